@@ -1,0 +1,356 @@
+-- api.fastly.com as far as purging goes: judge the request, carry it out, answer.
+--
+--      read ─▶ refused? ─▶ wait (latency) ─▶ hang, reset, crash? ─▶ purge Varnish ─▶ answer
+--               │ 401 403 404 400 429 status=…                       │ not for garbage, empty
+--               └──────────────────────────▶ answer ◀────────────────┘
+--
+-- A purge is carried out just before an answer that says so, or not at all. What is refused
+-- with 4xx costs nothing; what gets past the budget has spent it, whatever the answer.
+--
+-- Bodies and headers are those of recorded exchanges, for instance
+-- https://github.com/fastly/go-fastly/tree/main/fastly/fixtures/purges
+
+local budget = require "sandbox.budget"
+local cache = require "sandbox.cache"
+local ffi = require "ffi"
+local json = require "sandbox.json"
+local log = require "sandbox.log"
+local request = require "sandbox.request"
+local settings = require "settings"
+local state = require "sandbox.state"
+
+ffi.cdef [[ int getppid(void); int kill(int, int); void _exit(int); ]]
+
+local M = {}
+local dict = ngx.shared.sandbox
+local HANGUP = 1
+local MAX_KEY_BYTES = 1024
+local MAX_HEADER_BYTES = 16384
+
+local JSON = { ["Content-Type"] = "application/json" }
+
+-- Answers ------------------------------------------------------------------------------------
+
+local function answer(status, body, headers)
+    return { status = status, body = body, headers = headers or JSON }
+end
+
+local function said_no(status, msg, detail)
+    return answer(status, json.encode { msg = msg, detail = detail })
+end
+
+local function bad_batch(reason)
+    return answer(400, '{"status": "fail", "reason": ' .. json.str(reason) .. "}")
+end
+
+local function unauthorized()
+    return said_no(401, "Provided credentials are missing or invalid")
+end
+
+local function no_service()
+    return said_no(404, "Record not found", "Cannot find service")
+end
+
+local function slow_down(headers)
+    return answer(429, '{"msg":"You have exceeded your hourly rate limit. '
+        .. 'Please contact support@fastly.com if you think this is a mistake."}', headers)
+end
+
+-- <cache node>-<start of its process>-<counter>; opaque to clients.
+local function purge_id()
+    return string.format("%d-%d-%d", settings.node, dict:get("epoch"), dict:incr("purge_id", 1, 0))
+end
+
+local function edge_headers(more)
+    local headers = {
+        ["Accept-Ranges"] = "bytes",
+        ["Via"] = "1.1 varnish",
+        ["X-Served-By"] = "cache-sbx" .. settings.node .. "-SBX",
+        ["X-Varnish"] = dict:incr("xid", 1, 3089611038),
+    }
+    for name, value in pairs(more) do headers[name] = value end
+    return headers
+end
+
+local function purged_one()
+    return answer(200, '{ "status": "ok", "id": "' .. purge_id() .. '" }', edge_headers(JSON))
+end
+
+-- One id for the batch, numbered by key. No Content-Type, as recorded.
+local function purged_batch(keys)
+    local id, out = purge_id(), {}
+    for i, key in ipairs(keys) do out[i] = string.format('%s: "%s-%d"', json.str(key), id, i) end
+    return answer(200, "{ " .. table.concat(out, ", ") .. " }",
+                  edge_headers { ["Fastly-Surrogate-Key-Count"] = #keys })
+end
+
+local function purged_site_url()
+    return answer(200, '{"status": "ok", "id": "' .. purge_id() .. '"}\n', edge_headers(JSON))
+end
+
+local function purged_all(rec)
+    return answer(200, '{"status":"ok"}', rec.write_headers)
+end
+
+-- Why a request is refused ---------------------------------------------------------------------
+
+local function refused_by_token(rec)
+    if state.fault("unauthorized", rec.kind, rec.service) then return unauthorized() end
+    if rec.kind ~= "purge" then         -- the site's own PURGE needs no token by default
+        local headers = ngx.req.get_headers(0)
+        local token = headers["fastly-key"] or headers["x-fastly-key"]
+        if token ~= settings.token then return unauthorized() end
+    end
+    if state.fault("forbidden", rec.kind, rec.service) then
+        return said_no(403, "You are not authorized to perform this action")
+    end
+end
+
+local function refused_by_service(rec)
+    if state.fault("not_found", rec.kind, rec.service) then return no_service() end
+    if rec.service and not settings.services[rec.service] then return no_service() end
+end
+
+local function refused_by_form(rec)
+    if rec.kind == "url" or rec.kind == "purge" then
+        if rec.malformed then return answer(400, "Malformed purge request", {}) end
+        return nil
+    end
+    if not rec.keys then return nil end
+    if rec.malformed then return bad_batch("Request body is not a list of surrogate keys") end
+    if #rec.keys == 0 then return bad_batch("No surrogate keys given") end
+    local limit = state.get("key_limit")
+    if #rec.keys > limit then
+        return bad_batch("Batch surrogate key request only supports up to " .. limit
+                         .. " surrogate keys")
+    end
+    if (rec.header_bytes or 0) > MAX_HEADER_BYTES then
+        return bad_batch("Surrogate-Key header is longer than " .. MAX_HEADER_BYTES .. " bytes")
+    end
+    local poison = state.get("poison")
+    for _, key in ipairs(rec.keys) do
+        if #key > MAX_KEY_BYTES then
+            return bad_batch("Surrogate key is longer than " .. MAX_KEY_BYTES .. " bytes")
+        end
+        if key == poison then return bad_batch("Invalid surrogate key") end
+    end
+end
+
+local function with_retry_after(reply, rule)
+    if rule.retry_after then
+        local headers = { ["Retry-After"] = rule.retry_after }
+        for name, value in pairs(reply.headers) do headers[name] = value end
+        reply.headers = headers
+    end
+    return reply
+end
+
+local function refused_by_writes(rec)
+    local ok, remaining, reset = budget.write()
+    rec.write_headers = {
+        ["Content-Type"] = "application/json", ["Cache-Control"] = "no-store",
+        ["Fastly-RateLimit-Remaining"] = remaining, ["Fastly-RateLimit-Reset"] = reset }
+    if not ok then return slow_down(rec.write_headers) end
+end
+
+local function refused_by_budget(rec)
+    local rule = state.fault("throttle", rec.kind, rec.service)
+    if rule then return with_retry_after(slow_down(), rule) end
+    if rec.kind == "all" then return refused_by_writes(rec) end
+    local t, ok = budget.spend(rec.cost)
+    rec.t = t
+    if not ok then return slow_down() end
+end
+
+local TEXTS = { [408] = "Request Timeout", [500] = "Internal Server Error", [502] = "Bad Gateway",
+                [503] = "Service Unavailable", [504] = "Gateway Timeout" }
+
+local function refused_by_fault(rec)
+    local rule = state.fault("status", rec.kind, rec.service)
+    if not rule then return nil end
+    local body = rule.body or TEXTS[rule.value] or "status " .. rule.value
+    return with_retry_after(answer(rule.value, body, { ["Content-Type"] = "text/plain" }), rule)
+end
+
+-- What it costs if it gets past the budget. purge_all draws on the write budget instead.
+local function cost(rec)
+    if rec.kind == "url" or rec.kind == "purge" then return 1 end
+    if not rec.keys then return 0 end
+    return state.get("cost") == "key" and #rec.keys or 1
+end
+
+local function judge(rec)
+    rec.cost = cost(rec)
+    return refused_by_token(rec) or refused_by_service(rec) or refused_by_form(rec)
+        or (rec.kind ~= "other" and (refused_by_budget(rec) or refused_by_fault(rec)))
+        or nil
+end
+
+-- Faults of an accepted purge --------------------------------------------------------------------
+
+local function wait(rec)
+    local rule = state.fault("latency_ms", rec.kind, rec.service)
+    if not rule then return end
+    ngx.sleep((rule.value + math.random() * (rule.jitter_ms or 0)) / 1000)
+end
+
+local function written_unanswered(rec)
+    rec.status = 0
+    log.write(rec)
+end
+
+local function hang(rec)
+    written_unanswered(rec)
+    while true do ngx.sleep(3600) end       -- until the client or the sandbox gives up
+end
+
+local function reset(rec)
+    written_unanswered(rec)
+    ngx.exit(444)                           -- TCP reset; under HTTP/2 a reset of the stream
+end
+
+-- The worker drops dead, with every connection it has. nginx starts another at once.
+local function crash(rec)
+    written_unanswered(rec)
+    ffi.C._exit(1)
+end
+
+local function never_answered(rec)
+    if state.fault("hang", rec.kind, rec.service) then hang(rec) end
+    if state.fault("reset", rec.kind, rec.service) then reset(rec) end
+    if state.fault("crash", rec.kind, rec.service) then crash(rec) end
+end
+
+local function unusable_answer(rec)
+    if state.fault("garbage", rec.kind, rec.service) then
+        return answer(200, "<html>this is not JSON", { ["Content-Type"] = "text/html" })
+    end
+    if state.fault("empty", rec.kind, rec.service) then return answer(200, "", JSON) end
+end
+
+local function leave_out_keys(rec)
+    local rule = rec.kind == "keys" and state.fault("omit_keys", rec.kind, rec.service)
+    if not rule then return rec.keys end
+    return { unpack(rec.keys, 1, math.max(0, #rec.keys - rule.value)) }
+end
+
+-- Carrying out -------------------------------------------------------------------------------
+
+local PURGE = {
+    key   = function(rec) return cache.purge_keys(rec.keys, rec.soft) end,
+    keys  = function(rec, keys) return cache.purge_keys(keys, rec.soft) end,
+    url   = function(rec) return cache.purge_url(rec.host, rec.path, rec.soft) end,
+    purge = function(rec) return cache.purge_url(rec.host, rec.path, rec.soft) end,
+    all   = function() return cache.purge_all() end,
+}
+
+local ANSWER = {
+    key = purged_one,
+    keys = function(_, keys) return purged_batch(keys) end,
+    url = purged_one,
+    purge = purged_site_url,
+    all = purged_all,
+}
+
+local function carry_out(rec)
+    local unusable = unusable_answer(rec)
+    if unusable then return unusable end
+    local keys = leave_out_keys(rec)
+    if state.get("effect") == "1" then
+        local ok, err = PURGE[rec.kind](rec, keys)
+        if not ok then
+            ngx.log(ngx.ERR, "Varnish did not purge: ", err)
+            return answer(500, "sandbox: Varnish did not purge: " .. err, {})
+        end
+        rec.purged = true
+    end
+    return ANSWER[rec.kind](rec, keys)
+end
+
+-- Requests that are no purges ------------------------------------------------------------------
+
+local function service_list()
+    local list = {}
+    for id in pairs(settings.services) do list[#list + 1] = id end
+    table.sort(list)
+    return list
+end
+
+local function token_self()
+    return answer(200, json.encode {
+        id = "5Yo3XXnrQpjc20u0ybrf2g", user_id = "4y5K5trZocEAQYkesWlk7M",
+        customer_id = "x4xCwxxJxGCx123Rx5xTx", name = "sandbox",
+        created_at = "2016-06-22T03:19:48+00:00", last_used_at = "2016-06-22T03:19:48+00:00",
+        ip = "127.0.0.1", scope = "purge_select purge_all",
+        scopes = { "purge_select", "purge_all" }, services = service_list() })
+end
+
+local function current_user()
+    return answer(200, json.encode {
+        id = "4y5K5trZocEAQYkesWlk7M", login = "sandbox@example.com", name = "sandbox",
+        role = "engineer", customer_id = "x4xCwxxJxGCx123Rx5xTx" })
+end
+
+local function service_self(rec)
+    return answer(200, json.encode {
+        id = rec.service, name = "sandbox", type = "vcl", comment = "",
+        customer_id = "x4xCwxxJxGCx123Rx5xTx" })
+end
+
+local function other(rec)
+    local path = rec.uri:gsub("%?.*$", "")
+    if rec.method == "GET" then
+        if path == "/tokens/self" then return token_self() end
+        if path == "/current_user" then return current_user() end
+        if rec.service and path == "/service/" .. rec.service then return service_self(rec) end
+    end
+    return said_no(404, "Record not found", "Cannot find " .. path)
+end
+
+-- The whole of it --------------------------------------------------------------------------------
+
+local function send(rec, reply)
+    rec.status = reply.status
+    state.count(reply.status)
+    ngx.status = reply.status
+    for name, value in pairs(reply.headers) do ngx.header[name] = value end
+    ngx.header["Content-Length"] = #reply.body
+    ngx.print(reply.body)
+end
+
+-- A graceful restart of nginx tells every connection to go away: GOAWAY under HTTP/2, a close
+-- after the answer under HTTP/1.1.
+local function go_away(rec)
+    if not state.fault("goaway", rec.kind, rec.service) then return end
+    ngx.eof()
+    ffi.C.kill(ffi.C.getppid(), HANGUP)
+end
+
+local function handle(read)
+    local rec = log.begin()
+    read(rec)
+    ngx.update_time()
+    rec.t = ngx.now()
+    local reply = judge(rec)
+    wait(rec)
+    if not reply then
+        if rec.kind == "other" then
+            reply = other(rec)
+        else
+            never_answered(rec)
+            reply = carry_out(rec)
+        end
+    end
+    send(rec, reply)
+    go_away(rec)
+end
+
+function M.serve()
+    handle(request.read)
+end
+
+function M.serve_site_purge()
+    handle(request.read_site_purge)
+end
+
+return M

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+#include "deadletter.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "rediskey.h"
+
+#define AT_ONCE 64 /* letters in one question: a letter can be large */
+
+/* KEYS dead urgent normal bulk. ARGV ids. Written at the new place before removed from the old: a
+ * refusal in the middle (out of memory) loses nothing. Lua passes at most some 8,000 arguments on
+ * (LUAI_MAXCSTACK). Answers how many moved, then the ids of those with too many fields. */
+static const char retry_script[] =
+    "local lanes = {urgent = KEYS[2], normal = KEYS[3], bulk = KEYS[4]}\n"
+    "local out = {0}\n"
+    "for _, id in ipairs(ARGV) do\n"
+    "  local entry = redis.call('XRANGE', KEYS[1], id, id)[1]\n"
+    "  if entry then\n"
+    "    local own, lane = {}, KEYS[3]\n"
+    "    for i = 1, #entry[2], 2 do\n"
+    "      local name, value = entry[2][i], entry[2][i + 1]\n"
+    "      if name == 'dead_job' then lane = lanes[value:match('^%a+')] or lane end\n"
+    "      if name:sub(1, 5) ~= 'dead_' then own[#own + 1] = name; own[#own + 1] = value end\n"
+    "    end\n"
+    "    if #own > 7000 then out[#out + 1] = id\n"
+    "    elseif #own > 0 then\n"
+    "      redis.call('XADD', lane, '*', unpack(own))\n"
+    "      redis.call('XDEL', KEYS[1], id)\n"
+    "      out[1] = out[1] + 1\n"
+    "    end\n"
+    "  end\n"
+    "end\n"
+    "return out\n";
+
+bool deadletter_added(struct span name)
+{
+    return name.n > 5 && memcmp(name.p, "dead_", 5) == 0;
+}
+
+/* -- listing -- */
+
+static void read_letter(const struct redisReply *entry, struct deadletter *out)
+{
+    const struct redisReply *fields = reply_at(entry, 1);
+    uint64_t at;
+
+    *out = (struct deadletter){.id = reply_text(reply_at(entry, 0)), .fields = fields};
+    for (size_t i = 0; i + 1 < reply_count(fields); i += 2) {
+        struct span name = reply_text(reply_at(fields, i));
+        struct span value = reply_text(reply_at(fields, i + 1));
+
+        if (span_is(name, "dead_job"))
+            out->job = value;
+        else if (span_is(name, "dead_reason"))
+            out->reason = value;
+        else if (span_is(name, "dead_target"))
+            out->target = value;
+        else if (span_is(name, "dead_at") && span_to_u64(value, &at) == 0)
+            out->at_ms = at;
+    }
+}
+
+static int show(const struct redisReply *entries, deadletter_cb *cb, void *ctx)
+{
+    struct deadletter letter;
+
+    for (size_t i = 0; i < reply_count(entries); i++) {
+        read_letter(reply_at(entries, i), &letter);
+        if (cb(ctx, &letter) != 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* XREVRANGE dead <from> - COUNT <n> */
+static int read_back(struct client *c, const char *account, const char *from, uint64_t n,
+                     struct redisReply **out)
+{
+    char *key = rediskey(account, "dead");
+    char *count = alloc_printf("%llu", (unsigned long long)n);
+    int rc = client_ask_words(
+        c, (const char *const[]){"XREVRANGE", key, from, "-", "COUNT", count, NULL}, out);
+
+    free(key);
+    free(count);
+    return rc;
+}
+
+int deadletter_list(struct client *c, const char *account, uint64_t limit, deadletter_cb *cb,
+                    void *ctx)
+{
+    char *from = alloc_str("+");
+    struct redisReply *entries;
+    int rc = 0;
+
+    while (limit > 0) {
+        uint64_t n = min_u64(limit, AT_ONCE);
+        struct span last;
+
+        rc = read_back(c, account, from, n, &entries);
+        if (rc < 0 || show(entries, cb, ctx) != 0 || reply_count(entries) < n)
+            break;
+        limit -= n;
+        last = reply_text(reply_at(reply_at(entries, n - 1), 0));
+        free(from);
+        from = alloc_printf("(%.*s", (int)last.n, last.p);
+    }
+    free(from);
+    return rc;
+}
+
+/* -- a letter too large for the script: the same as a transaction -- */
+
+#define TRIES_MAX 20
+
+/* Queues XADD <lane> * <own fields> and XDEL inside MULTI. False: it holds no field of its own. */
+static bool send_move(struct client *c, const char *account, const char *dead,
+                      const struct deadletter *letter)
+{
+    size_t n = 3, count = reply_count(letter->fields);
+    struct span *argv = alloc_zeroed(count + 3, sizeof(*argv)), job = letter->job, lane_name;
+    enum lane lane = LANE_NORMAL;
+    char *stream;
+
+    if (span_next_word(&job, '-', &lane_name) && lane_parse(lane_name, &lane) < 0)
+        lane = LANE_NORMAL;
+    stream = rediskey_lane(account, lane);
+    argv[0] = SPAN("XADD");
+    argv[1] = span_str(stream);
+    argv[2] = SPAN("*");
+    for (size_t i = 0; i + 1 < count; i += 2) {
+        if (deadletter_added(reply_text(reply_at(letter->fields, i))))
+            continue;
+        argv[n++] = reply_text(reply_at(letter->fields, i));
+        argv[n++] = reply_text(reply_at(letter->fields, i + 1));
+    }
+    if (n > 3) {
+        client_send(c, 1, (struct span[]){SPAN("MULTI")});
+        client_send(c, n, argv);
+        client_send(c, 3, (struct span[]){SPAN("XDEL"), span_str(dead), letter->id});
+        client_send(c, 1, (struct span[]){SPAN("EXEC")});
+    }
+    free(stream);
+    free(argv);
+    return n > 3;
+}
+
+/* 1: moved; 0: it is not there; -EAGAIN: somebody changed the stream meanwhile. */
+static int move_once(struct client *c, const char *account, const char *dead, const char *id)
+{
+    struct deadletter letter;
+    struct redisReply *reply;
+    int rc = client_ask_words(c, (const char *const[]){"WATCH", dead, NULL}, &reply);
+
+    if (rc == 0)
+        rc = client_ask_words(c, (const char *const[]){"XRANGE", dead, id, id, NULL}, &reply);
+    if (rc < 0 || reply_count(reply) == 0)
+        return rc;
+    read_letter(reply_at(reply, 0), &letter);
+    if (!send_move(c, account, dead, &letter))
+        return 0;
+    for (int i = 0; rc == 0 && i < 4; i++) /* OK, QUEUED, QUEUED, what EXEC did */
+        rc = client_receive(c, &reply);
+    if (rc < 0)
+        return rc;
+    return reply_nil(reply) ? -EAGAIN : reply_refused(reply) ? -EIO : 1;
+}
+
+static int move_large(struct client *c, const char *account, const char *dead, const char *id,
+                      uint64_t *done)
+{
+    int rc = -EAGAIN;
+
+    for (int i = 0; rc == -EAGAIN && i < TRIES_MAX; i++)
+        rc = move_once(c, account, dead, id);
+    if (rc > 0)
+        (*done)++;
+    return rc > 0 ? 0 : rc;
+}
+
+/* What the script answered: how many it moved, and which it could not. */
+static int after_script(struct client *c, const char *account, const char *dead,
+                        const struct redisReply *reply, uint64_t *done)
+{
+    char *large[AT_ONCE];
+    size_t count = reply_count(reply) - 1;
+    int rc = 0;
+
+    must(reply_count(reply) >= 1 && count <= AT_ONCE);
+    *done += (uint64_t)reply_number(reply_at(reply, 0));
+    for (size_t i = 0; i < count; i++)
+        large[i] = alloc_str(reply_text(reply_at(reply, i + 1)).p);
+    for (size_t i = 0; i < count; i++) {
+        if (rc == 0)
+            rc = move_large(c, account, dead, large[i], done);
+        free(large[i]);
+    }
+    return rc;
+}
+
+/* -- retry and drop -- */
+
+enum act { ACT_RETRY, ACT_DROP };
+
+/* At most AT_ONCE ids. */
+static int act_some(struct client *c, const char *account, enum act act, const struct span *ids,
+                    size_t count, uint64_t *done)
+{
+    struct span argv[AT_ONCE + 7];
+    char *keys[1 + LANE_N] = {rediskey(account, "dead")};
+    struct redisReply *reply;
+    size_t n = 0;
+    int rc;
+
+    for (int lane = 0; lane < LANE_N; lane++)
+        keys[1 + lane] = rediskey_lane(account, (enum lane)lane);
+    if (act == ACT_RETRY) {
+        argv[n++] = SPAN("EVAL");
+        argv[n++] = span_str(retry_script);
+        argv[n++] = SPAN("4");
+        for (size_t i = 0; i < array_len(keys); i++)
+            argv[n++] = span_str(keys[i]);
+    } else {
+        argv[n++] = SPAN("XDEL");
+        argv[n++] = span_str(keys[0]);
+    }
+    memcpy(argv + n, ids, count * sizeof(*ids));
+    rc = client_ask(c, n + count, argv, &reply);
+    if (rc == 0 && act == ACT_RETRY)
+        rc = after_script(c, account, keys[0], reply, done);
+    else if (rc == 0)
+        *done += (uint64_t)reply_number(reply);
+    for (size_t i = 0; i < array_len(keys); i++)
+        free(keys[i]);
+    return rc;
+}
+
+static int act_each(struct client *c, const char *account, enum act act, const char *const *ids,
+                    size_t count, uint64_t *done)
+{
+    struct span some[AT_ONCE];
+    int rc = 0;
+
+    *done = 0;
+    for (size_t at = 0; rc == 0 && at < count;) {
+        size_t n = 0;
+
+        while (n < AT_ONCE && at < count)
+            some[n++] = span_str(ids[at++]);
+        rc = act_some(c, account, act, some, n, done);
+    }
+    return rc;
+}
+
+int deadletter_retry(struct client *c, const char *account, const char *const *ids, size_t count,
+                     uint64_t *done)
+{
+    return act_each(c, account, ACT_RETRY, ids, count, done);
+}
+
+int deadletter_drop(struct client *c, const char *account, const char *const *ids, size_t count,
+                    uint64_t *done)
+{
+    return act_each(c, account, ACT_DROP, ids, count, done);
+}
+
+/* Oldest first up to `last`: what dies again meanwhile is newer and stays. */
+static int act_page(struct client *c, const char *account, enum act act, const char *from,
+                    const char *last, char **next, uint64_t *done)
+{
+    char *key = rediskey(account, "dead"), *copies[AT_ONCE];
+    struct span ids[AT_ONCE];
+    struct redisReply *entries;
+    size_t n;
+    int rc = client_ask_words(
+        c, (const char *const[]){"XRANGE", key, from, last, "COUNT", "64", NULL}, &entries);
+
+    free(key);
+    *next = NULL;
+    if (rc < 0 || reply_count(entries) == 0)
+        return rc;
+    n = reply_count(entries);
+    must(n <= AT_ONCE);
+    for (size_t i = 0; i < n; i++) { /* the entries are gone with the next question */
+        struct span id = reply_text(reply_at(reply_at(entries, i), 0));
+
+        copies[i] = alloc_copy(id.p, id.n);
+        ids[i] = span_str(copies[i]);
+    }
+    rc = act_some(c, account, act, ids, n, done);
+    *next = alloc_printf("(%s", copies[n - 1]);
+    for (size_t i = 0; i < n; i++)
+        free(copies[i]);
+    return rc;
+}
+
+static int act_all(struct client *c, const char *account, enum act act, uint64_t *done)
+{
+    struct redisReply *newest;
+    char *from, *last, *next;
+    struct span id;
+    int rc;
+
+    *done = 0;
+    rc = read_back(c, account, "+", 1, &newest);
+    if (rc < 0 || reply_count(newest) == 0)
+        return rc;
+    id = reply_text(reply_at(reply_at(newest, 0), 0));
+    last = alloc_copy(id.p, id.n);
+    from = alloc_str("-");
+    do {
+        rc = act_page(c, account, act, from, last, &next, done);
+        free(from);
+        from = next;
+    } while (rc == 0 && next);
+    free(from);
+    free(last);
+    return rc;
+}
+
+int deadletter_retry_all(struct client *c, const char *account, uint64_t *done)
+{
+    return act_all(c, account, ACT_RETRY, done);
+}
+
+int deadletter_drop_all(struct client *c, const char *account, uint64_t *done)
+{
+    return act_all(c, account, ACT_DROP, done);
+}

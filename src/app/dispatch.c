@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+#include "dispatch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "account.h"
+#include "alloc.h"
+#include "fastly.h"
+#include "log.h"
+
+const char *const dispatch_state_names[] = {
+    [DISPATCH_STANDBY] = "standby",     [DISPATCH_RESTORING] = "restoring",
+    [DISPATCH_LEADING] = "leading",     [DISPATCH_DRAINING] = "draining",
+    [DISPATCH_RELEASING] = "releasing", [DISPATCH_STOPPED] = "stopped",
+};
+
+#define DUE_MOVE_MAX 1000u
+#define DUE_LOOK_EVERY_NS NS_PER_S /* somebody else may have put something into `later` */
+
+void dispatch_wake(struct dispatch *d)
+{
+    d->options.wake(d->options.ctx);
+}
+
+/* -- the queue's connection ------------------------------------------------------------------ */
+
+static void on_up(void *ctx)
+{
+    struct dispatch *d = ctx;
+
+    log_info("Connected to Redis", "account=%s", d->account->name);
+    d->queue_up = true;
+    d->server_checked = d->server_fit = false;
+    d->lead_next_ns = d->due_next_ns = 0;
+    intake_reread(d->intake);
+    if (d->state == DISPATCH_RESTORING)
+        purse_restore(d->purse);
+    dispatch_wake(d);
+}
+
+static void on_down(void *ctx, const char *why)
+{
+    struct dispatch *d = ctx;
+
+    log_error("Redis is away; nothing is sent until it is back, nothing is lost",
+              "account=%s why=\"%s\"", d->account->name, why);
+    d->queue_up = false;
+    dispatch_wake(d);
+}
+
+static void on_taken(void *ctx)
+{
+    dispatch_wake(ctx);
+}
+
+static void on_settled(void *ctx, bool later)
+{
+    struct dispatch *d = ctx;
+
+    if (later) {
+        d->due_next_ns = 0;
+        d->due_soon = d->due_asked;
+    }
+    dispatch_wake(d);
+}
+
+/* -- making and unmaking --------------------------------------------------------------------- */
+
+static void init_lanes(struct dispatch *d)
+{
+    const struct config_account *a = d->account;
+    struct lanes_options o = {.services = a->services_count,
+                              .batch_keys = FASTLY_BATCH_MAX_KEYS,
+                              .batch_bytes = FASTLY_BATCH_MAX_BYTES,
+                              .key_form = a->key_form,
+                              .batch_cost = a->budget.batch_cost,
+                              .separate = a->budget.separate};
+
+    for (int lane = 0; lane < LANE_N; lane++)
+        o.linger_ns[lane] = config_lane(a, (enum lane)lane)->linger_ms * NS_PER_MS;
+    lanes_init(&d->lanes, &o);
+}
+
+/* Everything that is only remembered, not done: it is all still in Redis. */
+static void init_memory(struct dispatch *d)
+{
+    init_lanes(d);
+    window_init(&d->window, d->options.window, &d->lanes);
+    d->services = alloc_zeroed(d->account->services_count + 1, sizeof(*d->services));
+    brake_init(&d->brake);
+}
+
+static void forget_memory(struct dispatch *d)
+{
+    must(d->in_flight == 0);
+    flight_forget_waiting(d);
+    window_deinit(&d->window);
+    lanes_deinit(&d->lanes);
+    for (uint32_t i = 0; i < d->scars_count; i++) {
+        free(d->scars[i].reason);
+        free(d->scars[i].target);
+    }
+    free(d->scars);
+    d->scars = NULL;
+    d->scars_count = 0;
+    free(d->services);
+}
+
+struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
+{
+    static const struct queue_callbacks callbacks = {on_up, on_down};
+    struct dispatch *d = alloc_zeroed(1, sizeof(*d));
+
+    d->options = *o;
+    d->account = o->account;
+    d->endpoint = endpoint_hold(o->endpoint);
+    d->rng.state = o->seed;
+    heap_init(&d->parked);
+    list_init(&d->flights);
+    d->due_next_ns = now.mono_ns;
+    init_memory(d);
+    d->queue = queue_new(o->loop, o->redis, d->account->name, o->owner, &callbacks, d);
+    d->settle = settle_new(d->account, d->queue, on_settled, d);
+    d->intake = intake_new(d->account, d->queue, &d->window, d->settle, on_taken, d);
+    lead_init(d);
+    return d;
+}
+
+void dispatch_free(struct dispatch *d)
+{
+    if (!d)
+        return;
+    must(d->state == DISPATCH_STOPPED);
+    forget_memory(d);
+    intake_free(d->intake);
+    settle_free(d->settle);
+    purse_free(d->purse);
+    heap_deinit(&d->parked);
+    endpoint_drop(d->endpoint);
+    free(d);
+}
+
+/* -- leading and not ------------------------------------------------------------------------- */
+
+void dispatch_begin_drain(struct dispatch *d, const char *why)
+{
+    log_info("No new purges are sent; those on the wire are awaited",
+             "account=%s why=\"%s\" in_flight=%u", d->account->name, why, d->in_flight);
+    intake_stop(d->intake);
+    d->state = DISPATCH_DRAINING;
+}
+
+static void on_closed(void *ctx)
+{
+    struct dispatch *d = ctx;
+
+    d->state = DISPATCH_STOPPED;
+    dispatch_wake(d);
+}
+
+static void on_released(void *ctx, int err)
+{
+    struct dispatch *d = ctx;
+
+    (void)err; /* then it runs out by itself */
+    queue_close(d->queue, on_closed, d);
+}
+
+static void release(struct dispatch *d)
+{
+    d->state = DISPATCH_RELEASING;
+    if (d->queue_up)
+        queue_release(d->queue, on_released, d);
+    else
+        queue_close(d->queue, on_closed, d);
+}
+
+/* Everything on the wire is judged and, while Redis is there, written down. */
+static bool drained(const struct dispatch *d)
+{
+    return d->in_flight == 0 && (settle_idle(d->settle) || !d->queue_up);
+}
+
+static void drain_tick(struct dispatch *d)
+{
+    if (d->state == DISPATCH_STANDBY && d->stopping && !d->lead_asked) {
+        release(d);
+        return;
+    }
+    if (d->state == DISPATCH_RESTORING && d->stopping)
+        dispatch_begin_drain(d, "stopping");
+    if (d->state != DISPATCH_DRAINING || !drained(d) || d->lead_asked)
+        return;
+    if (d->stopping) {
+        release(d);
+        return;
+    }
+    forget_memory(d);
+    init_memory(d);
+    d->state = DISPATCH_STANDBY;
+    d->lead_next_ns = 0;
+}
+
+static void restore_tick(struct dispatch *d, struct now now)
+{
+    if (d->state != DISPATCH_RESTORING || !purse_ready(d->purse))
+        return;
+    d->state = DISPATCH_LEADING;
+    d->due_next_ns = now.mono_ns;
+    intake_start(d->intake);
+}
+
+/* -- later ----------------------------------------------------------------------------------- */
+
+static void on_due(void *ctx, int err, uint32_t moved, uint64_t next_due_ms)
+{
+    struct dispatch *d = ctx;
+    struct now now = clock_now();
+    uint64_t wait_ms = next_due_ms > now.wall_ms ? next_due_ms - now.wall_ms : 0;
+    uint64_t wait_ns = DUE_LOOK_EVERY_NS;
+
+    if (err == 0)
+        wait_ns = moved == DUE_MOVE_MAX ? 0 : min_u64(wait_ns, (wait_ms + 1) * NS_PER_MS);
+    d->due_asked = false;
+    d->due_next_ns = d->due_soon ? now.mono_ns : now.mono_ns + wait_ns;
+    d->due_soon = false;
+    dispatch_wake(d);
+}
+
+static uint64_t due_tick(struct dispatch *d, struct now now)
+{
+    if (d->due_asked)
+        return NEVER;
+    if (now.mono_ns < d->due_next_ns)
+        return d->due_next_ns;
+    d->due_asked = true;
+    queue_due(d->queue, now.wall_ms, DUE_MOVE_MAX, on_due, d);
+    return NEVER;
+}
+
+/* -- the tick -------------------------------------------------------------------------------- */
+
+uint64_t dispatch_tick(struct dispatch *d, struct now now)
+{
+    uint64_t next;
+
+    if (d->state >= DISPATCH_RELEASING)
+        return NEVER;
+    if (d->stopping && d->state == DISPATCH_LEADING)
+        dispatch_begin_drain(d, "stopping");
+    next = lead_tick(d, now);
+    restore_tick(d, now);
+    if (d->state == DISPATCH_LEADING && d->queue_up) {
+        next = min_u64(next, due_tick(d, now));
+        next = min_u64(next, flight_tick(d, now));
+        next = min_u64(next, intake_pull(d->intake, now.mono_ns));
+    }
+    settle_flush(d->settle, d->queue_up, now.mono_ns);
+    if (d->queue_up) {
+        next = min_u64(next, purse_flush(d->purse, now.mono_ns));
+        next = min_u64(next, settle_due(d->settle));
+    }
+    drain_tick(d);
+    return next;
+}
+
+/* -- reload and stop ------------------------------------------------------------------------- */
+
+/* What decides where a waiting target stands: when it changes, all of them are read anew. */
+static bool same_order(const struct config_account *a, const struct config_account *b)
+{
+    if (a->services_count != b->services_count || a->key_form != b->key_form ||
+        a->url_mode != b->url_mode || a->budget.batch_cost != b->budget.batch_cost ||
+        a->budget.separate != b->budget.separate)
+        return false;
+    for (uint32_t i = 0; i < a->services_count; i++)
+        if (strcmp(a->services[i].id, b->services[i].id) != 0)
+            return false;
+    return true;
+}
+
+void dispatch_configure(struct dispatch *d, const struct config_account *a, struct endpoint *e,
+                        struct now now)
+{
+    bool same = same_order(d->account, a);
+
+    endpoint_drop(d->endpoint);
+    d->endpoint = endpoint_hold(e);
+    d->account = a;
+    d->options.account = a;
+    intake_configure(d->intake, a);
+    settle_configure(d->settle, a);
+    purse_configure(d->purse, a, now.mono_ns);
+    for (int lane = 0; lane < LANE_N; lane++)
+        d->lanes.options.linger_ns[lane] = config_lane(a, (enum lane)lane)->linger_ms * NS_PER_MS;
+    brake_release(&d->brake);
+    if (!same && d->state == DISPATCH_LEADING)
+        dispatch_begin_drain(d, "the services or the way to count changed");
+    dispatch_wake(d);
+}
+
+void dispatch_stop(struct dispatch *d)
+{
+    d->stopping = true;
+    dispatch_wake(d);
+}
+
+bool dispatch_stopped(const struct dispatch *d)
+{
+    return d->state == DISPATCH_STOPPED;
+}

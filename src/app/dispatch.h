@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ * The heart: one account's way from the streams to Fastly and back. dispatch_tick does everything that
+ * is due and says when it wants to be called next; between ticks, answers of Redis and Fastly only
+ * leave their mark and ask for a tick.
+ *
+ *   intake ─▶ window ─▶ lanes ─▶ purse (may we?) ─▶ flight ─▶ senders ─▶ Fastly
+ *                         ▲                                                │
+ *                         └── parked, put back ◀── verdict ◀───────────────┘
+ *                                                     └─▶ settle ─▶ Redis
+ */
+#pragma once
+
+#include "clock.h"
+#include "config.h"
+#include "queue.h"
+#include "sender.h"
+
+struct dispatch;
+
+struct dispatch_options {
+    const struct config_account *account; /* lent until dispatch_configure or dispatch_free */
+    uint32_t window;                      /* pending targets held in memory */
+    const char *owner;                    /* this incarnation, as process_identity gives it */
+    struct loop *loop;
+    const struct redis_address *redis;
+    struct senders *senders;
+    struct endpoint *endpoint; /* held */
+    uint64_t seed;             /* of the jitter */
+    loop_cb *wake;             /* a tick is wanted soon */
+    loop_cb *unfit;            /* this Redis evicts keys: do not start (said in the log) */
+    void *ctx;
+};
+
+struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now);
+void dispatch_free(struct dispatch *d); /* only when dispatch_stopped */
+
+/* Returns the monotonic time of the next tick. */
+uint64_t dispatch_tick(struct dispatch *d, struct now now);
+
+/* The senders' callback: an answer to an exchange of whichever account; takes x. ctx is unused. */
+void dispatch_on_reply(void *ctx, struct exchange *x);
+
+/* New settings and token (reload): takes effect with the next request. When the services changed,
+ * everything waiting is read anew. */
+void dispatch_configure(struct dispatch *d, const struct config_account *a, struct endpoint *e,
+                        struct now now);
+
+/* Finish what is on the wire, release the lease, close the queue; then dispatch_stopped. */
+void dispatch_stop(struct dispatch *d);
+bool dispatch_stopped(const struct dispatch *d);

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+#include "intake.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "job.h"
+#include "log.h"
+
+#define READ_MAX 1000u           /* entries of a lane in one read */
+#define BLOCK_MS 2000u           /* how long a read of new entries may wait for the first */
+#define BLOCK_SHORT_MS 50u       /* the same while a lane is left out for want of room */
+#define AUDIT_EVERY_NS (5 * NS_PER_S)
+
+enum intake_state {
+    INTAKE_STOPPED,
+    INTAKE_PENDING, /* reads what was delivered earlier; next: NEW when nothing of it is left */
+    INTAKE_NEW,     /* reads what is new; next: PENDING after a loss */
+};
+
+struct intake {
+    enum intake_state state;
+    const struct config_account *account;
+    struct queue *queue;
+    struct window *window;
+    struct settle *settle;
+    struct job_decoder decoder;
+    intake_changed_cb *changed;
+    void *ctx;
+    struct intake_counts counts;
+    uint64_t round;      /* answers to reads of an earlier start are dropped */
+    bool reading, auditing;
+    bool recheck;        /* PENDING from the beginning, passing over what is known */
+    uint64_t audit_ns;   /* next */
+    uint64_t surplus;    /* deliveries the last audit found and memory did not know */
+    struct known *known; /* sorted ids, while recheck */
+    size_t known_count;
+};
+
+struct known {
+    uint64_t ms, seq;
+    uint32_t lane;
+};
+
+struct read_call {
+    struct intake *in;
+    uint64_t round;
+};
+
+struct intake *intake_new(const struct config_account *a, struct queue *q, struct window *w,
+                          struct settle *s, intake_changed_cb *changed, void *ctx)
+{
+    struct intake *in = alloc_zeroed(1, sizeof(*in));
+
+    in->account = a;
+    in->queue = q;
+    in->window = w;
+    in->settle = s;
+    in->changed = changed;
+    in->ctx = ctx;
+    job_decoder_init(&in->decoder);
+    return in;
+}
+
+void intake_free(struct intake *in)
+{
+    if (!in)
+        return;
+    job_decoder_deinit(&in->decoder);
+    free(in->known);
+    free(in);
+}
+
+void intake_configure(struct intake *in, const struct config_account *a)
+{
+    in->account = a;
+}
+
+static void end_recheck(struct intake *in)
+{
+    free(in->known);
+    in->known = NULL;
+    in->known_count = 0;
+    in->recheck = false;
+}
+
+void intake_start(struct intake *in)
+{
+    end_recheck(in);
+    in->round++;
+    in->reading = in->auditing = false;
+    in->surplus = 0;
+    in->audit_ns = clock_mono_ns() + AUDIT_EVERY_NS;
+    in->state = INTAKE_PENDING;
+    queue_rewind(in->queue);
+}
+
+void intake_stop(struct intake *in)
+{
+    in->round++;
+    in->reading = in->auditing = false;
+    in->state = INTAKE_STOPPED;
+}
+
+void intake_reread(struct intake *in)
+{
+    if (in->state == INTAKE_NEW)
+        in->state = INTAKE_PENDING;
+}
+
+bool intake_idle(const struct intake *in)
+{
+    return !in->reading && !in->auditing;
+}
+
+const struct intake_counts *intake_counts(const struct intake *in)
+{
+    return &in->counts;
+}
+
+/* -- one entry ------------------------------------------------------------------------------- */
+
+static void end_at_once(struct intake *in, const struct queue_entry *e, enum outcome outcome,
+                        uint64_t due_ms, struct span reason)
+{
+    struct queue_settle item = {.lane = e->lane,
+                                .id = e->id,
+                                .outcome = outcome,
+                                .plain = e->fields_count == 0,
+                                .due_ms = due_ms,
+                                .reason = reason};
+
+    settle_add(in->settle, &item);
+}
+
+static void refuse(struct intake *in, const struct queue_entry *e, const char *why)
+{
+    char quoted[256];
+
+    in->counts.malformed++;
+    log_warn("An entry cannot be understood and goes to the dead letters",
+             "account=%s job=%s-%llu-%llu why=\"%s\"", in->account->name, lane_names[e->lane],
+             (unsigned long long)e->id.ms, (unsigned long long)e->id.seq,
+             log_quote(quoted, sizeof(quoted), why, strlen(why)));
+    end_at_once(in, e, OUTCOME_DEAD, 0, span_str(why));
+}
+
+static int compare_known(const void *left, const void *right)
+{
+    const struct known *a = left, *b = right;
+
+    if (a->lane != b->lane)
+        return a->lane < b->lane ? -1 : 1;
+    if (a->ms != b->ms)
+        return a->ms < b->ms ? -1 : 1;
+    return a->seq < b->seq ? -1 : a->seq > b->seq;
+}
+
+static bool is_known(const struct intake *in, const struct queue_entry *e)
+{
+    struct known key = {e->id.ms, e->id.seq, e->lane};
+
+    return bsearch(&key, in->known, in->known_count, sizeof(key), compare_known) != NULL;
+}
+
+static void take_entry(struct intake *in, const struct queue_entry *e, struct now now)
+{
+    struct window_add how = {.lane = e->lane, .id_ms = e->id.ms, .now_ns = now.mono_ns};
+    struct job_spec spec;
+    char why[160];
+
+    if (e->fields_count == 0) { /* deleted by somebody after delivery: only to be acknowledged */
+        end_at_once(in, e, OUTCOME_CANCELLED, 0, SPAN("deleted from the stream"));
+        return;
+    }
+    in->counts.jobs++;
+    if (e->id.ms >> 48 || e->id.seq > UINT32_MAX) {
+        refuse(in, e, "entry id: beyond what any clock gives");
+        return;
+    }
+    if (job_decode(&in->decoder, in->account, e->fields, e->fields_count, &spec, why,
+                   sizeof(why)) < 0) {
+        refuse(in, e, why);
+        return;
+    }
+    in->counts.targets += spec.targets_count;
+    if (spec.expires_ms && spec.expires_ms <= now.wall_ms) {
+        in->counts.expired++;
+        end_at_once(in, e, OUTCOME_EXPIRED, 0, SPAN("expired before it could be sent"));
+        return;
+    }
+    if (spec.not_before_ms > now.wall_ms) {
+        in->counts.postponed++;
+        end_at_once(in, e, OUTCOME_LATER, spec.not_before_ms, SPAN(""));
+        return;
+    }
+    how.id_seq = (uint32_t)e->id.seq;
+    how.plain = spec.ref.n == 0 && spec.original.n == 0 && spec.repeat_after_ms == 0;
+    window_add(in->window, &spec, &how);
+}
+
+/* -- reading --------------------------------------------------------------------------------- */
+
+static void on_read(void *ctx, int err, const struct queue_entries *entries)
+{
+    struct read_call call = *(struct read_call *)ctx;
+    struct intake *in = call.in;
+    struct now now = clock_now();
+
+    free(ctx);
+    if (call.round != in->round)
+        return;
+    in->reading = false;
+    if (err) {
+        intake_reread(in);
+        in->changed(in->ctx);
+        return;
+    }
+    for (size_t i = 0; i < entries->count; i++)
+        if (!in->recheck || !is_known(in, &entries->at[i]))
+            take_entry(in, &entries->at[i], now);
+    if (in->state == INTAKE_PENDING && entries->pending_done) {
+        in->state = INTAKE_NEW;
+        end_recheck(in);
+    }
+    in->changed(in->ctx);
+}
+
+static struct read_call *call_new(struct intake *in)
+{
+    struct read_call *call = alloc_bytes(sizeof(*call));
+
+    *call = (struct read_call){in, in->round};
+    return call;
+}
+
+/* -- the audit ------------------------------------------------------------------------------- */
+
+/* A predecessor that died with a blocked read open may have been given entries after we read what it
+ * had pending. Nobody would ever see them. So now and then the number of deliveries is compared with
+ * what memory knows, and if it was too high twice, everything delivered is read once more. */
+
+static uint64_t known_jobs(const struct intake *in)
+{
+    uint64_t n = in->window->jobs.used;
+
+    for (int lane = 0; lane < LANE_N; lane++)
+        n += settle_unconfirmed(in->settle, (enum lane)lane);
+    return n;
+}
+
+static void know(void *ctx, enum lane lane, struct entry_id id)
+{
+    struct intake *in = ctx;
+
+    in->known[in->known_count++] = (struct known){id.ms, id.seq, lane};
+}
+
+static void know_job(void *ctx, const struct window_job *job)
+{
+    know(ctx, (enum lane)job->lane, (struct entry_id){job->id_ms, job->id_seq});
+}
+
+static void begin_recheck(struct intake *in)
+{
+    log_warn("Deliveries were found that never arrived here; all are read once more",
+             "account=%s surplus=%llu", in->account->name, (unsigned long long)in->surplus);
+    in->known = alloc_grow(NULL, known_jobs(in), sizeof(*in->known));
+    in->known_count = 0;
+    window_each_job(in->window, know_job, in);
+    settle_each_unconfirmed(in->settle, know, in);
+    qsort(in->known, in->known_count, sizeof(*in->known), compare_known);
+    in->recheck = true;
+    in->surplus = 0;
+    in->state = INTAKE_PENDING;
+    queue_rewind(in->queue);
+}
+
+static void on_depth(void *ctx, int err, const uint64_t pending[LANE_N], const uint64_t total[LANE_N])
+{
+    struct read_call call = *(struct read_call *)ctx;
+    struct intake *in = call.in;
+    uint64_t delivered = 0, before, known;
+
+    (void)total;
+    free(ctx);
+    if (call.round != in->round)
+        return;
+    in->auditing = false;
+    if (err)
+        return;
+    for (int lane = 0; lane < LANE_N; lane++)
+        delivered += pending[lane];
+    known = known_jobs(in);
+    before = in->surplus;
+    in->surplus = delivered > known && !in->reading ? delivered - known : 0;
+    if (in->surplus && before && in->state == INTAKE_NEW)
+        begin_recheck(in);
+    else if (in->surplus)
+        in->audit_ns = 0; /* look again at once: it may have been in motion */
+    in->changed(in->ctx);
+}
+
+static void audit(struct intake *in, uint64_t now_ns)
+{
+    in->audit_ns = now_ns + AUDIT_EVERY_NS;
+    in->auditing = true;
+    queue_depth(in->queue, on_depth, call_new(in));
+}
+
+/* -- pulling --------------------------------------------------------------------------------- */
+
+static uint32_t choose_counts(const struct intake *in, uint32_t count[LANE_N])
+{
+    uint32_t lanes = 0;
+
+    for (int lane = 0; lane < LANE_N; lane++) {
+        uint32_t room = window_room(in->window, (enum lane)lane);
+
+        count[lane] = room < READ_MAX ? room : READ_MAX;
+        lanes += room > 0;
+    }
+    return lanes;
+}
+
+uint64_t intake_pull(struct intake *in, uint64_t now_ns)
+{
+    uint32_t count[LANE_N], lanes;
+
+    if (in->state == INTAKE_STOPPED || in->reading || in->auditing)
+        return NEVER;
+    /* Between two reads nothing is on its way to us: the only moment when counting makes sense. */
+    if (in->state == INTAKE_NEW && now_ns >= in->audit_ns) {
+        audit(in, now_ns);
+        return NEVER;
+    }
+    lanes = choose_counts(in, count);
+    if (lanes == 0)
+        return in->audit_ns;
+    in->reading = true;
+    queue_read(in->queue, in->state == INTAKE_PENDING ? QUEUE_PENDING : QUEUE_NEW, count,
+               lanes == LANE_N ? BLOCK_MS : BLOCK_SHORT_MS, on_read, call_new(in));
+    return NEVER;
+}

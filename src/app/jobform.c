@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+#include "jobform.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "job.h"
+#include "log.h"
+
+/* Every key at its longest with the space that follows it. */
+#define KEYS_MAX_BYTES ((size_t)JOB_TARGETS_MAX * (KEY_MAX_BYTES + 1))
+
+void jobform_init(struct jobform *f, enum lane lane)
+{
+    *f = (struct jobform){.lane = lane};
+    buf_init(&f->keys, KEYS_MAX_BYTES);
+}
+
+void jobform_clear(struct jobform *f, enum lane lane)
+{
+    for (size_t i = 0; i < f->owned_count; i++)
+        free(f->owned[i]);
+    f->owned_count = 0;
+    f->count = 0;
+    f->targets = 0;
+    f->lane = lane;
+    buf_clear(&f->keys);
+}
+
+void jobform_deinit(struct jobform *f)
+{
+    jobform_clear(f, f->lane);
+    buf_deinit(&f->keys);
+    free(f->fields);
+    free(f->owned);
+}
+
+static void put_span(struct jobform *f, const char *name, struct span value)
+{
+    if (f->count + 2 > f->room) {
+        f->room = f->room ? f->room * 2 : 16;
+        f->fields = alloc_grow(f->fields, f->room, sizeof(*f->fields));
+    }
+    f->fields[f->count++] = span_str(name);
+    f->fields[f->count++] = value;
+}
+
+static char *own(struct jobform *f, char *p)
+{
+    if (f->owned_count == f->owned_room) {
+        f->owned_room = f->owned_room ? f->owned_room * 2 : 16;
+        f->owned = alloc_grow(f->owned, f->owned_room, sizeof(*f->owned));
+    }
+    return f->owned[f->owned_count++] = p;
+}
+
+void jobform_put(struct jobform *f, const char *name, struct span value)
+{
+    put_span(f, own(f, alloc_str(name)), span_of(own(f, alloc_copy(value.p, value.n)), value.n));
+}
+
+static bool has(const struct jobform *f, struct span name)
+{
+    for (size_t i = 0; i < f->count; i += 2)
+        if (span_eq(f->fields[i], name))
+            return true;
+    return false;
+}
+
+void jobform_add_missing(struct jobform *f, const struct jobform *from)
+{
+    size_t own_count = f->count;
+
+    for (size_t i = 0; i < from->count; i += 2) {
+        struct jobform own_fields = {.fields = f->fields, .count = own_count};
+
+        if (!has(&own_fields, from->fields[i]))
+            put_span(f, from->fields[i].p, from->fields[i + 1]);
+    }
+}
+
+const struct span *jobform_fields(struct jobform *f, size_t *count)
+{
+    if (f->keys.n && !has(f, SPAN("keys")))
+        put_span(f, "keys", buf_span(&f->keys));
+    *count = f->count;
+    return f->fields;
+}
+
+/* -- targets -- */
+
+static int add_key(struct jobform *f, struct span key, char *err, size_t err_room)
+{
+    const char *why;
+    char shown[96];
+
+    if (key_check(key, &why) < 0) {
+        snprintf(err, err_room, "keys: %s: \"%s\"", why, log_quote(shown, sizeof(shown), key.p, key.n));
+        return -EINVAL;
+    }
+    if (f->targets == JOB_TARGETS_MAX) {
+        snprintf(err, err_room, "keys: more than %d targets in one job", JOB_TARGETS_MAX);
+        return -EINVAL;
+    }
+    if (f->keys.n)
+        buf_putc(&f->keys, ' ');
+    buf_put(&f->keys, key);
+    f->targets++;
+    return 0;
+}
+
+static int add_keys(struct jobform *f, struct span text, char *err, size_t err_room)
+{
+    size_t bytes = f->keys.n, targets = f->targets;
+    struct span key;
+
+    while (span_next_word(&text, ' ', &key)) {
+        if (add_key(f, key, err, err_room) == 0)
+            continue;
+        f->keys.n = bytes; /* none of the line or all of it */
+        f->targets = targets;
+        return -EINVAL;
+    }
+    if (f->targets > targets)
+        return 0;
+    snprintf(err, err_room, "keys: empty");
+    return -EINVAL;
+}
+
+static int add_url(struct jobform *f, struct span url, char *err, size_t err_room)
+{
+    const char *why;
+    char shown[96];
+
+    if (url_check(url, &why) < 0) {
+        snprintf(err, err_room, "url: %s: \"%s\"", why, log_quote(shown, sizeof(shown), url.p, url.n));
+        return -EINVAL;
+    }
+    if (f->targets == JOB_TARGETS_MAX) {
+        snprintf(err, err_room, "url: more than %d targets in one job", JOB_TARGETS_MAX);
+        return -EINVAL;
+    }
+    put_span(f, "url", span_of(own(f, alloc_copy(url.p, url.n)), url.n));
+    f->targets++;
+    return 0;
+}
+
+int jobform_add_targets(struct jobform *f, enum jobform_kind kind, struct span text, char *err,
+                        size_t err_room)
+{
+    bool url = kind == JOBFORM_URL || (kind == JOBFORM_GUESS && text.n && memmem(text.p, text.n, "://", 3));
+
+    return url ? add_url(f, text, err, err_room) : add_keys(f, text, err, err_room);
+}
+
+/* -- JSON -- */
+
+static int wrong(const char *name, const char *why, char *err, size_t err_room)
+{
+    char shown[64];
+
+    snprintf(err, err_room, "%s: %s", log_quote(shown, sizeof(shown), name, strlen(name)), why);
+    return -EINVAL;
+}
+
+static struct span json_span(const json_t *v)
+{
+    return span_of(json_string_value(v), json_string_length(v));
+}
+
+/* A list element is one target: a space in it would make two of it. */
+static int add_list(struct jobform *f, const char *name, const json_t *list, char *err,
+                    size_t err_room)
+{
+    bool url = strcmp(name, "url") == 0;
+    int rc = 0;
+
+    if (!url && strcmp(name, "keys") != 0)
+        return wrong(name, "a list is only for keys and url", err, err_room);
+    for (size_t i = 0; rc == 0 && i < json_array_size(list); i++) {
+        const json_t *v = json_array_get(list, i);
+
+        if (!json_is_string(v))
+            return wrong(name, "the list may only hold texts", err, err_room);
+        rc = url ? add_url(f, json_span(v), err, err_room) : add_key(f, json_span(v), err, err_room);
+    }
+    return rc;
+}
+
+static int add_text(struct jobform *f, const char *name, struct span text, char *err,
+                    size_t err_room)
+{
+    if (strcmp(name, "keys") == 0)
+        return add_keys(f, text, err, err_room);
+    if (strcmp(name, "url") == 0)
+        return add_url(f, text, err, err_room);
+    if (strcmp(name, "lane") == 0)
+        return lane_parse(text, &f->lane) == 0
+                   ? 0
+                   : wrong(name, "expected urgent, normal or bulk", err, err_room);
+    jobform_put(f, name, text);
+    return 0;
+}
+
+static int add_field(struct jobform *f, const char *name, const json_t *v, char *err,
+                     size_t err_room)
+{
+    char number[32];
+
+    if (json_is_array(v))
+        return add_list(f, name, v, err, err_room);
+    if (json_is_string(v))
+        return add_text(f, name, json_span(v), err, err_room);
+    if (json_is_integer(v))
+        snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(v));
+    else if (json_is_boolean(v))
+        snprintf(number, sizeof(number), "%d", json_is_true(v));
+    else
+        return wrong(name, "expected a text, a number or true or false", err, err_room);
+    return add_text(f, name, span_str(number), err, err_room);
+}
+
+int jobform_add_json(struct jobform *f, struct span text, char *err, size_t err_room)
+{
+    json_error_t where;
+    json_t *doc = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, &where), *value;
+    const char *name;
+    int rc = 0;
+
+    if (!json_is_object(doc)) {
+        snprintf(err, err_room, "not a JSON object: %s", doc ? "another kind of value" : where.text);
+        json_decref(doc);
+        return -EINVAL;
+    }
+    json_object_foreach(doc, name, value)
+    {
+        rc = add_field(f, name, value, err, err_room);
+        if (rc < 0)
+            break;
+    }
+    json_decref(doc);
+    return rc;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "account.h"
+#include "alloc.h"
+#include "log.h"
+#include "process.h"
+
+#define LEASE_TTL_MS 10000u
+#define RENEW_EVERY_NS NS_PER_S
+#define ASK_EVERY_NS NS_PER_S
+/* So long before the lease ends nothing is sent any more: what was handed out must have left. */
+#define LEASE_MARGIN_NS (2 * NS_PER_S)
+
+/* -- is this Redis fit to hold jobs? ---------------------------------------------------------- */
+
+/* A Redis that evicts keys throws jobs away without telling anyone. */
+static void on_server(void *ctx, int err, const struct queue_server *s)
+{
+    struct dispatch *d = ctx;
+    bool evicts;
+
+    if (err)
+        return; /* asked again when the connection is back */
+    evicts = s->maxmemory_policy[0] && strcmp(s->maxmemory_policy, "noeviction") != 0;
+    if (evicts)
+        log_error("This Redis may evict jobs; nothing is dispatched until it is told not to: "
+                  "CONFIG SET maxmemory-policy noeviction",
+                  "account=%s policy=%s", d->account->name, s->maxmemory_policy);
+    if (!d->server_known && !evicts && !s->maxmemory_policy[0])
+        log_warn("Redis does not say whether it evicts keys; make sure that maxmemory-policy is "
+                 "noeviction",
+                 "account=%s", d->account->name);
+    if (!d->server_known && s->aof_known && !s->aof)
+        log_warn("Redis keeps no append-only file: accepted jobs do not survive its restart "
+                 "(CONFIG SET appendonly yes)",
+                 "account=%s", d->account->name);
+    if (!d->server_known && evicts)
+        d->options.unfit(d->options.ctx);
+    d->server_known = d->server_checked = true;
+    d->server_fit = !evicts;
+    if (d->server_fit)
+        d->lead_next_ns = 0;
+    dispatch_wake(d);
+}
+
+/* -- the lease -------------------------------------------------------------------------------- */
+
+static void on_purse(void *ctx, int err)
+{
+    struct dispatch *d = ctx;
+
+    if (err == -EPERM && d->state == DISPATCH_LEADING)
+        dispatch_begin_drain(d, "the lease was lost");
+    dispatch_wake(d);
+}
+
+void lead_init(struct dispatch *d)
+{
+    d->purse = purse_new(d->account, d->queue, clock_mono_ns(), on_purse, d);
+}
+
+static void begin_leading(struct dispatch *d)
+{
+    log_info("This instance leads the account", "account=%s", d->account->name);
+    d->state = DISPATCH_RESTORING;
+    purse_restore(d->purse);
+}
+
+static void follow(struct dispatch *d, const struct queue_lead *lead)
+{
+    if (d->state == DISPATCH_LEADING || d->state == DISPATCH_RESTORING) {
+        dispatch_begin_drain(d, "another instance holds the lease");
+        return;
+    }
+    if (process_is_dead(lead->holder)) {
+        snprintf(d->usurp, sizeof(d->usurp), "%s", lead->holder);
+        d->lead_next_ns = 0;
+    }
+}
+
+static void on_lead(void *ctx, int err, const struct queue_lead *lead)
+{
+    struct dispatch *d = ctx;
+
+    d->lead_asked = false;
+    d->usurp[0] = '\0';
+    if (err) {
+        dispatch_wake(d);
+        return;
+    }
+    if (lead->paused != d->paused)
+        log_info(lead->paused ? "Dispatch is paused" : "Dispatch goes on", "account=%s why=\"%s\"",
+                 d->account->name, lead->paused_why);
+    if (d->paused && !lead->paused)
+        brake_release(&d->brake); /* whoever resumes means now */
+    d->paused = lead->paused;
+    memcpy(d->paused_why, lead->paused_why, sizeof(d->paused_why));
+    if (!lead->leading) {
+        follow(d, lead);
+    } else {
+        d->lease_until_ns = d->lead_asked_ns + LEASE_TTL_MS * NS_PER_MS;
+        if (d->state == DISPATCH_STANDBY)
+            begin_leading(d);
+        else if (lead->taken_over && d->state == DISPATCH_LEADING)
+            dispatch_begin_drain(d, "the lease had lapsed: others may have led meanwhile");
+    }
+    dispatch_wake(d);
+}
+
+uint64_t lead_tick(struct dispatch *d, struct now now)
+{
+    char *status = NULL;
+
+    if (!d->queue_up || d->lead_asked || d->state >= DISPATCH_RELEASING)
+        return NEVER;
+    if (now.mono_ns < d->lead_next_ns)
+        return d->lead_next_ns;
+    if (!d->server_checked || !d->server_fit)
+        queue_server(d->queue, on_server, d);
+    d->lead_next_ns = now.mono_ns + (d->state == DISPATCH_STANDBY ? ASK_EVERY_NS : RENEW_EVERY_NS);
+    if (!d->server_fit || (d->stopping && d->state == DISPATCH_STANDBY))
+        return d->lead_next_ns;
+    if (d->state != DISPATCH_STANDBY)
+        status = report_json(d, now);
+    d->lead_asked = true;
+    d->lead_asked_ns = now.mono_ns;
+    queue_lead(d->queue, LEASE_TTL_MS, d->usurp[0] ? d->usurp : NULL, span_str(status), on_lead, d);
+    free(status);
+    return d->lead_next_ns;
+}
+
+bool lead_may_send(const struct dispatch *d, uint64_t now_ns)
+{
+    return d->state == DISPATCH_LEADING && !d->paused &&
+           now_ns + LEASE_MARGIN_NS < d->lease_until_ns;
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+#include "purse.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "log.h"
+
+/* One question at a time may be so large: what a crash between asking and sending can waste. */
+#define ASK_MIN 256u
+
+/* Bookings are written at most this often, however short the window. */
+#define FLUSH_MIN_NS (20 * NS_PER_MS)
+
+struct purse_ledger {
+    struct purse *purse;
+    enum ledger ledger;
+    struct budget budget;
+    uint64_t granted;
+    uint64_t asked;    /* in the question under way */
+    uint64_t unbooked; /* booked in memory, not in Redis */
+    uint64_t unbooked_since_ns;
+    uint64_t spent_total;
+    bool busy;     /* a question is under way */
+    bool restored;
+};
+
+struct purse {
+    struct queue *queue;
+    purse_changed_cb *changed;
+    void *ctx;
+    uint64_t granted[LEDGER_N];
+    uint64_t round; /* answers to questions of an earlier life are not counted */
+    struct purse_ledger ledgers[LEDGER_N];
+};
+
+static struct budget_limits limits_of(const struct config_account *a, enum ledger l)
+{
+    const struct config_budget *b = &a->budget;
+
+    if (l == LEDGER_WRITE)
+        return (struct budget_limits){.units = a->writes.requests,
+                                      .window_ns = a->writes.per_s * NS_PER_S,
+                                      .burst = max_u64(a->writes.requests / 20, 1)};
+    return (struct budget_limits){.units = b->purges,
+                                  .window_ns = b->per_s * NS_PER_S,
+                                  .burst = config_burst(b),
+                                  .headroom = b->headroom};
+}
+
+struct purse *purse_new(const struct config_account *a, struct queue *q, uint64_t now_ns,
+                        purse_changed_cb *changed, void *ctx)
+{
+    struct purse *p = alloc_zeroed(1, sizeof(*p));
+
+    p->queue = q;
+    p->changed = changed;
+    p->ctx = ctx;
+    for (int l = 0; l < LEDGER_N; l++) {
+        struct budget_limits limits = limits_of(a, (enum ledger)l);
+
+        p->ledgers[l].purse = p;
+        p->ledgers[l].ledger = (enum ledger)l;
+        budget_init(&p->ledgers[l].budget, &limits, now_ns);
+    }
+    return p;
+}
+
+void purse_free(struct purse *p)
+{
+    free(p);
+}
+
+void purse_configure(struct purse *p, const struct config_account *a, uint64_t now_ns)
+{
+    for (int l = 0; l < LEDGER_N; l++) {
+        struct budget_limits limits = limits_of(a, (enum ledger)l);
+
+        budget_set_limits(&p->ledgers[l].budget, &limits, now_ns);
+    }
+}
+
+/* -- after a take-over ----------------------------------------------------------------------- */
+
+static uint64_t window_ms(const struct purse_ledger *l)
+{
+    return l->budget.limits.window_ns / NS_PER_MS;
+}
+
+/* What the predecessor had under way may still arrive a moment after we took over: it is counted as
+ * spent that moment later. */
+static uint64_t straggler_ns(const struct purse_ledger *l)
+{
+    return l->budget.limits.window_ns / 1000;
+}
+
+static void on_restored(void *ctx, int err, const struct queue_budget *b)
+{
+    struct purse_ledger *l = ctx;
+    struct budget_limits limits = l->budget.limits;
+    uint64_t now_ns = clock_mono_ns();
+
+    if (err) {
+        l->purse->changed(l->purse->ctx, err);
+        return;
+    }
+    budget_init(&l->budget, &limits, now_ns);
+    if (b->known)
+        budget_restore_level(&l->budget, b->level_micro, b->level_age_ms * NS_PER_MS, now_ns);
+    for (size_t i = 0; i < b->spent_count; i++) {
+        uint64_t age_ns = b->spent[i].age_ms * NS_PER_MS;
+
+        budget_restore_spent(&l->budget, b->spent[i].cost,
+                             age_ns - min_u64(age_ns, straggler_ns(l)), now_ns);
+    }
+    l->restored = true;
+    if (purse_ready(l->purse))
+        l->purse->changed(l->purse->ctx, 0);
+}
+
+void purse_restore(struct purse *p)
+{
+    p->round++;
+    for (int i = 0; i < LEDGER_N; i++) {
+        struct purse_ledger *l = &p->ledgers[i];
+
+        l->restored = false;
+        l->asked = l->unbooked = 0;
+        p->granted[i] = 0;
+        queue_budget_restore(p->queue, l->ledger, window_ms(l), on_restored, l);
+    }
+}
+
+bool purse_ready(const struct purse *p)
+{
+    for (int l = 0; l < LEDGER_N; l++)
+        if (!p->ledgers[l].restored)
+            return false;
+    return true;
+}
+
+/* -- asking ---------------------------------------------------------------------------------- */
+
+static void give_up_question(struct purse_ledger *l, uint64_t now_ns)
+{
+    budget_give_back(&l->budget, l->asked, now_ns);
+    l->asked = 0;
+}
+
+struct question {
+    struct purse_ledger *ledger;
+    uint64_t round;
+    uint64_t booked;
+};
+
+static void on_answer(void *ctx, int err)
+{
+    struct question *question = ctx;
+    struct purse_ledger *l = question->ledger;
+    struct purse *p = l->purse;
+    bool current = question->round == p->round;
+
+    l->busy = false;
+    if (current && err == 0) {
+        p->granted[l->ledger] += l->asked;
+        l->asked = 0;
+    } else if (current) {
+        give_up_question(l, clock_mono_ns());
+        l->unbooked += question->booked;
+    }
+    free(question);
+    if (current)
+        p->changed(p->ctx, err);
+}
+
+static void ask_redis(struct purse_ledger *l)
+{
+    struct question *question = alloc_zeroed(1, sizeof(*question));
+    struct queue_spend spend = {.ledger = l->ledger,
+                                .open = l->budget.open,
+                                .book = l->unbooked,
+                                .level_micro = l->budget.level_micro,
+                                .window_ms = window_ms(l)};
+
+    *question = (struct question){l, l->purse->round, l->unbooked};
+    l->unbooked = 0;
+    l->busy = true;
+    queue_spend(l->purse->queue, &spend, on_answer, question);
+}
+
+/* About a second's worth of an hourly budget: less is not worth a question, or a request. */
+static uint64_t crumb(const struct purse_ledger *l, enum lane lane, uint64_t missing)
+{
+    const struct budget_limits *limits = &l->budget.limits;
+    uint64_t per_100ms = limits->units * (NS_PER_S / 10) / limits->window_ns;
+    uint64_t least = max_u64(limits->units / BUDGET_BINS, per_100ms);
+
+    if (lane == LANE_URGENT)
+        return 1;
+    return max_u64(min_u64(min_u64(least, missing), budget_largest(&l->budget, lane)), 1);
+}
+
+void purse_ask(struct purse *p, enum ledger ledger, enum lane lane, uint64_t want, uint64_t now_ns,
+               uint64_t *when_ns)
+{
+    struct purse_ledger *l = &p->ledgers[ledger];
+    uint64_t have = p->granted[ledger] + l->asked;
+    uint64_t most = max_u64(l->budget.limits.units / BUDGET_BINS, ASK_MIN);
+    uint64_t missing, available;
+
+    if (!l->restored || l->busy || have >= want)
+        return;
+    missing = min_u64(want - have, most);
+    available = budget_available(&l->budget, lane, now_ns);
+    if (available < crumb(l, lane, missing)) {
+        uint64_t when = budget_when(&l->budget, lane, crumb(l, lane, missing), now_ns);
+
+        *when_ns = min_u64(*when_ns, when);
+        return;
+    }
+    l->asked = min_u64(missing, available);
+    budget_reserve(&l->budget, l->asked, now_ns);
+    ask_redis(l);
+}
+
+const uint64_t *purse_granted(const struct purse *p)
+{
+    return p->granted;
+}
+
+/* -- spending -------------------------------------------------------------------------------- */
+
+void purse_spend(struct purse *p, enum ledger l, uint64_t cost)
+{
+    must(p->granted[l] >= cost);
+    p->granted[l] -= cost;
+}
+
+void purse_unspend(struct purse *p, enum ledger l, uint64_t cost)
+{
+    p->granted[l] += cost;
+}
+
+void purse_book(struct purse *p, enum ledger ledger, uint64_t cost, uint64_t now_ns)
+{
+    struct purse_ledger *l = &p->ledgers[ledger];
+
+    budget_book(&l->budget, cost, now_ns);
+    l->spent_total += cost;
+    if (l->unbooked == 0)
+        l->unbooked_since_ns = now_ns;
+    l->unbooked += cost;
+}
+
+void purse_drain(struct purse *p, enum ledger l, uint64_t now_ns)
+{
+    budget_drain(&p->ledgers[l].budget, now_ns);
+}
+
+uint64_t purse_flush(struct purse *p, uint64_t now_ns)
+{
+    uint64_t next = NEVER;
+
+    for (int i = 0; i < LEDGER_N; i++) {
+        struct purse_ledger *l = &p->ledgers[i];
+        uint64_t bin_ns = max_u64(l->budget.limits.window_ns / BUDGET_BINS, FLUSH_MIN_NS);
+        uint64_t due = add_time(l->unbooked_since_ns, bin_ns);
+
+        if (l->unbooked == 0 || l->busy || !l->restored)
+            continue;
+        if (due <= now_ns)
+            ask_redis(l);
+        else
+            next = min_u64(next, due);
+    }
+    return next;
+}
+
+uint64_t purse_left(struct purse *p, enum ledger l, uint64_t now_ns)
+{
+    return budget_left(&p->ledgers[l].budget, now_ns);
+}
+
+uint64_t purse_spent_total(const struct purse *p, enum ledger l)
+{
+    return p->ledgers[l].spent_total;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+#include "settle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "log.h"
+
+#define LOAD_MAX 512u     /* jobs in one write */
+#define LOADS_FLYING 8u   /* writes under way at once */
+#define TRY_AGAIN_NS NS_PER_S
+
+struct load {
+    struct list link;
+    struct settle *settle;
+    uint32_t count;
+    struct queue_settle items[LOAD_MAX];
+};
+
+struct settle {
+    struct queue *queue;
+    settle_changed_cb *changed;
+    void *ctx;
+    enum receipts receipts;
+    uint32_t receipt_ttl_s;
+    struct load *open;    /* being filled, or NULL */
+    struct list waiting;  /* full, or to be written again */
+    struct list flying;
+    uint32_t flying_count;
+    uint64_t not_before_ns; /* after a refusal by Redis */
+    uint64_t unconfirmed[LANE_N];
+    bool refused; /* said so already */
+};
+
+struct settle *settle_new(const struct config_account *a, struct queue *q,
+                          settle_changed_cb *changed, void *ctx)
+{
+    struct settle *s = alloc_zeroed(1, sizeof(*s));
+
+    s->queue = q;
+    s->changed = changed;
+    s->ctx = ctx;
+    list_init(&s->waiting);
+    list_init(&s->flying);
+    settle_configure(s, a);
+    return s;
+}
+
+void settle_configure(struct settle *s, const struct config_account *a)
+{
+    s->receipts = a->receipts;
+    s->receipt_ttl_s = a->receipt_ttl_s;
+}
+
+static void load_free(struct load *load)
+{
+    for (uint32_t i = 0; i < load->count; i++) {
+        free((char *)load->items[i].reason.p);
+        free((char *)load->items[i].target.p);
+    }
+    free(load);
+}
+
+static void free_all(struct list *loads)
+{
+    struct list *node;
+
+    while ((node = list_pop_front(loads)))
+        load_free(list_entry(node, struct load, link));
+}
+
+void settle_free(struct settle *s)
+{
+    if (!s)
+        return;
+    if (s->open)
+        load_free(s->open);
+    free_all(&s->waiting);
+    free_all(&s->flying);
+    free(s);
+}
+
+static struct span keep(struct span s)
+{
+    return s.n ? span_of(alloc_copy(s.p, s.n), s.n) : span_of(NULL, 0);
+}
+
+static bool wants_receipt(const struct settle *s, enum outcome outcome)
+{
+    switch (s->receipts) {
+    case RECEIPTS_NONE:
+        return false;
+    case RECEIPTS_FAILED:
+        return outcome == OUTCOME_DEAD || outcome == OUTCOME_EXPIRED;
+    default:
+        return outcome != OUTCOME_LATER;
+    }
+}
+
+void settle_add(struct settle *s, const struct queue_settle *item)
+{
+    struct queue_settle *kept;
+
+    if (!s->open) {
+        s->open = alloc_bytes(sizeof(*s->open));
+        s->open->settle = s;
+        s->open->count = 0;
+        list_init(&s->open->link);
+    }
+    kept = &s->open->items[s->open->count++];
+    *kept = *item;
+    kept->reason = keep(item->reason);
+    kept->target = keep(item->target);
+    kept->receipt = wants_receipt(s, item->outcome);
+    s->unconfirmed[item->lane]++;
+    if (s->open->count == LOAD_MAX) {
+        list_push_back(&s->waiting, &s->open->link);
+        s->open = NULL;
+    }
+}
+
+static void on_written(void *ctx, int err)
+{
+    struct load *load = ctx;
+    struct settle *s = load->settle;
+    bool later = false;
+
+    list_remove(&load->link);
+    s->flying_count--;
+    if (err) {
+        list_push_front(&s->waiting, &load->link);
+        if (err != -ENOTCONN) {
+            s->not_before_ns = clock_mono_ns() + TRY_AGAIN_NS;
+            if (!s->refused)
+                log_error("Redis refuses to record finished jobs; they are kept and tried again",
+                          "why=\"%s\"", queue_error(s->queue));
+            s->refused = true;
+        }
+    } else {
+        for (uint32_t i = 0; i < load->count; i++) {
+            s->unconfirmed[load->items[i].lane]--;
+            later |= load->items[i].outcome == OUTCOME_LATER || !load->items[i].plain;
+        }
+        load_free(load);
+        s->refused = false;
+    }
+    s->changed(s->ctx, later);
+}
+
+static void write_load(struct settle *s, struct load *load)
+{
+    list_push_back(&s->flying, &load->link);
+    s->flying_count++;
+    queue_settle(s->queue, load->items, load->count, s->receipt_ttl_s, on_written, load);
+}
+
+void settle_flush(struct settle *s, bool queue_up, uint64_t now_ns)
+{
+    if (!queue_up || now_ns < s->not_before_ns)
+        return;
+    while (s->flying_count < LOADS_FLYING && !list_empty(&s->waiting)) {
+        struct list *node = list_pop_front(&s->waiting);
+
+        write_load(s, list_entry(node, struct load, link));
+    }
+    /* A half-full load goes only when nothing else is on its way: under load they fill up, when it
+     * is quiet nobody waits. */
+    if (s->open && s->flying_count == 0) {
+        struct load *load = s->open;
+
+        s->open = NULL;
+        write_load(s, load);
+    }
+}
+
+uint64_t settle_unconfirmed(const struct settle *s, enum lane lane)
+{
+    return s->unconfirmed[lane];
+}
+
+bool settle_idle(const struct settle *s)
+{
+    return !s->open && s->flying_count == 0 && list_empty(&s->waiting);
+}
+
+uint64_t settle_due(const struct settle *s)
+{
+    bool any = s->open || !list_empty(&s->waiting);
+
+    return any && s->flying_count == 0 ? s->not_before_ns : NEVER;
+}
+
+static void each_in(const struct load *load, settle_id_cb *cb, void *ctx)
+{
+    for (uint32_t i = 0; i < load->count; i++)
+        cb(ctx, load->items[i].lane, load->items[i].id);
+}
+
+void settle_each_unconfirmed(const struct settle *s, settle_id_cb *cb, void *ctx)
+{
+    if (s->open)
+        each_in(s->open, cb, ctx);
+    list_each(it, &s->waiting)
+        each_in(list_entry(it, struct load, link), cb, ctx);
+    list_each(it, &s->flying)
+        each_in(list_entry(it, struct load, link), cb, ctx);
+}

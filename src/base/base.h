@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ * The few words every other file is written in: assertions, attributes, small macros. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define must_use __attribute__((warn_unused_result))
+#define print_like(fmt, args) __attribute__((format(printf, fmt, args)))
+#define array_len(a) (sizeof(a) / sizeof((a)[0]))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+
+/* We went wrong: always checked, never compiled away. */
+#define must(x) ((x) ? (void)0 : base_abort(#x, __FILE__, __LINE__))
+
+__attribute__((noreturn, cold)) void base_abort(const char *what, const char *file, int line);
+
+#define NS_PER_MS UINT64_C(1000000)
+#define NS_PER_S UINT64_C(1000000000)
+#define NEVER UINT64_MAX /* a time that does not come */
+
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* a + b, staying at NEVER instead of wrapping round. */
+static inline uint64_t add_time(uint64_t a, uint64_t b)
+{
+    return a > NEVER - b ? NEVER : a + b;
+}

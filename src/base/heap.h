@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ * A binary min-heap of things that know their own place in it, so any of them can leave early. */
+#pragma once
+
+#include "base.h"
+
+#define HEAP_NOWHERE UINT32_MAX
+
+struct heap_node {
+    uint64_t key;
+    uint32_t pos; /* HEAP_NOWHERE when in no heap */
+};
+
+struct heap {
+    struct heap_node **at;
+    uint32_t count, room;
+};
+
+void heap_init(struct heap *h);
+void heap_deinit(struct heap *h); /* the nodes are the caller's */
+
+static inline void heap_node_init(struct heap_node *n)
+{
+    n->key = 0;
+    n->pos = HEAP_NOWHERE;
+}
+
+void heap_insert(struct heap *h, struct heap_node *n, uint64_t key);
+void heap_remove(struct heap *h, struct heap_node *n); /* no-op when nowhere */
+
+/* The node with the smallest key, or NULL. Stays in the heap. */
+static inline struct heap_node *heap_min(const struct heap *h)
+{
+    return h->count ? h->at[0] : NULL;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include "log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+static const char *const level_names[] = {
+    [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
+
+static enum log_level current_level = LOG_INFO;
+
+void log_set_level(enum log_level level)
+{
+    current_level = level;
+}
+
+int log_level_parse(const char *name, enum log_level *out)
+{
+    for (size_t i = 0; i < array_len(level_names); i++) {
+        if (strcmp(name, level_names[i]) == 0) {
+            *out = (enum log_level)i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+/* The line is written in one call, so lines of several threads never mix. */
+void log_line(enum log_level level, const char *what, const char *fmt, ...)
+{
+    char line[2048];
+    uint64_t ms = clock_wall_ms();
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm tm;
+    va_list ap;
+    int n;
+
+    if (level < current_level)
+        return;
+    gmtime_r(&seconds, &tm);
+    n = snprintf(line, sizeof(line), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s \"%s\"",
+                 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                 (int)(ms % 1000), level_names[level], what);
+    if (*fmt && n < (int)sizeof(line) - 2) {
+        line[n++] = ' ';
+        va_start(ap, fmt);
+        n += vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
+        va_end(ap);
+    }
+    if (n > (int)sizeof(line) - 2)
+        n = (int)sizeof(line) - 2;
+    line[n++] = '\n';
+    if (write(STDERR_FILENO, line, (size_t)n) < 0)
+        return; /* nobody listens: nothing left to tell it to */
+}
+
+const char *log_quote(char *out, size_t room, const char *p, size_t n)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)p[i];
+        bool plain = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+
+        if (used + 5 > room)
+            break;
+        used += (size_t)snprintf(out + used, room - used, plain ? "%c" : "\\x%02x", c);
+    }
+    out[used < room ? used : room - 1] = '\0';
+    return out;
+}

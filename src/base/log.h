@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ * One line per event on stderr, in logfmt: a sentence, then key=value pairs. Only `app` calls it. */
+#pragma once
+
+#include "base.h"
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+void log_set_level(enum log_level level);
+must_use int log_level_parse(const char *name, enum log_level *out); /* 0 or -EINVAL */
+
+/* `what` is a plain sentence; `fmt` renders the pairs ("account=%s n=%u") or is "". The caller puts
+ * no secret in; bytes of strangers go through log_quote. */
+void log_line(enum log_level level, const char *what, const char *fmt, ...) print_like(3, 4);
+
+#define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+#define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
+#define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
+#define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
+
+/* Renders at most `n` bytes of `p` as printable, quotable text into `out` (NUL-terminated, cut when
+ * it does not fit) and returns out. */
+const char *log_quote(char *out, size_t room, const char *p, size_t n);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ * Bytes that belong to somebody else: a pointer and a length, lent for the call. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base.h"
+
+struct span {
+    const char *p;
+    size_t n;
+};
+
+#define SPAN(literal) ((struct span){"" literal, sizeof(literal) - 1})
+
+static inline struct span span_of(const char *p, size_t n)
+{
+    return (struct span){p, n};
+}
+
+static inline struct span span_str(const char *s)
+{
+    return (struct span){s ? s : "", s ? strlen(s) : 0};
+}
+
+static inline bool span_eq(struct span a, struct span b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+static inline bool span_is(struct span a, const char *s)
+{
+    return span_eq(a, span_str(s));
+}
+
+bool span_eq_nocase(struct span a, struct span b); /* ASCII letters only */
+bool span_starts_nocase(struct span a, const char *prefix);
+
+/* Cuts the next run of bytes up to `sep` off the front of *rest; runs of `sep` count as one.
+ * Returns false when nothing is left. */
+bool span_next_word(struct span *rest, char sep, struct span *word);
+
+/* Decimal digits only, the whole span. 0, -EINVAL, or -ERANGE when it does not fit. */
+must_use int span_to_u64(struct span s, uint64_t *out);

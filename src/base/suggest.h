@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT
+ * "Did you mean ...?": the nearest of a few known words, when one is near enough. */
+#pragma once
+
+#include "base.h"
+
+/* The name that `word` was probably meant to be, or NULL: at most a third of its letters wrong,
+ * missing, too many or swapped. */
+const char *suggest_word(const char *word, const char *const *names, size_t count);

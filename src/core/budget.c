@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+#include "budget.h"
+
+#include <string.h>
+
+#define MICRO UINT64_C(1000000)
+
+const char *const ledger_names[LEDGER_N] = {
+    [LEDGER_PURGE] = "purge", [LEDGER_URL] = "url", [LEDGER_WRITE] = "write"};
+
+__extension__ typedef unsigned __int128 u128;
+
+/* Rounded up: bins together are never shorter than the window. */
+static uint64_t bin_ns(const struct budget *b)
+{
+    return (b->limits.window_ns + BUDGET_BINS - 1) / BUDGET_BINS;
+}
+
+static uint64_t *bin_at(struct budget *b, uint64_t index)
+{
+    return &b->bins[index % array_len(b->bins)];
+}
+
+/* The bucket is filled only up to the last whole millionth; the rest of the time stays owed, so no
+ * rate, however small, is lost to rounding. */
+static void refill(struct budget *b, uint64_t now_ns)
+{
+    uint64_t capacity = b->limits.burst * MICRO;
+    u128 gained;
+
+    if (now_ns <= b->refilled_ns)
+        return;
+    gained = (u128)(now_ns - b->refilled_ns) * b->limits.units * MICRO / b->limits.window_ns;
+    if (b->level_micro + gained >= capacity) {
+        b->level_micro = capacity;
+        b->refilled_ns = now_ns;
+        return;
+    }
+    b->level_micro += (uint64_t)gained;
+    b->refilled_ns +=
+        (uint64_t)(gained * b->limits.window_ns / ((u128)b->limits.units * MICRO));
+}
+
+/* A bin is free again one whole window after its end. */
+static void forget_old(struct budget *b, uint64_t now_ns)
+{
+    uint64_t now_bin = now_ns / bin_ns(b);
+    uint64_t keep_from = now_bin > BUDGET_BINS ? now_bin - BUDGET_BINS : 0;
+
+    if (keep_from > b->tail + array_len(b->bins)) {
+        memset(b->bins, 0, sizeof(b->bins));
+        b->spent = 0;
+        b->tail = keep_from;
+        return;
+    }
+    for (; b->tail < keep_from; b->tail++) {
+        b->spent -= *bin_at(b, b->tail);
+        *bin_at(b, b->tail) = 0;
+    }
+}
+
+static void advance(struct budget *b, uint64_t now_ns)
+{
+    refill(b, now_ns);
+    forget_old(b, now_ns);
+}
+
+void budget_init(struct budget *b, const struct budget_limits *limits, uint64_t now_ns)
+{
+    must(limits->units > 0 && limits->window_ns > 0 && limits->headroom < limits->units);
+    must(limits->burst > 0 && limits->burst <= limits->units);
+    memset(b, 0, sizeof(*b));
+    b->limits = *limits;
+    b->level_micro = limits->burst * MICRO;
+    b->refilled_ns = now_ns;
+    forget_old(b, now_ns);
+}
+
+void budget_set_limits(struct budget *b, const struct budget_limits *limits, uint64_t now_ns)
+{
+    struct budget old = *b;
+    uint64_t width = bin_ns(b);
+
+    budget_init(b, limits, now_ns);
+    b->level_micro = min_u64(old.level_micro, b->level_micro);
+    b->open = old.open;
+    for (uint64_t i = old.tail; i <= now_ns / width; i++) {
+        uint64_t age = now_ns - min_u64(now_ns, (i + 1) * width);
+
+        budget_restore_spent(b, *bin_at(&old, i), age, now_ns);
+    }
+}
+
+void budget_restore_level(struct budget *b, uint64_t level_micro, uint64_t age_ns, uint64_t now_ns)
+{
+    b->level_micro = min_u64(level_micro, b->limits.burst * MICRO);
+    b->refilled_ns = now_ns - min_u64(now_ns, age_ns);
+    refill(b, now_ns);
+}
+
+void budget_restore_spent(struct budget *b, uint64_t cost, uint64_t age_ns, uint64_t now_ns)
+{
+    uint64_t at = (now_ns - min_u64(now_ns, age_ns)) / bin_ns(b);
+
+    forget_old(b, now_ns);
+    if (at < b->tail)
+        return;
+    *bin_at(b, at) += cost;
+    b->spent += cost;
+}
+
+/* Down to which bucket level a lane may draw: urgent to nothing, normal to a tenth, bulk to half. */
+static uint64_t bucket_floor(const struct budget *b, enum lane lane)
+{
+    switch (lane) {
+    case LANE_URGENT:
+        return 0;
+    case LANE_NORMAL:
+        return b->limits.burst * MICRO / 10;
+    default:
+        return b->limits.burst * MICRO / 2;
+    }
+}
+
+/* With a backlog the window is always full, and an urgent purge would find no room in it: so a
+ * sliver of the window, too, is not for the lower lanes. */
+static uint64_t ledger_floor(const struct budget *b, enum lane lane)
+{
+    return b->limits.units * (uint64_t)lane / 400; /* normal 0.25 %, bulk 0.5 % */
+}
+
+static uint64_t ledger_room(const struct budget *b, enum lane lane)
+{
+    uint64_t used = b->spent + b->open + b->limits.headroom + ledger_floor(b, lane);
+
+    return used < b->limits.units ? b->limits.units - used : 0;
+}
+
+uint64_t budget_available(struct budget *b, enum lane lane, uint64_t now_ns)
+{
+    uint64_t floor = bucket_floor(b, lane);
+    uint64_t tokens;
+
+    advance(b, now_ns);
+    tokens = b->level_micro > floor ? (b->level_micro - floor) / MICRO : 0;
+    return min_u64(tokens, ledger_room(b, lane));
+}
+
+uint64_t budget_largest(const struct budget *b, enum lane lane)
+{
+    uint64_t tokens = b->limits.burst - (bucket_floor(b, lane) + MICRO - 1) / MICRO;
+    uint64_t taken = b->limits.headroom + ledger_floor(b, lane);
+    uint64_t window = b->limits.units > taken ? b->limits.units - taken : 0;
+
+    return max_u64(min_u64(tokens, window), 1);
+}
+
+static uint64_t bucket_when(const struct budget *b, enum lane lane, uint64_t cost, uint64_t now_ns)
+{
+    uint64_t want = bucket_floor(b, lane) + cost * MICRO;
+    u128 wait;
+
+    if (want <= b->level_micro)
+        return now_ns;
+    if (want > b->limits.burst * MICRO)
+        return NEVER;
+    wait = ((u128)(want - b->level_micro) * b->limits.window_ns + (u128)b->limits.units * MICRO - 1) /
+           ((u128)b->limits.units * MICRO);
+    return max_u64(add_time(b->refilled_ns, (uint64_t)wait), now_ns);
+}
+
+static uint64_t ledger_when(struct budget *b, enum lane lane, uint64_t cost, uint64_t now_ns)
+{
+    uint64_t room = ledger_room(b, lane);
+    uint64_t used = b->spent + b->open + b->limits.headroom + ledger_floor(b, lane);
+    uint64_t over = used + cost > b->limits.units ? used + cost - b->limits.units : 0;
+    uint64_t width = bin_ns(b);
+
+    if (room >= cost)
+        return now_ns;
+    for (uint64_t i = b->tail; i <= now_ns / width; i++) {
+        uint64_t freed = *bin_at(b, i);
+
+        if (freed >= over)
+            return (i + BUDGET_BINS + 1) * width;
+        over -= freed;
+    }
+    return NEVER;
+}
+
+uint64_t budget_when(struct budget *b, enum lane lane, uint64_t cost, uint64_t now_ns)
+{
+    advance(b, now_ns);
+    return max_u64(bucket_when(b, lane, cost, now_ns), ledger_when(b, lane, cost, now_ns));
+}
+
+void budget_reserve(struct budget *b, uint64_t cost, uint64_t now_ns)
+{
+    advance(b, now_ns);
+    must(b->level_micro >= cost * MICRO);
+    b->level_micro -= cost * MICRO;
+    b->open += cost;
+}
+
+void budget_give_back(struct budget *b, uint64_t cost, uint64_t now_ns)
+{
+    must(b->open >= cost);
+    refill(b, now_ns);
+    b->open -= cost;
+    b->level_micro = min_u64(b->level_micro + cost * MICRO, b->limits.burst * MICRO);
+}
+
+void budget_book(struct budget *b, uint64_t cost, uint64_t now_ns)
+{
+    must(b->open >= cost);
+    advance(b, now_ns);
+    b->open -= cost;
+    b->spent += cost;
+    *bin_at(b, now_ns / bin_ns(b)) += cost;
+}
+
+void budget_drain(struct budget *b, uint64_t now_ns)
+{
+    advance(b, now_ns);
+    b->level_micro = 0;
+}
+
+uint64_t budget_left(struct budget *b, uint64_t now_ns)
+{
+    advance(b, now_ns);
+    return ledger_room(b, LANE_URGENT);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ * How Fastly is asked and what its answers mean: request shapes, reply shapes, the verdict table.
+ * https://www.fastly.com/documentation/reference/api/purging/ */
+#pragma once
+
+#include "buf.h"
+#include "config.h"
+#include "target.h"
+
+/* https://www.fastly.com/documentation/reference/api/purging/#bulk-purge-tag : at most 256 keys. */
+#define FASTLY_BATCH_MAX_KEYS 256
+/* The documented limit of a Surrogate-Key response header, kept for the request's as well:
+ * https://www.fastly.com/documentation/reference/vcl/constraints-and-limitations/ */
+#define FASTLY_BATCH_MAX_BYTES 16384
+#define FASTLY_REPLY_MAX_BYTES (256 * 1024)
+
+enum verdict {
+    VERDICT_PURGED,     /* 2xx and understood */
+    VERDICT_THROTTLED,  /* 429: nobody's fault, no attempt is burned */
+    VERDICT_RETRY,      /* 408, 409, 425, 5xx, transport, a reply that cannot be understood */
+    VERDICT_REFUSED,    /* 400, 413, 414, 431 ...: something in it is bad; bisect, or dead when alone */
+    VERDICT_AUTH,       /* 401, 403 of the API: the account pauses */
+    VERDICT_NO_SERVICE, /* 404 of the API: the service pauses */
+    VERDICT_DENIED,     /* a refusal of this one target only (403 of purge_all, VCL's 403, 404 of a URL) */
+};
+
+extern const char *const verdict_names[];
+
+/* What one request asks for. */
+struct fastly_ask {
+    enum target_kind kind; /* of all its targets */
+    struct span service;   /* Fastly service id; unused for URLs */
+    bool soft;
+    enum url_mode url_mode;
+    enum key_form key_form;
+    const struct span *targets; /* keys: 1..256; URL: 1; all: none */
+    size_t targets_count;
+};
+
+/* The request in parts: method "POST" or "PURGE"; url complete, byte-exact; `header` one extra header
+ * line ("Surrogate-Key: a b", for the JSON form "Content-Type: application/json") or empty; body (JSON
+ * form) or empty. The token, soft and user-agent headers are the sender's constant ones. `api` is the
+ * configured base URL without trailing slash. A batch above the two ceilings, a key, URL or service id
+ * that was never checked, and a soft purge of all are our mistakes and abort. */
+struct fastly_request {
+    const char *method;
+    struct buf url;
+    struct buf header;
+    struct buf body;
+};
+
+void fastly_request_init(struct fastly_request *r);
+void fastly_request_deinit(struct fastly_request *r);
+void fastly_request_build(struct fastly_request *r, const char *api, const struct fastly_ask *ask);
+
+/* Bytes that `key` adds to a batch of `keys` keys and `bytes` bytes in this form: for the ceilings. */
+size_t fastly_key_bytes(enum key_form form, struct span key);
+
+/* What came back. status 0: no HTTP answer at all (transport). */
+struct fastly_reply {
+    int status;
+    struct span body;
+    struct span retry_after; /* header values, empty when absent */
+    struct span rate_remaining;
+    struct span rate_reset;
+};
+
+struct fastly_judgement {
+    enum verdict verdict;
+    uint64_t wait_ms;       /* Retry-After / Reset, capped at an hour; 0 = no hint */
+    uint32_t keys_limit;    /* "only supports up to N surrogate keys", or 0 */
+    char reason[128];       /* for people; printable, without secrets; "" when purged */
+};
+
+/* wall_ms turns dates into waits. For a purged batch, missing[i] is set for every key of the ask that
+ * the reply does not name (missing has room for targets_count; left alone otherwise), and
+ * *missing_count tells how many, 0 included; neither is touched when URLs or all were asked for. A batch
+ * reply that names none of the keys, or is no JSON object, is VERDICT_RETRY. URL and all want
+ * {"status": "ok"}, except that a site asked directly may answer any 2xx: its VCL writes the body. */
+void fastly_judge(const struct fastly_ask *ask, const struct fastly_reply *reply, uint64_t wall_ms,
+                  struct fastly_judgement *out, bool *missing, size_t *missing_count);
+
+/* Retry-After: seconds or an HTTP-date (RFC 9110 section 10.2.3), as milliseconds from now, at most
+ * an hour. 0, or -EINVAL when it is neither. */
+must_use int fastly_retry_after(struct span value, uint64_t wall_ms, uint64_t *wait_ms);

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+#include "fastly.h"
+
+/* The sender's `api` is short; this is room for it and for the words around a URL or a service. */
+#define API_MAX_BYTES 2048
+#define WORDS_MAX_BYTES 128
+
+void fastly_request_init(struct fastly_request *r)
+{
+    r->method = "POST";
+    buf_init(&r->url, API_MAX_BYTES + WORDS_MAX_BYTES + URL_MAX_BYTES);
+    buf_init(&r->header, FASTLY_BATCH_MAX_BYTES + WORDS_MAX_BYTES);
+    buf_init(&r->body, FASTLY_BATCH_MAX_BYTES + WORDS_MAX_BYTES);
+}
+
+void fastly_request_deinit(struct fastly_request *r)
+{
+    buf_deinit(&r->url);
+    buf_deinit(&r->header);
+    buf_deinit(&r->body);
+}
+
+/* Keys are 0x21 to 0x7E, so these two are all that JSON wants escaped (RFC 8259 section 7). */
+static bool needs_escape(char c)
+{
+    return c == '"' || c == '\\';
+}
+
+size_t fastly_key_bytes(enum key_form form, struct span key)
+{
+    size_t n = key.n + 1; /* the space or the comma */
+
+    if (form == KEY_FORM_HEADER)
+        return n;
+    for (size_t i = 0; i < key.n; i++)
+        n += needs_escape(key.p[i]);
+    return n + 2;
+}
+
+static void put_json_key(struct buf *b, struct span key)
+{
+    size_t done = 0;
+
+    buf_putc(b, '"');
+    for (size_t i = 0; i < key.n; i++) {
+        if (!needs_escape(key.p[i]))
+            continue;
+        buf_put(b, span_of(key.p + done, i - done));
+        buf_putc(b, '\\');
+        done = i;
+    }
+    buf_put(b, span_of(key.p + done, key.n - done));
+    buf_putc(b, '"');
+}
+
+static void put_header(struct buf *b, const struct fastly_ask *ask)
+{
+    buf_put(b, SPAN("Surrogate-Key:"));
+    for (size_t i = 0; i < ask->targets_count; i++) {
+        buf_putc(b, ' ');
+        buf_put(b, ask->targets[i]);
+    }
+}
+
+static void put_json(struct buf *b, const struct fastly_ask *ask)
+{
+    buf_put(b, SPAN("{\"surrogate_keys\":["));
+    for (size_t i = 0; i < ask->targets_count; i++) {
+        if (i)
+            buf_putc(b, ',');
+        put_json_key(b, ask->targets[i]);
+    }
+    buf_put(b, SPAN("]}"));
+}
+
+static void put_service(struct buf *url, const char *api, const struct fastly_ask *ask,
+                        struct span what)
+{
+    must(service_id_ok(ask->service));
+    buf_put(url, span_str(api));
+    buf_put(url, SPAN("/service/"));
+    buf_put(url, ask->service);
+    buf_put(url, what);
+}
+
+/* The checks are not for the keys' sake: one that held a line break would be another header. */
+static void build_keys(struct fastly_request *r, const char *api, const struct fastly_ask *ask)
+{
+    size_t bytes = 0;
+    const char *why;
+
+    must(ask->targets_count >= 1 && ask->targets_count <= FASTLY_BATCH_MAX_KEYS);
+    for (size_t i = 0; i < ask->targets_count; i++) {
+        must(key_check(ask->targets[i], &why) == 0);
+        bytes += fastly_key_bytes(ask->key_form, ask->targets[i]);
+    }
+    must(bytes - 1 <= FASTLY_BATCH_MAX_BYTES); /* the last key has no space or comma after it */
+    put_service(&r->url, api, ask, SPAN("/purge"));
+    if (ask->key_form == KEY_FORM_HEADER) {
+        put_header(&r->header, ask);
+        return;
+    }
+    /* https://github.com/adobe/fastly-native-promises/issues/100 : another type is not understood.
+     */
+    buf_put(&r->header, SPAN("Content-Type: application/json"));
+    put_json(&r->body, ask);
+}
+
+/* Without a scheme it is https that is asked: the cached object is the same for both. */
+static void build_url(struct fastly_request *r, const char *api, const struct fastly_ask *ask)
+{
+    struct span url = ask->targets_count == 1 ? ask->targets[0] : SPAN("");
+    const char *why;
+
+    must(ask->targets_count == 1 && url_check(url, &why) == 0);
+    if (ask->url_mode == URL_MODE_API) {
+        buf_put(&r->url, span_str(api));
+        buf_put(&r->url, SPAN("/purge/"));
+    } else {
+        r->method = "PURGE";
+        if (!span_starts_nocase(url, "http://") && !span_starts_nocase(url, "https://"))
+            buf_put(&r->url, SPAN("https://"));
+    }
+    buf_put(&r->url, url);
+}
+
+/* https://www.fastly.com/documentation/reference/api/purging/#purge-all : has no soft form. */
+static void build_all(struct fastly_request *r, const char *api, const struct fastly_ask *ask)
+{
+    must(ask->targets_count == 0 && !ask->soft);
+    put_service(&r->url, api, ask, SPAN("/purge_all"));
+}
+
+void fastly_request_build(struct fastly_request *r, const char *api, const struct fastly_ask *ask)
+{
+    static void (*const build[])(struct fastly_request *, const char *,
+                                 const struct fastly_ask *) = {
+        [TARGET_KEY] = build_keys, [TARGET_URL] = build_url, [TARGET_ALL] = build_all};
+
+    must((size_t)ask->kind < array_len(build));
+    must(strlen(api) <= API_MAX_BYTES);
+    buf_clear(&r->url);
+    buf_clear(&r->header);
+    buf_clear(&r->body);
+    r->method = "POST";
+    build[ask->kind](r, api, ask);
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+#include "job.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "log.h"
+
+/* One entry on its way from fields to a spec. */
+struct decoding {
+    struct job_decoder *d;
+    const struct config_account *account;
+    struct job_spec spec;
+    struct span service; /* as named by the entry */
+    uint32_t named;      /* targets, equal ones included */
+    bool needs_service;
+    bool all;
+    char *err;
+    size_t err_room;
+};
+
+__attribute__((format(printf, 2, 3), cold)) static int wrong(struct decoding *x, const char *fmt,
+                                                             ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(x->err, x->err_room, fmt, ap);
+    va_end(ap);
+    return -EINVAL;
+}
+
+void job_decoder_init(struct job_decoder *d)
+{
+    *d = (struct job_decoder){0};
+}
+
+void job_decoder_deinit(struct job_decoder *d)
+{
+    free(d->targets);
+    free(d->slots);
+    *d = (struct job_decoder){0};
+}
+
+/* -- the set of targets -- */
+
+static void begin(struct job_decoder *d)
+{
+    d->count = 0;
+    if (++d->mark == 0) { /* once in four billion entries the old marks would look new */
+        if (d->slots_count)
+            memset(d->slots, 0, d->slots_count * sizeof(*d->slots));
+        d->mark = 1;
+    }
+}
+
+/* The slot that holds an equal target, or the free one where it belongs. */
+static struct job_slot *find(struct job_decoder *d, const struct job_target *t)
+{
+    uint32_t last = d->slots_count - 1;
+    uint32_t at = target_hash(t->kind, 0, t->bytes) & last;
+
+    for (;; at = (at + 1) & last) {
+        struct job_slot *slot = &d->slots[at];
+        const struct job_target *other = &d->targets[slot->target];
+
+        if (slot->mark != d->mark ||
+            (other->kind == t->kind && target_same(t->kind, other->bytes, t->bytes)))
+            return slot;
+    }
+}
+
+/* Doubles the room, so that at most half of the slots are ever in use. */
+static void grow(struct job_decoder *d)
+{
+    d->room = d->room ? d->room * 2 : 16;
+    d->targets = alloc_grow(d->targets, d->room, sizeof(*d->targets));
+    free(d->slots);
+    d->slots_count = d->room * 2;
+    d->slots = alloc_zeroed(d->slots_count, sizeof(*d->slots));
+    for (uint32_t i = 0; i < d->count; i++)
+        *find(d, &d->targets[i]) = (struct job_slot){d->mark, i};
+}
+
+static void insert(struct job_decoder *d, const struct job_target *t)
+{
+    struct job_slot *slot;
+
+    if (d->count == d->room)
+        grow(d);
+    slot = find(d, t);
+    if (slot->mark == d->mark)
+        return;
+    *slot = (struct job_slot){d->mark, d->count};
+    d->targets[d->count++] = *t;
+}
+
+static int add(struct decoding *x, const char *field, enum target_kind kind, struct span bytes)
+{
+    struct job_target t = {kind, bytes};
+
+    if (x->named++ == JOB_TARGETS_MAX)
+        return wrong(x, "%s: more than %d targets in one job", field, JOB_TARGETS_MAX);
+    insert(x->d, &t);
+    x->needs_service |= kind != TARGET_URL;
+    return 0;
+}
+
+/* -- the fields -- */
+
+static int take_keys(struct decoding *x, struct span value)
+{
+    unsigned nth = 0;
+    const char *why;
+    struct span key;
+
+    while (span_next_word(&value, ' ', &key)) {
+        nth++;
+        if (key_check(key, &why) < 0)
+            return wrong(x, "keys: %s (key %u)", why, nth);
+        if (add(x, "keys", TARGET_KEY, key) < 0)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+static int take_url(struct decoding *x, struct span value)
+{
+    const char *why;
+
+    if (url_check(value, &why) < 0)
+        return wrong(x, "url: %s", why);
+    return add(x, "url", TARGET_URL, value);
+}
+
+static int take_flag(struct decoding *x, const char *name, struct span value, bool *out)
+{
+    if (value.n != 1 || (value.p[0] != '0' && value.p[0] != '1'))
+        return wrong(x, "%s: neither 0 nor 1", name);
+    *out = value.p[0] == '1';
+    return 0;
+}
+
+static int take_all(struct decoding *x, struct span value)
+{
+    if (take_flag(x, "all", value, &x->all) < 0)
+        return -EINVAL;
+    return x->all ? add(x, "all", TARGET_ALL, SPAN("")) : 0;
+}
+
+static int take_soft(struct decoding *x, struct span value)
+{
+    return take_flag(x, "soft", value, &x->spec.soft);
+}
+
+static int take_service(struct decoding *x, struct span value)
+{
+    x->service = value;
+    return value.n ? 0 : wrong(x, "service: empty");
+}
+
+static int take_number(struct decoding *x, const char *name, struct span value, uint64_t max,
+                       uint64_t *out)
+{
+    uint64_t number;
+    int err = span_to_u64(value, &number);
+
+    if (err == -EINVAL)
+        return wrong(x, "%s: not a whole number of milliseconds", name);
+    if (err < 0 || number > max)
+        return wrong(x, "%s: above %llu ms", name, (unsigned long long)max);
+    *out = number;
+    return 0;
+}
+
+static int take_not_before(struct decoding *x, struct span value)
+{
+    return take_number(x, "not_before", value, JOB_TIME_MAX_MS, &x->spec.not_before_ms);
+}
+
+static int take_expires(struct decoding *x, struct span value)
+{
+    return take_number(x, "expires", value, JOB_TIME_MAX_MS, &x->spec.expires_ms);
+}
+
+static int take_repeat_after(struct decoding *x, struct span value)
+{
+    return take_number(x, "repeat_after", value, JOB_REPEAT_MAX_MS, &x->spec.repeat_after_ms);
+}
+
+static int take_ref(struct decoding *x, struct span value)
+{
+    if (value.n > JOB_REF_MAX_BYTES)
+        return wrong(x, "ref: longer than %d bytes", JOB_REF_MAX_BYTES);
+    x->spec.ref = value;
+    return 0;
+}
+
+static int take_job(struct decoding *x, struct span value)
+{
+    if (value.n == 0 || value.n > JOB_ORIGINAL_MAX_BYTES)
+        return wrong(x, "job: not 1 to %d bytes", JOB_ORIGINAL_MAX_BYTES);
+    for (size_t i = 0; i < value.n; i++) {
+        char c = value.p[i];
+
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '+' && c != '-')
+            return wrong(x, "job: a byte other than a-z 0-9 + -");
+    }
+    x->spec.original = value;
+    return 0;
+}
+
+/* The field names a producer may use; the frequent ones first. */
+static const struct field {
+    struct span name;
+    int (*take)(struct decoding *x, struct span value);
+    bool repeats;
+} fields_known[] = {
+    {{"keys", 4}, take_keys, true},
+    {{"service", 7}, take_service, false},
+    {{"url", 3}, take_url, true},
+    {{"soft", 4}, take_soft, false},
+    {{"ref", 3}, take_ref, false},
+    {{"all", 3}, take_all, false},
+    {{"not_before", 10}, take_not_before, false},
+    {{"expires", 7}, take_expires, false},
+    {{"repeat_after", 12}, take_repeat_after, false},
+    {{"job", 3}, take_job, false},
+};
+
+static int take_field(struct decoding *x, struct span name, struct span value, uint32_t *seen)
+{
+    char shown[64];
+
+    for (unsigned i = 0; i < array_len(fields_known); i++) {
+        const struct field *f = &fields_known[i];
+
+        if (!span_eq(name, f->name))
+            continue;
+        if (!f->repeats && *seen & 1u << i)
+            return wrong(x, "%s: given twice", f->name.p);
+        *seen |= 1u << i;
+        return f->take(x, value);
+    }
+    if (name.n > 5 && memcmp(name.p, "dead_", 5) == 0)
+        return 0;
+    return wrong(x, "%s: unknown field", log_quote(shown, sizeof(shown), name.p, name.n));
+}
+
+/* -- the service -- */
+
+static bool is_service(const struct config_service *s, struct span name)
+{
+    return span_is(name, s->id) || (s->name && *s->name && span_is(name, s->name));
+}
+
+/* An account may have a thousand services, so where a name was found last is looked at first. */
+static int service_index(struct job_decoder *d, const struct config_account *a, struct span name,
+                         uint16_t *out)
+{
+    uint16_t *guess = &d->service_cache[target_hash(TARGET_KEY, 0, name) % JOB_SERVICE_CACHE];
+
+    if (*guess < a->services_count && is_service(&a->services[*guess], name)) {
+        *out = *guess;
+        return 0;
+    }
+    for (uint32_t i = 0; i < a->services_count; i++) {
+        if (is_service(&a->services[i], name)) {
+            *out = *guess = (uint16_t)i;
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
+static int find_service(struct decoding *x)
+{
+    const struct config_account *a = x->account;
+    struct span name = x->service.n ? x->service : span_str(a->default_service);
+    char shown[96];
+
+    x->spec.service = SERVICE_NONE;
+    if (!x->service.n && !x->needs_service)
+        return 0;
+    if (a->services_count == 0)
+        return wrong(x, "service: account %s has none configured", a->name);
+    if (name.n == 0 && a->services_count > 1)
+        return wrong(x, "service: missing, and account %s has no default_service", a->name);
+    if (name.n == 0) {
+        x->spec.service = 0;
+        return 0;
+    }
+    if (service_index(x->d, a, name, &x->spec.service) < 0)
+        return wrong(x, "service: \"%s\" is not a service of account %s",
+                     log_quote(shown, sizeof(shown), name.p, name.n), a->name);
+    return 0;
+}
+
+/* -- what needs more than one field -- */
+
+static int finish(struct decoding *x)
+{
+    struct job_spec *s = &x->spec;
+
+    if (x->all && s->soft)
+        return wrong(x, "soft: not possible with all");
+    if (x->all && !x->account->allow_purge_all)
+        return wrong(x, "all: purge-all is not allowed for account %s (allow_purge_all)",
+                     x->account->name);
+    if (x->d->count == 0)
+        return wrong(x, "no target: one of keys, url, all");
+    if (s->expires_ms && s->expires_ms <= s->not_before_ms)
+        return wrong(x, "expires: not after not_before");
+    return find_service(x);
+}
+
+int job_decode(struct job_decoder *d, const struct config_account *account,
+               const struct span *fields, size_t fields_count, struct job_spec *out, char *err,
+               size_t err_room)
+{
+    struct decoding x = {.d = d, .account = account, .err = err, .err_room = err_room};
+    uint32_t seen = 0;
+    int e;
+
+    must(fields_count % 2 == 0);
+    begin(d);
+    for (size_t i = 0; i < fields_count; i += 2) {
+        e = take_field(&x, fields[i], fields[i + 1], &seen);
+        if (e < 0)
+            return e;
+    }
+    e = finish(&x);
+    if (e < 0)
+        return e;
+    x.spec.targets = d->targets;
+    x.spec.targets_count = d->count;
+    *out = x.spec;
+    return 0;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ * One queue entry of a producer: from flat stream fields to checked targets, and which field is
+ * wrong when it is not so. */
+#pragma once
+
+#include "config.h"
+#include "span.h"
+#include "target.h"
+
+#define JOB_TARGETS_MAX 10000
+#define JOB_REF_MAX_BYTES 256
+#define JOB_REPEAT_MAX_MS (24u * 3600u * 1000u)
+#define JOB_TIME_MAX_MS UINT64_C(253402300799999) /* the end of the year 9999 */
+#define JOB_ORIGINAL_MAX_BYTES 64
+
+#define SERVICE_NONE UINT16_MAX /* a URL job that names no service */
+
+struct job_target {
+    enum target_kind kind;
+    struct span bytes; /* empty for TARGET_ALL; points into the entry's fields */
+};
+
+/* A decoded entry. The spans are lent: valid as long as the fields they were decoded from. */
+struct job_spec {
+    struct job_target *targets; /* owned by the decoder, reused by the next decode */
+    uint32_t targets_count;
+    uint16_t service; /* index in the account's services, or SERVICE_NONE */
+    bool soft;
+    uint64_t not_before_ms; /* Unix; 0 = now */
+    uint64_t expires_ms;    /* Unix; 0 = never */
+    uint64_t repeat_after_ms; /* 0 = once */
+    struct span ref;
+    struct span original; /* id of the job this one continues (later, repeat); empty = itself */
+};
+
+/* An open hash set over the targets of the entry being decoded. A slot counts only when it carries the
+ * mark of this entry, so nothing is cleared between two of them. */
+struct job_slot {
+    uint32_t mark;
+    uint32_t target;
+};
+
+#define JOB_SERVICE_CACHE 256
+
+struct job_decoder {
+    struct job_target *targets;
+    uint32_t room;
+    uint32_t count;
+    struct job_slot *slots;
+    uint32_t slots_count; /* a power of two, or 0 */
+    uint32_t mark;
+    uint16_t service_cache[JOB_SERVICE_CACHE]; /* guesses: checked against the account each time */
+};
+
+void job_decoder_init(struct job_decoder *d);
+void job_decoder_deinit(struct job_decoder *d);
+
+/* `fields` are name, value, name, value ... as Redis returns them. Unknown fields are refused: a
+ * misspelt `not_befor` must not purge at once; only the dead_* fields of a dead letter that somebody
+ * pushes back are passed over. `keys` and `url` may repeat, the others may not. Equal targets within
+ * one job count once; before that there may be JOB_TARGETS_MAX of them.
+ * 0, or -EINVAL with a sentence that starts with the field's name ("keys: byte 0x20 in key 3").
+ * Service: id or name from the configuration; an account without a `services` list takes none. */
+must_use int job_decode(struct job_decoder *d, const struct config_account *account,
+                        const struct span *fields, size_t fields_count, struct job_spec *out,
+                        char *err, size_t err_room);

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+#include "lanes.h"
+
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "fastly.h"
+#include "job.h"
+
+/* One round of the ring gives each service so much: small enough that at Fastly's 28 per second
+ * nobody waits long behind a neighbour, large enough that full batches need few rounds. */
+#define QUANTUM 32u
+
+/* A lane's debt does not grow beyond one full batch: after a drought it gets a batch, not a flood. */
+#define OWED_MAX FASTLY_BATCH_MAX_KEYS
+
+static uint32_t slots(const struct lanes *l)
+{
+    return l->options.services + 1;
+}
+
+/* URLs without a service have the slot behind the configured ones. */
+static uint32_t slot_of(const struct lanes *l, uint16_t service)
+{
+    must(service == SERVICE_NONE || service < l->options.services);
+    return service == SERVICE_NONE ? l->options.services : service;
+}
+
+static struct flow *flow_of(struct lanes *l, enum lane lane, uint16_t service)
+{
+    return &l->flows[(uint32_t)lane * slots(l) + slot_of(l, service)];
+}
+
+static void flow_init(struct flow *f, enum lane lane, uint16_t service)
+{
+    *f = (struct flow){.service = service, .lane = (uint8_t)lane};
+    list_init(&f->ring);
+    for (int form = 0; form < FORM_N; form++)
+        list_init(&f->queue[form]);
+}
+
+void lanes_init(struct lanes *l, const struct lanes_options *o)
+{
+    *l = (struct lanes){.options = *o};
+    l->flows = alloc_zeroed((size_t)LANE_N * slots(l), sizeof(*l->flows));
+    l->paused_until = alloc_zeroed(slots(l), sizeof(*l->paused_until));
+    l->all_busy = alloc_zeroed(slots(l), sizeof(*l->all_busy));
+    for (int lane = 0; lane < LANE_N; lane++) {
+        list_init(&l->active[lane]);
+        list_init(&l->suspects[lane]);
+        for (uint32_t s = 0; s < slots(l); s++)
+            flow_init(&l->flows[(uint32_t)lane * slots(l) + s], (enum lane)lane,
+                      s == o->services ? SERVICE_NONE : (uint16_t)s);
+    }
+}
+
+void lanes_deinit(struct lanes *l)
+{
+    for (int lane = 0; lane < LANE_N; lane++)
+        must(list_empty(&l->active[lane]) && list_empty(&l->suspects[lane]));
+    free(l->flows);
+    free(l->paused_until);
+    free(l->all_busy);
+}
+
+enum ledger lanes_ledger(const struct lanes *l, enum form form)
+{
+    if (form == FORM_ALL)
+        return LEDGER_WRITE;
+    return form == FORM_URL && l->options.separate ? LEDGER_URL : LEDGER_PURGE;
+}
+
+uint32_t lanes_cost(const struct lanes *l, enum form form, uint32_t targets)
+{
+    bool keys = form == FORM_KEYS || form == FORM_SOFT_KEYS;
+
+    return keys && l->options.batch_cost == BATCH_COST_KEY ? targets : 1;
+}
+
+/* What one waiting target counts for when cost is foreseen. With batches that cost 1 it is a guess on
+ * the high side, and what was reserved too much serves the next. */
+static void count(struct lanes *l, struct flow *f, const struct pending *t, int sign)
+{
+    enum form form = pending_form(t);
+    size_t bytes = t->kind == TARGET_KEY ? fastly_key_bytes(l->options.key_form, pending_bytes(t))
+                                         : 0;
+
+    f->count[form] += (uint32_t)sign;
+    f->total += (uint32_t)sign;
+    f->bytes[form] += (uint32_t)sign * (uint32_t)bytes;
+    l->waiting[f->lane] += (uint64_t)sign;
+    l->cost[f->lane][lanes_ledger(l, form)] += (uint64_t)sign;
+}
+
+static struct flow *enter(struct lanes *l, struct pending *t)
+{
+    struct flow *f = flow_of(l, t->lane, t->service);
+
+    must(list_empty(&t->link));
+    t->state = PENDING_WAITING;
+    if (f->total == 0)
+        list_push_back(&l->active[f->lane], &f->ring);
+    count(l, f, t, 1);
+    return f;
+}
+
+void lanes_add(struct lanes *l, struct pending *t)
+{
+    struct flow *f = enter(l, t);
+
+    list_push_back(&f->queue[pending_form(t)], &t->link);
+}
+
+void lanes_put_back(struct lanes *l, struct pending *t)
+{
+    struct flow *f = enter(l, t);
+
+    list_push_front(&f->queue[pending_form(t)], &t->link);
+}
+
+void lanes_remove(struct lanes *l, struct pending *t)
+{
+    struct flow *f = flow_of(l, t->lane, t->service);
+
+    must(t->state == PENDING_WAITING);
+    list_remove(&t->link);
+    count(l, f, t, -1);
+    if (f->total == 0) {
+        list_remove(&f->ring);
+        f->deficit = 0;
+    }
+}
+
+void lanes_add_suspect(struct lanes *l, struct batch *b)
+{
+    must(list_empty(&b->link));
+    list_push_back(&l->suspects[b->lane], &b->link);
+    l->cost[b->lane][b->ledger] += lanes_cost(l, b->form, b->count);
+}
+
+void lanes_take_keys(struct lanes *l, uint16_t service, struct list *to)
+{
+    for (int lane = 0; lane < LANE_N; lane++) {
+        struct flow *f = flow_of(l, (enum lane)lane, service);
+
+        for (int form = FORM_KEYS; form <= FORM_SOFT_KEYS; form++) {
+            while (!list_empty(&f->queue[form])) {
+                struct pending *t = list_first(&f->queue[form], struct pending, link);
+
+                lanes_remove(l, t);
+                t->state = PENDING_SENDING;
+                list_push_back(to, &t->link);
+            }
+        }
+    }
+}
+
+/* How many targets of this queue can travel now: 0 when it must wait, and then until *ready_ns. */
+static uint32_t ready_count(const struct lanes *l, const struct flow *f, enum form form,
+                            uint64_t now_ns, uint64_t *ready_ns)
+{
+    const struct pending *head;
+    uint64_t due;
+
+    if (f->count[form] == 0)
+        return 0;
+    if (form == FORM_URL)
+        return 1;
+    if (form == FORM_ALL)
+        return l->all_busy[slot_of(l, f->service)] ? 0 : 1;
+    head = list_first(&f->queue[form], struct pending, link);
+    due = add_time(head->since_ns, l->options.linger_ns[f->lane]);
+    if (f->count[form] < l->options.batch_keys && f->bytes[form] < l->options.batch_bytes &&
+        due > now_ns) {
+        *ready_ns = min_u64(*ready_ns, due);
+        return 0;
+    }
+    return f->count[form] < l->options.batch_keys ? f->count[form] : l->options.batch_keys;
+}
+
+/* Cuts a ready count down to what the grant pays for; 0 when it pays for nothing. */
+static uint32_t payable(const struct lanes *l, enum form form, uint32_t n,
+                        const uint64_t granted[LEDGER_N])
+{
+    uint64_t units = granted[lanes_ledger(l, form)];
+
+    if (lanes_cost(l, form, 2) == 2)
+        return (uint32_t)min_u64(n, units);
+    return units ? n : 0;
+}
+
+static struct batch *fill(struct lanes *l, struct flow *f, enum form form, uint32_t n)
+{
+    struct batch *b = batch_new(form, f->service, (enum lane)f->lane);
+    size_t bytes = 0;
+
+    while (b->count < n) {
+        struct pending *t = list_first(&f->queue[form], struct pending, link);
+
+        if (t->kind == TARGET_KEY) {
+            bytes += fastly_key_bytes(l->options.key_form, pending_bytes(t));
+            if (b->count > 0 && bytes > l->options.batch_bytes)
+                break;
+        }
+        lanes_remove(l, t);
+        t->state = PENDING_SENDING;
+        batch_add(b, t);
+    }
+    b->ledger = lanes_ledger(l, form);
+    b->cost = lanes_cost(l, form, b->count);
+    return b;
+}
+
+/* The flow's next request, if its turn in the round robin pays for it. */
+static struct batch *pick_from(struct lanes *l, struct flow *f, const uint64_t granted[LEDGER_N],
+                               uint64_t now_ns, uint64_t *ready_ns, bool *wants_turn)
+{
+    for (int i = 0; i < FORM_N; i++) {
+        enum form form = (enum form)((f->turn + i) % FORM_N);
+        uint32_t n = payable(l, form, ready_count(l, f, form, now_ns, ready_ns), granted);
+        struct batch *b;
+
+        if (n == 0)
+            continue;
+        if (f->deficit < lanes_cost(l, form, n)) {
+            *wants_turn = true;
+            return NULL;
+        }
+        f->turn = (uint8_t)((form + 1) % FORM_N);
+        f->deficit -= lanes_cost(l, form, n);
+        b = fill(l, f, form, n);
+        return b;
+    }
+    return NULL;
+}
+
+static bool paused(const struct lanes *l, uint16_t service, uint64_t now_ns, uint64_t *ready_ns)
+{
+    uint64_t until = l->paused_until[slot_of(l, service)];
+
+    if (until <= now_ns)
+        return false;
+    *ready_ns = min_u64(*ready_ns, until);
+    return true;
+}
+
+static struct batch *pick_suspect(struct lanes *l, enum lane lane, const uint64_t granted[LEDGER_N],
+                                  uint64_t now_ns, uint64_t *ready_ns)
+{
+    list_each(it, &l->suspects[lane]) {
+        struct batch *b = list_entry(it, struct batch, link);
+        uint32_t cost = lanes_cost(l, b->form, b->count);
+
+        if (paused(l, b->service, now_ns, ready_ns) || cost > granted[b->ledger])
+            continue;
+        list_remove(&b->link);
+        b->cost = cost;
+        l->cost[lane][b->ledger] -= cost;
+        return b;
+    }
+    return NULL;
+}
+
+struct batch *lanes_pick(struct lanes *l, enum lane lane, const uint64_t granted[LEDGER_N],
+                         uint64_t now_ns, uint64_t *ready_ns)
+{
+    struct list *ring = &l->active[lane];
+    struct batch *b = pick_suspect(l, lane, granted, now_ns, ready_ns);
+    bool wants_turn = true;
+
+    if (b)
+        return b;
+    /* Whoever could send but has not saved up for it brings another round; each round saves QUANTUM
+     * and no request costs more than a full batch, so this ends. */
+    while (wants_turn) {
+        struct list *last = ring->prev;
+
+        wants_turn = false;
+        for (struct list *it = ring->next; it != ring;) {
+            struct flow *f = list_entry(it, struct flow, ring);
+            bool at_end = it == last, saves = false;
+
+            if (!paused(l, f->service, now_ns, ready_ns) &&
+                (b = pick_from(l, f, granted, now_ns, ready_ns, &saves)))
+                return b;
+            it = it->next;
+            if (saves) {
+                f->deficit += QUANTUM;
+                wants_turn = true;
+            }
+            list_remove(&f->ring);
+            list_push_back(ring, &f->ring);
+            if (at_end)
+                break;
+        }
+    }
+    return NULL;
+}
+
+static bool has_work(const struct lanes *l, enum lane lane)
+{
+    return l->waiting[lane] > 0 || !list_empty(&l->suspects[lane]);
+}
+
+static bool is_owed(const struct lanes *l, enum lane lane)
+{
+    uint64_t enough = min_u64(QUANTUM, l->waiting[lane]);
+
+    return has_work(l, lane) && l->owed_centi[lane] > 0 &&
+           (uint64_t)l->owed_centi[lane] >= enough * 100;
+}
+
+void lanes_order(const struct lanes *l, enum lane order[LANE_N])
+{
+    int n = 0;
+
+    for (int owed = 1; owed >= 0; owed--)
+        for (int lane = 0; lane < LANE_N; lane++)
+            if (is_owed(l, (enum lane)lane) == (bool)owed)
+                order[n++] = (enum lane)lane;
+}
+
+void lanes_account(struct lanes *l, enum lane lane, uint32_t cost)
+{
+    for (int other = 0; other < LANE_N; other++) {
+        int64_t *owed = &l->owed_centi[other];
+
+        if (other == (int)lane) {
+            if (*owed > 0)
+                *owed -= (int64_t)cost * 100;
+        } else if (!has_work(l, (enum lane)other)) {
+            *owed = 0;
+        } else if (*owed < OWED_MAX * 100) {
+            *owed += (int64_t)cost * LANES_SHARE_PERCENT;
+        }
+    }
+}
+
+void lanes_pause_service(struct lanes *l, uint16_t service, uint64_t until_ns)
+{
+    l->paused_until[slot_of(l, service)] = until_ns;
+}

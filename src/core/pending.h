@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ * A pending target: what is to be invalidated, with the jobs that wait for it. The unit of merging. */
+#pragma once
+
+#include "config.h"
+#include "list.h"
+#include "span.h"
+#include "target.h"
+
+enum pending_state {
+    PENDING_WAITING, /* on a flow's queue and in the window's table: arrivals merge into it.
+                        next: SENDING; gone when expired */
+    PENDING_DELAYED, /* on a parked batch until a retry is due, and in the table.
+                        next: WAITING, also at once when a more urgent job arrives */
+    PENDING_SENDING, /* in a batch, on the wire or about to be, or a suspect being bisected; in no
+                        table: arrivals start a new one. next: gone, WAITING, DELAYED */
+};
+
+/* What goes out in one kind of request. */
+enum form { FORM_KEYS, FORM_SOFT_KEYS, FORM_URL, FORM_ALL, FORM_N };
+
+struct pending {
+    struct list link; /* the list its state says */
+    uint32_t hash;
+    uint32_t waiters;    /* head of the chain of jobs */
+    uint64_t expires_ms; /* Unix; the latest of its jobs; 0 = never */
+    uint64_t since_ns;   /* monotonic: when it began to wait */
+    uint16_t bytes_count;
+    uint16_t service; /* SERVICE_NONE for a URL without one */
+    unsigned kind : 2, lane : 2, state : 2, soft : 1;
+    uint8_t attempts; /* sends that failed; a 429 is none */
+    char bytes[];
+};
+
+static inline struct span pending_bytes(const struct pending *t)
+{
+    return span_of(t->bytes, t->bytes_count);
+}
+
+static inline enum form pending_form(const struct pending *t)
+{
+    switch ((enum target_kind)t->kind) {
+    case TARGET_URL:
+        return FORM_URL;
+    case TARGET_ALL:
+        return FORM_ALL;
+    default:
+        return t->soft ? FORM_SOFT_KEYS : FORM_KEYS;
+    }
+}
+
+#define pending_of(node) list_entry(node, struct pending, link)

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+#include "window.h"
+
+#include <stdlib.h>
+
+#include "alloc.h"
+
+struct waiter {
+    uint32_t next;
+    uint32_t job;
+};
+
+#define TABLE_FIRST 1024u
+
+void window_init(struct window *w, uint32_t limit, struct lanes *lanes)
+{
+    *w = (struct window){.limit = limit, .lanes = lanes, .table_room = TABLE_FIRST};
+    w->table = alloc_zeroed(w->table_room, sizeof(struct pending *));
+    pool_init(&w->jobs, sizeof(struct window_job));
+    pool_init(&w->waiters, sizeof(struct waiter));
+}
+
+void window_deinit(struct window *w)
+{
+    for (uint32_t i = 0; i < w->table_room; i++) {
+        struct pending *t = w->table[i];
+
+        if (!t)
+            continue;
+        if (t->state == PENDING_WAITING)
+            lanes_remove(w->lanes, t);
+        else
+            list_remove(&t->link);
+        free(t);
+        w->held--;
+    }
+    must(w->held == 0);
+    free(w->table);
+    pool_deinit(&w->jobs);
+    pool_deinit(&w->waiters);
+}
+
+/* -- the table ------------------------------------------------------------------------------- */
+
+static uint32_t slot_of(const struct window *w, uint32_t hash)
+{
+    return hash & (w->table_room - 1);
+}
+
+static struct pending *find(const struct window *w, uint32_t hash, enum target_kind kind,
+                            uint16_t service, struct span bytes)
+{
+    for (uint32_t i = slot_of(w, hash); w->table[i]; i = slot_of(w, i + 1)) {
+        struct pending *t = w->table[i];
+
+        if (t->hash == hash && t->kind == (unsigned)kind &&
+            (kind == TARGET_URL || t->service == service) &&
+            target_same(kind, pending_bytes(t), bytes))
+            return t;
+    }
+    return NULL;
+}
+
+static void put(struct window *w, struct pending *t)
+{
+    uint32_t i = slot_of(w, t->hash);
+
+    while (w->table[i])
+        i = slot_of(w, i + 1);
+    w->table[i] = t;
+}
+
+/* At three quarters full the table doubles; it never shrinks: a backlog that came will come again. */
+static void insert(struct window *w, struct pending *t)
+{
+    if (w->table_count >= w->table_room / 4 * 3) {
+        struct pending **old = w->table;
+        uint32_t room = w->table_room;
+
+        w->table_room *= 2;
+        w->table = alloc_zeroed(w->table_room, sizeof(struct pending *));
+        for (uint32_t i = 0; i < room; i++)
+            if (old[i])
+                put(w, old[i]);
+        free(old);
+    }
+    put(w, t);
+    w->table_count++;
+}
+
+/* Linear probing without tombstones: what follows the hole moves up if its own slot lies before it. */
+static void take_out(struct window *w, const struct pending *t)
+{
+    uint32_t hole = slot_of(w, t->hash);
+
+    while (w->table[hole] != t) {
+        must(w->table[hole] != NULL);
+        hole = slot_of(w, hole + 1);
+    }
+    for (uint32_t i = slot_of(w, hole + 1); w->table[i]; i = slot_of(w, i + 1)) {
+        uint32_t home = slot_of(w, w->table[i]->hash);
+
+        if (slot_of(w, i - home) >= slot_of(w, i - hole)) {
+            w->table[hole] = w->table[i];
+            hole = i;
+        }
+    }
+    w->table[hole] = NULL;
+    w->table_count--;
+}
+
+/* -- jobs and waiters ------------------------------------------------------------------------ */
+
+static void attach(struct window *w, struct pending *t, uint32_t job)
+{
+    uint32_t i = pool_take(&w->waiters);
+    struct waiter *waiter = pool_at(&w->waiters, i);
+
+    waiter->job = job;
+    waiter->next = t->waiters;
+    t->waiters = i;
+}
+
+static uint32_t job_new(struct window *w, const struct job_spec *spec, const struct window_add *how)
+{
+    uint32_t i = pool_take(&w->jobs);
+    struct window_job *job = pool_at(&w->jobs, i);
+
+    *job = (struct window_job){.id_ms = how->id_ms,
+                               .id_seq = how->id_seq,
+                               .lane = how->lane,
+                               .plain = how->plain,
+                               .fate = FATE_PURGED,
+                               .open = (uint16_t)spec->targets_count,
+                               .targets = (uint16_t)spec->targets_count};
+    return i;
+}
+
+/* -- pending targets ------------------------------------------------------------------------- */
+
+static struct pending *pending_new(const struct job_spec *spec, const struct job_target *target,
+                                   uint32_t hash, const struct window_add *how)
+{
+    struct pending *t = alloc_bytes(sizeof(*t) + target->bytes.n);
+
+    *t = (struct pending){.hash = hash,
+                          .waiters = POOL_NONE,
+                          .expires_ms = spec->expires_ms,
+                          .since_ns = how->now_ns,
+                          .bytes_count = (uint16_t)target->bytes.n,
+                          .service = spec->service,
+                          .kind = (unsigned)target->kind,
+                          .lane = (unsigned)how->lane,
+                          .state = PENDING_WAITING,
+                          .soft = spec->soft};
+    list_init(&t->link);
+    if (target->bytes.n)
+        memcpy(t->bytes, target->bytes.p, target->bytes.n);
+    return t;
+}
+
+static uint64_t later_expiry(uint64_t a, uint64_t b)
+{
+    return a == 0 || b == 0 ? 0 : max_u64(a, b);
+}
+
+/* What waits takes over what the newcomer asks for beyond it. A delayed one stays delayed unless
+ * somebody more urgent asks: whoever pushes again must not undo a back-off. */
+static void strengthen(struct window *w, struct pending *t, bool soft, enum lane lane,
+                       uint64_t expires_ms)
+{
+    bool harder = t->soft && !soft, sooner = (unsigned)lane < t->lane;
+
+    t->expires_ms = later_expiry(t->expires_ms, expires_ms);
+    if (!harder && !sooner)
+        return;
+    if (t->state == PENDING_WAITING)
+        lanes_remove(w->lanes, t);
+    t->soft = t->soft && soft;
+    if (sooner)
+        t->lane = (unsigned)lane;
+    if (t->state == PENDING_WAITING) {
+        lanes_add(w->lanes, t);
+    } else if (sooner) {
+        list_remove(&t->link);
+        lanes_add(w->lanes, t);
+    }
+}
+
+void window_add(struct window *w, const struct job_spec *spec, const struct window_add *how)
+{
+    uint32_t job = job_new(w, spec, how);
+
+    for (uint32_t i = 0; i < spec->targets_count; i++) {
+        const struct job_target *target = &spec->targets[i];
+        uint32_t hash = target_hash(target->kind, spec->service, target->bytes);
+        struct pending *t = find(w, hash, target->kind, spec->service, target->bytes);
+
+        if (t) {
+            w->merged++;
+            strengthen(w, t, spec->soft, how->lane, spec->expires_ms);
+        } else {
+            t = pending_new(spec, target, hash, how);
+            w->held++;
+            insert(w, t);
+            lanes_add(w->lanes, t);
+        }
+        attach(w, t, job);
+    }
+}
+
+/* Lower lanes stop being read while there is still room for higher ones. Merged jobs take memory too:
+ * four per target is the measure. */
+uint32_t window_room(const struct window *w, enum lane lane)
+{
+    uint64_t limit = (uint64_t)w->limit * (20 - (unsigned)lane) / 20;
+    uint64_t jobs = limit * 4;
+
+    if (w->held >= limit || w->jobs.used >= jobs)
+        return 0;
+    return (uint32_t)min_u64(limit - w->held, jobs - w->jobs.used);
+}
+
+void window_sent(struct window *w, struct pending *t)
+{
+    must(t->state == PENDING_SENDING);
+    take_out(w, t);
+}
+
+/* Everything that waits for `from` waits for `to` instead. */
+static void merge_into(struct window *w, struct pending *to, struct pending *from)
+{
+    uint32_t *tail = &from->waiters;
+
+    while (*tail != POOL_NONE)
+        tail = &((struct waiter *)pool_at(&w->waiters, *tail))->next;
+    *tail = to->waiters;
+    to->waiters = from->waiters;
+    to->since_ns = min_u64(to->since_ns, from->since_ns);
+    if (to->attempts < from->attempts)
+        to->attempts = from->attempts;
+    strengthen(w, to, from->soft, (enum lane)from->lane, from->expires_ms);
+    free(from);
+    w->held--;
+}
+
+static struct pending *twin(const struct window *w, const struct pending *t)
+{
+    return find(w, t->hash, (enum target_kind)t->kind, t->service, pending_bytes(t));
+}
+
+void window_return(struct window *w, struct pending *t)
+{
+    struct pending *other = twin(w, t);
+
+    must(t->state == PENDING_SENDING && list_empty(&t->link));
+    if (other) {
+        merge_into(w, other, t);
+        return;
+    }
+    insert(w, t);
+    lanes_put_back(w->lanes, t);
+}
+
+struct pending *window_delay(struct window *w, struct pending *t)
+{
+    struct pending *other = twin(w, t);
+
+    must(t->state == PENDING_SENDING && list_empty(&t->link));
+    if (other) {
+        merge_into(w, other, t);
+        return NULL;
+    }
+    t->state = PENDING_DELAYED;
+    insert(w, t);
+    return t;
+}
+
+void window_due(struct window *w, struct pending *t)
+{
+    must(t->state == PENDING_DELAYED);
+    list_remove(&t->link);
+    lanes_add(w->lanes, t);
+}
+
+void window_settle(struct window *w, struct pending *t, enum fate fate, window_end_cb *cb, void *ctx)
+{
+    uint32_t i = t->waiters;
+
+    if (t->state == PENDING_WAITING) {
+        lanes_remove(w->lanes, t);
+        take_out(w, t);
+    }
+    must(list_empty(&t->link));
+    while (i != POOL_NONE) {
+        struct waiter waiter = *(struct waiter *)pool_at(&w->waiters, i);
+        struct window_job *job = pool_at(&w->jobs, waiter.job);
+
+        must(job->open > 0);
+        if (job->fate < (uint64_t)fate)
+            job->fate = fate;
+        if (--job->open == 0 || fate == FATE_DEAD)
+            cb(ctx, job);
+        if (job->open == 0) /* and stays so in a returned record: window_each_job goes by it */
+            pool_give(&w->jobs, waiter.job);
+        pool_give(&w->waiters, i);
+        i = waiter.next;
+    }
+    free(t);
+    w->held--;
+}
+
+void window_each_job(const struct window *w, window_end_cb *cb, void *ctx)
+{
+    for (uint32_t i = 0; i < w->jobs.next; i++) {
+        const struct window_job *job = pool_at(&w->jobs, i);
+
+        if (job->open > 0)
+            cb(ctx, job);
+    }
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#include "child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "alloc.h"
+
+struct child {
+    uv_process_t process; /* first: its handle is freed as the child */
+    child_exit_cb *exited;
+    void *ctx;
+};
+
+static void on_exit_event(uv_process_t *p, int64_t status, int signum)
+{
+    struct child *c = (struct child *)p;
+
+    c->exited(c->ctx, (int)status, signum);
+}
+
+static void free_handle(uv_handle_t *h)
+{
+    free(h);
+}
+
+/* setpriv(1) of util-linux, which Debian cannot be without, arms the death signal between fork and
+ * exec: libuv has no hook there. */
+static char **with_death_signal(char *const argv[])
+{
+    static char *const prefix[] = {"setpriv", "--pdeathsig", "TERM", "--"};
+    size_t n = 0;
+    char **all;
+
+    while (argv[n])
+        n++;
+    all = alloc_zeroed(array_len(prefix) + n + 1, sizeof(*all));
+    memcpy(all, prefix, sizeof(prefix));
+    memcpy(all + array_len(prefix), argv, n * sizeof(*all));
+    return all;
+}
+
+struct child *child_start(struct loop *l, char *const argv[], int keep_fd, child_exit_cb *exited,
+                          void *ctx, int *err)
+{
+    struct child *c = alloc_zeroed(1, sizeof(*c));
+    uv_stdio_container_t stdio[4] = {
+        {.flags = UV_IGNORE},
+        {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
+        {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
+        {.flags = UV_INHERIT_FD, .data.fd = keep_fd},
+    };
+    char **args = with_death_signal(argv);
+    uv_process_options_t o = {.exit_cb = on_exit_event,
+                              .file = args[0],
+                              .args = args,
+                              .stdio = stdio,
+                              .stdio_count = keep_fd < 0 ? 3 : 4};
+
+    c->exited = exited;
+    c->ctx = ctx;
+    *err = uv_spawn(loop_uv(l), &c->process, &o);
+    free(args);
+    if (*err) {
+        uv_close((uv_handle_t *)&c->process, free_handle);
+        return NULL;
+    }
+    return c;
+}
+
+void child_signal(struct child *c, int signum)
+{
+    uv_process_kill(&c->process, signum);
+}
+
+void child_close(struct child *c)
+{
+    if (c)
+        uv_close((uv_handle_t *)&c->process, free_handle);
+}
+
+int child_lock(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return -errno;
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        int err = -errno;
+
+        close(fd);
+        return err;
+    }
+    return fd;
+}
+
+bool child_socket_answers(const char *path)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool answers;
+
+    if (fd < 0 || strlen(path) >= sizeof(addr.sun_path)) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    memcpy(addr.sun_path, path, strlen(path));
+    answers = connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0;
+    close(fd);
+    return answers;
+}

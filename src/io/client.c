@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+#include "client.h"
+
+#include <errno.h>
+#include <hiredis/hiredis.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "redis_wire.h"
+
+#define CONNECT_S 3
+#define ANSWER_S 30 /* a slow script or a disk that syncs, but not a peer that is gone */
+#define WORDS_MAX 32
+
+struct client {
+    redisContext *hiredis;
+    redisReply *reply; /* the one lent out */
+    char error[256];
+};
+
+static int fail(struct client *c, int err, const char *what)
+{
+    snprintf(c->error, sizeof(c->error), "%s", what);
+    return err;
+}
+
+static int lost(struct client *c)
+{
+    return fail(c, -ENOTCONN, c->hiredis->err ? c->hiredis->errstr : "connection lost");
+}
+
+static void take_back(struct client *c)
+{
+    if (c->reply)
+        freeReplyObject(c->reply);
+    c->reply = NULL;
+}
+
+void client_send(struct client *c, size_t argc, const struct span *argv)
+{
+    const char **p = alloc_zeroed(argc, sizeof(*p));
+    size_t *n = alloc_zeroed(argc, sizeof(*n));
+
+    for (size_t i = 0; i < argc; i++) {
+        p[i] = argv[i].p;
+        n[i] = argv[i].n;
+    }
+    /* A context in error refuses; the receive that follows tells. */
+    (void)redisAppendCommandArgv(c->hiredis, (int)argc, p, n);
+    free(p);
+    free(n);
+}
+
+int client_receive(struct client *c, struct redisReply **out)
+{
+    void *reply = NULL;
+
+    take_back(c);
+    if (c->hiredis->err || redisGetReply(c->hiredis, &reply) != REDIS_OK || !reply)
+        return lost(c);
+    c->reply = reply;
+    *out = c->reply;
+    return 0;
+}
+
+/* 1 when there is something to read, 0 when the time is over, or -ENOTCONN. */
+static int wait_readable(struct client *c, uint64_t deadline_ns)
+{
+    struct pollfd p = {.fd = c->hiredis->fd, .events = POLLIN};
+    uint64_t now, left_ms;
+    int rc;
+
+    do {
+        now = clock_mono_ns();
+        left_ms = deadline_ns > now ? (deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS : 0;
+        rc = poll(&p, 1, left_ms > INT_MAX ? INT_MAX : (int)left_ms);
+    } while (rc < 0 && errno == EINTR);
+    return rc < 0 ? fail(c, -ENOTCONN, strerror(errno)) : rc > 0;
+}
+
+int client_wait(struct client *c, int timeout_ms, struct redisReply **out)
+{
+    uint64_t deadline = clock_mono_ns() + (uint64_t)timeout_ms * NS_PER_MS;
+    void *reply = NULL;
+    int rc;
+
+    take_back(c);
+    while (redisGetReplyFromReader(c->hiredis, &reply) == REDIS_OK) {
+        if (reply) {
+            c->reply = reply;
+            *out = c->reply;
+            return 0;
+        }
+        rc = wait_readable(c, deadline);
+        if (rc < 0)
+            return rc;
+        if (rc == 0)
+            return -ETIMEDOUT;
+        if (redisBufferRead(c->hiredis) != REDIS_OK)
+            break;
+    }
+    return lost(c);
+}
+
+int client_ask(struct client *c, size_t argc, const struct span *argv, struct redisReply **out)
+{
+    struct redisReply *reply;
+    int rc;
+
+    client_send(c, argc, argv);
+    rc = client_receive(c, &reply);
+    if (rc < 0)
+        return rc;
+    if (reply_refused(reply))
+        return fail(c, -EIO, reply->str);
+    *out = reply;
+    return 0;
+}
+
+int client_ask_words(struct client *c, const char *const *words, struct redisReply **out)
+{
+    struct span argv[WORDS_MAX];
+    size_t argc = 0;
+
+    for (; words[argc]; argc++) {
+        must(argc < WORDS_MAX);
+        argv[argc] = span_str(words[argc]);
+    }
+    return client_ask(c, argc, argv, out);
+}
+
+const char *client_error(const struct client *c)
+{
+    return c->error;
+}
+
+/* -- opening -- */
+
+static int connect_to(struct client *c, const struct redis_address *a)
+{
+    struct timeval connect = {.tv_sec = CONNECT_S}, answer = {.tv_sec = ANSWER_S};
+    int rc;
+
+    errno = 0;
+    c->hiredis = a->unix_path ? redisConnectUnixWithTimeout(a->unix_path, connect)
+                              : redisConnectWithTimeout(a->host, a->port, connect);
+    must(c->hiredis != NULL);
+    if (c->hiredis->err) {
+        rc = errno == ENOENT || errno == ECONNREFUSED ? -errno : -ENOTCONN;
+        return fail(c, rc, c->hiredis->errstr);
+    }
+    redis_wire_tune(c->hiredis->fd, !a->unix_path);
+    (void)redisSetTimeout(c->hiredis, answer);
+    return a->tls ? redis_wire_secure(c->hiredis, a->host, c->error, sizeof(c->error)) : 0;
+}
+
+static int log_in(struct client *c, const struct redis_address *a)
+{
+    const char *const pair[] = {"AUTH", a->user, a->password, NULL};
+    const char *const single[] = {"AUTH", a->password, NULL};
+    struct redisReply *reply;
+    int rc = 0;
+
+    if (a->password)
+        rc = client_ask_words(c, a->user ? pair : single, &reply);
+    return rc == -EIO ? -EACCES : rc;
+}
+
+static int select_db(struct client *c, const struct redis_address *a)
+{
+    char db[16];
+    struct redisReply *reply;
+
+    snprintf(db, sizeof(db), "%u", a->db);
+    return client_ask_words(c, (const char *const[]){"SELECT", db, NULL}, &reply);
+}
+
+int client_open(const struct redis_address *a, struct client **out, char *err, size_t err_room)
+{
+    struct client *c = alloc_zeroed(1, sizeof(*c));
+    int rc = connect_to(c, a);
+
+    if (rc == 0)
+        rc = log_in(c, a);
+    if (rc == 0)
+        rc = select_db(c, a);
+    if (rc == 0) {
+        *out = c;
+        return 0;
+    }
+    snprintf(err, err_room, "%s", c->error);
+    if (rc == -EIO)
+        rc = strncmp(c->error, "NOAUTH", 6) == 0 ? -EACCES : -ENOTCONN;
+    client_close(c);
+    return rc;
+}
+
+void client_close(struct client *c)
+{
+    if (!c)
+        return;
+    take_back(c);
+    redisFree(c->hiredis);
+    free(c);
+}
+
+/* -- replies -- */
+
+bool reply_refused(const struct redisReply *r)
+{
+    return r && r->type == REDIS_REPLY_ERROR;
+}
+
+bool reply_nil(const struct redisReply *r)
+{
+    return !r || r->type == REDIS_REPLY_NIL;
+}
+
+struct span reply_text(const struct redisReply *r)
+{
+    bool text = r && (r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_STATUS ||
+                      r->type == REDIS_REPLY_ERROR);
+
+    return text ? span_of(r->str, r->len) : SPAN("");
+}
+
+int64_t reply_number(const struct redisReply *r)
+{
+    if (r && r->type == REDIS_REPLY_INTEGER)
+        return r->integer;
+    return strtoll(reply_text(r).p, NULL, 10); /* hiredis ends its strings with a NUL */
+}
+
+size_t reply_count(const struct redisReply *r)
+{
+    return r && r->type == REDIS_REPLY_ARRAY ? r->elements : 0;
+}
+
+const struct redisReply *reply_at(const struct redisReply *r, size_t i)
+{
+    return i < reply_count(r) ? r->element[i] : NULL;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ * A blocking connection to Redis for commands that people type: one question after the other, or
+ * many in a pipeline. hiredis ends here. */
+#pragma once
+
+#include "redis.h"
+
+struct client;
+struct redisReply; /* hiredis', read with the functions below */
+
+/* Connects, authenticates and selects the database, in a few seconds or not at all. 0, or -ENOENT (no
+ * such socket), -ECONNREFUSED, -EACCES (login refused), -ENOTCONN (all else) with a sentence. */
+must_use int client_open(const struct redis_address *a, struct client **out, char *err,
+                         size_t err_room);
+void client_close(struct client *c); /* NULL is fine */
+
+/* Into the pipeline; leaves when the next reply is asked for. */
+void client_send(struct client *c, size_t argc, const struct span *argv);
+/* The next reply, in order. Lent until the next call. 0, or -ENOTCONN: the connection is gone, with it
+ * the effect of everything unanswered is unknown, and client_error says why. */
+must_use int client_receive(struct client *c, struct redisReply **out);
+/* The same for pushed messages, which may not come: -ETIMEDOUT after `timeout_ms`. */
+must_use int client_wait(struct client *c, int timeout_ms, struct redisReply **out);
+/* One question, one answer. Nothing may be unanswered before it. -EIO: Redis refused, see
+ * client_error. */
+must_use int client_ask(struct client *c, size_t argc, const struct span *argv,
+                        struct redisReply **out);
+/* The same with arguments as strings, ended by NULL. */
+must_use int client_ask_words(struct client *c, const char *const *words, struct redisReply **out);
+
+const char *client_error(const struct client *c); /* for people, never with the password */
+
+/* -- what is in a reply; what it is not reads as empty -- */
+bool reply_refused(const struct redisReply *r); /* an error */
+bool reply_nil(const struct redisReply *r);
+struct span reply_text(const struct redisReply *r); /* also of an error */
+int64_t reply_number(const struct redisReply *r);   /* also of decimal text */
+size_t reply_count(const struct redisReply *r);
+const struct redisReply *reply_at(const struct redisReply *r, size_t i); /* NULL past the end */

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+#include "config_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "alloc.h"
+#include "config_line.h"
+#include "config_raw.h"
+#include "config_yaml.h"
+#include "redis.h"
+
+#define FILE_MAX_BYTES (1024 * 1024)
+#define TOKEN_MAX_BYTES 4096
+#define SYSTEM_DATA_DIR "/var/lib/purgeline"
+
+/* Where things come from, for the sentence when they are wrong. */
+struct source {
+    const char *path; /* NULL: no file */
+    struct buf text;
+    char *err;
+    size_t err_room;
+};
+
+/* The whole file, at most as much as `out` may hold. */
+static int read_file(const char *path, struct buf *out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char chunk[4096];
+    int rc = 0;
+    ssize_t n;
+
+    if (fd < 0)
+        return -errno;
+    while (rc == 0 && (n = read(fd, chunk, sizeof(chunk))) != 0) {
+        if (n > 0)
+            rc = buf_try_put(out, span_of(chunk, (size_t)n));
+        else if (errno != EINTR)
+            rc = -errno;
+    }
+    explicit_bzero(chunk, sizeof(chunk));
+    close(fd);
+    return rc;
+}
+
+static int say_setting(struct source *src, const char *path, const char *why)
+{
+    bool exact = false;
+    unsigned line = src->path ? config_line_find(buf_span(&src->text), path, &exact) : 0;
+
+    if (line)
+        snprintf(src->err, src->err_room, "%s:%u: %s: %s", src->path, line, path, why);
+    else
+        snprintf(src->err, src->err_room, "%s%s%s: %s", src->path ? src->path : "",
+                 src->path ? ": " : "", path, why);
+    return -EINVAL;
+}
+
+/* -- the file -- */
+
+static int apply_values(struct source *src, enum setting_scope scope, char *const *value,
+                        const char *prefix, void *base)
+{
+    size_t count;
+    const struct setting *table = setting_table(&count);
+    char why[512], path[256];
+
+    for (size_t i = 0; i < count; i++) {
+        if (table[i].scope != scope || !value[i] ||
+            setting_set(&table[i], base, value[i], why, sizeof(why)) == 0)
+            continue;
+        snprintf(path, sizeof(path), "%s%s", prefix, table[i].name);
+        return say_setting(src, path, why);
+    }
+    return 0;
+}
+
+static int apply_lists(struct source *src, const struct config_raw_account *raw, uint32_t index,
+                       struct config_account *a)
+{
+    char path[64];
+
+    for (uint32_t i = 0; i < raw->services_count; i++) {
+        const struct config_raw_service *s = &raw->services[i];
+
+        if (config_services_add(a, span_str(s->id), span_str(s->name)) == 0)
+            continue;
+        snprintf(path, sizeof(path), "accounts[%u].services[%u].id", index, i);
+        return say_setting(src, path, "expected an id of 1 to 64 letters and digits, and a name of "
+                                      "at most 255 printable bytes");
+    }
+    for (uint32_t i = 0; i < raw->hosts_count; i++) {
+        if (config_hosts_add(a, span_str(raw->hosts[i])) == 0)
+            continue;
+        snprintf(path, sizeof(path), "accounts[%u].direct_hosts[%u]", index, i);
+        return say_setting(src, path, "expected a host name");
+    }
+    return 0;
+}
+
+static struct config_account *add_account(struct config *c)
+{
+    c->accounts = alloc_grow(c->accounts, c->accounts_count + 1, sizeof(*c->accounts));
+    config_account_init(&c->accounts[c->accounts_count]);
+    return &c->accounts[c->accounts_count++];
+}
+
+static int apply_raw(struct source *src, const struct config_raw *raw, struct config *c)
+{
+    int rc = apply_values(src, SETTING_GLOBAL, raw->value, "", c);
+    char prefix[32];
+
+    for (uint32_t i = 0; rc == 0 && i < raw->accounts_count; i++) {
+        struct config_account *a = add_account(c);
+
+        snprintf(prefix, sizeof(prefix), "accounts[%u].", i);
+        rc = apply_values(src, SETTING_ACCOUNT, raw->accounts[i].value, prefix, a);
+        if (rc == 0)
+            rc = apply_lists(src, &raw->accounts[i], i, a);
+    }
+    return rc;
+}
+
+static int apply_file(struct source *src, struct config *c)
+{
+    struct config_raw *raw;
+    char why[512];
+    unsigned line = 0;
+    int rc = read_file(src->path, &src->text);
+
+    if (rc < 0) {
+        snprintf(src->err, src->err_room, "%s: cannot read it: %s", src->path,
+                 rc == -EMSGSIZE ? "longer than 1 MiB" : strerror(-rc));
+        return rc;
+    }
+    rc = config_raw_parse(buf_span(&src->text), &raw, &line, why, sizeof(why));
+    if (rc < 0) {
+        snprintf(src->err, src->err_room, "%s:%u: %s", src->path, line ? line : 1, why);
+        return rc;
+    }
+    if (raw)
+        rc = apply_raw(src, raw, c);
+    config_raw_free(raw);
+    return rc;
+}
+
+/* -- the environment -- */
+
+static int apply_variable(struct source *src, const struct setting *s, struct config *c)
+{
+    char name[128], why[512];
+    const char *value;
+    void *base = c;
+
+    setting_env_name(s, name, sizeof(name));
+    value = getenv(name);
+    if (!value)
+        return 0;
+    if (s->scope == SETTING_ACCOUNT) {
+        if (c->accounts_count != 1) {
+            snprintf(src->err, src->err_room,
+                     "%s: there are %u accounts; only in the file can it be said which is meant", name,
+                     c->accounts_count);
+            return -EINVAL;
+        }
+        base = &c->accounts[0];
+    }
+    if (setting_set(s, base, value, why, sizeof(why)) == 0)
+        return 0;
+    snprintf(src->err, src->err_room, "%s: %s", name, why);
+    return -EINVAL;
+}
+
+/* The variable that Fastly's own tools read. Only for an account that names no service itself. */
+static int apply_service_id(struct source *src, struct config *c)
+{
+    const char *id = getenv("FASTLY_SERVICE_ID");
+
+    if (!id || !*id || c->accounts_count != 1 || c->accounts[0].services_count)
+        return 0;
+    if (config_services_add(&c->accounts[0], span_str(id), SPAN("")) == 0)
+        return 0;
+    snprintf(src->err, src->err_room, "FASTLY_SERVICE_ID: expected 1 to 64 letters and digits");
+    return -EINVAL;
+}
+
+static int apply_environment(struct source *src, struct config *c)
+{
+    size_t count;
+    const struct setting *table = setting_table(&count);
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        if (table[i].type != SETTING_GROUP)
+            rc = apply_variable(src, &table[i], c);
+    return rc < 0 ? rc : apply_service_id(src, c);
+}
+
+/* The XDG folder is for "state data that should persist between (application) restarts":
+ * https://specifications.freedesktop.org/basedir-spec/latest/ */
+static char *default_data_dir(void)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+    if (geteuid() == 0 || access(SYSTEM_DATA_DIR, W_OK) == 0)
+        return alloc_str(SYSTEM_DATA_DIR);
+    if (state && *state == '/')
+        return alloc_printf("%s/purgeline", state);
+    if (home && *home == '/')
+        return alloc_printf("%s/.local/state/purgeline", home);
+    return alloc_str(SYSTEM_DATA_DIR);
+}
+
+/* -- all together -- */
+
+static int check_redis(struct source *src, const struct config *c)
+{
+    struct redis_address address;
+    char why[256];
+
+    if (config_redis_embedded(c))
+        return 0;
+    if (redis_address_parse(c->redis, &address, why, sizeof(why)) == 0) {
+        redis_address_deinit(&address);
+        return 0;
+    }
+    if (getenv("PURGELINE_REDIS")) {
+        snprintf(src->err, src->err_room, "PURGELINE_REDIS: %s", why);
+        return -EINVAL;
+    }
+    return say_setting(src, "redis", why);
+}
+
+static int check(struct source *src, const struct config *c)
+{
+    char why[512], *colon;
+
+    if (config_validate(c, why, sizeof(why)) < 0) {
+        colon = strstr(why, ": ");
+        must(colon != NULL);
+        *colon = '\0';
+        return say_setting(src, why, colon + 2);
+    }
+    return check_redis(src, c);
+}
+
+static int fill(struct source *src, struct config *c)
+{
+    int rc = src->path ? apply_file(src, c) : 0;
+
+    if (rc == 0 && c->accounts_count == 0)
+        add_account(c);
+    if (rc == 0)
+        rc = apply_environment(src, c);
+    if (rc == 0 && !*c->data_dir) {
+        free(c->data_dir);
+        c->data_dir = default_data_dir();
+    }
+    return rc < 0 ? rc : check(src, c);
+}
+
+int config_load(const char *path, struct config *out, char *err, size_t err_room)
+{
+    struct source src = {.path = path, .err = err, .err_room = err_room};
+    struct config c;
+    int rc;
+
+    config_init(&c);
+    buf_init(&src.text, FILE_MAX_BYTES);
+    rc = fill(&src, &c);
+    buf_deinit(&src.text);
+    if (rc < 0)
+        config_deinit(&c);
+    else
+        *out = c;
+    return rc;
+}
+
+void config_print_sample(FILE *out)
+{
+    struct config c;
+    struct buf text;
+
+    config_init(&c);
+    add_account(&c);
+    buf_init(&text, FILE_MAX_BYTES);
+    buf_printf(&text,
+               "# purgeline: every setting with its default, what is allowed, and the environment\n"
+               "# variable that overrides it (settings of an account: when there is only one).\n");
+    config_yaml(&c, CONFIG_YAML_EXPLAINED, &text);
+    fwrite(text.p, 1, text.n, out);
+    buf_deinit(&text);
+    config_deinit(&c);
+}
+
+/* -- the token -- */
+
+static void wipe(struct buf *b)
+{
+    if (b->p)
+        explicit_bzero(b->p, b->room);
+    buf_deinit(b);
+}
+
+static struct span trim(struct span s)
+{
+    while (s.n && strchr(" \t\r\n", *s.p)) {
+        s.p++;
+        s.n--;
+    }
+    while (s.n && strchr(" \t\r\n", s.p[s.n - 1]))
+        s.n--;
+    return s;
+}
+
+static int take_token(struct span text, const char *from, char **token, char *err, size_t err_room)
+{
+    struct span t = trim(text);
+
+    for (size_t i = 0; i < t.n; i++) {
+        if (t.p[i] > 0x20 && t.p[i] < 0x7f)
+            continue;
+        snprintf(err, err_room, "%s: byte %zu of the token is no printable character", from, i + 1);
+        return -EINVAL;
+    }
+    if (t.n == 0) {
+        snprintf(err, err_room, "%s: it is empty", from);
+        return -ENOENT;
+    }
+    *token = alloc_copy(t.p, t.n);
+    return 0;
+}
+
+static int token_from_file(const char *path, char **token, char *err, size_t err_room)
+{
+    struct buf text;
+    int rc;
+
+    buf_init(&text, TOKEN_MAX_BYTES);
+    rc = read_file(path, &text);
+    if (rc < 0)
+        snprintf(err, err_room, "%s: cannot read the token: %s", path,
+                 rc == -EMSGSIZE ? "longer than 4096 bytes" : strerror(-rc));
+    else
+        rc = take_token(buf_span(&text), path, token, err, err_room);
+    wipe(&text);
+    return rc == -EMSGSIZE ? -EINVAL : rc;
+}
+
+int config_read_token(const struct config_account *a, char **token, char *err, size_t err_room)
+{
+    const char *value;
+
+    if (*a->token_file)
+        return token_from_file(a->token_file, token, err, err_room);
+    value = *a->token_env ? getenv(a->token_env) : NULL;
+    if (!value) {
+        snprintf(err, err_room, "account %s: no token: set $%s or token_file", a->name,
+                 *a->token_env ? a->token_env : "FASTLY_API_TOKEN");
+        return -ENOENT;
+    }
+    if (strlen(value) > TOKEN_MAX_BYTES) {
+        snprintf(err, err_room, "$%s: longer than 4096 bytes", a->token_env);
+        return -EINVAL;
+    }
+    return take_token(span_str(value), a->token_env, token, err, err_room);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ * From a YAML file and the environment to a struct config. libcyaml ends here. */
+#pragma once
+
+#include <stdio.h>
+
+#include "config.h"
+
+/* Fills *out with the defaults, then the file (path NULL: none; a missing file that was named is an
+ * error), then the environment (PURGELINE_REDIS ... ; for the one account of the default
+ * configuration also PURGELINE_API, PURGELINE_CA_FILE, FASTLY_SERVICE_ID), then validates.
+ * 0, or negative errno with one sentence in err: file, line, setting, what was expected.
+ * On error *out is untouched. Release with config_deinit. */
+must_use int config_load(const char *path, struct config *out, char *err, size_t err_room);
+
+/* Writes a commented sample configuration: every setting, its default, its range, its sentence. */
+void config_print_sample(FILE *out);
+
+/* The token of an account, read anew from token_file or the environment, without surrounding white
+ * space. malloc'ed; the caller wipes and frees it. 0, -ENOENT (none set), -EINVAL (bytes no header
+ * can carry) or the errno of the read, with a sentence in err that never holds the token. */
+must_use int config_read_token(const struct config_account *a, char **token, char *err,
+                               size_t err_room);

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#include "endpoint.h"
+
+#include <curl/curl.h>
+#include <openssl/crypto.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+
+#define LINES_MAX 8
+
+/* A line of ours in front of `next`. curl_slist_append would keep copies of the token that nobody
+ * wipes, and could not share tails. */
+static struct curl_slist *add_line(struct endpoint *e, char *text, struct curl_slist *next)
+{
+    struct curl_slist *line = &e->lines[e->lines_count++];
+
+    must(e->lines_count <= LINES_MAX);
+    line->data = text;
+    line->next = next;
+    return line;
+}
+
+/* A name with a colon and nothing behind it keeps curl from adding that header itself. */
+static void build_headers(struct endpoint *e, const struct endpoint_options *o)
+{
+    struct curl_slist *tail = NULL;
+
+    if (*o->token)
+        tail = add_line(e, alloc_printf("Fastly-Key: %s", o->token), tail);
+    if (*o->user_agent)
+        tail = add_line(e, alloc_printf("User-Agent: %s", o->user_agent), tail);
+    tail = add_line(e, alloc_str("Expect:"), tail);
+    tail = add_line(e, alloc_str("Accept: application/json"), tail);
+    e->headers[ENDPOINT_NO_BODY][ENDPOINT_HARD] = add_line(e, alloc_str("Content-Type:"), tail);
+    e->headers[ENDPOINT_JSON][ENDPOINT_HARD] =
+        add_line(e, alloc_str("Content-Type: application/json"), tail);
+    for (int body = 0; body < ENDPOINT_BODY_N; body++)
+        e->headers[body][ENDPOINT_SOFT] =
+            add_line(e, alloc_str("Fastly-Soft-Purge: 1"), e->headers[body][ENDPOINT_HARD]);
+}
+
+struct endpoint *endpoint_new(const struct endpoint_options *o)
+{
+    static uint64_t numbers;
+    struct endpoint *e = alloc_zeroed(1, sizeof(*e));
+
+    must(strpbrk(o->token, "\r\n") == NULL && strpbrk(o->user_agent, "\r\n") == NULL);
+    e->number = __atomic_add_fetch(&numbers, 1, __ATOMIC_RELAXED);
+    e->holds = 1;
+    e->ca_file = alloc_str(o->ca_file);
+    e->connect_timeout_ms = o->connect_timeout_ms;
+    e->timeout_ms = o->timeout_ms;
+    e->allow_private = o->allow_private;
+    e->lines = alloc_zeroed(LINES_MAX, sizeof(*e->lines));
+    build_headers(e, o);
+    return e;
+}
+
+struct endpoint *endpoint_hold(struct endpoint *e)
+{
+    __atomic_add_fetch(&e->holds, 1, __ATOMIC_RELAXED);
+    return e;
+}
+
+void endpoint_drop(struct endpoint *e)
+{
+    if (!e || __atomic_sub_fetch(&e->holds, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    for (size_t i = 0; i < e->lines_count; i++) {
+        OPENSSL_cleanse(e->lines[i].data, strlen(e->lines[i].data));
+        free(e->lines[i].data);
+    }
+    free(e->lines);
+    free(e->ca_file);
+    free(e);
+}

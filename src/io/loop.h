@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ * An event loop, its timers, signals and wake-ups. libuv ends here and in the files beside it. */
+#pragma once
+
+#include "base.h"
+
+struct loop;  /* one thread's */
+struct timer; /* fires once per start */
+struct watch; /* a signal */
+
+typedef void loop_cb(void *ctx);
+typedef void loop_signal_cb(void *ctx, int signum);
+
+struct loop *loop_new(void);
+void loop_run(struct loop *l);  /* until nothing is open any more, or loop_stop */
+void loop_stop(struct loop *l); /* from this thread */
+void loop_free(struct loop *l); /* must have nothing open: run it until it returns first */
+void *loop_uv(struct loop *l);  /* the uv_loop_t, for io's other files */
+
+struct timer *timer_new(struct loop *l, loop_cb *cb, void *ctx);
+/* Fires at the monotonic time `at_ns` (once; replaces an earlier start). Never early; up to 1 ms
+ * late. at_ns in the past: on the next turn. */
+void timer_start_at(struct timer *t, uint64_t at_ns);
+void timer_stop(struct timer *t);
+void timer_close(struct timer *t); /* frees itself when the loop is done with it; NULL is fine */
+
+struct watch *watch_signal(struct loop *l, int signum, loop_signal_cb *cb, void *ctx);
+void watch_close(struct watch *w); /* NULL is fine */

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT
+ * Which addresses a stranger's URL may lead us to: those of the public Internet only, never our own
+ * network's (server-side request forgery).
+ * https://www.iana.org/assignments/iana-ipv4-special-registry/
+ * https://www.iana.org/assignments/iana-ipv6-special-registry/ */
+#pragma once
+
+#include "base.h"
+
+struct sockaddr;
+
+bool peer_is_public(const struct sockaddr *address); /* false for anything but IPv4 and IPv6 */
+bool peer_text_is_public(const char *ip);            /* "192.0.2.1", "2001:db8::1%eth0" */

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+#include "process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* First line of a small file; "" when it cannot be read. */
+static void read_line(const char *path, char *out, size_t room)
+{
+    ssize_t n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        n = read(fd, out, room - 1);
+        close(fd);
+    }
+    out[n > 0 ? n : 0] = '\0';
+    out[strcspn(out, "\n")] = '\0';
+}
+
+static void pid_namespace(char *out, size_t room)
+{
+    char link[64];
+    ssize_t n = readlink("/proc/self/ns/pid", link, sizeof(link) - 1);
+
+    link[n > 0 ? n : 0] = '\0';
+    snprintf(out, room, "%.*s", (int)strspn(link + strcspn(link, "0123456789"), "0123456789"),
+             link + strcspn(link, "0123456789"));
+}
+
+/* Field 22 of /proc/<pid>/stat, clock ticks since boot; 0 when it cannot be read or only a zombie is
+ * left (proc(5)). */
+static unsigned long long start_time(long pid, bool *zombie)
+{
+    char path[64], line[1024], *p;
+    unsigned long long start = 0;
+    char state = '?';
+
+    snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+    read_line(path, line, sizeof(line));
+    p = strrchr(line, ')'); /* the name before it may hold anything */
+    if (p)
+        sscanf(p + 1,
+               " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &state, &start);
+    *zombie = state == 'Z' || state == 'X';
+    return start;
+}
+
+struct identity {
+    char host[65], boot[40], pidns[24];
+    long pid;
+    unsigned long long start;
+};
+
+static void own(struct identity *id)
+{
+    bool zombie;
+
+    memset(id, 0, sizeof(*id));
+    if (gethostname(id->host, sizeof(id->host) - 1) < 0 || !id->host[0])
+        snprintf(id->host, sizeof(id->host), "unknown");
+    for (char *p = id->host; *p; p++)
+        if (*p == '/' || *p <= ' ')
+            *p = '_';
+    read_line("/proc/sys/kernel/random/boot_id", id->boot, sizeof(id->boot));
+    pid_namespace(id->pidns, sizeof(id->pidns));
+    id->pid = (long)getpid();
+    id->start = start_time(id->pid, &zombie);
+}
+
+void process_identity(char out[PROCESS_IDENTITY_MAX])
+{
+    struct identity me;
+    int n;
+
+    own(&me);
+    n = snprintf(out, PROCESS_IDENTITY_MAX, "%.40s/%s/%s/%ld/%llu/%08llx", me.host, me.boot,
+                 me.pidns, me.pid, me.start, (unsigned long long)process_random() & 0xffffffffu);
+    must(n > 0 && n < PROCESS_IDENTITY_MAX);
+}
+
+bool process_is_dead(const char *identity)
+{
+    struct identity me, other;
+    unsigned long long start;
+    bool zombie;
+
+    memset(&other, 0, sizeof(other));
+    if (sscanf(identity, "%64[^/]/%39[^/]/%23[^/]/%ld/%llu/", other.host, other.boot, other.pidns,
+               &other.pid, &other.start) != 5)
+        return false;
+    own(&me);
+    if (!me.boot[0] || !me.pidns[0] || strcmp(me.boot, other.boot) != 0 ||
+        strcmp(me.pidns, other.pidns) != 0)
+        return false;
+    if (kill((pid_t)other.pid, 0) < 0 && errno == ESRCH)
+        return true;
+    start = start_time(other.pid, &zombie); /* 0: hidden from us, so nothing is certain */
+    return zombie || (start && start != other.start);
+}
+
+void process_harden(void)
+{
+    struct rlimit none = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &none);
+#ifndef __SANITIZE_ADDRESS__ /* whose leak checker must be able to look */
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
+
+uint64_t process_random(void)
+{
+    uint64_t v = 0;
+    ssize_t n = getrandom(&v, sizeof(v), 0);
+
+    must(n == (ssize_t)sizeof(v));
+    return v;
+}

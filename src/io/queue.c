@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+#include "queue.h"
+
+#include <errno.h>
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "queue_internal.h"
+
+/* Two connections. A blocking XREADGROUP stalls whatever comes behind it on its own connection, so the
+ * reader's does nothing else:
+ *
+ *   reader   up ─▶ name, CLIENT ID ───────┐
+ *   writer   up ─▶ name, scripts, groups ─┴─▶ evict readers left behind ─▶ queue is up
+ *
+ * Any loss takes the queue down; operations whose own connection is there go on regardless. */
+
+const char *const outcome_names[] = {
+    [OUTCOME_PURGED] = "purged",   [OUTCOME_DEAD] = "dead",   [OUTCOME_CANCELLED] = "cancelled",
+    [OUTCOME_EXPIRED] = "expired", [OUTCOME_LATER] = "later",
+};
+
+#define SETUP_RETRY_NS (1 * NS_PER_S)
+
+static void say_down(struct queue *q, const char *why)
+{
+    q->up = false;
+    if (q->down || q->closed)
+        return;
+    q->down = true;
+    q->cb.down(q->ctx, why);
+}
+
+/* The connections are there, but the account's part of Redis is not fit for work. */
+static void refuse(struct queue *q)
+{
+    say_down(q, q->error);
+    if (!q->closed)
+        timer_start_at(q->retry, clock_mono_ns() + SETUP_RETRY_NS);
+}
+
+/* -- the set-up -- */
+
+static void on_evicted(struct queue *q, void *ctx, int err)
+{
+    (void)ctx;
+    /* Some services do not permit CLIENT; then the wait of a lost read ends by itself. */
+    if (err == -ENOTCONN || q->up || q->closed || !q->writer_ready || !q->reader_ready)
+        return;
+    q->up = true;
+    q->down = false;
+    q->cb.up(q->ctx);
+}
+
+static void both_ready(struct queue *q)
+{
+    if (q->writer_ready && q->reader_ready && !q->up)
+        queue_evict_readers(q, q->owner, on_evicted, NULL);
+}
+
+static void on_groups_set_up(struct queue *q, void *ctx, int err)
+{
+    (void)ctx;
+    if (err == -ENOTCONN)
+        return;
+    if (err && err != -ENOMEM) {
+        refuse(q);
+        return;
+    }
+    q->writer_ready = true;
+    both_ready(q);
+}
+
+static void on_script_loaded(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    enum queue_script script = (enum queue_script)(uintptr_t)ctx;
+
+    if (err == 0 && reply->type == REDIS_REPLY_STRING && reply->len == 40)
+        memcpy(q->sha[script], reply->str, 41);
+}
+
+static void on_named(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    (void)q, (void)ctx, (void)err, (void)reply;
+}
+
+static void set_name(struct queue *q, struct redis *r, const char *name)
+{
+    struct span argv[] = {SPAN("CLIENT"), SPAN("SETNAME"), span_str(name)};
+
+    queue_call(q, r, array_len(argv), argv, on_named, NULL);
+}
+
+static void set_up_writer(struct queue *q)
+{
+    for (size_t i = 0; i < SCRIPT_N; i++) {
+        struct span argv[] = {SPAN("SCRIPT"), SPAN("LOAD"), span_str(queue_scripts[i])};
+
+        queue_call(q, q->writer, array_len(argv), argv, on_script_loaded, (void *)(uintptr_t)i);
+    }
+    queue_make_groups(q, on_groups_set_up, NULL);
+}
+
+static void on_writer_up(void *ctx)
+{
+    struct queue *q = ctx;
+    char *name = alloc_printf("purgeline:%s:writer:%s", q->account, q->owner);
+
+    set_name(q, q->writer, name);
+    free(name);
+    set_up_writer(q);
+}
+
+static void on_reader_id(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    (void)ctx;
+    if (err == -ENOTCONN)
+        return;
+    q->reader_id = err == 0 && reply->type == REDIS_REPLY_INTEGER ? (uint64_t)reply->integer : 0;
+    q->reader_ready = true;
+    both_ready(q);
+}
+
+static void on_reader_up(void *ctx)
+{
+    struct queue *q = ctx;
+    struct span argv[] = {SPAN("CLIENT"), SPAN("ID")};
+
+    set_name(q, q->reader, q->reader_name);
+    queue_call(q, q->reader, array_len(argv), argv, on_reader_id, NULL);
+}
+
+static void on_writer_down(void *ctx, const char *why)
+{
+    struct queue *q = ctx;
+
+    q->writer_ready = false;
+    say_down(q, why);
+}
+
+static void on_reader_down(void *ctx, const char *why)
+{
+    struct queue *q = ctx;
+
+    q->reader_ready = false;
+    say_down(q, why);
+}
+
+static void on_retry(void *ctx)
+{
+    struct queue *q = ctx;
+
+    if (redis_is_up(q->writer) && !q->writer_ready)
+        set_up_writer(q);
+}
+
+/* -- groups -- */
+
+struct groups {
+    queue_step_cb *cb;
+    void *ctx;
+};
+
+static int groups_err(struct queue *q, const redisReply *reply)
+{
+    int err = 0;
+
+    for (size_t i = 0; i < LANE_N && i < reply->elements; i++) {
+        const redisReply *r = reply->element[i];
+
+        if (r->type == REDIS_REPLY_INTEGER && r->integer == 1)
+            q->lanes[i].seen = (struct entry_id){0, 0};
+        if (r->type != REDIS_REPLY_STRING)
+            continue;
+        snprintf(q->error, sizeof(q->error), "%s", r->str);
+        err = strstr(r->str, "MISCONF") || strstr(r->str, "OOM ") ? -ENOMEM : -EIO;
+    }
+    return err;
+}
+
+static void on_groups(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct groups g = *(struct groups *)ctx;
+
+    free(ctx);
+    if (err == 0)
+        err = groups_err(q, reply);
+    g.cb(q, g.ctx, err);
+}
+
+void queue_make_groups(struct queue *q, queue_step_cb *cb, void *ctx)
+{
+    struct groups *g = alloc_zeroed(1, sizeof(*g));
+    struct queue_args a;
+
+    *g = (struct groups){cb, ctx};
+    queue_args_init(&a);
+    for (int lane = 0; lane < LANE_N; lane++)
+        queue_key(&a, q->keys[KEY_JOBS + lane]);
+    queue_call_script(q, SCRIPT_GROUPS, &a, on_groups, g);
+}
+
+/* -- from beginning to end -- */
+
+static void name_keys(struct queue *q)
+{
+    static const char *const rest[KEY_N] = {
+        [KEY_DEAD] = "dead",       [KEY_LATER] = "later",       [KEY_LEASE] = "lease",
+        [KEY_BUDGET] = "budget",   [KEY_RECEIPT] = "receipt:",  [KEY_CONTROL] = "control",
+        [KEY_STATUS] = "status",   [KEY_SETTLED] = "settled",
+    };
+
+    for (int i = 0; i < LANE_N; i++)
+        q->keys[KEY_JOBS + i] = alloc_printf("purgeline:{%s}:jobs:%s", q->account, lane_names[i]);
+    for (int i = 0; i < LEDGER_N; i++)
+        q->keys[KEY_SPENT + i] =
+            alloc_printf("purgeline:{%s}:spent:%s", q->account, ledger_names[i]);
+    for (int i = 0; i < KEY_N; i++)
+        if (rest[i])
+            q->keys[i] = alloc_printf("purgeline:{%s}:%s", q->account, rest[i]);
+}
+
+struct queue *queue_new(struct loop *l, const struct redis_address *a, const char *account,
+                        const char *owner, const struct queue_callbacks *cb, void *ctx)
+{
+    struct queue *q = alloc_zeroed(1, sizeof(*q));
+
+    must(account[0] && owner[0]);
+    q->loop = l;
+    q->account = alloc_str(account);
+    q->owner = alloc_str(owner);
+    q->cb = *cb;
+    q->ctx = ctx;
+    q->reader_name = alloc_printf("purgeline:%s:reader:%s", account, owner);
+    name_keys(q);
+    q->retry = timer_new(l, on_retry, q);
+    q->writer = redis_new(l, a, on_writer_up, on_writer_down, q);
+    q->reader = redis_new(l, a, on_reader_up, on_reader_down, q);
+    return q;
+}
+
+const char *queue_error(const struct queue *q)
+{
+    return q->error;
+}
+
+uint64_t queue_receipts_skipped(const struct queue *q)
+{
+    return q->receipts_skipped;
+}
+
+static void on_writer_closed(void *ctx)
+{
+    struct queue *q = ctx;
+    loop_cb *closed = q->closed;
+    void *closed_ctx = q->closed_ctx;
+
+    for (int i = 0; i < KEY_N; i++)
+        free(q->keys[i]);
+    free(q->account);
+    free(q->owner);
+    free(q->reader_name);
+    free(q->entries);
+    free(q->spans);
+    free(q->spent);
+    free(q);
+    closed(closed_ctx);
+}
+
+static void on_reader_closed(void *ctx)
+{
+    struct queue *q = ctx;
+
+    q->reader = NULL;
+    redis_close(q->writer, on_writer_closed, q);
+}
+
+void queue_close(struct queue *q, loop_cb *closed, void *ctx)
+{
+    must(!q->closed);
+    q->closed = closed;
+    q->closed_ctx = ctx;
+    timer_close(q->retry);
+    redis_close(q->reader, on_reader_closed, q);
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT
+ * An account's place in Redis, as typed operations: the three lane streams, lease, budget, later,
+ * dead letters, receipts, control. The wire contract is written down in README.md ("Redis contract");
+ * every script and every key name lives in queue.c. This header is the simulator's seam.
+ *
+ * Keys, all under the hash tag of the account, P = purgeline:{<account>}:
+ *   Pjobs:urgent|normal|bulk  streams of jobs, consumer group "dispatch", consumer "leader"
+ *   Pdead       stream of dead letters: the job's own fields, then dead_reason, dead_job, dead_at,
+ *               dead_target
+ *   Plater      sorted set: score = due Unix ms, member = packed lane, id and fields
+ *   Please      string: the owner, expiring
+ *   Pbudget     hash, per ledger <k> in url|key|write|purge: <k>:open, <k>:level (micro-units),
+ *               <k>:level_at (Unix ms)
+ *   Pspent:<k>  stream: one entry per booking, field c = cost; the entry's id is Redis' own time
+ *   Preceipt:<job id>  string, JSON, expiring; job id = <lane>-<entry id>
+ *   Pcontrol    hash: paused (0|1), why, by, at
+ *   Pstatus     string, JSON written by the leader every second, expiring
+ *   Psettled    pub/sub channel: job ids, space-separated, as they end
+ *
+ * Every callback comes exactly once, on the loop, never from within the call. err: 0;
+ * -ENOTCONN (connection lost, effect unknown: repeat, all operations can be); -EPERM (the lease is
+ * not ours); -ENOMEM (Redis is out of memory or its disk is full: it refuses writes); -EIO (any other
+ * refusal, see queue_error). */
+#pragma once
+
+#include "budget.h"
+#include "config.h"
+#include "loop.h"
+#include "redis.h"
+
+struct queue;
+
+struct entry_id {
+    uint64_t ms;
+    uint64_t seq;
+};
+
+struct queue_callbacks {
+    void (*up)(void *ctx);                    /* both connections up, groups exist, scripts loaded */
+    void (*down)(void *ctx, const char *why); /* said once per outage */
+};
+
+/* `owner` names this incarnation in the lease (printable, no spaces). Both strings are copied. */
+struct queue *queue_new(struct loop *l, const struct redis_address *a, const char *account,
+                        const char *owner, const struct queue_callbacks *cb, void *ctx);
+void queue_close(struct queue *q, loop_cb *closed, void *ctx);
+const char *queue_error(const struct queue *q); /* Redis' words for the last -EIO or -ENOMEM */
+
+/* -- what the server is: fit to hold jobs? -- */
+struct queue_server {
+    char version[32];
+    char maxmemory_policy[32]; /* "" when CONFIG is not permitted */
+    uint64_t maxmemory;
+    bool aof;
+    bool aof_known;
+};
+typedef void queue_server_cb(void *ctx, int err, const struct queue_server *s);
+void queue_server(struct queue *q, queue_server_cb *cb, void *ctx);
+
+/* -- the lease -- */
+struct queue_lead {
+    bool leading;        /* the lease is ours for ttl_ms from when this was asked */
+    bool taken_over;     /* we did not hold it just before: read everything anew */
+    char holder[160];    /* who leads otherwise */
+    uint64_t holder_ttl_ms;
+    bool paused;         /* from control */
+    char paused_why[160];
+};
+typedef void queue_lead_cb(void *ctx, int err, const struct queue_lead *lead);
+/* Takes or renews the lease. `usurp`: an owner known to be dead whose lease may be taken at once, or
+ * NULL. `status` (JSON, may be empty) is published when leading. */
+void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
+                queue_lead_cb *cb, void *ctx);
+typedef void queue_done_cb(void *ctx, int err);
+void queue_release(struct queue *q, queue_done_cb *cb, void *ctx); /* drops the lease if ours */
+
+/* -- reading -- */
+struct queue_entry {
+    enum lane lane;
+    struct entry_id id;
+    const struct span *fields; /* name, value, name, value ...; lent */
+    size_t fields_count;       /* spans, so twice the number of fields; 0 = the entry was deleted */
+};
+struct queue_entries {
+    const struct queue_entry *at;
+    size_t count;
+    bool pending_done; /* no unseen entry is left among those delivered before: read new ones next */
+};
+typedef void queue_read_cb(void *ctx, int err, const struct queue_entries *entries);
+enum queue_from {
+    QUEUE_PENDING, /* delivered to us earlier, but not seen by this process: after a restart, and after
+                      a connection loss that swallowed a reply */
+    QUEUE_NEW      /* never delivered */
+};
+/* At most count[lane] entries per lane (0 = not this lane), one read outstanding at a time.
+ * block_ms: how long QUEUE_NEW may wait for a first entry on the reader's own connection; 0 = not at
+ * all. Entries come lane by lane, urgent first, oldest first. */
+void queue_read(struct queue *q, enum queue_from from, const uint32_t count[LANE_N],
+                uint32_t block_ms, queue_read_cb *cb, void *ctx);
+/* Forget what was seen: the next QUEUE_PENDING starts from the beginning (after a take-over). */
+void queue_rewind(struct queue *q);
+/* How many entries are delivered and not yet removed, per lane (XPENDING), and how many wait in all. */
+typedef void queue_depth_cb(void *ctx, int err, const uint64_t pending[LANE_N],
+                            const uint64_t total[LANE_N]);
+void queue_depth(struct queue *q, queue_depth_cb *cb, void *ctx);
+
+/* -- the end of jobs -- */
+enum outcome { OUTCOME_PURGED, OUTCOME_DEAD, OUTCOME_CANCELLED, OUTCOME_EXPIRED, OUTCOME_LATER };
+extern const char *const outcome_names[];
+
+struct queue_settle {
+    enum lane lane;
+    struct entry_id id;
+    enum outcome outcome;
+    bool plain;       /* no ref, no original id, no repeat: nothing to look up in the entry */
+    bool receipt;     /* write one */
+    uint32_t targets; /* how many it named */
+    uint64_t due_ms;  /* OUTCOME_LATER: Unix ms; OUTCOME_PURGED with a repeat: when that is due, else 0 */
+    struct span reason; /* dead letters and receipts; lent */
+    struct span target; /* the target that sank it; lent */
+};
+/* Removes the entries (XACK + XDEL), and atomically with each: a receipt, a dead letter holding the
+ * entry's own fields, or its place in `later`. An entry that is gone already changes nothing. A purged
+ * entry with a `repeat_after` field leaves a copy without that field in `later`. */
+void queue_settle(struct queue *q, const struct queue_settle *items, size_t count,
+                  uint32_t receipt_ttl_s, queue_done_cb *cb, void *ctx);
+
+/* Receipts left out because Redis was out of memory: jobs end all the same. Since queue_new. */
+uint64_t queue_receipts_skipped(const struct queue *q);
+
+/* -- later -- */
+typedef void queue_due_cb(void *ctx, int err, uint32_t moved, uint64_t next_due_ms);
+/* Moves at most `limit` entries whose time has come (wall_ms) back to their lanes, keeping the original
+ * job id in field `job`. next_due_ms: Unix ms of the first that remains, NEVER when none does. */
+void queue_due(struct queue *q, uint64_t wall_ms, uint32_t limit, queue_due_cb *cb, void *ctx);
+
+/* -- the budget -- */
+/* If the lease is ours: stores how much is open now (absolute, so repeating it is harmless), books
+ * `book` units as spent now, stores the bucket's level. Nothing may be sent on an open amount before
+ * this came back with 0. */
+struct queue_spend {
+    enum ledger ledger;
+    uint64_t open;        /* reserved and not yet booked, in all, after this */
+    uint64_t book;        /* spent since the last call; 0 = nothing to book */
+    uint64_t level_micro;
+    uint64_t window_ms;   /* bookings older than this are trimmed */
+};
+void queue_spend(struct queue *q, const struct queue_spend *s, queue_done_cb *cb, void *ctx);
+
+struct queue_spent {
+    uint64_t age_ms; /* before now, by Redis' clock */
+    uint64_t cost;
+};
+struct queue_budget {
+    bool known; /* this ledger was ever written */
+    uint64_t level_micro;
+    uint64_t level_age_ms;
+    const struct queue_spent *spent; /* oldest first */
+    size_t spent_count;
+};
+typedef void queue_budget_cb(void *ctx, int err, const struct queue_budget *b);
+/* After a take-over: books whatever the predecessor left open as spent now, then reads the window. */
+void queue_budget_restore(struct queue *q, enum ledger ledger, uint64_t window_ms,
+                          queue_budget_cb *cb, void *ctx);
+
+/* -- control -- */
+void queue_pause(struct queue *q, bool paused, struct span why, queue_done_cb *cb, void *ctx);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ * What the files of the queue share: its inside, and how a script is called. */
+#pragma once
+
+#include "list.h"
+#include "queue.h"
+#include "queue_scripts.h"
+
+#define SETTLE_CHUNK 512               /* items per script call: bounds how long Redis is held */
+#define SETTLE_CHUNK_BYTES (256 * 1024) /* the same, where reasons are long */
+
+/* Arguments of one command, kept in one run of bytes until its reply: a script that Redis has
+ * forgotten is sent again. */
+struct queue_args {
+    char *bytes;
+    size_t n, room;
+    struct arg {
+        size_t offset, n;
+    } *at;
+    size_t count, at_room;
+    size_t keys; /* how many of them are keys */
+};
+
+void queue_args_init(struct queue_args *a);
+void queue_args_deinit(struct queue_args *a);
+void queue_arg(struct queue_args *a, struct span s);
+void queue_arg_u64(struct queue_args *a, uint64_t value);
+void queue_arg_id(struct queue_args *a, struct entry_id id); /* ms-seq */
+void queue_key(struct queue_args *a, const char *key); /* all keys before the other arguments */
+
+/* err as in queue.h; the reply is NULL unless err is 0, and lent. */
+typedef void queue_reply_cb(struct queue *q, void *ctx, int err, struct redisReply *reply);
+
+/* Sends a script on the writer's connection. Takes the contents of *a. */
+void queue_call_script(struct queue *q, enum queue_script script, struct queue_args *a,
+                       queue_reply_cb *cb, void *ctx);
+/* Sends a plain command on either connection. */
+void queue_call(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
+                queue_reply_cb *cb, void *ctx);
+
+/* 0 or what the error means; keeps its words for queue_error. NULL: -ENOTCONN. */
+int queue_reply_err(struct queue *q, const struct redisReply *reply);
+bool queue_reply_is(const struct redisReply *reply, const char *word); /* an error of that kind */
+
+enum queue_key {
+    KEY_JOBS, /* one per lane, in the order of enum lane */
+    KEY_DEAD = LANE_N,
+    KEY_LATER,
+    KEY_LEASE,
+    KEY_BUDGET,
+    KEY_SPENT, /* one per ledger */
+    KEY_RECEIPT = KEY_SPENT + LEDGER_N, /* a prefix */
+    KEY_CONTROL,
+    KEY_STATUS,
+    KEY_SETTLED,
+    KEY_N
+};
+
+struct queue_ledger {
+    uint64_t booked; /* in all since we took over, as the caller sees it */
+    uint32_t epoch;  /* counts restores: an operation from before one changes nothing after it */
+};
+
+struct queue_lane {
+    struct entry_id seen; /* the last one handed out: what was delivered after it was swallowed */
+    uint64_t asked;       /* the count of the read under way */
+    uint64_t got;         /* entries, before deletions are looked at */
+};
+
+struct queue_reading { /* the read under way */
+    bool busy;
+    bool again;   /* the groups were created anew for it already */
+    bool waited;  /* the blocking half is under way */
+    int queue_err; /* the first refusal inside MULTI */
+    enum queue_from from;
+    uint32_t block_ms;
+    queue_read_cb *cb;
+    void *ctx;
+};
+
+struct queue {
+    struct loop *loop;
+    char *account, *owner;
+    struct queue_callbacks cb;
+    void *ctx;
+    struct redis *writer;
+    struct redis *reader; /* NULL once closed; then reads fail on the writer's closing connection */
+    char *keys[KEY_N];
+    char *reader_name;
+    char sha[SCRIPT_N][41]; /* "" until Redis has told */
+    struct timer *retry;    /* the set-up was refused */
+    bool writer_ready, reader_ready;
+    bool up;   /* said */
+    bool down; /* said, and up was not since */
+    uint64_t reader_id; /* CLIENT ID of the reader's connection */
+    uint64_t seq;       /* of budget operations */
+    uint64_t receipts_skipped;
+    struct queue_ledger ledgers[LEDGER_N];
+    struct queue_lane lanes[LANE_N];
+    struct queue_reading reading;
+    struct queue_entry *entries; /* grown, never shrunk; so is spans */
+    size_t entries_room;
+    struct span *spans;
+    size_t spans_room;
+    struct queue_spent *spent;
+    size_t spent_room;
+    loop_cb *closed;
+    void *closed_ctx;
+    char error[256];
+};
+
+typedef void queue_step_cb(struct queue *q, void *ctx, int err);
+/* Makes sure that the consumer groups exist; a lane whose group is new was never read from. */
+void queue_make_groups(struct queue *q, queue_step_cb *cb, void *ctx);
+/* Ends every blocking read of this account but our own: one that was left behind by a connection that
+ * died unnoticed would still be handed entries, and nobody would see them. `owner`: only those of this
+ * owner; NULL: of any. */
+void queue_evict_readers(struct queue *q, const char *owner, queue_step_cb *cb, void *ctx);
+must_use int queue_parse_id(struct span s, struct entry_id *out);

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "queue_internal.h"
+
+/* -- readers left behind -- */
+
+struct evicting {
+    queue_step_cb *cb;
+    void *ctx;
+    char *prefix;  /* of the names to end */
+    bool blocked;  /* only those that wait in a read */
+    size_t open;
+    int err;
+};
+
+/* The value of "name=" in a line of CLIENT LIST. */
+static struct span value_of(struct span line, const char *name)
+{
+    struct span word;
+
+    while (span_next_word(&line, ' ', &word))
+        if (span_starts_nocase(word, name))
+            return span_of(word.p + strlen(name), word.n - strlen(name));
+    return span_of("", 0);
+}
+
+static void on_killed(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct evicting *e = ctx;
+
+    (void)reply;
+    if (err == -ENOTCONN)
+        e->err = err;
+    if (--e->open)
+        return;
+    e->cb(q, e->ctx, e->err);
+    free(e->prefix);
+    free(e);
+}
+
+static bool left_behind(const struct queue *q, const struct evicting *e, struct span line)
+{
+    struct span flags = value_of(line, "flags=");
+    uint64_t id;
+
+    if (!span_starts_nocase(value_of(line, "name="), e->prefix))
+        return false;
+    if (span_to_u64(value_of(line, "id="), &id) < 0 || id == q->reader_id)
+        return false;
+    return !e->blocked || (flags.n && memchr(flags.p, 'b', flags.n));
+}
+
+static void on_clients(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct evicting *e = ctx;
+    struct span rest, line;
+
+    rest = err == 0 && reply->str ? span_of(reply->str, (size_t)reply->len) : span_of("", 0);
+    while (span_next_word(&rest, '\n', &line)) {
+        struct span argv[] = {SPAN("CLIENT"), SPAN("KILL"), SPAN("ID"), value_of(line, "id=")};
+
+        if (!left_behind(q, e, line))
+            continue;
+        e->open++;
+        queue_call(q, q->writer, array_len(argv), argv, on_killed, e);
+    }
+    on_killed(q, e, err, NULL);
+}
+
+void queue_evict_readers(struct queue *q, const char *owner, queue_step_cb *cb, void *ctx)
+{
+    struct span argv[] = {SPAN("CLIENT"), SPAN("LIST"), SPAN("TYPE"), SPAN("normal")};
+    struct evicting *e = alloc_zeroed(1, sizeof(*e));
+
+    e->cb = cb;
+    e->ctx = ctx;
+    e->blocked = owner == NULL;
+    e->prefix = alloc_printf("purgeline:%s:reader:%s", q->account, owner ? owner : "");
+    e->open = 1;
+    queue_call(q, q->writer, array_len(argv), argv, on_clients, e);
+}
+
+/* -- the lease -- */
+
+struct leading {
+    queue_lead_cb *cb;
+    void *ctx;
+    struct queue_lead lead;
+};
+
+static int64_t integer_of(const redisReply *r)
+{
+    return r->type == REDIS_REPLY_INTEGER ? r->integer : 0;
+}
+
+static void copy_words(char *out, size_t room, const redisReply *r)
+{
+    snprintf(out, room, "%s", r->type == REDIS_REPLY_STRING ? r->str : "");
+}
+
+static void answer_lead(struct queue *q, void *ctx, int err)
+{
+    struct leading *l = ctx;
+
+    (void)q;
+    l->cb(l->ctx, err, err ? NULL : &l->lead);
+    free(l);
+}
+
+static void on_lead(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct leading *l = ctx;
+    struct queue_lead *out = &l->lead;
+    int64_t ttl;
+
+    if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 6))
+        err = -EIO;
+    if (err) {
+        answer_lead(q, l, err);
+        return;
+    }
+    out->leading = integer_of(reply->element[0]) == 1;
+    out->taken_over = integer_of(reply->element[1]) == 1;
+    copy_words(out->holder, sizeof(out->holder), reply->element[2]);
+    ttl = integer_of(reply->element[3]);
+    out->holder_ttl_ms = ttl >= 0 ? (uint64_t)ttl : NEVER;
+    out->paused = integer_of(reply->element[4]) == 1;
+    copy_words(out->paused_why, sizeof(out->paused_why), reply->element[5]);
+    if (out->taken_over)
+        queue_evict_readers(q, NULL, answer_lead, l);
+    else
+        answer_lead(q, l, 0);
+}
+
+void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
+                queue_lead_cb *cb, void *ctx)
+{
+    struct leading *l = alloc_zeroed(1, sizeof(*l));
+    struct queue_args a;
+
+    must(ttl_ms > 0);
+    l->cb = cb;
+    l->ctx = ctx;
+    queue_args_init(&a);
+    queue_key(&a, q->keys[KEY_LEASE]);
+    queue_key(&a, q->keys[KEY_CONTROL]);
+    queue_key(&a, q->keys[KEY_STATUS]);
+    queue_arg(&a, span_str(q->owner));
+    queue_arg_u64(&a, ttl_ms);
+    queue_arg(&a, span_str(usurp));
+    queue_arg(&a, status);
+    queue_call_script(q, SCRIPT_LEAD, &a, on_lead, l);
+}
+
+/* -- plain questions and orders -- */
+
+struct done {
+    queue_done_cb *cb;
+    void *ctx;
+};
+
+static void on_done(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct done d = *(struct done *)ctx;
+
+    (void)q, (void)reply;
+    free(ctx);
+    d.cb(d.ctx, err);
+}
+
+static struct done *new_done(queue_done_cb *cb, void *ctx)
+{
+    struct done *d = alloc_zeroed(1, sizeof(*d));
+
+    *d = (struct done){cb, ctx};
+    return d;
+}
+
+void queue_release(struct queue *q, queue_done_cb *cb, void *ctx)
+{
+    struct queue_args a;
+
+    queue_args_init(&a);
+    queue_key(&a, q->keys[KEY_LEASE]);
+    queue_arg(&a, span_str(q->owner));
+    queue_call_script(q, SCRIPT_RELEASE, &a, on_done, new_done(cb, ctx));
+}
+
+void queue_pause(struct queue *q, bool paused, struct span why, queue_done_cb *cb, void *ctx)
+{
+    struct queue_args a;
+
+    queue_args_init(&a);
+    queue_key(&a, q->keys[KEY_CONTROL]);
+    queue_arg(&a, paused ? SPAN("1") : SPAN("0"));
+    queue_arg(&a, why);
+    queue_arg(&a, span_str(q->owner));
+    queue_call_script(q, SCRIPT_PAUSE, &a, on_done, new_done(cb, ctx));
+}
+
+struct asking_depth {
+    queue_depth_cb *cb;
+    void *ctx;
+};
+
+static void on_depth(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct asking_depth d = *(struct asking_depth *)ctx;
+    uint64_t pending[LANE_N] = {0}, total[LANE_N] = {0};
+
+    (void)q;
+    free(ctx);
+    if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 * LANE_N))
+        err = -EIO;
+    for (int lane = 0; err == 0 && lane < LANE_N; lane++) {
+        pending[lane] = (uint64_t)integer_of(reply->element[lane]);
+        total[lane] = (uint64_t)integer_of(reply->element[LANE_N + lane]);
+    }
+    d.cb(d.ctx, err, pending, total);
+}
+
+void queue_depth(struct queue *q, queue_depth_cb *cb, void *ctx)
+{
+    struct asking_depth *d = alloc_zeroed(1, sizeof(*d));
+    struct queue_args a;
+
+    *d = (struct asking_depth){cb, ctx};
+    queue_args_init(&a);
+    for (int lane = 0; lane < LANE_N; lane++)
+        queue_key(&a, q->keys[KEY_JOBS + lane]);
+    queue_call_script(q, SCRIPT_DEPTH, &a, on_depth, d);
+}
+
+/* -- what the server is -- */
+
+struct asking_server {
+    queue_server_cb *cb;
+    void *ctx;
+};
+
+/* The value of a line "name:value\r\n" of INFO, cut to fit. */
+static bool info_value(const char *info, const char *name, char *out, size_t room)
+{
+    size_t n = strlen(name);
+    const char *line = info;
+
+    while (line && !(strncmp(line, name, n) == 0 && line[n] == ':')) {
+        line = strchr(line, '\n');
+        line = line ? line + 1 : NULL;
+    }
+    if (!line)
+        return false;
+    line += n + 1;
+    snprintf(out, room, "%.*s", (int)strcspn(line, "\r\n"), line);
+    return true;
+}
+
+static void on_info(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct asking_server s = *(struct asking_server *)ctx;
+    struct queue_server out = {0};
+    char number[32] = "0";
+
+    (void)q;
+    free(ctx);
+    if (err == 0 && !reply->str)
+        err = -EIO;
+    if (err) {
+        s.cb(s.ctx, err, NULL);
+        return;
+    }
+    (void)info_value(reply->str, "redis_version", out.version, sizeof(out.version));
+    (void)info_value(reply->str, "maxmemory_policy", out.maxmemory_policy,
+                     sizeof(out.maxmemory_policy));
+    if (info_value(reply->str, "maxmemory", number, sizeof(number)))
+        out.maxmemory = strtoull(number, NULL, 10);
+    out.aof_known = info_value(reply->str, "aof_enabled", number, sizeof(number));
+    out.aof = out.aof_known && number[0] == '1';
+    s.cb(s.ctx, 0, &out);
+}
+
+void queue_server(struct queue *q, queue_server_cb *cb, void *ctx)
+{
+    struct asking_server *s = alloc_zeroed(1, sizeof(*s));
+    struct span info = SPAN("INFO");
+
+    *s = (struct asking_server){cb, ctx};
+    queue_call(q, q->writer, 1, &info, on_info, s);
+}

@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: MIT */
+#include "redis.h"
+
+#include <errno.h>
+#include <hiredis/async.h>
+#include <hiredis/hiredis.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "list.h"
+#include "redis_wire.h"
+#include "rng.h"
+
+/* Nothing is ever torn down from within a callback of hiredis: 0.14 goes on using a context that its
+ * connect callback freed. What has to end is noted, and `turn` runs on the loop's next turn:
+ *
+ *   WAITING ──timer──▶ RESOLVING ──▶ CONNECTING ──▶ GREETING ──▶ UP
+ *      ▲                   │              │             │         │
+ *      └───────────────────┴── lose(why): turn ─────────┴─────────┘
+ */
+enum state {
+    WAITING,    /* no connection; `timer` starts the next attempt */
+    RESOLVING,  /* `lookup` is out; `timer` says the outage aloud, the look-up goes on */
+    CONNECTING, /* `ac` is; `timer` ends the attempt */
+    GREETING,   /* AUTH, SELECT ... PING are out; `timer` ends the attempt */
+    UP
+};
+
+#define CONNECT_TIMEOUT_NS (2 * NS_PER_S)
+#define BACKOFF_MIN_MS 50
+#define BACKOFF_MAX_MS 2000
+#define STABLE_NS (5 * NS_PER_S) /* a connection that lived this long was a good one */
+
+struct call { /* one command, from redis_command to its callback */
+    struct list link;
+    struct redis *r;
+    redis_reply_cb *cb;
+    void *ctx;
+};
+
+struct lookup {
+    uv_getaddrinfo_t req;
+    struct redis *r; /* NULL: nobody waits any more */
+};
+
+struct redis {
+    struct loop *loop;
+    struct redis_address address;
+    redis_up_cb *up;
+    redis_down_cb *down;
+    void *ctx;
+    enum state state;
+    redisAsyncContext *ac;      /* NULL when there is no connection, or hiredis let go of it */
+    struct timer *timer;        /* see enum state */
+    struct timer *turn;         /* fires on the next turn when something is to be done */
+    struct lookup *lookup;
+    struct addrinfo *addresses; /* of the last look-up */
+    struct addrinfo *next;      /* the one to try after this one fails */
+    struct list failed;         /* calls whose NULL is due */
+    const char **argv;          /* scratch of redis_command */
+    size_t *lens;
+    size_t argv_room;
+    struct rng rng;
+    uint64_t up_since_ns;
+    uint32_t attempts; /* since the last good connection */
+    bool lost;         /* the connection, or the attempt at one, is over: turn has work */
+    bool outage;       /* down was called and up was not since */
+    loop_cb *closed;   /* redis_close was called */
+    void *closed_ctx;
+    char why[256];
+};
+
+static void start_attempt(void *ctx);
+static void connect_next(struct redis *r);
+
+static void turn_soon(struct redis *r)
+{
+    timer_start_at(r->turn, 0);
+}
+
+/* The first reason counts: what follows it is an echo. */
+static void lose(struct redis *r, const char *fmt, ...) print_like(2, 3);
+
+static void lose(struct redis *r, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (r->lost)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(r->why, sizeof(r->why), fmt, ap);
+    va_end(ap);
+    r->lost = true;
+    turn_soon(r);
+}
+
+static const char *words_of(const redisAsyncContext *ac)
+{
+    return ac->c.err ? ac->c.errstr : "connection closed";
+}
+
+/* -- greeting -- */
+
+static void greeted(struct redis *r)
+{
+    timer_stop(r->timer);
+    r->state = UP;
+    r->outage = false;
+    r->up_since_ns = clock_mono_ns();
+    r->up(r->ctx);
+}
+
+static void on_refusable(redisAsyncContext *ac, void *reply, void *priv)
+{
+    (void)ac, (void)reply, (void)priv; /* a name is a courtesy; some services refuse it */
+}
+
+static void on_greeting(redisAsyncContext *ac, void *reply, void *priv)
+{
+    const redisReply *said = reply;
+    struct redis *r = ac->data;
+
+    (void)priv;
+    if (r && said && said->type == REDIS_REPLY_ERROR)
+        lose(r, "%s", said->str);
+}
+
+/* A replica answers every read and refuses every write: not what a queue lives on. */
+static void on_role(redisAsyncContext *ac, void *reply, void *priv)
+{
+    const redisReply *said = reply;
+    struct redis *r = ac->data;
+
+    (void)priv;
+    if (r && said && said->type == REDIS_REPLY_ARRAY && said->elements &&
+        said->element[0]->type == REDIS_REPLY_STRING && strcmp(said->element[0]->str, "slave") == 0)
+        lose(r, "this Redis is a replica");
+}
+
+/* The last of the greeting: a server that is loading or has lost its master refuses it. */
+static void on_ping(redisAsyncContext *ac, void *reply, void *priv)
+{
+    struct redis *r = ac->data;
+
+    on_greeting(ac, reply, priv);
+    if (r && reply && !r->lost && !r->closed)
+        greeted(r);
+}
+
+static void send_words(struct redis *r, redisCallbackFn *cb, int argc, const char **argv)
+{
+    if (redisAsyncCommandArgv(r->ac, cb, NULL, argc, argv, NULL) != REDIS_OK)
+        lose(r, "cannot send");
+}
+
+static void greet(struct redis *r)
+{
+    const struct redis_address *a = &r->address;
+    char db[16];
+
+    r->state = GREETING;
+    if (a->user)
+        send_words(r, on_greeting, 3, (const char *[]){"AUTH", a->user, a->password});
+    else if (a->password)
+        send_words(r, on_greeting, 2, (const char *[]){"AUTH", a->password});
+    snprintf(db, sizeof(db), "%u", a->db);
+    if (a->db)
+        send_words(r, on_greeting, 2, (const char *[]){"SELECT", db});
+    send_words(r, on_refusable, 3, (const char *[]){"CLIENT", "SETNAME", "purgeline"});
+    send_words(r, on_role, 1, (const char *[]){"ROLE"});
+    send_words(r, on_ping, 1, (const char *[]){"PING"});
+}
+
+/* -- connecting -- */
+
+/* After REDIS_ERR hiredis frees ac by itself, and never calls on_disconnect. */
+static void on_connect(const redisAsyncContext *ac, int status)
+{
+    struct redis *r = ac->data;
+
+    if (!r)
+        return;
+    if (status == REDIS_OK) {
+        greet(r);
+        return;
+    }
+    lose(r, "%s", words_of(ac));
+    r->ac = NULL;
+}
+
+static void on_disconnect(const redisAsyncContext *ac, int status)
+{
+    struct redis *r = ac->data;
+
+    (void)status;
+    if (!r)
+        return;
+    lose(r, "%s", words_of(ac));
+    r->ac = NULL;
+}
+
+static int prepare(struct redis *r)
+{
+    int err;
+
+    if (r->ac->c.err) {
+        lose(r, "%s", r->ac->c.errstr);
+        return -EIO;
+    }
+    redis_wire_tune(r->ac->c.fd, r->address.host != NULL);
+    r->ac->c.reader->maxbuf = 0; /* keep the read buffer between replies */
+    if (r->address.tls) {
+        char why[160];
+
+        err = redis_wire_secure(&r->ac->c, r->address.host, why, sizeof(why));
+        if (err < 0) {
+            lose(r, "%s", why);
+            return err;
+        }
+    }
+    err = redis_wire_attach(r->loop, r->ac);
+    if (err < 0)
+        lose(r, "%s", uv_strerror(err));
+    return err;
+}
+
+static void connect_to(struct redis *r, redisAsyncContext *ac)
+{
+    r->state = CONNECTING;
+    timer_start_at(r->timer, clock_mono_ns() + CONNECT_TIMEOUT_NS);
+    r->ac = ac;
+    if (!ac) {
+        lose(r, "out of memory");
+        return;
+    }
+    ac->data = r;
+    if (prepare(r) < 0)
+        return;
+    redisAsyncSetDisconnectCallback(ac, on_disconnect);
+    redisAsyncSetConnectCallback(ac, on_connect);
+}
+
+static void connect_next(struct redis *r)
+{
+    struct addrinfo *a = r->next;
+    char ip[NI_MAXHOST];
+    int rc;
+
+    r->next = a->ai_next;
+    rc = getnameinfo(a->ai_addr, a->ai_addrlen, ip, sizeof(ip), NULL, 0, NI_NUMERICHOST);
+    if (rc != 0)
+        lose(r, "%s", gai_strerror(rc));
+    else
+        connect_to(r, redisAsyncConnect(ip, r->address.port));
+}
+
+static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
+{
+    struct lookup *lookup = req->data;
+    struct redis *r = lookup->r;
+
+    free(lookup);
+    if (!r) {
+        uv_freeaddrinfo(found);
+        return;
+    }
+    r->lookup = NULL;
+    uv_freeaddrinfo(r->addresses);
+    r->addresses = r->next = found;
+    if (status < 0 || !found)
+        lose(r, "cannot resolve %s: %s", r->address.host, uv_strerror(status));
+    else
+        connect_next(r);
+}
+
+static void resolve(struct redis *r)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct lookup *lookup = alloc_zeroed(1, sizeof(*lookup));
+    int err;
+
+    r->state = RESOLVING;
+    timer_start_at(r->timer, clock_mono_ns() + CONNECT_TIMEOUT_NS);
+    lookup->r = r;
+    lookup->req.data = lookup;
+    err = uv_getaddrinfo(loop_uv(r->loop), &lookup->req, on_resolved, r->address.host, NULL, &hints);
+    if (err == 0) {
+        r->lookup = lookup;
+        return;
+    }
+    free(lookup);
+    lose(r, "cannot resolve %s: %s", r->address.host, uv_strerror(err));
+}
+
+static void start_attempt(void *ctx)
+{
+    struct redis *r = ctx;
+
+    r->attempts++;
+    if (r->address.host)
+        resolve(r);
+    else
+        connect_to(r, redisAsyncConnectUnix(r->address.unix_path));
+}
+
+static void say_down(struct redis *r, const char *why)
+{
+    if (r->outage)
+        return;
+    r->outage = true;
+    r->down(r->ctx, why);
+}
+
+static void on_timer(void *ctx)
+{
+    struct redis *r = ctx;
+
+    if (r->state == WAITING)
+        start_attempt(r);
+    else if (r->state == RESOLVING)
+        say_down(r, "the name of the host is not resolved within 2 s");
+    else
+        lose(r, "no connection within 2 s");
+}
+
+/* -- what the next turn does -- */
+
+static void wait_and_retry(struct redis *r)
+{
+    uint64_t ms = BACKOFF_MAX_MS;
+
+    if (r->attempts < 6)
+        ms = min_u64(BACKOFF_MAX_MS, (uint64_t)BACKOFF_MIN_MS << r->attempts);
+    ms = ms / 2 + rng_below(&r->rng, ms / 2 + 1);
+    r->state = WAITING;
+    timer_start_at(r->timer, clock_mono_ns() + ms * NS_PER_MS);
+}
+
+static void drop_connection(struct redis *r)
+{
+    redisAsyncContext *ac = r->ac;
+
+    if (!ac)
+        return;
+    r->ac = NULL;
+    ac->data = NULL;
+    redisAsyncFree(ac); /* its outstanding calls come to on_reply with NULL */
+}
+
+static void after_loss(struct redis *r)
+{
+    bool was_up = r->state == UP;
+
+    drop_connection(r);
+    r->lost = false;
+    if (was_up && clock_mono_ns() - r->up_since_ns >= STABLE_NS)
+        r->attempts = 0;
+    if (!was_up && r->next && r->state != RESOLVING) {
+        connect_next(r);
+        return;
+    }
+    wait_and_retry(r);
+    say_down(r, r->why);
+}
+
+static void deliver_failed(struct redis *r)
+{
+    struct list now, *node;
+
+    list_init(&now);
+    list_splice_back(&now, &r->failed);
+    while ((node = list_pop_front(&now))) {
+        struct call *c = list_entry(node, struct call, link);
+
+        c->cb(c->ctx, NULL);
+        free(c);
+    }
+}
+
+static void finish(struct redis *r)
+{
+    loop_cb *closed = r->closed;
+    void *ctx = r->closed_ctx;
+
+    timer_close(r->timer);
+    timer_close(r->turn);
+    if (r->lookup) {
+        r->lookup->r = NULL;
+        (void)uv_cancel((uv_req_t *)&r->lookup->req);
+    }
+    uv_freeaddrinfo(r->addresses);
+    redis_address_deinit(&r->address);
+    free(r->argv);
+    free(r->lens);
+    free(r);
+    closed(ctx);
+}
+
+static void on_turn(void *ctx)
+{
+    struct redis *r = ctx;
+
+    if (r->closed)
+        drop_connection(r);
+    else if (r->lost)
+        after_loss(r);
+    deliver_failed(r);
+    if (!list_empty(&r->failed))
+        turn_soon(r);
+    else if (r->closed)
+        finish(r);
+}
+
+/* -- commands -- */
+
+static void fail_call(struct call *c)
+{
+    list_push_back(&c->r->failed, &c->link);
+    turn_soon(c->r);
+}
+
+/* Errors that say: not this server, not now. The command was not carried out. */
+static bool server_unfit(const redisReply *reply)
+{
+    static const char *const words[] = {"LOADING ",     "MASTERDOWN ", "READONLY ",
+                                        "CLUSTERDOWN ", "MOVED ",      "NOAUTH "};
+
+    if (reply->type != REDIS_REPLY_ERROR)
+        return false;
+    for (size_t i = 0; i < array_len(words); i++)
+        if (strncmp(reply->str, words[i], strlen(words[i])) == 0)
+            return true;
+    return strstr(reply->str, "-READONLY ") != NULL; /* Redis 6 wraps a script's errors */
+}
+
+static void on_reply(redisAsyncContext *ac, void *reply, void *priv)
+{
+    struct call *c = priv;
+    struct redis *r = c->r;
+
+    (void)ac;
+    if (reply && !r->lost && server_unfit(reply))
+        lose(r, "%s", ((const redisReply *)reply)->str);
+    if (!reply || r->lost || r->closed) {
+        fail_call(c);
+        return;
+    }
+    c->cb(c->ctx, reply);
+    free(c);
+}
+
+static void fill_argv(struct redis *r, size_t argc, const struct span *argv)
+{
+    if (argc > r->argv_room) {
+        r->argv_room = argc + argc / 2;
+        r->argv = alloc_grow(r->argv, r->argv_room, sizeof(*r->argv));
+        r->lens = alloc_grow(r->lens, r->argv_room, sizeof(*r->lens));
+    }
+    for (size_t i = 0; i < argc; i++) {
+        r->argv[i] = argv[i].p;
+        r->lens[i] = argv[i].n;
+    }
+}
+
+void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb,
+                   void *ctx)
+{
+    struct call *c = alloc_zeroed(1, sizeof(*c));
+
+    must(argc > 0 && argc <= INT32_MAX);
+    c->r = r;
+    c->cb = cb;
+    c->ctx = ctx;
+    if (!redis_is_up(r)) {
+        fail_call(c);
+        return;
+    }
+    fill_argv(r, argc, argv);
+    if (redisAsyncCommandArgv(r->ac, on_reply, c, (int)argc, r->argv, r->lens) != REDIS_OK)
+        fail_call(c);
+}
+
+bool redis_is_up(const struct redis *r)
+{
+    return r->state == UP && r->ac && !r->lost && !r->closed;
+}
+
+/* -- from beginning to end -- */
+
+/* hiredis writes with write(2): the death of a peer would kill the process. */
+static void ignore_sigpipe(void)
+{
+    struct sigaction now;
+
+    if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN);
+}
+
+static char *copy_or_null(const char *s)
+{
+    return s ? alloc_str(s) : NULL;
+}
+
+struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_cb *up,
+                        redis_down_cb *down, void *ctx)
+{
+    struct redis *r = alloc_zeroed(1, sizeof(*r));
+
+    must(a->host || a->unix_path);
+    ignore_sigpipe();
+    r->loop = l;
+    r->address = (struct redis_address){.host = copy_or_null(a->host),
+                                        .unix_path = copy_or_null(a->unix_path),
+                                        .port = a->port,
+                                        .db = a->db,
+                                        .user = copy_or_null(a->user),
+                                        .password = copy_or_null(a->password),
+                                        .tls = a->tls};
+    r->up = up;
+    r->down = down;
+    r->ctx = ctx;
+    list_init(&r->failed);
+    r->rng.state = clock_mono_ns() ^ (uintptr_t)r;
+    r->timer = timer_new(l, on_timer, r);
+    r->turn = timer_new(l, on_turn, r);
+    r->state = WAITING;
+    timer_start_at(r->timer, 0);
+    return r;
+}
+
+void redis_close(struct redis *r, loop_cb *closed, void *ctx)
+{
+    must(!r->closed);
+    r->closed = closed;
+    r->closed_ctx = ctx;
+    timer_stop(r->timer);
+    turn_soon(r);
+}

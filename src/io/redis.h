@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ * One connection to Redis on a loop: connects, authenticates, reconnects with backoff, runs commands
+ * in order. hiredis ends here, in queue and in client. */
+#pragma once
+
+#include "loop.h"
+#include "span.h"
+
+struct redis;
+struct redisReply;
+
+/* From redis://[user:pass@]host:port/db, rediss://..., unix:///path[?db=N]. Defaults: port 6379, db 0. */
+struct redis_address {
+    char *host; /* NULL for a Unix socket */
+    char *unix_path;
+    uint16_t port;
+    uint32_t db;
+    char *user, *password; /* NULL when not given */
+    bool tls;
+};
+
+/* 0, or -EINVAL with a sentence (never with the password). rediss:// without hiredis_ssl at build
+ * time is refused here, with that reason. */
+must_use int redis_address_parse(const char *url, struct redis_address *out, char *err,
+                                 size_t err_room);
+void redis_address_deinit(struct redis_address *a); /* wipes the password */
+
+typedef void redis_up_cb(void *ctx);                   /* connected, authenticated, db selected */
+typedef void redis_down_cb(void *ctx, const char *why); /* once per loss, and once per outage at start */
+
+/* NULL when the connection was lost before the reply (effect unknown). The reply is hiredis', lent. */
+typedef void redis_reply_cb(void *ctx, struct redisReply *reply);
+
+struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_cb *up,
+                        redis_down_cb *down, void *ctx);
+bool redis_is_up(const struct redis *r);
+/* The callback comes exactly once and never before this returned. When down: with NULL, soon. */
+void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb,
+                   void *ctx);
+/* All outstanding callbacks come (NULL) before `closed`, which comes after this returned. */
+void redis_close(struct redis *r, loop_cb *closed, void *ctx);

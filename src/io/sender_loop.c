@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One turn of a sender's loop:
+ *
+ *      inbox ──▶ waiting ──▶ curl multi ◀──▶ sockets (uv_poll)
+ *                               │  ▲
+ *                      finished │  │ kick: curl wants to act at once
+ *                               ▼  │
+ *              before the loop sleeps: one kick for all that was added, one post of all that is done
+ *
+ * curl's example for libuv reads finished transfers only while others run, and so loses the last one;
+ * here they are read after every action (https://curl.se/libcurl/c/curl_multi_socket_action.html). */
+#include "sender_loop.h"
+
+#include <curl/curl.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "transfer.h"
+
+/* Easy handles cost some 25 kB each. What comes above waits in its exchange. */
+#define TRANSFERS_MAX 1024
+#define IDLE_MAX 128
+#define CONNECTIONS_MAX 256
+
+struct sender_loop {
+    uint32_t number;
+    uint32_t max_connections, max_streams;
+    uv_thread_t thread;
+    struct loop *loop;
+    CURLM *multi;
+    struct mailbox *inbox, *replies;
+    uv_timer_t timer;     /* what curl waits for */
+    uv_prepare_t prepare; /* before the loop sleeps */
+    uv_idle_t awake;      /* started: it shall not sleep */
+    bool kick;            /* curl wants to act now */
+    struct list waiting;  /* exchanges */
+    struct list under_way, idle; /* transfers */
+    uint32_t under_way_count, idle_count;
+    struct list sockets;
+    struct list done;   /* exchanges to give back */
+    struct list stop;   /* posted into the inbox: no more comes, end */
+    struct list *ended; /* posted into replies as the last thing */
+};
+
+/* A socket of curl's that it wants watched. */
+struct watched {
+    struct list link;
+    uv_poll_t poll;
+    struct sender_loop *sender;
+    curl_socket_t fd;
+    uint64_t heard_ns; /* when something was last to be read */
+};
+
+static void start_waiting(struct sender_loop *s);
+
+/* -- finished transfers -- */
+
+static void put_idle(struct sender_loop *s, struct transfer *t)
+{
+    list_remove(&t->link);
+    s->under_way_count--;
+    if (s->idle_count >= IDLE_MAX) {
+        transfer_free(t);
+        return;
+    }
+    list_push_front(&s->idle, &t->link);
+    s->idle_count++;
+}
+
+/* A connection that stays silent under a request until its time is up would swallow the next ones too:
+ * h2 keeps it open, and new requests prefer it. curl offers no way to drop it but to see it end. */
+static void hang_up_if_silent(struct sender_loop *s, int fd, uint64_t since_ns)
+{
+    list_each (it, &s->sockets) {
+        struct watched *w = list_entry(it, struct watched, link);
+
+        if (w->fd == fd && w->heard_ns < since_ns)
+            shutdown(fd, SHUT_RDWR);
+    }
+}
+
+static void finish(struct sender_loop *s, CURL *easy, CURLcode result)
+{
+    struct transfer *t = NULL;
+    struct exchange *x;
+    CURLMcode code;
+
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t);
+    x = transfer_end(t, (int)result);
+    if (x->error == EXCHANGE_TIMEOUT)
+        hang_up_if_silent(s, transfer_socket(t), x->started_ns);
+    code = curl_multi_remove_handle(s->multi, easy);
+    must(code == CURLM_OK);
+    put_idle(s, t);
+    list_push_back(&s->done, &x->link);
+}
+
+static void collect_finished(struct sender_loop *s)
+{
+    CURLMsg *message;
+    int left;
+
+    while ((message = curl_multi_info_read(s->multi, &left)))
+        if (message->msg == CURLMSG_DONE)
+            finish(s, message->easy_handle, message->data.result);
+    start_waiting(s);
+}
+
+static void act(struct sender_loop *s, curl_socket_t fd, int events)
+{
+    int running;
+    CURLMcode code = curl_multi_socket_action(s->multi, fd, events, &running);
+
+    /* Curl may have closed that socket earlier in this turn. */
+    must(code == CURLM_OK || code == CURLM_BAD_SOCKET);
+    collect_finished(s);
+}
+
+/* -- new ones -- */
+
+static struct transfer *take_idle(struct sender_loop *s)
+{
+    struct list *node = list_pop_front(&s->idle);
+
+    if (!node)
+        return transfer_new();
+    s->idle_count--;
+    return list_entry(node, struct transfer, link);
+}
+
+static void start(struct sender_loop *s, struct exchange *x, uint64_t now_ns)
+{
+    struct transfer *t = take_idle(s);
+    CURLMcode code;
+
+    list_push_back(&s->under_way, &t->link);
+    s->under_way_count++;
+    if (transfer_begin(t, x, now_ns) < 0) {
+        put_idle(s, t);
+        list_push_back(&s->done, &x->link);
+        return;
+    }
+    code = curl_multi_add_handle(s->multi, t->easy);
+    must(code == CURLM_OK);
+}
+
+static void start_waiting(struct sender_loop *s)
+{
+    uint64_t now_ns;
+
+    if (list_empty(&s->waiting))
+        return;
+    now_ns = clock_mono_ns();
+    while (s->under_way_count < TRANSFERS_MAX && !list_empty(&s->waiting))
+        start(s, list_entry(list_pop_front(&s->waiting), struct exchange, link), now_ns);
+}
+
+/* -- what curl asks of the loop -- */
+
+static void on_socket_event(uv_poll_t *poll, int status, int events)
+{
+    struct watched *w = poll->data;
+    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+
+    if (events & UV_READABLE)
+        flags |= CURL_CSELECT_IN;
+    if (events & UV_WRITABLE)
+        flags |= CURL_CSELECT_OUT;
+    if (flags != CURL_CSELECT_OUT)
+        w->heard_ns = clock_mono_ns();
+    act(w->sender, w->fd, flags);
+}
+
+static struct watched *watch_new(struct sender_loop *s, curl_socket_t fd)
+{
+    struct watched *w = alloc_zeroed(1, sizeof(*w));
+    int err = uv_poll_init_socket(loop_uv(s->loop), &w->poll, fd);
+
+    must(err == 0);
+    w->poll.data = w;
+    w->sender = s;
+    w->fd = fd;
+    list_push_back(&s->sockets, &w->link);
+    return w;
+}
+
+static void watch_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+/* Closing takes the socket out of the poll at once; curl closes it next. */
+static void watch_end(struct watched *w)
+{
+    list_remove(&w->link);
+    uv_close((uv_handle_t *)&w->poll, watch_closed);
+}
+
+static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
+{
+    struct sender_loop *s = ctx;
+    struct watched *w = socket_ctx;
+    int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    int err;
+
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        if (w)
+            watch_end(w);
+        return 0;
+    }
+    if (!w) {
+        w = watch_new(s, fd);
+        curl_multi_assign(s->multi, fd, w);
+    }
+    err = uv_poll_start(&w->poll, events, on_socket_event);
+    must(err == 0);
+    return 0;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct sender_loop *s = timer->data;
+
+    s->kick = true;
+}
+
+/* Never act from here: curl calls this from within its own functions. */
+static int on_curl_timer(CURLM *multi, long timeout_ms, void *ctx)
+{
+    struct sender_loop *s = ctx;
+
+    (void)multi;
+    s->kick = timeout_ms == 0;
+    if (timeout_ms > 0)
+        uv_timer_start(&s->timer, on_timer, (uint64_t)timeout_ms, 0);
+    else
+        uv_timer_stop(&s->timer);
+    return 0;
+}
+
+/* -- the turn -- */
+
+static void on_awake(uv_idle_t *awake)
+{
+    (void)awake;
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct sender_loop *s = prepare->data;
+
+    if (s->kick) {
+        s->kick = false;
+        act(s, CURL_SOCKET_TIMEOUT, 0);
+    }
+    mailbox_post_all(s->replies, &s->done);
+    if (s->kick)
+        uv_idle_start(&s->awake, on_awake);
+    else
+        uv_idle_stop(&s->awake);
+}
+
+/* -- the end -- */
+
+static void give_back_all(struct sender_loop *s)
+{
+    struct list *node;
+
+    while ((node = list_pop_front(&s->under_way))) {
+        struct transfer *t = list_entry(node, struct transfer, link);
+
+        curl_multi_remove_handle(s->multi, t->easy);
+        list_push_back(&s->done, &transfer_abandon(t, "closing")->link);
+        transfer_free(t);
+    }
+    while ((node = list_pop_front(&s->waiting))) {
+        exchange_fail(list_entry(node, struct exchange, link), EXCHANGE_UNSENT, "closing");
+        list_push_back(&s->done, node);
+    }
+}
+
+static void shut(struct sender_loop *s)
+{
+    struct list *node;
+
+    give_back_all(s);
+    while ((node = list_pop_front(&s->idle)))
+        transfer_free(list_entry(node, struct transfer, link));
+    curl_multi_cleanup(s->multi);
+    while (!list_empty(&s->sockets))
+        watch_end(list_first(&s->sockets, struct watched, link));
+    uv_close((uv_handle_t *)&s->timer, NULL);
+    uv_close((uv_handle_t *)&s->prepare, NULL);
+    uv_close((uv_handle_t *)&s->awake, NULL);
+    mailbox_close(s->inbox);
+}
+
+static void on_inbox(void *ctx, struct list *posted)
+{
+    struct sender_loop *s = ctx;
+    bool stopping = posted->prev == &s->stop;
+
+    if (stopping)
+        list_remove(&s->stop);
+    list_splice_back(&s->waiting, posted);
+    if (stopping)
+        shut(s);
+    else
+        start_waiting(s);
+}
+
+static void run(void *ctx)
+{
+    struct sender_loop *s = ctx;
+    char name[16];
+
+    snprintf(name, sizeof(name), "sender-%u", s->number);
+    pthread_setname_np(pthread_self(), name);
+    loop_run(s->loop);
+    list_push_back(&s->done, s->ended);
+    mailbox_post_all(s->replies, &s->done);
+}
+
+/* -- set up, on the owner's thread -- */
+
+static CURLM *multi_new(struct sender_loop *s, const struct senders_options *o)
+{
+    CURLM *multi = curl_multi_init();
+
+    must(multi != NULL);
+    curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
+    curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, s);
+    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
+    curl_multi_setopt(multi, CURLMOPT_TIMERDATA, s);
+    curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
+    curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)o->max_connections);
+    curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)CONNECTIONS_MAX);
+    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX);
+    curl_multi_setopt(multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)o->max_streams);
+    return multi;
+}
+
+static void open_handles(struct sender_loop *s)
+{
+    uv_loop_t *uv = loop_uv(s->loop);
+
+    uv_timer_init(uv, &s->timer);
+    uv_prepare_init(uv, &s->prepare);
+    uv_idle_init(uv, &s->awake);
+    s->timer.data = s->prepare.data = s;
+    uv_prepare_start(&s->prepare, on_prepare);
+}
+
+/* Signals are for the owner's thread. A blocked SIGPIPE is also what keeps OpenSSL's writes to a closed
+ * socket from ending the process. */
+static void start_thread(struct sender_loop *s)
+{
+    sigset_t all, before;
+    int err;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    err = uv_thread_create(&s->thread, run, s);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    must(err == 0);
+}
+
+struct sender_loop *sender_loop_new(uint32_t number, const struct senders_options *o,
+                                    struct mailbox *replies)
+{
+    struct sender_loop *s = alloc_zeroed(1, sizeof(*s));
+
+    s->number = number;
+    s->replies = replies;
+    list_init(&s->waiting);
+    list_init(&s->under_way);
+    list_init(&s->idle);
+    list_init(&s->sockets);
+    list_init(&s->done);
+    list_init(&s->stop);
+    s->loop = loop_new();
+    s->inbox = mailbox_new(s->loop, on_inbox, s);
+    s->multi = multi_new(s, o);
+    open_handles(s);
+    start_thread(s);
+    return s;
+}
+
+void sender_loop_post(struct sender_loop *s, struct list *exchanges)
+{
+    mailbox_post_all(s->inbox, exchanges);
+}
+
+void sender_loop_stop(struct sender_loop *s, struct list *ended)
+{
+    s->ended = ended; /* published by the mailbox's lock */
+    mailbox_post(s->inbox, &s->stop);
+}
+
+void sender_loop_free(struct sender_loop *s)
+{
+    int err = uv_thread_join(&s->thread);
+
+    must(err == 0);
+    loop_free(s->loop);
+    free(s);
+}

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+#include "transfer.h"
+
+#include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "endpoint.h"
+#include "peer.h"
+
+#define ORIGIN_MAX 512
+
+enum method { METHOD_UNSET, METHOD_POST, METHOD_GET, METHOD_OTHER };
+
+struct transfer_inside {
+    /* what the easy handle is set up for; setting only what changes saves a tenth of the work */
+    uint64_t endpoint_number;
+    enum method method;
+    const char *method_name;
+    char origin[ORIGIN_MAX];
+    char *system_ca_file, *system_ca_path; /* libcurl's, from before anything was set */
+    bool has_body;
+
+    /* of this exchange */
+    struct curl_slist line; /* its own header, in front of the endpoint's */
+    bool issued;            /* curl was about to write the request: some of it may have left */
+    bool lost;              /* curl wanted to issue it once more */
+    bool late;              /* start_before_ns had passed when the connection was ready */
+    bool blocked;           /* a peer's address was refused */
+    bool too_long;          /* the reply passed its ceiling */
+    char curl_words[CURL_ERROR_SIZE];
+};
+
+#define set(easy, option, value)                                                                   \
+    do {                                                                                           \
+        CURLcode set_code = curl_easy_setopt((easy), (option), (value));                           \
+        must(set_code == CURLE_OK);                                                                \
+    } while (0)
+
+static size_t on_reply(char *p, size_t one, size_t n, void *ctx)
+{
+    struct transfer *t = ctx;
+
+    if (buf_try_put(&t->x->reply, span_of(p, one * n)) == 0)
+        return n;
+    t->inside->too_long = true;
+    return 0;
+}
+
+/* A name may resolve to anything, so it is the address that is judged, at the last moment. A transfer
+ * that was issued before gets no second connection: whether to send again is not curl's decision. */
+static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
+{
+    struct transfer *t = ctx;
+
+    (void)purpose;
+    if (t->inside->issued) {
+        t->inside->lost = true;
+        return CURL_SOCKET_BAD;
+    }
+    if (!t->x->endpoint->allow_private && !peer_is_public(&to->addr)) {
+        t->inside->blocked = true;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+/* A peer that is gone without a word is noticed by unacknowledged bytes, not after the quarter of an
+ * hour of TCP's own patience. */
+static int on_socket(void *ctx, curl_socket_t fd, curlsocktype purpose)
+{
+    struct transfer *t = ctx;
+    unsigned ms = t->x->endpoint->timeout_ms;
+
+    (void)purpose;
+    /* Best effort: without it only the noticing is later. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+    return CURL_SOCKOPT_OK;
+}
+
+/* The connection is ready and the request is written next: the last moment to hold it back. Curl comes
+ * here again when it lost an idle connection and wants to repeat the request by itself; then the first
+ * one may have arrived, and repeating could spend a budget twice. */
+static int on_issue(void *ctx, char *peer_ip, char *own_ip, int peer_port, int own_port)
+{
+    struct transfer *t = ctx;
+    struct transfer_inside *in = t->inside;
+    uint64_t now_ns = clock_mono_ns();
+
+    (void)own_ip;
+    (void)peer_port;
+    (void)own_port;
+    in->lost = in->issued;
+    in->late = !in->issued && now_ns > t->x->start_before_ns;
+    in->blocked = !t->x->endpoint->allow_private && !peer_text_is_public(peer_ip);
+    if (in->lost || in->late || in->blocked)
+        return CURL_PREREQFUNC_ABORT;
+    in->issued = true;
+    t->x->started_ns = now_ns;
+    return CURL_PREREQFUNC_OK;
+}
+
+static void set_callbacks(struct transfer *t)
+{
+    set(t->easy, CURLOPT_PRIVATE, t);
+    set(t->easy, CURLOPT_ERRORBUFFER, t->inside->curl_words);
+    set(t->easy, CURLOPT_WRITEFUNCTION, on_reply);
+    set(t->easy, CURLOPT_WRITEDATA, t);
+    set(t->easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    set(t->easy, CURLOPT_OPENSOCKETDATA, t);
+    set(t->easy, CURLOPT_SOCKOPTFUNCTION, on_socket);
+    set(t->easy, CURLOPT_SOCKOPTDATA, t);
+    set(t->easy, CURLOPT_PREREQFUNCTION, on_issue);
+    set(t->easy, CURLOPT_PREREQDATA, t);
+}
+
+/* QUICK_EXIT: else a transfer that times out while its name is being resolved waits for the resolver's
+ * thread, and all others of this loop with it. */
+static void set_constants(CURL *easy)
+{
+    set(easy, CURLOPT_NOSIGNAL, 1L);
+    set(easy, CURLOPT_QUICK_EXIT, 1L);
+    set(easy, CURLOPT_PROXY, "");
+    set(easy, CURLOPT_NOPROXY, "*");
+    set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    set(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    set(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    set(easy, CURLOPT_PIPEWAIT, 1L);
+    set(easy, CURLOPT_PATH_AS_IS, 1L);
+    set(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    set(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+    set(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+    set(easy, CURLOPT_TCP_NODELAY, 1L);
+    set(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    set(easy, CURLOPT_TCP_KEEPIDLE, 15L);
+    set(easy, CURLOPT_TCP_KEEPINTVL, 5L);
+}
+
+struct transfer *transfer_new(void)
+{
+    struct transfer *t = alloc_zeroed(1, sizeof(*t));
+
+    list_init(&t->link);
+    t->inside = alloc_zeroed(1, sizeof(*t->inside));
+    t->easy = curl_easy_init();
+    must(t->easy != NULL);
+    curl_easy_getinfo(t->easy, CURLINFO_CAINFO, &t->inside->system_ca_file);
+    curl_easy_getinfo(t->easy, CURLINFO_CAPATH, &t->inside->system_ca_path);
+    set_constants(t->easy);
+    set_callbacks(t);
+    return t;
+}
+
+void transfer_free(struct transfer *t)
+{
+    if (!t)
+        return;
+    must(t->x == NULL);
+    curl_easy_cleanup(t->easy);
+    free(t->inside);
+    free(t);
+}
+
+/* An own authority instead of the system's, not beside it. */
+static void use_endpoint(struct transfer *t, const struct endpoint *e)
+{
+    struct transfer_inside *in = t->inside;
+
+    if (in->endpoint_number == e->number)
+        return;
+    set(t->easy, CURLOPT_CAINFO, *e->ca_file ? e->ca_file : in->system_ca_file);
+    set(t->easy, CURLOPT_CAPATH, *e->ca_file ? NULL : in->system_ca_path);
+    set(t->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)e->connect_timeout_ms);
+    set(t->easy, CURLOPT_TIMEOUT_MS, (long)e->timeout_ms);
+    in->endpoint_number = e->number;
+}
+
+static enum method method_of(const char *name)
+{
+    if (strcmp(name, "POST") == 0)
+        return METHOD_POST;
+    return strcmp(name, "GET") == 0 ? METHOD_GET : METHOD_OTHER;
+}
+
+static void use_method(struct transfer *t, const char *name)
+{
+    struct transfer_inside *in = t->inside;
+
+    if (in->method_name == name)
+        return;
+    in->method = method_of(name);
+    in->method_name = name;
+    set(t->easy, in->method == METHOD_POST ? CURLOPT_POST : CURLOPT_HTTPGET, 1L);
+    set(t->easy, CURLOPT_CUSTOMREQUEST, in->method == METHOD_OTHER ? name : NULL);
+    if (in->method == METHOD_POST) {
+        set(t->easy, CURLOPT_POSTFIELDSIZE, 0L);
+        set(t->easy, CURLOPT_POSTFIELDS, "");
+        in->has_body = false;
+    }
+}
+
+static void use_body(struct transfer *t, const struct buf *body)
+{
+    struct transfer_inside *in = t->inside;
+
+    must(body->n == 0 || in->method == METHOD_POST);
+    if (body->n == 0 && !in->has_body)
+        return;
+    set(t->easy, CURLOPT_POSTFIELDSIZE, (long)body->n);
+    set(t->easy, CURLOPT_POSTFIELDS, body->n ? body->p : "");
+    in->has_body = body->n > 0;
+}
+
+static void use_headers(struct transfer *t, const struct exchange *x)
+{
+    struct curl_slist *shared = x->endpoint->headers[x->body.n ? ENDPOINT_JSON : ENDPOINT_NO_BODY]
+                                                    [x->soft ? ENDPOINT_SOFT : ENDPOINT_HARD];
+
+    if (x->header.n == 0) {
+        set(t->easy, CURLOPT_HTTPHEADER, shared);
+        return;
+    }
+    /* Its own Content-Type stands for ours: the other list has none to add. */
+    if (x->body.n && span_starts_nocase(buf_span(&x->header), "content-type:"))
+        shared = x->endpoint->headers[ENDPOINT_NO_BODY][x->soft ? ENDPOINT_SOFT : ENDPOINT_HARD];
+    t->inside->line = (struct curl_slist){.data = x->header.p, .next = shared};
+    set(t->easy, CURLOPT_HTTPHEADER, &t->inside->line);
+}
+
+/* curl takes only "scheme://host:port/" from us: what it does to paths is clever (dots, spaces, braces,
+ * bytes above 0x7f), and a purge must name the very bytes. They go out as the request target. */
+static size_t origin_bytes(struct span url)
+{
+    size_t scheme = span_starts_nocase(url, "https://")  ? 8
+                    : span_starts_nocase(url, "http://") ? 7
+                                                         : 0;
+    size_t n = scheme;
+
+    if (!scheme)
+        return 0;
+    while (n < url.n && !strchr("/?#@\\", url.p[n]))
+        n++;
+    if (n == scheme || n + 2 > ORIGIN_MAX || (n < url.n && (url.p[n] == '@' || url.p[n] == '\\')))
+        return 0;
+    return n;
+}
+
+static void use_origin(struct transfer *t, struct span origin)
+{
+    char *now = t->inside->origin;
+
+    if (strncmp(now, origin.p, origin.n) == 0 && strcmp(now + origin.n, "/") == 0)
+        return;
+    memcpy(now, origin.p, origin.n);
+    memcpy(now + origin.n, "/", 2);
+    set(t->easy, CURLOPT_URL, now);
+}
+
+static int use_url(struct transfer *t, const struct buf *url)
+{
+    size_t n = origin_bytes(buf_span(url));
+    char *target;
+
+    if (!n)
+        return -EINVAL;
+    for (size_t i = 0; i < url->n; i++)
+        if ((unsigned char)url->p[i] <= ' ' || url->p[i] == 0x7f)
+            return -EINVAL;
+    use_origin(t, span_of(url->p, n));
+    if (url->p[n] == '/') {
+        set(t->easy, CURLOPT_REQUEST_TARGET, url->p + n);
+        return 0;
+    }
+    target = alloc_printf("/%s", url->p + n);
+    set(t->easy, CURLOPT_REQUEST_TARGET, target);
+    free(target);
+    return 0;
+}
+
+static bool is_one_line(const struct buf *header)
+{
+    return header->n == 0 || (strlen(header->p) == header->n && !strpbrk(header->p, "\r\n") &&
+                              strchr(header->p, ':'));
+}
+
+void exchange_fail(struct exchange *x, enum exchange_error error, const char *why)
+{
+    x->error = error;
+    snprintf(x->error_text, sizeof(x->error_text), "%s", why);
+    x->done_ns = clock_mono_ns();
+}
+
+int transfer_begin(struct transfer *t, struct exchange *x, uint64_t now_ns)
+{
+    struct transfer_inside *in = t->inside;
+
+    if (now_ns > x->start_before_ns) {
+        exchange_fail(x, EXCHANGE_UNSENT, "too late to start");
+        return -ETIME;
+    }
+    if (!is_one_line(&x->header) || use_url(t, &x->url) < 0) {
+        exchange_fail(x, EXCHANGE_BLOCKED, "no request can be made of this URL or header");
+        return -EINVAL;
+    }
+    use_endpoint(t, x->endpoint);
+    use_method(t, x->method);
+    use_body(t, &x->body);
+    use_headers(t, x);
+    in->issued = in->lost = in->late = in->blocked = in->too_long = false;
+    in->curl_words[0] = '\0';
+    x->started_ns = now_ns;
+    t->x = x;
+    return 0;
+}
+
+static bool is_untrusted(int result)
+{
+    return result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE ||
+           result == CURLE_SSL_ISSUER_ERROR || result == CURLE_SSL_INVALIDCERTSTATUS;
+}
+
+static enum exchange_error error_of(const struct transfer_inside *in, int result)
+{
+    if (result == CURLE_OK)
+        return EXCHANGE_OK;
+    if (!in->issued && (in->blocked || is_untrusted(result)))
+        return EXCHANGE_BLOCKED;
+    if (!in->issued)
+        return EXCHANGE_UNSENT;
+    return result == CURLE_OPERATION_TIMEDOUT ? EXCHANGE_TIMEOUT : EXCHANGE_BROKEN;
+}
+
+static const char *words_of(const struct transfer_inside *in, int result)
+{
+    if (in->lost)
+        return "the connection was lost before an answer came";
+    if (in->late)
+        return "too late to start when the connection was ready";
+    if (in->blocked)
+        return "the peer's address is private and not allowed";
+    if (in->too_long)
+        return "the reply is longer than allowed";
+    return in->curl_words[0] ? in->curl_words : curl_easy_strerror((CURLcode)result);
+}
+
+/* A value that does not fit is no number and no date: as good as none. */
+static void copy_header(CURL *easy, const char *name, char *out, size_t room)
+{
+    struct curl_header *h;
+
+    if (curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK &&
+        strlen(h->value) < room)
+        memcpy(out, h->value, strlen(h->value) + 1);
+}
+
+static void read_answer(CURL *easy, struct exchange *x)
+{
+    long status = 0;
+
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    x->status = (int)status;
+    copy_header(easy, "Retry-After", x->retry_after, sizeof(x->retry_after));
+    copy_header(easy, "Fastly-RateLimit-Remaining", x->rate_remaining, sizeof(x->rate_remaining));
+    copy_header(easy, "Fastly-RateLimit-Reset", x->rate_reset, sizeof(x->rate_reset));
+}
+
+static struct exchange *release(struct transfer *t)
+{
+    struct exchange *x = t->x;
+
+    t->x = NULL;
+    return x;
+}
+
+struct exchange *transfer_end(struct transfer *t, int result)
+{
+    struct exchange *x = t->x;
+    long connects = 1;
+
+    curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
+    x->reused = t->inside->issued && (t->inside->lost || connects == 0);
+    x->error = error_of(t->inside, result);
+    x->done_ns = clock_mono_ns();
+    if (x->error == EXCHANGE_OK)
+        read_answer(t->easy, x);
+    else
+        snprintf(x->error_text, sizeof(x->error_text), "%s", words_of(t->inside, result));
+    return release(t);
+}
+
+struct exchange *transfer_abandon(struct transfer *t, const char *why)
+{
+    exchange_fail(t->x, t->inside->issued ? EXCHANGE_BROKEN : EXCHANGE_UNSENT, why);
+    return release(t);
+}
+
+int transfer_socket(struct transfer *t)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+
+    if (curl_easy_getinfo(t->easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK)
+        return -1;
+    return fd == CURL_SOCKET_BAD ? -1 : fd;
+}

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "job.h"
+
+static struct config_service services[] = {{"SU1Z0isxPaozGVKXdv0eY", "news"},
+                                           {"SU2Z0isxPaozGVKXdv0eY", "shop"},
+                                           {"SU3Z0isxPaozGVKXdv0eY", ""}};
+static struct config_account account; /* as configured by the test */
+static struct job_decoder decoder;
+static struct job_spec spec;
+static char err[256];
+
+static int before(void **state)
+{
+    (void)state;
+    account = (struct config_account){.name = "main", .services = services, .services_count = 1};
+    spec = (struct job_spec){.service = 4711};
+    return 0;
+}
+
+static int open_decoder(void **state)
+{
+    (void)state;
+    job_decoder_init(&decoder);
+    return 0;
+}
+
+static int close_decoder(void **state)
+{
+    (void)state;
+    job_decoder_deinit(&decoder);
+    return 0;
+}
+
+#define DECODE(...)                                                                                \
+    job_decode(&decoder, &account, (struct span[]){__VA_ARGS__},                                   \
+               sizeof((struct span[]){__VA_ARGS__}) / sizeof(struct span), &spec, err,             \
+               sizeof(err))
+
+#define GOOD(...)                                                                                  \
+    do {                                                                                           \
+        err[0] = '\0';                                                                             \
+        if (DECODE(__VA_ARGS__) < 0)                                                               \
+            fail_msg("refused: %s", err);                                                          \
+    } while (0)
+
+/* Refused with exactly this sentence, and nothing handed out. */
+#define BAD(sentence, ...)                                                                         \
+    do {                                                                                           \
+        struct job_spec untouched = spec;                                                          \
+        assert_int_equal(DECODE(__VA_ARGS__), -EINVAL);                                            \
+        assert_string_equal(err, sentence);                                                        \
+        assert_memory_equal(&untouched, &spec, sizeof(spec));                                      \
+    } while (0)
+
+static void has_target(uint32_t at, enum target_kind kind, const char *bytes)
+{
+    assert_true(at < spec.targets_count);
+    assert_int_equal(spec.targets[at].kind, kind);
+    assert_true(span_is(spec.targets[at].bytes, bytes));
+}
+
+static void a_service_and_keys_make_a_job(void **state)
+{
+    GOOD(SPAN("service"), SPAN("SU1Z0isxPaozGVKXdv0eY"), SPAN("keys"), SPAN("article-17 home"));
+    assert_int_equal(spec.targets_count, 2);
+    has_target(0, TARGET_KEY, "article-17");
+    has_target(1, TARGET_KEY, "home");
+    assert_int_equal(spec.service, 0);
+    assert_false(spec.soft);
+    assert_true(spec.not_before_ms == 0 && spec.expires_ms == 0 && spec.repeat_after_ms == 0);
+    assert_true(spec.ref.n == 0 && spec.original.n == 0);
+    (void)state;
+}
+
+static void the_order_of_the_fields_does_not_matter(void **state)
+{
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("soft"), SPAN("1"), SPAN("service"), SPAN("news"));
+    assert_int_equal(spec.service, 0);
+    assert_true(spec.soft);
+    (void)state;
+}
+
+static void runs_of_spaces_around_keys_are_tolerated(void **state)
+{
+    GOOD(SPAN("keys"), SPAN("  a   b "));
+    assert_int_equal(spec.targets_count, 2);
+    has_target(1, TARGET_KEY, "b");
+    (void)state;
+}
+
+static void keys_and_url_may_be_given_again_and_add_up(void **state)
+{
+    GOOD(SPAN("keys"), SPAN("a b"), SPAN("url"), SPAN("h/1"), SPAN("keys"), SPAN("c"), SPAN("url"),
+         SPAN("https://h/2"));
+    assert_int_equal(spec.targets_count, 5);
+    has_target(2, TARGET_URL, "h/1");
+    has_target(3, TARGET_KEY, "c");
+    has_target(4, TARGET_URL, "https://h/2");
+    (void)state;
+}
+
+static void equal_targets_of_one_job_count_once(void **state)
+{
+    GOOD(SPAN("keys"), SPAN("a b a h/1"), SPAN("keys"), SPAN("b"), SPAN("url"), SPAN("http://H/1"),
+         SPAN("url"), SPAN("h/1"));
+    assert_int_equal(spec.targets_count, 4);
+    has_target(2, TARGET_KEY, "h/1");
+    has_target(3, TARGET_URL, "http://H/1");
+    (void)state;
+}
+
+static void the_targets_of_the_job_before_are_forgotten(void **state)
+{
+    GOOD(SPAN("keys"), SPAN("a b c"));
+    GOOD(SPAN("keys"), SPAN("b a"));
+    assert_int_equal(spec.targets_count, 2);
+    has_target(0, TARGET_KEY, "b");
+    decoder.mark = UINT32_MAX;
+    GOOD(SPAN("keys"), SPAN("b a"));
+    assert_int_equal(spec.targets_count, 2);
+    (void)state;
+}
+
+static struct span keys_in_a_row(unsigned count)
+{
+    static char text[JOB_TARGETS_MAX * 8];
+    size_t n = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "k%u ", i);
+    return span_of(text, n);
+}
+
+static void a_job_of_10001_targets_is_refused(void **state)
+{
+    GOOD(SPAN("keys"), keys_in_a_row(9999));
+    assert_int_equal(spec.targets_count, 9999);
+    GOOD(SPAN("keys"), keys_in_a_row(9999), SPAN("url"), SPAN("h/"));
+    assert_int_equal(spec.targets_count, 10000);
+    has_target(9998, TARGET_KEY, "k9998");
+    BAD("url: more than 10000 targets in one job", SPAN("keys"), keys_in_a_row(10000), SPAN("url"),
+        SPAN("h/"));
+    BAD("keys: more than 10000 targets in one job", SPAN("keys"), keys_in_a_row(10001));
+    (void)state;
+}
+
+static void ten_thousand_equal_keys_are_one_target(void **state)
+{
+    static char text[20000];
+
+    for (size_t i = 0; i < sizeof(text); i += 2)
+        memcpy(text + i, "k ", 2);
+    GOOD(SPAN("keys"), span_of(text, sizeof(text)));
+    assert_int_equal(spec.targets_count, 1);
+    (void)state;
+}
+
+static void a_bad_key_is_named_by_its_place(void **state)
+{
+    BAD("keys: a key may only have the bytes 0x21 to 0x7E (key 3)", SPAN("keys"), SPAN("a b \tc"));
+    BAD("keys: a key may only have the bytes 0x21 to 0x7E (key 1)", SPAN("keys"), SPAN("a\0"));
+    (void)state;
+}
+
+static void a_key_of_1025_bytes_sinks_the_job(void **state)
+{
+    static char text[1025];
+
+    memset(text, 'k', sizeof(text));
+    GOOD(SPAN("keys"), span_of(text, 1024));
+    BAD("keys: the key is longer than 1024 bytes (key 1)", SPAN("keys"), span_of(text, 1025));
+    (void)state;
+}
+
+static void a_bad_url_is_explained(void **state)
+{
+    BAD("url: the URL is empty", SPAN("url"), SPAN(""));
+    BAD("url: user info (user@host) is not taken", SPAN("url"), SPAN("u@h/"));
+    (void)state;
+}
+
+static void a_job_without_a_target_is_refused(void **state)
+{
+    BAD("no target: one of keys, url, all", SPAN("service"), SPAN("news"));
+    BAD("no target: one of keys, url, all", SPAN("keys"), SPAN("   "));
+    BAD("no target: one of keys, url, all", SPAN("all"), SPAN("0"));
+    assert_int_equal(job_decode(&decoder, &account, NULL, 0, &spec, err, sizeof(err)), -EINVAL);
+    (void)state;
+}
+
+static void a_misspelt_field_must_not_purge_at_once(void **state)
+{
+    BAD("not_befor: unknown field", SPAN("keys"), SPAN("a"), SPAN("not_befor"), SPAN("1"));
+    BAD("Keys: unknown field", SPAN("Keys"), SPAN("a"));
+    BAD("dead_: unknown field", SPAN("keys"), SPAN("a"), SPAN("dead_"), SPAN("1"));
+    BAD("\\x00\\xff: unknown field", SPAN("\0\xff"), SPAN("1"));
+    BAD(": unknown field", SPAN(""), SPAN(""));
+    (void)state;
+}
+
+static void a_field_name_without_end_is_cut_in_the_sentence(void **state)
+{
+    static char name[5000];
+
+    memset(name, 'n', sizeof(name));
+    assert_int_equal(DECODE(span_of(name, sizeof(name)), SPAN("1")), -EINVAL);
+    assert_true(strlen(err) < 100);
+    assert_non_null(strstr(err, ": unknown field"));
+    (void)state;
+}
+
+static void a_dead_letter_pushed_back_is_a_job_again(void **state)
+{
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("dead_reason"), SPAN("400: no"), SPAN("dead_at"), SPAN("x"),
+         SPAN("dead_at"), SPAN("y"), SPAN("job"), SPAN("normal-1700000000000-0"));
+    assert_true(span_is(spec.original, "normal-1700000000000-0"));
+    (void)state;
+}
+
+static void a_single_field_given_twice_is_refused(void **state)
+{
+    BAD("service: given twice", SPAN("service"), SPAN("news"), SPAN("keys"), SPAN("a"),
+        SPAN("service"), SPAN("news"));
+    BAD("soft: given twice", SPAN("soft"), SPAN("0"), SPAN("soft"), SPAN("0"));
+    BAD("all: given twice", SPAN("all"), SPAN("0"), SPAN("all"), SPAN("1"));
+    BAD("ref: given twice", SPAN("ref"), SPAN(""), SPAN("ref"), SPAN(""));
+    BAD("expires: given twice", SPAN("expires"), SPAN("0"), SPAN("expires"), SPAN("0"));
+    (void)state;
+}
+
+static void soft_and_all_are_0_or_1(void **state)
+{
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("soft"), SPAN("0"));
+    assert_false(spec.soft);
+    BAD("soft: neither 0 nor 1", SPAN("keys"), SPAN("a"), SPAN("soft"), SPAN("true"));
+    BAD("soft: neither 0 nor 1", SPAN("keys"), SPAN("a"), SPAN("soft"), SPAN(""));
+    BAD("soft: neither 0 nor 1", SPAN("keys"), SPAN("a"), SPAN("soft"), SPAN("10"));
+    BAD("all: neither 0 nor 1", SPAN("all"), SPAN("2"));
+    (void)state;
+}
+
+/* https://github.com/lineofflight/frankfurter/issues/568 : purging everything is never an accident.
+ */
+static void purge_all_needs_the_permission_of_the_configuration(void **state)
+{
+    BAD("all: purge-all is not allowed for account main (allow_purge_all)", SPAN("all"), SPAN("1"));
+    account.allow_purge_all = true;
+    GOOD(SPAN("all"), SPAN("1"));
+    assert_int_equal(spec.targets_count, 1);
+    has_target(0, TARGET_ALL, "");
+    assert_int_equal(spec.service, 0);
+    (void)state;
+}
+
+static void purge_all_cannot_be_soft(void **state)
+{
+    account.allow_purge_all = true;
+    BAD("soft: not possible with all", SPAN("soft"), SPAN("1"), SPAN("all"), SPAN("1"));
+    GOOD(SPAN("soft"), SPAN("0"), SPAN("all"), SPAN("1"));
+    (void)state;
+}
+
+static void a_service_is_found_by_id_or_by_name(void **state)
+{
+    account.services_count = 3;
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("service"), SPAN("SU3Z0isxPaozGVKXdv0eY"));
+    assert_int_equal(spec.service, 2);
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("service"), SPAN("shop"));
+    assert_int_equal(spec.service, 1);
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("service"), SPAN("shop"));
+    assert_int_equal(spec.service, 1);
+    BAD("service: \"sho\" is not a service of account main", SPAN("keys"), SPAN("a"),
+        SPAN("service"), SPAN("sho"));
+    BAD("service: \"shops\" is not a service of account main", SPAN("keys"), SPAN("a"),
+        SPAN("service"), SPAN("shops"));
+    BAD("service: empty", SPAN("keys"), SPAN("a"), SPAN("service"), SPAN(""));
+    (void)state;
+}
+
+static void a_service_that_moved_in_a_reload_is_found_where_it_is(void **state)
+{
+    struct config_service turned[] = {services[1], services[0]};
+
+    account.services_count = 2;
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("service"), SPAN("shop"));
+    assert_int_equal(spec.service, 1);
+    account.services = turned;
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("service"), SPAN("shop"));
+    assert_int_equal(spec.service, 0);
+    account.services_count = 0;
+    BAD("service: account main has none configured", SPAN("keys"), SPAN("a"), SPAN("service"),
+        SPAN("shop"));
+    (void)state;
+}
+
+static void the_default_service_and_the_only_service_need_no_name(void **state)
+{
+    account.services_count = 2;
+    BAD("service: missing, and account main has no default_service", SPAN("keys"), SPAN("a"));
+    account.default_service = (char[]){"shop"};
+    GOOD(SPAN("keys"), SPAN("a"));
+    assert_int_equal(spec.service, 1);
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("service"), SPAN("news"));
+    assert_int_equal(spec.service, 0);
+    account.default_service = NULL;
+    account.services_count = 1;
+    GOOD(SPAN("keys"), SPAN("a"));
+    assert_int_equal(spec.service, 0);
+    (void)state;
+}
+
+static void urls_need_no_service(void **state)
+{
+    account.services_count = 2;
+    GOOD(SPAN("url"), SPAN("h/"));
+    assert_int_equal(spec.service, SERVICE_NONE);
+    GOOD(SPAN("url"), SPAN("h/"), SPAN("service"), SPAN("shop"));
+    assert_int_equal(spec.service, 1);
+    account.services_count = 0;
+    GOOD(SPAN("url"), SPAN("h/"));
+    assert_int_equal(spec.service, SERVICE_NONE);
+    BAD("service: account main has none configured", SPAN("keys"), SPAN("a"));
+    (void)state;
+}
+
+static void times_are_whole_milliseconds_up_to_the_year_9999(void **state)
+{
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("not_before"), SPAN("1700000000000"), SPAN("expires"),
+         SPAN("253402300799999"), SPAN("repeat_after"), SPAN("2000"));
+    assert_true(spec.not_before_ms == UINT64_C(1700000000000));
+    assert_true(spec.expires_ms == JOB_TIME_MAX_MS);
+    assert_true(spec.repeat_after_ms == 2000);
+    BAD("expires: above 253402300799999 ms", SPAN("expires"), SPAN("253402300800000"));
+    BAD("not_before: above 253402300799999 ms", SPAN("not_before"), SPAN("18446744073709551616"));
+    BAD("not_before: not a whole number of milliseconds", SPAN("not_before"), SPAN("1e3"));
+    BAD("expires: not a whole number of milliseconds", SPAN("expires"), SPAN(""));
+    BAD("repeat_after: not a whole number of milliseconds", SPAN("repeat_after"), SPAN("-1"));
+    (void)state;
+}
+
+static void a_repeat_comes_within_a_day(void **state)
+{
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("repeat_after"), SPAN("86399999"));
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("repeat_after"), SPAN("86400000"));
+    BAD("repeat_after: above 86400000 ms", SPAN("repeat_after"), SPAN("86400001"));
+    (void)state;
+}
+
+static void a_job_expires_after_it_may_start(void **state)
+{
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("not_before"), SPAN("1000"), SPAN("expires"), SPAN("1001"));
+    BAD("expires: not after not_before", SPAN("keys"), SPAN("a"), SPAN("not_before"), SPAN("1000"),
+        SPAN("expires"), SPAN("1000"));
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("not_before"), SPAN("1000"), SPAN("expires"), SPAN("0"));
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("expires"), SPAN("1"));
+    (void)state;
+}
+
+static void a_ref_of_257_bytes_is_refused(void **state)
+{
+    static char ref[257];
+
+    memset(ref, 'r', sizeof(ref));
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("ref"), span_of(ref, 255));
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("ref"), span_of(ref, 256));
+    assert_int_equal(spec.ref.n, 256);
+    BAD("ref: longer than 256 bytes", SPAN("keys"), SPAN("a"), SPAN("ref"), span_of(ref, 257));
+    (void)state;
+}
+
+static void the_id_of_the_original_job_is_plain_and_short(void **state)
+{
+    static char id[65];
+
+    memset(id, '7', sizeof(id));
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("job"), span_of(id, 63));
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("job"), span_of(id, 64));
+    BAD("job: not 1 to 64 bytes", SPAN("keys"), SPAN("a"), SPAN("job"), span_of(id, 65));
+    BAD("job: not 1 to 64 bytes", SPAN("keys"), SPAN("a"), SPAN("job"), SPAN(""));
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("job"), SPAN("bulk-17-3+repeat"));
+    BAD("job: a byte other than a-z 0-9 + -", SPAN("keys"), SPAN("a"), SPAN("job"), SPAN("A:1"));
+    (void)state;
+}
+
+static void an_error_fits_in_the_room_given(void **state)
+{
+    char small[8];
+    struct span fields[] = {SPAN("nonsense"), SPAN("1")};
+
+    memset(small, 'x', sizeof(small));
+    assert_int_equal(job_decode(&decoder, &account, fields, 2, &spec, small, 5), -EINVAL);
+    assert_string_equal(small, "nons");
+    assert_int_equal(small[5], 'x');
+    (void)state;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_service_and_keys_make_a_job, before),
+        cmocka_unit_test_setup(the_order_of_the_fields_does_not_matter, before),
+        cmocka_unit_test_setup(runs_of_spaces_around_keys_are_tolerated, before),
+        cmocka_unit_test_setup(keys_and_url_may_be_given_again_and_add_up, before),
+        cmocka_unit_test_setup(equal_targets_of_one_job_count_once, before),
+        cmocka_unit_test_setup(the_targets_of_the_job_before_are_forgotten, before),
+        cmocka_unit_test_setup(a_job_of_10001_targets_is_refused, before),
+        cmocka_unit_test_setup(ten_thousand_equal_keys_are_one_target, before),
+        cmocka_unit_test_setup(a_bad_key_is_named_by_its_place, before),
+        cmocka_unit_test_setup(a_key_of_1025_bytes_sinks_the_job, before),
+        cmocka_unit_test_setup(a_bad_url_is_explained, before),
+        cmocka_unit_test_setup(a_job_without_a_target_is_refused, before),
+        cmocka_unit_test_setup(a_misspelt_field_must_not_purge_at_once, before),
+        cmocka_unit_test_setup(a_field_name_without_end_is_cut_in_the_sentence, before),
+        cmocka_unit_test_setup(a_dead_letter_pushed_back_is_a_job_again, before),
+        cmocka_unit_test_setup(a_single_field_given_twice_is_refused, before),
+        cmocka_unit_test_setup(soft_and_all_are_0_or_1, before),
+        cmocka_unit_test_setup(purge_all_needs_the_permission_of_the_configuration, before),
+        cmocka_unit_test_setup(purge_all_cannot_be_soft, before),
+        cmocka_unit_test_setup(a_service_is_found_by_id_or_by_name, before),
+        cmocka_unit_test_setup(a_service_that_moved_in_a_reload_is_found_where_it_is, before),
+        cmocka_unit_test_setup(the_default_service_and_the_only_service_need_no_name, before),
+        cmocka_unit_test_setup(urls_need_no_service, before),
+        cmocka_unit_test_setup(times_are_whole_milliseconds_up_to_the_year_9999, before),
+        cmocka_unit_test_setup(a_repeat_comes_within_a_day, before),
+        cmocka_unit_test_setup(a_job_expires_after_it_may_start, before),
+        cmocka_unit_test_setup(a_ref_of_257_bytes_is_refused, before),
+        cmocka_unit_test_setup(the_id_of_the_original_job_is_plain_and_short, before),
+        cmocka_unit_test_setup(an_error_fits_in_the_room_given, before),
+    };
+
+    return cmocka_run_group_tests(tests, open_decoder, close_decoder);
+}

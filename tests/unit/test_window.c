@@ -1,0 +1,706 @@
+/* SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "fastly.h"
+#include "window.h"
+
+#define MS NS_PER_MS
+
+struct world {
+    struct lanes lanes;
+    struct window window;
+    uint64_t granted[LEDGER_N];
+    uint64_t now_ns;
+    uint64_t ready_ns;
+    uint32_t next_id;
+    uint32_t ended[4]; /* by fate */
+    uint64_t last_ended;
+};
+
+static struct world *world_new(uint32_t limit)
+{
+    struct world *w = alloc_zeroed(1, sizeof(*w));
+    struct lanes_options o = {.services = 3,
+                              .batch_keys = FASTLY_BATCH_MAX_KEYS,
+                              .batch_bytes = FASTLY_BATCH_MAX_BYTES,
+                              .key_form = KEY_FORM_HEADER,
+                              .batch_cost = BATCH_COST_KEY};
+
+    lanes_init(&w->lanes, &o);
+    window_init(&w->window, limit, &w->lanes);
+    for (int l = 0; l < LEDGER_N; l++)
+        w->granted[l] = 1000000;
+    return w;
+}
+
+static void on_end(void *ctx, const struct window_job *job)
+{
+    struct world *w = ctx;
+
+    if (job->open > 0)
+        return;
+    w->ended[job->fate]++;
+    w->last_ended = job->id_ms;
+}
+
+static void world_free(struct world *w)
+{
+    window_deinit(&w->window);
+    lanes_deinit(&w->lanes);
+    free(w);
+}
+
+struct push {
+    enum lane lane;
+    uint16_t service;
+    bool soft;
+    uint64_t expires_ms;
+};
+
+/* Pushes one job with space-separated keys ("!" = purge-all, "url:..." = a URL). Returns its id. */
+static uint32_t push_as(struct world *w, struct push p, const char *targets)
+{
+    struct job_target list[16];
+    struct job_spec spec = {.targets = list,
+                            .service = p.service,
+                            .soft = p.soft,
+                            .expires_ms = p.expires_ms};
+    struct window_add how = {
+        .lane = p.lane, .id_ms = ++w->next_id, .plain = true, .now_ns = w->now_ns};
+    struct span rest = span_str(targets), word;
+
+    while (span_next_word(&rest, ' ', &word)) {
+        struct job_target *t = &list[spec.targets_count++];
+
+        if (span_is(word, "!"))
+            *t = (struct job_target){.kind = TARGET_ALL};
+        else if (word.n > 4 && memcmp(word.p, "url:", 4) == 0)
+            *t = (struct job_target){TARGET_URL, span_of(word.p + 4, word.n - 4)};
+        else
+            *t = (struct job_target){TARGET_KEY, word};
+    }
+    window_add(&w->window, &spec, &how);
+    return w->next_id;
+}
+
+static uint32_t push(struct world *w, const char *targets)
+{
+    return push_as(w, (struct push){.lane = LANE_NORMAL}, targets);
+}
+
+static struct batch *pick_lane(struct world *w, enum lane lane)
+{
+    struct batch *b;
+
+    w->ready_ns = NEVER;
+    b = lanes_pick(&w->lanes, lane, w->granted, w->now_ns, &w->ready_ns);
+    if (b && !b->bisect)
+        list_each(it, &b->targets)
+            window_sent(&w->window, pending_of(it));
+    return b;
+}
+
+static struct batch *pick(struct world *w)
+{
+    enum lane order[LANE_N];
+    struct batch *b = NULL;
+
+    lanes_order(&w->lanes, order);
+    for (int i = 0; i < LANE_N && !b; i++)
+        b = pick_lane(w, order[i]);
+    if (b)
+        lanes_account(&w->lanes, b->lane, b->cost);
+    return b;
+}
+
+static void finish(struct world *w, struct batch *b, enum fate fate)
+{
+    struct pending *t;
+
+    while ((t = batch_pop(b)))
+        window_settle(&w->window, t, fate, on_end, w);
+    batch_free(b);
+}
+
+static void bring_back(struct world *w, struct batch *b)
+{
+    struct pending *t;
+
+    while ((t = batch_pop(b)))
+        window_return(&w->window, t);
+    batch_free(b);
+}
+
+/* -- merging --------------------------------------------------------------------------------- */
+
+/* Five purges per product save: https://github.com/fastly/fastly-magento2/issues/73 */
+static void five_equal_pushes_become_one_send_that_ends_five_jobs_S30(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *b;
+
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        push(w, "product-7");
+    b = pick(w);
+    assert_int_equal(b->count, 1);
+    assert_null(pick(w));
+    finish(w, b, FATE_PURGED);
+    assert_int_equal(w->ended[FATE_PURGED], 5);
+    world_free(w);
+}
+
+/* A trigger during the active job was lost: https://github.com/taskforcesh/bullmq/issues/3427 */
+static void a_key_pushed_while_in_flight_is_sent_once_more_S27(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *first, *second;
+
+    (void)state;
+    push(w, "k");
+    first = pick(w);
+    push(w, "k");
+    push(w, "k");
+    second = pick(w);
+    assert_int_equal(second->count, 1);
+    finish(w, first, FATE_PURGED);
+    assert_int_equal(w->ended[FATE_PURGED], 1);
+    finish(w, second, FATE_PURGED);
+    assert_int_equal(w->ended[FATE_PURGED], 3);
+    world_free(w);
+}
+
+/* One signature for all tag batches, so only the first was sent: FOSHttpCache getRequestSignature,
+ * https://github.com/FriendsOfSymfony/FOSHttpCache */
+static void the_identity_covers_kind_service_and_bytes_S18(void **state)
+{
+    struct world *w = world_new(100);
+
+    (void)state;
+    push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, "a.example/x");
+    push_as(w, (struct push){LANE_NORMAL, 1, false, 0}, "a.example/x");
+    push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, "url:a.example/x");
+    push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, "a.example/X");
+    assert_int_equal(w->window.held, 4);
+    world_free(w);
+}
+
+static void three_hundred_tags_in_two_calls_all_arrive_S18(void **state)
+{
+    struct world *w = world_new(1000);
+    struct batch *b;
+    uint32_t sent = 0;
+    char key[32];
+
+    (void)state;
+    for (int i = 0; i < 300; i++) {
+        snprintf(key, sizeof(key), "tag-%d", i);
+        push(w, key);
+    }
+    while ((b = pick(w))) {
+        assert_true(b->count <= FASTLY_BATCH_MAX_KEYS);
+        sent += b->count;
+        finish(w, b, FATE_PURGED);
+    }
+    assert_int_equal(sent, 300);
+    assert_int_equal(w->ended[FATE_PURGED], 300);
+    world_free(w);
+}
+
+static void hard_absorbs_soft_and_soft_does_not_soften(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *b;
+
+    (void)state;
+    push_as(w, (struct push){LANE_NORMAL, 0, true, 0}, "k");
+    push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, "k");
+    push_as(w, (struct push){LANE_NORMAL, 0, true, 0}, "k");
+    b = pick(w);
+    assert_int_equal(b->form, FORM_KEYS);
+    assert_null(pick(w));
+    finish(w, b, FATE_PURGED);
+    assert_int_equal(w->ended[FATE_PURGED], 3);
+    world_free(w);
+}
+
+static void the_highest_lane_of_its_jobs_wins(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *b;
+
+    (void)state;
+    push_as(w, (struct push){LANE_BULK, 0, false, 0}, "k");
+    push_as(w, (struct push){LANE_URGENT, 0, false, 0}, "k");
+    assert_null(pick_lane(w, LANE_BULK));
+    b = pick_lane(w, LANE_URGENT);
+    assert_non_null(b);
+    finish(w, b, FATE_PURGED);
+    world_free(w);
+}
+
+static void the_latest_expiry_counts_and_never_is_the_latest(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *b;
+
+    (void)state;
+    push_as(w, (struct push){LANE_NORMAL, 0, false, 1000}, "a");
+    push_as(w, (struct push){LANE_NORMAL, 0, false, 5000}, "a");
+    push_as(w, (struct push){LANE_NORMAL, 0, false, 2000}, "a");
+    b = pick(w);
+    assert_int_equal(list_first(&b->targets, struct pending, link)->expires_ms, 5000);
+    bring_back(w, b);
+    push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, "a");
+    b = pick(w);
+    assert_int_equal(list_first(&b->targets, struct pending, link)->expires_ms, 0);
+    finish(w, b, FATE_PURGED);
+    world_free(w);
+}
+
+static void what_comes_back_merges_with_what_was_pushed_meanwhile(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *b;
+
+    (void)state;
+    push(w, "k");
+    b = pick(w);
+    push(w, "k");
+    bring_back(w, b);
+    assert_int_equal(w->window.held, 1);
+    b = pick(w);
+    assert_null(pick(w));
+    finish(w, b, FATE_PURGED);
+    assert_int_equal(w->ended[FATE_PURGED], 2);
+    world_free(w);
+}
+
+static void what_comes_back_stands_in_front(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *b;
+
+    (void)state;
+    w->granted[LEDGER_PURGE] = 1;
+    push(w, "first");
+    push(w, "second");
+    b = pick(w);
+    bring_back(w, b);
+    b = pick(w);
+    assert_true(span_is(pending_bytes(list_first(&b->targets, struct pending, link)), "first"));
+    finish(w, b, FATE_PURGED);
+    world_free(w);
+}
+
+/* A million pushes over ten thousand keys hold ten thousand targets:
+ * https://github.com/lochmueller/staticfilecache/issues/263 */
+static void duplicates_cost_no_targets_S29(void **state)
+{
+    struct world *w = world_new(1000000);
+    char key[32];
+
+    (void)state;
+    for (int i = 0; i < 100000; i++) {
+        snprintf(key, sizeof(key), "article-%d", i % 1000);
+        push(w, key);
+    }
+    assert_int_equal(w->window.held, 1000);
+    assert_int_equal(w->window.merged, 99000);
+    assert_int_equal(w->window.jobs.used, 100000);
+    world_free(w);
+}
+
+/* A dedup key that outlived its job blocked new ones: https://github.com/hibiken/asynq/issues/275 */
+static void a_dead_target_leaves_no_shadow_S31(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *b;
+
+    (void)state;
+    push(w, "k");
+    finish(w, pick(w), FATE_DEAD);
+    assert_int_equal(w->ended[FATE_DEAD], 1);
+    push(w, "k");
+    b = pick(w);
+    assert_int_equal(b->count, 1);
+    finish(w, b, FATE_PURGED);
+    assert_int_equal(w->ended[FATE_PURGED], 1);
+    assert_int_equal(w->window.held, 0);
+    world_free(w);
+}
+
+/* -- jobs ------------------------------------------------------------------------------------ */
+
+static void a_job_ends_with_its_last_target_and_its_worst_fate(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *b;
+    struct pending *t;
+
+    (void)state;
+    push(w, "a b c");
+    b = pick(w);
+    assert_int_equal(b->count, 3);
+    window_settle(&w->window, batch_pop(b), FATE_DEAD, on_end, w);
+    window_settle(&w->window, batch_pop(b), FATE_PURGED, on_end, w);
+    assert_int_equal(w->window.jobs.used, 1);
+    t = batch_pop(b);
+    window_settle(&w->window, t, FATE_PURGED, on_end, w);
+    batch_free(b);
+    assert_int_equal(w->ended[FATE_DEAD], 1);
+    assert_int_equal(w->ended[FATE_PURGED], 0);
+    assert_int_equal(w->window.jobs.used, 0);
+    world_free(w);
+}
+
+static void lower_lanes_run_out_of_room_first(void **state)
+{
+    struct world *w = world_new(100);
+    char key[32];
+
+    (void)state;
+    for (int i = 0; i < 95; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        push(w, key);
+    }
+    assert_int_equal(window_room(&w->window, LANE_BULK), 0);
+    assert_int_equal(window_room(&w->window, LANE_NORMAL), 0);
+    assert_int_equal(window_room(&w->window, LANE_URGENT), 5);
+    world_free(w);
+}
+
+static void jobs_merged_into_one_target_are_bounded_too(void **state)
+{
+    struct world *w = world_new(10);
+
+    (void)state;
+    for (int i = 0; i < 40; i++)
+        push(w, "same");
+    assert_int_equal(w->window.held, 1);
+    assert_int_equal(window_room(&w->window, LANE_URGENT), 0);
+    world_free(w);
+}
+
+static void the_table_finds_everything_after_growth_and_removal(void **state)
+{
+    struct world *w = world_new(1000000);
+    struct batch *b;
+    char key[32];
+
+    (void)state;
+    for (int i = 0; i < 20000; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        push(w, key);
+    }
+    for (int i = 0; i < 30; i++) { /* holes in the middle of probe runs */
+        b = pick(w);
+        finish(w, b, FATE_PURGED);
+    }
+    for (int i = 0; i < 20000; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        push(w, key);
+    }
+    assert_int_equal(w->window.held, 20000);
+    world_free(w);
+}
+
+/* -- lanes ----------------------------------------------------------------------------------- */
+
+static void a_batch_lingers_until_it_is_full_or_its_first_has_waited_enough(void **state)
+{
+    struct world *w = world_new(1000);
+    struct batch *b;
+    char key[32];
+
+    (void)state;
+    w->lanes.options.linger_ns[LANE_NORMAL] = 5 * MS;
+    w->now_ns = 100 * MS;
+    push(w, "k");
+    assert_null(pick(w));
+    assert_int_equal(w->ready_ns == NEVER ? 0 : 1, 0); /* bulk was asked last */
+    assert_null(pick_lane(w, LANE_NORMAL));
+    assert_int_equal(w->ready_ns, 105 * MS);
+    for (int i = 1; i < 255; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        push(w, key);
+    }
+    assert_null(pick(w)); /* 255 */
+    push(w, "the 256th");
+    b = pick(w);
+    assert_non_null(b);
+    assert_int_equal(b->count, 256);
+    finish(w, b, FATE_PURGED);
+    w->now_ns = 105 * MS;
+    b = pick(w);
+    assert_non_null(b);
+    assert_int_equal(b->count, 1);
+    finish(w, b, FATE_PURGED);
+    world_free(w);
+}
+
+static void a_batch_never_passes_the_header_limit(void **state)
+{
+    struct world *w = world_new(1000);
+    char key[KEY_MAX_BYTES + 1];
+    struct batch *b;
+    uint32_t sent = 0;
+
+    (void)state;
+    for (int i = 0; i < 40; i++) {
+        memset(key, 'x', KEY_MAX_BYTES);
+        key[KEY_MAX_BYTES] = '\0';
+        key[0] = (char)('A' + i % 20);
+        key[1] = (char)('A' + i / 20);
+        push(w, key);
+    }
+    while ((b = pick(w))) {
+        size_t bytes = 0;
+
+        list_each(it, &b->targets)
+            bytes += fastly_key_bytes(KEY_FORM_HEADER, pending_bytes(pending_of(it)));
+        assert_true(bytes <= FASTLY_BATCH_MAX_BYTES);
+        sent += b->count;
+        finish(w, b, FATE_PURGED);
+    }
+    assert_int_equal(sent, 40);
+    world_free(w);
+}
+
+/* A batch larger than the tokens left is split, not starved:
+ * https://github.com/NCIOCPL/cgov-digital-platform/issues/2128 */
+static void a_batch_is_cut_to_what_was_granted_S3(void **state)
+{
+    struct world *w = world_new(1000);
+    struct batch *b;
+    char key[32];
+
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        push(w, key);
+    }
+    w->granted[LEDGER_PURGE] = 44;
+    b = pick(w);
+    assert_int_equal(b->count, 44);
+    assert_int_equal(b->cost, 44);
+    finish(w, b, FATE_PURGED);
+    w->granted[LEDGER_PURGE] = 0;
+    assert_null(pick(w));
+    world_free(w);
+}
+
+static void with_cost_by_request_a_full_batch_costs_one(void **state)
+{
+    struct world *w = world_new(1000);
+    struct batch *b;
+    char key[32];
+
+    (void)state;
+    w->lanes.options.batch_cost = BATCH_COST_REQUEST;
+    for (int i = 0; i < 256; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        push(w, key);
+    }
+    w->granted[LEDGER_PURGE] = 1;
+    b = pick(w);
+    assert_int_equal(b->count, 256);
+    assert_int_equal(b->cost, 1);
+    finish(w, b, FATE_PURGED);
+    world_free(w);
+}
+
+static void a_flood_of_one_service_does_not_starve_its_neighbour(void **state)
+{
+    struct world *w = world_new(100000);
+    struct batch *b;
+    uint32_t before = 0;
+    char key[32];
+
+    (void)state;
+    for (int i = 0; i < 20000; i++) {
+        snprintf(key, sizeof(key), "flood-%d", i);
+        push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, key);
+    }
+    push_as(w, (struct push){LANE_NORMAL, 1, false, 0}, "lonely");
+    w->granted[LEDGER_PURGE] = 28; /* a second's worth */
+    while ((b = pick(w)) && b->service == 0) {
+        before += b->count;
+        finish(w, b, FATE_PURGED);
+    }
+    assert_non_null(b);
+    assert_true(before <= 64);
+    finish(w, b, FATE_PURGED);
+    world_free(w);
+}
+
+static void under_a_permanent_urgent_stream_the_others_get_their_twentieth(void **state)
+{
+    struct world *w = world_new(1000000);
+    uint64_t got[LANE_N] = {0}, total = 0;
+    struct batch *b;
+    int n = 0;
+    char key[32];
+
+    (void)state;
+    w->granted[LEDGER_PURGE] = 28;
+    while (total < 20000) {
+        for (int lane = 0; lane < LANE_N; lane++)
+            for (int i = 0; i < 30; i++) {
+                snprintf(key, sizeof(key), "k%d", n++);
+                push_as(w, (struct push){(enum lane)lane, 0, false, 0}, key);
+            }
+        b = pick(w);
+        got[b->lane] += b->count;
+        total += b->count;
+        finish(w, b, FATE_PURGED);
+    }
+    assert_true(got[LANE_NORMAL] * 100 >= total * 45 / 10);
+    assert_true(got[LANE_BULK] * 100 >= total * 45 / 10);
+    assert_true(got[LANE_URGENT] * 100 >= total * 85);
+    world_free(w);
+}
+
+static void a_paused_service_waits_and_the_others_go_on(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *b;
+
+    (void)state;
+    push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, "a");
+    push_as(w, (struct push){LANE_NORMAL, 1, false, 0}, "b");
+    lanes_pause_service(&w->lanes, 0, 50 * MS);
+    b = pick(w);
+    assert_int_equal(b->service, 1);
+    finish(w, b, FATE_PURGED);
+    assert_null(pick_lane(w, LANE_NORMAL));
+    assert_int_equal(w->ready_ns, 50 * MS);
+    w->now_ns = 50 * MS;
+    b = pick(w);
+    assert_int_equal(b->service, 0);
+    finish(w, b, FATE_PURGED);
+    world_free(w);
+}
+
+static void purge_all_takes_the_waiting_keys_of_its_service_and_no_others(void **state)
+{
+    struct world *w = world_new(100);
+    struct list absorbed;
+    uint32_t n = 0;
+
+    (void)state;
+    list_init(&absorbed);
+    push_as(w, (struct push){LANE_BULK, 0, false, 0}, "a b");
+    push_as(w, (struct push){LANE_URGENT, 0, true, 0}, "c");
+    push_as(w, (struct push){LANE_NORMAL, 1, false, 0}, "d");
+    push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, "url:h/p");
+    lanes_take_keys(&w->lanes, 0, &absorbed);
+    while (!list_empty(&absorbed)) {
+        struct pending *t = pending_of(list_pop_front(&absorbed));
+
+        window_sent(&w->window, t);
+        window_settle(&w->window, t, FATE_PURGED, on_end, w);
+        n++;
+    }
+    assert_int_equal(n, 3);
+    assert_int_equal(w->window.held, 2);
+    world_free(w);
+}
+
+/* -- bisection ------------------------------------------------------------------------------- */
+
+/* One bad item blocks the queue or is retried for ever:
+ * https://github.com/forem/forem/issues/3938 */
+static void a_poison_key_among_256_is_found_in_at_most_17_extra_sends_S35(void **state)
+{
+    (void)state;
+    for (int poison = 0; poison < 256; poison += 15) {
+        struct world *w = world_new(1000);
+        struct batch *b, *half;
+        char key[32], bad[32];
+        int sends = 0;
+
+        snprintf(bad, sizeof(bad), "k%d", poison);
+        for (int i = 0; i < 256; i++) {
+            snprintf(key, sizeof(key), "k%d", i);
+            push(w, key);
+        }
+        while ((b = pick(w))) {
+            bool refused = false;
+
+            sends++;
+            list_each(it, &b->targets)
+                refused |= span_is(pending_bytes(pending_of(it)), bad);
+            if (!refused) {
+                batch_judged(b, true);
+                finish(w, b, FATE_PURGED);
+            } else if (b->count == 1) {
+                finish(w, b, FATE_DEAD);
+            } else {
+                half = batch_split(b);
+                lanes_add_suspect(&w->lanes, half);
+                lanes_add_suspect(&w->lanes, b);
+            }
+        }
+        assert_true(sends - 1 <= 17);
+        assert_int_equal(w->ended[FATE_PURGED], 255);
+        assert_int_equal(w->ended[FATE_DEAD], 1);
+        world_free(w);
+    }
+}
+
+static void two_good_halves_of_a_refused_batch_teach_its_size_S20(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *b, *half;
+
+    (void)state;
+    push(w, "a b c d");
+    b = pick(w);
+    half = batch_split(b);
+    assert_int_equal(b->count, 2);
+    assert_int_equal(half->count, 2);
+    assert_int_equal(batch_judged(b, true), 0);
+    assert_int_equal(batch_judged(half, true), 4);
+    finish(w, b, FATE_PURGED);
+    finish(w, half, FATE_PURGED);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(five_equal_pushes_become_one_send_that_ends_five_jobs_S30),
+        cmocka_unit_test(a_key_pushed_while_in_flight_is_sent_once_more_S27),
+        cmocka_unit_test(the_identity_covers_kind_service_and_bytes_S18),
+        cmocka_unit_test(three_hundred_tags_in_two_calls_all_arrive_S18),
+        cmocka_unit_test(hard_absorbs_soft_and_soft_does_not_soften),
+        cmocka_unit_test(the_highest_lane_of_its_jobs_wins),
+        cmocka_unit_test(the_latest_expiry_counts_and_never_is_the_latest),
+        cmocka_unit_test(what_comes_back_merges_with_what_was_pushed_meanwhile),
+        cmocka_unit_test(what_comes_back_stands_in_front),
+        cmocka_unit_test(duplicates_cost_no_targets_S29),
+        cmocka_unit_test(a_dead_target_leaves_no_shadow_S31),
+        cmocka_unit_test(a_job_ends_with_its_last_target_and_its_worst_fate),
+        cmocka_unit_test(lower_lanes_run_out_of_room_first),
+        cmocka_unit_test(jobs_merged_into_one_target_are_bounded_too),
+        cmocka_unit_test(the_table_finds_everything_after_growth_and_removal),
+        cmocka_unit_test(a_batch_lingers_until_it_is_full_or_its_first_has_waited_enough),
+        cmocka_unit_test(a_batch_never_passes_the_header_limit),
+        cmocka_unit_test(a_batch_is_cut_to_what_was_granted_S3),
+        cmocka_unit_test(with_cost_by_request_a_full_batch_costs_one),
+        cmocka_unit_test(a_flood_of_one_service_does_not_starve_its_neighbour),
+        cmocka_unit_test(under_a_permanent_urgent_stream_the_others_get_their_twentieth),
+        cmocka_unit_test(a_paused_service_waits_and_the_others_go_on),
+        cmocka_unit_test(purge_all_takes_the_waiting_keys_of_its_service_and_no_others),
+        cmocka_unit_test(a_poison_key_among_256_is_found_in_at_most_17_extra_sends_S35),
+        cmocka_unit_test(two_good_halves_of_a_refused_batch_teach_its_size_S20),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
