@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * The inside of one account's dispatch, shared by the files that are its hands: dispatch.c decides
- * when, flight.c sends and judges, lead.c holds the lease, report.c tells. */
+ * when, lead.c holds the lease, flight.c sends, verdict.c judges, fate.c ends, report.c tells. */
 #pragma once
 
 #include "batch.h"
 #include "brake.h"
 #include "dispatch.h"
+#include "fastly.h"
 #include "intake.h"
 #include "job.h"
 #include "lanes.h"
@@ -63,8 +64,8 @@ struct dispatch {
     struct brake brake;
     struct rng rng;
 
-    struct heap parked;   /* batches until their retry is due */
-    struct list flights;  /* on the wire */
+    struct heap parked;  /* batches until their retry is due */
+    struct list flights; /* on the wire */
     uint32_t in_flight;
     struct service_state *services;
     struct scar *scars;
@@ -74,7 +75,7 @@ struct dispatch {
     /* the lease */
     bool lead_asked;
     uint64_t lead_asked_ns, lead_next_ns, lease_until_ns;
-    char usurp[160]; /* a dead holder, for the next question; "" = none */
+    char usurp[160];     /* a dead holder, for the next question; "" = none */
     bool server_known;   /* was ever asked with success */
     bool server_checked; /* since the last connect */
     bool server_fit;
@@ -96,8 +97,26 @@ uint64_t lead_tick(struct dispatch *d, struct now now); /* asks for, renews; whe
 bool lead_may_send(const struct dispatch *d, uint64_t now_ns);
 
 /* flight.c */
+const char *dispatch_service_id(const struct dispatch *d, uint16_t service); /* "" for none */
+/* What the batch asks of Fastly; `targets` has room for a full batch. */
+void flight_ask(const struct dispatch *d, const struct batch *b, struct span *targets,
+                struct fastly_ask *ask);
 uint64_t flight_tick(struct dispatch *d, struct now now); /* sends what may be sent */
-void flight_forget_waiting(struct dispatch *d);           /* parked batches and suspects */
+/* All targets of the batch wait again, before the others. */
+void flight_put_batch_back(struct dispatch *d, struct batch *b);
+/* The targets wait until due_ns; `like` says what they were part of. */
+void flight_park(struct dispatch *d, struct list *targets, const struct batch *like,
+                 uint64_t due_ns);
+void flight_forget_waiting(struct dispatch *d); /* parked batches and suspects */
+
+/* verdict.c: what an answer means for the targets of its batch. Afterwards the batch is empty, or a
+ * suspect of its lane. */
+void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x, struct now now);
+
+/* fate.c: the end of a target, and with it of the jobs that waited for nothing else. It is SENDING
+ * and on no list. */
+void fate_end(struct dispatch *d, struct pending *t, enum fate fate, const char *reason);
+void fate_bury(struct dispatch *d, struct pending *t, const char *reason); /* dead, and said so */
 
 /* report.c */
 char *report_json(struct dispatch *d, struct now now); /* malloc'ed, for the status key */

@@ -18,13 +18,14 @@
 #include "process.h"
 
 #define EXIT_CONFIG 2
+#define SAME_REQUEST_NS (100 * NS_PER_MS)
 #define USER_AGENT "purgeline/" PURGELINE_VERSION
 
 enum daemon_state {
-    DAEMON_STARTING,       /* the embedded Redis is coming up */
+    DAEMON_STARTING, /* the embedded Redis is coming up */
     DAEMON_RUNNING,
-    DAEMON_STOPPING,       /* accounts finish what is on the wire */
-    DAEMON_STOPPING_IO,    /* senders, then the embedded Redis */
+    DAEMON_STOPPING,    /* accounts finish what is on the wire */
+    DAEMON_STOPPING_IO, /* senders, then the embedded Redis */
 };
 
 struct daemon {
@@ -39,6 +40,7 @@ struct daemon {
     uint32_t accounts_count;
     struct timer *tick, *grace;
     uint64_t tick_at_ns;
+    uint64_t asked_to_stop_ns;
     struct watch *sigterm, *sigint, *sighup;
     char owner[PROCESS_IDENTITY_MAX];
     int exit_code;
@@ -158,6 +160,12 @@ static void on_stop_signal(void *ctx, int signum)
 {
     struct daemon *d = ctx;
 
+    uint64_t now_ns = clock_mono_ns();
+
+    /* timeout(1) and some shells signal the process and then its group: that is asking once. */
+    if (d->state >= DAEMON_STOPPING && now_ns < d->asked_to_stop_ns + SAME_REQUEST_NS)
+        return;
+    d->asked_to_stop_ns = now_ns;
     if (d->state >= DAEMON_STOPPING) {
         log_warn("Asked twice to stop: leaving at once", "");
         leave_at_once(1);
@@ -199,9 +207,8 @@ static struct endpoint *endpoint_of(const struct config_account *a)
 
 static void start_accounts(struct daemon *d)
 {
-    struct senders_options so = {.threads = d->config->senders,
-                                 .max_connections = 4,
-                                 .max_streams = 100};
+    struct senders_options so = {
+        .threads = d->config->senders, .max_connections = 4, .max_streams = 100};
 
     if (so.threads == 0)
         so.threads = (uint32_t)max_u64((uint64_t)sysconf(_SC_NPROCESSORS_ONLN), 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * `purgeline run`: one loop, the embedded Redis if there is one, the senders, and a dispatch for every
- * account; signals, reload, shutdown. */
+ * `purgeline run`: one loop, the embedded Redis if there is one, the senders, and a dispatch for
+ * every account; signals, reload, shutdown. */
 #pragma once
 
 #include "base.h"

@@ -8,7 +8,7 @@
 struct deadletter {
     struct span id; /* of the dead letter itself */
     struct span job, reason, target;
-    uint64_t at_ms; /* Unix; 0 = unknown */
+    uint64_t at_ms;                  /* Unix; 0 = unknown */
     const struct redisReply *fields; /* of the entry: name, value, name, value ... */
 };
 
@@ -22,8 +22,8 @@ must_use int deadletter_list(struct client *c, const char *account, uint64_t lim
 /* Whether a field is one that giving up added to the job's own. */
 bool deadletter_added(struct span name);
 
-/* Gives the jobs back to their lanes, as new jobs. Each letter is gone and its job there, or neither.
- * `done` counts; ids that are not (any more) there are passed over. */
+/* Gives the jobs back to their lanes, as new jobs. Each letter is gone and its job there, or
+ * neither. `done` counts; ids that are not (any more) there are passed over. */
 must_use int deadletter_retry(struct client *c, const char *account, const char *const *ids,
                               size_t count, uint64_t *done);
 must_use int deadletter_drop(struct client *c, const char *account, const char *const *ids,

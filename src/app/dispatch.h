@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The heart: one account's way from the streams to Fastly and back. dispatch_tick does everything that
- * is due and says when it wants to be called next; between ticks, answers of Redis and Fastly only
- * leave their mark and ask for a tick.
+ * The heart: one account's way from the streams to Fastly and back. dispatch_tick does everything
+ * that is due and says when it wants to be called next; between ticks, answers of Redis and Fastly
+ * only leave their mark and ask for a tick.
  *
  *   intake ─▶ window ─▶ lanes ─▶ purse (may we?) ─▶ flight ─▶ senders ─▶ Fastly
  *                         ▲                                                │

@@ -73,19 +73,38 @@ static void on_exit_of_child(void *ctx, int status, int signum)
 static void start_child(struct embedded *e)
 {
     char *log_file = alloc_printf("%s/redis.log", e->data_dir);
-    char *argv[] = {"redis-server", "--port", "0", "--unixsocket", e->socket_path,
-                    "--unixsocketperm", "700", "--dir", e->data_dir, "--appendonly", "yes",
-                    "--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no",
-                    "--loglevel", "warning", "--logfile", log_file, NULL};
+    const char *argv[] = {"redis-server",
+                          "--port",
+                          "0",
+                          "--unixsocket",
+                          e->socket_path,
+                          "--unixsocketperm",
+                          "700",
+                          "--dir",
+                          e->data_dir,
+                          "--appendonly",
+                          "yes",
+                          "--save",
+                          "",
+                          "--maxmemory-policy",
+                          "noeviction",
+                          "--daemonize",
+                          "no",
+                          "--loglevel",
+                          "warning",
+                          "--logfile",
+                          log_file,
+                          NULL};
     int err;
 
     unlink(e->socket_path); /* of one that was killed: we hold the lock, so nobody listens there */
     e->child = child_start(e->loop, argv, e->lock, on_exit_of_child, e, &err);
     free(log_file);
     if (!e->child) {
-        log_error("redis-server cannot be started; install it (apt-get install redis-server) or name "
-                  "a Redis with `redis:`",
-                  "why=\"%s\"", strerror(-err));
+        log_error(
+            "redis-server cannot be started; install it (apt-get install redis-server) or name "
+            "a Redis with `redis:`",
+            "why=\"%s\"", strerror(-err));
         e->failed(e->ctx);
         return;
     }
@@ -101,9 +120,8 @@ static void try_lock(struct embedded *e)
     } else if (e->lock == -EWOULDBLOCK && clock_mono_ns() < e->lock_until_ns) {
         look_again(e, LOOK_EVERY_NS);
     } else {
-        log_error(e->lock == -EWOULDBLOCK
-                      ? "Another purgeline, or its Redis, uses this data folder"
-                      : "The data folder cannot be locked",
+        log_error(e->lock == -EWOULDBLOCK ? "Another purgeline, or its Redis, uses this data folder"
+                                          : "The data folder cannot be locked",
                   "path=%s why=\"%s\"", e->lock_path, strerror(-e->lock));
         e->failed(e->ctx);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The Redis of our own, for whoever has none: started in the data folder, on a Unix socket, keeping an
- * append-only file, evicting nothing; restarted when it dies, gone when we are. */
+ * The Redis of our own, for whoever has none: started in the data folder, on a Unix socket, keeping
+ * an append-only file, evicting nothing; restarted when it dies, gone when we are. */
 #pragma once
 
 #include "loop.h"
@@ -10,5 +10,6 @@ struct embedded;
 /* ready: it accepts connections (again). failed: it cannot be started; the reason is in the log. */
 struct embedded *embedded_start(struct loop *l, const char *data_dir, const char *socket_path,
                                 loop_cb *ready, loop_cb *failed, void *ctx);
-/* Asks it to shut down (it writes its file first) and calls stopped when it is gone; frees itself. */
+/* Asks it to shut down (it writes its file first) and calls stopped when it is gone; frees itself.
+ */
 void embedded_stop(struct embedded *e, loop_cb *stopped, void *ctx);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Puts checked jobs into an account's streams, many under way at once, and says of each whether Redis
- * has it. */
+ * Puts checked jobs into an account's streams, many under way at once, and says of each whether
+ * Redis has it. */
 #pragma once
 
 #include "client.h"
@@ -8,8 +8,8 @@
 
 #define ENQUEUE_WINDOW 512 /* jobs sent and not yet answered */
 
-/* Comes once per job whose answer came, in the order of enqueue_put. `job` ("normal-1700000000000-0")
- * is NULL when Redis refused it with the words `refusal`. */
+/* Comes once per job whose answer came, in the order of enqueue_put. `job`
+ * ("normal-1700000000000-0") is NULL when Redis refused it with the words `refusal`. */
 typedef void enqueue_cb(void *ctx, uint64_t tag, const char *job, const char *refusal);
 
 struct enqueue_counts {
@@ -25,8 +25,8 @@ struct enqueue *enqueue_new(struct client *c, const struct config_account *accou
                             void *ctx);
 void enqueue_free(struct enqueue *e);
 
-/* `tag` comes back in the callback. 0; -EINVAL: no valid job, nothing was sent, err names the field;
- * -EIO: Redis refuses writes, nothing more is sent; -ENOTCONN: the connection is gone. */
+/* `tag` comes back in the callback. 0; -EINVAL: no valid job, nothing was sent, err names the
+ * field; -EIO: Redis refuses writes, nothing more is sent; -ENOTCONN: the connection is gone. */
 must_use int enqueue_put(struct enqueue *e, enum lane lane, const struct span *fields,
                          size_t fields_count, uint64_t tag, char *err, size_t err_room);
 /* Waits for every answer. 0, -EIO or -ENOTCONN with a sentence. */

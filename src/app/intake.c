@@ -9,9 +9,9 @@
 #include "job.h"
 #include "log.h"
 
-#define READ_MAX 1000u           /* entries of a lane in one read */
-#define BLOCK_MS 2000u           /* how long a read of new entries may wait for the first */
-#define BLOCK_SHORT_MS 50u       /* the same while a lane is left out for want of room */
+#define READ_MAX 1000u     /* entries of a lane in one read */
+#define BLOCK_MS 2000u     /* how long a read of new entries may wait for the first */
+#define BLOCK_SHORT_MS 50u /* the same while a lane is left out for want of room */
 #define AUDIT_EVERY_NS (5 * NS_PER_S)
 
 enum intake_state {
@@ -30,7 +30,7 @@ struct intake {
     intake_changed_cb *changed;
     void *ctx;
     struct intake_counts counts;
-    uint64_t round;      /* answers to reads of an earlier start are dropped */
+    uint64_t round; /* answers to reads of an earlier start are dropped */
     bool reading, auditing;
     bool recheck;        /* PENDING from the beginning, passing over what is known */
     uint64_t audit_ns;   /* next */
@@ -165,6 +165,25 @@ static bool is_known(const struct intake *in, const struct queue_entry *e)
     return bsearch(&key, in->known, in->known_count, sizeof(key), compare_known) != NULL;
 }
 
+/* The first URL whose site may not be contacted, or NULL. */
+static const struct job_target *find_foreign_host(const struct config_account *a,
+                                                  const struct job_spec *spec)
+{
+    for (uint32_t i = 0; i < spec->targets_count && a->url_mode == URL_MODE_DIRECT; i++) {
+        struct span host, rest;
+        bool listed = false;
+
+        if (spec->targets[i].kind != TARGET_URL)
+            continue;
+        url_split(spec->targets[i].bytes, &host, &rest);
+        for (uint32_t h = 0; h < a->direct_hosts_count && !listed; h++)
+            listed = span_eq_nocase(host, span_str(a->direct_hosts[h]));
+        if (!listed)
+            return &spec->targets[i];
+    }
+    return NULL;
+}
+
 static void take_entry(struct intake *in, const struct queue_entry *e, struct now now)
 {
     struct window_add how = {.lane = e->lane, .id_ms = e->id.ms, .now_ns = now.mono_ns};
@@ -180,9 +199,13 @@ static void take_entry(struct intake *in, const struct queue_entry *e, struct no
         refuse(in, e, "entry id: beyond what any clock gives");
         return;
     }
-    if (job_decode(&in->decoder, in->account, e->fields, e->fields_count, &spec, why,
-                   sizeof(why)) < 0) {
+    if (job_decode(&in->decoder, in->account, e->fields, e->fields_count, &spec, why, sizeof(why)) <
+        0) {
         refuse(in, e, why);
+        return;
+    }
+    if (find_foreign_host(in->account, &spec)) {
+        refuse(in, e, "url: its host is not among the account's direct_hosts");
         return;
     }
     in->counts.targets += spec.targets_count;
@@ -238,9 +261,9 @@ static struct read_call *call_new(struct intake *in)
 
 /* -- the audit ------------------------------------------------------------------------------- */
 
-/* A predecessor that died with a blocked read open may have been given entries after we read what it
- * had pending. Nobody would ever see them. So now and then the number of deliveries is compared with
- * what memory knows, and if it was too high twice, everything delivered is read once more. */
+/* A predecessor that died with a blocked read open may have been given entries after we read what
+ * it had pending. Nobody would ever see them. So now and then the number of deliveries is compared
+ * with what memory knows, and if it was too high twice, everything delivered is read once more. */
 
 static uint64_t known_jobs(const struct intake *in)
 {
@@ -278,7 +301,8 @@ static void begin_recheck(struct intake *in)
     queue_rewind(in->queue);
 }
 
-static void on_depth(void *ctx, int err, const uint64_t pending[LANE_N], const uint64_t total[LANE_N])
+static void on_depth(void *ctx, int err, const uint64_t pending[LANE_N],
+                     const uint64_t total[LANE_N])
 {
     struct read_call call = *(struct read_call *)ctx;
     struct intake *in = call.in;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * From the streams to the window: reads as long as there is room, decodes, lets jobs merge, and sends
- * straight to their end those that are unreadable, expired, or not due for long.
+ * From the streams to the window: reads as long as there is room, decodes, lets jobs merge, and
+ * sends straight to their end those that are unreadable, expired, or not due for long.
  *
  *   take-over ─▶ PENDING (what was delivered before) ─▶ NEW (blocking) ─▶ NEW ...
  *                   ▲                                      │
@@ -24,9 +24,10 @@ struct intake *intake_new(const struct config_account *a, struct queue *q, struc
 void intake_free(struct intake *in); /* its queue must be closed */
 void intake_configure(struct intake *in, const struct config_account *a);
 
-void intake_start(struct intake *in);   /* after a take-over: everything anew */
-void intake_stop(struct intake *in);    /* reads nothing any more; an answer under way is dropped */
-void intake_reread(struct intake *in);  /* the connection was lost: what was delivered and not seen first */
+void intake_start(struct intake *in); /* after a take-over: everything anew */
+void intake_stop(struct intake *in);  /* reads nothing any more; an answer under way is dropped */
+void intake_reread(
+    struct intake *in); /* the connection was lost: what was delivered and not seen first */
 /* Asks for more when there is room and nothing is asked for yet. Returns when to come again. */
 uint64_t intake_pull(struct intake *in, uint64_t now_ns);
 bool intake_idle(const struct intake *in); /* no read under way */

@@ -98,7 +98,8 @@ static int add_key(struct jobform *f, struct span key, char *err, size_t err_roo
     char shown[96];
 
     if (key_check(key, &why) < 0) {
-        snprintf(err, err_room, "keys: %s: \"%s\"", why, log_quote(shown, sizeof(shown), key.p, key.n));
+        snprintf(err, err_room, "keys: %s: \"%s\"", why,
+                 log_quote(shown, sizeof(shown), key.p, key.n));
         return -EINVAL;
     }
     if (f->targets == JOB_TARGETS_MAX) {
@@ -136,7 +137,8 @@ static int add_url(struct jobform *f, struct span url, char *err, size_t err_roo
     char shown[96];
 
     if (url_check(url, &why) < 0) {
-        snprintf(err, err_room, "url: %s: \"%s\"", why, log_quote(shown, sizeof(shown), url.p, url.n));
+        snprintf(err, err_room, "url: %s: \"%s\"", why,
+                 log_quote(shown, sizeof(shown), url.p, url.n));
         return -EINVAL;
     }
     if (f->targets == JOB_TARGETS_MAX) {
@@ -151,7 +153,8 @@ static int add_url(struct jobform *f, struct span url, char *err, size_t err_roo
 int jobform_add_targets(struct jobform *f, enum jobform_kind kind, struct span text, char *err,
                         size_t err_room)
 {
-    bool url = kind == JOBFORM_URL || (kind == JOBFORM_GUESS && text.n && memmem(text.p, text.n, "://", 3));
+    bool url = kind == JOBFORM_URL ||
+               (kind == JOBFORM_GUESS && text.n && memmem(text.p, text.n, "://", 3));
 
     return url ? add_url(f, text, err, err_room) : add_keys(f, text, err, err_room);
 }
@@ -185,7 +188,8 @@ static int add_list(struct jobform *f, const char *name, const json_t *list, cha
 
         if (!json_is_string(v))
             return wrong(name, "the list may only hold texts", err, err_room);
-        rc = url ? add_url(f, json_span(v), err, err_room) : add_key(f, json_span(v), err, err_room);
+        rc =
+            url ? add_url(f, json_span(v), err, err_room) : add_key(f, json_span(v), err, err_room);
     }
     return rc;
 }
@@ -231,7 +235,8 @@ int jobform_add_json(struct jobform *f, struct span text, char *err, size_t err_
     int rc = 0;
 
     if (!json_is_object(doc)) {
-        snprintf(err, err_room, "not a JSON object: %s", doc ? "another kind of value" : where.text);
+        snprintf(err, err_room, "not a JSON object: %s",
+                 doc ? "another kind of value" : where.text);
         json_decref(doc);
         return -EINVAL;
     }

@@ -28,13 +28,13 @@ void jobform_deinit(struct jobform *f);
 
 void jobform_put(struct jobform *f, const char *name, struct span value); /* copies the value */
 
-/* A target, or several keys with spaces between them. 0, or -EINVAL with a sentence and the form as it
- * was. */
+/* A target, or several keys with spaces between them. 0, or -EINVAL with a sentence and the form as
+ * it was. */
 must_use int jobform_add_targets(struct jobform *f, enum jobform_kind kind, struct span text,
                                  char *err, size_t err_room);
 
-/* A JSON object with the fields of the wire contract: "keys" a list or a text, "url" a list or a text,
- * flags true or 1, numbers as numbers; "lane" besides. 0, or -EINVAL with a sentence. */
+/* A JSON object with the fields of the wire contract: "keys" a list or a text, "url" a list or a
+ * text, flags true or 1, numbers as numbers; "lane" besides. 0, or -EINVAL with a sentence. */
 must_use int jobform_add_json(struct jobform *f, struct span text, char *err, size_t err_room);
 
 /* Takes over every field of `from` whose name is not there yet. */

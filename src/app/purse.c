@@ -18,12 +18,11 @@ struct purse_ledger {
     struct purse *purse;
     enum ledger ledger;
     struct budget budget;
-    uint64_t granted;
     uint64_t asked;    /* in the question under way */
     uint64_t unbooked; /* booked in memory, not in Redis */
     uint64_t unbooked_since_ns;
     uint64_t spent_total;
-    bool busy;     /* a question is under way */
+    bool busy; /* a question is under way */
     bool restored;
 };
 
@@ -31,7 +30,7 @@ struct purse {
     struct queue *queue;
     purse_changed_cb *changed;
     void *ctx;
-    uint64_t granted[LEDGER_N];
+    struct grant grant;
     uint64_t round; /* answers to questions of an earlier life are not counted */
     struct purse_ledger ledgers[LEDGER_N];
 };
@@ -128,7 +127,8 @@ void purse_restore(struct purse *p)
 
         l->restored = false;
         l->asked = l->unbooked = 0;
-        p->granted[i] = 0;
+        p->grant.units[i] = 0;
+        p->grant.more[i] = false;
         queue_budget_restore(p->queue, l->ledger, window_ms(l), on_restored, l);
     }
 }
@@ -163,8 +163,10 @@ static void on_answer(void *ctx, int err)
     bool current = question->round == p->round;
 
     l->busy = false;
+    if (current)
+        p->grant.more[l->ledger] = false;
     if (current && err == 0) {
-        p->granted[l->ledger] += l->asked;
+        p->grant.units[l->ledger] += l->asked;
         l->asked = 0;
     } else if (current) {
         give_up_question(l, clock_mono_ns());
@@ -206,7 +208,7 @@ void purse_ask(struct purse *p, enum ledger ledger, enum lane lane, uint64_t wan
                uint64_t *when_ns)
 {
     struct purse_ledger *l = &p->ledgers[ledger];
-    uint64_t have = p->granted[ledger] + l->asked;
+    uint64_t have = p->grant.units[ledger] + l->asked;
     uint64_t most = max_u64(l->budget.limits.units / BUDGET_BINS, ASK_MIN);
     uint64_t missing, available;
 
@@ -221,26 +223,27 @@ void purse_ask(struct purse *p, enum ledger ledger, enum lane lane, uint64_t wan
         return;
     }
     l->asked = min_u64(missing, available);
+    p->grant.more[ledger] = true;
     budget_reserve(&l->budget, l->asked, now_ns);
     ask_redis(l);
 }
 
-const uint64_t *purse_granted(const struct purse *p)
+const struct grant *purse_grant(const struct purse *p)
 {
-    return p->granted;
+    return &p->grant;
 }
 
 /* -- spending -------------------------------------------------------------------------------- */
 
 void purse_spend(struct purse *p, enum ledger l, uint64_t cost)
 {
-    must(p->granted[l] >= cost);
-    p->granted[l] -= cost;
+    must(p->grant.units[l] >= cost);
+    p->grant.units[l] -= cost;
 }
 
 void purse_unspend(struct purse *p, enum ledger l, uint64_t cost)
 {
-    p->granted[l] += cost;
+    p->grant.units[l] += cost;
 }
 
 void purse_book(struct purse *p, enum ledger ledger, uint64_t cost, uint64_t now_ns)

@@ -6,12 +6,13 @@
  */
 #pragma once
 
-#include "budget.h"
+#include "lanes.h"
 #include "queue.h"
 
 struct purse;
 
-typedef void purse_changed_cb(void *ctx, int err); /* something was granted (0), or refused: -EPERM */
+typedef void purse_changed_cb(void *ctx,
+                              int err); /* something was granted (0), or refused: -EPERM */
 
 struct purse *purse_new(const struct config_account *a, struct queue *q, uint64_t now_ns,
                         purse_changed_cb *changed, void *ctx);
@@ -22,13 +23,13 @@ void purse_configure(struct purse *p, const struct config_account *a, uint64_t n
 void purse_restore(struct purse *p);
 bool purse_ready(const struct purse *p);
 
-/* Sees to it that up to `want` units lie granted or are asked for, as far as the lane may. Below its
- * share of a second it rather waits than asks for crumbs: then *when_ns is lowered to when to come
- * again. */
+/* Sees to it that up to `want` units lie granted or are asked for, as far as the lane may. Below
+ * its share of a second it rather waits than asks for crumbs: then *when_ns is lowered to when to
+ * come again. */
 void purse_ask(struct purse *p, enum ledger l, enum lane lane, uint64_t want, uint64_t now_ns,
                uint64_t *when_ns);
-/* What may be spent at once, per ledger. */
-const uint64_t *purse_granted(const struct purse *p);
+/* What may be spent at once. */
+const struct grant *purse_grant(const struct purse *p);
 void purse_spend(struct purse *p, enum ledger l, uint64_t cost);
 void purse_unspend(struct purse *p, enum ledger l, uint64_t cost); /* never sent */
 void purse_book(struct purse *p, enum ledger l, uint64_t cost, uint64_t now_ns);

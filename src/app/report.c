@@ -4,7 +4,8 @@
 #include "account.h"
 #include "alloc.h"
 
-/* What an account's leader publishes every second. One row a number: what prints it, documents it. */
+/* What an account's leader publishes every second. One row a number: what prints it, documents it.
+ */
 struct row {
     const char *name;
     uint64_t (*value)(struct dispatch *d, struct now now);

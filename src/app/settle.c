@@ -8,8 +8,8 @@
 #include "clock.h"
 #include "log.h"
 
-#define LOAD_MAX 512u     /* jobs in one write */
-#define LOADS_FLYING 8u   /* writes under way at once */
+#define LOAD_MAX 512u   /* jobs in one write */
+#define LOADS_FLYING 8u /* writes under way at once */
 #define TRY_AGAIN_NS NS_PER_S
 
 struct load {
@@ -25,8 +25,8 @@ struct settle {
     void *ctx;
     enum receipts receipts;
     uint32_t receipt_ttl_s;
-    struct load *open;    /* being filled, or NULL */
-    struct list waiting;  /* full, or to be written again */
+    struct load *open;   /* being filled, or NULL */
+    struct list waiting; /* full, or to be written again */
     struct list flying;
     uint32_t flying_count;
     uint64_t not_before_ns; /* after a refusal by Redis */

@@ -13,7 +13,8 @@ typedef void settle_changed_cb(void *ctx, bool later);
 
 struct settle *settle_new(const struct config_account *a, struct queue *q,
                           settle_changed_cb *changed, void *ctx);
-void settle_free(struct settle *s); /* its queue must be closed; what is not confirmed is forgotten */
+void settle_free(
+    struct settle *s); /* its queue must be closed; what is not confirmed is forgotten */
 void settle_configure(struct settle *s, const struct config_account *a);
 
 /* One more job ended. The strings are copied. */

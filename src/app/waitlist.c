@@ -201,7 +201,8 @@ static int subscribe(struct waiting *w)
 {
     char *channel = rediskey(w->r->account, "settled");
     struct redisReply *reply;
-    int rc = client_ask_words(w->listener, (const char *const[]){"SUBSCRIBE", channel, NULL}, &reply);
+    int rc =
+        client_ask_words(w->listener, (const char *const[]){"SUBSCRIBE", channel, NULL}, &reply);
 
     free(channel);
     return rc;

@@ -6,8 +6,8 @@
 #include "redis.h"
 #include "span.h"
 
-/* `receipt` is the JSON that the dispatcher wrote, or empty when the job ended and no receipt is kept
- * (Redis was out of memory then, or it has expired). Comes once per job. */
+/* `receipt` is the JSON that the dispatcher wrote, or empty when the job ended and no receipt is
+ * kept (Redis was out of memory then, or it has expired). Comes once per job. */
 typedef void waitlist_cb(void *ctx, const char *job, struct span receipt);
 
 struct waitlist;

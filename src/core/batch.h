@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * What travels in one request: pending targets of one service, form and lane; and, when Fastly refuses
- * it whole, how it is halved until the bad one stands alone. */
+ * What travels in one request: pending targets of one service, form and lane; and, when Fastly
+ * refuses it whole, how it is halved until the bad one stands alone. */
 #pragma once
 
 #include "budget.h"
 #include "heap.h"
 #include "pending.h"
 
-/* The halves of a refused batch, told apart to learn which rule was broken: when both halves pass, it
- * was their number. Freed with the last half. */
+/* The halves of a refused batch, told apart to learn which rule was broken: when both halves pass,
+ * it was their number. Freed with the last half. */
 struct bisect {
     uint32_t refused; /* keys in the batch that was refused */
     uint8_t open;     /* halves not judged yet */
@@ -33,13 +33,13 @@ struct batch {
 
 struct batch *batch_new(enum form form, uint16_t service, enum lane lane);
 void batch_free(struct batch *b); /* must hold no targets; drops its half; NULL is fine */
-void batch_add(struct batch *b, struct pending *t);    /* the target must be on no list */
-struct pending *batch_pop(struct batch *b);            /* or NULL */
+void batch_add(struct batch *b, struct pending *t); /* the target must be on no list */
+struct pending *batch_pop(struct batch *b);         /* or NULL */
 
 /* Moves the second half of b's targets to a new batch; both are halves of the same bisection
  * afterwards. count >= 2. */
 struct batch *batch_split(struct batch *b);
 
-/* Tells the bisection that this half is judged and lets go of it. Returns the number of keys that was
- * refused although both halves passed, or 0. */
+/* Tells the bisection that this half is judged and lets go of it. Returns the number of keys that
+ * was refused although both halves passed, or 0. */
 uint32_t batch_judged(struct batch *b, bool passed);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "brake.h"
 
-const char *const brake_cause_names[] = {[BRAKE_THROTTLE] = "throttled",
-                                         [BRAKE_OUTAGE] = "outage",
-                                         [BRAKE_TOKEN] = "token refused"};
+const char *const brake_cause_names[] = {
+    [BRAKE_THROTTLE] = "throttled", [BRAKE_OUTAGE] = "outage", [BRAKE_TOKEN] = "token refused"};
 
 #define HOLD_FIRST_MS 1000u
 #define HOLD_MAX_MS 60000u

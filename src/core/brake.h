@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * How many requests an account may have on the wire: all of them, none for a while, one to find out,
- * then more and more again. One brake serves a 429, an outage and a dead token.
+ * How many requests an account may have on the wire: all of them, none for a while, one to find
+ * out, then more and more again. One brake serves a 429, an outage and a dead token.
  *
  *            429, outage, 401                    time is up
  *   FREE ─────────────────────▶ HELD ───────────────────────▶ PROBING (one request)

@@ -37,8 +37,7 @@ static void refill(struct budget *b, uint64_t now_ns)
         return;
     }
     b->level_micro += (uint64_t)gained;
-    b->refilled_ns +=
-        (uint64_t)(gained * b->limits.window_ns / ((u128)b->limits.units * MICRO));
+    b->refilled_ns += (uint64_t)(gained * b->limits.window_ns / ((u128)b->limits.units * MICRO));
 }
 
 /* A bin is free again one whole window after its end. */
@@ -109,7 +108,8 @@ void budget_restore_spent(struct budget *b, uint64_t cost, uint64_t age_ns, uint
     b->spent += cost;
 }
 
-/* Down to which bucket level a lane may draw: urgent to nothing, normal to a tenth, bulk to half. */
+/* Down to which bucket level a lane may draw: urgent to nothing, normal to a tenth, bulk to half.
+ */
 static uint64_t bucket_floor(const struct budget *b, enum lane lane)
 {
     switch (lane) {
@@ -164,8 +164,9 @@ static uint64_t bucket_when(const struct budget *b, enum lane lane, uint64_t cos
         return now_ns;
     if (want > b->limits.burst * MICRO)
         return NEVER;
-    wait = ((u128)(want - b->level_micro) * b->limits.window_ns + (u128)b->limits.units * MICRO - 1) /
-           ((u128)b->limits.units * MICRO);
+    wait =
+        ((u128)(want - b->level_micro) * b->limits.window_ns + (u128)b->limits.units * MICRO - 1) /
+        ((u128)b->limits.units * MICRO);
     return max_u64(add_time(b->refilled_ns, (uint64_t)wait), now_ns);
 }
 

@@ -6,8 +6,9 @@
  *   ──────────▶  open  ──────────────────────────▶  spent bins ─────────────▶ free again
  *                  └── give back (never sent) ──▶ free again
  *
- * A unit stays counted from before it is sent until a whole window after its answer, so however long
- * the request was on its way, the receiving side never sees more than the budget in any window. */
+ * A unit stays counted from before it is sent until a whole window after its answer, so however
+ * long the request was on its way, the receiving side never sees more than the budget in any
+ * window. */
 #pragma once
 
 #include "config.h"
@@ -19,10 +20,10 @@ extern const char *const ledger_names[]; /* "purge", "url", "write" */
 #define BUDGET_BINS 3600 /* bins per window: one second each for Fastly's hour */
 
 struct budget_limits {
-    uint64_t units;     /* per window */
+    uint64_t units; /* per window */
     uint64_t window_ns;
-    uint64_t burst;     /* bucket capacity, 1..units */
-    uint64_t headroom;  /* < units */
+    uint64_t burst;    /* bucket capacity, 1..units */
+    uint64_t headroom; /* < units */
 };
 
 struct budget {
@@ -47,8 +48,8 @@ void budget_restore_spent(struct budget *b, uint64_t cost, uint64_t age_ns, uint
 uint64_t budget_available(struct budget *b, enum lane lane, uint64_t now_ns);
 /* The largest cost the lane could ever reserve at once. */
 uint64_t budget_largest(const struct budget *b, enum lane lane);
-/* The earliest time `cost` may be available to the lane if nobody else reserves; NEVER when it cannot
- * be known before an open reservation is booked. cost <= budget_largest. */
+/* The earliest time `cost` may be available to the lane if nobody else reserves; NEVER when it
+ * cannot be known before an open reservation is booked. cost <= budget_largest. */
 uint64_t budget_when(struct budget *b, enum lane lane, uint64_t cost, uint64_t now_ns);
 
 void budget_reserve(struct budget *b, uint64_t cost, uint64_t now_ns);   /* tokens -> open */

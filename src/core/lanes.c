@@ -11,7 +11,8 @@
  * nobody waits long behind a neighbour, large enough that full batches need few rounds. */
 #define QUANTUM 32u
 
-/* A lane's debt does not grow beyond one full batch: after a drought it gets a batch, not a flood. */
+/* A lane's debt does not grow beyond one full batch: after a drought it gets a batch, not a flood.
+ */
 #define OWED_MAX FASTLY_BATCH_MAX_KEYS
 
 static uint32_t slots(const struct lanes *l)
@@ -77,13 +78,13 @@ uint32_t lanes_cost(const struct lanes *l, enum form form, uint32_t targets)
     return keys && l->options.batch_cost == BATCH_COST_KEY ? targets : 1;
 }
 
-/* What one waiting target counts for when cost is foreseen. With batches that cost 1 it is a guess on
- * the high side, and what was reserved too much serves the next. */
+/* What one waiting target counts for when cost is foreseen. With batches that cost 1 it is a guess
+ * on the high side, and what was reserved too much serves the next. */
 static void count(struct lanes *l, struct flow *f, const struct pending *t, int sign)
 {
     enum form form = pending_form(t);
-    size_t bytes = t->kind == TARGET_KEY ? fastly_key_bytes(l->options.key_form, pending_bytes(t))
-                                         : 0;
+    size_t bytes =
+        t->kind == TARGET_KEY ? fastly_key_bytes(l->options.key_form, pending_bytes(t)) : 0;
 
     f->count[form] += (uint32_t)sign;
     f->total += (uint32_t)sign;
@@ -180,13 +181,14 @@ static uint32_t ready_count(const struct lanes *l, const struct flow *f, enum fo
 
 /* Cuts a ready count down to what the grant pays for; 0 when it pays for nothing. */
 static uint32_t payable(const struct lanes *l, enum form form, uint32_t n,
-                        const uint64_t granted[LEDGER_N])
+                        const struct grant *grant)
 {
-    uint64_t units = granted[lanes_ledger(l, form)];
+    enum ledger ledger = lanes_ledger(l, form);
+    uint64_t units = grant->units[ledger];
 
-    if (lanes_cost(l, form, 2) == 2)
-        return (uint32_t)min_u64(n, units);
-    return units ? n : 0;
+    if (lanes_cost(l, form, n) <= units)
+        return n;
+    return grant->more[ledger] ? 0 : (uint32_t)units;
 }
 
 static struct batch *fill(struct lanes *l, struct flow *f, enum form form, uint32_t n)
@@ -212,12 +214,12 @@ static struct batch *fill(struct lanes *l, struct flow *f, enum form form, uint3
 }
 
 /* The flow's next request, if its turn in the round robin pays for it. */
-static struct batch *pick_from(struct lanes *l, struct flow *f, const uint64_t granted[LEDGER_N],
+static struct batch *pick_from(struct lanes *l, struct flow *f, const struct grant *grant,
                                uint64_t now_ns, uint64_t *ready_ns, bool *wants_turn)
 {
     for (int i = 0; i < FORM_N; i++) {
         enum form form = (enum form)((f->turn + i) % FORM_N);
-        uint32_t n = payable(l, form, ready_count(l, f, form, now_ns, ready_ns), granted);
+        uint32_t n = payable(l, form, ready_count(l, f, form, now_ns, ready_ns), grant);
         struct batch *b;
 
         if (n == 0)
@@ -244,14 +246,14 @@ static bool paused(const struct lanes *l, uint16_t service, uint64_t now_ns, uin
     return true;
 }
 
-static struct batch *pick_suspect(struct lanes *l, enum lane lane, const uint64_t granted[LEDGER_N],
+static struct batch *pick_suspect(struct lanes *l, enum lane lane, const struct grant *grant,
                                   uint64_t now_ns, uint64_t *ready_ns)
 {
     list_each(it, &l->suspects[lane]) {
         struct batch *b = list_entry(it, struct batch, link);
         uint32_t cost = lanes_cost(l, b->form, b->count);
 
-        if (paused(l, b->service, now_ns, ready_ns) || cost > granted[b->ledger])
+        if (paused(l, b->service, now_ns, ready_ns) || cost > grant->units[b->ledger])
             continue;
         list_remove(&b->link);
         b->cost = cost;
@@ -261,11 +263,11 @@ static struct batch *pick_suspect(struct lanes *l, enum lane lane, const uint64_
     return NULL;
 }
 
-struct batch *lanes_pick(struct lanes *l, enum lane lane, const uint64_t granted[LEDGER_N],
+struct batch *lanes_pick(struct lanes *l, enum lane lane, const struct grant *grant,
                          uint64_t now_ns, uint64_t *ready_ns)
 {
     struct list *ring = &l->active[lane];
-    struct batch *b = pick_suspect(l, lane, granted, now_ns, ready_ns);
+    struct batch *b = pick_suspect(l, lane, grant, now_ns, ready_ns);
     bool wants_turn = true;
 
     if (b)
@@ -281,7 +283,7 @@ struct batch *lanes_pick(struct lanes *l, enum lane lane, const uint64_t granted
             bool at_end = it == last, saves = false;
 
             if (!paused(l, f->service, now_ns, ready_ns) &&
-                (b = pick_from(l, f, granted, now_ns, ready_ns, &saves)))
+                (b = pick_from(l, f, grant, now_ns, ready_ns, &saves)))
                 return b;
             it = it->next;
             if (saves) {

@@ -37,16 +37,22 @@ struct lanes_options {
     bool separate; /* URLs have a ledger of their own */
 };
 
+/* What may be spent now. */
+struct grant {
+    uint64_t units[LEDGER_N];
+    bool more[LEDGER_N]; /* more is on its way: rather wait for it than send part of a batch */
+};
+
 struct lanes {
     struct lanes_options options;
     struct flow *flows; /* [LANE_N][services + 1] */
     struct list active[LANE_N];
-    struct list suspects[LANE_N]; /* halves of refused batches, ready as they are */
-    uint64_t waiting[LANE_N];     /* targets, without suspects */
+    struct list suspects[LANE_N];    /* halves of refused batches, ready as they are */
+    uint64_t waiting[LANE_N];        /* targets, without suspects */
     uint64_t cost[LANE_N][LEDGER_N]; /* that is waiting, suspects included */
-    int64_t owed_centi[LANE_N];   /* hundredths of units of its least share not yet given */
-    uint64_t *paused_until;       /* per service: monotonic ns, 0 = runs */
-    bool *all_busy;               /* per service: a purge-all is on the wire */
+    int64_t owed_centi[LANE_N];      /* hundredths of units of its least share not yet given */
+    uint64_t *paused_until;          /* per service: monotonic ns, 0 = runs */
+    bool *all_busy;                  /* per service: a purge-all is on the wire */
 };
 
 void lanes_init(struct lanes *l, const struct lanes_options *o);
@@ -60,10 +66,10 @@ void lanes_add_suspect(struct lanes *l, struct batch *b); /* takes b */
 /* Every waiting key of the service, off its queues and onto `to` (a purge-all's absorbed list). */
 void lanes_take_keys(struct lanes *l, uint16_t service, struct list *to);
 
-/* The next request of the lane that costs at most granted[its ledger], as a new batch of targets in
- * state SENDING; or NULL, and then *ready_ns is when waiting will have made one ready (NEVER: not by
- * waiting). Paused services are passed over. */
-struct batch *lanes_pick(struct lanes *l, enum lane lane, const uint64_t granted[LEDGER_N],
+/* The next request of the lane that the grant pays for, as a new batch of targets in
+ * state SENDING; or NULL, and then *ready_ns is when waiting will have made one ready (NEVER: not
+ * by waiting). Paused services are passed over. */
+struct batch *lanes_pick(struct lanes *l, enum lane lane, const struct grant *grant,
                          uint64_t now_ns, uint64_t *ready_ns);
 
 /* The order to ask lanes in now: first those owed their share, then by urgency. */

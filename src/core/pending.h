@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A pending target: what is to be invalidated, with the jobs that wait for it. The unit of merging. */
+ * A pending target: what is to be invalidated, with the jobs that wait for it. The unit of merging.
+ */
 #pragma once
 
 #include "config.h"

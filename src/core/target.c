@@ -197,8 +197,6 @@ static bool climbs(struct span path)
 {
     size_t at = 0, length = 0, dots = 0;
 
-    if (path.n == 0 || (!memmem(path.p, path.n, "..", 2) && !memchr(path.p, '%', path.n)))
-        return false;
     while (at < path.n) {
         char c = path_byte(path, &at);
 
@@ -214,10 +212,24 @@ static bool climbs(struct span path)
     return length == 2 && dots == 2;
 }
 
+/* A quick look: most URLs have neither a percent sign nor two dots in a row. */
+static bool may_climb(struct span rest)
+{
+    if (rest.n == 0)
+        return false;
+    return memchr(rest.p, '%', rest.n) || memmem(rest.p, rest.n, "..", 2);
+}
+
+static struct span path_of(struct span rest)
+{
+    const char *query = memchr(rest.p, '?', rest.n);
+
+    return span_of(rest.p, query ? (size_t)(query - rest.p) : rest.n);
+}
+
 int url_check(struct span url, const char **why)
 {
     struct span host, rest;
-    const char *query;
     int err;
 
     if (url.n == 0)
@@ -236,8 +248,7 @@ int url_check(struct span url, const char **why)
     err = host_check(host, why);
     if (err < 0)
         return err;
-    query = rest.n ? memchr(rest.p, '?', rest.n) : NULL;
-    if (climbs(span_of(rest.p, query ? (size_t)(query - rest.p) : rest.n)))
+    if (may_climb(rest) && climbs(path_of(rest)))
         return refuse(why, "the path has a \"..\" segment");
     return 0;
 }

@@ -70,7 +70,8 @@ static void put(struct window *w, struct pending *t)
     w->table[i] = t;
 }
 
-/* At three quarters full the table doubles; it never shrinks: a backlog that came will come again. */
+/* At three quarters full the table doubles; it never shrinks: a backlog that came will come again.
+ */
 static void insert(struct window *w, struct pending *t)
 {
     if (w->table_count >= w->table_room / 4 * 3) {
@@ -88,7 +89,8 @@ static void insert(struct window *w, struct pending *t)
     w->table_count++;
 }
 
-/* Linear probing without tombstones: what follows the hole moves up if its own slot lies before it. */
+/* Linear probing without tombstones: what follows the hole moves up if its own slot lies before it.
+ */
 static void take_out(struct window *w, const struct pending *t)
 {
     uint32_t hole = slot_of(w, t->hash);
@@ -209,8 +211,8 @@ void window_add(struct window *w, const struct job_spec *spec, const struct wind
     }
 }
 
-/* Lower lanes stop being read while there is still room for higher ones. Merged jobs take memory too:
- * four per target is the measure. */
+/* Lower lanes stop being read while there is still room for higher ones. Merged jobs take memory
+ * too: four per target is the measure. */
 uint32_t window_room(const struct window *w, enum lane lane)
 {
     uint64_t limit = (uint64_t)w->limit * (20 - (unsigned)lane) / 20;
@@ -283,7 +285,8 @@ void window_due(struct window *w, struct pending *t)
     lanes_add(w->lanes, t);
 }
 
-void window_settle(struct window *w, struct pending *t, enum fate fate, window_end_cb *cb, void *ctx)
+void window_settle(struct window *w, struct pending *t, enum fate fate, window_end_cb *cb,
+                   void *ctx)
 {
     uint32_t i = t->waiters;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The pending targets held in memory and the jobs that wait for them: merging, and knowing when a job
- * has nothing left to wait for. Everything is O(1) per job.
+ * The pending targets held in memory and the jobs that wait for them: merging, and knowing when a
+ * job has nothing left to wait for. Everything is O(1) per job.
  *
  *   job ──waiter──▶ pending target ◀──waiter── job        a job names 1..n targets, a target
  *    └─────waiter──▶ pending target                        satisfies 1..n jobs
@@ -29,8 +29,8 @@ struct window_job {
 struct window {
     struct pending **table; /* open addressing, linear probing; WAITING and DELAYED ones */
     uint32_t table_room, table_count;
-    uint32_t limit; /* pending targets, of all states */
-    uint32_t held;  /* pending targets, of all states */
+    uint32_t limit;  /* pending targets, of all states */
+    uint32_t held;   /* pending targets, of all states */
     uint64_t merged; /* targets of jobs that found theirs waiting already */
     struct pool jobs, waiters;
     struct lanes *lanes;
@@ -45,32 +45,35 @@ struct window_add {
 };
 
 /* Called once per job that has no target left to wait for (job->open is 0; its record is gone
- * afterwards), and besides when a target died under a job that waits for others still (open > 0). */
+ * afterwards), and besides when a target died under a job that waits for others still (open > 0).
+ */
 typedef void window_end_cb(void *ctx, const struct window_job *job);
 
 void window_init(struct window *w, uint32_t limit, struct lanes *lanes);
 void window_deinit(struct window *w); /* forgets everything that waits; nothing may be SENDING */
 
-/* Takes a job in. Merges what waits already: hard absorbs soft, the higher lane wins, the latest expiry
- * counts. */
+/* Takes a job in. Merges what waits already: hard absorbs soft, the higher lane wins, the latest
+ * expiry counts. */
 void window_add(struct window *w, const struct job_spec *spec, const struct window_add *how);
 
-/* Room for how many more targets or jobs may be asked for before memory is full. A job that names more
- * targets than that is taken all the same: the ceiling may be passed by one read. */
+/* Room for how many more targets or jobs may be asked for before memory is full. A job that names
+ * more targets than that is taken all the same: the ceiling may be passed by one read. */
 uint32_t window_room(const struct window *w, enum lane lane);
 
 /* The target is on its way: arrivals of the same identity start a new one. (It left its queue.) */
 void window_sent(struct window *w, struct pending *t);
-/* It comes back to wait: into its lane before the others, or merged into what waits there by now. */
+/* It comes back to wait: into its lane before the others, or merged into what waits there by now.
+ */
 void window_return(struct window *w, struct pending *t);
-/* It comes back to wait for a retry: returns the pending target to park (t itself, state DELAYED, on no
- * list), or NULL when it was merged into one that waits already. */
+/* It comes back to wait for a retry: returns the pending target to park (t itself, state DELAYED,
+ * on no list), or NULL when it was merged into one that waits already. */
 struct pending *window_delay(struct window *w, struct pending *t);
 /* A delayed one is due. */
 void window_due(struct window *w, struct pending *t);
 
 /* The end of a target in state SENDING or WAITING; ends every job that waited for nothing else. */
-void window_settle(struct window *w, struct pending *t, enum fate fate, window_end_cb *cb, void *ctx);
+void window_settle(struct window *w, struct pending *t, enum fate fate, window_end_cb *cb,
+                   void *ctx);
 
 /* Every job that waits, in no order. */
 void window_each_job(const struct window *w, window_end_cb *cb, void *ctx);

@@ -33,11 +33,11 @@ static void free_handle(uv_handle_t *h)
 
 /* setpriv(1) of util-linux, which Debian cannot be without, arms the death signal between fork and
  * exec: libuv has no hook there. */
-static char **with_death_signal(char *const argv[])
+static const char **with_death_signal(const char *const argv[])
 {
-    static char *const prefix[] = {"setpriv", "--pdeathsig", "TERM", "--"};
+    static const char *const prefix[] = {"setpriv", "--pdeathsig", "TERM", "--"};
     size_t n = 0;
-    char **all;
+    const char **all;
 
     while (argv[n])
         n++;
@@ -47,8 +47,8 @@ static char **with_death_signal(char *const argv[])
     return all;
 }
 
-struct child *child_start(struct loop *l, char *const argv[], int keep_fd, child_exit_cb *exited,
-                          void *ctx, int *err)
+struct child *child_start(struct loop *l, const char *const argv[], int keep_fd,
+                          child_exit_cb *exited, void *ctx, int *err)
 {
     struct child *c = alloc_zeroed(1, sizeof(*c));
     uv_stdio_container_t stdio[4] = {
@@ -57,10 +57,12 @@ struct child *child_start(struct loop *l, char *const argv[], int keep_fd, child
         {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
         {.flags = UV_INHERIT_FD, .data.fd = keep_fd},
     };
-    char **args = with_death_signal(argv);
-    uv_process_options_t o = {.exit_cb = on_exit_event,
+    const char **args = with_death_signal(argv);
+    /* In a session of its own: a Ctrl-C in our terminal is ours to handle, not the child's. */
+    uv_process_options_t o = {.flags = UV_PROCESS_DETACHED,
+                              .exit_cb = on_exit_event,
                               .file = args[0],
-                              .args = args,
+                              .args = (char **)args,
                               .stdio = stdio,
                               .stdio_count = keep_fd < 0 ? 3 : 4};
 

@@ -10,14 +10,14 @@ typedef void child_exit_cb(void *ctx, int exit_status, int term_signal);
 
 /* argv[0] is looked up in PATH. The child gets SIGTERM when this process dies, however it dies, and
  * inherits keep_fd (-1: none). NULL with errno in *err when it cannot be started. */
-struct child *child_start(struct loop *l, char *const argv[], int keep_fd, child_exit_cb *exited,
+struct child *child_start(struct loop *l, const char *const argv[], int keep_fd, child_exit_cb *exited,
                           void *ctx, int *err);
 void child_signal(struct child *c, int signum);
 void child_close(struct child *c); /* after it exited, or to forget it; NULL is fine */
 
 /* Takes an exclusive lock on the file (made when missing, mode 0600). The lock is held until every
- * process that inherited the descriptor has closed it. The descriptor, or -EWOULDBLOCK when somebody
- * holds it, or another negative errno. */
+ * process that inherited the descriptor has closed it. The descriptor, or -EWOULDBLOCK when
+ * somebody holds it, or another negative errno. */
 must_use int child_lock(const char *path);
 
 /* Something accepts connections on this Unix socket. */

@@ -63,6 +63,8 @@ int client_receive(struct client *c, struct redisReply **out)
     if (c->hiredis->err || redisGetReply(c->hiredis, &reply) != REDIS_OK || !reply)
         return lost(c);
     c->reply = reply;
+    if (reply_refused(c->reply))
+        (void)fail(c, 0, c->reply->str);
     *out = c->reply;
     return 0;
 }
@@ -116,7 +118,7 @@ int client_ask(struct client *c, size_t argc, const struct span *argv, struct re
     if (rc < 0)
         return rc;
     if (reply_refused(reply))
-        return fail(c, -EIO, reply->str);
+        return -EIO;
     *out = reply;
     return 0;
 }

@@ -28,7 +28,8 @@ must_use int client_ask(struct client *c, size_t argc, const struct span *argv,
 /* The same with arguments as strings, ended by NULL. */
 must_use int client_ask_words(struct client *c, const char *const *words, struct redisReply **out);
 
-const char *client_error(const struct client *c); /* for people, never with the password */
+/* What was last wrong, a lost connection or a refusal; for people, never with the password. */
+const char *client_error(const struct client *c);
 
 /* -- what is in a reply; what it is not reads as empty -- */
 bool reply_refused(const struct redisReply *r); /* an error */

@@ -36,8 +36,8 @@ static void pid_namespace(char *out, size_t room)
              link + strcspn(link, "0123456789"));
 }
 
-/* Field 22 of /proc/<pid>/stat, clock ticks since boot; 0 when it cannot be read or only a zombie is
- * left (proc(5)). */
+/* Field 22 of /proc/<pid>/stat, clock ticks since boot; 0 when it cannot be read or only a zombie
+ * is left (proc(5)). */
 static unsigned long long start_time(long pid, bool *zombie)
 {
     char path[64], line[1024], *p;

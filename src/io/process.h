@@ -7,7 +7,8 @@
 
 #define PROCESS_IDENTITY_MAX 160
 
-/* "<host>/<boot id>/<pid namespace>/<pid>/<start time>/<random>" of this process, without spaces. */
+/* "<host>/<boot id>/<pid namespace>/<pid>/<start time>/<random>" of this process, without spaces.
+ */
 void process_identity(char out[PROCESS_IDENTITY_MAX]);
 
 /* True only when it is certain: in this same boot and pid namespace, no process of that number and

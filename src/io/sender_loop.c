@@ -95,7 +95,7 @@ static void finish(struct sender_loop *s, CURL *easy, CURLcode result)
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t);
     x = transfer_end(t, (int)result);
     if (x->error == EXCHANGE_TIMEOUT)
-        hang_up_if_silent(s, transfer_socket(t), x->started_ns);
+        {fprintf(stderr,"DBG fd %d\n", transfer_socket(t)); hang_up_if_silent(s, transfer_socket(t), x->started_ns);list_each (it, &s->sockets) {struct watched *w = list_entry(it, struct watched, link);fprintf(stderr,"DBG w %d heard %ld\n", w->fd, (long)(w->heard_ns-x->started_ns));}}
     code = curl_multi_remove_handle(s->multi, easy);
     must(code == CURLM_OK);
     put_idle(s, t);

@@ -294,7 +294,7 @@ static bool is_one_line(const struct buf *header)
 void exchange_fail(struct exchange *x, enum exchange_error error, const char *why)
 {
     x->error = error;
-    snprintf(x->error_text, sizeof(x->error_text), "%s", why);
+    snprintf(x->error_text, sizeof(x->error_text), "%.*s", (int)sizeof(x->error_text) - 1, why);
     x->done_ns = clock_mono_ns();
 }
 
@@ -329,8 +329,6 @@ static bool is_untrusted(int result)
 
 static enum exchange_error error_of(const struct transfer_inside *in, int result)
 {
-    if (result == CURLE_OK)
-        return EXCHANGE_OK;
     if (!in->issued && (in->blocked || is_untrusted(result)))
         return EXCHANGE_BLOCKED;
     if (!in->issued)
@@ -365,6 +363,7 @@ static void read_answer(CURL *easy, struct exchange *x)
 {
     long status = 0;
 
+    x->error = EXCHANGE_OK;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     x->status = (int)status;
     copy_header(easy, "Retry-After", x->retry_after, sizeof(x->retry_after));
@@ -387,12 +386,11 @@ struct exchange *transfer_end(struct transfer *t, int result)
 
     curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
     x->reused = t->inside->issued && (t->inside->lost || connects == 0);
-    x->error = error_of(t->inside, result);
     x->done_ns = clock_mono_ns();
-    if (x->error == EXCHANGE_OK)
+    if (result == CURLE_OK)
         read_answer(t->easy, x);
     else
-        snprintf(x->error_text, sizeof(x->error_text), "%s", words_of(t->inside, result));
+        exchange_fail(x, error_of(t->inside, result), words_of(t->inside, result));
     return release(t);
 }
 

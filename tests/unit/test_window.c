@@ -14,7 +14,7 @@
 struct world {
     struct lanes lanes;
     struct window window;
-    uint64_t granted[LEDGER_N];
+    struct grant grant;
     uint64_t now_ns;
     uint64_t ready_ns;
     uint32_t next_id;
@@ -34,7 +34,7 @@ static struct world *world_new(uint32_t limit)
     lanes_init(&w->lanes, &o);
     window_init(&w->window, limit, &w->lanes);
     for (int l = 0; l < LEDGER_N; l++)
-        w->granted[l] = 1000000;
+        w->grant.units[l] = 1000000;
     return w;
 }
 
@@ -98,7 +98,7 @@ static struct batch *pick_lane(struct world *w, enum lane lane)
     struct batch *b;
 
     w->ready_ns = NEVER;
-    b = lanes_pick(&w->lanes, lane, w->granted, w->now_ns, &w->ready_ns);
+    b = lanes_pick(&w->lanes, lane, &w->grant, w->now_ns, &w->ready_ns);
     if (b && !b->bisect)
         list_each(it, &b->targets)
             window_sent(&w->window, pending_of(it));
@@ -287,7 +287,7 @@ static void what_comes_back_stands_in_front(void **state)
     struct batch *b;
 
     (void)state;
-    w->granted[LEDGER_PURGE] = 1;
+    w->grant.units[LEDGER_PURGE] = 1;
     push(w, "first");
     push(w, "second");
     b = pick(w);
@@ -485,12 +485,15 @@ static void a_batch_is_cut_to_what_was_granted_S3(void **state)
         snprintf(key, sizeof(key), "k%d", i);
         push(w, key);
     }
-    w->granted[LEDGER_PURGE] = 44;
+    w->grant.units[LEDGER_PURGE] = 44;
+    w->grant.more[LEDGER_PURGE] = true;
+    assert_null(pick(w)); /* the rest is on its way: no half batch */
+    w->grant.more[LEDGER_PURGE] = false;
     b = pick(w);
     assert_int_equal(b->count, 44);
     assert_int_equal(b->cost, 44);
     finish(w, b, FATE_PURGED);
-    w->granted[LEDGER_PURGE] = 0;
+    w->grant.units[LEDGER_PURGE] = 0;
     assert_null(pick(w));
     world_free(w);
 }
@@ -507,7 +510,7 @@ static void with_cost_by_request_a_full_batch_costs_one(void **state)
         snprintf(key, sizeof(key), "k%d", i);
         push(w, key);
     }
-    w->granted[LEDGER_PURGE] = 1;
+    w->grant.units[LEDGER_PURGE] = 1;
     b = pick(w);
     assert_int_equal(b->count, 256);
     assert_int_equal(b->cost, 1);
@@ -528,7 +531,7 @@ static void a_flood_of_one_service_does_not_starve_its_neighbour(void **state)
         push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, key);
     }
     push_as(w, (struct push){LANE_NORMAL, 1, false, 0}, "lonely");
-    w->granted[LEDGER_PURGE] = 28; /* a second's worth */
+    w->grant.units[LEDGER_PURGE] = 28; /* a second's worth */
     while ((b = pick(w)) && b->service == 0) {
         before += b->count;
         finish(w, b, FATE_PURGED);
@@ -548,7 +551,7 @@ static void under_a_permanent_urgent_stream_the_others_get_their_twentieth(void 
     char key[32];
 
     (void)state;
-    w->granted[LEDGER_PURGE] = 28;
+    w->grant.units[LEDGER_PURGE] = 28;
     while (total < 20000) {
         for (int lane = 0; lane < LANE_N; lane++)
             for (int i = 0; i < 30; i++) {

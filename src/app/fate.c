@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#include "account.h"
+#include "alloc.h"
+#include "log.h"
+
+struct ending {
+    struct dispatch *dispatch;
+    enum fate fate; /* of the target */
+    const char *reason;
+    struct span target;
+};
+
+static struct scar *find_scar(struct dispatch *d, const struct window_job *job)
+{
+    for (uint32_t i = 0; i < d->scars_count; i++) {
+        struct scar *s = &d->scars[i];
+
+        if (s->id.ms == job->id_ms && s->id.seq == job->id_seq && s->lane == (enum lane)job->lane)
+            return s;
+    }
+    return NULL;
+}
+
+static void add_scar(struct dispatch *d, const struct window_job *job, const struct ending *e)
+{
+    if (d->scars_count == SCARS_MAX || find_scar(d, job))
+        return;
+    d->scars = alloc_grow(d->scars, d->scars_count + 1, sizeof(*d->scars));
+    d->scars[d->scars_count++] = (struct scar){.lane = (enum lane)job->lane,
+                                               .id = {job->id_ms, job->id_seq},
+                                               .reason = alloc_str(e->reason),
+                                               .target = alloc_copy(e->target.p, e->target.n)};
+}
+
+static void drop_scar(struct dispatch *d, struct scar *s)
+{
+    free(s->reason);
+    free(s->target);
+    *s = d->scars[--d->scars_count];
+}
+
+static void count_end(struct dispatch *d, enum fate fate)
+{
+    switch (fate) {
+    case FATE_PURGED:
+        d->counts.jobs_purged++;
+        break;
+    case FATE_EXPIRED:
+        d->counts.jobs_expired++;
+        break;
+    default:
+        d->counts.jobs_dead++;
+    }
+}
+
+static void on_job_end(void *ctx, const struct window_job *job)
+{
+    static const enum outcome outcomes[] = {[FATE_PURGED] = OUTCOME_PURGED,
+                                            [FATE_EXPIRED] = OUTCOME_EXPIRED,
+                                            [FATE_CANCELLED] = OUTCOME_CANCELLED,
+                                            [FATE_DEAD] = OUTCOME_DEAD};
+    struct ending *e = ctx;
+    struct dispatch *d = e->dispatch;
+    struct queue_settle item = {.lane = (enum lane)job->lane,
+                                .id = {job->id_ms, job->id_seq},
+                                .outcome = outcomes[job->fate],
+                                .plain = job->plain,
+                                .targets = job->targets};
+    struct scar *scar;
+
+    if (job->open > 0) {
+        add_scar(d, job, e);
+        return;
+    }
+    scar = job->fate == FATE_DEAD ? find_scar(d, job) : NULL;
+    if (job->fate == (unsigned)e->fate) {
+        item.reason = span_str(e->reason);
+        item.target = e->fate == FATE_DEAD ? e->target : span_of(NULL, 0);
+    }
+    if (scar) {
+        item.reason = span_str(scar->reason);
+        item.target = span_str(scar->target);
+    }
+    settle_add(d->settle, &item);
+    count_end(d, (enum fate)job->fate);
+    if (scar)
+        drop_scar(d, scar);
+}
+
+void fate_end(struct dispatch *d, struct pending *t, enum fate fate, const char *reason)
+{
+    char *bytes = alloc_copy(t->bytes, t->bytes_count);
+    struct ending e = {d, fate, reason, span_of(bytes, t->bytes_count)};
+
+    if (fate == FATE_PURGED)
+        d->counts.targets_purged++;
+    window_settle(&d->window, t, fate, on_job_end, &e);
+    free(bytes);
+}
+
+void fate_bury(struct dispatch *d, struct pending *t, const char *reason)
+{
+    char quoted[160];
+
+    log_warn("A purge is given up; its jobs go to the dead letters",
+             "account=%s kind=%s target=\"%s\" attempts=%u why=\"%s\"", d->account->name,
+             target_kind_names[t->kind],
+             log_quote(quoted, sizeof(quoted), t->bytes, t->bytes_count), t->attempts, reason);
+    fate_end(d, t, FATE_DEAD, reason);
+}

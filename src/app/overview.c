@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+#include "overview.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "rediskey.h"
+
+#define SPENT_AT_ONCE 1000
+
+static int read_now(struct client *c, uint64_t *ms)
+{
+    struct redisReply *r;
+    int rc = client_ask_words(c, (const char *const[]){"TIME", NULL}, &r);
+
+    if (rc == 0)
+        *ms = (uint64_t)reply_number(reply_at(r, 0)) * 1000 +
+              (uint64_t)reply_number(reply_at(r, 1)) / 1000;
+    return rc;
+}
+
+/* "<ms>-<seq>" */
+static uint64_t id_ms(const struct redisReply *id)
+{
+    struct span rest = reply_text(id), ms;
+    uint64_t v;
+
+    return span_next_word(&rest, '-', &ms) && span_to_u64(ms, &v) == 0 ? v : 0;
+}
+
+static uint64_t since(uint64_t then_ms, uint64_t now_ms)
+{
+    return now_ms > then_ms ? now_ms - then_ms : 0;
+}
+
+static char *copy(const struct redisReply *r)
+{
+    struct span s = reply_text(r);
+
+    return reply_nil(r) ? NULL : alloc_copy(s.p, s.n);
+}
+
+/* One command with one key; what Redis refuses (no group yet) reads as empty. */
+static int ask(struct client *c, const char *account, const char *command, const char *what,
+               const char *const *more, struct redisReply **out)
+{
+    char *key = rediskey(account, what);
+    const char *words[8] = {command, key};
+    int rc;
+
+    for (int i = 0; more && more[i]; i++)
+        words[2 + i] = more[i];
+    rc = client_ask_words(c, words, out);
+    free(key);
+    return rc;
+}
+
+static int read_lane(struct client *c, const char *account, enum lane lane, uint64_t now_ms,
+                     struct overview_lane *out)
+{
+    static const char *const group[] = {"dispatch", NULL};
+    static const char *const first[] = {"-", "+", "COUNT", "1", NULL};
+    struct redisReply *r;
+    char what[32];
+    int rc;
+
+    snprintf(what, sizeof(what), "jobs:%s", lane_names[lane]);
+    rc = ask(c, account, "XLEN", what, NULL, &r);
+    if (rc < 0)
+        return rc;
+    out->jobs = (uint64_t)reply_number(r);
+    rc = ask(c, account, "XRANGE", what, first, &r);
+    if (rc < 0)
+        return rc;
+    if (reply_count(r))
+        out->oldest_ms = since(id_ms(reply_at(reply_at(r, 0), 0)), now_ms);
+    rc = ask(c, account, "XPENDING", what, group, &r);
+    if (rc == 0)
+        out->in_hand = (uint64_t)reply_number(reply_at(r, 0));
+    return rc == -EIO ? 0 : rc; /* NOGROUP: nobody has ever dispatched */
+}
+
+static int read_waiting(struct client *c, const char *account, uint64_t now_ms, struct overview *o)
+{
+    static const char *const first[] = {"0", "0", "WITHSCORES", NULL};
+    struct redisReply *r;
+    int rc = ask(c, account, "ZCARD", "later", NULL, &r);
+
+    if (rc == 0)
+        o->later = (uint64_t)reply_number(r);
+    if (rc == 0)
+        rc = ask(c, account, "ZRANGE", "later", first, &r);
+    if (rc == 0 && reply_count(r) == 2)
+        o->later_next_ms = since(now_ms, (uint64_t)reply_number(reply_at(r, 1)));
+    if (rc == 0)
+        rc = ask(c, account, "XLEN", "dead", NULL, &r);
+    if (rc == 0)
+        o->dead = (uint64_t)reply_number(r);
+    return rc;
+}
+
+static int read_leader(struct client *c, const char *account, uint64_t now_ms, struct overview *o)
+{
+    static const char *const control[] = {"paused", "why", "by", "at", NULL};
+    struct redisReply *r;
+    int rc = ask(c, account, "GET", "lease", NULL, &r);
+
+    if (rc < 0)
+        return rc;
+    o->leader = copy(r);
+    rc = ask(c, account, "GET", "status", NULL, &r);
+    if (rc < 0)
+        return rc;
+    o->status = copy(r);
+    rc = ask(c, account, "HMGET", "control", control, &r);
+    if (rc < 0)
+        return rc;
+    o->paused = reply_number(reply_at(r, 0)) == 1;
+    o->paused_why = copy(reply_at(r, 1));
+    o->paused_by = copy(reply_at(r, 2));
+    if (o->paused)
+        o->paused_ms = since((uint64_t)reply_number(reply_at(r, 3)), now_ms);
+    return 0;
+}
+
+/* -- budget -- */
+
+/* Adds up one page of bookings from `from` on; *next is where the next begins, NULL after the last.
+ */
+static int add_spent(struct client *c, const char *account, const char *what, const char *from,
+                     uint64_t *sum, char **next)
+{
+    struct redisReply *r;
+    int rc = ask(c, account, "XRANGE", what,
+                 (const char *const[]){from, "+", "COUNT", "1000", NULL}, &r);
+    size_t n;
+
+    *next = NULL;
+    if (rc < 0)
+        return rc;
+    n = reply_count(r);
+    for (size_t i = 0; i < n; i++)
+        *sum += (uint64_t)reply_number(reply_at(reply_at(reply_at(r, i), 1), 1));
+    if (n == SPENT_AT_ONCE)
+        *next = alloc_printf("(%s", reply_text(reply_at(reply_at(r, n - 1), 0)).p);
+    return 0;
+}
+
+static int read_spent(struct client *c, const char *account, enum ledger ledger, uint64_t from_ms,
+                      uint64_t *sum)
+{
+    char what[32], *from = alloc_printf("%" PRIu64, from_ms), *next;
+    int rc;
+
+    snprintf(what, sizeof(what), "spent:%s", ledger_names[ledger]);
+    do {
+        rc = add_spent(c, account, what, from, sum, &next);
+        free(from);
+        from = next;
+    } while (rc == 0 && next);
+    free(from);
+    return rc;
+}
+
+static int read_budget(struct client *c, const struct config_account *a, enum ledger ledger,
+                       uint64_t now_ms, struct overview_budget *b)
+{
+    bool write = ledger == LEDGER_WRITE;
+    uint64_t window_ms = (uint64_t)(write ? a->writes.per_s : a->budget.per_s) * 1000, used;
+    struct redisReply *r;
+    char field[32];
+    int rc;
+
+    b->counted = write ? a->allow_purge_all : ledger == LEDGER_PURGE || a->budget.separate;
+    if (!b->counted)
+        return 0;
+    b->units = write ? a->writes.requests : a->budget.purges;
+    b->headroom = write ? 0 : a->budget.headroom;
+    snprintf(field, sizeof(field), "%s:open", ledger_names[ledger]);
+    rc = ask(c, a->name, "HGET", "budget", (const char *const[]){field, NULL}, &r);
+    if (rc < 0)
+        return rc;
+    b->known = !reply_nil(r);
+    b->open = (uint64_t)reply_number(r);
+    rc = read_spent(c, a->name, ledger, since(window_ms, now_ms), &b->spent);
+    used = b->spent + b->open + b->headroom;
+    b->left = b->units > used ? b->units - used : 0;
+    return rc;
+}
+
+int overview_read(struct client *c, const struct config_account *a, struct overview *out)
+{
+    struct overview o = {0};
+    uint64_t now_ms = 0;
+    int rc = read_now(c, &now_ms);
+
+    for (int lane = 0; rc == 0 && lane < LANE_N; lane++)
+        rc = read_lane(c, a->name, (enum lane)lane, now_ms, &o.lanes[lane]);
+    if (rc == 0)
+        rc = read_waiting(c, a->name, now_ms, &o);
+    if (rc == 0)
+        rc = read_leader(c, a->name, now_ms, &o);
+    for (int ledger = 0; rc == 0 && ledger < LEDGER_N; ledger++)
+        rc = read_budget(c, a, (enum ledger)ledger, now_ms, &o.budget[ledger]);
+    if (rc < 0)
+        overview_deinit(&o);
+    else
+        *out = o;
+    return rc;
+}
+
+void overview_deinit(struct overview *o)
+{
+    free(o->leader);
+    free(o->paused_why);
+    free(o->paused_by);
+    free(o->status);
+    *o = (struct overview){0};
+}
+
+bool overview_needs_help(const struct overview *o)
+{
+    return !o->leader || o->paused;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "account.h"
+#include "fastly.h"
+#include "log.h"
+#include "retry.h"
+
+#define SERVICE_PAUSE_FIRST_NS NS_PER_S
+#define SERVICE_PAUSE_MAX_NS (60 * NS_PER_S)
+#define SERVICE_PAUSE_DOUBLINGS 6u
+
+struct judged {
+    struct dispatch *d;
+    struct batch *b;
+    const struct exchange *x;
+    struct fastly_judgement j;
+    bool missing[FASTLY_BATCH_MAX_KEYS];
+    size_t missing_count;
+    struct now now;
+};
+
+/* Sends that failed are tried again later, each in its batch's company; who has been tried often
+ * enough is buried. */
+static void retry_later(struct judged *v, struct list *targets, const char *reason, bool counts)
+{
+    struct dispatch *d = v->d;
+    uint32_t worst = 1;
+    uint64_t delay_ms;
+
+    list_each_safe(it, next, targets) {
+        struct pending *t = pending_of(it);
+
+        if (counts && t->attempts < UINT8_MAX)
+            t->attempts++;
+        if (t->attempts > worst)
+            worst = t->attempts;
+        if (t->attempts < d->account->attempts)
+            continue;
+        list_remove(&t->link);
+        fate_bury(d, t, reason);
+    }
+    d->counts.retries++;
+    if (list_empty(targets))
+        return;
+    delay_ms = retry_delay_ms(worst, v->j.wait_ms, &d->rng);
+    flight_park(d, targets, v->b, v->now.mono_ns + delay_ms * NS_PER_MS);
+}
+
+static void on_purged(struct judged *v)
+{
+    struct dispatch *d = v->d;
+    uint32_t learned = batch_judged(v->b, true), i = 0;
+    struct list again;
+    struct list *node;
+
+    list_init(&again);
+    brake_good(&d->brake, v->b->brake_epoch, d->account->max_in_flight);
+    if (learned && learned / 2 < d->lanes.options.batch_keys) {
+        d->lanes.options.batch_keys = (learned + 1) / 2;
+        log_warn("Fastly takes fewer keys at once than before; batches are made smaller",
+                 "account=%s keys=%u", d->account->name, d->lanes.options.batch_keys);
+    }
+    if (v->b->service != SERVICE_NONE)
+        d->services[v->b->service].refusals = 0;
+    while ((node = list_pop_front(&v->b->targets))) {
+        if (v->missing[i++])
+            list_push_back(&again, node);
+        else
+            fate_end(d, pending_of(node), FATE_PURGED, "");
+    }
+    while ((node = list_pop_front(&v->b->absorbed)))
+        fate_end(d, pending_of(node), FATE_PURGED, "");
+    d->counts.missing += v->missing_count;
+    if (!list_empty(&again))
+        retry_later(v, &again, "the reply never named this key", true);
+}
+
+static void on_throttled(struct judged *v)
+{
+    struct dispatch *d = v->d;
+
+    d->counts.throttled++;
+    if (brake_hold(&d->brake, BRAKE_THROTTLE, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
+        log_warn("Fastly says slow down; nothing is sent until it is over",
+                 "account=%s wait_ms=%llu left_by_our_count=%llu", d->account->name,
+                 (unsigned long long)((d->brake.until_ns - v->now.mono_ns) / NS_PER_MS),
+                 (unsigned long long)purse_left(d->purse, v->b->ledger, v->now.mono_ns));
+    purse_drain(d->purse, v->b->ledger, v->now.mono_ns);
+    flight_put_batch_back(d, v->b);
+}
+
+static void on_retry(struct judged *v)
+{
+    struct dispatch *d = v->d;
+    bool sent = v->x->error != EXCHANGE_UNSENT;
+    struct pending *first = pending_of(v->b->targets.next);
+
+    /* An idle connection that the other side had closed says nothing about it: once more, at once.
+     */
+    if (v->x->error == EXCHANGE_BROKEN && v->x->reused && first->attempts == 0) {
+        list_each(it, &v->b->targets)
+            pending_of(it)->attempts++;
+        flight_put_batch_back(d, v->b);
+        return;
+    }
+    if (brake_failure(&d->brake, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
+        log_error(
+            "Fastly cannot be reached or answers with errors; one request at a time finds out "
+            "when it is back",
+            "account=%s why=\"%s\" next_try_ms=%llu", d->account->name, v->j.reason,
+            (unsigned long long)((d->brake.until_ns - v->now.mono_ns) / NS_PER_MS));
+    retry_later(v, &v->b->targets, v->j.reason, sent);
+}
+
+static void on_refused(struct judged *v)
+{
+    struct dispatch *d = v->d;
+    struct batch *b = v->b, *half;
+
+    brake_good(&d->brake, b->brake_epoch, d->account->max_in_flight);
+    if (b->count == 1) {
+        fate_bury(d, batch_pop(b), v->j.reason);
+        return;
+    }
+    if (v->j.keys_limit && v->j.keys_limit < b->count) {
+        d->lanes.options.batch_keys = v->j.keys_limit;
+        log_warn("Fastly takes fewer keys at once than before; batches are made smaller",
+                 "account=%s keys=%u", d->account->name, v->j.keys_limit);
+        flight_put_batch_back(d, b);
+        return;
+    }
+    d->counts.bisected++;
+    half = batch_split(b);
+    lanes_add_suspect(&d->lanes, half);
+    lanes_add_suspect(&d->lanes, b);
+}
+
+static void on_auth(struct judged *v)
+{
+    struct dispatch *d = v->d;
+
+    if (brake_hold(&d->brake, BRAKE_TOKEN, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
+        log_error(
+            "Fastly refuses the token: this account stands still, its jobs are kept. Give it a "
+            "valid token and reload (SIGHUP), or: purgeline resume",
+            "account=%s why=\"%s\"", d->account->name, v->j.reason);
+    flight_put_batch_back(d, v->b);
+}
+
+static void on_no_service(struct judged *v)
+{
+    struct dispatch *d = v->d;
+    struct service_state *s = &d->services[v->b->service];
+    uint64_t pause_ns = SERVICE_PAUSE_FIRST_NS
+                        << (s->refusals < SERVICE_PAUSE_DOUBLINGS ? s->refusals
+                                                                  : SERVICE_PAUSE_DOUBLINGS);
+
+    brake_good(&d->brake, v->b->brake_epoch, d->account->max_in_flight);
+    pause_ns = min_u64(pause_ns, SERVICE_PAUSE_MAX_NS);
+    if (s->refusals++ == 0)
+        log_error("Fastly knows no such service, or the token may not see it; its purges wait",
+                  "account=%s service=%s why=\"%s\"", d->account->name,
+                  dispatch_service_id(d, v->b->service), v->j.reason);
+    lanes_pause_service(&d->lanes, v->b->service, v->now.mono_ns + pause_ns);
+    v->j.wait_ms = pause_ns / NS_PER_MS;
+    retry_later(v, &v->b->targets, v->j.reason, true);
+}
+
+static void on_denied(struct judged *v)
+{
+    brake_good(&v->d->brake, v->b->brake_epoch, v->d->account->max_in_flight);
+    while (v->b->count)
+        fate_bury(v->d, batch_pop(v->b), v->j.reason);
+}
+
+static void (*const on_verdict[])(struct judged *v) = {
+    [VERDICT_PURGED] = on_purged, [VERDICT_THROTTLED] = on_throttled,
+    [VERDICT_RETRY] = on_retry,   [VERDICT_REFUSED] = on_refused,
+    [VERDICT_AUTH] = on_auth,     [VERDICT_NO_SERVICE] = on_no_service,
+    [VERDICT_DENIED] = on_denied,
+};
+
+static void judge(struct judged *v)
+{
+    const struct exchange *x = v->x;
+    struct span targets[FASTLY_BATCH_MAX_KEYS];
+    struct fastly_ask ask;
+    struct fastly_reply reply = {.status = x->error == EXCHANGE_OK ? x->status : 0,
+                                 .body = buf_span(&x->reply),
+                                 .retry_after = span_str(x->retry_after),
+                                 .rate_remaining = span_str(x->rate_remaining),
+                                 .rate_reset = span_str(x->rate_reset)};
+
+    flight_ask(v->d, v->b, targets, &ask);
+    fastly_judge(&ask, &reply, v->now.wall_ms, &v->j, v->missing, &v->missing_count);
+    if (x->error != EXCHANGE_OK)
+        log_quote(v->j.reason, sizeof(v->j.reason), x->error_text, strlen(x->error_text));
+    if (x->error == EXCHANGE_BLOCKED && ask.kind == TARGET_URL && ask.url_mode == URL_MODE_DIRECT)
+        v->j.verdict = VERDICT_DENIED;
+}
+
+void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x, struct now now)
+{
+    struct judged v = {.d = d, .b = b, .x = x, .now = now};
+
+    judge(&v);
+    on_verdict[v.j.verdict](&v);
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "clock.h"
+#include "config_file.h"
+#include "redis.h"
+#include "setting.h"
+
+#define CONFIG_PATH "/etc/purgeline/purgeline.yaml"
+
+static char command_name[32] = "purgeline";
+
+bool cmd_take_common(struct cmd_common *o, int opt)
+{
+    switch (opt) {
+    case 'c':
+        o->config = optarg;
+        return true;
+    case 'a':
+        o->account = optarg;
+        return true;
+    case 'r':
+        o->redis = optarg;
+        return true;
+    case 'j':
+        o->json = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+int cmd_after_options(const char *command, int opt, const char *help)
+{
+    snprintf(command_name, sizeof(command_name), "purgeline %s", command);
+    if (opt == -1)
+        return -1;
+    if (opt == 'h') {
+        fputs(help, stdout);
+        return CMD_OK;
+    }
+    fprintf(stderr, "Try 'purgeline %s --help'.\n", command);
+    return CMD_USAGE;
+}
+
+int cmd_fail(enum cmd_exit code, const char *fmt, ...)
+{
+    va_list ap;
+
+    fprintf(stderr, "%s: ", command_name);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+    return code;
+}
+
+/* -- configuration -- */
+
+const char *cmd_config_path(const struct cmd_common *o)
+{
+    const char *path = o->config ? o->config : getenv("PURGELINE_CONFIG");
+
+    if (path && *path)
+        return path;
+    return access(CONFIG_PATH, F_OK) == 0 ? CONFIG_PATH : NULL;
+}
+
+int cmd_load(const struct cmd_common *o, struct config *out)
+{
+    struct redis_address address;
+    char err[1024];
+
+    if (config_load(cmd_config_path(o), out, err, sizeof(err)) < 0)
+        return cmd_fail(CMD_USAGE, "%s", err);
+    if (!o->redis)
+        return 0;
+    if (setting_set(setting_find(SETTING_GLOBAL, "redis"), out, o->redis, err, sizeof(err)) == 0) {
+        if (config_redis_embedded(out))
+            return 0;
+        if (redis_address_parse(out->redis, &address, err, sizeof(err)) == 0) {
+            redis_address_deinit(&address);
+            return 0;
+        }
+    }
+    config_deinit(out);
+    return cmd_fail(CMD_USAGE, "--redis: %s", err);
+}
+
+const struct config_account *cmd_account(const struct cmd_common *o, const struct config *c)
+{
+    const struct config_account *a = config_account(c, o->account);
+
+    if (a)
+        return a;
+    if (o->account)
+        fprintf(stderr, "%s: no account '%s'; there is", command_name, o->account);
+    else
+        fprintf(stderr, "%s: which account? --account is one of", command_name);
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        fprintf(stderr, "%s %s", i ? "," : "", c->accounts[i].name);
+    fputc('\n', stderr);
+    return NULL;
+}
+
+/* -- Redis -- */
+
+int cmd_redis_address(const struct config *c, struct redis_address *out)
+{
+    char *url = config_redis_url(c), err[256];
+    int rc = redis_address_parse(url, out, err, sizeof(err));
+
+    free(url);
+    return rc < 0 ? cmd_fail(CMD_USAGE, "redis: %s", err) : 0;
+}
+
+int cmd_connect(const struct config *c, struct client **out)
+{
+    struct redis_address address;
+    char err[256];
+    int rc = cmd_redis_address(c, &address);
+
+    if (rc != 0)
+        return rc;
+    rc = client_open(&address, out, err, sizeof(err));
+    if (rc == 0)
+        ;
+    else if (config_redis_embedded(c) && (rc == -ENOENT || rc == -ECONNREFUSED))
+        rc = cmd_fail(CMD_REDIS, "purgeline run is not running here (nobody at the socket %s)",
+                      address.unix_path);
+    else if (address.unix_path)
+        rc = cmd_fail(CMD_REDIS, "Redis at %s: %s", address.unix_path, err);
+    else
+        rc = cmd_fail(CMD_REDIS, "Redis at %s:%u: %s", address.host, address.port, err);
+    redis_address_deinit(&address);
+    return rc;
+}
+
+int cmd_redis_failed(const struct client *client, int err)
+{
+    if (err == -ENOTCONN)
+        return cmd_fail(CMD_REDIS, "the connection to Redis broke: %s", client_error(client));
+    return cmd_fail(CMD_FAILED, "Redis refuses: %s", client_error(client));
+}
+
+int cmd_session_open(const struct cmd_common *o, struct cmd_session *s)
+{
+    int rc = cmd_load(o, &s->config);
+
+    if (rc != 0)
+        return rc;
+    s->account = cmd_account(o, &s->config);
+    rc = s->account ? cmd_connect(&s->config, &s->client) : CMD_USAGE;
+    if (rc != 0)
+        config_deinit(&s->config);
+    return rc;
+}
+
+void cmd_session_close(struct cmd_session *s)
+{
+    client_close(s->client);
+    config_deinit(&s->config);
+}
+
+/* -- words and numbers -- */
+
+int cmd_parse_duration(const char *text, uint64_t *ms)
+{
+    static const struct {
+        const char *suffix;
+        uint64_t ms;
+    } units[] = {{"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+    size_t digits = strspn(text, "0123456789");
+    uint64_t n;
+
+    if (span_to_u64(span_of(text, digits), &n) < 0)
+        return -EINVAL;
+    for (size_t i = 0; i < array_len(units); i++) {
+        if (strcmp(text + digits, units[i].suffix) != 0 || n > UINT64_MAX / units[i].ms)
+            continue;
+        *ms = n * units[i].ms;
+        return 0;
+    }
+    return -EINVAL;
+}
+
+int cmd_parse_when(const char *text, uint64_t now_ms, uint64_t *ms)
+{
+    uint64_t after;
+
+    if (*text != '+')
+        return span_to_u64(span_str(text), ms) < 0 ? -EINVAL : 0;
+    if (cmd_parse_duration(text + 1, &after) < 0 || after > UINT64_MAX - now_ms)
+        return -EINVAL;
+    *ms = now_ms + after;
+    return 0;
+}
+
+const char *cmd_duration_words(char *out, size_t room, uint64_t ms)
+{
+    if (ms < 1000)
+        snprintf(out, room, "%" PRIu64 " ms", ms);
+    else if (ms < 60000)
+        snprintf(out, room, "%.1f s", (double)ms / 1000);
+    else if (ms < 3600000)
+        snprintf(out, room, "%" PRIu64 " min", ms / 60000);
+    else if (ms < 172800000)
+        snprintf(out, room, "%" PRIu64 " h", ms / 3600000);
+    else
+        snprintf(out, room, "%" PRIu64 " d", ms / 86400000);
+    return out;
+}
+
+const char *cmd_number_words(char *out, size_t room, uint64_t n)
+{
+    char digits[24];
+    int count = snprintf(digits, sizeof(digits), "%" PRIu64, n);
+    size_t used = 0;
+
+    for (int i = 0; i < count && used + 3 < room; i++) {
+        if (i && (count - i) % 3 == 0)
+            out[used++] = ',';
+        out[used++] = digits[i];
+    }
+    out[used] = '\0';
+    return out;
+}
+
+const char *cmd_colour(enum cmd_colour colour)
+{
+    static const char *const codes[] = {
+        [CMD_PLAIN] = "\033[0m",   [CMD_BOLD] = "\033[1m",   [CMD_RED] = "\033[31m",
+        [CMD_YELLOW] = "\033[33m", [CMD_GREEN] = "\033[32m", [CMD_DIM] = "\033[2m"};
+    const char *no = getenv("NO_COLOR");
+
+    return isatty(STDOUT_FILENO) && !(no && *no) ? codes[colour] : "";
+}
+
+/* -- progress -- */
+
+#define REDRAW_NS (NS_PER_S / 10)
+#define BAR_WIDTH 30
+
+void cmd_progress_begin(struct cmd_progress *p, const char *what, uint64_t total)
+{
+    *p = (struct cmd_progress){.what = what, .total = total, .on = isatty(STDERR_FILENO) == 1};
+}
+
+void cmd_progress_at(struct cmd_progress *p, uint64_t done, const char *note)
+{
+    uint64_t now = clock_mono_ns();
+    int full;
+
+    if (!p->on || (p->drawn && now - p->shown_ns < REDRAW_NS))
+        return;
+    p->shown_ns = now;
+    p->drawn = true;
+    full = p->total ? (int)(min_u64(done, p->total) * BAR_WIDTH / p->total) : 0;
+    fprintf(stderr, "\r\033[K%s ", p->what);
+    if (p->total)
+        fprintf(stderr, "[%.*s%*s] %3d %% ", full, "##############################",
+                BAR_WIDTH - full, "", (int)(min_u64(done, p->total) * 100 / p->total));
+    fprintf(stderr, "%s", note);
+    fflush(stderr);
+}
+
+void cmd_progress_end(struct cmd_progress *p)
+{
+    if (p->drawn)
+        fputs("\r\033[K", stderr);
+    p->drawn = false;
+}

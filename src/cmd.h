@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ * What the subcommands share: their table, options that all of them take, exit codes. */
+#pragma once
+
+#include <getopt.h>
+#include <stdio.h>
+
+#include "config.h"
+
+enum cmd_exit {
+    CMD_OK = 0,
+    CMD_FAILED = 1,  /* done in part or not at all, or something is wrong */
+    CMD_USAGE = 2,   /* arguments or configuration */
+    CMD_REDIS = 3,   /* Redis cannot be reached */
+    CMD_TIMEOUT = 4, /* waited in vain */
+};
+
+int cmd_run(int argc, char **argv);
+int cmd_push(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_dead(int argc, char **argv);
+int cmd_pause(int argc, char **argv);
+int cmd_resume(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+
+extern const char cmd_run_help[];
+extern const char cmd_push_help[];
+extern const char cmd_status_help[];
+extern const char cmd_dead_help[];
+extern const char cmd_pause_help[];
+extern const char cmd_resume_help[];
+extern const char cmd_check_help[];
+
+/* -- options that all commands take -- */
+
+struct cmd_common {
+    const char *config, *account, *redis;
+    bool json;
+};
+
+#define CMD_SHORT "c:a:r:jh"
+#define CMD_LONG                                                                                   \
+    {"config", required_argument, NULL, 'c'}, {"account", required_argument, NULL, 'a'},           \
+        {"redis", required_argument, NULL, 'r'}, {"json", no_argument, NULL, 'j'},                 \
+    {                                                                                              \
+        "help", no_argument, NULL, 'h'                                                             \
+    }
+#define CMD_OPTIONS_HELP                                                                           \
+    "  -c, --config FILE    configuration (default: $PURGELINE_CONFIG, else\n"                     \
+    "                       /etc/purgeline/purgeline.yaml if there is one)\n"                      \
+    "  -r, --redis URL      another Redis than the configuration names\n"                          \
+    "  -h, --help           this text\n"
+
+/* Takes a short option that getopt_long returned. True when it was one of the common ones. */
+bool cmd_take_common(struct cmd_common *o, int opt);
+
+/* What to do after the options: -1 to go on, else the exit code (--help was shown, or an option was
+ * wrong). `opt` is what getopt_long returned last when it stopped early: 'h', '?' or -1. */
+int cmd_after_options(const char *command, int opt, const char *help);
+
+/* Prints "purgeline <command>: ..." to stderr and returns `code`. */
+int cmd_fail(enum cmd_exit code, const char *fmt, ...) print_like(2, 3);
+
+/* -- configuration and Redis -- */
+
+/* The file that --config or $PURGELINE_CONFIG names, or the one in /etc; NULL: none. */
+const char *cmd_config_path(const struct cmd_common *o);
+/* 0, or CMD_USAGE with the sentence printed. Release with config_deinit. */
+must_use int cmd_load(const struct cmd_common *o, struct config *out);
+/* The account that --account names or the only one; NULL with the sentence printed. */
+const struct config_account *cmd_account(const struct cmd_common *o, const struct config *c);
+
+struct client;
+struct redis_address;
+/* 0, or an exit code with the sentence printed. */
+must_use int cmd_redis_address(const struct config *c, struct redis_address *out);
+must_use int cmd_connect(const struct config *c, struct client **out);
+/* After a failed command (negative errno): prints why, returns the exit code. */
+int cmd_redis_failed(const struct client *client, int err);
+
+/* All a command on one account needs. */
+struct cmd_session {
+    struct config config;
+    const struct config_account *account;
+    struct client *client;
+};
+/* 0, or an exit code with the sentence printed. */
+must_use int cmd_session_open(const struct cmd_common *o, struct cmd_session *s);
+void cmd_session_close(struct cmd_session *s);
+
+/* -- words and numbers -- */
+
+/* "250", "250ms", "5s", "2m", "1h", "3d" as milliseconds. 0 or -EINVAL. */
+must_use int cmd_parse_duration(const char *text, uint64_t *ms);
+/* "+5s" from now, or Unix milliseconds. 0 or -EINVAL. */
+must_use int cmd_parse_when(const char *text, uint64_t now_ms, uint64_t *ms);
+/* "850 ms", "4.2 s", "3 min", "2 h", "5 d" */
+const char *cmd_duration_words(char *out, size_t room, uint64_t ms);
+/* 12345678 as "12,345,678" */
+const char *cmd_number_words(char *out, size_t room, uint64_t n);
+
+enum cmd_colour { CMD_PLAIN, CMD_BOLD, CMD_RED, CMD_YELLOW, CMD_GREEN, CMD_DIM };
+/* The escape sequence that starts the colour, or "" where stdout is no terminal or NO_COLOR is set
+ * (https://no-color.org). CMD_PLAIN ends all. */
+const char *cmd_colour(enum cmd_colour colour);
+
+/* -- a bar on stderr, when that is a terminal -- */
+
+struct cmd_progress {
+    const char *what;
+    uint64_t total; /* 0 = unknown */
+    uint64_t shown_ns;
+    bool on, drawn;
+};
+void cmd_progress_begin(struct cmd_progress *p, const char *what, uint64_t total);
+void cmd_progress_at(struct cmd_progress *p, uint64_t done, const char *note);
+void cmd_progress_end(struct cmd_progress *p); /* wipes the bar */

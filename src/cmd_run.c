@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd.h"
+#include "daemon.h"
+#include "log.h"
+
+const char cmd_run_help[] =
+    "usage: purgeline run [--config FILE] [--log-level debug|info|warn|error]\n"
+    "\n"
+    "Runs the dispatcher in the foreground until SIGTERM or SIGINT. Without a configuration it\n"
+    "starts a Redis of its own, listens to nobody but this machine, and takes FASTLY_API_TOKEN and\n"
+    "FASTLY_SERVICE_ID from the environment.\n"
+    "\n"
+    "  SIGTERM, SIGINT  finish what is on the wire, give back the lease, exit 0; a second one leaves\n"
+    "                   at once, still without losing anything\n"
+    "  SIGHUP           read the configuration and the tokens anew\n"
+    "\n"
+    "Exit codes: 0 stopped as asked, 1 cannot go on (the log says why), 2 bad configuration.\n"
+    "\n"
+    "  FASTLY_API_TOKEN=... FASTLY_SERVICE_ID=... purgeline run\n"
+    "  purgeline run --config /etc/purgeline/purgeline.yaml\n";
+
+int cmd_run(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"log-level", required_argument, NULL, 'l'}, CMD_LONG, {NULL, 0, NULL, 0}};
+    struct cmd_common common = {0};
+    struct daemon_options o = {0};
+    enum log_level level = LOG_INFO;
+    int opt, code;
+
+    while ((opt = getopt_long(argc, argv, "l:c:h", options, NULL)) != -1) {
+        if (opt == 'l') {
+            if (log_level_parse(optarg, &level) < 0)
+                return cmd_fail(CMD_USAGE, "--log-level: debug, info, warn or error, not %s", optarg);
+        } else if (opt == 'h' || !cmd_take_common(&common, opt)) {
+            break;
+        }
+    }
+    code = cmd_after_options("run", opt, cmd_run_help);
+    if (code >= 0)
+        return code;
+    if (optind < argc)
+        return cmd_fail(CMD_USAGE, "what is %s? Try: purgeline run --help", argv[optind]);
+    log_set_level(level);
+    o.config_path = cmd_config_path(&common);
+    return daemon_run(&o);
+}

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT
+ * One queue on a loop against a Redis of its own, driven one step at a time. */
+#pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "queue.h"
+#include "redis_server.h"
+
+#define P "purgeline:{main}:"
+#define ENTRIES_MAX 1024
+
+struct seen { /* a copy of an entry: name=value, one per line */
+    enum lane lane;
+    struct entry_id id;
+    size_t fields_count;
+    char text[256];
+};
+
+struct world {
+    struct redis_server *server;
+    struct loop *loop;
+    struct timer *patience;
+    struct queue *q;
+    int ups, downs, answers;
+    char why[256];
+    int err;
+    bool closed;
+    /* of the last answer of each kind */
+    struct queue_lead lead;
+    struct queue_server info;
+    struct seen entries[ENTRIES_MAX];
+    size_t count;
+    bool pending_done;
+    uint64_t pending[LANE_N], total[LANE_N];
+    uint32_t moved;
+    uint64_t next_due_ms;
+    struct queue_budget budget;
+    struct queue_spent spent[64];
+};
+
+static inline void world_answered(struct world *w, int err)
+{
+    w->answers++;
+    w->err = err;
+    loop_stop(w->loop);
+}
+
+static inline void world_out_of_patience(void *ctx)
+{
+    (void)ctx;
+    fprintf(stderr, "nothing happened for 20 s\n");
+    abort();
+}
+
+#define run_until(w, condition)                                                                    \
+    do {                                                                                           \
+        timer_start_at((w)->patience, clock_mono_ns() + 20 * NS_PER_S);                            \
+        while (!(condition))                                                                       \
+            loop_run((w)->loop);                                                                   \
+    } while (0)
+
+static inline void world_on_up(void *ctx)
+{
+    struct world *w = ctx;
+
+    w->ups++;
+    loop_stop(w->loop);
+}
+
+static inline void world_on_down(void *ctx, const char *why)
+{
+    struct world *w = ctx;
+
+    w->downs++;
+    snprintf(w->why, sizeof(w->why), "%s", why);
+    loop_stop(w->loop);
+}
+
+static inline void world_on_closed(void *ctx)
+{
+    struct world *w = ctx;
+
+    w->closed = true;
+    loop_stop(w->loop);
+}
+
+/* A second instance at the same server: `server` is then the other world's to stop. */
+static inline struct world *world_open(struct redis_server *server, const char *owner)
+{
+    static const struct queue_callbacks cb = {world_on_up, world_on_down};
+    struct world *w = alloc_zeroed(1, sizeof(*w));
+    struct redis_address a;
+    char err[200];
+
+    w->server = server;
+    if (redis_address_parse(redis_server_url(server), &a, err, sizeof(err)) < 0)
+        fail_msg("%s", err);
+    w->loop = loop_new();
+    w->patience = timer_new(w->loop, world_out_of_patience, w);
+    w->q = queue_new(w->loop, &a, "main", owner, &cb, w);
+    redis_address_deinit(&a);
+    run_until(w, w->ups == 1);
+    return w;
+}
+
+static inline struct world *world_new(void)
+{
+    return world_open(redis_server_start(NULL, NULL), "me");
+}
+
+static inline void world_close(struct world *w)
+{
+    queue_close(w->q, world_on_closed, w);
+    timer_close(w->patience);
+    while (!w->closed)
+        loop_run(w->loop);
+    loop_run(w->loop);
+    loop_free(w->loop);
+    free(w);
+}
+
+static inline void world_free(struct world *w)
+{
+    struct redis_server *server = w->server;
+
+    world_close(w);
+    redis_server_stop(server);
+}
+
+/* -- questions that wait for their answer -- */
+
+static inline void world_on_done(void *ctx, int err)
+{
+    world_answered(ctx, err);
+}
+
+static inline int await(struct world *w, int answers)
+{
+    run_until(w, w->answers == answers);
+    if (w->err == -EIO)
+        print_message("%s\n", queue_error(w->q));
+    return w->err;
+}
+
+static inline void world_on_lead(void *ctx, int err, const struct queue_lead *lead)
+{
+    struct world *w = ctx;
+
+    if (lead)
+        w->lead = *lead;
+    world_answered(w, err);
+}
+
+static inline int ask_lead(struct world *w, uint64_t ttl_ms, const char *usurp, const char *status)
+{
+    int answers = w->answers;
+
+    queue_lead(w->q, ttl_ms, usurp, span_str(status), world_on_lead, w);
+    assert_int_equal(w->answers, answers);
+    return await(w, answers + 1);
+}
+
+static inline void world_copy_entry(struct seen *s, const struct queue_entry *e)
+{
+    size_t n = 0;
+
+    s->lane = e->lane;
+    s->id = e->id;
+    s->fields_count = e->fields_count;
+    s->text[0] = '\0';
+    for (size_t i = 0; i + 1 < e->fields_count && n < sizeof(s->text); i += 2)
+        n += (size_t)snprintf(s->text + n, sizeof(s->text) - n, "%.*s=%.*s\n",
+                              (int)e->fields[i].n, e->fields[i].p, (int)e->fields[i + 1].n,
+                              e->fields[i + 1].p);
+}
+
+static inline void world_on_read(void *ctx, int err, const struct queue_entries *entries)
+{
+    struct world *w = ctx;
+
+    w->count = entries ? entries->count : 0;
+    w->pending_done = entries && entries->pending_done;
+    for (size_t i = 0; i < w->count && i < ENTRIES_MAX; i++)
+        world_copy_entry(&w->entries[i], &entries->at[i]);
+    world_answered(w, err);
+}
+
+static inline void start_read(struct world *w, enum queue_from from, uint32_t urgent,
+                              uint32_t normal, uint32_t bulk, uint32_t block_ms)
+{
+    uint32_t count[LANE_N] = {urgent, normal, bulk};
+    int answers = w->answers;
+
+    queue_read(w->q, from, count, block_ms, world_on_read, w);
+    assert_int_equal(w->answers, answers);
+}
+
+static inline int ask_read(struct world *w, enum queue_from from, uint32_t urgent, uint32_t normal,
+                           uint32_t bulk)
+{
+    int answers = w->answers;
+
+    start_read(w, from, urgent, normal, bulk, 0);
+    return await(w, answers + 1);
+}
+
+static inline int ask_settle(struct world *w, const struct queue_settle *items, size_t count)
+{
+    int answers = w->answers;
+
+    queue_settle(w->q, items, count, 60, world_on_done, w);
+    assert_int_equal(w->answers, answers);
+    return await(w, answers + 1);
+}
+
+static inline void world_on_depth(void *ctx, int err, const uint64_t pending[LANE_N],
+                                  const uint64_t total[LANE_N])
+{
+    struct world *w = ctx;
+
+    memcpy(w->pending, pending, sizeof(w->pending));
+    memcpy(w->total, total, sizeof(w->total));
+    world_answered(w, err);
+}
+
+static inline int ask_depth(struct world *w)
+{
+    int answers = w->answers;
+
+    queue_depth(w->q, world_on_depth, w);
+    return await(w, answers + 1);
+}
+
+static inline void world_on_due(void *ctx, int err, uint32_t moved, uint64_t next_due_ms)
+{
+    struct world *w = ctx;
+
+    w->moved = moved;
+    w->next_due_ms = next_due_ms;
+    world_answered(w, err);
+}
+
+static inline int ask_due(struct world *w, uint64_t wall_ms, uint32_t limit)
+{
+    int answers = w->answers;
+
+    queue_due(w->q, wall_ms, limit, world_on_due, w);
+    return await(w, answers + 1);
+}
+
+static inline int ask_spend(struct world *w, struct queue_spend s)
+{
+    int answers = w->answers;
+
+    queue_spend(w->q, &s, world_on_done, w);
+    assert_int_equal(w->answers, answers);
+    return await(w, answers + 1);
+}
+
+static inline void world_on_budget(void *ctx, int err, const struct queue_budget *b)
+{
+    struct world *w = ctx;
+
+    memset(&w->budget, 0, sizeof(w->budget));
+    if (b) {
+        w->budget = *b;
+        assert_in_range(b->spent_count, 0, array_len(w->spent));
+        if (b->spent_count)
+            memcpy(w->spent, b->spent, b->spent_count * sizeof(*b->spent));
+    }
+    world_answered(w, err);
+}
+
+static inline int ask_restore(struct world *w, enum ledger ledger, uint64_t window_ms)
+{
+    int answers = w->answers;
+
+    queue_budget_restore(w->q, ledger, window_ms, world_on_budget, w);
+    return await(w, answers + 1);
+}
+
+static inline void world_on_server(void *ctx, int err, const struct queue_server *s)
+{
+    struct world *w = ctx;
+
+    if (s)
+        w->info = *s;
+    world_answered(w, err);
+}
+
+/* -- what is in Redis -- */
+
+static inline void push(struct world *w, const char *lane, const char *key)
+{
+    char *id = redis_server_str(w->server, "XADD " P "jobs:%s * service news keys %s", lane, key);
+
+    free(id);
+}
+
+static inline void expect_str(struct world *w, const char *expected, const char *command)
+{
+    char *is = redis_server_str(w->server, command);
+
+    assert_string_equal(is, expected);
+    free(is);
+}
+
+#define expect_int(w, expected, ...)                                                               \
+    assert_int_equal(redis_server_int((w)->server, __VA_ARGS__), expected)
+
+static inline char *job_id(const struct seen *s)
+{
+    return alloc_printf("%s-%llu-%llu", lane_names[s->lane], (unsigned long long)s->id.ms,
+                        (unsigned long long)s->id.seq);
+}
+
+static inline struct queue_settle purged(const struct seen *s)
+{
+    return (struct queue_settle){.lane = s->lane,
+                                 .id = s->id,
+                                 .outcome = OUTCOME_PURGED,
+                                 .plain = true,
+                                 .receipt = true,
+                                 .targets = 1};
+}
+
+static inline struct queue_settle ended(const struct seen *s, enum outcome outcome)
+{
+    return (struct queue_settle){.lane = s->lane,
+                                 .id = s->id,
+                                 .outcome = outcome,
+                                 .receipt = true,
+                                 .targets = 1,
+                                 .reason = SPAN("because"),
+                                 .target = SPAN("key-1")};
+}

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT
+ * Reading, and staying whole when connections and servers die. */
+#include "queue_world.h"
+
+static void jobs_pushed_before_the_first_start_are_read(void **state)
+{
+    struct redis_server *server = redis_server_start(NULL, NULL);
+    struct world *w;
+
+    (void)state;
+    redis_server_do(server, "XADD " P "jobs:normal * service news keys early");
+    w = world_open(server, "me");
+    assert_int_equal(ask_read(w, QUEUE_NEW, 10, 10, 10), 0);
+    assert_int_equal(w->count, 1);
+    assert_string_equal(w->entries[0].text, "service=news\nkeys=early\n");
+    assert_int_equal(w->entries[0].lane, LANE_NORMAL);
+    assert_false(w->pending_done);
+    world_free(w);
+}
+
+static void entries_come_lane_by_lane_oldest_first(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    push(w, "bulk", "b1");
+    push(w, "normal", "n1");
+    push(w, "urgent", "u1");
+    push(w, "urgent", "u2");
+    push(w, "bulk", "b2");
+    assert_int_equal(ask_read(w, QUEUE_NEW, 10, 10, 10), 0);
+    assert_int_equal(w->count, 5);
+    assert_string_equal(w->entries[0].text, "service=news\nkeys=u1\n");
+    assert_string_equal(w->entries[1].text, "service=news\nkeys=u2\n");
+    assert_string_equal(w->entries[2].text, "service=news\nkeys=n1\n");
+    assert_string_equal(w->entries[3].text, "service=news\nkeys=b1\n");
+    assert_string_equal(w->entries[4].text, "service=news\nkeys=b2\n");
+    world_free(w);
+}
+
+static void each_lane_gives_no_more_than_was_asked_of_it(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        push(w, "urgent", "u");
+        push(w, "normal", "n");
+        push(w, "bulk", "b");
+    }
+    assert_int_equal(ask_read(w, QUEUE_NEW, 3, 0, 1), 0);
+    assert_int_equal(w->count, 4);
+    assert_int_equal(w->entries[2].lane, LANE_URGENT);
+    assert_int_equal(w->entries[3].lane, LANE_BULK);
+    assert_int_equal(ask_read(w, QUEUE_NEW, 1, 2, 9), 0);
+    assert_int_equal(w->count, 1 + 2 + 4);
+    assert_int_equal(ask_depth(w), 0);
+    assert_int_equal(w->pending[LANE_URGENT], 4);
+    assert_int_equal(w->pending[LANE_NORMAL], 2);
+    assert_int_equal(w->pending[LANE_BULK], 5);
+    for (int lane = 0; lane < LANE_N; lane++)
+        assert_int_equal(w->total[lane], 5);
+    world_free(w);
+}
+
+static void an_empty_read_returns_nothing_at_once(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    assert_int_equal(ask_read(w, QUEUE_NEW, 1, 2, 3), 0);
+    assert_int_equal(w->count, 0);
+    assert_int_equal(ask_read(w, QUEUE_NEW, 5, 5, 5), 0);
+    assert_int_equal(w->count, 0);
+    world_free(w);
+}
+
+static void a_blocking_read_is_woken_by_any_lane(void **state)
+{
+    static const char *const lanes[] = {"urgent", "normal", "bulk"};
+    struct world *w = world_new();
+
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        int answers = w->answers;
+
+        /* equal counts are one command, different ones two: both must wake */
+        start_read(w, QUEUE_NEW, 5, i % 2 ? 5 : 7, 5, 15000);
+        assert_int_equal(ask_depth(w), 0); /* the writer is not held up */
+        push(w, lanes[i / 2], "k");
+        assert_int_equal(await(w, answers + 2), 0);
+        assert_int_equal(w->count, 1);
+        assert_int_equal(w->entries[0].lane, i / 2);
+    }
+    world_free(w);
+}
+
+static void a_blocking_read_ends_after_its_time(void **state)
+{
+    struct world *w = world_new();
+    uint64_t start = clock_mono_ns(), took;
+    int answers = w->answers;
+
+    (void)state;
+    start_read(w, QUEUE_NEW, 5, 5, 6, 200);
+    assert_int_equal(await(w, answers + 1), 0);
+    took = clock_mono_ns() - start;
+    assert_int_equal(w->count, 0);
+    assert_in_range(took, 190 * NS_PER_MS, 2 * NS_PER_S);
+    world_free(w);
+}
+
+static void a_restarted_process_reads_its_pending_entries_again(void **state)
+{
+    struct world *w = world_new(), *again;
+
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        push(w, "normal", "k");
+    push(w, "bulk", "b");
+    assert_int_equal(ask_read(w, QUEUE_NEW, 0, 3, 1), 0);
+    assert_int_equal(w->count, 4);
+    again = world_open(w->server, "the next one");
+    assert_int_equal(ask_read(again, QUEUE_PENDING, 2, 2, 2), 0);
+    assert_int_equal(again->count, 3);
+    assert_false(again->pending_done);
+    assert_memory_equal(&again->entries[0].id, &w->entries[0].id, sizeof(struct entry_id));
+    assert_int_equal(ask_read(again, QUEUE_PENDING, 2, 2, 2), 0);
+    assert_int_equal(again->count, 1);
+    assert_true(again->pending_done);
+    assert_memory_equal(&again->entries[0].id, &w->entries[2].id, sizeof(struct entry_id));
+    assert_int_equal(ask_read(again, QUEUE_NEW, 9, 9, 9), 0);
+    assert_int_equal(again->count, 2);
+    world_close(again);
+    world_free(w);
+}
+
+static void nothing_seen_is_read_again_until_it_is_rewound(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    push(w, "normal", "k");
+    assert_int_equal(ask_read(w, QUEUE_NEW, 1, 1, 1), 0);
+    assert_int_equal(ask_read(w, QUEUE_PENDING, 1, 3, 1), 0);
+    assert_int_equal(w->count, 0);
+    assert_true(w->pending_done);
+    queue_rewind(w->q);
+    assert_int_equal(ask_read(w, QUEUE_PENDING, 1, 1, 1), 0);
+    assert_int_equal(w->count, 1);
+    assert_false(w->pending_done);
+    world_free(w);
+}
+
+static void a_pending_entry_that_was_deleted_comes_without_fields(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s;
+
+    (void)state;
+    push(w, "normal", "k");
+    push(w, "normal", "l");
+    assert_int_equal(ask_read(w, QUEUE_NEW, 0, 9, 0), 0);
+    redis_server_do(w->server, "XDEL " P "jobs:normal %llu-%llu",
+                    (unsigned long long)w->entries[0].id.ms,
+                    (unsigned long long)w->entries[0].id.seq);
+    queue_rewind(w->q);
+    assert_int_equal(ask_read(w, QUEUE_PENDING, 0, 9, 0), 0);
+    assert_int_equal(w->count, 2);
+    assert_int_equal(w->entries[0].fields_count, 0);
+    assert_int_equal(w->entries[1].fields_count, 4);
+    s = ended(&w->entries[0], OUTCOME_CANCELLED);
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    assert_int_equal(ask_depth(w), 0);
+    assert_int_equal(w->pending[LANE_NORMAL], 1);
+    expect_int(w, 0, "EXISTS " P "dead");
+    world_free(w);
+}
+
+/* The command left our buffers, but may still be on its way. */
+static void wait_until_blocked(struct world *w)
+{
+    bool blocked = false;
+
+    while (!blocked) {
+        struct redisReply *r = redis_server_try(w->server, "CLIENT LIST TYPE normal");
+
+        blocked = strstr(r->str, "cmd=xreadgroup") && strstr(r->str, "flags=b");
+        freeReplyObject(r);
+    }
+}
+
+/* The reply with the entries is on its way when the connection ends: Redis counts them as delivered. */
+static void entries_of_a_swallowed_reply_are_recovered(void **state)
+{
+    struct world *w = world_new();
+    int answers;
+
+    (void)state;
+    push(w, "normal", "seen");
+    assert_int_equal(ask_read(w, QUEUE_NEW, 5, 5, 5), 0);
+    answers = w->answers;
+    start_read(w, QUEUE_NEW, 5, 5, 5, 15000);
+    assert_int_equal(ask_depth(w), 0);
+    wait_until_blocked(w);
+    /* served and cut in one transaction: the reply never leaves Redis */
+    redis_server_do(w->server, "MULTI");
+    redis_server_do(w->server, "XADD " P "jobs:normal * service news keys swallowed");
+    redis_server_do(w->server, "XADD " P "jobs:bulk * service news keys never-delivered");
+    redis_server_do(w->server, "CLIENT KILL TYPE normal SKIPME yes");
+    redis_server_do(w->server, "EXEC");
+    assert_int_equal(await(w, answers + 2), -ENOTCONN);
+    run_until(w, w->ups == 2);
+    assert_int_equal(w->downs, 1);
+    assert_int_equal(ask_read(w, QUEUE_PENDING, 5, 5, 5), 0);
+    assert_true(w->pending_done);
+    if (w->count == 0) /* cut before it was served: then it is new */
+        assert_int_equal(ask_read(w, QUEUE_NEW, 0, 5, 0), 0);
+    assert_int_equal(w->count, 1);
+    assert_string_equal(w->entries[0].text, "service=news\nkeys=swallowed\n");
+    world_free(w);
+}
+
+/* The same, for certain: another connection reads in our name, as a reply that was lost would have. */
+static void what_was_delivered_after_the_last_seen_entry_is_recovered(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    push(w, "normal", "seen");
+    assert_int_equal(ask_read(w, QUEUE_NEW, 5, 5, 5), 0);
+    push(w, "normal", "lost-1");
+    push(w, "bulk", "lost-2");
+    redis_server_do(w->server, "XREADGROUP GROUP dispatch leader STREAMS " P "jobs:normal " P
+                               "jobs:bulk > >");
+    assert_int_equal(ask_read(w, QUEUE_PENDING, 5, 5, 5), 0);
+    assert_int_equal(w->count, 2);
+    assert_string_equal(w->entries[0].text, "service=news\nkeys=lost-1\n");
+    assert_string_equal(w->entries[1].text, "service=news\nkeys=lost-2\n");
+    assert_true(w->pending_done);
+    world_free(w);
+}
+
+static void a_killed_and_restarted_redis_loses_nothing(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s;
+    int answers;
+
+    (void)state;
+    for (int i = 0; i < 10; i++)
+        push(w, "normal", "k");
+    assert_int_equal(ask_read(w, QUEUE_NEW, 5, 4, 5), 0);
+    assert_int_equal(w->count, 4);
+    s = purged(&w->entries[0]);
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    answers = w->answers;
+    start_read(w, QUEUE_PENDING, 5, 5, 5, 0);
+    assert_int_equal(await(w, answers + 1), 0);
+    start_read(w, QUEUE_NEW, 5, 0, 0, 15000);
+    redis_server_kill(w->server);
+    assert_int_equal(await(w, answers + 2), -ENOTCONN);
+    assert_int_equal(ask_settle(w, &s, 1), -ENOTCONN);
+    run_until(w, w->downs == 1);
+    redis_server_restart(w->server);
+    run_until(w, w->ups == 2);
+    assert_int_equal(w->downs, 1);
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    queue_rewind(w->q);
+    assert_int_equal(ask_read(w, QUEUE_PENDING, 50, 50, 50), 0);
+    assert_int_equal(w->count, 3);
+    assert_int_equal(ask_read(w, QUEUE_NEW, 50, 50, 50), 0);
+    assert_int_equal(w->count, 6);
+    world_free(w);
+}
+
+static void forgotten_scripts_are_taught_again(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    redis_server_do(w->server, "SCRIPT FLUSH");
+    assert_int_equal(ask_depth(w), 0);
+    assert_int_equal(ask_lead(w, 5000, NULL, "{}"), 0);
+    assert_true(w->lead.leading);
+    redis_server_do(w->server, "SCRIPT FLUSH");
+    assert_int_equal(ask_lead(w, 5000, NULL, "{}"), 0);
+    assert_true(w->lead.leading);
+    assert_false(w->lead.taken_over);
+    world_free(w);
+}
+
+static void a_flushed_redis_gets_its_groups_again(void **state)
+{
+    struct world *w = world_new();
+    int answers;
+
+    (void)state;
+    push(w, "normal", "before");
+    assert_int_equal(ask_read(w, QUEUE_NEW, 5, 5, 5), 0);
+    redis_server_do(w->server, "FLUSHALL");
+    push(w, "normal", "after");
+    assert_int_equal(ask_read(w, QUEUE_NEW, 1, 5, 5), 0);
+    assert_int_equal(w->count, 1);
+    assert_string_equal(w->entries[0].text, "service=news\nkeys=after\n");
+    redis_server_do(w->server, "FLUSHALL");
+    push(w, "bulk", "again");
+    assert_int_equal(ask_read(w, QUEUE_PENDING, 5, 5, 5), 0);
+    assert_true(w->pending_done);
+    assert_int_equal(ask_read(w, QUEUE_NEW, 5, 5, 5), 0);
+    assert_int_equal(w->count, 1);
+    /* while a read waits */
+    answers = w->answers;
+    start_read(w, QUEUE_NEW, 5, 5, 5, 15000);
+    assert_int_equal(ask_depth(w), 0);
+    redis_server_do(w->server, "FLUSHALL");
+    push(w, "urgent", "new");
+    assert_int_equal(await(w, answers + 2), 0);
+    if (w->count == 0)
+        assert_int_equal(ask_read(w, QUEUE_NEW, 5, 5, 5), 0);
+    assert_int_equal(w->count, 1);
+    assert_string_equal(w->entries[0].text, "service=news\nkeys=new\n");
+    world_free(w);
+}
+
+/* Ids may start again below what was seen once the group is a new one. */
+static void after_a_flush_lower_ids_are_seen_as_well(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    push(w, "normal", "k");
+    assert_int_equal(ask_read(w, QUEUE_NEW, 5, 5, 5), 0);
+    redis_server_do(w->server, "FLUSHALL");
+    redis_server_do(w->server, "XADD " P "jobs:normal 5-1 service news keys low");
+    assert_int_equal(ask_read(w, QUEUE_NEW, 0, 1, 0), 0);
+    redis_server_do(w->server, "XADD " P "jobs:normal 6-1 service news keys lower");
+    redis_server_do(w->server, "XREADGROUP GROUP dispatch leader STREAMS " P "jobs:normal >");
+    assert_int_equal(ask_read(w, QUEUE_PENDING, 0, 9, 0), 0);
+    assert_int_equal(w->count, 1);
+    assert_string_equal(w->entries[0].text, "service=news\nkeys=lower\n");
+    world_free(w);
+}
+
+static void a_stream_key_of_another_type_is_an_outage_with_its_reason(void **state)
+{
+    struct redis_server *server = redis_server_start(NULL, NULL);
+    struct redis_address a;
+    struct queue_callbacks cb = {world_on_up, world_on_down};
+    struct world *w = alloc_zeroed(1, sizeof(*w));
+    char err[200];
+
+    (void)state;
+    redis_server_do(server, "SET " P "jobs:bulk surprise");
+    assert_int_equal(redis_address_parse(redis_server_unix_url(server), &a, err, sizeof(err)), 0);
+    w->server = server;
+    w->loop = loop_new();
+    w->patience = timer_new(w->loop, world_out_of_patience, w);
+    w->q = queue_new(w->loop, &a, "main", "me", &cb, w);
+    redis_address_deinit(&a);
+    run_until(w, w->downs == 1);
+    assert_non_null(strstr(w->why, "WRONGTYPE"));
+    redis_server_do(server, "DEL " P "jobs:bulk");
+    run_until(w, w->ups == 1);
+    assert_int_equal(w->downs, 1);
+    world_free(w);
+}
+
+/* A machine that dies without a word leaves its blocked read behind, for as long as it was to wait. */
+static void a_take_over_ends_the_reads_of_the_leader_before(void **state)
+{
+    struct world *w = world_new(), *next;
+    int answers;
+
+    (void)state;
+    assert_int_equal(ask_lead(w, 60000, NULL, ""), 0);
+    next = world_open(w->server, "next");
+    answers = w->answers;
+    start_read(w, QUEUE_NEW, 1, 1, 1, 15000);
+    assert_int_equal(ask_depth(w), 0);
+    assert_int_equal(ask_lead(next, 60000, NULL, ""), 0);
+    assert_false(next->lead.leading);
+    assert_int_equal(ask_lead(next, 60000, "me", ""), 0);
+    assert_true(next->lead.taken_over);
+    assert_int_equal(await(w, answers + 2), -ENOTCONN);
+    push(w, "normal", "k");
+    assert_int_equal(ask_read(next, QUEUE_PENDING, 1, 1, 1), 0);
+    assert_int_equal(next->count, 0);
+    assert_int_equal(ask_read(next, QUEUE_NEW, 1, 1, 1), 0);
+    assert_int_equal(next->count, 1);
+    world_close(next);
+    world_free(w);
+}
+
+static void a_standby_that_starts_leaves_the_leader_reading(void **state)
+{
+    struct world *w = world_new(), *standby;
+    int answers = w->answers;
+
+    (void)state;
+    start_read(w, QUEUE_NEW, 1, 1, 1, 15000);
+    assert_int_equal(ask_depth(w), 0);
+    standby = world_open(w->server, "standby");
+    push(w, "normal", "k");
+    assert_int_equal(await(w, answers + 2), 0);
+    assert_int_equal(w->count, 1);
+    world_close(standby);
+    world_free(w);
+}
+
+static void the_server_says_what_it_is(void **state)
+{
+    struct world *w = world_new();
+    int answers = w->answers;
+
+    (void)state;
+    queue_server(w->q, world_on_server, w);
+    assert_int_equal(await(w, answers + 1), 0);
+    assert_true(w->info.version[0] >= '6');
+    assert_string_equal(w->info.maxmemory_policy, "noeviction");
+    assert_int_equal(w->info.maxmemory, 0);
+    assert_true(w->info.aof_known);
+    assert_true(w->info.aof);
+    redis_server_do(w->server, "CONFIG SET maxmemory 1gb maxmemory-policy allkeys-lru");
+    redis_server_do(w->server, "CONFIG SET appendonly no");
+    queue_server(w->q, world_on_server, w);
+    assert_int_equal(await(w, answers + 2), 0);
+    assert_string_equal(w->info.maxmemory_policy, "allkeys-lru");
+    assert_int_equal(w->info.maxmemory, 1 << 30);
+    assert_false(w->info.aof);
+    world_free(w);
+}
+
+static void closing_answers_what_is_outstanding(void **state)
+{
+    struct world *w = world_new();
+    struct redis_server *server = w->server;
+    int answers = w->answers;
+    struct seen s = {.id = {5, 5}};
+    struct queue_settle item = purged(&s);
+
+    (void)state;
+    start_read(w, QUEUE_NEW, 1, 2, 1, 15000);
+    queue_depth(w->q, world_on_depth, w);
+    queue_settle(w->q, &item, 1, 60, world_on_done, w);
+    queue_close(w->q, world_on_closed, w);
+    assert_int_equal(w->answers, answers);
+    run_until(w, w->closed);
+    assert_int_equal(w->answers, answers + 3);
+    assert_int_equal(w->err, -ENOTCONN);
+    timer_close(w->patience);
+    loop_run(w->loop);
+    loop_free(w->loop);
+    free(w);
+    redis_server_stop(server);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(jobs_pushed_before_the_first_start_are_read),
+        cmocka_unit_test(entries_come_lane_by_lane_oldest_first),
+        cmocka_unit_test(each_lane_gives_no_more_than_was_asked_of_it),
+        cmocka_unit_test(an_empty_read_returns_nothing_at_once),
+        cmocka_unit_test(a_blocking_read_is_woken_by_any_lane),
+        cmocka_unit_test(a_blocking_read_ends_after_its_time),
+        cmocka_unit_test(a_restarted_process_reads_its_pending_entries_again),
+        cmocka_unit_test(nothing_seen_is_read_again_until_it_is_rewound),
+        cmocka_unit_test(a_pending_entry_that_was_deleted_comes_without_fields),
+        cmocka_unit_test(entries_of_a_swallowed_reply_are_recovered),
+        cmocka_unit_test(what_was_delivered_after_the_last_seen_entry_is_recovered),
+        cmocka_unit_test(a_killed_and_restarted_redis_loses_nothing),
+        cmocka_unit_test(forgotten_scripts_are_taught_again),
+        cmocka_unit_test(a_flushed_redis_gets_its_groups_again),
+        cmocka_unit_test(after_a_flush_lower_ids_are_seen_as_well),
+        cmocka_unit_test(a_stream_key_of_another_type_is_an_outage_with_its_reason),
+        cmocka_unit_test(a_take_over_ends_the_reads_of_the_leader_before),
+        cmocka_unit_test(a_standby_that_starts_leaves_the_leader_reading),
+        cmocka_unit_test(the_server_says_what_it_is),
+        cmocka_unit_test(closing_answers_what_is_outstanding),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "clock.h"
+#include "loop.h"
+
+struct shot {
+    struct loop *loop;
+    struct timer *timer;
+    uint64_t at_ns, fired_ns;
+    unsigned times, wanted;
+};
+
+static void on_shot(void *ctx)
+{
+    struct shot *s = ctx;
+
+    s->fired_ns = clock_mono_ns();
+    s->times++;
+    if (s->times == s->wanted)
+        loop_stop(s->loop);
+    else
+        timer_start_at(s->timer, 0);
+}
+
+static void shot_init(struct shot *s)
+{
+    *s = (struct shot){.wanted = 1};
+    s->loop = loop_new();
+    s->timer = timer_new(s->loop, on_shot, s);
+}
+
+static void shot_deinit(struct shot *s)
+{
+    timer_close(s->timer);
+    loop_run(s->loop);
+    loop_free(s->loop);
+}
+
+static void a_timer_never_fires_early(void **state)
+{
+    static const uint64_t waits_ns[] = {1, 999, 50000, 999999, 1000000, 1000001, 2500000, 7300000};
+    struct shot s;
+
+    (void)state;
+    shot_init(&s);
+    for (size_t i = 0; i < array_len(waits_ns); i++) {
+        s.times = 0;
+        s.at_ns = clock_mono_ns() + waits_ns[i];
+        timer_start_at(s.timer, s.at_ns);
+        loop_run(s.loop);
+        assert_int_equal(s.times, 1);
+        assert_true(s.fired_ns >= s.at_ns);
+        assert_true(s.fired_ns - s.at_ns < 500 * NS_PER_MS); /* a busy machine, not a lost timer */
+    }
+    shot_deinit(&s);
+}
+
+static void a_time_in_the_past_fires_on_the_next_turn(void **state)
+{
+    struct shot s;
+
+    (void)state;
+    shot_init(&s);
+    timer_start_at(s.timer, 1);
+    assert_int_equal(s.times, 0);
+    loop_run(s.loop);
+    assert_int_equal(s.times, 1);
+    shot_deinit(&s);
+}
+
+static void a_later_start_replaces_an_earlier_one(void **state)
+{
+    struct shot s;
+
+    (void)state;
+    shot_init(&s);
+    timer_start_at(s.timer, 0);
+    s.at_ns = clock_mono_ns() + 3 * NS_PER_MS;
+    timer_start_at(s.timer, s.at_ns);
+    loop_run(s.loop);
+    assert_int_equal(s.times, 1);
+    assert_true(s.fired_ns >= s.at_ns);
+    shot_deinit(&s);
+}
+
+static void an_earlier_start_replaces_a_later_one(void **state)
+{
+    struct shot s;
+
+    (void)state;
+    shot_init(&s);
+    timer_start_at(s.timer, clock_mono_ns() + 3600 * NS_PER_S);
+    timer_start_at(s.timer, clock_mono_ns() + NS_PER_MS);
+    loop_run(s.loop);
+    assert_int_equal(s.times, 1);
+    shot_deinit(&s);
+}
+
+static void on_other(void *ctx)
+{
+    loop_stop(ctx);
+}
+
+static void a_stopped_timer_does_not_fire(void **state)
+{
+    struct shot s;
+    struct timer *other;
+
+    (void)state;
+    shot_init(&s);
+    other = timer_new(s.loop, on_other, s.loop);
+    timer_start_at(s.timer, clock_mono_ns() + NS_PER_MS);
+    timer_start_at(other, clock_mono_ns() + 4 * NS_PER_MS);
+    timer_stop(s.timer);
+    loop_run(s.loop);
+    assert_int_equal(s.times, 0);
+    timer_close(other);
+    shot_deinit(&s);
+}
+
+/* Two timers due in the same turn: the first to come stops the second. */
+struct pair {
+    struct timer *timer[2];
+    struct loop *loop;
+    unsigned fired;
+};
+
+static void on_pair(void *ctx)
+{
+    struct pair *p = ctx;
+
+    p->fired++;
+    timer_stop(p->timer[0]);
+    timer_stop(p->timer[1]);
+}
+
+static void a_timer_that_is_due_can_still_be_stopped(void **state)
+{
+    struct pair p = {.loop = loop_new()};
+    struct timer *end = timer_new(p.loop, on_other, p.loop);
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        p.timer[i] = timer_new(p.loop, on_pair, &p);
+        timer_start_at(p.timer[i], 0);
+    }
+    timer_start_at(end, clock_mono_ns() + 3 * NS_PER_MS);
+    loop_run(p.loop);
+    assert_int_equal(p.fired, 1);
+    timer_close(p.timer[0]);
+    timer_close(p.timer[1]);
+    timer_close(end);
+    loop_run(p.loop);
+    loop_free(p.loop);
+}
+
+static void a_timer_that_starts_itself_anew_does_not_keep_others_from_firing(void **state)
+{
+    struct shot s;
+    struct timer *other;
+
+    (void)state;
+    shot_init(&s);
+    s.wanted = UINT32_MAX;
+    other = timer_new(s.loop, on_other, s.loop);
+    timer_start_at(other, clock_mono_ns() + 2 * NS_PER_MS);
+    timer_start_at(s.timer, 0);
+    loop_run(s.loop);
+    assert_true(s.times > 1);
+    timer_close(other);
+    shot_deinit(&s);
+}
+
+static void on_signal(void *ctx, int signum)
+{
+    assert_int_equal(signum, SIGUSR1);
+    loop_stop(ctx);
+}
+
+static void a_watched_signal_arrives_on_the_loop(void **state)
+{
+    struct loop *l = loop_new();
+    struct watch *w = watch_signal(l, SIGUSR1, on_signal, l);
+
+    (void)state;
+    raise(SIGUSR1);
+    loop_run(l);
+    watch_close(w);
+    loop_run(l);
+    loop_free(l);
+}
+
+static void closing_nothing_is_fine(void **state)
+{
+    (void)state;
+    timer_close(NULL);
+    watch_close(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_timer_never_fires_early),
+        cmocka_unit_test(a_time_in_the_past_fires_on_the_next_turn),
+        cmocka_unit_test(a_later_start_replaces_an_earlier_one),
+        cmocka_unit_test(an_earlier_start_replaces_a_later_one),
+        cmocka_unit_test(a_stopped_timer_does_not_fire),
+        cmocka_unit_test(a_timer_that_is_due_can_still_be_stopped),
+        cmocka_unit_test(a_timer_that_starts_itself_anew_does_not_keep_others_from_firing),
+        cmocka_unit_test(a_watched_signal_arrives_on_the_loop),
+        cmocka_unit_test(closing_nothing_is_fine),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "redis.h"
+#include "unit.h"
+
+static struct redis_address parsed(const char *url)
+{
+    struct redis_address a;
+    char err[200] = "";
+
+    if (redis_address_parse(url, &a, err, sizeof(err)) < 0)
+        fail_msg("%s: %s", url, err);
+    return a;
+}
+
+static void refused(const char *url, const char *word)
+{
+    struct redis_address a = {.port = 77};
+    char err[200] = "";
+
+    assert_int_equal(redis_address_parse(url, &a, err, sizeof(err)), -EINVAL);
+    if (!strstr(err, word))
+        fail_msg("%s: \"%s\" does not say \"%s\"", url, err, word);
+    assert_null(strstr(err, "s3cret"));
+    assert_int_equal(a.port, 77);
+}
+
+static void a_bare_host_gets_the_default_port_and_database(void **state)
+{
+    struct redis_address a = parsed("redis://cache.example");
+
+    (void)state;
+    assert_string_equal(a.host, "cache.example");
+    assert_int_equal(a.port, 6379);
+    assert_int_equal(a.db, 0);
+    assert_null(a.user);
+    assert_null(a.password);
+    assert_false(a.tls);
+    redis_address_deinit(&a);
+}
+
+static void every_part_is_found(void **state)
+{
+    struct redis_address a = parsed("redis://ann:s3cret@127.0.0.1:6400/7");
+
+    (void)state;
+    assert_string_equal(a.user, "ann");
+    assert_string_equal(a.password, "s3cret");
+    assert_string_equal(a.host, "127.0.0.1");
+    assert_int_equal(a.port, 6400);
+    assert_int_equal(a.db, 7);
+    redis_address_deinit(&a);
+}
+
+static void a_password_may_hold_any_byte(void **state)
+{
+    struct redis_address a = parsed("redis://:a%40b%2F%3a@c:d@h");
+
+    (void)state;
+    assert_null(a.user);
+    assert_string_equal(a.password, "a@b/:@c:d");
+    assert_string_equal(a.host, "h");
+    redis_address_deinit(&a);
+}
+
+static void an_ipv6_address_stands_in_brackets(void **state)
+{
+    struct redis_address a = parsed("redis://[::1]:6380/2"), b = parsed("redis://[fe80::1]");
+
+    (void)state;
+    assert_string_equal(a.host, "::1");
+    assert_int_equal(a.port, 6380);
+    assert_int_equal(a.db, 2);
+    assert_string_equal(b.host, "fe80::1");
+    redis_address_deinit(&a);
+    redis_address_deinit(&b);
+}
+
+static void a_unix_socket_has_a_path_and_perhaps_a_database(void **state)
+{
+    struct redis_address a = parsed("unix:///run/redis.sock"), b = parsed("unix:///r?db=3");
+
+    (void)state;
+    assert_null(a.host);
+    assert_string_equal(a.unix_path, "/run/redis.sock");
+    assert_int_equal(a.db, 0);
+    assert_string_equal(b.unix_path, "/r");
+    assert_int_equal(b.db, 3);
+    redis_address_deinit(&a);
+    redis_address_deinit(&b);
+}
+
+static void a_unix_path_of_108_bytes_is_refused(void **state)
+{
+    char url[7 + 109] = "unix://";
+    struct redis_address a;
+
+    (void)state;
+    memset(url + 7, '/', 107);
+    a = parsed(url);
+    assert_int_equal(strlen(a.unix_path), 107);
+    redis_address_deinit(&a);
+    memset(url + 7, '/', 108);
+    refused(url, "107 bytes");
+}
+
+static void what_is_malformed_is_refused_without_the_password(void **state)
+{
+    (void)state;
+    refused("", "expected redis://");
+    refused("http://x", "expected redis://");
+    refused("redis://", "host");
+    refused("redis://:s3cret@", "host");
+    refused("redis://:s3cret@h:0", "port");
+    refused("redis://:s3cret@h:65536", "port");
+    refused("redis://:s3cret@h:12x", "port");
+    refused("redis://:s3cret@h/x", "database");
+    refused("redis://:s3cret@h/65536", "database");
+    refused("redis://s3cret@h", "user:password");
+    refused("redis://:@h", "password is empty");
+    refused("redis://:s3cret%4@h", "two hex digits");
+    refused("redis://:s3cret%4g@h", "two hex digits");
+    refused("redis://:s3cret%00@h", "two hex digits");
+    refused("redis://[::1", "IPv6");
+    refused("redis://[::1]x", "IPv6");
+    refused("unix://relative", "absolute");
+    refused("unix://", "absolute");
+    refused("unix:///r?d=3", "db=N");
+}
+
+static void port_and_database_reach_their_ends(void **state)
+{
+    struct redis_address a = parsed("redis://h:65535/65535"), b = parsed("redis://h:1/");
+
+    (void)state;
+    assert_int_equal(a.port, 65535);
+    assert_int_equal(a.db, 65535);
+    assert_int_equal(b.port, 1);
+    assert_int_equal(b.db, 0);
+    redis_address_deinit(&a);
+    redis_address_deinit(&b);
+}
+
+static void a_host_of_254_characters_is_refused(void **state)
+{
+    char url[8 + 255] = "redis://";
+    struct redis_address a;
+
+    (void)state;
+    memset(url + 8, 'h', 253);
+    a = parsed(url);
+    redis_address_deinit(&a);
+    memset(url + 8, 'h', 254);
+    refused(url, "253");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_bare_host_gets_the_default_port_and_database),
+        cmocka_unit_test(every_part_is_found),
+        cmocka_unit_test(a_password_may_hold_any_byte),
+        cmocka_unit_test(an_ipv6_address_stands_in_brackets),
+        cmocka_unit_test(a_unix_socket_has_a_path_and_perhaps_a_database),
+        cmocka_unit_test(a_unix_path_of_108_bytes_is_refused),
+        cmocka_unit_test(what_is_malformed_is_refused_without_the_password),
+        cmocka_unit_test(port_and_database_reach_their_ends),
+        cmocka_unit_test(a_host_of_254_characters_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
