@@ -384,6 +384,8 @@ static int push_file(struct push *p)
     cmd_progress_begin(&p->progress, "pushing",
                        fstat(fileno(file), &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size
                                                                              : 0);
+    if (!p->quiet && !p->wait && isatty(STDOUT_FILENO))
+        p->progress.on = false; /* the ids that scroll by are progress enough */
     push_lines(p, file);
     cmd_progress_end(&p->progress);
     if (!in)
@@ -401,20 +403,11 @@ static void show_receipt(struct push *p, const char *job, const char *state, jso
     if (p->quiet)
         return;
     cmd_progress_end(&p->progress);
-    if (!receipt || !p->common.json)
-        ;
-    else {
-        print_json(json_incref(receipt));
-        return;
-    }
-    if (p->common.json) {
-        receipt = json_pack("{ssss}", "job", job, "state", state);
-        must(receipt != NULL);
-        print_json(receipt);
-        return;
-    }
-    printf("%s %s%s%s%s%s\n", job, cmd_colour(good ? CMD_GREEN : CMD_RED), state,
-           cmd_colour(CMD_PLAIN), reason ? ": " : "", reason ? reason : "");
+    if (p->common.json)
+        print_json(receipt ? json_incref(receipt) : json_pack("{ssss}", "job", job, "state", state));
+    else
+        printf("%s %s%s%s%s%s\n", job, cmd_colour(good ? CMD_GREEN : CMD_RED), state,
+               cmd_colour(CMD_PLAIN), reason ? ": " : "", reason ? reason : "");
 }
 
 static void on_receipt(void *ctx, const char *job, struct span text)
@@ -472,7 +465,7 @@ static int sum_up(struct push *p)
         cmd_fail(CMD_FAILED, "Redis refuses: %s", why);
     else if (rc == -ENOTCONN)
         cmd_fail(CMD_REDIS, "the connection to Redis broke: %s", why);
-    if (rc < 0 || p->wrong)
+    if ((p->file && (rc < 0 || p->wrong)) || c->unknown)
         fprintf(stderr,
                 "%" PRIu64 " jobs accepted, %" PRIu64 " of bad input not sent, %" PRIu64
                 " refused by Redis, %" PRIu64 " of unknown fate%s\n",

@@ -50,6 +50,8 @@ struct service_state {
 struct dispatch {
     struct dispatch_options options;
     const struct config_account *account;
+    const struct config_account
+        *next_account; /* in force once nothing waits by the old one's order */
     struct endpoint *endpoint;
     enum dispatch_state state;
     bool stopping;

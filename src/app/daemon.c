@@ -16,8 +16,10 @@
 #include "embedded.h"
 #include "log.h"
 #include "process.h"
+#include "target.h"
 
 #define EXIT_CONFIG 2
+#define RELOADS_MAX 1024u
 #define SAME_REQUEST_NS (100 * NS_PER_MS)
 #define USER_AGENT "purgeline/" PURGELINE_VERSION
 
@@ -32,6 +34,8 @@ struct daemon {
     enum daemon_state state;
     struct loop *loop;
     struct config *config;
+    struct config *retired[RELOADS_MAX]; /* old ones: a dispatch may still finish by them */
+    uint32_t retired_count;
     const char *config_path;
     struct redis_address redis;
     struct embedded *embedded;
@@ -291,7 +295,7 @@ static void on_reload(void *ctx, int signum)
         free(fresh);
         return;
     }
-    fixed = not_reloadable(old, fresh);
+    fixed = d->retired_count < RELOADS_MAX ? not_reloadable(old, fresh) : "1,024 reloads";
     if (fixed) {
         log_error("The new configuration is not taken: this setting needs a restart", "setting=%s",
                   fixed);
@@ -305,7 +309,7 @@ static void on_reload(void *ctx, int signum)
         dispatch_configure(d->accounts[i], &fresh->accounts[i], e, clock_now());
         endpoint_drop(e);
     }
-    free_config(old);
+    d->retired[d->retired_count++] = old;
     log_info("Configuration and tokens were read anew", "");
 }
 
@@ -353,6 +357,7 @@ int daemon_run(const struct daemon_options *o)
     int code;
 
     process_harden();
+    target_hash_seed(process_random());
     signal(SIGPIPE, SIG_IGN);
     d->config_path = o->config_path;
     if (prepare(d) < 0) {
@@ -368,6 +373,8 @@ int daemon_run(const struct daemon_options *o)
     free(d->accounts);
     redis_address_deinit(&d->redis);
     free_config(d->config);
+    while (d->retired_count)
+        free_config(d->retired[--d->retired_count]);
     free(d);
     log_info("purgeline has stopped", "code=%d", code);
     return code;

@@ -141,6 +141,47 @@ void dispatch_free(struct dispatch *d)
     free(d);
 }
 
+/* -- settings
+ * -------------------------------------------------------------------------------------- */
+
+/* What decides where a waiting target stands: when it changes, all of them are read anew. */
+static bool same_order(const struct config_account *a, const struct config_account *b)
+{
+    if (a->services_count != b->services_count || a->key_form != b->key_form ||
+        a->url_mode != b->url_mode || a->budget.batch_cost != b->budget.batch_cost ||
+        a->budget.separate != b->budget.separate)
+        return false;
+    for (uint32_t i = 0; i < a->services_count; i++)
+        if (strcmp(a->services[i].id, b->services[i].id) != 0)
+            return false;
+    return true;
+}
+
+static void apply(struct dispatch *d, const struct config_account *a, uint64_t now_ns)
+{
+    d->account = a;
+    intake_configure(d->intake, a);
+    settle_configure(d->settle, a);
+    purse_configure(d->purse, a, now_ns);
+    for (int lane = 0; lane < LANE_N; lane++)
+        d->lanes.options.linger_ns[lane] = config_lane(a, (enum lane)lane)->linger_ms * NS_PER_MS;
+}
+
+static void apply_next(struct dispatch *d)
+{
+    if (d->next_account)
+        apply(d, d->next_account, clock_mono_ns());
+    d->next_account = NULL;
+}
+
+/* With an empty memory, by the settings that hold by now. */
+static void start_over(struct dispatch *d)
+{
+    forget_memory(d);
+    apply_next(d);
+    init_memory(d);
+}
+
 /* -- leading and not ------------------------------------------------------------------------- */
 
 void dispatch_begin_drain(struct dispatch *d, const char *why)
@@ -196,8 +237,7 @@ static void drain_tick(struct dispatch *d)
         release(d);
         return;
     }
-    forget_memory(d);
-    init_memory(d);
+    start_over(d);
     d->state = DISPATCH_STANDBY;
     d->lead_next_ns = 0;
 }
@@ -267,36 +307,22 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
 
 /* -- reload and stop ------------------------------------------------------------------------- */
 
-/* What decides where a waiting target stands: when it changes, all of them are read anew. */
-static bool same_order(const struct config_account *a, const struct config_account *b)
-{
-    if (a->services_count != b->services_count || a->key_form != b->key_form ||
-        a->url_mode != b->url_mode || a->budget.batch_cost != b->budget.batch_cost ||
-        a->budget.separate != b->budget.separate)
-        return false;
-    for (uint32_t i = 0; i < a->services_count; i++)
-        if (strcmp(a->services[i].id, b->services[i].id) != 0)
-            return false;
-    return true;
-}
-
 void dispatch_configure(struct dispatch *d, const struct config_account *a, struct endpoint *e,
                         struct now now)
 {
-    bool same = same_order(d->account, a);
-
     endpoint_drop(d->endpoint);
     d->endpoint = endpoint_hold(e);
-    d->account = a;
-    d->options.account = a;
-    intake_configure(d->intake, a);
-    settle_configure(d->settle, a);
-    purse_configure(d->purse, a, now.mono_ns);
-    for (int lane = 0; lane < LANE_N; lane++)
-        d->lanes.options.linger_ns[lane] = config_lane(a, (enum lane)lane)->linger_ms * NS_PER_MS;
     brake_release(&d->brake);
-    if (!same && d->state == DISPATCH_LEADING)
-        dispatch_begin_drain(d, "the services or the way to count changed");
+    d->next_account = NULL;
+    if (same_order(d->account, a)) {
+        apply(d, a, now.mono_ns);
+    } else {
+        d->next_account = a;
+        if (d->state == DISPATCH_LEADING)
+            dispatch_begin_drain(d, "the services or the way to count changed");
+        else if (d->state < DISPATCH_LEADING)
+            start_over(d);
+    }
     dispatch_wake(d);
 }
 

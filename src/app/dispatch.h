@@ -18,7 +18,7 @@
 struct dispatch;
 
 struct dispatch_options {
-    const struct config_account *account; /* lent until dispatch_configure or dispatch_free */
+    const struct config_account *account; /* lent until dispatch_free */
     uint32_t window;                      /* pending targets held in memory */
     const char *owner;                    /* this incarnation, as process_identity gives it */
     struct loop *loop;
@@ -40,8 +40,9 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now);
 /* The senders' callback: an answer to an exchange of whichever account; takes x. ctx is unused. */
 void dispatch_on_reply(void *ctx, struct exchange *x);
 
-/* New settings and token (reload): takes effect with the next request. When the services changed,
- * everything waiting is read anew. */
+/* New settings and token (reload): they hold from the next request on. When the services or the way
+ * to count changed, what is on the wire is awaited first and everything waiting read anew. Both the
+ * old and the new account are lent until dispatch_free. */
 void dispatch_configure(struct dispatch *d, const struct config_account *a, struct endpoint *e,
                         struct now now);
 

@@ -244,7 +244,7 @@ void flight_forget_waiting(struct dispatch *d)
 static void book(struct dispatch *d, const struct batch *b, const struct exchange *x,
                  uint64_t now_ns)
 {
-    bool never_sent = x->error == EXCHANGE_UNSENT;
+    bool never_sent = x->error == EXCHANGE_UNSENT || x->error == EXCHANGE_BLOCKED;
 
     if (never_sent)
         purse_unspend(d->purse, b->ledger, b->cost);

@@ -90,7 +90,6 @@ void intake_start(struct intake *in)
 {
     end_recheck(in);
     in->round++;
-    in->reading = in->auditing = false;
     in->surplus = 0;
     in->audit_ns = clock_mono_ns() + AUDIT_EVERY_NS;
     in->state = INTAKE_PENDING;
@@ -100,7 +99,6 @@ void intake_start(struct intake *in)
 void intake_stop(struct intake *in)
 {
     in->round++;
-    in->reading = in->auditing = false;
     in->state = INTAKE_STOPPED;
 }
 
@@ -233,9 +231,12 @@ static void on_read(void *ctx, int err, const struct queue_entries *entries)
     struct now now = clock_now();
 
     free(ctx);
-    if (call.round != in->round)
-        return;
     in->reading = false;
+    if (call.round != in->round) { /* what it brought stays pending and will be read again */
+        queue_rewind(in->queue);
+        in->changed(in->ctx);
+        return;
+    }
     if (err) {
         intake_reread(in);
         in->changed(in->ctx);
@@ -310,11 +311,11 @@ static void on_depth(void *ctx, int err, const uint64_t pending[LANE_N],
 
     (void)total;
     free(ctx);
-    if (call.round != in->round)
-        return;
     in->auditing = false;
-    if (err)
+    if (err || call.round != in->round) {
+        in->changed(in->ctx);
         return;
+    }
     for (int lane = 0; lane < LANE_N; lane++)
         delivered += pending[lane];
     known = known_jobs(in);

@@ -105,6 +105,8 @@ static void on_lead(void *ctx, int err, const struct queue_lead *lead)
         d->lease_until_ns = d->lead_asked_ns + LEASE_TTL_MS * NS_PER_MS;
         if (d->state == DISPATCH_STANDBY)
             begin_leading(d);
+        else if (lead->taken_over && d->state == DISPATCH_RESTORING)
+            purse_restore(d->purse);
         else if (lead->taken_over && d->state == DISPATCH_LEADING)
             dispatch_begin_drain(d, "the lease had lapsed: others may have led meanwhile");
     }

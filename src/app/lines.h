@@ -16,7 +16,7 @@ struct lines {
 void lines_init(struct lines *l, FILE *file, size_t line_max_bytes);
 void lines_deinit(struct lines *l);
 
-/* The next line without its end (LF or CRLF) and without blanks around it; lent until the next call.
- * 1; 0 at the end; -EMSGSIZE for a line that is too long and was passed over; -EIO or another errno
- * when reading fails. */
+/* The next line without its end (LF or CRLF) and without blanks around it; lent until the next
+ * call. 1; 0 at the end; -EMSGSIZE for a line that is too long and was passed over; -EIO or another
+ * errno when reading fails. */
 must_use int lines_next(struct lines *l, struct span *line);

@@ -212,8 +212,12 @@ void purse_ask(struct purse *p, enum ledger ledger, enum lane lane, uint64_t wan
     uint64_t most = max_u64(l->budget.limits.units / BUDGET_BINS, ASK_MIN);
     uint64_t missing, available;
 
-    if (!l->restored || l->busy || have >= want)
+    if (!l->restored || have >= want)
         return;
+    if (l->busy) { /* asked for when the answer is there */
+        p->grant.more[ledger] = true;
+        return;
+    }
     missing = min_u64(want - have, most);
     available = budget_available(&l->budget, lane, now_ns);
     if (available < crumb(l, lane, missing)) {

@@ -93,7 +93,7 @@ static void on_throttled(struct judged *v)
 static void on_retry(struct judged *v)
 {
     struct dispatch *d = v->d;
-    bool sent = v->x->error != EXCHANGE_UNSENT;
+    bool sent = v->x->error != EXCHANGE_UNSENT && v->x->error != EXCHANGE_BLOCKED;
     struct pending *first = pending_of(v->b->targets.next);
 
     /* An idle connection that the other side had closed says nothing about it: once more, at once.

@@ -25,6 +25,6 @@ struct endpoint {
      *         ┌─▶ Content-Type: application/json ───┘
      *   soft ─┘  */
     struct curl_slist *headers[ENDPOINT_BODY_N][ENDPOINT_SOFT_N];
-    struct curl_slist *lines; /* every node made, chained by the array they live in */
+    struct curl_slist *lines; /* every node of them, in one array */
     size_t lines_count;
 };

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Timers stand on timerfd, not on uv_timer_t: those count whole milliseconds on a clock that is read
- * once per turn, so they are up to 2 ms late, and one that is started with 0 ms from its own callback
- * never lets the sockets have their turn (libuv < 1.45). A timerfd with an absolute CLOCK_MONOTONIC
- * time is never early, late by microseconds, and comes through the poll like any other event. */
+ * Timers stand on timerfd, not on uv_timer_t: those count whole milliseconds on a clock that is
+ * read once per turn, so they are up to 2 ms late, and one that is started with 0 ms from its own
+ * callback never lets the sockets have their turn (libuv < 1.45). A timerfd with an absolute
+ * CLOCK_MONOTONIC time is never early, late by microseconds, and comes through the poll like any
+ * other event. */
 #include "loop.h"
 
 #include <sys/timerfd.h>
@@ -80,7 +81,8 @@ static void arm(struct timer *t, uint64_t at_ns)
     must(err == 0);
 }
 
-/* Started anew or stopped after the poll saw it: then there is nothing to read, and nothing is due. */
+/* Started anew or stopped after the poll saw it: then there is nothing to read, and nothing is due.
+ */
 static void on_expired(uv_poll_t *poll, int status, int events)
 {
     struct timer *t = poll->data;

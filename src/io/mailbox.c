@@ -49,8 +49,8 @@ struct mailbox *mailbox_new(struct loop *l, mailbox_cb *cb, void *ctx)
     return m;
 }
 
-/* The box that was not empty has a wake-up under way already. It is sent under the lock, so that the
- * box cannot be closed and freed between the two halves of a post. */
+/* The box that was not empty has a wake-up under way already. It is sent under the lock, so that
+ * the box cannot be closed and freed between the two halves of a post. */
 static void wake_if(struct mailbox *m, bool was_empty)
 {
     int err = was_empty ? uv_async_send(&m->wake) : 0;

@@ -116,4 +116,13 @@ void queue_make_groups(struct queue *q, queue_step_cb *cb, void *ctx);
  * died unnoticed would still be handed entries, and nobody would see them. `owner`: only those of this
  * owner; NULL: of any. */
 void queue_evict_readers(struct queue *q, const char *owner, queue_step_cb *cb, void *ctx);
+/* Entries with more fields than Lua can hand to one command: `item` is what SCRIPT_SETTLE and SCRIPT_DUE
+ * report of them. Copied; one step after the other, the new place before the old is given up, so a
+ * crash in between leaves two of it, never none. */
+void queue_bury_large(struct queue *q, enum lane lane, uint32_t ttl_s,
+                      const struct redisReply *item, queue_step_cb *cb, void *ctx);
+void queue_return_large(struct queue *q, const struct redisReply *item, queue_step_cb *cb,
+                        void *ctx);
+/* What SCRIPT_SETTLE wants before its items. */
+void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane, uint32_t ttl_s);
 must_use int queue_parse_id(struct span s, struct entry_id *out);

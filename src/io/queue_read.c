@@ -173,7 +173,13 @@ static void on_groups_made(struct queue *q, void *ctx, int err)
         send_read(q);
 }
 
-/* Redis lost the stream or its group: flushed, or started empty. */
+/* Redis lost the stream or its group: flushed, or started empty. A read that was blocked meanwhile is
+ * told "UNBLOCKED the stream key no longer exists". */
+static bool group_is_gone(const redisReply *r)
+{
+    return queue_reply_is(r, "NOGROUP") || queue_reply_is(r, "UNBLOCKED");
+}
+
 static void no_group(struct queue *q)
 {
     if (q->reading.again) {
@@ -190,7 +196,7 @@ static int first_error(struct queue *q, const redisReply *parts, bool *refused)
     int err = 0;
 
     for (size_t i = 0; i < parts->elements && err == 0; i++) {
-        *refused = *refused || queue_reply_is(parts->element[i], "NOGROUP");
+        *refused = *refused || group_is_gone(parts->element[i]);
         err = queue_reply_err(q, parts->element[i]);
     }
     return err;
@@ -221,7 +227,7 @@ static void on_single(void *ctx, struct redisReply *reply)
     const redisReply *part = reply;
     int err = queue_reply_err(q, reply);
 
-    if (queue_reply_is(reply, "NOGROUP"))
+    if (group_is_gone(reply))
         no_group(q);
     else if (err)
         answer(q, err, 0);

@@ -167,8 +167,9 @@ static const char purged[] =
  * under that one's id. A repeat is a job of its own, "<id>+r", so that each job has one receipt.
  *
  * A member of `later` is cmsgpack {lane, job, entry id, fields}: the entry id keeps two entries apart
- * that are otherwise the same. Answers ended, receipts left out, then the ids of dead entries with too
- * many fields for Lua. */
+ * that are otherwise the same. Outcome `buried`: dead, and the letter is written already. Answers ended,
+ * receipts left out, then the dead entries with too many fields for Lua, each as id, receipt, targets,
+ * reason, target, job. */
 static const char settle[] =
     LUA_NOW LUA_QUOTE
     "local call, lane, ended, skipped, published = redis.call, ARGV[1], 0, 0, {}\n"
@@ -228,8 +229,12 @@ static const char settle[] =
     "  end\n"
     "  local fields = entry[2]\n"
     "  local job, ref, again = look(fields, id)\n"
-    "  if state == 'dead' then\n"
-    "    if #fields > most then large[#large + 1] = id; return end\n"
+    "  if state == 'buried' then state = 'dead'\n"
+    "  elseif state == 'dead' then\n"
+    "    if #fields > most then\n"
+    "      large[#large + 1] = {id, ARGV[i + 2], ARGV[i + 3], ARGV[i + 5], ARGV[i + 6], job}\n"
+    "      return\n"
+    "    end\n"
     "    bury(fields, job, ARGV[i + 5], ARGV[i + 6])\n"
     "  elseif state == 'later' then postpone(fields, id, job, due, false)\n"
     "  elseif state == 'purged' and again and due ~= '0' then\n"

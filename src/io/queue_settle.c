@@ -32,10 +32,9 @@ struct chunk { /* being filled */
     size_t count, bytes;
 };
 
-struct sent { /* a chunk under way: what a large dead entry still needs */
+struct sent { /* a chunk under way */
     struct settling *s;
     enum lane lane;
-    struct queue_args reasons; /* per dead item: id, reason, target, receipt, targets */
 };
 
 static void release_one(struct settling *s, int err)
@@ -63,16 +62,26 @@ static uint64_t integer_at(const redisReply *r, size_t i)
     return (uint64_t)r->element[i]->integer;
 }
 
+static void on_large_buried(struct queue *q, void *ctx, int err)
+{
+    (void)q;
+    release_one(ctx, err);
+}
+
 static void on_chunk(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
-    struct sent *sent = ctx;
+    struct sent sent = *(struct sent *)ctx;
 
+    free(ctx);
     if (err == 0) {
         q->receipts_skipped += integer_at(reply, 1);
+        for (size_t i = 2; i < reply->elements; i++) {
+            sent.s->open++;
+            queue_bury_large(q, sent.lane, sent.s->ttl_s, reply->element[i], on_large_buried,
+                             sent.s);
+        }
     }
-    release_one(sent->s, err);
-    queue_args_deinit(&sent->reasons);
-    free(sent);
+    release_one(sent.s, err);
 }
 
 /* -- arguments, as the scripts want them -- */
@@ -100,30 +109,42 @@ static void put_item(struct queue_args *a, const struct queue_settle *item)
     queue_arg(a, item->target);
 }
 
+void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane, uint32_t ttl_s)
+{
+    queue_args_init(a);
+    queue_key(a, q->keys[KEY_JOBS + lane]);
+    queue_key(a, q->keys[KEY_RECEIPT]);
+    queue_key(a, q->keys[KEY_DEAD]);
+    queue_key(a, q->keys[KEY_LATER]);
+    queue_arg(a, span_str(lane_names[lane]));
+    queue_arg(a, span_str(q->keys[KEY_SETTLED]));
+    queue_arg_u64(a, ttl_s);
+    queue_arg_u64(a, QUEUE_SCRIPT_FIELDS_MAX);
+}
+
+static void begin_plain(struct queue *q, struct queue_args *a, const struct chunk *c)
+{
+    queue_args_init(a);
+    queue_key(a, q->keys[KEY_JOBS + c->lane]);
+    if (c->kind == KIND_PURGED)
+        queue_key(a, q->keys[KEY_RECEIPT]);
+    queue_arg(a, span_str(lane_names[c->lane]));
+    queue_arg(a, span_str(q->keys[KEY_SETTLED]));
+}
+
 static void send_chunk(struct chunk *c)
 {
     struct queue *q = c->s->q;
     struct sent *sent = alloc_zeroed(1, sizeof(*sent));
     struct queue_args a;
 
-    sent->s = c->s;
-    sent->lane = c->lane;
-    queue_args_init(&a);
-    queue_key(&a, q->keys[KEY_JOBS + c->lane]);
-    if (c->kind != KIND_DROP)
-        queue_key(&a, q->keys[KEY_RECEIPT]);
+    *sent = (struct sent){c->s, c->lane};
     if (c->kind == KIND_OTHER) {
-        queue_key(&a, q->keys[KEY_DEAD]);
-        queue_key(&a, q->keys[KEY_LATER]);
-    }
-    queue_arg(&a, span_str(lane_names[c->lane]));
-    queue_arg(&a, span_str(q->keys[KEY_SETTLED]));
-    if (c->kind == KIND_OTHER) {
-        queue_arg_u64(&a, c->s->ttl_s);
-        queue_arg_u64(&a, QUEUE_SCRIPT_FIELDS_MAX);
+        queue_begin_settle(q, &a, c->lane, c->s->ttl_s);
         for (size_t i = 0; i < c->count; i++)
             put_item(&a, c->items[i]);
     } else {
+        begin_plain(q, &a, c);
         put_plain(&a, c);
     }
     c->s->open++;
@@ -168,7 +189,7 @@ struct moving {
     void *ctx;
     uint32_t moved;
     uint64_t next_due_ms;
-    size_t open;
+    size_t open; /* as in struct settling */
     int err;
 };
 
@@ -181,18 +202,37 @@ static uint64_t next_due(const redisReply *r)
     return ms;
 }
 
+static void moved_some(struct moving *m, int err, uint32_t moved)
+{
+    if (err && m->err == 0)
+        m->err = err;
+    else
+        m->moved += moved;
+    if (--m->open)
+        return;
+    m->cb(m->ctx, m->err, m->moved, m->err ? NEVER : m->next_due_ms);
+    free(m);
+}
+
+static void on_large_returned(struct queue *q, void *ctx, int err)
+{
+    (void)q;
+    moved_some(ctx, err, 1);
+}
+
 static void on_due(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
-    struct moving m = *(struct moving *)ctx;
+    struct moving *m = ctx;
 
-    (void)q;
-    free(ctx);
     if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2))
         err = -EIO;
-    if (err)
-        m.cb(m.ctx, err, 0, NEVER);
-    else
-        m.cb(m.ctx, 0, (uint32_t)integer_at(reply, 0), next_due(reply->element[1]));
+    if (err == 0)
+        m->next_due_ms = next_due(reply->element[1]);
+    for (size_t i = 2; err == 0 && i < reply->elements; i++) {
+        m->open++;
+        queue_return_large(q, reply->element[i], on_large_returned, m);
+    }
+    moved_some(m, err, err ? 0 : (uint32_t)integer_at(reply, 0));
 }
 
 void queue_due(struct queue *q, uint64_t wall_ms, uint32_t limit, queue_due_cb *cb, void *ctx)
@@ -202,6 +242,7 @@ void queue_due(struct queue *q, uint64_t wall_ms, uint32_t limit, queue_due_cb *
 
     m->cb = cb;
     m->ctx = ctx;
+    m->open = 1;
     queue_args_init(&a);
     queue_key(&a, q->keys[KEY_LATER]);
     queue_key(&a, q->keys[KEY_DEAD]);

@@ -15,8 +15,8 @@
 #define HEADER_MAX_BYTES 32768
 #define BODY_MAX_BYTES (1024 * 1024)
 
-/* Few exchanges under way travel best over one connection: fewer wake-ups, fewer handshakes. From so
- * many on a second loop is worth its while. */
+/* Few exchanges under way travel best over one connection: fewer wake-ups, fewer handshakes. From
+ * so many on a second loop is worth its while. */
 #define PACK 32
 /* Handed over at the latest when so many are gathered, else at the end of the owner's turn. */
 #define GATHER 16

@@ -6,10 +6,12 @@
  *                               │  ▲
  *                      finished │  │ kick: curl wants to act at once
  *                               ▼  │
- *              before the loop sleeps: one kick for all that was added, one post of all that is done
+ *              before the loop sleeps: one kick for all that was added, one post of all that is
+ * done
  *
- * curl's example for libuv reads finished transfers only while others run, and so loses the last one;
- * here they are read after every action (https://curl.se/libcurl/c/curl_multi_socket_action.html). */
+ * curl's example for libuv reads finished transfers only while others run, and so loses the last
+ * one; here they are read after every action
+ * (https://curl.se/libcurl/c/curl_multi_socket_action.html). */
 #include "sender_loop.h"
 
 #include <curl/curl.h>
@@ -19,6 +21,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
 #include "clock.h"
@@ -36,14 +39,16 @@ struct sender_loop {
     struct loop *loop;
     CURLM *multi;
     struct mailbox *inbox, *replies;
-    uv_timer_t timer;     /* what curl waits for */
-    uv_prepare_t prepare; /* before the loop sleeps */
-    uv_idle_t awake;      /* started: it shall not sleep */
-    bool kick;            /* curl wants to act now */
-    struct list waiting;  /* exchanges */
+    uv_timer_t timer;            /* what curl waits for */
+    uv_prepare_t prepare;        /* before the loop sleeps */
+    uv_idle_t awake;             /* started: it shall not sleep */
+    bool kick;                   /* curl wants to act now */
+    struct list waiting;         /* exchanges */
     struct list under_way, idle; /* transfers */
     uint32_t under_way_count, idle_count;
     struct list sockets;
+    uint64_t *heard_ns; /* by socket: when something was last to be read there */
+    int heard_room;
     struct list done;   /* exchanges to give back */
     struct list stop;   /* posted into the inbox: no more comes, end */
     struct list *ended; /* posted into replies as the last thing */
@@ -55,7 +60,6 @@ struct watched {
     uv_poll_t poll;
     struct sender_loop *sender;
     curl_socket_t fd;
-    uint64_t heard_ns; /* when something was last to be read */
 };
 
 static void start_waiting(struct sender_loop *s);
@@ -74,16 +78,28 @@ static void put_idle(struct sender_loop *s, struct transfer *t)
     s->idle_count++;
 }
 
-/* A connection that stays silent under a request until its time is up would swallow the next ones too:
- * h2 keeps it open, and new requests prefer it. curl offers no way to drop it but to see it end. */
+/* By number, for curl stops watching a socket with the last transfer on it. A number that is taken
+ * again finds a time that is past: no harm. */
+static void note_heard(struct sender_loop *s, int fd)
+{
+    while (fd >= s->heard_room) {
+        int room = s->heard_room ? s->heard_room * 2 : 64;
+
+        s->heard_ns = alloc_grow(s->heard_ns, (size_t)room, sizeof(*s->heard_ns));
+        memset(s->heard_ns + s->heard_room, 0,
+               (size_t)(room - s->heard_room) * sizeof(*s->heard_ns));
+        s->heard_room = room;
+    }
+    s->heard_ns[fd] = clock_mono_ns();
+}
+
+/* A connection that stays silent under a request until its time is up would swallow the next ones
+ * too: h2 keeps it open, and new requests prefer it. curl offers no way to drop it but to see it
+ * end. */
 static void hang_up_if_silent(struct sender_loop *s, int fd, uint64_t since_ns)
 {
-    list_each (it, &s->sockets) {
-        struct watched *w = list_entry(it, struct watched, link);
-
-        if (w->fd == fd && w->heard_ns < since_ns)
-            shutdown(fd, SHUT_RDWR);
-    }
+    if (fd >= 0 && fd < s->heard_room && s->heard_ns[fd] < since_ns)
+        shutdown(fd, SHUT_RDWR);
 }
 
 static void finish(struct sender_loop *s, CURL *easy, CURLcode result)
@@ -95,7 +111,7 @@ static void finish(struct sender_loop *s, CURL *easy, CURLcode result)
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t);
     x = transfer_end(t, (int)result);
     if (x->error == EXCHANGE_TIMEOUT)
-        {fprintf(stderr,"DBG fd %d\n", transfer_socket(t)); hang_up_if_silent(s, transfer_socket(t), x->started_ns);list_each (it, &s->sockets) {struct watched *w = list_entry(it, struct watched, link);fprintf(stderr,"DBG w %d heard %ld\n", w->fd, (long)(w->heard_ns-x->started_ns));}}
+        hang_up_if_silent(s, transfer_socket(t), x->started_ns);
     code = curl_multi_remove_handle(s->multi, easy);
     must(code == CURLM_OK);
     put_idle(s, t);
@@ -174,7 +190,7 @@ static void on_socket_event(uv_poll_t *poll, int status, int events)
     if (events & UV_WRITABLE)
         flags |= CURL_CSELECT_OUT;
     if (flags != CURL_CSELECT_OUT)
-        w->heard_ns = clock_mono_ns();
+        note_heard(w->sender, w->fd);
     act(w->sender, w->fd, flags);
 }
 
@@ -359,8 +375,8 @@ static void open_handles(struct sender_loop *s)
     uv_prepare_start(&s->prepare, on_prepare);
 }
 
-/* Signals are for the owner's thread. A blocked SIGPIPE is also what keeps OpenSSL's writes to a closed
- * socket from ending the process. */
+/* Signals are for the owner's thread. A blocked SIGPIPE is also what keeps OpenSSL's writes to a
+ * closed socket from ending the process. */
 static void start_thread(struct sender_loop *s)
 {
     sigset_t all, before;
@@ -411,5 +427,6 @@ void sender_loop_free(struct sender_loop *s)
 
     must(err == 0);
     loop_free(s->loop);
+    free(s->heard_ns);
     free(s);
 }

@@ -55,8 +55,9 @@ static size_t on_reply(char *p, size_t one, size_t n, void *ctx)
     return 0;
 }
 
-/* A name may resolve to anything, so it is the address that is judged, at the last moment. A transfer
- * that was issued before gets no second connection: whether to send again is not curl's decision. */
+/* A name may resolve to anything, so it is the address that is judged, at the last moment. A
+ * transfer that was issued before gets no second connection: whether to send again is not curl's
+ * decision. */
 static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 {
     struct transfer *t = ctx;
@@ -73,8 +74,8 @@ static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockad
     return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
 
-/* A peer that is gone without a word is noticed by unacknowledged bytes, not after the quarter of an
- * hour of TCP's own patience. */
+/* A peer that is gone without a word is noticed by unacknowledged bytes, not after the quarter of
+ * an hour of TCP's own patience. */
 static int on_socket(void *ctx, curl_socket_t fd, curlsocktype purpose)
 {
     struct transfer *t = ctx;
@@ -86,9 +87,9 @@ static int on_socket(void *ctx, curl_socket_t fd, curlsocktype purpose)
     return CURL_SOCKOPT_OK;
 }
 
-/* The connection is ready and the request is written next: the last moment to hold it back. Curl comes
- * here again when it lost an idle connection and wants to repeat the request by itself; then the first
- * one may have arrived, and repeating could spend a budget twice. */
+/* The connection is ready and the request is written next: the last moment to hold it back. Curl
+ * comes here again when it lost an idle connection and wants to repeat the request by itself; then
+ * the first one may have arrived, and repeating could spend a budget twice. */
 static int on_issue(void *ctx, char *peer_ip, char *own_ip, int peer_port, int own_port)
 {
     struct transfer *t = ctx;
@@ -122,8 +123,8 @@ static void set_callbacks(struct transfer *t)
     set(t->easy, CURLOPT_PREREQDATA, t);
 }
 
-/* QUICK_EXIT: else a transfer that times out while its name is being resolved waits for the resolver's
- * thread, and all others of this loop with it. */
+/* QUICK_EXIT: else a transfer that times out while its name is being resolved waits for the
+ * resolver's thread, and all others of this loop with it. */
 static void set_constants(CURL *easy)
 {
     set(easy, CURLOPT_NOSIGNAL, 1L);
@@ -235,8 +236,9 @@ static void use_headers(struct transfer *t, const struct exchange *x)
     set(t->easy, CURLOPT_HTTPHEADER, &t->inside->line);
 }
 
-/* curl takes only "scheme://host:port/" from us: what it does to paths is clever (dots, spaces, braces,
- * bytes above 0x7f), and a purge must name the very bytes. They go out as the request target. */
+/* curl takes only "scheme://host:port/" from us: what it does to paths is clever (dots, spaces,
+ * braces, bytes above 0x7f), and a purge must name the very bytes. They go out as the request
+ * target. */
 static size_t origin_bytes(struct span url)
 {
     size_t scheme = span_starts_nocase(url, "https://")  ? 8

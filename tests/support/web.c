@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -34,7 +35,8 @@ static const char answer_lua[] =
     "local lines = {}\n"
     "for k, v in pairs(h) do lines[#lines + 1] = k .. ': ' .. tostring(v) end\n"
     "table.sort(lines)\n"
-    "ngx.print(ngx.req.get_method(), ' ', ngx.var.request_uri, ' ', ngx.var.server_protocol, '\\n',\n"
+    "ngx.print(ngx.req.get_method(), ' ', ngx.var.request_uri, ' ', ngx.var.server_protocol, "
+    "'\\n',\n"
     "  table.concat(lines, '\\n'), '\\n\\n', ngx.req.get_body_data() or '')\n";
 
 static const char conf[] =
@@ -51,7 +53,8 @@ static const char conf[] =
     "  ssl_certificate leaf.pem; ssl_certificate_key leaf.key; ssl_session_tickets off;\n"
     "  server { listen 127.0.0.1:%u ssl http2 backlog=4096; location / { content_by_lua_file "
     "answer.lua; } }\n"
-    "  server { listen 127.0.0.1:%u ssl backlog=4096; location / { content_by_lua_file answer.lua; } "
+    "  server { listen 127.0.0.1:%u ssl backlog=4096; location / { content_by_lua_file answer.lua; "
+    "} "
     "}\n"
     "  server { listen 127.0.0.1:%u ssl http2; keepalive_timeout 20ms; location / { "
     "content_by_lua_file answer.lua; } }\n"
@@ -143,6 +146,7 @@ static void launch(struct web *w)
     w->pid = fork();
     must(w->pid >= 0);
     if (w->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when a test aborts */
         execlp("nginx", "nginx", "-p", prefix, "-c", "nginx.conf", "-e", "error.log", (char *)NULL);
         execl("/usr/sbin/nginx", "nginx", "-p", prefix, "-c", "nginx.conf", "-e", "error.log",
               (char *)NULL);

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * A web server for tests: an nginx of its own on free loopback ports, with a certificate authority of
- * its own. What it answers is asked for by a header line:
+ * A web server for tests: an nginx of its own on free loopback ports, with a certificate authority
+ * of its own. What it answers is asked for by a header line:
  *
- *   (none)              200; the reply says what arrived: "<method> <target> <protocol>\n", the header
- *                       lines in lower case and sorted, an empty line, the body
- *   X-Do: status 429    that status, with Retry-After: 7 and both Fastly-RateLimit headers
- *   X-Do: redirect      302 to /elsewhere
- *   X-Do: sleep 200     answers after 200 ms
- *   X-Do: cut           a part of the promised reply, then the connection is cut
- *   X-Do: bytes 5000    a reply of so many bytes */
+ *   (none)              200; the reply says what arrived: "<method> <target> <protocol>\n", the
+ * header lines in lower case and sorted, an empty line, the body X-Do: status 429    that status,
+ * with Retry-After: 7 and both Fastly-RateLimit headers X-Do: redirect      302 to /elsewhere X-Do:
+ * sleep 200     answers after 200 ms X-Do: cut           a part of the promised reply, then the
+ * connection is cut X-Do: bytes 5000    a reply of so many bytes */
 #pragma once
 
 #include <sys/types.h>

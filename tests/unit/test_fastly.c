@@ -305,6 +305,9 @@ static void a_key_the_reply_does_not_name_is_missing(void **state)
     assert_true(missing[0] && missing[1] && !missing[2]);
     is_judged(&ask_keys, 200, "{\"foo\":\"1\"}", VERDICT_PURGED, "");
     assert_int_equal(missing_count, 2);
+    is_judged(&ask_keys, 200, "{\"foo\":\"1\",\"bar\":\"\",\"baz\":\"3\"}", VERDICT_PURGED, "");
+    assert_int_equal(missing_count, 1);
+    assert_true(missing[1]);
     (void)state;
 }
 
@@ -578,24 +581,25 @@ static void retry_after_may_be_a_date_in_any_of_three_forms(void **state)
 
 static void what_is_neither_seconds_nor_a_date_is_no_wait(void **state)
 {
-    static const char *const bad[] = {
-        "",
-        " ",
-        "soon",
-        "-1",
-        "1.5",
-        "2 s",
-        "Tue, 02 Sep 2025",
-        "Tue, 02 Sep 2025 06:37:34 GMT and more",
-        "Tue, 02 Sep 2025 06:37:34 +0200",
-        "Tue, 02 Sep 2025 06:37:34 GMT                                   "
-        "                                   x"};
+    static const char *const bad[] = {"",
+                                      " ",
+                                      "soon",
+                                      "-1",
+                                      "1.5",
+                                      "2 s",
+                                      "Tue, 02 Sep 2025",
+                                      "Tue, 02 Sep 2025 06:37:34 GMT and more",
+                                      "Tue, 02 Sep 2025 06:37:34 +0200"};
+    char text[66];
     uint64_t wait_ms = 7;
 
     for (size_t i = 0; i < array_len(bad); i++)
         assert_int_equal(fastly_retry_after(span_str(bad[i]), WALL_MS, &wait_ms), -EINVAL);
     assert_int_equal(fastly_retry_after(SPAN("Tue\0, 02 Sep 2025 06:37:34 GMT"), WALL_MS, &wait_ms),
                      -EINVAL);
+    memset(text, 'x', sizeof(text));
+    for (size_t n = 62; n <= 65; n++)
+        assert_int_equal(fastly_retry_after(span_of(text, n), WALL_MS, &wait_ms), -EINVAL);
     assert_true(wait_ms == 7);
     assert_int_equal(fastly_retry_after(SPAN("99999999999999999999999"), WALL_MS, &wait_ms), 0);
     assert_true(wait_ms == 3600000);

@@ -12,9 +12,12 @@
 
 #include "job.h"
 
-static struct config_service services[] = {{"SU1Z0isxPaozGVKXdv0eY", "news"},
-                                           {"SU2Z0isxPaozGVKXdv0eY", "shop"},
-                                           {"SU3Z0isxPaozGVKXdv0eY", ""}};
+#define STRING(literal) ((char[]){literal})
+
+static struct config_service services[] = {{STRING("SU1Z0isxPaozGVKXdv0eY"), STRING("news")},
+                                           {STRING("SU2Z0isxPaozGVKXdv0eY"), STRING("shop")},
+                                           {STRING("SU3Z0isxPaozGVKXdv0eY"), STRING("")}};
+static char account_name[] = "main";
 static struct config_account account; /* as configured by the test */
 static struct job_decoder decoder;
 static struct job_spec spec;
@@ -23,7 +26,8 @@ static char err[256];
 static int before(void **state)
 {
     (void)state;
-    account = (struct config_account){.name = "main", .services = services, .services_count = 1};
+    account =
+        (struct config_account){.name = account_name, .services = services, .services_count = 1};
     spec = (struct job_spec){.service = 4711};
     return 0;
 }
@@ -126,8 +130,22 @@ static void the_targets_of_the_job_before_are_forgotten(void **state)
     GOOD(SPAN("keys"), SPAN("b a"));
     assert_int_equal(spec.targets_count, 2);
     has_target(0, TARGET_KEY, "b");
+    (void)state;
+}
+
+static void targets_of_four_billion_jobs_ago_are_forgotten(void **state)
+{
+    job_decoder_deinit(&decoder);
+    job_decoder_init(&decoder);
+    GOOD(SPAN("keys"), SPAN("a b"));
+    assert_int_equal(decoder.mark, 1);
     decoder.mark = UINT32_MAX;
-    GOOD(SPAN("keys"), SPAN("b a"));
+    GOOD(SPAN("keys"), SPAN("c"));
+    assert_int_equal(spec.targets_count, 1);
+    GOOD(SPAN("keys"), SPAN("a b"));
+    assert_int_equal(spec.targets_count, 2);
+    decoder.mark = UINT32_MAX;
+    GOOD(SPAN("keys"), SPAN("a b"));
     assert_int_equal(spec.targets_count, 2);
     (void)state;
 }
@@ -295,6 +313,10 @@ static void a_service_that_moved_in_a_reload_is_found_where_it_is(void **state)
     account.services_count = 2;
     GOOD(SPAN("keys"), SPAN("a"), SPAN("service"), SPAN("shop"));
     assert_int_equal(spec.service, 1);
+    account.services_count = 1;
+    BAD("service: \"shop\" is not a service of account main", SPAN("keys"), SPAN("a"),
+        SPAN("service"), SPAN("shop"));
+    account.services_count = 2;
     account.services = turned;
     GOOD(SPAN("keys"), SPAN("a"), SPAN("service"), SPAN("shop"));
     assert_int_equal(spec.service, 0);
@@ -308,7 +330,7 @@ static void the_default_service_and_the_only_service_need_no_name(void **state)
 {
     account.services_count = 2;
     BAD("service: missing, and account main has no default_service", SPAN("keys"), SPAN("a"));
-    account.default_service = (char[]){"shop"};
+    account.default_service = STRING("shop");
     GOOD(SPAN("keys"), SPAN("a"));
     assert_int_equal(spec.service, 1);
     GOOD(SPAN("keys"), SPAN("a"), SPAN("service"), SPAN("news"));
@@ -414,6 +436,7 @@ int main(void)
         cmocka_unit_test_setup(keys_and_url_may_be_given_again_and_add_up, before),
         cmocka_unit_test_setup(equal_targets_of_one_job_count_once, before),
         cmocka_unit_test_setup(the_targets_of_the_job_before_are_forgotten, before),
+        cmocka_unit_test_setup(targets_of_four_billion_jobs_ago_are_forgotten, before),
         cmocka_unit_test_setup(a_job_of_10001_targets_is_refused, before),
         cmocka_unit_test_setup(ten_thousand_equal_keys_are_one_target, before),
         cmocka_unit_test_setup(a_bad_key_is_named_by_its_place, before),

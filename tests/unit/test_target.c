@@ -276,6 +276,7 @@ static void scheme_and_case_of_the_host_do_not_make_another_target(void **state)
     same_url("www.example.com/x", "HTTP://WWW.Example.COM/x");
     same_url("a-host-name-of-more-than-sixteen-bytes.example/x",
              "A-HOST-NAME-of-more-than-SIXTEEN-bytes.EXAMPLE/x");
+    same_url("ABYZ.example/", "abyz.example/");
     same_url("[2001:DB8::A]/", "[2001:db8::a]/");
     (void)state;
 }

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT
+ * Runs a dispatcher over what waits in Redis and takes its time, from the moment it takes the lease.
+ *
+ *   stopwatch --redis SOCKET --account A --until leading|delivered|empty --count N -- COMMAND...
+ *
+ *   leading    the lease is taken, and half a second has passed
+ *   delivered  N jobs are in its hands
+ *   empty      no job is left: all are answered for and removed
+ *
+ * Then it measures, stops the command with SIGTERM, and prints
+ * {"seconds": s, "cpu_s": c, "rss_kb": r, "peak_kb": p}: time and processor time are those between lease
+ * and goal, memory is that at the goal. */
+#include <hiredis/hiredis.h>
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S 1000000000
+#define LOOK_EVERY_NS 2000000
+#define PATIENCE_S 120
+
+enum goal { GOAL_LEADING, GOAL_DELIVERED, GOAL_EMPTY };
+
+struct stopwatch {
+    const char *socket, *account;
+    enum goal goal;
+    long count;
+    char **command;
+    redisContext *redis;
+    pid_t child;
+    clockid_t child_cpu;
+    uint64_t give_up_ns;
+};
+
+struct taken {
+    uint64_t wall_ns, cpu_ns;
+    long rss_kb, peak_kb;
+};
+
+static void quit(struct stopwatch *w, const char *why)
+{
+    fprintf(stderr, "stopwatch: %s\n", why);
+    if (w->child > 0)
+        kill(w->child, SIGKILL);
+    exit(1);
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static void pause_ns(long ns)
+{
+    struct timespec t = {ns / NS_PER_S, ns % NS_PER_S};
+
+    nanosleep(&t, NULL);
+}
+
+/* The first number in the answer to COMMAND purgeline:{account}:KEY [GROUP]. */
+static long ask(struct stopwatch *w, const char *command, const char *key, const char *group)
+{
+    char name[160];
+    redisReply *reply;
+    const redisReply *first;
+    long n;
+
+    snprintf(name, sizeof(name), "purgeline:{%s}:%s", w->account, key);
+    reply = group ? redisCommand(w->redis, "%s %s %s", command, name, group)
+                  : redisCommand(w->redis, "%s %s", command, name);
+    if (!reply)
+        quit(w, "Redis went away");
+    first = reply->type == REDIS_REPLY_ARRAY && reply->elements ? reply->element[0] : reply;
+    n = first->type == REDIS_REPLY_INTEGER ? first->integer : 0;
+    freeReplyObject(reply);
+    return n;
+}
+
+static long ask_lanes(struct stopwatch *w, const char *command, const char *group)
+{
+    return ask(w, command, "jobs:urgent", group) + ask(w, command, "jobs:normal", group) +
+           ask(w, command, "jobs:bulk", group);
+}
+
+static bool reached(struct stopwatch *w)
+{
+    switch (w->goal) {
+    case GOAL_LEADING:
+        pause_ns(NS_PER_S / 2);
+        return true;
+    case GOAL_DELIVERED:
+        return ask_lanes(w, "XPENDING", "dispatch") >= w->count;
+    default:
+        return ask_lanes(w, "XLEN", NULL) == 0;
+    }
+}
+
+static void pause_between_looks(struct stopwatch *w)
+{
+    if (clock_ns(CLOCK_MONOTONIC) > w->give_up_ns)
+        quit(w, "it takes too long");
+    if (waitpid(w->child, NULL, WNOHANG) == w->child) {
+        w->child = 0;
+        quit(w, "the command ended by itself");
+    }
+    pause_ns(LOOK_EVERY_NS);
+}
+
+static void read_memory(struct stopwatch *w, struct taken *t)
+{
+    char line[128];
+    FILE *f;
+
+    snprintf(line, sizeof(line), "/proc/%d/status", (int)w->child);
+    f = fopen(line, "r");
+    while (f && fgets(line, sizeof(line), f)) {
+        sscanf(line, "VmRSS: %ld", &t->rss_kb);
+        sscanf(line, "VmHWM: %ld", &t->peak_kb);
+    }
+    if (f)
+        fclose(f);
+}
+
+static void take(struct stopwatch *w, struct taken *t)
+{
+    t->wall_ns = clock_ns(CLOCK_MONOTONIC);
+    t->cpu_ns = clock_ns(w->child_cpu);
+    read_memory(w, t);
+}
+
+static void start(struct stopwatch *w)
+{
+    w->give_up_ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)PATIENCE_S * NS_PER_S;
+    w->child = fork();
+    if (w->child == 0) {
+        execvp(w->command[0], w->command);
+        _exit(127);
+    }
+    if (w->child < 0 || clock_getcpuclockid(w->child, &w->child_cpu) != 0)
+        quit(w, "cannot start the command");
+}
+
+static void stop(struct stopwatch *w)
+{
+    int status;
+
+    kill(w->child, SIGTERM);
+    waitpid(w->child, &status, 0);
+    w->child = 0;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        quit(w, "the command did not end well");
+}
+
+static void parse(struct stopwatch *w, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"redis", 1, NULL, 's'}, {"account", 1, NULL, 'a'}, {"until", 1, NULL, 'u'},
+        {"count", 1, NULL, 'n'}, {NULL, 0, NULL, 0},
+    };
+    int c;
+
+    w->goal = GOAL_EMPTY;
+    while ((c = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+        if (c == 's')
+            w->socket = optarg;
+        else if (c == 'a')
+            w->account = optarg;
+        else if (c == 'n')
+            w->count = atol(optarg);
+        else if (c == 'u' && strcmp(optarg, "leading") == 0)
+            w->goal = GOAL_LEADING;
+        else if (c == 'u' && strcmp(optarg, "delivered") == 0)
+            w->goal = GOAL_DELIVERED;
+        else if (c != 'u')
+            exit(2);
+    }
+    w->command = argv + optind;
+    if (!w->socket || !w->account || optind == argc)
+        quit(w, "--redis, --account and a command are needed");
+}
+
+int main(int argc, char **argv)
+{
+    struct stopwatch w = {0};
+    struct taken from = {0}, to = {0};
+
+    parse(&w, argc, argv);
+    w.redis = redisConnectUnix(w.socket);
+    if (!w.redis || w.redis->err)
+        quit(&w, "no Redis there");
+    start(&w);
+    while (ask(&w, "EXISTS", "lease", NULL) == 0)
+        pause_between_looks(&w);
+    take(&w, &from);
+    while (!reached(&w))
+        pause_between_looks(&w);
+    take(&w, &to);
+    stop(&w);
+    printf("{\"seconds\": %.4f, \"cpu_s\": %.4f, \"rss_kb\": %ld, \"peak_kb\": %ld}\n",
+           (double)(to.wall_ns - from.wall_ns) / NS_PER_S,
+           (double)(to.cpu_ns - from.cpu_ns) / NS_PER_S, to.rss_kb, to.peak_kb);
+    redisFree(w.redis);
+    return 0;
+}

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+#include "check.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "alloc.h"
+#include "client.h"
+#include "config_file.h"
+#include "fetch.h"
+#include "log.h"
+#include "redis.h"
+#include "setting.h"
+#include "suggest.h"
+
+/* XADD with MINID, which the ledger is kept with, came with 6.2:
+ * https://redis.io/docs/latest/commands/xadd/ */
+#define REDIS_MIN_MAJOR 6
+#define REDIS_MIN_MINOR 2
+#define EXPIRES_SOON_MS (14ULL * 24 * 3600 * 1000)
+
+extern char **environ;
+
+const char *const check_grade_names[] = {
+    [CHECK_OK] = "ok", [CHECK_WARN] = "warn", [CHECK_FAIL] = "fail"};
+
+struct report {
+    check_cb *cb;
+    void *ctx;
+    const char *account;
+    const char *subject;
+};
+
+static void say(const struct report *r, enum check_grade grade, const char *remedy, const char *fmt,
+                ...) print_like(4, 5);
+
+static void say(const struct report *r, enum check_grade grade, const char *remedy, const char *fmt,
+                ...)
+{
+    char what[512];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof(what), fmt, ap);
+    va_end(ap);
+    r->cb(r->ctx, &(struct check_finding){.grade = grade,
+                                          .account = r->account,
+                                          .subject = r->subject,
+                                          .what = what,
+                                          .remedy = remedy});
+}
+
+/* -- the environment -- */
+
+#define NAMES_MAX 128
+
+/* Variables that are read elsewhere than in the table. */
+static const char *const other_names[] = {"PURGELINE_CONFIG", "PURGELINE_BIN"};
+
+static size_t known_names(char names[][64], const char **list)
+{
+    size_t count, n = 0;
+    const struct setting *table = setting_table(&count);
+
+    must(count + array_len(other_names) <= NAMES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        if (table[i].type == SETTING_GROUP)
+            continue;
+        setting_env_name(&table[i], names[n], sizeof(names[n]));
+        list[n] = names[n];
+        n++;
+    }
+    for (size_t i = 0; i < array_len(other_names); i++)
+        list[n++] = other_names[i];
+    return n;
+}
+
+static bool among(const char *name, const char *const *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(name, list[i]) == 0)
+            return true;
+    return false;
+}
+
+void check_environment(check_cb *cb, void *ctx)
+{
+    struct report r = {.cb = cb, .ctx = ctx, .subject = "environment"};
+    char names[NAMES_MAX][64], name[64];
+    const char *list[NAMES_MAX];
+    size_t count = known_names(names, list);
+
+    for (char **e = environ; *e; e++) {
+        const char *meant;
+
+        if (strncmp(*e, "PURGELINE_", 10) != 0)
+            continue;
+        snprintf(name, sizeof(name), "%.*s", (int)strcspn(*e, "="), *e);
+        if (among(name, list, count))
+            continue;
+        meant = suggest_word(name, list, count);
+        say(&r, CHECK_WARN, meant ? meant : "", "$%s is no setting%s", name,
+            meant ? "; this one was meant?" : "");
+    }
+}
+
+/* -- Redis -- */
+
+/* The value of "name:" in the text of INFO. */
+static struct span info(struct span text, const char *name)
+{
+    size_t n = strlen(name);
+    struct span line;
+
+    while (span_next_word(&text, '\n', &line)) {
+        if (line.n && line.p[line.n - 1] == '\r')
+            line.n--;
+        if (line.n > n && memcmp(line.p, name, n) == 0 && line.p[n] == ':')
+            return span_of(line.p + n + 1, line.n - n - 1);
+    }
+    return SPAN("");
+}
+
+static void judge_version(const struct report *r, struct span text)
+{
+    struct span version = info(text, "redis_version");
+    unsigned major = 0, minor = 0;
+
+    if (sscanf(version.p, "%u.%u", &major, &minor) != 2) {
+        say(r, CHECK_WARN, "", "the version of Redis is unknown");
+        return;
+    }
+    if (major < REDIS_MIN_MAJOR || (major == REDIS_MIN_MAJOR && minor < REDIS_MIN_MINOR))
+        say(r, CHECK_FAIL, "use Redis 6.2 or newer, or Valkey", "Redis %.*s is too old",
+            (int)version.n, version.p);
+    else
+        say(r, CHECK_OK, "", "Redis %.*s answers", (int)version.n, version.p);
+}
+
+static void judge_memory(const struct report *r, struct span text)
+{
+    struct span policy = info(text, "maxmemory_policy");
+
+    if (policy.n == 0)
+        say(r, CHECK_WARN, "look for maxmemory-policy noeviction", "what Redis evicts is unknown");
+    else if (span_is(policy, "noeviction"))
+        say(r, CHECK_OK, "", "it evicts nothing");
+    else
+        say(r, CHECK_FAIL, "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
+            "it may throw away jobs: maxmemory-policy is %.*s", (int)policy.n, policy.p);
+}
+
+static void judge_disk(const struct report *r, struct span text)
+{
+    struct span written = info(text, "aof_last_write_status");
+    struct span saved = info(text, "rdb_last_bgsave_status");
+
+    if (!span_is(info(text, "aof_enabled"), "1"))
+        say(r, CHECK_WARN, "CONFIG SET appendonly yes, and the same in redis.conf",
+            "it has no append-only file: jobs of the last minutes are lost when it dies");
+    else if (written.n && !span_is(written, "ok"))
+        say(r, CHECK_FAIL, "make room on its disk", "it cannot write its append-only file");
+    else
+        say(r, CHECK_OK, "", "it keeps an append-only file");
+    if (saved.n && !span_is(saved, "ok"))
+        say(r, CHECK_WARN, "look into its log; it may refuse writes (MISCONF)",
+            "its last snapshot failed");
+}
+
+static void judge_server(const struct report *r, struct client *client)
+{
+    struct redisReply *reply;
+    char *copy;
+    struct span text;
+
+    if (client_ask_words(client, (const char *const[]){"INFO", NULL}, &reply) < 0) {
+        say(r, CHECK_WARN, "permit INFO", "Redis does not tell about itself: %s",
+            client_error(client));
+        return;
+    }
+    text = reply_text(reply);
+    copy = alloc_copy(text.p, text.n);
+    text = span_of(copy, text.n);
+    judge_version(r, text);
+    judge_memory(r, text);
+    judge_disk(r, text);
+    free(copy);
+}
+
+static bool in_path(const char *program)
+{
+    const char *path = getenv("PATH");
+    struct span rest = span_str(path ? path : "/usr/bin:/bin"), folder;
+    bool found = false;
+
+    while (!found && span_next_word(&rest, ':', &folder)) {
+        char *file = alloc_printf("%.*s/%s", (int)folder.n, folder.p, program);
+
+        found = access(file, X_OK) == 0;
+        free(file);
+    }
+    return found;
+}
+
+static void judge_absence(const struct report *r, const struct config *c, const char *why)
+{
+    if (!config_redis_embedded(c))
+        say(r, CHECK_FAIL, "start Redis, or correct 'redis' in the configuration",
+            "Redis does not answer: %s", why);
+    else if (in_path("redis-server"))
+        say(r, CHECK_OK, "", "not running; purgeline run starts its own in %s", c->data_dir);
+    else
+        say(r, CHECK_FAIL, "apt install redis-server, or set 'redis' to one elsewhere",
+            "there is no redis-server to start");
+}
+
+void check_redis(const struct config *c, check_cb *cb, void *ctx)
+{
+    struct report r = {.cb = cb, .ctx = ctx, .subject = "redis"};
+    char *url = config_redis_url(c), err[256];
+    struct redis_address address;
+    struct client *client;
+    int rc = redis_address_parse(url, &address, err, sizeof(err));
+
+    free(url);
+    if (rc < 0) {
+        say(&r, CHECK_FAIL, "", "%s", err);
+        return;
+    }
+    rc = client_open(&address, &client, err, sizeof(err));
+    redis_address_deinit(&address);
+    if (rc < 0) {
+        judge_absence(&r, c, err);
+        return;
+    }
+    judge_server(&r, client);
+    client_close(client);
+}
+
+/* -- token and services -- */
+
+#define REPLY_MAX_BYTES (1024 * 1024)
+
+/* The API's words in an error, for people: "msg" and "detail". */
+static void api_words(const json_t *doc, char *out, size_t room)
+{
+    const char *msg = json_string_value(json_object_get(doc, "msg"));
+    const char *detail = json_string_value(json_object_get(doc, "detail"));
+    char all[256], shown[300];
+
+    snprintf(all, sizeof(all), "%s%s%s", msg ? msg : "", msg && detail ? ": " : "",
+             detail ? detail : "");
+    snprintf(out, room, "%s%s", *all ? ": " : "",
+             log_quote(shown, sizeof(shown), all, strlen(all)));
+}
+
+/* The reply as JSON (NULL when it is none) and its status; 0 with a finding made when there was
+ * none. */
+static int ask(const struct report *r, const struct config_account *a, const char *token,
+               const char *path, json_t **doc)
+{
+    struct buf body;
+    char err[300];
+    int status = 0;
+
+    *doc = NULL;
+    buf_init(&body, REPLY_MAX_BYTES);
+    if (fetch(a, token, path, &body, &status, err, sizeof(err)) < 0)
+        say(r, CHECK_FAIL, "correct api or ca_file, or let this machine out", "%s%s: %s", a->api,
+            path, err);
+    else
+        *doc = json_loadb(body.n ? body.p : "", body.n, 0, NULL);
+    buf_deinit(&body);
+    return status;
+}
+
+static bool has_word(const char *words, const char *word)
+{
+    struct span rest = span_str(words), one;
+
+    while (span_next_word(&rest, ' ', &one))
+        if (span_is(one, word))
+            return true;
+    return false;
+}
+
+static void judge_scope(const struct report *r, const struct config_account *a, const json_t *doc)
+{
+    const char *scope = json_string_value(json_object_get(doc, "scope"));
+
+    if (!scope) {
+        say(r, CHECK_WARN, "", "the API does not say what the token may do");
+        return;
+    }
+    if (!has_word(scope, "global") && !has_word(scope, "purge_select"))
+        say(r, CHECK_FAIL, "make an automation token with scope purge_select",
+            "the token may not purge URLs or keys; its scope is %.200s", scope);
+    else if (a->allow_purge_all && !has_word(scope, "global") && !has_word(scope, "purge_all"))
+        say(r, CHECK_FAIL, "add scope purge_all, or set allow_purge_all: false",
+            "the token may not purge all; its scope is %.200s", scope);
+    else if (has_word(scope, "global"))
+        say(r, CHECK_WARN, "make an automation token with scope purge_select",
+            "the token may do far more than purge: its scope is global");
+    else
+        say(r, CHECK_OK, "", "the token may purge; its scope is %.200s", scope);
+}
+
+static void judge_expiry(const struct report *r, const json_t *doc, uint64_t now_ms)
+{
+    const char *expires = json_string_value(json_object_get(doc, "expires_at"));
+    struct tm tm = {0};
+    uint64_t ms;
+
+    if (!expires || !strptime(expires, "%Y-%m-%dT%H:%M:%S", &tm))
+        return;
+    ms = (uint64_t)timegm(&tm) * 1000;
+    if (ms < now_ms)
+        say(r, CHECK_FAIL, "make a new one", "the token expired at %.40s", expires);
+    else if (ms - now_ms < EXPIRES_SOON_MS)
+        say(r, CHECK_WARN, "make a new one in time", "the token expires at %.40s", expires);
+}
+
+/* An empty list means all services: https://www.fastly.com/documentation/reference/api/auth-tokens/
+ */
+static bool token_covers(const json_t *doc, const char *service)
+{
+    const json_t *services = json_object_get(doc, "services"), *one;
+    size_t i;
+
+    if (json_array_size(services) == 0)
+        return true;
+    json_array_foreach(services, i, one)
+    {
+        if (json_is_string(one) && strcmp(json_string_value(one), service) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void judge_service(const struct report *r, const struct config_account *a, const char *token,
+                          const json_t *self, const char *id)
+{
+    char *path = alloc_printf("/service/%s", id), words[320];
+    json_t *doc;
+    int status = ask(r, a, token, path, &doc);
+    const char *name = json_string_value(json_object_get(doc, "name"));
+
+    api_words(doc, words, sizeof(words));
+    if (status == 200 && !token_covers(self, id))
+        say(r, CHECK_FAIL, "make a token for this service, too",
+            "service %s: not one of the token's", id);
+    else if (status == 200)
+        say(r, CHECK_OK, "", "service %s is there%s%.100s", id, name ? ": " : "", name ? name : "");
+    else if (status == 403 && token_covers(self, id))
+        say(r, CHECK_WARN, "", "service %s: this token may not look at it%s", id, words);
+    else if (status)
+        say(r, CHECK_FAIL, "correct the id, or give the token access to it",
+            "service %s: status %d%s", id, status, words);
+    json_decref(doc);
+    free(path);
+}
+
+static void judge_services(struct report *r, const struct config_account *a, const char *token,
+                           const json_t *self)
+{
+    r->subject = "service";
+    if (a->services_count == 0)
+        say(r, CHECK_WARN, "name them under services, or set FASTLY_SERVICE_ID",
+            "no service is configured: only URLs can be purged");
+    for (uint32_t i = 0; i < a->services_count; i++)
+        judge_service(r, a, token, self, a->services[i].id);
+}
+
+static void judge_token(struct report *r, const struct config_account *a, const char *token,
+                        uint64_t now_ms)
+{
+    char words[320];
+    json_t *self;
+    int status = ask(r, a, token, "/tokens/self", &self);
+
+    api_words(self, words, sizeof(words));
+    if (status == 200) {
+        judge_scope(r, a, self);
+        judge_expiry(r, self, now_ms);
+        judge_services(r, a, token, self);
+    } else if (status == 401 || status == 403) {
+        say(r, CHECK_FAIL, "set a valid token", "Fastly refuses the token: status %d%s", status,
+            words);
+    } else if (status) {
+        say(r, CHECK_FAIL, "try again, or correct api", "%s/tokens/self: status %d%s", a->api,
+            status, words);
+    }
+    json_decref(self);
+}
+
+void check_account(const struct config_account *a, uint64_t now_ms, check_cb *cb, void *ctx)
+{
+    struct report r = {.cb = cb, .ctx = ctx, .account = a->name, .subject = "token"};
+    char *token, err[300];
+    int rc = config_read_token(a, &token, err, sizeof(err));
+
+    if (rc == -ENOENT && a->url_mode == URL_MODE_DIRECT) {
+        say(&r, CHECK_WARN, "", "%s; only direct purges without authentication will work", err);
+        return;
+    }
+    if (rc < 0) {
+        say(&r, CHECK_FAIL, "put the API token there", "%s", err);
+        return;
+    }
+    judge_token(&r, a, token, now_ms);
+    explicit_bzero(token, strlen(token));
+    free(token);
+}

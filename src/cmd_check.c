@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+#include <jansson.h>
+#include <string.h>
+
+#include "check.h"
+#include "clock.h"
+#include "cmd.h"
+#include "config_file.h"
+#include "config_yaml.h"
+#include "log.h"
+
+#define TEXT_MAX_BYTES (16 * 1024 * 1024)
+
+const char cmd_check_help[] =
+    "usage: purgeline check [OPTION...]\n"
+    "\n"
+    "Tests the configuration, whether Redis is fit to keep jobs, whether Fastly takes the\n"
+    "token and for what, and whether the services exist; says what to do about what is\n"
+    "wrong. Changes nothing.\n"
+    "\n"
+    "      --print          print the settings in force as YAML, and no more\n"
+    "      --print-sample   print a configuration with every setting explained, and no more\n"
+    "      --offline        the configuration only\n"
+    "  -a, --account NAME   only this one\n"
+    "  -j, --json           one JSON object per finding\n" CMD_OPTIONS_HELP
+    "\n"
+    "examples:\n"
+    "  purgeline check --print-sample > /etc/purgeline/purgeline.yaml\n"
+    "  purgeline check && systemctl reload purgeline\n"
+    "\n"
+    "exit codes: 0 all is well, warnings aside; 1 something is not; 2 wrong arguments or\n"
+    "configuration\n";
+
+enum long_only { OPT_PRINT = 256, OPT_SAMPLE, OPT_OFFLINE };
+
+static const struct option options[] = {CMD_LONG,
+                                        {"print", no_argument, NULL, OPT_PRINT},
+                                        {"print-sample", no_argument, NULL, OPT_SAMPLE},
+                                        {"offline", no_argument, NULL, OPT_OFFLINE},
+                                        {NULL, 0, NULL, 0}};
+
+struct checking {
+    struct cmd_common common;
+    bool print, sample, offline;
+    bool failed;
+};
+
+/* What others said may be no UTF-8. */
+static json_t *text_json(const char *text)
+{
+    json_t *j = json_string(text);
+    char shown[1024];
+
+    return j ? j : json_string(log_quote(shown, sizeof(shown), text, strlen(text)));
+}
+
+static void print_json(const struct check_finding *f)
+{
+    json_t *j = json_pack("{sssssoss}", "grade", check_grade_names[f->grade], "subject", f->subject,
+                          "what", text_json(f->what), "remedy", f->remedy);
+
+    must(j != NULL);
+    if (f->account)
+        json_object_set_new(j, "account", json_string(f->account));
+    json_dumpf(j, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(j);
+}
+
+static void on_finding(void *ctx, const struct check_finding *f)
+{
+    static const enum cmd_colour colours[] = {
+        [CHECK_OK] = CMD_GREEN, [CHECK_WARN] = CMD_YELLOW, [CHECK_FAIL] = CMD_RED};
+    struct checking *k = ctx;
+
+    k->failed |= f->grade == CHECK_FAIL;
+    if (k->common.json) {
+        print_json(f);
+        return;
+    }
+    printf("%s%-4s%s  %s%s%s: %s\n", cmd_colour(colours[f->grade]), check_grade_names[f->grade],
+           cmd_colour(CMD_PLAIN), f->account ? f->account : "", f->account ? " " : "", f->subject,
+           f->what);
+    if (*f->remedy)
+        printf("      -> %s\n", f->remedy);
+}
+
+static int print(const struct config *c)
+{
+    struct buf text;
+
+    buf_init(&text, TEXT_MAX_BYTES);
+    config_yaml(c, CONFIG_YAML_PLAIN, &text);
+    fwrite(text.p, 1, text.n, stdout);
+    buf_deinit(&text);
+    return CMD_OK;
+}
+
+static int check(struct checking *k, const struct config *c)
+{
+    const char *path = cmd_config_path(&k->common);
+
+    on_finding(k, &(struct check_finding){.grade = CHECK_OK,
+                                          .subject = "configuration",
+                                          .what = path ? path : "defaults and environment",
+                                          .remedy = ""});
+    check_environment(on_finding, k);
+    if (!k->offline)
+        check_redis(c, on_finding, k);
+    for (uint32_t i = 0; !k->offline && i < c->accounts_count; i++)
+        if (!k->common.account || strcmp(k->common.account, c->accounts[i].name) == 0)
+            check_account(&c->accounts[i], clock_wall_ms(), on_finding, k);
+    return k->failed ? CMD_FAILED : CMD_OK;
+}
+
+static int load_and_check(struct checking *k)
+{
+    struct config c;
+    int rc = cmd_load(&k->common, &c);
+
+    if (rc != 0)
+        return rc;
+    if (k->common.account && !cmd_account(&k->common, &c))
+        rc = CMD_USAGE;
+    else
+        rc = k->print ? print(&c) : check(k, &c);
+    config_deinit(&c);
+    return rc;
+}
+
+int cmd_check(int argc, char **argv)
+{
+    struct checking k = {0};
+    int opt, rc;
+
+    while ((opt = getopt_long(argc, argv, CMD_SHORT, options, NULL)) != -1) {
+        if (opt == OPT_PRINT)
+            k.print = true;
+        else if (opt == OPT_SAMPLE)
+            k.sample = true;
+        else if (opt == OPT_OFFLINE)
+            k.offline = true;
+        else if (opt == 'h' || !cmd_take_common(&k.common, opt))
+            break;
+    }
+    rc = cmd_after_options("check", opt, cmd_check_help);
+    if (rc != -1)
+        return rc;
+    if (optind < argc)
+        return cmd_fail(CMD_USAGE, "no argument '%s' is known", argv[optind]);
+    if (k.sample) {
+        config_print_sample(stdout);
+        return CMD_OK;
+    }
+    return load_and_check(&k);
+}

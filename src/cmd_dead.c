@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "client.h"
+#include "cmd.h"
+#include "deadletter.h"
+#include "log.h"
+
+#define LIMIT_DEFAULT 50
+
+const char cmd_dead_help[] =
+    "usage: purgeline dead list [--limit N] [OPTION...]\n"
+    "       purgeline dead retry [OPTION...] ID... | --all\n"
+    "       purgeline dead drop [OPTION...] ID... | --all\n"
+    "\n"
+    "Dead letters are jobs that were given up on, each with the reason. 'list' shows the\n"
+    "newest first. 'retry' puts jobs back into their lanes as new jobs; 'drop' forgets\n"
+    "them. --all means those that are there now, not those that come meanwhile.\n"
+    "\n"
+    "      --limit N        show at most N (default 50)\n"
+    "      --all            every dead letter\n"
+    "  -a, --account NAME   needed when there are several\n"
+    "  -j, --json           list: one JSON object per letter; else what was done\n" CMD_OPTIONS_HELP
+    "\n"
+    "examples:\n"
+    "  purgeline dead list --json | jq -r .reason | sort | uniq -c\n"
+    "  purgeline dead retry 1700000000000-0\n"
+    "\n"
+    "exit codes: 0 done; 1 an ID was not there, or Redis refused; 2 wrong arguments;\n"
+    "3 Redis cannot be reached\n";
+
+enum long_only { OPT_LIMIT = 256, OPT_ALL };
+
+static const struct option options[] = {CMD_LONG,
+                                        {"limit", required_argument, NULL, OPT_LIMIT},
+                                        {"all", no_argument, NULL, OPT_ALL},
+                                        {NULL, 0, NULL, 0}};
+
+struct dead {
+    struct cmd_common common;
+    struct cmd_session session;
+    uint64_t limit;
+    bool all;
+};
+
+/* -- list -- */
+
+static json_t *text_json(struct span s)
+{
+    json_t *j = json_stringn(s.p, s.n);
+    char shown[512];
+
+    return j ? j : json_string(log_quote(shown, sizeof(shown), s.p, s.n)); /* no UTF-8 */
+}
+
+/* A field that stands there several times (url) becomes a list. */
+static void add_field(json_t *fields, struct span name, struct span value)
+{
+    char key[256];
+    json_t *old;
+
+    log_quote(key, sizeof(key), name.p, name.n);
+    old = json_object_get(fields, key);
+    if (!old)
+        json_object_set_new(fields, key, text_json(value));
+    else if (json_is_array(old))
+        json_array_append_new(old, text_json(value));
+    else
+        json_object_set_new(fields, key, json_pack("[Oo]", old, text_json(value)));
+}
+
+static void print_json(const struct deadletter *l)
+{
+    json_t *fields = json_object();
+    json_t *j = json_pack("{sososososIso}", "id", text_json(l->id), "job", text_json(l->job),
+                          "reason", text_json(l->reason), "target", text_json(l->target), "at",
+                          (json_int_t)l->at_ms, "fields", fields);
+
+    must(j != NULL);
+    for (size_t i = 0; i + 1 < reply_count(l->fields); i += 2) {
+        struct span name = reply_text(reply_at(l->fields, i));
+
+        if (!deadletter_added(name))
+            add_field(fields, name, reply_text(reply_at(l->fields, i + 1)));
+    }
+    json_dumpf(j, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(j);
+}
+
+static void print_words(const struct deadletter *l)
+{
+    time_t seconds = (time_t)(l->at_ms / 1000);
+    char when[32] = "-", job[128], reason[512], target[256];
+    struct tm tm;
+
+    if (l->at_ms && gmtime_r(&seconds, &tm))
+        strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    printf("%s%.*s%s  %s  %s\n    %s%s%s\n", cmd_colour(CMD_BOLD), (int)l->id.n, l->id.p,
+           cmd_colour(CMD_PLAIN), when, log_quote(job, sizeof(job), l->job.p, l->job.n),
+           log_quote(reason, sizeof(reason), l->reason.p, l->reason.n), l->target.n ? ": " : "",
+           log_quote(target, sizeof(target), l->target.p, l->target.n));
+}
+
+static int on_letter(void *ctx, const struct deadletter *l)
+{
+    const struct dead *d = ctx;
+
+    if (d->common.json)
+        print_json(l);
+    else
+        print_words(l);
+    return ferror(stdout);
+}
+
+static int list(struct dead *d)
+{
+    int rc = deadletter_list(d->session.client, d->session.account->name, d->limit, on_letter, d);
+
+    return rc < 0 ? cmd_redis_failed(d->session.client, rc) : CMD_OK;
+}
+
+/* -- retry, drop -- */
+
+static int act(struct dead *d, bool retry, char **ids, int count)
+{
+    struct client *c = d->session.client;
+    const char *account = d->session.account->name, *verb = retry ? "retried" : "dropped";
+    const char *const *wanted = (const char *const *)ids;
+    uint64_t done = 0;
+    int rc;
+
+    if (d->all)
+        rc = (retry ? deadletter_retry_all : deadletter_drop_all)(c, account, &done);
+    else
+        rc = (retry ? deadletter_retry : deadletter_drop)(c, account, wanted, (size_t)count, &done);
+    if (d->common.json)
+        printf("{\"%s\":%" PRIu64 "}\n", verb, done);
+    else
+        printf("%" PRIu64 " %s\n", done, verb);
+    if (rc < 0)
+        return cmd_redis_failed(c, rc);
+    if (!d->all && done < (uint64_t)count)
+        return cmd_fail(CMD_FAILED, "%" PRIu64 " not there", (uint64_t)count - done);
+    return CMD_OK;
+}
+
+static bool is_id(const char *text)
+{
+    struct span rest = span_str(text), part;
+    uint64_t n;
+
+    for (int i = 0; i < 2; i++)
+        if (!span_next_word(&rest, '-', &part) || span_to_u64(part, &n) < 0)
+            return false;
+    return rest.n == 0;
+}
+
+static int check_ids(const struct dead *d, const char *what, char **ids, int count)
+{
+    if (d->all == (count > 0))
+        return cmd_fail(CMD_USAGE, "dead %s: give ids, or --all", what);
+    for (int i = 0; i < count; i++)
+        if (!is_id(ids[i]))
+            return cmd_fail(CMD_USAGE, "'%s' is no id; 'purgeline dead list' shows them", ids[i]);
+    return 0;
+}
+
+static int dispatch(struct dead *d, const char *what, char **ids, int count)
+{
+    bool retry = strcmp(what, "retry") == 0, drop = strcmp(what, "drop") == 0;
+    int rc = 0;
+
+    if (!retry && !drop && strcmp(what, "list") != 0)
+        return cmd_fail(CMD_USAGE, "dead '%s': expected list, retry or drop", what);
+    if (retry || drop)
+        rc = check_ids(d, what, ids, count);
+    else if (count || d->all)
+        rc = cmd_fail(CMD_USAGE, "dead list takes no ids; see --limit");
+    if (rc == 0)
+        rc = cmd_session_open(&d->common, &d->session);
+    if (rc != 0)
+        return rc;
+    rc = retry || drop ? act(d, retry, ids, count) : list(d);
+    cmd_session_close(&d->session);
+    return rc;
+}
+
+static int take_options(struct dead *d, int argc, char **argv)
+{
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, CMD_SHORT, options, NULL)) != -1) {
+        if (opt == OPT_ALL)
+            d->all = true;
+        else if (opt == OPT_LIMIT && span_to_u64(span_str(optarg), &d->limit) < 0)
+            return cmd_fail(CMD_USAGE, "--limit: expected a number, found '%s'", optarg);
+        else if (opt != OPT_LIMIT && (opt == 'h' || !cmd_take_common(&d->common, opt)))
+            break;
+    }
+    return cmd_after_options("dead", opt, cmd_dead_help);
+}
+
+int cmd_dead(int argc, char **argv)
+{
+    struct dead d = {.limit = LIMIT_DEFAULT};
+    int rc = take_options(&d, argc, argv);
+
+    if (rc != -1)
+        return rc;
+    if (optind == argc)
+        return cmd_fail(CMD_USAGE, "expected list, retry or drop. Try 'purgeline dead --help'");
+    return dispatch(&d, argv[optind], argv + optind + 1, argc - optind - 1);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#include "fetch.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+
+static size_t on_body(char *p, size_t size, size_t n, void *ctx)
+{
+    return buf_try_put(ctx, span_of(p, size * n)) < 0 ? 0 : size * n;
+}
+
+static struct curl_slist *headers_of(const char *token)
+{
+    char *key = alloc_printf("Fastly-Key: %s", token);
+    struct curl_slist *list = curl_slist_append(NULL, key);
+
+    explicit_bzero(key, strlen(key));
+    free(key);
+    must(list != NULL);
+    return list;
+}
+
+static void wipe(struct curl_slist *list)
+{
+    for (struct curl_slist *l = list; l; l = l->next)
+        explicit_bzero(l->data, strlen(l->data));
+    curl_slist_free_all(list);
+}
+
+static void set_up(CURL *easy, const struct config_account *a, const char *url,
+                   struct curl_slist *headers, struct buf *body, char *curl_error)
+{
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "purgeline/" PURGELINE_VERSION);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)a->connect_timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)a->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, body);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, curl_error);
+    if (*a->ca_file)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, a->ca_file);
+}
+
+int fetch(const struct config_account *a, const char *token, const char *path, struct buf *body,
+          int *status, char *err, size_t err_room)
+{
+    struct curl_slist *headers = headers_of(token);
+    char *url = alloc_printf("%s%s", a->api, path), curl_error[CURL_ERROR_SIZE] = "";
+    CURL *easy = curl_easy_init();
+    long code = 0;
+    CURLcode rc;
+
+    must(easy != NULL);
+    buf_clear(body);
+    set_up(easy, a, url, headers, body, curl_error);
+    rc = curl_easy_perform(easy);
+    if (rc == CURLE_OK)
+        curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
+    else
+        snprintf(err, err_room, "%s", *curl_error ? curl_error : curl_easy_strerror(rc));
+    curl_easy_cleanup(easy);
+    wipe(headers);
+    free(url);
+    if (rc != CURLE_OK)
+        return -EIO;
+    *status = (int)code;
+    return 0;
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT
+ * Lease, control and budget. */
+#include "queue_world.h"
+
+static void the_first_takes_the_lease_and_keeps_it(void **state)
+{
+    struct world *w = world_new(), *other;
+
+    (void)state;
+    assert_int_equal(ask_lead(w, 5000, NULL, "{\"n\":1}"), 0);
+    assert_true(w->lead.leading);
+    assert_true(w->lead.taken_over);
+    assert_string_equal(w->lead.holder, "me");
+    expect_str(w, "{\"n\":1}", "GET " P "status");
+    assert_in_range(redis_server_int(w->server, "TTL " P "status"), 4, 5);
+    other = world_open(w->server, "other");
+    assert_int_equal(ask_lead(other, 5000, NULL, "{\"n\":2}"), 0);
+    assert_false(other->lead.leading);
+    assert_false(other->lead.taken_over);
+    assert_string_equal(other->lead.holder, "me");
+    assert_in_range(other->lead.holder_ttl_ms, 1, 5000);
+    assert_int_equal(ask_lead(other, 5000, "somebody else", ""), 0);
+    assert_false(other->lead.leading);
+    assert_int_equal(ask_lead(w, 9000, NULL, ""), 0);
+    assert_true(w->lead.leading);
+    assert_false(w->lead.taken_over);
+    assert_in_range(redis_server_int(w->server, "PTTL " P "lease"), 8000, 9000);
+    expect_str(w, "{\"n\":1}", "GET " P "status");
+    world_close(other);
+    world_free(w);
+}
+
+static void a_released_lease_is_free_and_only_ours_is_released(void **state)
+{
+    struct world *w = world_new(), *other;
+    int answers;
+
+    (void)state;
+    other = world_open(w->server, "other");
+    assert_int_equal(ask_lead(w, 5000, NULL, ""), 0);
+    answers = other->answers;
+    queue_release(other->q, world_on_done, other);
+    assert_int_equal(await(other, answers + 1), 0);
+    expect_str(w, "me", "GET " P "lease");
+    answers = w->answers;
+    queue_release(w->q, world_on_done, w);
+    assert_int_equal(await(w, answers + 1), 0);
+    assert_int_equal(ask_lead(other, 5000, NULL, ""), 0);
+    assert_true(other->lead.leading);
+    assert_true(other->lead.taken_over);
+    world_close(other);
+    world_free(w);
+}
+
+static void an_expired_lease_goes_to_the_next(void **state)
+{
+    struct world *w = world_new(), *other;
+    uint64_t until = clock_mono_ns() + 5 * NS_PER_S;
+
+    (void)state;
+    other = world_open(w->server, "other");
+    assert_int_equal(ask_lead(w, 50, NULL, ""), 0);
+    do {
+        assert_int_equal(ask_lead(other, 5000, NULL, ""), 0);
+        assert_true(clock_mono_ns() < until);
+    } while (!other->lead.leading);
+    assert_true(other->lead.taken_over);
+    assert_int_equal(ask_lead(w, 5000, NULL, ""), 0);
+    assert_false(w->lead.leading);
+    assert_int_equal(ask_spend(w, (struct queue_spend){.open = 1, .window_ms = 1000}), -EPERM);
+    world_close(other);
+    world_free(w);
+}
+
+static void the_lease_of_a_dead_owner_is_taken_at_once(void **state)
+{
+    struct world *w = world_new(), *other;
+
+    (void)state;
+    assert_int_equal(ask_lead(w, 60000, NULL, ""), 0);
+    other = world_open(w->server, "other");
+    assert_int_equal(ask_lead(other, 5000, "me", ""), 0);
+    assert_true(other->lead.leading);
+    assert_true(other->lead.taken_over);
+    assert_int_equal(ask_lead(w, 5000, "me", ""), 0);
+    assert_false(w->lead.leading);
+    world_close(other);
+    world_free(w);
+}
+
+static void a_lease_survives_the_restart_of_redis(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    assert_int_equal(ask_lead(w, 60000, NULL, ""), 0);
+    redis_server_kill(w->server);
+    assert_int_equal(ask_lead(w, 60000, NULL, ""), -ENOTCONN);
+    redis_server_restart(w->server);
+    run_until(w, w->ups == 2);
+    assert_int_equal(ask_lead(w, 60000, NULL, ""), 0);
+    assert_true(w->lead.leading);
+    assert_false(w->lead.taken_over);
+    world_free(w);
+}
+
+static void a_pause_is_seen_by_all_with_its_reason(void **state)
+{
+    struct world *w = world_new(), *other;
+    int answers = w->answers;
+
+    (void)state;
+    other = world_open(w->server, "other");
+    assert_int_equal(ask_lead(w, 5000, NULL, ""), 0);
+    assert_false(w->lead.paused);
+    queue_pause(w->q, true, SPAN("the token is refused"), world_on_done, w);
+    assert_int_equal(await(w, answers + 2), 0);
+    expect_str(w, "me", "HGET " P "control by");
+    assert_int_equal(ask_lead(other, 5000, NULL, ""), 0);
+    assert_true(other->lead.paused);
+    assert_string_equal(other->lead.paused_why, "the token is refused");
+    redis_server_do(w->server, "HSET " P "control paused 0"); /* by hand */
+    assert_int_equal(ask_lead(w, 5000, NULL, ""), 0);
+    assert_false(w->lead.paused);
+    world_close(other);
+    world_free(w);
+}
+
+static struct queue_spend spend(uint64_t open, uint64_t book)
+{
+    return (struct queue_spend){.ledger = LEDGER_PURGE,
+                                .open = open,
+                                .book = book,
+                                .level_micro = 4321000000,
+                                .window_ms = 3600000};
+}
+
+static uint64_t spent_in_all(const struct world *w)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < w->budget.spent_count; i++)
+        sum += w->spent[i].cost;
+    return sum;
+}
+
+static void an_unknown_ledger_is_empty(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    assert_int_equal(ask_lead(w, 5000, NULL, ""), 0);
+    assert_int_equal(ask_restore(w, LEDGER_WRITE, 3600000), 0);
+    assert_false(w->budget.known);
+    assert_int_equal(w->budget.spent_count, 0);
+    world_free(w);
+}
+
+static void without_the_lease_nothing_is_spent(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    assert_int_equal(ask_spend(w, spend(5, 0)), -EPERM);
+    assert_int_equal(ask_restore(w, LEDGER_PURGE, 3600000), -EPERM);
+    expect_int(w, 0, "EXISTS " P "budget " P "spent:purge");
+    world_free(w);
+}
+
+static void what_was_open_counts_as_spent_after_a_take_over(void **state)
+{
+    struct world *w = world_new(), *next;
+
+    (void)state;
+    assert_int_equal(ask_lead(w, 60000, NULL, ""), 0);
+    assert_int_equal(ask_spend(w, spend(100, 0)), 0);
+    assert_int_equal(ask_spend(w, spend(70, 30)), 0);
+    assert_int_equal(ask_spend(w, spend(60, 0)), 0); /* ten were given back */
+    next = world_open(w->server, "next");
+    assert_int_equal(ask_lead(next, 60000, "me", ""), 0);
+    assert_int_equal(ask_restore(next, LEDGER_PURGE, 3600000), 0);
+    assert_true(next->budget.known);
+    assert_int_equal(next->budget.level_micro, 4321000000);
+    assert_in_range(next->budget.level_age_ms, 0, 10000);
+    assert_int_equal(next->budget.spent_count, 2);
+    assert_int_equal(next->spent[0].cost, 30);
+    assert_int_equal(next->spent[1].cost, 60);
+    assert_in_range(next->spent[0].age_ms, next->spent[1].age_ms, 10000);
+    assert_int_equal(ask_restore(next, LEDGER_PURGE, 3600000), 0);
+    assert_int_equal(spent_in_all(next), 90);
+    assert_int_equal(ask_spend(w, spend(0, 5)), -EPERM);
+    assert_int_equal(ask_restore(next, LEDGER_URL, 3600000), 0);
+    assert_false(next->budget.known);
+    world_close(next);
+    world_free(w);
+}
+
+/* A spender that skips the restore must not forget its predecessor's either. */
+static void a_first_spend_folds_what_the_predecessor_left_open(void **state)
+{
+    struct world *w = world_new(), *next;
+
+    (void)state;
+    assert_int_equal(ask_lead(w, 60000, NULL, ""), 0);
+    assert_int_equal(ask_spend(w, spend(100, 7)), 0);
+    next = world_open(w->server, "next");
+    assert_int_equal(ask_lead(next, 60000, "me", ""), 0);
+    assert_int_equal(ask_spend(next, spend(1, 2)), 0);
+    assert_int_equal(ask_restore(next, LEDGER_PURGE, 3600000), 0);
+    assert_int_equal(spent_in_all(next), 7 + 100 + 2 + 1);
+    world_close(next);
+    world_free(w);
+}
+
+/* The reply is lost, not the effect: the booking is repeated and counts once. */
+static void a_booking_whose_reply_was_lost_counts_once(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    assert_int_equal(ask_lead(w, 60000, NULL, ""), 0);
+    assert_int_equal(ask_restore(w, LEDGER_PURGE, 3600000), 0);
+    assert_int_equal(ask_spend(w, spend(50, 50)), 0);
+    redis_server_kill(w->server);
+    assert_int_equal(ask_spend(w, spend(0, 40)), -ENOTCONN);
+    redis_server_restart(w->server);
+    run_until(w, w->ups == 2);
+    /* carried out in our place, as the lost one may have been */
+    redis_server_do(w->server, "HINCRBY " P "budget purge:booked 40");
+    redis_server_do(w->server, "HINCRBY " P "budget purge:seq 1");
+    redis_server_do(w->server, "XADD " P "spent:purge * c 40");
+    assert_int_equal(ask_spend(w, spend(0, 40)), 0);
+    assert_int_equal(ask_spend(w, spend(0, 1)), 0);
+    assert_int_equal(ask_restore(w, LEDGER_PURGE, 3600000), 0);
+    assert_int_equal(spent_in_all(w), 91);
+    world_free(w);
+}
+
+static void a_booking_that_never_arrived_counts_once_when_repeated(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    assert_int_equal(ask_lead(w, 60000, NULL, ""), 0);
+    assert_int_equal(ask_restore(w, LEDGER_PURGE, 3600000), 0);
+    assert_int_equal(ask_spend(w, spend(50, 50)), 0);
+    redis_server_kill(w->server);
+    assert_int_equal(ask_spend(w, spend(0, 40)), -ENOTCONN);
+    redis_server_restart(w->server);
+    run_until(w, w->ups == 2);
+    assert_int_equal(ask_spend(w, spend(0, 45)), 0); /* repeated, with what came since */
+    assert_int_equal(ask_restore(w, LEDGER_PURGE, 3600000), 0);
+    assert_int_equal(spent_in_all(w), 95);
+    world_free(w);
+}
+
+static void what_is_older_than_the_window_is_not_restored(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    assert_int_equal(ask_lead(w, 60000, NULL, ""), 0);
+    redis_server_do(w->server, "XADD " P "spent:purge 1000-1 c 99");
+    assert_int_equal(ask_spend(w, spend(0, 3)), 0);
+    assert_int_equal(ask_restore(w, LEDGER_PURGE, 3600000), 0);
+    assert_int_equal(spent_in_all(w), 3);
+    assert_int_equal(ask_restore(w, LEDGER_PURGE, 4000000000000), 0);
+    assert_int_equal(spent_in_all(w), 102); /* trimming takes whole nodes only */
+    world_free(w);
+}
+
+static void old_bookings_are_trimmed(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    assert_int_equal(ask_lead(w, 60000, NULL, ""), 0);
+    for (int i = 1; i <= 1000; i++)
+        redis_server_do(w->server, "XADD " P "spent:purge %d-1 c 1", i);
+    assert_int_equal(ask_spend(w, spend(0, 3)), 0);
+    assert_in_range(redis_server_int(w->server, "XLEN " P "spent:purge"), 1, 101);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_takes_the_lease_and_keeps_it),
+        cmocka_unit_test(a_released_lease_is_free_and_only_ours_is_released),
+        cmocka_unit_test(an_expired_lease_goes_to_the_next),
+        cmocka_unit_test(the_lease_of_a_dead_owner_is_taken_at_once),
+        cmocka_unit_test(a_lease_survives_the_restart_of_redis),
+        cmocka_unit_test(a_pause_is_seen_by_all_with_its_reason),
+        cmocka_unit_test(an_unknown_ledger_is_empty),
+        cmocka_unit_test(without_the_lease_nothing_is_spent),
+        cmocka_unit_test(what_was_open_counts_as_spent_after_a_take_over),
+        cmocka_unit_test(a_first_spend_folds_what_the_predecessor_left_open),
+        cmocka_unit_test(a_booking_whose_reply_was_lost_counts_once),
+        cmocka_unit_test(a_booking_that_never_arrived_counts_once_when_repeated),
+        cmocka_unit_test(what_is_older_than_the_window_is_not_restored),
+        cmocka_unit_test(old_bookings_are_trimmed),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,629 @@
+/* SPDX-License-Identifier: MIT
+ * The end of jobs: receipts, dead letters, later. */
+#include <jansson.h>
+
+#include "queue_world.h"
+
+static const char odd_key[] = "a\0b\r\n\xff\xfe\"\\ \xc3\xa4";
+
+/* `count` new jobs of a lane, read. */
+static void have(struct world *w, const char *lane, int count)
+{
+    for (int i = 0; i < count; i++)
+        push(w, lane, "k");
+    assert_int_equal(ask_read(w, QUEUE_NEW, 1000, 1000, 1000), 0);
+    assert_int_equal(w->count, count);
+}
+
+static void have_one(struct world *w, const char *fields)
+{
+    char *command = alloc_printf("XADD " P "jobs:normal * %s", fields);
+
+    free(redis_server_str(w->server, command));
+    free(command);
+    assert_int_equal(ask_read(w, QUEUE_NEW, 0, 1000, 0), 0);
+    assert_int_equal(w->count, 1);
+}
+
+static json_t *receipt_of(struct world *w, const char *job)
+{
+    char *text = redis_server_str(w->server, "GET " P "receipt:%s", job);
+    json_error_t error;
+    json_t *json;
+
+    if (!text[0])
+        fail_msg("no receipt for %s", job);
+    json = json_loads(text, 0, &error);
+    if (!json)
+        fail_msg("%s: %s", error.text, text);
+    free(text);
+    return json;
+}
+
+static void expect_receipt(struct world *w, const char *job, const char *state)
+{
+    json_t *r = receipt_of(w, job);
+
+    assert_string_equal(json_string_value(json_object_get(r, "job")), job);
+    assert_string_equal(json_string_value(json_object_get(r, "state")), state);
+    assert_in_range(json_integer_value(json_object_get(r, "at")), clock_wall_ms() - 60000,
+                    clock_wall_ms() + 1000);
+    json_decref(r);
+}
+
+static void expect_receipt_word(struct world *w, const char *job, const char *name,
+                                const char *value)
+{
+    json_t *r = receipt_of(w, job);
+
+    assert_string_equal(json_string_value(json_object_get(r, name)), value);
+    json_decref(r);
+}
+
+static void a_purged_job_leaves_a_receipt_and_nothing_else(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s;
+    char *job;
+    json_t *r;
+
+    (void)state;
+    have(w, "urgent", 1);
+    s = purged(&w->entries[0]);
+    s.targets = 7;
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    job = job_id(&w->entries[0]);
+    expect_receipt(w, job, "purged");
+    r = receipt_of(w, job);
+    assert_int_equal(json_integer_value(json_object_get(r, "targets")), 7);
+    json_decref(r);
+    assert_in_range(redis_server_int(w->server, "TTL " P "receipt:%s", job), 58, 60);
+    expect_int(w, 0, "XLEN " P "jobs:urgent");
+    assert_int_equal(ask_depth(w), 0);
+    assert_int_equal(w->pending[LANE_URGENT], 0);
+    free(job);
+    world_free(w);
+}
+
+static void many_purged_jobs_of_all_lanes_end_in_one_call(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s[ENTRIES_MAX];
+
+    (void)state;
+    for (int i = 0; i < 513; i++)
+        push(w, "normal", "k");
+    for (int i = 0; i < 3; i++)
+        push(w, "bulk", "k");
+    push(w, "urgent", "k");
+    assert_int_equal(ask_read(w, QUEUE_NEW, 1000, 1000, 1000), 0);
+    assert_int_equal(w->count, 517);
+    for (size_t i = 0; i < w->count; i++)
+        s[i] = purged(&w->entries[i]);
+    assert_int_equal(ask_settle(w, s, w->count), 0);
+    assert_int_equal(ask_depth(w), 0);
+    for (int lane = 0; lane < LANE_N; lane++)
+        assert_int_equal(w->pending[lane] + w->total[lane], 0);
+    for (size_t i = 0; i < w->count; i++) {
+        char *job = job_id(&w->entries[i]);
+
+        expect_int(w, 1, "EXISTS " P "receipt:%s", job);
+        free(job);
+    }
+    world_free(w);
+}
+
+static void without_receipts_nothing_is_left(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s[3];
+
+    (void)state;
+    have(w, "bulk", 3);
+    for (int i = 0; i < 3; i++) {
+        s[i] = purged(&w->entries[i]);
+        s[i].receipt = false;
+    }
+    assert_int_equal(ask_settle(w, s, 3), 0);
+    assert_int_equal(ask_depth(w), 0);
+    assert_int_equal(w->pending[LANE_BULK] + w->total[LANE_BULK], 0);
+    expect_int(w, 0, "EXISTS " P "receipt:bulk-0-0 " P "dead " P "later");
+    expect_int(w, 3, "DBSIZE"); /* the three streams */
+    world_free(w);
+}
+
+static void settling_twice_changes_nothing_the_second_time(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s[4];
+    char *job;
+
+    (void)state;
+    have(w, "normal", 4);
+    s[0] = purged(&w->entries[0]);
+    s[1] = ended(&w->entries[1], OUTCOME_DEAD);
+    s[2] = ended(&w->entries[2], OUTCOME_LATER);
+    s[2].due_ms = 5;
+    s[3] = ended(&w->entries[3], OUTCOME_EXPIRED);
+    assert_int_equal(ask_settle(w, s, 4), 0);
+    job = job_id(&w->entries[1]);
+    for (int i = 0; i < 4; i++) {
+        s[i].outcome = i % 2 ? OUTCOME_PURGED : OUTCOME_DEAD;
+        s[i].plain = i % 2;
+    }
+    assert_int_equal(ask_settle(w, s, 4), 0);
+    expect_receipt(w, job, "dead");
+    expect_int(w, 1, "XLEN " P "dead");
+    expect_int(w, 1, "ZCARD " P "later");
+    expect_int(w, 0, "XLEN " P "jobs:normal");
+    free(job);
+    world_free(w);
+}
+
+/* Some of a batch ended before: those keep their receipt, the others get theirs. */
+static void a_batch_that_ended_in_part_is_completed(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s[3];
+    char *job;
+
+    (void)state;
+    have(w, "normal", 3);
+    for (int i = 0; i < 3; i++)
+        s[i] = purged(&w->entries[i]);
+    s[1] = ended(&w->entries[1], OUTCOME_CANCELLED);
+    assert_int_equal(ask_settle(w, &s[1], 1), 0);
+    s[1] = purged(&w->entries[1]);
+    assert_int_equal(ask_settle(w, s, 3), 0);
+    for (int i = 0; i < 3; i++) {
+        job = job_id(&w->entries[i]);
+        expect_receipt(w, job, i == 1 ? "cancelled" : "purged");
+        free(job);
+    }
+    expect_int(w, 0, "XLEN " P "jobs:normal");
+    world_free(w);
+}
+
+static void a_receipt_carries_ref_and_reason(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s;
+    char *job;
+
+    (void)state;
+    have_one(w, "keys k ref article/17");
+    s = ended(&w->entries[0], OUTCOME_EXPIRED);
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    job = job_id(&w->entries[0]);
+    expect_receipt(w, job, "expired");
+    expect_receipt_word(w, job, "ref", "article/17");
+    expect_receipt_word(w, job, "reason", "because");
+    free(job);
+    world_free(w);
+}
+
+/* What is no UTF-8 is read as Latin-1; whatever comes, the receipt is JSON. */
+static void any_ref_makes_a_valid_receipt(void **state)
+{
+    static const struct {
+        const char *ref;
+        size_t n;
+        const char *json;
+    } cases[] = {
+        {"plain", 5, "plain"},
+        {"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", 9, "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"},
+        {"\xe4", 1, "\xc3\xa4"},
+        {"a\"b\\c\n\x01\x7f", 8, "a\"b\\c\n\x01\x7f"},
+        {"\xed\xa0\x80", 3, "\xc3\xad\xc2\xa0\xc2\x80"}, /* a surrogate */
+        {"\xc0\xaf", 2, "\xc3\x80\xc2\xaf"},             /* overlong */
+        {"\xf4\x90\x80\x80", 4, "\xc3\xb4\xc2\x90\xc2\x80\xc2\x80"},
+        {"x\xe2\x82", 3, "x\xc3\xa2\xc2\x82"}, /* cut off */
+        {"]<>[^%-]", 8, "]<>[^%-]"},
+    };
+    struct world *w = world_new();
+
+    (void)state;
+    for (size_t i = 0; i < array_len(cases); i++) {
+        struct queue_settle s;
+        char *job;
+
+        free(redis_server_str(w->server, "XADD " P "jobs:normal * keys k ref %b", cases[i].ref,
+                              cases[i].n));
+        assert_int_equal(ask_read(w, QUEUE_NEW, 0, 1, 0), 0);
+        s = ended(&w->entries[0], OUTCOME_DEAD);
+        s.reason = span_of(cases[i].ref, cases[i].n);
+        assert_int_equal(ask_settle(w, &s, 1), 0);
+        job = job_id(&w->entries[0]);
+        expect_receipt_word(w, job, "ref", cases[i].json);
+        expect_receipt_word(w, job, "reason", cases[i].json);
+        free(job);
+    }
+    world_free(w);
+}
+
+static void a_nul_in_a_ref_makes_a_valid_receipt(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s;
+    char *job, *text;
+
+    (void)state;
+    free(redis_server_str(w->server, "XADD " P "jobs:normal * keys k ref %b", "a\0b", (size_t)3));
+    assert_int_equal(ask_read(w, QUEUE_NEW, 0, 1, 0), 0);
+    s = ended(&w->entries[0], OUTCOME_PURGED);
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    job = job_id(&w->entries[0]);
+    text = redis_server_str(w->server, "GET " P "receipt:%s", job);
+    assert_non_null(strstr(text, "\"a\\u0000b\""));
+    free(text);
+    free(job);
+    world_free(w);
+}
+
+static void expect_bytes(const struct redisReply *r, const char *p, size_t n)
+{
+    assert_int_equal(r->type, REDIS_REPLY_STRING);
+    assert_int_equal(r->len, n);
+    assert_memory_equal(r->str, p, n);
+}
+
+static void a_dead_letter_holds_the_fields_and_the_reason(void **state)
+{
+    struct world *w = world_new();
+    struct redisReply *r, *f;
+    struct queue_settle s;
+    char *job;
+
+    (void)state;
+    free(redis_server_str(w->server, "XADD " P "jobs:normal * url %b url %s ref r", odd_key,
+                          sizeof(odd_key), "second"));
+    assert_int_equal(ask_read(w, QUEUE_NEW, 0, 1, 0), 0);
+    s = ended(&w->entries[0], OUTCOME_DEAD);
+    s.target = span_of(odd_key, sizeof(odd_key));
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    job = job_id(&w->entries[0]);
+    r = redis_server_try(w->server, "XRANGE " P "dead - +");
+    assert_int_equal(r->elements, 1);
+    f = r->element[0]->element[1];
+    assert_int_equal(f->elements, 6 + 8);
+    expect_bytes(f->element[0], "url", 3);
+    expect_bytes(f->element[1], odd_key, sizeof(odd_key));
+    expect_bytes(f->element[3], "second", 6);
+    expect_bytes(f->element[6], "dead_reason", 11);
+    expect_bytes(f->element[7], "because", 7);
+    expect_bytes(f->element[8], "dead_job", 8);
+    expect_bytes(f->element[9], job, strlen(job));
+    expect_bytes(f->element[10], "dead_at", 7);
+    expect_bytes(f->element[12], "dead_target", 11);
+    expect_bytes(f->element[13], odd_key, sizeof(odd_key));
+    freeReplyObject(r);
+    expect_receipt(w, job, "dead");
+    expect_receipt_word(w, job, "ref", "r");
+    free(job);
+    world_free(w);
+}
+
+static void later_returns_byte_exact_under_its_first_id(void **state)
+{
+    struct world *w = world_new();
+    struct redisReply *r, *f;
+    struct queue_settle s;
+    char *job;
+
+    (void)state;
+    free(redis_server_str(w->server, "XADD " P "jobs:normal * keys %b not_before 77", odd_key,
+                          sizeof(odd_key)));
+    assert_int_equal(ask_read(w, QUEUE_NEW, 0, 1, 0), 0);
+    job = job_id(&w->entries[0]);
+    for (int round = 0; round < 2; round++) { /* the second time it has a `job` of its own */
+        s = ended(&w->entries[0], OUTCOME_LATER);
+        s.due_ms = 1900000000123 + (uint64_t)round;
+        assert_int_equal(ask_settle(w, &s, 1), 0);
+        expect_int(w, 0, "XLEN " P "jobs:normal");
+        assert_int_equal(ask_due(w, s.due_ms - 1, 10), 0);
+        assert_int_equal(w->moved, 0);
+        assert_int_equal(w->next_due_ms, s.due_ms);
+        assert_int_equal(ask_due(w, s.due_ms, 10), 0);
+        assert_int_equal(w->moved, 1);
+        assert_true(w->next_due_ms == NEVER);
+        r = redis_server_try(w->server, "XRANGE " P "jobs:normal - +");
+        f = r->element[0]->element[1];
+        assert_int_equal(f->elements, 6);
+        expect_bytes(f->element[1], odd_key, sizeof(odd_key));
+        expect_bytes(f->element[3], "77", 2);
+        expect_bytes(f->element[4], "job", 3);
+        expect_bytes(f->element[5], job, strlen(job));
+        freeReplyObject(r);
+        assert_int_equal(ask_read(w, QUEUE_NEW, 0, 1, 0), 0);
+        assert_int_equal(w->count, 1);
+    }
+    s = ended(&w->entries[0], OUTCOME_PURGED);
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    expect_receipt(w, job, "purged");
+    expect_int(w, 4, "DBSIZE"); /* three streams, one receipt */
+    free(job);
+    world_free(w);
+}
+
+static void a_repeat_is_a_job_of_its_own(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s;
+    char *job, *again;
+
+    (void)state;
+    have_one(w, "keys k repeat_after 5000 not_before 7 ref r");
+    job = job_id(&w->entries[0]);
+    again = alloc_printf("%s+r", job);
+    s = ended(&w->entries[0], OUTCOME_PURGED);
+    s.due_ms = 1900000000000;
+    s.reason = span_str("");
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    expect_receipt(w, job, "purged");
+    assert_int_equal(ask_due(w, 1900000000000, 10), 0);
+    assert_int_equal(w->moved, 1);
+    assert_int_equal(ask_read(w, QUEUE_NEW, 0, 1, 0), 0);
+    {
+        char *expected =
+            alloc_printf("keys=k\nref=r\nnot_before=1900000000000\njob=%s\n", again);
+
+        assert_string_equal(w->entries[0].text, expected);
+        free(expected);
+    }
+    s = ended(&w->entries[0], OUTCOME_PURGED);
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    expect_receipt(w, again, "purged");
+    expect_int(w, 0, "EXISTS " P "later");
+    free(job);
+    free(again);
+    world_free(w);
+}
+
+static void the_same_job_twice_waits_twice(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s[2];
+
+    (void)state;
+    free(redis_server_str(w->server, "XADD " P "jobs:bulk * keys k job same"));
+    free(redis_server_str(w->server, "XADD " P "jobs:bulk * keys k job same"));
+    assert_int_equal(ask_read(w, QUEUE_NEW, 0, 0, 9), 0);
+    for (int i = 0; i < 2; i++) {
+        s[i] = ended(&w->entries[i], OUTCOME_LATER);
+        s[i].due_ms = 5;
+    }
+    assert_int_equal(ask_settle(w, s, 2), 0);
+    expect_int(w, 2, "ZCARD " P "later");
+    assert_int_equal(ask_due(w, 5, 1), 0);
+    assert_int_equal(w->moved, 1);
+    assert_int_equal(w->next_due_ms, 5);
+    assert_int_equal(ask_due(w, 5, 1), 0);
+    assert_int_equal(w->moved, 1);
+    expect_int(w, 2, "XLEN " P "jobs:bulk");
+    world_free(w);
+}
+
+static void what_later_cannot_read_becomes_a_dead_letter(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    redis_server_do(w->server, "ZADD " P "later 1 garbage 2 %b 3 %b", "\x94\xa3xyz", (size_t)5,
+                    "\x94\xa4" "bulk\xa1j\xa1i\x92\x01\x02", (size_t)13);
+    assert_int_equal(ask_due(w, 10, 10), 0);
+    assert_int_equal(w->moved, 0);
+    expect_int(w, 0, "ZCARD " P "later");
+    expect_int(w, 3, "XLEN " P "dead");
+    world_free(w);
+}
+
+static void an_end_is_published(void **state)
+{
+    struct world *w = world_new();
+    redisContext *c = redisConnect("127.0.0.1", (int)redis_server_port(w->server));
+    struct queue_settle s[3];
+    struct redisReply *r;
+    char *expected, *job[3];
+
+    (void)state;
+    freeReplyObject(redisCommand(c, "SUBSCRIBE " P "settled"));
+    have(w, "normal", 3);
+    for (int i = 0; i < 3; i++) {
+        s[i] = purged(&w->entries[i]);
+        job[i] = job_id(&w->entries[i]);
+    }
+    assert_int_equal(ask_settle(w, s, 2), 0);
+    s[2] = ended(&w->entries[2], OUTCOME_DEAD);
+    assert_int_equal(ask_settle(w, &s[2], 1), 0);
+    expected = alloc_printf("%s %s", job[0], job[1]);
+    assert_int_equal(redisGetReply(c, (void **)&r), REDIS_OK);
+    assert_string_equal(r->element[2]->str, expected);
+    freeReplyObject(r);
+    assert_int_equal(redisGetReply(c, (void **)&r), REDIS_OK);
+    assert_string_equal(r->element[2]->str, job[2]);
+    freeReplyObject(r);
+    redisFree(c);
+    free(expected);
+    for (int i = 0; i < 3; i++)
+        free(job[i]);
+    world_free(w);
+}
+
+/* An entry of 10,000 URLs has more fields than a script can hand to XADD. */
+static void push_large(struct world *w, int urls)
+{
+    size_t count = 3 + 2 * (size_t)urls;
+    const char **argv = alloc_zeroed(count, sizeof(*argv));
+    redisContext *c = redisConnect("127.0.0.1", (int)redis_server_port(w->server));
+    redisReply *r;
+
+    argv[0] = "XADD";
+    argv[1] = P "jobs:bulk";
+    argv[2] = "*";
+    for (size_t i = 3; i < count; i += 2) {
+        argv[i] = "url";
+        argv[i + 1] = "https://example.com/";
+    }
+    r = redisCommandArgv(c, (int)count, argv, NULL);
+    assert_int_equal(r->type, REDIS_REPLY_STRING);
+    freeReplyObject(r);
+    redisFree(c);
+    free(argv);
+}
+
+static void a_job_of_very_many_fields_can_die_and_wait(int urls)
+{
+    struct world *w = world_new();
+    struct queue_settle s[2];
+    struct redisReply *r;
+    size_t fields = 2 * (size_t)urls;
+    char *job;
+
+    push_large(w, urls);
+    push_large(w, urls);
+    assert_int_equal(ask_read(w, QUEUE_NEW, 0, 0, 9), 0);
+    assert_int_equal(w->count, 2);
+    job = job_id(&w->entries[0]);
+    s[0] = ended(&w->entries[0], OUTCOME_DEAD);
+    s[1] = ended(&w->entries[1], OUTCOME_LATER);
+    s[1].due_ms = 5;
+    assert_int_equal(ask_settle(w, s, 2), 0);
+    assert_int_equal(ask_settle(w, s, 2), 0);
+    expect_receipt(w, job, "dead");
+    expect_int(w, 1, "XLEN " P "dead");
+    expect_int(w, 0, "XLEN " P "jobs:bulk");
+    r = redis_server_try(w->server, "XRANGE " P "dead - +");
+    assert_int_equal(r->element[0]->element[1]->elements, fields + 8);
+    assert_string_equal(r->element[0]->element[1]->element[fields + 3]->str, job);
+    freeReplyObject(r);
+    assert_int_equal(ask_due(w, 5, 10), 0);
+    assert_int_equal(w->moved, 1);
+    assert_int_equal(ask_read(w, QUEUE_NEW, 0, 0, 9), 0);
+    assert_int_equal(w->count, 1);
+    assert_int_equal(w->entries[0].fields_count, fields + 2);
+    expect_int(w, 0, "ZCARD " P "later");
+    free(job);
+    world_free(w);
+}
+
+static void jobs_at_the_edge_of_what_a_script_can_carry_end_as_others(void **state)
+{
+    (void)state;
+    a_job_of_very_many_fields_can_die_and_wait(3499);
+    a_job_of_very_many_fields_can_die_and_wait(3500);
+    a_job_of_very_many_fields_can_die_and_wait(3501);
+    a_job_of_very_many_fields_can_die_and_wait(10000);
+}
+
+/* Sidekiq, BullMQ and others lost jobs to a full Redis: https://github.com/sidekiq/sidekiq/issues/2883.
+ * What frees memory must go on. */
+static void a_full_redis_still_lets_jobs_end(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s[4];
+    struct redisReply *r;
+    char *job;
+
+    (void)state;
+    have(w, "normal", 4);
+    redis_server_do(w->server, "CONFIG SET maxmemory 1");
+    r = redis_server_try(w->server, "SET a b");
+    assert_non_null(strstr(r->str, "OOM"));
+    freeReplyObject(r);
+    assert_int_equal(ask_lead(w, 5000, NULL, "{\"a\":1}"), 0);
+    assert_true(w->lead.leading);
+    s[0] = purged(&w->entries[0]);
+    s[1] = ended(&w->entries[1], OUTCOME_DEAD);
+    s[2] = ended(&w->entries[2], OUTCOME_LATER);
+    s[2].due_ms = 5;
+    s[3] = purged(&w->entries[3]);
+    s[3].receipt = false;
+    assert_int_equal(ask_settle(w, s, 4), 0);
+    assert_int_equal(queue_receipts_skipped(w->q), 2);
+    expect_int(w, 1, "XLEN " P "dead");
+    expect_int(w, 1, "ZCARD " P "later");
+    expect_int(w, 0, "XLEN " P "jobs:normal");
+    assert_int_equal(ask_due(w, 5, 10), 0);
+    assert_int_equal(w->moved, 1);
+    assert_int_equal(ask_spend(w, (struct queue_spend){.open = 5, .book = 3, .window_ms = 1000}),
+                     0);
+    redis_server_do(w->server, "CONFIG SET maxmemory 0");
+    assert_int_equal(ask_read(w, QUEUE_NEW, 0, 1, 0), 0);
+    s[0] = ended(&w->entries[0], OUTCOME_PURGED);
+    assert_int_equal(ask_settle(w, s, 1), 0);
+    assert_int_equal(queue_receipts_skipped(w->q), 2);
+    job = w->entries[0].text;
+    assert_non_null(strstr(job, "job="));
+    job = strstr(job, "job=") + 4;
+    *strchr(job, '\n') = '\0';
+    expect_receipt(w, job, "purged");
+    world_free(w);
+}
+
+/* Redis refuses every write while it cannot persist; https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/ */
+static void a_redis_that_cannot_write_its_disk_says_enomem_and_loses_nothing(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s[2];
+
+    (void)state;
+    have(w, "normal", 2);
+    redis_server_do(w->server, "CONFIG SET min-replicas-to-write 1");
+    s[0] = purged(&w->entries[0]);
+    s[1] = ended(&w->entries[1], OUTCOME_DEAD);
+    assert_int_equal(ask_settle(w, s, 2), -ENOMEM);
+    assert_non_null(strstr(queue_error(w->q), "NOREPLICAS"));
+    assert_int_equal(ask_read(w, QUEUE_NEW, 1, 2, 1), -ENOMEM);
+    assert_int_equal(ask_lead(w, 5000, NULL, ""), -ENOMEM);
+    redis_server_do(w->server, "CONFIG SET min-replicas-to-write 0");
+    expect_int(w, 2, "XLEN " P "jobs:normal");
+    expect_int(w, 0, "XLEN " P "dead");
+    assert_int_equal(ask_settle(w, s, 2), 0);
+    expect_int(w, 0, "XLEN " P "jobs:normal");
+    expect_int(w, 1, "XLEN " P "dead");
+    world_free(w);
+}
+
+static void a_dead_key_of_another_type_loses_nothing(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s;
+
+    (void)state;
+    have(w, "normal", 1);
+    redis_server_do(w->server, "SET " P "dead surprise");
+    s = ended(&w->entries[0], OUTCOME_DEAD);
+    assert_int_equal(ask_settle(w, &s, 1), -EIO);
+    assert_non_null(strstr(queue_error(w->q), "WRONGTYPE"));
+    expect_int(w, 1, "XLEN " P "jobs:normal");
+    redis_server_do(w->server, "DEL " P "dead");
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    expect_int(w, 1, "XLEN " P "dead");
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_purged_job_leaves_a_receipt_and_nothing_else),
+        cmocka_unit_test(many_purged_jobs_of_all_lanes_end_in_one_call),
+        cmocka_unit_test(without_receipts_nothing_is_left),
+        cmocka_unit_test(settling_twice_changes_nothing_the_second_time),
+        cmocka_unit_test(a_batch_that_ended_in_part_is_completed),
+        cmocka_unit_test(a_receipt_carries_ref_and_reason),
+        cmocka_unit_test(any_ref_makes_a_valid_receipt),
+        cmocka_unit_test(a_nul_in_a_ref_makes_a_valid_receipt),
+        cmocka_unit_test(a_dead_letter_holds_the_fields_and_the_reason),
+        cmocka_unit_test(later_returns_byte_exact_under_its_first_id),
+        cmocka_unit_test(a_repeat_is_a_job_of_its_own),
+        cmocka_unit_test(the_same_job_twice_waits_twice),
+        cmocka_unit_test(what_later_cannot_read_becomes_a_dead_letter),
+        cmocka_unit_test(an_end_is_published),
+        cmocka_unit_test(jobs_at_the_edge_of_what_a_script_can_carry_end_as_others),
+        cmocka_unit_test(a_full_redis_still_lets_jobs_end),
+        cmocka_unit_test(a_redis_that_cannot_write_its_disk_says_enomem_and_loses_nothing),
+        cmocka_unit_test(a_dead_key_of_another_type_loses_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
