@@ -18,6 +18,11 @@
 
 static char command_name[32] = "purgeline";
 
+void cmd_begin(const char *command)
+{
+    snprintf(command_name, sizeof(command_name), "purgeline %s", command);
+}
+
 bool cmd_take_common(struct cmd_common *o, int opt)
 {
     switch (opt) {
@@ -40,7 +45,6 @@ bool cmd_take_common(struct cmd_common *o, int opt)
 
 int cmd_after_options(const char *command, int opt, const char *help)
 {
-    snprintf(command_name, sizeof(command_name), "purgeline %s", command);
     if (opt == -1)
         return -1;
     if (opt == 'h') {

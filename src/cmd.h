@@ -31,6 +31,8 @@ extern const char cmd_pause_help[];
 extern const char cmd_resume_help[];
 extern const char cmd_check_help[];
 
+void cmd_begin(const char *command); /* whose messages follow */
+
 /* -- options that all commands take -- */
 
 struct cmd_common {

@@ -22,8 +22,7 @@ const char cmd_check_help[] =
     "      --print-sample   print a configuration with every setting explained, and no more\n"
     "      --offline        the configuration only\n"
     "  -a, --account NAME   only this one\n"
-    "  -j, --json           one JSON object per finding\n" CMD_OPTIONS_HELP
-    "\n"
+    "  -j, --json           one JSON object per finding\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline check --print-sample > /etc/purgeline/purgeline.yaml\n"
     "  purgeline check && systemctl reload purgeline\n"

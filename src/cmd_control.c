@@ -20,8 +20,7 @@ const char cmd_pause_help[] =
     "kept; what is on the wire is finished. Holds across restarts.\n"
     "\n"
     "  -a, --account NAME   needed when there are several\n"
-    "  -j, --json           what was set, as JSON\n" CMD_OPTIONS_HELP
-    "\n"
+    "  -j, --json           what was set, as JSON\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline pause while the origin is rebuilt\n"
     "\n"
@@ -34,8 +33,7 @@ const char cmd_resume_help[] =
     "after Fastly refused the token. What waits is sent within the budget.\n"
     "\n"
     "  -a, --account NAME   needed when there are several\n"
-    "  -j, --json           what was set, as JSON\n" CMD_OPTIONS_HELP
-    "\n"
+    "  -j, --json           what was set, as JSON\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline resume --account main\n"
     "\n"

@@ -47,8 +47,7 @@ const char cmd_push_help[] =
     "  -w, --wait[=T]         until every job has ended, at most T (30s); shows receipts\n"
     "  -q, --quiet            no job ids\n"
     "  -j, --json             one JSON object per job\n"
-    "  -a, --account NAME     needed when there are several\n" CMD_OPTIONS_HELP
-    "\n"
+    "  -a, --account NAME     needed when there are several\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline push article-17 home\n"
     "  purgeline push --soft --service news https://www.example.com/path?x=1\n"
@@ -58,8 +57,16 @@ const char cmd_push_help[] =
     "exit codes: 0 all accepted (with --wait: all purged); 1 some were refused or not\n"
     "purged; 2 wrong arguments; 3 Redis cannot be reached; 4 not all ended in time\n";
 
-enum long_only { OPT_KEY = 256, OPT_URL, OPT_ALL, OPT_SOFT, OPT_NOT_BEFORE, OPT_EXPIRES,
-                 OPT_REPEAT_AFTER, OPT_REF };
+enum long_only {
+    OPT_KEY = 256,
+    OPT_URL,
+    OPT_ALL,
+    OPT_SOFT,
+    OPT_NOT_BEFORE,
+    OPT_EXPIRES,
+    OPT_REPEAT_AFTER,
+    OPT_REF
+};
 
 static const struct option options[] = {CMD_LONG,
                                         {"file", required_argument, NULL, 'f'},
@@ -383,7 +390,7 @@ static int push_file(struct push *p)
         return cmd_fail(CMD_USAGE, "%s: %s", p->file, strerror(errno));
     cmd_progress_begin(&p->progress, "pushing",
                        fstat(fileno(file), &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size
-                                                                             : 0);
+                                                                            : 0);
     if (!p->quiet && !p->wait && isatty(STDOUT_FILENO))
         p->progress.on = false; /* the ids that scroll by are progress enough */
     push_lines(p, file);
@@ -404,7 +411,8 @@ static void show_receipt(struct push *p, const char *job, const char *state, jso
         return;
     cmd_progress_end(&p->progress);
     if (p->common.json)
-        print_json(receipt ? json_incref(receipt) : json_pack("{ssss}", "job", job, "state", state));
+        print_json(receipt ? json_incref(receipt)
+                           : json_pack("{ssss}", "job", job, "state", state));
     else
         printf("%s %s%s%s%s%s\n", job, cmd_colour(good ? CMD_GREEN : CMD_RED), state,
                cmd_colour(CMD_PLAIN), reason ? ": " : "", reason ? reason : "");
@@ -523,7 +531,8 @@ static int open_and_push(struct push *p, int argc, char **argv)
     if (rc != 0)
         return rc;
     if (p->wait && p->session.account->receipts != RECEIPTS_ALL)
-        rc = cmd_fail(CMD_USAGE, "cannot wait: account %s does not keep all receipts (receipts: all)",
+        rc = cmd_fail(CMD_USAGE,
+                      "cannot wait: account %s does not keep all receipts (receipts: all)",
                       p->session.account->name);
     else
         rc = push(p, argc, argv);

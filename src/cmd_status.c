@@ -16,8 +16,7 @@ const char cmd_status_help[] =
     "dispatcher said of itself within the last seconds.\n"
     "\n"
     "  -a, --account NAME   only this one\n"
-    "  -j, --json           the same as one JSON object\n" CMD_OPTIONS_HELP
-    "\n"
+    "  -j, --json           the same as one JSON object\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline status\n"
     "  purgeline status --json | jq '.accounts[].lanes.urgent.oldest_ms'\n"

@@ -34,7 +34,8 @@ static const struct command *find(const char *name)
 
 static void overview(FILE *out)
 {
-    fputs("purgeline " PURGELINE_VERSION ": purges for Fastly, kept safe, merged, batched, paced\n\n"
+    fputs("purgeline " PURGELINE_VERSION
+          ": purges for Fastly, kept safe, merged, batched, paced\n\n"
           "usage: purgeline COMMAND [OPTION...] [ARGUMENT...]\n\n",
           out);
     for (size_t i = 0; i < array_len(commands); i++)
@@ -97,6 +98,7 @@ static int run(int argc, char **argv)
         return unknown(argv[1]);
     snprintf(name, sizeof(name), "purgeline %s", c->name); /* what getopt calls us */
     argv[1] = name;
+    cmd_begin(c->name);
     return c->run(argc - 1, argv + 1);
 }
 

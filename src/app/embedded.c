@@ -73,28 +73,23 @@ static void on_exit_of_child(void *ctx, int status, int signum)
 static void start_child(struct embedded *e)
 {
     char *log_file = alloc_printf("%s/redis.log", e->data_dir);
-    const char *argv[] = {"redis-server",
-                          "--port",
-                          "0",
-                          "--unixsocket",
-                          e->socket_path,
-                          "--unixsocketperm",
-                          "700",
-                          "--dir",
-                          e->data_dir,
-                          "--appendonly",
-                          "yes",
-                          "--save",
-                          "",
-                          "--maxmemory-policy",
-                          "noeviction",
-                          "--daemonize",
-                          "no",
-                          "--loglevel",
-                          "warning",
-                          "--logfile",
-                          log_file,
-                          NULL};
+    /* clang-format off */
+    const char *argv[] = {
+        "redis-server",
+        "--port", "0",
+        "--unixsocket", e->socket_path,
+        "--unixsocketperm", "700",
+        "--dir", e->data_dir,
+        "--appendonly", "yes",
+        "--save", "",
+        "--maxmemory-policy", "noeviction",
+        "--stream-node-max-entries", "25", /* XDEL searches its node from the start */
+        "--daemonize", "no",
+        "--loglevel", "warning",
+        "--logfile", log_file,
+        NULL,
+    };
+    /* clang-format on */
     int err;
 
     unlink(e->socket_path); /* of one that was killed: we hold the lock, so nobody listens there */

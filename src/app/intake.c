@@ -163,9 +163,8 @@ static bool is_known(const struct intake *in, const struct queue_entry *e)
     return bsearch(&key, in->known, in->known_count, sizeof(key), compare_known) != NULL;
 }
 
-/* The first URL whose site may not be contacted, or NULL. */
-static const struct job_target *find_foreign_host(const struct config_account *a,
-                                                  const struct job_spec *spec)
+const struct job_target *intake_foreign_host(const struct config_account *a,
+                                             const struct job_spec *spec)
 {
     for (uint32_t i = 0; i < spec->targets_count && a->url_mode == URL_MODE_DIRECT; i++) {
         struct span host, rest;
@@ -202,7 +201,7 @@ static void take_entry(struct intake *in, const struct queue_entry *e, struct no
         refuse(in, e, why);
         return;
     }
-    if (find_foreign_host(in->account, &spec)) {
+    if (intake_foreign_host(in->account, &spec)) {
         refuse(in, e, "url: its host is not among the account's direct_hosts");
         return;
     }

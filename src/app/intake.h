@@ -32,3 +32,7 @@ void intake_reread(
 uint64_t intake_pull(struct intake *in, uint64_t now_ns);
 bool intake_idle(const struct intake *in); /* no read under way */
 const struct intake_counts *intake_counts(const struct intake *in);
+
+/* The first URL of the job whose site may not be contacted (url_mode: direct), or NULL. */
+const struct job_target *intake_foreign_host(const struct config_account *a,
+                                             const struct job_spec *spec);

@@ -35,7 +35,7 @@ struct purse {
     struct purse_ledger ledgers[LEDGER_N];
 };
 
-static struct budget_limits limits_of(const struct config_account *a, enum ledger l)
+struct budget_limits purse_limits(const struct config_account *a, enum ledger l)
 {
     const struct config_budget *b = &a->budget;
 
@@ -58,7 +58,7 @@ struct purse *purse_new(const struct config_account *a, struct queue *q, uint64_
     p->changed = changed;
     p->ctx = ctx;
     for (int l = 0; l < LEDGER_N; l++) {
-        struct budget_limits limits = limits_of(a, (enum ledger)l);
+        struct budget_limits limits = purse_limits(a, (enum ledger)l);
 
         p->ledgers[l].purse = p;
         p->ledgers[l].ledger = (enum ledger)l;
@@ -75,7 +75,7 @@ void purse_free(struct purse *p)
 void purse_configure(struct purse *p, const struct config_account *a, uint64_t now_ns)
 {
     for (int l = 0; l < LEDGER_N; l++) {
-        struct budget_limits limits = limits_of(a, (enum ledger)l);
+        struct budget_limits limits = purse_limits(a, (enum ledger)l);
 
         budget_set_limits(&p->ledgers[l].budget, &limits, now_ns);
     }
@@ -193,24 +193,34 @@ static void ask_redis(struct purse_ledger *l)
 }
 
 /* About a second's worth of an hourly budget: less is not worth a question, or a request. */
-static uint64_t crumb(const struct purse_ledger *l, enum lane lane, uint64_t missing)
+static uint64_t crumb(const struct budget *b, enum lane lane, uint64_t missing)
 {
-    const struct budget_limits *limits = &l->budget.limits;
+    const struct budget_limits *limits = &b->limits;
     uint64_t per_100ms = limits->units * (NS_PER_S / 10) / limits->window_ns;
     uint64_t least = max_u64(limits->units / BUDGET_BINS, per_100ms);
 
     if (lane == LANE_URGENT)
         return 1;
-    return max_u64(min_u64(min_u64(least, missing), budget_largest(&l->budget, lane)), 1);
+    return max_u64(min_u64(min_u64(least, missing), budget_largest(b, lane)), 1);
+}
+
+uint64_t purse_portion(struct budget *b, enum lane lane, uint64_t missing, uint64_t now_ns,
+                       uint64_t *when_ns)
+{
+    uint64_t most = min_u64(missing, max_u64(b->limits.units / BUDGET_BINS, ASK_MIN));
+    uint64_t available = budget_available(b, lane, now_ns), least = crumb(b, lane, most);
+
+    if (available >= least)
+        return min_u64(most, available);
+    *when_ns = min_u64(*when_ns, budget_when(b, lane, least, now_ns));
+    return 0;
 }
 
 void purse_ask(struct purse *p, enum ledger ledger, enum lane lane, uint64_t want, uint64_t now_ns,
                uint64_t *when_ns)
 {
     struct purse_ledger *l = &p->ledgers[ledger];
-    uint64_t have = p->grant.units[ledger] + l->asked;
-    uint64_t most = max_u64(l->budget.limits.units / BUDGET_BINS, ASK_MIN);
-    uint64_t missing, available;
+    uint64_t have = p->grant.units[ledger] + l->asked, portion;
 
     if (!l->restored || have >= want)
         return;
@@ -218,15 +228,10 @@ void purse_ask(struct purse *p, enum ledger ledger, enum lane lane, uint64_t wan
         p->grant.more[ledger] = true;
         return;
     }
-    missing = min_u64(want - have, most);
-    available = budget_available(&l->budget, lane, now_ns);
-    if (available < crumb(l, lane, missing)) {
-        uint64_t when = budget_when(&l->budget, lane, crumb(l, lane, missing), now_ns);
-
-        *when_ns = min_u64(*when_ns, when);
+    portion = purse_portion(&l->budget, lane, want - have, now_ns, when_ns);
+    if (portion == 0)
         return;
-    }
-    l->asked = min_u64(missing, available);
+    l->asked = portion;
     p->grant.more[ledger] = true;
     budget_reserve(&l->budget, l->asked, now_ns);
     ask_redis(l);

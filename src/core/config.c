@@ -177,7 +177,8 @@ static int check_account(const struct complaint *c, const struct config_account 
     if (a->url_mode == URL_MODE_DIRECT && a->direct_hosts_count == 0)
         return complain(c, "direct_hosts", "url_mode: direct needs the hosts it may contact");
     if (!*a->token_file && !*a->token_env && a->url_mode == URL_MODE_API)
-        return complain(c, "token_env", "one of token_file and token_env must say where the token is");
+        return complain(c, "token_env",
+                        "one of token_file and token_env must say where the token is");
     return 0;
 }
 
@@ -196,13 +197,16 @@ int config_validate(const struct config *c, char *err, size_t err_room)
     int rc;
 
     if (c->accounts_count < 1 || c->accounts_count > CONFIG_ACCOUNTS_MAX) {
-        snprintf(err, err_room, "accounts: expected 1 to %d accounts, found %u", CONFIG_ACCOUNTS_MAX,
-                 c->accounts_count);
+        snprintf(err, err_room, "accounts: expected 1 to %d accounts, found %u",
+                 CONFIG_ACCOUNTS_MAX, c->accounts_count);
         return -EINVAL;
     }
-    if (config_redis_embedded(c) && strlen(c->data_dir) + strlen(SOCKET_NAME) > UNIX_PATH_MAX_BYTES) {
-        snprintf(err, err_room, "data_dir: expected at most %d bytes, as the path of a socket in it "
-                 "must not be longer", UNIX_PATH_MAX_BYTES - (int)strlen(SOCKET_NAME));
+    if (config_redis_embedded(c) &&
+        strlen(c->data_dir) + strlen(SOCKET_NAME) > UNIX_PATH_MAX_BYTES) {
+        snprintf(err, err_room,
+                 "data_dir: expected at most %d bytes, as the path of a socket in it "
+                 "must not be longer",
+                 UNIX_PATH_MAX_BYTES - (int)strlen(SOCKET_NAME));
         return -EINVAL;
     }
     rc = check_names(c, err, err_room);

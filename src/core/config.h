@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What an operator may set, with defaults and ranges: the plain values, one table of what they mean,
- * and the checks that need more than one of them. Reading YAML is io/config_file's affair. */
+ * What an operator may set, with defaults and ranges: the plain values, one table of what they
+ * mean, and the checks that need more than one of them. Reading YAML is io/config_file's affair. */
 #pragma once
 
 #include "base.h"
@@ -12,7 +12,7 @@ enum key_form { KEY_FORM_HEADER, KEY_FORM_JSON };
 enum batch_cost { BATCH_COST_KEY, BATCH_COST_REQUEST };
 enum receipts { RECEIPTS_NONE, RECEIPTS_FAILED, RECEIPTS_ALL };
 
-extern const char *const lane_names[LANE_N]; /* "urgent", "normal", "bulk" */
+extern const char *const lane_names[LANE_N];               /* "urgent", "normal", "bulk" */
 must_use int lane_parse(struct span name, enum lane *out); /* 0 or -EINVAL */
 
 #define CONFIG_SERVICES_MAX 1024

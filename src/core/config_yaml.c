@@ -10,7 +10,8 @@
 struct writer {
     struct buf *out;
     enum config_yaml_style style;
-    const char *item; /* what opens the next line of an account: "  - " for its first, "    " after */
+    const char
+        *item; /* what opens the next line of an account: "  - " for its first, "    " after */
 };
 
 static const char *last_part(const char *name)

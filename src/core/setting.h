@@ -41,10 +41,10 @@ struct setting {
     uint64_t min, max;   /* numbers */
     const char *const *choices;
     size_t choices_count;
-    const char *fallback; /* the default, in the words of the file */
+    const char *fallback;   /* the default, in the words of the file */
     enum setting_form form; /* texts */
-    const char *sentence; /* lines for people, separated by \n */
-    bool secret;          /* may hold a password: printed without it */
+    const char *sentence;   /* lines for people, separated by \n */
+    bool secret;            /* may hold a password: printed without it */
 };
 
 const struct setting *setting_table(size_t *count);

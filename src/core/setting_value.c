@@ -65,8 +65,8 @@ static bool loopback(struct span host)
            (starts(host.p, "127.") && strspn(host.p, "0123456789.") >= host.n);
 }
 
-/* A base URL without user info, query or fragment: requests append to it. The token travels there, so
- * plain http is for this machine only. */
+/* A base URL without user info, query or fragment: requests append to it. The token travels there,
+ * so plain http is for this machine only. */
 static bool api_ok(const char *text)
 {
     bool plain = starts(text, "http://");

@@ -8,16 +8,17 @@
 struct client;
 struct redisReply; /* hiredis', read with the functions below */
 
-/* Connects, authenticates and selects the database, in a few seconds or not at all. 0, or -ENOENT (no
- * such socket), -ECONNREFUSED, -EACCES (login refused), -ENOTCONN (all else) with a sentence. */
+/* Connects, authenticates and selects the database, in a few seconds or not at all. 0, or -ENOENT
+ * (no such socket), -ECONNREFUSED, -EACCES (login refused), -ENOTCONN (all else) with a sentence.
+ */
 must_use int client_open(const struct redis_address *a, struct client **out, char *err,
                          size_t err_room);
 void client_close(struct client *c); /* NULL is fine */
 
 /* Into the pipeline; leaves when the next reply is asked for. */
 void client_send(struct client *c, size_t argc, const struct span *argv);
-/* The next reply, in order. Lent until the next call. 0, or -ENOTCONN: the connection is gone, with it
- * the effect of everything unanswered is unknown, and client_error says why. */
+/* The next reply, in order. Lent until the next call. 0, or -ENOTCONN: the connection is gone, with
+ * it the effect of everything unanswered is unknown, and client_error says why. */
 must_use int client_receive(struct client *c, struct redisReply **out);
 /* The same for pushed messages, which may not come: -ETIMEDOUT after `timeout_ms`. */
 must_use int client_wait(struct client *c, int timeout_ms, struct redisReply **out);

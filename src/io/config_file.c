@@ -89,8 +89,9 @@ static int apply_lists(struct source *src, const struct config_raw_account *raw,
         if (config_services_add(a, span_str(s->id), span_str(s->name)) == 0)
             continue;
         snprintf(path, sizeof(path), "accounts[%u].services[%u].id", index, i);
-        return say_setting(src, path, "expected an id of 1 to 64 letters and digits, and a name of "
-                                      "at most 255 printable bytes");
+        return say_setting(src, path,
+                           "expected an id of 1 to 64 letters and digits, and a name of "
+                           "at most 255 printable bytes");
     }
     for (uint32_t i = 0; i < raw->hosts_count; i++) {
         if (config_hosts_add(a, span_str(raw->hosts[i])) == 0)
@@ -162,8 +163,8 @@ static int apply_variable(struct source *src, const struct setting *s, struct co
     if (s->scope == SETTING_ACCOUNT) {
         if (c->accounts_count != 1) {
             snprintf(src->err, src->err_room,
-                     "%s: there are %u accounts; only in the file can it be said which is meant", name,
-                     c->accounts_count);
+                     "%s: there are %u accounts; only in the file can it be said which is meant",
+                     name, c->accounts_count);
             return -EINVAL;
         }
         base = &c->accounts[0];

@@ -28,8 +28,8 @@ struct walk {
     size_t line_bytes; /* of `wanted` that it matched */
 };
 
-/* A value begins: its path is complete. The last of equals wins, so a setting that stands there twice
- * is shown at its second place. */
+/* A value begins: its path is complete. The last of equals wins, so a setting that stands there
+ * twice is shown at its second place. */
 static void compare(struct walk *w, unsigned line)
 {
     size_t n = w->path.n;

@@ -4,8 +4,8 @@
 
 #include "span.h"
 
-/* `path` as in "accounts[0].budget.purges". The line (from 1) of that setting, or of the nearest one
- * around it; 0 when nothing of it is there. *exact tells which. */
+/* `path` as in "accounts[0].budget.purges". The line (from 1) of that setting, or of the nearest
+ * one around it; 0 when nothing of it is there. *exact tells which. */
 unsigned config_line_find(struct span yaml, const char *path, bool *exact);
 
 /* The first place that is no YAML: its line, and libyaml's words in `what`; 0 when it all is. */

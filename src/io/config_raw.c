@@ -15,8 +15,10 @@
 
 #define TEXT_POINTER                                                                               \
     {                                                                                              \
-        .type = CYAML_STRING, .flags = CYAML_FLAG_POINTER, .data_size = sizeof(char),              \
-        .string = {.min = 0, .max = CYAML_UNLIMITED}                                               \
+        .type = CYAML_STRING, .flags = CYAML_FLAG_POINTER, .data_size = sizeof(char), .string = {  \
+            .min = 0,                                                                              \
+            .max = CYAML_UNLIMITED                                                                 \
+        }                                                                                          \
     }
 
 static const cyaml_schema_field_t service_fields[] = {

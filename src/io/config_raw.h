@@ -25,8 +25,8 @@ struct config_raw {
     uint32_t accounts_count;
 };
 
-/* 0 with *out (NULL when the text holds nothing), or -EINVAL with *line (0 = unknown) and a sentence
- * that starts with the setting. Release with config_raw_free. */
+/* 0 with *out (NULL when the text holds nothing), or -EINVAL with *line (0 = unknown) and a
+ * sentence that starts with the setting. Release with config_raw_free. */
 must_use int config_raw_parse(struct span yaml, struct config_raw **out, unsigned *line, char *err,
                               size_t err_room);
 void config_raw_free(struct config_raw *r); /* NULL is fine */

@@ -10,8 +10,8 @@
 #include "clock.h"
 #include "queue_internal.h"
 
-/* Two connections. A blocking XREADGROUP stalls whatever comes behind it on its own connection, so the
- * reader's does nothing else:
+/* Two connections. A blocking XREADGROUP stalls whatever comes behind it on its own connection, so
+ * the reader's does nothing else:
  *
  *   reader   up ─▶ name, CLIENT ID ───────┐
  *   writer   up ─▶ name, scripts, groups ─┴─▶ evict readers left behind ─▶ queue is up
@@ -208,9 +208,9 @@ void queue_make_groups(struct queue *q, queue_step_cb *cb, void *ctx)
 static void name_keys(struct queue *q)
 {
     static const char *const rest[KEY_N] = {
-        [KEY_DEAD] = "dead",       [KEY_LATER] = "later",       [KEY_LEASE] = "lease",
-        [KEY_BUDGET] = "budget",   [KEY_RECEIPT] = "receipt:",  [KEY_CONTROL] = "control",
-        [KEY_STATUS] = "status",   [KEY_SETTLED] = "settled",
+        [KEY_DEAD] = "dead",     [KEY_LATER] = "later",      [KEY_LEASE] = "lease",
+        [KEY_BUDGET] = "budget", [KEY_RECEIPT] = "receipt:", [KEY_CONTROL] = "control",
+        [KEY_STATUS] = "status", [KEY_SETTLED] = "settled",
     };
 
     for (int i = 0; i < LANE_N; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * An account's place in Redis, as typed operations: the three lane streams, lease, budget, later,
  * dead letters, receipts, control. The wire contract is written down in README.md ("Redis contract");
- * every script and every key name lives in queue.c. This header is the simulator's seam.
+ * the scripts live in queue_scripts.c, the key names in queue.c. This header is the simulator's seam.
  *
  * Keys, all under the hash tag of the account, P = purgeline:{<account>}:
  *   Pjobs:urgent|normal|bulk  streams of jobs, consumer group "dispatch", consumer "leader"
@@ -115,13 +115,20 @@ struct queue_settle {
     bool plain;       /* no ref, no original id, no repeat: nothing to look up in the entry */
     bool receipt;     /* write one */
     uint32_t targets; /* how many it named */
-    uint64_t due_ms;  /* OUTCOME_LATER: Unix ms; OUTCOME_PURGED with a repeat: when that is due, else 0 */
+    uint64_t due_ms;  /* Unix ms. OUTCOME_LATER: when. OUTCOME_PURGED: when a repeat is due; 0: its
+                         repeat_after from now, by Redis' clock */
     struct span reason; /* dead letters and receipts; lent */
     struct span target; /* the target that sank it; lent */
 };
 /* Removes the entries (XACK + XDEL), and atomically with each: a receipt, a dead letter holding the
  * entry's own fields, or its place in `later`. An entry that is gone already changes nothing. A purged
- * entry with a `repeat_after` field leaves a copy without that field in `later`. */
+ * entry with a `repeat_after` field leaves a copy without that field and with `not_before` = due_ms in
+ * `later`: a job of its own, "<job id>+r".
+ *
+ * A receipt: {"job","state","at" (Unix ms),"targets"[,"ref"][,"reason"]}; bytes that are no UTF-8 are
+ * read as Latin-1. When Redis is out of memory jobs end without receipts and err is 0; dead letters and
+ * `later` are written even then, since they take no more than the entry they replace. An entry of more
+ * than 3,500 fields dies, or comes back from `later`, in steps: a crash in between leaves it twice. */
 void queue_settle(struct queue *q, const struct queue_settle *items, size_t count,
                   uint32_t receipt_ttl_s, queue_done_cb *cb, void *ctx);
 

@@ -6,7 +6,7 @@
 #include "queue.h"
 #include "queue_scripts.h"
 
-#define SETTLE_CHUNK 512               /* items per script call: bounds how long Redis is held */
+#define SETTLE_CHUNK 512                /* items per script call: bounds how long Redis is held */
 #define SETTLE_CHUNK_BYTES (256 * 1024) /* the same, where reasons are long */
 
 /* Arguments of one command, kept in one run of bytes until its reply: a script that Redis has
@@ -16,7 +16,7 @@ struct queue_args {
     size_t n, room;
     struct arg {
         size_t offset, n;
-    } *at;
+    } * at;
     size_t count, at_room;
     size_t keys; /* how many of them are keys */
 };
@@ -48,7 +48,7 @@ enum queue_key {
     KEY_LATER,
     KEY_LEASE,
     KEY_BUDGET,
-    KEY_SPENT, /* one per ledger */
+    KEY_SPENT,                          /* one per ledger */
     KEY_RECEIPT = KEY_SPENT + LEDGER_N, /* a prefix */
     KEY_CONTROL,
     KEY_STATUS,
@@ -69,8 +69,8 @@ struct queue_lane {
 
 struct queue_reading { /* the read under way */
     bool busy;
-    bool again;   /* the groups were created anew for it already */
-    bool waited;  /* the blocking half is under way */
+    bool again;    /* the groups were created anew for it already */
+    bool waited;   /* the blocking half is under way */
     int queue_err; /* the first refusal inside MULTI */
     enum queue_from from;
     uint32_t block_ms;
@@ -90,8 +90,8 @@ struct queue {
     char sha[SCRIPT_N][41]; /* "" until Redis has told */
     struct timer *retry;    /* the set-up was refused */
     bool writer_ready, reader_ready;
-    bool up;   /* said */
-    bool down; /* said, and up was not since */
+    bool up;            /* said */
+    bool down;          /* said, and up was not since */
     uint64_t reader_id; /* CLIENT ID of the reader's connection */
     uint64_t seq;       /* of budget operations */
     uint64_t receipts_skipped;
@@ -112,13 +112,13 @@ struct queue {
 typedef void queue_step_cb(struct queue *q, void *ctx, int err);
 /* Makes sure that the consumer groups exist; a lane whose group is new was never read from. */
 void queue_make_groups(struct queue *q, queue_step_cb *cb, void *ctx);
-/* Ends every blocking read of this account but our own: one that was left behind by a connection that
- * died unnoticed would still be handed entries, and nobody would see them. `owner`: only those of this
- * owner; NULL: of any. */
+/* Ends every blocking read of this account but our own: one that was left behind by a connection
+ * that died unnoticed would still be handed entries, and nobody would see them. `owner`: only those
+ * of this owner; NULL: of any. */
 void queue_evict_readers(struct queue *q, const char *owner, queue_step_cb *cb, void *ctx);
-/* Entries with more fields than Lua can hand to one command: `item` is what SCRIPT_SETTLE and SCRIPT_DUE
- * report of them. Copied; one step after the other, the new place before the old is given up, so a
- * crash in between leaves two of it, never none. */
+/* Entries with more fields than Lua can hand to one command: `item` is what SCRIPT_SETTLE and
+ * SCRIPT_DUE report of them. Copied; one step after the other, the new place before the old is
+ * given up, so a crash in between leaves two of it, never none. */
 void queue_bury_large(struct queue *q, enum lane lane, uint32_t ttl_s,
                       const struct redisReply *item, queue_step_cb *cb, void *ctx);
 void queue_return_large(struct queue *q, const struct redisReply *item, queue_step_cb *cb,

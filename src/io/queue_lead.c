@@ -12,8 +12,8 @@
 struct evicting {
     queue_step_cb *cb;
     void *ctx;
-    char *prefix;  /* of the names to end */
-    bool blocked;  /* only those that wait in a read */
+    char *prefix; /* of the names to end */
+    bool blocked; /* only those that wait in a read */
     size_t open;
     int err;
 };

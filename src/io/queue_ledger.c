@@ -6,9 +6,9 @@
 #include "alloc.h"
 #include "queue_internal.h"
 
-/* Redis is sent totals, not differences, of bookings as well: an operation whose reply was lost may or
- * may not have been carried out. When it is repeated, given up, or folded into a later one, the total
- * of the next one puts the durable half right either way. */
+/* Redis is sent totals, not differences, of bookings as well: an operation whose reply was lost may
+ * or may not have been carried out. When it is repeated, given up, or folded into a later one, the
+ * total of the next one puts the durable half right either way. */
 
 struct spending {
     struct queue_spend s;

@@ -6,10 +6,10 @@
 #include "alloc.h"
 #include "queue_internal.h"
 
-/* One read at a time, on the reader's connection. COUNT holds per stream and is one for all streams of
- * a command, so lanes that want different numbers are asked in one MULTI, which comes back as one
- * reply and can be lent whole. Blocking is not possible there; when all are empty, a second command
- * waits for the first entry of any lane, with the smallest number of them.
+/* One read at a time, on the reader's connection. COUNT holds per stream and is one for all streams
+ * of a command, so lanes that want different numbers are asked in one MULTI, which comes back as
+ * one reply and can be lent whole. Blocking is not possible there; when all are empty, a second
+ * command waits for the first entry of any lane, with the smallest number of them.
  *
  * https://redis.io/docs/latest/commands/xreadgroup/ */
 
@@ -173,8 +173,8 @@ static void on_groups_made(struct queue *q, void *ctx, int err)
         send_read(q);
 }
 
-/* Redis lost the stream or its group: flushed, or started empty. A read that was blocked meanwhile is
- * told "UNBLOCKED the stream key no longer exists". */
+/* Redis lost the stream or its group: flushed, or started empty. A read that was blocked meanwhile
+ * is told "UNBLOCKED the stream key no longer exists". */
 static bool group_is_gone(const redisReply *r)
 {
     return queue_reply_is(r, "NOGROUP") || queue_reply_is(r, "UNBLOCKED");

@@ -4,19 +4,19 @@
 /* Rules that all of them keep.
  *
  * - Keys come as KEYS, all under one hash tag. Receipt keys, whose names hold a job id that may be
- *   known only from the entry, are put together from a prefix that comes as a key, too: same tag, same
- *   slot.
- * - Out of memory must not stop the dispatch, which is what frees memory. Redis refuses commands that
- *   may need memory (denyoom) only until a script has written something: "this is the first write in
- *   the context of this script, otherwise we can't stop in the middle" (redis, src/script.c,
+ *   known only from the entry, are put together from a prefix that comes as a key, too: same tag,
+ * same slot.
+ * - Out of memory must not stop the dispatch, which is what frees memory. Redis refuses commands
+ * that may need memory (denyoom) only until a script has written something: "this is the first
+ * write in the context of this script, otherwise we can't stop in the middle" (redis, src/script.c,
  *   scriptVerifyOOM; the same in 6.2, src/scripting.c). HDEL, XDEL and PEXPIRE are writes and not
  *   denyoom; on something that does not exist they change nothing. So a script that must go through
  *   begins with one of them (`unlock`). A disk that is full (MISCONF) refuses those as well, and so
  *   the whole script.
- * - The clock is Redis' own. Writing after TIME is allowed: since Redis 5 the effects of a script are
- *   replicated, not the script.
- * - What is moved is written at its new place before it is removed at the old: a script that fails in
- *   the middle is not rolled back. */
+ * - The clock is Redis' own. Writing after TIME is allowed: since Redis 5 the effects of a script
+ * are replicated, not the script.
+ * - What is moved is written at its new place before it is removed at the old: a script that fails
+ * in the middle is not rolled back. */
 
 #define LUA_NOW                                                                                    \
     "local function now_ms()\n"                                                                    \
@@ -25,9 +25,9 @@
     "end\n"                                                                                        \
     "local function int(n) return string.format('%.0f', n) end\n"
 
-/* JSON strings out of any bytes: what is valid UTF-8 stays; a byte that is not becomes \u00XX, so it
- * reads as Latin-1, which it probably was. cjson.encode would pass it through and make the document
- * invalid. */
+/* JSON strings out of any bytes: what is valid UTF-8 stays; a byte that is not becomes \u00XX, so
+ * it reads as Latin-1, which it probably was. cjson.encode would pass it through and make the
+ * document invalid. */
 #define LUA_QUOTE                                                                                  \
     "local short = {[8]='\\\\b', [9]='\\\\t', [10]='\\\\n', [12]='\\\\f', [13]='\\\\r',\n"         \
     "  [34]='\\\\\"', [92]='\\\\\\\\'}\n"                                                          \
@@ -79,18 +79,17 @@ static const char groups[] =
     "return out\n";
 
 /* KEYS urgent normal bulk. Answers pending x 3, length x 3. */
-static const char depth[] =
-    "local out = {}\n"
-    "for i = 1, 3 do\n"
-    "  local p = redis.pcall('XPENDING', KEYS[i], 'dispatch')\n"
-    "  out[i] = p.err and 0 or p[1]\n"
-    "  out[i + 3] = redis.call('XLEN', KEYS[i])\n"
-    "end\n"
-    "return out\n";
+static const char depth[] = "local out = {}\n"
+                            "for i = 1, 3 do\n"
+                            "  local p = redis.pcall('XPENDING', KEYS[i], 'dispatch')\n"
+                            "  out[i] = p.err and 0 or p[1]\n"
+                            "  out[i + 3] = redis.call('XLEN', KEYS[i])\n"
+                            "end\n"
+                            "return out\n";
 
-/* KEYS lease control status. ARGV owner ttl_ms usurp status. PEXPIRE goes first: it renews, and it is
- * the unlocking write when there is no lease. Answers leading, taken over, holder, its ms (-1: without
- * end), paused, why. */
+/* KEYS lease control status. ARGV owner ttl_ms usurp status. PEXPIRE goes first: it renews, and it
+ * is the unlocking write when there is no lease. Answers leading, taken over, holder, its ms (-1:
+ * without end), paused, why. */
 static const char lead[] =
     "local holder, taken = redis.call('GET', KEYS[1]) or '', 0\n"
     "if holder == ARGV[1] then\n"
@@ -113,10 +112,9 @@ static const char release[] =
 
 /* KEYS control. ARGV paused why by. */
 static const char pause_[] =
-    LUA_NOW
-    "redis.call('HDEL', KEYS[1], '')\n"
-    "return redis.call('HSET', KEYS[1], 'paused', ARGV[1], 'why', ARGV[2], 'by', ARGV[3],\n"
-    "  'at', int(now_ms()))\n";
+    LUA_NOW "redis.call('HDEL', KEYS[1], '')\n"
+            "return redis.call('HSET', KEYS[1], 'paused', ARGV[1], 'why', ARGV[2], 'by', ARGV[3],\n"
+            "  'at', int(now_ms()))\n";
 
 /* KEYS stream. ARGV lane, channel, ids. */
 static const char drop[] =
@@ -130,61 +128,63 @@ static const char drop[] =
 
 /* KEYS stream, receipt prefix. ARGV lane, channel, ttl_s, n, n ids, n counts of targets.
  *
- * When all of them were pending, all of them end here; otherwise each is asked for by itself: an entry
- * that ended before has its receipt already. Under OOM receipts are left out, since a backlog of them
- * could be larger than the entries they replace; SETRANGE with an empty value is how a script asks
- * (denyoom, and it changes nothing). Answers ended, receipts left out. */
+ * When all of them were pending, all of them end here; otherwise each is asked for by itself: an
+ * entry that ended before has its receipt already. Under OOM receipts are left out, since a backlog
+ * of them could be larger than the entries they replace; SETRANGE with an empty value is how a
+ * script asks (denyoom, and it changes nothing). Answers ended, receipts left out. */
 static const char purged[] =
-    LUA_NOW
-    "local n, ids, gone = tonumber(ARGV[4]), {}, 0\n"
-    "local probe = redis.pcall('SETRANGE', KEYS[2], 0, '')\n"
-    "local oom = type(probe) == 'table' and probe.err and probe.err:find('OOM', 1, true)\n"
-    "local acked = redis.call('XACK', KEYS[1], 'dispatch', unpack(ARGV, 5, 4 + n))\n"
-    "if acked == n then\n"
-    "  redis.call('XDEL', KEYS[1], unpack(ARGV, 5, 4 + n))\n"
-    "end\n"
-    "local at = int(now_ms())\n"
-    "local middle = '\",\"state\":\"purged\",\"at\":' .. at .. ',\"targets\":'\n"
-    "local prefix, ttl, call = ARGV[1] .. '-', ARGV[3], redis.call\n"
-    "for i = 5, 4 + n do\n"
-    "  if acked == n or call('XDEL', KEYS[1], ARGV[i]) == 1 then\n"
-    "    local job = prefix .. ARGV[i]\n"
-    "    gone = gone + 1\n"
-    "    ids[gone] = job\n"
-    "    if not oom then\n"
-    "      call('SET', KEYS[2] .. job, '{\"job\":\"' .. job .. middle .. ARGV[n + i] .. '}',\n"
-    "        'EX', ttl)\n"
-    "    end\n"
-    "  end\n"
-    "end\n"
-    "if gone > 0 then call('PUBLISH', ARGV[2], table.concat(ids, ' ')) end\n"
-    "return {gone, oom and gone or 0}\n";
+    LUA_NOW "local n, ids, gone = tonumber(ARGV[4]), {}, 0\n"
+            "local probe = redis.pcall('SETRANGE', KEYS[2], 0, '')\n"
+            "local oom = type(probe) == 'table' and probe.err and probe.err:find('OOM', 1, true)\n"
+            "local acked = redis.call('XACK', KEYS[1], 'dispatch', unpack(ARGV, 5, 4 + n))\n"
+            "if acked == n then\n"
+            "  redis.call('XDEL', KEYS[1], unpack(ARGV, 5, 4 + n))\n"
+            "end\n"
+            "local at = int(now_ms())\n"
+            "local middle = '\",\"state\":\"purged\",\"at\":' .. at .. ',\"targets\":'\n"
+            "local prefix, ttl, call = ARGV[1] .. '-', ARGV[3], redis.call\n"
+            "for i = 5, 4 + n do\n"
+            "  if acked == n or call('XDEL', KEYS[1], ARGV[i]) == 1 then\n"
+            "    local job = prefix .. ARGV[i]\n"
+            "    gone = gone + 1\n"
+            "    ids[gone] = job\n"
+            "    if not oom then\n"
+            "      call('SETEX', KEYS[2] .. job, ttl,\n"
+            "        '{\"job\":\"' .. job .. middle .. ARGV[n + i] .. '}')\n"
+            "    end\n"
+            "  end\n"
+            "end\n"
+            "if gone > 0 then call('PUBLISH', ARGV[2], table.concat(ids, ' ')) end\n"
+            "return {gone, oom and gone or 0}\n";
 
-/* KEYS stream, receipt prefix, dead, later. ARGV lane, channel, ttl_s, most fields, then per item: id,
- * outcome, receipt (0|1), targets, due_ms, reason, target.
+/* KEYS stream, receipt prefix, dead, later. ARGV lane, channel, ttl_s, most fields, then per item:
+ * id, outcome, receipt (0|1), targets, due_ms, reason, target.
  *
- * A job that continues another (field `job`, written only when something comes back from `later`) ends
- * under that one's id. A repeat is a job of its own, "<id>+r", so that each job has one receipt.
+ * A job that continues another (field `job`, written only when something comes back from `later`)
+ * ends under that one's id. A repeat is a job of its own, "<id>+r", so that each job has one
+ * receipt.
  *
- * A member of `later` is cmsgpack {lane, job, entry id, fields}: the entry id keeps two entries apart
- * that are otherwise the same. Outcome `buried`: dead, and the letter is written already. Answers ended,
- * receipts left out, then the dead entries with too many fields for Lua, each as id, receipt, targets,
- * reason, target, job. */
-static const char settle[] =
-    LUA_NOW LUA_QUOTE
+ * A member of `later` is cmsgpack {lane, job, entry id, fields}: the entry id keeps two entries
+ * apart that are otherwise the same. The entries are removed together at the end, which costs Redis
+ * half as much; when one fails (a key of the wrong type), those before it are removed and the
+ * failure told, so that repeating it all moves nothing twice. Outcome `buried`: dead, and the
+ * letter is written already. Answers ended, receipts left out, then the dead entries with too many
+ * fields for Lua, each as id, receipt, targets, reason, target, job. */
+static const char settle[] = LUA_NOW LUA_QUOTE
     "local call, lane, ended, skipped, published = redis.call, ARGV[1], 0, 0, {}\n"
     "local probe = redis.pcall('SETRANGE', KEYS[2], 0, '')\n"
     "local oom = type(probe) == 'table' and probe.err and probe.err:find('OOM', 1, true)\n"
     "call('XDEL', KEYS[1], '0-1')\n"
-    "local now, most, large = int(now_ms()), tonumber(ARGV[4]), {}\n"
+    "local now, most, large, done = int(now_ms()), tonumber(ARGV[4]), {}, {}\n"
     "local function look(fields, id)\n"
     "  local own = lane .. '-' .. id\n"
-    "  local job, ref, again = own, nil, false\n"
+    "  local job, ref, again = own, nil, nil\n"
     "  for i = 1, #fields, 2 do\n"
     "    local name, value = fields[i], fields[i + 1]\n"
     "    if name == 'ref' then ref = value\n"
-    "    elseif name == 'repeat_after' then again = true\n"
-    "    elseif name == 'job' and #value <= 128 and not value:find('[^%w+-]') and value ~= '' then\n"
+    "    elseif name == 'repeat_after' then again = tonumber(value)\n"
+    "    elseif name == 'job' and #value <= 128 and not value:find('[^%w+-]') and value ~= '' "
+    "then\n"
     "      job = value\n"
     "    end\n"
     "  end\n"
@@ -194,7 +194,8 @@ static const char settle[] =
     "  local kept = {}\n"
     "  for i = 1, #fields, 2 do\n"
     "    local name = fields[i]\n"
-    "    if name ~= 'job' and not (once and (name == 'repeat_after' or name == 'not_before')) then\n"
+    "    if name ~= 'job' and not (once and (name == 'repeat_after' or name == 'not_before')) "
+    "then\n"
     "      kept[#kept + 1] = name\n"
     "      kept[#kept + 1] = fields[i + 1]\n"
     "    end\n"
@@ -214,19 +215,17 @@ static const char settle[] =
     "end\n"
     "local function receipt(job, state, targets, ref, reason)\n"
     "  if oom then skipped = skipped + 1; return end\n"
-    "  local text = '{\"job\":' .. quote(job) .. ',\"state\":\"' .. state .. '\",\"at\":' .. now ..\n"
+    "  local text = '{\"job\":' .. quote(job) .. ',\"state\":\"' .. state .. '\",\"at\":' .. now "
+    "..\n"
     "    ',\"targets\":' .. targets\n"
     "  if ref then text = text .. ',\"ref\":' .. quote(ref) end\n"
     "  if reason ~= '' then text = text .. ',\"reason\":' .. quote(reason) end\n"
-    "  call('SET', KEYS[2] .. job, text .. '}', 'EX', ARGV[3])\n"
+    "  call('SETEX', KEYS[2] .. job, ARGV[3], text .. '}')\n"
     "end\n"
     "local function finish(i)\n"
     "  local id, state, due = ARGV[i], ARGV[i + 1], ARGV[i + 4]\n"
     "  local entry = call('XRANGE', KEYS[1], id, id)[1]\n"
-    "  if not entry then\n"
-    "    call('XACK', KEYS[1], 'dispatch', id)\n"
-    "    return\n"
-    "  end\n"
+    "  if not entry then done[#done + 1] = id; return end\n"
     "  local fields = entry[2]\n"
     "  local job, ref, again = look(fields, id)\n"
     "  if state == 'buried' then state = 'dead'\n"
@@ -237,27 +236,35 @@ static const char settle[] =
     "    end\n"
     "    bury(fields, job, ARGV[i + 5], ARGV[i + 6])\n"
     "  elseif state == 'later' then postpone(fields, id, job, due, false)\n"
-    "  elseif state == 'purged' and again and due ~= '0' then\n"
+    "  elseif state == 'purged' and again then\n"
+    "    if due == '0' then due = int(now + again) end\n"
     "    postpone(fields, id, job .. '+r', due, true)\n"
     "  end\n"
-    "  call('XACK', KEYS[1], 'dispatch', id)\n"
-    "  call('XDEL', KEYS[1], id)\n"
+    "  done[#done + 1] = id\n"
     "  ended = ended + 1\n"
     "  if state == 'later' then return end\n"
     "  published[#published + 1] = job\n"
     "  if ARGV[i + 2] == '1' then receipt(job, state, ARGV[i + 3], ref, ARGV[i + 5]) end\n"
     "end\n"
-    "for i = 5, #ARGV, 7 do finish(i) end\n"
+    "local ok, err = true, nil\n"
+    "for i = 5, #ARGV, 7 do\n"
+    "  ok, err = pcall(finish, i)\n"
+    "  if not ok then break end\n"
+    "end\n"
+    "if #done > 0 then\n"
+    "  call('XACK', KEYS[1], 'dispatch', unpack(done))\n"
+    "  call('XDEL', KEYS[1], unpack(done))\n"
+    "end\n"
     "if #published > 0 then call('PUBLISH', ARGV[2], table.concat(published, ' ')) end\n"
+    "if not ok then return type(err) == 'table' and err or redis.error_reply(err) end\n"
     "local out = {ended, skipped}\n"
     "for i = 1, #large do out[i + 2] = large[i] end\n"
     "return out\n";
 
 /* KEYS later, dead, urgent, normal, bulk. ARGV wall_ms limit, most fields. A member that is none of
- * ours becomes a dead letter. Answers moved, score of the next ('' when none), then members with too
- * many fields for Lua, each as member, lane, fields. */
-static const char due[] =
-    LUA_NOW
+ * ours becomes a dead letter. Answers moved, score of the next ('' when none), then members with
+ * too many fields for Lua, each as member, lane, fields. */
+static const char due[] = LUA_NOW
     "local call, moved, large = redis.call, 0, {}\n"
     "local lanes = {urgent = KEYS[3], normal = KEYS[4], bulk = KEYS[5]}\n"
     "call('XDEL', KEYS[3], '0-1')\n"
@@ -297,12 +304,11 @@ static const char due[] =
 /* KEYS lease budget spent. ARGV owner k seq open booked book level window_ms.
  *
  * Totals, not differences, so that repeating an operation whose reply was lost books nothing twice:
- * `open` is what is open after it, `booked` all that this owner booked since it took over, `book` this
- * operation's part of that. `seq` keeps a repeated script from overtaking a later one. A hash that
- * belongs to another owner: what that one left open counts as spent now. Answers 1, or 0 when the lease
- * is not ours. */
-static const char spend[] =
-    LUA_NOW
+ * `open` is what is open after it, `booked` all that this owner booked since it took over, `book`
+ * this operation's part of that. `seq` keeps a repeated script from overtaking a later one. A hash
+ * that belongs to another owner: what that one left open counts as spent now. Answers 1, or 0 when
+ * the lease is not ours. */
+static const char spend[] = LUA_NOW
     "local call, budget, k = redis.call, KEYS[2], ARGV[2] .. ':'\n"
     "if call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n"
     "call('HDEL', budget, '')\n"
@@ -324,30 +330,30 @@ static const char spend[] =
     "  k .. 'booked', booked, k .. 'level', ARGV[7], k .. 'level_at', int(now))\n"
     "return 1\n";
 
-/* KEYS lease budget spent. ARGV owner k window_ms seq. Answers 0 when the lease is not ours, otherwise 1,
- * known, level, its age in ms, then age in ms and cost of each booking, oldest first. */
+/* KEYS lease budget spent. ARGV owner k window_ms seq. Answers 0 when the lease is not ours,
+ * otherwise 1, known, level, its age in ms, then age in ms and cost of each booking, oldest first.
+ */
 static const char restore[] =
-    LUA_NOW
-    "local call, budget, k = redis.call, KEYS[2], ARGV[2] .. ':'\n"
-    "if call('GET', KEYS[1]) ~= ARGV[1] then return {0} end\n"
-    "call('HDEL', budget, '')\n"
-    "local h = call('HMGET', budget, k .. 'open', k .. 'level', k .. 'level_at')\n"
-    "local now, open = now_ms(), math.max(0, tonumber(h[1] or 0))\n"
-    "if open > 0 then call('XADD', KEYS[3], '*', 'c', int(open)) end\n"
-    "call('HSET', budget, k .. 'owner', ARGV[1], k .. 'seq', ARGV[4], k .. 'open', '0',\n"
-    "  k .. 'booked', '0')\n"
-    "local out = {1, h[1] and 1 or 0, h[2] or '0',\n"
-    "  int(math.max(0, now - tonumber(h[3] or now)))}\n"
-    "local from = int(math.max(0, now - tonumber(ARGV[3])))\n"
-    "for _, e in ipairs(call('XRANGE', KEYS[3], from, '+')) do\n"
-    "  out[#out + 1] = int(math.max(0, now - tonumber(e[1]:match('^%d+'))))\n"
-    "  out[#out + 1] = e[2][2]\n"
-    "end\n"
-    "return out\n";
+    LUA_NOW "local call, budget, k = redis.call, KEYS[2], ARGV[2] .. ':'\n"
+            "if call('GET', KEYS[1]) ~= ARGV[1] then return {0} end\n"
+            "call('HDEL', budget, '')\n"
+            "local h = call('HMGET', budget, k .. 'open', k .. 'level', k .. 'level_at')\n"
+            "local now, open = now_ms(), math.max(0, tonumber(h[1] or 0))\n"
+            "if open > 0 then call('XADD', KEYS[3], '*', 'c', int(open)) end\n"
+            "call('HSET', budget, k .. 'owner', ARGV[1], k .. 'seq', ARGV[4], k .. 'open', '0',\n"
+            "  k .. 'booked', '0')\n"
+            "local out = {1, h[1] and 1 or 0, h[2] or '0',\n"
+            "  int(math.max(0, now - tonumber(h[3] or now)))}\n"
+            "local from = int(math.max(0, now - tonumber(ARGV[3])))\n"
+            "for _, e in ipairs(call('XRANGE', KEYS[3], from, '+')) do\n"
+            "  out[#out + 1] = int(math.max(0, now - tonumber(e[1]:match('^%d+'))))\n"
+            "  out[#out + 1] = e[2][2]\n"
+            "end\n"
+            "return out\n";
 
 const char *const queue_scripts[SCRIPT_N] = {
-    [SCRIPT_GROUPS] = groups,   [SCRIPT_DEPTH] = depth,   [SCRIPT_LEAD] = lead,
-    [SCRIPT_RELEASE] = release, [SCRIPT_PAUSE] = pause_,  [SCRIPT_DROP] = drop,
-    [SCRIPT_PURGED] = purged,   [SCRIPT_SETTLE] = settle, [SCRIPT_DUE] = due,
+    [SCRIPT_GROUPS] = groups,   [SCRIPT_DEPTH] = depth,     [SCRIPT_LEAD] = lead,
+    [SCRIPT_RELEASE] = release, [SCRIPT_PAUSE] = pause_,    [SCRIPT_DROP] = drop,
+    [SCRIPT_PURGED] = purged,   [SCRIPT_SETTLE] = settle,   [SCRIPT_DUE] = due,
     [SCRIPT_SPEND] = spend,     [SCRIPT_RESTORE] = restore,
 };

@@ -6,9 +6,9 @@
 #include "alloc.h"
 #include "queue_internal.h"
 
-/* One call of the caller becomes script calls of at most SETTLE_CHUNK items of one lane and one kind:
- * plain purges, nearly all there are, need no look at their entry. The order among items does not
- * matter: each stands for itself. */
+/* One call of the caller becomes script calls of at most SETTLE_CHUNK items of one lane and one
+ * kind: plain purges, nearly all there are, need no look at their entry. The order among items does
+ * not matter: each stands for itself. */
 
 enum kind { KIND_DROP, KIND_PURGED, KIND_OTHER, KIND_N };
 

@@ -17,8 +17,8 @@
 #include "redis_wire.h"
 #include "rng.h"
 
-/* Nothing is ever torn down from within a callback of hiredis: 0.14 goes on using a context that its
- * connect callback freed. What has to end is noted, and `turn` runs on the loop's next turn:
+/* Nothing is ever torn down from within a callback of hiredis: 0.14 goes on using a context that
+ * its connect callback freed. What has to end is noted, and `turn` runs on the loop's next turn:
  *
  *   WAITING ──timer──▶ RESOLVING ──▶ CONNECTING ──▶ GREETING ──▶ UP
  *      ▲                   │              │             │         │
@@ -56,9 +56,9 @@ struct redis {
     redis_down_cb *down;
     void *ctx;
     enum state state;
-    redisAsyncContext *ac;      /* NULL when there is no connection, or hiredis let go of it */
-    struct timer *timer;        /* see enum state */
-    struct timer *turn;         /* fires on the next turn when something is to be done */
+    redisAsyncContext *ac; /* NULL when there is no connection, or hiredis let go of it */
+    struct timer *timer;   /* see enum state */
+    struct timer *turn;    /* fires on the next turn when something is to be done */
     struct lookup *lookup;
     struct addrinfo *addresses; /* of the last look-up */
     struct addrinfo *next;      /* the one to try after this one fails */
@@ -289,7 +289,8 @@ static void resolve(struct redis *r)
     timer_start_at(r->timer, clock_mono_ns() + CONNECT_TIMEOUT_NS);
     lookup->r = r;
     lookup->req.data = lookup;
-    err = uv_getaddrinfo(loop_uv(r->loop), &lookup->req, on_resolved, r->address.host, NULL, &hints);
+    err =
+        uv_getaddrinfo(loop_uv(r->loop), &lookup->req, on_resolved, r->address.host, NULL, &hints);
     if (err == 0) {
         r->lookup = lookup;
         return;

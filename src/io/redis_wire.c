@@ -176,8 +176,8 @@ int redis_wire_secure(struct redisContext *c, const char *host, char *err, size_
         snprintf(err, err_room, "TLS cannot be set up");
         return -EPROTO;
     }
-    /* hiredis' own TLS context checks the chain but not the name, hence our session. hiredis owns it
-     * only after success. */
+    /* hiredis' own TLS context checks the chain but not the name, hence our session. hiredis owns
+     * it only after success. */
     if (redisInitiateSSL(c, ssl) != REDIS_OK) {
         snprintf(err, err_room, "TLS: %s", c->errstr);
         SSL_free(ssl);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <hiredis/hiredis.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,9 +182,8 @@ static inline void world_copy_entry(struct seen *s, const struct queue_entry *e)
     s->fields_count = e->fields_count;
     s->text[0] = '\0';
     for (size_t i = 0; i + 1 < e->fields_count && n < sizeof(s->text); i += 2)
-        n += (size_t)snprintf(s->text + n, sizeof(s->text) - n, "%.*s=%.*s\n",
-                              (int)e->fields[i].n, e->fields[i].p, (int)e->fields[i + 1].n,
-                              e->fields[i + 1].p);
+        n += (size_t)snprintf(s->text + n, sizeof(s->text) - n, "%.*s=%.*s\n", (int)e->fields[i].n,
+                              e->fields[i].p, (int)e->fields[i + 1].n, e->fields[i + 1].p);
 }
 
 static inline void world_on_read(void *ctx, int err, const struct queue_entries *entries)
@@ -345,4 +345,50 @@ static inline struct queue_settle ended(const struct seen *s, enum outcome outco
                                  .targets = 1,
                                  .reason = SPAN("because"),
                                  .target = SPAN("key-1")};
+}
+
+/* -- jobs and receipts -- */
+
+/* `count` new jobs of a lane, read. */
+static inline void have(struct world *w, const char *lane, int count)
+{
+    for (int i = 0; i < count; i++)
+        push(w, lane, "k");
+    assert_int_equal(ask_read(w, QUEUE_NEW, 1000, 1000, 1000), 0);
+    assert_int_equal(w->count, count);
+}
+
+static inline json_t *receipt_of(struct world *w, const char *job)
+{
+    char *text = redis_server_str(w->server, "GET " P "receipt:%s", job);
+    json_error_t error;
+    json_t *json;
+
+    if (!text[0])
+        fail_msg("no receipt for %s", job);
+    json = json_loads(text, 0, &error);
+    if (!json)
+        fail_msg("%s: %s", error.text, text);
+    free(text);
+    return json;
+}
+
+static inline void expect_receipt(struct world *w, const char *job, const char *state)
+{
+    json_t *r = receipt_of(w, job);
+
+    assert_string_equal(json_string_value(json_object_get(r, "job")), job);
+    assert_string_equal(json_string_value(json_object_get(r, "state")), state);
+    assert_in_range(json_integer_value(json_object_get(r, "at")), clock_wall_ms() - 60000,
+                    clock_wall_ms() + 1000);
+    json_decref(r);
+}
+
+static inline void expect_receipt_word(struct world *w, const char *job, const char *name,
+                                       const char *value)
+{
+    json_t *r = receipt_of(w, job);
+
+    assert_string_equal(json_string_value(json_object_get(r, name)), value);
+    json_decref(r);
 }

@@ -190,7 +190,8 @@ static void wait_until_blocked(struct world *w)
     }
 }
 
-/* The reply with the entries is on its way when the connection ends: Redis counts them as delivered. */
+/* The reply with the entries is on its way when the connection ends: Redis counts them as
+ * delivered. */
 static void entries_of_a_swallowed_reply_are_recovered(void **state)
 {
     struct world *w = world_new();
@@ -221,7 +222,8 @@ static void entries_of_a_swallowed_reply_are_recovered(void **state)
     world_free(w);
 }
 
-/* The same, for certain: another connection reads in our name, as a reply that was lost would have. */
+/* The same, for certain: another connection reads in our name, as a reply that was lost would have.
+ */
 static void what_was_delivered_after_the_last_seen_entry_is_recovered(void **state)
 {
     struct world *w = world_new();
@@ -231,8 +233,8 @@ static void what_was_delivered_after_the_last_seen_entry_is_recovered(void **sta
     assert_int_equal(ask_read(w, QUEUE_NEW, 5, 5, 5), 0);
     push(w, "normal", "lost-1");
     push(w, "bulk", "lost-2");
-    redis_server_do(w->server, "XREADGROUP GROUP dispatch leader STREAMS " P "jobs:normal " P
-                               "jobs:bulk > >");
+    redis_server_do(w->server,
+                    "XREADGROUP GROUP dispatch leader STREAMS " P "jobs:normal " P "jobs:bulk > >");
     assert_int_equal(ask_read(w, QUEUE_PENDING, 5, 5, 5), 0);
     assert_int_equal(w->count, 2);
     assert_string_equal(w->entries[0].text, "service=news\nkeys=lost-1\n");
@@ -366,7 +368,8 @@ static void a_stream_key_of_another_type_is_an_outage_with_its_reason(void **sta
     world_free(w);
 }
 
-/* A machine that dies without a word leaves its blocked read behind, for as long as it was to wait. */
+/* A machine that dies without a word leaves its blocked read behind, for as long as it was to wait.
+ */
 static void a_take_over_ends_the_reads_of_the_leader_before(void **state)
 {
     struct world *w = world_new(), *next;

@@ -1,19 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The end of jobs: receipts, dead letters, later. */
-#include <jansson.h>
-
 #include "queue_world.h"
 
 static const char odd_key[] = "a\0b\r\n\xff\xfe\"\\ \xc3\xa4";
-
-/* `count` new jobs of a lane, read. */
-static void have(struct world *w, const char *lane, int count)
-{
-    for (int i = 0; i < count; i++)
-        push(w, lane, "k");
-    assert_int_equal(ask_read(w, QUEUE_NEW, 1000, 1000, 1000), 0);
-    assert_int_equal(w->count, count);
-}
 
 static void have_one(struct world *w, const char *fields)
 {
@@ -23,41 +12,6 @@ static void have_one(struct world *w, const char *fields)
     free(command);
     assert_int_equal(ask_read(w, QUEUE_NEW, 0, 1000, 0), 0);
     assert_int_equal(w->count, 1);
-}
-
-static json_t *receipt_of(struct world *w, const char *job)
-{
-    char *text = redis_server_str(w->server, "GET " P "receipt:%s", job);
-    json_error_t error;
-    json_t *json;
-
-    if (!text[0])
-        fail_msg("no receipt for %s", job);
-    json = json_loads(text, 0, &error);
-    if (!json)
-        fail_msg("%s: %s", error.text, text);
-    free(text);
-    return json;
-}
-
-static void expect_receipt(struct world *w, const char *job, const char *state)
-{
-    json_t *r = receipt_of(w, job);
-
-    assert_string_equal(json_string_value(json_object_get(r, "job")), job);
-    assert_string_equal(json_string_value(json_object_get(r, "state")), state);
-    assert_in_range(json_integer_value(json_object_get(r, "at")), clock_wall_ms() - 60000,
-                    clock_wall_ms() + 1000);
-    json_decref(r);
-}
-
-static void expect_receipt_word(struct world *w, const char *job, const char *name,
-                                const char *value)
-{
-    json_t *r = receipt_of(w, job);
-
-    assert_string_equal(json_string_value(json_object_get(r, name)), value);
-    json_decref(r);
 }
 
 static void a_purged_job_leaves_a_receipt_and_nothing_else(void **state)
@@ -364,8 +318,7 @@ static void a_repeat_is_a_job_of_its_own(void **state)
     assert_int_equal(w->moved, 1);
     assert_int_equal(ask_read(w, QUEUE_NEW, 0, 1, 0), 0);
     {
-        char *expected =
-            alloc_printf("keys=k\nref=r\nnot_before=1900000000000\njob=%s\n", again);
+        char *expected = alloc_printf("keys=k\nref=r\nnot_before=1900000000000\njob=%s\n", again);
 
         assert_string_equal(w->entries[0].text, expected);
         free(expected);
@@ -376,6 +329,23 @@ static void a_repeat_is_a_job_of_its_own(void **state)
     expect_int(w, 0, "EXISTS " P "later");
     free(job);
     free(again);
+    world_free(w);
+}
+
+static void a_repeat_without_a_time_is_due_its_interval_after_the_end(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s;
+
+    (void)state;
+    have_one(w, "keys k repeat_after 5000");
+    s = ended(&w->entries[0], OUTCOME_PURGED);
+    s.due_ms = 0;
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    assert_int_equal(ask_due(w, clock_wall_ms() + 4000, 10), 0);
+    assert_int_equal(w->moved, 0);
+    assert_int_equal(ask_due(w, clock_wall_ms() + 5001, 10), 0);
+    assert_int_equal(w->moved, 1);
     world_free(w);
 }
 
@@ -409,7 +379,9 @@ static void what_later_cannot_read_becomes_a_dead_letter(void **state)
 
     (void)state;
     redis_server_do(w->server, "ZADD " P "later 1 garbage 2 %b 3 %b", "\x94\xa3xyz", (size_t)5,
-                    "\x94\xa4" "bulk\xa1j\xa1i\x92\x01\x02", (size_t)13);
+                    "\x94\xa4"
+                    "bulk\xa1j\xa1i\x92\x01\x02",
+                    (size_t)13);
     assert_int_equal(ask_due(w, 10, 10), 0);
     assert_int_equal(w->moved, 0);
     expect_int(w, 0, "ZCARD " P "later");
@@ -515,93 +487,6 @@ static void jobs_at_the_edge_of_what_a_script_can_carry_end_as_others(void **sta
     a_job_of_very_many_fields_can_die_and_wait(10000);
 }
 
-/* Sidekiq, BullMQ and others lost jobs to a full Redis: https://github.com/sidekiq/sidekiq/issues/2883.
- * What frees memory must go on. */
-static void a_full_redis_still_lets_jobs_end(void **state)
-{
-    struct world *w = world_new();
-    struct queue_settle s[4];
-    struct redisReply *r;
-    char *job;
-
-    (void)state;
-    have(w, "normal", 4);
-    redis_server_do(w->server, "CONFIG SET maxmemory 1");
-    r = redis_server_try(w->server, "SET a b");
-    assert_non_null(strstr(r->str, "OOM"));
-    freeReplyObject(r);
-    assert_int_equal(ask_lead(w, 5000, NULL, "{\"a\":1}"), 0);
-    assert_true(w->lead.leading);
-    s[0] = purged(&w->entries[0]);
-    s[1] = ended(&w->entries[1], OUTCOME_DEAD);
-    s[2] = ended(&w->entries[2], OUTCOME_LATER);
-    s[2].due_ms = 5;
-    s[3] = purged(&w->entries[3]);
-    s[3].receipt = false;
-    assert_int_equal(ask_settle(w, s, 4), 0);
-    assert_int_equal(queue_receipts_skipped(w->q), 2);
-    expect_int(w, 1, "XLEN " P "dead");
-    expect_int(w, 1, "ZCARD " P "later");
-    expect_int(w, 0, "XLEN " P "jobs:normal");
-    assert_int_equal(ask_due(w, 5, 10), 0);
-    assert_int_equal(w->moved, 1);
-    assert_int_equal(ask_spend(w, (struct queue_spend){.open = 5, .book = 3, .window_ms = 1000}),
-                     0);
-    redis_server_do(w->server, "CONFIG SET maxmemory 0");
-    assert_int_equal(ask_read(w, QUEUE_NEW, 0, 1, 0), 0);
-    s[0] = ended(&w->entries[0], OUTCOME_PURGED);
-    assert_int_equal(ask_settle(w, s, 1), 0);
-    assert_int_equal(queue_receipts_skipped(w->q), 2);
-    job = w->entries[0].text;
-    assert_non_null(strstr(job, "job="));
-    job = strstr(job, "job=") + 4;
-    *strchr(job, '\n') = '\0';
-    expect_receipt(w, job, "purged");
-    world_free(w);
-}
-
-/* Redis refuses every write while it cannot persist; https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/ */
-static void a_redis_that_cannot_write_its_disk_says_enomem_and_loses_nothing(void **state)
-{
-    struct world *w = world_new();
-    struct queue_settle s[2];
-
-    (void)state;
-    have(w, "normal", 2);
-    redis_server_do(w->server, "CONFIG SET min-replicas-to-write 1");
-    s[0] = purged(&w->entries[0]);
-    s[1] = ended(&w->entries[1], OUTCOME_DEAD);
-    assert_int_equal(ask_settle(w, s, 2), -ENOMEM);
-    assert_non_null(strstr(queue_error(w->q), "NOREPLICAS"));
-    assert_int_equal(ask_read(w, QUEUE_NEW, 1, 2, 1), -ENOMEM);
-    assert_int_equal(ask_lead(w, 5000, NULL, ""), -ENOMEM);
-    redis_server_do(w->server, "CONFIG SET min-replicas-to-write 0");
-    expect_int(w, 2, "XLEN " P "jobs:normal");
-    expect_int(w, 0, "XLEN " P "dead");
-    assert_int_equal(ask_settle(w, s, 2), 0);
-    expect_int(w, 0, "XLEN " P "jobs:normal");
-    expect_int(w, 1, "XLEN " P "dead");
-    world_free(w);
-}
-
-static void a_dead_key_of_another_type_loses_nothing(void **state)
-{
-    struct world *w = world_new();
-    struct queue_settle s;
-
-    (void)state;
-    have(w, "normal", 1);
-    redis_server_do(w->server, "SET " P "dead surprise");
-    s = ended(&w->entries[0], OUTCOME_DEAD);
-    assert_int_equal(ask_settle(w, &s, 1), -EIO);
-    assert_non_null(strstr(queue_error(w->q), "WRONGTYPE"));
-    expect_int(w, 1, "XLEN " P "jobs:normal");
-    redis_server_do(w->server, "DEL " P "dead");
-    assert_int_equal(ask_settle(w, &s, 1), 0);
-    expect_int(w, 1, "XLEN " P "dead");
-    world_free(w);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -616,13 +501,11 @@ int main(void)
         cmocka_unit_test(a_dead_letter_holds_the_fields_and_the_reason),
         cmocka_unit_test(later_returns_byte_exact_under_its_first_id),
         cmocka_unit_test(a_repeat_is_a_job_of_its_own),
+        cmocka_unit_test(a_repeat_without_a_time_is_due_its_interval_after_the_end),
         cmocka_unit_test(the_same_job_twice_waits_twice),
         cmocka_unit_test(what_later_cannot_read_becomes_a_dead_letter),
         cmocka_unit_test(an_end_is_published),
         cmocka_unit_test(jobs_at_the_edge_of_what_a_script_can_carry_end_as_others),
-        cmocka_unit_test(a_full_redis_still_lets_jobs_end),
-        cmocka_unit_test(a_redis_that_cannot_write_its_disk_says_enomem_and_loses_nothing),
-        cmocka_unit_test(a_dead_key_of_another_type_loses_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,15 +13,6 @@
 
 #define LOOK_EVERY_MS 5 /* Redis and other processes have no event to offer */
 
-static void (*tell_more)(void *ctx);
-static void *tell_ctx;
-
-void await_on_failure(void (*tell)(void *ctx), void *ctx)
-{
-    tell_more = tell;
-    tell_ctx = ctx;
-}
-
 struct await await_begin(const char *what, int fd, uint64_t patience_ms)
 {
     return (struct await){what, clock_mono_ns() + patience_ms * NS_PER_MS, fd};
@@ -32,11 +23,8 @@ void await_more(struct await *a)
     struct pollfd p = {.fd = a->fd, .events = POLLIN};
     char events[4096];
 
-    if (clock_mono_ns() > a->until_ns) {
-        if (tell_more)
-            tell_more(tell_ctx);
+    if (clock_mono_ns() > a->until_ns)
         fail_msg("waited in vain for: %s", a->what);
-    }
     if (poll(&p, a->fd >= 0, LOOK_EVERY_MS) > 0)
         while (read(a->fd, events, sizeof(events)) > 0)
             continue;

@@ -16,9 +16,6 @@ struct await await_begin(const char *what, int fd, uint64_t patience_ms);
 /* Returns when it is worth looking again; fails the test when patience is over. */
 void await_more(struct await *a);
 
-/* What is said before a test fails for want of patience. */
-void await_on_failure(void (*tell)(void *ctx), void *ctx);
-
 /* `fd` only makes it quick: nothing is missed without it. */
 #define await_until(fd, patience_ms, condition)                                                    \
     do {                                                                                           \

@@ -76,7 +76,7 @@ void instance_signal(struct instance *i, int signum)
     kill(i->pid, signum);
 }
 
-static bool has_ended(struct instance *i)
+bool instance_has_ended(struct instance *i)
 {
     int status;
 
@@ -90,7 +90,7 @@ static bool has_ended(struct instance *i)
 int instance_wait(struct instance *i, uint64_t patience_ms)
 {
     must(i->pid > 0);
-    await_until(-1, patience_ms, has_ended(i));
+    await_until(-1, patience_ms, instance_has_ended(i));
     return i->code;
 }
 

@@ -23,6 +23,7 @@ void instance_kill(struct instance *i); /* SIGKILL; returns when it is gone */
 void instance_signal(struct instance *i, int signum);
 /* Waits for its end and returns `code`; fails the test when it does not come. */
 int instance_wait(struct instance *i, uint64_t patience_ms);
+bool instance_has_ended(struct instance *i);
 void instance_deinit(struct instance *i); /* kills it if it runs */
 
 /* How often its log has the text. */

@@ -43,10 +43,26 @@ unsigned redis_server_free_port(void)
 
 static void run_server(const struct redis_server *s)
 {
-    const char *argv[] = {"redis-server", "--bind", "127.0.0.1", "--port", s->port_text,
-                          "--unixsocket", s->socket, "--dir", s->folder, "--appendonly", "yes",
-                          "--save", "", "--maxmemory-policy", "noeviction", "--logfile",
-                          "redis.log", "--enable-debug-command", "yes", s->option, s->value, NULL};
+    const char *argv[] = {"redis-server",
+                          "--bind",
+                          "127.0.0.1",
+                          "--port",
+                          s->port_text,
+                          "--unixsocket",
+                          s->socket,
+                          "--dir",
+                          s->folder,
+                          "--appendonly",
+                          "yes",
+                          "--save",
+                          "",
+                          "--maxmemory-policy",
+                          "noeviction",
+                          "--logfile",
+                          "redis.log",
+                          s->option,
+                          s->value,
+                          NULL};
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     execvp(argv[0], (char **)argv);

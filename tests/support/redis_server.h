@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A real redis-server of our own, in a temporary folder, on loopback and a Unix socket; AOF on, nothing
- * evicted. It dies with the test. Whatever goes wrong in here fails the test. */
+ * A real redis-server of our own, in a temporary folder, on loopback and a Unix socket; AOF on,
+ * nothing evicted. It dies with the test. Whatever goes wrong in here fails the test. */
 #pragma once
 
 #include <stdbool.h>

@@ -15,7 +15,9 @@
 #define P "purgeline:{main}:"
 #define STOP_PATIENCE_MS 20000u
 
-static struct rig *open_rig; /* of the test that runs */
+/* Of the test that runs; it outlives a test that fails and so never returns. */
+static struct rig the_rig;
+static bool is_open;
 
 /* -- opening and closing --------------------------------------------------------------------- */
 
@@ -35,10 +37,8 @@ int rig_group_teardown(void **state)
     return 0;
 }
 
-static void show(void *ctx)
+static void show(const struct rig *r)
 {
-    const struct rig *r = ctx;
-
     for (int i = 0; i < RIG_INSTANCES; i++)
         if (r->instances[i].log)
             instance_show(&r->instances[i]);
@@ -62,8 +62,12 @@ void rig_configure(struct rig *r, const char *account, const char *global)
     must(fclose(f) == 0);
 }
 
-void rig_open(struct rig *r, void **state, const char *account, const char *global)
+struct rig *rig_open(void **state, const char *account, const char *global)
 {
+    struct rig *r = &the_rig;
+
+    must(!is_open);
+    is_open = true;
     memset(r, 0, sizeof(*r));
     r->sandbox = *state;
     sandbox_reset(r->sandbox);
@@ -74,16 +78,14 @@ void rig_open(struct rig *r, void **state, const char *account, const char *glob
     requests_open(&r->requests, sandbox_log(r->sandbox));
     rig_configure(r, account, global);
     setenv("FASTLY_API_TOKEN", sandbox_token(r->sandbox), 1);
-    open_rig = r;
-    await_on_failure(show, r);
+    return r;
 }
 
 static void clean_up(struct rig *r)
 {
     char *command = alloc_printf("rm -rf '%s'", r->folder);
 
-    open_rig = NULL;
-    await_on_failure(NULL, NULL);
+    is_open = false;
     for (int i = 0; i < RIG_INSTANCES; i++)
         instance_deinit(&r->instances[i]);
     requests_close(&r->requests);
@@ -110,10 +112,10 @@ void rig_close(struct rig *r)
 int rig_teardown(void **state)
 {
     (void)state;
-    if (!open_rig)
+    if (!is_open)
         return 0;
-    show(open_rig);
-    clean_up(open_rig);
+    show(&the_rig);
+    clean_up(&the_rig);
     return 0;
 }
 

@@ -5,7 +5,8 @@
  *     const struct CMUnitTest tests[] = {rig_test(a_key_is_purged)};
  *     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
  *
- * What a test opens and does not close (it failed) is shown and cleaned up after it. */
+ * There is one at a time. What a test opens and does not close (it failed) is shown and cleaned up.
+ */
 #pragma once
 
 #include <setjmp.h>
@@ -35,7 +36,7 @@ struct rig {
 
 /* `account` and `global` are lines of the configuration file to come after those that every rig has
  * ("    attempts: 2\n"); "" for none. */
-void rig_open(struct rig *r, void **state, const char *account, const char *global);
+struct rig *rig_open(void **state, const char *account, const char *global);
 void rig_configure(struct rig *r, const char *account, const char *global); /* writes it anew */
 /* The instances are asked to stop and must exit with 0. */
 void rig_close(struct rig *r);

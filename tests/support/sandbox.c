@@ -2,6 +2,7 @@
 #include "sandbox.h"
 
 #include <curl/curl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 
 #include "alloc.h"
 #include "await.h"
+#include "buf.h"
 
 #define START_PATIENCE_MS 60000u
 
@@ -148,6 +150,38 @@ static size_t swallow(char *p, size_t size, size_t n, void *ctx)
     (void)p;
     (void)ctx;
     return size * n;
+}
+
+static size_t keep(char *p, size_t size, size_t n, void *ctx)
+{
+    buf_put(ctx, span_of(p, size * n));
+    return size * n;
+}
+
+bool sandbox_faults_used_up(struct sandbox *s)
+{
+    char *url = alloc_printf("%s/state", s->control);
+    bool used_up = true;
+    struct buf body;
+    json_t *state, *fault;
+    size_t i;
+
+    buf_init(&body, 1 << 20);
+    curl_easy_reset(s->curl);
+    curl_easy_setopt(s->curl, CURLOPT_URL, url);
+    curl_easy_setopt(s->curl, CURLOPT_WRITEFUNCTION, keep);
+    curl_easy_setopt(s->curl, CURLOPT_WRITEDATA, &body);
+    must(curl_easy_perform(s->curl) == CURLE_OK);
+    state = json_loadb(body.p, body.n, 0, NULL);
+    must(state);
+    json_array_foreach(json_object_get(state, "faults"), i, fault)
+    {
+        used_up &= json_integer_value(json_object_get(fault, "left")) == 0;
+    }
+    json_decref(state);
+    buf_deinit(&body);
+    free(url);
+    return used_up;
 }
 
 static void post(struct sandbox *s, const char *path, const char *form)

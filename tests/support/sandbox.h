@@ -14,6 +14,8 @@ void sandbox_stop(struct sandbox *s); /* NULL is fine */
 
 /* "throttle=1&count=3": see `sandbox --help`, with & between and form-encoded. */
 void sandbox_fault(struct sandbox *s, const char *fmt, ...) print_like(2, 3);
+/* Whether every fault that had a count has met as many requests: they have arrived. */
+bool sandbox_faults_used_up(struct sandbox *s);
 void sandbox_reset(struct sandbox *s);
 
 const char *sandbox_api(const struct sandbox *s);

@@ -13,8 +13,6 @@
 #include "config_file.h"
 #include "config_yaml.h"
 #include "setting.h"
-#include "setting_value.h"
-#include "suggest.h"
 
 static char error[1024];
 
@@ -158,7 +156,8 @@ static void every_kind_of_setting_is_read_from_the_file(void **state)
     assert_true(c.accounts[0].allow_purge_all);
     assert_int_equal(c.accounts[0].url_mode, URL_MODE_DIRECT);
     assert_string_equal(c.accounts[0].direct_hosts[1], "example.com");
-    assert_string_equal(c.accounts[0].api, "http://127.0.0.1:9/base"); /* requests bring the slash */
+    assert_string_equal(c.accounts[0].api,
+                        "http://127.0.0.1:9/base"); /* requests bring the slash */
     assert_int_equal(config_lane(&c.accounts[0], LANE_BULK)->linger_ms, 7);
     assert_int_equal(c.accounts[1].receipts, RECEIPTS_FAILED);
     assert_int_equal(c.accounts[1].budget.purges, 1000000000000);
@@ -246,12 +245,14 @@ static void a_wrong_shape_is_refused(void **state)
     assert_refused("accounts: 4\n",
                    "purgeline.yaml:1: accounts: expected a list, found a single value");
     assert_refused("- a\n", "purgeline.yaml:1: expected settings below it, found a list");
-    assert_refused("redis: [a]\n",
-                   "purgeline.yaml:1: redis: expected embedded, redis://[user:password@]host:port/db, "
-                   "rediss://... or unix:///path, found a list");
-    assert_refused("accounts:\n  - budget: 4\n",
-                   "purgeline.yaml:2: accounts[0].budget: expected settings below it, found a single "
-                   "value");
+    assert_refused(
+        "redis: [a]\n",
+        "purgeline.yaml:1: redis: expected embedded, redis://[user:password@]host:port/db, "
+        "rediss://... or unix:///path, found a list");
+    assert_refused(
+        "accounts:\n  - budget: 4\n",
+        "purgeline.yaml:2: accounts[0].budget: expected settings below it, found a single "
+        "value");
     assert_refused("senders: 1\nsenders: 2\n", "purgeline.yaml:2: senders: stands there twice");
     assert_refused("accounts:\n  - services: [{name: x}]\n",
                    "purgeline.yaml:2: accounts[0].services[0].id: missing");
@@ -304,50 +305,6 @@ static void a_password_is_in_no_error(void **state)
 
 /* -- forms -- */
 
-static void set_api(const char *value, bool good)
-{
-    struct config_account a;
-    int rc;
-
-    config_account_init(&a);
-    rc = setting_set(setting_find(SETTING_ACCOUNT, "api"), &a, value, error, sizeof(error));
-    if ((rc == 0) != good)
-        fail_msg("%s was %s", value, good ? "refused" : "taken");
-    free(a.name);
-    free(a.api);
-    free(a.ca_file);
-    free(a.token_file);
-    free(a.token_env);
-    free(a.default_service);
-}
-
-static void the_token_goes_over_https_or_stays_on_this_machine(void **state)
-{
-    (void)state;
-    set_api("https://api.fastly.com", true);
-    set_api("https://api.fastly.com:8443/prefix", true);
-    set_api("http://127.0.0.1:8080", true);
-    set_api("http://127.3.2.1", true);
-    set_api("http://localhost:80/x/", true);
-    set_api("http://[::1]:8080", true);
-    set_api("http://api.fastly.com", false);
-    set_api("http://127.0.0.1.example.com", false);
-    set_api("http://127.example.com", false);
-    set_api("http://localhost.example.com", false);
-    set_api("http://localhost@example.com", false);
-    set_api("https://user:password@api.fastly.com", false);
-    set_api("https://api.fastly.com?x", false);
-    set_api("https://api.fastly.com#x", false);
-    set_api("https://", false);
-    set_api("https:///x", false);
-    set_api("https://a:0", false);
-    set_api("https://a:65536", false);
-    set_api("https://a:", false);
-    set_api("api.fastly.com", false);
-    set_api("", false);
-    set_api("https://a b", false);
-}
-
 static void a_name_of_64_bytes_is_taken_and_of_65_is_not(void **state)
 {
     struct config c;
@@ -379,39 +336,6 @@ static void an_address_to_listen_on_has_a_host_and_a_port(void **state)
     assert_int_equal(load("listen: \":8126\"", &c), -EINVAL);
 }
 
-static void the_first_and_last_number_of_a_range_are_taken_and_their_neighbours_not(void **state)
-{
-    size_t count;
-    const struct setting *table = setting_table(&count);
-    struct config c;
-    struct config_account a;
-    char text[32];
-
-    (void)state;
-    config_init(&c);
-    config_account_init(&a);
-    for (size_t i = 0; i < count; i++) {
-        const struct setting *s = &table[i];
-        void *base = s->scope == SETTING_GLOBAL ? (void *)&c : (void *)&a;
-        uint64_t tries[] = {s->min, s->max, s->min - 1, s->max + 1};
-
-        for (size_t k = 0; s->type == SETTING_NUMBER && k < 4; k++) {
-            snprintf(text, sizeof(text), "%llu", (unsigned long long)tries[k]);
-            assert_int_equal(setting_set(s, base, text, error, sizeof(error)), k < 2 ? 0 : -EINVAL);
-        }
-    }
-    c.accounts = &a;
-    c.accounts_count = 0;
-    free(a.name);
-    free(a.api);
-    free(a.ca_file);
-    free(a.token_file);
-    free(a.token_env);
-    free(a.default_service);
-    c.accounts = NULL;
-    config_deinit(&c);
-}
-
 /* -- settings that must fit each other -- */
 
 static void accounts_of_the_same_name_are_refused(void **state)
@@ -426,8 +350,9 @@ static void a_default_service_must_be_one_of_the_services(void **state)
     (void)state;
     assert_loads("accounts: [{services: [{id: S1, name: news}], default_service: S1}]");
     assert_loads("accounts: [{services: [{id: S1, name: news}], default_service: news}]");
-    assert_refused("accounts:\n  - services: [{id: S1, name: news}]\n    default_service: shop\n",
-                   "purgeline.yaml:3: accounts[0].default_service: 'shop' is not among the services");
+    assert_refused(
+        "accounts:\n  - services: [{id: S1, name: news}]\n    default_service: shop\n",
+        "purgeline.yaml:3: accounts[0].default_service: 'shop' is not among the services");
 }
 
 static void one_word_means_one_service(void **state)
@@ -450,17 +375,19 @@ static void headroom_must_leave_something_to_spend(void **state)
                    "purgeline.yaml:1: accounts[0].budget.headroom: expected less than purges (10), "
                    "found 10");
     assert_loads("accounts: [{budget: {purges: 10, burst: 10}}]");
-    assert_refused("accounts: [{budget: {purges: 10, burst: 11}}]",
-                   "purgeline.yaml:1: accounts[0].budget.burst: expected at most purges (10), found "
-                   "11");
+    assert_refused(
+        "accounts: [{budget: {purges: 10, burst: 11}}]",
+        "purgeline.yaml:1: accounts[0].budget.burst: expected at most purges (10), found "
+        "11");
 }
 
 static void direct_mode_needs_its_hosts(void **state)
 {
     (void)state;
-    assert_refused("accounts:\n  - url_mode: direct\n",
-                   "purgeline.yaml:2: accounts[0].direct_hosts: url_mode: direct needs the hosts it "
-                   "may contact");
+    assert_refused(
+        "accounts:\n  - url_mode: direct\n",
+        "purgeline.yaml:2: accounts[0].direct_hosts: url_mode: direct needs the hosts it "
+        "may contact");
 }
 
 static void a_data_folder_whose_socket_path_would_be_too_long_is_refused(void **state)
@@ -659,12 +586,13 @@ static void what_is_printed_reads_back_as_the_same(void **state)
     struct buf a, b;
 
     (void)state;
-    assert_int_equal(load("redis: unix:///a b\nlisten: \"\"\naccounts:\n"
-                          "  - name: on\n    services: [{id: no, name: 'a \"b\": c\\d'}, {id: 1e3}]\n"
-                          "    direct_hosts: [\"[::1]:80\", a.b]\n    url_mode: direct\n"
-                          "  - name: \"0\"\n    allow_purge_all: true\n    budget: {burst: 9}\n",
-                          &c),
-                     0);
+    assert_int_equal(
+        load("redis: unix:///a b\nlisten: \"\"\naccounts:\n"
+             "  - name: on\n    services: [{id: no, name: 'a \"b\": c\\d'}, {id: 1e3}]\n"
+             "    direct_hosts: [\"[::1]:80\", a.b]\n    url_mode: direct\n"
+             "  - name: \"0\"\n    allow_purge_all: true\n    budget: {burst: 9}\n",
+             &c),
+        0);
     buf_init(&a, 1 << 20);
     buf_init(&b, 1 << 20);
     config_yaml(&c, CONFIG_YAML_PLAIN, &a);
@@ -697,37 +625,6 @@ static void a_password_is_printed_as_stars(void **state)
     config_deinit(&c);
 }
 
-static void every_setting_has_a_default_that_is_allowed_and_a_variable_of_its_own(void **state)
-{
-    size_t count;
-    const struct setting *table = setting_table(&count);
-    char a[128], b[128];
-
-    (void)state;
-    for (size_t i = 0; i < count; i++) {
-        setting_env_name(&table[i], a, sizeof(a));
-        for (size_t k = 0; k < i; k++) {
-            setting_env_name(&table[k], b, sizeof(b));
-            assert_string_not_equal(a, b);
-        }
-        assert_true(table[i].type == SETTING_GROUP || table[i].fallback);
-    }
-}
-
-/* -- did you mean -- */
-
-static void a_slip_of_the_finger_finds_the_word_and_nonsense_does_not(void **state)
-{
-    static const char *const words[] = {"push", "status", "dead", "pause", "resume"};
-
-    (void)state;
-    assert_string_equal(suggest_word("psuh", words, 5), "push");
-    assert_string_equal(suggest_word("staus", words, 5), "status");
-    assert_string_equal(suggest_word("paus", words, 5), "pause");
-    assert_null(suggest_word("qqqqq", words, 5));
-    assert_null(suggest_word("", words, 5));
-}
-
 #define T(f) cmocka_unit_test_setup(f, clean_environment)
 
 int main(void)
@@ -748,10 +645,8 @@ int main(void)
         T(a_file_that_is_not_there_is_an_error_when_it_was_named),
         T(a_file_of_one_mebibyte_is_read_and_one_byte_more_is_not),
         T(a_password_is_in_no_error),
-        T(the_token_goes_over_https_or_stays_on_this_machine),
         T(a_name_of_64_bytes_is_taken_and_of_65_is_not),
         T(an_address_to_listen_on_has_a_host_and_a_port),
-        T(the_first_and_last_number_of_a_range_are_taken_and_their_neighbours_not),
         T(accounts_of_the_same_name_are_refused),
         T(a_default_service_must_be_one_of_the_services),
         T(one_word_means_one_service),
@@ -769,8 +664,6 @@ int main(void)
         T(the_sample_in_deploy_is_what_the_program_prints),
         T(what_is_printed_reads_back_as_the_same),
         T(a_password_is_printed_as_stars),
-        T(every_setting_has_a_default_that_is_allowed_and_a_variable_of_its_own),
-        T(a_slip_of_the_finger_finds_the_word_and_nonsense_does_not),
     };
 
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);
