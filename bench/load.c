@@ -3,9 +3,9 @@
  *
  *   load --redis SOCKET --account A --lane L --kind url|key --count N [--rate R]
  *
- * pushes N jobs with one distinct target each, pipelined. With --rate it pushes R a second, evenly and
- * one by one, and each URL carries the moment it was pushed (Unix microseconds), for the sink to
- * subtract. */
+ * pushes N jobs with one distinct target each, pipelined. With --rate it pushes R a second, evenly
+ * and one by one, and each URL carries the moment it was pushed (Unix microseconds), for the sink
+ * to subtract. */
 #include <hiredis/hiredis.h>
 
 #include <getopt.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Runs a dispatcher over what waits in Redis and takes its time, from the moment it takes the lease.
+ * Runs a dispatcher over what waits in Redis and takes its time, from the moment it takes the
+ * lease.
  *
  *   stopwatch --redis SOCKET --account A --until leading|delivered|empty --count N -- COMMAND...
  *
@@ -8,8 +9,8 @@
  *   empty      no job is left: all are answered for and removed
  *
  * Then it measures, stops the command with SIGTERM, and prints
- * {"seconds": s, "cpu_s": c, "rss_kb": r, "peak_kb": p}: time and processor time are those between lease
- * and goal, memory is that at the goal. */
+ * {"seconds": s, "cpu_s": c, "rss_kb": r, "peak_kb": p}: time and processor time are those between
+ * lease and goal, memory is that at the goal. */
 #include <hiredis/hiredis.h>
 
 #include <getopt.h>
@@ -19,13 +20,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define NS_PER_S 1000000000
 #define LOOK_EVERY_NS 2000000
-#define PATIENCE_S 120
+#define PATIENCE_S 60
 
 enum goal { GOAL_LEADING, GOAL_DELIVERED, GOAL_EMPTY };
 
@@ -144,6 +146,7 @@ static void start(struct stopwatch *w)
     w->give_up_ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)PATIENCE_S * NS_PER_S;
     w->child = fork();
     if (w->child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing is left behind, however we end */
         execvp(w->command[0], w->command);
         _exit(127);
     }
@@ -156,7 +159,12 @@ static void stop(struct stopwatch *w)
     int status;
 
     kill(w->child, SIGTERM);
-    waitpid(w->child, &status, 0);
+    w->give_up_ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)PATIENCE_S * NS_PER_S;
+    while (waitpid(w->child, &status, WNOHANG) == 0) {
+        if (clock_ns(CLOCK_MONOTONIC) > w->give_up_ns)
+            quit(w, "the command does not end");
+        pause_ns(LOOK_EVERY_NS);
+    }
     w->child = 0;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         quit(w, "the command did not end well");

@@ -4,13 +4,15 @@
 #include "log.h"
 
 const char cmd_run_help[] =
-    "usage: purgeline run [--config FILE] [--log-level debug|info|warn|error]\n"
+    "usage: purgeline run [--config FILE] [--redis URL] [--log-level debug|info|warn|error]\n"
     "\n"
     "Runs the dispatcher in the foreground until SIGTERM or SIGINT. Without a configuration it\n"
-    "starts a Redis of its own, listens to nobody but this machine, and takes FASTLY_API_TOKEN and\n"
+    "starts a Redis of its own, listens to nobody but this machine, and takes FASTLY_API_TOKEN "
+    "and\n"
     "FASTLY_SERVICE_ID from the environment.\n"
     "\n"
-    "  SIGTERM, SIGINT  finish what is on the wire, give back the lease, exit 0; a second one leaves\n"
+    "  SIGTERM, SIGINT  finish what is on the wire, give back the lease, exit 0; a second one "
+    "leaves\n"
     "                   at once, still without losing anything\n"
     "  SIGHUP           read the configuration and the tokens anew\n"
     "\n"
@@ -22,17 +24,23 @@ const char cmd_run_help[] =
 int cmd_run(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"log-level", required_argument, NULL, 'l'}, CMD_LONG, {NULL, 0, NULL, 0}};
+        {"config", required_argument, NULL, 'c'},
+        {"redis", required_argument, NULL, 'r'},
+        {"log-level", required_argument, NULL, 'l'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
     struct cmd_common common = {0};
     struct daemon_options o = {0};
     enum log_level level = LOG_INFO;
     int opt, code;
 
-    while ((opt = getopt_long(argc, argv, "l:c:h", options, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, "l:c:r:h", options, NULL)) != -1) {
         if (opt == 'l') {
             if (log_level_parse(optarg, &level) < 0)
-                return cmd_fail(CMD_USAGE, "--log-level: debug, info, warn or error, not %s", optarg);
-        } else if (opt == 'h' || !cmd_take_common(&common, opt)) {
+                return cmd_fail(CMD_USAGE, "--log-level: debug, info, warn or error, not %s",
+                                optarg);
+        } else if (opt == 'h' || opt == '?' || !cmd_take_common(&common, opt)) {
             break;
         }
     }
@@ -43,5 +51,6 @@ int cmd_run(int argc, char **argv)
         return cmd_fail(CMD_USAGE, "what is %s? Try: purgeline run --help", argv[optind]);
     log_set_level(level);
     o.config_path = cmd_config_path(&common);
+    o.redis = common.redis;
     return daemon_run(&o);
 }

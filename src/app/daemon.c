@@ -36,7 +36,7 @@ struct daemon {
     struct config *config;
     struct config *retired[RELOADS_MAX]; /* old ones: a dispatch may still finish by them */
     uint32_t retired_count;
-    const char *config_path;
+    const struct daemon_options *options;
     struct redis_address redis;
     struct embedded *embedded;
     struct senders *senders;
@@ -280,6 +280,17 @@ static void free_config(struct config *c)
     free(c);
 }
 
+static int read_config(const struct daemon *d, struct config *out, char *why, size_t why_room)
+{
+    int err = config_load(d->options->config_path, out, why, why_room);
+
+    if (err == 0 && d->options->redis) {
+        free(out->redis);
+        out->redis = alloc_str(d->options->redis);
+    }
+    return err;
+}
+
 static void on_reload(void *ctx, int signum)
 {
     struct daemon *d = ctx;
@@ -289,7 +300,7 @@ static void on_reload(void *ctx, int signum)
     char why[512];
 
     (void)signum;
-    if (d->state != DAEMON_RUNNING || config_load(d->config_path, fresh, why, sizeof(why)) < 0) {
+    if (d->state != DAEMON_RUNNING || read_config(d, fresh, why, sizeof(why)) < 0) {
         if (d->state == DAEMON_RUNNING)
             log_error("The new configuration is not taken; the old one stays", "why=\"%s\"", why);
         free(fresh);
@@ -322,7 +333,7 @@ static int prepare(struct daemon *d)
     int err;
 
     d->config = alloc_zeroed(1, sizeof(*d->config));
-    err = config_load(d->config_path, d->config, why, sizeof(why));
+    err = read_config(d, d->config, why, sizeof(why));
     if (err == 0) {
         url = config_redis_url(d->config);
         err = redis_address_parse(url, &d->redis, why, sizeof(why));
@@ -359,7 +370,7 @@ int daemon_run(const struct daemon_options *o)
     process_harden();
     target_hash_seed(process_random());
     signal(SIGPIPE, SIG_IGN);
-    d->config_path = o->config_path;
+    d->options = o;
     if (prepare(d) < 0) {
         free(d->config);
         free(d);

@@ -7,6 +7,7 @@
 
 struct daemon_options {
     const char *config_path; /* NULL: none, the defaults and the environment */
+    const char *redis;       /* instead of the configured one; NULL: none */
 };
 
 /* Runs until it is told to stop. The exit code of the program. */

@@ -223,7 +223,7 @@ void budget_book(struct budget *b, uint64_t cost, uint64_t now_ns)
 void budget_drain(struct budget *b, uint64_t now_ns)
 {
     advance(b, now_ns);
-    b->level_micro = 0;
+    b->level_micro = min_u64(b->level_micro, bucket_floor(b, LANE_BULK));
 }
 
 uint64_t budget_left(struct budget *b, uint64_t now_ns)

@@ -45,10 +45,10 @@ static void when_the_third_of_ten_batches_is_throttled_only_its_keys_are_sent_ag
     size_t twice = 0;
     char name[16];
 
-    sandbox_fault(r->sandbox, "effect=0&latency_ms=100");
+    sandbox_fault(r->sandbox, "effect=0&latency_ms=400&count=2");
     rig_push_keys(r, "normal", "k", 0, 2560);
     rig_start(r, 0);
-    nth(r, 0); /* the second has been judged, the third not */
+    rig_await(r, sandbox_faults_used_up(r->sandbox)); /* the second is being answered */
     sandbox_fault(r->sandbox, "throttle=1&count=1&retry_after=1");
     third = nth(r, 2);
     assert_int_equal(third->status, 429);

@@ -142,17 +142,6 @@ static double used(struct chaos *c, uint64_t from_ms, uint64_t until_ms, uint64_
            (double)(*windows * BUDGET);
 }
 
-static uint64_t first_request_after(const struct chaos *c, uint64_t ms)
-{
-    const struct requests *r = &c->rig->requests;
-
-    for (size_t i = 0; i < r->count; i++)
-        if (r->at[i].t_ms >= ms)
-            return r->at[i].t_ms;
-    fail_msg("nothing was sent after Redis had come back");
-    return 0;
-}
-
 /* While Redis is away nothing may be sent, and what was not sent in time cannot be made up for
  * later: so the time from its death to the first request after its return is left out. */
 static void assert_the_budget_was_kept_and_used(struct chaos *c)
@@ -160,7 +149,7 @@ static void assert_the_budget_was_kept_and_used(struct chaos *c)
     uint64_t peak = requests_peak(&c->rig->requests, WINDOW_MS); /* sorts by time */
     const struct requests *r = &c->rig->requests;
     uint64_t begin = r->at[0].t_ms, end = r->at[r->count - 1].t_ms, n1, n2;
-    uint64_t again = first_request_after(c, c->redis_back_ms);
+    uint64_t again = requests_first(&c->rig->requests, c->redis_back_ms);
     double before = used(c, begin, c->redis_died_ms, &n1), after = used(c, again, end, &n2);
 
     printf("%u jobs, %u kills, %zu requests in %.1f s; at most %" PRIu64 " of %u in %u s; "

@@ -44,10 +44,10 @@ static void thousands_of_receipts_are_awaited_at_once(void **state)
 
     rig_start_leading(r, 0);
     assert_int_equal(
-        shell_run(&the_shell, "seq 5000 | sed 's/^/k/' | $P push --wait=60 --json -f -"), 0);
+        shell_run(&the_shell, "seq 3000 | sed 's/^/k/' | $P push --wait=60 --json -f -"), 0);
     for (const char *at = the_shell.out; (at = strstr(at, "\"state\":\"purged\"")); at++)
         purged++;
-    assert_int_equal(purged, 5000);
+    assert_int_equal(purged, 3000);
     close_all(r);
 }
 

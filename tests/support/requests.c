@@ -217,3 +217,15 @@ uint64_t requests_spent(struct requests *r, uint64_t from_ms, uint64_t until_ms)
             sum += cost_of(&r->at[i]);
     return sum;
 }
+
+uint64_t requests_first(struct requests *r, uint64_t from_ms)
+{
+    uint64_t first = NEVER;
+
+    requests_read(r);
+    for (size_t i = 0; i < r->count; i++)
+        if (r->at[i].t_ms >= from_ms)
+            first = min_u64(first, r->at[i].t_ms);
+    must(first != NEVER);
+    return first;
+}

@@ -44,5 +44,7 @@ bool request_names(const struct request *q, const char *target);
 
 /* The most that was spent in any window of that length. */
 uint64_t requests_peak(struct requests *r, uint64_t window_ms);
+/* When the first request since `from_ms` came; there must be one. */
+uint64_t requests_first(struct requests *r, uint64_t from_ms);
 /* What was spent from `from_ms` on until before `until_ms`. */
 uint64_t requests_spent(struct requests *r, uint64_t from_ms, uint64_t until_ms);

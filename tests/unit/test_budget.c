@@ -277,14 +277,18 @@ static void new_limits_keep_what_was_spent(void **state)
     free(b);
 }
 
-static void a_drained_bucket_must_fill_again(void **state)
+static void after_a_429_every_lane_goes_on_at_the_pace_of_the_refill(void **state)
 {
     struct budget *b = make(fastly_hour(), 0);
 
     (void)state;
     budget_drain(b, 0);
-    assert_int_equal(budget_available(b, LANE_URGENT, 0), 0);
-    assert_int_equal(budget_available(b, LANE_URGENT, NS_PER_S), 27);
+    assert_int_equal(budget_available(b, LANE_BULK, 0), 0);
+    assert_int_equal(budget_available(b, LANE_BULK, NS_PER_S), 27);
+    assert_int_equal(budget_available(b, LANE_URGENT, NS_PER_S), 2527);
+    budget_reserve(b, 2527, NS_PER_S);
+    budget_drain(b, NS_PER_S);
+    assert_int_equal(budget_available(b, LANE_URGENT, NS_PER_S), 0);
     free(b);
 }
 
@@ -302,7 +306,7 @@ int main(void)
         cmocka_unit_test(every_rate_from_one_an_hour_to_a_million_a_second_is_kept_S5d),
         cmocka_unit_test(a_restart_refills_nothing),
         cmocka_unit_test(new_limits_keep_what_was_spent),
-        cmocka_unit_test(a_drained_bucket_must_fill_again),
+        cmocka_unit_test(after_a_429_every_lane_goes_on_at_the_pace_of_the_refill),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

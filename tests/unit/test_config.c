@@ -467,60 +467,6 @@ static void fastlys_own_variable_names_the_service_when_the_file_names_none(void
     assert_int_equal(config_load(NULL, &c, error, sizeof(error)), -EINVAL);
 }
 
-/* -- the token -- */
-
-static int read_token(const char *file_text, const char *env, char **token)
-{
-    struct config_account a = {.name = (char *)"main",
-                               .token_file = (char *)(file_text ? "token" : ""),
-                               .token_env = (char *)"FASTLY_API_TOKEN"};
-    int rc;
-
-    unsetenv("FASTLY_API_TOKEN");
-    if (env)
-        setenv("FASTLY_API_TOKEN", env, 1);
-    if (file_text)
-        write_file("token", file_text, strlen(file_text));
-    rc = config_read_token(&a, token, error, sizeof(error));
-    unlink("token");
-    return rc;
-}
-
-static void the_token_is_read_from_its_file_without_the_newline(void **state)
-{
-    char *token;
-
-    (void)state;
-    assert_int_equal(read_token(" abc\r\n", "other", &token), 0);
-    assert_string_equal(token, "abc");
-    free(token);
-}
-
-static void the_token_is_read_from_the_environment(void **state)
-{
-    char *token;
-
-    (void)state;
-    assert_int_equal(read_token(NULL, "abc", &token), 0);
-    assert_string_equal(token, "abc");
-    free(token);
-}
-
-static void no_token_is_told_from_a_bad_one_and_neither_is_shown(void **state)
-{
-    char *token = NULL;
-
-    (void)state;
-    assert_int_equal(read_token(NULL, NULL, &token), -ENOENT);
-    assert_int_equal(read_token(NULL, "", &token), -ENOENT);
-    assert_int_equal(read_token("\n", NULL, &token), -ENOENT);
-    assert_int_equal(read_token(NULL, "sec ret", &token), -EINVAL);
-    assert_null(strstr(error, "sec"));
-    assert_int_equal(read_token("sec\nret", NULL, &token), -EINVAL);
-    assert_null(strstr(error, "sec"));
-    assert_null(token);
-}
-
 /* -- the sample -- */
 
 static char *slurp(FILE *f)
@@ -657,9 +603,6 @@ int main(void)
         T(a_bad_variable_is_refused_by_its_name),
         T(a_variable_for_an_account_is_refused_when_there_are_two),
         T(fastlys_own_variable_names_the_service_when_the_file_names_none),
-        T(the_token_is_read_from_its_file_without_the_newline),
-        T(the_token_is_read_from_the_environment),
-        T(no_token_is_told_from_a_bad_one_and_neither_is_shown),
         T(the_sample_says_the_defaults),
         T(the_sample_in_deploy_is_what_the_program_prints),
         T(what_is_printed_reads_back_as_the_same),

@@ -1,0 +1,631 @@
+/* SPDX-License-Identifier: MIT */
+#include "plan.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "fastly.h"
+#include "intake.h"
+#include "purse.h"
+#include "window.h"
+
+#define KEPT_MAX_BYTES ((size_t)64 * 1024 * 1024) /* jobs that wait for their time */
+#define YEAR_MS (UINT64_C(366) * 24 * 3600 * 1000)
+#define HORIZON_NS (100 * YEAR_MS * NS_PER_MS) /* nobody waits longer, and no time overflows */
+#define STEP_LEAST_NS UINT64_C(1000)
+
+/* A job that is sent at its time, or again. */
+struct kept {
+    struct heap_node due;
+    enum lane lane;
+    uint64_t repeat_ms; /* after success; 0: it waits for its not_before */
+    size_t count;
+    struct span fields[];
+};
+
+/* What one more urgent target would wait is measured with one that is pushed, and taken back at the
+ * moment when it would be sent: it costs nothing and is in no request. */
+struct ghost {
+    bool waiting;
+    uint64_t since_ns, next_ns;
+};
+
+struct plan {
+    struct plan_options options;
+    const struct config_account *account;
+    struct job_decoder decoder;
+    struct lanes lanes;
+    struct window window;
+    struct grant grant;
+    struct list flights; /* batches on their way, the oldest first */
+    uint32_t in_flight;
+    struct heap later;
+    struct kept **repeats; /* a job's id_seq names its own, from 1 */
+    uint32_t repeats_count;
+    size_t kept_bytes;
+    uint64_t began_ns, now_ns;
+    struct ghost ghost;
+    bool stuck; /* nothing more will ever be sent */
+    struct plan_result result;
+    struct budget budgets[LEDGER_N];
+};
+
+/* -- making ---------------------------------------------------------------------------------- */
+
+static void init_lanes(struct plan *p)
+{
+    const struct config_account *a = p->account;
+    struct lanes_options o = {.services = a->services_count,
+                              .batch_keys = FASTLY_BATCH_MAX_KEYS,
+                              .batch_bytes = FASTLY_BATCH_MAX_BYTES,
+                              .key_form = a->key_form,
+                              .batch_cost = a->budget.batch_cost,
+                              .separate = a->budget.separate};
+
+    for (int lane = 0; lane < LANE_N; lane++)
+        o.linger_ns[lane] = config_lane(a, (enum lane)lane)->linger_ms * NS_PER_MS;
+    lanes_init(&p->lanes, &o);
+}
+
+static void note_ledger(struct plan *p, enum ledger l)
+{
+    p->result.ledgers[l].spent = p->budgets[l].spent;
+    p->result.ledgers[l].left = budget_left(&p->budgets[l], p->now_ns);
+}
+
+static void init_ledger(struct plan *p, enum ledger l)
+{
+    struct budget_limits limits = purse_limits(p->account, l);
+    const bool counted[] = {[LEDGER_PURGE] = true,
+                      [LEDGER_URL] = p->account->budget.separate,
+                      [LEDGER_WRITE] = p->account->allow_purge_all};
+
+    budget_init(&p->budgets[l], &limits, p->now_ns);
+    p->result.ledgers[l] = (struct plan_ledger){.counted = counted[l],
+                                                .units = limits.units,
+                                                .per_s = limits.window_ns / NS_PER_S,
+                                                .headroom = limits.headroom};
+    note_ledger(p, l);
+}
+
+struct plan *plan_new(const struct plan_options *o)
+{
+    struct plan *p = alloc_zeroed(1, sizeof(*p));
+
+    p->options = *o;
+    p->account = o->account;
+    /* So far from 0 that ages within any window are times, too. */
+    p->began_ns = p->now_ns = p->ghost.next_ns = YEAR_MS * NS_PER_MS;
+    job_decoder_init(&p->decoder);
+    heap_init(&p->later);
+    list_init(&p->flights);
+    init_lanes(p);
+    window_init(&p->window, o->window, &p->lanes);
+    for (int l = 0; l < LEDGER_N; l++)
+        init_ledger(p, (enum ledger)l);
+    return p;
+}
+
+void plan_free(struct plan *p)
+{
+    struct heap_node *node;
+
+    if (!p)
+        return;
+    must(list_empty(&p->flights));
+    while ((node = heap_min(&p->later))) {
+        heap_remove(&p->later, node);
+        if (container_of(node, struct kept, due)->repeat_ms == 0)
+            free(container_of(node, struct kept, due));
+    }
+    for (uint32_t i = 0; i < p->repeats_count; i++)
+        free(p->repeats[i]);
+    free(p->repeats);
+    heap_deinit(&p->later);
+    window_deinit(&p->window);
+    lanes_deinit(&p->lanes);
+    job_decoder_deinit(&p->decoder);
+    free(p);
+}
+
+void plan_level(struct plan *p, enum ledger l, uint64_t level_micro, uint64_t age_ms)
+{
+    budget_restore_level(&p->budgets[l], level_micro, min_u64(age_ms, YEAR_MS) * NS_PER_MS,
+                         p->now_ns);
+}
+
+void plan_spent(struct plan *p, enum ledger l, uint64_t cost, uint64_t age_ms)
+{
+    budget_restore_spent(&p->budgets[l], cost, min_u64(age_ms, YEAR_MS) * NS_PER_MS, p->now_ns);
+    note_ledger(p, l);
+}
+
+/* -- time ------------------------------------------------------------------------------------ */
+
+static uint64_t elapsed_ms(const struct plan *p)
+{
+    return (p->now_ns - p->began_ns) / NS_PER_MS;
+}
+
+static uint64_t wall_ms(const struct plan *p)
+{
+    return p->options.wall_ms + elapsed_ms(p);
+}
+
+/* -- jobs that wait for their time ----------------------------------------------------------- */
+
+static size_t kept_size(const struct span *fields, size_t count)
+{
+    size_t bytes = sizeof(struct kept) + count * sizeof(*fields);
+
+    for (size_t i = 0; i < count; i++)
+        bytes += fields[i].n;
+    return bytes;
+}
+
+/* A copy in one piece, or NULL when there are too many already. A repeat is a job without the field
+ * that made it one, and due when it is due. */
+static struct kept *keep(struct plan *p, enum lane lane, const struct span *fields, size_t count,
+                         uint64_t repeat_ms)
+{
+    size_t bytes = kept_size(fields, count);
+    struct kept *k;
+    char *at;
+
+    if (bytes > KEPT_MAX_BYTES - p->kept_bytes) {
+        p->result.beyond++;
+        return NULL;
+    }
+    p->kept_bytes += bytes;
+    k = alloc_zeroed(1, bytes);
+    *k = (struct kept){.lane = lane, .repeat_ms = repeat_ms};
+    heap_node_init(&k->due);
+    at = (char *)&k->fields[count];
+    for (size_t i = 0; i < count; i++) {
+        struct span name = fields[i / 2 * 2];
+
+        if (repeat_ms && (span_is(name, "repeat_after") || span_is(name, "not_before")))
+            continue;
+        if (fields[i].n)
+            memcpy(at, fields[i].p, fields[i].n);
+        k->fields[k->count++] = span_of(at, fields[i].n);
+        at += fields[i].n;
+    }
+    return k;
+}
+
+static void postpone(struct plan *p, enum lane lane, const struct span *fields, size_t count,
+                     uint64_t at_wall_ms)
+{
+    uint64_t wait_ms = at_wall_ms - wall_ms(p);
+    struct kept *k;
+
+    if (wait_ms > YEAR_MS) {
+        p->result.beyond++;
+        return;
+    }
+    k = keep(p, lane, fields, count, 0);
+    if (!k)
+        return;
+    p->result.postponed++;
+    heap_insert(&p->later, &k->due, p->now_ns + wait_ms * NS_PER_MS);
+}
+
+/* The number by which the job's end finds its repeat; 0 when it has none. */
+static uint32_t keep_repeat(struct plan *p, enum lane lane, const struct span *fields, size_t count,
+                            uint64_t repeat_ms)
+{
+    struct kept *k = repeat_ms ? keep(p, lane, fields, count, repeat_ms) : NULL;
+
+    if (!k)
+        return 0;
+    p->repeats = alloc_grow(p->repeats, (size_t)p->repeats_count + 1, sizeof(struct kept *));
+    p->repeats[p->repeats_count++] = k;
+    return p->repeats_count;
+}
+
+/* -- taking in ------------------------------------------------------------------------------- */
+
+static void add(struct plan *p, enum lane lane, const struct job_spec *spec, uint32_t repeat)
+{
+    struct plan_lane *l = &p->result.lanes[lane];
+    uint64_t merged = p->window.merged;
+    struct window_add how = {
+        .lane = lane, .id_seq = repeat, .plain = true, .now_ns = p->now_ns};
+
+    window_add(&p->window, spec, &how);
+    l->targets += spec->targets_count;
+    l->merged += p->window.merged - merged;
+}
+
+/* What the daemon does with an entry it has read. */
+static int admit(struct plan *p, enum lane lane, const struct span *fields, size_t count,
+                 bool first, char *err, size_t err_room)
+{
+    struct job_spec spec;
+
+    if (job_decode(&p->decoder, p->account, fields, count, &spec, err, err_room) < 0)
+        return -EINVAL;
+    if (intake_foreign_host(p->account, &spec)) {
+        snprintf(err, err_room, "url: its host is not among the account's direct_hosts");
+        return -EINVAL;
+    }
+    if (spec.expires_ms && spec.expires_ms <= wall_ms(p)) {
+        p->result.expired++;
+    } else if (spec.not_before_ms > wall_ms(p)) {
+        postpone(p, lane, fields, count, spec.not_before_ms);
+    } else {
+        p->result.lanes[lane].jobs += first;
+        add(p, lane, &spec, keep_repeat(p, lane, fields, count, spec.repeat_after_ms));
+    }
+    return 0;
+}
+
+static void admit_later(struct plan *p)
+{
+    struct heap_node *node;
+    char err[160];
+
+    while ((node = heap_min(&p->later)) && node->key <= p->now_ns) {
+        struct kept *k = container_of(node, struct kept, due);
+        int rc;
+
+        heap_remove(&p->later, node);
+        rc = admit(p, k->lane, k->fields, k->count, k->repeat_ms == 0, err, sizeof(err));
+        must(rc == 0); /* it was good before */
+        if (k->repeat_ms == 0) {
+            p->kept_bytes -= kept_size(k->fields, k->count);
+            free(k);
+        }
+    }
+}
+
+/* -- ends ------------------------------------------------------------------------------------ */
+
+static void on_job_end(void *ctx, const struct window_job *job)
+{
+    struct plan *p = ctx;
+    struct plan_lane *l = &p->result.lanes[job->lane];
+
+    if (job->fate == FATE_CANCELLED) /* the ghost's */
+        return;
+    l->done_ms = p->result.done_ms = elapsed_ms(p);
+    if (job->fate == FATE_EXPIRED) {
+        p->result.expired++;
+    } else if (job->id_seq) {
+        struct kept *k = p->repeats[job->id_seq - 1];
+
+        p->result.repeats++;
+        heap_insert(&p->later, &k->due, p->now_ns + k->repeat_ms * NS_PER_MS);
+    }
+}
+
+static void end_all(struct plan *p, struct list *targets)
+{
+    struct list *node;
+
+    while ((node = list_pop_front(targets)))
+        window_settle(&p->window, pending_of(node), FATE_PURGED, on_job_end, p);
+}
+
+static uint64_t land_flights(struct plan *p)
+{
+    while (!list_empty(&p->flights)) {
+        struct batch *b = list_first(&p->flights, struct batch, link);
+        uint64_t lands_ns = b->sent_ns + p->options.reply_ms * NS_PER_MS;
+
+        if (lands_ns > p->now_ns)
+            return lands_ns;
+        list_remove(&b->link);
+        p->in_flight--;
+        budget_book(&p->budgets[b->ledger], b->cost, p->now_ns);
+        if (b->form == FORM_ALL)
+            p->lanes.all_busy[b->service] = false;
+        end_all(p, &b->targets);
+        end_all(p, &b->absorbed);
+        batch_free(b);
+    }
+    return NEVER;
+}
+
+/* -- the ghost ------------------------------------------------------------------------------- */
+
+/* A key with a space in it: no job can name the same. */
+static const char ghost_bytes[] = "one more";
+
+static bool is_ghost(const struct pending *t)
+{
+    return span_is(pending_bytes(t), ghost_bytes);
+}
+
+/* It stands in the longest queue of the urgent lane. */
+static uint16_t ghost_service(const struct plan *p)
+{
+    uint32_t longest = 0;
+
+    for (uint32_t s = 1; s < p->account->services_count; s++)
+        if (p->lanes.flows[s].total > p->lanes.flows[longest].total)
+            longest = s;
+    return p->account->services_count ? (uint16_t)longest : SERVICE_NONE;
+}
+
+static void push_ghost(struct plan *p)
+{
+    uint16_t service = ghost_service(p);
+    struct job_target target = {service == SERVICE_NONE ? TARGET_URL : TARGET_KEY,
+                                span_str(ghost_bytes)};
+    struct job_spec spec = {.targets = &target, .targets_count = 1, .service = service};
+    struct window_add how = {.lane = LANE_URGENT, .plain = true, .now_ns = p->now_ns};
+
+    window_add(&p->window, &spec, &how);
+    p->ghost.waiting = true;
+    p->ghost.since_ns = p->now_ns;
+}
+
+/* Again after a while that grows with the plan: a few hundred measurements, however long it is. */
+static void measure_ghost(struct plan *p)
+{
+    struct plan_result *r = &p->result;
+    uint64_t waited_ms = (p->now_ns - p->ghost.since_ns) / NS_PER_MS;
+
+    if (!r->urgent_known)
+        r->urgent_ms = waited_ms;
+    if (!r->urgent_known || waited_ms > r->urgent_worst_ms) {
+        r->urgent_worst_ms = waited_ms;
+        r->urgent_worst_at_ms = (p->ghost.since_ns - p->began_ns) / NS_PER_MS;
+    }
+    r->urgent_known = true;
+    p->ghost.waiting = false;
+    p->ghost.next_ns = p->now_ns + max_u64(NS_PER_S, (p->now_ns - p->began_ns) / 64);
+}
+
+/* Takes it off a list of targets that are being sent; true when it was there. */
+static bool take_ghost(struct plan *p, struct list *targets)
+{
+    list_each(it, targets) {
+        struct pending *t = pending_of(it);
+
+        if (!is_ghost(t))
+            continue;
+        list_remove(&t->link);
+        window_settle(&p->window, t, FATE_CANCELLED, on_job_end, p);
+        return true;
+    }
+    return false;
+}
+
+/* -- sending --------------------------------------------------------------------------------- */
+
+static void begin_purge_all(struct plan *p, struct batch *b)
+{
+    p->lanes.all_busy[b->service] = true;
+    lanes_take_keys(&p->lanes, b->service, &b->absorbed);
+    list_each(it, &b->absorbed) {
+        window_sent(&p->window, pending_of(it));
+        p->result.absorbed++;
+    }
+    if (p->ghost.waiting && take_ghost(p, &b->absorbed)) {
+        p->result.absorbed--;
+        measure_ghost(p);
+    }
+}
+
+static void count_request(struct plan *p, const struct batch *b)
+{
+    struct plan_lane *l = &p->result.lanes[b->lane];
+    struct plan_request r = {.at_ms = elapsed_ms(p), .batch = b, .service = ""};
+
+    if (l->requests++ == 0)
+        l->first_ms = r.at_ms;
+    l->cost += b->cost;
+    p->result.ledgers[b->ledger].cost += b->cost;
+    if (b->service != SERVICE_NONE)
+        r.service = p->account->services[b->service].id;
+    if (p->options.request)
+        p->options.request(p->options.ctx, &r);
+}
+
+static void send_batch(struct plan *p, struct batch *b)
+{
+    count_request(p, b);
+    if (b->form == FORM_ALL)
+        begin_purge_all(p, b);
+    b->sent_ns = p->now_ns;
+    p->grant.units[b->ledger] -= b->cost;
+    lanes_account(&p->lanes, b->lane, b->cost);
+    list_push_back(&p->flights, &b->link);
+    p->in_flight++;
+}
+
+/* The ghost's unit goes back to where it came from. */
+static void without_ghost(struct plan *p, struct batch *b)
+{
+    uint32_t cost = b->cost;
+
+    if (!p->ghost.waiting || !take_ghost(p, &b->targets))
+        return;
+    b->count--;
+    b->cost = b->count ? lanes_cost(&p->lanes, b->form, b->count) : 0;
+    p->grant.units[b->ledger] -= cost - b->cost;
+    budget_give_back(&p->budgets[b->ledger], cost - b->cost, p->now_ns);
+    measure_ghost(p);
+}
+
+static void without_expired(struct plan *p, struct batch *b)
+{
+    list_each_safe(it, next, &b->targets) {
+        struct pending *t = pending_of(it);
+
+        if (t->expires_ms == 0 || t->expires_ms > wall_ms(p))
+            continue;
+        list_remove(&t->link);
+        b->count--;
+        window_settle(&p->window, t, FATE_EXPIRED, on_job_end, p);
+    }
+    b->cost = b->count ? lanes_cost(&p->lanes, b->form, b->count) : 0;
+}
+
+static void depart(struct plan *p, struct batch *b)
+{
+    list_each(it, &b->targets)
+        window_sent(&p->window, pending_of(it));
+    without_ghost(p, b);
+    without_expired(p, b);
+    if (b->count)
+        send_batch(p, b);
+    else
+        batch_free(b);
+}
+
+/* Money for what waits, the urgent first, as the purse is asked for it. */
+static bool ask(struct plan *p, uint64_t *when_ns)
+{
+    bool any = false;
+
+    for (int l = 0; l < LEDGER_N; l++) {
+        uint64_t want = 0;
+
+        for (int lane = 0; lane < LANE_N; lane++) {
+            uint64_t portion;
+
+            want += p->lanes.cost[lane][l];
+            if (p->lanes.cost[lane][l] == 0 || p->grant.units[l] >= want)
+                continue;
+            portion = purse_portion(&p->budgets[l], (enum lane)lane, want - p->grant.units[l],
+                                    p->now_ns, when_ns);
+            if (portion)
+                budget_reserve(&p->budgets[l], portion, p->now_ns);
+            p->grant.units[l] += portion;
+            any |= portion > 0;
+        }
+    }
+    return any;
+}
+
+static struct batch *pick(struct plan *p, uint64_t *ready_ns)
+{
+    enum lane order[LANE_N];
+    struct batch *b = NULL;
+
+    if (p->in_flight >= p->account->max_in_flight)
+        return NULL;
+    lanes_order(&p->lanes, order);
+    for (int i = 0; i < LANE_N && !b; i++)
+        b = lanes_pick(&p->lanes, order[i], &p->grant, p->now_ns, ready_ns);
+    return b;
+}
+
+/* Everything that can be sent now. Returns when there will be more. */
+static uint64_t send_ready(struct plan *p)
+{
+    uint64_t next;
+    struct batch *b;
+    bool any;
+
+    do {
+        next = NEVER;
+        any = ask(p, &next);
+        while ((b = pick(p, &next))) {
+            depart(p, b);
+            any = true;
+        }
+    } while (any);
+    return next;
+}
+
+/* -- going on -------------------------------------------------------------------------------- */
+
+static bool idle(const struct plan *p)
+{
+    return p->in_flight == 0 && p->window.held == p->ghost.waiting && !heap_min(&p->later);
+}
+
+/* Does what is due and moves the clock to when something is due next. False: nothing ever will be.
+ */
+static bool step(struct plan *p)
+{
+    uint64_t next = land_flights(p), sends;
+
+    admit_later(p);
+    sends = send_ready(p);
+    if (!p->ghost.waiting && p->now_ns >= p->ghost.next_ns) {
+        push_ghost(p);
+        sends = send_ready(p);
+    }
+    if (!list_empty(&p->flights)) /* with these, those just sent */
+        next = min_u64(next, list_first(&p->flights, struct batch, link)->sent_ns +
+                                 p->options.reply_ms * NS_PER_MS);
+    if (heap_min(&p->later))
+        next = min_u64(next, heap_min(&p->later)->key);
+    next = min_u64(next, sends);
+    p->stuck = next >= p->began_ns + HORIZON_NS;
+    if (p->stuck)
+        return false;
+    p->now_ns = max_u64(next, p->now_ns + STEP_LEAST_NS);
+    return true;
+}
+
+uint32_t plan_room(const struct plan *p, enum lane lane)
+{
+    return window_room(&p->window, lane);
+}
+
+void plan_make_room(struct plan *p, enum lane lane, uint32_t count)
+{
+    uint32_t enough = (uint32_t)min_u64(count, max_u64(p->options.window / 2, 1));
+
+    while (window_room(&p->window, lane) < enough) {
+        p->result.windowed = true;
+        if (!step(p))
+            return;
+    }
+}
+
+int plan_take(struct plan *p, enum lane lane, const struct span *fields, size_t count, char *err,
+              size_t err_room)
+{
+    int rc;
+
+    plan_make_room(p, lane, 1);
+    if (p->stuck && window_room(&p->window, lane) == 0) {
+        p->result.beyond++;
+        return 0;
+    }
+    rc = admit(p, lane, fields, count, true, err, err_room);
+    p->result.refused += rc < 0;
+    return rc;
+}
+
+/* -- the end --------------------------------------------------------------------------------- */
+
+/* What was reserved and will not be sent. */
+static void give_back_grants(struct plan *p)
+{
+    for (int l = 0; l < LEDGER_N; l++) {
+        budget_give_back(&p->budgets[l], p->grant.units[l], p->now_ns);
+        p->grant.units[l] = 0;
+    }
+}
+
+static void take_leave(struct plan *p)
+{
+    for (int l = 0; l < LEDGER_N; l++)
+        p->result.ledgers[l].left_then = budget_left(&p->budgets[l], p->now_ns);
+}
+
+void plan_finish(struct plan *p, struct plan_result *out)
+{
+    bool goes_on = true;
+
+    while (!idle(p) && goes_on)
+        goes_on = step(p);
+    give_back_grants(p);
+    take_leave(p);
+    p->result.never = p->window.held - p->ghost.waiting;
+    while (idle(p) && !p->result.urgent_known && goes_on)
+        goes_on = step(p);
+    give_back_grants(p);
+    *out = p->result;
+}

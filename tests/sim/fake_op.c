@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+#include "fake_op.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "engine.h"
+
+static struct op *op_new(struct queue *q, enum op_kind kind, void *cb, void *ctx)
+{
+    struct op *op = alloc_zeroed(1, sizeof(*op));
+
+    op->q = q;
+    op->kind = kind;
+    op->cb = cb;
+    op->ctx = ctx;
+    list_init(&op->link);
+    return op;
+}
+
+static struct store *store_of(const struct op *op)
+{
+    return op->q->account->store;
+}
+
+/* -- questions and orders -- */
+
+void queue_server(struct queue *q, queue_server_cb *cb, void *ctx)
+{
+    fake_queue_send(op_new(q, OP_SERVER, (void *)cb, ctx));
+}
+
+void queue_release(struct queue *q, queue_done_cb *cb, void *ctx)
+{
+    fake_queue_send(op_new(q, OP_RELEASE, (void *)cb, ctx));
+}
+
+void queue_depth(struct queue *q, queue_depth_cb *cb, void *ctx)
+{
+    fake_queue_send(op_new(q, OP_DEPTH, (void *)cb, ctx));
+}
+
+void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
+                queue_lead_cb *cb, void *ctx)
+{
+    struct op *op = op_new(q, OP_LEAD, (void *)cb, ctx);
+
+    op->u.lead.ttl_ms = ttl_ms;
+    snprintf(op->u.lead.usurp, sizeof(op->u.lead.usurp), "%s", usurp ? usurp : "");
+    op->u.lead.status = alloc_copy(status.p, status.n);
+    fake_queue_send(op);
+}
+
+void queue_pause(struct queue *q, bool paused, struct span why, queue_done_cb *cb, void *ctx)
+{
+    struct op *op = op_new(q, OP_PAUSE, (void *)cb, ctx);
+
+    op->u.pause.paused = paused;
+    snprintf(op->u.pause.why, sizeof(op->u.pause.why), "%.*s", (int)why.n, why.n ? why.p : "");
+    fake_queue_send(op);
+}
+
+static void perform_lead(struct op *op)
+{
+    struct queue_lead *out = &op->u.lead.answer;
+
+    op->err = store_lead(store_of(op), op->q->owner, op->u.lead.ttl_ms, op->u.lead.usurp,
+                         span_str(op->u.lead.status), engine_redis_ms(), out);
+    if (op->err == 0 && out->taken_over) {
+        trace("redis: %s takes the lease of %s", op->q->owner, store_of(op)->account);
+        fake_redis_evict(op->q->account, NULL, NULL);
+    }
+}
+
+/* -- reading -- */
+
+void queue_rewind(struct queue *q)
+{
+    memset(q->seen, 0, sizeof(q->seen));
+}
+
+void queue_read(struct queue *q, enum queue_from from, const uint32_t count[LANE_N],
+                uint32_t block_ms, queue_read_cb *cb, void *ctx)
+{
+    struct op *op = op_new(q, OP_READ, (void *)cb, ctx);
+
+    must(!q->reading);
+    q->reading = true;
+    op->on_reader = true;
+    op->u.read.from = from;
+    op->u.read.block_ms = from == QUEUE_NEW ? block_ms : 0;
+    memcpy(op->u.read.count, count, sizeof(op->u.read.count));
+    memcpy(op->u.read.seen, q->seen, sizeof(op->u.read.seen));
+    fake_queue_send(op);
+}
+
+static void keep_entries(struct op *op, enum lane lane, struct stream_entry **found, size_t n)
+{
+    size_t room = op->u.read.n + n + 1;
+
+    op->u.read.entries = alloc_grow(op->u.read.entries, room, sizeof(*op->u.read.entries));
+    op->u.read.fields = alloc_grow(op->u.read.fields, room, sizeof(*op->u.read.fields));
+    for (size_t i = 0; i < n; i++) {
+        const struct fields *f = found[i]->fields;
+        struct fields *copy = f ? fields_copy(f->at, f->count) : NULL;
+
+        op->u.read.fields[op->u.read.n] = copy;
+        op->u.read.entries[op->u.read.n++] =
+            (struct queue_entry){.lane = lane,
+                                 .id = found[i]->id,
+                                 .fields = copy ? copy->at : NULL,
+                                 .fields_count = copy ? copy->count : 0};
+    }
+}
+
+static void on_entries(void *ctx, enum lane lane, struct stream_entry **found, size_t n)
+{
+    struct op *op = ctx;
+
+    op->waiter = NULL;
+    keep_entries(op, lane, found, n);
+    fake_queue_reply(op);
+}
+
+static void on_evicted(void *ctx)
+{
+    struct op *op = ctx;
+
+    fake_queue_break(op->q, "killed by CLIENT KILL");
+}
+
+static void wait_for_entries(struct op *op)
+{
+    bool lanes[LANE_N];
+    uint32_t least = UINT32_MAX;
+
+    for (int lane = 0; lane < LANE_N; lane++) {
+        lanes[lane] = op->u.read.count[lane] > 0;
+        if (lanes[lane] && op->u.read.count[lane] < least)
+            least = op->u.read.count[lane];
+    }
+    op->waiter = waiter_new(op->q->account, op->q->owner, lanes, least,
+                            engine_now_ns() + op->u.read.block_ms * NS_PER_MS, on_entries,
+                            on_evicted, op);
+}
+
+static void perform_read(struct op *op)
+{
+    bool all = op->u.read.from == QUEUE_PENDING;
+
+    if (store_of(op)->disk_full && op->u.read.from == QUEUE_NEW) {
+        op->err = -ENOMEM;
+        return;
+    }
+    for (int lane = 0; lane < LANE_N; lane++) {
+        uint32_t most = op->u.read.count[lane];
+        struct stream_entry **found = alloc_bytes((most + 1) * sizeof(struct stream_entry *));
+        size_t n = 0;
+
+        if (most)
+            n = store_read(store_of(op), op->u.read.from, (enum lane)lane, op->u.read.seen[lane],
+                           most, engine_redis_ms(), found);
+        keep_entries(op, (enum lane)lane, found, n);
+        all = all && (!most || n < most);
+        free(found);
+    }
+    op->u.read.pending_done = all;
+    if (op->u.read.n == 0 && op->u.read.block_ms)
+        wait_for_entries(op);
+}
+
+static void answer_read(struct op *op, int err)
+{
+    struct queue_entries out = {op->u.read.entries, op->u.read.n, op->u.read.pending_done};
+
+    op->q->reading = false;
+    for (size_t i = 0; err == 0 && i < op->u.read.n; i++) {
+        struct entry_id *seen = &op->q->seen[op->u.read.entries[i].lane];
+
+        if (entry_id_compare(op->u.read.entries[i].id, *seen) > 0)
+            *seen = op->u.read.entries[i].id;
+    }
+    ((queue_read_cb *)op->cb)(op->ctx, err, err ? NULL : &out);
+}
+
+/* -- the end of jobs -- */
+
+void queue_settle(struct queue *q, const struct queue_settle *items, size_t count,
+                  uint32_t receipt_ttl_s, queue_done_cb *cb, void *ctx)
+{
+    struct op *op = op_new(q, OP_SETTLE, (void *)cb, ctx);
+    struct queue_settle *kept = alloc_zeroed(count, sizeof(*kept));
+
+    must(count > 0);
+    memcpy(kept, items, count * sizeof(*kept));
+    for (size_t i = 0; i < count; i++) {
+        kept[i].reason.p = alloc_copy(items[i].reason.p, items[i].reason.n);
+        kept[i].target.p = alloc_copy(items[i].target.p, items[i].target.n);
+    }
+    op->u.settle.items = kept;
+    op->u.settle.count = count;
+    op->u.settle.ttl_s = receipt_ttl_s;
+    fake_queue_send(op);
+}
+
+void queue_due(struct queue *q, uint64_t wall_ms, uint32_t limit, queue_due_cb *cb, void *ctx)
+{
+    struct op *op = op_new(q, OP_DUE, (void *)cb, ctx);
+
+    op->u.due.wall_ms = wall_ms;
+    op->u.due.limit = limit;
+    fake_queue_send(op);
+}
+
+/* -- the budget -- */
+
+void queue_spend(struct queue *q, const struct queue_spend *s, queue_done_cb *cb, void *ctx)
+{
+    struct op *op = op_new(q, OP_SPEND, (void *)cb, ctx);
+
+    q->booked[s->ledger] += s->book;
+    op->u.spend.spend = *s;
+    op->u.spend.seq = ++q->seq;
+    op->u.spend.booked = q->booked[s->ledger];
+    op->u.spend.epoch = q->epoch[s->ledger];
+    fake_queue_send(op);
+}
+
+static void answer_spend(struct op *op, int err)
+{
+    enum ledger l = op->u.spend.spend.ledger;
+
+    if (err && op->u.spend.epoch == op->q->epoch[l])
+        op->q->booked[l] -= op->u.spend.spend.book;
+    ((queue_done_cb *)op->cb)(op->ctx, err);
+}
+
+void queue_budget_restore(struct queue *q, enum ledger ledger, uint64_t window_ms,
+                          queue_budget_cb *cb, void *ctx)
+{
+    struct op *op = op_new(q, OP_RESTORE, (void *)cb, ctx);
+
+    op->u.restore.ledger = ledger;
+    op->u.restore.window_ms = window_ms;
+    op->u.restore.seq = ++q->seq;
+    fake_queue_send(op);
+}
+
+static void answer_restore(struct op *op, int err)
+{
+    enum ledger l = op->u.restore.ledger;
+
+    if (err == 0) {
+        op->q->booked[l] = 0;
+        op->q->epoch[l]++;
+    }
+    ((queue_budget_cb *)op->cb)(op->ctx, err, err ? NULL : &op->u.restore.answer.budget);
+}
+
+/* -- all of them -- */
+
+void op_perform(struct op *op)
+{
+    struct store *s = store_of(op);
+    uint64_t now_ms = engine_redis_ms();
+
+    switch (op->kind) {
+    case OP_SERVER:
+        store_server(s, &op->u.server);
+        break;
+    case OP_LEAD:
+        perform_lead(op);
+        break;
+    case OP_RELEASE:
+        op->err = store_release(s, op->q->owner, now_ms);
+        break;
+    case OP_READ:
+        perform_read(op);
+        break;
+    case OP_DEPTH:
+        store_depth(s, op->u.depth.pending, op->u.depth.total);
+        break;
+    case OP_SETTLE:
+        op->err = store_settle(s, op->u.settle.items, op->u.settle.count, op->u.settle.ttl_s,
+                               now_ms, &op->u.settle.skipped);
+        break;
+    case OP_DUE:
+        op->err = store_due(s, op->u.due.wall_ms, op->u.due.limit, now_ms, &op->u.due.moved,
+                            &op->u.due.next_ms);
+        break;
+    case OP_SPEND:
+        op->err = store_spend(s, op->q->owner, op->u.spend.seq, &op->u.spend.spend,
+                              op->u.spend.booked, now_ms);
+        break;
+    case OP_RESTORE:
+        op->err = store_restore(s, op->q->owner, op->u.restore.seq, op->u.restore.ledger,
+                                op->u.restore.window_ms, now_ms, &op->u.restore.answer);
+        break;
+    case OP_PAUSE:
+        op->err = store_pause(s, op->u.pause.paused, span_str(op->u.pause.why));
+        break;
+    case OP_N:
+        break;
+    }
+}
+
+void op_answer(struct op *op, int err)
+{
+    switch (op->kind) {
+    case OP_SERVER:
+        ((queue_server_cb *)op->cb)(op->ctx, err, err ? NULL : &op->u.server);
+        break;
+    case OP_LEAD:
+        ((queue_lead_cb *)op->cb)(op->ctx, err, err ? NULL : &op->u.lead.answer);
+        break;
+    case OP_READ:
+        answer_read(op, err);
+        break;
+    case OP_DEPTH:
+        ((queue_depth_cb *)op->cb)(op->ctx, err, op->u.depth.pending, op->u.depth.total);
+        break;
+    case OP_DUE:
+        ((queue_due_cb *)op->cb)(op->ctx, err, err ? 0 : op->u.due.moved,
+                                 err ? NEVER : op->u.due.next_ms);
+        break;
+    case OP_SPEND:
+        answer_spend(op, err);
+        break;
+    case OP_RESTORE:
+        answer_restore(op, err);
+        break;
+    case OP_SETTLE:
+        op->q->receipts_skipped += op->u.settle.skipped;
+        ((queue_done_cb *)op->cb)(op->ctx, err);
+        break;
+    default:
+        ((queue_done_cb *)op->cb)(op->ctx, err);
+    }
+}
+
+static void free_settle(struct op *op)
+{
+    for (size_t i = 0; i < op->u.settle.count; i++) {
+        free((char *)op->u.settle.items[i].reason.p);
+        free((char *)op->u.settle.items[i].target.p);
+    }
+    free(op->u.settle.items);
+}
+
+static void free_read(struct op *op)
+{
+    for (size_t i = 0; i < op->u.read.n; i++)
+        free(op->u.read.fields[i]);
+    free(op->u.read.fields);
+    free(op->u.read.entries);
+}
+
+void op_free(struct op *op)
+{
+    if (op->kind == OP_SETTLE)
+        free_settle(op);
+    else if (op->kind == OP_READ)
+        free_read(op);
+    else if (op->kind == OP_LEAD)
+        free(op->u.lead.status);
+    else if (op->kind == OP_RESTORE)
+        free(op->u.restore.answer.spent);
+    free(op);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT
+ * The inside of a fake queue: its operations while they are under way. */
+#pragma once
+
+#include "engine.h"
+#include "fake_redis.h"
+#include "fault.h"
+
+struct queue {
+    struct list link; /* of all queues */
+    struct fake_account *account;
+    char owner[160];
+    int instance;
+    struct queue_callbacks cb;
+    void *ctx;
+    bool up, said_down, dead, closing;
+    char why[64];
+    struct event *connecting, *breaking;
+    struct list ops; /* called and not answered */
+    uint64_t arrive_ns[2], reply_ns[2]; /* of the last one on the writer, the reader: order is kept */
+    loop_cb *closed;
+    void *closed_ctx;
+    /* what the real one remembers, too */
+    struct entry_id seen[LANE_N];
+    uint64_t seq, booked[LEDGER_N];
+    uint32_t epoch[LEDGER_N];
+    uint64_t receipts_skipped;
+    bool reading;
+};
+
+enum op_kind {
+    OP_SERVER, OP_LEAD, OP_RELEASE, OP_READ, OP_DEPTH, OP_SETTLE, OP_DUE, OP_SPEND, OP_RESTORE,
+    OP_PAUSE, OP_N
+};
+
+struct op {
+    struct list link;
+    struct queue *q;
+    enum op_kind kind;
+    enum fault fault;
+    bool on_reader, done;
+    struct event *event; /* its arrival, then its answer */
+    struct waiter *waiter;
+    void *cb, *ctx;
+    int err;
+    union {
+        struct {
+            uint64_t ttl_ms;
+            char usurp[160];
+            char *status;
+            struct queue_lead answer;
+        } lead;
+        struct queue_server server;
+        struct {
+            enum queue_from from;
+            uint32_t count[LANE_N], block_ms;
+            struct entry_id seen[LANE_N];
+            struct queue_entry *entries;
+            struct fields **fields;
+            size_t n;
+            bool pending_done;
+        } read;
+        struct {
+            uint64_t pending[LANE_N], total[LANE_N];
+        } depth;
+        struct {
+            struct queue_settle *items;
+            size_t count;
+            uint32_t ttl_s;
+            uint64_t skipped;
+        } settle;
+        struct {
+            uint64_t wall_ms, next_ms;
+            uint32_t limit, moved;
+        } due;
+        struct {
+            struct queue_spend spend;
+            uint64_t seq, booked;
+            uint32_t epoch;
+        } spend;
+        struct {
+            enum ledger ledger;
+            uint64_t window_ms, seq;
+            struct store_window answer;
+        } restore;
+        struct {
+            bool paused;
+            char why[160];
+        } pause;
+    } u;
+};
+
+void op_perform(struct op *op);         /* at Redis, all at once */
+void op_answer(struct op *op, int err); /* to the caller */
+void op_free(struct op *op);
+
+/* fake_queue.c */
+void fake_queue_send(struct op *op);  /* takes op */
+void fake_queue_reply(struct op *op); /* a waiting one is done */
+void fake_queue_break(struct queue *q, const char *why);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ * Every operation that leaves an instance is counted here, and may be told to go wrong. */
+#pragma once
+
+#include "base.h"
+
+enum fault {
+    FAULT_NONE,
+    FAULT_LOST_BEFORE, /* the connection breaks before it arrives */
+    FAULT_LOST_AFTER,  /* it has its effect, the answer is lost */
+    FAULT_KILL_BEFORE, /* the process dies just before it leaves */
+    FAULT_KILL_AFTER,  /* the process dies when it has had its effect */
+    FAULT_N
+};
+extern const char *const fault_names[FAULT_N];
+
+enum io { IO_REDIS, IO_FASTLY, IO_N };
+
+void fault_begin(void);
+enum fault fault_next(enum io io);    /* what becomes of the operation that is about to leave */
+uint64_t fault_operations(void);      /* how many left */
+void fault_at(uint64_t n, enum fault f);            /* the n-th of all, counted from 1 */
+void fault_soon(enum io io, enum fault f, uint32_t n); /* the n-th from now of that kind */
