@@ -253,7 +253,7 @@ static void report(const struct run *r, double seconds)
 
 int main(int argc, char **argv)
 {
-    struct run r = {.connections = 1};
+    static struct run r = {.connections = 1}; /* the loop is left to the end of the process */
     uint64_t from_ns;
 
     parse(&r, argc, argv);

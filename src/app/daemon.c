@@ -372,7 +372,7 @@ int daemon_run(const struct daemon_options *o)
     signal(SIGPIPE, SIG_IGN);
     d->options = o;
     if (prepare(d) < 0) {
-        free(d->config);
+        free_config(d->config);
         free(d);
         return EXIT_CONFIG;
     }

@@ -9,7 +9,7 @@
 #include "job.h"
 #include "log.h"
 
-#define READ_MAX 1000u     /* entries of a lane in one read */
+#define READ_MAX 1024u     /* entries of a lane in one read: four full batches of keys */
 #define BLOCK_MS 2000u     /* how long a read of new entries may wait for the first */
 #define BLOCK_SHORT_MS 50u /* the same while a lane is left out for want of room */
 #define AUDIT_EVERY_NS (5 * NS_PER_S)

@@ -9,21 +9,13 @@
 #include "fastly.h"
 #include "intake.h"
 #include "purse.h"
+#include "shelf.h"
 #include "window.h"
 
-#define KEPT_MAX_BYTES ((size_t)64 * 1024 * 1024) /* jobs that wait for their time */
+#define SHELF_MAX_BYTES ((size_t)64 * 1024 * 1024)
 #define YEAR_MS (UINT64_C(366) * 24 * 3600 * 1000)
 #define HORIZON_NS (100 * YEAR_MS * NS_PER_MS) /* nobody waits longer, and no time overflows */
 #define STEP_LEAST_NS UINT64_C(1000)
-
-/* A job that is sent at its time, or again. */
-struct kept {
-    struct heap_node due;
-    enum lane lane;
-    uint64_t repeat_ms; /* after success; 0: it waits for its not_before */
-    size_t count;
-    struct span fields[];
-};
 
 /* What one more urgent target would wait is measured with one that is pushed, and taken back at the
  * moment when it would be sent: it costs nothing and is in no request. */
@@ -41,10 +33,7 @@ struct plan {
     struct grant grant;
     struct list flights; /* batches on their way, the oldest first */
     uint32_t in_flight;
-    struct heap later;
-    struct kept **repeats; /* a job's id_seq names its own, from 1 */
-    uint32_t repeats_count;
-    size_t kept_bytes;
+    struct shelf shelf; /* jobs that wait for their time; id_seq of a job is its repeat's number */
     uint64_t began_ns, now_ns;
     struct ghost ghost;
     bool stuck; /* nothing more will ever be sent */
@@ -79,8 +68,8 @@ static void init_ledger(struct plan *p, enum ledger l)
 {
     struct budget_limits limits = purse_limits(p->account, l);
     const bool counted[] = {[LEDGER_PURGE] = true,
-                      [LEDGER_URL] = p->account->budget.separate,
-                      [LEDGER_WRITE] = p->account->allow_purge_all};
+                            [LEDGER_URL] = p->account->budget.separate,
+                            [LEDGER_WRITE] = p->account->allow_purge_all};
 
     budget_init(&p->budgets[l], &limits, p->now_ns);
     p->result.ledgers[l] = (struct plan_ledger){.counted = counted[l],
@@ -99,7 +88,7 @@ struct plan *plan_new(const struct plan_options *o)
     /* So far from 0 that ages within any window are times, too. */
     p->began_ns = p->now_ns = p->ghost.next_ns = YEAR_MS * NS_PER_MS;
     job_decoder_init(&p->decoder);
-    heap_init(&p->later);
+    shelf_init(&p->shelf, SHELF_MAX_BYTES);
     list_init(&p->flights);
     init_lanes(p);
     window_init(&p->window, o->window, &p->lanes);
@@ -110,20 +99,10 @@ struct plan *plan_new(const struct plan_options *o)
 
 void plan_free(struct plan *p)
 {
-    struct heap_node *node;
-
     if (!p)
         return;
     must(list_empty(&p->flights));
-    while ((node = heap_min(&p->later))) {
-        heap_remove(&p->later, node);
-        if (container_of(node, struct kept, due)->repeat_ms == 0)
-            free(container_of(node, struct kept, due));
-    }
-    for (uint32_t i = 0; i < p->repeats_count; i++)
-        free(p->repeats[i]);
-    free(p->repeats);
-    heap_deinit(&p->later);
+    shelf_deinit(&p->shelf);
     window_deinit(&p->window);
     lanes_deinit(&p->lanes);
     job_decoder_deinit(&p->decoder);
@@ -154,86 +133,33 @@ static uint64_t wall_ms(const struct plan *p)
     return p->options.wall_ms + elapsed_ms(p);
 }
 
-/* -- jobs that wait for their time ----------------------------------------------------------- */
-
-static size_t kept_size(const struct span *fields, size_t count)
-{
-    size_t bytes = sizeof(struct kept) + count * sizeof(*fields);
-
-    for (size_t i = 0; i < count; i++)
-        bytes += fields[i].n;
-    return bytes;
-}
-
-/* A copy in one piece, or NULL when there are too many already. A repeat is a job without the field
- * that made it one, and due when it is due. */
-static struct kept *keep(struct plan *p, enum lane lane, const struct span *fields, size_t count,
-                         uint64_t repeat_ms)
-{
-    size_t bytes = kept_size(fields, count);
-    struct kept *k;
-    char *at;
-
-    if (bytes > KEPT_MAX_BYTES - p->kept_bytes) {
-        p->result.beyond++;
-        return NULL;
-    }
-    p->kept_bytes += bytes;
-    k = alloc_zeroed(1, bytes);
-    *k = (struct kept){.lane = lane, .repeat_ms = repeat_ms};
-    heap_node_init(&k->due);
-    at = (char *)&k->fields[count];
-    for (size_t i = 0; i < count; i++) {
-        struct span name = fields[i / 2 * 2];
-
-        if (repeat_ms && (span_is(name, "repeat_after") || span_is(name, "not_before")))
-            continue;
-        if (fields[i].n)
-            memcpy(at, fields[i].p, fields[i].n);
-        k->fields[k->count++] = span_of(at, fields[i].n);
-        at += fields[i].n;
-    }
-    return k;
-}
+/* -- taking in ------------------------------------------------------------------------------- */
 
 static void postpone(struct plan *p, enum lane lane, const struct span *fields, size_t count,
-                     uint64_t at_wall_ms)
+                     uint64_t wait_ms)
 {
-    uint64_t wait_ms = at_wall_ms - wall_ms(p);
-    struct kept *k;
-
-    if (wait_ms > YEAR_MS) {
+    if (wait_ms <= YEAR_MS &&
+        shelf_put(&p->shelf, lane, fields, count, p->now_ns + wait_ms * NS_PER_MS))
+        p->result.postponed++;
+    else
         p->result.beyond++;
-        return;
-    }
-    k = keep(p, lane, fields, count, 0);
-    if (!k)
-        return;
-    p->result.postponed++;
-    heap_insert(&p->later, &k->due, p->now_ns + wait_ms * NS_PER_MS);
 }
 
-/* The number by which the job's end finds its repeat; 0 when it has none. */
-static uint32_t keep_repeat(struct plan *p, enum lane lane, const struct span *fields, size_t count,
-                            uint64_t repeat_ms)
+/* The number of the job's repeat, 0 when it has none. */
+static uint32_t shelve_repeat(struct plan *p, enum lane lane, const struct span *fields,
+                              size_t count, uint64_t repeat_ms)
 {
-    struct kept *k = repeat_ms ? keep(p, lane, fields, count, repeat_ms) : NULL;
+    uint32_t number = repeat_ms ? shelf_put_repeat(&p->shelf, lane, fields, count, repeat_ms) : 0;
 
-    if (!k)
-        return 0;
-    p->repeats = alloc_grow(p->repeats, (size_t)p->repeats_count + 1, sizeof(struct kept *));
-    p->repeats[p->repeats_count++] = k;
-    return p->repeats_count;
+    p->result.beyond += repeat_ms && number == 0;
+    return number;
 }
-
-/* -- taking in ------------------------------------------------------------------------------- */
 
 static void add(struct plan *p, enum lane lane, const struct job_spec *spec, uint32_t repeat)
 {
     struct plan_lane *l = &p->result.lanes[lane];
     uint64_t merged = p->window.merged;
-    struct window_add how = {
-        .lane = lane, .id_seq = repeat, .plain = true, .now_ns = p->now_ns};
+    struct window_add how = {.lane = lane, .id_seq = repeat, .plain = true, .now_ns = p->now_ns};
 
     window_add(&p->window, spec, &how);
     l->targets += spec->targets_count;
@@ -255,30 +181,25 @@ static int admit(struct plan *p, enum lane lane, const struct span *fields, size
     if (spec.expires_ms && spec.expires_ms <= wall_ms(p)) {
         p->result.expired++;
     } else if (spec.not_before_ms > wall_ms(p)) {
-        postpone(p, lane, fields, count, spec.not_before_ms);
+        postpone(p, lane, fields, count, spec.not_before_ms - wall_ms(p));
     } else {
         p->result.lanes[lane].jobs += first;
-        add(p, lane, &spec, keep_repeat(p, lane, fields, count, spec.repeat_after_ms));
+        add(p, lane, &spec, shelve_repeat(p, lane, fields, count, spec.repeat_after_ms));
     }
     return 0;
 }
 
-static void admit_later(struct plan *p)
+static void admit_due(struct plan *p)
 {
-    struct heap_node *node;
+    struct shelved *job;
     char err[160];
 
-    while ((node = heap_min(&p->later)) && node->key <= p->now_ns) {
-        struct kept *k = container_of(node, struct kept, due);
-        int rc;
+    while ((job = shelf_take(&p->shelf, p->now_ns))) {
+        int rc =
+            admit(p, job->lane, job->fields, job->count, job->repeat_ms == 0, err, sizeof(err));
 
-        heap_remove(&p->later, node);
-        rc = admit(p, k->lane, k->fields, k->count, k->repeat_ms == 0, err, sizeof(err));
-        must(rc == 0); /* it was good before */
-        if (k->repeat_ms == 0) {
-            p->kept_bytes -= kept_size(k->fields, k->count);
-            free(k);
-        }
+        p->result.refused += rc < 0;
+        shelf_return(&p->shelf, job);
     }
 }
 
@@ -295,10 +216,8 @@ static void on_job_end(void *ctx, const struct window_job *job)
     if (job->fate == FATE_EXPIRED) {
         p->result.expired++;
     } else if (job->id_seq) {
-        struct kept *k = p->repeats[job->id_seq - 1];
-
         p->result.repeats++;
-        heap_insert(&p->later, &k->due, p->now_ns + k->repeat_ms * NS_PER_MS);
+        shelf_repeat(&p->shelf, job->id_seq, p->now_ns);
     }
 }
 
@@ -539,7 +458,8 @@ static uint64_t send_ready(struct plan *p)
 
 static bool idle(const struct plan *p)
 {
-    return p->in_flight == 0 && p->window.held == p->ghost.waiting && !heap_min(&p->later);
+    return p->in_flight == 0 && p->window.held == p->ghost.waiting &&
+           shelf_next(&p->shelf) == NEVER;
 }
 
 /* Does what is due and moves the clock to when something is due next. False: nothing ever will be.
@@ -548,7 +468,7 @@ static bool step(struct plan *p)
 {
     uint64_t next = land_flights(p), sends;
 
-    admit_later(p);
+    admit_due(p);
     sends = send_ready(p);
     if (!p->ghost.waiting && p->now_ns >= p->ghost.next_ns) {
         push_ghost(p);
@@ -557,9 +477,7 @@ static bool step(struct plan *p)
     if (!list_empty(&p->flights)) /* with these, those just sent */
         next = min_u64(next, list_first(&p->flights, struct batch, link)->sent_ns +
                                  p->options.reply_ms * NS_PER_MS);
-    if (heap_min(&p->later))
-        next = min_u64(next, heap_min(&p->later)->key);
-    next = min_u64(next, sends);
+    next = min_u64(min_u64(next, sends), shelf_next(&p->shelf));
     p->stuck = next >= p->began_ns + HORIZON_NS;
     if (p->stuck)
         return false;

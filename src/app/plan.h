@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What would become of a list of jobs: the dispatcher's own core in virtual time, with nothing sent.
+ * What would become of a list of jobs: the dispatcher's own core in virtual time, with nothing
+ * sent.
  *
  *   jobs ─▶ decode ─▶ window ─▶ lanes ─▶ budget ─▶ "sent" ─▶ reply_ms later ─▶ purged
  *
@@ -71,13 +72,14 @@ void plan_free(struct plan *p);
 void plan_level(struct plan *p, enum ledger l, uint64_t level_micro, uint64_t age_ms);
 void plan_spent(struct plan *p, enum ledger l, uint64_t cost, uint64_t age_ms);
 
-/* Room for so many more targets in that lane. When there is too little, the plan goes on until there
- * is, or until everything taken in is done. A count above half of the window waits for half of it. */
+/* Room for so many more targets in that lane. When there is too little, the plan goes on until
+ * there is, or until everything taken in is done. A count above half of the window waits for half
+ * of it. */
 void plan_make_room(struct plan *p, enum lane lane, uint32_t count);
 uint32_t plan_room(const struct plan *p, enum lane lane);
 
-/* Takes a job in; with no room left, the plan goes on first. 0, or -EINVAL with a sentence: it would
- * be refused (and is counted as that). The fields are lent. */
+/* Takes a job in; with no room left, the plan goes on first. 0, or -EINVAL with a sentence: it
+ * would be refused (and is counted as that). The fields are lent. */
 must_use int plan_take(struct plan *p, enum lane lane, const struct span *fields, size_t count,
                        char *err, size_t err_room);
 

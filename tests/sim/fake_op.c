@@ -62,6 +62,17 @@ void queue_pause(struct queue *q, bool paused, struct span why, queue_done_cb *c
     fake_queue_send(op);
 }
 
+static const struct waiter *own_read(const struct queue *q)
+{
+    list_each(it, &q->ops) {
+        const struct op *op = list_entry(it, struct op, link);
+
+        if (op->waiter)
+            return op->waiter;
+    }
+    return NULL;
+}
+
 static void perform_lead(struct op *op)
 {
     struct queue_lead *out = &op->u.lead.answer;
@@ -70,7 +81,7 @@ static void perform_lead(struct op *op)
                          span_str(op->u.lead.status), engine_redis_ms(), out);
     if (op->err == 0 && out->taken_over) {
         trace("redis: %s takes the lease of %s", op->q->owner, store_of(op)->account);
-        fake_redis_evict(op->q->account, NULL, NULL);
+        fake_redis_evict(op->q->account, own_read(op->q), NULL);
     }
 }
 

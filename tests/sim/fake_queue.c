@@ -181,7 +181,7 @@ void fake_queue_send(struct op *op)
     uint64_t at;
 
     list_push_back(&q->ops, &op->link);
-    if (q->dead)
+    if (q->dead || instance_doomed(q->instance))
         return;
     op->fault = fault_next(IO_REDIS);
     if (op->fault == FAULT_KILL_BEFORE) {
@@ -303,7 +303,7 @@ bool fake_queue_answer_dead(int owner)
 
         if (q->instance != owner || !q->dead)
             continue;
-        any = any || !list_empty(&q->ops);
+        any = any || q->closing || !list_empty(&q->ops);
         if (q->closing)
             finish_close(q);
         else

@@ -9,6 +9,8 @@ const char *const fault_names[FAULT_N] = {
     [FAULT_LOST_AFTER] = "is done and its answer lost",
     [FAULT_KILL_BEFORE] = "does not leave, the process is killed",
     [FAULT_KILL_AFTER] = "is done, then the process is killed",
+    [FAULT_UNSENT] = "finds no connection",
+    [FAULT_SILENT] = "is never answered",
 };
 
 static struct {

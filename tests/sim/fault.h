@@ -10,6 +10,8 @@ enum fault {
     FAULT_LOST_AFTER,  /* it has its effect, the answer is lost */
     FAULT_KILL_BEFORE, /* the process dies just before it leaves */
     FAULT_KILL_AFTER,  /* the process dies when it has had its effect */
+    FAULT_UNSENT,      /* a request: no connection is to be had */
+    FAULT_SILENT,      /* a request: it has its effect and is never answered */
     FAULT_N
 };
 extern const char *const fault_names[FAULT_N];

@@ -21,6 +21,7 @@ struct looked { /* what an entry says about its end */
     char job[JOB_MAX];
     struct span ref;
     bool repeats;
+    uint64_t repeat_after_ms;
 };
 
 static void job_name(char out[JOB_MAX], enum lane lane, struct entry_id id)
@@ -164,12 +165,12 @@ static struct fields *kept_fields(const struct fields *f, bool once, const char 
 }
 
 static void postpone(struct settling *w, const struct queue_settle *item, const struct fields *f,
-                     const char *job, bool once)
+                     const char *job, uint64_t due_ms, bool once)
 {
     char due[24];
-    struct later l = {.due_ms = item->due_ms, .lane = item->lane, .id = item->id};
+    struct later l = {.due_ms = due_ms, .lane = item->lane, .id = item->id};
 
-    snprintf(due, sizeof(due), "%" PRIu64, item->due_ms);
+    snprintf(due, sizeof(due), "%" PRIu64, due_ms);
     l.job = once ? alloc_printf("%s+r", job) : alloc_str(job);
     l.fields = kept_fields(f, once, due);
     store_postpone(w->s, &l);
@@ -202,7 +203,7 @@ static void look(const struct queue_settle *item, const struct fields *f, struct
         if (span_is(f->at[i], "ref"))
             out->ref = value;
         else if (span_is(f->at[i], "repeat_after"))
-            out->repeats = true;
+            out->repeats = span_to_u64(value, &out->repeat_after_ms) == 0;
         else if (span_is(f->at[i], "job") && is_job_name(value))
             snprintf(out->job, JOB_MAX, "%.*s", (int)value.n, value.p);
     }
@@ -229,6 +230,12 @@ static void bury(struct settling *w, const struct queue_settle *item, const stru
     free(spans);
 }
 
+/* As io/queue_settle.c cuts it: by lane and kind, plain ones 512 at a time. */
+static bool is_plain(const struct queue_settle *item)
+{
+    return item->plain && item->outcome == OUTCOME_PURGED && !item->due_ms;
+}
+
 static void finish(struct settling *w, const struct queue_settle *item)
 {
     struct stream *lane = &w->s->lanes[item->lane];
@@ -236,23 +243,38 @@ static void finish(struct settling *w, const struct queue_settle *item)
     struct looked l;
     bool again;
 
-    if (!e || !e->fields) {
-        stream_acknowledge(lane, item->id);
+    if (!e || !e->fields)
         return;
-    }
     look(item, e->fields, &l);
-    again = item->outcome == OUTCOME_PURGED && l.repeats && item->due_ms;
+    again = item->outcome == OUTCOME_PURGED && l.repeats;
     if (item->outcome == OUTCOME_DEAD)
         bury(w, item, e->fields, l.job);
-    else if (item->outcome == OUTCOME_LATER || again)
-        postpone(w, item, e->fields, l.job, again);
-    if (item->outcome != OUTCOME_LATER) {
-        if (item->receipt)
-            write_receipt(w, l.job, item, l.ref);
-        tell(w, l.job, item, again);
+    else if (item->outcome == OUTCOME_LATER)
+        postpone(w, item, e->fields, l.job, item->due_ms, false);
+    else if (again)
+        postpone(w, item, e->fields, l.job,
+                 item->due_ms ? item->due_ms : w->now_ms + l.repeat_after_ms, true);
+    if (item->outcome == OUTCOME_LATER)
+        return;
+    if (item->receipt)
+        write_receipt(w, l.job, item, l.ref);
+    tell(w, l.job, item, again);
+}
+
+static void finish_others(struct settling *w, const struct queue_settle *items, size_t count,
+                          enum lane lane)
+{
+    struct stream *stream = &w->s->lanes[lane];
+
+    for (size_t i = 0; i < count; i++)
+        if (items[i].lane == lane && !is_plain(&items[i]))
+            finish(w, &items[i]);
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].lane != lane || is_plain(&items[i]))
+            continue;
+        stream_acknowledge(stream, items[i].id);
+        stream_delete(stream, items[i].id);
     }
-    stream_acknowledge(lane, item->id);
-    stream_delete(lane, item->id);
 }
 
 /* Plain purges go by the load: what was acknowledged whole ends whole, deleted entries included. */
@@ -274,12 +296,6 @@ static void finish_plain(struct settling *w, const struct queue_settle *const *i
             write_receipt(w, job, items[i], span_of(NULL, 0));
         tell(w, job, items[i], false);
     }
-}
-
-/* As io/queue_settle.c cuts it: by lane and kind, 512 at a time. */
-static bool is_plain(const struct queue_settle *item)
-{
-    return item->plain && item->outcome == OUTCOME_PURGED && !item->due_ms;
 }
 
 static void finish_kind(struct settling *w, const struct queue_settle *items, size_t count,
@@ -311,9 +327,7 @@ int store_settle(struct store *s, const struct queue_settle *items, size_t count
     for (int lane = 0; lane < LANE_N; lane++) {
         finish_kind(&w, items, count, (enum lane)lane, false);
         finish_kind(&w, items, count, (enum lane)lane, true);
-        for (size_t i = 0; i < count; i++)
-            if (items[i].lane == (enum lane)lane && !is_plain(&items[i]))
-                finish(&w, &items[i]);
+        finish_others(&w, items, count, (enum lane)lane);
     }
     *skipped += w.skipped;
     return 0;

@@ -258,7 +258,9 @@ size_t rig_receipts(struct rig *r, const char *state)
         "  local page = redis.call('SCAN', cursor, 'MATCH', ARGV[1], 'COUNT', 1000) "
         "  cursor = page[1] "
         "  for _, key in ipairs(page[2]) do "
-        "    if cjson.decode(redis.call('GET', key)).state == ARGV[2] then n = n + 1 end "
+        "    if ARGV[2] == '' or cjson.decode(redis.call('GET', key)).state == ARGV[2] then "
+        "      n = n + 1 "
+        "    end "
         "  end "
         "until cursor == '0' "
         "return n";

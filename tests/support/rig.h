@@ -69,7 +69,7 @@ void rig_await_empty(struct rig *r);
 char *rig_receipt(struct rig *r, const struct job *j, const char *member);
 void rig_assert_ended(struct rig *r, const struct job *j, const char *state);
 void rig_await_ended(struct rig *r, const struct job *j, const char *state);
-size_t rig_receipts(struct rig *r, const char *state); /* how many say so */
+size_t rig_receipts(struct rig *r, const char *state); /* how many say so; "": how many */
 
 size_t rig_dead_count(struct rig *r);
 /* A field of the n-th dead letter; "" when it is not there. malloc'ed. */
