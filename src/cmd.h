@@ -22,6 +22,7 @@ int cmd_dead(int argc, char **argv);
 int cmd_pause(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
 
 extern const char cmd_run_help[];
 extern const char cmd_push_help[];
@@ -30,6 +31,7 @@ extern const char cmd_dead_help[];
 extern const char cmd_pause_help[];
 extern const char cmd_resume_help[];
 extern const char cmd_check_help[];
+extern const char cmd_plan_help[];
 
 void cmd_begin(const char *command); /* whose messages follow */
 

@@ -27,8 +27,7 @@ const char cmd_push_help[] =
     "A TARGET with :// in it is a URL, any other a surrogate key. Those on the command\n"
     "line make one job. In a file each line is a job: a target, several keys with spaces\n"
     "between them, or a JSON object such as {\"keys\": [\"a\", \"b\"], \"service\": \"news\"}.\n"
-    "\n"
-    CMD_JOBS_HELP
+    "\n" CMD_JOBS_HELP
     "  -w, --wait[=T]         until every job has ended, at most T (30s); shows receipts\n"
     "  -q, --quiet            no job ids\n"
     "  -j, --json             one JSON object per job\n"

@@ -17,6 +17,7 @@ static const struct command {
     {"run", cmd_run, "dispatch purges from Redis to Fastly", cmd_run_help},
     {"push", cmd_push, "put purges into the queue", cmd_push_help},
     {"status", cmd_status, "backlog, budget, who leads, what is wrong", cmd_status_help},
+    {"plan", cmd_plan, "foresee what purges will cost and when they are done", cmd_plan_help},
     {"dead", cmd_dead, "look at dead letters, retry or drop them", cmd_dead_help},
     {"pause", cmd_pause, "stop sending for an account, keep accepting", cmd_pause_help},
     {"resume", cmd_resume, "end a pause", cmd_resume_help},

@@ -161,20 +161,6 @@ static void depart(struct dispatch *d, struct batch *b, uint64_t wall_ms)
     b->cost = lanes_cost(&d->lanes, b->form, b->count);
 }
 
-static struct batch *pick(struct dispatch *d, uint64_t now_ns, uint64_t *ready_ns)
-{
-    enum lane order[LANE_N];
-
-    lanes_order(&d->lanes, order);
-    for (int i = 0; i < LANE_N; i++) {
-        struct batch *b = lanes_pick(&d->lanes, order[i], purse_grant(d->purse), now_ns, ready_ns);
-
-        if (b)
-            return b;
-    }
-    return NULL;
-}
-
 /* Asks for money for what waits, the urgent first. */
 static uint64_t ask_purse(struct dispatch *d, uint64_t now_ns)
 {
@@ -184,8 +170,10 @@ static uint64_t ask_purse(struct dispatch *d, uint64_t now_ns)
         uint64_t want = 0;
 
         for (int lane = 0; lane < LANE_N; lane++) {
-            want += d->lanes.cost[lane][l];
-            if (d->lanes.cost[lane][l])
+            uint64_t own = lanes_want(&d->lanes, (enum lane)lane, (enum ledger)l, now_ns);
+
+            want += own;
+            if (own)
                 purse_ask(d->purse, (enum ledger)l, (enum lane)lane, want, now_ns, &next);
         }
     }
@@ -203,7 +191,8 @@ uint64_t flight_tick(struct dispatch *d, struct now now)
     if (limit == 0)
         return min_u64(next, d->brake.until_ns);
     next = min_u64(next, ask_purse(d, now.mono_ns));
-    while (d->in_flight < limit && (b = pick(d, now.mono_ns, &next))) {
+    while (d->in_flight < limit &&
+           (b = lanes_next(&d->lanes, purse_grant(d->purse), now.mono_ns, &next))) {
         depart(d, b, now.wall_ms);
         if (b->count)
             send_batch(d, b, now.mono_ns);

@@ -13,6 +13,7 @@
 #define BLOCK_MS 2000u     /* how long a read of new entries may wait for the first */
 #define BLOCK_SHORT_MS 50u /* the same while a lane is left out for want of room */
 #define AUDIT_EVERY_NS (5 * NS_PER_S)
+#define TRY_AGAIN_NS NS_PER_S /* after a refusal by Redis */
 
 enum intake_state {
     INTAKE_STOPPED,
@@ -34,6 +35,7 @@ struct intake {
     bool reading, auditing;
     bool recheck;        /* PENDING from the beginning, passing over what is known */
     uint64_t audit_ns;   /* next */
+    uint64_t not_before_ns; /* of the next read: Redis refused the last one */
     uint64_t surplus;    /* deliveries the last audit found and memory did not know */
     struct known *known; /* sorted ids, while recheck */
     size_t known_count;
@@ -237,6 +239,8 @@ static void on_read(void *ctx, int err, const struct queue_entries *entries)
         return;
     }
     if (err) {
+        if (err != -ENOTCONN)
+            in->not_before_ns = now.mono_ns + TRY_AGAIN_NS;
         intake_reread(in);
         in->changed(in->ctx);
         return;
@@ -360,6 +364,8 @@ uint64_t intake_pull(struct intake *in, uint64_t now_ns)
         audit(in, now_ns);
         return NEVER;
     }
+    if (now_ns < in->not_before_ns)
+        return in->not_before_ns;
     lanes = choose_counts(in, count);
     if (lanes == 0)
         return in->audit_ns;

@@ -338,7 +338,8 @@ static void count_request(struct plan *p, const struct batch *b)
 
     if (l->requests++ == 0)
         l->first_ms = r.at_ms;
-    l->cost += b->cost;
+    if (b->ledger != LEDGER_WRITE)
+        l->cost += b->cost;
     p->result.ledgers[b->ledger].cost += b->cost;
     if (b->service != SERVICE_NONE)
         r.service = p->account->services[b->service].id;
@@ -407,10 +408,11 @@ static bool ask(struct plan *p, uint64_t *when_ns)
         uint64_t want = 0;
 
         for (int lane = 0; lane < LANE_N; lane++) {
+            uint64_t own = lanes_want(&p->lanes, (enum lane)lane, (enum ledger)l, p->now_ns);
             uint64_t portion;
 
-            want += p->lanes.cost[lane][l];
-            if (p->lanes.cost[lane][l] == 0 || p->grant.units[l] >= want)
+            want += own;
+            if (own == 0 || p->grant.units[l] >= want)
                 continue;
             portion = purse_portion(&p->budgets[l], (enum lane)lane, want - p->grant.units[l],
                                     p->now_ns, when_ns);
@@ -423,19 +425,6 @@ static bool ask(struct plan *p, uint64_t *when_ns)
     return any;
 }
 
-static struct batch *pick(struct plan *p, uint64_t *ready_ns)
-{
-    enum lane order[LANE_N];
-    struct batch *b = NULL;
-
-    if (p->in_flight >= p->account->max_in_flight)
-        return NULL;
-    lanes_order(&p->lanes, order);
-    for (int i = 0; i < LANE_N && !b; i++)
-        b = lanes_pick(&p->lanes, order[i], &p->grant, p->now_ns, ready_ns);
-    return b;
-}
-
 /* Everything that can be sent now. Returns when there will be more. */
 static uint64_t send_ready(struct plan *p)
 {
@@ -446,7 +435,8 @@ static uint64_t send_ready(struct plan *p)
     do {
         next = NEVER;
         any = ask(p, &next);
-        while ((b = pick(p, &next))) {
+        while (p->in_flight < p->account->max_in_flight &&
+               (b = lanes_next(&p->lanes, &p->grant, p->now_ns, &next))) {
             depart(p, b);
             any = true;
         }

@@ -35,7 +35,8 @@ struct plan_lane {
     uint64_t jobs;    /* taken in */
     uint64_t targets; /* that these name */
     uint64_t merged;  /* of these, found one waiting already */
-    uint64_t requests, cost;
+    uint64_t requests;
+    uint64_t cost;              /* in the budget for purges; a purge-all costs nothing of it */
     uint64_t first_ms, done_ms; /* of requests, and of the last end of a job */
 };
 

@@ -12,7 +12,10 @@
 #define ASK_MIN 256u
 
 /* Bookings are written at most this often, however short the window. */
-#define FLUSH_MIN_NS (20 * NS_PER_MS)
+#define FLUSH_MIN_NS (5 * NS_PER_MS)
+
+/* A Redis that refuses (its disk is full) is asked again after so long. */
+#define TRY_AGAIN_NS NS_PER_S
 
 struct purse_ledger {
     struct purse *purse;
@@ -22,8 +25,10 @@ struct purse_ledger {
     uint64_t unbooked; /* booked in memory, not in Redis */
     uint64_t unbooked_since_ns;
     uint64_t spent_total;
-    bool busy; /* a question is under way */
+    uint64_t not_before_ns; /* Redis refused: the next question, or the next try to restore */
+    bool busy;              /* a question is under way */
     bool restored;
+    bool refused; /* to be restored: asked again */
 };
 
 struct purse {
@@ -88,11 +93,10 @@ static uint64_t window_ms(const struct purse_ledger *l)
     return l->budget.limits.window_ns / NS_PER_MS;
 }
 
-/* What the predecessor had under way may still arrive a moment after we took over: it is counted as
- * spent that moment later. */
-static uint64_t straggler_ns(const struct purse_ledger *l)
+/* Neither the connection nor the lease is lost: without a pause we would ask in circles. */
+static bool is_refusal(int err)
 {
-    return l->budget.limits.window_ns / 1000;
+    return err && err != -ENOTCONN && err != -EPERM;
 }
 
 static void on_restored(void *ctx, int err, const struct queue_budget *b)
@@ -102,21 +106,26 @@ static void on_restored(void *ctx, int err, const struct queue_budget *b)
     uint64_t now_ns = clock_mono_ns();
 
     if (err) {
+        l->refused = is_refusal(err);
+        l->not_before_ns = now_ns + TRY_AGAIN_NS;
         l->purse->changed(l->purse->ctx, err);
         return;
     }
     budget_init(&l->budget, &limits, now_ns);
     if (b->known)
         budget_restore_level(&l->budget, b->level_micro, b->level_age_ms * NS_PER_MS, now_ns);
-    for (size_t i = 0; i < b->spent_count; i++) {
-        uint64_t age_ns = b->spent[i].age_ms * NS_PER_MS;
-
-        budget_restore_spent(&l->budget, b->spent[i].cost,
-                             age_ns - min_u64(age_ns, straggler_ns(l)), now_ns);
-    }
+    for (size_t i = 0; i < b->spent_count; i++)
+        budget_restore_spent(&l->budget, b->spent[i].cost, b->spent[i].age_ms * NS_PER_MS, now_ns);
     l->restored = true;
     if (purse_ready(l->purse))
         l->purse->changed(l->purse->ctx, 0);
+}
+
+static void restore(struct purse_ledger *l)
+{
+    l->restored = l->refused = false;
+    l->not_before_ns = 0;
+    queue_budget_restore(l->purse->queue, l->ledger, window_ms(l), on_restored, l);
 }
 
 void purse_restore(struct purse *p)
@@ -125,11 +134,10 @@ void purse_restore(struct purse *p)
     for (int i = 0; i < LEDGER_N; i++) {
         struct purse_ledger *l = &p->ledgers[i];
 
-        l->restored = false;
         l->asked = l->unbooked = 0;
         p->grant.units[i] = 0;
         p->grant.more[i] = false;
-        queue_budget_restore(p->queue, l->ledger, window_ms(l), on_restored, l);
+        restore(l);
     }
 }
 
@@ -171,6 +179,10 @@ static void on_answer(void *ctx, int err)
     } else if (current) {
         give_up_question(l, clock_mono_ns());
         l->unbooked += question->booked;
+        if (is_refusal(err))
+            l->not_before_ns = clock_mono_ns() + TRY_AGAIN_NS;
+        if (err == -EPERM)
+            l->restored = false; /* the successor counts what we had open as spent */
     }
     free(question);
     if (current)
@@ -192,12 +204,13 @@ static void ask_redis(struct purse_ledger *l)
     queue_spend(l->purse->queue, &spend, on_answer, question);
 }
 
-/* About a second's worth of an hourly budget: less is not worth a question, or a request. */
+/* About a second's worth of an hourly budget: less is not worth a question, or a request. In a short
+ * window it is a tenth of a second's worth, but never so much that leaving it over would show. */
 static uint64_t crumb(const struct budget *b, enum lane lane, uint64_t missing)
 {
     const struct budget_limits *limits = &b->limits;
     uint64_t per_100ms = limits->units * (NS_PER_S / 10) / limits->window_ns;
-    uint64_t least = max_u64(limits->units / BUDGET_BINS, per_100ms);
+    uint64_t least = max_u64(limits->units / BUDGET_BINS, min_u64(per_100ms, limits->units / 500));
 
     if (lane == LANE_URGENT)
         return 1;
@@ -226,6 +239,10 @@ void purse_ask(struct purse *p, enum ledger ledger, enum lane lane, uint64_t wan
         return;
     if (l->busy) { /* asked for when the answer is there */
         p->grant.more[ledger] = true;
+        return;
+    }
+    if (now_ns < l->not_before_ns) {
+        *when_ns = min_u64(*when_ns, l->not_before_ns);
         return;
     }
     portion = purse_portion(&l->budget, lane, want - have, now_ns, when_ns);
@@ -278,8 +295,13 @@ uint64_t purse_flush(struct purse *p, uint64_t now_ns)
     for (int i = 0; i < LEDGER_N; i++) {
         struct purse_ledger *l = &p->ledgers[i];
         uint64_t bin_ns = max_u64(l->budget.limits.window_ns / BUDGET_BINS, FLUSH_MIN_NS);
-        uint64_t due = add_time(l->unbooked_since_ns, bin_ns);
+        uint64_t due = max_u64(add_time(l->unbooked_since_ns, bin_ns), l->not_before_ns);
+        bool again = l->refused && now_ns >= l->not_before_ns;
 
+        if (again)
+            restore(l);
+        else if (l->refused)
+            next = min_u64(next, l->not_before_ns);
         if (l->unbooked == 0 || l->busy || !l->restored)
             continue;
         if (due <= now_ns)

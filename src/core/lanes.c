@@ -299,6 +299,46 @@ struct batch *lanes_pick(struct lanes *l, enum lane lane, const struct grant *gr
     return NULL;
 }
 
+/* Only while a service is paused, which is seldom, is there something to look for. */
+uint64_t lanes_want(const struct lanes *l, enum lane lane, enum ledger ledger, uint64_t now_ns)
+{
+    uint64_t want = l->cost[lane][ledger];
+
+    for (uint32_t s = 0; now_ns < l->pauses_end && s < slots(l); s++) {
+        const struct flow *f = &l->flows[(uint32_t)lane * slots(l) + s];
+
+        for (int form = 0; l->paused_until[s] > now_ns && form < FORM_N; form++)
+            if (lanes_ledger(l, (enum form)form) == ledger)
+                want -= f->count[form];
+    }
+    return want;
+}
+
+static void keep_for(const struct lanes *l, enum lane lane, uint64_t now_ns, struct grant *rest)
+{
+    for (int ledger = 0; ledger < LEDGER_N; ledger++)
+        rest->units[ledger] -=
+            min_u64(rest->units[ledger], lanes_want(l, lane, (enum ledger)ledger, now_ns));
+}
+
+struct batch *lanes_next(struct lanes *l, const struct grant *grant, uint64_t now_ns,
+                         uint64_t *ready_ns)
+{
+    enum lane order[LANE_N];
+    struct batch *b = NULL;
+
+    lanes_order(l, order);
+    for (int i = 0; i < LANE_N && !b; i++) {
+        struct grant rest = *grant;
+
+        for (int before = 0; before < i; before++)
+            if (order[before] < order[i])
+                keep_for(l, order[before], now_ns, &rest);
+        b = lanes_pick(l, order[i], &rest, now_ns, ready_ns);
+    }
+    return b;
+}
+
 static bool has_work(const struct lanes *l, enum lane lane)
 {
     return l->waiting[lane] > 0 || !list_empty(&l->suspects[lane]);
@@ -341,4 +381,5 @@ void lanes_account(struct lanes *l, enum lane lane, uint32_t cost)
 void lanes_pause_service(struct lanes *l, uint16_t service, uint64_t until_ns)
 {
     l->paused_until[slot_of(l, service)] = until_ns;
+    l->pauses_end = max_u64(l->pauses_end, until_ns);
 }

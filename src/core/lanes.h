@@ -52,6 +52,7 @@ struct lanes {
     uint64_t cost[LANE_N][LEDGER_N]; /* that is waiting, suspects included */
     int64_t owed_centi[LANE_N];      /* hundredths of units of its least share not yet given */
     uint64_t *paused_until;          /* per service: monotonic ns, 0 = runs */
+    uint64_t pauses_end;             /* when the last of these is over */
     bool *all_busy;                  /* per service: a purge-all is on the wire */
 };
 
@@ -71,6 +72,13 @@ void lanes_take_keys(struct lanes *l, uint16_t service, struct list *to);
  * by waiting). Paused services are passed over. */
 struct batch *lanes_pick(struct lanes *l, enum lane lane, const struct grant *grant,
                          uint64_t now_ns, uint64_t *ready_ns);
+
+/* The next request of all lanes, in the order that is due. What is granted for a lane that cannot
+ * send yet (it lingers) stays its own: a lane below it does not get under its floor that way. */
+struct batch *lanes_next(struct lanes *l, const struct grant *grant, uint64_t now_ns,
+                         uint64_t *ready_ns);
+/* What the lane waits to spend of the ledger; nothing for services that are paused. */
+uint64_t lanes_want(const struct lanes *l, enum lane lane, enum ledger ledger, uint64_t now_ns);
 
 /* The order to ask lanes in now: first those owed their share, then by urgency. */
 void lanes_order(const struct lanes *l, enum lane order[LANE_N]);

@@ -4,7 +4,11 @@
  * read once per turn, so they are up to 2 ms late, and one that is started with 0 ms from its own
  * callback never lets the sockets have their turn (libuv < 1.45). A timerfd with an absolute
  * CLOCK_MONOTONIC time is never early, late by microseconds, and comes through the poll like any
- * other event. */
+ * other event.
+ *
+ * Most starts say "now" or move the time back, thousands of times a second. "Now" is the end of
+ * this turn, after the sockets, and costs no system call; for a later time than the timerfd's
+ * nothing is done until that expires. */
 #include "loop.h"
 
 #include <sys/timerfd.h>
@@ -14,15 +18,20 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "clock.h"
 
 struct loop {
     uv_loop_t uv;
 };
 
 struct timer {
-    uv_poll_t poll;
+    uv_poll_t poll;  /* of the timerfd */
+    uv_check_t turn; /* started: at_ns is 0, due at the end of this turn */
+    uv_idle_t awake; /* started with it: the loop shall not sleep */
     int fd;
-    uint64_t at_ns; /* NEVER: not started */
+    uint64_t fd_ns;   /* when it expires; NEVER: not armed */
+    uint64_t at_ns;   /* NEVER: not started */
+    uint32_t handles; /* not closed yet */
     loop_cb *cb;
     void *ctx;
 };
@@ -65,24 +74,23 @@ void *loop_uv(struct loop *l)
     return &l->uv;
 }
 
-/* at_ns 0 would disarm, so "now" is 1. */
 static void arm(struct timer *t, uint64_t at_ns)
 {
-    struct itimerspec at = {0};
-    int err;
+    struct itimerspec at = {
+        .it_value = {.tv_sec = (time_t)(at_ns / NS_PER_S), .tv_nsec = (long)(at_ns % NS_PER_S)}};
+    int err = timerfd_settime(t->fd, TFD_TIMER_ABSTIME, &at, NULL);
 
-    t->at_ns = at_ns;
-    if (at_ns != NEVER) {
-        at_ns = max_u64(at_ns, 1);
-        at.it_value.tv_sec = (time_t)(at_ns / NS_PER_S);
-        at.it_value.tv_nsec = (long)(at_ns % NS_PER_S);
-    }
-    err = timerfd_settime(t->fd, TFD_TIMER_ABSTIME, &at, NULL);
     must(err == 0);
+    t->fd_ns = at_ns;
 }
 
-/* Started anew or stopped after the poll saw it: then there is nothing to read, and nothing is due.
- */
+static void fire(struct timer *t)
+{
+    timer_stop(t);
+    t->cb(t->ctx);
+}
+
+/* Armed anew after the poll saw it: then there is nothing to read, and nothing is due. */
 static void on_expired(uv_poll_t *poll, int status, int events)
 {
     struct timer *t = poll->data;
@@ -92,8 +100,23 @@ static void on_expired(uv_poll_t *poll, int status, int events)
     (void)events;
     if (read(t->fd, &times, sizeof(times)) != (ssize_t)sizeof(times))
         return;
-    t->at_ns = NEVER;
-    t->cb(t->ctx);
+    t->fd_ns = NEVER;
+    if (t->at_ns == 0 || t->at_ns == NEVER)
+        return;
+    if (clock_mono_ns() < t->at_ns)
+        arm(t, t->at_ns);
+    else
+        fire(t);
+}
+
+static void on_turn(uv_check_t *turn)
+{
+    fire(turn->data);
+}
+
+static void on_awake(uv_idle_t *awake)
+{
+    (void)awake;
 }
 
 struct timer *timer_new(struct loop *l, loop_cb *cb, void *ctx)
@@ -103,12 +126,15 @@ struct timer *timer_new(struct loop *l, loop_cb *cb, void *ctx)
 
     t->cb = cb;
     t->ctx = ctx;
-    t->at_ns = NEVER;
+    t->at_ns = t->fd_ns = NEVER;
+    t->handles = 3;
     t->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     must(t->fd >= 0);
     err = uv_poll_init(&l->uv, &t->poll, t->fd);
     must(err == 0);
-    t->poll.data = t;
+    uv_check_init(&l->uv, &t->turn);
+    uv_idle_init(&l->uv, &t->awake);
+    t->poll.data = t->turn.data = t->awake.data = t;
     err = uv_poll_start(&t->poll, UV_READABLE, on_expired);
     must(err == 0);
     return t;
@@ -116,7 +142,17 @@ struct timer *timer_new(struct loop *l, loop_cb *cb, void *ctx)
 
 void timer_start_at(struct timer *t, uint64_t at_ns)
 {
-    if (at_ns != t->at_ns)
+    if (at_ns == t->at_ns)
+        return;
+    t->at_ns = at_ns;
+    if (at_ns == 0) {
+        uv_check_start(&t->turn, on_turn);
+        uv_idle_start(&t->awake, on_awake);
+        return;
+    }
+    uv_check_stop(&t->turn);
+    uv_idle_stop(&t->awake);
+    if (at_ns < t->fd_ns)
         arm(t, at_ns);
 }
 
@@ -129,14 +165,19 @@ static void timer_closed(uv_handle_t *handle)
 {
     struct timer *t = handle->data;
 
+    if (--t->handles > 0)
+        return;
     close(t->fd);
     free(t);
 }
 
 void timer_close(struct timer *t)
 {
-    if (t)
-        uv_close((uv_handle_t *)&t->poll, timer_closed);
+    if (!t)
+        return;
+    uv_close((uv_handle_t *)&t->poll, timer_closed);
+    uv_close((uv_handle_t *)&t->turn, timer_closed);
+    uv_close((uv_handle_t *)&t->awake, timer_closed);
 }
 
 static void on_signal(uv_signal_t *signal, int signum)

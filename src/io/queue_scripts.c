@@ -332,6 +332,7 @@ static const char spend[] = LUA_NOW
 
 /* KEYS lease budget spent. ARGV owner k window_ms seq. Answers 0 when the lease is not ours,
  * otherwise 1, known, level, its age in ms, then age in ms and cost of each booking, oldest first.
+ * A take-over alone leaves a hash without a level: the bucket is as full as that of a new account.
  */
 static const char restore[] =
     LUA_NOW "local call, budget, k = redis.call, KEYS[2], ARGV[2] .. ':'\n"
@@ -342,7 +343,7 @@ static const char restore[] =
             "if open > 0 then call('XADD', KEYS[3], '*', 'c', int(open)) end\n"
             "call('HSET', budget, k .. 'owner', ARGV[1], k .. 'seq', ARGV[4], k .. 'open', '0',\n"
             "  k .. 'booked', '0')\n"
-            "local out = {1, h[1] and 1 or 0, h[2] or '0',\n"
+            "local out = {1, h[2] and 1 or 0, h[2] or '0',\n"
             "  int(math.max(0, now - tonumber(h[3] or now)))}\n"
             "local from = int(math.max(0, now - tonumber(ARGV[3])))\n"
             "for _, e in ipairs(call('XRANGE', KEYS[3], from, '+')) do\n"

@@ -150,9 +150,11 @@ static void an_unknown_ledger_is_empty(void **state)
 
     (void)state;
     assert_int_equal(ask_lead(w, 5000, NULL, ""), 0);
-    assert_int_equal(ask_restore(w, LEDGER_WRITE, 3600000), 0);
-    assert_false(w->budget.known);
-    assert_int_equal(w->budget.spent_count, 0);
+    for (int i = 0; i < 2; i++) { /* nor does having asked make it known */
+        assert_int_equal(ask_restore(w, LEDGER_WRITE, 3600000), 0);
+        assert_false(w->budget.known);
+        assert_int_equal(w->budget.spent_count, 0);
+    }
     world_free(w);
 }
 

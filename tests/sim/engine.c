@@ -218,6 +218,18 @@ void engine_begin(uint64_t seed)
     en.wall_max_ms = engine_wall_ms();
 }
 
+void engine_settle(void)
+{
+    while (en.count) {
+        struct event *e = en.heap[0];
+
+        take_out(e);
+        en.now_ns = max_u64(en.now_ns, e->at_ns);
+        must(!is_held(e->owner));
+        run_event(e);
+    }
+}
+
 static void free_events(struct list *events)
 {
     struct list *node;

@@ -19,6 +19,7 @@ struct event;
 typedef void event_cb(void *ctx);
 
 void engine_begin(uint64_t seed);
+void engine_settle(void); /* runs what nobody's events are left, whatever failed: all lets go of its memory */
 void engine_end(void);
 
 uint64_t engine_now_ns(void);

@@ -289,8 +289,9 @@ static void fill_in(struct exchange *x, const struct request *r, const struct an
     snprintf(x->retry_after, sizeof(x->retry_after), "%s", a->retry_after);
     if (a->reset_after_s[0]) {
         snprintf(x->rate_remaining, sizeof(x->rate_remaining), "0");
-        snprintf(x->rate_reset, sizeof(x->rate_reset), "%" PRIu64,
-                 engine_wall_ms() / 1000 + strtoull(a->reset_after_s, NULL, 10));
+        snprintf(x->rate_reset, sizeof(x->rate_reset), "%llu",
+                 (unsigned long long)engine_wall_ms() / 1000 +
+                     strtoull(a->reset_after_s, NULL, 10));
     }
     write_body(&x->reply, r, a);
 }
@@ -303,6 +304,9 @@ void fake_wire_answer(struct request *r, const struct answer *a)
     if (a->how == ANSWER_STATUS && a->status >= 200 && a->status < 300 && p &&
         r->fault != FAULT_LOST_AFTER && r->fault != FAULT_SILENT)
         confirm(r, a);
+    if (a->how == ANSWER_STATUS && a->status >= 400 && a->status < 500 && r->targets->count == 1 &&
+        fastly_watch.refused)
+        fastly_watch.refused(r);
     if (!p || r->fault == FAULT_SILENT || a->how == ANSWER_NEVER)
         return;
     if (a->how == ANSWER_RESET || r->fault == FAULT_LOST_AFTER) {

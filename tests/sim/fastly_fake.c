@@ -188,7 +188,9 @@ void request_drop(struct request *r)
 static void count(uint64_t cost)
 {
     if (ff.counted_first + ff.counted_count == ff.counted_room) {
-        memmove(ff.counted, ff.counted + ff.counted_first, ff.counted_count * sizeof(*ff.counted));
+        if (ff.counted_first)
+            memmove(ff.counted, ff.counted + ff.counted_first,
+                    ff.counted_count * sizeof(*ff.counted));
         ff.counted_first = 0;
         if (ff.counted_count * 2 >= ff.counted_room) {
             ff.counted_room = ff.counted_room ? ff.counted_room * 2 : 64;
@@ -294,7 +296,7 @@ static void decide(struct request *r, struct answer *a)
     else if (is_poisoned(r))
         a->status = 400;
     else if (r->targets->count > limit)
-        *a = (struct answer){.status = 400, .keys_limit = w->keys_limit ? 0 : limit};
+        *a = (struct answer){.status = 400, .keys_limit = w->limit_untold ? 0 : limit};
     else
         decide_by_chance(r, a);
 }

@@ -47,6 +47,7 @@ struct fastly_weather {
     bool token_refused;
     char unknown_service[SERVICE_ID_MAX_BYTES + 1];
     uint32_t keys_limit;    /* 400 for batches of more; 0: 256 */
+    bool limit_untold;      /* ... without saying how many it takes */
     char poison[64];        /* 400 for what holds such a target: bytes it begins with; "" = none */
     uint64_t allows, per_ns; /* its own count, 429 beyond; 0: no such */
     uint32_t permille[FAULT_N]; /* requests lost or silent by chance */
@@ -59,6 +60,7 @@ extern struct fastly_weather fastly_weather;
 struct fastly_watch {
     void (*arrived)(const struct request *r);
     void (*confirmed)(const struct request *r, size_t i); /* i of the targets; all: 0 */
+    void (*refused)(const struct request *r); /* 4xx to what asked for this one target alone */
 };
 extern struct fastly_watch fastly_watch;
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "alloc.h"
+
 const char *const fault_names[FAULT_N] = {
     [FAULT_NONE] = "goes well",
     [FAULT_LOST_BEFORE] = "is lost on its way",
@@ -15,6 +17,8 @@ const char *const fault_names[FAULT_N] = {
 
 static struct {
     uint64_t count, at;
+    uint8_t *kinds;
+    size_t room;
     enum fault at_fault;
     struct {
         uint32_t in;
@@ -29,6 +33,11 @@ void fault_begin(void)
 
 enum fault fault_next(enum io io)
 {
+    if (ft.count == ft.room) {
+        ft.room = ft.room ? ft.room * 2 : 1024;
+        ft.kinds = alloc_grow(ft.kinds, ft.room, 1);
+    }
+    ft.kinds[ft.count] = (uint8_t)io;
     if (++ft.count == ft.at)
         return ft.at_fault;
     if (ft.soon[io].in && --ft.soon[io].in == 0)
@@ -39,6 +48,15 @@ enum fault fault_next(enum io io)
 uint64_t fault_operations(void)
 {
     return ft.count;
+}
+
+uint8_t *fault_take_kinds(void)
+{
+    uint8_t *kinds = ft.kinds;
+
+    ft.kinds = NULL;
+    ft.room = 0;
+    return kinds;
 }
 
 void fault_at(uint64_t n, enum fault f)

@@ -21,5 +21,6 @@ enum io { IO_REDIS, IO_FASTLY, IO_N };
 void fault_begin(void);
 enum fault fault_next(enum io io);    /* what becomes of the operation that is about to leave */
 uint64_t fault_operations(void);      /* how many left */
+uint8_t *fault_take_kinds(void);      /* enum io of each; free() */
 void fault_at(uint64_t n, enum fault f);            /* the n-th of all, counted from 1 */
 void fault_soon(enum io io, enum fault f, uint32_t n); /* the n-th from now of that kind */

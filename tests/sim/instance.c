@@ -30,15 +30,19 @@ struct instance {
 
 static struct instance instances[INSTANCES_MAX];
 static uint32_t incarnations;
+static instance_died_cb *on_death;
+static bool dying;
 
 void instance_begin(void)
 {
     memset(instances, 0, sizeof(instances));
     incarnations = 0;
+    on_death = NULL;
 }
 
 void instance_end(void)
 {
+    on_death = NULL;
     for (int i = 0; i < INSTANCES_MAX; i++) {
         if (instances[i].state != INSTANCE_OFF)
             instance_kill_now(i, DEATH_NOTICED);
@@ -92,9 +96,9 @@ bool instance_doomed(int i)
     return instances[i].doomed;
 }
 
-uint32_t instance_starts(void)
+void instance_on_death(instance_died_cb *cb)
 {
-    return incarnations;
+    on_death = cb;
 }
 
 /* -- the seam: io's process -- */
@@ -274,6 +278,11 @@ static void let_go(struct instance *in)
     }
 }
 
+bool instance_dying(void)
+{
+    return dying;
+}
+
 void instance_kill_now(int i, enum death death)
 {
     struct instance *in = &instances[i];
@@ -281,13 +290,16 @@ void instance_kill_now(int i, enum death death)
     if (in->state == INSTANCE_OFF)
         return;
     trace("%s is killed", in->name);
-    in->doomed = true;
+    in->doomed = dying = true;
     engine_hold(i);
     fake_senders_bury(in->senders);
     fake_queue_bury(i, death);
     let_go(in);
     take_apart(in);
+    dying = false;
     engine_release(i);
+    if (on_death)
+        on_death(i);
 }
 
 static void on_doom(void *ctx)

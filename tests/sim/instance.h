@@ -31,4 +31,6 @@ const struct config *instance_config(int i);
 bool instance_runs(int i);
 bool instance_frozen(int i);
 bool instance_doomed(int i); /* its kill is under way */
-uint32_t instance_starts(void);  /* how often any instance was started */
+bool instance_dying(void);   /* what a killed one still says is said by nobody */
+typedef void instance_died_cb(int i);
+void instance_on_death(instance_died_cb *cb); /* told of every kill, when it is over */

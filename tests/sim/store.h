@@ -4,6 +4,7 @@
  * on this and on a real redis-server. Times are Redis' own clock, in Unix ms. */
 #pragma once
 
+#include "buf.h"
 #include "map.h"
 #include "stream.h"
 

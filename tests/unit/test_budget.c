@@ -262,6 +262,18 @@ static void a_restart_refills_nothing(void **state)
     free(after);
 }
 
+static void what_a_predecessor_left_on_the_wire_counts_a_bin_longer(void **state)
+{
+    struct budget_limits limits = {.units = 100, .window_ns = HOUR_NS, .burst = 100};
+    struct budget *b = make(limits, 10 * NS_PER_S);
+
+    (void)state;
+    budget_restore_spent(b, 100, 0, 10 * NS_PER_S);
+    assert_int_equal(budget_available(b, LANE_URGENT, 11 * NS_PER_S + HOUR_NS), 0);
+    assert_int_equal(budget_available(b, LANE_URGENT, 12 * NS_PER_S + HOUR_NS), 100);
+    free(b);
+}
+
 static void new_limits_keep_what_was_spent(void **state)
 {
     struct budget_limits limits = fastly_hour();
@@ -305,6 +317,7 @@ int main(void)
         cmocka_unit_test(a_day_of_backlog_uses_99_percent_of_every_hour_S5c),
         cmocka_unit_test(every_rate_from_one_an_hour_to_a_million_a_second_is_kept_S5d),
         cmocka_unit_test(a_restart_refills_nothing),
+        cmocka_unit_test(what_a_predecessor_left_on_the_wire_counts_a_bin_longer),
         cmocka_unit_test(new_limits_keep_what_was_spent),
         cmocka_unit_test(after_a_429_every_lane_goes_on_at_the_pace_of_the_refill),
     };

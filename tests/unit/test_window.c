@@ -66,10 +66,8 @@ struct push {
 static uint32_t push_as(struct world *w, struct push p, const char *targets)
 {
     struct job_target list[16];
-    struct job_spec spec = {.targets = list,
-                            .service = p.service,
-                            .soft = p.soft,
-                            .expires_ms = p.expires_ms};
+    struct job_spec spec = {
+        .targets = list, .service = p.service, .soft = p.soft, .expires_ms = p.expires_ms};
     struct window_add how = {
         .lane = p.lane, .id_ms = ++w->next_id, .plain = true, .now_ns = w->now_ns};
     struct span rest = span_str(targets), word;
@@ -93,26 +91,26 @@ static uint32_t push(struct world *w, const char *targets)
     return push_as(w, (struct push){.lane = LANE_NORMAL}, targets);
 }
 
-static struct batch *pick_lane(struct world *w, enum lane lane)
+static struct batch *sent(struct world *w, struct batch *b)
 {
-    struct batch *b;
-
-    w->ready_ns = NEVER;
-    b = lanes_pick(&w->lanes, lane, &w->grant, w->now_ns, &w->ready_ns);
     if (b && !b->bisect)
         list_each(it, &b->targets)
             window_sent(&w->window, pending_of(it));
     return b;
 }
 
+static struct batch *pick_lane(struct world *w, enum lane lane)
+{
+    w->ready_ns = NEVER;
+    return sent(w, lanes_pick(&w->lanes, lane, &w->grant, w->now_ns, &w->ready_ns));
+}
+
 static struct batch *pick(struct world *w)
 {
-    enum lane order[LANE_N];
-    struct batch *b = NULL;
+    struct batch *b;
 
-    lanes_order(&w->lanes, order);
-    for (int i = 0; i < LANE_N && !b; i++)
-        b = pick_lane(w, order[i]);
+    w->ready_ns = NEVER;
+    b = sent(w, lanes_next(&w->lanes, &w->grant, w->now_ns, &w->ready_ns));
     if (b)
         lanes_account(&w->lanes, b->lane, b->cost);
     return b;
@@ -316,7 +314,8 @@ static void duplicates_cost_no_targets_S29(void **state)
     world_free(w);
 }
 
-/* A dedup key that outlived its job blocked new ones: https://github.com/hibiken/asynq/issues/275 */
+/* A dedup key that outlived its job blocked new ones: https://github.com/hibiken/asynq/issues/275
+ */
 static void a_dead_target_leaves_no_shadow_S31(void **state)
 {
     struct world *w = world_new(100);
@@ -423,8 +422,6 @@ static void a_batch_lingers_until_it_is_full_or_its_first_has_waited_enough(void
     w->now_ns = 100 * MS;
     push(w, "k");
     assert_null(pick(w));
-    assert_int_equal(w->ready_ns == NEVER ? 0 : 1, 0); /* bulk was asked last */
-    assert_null(pick_lane(w, LANE_NORMAL));
     assert_int_equal(w->ready_ns, 105 * MS);
     for (int i = 1; i < 255; i++) {
         snprintf(key, sizeof(key), "k%d", i);
@@ -569,6 +566,72 @@ static void under_a_permanent_urgent_stream_the_others_get_their_twentieth(void 
     world_free(w);
 }
 
+/* A unit that was taken from below the bulk lane's floor must not be spent by it. */
+static void what_is_granted_to_a_lingering_lane_is_not_for_the_lanes_below(void **state)
+{
+    struct world *w = world_new(1000);
+    struct batch *b;
+
+    (void)state;
+    w->lanes.options.linger_ns[LANE_NORMAL] = 5 * MS;
+    push_as(w, (struct push){.lane = LANE_NORMAL}, "a b");
+    push_as(w, (struct push){.lane = LANE_BULK}, "c d e");
+    w->grant.units[LEDGER_PURGE] = 2;
+    assert_null(pick(w));
+    assert_int_equal(w->ready_ns, 5 * MS);
+    w->grant.units[LEDGER_PURGE] = 3;
+    b = pick(w);
+    assert_int_equal(b->lane, LANE_BULK);
+    assert_int_equal(b->count, 1);
+    finish(w, b, FATE_PURGED);
+    w->now_ns = 5 * MS;
+    b = pick(w);
+    assert_int_equal(b->lane, LANE_NORMAL);
+    assert_int_equal(b->count, 2);
+    finish(w, b, FATE_PURGED);
+    world_free(w);
+}
+
+static void a_lane_that_is_owed_its_share_may_take_what_the_urgent_wait_for(void **state)
+{
+    struct world *w = world_new(1000);
+    struct batch *b;
+
+    (void)state;
+    push_as(w, (struct push){.lane = LANE_URGENT}, "a b");
+    push_as(w, (struct push){.lane = LANE_BULK}, "c d");
+    w->grant.units[LEDGER_PURGE] = 2;
+    lanes_account(&w->lanes, LANE_URGENT, 100);
+    b = pick(w);
+    assert_int_equal(b->lane, LANE_BULK);
+    finish(w, b, FATE_PURGED);
+    world_free(w);
+}
+
+static void a_paused_service_wants_nothing_until_its_pause_is_over(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *b;
+
+    (void)state;
+    push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, "a b c");
+    push_as(w, (struct push){LANE_NORMAL, 1, false, 0}, "d");
+    push_as(w, (struct push){LANE_BULK, 1, false, 0}, "e");
+    assert_int_equal(lanes_want(&w->lanes, LANE_NORMAL, LEDGER_PURGE, 0), 4);
+    lanes_pause_service(&w->lanes, 0, 50 * MS);
+    assert_int_equal(lanes_want(&w->lanes, LANE_NORMAL, LEDGER_PURGE, 50 * MS - 1), 1);
+    w->grant.units[LEDGER_PURGE] = 2;
+    b = pick(w);
+    finish(w, b, FATE_PURGED);
+    b = pick(w);
+    assert_int_equal(b->lane, LANE_BULK);
+    finish(w, b, FATE_PURGED);
+    assert_int_equal(lanes_want(&w->lanes, LANE_NORMAL, LEDGER_PURGE, 50 * MS), 3);
+    lanes_pause_service(&w->lanes, 0, 0);
+    assert_int_equal(lanes_want(&w->lanes, LANE_NORMAL, LEDGER_PURGE, 0), 3);
+    world_free(w);
+}
+
 static void a_paused_service_waits_and_the_others_go_on(void **state)
 {
     struct world *w = world_new(100);
@@ -699,6 +762,9 @@ int main(void)
         cmocka_unit_test(with_cost_by_request_a_full_batch_costs_one),
         cmocka_unit_test(a_flood_of_one_service_does_not_starve_its_neighbour),
         cmocka_unit_test(under_a_permanent_urgent_stream_the_others_get_their_twentieth),
+        cmocka_unit_test(what_is_granted_to_a_lingering_lane_is_not_for_the_lanes_below),
+        cmocka_unit_test(a_lane_that_is_owed_its_share_may_take_what_the_urgent_wait_for),
+        cmocka_unit_test(a_paused_service_wants_nothing_until_its_pause_is_over),
         cmocka_unit_test(a_paused_service_waits_and_the_others_go_on),
         cmocka_unit_test(purge_all_takes_the_waiting_keys_of_its_service_and_no_others),
         cmocka_unit_test(a_poison_key_among_256_is_found_in_at_most_17_extra_sends_S35),

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "buf.h"
+#include "cmd_plan.h"
+#include "log.h"
+
+#define TARGETS_SHOWN 4
+#define LINE_MAX_BYTES 4096
+
+/* -- words -- */
+
+static const char *two_units(char *out, size_t room, uint64_t n, uint64_t small,
+                             const char *const *units)
+{
+    if (n % small)
+        snprintf(out, room, "%" PRIu64 " %s %" PRIu64 " %s", n / small, units[0], n % small,
+                 units[1]);
+    else
+        snprintf(out, room, "%" PRIu64 " %s", n / small, units[0]);
+    return out;
+}
+
+/* Finer than what a status wants: "3 min 20 s". */
+static const char *duration_words(char *out, size_t room, uint64_t ms)
+{
+    static const char *const min_s[] = {"min", "s"}, *const h_min[] = {"h", "min"},
+                             *const d_h[] = {"d", "h"};
+
+    if (ms < 60000)
+        return cmd_duration_words(out, room, ms);
+    if (ms < 3600000)
+        return two_units(out, room, ms / 1000, 60, min_s);
+    if (ms < UINT64_C(48) * 3600000)
+        return two_units(out, room, ms / 60000, 60, h_min);
+    return two_units(out, room, ms / 3600000, 24, d_h);
+}
+
+/* -- requests -- */
+
+static const char *const form_names[FORM_N] = {
+    [FORM_KEYS] = "keys", [FORM_SOFT_KEYS] = "soft keys", [FORM_URL] = "url", [FORM_ALL] = "all"};
+
+static const char *quoted(char *out, size_t room, const struct pending *t)
+{
+    return log_quote(out, room, t->bytes, t->bytes_count);
+}
+
+static json_t *request_json(const struct plan_request *r)
+{
+    const struct batch *b = r->batch;
+    json_t *targets = json_array();
+
+    list_each(it, &b->targets) {
+        const struct pending *t = pending_of(it);
+        json_t *text = json_stringn(t->bytes, t->bytes_count);
+        char shown[512];
+
+        if (!text) /* no UTF-8 */
+            text = json_string(quoted(shown, sizeof(shown), t));
+        if (t->kind != TARGET_ALL)
+            json_array_append_new(targets, text);
+        else
+            json_decref(text);
+    }
+    return json_pack("{sIsssssssIso}", "at_ms", (json_int_t)r->at_ms, "lane", lane_names[b->lane],
+                     "service", r->service, "form", form_names[b->form], "cost",
+                     (json_int_t)b->cost, "targets", targets);
+}
+
+static json_t *request_line(const struct plan_request *r)
+{
+    const struct batch *b = r->batch;
+    unsigned shown = 0;
+    struct buf line;
+    json_t *text;
+    char at[32];
+
+    buf_init(&line, LINE_MAX_BYTES);
+    buf_printf(&line, "  %-12s  %-6s  %-22s  %4u %s", duration_words(at, sizeof(at), r->at_ms),
+               lane_names[b->lane], r->service, b->count, form_names[b->form]);
+    list_each(it, &b->targets) {
+        char target[128];
+
+        if (pending_of(it)->kind == TARGET_ALL || shown++ == TARGETS_SHOWN)
+            break;
+        buf_printf(&line, "%s%s", shown == 1 ? ": " : " ",
+                   quoted(target, sizeof(target), pending_of(it)));
+    }
+    if (b->count > TARGETS_SHOWN)
+        buf_printf(&line, " ...");
+    text = json_string(line.p);
+    buf_deinit(&line);
+    return text;
+}
+
+void cmd_plan_keep_request(void *ctx, const struct plan_request *r)
+{
+    struct planning *g = ctx;
+
+    if (json_array_size(g->requests) < g->requests_wanted)
+        json_array_append_new(g->requests, g->common.json ? request_json(r) : request_line(r));
+}
+
+/* -- for people -- */
+
+static const char *clock_words(char *out, size_t room, uint64_t wall_ms)
+{
+    time_t s = (time_t)(wall_ms / 1000);
+    struct tm tm;
+
+    if (!localtime_r(&s, &tm) || strftime(out, room, "%a %Y-%m-%d %H:%M:%S", &tm) == 0)
+        snprintf(out, room, "?");
+    return out;
+}
+
+static void print_number(uint64_t n, int width)
+{
+    char words[32];
+
+    printf("%*s", width, cmd_number_words(words, sizeof(words), n));
+}
+
+static void print_row(const struct planning *g, const char *name, const struct plan_lane *l)
+{
+    char after[32], at[48];
+
+    printf("  %-7s", name);
+    print_number(l->jobs, 12);
+    print_number(l->targets, 12);
+    print_number(l->merged, 12);
+    print_number(l->requests, 11);
+    print_number(l->cost, 12);
+    if (l->jobs)
+        printf("  %-12s  %s", duration_words(after, sizeof(after), l->done_ms),
+               clock_words(at, sizeof(at), g->jobs.now_ms + l->done_ms));
+    putchar('\n');
+}
+
+static struct plan_lane total_of(const struct plan_result *r)
+{
+    struct plan_lane total = {.done_ms = r->done_ms};
+
+    for (int i = 0; i < LANE_N; i++) {
+        total.jobs += r->lanes[i].jobs;
+        total.targets += r->lanes[i].targets;
+        total.merged += r->lanes[i].merged;
+        total.requests += r->lanes[i].requests;
+        total.cost += r->lanes[i].cost;
+    }
+    return total;
+}
+
+static void print_lanes(const struct planning *g)
+{
+    struct plan_lane total = total_of(&g->result);
+
+    printf("%s%-9s%12s%12s%12s%11s%12s  %-12s%s\n", cmd_colour(CMD_BOLD), "  lane", "jobs",
+           "targets", "merged", "requests", "cost", "done after", cmd_colour(CMD_PLAIN));
+    for (int i = 0; i < LANE_N; i++)
+        if (g->result.lanes[i].jobs)
+            print_row(g, lane_names[i], &g->result.lanes[i]);
+    print_row(g, "all", &total);
+}
+
+static void print_ledgers(const struct planning *g)
+{
+    static const char *const titles[LEDGER_N] = {
+        [LEDGER_PURGE] = "budget", [LEDGER_URL] = "url budget", [LEDGER_WRITE] = "write budget"};
+    char units[32], window[32], spent[32], left[32], then[32];
+
+    for (int i = 0; i < LEDGER_N; i++) {
+        const struct plan_ledger *l = &g->result.ledgers[i];
+
+        if (l->counted)
+            printf("  %-12s  %s in %s: %s spent, %s left now, %s left when all is done\n",
+                   titles[i], cmd_number_words(units, sizeof(units), l->units),
+                   duration_words(window, sizeof(window), l->per_s * 1000),
+                   cmd_number_words(spent, sizeof(spent), l->spent),
+                   cmd_number_words(left, sizeof(left), l->left),
+                   cmd_number_words(then, sizeof(then), l->left_then));
+    }
+}
+
+static void print_urgent(const struct plan_result *r)
+{
+    char words[32], at[32];
+
+    if (!r->urgent_known) {
+        printf("  one more      urgent purge would never be sent\n");
+        return;
+    }
+    if (r->urgent_ms == 0)
+        printf("  one more      urgent purge, pushed now, would be sent at once");
+    else
+        printf("  one more      urgent purge, pushed now, would be sent after %s",
+               duration_words(words, sizeof(words), r->urgent_ms));
+    if (r->urgent_worst_ms > r->urgent_ms)
+        printf("; later at worst after %s (in %s)",
+               duration_words(words, sizeof(words), r->urgent_worst_ms),
+               duration_words(at, sizeof(at), r->urgent_worst_at_ms));
+    putchar('\n');
+}
+
+static void note(uint64_t n, const char *rest)
+{
+    char number[32];
+
+    if (n)
+        printf("  %snote%s          %s %s\n", cmd_colour(CMD_YELLOW), cmd_colour(CMD_PLAIN),
+               cmd_number_words(number, sizeof(number), n), rest);
+}
+
+uint64_t cmd_plan_waiting(const struct planning *g)
+{
+    uint64_t jobs = 0;
+
+    for (int i = 0; i < LANE_N; i++)
+        jobs += g->overview.lanes[i].jobs;
+    return jobs;
+}
+
+static void print_notes(const struct planning *g)
+{
+    const struct plan_result *r = &g->result;
+
+    if (g->backlog && r->refused) {
+        note(r->refused, "jobs cannot be understood and go to the dead letters; the first:");
+        printf("                %s\n", g->refused.why);
+    }
+    note(r->expired, "jobs expire before they can be sent");
+    note(r->postponed, "jobs with a not_before are in the plan at their time");
+    note(r->repeats, "jobs are sent once more after their repeat_after: in requests and cost");
+    note(r->absorbed, "targets need no request: a purge-all makes them needless");
+    note(r->beyond, "jobs are not in the plan: too many, or too far ahead");
+    note(r->never, "targets would never be sent with this budget");
+    if (r->windowed)
+        note(g->config.window, "targets at a time: what is beyond this window is read when there "
+                               "is room, as the dispatcher does");
+    if (!g->client)
+        return;
+    if (!g->backlog)
+        note(cmd_plan_waiting(g), "jobs that wait in Redis already are not in this plan: "
+                                  "see --backlog");
+    note(g->overview.later, "jobs that Redis keeps for a later time are not in this plan");
+    if (g->overview.paused)
+        printf("  %snote%s          the account is paused now\n", cmd_colour(CMD_RED),
+               cmd_colour(CMD_PLAIN));
+    else if (!g->overview.leader)
+        printf("  %snote%s          nobody dispatches the account now\n", cmd_colour(CMD_RED),
+               cmd_colour(CMD_PLAIN));
+}
+
+static void print_requests(const struct planning *g)
+{
+    struct plan_lane total = total_of(&g->result);
+    size_t shown = json_array_size(g->requests);
+
+    if (!g->requests_wanted)
+        return;
+    printf("\n%s  %-12s  %-6s  %-22s  %s%s\n", cmd_colour(CMD_BOLD), "sent after", "lane",
+           "service", "targets", cmd_colour(CMD_PLAIN));
+    for (size_t i = 0; i < shown; i++)
+        puts(json_string_value(json_array_get(g->requests, i)));
+    if (total.requests > shown)
+        note(total.requests - shown, "more requests");
+}
+
+static void print(const struct planning *g)
+{
+    printf("%saccount %s%s: nothing is sent, this is a plan\n", cmd_colour(CMD_BOLD),
+           g->account->name, cmd_colour(CMD_PLAIN));
+    print_lanes(g);
+    print_ledgers(g);
+    print_urgent(&g->result);
+    printf("  assumed       an answer after %" PRIu64 " ms, %u requests at a time%s\n", g->reply_ms,
+           g->account->max_in_flight, g->client && !g->fresh ? "" : ", nothing spent before");
+    print_notes(g);
+    print_requests(g);
+}
+
+/* -- as JSON -- */
+
+static json_t *number(uint64_t n)
+{
+    return json_integer((json_int_t)n);
+}
+
+static json_t *lane_json(const struct planning *g, const struct plan_lane *l)
+{
+    json_t *j =
+        json_pack("{sososososo}", "jobs", number(l->jobs), "targets", number(l->targets), "merged",
+                  number(l->merged), "requests", number(l->requests), "cost", number(l->cost));
+
+    if (l->jobs) {
+        json_object_set_new(j, "done_ms", number(l->done_ms));
+        json_object_set_new(j, "done_at", number(g->jobs.now_ms + l->done_ms));
+    }
+    return j;
+}
+
+static json_t *lanes_json(const struct planning *g)
+{
+    json_t *lanes = json_object();
+
+    for (int i = 0; i < LANE_N; i++)
+        json_object_set_new(lanes, lane_names[i], lane_json(g, &g->result.lanes[i]));
+    return lanes;
+}
+
+static json_t *ledgers_json(const struct plan_result *r)
+{
+    json_t *ledgers = json_object();
+
+    for (int i = 0; i < LEDGER_N; i++) {
+        const struct plan_ledger *l = &r->ledgers[i];
+
+        if (l->counted)
+            json_object_set_new(ledgers, ledger_names[i],
+                                json_pack("{sosososososo}", "units", number(l->units), "per_s",
+                                          number(l->per_s), "spent", number(l->spent), "left",
+                                          number(l->left), "cost", number(l->cost), "left_then",
+                                          number(l->left_then)));
+    }
+    return ledgers;
+}
+
+static json_t *urgent_json(const struct plan_result *r)
+{
+    if (!r->urgent_known)
+        return json_null();
+    return json_pack("{sososo}", "wait_ms", number(r->urgent_ms), "worst_ms",
+                     number(r->urgent_worst_ms), "worst_at_ms", number(r->urgent_worst_at_ms));
+}
+
+static json_t *exceptions_json(const struct planning *g)
+{
+    const struct plan_result *r = &g->result;
+
+    return json_pack("{sosososososososo}", "refused", number(r->refused + g->wrong), "expired",
+                     number(r->expired), "postponed", number(r->postponed), "repeats",
+                     number(r->repeats), "absorbed", number(r->absorbed), "beyond",
+                     number(r->beyond), "never", number(r->never), "windowed",
+                     json_boolean(r->windowed));
+}
+
+static void print_json(const struct planning *g)
+{
+    struct plan_lane total = total_of(&g->result);
+    json_t *j = json_pack("{sssossss}", "account", g->account->name, "at", number(g->jobs.now_ms),
+                          "of", g->backlog ? "backlog" : "list", "spent_from",
+                          g->client && !g->fresh ? "redis" : "nothing");
+
+    json_object_set_new(j, "lanes", lanes_json(g));
+    json_object_set_new(j, "total", lane_json(g, &total));
+    json_object_set_new(j, "budget", ledgers_json(&g->result));
+    json_object_set_new(j, "urgent", urgent_json(&g->result));
+    json_object_set_new(j, "exceptions", exceptions_json(g));
+    json_object_set_new(j, "assumed",
+                        json_pack("{sososo}", "reply_ms", number(g->reply_ms), "max_in_flight",
+                                  number(g->account->max_in_flight), "window",
+                                  number(g->config.window)));
+    if (g->requests_wanted)
+        json_object_set(j, "requests", g->requests);
+    json_dumpf(j, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(j);
+}
+
+void cmd_plan_show(const struct planning *g)
+{
+    if (g->common.json)
+        print_json(g);
+    else
+        print(g);
+}

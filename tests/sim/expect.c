@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT
+ * What a story expects, and how it is told what was there instead. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "engine.h"
+#include "fake_redis.h"
+#include "instance.h"
+#include "play.h"
+#include "world.h"
+
+static const char *const kinds[] = {
+    [TARGET_KEY] = "keys", [TARGET_URL] = "url", [TARGET_ALL] = "all"};
+
+/* -- requests -- */
+
+/* A request in the words of a story. */
+static void describe(const struct request *r, char *out, size_t room)
+{
+    size_t n = (size_t)snprintf(out, room, "request %s%s service=%s %s=", r->soft ? "soft" : "hard",
+                                "", r->service, kinds[r->kind]);
+
+    for (size_t i = 0; i < r->targets->count && n < room; i++) {
+        if (i == 8) {
+            snprintf(out + n, room - n, ",... (%zu)", r->targets->count);
+            return;
+        }
+        n += (size_t)snprintf(out + n, room - n, "%s%s", i ? "," : "", r->targets->at[i].p);
+    }
+}
+
+static int compare_words(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool same_targets(const struct request *r, struct words *wanted)
+{
+    struct words got;
+    bool same;
+
+    words_init(&got);
+    for (size_t i = 0; i < r->targets->count; i++)
+        words_add(&got, r->targets->at[i].p, r->targets->at[i].n);
+    same = got.count == wanted->count;
+    if (same && got.count) {
+        qsort(got.at, got.count, sizeof(char *), compare_words);
+        qsort(wanted->at, wanted->count, sizeof(char *), compare_words);
+    }
+    for (size_t i = 0; same && i < got.count; i++)
+        same = strcmp(got.at[i], wanted->at[i]) == 0;
+    words_deinit(&got);
+    return same;
+}
+
+static bool keys_match(const struct play *p, const struct request *r)
+{
+    const char *keys = play_option(p, "keys");
+    struct words wanted;
+    bool same;
+
+    if (!keys)
+        return true;
+    if (r->kind != TARGET_KEY)
+        return false;
+    words_init(&wanted);
+    text_expand_list(keys, &wanted);
+    same = same_targets(r, &wanted);
+    words_deinit(&wanted);
+    return same;
+}
+
+static bool request_matches(const struct play *p, const struct request *r)
+{
+    const char *service = play_option(p, "service"), *url = play_option(p, "url");
+    const char *count = play_option(p, "count"), *account = play_option(p, "account");
+    const char *from = play_option(p, "from");
+    uint64_t n = 0;
+
+    return keys_match(p, r) && (!service || strcmp(service, r->service) == 0) &&
+           (!account || strcmp(account, r->account) == 0) &&
+           (!url || (r->kind == TARGET_URL && strcmp(url, r->targets->at[0].p) == 0)) &&
+           (!play_flag(p, "all") || r->kind == TARGET_ALL) && (!play_flag(p, "soft") || r->soft) &&
+           (!play_flag(p, "hard") || !r->soft) &&
+           (!from || strcmp(from, instance_name(r->instance)) == 0) &&
+           (!count || (text_number(count, &n) == 0 && n == r->targets->count));
+}
+
+static void expect_request(struct play *p)
+{
+    struct request *r = fastly_fake_unseen();
+    char seen[400];
+
+    if (!r) {
+        play_fail(p, "expected this request, and none has come");
+        return;
+    }
+    describe(r, seen, sizeof(seen));
+    if (!request_matches(p, r))
+        play_fail(p, "expected another request than what came: %s", seen);
+    fastly_fake_look(r);
+}
+
+static void expect_requests(struct play *p)
+{
+    uint64_t n = 0;
+
+    if (text_number(play_word(p, 2), &n) < 0 || n != fastly_fake_unseen_count())
+        play_fail(p, "%u requests have come since the last one looked at",
+                  fastly_fake_unseen_count());
+    while (fastly_fake_unseen())
+        fastly_fake_look(fastly_fake_unseen());
+}
+
+void play_quiet(struct play *p)
+{
+    struct request *r = fastly_fake_unseen();
+    char seen[400];
+
+    if (!r)
+        return;
+    describe(r, seen, sizeof(seen));
+    play_fail(p, "expected no request, and this one came: %s", seen);
+}
+
+/* -- ends -- */
+
+static void expect_acked(struct play *p)
+{
+    const struct witness_sums *s = witness_sums();
+    uint64_t ends = s->purged + s->dead + s->expired + s->cancelled, n = 0;
+
+    if (text_number(play_word(p, 2), &n) < 0 || n != ends - p->acked_before)
+        play_fail(p, "%" PRIu64 " jobs have ended since the last time this was asked",
+                  ends - p->acked_before);
+    p->acked_before = ends;
+}
+
+/* "name~text": the field holds the text. */
+static bool field_matches(const struct play *p, const struct fields *f, const char *option,
+                          const char *field)
+{
+    size_t n = strlen(option);
+    struct span value = fields_get(f, field);
+
+    for (size_t i = 2; i < p->step->words.count; i++) {
+        const char *word = p->step->words.at[i];
+
+        if (strncmp(word, option, n) != 0 || (word[n] != '~' && word[n] != '='))
+            continue;
+        if (!value.p || (word[n] == '=' && strcmp(value.p, word + n + 1) != 0) ||
+            (word[n] == '~' && !strstr(value.p, word + n + 1)))
+            return false;
+    }
+    return true;
+}
+
+static bool letter_matches(const struct play *p, const struct fields *f)
+{
+    return field_matches(p, f, "reason", "dead_reason") &&
+           field_matches(p, f, "target", "dead_target") && field_matches(p, f, "ref", "ref");
+}
+
+static const char *shown(const struct fields *f, const char *name)
+{
+    struct span value = fields_get(f, name);
+
+    return value.p ? value.p : "";
+}
+
+static void expect_dead(struct play *p)
+{
+    uint64_t wanted = 1, found = 0;
+
+    if (text_number(play_word(p, 2), &wanted) < 0)
+        wanted = 1;
+    for (uint32_t a = 0; fake_redis_account_at(a); a++) {
+        const struct stream *dead = &fake_redis_account_at(a)->store->dead;
+
+        for (size_t i = p->dead_seen[a]; i < dead->count; i++, found++) {
+            const struct fields *f = dead->at[dead->first + i].fields;
+
+            if (!letter_matches(p, f))
+                play_fail(p, "a dead letter has another reason \"%s\", target \"%s\"",
+                          shown(f, "dead_reason"), shown(f, "dead_target"));
+        }
+        p->dead_seen[a] = (uint32_t)dead->count;
+    }
+    if (found != wanted)
+        play_fail(p, "%" PRIu64 " dead letters were written since the last time this was asked",
+                  found);
+}
+
+static bool receipt_matches(const struct play *p, const struct receipt *r)
+{
+    const char *ref = play_option(p, "ref"), *targets = play_option(p, "targets");
+    uint64_t n = 0;
+
+    return strcmp(r->state, play_word(p, 2)) == 0 && (!ref || (r->ref && !strcmp(r->ref, ref))) &&
+           (!targets || (text_number(targets, &n) == 0 && n == r->targets));
+}
+
+static void expect_receipt(struct play *p)
+{
+    struct fake_account *a;
+
+    for (uint32_t i = 0; (a = fake_redis_account_at(i)); i++)
+        map_each(slot, &a->store->receipts)
+            if (receipt_matches(p, slot->value))
+                return;
+    play_fail(p, "there is no such receipt");
+}
+
+/* -- what is where -- */
+
+static void check_number(struct play *p, uint64_t seen, const char *what)
+{
+    uint64_t n = 0;
+
+    if (text_number(play_word(p, 2), &n) < 0 || n != seen)
+        play_fail(p, "%" PRIu64 " %s", seen, what);
+}
+
+static void expect_waiting(struct play *p)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; fake_redis_account_at(i); i++)
+        n += store_waiting(fake_redis_account_at(i)->store);
+    check_number(p, n, "jobs wait in Redis");
+}
+
+static void expect_later(struct play *p)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; fake_redis_account_at(i); i++)
+        n += fake_redis_account_at(i)->store->later_count;
+    check_number(p, n, "jobs wait for their time");
+}
+
+static void expect_leader(struct play *p)
+{
+    const char *account = play_option(p, "account");
+    const struct store *s =
+        fake_redis_account(account ? account : world_config()->accounts[0].name)->store;
+    const char *holder = store_holder(s, engine_redis_ms());
+    const char *name = *holder ? strrchr(holder, '/') + 1 : "nobody";
+
+    if (strcmp(name, play_word(p, 2)) != 0)
+        play_fail(p, "%s leads", name);
+}
+
+static void expect_stopped(struct play *p)
+{
+    const char *name = *play_word(p, 2) ? play_word(p, 2) : "first";
+
+    if (instance_runs(instance_find(name)))
+        play_fail(p, "%s still runs", name);
+}
+
+static void expect_cost(struct play *p)
+{
+    const char *least = play_option(p, "least"), *most = play_option(p, "most");
+    uint64_t cost = witness_sums()->cost, n = 0;
+
+    if ((least && (text_number(least, &n) < 0 || cost < n)) ||
+        (most && (text_number(most, &n) < 0 || cost > n)))
+        play_fail(p, "%" PRIu64 " units have been spent", cost);
+}
+
+/* That a job has ended as purged, dead ... : how many in all. */
+static void expect_ended(struct play *p)
+{
+    const struct witness_sums *s = witness_sums();
+    const char *what = play_word(p, 1);
+    uint64_t n = strcmp(what, "purged") == 0 ? s->purged : s->expired;
+
+    check_number(p, n, strcmp(what, "purged") == 0 ? "jobs are purged so far" : "jobs have expired");
+}
+
+void play_expect(struct play *p)
+{
+    static const struct {
+        const char *word;
+        play_verb *verb;
+    } words[] = {{"request", expect_request}, {"requests", expect_requests},
+                 {"acked", expect_acked},     {"dead", expect_dead},
+                 {"receipt", expect_receipt}, {"waiting", expect_waiting},
+                 {"later", expect_later},     {"leader", expect_leader},
+                 {"stopped", expect_stopped}, {"cost", expect_cost},
+                 {"purged", expect_ended},    {"expired", expect_ended}};
+
+    for (size_t i = 0; i < array_len(words); i++) {
+        if (strcmp(words[i].word, play_word(p, 1)) == 0) {
+            words[i].verb(p);
+            return;
+        }
+    }
+    play_fail(p, "nobody knows how to expect \"%s\"", play_word(p, 1));
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ * What the daemons log goes into the trace, beside what the world does to them. The linker puts this
+ * in the place of base's log_line (-Wl,--wrap). */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "engine.h"
+#include "instance.h"
+#include "log.h"
+
+void __wrap_log_line(enum log_level level, const char *what, const char *fmt, ...) print_like(3, 4);
+
+void __wrap_log_line(enum log_level level, const char *what, const char *fmt, ...)
+{
+    int who = engine_running();
+    char pairs[200];
+    va_list ap;
+
+    (void)level;
+    if (instance_dying() || (who != ENGINE_NOBODY && instance_doomed(who)))
+        return;
+    va_start(ap, fmt);
+    vsnprintf(pairs, sizeof(pairs), fmt, ap);
+    va_end(ap);
+    trace("%s says: %s (%s)", instance_name(who), what, pairs);
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+#include "play.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "engine.h"
+#include "fake_redis.h"
+#include "instance.h"
+#include "world.h"
+
+void play_fail(struct play *p, const char *fmt, ...)
+{
+    char what[480];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof(what), fmt, ap);
+    va_end(ap);
+    engine_fail("%s", what);
+    (void)p;
+}
+
+const char *play_option(const struct play *p, const char *name)
+{
+    for (size_t i = 1; i < p->step->words.count; i++) {
+        const char *value = text_value(p->step->words.at[i], name);
+
+        if (value)
+            return value;
+    }
+    return NULL;
+}
+
+bool play_flag(const struct play *p, const char *name)
+{
+    for (size_t i = 1; i < p->step->words.count; i++)
+        if (strcmp(p->step->words.at[i], name) == 0)
+            return true;
+    return false;
+}
+
+const char *play_word(const struct play *p, size_t i)
+{
+    return i < p->step->words.count ? p->step->words.at[i] : "";
+}
+
+/* -- instances -- */
+
+static const char *instance_named(const struct play *p)
+{
+    const char *name = play_word(p, 1);
+
+    return *name && !strchr(name, '=') && strcmp(name, "unnoticed") != 0 ? name : "first";
+}
+
+static void on_start(struct play *p)
+{
+    const char *host = play_option(p, "host");
+
+    world_start(instance_named(p), host ? host : instance_named(p));
+}
+
+static void on_stop(struct play *p)
+{
+    world_stop(instance_named(p));
+}
+
+static void on_kill(struct play *p)
+{
+    world_kill(instance_named(p), play_flag(p, "unnoticed") ? DEATH_UNNOTICED : DEATH_NOTICED);
+}
+
+static void on_freeze(struct play *p)
+{
+    instance_freeze(instance_find(instance_named(p)));
+}
+
+static void on_thaw(struct play *p)
+{
+    instance_thaw(instance_find(instance_named(p)));
+}
+
+/* -- settings -- */
+
+static struct config *configure(struct play *p, const struct words *more)
+{
+    struct config *c = world_config_new();
+    const struct words *lists[] = {&p->story->settings, more};
+    char err[300];
+
+    for (size_t l = 0; l < array_len(lists); l++) {
+        for (size_t i = l; lists[l] && i < lists[l]->count; i++) {
+            const char *word = lists[l]->at[i], *equals = strchr(word, '=');
+            char *name = equals ? alloc_copy(word, (size_t)(equals - word)) : NULL;
+
+            if (!equals && strcmp(word, "first") != 0)
+                play_fail(p, "config: \"%s\" is not name=value", word);
+            else if (equals && world_config_set(c, name, equals + 1, err, sizeof(err)) < 0)
+                play_fail(p, "config: %s: %s", name, err);
+            free(name);
+        }
+    }
+    return c;
+}
+
+static void on_reload(struct play *p)
+{
+    world_reload(configure(p, &p->step->words));
+    for (int i = 0; i < INSTANCES_MAX; i++)
+        if (instance_runs(i))
+            instance_reload(i, world_config());
+}
+
+/* -- the rest -- */
+
+static void on_clock(struct play *p)
+{
+    const char *by = play_word(p, 1);
+    uint64_t ns = 0;
+
+    if ((*by != '+' && *by != '-') || text_time(by + 1, &ns) < 0)
+        play_fail(p, "clock: +1h or -1h, not \"%s\"", by);
+    trace("the wall clock jumps by %s", by);
+    engine_jump_wall((*by == '-' ? -1 : 1) * (int64_t)(ns / NS_PER_MS));
+}
+
+static void pause_all(bool paused)
+{
+    struct fake_account *a;
+
+    for (uint32_t i = 0; (a = fake_redis_account_at(i)); i++)
+        if (store_pause(a->store, paused, SPAN("the story says so")) < 0)
+            trace("Redis refuses to note a pause");
+}
+
+static void on_pause(struct play *p)
+{
+    (void)p;
+    pause_all(true);
+}
+
+static void on_resume(struct play *p)
+{
+    (void)p;
+    pause_all(false);
+}
+
+static void on_wait(struct play *p)
+{
+    (void)p;
+}
+
+static const struct {
+    const char *word;
+    play_verb *verb;
+    bool expects;
+} verbs[] = {
+    {"push", play_push, false},     {"cancel", play_cancel, false},
+    {"expect", play_expect, true},  {"quiet", play_quiet, true},
+    {"reply", play_reply, false},   {"fail", play_fail_request, false},
+    {"fastly", play_fastly, false}, {"redis", play_redis, false},
+    {"start", on_start, false},     {"stop", on_stop, false},
+    {"kill", on_kill, false},       {"freeze", on_freeze, false},
+    {"thaw", on_thaw, false},       {"reload", on_reload, false},
+    {"clock", on_clock, false},     {"pause", on_pause, false},
+    {"resume", on_resume, false},   {"wait", on_wait, false},
+};
+
+static void do_step(struct play *p)
+{
+    const char *word = play_word(p, 0);
+
+    for (size_t i = 0; i < array_len(verbs); i++) {
+        if (strcmp(verbs[i].word, word) != 0)
+            continue;
+        if (verbs[i].expects && p->how != PLAY_WITH_EXPECTATIONS)
+            return;
+        trace("> %s", p->step->text);
+        verbs[i].verb(p);
+        return;
+    }
+    play_fail(p, "nobody knows how to \"%s\"", word);
+}
+
+static void do_steps(struct play *p)
+{
+    for (size_t i = 0; i < p->story->count; i++) {
+        p->step = &p->story->steps[i];
+        engine_run(ENGINE_START_NS + p->step->at_ns);
+        if (!engine_failure())
+            do_step(p);
+        if (engine_failure())
+            return;
+    }
+}
+
+static void tell(const struct play *p, struct play_result *out)
+{
+    const char *why = engine_failure();
+
+    out->passed = !why;
+    out->sums = *witness_sums();
+    out->took_ns = engine_since_start_ns();
+    if (!why)
+        return;
+    snprintf(out->message, sizeof(out->message), "%s:%d: %s\n  %s\n  at %s", p->story->file,
+             p->step ? p->step->line : 0, p->step ? p->step->text : "", why,
+             engine_time_text(engine_since_start_ns()));
+}
+
+/* Unless the story starts somebody itself at 0ms, "first" runs from the beginning. */
+static bool starts_itself(const struct story *s)
+{
+    for (size_t i = 0; i < s->count && s->steps[i].at_ns == 0; i++)
+        if (strcmp(s->steps[i].words.at[0], "start") == 0)
+            return true;
+    return false;
+}
+
+void play_story(const struct story *s, const struct play_options *o, struct play_result *out)
+{
+    struct play p = {.story = s, .how = o->how};
+    struct world_options world = {.seed = s->seed};
+
+    *out = (struct play_result){0};
+    world.revive = o->fault_at > 0;
+    world.config = configure(&p, NULL);
+    world_begin(&world);
+    trace_live(o->verbose);
+    fastly_weather.waits = true;
+    fastly_fake_keep_unseen(o->how == PLAY_WITH_EXPECTATIONS);
+    fault_at(o->fault_at, o->fault);
+    p.dead_seen = alloc_zeroed(FAKE_ACCOUNTS_MAX, sizeof(*p.dead_seen));
+    if (!starts_itself(s))
+        world_start("first", "first");
+    do_steps(&p);
+    if (!engine_failure() && !o->unfinished)
+        world_finish();
+    out->operations = fault_operations();
+    out->kinds = fault_take_kinds();
+    tell(&p, out);
+    if (!out->passed && !o->verbose && !o->silent)
+        trace_dump();
+    free(p.dead_seen);
+    world_end();
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ * Plays a story: does what its lines say when they say it, and checks what they expect. */
+#pragma once
+
+#include "fault.h"
+#include "story.h"
+#include "witness.h"
+
+enum play_how {
+    PLAY_WITH_EXPECTATIONS,
+    PLAY_PROMISES_ONLY, /* something was made to go wrong: only what always holds is checked */
+};
+
+struct play_options {
+    enum play_how how;
+    uint64_t fault_at; /* the n-th operation of all; 0 = none */
+    enum fault fault;
+    bool unfinished; /* leave out the quiet end */
+    bool verbose; /* everything that happens, on stderr */
+    bool silent;  /* no trace when it fails */
+};
+
+struct play_result {
+    bool passed;
+    char message[700]; /* file:line, expected, seen */
+    uint64_t operations;
+    uint8_t *kinds; /* enum io of each; free() */
+    struct witness_sums sums;
+    uint64_t took_ns; /* of virtual time */
+};
+
+void play_story(const struct story *s, const struct play_options *o, struct play_result *out);
+
+/* -- for the files that know the verbs -- */
+
+struct pushed {
+    char account[72];
+    enum lane lane;
+    struct entry_id id;
+};
+
+struct play {
+    const struct story *story;
+    const struct step *step;
+    enum play_how how;
+    struct pushed last;
+    uint64_t acked_before, dead_looked;
+    uint32_t *dead_seen; /* per account: letters looked at */
+};
+
+/* The story went otherwise than it says: file:line and the sentence. */
+void play_fail(struct play *p, const char *fmt, ...) print_like(2, 3);
+/* The value of the option "name=..." among the words from `from` on, or NULL. */
+const char *play_option(const struct play *p, const char *name);
+bool play_flag(const struct play *p, const char *name); /* the bare word */
+const char *play_word(const struct play *p, size_t i);  /* "" behind the last */
+
+typedef void play_verb(struct play *p);
+play_verb play_push, play_cancel; /* push.c */
+play_verb play_redis, play_fastly, play_reply, play_fail_request; /* weather_verbs.c */
+play_verb play_expect, play_quiet; /* expect.c */

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT
+ * What producers do. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "engine.h"
+#include "fake_redis.h"
+#include "play.h"
+#include "world.h"
+
+struct pushing {
+    struct play *play;
+    const char *account;
+    enum lane lane;
+    struct words targets;
+    const char *field; /* of the targets: keys, url, all, or NULL for raw */
+    bool each;
+    struct words options; /* name, value ... */
+};
+
+static void option(struct pushing *p, const char *name, const char *value)
+{
+    words_add(&p->options, name, strlen(name));
+    words_add(&p->options, value, strlen(value));
+}
+
+/* not_before=+5s: from now, as Unix milliseconds. */
+static void put_moment(struct pushing *p, const char *name, const char *value)
+{
+    uint64_t ns = 0;
+    char text[32];
+
+    if (*value != '+' || text_time(value + 1, &ns) < 0)
+        play_fail(p->play, "%s: +5s, not \"%s\"", name, value);
+    snprintf(text, sizeof(text), "%" PRIu64, engine_wall_ms() + ns / NS_PER_MS);
+    option(p, name, text);
+}
+
+static void put_duration(struct pushing *p, const char *name, const char *value)
+{
+    uint64_t ns = 0;
+    char text[32];
+
+    if (text_time(value, &ns) < 0)
+        play_fail(p->play, "%s: 2s, not \"%s\"", name, value);
+    snprintf(text, sizeof(text), "%" PRIu64, ns / NS_PER_MS);
+    option(p, name, text);
+}
+
+static bool take_option(struct pushing *p, const char *word)
+{
+    const char *v;
+
+    if ((v = text_value(word, "not_before")))
+        put_moment(p, "not_before", v);
+    else if ((v = text_value(word, "expires")))
+        put_moment(p, "expires", v);
+    else if ((v = text_value(word, "repeat_after")))
+        put_duration(p, "repeat_after", v);
+    else if ((v = text_value(word, "service")))
+        option(p, "service", v);
+    else if ((v = text_value(word, "ref")))
+        option(p, "ref", v);
+    else if (strcmp(word, "soft") == 0)
+        option(p, "soft", "1");
+    else if (!(text_value(word, "lane") || text_value(word, "account") ||
+               text_value(word, "times")))
+        return false;
+    return true;
+}
+
+static void take_words(struct pushing *p)
+{
+    const struct words *w = &p->play->step->words;
+    size_t i = 1;
+
+    p->each = strcmp(play_word(p->play, i), "each") == 0;
+    i += p->each;
+    if (strncmp(play_word(p->play, i), "key", 3) == 0)
+        p->field = "keys";
+    else if (strcmp(play_word(p->play, i), "url") == 0)
+        p->field = "url";
+    else if (strcmp(play_word(p->play, i), "all") == 0)
+        p->field = "all";
+    else if (strcmp(play_word(p->play, i), "raw") != 0)
+        play_fail(p->play, "push: key, url, all or raw, not \"%s\"", play_word(p->play, i));
+    for (i++; i < w->count; i++)
+        if (!take_option(p, w->at[i]))
+            text_expand(w->at[i], &p->targets);
+}
+
+/* Fields as they stand in the story: name=value. */
+static size_t put_raw(const struct pushing *p, struct span *fields)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->targets.count; i++) {
+        const char *word = p->targets.at[i], *equals = strchr(word, '=');
+
+        fields[n++] = span_of(word, equals ? (size_t)(equals - word) : strlen(word));
+        fields[n++] = span_str(equals ? equals + 1 : "");
+    }
+    return n;
+}
+
+static void push_fields(struct pushing *p, const struct span *fields, size_t n)
+{
+    struct fake_account *a = fake_redis_account(p->account);
+    struct entry_id id;
+
+    if (fake_redis_weather.away ||
+        store_push(a->store, p->lane, fields, n, engine_redis_ms(), &id) < 0) {
+        trace("redis: a push is refused");
+        return;
+    }
+    witness_pushed(p->account, p->lane, id, fields, n);
+    p->play->last = (struct pushed){.lane = p->lane, .id = id};
+    snprintf(p->play->last.account, sizeof(p->play->last.account), "%s", p->account);
+}
+
+/* One job with the targets [from, to). */
+static void push_job(struct pushing *p, size_t from, size_t to)
+{
+    struct span *fields = alloc_bytes((2 * (to - from) + p->options.count + 4) * sizeof(*fields));
+    char *keys = alloc_str("");
+    size_t n = 0;
+
+    if (!p->field)
+        n = put_raw(p, fields);
+    for (size_t i = from; p->field && i < to && strcmp(p->field, "keys") == 0; i++) {
+        char *more = alloc_printf("%s%s%s", keys, *keys ? " " : "", p->targets.at[i]);
+
+        free(keys);
+        keys = more;
+    }
+    if (p->field && strcmp(p->field, "keys") == 0) {
+        fields[n++] = SPAN("keys");
+        fields[n++] = span_str(keys);
+    } else if (p->field && strcmp(p->field, "all") == 0) {
+        fields[n++] = SPAN("all");
+        fields[n++] = SPAN("1");
+    } else if (p->field) {
+        for (size_t i = from; i < to; i++) {
+            fields[n++] = SPAN("url");
+            fields[n++] = span_str(p->targets.at[i]);
+        }
+    }
+    for (size_t i = 0; i < p->options.count; i++)
+        fields[n++] = span_str(p->options.at[i]);
+    push_fields(p, fields, n);
+    free(fields);
+    free(keys);
+}
+
+void play_push(struct play *play)
+{
+    struct pushing p = {.play = play};
+    const char *lane = play_option(play, "lane"), *times = play_option(play, "times");
+    const char *account = play_option(play, "account");
+    uint64_t n = 1;
+
+    words_init(&p.targets);
+    words_init(&p.options);
+    p.account = account ? account : world_config()->accounts[0].name;
+    p.lane = LANE_NORMAL;
+    if (lane && lane_parse(span_str(lane), &p.lane) < 0)
+        play_fail(play, "push: no lane \"%s\"", lane);
+    if (times && text_number(times, &n) < 0)
+        play_fail(play, "push: times=\"%s\"", times);
+    take_words(&p);
+    for (; n > 0 && !engine_failure(); n--) {
+        for (size_t i = 0; p.each && i < p.targets.count; i++)
+            push_job(&p, i, i + 1);
+        if (!p.each)
+            push_job(&p, 0, p.targets.count);
+    }
+    words_deinit(&p.targets);
+    words_deinit(&p.options);
+}
+
+void play_cancel(struct play *p)
+{
+    struct store *s;
+
+    if (!p->last.account[0] || fake_redis_weather.away)
+        return;
+    s = fake_redis_account(p->last.account)->store;
+    witness_cancelled(p->last.account, p->last.lane, p->last.id);
+    if (!stream_delete(&s->lanes[p->last.lane], p->last.id))
+        trace("redis: nothing to cancel");
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT
+ * What Redis, Fastly and the network to them do in a story. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine.h"
+#include "fake_redis.h"
+#include "fake_sender.h"
+#include "play.h"
+#include "world.h"
+
+static uint64_t number_option(struct play *p, const char *name, uint64_t fallback)
+{
+    const char *value = play_option(p, name);
+    uint64_t n = fallback;
+
+    if (value && text_number(value, &n) < 0)
+        play_fail(p, "%s: \"%s\" is no number", name, value);
+    return n;
+}
+
+static uint64_t time_word(struct play *p, const char *word)
+{
+    uint64_t ns = 0;
+
+    if (text_time(word, &ns) < 0)
+        play_fail(p, "\"%s\" is no time", word);
+    return ns;
+}
+
+/* -- Redis -- */
+
+static struct store *store_named(const struct play *p)
+{
+    const char *account = play_option(p, "account");
+
+    return fake_redis_account(account ? account : world_config()->accounts[0].name)->store;
+}
+
+static void lose(struct play *p)
+{
+    uint64_t n = 1;
+
+    if (*play_word(p, 3) && text_number(play_word(p, 3), &n) < 0)
+        play_fail(p, "lose: the %s-th?", play_word(p, 3));
+    fault_soon(IO_REDIS,
+               strcmp(play_word(p, 2), "answer") == 0 ? FAULT_LOST_AFTER : FAULT_LOST_BEFORE,
+               (uint32_t)n);
+}
+
+void play_redis(struct play *p)
+{
+    const char *what = play_word(p, 1);
+    struct store *s = store_named(p);
+
+    if (strcmp(what, "away") == 0)
+        fake_redis_leave();
+    else if (strcmp(what, "back") == 0)
+        fake_redis_return();
+    else if (strcmp(what, "loses") == 0)
+        lose(p);
+    else if (strcmp(what, "slow") == 0)
+        fake_redis_weather.latency_max_ns = time_word(p, play_word(p, 2));
+    else if (strcmp(what, "memory") == 0)
+        s->out_of_memory = strcmp(play_word(p, 2), "full") == 0;
+    else if (strcmp(what, "disk") == 0)
+        s->disk_full = strcmp(play_word(p, 2), "full") == 0;
+    else if (strcmp(what, "policy") == 0)
+        snprintf(s->policy, sizeof(s->policy), "%s", play_word(p, 2));
+    else
+        play_fail(p, "redis does not \"%s\"", what);
+}
+
+/* -- answers -- */
+
+/* As an HTTP date: RFC 9110 section 5.6.7. */
+static void put_date(char *out, size_t room, uint64_t in_ns)
+{
+    time_t at = (time_t)((engine_wall_ms() + in_ns / NS_PER_MS) / 1000);
+    struct tm tm;
+
+    gmtime_r(&at, &tm);
+    strftime(out, room, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+}
+
+static void take_hints(struct play *p, struct answer *a)
+{
+    const char *v;
+
+    if ((v = play_option(p, "retry-after")))
+        snprintf(a->retry_after, sizeof(a->retry_after), "%s", v);
+    if ((v = play_option(p, "retry-at")))
+        put_date(a->retry_after, sizeof(a->retry_after), time_word(p, v + (*v == '+')));
+    if ((v = play_option(p, "reset")))
+        snprintf(a->reset_after_s, sizeof(a->reset_after_s), "%s", v);
+}
+
+/* The answer that the words from `at` on describe. */
+static void take_answer(struct play *p, size_t at, struct answer *a)
+{
+    const char *word = play_word(p, at), *omit = play_option(p, "omit");
+    uint64_t status = 200;
+
+    *a = (struct answer){.status = 200};
+    if (strcmp(word, "reset") == 0)
+        a->how = ANSWER_RESET;
+    else if (strcmp(word, "silent") == 0 || strcmp(word, "timeout") == 0)
+        a->how = ANSWER_NEVER;
+    else if (strcmp(word, "garbled") == 0)
+        a->garbled = true;
+    else if (text_number(word, &status) < 0)
+        play_fail(p, "\"%s\" is no answer", word);
+    a->status = (int)status;
+    a->omit_count = (uint32_t)number_option(p, "omits", 0);
+    a->keys_limit = (uint32_t)number_option(p, "limit", 0);
+    a->from_site = play_flag(p, "site");
+    if (omit)
+        snprintf(a->omit, sizeof(a->omit), "%s", omit);
+    take_hints(p, a);
+}
+
+static void answer_oldest(struct play *p, const struct answer *a)
+{
+    struct request *r = fastly_fake_unanswered();
+
+    if (r)
+        fastly_fake_answer(r, a);
+    else if (p->how == PLAY_WITH_EXPECTATIONS)
+        play_fail(p, "there is no request to answer");
+}
+
+void play_reply(struct play *p)
+{
+    uint64_t times = number_option(p, "times", 1);
+    struct answer a;
+
+    take_answer(p, 1, &a);
+    for (; times > 0 && !engine_failure(); times--)
+        answer_oldest(p, &a);
+}
+
+void play_fail_request(struct play *p)
+{
+    play_reply(p);
+}
+
+/* -- Fastly -- */
+
+static void take_chances(struct play *p)
+{
+    struct fastly_weather *w = &fastly_weather;
+
+    w->permille_429 = (uint32_t)number_option(p, "429", 0);
+    w->permille_503 = (uint32_t)number_option(p, "503", 0);
+    w->permille_omit = (uint32_t)number_option(p, "omit", 0);
+    w->permille_hint = (uint32_t)number_option(p, "hint", 0);
+    w->permille[FAULT_LOST_AFTER] = (uint32_t)number_option(p, "reset", 0);
+    w->permille[FAULT_SILENT] = (uint32_t)number_option(p, "silent", 0);
+}
+
+static void take_next(struct play *p)
+{
+    struct answer a;
+
+    take_answer(p, 2, &a);
+    fastly_fake_next(&a, (uint32_t)number_option(p, "times", 1));
+}
+
+static void on_answers(struct play *p)
+{
+    const char *after = play_option(p, "after"), *to = play_option(p, "to");
+
+    fastly_weather.waits = false;
+    fastly_weather.think_min_ns = after ? time_word(p, after) : 0;
+    fastly_weather.think_max_ns = to ? time_word(p, to) : fastly_weather.think_min_ns;
+    fastly_fake_answer_all();
+}
+
+static void on_poison(struct play *p)
+{
+    snprintf(fastly_weather.poison, sizeof(fastly_weather.poison), "%s", play_word(p, 2));
+}
+
+static void on_token(struct play *p)
+{
+    fastly_weather.token_refused = strcmp(play_word(p, 2), "bad") == 0;
+}
+
+static void on_unknown(struct play *p)
+{
+    snprintf(fastly_weather.unknown_service, sizeof(fastly_weather.unknown_service), "%s",
+             play_word(p, 2));
+}
+
+static void on_limit(struct play *p)
+{
+    uint64_t n = 0;
+
+    if (text_number(play_word(p, 2), &n) < 0)
+        play_fail(p, "fastly limit: how many keys?");
+    fastly_weather.keys_limit = (uint32_t)n;
+    fastly_weather.limit_untold = play_flag(p, "untold");
+}
+
+static void on_allows(struct play *p)
+{
+    uint64_t n = 0;
+
+    if (text_number(play_word(p, 2), &n) < 0)
+        play_fail(p, "fastly allows: how much?");
+    fastly_weather.allows = n;
+    fastly_weather.per_ns = time_word(p, play_option(p, "per") ? play_option(p, "per") : "");
+}
+
+static void on_foreign(struct play *p)
+{
+    uint64_t n = 0;
+
+    if (text_number(play_word(p, 2), &n) < 0)
+        play_fail(p, "fastly foreign: how much?");
+    fastly_fake_foreign(n);
+}
+
+void play_fastly(struct play *p)
+{
+    static const struct {
+        const char *word;
+        play_verb *verb;
+    } words[] = {{"answers", on_answers}, {"next", take_next},     {"weather", take_chances},
+                 {"poison", on_poison},   {"token", on_token},     {"unknown", on_unknown},
+                 {"limit", on_limit},     {"allows", on_allows},   {"foreign", on_foreign}};
+    const char *what = play_word(p, 1);
+
+    for (size_t i = 0; i < array_len(words); i++) {
+        if (strcmp(words[i].word, what) == 0) {
+            words[i].verb(p);
+            return;
+        }
+    }
+    if (strcmp(what, "waits") == 0)
+        fastly_weather.waits = true;
+    else if (strcmp(what, "refuses") == 0 || strcmp(what, "accepts") == 0)
+        fake_wire.refuses = strcmp(what, "refuses") == 0;
+    else if (strcmp(what, "far") == 0)
+        fake_wire.latency_max_ns = time_word(p, play_word(p, 2));
+    else
+        play_fail(p, "fastly does not \"%s\"", what);
+}

@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: MIT */
+#include "witness.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "budget.h"
+#include "engine.h"
+#include "fake_redis.h"
+
+struct target { /* something that may be purged */
+    uint64_t hard_ns, any_ns; /* when the latest confirmed request for it started */
+    bool pushed_hard, refused;
+};
+
+struct job {
+    char *id;
+    uint64_t accepted_ns, not_before_ms, expires_ms;
+    struct target **targets, **covers; /* covers: all of its service, per target; or NULL */
+    size_t targets_count;
+    bool hard, cancelled, repeats;
+    uint32_t ends;
+    enum outcome outcome;
+};
+
+struct window {
+    struct arrival {
+        uint64_t at_ns, cost;
+    } *at;
+    size_t first, count, room;
+    uint64_t sum;
+};
+
+struct account {
+    char name[72];
+    struct map targets, jobs;
+    struct window windows[LEDGER_N];
+};
+
+static struct {
+    const struct config *config;
+    enum witness_scope scope;
+    struct account accounts[FAKE_ACCOUNTS_MAX];
+    uint32_t accounts_count;
+    uint64_t open;
+    struct witness_sums sums;
+    struct event *sampling;
+    bool memory_was_short; /* then receipts may be left out */
+} wt;
+
+static struct account *account_of(const char *name)
+{
+    for (uint32_t i = 0; i < wt.accounts_count; i++)
+        if (strcmp(wt.accounts[i].name, name) == 0)
+            return &wt.accounts[i];
+    return NULL;
+}
+
+/* -- names of targets -- */
+
+static struct target *target_of(struct account *a, struct span name, bool make)
+{
+    struct target *t = map_get(&a->targets, name);
+
+    if (!t && make) {
+        t = alloc_zeroed(1, sizeof(*t));
+        map_put(&a->targets, name, t);
+    }
+    return t;
+}
+
+static struct target *named(struct account *a, const char *kind, const char *service,
+                            struct span bytes, bool make)
+{
+    char *name = alloc_printf("%s/%s/%.*s", kind, service, (int)bytes.n, bytes.n ? bytes.p : "");
+    struct target *t = target_of(a, span_str(name), make);
+
+    free(name);
+    return t;
+}
+
+/* A URL without its scheme, the host in small letters: one object, however it is spelled. */
+static struct target *url_target(struct account *a, struct span url, bool make)
+{
+    struct span host, rest;
+    struct target *t;
+    char *name;
+
+    url_split(url, &host, &rest);
+    name = alloc_printf("u//%.*s%s%.*s", (int)host.n, host.p,
+                        rest.n && rest.p[0] == '/' ? "" : "/", (int)rest.n, rest.n ? rest.p : "");
+    for (size_t i = 3; i < 3 + host.n; i++)
+        if (name[i] >= 'A' && name[i] <= 'Z')
+            name[i] = (char)(name[i] + 32);
+    t = target_of(a, span_str(name), make);
+    free(name);
+    return t;
+}
+
+/* -- what producers pushed -- */
+
+static void add_target(struct job *j, struct target *t, struct target *cover)
+{
+    j->targets = alloc_grow(j->targets, j->targets_count + 1, sizeof(struct target *));
+    j->covers = alloc_grow(j->covers, j->targets_count + 1, sizeof(struct target *));
+    j->covers[j->targets_count] = cover;
+    j->targets[j->targets_count++] = t;
+    t->pushed_hard = t->pushed_hard || j->hard;
+}
+
+static const char *service_of(struct account *a, const struct fields *f)
+{
+    const struct config_account *c = config_account(wt.config, a->name);
+    struct span name = fields_get(f, "service");
+
+    for (uint32_t i = 0; i < c->services_count; i++)
+        if (span_is(name, c->services[i].id) || (!name.p && c->services_count == 1))
+            return c->services[i].id;
+    return "";
+}
+
+static void take_keys(struct account *a, struct job *j, const char *service, struct span keys)
+{
+    struct target *cover = named(a, "a", service, SPAN(""), true);
+    struct span key;
+
+    while (span_next_word(&keys, ' ', &key))
+        add_target(j, named(a, "k", service, key, true), cover);
+}
+
+static void take_targets(struct account *a, struct job *j, const struct fields *f)
+{
+    const char *service = service_of(a, f), *why;
+
+    j->hard = !span_is(fields_get(f, "soft"), "1");
+    for (size_t i = 0; i + 1 < f->count; i += 2) {
+        struct span value = f->at[i + 1];
+
+        if (span_is(f->at[i], "keys"))
+            take_keys(a, j, service, value);
+        else if (span_is(f->at[i], "all"))
+            add_target(j, named(a, "a", service, SPAN(""), true), NULL);
+        else if (span_is(f->at[i], "url") && url_check(value, &why) == 0) {
+            add_target(j, url_target(a, value, true), NULL);
+            (void)named(a, "U", "", value, true);
+        }
+    }
+}
+
+static uint64_t number(const struct fields *f, const char *name)
+{
+    uint64_t n = 0;
+    struct span value = fields_get(f, name);
+
+    return value.n && span_to_u64(value, &n) == 0 ? n : 0;
+}
+
+static struct job *new_job(struct account *a, struct span id)
+{
+    struct job *j = alloc_zeroed(1, sizeof(*j));
+
+    j->id = alloc_copy(id.p, id.n);
+    j->accepted_ns = engine_now_ns();
+    map_put(&a->jobs, id, j);
+    wt.open++;
+    wt.sums.jobs++;
+    return j;
+}
+
+static void job_id(char *out, size_t room, enum lane lane, struct entry_id id)
+{
+    snprintf(out, room, "%s-%" PRIu64 "-%" PRIu64, lane_names[lane], id.ms, id.seq);
+}
+
+void witness_pushed(const char *account, enum lane lane, struct entry_id id,
+                    const struct span *spans, size_t count)
+{
+    struct account *a = account_of(account);
+    struct fields *f;
+    struct job *j;
+    char name[96];
+
+    if (wt.scope != WITNESS_ALL || !a)
+        return;
+    f = fields_copy(spans, count);
+    job_id(name, sizeof(name), lane, id);
+    j = new_job(a, span_str(name));
+    j->not_before_ms = number(f, "not_before");
+    j->expires_ms = number(f, "expires");
+    j->repeats = fields_get(f, "repeat_after").n > 0;
+    take_targets(a, j, f);
+    free(f);
+}
+
+void witness_cancelled(const char *account, enum lane lane, struct entry_id id)
+{
+    struct account *a = account_of(account);
+    char name[96];
+    struct job *j;
+
+    job_id(name, sizeof(name), lane, id);
+    j = a ? map_get(&a->jobs, span_str(name)) : NULL;
+    if (!j || j->cancelled)
+        return;
+    j->cancelled = true;
+    if (j->ends == 0)
+        wt.open--;
+}
+
+/* -- what Fastly saw -- */
+
+static uint64_t budget_of(const char *account, enum ledger l, uint64_t *window_ns)
+{
+    const struct config_account *c = config_account(wt.config, account);
+
+    *window_ns = (l == LEDGER_WRITE ? c->writes.per_s : c->budget.per_s) * NS_PER_S;
+    return l == LEDGER_WRITE ? c->writes.requests : c->budget.purges - c->budget.headroom;
+}
+
+static void put_arrival(struct window *w, uint64_t at_ns, uint64_t cost)
+{
+    if (w->first + w->count == w->room) {
+        if (w->first)
+            memmove(w->at, w->at + w->first, w->count * sizeof(*w->at));
+        w->first = 0;
+        if (w->count * 2 >= w->room) {
+            w->room = w->room ? w->room * 2 : 64;
+            w->at = alloc_grow(w->at, w->room, sizeof(*w->at));
+        }
+    }
+    w->at[w->first + w->count++] = (struct arrival){at_ns, cost};
+    w->sum += cost;
+}
+
+static void check_window(struct account *a, enum ledger l, const struct request *r)
+{
+    struct window *w = &a->windows[l];
+    uint64_t window_ns, budget = budget_of(a->name, l, &window_ns);
+
+    while (w->count && w->at[w->first].at_ns + window_ns <= r->arrived_ns) {
+        w->sum -= w->at[w->first++].cost;
+        w->count--;
+    }
+    put_arrival(w, r->arrived_ns, r->cost);
+    if (l == LEDGER_PURGE)
+        wt.sums.window_max = max_u64(wt.sums.window_max, w->sum);
+    if (w->sum > budget)
+        engine_fail("P2: account %s: %" PRIu64 " units of the %s budget arrived within %" PRIu64
+                    " s; %" PRIu64 " are allowed",
+                    a->name, w->sum, ledger_names[l], window_ns / NS_PER_S, budget);
+}
+
+static enum ledger ledger_of(const struct account *a, const struct request *r)
+{
+    const struct config_account *c = config_account(wt.config, a->name);
+
+    if (r->kind == TARGET_ALL)
+        return LEDGER_WRITE;
+    return r->kind == TARGET_URL && c->budget.separate ? LEDGER_URL : LEDGER_PURGE;
+}
+
+static struct target *asked_for(struct account *a, const struct request *r, size_t i)
+{
+    if (r->kind == TARGET_ALL)
+        return named(a, "a", r->service, SPAN(""), false);
+    if (r->kind == TARGET_KEY)
+        return named(a, "k", r->service, r->targets->at[i], false);
+    if (!named(a, "U", "", r->targets->at[i], false))
+        return NULL;
+    return url_target(a, r->targets->at[i], false);
+}
+
+static void on_arrived(const struct request *r)
+{
+    struct account *a = account_of(r->account);
+
+    wt.sums.requests++;
+    wt.sums.cost += r->cost;
+    if (!a)
+        return;
+    check_window(a, ledger_of(a, r), r);
+    for (size_t i = 0; wt.scope == WITNESS_ALL && i < r->targets->count; i++) {
+        const struct target *t = asked_for(a, r, i);
+
+        if (!t)
+            engine_fail("P6: Fastly is asked for \"%.80s\", which nobody pushed so",
+                        r->targets->at[i].p);
+        else if (!r->soft && !t->pushed_hard)
+            engine_fail("P6: \"%.80s\" is purged hard, and was only pushed soft",
+                        r->targets->at[i].p);
+    }
+}
+
+static void on_confirmed(const struct request *r, size_t i)
+{
+    struct account *a = account_of(r->account);
+    struct target *t = a && wt.scope == WITNESS_ALL ? asked_for(a, r, i) : NULL;
+
+    if (!t)
+        return;
+    t->any_ns = max_u64(t->any_ns, r->started_ns);
+    if (!r->soft)
+        t->hard_ns = max_u64(t->hard_ns, r->started_ns);
+}
+
+static void on_refused(const struct request *r)
+{
+    struct account *a = account_of(r->account);
+    struct target *t = a && wt.scope == WITNESS_ALL ? asked_for(a, r, 0) : NULL;
+
+    if (t)
+        t->refused = true;
+}
+
+/* -- what Redis was told -- */
+
+static void check_purged(const struct job *j)
+{
+    for (size_t i = 0; i < j->targets_count; i++) {
+        const struct target *t = j->targets[i], *cover = j->covers[i];
+        uint64_t done = j->hard ? t->hard_ns : t->any_ns;
+
+        if (cover)
+            done = max_u64(done, cover->hard_ns);
+        if (done < j->accepted_ns)
+            engine_fail("P3: job %s ended as purged, but its target %zu of %zu was not confirmed "
+                        "by a request that started after the job was accepted",
+                        j->id, i + 1, j->targets_count);
+    }
+    if (j->targets_count == 0)
+        engine_fail("P3: job %s has no readable target and ended as purged", j->id);
+    if (engine_wall_max_ms() < j->not_before_ms)
+        engine_fail("job %s was purged before its not_before", j->id);
+}
+
+static bool refused_alone(const struct job *j)
+{
+    for (size_t i = 0; i < j->targets_count; i++)
+        if (j->targets[i]->refused)
+            return true;
+    return false;
+}
+
+static void check_end(const struct job *j, const struct store_ended *e)
+{
+    switch (e->outcome) {
+    case OUTCOME_PURGED:
+        wt.sums.purged++;
+        check_purged(j);
+        break;
+    case OUTCOME_EXPIRED:
+        wt.sums.expired++;
+        if (!j->expires_ms || engine_wall_max_ms() < j->expires_ms)
+            engine_fail("job %s ended as expired, and is not", j->id);
+        break;
+    case OUTCOME_DEAD:
+        wt.sums.dead++;
+        if (!refused_alone(j) && e->reason.n >= 3 && memcmp(e->reason.p, "400", 3) == 0)
+            engine_fail("P5: job %s died of a refusal (%.*s), but asked for nothing bad", j->id,
+                        (int)e->reason.n, e->reason.p);
+        break;
+    default:
+        wt.sums.cancelled++;
+        if (!j->cancelled)
+            engine_fail("P1: job %s ended as %s, and nobody cancelled it", j->id,
+                        outcome_names[e->outcome]);
+    }
+}
+
+/* The second purge of a job that asked for one. */
+static void expect_repeat(struct account *a, const struct job *j)
+{
+    char *id = alloc_printf("%s+r", j->id);
+    struct job *again = new_job(a, span_str(id));
+
+    again->hard = j->hard;
+    again->expires_ms = j->expires_ms;
+    for (size_t i = 0; i < j->targets_count; i++)
+        add_target(again, j->targets[i], j->covers[i]);
+    free(id);
+}
+
+static void on_ended(void *ctx, const struct store_ended *e)
+{
+    const struct fake_account *fake = ctx;
+    struct account *a = account_of(fake->store->account);
+    struct job *j = a ? map_get(&a->jobs, e->job) : NULL;
+
+    if (wt.scope != WITNESS_ALL)
+        return;
+    trace("redis: job %.*s ends as %s", (int)e->job.n, e->job.p, outcome_names[e->outcome]);
+    wt.memory_was_short = wt.memory_was_short || fake->store->out_of_memory;
+    if (!j) {
+        engine_fail("P1: job %.*s ended, and nobody pushed it", (int)e->job.n, e->job.p);
+        return;
+    }
+    if (j->ends++ && !j->cancelled)
+        engine_fail("P1: job %s ended twice: as %s, then as %s", j->id, outcome_names[j->outcome],
+                    outcome_names[e->outcome]);
+    if (j->ends == 1 && !j->cancelled)
+        wt.open--;
+    j->outcome = e->outcome;
+    check_end(j, e);
+    if (e->repeats != (e->outcome == OUTCOME_PURGED && j->repeats))
+        engine_fail("job %s: its repeat is %s", j->id, e->repeats ? "unasked for" : "forgotten");
+    if (e->repeats)
+        expect_repeat(a, j);
+}
+
+/* -- what the leader says of itself -- */
+
+static uint64_t status_number(const char *status, const char *name)
+{
+    char quoted[64];
+    const char *at;
+
+    snprintf(quoted, sizeof(quoted), "\"%s\":", name);
+    at = strstr(status, quoted);
+    return at ? strtoull(at + strlen(quoted), NULL, 10) : 0;
+}
+
+static void sample(void *ctx)
+{
+    /* One read may pass the ceiling: as many jobs as there was room, each with all its targets. */
+    uint64_t window = wt.config->window, most_jobs = window * 4 + 3 * window;
+    struct fake_account *fake;
+
+    (void)ctx;
+    for (uint32_t i = 0; (fake = fake_redis_account_at(i)); i++) {
+        const char *status = fake->store->status ? fake->store->status : "";
+        uint64_t jobs = status_number(status, "window_jobs");
+
+        if (jobs > most_jobs)
+            engine_fail("P7: %" PRIu64 " jobs in memory; the window is %" PRIu64, jobs, window);
+    }
+    wt.sampling = engine_at(engine_now_ns() + NS_PER_S, ENGINE_NOBODY, sample, NULL);
+}
+
+/* -- from beginning to end -- */
+
+void witness_begin(const struct config *c, enum witness_scope scope)
+{
+    memset(&wt, 0, sizeof(wt));
+    wt.scope = scope;
+    wt.config = c;
+    for (uint32_t i = 0; i < c->accounts_count; i++) {
+        struct account *a = &wt.accounts[wt.accounts_count++];
+
+        snprintf(a->name, sizeof(a->name), "%s", c->accounts[i].name);
+        map_init(&a->targets);
+        map_init(&a->jobs);
+        fake_redis_account(a->name)->store->ended = on_ended;
+    }
+    fastly_watch = (struct fastly_watch){on_arrived, on_confirmed, on_refused};
+    wt.sampling = engine_at(engine_now_ns(), ENGINE_NOBODY, sample, NULL);
+}
+
+void witness_configure(const struct config *c)
+{
+    wt.config = c;
+}
+
+static void free_jobs(struct map *jobs)
+{
+    map_each(slot, jobs)
+    {
+        struct job *j = slot->value;
+
+        free(j->targets);
+        free(j->covers);
+        free(j->id);
+        free(j);
+    }
+    map_deinit(jobs);
+}
+
+void witness_end(void)
+{
+    engine_cancel(wt.sampling);
+    for (uint32_t i = 0; i < wt.accounts_count; i++) {
+        struct account *a = &wt.accounts[i];
+
+        free_jobs(&a->jobs);
+        map_each(slot, &a->targets)
+            free(slot->value);
+        map_deinit(&a->targets);
+        for (int l = 0; l < LEDGER_N; l++)
+            free(a->windows[l].at);
+    }
+    wt.accounts_count = 0;
+}
+
+uint64_t witness_open(void)
+{
+    return wt.open;
+}
+
+const struct witness_sums *witness_sums(void)
+{
+    return &wt.sums;
+}
+
+static void check_letters(const struct account *a, const struct store *s, const struct job *j)
+{
+    uint32_t letters = 0;
+
+    for (size_t i = 0; i < s->dead.count; i++) {
+        const struct fields *f = s->dead.at[s->dead.first + i].fields;
+
+        letters += f && span_is(fields_get(f, "dead_job"), j->id);
+    }
+    if (letters != (j->outcome == OUTCOME_DEAD))
+        engine_fail("P1: job %s of %s ended as %s and has %u dead letters", j->id, a->name,
+                    outcome_names[j->outcome], letters);
+}
+
+static void check_last(const struct account *a, const struct store *s, const struct job *j)
+{
+    const struct receipt *r = store_receipt(s, j->id);
+    uint32_t writes = r ? r->writes : 0;
+
+    if (j->cancelled)
+        return;
+    if (j->ends == 0) {
+        engine_fail("P1: job %s of %s never ended", j->id, a->name);
+        return;
+    }
+    if (config_account(wt.config, a->name)->receipts == RECEIPTS_ALL && !wt.memory_was_short &&
+        writes != 1)
+        engine_fail("P1: job %s of %s ended and has %u receipts", j->id, a->name, writes);
+    if (r && strcmp(r->state, outcome_names[j->outcome]) != 0)
+        engine_fail("P1: job %s ended as %s, its receipt says %s", j->id,
+                    outcome_names[j->outcome], r->state);
+    if (j->outcome == OUTCOME_DEAD)
+        check_letters(a, s, j);
+}
+
+void witness_at_end(void)
+{
+    for (uint32_t i = 0; wt.scope == WITNESS_ALL && i < wt.accounts_count; i++) {
+        struct account *a = &wt.accounts[i];
+
+        map_each(slot, &a->jobs)
+            check_last(a, fake_redis_account(a->name)->store, slot->value);
+    }
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ * The promises, checked from the outside: by what producers pushed, what Fastly saw and what Redis
+ * was told. It knows nothing of how the daemon works. The first broken promise fails the run
+ * (engine_fail).
+ *
+ *   P1  every accepted job ends exactly once, and has one receipt
+ *   P2  no sliding window holds more cost than the budget
+ *   P3  a job ends as purged only when each of its targets was confirmed by an answer to a request
+ *       that started after the job was accepted
+ *   P5  only who asked for something bad ends dead for a refusal
+ *   P6  Fastly is asked only for what somebody pushed, byte for byte, and hard only if asked so
+ *   P7  the window's ceilings hold, by what the leader publishes */
+#pragma once
+
+#include "config.h"
+#include "fastly_fake.h"
+#include "store.h"
+
+enum witness_scope {
+    WITNESS_ALL,
+    WITNESS_COST, /* of long runs: P2 and the sums only */
+};
+
+void witness_begin(const struct config *c, enum witness_scope scope);
+void witness_end(void);
+void witness_configure(const struct config *c); /* after a reload */
+
+/* A producer was told yes. */
+void witness_pushed(const char *account, enum lane lane, struct entry_id id,
+                    const struct span *fields, size_t count);
+/* A producer deleted the entry: whatever becomes of it is right. */
+void witness_cancelled(const char *account, enum lane lane, struct entry_id id);
+
+uint64_t witness_open(void);   /* jobs that have not ended */
+void witness_at_end(void);     /* nothing more will come: all must have ended */
+
+struct witness_sums {
+    uint64_t requests, cost;      /* that arrived, all accounts */
+    uint64_t window_max;          /* the most cost in any window of the purge budget */
+    uint64_t jobs, purged, dead, expired, cancelled;
+};
+const struct witness_sums *witness_sums(void);

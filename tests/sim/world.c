@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include "world.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "engine.h"
+#include "fake_redis.h"
+#include "fake_sender.h"
+#include "instance.h"
+#include "setting.h"
+
+#define QUIET_AFTER_NS (6 * 3600 * NS_PER_S) /* so long the rest may take */
+#define REVIVE_NS (100 * NS_PER_MS)
+#define CONFIGS_MAX 256
+
+static struct {
+    struct world_options o;
+    struct config *configs[CONFIGS_MAX];
+    uint32_t configs_count;
+    bool wanted[INSTANCES_MAX];
+    char *host[INSTANCES_MAX];
+    bool reviving[INSTANCES_MAX];
+} wd;
+
+/* -- the configuration -- */
+
+static void add_account(struct config *c, const char *name)
+{
+    struct config_account *a;
+
+    c->accounts = alloc_grow(c->accounts, c->accounts_count + 1, sizeof(*c->accounts));
+    a = &c->accounts[c->accounts_count++];
+    config_account_init(a);
+    free(a->name);
+    a->name = alloc_str(name);
+}
+
+static int set_in_all(struct config *c, const struct setting *s, const char *value, char *err,
+                      size_t room)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; i < c->accounts_count && rc == 0; i++)
+        rc = setting_set(s, &c->accounts[i], value, err, room);
+    return rc;
+}
+
+static int set_accounts(struct config *c, const char *names)
+{
+    struct span rest = span_str(names), name;
+
+    for (uint32_t i = 0; span_next_word(&rest, ',', &name); i++) {
+        char *text = alloc_copy(name.p, name.n);
+
+        if (i == c->accounts_count) {
+            add_account(c, text);
+        } else {
+            free(c->accounts[i].name);
+            c->accounts[i].name = alloc_str(text);
+        }
+        free(text);
+    }
+    return 0;
+}
+
+struct config *world_config_new(void)
+{
+    struct config *c = alloc_zeroed(1, sizeof(*c));
+    char err[200];
+
+    config_init(c);
+    add_account(c, "main");
+    if (world_config_set(c, "services", "news,shop", err, sizeof(err)) < 0)
+        base_abort(err, __FILE__, __LINE__);
+    return c;
+}
+
+void world_config_free(struct config *c)
+{
+    if (c)
+        config_deinit(c);
+    free(c);
+}
+
+static const char *full_name(const char *name)
+{
+    static const char *const names[][2] = {
+        {"budget", "budget.purges"},         {"per_s", "budget.per_s"},
+        {"burst", "budget.burst"},           {"headroom", "budget.headroom"},
+        {"batch_cost", "budget.batch_cost"}, {"separate", "budget.separate"},
+        {"writes", "writes.requests"},       {"linger", "lanes.normal.linger_ms"},
+        {"bulk_linger", "lanes.bulk.linger_ms"}, {"urgent_linger", "lanes.urgent.linger_ms"},
+        {"timeout", "timeout_ms"}};
+
+    for (size_t i = 0; i < array_len(names); i++)
+        if (strcmp(name, names[i][0]) == 0)
+            return names[i][1];
+    return name;
+}
+
+int world_config_set(struct config *c, const char *name, const char *value, char *err, size_t room)
+{
+    const struct setting *s = setting_find(SETTING_ACCOUNT, full_name(name));
+
+    if (strcmp(name, "accounts") == 0)
+        return set_accounts(c, value);
+    if (s)
+        return set_in_all(c, s, value, err, room);
+    s = setting_find(SETTING_GLOBAL, name);
+    if (s)
+        return setting_set(s, c, value, err, room);
+    snprintf(err, room, "there is no setting %s", name);
+    return -EINVAL;
+}
+
+/* -- beginning and end -- */
+
+static void keep(struct config *c)
+{
+    must(wd.configs_count < CONFIGS_MAX);
+    wd.configs[wd.configs_count++] = c;
+}
+
+static void on_revival(void *ctx)
+{
+    int i = (int)(intptr_t)ctx;
+
+    wd.reviving[i] = false;
+    if (wd.wanted[i])
+        instance_start(i, wd.host[i], world_config());
+}
+
+static void on_death(int i)
+{
+    if (!wd.o.revive || !wd.wanted[i] || wd.reviving[i])
+        return;
+    wd.reviving[i] = true;
+    engine_at(engine_now_ns() + REVIVE_NS, ENGINE_NOBODY, on_revival, (void *)(intptr_t)i);
+}
+
+void world_begin(const struct world_options *o)
+{
+    memset(&wd, 0, sizeof(wd));
+    wd.o = *o;
+    keep(o->config);
+    engine_begin(o->seed);
+    fault_begin();
+    fake_redis_begin();
+    fake_queue_begin();
+    fastly_fake_begin();
+    instance_begin();
+    instance_on_death(on_death);
+    witness_begin(o->config, o->scope);
+}
+
+void world_end(void)
+{
+    memset(wd.wanted, 0, sizeof(wd.wanted));
+    witness_end();
+    instance_end();
+    engine_settle();
+    fastly_fake_end();
+    fake_redis_end();
+    engine_end();
+    for (int i = 0; i < INSTANCES_MAX; i++)
+        free(wd.host[i]);
+    while (wd.configs_count)
+        world_config_free(wd.configs[--wd.configs_count]);
+}
+
+const struct config *world_config(void)
+{
+    return wd.configs[wd.configs_count - 1];
+}
+
+void world_reload(struct config *fresh)
+{
+    keep(fresh);
+    witness_configure(fresh);
+}
+
+/* -- instances -- */
+
+void world_start(const char *name, const char *host)
+{
+    int i = instance_find(name);
+
+    if (instance_doomed(i))
+        instance_kill_now(i, DEATH_NOTICED);
+    wd.wanted[i] = true;
+    free(wd.host[i]);
+    wd.host[i] = alloc_str(host);
+    instance_start(i, host, world_config());
+}
+
+void world_stop(const char *name)
+{
+    int i = instance_find(name);
+
+    wd.wanted[i] = false;
+    instance_stop(i);
+}
+
+void world_kill(const char *name, enum death death)
+{
+    int i = instance_find(name);
+
+    wd.wanted[i] = false;
+    instance_kill_now(i, death);
+}
+
+/* -- the end of a story -- */
+
+void world_heal(void)
+{
+    struct fake_account *a;
+    bool any = false;
+
+    fake_redis_weather = (struct fake_redis_weather){0};
+    fake_wire = (struct fake_wire){0};
+    memset(fastly_weather.permille, 0, sizeof(fastly_weather.permille));
+    fastly_weather.permille_429 = fastly_weather.permille_503 = fastly_weather.permille_omit = 0;
+    fastly_weather.token_refused = fastly_weather.waits = false;
+    fastly_weather.unknown_service[0] = '\0';
+    fastly_weather.allows = 0;
+    fastly_fake_answer_all();
+    for (uint32_t i = 0; (a = fake_redis_account_at(i)); i++) {
+        a->store->out_of_memory = a->store->disk_full = a->store->paused = false;
+        snprintf(a->store->policy, sizeof(a->store->policy), "noeviction");
+    }
+    for (int i = 0; i < INSTANCES_MAX; i++) {
+        instance_thaw(i);
+        any = any || wd.wanted[i];
+    }
+    wd.o.revive = true;
+    if (!any)
+        world_start("first", "a");
+}
+
+static bool quiet(void)
+{
+    struct fake_account *a;
+
+    if (witness_open())
+        return false;
+    for (uint32_t i = 0; (a = fake_redis_account_at(i)); i++)
+        if (store_waiting(a->store))
+            return false;
+    return true;
+}
+
+void world_finish(void)
+{
+    uint64_t until = engine_now_ns() + QUIET_AFTER_NS;
+
+    trace("-- the story is over, the faults stop --");
+    world_heal();
+    while (!quiet() && engine_now_ns() < until && !engine_failure())
+        engine_run(engine_now_ns() + NS_PER_S);
+    engine_run(engine_now_ns() + NS_PER_S);
+    if (!engine_failure())
+        witness_at_end();
+}
