@@ -367,8 +367,8 @@ uint64_t intake_pull(struct intake *in, uint64_t now_ns)
     if (now_ns < in->not_before_ns)
         return in->not_before_ns;
     lanes = choose_counts(in, count);
-    if (lanes == 0)
-        return in->audit_ns;
+    if (lanes == 0) /* answers make room, and wake us */
+        return in->state == INTAKE_NEW ? in->audit_ns : NEVER;
     in->reading = true;
     queue_read(in->queue, in->state == INTAKE_PENDING ? QUEUE_PENDING : QUEUE_NEW, count,
                lanes == LANE_N ? BLOCK_MS : BLOCK_SHORT_MS, on_read, call_new(in));

@@ -204,8 +204,9 @@ static void ask_redis(struct purse_ledger *l)
     queue_spend(l->purse->queue, &spend, on_answer, question);
 }
 
-/* About a second's worth of an hourly budget: less is not worth a question, or a request. In a short
- * window it is a tenth of a second's worth, but never so much that leaving it over would show. */
+/* About a second's worth of an hourly budget: less is not worth a question, or a request. In a
+ * short window it is a tenth of a second's worth, but never so much that leaving it over would
+ * show. */
 static uint64_t crumb(const struct budget *b, enum lane lane, uint64_t missing)
 {
     const struct budget_limits *limits = &b->limits;

@@ -83,7 +83,7 @@ void budget_set_limits(struct budget *b, const struct budget_limits *limits, uin
     budget_init(b, limits, now_ns);
     b->level_micro = min_u64(old.level_micro, b->level_micro);
     b->open = old.open;
-    for (uint64_t i = old.tail; i <= now_ns / width; i++) {
+    for (uint64_t i = old.tail; i <= now_ns / width + 1; i++) {
         uint64_t age = now_ns - min_u64(now_ns, (i + 1) * width);
 
         budget_restore_spent(b, *bin_at(&old, i), age, now_ns);
@@ -115,21 +115,19 @@ void budget_restore_spent(struct budget *b, uint64_t cost, uint64_t age_ns, uint
  */
 static uint64_t bucket_floor(const struct budget *b, enum lane lane)
 {
-    switch (lane) {
-    case LANE_URGENT:
-        return 0;
-    case LANE_NORMAL:
-        return b->limits.burst * MICRO / 10;
-    default:
-        return b->limits.burst * MICRO / 2;
-    }
+    static const uint64_t tenths[] = {[LANE_URGENT] = 0, [LANE_NORMAL] = 1, [LANE_BULK] = 5};
+
+    /* A bucket of one unit holds it for everybody. */
+    return min_u64(b->limits.burst * MICRO * tenths[lane] / 10, (b->limits.burst - 1) * MICRO);
 }
 
 /* With a backlog the window is always full, and an urgent purge would find no room in it: so a
  * sliver of the window, too, is not for the lower lanes. */
 static uint64_t ledger_floor(const struct budget *b, enum lane lane)
 {
-    return b->limits.units * (uint64_t)lane / 400; /* normal 0.25 %, bulk 0.5 % */
+    uint64_t floor = b->limits.units * (uint64_t)lane / 400; /* normal 0.25 %, bulk 0.5 % */
+
+    return min_u64(floor, b->limits.units - b->limits.headroom - 1);
 }
 
 static uint64_t ledger_room(const struct budget *b, enum lane lane)
@@ -182,7 +180,7 @@ static uint64_t ledger_when(struct budget *b, enum lane lane, uint64_t cost, uin
 
     if (room >= cost)
         return now_ns;
-    for (uint64_t i = b->tail; i <= now_ns / width; i++) {
+    for (uint64_t i = b->tail; i <= now_ns / width + 1; i++) {
         uint64_t freed = *bin_at(b, i);
 
         if (freed >= over)

@@ -18,9 +18,9 @@ static void write_file(const char *path, const char *text)
     must(fclose(f) == 0);
 }
 
-/* The key of a Fastly account was changed and nobody saw the line in the log; badges were stale for
- * a day: https://github.com/ossf/best-practices-badge/issues/1487 */
-static void a_dead_token_pauses_the_account_until_a_new_one_is_loaded(void **state)
+/* S8, S26: the key of a Fastly account was changed and nobody saw the line in the log; badges were
+ * stale for a day: https://github.com/ossf/best-practices-badge/issues/1487 */
+static void a_dead_token_pauses_the_account_until_a_new_one_is_loaded_s8(void **state)
 {
     struct rig *r = rig_open(state, "", "");
     char *token_file = alloc_printf("%s/token", r->folder);
@@ -48,7 +48,7 @@ static void a_dead_token_pauses_the_account_until_a_new_one_is_loaded(void **sta
     rig_close(r);
 }
 
-static void a_service_that_is_gone_pauses_and_the_other_goes_on(void **state)
+static void a_service_that_is_gone_pauses_and_the_other_goes_on_s26(void **state)
 {
     struct rig *r = rig_open(state, "    attempts: 100\n", "");
     struct job gone, other;
@@ -65,6 +65,20 @@ static void a_service_that_is_gone_pauses_and_the_other_goes_on(void **state)
     sandbox_fault(r->sandbox, "not_found=0");
     rig_await_ended(r, &gone, "purged");
     assert_int_equal(instance_said(&r->instances[0], "knows no such service"), 1);
+    rig_close(r);
+}
+
+static void a_403_pauses_the_account_and_burns_no_attempt_s26(void **state)
+{
+    struct rig *r = rig_open(state, "    attempts: 1\n", "");
+    struct job j;
+
+    sandbox_fault(r->sandbox, "forbidden=1&count=2");
+    rig_start_leading(r, 0);
+    j = rig_push(r, "normal", "keys", "k", NULL);
+    rig_await_ended(r, &j, "purged");
+    rig_await(r, requests_naming(&r->requests, "k", 403) == 2);
+    assert_int_equal(instance_said(&r->instances[0], "refuses the token"), 2);
     rig_close(r);
 }
 
@@ -164,7 +178,7 @@ static uint64_t begin_of(struct rig *r, const char *key, size_t n)
     return requests_find(&r->requests, key, n)->begin_ms;
 }
 
-/* A purge that overtook the commit it was for: https://github.com/dotCMS/core/issues/13100 */
+/* S13: a purge that overtook the commit it was for: https://github.com/dotCMS/core/issues/13100 */
 static void not_before_holds_even_across_a_crash_s13(void **state)
 {
     struct rig *r = rig_open(state, "", "");
@@ -186,7 +200,7 @@ static void not_before_holds_even_across_a_crash_s13(void **state)
     rig_close(r);
 }
 
-/* The edge fetched anew from a shield that was purged a moment later:
+/* S13: the edge fetched anew from a shield that was purged a moment later:
  * https://www.fastly.com/documentation/guides/full-site-delivery/purging/purging-best-practices/ */
 static void repeat_after_purges_a_second_time_even_across_a_crash_s13(void **state)
 {
@@ -292,8 +306,9 @@ static void a_bad_configuration_at_reload_changes_nothing(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        rig_test(a_dead_token_pauses_the_account_until_a_new_one_is_loaded),
-        rig_test(a_service_that_is_gone_pauses_and_the_other_goes_on),
+        rig_test(a_dead_token_pauses_the_account_until_a_new_one_is_loaded_s8),
+        rig_test(a_403_pauses_the_account_and_burns_no_attempt_s26),
+        rig_test(a_service_that_is_gone_pauses_and_the_other_goes_on_s26),
         rig_test(connections_that_are_reset_cost_nothing),
         rig_test(a_server_that_drops_dead_costs_nothing),
         rig_test(a_goaway_costs_nothing),

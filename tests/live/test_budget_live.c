@@ -93,7 +93,7 @@ static void a_job_larger_than_the_budget_is_sent_in_parts_and_does_not_starve_s3
  * the edge: https://github.com/OptimalBits/bull/issues/2777 */
 static void restarts_within_the_window_refill_nothing_s5b(void **state)
 {
-    struct rig *r = rig_open(state, "    budget: {purges: 300, per_s: 3, burst: 300}\n", "");
+    struct rig *r = rig_open(state, "    budget: {purges: 300, per_s: 3, burst: 150}\n", "");
     unsigned restarts = 0;
 
     rig_push_keys(r, "normal", "k", 0, 1000);
@@ -101,7 +101,7 @@ static void restarts_within_the_window_refill_nothing_s5b(void **state)
     while (!rig_is_empty(r)) {
         uint64_t spent = requests_spent(&r->requests, 0, NEVER);
 
-        rig_await(r, rig_is_empty(r) || requests_spent(&r->requests, 0, NEVER) >= spent + 60);
+        rig_await(r, rig_is_empty(r) || requests_spent(&r->requests, 0, NEVER) >= spent + 30);
         if (restarts++ % 2)
             rig_stop(r, 0);
         else

@@ -61,13 +61,15 @@ static void a_lower_limit_is_learned_from_its_first_refusal_s20(void **state)
 {
     struct rig *r = rig_open(state, LINGER "    max_in_flight: 1\n", "");
 
+    rig_start_leading(r, 0);
+    rig_push_keys(r, "normal", "before-", 0, 256);
+    rig_await_empty(r);
     sandbox_fault(r->sandbox, "key_limit=128");
     rig_push_keys(r, "normal", "k", 0, 1024);
-    rig_start(r, 0);
     rig_await_empty(r);
-    rig_await(r, requests_with_status(&r->requests, 200) == 8);
+    rig_await(r, requests_with_status(&r->requests, 200) == 1 + 8);
     assert_int_equal(requests_with_status(&r->requests, 400), 1);
-    assert_int_equal(rig_receipts(r, "purged"), 1024);
+    assert_int_equal(rig_receipts(r, "purged"), 256 + 1024);
     rig_close(r);
 }
 
@@ -204,6 +206,20 @@ static void a_400_of_one_key_alone_is_a_dead_letter_at_once_s26(void **state)
     rig_close(r);
 }
 
+static void a_404_of_a_url_is_a_dead_letter_and_no_other_waits_for_it_s26(void **state)
+{
+    struct rig *r = rig_open(state, "", "");
+    struct job gone, next;
+
+    sandbox_fault(r->sandbox, "status=404&count=1&kind=url");
+    rig_start_leading(r, 0);
+    gone = rig_push(r, "normal", "url", "example.com/gone", NULL);
+    rig_await_ended(r, &gone, "dead");
+    next = rig_push(r, "normal", "url", "example.com/next", NULL);
+    rig_await_ended(r, &next, "purged");
+    rig_close(r);
+}
+
 static void a_status_that_never_ends_is_a_dead_letter_after_all_attempts_s26(void **state)
 {
     struct rig *r = rig_open(state, "    attempts: 3\n", "");
@@ -327,6 +343,7 @@ int main(int argc, char **argv)
         rig_test(the_4xx_that_mean_not_now_are_tried_again_s26),
         rig_test(a_3xx_is_never_followed_but_tried_again_s26),
         rig_test(a_400_of_one_key_alone_is_a_dead_letter_at_once_s26),
+        rig_test(a_404_of_a_url_is_a_dead_letter_and_no_other_waits_for_it_s26),
         rig_test(a_status_that_never_ends_is_a_dead_letter_after_all_attempts_s26),
         rig_test(a_key_pushed_while_it_is_on_the_wire_is_sent_exactly_once_more_s27),
         rig_test(a_target_that_was_given_up_on_is_sent_when_it_is_pushed_again_s31),

@@ -40,6 +40,8 @@ static struct {
     size_t lines_count;
 } en;
 
+bool trace_detailed;
+
 /* -- the heap -- */
 
 static bool before(const struct event *a, const struct event *b)

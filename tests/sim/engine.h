@@ -48,6 +48,8 @@ void engine_release(int owner); /* those held back come now, in their order */
 void trace(const char *fmt, ...) print_like(1, 2);
 void trace_dump(void);
 void trace_live(bool on); /* to stderr at once, too */
+#define trace_detail(...) (trace_detailed ? trace(__VA_ARGS__) : (void)0)
+extern bool trace_detailed;
 
 /* The first thing that went wrong ends the run. */
 void engine_fail(const char *fmt, ...) print_like(1, 2);

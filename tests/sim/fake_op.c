@@ -8,6 +8,11 @@
 #include "alloc.h"
 #include "engine.h"
 
+const char *const op_names[OP_N] = {
+    [OP_SERVER] = "server", [OP_LEAD] = "lead",     [OP_RELEASE] = "release", [OP_READ] = "read",
+    [OP_DEPTH] = "depth",   [OP_SETTLE] = "settle", [OP_DUE] = "due",         [OP_SPEND] = "spend",
+    [OP_RESTORE] = "restore", [OP_PAUSE] = "pause"};
+
 static struct op *op_new(struct queue *q, enum op_kind kind, void *cb, void *ctx)
 {
     struct op *op = alloc_zeroed(1, sizeof(*op));

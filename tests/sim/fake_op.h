@@ -33,6 +33,8 @@ enum op_kind {
     OP_PAUSE, OP_N
 };
 
+extern const char *const op_names[OP_N];
+
 struct op {
     struct list link;
     struct queue *q;

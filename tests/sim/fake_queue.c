@@ -87,6 +87,8 @@ static void on_broken(void *ctx)
 
     q->breaking = NULL;
     answer_all(q, -ENOTCONN);
+    if (q->closing)
+        return;
     if (!q->said_down)
         q->cb.down(q->ctx, q->why);
     q->said_down = true;
@@ -97,9 +99,11 @@ static void on_broken(void *ctx)
 /* Those that were on their way when the connection broke: some arrive all the same. */
 static void strand(struct op *op)
 {
+    bool on_its_way = op->event && !op->done;
+
     engine_cancel(op->event);
     op->event = NULL;
-    if (!op->done && op->fault == FAULT_NONE && rng_below(engine_rng(), 2))
+    if (on_its_way && op->fault == FAULT_NONE && rng_below(engine_rng(), 2))
         op_perform(op);
     op->done = true;
     if (!op->waiter)
@@ -154,6 +158,7 @@ static void on_arrival(void *ctx)
     struct queue *q = op->q;
 
     op->event = NULL;
+    trace_detail("redis: %s of %s arrives", op_names[op->kind], instance_name(q->instance));
     if (fault == FAULT_LOST_BEFORE) {
         fake_queue_break(q, "reset");
         return;

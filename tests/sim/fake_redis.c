@@ -85,13 +85,13 @@ uint64_t fake_redis_delay(void)
 void fake_redis_leave(void)
 {
     fake_redis_weather.away = true;
+    fake_queue_break_all("Redis went away");
     for (uint32_t i = 0; i < accounts_count; i++) {
         struct list *waiters = &accounts[i].waiters;
 
         while (!list_empty(waiters))
             waiter_drop(list_first(waiters, struct waiter, link), WAITER_CLOSED);
     }
-    fake_queue_break_all("Redis went away");
 }
 
 void fake_redis_return(void)

@@ -392,9 +392,14 @@ void fastly_fake_receive(struct request *r)
 
 struct request *fastly_fake_unanswered(void)
 {
-    if (list_empty(&ff.unanswered))
-        return NULL;
-    return list_first(&ff.unanswered, struct request, link);
+    while (!list_empty(&ff.unanswered)) {
+        struct request *r = list_first(&ff.unanswered, struct request, link);
+
+        if (r->parcel)
+            return r;
+        forget(r);
+    }
+    return NULL;
 }
 
 void fastly_fake_answer_all(void)

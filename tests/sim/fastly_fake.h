@@ -76,7 +76,7 @@ void fastly_fake_receive(struct request *r); /* takes a hold */
 
 /* -- for stories -- */
 void fastly_fake_next(const struct answer *a, uint32_t times); /* the next ones are answered so */
-struct request *fastly_fake_unanswered(void); /* the oldest, or NULL */
+struct request *fastly_fake_unanswered(void); /* the oldest that is waited for, or NULL */
 void fastly_fake_answer(struct request *r, const struct answer *a);
 void fastly_fake_answer_all(void); /* those that wait, by the weather that holds now */
 void fastly_fake_foreign(uint64_t cost); /* somebody else spends from its own count */

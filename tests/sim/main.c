@@ -1,57 +1,118 @@
 /* SPDX-License-Identifier: MIT
  * sim: plays stories, tortures them, and makes weather. */
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine.h"
 #include "play.h"
+#include "torture.h"
+#include "weather.h"
 
 static const char help[] =
     "usage: sim [OPTION...] STORY.sim...\n"
     "Plays each story and checks what it expects.\n\n"
-    "  -v, --verbose       show everything that happens\n"
+    "  -v, --verbose       show everything that happens; twice: every operation of Redis, too\n"
+    "  -t, --torture       play it again with every operation going wrong in every way\n"
+    "  -m, --most N        torture with at most about N plays\n"
+    "  -w, --weather N     play N random stories\n"
+    "  -f, --from SEED     beginning with this one (default 1)\n"
+    "  -p, --print SEED    write the story of that seed\n"
     "  -h, --help\n";
 
-static int play_file(const char *file, const struct play_options *o)
-{
-    struct play_result r = {0};
-    struct story s;
-    char err[300];
+struct job {
+    struct play_options play;
+    bool torture;
+    uint64_t most; /* plays of a tortured story */
+};
 
-    story_init(&s, file);
-    if (story_read(&s, err, sizeof(err)) < 0) {
-        fprintf(stderr, "%s\n", err);
-        story_deinit(&s);
-        return 2;
-    }
-    play_story(&s, o, &r);
+static int play(const struct story *s, const struct job *job)
+{
+    struct play_result r;
+
+    play_story(s, &job->play, &r);
     if (!r.passed)
         fprintf(stderr, "%s\n", r.message);
     else
-        printf("%s: as told, %llu operations\n", file, (unsigned long long)r.operations);
+        printf("%s: as told, %" PRIu64 " operations\n", s->file, r.operations);
     free(r.kinds);
-    story_deinit(&s);
     return r.passed ? 0 : 1;
+}
+
+static int torture(const struct story *s, const struct job *job)
+{
+    struct torture_result r;
+
+    if (torture_story(s, job->most, &r) < 0) {
+        fprintf(stderr, "%s\n", r.message);
+        return 1;
+    }
+    printf("%s: %" PRIu64 " operations, %" PRIu64 " plays, the promises hold\n", s->file,
+           r.operations, r.plays);
+    return 0;
+}
+
+static int play_file(const char *file, const struct job *job)
+{
+    struct story s;
+    char err[300];
+    int rc = 2;
+
+    story_init(&s, file);
+    if (story_read(&s, err, sizeof(err)) < 0)
+        fprintf(stderr, "%s\n", err);
+    else
+        rc = job->torture ? torture(&s, job) : play(&s, job);
+    story_deinit(&s);
+    return rc;
+}
+
+static int print_weather(uint64_t seed)
+{
+    struct story s;
+
+    weather_story(seed, &s);
+    story_print(&s, stdout);
+    story_deinit(&s);
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'}, {0}};
-    struct play_options o = {0};
+        {"verbose", no_argument, NULL, 'v'}, {"torture", no_argument, NULL, 't'},
+        {"most", required_argument, NULL, 'm'}, {"weather", required_argument, NULL, 'w'},
+        {"from", required_argument, NULL, 'f'}, {"print", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'}, {0}};
+    struct weather_run weather = {.first = 1, .workers = 2};
+    struct job job = {0};
     int opt, code = 0;
 
-    while ((opt = getopt_long(argc, argv, "vh", options, NULL)) != -1) {
-        if (opt == 'v')
-            o.verbose = true;
+    while ((opt = getopt_long(argc, argv, "vtm:w:f:p:h", options, NULL)) != -1) {
+        if (opt == 'v') {
+            trace_detailed = job.play.verbose;
+            job.play.verbose = true;
+        } else if (opt == 't') {
+            job.torture = true;
+        } else if (opt == 'm') {
+            job.most = strtoull(optarg, NULL, 10);
+        } else if (opt == 'w') {
+            weather.count = strtoull(optarg, NULL, 10);
+        } else if (opt == 'f') {
+            weather.first = strtoull(optarg, NULL, 10);
+        } else if (opt == 'p') {
+            return print_weather(strtoull(optarg, NULL, 10));
+        }
         else {
             fputs(help, opt == 'h' ? stdout : stderr);
             return opt == 'h' ? 0 : 2;
         }
     }
+    if (weather.count)
+        code = weather_run(&weather) ? 1 : 0;
     for (int i = optind; i < argc; i++) {
-        int rc = play_file(argv[i], &o);
+        int rc = play_file(argv[i], &job);
 
         code = rc > code ? rc : code;
     }

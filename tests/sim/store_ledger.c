@@ -89,7 +89,7 @@ int store_restore(struct store *s, const char *owner, uint64_t seq, enum ledger 
         return -ENOMEM;
     if (l->open > 0)
         book(l, l->open, now_ms);
-    out->budget.known = l->known;
+    out->budget.known = l->level_at_ms > 0;
     out->budget.level_micro = l->level_micro;
     if (l->known && l->level_at_ms)
         out->budget.level_age_ms = now_ms - min_u64(now_ms, l->level_at_ms);

@@ -242,6 +242,14 @@ void world_heal(void)
         world_start("first", "a");
 }
 
+/* Some were still stopping when they were wanted again. */
+static void run_who_is_wanted(void)
+{
+    for (int i = 0; i < INSTANCES_MAX; i++)
+        if (wd.wanted[i] && !instance_doomed(i))
+            instance_start(i, wd.host[i], world_config());
+}
+
 static bool quiet(void)
 {
     struct fake_account *a;
@@ -260,8 +268,10 @@ void world_finish(void)
 
     trace("-- the story is over, the faults stop --");
     world_heal();
-    while (!quiet() && engine_now_ns() < until && !engine_failure())
+    while (!quiet() && engine_now_ns() < until && !engine_failure()) {
+        run_who_is_wanted();
         engine_run(engine_now_ns() + NS_PER_S);
+    }
     engine_run(engine_now_ns() + NS_PER_S);
     if (!engine_failure())
         witness_at_end();

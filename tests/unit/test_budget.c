@@ -274,6 +274,26 @@ static void what_a_predecessor_left_on_the_wire_counts_a_bin_longer(void **state
     free(b);
 }
 
+/* What a predecessor left open is counted a moment ahead of now. */
+static void what_a_predecessor_left_open_is_waited_for_and_survives_a_reload(void **state)
+{
+    struct budget_limits limits = {.units = 100, .window_ns = HOUR_NS, .burst = 100};
+    uint64_t now = 5 * HOUR_NS, when;
+    struct budget *b = make(limits, now);
+
+    (void)state;
+    budget_restore_spent(b, 100, 0, now);
+    when = budget_when(b, LANE_URGENT, 1, now);
+    assert_in_range(when, now + HOUR_NS + 1, now + HOUR_NS + 3 * NS_PER_S);
+    assert_int_equal(budget_available(b, LANE_URGENT, when - 1), 0);
+    assert_int_equal(budget_available(b, LANE_URGENT, when), 100);
+
+    budget_restore_spent(b, 100, 0, when);
+    budget_set_limits(b, &limits, when);
+    assert_int_equal(budget_available(b, LANE_URGENT, when + HOUR_NS), 0);
+    free(b);
+}
+
 static void new_limits_keep_what_was_spent(void **state)
 {
     struct budget_limits limits = fastly_hour();
@@ -318,6 +338,7 @@ int main(void)
         cmocka_unit_test(every_rate_from_one_an_hour_to_a_million_a_second_is_kept_S5d),
         cmocka_unit_test(a_restart_refills_nothing),
         cmocka_unit_test(what_a_predecessor_left_on_the_wire_counts_a_bin_longer),
+        cmocka_unit_test(what_a_predecessor_left_open_is_waited_for_and_survives_a_reload),
         cmocka_unit_test(new_limits_keep_what_was_spent),
         cmocka_unit_test(after_a_429_every_lane_goes_on_at_the_pace_of_the_refill),
     };

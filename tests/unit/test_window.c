@@ -188,6 +188,17 @@ static void the_identity_covers_kind_service_and_bytes_S18(void **state)
     world_free(w);
 }
 
+static void a_url_is_the_same_whatever_service_it_is_pushed_for(void **state)
+{
+    struct world *w = world_new(100);
+
+    (void)state;
+    push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, "url:a.example/x");
+    push_as(w, (struct push){LANE_NORMAL, 1, false, 0}, "url:https://A.example/x");
+    assert_int_equal(w->window.held, 1);
+    world_free(w);
+}
+
 static void three_hundred_tags_in_two_calls_all_arrive_S18(void **state)
 {
     struct world *w = world_new(1000);
@@ -276,6 +287,23 @@ static void what_comes_back_merges_with_what_was_pushed_meanwhile(void **state)
     assert_null(pick(w));
     finish(w, b, FATE_PURGED);
     assert_int_equal(w->ended[FATE_PURGED], 2);
+    world_free(w);
+}
+
+static void attempts_are_not_forgotten_by_merging(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *b;
+
+    (void)state;
+    push(w, "k");
+    b = pick(w);
+    list_first(&b->targets, struct pending, link)->attempts = 9;
+    push(w, "k");
+    bring_back(w, b);
+    b = pick(w);
+    assert_int_equal(list_first(&b->targets, struct pending, link)->attempts, 9);
+    finish(w, b, FATE_PURGED);
     world_free(w);
 }
 
@@ -379,9 +407,13 @@ static void jobs_merged_into_one_target_are_bounded_too(void **state)
     struct world *w = world_new(10);
 
     (void)state;
-    for (int i = 0; i < 40; i++)
+    for (int i = 0; i < 39; i++)
         push(w, "same");
     assert_int_equal(w->window.held, 1);
+    assert_int_equal(window_room(&w->window, LANE_URGENT), 1);
+    push(w, "same");
+    assert_int_equal(window_room(&w->window, LANE_URGENT), 0);
+    push(w, "same"); /* a read may bring more than was asked for */
     assert_int_equal(window_room(&w->window, LANE_URGENT), 0);
     world_free(w);
 }
@@ -535,6 +567,50 @@ static void a_flood_of_one_service_does_not_starve_its_neighbour(void **state)
     }
     assert_non_null(b);
     assert_true(before <= 64);
+    finish(w, b, FATE_PURGED);
+    world_free(w);
+}
+
+static void unit_by_unit_two_services_get_the_same(void **state)
+{
+    struct world *w = world_new(10000);
+    uint32_t got[2] = {0};
+    struct batch *b;
+    char key[32];
+
+    (void)state;
+    for (int i = 0; i < 2000; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        push_as(w, (struct push){LANE_NORMAL, (uint16_t)(i % 2), false, 0}, key);
+    }
+    w->grant.units[LEDGER_PURGE] = 1;
+    for (int i = 0; i < 640; i++) {
+        b = pick(w);
+        got[b->service] += b->count;
+        finish(w, b, FATE_PURGED);
+    }
+    assert_in_range(got[0], 280, 360);
+    assert_in_range(got[1], 280, 360);
+    world_free(w);
+}
+
+static void purge_alls_of_a_service_go_one_after_the_other(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *b;
+
+    (void)state;
+    push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, "!");
+    push_as(w, (struct push){LANE_NORMAL, 1, false, 0}, "!");
+    w->lanes.all_busy[0] = true;
+    b = pick(w);
+    assert_int_equal(b->service, 1);
+    assert_int_equal(b->ledger, LEDGER_WRITE);
+    finish(w, b, FATE_PURGED);
+    assert_null(pick(w));
+    w->lanes.all_busy[0] = false;
+    b = pick(w);
+    assert_int_equal(b->service, 0);
     finish(w, b, FATE_PURGED);
     world_free(w);
 }
@@ -744,11 +820,13 @@ int main(void)
         cmocka_unit_test(five_equal_pushes_become_one_send_that_ends_five_jobs_S30),
         cmocka_unit_test(a_key_pushed_while_in_flight_is_sent_once_more_S27),
         cmocka_unit_test(the_identity_covers_kind_service_and_bytes_S18),
+        cmocka_unit_test(a_url_is_the_same_whatever_service_it_is_pushed_for),
         cmocka_unit_test(three_hundred_tags_in_two_calls_all_arrive_S18),
         cmocka_unit_test(hard_absorbs_soft_and_soft_does_not_soften),
         cmocka_unit_test(the_highest_lane_of_its_jobs_wins),
         cmocka_unit_test(the_latest_expiry_counts_and_never_is_the_latest),
         cmocka_unit_test(what_comes_back_merges_with_what_was_pushed_meanwhile),
+        cmocka_unit_test(attempts_are_not_forgotten_by_merging),
         cmocka_unit_test(what_comes_back_stands_in_front),
         cmocka_unit_test(duplicates_cost_no_targets_S29),
         cmocka_unit_test(a_dead_target_leaves_no_shadow_S31),
@@ -761,6 +839,8 @@ int main(void)
         cmocka_unit_test(a_batch_is_cut_to_what_was_granted_S3),
         cmocka_unit_test(with_cost_by_request_a_full_batch_costs_one),
         cmocka_unit_test(a_flood_of_one_service_does_not_starve_its_neighbour),
+        cmocka_unit_test(unit_by_unit_two_services_get_the_same),
+        cmocka_unit_test(purge_alls_of_a_service_go_one_after_the_other),
         cmocka_unit_test(under_a_permanent_urgent_stream_the_others_get_their_twentieth),
         cmocka_unit_test(what_is_granted_to_a_lingering_lane_is_not_for_the_lanes_below),
         cmocka_unit_test(a_lane_that_is_owed_its_share_may_take_what_the_urgent_wait_for),

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT
+ * `purgeline run` without any configuration: its own Redis lives and dies with it, the jobs stay.
+ */
+#include "rig.h"
+
+#include <hiredis/hiredis.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+
+struct home {
+    struct rig *rig; /* its own Redis is not used */
+    char *env[8];
+    char *socket, *log;
+};
+
+static void open_home(struct home *h, void **state)
+{
+    h->rig = rig_open(state, "", "");
+    h->env[0] = alloc_printf("PURGELINE_DATA_DIR=%s/data", h->rig->folder);
+    h->env[1] = alloc_printf("PURGELINE_API=%s", sandbox_api(h->rig->sandbox));
+    h->env[2] = alloc_printf("PURGELINE_CA_FILE=%s", sandbox_ca(h->rig->sandbox));
+    h->env[3] = alloc_str("FASTLY_SERVICE_ID=" NEWS); /* FASTLY_API_TOKEN is set by the rig */
+    h->env[4] = alloc_str("PURGELINE_LISTEN=");
+    h->env[5] = NULL;
+    h->socket = alloc_printf("%s/data/redis.sock", h->rig->folder);
+    h->log = alloc_printf("%s/instance-0.log", h->rig->folder);
+}
+
+static void close_home(struct home *h)
+{
+    for (char **e = h->env; *e; e++)
+        free(*e);
+    free(h->socket);
+    free(h->log);
+    rig_close(h->rig);
+}
+
+static void start(struct home *h)
+{
+    struct instance *i = &h->rig->instances[0];
+    size_t before = i->log ? instance_said(i, "leads the account") : 0;
+
+    instance_start(i, NULL, (const char *const *)h->env, h->log);
+    instance_await_said(i, "leads the account", before + 1);
+}
+
+/* One command with its words; the reply as text or, when it is a number, as that. malloc'ed. */
+static char *ask(struct home *h, const char *fmt, const char *arg)
+{
+    redisContext *c = redisConnectUnix(h->socket);
+    redisReply *reply;
+    char *out;
+
+    must(c && !c->err);
+    reply = redisCommand(c, fmt, arg);
+    must(reply && reply->type != REDIS_REPLY_ERROR);
+    out = reply->str ? alloc_copy(reply->str, reply->len) : alloc_printf("%lld", reply->integer);
+    freeReplyObject(reply);
+    redisFree(c);
+    return out;
+}
+
+static bool is_zero(struct home *h, const char *command, const char *arg)
+{
+    char *answer = ask(h, command, arg);
+    bool zero = strcmp(answer, "0") == 0;
+
+    free(answer);
+    return zero;
+}
+
+static pid_t redis_pid(struct home *h)
+{
+    char *info = ask(h, "INFO %s", "server"), *at = strstr(info, "process_id:");
+    pid_t pid;
+
+    must(at);
+    pid = (pid_t)atol(at + strlen("process_id:"));
+    free(info);
+    return pid;
+}
+
+/* A zombie whose new parent does not care for it is gone as well. */
+static bool is_gone(pid_t pid)
+{
+    char path[64], state = '?';
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    f = fopen(path, "r");
+    if (!f)
+        return true;
+    must(fscanf(f, "%*d (%*[^)]) %c", &state) == 1);
+    fclose(f);
+    return state == 'Z' || state == 'X';
+}
+
+static void push(struct home *h, const char *key)
+{
+    free(ask(h, "XADD purgeline:{main}:jobs:normal * keys %s", key));
+}
+
+static void await_purged(struct home *h, const char *key)
+{
+    rig_await(h->rig, requests_naming(&h->rig->requests, key, 200) >= 1);
+    rig_await(h->rig, is_zero(h, "XLEN %s", "purgeline:{main}:jobs:normal"));
+}
+
+static void without_configuration_it_works_and_takes_its_redis_along(void **state)
+{
+    struct home h;
+    pid_t redis;
+
+    open_home(&h, state);
+    start(&h);
+    redis = redis_pid(&h);
+    push(&h, "k");
+    await_purged(&h, "k");
+    rig_stop(h.rig, 0);
+    assert_true(is_gone(redis));
+    close_home(&h);
+}
+
+static void killed_its_redis_dies_too_and_the_jobs_are_there_after_the_restart(void **state)
+{
+    struct home h;
+    pid_t redis;
+
+    open_home(&h, state);
+    start(&h);
+    for (int round = 0; round < 3; round++) {
+        char key[8];
+
+        snprintf(key, sizeof(key), "k%d", round);
+        sandbox_fault(h.rig->sandbox, "hang=1&count=1");
+        redis = redis_pid(&h);
+        push(&h, key);
+        rig_await(h.rig, requests_naming(&h.rig->requests, key, 0) == 1);
+        instance_kill(&h.rig->instances[0]);
+        if (round < 2) /* once it is started again at once */
+            await_until(-1, 5000, is_gone(redis));
+        start(&h);
+        await_purged(&h, key);
+    }
+    assert_true(is_gone(redis));
+    close_home(&h);
+}
+
+static void its_redis_killed_is_started_again_and_no_job_is_lost(void **state)
+{
+    struct home h;
+
+    open_home(&h, state);
+    start(&h);
+    sandbox_fault(h.rig->sandbox, "latency_ms=1000&count=1");
+    push(&h, "k");
+    rig_await(h.rig, sandbox_faults_used_up(h.rig->sandbox));
+    kill(redis_pid(&h), SIGKILL);
+    instance_await_said(&h.rig->instances[0], "Connected to Redis", 2);
+    await_purged(&h, "k");
+    push(&h, "l");
+    await_purged(&h, "l");
+    close_home(&h);
+}
+
+static void two_of_them_do_not_share_a_data_folder(void **state)
+{
+    struct home h;
+
+    open_home(&h, state);
+    start(&h);
+    instance_start(&h.rig->instances[1], NULL, (const char *const *)h.env, h.log);
+    assert_int_equal(instance_wait(&h.rig->instances[1], AWAIT_PATIENCE_MS), 1);
+    assert_int_equal(instance_said(&h.rig->instances[1], "uses this data folder"), 1);
+    push(&h, "k");
+    await_purged(&h, "k");
+    close_home(&h);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        rig_test(without_configuration_it_works_and_takes_its_redis_along),
+        rig_test(killed_its_redis_dies_too_and_the_jobs_are_there_after_the_restart),
+        rig_test(its_redis_killed_is_started_again_and_no_job_is_lost),
+        rig_test(two_of_them_do_not_share_a_data_folder),
+    };
+
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+#include "weather.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "rng.h"
+
+struct line {
+    uint64_t ms, order;
+    char *text;
+};
+
+struct making {
+    struct rng rng;
+    struct line *lines;
+    size_t count;
+    uint64_t length_ms; /* traffic and faults happen until then */
+    bool two_accounts, all, second;
+    uint32_t names; /* how many different keys */
+};
+
+/* -- dice -- */
+
+static uint64_t roll(struct making *m, uint64_t from, uint64_t to)
+{
+    return from + rng_below(&m->rng, to - from + 1);
+}
+
+static bool chance(struct making *m, uint32_t percent)
+{
+    return rng_below(&m->rng, 100) < percent;
+}
+
+static const char *one_of(struct making *m, const char *const *words, size_t n)
+{
+    return words[rng_below(&m->rng, n)];
+}
+#define ONE_OF(m, ...)                                                                             \
+    one_of((m), (const char *const[]){__VA_ARGS__},                                                \
+           sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+
+static void at(struct making *m, uint64_t ms, const char *fmt, ...) print_like(3, 4);
+
+static void at(struct making *m, uint64_t ms, const char *fmt, ...)
+{
+    char text[600];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    m->lines = alloc_grow(m->lines, m->count + 1, sizeof(*m->lines));
+    m->lines[m->count] = (struct line){ms, m->count, alloc_str(text)};
+    m->count++;
+}
+
+static uint64_t moment(struct making *m)
+{
+    return roll(m, 0, m->length_ms);
+}
+
+/* -- the settings -- */
+
+static void take_line(struct story *s, const char *text)
+{
+    char err[200];
+
+    if (story_add(s, 0, text, err, sizeof(err)) < 0)
+        base_abort(err, __FILE__, __LINE__);
+}
+
+static void choose_settings(struct making *m, struct story *s, uint64_t seed)
+{
+    uint64_t budget = roll(m, 20, 400);
+    char text[700];
+
+    m->two_accounts = chance(m, 30);
+    m->all = chance(m, 30);
+    snprintf(text, sizeof(text),
+             "config seed=%" PRIu64 " accounts=%s budget=%" PRIu64 " per_s=%" PRIu64
+             " burst=%" PRIu64 " batch_cost=%s separate=%s attempts=%" PRIu64 " window=%" PRIu64
+             " max_in_flight=%" PRIu64 " linger=%" PRIu64 " bulk_linger=%" PRIu64
+             " timeout=%" PRIu64 " key_form=%s allow_purge_all=%s writes=%" PRIu64,
+             seed, m->two_accounts ? "main,other" : "main", budget, roll(m, 2, 60),
+             roll(m, 1, budget), ONE_OF(m, "key", "request"), ONE_OF(m, "false", "false", "true"),
+             roll(m, 3, 20), roll(m, 5, 500), roll(m, 1, 64), roll(m, 0, 20), roll(m, 0, 200),
+             roll(m, 500, 5000), ONE_OF(m, "header", "json"), m->all ? "true" : "false",
+             roll(m, 1, 50));
+    take_line(s, text);
+}
+
+/* -- traffic -- */
+
+static void put_options(struct making *m, char *out, size_t room)
+{
+    size_t n = (size_t)snprintf(out, room, " service=%s lane=%s", ONE_OF(m, "news", "news", "shop"),
+                                ONE_OF(m, "urgent", "normal", "normal", "bulk"));
+
+    if (m->two_accounts && chance(m, 40))
+        n += (size_t)snprintf(out + n, room - n, " account=other");
+    if (chance(m, 10))
+        n += (size_t)snprintf(out + n, room - n, " not_before=+%" PRIu64 "ms", roll(m, 1, 20000));
+    if (chance(m, 10))
+        n += (size_t)snprintf(out + n, room - n, " repeat_after=%" PRIu64 "ms", roll(m, 0, 20000));
+    if (chance(m, 10))
+        n += (size_t)snprintf(out + n, room - n, " expires=+%" PRIu64 "ms", roll(m, 1, 30000));
+    if (chance(m, 15))
+        snprintf(out + n, room - n, " ref=r%" PRIu64, roll(m, 1, 99));
+}
+
+static void make_push(struct making *m)
+{
+    uint64_t first = roll(m, 1, m->names), ms = moment(m);
+    uint64_t last = first + (chance(m, 30) ? roll(m, 1, 60) : roll(m, 0, 3));
+    char options[200];
+
+    put_options(m, options, sizeof(options));
+    if (m->all && chance(m, 5))
+        at(m, ms, "push all%s", options);
+    else if (chance(m, 15))
+        at(m, ms, "push url https://%s/p%" PRIu64 "%s", ONE_OF(m, "a.example", "B.example"), first,
+           options);
+    else if (chance(m, 4))
+        at(m, ms, "push key bad-%" PRIu64 "%s", first, options);
+    else if (chance(m, 3))
+        at(m, ms, "push raw keys=x service=nosuch%" PRIu64, first);
+    else
+        at(m, ms, "push %skey k-{%" PRIu64 "..%" PRIu64 "}%s%s", chance(m, 50) ? "each " : "", first,
+           last, options, chance(m, 15) ? " soft" : "");
+    if (chance(m, 5))
+        at(m, ms + roll(m, 0, 50), "cancel");
+}
+
+/* -- faults -- */
+
+static void restart(struct making *m)
+{
+    const char *who = m->second && chance(m, 40) ? "second" : "first";
+    uint64_t ms = moment(m);
+
+    if (chance(m, 30)) {
+        at(m, ms, "stop %s", who);
+        at(m, ms + roll(m, 1, 15000), "start %s", who);
+        return;
+    }
+    at(m, ms, "kill %s%s", who, chance(m, 30) ? " unnoticed" : "");
+    at(m, ms + roll(m, 0, 3000), "start %s", who);
+}
+
+static void stop_for_a_while(struct making *m)
+{
+    const char *who = m->second && chance(m, 40) ? "second" : "first";
+    uint64_t ms = moment(m);
+
+    at(m, ms, "freeze %s", who);
+    at(m, ms + (chance(m, 50) ? roll(m, 1, 3000) : roll(m, 9000, 20000)), "thaw %s", who);
+}
+
+static void trouble_redis(struct making *m)
+{
+    uint64_t ms = moment(m);
+
+    switch (roll(m, 0, 5)) {
+    case 0:
+        at(m, ms, "redis away");
+        at(m, ms + roll(m, 1, 15000), "redis back");
+        break;
+    case 1:
+        at(m, ms, "redis disk full");
+        at(m, ms + roll(m, 1, 5000), "redis disk free");
+        break;
+    case 2:
+        at(m, ms, "redis memory full");
+        at(m, ms + roll(m, 1, 5000), "redis memory free");
+        break;
+    case 3:
+        at(m, ms, "redis slow %" PRIu64 "ms", roll(m, 0, 300));
+        break;
+    default:
+        at(m, ms, "redis loses %s %" PRIu64, ONE_OF(m, "question", "answer"), roll(m, 1, 12));
+    }
+}
+
+static void trouble_fastly(struct making *m)
+{
+    uint64_t ms = moment(m);
+
+    switch (roll(m, 0, 8)) {
+    case 0:
+        at(m, ms, "fastly refuses");
+        at(m, ms + roll(m, 1, 5000), "fastly accepts");
+        break;
+    case 1:
+        at(m, ms, "fastly token bad");
+        at(m, ms + roll(m, 1, 5000), "fastly token good");
+        break;
+    case 2:
+        at(m, ms, "fastly unknown %s", ONE_OF(m, "news", "shop"));
+        at(m, ms + roll(m, 1, 3000), "fastly unknown nothing");
+        break;
+    case 3:
+        at(m, ms, "fastly far %" PRIu64 "ms", roll(m, 0, 400));
+        break;
+    case 4:
+        at(m, ms, "fastly next %s times=%" PRIu64,
+           ONE_OF(m, "429", "429 retry-after=2", "429 reset=3", "429 retry-at=+4s", "503",
+                  "503 retry-after=1", "reset", "silent", "garbled", "408", "409", "200 omits=2",
+                  "401", "413"),
+           roll(m, 1, 6));
+        break;
+    case 5:
+        at(m, ms, "fastly allows %" PRIu64 " per=%" PRIu64 "s", roll(m, 5, 100), roll(m, 1, 20));
+        break;
+    case 6:
+        at(m, ms, "fastly limit %" PRIu64 "%s", roll(m, 1, 100), ONE_OF(m, "", " untold"));
+        break;
+    default:
+        at(m, ms, "fastly weather 429=%" PRIu64 " 503=%" PRIu64 " omit=%" PRIu64 " reset=%" PRIu64
+                  " silent=%" PRIu64 " hint=500",
+           roll(m, 0, 200), roll(m, 0, 200), roll(m, 0, 200), roll(m, 0, 100), roll(m, 0, 50));
+    }
+}
+
+static void make_trouble(struct making *m)
+{
+    switch (roll(m, 0, 9)) {
+    case 0:
+    case 1:
+        restart(m);
+        break;
+    case 2:
+        stop_for_a_while(m);
+        break;
+    case 3:
+        at(m, moment(m), "clock %s%" PRIu64 "s", ONE_OF(m, "+", "-"), roll(m, 1, 600));
+        break;
+    case 4:
+        at(m, moment(m), "reload");
+        break;
+    case 5:
+    case 6:
+        trouble_redis(m);
+        break;
+    default:
+        trouble_fastly(m);
+    }
+}
+
+/* -- together -- */
+
+static void begin(struct making *m)
+{
+    at(m, 0, "fastly poison bad");
+    at(m, 0, "fastly answers after=%" PRIu64 "ms to=%" PRIu64 "ms", roll(m, 0, 20),
+       roll(m, 20, 400));
+    if (chance(m, 70))
+        at(m, 0, "redis slow %" PRIu64 "us", roll(m, 1, 5000));
+    at(m, 0, "start first host=a");
+    m->second = chance(m, 40);
+    if (m->second)
+        at(m, roll(m, 0, 2000), "start second host=%s", ONE_OF(m, "a", "b"));
+}
+
+static int compare(const void *pa, const void *pb)
+{
+    const struct line *a = pa, *b = pb;
+
+    if (a->ms != b->ms)
+        return a->ms < b->ms ? -1 : 1;
+    return a->order < b->order ? -1 : 1;
+}
+
+void weather_story(uint64_t seed, struct story *out)
+{
+    struct making m = {.rng = {seed * UINT64_C(0x9E3779B97F4A7C15) + 7}};
+    uint64_t pushes, troubles;
+
+    story_init(out, "weather.sim");
+    choose_settings(&m, out, seed);
+    m.length_ms = roll(&m, 1000, 40000);
+    m.names = (uint32_t)roll(&m, 1, 100);
+    begin(&m);
+    pushes = roll(&m, 1, 40);
+    troubles = roll(&m, 0, 12);
+    for (uint64_t i = 0; i < pushes; i++)
+        make_push(&m);
+    for (uint64_t i = 0; i < troubles; i++)
+        make_trouble(&m);
+    qsort(m.lines, m.count, sizeof(*m.lines), compare);
+    for (size_t i = 0; i < m.count; i++) {
+        char *text = alloc_printf("%" PRIu64 "ms %s", m.lines[i].ms, m.lines[i].text);
+
+        take_line(out, text);
+        out->steps[out->count - 1].line = (int)i + 2;
+        free(text);
+        free(m.lines[i].text);
+    }
+    free(m.lines);
+}
