@@ -71,7 +71,8 @@ bool brake_hold(struct brake *b, enum brake_cause cause, uint32_t epoch, uint64_
     b->state = BRAKE_HELD;
     b->cause = cause;
     b->until_ns = until;
-    b->tries++;
+    if (!wait_ms) /* a server that says when needs no guessing, the next time either */
+        b->tries++;
     b->failures = 0;
     b->epoch++;
     return true;

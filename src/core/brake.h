@@ -30,7 +30,7 @@ struct brake {
     enum brake_state state;
     enum brake_cause cause; /* of the last hold */
     uint64_t until_ns;
-    uint32_t tries; /* holds in a row without a way back to FREE */
+    uint32_t tries; /* holds in a row without a hint and without a way back to FREE */
     uint32_t limit;
     uint32_t failures; /* in a row */
     uint32_t epoch;    /* answers to requests of an earlier epoch say nothing about now */

@@ -122,6 +122,7 @@ static void five_429s_burn_no_attempt_s5e(void **state)
     struct job j;
 
     sandbox_fault(r->sandbox, "throttle=1&count=5&retry_after=1");
+    sandbox_fault(r->sandbox, "status=503&count=1&retry_after=1"); /* one attempt, after them */
     rig_start_leading(r, 0);
     j = rig_push(r, "normal", "keys", "k", NULL);
     rig_await_ended(r, &j, "purged");

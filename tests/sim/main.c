@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine.h"
+#include "long.h"
 #include "play.h"
 #include "torture.h"
 #include "weather.h"
@@ -20,6 +21,9 @@ static const char help[] =
     "  -w, --weather N     play N random stories\n"
     "  -f, --from SEED     beginning with this one (default 1)\n"
     "  -p, --print SEED    write the story of that seed\n"
+    "      --day HOURS     a permanent backlog against 100,000 an hour\n"
+    "      --restarts HOURS   the same, with a restart every minute and a failover every ten\n"
+    "      --backlog N     10,000 urgent pushes while N bulk jobs wait\n"
     "  -h, --help\n";
 
 struct job {
@@ -84,7 +88,9 @@ int main(int argc, char **argv)
     static const struct option options[] = {
         {"verbose", no_argument, NULL, 'v'}, {"torture", no_argument, NULL, 't'},
         {"most", required_argument, NULL, 'm'}, {"weather", required_argument, NULL, 'w'},
-        {"from", required_argument, NULL, 'f'}, {"print", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'}, {0}};
+        {"from", required_argument, NULL, 'f'}, {"print", required_argument, NULL, 'p'},
+        {"day", required_argument, NULL, 'D'}, {"restarts", required_argument, NULL, 'R'},
+        {"backlog", required_argument, NULL, 'B'}, {"help", no_argument, NULL, 'h'}, {0}};
     struct weather_run weather = {.first = 1, .workers = 2};
     struct job job = {0};
     int opt, code = 0;
@@ -103,6 +109,12 @@ int main(int argc, char **argv)
             weather.first = strtoull(optarg, NULL, 10);
         } else if (opt == 'p') {
             return print_weather(strtoull(optarg, NULL, 10));
+        } else if (opt == 'D') {
+            return long_day((uint32_t)strtoul(optarg, NULL, 10)) < 0;
+        } else if (opt == 'R') {
+            return long_restarts((uint32_t)strtoul(optarg, NULL, 10)) < 0;
+        } else if (opt == 'B') {
+            return long_backlog(strtoull(optarg, NULL, 10), 10000) < 0;
         }
         else {
             fputs(help, opt == 'h' ? stdout : stderr);

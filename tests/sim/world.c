@@ -14,7 +14,7 @@
 #include "instance.h"
 #include "setting.h"
 
-#define QUIET_AFTER_NS (6 * 3600 * NS_PER_S) /* so long the rest may take */
+#define PROGRESS_NS (6 * 3600 * NS_PER_S) /* within so long something must happen */
 #define REVIVE_NS (100 * NS_PER_MS)
 #define CONFIGS_MAX 256
 
@@ -264,11 +264,16 @@ static bool quiet(void)
 
 void world_finish(void)
 {
-    uint64_t until = engine_now_ns() + QUIET_AFTER_NS;
+    uint64_t until = 0, done = UINT64_MAX;
 
     trace("-- the story is over, the faults stop --");
     world_heal();
-    while (!quiet() && engine_now_ns() < until && !engine_failure()) {
+    while (!quiet() && !engine_failure()) {
+        if (witness_sums()->requests + witness_open() != done)
+            until = engine_now_ns() + PROGRESS_NS;
+        else if (engine_now_ns() > until)
+            break;
+        done = witness_sums()->requests + witness_open();
         run_who_is_wanted();
         engine_run(engine_now_ns() + NS_PER_S);
     }

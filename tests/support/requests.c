@@ -200,7 +200,8 @@ uint64_t requests_peak(struct requests *r, uint64_t window_ms)
     qsort(r->at, r->count, sizeof(*r->at), compare_t);
     for (size_t i = 0; i < r->count; i++) {
         sum += cost_of(&r->at[i]);
-        while (r->at[i].t_ms - r->at[first].t_ms > window_ms)
+        /* A window holds its beginning and not its end; stamps are cut to whole milliseconds. */
+        while (r->at[i].t_ms - r->at[first].t_ms >= window_ms)
             sum -= cost_of(&r->at[first++]);
         peak = max_u64(peak, sum);
     }

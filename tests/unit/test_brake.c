@@ -33,6 +33,8 @@ static void a_hint_is_waited_for_exactly_and_an_absurd_one_is_cut_to_an_hour(voi
     assert_int_equal(b.until_ns, 7 * NS_PER_S);
     brake_hold(&b, BRAKE_THROTTLE, b.epoch, UINT64_C(86400000) * 365, 0);
     assert_int_equal(b.until_ns, 3600 * NS_PER_S);
+    brake_hold(&b, BRAKE_THROTTLE, b.epoch, 0, 0); /* and neither made the next guess longer */
+    assert_int_equal(b.until_ns, NS_PER_S);
 }
 
 static void after_the_probe_it_grows_by_one_for_every_good_answer(void **state)

@@ -108,6 +108,21 @@ static void what_was_never_sent_is_given_back_whole(void **state)
     free(b);
 }
 
+/* The bucket is full again, and the window is as full as a backlog makes it. */
+static void a_sliver_of_the_window_is_for_the_lanes_above(void **state)
+{
+    struct budget_limits limits = {.units = 10000, .window_ns = HOUR_NS, .burst = 1000};
+    struct budget *b = make(limits, 2 * HOUR_NS);
+    uint64_t now = 2 * HOUR_NS + HOUR_NS / 2;
+
+    (void)state;
+    budget_restore_spent(b, 9950, 0, 2 * HOUR_NS);
+    assert_int_equal(budget_available(b, LANE_BULK, now), 0);
+    assert_int_equal(budget_available(b, LANE_NORMAL, now), 25);
+    assert_int_equal(budget_available(b, LANE_URGENT, now), 50);
+    free(b);
+}
+
 static void headroom_is_left_to_others(void **state)
 {
     struct budget_limits limits = {
@@ -331,6 +346,7 @@ int main(void)
         cmocka_unit_test(the_bucket_refills_at_the_hourly_rate),
         cmocka_unit_test(what_is_open_counts_until_a_window_after_it_was_booked),
         cmocka_unit_test(what_was_never_sent_is_given_back_whole),
+        cmocka_unit_test(a_sliver_of_the_window_is_for_the_lanes_above),
         cmocka_unit_test(headroom_is_left_to_others),
         cmocka_unit_test(when_it_says_so_it_is_available_and_not_a_nanosecond_earlier),
         cmocka_unit_test(no_sliding_window_ever_holds_more_than_the_budget_S5b),
