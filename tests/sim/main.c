@@ -17,7 +17,7 @@ static const char help[] =
     "Plays each story and checks what it expects.\n\n"
     "  -v, --verbose       show everything that happens; twice: every operation of Redis, too\n"
     "  -t, --torture       play it again with every operation going wrong in every way\n"
-    "  -m, --most N        torture with at most about N plays\n"
+    "  -m, --work N        of a long story only every n-th, so that about N operations are played\n"
     "  -w, --weather N     play N random stories\n"
     "  -f, --from SEED     beginning with this one (default 1)\n"
     "  -p, --print SEED    write the story of that seed\n"
@@ -29,7 +29,7 @@ static const char help[] =
 struct job {
     struct play_options play;
     bool torture;
-    uint64_t most; /* plays of a tortured story */
+    uint64_t work; /* bounds a torture; 0 = no bound */
 };
 
 static int play(const struct story *s, const struct job *job)
@@ -49,7 +49,7 @@ static int torture(const struct story *s, const struct job *job)
 {
     struct torture_result r;
 
-    if (torture_story(s, job->most, &r) < 0) {
+    if (torture_story(s, job->work, &r) < 0) {
         fprintf(stderr, "%s\n", r.message);
         return 1;
     }
@@ -87,7 +87,7 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {
         {"verbose", no_argument, NULL, 'v'}, {"torture", no_argument, NULL, 't'},
-        {"most", required_argument, NULL, 'm'}, {"weather", required_argument, NULL, 'w'},
+        {"work", required_argument, NULL, 'm'}, {"weather", required_argument, NULL, 'w'},
         {"from", required_argument, NULL, 'f'}, {"print", required_argument, NULL, 'p'},
         {"day", required_argument, NULL, 'D'}, {"restarts", required_argument, NULL, 'R'},
         {"backlog", required_argument, NULL, 'B'}, {"help", no_argument, NULL, 'h'}, {0}};
@@ -102,7 +102,7 @@ int main(int argc, char **argv)
         } else if (opt == 't') {
             job.torture = true;
         } else if (opt == 'm') {
-            job.most = strtoull(optarg, NULL, 10);
+            job.work = strtoull(optarg, NULL, 10);
         } else if (opt == 'w') {
             weather.count = strtoull(optarg, NULL, 10);
         } else if (opt == 'f') {

@@ -34,6 +34,10 @@ static int take_settings(struct story *s, const struct words *w, char *err, size
     for (size_t i = 1; i < w->count; i++) {
         const char *seed = text_value(w->at[i], "seed");
 
+        if (strcmp(w->at[i], "kills=no") == 0) {
+            s->without_kills = true;
+            continue;
+        }
         if (seed && text_number(seed, &s->seed) < 0)
             return -EINVAL;
         if (!seed)

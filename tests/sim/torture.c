@@ -41,14 +41,27 @@ static int play_all(const struct story *s, const uint8_t *kinds, uint64_t step,
             enum io io = (enum io)kinds[n - 1];
             enum fault fault = ways[io][way];
 
-            if (fault != FAULT_NONE)
+            bool kills = fault == FAULT_KILL_BEFORE || fault == FAULT_KILL_AFTER;
+
+            if (fault != FAULT_NONE && !(kills && s->without_kills))
                 rc = play_with(s, n, io, fault, out);
         }
     }
     return rc;
 }
 
-int torture_story(const struct story *s, uint64_t most, struct torture_result *out)
+/* What one play costs, to its quiet end. */
+static uint64_t work_of(const struct story *s)
+{
+    struct play_options o = {.how = PLAY_PROMISES_ONLY};
+    struct play_result r;
+
+    play_story(s, &o, &r);
+    free(r.kinds);
+    return r.operations + r.sums.jobs;
+}
+
+int torture_story(const struct story *s, uint64_t work, struct torture_result *out)
 {
     struct play_options o = {.how = PLAY_PROMISES_ONLY, .unfinished = true};
     struct play_result first;
@@ -58,8 +71,8 @@ int torture_story(const struct story *s, uint64_t most, struct torture_result *o
     *out = (struct torture_result){0};
     play_story(s, &o, &first);
     out->operations = first.operations;
-    if (most && first.operations * 4 > most)
-        step = (first.operations * 4 + most - 1) / most;
+    if (work)
+        step = work_of(s) * first.operations * 4 / work + 1;
     if (first.passed) {
         rc = play_all(s, first.kinds, step, out);
     } else {

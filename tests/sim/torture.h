@@ -10,6 +10,7 @@ struct torture_result {
     char message[900];
 };
 
-/* 0, or -1 with what went wrong in message. At most `most` plays (0: all of them): then every n-th
- * operation, beginning with another one for every way. */
-must_use int torture_story(const struct story *s, uint64_t most, struct torture_result *out);
+/* 0, or -1 with what went wrong in message. `work` bounds the operations and jobs of all plays together
+ * (0: no bound): then only every n-th operation goes wrong, beginning with another one for every way.
+ * Where a setting of the story says kills=no, nobody is killed. */
+must_use int torture_story(const struct story *s, uint64_t work, struct torture_result *out);

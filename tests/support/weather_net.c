@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE
 #include "weather_net.h"
 
 #include <arpa/inet.h>
@@ -85,8 +84,8 @@ static bool lay_cable(struct weather_net *n)
     char *words = alloc_printf("link add near type veth peer name far netns /proc/%d/fd/%d",
                                (int)getpid(), n->far);
     bool ok = ip(n->near, words) && ip(n->near, "addr add " NEAR_ADDRESS "/30 dev near") &&
-              ip(n->near, "link set near up") && ip(n->far, "addr add " FAR_ADDRESS "/30 dev far") &&
-              ip(n->far, "link set far up");
+              ip(n->near, "link set near up") &&
+              ip(n->far, "addr add " FAR_ADDRESS "/30 dev far") && ip(n->far, "link set far up");
 
     free(words);
     return ok;

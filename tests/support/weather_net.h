@@ -9,8 +9,8 @@
  *
  * The sandbox listens on loopback only; a relay whose listening socket is in the one namespace and
  * whose other sockets are in the other takes the bytes across. In the mount namespace of this
- * process api.fastly.com, which the sandbox has a certificate for, is the relay's ear. Whatever goes
- * wrong after weather_net_open() fails the test. */
+ * process api.fastly.com, which the sandbox has a certificate for, is the relay's ear. Whatever
+ * goes wrong after weather_net_open() fails the test. */
 #pragma once
 
 #include "base.h"

@@ -1,0 +1,741 @@
+/* SPDX-License-Identifier: MIT
+ * The real thing in bad weather: two purgelines, a Redis on a small disk, a sandbox behind a cable,
+ * and a producer; whatever can die, freeze, fill up or be cut does so at random. Judged from the
+ * outside: by the producer's own list and by what arrived at the sandbox. The same seed throws the
+ * same dice; what they hit depends on the machine. See `chaos --help`. */
+#include "rig.h"
+
+#include <hiredis/hiredis.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "rng.h"
+#include "weather_disk.h"
+#include "weather_net.h"
+#include "weather_traffic.h"
+
+#define P "purgeline:{main}:"
+#define INSTANCES 2u
+#define JOBS_PER_S 400u
+#define BUDGET 3000u
+#define WINDOW_MS 10000u
+#define DISK_MB 64u
+#define LEASE_MS 10000u
+#define HARVEST_EVERY_MS 500u
+#define WATCH_EVERY_MS 100u
+#define CALM_PATIENCE_MS 180000u
+#define STOP_PATIENCE_MS 60000u
+#define OMITTED 3u
+
+/* In the long run about what is pushed can be sent, so after each calamity the budget is the limit.
+ */
+#define ACCOUNT                                                                                    \
+    "    budget: {purges: 3000, per_s: 10, burst: 300}\n"                                          \
+    "    timeout_ms: 2000\n"                                                                       \
+    "    connect_timeout_ms: 1000\n"                                                               \
+    "    attempts: 1000\n"
+
+static uint64_t minutes = 2, seed;
+
+/* -- what there is ---------------------------------------------------------------------------- */
+
+enum condition { UP, DOWN, ASLEEP };
+enum slot { SLOT_REDIS = INSTANCES, SLOT_NET, SLOT_DISK, SLOT_FASTLY, SLOT_FASTLY_TOO, SLOT_N };
+
+/* A leader that slept until another led: from `from_ms` on nothing may come by its connections,
+ * until it leads again or `until_ms`. */
+struct fence {
+    unsigned long *conns;
+    size_t count;
+    uint64_t from_ms, until_ms;
+};
+
+struct chaos {
+    struct rig *rig;
+    struct weather_net *net;
+    struct weather_disk disk;
+    bool has_disk;
+    struct traffic traffic;
+    struct rng rng;
+    uint64_t begin_ms, now_ms; /* monotonic */
+    uint64_t until_ms[SLOT_N]; /* when this piece of weather ends; 0: none */
+    enum condition instance[INSTANCES];
+    bool redis_down;
+    const char *fault[2]; /* its name, to end it; NULL: none */
+    uint64_t omitting_since_ms;
+    struct spell {
+        uint64_t from_ms, until_ms;
+    } * omissions; /* Unix */
+    size_t omissions_count;
+    int leader; /* -1: nobody, or not known */
+    uint64_t leads_since_ms;
+    struct fence *fences;
+    size_t fences_count;
+    int fence_of; /* which instance the last fence is being watched for; -1: none */
+    uint64_t events, takeovers, next_event_ms, next_harvest_ms, next_watch_ms;
+    uint64_t kills, naps, redis_kills, cuts_made, fills, faults;
+};
+
+__attribute__((format(printf, 2, 3))) static void tell(struct chaos *c, const char *fmt, ...)
+{
+    va_list ap;
+
+    c->events++;
+    printf("%9.3f s  ", (double)(c->now_ms - c->begin_ms) / 1000);
+    va_start(ap, fmt);
+    vprintf(fmt, ap);
+    va_end(ap);
+    printf("\n");
+}
+
+static uint64_t between(struct chaos *c, uint64_t least, uint64_t most)
+{
+    return least + rng_below(&c->rng, most - least + 1);
+}
+
+static void lasts(struct chaos *c, unsigned slot, uint64_t ms)
+{
+    c->until_ms[slot] = c->now_ms + ms;
+}
+
+/* -- the instances ---------------------------------------------------------------------------- */
+
+static void start(struct chaos *c, unsigned n)
+{
+    weather_net_enter(c->net);
+    rig_start(c->rig, n);
+    weather_net_leave(c->net);
+    c->instance[n] = UP;
+}
+
+static void add_conn(struct fence *f, unsigned long conn)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (f->conns[i] == conn)
+            return;
+    f->conns = alloc_grow(f->conns, f->count + 1, sizeof(*f->conns));
+    f->conns[f->count++] = conn;
+}
+
+/* The connections by which it sent while it led. The first moments belong to its predecessor, too.
+ */
+static void remember_connections(struct chaos *c, unsigned n)
+{
+    const struct requests *r = &c->rig->requests;
+    struct fence f = {.until_ms = 0};
+
+    if (c->leader != (int)n || c->fence_of >= 0)
+        return;
+    requests_read(&c->rig->requests);
+    for (size_t i = 0; i < r->count; i++)
+        if (r->at[i].begin_ms > c->leads_since_ms + 1000)
+            add_conn(&f, r->at[i].conn);
+    c->fences = alloc_grow(c->fences, c->fences_count + 1, sizeof(*c->fences));
+    c->fences[c->fences_count++] = f;
+    c->fence_of = (int)n;
+}
+
+static void kill_instance(struct chaos *c, unsigned n)
+{
+    bool at_once = between(c, 0, 4) < 3;
+
+    instance_kill(&c->rig->instances[n]);
+    c->instance[n] = DOWN;
+    c->kills++;
+    if (c->fence_of == (int)n)
+        c->fence_of = -1;
+    lasts(c, n, at_once ? 1 : between(c, 500, 8000));
+    tell(c, "kill -9 of purgeline %u%s, back in %" PRIu64 " ms", n,
+         c->leader == (int)n ? ", which led" : "", c->until_ms[n] - c->now_ms);
+}
+
+static void freeze_instance(struct chaos *c, unsigned n)
+{
+    bool beyond_its_lease = c->leader == (int)n && between(c, 0, 9) < 6;
+
+    lasts(c, n, beyond_its_lease ? between(c, LEASE_MS + 1000, 15000) : between(c, 500, 5000));
+    remember_connections(c, n);
+    instance_signal(&c->rig->instances[n], SIGSTOP);
+    c->instance[n] = ASLEEP;
+    c->naps++;
+    tell(c, "SIGSTOP of purgeline %u%s for %" PRIu64 " ms", n,
+         c->leader == (int)n ? ", which led" : "", c->until_ms[n] - c->now_ms);
+}
+
+static void wake_instance(struct chaos *c, unsigned n)
+{
+    instance_signal(&c->rig->instances[n], SIGCONT);
+    c->instance[n] = UP;
+    tell(c, "SIGCONT of purgeline %u%s", n,
+         c->leader >= 0 && c->leader != (int)n ? "; the other leads" : "");
+    if (c->fence_of != (int)n)
+        return;
+    c->fences[c->fences_count - 1].from_ms = clock_wall_ms();
+}
+
+static void begin_instance(struct chaos *c, unsigned n)
+{
+    if (between(c, 0, 9) < 7)
+        kill_instance(c, n);
+    else
+        freeze_instance(c, n);
+}
+
+static void end_instance(struct chaos *c, unsigned n)
+{
+    if (c->instance[n] == ASLEEP)
+        wake_instance(c, n);
+    else
+        start(c, n);
+}
+
+/* -- Redis and its disk ----------------------------------------------------------------------- */
+
+/* With a full disk Redis says yes to the first pushes before it finds out that it cannot write them
+ * (appendfsync everysec); it keeps them in memory until it can. Killed in between it would lose
+ * what it accepted, which is not ours to test. */
+static void begin_redis(struct chaos *c, unsigned slot)
+{
+    if (c->until_ms[SLOT_DISK])
+        return;
+    lasts(c, slot, between(c, 100, 3000));
+    redis_server_kill(c->rig->redis);
+    c->redis_down = true;
+    c->redis_kills++;
+    tell(c, "kill -9 of Redis, back in %" PRIu64 " ms", c->until_ms[slot] - c->now_ms);
+}
+
+/* Small files, so that they are rewritten often. */
+static void settle_redis(struct chaos *c)
+{
+    redis_server_do(c->rig->redis, "CONFIG SET auto-aof-rewrite-min-size 8mb");
+}
+
+static void end_redis(struct chaos *c, unsigned slot)
+{
+    (void)slot;
+    redis_server_restart(c->rig->redis);
+    settle_redis(c);
+    c->redis_down = false;
+}
+
+static void begin_disk(struct chaos *c, unsigned slot)
+{
+    if (!c->has_disk || c->redis_down)
+        return;
+    lasts(c, slot, between(c, 1000, 6000));
+    weather_disk_fill(&c->disk);
+    c->fills++;
+    tell(c, "the disk of Redis is full for %" PRIu64 " ms", c->until_ms[slot] - c->now_ms);
+}
+
+static bool redis_writes_again(struct chaos *c)
+{
+    char *info = redis_server_str(c->rig->redis, "INFO persistence");
+    bool ok = strstr(info, "aof_last_write_status:ok") && strstr(info, "aof_buffer_length:0\r");
+
+    free(info);
+    return ok;
+}
+
+/* It is over when Redis has written down what it kept in memory. */
+static void end_disk(struct chaos *c, unsigned slot)
+{
+    if (c->disk.full) {
+        weather_disk_free(&c->disk);
+        tell(c, "the disk has room again");
+    }
+    if (!redis_writes_again(c))
+        lasts(c, slot, 50);
+}
+
+/* -- the network ------------------------------------------------------------------------------ */
+
+static void begin_net(struct chaos *c, unsigned slot)
+{
+    enum weather_cut cut = (enum weather_cut)between(c, CUT_NONE + 1, CUT_N - 1);
+
+    if (!c->net)
+        return;
+    lasts(c, slot, between(c, 300, 6000));
+    weather_net_cut(c->net, cut);
+    c->cuts_made++;
+    tell(c, "the network is cut (%s) for %" PRIu64 " ms", weather_cut_names[cut],
+         c->until_ms[slot] - c->now_ms);
+}
+
+static void end_net(struct chaos *c, unsigned slot)
+{
+    (void)slot;
+    weather_net_cut(c->net, CUT_NONE);
+}
+
+/* -- Fastly ----------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name, *how;
+} faults[] = {
+    {"latency_ms", "latency_ms=400&jitter_ms=600"},
+    {"throttle", "throttle=1"},
+    {"throttle", "throttle=1&count=4&retry_after=2"},
+    {"throttle", "throttle=1&count=20"},
+    {"status", "status=503&count=10"},
+    {"status", "status=503&count=3&retry_after=1"},
+    {"status", "status=500"},
+    {"reset", "reset=1&count=6"},
+    {"crash", "crash=1&count=1"},
+    {"omit_keys", "omit_keys=3"},
+    {"hang", "hang=1&count=3"},
+    {"goaway", "goaway=1&count=1"},
+    {"garbage", "garbage=1&count=5"},
+    {"empty", "empty=1&count=5"},
+};
+
+static void begin_fastly(struct chaos *c, unsigned slot)
+{
+    size_t i = rng_below(&c->rng, array_len(faults));
+    const char **mine = &c->fault[slot - SLOT_FASTLY], *other = c->fault[SLOT_FASTLY_TOO - slot];
+
+    if (other && strcmp(other, faults[i].name) == 0)
+        return;
+    lasts(c, slot, between(c, 500, 5000));
+    sandbox_fault(c->rig->sandbox, "%s", faults[i].how);
+    *mine = faults[i].name;
+    if (strcmp(*mine, "omit_keys") == 0)
+        c->omitting_since_ms = clock_wall_ms();
+    c->faults++;
+    tell(c, "Fastly: %s for %" PRIu64 " ms", faults[i].how, c->until_ms[slot] - c->now_ms);
+}
+
+/* Requests at its edges may or may not have been hit; they get the benefit of the doubt. */
+static void add_omission(struct chaos *c)
+{
+    c->omissions = alloc_grow(c->omissions, c->omissions_count + 1, sizeof(*c->omissions));
+    c->omissions[c->omissions_count++] =
+        (struct spell){c->omitting_since_ms + 1, clock_wall_ms() - 1};
+}
+
+static void end_fastly(struct chaos *c, unsigned slot)
+{
+    const char **mine = &c->fault[slot - SLOT_FASTLY];
+
+    if (strcmp(*mine, "omit_keys") == 0)
+        add_omission(c);
+    sandbox_fault(c->rig->sandbox, "%s=0", *mine);
+    *mine = NULL;
+}
+
+/* -- the weather ------------------------------------------------------------------------------ */
+
+static const struct {
+    void (*begin)(struct chaos *c, unsigned slot);
+    void (*end)(struct chaos *c, unsigned slot);
+    unsigned often;
+} kinds[SLOT_N] = {
+    [0] = {begin_instance, end_instance, 3},
+    [1] = {begin_instance, end_instance, 3},
+    [SLOT_REDIS] = {begin_redis, end_redis, 1},
+    [SLOT_NET] = {begin_net, end_net, 2},
+    [SLOT_DISK] = {begin_disk, end_disk, 1},
+    [SLOT_FASTLY] = {begin_fastly, end_fastly, 5},
+    [SLOT_FASTLY_TOO] = {begin_fastly, end_fastly, 2},
+};
+
+static unsigned roll_slot(struct chaos *c)
+{
+    unsigned sum = 0, slot = 0;
+    uint64_t dice;
+
+    for (unsigned i = 0; i < SLOT_N; i++)
+        sum += kinds[i].often;
+    dice = rng_below(&c->rng, sum);
+    while (dice >= kinds[slot].often)
+        dice -= kinds[slot++].often;
+    return slot;
+}
+
+static void end_what_is_over(struct chaos *c)
+{
+    for (unsigned slot = 0; slot < SLOT_N; slot++)
+        if (c->until_ms[slot] && c->now_ms >= c->until_ms[slot]) {
+            c->until_ms[slot] = 0;
+            kinds[slot].end(c, slot);
+        }
+}
+
+static void begin_what_is_next(struct chaos *c)
+{
+    unsigned slot;
+
+    if (c->now_ms < c->next_event_ms)
+        return;
+    c->next_event_ms = c->now_ms + between(c, 300, 3500);
+    slot = roll_slot(c);
+    if (!c->until_ms[slot])
+        kinds[slot].begin(c, slot);
+}
+
+/* -- watching --------------------------------------------------------------------------------- */
+
+static void assert_nobody_left_by_himself(struct chaos *c)
+{
+    for (unsigned n = 0; n < INSTANCES; n++)
+        if (c->instance[n] == UP && instance_has_ended(&c->rig->instances[n]))
+            fail_msg("purgeline %u ended by itself with %d", n, c->rig->instances[n].code);
+}
+
+/* The lease names its holder: host/boot/namespace/pid/... */
+static int holder(struct chaos *c, const char *lease)
+{
+    long pid = 0;
+
+    if (sscanf(lease, "%*[^/]/%*[^/]/%*[^/]/%ld/", &pid) == 1)
+        for (unsigned n = 0; n < INSTANCES; n++)
+            if (c->rig->instances[n].pid == (pid_t)pid)
+                return (int)n;
+    return -1;
+}
+
+/* The other leads while this one sleeps or wakes: as long as that is so, it is fenced. */
+static void watch_fence(struct chaos *c)
+{
+    struct fence *f = c->fences_count ? &c->fences[c->fences_count - 1] : NULL;
+
+    if (c->fence_of < 0 || c->instance[c->fence_of] == ASLEEP)
+        return;
+    if (c->leader == c->fence_of || clock_wall_ms() > f->from_ms + LEASE_MS)
+        c->fence_of = -1; /* what was seen so far counts */
+    else if (c->leader >= 0)
+        f->until_ms = clock_wall_ms() - WATCH_EVERY_MS;
+}
+
+static void watch_leader(struct chaos *c)
+{
+    redisContext *redis = traffic_redis(&c->traffic);
+    redisReply *reply = redis ? redisCommand(redis, "GET " P "lease") : NULL;
+    int leader = reply && reply->type == REDIS_REPLY_STRING ? holder(c, reply->str) : -1;
+
+    if (leader >= 0 && leader != c->leader) {
+        c->leads_since_ms = clock_wall_ms();
+        c->takeovers++;
+    }
+    c->leader = leader;
+    if (reply)
+        freeReplyObject(reply);
+    watch_fence(c);
+}
+
+static void watch(struct chaos *c)
+{
+    c->now_ms = clock_mono_ns() / NS_PER_MS;
+    assert_nobody_left_by_himself(c);
+    requests_read(&c->rig->requests);
+    if (c->redis_down)
+        return;
+    if (c->now_ms >= c->next_watch_ms) {
+        c->next_watch_ms = c->now_ms + WATCH_EVERY_MS;
+        watch_leader(c);
+    }
+    if (c->now_ms >= c->next_harvest_ms) {
+        c->next_harvest_ms = c->now_ms + HARVEST_EVERY_MS;
+        traffic_harvest(&c->traffic);
+    }
+}
+
+/* -- the play --------------------------------------------------------------------------------- */
+
+static void storm(struct chaos *c)
+{
+    uint64_t end_ms = c->begin_ms + minutes * 60000;
+    struct await patience =
+        await_begin("the weather to end", c->rig->requests.inotify, minutes * 60000 + 30000);
+
+    while (c->now_ms < end_ms) {
+        watch(c);
+        end_what_is_over(c);
+        begin_what_is_next(c);
+        traffic_push(&c->traffic, c->now_ms);
+        await_more(&patience);
+    }
+}
+
+static bool is_calm(struct chaos *c)
+{
+    for (unsigned slot = 0; slot < SLOT_N; slot++)
+        if (c->until_ms[slot])
+            return false;
+    return true;
+}
+
+static bool all_ended(struct chaos *c)
+{
+    return is_calm(c) && rig_is_empty(c->rig) &&
+           redis_server_int(c->rig->redis, "ZCARD " P "later") == 0 && c->traffic.open_count == 0;
+}
+
+/* Without a deadline of its own: what is left over is the judges' affair. */
+static uint64_t calm(struct chaos *c)
+{
+    uint64_t begin_ms = c->now_ms, over_ms = begin_ms + CALM_PATIENCE_MS;
+    struct await patience = await_begin("calm", c->rig->requests.inotify, CALM_PATIENCE_MS + 30000);
+
+    for (unsigned slot = 0; slot < SLOT_N; slot++)
+        if (c->until_ms[slot])
+            c->until_ms[slot] = c->now_ms;
+    tell(c, "calm; %u jobs are open", c->traffic.open_count);
+    do {
+        watch(c);
+        end_what_is_over(c);
+        await_more(&patience);
+    } while (!all_ended(c) && c->now_ms < over_ms);
+    tell(c, "%s", all_ended(c) ? "all jobs have ended" : "not all jobs have ended in time");
+    return c->now_ms - begin_ms;
+}
+
+/* -- judgement -------------------------------------------------------------------------------- */
+
+static unsigned passed, failed;
+
+static void judge(bool ok, const char *what)
+{
+    printf("%s %s\n", ok ? "ok  " : "FAIL", what);
+    passed += ok;
+    failed += !ok;
+}
+
+static bool keys_were_left_out(const struct chaos *c, const struct request *q)
+{
+    for (size_t i = 0; i < c->omissions_count; i++)
+        if (strcmp(q->kind, "keys") == 0 && q->t_ms >= c->omissions[i].from_ms &&
+            q->t_ms <= c->omissions[i].until_ms)
+            return true;
+    return false;
+}
+
+static void note_requests(struct chaos *c)
+{
+    const struct requests *r = &c->rig->requests;
+
+    requests_read(&c->rig->requests);
+    for (size_t i = 0; i < r->count; i++)
+        traffic_note(&c->traffic, &r->at[i], keys_were_left_out(c, &r->at[i]) ? OMITTED : 0);
+}
+
+static unsigned broken_fences(struct chaos *c, unsigned *judged)
+{
+    const struct requests *r = &c->rig->requests;
+    unsigned broken = 0;
+
+    for (size_t k = 0; k < c->fences_count; k++) {
+        const struct fence *f = &c->fences[k];
+
+        if (f->count == 0 || f->until_ms <= f->from_ms)
+            continue;
+        ++*judged;
+        for (size_t i = 0; i < r->count; i++)
+            for (size_t j = 0; j < f->count; j++)
+                broken += r->at[i].conn == f->conns[j] && r->at[i].begin_ms > f->from_ms &&
+                          r->at[i].begin_ms < f->until_ms;
+    }
+    return broken;
+}
+
+static void judge_instances(struct chaos *c)
+{
+    size_t reports = 0;
+    bool ended_well = true;
+
+    for (unsigned n = 0; n < INSTANCES; n++) {
+        struct instance *i = &c->rig->instances[n];
+
+        instance_signal(i, SIGTERM);
+        ended_well &= instance_wait(i, STOP_PATIENCE_MS) == 0;
+        reports += instance_said(i, "Sanitizer") + instance_said(i, "runtime error:") +
+                   instance_said(i, "this must hold and does not");
+    }
+    judge(ended_well, "asked to stop, both purgelines exit with 0");
+    judge(reports == 0, "no sanitizer and no assertion said a word");
+}
+
+static void judge_jobs(struct chaos *c)
+{
+    struct traffic *t = &c->traffic;
+
+    judge(rig_is_empty(c->rig) && redis_server_int(c->rig->redis, "ZCARD " P "later") == 0,
+          "no job is left in the streams, none is pending, none waits for later");
+    judge(traffic_without_end(t) == 0, "every accepted job has its receipt");
+    judge(traffic_stray_receipts(t) == 0, "no job has two, and none was not pushed");
+    judge(traffic_ended_badly(t) == 0, "all are purged, or expired if they may");
+    judge(rig_dead_count(c->rig) == 0, "there are no dead letters");
+    judge(traffic_purged_too_early(t) == 0,
+          "each is purged by a request that began after it was accepted");
+    judge(traffic_sent_before_its_time(t) == 0, "nothing is sent before its not_before");
+    judge(traffic_not_repeated(t) == 0, "what asks for it is purged again after its repeat_after");
+    judge(!t->refusal[0], "Redis refused pushes only while its disk was full or it was loading");
+}
+
+static void show_numbers(struct chaos *c, uint64_t peak, uint64_t calm_ms, unsigned fences)
+{
+    struct traffic *t = &c->traffic;
+    struct requests *r = &c->rig->requests;
+    double s = (double)minutes * 60;
+
+    printf("weather   %" PRIu64 " kills and %" PRIu64 " naps of purgeline, %" PRIu64
+           " changes of leader, %u sleeping leaders relieved and judged;\n"
+           "          %" PRIu64 " kills of Redis, %" PRIu64 " full disks, %" PRIu64
+           " cuts, %" PRIu64 " faults of Fastly\n",
+           c->kills, c->naps, c->takeovers, fences, c->redis_kills, c->fills, c->cuts_made,
+           c->faults);
+    printf("jobs      %u accepted (%.0f a second), %u refused, %u whose reply was lost; %u purged, "
+           "%u expired\n",
+           t->accepted, t->accepted / s, t->refused, t->maybe, traffic_with_fate(t, FATE_PURGED),
+           traffic_with_fate(t, FATE_EXPIRED));
+    printf("requests  %zu: %zu 200, %zu 429, %zu 503, %zu 500, %zu given up by the client, %zu cut "
+           "off or hung\n",
+           r->count, requests_with_status(r, 200), requests_with_status(r, 429),
+           requests_with_status(r, 503), requests_with_status(r, 500), requests_with_status(r, 499),
+           requests_with_status(r, 0));
+    printf("budget    at most %" PRIu64 " of %u in any %u s; %" PRIu64 " in all\n", peak, BUDGET,
+           WINDOW_MS / 1000, requests_spent(r, 0, NEVER));
+    printf("recovery  %.1f s from the end of the weather to the end of all jobs\n",
+           (double)calm_ms / 1000);
+}
+
+static void judge_all(struct chaos *c, uint64_t calm_ms)
+{
+    uint64_t peak;
+    unsigned fences = 0;
+
+    note_requests(c);
+    judge_jobs(c);
+    peak = requests_peak(&c->rig->requests, WINDOW_MS);
+    judge(peak <= BUDGET, "in no window is more spent than the budget");
+    judge(broken_fences(c, &fences) == 0, "a leader that overslept its lease sends nothing more");
+    judge_instances(c);
+    show_numbers(c, peak, calm_ms, fences);
+}
+
+/* -- opening and closing ---------------------------------------------------------------------- */
+
+/* What the machine does not permit is left out, aloud. */
+static void open_places(struct chaos *c)
+{
+    const char *why = "no mount namespace (it takes root)";
+
+    if (weather_mounts_hide() == 0) {
+        c->has_disk = weather_disk_open(&c->disk, DISK_MB) == 0;
+        c->net = weather_net_open(sandbox_api(c->rig->sandbox), &why);
+    }
+    if (!c->has_disk)
+        printf("skipped: full disks, for there is no tmpfs of our own (it takes root)\n");
+    if (!c->net)
+        printf("skipped: cuts of the network, for there is %s\n", why);
+}
+
+static void open_all(struct chaos *c, void **state)
+{
+    c->rig = rig_open(state, ACCOUNT, "");
+    c->leader = c->fence_of = -1;
+    c->rng.state = seed;
+    open_places(c);
+    if (c->has_disk) {
+        redis_server_stop(c->rig->redis);
+        c->rig->redis = redis_server_start("--dir", c->disk.folder);
+        rig_configure(c->rig, ACCOUNT, "");
+    }
+    settle_redis(c);
+    if (c->net)
+        setenv("PURGELINE_API", weather_net_api(c->net), 1);
+    traffic_open(&c->traffic, redis_server_unix_url(c->rig->redis), JOBS_PER_S, seed + 1);
+    c->begin_ms = c->now_ms = clock_mono_ns() / NS_PER_MS;
+    for (unsigned n = 0; n < INSTANCES; n++)
+        start(c, n);
+}
+
+static void close_all(struct chaos *c)
+{
+    unsetenv("PURGELINE_API");
+    traffic_close(&c->traffic);
+    for (size_t i = 0; i < c->fences_count; i++)
+        free(c->fences[i].conns);
+    free(c->fences);
+    free(c->omissions);
+    rig_close(c->rig);
+    weather_net_close(c->net);
+    weather_disk_close(&c->disk);
+}
+
+/* A handler, unlike SIG_IGN, is not handed down to the programs we start. */
+static void ignore(int signum)
+{
+    (void)signum;
+}
+
+static struct chaos the_chaos;
+
+static void nothing_is_lost_and_the_budget_is_kept_in_any_weather(void **state)
+{
+    struct chaos *c = &the_chaos;
+    uint64_t calm_ms;
+
+    open_all(c, state);
+    storm(c);
+    calm_ms = calm(c);
+    judge_all(c, calm_ms);
+    printf("%u passed, %u failed; seed %" PRIu64 "\n", passed, failed, seed);
+    assert_int_equal(failed, 0);
+    close_all(c);
+}
+
+static int clean_up(void **state)
+{
+    int rc = rig_teardown(state);
+
+    if (the_chaos.net && getenv("PURGELINE_API"))
+        weather_net_close(the_chaos.net);
+    weather_disk_close(&the_chaos.disk);
+    return rc;
+}
+
+static int usage(int code)
+{
+    fprintf(
+        code ? stderr : stdout,
+        "chaos - two purgelines, Redis and a sandbox in random weather\n\n"
+        "    chaos [--minutes N] [--seed S]\n\n"
+        "    --minutes N   how long the weather lasts (2)\n"
+        "    --seed S      the same dice as that time; else the clock's\n\n"
+        "Needs $PURGELINE_BIN, the program to try, and $SOURCE_DIR, the checkout.\n"
+        "As root it also fills a disk (a tmpfs) and cuts a network (two namespaces) of its own.\n");
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(nothing_is_lost_and_the_budget_is_kept_in_any_weather, clean_up),
+    };
+
+    seed = clock_wall_ms();
+    for (int i = 1; i < argc; i++) {
+        bool more = i + 1 < argc;
+
+        if (more && strcmp(argv[i], "--minutes") == 0)
+            minutes = strtoull(argv[++i], NULL, 10);
+        else if (more && strcmp(argv[i], "--seed") == 0)
+            seed = strtoull(argv[++i], NULL, 10);
+        else
+            return usage(strcmp(argv[i], "--help") == 0 ? 0 : 2);
+    }
+    if (!minutes || !getenv("PURGELINE_BIN") || !getenv("SOURCE_DIR"))
+        return usage(2);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    signal(SIGPIPE, ignore);
+    printf("chaos: %" PRIu64 " minutes, seed %" PRIu64 "\n", minutes, seed);
+    return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
+}
