@@ -39,12 +39,13 @@ struct sender_loop {
     struct loop *loop;
     CURLM *multi;
     struct mailbox *inbox, *replies;
-    uv_timer_t timer;            /* what curl waits for */
-    uv_prepare_t prepare;        /* before the loop sleeps */
-    uv_idle_t awake;             /* started: it shall not sleep */
-    bool kick;                   /* curl wants to act now */
-    struct list waiting;         /* exchanges */
-    struct list under_way, idle; /* transfers */
+    uv_timer_t timer;                    /* what curl waits for */
+    uv_prepare_t prepare;                /* before the loop sleeps */
+    uv_idle_t awake;                     /* started: it shall not sleep */
+    bool kick;                           /* curl wants to act now */
+    char connected[TRANSFER_ORIGIN_MAX]; /* whereto a connection has just been made, or "" */
+    struct list waiting;                 /* exchanges */
+    struct list under_way, idle;         /* transfers */
     uint32_t under_way_count, idle_count;
     struct list sockets;
     uint64_t *heard_ns; /* by socket: when something was last to be read there */
@@ -129,6 +130,22 @@ static void collect_finished(struct sender_loop *s)
     start_waiting(s);
 }
 
+/* Newer libcurl wakes the transfers that wait for a connection when it turns out to be h2. When it
+ * is HTTP/1.1 they would sit there until the first answer, however many connections they may have
+ * (https://github.com/LadybirdBrowser/ladybird/pull/10655); added anew, they look again. */
+static void wake_parked(struct sender_loop *s)
+{
+    list_each(node, &s->under_way) {
+        struct transfer *t = list_entry(node, struct transfer, link);
+
+        if (!transfer_is_parked(t, s->connected))
+            continue;
+        curl_multi_remove_handle(s->multi, t->easy);
+        curl_multi_add_handle(s->multi, t->easy);
+    }
+    s->connected[0] = '\0';
+}
+
 static void act(struct sender_loop *s, curl_socket_t fd, int events)
 {
     int running;
@@ -136,7 +153,9 @@ static void act(struct sender_loop *s, curl_socket_t fd, int events)
 
     /* Curl may have closed that socket earlier in this turn. */
     must(code == CURLM_OK || code == CURLM_BAD_SOCKET);
-    collect_finished(s);
+    collect_finished(s); /* first: taking a finished one out would lose its end */
+    if (s->connected[0])
+        wake_parked(s);
 }
 
 /* -- new ones -- */
@@ -158,6 +177,7 @@ static void start(struct sender_loop *s, struct exchange *x, uint64_t now_ns)
 
     list_push_back(&s->under_way, &t->link);
     s->under_way_count++;
+    t->connected = s->connected;
     if (transfer_begin(t, x, now_ns) < 0) {
         put_idle(s, t);
         list_push_back(&s->done, &x->link);

@@ -16,8 +16,6 @@
 #include "endpoint.h"
 #include "peer.h"
 
-#define ORIGIN_MAX 512
-
 enum method { METHOD_UNSET, METHOD_POST, METHOD_GET, METHOD_OTHER };
 
 struct transfer_inside {
@@ -25,12 +23,13 @@ struct transfer_inside {
     uint64_t endpoint_number;
     enum method method;
     const char *method_name;
-    char origin[ORIGIN_MAX];
+    char origin[TRANSFER_ORIGIN_MAX];
     char *system_ca_file, *system_ca_path; /* libcurl's, from before anything was set */
     bool has_body;
 
     /* of this exchange */
     struct curl_slist line; /* its own header, in front of the endpoint's */
+    bool opened;            /* it has got a socket of its own */
     bool issued;            /* curl was about to write the request: some of it may have left */
     bool lost;              /* curl wanted to issue it once more */
     bool late;              /* start_before_ns had passed when the connection was ready */
@@ -71,6 +70,7 @@ static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockad
         t->inside->blocked = true;
         return CURL_SOCKET_BAD;
     }
+    t->inside->opened = true;
     return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
 
@@ -105,6 +105,8 @@ static int on_issue(void *ctx, char *peer_ip, char *own_ip, int peer_port, int o
     if (in->lost || in->late || in->blocked)
         return CURL_PREREQFUNC_ABORT;
     in->issued = true;
+    if (in->opened)
+        memcpy(t->connected, in->origin, sizeof(in->origin));
     t->x->started_ns = now_ns;
     return CURL_PREREQFUNC_OK;
 }
@@ -250,7 +252,8 @@ static size_t origin_bytes(struct span url)
         return 0;
     while (n < url.n && !strchr("/?#@\\", url.p[n]))
         n++;
-    if (n == scheme || n + 2 > ORIGIN_MAX || (n < url.n && (url.p[n] == '@' || url.p[n] == '\\')))
+    if (n == scheme || n + 2 > TRANSFER_ORIGIN_MAX ||
+        (n < url.n && (url.p[n] == '@' || url.p[n] == '\\')))
         return 0;
     return n;
 }
@@ -316,7 +319,7 @@ int transfer_begin(struct transfer *t, struct exchange *x, uint64_t now_ns)
     use_method(t, x->method);
     use_body(t, &x->body);
     use_headers(t, x);
-    in->issued = in->lost = in->late = in->blocked = in->too_long = false;
+    in->opened = in->issued = in->lost = in->late = in->blocked = in->too_long = false;
     in->curl_words[0] = '\0';
     x->started_ns = now_ns;
     t->x = x;
@@ -400,6 +403,13 @@ struct exchange *transfer_abandon(struct transfer *t, const char *why)
 {
     exchange_fail(t->x, t->inside->issued ? EXCHANGE_BROKEN : EXCHANGE_UNSENT, why);
     return release(t);
+}
+
+bool transfer_is_parked(const struct transfer *t, const char *origin)
+{
+    const struct transfer_inside *in = t->inside;
+
+    return !in->opened && !in->issued && strcmp(in->origin, origin) == 0;
 }
 
 int transfer_socket(struct transfer *t)

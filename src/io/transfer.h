@@ -5,10 +5,13 @@
 
 #include "sender.h"
 
+#define TRANSFER_ORIGIN_MAX 512 /* "https://host:port/" with its end */
+
 struct transfer {
     struct list link;   /* the sender loop's: idle or under way */
     void *easy;         /* CURL * */
     struct exchange *x; /* NULL when idle */
+    char *connected; /* the sender loop's, TRANSFER_ORIGIN_MAX: whereto the newest connection is */
     struct transfer_inside *inside;
 };
 
@@ -26,6 +29,10 @@ struct exchange *transfer_end(struct transfer *t, int result);
 
 /* Given up before curl was through with it. */
 struct exchange *transfer_abandon(struct transfer *t, const char *why);
+
+/* It goes to this origin, and is neither issued nor connecting: curl keeps it back until another's
+ * connection has shown whether it can be shared. */
+bool transfer_is_parked(const struct transfer *t, const char *origin);
 
 int transfer_socket(struct transfer *t); /* -1: none. Before it is taken out of the multi handle. */
 

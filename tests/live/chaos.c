@@ -2,7 +2,7 @@
  * The real thing in bad weather: two purgelines, a Redis on a small disk, a sandbox behind a cable,
  * and a producer; whatever can die, freeze, fill up or be cut does so at random. Judged from the
  * outside: by the producer's own list and by what arrived at the sandbox. The same seed throws the
- * same dice; what they hit depends on the machine. See `chaos --help`. */
+ * same dice; what they hit depends on the machine. */
 #include "rig.h"
 
 #include <hiredis/hiredis.h>
@@ -16,6 +16,9 @@
 #include "clock.h"
 #include "rng.h"
 #include "weather_disk.h"
+#include "weather_fastly.h"
+#include "weather_fence.h"
+#include "weather_judge.h"
 #include "weather_net.h"
 #include "weather_traffic.h"
 
@@ -29,13 +32,11 @@
 #define HARVEST_EVERY_MS 500u
 #define WATCH_EVERY_MS 100u
 #define CALM_PATIENCE_MS 180000u
-#define STOP_PATIENCE_MS 60000u
-#define OMITTED 3u
 
 /* In the long run about what is pushed can be sent, so after each calamity the budget is the limit.
  */
 #define ACCOUNT                                                                                    \
-    "    budget: {purges: 3000, per_s: 10, burst: 300}\n"                                          \
+    "    budget: {purges: 3000, per_s: 10, burst: 1500}\n"                                         \
     "    timeout_ms: 2000\n"                                                                       \
     "    connect_timeout_ms: 1000\n"                                                               \
     "    attempts: 1000\n"
@@ -47,37 +48,24 @@ static uint64_t minutes = 2, seed;
 enum condition { UP, DOWN, ASLEEP };
 enum slot { SLOT_REDIS = INSTANCES, SLOT_NET, SLOT_DISK, SLOT_FASTLY, SLOT_FASTLY_TOO, SLOT_N };
 
-/* A leader that slept until another led: from `from_ms` on nothing may come by its connections,
- * until it leads again or `until_ms`. */
-struct fence {
-    unsigned long *conns;
-    size_t count;
-    uint64_t from_ms, until_ms;
-};
-
 struct chaos {
     struct rig *rig;
     struct weather_net *net;
     struct weather_disk disk;
-    bool has_disk;
+    bool has_disk, rewriting;
     struct traffic traffic;
     struct rng rng;
     uint64_t begin_ms, now_ms; /* monotonic */
     uint64_t until_ms[SLOT_N]; /* when this piece of weather ends; 0: none */
     enum condition instance[INSTANCES];
     bool redis_down;
-    const char *fault[2]; /* its name, to end it; NULL: none */
-    uint64_t omitting_since_ms;
-    struct spell {
-        uint64_t from_ms, until_ms;
-    } * omissions; /* Unix */
-    size_t omissions_count;
+    struct weather_fastly fastly;
+    struct fences fences;
+    struct judge judge;
     int leader; /* -1: nobody, or not known */
+    int last_leader;
     uint64_t leads_since_ms;
-    struct fence *fences;
-    size_t fences_count;
-    int fence_of; /* which instance the last fence is being watched for; -1: none */
-    uint64_t events, takeovers, next_event_ms, next_harvest_ms, next_watch_ms;
+    uint64_t takeovers, next_event_ms, next_harvest_ms, next_watch_ms;
     uint64_t kills, naps, redis_kills, cuts_made, fills, faults;
 };
 
@@ -85,7 +73,6 @@ __attribute__((format(printf, 2, 3))) static void tell(struct chaos *c, const ch
 {
     va_list ap;
 
-    c->events++;
     printf("%9.3f s  ", (double)(c->now_ms - c->begin_ms) / 1000);
     va_start(ap, fmt);
     vprintf(fmt, ap);
@@ -113,33 +100,6 @@ static void start(struct chaos *c, unsigned n)
     c->instance[n] = UP;
 }
 
-static void add_conn(struct fence *f, unsigned long conn)
-{
-    for (size_t i = 0; i < f->count; i++)
-        if (f->conns[i] == conn)
-            return;
-    f->conns = alloc_grow(f->conns, f->count + 1, sizeof(*f->conns));
-    f->conns[f->count++] = conn;
-}
-
-/* The connections by which it sent while it led. The first moments belong to its predecessor, too.
- */
-static void remember_connections(struct chaos *c, unsigned n)
-{
-    const struct requests *r = &c->rig->requests;
-    struct fence f = {.until_ms = 0};
-
-    if (c->leader != (int)n || c->fence_of >= 0)
-        return;
-    requests_read(&c->rig->requests);
-    for (size_t i = 0; i < r->count; i++)
-        if (r->at[i].begin_ms > c->leads_since_ms + 1000)
-            add_conn(&f, r->at[i].conn);
-    c->fences = alloc_grow(c->fences, c->fences_count + 1, sizeof(*c->fences));
-    c->fences[c->fences_count++] = f;
-    c->fence_of = (int)n;
-}
-
 static void kill_instance(struct chaos *c, unsigned n)
 {
     bool at_once = between(c, 0, 4) < 3;
@@ -147,8 +107,7 @@ static void kill_instance(struct chaos *c, unsigned n)
     instance_kill(&c->rig->instances[n]);
     c->instance[n] = DOWN;
     c->kills++;
-    if (c->fence_of == (int)n)
-        c->fence_of = -1;
+    fences_forget(&c->fences, (int)n);
     lasts(c, n, at_once ? 1 : between(c, 500, 8000));
     tell(c, "kill -9 of purgeline %u%s, back in %" PRIu64 " ms", n,
          c->leader == (int)n ? ", which led" : "", c->until_ms[n] - c->now_ms);
@@ -159,7 +118,8 @@ static void freeze_instance(struct chaos *c, unsigned n)
     bool beyond_its_lease = c->leader == (int)n && between(c, 0, 9) < 6;
 
     lasts(c, n, beyond_its_lease ? between(c, LEASE_MS + 1000, 15000) : between(c, 500, 5000));
-    remember_connections(c, n);
+    if (c->leader == (int)n)
+        fences_sleep(&c->fences, (int)n, &c->rig->requests, c->leads_since_ms);
     instance_signal(&c->rig->instances[n], SIGSTOP);
     c->instance[n] = ASLEEP;
     c->naps++;
@@ -169,13 +129,11 @@ static void freeze_instance(struct chaos *c, unsigned n)
 
 static void wake_instance(struct chaos *c, unsigned n)
 {
+    fences_wake(&c->fences, (int)n);
     instance_signal(&c->rig->instances[n], SIGCONT);
     c->instance[n] = UP;
     tell(c, "SIGCONT of purgeline %u%s", n,
          c->leader >= 0 && c->leader != (int)n ? "; the other leads" : "");
-    if (c->fence_of != (int)n)
-        return;
-    c->fences[c->fences_count - 1].from_ms = clock_wall_ms();
 }
 
 static void begin_instance(struct chaos *c, unsigned n)
@@ -211,16 +169,13 @@ static void begin_redis(struct chaos *c, unsigned slot)
 }
 
 /* Small files, so that they are rewritten often. */
-static void settle_redis(struct chaos *c)
-{
-    redis_server_do(c->rig->redis, "CONFIG SET auto-aof-rewrite-min-size 8mb");
-}
+#define SMALL_FILES "CONFIG SET auto-aof-rewrite-min-size 8mb"
 
 static void end_redis(struct chaos *c, unsigned slot)
 {
     (void)slot;
     redis_server_restart(c->rig->redis);
-    settle_redis(c);
+    redis_server_do(c->rig->redis, SMALL_FILES);
     c->redis_down = false;
 }
 
@@ -234,24 +189,47 @@ static void begin_disk(struct chaos *c, unsigned slot)
     tell(c, "the disk of Redis is full for %" PRIu64 " ms", c->until_ms[slot] - c->now_ms);
 }
 
-static bool redis_writes_again(struct chaos *c)
+static bool redis_says(struct chaos *c, const char *a, const char *b)
 {
     char *info = redis_server_str(c->rig->redis, "INFO persistence");
-    bool ok = strstr(info, "aof_last_write_status:ok") && strstr(info, "aof_buffer_length:0\r");
+    bool ok = strstr(info, a) && strstr(info, b);
 
     free(info);
     return ok;
 }
 
-/* It is over when Redis has written down what it kept in memory. */
+/* False when it has just begun to by itself. */
+static bool begins_rewriting(struct chaos *c)
+{
+    redisReply *reply = redis_server_try(c->rig->redis, "BGREWRITEAOF");
+    bool ok = reply->type == REDIS_REPLY_STATUS;
+
+    freeReplyObject(reply);
+    return ok;
+}
+
+/* It is over when Redis has written down what it kept in memory, and has written its file anew.
+ * Redis 7.0 takes a short write back (ftruncate) and goes on where that would have ended, for the
+ * file that a rewrite began is not opened to append (src/aof.c, openNewIncrAofForAppend): the hole
+ * is read as "Bad file format" by the next start, and the file is refused. Another rewrite heals.
+ */
 static void end_disk(struct chaos *c, unsigned slot)
 {
     if (c->disk.full) {
         weather_disk_free(&c->disk);
+        c->rewriting = false;
         tell(c, "the disk has room again");
     }
-    if (!redis_writes_again(c))
-        lasts(c, slot, 50);
+    if (!c->rewriting && redis_says(c, "aof_last_write_status:ok", "aof_buffer_length:0\r") &&
+        redis_says(c, "aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0")) {
+        c->rewriting = begins_rewriting(c);
+    } else if (c->rewriting &&
+               redis_says(c, "aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0")) {
+        c->rewriting = false;
+        if (redis_says(c, "aof_last_bgrewrite_status:ok", ""))
+            return;
+    }
+    lasts(c, slot, 50);
 }
 
 /* -- the network ------------------------------------------------------------------------------ */
@@ -277,57 +255,20 @@ static void end_net(struct chaos *c, unsigned slot)
 
 /* -- Fastly ----------------------------------------------------------------------------------- */
 
-static const struct {
-    const char *name, *how;
-} faults[] = {
-    {"latency_ms", "latency_ms=400&jitter_ms=600"},
-    {"throttle", "throttle=1"},
-    {"throttle", "throttle=1&count=4&retry_after=2"},
-    {"throttle", "throttle=1&count=20"},
-    {"status", "status=503&count=10"},
-    {"status", "status=503&count=3&retry_after=1"},
-    {"status", "status=500"},
-    {"reset", "reset=1&count=6"},
-    {"crash", "crash=1&count=1"},
-    {"omit_keys", "omit_keys=3"},
-    {"hang", "hang=1&count=3"},
-    {"goaway", "goaway=1&count=1"},
-    {"garbage", "garbage=1&count=5"},
-    {"empty", "empty=1&count=5"},
-};
-
 static void begin_fastly(struct chaos *c, unsigned slot)
 {
-    size_t i = rng_below(&c->rng, array_len(faults));
-    const char **mine = &c->fault[slot - SLOT_FASTLY], *other = c->fault[SLOT_FASTLY_TOO - slot];
+    const char *what = weather_fastly_begin(&c->fastly, slot - SLOT_FASTLY, &c->rng);
 
-    if (other && strcmp(other, faults[i].name) == 0)
+    if (!what)
         return;
     lasts(c, slot, between(c, 500, 5000));
-    sandbox_fault(c->rig->sandbox, "%s", faults[i].how);
-    *mine = faults[i].name;
-    if (strcmp(*mine, "omit_keys") == 0)
-        c->omitting_since_ms = clock_wall_ms();
     c->faults++;
-    tell(c, "Fastly: %s for %" PRIu64 " ms", faults[i].how, c->until_ms[slot] - c->now_ms);
-}
-
-/* Requests at its edges may or may not have been hit; they get the benefit of the doubt. */
-static void add_omission(struct chaos *c)
-{
-    c->omissions = alloc_grow(c->omissions, c->omissions_count + 1, sizeof(*c->omissions));
-    c->omissions[c->omissions_count++] =
-        (struct spell){c->omitting_since_ms + 1, clock_wall_ms() - 1};
+    tell(c, "Fastly: %s for %" PRIu64 " ms", what, c->until_ms[slot] - c->now_ms);
 }
 
 static void end_fastly(struct chaos *c, unsigned slot)
 {
-    const char **mine = &c->fault[slot - SLOT_FASTLY];
-
-    if (strcmp(*mine, "omit_keys") == 0)
-        add_omission(c);
-    sandbox_fault(c->rig->sandbox, "%s=0", *mine);
-    *mine = NULL;
+    weather_fastly_end(&c->fastly, slot - SLOT_FASTLY);
 }
 
 /* -- the weather ------------------------------------------------------------------------------ */
@@ -401,33 +342,22 @@ static int holder(struct chaos *c, const char *lease)
     return -1;
 }
 
-/* The other leads while this one sleeps or wakes: as long as that is so, it is fenced. */
-static void watch_fence(struct chaos *c)
-{
-    struct fence *f = c->fences_count ? &c->fences[c->fences_count - 1] : NULL;
-
-    if (c->fence_of < 0 || c->instance[c->fence_of] == ASLEEP)
-        return;
-    if (c->leader == c->fence_of || clock_wall_ms() > f->from_ms + LEASE_MS)
-        c->fence_of = -1; /* what was seen so far counts */
-    else if (c->leader >= 0)
-        f->until_ms = clock_wall_ms() - WATCH_EVERY_MS;
-}
-
 static void watch_leader(struct chaos *c)
 {
     redisContext *redis = traffic_redis(&c->traffic);
+    uint64_t seen_ms = clock_wall_ms();
     redisReply *reply = redis ? redisCommand(redis, "GET " P "lease") : NULL;
     int leader = reply && reply->type == REDIS_REPLY_STRING ? holder(c, reply->str) : -1;
 
-    if (leader >= 0 && leader != c->leader) {
-        c->leads_since_ms = clock_wall_ms();
-        c->takeovers++;
+    if (leader >= 0 && leader != c->last_leader) {
+        c->leads_since_ms = seen_ms;
+        c->takeovers += c->last_leader >= 0;
+        c->last_leader = leader;
     }
     c->leader = leader;
     if (reply)
         freeReplyObject(reply);
-    watch_fence(c);
+    fences_watch(&c->fences, leader, seen_ms);
 }
 
 static void watch(struct chaos *c)
@@ -451,9 +381,8 @@ static void watch(struct chaos *c)
 
 static void storm(struct chaos *c)
 {
-    uint64_t end_ms = c->begin_ms + minutes * 60000;
-    struct await patience =
-        await_begin("the weather to end", c->rig->requests.inotify, minutes * 60000 + 30000);
+    uint64_t ms = minutes * 60000, end_ms = c->begin_ms + ms;
+    struct await patience = await_begin("its end", c->rig->requests.inotify, ms + 30000);
 
     while (c->now_ms < end_ms) {
         watch(c);
@@ -499,84 +428,13 @@ static uint64_t calm(struct chaos *c)
 
 /* -- judgement -------------------------------------------------------------------------------- */
 
-static unsigned passed, failed;
-
-static void judge(bool ok, const char *what)
-{
-    printf("%s %s\n", ok ? "ok  " : "FAIL", what);
-    passed += ok;
-    failed += !ok;
-}
-
-static bool keys_were_left_out(const struct chaos *c, const struct request *q)
-{
-    for (size_t i = 0; i < c->omissions_count; i++)
-        if (strcmp(q->kind, "keys") == 0 && q->t_ms >= c->omissions[i].from_ms &&
-            q->t_ms <= c->omissions[i].until_ms)
-            return true;
-    return false;
-}
-
 static void note_requests(struct chaos *c)
 {
     const struct requests *r = &c->rig->requests;
 
     requests_read(&c->rig->requests);
     for (size_t i = 0; i < r->count; i++)
-        traffic_note(&c->traffic, &r->at[i], keys_were_left_out(c, &r->at[i]) ? OMITTED : 0);
-}
-
-static unsigned broken_fences(struct chaos *c, unsigned *judged)
-{
-    const struct requests *r = &c->rig->requests;
-    unsigned broken = 0;
-
-    for (size_t k = 0; k < c->fences_count; k++) {
-        const struct fence *f = &c->fences[k];
-
-        if (f->count == 0 || f->until_ms <= f->from_ms)
-            continue;
-        ++*judged;
-        for (size_t i = 0; i < r->count; i++)
-            for (size_t j = 0; j < f->count; j++)
-                broken += r->at[i].conn == f->conns[j] && r->at[i].begin_ms > f->from_ms &&
-                          r->at[i].begin_ms < f->until_ms;
-    }
-    return broken;
-}
-
-static void judge_instances(struct chaos *c)
-{
-    size_t reports = 0;
-    bool ended_well = true;
-
-    for (unsigned n = 0; n < INSTANCES; n++) {
-        struct instance *i = &c->rig->instances[n];
-
-        instance_signal(i, SIGTERM);
-        ended_well &= instance_wait(i, STOP_PATIENCE_MS) == 0;
-        reports += instance_said(i, "Sanitizer") + instance_said(i, "runtime error:") +
-                   instance_said(i, "this must hold and does not");
-    }
-    judge(ended_well, "asked to stop, both purgelines exit with 0");
-    judge(reports == 0, "no sanitizer and no assertion said a word");
-}
-
-static void judge_jobs(struct chaos *c)
-{
-    struct traffic *t = &c->traffic;
-
-    judge(rig_is_empty(c->rig) && redis_server_int(c->rig->redis, "ZCARD " P "later") == 0,
-          "no job is left in the streams, none is pending, none waits for later");
-    judge(traffic_without_end(t) == 0, "every accepted job has its receipt");
-    judge(traffic_stray_receipts(t) == 0, "no job has two, and none was not pushed");
-    judge(traffic_ended_badly(t) == 0, "all are purged, or expired if they may");
-    judge(rig_dead_count(c->rig) == 0, "there are no dead letters");
-    judge(traffic_purged_too_early(t) == 0,
-          "each is purged by a request that began after it was accepted");
-    judge(traffic_sent_before_its_time(t) == 0, "nothing is sent before its not_before");
-    judge(traffic_not_repeated(t) == 0, "what asks for it is purged again after its repeat_after");
-    judge(!t->refusal[0], "Redis refused pushes only while its disk was full or it was loading");
+        traffic_note(&c->traffic, &r->at[i], weather_fastly_omitted(&c->fastly, &r->at[i]));
 }
 
 static void show_numbers(struct chaos *c, uint64_t peak, uint64_t calm_ms, unsigned fences)
@@ -612,11 +470,12 @@ static void judge_all(struct chaos *c, uint64_t calm_ms)
     unsigned fences = 0;
 
     note_requests(c);
-    judge_jobs(c);
+    judge_jobs(&c->judge, c->rig, &c->traffic);
     peak = requests_peak(&c->rig->requests, WINDOW_MS);
-    judge(peak <= BUDGET, "in no window is more spent than the budget");
-    judge(broken_fences(c, &fences) == 0, "a leader that overslept its lease sends nothing more");
-    judge_instances(c);
+    judge(&c->judge, peak <= BUDGET, "in no window is more spent than the budget");
+    judge(&c->judge, fences_broken(&c->fences, &c->rig->requests, &fences) == 0,
+          "a leader that overslept its lease sends nothing more");
+    judge_instances(&c->judge, c->rig, INSTANCES);
     show_numbers(c, peak, calm_ms, fences);
 }
 
@@ -640,7 +499,9 @@ static void open_places(struct chaos *c)
 static void open_all(struct chaos *c, void **state)
 {
     c->rig = rig_open(state, ACCOUNT, "");
-    c->leader = c->fence_of = -1;
+    c->leader = c->last_leader = -1;
+    fences_init(&c->fences);
+    weather_fastly_init(&c->fastly, c->rig->sandbox);
     c->rng.state = seed;
     open_places(c);
     if (c->has_disk) {
@@ -648,7 +509,7 @@ static void open_all(struct chaos *c, void **state)
         c->rig->redis = redis_server_start("--dir", c->disk.folder);
         rig_configure(c->rig, ACCOUNT, "");
     }
-    settle_redis(c);
+    redis_server_do(c->rig->redis, SMALL_FILES);
     if (c->net)
         setenv("PURGELINE_API", weather_net_api(c->net), 1);
     traffic_open(&c->traffic, redis_server_unix_url(c->rig->redis), JOBS_PER_S, seed + 1);
@@ -661,10 +522,8 @@ static void close_all(struct chaos *c)
 {
     unsetenv("PURGELINE_API");
     traffic_close(&c->traffic);
-    for (size_t i = 0; i < c->fences_count; i++)
-        free(c->fences[i].conns);
-    free(c->fences);
-    free(c->omissions);
+    fences_deinit(&c->fences);
+    weather_fastly_deinit(&c->fastly);
     rig_close(c->rig);
     weather_net_close(c->net);
     weather_disk_close(&c->disk);
@@ -687,8 +546,8 @@ static void nothing_is_lost_and_the_budget_is_kept_in_any_weather(void **state)
     storm(c);
     calm_ms = calm(c);
     judge_all(c, calm_ms);
-    printf("%u passed, %u failed; seed %" PRIu64 "\n", passed, failed, seed);
-    assert_int_equal(failed, 0);
+    printf("%u passed, %u failed; seed %" PRIu64 "\n", c->judge.passed, c->judge.failed, seed);
+    assert_int_equal(c->judge.failed, 0);
     close_all(c);
 }
 
@@ -734,8 +593,8 @@ int main(int argc, char **argv)
     }
     if (!minutes || !getenv("PURGELINE_BIN") || !getenv("SOURCE_DIR"))
         return usage(2);
-    setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGPIPE, ignore);
+    setlinebuf(stdout);
     printf("chaos: %" PRIu64 " minutes, seed %" PRIu64 "\n", minutes, seed);
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

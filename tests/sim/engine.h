@@ -12,21 +12,22 @@
 
 #define ENGINE_OWNERS 16
 #define ENGINE_NOBODY (-1)
-#define ENGINE_START_NS (10000 * NS_PER_S) /* the monotonic clock when a story says 0ms */
+#define ENGINE_START_NS (10000 * NS_PER_S)      /* the monotonic clock when a story says 0ms */
 #define ENGINE_START_MS UINT64_C(1767225600000) /* the wall clock then */
 
 struct event;
 typedef void event_cb(void *ctx);
 
 void engine_begin(uint64_t seed);
-void engine_settle(void); /* runs what nobody's events are left, whatever failed: all lets go of its memory */
+void engine_settle(
+    void); /* runs what nobody's events are left, whatever failed: all lets go of its memory */
 void engine_end(void);
 
 uint64_t engine_now_ns(void);
 uint64_t engine_since_start_ns(void);
-uint64_t engine_wall_ms(void);       /* of the machines that run instances and producers */
-uint64_t engine_redis_ms(void);      /* of the machine that runs Redis */
-uint64_t engine_wall_max_ms(void);   /* the latest the wall clock ever showed */
+uint64_t engine_wall_ms(void);     /* of the machines that run instances and producers */
+uint64_t engine_redis_ms(void);    /* of the machine that runs Redis */
+uint64_t engine_wall_max_ms(void); /* the latest the wall clock ever showed */
 void engine_jump_wall(int64_t ms);
 struct rng *engine_rng(void);
 

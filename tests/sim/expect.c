@@ -208,9 +208,7 @@ static void expect_receipt(struct play *p)
     struct fake_account *a;
 
     for (uint32_t i = 0; (a = fake_redis_account_at(i)); i++)
-        map_each(slot, &a->store->receipts)
-            if (receipt_matches(p, slot->value))
-                return;
+        map_each(slot, &a->store->receipts) if (receipt_matches(p, slot->value)) return;
     play_fail(p, "there is no such receipt");
 }
 
@@ -279,7 +277,8 @@ static void expect_ended(struct play *p)
     const char *what = play_word(p, 1);
     uint64_t n = strcmp(what, "purged") == 0 ? s->purged : s->expired;
 
-    check_number(p, n, strcmp(what, "purged") == 0 ? "jobs are purged so far" : "jobs have expired");
+    check_number(p, n,
+                 strcmp(what, "purged") == 0 ? "jobs are purged so far" : "jobs have expired");
 }
 
 void play_expect(struct play *p)
@@ -287,12 +286,11 @@ void play_expect(struct play *p)
     static const struct {
         const char *word;
         play_verb *verb;
-    } words[] = {{"request", expect_request}, {"requests", expect_requests},
-                 {"acked", expect_acked},     {"dead", expect_dead},
-                 {"receipt", expect_receipt}, {"waiting", expect_waiting},
-                 {"later", expect_later},     {"leader", expect_leader},
-                 {"stopped", expect_stopped}, {"cost", expect_cost},
-                 {"purged", expect_ended},    {"expired", expect_ended}};
+    } words[] = {
+        {"request", expect_request}, {"requests", expect_requests}, {"acked", expect_acked},
+        {"dead", expect_dead},       {"receipt", expect_receipt},   {"waiting", expect_waiting},
+        {"later", expect_later},     {"leader", expect_leader},     {"stopped", expect_stopped},
+        {"cost", expect_cost},       {"purged", expect_ended},      {"expired", expect_ended}};
 
     for (size_t i = 0; i < array_len(words); i++) {
         if (strcmp(words[i].word, play_word(p, 1)) == 0) {

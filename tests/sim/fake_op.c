@@ -9,9 +9,10 @@
 #include "engine.h"
 
 const char *const op_names[OP_N] = {
-    [OP_SERVER] = "server", [OP_LEAD] = "lead",     [OP_RELEASE] = "release", [OP_READ] = "read",
-    [OP_DEPTH] = "depth",   [OP_SETTLE] = "settle", [OP_DUE] = "due",         [OP_SPEND] = "spend",
-    [OP_RESTORE] = "restore", [OP_PAUSE] = "pause"};
+    [OP_SERVER] = "server", [OP_LEAD] = "lead",   [OP_RELEASE] = "release",
+    [OP_READ] = "read",     [OP_DEPTH] = "depth", [OP_SETTLE] = "settle",
+    [OP_DUE] = "due",       [OP_SPEND] = "spend", [OP_RESTORE] = "restore",
+    [OP_PAUSE] = "pause"};
 
 static struct op *op_new(struct queue *q, enum op_kind kind, void *cb, void *ctx)
 {
@@ -157,19 +158,18 @@ static void wait_for_entries(struct op *op)
         if (lanes[lane] && op->u.read.count[lane] < least)
             least = op->u.read.count[lane];
     }
-    op->waiter = waiter_new(op->q->account, op->q->owner, lanes, least,
-                            engine_now_ns() + op->u.read.block_ms * NS_PER_MS, on_entries,
-                            on_evicted, op);
+    op->waiter =
+        waiter_new(op->q->account, op->q->owner, lanes, least,
+                   engine_now_ns() + op->u.read.block_ms * NS_PER_MS, on_entries, on_evicted, op);
 }
 
 static void perform_read(struct op *op)
 {
     bool all = op->u.read.from == QUEUE_PENDING;
 
-    if (store_of(op)->disk_full && op->u.read.from == QUEUE_NEW) {
-        op->err = -ENOMEM;
+    op->err = store_refuses_read(store_of(op), op->u.read.count);
+    if (op->err)
         return;
-    }
     for (int lane = 0; lane < LANE_N; lane++) {
         uint32_t most = op->u.read.count[lane];
         struct stream_entry **found = alloc_bytes((most + 1) * sizeof(struct stream_entry *));

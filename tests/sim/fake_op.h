@@ -17,7 +17,8 @@ struct queue {
     char why[64];
     struct event *connecting, *breaking;
     struct list ops; /* called and not answered */
-    uint64_t arrive_ns[2], reply_ns[2]; /* of the last one on the writer, the reader: order is kept */
+    uint64_t arrive_ns[2],
+        reply_ns[2]; /* of the last one on the writer, the reader: order is kept */
     loop_cb *closed;
     void *closed_ctx;
     /* what the real one remembers, too */
@@ -29,8 +30,17 @@ struct queue {
 };
 
 enum op_kind {
-    OP_SERVER, OP_LEAD, OP_RELEASE, OP_READ, OP_DEPTH, OP_SETTLE, OP_DUE, OP_SPEND, OP_RESTORE,
-    OP_PAUSE, OP_N
+    OP_SERVER,
+    OP_LEAD,
+    OP_RELEASE,
+    OP_READ,
+    OP_DEPTH,
+    OP_SETTLE,
+    OP_DUE,
+    OP_SPEND,
+    OP_RESTORE,
+    OP_PAUSE,
+    OP_N
 };
 
 extern const char *const op_names[OP_N];

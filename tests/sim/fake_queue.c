@@ -108,8 +108,7 @@ static void strand(struct op *op)
     op->done = true;
     if (!op->waiter)
         return;
-    waiter_drop(op->waiter,
-                rng_below(engine_rng(), 2) ? WAITER_CLOSED : WAITER_LEFT_BEHIND);
+    waiter_drop(op->waiter, rng_below(engine_rng(), 2) ? WAITER_CLOSED : WAITER_LEFT_BEHIND);
     op->waiter = NULL;
 }
 

@@ -154,13 +154,12 @@ static void on_waited(void *ctx)
 }
 
 struct waiter *waiter_new(struct fake_account *a, const char *owner, const bool lanes[LANE_N],
-                          uint32_t most, uint64_t until_ns, waiter_cb *cb,
-                          waiter_killed_cb *killed, void *ctx)
+                          uint32_t most, uint64_t until_ns, waiter_cb *cb, waiter_killed_cb *killed,
+                          void *ctx)
 {
     struct waiter *w = alloc_zeroed(1, sizeof(*w));
 
-    *w = (struct waiter){
-        .account = a, .most = most, .cb = cb, .killed = killed, .ctx = ctx};
+    *w = (struct waiter){.account = a, .most = most, .cb = cb, .killed = killed, .ctx = ctx};
     snprintf(w->owner, sizeof(w->owner), "%s", owner);
     memcpy(w->lanes, lanes, sizeof(w->lanes));
     w->until = engine_at(until_ns, ENGINE_NOBODY, on_waited, w);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The fake Redis as a server that the fake queues talk to: one store per account, reads that wait for
- * a first entry, and connections that take time and break. */
+ * The fake Redis as a server that the fake queues talk to: one store per account, reads that wait
+ * for a first entry, and connections that take time and break. */
 #pragma once
 
 #include "list.h"
@@ -37,10 +37,10 @@ void fake_redis_return(void);
 typedef void waiter_cb(void *ctx, enum lane lane, struct stream_entry **entries, size_t count);
 typedef void waiter_killed_cb(void *ctx);
 struct waiter *waiter_new(struct fake_account *a, const char *owner, const bool lanes[LANE_N],
-                          uint32_t most, uint64_t until_ns, waiter_cb *cb,
-                          waiter_killed_cb *killed, void *ctx);
-/* Nobody listens any more. Redis may know (the read ends) or not: then it goes on waiting, and hands
- * entries to nobody. */
+                          uint32_t most, uint64_t until_ns, waiter_cb *cb, waiter_killed_cb *killed,
+                          void *ctx);
+/* Nobody listens any more. Redis may know (the read ends) or not: then it goes on waiting, and
+ * hands entries to nobody. */
 enum waiter_end { WAITER_CLOSED, WAITER_LEFT_BEHIND };
 void waiter_drop(struct waiter *w, enum waiter_end how);
 /* CLIENT KILL: all but `mine`; of that owner only, unless NULL. */

@@ -172,9 +172,9 @@ static void on_arrival(void *ctx)
 static void leave(struct parcel *p)
 {
     struct exchange *x = &p->x;
-    struct request *r = request_read(x->method, buf_span(&x->url), buf_span(&x->header),
-                                     buf_span(&x->body), x->soft, x->endpoint->token,
-                                     instance_config(p->senders->instance));
+    struct request *r =
+        request_read(x->method, buf_span(&x->url), buf_span(&x->header), buf_span(&x->body),
+                     x->soft, x->endpoint->token, instance_config(p->senders->instance));
 
     r->instance = p->senders->instance;
     r->started_ns = x->started_ns;
@@ -182,8 +182,8 @@ static void leave(struct parcel *p)
     r->parcel = p;
     r->holds++;
     p->request = r;
-    p->timeout = engine_at(x->started_ns + x->endpoint->timeout_ms * NS_PER_MS, r->instance,
-                           on_timeout, p);
+    p->timeout =
+        engine_at(x->started_ns + x->endpoint->timeout_ms * NS_PER_MS, r->instance, on_timeout, p);
     engine_at(engine_now_ns() + delay(), ENGINE_NOBODY, on_arrival, r);
 }
 

@@ -14,7 +14,8 @@ extern struct fake_wire fake_wire;
 
 struct senders *fake_senders_new(int instance, senders_cb *cb, void *ctx);
 void fake_senders_free(struct senders *s);
-/* Its process is dead: what is on the wire arrives all the same, and nobody waits for the answer. */
+/* Its process is dead: what is on the wire arrives all the same, and nobody waits for the answer.
+ */
 void fake_senders_bury(struct senders *s);
 void fake_senders_answer_dead(struct senders *s);
 

@@ -148,8 +148,7 @@ static uint64_t cost_of(const struct request *r, const struct config_account *a)
 }
 
 struct request *request_read(const char *method, struct span url, struct span header,
-                             struct span body, bool soft, const char *token,
-                             const struct config *c)
+                             struct span body, bool soft, const char *token, const struct config *c)
 {
     struct request *r = alloc_zeroed(1, sizeof(*r));
     const struct config_account *a = config_account(c, token);
@@ -162,7 +161,8 @@ struct request *request_read(const char *method, struct span url, struct span he
     r->holds = 1;
     r->soft = soft;
     snprintf(r->account, sizeof(r->account), "%s", token);
-    if (strcmp(method, "PURGE") == 0 || (cut_prefix(&rest, a->api) && cut_prefix(&rest, "/purge/"))) {
+    if (strcmp(method, "PURGE") == 0 ||
+        (cut_prefix(&rest, a->api) && cut_prefix(&rest, "/purge/"))) {
         r->kind = TARGET_URL;
         r->targets = fields_copy(&rest, 1);
     } else if (cut_prefix(&rest, "/service/")) {
@@ -369,8 +369,8 @@ static const char *first_target(const struct request *r)
 
 void fastly_fake_receive(struct request *r)
 {
-    static const char *const kinds[] = {[TARGET_KEY] = "keys", [TARGET_URL] = "url",
-                                        [TARGET_ALL] = "all"};
+    static const char *const kinds[] = {
+        [TARGET_KEY] = "keys", [TARGET_URL] = "url", [TARGET_ALL] = "all"};
 
     trace("request %" PRIu64 " of %s arrives: %s %s, %s=%.60s%s (%zu), cost %" PRIu64, r->number,
           instance_name(r->instance), r->service, r->soft ? "soft" : "hard", kinds[r->kind],

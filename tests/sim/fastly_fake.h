@@ -12,8 +12,8 @@
 struct parcel; /* an exchange under way */
 
 struct request {
-    struct list link;   /* unanswered ones */
-    struct list seen;   /* those a story has not looked at yet */
+    struct list link; /* unanswered ones */
+    struct list seen; /* those a story has not looked at yet */
     uint64_t number;
     int instance;
     struct parcel *parcel; /* NULL: nobody waits for the answer */
@@ -29,26 +29,26 @@ struct request {
 
 struct answer {
     enum { ANSWER_STATUS, ANSWER_RESET, ANSWER_NEVER } how;
-    bool effect;           /* of a reset: it was purged all the same */
+    bool effect; /* of a reset: it was purged all the same */
     int status;
     char retry_after[64];
     char reset_after_s[24]; /* as RateLimit-Reset, seconds from now; "" = no such header */
-    char omit[1100];       /* a key left out of the reply; "" = none */
-    uint32_t omit_count;   /* so many keys, the first ones, are left out */
-    uint32_t keys_limit;   /* 400: "only supports up to N" */
-    bool from_site;        /* 403, 404 of a URL: the site's VCL says so, not the API */
-    bool garbled;          /* 200 with a body that is no JSON */
+    char omit[1100];        /* a key left out of the reply; "" = none */
+    uint32_t omit_count;    /* so many keys, the first ones, are left out */
+    uint32_t keys_limit;    /* 400: "only supports up to N" */
+    bool from_site;         /* 403, 404 of a URL: the site's VCL says so, not the API */
+    bool garbled;           /* 200 with a body that is no JSON */
 };
 
 /* What it does by itself. */
 struct fastly_weather {
-    bool waits;             /* answers only when a story says so */
+    bool waits; /* answers only when a story says so */
     uint64_t think_min_ns, think_max_ns;
     bool token_refused;
     char unknown_service[SERVICE_ID_MAX_BYTES + 1];
-    uint32_t keys_limit;    /* 400 for batches of more; 0: 256 */
-    bool limit_untold;      /* ... without saying how many it takes */
-    char poison[64];        /* 400 for what holds such a target: bytes it begins with; "" = none */
+    uint32_t keys_limit;     /* 400 for batches of more; 0: 256 */
+    bool limit_untold;       /* ... without saying how many it takes */
+    char poison[64];         /* 400 for what holds such a target: bytes it begins with; "" = none */
     uint64_t allows, per_ns; /* its own count, 429 beyond; 0: no such */
     uint32_t permille[FAULT_N]; /* requests lost or silent by chance */
     uint32_t permille_429, permille_503, permille_omit, permille_hint;
@@ -78,8 +78,8 @@ void fastly_fake_receive(struct request *r); /* takes a hold */
 void fastly_fake_next(const struct answer *a, uint32_t times); /* the next ones are answered so */
 struct request *fastly_fake_unanswered(void); /* the oldest that is waited for, or NULL */
 void fastly_fake_answer(struct request *r, const struct answer *a);
-void fastly_fake_answer_all(void); /* those that wait, by the weather that holds now */
-void fastly_fake_foreign(uint64_t cost); /* somebody else spends from its own count */
+void fastly_fake_answer_all(void);        /* those that wait, by the weather that holds now */
+void fastly_fake_foreign(uint64_t cost);  /* somebody else spends from its own count */
 struct request *fastly_fake_unseen(void); /* the oldest a story has not looked at, or NULL */
 uint32_t fastly_fake_unseen_count(void);
 void fastly_fake_look(struct request *r); /* now it has */

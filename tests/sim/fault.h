@@ -19,8 +19,8 @@ extern const char *const fault_names[FAULT_N];
 enum io { IO_REDIS, IO_FASTLY, IO_N };
 
 void fault_begin(void);
-enum fault fault_next(enum io io);    /* what becomes of the operation that is about to leave */
-uint64_t fault_operations(void);      /* how many left */
-uint8_t *fault_take_kinds(void);      /* enum io of each; free() */
-void fault_at(uint64_t n, enum fault f);            /* the n-th of all, counted from 1 */
+enum fault fault_next(enum io io);       /* what becomes of the operation that is about to leave */
+uint64_t fault_operations(void);         /* how many left */
+uint8_t *fault_take_kinds(void);         /* enum io of each; free() */
+void fault_at(uint64_t n, enum fault f); /* the n-th of all, counted from 1 */
 void fault_soon(enum io io, enum fault f, uint32_t n); /* the n-th from now of that kind */

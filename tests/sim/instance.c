@@ -120,9 +120,7 @@ bool process_is_dead(const char *identity)
            instance_of_identity(identity) == ENGINE_NOBODY;
 }
 
-void process_harden(void)
-{
-}
+void process_harden(void) {}
 
 uint64_t process_random(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the daemons log goes into the trace, beside what the world does to them. The linker puts this
- * in the place of base's log_line (-Wl,--wrap). */
+ * What the daemons log goes into the trace, beside what the world does to them. The linker puts
+ * this in the place of base's log_line (-Wl,--wrap). */
 #include <stdarg.h>
 #include <stdio.h>
 

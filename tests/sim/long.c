@@ -159,10 +159,11 @@ static int tell_urgent(uint32_t count)
 
     qsort(urgent.took_ns, count, sizeof(uint64_t), compare_times);
     p99 = urgent.took_ns[count * 99 / 100];
-    printf("%u urgent pushes: half on the wire within %.1f ms, 99 %% within %.1f ms, the last after "
-           "%.1f ms\n",
-           count, (double)urgent.took_ns[count / 2] / 1e6, (double)p99 / 1e6,
-           (double)urgent.took_ns[count - 1] / 1e6);
+    printf(
+        "%u urgent pushes: half on the wire within %.1f ms, 99 %% within %.1f ms, the last after "
+        "%.1f ms\n",
+        count, (double)urgent.took_ns[count / 2] / 1e6, (double)p99 / 1e6,
+        (double)urgent.took_ns[count - 1] / 1e6);
     free(urgent.pushed_ns);
     free(urgent.took_ns);
     return p99 <= NS_PER_S ? 0 : -1;

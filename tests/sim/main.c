@@ -85,12 +85,17 @@ static int print_weather(uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"verbose", no_argument, NULL, 'v'}, {"torture", no_argument, NULL, 't'},
-        {"work", required_argument, NULL, 'm'}, {"weather", required_argument, NULL, 'w'},
-        {"from", required_argument, NULL, 'f'}, {"print", required_argument, NULL, 'p'},
-        {"day", required_argument, NULL, 'D'}, {"restarts", required_argument, NULL, 'R'},
-        {"backlog", required_argument, NULL, 'B'}, {"help", no_argument, NULL, 'h'}, {0}};
+    static const struct option options[] = {{"verbose", no_argument, NULL, 'v'},
+                                            {"torture", no_argument, NULL, 't'},
+                                            {"work", required_argument, NULL, 'm'},
+                                            {"weather", required_argument, NULL, 'w'},
+                                            {"from", required_argument, NULL, 'f'},
+                                            {"print", required_argument, NULL, 'p'},
+                                            {"day", required_argument, NULL, 'D'},
+                                            {"restarts", required_argument, NULL, 'R'},
+                                            {"backlog", required_argument, NULL, 'B'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
     struct weather_run weather = {.first = 1, .workers = 2};
     struct job job = {0};
     int opt, code = 0;
@@ -115,8 +120,7 @@ int main(int argc, char **argv)
             return long_restarts((uint32_t)strtoul(optarg, NULL, 10)) < 0;
         } else if (opt == 'B') {
             return long_backlog(strtoull(optarg, NULL, 10), 10000) < 0;
-        }
-        else {
+        } else {
             fputs(help, opt == 'h' ? stdout : stderr);
             return opt == 'h' ? 0 : 2;
         }

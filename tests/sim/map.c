@@ -21,8 +21,7 @@ void map_init(struct map *m)
 
 void map_deinit(struct map *m)
 {
-    map_each(slot, m)
-        free(slot->name);
+    map_each(slot, m) free(slot->name);
     free(m->slots);
     map_init(m);
 }
@@ -32,8 +31,7 @@ static struct map_slot *find(const struct map *m, struct span name, uint64_t has
     for (size_t i = hash & (m->room - 1);; i = (i + 1) & (m->room - 1)) {
         struct map_slot *slot = &m->slots[i];
 
-        if (!slot->name ||
-            (slot->hash == hash && span_eq(span_of(slot->name, slot->n), name)))
+        if (!slot->name || (slot->hash == hash && span_eq(span_of(slot->name, slot->n), name)))
             return slot;
     }
 }
@@ -49,8 +47,7 @@ static void grow(struct map *m)
 
     m->room = old.room ? old.room * 2 : 64;
     m->slots = alloc_zeroed(m->room, sizeof(*m->slots));
-    map_each(slot, &old)
-        *find(m, span_of(slot->name, slot->n), slot->hash) = *slot;
+    map_each(slot, &old) * find(m, span_of(slot->name, slot->n), slot->hash) = *slot;
     free(old.slots);
 }
 

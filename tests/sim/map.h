@@ -18,7 +18,7 @@ struct map {
 };
 
 void map_init(struct map *m);
-void map_deinit(struct map *m); /* the values are left alone */
+void map_deinit(struct map *m);                       /* the values are left alone */
 void *map_get(const struct map *m, struct span name); /* or NULL */
 void map_put(struct map *m, struct span name, void *value);
 void *map_take(struct map *m, struct span name); /* removes; the value, or NULL */

@@ -16,8 +16,8 @@ struct play_options {
     uint64_t fault_at; /* the n-th operation of all; 0 = none */
     enum fault fault;
     bool unfinished; /* leave out the quiet end */
-    bool verbose; /* everything that happens, on stderr */
-    bool silent;  /* no trace when it fails */
+    bool verbose;    /* everything that happens, on stderr */
+    bool silent;     /* no trace when it fails */
 };
 
 struct play_result {
@@ -56,6 +56,6 @@ bool play_flag(const struct play *p, const char *name); /* the bare word */
 const char *play_word(const struct play *p, size_t i);  /* "" behind the last */
 
 typedef void play_verb(struct play *p);
-play_verb play_push, play_cancel; /* push.c */
+play_verb play_push, play_cancel;                                 /* push.c */
 play_verb play_redis, play_fastly, play_reply, play_fail_request; /* weather_verbs.c */
-play_verb play_expect, play_quiet; /* expect.c */
+play_verb play_expect, play_quiet;                                /* expect.c */

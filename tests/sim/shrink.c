@@ -194,8 +194,8 @@ static void report(uint64_t seed)
 
 int weather_run(const struct weather_run *w)
 {
-    struct board *board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE,
-                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct board *board =
+        mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     time_t until = w->seconds ? time(NULL) + w->seconds : 0;
     pid_t children[64];
     int failed = 0;

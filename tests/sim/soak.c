@@ -9,12 +9,12 @@
 
 #include "weather.h"
 
-static const char help[] =
-    "usage: soak [--hours N] [--from SEED]\n"
-    "Plays random stories on all cores until the time is over or one fails; that one is made as small\n"
-    "as possible and printed, ready to be kept as a .sim file.\n\n"
-    "      --hours N     so long (default 1; fractions are fine)\n"
-    "      --from SEED   begin here (default: the time of day)\n";
+static const char help[] = "usage: soak [--hours N] [--from SEED]\n"
+                           "Plays random stories on all cores until the time is over or one fails; "
+                           "that one is made as small\n"
+                           "as possible and printed, ready to be kept as a .sim file.\n\n"
+                           "      --hours N     so long (default 1; fractions are fine)\n"
+                           "      --from SEED   begin here (default: the time of day)\n";
 
 int main(int argc, char **argv)
 {

@@ -94,9 +94,8 @@ int store_lead(struct store *s, const char *owner, uint64_t ttl_ms, const char *
 
     if (s->disk_full && (ours || take))
         return -ENOMEM;
-    *out = (struct queue_lead){.leading = ours || take,
-                               .taken_over = !ours && take,
-                               .paused = s->paused};
+    *out = (struct queue_lead){
+        .leading = ours || take, .taken_over = !ours && take, .paused = s->paused};
     if (out->leading) {
         snprintf(s->lease, sizeof(s->lease), "%s", owner);
         s->lease_until_ms = now_ms + ttl_ms;
@@ -141,6 +140,20 @@ void store_server(const struct store *s, struct queue_server *out)
 {
     *out = (struct queue_server){.version = "7.0.15", .aof = true, .aof_known = true};
     snprintf(out->maxmemory_policy, sizeof(out->maxmemory_policy), "%s", s->policy);
+}
+
+int store_refuses_read(const struct store *s, const uint32_t count[LANE_N])
+{
+    uint32_t first = 0;
+
+    if (s->disk_full)
+        return -ENOMEM;
+    for (int lane = 0; s->out_of_memory && lane < LANE_N; lane++) {
+        if (first && count[lane] && count[lane] != first)
+            return -ENOMEM;
+        first = count[lane] ? count[lane] : first;
+    }
+    return 0;
 }
 
 size_t store_read(struct store *s, enum queue_from from, enum lane lane, struct entry_id seen,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What Redis holds of one account, and what each operation of the queue does to it, all at once and
- * without a network: the honest half of the fake queue. A differential test plays the same operations
- * on this and on a real redis-server. Times are Redis' own clock, in Unix ms. */
+ * without a network: the honest half of the fake queue. A differential test plays the same
+ * operations on this and on a real redis-server. Times are Redis' own clock, in Unix ms. */
 #pragma once
 
 #include "buf.h"
@@ -62,10 +62,10 @@ struct store {
     struct store_ledger ledgers[LEDGER_N];
     bool paused;
     char paused_why[160];
-    char *status;         /* JSON, or NULL */
-    char policy[32];      /* maxmemory-policy */
-    bool out_of_memory;   /* takes nothing more, gives and deletes all the same */
-    bool disk_full;       /* refuses every write */
+    char *status;       /* JSON, or NULL */
+    char policy[32];    /* maxmemory-policy */
+    bool out_of_memory; /* takes nothing more, gives and deletes all the same */
+    bool disk_full;     /* refuses every write */
     store_ended_cb *ended;
     store_added_cb *added;
     void *ctx;
@@ -85,6 +85,9 @@ must_use int store_release(struct store *s, const char *owner, uint64_t now_ms);
 must_use int store_pause(struct store *s, bool paused, struct span why);
 void store_depth(const struct store *s, uint64_t pending[LANE_N], uint64_t total[LANE_N]);
 void store_server(const struct store *s, struct queue_server *out);
+/* 0, or why a read of so many of each lane is refused: lanes of different counts are asked for in
+ * one MULTI, and that takes memory to queue; a full disk takes no delivery down. */
+must_use int store_refuses_read(const struct store *s, const uint32_t count[LANE_N]);
 /* At most `most` entries of a lane; lent until the lane changes. */
 size_t store_read(struct store *s, enum queue_from from, enum lane lane, struct entry_id seen,
                   uint32_t most, uint64_t now_ms, struct stream_entry **out);

@@ -71,8 +71,8 @@ static void look_back(const struct store_ledger *l, uint64_t window_ms, uint64_t
     out->spent = alloc_bytes((l->spent_count + 1) * sizeof(*out->spent));
     for (size_t i = 0; i < l->spent_count; i++)
         if (l->spent[i].ms >= from)
-            out->spent[n++] = (struct queue_spent){
-                now_ms - min_u64(now_ms, l->spent[i].ms), l->spent[i].cost};
+            out->spent[n++] =
+                (struct queue_spent){now_ms - min_u64(now_ms, l->spent[i].ms), l->spent[i].cost};
     out->budget.spent = out->spent;
     out->budget.spent_count = n;
 }

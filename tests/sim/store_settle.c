@@ -114,12 +114,28 @@ static int compare_later(const struct later *a, const struct later *b)
     return order;
 }
 
+/* ZADD of a member that is there only moves it. */
+static void drop_same_member(struct store *s, const struct later *fresh)
+{
+    for (size_t i = 0; i < s->later_count; i++) {
+        const struct later *l = &s->later[i];
+
+        if (entry_id_compare(l->id, fresh->id) == 0 &&
+            span_eq(buf_span(&l->member), buf_span(&fresh->member))) {
+            store_drop_later(s, i);
+            return;
+        }
+    }
+}
+
 void store_postpone(struct store *s, const struct later *l)
 {
     struct later fresh = *l;
-    size_t at = s->later_count;
+    size_t at;
 
     pack(&fresh);
+    drop_same_member(s, &fresh);
+    at = s->later_count;
     if (s->later_count == s->later_room) {
         s->later_room = s->later_room ? s->later_room * 2 : 64;
         s->later = alloc_grow(s->later, s->later_room, sizeof(*s->later));

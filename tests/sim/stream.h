@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One Redis stream with one consumer group of one consumer: entries in the order of their ids, which
- * of them were delivered and not acknowledged, and which of those are deleted.
+ * One Redis stream with one consumer group of one consumer: entries in the order of their ids,
+ * which of them were delivered and not acknowledged, and which of those are deleted.
  * https://redis.io/docs/latest/develop/data-types/streams/ */
 #pragma once
 
@@ -42,7 +42,8 @@ void stream_deinit(struct stream *s);
 struct entry_id stream_add(struct stream *s, struct fields *f, uint64_t now_ms);
 /* The next number of ids without their entries: they are taken at reading time. */
 void stream_backlog(struct stream *s, uint64_t count, stream_make_cb *make, void *ctx);
-struct stream_entry *stream_find(struct stream *s, struct entry_id id); /* neither deleted nor acknowledged ones only */
+struct stream_entry *
+stream_find(struct stream *s, struct entry_id id); /* neither deleted nor acknowledged ones only */
 bool stream_delete(struct stream *s, struct entry_id id);      /* XDEL */
 bool stream_acknowledge(struct stream *s, struct entry_id id); /* XACK */
 /* XREADGROUP >: delivers; XREADGROUP <after>: what was delivered and not acknowledged. The entries

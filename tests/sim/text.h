@@ -20,7 +20,8 @@ must_use int text_time(const char *text, uint64_t *ns);
 must_use int text_number(const char *text, uint64_t *out);
 /* The value when the word is "name=value", else NULL. */
 const char *text_value(const char *word, const char *name);
-/* Adds the word, or every word that "key-{1..300}" stands for, or the long one that "{x*1000}" is. */
+/* Adds the word, or every word that "key-{1..300}" stands for, or the long one that "{x*1000}" is.
+ */
 void text_expand(const char *word, struct words *out);
 /* The same for every part of "a,b,c-{1..3}". */
 void text_expand_list(const char *list, struct words *out);

@@ -25,9 +25,8 @@ static int play_with(const struct story *s, uint64_t n, enum io io, enum fault f
     out->plays++;
     if (r.passed)
         return 0;
-    snprintf(out->message, sizeof(out->message),
-             "%s: operation %" PRIu64 " (to %s) %s:\n%s", s->file, n, io_names[io],
-             fault_names[fault], r.message);
+    snprintf(out->message, sizeof(out->message), "%s: operation %" PRIu64 " (to %s) %s:\n%s",
+             s->file, n, io_names[io], fault_names[fault], r.message);
     return -1;
 }
 

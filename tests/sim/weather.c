@@ -74,28 +74,59 @@ static void take_line(struct story *s, const char *text)
         base_abort(err, __FILE__, __LINE__);
 }
 
-static void choose_settings(struct making *m, struct story *s, uint64_t seed)
+static void set(struct story *s, const char *name, const char *fmt, ...) print_like(3, 4);
+
+static void set(struct story *s, const char *name, const char *fmt, ...)
+{
+    char value[64], text[128];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(value, sizeof(value), fmt, ap);
+    va_end(ap);
+    snprintf(text, sizeof(text), "config %s=%s", name, value);
+    take_line(s, text);
+}
+
+static void set_number(struct making *m, struct story *s, const char *name, uint64_t from,
+                       uint64_t to)
+{
+    set(s, name, "%" PRIu64, roll(m, from, to));
+}
+
+static void choose_budget(struct making *m, struct story *s)
 {
     uint64_t budget = chance(m, 50) ? roll(m, 3, 40) : roll(m, 20, 400);
     uint64_t per_s = chance(m, 70) ? roll(m, 2, 60) : roll(m, 300, 900);
-    char text[700];
+    uint64_t headroom = chance(m, 20) ? roll(m, 1, budget - 1) : 0;
 
+    set(s, "budget", "%" PRIu64, budget);
+    set(s, "per_s", "%" PRIu64, per_s);
+    set(s, "headroom", "%" PRIu64, headroom);
+    set(s, "burst", "%" PRIu64, chance(m, 50) ? budget : roll(m, 1, budget));
+    set(s, "batch_cost", "%s", ONE_OF(m, "key", "request"));
+    set(s, "separate", "%s", ONE_OF(m, "false", "false", "true"));
+    set_number(m, s, "writes", 1, 50);
     /* What a dead process had on the wire is counted for one bin longer (of 3,600 in a window): it
      * must have arrived by then. */
     m->far_ms = per_s * 1000 / 3600;
+}
+
+static void choose_settings(struct making *m, struct story *s, uint64_t seed)
+{
     m->two_accounts = chance(m, 30);
     m->all = chance(m, 30);
-    snprintf(text, sizeof(text),
-             "config seed=%" PRIu64 " accounts=%s budget=%" PRIu64 " per_s=%" PRIu64
-             " burst=%" PRIu64 " batch_cost=%s separate=%s attempts=%" PRIu64 " window=%" PRIu64
-             " max_in_flight=%" PRIu64 " linger=%" PRIu64 " bulk_linger=%" PRIu64
-             " timeout=%" PRIu64 " key_form=%s allow_purge_all=%s writes=%" PRIu64,
-             seed, m->two_accounts ? "main,other" : "main", budget, per_s,
-             chance(m, 50) ? budget : roll(m, 1, budget), ONE_OF(m, "key", "request"), ONE_OF(m, "false", "false", "true"),
-             roll(m, 3, 20), roll(m, 5, 500), roll(m, 1, 64), roll(m, 0, 20), roll(m, 0, 200),
-             roll(m, 500, 5000), ONE_OF(m, "header", "json"), m->all ? "true" : "false",
-             roll(m, 1, 50));
-    take_line(s, text);
+    set(s, "seed", "%" PRIu64, seed);
+    set(s, "accounts", "%s", m->two_accounts ? "main,other" : "main");
+    choose_budget(m, s);
+    set(s, "allow_purge_all", "%s", m->all ? "true" : "false");
+    set(s, "key_form", "%s", ONE_OF(m, "header", "json"));
+    set_number(m, s, "attempts", 3, 20);
+    set_number(m, s, "window", 5, 500);
+    set_number(m, s, "max_in_flight", 1, 64);
+    set_number(m, s, "linger", 0, 20);
+    set_number(m, s, "bulk_linger", 0, 200);
+    set_number(m, s, "timeout", 500, 5000);
 }
 
 /* -- traffic -- */
@@ -134,8 +165,8 @@ static void make_push(struct making *m)
     else if (chance(m, 3))
         at(m, ms, "push raw keys=x service=nosuch%" PRIu64, first);
     else
-        at(m, ms, "push %skey k-{%" PRIu64 "..%" PRIu64 "}%s%s", chance(m, 50) ? "each " : "", first,
-           last, options, chance(m, 15) ? " soft" : "");
+        at(m, ms, "push %skey k-{%" PRIu64 "..%" PRIu64 "}%s%s", chance(m, 50) ? "each " : "",
+           first, last, options, chance(m, 15) ? " soft" : "");
     if (chance(m, 5))
         at(m, ms + roll(m, 0, 50), "cancel");
 }
@@ -224,8 +255,9 @@ static void trouble_fastly(struct making *m)
         at(m, ms, "fastly limit %" PRIu64 "%s", roll(m, 1, 100), ONE_OF(m, "", " untold"));
         break;
     default:
-        at(m, ms, "fastly weather 429=%" PRIu64 " 503=%" PRIu64 " omit=%" PRIu64 " reset=%" PRIu64
-                  " silent=%" PRIu64 " hint=500",
+        at(m, ms,
+           "fastly weather 429=%" PRIu64 " 503=%" PRIu64 " omit=%" PRIu64 " reset=%" PRIu64
+           " silent=%" PRIu64 " hint=500",
            roll(m, 0, 200), roll(m, 0, 200), roll(m, 0, 200), roll(m, 0, 100), roll(m, 0, 50));
     }
 }

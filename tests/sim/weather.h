@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Random stories: traffic and faults out of a seed, in the grammar of all stories, so that what fails
- * can be made smaller and kept. */
+ * Random stories: traffic and faults out of a seed, in the grammar of all stories, so that what
+ * fails can be made smaller and kept. */
 #pragma once
 
 #include <stdio.h>

@@ -227,9 +227,9 @@ void play_fastly(struct play *p)
     static const struct {
         const char *word;
         play_verb *verb;
-    } words[] = {{"answers", on_answers}, {"next", take_next},     {"weather", take_chances},
-                 {"poison", on_poison},   {"token", on_token},     {"unknown", on_unknown},
-                 {"limit", on_limit},     {"allows", on_allows},   {"foreign", on_foreign}};
+    } words[] = {{"answers", on_answers}, {"next", take_next},   {"weather", take_chances},
+                 {"poison", on_poison},   {"token", on_token},   {"unknown", on_unknown},
+                 {"limit", on_limit},     {"allows", on_allows}, {"foreign", on_foreign}};
     const char *what = play_word(p, 1);
 
     for (size_t i = 0; i < array_len(words); i++) {

@@ -10,7 +10,7 @@
 #include "engine.h"
 #include "fake_redis.h"
 
-struct target { /* something that may be purged */
+struct target {               /* something that may be purged */
     uint64_t hard_ns, any_ns; /* when the latest confirmed request for it started */
     bool pushed_hard, refused;
 };
@@ -28,7 +28,7 @@ struct job {
 struct window {
     struct arrival {
         uint64_t at_ns, cost;
-    } *at;
+    } * at;
     size_t first, count, room;
     uint64_t sum;
 };
@@ -89,8 +89,8 @@ static struct target *url_target(struct account *a, struct span url, bool make)
     char *name;
 
     url_split(url, &host, &rest);
-    name = alloc_printf("u//%.*s%s%.*s", (int)host.n, host.p,
-                        rest.n && rest.p[0] == '/' ? "" : "/", (int)rest.n, rest.n ? rest.p : "");
+    name = alloc_printf("u//%.*s%s%.*s", (int)host.n, host.p, rest.n && rest.p[0] == '/' ? "" : "/",
+                        (int)rest.n, rest.n ? rest.p : "");
     for (size_t i = 3; i < 3 + host.n; i++)
         if (name[i] >= 'A' && name[i] <= 'Z')
             name[i] = (char)(name[i] + 32);
@@ -483,8 +483,7 @@ void witness_end(void)
         struct account *a = &wt.accounts[i];
 
         free_jobs(&a->jobs);
-        map_each(slot, &a->targets)
-            free(slot->value);
+        map_each(slot, &a->targets) free(slot->value);
         map_deinit(&a->targets);
         for (int l = 0; l < LEDGER_N; l++)
             free(a->windows[l].at);
@@ -531,8 +530,8 @@ static void check_last(const struct account *a, const struct store *s, const str
         writes != 1)
         engine_fail("P1: job %s of %s ended and has %u receipts", j->id, a->name, writes);
     if (r && strcmp(r->state, outcome_names[j->outcome]) != 0)
-        engine_fail("P1: job %s ended as %s, its receipt says %s", j->id,
-                    outcome_names[j->outcome], r->state);
+        engine_fail("P1: job %s ended as %s, its receipt says %s", j->id, outcome_names[j->outcome],
+                    r->state);
     if (j->outcome == OUTCOME_DEAD)
         check_letters(a, s, j);
 }
@@ -542,7 +541,6 @@ void witness_at_end(void)
     for (uint32_t i = 0; wt.scope == WITNESS_ALL && i < wt.accounts_count; i++) {
         struct account *a = &wt.accounts[i];
 
-        map_each(slot, &a->jobs)
-            check_last(a, fake_redis_account(a->name)->store, slot->value);
+        map_each(slot, &a->jobs) check_last(a, fake_redis_account(a->name)->store, slot->value);
     }
 }

@@ -31,12 +31,12 @@ void witness_pushed(const char *account, enum lane lane, struct entry_id id,
 /* A producer deleted the entry: whatever becomes of it is right. */
 void witness_cancelled(const char *account, enum lane lane, struct entry_id id);
 
-uint64_t witness_open(void);   /* jobs that have not ended */
-void witness_at_end(void);     /* nothing more will come: all must have ended */
+uint64_t witness_open(void); /* jobs that have not ended */
+void witness_at_end(void);   /* nothing more will come: all must have ended */
 
 struct witness_sums {
-    uint64_t requests, cost;      /* that arrived, all accounts */
-    uint64_t window_max;          /* the most cost in any window of the purge budget */
+    uint64_t requests, cost; /* that arrived, all accounts */
+    uint64_t window_max;     /* the most cost in any window of the purge budget */
     uint64_t jobs, purged, dead, expired, cancelled;
 };
 const struct witness_sums *witness_sums(void);

@@ -89,13 +89,17 @@ void world_config_free(struct config *c)
 
 static const char *full_name(const char *name)
 {
-    static const char *const names[][2] = {
-        {"budget", "budget.purges"},         {"per_s", "budget.per_s"},
-        {"burst", "budget.burst"},           {"headroom", "budget.headroom"},
-        {"batch_cost", "budget.batch_cost"}, {"separate", "budget.separate"},
-        {"writes", "writes.requests"},       {"linger", "lanes.normal.linger_ms"},
-        {"bulk_linger", "lanes.bulk.linger_ms"}, {"urgent_linger", "lanes.urgent.linger_ms"},
-        {"timeout", "timeout_ms"}};
+    static const char *const names[][2] = {{"budget", "budget.purges"},
+                                           {"per_s", "budget.per_s"},
+                                           {"burst", "budget.burst"},
+                                           {"headroom", "budget.headroom"},
+                                           {"batch_cost", "budget.batch_cost"},
+                                           {"separate", "budget.separate"},
+                                           {"writes", "writes.requests"},
+                                           {"linger", "lanes.normal.linger_ms"},
+                                           {"bulk_linger", "lanes.bulk.linger_ms"},
+                                           {"urgent_linger", "lanes.urgent.linger_ms"},
+                                           {"timeout", "timeout_ms"}};
 
     for (size_t i = 0; i < array_len(names); i++)
         if (strcmp(name, names[i][0]) == 0)

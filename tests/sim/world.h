@@ -18,7 +18,8 @@ struct world_options {
 struct config *world_config_new(void); /* defaults: account main, services news and shop */
 void world_config_free(struct config *c);
 /* name=value: a setting of an account ("budget.purges", "attempts"), of all ("window"), the short
- * names budget, per_s, burst, linger; accounts=a,b and services=x,y. 0, or -EINVAL with a sentence. */
+ * names budget, per_s, burst, linger; accounts=a,b and services=x,y. 0, or -EINVAL with a sentence.
+ */
 must_use int world_config_set(struct config *c, const char *name, const char *value, char *err,
                               size_t err_room);
 

@@ -21,7 +21,8 @@
 #define HARVEST 500u
 #define SHOWN 5u
 
-/* nginx reads the clock once per turn of its loop: what it says may be so much too early. */
+/* nginx and Redis read the clock once per turn of their loops: what they say may be so much too
+ * early. */
 #define CLOCK_SLACK_MS 5u
 
 static const char *const lanes[] = {"urgent", "normal", "bulk"};
@@ -451,7 +452,7 @@ unsigned traffic_purged_too_early(struct traffic *t)
 
         for (int k = 0; k < j->count; k++)
             if (j->push == PUSH_ACCEPTED && j->fate == FATE_PURGED &&
-                target(t, j->targets[k])->last_ms < j->ms && shown(&wrong))
+                target(t, j->targets[k])->last_ms + CLOCK_SLACK_MS < j->ms && shown(&wrong))
                 show_job(t, i, "not purged after it was accepted");
     }
     return wrong;
