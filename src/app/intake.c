@@ -14,6 +14,9 @@
 #define BLOCK_SHORT_MS 50u /* the same while a lane is left out for want of room */
 #define AUDIT_EVERY_NS (5 * NS_PER_S)
 #define TRY_AGAIN_NS NS_PER_S /* after a refusal by Redis */
+/* Out of memory, Redis refuses to queue commands, and lanes that want different numbers are read in
+ * one transaction. So for a while after a refusal all want the same. */
+#define EVEN_FOR_NS (60 * NS_PER_S)
 
 enum intake_state {
     INTAKE_STOPPED,
@@ -33,9 +36,10 @@ struct intake {
     struct intake_counts counts;
     uint64_t round; /* answers to reads of an earlier start are dropped */
     bool reading, auditing;
-    bool recheck;        /* PENDING from the beginning, passing over what is known */
-    uint64_t audit_ns;   /* next */
+    bool recheck;           /* PENDING from the beginning, passing over what is known */
+    uint64_t audit_ns;      /* next */
     uint64_t not_before_ns; /* of the next read: Redis refused the last one */
+    uint64_t even_until_ns;
     uint64_t surplus;    /* deliveries the last audit found and memory did not know */
     struct known *known; /* sorted ids, while recheck */
     size_t known_count;
@@ -239,8 +243,10 @@ static void on_read(void *ctx, int err, const struct queue_entries *entries)
         return;
     }
     if (err) {
-        if (err != -ENOTCONN)
+        if (err != -ENOTCONN) {
             in->not_before_ns = now.mono_ns + TRY_AGAIN_NS;
+            in->even_until_ns = now.mono_ns + EVEN_FOR_NS;
+        }
         intake_reread(in);
         in->changed(in->ctx);
         return;
@@ -340,16 +346,21 @@ static void audit(struct intake *in, uint64_t now_ns)
 
 /* -- pulling --------------------------------------------------------------------------------- */
 
-static uint32_t choose_counts(const struct intake *in, uint32_t count[LANE_N])
+static uint32_t choose_counts(const struct intake *in, uint64_t now_ns, uint32_t count[LANE_N])
 {
-    uint32_t lanes = 0;
+    uint32_t lanes = 0, least = READ_MAX;
 
     for (int lane = 0; lane < LANE_N; lane++) {
         uint32_t room = window_room(in->window, (enum lane)lane);
 
         count[lane] = room < READ_MAX ? room : READ_MAX;
         lanes += room > 0;
+        if (room > 0 && room < least)
+            least = room;
     }
+    for (int lane = 0; lane < LANE_N && now_ns < in->even_until_ns; lane++)
+        if (count[lane] > least)
+            count[lane] = least;
     return lanes;
 }
 
@@ -366,7 +377,7 @@ uint64_t intake_pull(struct intake *in, uint64_t now_ns)
     }
     if (now_ns < in->not_before_ns)
         return in->not_before_ns;
-    lanes = choose_counts(in, count);
+    lanes = choose_counts(in, now_ns, count);
     if (lanes == 0) /* answers make room, and wake us */
         return in->state == INTAKE_NEW ? in->audit_ns : NEVER;
     in->reading = true;
