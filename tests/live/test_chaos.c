@@ -116,13 +116,17 @@ static void note_purges(struct chaos *c)
         }
 }
 
+/* nginx and Redis read the clock once per turn of their loops, so the beginning of a request may be
+ * stamped a little before a push that it followed. */
+#define CLOCK_CACHE_MS 5
+
 static void assert_every_key_was_purged_after_its_last_push(struct chaos *c)
 {
     unsigned late = 0;
 
     note_purges(c);
     for (unsigned k = 0; k < KEYS; k++) {
-        if (c->last_push_ms[k] == 0 || c->seen[k] >= c->last_push_ms[k])
+        if (c->last_push_ms[k] == 0 || c->seen[k] + CLOCK_CACHE_MS >= c->last_push_ms[k])
             continue;
         fprintf(stderr, "k%u: pushed %" PRIu64 ", last purged %" PRIu64 "\n", k, c->last_push_ms[k],
                 c->seen[k]);
