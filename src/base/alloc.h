@@ -11,4 +11,4 @@ __attribute__((returns_nonnull)) void *alloc_grow(void *p, size_t count, size_t 
 __attribute__((returns_nonnull, malloc)) char *alloc_copy(const char *p, size_t n); /* adds a NUL */
 __attribute__((returns_nonnull, malloc)) char *alloc_str(const char *s);
 __attribute__((returns_nonnull, malloc, format(printf, 1, 2))) char *alloc_printf(const char *fmt,
-                                                                                 ...);
+                                                                                  ...);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Many small things of one size, named by a 32-bit number instead of a pointer. Grows by whole chunks,
- * never moves what it holds, reuses what was given back. */
+ * Many small things of one size, named by a 32-bit number instead of a pointer. Grows by whole
+ * chunks, never moves what it holds, reuses what was given back. */
 #pragma once
 
 #include "base.h"

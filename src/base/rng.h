@@ -18,7 +18,8 @@ static inline uint64_t rng_next(struct rng *r)
     return z ^ (z >> 31);
 }
 
-/* Uniform in [0, below); 0 when below is 0. The bias of the modulus is far under what we roll for. */
+/* Uniform in [0, below); 0 when below is 0. The bias of the modulus is far under what we roll for.
+ */
 static inline uint64_t rng_below(struct rng *r, uint64_t below)
 {
     return below ? rng_next(r) % below : 0;

@@ -97,8 +97,8 @@ void budget_restore_level(struct budget *b, uint64_t level_micro, uint64_t age_n
     refill(b, now_ns);
 }
 
-/* The youngest are what a predecessor had on the wire when it died: some of it may still be arriving,
- * so they are counted as spent a bin from now. */
+/* The youngest are what a predecessor had on the wire when it died: some of it may still be
+ * arriving, so they are counted as spent a bin from now. */
 void budget_restore_spent(struct budget *b, uint64_t cost, uint64_t age_ns, uint64_t now_ns)
 {
     uint64_t width = bin_ns(b);

@@ -55,8 +55,9 @@ uint64_t budget_when(struct budget *b, enum lane lane, uint64_t cost, uint64_t n
 void budget_reserve(struct budget *b, uint64_t cost, uint64_t now_ns);   /* tokens -> open */
 void budget_give_back(struct budget *b, uint64_t cost, uint64_t now_ns); /* open -> tokens */
 void budget_book(struct budget *b, uint64_t cost, uint64_t now_ns);      /* open -> spent */
-/* 429 in spite of our count: somebody else spends. The burst is gone; what stays is the floor of the
- * lowest lane, so that all lanes go on at the pace of the refill and none waits for its floor. */
+/* 429 in spite of our count: somebody else spends. The burst is gone; what stays is the floor of
+ * the lowest lane, so that all lanes go on at the pace of the refill and none waits for its floor.
+ */
 void budget_drain(struct budget *b, uint64_t now_ns);
 
 uint64_t budget_left(struct budget *b, uint64_t now_ns); /* units - headroom - spent - open */

@@ -15,13 +15,15 @@
 #define FASTLY_REPLY_MAX_BYTES (256 * 1024)
 
 enum verdict {
-    VERDICT_PURGED,     /* 2xx and understood */
-    VERDICT_THROTTLED,  /* 429: nobody's fault, no attempt is burned */
-    VERDICT_RETRY,      /* 408, 409, 425, 5xx, transport, a reply that cannot be understood */
-    VERDICT_REFUSED,    /* 400, 413, 414, 431 ...: something in it is bad; bisect, or dead when alone */
-    VERDICT_AUTH,       /* 401, 403 of the API: the account pauses */
+    VERDICT_PURGED,    /* 2xx and understood */
+    VERDICT_THROTTLED, /* 429: nobody's fault, no attempt is burned */
+    VERDICT_RETRY,     /* 408, 409, 425, 5xx, transport, a reply that cannot be understood */
+    VERDICT_REFUSED,   /* 400, 413, 414, 431 ...: something in it is bad; bisect, or dead when alone
+                        */
+    VERDICT_AUTH,      /* 401, 403 of the API: the account pauses */
     VERDICT_NO_SERVICE, /* 404 of the API: the service pauses */
-    VERDICT_DENIED,     /* a refusal of this one target only (403 of purge_all, VCL's 403, 404 of a URL) */
+    VERDICT_DENIED, /* a refusal of this one target only (403 of purge_all, VCL's 403, 404 of a URL)
+                     */
 };
 
 extern const char *const verdict_names[];
@@ -37,11 +39,11 @@ struct fastly_ask {
     size_t targets_count;
 };
 
-/* The request in parts: method "POST" or "PURGE"; url complete, byte-exact; `header` one extra header
- * line ("Surrogate-Key: a b", for the JSON form "Content-Type: application/json") or empty; body (JSON
- * form) or empty. The token, soft and user-agent headers are the sender's constant ones. `api` is the
- * configured base URL without trailing slash. A batch above the two ceilings, a key, URL or service id
- * that was never checked, and a soft purge of all are our mistakes and abort. */
+/* The request in parts: method "POST" or "PURGE"; url complete, byte-exact; `header` one extra
+ * header line ("Surrogate-Key: a b", for the JSON form "Content-Type: application/json") or empty;
+ * body (JSON form) or empty. The token, soft and user-agent headers are the sender's constant ones.
+ * `api` is the configured base URL without trailing slash. A batch above the two ceilings, a key,
+ * URL or service id that was never checked, and a soft purge of all are our mistakes and abort. */
 struct fastly_request {
     const char *method;
     struct buf url;
@@ -53,7 +55,8 @@ void fastly_request_init(struct fastly_request *r);
 void fastly_request_deinit(struct fastly_request *r);
 void fastly_request_build(struct fastly_request *r, const char *api, const struct fastly_ask *ask);
 
-/* Bytes that `key` adds to a batch of `keys` keys and `bytes` bytes in this form: for the ceilings. */
+/* Bytes that `key` adds to a batch of `keys` keys and `bytes` bytes in this form: for the ceilings.
+ */
 size_t fastly_key_bytes(enum key_form form, struct span key);
 
 /* What came back. status 0: no HTTP answer at all (transport). */
@@ -67,16 +70,17 @@ struct fastly_reply {
 
 struct fastly_judgement {
     enum verdict verdict;
-    uint64_t wait_ms;       /* Retry-After / Reset, capped at an hour; 0 = no hint */
-    uint32_t keys_limit;    /* "only supports up to N surrogate keys", or 0 */
-    char reason[128];       /* for people; printable, without secrets; "" when purged */
+    uint64_t wait_ms;    /* Retry-After / Reset, capped at an hour; 0 = no hint */
+    uint32_t keys_limit; /* "only supports up to N surrogate keys", or 0 */
+    char reason[128];    /* for people; printable, without secrets; "" when purged */
 };
 
-/* wall_ms turns dates into waits. For a purged batch, missing[i] is set for every key of the ask that
- * the reply does not name (missing has room for targets_count; left alone otherwise), and
- * *missing_count tells how many, 0 included; neither is touched when URLs or all were asked for. A batch
- * reply that names none of the keys, or is no JSON object, is VERDICT_RETRY. URL and all want
- * {"status": "ok"}, except that a site asked directly may answer any 2xx: its VCL writes the body. */
+/* wall_ms turns dates into waits. For a purged batch, missing[i] is set for every key of the ask
+ * that the reply does not name (missing has room for targets_count; left alone otherwise), and
+ * *missing_count tells how many, 0 included; neither is touched when URLs or all were asked for. A
+ * batch reply that names none of the keys, or is no JSON object, is VERDICT_RETRY. URL and all want
+ * {"status": "ok"}, except that a site asked directly may answer any 2xx: its VCL writes the body.
+ */
 void fastly_judge(const struct fastly_ask *ask, const struct fastly_reply *reply, uint64_t wall_ms,
                   struct fastly_judgement *out, bool *missing, size_t *missing_count);
 

@@ -26,15 +26,15 @@ struct job_spec {
     uint32_t targets_count;
     uint16_t service; /* index in the account's services, or SERVICE_NONE */
     bool soft;
-    uint64_t not_before_ms; /* Unix; 0 = now */
-    uint64_t expires_ms;    /* Unix; 0 = never */
+    uint64_t not_before_ms;   /* Unix; 0 = now */
+    uint64_t expires_ms;      /* Unix; 0 = never */
     uint64_t repeat_after_ms; /* 0 = once */
     struct span ref;
     struct span original; /* id of the job this one continues (later, repeat); empty = itself */
 };
 
-/* An open hash set over the targets of the entry being decoded. A slot counts only when it carries the
- * mark of this entry, so nothing is cleared between two of them. */
+/* An open hash set over the targets of the entry being decoded. A slot counts only when it carries
+ * the mark of this entry, so nothing is cleared between two of them. */
 struct job_slot {
     uint32_t mark;
     uint32_t target;
@@ -56,11 +56,11 @@ void job_decoder_init(struct job_decoder *d);
 void job_decoder_deinit(struct job_decoder *d);
 
 /* `fields` are name, value, name, value ... as Redis returns them. Unknown fields are refused: a
- * misspelt `not_befor` must not purge at once; only the dead_* fields of a dead letter that somebody
- * pushes back are passed over. `keys` and `url` may repeat, the others may not. Equal targets within
- * one job count once; before that there may be JOB_TARGETS_MAX of them.
- * 0, or -EINVAL with a sentence that starts with the field's name ("keys: byte 0x20 in key 3").
- * Service: id or name from the configuration; an account without a `services` list takes none. */
+ * misspelt `not_befor` must not purge at once; only the dead_* fields of a dead letter that
+ * somebody pushes back are passed over. `keys` and `url` may repeat, the others may not. Equal
+ * targets within one job count once; before that there may be JOB_TARGETS_MAX of them. 0, or
+ * -EINVAL with a sentence that starts with the field's name ("keys: byte 0x20 in key 3"). Service:
+ * id or name from the configuration; an account without a `services` list takes none. */
 must_use int job_decode(struct job_decoder *d, const struct config_account *account,
                         const struct span *fields, size_t fields_count, struct job_spec *out,
                         char *err, size_t err_room);

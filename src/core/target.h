@@ -20,8 +20,8 @@ extern const char *const target_kind_names[]; /* "key", "url", "all" */
 /* 0, or -EINVAL with a plain sentence in *why (static): 1 to 1,024 bytes of 0x21 to 0x7E. */
 must_use int key_check(struct span key, const char **why);
 
-/* 0, or -EINVAL with a sentence: http://, https:// or no scheme, a host (name, IPv4 or [IPv6]) with or
- * without a port, at most 8 KiB, no control bytes, no space, no fragment, no user info, no ".."
+/* 0, or -EINVAL with a sentence: http://, https:// or no scheme, a host (name, IPv4 or [IPv6]) with
+ * or without a port, at most 8 KiB, no control bytes, no space, no fragment, no user info, no ".."
  * segment in the path. Bytes from 0x80 up are taken as they are: what is sent is what was given.
  * Without a scheme "//host/x" is not a URL. */
 must_use int url_check(struct span url, const char **why);
@@ -36,11 +36,12 @@ bool service_id_ok(struct span id);
 /* Identity. Keys: service and bytes. URLs: host in lower case, scheme ignored, path and query
  * untouched (https://www.fastly.com/documentation/reference/vcl/subroutines/hash/ : the default
  * hash is req.url and req.http.host); the service does not matter, and an empty path is "/" because
- * that is what a server sees. "h:80" and "h" are two hosts: the cache hashes the Host header. All: the
- * service. Softness is no part of it: hard absorbs soft. */
+ * that is what a server sees. "h:80" and "h" are two hosts: the cache hashes the Host header. All:
+ * the service. Softness is no part of it: hard absorbs soft. */
 uint32_t target_hash(enum target_kind kind, uint16_t service, struct span bytes);
 bool target_same(enum target_kind kind, struct span a, struct span b);
 
-/* To be set once, from randomness, before the first hash: producers choose the bytes that are hashed,
- * and must not be able to choose collisions. Tests leave it alone and get the same hashes every time. */
+/* To be set once, from randomness, before the first hash: producers choose the bytes that are
+ * hashed, and must not be able to choose collisions. Tests leave it alone and get the same hashes
+ * every time. */
 void target_hash_seed(uint64_t seed);

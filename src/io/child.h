@@ -10,8 +10,8 @@ typedef void child_exit_cb(void *ctx, int exit_status, int term_signal);
 
 /* argv[0] is looked up in PATH. The child gets SIGTERM when this process dies, however it dies, and
  * inherits keep_fd (-1: none). NULL with errno in *err when it cannot be started. */
-struct child *child_start(struct loop *l, const char *const argv[], int keep_fd, child_exit_cb *exited,
-                          void *ctx, int *err);
+struct child *child_start(struct loop *l, const char *const argv[], int keep_fd,
+                          child_exit_cb *exited, void *ctx, int *err);
 void child_signal(struct child *c, int signum);
 void child_close(struct child *c); /* after it exited, or to forget it; NULL is fine */
 

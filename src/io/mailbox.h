@@ -13,7 +13,7 @@ struct mailbox;
 typedef void mailbox_cb(void *ctx, struct list *posted);
 
 struct mailbox *mailbox_new(struct loop *l, mailbox_cb *cb, void *ctx);
-void mailbox_post(struct mailbox *m, struct list *node); /* any thread */
+void mailbox_post(struct mailbox *m, struct list *node);      /* any thread */
 void mailbox_post_all(struct mailbox *m, struct list *nodes); /* any thread; empties `nodes` */
 void mailbox_close(struct mailbox *m); /* the loop's thread; what is still inside must be drained by
                                           a last call of cb before this returns */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * An account's place in Redis, as typed operations: the three lane streams, lease, budget, later,
- * dead letters, receipts, control. The wire contract is written down in README.md ("Redis contract");
- * the scripts live in queue_scripts.c, the key names in queue.c. This header is the simulator's seam.
+ * dead letters, receipts, control. The wire contract is written down in README.md ("Redis
+ * contract"); the scripts live in queue_scripts.c, the key names in queue.c. This header is the
+ * simulator's seam.
  *
  * Keys, all under the hash tag of the account, P = purgeline:{<account>}:
  *   Pjobs:urgent|normal|bulk  streams of jobs, consumer group "dispatch", consumer "leader"
@@ -19,8 +20,8 @@
  *
  * Every callback comes exactly once, on the loop, never from within the call. err: 0;
  * -ENOTCONN (connection lost, effect unknown: repeat, all operations can be); -EPERM (the lease is
- * not ours); -ENOMEM (Redis is out of memory or its disk is full: it refuses writes); -EIO (any other
- * refusal, see queue_error). */
+ * not ours); -ENOMEM (Redis is out of memory or its disk is full: it refuses writes); -EIO (any
+ * other refusal, see queue_error). */
 #pragma once
 
 #include "budget.h"
@@ -36,7 +37,7 @@ struct entry_id {
 };
 
 struct queue_callbacks {
-    void (*up)(void *ctx);                    /* both connections up, groups exist, scripts loaded */
+    void (*up)(void *ctx); /* both connections up, groups exist, scripts loaded */
     void (*down)(void *ctx, const char *why); /* said once per outage */
 };
 
@@ -59,16 +60,16 @@ void queue_server(struct queue *q, queue_server_cb *cb, void *ctx);
 
 /* -- the lease -- */
 struct queue_lead {
-    bool leading;        /* the lease is ours for ttl_ms from when this was asked */
-    bool taken_over;     /* we did not hold it just before: read everything anew */
-    char holder[160];    /* who leads otherwise */
+    bool leading;     /* the lease is ours for ttl_ms from when this was asked */
+    bool taken_over;  /* we did not hold it just before: read everything anew */
+    char holder[160]; /* who leads otherwise */
     uint64_t holder_ttl_ms;
-    bool paused;         /* from control */
+    bool paused; /* from control */
     char paused_why[160];
 };
 typedef void queue_lead_cb(void *ctx, int err, const struct queue_lead *lead);
-/* Takes or renews the lease. `usurp`: an owner known to be dead whose lease may be taken at once, or
- * NULL. `status` (JSON, may be empty) is published when leading. */
+/* Takes or renews the lease. `usurp`: an owner known to be dead whose lease may be taken at once,
+ * or NULL. `status` (JSON, may be empty) is published when leading. */
 void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
                 queue_lead_cb *cb, void *ctx);
 typedef void queue_done_cb(void *ctx, int err);
@@ -84,22 +85,24 @@ struct queue_entry {
 struct queue_entries {
     const struct queue_entry *at;
     size_t count;
-    bool pending_done; /* no unseen entry is left among those delivered before: read new ones next */
+    bool
+        pending_done; /* no unseen entry is left among those delivered before: read new ones next */
 };
 typedef void queue_read_cb(void *ctx, int err, const struct queue_entries *entries);
 enum queue_from {
-    QUEUE_PENDING, /* delivered to us earlier, but not seen by this process: after a restart, and after
-                      a connection loss that swallowed a reply */
+    QUEUE_PENDING, /* delivered to us earlier, but not seen by this process: after a restart, and
+                      after a connection loss that swallowed a reply */
     QUEUE_NEW      /* never delivered */
 };
 /* At most count[lane] entries per lane (0 = not this lane), one read outstanding at a time.
- * block_ms: how long QUEUE_NEW may wait for a first entry on the reader's own connection; 0 = not at
- * all. Entries come lane by lane, urgent first, oldest first. */
+ * block_ms: how long QUEUE_NEW may wait for a first entry on the reader's own connection; 0 = not
+ * at all. Entries come lane by lane, urgent first, oldest first. */
 void queue_read(struct queue *q, enum queue_from from, const uint32_t count[LANE_N],
                 uint32_t block_ms, queue_read_cb *cb, void *ctx);
 /* Forget what was seen: the next QUEUE_PENDING starts from the beginning (after a take-over). */
 void queue_rewind(struct queue *q);
-/* How many entries are delivered and not yet removed, per lane (XPENDING), and how many wait in all. */
+/* How many entries are delivered and not yet removed, per lane (XPENDING), and how many wait in
+ * all. */
 typedef void queue_depth_cb(void *ctx, int err, const uint64_t pending[LANE_N],
                             const uint64_t total[LANE_N]);
 void queue_depth(struct queue *q, queue_depth_cb *cb, void *ctx);
@@ -121,14 +124,15 @@ struct queue_settle {
     struct span target; /* the target that sank it; lent */
 };
 /* Removes the entries (XACK + XDEL), and atomically with each: a receipt, a dead letter holding the
- * entry's own fields, or its place in `later`. An entry that is gone already changes nothing. A purged
- * entry with a `repeat_after` field leaves a copy without that field and with `not_before` = due_ms in
- * `later`: a job of its own, "<job id>+r".
+ * entry's own fields, or its place in `later`. An entry that is gone already changes nothing. A
+ * purged entry with a `repeat_after` field leaves a copy without that field and with `not_before` =
+ * due_ms in `later`: a job of its own, "<job id>+r".
  *
- * A receipt: {"job","state","at" (Unix ms),"targets"[,"ref"][,"reason"]}; bytes that are no UTF-8 are
- * read as Latin-1. When Redis is out of memory jobs end without receipts and err is 0; dead letters and
- * `later` are written even then, since they take no more than the entry they replace. An entry of more
- * than 3,500 fields dies, or comes back from `later`, in steps: a crash in between leaves it twice. */
+ * A receipt: {"job","state","at" (Unix ms),"targets"[,"ref"][,"reason"]}; bytes that are no UTF-8
+ * are read as Latin-1. When Redis is out of memory jobs end without receipts and err is 0; dead
+ * letters and `later` are written even then, since they take no more than the entry they replace.
+ * An entry of more than 3,500 fields dies, or comes back from `later`, in steps: a crash in between
+ * leaves it twice. */
 void queue_settle(struct queue *q, const struct queue_settle *items, size_t count,
                   uint32_t receipt_ttl_s, queue_done_cb *cb, void *ctx);
 
@@ -137,20 +141,21 @@ uint64_t queue_receipts_skipped(const struct queue *q);
 
 /* -- later -- */
 typedef void queue_due_cb(void *ctx, int err, uint32_t moved, uint64_t next_due_ms);
-/* Moves at most `limit` entries whose time has come (wall_ms) back to their lanes, keeping the original
- * job id in field `job`. next_due_ms: Unix ms of the first that remains, NEVER when none does. */
+/* Moves at most `limit` entries whose time has come (wall_ms) back to their lanes, keeping the
+ * original job id in field `job`. next_due_ms: Unix ms of the first that remains, NEVER when none
+ * does. */
 void queue_due(struct queue *q, uint64_t wall_ms, uint32_t limit, queue_due_cb *cb, void *ctx);
 
 /* -- the budget -- */
 /* If the lease is ours: stores how much is open now (absolute, so repeating it is harmless), books
- * `book` units as spent now, stores the bucket's level. Nothing may be sent on an open amount before
- * this came back with 0. */
+ * `book` units as spent now, stores the bucket's level. Nothing may be sent on an open amount
+ * before this came back with 0. */
 struct queue_spend {
     enum ledger ledger;
-    uint64_t open;        /* reserved and not yet booked, in all, after this */
-    uint64_t book;        /* spent since the last call; 0 = nothing to book */
+    uint64_t open; /* reserved and not yet booked, in all, after this */
+    uint64_t book; /* spent since the last call; 0 = nothing to book */
     uint64_t level_micro;
-    uint64_t window_ms;   /* bookings older than this are trimmed */
+    uint64_t window_ms; /* bookings older than this are trimmed */
 };
 void queue_spend(struct queue *q, const struct queue_spend *s, queue_done_cb *cb, void *ctx);
 
@@ -166,7 +171,8 @@ struct queue_budget {
     size_t spent_count;
 };
 typedef void queue_budget_cb(void *ctx, int err, const struct queue_budget *b);
-/* After a take-over: books whatever the predecessor left open as spent now, then reads the window. */
+/* After a take-over: books whatever the predecessor left open as spent now, then reads the window.
+ */
 void queue_budget_restore(struct queue *q, enum ledger ledger, uint64_t window_ms,
                           queue_budget_cb *cb, void *ctx);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One connection to Redis on a loop: connects, authenticates, reconnects with backoff, runs commands
- * in order. hiredis ends here, in queue and in client. */
+ * One connection to Redis on a loop: connects, authenticates, reconnects with backoff, runs
+ * commands in order. hiredis ends here, in queue and in client. */
 #pragma once
 
 #include "loop.h"
@@ -9,7 +9,8 @@
 struct redis;
 struct redisReply;
 
-/* From redis://[user:pass@]host:port/db, rediss://..., unix:///path[?db=N]. Defaults: port 6379, db 0. */
+/* From redis://[user:pass@]host:port/db, rediss://..., unix:///path[?db=N]. Defaults: port 6379, db
+ * 0. */
 struct redis_address {
     char *host; /* NULL for a Unix socket */
     char *unix_path;
@@ -25,10 +26,12 @@ must_use int redis_address_parse(const char *url, struct redis_address *out, cha
                                  size_t err_room);
 void redis_address_deinit(struct redis_address *a); /* wipes the password */
 
-typedef void redis_up_cb(void *ctx);                   /* connected, authenticated, db selected */
-typedef void redis_down_cb(void *ctx, const char *why); /* once per loss, and once per outage at start */
+typedef void redis_up_cb(void *ctx); /* connected, authenticated, db selected */
+typedef void redis_down_cb(void *ctx,
+                           const char *why); /* once per loss, and once per outage at start */
 
-/* NULL when the connection was lost before the reply (effect unknown). The reply is hiredis', lent. */
+/* NULL when the connection was lost before the reply (effect unknown). The reply is hiredis', lent.
+ */
 typedef void redis_reply_cb(void *ctx, struct redisReply *reply);
 
 struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_cb *up,

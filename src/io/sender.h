@@ -12,44 +12,47 @@
 struct endpoint;
 
 struct endpoint_options {
-    const char *ca_file;  /* "" = the system's */
-    const char *token;    /* goes out as Fastly-Key; "" = none (direct mode without authentication) */
+    const char *ca_file; /* "" = the system's */
+    const char *token; /* goes out as Fastly-Key; "" = none (direct mode without authentication) */
     const char *user_agent;
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;
-    bool allow_private;   /* direct mode refuses private, link-local and loopback peers unless so */
+    bool allow_private; /* direct mode refuses private, link-local and loopback peers unless so */
 };
 
 struct endpoint *endpoint_new(const struct endpoint_options *o);
 struct endpoint *endpoint_hold(struct endpoint *e);
-void endpoint_drop(struct endpoint *e); /* the last drop wipes the token; any thread; NULL is fine */
+void endpoint_drop(
+    struct endpoint *e); /* the last drop wipes the token; any thread; NULL is fine */
 
 enum exchange_error {
-    EXCHANGE_OK,        /* an HTTP status arrived */
-    EXCHANGE_UNSENT,    /* no byte of it can have left: not connected, not resolved, too late to start */
-    EXCHANGE_TIMEOUT,   /* sent, no full answer in time */
-    EXCHANGE_BROKEN,    /* sent (perhaps partly), then reset, GOAWAY, TLS or protocol error */
-    EXCHANGE_BLOCKED,   /* refused by us: peer address not allowed, redirect, bad certificate */
+    EXCHANGE_OK,      /* an HTTP status arrived */
+    EXCHANGE_UNSENT,  /* no byte of it can have left: not connected, not resolved, too late to start
+                       */
+    EXCHANGE_TIMEOUT, /* sent, no full answer in time */
+    EXCHANGE_BROKEN,  /* sent (perhaps partly), then reset, GOAWAY, TLS or protocol error */
+    EXCHANGE_BLOCKED, /* refused by us: peer address not allowed, redirect, bad certificate */
 };
 
 struct exchange {
-    struct list link; /* the sender's between send and reply */
-    void *ctx;        /* the caller's, untouched */
-    struct endpoint *endpoint; /* one hold, released by exchange_free */
-    const char *method;        /* static: "POST", "PURGE", "GET" */
+    struct list link;             /* the sender's between send and reply */
+    void *ctx;                    /* the caller's, untouched */
+    struct endpoint *endpoint;    /* one hold, released by exchange_free */
+    const char *method;           /* static: "POST", "PURGE", "GET" */
     struct buf url, header, body; /* header: one line without CRLF, or empty */
-    bool soft;                 /* adds Fastly-Soft-Purge: 1 */
-    uint64_t start_before_ns;  /* monotonic; not handed to the wire later (EXCHANGE_UNSENT). The fence
-                                  for a process that was stopped and wakes without its lease. */
+    bool soft;                    /* adds Fastly-Soft-Purge: 1 */
+    uint64_t
+        start_before_ns; /* monotonic; not handed to the wire later (EXCHANGE_UNSENT). The fence
+                            for a process that was stopped and wakes without its lease. */
     /* the answer */
     enum exchange_error error;
     char error_text[160]; /* for people: curl's words, never a header of ours */
     int status;
-    bool reused; /* it travelled on a connection that had carried others before */
-    struct buf reply;        /* at most the ceiling of exchange_new; more is EXCHANGE_BROKEN */
+    bool reused;      /* it travelled on a connection that had carried others before */
+    struct buf reply; /* at most the ceiling of exchange_new; more is EXCHANGE_BROKEN */
     char retry_after[64], rate_remaining[24], rate_reset[24]; /* header values, "" when absent */
-    uint64_t started_ns; /* just before its first byte was written; when it came to none, when it was
-                            handed to libcurl */
+    uint64_t started_ns; /* just before its first byte was written; when it came to none, when it
+                            was handed to libcurl */
     uint64_t done_ns;
 };
 
@@ -60,9 +63,9 @@ struct senders;
 typedef void senders_cb(void *ctx, struct exchange *x); /* x is the receiver's to free */
 
 struct senders_options {
-    uint32_t threads;          /* >= 1 */
-    uint32_t max_connections;  /* per thread and host; h2 multiplexes over them */
-    uint32_t max_streams;      /* concurrent h2 streams per connection */
+    uint32_t threads;         /* >= 1 */
+    uint32_t max_connections; /* per thread and host; h2 multiplexes over them */
+    uint32_t max_streams;     /* concurrent h2 streams per connection */
 };
 
 /* Replies arrive on `l`'s thread, never from within senders_send. */

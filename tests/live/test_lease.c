@@ -165,9 +165,9 @@ static void three_instances_share_one_budget_and_survive_their_leader_s5(void **
     killed_ms = clock_wall_ms();
     rig_await(r, leading_now(r, 3) == 1);
     rig_await_empty(r);
-    /* The next one goes on where it was, neither from an empty budget nor from a full one. What was on
-     * the wire counts as spent at the take-over, and a busy machine loses a moment: how near to the
-     * whole budget it comes is for the simulator to say. */
+    /* The next one goes on where it was, neither from an empty budget nor from a full one. What was
+     * on the wire counts as spent at the take-over, and a busy machine loses a moment: how near to
+     * the whole budget it comes is for the simulator to say. */
     begin_ms = requests_first(&r->requests, killed_ms);
     assert_true(requests_spent(&r->requests, begin_ms, begin_ms + 10000) >= 3000 * 8 / 10);
     assert_int_equal(rig_receipts(r, "purged"), 6300);

@@ -101,7 +101,8 @@ static void eight_failures_in_a_row_are_an_outage_and_seven_are_not(void **state
     assert_int_equal(b.cause, BRAKE_OUTAGE);
 }
 
-/* Retry-After ignored, then undercut by the jitter: https://github.com/svix/svix-webhooks/issues/2199 */
+/* Retry-After ignored, then undercut by the jitter:
+ * https://github.com/svix/svix-webhooks/issues/2199 */
 static void the_jitter_never_undercuts_what_the_server_asked_for_S40(void **state)
 {
     struct rng dice = {1};

@@ -24,8 +24,9 @@ static const char *order(struct list *l)
     size_t n = 0, back = 0;
 
     text[0] = '\0';
-    list_each(it, l) n +=
-        (size_t)snprintf(text + n, sizeof(text) - n, "%d", list_entry(it, struct item, link)->id);
+    list_each(it, l)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%d",
+                              list_entry(it, struct item, link)->id);
     for (struct list *it = l->prev; it != l; it = it->prev)
         assert_int_equal(list_entry(it, struct item, link)->id, text[n - ++back] - '0');
     assert_int_equal(back, n);
@@ -83,8 +84,7 @@ static void a_walk_survives_the_removal_of_where_it_stands(void **state)
     list_init(&l);
     for (int i = 0; i < 5; i++)
         list_push_back(&l, &items[i].link);
-    list_each_safe(it, tmp, &l)
-    {
+    list_each_safe(it, tmp, &l) {
         if (list_entry(it, struct item, link)->id % 2)
             list_remove(it);
     }
