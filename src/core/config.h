@@ -17,6 +17,9 @@ must_use int lane_parse(struct span name, enum lane *out); /* 0 or -EINVAL */
 
 #define CONFIG_SERVICES_MAX 1024
 #define CONFIG_ACCOUNTS_MAX 256
+#define CONFIG_PRODUCERS_MAX 1024
+#define CONFIG_HOOKS_MAX 256
+#define CONFIG_WORDS_MAX 256 /* in one list */
 
 struct config_service {
     char *id;   /* Fastly's, [A-Za-z0-9]{1,64} */
@@ -66,6 +69,75 @@ struct config_account {
     uint32_t receipt_ttl_s;
 };
 
+/* A list of words, each malloc'ed. */
+struct config_words {
+    char **at;
+    uint32_t count;
+};
+
+/* The HTTP endpoint's ceilings and its TLS. */
+struct config_http {
+    uint32_t connections;    /* open at once */
+    uint32_t per_address;    /* of these, from one address; 0 = all */
+    uint32_t idle_s;         /* an idle connection is kept so long */
+    uint32_t request_s;      /* head and body of a request must be there by then */
+    uint64_t body_max_bytes; /* of a body that is not streamed */
+    uint64_t backlog_max;    /* jobs waiting per account; beyond it 503. 0 = no such limit */
+    char *tls_cert_file;     /* "" = plain HTTP */
+    char *tls_key_file;
+    char *tls_client_ca_file; /* "" = clients need no certificate */
+};
+
+/* Bits of config_producer.kinds. */
+enum { PRODUCER_URL = 1 << 0, PRODUCER_KEY = 1 << 1, PRODUCER_ALL = 1 << 2 };
+
+/* Who may push over HTTP, and what. Empty lists and sets allow what there is. */
+struct config_producer {
+    char *name;
+    char *token_sha256; /* 64 hex digits, lower case: of the token the producer shows */
+    struct config_words accounts;
+    struct config_words services; /* ids or names */
+    struct config_words hosts;    /* of URLs: "www.example.com", "*.example.com" */
+    uint32_t kinds;               /* PRODUCER_* */
+    uint32_t lanes;               /* bit n is enum lane n */
+    uint32_t jobs_per_minute;     /* 0 = no limit */
+    bool admin;                   /* dead letters, pause and resume, jobs of others */
+};
+
+enum hook_scheme {
+    HOOK_HMAC_SHA256,
+    HOOK_HMAC_SHA1,
+    HOOK_TOKEN, /* the header holds the secret itself */
+    HOOK_UNSIGNED,
+};
+enum hook_encoding { HOOK_HEX, HOOK_BASE64, HOOK_BASE64URL };
+
+/* How a publishing system proves that a request is its own. */
+struct config_signature {
+    enum hook_scheme scheme;
+    enum hook_encoding encoding; /* of the digest */
+    char *header;                /* that holds it */
+    char *value;          /* its form: "{digest}", "sha256={digest}", "t={time},v1={digest}" */
+    char *signs;          /* what is digested: {body} {time} {method} {path} {headers} and text */
+    char *time_header;    /* holds {time} when `value` does not; "" = none */
+    char *headers_header; /* names, comma-separated, those of {headers}; "" = none */
+    uint32_t tolerance_s; /* how old or new {time} may be; 0 = not looked at */
+};
+
+/* From a publishing system's posted JSON to a job. */
+struct config_hook {
+    char *name;              /* in POST /hooks/<name> */
+    char *account, *service; /* "" = the only account, its default service */
+    enum lane lane;
+    bool soft;
+    char *secret_file, *secret_env;
+    struct config_signature signature;
+    struct config_words when; /* conditions, all must hold: "path=value", "header:name=value" */
+    struct config_words keys, urls; /* templates */
+    uint32_t max_targets;           /* of one request; more is refused */
+    uint32_t repeat_after_ms;       /* 0 = once */
+};
+
 struct config {
     char *redis;
     char *data_dir;
@@ -73,8 +145,13 @@ struct config {
     uint32_t window;
     char *listen;
     uint32_t shutdown_grace_s;
+    struct config_http http;
     struct config_account *accounts;
     uint32_t accounts_count;
+    struct config_producer *producers;
+    uint32_t producers_count;
+    struct config_hook *hooks;
+    uint32_t hooks_count;
 };
 
 /* The values of the table in core/setting, for memory not used before. */
