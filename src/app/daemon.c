@@ -14,6 +14,7 @@
 #include "config_file.h"
 #include "dispatch.h"
 #include "embedded.h"
+#include "ingress.h"
 #include "log.h"
 #include "process.h"
 #include "target.h"
@@ -42,6 +43,8 @@ struct daemon {
     struct senders *senders;
     struct dispatch **accounts;
     uint32_t accounts_count;
+    struct ingress *ingress; /* NULL: no HTTP */
+    bool ingress_stopped;
     struct timer *tick, *grace;
     uint64_t tick_at_ns;
     uint64_t asked_to_stop_ns;
@@ -84,7 +87,7 @@ static void on_tick(void *ctx)
     d->tick_at_ns = NEVER;
     for (uint32_t i = 0; i < d->accounts_count; i++)
         next = min_u64(next, dispatch_tick(d->accounts[i], now));
-    if (d->state == DAEMON_STOPPING && all_stopped(d))
+    if (d->state == DAEMON_STOPPING && all_stopped(d) && (!d->ingress || d->ingress_stopped))
         stop_io(d);
     else if (next != NEVER)
         tick_by(d, next);
@@ -116,6 +119,9 @@ static void on_senders_closed(void *ctx)
     for (uint32_t i = 0; i < d->accounts_count; i++)
         dispatch_free(d->accounts[i]);
     d->accounts_count = 0;
+    if (d->ingress)
+        ingress_free(d->ingress);
+    d->ingress = NULL;
     if (d->embedded)
         embedded_stop(d->embedded, on_embedded_stopped, d);
     else
@@ -148,6 +154,14 @@ static void on_grace_over(void *ctx)
     leave_at_once(d->exit_code);
 }
 
+static void on_ingress_stopped(void *ctx)
+{
+    struct daemon *d = ctx;
+
+    d->ingress_stopped = true;
+    on_wake(d);
+}
+
 static void stop(struct daemon *d, int code)
 {
     if (d->state >= DAEMON_STOPPING)
@@ -157,6 +171,8 @@ static void stop(struct daemon *d, int code)
     timer_start_at(d->grace, clock_mono_ns() + d->config->shutdown_grace_s * NS_PER_S);
     for (uint32_t i = 0; i < d->accounts_count; i++)
         dispatch_stop(d->accounts[i]);
+    if (d->ingress)
+        ingress_stop(d->ingress, on_ingress_stopped, d);
     on_wake(d);
 }
 
@@ -209,6 +225,37 @@ static struct endpoint *endpoint_of(const struct config_account *a)
     return e;
 }
 
+/* On the endpoint's behalf: how is the dispatch? */
+static void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
+{
+    (void)ctx;
+    (void)v;
+    (void)metrics_wanted;
+}
+
+static void start_ingress(struct daemon *d)
+{
+    struct ingress_options o = {
+        .config = d->config, .redis = &d->redis, .loop = d->loop, .vitals = on_vitals, .ctx = d};
+    char why[400];
+
+    if (!*d->config->listen)
+        return;
+    d->ingress = ingress_new(&o, why, sizeof(why));
+    if (d->ingress) {
+        log_info("The HTTP endpoint listens", "address=%s tls=%s producers=%u",
+                 ingress_address(d->ingress), *d->config->http.tls_cert_file ? "yes" : "no",
+                 d->config->producers_count);
+        if (d->config->producers_count == 0)
+            log_warn("No producers are configured: whoever is on this machine may push over HTTP",
+                     "");
+        return;
+    }
+    log_error("The HTTP endpoint does not start; an empty `listen` goes without it", "why=\"%s\"",
+              why);
+    stop(d, EXIT_CONFIG);
+}
+
 static void start_accounts(struct daemon *d)
 {
     struct senders_options so = {
@@ -237,6 +284,7 @@ static void start_accounts(struct daemon *d)
         endpoint_drop(e);
     }
     d->state = DAEMON_RUNNING;
+    start_ingress(d);
     on_wake(d);
 }
 
@@ -320,6 +368,8 @@ static void on_reload(void *ctx, int signum)
         dispatch_configure(d->accounts[i], &fresh->accounts[i], e, clock_now());
         endpoint_drop(e);
     }
+    if (d->ingress)
+        ingress_configure(d->ingress, fresh);
     d->retired[d->retired_count++] = old;
     log_info("Configuration and tokens were read anew", "");
 }

@@ -27,6 +27,7 @@ void jobform_clear(struct jobform *f, enum lane lane)
     f->count = 0;
     f->targets = 0;
     f->lane = lane;
+    f->account = span_of(NULL, 0);
     buf_clear(&f->keys);
 }
 
@@ -92,7 +93,7 @@ const struct span *jobform_fields(struct jobform *f, size_t *count)
 
 /* -- targets -- */
 
-static int add_key(struct jobform *f, struct span key, char *err, size_t err_room)
+int jobform_add_key(struct jobform *f, struct span key, char *err, size_t err_room)
 {
     const char *why;
     char shown[96];
@@ -119,7 +120,7 @@ static int add_keys(struct jobform *f, struct span text, char *err, size_t err_r
     struct span key;
 
     while (span_next_word(&text, ' ', &key)) {
-        if (add_key(f, key, err, err_room) == 0)
+        if (jobform_add_key(f, key, err, err_room) == 0)
             continue;
         f->keys.n = bytes; /* none of the line or all of it */
         f->targets = targets;
@@ -174,11 +175,16 @@ static struct span json_span(const json_t *v)
     return span_of(json_string_value(v), json_string_length(v));
 }
 
+static bool is_url(const char *name)
+{
+    return strcmp(name, "url") == 0 || strcmp(name, "urls") == 0;
+}
+
 /* A list element is one target: a space in it would make two of it. */
 static int add_list(struct jobform *f, const char *name, const json_t *list, char *err,
                     size_t err_room)
 {
-    bool url = strcmp(name, "url") == 0;
+    bool url = is_url(name);
     int rc = 0;
 
     if (!url && strcmp(name, "keys") != 0)
@@ -188,8 +194,8 @@ static int add_list(struct jobform *f, const char *name, const json_t *list, cha
 
         if (!json_is_string(v))
             return wrong(name, "the list may only hold texts", err, err_room);
-        rc =
-            url ? add_url(f, json_span(v), err, err_room) : add_key(f, json_span(v), err, err_room);
+        rc = url ? add_url(f, json_span(v), err, err_room)
+                 : jobform_add_key(f, json_span(v), err, err_room);
     }
     return rc;
 }
@@ -199,8 +205,12 @@ static int add_text(struct jobform *f, const char *name, struct span text, char 
 {
     if (strcmp(name, "keys") == 0)
         return add_keys(f, text, err, err_room);
-    if (strcmp(name, "url") == 0)
+    if (is_url(name))
         return add_url(f, text, err, err_room);
+    if (f->takes_account && strcmp(name, "account") == 0) {
+        f->account = span_of(own(f, alloc_copy(text.p, text.n)), text.n);
+        return 0;
+    }
     if (strcmp(name, "lane") == 0)
         return lane_parse(text, &f->lane) == 0
                    ? 0

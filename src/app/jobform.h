@@ -12,7 +12,9 @@ struct jobform {
     enum lane lane;
     struct buf keys; /* becomes one field */
     size_t targets;
-    char **owned; /* what the fields point into */
+    bool takes_account;  /* "account" in JSON is a place for the job, not a field of it */
+    struct span account; /* p == NULL: not named */
+    char **owned;        /* what the fields point into */
     size_t owned_count, owned_room;
 };
 
@@ -33,8 +35,12 @@ void jobform_put(struct jobform *f, const char *name, struct span value); /* cop
 must_use int jobform_add_targets(struct jobform *f, enum jobform_kind kind, struct span text,
                                  char *err, size_t err_room);
 
-/* A JSON object with the fields of the wire contract: "keys" a list or a text, "url" a list or a
- * text, flags true or 1, numbers as numbers; "lane" besides. 0, or -EINVAL with a sentence. */
+/* One key as it is: a space in it is an error, not two keys. The same results. */
+must_use int jobform_add_key(struct jobform *f, struct span key, char *err, size_t err_room);
+
+/* A JSON object with the fields of the wire contract: "keys" a list or a text, "url" or "urls" a
+ * list or a text, flags true or 1, numbers as numbers; "lane" besides, and "account" where
+ * takes_account says so. 0, or -EINVAL with a sentence. */
 must_use int jobform_add_json(struct jobform *f, struct span text, char *err, size_t err_room);
 
 /* Takes over every field of `from` whose name is not there yet. */

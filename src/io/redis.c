@@ -487,6 +487,54 @@ void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_
         fail_call(c);
 }
 
+/* -- messages -- */
+
+struct subscription {
+    struct redis *r;
+    redis_message_cb *cb;
+    void *ctx;
+};
+
+/* {"subscribe", channel, 1} first, then {"message", channel, text}. NULL is the last. */
+static void on_message(redisAsyncContext *ac, void *reply, void *priv)
+{
+    const redisReply *said = reply;
+    struct subscription *s = priv;
+
+    (void)ac;
+    if (!said) {
+        s->cb(s->ctx, NULL);
+        free(s);
+        return;
+    }
+    if (said->type != REDIS_REPLY_ARRAY || said->elements != 3)
+        return;
+    if (said->element[2]->type == REDIS_REPLY_STRING)
+        s->cb(s->ctx, &(struct span){said->element[2]->str, (size_t)said->element[2]->len});
+    else
+        s->cb(s->ctx, &SPAN(""));
+}
+
+static void on_no_subscription(void *ctx, struct redisReply *reply)
+{
+    (void)reply;
+    on_message(NULL, NULL, ctx);
+}
+
+void redis_subscribe(struct redis *r, struct span channel, redis_message_cb *cb, void *ctx)
+{
+    struct subscription *s = alloc_zeroed(1, sizeof(*s));
+    const struct span argv[] = {SPAN("SUBSCRIBE"), channel};
+
+    *s = (struct subscription){r, cb, ctx};
+    if (redis_is_up(r)) {
+        fill_argv(r, 2, argv);
+        if (redisAsyncCommandArgv(r->ac, on_message, s, 2, r->argv, r->lens) == REDIS_OK)
+            return;
+    }
+    redis_command(r, 2, argv, on_no_subscription, s); /* down: comes to NULL soon */
+}
+
 bool redis_is_up(const struct redis *r)
 {
     return r->state == UP && r->ac && !r->lost && !r->closed;

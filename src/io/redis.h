@@ -40,5 +40,10 @@ bool redis_is_up(const struct redis *r);
 /* The callback comes exactly once and never before this returned. When down: with NULL, soon. */
 void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb,
                    void *ctx);
+/* Messages of a channel, for as long as the connection lives: `cb` gets an empty one when they
+ * begin to come, then each (lent), and NULL once when the connection is gone; subscribe anew when
+ * it is up. The connection is good for nothing else then. */
+typedef void redis_message_cb(void *ctx, const struct span *text);
+void redis_subscribe(struct redis *r, struct span channel, redis_message_cb *cb, void *ctx);
 /* All outstanding callbacks come (NULL) before `closed`, which comes after this returned. */
 void redis_close(struct redis *r, loop_cb *closed, void *ctx);

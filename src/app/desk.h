@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ * The inside of the HTTP endpoint, shared by the files that serve its visitors. An errand is a
+ * visit with a purpose: its route, who it is, and what is awaited for it. It outlives the visit
+ * while Redis still owes an answer. */
+#pragma once
+
+#include "clock.h"
+#include "gate.h"
+#include "httpd.h"
+#include "ingress.h"
+#include "intray.h"
+#include "jobform.h"
+#include "list.h"
+#include "mailbox.h"
+#include "route.h"
+
+struct json_t;
+
+struct ingress {
+    struct ingress_options options;
+    const struct config *config; /* in force */
+    struct thread *thread;
+    struct loop *loop;
+    struct mailbox *mailbox;        /* to this thread */
+    struct mailbox *dispatch_inbox; /* to the dispatch loop */
+    struct httpd *httpd;
+    struct intray *intray;
+    struct standing *standing;
+    struct waiters *waiters;
+    struct gate *gate;
+    struct job_decoder decoder;
+    struct jobform form;
+    uint32_t errands;      /* that exist */
+    uint32_t vitals_asked; /* and not answered */
+    bool stopping, redis_closed;
+    struct ingress_counts {
+        uint64_t refused_auth, refused_input, refused_pace, refused_busy, jobs;
+        uint64_t by_status[6]; /* 1xx .. 5xx */
+    } counts;
+    loop_cb *stopped;
+    void *stopped_ctx;
+};
+
+struct errand {
+    struct ingress *in;
+    struct visit *visit; /* NULL: gone */
+    const struct route *route;
+    const struct config_producer *who;
+    struct span path;                   /* without query */
+    struct span query;                  /* behind the '?' */
+    struct span parts[ROUTE_PARTS_MAX]; /* what the route's braces matched */
+    uint32_t holds;
+    void *state;                    /* the route's */
+    void (*late)(struct errand *e); /* instead of a plain 503; must answer */
+    void (*part)(struct errand *e, struct span bytes, size_t *taken); /* of streamed bodies */
+    void (*gone)(struct errand *e); /* the visit is over; state may be freed in end */
+    void (*end)(struct errand *e);  /* frees state */
+};
+
+/* -- errand.c -- */
+struct errand *errand_hold(struct errand *e);
+void errand_drop(struct errand *e);
+
+/* Answers are dropped when the visit is gone. */
+void errand_answer(struct errand *e, const struct answer *a);
+void errand_say(struct errand *e, int status, const char *json_fmt, ...) print_like(3, 4);
+void errand_say_json(struct errand *e, int status, struct json_t *j); /* takes j */
+/* An error in the route's voice. A status of 503 or 429 gets Retry-After. */
+void errand_refuse(struct errand *e, int status, const char *sentence);
+void errand_refuse_later(struct errand *e, int status, uint64_t retry_ms, const char *sentence);
+
+/* The value of a query parameter ("account=main"), not decoded; p == NULL when there is none. */
+struct span errand_query(const struct errand *e, const char *name);
+/* The account that was named (or is the only one the producer may use), or NULL and refused. */
+const struct config_account *errand_account(struct errand *e, struct span name);
+
+/* -- desk_purge.c -- */
+/* Checks the form against account and scopes, and its pace. 0, or the status of the refusal with a
+ * sentence. */
+must_use int desk_check(struct errand *e, const struct config_account *a, struct jobform *f,
+                        struct job_spec *spec, uint64_t *retry_ms, char *err, size_t err_room);
+/* The same, and that Redis is there; answered when it is not so. Every purge-all is audited here.
+ */
+must_use bool desk_admit(struct errand *e, const struct config_account *a, struct jobform *f,
+                         struct job_spec *spec);
+/* Puts an admitted job into Redis; the callback's context is the errand, to be dropped there. */
+void desk_push(struct errand *e, const struct config_account *a, struct jobform *f,
+               const struct intray_once *once, intray_cb *cb);
+/* The answer for a job that Redis does not have. */
+void desk_refuse_put(struct errand *e, const struct intray_result *r);
+/* A job's JSON into in->form. 0, or -EINVAL with a sentence. */
+must_use int desk_read_form(struct ingress *in, struct span text, char *err, size_t err_room);
+uint64_t desk_cost(const struct config_account *a, const struct job_spec *spec);
+
+/* -- the routes -- */
+route_cb desk_purge, desk_bulk_begin, desk_bulk_end, desk_job_get, desk_job_cancel, desk_status,
+    desk_dead_list, desk_dead_retry, desk_dead_drop, desk_plan, desk_pause, desk_resume, desk_hook,
+    desk_livez, desk_readyz, desk_metrics, desk_fastly_keys, desk_fastly_key, desk_fastly_all,
+    desk_fastly_url, desk_fastly_site, desk_fastly_token, desk_fastly_user, desk_fastly_services,
+    desk_fastly_service;
+
+/* -- ingress.c: asks the dispatch loop, which answers soon or is in trouble; then comes
+ * desk_vitals, whether or not the visit is still there -- */
+void ingress_ask_vitals(struct errand *e, bool metrics);
+void desk_vitals(struct errand *e, const struct vitals *v);

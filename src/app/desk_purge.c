@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT
+ * POST /v1/purge: one job, in Redis before the answer; and what all ways of pushing share. */
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "desk.h"
+#include "digest.h"
+#include "log.h"
+#include "standing.h"
+#include "waiters.h"
+
+#define JSON_DEPTH_MAX 8 /* a job is a list in an object */
+#define WAIT_MAX_S 300
+#define IDEMPOTENCY_KEY_MAX_BYTES 255
+/* Lua in Redis takes about 8,000 values at once. */
+#define ONCE_FIELDS_MAX 6000
+
+uint64_t desk_cost(const struct config_account *a, const struct job_spec *spec)
+{
+    uint64_t urls = 0, keys = 0;
+
+    for (uint32_t i = 0; i < spec->targets_count; i++) {
+        urls += spec->targets[i].kind == TARGET_URL;
+        keys += spec->targets[i].kind == TARGET_KEY;
+    }
+    if (a->budget.batch_cost == BATCH_COST_REQUEST)
+        keys = (keys + 255) / 256;
+    return urls + keys;
+}
+
+static bool full(struct errand *e, const struct config_account *a)
+{
+    uint64_t most = e->in->config->http.backlog_max, jobs = 0;
+    const struct standing_account *s;
+
+    if (!most)
+        return false;
+    s = standing_of(e->in->standing, a, clock_mono_ns());
+    for (int lane = 0; lane < LANE_N; lane++)
+        jobs += s->jobs[lane];
+    return jobs + intray_under_way(e->in->intray) >= most;
+}
+
+int desk_check(struct errand *e, const struct config_account *a, struct jobform *f,
+               struct job_spec *spec, uint64_t *retry_ms, char *err, size_t err_room)
+{
+    size_t count;
+    const struct span *fields = jobform_fields(f, &count);
+
+    *retry_ms = 0;
+    if (job_decode(&e->in->decoder, a, fields, count, spec, err, err_room) < 0)
+        return 400;
+    if (gate_may_push(e->who, a, f->lane, spec, err, err_room) < 0)
+        return 403;
+    if (full(e, a)) {
+        *retry_ms = 10000;
+        snprintf(err, err_room, "too many jobs are waiting already");
+        return 503;
+    }
+    *retry_ms = gate_take(e->in->gate, e->who, 1, clock_mono_ns());
+    if (*retry_ms) {
+        snprintf(err, err_room, "more than %u jobs a minute", e->who->jobs_per_minute);
+        return 429;
+    }
+    return 0;
+}
+
+static void audit_all(const struct errand *e, const struct config_account *a,
+                      const struct job_spec *spec)
+{
+    for (uint32_t i = 0; i < spec->targets_count; i++)
+        if (spec->targets[i].kind == TARGET_ALL)
+            log_warn("A producer asks to purge everything of a service",
+                     "producer=\"%s\" peer=%s account=%s service=%s", e->who->name,
+                     visit_peer(e->visit), a->name, a->services[spec->service].id);
+}
+
+void desk_refuse_put(struct errand *e, const struct intray_result *r)
+{
+    char why[200];
+
+    if (r->outcome == INTRAY_CONFLICT) {
+        errand_refuse(e, 422, "Idempotency-Key: it was used for another job");
+    } else if (r->outcome == INTRAY_REFUSED) {
+        snprintf(why, sizeof(why), "Redis does not take it: %.150s", r->why);
+        errand_refuse(e, 503, why);
+    } else {
+        errand_refuse(e, 503,
+                      "Redis gave no answer: whether it has the job is not known; push it again");
+    }
+}
+
+/* -- one job from a visitor -- */
+
+struct pushed {
+    const struct config_account *account;
+    enum lane lane;
+    uint32_t targets;
+    uint64_t cost;
+    uint32_t wait_s; /* Prefer: wait=N */
+    bool delayed;
+    char job[80];
+    struct waiter *waiter;
+    bool repeated;
+};
+
+static void end_pushed(struct errand *e)
+{
+    free(e->state);
+}
+
+static json_t *pushed_json(const struct errand *e)
+{
+    const struct pushed *p = e->state;
+    uint64_t eta = standing_eta_ms(standing_of(e->in->standing, p->account, clock_mono_ns()),
+                                   p->account, p->lane, p->cost);
+
+    return json_pack("{sssssssisIso}", "job", p->job, "account", p->account->name, "lane",
+                     lane_names[p->lane], "targets", (int)p->targets, "cost", (json_int_t)p->cost,
+                     "eta_ms", eta == UINT64_MAX ? json_null() : json_integer((json_int_t)eta));
+}
+
+static void answer_waiting(struct errand *e)
+{
+    json_t *j = pushed_json(e);
+    const struct pushed *p = e->state;
+    char *text = json_dumps(j, JSON_COMPACT), place[120];
+    struct answer a = {.status = 202, .type = "application/json", .body = text, .file = -1};
+
+    json_decref(j);
+    must(text != NULL);
+    a.body_bytes = strlen(text);
+    snprintf(place, sizeof(place), "/v1/jobs/%s?account=%s", p->job, p->account->name);
+    a.headers[0] = (struct answer_header){"Location", place};
+    if (p->repeated)
+        a.headers[1] = (struct answer_header){"Idempotency-Replayed", "true"};
+    errand_answer(e, &a);
+}
+
+static void answer_ended(struct errand *e, struct span receipt)
+{
+    json_t *j = pushed_json(e), *r = receipt.n ? json_loadb(receipt.p, receipt.n, 0, NULL) : NULL;
+
+    json_object_set_new(j, "receipt", r ? r : json_null());
+    errand_say_json(e, 200, j);
+}
+
+static void on_waited(void *ctx, struct span receipt)
+{
+    struct errand *e = ctx;
+    struct pushed *p = e->state;
+
+    p->waiter = NULL;
+    if (e->in->stopping)
+        answer_waiting(e);
+    else
+        answer_ended(e, receipt);
+    errand_drop(e);
+}
+
+static void on_patience_over(struct errand *e)
+{
+    struct pushed *p = e->state;
+
+    if (p->waiter) {
+        waiters_remove(p->waiter);
+        p->waiter = NULL;
+        answer_waiting(e);
+        errand_drop(e);
+    } else if (*p->job) {
+        answer_waiting(e);
+    } else {
+        errand_refuse(e, 503,
+                      "Redis does not answer: whether it has the job is not known; "
+                      "push it again");
+    }
+}
+
+static void on_visitor_gone(struct errand *e)
+{
+    struct pushed *p = e->state;
+
+    if (!p || !p->waiter)
+        return;
+    waiters_remove(p->waiter);
+    p->waiter = NULL;
+    errand_drop(e);
+}
+
+static void on_put(void *ctx, const struct intray_result *r)
+{
+    struct errand *e = ctx;
+    struct pushed *p = e->state;
+
+    if (r->outcome > INTRAY_REPEATED) {
+        desk_refuse_put(e, r);
+    } else {
+        snprintf(p->job, sizeof(p->job), "%s", r->job);
+        p->repeated = r->outcome == INTRAY_REPEATED;
+        if (p->wait_s && e->visit && !visit_answered(e->visit) && !e->in->stopping) {
+            visit_set_patience(e->visit, p->wait_s * 1000);
+            p->waiter =
+                waiters_add(e->in->waiters, p->account, p->job,
+                            p->delayed ? WAITER_DELAYED : WAITER_PLAIN, on_waited, errand_hold(e));
+        } else {
+            answer_waiting(e);
+        }
+    }
+    errand_drop(e);
+}
+
+bool desk_admit(struct errand *e, const struct config_account *a, struct jobform *f,
+                struct job_spec *spec)
+{
+    uint64_t retry_ms;
+    char err[300];
+    int status = desk_check(e, a, f, spec, &retry_ms, err, sizeof(err));
+
+    if (status) {
+        errand_refuse_later(e, status, retry_ms, err);
+        return false;
+    }
+    if (!intray_is_up(e->in->intray)) {
+        errand_refuse(e, 503, "Redis is away");
+        return false;
+    }
+    audit_all(e, a, spec);
+    return true;
+}
+
+void desk_push(struct errand *e, const struct config_account *a, struct jobform *f,
+               const struct intray_once *once, intray_cb *cb)
+{
+    size_t count;
+    const struct span *fields = jobform_fields(f, &count);
+
+    e->in->counts.jobs++;
+    intray_put(e->in->intray, a, f->lane, fields, count, once, cb, errand_hold(e));
+}
+
+/* -- headers -- */
+
+/* "wait=30" among others: RFC 7240 section 4.3. */
+static void take_prefer(void *ctx, struct span value)
+{
+    struct pushed *p = ctx;
+    struct span part;
+    uint64_t s;
+
+    while (span_next_word(&value, ',', &part)) {
+        while (part.n && *part.p == ' ') {
+            part.p++;
+            part.n--;
+        }
+        if (span_starts_nocase(part, "wait=") &&
+            span_to_u64(span_of(part.p + 5, part.n - 5), &s) == 0)
+            p->wait_s = (uint32_t)min_u64(s, WAIT_MAX_S);
+    }
+}
+
+struct once {
+    struct intray_once once;
+    char key[DIGEST_TEXT_ROOM], same[DIGEST_TEXT_ROOM];
+};
+
+static void digest_to(struct span s, char out[DIGEST_TEXT_ROOM])
+{
+    uint8_t digest[DIGEST_SHA256_BYTES];
+
+    digest_sha256(s, digest);
+    (void)digest_text(digest, sizeof(digest), HOOK_HEX, out);
+}
+
+/* Two producers that chose the same key are two. 1 when there is such a header, 0, or -EINVAL and
+ * refused. */
+static int take_once(struct errand *e, size_t fields, struct once *o)
+{
+    struct span key = visit_header(e->visit, "Idempotency-Key");
+    struct buf both;
+
+    if (!key.p)
+        return 0;
+    if (key.n == 0 || key.n > IDEMPOTENCY_KEY_MAX_BYTES || fields > ONCE_FIELDS_MAX) {
+        errand_refuse(e, 400,
+                      fields > ONCE_FIELDS_MAX
+                          ? "Idempotency-Key: not possible with more than 3,000 URLs"
+                          : "Idempotency-Key: expected 1 to 255 bytes");
+        return -EINVAL;
+    }
+    buf_init(&both, 1024);
+    buf_printf(&both, "%s\n", e->who->name);
+    buf_put(&both, key);
+    digest_to(buf_span(&both), o->key);
+    digest_to(visit_body(e->visit), o->same);
+    buf_deinit(&both);
+    o->once = (struct intray_once){span_str(o->key), span_str(o->same)};
+    return 1;
+}
+
+/* -- the route -- */
+
+static struct pushed *prepare(struct errand *e, const struct config_account *a,
+                              const struct jobform *f, const struct job_spec *spec)
+{
+    struct pushed *p = alloc_zeroed(1, sizeof(*p));
+
+    p->account = a;
+    p->lane = f->lane;
+    p->targets = spec->targets_count;
+    p->cost = desk_cost(a, spec);
+    p->delayed = spec->not_before_ms != 0;
+    visit_headers_named(e->visit, "Prefer", take_prefer, p);
+    e->state = p;
+    e->end = end_pushed;
+    e->late = on_patience_over;
+    e->gone = on_visitor_gone;
+    return p;
+}
+
+static void put(struct errand *e, const struct config_account *a, struct jobform *f)
+{
+    struct job_spec spec;
+    struct once once;
+    size_t count;
+    int has_once;
+
+    if (!desk_admit(e, a, f, &spec))
+        return;
+    (void)jobform_fields(f, &count);
+    has_once = take_once(e, count, &once);
+    if (has_once < 0)
+        return;
+    prepare(e, a, f, &spec);
+    desk_push(e, a, f, has_once ? &once.once : NULL, on_put);
+}
+
+/* jansson follows nested values by recursion and keeps them all: what is no job is not worth it. */
+static bool too_deep(struct span s)
+{
+    int depth = 0;
+    bool text = false;
+
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+
+        if (text) {
+            i += c == '\\';
+            text = c != '"';
+        } else if (c == '"') {
+            text = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > JSON_DEPTH_MAX)
+                return true;
+        } else if (c == '}' || c == ']') {
+            depth--;
+        }
+    }
+    return false;
+}
+
+int desk_read_form(struct ingress *in, struct span text, char *err, size_t err_room)
+{
+    struct jobform *f = &in->form;
+
+    jobform_clear(f, LANE_NORMAL);
+    f->takes_account = true;
+    if (too_deep(text)) {
+        snprintf(err, err_room, "nested deeper than %d", JSON_DEPTH_MAX);
+        return -EINVAL;
+    }
+    return jobform_add_json(f, text, err, err_room);
+}
+
+void desk_purge(struct errand *e)
+{
+    char err[300];
+    const struct config_account *a;
+
+    if (desk_read_form(e->in, visit_body(e->visit), err, sizeof(err)) < 0) {
+        errand_refuse(e, 400, err);
+        return;
+    }
+    a = errand_account(e, e->in->form.account.p ? e->in->form.account : errand_query(e, "account"));
+    if (a)
+        put(e, a, &e->in->form);
+}

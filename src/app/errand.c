@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "desk.h"
+
+#define ANSWER_MAX_BYTES ((size_t)64 * 1024 * 1024)
+#define RETRY_MS 1000 /* what is away now may be back by then */
+
+struct errand *errand_hold(struct errand *e)
+{
+    e->holds++;
+    return e;
+}
+
+void errand_drop(struct errand *e)
+{
+    must(e->holds > 0);
+    if (--e->holds)
+        return;
+    if (e->end)
+        e->end(e);
+    e->in->errands--;
+    free(e);
+}
+
+void errand_answer(struct errand *e, const struct answer *a)
+{
+    if (!e->visit || visit_answered(e->visit)) {
+        free(a->body);
+        return;
+    }
+    e->in->counts.by_status[a->status / 100]++;
+    visit_answer(e->visit, a);
+}
+
+static struct answer json_answer(int status, char *text)
+{
+    return (struct answer){.status = status,
+                           .type = "application/json",
+                           .body = text,
+                           .body_bytes = strlen(text),
+                           .file = -1};
+}
+
+void errand_say(struct errand *e, int status, const char *json_fmt, ...)
+{
+    struct buf text;
+    struct answer a;
+    va_list ap;
+    char few[512];
+    int n;
+
+    va_start(ap, json_fmt);
+    n = vsnprintf(few, sizeof(few), json_fmt, ap);
+    va_end(ap);
+    must(n >= 0 && (size_t)n < sizeof(few)); /* what may be longer is built by jansson */
+    buf_init(&text, sizeof(few));
+    buf_put(&text, span_of(few, (size_t)n));
+    a = json_answer(status, buf_take(&text));
+    errand_answer(e, &a);
+}
+
+void errand_say_json(struct errand *e, int status, struct json_t *j)
+{
+    char *text = json_dumps(j, JSON_COMPACT);
+    struct answer a;
+
+    must(text != NULL);
+    json_decref(j);
+    a = json_answer(status, text);
+    errand_answer(e, &a);
+}
+
+/* -- refusing -- */
+
+static const char *title_of(int status)
+{
+    static const struct {
+        int status;
+        const char *title;
+    } titles[] = {
+        {400, "Bad Request"},       {401, "Unauthorized"},          {403, "Forbidden"},
+        {404, "Not Found"},         {405, "Method Not Allowed"},    {409, "Conflict"},
+        {413, "Content Too Large"}, {421, "Misdirected Request"},   {422, "Unprocessable Content"},
+        {429, "Too Many Requests"}, {500, "Internal Server Error"}, {503, "Service Unavailable"}};
+
+    for (size_t i = 0; i < array_len(titles); i++)
+        if (titles[i].status == status)
+            return titles[i].title;
+    return "Error";
+}
+
+/* What a client of Fastly's API looks for: "msg" and "detail"; of a bad batch "status" and
+ * "reason". */
+static json_t *in_fastlys_voice(int status, const char *sentence)
+{
+    if (status == 401)
+        return json_pack("{ss}", "msg", "Provided credentials are missing or invalid");
+    if (status == 404)
+        return json_pack("{ssss}", "msg", "Record not found", "detail", sentence);
+    if (status == 400)
+        return json_pack("{ssssssss}", "status", "fail", "reason", sentence, "msg", "Bad request",
+                         "detail", sentence);
+    return json_pack("{ssss}", "msg", title_of(status), "detail", sentence);
+}
+
+static json_t *in_our_voice(int status, const char *sentence)
+{
+    return json_pack("{sssssiss}", "type", "about:blank", "title", title_of(status), "status",
+                     status, "detail", sentence);
+}
+
+void errand_refuse_later(struct errand *e, int status, uint64_t retry_ms, const char *sentence)
+{
+    bool ours = !e->route || e->route->voice == ROUTE_OURS;
+    json_t *j = ours ? in_our_voice(status, sentence) : in_fastlys_voice(status, sentence);
+    char seconds[24], *text;
+    struct answer a;
+    size_t n = 0;
+
+    if (!j) /* the sentence quotes bytes that are no UTF-8 */
+        j = in_our_voice(status, "it holds bytes that are no UTF-8");
+    text = json_dumps(j, JSON_COMPACT);
+    json_decref(j);
+    must(text != NULL);
+    a = json_answer(status, text);
+    if (ours)
+        a.type = "application/problem+json";
+    if (status == 401)
+        a.headers[n++] = (struct answer_header){"WWW-Authenticate", "Bearer"};
+    if (retry_ms) {
+        snprintf(seconds, sizeof(seconds), "%" PRIu64, (retry_ms + 999) / 1000);
+        a.headers[n++] = (struct answer_header){"Retry-After", seconds};
+    }
+    errand_answer(e, &a);
+}
+
+void errand_refuse(struct errand *e, int status, const char *sentence)
+{
+    errand_refuse_later(e, status, status == 503 || status == 429 ? RETRY_MS : 0, sentence);
+}
+
+/* -- what is asked for -- */
+
+struct span errand_query(const struct errand *e, const char *name)
+{
+    struct span rest = e->query, pair, want = span_str(name);
+
+    while (span_next_word(&rest, '&', &pair)) {
+        if (pair.n > want.n && pair.p[want.n] == '=' && span_eq(span_of(pair.p, want.n), want))
+            return span_of(pair.p + want.n + 1, pair.n - want.n - 1);
+    }
+    return span_of(NULL, 0);
+}
+
+static const struct config_account *only_account(const struct errand *e)
+{
+    const struct config *c = e->in->config;
+    const struct config_account *found = NULL;
+
+    for (uint32_t i = 0; i < c->accounts_count; i++) {
+        if (!gate_may_account(e->who, &c->accounts[i]))
+            continue;
+        if (found)
+            return NULL;
+        found = &c->accounts[i];
+    }
+    return found;
+}
+
+const struct config_account *errand_account(struct errand *e, struct span name)
+{
+    const struct config *c = e->in->config;
+    const struct config_account *a = NULL;
+
+    if (!name.p) {
+        a = only_account(e);
+        if (!a)
+            errand_refuse(e, 400, "account: missing, and there is more than one");
+        return a;
+    }
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        if (span_is(name, c->accounts[i].name) && gate_may_account(e->who, &c->accounts[i]))
+            a = &c->accounts[i];
+    if (!a)
+        errand_refuse(e, 404, "account: no such account, or not for this producer");
+    return a;
+}

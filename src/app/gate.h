@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ * Who may push over HTTP, and what: producers known by the digest of their token, their scopes and
+ * their pace. */
+#pragma once
+
+#include "config.h"
+#include "job.h"
+
+struct gate;
+
+struct gate *gate_new(const struct config *c); /* lent */
+void gate_free(struct gate *g);
+
+bool gate_open(const struct gate *g); /* no producers are configured: this machine may do all */
+/* Who is let in by an open gate. */
+const struct config_producer *gate_anybody(void);
+/* The producer of that token, or NULL. Takes as long whoever it is. */
+const struct config_producer *gate_find(const struct gate *g, struct span token);
+
+bool gate_may_account(const struct config_producer *p, const struct config_account *a);
+bool gate_may_service(const struct config_producer *p, const struct config_service *s);
+/* The job that was decoded for the account. 0, or -EACCES with a sentence naming the field. */
+must_use int gate_may_push(const struct config_producer *p, const struct config_account *a,
+                           enum lane lane, const struct job_spec *spec, char *err, size_t err_room);
+/* Counts jobs against the producer's pace. 0, or the milliseconds after which it may push again. */
+uint64_t gate_take(struct gate *g, const struct config_producer *p, uint32_t jobs, uint64_t now_ns);

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: MIT */
+#include "ingress.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "desk.h"
+#include "file.h"
+#include "log.h"
+#include "standing.h"
+#include "thread.h"
+#include "waiters.h"
+
+#define PATIENCE_MS 5000 /* Redis answers within a millisecond or is in trouble */
+#define PEM_MAX_BYTES (256 * 1024)
+
+/* -- messages between the two loops -- */
+
+enum letter_kind {
+    LETTER_CONFIGURE,  /* to the endpoint */
+    LETTER_STOP,       /* to the endpoint */
+    LETTER_VITALS,     /* to the endpoint: the answer */
+    LETTER_ASK_VITALS, /* to the dispatch loop */
+    LETTER_STOPPED,    /* to the dispatch loop */
+};
+
+struct letter {
+    struct list link;
+    enum letter_kind kind;
+    const struct config *config;
+    struct errand *errand; /* that asks */
+    bool metrics;
+    struct vitals vitals;
+};
+
+static void post(struct mailbox *to, enum letter_kind kind, const struct config *c)
+{
+    struct letter *l = alloc_zeroed(1, sizeof(*l));
+
+    l->kind = kind;
+    l->config = c;
+    mailbox_post(to, &l->link);
+}
+
+/* -- errands -- */
+
+static struct span trim_query(struct span target, struct span *query)
+{
+    const char *mark = target.n ? memchr(target.p, '?', target.n) : NULL;
+
+    *query = span_of(NULL, 0);
+    if (!mark)
+        return target;
+    *query = span_of(mark + 1, target.n - (size_t)(mark + 1 - target.p));
+    return span_of(target.p, (size_t)(mark - target.p));
+}
+
+/* An absolute target ("GET http://host/path") is what a proxy is asked: we are the origin, so it
+ * must name the host that the visitor believes to be talking to. RFC 9112 section 3.2.2. */
+static int strip_authority(struct visit *v, struct span *target)
+{
+    struct span host, rest;
+    const char *why;
+
+    if (target->n && *target->p == '/')
+        return 0;
+    if (url_check(*target, &why) < 0)
+        return 400;
+    url_split(*target, &host, &rest);
+    if (!span_eq_nocase(host, visit_header(v, "Host")))
+        return 421;
+    *target = rest.n && *rest.p == '/' ? rest : SPAN("/");
+    return 0;
+}
+
+static struct span shown_token(struct visit *v)
+{
+    struct span s = visit_header(v, "Fastly-Key");
+
+    if (!s.p)
+        s = visit_header(v, "X-Fastly-Key");
+    if (s.p)
+        return s;
+    s = visit_header(v, "Authorization");
+    return s.p && span_starts_nocase(s, "Bearer ") ? span_of(s.p + 7, s.n - 7) : span_of(NULL, 0);
+}
+
+/* Without producers only this machine is served. A page in somebody's browser runs on this machine,
+ * too: what comes from one carries an Origin. */
+static const char *why_not_open(struct visit *v)
+{
+    if (!visit_from_loopback(v))
+        return "no producers are configured, so only this machine may push";
+    if (visit_header(v, "Origin").p)
+        return "no producers are configured, so no web page may push";
+    return NULL;
+}
+
+static int authenticate(struct errand *e, const char **why)
+{
+    struct span token;
+
+    *why = NULL;
+    if (e->route->access == ROUTE_OPEN || e->route->access == ROUTE_SIGNED)
+        return 0;
+    if (gate_open(e->in->gate)) {
+        *why = why_not_open(e->visit);
+        e->who = gate_anybody();
+        return *why ? 403 : 0;
+    }
+    token = shown_token(e->visit);
+    e->who = token.n ? gate_find(e->in->gate, token) : NULL;
+    if (!e->who) {
+        *why = token.n ? "the token is not of a producer"
+                       : "a producer's token is needed: Authorization: Bearer, or Fastly-Key";
+        return 401;
+    }
+    if (e->route->access == ROUTE_ADMIN && !e->who->admin) {
+        *why = "this needs a producer with admin: true";
+        return 403;
+    }
+    return 0;
+}
+
+static void refuse_route(struct errand *e, const char *allowed)
+{
+    struct answer a = {.status = 405, .type = "application/problem+json", .file = -1};
+
+    if (!*allowed) {
+        errand_refuse(e, 404, "there is nothing at this path");
+        return;
+    }
+    a.body = alloc_printf("{\"type\":\"about:blank\",\"title\":\"Method Not Allowed\","
+                          "\"status\":405,\"detail\":\"allowed: %s\"}",
+                          allowed);
+    a.body_bytes = strlen(a.body);
+    a.headers[0] = (struct answer_header){"Allow", allowed};
+    errand_answer(e, &a);
+}
+
+static void find_route(struct errand *e)
+{
+    struct span target = visit_target(e->visit);
+    char allowed[64];
+    int status = 0;
+
+    if (!span_is(visit_method(e->visit), "PURGE"))
+        status = strip_authority(e->visit, &target);
+    else if (target.n && *target.p != '/')
+        target = SPAN("/"); /* desk_fastly_site looks at it as it came */
+    if (status) {
+        errand_refuse(e, status, "an absolute target must be a URL of the host in Host");
+        return;
+    }
+    e->path = trim_query(target, &e->query);
+    e->route = route_find(visit_method(e->visit), e->path, target, e->parts, allowed);
+    if (!e->route)
+        refuse_route(e, allowed);
+}
+
+static void on_head(void *ctx, struct visit *v)
+{
+    struct ingress *in = ctx;
+    struct errand *e = alloc_zeroed(1, sizeof(*e));
+    const char *why;
+    int status;
+
+    e->in = in;
+    e->visit = v;
+    e->holds = 1;
+    in->errands++;
+    visit_set_ctx(v, e);
+    find_route(e);
+    if (!e->route)
+        return;
+    status = authenticate(e, &why);
+    if (status) {
+        errand_refuse(e, status, why);
+        return;
+    }
+    if (e->route->serve_head)
+        e->route->serve_head(e);
+}
+
+static size_t on_part(void *ctx, struct visit *v, struct span part)
+{
+    struct errand *e = visit_ctx(v);
+    size_t taken = part.n;
+
+    (void)ctx;
+    if (e->part)
+        e->part(e, part, &taken);
+    return taken;
+}
+
+static void on_whole(void *ctx, struct visit *v)
+{
+    struct errand *e = visit_ctx(v);
+
+    (void)ctx;
+    e->route->serve(e);
+}
+
+static void on_late(void *ctx, struct visit *v)
+{
+    struct errand *e = visit_ctx(v);
+
+    (void)ctx;
+    if (e->late)
+        e->late(e);
+    if (!visit_answered(v))
+        errand_refuse(e, 503,
+                      "Redis does not answer: whether it has the job is not known; "
+                      "push it again");
+}
+
+static void on_gone(void *ctx, struct visit *v)
+{
+    struct errand *e = visit_ctx(v);
+
+    (void)ctx;
+    if (e->gone)
+        e->gone(e);
+    e->visit = NULL;
+    errand_drop(e);
+}
+
+/* -- TLS -- */
+
+struct pems {
+    struct buf cert, key, client_ca;
+    struct httpd_tls tls;
+};
+
+static void wipe_pems(struct pems *p)
+{
+    if (p->key.p)
+        explicit_bzero(p->key.p, p->key.room);
+    buf_deinit(&p->cert);
+    buf_deinit(&p->key);
+    buf_deinit(&p->client_ca);
+}
+
+static int read_pem(const char *setting, const char *path, struct buf *out, char *err,
+                    size_t err_room)
+{
+    int rc = file_read(path, out);
+
+    if (rc < 0)
+        snprintf(err, err_room, "http.%s: cannot read %s: %s", setting, path,
+                 rc == -EMSGSIZE ? "longer than 256 KiB" : strerror(-rc));
+    return rc;
+}
+
+/* *tls is NULL without TLS. */
+static int read_pems(const struct config_http *c, struct pems *p, const struct httpd_tls **tls,
+                     char *err, size_t err_room)
+{
+    int rc = 0;
+
+    buf_init(&p->cert, PEM_MAX_BYTES);
+    buf_init(&p->key, PEM_MAX_BYTES);
+    buf_init(&p->client_ca, PEM_MAX_BYTES);
+    *tls = NULL;
+    if (!*c->tls_cert_file)
+        return 0;
+    rc = read_pem("tls_cert_file", c->tls_cert_file, &p->cert, err, err_room);
+    if (rc == 0)
+        rc = read_pem("tls_key_file", c->tls_key_file, &p->key, err, err_room);
+    if (rc == 0 && *c->tls_client_ca_file)
+        rc = read_pem("tls_client_ca_file", c->tls_client_ca_file, &p->client_ca, err, err_room);
+    p->tls = (struct httpd_tls){p->cert.p, p->key.p, p->client_ca.n ? p->client_ca.p : NULL};
+    *tls = &p->tls;
+    return rc;
+}
+
+static void reload_tls(struct ingress *in)
+{
+    const struct httpd_tls *tls;
+    struct pems pems;
+    char err[300];
+    int rc = read_pems(&in->config->http, &pems, &tls, err, sizeof(err));
+
+    if (rc == 0 && tls)
+        rc = httpd_set_tls(in->httpd, tls, err, sizeof(err));
+    if (rc < 0)
+        log_error("The new certificate is not taken; the old one stays", "why=\"%s\"", err);
+    wipe_pems(&pems);
+}
+
+/* -- on the endpoint's thread -- */
+
+static void configure(struct ingress *in, const struct config *c)
+{
+    in->config = c;
+    gate_free(in->gate);
+    in->gate = gate_new(c);
+    reload_tls(in);
+}
+
+static void finish_when_done(struct ingress *in)
+{
+    if (!in->redis_closed || in->vitals_asked)
+        return;
+    must(in->errands == 0);
+    standing_free(in->standing);
+    gate_free(in->gate);
+    job_decoder_deinit(&in->decoder);
+    jobform_deinit(&in->form);
+    post(in->dispatch_inbox, LETTER_STOPPED, NULL);
+    mailbox_close(in->mailbox); /* with it nothing is open any more, and the loop ends */
+}
+
+static void on_intray_closed(void *ctx)
+{
+    struct ingress *in = ctx;
+
+    in->redis_closed = true;
+    finish_when_done(in);
+}
+
+static void on_waiters_closed(void *ctx)
+{
+    struct ingress *in = ctx;
+
+    intray_close(in->intray, on_intray_closed, in);
+}
+
+static void on_httpd_closed(void *ctx)
+{
+    struct ingress *in = ctx;
+
+    in->httpd = NULL;
+    waiters_close(in->waiters, on_waiters_closed, in);
+}
+
+static void stop(struct ingress *in)
+{
+    in->stopping = true;
+    httpd_close(in->httpd, on_httpd_closed, in);
+    waiters_give_up(in->waiters);
+}
+
+void ingress_ask_vitals(struct errand *e, bool metrics)
+{
+    struct letter *l = alloc_zeroed(1, sizeof(*l));
+
+    l->kind = LETTER_ASK_VITALS;
+    l->errand = errand_hold(e);
+    l->metrics = metrics;
+    e->in->vitals_asked++;
+    mailbox_post(e->in->dispatch_inbox, &l->link);
+}
+
+static void take_vitals(struct ingress *in, struct letter *l)
+{
+    desk_vitals(l->errand, &l->vitals);
+    errand_drop(l->errand);
+    buf_deinit(&l->vitals.metrics);
+    in->vitals_asked--;
+}
+
+static void on_letters(void *ctx, struct list *posted)
+{
+    struct ingress *in = ctx;
+    struct list *node;
+    bool answered = false;
+
+    while ((node = list_pop_front(posted))) {
+        struct letter *l = list_entry(node, struct letter, link);
+
+        if (l->kind == LETTER_CONFIGURE) {
+            configure(in, l->config);
+        } else if (l->kind == LETTER_STOP) {
+            stop(in);
+        } else {
+            take_vitals(in, l);
+            answered = true;
+        }
+        free(l);
+    }
+    if (answered)
+        finish_when_done(in);
+}
+
+static void run(void *ctx)
+{
+    struct ingress *in = ctx;
+
+    loop_run(in->loop);
+}
+
+/* -- on the dispatch loop -- */
+
+static void on_dispatch_letters(void *ctx, struct list *posted)
+{
+    struct ingress *in = ctx;
+    struct list *node;
+
+    while ((node = list_pop_front(posted))) {
+        struct letter *l = list_entry(node, struct letter, link);
+
+        if (l->kind == LETTER_ASK_VITALS) {
+            l->kind = LETTER_VITALS;
+            buf_init(&l->vitals.metrics, INGRESS_METRICS_MAX_BYTES);
+            in->options.vitals(in->options.ctx, &l->vitals, l->metrics);
+            mailbox_post(in->mailbox, &l->link);
+            continue;
+        }
+        must(l->kind == LETTER_STOPPED);
+        free(l);
+        thread_join(in->thread);
+        in->thread = NULL;
+        in->stopped(in->stopped_ctx);
+    }
+}
+
+static struct httpd *open_httpd(struct ingress *in, char *err, size_t err_room)
+{
+    static const struct httpd_calls calls = {on_head, on_part, on_whole, on_late, on_gone};
+    const struct config *c = in->config;
+    struct httpd_options o = {.listen = c->listen,
+                              .connections = c->http.connections,
+                              .per_address = c->http.per_address,
+                              .idle_s = c->http.idle_s,
+                              .request_s = c->http.request_s,
+                              .body_max_bytes = c->http.body_max_bytes,
+                              .patience_ms = PATIENCE_MS,
+                              .calls = &calls,
+                              .ctx = in};
+    struct httpd *h = NULL;
+    struct pems pems;
+    char why[300];
+
+    if (read_pems(&c->http, &pems, &o.tls, err, err_room) == 0) {
+        h = httpd_new(in->loop, &o, why, sizeof(why));
+        if (!h)
+            snprintf(err, err_room, "listen: %s: %s", c->listen, why);
+    }
+    wipe_pems(&pems);
+    return h;
+}
+
+struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t err_room)
+{
+    struct ingress *in = alloc_zeroed(1, sizeof(*in));
+
+    in->options = *o;
+    in->config = o->config;
+    in->loop = loop_new();
+    in->httpd = open_httpd(in, err, err_room);
+    if (!in->httpd) {
+        loop_run(in->loop);
+        loop_free(in->loop);
+        free(in);
+        return NULL;
+    }
+    in->mailbox = mailbox_new(in->loop, on_letters, in);
+    in->dispatch_inbox = mailbox_new(o->loop, on_dispatch_letters, in);
+    in->intray = intray_new(in->loop, o->redis);
+    in->standing = standing_new(o->config, intray_redis(in->intray));
+    in->waiters = waiters_new(in->loop, o->redis, o->config, in->intray);
+    in->gate = gate_new(o->config);
+    job_decoder_init(&in->decoder);
+    jobform_init(&in->form, LANE_NORMAL);
+    in->thread = thread_start(run, in);
+    return in;
+}
+
+const char *ingress_address(const struct ingress *in)
+{
+    return httpd_address(in->httpd);
+}
+
+void ingress_configure(struct ingress *in, const struct config *c)
+{
+    post(in->mailbox, LETTER_CONFIGURE, c);
+}
+
+void ingress_stop(struct ingress *in, loop_cb *stopped, void *ctx)
+{
+    in->stopped = stopped;
+    in->stopped_ctx = ctx;
+    post(in->mailbox, LETTER_STOP, NULL);
+}
+
+void ingress_free(struct ingress *in)
+{
+    must(!in->thread);
+    mailbox_close(in->dispatch_inbox);
+    loop_free(in->loop);
+    free(in);
+}

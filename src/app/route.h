@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ * The one table of what the HTTP endpoint serves: method, path, who may, how it is described. */
+#pragma once
+
+#include "span.h"
+
+struct errand;
+
+enum route_access {
+    ROUTE_OPEN,   /* anybody: says nothing of what is inside */
+    ROUTE_PUSH,   /* a producer; what it may push is checked against its scopes */
+    ROUTE_ADMIN,  /* a producer with `admin` */
+    ROUTE_SIGNED, /* its own proof: the signature of a hook */
+};
+
+/* In whose words answers and errors are. */
+enum route_voice {
+    ROUTE_OURS,   /* application/problem+json, RFC 9457 */
+    ROUTE_FASTLY, /* {"msg": …, "detail": …}, as Fastly's API answers */
+};
+
+typedef void route_cb(struct errand *e);
+
+#define ROUTE_PARTS_MAX 2
+
+struct route {
+    const char *method;
+    /* "{x}" is one segment that is not empty, "{x...}" the whole rest, slashes and query included.
+     */
+    const char *path;
+    enum route_access access;
+    enum route_voice voice;
+    route_cb *serve;      /* the body is there */
+    route_cb *serve_head; /* the head is: for bodies that are streamed; NULL otherwise */
+    const char *sentence;
+};
+
+const struct route *route_table(size_t *count);
+
+/* The route for a target without its query; *parts are what the braces matched, `target` from the
+ * brace on for a rest. NULL: none, and *allowed is then the Allow header's value ("" when there is
+ * no such path at all). `allowed` has room for 64 bytes. */
+const struct route *route_find(struct span method, struct span path, struct span target,
+                               struct span parts[ROUTE_PARTS_MAX], char allowed[64]);

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ * How each account stands, as the endpoint last read it from Redis: at most a second old while
+ * somebody asks, and never waited for. */
+#pragma once
+
+#include "config.h"
+#include "redis.h"
+
+struct standing;
+
+struct standing_account {
+    bool known;                 /* read at least once */
+    uint64_t jobs[LANE_N];      /* in the streams */
+    uint64_t oldest_ms[LANE_N]; /* age of the oldest */
+    uint64_t later, dead;
+    bool led, paused;
+    /* of the leader's own report */
+    double targets_per_job; /* that need a purge of their own: merging is taken into account */
+    uint64_t budget_left;
+};
+
+struct standing *standing_new(const struct config *c, struct redis *r);
+void standing_free(struct standing *s); /* its Redis must be closed */
+
+/* What is known; asks anew when that is older than a second. */
+const struct standing_account *standing_of(struct standing *s, const struct config_account *a,
+                                           uint64_t now_ns);
+/* Asks for all accounts, then calls `done` once, with false when Redis did not answer. */
+typedef void standing_cb(void *ctx, bool ok);
+void standing_refresh(struct standing *s, standing_cb *done, void *ctx);
+
+/* In how many milliseconds a job of that cost in that lane will probably be purged; UINT64_MAX when
+ * nobody can say (nobody dispatches, or it is paused). An estimate: what waits before it, at the
+ * pace of the budget. */
+uint64_t standing_eta_ms(const struct standing_account *s, const struct config_account *a,
+                         enum lane lane, uint64_t cost);

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+#include "waiters.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+#include "alloc.h"
+#include "client.h"
+#include "list.h"
+#include "rediskey.h"
+
+#define JOB_MAX_BYTES 64
+
+/* All who wait for one job. */
+struct job {
+    UT_hash_handle hh;
+    struct waiters *waiters;
+    struct list list;
+    bool looking;
+    bool heard;   /* its end was announced */
+    bool delayed; /* WAITER_DELAYED */
+    bool again;   /* something was heard of it while it was looked up */
+    char *account;
+    size_t name_bytes;
+    char name[]; /* "<account> <job>", the key */
+};
+
+struct waiter {
+    struct list link;
+    struct job *job;
+    waiter_cb *cb;
+    void *ctx;
+};
+
+struct waiters {
+    struct loop *loop;
+    const struct redis_address *address;
+    struct intray *intray;
+    char **accounts;
+    uint32_t accounts_count;
+    struct redis *listener; /* NULL until somebody waits */
+    struct job *jobs;       /* the table */
+    loop_cb *closed;
+    void *closed_ctx;
+};
+
+/* One channel. */
+struct channel {
+    struct waiters *waiters;
+    const char *account;
+};
+
+struct waiters *waiters_new(struct loop *l, const struct redis_address *a, const struct config *c,
+                            struct intray *t)
+{
+    struct waiters *w = alloc_zeroed(1, sizeof(*w));
+
+    w->loop = l;
+    w->address = a;
+    w->intray = t;
+    w->accounts_count = c->accounts_count;
+    w->accounts = alloc_zeroed(w->accounts_count, sizeof(*w->accounts));
+    for (uint32_t i = 0; i < w->accounts_count; i++)
+        w->accounts[i] = alloc_str(c->accounts[i].name);
+    return w;
+}
+
+/* -- one look -- */
+
+struct look {
+    struct waiters *waiters;
+    char *account, *job;
+    waiters_look_cb *cb;
+    void *ctx;
+};
+
+static void answer_look(struct look *k, enum job_state state, struct span receipt)
+{
+    k->cb(k->ctx, state, receipt);
+    free(k->account);
+    free(k->job);
+    free(k);
+}
+
+/* KEYS receipt stream later. ARGV entry-id job. Answers the receipt, 1 when it waits, 0. A job that
+ * was put off keeps its id in `later`, inside a packed member. */
+static const char look[] = "local r = redis.call('GET', KEYS[1])\n"
+                           "if r then return r end\n"
+                           "if #redis.call('XRANGE', KEYS[2], ARGV[1], ARGV[1]) > 0 then\n"
+                           "  return 1\n"
+                           "end\n"
+                           "for _, m in ipairs(redis.call('ZRANGE', KEYS[3], 0, 999)) do\n"
+                           "  if m:find(ARGV[1], 1, true) then return 1 end\n"
+                           "end\n"
+                           "return 0\n";
+
+static void on_look(void *ctx, struct redisReply *reply)
+{
+    struct look *k = ctx;
+    struct span text = reply_text(reply);
+
+    if (!reply || reply_refused(reply))
+        answer_look(k, JOB_ASKED_IN_VAIN, SPAN(""));
+    else if (text.n)
+        answer_look(k, JOB_ENDED, text);
+    else
+        answer_look(k, reply_number(reply) == 1 ? JOB_WAITING : JOB_UNKNOWN, SPAN(""));
+}
+
+void waiters_look(struct waiters *w, const char *account, const char *job, waiters_look_cb *cb,
+                  void *ctx)
+{
+    struct look *k = alloc_zeroed(1, sizeof(*k));
+    const char *dash = strchr(job, '-');
+    char what[JOB_MAX_BYTES + 16];
+    char *keys[3];
+
+    must(dash != NULL);
+    *k = (struct look){w, alloc_str(account), alloc_str(job), cb, ctx};
+    snprintf(what, sizeof(what), "receipt:%s", job);
+    keys[0] = rediskey(account, what);
+    snprintf(what, sizeof(what), "jobs:%.*s", (int)(dash - job), job);
+    keys[1] = rediskey(account, what);
+    keys[2] = rediskey(account, "later");
+    redis_command(intray_redis(w->intray), 8,
+                  (const struct span[]){SPAN("EVAL"), span_str(look), SPAN("3"), span_str(keys[0]),
+                                        span_str(keys[1]), span_str(keys[2]), span_str(dash + 1),
+                                        span_str(job)},
+                  on_look, k);
+    for (size_t i = 0; i < array_len(keys); i++)
+        free(keys[i]);
+}
+
+/* -- those who wait -- */
+
+static void free_job(struct job *j)
+{
+    HASH_DEL(j->waiters->jobs, j);
+    free(j->account);
+    free(j);
+}
+
+static void look_up(struct job *j);
+
+/* The job may be gone from the table meanwhile, so the look carries its name. */
+struct looking {
+    struct waiters *waiters;
+    size_t name_bytes;
+    char name[];
+};
+
+static void tell_all(struct job *j, struct span receipt)
+{
+    struct list told, *node;
+
+    list_init(&told);
+    list_splice_back(&told, &j->list);
+    free_job(j);
+    while ((node = list_pop_front(&told))) {
+        struct waiter *w = list_entry(node, struct waiter, link);
+
+        w->cb(w->ctx, receipt);
+        free(w);
+    }
+}
+
+static void on_looked(void *ctx, enum job_state state, struct span receipt)
+{
+    struct looking *k = ctx;
+    struct job *j;
+
+    HASH_FIND(hh, k->waiters->jobs, k->name, k->name_bytes, j);
+    free(k);
+    if (!j)
+        return;
+    j->looking = false;
+    if (state == JOB_ENDED || (state == JOB_UNKNOWN && (j->heard || !j->delayed)))
+        tell_all(j, receipt);
+    else if (j->again)
+        look_up(j);
+}
+
+static void look_up(struct job *j)
+{
+    struct looking *k;
+
+    j->again = j->looking;
+    if (j->looking)
+        return;
+    j->looking = true;
+    k = alloc_zeroed(1, sizeof(*k) + j->name_bytes);
+    k->waiters = j->waiters;
+    k->name_bytes = j->name_bytes;
+    memcpy(k->name, j->name, j->name_bytes);
+    waiters_look(j->waiters, j->account, j->name + strlen(j->account) + 1, on_looked, k);
+}
+
+static struct job *job_of(struct waiters *w, const char *account, struct span id, bool make)
+{
+    char name[JOB_MAX_BYTES + 80];
+    int n = snprintf(name, sizeof(name), "%s %.*s", account, (int)id.n, id.p);
+    struct job *j = NULL;
+
+    if (n < 0 || (size_t)n >= sizeof(name))
+        return NULL;
+    HASH_FIND(hh, w->jobs, name, (size_t)n, j);
+    if (j || !make)
+        return j;
+    j = alloc_zeroed(1, sizeof(*j) + (size_t)n + 1);
+    j->waiters = w;
+    j->account = alloc_str(account);
+    j->name_bytes = (size_t)n;
+    memcpy(j->name, name, (size_t)n + 1);
+    list_init(&j->list);
+    HASH_ADD(hh, w->jobs, name, j->name_bytes, j);
+    return j;
+}
+
+/* -- messages -- */
+
+static void look_at_all(struct waiters *w)
+{
+    for (struct job *j = w->jobs, *next; j; j = next) {
+        next = j->hh.next;
+        look_up(j);
+    }
+}
+
+static void on_message(void *ctx, const struct span *text)
+{
+    struct channel *c = ctx;
+    struct span rest, id;
+
+    if (!text) {
+        free(c);
+        return;
+    }
+    if (text->n == 0) { /* from now on; what ended before went unheard */
+        look_at_all(c->waiters);
+        return;
+    }
+    rest = *text;
+    while (span_next_word(&rest, ' ', &id)) {
+        struct job *j = job_of(c->waiters, c->account, id, false);
+
+        if (!j)
+            continue;
+        j->heard = true;
+        look_up(j);
+    }
+}
+
+static void on_up(void *ctx)
+{
+    struct waiters *w = ctx;
+
+    for (uint32_t i = 0; i < w->accounts_count; i++) {
+        struct channel *c = alloc_zeroed(1, sizeof(*c));
+        char *name = rediskey(w->accounts[i], "settled");
+
+        *c = (struct channel){w, w->accounts[i]};
+        redis_subscribe(w->listener, span_str(name), on_message, c);
+        free(name);
+    }
+}
+
+static void on_down(void *ctx, const char *why)
+{
+    (void)ctx;
+    (void)why;
+}
+
+struct waiter *waiters_add(struct waiters *w, const struct config_account *a, const char *job,
+                           enum waiter_kind kind, waiter_cb *cb, void *ctx)
+{
+    struct waiter *x = alloc_zeroed(1, sizeof(*x));
+
+    if (!w->listener)
+        w->listener = redis_new(w->loop, w->address, on_up, on_down, w);
+    x->job = job_of(w, a->name, span_str(job), true);
+    must(x->job != NULL);
+    x->job->delayed |= kind == WAITER_DELAYED;
+    x->cb = cb;
+    x->ctx = ctx;
+    list_push_back(&x->job->list, &x->link);
+    look_up(x->job);
+    return x;
+}
+
+void waiters_remove(struct waiter *x)
+{
+    struct job *j = x->job;
+
+    list_remove(&x->link);
+    free(x);
+    if (list_empty(&j->list))
+        free_job(j);
+}
+
+/* -- the end -- */
+
+void waiters_give_up(struct waiters *w)
+{
+    while (w->jobs)
+        tell_all(w->jobs, SPAN(""));
+}
+
+static void on_listener_closed(void *ctx)
+{
+    struct waiters *w = ctx;
+    loop_cb *closed = w->closed;
+    void *closed_ctx = w->closed_ctx;
+
+    for (uint32_t i = 0; i < w->accounts_count; i++)
+        free(w->accounts[i]);
+    free(w->accounts);
+    free(w);
+    closed(closed_ctx);
+}
+
+void waiters_close(struct waiters *w, loop_cb *closed, void *ctx)
+{
+    must(!w->jobs);
+    w->closed = closed;
+    w->closed_ctx = ctx;
+    if (w->listener)
+        redis_close(w->listener, on_listener_closed, w);
+    else
+        on_listener_closed(w);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ * Visitors who want to hear when a job has ended: they are told by the dispatcher's message, not by
+ * asking again and again. */
+#pragma once
+
+#include "config.h"
+#include "intray.h"
+#include "span.h"
+
+struct waiters;
+struct waiter;
+
+/* `receipt` is the JSON that the dispatcher wrote; empty when the job is gone and no receipt is
+ * kept. Comes at most once; the waiter is gone then. */
+typedef void waiter_cb(void *ctx, struct span receipt);
+
+/* The questions go through the intray's connection; messages have one of their own, made when
+ * somebody waits for the first time. */
+struct waiters *waiters_new(struct loop *l, const struct redis_address *a, const struct config *c,
+                            struct intray *t);
+/* Calls everybody back with an empty receipt, as they are not going to hear. */
+void waiters_give_up(struct waiters *w);
+/* Nobody waits any more. */
+void waiters_close(struct waiters *w, loop_cb *closed, void *ctx);
+
+enum waiter_kind {
+    WAITER_PLAIN,
+    WAITER_DELAYED, /* the job has a not_before: it leaves its lane and comes back under another
+                       entry, so not finding it says nothing */
+};
+
+/* `job` as in "normal-1700000000000-0" of the account. */
+struct waiter *waiters_add(struct waiters *w, const struct config_account *a, const char *job,
+                           enum waiter_kind kind, waiter_cb *cb, void *ctx);
+void waiters_remove(struct waiter *w); /* before its callback came */
+
+/* -- looking a job up, once -- */
+enum job_state {
+    JOB_UNKNOWN, /* never was, or its receipt has expired */
+    JOB_WAITING, /* in its lane, or put off */
+    JOB_ENDED,   /* there is a receipt */
+    JOB_ASKED_IN_VAIN,
+};
+typedef void waiters_look_cb(void *ctx, enum job_state state, struct span receipt);
+void waiters_look(struct waiters *w, const char *account, const char *job, waiters_look_cb *cb,
+                  void *ctx);

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT */
+#include "httpd.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "httpd_internal.h"
+
+/* Of one connection: its head twice over (as it came, and taken apart) and the answer's head. */
+#define POOL_BYTES ((size_t)HTTPD_HEAD_MAX_BYTES * 2)
+#define BACKLOG 4096
+/* https://www.gnutls.org/manual/html_node/Priority-Strings.html */
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+#define SWEEP_SLACK_NS (100 * NS_PER_MS) /* deadlines of seconds: a timer that is late by this */
+
+/* -- deadlines -- */
+
+static void arm(struct httpd *h)
+{
+    struct heap_node *first = heap_min(&h->deadlines);
+
+    if (first)
+        timer_start_at(h->timer, first->key + SWEEP_SLACK_NS);
+    else
+        timer_stop(h->timer);
+}
+
+void conn_set_phase(struct conn *c, enum conn_phase phase, uint64_t wait_ms)
+{
+    struct httpd *h = c->slot->httpd;
+
+    c->phase = phase;
+    heap_remove(&h->deadlines, &c->deadline);
+    if (wait_ms) {
+        heap_insert(&h->deadlines, &c->deadline, clock_mono_ns() + wait_ms * NS_PER_MS);
+        /* A deadline that moved back is found out when the timer fires: most never come. */
+        if (heap_min(&h->deadlines) == &c->deadline)
+            arm(h);
+    }
+}
+
+/* Not through libmicrohttpd, which has no way to end a connection from outside: its next read finds
+ * the end. */
+static void hang_up(struct conn *c)
+{
+    static const char timeout[] =
+        "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+    if (c->phase == CONN_BODY && !c->slot->tls)
+        (void)!send(c->fd, timeout, sizeof(timeout) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    shutdown(c->fd, SHUT_RDWR);
+    conn_set_phase(c, CONN_GONE, 0);
+}
+
+static void on_deadline(void *ctx)
+{
+    struct httpd *h = ctx;
+    uint64_t now_ns = clock_mono_ns();
+    struct heap_node *first;
+
+    while ((first = heap_min(&h->deadlines)) && first->key <= now_ns) {
+        struct conn *c = container_of(first, struct conn, deadline);
+
+        if (c->phase == CONN_ANSWER) {
+            heap_remove(&h->deadlines, first);
+            visit_expire(c->visit);
+        } else {
+            h->counts.timeouts += c->phase == CONN_BODY;
+            hang_up(c);
+        }
+    }
+    arm(h);
+}
+
+/* -- connections -- */
+
+static void write_peer(const struct sockaddr *a, char *out, socklen_t room)
+{
+    if (getnameinfo(
+            a, a->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in),
+            out, room, NULL, 0, NI_NUMERICHOST) != 0)
+        snprintf(out, room, "unknown");
+}
+
+static void open_conn(struct slot *s, struct MHD_Connection *mhd, void **socket_ctx)
+{
+    struct conn *c = alloc_zeroed(1, sizeof(*c));
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+    heap_node_init(&c->deadline);
+    c->slot = s;
+    c->mhd = mhd;
+    c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    write_peer(info->client_addr, c->peer, sizeof(c->peer));
+    list_push_back(&s->httpd->conns, &c->link);
+    s->connections++;
+    s->httpd->counts.connections++;
+    s->httpd->counts.accepted++;
+    *socket_ctx = c;
+    conn_set_phase(c, CONN_AWAIT, s->httpd->options.idle_s * 1000);
+}
+
+static void close_conn(struct slot *s, void **socket_ctx)
+{
+    struct conn *c = *socket_ctx;
+
+    conn_set_phase(c, CONN_GONE, 0);
+    must(!c->visit);
+    list_remove(&c->link);
+    s->connections--;
+    s->httpd->counts.connections--;
+    free(c);
+    *socket_ctx = NULL;
+    if (s->quiesced && s->connections == 0)
+        httpd_run_soon(s->httpd); /* it can go: not from within its own callback */
+}
+
+static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_ctx,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+        open_conn(cls, mhd, socket_ctx);
+    else
+        close_conn(cls, socket_ctx);
+}
+
+/* -- running libmicrohttpd -- */
+
+void httpd_run_soon(struct httpd *h)
+{
+    timer_start_at(h->turn, 0);
+}
+
+static void finish(struct httpd *h);
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+    struct httpd *h = handle->data;
+
+    free(handle);
+    h->polls_open--;
+    if (h->closed && h->polls_open == 0 && list_empty(&h->slots))
+        finish(h);
+}
+
+static void free_slot(struct slot *s)
+{
+    uv_poll_t *poll = s->poll;
+
+    uv_poll_stop(poll);
+    poll->data = s->httpd;
+    uv_close((uv_handle_t *)poll, on_poll_closed);
+    MHD_stop_daemon(s->daemon);
+    list_remove(&s->link);
+    free(s);
+}
+
+static void run_slot(struct slot *s)
+{
+    MHD_UNSIGNED_LONG_LONG wait_ms;
+
+    MHD_run(s->daemon);
+    if (s->quiesced && s->connections == 0)
+        free_slot(s);
+    else if (MHD_get_timeout(s->daemon, &wait_ms) == MHD_YES && wait_ms == 0)
+        httpd_run_soon(s->httpd);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    run_slot(poll->data);
+}
+
+static void on_turn(void *ctx)
+{
+    struct httpd *h = ctx;
+
+    list_each_safe(node, next, &h->slots)
+        run_slot(list_entry(node, struct slot, link));
+}
+
+/* A target may hold %00, %2F, %: what it means is the reader's affair. */
+static size_t leave_escaped(void *cls, struct MHD_Connection *mhd, char *s)
+{
+    (void)cls;
+    (void)mhd;
+    return strlen(s);
+}
+
+static struct MHD_Daemon *start_daemon(struct slot *s, int fd, const struct httpd_tls *tls)
+{
+    const struct httpd_options *o = &s->httpd->options;
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
+    struct MHD_OptionItem more[6] = {{MHD_OPTION_END, 0, NULL}};
+    size_t n = 0;
+
+    if (tls) {
+        flags |= MHD_USE_TLS;
+        more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)tls->cert_pem};
+        more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)tls->key_pem};
+        more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)TLS_PRIORITIES};
+        if (tls->client_ca_pem)
+            more[n++] =
+                (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, (void *)tls->client_ca_pem};
+        more[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+    }
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, visit_on_access, s->httpd, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_URI_LOG_CALLBACK, visit_on_target, s->httpd, MHD_OPTION_NOTIFY_COMPLETED,
+        visit_on_completed, s->httpd, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
+        MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)o->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)o->per_address,
+        MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)(o->idle_s > o->request_s ? o->idle_s : o->request_s) + 1,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, POOL_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+}
+
+/* 0 or -EINVAL. */
+static int add_slot(struct httpd *h, const struct httpd_tls *tls, char *err, size_t err_room)
+{
+    struct slot *s = alloc_zeroed(1, sizeof(*s));
+    int fd = dup(h->listen_fd), rc;
+    uv_poll_t *poll;
+
+    must(fd >= 0);
+    s->httpd = h;
+    s->tls = tls != NULL;
+    s->wants_client_cert = tls && tls->client_ca_pem;
+    s->daemon = start_daemon(s, fd, tls);
+    if (!s->daemon) {
+        close(fd);
+        free(s);
+        snprintf(err, err_room,
+                 tls ? "the certificate and its key are not accepted"
+                     : "the HTTP server does not start");
+        return -EINVAL;
+    }
+    poll = alloc_zeroed(1, sizeof(*poll));
+    rc = uv_poll_init(loop_uv(h->loop), poll,
+                      MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
+    must(rc == 0);
+    poll->data = s;
+    s->poll = poll;
+    h->polls_open++;
+    rc = uv_poll_start(poll, UV_READABLE, on_readable);
+    must(rc == 0);
+    list_push_back(&h->slots, &s->link);
+    return 0;
+}
+
+static void quiesce(struct slot *s)
+{
+    int fd;
+
+    if (s->quiesced)
+        return;
+    s->quiesced = true;
+    fd = MHD_quiesce_daemon(s->daemon);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* -- listening -- */
+
+/* "host:port" or "[host]:port". */
+static int split_listen(const char *listen, char *host, size_t room, char *port, size_t port_room)
+{
+    const char *colon = strrchr(listen, ':');
+    size_t n = colon ? (size_t)(colon - listen) : 0;
+
+    if (!colon || n + 1 > room)
+        return -EINVAL;
+    if (n >= 2 && listen[0] == '[' && listen[n - 1] == ']')
+        snprintf(host, room, "%.*s", (int)n - 2, listen + 1);
+    else
+        snprintf(host, room, "%.*s", (int)n, listen);
+    snprintf(port, port_room, "%s", colon + 1);
+    return 0;
+}
+
+static int listen_on(const struct addrinfo *a)
+{
+    int fd = socket(a->ai_family, a->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, a->ai_protocol);
+    int on = 1, rc;
+
+    if (fd < 0)
+        return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    rc = -errno;
+    close(fd);
+    return rc;
+}
+
+static void name_address(struct httpd *h)
+{
+    struct sockaddr_storage a;
+    socklen_t n = sizeof(a);
+    char host[64], port[8];
+
+    must(getsockname(h->listen_fd, (struct sockaddr *)&a, &n) == 0);
+    must(getnameinfo((struct sockaddr *)&a, n, host, sizeof(host), port, sizeof(port),
+                     NI_NUMERICHOST | NI_NUMERICSERV) == 0);
+    snprintf(h->address, sizeof(h->address), a.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host,
+             port);
+}
+
+static int open_listener(struct httpd *h, char *err, size_t err_room)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
+    char host[256], port[16];
+    int rc;
+
+    if (split_listen(h->options.listen, host, sizeof(host), port, sizeof(port)) < 0) {
+        snprintf(err, err_room, "expected host:port");
+        return -EINVAL;
+    }
+    rc = getaddrinfo(*host ? host : NULL, port, &hints, &found);
+    if (rc != 0) {
+        snprintf(err, err_room, "%s", gai_strerror(rc));
+        return -EINVAL;
+    }
+    h->listen_fd = listen_on(found);
+    freeaddrinfo(found);
+    if (h->listen_fd < 0) {
+        snprintf(err, err_room, "cannot listen: %s", strerror(-h->listen_fd));
+        return h->listen_fd;
+    }
+    name_address(h);
+    return 0;
+}
+
+/* -- from beginning to end -- */
+
+struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err, size_t err_room)
+{
+    struct httpd *h = alloc_zeroed(1, sizeof(*h));
+
+    h->loop = l;
+    h->options = *o;
+    list_init(&h->slots);
+    list_init(&h->conns);
+    if (open_listener(h, err, err_room) < 0) {
+        free(h);
+        return NULL;
+    }
+    if (add_slot(h, o->tls, err, err_room) < 0) {
+        close(h->listen_fd);
+        free(h);
+        return NULL;
+    }
+    h->options.listen = NULL;
+    h->options.tls = NULL;
+    heap_init(&h->deadlines);
+    h->timer = timer_new(l, on_deadline, h);
+    h->turn = timer_new(l, on_turn, h);
+    return h;
+}
+
+const char *httpd_address(const struct httpd *h)
+{
+    return h->address;
+}
+
+const struct httpd_counts *httpd_counts(const struct httpd *h)
+{
+    return &h->counts;
+}
+
+int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err, size_t err_room)
+{
+    struct slot *old = list_entry(h->slots.prev, struct slot, link);
+    int rc = add_slot(h, tls, err, err_room);
+
+    if (rc < 0)
+        return rc;
+    quiesce(old);
+    httpd_run_soon(h);
+    return 0;
+}
+
+static void finish(struct httpd *h)
+{
+    loop_cb *closed = h->closed;
+    void *ctx = h->closed_ctx;
+
+    timer_close(h->timer);
+    timer_close(h->turn);
+    close(h->listen_fd);
+    heap_deinit(&h->deadlines);
+    free(h);
+    closed(ctx);
+}
+
+void httpd_close(struct httpd *h, loop_cb *closed, void *ctx)
+{
+    must(!h->closed);
+    h->closed = closed;
+    h->closed_ctx = ctx;
+    list_each(node, &h->slots)
+        quiesce(list_entry(node, struct slot, link));
+    list_each(node, &h->conns) {
+        struct conn *c = list_entry(node, struct conn, link);
+
+        if (c->phase == CONN_AWAIT)
+            hang_up(c);
+    }
+    httpd_run_soon(h);
+}

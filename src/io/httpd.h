@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT
+ * An HTTP/1.1 server on a loop: parsing, keep-alive and TLS are libmicrohttpd's, which ends here;
+ * deadlines, streaming and answering later are this file's. One request of a stranger is a visit
+ * (a request is what we send to Fastly).
+ *
+ *   head ─▶ body … ─▶ whole ─▶ (Redis is asked) ─▶ visit_answer ─▶ gone
+ *     └─ may answer at any of these; `late` comes when nobody did */
+#pragma once
+
+#include "buf.h"
+#include "loop.h"
+#include "span.h"
+
+struct httpd;
+struct visit;
+
+/* A head larger than this is refused with 431, a line of it with 414. */
+#define HTTPD_HEAD_MAX_BYTES (32 * 1024)
+
+/* All of them on the loop's thread, with the context of httpd_new. */
+struct httpd_calls {
+    /* The head has come: says what is to become of the body (visit_collect, visit_stream) or
+     * answers; a visit for which nothing was said gets the ceiling of the options. */
+    void (*head)(void *ctx, struct visit *v);
+    /* A part of a streamed body. Returns how much of it was taken; if less than all, nothing more
+     * comes before visit_continue. */
+    size_t (*part)(void *ctx, struct visit *v, struct span part);
+    /* The body is complete: visit_body when it was collected. */
+    void (*whole)(void *ctx, struct visit *v);
+    /* Its patience is over: it must be answered within this call. */
+    void (*late)(void *ctx, struct visit *v);
+    /* The visit is over, answered or not; forget it. Comes once, after any of the others. */
+    void (*gone)(void *ctx, struct visit *v);
+};
+
+struct httpd_tls {
+    const char *cert_pem, *key_pem;
+    const char *client_ca_pem; /* NULL: clients need no certificate */
+};
+
+struct httpd_options {
+    const char *listen; /* "127.0.0.1:8126", "[::1]:8126"; port 0: any */
+    const struct httpd_tls *tls;
+    uint32_t connections;
+    uint32_t per_address; /* 0 = no limit of its own */
+    uint32_t idle_s, request_s;
+    uint64_t body_max_bytes;
+    uint32_t patience_ms; /* from the whole body to `late`, unless the visit asks for more */
+    const struct httpd_calls *calls;
+    void *ctx;
+};
+
+struct httpd_counts {
+    uint64_t connections;                /* open now */
+    uint64_t accepted, visits, timeouts; /* since httpd_new */
+};
+
+/* Listens. NULL with a sentence in err. */
+struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err, size_t err_room);
+/* The address that is listened on, with the port that was found for 0. */
+const char *httpd_address(const struct httpd *h);
+const struct httpd_counts *httpd_counts(const struct httpd *h);
+/* New connections get the new certificate, those there are keep the old one. 0, or -EINVAL with a
+ * sentence and everything as it was. */
+must_use int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err,
+                           size_t err_room);
+/* Accepts nothing more, lets visits under way be answered (each at its patience's end at the
+ * latest), closes idle connections, then calls closed; frees itself. */
+void httpd_close(struct httpd *h, loop_cb *closed, void *ctx);
+
+/* -- what a visit brings; spans are lent until it is gone -- */
+struct span visit_method(const struct visit *v);
+struct span visit_target(const struct visit *v); /* as it came: nothing decoded, nothing folded */
+/* The first header of that name, p == NULL when there is none. */
+struct span visit_header(struct visit *v, const char *name);
+typedef void visit_header_cb(void *ctx, struct span value);
+void visit_headers_named(struct visit *v, const char *name, visit_header_cb *cb, void *ctx);
+struct span visit_body(const struct visit *v);
+/* The peer's address as text, without port; and whether it is this machine's own loopback. */
+const char *visit_peer(const struct visit *v);
+bool visit_from_loopback(const struct visit *v);
+
+void visit_set_ctx(struct visit *v, void *ctx); /* the caller's, NULL at first */
+void *visit_ctx(const struct visit *v);
+
+/* -- in `head` -- */
+void visit_collect(struct visit *v, uint64_t max_bytes); /* more is answered with 413 */
+void visit_stream(struct visit *v);
+
+/* -- later -- */
+void visit_continue(struct visit *v); /* more parts may come */
+void visit_set_patience(struct visit *v, uint32_t ms);
+
+/* -- the answer: once per visit, from within any call or from elsewhere on the loop -- */
+struct answer_header {
+    const char *name, *value;
+};
+
+#define ANSWER_HEADERS_MAX 8
+
+struct answer {
+    int status;
+    const char *type; /* Content-Type; NULL: none */
+    char *body;       /* malloc'ed, taken; NULL: empty */
+    size_t body_bytes;
+    int file; /* -1, or a file that is the body, body_bytes long; taken */
+    struct answer_header headers[ANSWER_HEADERS_MAX];
+    bool close; /* the connection ends after it */
+};
+
+void visit_answer(struct visit *v, const struct answer *a);
+bool visit_answered(const struct visit *v);

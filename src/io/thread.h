@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ * Threads: one of our own for a loop, and libuv's few for what blocks. */
+#pragma once
+
+#include "loop.h"
+
+struct thread;
+
+typedef void thread_cb(void *ctx);
+
+struct thread *thread_start(thread_cb *run, void *ctx);
+void thread_join(struct thread *t); /* waits for its end; frees */
+
+/* `work` on one of libuv's threads, then `done` on the loop. When many are asked for they wait for
+ * one another. `done` comes exactly once, never before this returned. */
+void thread_work(struct loop *l, thread_cb *work, thread_cb *done, void *ctx);
