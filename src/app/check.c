@@ -70,9 +70,8 @@ static size_t known_names(char names[][64], const char **list)
 
     must(count + array_len(other_names) <= NAMES_MAX);
     for (size_t i = 0; i < count; i++) {
-        if (table[i].type == SETTING_GROUP)
+        if (!setting_env_name(&table[i], names[n], sizeof(names[n])))
             continue;
-        setting_env_name(&table[i], names[n], sizeof(names[n]));
         list[n] = names[n];
         n++;
     }
