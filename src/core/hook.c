@@ -15,6 +15,8 @@
 #include "target.h"
 #include "template.h"
 
+#define OTHER_FIELDS_MAX_BYTES 1024 /* service and repeat_after; the settings are shorter */
+
 struct condition {
     char *text;           /* as configured */
     char *header;         /* or NULL: the path counts */
@@ -149,6 +151,7 @@ static int compile(struct hook *h, const struct config_hook *c, char *err, size_
     h->mappings = alloc_zeroed((size_t)c->keys.count + c->urls.count + 1, sizeof(*h->mappings));
     h->max_targets = (uint32_t)min_u64(c->max_targets, JOB_TARGETS_MAX);
     h->soft = c->soft;
+    must(strlen(c->service) < OTHER_FIELDS_MAX_BYTES / 2);
     h->service = alloc_str(c->service);
     if (c->repeat_after_ms)
         snprintf(h->repeat_after, sizeof(h->repeat_after), "%u", c->repeat_after_ms);
@@ -231,7 +234,7 @@ static bool holds(const struct condition *c, const json_t *document,
 void hook_job_init(struct hook_job *j)
 {
     *j = (struct hook_job){0};
-    buf_init(&j->text, HOOK_MAX_BYTES);
+    buf_init(&j->text, HOOK_MAX_BYTES + OTHER_FIELDS_MAX_BYTES);
 }
 
 void hook_job_deinit(struct hook_job *j)
@@ -299,7 +302,9 @@ static int refuse(const struct mapper *x, struct span bytes, const char *why)
 
 static int too_many(char *err, size_t err_room, const struct hook *h)
 {
-    wrong(err, err_room, "max_targets: the request names more than %u", h->max_targets);
+    wrong(err, err_room,
+          "max_targets: the request names more than %u, or more than %u bytes of them",
+          h->max_targets, HOOK_MAX_BYTES);
     return -E2BIG;
 }
 
@@ -317,12 +322,12 @@ static int add_target(void *context, struct span bytes)
     slot = find(j, x->m->kind, bytes);
     if (*slot)
         return 0;
-    if (j->targets_count == x->h->max_targets)
+    if (j->targets_count == x->h->max_targets || j->text.n + bytes.n >= HOOK_MAX_BYTES)
         return too_many(x->err, x->err_room, x->h);
     j->targets[j->targets_count] = (struct hook_target){x->m->kind, j->text.n, bytes.n};
     /* The blank is what separates the keys of the one field. */
-    if (buf_try_put(&j->text, bytes) < 0 || buf_try_put(&j->text, SPAN(" ")) < 0)
-        return too_many(x->err, x->err_room, x->h);
+    buf_put(&j->text, bytes);
+    buf_putc(&j->text, ' ');
     *slot = ++j->targets_count;
     return 0;
 }
@@ -357,15 +362,30 @@ static void put_field(struct hook_job *j, struct span name, struct span value)
     j->fields[j->fields_count++] = value;
 }
 
+/* A copy in the job, which may outlive the hook. The text does not move: there is room. */
+static void put_copy(struct hook_job *j, struct span name, const char *value)
+{
+    size_t at = j->text.n;
+
+    if (!*value)
+        return;
+    buf_put(&j->text, span_str(value));
+    put_field(j, name, span_of(j->text.p + at, j->text.n - at));
+}
+
 /* Keys come first and lie side by side, a blank after each, just as the field wants them. */
 static void make_fields(const struct hook *h, struct hook_job *j)
 {
-    size_t room = 2 * ((size_t)j->urls + 4);
+    size_t room = 2 * ((size_t)j->urls + 4), n = j->text.n;
 
     if (room > j->fields_room) {
         j->fields = alloc_grow(j->fields, room, sizeof(*j->fields));
         j->fields_room = room;
     }
+    /* Put and taken back: the spans are taken now, and the text must not move any more. */
+    buf_put(&j->text, span_str(h->service));
+    buf_put(&j->text, span_str(h->repeat_after));
+    j->text.n = n;
     if (j->keys) {
         const struct hook_target *last = &j->targets[j->keys - 1];
 
@@ -373,12 +393,10 @@ static void make_fields(const struct hook *h, struct hook_job *j)
     }
     for (uint32_t i = j->keys; i < j->targets_count; i++)
         put_field(j, SPAN("url"), target_bytes(j, &j->targets[i]));
-    if (*h->service)
-        put_field(j, SPAN("service"), span_str(h->service));
+    put_copy(j, SPAN("service"), h->service);
     if (h->soft)
         put_field(j, SPAN("soft"), SPAN("1"));
-    if (*h->repeat_after)
-        put_field(j, SPAN("repeat_after"), span_str(h->repeat_after));
+    put_copy(j, SPAN("repeat_after"), h->repeat_after);
 }
 
 static void begin(struct hook_job *j)

@@ -24,7 +24,8 @@ struct hook;
 must_use struct hook *hook_new(const struct config_hook *c, char *err, size_t err_room);
 void hook_free(struct hook *h);
 
-/* What came out. Used again for the next request; the spans are valid until then. */
+/* What came out. Used again for the next request; the spans are valid until then, whatever becomes
+ * of the hook. */
 struct hook_job {
     struct span *fields; /* name, value, name, value ... as for job_decode and XADD */
     size_t fields_count; /* names and values, always even */

@@ -184,10 +184,12 @@ int hook_signature_check(const struct config_signature *s, char *err, size_t err
 
 static bool pair_takes(const struct pair *p, struct span sent, struct span *content)
 {
-    if (sent.n <= p->before.n + p->after.n || memcmp(sent.p, p->before.p, p->before.n) != 0 ||
-        memcmp(sent.p + sent.n - p->after.n, p->after.p, p->after.n) != 0)
+    size_t around = p->before.n + p->after.n;
+
+    if (sent.n <= around || !span_eq(span_of(sent.p, p->before.n), p->before) ||
+        !span_eq(span_of(sent.p + sent.n - p->after.n, p->after.n), p->after))
         return false;
-    *content = span_of(sent.p + p->before.n, sent.n - p->before.n - p->after.n);
+    *content = span_of(sent.p + p->before.n, sent.n - around);
     return true;
 }
 
