@@ -14,9 +14,9 @@
 const char cmd_check_help[] =
     "usage: purgeline check [OPTION...]\n"
     "\n"
-    "Tests the configuration, whether Redis is fit to keep jobs, whether Fastly takes the\n"
-    "token and for what, and whether the services exist; says what to do about what is\n"
-    "wrong. Changes nothing.\n"
+    "Tests the configuration, whether TLS files and secrets are there, whether Redis is fit\n"
+    "to keep jobs, whether Fastly takes the token and for what, and whether the services\n"
+    "exist; says what to do about what is wrong. Changes nothing.\n"
     "\n"
     "      --print          print the settings in force as YAML, and no more\n"
     "      --print-sample   print a configuration with every setting explained, and no more\n"
@@ -104,6 +104,7 @@ static int check(struct checking *k, const struct config *c)
                                           .what = path ? path : "defaults and environment",
                                           .remedy = ""});
     check_environment(on_finding, k);
+    check_http(c, on_finding, k);
     if (!k->offline)
         check_redis(c, on_finding, k);
     for (uint32_t i = 0; !k->offline && i < c->accounts_count; i++)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -70,9 +71,8 @@ static size_t known_names(char names[][64], const char **list)
 
     must(count + array_len(other_names) <= NAMES_MAX);
     for (size_t i = 0; i < count; i++) {
-        if (table[i].type == SETTING_GROUP)
+        if (!setting_env_name(&table[i], names[n], sizeof(names[n])))
             continue;
-        setting_env_name(&table[i], names[n], sizeof(names[n]));
         list[n] = names[n];
         n++;
     }
@@ -416,4 +416,87 @@ void check_account(const struct config_account *a, uint64_t now_ms, check_cb *cb
     judge_token(&r, a, token, now_ms);
     explicit_bzero(token, strlen(token));
     free(token);
+}
+
+/* -- the HTTP endpoint -- */
+
+/* A file that somebody else may read holds no secret. A group may: that is how several services of
+ * one machine share a key. */
+static void judge_privacy(const struct report *r, const char *setting, const char *path)
+{
+    struct stat st;
+    char remedy[300];
+
+    if (stat(path, &st) < 0 || !(st.st_mode & (S_IROTH | S_IWOTH | S_IWGRP)))
+        return;
+    snprintf(remedy, sizeof(remedy), "chmod 640 %s", path);
+    say(r, CHECK_WARN, remedy, "%s: others may %s %s", setting,
+        st.st_mode & S_IROTH ? "read" : "change", path);
+}
+
+static bool judge_readable(const struct report *r, const char *setting, const char *path)
+{
+    struct stat st;
+    const char *why = NULL;
+
+    if (!*path)
+        return false;
+    if (access(path, R_OK) < 0 || stat(path, &st) < 0)
+        why = strerror(errno);
+    else if (!S_ISREG(st.st_mode))
+        why = "it is no file";
+    else if (st.st_size == 0)
+        why = "it is empty";
+    if (why)
+        say(r, CHECK_FAIL, "put it there, or correct the path", "%s: cannot read %s: %s", setting,
+            path, why);
+    return !why;
+}
+
+static void judge_tls(const struct report *r, const struct config_http *h)
+{
+    judge_readable(r, "http.tls_cert_file", h->tls_cert_file);
+    judge_readable(r, "http.tls_client_ca_file", h->tls_client_ca_file);
+    if (judge_readable(r, "http.tls_key_file", h->tls_key_file))
+        judge_privacy(r, "http.tls_key_file", h->tls_key_file);
+}
+
+static void judge_hook(const struct report *r, const struct config_hook *h)
+{
+    char *secret, err[300];
+
+    if (h->signature.scheme == HOOK_UNSIGNED) {
+        say(r, CHECK_WARN, "have its requests signed", "%s: anybody on this machine may post",
+            h->name);
+        return;
+    }
+    if (config_read_secret(h, &secret, err, sizeof(err)) < 0) {
+        say(r, CHECK_FAIL, "put its secret there", "%s", err);
+        return;
+    }
+    explicit_bzero(secret, strlen(secret));
+    free(secret);
+    say(r, CHECK_OK, "", "%s has its secret", h->name);
+    if (*h->secret_file)
+        judge_privacy(r, "secret_file", h->secret_file);
+}
+
+void check_http(const struct config *c, check_cb *cb, void *ctx)
+{
+    struct report r = {.cb = cb, .ctx = ctx, .subject = "http"};
+
+    if (!*c->listen)
+        return;
+    if (c->producers_count == 0)
+        say(&r, CHECK_OK, "", "anybody on this machine may push to %s", c->listen);
+    else if (!*c->http.tls_cert_file && !config_listens_on_loopback(c))
+        say(&r, CHECK_WARN,
+            "set http.tls_cert_file and http.tls_key_file, or have a proxy in front that does TLS",
+            "tokens of producers come to %s unencrypted", c->listen);
+    else
+        say(&r, CHECK_OK, "", "producers may push to %s", c->listen);
+    judge_tls(&r, &c->http);
+    r.subject = "hook";
+    for (uint32_t i = 0; i < c->hooks_count; i++)
+        judge_hook(&r, &c->hooks[i]);
 }

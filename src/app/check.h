@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Whether everything purgeline stands on is fit for it: Redis, token, services. */
+ * Whether everything purgeline stands on is fit for it: Redis, token, services, TLS, secrets. */
 #pragma once
 
 #include "config.h"
@@ -19,5 +19,6 @@ struct check_finding {
 typedef void check_cb(void *ctx, const struct check_finding *f);
 
 void check_environment(check_cb *cb, void *ctx); /* variables that no setting has */
+void check_http(const struct config *c, check_cb *cb, void *ctx); /* and hooks; asks nobody */
 void check_redis(const struct config *c, check_cb *cb, void *ctx);
 void check_account(const struct config_account *a, uint64_t now_ms, check_cb *cb, void *ctx);

@@ -179,8 +179,8 @@ const struct job_target *intake_foreign_host(const struct config_account *a,
         if (spec->targets[i].kind != TARGET_URL)
             continue;
         url_split(spec->targets[i].bytes, &host, &rest);
-        for (uint32_t h = 0; h < a->direct_hosts_count && !listed; h++)
-            listed = span_eq_nocase(host, span_str(a->direct_hosts[h]));
+        for (uint32_t h = 0; h < a->direct_hosts.count && !listed; h++)
+            listed = span_eq_nocase(host, span_str(a->direct_hosts.at[h]));
         if (!listed)
             return &spec->targets[i];
     }

@@ -19,7 +19,14 @@ must_use int lane_parse(struct span name, enum lane *out); /* 0 or -EINVAL */
 #define CONFIG_ACCOUNTS_MAX 256
 #define CONFIG_PRODUCERS_MAX 1024
 #define CONFIG_HOOKS_MAX 256
-#define CONFIG_WORDS_MAX 256 /* in one list */
+#define CONFIG_WORDS_MAX 256             /* in one list */
+#define CONFIG_SOCKET_NAME "/redis.sock" /* of the embedded Redis, in data_dir */
+
+/* A list of words, each malloc'ed. */
+struct config_words {
+    char **at;
+    uint32_t count;
+};
 
 struct config_service {
     char *id;   /* Fastly's, [A-Za-z0-9]{1,64} */
@@ -55,8 +62,7 @@ struct config_account {
     char *default_service;
     bool allow_purge_all;
     enum url_mode url_mode;
-    char **direct_hosts;
-    uint32_t direct_hosts_count;
+    struct config_words direct_hosts;
     enum key_form key_form;
     struct config_budget budget;
     struct config_writes writes;
@@ -67,12 +73,6 @@ struct config_account {
     uint32_t attempts;
     enum receipts receipts;
     uint32_t receipt_ttl_s;
-};
-
-/* A list of words, each malloc'ed. */
-struct config_words {
-    char **at;
-    uint32_t count;
 };
 
 /* The HTTP endpoint's ceilings and its TLS. */
@@ -91,7 +91,7 @@ struct config_http {
 /* Bits of config_producer.kinds. */
 enum { PRODUCER_URL = 1 << 0, PRODUCER_KEY = 1 << 1, PRODUCER_ALL = 1 << 2 };
 
-/* Who may push over HTTP, and what. Empty lists and sets allow what there is. */
+/* Who may push over HTTP, and what. Empty lists allow what there is; sets are never empty. */
 struct config_producer {
     char *name;
     char *token_sha256; /* 64 hex digits, lower case: of the token the producer shows */
@@ -155,14 +155,18 @@ struct config {
 };
 
 /* The values of the table in core/setting, for memory not used before. */
-void config_init(struct config *c); /* no accounts */
+void config_init(struct config *c); /* no accounts, producers, hooks */
 void config_account_init(struct config_account *a);
+void config_producer_init(struct config_producer *p); /* name and token_sha256 are "" */
+void config_hook_init(struct config_hook *h);         /* name is "" */
 
-/* The lists of an account. 0, or -EINVAL: too many, or no such thing. */
+/* The services of an account. 0, or -EINVAL: too many, or no such thing. */
 must_use int config_services_add(struct config_account *a, struct span id, struct span name);
-must_use int config_hosts_add(struct config_account *a, struct span host);
 void config_services_free(struct config_account *a);
-void config_hosts_free(struct config_account *a);
+
+/* 0, or -EINVAL: too many. What a word may be is the affair of the setting. */
+must_use int config_words_add(struct config_words *w, struct span word);
+void config_words_free(struct config_words *w);
 
 /* Where Redis is: the configured URL, or unix://<data_dir>/redis.sock when embedded. malloc'ed. */
 char *config_redis_url(const struct config *c);
@@ -171,9 +175,13 @@ bool config_redis_embedded(const struct config *c);
 /* The burst that holds: the configured one or 5 % of the purges, at least 1. */
 uint64_t config_burst(const struct config_budget *b);
 
+/* Whether only this machine can reach the HTTP endpoint; also when there is none. */
+bool config_listens_on_loopback(const struct config *c);
+
 /* The checks that need more than one setting: unique names, a default service that exists, a token
- * source, headroom below the budget, direct hosts for direct mode ... 0, or -EINVAL with a sentence
- * naming the setting by its path ("accounts[0].budget.headroom: ...") in err. */
+ * source, headroom below the budget, direct hosts for direct mode, accounts and services that
+ * producers and hooks name ... 0, or -EINVAL with a sentence naming the setting by its path
+ * ("accounts[0].budget.headroom: ...") in err. */
 must_use int config_validate(const struct config *c, char *err, size_t err_room);
 
 /* The account of that name, or NULL. NULL name: the only account, if there is one. */

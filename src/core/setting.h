@@ -6,7 +6,13 @@
 #include "buf.h"
 #include "config.h"
 
-enum setting_scope { SETTING_GLOBAL, SETTING_ACCOUNT, SETTING_SCOPE_N };
+enum setting_scope {
+    SETTING_GLOBAL,
+    SETTING_ACCOUNT, /* from here on: what there may be many of */
+    SETTING_PRODUCER,
+    SETTING_HOOK,
+    SETTING_SCOPE_N,
+};
 
 enum setting_type {
     SETTING_GROUP, /* no value: the settings whose names start with "<name>." are inside */
@@ -14,37 +20,47 @@ enum setting_type {
     SETTING_NUMBER,
     SETTING_FLAG,
     SETTING_CHOICE,
+    SETTING_SET,      /* of choices, at least one; bit n is the n-th */
+    SETTING_WORDS,    /* each of the form; in one line of text: comma-separated */
     SETTING_SERVICES, /* in one line of text: "id", "id=name", comma-separated */
-    SETTING_HOSTS,    /* in one line of text: comma-separated */
 };
 
-/* What a text must look like. */
+/* What a text, or each word of a list, must look like. */
 enum setting_form {
-    SETTING_FORM_ANY,
-    SETTING_FORM_REDIS,   /* embedded or a Redis URL */
-    SETTING_FORM_LISTEN,  /* host:port or empty */
-    SETTING_FORM_PATH,    /* absolute or empty */
-    SETTING_FORM_ACCOUNT, /* what may stand in a Redis key */
-    SETTING_FORM_API,     /* https://, or http:// to this machine */
-    SETTING_FORM_ENV,     /* a variable's name or empty */
-    SETTING_FORM_SERVICE, /* a service's id, its name, or empty */
+    SETTING_FORM_ANY, /* one line */
+    SETTING_FORM_LINES,
+    SETTING_FORM_REDIS,        /* embedded or a Redis URL */
+    SETTING_FORM_LISTEN,       /* host:port */
+    SETTING_FORM_PATH,         /* absolute */
+    SETTING_FORM_NAME,         /* what may stand in a Redis key or a URL */
+    SETTING_FORM_ACCOUNT,      /* the name of one */
+    SETTING_FORM_API,          /* https://, or http:// to this machine */
+    SETTING_FORM_ENV,          /* a variable's name */
+    SETTING_FORM_SERVICE,      /* a service's id or its name */
+    SETTING_FORM_SHA256,       /* in hex */
+    SETTING_FORM_HEADER,       /* a header's name */
+    SETTING_FORM_HOST,         /* as in a URL, with its port */
+    SETTING_FORM_HOST_PATTERN, /* a host, or "*." and a domain */
+    SETTING_FORM_CONDITION,    /* path=value, header:name=value */
+    SETTING_FORM_TEMPLATE,     /* what it means is its reader's affair */
 };
 
-#define SETTING_TEXT_MAX_BYTES 1024
-#define SETTING_HOSTS_MAX 256
+#define SETTING_TEXT_MAX_BYTES 1024 /* of a text, or a word of a list */
 
 struct setting {
     const char *name; /* "budget.purges": dots for groups, without the account */
     enum setting_scope scope;
     enum setting_type type;
-    size_t offset, size; /* in struct config or struct config_account */
+    size_t offset, size; /* in struct config, struct config_account ... by scope */
     uint64_t min, max;   /* numbers */
     const char *const *choices;
     size_t choices_count;
-    const char *fallback;   /* the default, in the words of the file */
-    enum setting_form form; /* texts */
+    const char *fallback;   /* the default, in the words of the file; NULL: it must be given */
+    const char *example;    /* in the sample's example of a producer or hook; NULL: the default */
+    enum setting_form form; /* texts and words */
+    bool may_be_empty;      /* texts */
     const char *sentence;   /* lines for people, separated by \n */
-    bool secret;            /* may hold a password: printed without it */
+    bool secret; /* may hold a secret, or be taken for it: in no error; printed without password */
 };
 
 const struct setting *setting_table(size_t *count);
@@ -53,13 +69,39 @@ const struct setting *setting_find(enum setting_scope scope, const char *name); 
 /* "a number from 1 to 1000", "one of none, failed, all" ... */
 void setting_expects(const struct setting *s, struct buf *out);
 
-/* Sets the value inside *base (a struct config or a struct config_account, by scope) from text.
+/* Sets the value inside *base (a struct config, a struct config_account ... by scope) from text.
  * 0, or -EINVAL with "expected ..., found ..." in err and *base as it was. */
 must_use int setting_set(const struct setting *s, void *base, const char *text, char *err,
                          size_t err_room);
 
-/* The environment variable: PURGELINE_BUDGET_PURGES. */
-void setting_env_name(const struct setting *s, char *out, size_t room);
+/* The same for a set or words, which stand one by one in the file; *wrong is the one that err is
+ * about. */
+must_use int setting_set_words(const struct setting *s, void *base, char *const *words,
+                               uint32_t count, uint32_t *wrong, char *err, size_t err_room);
 
-/* All values of the scope as the table has them; for memory that is zero or was set before. */
+/* The environment variable: PURGELINE_BUDGET_PURGES. False: it has none, as what may be there any
+ * number of times has none. */
+bool setting_env_name(const struct setting *s, char *out, size_t room);
+
+/* All values of the scope as the table has them ("" for what must be given); for memory that is
+ * zero or was set before. */
 void setting_set_defaults(enum setting_scope scope, void *base);
+void setting_set_examples(enum setting_scope scope, void *base); /* those that there are */
+void setting_free(enum setting_scope scope, void *base);         /* all texts and lists */
+
+/* Whether the host always means this machine: "localhost", "127.0.0.1", "[::1]" ... */
+bool setting_host_is_loopback(struct span host);
+
+/* -- what a configuration has many of -- */
+
+struct setting_list {
+    const char *name, *one; /* "accounts", "an account" */
+    uint32_t max;
+    size_t offset, count_offset, item_size; /* in struct config; of an item */
+    const char *sentence;                   /* NULL: none */
+};
+
+const struct setting_list *setting_list(enum setting_scope scope); /* NULL for SETTING_GLOBAL */
+uint32_t setting_list_count(enum setting_scope scope, const struct config *c);
+void *setting_list_at(enum setting_scope scope, const struct config *c, uint32_t index);
+void *setting_list_add(enum setting_scope scope, struct config *c); /* one more, with defaults */

@@ -6,140 +6,21 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "setting_form.h"
 #include "target.h"
-
-static bool is_alnum(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
-/* Every byte a letter, a digit or one of `more`, and 1 to `max` of them. */
-static bool word_ok(struct span s, const char *more, size_t max)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (!is_alnum(s.p[i]) && (s.p[i] == '\0' || !strchr(more, s.p[i])))
-            return false;
-    return s.n >= 1 && s.n <= max;
-}
-
-static bool printable(const char *text)
-{
-    for (const char *c = text; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            return false;
-    return true;
-}
-
-static bool starts(const char *text, const char *with)
-{
-    return strncmp(text, with, strlen(with)) == 0;
-}
-
-static bool port_ok(const char *text)
-{
-    uint64_t port;
-
-    return span_to_u64(span_str(text), &port) == 0 && port <= UINT16_MAX;
-}
-
-/* host:port with the host an IPv4 address, a name or an IPv6 address in brackets. */
-static bool listen_ok(const char *text)
-{
-    const char *colon = strrchr(text, ':');
-    struct span host;
-
-    if (!*text)
-        return true;
-    if (!colon || !port_ok(colon + 1))
-        return false;
-    host = span_of(text, (size_t)(colon - text));
-    if (host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
-        return word_ok(span_of(host.p + 1, host.n - 2), ":.", 64);
-    return word_ok(host, ".-", 255);
-}
-
-/* The numbers and names that always mean this machine. */
-static bool loopback(struct span host)
-{
-    return span_is(host, "localhost") || span_is(host, "[::1]") ||
-           (starts(host.p, "127.") && strspn(host.p, "0123456789.") >= host.n);
-}
-
-/* A base URL without user info, query or fragment: requests append to it. The token travels there,
- * so plain http is for this machine only. */
-static bool api_ok(const char *text)
-{
-    bool plain = starts(text, "http://");
-    const char *host = text + (plain ? strlen("http://") : strlen("https://"));
-    struct span authority, name;
-    const char *port;
-
-    if (!plain && !starts(text, "https://"))
-        return false;
-    if (strpbrk(text, "@?#\\ \"<>"))
-        return false;
-    authority = span_of(host, strcspn(host, "/"));
-    name = authority;
-    port = memrchr(authority.p, ':', authority.n);
-    if (port && !memchr(port, ']', (size_t)(authority.p + authority.n - port)))
-        name.n = (size_t)(port - name.p);
-    if (name.n < authority.n) {
-        uint64_t number;
-        struct span digits = span_of(port + 1, authority.n - name.n - 1);
-
-        if (span_to_u64(digits, &number) < 0 || number == 0 || number > UINT16_MAX)
-            return false;
-    }
-    return word_ok(name, ".-[]:", 255) && (!plain || loopback(name));
-}
-
-static bool redis_ok(const char *text)
-{
-    return strcmp(text, "embedded") == 0 || starts(text, "redis://") || starts(text, "rediss://") ||
-           starts(text, "unix:///");
-}
-
-static bool account_ok(const char *text)
-{
-    for (const char *c = text; *c; c++)
-        if (*c >= 'A' && *c <= 'Z')
-            return false;
-    return word_ok(span_str(text), "_-", 64);
-}
-
-static bool form_ok(enum setting_form form, const char *text)
-{
-    switch (form) {
-    case SETTING_FORM_ANY:
-        return true;
-    case SETTING_FORM_REDIS:
-        return redis_ok(text);
-    case SETTING_FORM_LISTEN:
-        return listen_ok(text);
-    case SETTING_FORM_PATH:
-        return !*text || *text == '/';
-    case SETTING_FORM_ACCOUNT:
-        return account_ok(text);
-    case SETTING_FORM_API:
-        return api_ok(text);
-    case SETTING_FORM_ENV:
-        return !*text || (word_ok(span_str(text), "_", 255) && (*text < '0' || *text > '9'));
-    case SETTING_FORM_SERVICE:
-        return strlen(text) <= 255;
-    }
-    return false;
-}
 
 static int set_text(const struct setting *s, char **at, const char *text)
 {
     size_t n = strlen(text);
 
-    if (n > SETTING_TEXT_MAX_BYTES || !printable(text) || !form_ok(s->form, text))
+    if (!setting_form_ok(s->form, text) && !(s->may_be_empty && n == 0))
         return -EINVAL;
     while (s->form == SETTING_FORM_API && text[n - 1] == '/')
         n--; /* requests bring their own slash */
     free(*at);
     *at = alloc_copy(text, n);
+    for (char *c = *at; s->form == SETTING_FORM_SHA256 && *c; c++)
+        *c = *c >= 'A' && *c <= 'F' ? (char)(*c - 'A' + 'a') : *c;
     return 0;
 }
 
@@ -167,18 +48,53 @@ static int set_flag(bool *at, const char *text)
     return 0;
 }
 
+/* The choice's number, or -EINVAL. */
+static int choice_of(const struct setting *s, const char *text)
+{
+    for (size_t i = 0; i < s->choices_count; i++)
+        if (strcmp(text, s->choices[i]) == 0)
+            return (int)i;
+    return -EINVAL;
+}
+
 static int set_choice(const struct setting *s, void *at, const char *text)
 {
-    for (size_t i = 0; i < s->choices_count; i++) {
-        unsigned value = (unsigned)i;
+    int choice = choice_of(s, text);
 
-        if (strcmp(text, s->choices[i]) != 0)
-            continue;
-        must(s->size == sizeof(value));
-        memcpy(at, &value, sizeof(value));
-        return 0;
-    }
-    return -EINVAL;
+    if (choice < 0)
+        return choice;
+    must(s->size == sizeof(choice));
+    memcpy(at, &choice, sizeof(choice));
+    return 0;
+}
+
+/* -- lists -- */
+
+int config_words_add(struct config_words *w, struct span word)
+{
+    if (w->count == CONFIG_WORDS_MAX)
+        return -EINVAL;
+    w->at = alloc_grow(w->at, w->count + 1, sizeof(*w->at));
+    w->at[w->count++] = alloc_copy(word.p, word.n);
+    return 0;
+}
+
+void config_words_free(struct config_words *w)
+{
+    for (uint32_t i = 0; i < w->count; i++)
+        free(w->at[i]);
+    free(w->at);
+    *w = (struct config_words){0};
+}
+
+int config_services_add(struct config_account *a, struct span id, struct span name)
+{
+    if (a->services_count == CONFIG_SERVICES_MAX || !service_id_ok(id) || name.n > 255)
+        return -EINVAL;
+    a->services = alloc_grow(a->services, a->services_count + 1, sizeof(*a->services));
+    a->services[a->services_count].id = alloc_copy(id.p, id.n);
+    a->services[a->services_count++].name = alloc_copy(name.p, name.n);
+    return 0;
 }
 
 void config_services_free(struct config_account *a)
@@ -192,34 +108,6 @@ void config_services_free(struct config_account *a)
     a->services_count = 0;
 }
 
-void config_hosts_free(struct config_account *a)
-{
-    for (uint32_t i = 0; i < a->direct_hosts_count; i++)
-        free(a->direct_hosts[i]);
-    free(a->direct_hosts);
-    a->direct_hosts = NULL;
-    a->direct_hosts_count = 0;
-}
-
-int config_services_add(struct config_account *a, struct span id, struct span name)
-{
-    if (a->services_count == CONFIG_SERVICES_MAX || !service_id_ok(id) || name.n > 255)
-        return -EINVAL;
-    a->services = alloc_grow(a->services, a->services_count + 1, sizeof(*a->services));
-    a->services[a->services_count].id = alloc_copy(id.p, id.n);
-    a->services[a->services_count++].name = alloc_copy(name.p, name.n);
-    return 0;
-}
-
-int config_hosts_add(struct config_account *a, struct span host)
-{
-    if (a->direct_hosts_count == SETTING_HOSTS_MAX || !word_ok(host, ".-:[]", 255))
-        return -EINVAL;
-    a->direct_hosts = alloc_grow(a->direct_hosts, a->direct_hosts_count + 1, sizeof(char *));
-    a->direct_hosts[a->direct_hosts_count++] = alloc_copy(host.p, host.n);
-    return 0;
-}
-
 static struct span trimmed(struct span s)
 {
     while (s.n && *s.p == ' ') {
@@ -231,43 +119,102 @@ static struct span trimmed(struct span s)
     return s;
 }
 
-static int add_item(enum setting_type type, struct config_account *a, struct span item)
+static int add_service(struct config_account *a, struct span item)
 {
     const char *eq = memchr(item.p, '=', item.n);
     size_t id_bytes = eq ? (size_t)(eq - item.p) : item.n;
 
-    if (type == SETTING_HOSTS)
-        return config_hosts_add(a, item);
     return config_services_add(a, trimmed(span_of(item.p, id_bytes)),
                                eq ? trimmed(span_of(eq + 1, item.n - id_bytes - 1)) : SPAN(""));
 }
 
 /* Builds the new list in an account of its own, so a bad item leaves the old one. */
-static int set_list(enum setting_type type, struct config_account *a, const char *text)
+static int set_services(struct config_account *a, const char *text)
 {
     struct config_account fresh = {0};
     struct span rest = span_str(text), item;
     int rc = 0;
 
     while (rc == 0 && span_next_word(&rest, ',', &item))
-        rc = add_item(type, &fresh, trimmed(item));
+        rc = add_service(&fresh, trimmed(item));
     if (rc < 0) {
         config_services_free(&fresh);
-        config_hosts_free(&fresh);
-    } else if (type == SETTING_HOSTS) {
-        config_hosts_free(a);
-        a->direct_hosts = fresh.direct_hosts;
-        a->direct_hosts_count = fresh.direct_hosts_count;
-    } else {
-        config_services_free(a);
-        a->services = fresh.services;
-        a->services_count = fresh.services_count;
+        return rc;
     }
+    config_services_free(a);
+    a->services = fresh.services;
+    a->services_count = fresh.services_count;
+    return 0;
+}
+
+static int set_words(const struct setting *s, struct config_words *at, char *const *words,
+                     uint32_t count, uint32_t *wrong)
+{
+    struct config_words fresh = {0};
+
+    for (*wrong = 0; *wrong < count; (*wrong)++) {
+        const char *word = words[*wrong];
+
+        if (!setting_form_ok(s->form, word) || config_words_add(&fresh, span_str(word)) < 0) {
+            config_words_free(&fresh);
+            return -EINVAL;
+        }
+    }
+    config_words_free(at);
+    *at = fresh;
+    return 0;
+}
+
+static int set_set(const struct setting *s, uint32_t *at, char *const *words, uint32_t count,
+                   uint32_t *wrong)
+{
+    uint32_t set = 0;
+
+    must(s->size == sizeof(set) && s->choices_count < 32);
+    for (*wrong = 0; *wrong < count; (*wrong)++) {
+        int choice = choice_of(s, words[*wrong]);
+
+        if (choice < 0)
+            return choice;
+        set |= UINT32_C(1) << choice;
+    }
+    if (!set)
+        return -EINVAL;
+    *at = set;
+    return 0;
+}
+
+int setting_value_set_words(const struct setting *s, void *base, char *const *words, uint32_t count,
+                            uint32_t *wrong)
+{
+    void *at = (char *)base + s->offset;
+
+    must(s->type == SETTING_WORDS || s->type == SETTING_SET);
+    if (s->type == SETTING_WORDS)
+        return set_words(s, at, words, count, wrong);
+    return set_set(s, at, words, count, wrong);
+}
+
+/* A list in one line of text. */
+static int set_line(const struct setting *s, void *base, const char *text)
+{
+    struct config_words words = {0};
+    struct span rest = span_str(text), item;
+    uint32_t wrong;
+    int rc = 0;
+
+    while (rc == 0 && span_next_word(&rest, ',', &item))
+        rc = config_words_add(&words, trimmed(item));
+    if (rc == 0)
+        rc = setting_value_set_words(s, base, words.at, words.count, &wrong);
+    config_words_free(&words);
     return rc;
 }
 
-int setting_value_set(const struct setting *s, void *at, void *base, const char *text)
+int setting_value_set(const struct setting *s, void *base, const char *text)
 {
+    void *at = (char *)base + s->offset;
+
     switch (s->type) {
     case SETTING_TEXT:
         return set_text(s, at, text);
@@ -277,37 +224,72 @@ int setting_value_set(const struct setting *s, void *at, void *base, const char 
         return set_flag(at, text);
     case SETTING_CHOICE:
         return set_choice(s, at, text);
+    case SETTING_SET:
+    case SETTING_WORDS:
+        return set_line(s, base, text);
     case SETTING_SERVICES:
-    case SETTING_HOSTS:
-        return set_list(s->type, base, text);
+        return set_services(base, text);
     case SETTING_GROUP:
         break;
     }
     return -EINVAL;
 }
 
+void setting_value_clear(const struct setting *s, void *base)
+{
+    char **at = (char **)((char *)base + s->offset);
+
+    must(s->type == SETTING_TEXT);
+    free(*at);
+    *at = alloc_str("");
+}
+
+void setting_value_free(const struct setting *s, void *base)
+{
+    void *at = (char *)base + s->offset;
+
+    if (s->type == SETTING_TEXT) {
+        free(*(char **)at);
+        *(char **)at = NULL;
+    } else if (s->type == SETTING_WORDS) {
+        config_words_free(at);
+    } else if (s->type == SETTING_SERVICES) {
+        config_services_free(base);
+    }
+}
+
 /* -- back to YAML -- */
 
 /* Plain where YAML cannot misread it, else in double quotes. */
-static void print_text(struct buf *out, const char *text)
+static bool plain(const char *text)
 {
     static const char *const words[] = {"true", "false", "null", "yes", "no", "on", "off"};
-    bool plain = word_ok(span_str(text), "_./@+-", SIZE_MAX) || starts(text, "https://") ||
-                 starts(text, "redis://") || listen_ok(text);
-    size_t digits = strspn(text, "0123456789.-+eE_x");
+    bool path = setting_word_ok(span_str(text), "_./@+-", SIZE_MAX);
 
     for (size_t i = 0; i < array_len(words); i++)
         if (span_eq_nocase(span_str(text), span_str(words[i])))
-            plain = false;
-    if (strpbrk(text, "{}[],#\"\\ ") || !is_alnum(*text) || text[digits] == '\0')
-        plain = *text == '/' && word_ok(span_str(text), "_./@+-", SIZE_MAX);
-    if (plain) {
+            return false;
+    if (!setting_word_ok(span_of(text, 1), "", 1))
+        return *text == '/' && path;
+    if (text[strspn(text, "0123456789.-+eE_x")] == '\0' || strpbrk(text, "{}[],#\"\\ ") ||
+        text[strlen(text) - 1] == ':')
+        return false;
+    return path || setting_form_ok(SETTING_FORM_API, text) ||
+           setting_form_ok(SETTING_FORM_LISTEN, text) || setting_form_ok(SETTING_FORM_REDIS, text);
+}
+
+static void print_text(struct buf *out, const char *text)
+{
+    if (plain(text)) {
         buf_printf(out, "%s", text);
         return;
     }
     buf_putc(out, '"');
-    for (const char *c = text; *c; c++)
-        buf_printf(out, *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
+    for (const char *c = text; *c; c++) {
+        if (*c == '"' || *c == '\\' || *c == '\n')
+            buf_putc(out, '\\');
+        buf_putc(out, *c == '\n' ? 'n' : *c);
+    }
     buf_putc(out, '"');
 }
 
@@ -343,12 +325,25 @@ static void print_services(struct buf *out, const struct config_account *a)
     buf_putc(out, ']');
 }
 
-static void print_hosts(struct buf *out, const struct config_account *a)
+static void print_words(struct buf *out, const struct config_words *w)
 {
     buf_putc(out, '[');
-    for (uint32_t i = 0; i < a->direct_hosts_count; i++) {
+    for (uint32_t i = 0; i < w->count; i++) {
         buf_printf(out, "%s", i ? ", " : "");
-        print_text(out, a->direct_hosts[i]);
+        print_text(out, w->at[i]);
+    }
+    buf_putc(out, ']');
+}
+
+static void print_set(const struct setting *s, uint32_t set, struct buf *out)
+{
+    const char *before = "[";
+
+    for (size_t i = 0; i < s->choices_count; i++) {
+        if (!(set & UINT32_C(1) << i))
+            continue;
+        buf_printf(out, "%s%s", before, s->choices[i]);
+        before = ", ";
     }
     buf_putc(out, ']');
 }
@@ -379,11 +374,14 @@ void setting_value_print(const struct setting *s, const void *base, struct buf *
         memcpy(&choice, at, sizeof(choice));
         buf_printf(out, "%s", s->choices[choice]);
         break;
+    case SETTING_SET:
+        print_set(s, *(const uint32_t *)at, out);
+        break;
+    case SETTING_WORDS:
+        print_words(out, at);
+        break;
     case SETTING_SERVICES:
         print_services(out, base);
-        break;
-    case SETTING_HOSTS:
-        print_hosts(out, base);
         break;
     case SETTING_GROUP:
         break;

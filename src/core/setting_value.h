@@ -4,8 +4,12 @@
 
 #include "setting.h"
 
-/* `at` is the value's place inside `base`. 0, or -EINVAL with everything as it was. */
-must_use int setting_value_set(const struct setting *s, void *at, void *base, const char *text);
+/* `base` is what the setting's offset counts from. 0, or -EINVAL with everything as it was. */
+must_use int setting_value_set(const struct setting *s, void *base, const char *text);
+must_use int setting_value_set_words(const struct setting *s, void *base, char *const *words,
+                                     uint32_t count, uint32_t *wrong);
+void setting_value_clear(const struct setting *s, void *base); /* a text: "" */
+void setting_value_free(const struct setting *s, void *base);
 
 /* The value as YAML on one line. A password in it is shown as "***". */
 void setting_value_print(const struct setting *s, const void *base, struct buf *out);

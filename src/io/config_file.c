@@ -14,7 +14,7 @@
 #include "redis.h"
 
 #define FILE_MAX_BYTES (1024 * 1024)
-#define TOKEN_MAX_BYTES 4096
+#define SECRET_MAX_BYTES 4096
 #define SYSTEM_DATA_DIR "/var/lib/purgeline"
 
 /* Where things come from, for the sentence when they are wrong. */
@@ -61,66 +61,68 @@ static int say_setting(struct source *src, const char *path, const char *why)
 
 /* -- the file -- */
 
-static int apply_values(struct source *src, enum setting_scope scope, char *const *value,
-                        const char *prefix, void *base)
+static int apply_services(struct source *src, const struct config_raw_value *v, const char *path,
+                          struct config_account *a)
 {
-    size_t count;
-    const struct setting *table = setting_table(&count);
-    char why[512], path[256];
+    char item[256];
 
-    for (size_t i = 0; i < count; i++) {
-        if (table[i].scope != scope || !value[i] ||
-            setting_set(&table[i], base, value[i], why, sizeof(why)) == 0)
+    for (uint32_t i = 0; i < v->count; i++) {
+        if (config_services_add(a, span_str(v->services[i].id), span_str(v->services[i].name)) == 0)
             continue;
-        snprintf(path, sizeof(path), "%s%s", prefix, table[i].name);
-        return say_setting(src, path, why);
-    }
-    return 0;
-}
-
-static int apply_lists(struct source *src, const struct config_raw_account *raw, uint32_t index,
-                       struct config_account *a)
-{
-    char path[64];
-
-    for (uint32_t i = 0; i < raw->services_count; i++) {
-        const struct config_raw_service *s = &raw->services[i];
-
-        if (config_services_add(a, span_str(s->id), span_str(s->name)) == 0)
-            continue;
-        snprintf(path, sizeof(path), "accounts[%u].services[%u].id", index, i);
-        return say_setting(src, path,
+        snprintf(item, sizeof(item), "%s[%u].id", path, i);
+        return say_setting(src, item,
                            "expected an id of 1 to 64 letters and digits, and a name of "
                            "at most 255 printable bytes");
     }
-    for (uint32_t i = 0; i < raw->hosts_count; i++) {
-        if (config_hosts_add(a, span_str(raw->hosts[i])) == 0)
-            continue;
-        snprintf(path, sizeof(path), "accounts[%u].direct_hosts[%u]", index, i);
-        return say_setting(src, path, "expected a host name");
-    }
     return 0;
 }
 
-static struct config_account *add_account(struct config *c)
+static int apply_value(struct source *src, const struct setting *s,
+                       const struct config_raw_value *v, const char *path, void *base)
 {
-    c->accounts = alloc_grow(c->accounts, c->accounts_count + 1, sizeof(*c->accounts));
-    config_account_init(&c->accounts[c->accounts_count]);
-    return &c->accounts[c->accounts_count++];
+    char why[512], word[256];
+    uint32_t wrong;
+
+    if (s->type == SETTING_SERVICES)
+        return apply_services(src, v, path, base);
+    if (s->type == SETTING_WORDS || s->type == SETTING_SET) {
+        if (setting_set_words(s, base, v->words, v->count, &wrong, why, sizeof(why)) == 0)
+            return 0;
+        snprintf(word, sizeof(word), "%s[%u]", path, wrong);
+        return say_setting(src, word, why);
+    }
+    if (setting_set(s, base, v->text, why, sizeof(why)) == 0)
+        return 0;
+    return say_setting(src, path, why);
+}
+
+static int apply_item(struct source *src, enum setting_scope scope,
+                      const struct config_raw_item *raw, const char *prefix, void *base)
+{
+    size_t count;
+    const struct setting *table = setting_table(&count);
+    char path[192];
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        if (table[i].scope != scope || !raw->value[i].text)
+            continue;
+        snprintf(path, sizeof(path), "%s%s", prefix, table[i].name);
+        rc = apply_value(src, &table[i], &raw->value[i], path, base);
+    }
+    return rc;
 }
 
 static int apply_raw(struct source *src, const struct config_raw *raw, struct config *c)
 {
-    int rc = apply_values(src, SETTING_GLOBAL, raw->value, "", c);
+    int rc = apply_item(src, SETTING_GLOBAL, &raw->top, "", c);
     char prefix[32];
 
-    for (uint32_t i = 0; rc == 0 && i < raw->accounts_count; i++) {
-        struct config_account *a = add_account(c);
-
-        snprintf(prefix, sizeof(prefix), "accounts[%u].", i);
-        rc = apply_values(src, SETTING_ACCOUNT, raw->accounts[i].value, prefix, a);
-        if (rc == 0)
-            rc = apply_lists(src, &raw->accounts[i], i, a);
+    for (enum setting_scope s = SETTING_ACCOUNT; s < SETTING_SCOPE_N; s++) {
+        for (uint32_t i = 0; rc == 0 && i < raw->lists[s].count; i++) {
+            snprintf(prefix, sizeof(prefix), "%s[%u].", setting_list(s)->name, i);
+            rc = apply_item(src, s, &raw->lists[s].items[i], prefix, setting_list_add(s, c));
+        }
     }
     return rc;
 }
@@ -156,8 +158,7 @@ static int apply_variable(struct source *src, const struct setting *s, struct co
     const char *value;
     void *base = c;
 
-    setting_env_name(s, name, sizeof(name));
-    value = getenv(name);
+    value = setting_env_name(s, name, sizeof(name)) ? getenv(name) : NULL;
     if (!value)
         return 0;
     if (s->scope == SETTING_ACCOUNT) {
@@ -195,8 +196,7 @@ static int apply_environment(struct source *src, struct config *c)
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < count; i++)
-        if (table[i].type != SETTING_GROUP)
-            rc = apply_variable(src, &table[i], c);
+        rc = apply_variable(src, &table[i], c);
     return rc < 0 ? rc : apply_service_id(src, c);
 }
 
@@ -253,7 +253,7 @@ static int fill(struct source *src, struct config *c)
     int rc = src->path ? apply_file(src, c) : 0;
 
     if (rc == 0 && c->accounts_count == 0)
-        add_account(c);
+        setting_list_add(SETTING_ACCOUNT, c);
     if (rc == 0)
         rc = apply_environment(src, c);
     if (rc == 0 && !*c->data_dir) {
@@ -286,7 +286,7 @@ void config_print_sample(FILE *out)
     struct buf text;
 
     config_init(&c);
-    add_account(&c);
+    setting_list_add(SETTING_ACCOUNT, &c);
     buf_init(&text, FILE_MAX_BYTES);
     buf_printf(&text,
                "# purgeline: every setting with its default, what is allowed, and the environment\n"
@@ -297,7 +297,15 @@ void config_print_sample(FILE *out)
     config_deinit(&c);
 }
 
-/* -- the token -- */
+/* -- tokens and secrets -- */
+
+struct secret_source {
+    const char *what, *noun;  /* "token"; "account" */
+    const char *owner;        /* its name */
+    const char *file, *env;   /* where it is; "" = not there */
+    const char *fallback_env; /* what is told to be set when env is "" */
+    bool (*byte_ok)(char c);
+};
 
 static void wipe(struct buf *b)
 {
@@ -317,55 +325,96 @@ static struct span trim(struct span s)
     return s;
 }
 
-static int take_token(struct span text, const char *from, char **token, char *err, size_t err_room)
+static int take_secret(const struct secret_source *s, struct span text, const char *from,
+                       char **out, char *err, size_t err_room)
 {
     struct span t = trim(text);
 
     for (size_t i = 0; i < t.n; i++) {
-        if (t.p[i] > 0x20 && t.p[i] < 0x7f)
+        if (s->byte_ok(t.p[i]))
             continue;
-        snprintf(err, err_room, "%s: byte %zu of the token is no printable character", from, i + 1);
+        snprintf(err, err_room, "%s: byte %zu of the %s is no printable character", from, i + 1,
+                 s->what);
         return -EINVAL;
     }
     if (t.n == 0) {
         snprintf(err, err_room, "%s: it is empty", from);
         return -ENOENT;
     }
-    *token = alloc_copy(t.p, t.n);
+    *out = alloc_copy(t.p, t.n);
     return 0;
 }
 
-static int token_from_file(const char *path, char **token, char *err, size_t err_room)
+static int secret_from_file(const struct secret_source *s, char **out, char *err, size_t err_room)
 {
     struct buf text;
     int rc;
 
-    buf_init(&text, TOKEN_MAX_BYTES);
-    rc = read_file(path, &text);
+    buf_init(&text, SECRET_MAX_BYTES);
+    rc = read_file(s->file, &text);
     if (rc < 0)
-        snprintf(err, err_room, "%s: cannot read the token: %s", path,
+        snprintf(err, err_room, "%s: cannot read the %s: %s", s->file, s->what,
                  rc == -EMSGSIZE ? "longer than 4096 bytes" : strerror(-rc));
     else
-        rc = take_token(buf_span(&text), path, token, err, err_room);
+        rc = take_secret(s, buf_span(&text), s->file, out, err, err_room);
     wipe(&text);
     return rc == -EMSGSIZE ? -EINVAL : rc;
 }
 
-int config_read_token(const struct config_account *a, char **token, char *err, size_t err_room)
+static int read_secret(const struct secret_source *s, char **out, char *err, size_t err_room)
 {
     const char *value;
 
-    if (*a->token_file)
-        return token_from_file(a->token_file, token, err, err_room);
-    value = *a->token_env ? getenv(a->token_env) : NULL;
+    if (*s->file)
+        return secret_from_file(s, out, err, err_room);
+    value = *s->env ? getenv(s->env) : NULL;
     if (!value) {
-        snprintf(err, err_room, "account %s: no token: set $%s or token_file", a->name,
-                 *a->token_env ? a->token_env : "FASTLY_API_TOKEN");
+        snprintf(err, err_room, "%s %s: no %s: set %s%s or %s_file", s->noun, s->owner, s->what,
+                 *s->env ? "$" : "", *s->env ? s->env : s->fallback_env, s->what);
         return -ENOENT;
     }
-    if (strlen(value) > TOKEN_MAX_BYTES) {
-        snprintf(err, err_room, "$%s: longer than 4096 bytes", a->token_env);
+    if (strlen(value) > SECRET_MAX_BYTES) {
+        snprintf(err, err_room, "$%s: longer than 4096 bytes", s->env);
         return -EINVAL;
     }
-    return take_token(span_str(value), a->token_env, token, err, err_room);
+    return take_secret(s, span_str(value), s->env, out, err, err_room);
+}
+
+/* What may stand in a header. */
+static bool is_header_byte(char c)
+{
+    return c > 0x20 && c < 0x7f;
+}
+
+/* Anything but what betrays that it is no text. */
+static bool is_text_byte(char c)
+{
+    return (unsigned char)c >= 0x20 && c != 0x7f;
+}
+
+int config_read_token(const struct config_account *a, char **token, char *err, size_t err_room)
+{
+    const struct secret_source s = {.what = "token",
+                                    .noun = "account",
+                                    .owner = a->name,
+                                    .file = a->token_file,
+                                    .env = a->token_env,
+                                    .fallback_env = "$FASTLY_API_TOKEN",
+                                    .byte_ok = is_header_byte};
+
+    return read_secret(&s, token, err, err_room);
+}
+
+int config_read_secret(const struct config_hook *h, char **secret, char *err, size_t err_room)
+{
+    const struct secret_source s = {.what = "secret",
+                                    .noun = "hook",
+                                    .owner = h->name,
+                                    .file = h->secret_file,
+                                    .env = h->secret_env,
+                                    .fallback_env = "secret_env",
+                                    .byte_ok = h->signature.scheme == HOOK_TOKEN ? is_header_byte
+                                                                                 : is_text_byte};
+
+    return read_secret(&s, secret, err, err_room);
 }

@@ -21,3 +21,8 @@ void config_print_sample(FILE *out);
  * can carry) or the errno of the read, with a sentence in err that never holds the token. */
 must_use int config_read_token(const struct config_account *a, char **token, char *err,
                                size_t err_room);
+
+/* The same of a hook, from secret_file or the environment: any text without control characters, for
+ * HOOK_TOKEN what a header can carry. */
+must_use int config_read_secret(const struct config_hook *h, char **secret, char *err,
+                                size_t err_room);

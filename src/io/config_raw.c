@@ -35,7 +35,7 @@ static const cyaml_schema_value_t text_value = TEXT_POINTER;
 struct schema {
     cyaml_schema_field_t *parts[CONFIG_RAW_SETTINGS_MAX]; /* every array made, to free */
     size_t parts_count;
-    cyaml_schema_value_t account, root;
+    cyaml_schema_value_t items[SETTING_SCOPE_N], root;
 };
 
 /* Whether the setting stands directly in the group ("" = top): "budget.purges" in "budget". */
@@ -69,27 +69,44 @@ static void sequence_field(cyaml_schema_field_t *f, const cyaml_schema_value_t *
 static void field_of(struct schema *schema, const struct setting *s, size_t index,
                      cyaml_schema_field_t *f)
 {
+    size_t at = index * sizeof(struct config_raw_value);
+    size_t count_at = at + offsetof(struct config_raw_value, count);
+
     switch (s->type) {
     case SETTING_GROUP:
         /* Its members lie in the same struct: a mapping at offset 0 of its parent. */
         f->value.type = CYAML_MAPPING;
         f->value.flags = CYAML_FLAG_OPTIONAL;
-        f->value.data_size = sizeof(struct config_raw_account);
+        f->value.data_size = sizeof(struct config_raw_item);
         f->value.mapping.fields = fields_of(schema, s->scope, s->name);
         break;
     case SETTING_SERVICES:
-        sequence_field(f, &service_value, offsetof(struct config_raw_account, services),
-                       offsetof(struct config_raw_account, services_count), CONFIG_SERVICES_MAX);
+        sequence_field(f, &service_value, at, count_at, CONFIG_SERVICES_MAX);
         break;
-    case SETTING_HOSTS:
-        sequence_field(f, &text_value, offsetof(struct config_raw_account, hosts),
-                       offsetof(struct config_raw_account, hosts_count), SETTING_HOSTS_MAX);
+    case SETTING_WORDS:
+        sequence_field(f, &text_value, at, count_at, CONFIG_WORDS_MAX);
+        break;
+    case SETTING_SET:
+        sequence_field(f, &text_value, at, count_at, (uint32_t)s->choices_count);
+        f->value.sequence.min = 1;
         break;
     default:
-        f->data_offset = (uint32_t)(index * sizeof(char *)); /* value[] comes first */
+        f->data_offset = (uint32_t)at;
         f->value = (cyaml_schema_value_t)TEXT_POINTER;
-        f->value.flags = CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL;
+        f->value.flags = CYAML_FLAG_POINTER | (s->fallback ? CYAML_FLAG_OPTIONAL : 0);
         break;
+    }
+}
+
+/* What a configuration has many of, behind the settings of its own. */
+static void list_fields(struct schema *schema, cyaml_schema_field_t *f)
+{
+    for (enum setting_scope s = SETTING_ACCOUNT; s < SETTING_SCOPE_N; s++, f++) {
+        size_t at = offsetof(struct config_raw, lists) + s * sizeof(struct config_raw_list);
+
+        f->key = setting_list(s)->name;
+        sequence_field(f, &schema->items[s], at + offsetof(struct config_raw_list, items),
+                       at + offsetof(struct config_raw_list, count), setting_list(s)->max);
     }
 }
 
@@ -98,9 +115,10 @@ static const cyaml_schema_field_t *fields_of(struct schema *schema, enum setting
 {
     size_t count, n = 0;
     const struct setting *table = setting_table(&count);
-    cyaml_schema_field_t *fields = alloc_zeroed(count + 2, sizeof(*fields)); /* accounts, the end */
+    cyaml_schema_field_t *fields; /* these, the lists, and one of zeros as the end */
 
     must(count <= CONFIG_RAW_SETTINGS_MAX && schema->parts_count < array_len(schema->parts));
+    fields = alloc_zeroed(count + SETTING_SCOPE_N + 1, sizeof(*fields));
     schema->parts[schema->parts_count++] = fields;
     for (size_t i = 0; i < count; i++) {
         const char *key = table[i].scope == scope ? name_in_group(&table[i], group) : NULL;
@@ -110,20 +128,19 @@ static const cyaml_schema_field_t *fields_of(struct schema *schema, enum setting
         fields[n].key = key;
         field_of(schema, &table[i], i, &fields[n++]);
     }
-    if (scope == SETTING_GLOBAL) {
-        fields[n].key = "accounts";
-        sequence_field(&fields[n], &schema->account, offsetof(struct config_raw, accounts),
-                       offsetof(struct config_raw, accounts_count), CONFIG_ACCOUNTS_MAX);
-    }
+    if (scope == SETTING_GLOBAL && !*group)
+        list_fields(schema, &fields[n]);
     return fields;
 }
 
 static void schema_init(struct schema *s)
 {
     *s = (struct schema){0};
-    s->account.type = CYAML_MAPPING;
-    s->account.data_size = sizeof(struct config_raw_account);
-    s->account.mapping.fields = fields_of(s, SETTING_ACCOUNT, "");
+    for (enum setting_scope scope = SETTING_ACCOUNT; scope < SETTING_SCOPE_N; scope++) {
+        s->items[scope].type = CYAML_MAPPING;
+        s->items[scope].data_size = sizeof(struct config_raw_item);
+        s->items[scope].mapping.fields = fields_of(s, scope, "");
+    }
     s->root.type = CYAML_MAPPING;
     s->root.flags = CYAML_FLAG_POINTER;
     s->root.data_size = sizeof(struct config_raw);
@@ -173,22 +190,26 @@ static void trace_path(const struct refusal *r, unsigned skip, struct buf *path)
 /* The part of a path that the table knows: what follows "accounts[0]." */
 static const char *table_name(const char *path, enum setting_scope *scope)
 {
-    const char *end = strncmp(path, "accounts[", 9) == 0 ? strchr(path, ']') : NULL;
+    const char *bracket = strchr(path, '['), *end;
 
-    *scope = end ? SETTING_ACCOUNT : SETTING_GLOBAL;
+    *scope = SETTING_GLOBAL;
+    for (enum setting_scope s = SETTING_ACCOUNT; bracket && s < SETTING_SCOPE_N; s++)
+        if (span_is(span_of(path, (size_t)(bracket - path)), setting_list(s)->name))
+            *scope = s;
+    end = *scope == SETTING_GLOBAL ? NULL : strchr(bracket, ']');
     return !end ? path : end[1] == '.' ? end + 2 : end + 1;
 }
 
 static const char *suggestion(const char *group_path, const char *key)
 {
-    const char *names[CONFIG_RAW_SETTINGS_MAX + 1];
+    const char *names[CONFIG_RAW_SETTINGS_MAX + SETTING_SCOPE_N];
     enum setting_scope scope;
     const char *group = table_name(group_path, &scope);
     size_t count, n = 0;
     const struct setting *table = setting_table(&count);
 
-    if (scope == SETTING_GLOBAL)
-        names[n++] = "accounts";
+    for (enum setting_scope s = SETTING_ACCOUNT; !*group_path && s < SETTING_SCOPE_N; s++)
+        names[n++] = setting_list(s)->name;
     for (size_t i = 0; i < count; i++) {
         const char *name = table[i].scope == scope ? name_in_group(&table[i], group) : NULL;
 
@@ -198,13 +219,22 @@ static const char *suggestion(const char *group_path, const char *key)
     return suggest_word(key, names, n);
 }
 
+/* "an account", when that is what has such a setting. */
+static const char *owner(const char *key)
+{
+    for (enum setting_scope s = SETTING_ACCOUNT; s < SETTING_SCOPE_N; s++)
+        if (setting_find(s, key))
+            return setting_list(s)->one;
+    return NULL;
+}
+
 static void explain_unknown(struct buf *path, const char *key, struct buf *why)
 {
     const char *meant = suggestion(path->p ? path->p : "", key);
 
     buf_printf(why, "no such setting");
-    if (!path->n && setting_find(SETTING_ACCOUNT, key))
-        buf_printf(why, " here; it is one of an account");
+    if (!path->n && owner(key))
+        buf_printf(why, " here; it is one of %s", owner(key));
     else if (meant)
         buf_printf(why, "; did you mean %s?", meant);
     buf_printf(path, "%s%s", path->n ? "." : "", key);
@@ -216,7 +246,7 @@ static const char *event_words(const char *event)
         return "a list";
     if (strncmp(event, "MAPPING", 7) == 0)
         return "settings below it";
-    return "a single value";
+    return strcmp(event, "NONE") == 0 ? "nothing" : "a single value";
 }
 
 static void explain_shape(const char *path, const char *wanted, const char *found, struct buf *why)
@@ -249,6 +279,11 @@ static void explain(const struct refusal *r, struct buf *path, struct buf *why)
         trace_path(r, r->trace_count && r->trace[0][0] != '[' ? 1 : 0, path);
         buf_printf(path, "%s%s", path->n ? "." : "", a);
         buf_printf(why, "missing");
+        return;
+    }
+    if (strncmp(r->message, "Insufficient entries", 20) == 0) {
+        trace_path(r, 1, path);
+        explain_shape(path->p, "SEQUENCE", "NONE", why);
         return;
     }
     trace_path(r, 0, path);

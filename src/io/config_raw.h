@@ -5,24 +5,34 @@
 
 #include "setting.h"
 
-#define CONFIG_RAW_SETTINGS_MAX 64
+#define CONFIG_RAW_SETTINGS_MAX 128
 
 struct config_raw_service {
     char *id, *name; /* name may be NULL */
 };
 
-struct config_raw_account {
-    char *value[CONFIG_RAW_SETTINGS_MAX]; /* by place in the table; NULL = not in the file */
-    struct config_raw_service *services;
-    uint32_t services_count;
-    char **hosts;
-    uint32_t hosts_count;
+/* What the file says of one setting; all NULL when it does not name it, or an empty list. */
+struct config_raw_value {
+    union {
+        char *text;
+        char **words;
+        struct config_raw_service *services;
+    };
+    uint32_t count; /* of words, services */
+};
+
+struct config_raw_item {
+    struct config_raw_value value[CONFIG_RAW_SETTINGS_MAX]; /* by place in the table */
+};
+
+struct config_raw_list {
+    struct config_raw_item *items;
+    uint32_t count;
 };
 
 struct config_raw {
-    char *value[CONFIG_RAW_SETTINGS_MAX];
-    struct config_raw_account *accounts; /* NULL = not in the file, or empty */
-    uint32_t accounts_count;
+    struct config_raw_item top;
+    struct config_raw_list lists[SETTING_SCOPE_N];
 };
 
 /* 0 with *out (NULL when the text holds nothing), or -EINVAL with *line (0 = unknown) and a

@@ -165,7 +165,7 @@ static void a_site_that_may_not_be_contacted_is_refused(void **state)
     struct world *w = *state;
 
     w->account.url_mode = URL_MODE_DIRECT;
-    assert_int_equal(config_hosts_add(&w->account, SPAN("ours.example")), 0);
+    assert_int_equal(config_words_add(&w->account.direct_hosts, SPAN("ours.example")), 0);
     begin(w);
     assert_int_equal(PUSH(LANE_NORMAL, "url", "https://ours.example/"), 0);
     assert_int_equal(PUSH(LANE_NORMAL, "url", "https://theirs.example/"), -EINVAL);

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config.h"
+#include "setting.h"
+
+/* struct sockaddr_un holds 108 bytes with the NUL: unix(7). */
+#define UNIX_PATH_MAX_BYTES 107
+
+struct complaint {
+    const struct config *config;
+    char *err;
+    size_t room;
+    enum setting_scope scope; /* what is looked at */
+    uint32_t index;           /* which of them */
+};
+
+static int complain(const struct complaint *c, const char *setting, const char *fmt, ...)
+    print_like(3, 4);
+
+static int complain(const struct complaint *c, const char *setting, const char *fmt, ...)
+{
+    const struct setting_list *list = setting_list(c->scope);
+    char place[64] = "";
+    va_list ap;
+    int n;
+
+    if (list)
+        snprintf(place, sizeof(place), "%s[%u].", list->name, c->index);
+    n = snprintf(c->err, c->room, "%s%s: ", place, setting);
+    if (n > 0 && (size_t)n < c->room) {
+        va_start(ap, fmt);
+        vsnprintf(c->err + n, c->room - (size_t)n, fmt, ap);
+        va_end(ap);
+    }
+    return -EINVAL;
+}
+
+static bool has_service(const struct config_account *a, const char *word)
+{
+    for (uint32_t i = 0; i < a->services_count; i++)
+        if (strcmp(word, a->services[i].id) == 0 || strcmp(word, a->services[i].name) == 0)
+            return true;
+    return false;
+}
+
+/* -- accounts -- */
+
+/* One word must mean one service, whether it is an id or a name. */
+static int check_services(const struct complaint *c, const struct config_account *a)
+{
+    for (uint32_t i = 0; i < a->services_count; i++) {
+        const struct config_service *s = &a->services[i];
+
+        for (uint32_t k = 0; k < i; k++) {
+            const struct config_service *t = &a->services[k];
+
+            if (strcmp(s->id, t->id) == 0 || strcmp(s->id, t->name) == 0)
+                return complain(c, "services", "'%s' stands there twice", s->id);
+            if (*s->name && (strcmp(s->name, t->name) == 0 || strcmp(s->name, t->id) == 0))
+                return complain(c, "services", "'%s' stands there twice", s->name);
+        }
+    }
+    return 0;
+}
+
+static int check_budget(const struct complaint *c, const struct config_account *a)
+{
+    const struct config_budget *b = &a->budget;
+
+    if (b->headroom >= b->purges)
+        return complain(c, "budget.headroom", "expected less than purges (%llu), found %llu",
+                        (unsigned long long)b->purges, (unsigned long long)b->headroom);
+    if (b->burst > b->purges)
+        return complain(c, "budget.burst", "expected at most purges (%llu), found %llu",
+                        (unsigned long long)b->purges, (unsigned long long)b->burst);
+    return 0;
+}
+
+static int check_account(const struct complaint *c, const struct config_account *a)
+{
+    int rc = check_services(c, a);
+
+    if (rc < 0)
+        return rc;
+    if (*a->default_service && !has_service(a, a->default_service))
+        return complain(c, "default_service", "'%s' is not among the services", a->default_service);
+    rc = check_budget(c, a);
+    if (rc < 0)
+        return rc;
+    if (a->url_mode == URL_MODE_DIRECT && a->direct_hosts.count == 0)
+        return complain(c, "direct_hosts", "url_mode: direct needs the hosts it may contact");
+    if (!*a->token_file && !*a->token_env && a->url_mode == URL_MODE_API)
+        return complain(c, "token_env",
+                        "one of token_file and token_env must say where the token is");
+    return 0;
+}
+
+/* -- producers -- */
+
+static bool may_use(const struct config_producer *p, const struct config_account *a)
+{
+    for (uint32_t i = 0; i < p->accounts.count; i++)
+        if (strcmp(p->accounts.at[i], a->name) == 0)
+            return true;
+    return p->accounts.count == 0;
+}
+
+static int check_producer(const struct complaint *c, const struct config_producer *p)
+{
+    char place[64];
+
+    for (uint32_t i = 0; i < p->accounts.count; i++) {
+        if (config_account(c->config, p->accounts.at[i]))
+            continue;
+        snprintf(place, sizeof(place), "accounts[%u]", i);
+        return complain(c, place, "there is no account '%s'", p->accounts.at[i]);
+    }
+    for (uint32_t i = 0; i < p->services.count; i++) {
+        bool found = false;
+
+        for (uint32_t k = 0; !found && k < c->config->accounts_count; k++)
+            found = may_use(p, &c->config->accounts[k]) &&
+                    has_service(&c->config->accounts[k], p->services.at[i]);
+        if (found)
+            continue;
+        snprintf(place, sizeof(place), "services[%u]", i);
+        return complain(c, place, "'%s' is not among the services of its accounts",
+                        p->services.at[i]);
+    }
+    return 0;
+}
+
+/* -- hooks -- */
+
+static int check_hook_account(const struct complaint *c, const struct config_hook *h)
+{
+    const struct config_account *a = config_account(c->config, *h->account ? h->account : NULL);
+
+    if (!a && !*h->account)
+        return complain(c, "account", "there are %u accounts; one must be named",
+                        c->config->accounts_count);
+    if (!a)
+        return complain(c, "account", "there is no account '%s'", h->account);
+    if (*h->service && !has_service(a, h->service))
+        return complain(c, "service", "'%s' is not among the services of account %s", h->service,
+                        a->name);
+    if (h->keys.count && !*h->service && !*a->default_service && a->services_count != 1)
+        return complain(c, "service", "keys need one, and account %s has %s", a->name,
+                        a->services_count ? "no default_service" : "no services");
+    return 0;
+}
+
+static bool mentions(const struct config_signature *s, const char *what)
+{
+    return strstr(s->signs, what) || strstr(s->value, what);
+}
+
+/* What is signed must be in the request. */
+static int check_signed_parts(const struct complaint *c, const struct config_signature *s)
+{
+    if (!strstr(s->value, "{digest}"))
+        return complain(c, "signature.value", "expected {digest} in it");
+    if (strstr(s->signs, "{time}") && !strstr(s->value, "{time}") && !*s->time_header)
+        return complain(c, "signature.time_header",
+                        "{time} is signed, and neither value nor this header holds it");
+    if (mentions(s, "{headers}") && !*s->headers_header)
+        return complain(c, "signature.headers_header",
+                        "{headers} are signed, and no header names them");
+    return 0;
+}
+
+static int check_signature(const struct complaint *c, const struct config_hook *h)
+{
+    const struct config_signature *s = &h->signature;
+
+    if (s->scheme == HOOK_UNSIGNED)
+        return config_listens_on_loopback(c->config)
+                   ? 0
+                   : complain(
+                         c, "signature.scheme",
+                         "unsigned lets anybody purge who reaches %s: have requests signed, or "
+                         "listen on 127.0.0.1 or [::1]",
+                         c->config->listen);
+    if (!*h->secret_file && !*h->secret_env)
+        return complain(c, "secret_env",
+                        "one of secret_file and secret_env must say where the secret is");
+    if (!*s->header)
+        return complain(c, "signature.header", "expected the header that holds the %s",
+                        s->scheme == HOOK_TOKEN ? "secret" : "digest");
+    return s->scheme == HOOK_TOKEN ? 0 : check_signed_parts(c, s);
+}
+
+static int check_hook(const struct complaint *c, const struct config_hook *h)
+{
+    int rc = check_hook_account(c, h);
+
+    if (rc == 0 && h->keys.count == 0 && h->urls.count == 0)
+        rc = complain(c, "keys", "with neither keys nor urls there is nothing to purge");
+    return rc < 0 ? rc : check_signature(c, h);
+}
+
+/* -- the whole -- */
+
+static int check_http(const struct complaint *c)
+{
+    const struct config_http *h = &c->config->http;
+
+    if (*h->tls_cert_file && !*h->tls_key_file)
+        return complain(c, "http.tls_key_file", "tls_cert_file needs the key that belongs to it");
+    if (*h->tls_key_file && !*h->tls_cert_file)
+        return complain(c, "http.tls_cert_file",
+                        "tls_key_file needs the certificate that belongs to it");
+    if (*h->tls_client_ca_file && !*h->tls_cert_file)
+        return complain(c, "http.tls_client_ca_file",
+                        "clients show certificates only where tls_cert_file and tls_key_file are");
+    if (c->config->producers_count == 0 && !config_listens_on_loopback(c->config))
+        return complain(c, "listen",
+                        "without producers anybody who reaches %s may purge: name them under "
+                        "producers, or listen on 127.0.0.1 or [::1]",
+                        c->config->listen);
+    return 0;
+}
+
+/* At most 1,024 of each: comparing all pairs takes milliseconds. */
+static bool stands_twice(struct complaint *c, const char *setting, const char **text,
+                         uint32_t *before)
+{
+    size_t at = setting_find(c->scope, setting)->offset;
+
+    for (uint32_t i = 0; i < setting_list_count(c->scope, c->config); i++) {
+        *text = *(char **)((char *)setting_list_at(c->scope, c->config, i) + at);
+        for (uint32_t k = 0; k < i; k++) {
+            if (strcmp(*text, *(char **)((char *)setting_list_at(c->scope, c->config, k) + at)))
+                continue;
+            c->index = i;
+            *before = k;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int check_unique(struct complaint c)
+{
+    const char *text;
+    uint32_t before;
+
+    for (c.scope = SETTING_ACCOUNT; c.scope < SETTING_SCOPE_N; c.scope++)
+        if (stands_twice(&c, "name", &text, &before))
+            return complain(&c, "name", "'%s' is the name of %s[%u] already", text,
+                            setting_list(c.scope)->name, before);
+    c.scope = SETTING_PRODUCER;
+    if (stands_twice(&c, "token_sha256", &text, &before))
+        return complain(&c, "token_sha256", "it is that of producers[%u] already", before);
+    return 0;
+}
+
+static int check_data_dir(const struct complaint *c)
+{
+    size_t max = UNIX_PATH_MAX_BYTES - strlen(CONFIG_SOCKET_NAME);
+
+    if (!config_redis_embedded(c->config) || strlen(c->config->data_dir) <= max)
+        return 0;
+    return complain(c, "data_dir",
+                    "expected at most %zu bytes, as the path of a socket in it must not be longer",
+                    max);
+}
+
+static int check_items(struct complaint c)
+{
+    int rc = 0;
+
+    c.scope = SETTING_ACCOUNT;
+    for (c.index = 0; rc == 0 && c.index < c.config->accounts_count; c.index++)
+        rc = check_account(&c, &c.config->accounts[c.index]);
+    c.scope = SETTING_PRODUCER;
+    for (c.index = 0; rc == 0 && c.index < c.config->producers_count; c.index++)
+        rc = check_producer(&c, &c.config->producers[c.index]);
+    c.scope = SETTING_HOOK;
+    for (c.index = 0; rc == 0 && c.index < c.config->hooks_count; c.index++)
+        rc = check_hook(&c, &c.config->hooks[c.index]);
+    return rc;
+}
+
+int config_validate(const struct config *config, char *err, size_t err_room)
+{
+    struct complaint c = {.config = config, .err = err, .room = err_room};
+    int rc;
+
+    if (config->accounts_count < 1 || config->accounts_count > CONFIG_ACCOUNTS_MAX)
+        return complain(&c, "accounts", "expected 1 to %d accounts, found %u", CONFIG_ACCOUNTS_MAX,
+                        config->accounts_count);
+    rc = check_data_dir(&c);
+    if (rc == 0)
+        rc = check_unique(c);
+    if (rc == 0)
+        rc = check_items(c);
+    return rc < 0 ? rc : check_http(&c);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+#include "setting_form.h"
+
+#include <string.h>
+
+#include "target.h"
+
+static bool is_alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+bool setting_word_ok(struct span s, const char *more, size_t max)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!is_alnum(s.p[i]) && (s.p[i] == '\0' || !strchr(more, s.p[i])))
+            return false;
+    return s.n >= 1 && s.n <= max;
+}
+
+static bool starts(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+static bool port_ok(const char *text)
+{
+    uint64_t port;
+
+    return span_to_u64(span_str(text), &port) == 0 && port <= UINT16_MAX;
+}
+
+/* host:port with the host an IPv4 address, a name or an IPv6 address in brackets. */
+static bool listen_ok(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    struct span host;
+
+    if (!colon || !port_ok(colon + 1))
+        return false;
+    host = span_of(text, (size_t)(colon - text));
+    if (host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+        return setting_word_ok(span_of(host.p + 1, host.n - 2), ":.", 64);
+    return setting_word_ok(host, ".-", 255);
+}
+
+bool setting_host_is_loopback(struct span host)
+{
+    return span_is(host, "localhost") || span_is(host, "[::1]") ||
+           (starts(host.p, "127.") && strspn(host.p, "0123456789.") >= host.n);
+}
+
+/* A base URL without user info, query or fragment: requests append to it. The token travels there,
+ * so plain http is for this machine only. */
+static bool api_ok(const char *text)
+{
+    bool plain = starts(text, "http://");
+    const char *host = text + (plain ? strlen("http://") : strlen("https://"));
+    struct span authority, name;
+    const char *port;
+
+    if (!plain && !starts(text, "https://"))
+        return false;
+    if (strpbrk(text, "@?#\\ \"<>"))
+        return false;
+    authority = span_of(host, strcspn(host, "/"));
+    name = authority;
+    port = memrchr(authority.p, ':', authority.n);
+    if (port && !memchr(port, ']', (size_t)(authority.p + authority.n - port)))
+        name.n = (size_t)(port - name.p);
+    if (name.n < authority.n) {
+        uint64_t number;
+        struct span digits = span_of(port + 1, authority.n - name.n - 1);
+
+        if (span_to_u64(digits, &number) < 0 || number == 0 || number > UINT16_MAX)
+            return false;
+    }
+    return setting_word_ok(name, ".-[]:", 255) && (!plain || setting_host_is_loopback(name));
+}
+
+static bool redis_ok(const char *text)
+{
+    return strcmp(text, "embedded") == 0 || starts(text, "redis://") || starts(text, "rediss://") ||
+           starts(text, "unix:///");
+}
+
+static bool name_ok(const char *text)
+{
+    for (const char *c = text; *c; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            return false;
+    return setting_word_ok(span_str(text), "_-", 64);
+}
+
+static bool env_ok(const char *text)
+{
+    return setting_word_ok(span_str(text), "_", 255) && (*text < '0' || *text > '9');
+}
+
+static bool sha256_ok(const char *text)
+{
+    return strlen(text) == 64 && text[strspn(text, "0123456789abcdefABCDEF")] == '\0';
+}
+
+static bool host_pattern_ok(const char *text)
+{
+    const char *host = starts(text, "*.") ? text + 2 : text;
+    size_t n = strlen(host);
+
+    return setting_word_ok(span_str(host), ".-_", HOST_MAX_BYTES) && host[0] != '.' &&
+           host[n - 1] != '.' && !strstr(host, "..");
+}
+
+/* Something before the "=" that there must be, also after "header:". */
+static bool condition_ok(const char *text)
+{
+    const char *name = starts(text, "header:") ? text + strlen("header:") : text;
+
+    return *name != '=' && strchr(name, '=');
+}
+
+static bool printable(enum setting_form form, const char *text)
+{
+    for (const char *c = text; *c; c++)
+        if (((unsigned char)*c < 0x20 || *c == 0x7f) && !(*c == '\n' && form == SETTING_FORM_LINES))
+            return false;
+    return true;
+}
+
+static bool looks_right(enum setting_form form, const char *text)
+{
+    switch (form) {
+    case SETTING_FORM_ANY:
+    case SETTING_FORM_LINES:
+    case SETTING_FORM_TEMPLATE:
+        return true;
+    case SETTING_FORM_REDIS:
+        return redis_ok(text);
+    case SETTING_FORM_LISTEN:
+        return listen_ok(text);
+    case SETTING_FORM_PATH:
+        return *text == '/';
+    case SETTING_FORM_NAME:
+    case SETTING_FORM_ACCOUNT:
+        return name_ok(text);
+    case SETTING_FORM_API:
+        return api_ok(text);
+    case SETTING_FORM_ENV:
+        return env_ok(text);
+    case SETTING_FORM_SERVICE:
+        return strlen(text) <= 255;
+    case SETTING_FORM_SHA256:
+        return sha256_ok(text);
+    case SETTING_FORM_HEADER: /* a token of RFC 9110, section 5.6.2 */
+        return setting_word_ok(span_str(text), "!#$%&'*+-.^_`|~", 256);
+    case SETTING_FORM_HOST:
+        return setting_word_ok(span_str(text), ".-:[]", 255);
+    case SETTING_FORM_HOST_PATTERN:
+        return host_pattern_ok(text);
+    case SETTING_FORM_CONDITION:
+        return condition_ok(text);
+    }
+    return false;
+}
+
+bool setting_form_ok(enum setting_form form, const char *text)
+{
+    return *text && strlen(text) <= SETTING_TEXT_MAX_BYTES && printable(form, text) &&
+           looks_right(form, text);
+}
+
+/* -- in words -- */
+
+static const struct {
+    const char *one, *many;
+} words[] = {
+    [SETTING_FORM_ANY] = {"text", "texts"},
+    [SETTING_FORM_LINES] = {"text", "texts"},
+    [SETTING_FORM_REDIS] = {"embedded, redis://[user:password@]host:port/db, rediss://... or "
+                            "unix:///path",
+                            ""},
+    [SETTING_FORM_LISTEN] = {"an address as 127.0.0.1:8126", "addresses"},
+    [SETTING_FORM_PATH] = {"a path that starts with /", "paths"},
+    [SETTING_FORM_NAME] = {"1 to 64 of a-z, 0-9, _ and -", "names"},
+    [SETTING_FORM_ACCOUNT] = {"the name of an account", "names of accounts"},
+    [SETTING_FORM_API] = {"https://host, or http:// to this machine's own loopback", "URLs"},
+    [SETTING_FORM_ENV] = {"the name of an environment variable", "names of variables"},
+    [SETTING_FORM_SERVICE] = {"a service's id or name", "ids or names of services"},
+    [SETTING_FORM_SHA256] = {"64 hex digits", "SHA-256 digests"},
+    [SETTING_FORM_HEADER] = {"the name of a header", "names of headers"},
+    [SETTING_FORM_HOST] = {"a host name", "host names"},
+    [SETTING_FORM_HOST_PATTERN] = {"a host as www.example.com or *.example.com",
+                                   "hosts as www.example.com or *.example.com"},
+    [SETTING_FORM_CONDITION] = {"a condition as path=value or header:name=value",
+                                "conditions as path=value or header:name=value"},
+    [SETTING_FORM_TEMPLATE] = {"a template", "templates"},
+};
+
+const char *setting_form_one(enum setting_form form)
+{
+    return words[form].one;
+}
+
+const char *setting_form_many(enum setting_form form)
+{
+    return words[form].many;
+}
