@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ * What a publishing system posted, as much of it as hooks look at; all of it lent. */
+#pragma once
+
+#include "span.h"
+#include "template.h"
+
+struct hook_request {
+    struct span method; /* "POST" */
+    struct span path;   /* as it stood in the request, with the query: "/hooks/contentful" */
+    struct span body;
+    template_header header;
+    void *header_context;
+};
+
+static inline bool hook_request_header(const struct hook_request *r, const char *name,
+                                       struct span *value)
+{
+    return r->header && r->header(r->header_context, name, value);
+}

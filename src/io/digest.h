@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ * Digests of bytes, and whether two are the same without telling by the time it takes how far they
+ * are: here OpenSSL's libcrypto ends. */
+#pragma once
+
+#include "config.h"
+#include "span.h"
+
+#define DIGEST_SHA256_BYTES 32
+#define DIGEST_MAX_BYTES 32
+#define DIGEST_TEXT_ROOM 65 /* the longest encoding of DIGEST_MAX_BYTES, and a NUL */
+
+enum digest_kind { DIGEST_SHA256, DIGEST_SHA1 };
+
+void digest_sha256(struct span bytes, uint8_t out[DIGEST_SHA256_BYTES]);
+
+/* HMAC (RFC 2104) over the parts, one after the other. Returns the bytes written: 32 or 20. The key
+ * must not be empty: everybody could sign with that. */
+size_t digest_hmac(enum digest_kind kind, struct span key, const struct span *parts,
+                   size_t parts_count, uint8_t out[DIGEST_MAX_BYTES]);
+
+/* Hexadecimal in lower case, or base64 (RFC 4648 sections 4 and 5) without the padding. At most
+ * DIGEST_MAX_BYTES; NUL-terminated. Returns out as a span. */
+struct span digest_text(const uint8_t *digest, size_t n, enum hook_encoding encoding,
+                        char out[DIGEST_TEXT_ROOM]);
+
+/* In a time that depends on the lengths only. */
+bool digest_same(struct span a, struct span b);
+
+/* Both are hashed first, so that not even the length of the secret shows. */
+bool digest_same_secret(struct span a, struct span b);
