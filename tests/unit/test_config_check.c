@@ -263,6 +263,24 @@ static void check_looks_for_the_secrets_of_hooks(void **state)
                  "warn hook: h: anybody on this machine may post\n");
 }
 
+static void check_minds_a_secret_that_others_may_read(void **state)
+{
+    char text[512], expected[512], here[256];
+
+    (void)state;
+    assert_non_null(getcwd(here, sizeof(here)));
+    snprintf(text, sizeof(text),
+             "hooks: [{name: h, urls: [u], secret_file: %s/s, signature: {header: x}}]\n", here);
+    snprintf(expected, sizeof(expected),
+             "ok http: anybody on this machine may push to 127.0.0.1:8126\n"
+             "ok hook: h has its secret\n"
+             "warn hook: secret_file: others may read %s/s\n",
+             here);
+    put("s", "hunter2", 0604);
+    assert_finds(text, expected);
+    unlink("s");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +296,7 @@ int main(void)
         T(check_says_who_may_push),
         T(check_looks_at_the_files_of_tls),
         T(check_looks_for_the_secrets_of_hooks),
+        T(check_minds_a_secret_that_others_may_read),
     };
 
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);
