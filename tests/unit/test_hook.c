@@ -252,6 +252,7 @@ static void nothing_to_purge_is_no_job(void **state)
     config.keys = words(keys);
     fails("{'tags': [null]}", -ENOENT, "no template found anything");
     assert_int_equal(job.missing, 2);
+    fails("{'id': ''}", -ENOENT, "no template found anything");
     fails("[]", -ENOENT, "no template found anything");
     fails("'text'", -ENOENT, "no template found anything");
     assert_int_equal(job.fields_count, 0);
