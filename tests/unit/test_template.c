@@ -60,7 +60,7 @@ static bool find_header(void *context, const char *name, struct span *value)
 
 static int expand(const char *text, json_t *document)
 {
-    struct template_source source = {document, find_header, NULL};
+    struct template_source source = {.document = document, .header = find_header};
     char err[128] = "";
     struct template *t = template_new(span_str(text), err, sizeof(err));
     int e;
@@ -68,8 +68,9 @@ static int expand(const char *text, json_t *document)
     if (!t)
         fail_msg("%s: %s", text, err);
     results[0] = '\0';
-    missing = results_count = 0;
-    e = template_expand(t, &source, put, NULL, &missing);
+    results_count = 0;
+    e = template_expand(t, &source, put, NULL);
+    missing = source.missing;
     template_free(t);
     return e;
 }
@@ -304,7 +305,7 @@ static void whoever_takes_the_results_can_stop(void **state)
     struct template *t = template_new(SPAN("{list[]}"), NULL, 0);
     int seen = 0;
 
-    assert_int_equal(template_expand(t, &source, stop, &seen, &missing), -ECANCELED);
+    assert_int_equal(template_expand(t, &source, stop, &seen), -ECANCELED);
     assert_int_equal(seen, 2);
     template_free(t);
     json_decref(document);
