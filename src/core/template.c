@@ -359,22 +359,13 @@ static int render_text(struct expansion *x, uint32_t at, struct span text)
     return e;
 }
 
-static struct span trimmed(struct span s)
-{
-    while (s.n && (*s.p == ' ' || *s.p == '\t'))
-        s = span_of(s.p + 1, s.n - 1);
-    while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-        s.n--;
-    return s;
-}
-
 static int render_split(struct expansion *x, uint32_t at, struct span text)
 {
     struct span word;
     int e = 0;
 
     while (e == 0 && span_next_word(&text, ',', &word)) {
-        word = trimmed(word);
+        word = span_trim(word);
         e = visit(x);
         if (e == 0 && word.n)
             e = render_text(x, at, word);
