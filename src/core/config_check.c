@@ -225,21 +225,24 @@ static int check_http(const struct complaint *c)
     return 0;
 }
 
+/* A text setting of an item. */
+static const char *text_at(const struct complaint *c, const struct setting *s, uint32_t index)
+{
+    return *(char **)((char *)setting_list_at(c->scope, c->config, index) + s->offset);
+}
+
 /* At most 1,024 of each: comparing all pairs takes milliseconds. */
 static bool stands_twice(struct complaint *c, const char *setting, const char **text,
                          uint32_t *before)
 {
-    size_t at = setting_find(c->scope, setting)->offset;
+    const struct setting *s = setting_find(c->scope, setting);
+    uint32_t count = setting_list_count(c->scope, c->config);
 
-    for (uint32_t i = 0; i < setting_list_count(c->scope, c->config); i++) {
-        *text = *(char **)((char *)setting_list_at(c->scope, c->config, i) + at);
-        for (uint32_t k = 0; k < i; k++) {
-            if (strcmp(*text, *(char **)((char *)setting_list_at(c->scope, c->config, k) + at)))
-                continue;
-            c->index = i;
-            *before = k;
-            return true;
-        }
+    for (c->index = 0; c->index < count; c->index++) {
+        *text = text_at(c, s, c->index);
+        for (*before = 0; *before < c->index; (*before)++)
+            if (strcmp(*text, text_at(c, s, *before)) == 0)
+                return true;
     }
     return false;
 }

@@ -172,22 +172,22 @@ bool setting_form_ok(enum setting_form form, const char *text)
 /* -- in words -- */
 
 static const struct {
-    const char *one, *many;
+    const char *one, *many; /* NULL: there are no lists of it */
 } words[] = {
-    [SETTING_FORM_ANY] = {"text", "texts"},
-    [SETTING_FORM_LINES] = {"text", "texts"},
+    [SETTING_FORM_ANY] = {"text", NULL},
+    [SETTING_FORM_LINES] = {"text", NULL},
     [SETTING_FORM_REDIS] = {"embedded, redis://[user:password@]host:port/db, rediss://... or "
                             "unix:///path",
-                            ""},
-    [SETTING_FORM_LISTEN] = {"an address as 127.0.0.1:8126", "addresses"},
-    [SETTING_FORM_PATH] = {"a path that starts with /", "paths"},
-    [SETTING_FORM_NAME] = {"1 to 64 of a-z, 0-9, _ and -", "names"},
+                            NULL},
+    [SETTING_FORM_LISTEN] = {"an address as 127.0.0.1:8126", NULL},
+    [SETTING_FORM_PATH] = {"a path that starts with /", NULL},
+    [SETTING_FORM_NAME] = {"1 to 64 of a-z, 0-9, _ and -", NULL},
     [SETTING_FORM_ACCOUNT] = {"the name of an account", "names of accounts"},
-    [SETTING_FORM_API] = {"https://host, or http:// to this machine's own loopback", "URLs"},
-    [SETTING_FORM_ENV] = {"the name of an environment variable", "names of variables"},
+    [SETTING_FORM_API] = {"https://host, or http:// to this machine's own loopback", NULL},
+    [SETTING_FORM_ENV] = {"the name of an environment variable", NULL},
     [SETTING_FORM_SERVICE] = {"a service's id or name", "ids or names of services"},
-    [SETTING_FORM_SHA256] = {"64 hex digits", "SHA-256 digests"},
-    [SETTING_FORM_HEADER] = {"the name of a header", "names of headers"},
+    [SETTING_FORM_SHA256] = {"64 hex digits", NULL},
+    [SETTING_FORM_HEADER] = {"the name of a header", NULL},
     [SETTING_FORM_HOST] = {"a host name", "host names"},
     [SETTING_FORM_HOST_PATTERN] = {"a host as www.example.com or *.example.com",
                                    "hosts as www.example.com or *.example.com"},
@@ -203,5 +203,6 @@ const char *setting_form_one(enum setting_form form)
 
 const char *setting_form_many(enum setting_form form)
 {
+    must(words[form].many != NULL);
     return words[form].many;
 }

@@ -1,89 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "config_file.h"
-#include "config_yaml.h"
-#include "setting.h"
-
-static char error[1024];
-
-static void write_file(const char *path, const char *text, size_t n)
-{
-    FILE *f = fopen(path, "w");
-
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, n, f), n);
-    assert_int_equal(fclose(f), 0);
-}
-
-/* Loads `text` as a file called "purgeline.yaml". */
-static int load(const char *text, struct config *out)
-{
-    int rc;
-
-    write_file("purgeline.yaml", text, strlen(text));
-    rc = config_load("purgeline.yaml", out, error, sizeof(error));
-    unlink("purgeline.yaml");
-    return rc;
-}
-
-static void assert_refused(const char *text, const char *sentence)
-{
-    struct config c = {.senders = 77};
-
-    assert_int_equal(load(text, &c), -EINVAL);
-    assert_string_equal(error, sentence);
-    assert_int_equal(c.senders, 77); /* untouched */
-}
-
-static void assert_loads(const char *text)
-{
-    struct config c;
-
-    if (load(text, &c) < 0)
-        fail_msg("%s", error);
-    config_deinit(&c);
-}
-
-static int clean_environment(void **state)
-{
-    size_t count;
-    const struct setting *table = setting_table(&count);
-    char name[128];
-
-    (void)state;
-    for (size_t i = 0; i < count; i++) {
-        if (setting_env_name(&table[i], name, sizeof(name)))
-            unsetenv(name);
-    }
-    unsetenv("FASTLY_SERVICE_ID");
-    unsetenv("FASTLY_API_TOKEN");
-    setenv("PURGELINE_DATA_DIR", "/tmp/data", 1);
-    return 0;
-}
-
-static int enter_folder(void **state)
-{
-    static char folder[64];
-
-    snprintf(folder, sizeof(folder), "%s", "/tmp/purgeline-config-XXXXXX");
-    *state = mkdtemp(folder);
-    return *state && chdir(folder) == 0 ? 0 : -1;
-}
-
-static int leave_folder(void **state)
-{
-    return chdir("/") == 0 && rmdir(*state) == 0 ? 0 : -1;
-}
+#include "config_world.h"
 
 /* -- defaults -- */
 
@@ -570,8 +486,6 @@ static void a_password_is_printed_as_stars(void **state)
     buf_deinit(&text);
     config_deinit(&c);
 }
-
-#define T(f) cmocka_unit_test_setup(f, clean_environment)
 
 int main(void)
 {

@@ -1,91 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "unit.h"
-
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "check.h"
-#include "config_file.h"
-#include "config_yaml.h"
-#include "setting.h"
-
-#define A64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define B64 "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
-#define PRODUCER "{name: cms, token_sha256: " A64
-#define SECRET "secret_env: HOOK_SECRET, signature: {header: x-signature}"
-#define HOOK "{name: h, urls: [u], " SECRET
-
-static char error[1024];
-
-static int load(const char *text, struct config *out)
-{
-    FILE *f = fopen("purgeline.yaml", "w");
-    int rc;
-
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    fclose(f);
-    rc = config_load("purgeline.yaml", out, error, sizeof(error));
-    unlink("purgeline.yaml");
-    return rc;
-}
-
-static void must_load(const char *text, struct config *out)
-{
-    if (load(text, out) < 0)
-        fail_msg("%s: %s", text, error);
-}
-
-static void assert_loads(const char *text)
-{
-    struct config c;
-
-    must_load(text, &c);
-    config_deinit(&c);
-}
-
-static void assert_refused(const char *text, const char *sentence)
-{
-    struct config c;
-
-    if (load(text, &c) == 0)
-        fail_msg("%s was taken", text);
-    assert_string_equal(error, sentence);
-}
-
-static int clean_environment(void **state)
-{
-    size_t count;
-    const struct setting *table = setting_table(&count);
-    char name[128];
-
-    (void)state;
-    for (size_t i = 0; i < count; i++)
-        if (setting_env_name(&table[i], name, sizeof(name)))
-            unsetenv(name);
-    unsetenv("FASTLY_SERVICE_ID");
-    unsetenv("HOOK_SECRET");
-    setenv("PURGELINE_DATA_DIR", "/tmp/data", 1);
-    return 0;
-}
-
-static int enter_folder(void **state)
-{
-    static char folder[64];
-
-    snprintf(folder, sizeof(folder), "%s", "/tmp/purgeline-config-XXXXXX");
-    *state = mkdtemp(folder);
-    return *state && chdir(folder) == 0 ? 0 : -1;
-}
-
-static int leave_folder(void **state)
-{
-    return chdir("/") == 0 && rmdir(*state) == 0 ? 0 : -1;
-}
+#include "config_world.h"
 
 /* -- reading -- */
 
@@ -326,33 +240,29 @@ static void the_environment_has_http_and_no_producers(void **state)
     assert_refused("", "PURGELINE_HTTP_IDLE_S: expected a number from 1 to 3600, found '0'");
 }
 
-/* `rest` is all that each must have, up to a number. */
-static void load_many(const char *list, const char *rest, unsigned count, int expected)
+static void load_hooks(unsigned count, int expected)
 {
     struct buf text;
     struct config c;
 
     buf_init(&text, 1 << 20);
-    buf_printf(&text, "%s:\n", list);
+    buf_printf(&text, "hooks:\n");
     for (unsigned i = 0; i < count; i++)
-        buf_printf(&text, "  - {name: n%u, %s%064u}\n", i, rest, i);
+        buf_printf(&text, "  - {name: h%u, urls: [u], " SECRET "}\n", i);
     assert_int_equal(load(text.p, &c), expected);
     if (expected == 0)
         config_deinit(&c);
     buf_deinit(&text);
 }
 
-static void there_may_be_1024_producers_and_256_hooks(void **state)
+static void there_may_be_256_hooks_and_no_more(void **state)
 {
-    const char *producer = "token_sha256: ";
-    const char *hook = "urls: [u], " SECRET ", repeat_after_ms: ";
-
     (void)state;
-    load_many("producers", producer, 1024, 0);
-    load_many("producers", producer, 1025, -EINVAL);
-    assert_string_equal(error, "purgeline.yaml:1: producers: expected at most 1024 entries");
-    load_many("hooks", hook, 256, 0);
-    load_many("hooks", hook, 257, -EINVAL);
+    assert_int_equal(setting_list(SETTING_HOOK)->max, 256);
+    assert_int_equal(setting_list(SETTING_PRODUCER)->max, 1024); /* by the same rule */
+    load_hooks(255, 0);
+    load_hooks(256, 0);
+    load_hooks(257, -EINVAL);
     assert_string_equal(error, "purgeline.yaml:1: hooks: expected at most 256 entries");
 }
 
@@ -419,266 +329,6 @@ static void an_unknown_setting_of_theirs_is_refused_with_the_one_that_was_meant(
                    "token or unsigned, found 'md5'");
 }
 
-/* -- settings that must fit each other -- */
-
-static void names_and_tokens_of_producers_are_their_own(void **state)
-{
-    (void)state;
-    assert_loads("producers:\n  - " PRODUCER "}\n  - {name: b, token_sha256: " B64 "}\n"
-                 "hooks: [{name: cms, urls: [u], " SECRET "}]\n");
-    assert_refused(
-        "producers:\n  - " PRODUCER "}\n  - {name: cms, token_sha256: " B64 "}\n",
-        "purgeline.yaml:3: producers[1].name: 'cms' is the name of producers[0] already");
-    assert_refused(
-        "producers:\n  - " PRODUCER "}\n  - {name: b, token_sha256: " A64 "}\n",
-        "purgeline.yaml:3: producers[1].token_sha256: it is that of producers[0] already");
-    assert_refused("hooks:\n  - " HOOK "}\n  - " HOOK "}\n",
-                   "purgeline.yaml:3: hooks[1].name: 'h' is the name of hooks[0] already");
-}
-
-#define TWO                                                                                        \
-    "accounts: [{name: a, services: [{id: S1, name: news}]}, {name: b, services: [{id: S2}]}]\n"
-
-static void accounts_and_services_of_a_producer_exist(void **state)
-{
-    (void)state;
-    assert_loads(TWO "producers: [" PRODUCER ", accounts: [b, a], services: [news, S2, S1]}]\n");
-    assert_loads(TWO "producers: [" PRODUCER ", services: [news, S2]}]\n");
-    assert_refused(TWO "producers: [" PRODUCER ", accounts: [a, c]}]\n",
-                   "purgeline.yaml:2: producers[0].accounts[1]: there is no account 'c'");
-    assert_refused(TWO "producers: [" PRODUCER ", accounts: [a], services: [S1, S2]}]\n",
-                   "purgeline.yaml:2: producers[0].services[1]: 'S2' is not among the services of "
-                   "its accounts");
-    assert_refused(TWO "producers: [" PRODUCER ", services: [shop]}]\n",
-                   "purgeline.yaml:2: producers[0].services[0]: 'shop' is not among the services "
-                   "of its accounts");
-}
-
-static void account_and_service_of_a_hook_exist(void **state)
-{
-    (void)state;
-    assert_loads("hooks: [" HOOK ", account: main}]\n");
-    assert_loads(TWO "hooks: [" HOOK ", account: a, service: news}]\n");
-    assert_refused(TWO "hooks: [" HOOK "}]\n",
-                   "purgeline.yaml:2: hooks[0].account: there are 2 accounts; one must be named");
-    assert_refused(TWO "hooks: [" HOOK ", account: c}]\n",
-                   "purgeline.yaml:2: hooks[0].account: there is no account 'c'");
-    assert_refused(TWO "hooks: [" HOOK ", account: b, service: news}]\n",
-                   "purgeline.yaml:2: hooks[0].service: 'news' is not among the services of "
-                   "account b");
-}
-
-static void keys_of_a_hook_need_a_service(void **state)
-{
-    (void)state;
-    assert_loads("accounts: [{services: [{id: S1}]}]\nhooks: [" HOOK ", keys: [k]}]\n");
-    assert_loads("accounts: [{services: [{id: S1}, {id: S2}], default_service: S2}]\n"
-                 "hooks: [" HOOK ", keys: [k]}]\n");
-    assert_loads("accounts: [{services: [{id: S1}, {id: S2}]}]\n"
-                 "hooks: [" HOOK ", keys: [k], service: S1}]\n");
-    assert_loads("accounts: [{services: [{id: S1}, {id: S2}]}]\nhooks: [" HOOK "}]\n");
-    assert_refused("accounts: [{services: [{id: S1}, {id: S2}]}]\nhooks: [" HOOK ", keys: [k]}]\n",
-                   "purgeline.yaml:2: hooks[0].service: keys need one, and account main has no "
-                   "default_service");
-    assert_refused("hooks: [" HOOK ", keys: [k]}]\n",
-                   "purgeline.yaml:1: hooks[0].service: keys need one, and account main has no "
-                   "services");
-}
-
-static void a_hook_purges_something(void **state)
-{
-    (void)state;
-    assert_refused("hooks:\n  - name: h\n    "
-                   "secret_env: E\n    signature: {header: x}\n",
-                   "purgeline.yaml:2: hooks[0].keys: with neither keys nor urls there is nothing "
-                   "to purge");
-}
-
-static void a_hook_is_signed_or_for_this_machine_only(void **state)
-{
-    (void)state;
-    assert_loads("hooks: [{name: h, urls: [u], signature: {scheme: unsigned}}]\n");
-    assert_loads("listen: \"\"\nhooks: [{name: h, urls: [u], signature: {scheme: unsigned}}]\n");
-    assert_refused("listen: 0.0.0.0:80\nproducers: [" PRODUCER "}]\n"
-                   "hooks: [{name: h, urls: [u], signature: {scheme: unsigned}}]\n",
-                   "purgeline.yaml:3: hooks[0].signature.scheme: unsigned lets anybody purge who "
-                   "reaches 0.0.0.0:80: have requests signed, or listen on 127.0.0.1 or [::1]");
-    assert_refused("hooks: [{name: h, urls: [u], signature: {header: x}}]\n",
-                   "purgeline.yaml:1: hooks[0].secret_env: one of secret_file and secret_env must "
-                   "say where the secret is");
-    assert_loads("hooks: [{name: h, urls: [u], secret_file: /s, signature: {header: x}}]\n");
-    assert_refused(
-        "hooks: [{name: h, urls: [u], secret_file: /s}]\n",
-        "purgeline.yaml:1: hooks[0].signature.header: expected the header that holds the "
-        "digest");
-    assert_refused(
-        "hooks: [{name: h, urls: [u], secret_file: /s, signature: {scheme: token}}]\n",
-        "purgeline.yaml:1: hooks[0].signature.header: expected the header that holds the "
-        "secret");
-}
-
-#define SIGNED(more)                                                                               \
-    "hooks: [{name: h, urls: [u], secret_env: E, signature: {header: x, " more "}}]\n"
-
-static void what_is_signed_comes_with_the_request(void **state)
-{
-    (void)state;
-    assert_loads(SIGNED("value: \"sha256={digest}\""));
-    assert_refused(SIGNED("value: sha256"),
-                   "purgeline.yaml:1: hooks[0].signature.value: expected {digest} in it");
-    assert_loads(SIGNED("scheme: token, value: Bearer"));
-    assert_loads(SIGNED("signs: \"{time}.{body}\", value: \"t={time},v1={digest}\""));
-    assert_loads(SIGNED("signs: \"{time}.{body}\", time_header: t"));
-    assert_refused(
-        SIGNED("signs: \"{time}.{body}\""),
-        "purgeline.yaml:1: hooks[0].signature.time_header: {time} is signed, and neither "
-        "value nor this header holds it");
-    assert_loads(SIGNED("signs: \"{headers}.{body}\", headers_header: h"));
-    assert_refused(SIGNED("signs: \"{headers}.{body}\""),
-                   "purgeline.yaml:1: hooks[0].signature.headers_header: {headers} are signed, and "
-                   "no header names them");
-}
-
-static void others_than_this_machine_need_a_name(void **state)
-{
-    static const char *const here[] = {"127.0.0.1:1", "127.9.9.9:1", "localhost:1", "\"[::1]:1\"",
-                                       "\"\""};
-    static const char *const there[] = {"0.0.0.0:1", "\"[::]:1\"", "10.0.0.1:1",
-                                        "127.0.0.1.example.com:1", "localhost.example.com:1"};
-    char text[512];
-    struct config c;
-
-    (void)state;
-    for (size_t i = 0; i < array_len(here); i++) {
-        snprintf(text, sizeof(text), "listen: %s\n", here[i]);
-        assert_loads(text);
-    }
-    for (size_t i = 0; i < array_len(there); i++) {
-        snprintf(text, sizeof(text), "listen: %s\n", there[i]);
-        assert_int_equal(load(text, &c), -EINVAL);
-        snprintf(text, sizeof(text), "listen: %s\nproducers: [" PRODUCER "}]\n", there[i]);
-        assert_loads(text);
-    }
-    assert_refused("senders: 1\nlisten: 0.0.0.0:80\n",
-                   "purgeline.yaml:2: listen: without producers anybody who reaches 0.0.0.0:80 may "
-                   "purge: name them under producers, or listen on 127.0.0.1 or [::1]");
-}
-
-static void certificate_and_key_go_together(void **state)
-{
-    (void)state;
-    assert_loads("http: {tls_cert_file: /c, tls_key_file: /k, tls_client_ca_file: /ca}\n");
-    assert_refused("http:\n  tls_cert_file: /c\n",
-                   "purgeline.yaml:1: http.tls_key_file: tls_cert_file needs the key that belongs "
-                   "to it");
-    assert_refused("http:\n  tls_key_file: /k\n",
-                   "purgeline.yaml:1: http.tls_cert_file: tls_key_file needs the certificate that "
-                   "belongs to it");
-    assert_refused(
-        "http:\n  tls_client_ca_file: /ca\n",
-        "purgeline.yaml:2: http.tls_client_ca_file: clients show certificates only where "
-        "tls_cert_file and tls_key_file are");
-}
-
-/* -- purgeline check -- */
-
-static char findings[4096];
-
-static void on_finding(void *ctx, const struct check_finding *f)
-{
-    size_t n = strlen(findings);
-
-    (void)ctx;
-    snprintf(findings + n, sizeof(findings) - n, "%s %s: %s\n", check_grade_names[f->grade],
-             f->subject, f->what);
-}
-
-static void assert_finds(const char *text, const char *expected)
-{
-    struct config c;
-
-    must_load(text, &c);
-    *findings = '\0';
-    check_http(&c, on_finding, NULL);
-    config_deinit(&c);
-    assert_string_equal(findings, expected);
-}
-
-static void check_says_who_may_push(void **state)
-{
-    (void)state;
-    assert_finds("listen: \"\"\n", "");
-    assert_finds("", "ok http: anybody on this machine may push to 127.0.0.1:8126\n");
-    assert_finds("producers: [" PRODUCER "}]\n", "ok http: producers may push to 127.0.0.1:8126\n");
-    assert_finds("listen: 0.0.0.0:1\nproducers: [" PRODUCER "}]\n",
-                 "warn http: tokens of producers come to 0.0.0.0:1 unencrypted\n");
-}
-
-static void put(const char *path, const char *text, mode_t mode)
-{
-    FILE *f = fopen(path, "w");
-
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    fclose(f);
-    assert_int_equal(chmod(path, mode), 0);
-}
-
-static void check_looks_at_the_files_of_tls(void **state)
-{
-    char text[1024], expected[1024], here[256];
-
-    (void)state;
-    assert_non_null(getcwd(here, sizeof(here)));
-    snprintf(text, sizeof(text),
-             "listen: 0.0.0.0:1\nproducers: [" PRODUCER "}]\n"
-             "http: {tls_cert_file: %s/c, tls_key_file: %s/k, tls_client_ca_file: %s}\n",
-             here, here, here);
-    put("c", "", 0644);
-    snprintf(expected, sizeof(expected),
-             "ok http: producers may push to 0.0.0.0:1\n"
-             "fail http: http.tls_cert_file: cannot read %s/c: it is empty\n"
-             "fail http: http.tls_client_ca_file: cannot read %s: it is no file\n"
-             "fail http: http.tls_key_file: cannot read %s/k: No such file or directory\n",
-             here, here, here);
-    assert_finds(text, expected);
-    put("c", "certificate", 0644);
-    put("k", "key", 0644);
-    snprintf(text, sizeof(text), "http: {tls_cert_file: %s/c, tls_key_file: %s/k}\n", here, here);
-    snprintf(expected, sizeof(expected),
-             "ok http: anybody on this machine may push to 127.0.0.1:8126\n"
-             "warn http: http.tls_key_file: others may read %s/k\n",
-             here);
-    assert_finds(text, expected);
-    put("k", "key", 0660);
-    snprintf(expected, sizeof(expected),
-             "ok http: anybody on this machine may push to 127.0.0.1:8126\n"
-             "warn http: http.tls_key_file: others may change %s/k\n",
-             here);
-    assert_finds(text, expected);
-    put("k", "key", 0640);
-    assert_finds(text, "ok http: anybody on this machine may push to 127.0.0.1:8126\n");
-    unlink("c");
-    unlink("k");
-}
-
-static void check_looks_for_the_secrets_of_hooks(void **state)
-{
-    (void)state;
-    assert_finds("hooks: [" HOOK "}]\n",
-                 "ok http: anybody on this machine may push to 127.0.0.1:8126\n"
-                 "fail hook: hook h: no secret: set $HOOK_SECRET or secret_file\n");
-    setenv("HOOK_SECRET", "hunter2", 1);
-    assert_finds("hooks: [" HOOK "}]\n",
-                 "ok http: anybody on this machine may push to 127.0.0.1:8126\n"
-                 "ok hook: h has its secret\n");
-    assert_finds("hooks: [{name: h, urls: [u], signature: {scheme: unsigned}}]\n",
-                 "ok http: anybody on this machine may push to 127.0.0.1:8126\n"
-                 "warn hook: h: anybody on this machine may post\n");
-}
-
-#define T(f) cmocka_unit_test_setup(f, clean_environment)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -689,23 +339,11 @@ int main(void)
         T(what_is_printed_of_them_reads_back_as_the_same),
         T(the_examples_of_the_sample_are_good_once_they_are_no_comments),
         T(the_environment_has_http_and_no_producers),
-        T(there_may_be_1024_producers_and_256_hooks),
+        T(there_may_be_256_hooks_and_no_more),
         T(what_a_producer_or_hook_must_have_is_missed),
         T(a_token_where_its_digest_belongs_is_not_shown),
         T(a_bad_word_of_a_list_is_named_by_its_place),
         T(an_unknown_setting_of_theirs_is_refused_with_the_one_that_was_meant),
-        T(names_and_tokens_of_producers_are_their_own),
-        T(accounts_and_services_of_a_producer_exist),
-        T(account_and_service_of_a_hook_exist),
-        T(keys_of_a_hook_need_a_service),
-        T(a_hook_purges_something),
-        T(a_hook_is_signed_or_for_this_machine_only),
-        T(what_is_signed_comes_with_the_request),
-        T(others_than_this_machine_need_a_name),
-        T(certificate_and_key_go_together),
-        T(check_says_who_may_push),
-        T(check_looks_at_the_files_of_tls),
-        T(check_looks_for_the_secrets_of_hooks),
     };
 
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);

@@ -72,12 +72,126 @@ static void no_token_is_told_from_a_bad_one_and_neither_is_shown(void **state)
     assert_null(token);
 }
 
+/* -- secrets of hooks -- */
+
+struct secret {
+    enum hook_scheme scheme;
+    const char *file_text, *env;
+};
+
+static int read_secret(struct secret from, char **secret)
+{
+    char path[] = "/tmp/purgeline-secret-XXXXXX";
+    int fd = mkstemp(path), rc;
+    struct config_hook h = {.name = (char *)"cms",
+                            .secret_file = from.file_text ? path : (char *)"",
+                            .secret_env = (char *)"HOOK_SECRET",
+                            .signature.scheme = from.scheme};
+
+    assert_true(fd >= 0);
+    unsetenv("HOOK_SECRET");
+    if (from.env)
+        setenv("HOOK_SECRET", from.env, 1);
+    if (from.file_text)
+        assert_int_equal(write(fd, from.file_text, strlen(from.file_text)), strlen(from.file_text));
+    close(fd);
+    rc = config_read_secret(&h, secret, error, sizeof(error));
+    unlink(path);
+    return rc;
+}
+
+static void assert_secret(struct secret from, const char *expected)
+{
+    char *secret;
+
+    if (read_secret(from, &secret) < 0)
+        fail_msg("%s", error);
+    assert_string_equal(secret, expected);
+    free(secret);
+}
+
+static void a_secret_is_read_from_its_file_or_else_from_the_environment(void **state)
+{
+    (void)state;
+    assert_secret((struct secret){.file_text = " \tabc\r\n", .env = "other"}, "abc");
+    assert_secret((struct secret){.env = "abc\n"}, "abc");
+}
+
+static void the_secret_of_a_digest_is_any_text(void **state)
+{
+    (void)state;
+    assert_secret((struct secret){HOOK_HMAC_SHA256, "a b \xc3\xa4\n", NULL}, "a b \xc3\xa4");
+    assert_secret((struct secret){HOOK_TOKEN, "a-b", NULL}, "a-b");
+}
+
+static void a_secret_that_cannot_be_is_refused_and_not_shown(void **state)
+{
+    char *secret = NULL;
+
+    (void)state;
+    assert_int_equal(read_secret((struct secret){HOOK_HMAC_SHA1, "sec\nret", NULL}, &secret),
+                     -EINVAL);
+    assert_null(strstr(error, "sec\n"));
+    assert_non_null(strstr(error, ": byte 4 of the secret is no printable character"));
+    assert_int_equal(read_secret((struct secret){HOOK_TOKEN, NULL, "sec ret"}, &secret), -EINVAL);
+    assert_string_equal(error, "HOOK_SECRET: byte 4 of the secret is no printable character");
+    assert_int_equal(read_secret((struct secret){HOOK_HMAC_SHA256, "\n", NULL}, &secret), -ENOENT);
+    assert_int_equal(read_secret((struct secret){HOOK_HMAC_SHA256, NULL, ""}, &secret), -ENOENT);
+    assert_string_equal(error, "HOOK_SECRET: it is empty");
+    assert_null(secret);
+}
+
+static void a_secret_of_4096_bytes_is_taken_and_of_4097_is_not(void **state)
+{
+    char text[4098];
+    char *secret;
+
+    (void)state;
+    memset(text, 's', sizeof(text));
+    for (size_t n = 4095; n <= 4097; n++) {
+        text[n] = '\0';
+        for (int file = 0; file <= 1; file++) {
+            struct secret from = {.file_text = file ? text : NULL, .env = file ? NULL : text};
+
+            assert_int_equal(read_secret(from, &secret), n <= 4096 ? 0 : -EINVAL);
+            if (n <= 4096)
+                free(secret);
+        }
+        text[n] = 's';
+    }
+    assert_non_null(strstr(error, "longer than 4096 bytes"));
+    assert_null(strstr(error, "sss"));
+}
+
+static void what_must_be_set_is_said_when_there_is_no_secret(void **state)
+{
+    struct config_hook h = {
+        .name = (char *)"cms", .secret_file = (char *)"", .secret_env = (char *)""};
+    char *secret = NULL;
+
+    (void)state;
+    assert_int_equal(read_secret((struct secret){0}, &secret), -ENOENT);
+    assert_string_equal(error, "hook cms: no secret: set $HOOK_SECRET or secret_file");
+    assert_int_equal(config_read_secret(&h, &secret, error, sizeof(error)), -ENOENT);
+    assert_string_equal(error, "hook cms: no secret: set secret_env or secret_file");
+    h.secret_file = (char *)"/nowhere/secret";
+    assert_int_equal(config_read_secret(&h, &secret, error, sizeof(error)), -ENOENT);
+    assert_string_equal(error,
+                        "/nowhere/secret: cannot read the secret: No such file or directory");
+    assert_null(secret);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_token_is_read_from_its_file_without_the_newline),
         cmocka_unit_test(the_token_is_read_from_the_environment),
         cmocka_unit_test(no_token_is_told_from_a_bad_one_and_neither_is_shown),
+        cmocka_unit_test(a_secret_is_read_from_its_file_or_else_from_the_environment),
+        cmocka_unit_test(the_secret_of_a_digest_is_any_text),
+        cmocka_unit_test(a_secret_that_cannot_be_is_refused_and_not_shown),
+        cmocka_unit_test(a_secret_of_4096_bytes_is_taken_and_of_4097_is_not),
+        cmocka_unit_test(what_must_be_set_is_said_when_there_is_no_secret),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
