@@ -25,6 +25,20 @@ bool span_starts_nocase(struct span a, const char *prefix)
     return a.n >= want.n && span_eq_nocase(span_of(a.p, want.n), want);
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+struct span span_trim(struct span s)
+{
+    while (s.n && is_blank(*s.p))
+        s = span_of(s.p + 1, s.n - 1);
+    while (s.n && is_blank(s.p[s.n - 1]))
+        s.n--;
+    return s;
+}
+
 bool span_next_word(struct span *rest, char sep, struct span *word)
 {
     const char *end;

@@ -39,6 +39,8 @@ static inline bool span_is(struct span a, const char *s)
 bool span_eq_nocase(struct span a, struct span b); /* ASCII letters only */
 bool span_starts_nocase(struct span a, const char *prefix);
 
+struct span span_trim(struct span s); /* without blanks and tabs at either end */
+
 /* Cuts the next run of bytes up to `sep` off the front of *rest; runs of `sep` count as one.
  * Returns false when nothing is left. */
 bool span_next_word(struct span *rest, char sep, struct span *word);

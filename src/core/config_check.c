@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "hook.h"
 #include "setting.h"
 
 /* struct sockaddr_un holds 108 bytes with the NUL: unix(7). */
@@ -194,13 +195,31 @@ static int check_signature(const struct complaint *c, const struct config_hook *
     return s->scheme == HOOK_TOKEN ? 0 : check_signed_parts(c, s);
 }
 
+/* Templates, conditions and signature as the hook itself understands them. Its sentence starts with
+ * the setting. */
+static int check_compiles(const struct complaint *c, const struct config_hook *h)
+{
+    char sentence[256], *colon;
+    struct hook *compiled = hook_new(h, sentence, sizeof(sentence));
+
+    hook_free(compiled);
+    if (compiled)
+        return 0;
+    colon = strstr(sentence, ": ");
+    must(colon);
+    *colon = '\0';
+    return complain(c, sentence, "%s", colon + 2);
+}
+
 static int check_hook(const struct complaint *c, const struct config_hook *h)
 {
     int rc = check_hook_account(c, h);
 
     if (rc == 0 && h->keys.count == 0 && h->urls.count == 0)
         rc = complain(c, "keys", "with neither keys nor urls there is nothing to purge");
-    return rc < 0 ? rc : check_signature(c, h);
+    if (rc == 0)
+        rc = check_signature(c, h);
+    return rc < 0 ? rc : check_compiles(c, h);
 }
 
 /* -- the whole -- */

@@ -332,15 +332,16 @@ static int add_target(void *context, struct span bytes)
     return 0;
 }
 
-static int map(const struct hook *h, const struct template_source *source, struct hook_job *j,
-               char *err, size_t err_room)
+static int map(const struct hook *h, struct template_source *source, struct hook_job *j, char *err,
+               size_t err_room)
 {
     for (uint32_t i = 0; i < h->mappings_count; i++) {
         struct mapper x = {h, &h->mappings[i], j, err, err_room};
         int e;
 
         *err = '\0';
-        e = template_expand(x.m->template, source, add_target, &x, &j->missing);
+        e = template_expand(x.m->template, source, add_target, &x);
+        j->missing = source->missing;
         if (e < 0 && *err == '\0')
             refuse(&x, SPAN(""),
                    e == -E2BIG ? "its lists have too many elements"
@@ -411,7 +412,8 @@ static void begin(struct hook_job *j)
 int hook_apply(const struct hook *h, const struct json_t *document,
                const struct hook_request *request, struct hook_job *out, char *err, size_t err_room)
 {
-    struct template_source source = {document, request->header, request->header_context};
+    struct template_source source = {
+        .document = document, .header = request->header, .header_context = request->header_context};
     char shown[96];
     int e;
 

@@ -25,21 +25,12 @@ __attribute__((format(printf, 3, 4), cold)) static int wrong(char *err, size_t e
     return -EINVAL;
 }
 
-static struct span trimmed(struct span s)
-{
-    while (s.n && (*s.p == ' ' || *s.p == '\t'))
-        s = span_of(s.p + 1, s.n - 1);
-    while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-        s.n--;
-    return s;
-}
-
 /* Takes what is before the next comma off the front of *rest, trimmed. */
 static bool next_pair(struct span *rest, struct span *pair)
 {
     if (!span_next_word(rest, ',', pair))
         return false;
-    *pair = trimmed(*pair);
+    *pair = span_trim(*pair);
     return true;
 }
 
@@ -146,7 +137,10 @@ static int check_signs(const struct config_signature *s, unsigned in_value, char
                        size_t err_room)
 {
     unsigned set, pieces;
-    bool timed = in_value & 1u << HOLE_TIME || *s->time_header;
+    bool time_in_value = in_value & 1u << HOLE_TIME;
+    bool timed = time_in_value || *s->time_header;
+    /* A time_header may be among the signed headers; the header of the digest cannot. */
+    unsigned covered = 1u << HOLE_TIME | (time_in_value ? 0 : 1u << HOLE_HEADERS);
 
     if (holes_of(span_str(s->signs), &set, &pieces) < 0 || set & 1u << HOLE_DIGEST)
         return wrong(err, err_room, "signs: it may have {body} {time} {method} {path} {headers}");
@@ -158,7 +152,7 @@ static int check_signs(const struct config_signature *s, unsigned in_value, char
         return wrong(err, err_room, "signs: {time} is neither in value nor in a time_header");
     if (set & 1u << HOLE_HEADERS && !*s->headers_header)
         return wrong(err, err_room, "headers_header: missing, and signs has {headers}");
-    if (s->tolerance_s && timed && !(set & (1u << HOLE_TIME | 1u << HOLE_HEADERS)))
+    if (s->tolerance_s && timed && !(set & covered))
         return wrong(err, err_room, "signs: without {time} an old request could be sent again");
     return 0;
 }
@@ -219,7 +213,7 @@ int hook_signature_parse(const struct config_signature *s, struct span sent,
     bool timed = strstr(s->value, "{time}");
 
     if (s->scheme == HOOK_TOKEN) /* a token may have commas */
-        take_pair(s, trimmed(sent), &found);
+        take_pair(s, span_trim(sent), &found);
     else
         while (next_pair(&rest, &pair))
             take_pair(s, pair, &found);
@@ -293,7 +287,7 @@ static int put_header(const struct config_signature *s, const struct hook_reques
         return wrong(err, err_room, "%s: names %s, which the request does not have",
                      s->headers_header, log_quote(shown, sizeof(shown), name.p, name.n));
     if ((out->n && buf_try_put(out, SPAN(";")) < 0) || buf_try_put(out, name) < 0 ||
-        buf_try_put(out, SPAN(":")) < 0 || buf_try_put(out, trimmed(value)) < 0)
+        buf_try_put(out, SPAN(":")) < 0 || buf_try_put(out, span_trim(value)) < 0)
         return wrong(err, err_room, "%s: the signed headers are longer than %d bytes",
                      s->headers_header, HOOK_SIGNED_MAX_BYTES);
     return 0;

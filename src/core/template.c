@@ -334,18 +334,16 @@ static int put_filtered(struct buf *b, struct span s, unsigned set)
 
 struct expansion {
     const struct template *t;
-    const struct template_source *source;
+    struct template_source *source;
     const json_t *current[TEMPLATE_LISTS_MAX]; /* element of each list */
     struct buf text;                           /* of the result so far */
-    uint32_t visits;
-    uint32_t *missing;
     template_result result;
     void *context;
 };
 
 static int visit(struct expansion *x)
 {
-    return ++x->visits > TEMPLATE_VISITS_MAX ? -E2BIG : 0;
+    return ++x->source->visits > TEMPLATE_VISITS_MAX ? -E2BIG : 0;
 }
 
 static int render(struct expansion *x, uint32_t from);
@@ -361,22 +359,13 @@ static int render_text(struct expansion *x, uint32_t at, struct span text)
     return e;
 }
 
-static struct span trimmed(struct span s)
-{
-    while (s.n && (*s.p == ' ' || *s.p == '\t'))
-        s = span_of(s.p + 1, s.n - 1);
-    while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-        s.n--;
-    return s;
-}
-
 static int render_split(struct expansion *x, uint32_t at, struct span text)
 {
     struct span word;
     int e = 0;
 
     while (e == 0 && span_next_word(&text, ',', &word)) {
-        word = trimmed(word);
+        word = span_trim(word);
         e = visit(x);
         if (e == 0 && word.n)
             e = render_text(x, at, word);
@@ -411,7 +400,7 @@ static int render(struct expansion *x, uint32_t from)
         return e < 0 || x->text.n == 0 ? e : x->result(x->context, buf_span(&x->text));
     }
     if (!part_text(x, &x->t->parts[from], room, &text)) {
-        ++*x->missing;
+        x->source->missing++;
         return 0;
     }
     if (x->t->parts[from].filters & FILTER_SPLIT)
@@ -430,7 +419,7 @@ static int walk(struct expansion *x, uint32_t nth)
     list = l->outer == NO_LIST ? x->source->document : x->current[l->outer];
     list = jsonpath_follow(list, l->steps, l->steps_count);
     if (!json_is_array(list)) {
-        ++*x->missing;
+        x->source->missing++;
         return 0;
     }
     for (size_t i = 0; i < json_array_size(list) && e == 0; i++) {
@@ -442,11 +431,10 @@ static int walk(struct expansion *x, uint32_t nth)
     return e;
 }
 
-int template_expand(const struct template *t, const struct template_source *source,
-                    template_result result, void *context, uint32_t *missing)
+int template_expand(const struct template *t, struct template_source *source,
+                    template_result result, void *context)
 {
-    struct expansion x = {
-        .t = t, .source = source, .missing = missing, .result = result, .context = context};
+    struct expansion x = {.t = t, .source = source, .result = result, .context = context};
     int e;
 
     buf_init(&x.text, TEMPLATE_RESULT_MAX_BYTES);

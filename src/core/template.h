@@ -27,18 +27,21 @@ struct template;
 #define TEMPLATE_LISTS_MAX 8
 #define TEMPLATE_RESULT_MAX_BYTES 16384
 
-/* Elements and results looked at for one document: lists that combine must not cost minutes. */
+/* Elements and results looked at for one source, by all templates together: lists that combine must
+ * not cost minutes. */
 #define TEMPLATE_VISITS_MAX 100000
 
 /* A header of the request by its name, case ignored. False when it is not there. The value is lent
  * until the request is gone. */
 typedef bool (*template_header)(void *context, const char *name, struct span *value);
 
-/* Where the holes' contents come from. */
+/* Where the holes' contents come from; for the templates of one request, one after the other. */
 struct template_source {
     const struct json_t *document;
     template_header header; /* NULL: there are none */
     void *header_context;
+    uint32_t visits;  /* so far */
+    uint32_t missing; /* how often something was not there */
 };
 
 /* NULL, with "byte 7: ..." in err. */
@@ -49,6 +52,6 @@ void template_free(struct template *t);
 typedef int (*template_result)(void *context, struct span result);
 
 /* 0; -E2BIG after TEMPLATE_VISITS_MAX; -EMSGSIZE for a result that is too long; or what `result`
- * returned. *missing is increased by the times that something was not there. */
-must_use int template_expand(const struct template *t, const struct template_source *source,
-                             template_result result, void *context, uint32_t *missing);
+ * returned. */
+must_use int template_expand(const struct template *t, struct template_source *source,
+                             template_result result, void *context);

@@ -112,7 +112,10 @@ static void what_is_signed_comes_with_the_request(void **state)
     assert_loads(SIGNED("value: \"sha256={digest}\""));
     assert_refused(SIGNED("value: sha256"),
                    "purgeline.yaml:1: hooks[0].signature.value: expected {digest} in it");
-    assert_loads(SIGNED("scheme: token, value: Bearer"));
+    assert_loads(SIGNED("scheme: token, value: \"Bearer {digest}\""));
+    assert_refused(SIGNED("scheme: token, value: Bearer"),
+                   "purgeline.yaml:1: hooks[0].signature.value: each part wants {digest} or "
+                   "{time}, once");
     assert_loads(SIGNED("signs: \"{time}.{body}\", value: \"t={time},v1={digest}\""));
     assert_loads(SIGNED("signs: \"{time}.{body}\", time_header: t"));
     assert_refused(

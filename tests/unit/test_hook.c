@@ -13,6 +13,7 @@
 
 #include "hook.h"
 #include "job.h"
+#include "template.h"
 
 static struct config_hook config;
 static struct hook_job job;
@@ -218,6 +219,26 @@ static void all_targets_together_have_a_ceiling(void **state)
     (void)state;
 }
 
+static void all_templates_together_look_at_so_many_elements(void **state)
+{
+    json_t *document = json_object(), *list = json_array();
+    char keys[] = "{l[].a};{l[].b};{l[].c}", *text;
+
+    for (int i = 0; i < TEMPLATE_VISITS_MAX / 3 + 1; i++)
+        json_array_append_new(list, json_object());
+    json_object_set_new(document, "l", list);
+    text = json_dumps(document, 0);
+    config.keys = words(keys);
+    fails(text, -E2BIG, "keys[2] {l[].c}: its lists have too many elements");
+    json_array_remove(list, 0);
+    free(text);
+    text = json_dumps(document, 0);
+    assert_int_equal(apply(text), -ENOENT);
+    free(text);
+    json_decref(document);
+    (void)state;
+}
+
 static void what_is_no_key_or_url_is_refused_and_the_template_named(void **state)
 {
     char keys[] = "a-{id};{title}", urls[] = "{link}";
@@ -252,6 +273,7 @@ static void nothing_to_purge_is_no_job(void **state)
     config.keys = words(keys);
     fails("{'tags': [null]}", -ENOENT, "no template found anything");
     assert_int_equal(job.missing, 2);
+    fails("{'id': ''}", -ENOENT, "no template found anything");
     fails("[]", -ENOENT, "no template found anything");
     fails("'text'", -ENOENT, "no template found anything");
     assert_int_equal(job.fields_count, 0);
@@ -375,6 +397,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_thousand_targets_are_found_equal_or_not, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(all_targets_together_have_a_ceiling, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(all_templates_together_look_at_so_many_elements, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_key_or_url_is_refused_and_the_template_named,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_key_of_1025_bytes_is_refused, set_up, tear_down),

@@ -373,6 +373,12 @@ static void a_signature_that_protects_nothing_is_refused(void **state)
     refuses(digest, (char[]){"{time}{body}"}, "neither in value");
     refuses(digest, (char[]){"{headers}{body}"}, "headers_header: missing");
     refuses(timed, body, "without {time}");
+    config.headers_header = (char[]){"x-signed"};
+    refuses(timed, (char[]){"{headers}{body}"}, "without {time}");
+    config.time_header = (char[]){"x-time"};
+    refuses(digest, body, "without {time}");
+    refuses(timed, (char[]){"{headers}{body}"}, "without {time}");
+    config.time_header = config.headers_header = (char[]){""};
     refuses(digest, (char[]){"{body}.{body}.{body}.{body}.{body}.{body}.{body}.{body}.{body}"},
             "more than 16");
     config.scheme = HOOK_TOKEN;

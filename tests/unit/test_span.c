@@ -96,6 +96,16 @@ static void the_largest_number_fits_and_the_next_one_does_not(void **state)
     (void)state;
 }
 
+static void trimming_takes_blanks_and_tabs_off_both_ends(void **state)
+{
+    assert_true(span_is(span_trim(SPAN(" \ta b\t ")), "a b"));
+    assert_true(span_is(span_trim(SPAN("a")), "a"));
+    assert_true(span_is(span_trim(SPAN("\na ")), "\na"));
+    assert_int_equal(span_trim(SPAN(" \t ")).n, 0);
+    assert_int_equal(span_trim(SPAN("")).n, 0);
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -106,6 +116,7 @@ int main(void)
         cmocka_unit_test(separators_alone_hold_no_word),
         cmocka_unit_test(a_number_is_digits_and_nothing_else),
         cmocka_unit_test(the_largest_number_fits_and_the_next_one_does_not),
+        cmocka_unit_test(trimming_takes_blanks_and_tabs_off_both_ends),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
