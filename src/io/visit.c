@@ -147,6 +147,7 @@ static void resume(struct conn *c)
         return;
     c->suspended = false;
     MHD_resume_connection(c->mhd);
+    httpd_run_soon(c->slot->httpd); /* it wakes nobody itself */
 }
 
 void visit_answer(struct visit *v, const struct answer *a)
