@@ -71,7 +71,9 @@ void errand_refuse_later(struct errand *e, int status, uint64_t retry_ms, const 
 
 /* The value of a query parameter ("account=main"), not decoded; p == NULL when there is none. */
 struct span errand_query(const struct errand *e, const char *name);
-/* The account that was named (or is the only one the producer may use), or NULL and refused. */
+/* The account that was named (p == NULL: the only one the producer may use), or NULL; the second
+ * refuses then. */
+const struct config_account *errand_find_account(const struct errand *e, struct span name);
 const struct config_account *errand_account(struct errand *e, struct span name);
 
 /* -- desk_purge.c -- */
@@ -86,6 +88,11 @@ must_use bool desk_admit(struct errand *e, const struct config_account *a, struc
 /* Puts an admitted job into Redis; the callback's context is the errand, to be dropped there. */
 void desk_push(struct errand *e, const struct config_account *a, struct jobform *f,
                const struct intray_once *once, intray_cb *cb);
+/* The same with a context of the caller's, who holds the errand. */
+void desk_put(struct errand *e, const struct config_account *a, struct jobform *f, intray_cb *cb,
+              void *ctx);
+void desk_audit_all(const struct errand *e, const struct config_account *a,
+                    const struct job_spec *spec);
 /* The answer for a job that Redis does not have. */
 void desk_refuse_put(struct errand *e, const struct intray_result *r);
 /* A job's JSON into in->form. 0, or -EINVAL with a sentence. */

@@ -69,8 +69,8 @@ int desk_check(struct errand *e, const struct config_account *a, struct jobform 
     return 0;
 }
 
-static void audit_all(const struct errand *e, const struct config_account *a,
-                      const struct job_spec *spec)
+void desk_audit_all(const struct errand *e, const struct config_account *a,
+                    const struct job_spec *spec)
 {
     for (uint32_t i = 0; i < spec->targets_count; i++)
         if (spec->targets[i].kind == TARGET_ALL)
@@ -228,18 +228,30 @@ bool desk_admit(struct errand *e, const struct config_account *a, struct jobform
         errand_refuse(e, 503, "Redis is away");
         return false;
     }
-    audit_all(e, a, spec);
+    desk_audit_all(e, a, spec);
     return true;
 }
 
-void desk_push(struct errand *e, const struct config_account *a, struct jobform *f,
-               const struct intray_once *once, intray_cb *cb)
+static void put(struct errand *e, const struct config_account *a, struct jobform *f,
+                const struct intray_once *once, intray_cb *cb, void *ctx)
 {
     size_t count;
     const struct span *fields = jobform_fields(f, &count);
 
     e->in->counts.jobs++;
-    intray_put(e->in->intray, a, f->lane, fields, count, once, cb, errand_hold(e));
+    intray_put(e->in->intray, a, f->lane, fields, count, once, cb, ctx);
+}
+
+void desk_put(struct errand *e, const struct config_account *a, struct jobform *f, intray_cb *cb,
+              void *ctx)
+{
+    put(e, a, f, NULL, cb, ctx);
+}
+
+void desk_push(struct errand *e, const struct config_account *a, struct jobform *f,
+               const struct intray_once *once, intray_cb *cb)
+{
+    put(e, a, f, once, cb, errand_hold(e));
 }
 
 /* -- headers -- */
@@ -321,7 +333,7 @@ static struct pushed *prepare(struct errand *e, const struct config_account *a,
     return p;
 }
 
-static void put(struct errand *e, const struct config_account *a, struct jobform *f)
+static void push(struct errand *e, const struct config_account *a, struct jobform *f)
 {
     struct job_spec spec;
     struct once once;
@@ -386,5 +398,5 @@ void desk_purge(struct errand *e)
     }
     a = errand_account(e, e->in->form.account.p ? e->in->form.account : errand_query(e, "account"));
     if (a)
-        put(e, a, &e->in->form);
+        push(e, a, &e->in->form);
 }

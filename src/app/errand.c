@@ -173,21 +173,27 @@ static const struct config_account *only_account(const struct errand *e)
     return found;
 }
 
-const struct config_account *errand_account(struct errand *e, struct span name)
+const struct config_account *errand_find_account(const struct errand *e, struct span name)
 {
     const struct config *c = e->in->config;
-    const struct config_account *a = NULL;
 
-    if (!name.p) {
-        a = only_account(e);
-        if (!a)
-            errand_refuse(e, 400, "account: missing, and there is more than one");
-        return a;
-    }
+    if (!name.p)
+        return only_account(e);
     for (uint32_t i = 0; i < c->accounts_count; i++)
         if (span_is(name, c->accounts[i].name) && gate_may_account(e->who, &c->accounts[i]))
-            a = &c->accounts[i];
-    if (!a)
+            return &c->accounts[i];
+    return NULL;
+}
+
+const struct config_account *errand_account(struct errand *e, struct span name)
+{
+    const struct config_account *a = errand_find_account(e, name);
+
+    if (a)
+        return a;
+    if (name.p)
         errand_refuse(e, 404, "account: no such account, or not for this producer");
-    return a;
+    else
+        errand_refuse(e, 400, "account: missing, and there is more than one");
+    return NULL;
 }

@@ -7,6 +7,8 @@
 
 static const struct route table[] = {
     {"POST", "/v1/purge", ROUTE_PUSH, ROUTE_OURS, desk_purge, NULL, "Push a job."},
+    {"POST", "/v1/purge/bulk", ROUTE_PUSH, ROUTE_OURS, desk_bulk_end, desk_bulk_begin,
+     "Push many jobs as JSON lines, of any length; a result for each line."},
     {"GET", "/v1/jobs/{job}", ROUTE_PUSH, ROUTE_OURS, desk_job_get, NULL, "What became of a job."},
     {"DELETE", "/v1/jobs/{job}", ROUTE_PUSH, ROUTE_OURS, desk_job_cancel, NULL,
      "Cancel a job that has not ended."},

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#include "spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MEMORY_BYTES ((size_t)256 * 1024)
+
+void spool_init(struct spool *s)
+{
+    *s = (struct spool){.file = -1};
+    buf_init(&s->memory, MEMORY_BYTES);
+}
+
+void spool_deinit(struct spool *s)
+{
+    buf_deinit(&s->memory);
+    if (s->file >= 0)
+        close(s->file);
+    s->file = -1;
+}
+
+static int open_file(void)
+{
+    const char *folder = getenv("TMPDIR");
+    int fd = open(folder && *folder ? folder : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    return fd < 0 ? -errno : fd;
+}
+
+static int write_all(int fd, struct span s)
+{
+    while (s.n) {
+        ssize_t n = write(fd, s.p, s.n);
+
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0)
+            s = span_of(s.p + n, s.n - (size_t)n);
+    }
+    return 0;
+}
+
+static int flush(struct spool *s)
+{
+    int rc = 0;
+
+    if (s->file < 0)
+        s->file = rc = open_file();
+    if (rc >= 0)
+        rc = write_all(s->file, buf_span(&s->memory));
+    if (rc < 0)
+        return rc;
+    s->file_bytes += s->memory.n;
+    buf_clear(&s->memory);
+    return 0;
+}
+
+int spool_put(struct spool *s, struct span text)
+{
+    int rc = buf_try_put(&s->memory, text);
+
+    if (rc == 0)
+        return 0;
+    rc = flush(s);
+    return rc < 0 ? rc : buf_try_put(&s->memory, text);
+}
+
+int spool_answer(struct spool *s, struct answer *a)
+{
+    int rc = s->file < 0 ? 0 : flush(s);
+
+    if (rc < 0)
+        return rc;
+    a->file = s->file;
+    a->body_bytes = s->file < 0 ? s->memory.n : s->file_bytes;
+    a->body = s->file < 0 ? buf_take(&s->memory) : NULL;
+    s->file = -1;
+    spool_deinit(s);
+    return 0;
+}
