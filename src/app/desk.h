@@ -28,6 +28,7 @@ struct ingress {
     struct standing *standing;
     struct waiters *waiters;
     struct gate *gate;
+    struct desk_hooks *hooks;
     struct job_decoder decoder;
     struct jobform form;
     uint32_t errands;      /* that exist */
@@ -95,9 +96,18 @@ void desk_audit_all(const struct errand *e, const struct config_account *a,
                     const struct job_spec *spec);
 /* The answer for a job that Redis does not have. */
 void desk_refuse_put(struct errand *e, const struct intray_result *r);
+bool desk_json_too_deep(struct span json, int most);
 /* A job's JSON into in->form. 0, or -EINVAL with a sentence. */
 must_use int desk_read_form(struct ingress *in, struct span text, char *err, size_t err_room);
 uint64_t desk_cost(const struct config_account *a, const struct job_spec *spec);
+
+/* Where no proof is needed only this machine is served; NULL, or a sentence why this visit is not.
+ */
+const char *desk_why_not_open(struct visit *v);
+
+/* -- desk_hook.c: the configured hooks with their secrets -- */
+struct desk_hooks *desk_hooks_new(const struct config *c);
+void desk_hooks_free(struct desk_hooks *h); /* NULL is fine */
 
 /* -- the routes -- */
 route_cb desk_purge, desk_bulk_begin, desk_bulk_end, desk_job_get, desk_job_cancel, desk_status,

@@ -351,7 +351,7 @@ static void push(struct errand *e, const struct config_account *a, struct jobfor
 }
 
 /* jansson follows nested values by recursion and keeps them all: what is no job is not worth it. */
-static bool too_deep(struct span s)
+bool desk_json_too_deep(struct span s, int most)
 {
     int depth = 0;
     bool text = false;
@@ -365,7 +365,7 @@ static bool too_deep(struct span s)
         } else if (c == '"') {
             text = true;
         } else if (c == '{' || c == '[') {
-            if (++depth > JSON_DEPTH_MAX)
+            if (++depth > most)
                 return true;
         } else if (c == '}' || c == ']') {
             depth--;
@@ -380,7 +380,7 @@ int desk_read_form(struct ingress *in, struct span text, char *err, size_t err_r
 
     jobform_clear(f, LANE_NORMAL);
     f->takes_account = true;
-    if (too_deep(text)) {
+    if (desk_json_too_deep(text, JSON_DEPTH_MAX)) {
         snprintf(err, err_room, "nested deeper than %d", JSON_DEPTH_MAX);
         return -EINVAL;
     }

@@ -89,7 +89,7 @@ static struct span shown_token(struct visit *v)
 
 /* Without producers only this machine is served. A page in somebody's browser runs on this machine,
  * too: what comes from one carries an Origin. */
-static const char *why_not_open(struct visit *v)
+const char *desk_why_not_open(struct visit *v)
 {
     if (!visit_from_loopback(v))
         return "no producers are configured, so only this machine may push";
@@ -106,7 +106,7 @@ static int authenticate(struct errand *e, const char **why)
     if (e->route->access == ROUTE_OPEN || e->route->access == ROUTE_SIGNED)
         return 0;
     if (gate_open(e->in->gate)) {
-        *why = why_not_open(e->visit);
+        *why = desk_why_not_open(e->visit);
         e->who = gate_anybody();
         return *why ? 403 : 0;
     }
@@ -297,6 +297,8 @@ static void configure(struct ingress *in, const struct config *c)
     in->config = c;
     gate_free(in->gate);
     in->gate = gate_new(c);
+    desk_hooks_free(in->hooks);
+    in->hooks = desk_hooks_new(c);
     reload_tls(in);
 }
 
@@ -307,6 +309,7 @@ static void finish_when_done(struct ingress *in)
     must(in->errands == 0);
     standing_free(in->standing);
     gate_free(in->gate);
+    desk_hooks_free(in->hooks);
     job_decoder_deinit(&in->decoder);
     jobform_deinit(&in->form);
     post(in->dispatch_inbox, LETTER_STOPPED, NULL);
@@ -463,6 +466,7 @@ struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t e
     in->standing = standing_new(o->config, intray_redis(in->intray));
     in->waiters = waiters_new(in->loop, o->redis, o->config, in->intray);
     in->gate = gate_new(o->config);
+    in->hooks = desk_hooks_new(o->config);
     job_decoder_init(&in->decoder);
     jobform_init(&in->form, LANE_NORMAL);
     in->thread = thread_start(run, in);

@@ -12,6 +12,8 @@ static const struct route table[] = {
     {"GET", "/v1/jobs/{job}", ROUTE_PUSH, ROUTE_OURS, desk_job_get, NULL, "What became of a job."},
     {"DELETE", "/v1/jobs/{job}", ROUTE_PUSH, ROUTE_OURS, desk_job_cancel, NULL,
      "Cancel a job that has not ended."},
+    {"POST", "/hooks/{hook}", ROUTE_SIGNED, ROUTE_OURS, desk_hook, NULL,
+     "A publishing system's webhook, turned into a job as configured."},
     {"GET", "/livez", ROUTE_OPEN, ROUTE_OURS, desk_livez, NULL,
      "200 while the dispatcher makes progress."},
     {"GET", "/readyz", ROUTE_OPEN, ROUTE_OURS, desk_readyz, NULL,

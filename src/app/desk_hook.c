@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT
+ * POST /hooks/{name}: what a publishing system posts, turned into a job as its hook says. */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "config_file.h"
+#include "desk.h"
+#include "hook.h"
+#include "hookgate.h"
+#include "log.h"
+
+#define JSON_DEPTH_MAX 64
+
+/* One configured hook, ready to be used. */
+struct desk_hook {
+    const struct config_hook *config;
+    struct hook *hook;
+    char *secret; /* NULL: it cannot be read, and nobody is let in */
+};
+
+struct desk_hooks {
+    struct desk_hook *at;
+    uint32_t count;
+    struct hook_job job; /* of the request that is looked at */
+};
+
+/* What any hook may do: no purge-all, since a document names targets. */
+static const struct config_producer publisher = {
+    .name = (char *)"a hook",
+    .token_sha256 = (char *)"",
+    .kinds = PRODUCER_URL | PRODUCER_KEY,
+    .lanes = (1u << LANE_N) - 1,
+};
+
+struct desk_hooks *desk_hooks_new(const struct config *c)
+{
+    struct desk_hooks *h = alloc_zeroed(1, sizeof(*h));
+    char why[300];
+
+    h->at = alloc_zeroed(c->hooks_count + 1, sizeof(*h->at));
+    hook_job_init(&h->job);
+    for (uint32_t i = 0; i < c->hooks_count; i++) {
+        struct desk_hook *d = &h->at[h->count++];
+
+        d->config = &c->hooks[i];
+        d->hook = hook_new(d->config, why, sizeof(why));
+        must(d->hook != NULL); /* it was compiled when the configuration was read */
+        if (d->config->signature.scheme != HOOK_UNSIGNED &&
+            config_read_secret(d->config, &d->secret, why, sizeof(why)) < 0)
+            log_error("The hook has no secret: whatever is posted to it is refused",
+                      "hook=%s why=\"%s\"", d->config->name, why);
+    }
+    return h;
+}
+
+void desk_hooks_free(struct desk_hooks *h)
+{
+    if (!h)
+        return;
+    for (uint32_t i = 0; i < h->count; i++) {
+        hook_free(h->at[i].hook);
+        if (h->at[i].secret)
+            explicit_bzero(h->at[i].secret, strlen(h->at[i].secret));
+        free(h->at[i].secret);
+    }
+    hook_job_deinit(&h->job);
+    free(h->at);
+    free(h);
+}
+
+static const struct desk_hook *find(const struct desk_hooks *h, struct span name)
+{
+    for (uint32_t i = 0; i < h->count; i++)
+        if (span_is(name, h->at[i].config->name))
+            return &h->at[i];
+    return NULL;
+}
+
+static bool header_of(void *ctx, const char *name, struct span *value)
+{
+    struct errand *e = ctx;
+
+    *value = visit_header(e->visit, name);
+    return value->p != NULL;
+}
+
+/* -- the proof -- */
+
+static int check_proof(struct errand *e, const struct desk_hook *d, const struct hook_request *r)
+{
+    const char *why = NULL;
+    char err[300];
+
+    if (d->config->signature.scheme == HOOK_UNSIGNED) {
+        why = desk_why_not_open(e->visit);
+        if (why)
+            errand_refuse(e, 403, why);
+        return why ? -EACCES : 0;
+    }
+    if (hookgate_check(&d->config->signature, span_str(d->secret), r, clock_wall_ms(), err,
+                       sizeof(err)) == 0)
+        return 0;
+    log_warn("What was posted to a hook does not prove that it is the publisher's",
+             "hook=%s peer=%s why=\"%s\"", d->config->name, visit_peer(e->visit), err);
+    errand_refuse(e, 401, "the signature is missing, wrong or too old");
+    return -EACCES;
+}
+
+/* -- the job -- */
+
+static void on_put(void *ctx, const struct intray_result *r)
+{
+    struct errand *e = ctx;
+
+    if (r->outcome == INTRAY_ACCEPTED)
+        errand_say(e, 202, "{\"job\":\"%s\"}", r->job);
+    else
+        desk_refuse_put(e, r);
+    errand_drop(e);
+}
+
+static const struct config_account *account_of(const struct errand *e, const struct config_hook *c)
+{
+    return errand_find_account(e, *c->account ? span_str(c->account) : span_of(NULL, 0));
+}
+
+static void push(struct errand *e, const struct desk_hook *d, const struct hook_job *job)
+{
+    const struct config_account *a = account_of(e, d->config);
+    struct jobform *f = &e->in->form;
+    char ref[100];
+    struct job_spec spec;
+
+    must(a != NULL); /* every hook's account was found when the configuration was read */
+    jobform_clear(f, d->config->lane);
+    f->takes_account = false;
+    for (size_t i = 0; i < job->fields_count; i += 2) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "%.*s", (int)job->fields[i].n, job->fields[i].p);
+        jobform_put(f, name, job->fields[i + 1]);
+    }
+    snprintf(ref, sizeof(ref), "hook:%s", d->config->name);
+    jobform_put(f, "ref", span_str(ref));
+    if (desk_admit(e, a, f, &spec))
+        desk_push(e, a, f, NULL, on_put);
+}
+
+static void apply(struct errand *e, const struct desk_hook *d, const struct hook_request *r,
+                  const json_t *document)
+{
+    struct hook_job *job = &e->in->hooks->job;
+    char err[300];
+    int rc = hook_apply(d->hook, document, r, job, err, sizeof(err));
+
+    if (rc == 0)
+        push(e, d, job);
+    else if (rc == -ENOENT) /* a publisher's test, or an event nobody asked for: not its fault */
+        errand_say_json(e, 200, json_pack("{ssss*}", "status", "ignored", "why", err));
+    else
+        errand_refuse(e, 422, err);
+}
+
+void desk_hook(struct errand *e)
+{
+    const struct desk_hook *d = find(e->in->hooks, e->parts[0]);
+    struct hook_request r = {.method = visit_method(e->visit),
+                             .path = visit_target(e->visit),
+                             .body = visit_body(e->visit),
+                             .header = header_of,
+                             .header_context = e};
+    json_t *document;
+    json_error_t where;
+    char why[240];
+
+    if (!d) {
+        errand_refuse(e, 404, "there is no such hook");
+        return;
+    }
+    e->who = &publisher;
+    if (check_proof(e, d, &r) < 0)
+        return;
+    if (desk_json_too_deep(r.body, JSON_DEPTH_MAX)) {
+        errand_refuse(e, 400, "the document is nested too deeply");
+        return;
+    }
+    document = json_loadb(r.body.p, r.body.n, 0, &where);
+    if (document) {
+        apply(e, d, &r, document);
+    } else {
+        snprintf(why, sizeof(why), "not JSON: %s", where.text);
+        errand_refuse(e, 400, why);
+    }
+    json_decref(document);
+}
