@@ -26,16 +26,27 @@ struct pending {
     uint32_t waiters;    /* head of the chain of jobs */
     uint64_t expires_ms; /* Unix; the latest of its jobs; 0 = never */
     uint64_t since_ns;   /* monotonic: when it began to wait */
+    uint64_t
+        pushed_ms : 48; /* Unix, by Redis' clock: the oldest job that asked for it in its lane */
     uint16_t bytes_count;
     uint16_t service; /* SERVICE_NONE for a URL without one */
     unsigned kind : 2, lane : 2, state : 2, soft : 1;
-    uint8_t attempts; /* sends that failed; a 429 is none */
+    unsigned started : 1; /* a request with it was on the wire since that job came */
+    uint8_t attempts;     /* sends that failed; a 429 is none */
     char bytes[];
 };
 
 static inline struct span pending_bytes(const struct pending *t)
 {
     return span_of(t->bytes, t->bytes_count);
+}
+
+/* The bytes begin before the end of the struct: what would only be padding is theirs. */
+static inline size_t pending_size(size_t bytes)
+{
+    size_t end = offsetof(struct pending, bytes) + bytes;
+
+    return end > sizeof(struct pending) ? end : sizeof(struct pending);
 }
 
 static inline enum form pending_form(const struct pending *t)
