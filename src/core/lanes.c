@@ -314,6 +314,37 @@ uint64_t lanes_want(const struct lanes *l, enum lane lane, enum ledger ledger, u
     return want;
 }
 
+static bool flow_overdue(const struct lanes *l, const struct flow *f, enum ledger ledger,
+                         uint64_t now_ns)
+{
+    uint64_t never = NEVER;
+
+    for (int form = 0; form < FORM_N; form++)
+        if (lanes_ledger(l, (enum form)form) == ledger &&
+            ready_count(l, f, (enum form)form, now_ns, &never))
+            return true;
+    return false;
+}
+
+bool lanes_overdue(const struct lanes *l, enum lane lane, enum ledger ledger, uint64_t now_ns)
+{
+    uint64_t never = NEVER;
+
+    list_each(it, &l->suspects[lane]) {
+        const struct batch *b = list_entry(it, struct batch, link);
+
+        if (b->ledger == ledger && !paused(l, b->service, now_ns, &never))
+            return true;
+    }
+    list_each(it, &l->active[lane]) {
+        const struct flow *f = list_entry(it, struct flow, ring);
+
+        if (!paused(l, f->service, now_ns, &never) && flow_overdue(l, f, ledger, now_ns))
+            return true;
+    }
+    return false;
+}
+
 static void keep_for(const struct lanes *l, enum lane lane, uint64_t now_ns, struct grant *rest)
 {
     for (int ledger = 0; ledger < LEDGER_N; ledger++)
