@@ -170,7 +170,8 @@ static uint32_t ready_count(const struct lanes *l, const struct flow *f, enum fo
     if (form == FORM_ALL)
         return l->all_busy[slot_of(l, f->service)] ? 0 : 1;
     head = list_first(&f->queue[form], struct pending, link);
-    due = add_time(head->since_ns, l->options.linger_ns[f->lane]);
+    /* A bit-field of 48 bits counts in 48 bits: in nanoseconds it would wrap round after days. */
+    due = add_time((uint64_t)head->since_us * 1000, l->options.linger_ns[f->lane]);
     if (f->count[form] < l->options.batch_keys && f->bytes[form] < l->options.batch_bytes &&
         due > now_ns) {
         *ready_ns = min_u64(*ready_ns, due);

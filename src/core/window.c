@@ -143,12 +143,12 @@ static uint32_t job_new(struct window *w, const struct job_spec *spec, const str
 static struct pending *pending_new(const struct job_spec *spec, const struct job_target *target,
                                    uint32_t hash, const struct window_add *how)
 {
-    struct pending *t = alloc_bytes(pending_size(target->bytes.n));
+    struct pending *t = alloc_bytes(sizeof(*t) + target->bytes.n);
 
     *t = (struct pending){.hash = hash,
                           .waiters = POOL_NONE,
                           .expires_ms = spec->expires_ms,
-                          .since_ns = how->now_ns,
+                          .since_us = how->now_ns / 1000,
                           .pushed_ms = how->id_ms,
                           .bytes_count = (uint16_t)target->bytes.n,
                           .service = spec->service,
@@ -254,7 +254,7 @@ static void merge_into(struct window *w, struct pending *to, struct pending *fro
         tail = &((struct waiter *)pool_at(&w->waiters, *tail))->next;
     *tail = to->waiters;
     to->waiters = from->waiters;
-    to->since_ns = min_u64(to->since_ns, from->since_ns);
+    to->since_us = min_u64(to->since_us, from->since_us);
     if (to->attempts < from->attempts)
         to->attempts = from->attempts;
     note_push(to, (enum lane)from->lane, from->pushed_ms, from->started);

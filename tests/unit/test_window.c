@@ -814,6 +814,25 @@ static void two_good_halves_of_a_refused_batch_teach_its_size_S20(void **state)
     world_free(w);
 }
 
+/* 2^48 ns are 78 hours. */
+static void a_machine_that_is_up_for_years_lingers_as_long(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *b;
+
+    (void)state;
+    w->now_ns = UINT64_C(5) * 365 * 24 * 3600 * NS_PER_S;
+    w->lanes.options.linger_ns[LANE_NORMAL] = 5 * NS_PER_MS;
+    push(w, "a");
+    assert_null(pick(w));
+    assert_int_equal(w->ready_ns, w->now_ns + 5 * NS_PER_MS);
+    w->now_ns = w->ready_ns;
+    b = pick(w);
+    assert_non_null(b);
+    finish(w, b, FATE_PURGED);
+    world_free(w);
+}
+
 /* The push that the wait for the wire would be measured from, of the one target in b. */
 static uint64_t pushed_ms(const struct batch *b)
 {
@@ -902,6 +921,7 @@ static void what_returns_to_a_newer_one_leaves_its_wait_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_machine_that_is_up_for_years_lingers_as_long),
         cmocka_unit_test(the_wait_for_the_wire_is_that_of_the_oldest_job),
         cmocka_unit_test(the_wait_in_a_lower_lane_is_not_that_of_an_urgent_job),
         cmocka_unit_test(what_was_on_the_wire_is_not_measured_again_but_who_joins_it_is),
