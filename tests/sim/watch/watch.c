@@ -40,6 +40,8 @@ static void look(const struct dispatch *d, struct now now)
     must(measured(c->to_purged, LANE_N) == c->jobs[FATE_PURGED]);
     /* Keys that a purge-all absorbed were purged without a request of their own. */
     must(c->requests[FORM_ALL] > 0 || measured(c->to_wire, LANE_N) >= c->targets_purged);
+    /* Once for whoever waits: a retry is no other start. */
+    must(measured(c->to_wire, LANE_N) <= intake_counts(d->intake)->targets);
 }
 
 /* Right before a tick is when what was noted by the last one is oldest. */
