@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * The inside of one account's dispatch, shared by the files that are its hands: dispatch.c decides
- * when, lead.c holds the lease, flight.c sends, verdict.c judges, fate.c ends, report.c tells. */
+ * when, lead.c holds the lease, flight.c sends, verdict.c judges, fate.c ends, progress.c watches,
+ * fact.c, report.c and metrics.c tell. */
 #pragma once
 
 #include "batch.h"
 #include "brake.h"
 #include "dispatch.h"
 #include "fastly.h"
+#include "histogram.h"
 #include "intake.h"
 #include "job.h"
 #include "lanes.h"
@@ -27,11 +29,30 @@ enum dispatch_state {
 
 extern const char *const dispatch_state_names[];
 
+/* What became of requests, by the class of their HTTP status or by why they have none. */
+enum answer {
+    ANSWER_ODD, /* a status that is none */
+    ANSWER_1XX,
+    ANSWER_5XX = ANSWER_1XX + 4,
+    ANSWER_UNSENT, /* from here on as exchange_error has it */
+    ANSWER_TIMEOUT,
+    ANSWER_BROKEN,
+    ANSWER_BLOCKED,
+    ANSWER_N
+};
+
 struct dispatch_counts {
-    uint64_t requests, answers;
-    uint64_t targets_purged, batches, batch_keys;
-    uint64_t jobs_purged, jobs_dead, jobs_expired;
+    uint64_t requests[FORM_N], answers[ANSWER_N], verdicts[VERDICT_N];
+    uint64_t targets_purged, batch_keys;
+    uint64_t jobs[FATE_N]; /* that ended */
     uint64_t retries, throttled, bisected, missing;
+    /* Durations. Where a job's age is in them, Redis' clock at its push (the milliseconds of its
+     * id) is compared with this machine's now; an age below 0 is taken for 0. */
+    struct histogram to_wire[LANE_N];   /* for each target: from the push of its oldest job in the
+                                           lane until its first request was written */
+    struct histogram to_purged[LANE_N]; /* for each job that ended purged */
+    struct histogram reply[FORM_N];     /* for each request with an answer: from its first byte
+                                           to the last of the answer */
 };
 
 /* Why a job with other targets still open will end dead. */
@@ -39,6 +60,13 @@ struct scar {
     enum lane lane;
     struct entry_id id;
     char *reason, *target;
+};
+
+/* How late ticks come, compared with when they were asked for: who blocks the loop is seen here. */
+struct lateness {
+    uint64_t due_ns; /* of the next tick */
+    uint64_t since_ns;
+    uint64_t worst_ns, before_ns; /* of this minute; of the one before */
 };
 
 #define SCARS_MAX 4096u
@@ -73,6 +101,13 @@ struct dispatch {
     struct scar *scars;
     uint32_t scars_count;
     struct dispatch_counts counts;
+    uint64_t wall_ms; /* Unix: when the tick began, or the answer came, that is being worked on */
+
+    /* liveness */
+    uint64_t up_ns;       /* Redis is connected since */
+    uint64_t progress_ns; /* when last a request began, was answered, or nothing could be sent */
+    bool funded[LEDGER_N][LANE_N]; /* as of the last tick: money was there, or asked for */
+    struct lateness lateness;
 
     /* the lease */
     bool lead_asked;
@@ -119,6 +154,11 @@ void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x
  * and on no list. */
 void fate_end(struct dispatch *d, struct pending *t, enum fate fate, const char *reason);
 void fate_bury(struct dispatch *d, struct pending *t, const char *reason); /* dead, and said so */
+
+/* progress.c: whether something happens. */
+void progress_begin(struct dispatch *d, struct now now);                 /* of a tick */
+void progress_end(struct dispatch *d, struct now now, uint64_t next_ns); /* the next one is due */
+uint64_t progress_late_ns(const struct dispatch *d); /* the worst of the last one to two minutes */
 
 /* report.c */
 char *report_json(struct dispatch *d, struct now now); /* malloc'ed, for the status key */

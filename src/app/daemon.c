@@ -16,6 +16,7 @@
 #include "embedded.h"
 #include "ingress.h"
 #include "log.h"
+#include "metrics.h"
 #include "process.h"
 #include "target.h"
 
@@ -228,9 +229,13 @@ static struct endpoint *endpoint_of(const struct config_account *a)
 /* On the endpoint's behalf: how is the dispatch? */
 static void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
 {
-    (void)ctx;
-    (void)v;
-    (void)metrics_wanted;
+    const struct daemon *d = ctx;
+    struct now now = clock_now();
+
+    for (uint32_t i = 0; i < d->accounts_count && !v->stalled; i++)
+        v->stalled = dispatch_stalled(d->accounts[i], now, v->why, sizeof(v->why));
+    if (metrics_wanted)
+        metrics_render(d->accounts, d->accounts_count, now, &v->metrics);
 }
 
 static void start_ingress(struct daemon *d)

@@ -41,7 +41,7 @@ static bool full(struct errand *e, const struct config_account *a)
         return false;
     s = standing_of(e->in->standing, a, clock_mono_ns());
     for (int lane = 0; lane < LANE_N; lane++)
-        jobs += s->jobs[lane];
+        jobs += s->overview.lanes[lane].jobs;
     return jobs + intray_under_way(e->in->intray) >= most;
 }
 

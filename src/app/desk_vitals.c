@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * What machines ask: is it alive, may it be sent to, how does it stand. */
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "alloc.h"
 #include "desk.h"
+#include "metrics.h"
 #include "standing.h"
 
 /* -- /livez -- */
@@ -22,6 +26,13 @@ static void say_alive(struct errand *e, const struct vitals *v)
 
 /* -- /readyz -- */
 
+static const struct standing_account *stands(const struct errand *e, uint32_t account)
+{
+    const struct ingress *in = e->in;
+
+    return standing_of(in->standing, &in->config->accounts[account], clock_mono_ns());
+}
+
 static void on_ready(void *ctx, bool ok)
 {
     struct errand *e = ctx;
@@ -30,7 +41,7 @@ static void on_ready(void *ctx, bool ok)
     char why[160];
 
     for (uint32_t i = 0; i < c->accounts_count; i++)
-        if (!standing_of(e->in->standing, &c->accounts[i], clock_mono_ns())->led)
+        if (!stands(e, i)->overview.leader)
             without = &c->accounts[i];
     if (!ok) {
         errand_refuse(e, 503, "Redis is away");
@@ -48,11 +59,128 @@ void desk_readyz(struct errand *e)
     standing_refresh(e->in->standing, on_ready, errand_hold(e));
 }
 
-/* -- /metrics -- */
+/* -- /metrics: what the dispatch loop tells, then what Redis tells, then the endpoint itself -- */
+
+/* One fact of the endpoint: name, kind, sentence, value. */
+struct endpoint_fact {
+    const char *name, *kind, *help;
+    uint64_t (*value)(const struct ingress *in);
+};
+
+static uint64_t value_connections(const struct ingress *in)
+{
+    return httpd_counts(in->httpd)->connections;
+}
+
+static uint64_t value_accepted(const struct ingress *in)
+{
+    return httpd_counts(in->httpd)->accepted;
+}
+
+static uint64_t value_timeouts(const struct ingress *in)
+{
+    return httpd_counts(in->httpd)->timeouts;
+}
+
+static uint64_t value_jobs(const struct ingress *in)
+{
+    return in->counts.jobs;
+}
+
+static uint64_t value_under_way(const struct ingress *in)
+{
+    return intray_under_way(in->intray);
+}
+
+static const struct endpoint_fact facts[] = {
+    {"purgeline_http_connections", "gauge", "Open connections of producers.", value_connections},
+    {"purgeline_http_accepted_total", "counter", "Connections accepted.", value_accepted},
+    {"purgeline_http_timeouts_total", "counter", "Requests given up as too slow.", value_timeouts},
+    {"purgeline_http_jobs_total", "counter", "Jobs sent to Redis for producers.", value_jobs},
+    {"purgeline_http_jobs_under_way", "gauge", "Of these, not answered by Redis yet.",
+     value_under_way},
+};
+
+static void render_endpoint(const struct ingress *in, struct buf *out)
+{
+    for (size_t i = 0; i < array_len(facts); i++) {
+        const struct endpoint_fact *f = &facts[i];
+
+        buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", f->name, f->help, f->name,
+                   f->kind, f->name, f->value(in));
+    }
+    buf_printf(out, "# HELP purgeline_http_answers_total Answers to producers, by class.\n"
+                    "# TYPE purgeline_http_answers_total counter\n");
+    for (unsigned i = 2; i <= 5; i++)
+        buf_printf(out, "purgeline_http_answers_total{class=\"%uxx\"} %" PRIu64 "\n", i,
+                   in->counts.by_status[i]);
+}
+
+static void render_backlog(const struct errand *e, bool redis_up, struct buf *out)
+{
+    const struct config *c = e->in->config;
+    struct metrics_backlog *at = alloc_zeroed(c->accounts_count, sizeof(*at));
+
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        at[i] = (struct metrics_backlog){c->accounts[i].name,
+                                         redis_up ? &stands(e, i)->overview : NULL};
+    metrics_render_backlog(at, c->accounts_count, redis_up, out);
+    free(at);
+}
+
+static void end_metrics(struct errand *e)
+{
+    struct buf *text = e->state;
+
+    buf_deinit(text);
+    free(text);
+}
+
+static void answer_metrics(struct errand *e, bool redis_up)
+{
+    struct buf *text = e->state;
+    struct answer a = {.status = 200, .type = METRICS_CONTENT_TYPE, .file = -1};
+
+    if (!e->visit || visit_answered(e->visit))
+        return;
+    render_backlog(e, redis_up, text);
+    render_endpoint(e->in, text);
+    a.body_bytes = text->n;
+    a.body = buf_take(text);
+    errand_answer(e, &a);
+}
+
+static void on_backlog(void *ctx, bool ok)
+{
+    struct errand *e = ctx;
+
+    answer_metrics(e, ok);
+    errand_drop(e);
+}
+
+/* Redis hangs, or the dispatch loop does: the rest is worth telling all the same. */
+static void on_late(struct errand *e)
+{
+    answer_metrics(e, false);
+}
 
 void desk_metrics(struct errand *e)
 {
+    struct buf *text = alloc_zeroed(1, sizeof(*text));
+
+    buf_init(text, METRICS_MAX_BYTES(e->in->config->accounts_count));
+    e->state = text;
+    e->end = end_metrics;
+    e->late = on_late;
     ingress_ask_vitals(e, true);
+}
+
+static void take_metrics(struct errand *e, const struct vitals *v)
+{
+    if (!e->visit || visit_answered(e->visit))
+        return;
+    buf_put(e->state, buf_span(&v->metrics));
+    standing_refresh(e->in->standing, on_backlog, errand_hold(e));
 }
 
 void desk_vitals(struct errand *e, const struct vitals *v)
@@ -60,5 +188,5 @@ void desk_vitals(struct errand *e, const struct vitals *v)
     if (e->route->serve == desk_livez)
         say_alive(e, v);
     else
-        errand_refuse(e, 503, "no metrics");
+        take_metrics(e, v);
 }

@@ -31,6 +31,7 @@ static void on_up(void *ctx)
 
     log_info("Connected to Redis", "account=%s", d->account->name);
     d->queue_up = true;
+    d->up_ns = d->progress_ns = clock_mono_ns();
     d->server_checked = d->server_fit = false;
     d->lead_next_ns = d->due_next_ns = 0;
     intake_reread(d->intake);
@@ -118,7 +119,8 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     d->rng.state = o->seed;
     heap_init(&d->parked);
     list_init(&d->flights);
-    d->due_next_ns = now.mono_ns;
+    d->due_next_ns = d->progress_ns = now.mono_ns;
+    d->lateness.due_ns = NEVER;
     init_memory(d);
     d->queue = queue_new(o->loop, o->redis, d->account->name, o->owner, &callbacks, d);
     d->settle = settle_new(d->account, d->queue, on_settled, d);
@@ -287,6 +289,8 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
 
     if (d->state >= DISPATCH_RELEASING)
         return NEVER;
+    d->wall_ms = now.wall_ms;
+    progress_begin(d, now);
     if (d->stopping && d->state == DISPATCH_LEADING)
         dispatch_begin_drain(d, "stopping");
     next = lead_tick(d, now);
@@ -302,6 +306,7 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
         next = min_u64(next, settle_due(d->settle));
     }
     drain_tick(d);
+    progress_end(d, now, next);
     return next;
 }
 
@@ -330,6 +335,11 @@ void dispatch_stop(struct dispatch *d)
 {
     d->stopping = true;
     dispatch_wake(d);
+}
+
+const char *dispatch_account(const struct dispatch *d)
+{
+    return d->account->name;
 }
 
 bool dispatch_stopped(const struct dispatch *d)

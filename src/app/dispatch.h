@@ -34,6 +34,8 @@ struct dispatch_options {
 struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now);
 void dispatch_free(struct dispatch *d); /* only when dispatch_stopped */
 
+const char *dispatch_account(const struct dispatch *d); /* its name */
+
 /* Returns the monotonic time of the next tick. */
 uint64_t dispatch_tick(struct dispatch *d, struct now now);
 
@@ -45,6 +47,12 @@ void dispatch_on_reply(void *ctx, struct exchange *x);
  * old and the new account are lent until dispatch_free. */
 void dispatch_configure(struct dispatch *d, const struct config_account *a, struct endpoint *e,
                         struct now now);
+
+/* Liveness is progress. True when for a minute nothing happened that should have: requests could be
+ * sent and none began, an answer of Fastly or of Redis is long overdue; then `why` is a sentence
+ * about it. Waiting that has a reason (budget, brake, pause, retry, standby, Redis away) is none.
+ */
+bool dispatch_stalled(const struct dispatch *d, struct now now, char *why, size_t room);
 
 /* Finish what is on the wire, release the lease, close the queue; then dispatch_stopped. */
 void dispatch_stop(struct dispatch *d);

@@ -41,18 +41,13 @@ static void drop_scar(struct dispatch *d, struct scar *s)
     *s = d->scars[--d->scars_count];
 }
 
-static void count_end(struct dispatch *d, enum fate fate)
+static void count_end(struct dispatch *d, const struct window_job *job)
 {
-    switch (fate) {
-    case FATE_PURGED:
-        d->counts.jobs_purged++;
-        break;
-    case FATE_EXPIRED:
-        d->counts.jobs_expired++;
-        break;
-    default:
-        d->counts.jobs_dead++;
-    }
+    uint64_t age_ms = d->wall_ms > job->id_ms ? d->wall_ms - job->id_ms : 0;
+
+    d->counts.jobs[job->fate]++;
+    if (job->fate == FATE_PURGED)
+        histogram_add(&d->counts.to_purged[job->lane], age_ms * 1000);
 }
 
 static void on_job_end(void *ctx, const struct window_job *job)
@@ -84,7 +79,7 @@ static void on_job_end(void *ctx, const struct window_job *job)
         item.target = span_str(scar->target);
     }
     settle_add(d->settle, &item);
-    count_end(d, (enum fate)job->fate);
+    count_end(d, job);
     if (scar)
         drop_scar(d, scar);
 }

@@ -134,11 +134,10 @@ static void send_batch(struct dispatch *d, struct batch *b, uint64_t now_ns)
     purse_spend(d->purse, b->ledger, b->cost);
     lanes_account(&d->lanes, b->lane, b->cost);
     d->in_flight++;
-    d->counts.requests++;
-    if (b->form == FORM_KEYS || b->form == FORM_SOFT_KEYS) {
-        d->counts.batches++;
+    d->progress_ns = now_ns;
+    d->counts.requests[b->form]++;
+    if (b->form == FORM_KEYS || b->form == FORM_SOFT_KEYS)
         d->counts.batch_keys += b->count;
-    }
     senders_send(d->options.senders, x);
 }
 
@@ -171,10 +170,13 @@ static uint64_t ask_purse(struct dispatch *d, uint64_t now_ns)
 
         for (int lane = 0; lane < LANE_N; lane++) {
             uint64_t own = lanes_want(&d->lanes, (enum lane)lane, (enum ledger)l, now_ns);
+            uint64_t when = NEVER;
 
             want += own;
             if (own)
-                purse_ask(d->purse, (enum ledger)l, (enum lane)lane, want, now_ns, &next);
+                purse_ask(d->purse, (enum ledger)l, (enum lane)lane, want, now_ns, &when);
+            d->funded[l][lane] = own && when == NEVER;
+            next = min_u64(next, when);
         }
     }
     return next;
@@ -241,6 +243,45 @@ static void book(struct dispatch *d, const struct batch *b, const struct exchang
         purse_book(d->purse, b->ledger, b->cost, now_ns);
 }
 
+static enum answer answer_of(const struct exchange *x)
+{
+    if (x->error != EXCHANGE_OK)
+        return (enum answer)(ANSWER_UNSENT + (x->error - EXCHANGE_UNSENT));
+    return x->status >= 100 && x->status < 600 ? (enum answer)(ANSWER_1XX + x->status / 100 - 1)
+                                               : ANSWER_ODD;
+}
+
+/* A request with these targets went onto the wire at `start_ms`; it counts for those whose first it
+ * is. The keys that a purge-all absorbs have none of their own. */
+static void note_start(struct dispatch *d, const struct batch *b, uint64_t start_ms)
+{
+    struct histogram *h = &d->counts.to_wire[b->lane];
+
+    list_each(it, &b->targets) {
+        struct pending *t = pending_of(it);
+
+        if (!t->started)
+            histogram_add(h, start_ms > t->pushed_ms ? (start_ms - t->pushed_ms) * 1000 : 0);
+        t->started = 1;
+    }
+}
+
+static void note_answer(struct dispatch *d, const struct batch *b, const struct exchange *x,
+                        struct now now)
+{
+    enum answer answer = answer_of(x);
+
+    d->counts.answers[answer]++;
+    d->progress_ns = now.mono_ns;
+    d->wall_ms = now.wall_ms;
+    if (answer == ANSWER_UNSENT || answer == ANSWER_BLOCKED)
+        return;
+    note_start(d, b, now.wall_ms - (now.mono_ns - min_u64(x->started_ns, now.mono_ns)) / NS_PER_MS);
+    if (x->error == EXCHANGE_OK)
+        histogram_add(&d->counts.reply[b->form],
+                      (x->done_ns - min_u64(x->started_ns, x->done_ns)) / 1000);
+}
+
 void dispatch_on_reply(void *ctx, struct exchange *x)
 {
     struct flight *f = x->ctx;
@@ -252,7 +293,7 @@ void dispatch_on_reply(void *ctx, struct exchange *x)
     list_remove(&f->link);
     free(f);
     d->in_flight--;
-    d->counts.answers++;
+    note_answer(d, b, x, now);
     book(d, b, x, now.mono_ns);
     if (b->form == FORM_ALL)
         d->lanes.all_busy[b->service] = false;

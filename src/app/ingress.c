@@ -9,6 +9,7 @@
 #include "desk.h"
 #include "file.h"
 #include "log.h"
+#include "metrics.h"
 #include "standing.h"
 #include "thread.h"
 #include "waiters.h"
@@ -407,7 +408,7 @@ static void on_dispatch_letters(void *ctx, struct list *posted)
 
         if (l->kind == LETTER_ASK_VITALS) {
             l->kind = LETTER_VITALS;
-            buf_init(&l->vitals.metrics, INGRESS_METRICS_MAX_BYTES);
+            buf_init(&l->vitals.metrics, METRICS_MAX_BYTES(in->options.config->accounts_count));
             in->options.vitals(in->options.ctx, &l->vitals, l->metrics);
             mailbox_post(in->mailbox, &l->link);
             continue;

@@ -10,8 +10,6 @@
 
 struct ingress;
 
-#define INGRESS_METRICS_MAX_BYTES ((size_t)16 * 1024 * 1024)
-
 /* What the dispatch loop tells of itself when it is asked; filled in on its own thread. */
 struct vitals {
     bool stalled; /* work waits, nothing hinders it, and nothing moves */

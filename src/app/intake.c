@@ -37,6 +37,7 @@ struct intake {
     uint64_t round; /* answers to reads of an earlier start are dropped */
     bool reading, auditing;
     bool recheck;           /* PENDING from the beginning, passing over what is known */
+    uint64_t asked_ns;      /* the read or audit under way, or the last one */
     uint64_t audit_ns;      /* next */
     uint64_t not_before_ns; /* of the next read: Redis refused the last one */
     uint64_t even_until_ns;
@@ -119,6 +120,11 @@ bool intake_idle(const struct intake *in)
     return !in->reading && !in->auditing;
 }
 
+uint64_t intake_asked_ns(const struct intake *in)
+{
+    return intake_idle(in) ? NEVER : in->asked_ns;
+}
+
 const struct intake_counts *intake_counts(const struct intake *in)
 {
     return &in->counts;
@@ -194,6 +200,7 @@ static void take_entry(struct intake *in, const struct queue_entry *e, struct no
     char why[160];
 
     if (e->fields_count == 0) { /* deleted by somebody after delivery: only to be acknowledged */
+        in->counts.cancelled++;
         end_at_once(in, e, OUTCOME_CANCELLED, 0, SPAN("deleted from the stream"));
         return;
     }
@@ -341,6 +348,7 @@ static void audit(struct intake *in, uint64_t now_ns)
 {
     in->audit_ns = now_ns + AUDIT_EVERY_NS;
     in->auditing = true;
+    in->asked_ns = now_ns;
     queue_depth(in->queue, on_depth, call_new(in));
 }
 
@@ -381,6 +389,7 @@ uint64_t intake_pull(struct intake *in, uint64_t now_ns)
     if (lanes == 0) /* answers make room, and wake us */
         return in->state == INTAKE_NEW ? in->audit_ns : NEVER;
     in->reading = true;
+    in->asked_ns = now_ns;
     queue_read(in->queue, in->state == INTAKE_PENDING ? QUEUE_PENDING : QUEUE_NEW, count,
                lanes == LANE_N ? BLOCK_MS : BLOCK_SHORT_MS, on_read, call_new(in));
     return NEVER;

@@ -14,7 +14,7 @@
 struct intake;
 
 struct intake_counts {
-    uint64_t jobs, targets, malformed, expired, postponed;
+    uint64_t jobs, targets, malformed, expired, cancelled, postponed;
 };
 
 typedef void intake_changed_cb(void *ctx); /* something was read, or may be read again */
@@ -31,6 +31,8 @@ void intake_reread(
 /* Asks for more when there is room and nothing is asked for yet. Returns when to come again. */
 uint64_t intake_pull(struct intake *in, uint64_t now_ns);
 bool intake_idle(const struct intake *in); /* no read under way */
+/* When Redis was asked for what it has not answered yet; NEVER when no question is open. */
+uint64_t intake_asked_ns(const struct intake *in);
 const struct intake_counts *intake_counts(const struct intake *in);
 
 /* The first URL of the job whose site may not be contacted (url_mode: direct), or NULL. */

@@ -31,6 +31,7 @@ struct settle {
     uint32_t flying_count;
     uint64_t not_before_ns; /* after a refusal by Redis */
     uint64_t unconfirmed[LANE_N];
+    struct settle_counts counts;
     bool refused; /* said so already */
 };
 
@@ -130,6 +131,7 @@ static void on_written(void *ctx, int err)
     list_remove(&load->link);
     s->flying_count--;
     if (err) {
+        s->counts.failed++;
         list_push_front(&s->waiting, &load->link);
         if (err != -ENOTCONN) {
             s->not_before_ns = clock_mono_ns() + TRY_AGAIN_NS;
@@ -143,6 +145,8 @@ static void on_written(void *ctx, int err)
             s->unconfirmed[load->items[i].lane]--;
             later |= load->items[i].outcome == OUTCOME_LATER || !load->items[i].plain;
         }
+        s->counts.writes++;
+        s->counts.jobs += load->count;
         load_free(load);
         s->refused = false;
     }
@@ -178,6 +182,11 @@ void settle_flush(struct settle *s, bool queue_up, uint64_t now_ns)
 uint64_t settle_unconfirmed(const struct settle *s, enum lane lane)
 {
     return s->unconfirmed[lane];
+}
+
+const struct settle_counts *settle_counts(const struct settle *s)
+{
+    return &s->counts;
 }
 
 bool settle_idle(const struct settle *s)

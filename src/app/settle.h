@@ -8,6 +8,11 @@
 
 struct settle;
 
+struct settle_counts {
+    uint64_t writes, jobs; /* confirmed by Redis; jobs also those that went to `later` */
+    uint64_t failed;       /* writes that were not: tried again */
+};
+
 /* A load was confirmed, or failed: come and look. later: it put something into `later`. */
 typedef void settle_changed_cb(void *ctx, bool later);
 
@@ -23,6 +28,7 @@ void settle_add(struct settle *s, const struct queue_settle *item);
 void settle_flush(struct settle *s, bool queue_up, uint64_t now_ns);
 /* Jobs ended and not confirmed yet, per lane: in Redis they still look unfinished. */
 uint64_t settle_unconfirmed(const struct settle *s, enum lane lane);
+const struct settle_counts *settle_counts(const struct settle *s);
 bool settle_idle(const struct settle *s);
 /* When settle_flush should be called again, NEVER if nothing is left to write. */
 uint64_t settle_due(const struct settle *s);

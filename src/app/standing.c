@@ -69,12 +69,16 @@ static const char look[] =
     "  local first = redis.call('XRANGE', KEYS[i], '-', '+', 'COUNT', 1)[1]\n"
     "  out[i] = redis.call('XLEN', KEYS[i])\n"
     "  out[3 + i] = first and math.max(0, now - tonumber(first[1]:match('^%d+'))) or 0\n"
+    "  local pending = redis.pcall('XPENDING', KEYS[i], 'dispatch')\n"
+    "  out[6 + i] = pending.err and 0 or pending[1]\n"
     "end\n"
-    "out[7] = redis.call('ZCARD', KEYS[4])\n"
-    "out[8] = redis.call('XLEN', KEYS[5])\n"
-    "out[9] = redis.call('EXISTS', KEYS[6])\n"
-    "out[10] = redis.call('HGET', KEYS[7], 'paused') or '0'\n"
-    "out[11] = redis.call('GET', KEYS[8]) or ''\n"
+    "local next = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')[2]\n"
+    "out[10] = redis.call('ZCARD', KEYS[4])\n"
+    "out[11] = next and math.max(0, math.floor(tonumber(next)) - now) or 0\n"
+    "out[12] = redis.call('XLEN', KEYS[5])\n"
+    "out[13] = redis.call('EXISTS', KEYS[6])\n"
+    "out[14] = redis.call('HGET', KEYS[7], 'paused') or '0'\n"
+    "out[15] = redis.call('GET', KEYS[8]) or ''\n"
     "return out\n";
 
 static uint64_t number(const struct redisReply *r, size_t i)
@@ -105,15 +109,15 @@ static void take(struct entry *e, const struct redisReply *r)
 {
     struct standing_account s = {.known = true};
 
-    for (size_t i = 0; i < LANE_N; i++) {
-        s.jobs[i] = number(r, i);
-        s.oldest_ms[i] = number(r, 3 + i);
-    }
-    s.later = number(r, 6);
-    s.dead = number(r, 7);
-    s.led = number(r, 8) == 1;
-    s.paused = number(r, 9) == 1;
-    take_report(&s, reply_text(reply_at(r, 10)));
+    for (size_t i = 0; i < LANE_N; i++)
+        s.overview.lanes[i] = (struct overview_lane){
+            .jobs = number(r, i), .oldest_ms = number(r, 3 + i), .in_hand = number(r, 6 + i)};
+    s.overview.later = number(r, 9);
+    s.overview.later_next_ms = number(r, 10);
+    s.overview.dead = number(r, 11);
+    s.overview.leader = number(r, 12) == 1 ? (char *)"" : NULL;
+    s.overview.paused = number(r, 13) == 1;
+    take_report(&s, reply_text(reply_at(r, 14)));
     e->now = s;
     e->read_ns = clock_mono_ns();
 }
@@ -136,7 +140,7 @@ static void on_look(void *ctx, struct redisReply *reply)
     struct question *q = ctx;
 
     q->entry->asked = false;
-    if (reply && !reply_refused(reply) && reply_count(reply) == 11)
+    if (reply && !reply_refused(reply) && reply_count(reply) == 15)
         take(q->entry, reply);
     else if (q->refresh)
         q->refresh->ok = false;
@@ -199,10 +203,10 @@ uint64_t standing_eta_ms(const struct standing_account *s, const struct config_a
     double at_once = (double)min_u64(s->budget_left, config_burst(&a->budget));
     double linger = config_lane(a, lane)->linger_ms;
 
-    if (!s->known || !s->led || s->paused)
+    if (!s->known || !s->overview.leader || s->overview.paused)
         return UINT64_MAX;
     for (int i = 0; i <= (int)lane; i++)
-        before += (double)s->jobs[i] * s->targets_per_job;
+        before += (double)s->overview.lanes[i].jobs * s->targets_per_job;
     if (a->budget.batch_cost == BATCH_COST_REQUEST)
         before /= 256;
     if (before <= at_once)

@@ -3,17 +3,14 @@
  * somebody asks, and never waited for. */
 #pragma once
 
-#include "config.h"
+#include "overview.h"
 #include "redis.h"
 
 struct standing;
 
 struct standing_account {
-    bool known;                 /* read at least once */
-    uint64_t jobs[LANE_N];      /* in the streams */
-    uint64_t oldest_ms[LANE_N]; /* age of the oldest */
-    uint64_t later, dead;
-    bool led, paused;
+    bool known;               /* read at least once */
+    struct overview overview; /* no texts but `leader`, which is "" when there is one */
     /* of the leader's own report */
     double targets_per_job; /* that need a purge of their own: merging is taken into account */
     uint64_t budget_left;

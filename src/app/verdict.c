@@ -205,5 +205,6 @@ void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x
     struct judged v = {.d = d, .b = b, .x = x, .now = now};
 
     judge(&v);
+    d->counts.verdicts[v.j.verdict]++;
     on_verdict[v.j.verdict](&v);
 }

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "brake.h"
 
+const char *const brake_state_names[] = {[BRAKE_FREE] = "free",
+                                         [BRAKE_HELD] = "held",
+                                         [BRAKE_PROBING] = "probing",
+                                         [BRAKE_GROWING] = "growing"};
+
 const char *const brake_cause_names[] = {
     [BRAKE_THROTTLE] = "throttled", [BRAKE_OUTAGE] = "outage", [BRAKE_TOKEN] = "token refused"};
 

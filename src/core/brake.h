@@ -20,6 +20,8 @@ enum brake_state {
     BRAKE_GROWING, /* limit requests; one more for every good answer */
 };
 
+extern const char *const brake_state_names[];
+
 enum brake_cause { BRAKE_THROTTLE, BRAKE_OUTAGE, BRAKE_TOKEN };
 extern const char *const brake_cause_names[]; /* "throttled", "outage", "token refused" */
 

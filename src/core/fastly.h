@@ -24,6 +24,7 @@ enum verdict {
     VERDICT_NO_SERVICE, /* 404 of the API: the service pauses */
     VERDICT_DENIED, /* a refusal of this one target only (403 of purge_all, VCL's 403, 404 of a URL)
                      */
+    VERDICT_N
 };
 
 extern const char *const verdict_names[];

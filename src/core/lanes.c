@@ -170,7 +170,8 @@ static uint32_t ready_count(const struct lanes *l, const struct flow *f, enum fo
     if (form == FORM_ALL)
         return l->all_busy[slot_of(l, f->service)] ? 0 : 1;
     head = list_first(&f->queue[form], struct pending, link);
-    due = add_time(head->since_ns, l->options.linger_ns[f->lane]);
+    /* A bit-field of 48 bits counts in 48 bits: in nanoseconds it would wrap round after days. */
+    due = add_time((uint64_t)head->since_us * 1000, l->options.linger_ns[f->lane]);
     if (f->count[form] < l->options.batch_keys && f->bytes[form] < l->options.batch_bytes &&
         due > now_ns) {
         *ready_ns = min_u64(*ready_ns, due);
@@ -312,6 +313,37 @@ uint64_t lanes_want(const struct lanes *l, enum lane lane, enum ledger ledger, u
                 want -= f->count[form];
     }
     return want;
+}
+
+static bool flow_overdue(const struct lanes *l, const struct flow *f, enum ledger ledger,
+                         uint64_t now_ns)
+{
+    uint64_t never = NEVER;
+
+    for (int form = 0; form < FORM_N; form++)
+        if (lanes_ledger(l, (enum form)form) == ledger &&
+            ready_count(l, f, (enum form)form, now_ns, &never))
+            return true;
+    return false;
+}
+
+bool lanes_overdue(const struct lanes *l, enum lane lane, enum ledger ledger, uint64_t now_ns)
+{
+    uint64_t never = NEVER;
+
+    list_each(it, &l->suspects[lane]) {
+        const struct batch *b = list_entry(it, struct batch, link);
+
+        if (b->ledger == ledger && !paused(l, b->service, now_ns, &never))
+            return true;
+    }
+    list_each(it, &l->active[lane]) {
+        const struct flow *f = list_entry(it, struct flow, ring);
+
+        if (!paused(l, f->service, now_ns, &never) && flow_overdue(l, f, ledger, now_ns))
+            return true;
+    }
+    return false;
 }
 
 static void keep_for(const struct lanes *l, enum lane lane, uint64_t now_ns, struct grant *rest)

@@ -80,6 +80,9 @@ struct batch *lanes_next(struct lanes *l, const struct grant *grant, uint64_t no
 /* What the lane waits to spend of the ledger; nothing for services that are paused. */
 uint64_t lanes_want(const struct lanes *l, enum lane lane, enum ledger ledger, uint64_t now_ns);
 
+/* Whether something of the lane waits for nothing but money and its turn. */
+bool lanes_overdue(const struct lanes *l, enum lane lane, enum ledger ledger, uint64_t now_ns);
+
 /* The order to ask lanes in now: first those owed their share, then by urgency. */
 void lanes_order(const struct lanes *l, enum lane order[LANE_N]);
 

@@ -23,15 +23,20 @@ enum form { FORM_KEYS, FORM_SOFT_KEYS, FORM_URL, FORM_ALL, FORM_N };
 struct pending {
     struct list link; /* the list its state says */
     uint32_t hash;
-    uint32_t waiters;    /* head of the chain of jobs */
-    uint64_t expires_ms; /* Unix; the latest of its jobs; 0 = never */
-    uint64_t since_ns;   /* monotonic: when it began to wait */
-    uint16_t bytes_count;
-    uint16_t service; /* SERVICE_NONE for a URL without one */
+    uint32_t waiters;         /* head of the chain of jobs */
+    uint64_t expires_ms : 48; /* Unix; the latest of its jobs; 0 = never */
+    uint64_t bytes_count : 16;
+    uint64_t since_us : 48;  /* monotonic: when it began to wait */
+    uint64_t service : 16;   /* SERVICE_NONE for a URL without one */
+    uint64_t pushed_ms : 48; /* Unix, by Redis' clock: the oldest job asking for it in its lane */
     unsigned kind : 2, lane : 2, state : 2, soft : 1;
-    uint8_t attempts; /* sends that failed; a 429 is none */
+    unsigned started : 1; /* a request with it was on the wire since that job came */
+    uint8_t attempts;     /* sends that failed; a 429 is none */
     char bytes[];
 };
+
+/* There are a million of them. */
+_Static_assert(offsetof(struct pending, bytes) == 48, "a pending target has grown");
 
 static inline struct span pending_bytes(const struct pending *t)
 {

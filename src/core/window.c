@@ -148,7 +148,8 @@ static struct pending *pending_new(const struct job_spec *spec, const struct job
     *t = (struct pending){.hash = hash,
                           .waiters = POOL_NONE,
                           .expires_ms = spec->expires_ms,
-                          .since_ns = how->now_ns,
+                          .since_us = how->now_ns / 1000,
+                          .pushed_ms = how->id_ms,
                           .bytes_count = (uint16_t)target->bytes.n,
                           .service = spec->service,
                           .kind = (unsigned)target->kind,
@@ -164,6 +165,20 @@ static struct pending *pending_new(const struct job_spec *spec, const struct job
 static uint64_t later_expiry(uint64_t a, uint64_t b)
 {
     return a == 0 || b == 0 ? 0 : max_u64(a, b);
+}
+
+/* The wait for the wire is measured once for each target: for the oldest job of the lane that it
+ * travels in. Who waited long in a lower lane says nothing about how fast an urgent one is served.
+ */
+static void note_push(struct pending *t, enum lane lane, uint64_t pushed_ms, bool started)
+{
+    bool sooner = (unsigned)lane < t->lane, news = t->started && !started;
+
+    if ((unsigned)lane > t->lane || (started && !sooner))
+        return;
+    if (sooner || news || pushed_ms < t->pushed_ms)
+        t->pushed_ms = pushed_ms;
+    t->started = started;
 }
 
 /* What waits takes over what the newcomer asks for beyond it. A delayed one stays delayed unless
@@ -200,6 +215,7 @@ void window_add(struct window *w, const struct job_spec *spec, const struct wind
 
         if (t) {
             w->merged++;
+            note_push(t, how->lane, how->id_ms, false);
             strengthen(w, t, spec->soft, how->lane, spec->expires_ms);
         } else {
             t = pending_new(spec, target, hash, how);
@@ -238,9 +254,10 @@ static void merge_into(struct window *w, struct pending *to, struct pending *fro
         tail = &((struct waiter *)pool_at(&w->waiters, *tail))->next;
     *tail = to->waiters;
     to->waiters = from->waiters;
-    to->since_ns = min_u64(to->since_ns, from->since_ns);
+    to->since_us = min_u64(to->since_us, from->since_us);
     if (to->attempts < from->attempts)
         to->attempts = from->attempts;
+    note_push(to, (enum lane)from->lane, from->pushed_ms, from->started);
     strengthen(w, to, from->soft, (enum lane)from->lane, from->expires_ms);
     free(from);
     w->held--;

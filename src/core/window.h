@@ -12,7 +12,7 @@
 #include "pool.h"
 
 /* How a job ends. The worst of its targets decides. */
-enum fate { FATE_PURGED, FATE_EXPIRED, FATE_CANCELLED, FATE_DEAD };
+enum fate { FATE_PURGED, FATE_EXPIRED, FATE_CANCELLED, FATE_DEAD, FATE_N };
 
 /* A job as memory knows it: everything else stays in its stream entry. */
 struct window_job {

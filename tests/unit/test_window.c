@@ -814,9 +814,118 @@ static void two_good_halves_of_a_refused_batch_teach_its_size_S20(void **state)
     world_free(w);
 }
 
+/* 2^48 ns are 78 hours. */
+static void a_machine_that_is_up_for_years_lingers_as_long(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *b;
+
+    (void)state;
+    w->now_ns = UINT64_C(5) * 365 * 24 * 3600 * NS_PER_S;
+    w->lanes.options.linger_ns[LANE_NORMAL] = 5 * NS_PER_MS;
+    push(w, "a");
+    assert_null(pick(w));
+    assert_int_equal(w->ready_ns, w->now_ns + 5 * NS_PER_MS);
+    w->now_ns = w->ready_ns;
+    b = pick(w);
+    assert_non_null(b);
+    finish(w, b, FATE_PURGED);
+    world_free(w);
+}
+
+/* The push that the wait for the wire would be measured from, of the one target in b. */
+static uint64_t pushed_ms(const struct batch *b)
+{
+    const struct pending *t = pending_of(b->targets.next);
+
+    assert_false(t->started);
+    return t->pushed_ms;
+}
+
+static void mark_started(const struct batch *b)
+{
+    list_each(it, &b->targets)
+        pending_of(it)->started = 1;
+}
+
+static void the_wait_for_the_wire_is_that_of_the_oldest_job(void **state)
+{
+    struct world *w = world_new(100);
+    uint32_t first;
+    struct batch *b;
+
+    (void)state;
+    first = push(w, "a");
+    push(w, "a");
+    b = pick_lane(w, LANE_NORMAL);
+    assert_int_equal(pushed_ms(b), first);
+    finish(w, b, FATE_PURGED);
+    world_free(w);
+}
+
+static void the_wait_in_a_lower_lane_is_not_that_of_an_urgent_job(void **state)
+{
+    struct world *w = world_new(100);
+    uint32_t urgent;
+    struct batch *b;
+
+    (void)state;
+    push(w, "a");
+    urgent = push_as(w, (struct push){.lane = LANE_URGENT}, "a");
+    push_as(w, (struct push){.lane = LANE_BULK}, "a");
+    b = pick_lane(w, LANE_URGENT);
+    assert_int_equal(pushed_ms(b), urgent);
+    finish(w, b, FATE_PURGED);
+    world_free(w);
+}
+
+static void what_was_on_the_wire_is_not_measured_again_but_who_joins_it_is(void **state)
+{
+    struct world *w = world_new(100);
+    uint32_t second;
+    struct batch *b;
+
+    (void)state;
+    push(w, "a");
+    b = pick_lane(w, LANE_NORMAL);
+    mark_started(b);
+    bring_back(w, b);
+    b = pick_lane(w, LANE_NORMAL);
+    assert_true(pending_of(b->targets.next)->started);
+    bring_back(w, b);
+    second = push(w, "a");
+    b = pick_lane(w, LANE_NORMAL);
+    assert_int_equal(pushed_ms(b), second);
+    finish(w, b, FATE_PURGED);
+    world_free(w);
+}
+
+static void what_returns_to_a_newer_one_leaves_its_wait_alone(void **state)
+{
+    struct world *w = world_new(100);
+    uint32_t newer;
+    struct batch *b;
+
+    (void)state;
+    push(w, "a");
+    b = pick_lane(w, LANE_NORMAL);
+    mark_started(b);
+    newer = push(w, "a");
+    bring_back(w, b);
+    b = pick_lane(w, LANE_NORMAL);
+    assert_int_equal(pushed_ms(b), newer);
+    finish(w, b, FATE_PURGED);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_machine_that_is_up_for_years_lingers_as_long),
+        cmocka_unit_test(the_wait_for_the_wire_is_that_of_the_oldest_job),
+        cmocka_unit_test(the_wait_in_a_lower_lane_is_not_that_of_an_urgent_job),
+        cmocka_unit_test(what_was_on_the_wire_is_not_measured_again_but_who_joins_it_is),
+        cmocka_unit_test(what_returns_to_a_newer_one_leaves_its_wait_alone),
         cmocka_unit_test(five_equal_pushes_become_one_send_that_ends_five_jobs_S30),
         cmocka_unit_test(a_key_pushed_while_in_flight_is_sent_once_more_S27),
         cmocka_unit_test(the_identity_covers_kind_service_and_bytes_S18),

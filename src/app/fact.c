@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+#include "fact.h"
+
+#include "account.h"
+
+#define ONE(name)                                                                                  \
+    (const char *const[])                                                                          \
+    {                                                                                              \
+        name                                                                                       \
+    }
+#define LABEL(name, list, n) .label = (name), .values = (list), .count = (n)
+#define ALONE .count = 1 /* no label */
+
+/* -- values ---------------------------------------------------------------------------------- */
+
+#define OF_DISPATCH(fn, expression)                                                                \
+    static uint64_t fn(const struct fact_subject *s, size_t i)                                     \
+    {                                                                                              \
+        struct dispatch *d = s->dispatch;                                                          \
+                                                                                                   \
+        (void)d;                                                                                   \
+        (void)i;                                                                                   \
+        return (expression);                                                                       \
+    }
+
+#define OF_OVERVIEW(fn, expression)                                                                \
+    static uint64_t fn(const struct fact_subject *s, size_t i)                                     \
+    {                                                                                              \
+        const struct overview *o = s->overview;                                                    \
+                                                                                                   \
+        (void)i;                                                                                   \
+        return (expression);                                                                       \
+    }
+
+#define HISTOGRAM(fn, expression)                                                                  \
+    static const struct histogram *fn(const struct fact_subject *s, size_t i)                      \
+    {                                                                                              \
+        return &s->dispatch->counts.expression;                                                    \
+    }
+
+static bool stalled(const struct fact_subject *s)
+{
+    char why[160];
+
+    return dispatch_stalled(s->dispatch, s->now, why, sizeof(why));
+}
+
+static uint64_t requests_sum(const struct dispatch *d)
+{
+    uint64_t n = 0;
+
+    for (int form = 0; form < FORM_N; form++)
+        n += d->counts.requests[form];
+    return n;
+}
+
+/* How jobs end, in the order of `ends`. */
+static uint64_t ended(const struct dispatch *d, size_t i)
+{
+    const struct intake_counts *in = intake_counts(d->intake);
+
+    switch (i) {
+    case 0:
+        return d->counts.jobs[FATE_PURGED];
+    case 1:
+        return d->counts.jobs[FATE_DEAD];
+    case 2:
+        return in->malformed;
+    case 3:
+        return d->counts.jobs[FATE_EXPIRED] + in->expired;
+    default:
+        return d->counts.jobs[FATE_CANCELLED] + in->cancelled;
+    }
+}
+
+static uint64_t unconfirmed(const struct dispatch *d)
+{
+    uint64_t n = 0;
+
+    for (int lane = 0; lane < LANE_N; lane++)
+        n += settle_unconfirmed(d->settle, (enum lane)lane);
+    return n;
+}
+
+OF_DISPATCH(value_at, s->now.wall_ms)
+OF_DISPATCH(value_leading, d->state == DISPATCH_LEADING)
+OF_DISPATCH(value_paused, d->paused)
+OF_DISPATCH(value_connected, d->queue_up)
+OF_DISPATCH(value_stalled, stalled(s))
+OF_DISPATCH(value_late, progress_late_ns(d))
+OF_DISPATCH(value_brake_state, d->brake.state == (enum brake_state)i)
+OF_DISPATCH(value_brake_cause,
+            d->brake.state != BRAKE_FREE && d->brake.cause == (enum brake_cause)i)
+OF_DISPATCH(value_held, d->window.held)
+OF_DISPATCH(value_window_limit, d->window.limit)
+OF_DISPATCH(value_jobs, d->window.jobs.used)
+OF_DISPATCH(value_waiting, d->lanes.waiting[i])
+OF_DISPATCH(value_in_flight, d->in_flight)
+OF_DISPATCH(value_max_in_flight, d->account->max_in_flight)
+OF_DISPATCH(value_left, purse_left(d->purse, (enum ledger)i, s->now.mono_ns))
+OF_DISPATCH(value_units, purse_limits(d->account, (enum ledger)i).units)
+OF_DISPATCH(value_spent, purse_spent_total(d->purse, (enum ledger)i))
+OF_DISPATCH(value_taken, intake_counts(d->intake)->jobs)
+OF_DISPATCH(value_targets, intake_counts(d->intake)->targets)
+OF_DISPATCH(value_postponed, intake_counts(d->intake)->postponed)
+OF_DISPATCH(value_merged, d->window.merged)
+OF_DISPATCH(value_requests, requests_sum(d))
+OF_DISPATCH(value_requests_of, d->counts.requests[i])
+OF_DISPATCH(value_batches, d->counts.requests[FORM_KEYS] + d->counts.requests[FORM_SOFT_KEYS])
+OF_DISPATCH(value_answers, d->counts.answers[i])
+OF_DISPATCH(value_verdicts, d->counts.verdicts[i])
+OF_DISPATCH(value_batch_keys, d->counts.batch_keys)
+OF_DISPATCH(value_targets_purged, d->counts.targets_purged)
+OF_DISPATCH(value_ended, ended(d, i))
+OF_DISPATCH(value_retries, d->counts.retries)
+OF_DISPATCH(value_throttled, d->counts.throttled)
+OF_DISPATCH(value_bisected, d->counts.bisected)
+OF_DISPATCH(value_missing, d->counts.missing)
+OF_DISPATCH(value_settled, settle_counts(d->settle)->jobs)
+OF_DISPATCH(value_settle_writes, settle_counts(d->settle)->writes)
+OF_DISPATCH(value_settle_failed, settle_counts(d->settle)->failed)
+OF_DISPATCH(value_unconfirmed, unconfirmed(d))
+OF_DISPATCH(value_receipts_skipped, queue_receipts_skipped(d->queue))
+OF_DISPATCH(value_to_wire_p99, histogram_quantile_us(&d->counts.to_wire[i], 990) / 1000)
+HISTOGRAM(value_to_wire, to_wire[i])
+HISTOGRAM(value_to_purged, to_purged[i])
+HISTOGRAM(value_reply, reply[i])
+
+OF_OVERVIEW(value_led, o->leader != NULL)
+OF_OVERVIEW(value_backlog, o->lanes[i].jobs)
+OF_OVERVIEW(value_in_hand, o->lanes[i].in_hand)
+OF_OVERVIEW(value_oldest, o->lanes[i].oldest_ms)
+OF_OVERVIEW(value_later, o->later)
+OF_OVERVIEW(value_later_next, o->later_next_ms)
+OF_OVERVIEW(value_dead, o->dead)
+
+/* Who does not lead knows nothing of what was spent. */
+static bool counts_budget(const struct fact_subject *s, size_t i)
+{
+    const struct config_account *a = s->dispatch->account;
+
+    if (s->dispatch->state != DISPATCH_LEADING)
+        return false;
+    return i == LEDGER_PURGE || (i == LEDGER_URL ? a->budget.separate : a->allow_purge_all);
+}
+
+/* -- the tables ------------------------------------------------------------------------------ */
+
+static const char *const ends[] = {"purged", "dead", "malformed", "expired", "cancelled"};
+
+static const char *const forms[FORM_N] = {
+    [FORM_KEYS] = "key", [FORM_SOFT_KEYS] = "soft_key", [FORM_URL] = "url", [FORM_ALL] = "all"};
+
+static const char *const answers[ANSWER_N] = {[ANSWER_ODD] = "odd",
+                                              [ANSWER_1XX] = "1xx",
+                                              "2xx",
+                                              "3xx",
+                                              "4xx",
+                                              [ANSWER_5XX] = "5xx",
+                                              [ANSWER_UNSENT] = "unsent",
+                                              [ANSWER_TIMEOUT] = "timeout",
+                                              [ANSWER_BROKEN] = "broken",
+                                              [ANSWER_BLOCKED] = "blocked"};
+
+#define LEDGERS LABEL("ledger", ledger_names, LEDGER_N)
+#define LANES LABEL("lane", lane_names, LANE_N)
+#define KINDS LABEL("kind", forms, FORM_N)
+
+const struct fact dispatch_facts[] = {
+    {.names = ONE("at"), ALONE, .value = value_at},
+
+    /* is it well? */
+    {.metric = "purgeline_leading",
+     .help = "1 when this instance dispatches the account, 0 when it stands by.",
+     ALONE,
+     .value = value_leading},
+    {.metric = "purgeline_paused",
+     .help = "1 when somebody paused the account.",
+     ALONE,
+     .value = value_paused},
+    {.metric = "purgeline_stalled",
+     .help = "1 when for a minute nothing happened that should have.",
+     ALONE,
+     .value = value_stalled},
+    {.metric = "purgeline_redis_connected",
+     .help = "1 while the account's own connections to Redis stand.",
+     ALONE,
+     .value = value_connected},
+    {.metric = "purgeline_loop_stall_seconds",
+     .help = "How late the dispatch loop came at worst in the last one to two minutes.",
+     ALONE,
+     .per = NS_PER_S,
+     .value = value_late},
+    {.metric = "purgeline_brake_state",
+     .help = "1 for the state the brake is in: free, held (nothing is sent), probing, growing.",
+     LABEL("state", brake_state_names, BRAKE_GROWING + 1),
+     .value = value_brake_state},
+    {.metric = "purgeline_brake_cause",
+     .help = "1 for why the brake is not free.",
+     LABEL("cause", brake_cause_names, BRAKE_TOKEN + 1),
+     .value = value_brake_cause},
+
+    /* what is at hand */
+    {.names = ONE("window_targets"),
+     .metric = "purgeline_window_targets",
+     .help = "Pending targets held in memory.",
+     ALONE,
+     .value = value_held},
+    {.metric = "purgeline_window_limit_targets",
+     .help = "The most pending targets that are held in memory.",
+     ALONE,
+     .value = value_window_limit},
+    {.names = ONE("window_jobs"),
+     .metric = "purgeline_window_jobs",
+     .help = "Jobs that wait for these.",
+     ALONE,
+     .value = value_jobs},
+    {.metric = "purgeline_waiting_targets",
+     .help = "Pending targets that wait to be sent for the first time or again, in memory.",
+     LANES,
+     .value = value_waiting},
+    {.names = ONE("in_flight"),
+     .metric = "purgeline_in_flight",
+     .help = "Requests on the wire.",
+     ALONE,
+     .value = value_in_flight},
+    {.metric = "purgeline_in_flight_limit",
+     .help = "The most requests that may be on the wire.",
+     ALONE,
+     .value = value_max_in_flight},
+
+    /* the budget */
+    {.names = (const char *const[]){"budget_left", "url_budget_left", "write_budget_left"},
+     .metric = "purgeline_budget_left",
+     .help = "Units that may still be spent in the window, as the leader counts them.",
+     LEDGERS,
+     .holds = counts_budget,
+     .value = value_left},
+    {.metric = "purgeline_budget_units",
+     .help = "The budget: units for each window.",
+     LEDGERS,
+     .holds = counts_budget,
+     .value = value_units},
+    {.names = (const char *const[]){"spent", NULL, NULL},
+     .metric = "purgeline_budget_spent_total",
+     .help = "Units spent.",
+     .type = FACT_COUNTER,
+     LEDGERS,
+     .value = value_spent},
+
+    /* what came in */
+    {.names = ONE("jobs_taken"),
+     .metric = "purgeline_jobs_taken_total",
+     .help = "Jobs read from the lanes.",
+     .type = FACT_COUNTER,
+     ALONE,
+     .value = value_taken},
+    {.names = ONE("targets_taken"),
+     .metric = "purgeline_targets_taken_total",
+     .help = "Targets that these named.",
+     .type = FACT_COUNTER,
+     ALONE,
+     .value = value_targets},
+    {.names = ONE("targets_merged"),
+     .metric = "purgeline_targets_merged_total",
+     .help = "Targets that found the same one waiting already, and are purged with it.",
+     .type = FACT_COUNTER,
+     ALONE,
+     .value = value_merged},
+    {.names = ONE("jobs_postponed"),
+     .metric = "purgeline_jobs_postponed_total",
+     .help = "Jobs put aside until their not_before.",
+     .type = FACT_COUNTER,
+     ALONE,
+     .value = value_postponed},
+
+    /* what went out, and what came back */
+    {.names = ONE("requests"), ALONE, .value = value_requests},
+    {.names = ONE("batches"), ALONE, .value = value_batches},
+    {.metric = "purgeline_requests_total",
+     .help = "Requests handed to the senders.",
+     .type = FACT_COUNTER,
+     KINDS,
+     .value = value_requests_of},
+    {.names = ONE("batch_keys"),
+     .metric = "purgeline_batch_keys_total",
+     .help = "Keys in requests of kind key and soft_key.",
+     .type = FACT_COUNTER,
+     ALONE,
+     .value = value_batch_keys},
+    {.metric = "purgeline_answers_total",
+     .help = "What came of requests: the class of the HTTP status, or why there was none.",
+     .type = FACT_COUNTER,
+     LABEL("status", answers, ANSWER_N),
+     .value = value_answers},
+    {.metric = "purgeline_verdicts_total",
+     .help = "What the answers were taken to mean.",
+     .type = FACT_COUNTER,
+     LABEL("verdict", verdict_names, VERDICT_N),
+     .value = value_verdicts},
+    {.names = ONE("targets_purged"),
+     .metric = "purgeline_targets_purged_total",
+     .help = "Pending targets that Fastly purged.",
+     .type = FACT_COUNTER,
+     ALONE,
+     .value = value_targets_purged},
+    {.names = (const char *const[]){"jobs_purged", "jobs_dead", "jobs_malformed", "jobs_expired",
+                                    "jobs_cancelled"},
+     .metric = "purgeline_jobs_ended_total",
+     .help = "Jobs by how they ended. The malformed are dead letters as well.",
+     .type = FACT_COUNTER,
+     LABEL("outcome", ends, array_len(ends)),
+     .value = value_ended},
+    {.names = ONE("retries"),
+     .metric = "purgeline_retries_total",
+     .help = "Requests whose targets, or some of them, had to be tried again later.",
+     .type = FACT_COUNTER,
+     ALONE,
+     .value = value_retries},
+    {.names = ONE("throttled"),
+     .metric = "purgeline_throttles_total",
+     .help = "Requests that Fastly answered with 429.",
+     .type = FACT_COUNTER,
+     ALONE,
+     .value = value_throttled},
+    {.names = ONE("bisected"),
+     .metric = "purgeline_bisections_total",
+     .help = "Refused batches that were cut in halves.",
+     .type = FACT_COUNTER,
+     ALONE,
+     .value = value_bisected},
+    {.names = ONE("missing_in_replies"),
+     .metric = "purgeline_missing_in_replies_total",
+     .help = "Keys that were sent and not named in the reply.",
+     .type = FACT_COUNTER,
+     ALONE,
+     .value = value_missing},
+
+    /* what is written down */
+    {.metric = "purgeline_settled_jobs_total",
+     .help = "Jobs whose end, or place in later, Redis confirmed.",
+     .type = FACT_COUNTER,
+     ALONE,
+     .value = value_settled},
+    {.metric = "purgeline_settle_writes_total",
+     .help = "Writes that confirmed these.",
+     .type = FACT_COUNTER,
+     ALONE,
+     .value = value_settle_writes},
+    {.metric = "purgeline_settle_failures_total",
+     .help = "Such writes that failed; they are repeated.",
+     .type = FACT_COUNTER,
+     ALONE,
+     .value = value_settle_failed},
+    {.metric = "purgeline_settle_waiting_jobs",
+     .help = "Ended jobs that Redis has not confirmed yet.",
+     ALONE,
+     .value = value_unconfirmed},
+    {.metric = "purgeline_receipts_skipped_total",
+     .help = "Receipts left out because Redis was out of memory.",
+     .type = FACT_COUNTER,
+     ALONE,
+     .value = value_receipts_skipped},
+
+    /* how long it took */
+    {.names = (const char *const[]){"urgent_to_wire_p99_ms", "normal_to_wire_p99_ms",
+                                    "bulk_to_wire_p99_ms"},
+     LANES,
+     .value = value_to_wire_p99},
+    {.metric = "purgeline_push_to_wire_seconds",
+     .help = "From the push of a target's oldest job in the lane (Redis' clock) to its first "
+             "request (this machine's).",
+     .type = FACT_HISTOGRAM,
+     LANES,
+     .of = value_to_wire},
+    {.metric = "purgeline_push_to_purged_seconds",
+     .help = "From the push of a job (Redis' clock) to the answer that ended it as purged (this "
+             "machine's).",
+     .type = FACT_HISTOGRAM,
+     LANES,
+     .of = value_to_purged},
+    {.metric = "purgeline_reply_seconds",
+     .help = "From the first byte of a request to the last of its answer.",
+     .type = FACT_HISTOGRAM,
+     KINDS,
+     .of = value_reply},
+};
+const size_t dispatch_facts_count = array_len(dispatch_facts);
+
+const struct fact backlog_facts[] = {
+    {.metric = "purgeline_lease_held",
+     .help = "1 when some instance dispatches the account.",
+     ALONE,
+     .value = value_led},
+    {.metric = "purgeline_backlog_jobs",
+     .help = "Jobs in Redis that have not ended.",
+     LANES,
+     .value = value_backlog},
+    {.metric = "purgeline_backlog_in_hand_jobs",
+     .help = "Of these, delivered to the dispatcher.",
+     LANES,
+     .value = value_in_hand},
+    {.metric = "purgeline_oldest_job_age_seconds",
+     .help = "Age of the oldest of them; 0 when there is none.",
+     LANES,
+     .per = 1000,
+     .value = value_oldest},
+    {.metric = "purgeline_later_jobs",
+     .help = "Jobs put aside until they are due.",
+     ALONE,
+     .value = value_later},
+    {.metric = "purgeline_later_next_due_seconds",
+     .help = "Until the next of these is due; 0 when there is none.",
+     ALONE,
+     .per = 1000,
+     .value = value_later_next},
+    {.metric = "purgeline_dead_letters",
+     .help = "Jobs given up on and kept with the reason.",
+     ALONE,
+     .value = value_dead},
+};
+const size_t backlog_facts_count = array_len(backlog_facts);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "metrics.h"
+
+#include <inttypes.h>
+
+#include "fact.h"
+
+static void put_header(struct buf *out, const char *metric, enum fact_type type, const char *help)
+{
+    static const char *const types[] = {
+        [FACT_GAUGE] = "gauge", [FACT_COUNTER] = "counter", [FACT_HISTOGRAM] = "histogram"};
+
+    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", metric, help, metric, types[type]);
+}
+
+static void put_label(struct buf *out, const char *name, const char *value)
+{
+    buf_printf(out, "%s=\"", name);
+    for (; *value; value++) {
+        if (*value == '\n') {
+            buf_put(out, SPAN("\\n"));
+            continue;
+        }
+        if (*value == '"' || *value == '\\')
+            buf_putc(out, '\\');
+        buf_putc(out, *value);
+    }
+    buf_putc(out, '"');
+}
+
+/* name{account="…",label="…"   without the closing brace: histograms add theirs */
+static void put_series(struct buf *out, const struct fact *f, const char *suffix,
+                       const struct fact_subject *s, size_t i)
+{
+    buf_printf(out, "%s%s{", f->metric, suffix);
+    put_label(out, "account", s->account);
+    if (f->label) {
+        buf_putc(out, ',');
+        put_label(out, f->label, f->values[i]);
+    }
+}
+
+/* value / per, exactly: a double would lose the last digits of large counters. */
+static void put_value(struct buf *out, uint64_t value, uint64_t per)
+{
+    int digits = 0;
+
+    if (per < 2) {
+        buf_printf(out, "%" PRIu64 "\n", value);
+        return;
+    }
+    for (uint64_t p = per; p > 1; p /= 10)
+        digits++;
+    buf_printf(out, "%" PRIu64 ".%0*" PRIu64 "\n", value / per, digits, value % per);
+}
+
+static void put_histogram(struct buf *out, const struct fact *f, const struct fact_subject *s,
+                          size_t i)
+{
+    const struct histogram *h = f->of(s, i);
+    uint64_t below = 0;
+
+    for (uint32_t b = 0; b < HISTOGRAM_BOUNDS; b++) {
+        below += h->count[b];
+        put_series(out, f, "_bucket", s, i);
+        buf_printf(out, ",le=\"%g\"} %" PRIu64 "\n", (double)histogram_bounds_us[b] / 1e6, below);
+    }
+    below += h->count[HISTOGRAM_BOUNDS];
+    put_series(out, f, "_bucket", s, i);
+    buf_printf(out, ",le=\"+Inf\"} %" PRIu64 "\n", below);
+    put_series(out, f, "_sum", s, i);
+    buf_put(out, SPAN("} "));
+    put_value(out, h->sum_us, 1000000);
+    put_series(out, f, "_count", s, i);
+    buf_printf(out, "} %" PRIu64 "\n", below);
+}
+
+static void put_fact(struct buf *out, const struct fact *f, const struct fact_subject *s)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        if (f->holds && !f->holds(s, i))
+            continue;
+        if (f->type == FACT_HISTOGRAM) {
+            put_histogram(out, f, s, i);
+            continue;
+        }
+        put_series(out, f, "", s, i);
+        buf_put(out, SPAN("} "));
+        put_value(out, f->value(s, i), f->per);
+    }
+}
+
+void metrics_render(struct dispatch *const *accounts, size_t count, struct now now, struct buf *out)
+{
+    put_header(out, "purgeline_build_info", FACT_GAUGE, "1; the version is in the label.");
+    buf_printf(out, "purgeline_build_info{version=\"%s\"} 1\n", PURGELINE_VERSION);
+    for (size_t n = 0; n < dispatch_facts_count; n++) {
+        const struct fact *f = &dispatch_facts[n];
+
+        if (!f->metric)
+            continue;
+        put_header(out, f->metric, f->type, f->help);
+        for (size_t a = 0; a < count; a++) {
+            struct fact_subject s = {
+                .account = dispatch_account(accounts[a]), .dispatch = accounts[a], .now = now};
+
+            put_fact(out, f, &s);
+        }
+    }
+}
+
+void metrics_render_backlog(const struct metrics_backlog *accounts, size_t count, bool redis_up,
+                            struct buf *out)
+{
+    put_header(out, "purgeline_redis_up", FACT_GAUGE, "1 when Redis answers.");
+    buf_printf(out, "purgeline_redis_up %d\n", redis_up);
+    for (size_t n = 0; n < backlog_facts_count; n++) {
+        const struct fact *f = &backlog_facts[n];
+
+        put_header(out, f->metric, f->type, f->help);
+        for (size_t a = 0; a < count; a++) {
+            struct fact_subject s = {.account = accounts[a].account,
+                                     .overview = accounts[a].overview};
+
+            if (s.overview)
+                put_fact(out, f, &s);
+        }
+    }
+}
