@@ -447,6 +447,15 @@ static struct httpd *open_httpd(struct ingress *in, char *err, size_t err_room)
     return h;
 }
 
+/* So that the first visitor's estimate is one. */
+static void on_redis_up(void *ctx)
+{
+    struct ingress *in = ctx;
+
+    for (uint32_t i = 0; i < in->config->accounts_count; i++)
+        (void)standing_of(in->standing, &in->config->accounts[i], clock_mono_ns());
+}
+
 struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t err_room)
 {
     struct ingress *in = alloc_zeroed(1, sizeof(*in));
@@ -463,7 +472,7 @@ struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t e
     }
     in->mailbox = mailbox_new(in->loop, on_letters, in);
     in->dispatch_inbox = mailbox_new(o->loop, on_dispatch_letters, in);
-    in->intray = intray_new(in->loop, o->redis);
+    in->intray = intray_new(in->loop, o->redis, on_redis_up, in);
     in->standing = standing_new(o->config, intray_redis(in->intray));
     in->waiters = waiters_new(in->loop, o->redis, o->config, in->intray);
     in->gate = gate_new(o->config);

@@ -16,6 +16,8 @@ struct intray {
     struct span *argv; /* scratch */
     size_t argv_room;
     uint64_t under_way;
+    loop_cb *up;
+    void *ctx;
 };
 
 struct put {
@@ -39,7 +41,9 @@ static const char put_once[] =
 
 static void on_up(void *ctx)
 {
-    (void)ctx;
+    struct intray *t = ctx;
+
+    t->up(t->ctx);
 }
 
 static void on_down(void *ctx, const char *why)
@@ -48,10 +52,12 @@ static void on_down(void *ctx, const char *why)
     (void)why; /* the dispatcher, on its connections to the same Redis, says so */
 }
 
-struct intray *intray_new(struct loop *l, const struct redis_address *a)
+struct intray *intray_new(struct loop *l, const struct redis_address *a, loop_cb *up, void *ctx)
 {
     struct intray *t = alloc_zeroed(1, sizeof(*t));
 
+    t->up = up;
+    t->ctx = ctx;
     t->redis = redis_new(l, a, on_up, on_down, t);
     t->argv_room = ARGV_FEW;
     t->argv = alloc_zeroed(t->argv_room, sizeof(*t->argv));

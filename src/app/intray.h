@@ -26,7 +26,8 @@ struct intray_result {
 
 typedef void intray_cb(void *ctx, const struct intray_result *r);
 
-struct intray *intray_new(struct loop *l, const struct redis_address *a);
+/* `up` comes whenever Redis is there (again). */
+struct intray *intray_new(struct loop *l, const struct redis_address *a, loop_cb *up, void *ctx);
 void intray_close(struct intray *t, loop_cb *closed, void *ctx); /* outstanding callbacks come */
 
 bool intray_is_up(const struct intray *t);
