@@ -10,7 +10,7 @@
 
 #include "alloc.h"
 #include "clock.h"
-#include "redis_wire.h"
+#include "redis_socket.h"
 
 #define CONNECT_S 3
 #define ANSWER_S 30 /* a slow script or a disk that syncs, but not a peer that is gone */
@@ -155,9 +155,9 @@ static int connect_to(struct client *c, const struct redis_address *a)
         rc = errno == ENOENT || errno == ECONNREFUSED ? -errno : -ENOTCONN;
         return fail(c, rc, c->hiredis->errstr);
     }
-    redis_wire_tune(c->hiredis->fd, !a->unix_path);
+    redis_socket_tune(c->hiredis->fd, !a->unix_path);
     (void)redisSetTimeout(c->hiredis, answer);
-    return a->tls ? redis_wire_secure(c->hiredis, a->host, c->error, sizeof(c->error)) : 0;
+    return a->tls ? redis_socket_secure(c->hiredis, a->host, c->error, sizeof(c->error)) : 0;
 }
 
 static int log_in(struct client *c, const struct redis_address *a)
