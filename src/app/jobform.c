@@ -92,7 +92,7 @@ const struct span *jobform_fields(struct jobform *f, size_t *count)
 
 /* -- targets -- */
 
-static int add_key(struct jobform *f, struct span key, char *err, size_t err_room)
+int jobform_add_key(struct jobform *f, struct span key, char *err, size_t err_room)
 {
     const char *why;
     char shown[96];
@@ -119,7 +119,7 @@ static int add_keys(struct jobform *f, struct span text, char *err, size_t err_r
     struct span key;
 
     while (span_next_word(&text, ' ', &key)) {
-        if (add_key(f, key, err, err_room) == 0)
+        if (jobform_add_key(f, key, err, err_room) == 0)
             continue;
         f->keys.n = bytes; /* none of the line or all of it */
         f->targets = targets;
@@ -131,7 +131,7 @@ static int add_keys(struct jobform *f, struct span text, char *err, size_t err_r
     return -EINVAL;
 }
 
-static int add_url(struct jobform *f, struct span url, char *err, size_t err_room)
+int jobform_add_url(struct jobform *f, struct span url, char *err, size_t err_room)
 {
     const char *why;
     char shown[96];
@@ -156,7 +156,7 @@ int jobform_add_targets(struct jobform *f, enum jobform_kind kind, struct span t
     bool url = kind == JOBFORM_URL ||
                (kind == JOBFORM_GUESS && text.n && memmem(text.p, text.n, "://", 3));
 
-    return url ? add_url(f, text, err, err_room) : add_keys(f, text, err, err_room);
+    return url ? jobform_add_url(f, text, err, err_room) : add_keys(f, text, err, err_room);
 }
 
 /* -- JSON -- */
@@ -188,8 +188,8 @@ static int add_list(struct jobform *f, const char *name, const json_t *list, cha
 
         if (!json_is_string(v))
             return wrong(name, "the list may only hold texts", err, err_room);
-        rc =
-            url ? add_url(f, json_span(v), err, err_room) : add_key(f, json_span(v), err, err_room);
+        rc = url ? jobform_add_url(f, json_span(v), err, err_room)
+                 : jobform_add_key(f, json_span(v), err, err_room);
     }
     return rc;
 }
@@ -200,7 +200,7 @@ static int add_text(struct jobform *f, const char *name, struct span text, char 
     if (strcmp(name, "keys") == 0)
         return add_keys(f, text, err, err_room);
     if (strcmp(name, "url") == 0)
-        return add_url(f, text, err, err_room);
+        return jobform_add_url(f, text, err, err_room);
     if (strcmp(name, "lane") == 0)
         return lane_parse(text, &f->lane) == 0
                    ? 0

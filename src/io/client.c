@@ -69,6 +69,21 @@ int client_receive(struct client *c, struct redisReply **out)
     return 0;
 }
 
+int client_flush(struct client *c)
+{
+    int done = 0;
+
+    while (!done)
+        if (c->hiredis->err || redisBufferWrite(c->hiredis, &done) != REDIS_OK)
+            return lost(c);
+    return 0;
+}
+
+int client_fd(const struct client *c)
+{
+    return c->hiredis->fd;
+}
+
 /* 1 when there is something to read, 0 when the time is over, or -ENOTCONN. */
 static int wait_readable(struct client *c, uint64_t deadline_ns)
 {
@@ -91,6 +106,8 @@ int client_wait(struct client *c, int timeout_ms, struct redisReply **out)
     int rc;
 
     take_back(c);
+    if (c->hiredis->err)
+        return lost(c);
     while (redisGetReplyFromReader(c->hiredis, &reply) == REDIS_OK) {
         if (reply) {
             c->reply = reply;
