@@ -446,8 +446,6 @@ static void a_reader_that_sleeps_does_not_keep_it_from_being_killed(void **state
     assert_int_equal(waitpid(feeder, NULL, 0), feeder);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
