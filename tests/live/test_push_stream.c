@@ -4,6 +4,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -332,6 +334,67 @@ static void a_full_redis_is_waited_for(void **state)
     assert_int_equal(length(w, NORMAL), 2);
 }
 
+/* A Redis of which nothing is real but its answers: the first XADD is refused for want of memory,
+ * and the n-th gets the id 1-n. */
+static void serve(int listening)
+{
+    char bytes[4096], answer[64];
+    int fd = accept(listening, NULL, NULL), count = 0;
+    ssize_t n;
+
+    while ((n = read(fd, bytes, sizeof(bytes) - 1)) > 0) {
+        bytes[n] = '\0';
+        for (char *word = strpbrk(bytes, "XS"); word; word = strpbrk(word + 1, "XS")) {
+            if (strncmp(word, "SELECT", 6) == 0)
+                snprintf(answer, sizeof(answer), "+OK\r\n");
+            else if (strncmp(word, "XADD", 4) != 0)
+                continue;
+            else if (++count == 1)
+                snprintf(answer, sizeof(answer), "-OOM for once\r\n");
+            else
+                snprintf(answer, sizeof(answer), "$3\r\n1-%d\r\n", count);
+            if (write(fd, answer, strlen(answer)) < 0)
+                _exit(1);
+        }
+    }
+    _exit(0);
+}
+
+static pid_t start_fake(const struct world *w)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    char url[160];
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    pid_t pid;
+
+    snprintf(a.sun_path, sizeof(a.sun_path), "%s/fake.sock", w->shell.folder);
+    snprintf(url, sizeof(url), "unix://%s", a.sun_path);
+    setenv("PURGELINE_REDIS", url, 1);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        serve(fd);
+    close(fd);
+    return pid;
+}
+
+static void what_came_behind_a_refused_line_goes_behind_it_again(void **state)
+{
+    struct world *w = *state;
+    pid_t fake = start_fake(w);
+    struct stream s;
+
+    start(w, &s, NULL);
+    say(&s, "a\nb\nc\n");
+    assert_string_equal(hear(&s), "normal-1-4");
+    assert_string_equal(hear(&s), "normal-1-5");
+    assert_string_equal(hear(&s), "normal-1-6");
+    assert_int_equal(finish(&s), 0);
+    assert_int_equal(waitpid(fake, NULL, 0), fake);
+}
+
 static void what_redis_refuses_for_good_ends_it(void **state)
 {
     struct world *w = *state;
@@ -458,6 +521,7 @@ int main(void)
         T(it_may_be_started_before_redis_is),
         T(a_connection_that_was_idle_for_long_loses_nothing),
         T(a_full_redis_is_waited_for),
+        T(what_came_behind_a_refused_line_goes_behind_it_again),
         T(what_redis_refuses_for_good_ends_it),
         T(while_redis_is_away_the_feeder_is_held_back),
         T(asked_to_stop_it_finishes_what_it_read),
