@@ -42,7 +42,7 @@ static int more_is_there(void)
 /* Waits for a message, then takes those that are there already. 0 at the end. */
 static size_t receive(struct batch *b)
 {
-    size_t room;
+    size_t room = 0;
     ssize_t n;
 
     b->count = 0;
@@ -90,8 +90,9 @@ static void send_message(struct purgeline *p, struct message *m)
     job.keys_count = 1;
     m->code = m->text[0] == '{' ? purgeline_send_json(p, m->text, strlen(m->text), m)
                                 : purgeline_send(p, &job, m);
-    /* It will never be a job, however often it is tried: it belongs wherever you keep such. */
-    if (m->code == PURGELINE_INVALID)
+    /* What is invalid will never be a job, however often it is tried: it belongs wherever you keep
+     * such. */
+    if (m->code != PURGELINE_OK)
         fprintf(stderr, "message %lu: %s\n", m->offset, purgeline_error(p));
 }
 

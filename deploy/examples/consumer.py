@@ -58,12 +58,14 @@ class Redis:
 
 
 def encoded(words):
-    words = [w if isinstance(w, bytes) else str(w).encode() for w in words]
+    words = [str(w).encode("utf-8", "surrogateescape") for w in words]
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
 
 
 def xadd(account, message):
     """The one command: a job is an entry with flat fields. ValueError: it is no job."""
+    if not message:
+        raise ValueError("empty")
     job = json.loads(message) if message.startswith("{") else {"keys": message}
     lane = job.pop("lane", "normal")
     if lane not in ("urgent", "normal", "bulk"):
