@@ -208,6 +208,55 @@ static void assert_waits_for_redis(struct world *w, const char *consumer)
     assert_int_equal(length(w, NORMAL), 3);
 }
 
+/* Whether 1 to `count` are all there, in order but for what came again. */
+static void assert_counts_up_to(struct world *w, int count)
+{
+    redisReply *r = redis_server_try(w->redis, "XRANGE " NORMAL " - +");
+    int next = 1;
+
+    for (size_t i = 0; i < r->elements; i++) {
+        int key = atoi(r->element[i]->element[1]->element[1]->str);
+
+        assert_true(key <= next);
+        next += key == next;
+    }
+    assert_int_equal(next, count + 1);
+    freeReplyObject(r);
+}
+
+static void assert_loses_nothing(struct world *w, const char *consumer)
+{
+    char line[512];
+
+    snprintf(line, sizeof(line),
+             "mkfifo $D/queue; %s $U main < $D/queue > $D/out 2> $D/err & echo $! > $D/pid; "
+             "exec 9> $D/queue; seq 500 >&9; (seq 501 30000 >&9) & exec 9>&-; "
+             "until grep -q committed $D/out; do sleep 0.001; done",
+             consumer);
+    assert_builds(w, line);
+    for (int i = 0; i < 2; i++) {
+        redis_server_kill(w->redis);
+        redis_server_restart(w->redis);
+    }
+    assert_builds(w, "while kill -0 $(cat $D/pid) 2>/dev/null; do sleep 0.01; done; "
+                     "tail -n 1 $D/out; cat $D/err >&2");
+    assert_string_equal(w->shell.out, "committed 30000\n");
+    assert_counts_up_to(w, 30000);
+    assert_builds(w, "rm $D/queue");
+}
+
+static void the_consumers_lose_nothing_when_redis_is_killed(void **state)
+{
+    struct world *w = *state;
+
+    assert_builds(w, CC_LINE "-o $D/consumer $SOURCE_DIR/deploy/examples/consumer.c "
+                             "$(pkg-config --cflags --libs libpurgeline)");
+    assert_loses_nothing(w, "$D/consumer");
+    skip_without_python(w);
+    redis_server_do(w->redis, "DEL " NORMAL);
+    assert_loses_nothing(w, "$SOURCE_DIR/deploy/examples/consumer.py");
+}
+
 static void the_consumer_in_c_waits_for_redis(void **state)
 {
     struct world *w = *state;
@@ -239,6 +288,7 @@ int main(void)
         TREE(the_example_of_the_manual_works),
         TREE(the_consumer_in_c_commits_what_redis_has),
         TREE(the_consumer_in_python_commits_what_redis_has),
+        TREE(the_consumers_lose_nothing_when_redis_is_killed),
         TREE(the_consumer_in_c_waits_for_redis),
         TREE(the_consumer_in_python_waits_for_redis),
     };
