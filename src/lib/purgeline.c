@@ -14,7 +14,7 @@
 
 #define SERVICE_NAME_MAX_BYTES 255 /* as in a configuration */
 /* While a new one is put under way, a full window of others still is. */
-#define TAGS (2 * ENQUEUE_WINDOW)
+#define TAGS ((size_t)2 * ENQUEUE_WINDOW)
 
 struct purgeline {
     struct config config; /* with the one account */

@@ -60,7 +60,7 @@ static void assert_builds(struct world *w, const char *line)
 static void assert_user_works(struct world *w)
 {
     assert_builds(w, "$D/user $U");
-    shell_assert_out(&w->shell, "0.1.0 normal-");
+    shell_assert_out(&w->shell, PURGELINE_VERSION " normal-");
     assert_int_equal(length(w, NORMAL), 1001);
     assert_entry(w, NORMAL, 0, "service=news keys=article-17 home");
 }
@@ -117,8 +117,10 @@ static void program_and_manual_are_installed(void **state)
     struct world *w = *state;
 
     assert_builds(w, "$T/bin/purgeline --version");
-    shell_assert_out(&w->shell, "purgeline 0.1.0");
-    assert_builds(w, "test -s $T/share/man/man1/purgeline.1 -a -s $T/share/man/man3/purgeline.3");
+    shell_assert_out(&w->shell, "purgeline " PURGELINE_VERSION);
+    assert_builds(w, "cat $T/share/man/man1/purgeline.1 $T/share/man/man3/purgeline.3 | "
+                     "grep -c '^.TH PURGELINE [13] \"\" \"purgeline " PURGELINE_VERSION "\"'");
+    assert_string_equal(w->shell.out, "2\n");
 }
 
 static void the_example_of_the_manual_works(void **state)
