@@ -9,9 +9,6 @@
 #include "job.h"
 #include "lines.h"
 
-/* A line may hold a job of the largest size as JSON. */
-#define LINE_MAX_BYTES ((size_t)16 * 1024 * 1024)
-
 void cmd_jobs_init(struct cmd_jobs *j, uint64_t now_ms)
 {
     *j = (struct cmd_jobs){.lane = LANE_NORMAL, .per_job = 1, .now_ms = now_ms};
@@ -218,7 +215,7 @@ static void read_lines(struct gathering *g, FILE *file)
     struct span line;
     int rc;
 
-    lines_init(&l, file, LINE_MAX_BYTES);
+    lines_init(&l, file, CMD_JOBS_LINE_MAX_BYTES);
     while (!g->over && (rc = lines_next(&l, &line)) != 0) {
         if (rc == -EMSGSIZE) {
             wrong(g, l.number, "longer than 16 MiB");

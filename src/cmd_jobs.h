@@ -6,6 +6,9 @@
 #include "cmd.h"
 #include "jobform.h"
 
+/* A line may hold a job of the largest size as JSON. */
+#define CMD_JOBS_LINE_MAX_BYTES ((size_t)16 * 1024 * 1024)
+
 struct cmd_jobs {
     const char *file;
     uint64_t per_job;

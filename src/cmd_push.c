@@ -8,7 +8,7 @@
 
 #include "client.h"
 #include "clock.h"
-#include "cmd_jobs.h"
+#include "cmd_push.h"
 #include "enqueue.h"
 #include "log.h"
 #include "redis.h"
@@ -20,6 +20,7 @@ const char cmd_push_help[] =
     "usage: purgeline push [OPTION...] TARGET...\n"
     "       purgeline push [OPTION...] --file FILE\n"
     "       purgeline push [OPTION...] --all --service ID\n"
+    "       purgeline push [OPTION...] -\n"
     "\n"
     "Puts purges into the queue of an account and prints the id of each job. When it\n"
     "returns 0, Redis has them all, and purgeline run will send them.\n"
@@ -27,15 +28,22 @@ const char cmd_push_help[] =
     "A TARGET with :// in it is a URL, any other a surrogate key. Those on the command\n"
     "line make one job. In a file each line is a job: a target, several keys with spaces\n"
     "between them, or a JSON object such as {\"keys\": [\"a\", \"b\"], \"service\": \"news\"}.\n"
+    "\n"
+    "With - it reads such lines from standard input until that ends, and prints for each,\n"
+    "in order, the id of its job once Redis has it, or `error: line N: why`. So whoever\n"
+    "feeds it may commit what it has read. While Redis is away it waits, and then pushes\n"
+    "again what was not acknowledged: a job may arrive twice, and is not lost. SIGTERM\n"
+    "ends the reading; what was read is finished. Blank lines have no answer.\n"
     "\n" CMD_JOBS_HELP
     "  -w, --wait[=T]         until every job has ended, at most T (30s); shows receipts\n"
     "  -q, --quiet            no job ids\n"
-    "  -j, --json             one JSON object per job\n"
+    "  -j, --json             one JSON object per job; with - also per error\n"
     "  -a, --account NAME     needed when there are several\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline push article-17 home\n"
     "  purgeline push --soft --service news https://www.example.com/path?x=1\n"
     "  mysql -BN -e 'select tag from old' | purgeline push --lane bulk --file -\n"
+    "  kcat -q -u -b broker -G purges changes | purgeline push -\n"
     "  purgeline push --wait=10s article-17 && echo it is fresh\n"
     "\n"
     "exit codes: 0 all accepted (with --wait: all purged); 1 some were refused or not\n"
@@ -323,6 +331,20 @@ static int open_and_push(struct push *p, int argc, char **argv)
     return rc;
 }
 
+static bool is_stream(int argc, char **argv)
+{
+    return argc == 1 && strcmp(argv[0], "-") == 0;
+}
+
+static int stream(const struct push *p)
+{
+    int rc = cmd_jobs_check(&p->jobs, 1);
+
+    if (rc == 0 && (p->wait || p->jobs.per_job != 1))
+        rc = cmd_fail(CMD_USAGE, "- takes neither --wait nor --per-job");
+    return rc != 0 ? rc : cmd_push_stream(&p->common, &p->jobs, p->quiet);
+}
+
 int cmd_push(int argc, char **argv)
 {
     struct push p = {0};
@@ -330,7 +352,9 @@ int cmd_push(int argc, char **argv)
 
     cmd_jobs_init(&p.jobs, clock_wall_ms());
     rc = take_options(&p, argc, argv);
-    if (rc == -1)
+    if (rc == -1 && is_stream(argc - optind, argv + optind))
+        rc = stream(&p);
+    else if (rc == -1)
         rc = open_and_push(&p, argc - optind, argv + optind);
     cmd_jobs_deinit(&p.jobs);
     return rc;

@@ -111,23 +111,41 @@ static void take_answer(struct enqueue *e, const struct sent *s, const struct re
     e->cb(e->ctx, s->tag, job, NULL);
 }
 
+/* The connection is gone: nobody will say what became of what was under way. */
+static void lose(struct enqueue *e, const char *why)
+{
+    stop(e, -ENOTCONN, why);
+    e->bytes = 0;
+    for (; e->under_way; e->under_way--) {
+        uint64_t tag = e->ring[e->head].tag;
+
+        e->head = (e->head + 1) % ENQUEUE_WINDOW;
+        e->counts.unknown++;
+        e->cb(e->ctx, tag, NULL, NULL);
+    }
+}
+
+static void take_next(struct enqueue *e, const struct redisReply *reply)
+{
+    const struct sent s = e->ring[e->head];
+
+    e->head = (e->head + 1) % ENQUEUE_WINDOW;
+    e->under_way--;
+    e->bytes -= s.bytes;
+    take_answer(e, &s, reply);
+}
+
 /* Waits for answers until at most `jobs` and `bytes` are under way. */
 static void collect(struct enqueue *e, size_t jobs, size_t bytes)
 {
-    while (e->under_way > jobs || e->bytes > bytes) {
-        const struct sent *s = &e->ring[e->head];
-        struct redisReply *reply;
+    struct redisReply *reply;
 
+    while (e->under_way > jobs || e->bytes > bytes) {
         if (client_receive(e->client, &reply) < 0) {
-            stop(e, -ENOTCONN, client_error(e->client));
-            e->counts.unknown += e->under_way;
-            e->under_way = e->bytes = 0;
+            lose(e, client_error(e->client));
             return;
         }
-        e->head = (e->head + 1) % ENQUEUE_WINDOW;
-        e->under_way--;
-        e->bytes -= s->bytes;
-        take_answer(e, s, reply);
+        take_next(e, reply);
     }
 }
 
@@ -183,4 +201,30 @@ int enqueue_finish(struct enqueue *e, char *err, size_t err_room)
 {
     collect(e, 0, 0);
     return say(e, err, err_room);
+}
+
+int enqueue_poll(struct enqueue *e, int timeout_ms, char *err, size_t err_room)
+{
+    struct redisReply *reply;
+    int rc = e->under_way ? client_flush(e->client) : 0;
+
+    while (rc == 0 && e->under_way) {
+        rc = client_wait(e->client, timeout_ms, &reply);
+        if (rc == 0)
+            take_next(e, reply);
+        timeout_ms = 0; /* with the first come those that are there already */
+    }
+    if (rc < 0 && rc != -ETIMEDOUT)
+        lose(e, client_error(e->client));
+    return say(e, err, err_room);
+}
+
+void enqueue_abandon(struct enqueue *e)
+{
+    lose(e, "abandoned");
+}
+
+size_t enqueue_under_way(const struct enqueue *e)
+{
+    return e->under_way;
 }

@@ -132,7 +132,7 @@ static int add_keys(struct jobform *f, struct span text, char *err, size_t err_r
     return -EINVAL;
 }
 
-static int add_url(struct jobform *f, struct span url, char *err, size_t err_room)
+int jobform_add_url(struct jobform *f, struct span url, char *err, size_t err_room)
 {
     const char *why;
     char shown[96];
@@ -157,7 +157,7 @@ int jobform_add_targets(struct jobform *f, enum jobform_kind kind, struct span t
     bool url = kind == JOBFORM_URL ||
                (kind == JOBFORM_GUESS && text.n && memmem(text.p, text.n, "://", 3));
 
-    return url ? add_url(f, text, err, err_room) : add_keys(f, text, err, err_room);
+    return url ? jobform_add_url(f, text, err, err_room) : add_keys(f, text, err, err_room);
 }
 
 /* -- JSON -- */
@@ -194,7 +194,7 @@ static int add_list(struct jobform *f, const char *name, const json_t *list, cha
 
         if (!json_is_string(v))
             return wrong(name, "the list may only hold texts", err, err_room);
-        rc = url ? add_url(f, json_span(v), err, err_room)
+        rc = url ? jobform_add_url(f, json_span(v), err, err_room)
                  : jobform_add_key(f, json_span(v), err, err_room);
     }
     return rc;
@@ -206,7 +206,7 @@ static int add_text(struct jobform *f, const char *name, struct span text, char 
     if (strcmp(name, "keys") == 0)
         return add_keys(f, text, err, err_room);
     if (is_url(name))
-        return add_url(f, text, err, err_room);
+        return jobform_add_url(f, text, err, err_room);
     if (f->takes_account && strcmp(name, "account") == 0) {
         f->account = span_of(own(f, alloc_copy(text.p, text.n)), text.n);
         return 0;

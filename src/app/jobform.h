@@ -35,8 +35,9 @@ void jobform_put(struct jobform *f, const char *name, struct span value); /* cop
 must_use int jobform_add_targets(struct jobform *f, enum jobform_kind kind, struct span text,
                                  char *err, size_t err_room);
 
-/* One key as it is: a space in it is an error, not two keys. The same results. */
+/* One target: a key with a space in it is refused. 0, or -EINVAL with a sentence. */
 must_use int jobform_add_key(struct jobform *f, struct span key, char *err, size_t err_room);
+must_use int jobform_add_url(struct jobform *f, struct span url, char *err, size_t err_room);
 
 /* A JSON object with the fields of the wire contract: "keys" a list or a text, "url" or "urls" a
  * list or a text, flags true or 1, numbers as numbers; "lane" besides, and "account" where

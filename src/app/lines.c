@@ -19,7 +19,7 @@ static bool blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-static struct span trimmed(struct span s)
+struct span lines_trimmed(struct span s)
 {
     while (s.n && blank(*s.p)) {
         s.p++;
@@ -55,6 +55,6 @@ int lines_next(struct lines *l, struct span *line)
     if (!any)
         return 0;
     l->number++;
-    *line = trimmed(buf_span(&l->line));
+    *line = lines_trimmed(buf_span(&l->line));
     return rc < 0 ? rc : 1;
 }

@@ -20,3 +20,5 @@ void lines_deinit(struct lines *l);
  * call. 1; 0 at the end; -EMSGSIZE for a line that is too long and was passed over; -EIO or another
  * errno when reading fails. */
 must_use int lines_next(struct lines *l, struct span *line);
+
+struct span lines_trimmed(struct span s); /* without blanks, CR and LF around it */

@@ -10,7 +10,7 @@
 
 #include "alloc.h"
 #include "clock.h"
-#include "redis_wire.h"
+#include "redis_socket.h"
 
 #define CONNECT_S 3
 #define ANSWER_S 30 /* a slow script or a disk that syncs, but not a peer that is gone */
@@ -69,6 +69,21 @@ int client_receive(struct client *c, struct redisReply **out)
     return 0;
 }
 
+int client_flush(struct client *c)
+{
+    int done = 0;
+
+    while (!done)
+        if (c->hiredis->err || redisBufferWrite(c->hiredis, &done) != REDIS_OK)
+            return lost(c);
+    return 0;
+}
+
+int client_fd(const struct client *c)
+{
+    return c->hiredis->fd;
+}
+
 /* 1 when there is something to read, 0 when the time is over, or -ENOTCONN. */
 static int wait_readable(struct client *c, uint64_t deadline_ns)
 {
@@ -91,6 +106,8 @@ int client_wait(struct client *c, int timeout_ms, struct redisReply **out)
     int rc;
 
     take_back(c);
+    if (c->hiredis->err)
+        return lost(c);
     while (redisGetReplyFromReader(c->hiredis, &reply) == REDIS_OK) {
         if (reply) {
             c->reply = reply;
@@ -155,9 +172,9 @@ static int connect_to(struct client *c, const struct redis_address *a)
         rc = errno == ENOENT || errno == ECONNREFUSED ? -errno : -ENOTCONN;
         return fail(c, rc, c->hiredis->errstr);
     }
-    redis_wire_tune(c->hiredis->fd, !a->unix_path);
+    redis_socket_tune(c->hiredis->fd, !a->unix_path);
     (void)redisSetTimeout(c->hiredis, answer);
-    return a->tls ? redis_wire_secure(c->hiredis, a->host, c->error, sizeof(c->error)) : 0;
+    return a->tls ? redis_socket_secure(c->hiredis, a->host, c->error, sizeof(c->error)) : 0;
 }
 
 static int log_in(struct client *c, const struct redis_address *a)

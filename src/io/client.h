@@ -15,12 +15,17 @@ must_use int client_open(const struct redis_address *a, struct client **out, cha
                          size_t err_room);
 void client_close(struct client *c); /* NULL is fine */
 
-/* Into the pipeline; leaves when the next reply is asked for. */
+/* Into the pipeline; leaves when the next reply is asked for, or with client_flush. */
 void client_send(struct client *c, size_t argc, const struct span *argv);
 /* The next reply, in order. Lent until the next call. 0, or -ENOTCONN: the connection is gone, with
  * it the effect of everything unanswered is unknown, and client_error says why. */
 must_use int client_receive(struct client *c, struct redisReply **out);
-/* The same for pushed messages, which may not come: -ETIMEDOUT after `timeout_ms`. */
+/* Everything in the pipeline leaves now; blocks only while the kernel takes no more. 0 or
+ * -ENOTCONN.
+ */
+must_use int client_flush(struct client *c);
+int client_fd(const struct client *c); /* to poll(2) for readable */
+/* The same for replies that may not come: -ETIMEDOUT after `timeout_ms`. */
 must_use int client_wait(struct client *c, int timeout_ms, struct redisReply **out);
 /* One question, one answer. Nothing may be unanswered before it. -EIO: Redis refused, see
  * client_error. */

@@ -14,6 +14,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "list.h"
+#include "redis_socket.h"
 #include "redis_wire.h"
 #include "rng.h"
 
@@ -213,12 +214,12 @@ static int prepare(struct redis *r)
         lose(r, "%s", r->ac->c.errstr);
         return -EIO;
     }
-    redis_wire_tune(r->ac->c.fd, r->address.host != NULL);
+    redis_socket_tune(r->ac->c.fd, r->address.host != NULL);
     r->ac->c.reader->maxbuf = 0; /* keep the read buffer between replies */
     if (r->address.tls) {
         char why[160];
 
-        err = redis_wire_secure(&r->ac->c, r->address.host, why, sizeof(why));
+        err = redis_socket_secure(&r->ac->c, r->address.host, why, sizeof(why));
         if (err < 0) {
             lose(r, "%s", why);
             return err;

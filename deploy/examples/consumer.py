@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""A consumer of a message queue that hands purges on, in Python with nothing but a socket.
+
+    ./consumer.py redis://127.0.0.1:6379 main < messages
+
+Lines on standard input stand for the queue: a message is a key, or a job as JSON with the fields of
+the Redis contract. What is to be copied is the order of things: take what is there, XADD all of it
+in one go, and commit only when Redis has answered. Killed anywhere, the queue gives the rest again;
+a purge may then come twice, and none is lost.
+
+With redis-py, Redis below is redis.Redis.from_url(url).pipeline(transaction=False) and its xadd.
+"""
+import json
+import os
+import socket
+import sys
+import time
+from urllib.parse import unquote, urlsplit
+
+BATCH = 500
+
+
+class Redis:
+    """As much of the protocol as XADD needs: https://redis.io/docs/latest/develop/reference/protocol-spec/"""
+
+    def __init__(self, url):
+        u = urlsplit(url)
+        if u.scheme == "unix":
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.connect(u.path)
+        else:
+            self.socket = socket.create_connection((u.hostname, u.port or 6379), timeout=3)
+        self.socket.settimeout(30)
+        self.replies = self.socket.makefile("rb")
+        if u.password:
+            login = [unquote(u.username)] if u.username else []
+            self.ask([["AUTH", *login, unquote(u.password)]])
+
+    def ask(self, commands):
+        """Sends all, then reads as many replies. An exception: nobody knows which of them arrived."""
+        self.socket.sendall(b"".join(encoded(c) for c in commands))
+        replies = [self.reply() for _ in commands]
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    def reply(self):
+        line = self.replies.readline()
+        if not line.endswith(b"\r\n"):
+            raise ConnectionError("Redis hung up")
+        if line[:1] == b"-":
+            return RuntimeError(line[1:-2].decode())
+        if line[:1] == b"$":
+            return self.replies.read(int(line[1:]) + 2)[:-2].decode()
+        return line[1:-2].decode()
+
+
+def encoded(words):
+    words = [str(w).encode("utf-8", "surrogateescape") for w in words]
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
+
+
+def xadd(account, message):
+    """The one command: a job is an entry with flat fields. ValueError: it is no job."""
+    if not message:
+        raise ValueError("empty")
+    job = json.loads(message) if message.startswith("{") else {"keys": message}
+    lane = job.pop("lane", "normal")
+    if lane not in ("urgent", "normal", "bulk"):
+        raise ValueError("lane: none of urgent, normal, bulk")
+    command = ["XADD", "purgeline:{%s}:jobs:%s" % (account, lane), "*"]
+    for name, value in job.items():
+        if name == "keys" and isinstance(value, list):
+            value = " ".join(value)
+        # Each URL is a field of its own; flags are 1 or 0.
+        for one in value if isinstance(value, list) else [value]:
+            command += [name, int(one) if isinstance(one, bool) else one]
+    return command
+
+
+# -- the queue: to be replaced --
+
+def messages():
+    """Batches of (offset, text): waits for one, then takes those that are there already."""
+    rest, offset = b"", 0
+    while True:
+        chunk = os.read(0, 65536)
+        *lines, rest = (rest + chunk).split(b"\n")
+        if not chunk and rest:
+            lines, rest = [rest], b""
+        for i in range(0, len(lines), BATCH):
+            batch = lines[i:i + BATCH]
+            yield [(offset + n + 1, line.decode("utf-8", "surrogateescape").strip())
+                   for n, line in enumerate(batch)]
+            offset += len(batch)
+        if not chunk:
+            return
+
+
+def commit(offset):
+    """Everything up to this offset need not be given again."""
+    print("committed", offset, flush=True)
+
+
+# -- pushing --
+
+def commands_of(account, batch):
+    for offset, text in batch:
+        try:
+            yield xadd(account, text)
+        except (ValueError, TypeError) as e:
+            # It will never be a job, however often it is tried: it belongs wherever you keep such.
+            print("message %d: %s" % (offset, e), file=sys.stderr)
+
+
+def main(url, account):
+    redis = None
+    for batch in messages():
+        commands = list(commands_of(account, batch))
+        while True:
+            try:
+                redis = redis or Redis(url)
+                redis.ask(commands)
+                break
+            except (OSError, RuntimeError) as e:
+                print("Redis: %s" % e, file=sys.stderr)
+                redis = None
+                time.sleep(1)
+        commit(batch[-1][0])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: consumer.py REDIS-URL ACCOUNT")
+    main(*sys.argv[1:])

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT
+ * libpurgeline: hands purges to purgeline by way of Redis, one by one or many under way at once.
+ *
+ *     struct purgeline *p;
+ *     char why[256], id[PURGELINE_ID_ROOM];
+ *     const char *keys[] = {"article-17", "home"};
+ *     struct purgeline_job job = PURGELINE_JOB;
+ *
+ *     job.keys = keys;
+ *     job.keys_count = 2;
+ *     if (purgeline_open("redis://127.0.0.1:6379", "main", &p, why, sizeof(why)) == PURGELINE_OK) {
+ *         if (purgeline_push(p, &job, id, sizeof(id)) != PURGELINE_OK)
+ *             fprintf(stderr, "not pushed: %s\n", purgeline_error(p));
+ *         purgeline_close(p);
+ *     }
+ *
+ * What a yes means. PURGELINE_OK comes only after Redis answered that it has the job. From there
+ * on the dispatcher sees to it that it is purged, or written down as dead with the reason. How much
+ * a crash of Redis' machine may take is Redis' `appendfsync` setting.
+ *
+ * What is checked. Everything about a job that its fields tell, with the dispatcher's own code.
+ * Which services an account has, and whether it may purge all, only the dispatcher knows: such a
+ * job is accepted here, and ends there as a dead letter.
+ *
+ * Lost connections. A job whose answer did not come because the connection broke, or because Redis
+ * said nothing for 30 s, ends with PURGELINE_UNKNOWN: Redis has it or not. Nothing is pushed again
+ * behind the caller's back. To push it again is nearly always right, for equal purges merge, and
+ * the worst is a page purged twice. The next call connects anew, once; the pauses between tries are
+ * the caller's. A connection that Redis closed while nothing was under way is replaced unnoticed.
+ *
+ * Threads. A handle belongs to one thread at a time; different handles have nothing in common, and
+ * the library has no state besides them. It changes no signal handler: SIGPIPE is held back in the
+ * calling thread during a call. After fork() a handle is of use to one of the two processes only.
+ *
+ * Memory. Texts and arrays given are lent for the call and copied where necessary. When memory
+ * runs out, abort() is called; on nothing else that a caller or Redis does.
+ *
+ * Time. purgeline_open and the first call after a loss resolve the name (as long as the resolver
+ * takes) and then take at most 3 s to connect. No call waits more than 30 s for Redis to say
+ * something.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PURGELINE_API __attribute__((visibility("default")))
+
+/* What became of a call or a job. Also negative: codes that later versions may add. */
+enum purgeline_code {
+    PURGELINE_OK = 0,       /* Redis has it */
+    PURGELINE_INVALID = -1, /* no valid job or call; nothing was sent; the sentence starts with the
+                               field's name */
+    PURGELINE_REFUSED = -2, /* Redis said no ("OOM ...", "READONLY ..."), to this job or to one
+                               before it that was under way */
+    PURGELINE_LOST = -3,    /* no connection: this job was not sent */
+    PURGELINE_UNKNOWN = -4, /* sent, and the connection broke before the answer */
+    PURGELINE_DENIED = -5,  /* login refused; nothing was sent */
+};
+
+enum purgeline_lane { PURGELINE_NORMAL = 0, PURGELINE_URGENT = 1, PURGELINE_BULK = 2 };
+
+/* A job: keys, URLs and all at most 10,000 targets together, at least one. Begin with
+ * `struct purgeline_job job = PURGELINE_JOB;` what is 0 or NULL then means "not given". */
+struct purgeline_job {
+    size_t size; /* sizeof(struct purgeline_job): so the library knows which fields there are */
+    const char *const *keys; /* surrogate keys, each 1 to 1,024 bytes of 0x21 to 0x7E */
+    size_t keys_count;
+    const char *const *urls; /* http, https or no scheme; each at most 8 KiB, sent byte for byte */
+    size_t urls_count;
+    int all;             /* 1: everything of the service; not with soft */
+    int soft;            /* 1: mark as stale instead of removing */
+    const char *service; /* Fastly's id, or the name in the dispatcher's configuration; for keys and
+                            all, unless the account has a default service. At most 255 bytes */
+    enum purgeline_lane lane;
+    uint64_t not_before_ms;   /* Unix time; not sent earlier */
+    uint64_t expires_ms;      /* Unix time; after that the job ends as expired */
+    uint64_t repeat_after_ms; /* purge again so long after success; at most 24 h */
+    const char *ref; /* at most 256 bytes of the caller's own; in receipts and dead letters */
+};
+
+#define PURGELINE_JOB                                                                              \
+    {                                                                                              \
+        sizeof(struct purgeline_job), NULL, 0, NULL, 0, 0, 0, NULL, PURGELINE_NORMAL, 0, 0, 0,     \
+            NULL                                                                                   \
+    }
+
+#define PURGELINE_ID_ROOM 64   /* for a job id as "normal-1700000000000-0", and its NUL */
+#define PURGELINE_WHY_ROOM 256 /* for a sentence; a longer one is cut */
+
+struct purgeline;
+
+/* Connects to Redis: redis://[user:password@]host[:port][/db], rediss://... where built with
+ * hiredis_ssl, or unix:///path[?db=N]; user and password percent-encoded. `account` is the one in
+ * the dispatcher's configuration: [a-z0-9_-]{1,64}, mostly "main".
+ * PURGELINE_OK with a handle for purgeline_close; else PURGELINE_INVALID (URL or account),
+ * PURGELINE_LOST or PURGELINE_DENIED, a sentence without the password in `why` (which may be NULL
+ * with room 0), and *out untouched. */
+PURGELINE_API int purgeline_open(const char *redis_url, const char *account, struct purgeline **out,
+                                 char *why, size_t why_room);
+
+/* Waits for nothing: what is under way ends as PURGELINE_UNKNOWN, its callbacks come in here. Not
+ * to be called from the callback. NULL is fine. */
+PURGELINE_API void purgeline_close(struct purgeline *p);
+
+/* -- one job, and wait -- */
+
+/* Pushes and waits for the answer, and so for all that is under way before it. `id` (NULL with
+ * room 0, or PURGELINE_ID_ROOM) is the job's id, the one in receipts: written only with
+ * PURGELINE_OK. Any code; purgeline_error has the sentence. */
+PURGELINE_API int purgeline_push(struct purgeline *p, const struct purgeline_job *job, char *id,
+                                 size_t id_room);
+
+/* The same for a job as a JSON object of `n` bytes: "keys" and "url" a text or a list, "all",
+ * "service", "soft", "not_before", "expires", "repeat_after", "ref", "lane". */
+PURGELINE_API int purgeline_push_json(struct purgeline *p, const char *json, size_t n, char *id,
+                                      size_t id_room);
+
+/* -- an array of jobs, and wait -- */
+
+struct purgeline_result {
+    int code;                      /* enum purgeline_code */
+    char text[PURGELINE_WHY_ROOM]; /* PURGELINE_OK: the job's id; else why */
+};
+
+/* Pushes `count` jobs, hundreds of them under way at once, and waits for all answers. results[i]
+ * is what became of jobs[i], whatever became of its neighbours; in Redis they are in this order.
+ * After a refusal or a loss the rest is not sent and has that code (REFUSED; LOST, not UNKNOWN).
+ * PURGELINE_OK when all are, else the code of the first that is not. */
+PURGELINE_API int purgeline_push_many(struct purgeline *p, const struct purgeline_job *jobs,
+                                      size_t count, struct purgeline_result *results);
+
+/* -- many under way, and a callback for each -- */
+
+/* Once per job for which purgeline_send returned PURGELINE_OK, in that order, from within a later
+ * call with this handle, or the same one. `tag` is the one given then; `code` is OK, REFUSED or
+ * UNKNOWN; `text` the job's id, or why: lent for the call. No function may be called with this
+ * handle in here but purgeline_under_way: they return PURGELINE_INVALID. */
+typedef void purgeline_answer_cb(void *ctx, void *tag, int code, const char *text);
+
+/* To be set before the first purgeline_send whose answers matter. NULL: nobody is told. */
+PURGELINE_API void purgeline_on_answer(struct purgeline *p, purgeline_answer_cb *cb, void *ctx);
+
+/* Puts a job under way without waiting for its answer; when 512 jobs or 4 MiB are under way
+ * already, waits for half of those. It may stay in the library's buffer until purgeline_poll or
+ * purgeline_wait, so call one of them when there is nothing more to send.
+ * PURGELINE_OK: the callback will come. Else no callback comes for this one, it was not sent. After
+ * REFUSED and LOST nothing is under way any more, and what was has had its callbacks. */
+PURGELINE_API int purgeline_send(struct purgeline *p, const struct purgeline_job *job, void *tag);
+PURGELINE_API int purgeline_send_json(struct purgeline *p, const char *json, size_t n, void *tag);
+
+/* Sends what waits to be sent, and returns when all are answered. PURGELINE_OK when all that were
+ * sent since the last purgeline_wait are in Redis; else REFUSED or UNKNOWN as the first that is
+ * not. */
+PURGELINE_API int purgeline_wait(struct purgeline *p);
+
+/* Sends what waits to be sent, and takes the answers that come within `timeout_ms` (0: those that
+ * are there); returns after the first few. For an event loop of the caller's: when purgeline_fd is
+ * readable, call it with 0. PURGELINE_OK; REFUSED or UNKNOWN as soon as one under way was that;
+ * then nothing is under way any more. */
+PURGELINE_API int purgeline_poll(struct purgeline *p, int timeout_ms);
+
+/* The socket, to poll(2) for readable, or -1 without a connection. May be another after any call.
+ */
+PURGELINE_API int purgeline_fd(const struct purgeline *p);
+
+PURGELINE_API size_t purgeline_under_way(const struct purgeline *p); /* jobs sent, not answered */
+
+/* -- words -- */
+
+/* What was wrong in the last call that did not return PURGELINE_OK. Lent until the next call; never
+ * with the password. */
+PURGELINE_API const char *purgeline_error(const struct purgeline *p);
+
+PURGELINE_API const char *purgeline_code_name(int code); /* "ok", "invalid", ... static */
+PURGELINE_API const char *purgeline_version(void);       /* "0.1.0", of the library; static */
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cmd_push.h"
+#include "relay.h"
+
+struct stream {
+    bool json, quiet;
+};
+
+static void answer_json(uint64_t line, const char *job, const char *error, struct buf *out)
+{
+    json_t *o =
+        json_pack("{sIss}", "line", (json_int_t)line, job ? "job" : "error", job ? job : error);
+    char *text;
+
+    must(o != NULL); /* what is said of strangers' bytes is quoted, so it is UTF-8 */
+    text = json_dumps(o, JSON_COMPACT);
+    must(text != NULL);
+    buf_put(out, span_str(text));
+    buf_putc(out, '\n');
+    free(text);
+    json_decref(o);
+}
+
+static void answer(void *ctx, uint64_t line, const char *job, const char *error, struct buf *out)
+{
+    const struct stream *s = ctx;
+
+    if (s->quiet && job)
+        return;
+    if (s->json)
+        answer_json(line, job, error, out);
+    else if (job)
+        buf_printf(out, "%s\n", job);
+    else
+        buf_printf(out, "error: line %" PRIu64 ": %s\n", line, error);
+}
+
+static void away(void *ctx, const char *why, size_t lines)
+{
+    (void)ctx;
+    cmd_fail(CMD_REDIS, "Redis takes nothing (%s); %zu lines wait, and it is tried again", why,
+             lines);
+}
+
+static void back(void *ctx)
+{
+    (void)ctx;
+    fputs("purgeline push: Redis has them now\n", stderr);
+}
+
+static int sum_up(int rc, const struct relay_counts *c, const char *err, bool quiet)
+{
+    if (c->open)
+        fprintf(stderr, "%" PRIu64 " lines were read and not acknowledged: push them again\n",
+                c->open);
+    if (!quiet)
+        fprintf(stderr, "%" PRIu64 " jobs accepted, %" PRIu64 " lines refused\n", c->accepted,
+                c->wrong);
+    switch (rc) {
+    case 0:
+        return c->wrong ? CMD_FAILED : CMD_OK;
+    case -ENOTCONN:
+    case -EACCES:
+        return cmd_fail(CMD_REDIS, "Redis: %s", err);
+    case -EIO:
+        return cmd_fail(CMD_FAILED, "Redis refuses: %s", err);
+    case -EPIPE:
+        return cmd_fail(CMD_FAILED, "nobody reads the acknowledgements");
+    default:
+        return cmd_fail(CMD_FAILED, "standard input or output: %s", err);
+    }
+}
+
+static int relay(const struct config *config, const struct config_account *account,
+                 const struct relay_options *options, const struct stream *s)
+{
+    struct redis_address address;
+    struct relay_counts counts;
+    char err[256] = "";
+    struct pipe *pipe;
+    int rc = cmd_redis_address(config, &address);
+
+    if (rc != 0)
+        return rc;
+    pipe = pipe_new(STDIN_FILENO, STDOUT_FILENO, CMD_JOBS_LINE_MAX_BYTES);
+    rc = relay_run(pipe, &address, account, options, &counts, err, sizeof(err));
+    pipe_free(pipe);
+    return sum_up(rc, &counts, err, s->quiet);
+}
+
+int cmd_push_stream(const struct cmd_common *common, const struct cmd_jobs *jobs, bool quiet)
+{
+    struct stream s = {.json = common->json, .quiet = quiet};
+    const struct relay_options options = {.lane = jobs->lane,
+                                          .kind = jobs->kind,
+                                          .defaults = &jobs->defaults,
+                                          .answer = answer,
+                                          .away = away,
+                                          .back = back,
+                                          .ctx = &s};
+    const struct config_account *account;
+    struct config config;
+    int rc = cmd_load(common, &config);
+
+    if (rc != 0)
+        return rc;
+    account = cmd_account(common, &config);
+    rc = account ? relay(&config, account, &options, &s) : CMD_USAGE;
+    config_deinit(&config);
+    return rc;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ * What every connection to Redis is made to do before its first byte, on a loop or not. Without
+ * libuv, so that a producer needs none. */
+#pragma once
+
+#include "base.h"
+
+struct redisContext;
+
+/* Close-on-exec, keepalive and the ceiling for unacknowledged bytes: a peer that died without a
+ * word is noticed within about 15 s, busy or idle. */
+void redis_socket_tune(int fd, bool tcp);
+
+/* TLS 1.2 or newer with the system's certificate authorities; the peer must prove to be `host`. To
+ * be called before the first byte. 0, or -EPROTO with a sentence. */
+must_use int redis_socket_secure(struct redisContext *c, const char *host, char *err,
+                                 size_t err_room);

@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: MIT */
+#include "purgeline.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "hush.h"
+#include "jobform.h"
+#include "producer.h"
+#include "setting.h"
+
+#define SERVICE_NAME_MAX_BYTES 255 /* as in a configuration */
+/* While a new one is put under way, a full window of others still is. */
+#define TAGS ((size_t)2 * ENQUEUE_WINDOW)
+
+struct purgeline {
+    struct config config; /* with the one account */
+    struct producer *producer;
+    struct jobform form;
+    purgeline_answer_cb *cb;
+    void *ctx;
+    void *tags[TAGS];
+    uint64_t next;                /* number of the next job */
+    uint64_t own_from;            /* from here on the jobs are a call's that waits ... */
+    struct purgeline_result *own; /* ... and wants the answers in here; else NULL */
+    int first_wrong;              /* since the last purgeline_wait */
+    char why_wrong[PURGELINE_WHY_ROOM];
+    bool inside; /* a call of this handle */
+    struct hush hush;
+    char error[512];
+};
+
+/* -- into a call and out of it -- */
+
+static int wrong(struct purgeline *p, int code, const char *why)
+{
+    snprintf(p->error, sizeof(p->error), "%s", why);
+    return code;
+}
+
+static int enter(struct purgeline *p)
+{
+    if (!p)
+        return PURGELINE_INVALID;
+    if (p->inside)
+        return wrong(p, PURGELINE_INVALID, "handle: in use: called from its own callback");
+    p->inside = true;
+    hush_begin(&p->hush);
+    return PURGELINE_OK;
+}
+
+static int leave(struct purgeline *p, int code)
+{
+    hush_end(&p->hush);
+    p->inside = false;
+    return code;
+}
+
+/* What producer says of a job that was not sent. */
+static int code_of(int rc)
+{
+    switch (rc) {
+    case 0:
+        return PURGELINE_OK;
+    case -EINVAL:
+        return PURGELINE_INVALID;
+    case -EIO:
+        return PURGELINE_REFUSED;
+    case -EACCES:
+        return PURGELINE_DENIED;
+    default:
+        return PURGELINE_LOST;
+    }
+}
+
+/* -- answers -- */
+
+static void to_caller(struct purgeline *p, void *tag, int code, const char *text)
+{
+    if (code != PURGELINE_OK && p->first_wrong == PURGELINE_OK) {
+        p->first_wrong = code;
+        snprintf(p->why_wrong, sizeof(p->why_wrong), "%s", text);
+    }
+    if (p->cb)
+        p->cb(p->ctx, tag, code, text);
+}
+
+static void set_result(struct purgeline_result *r, int code, const char *text)
+{
+    r->code = code;
+    snprintf(r->text, sizeof(r->text), "%.*s", PURGELINE_WHY_ROOM - 1, text);
+}
+
+static void on_answer(void *ctx, uint64_t tag, const char *job, const char *refusal)
+{
+    struct purgeline *p = ctx;
+    int code = job ? PURGELINE_OK : refusal ? PURGELINE_REFUSED : PURGELINE_UNKNOWN;
+    const char *text = job       ? job
+                       : refusal ? refusal
+                                 : "the connection to Redis was lost before the answer";
+
+    if (p->own && tag >= p->own_from)
+        set_result(&p->own[tag - p->own_from], code, text);
+    else
+        to_caller(p, p->tags[tag % TAGS], code, text);
+}
+
+/* -- opening -- */
+
+static int set_account(struct purgeline *p, const char *name, char *err, size_t err_room)
+{
+    struct config_account *a = alloc_zeroed(1, sizeof(*a));
+    char why[256];
+
+    config_init(&p->config);
+    p->config.accounts = a;
+    p->config.accounts_count = 1;
+    config_account_init(a);
+    a->allow_purge_all = true; /* whether it may, only the dispatcher knows */
+    if (setting_set(setting_find(SETTING_ACCOUNT, "name"), a, name, why, sizeof(why)) == 0)
+        return PURGELINE_OK;
+    snprintf(err, err_room, "account: %s", why);
+    return PURGELINE_INVALID;
+}
+
+static int open_both(struct purgeline *p, const char *url, const char *account, char *err,
+                     size_t err_room)
+{
+    struct redis_address address = {0};
+    char why[256];
+    int rc;
+
+    if (!url || !account) {
+        snprintf(err, err_room, "%s: NULL", url ? "account" : "redis_url");
+        return PURGELINE_INVALID;
+    }
+    if (redis_address_parse(url, &address, why, sizeof(why)) < 0) {
+        snprintf(err, err_room, "redis_url: %s", why);
+        return PURGELINE_INVALID;
+    }
+    rc = set_account(p, account, err, err_room);
+    if (rc != PURGELINE_OK) {
+        redis_address_deinit(&address);
+        return rc;
+    }
+    p->producer = producer_new(&address, p->config.accounts, on_answer, p);
+    return code_of(producer_connect(p->producer, err, err_room));
+}
+
+int purgeline_open(const char *redis_url, const char *account, struct purgeline **out, char *why,
+                   size_t why_room)
+{
+    struct purgeline *p;
+    char err[512] = "";
+    int code;
+
+    if (!out)
+        return PURGELINE_INVALID;
+    p = alloc_zeroed(1, sizeof(*p));
+    jobform_init(&p->form, LANE_NORMAL);
+    (void)enter(p);
+    code = leave(p, open_both(p, redis_url, account, err, sizeof(err)));
+    if (code == PURGELINE_OK) {
+        *out = p;
+        return code;
+    }
+    if (why)
+        snprintf(why, why_room, "%s", err);
+    purgeline_close(p);
+    return code;
+}
+
+void purgeline_close(struct purgeline *p)
+{
+    if (!p || enter(p) != PURGELINE_OK)
+        return;
+    producer_free(p->producer);
+    jobform_deinit(&p->form);
+    config_deinit(&p->config);
+    (void)leave(p, PURGELINE_OK);
+    free(p);
+}
+
+/* -- from a job to fields -- */
+
+static int invalid(struct purgeline *p, const char *field, const char *why)
+{
+    snprintf(p->error, sizeof(p->error), "%s: %s", field, why);
+    return -EINVAL;
+}
+
+static int add_targets(struct purgeline *p, const char *field, const char *const *list,
+                       size_t count)
+{
+    int (*add)(struct jobform *, struct span, char *, size_t) =
+        field[0] == 'k' ? jobform_add_key : jobform_add_url;
+
+    if (count && !list)
+        return invalid(p, field, "NULL");
+    for (size_t i = 0; i < count; i++) {
+        if (!list[i])
+            return invalid(p, field, "one of them is NULL");
+        if (add(&p->form, span_str(list[i]), p->error, sizeof(p->error)) < 0)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+static void add_number(struct purgeline *p, const char *field, uint64_t number)
+{
+    char text[32];
+
+    if (number == 0)
+        return;
+    snprintf(text, sizeof(text), "%" PRIu64, number);
+    jobform_put(&p->form, field, span_str(text));
+}
+
+static void add_text(struct purgeline *p, const char *field, const char *text)
+{
+    if (text)
+        jobform_put(&p->form, field, span_str(text));
+}
+
+/* A caller built with a newer header may only use what this library knows. */
+static int check_size(struct purgeline *p, const struct purgeline_job *job)
+{
+    if (!job)
+        return invalid(p, "job", "NULL");
+    if (job->size < sizeof(*job))
+        return invalid(p, "size", "not set; begin with PURGELINE_JOB");
+    for (size_t i = sizeof(*job); i < job->size; i++)
+        if (((const char *)job)[i])
+            return invalid(p, "size", "a field that this version of libpurgeline does not know");
+    return 0;
+}
+
+static int fill(struct purgeline *p, const struct purgeline_job *job)
+{
+    static const enum lane lanes[] = {[PURGELINE_NORMAL] = LANE_NORMAL,
+                                      [PURGELINE_URGENT] = LANE_URGENT,
+                                      [PURGELINE_BULK] = LANE_BULK};
+
+    jobform_clear(&p->form, LANE_NORMAL);
+    if (check_size(p, job) < 0)
+        return -EINVAL;
+    if ((size_t)job->lane >= array_len(lanes))
+        return invalid(p, "lane", "none of normal, urgent, bulk");
+    p->form.lane = lanes[job->lane];
+    add_number(p, "all", (uint64_t)(int64_t)job->all);
+    add_number(p, "soft", (uint64_t)(int64_t)job->soft);
+    add_text(p, "service", job->service);
+    add_number(p, "not_before", job->not_before_ms);
+    add_number(p, "expires", job->expires_ms);
+    add_number(p, "repeat_after", job->repeat_after_ms);
+    add_text(p, "ref", job->ref);
+    if (add_targets(p, "keys", job->keys, job->keys_count) < 0)
+        return -EINVAL;
+    return add_targets(p, "url", job->urls, job->urls_count);
+}
+
+static int fill_json(struct purgeline *p, const char *json, size_t n)
+{
+    jobform_clear(&p->form, LANE_NORMAL);
+    if (!json)
+        return invalid(p, "json", "NULL");
+    return jobform_add_json(&p->form, span_of(json, n), p->error, sizeof(p->error));
+}
+
+/* -- sending -- */
+
+/* The account as it must be for any service that a job may name, or for none: which there are, only
+ * the dispatcher knows. */
+static int name_service(struct purgeline *p, const struct span *fields, size_t count,
+                        struct config_service *out, char name[SERVICE_NAME_MAX_BYTES + 1])
+{
+    name[0] = '\0';
+    for (size_t i = 0; i < count; i += 2) {
+        struct span value = fields[i + 1];
+
+        if (!span_is(fields[i], "service"))
+            continue;
+        if (value.n > SERVICE_NAME_MAX_BYTES || (value.n && memchr(value.p, '\0', value.n)))
+            return invalid(p, "service", "not a name of 1 to 255 bytes");
+        snprintf(name, SERVICE_NAME_MAX_BYTES + 1, "%.*s", (int)value.n, value.p);
+    }
+    *out = (struct config_service){.id = (char *)"", .name = name};
+    return 0;
+}
+
+/* What the form holds, as number p->next. Negative errno as producer_put, p->error set. */
+static int put(struct purgeline *p)
+{
+    struct config_account *a = p->config.accounts;
+    char name[SERVICE_NAME_MAX_BYTES + 1];
+    struct config_service service;
+    const struct span *fields;
+    size_t count;
+    int rc;
+
+    fields = jobform_fields(&p->form, &count);
+    if (name_service(p, fields, count, &service, name) < 0)
+        return -EINVAL;
+    a->services = &service;
+    a->services_count = 1;
+    rc =
+        producer_put(p->producer, p->form.lane, fields, count, p->next, p->error, sizeof(p->error));
+    a->services = NULL;
+    a->services_count = 0;
+    if (rc == 0)
+        p->next++;
+    return rc;
+}
+
+static int send(struct purgeline *p, int filled, void *tag)
+{
+    p->tags[p->next % TAGS] = tag;
+    return code_of(filled < 0 ? filled : put(p));
+}
+
+static void collect_own(struct purgeline *p, struct purgeline_result *results)
+{
+    p->own = results;
+    p->own_from = p->next;
+}
+
+static void finish_own(struct purgeline *p)
+{
+    char ignored[512]; /* each job has its own sentence */
+
+    if (producer_finish(p->producer, ignored, sizeof(ignored)) < 0)
+        ignored[0] = '\0';
+    p->own = NULL;
+}
+
+static int push(struct purgeline *p, int filled, char *id, size_t id_room)
+{
+    struct purgeline_result result;
+    int rc = filled;
+
+    if (rc == 0 && id && id_room < PURGELINE_ID_ROOM)
+        rc = invalid(p, "id_room", "less than PURGELINE_ID_ROOM");
+    if (rc < 0)
+        return code_of(rc);
+    collect_own(p, &result);
+    rc = put(p);
+    if (rc == 0)
+        finish_own(p);
+    p->own = NULL;
+    if (rc < 0)
+        return code_of(rc);
+    if (result.code != PURGELINE_OK)
+        return wrong(p, result.code, result.text);
+    if (id)
+        snprintf(id, id_room, "%s", result.text);
+    return PURGELINE_OK;
+}
+
+int purgeline_push(struct purgeline *p, const struct purgeline_job *job, char *id, size_t id_room)
+{
+    int code = enter(p);
+
+    return code != PURGELINE_OK ? code : leave(p, push(p, fill(p, job), id, id_room));
+}
+
+int purgeline_push_json(struct purgeline *p, const char *json, size_t n, char *id, size_t id_room)
+{
+    int code = enter(p);
+
+    return code != PURGELINE_OK ? code : leave(p, push(p, fill_json(p, json, n), id, id_room));
+}
+
+/* The caller's struct may be larger than ours. */
+static const struct purgeline_job *job_at(const struct purgeline_job *jobs, size_t i)
+{
+    return (const void *)((const char *)jobs + i * jobs->size);
+}
+
+static void put_many(struct purgeline *p, const struct purgeline_job *jobs, size_t count,
+                     struct purgeline_result *results)
+{
+    uint64_t from = p->next;
+    int rc = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        p->next = from + i;
+        if (rc == 0 || rc == -EINVAL) {
+            rc = fill(p, job_at(jobs, i));
+            if (rc == 0)
+                rc = put(p);
+        }
+        if (rc < 0)
+            set_result(&results[i], code_of(rc), p->error);
+    }
+    p->next = from + count;
+}
+
+static int push_many(struct purgeline *p, const struct purgeline_job *jobs, size_t count,
+                     struct purgeline_result *results)
+{
+    if (count && (!jobs || !results))
+        return code_of(invalid(p, jobs ? "results" : "jobs", "NULL"));
+    if (count && check_size(p, jobs) < 0)
+        return PURGELINE_INVALID;
+    collect_own(p, results);
+    put_many(p, jobs, count, results);
+    finish_own(p);
+    for (size_t i = 0; i < count; i++)
+        if (results[i].code != PURGELINE_OK)
+            return wrong(p, results[i].code, results[i].text);
+    return PURGELINE_OK;
+}
+
+int purgeline_push_many(struct purgeline *p, const struct purgeline_job *jobs, size_t count,
+                        struct purgeline_result *results)
+{
+    int code = enter(p);
+
+    return code != PURGELINE_OK ? code : leave(p, push_many(p, jobs, count, results));
+}
+
+/* -- many under way -- */
+
+void purgeline_on_answer(struct purgeline *p, purgeline_answer_cb *cb, void *ctx)
+{
+    if (!p || p->inside)
+        return;
+    p->cb = cb;
+    p->ctx = ctx;
+}
+
+int purgeline_send(struct purgeline *p, const struct purgeline_job *job, void *tag)
+{
+    int code = enter(p);
+
+    return code != PURGELINE_OK ? code : leave(p, send(p, fill(p, job), tag));
+}
+
+int purgeline_send_json(struct purgeline *p, const char *json, size_t n, void *tag)
+{
+    int code = enter(p);
+
+    return code != PURGELINE_OK ? code : leave(p, send(p, fill_json(p, json, n), tag));
+}
+
+static int wait_for_all(struct purgeline *p)
+{
+    int code;
+
+    finish_own(p);
+    code = p->first_wrong;
+    p->first_wrong = PURGELINE_OK;
+    return code == PURGELINE_OK ? code : wrong(p, code, p->why_wrong);
+}
+
+int purgeline_wait(struct purgeline *p)
+{
+    int code = enter(p);
+
+    return code != PURGELINE_OK ? code : leave(p, wait_for_all(p));
+}
+
+int purgeline_poll(struct purgeline *p, int timeout_ms)
+{
+    int code = enter(p), rc;
+
+    if (code != PURGELINE_OK)
+        return code;
+    rc = producer_poll(p->producer, timeout_ms > 0 ? timeout_ms : 0, p->error, sizeof(p->error));
+    return leave(p, rc == -ENOTCONN ? PURGELINE_UNKNOWN : code_of(rc));
+}
+
+int purgeline_fd(const struct purgeline *p)
+{
+    return p ? producer_fd(p->producer) : -1;
+}
+
+size_t purgeline_under_way(const struct purgeline *p)
+{
+    return p ? producer_under_way(p->producer) : 0;
+}
+
+/* -- words -- */
+
+const char *purgeline_error(const struct purgeline *p)
+{
+    return p ? p->error : "handle: NULL";
+}
+
+const char *purgeline_code_name(int code)
+{
+    static const char *const names[] = {"ok", "invalid", "refused", "lost", "unknown", "denied"};
+
+    return code <= 0 && code > -(int)array_len(names) ? names[-code] : "a code of another version";
+}
+
+const char *purgeline_version(void)
+{
+    return PURGELINE_VERSION;
+}
