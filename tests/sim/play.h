@@ -13,18 +13,18 @@ enum play_how {
 
 struct play_options {
     enum play_how how;
-    uint64_t fault_at; /* the n-th operation of all; 0 = none */
-    enum fault fault;
-    bool unfinished; /* leave out the quiet end */
-    bool verbose;    /* everything that happens, on stderr */
-    bool silent;     /* no trace when it fails */
+    /* Asked at each operation, as in fault.h. Only where one went wrong is the story played to its
+     * quiet end then. */
+    fault_branch_cb *branch;
+    bool verbose;                        /* everything that happens, on stderr */
+    bool silent;                         /* no trace when it fails */
+    void (*failed)(const char *message); /* instead of the trace, which it may show; or NULL */
 };
 
 struct play_result {
     bool passed;
     char message[700]; /* file:line, expected, seen */
     uint64_t operations;
-    uint8_t *kinds; /* enum io of each; free() */
     struct witness_sums sums;
     uint64_t took_ns; /* of virtual time */
 };
