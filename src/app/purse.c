@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "alloc.h"
-#include "clock.h"
 #include "log.h"
 
 /* One question at a time may be so large: what a crash between asking and sending can waste. */
@@ -37,6 +36,8 @@ struct purse {
     void *ctx;
     struct grant grant;
     uint64_t round; /* answers to questions of an earlier life are not counted */
+    uint32_t timeout_ms;
+    uint64_t account_ms, account_ns; /* the account's time, and when it was that; 0: not known */
     struct purse_ledger ledgers[LEDGER_N];
 };
 
@@ -62,6 +63,7 @@ struct purse *purse_new(const struct config_account *a, struct queue *q, uint64_
     p->queue = q;
     p->changed = changed;
     p->ctx = ctx;
+    p->timeout_ms = a->timeout_ms;
     for (int l = 0; l < LEDGER_N; l++) {
         struct budget_limits limits = purse_limits(a, (enum ledger)l);
 
@@ -79,6 +81,7 @@ void purse_free(struct purse *p)
 
 void purse_configure(struct purse *p, const struct config_account *a, uint64_t now_ns)
 {
+    p->timeout_ms = a->timeout_ms;
     for (int l = 0; l < LEDGER_N; l++) {
         struct budget_limits limits = purse_limits(a, (enum ledger)l);
 
@@ -86,11 +89,34 @@ void purse_configure(struct purse *p, const struct config_account *a, uint64_t n
     }
 }
 
+/* -- the account's time ----------------------------------------------------------------------- */
+
+static uint64_t account_ms(const struct purse *p, uint64_t now_ns)
+{
+    return p->account_ms ? p->account_ms + (now_ns - p->account_ns) / NS_PER_MS : 0;
+}
+
+struct queue_clock purse_clock(const struct purse *p, struct now now)
+{
+    return (struct queue_clock){purse_ready(p) ? account_ms(p, now.mono_ns) : 0, now.wall_ms};
+}
+
 /* -- after a take-over ----------------------------------------------------------------------- */
 
 static uint64_t window_ms(const struct purse_ledger *l)
 {
     return l->budget.limits.window_ns / NS_PER_MS;
+}
+
+/* How long what a predecessor left open may still be arriving after we took over. One that was
+ * killed has sent its last byte by then, and a request that takes longer than its time-out is given
+ * up by whoever waits for it. One that lives on without knowing that its lease is gone (Redis'
+ * clock was set forward, which ends leases early) goes on for as long as a lease at most. In short
+ * windows, which only tests have, a twentieth of the window: with a restart every few seconds the
+ * budget would be held for nothing otherwise. */
+static uint64_t late_ms(const struct purse_ledger *l)
+{
+    return min_u64(LEASE_TTL_MS + l->purse->timeout_ms, window_ms(l) * BUDGET_AHEAD / BUDGET_BINS);
 }
 
 /* Neither the connection nor the lease is lost: without a pause we would ask in circles. */
@@ -102,35 +128,45 @@ static bool is_refusal(int err)
 static void on_restored(void *ctx, int err, const struct queue_budget *b)
 {
     struct purse_ledger *l = ctx;
+    struct purse *p = l->purse;
     struct budget_limits limits = l->budget.limits;
     uint64_t now_ns = clock_mono_ns();
 
     if (err) {
         l->refused = is_refusal(err);
         l->not_before_ns = now_ns + TRY_AGAIN_NS;
-        l->purse->changed(l->purse->ctx, err);
+        p->changed(p->ctx, err);
         return;
     }
     budget_init(&l->budget, &limits, now_ns);
     if (b->known)
         budget_restore_level(&l->budget, b->level_micro, b->level_age_ms * NS_PER_MS, now_ns);
     for (size_t i = 0; i < b->spent_count; i++)
-        budget_restore_spent(&l->budget, b->spent[i].cost, b->spent[i].age_ms * NS_PER_MS, now_ns);
+        budget_restore_spent(&l->budget, b->spent[i].cost, b->spent[i].age_ms * (int64_t)NS_PER_MS,
+                             now_ns);
+    if (!p->account_ms) { /* the first of the ledgers: two answers differ by their time on the way
+                           */
+        p->account_ms = b->account_ms;
+        p->account_ns = now_ns;
+    }
     l->restored = true;
-    if (purse_ready(l->purse))
-        l->purse->changed(l->purse->ctx, 0);
+    if (purse_ready(p))
+        p->changed(p->ctx, 0);
 }
 
 static void restore(struct purse_ledger *l)
 {
+    struct queue_restore r = {l->ledger, window_ms(l), late_ms(l), clock_wall_ms()};
+
     l->restored = l->refused = false;
     l->not_before_ns = 0;
-    queue_budget_restore(l->purse->queue, l->ledger, window_ms(l), on_restored, l);
+    queue_budget_restore(l->purse->queue, &r, on_restored, l);
 }
 
 void purse_restore(struct purse *p)
 {
     p->round++;
+    p->account_ms = 0;
     for (int i = 0; i < LEDGER_N; i++) {
         struct purse_ledger *l = &p->ledgers[i];
 
@@ -192,11 +228,13 @@ static void on_answer(void *ctx, int err)
 static void ask_redis(struct purse_ledger *l)
 {
     struct question *question = alloc_zeroed(1, sizeof(*question));
+    struct now now = clock_now();
     struct queue_spend spend = {.ledger = l->ledger,
                                 .open = l->budget.open,
                                 .book = l->unbooked,
                                 .level_micro = l->budget.level_micro,
-                                .window_ms = window_ms(l)};
+                                .window_ms = window_ms(l),
+                                .clock = {account_ms(l->purse, now.mono_ns), now.wall_ms}};
 
     *question = (struct question){l, l->purse->round, l->unbooked};
     l->unbooked = 0;

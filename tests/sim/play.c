@@ -117,15 +117,19 @@ static void on_reload(struct play *p)
 
 /* -- the rest -- */
 
-static void on_clock(struct play *p)
+int64_t play_jump_ms(struct play *p, const char *by)
 {
-    const char *by = play_word(p, 1);
     uint64_t ns = 0;
 
     if ((*by != '+' && *by != '-') || text_time(by + 1, &ns) < 0)
         play_fail(p, "clock: +1h or -1h, not \"%s\"", by);
-    trace("the wall clock jumps by %s", by);
-    engine_jump_wall((*by == '-' ? -1 : 1) * (int64_t)(ns / NS_PER_MS));
+    return (*by == '-' ? -1 : 1) * (int64_t)(ns / NS_PER_MS);
+}
+
+static void on_clock(struct play *p)
+{
+    trace("the wall clock jumps by %s", play_word(p, 1));
+    engine_jump_wall(play_jump_ms(p, play_word(p, 1)));
 }
 
 static void pause_all(bool paused)

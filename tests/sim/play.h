@@ -55,6 +55,8 @@ const char *play_option(const struct play *p, const char *name);
 bool play_flag(const struct play *p, const char *name); /* the bare word */
 const char *play_word(const struct play *p, size_t i);  /* "" behind the last */
 
+int64_t play_jump_ms(struct play *p, const char *by); /* "+1h", "-10s" */
+
 typedef void play_verb(struct play *p);
 play_verb play_push, play_cancel;                                 /* push.c */
 play_verb play_redis, play_fastly, play_reply, play_fail_request; /* weather_verbs.c */

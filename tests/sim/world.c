@@ -273,11 +273,13 @@ void world_finish(void)
     trace("-- the story is over, the faults stop --");
     world_heal();
     while (!quiet() && !engine_failure()) {
-        if (witness_sums()->requests + witness_open() != done)
+        uint64_t now_done = witness_sums()->requests - witness_open(); /* an answer moves both */
+
+        if (now_done != done)
             until = engine_now_ns() + PROGRESS_NS;
         else if (engine_now_ns() > until)
             break;
-        done = witness_sums()->requests + witness_open();
+        done = now_done;
         run_who_is_wanted();
         engine_run(engine_now_ns() + NS_PER_S);
     }
