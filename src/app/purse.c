@@ -38,6 +38,7 @@ struct purse {
     uint64_t round; /* answers to questions of an earlier life are not counted */
     uint32_t timeout_ms;
     uint64_t account_ms, account_ns; /* the account's time, and when it was that; 0: not known */
+    uint64_t account_round;          /* of the restore that told */
     struct purse_ledger ledgers[LEDGER_N];
 };
 
@@ -144,8 +145,8 @@ static void on_restored(void *ctx, int err, const struct queue_budget *b)
     for (size_t i = 0; i < b->spent_count; i++)
         budget_restore_spent(&l->budget, b->spent[i].cost, b->spent[i].age_ms * (int64_t)NS_PER_MS,
                              now_ns);
-    if (!p->account_ms) { /* the first of the ledgers: two answers differ by their time on the way
-                           */
+    if (p->account_round != p->round) { /* two answers differ by their time on the way */
+        p->account_round = p->round;
         p->account_ms = b->account_ms;
         p->account_ns = now_ns;
     }
@@ -156,7 +157,9 @@ static void on_restored(void *ctx, int err, const struct queue_budget *b)
 
 static void restore(struct purse_ledger *l)
 {
-    struct queue_restore r = {l->ledger, window_ms(l), late_ms(l), clock_wall_ms()};
+    struct now now = clock_now();
+    struct queue_restore r = {
+        l->ledger, window_ms(l), late_ms(l), {account_ms(l->purse, now.mono_ns), now.wall_ms}};
 
     l->restored = l->refused = false;
     l->not_before_ns = 0;
@@ -166,7 +169,6 @@ static void restore(struct purse_ledger *l)
 void purse_restore(struct purse *p)
 {
     p->round++;
-    p->account_ms = 0;
     for (int i = 0; i < LEDGER_N; i++) {
         struct purse_ledger *l = &p->ledgers[i];
 

@@ -63,7 +63,8 @@ void queue_server(struct queue *q, queue_server_cb *cb, void *ctx);
  * because of that. So an account has a time of its own, in ms: it began as Redis' clock, each
  * leader counts it on by its monotonic clock, and Redis keeps it with both clocks as they were
  * then. Only between leaders, for the seconds that nobody counts, are clocks believed: whichever of
- * the two (Redis' and the new leader's own) says that less time has passed. */
+ * the two (Redis' and the new leader's own) says that less time has passed; and never more than a
+ * leader that had lost its lease counted itself. */
 struct queue_clock {
     uint64_t account_ms; /* the account's time; 0 = not known */
     uint64_t wall_ms;    /* the clock of this machine */
@@ -188,8 +189,8 @@ typedef void queue_budget_cb(void *ctx, int err, const struct queue_budget *b);
 struct queue_restore {
     enum ledger ledger;
     uint64_t window_ms;
-    uint64_t late_ms; /* so long what the predecessor sent may still be arriving */
-    uint64_t wall_ms;
+    uint64_t late_ms;         /* so long what the predecessor sent may still be arriving */
+    struct queue_clock clock; /* its time as counted by this process, if it led before */
 };
 /* After a take-over: books whatever the predecessor left open as spent late_ms from now, then reads
  * the window. */

@@ -131,6 +131,7 @@ void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_
     queue_arg_u64(&a, r->window_ms);
     queue_arg_u64(&a, ++q->seq);
     queue_arg_u64(&a, r->late_ms);
-    queue_arg_u64(&a, r->wall_ms);
+    queue_arg_u64(&a, r->clock.account_ms);
+    queue_arg_u64(&a, r->clock.wall_ms);
     queue_call_script(q, SCRIPT_RESTORE, &a, on_restored, restoring);
 }

@@ -347,10 +347,10 @@ static const char spend[] = LUA_NOW LUA_WHEN
     "  'clock', ARGV[9], 'clock_at', int(now), 'clock_wall', ARGV[10])\n"
     "return 1\n";
 
-/* KEYS lease budget spent. ARGV owner k window_ms seq late_ms wall. Answers 0 when the lease is not
- * ours, otherwise 1, known, level, its age in ms, the account's time, then age in ms and cost of
- * each booking. A take-over alone leaves a hash without a level: the bucket is as full as that of a
- * new account. */
+/* KEYS lease budget spent. ARGV owner k window_ms seq late_ms clock wall. Answers 0 when the lease
+ * is not ours, otherwise 1, known, level, its age in ms, the account's time, then age in ms and
+ * cost of each booking. A take-over alone leaves a hash without a level: the bucket is as full as
+ * that of a new account. */
 static const char restore[] = LUA_NOW LUA_WHEN
     "local call, budget, k = redis.call, KEYS[2], ARGV[2] .. ':'\n"
     "if call('GET', KEYS[1]) ~= ARGV[1] then return {0} end\n"
@@ -360,14 +360,15 @@ static const char restore[] = LUA_NOW LUA_WHEN
     "local now, open = now_ms(), math.max(0, tonumber(h[1] or 0))\n"
     "local clock = now\n"
     "if h[4] and h[5] and h[6] then\n"
-    "  local gap = math.min(now - tonumber(h[5]), tonumber(ARGV[6]) - tonumber(h[6]))\n"
+    "  local gap = math.min(now - tonumber(h[5]), tonumber(ARGV[7]) - tonumber(h[6]))\n"
     "  clock = tonumber(h[4]) + math.max(0, gap)\n"
     "end\n"
+    "if ARGV[6] ~= '0' then clock = math.min(clock, tonumber(ARGV[6])) end\n"
     "if open > 0 then\n"
     "  call('XADD', KEYS[3], '*', 'c', int(open), 't', int(clock + tonumber(ARGV[5])))\n"
     "end\n"
     "call('HSET', budget, k .. 'owner', ARGV[1], k .. 'seq', ARGV[4], k .. 'open', '0',\n"
-    "  k .. 'booked', '0', 'clock', int(clock), 'clock_at', int(now), 'clock_wall', ARGV[6])\n"
+    "  k .. 'booked', '0', 'clock', int(clock), 'clock_at', int(now), 'clock_wall', ARGV[7])\n"
     "local out = {1, h[2] and 1 or 0, h[2] or '0',\n"
     "  int(math.max(0, now - tonumber(h[3] or now))), int(clock)}\n"
     "for _, e in ipairs(call('XRANGE', KEYS[3], '-', '+')) do\n"

@@ -292,7 +292,7 @@ static void play_restore(struct twins *t)
 {
     size_t who = roll(t, OWNERS);
     struct session *s = &t->session[who];
-    struct queue_restore r = {(enum ledger)roll(t, LEDGER_N), 3600000, LATE_MS, now_ms()};
+    struct queue_restore r = {(enum ledger)roll(t, LEDGER_N), 3600000, LATE_MS, {0, now_ms()}};
     int answers = t->real[who]->answers, err;
     struct store_window fake;
 

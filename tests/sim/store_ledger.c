@@ -76,18 +76,20 @@ static void look_back(const struct store_ledger *l, uint64_t window_ms, uint64_t
     out->budget.spent_count = n;
 }
 
-static void count_on(struct store *s, uint64_t wall_ms, uint64_t now_ms)
+static void count_on(struct store *s, const struct queue_clock *own, uint64_t now_ms)
 {
     int64_t gap_ms = (int64_t)(now_ms - s->clock_at_ms),
-            own = (int64_t)(wall_ms - s->clock.wall_ms);
+            other = (int64_t)(own->wall_ms - s->clock.wall_ms);
 
-    if (own < gap_ms)
-        gap_ms = own;
+    if (other < gap_ms)
+        gap_ms = other;
     if (!s->clock.account_ms)
         s->clock.account_ms = now_ms;
     else if (gap_ms > 0)
         s->clock.account_ms += (uint64_t)gap_ms;
-    s->clock.wall_ms = wall_ms;
+    if (own->account_ms)
+        s->clock.account_ms = min_u64(s->clock.account_ms, own->account_ms);
+    s->clock.wall_ms = own->wall_ms;
     s->clock_at_ms = now_ms;
 }
 
@@ -101,7 +103,7 @@ int store_restore(struct store *s, const char *owner, uint64_t seq, const struct
         return -EPERM;
     if (s->disk_full)
         return -ENOMEM;
-    count_on(s, r->wall_ms, now_ms);
+    count_on(s, &r->clock, now_ms);
     if (l->open > 0)
         book(l, l->open, s->clock.account_ms + r->late_ms);
     out->budget.known = l->level_at_ms > 0;
