@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
 #include "log.h"
@@ -16,6 +17,11 @@
 /* A Redis that refuses (its disk is full) is asked again after so long. */
 #define TRY_AGAIN_NS NS_PER_S
 
+/* Given up, and perhaps not arrived yet. */
+struct late {
+    uint64_t due_ns, cost;
+};
+
 struct purse_ledger {
     struct purse *purse;
     enum ledger ledger;
@@ -24,6 +30,8 @@ struct purse_ledger {
     uint64_t unbooked; /* booked in memory, not in Redis */
     uint64_t unbooked_since_ns;
     uint64_t spent_total;
+    struct late *late; /* in the order of their times */
+    uint32_t late_count, late_room;
     uint64_t not_before_ns; /* Redis refused: the next question, or the next try to restore */
     bool busy;              /* a question is under way */
     bool restored;
@@ -77,6 +85,8 @@ struct purse *purse_new(const struct config_account *a, struct queue *q, uint64_
 
 void purse_free(struct purse *p)
 {
+    for (int l = 0; l < LEDGER_N; l++)
+        free(p->ledgers[l].late);
     free(p);
 }
 
@@ -109,12 +119,13 @@ static uint64_t window_ms(const struct purse_ledger *l)
     return l->budget.limits.window_ns / NS_PER_MS;
 }
 
-/* How long what a predecessor left open may still be arriving after we took over. One that was
- * killed has sent its last byte by then, and a request that takes longer than its time-out is given
- * up by whoever waits for it. One that lives on without knowing that its lease is gone (Redis'
- * clock was set forward, which ends leases early) goes on for as long as a lease at most. In short
- * windows, which only tests have, a twentieth of the window: with a restart every few seconds the
- * budget would be held for nothing otherwise. */
+/* How long a request that nobody answered, or that a predecessor left on the wire, may still be
+ * arriving: there is no end to it in principle, for the kernel goes on delivering what a killed
+ * process wrote; what takes longer than another time-out is not waited for. A predecessor that
+ * lives on without knowing that its lease is gone (Redis' clock was set forward, which ends leases
+ * early) sends for as long as a lease at most. In short windows, which only tests have, it is a
+ * twentieth of the window: with a restart every few seconds the budget would be held for nothing
+ * otherwise. */
 static uint64_t late_ms(const struct purse_ledger *l)
 {
     return min_u64(LEASE_TTL_MS + l->purse->timeout_ms, window_ms(l) * BUDGET_AHEAD / BUDGET_BINS);
@@ -173,6 +184,7 @@ void purse_restore(struct purse *p)
         struct purse_ledger *l = &p->ledgers[i];
 
         l->asked = l->unbooked = 0;
+        l->late_count = 0; /* counted with what was open */
         p->grant.units[i] = 0;
         p->grant.more[i] = false;
         restore(l);
@@ -324,6 +336,30 @@ void purse_book(struct purse *p, enum ledger ledger, uint64_t cost, uint64_t now
     l->unbooked += cost;
 }
 
+void purse_book_late(struct purse *p, enum ledger ledger, uint64_t cost, uint64_t now_ns)
+{
+    struct purse_ledger *l = &p->ledgers[ledger];
+
+    if (l->late_count == l->late_room) {
+        l->late_room = l->late_room ? l->late_room * 2 : 16;
+        l->late = alloc_grow(l->late, l->late_room, sizeof(*l->late));
+    }
+    l->late[l->late_count++] = (struct late){now_ns + late_ms(l) * NS_PER_MS, cost};
+}
+
+/* Returns when the next of them must have arrived. */
+static uint64_t book_the_late(struct purse_ledger *l, uint64_t now_ns)
+{
+    uint32_t n = 0;
+
+    while (n < l->late_count && l->late[n].due_ns <= now_ns)
+        purse_book(l->purse, l->ledger, l->late[n++].cost, now_ns);
+    l->late_count -= n;
+    if (n)
+        memmove(l->late, l->late + n, l->late_count * sizeof(*l->late));
+    return l->late_count ? l->late[0].due_ns : NEVER;
+}
+
 void purse_drain(struct purse *p, enum ledger l, uint64_t now_ns)
 {
     budget_drain(&p->ledgers[l].budget, now_ns);
@@ -335,10 +371,11 @@ uint64_t purse_flush(struct purse *p, uint64_t now_ns)
 
     for (int i = 0; i < LEDGER_N; i++) {
         struct purse_ledger *l = &p->ledgers[i];
-        uint64_t bin_ns = max_u64(l->budget.limits.window_ns / BUDGET_BINS, FLUSH_MIN_NS);
-        uint64_t due = max_u64(add_time(l->unbooked_since_ns, bin_ns), l->not_before_ns);
+        uint64_t bin_ns = max_u64(l->budget.limits.window_ns / BUDGET_BINS, FLUSH_MIN_NS), due;
         bool again = l->refused && now_ns >= l->not_before_ns;
 
+        next = min_u64(next, book_the_late(l, now_ns));
+        due = max_u64(add_time(l->unbooked_since_ns, bin_ns), l->not_before_ns);
         if (again)
             restore(l);
         else if (l->refused)

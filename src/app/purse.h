@@ -44,6 +44,8 @@ const struct grant *purse_grant(const struct purse *p);
 void purse_spend(struct purse *p, enum ledger l, uint64_t cost);
 void purse_unspend(struct purse *p, enum ledger l, uint64_t cost); /* never sent */
 void purse_book(struct purse *p, enum ledger l, uint64_t cost, uint64_t now_ns);
+/* Nobody answered: it may still be on its way, and stays open until it must have arrived. */
+void purse_book_late(struct purse *p, enum ledger l, uint64_t cost, uint64_t now_ns);
 void purse_drain(struct purse *p, enum ledger l, uint64_t now_ns); /* 429: somebody else spends */
 /* Writes bookings down that have waited for a bin's time. Returns when to come again. */
 uint64_t purse_flush(struct purse *p, uint64_t now_ns);

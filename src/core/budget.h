@@ -6,9 +6,9 @@
  *   ──────────▶  open  ──────────────────────────▶  spent bins ─────────────▶ free again
  *                  └── give back (never sent) ──▶ free again
  *
- * A unit stays counted from before it is sent until a whole window after its answer, so however
- * long the request was on its way, the receiving side never sees more than the budget in any
- * window. */
+ * A unit stays counted from before it is sent until a whole window after its answer, or, where none
+ * came, after it must have arrived; so however long the request was on its way, the receiving side
+ * never sees more than the budget in any window. */
 #pragma once
 
 #include "config.h"

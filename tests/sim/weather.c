@@ -114,7 +114,7 @@ static uint64_t choose_budget(struct making *m, struct story *s)
 
 static void choose_settings(struct making *m, struct story *s, uint64_t seed)
 {
-    uint64_t per_s, timeout_ms;
+    uint64_t per_s;
 
     m->two_accounts = chance(m, 30);
     m->all = chance(m, 30);
@@ -128,11 +128,10 @@ static void choose_settings(struct making *m, struct story *s, uint64_t seed)
     set_number(m, s, "max_in_flight", 1, 64);
     set_number(m, s, "linger", 0, 20);
     set_number(m, s, "bulk_linger", 0, 200);
-    timeout_ms = roll(m, 500, 5000);
-    set(s, "timeout", "%" PRIu64, timeout_ms);
-    /* What arrives after its time-out, or later than a dead process' requests are waited for, is
-     * counted by nobody. */
-    m->far_ms = per_s * 1000 / 20 < timeout_ms ? per_s * 1000 / 20 : timeout_ms;
+    set_number(m, s, "timeout", 500, 5000);
+    m->far_ms = per_s * 1000 / 20; /* so long what nobody answered is waited for */
+    if (m->far_ms > 10000)
+        m->far_ms = 10000;
     m->redis_ahead = chance(m, 50);
 }
 
