@@ -112,9 +112,10 @@ struct dispatch {
     /* the lease */
     bool lead_asked;
     uint64_t lead_asked_ns, lead_next_ns, lease_until_ns;
-    char usurp[160];     /* a dead holder, for the next question; "" = none */
-    bool server_known;   /* was ever asked with success */
-    bool server_checked; /* since the last connect */
+    uint64_t overlong_since_ns; /* the holder's lease ends later than it can; 0 = does not */
+    char usurp[160];            /* a dead holder, for the next question; "" = none */
+    bool server_known;          /* was ever asked with success */
+    bool server_checked;        /* since the last connect */
     bool server_fit;
     bool paused;
     char paused_why[160];

@@ -239,6 +239,8 @@ static void book(struct dispatch *d, const struct batch *b, const struct exchang
 
     if (never_sent)
         purse_unspend(d->purse, b->ledger, b->cost);
+    else if (x->error == EXCHANGE_TIMEOUT)
+        purse_book_late(d->purse, b->ledger, b->cost, now_ns);
     else
         purse_book(d->purse, b->ledger, b->cost, now_ns);
 }

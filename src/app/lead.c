@@ -9,7 +9,6 @@
 #include "log.h"
 #include "process.h"
 
-#define LEASE_TTL_MS 10000u
 #define RENEW_EVERY_NS NS_PER_S
 #define ASK_EVERY_NS NS_PER_S
 /* So long before the lease ends nothing is sent any more: what was handed out must have left. */
@@ -70,13 +69,28 @@ static void begin_leading(struct dispatch *d)
     purse_restore(d->purse);
 }
 
+/* A lease that ends later than any that is given: Redis' clock was set back. Its holder, if it
+ * lives, will renew it within a second; who has not for as long as a lease holds is dead. */
+static bool outlived(struct dispatch *d, const struct queue_lead *lead)
+{
+    uint64_t now_ns = clock_mono_ns();
+
+    if (lead->holder_ttl_ms <= LEASE_TTL_MS || lead->holder_ttl_ms == NEVER)
+        d->overlong_since_ns = 0;
+    else if (d->overlong_since_ns == 0)
+        d->overlong_since_ns = now_ns;
+    else
+        return now_ns - d->overlong_since_ns > LEASE_TTL_MS * NS_PER_MS;
+    return false;
+}
+
 static void follow(struct dispatch *d, const struct queue_lead *lead)
 {
     if (d->state == DISPATCH_LEADING || d->state == DISPATCH_RESTORING) {
         dispatch_begin_drain(d, "another instance holds the lease");
         return;
     }
-    if (process_is_dead(lead->holder)) {
+    if (process_is_dead(lead->holder) || outlived(d, lead)) {
         snprintf(d->usurp, sizeof(d->usurp), "%s", lead->holder);
         d->lead_next_ns = 0;
     }
@@ -102,6 +116,7 @@ static void on_lead(void *ctx, int err, const struct queue_lead *lead)
     if (!lead->leading) {
         follow(d, lead);
     } else {
+        d->overlong_since_ns = 0;
         d->lease_until_ns = d->lead_asked_ns + LEASE_TTL_MS * NS_PER_MS;
         if (d->state == DISPATCH_STANDBY)
             begin_leading(d);
@@ -115,6 +130,7 @@ static void on_lead(void *ctx, int err, const struct queue_lead *lead)
 
 uint64_t lead_tick(struct dispatch *d, struct now now)
 {
+    struct queue_clock clock = purse_clock(d->purse, now);
     char *status = NULL;
 
     if (!d->queue_up || d->lead_asked || d->state >= DISPATCH_RELEASING)
@@ -130,7 +146,10 @@ uint64_t lead_tick(struct dispatch *d, struct now now)
         status = report_json(d, now);
     d->lead_asked = true;
     d->lead_asked_ns = now.mono_ns;
-    queue_lead(d->queue, LEASE_TTL_MS, d->usurp[0] ? d->usurp : NULL, span_str(status), on_lead, d);
+    if (d->state != DISPATCH_LEADING)
+        clock.account_ms = 0;
+    queue_lead(d->queue, LEASE_TTL_MS, d->usurp[0] ? d->usurp : NULL, span_str(status), &clock,
+               on_lead, d);
     free(status);
     return d->lead_next_ns;
 }

@@ -117,7 +117,8 @@ void plan_level(struct plan *p, enum ledger l, uint64_t level_micro, uint64_t ag
 
 void plan_spent(struct plan *p, enum ledger l, uint64_t cost, uint64_t age_ms)
 {
-    budget_restore_spent(&p->budgets[l], cost, min_u64(age_ms, YEAR_MS) * NS_PER_MS, p->now_ns);
+    budget_restore_spent(&p->budgets[l], cost, (int64_t)(min_u64(age_ms, YEAR_MS) * NS_PER_MS),
+                         p->now_ns);
     note_ledger(p, l);
 }
 

@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
-#include "clock.h"
 #include "log.h"
 
 /* One question at a time may be so large: what a crash between asking and sending can waste. */
@@ -17,6 +17,11 @@
 /* A Redis that refuses (its disk is full) is asked again after so long. */
 #define TRY_AGAIN_NS NS_PER_S
 
+/* Given up, and perhaps not arrived yet. */
+struct late {
+    uint64_t due_ns, cost;
+};
+
 struct purse_ledger {
     struct purse *purse;
     enum ledger ledger;
@@ -25,6 +30,8 @@ struct purse_ledger {
     uint64_t unbooked; /* booked in memory, not in Redis */
     uint64_t unbooked_since_ns;
     uint64_t spent_total;
+    struct late *late; /* in the order of their times */
+    uint32_t late_count, late_room;
     uint64_t not_before_ns; /* Redis refused: the next question, or the next try to restore */
     bool busy;              /* a question is under way */
     bool restored;
@@ -37,6 +44,9 @@ struct purse {
     void *ctx;
     struct grant grant;
     uint64_t round; /* answers to questions of an earlier life are not counted */
+    uint32_t timeout_ms;
+    uint64_t account_ms, account_ns; /* the account's time, and when it was that; 0: not known */
+    uint64_t account_round;          /* of the restore that told */
     struct purse_ledger ledgers[LEDGER_N];
 };
 
@@ -62,6 +72,7 @@ struct purse *purse_new(const struct config_account *a, struct queue *q, uint64_
     p->queue = q;
     p->changed = changed;
     p->ctx = ctx;
+    p->timeout_ms = a->timeout_ms;
     for (int l = 0; l < LEDGER_N; l++) {
         struct budget_limits limits = purse_limits(a, (enum ledger)l);
 
@@ -74,11 +85,14 @@ struct purse *purse_new(const struct config_account *a, struct queue *q, uint64_
 
 void purse_free(struct purse *p)
 {
+    for (int l = 0; l < LEDGER_N; l++)
+        free(p->ledgers[l].late);
     free(p);
 }
 
 void purse_configure(struct purse *p, const struct config_account *a, uint64_t now_ns)
 {
+    p->timeout_ms = a->timeout_ms;
     for (int l = 0; l < LEDGER_N; l++) {
         struct budget_limits limits = purse_limits(a, (enum ledger)l);
 
@@ -86,11 +100,35 @@ void purse_configure(struct purse *p, const struct config_account *a, uint64_t n
     }
 }
 
+/* -- the account's time ----------------------------------------------------------------------- */
+
+static uint64_t account_ms(const struct purse *p, uint64_t now_ns)
+{
+    return p->account_ms ? p->account_ms + (now_ns - p->account_ns) / NS_PER_MS : 0;
+}
+
+struct queue_clock purse_clock(const struct purse *p, struct now now)
+{
+    return (struct queue_clock){purse_ready(p) ? account_ms(p, now.mono_ns) : 0, now.wall_ms};
+}
+
 /* -- after a take-over ----------------------------------------------------------------------- */
 
 static uint64_t window_ms(const struct purse_ledger *l)
 {
     return l->budget.limits.window_ns / NS_PER_MS;
+}
+
+/* How long a request that nobody answered, or that a predecessor left on the wire, may still be
+ * arriving: there is no end to it in principle, for the kernel goes on delivering what a killed
+ * process wrote; what takes longer than another time-out is not waited for. A predecessor that
+ * lives on without knowing that its lease is gone (Redis' clock was set forward, which ends leases
+ * early) sends for as long as a lease at most. In short windows, which only tests have, it is a
+ * twentieth of the window: with a restart every few seconds the budget would be held for nothing
+ * otherwise. */
+static uint64_t late_ms(const struct purse_ledger *l)
+{
+    return min_u64(LEASE_TTL_MS + l->purse->timeout_ms, window_ms(l) * BUDGET_AHEAD / BUDGET_BINS);
 }
 
 /* Neither the connection nor the lease is lost: without a pause we would ask in circles. */
@@ -102,30 +140,41 @@ static bool is_refusal(int err)
 static void on_restored(void *ctx, int err, const struct queue_budget *b)
 {
     struct purse_ledger *l = ctx;
+    struct purse *p = l->purse;
     struct budget_limits limits = l->budget.limits;
     uint64_t now_ns = clock_mono_ns();
 
     if (err) {
         l->refused = is_refusal(err);
         l->not_before_ns = now_ns + TRY_AGAIN_NS;
-        l->purse->changed(l->purse->ctx, err);
+        p->changed(p->ctx, err);
         return;
     }
     budget_init(&l->budget, &limits, now_ns);
     if (b->known)
         budget_restore_level(&l->budget, b->level_micro, b->level_age_ms * NS_PER_MS, now_ns);
     for (size_t i = 0; i < b->spent_count; i++)
-        budget_restore_spent(&l->budget, b->spent[i].cost, b->spent[i].age_ms * NS_PER_MS, now_ns);
+        budget_restore_spent(&l->budget, b->spent[i].cost, b->spent[i].age_ms * (int64_t)NS_PER_MS,
+                             now_ns);
+    if (p->account_round != p->round) { /* two answers differ by their time on the way */
+        p->account_round = p->round;
+        p->account_ms = b->account_ms;
+        p->account_ns = now_ns;
+    }
     l->restored = true;
-    if (purse_ready(l->purse))
-        l->purse->changed(l->purse->ctx, 0);
+    if (purse_ready(p))
+        p->changed(p->ctx, 0);
 }
 
 static void restore(struct purse_ledger *l)
 {
+    struct now now = clock_now();
+    struct queue_restore r = {
+        l->ledger, window_ms(l), late_ms(l), {account_ms(l->purse, now.mono_ns), now.wall_ms}};
+
     l->restored = l->refused = false;
     l->not_before_ns = 0;
-    queue_budget_restore(l->purse->queue, l->ledger, window_ms(l), on_restored, l);
+    queue_budget_restore(l->purse->queue, &r, on_restored, l);
 }
 
 void purse_restore(struct purse *p)
@@ -135,6 +184,7 @@ void purse_restore(struct purse *p)
         struct purse_ledger *l = &p->ledgers[i];
 
         l->asked = l->unbooked = 0;
+        l->late_count = 0; /* counted with what was open */
         p->grant.units[i] = 0;
         p->grant.more[i] = false;
         restore(l);
@@ -192,11 +242,13 @@ static void on_answer(void *ctx, int err)
 static void ask_redis(struct purse_ledger *l)
 {
     struct question *question = alloc_zeroed(1, sizeof(*question));
+    struct now now = clock_now();
     struct queue_spend spend = {.ledger = l->ledger,
                                 .open = l->budget.open,
                                 .book = l->unbooked,
                                 .level_micro = l->budget.level_micro,
-                                .window_ms = window_ms(l)};
+                                .window_ms = window_ms(l),
+                                .clock = {account_ms(l->purse, now.mono_ns), now.wall_ms}};
 
     *question = (struct question){l, l->purse->round, l->unbooked};
     l->unbooked = 0;
@@ -284,6 +336,30 @@ void purse_book(struct purse *p, enum ledger ledger, uint64_t cost, uint64_t now
     l->unbooked += cost;
 }
 
+void purse_book_late(struct purse *p, enum ledger ledger, uint64_t cost, uint64_t now_ns)
+{
+    struct purse_ledger *l = &p->ledgers[ledger];
+
+    if (l->late_count == l->late_room) {
+        l->late_room = l->late_room ? l->late_room * 2 : 16;
+        l->late = alloc_grow(l->late, l->late_room, sizeof(*l->late));
+    }
+    l->late[l->late_count++] = (struct late){now_ns + late_ms(l) * NS_PER_MS, cost};
+}
+
+/* Returns when the next of them must have arrived. */
+static uint64_t book_the_late(struct purse_ledger *l, uint64_t now_ns)
+{
+    uint32_t n = 0;
+
+    while (n < l->late_count && l->late[n].due_ns <= now_ns)
+        purse_book(l->purse, l->ledger, l->late[n++].cost, now_ns);
+    l->late_count -= n;
+    if (n)
+        memmove(l->late, l->late + n, l->late_count * sizeof(*l->late));
+    return l->late_count ? l->late[0].due_ns : NEVER;
+}
+
 void purse_drain(struct purse *p, enum ledger l, uint64_t now_ns)
 {
     budget_drain(&p->ledgers[l].budget, now_ns);
@@ -295,10 +371,11 @@ uint64_t purse_flush(struct purse *p, uint64_t now_ns)
 
     for (int i = 0; i < LEDGER_N; i++) {
         struct purse_ledger *l = &p->ledgers[i];
-        uint64_t bin_ns = max_u64(l->budget.limits.window_ns / BUDGET_BINS, FLUSH_MIN_NS);
-        uint64_t due = max_u64(add_time(l->unbooked_since_ns, bin_ns), l->not_before_ns);
+        uint64_t bin_ns = max_u64(l->budget.limits.window_ns / BUDGET_BINS, FLUSH_MIN_NS), due;
         bool again = l->refused && now_ns >= l->not_before_ns;
 
+        next = min_u64(next, book_the_late(l, now_ns));
+        due = max_u64(add_time(l->unbooked_since_ns, bin_ns), l->not_before_ns);
         if (again)
             restore(l);
         else if (l->refused)

@@ -6,8 +6,12 @@
  */
 #pragma once
 
+#include "clock.h"
 #include "lanes.h"
 #include "queue.h"
+
+/* How long a lease holds. */
+#define LEASE_TTL_MS 10000u
 
 struct purse;
 
@@ -40,9 +44,14 @@ const struct grant *purse_grant(const struct purse *p);
 void purse_spend(struct purse *p, enum ledger l, uint64_t cost);
 void purse_unspend(struct purse *p, enum ledger l, uint64_t cost); /* never sent */
 void purse_book(struct purse *p, enum ledger l, uint64_t cost, uint64_t now_ns);
+/* Nobody answered: it may still be on its way, and stays open until it must have arrived. */
+void purse_book_late(struct purse *p, enum ledger l, uint64_t cost, uint64_t now_ns);
 void purse_drain(struct purse *p, enum ledger l, uint64_t now_ns); /* 429: somebody else spends */
 /* Writes bookings down that have waited for a bin's time. Returns when to come again. */
 uint64_t purse_flush(struct purse *p, uint64_t now_ns);
+
+/* The account's time, once restored, for Redis to keep. */
+struct queue_clock purse_clock(const struct purse *p, struct now now);
 
 uint64_t purse_left(struct purse *p, enum ledger l, uint64_t now_ns);
 uint64_t purse_spent_total(const struct purse *p, enum ledger l); /* since the process began */

@@ -83,11 +83,8 @@ void budget_set_limits(struct budget *b, const struct budget_limits *limits, uin
     budget_init(b, limits, now_ns);
     b->level_micro = min_u64(old.level_micro, b->level_micro);
     b->open = old.open;
-    for (uint64_t i = old.tail; i <= now_ns / width + 1; i++) {
-        uint64_t age = now_ns - min_u64(now_ns, (i + 1) * width);
-
-        budget_restore_spent(b, *bin_at(&old, i), age, now_ns);
-    }
+    for (uint64_t i = old.tail; i <= now_ns / width + BUDGET_AHEAD + 1; i++)
+        budget_restore_spent(b, *bin_at(&old, i), (int64_t)(now_ns - (i + 1) * width), now_ns);
 }
 
 void budget_restore_level(struct budget *b, uint64_t level_micro, uint64_t age_ns, uint64_t now_ns)
@@ -97,13 +94,14 @@ void budget_restore_level(struct budget *b, uint64_t level_micro, uint64_t age_n
     refill(b, now_ns);
 }
 
-/* The youngest are what a predecessor had on the wire when it died: some of it may still be
- * arriving, so they are counted as spent a bin from now. */
-void budget_restore_spent(struct budget *b, uint64_t cost, uint64_t age_ns, uint64_t now_ns)
+void budget_restore_spent(struct budget *b, uint64_t cost, int64_t age_ns, uint64_t now_ns)
 {
-    uint64_t width = bin_ns(b);
-    uint64_t at = age_ns < width ? now_ns / width + 1 : (now_ns - min_u64(now_ns, age_ns)) / width;
+    uint64_t width = bin_ns(b), at;
 
+    if (age_ns < 0)
+        at = (now_ns + min_u64(0 - (uint64_t)age_ns, BUDGET_AHEAD * width)) / width;
+    else
+        at = (now_ns - min_u64(now_ns, (uint64_t)age_ns)) / width;
     forget_old(b, now_ns);
     if (at < b->tail)
         return;
@@ -180,7 +178,7 @@ static uint64_t ledger_when(struct budget *b, enum lane lane, uint64_t cost, uin
 
     if (room >= cost)
         return now_ns;
-    for (uint64_t i = b->tail; i <= now_ns / width + 1; i++) {
+    for (uint64_t i = b->tail; i <= now_ns / width + BUDGET_AHEAD + 1; i++) {
         uint64_t freed = *bin_at(b, i);
 
         if (freed >= over)

@@ -6,9 +6,9 @@
  *   ──────────▶  open  ──────────────────────────▶  spent bins ─────────────▶ free again
  *                  └── give back (never sent) ──▶ free again
  *
- * A unit stays counted from before it is sent until a whole window after its answer, so however
- * long the request was on its way, the receiving side never sees more than the budget in any
- * window. */
+ * A unit stays counted from before it is sent until a whole window after its answer, or, where none
+ * came, after it must have arrived; so however long the request was on its way, the receiving side
+ * never sees more than the budget in any window. */
 #pragma once
 
 #include "config.h"
@@ -17,7 +17,8 @@
 enum ledger { LEDGER_PURGE, LEDGER_URL, LEDGER_WRITE, LEDGER_N };
 extern const char *const ledger_names[]; /* "purge", "url", "write" */
 
-#define BUDGET_BINS 3600 /* bins per window: one second each for Fastly's hour */
+#define BUDGET_BINS 3600                /* bins per window: one second each for Fastly's hour */
+#define BUDGET_AHEAD (BUDGET_BINS / 20) /* bins after now in which something may be counted */
 
 struct budget_limits {
     uint64_t units; /* per window */
@@ -33,7 +34,7 @@ struct budget {
     uint64_t open;
     uint64_t spent; /* sum of the bins */
     uint64_t tail;  /* index of the oldest bin that may hold something */
-    uint64_t bins[BUDGET_BINS + 2];
+    uint64_t bins[BUDGET_BINS + BUDGET_AHEAD + 2];
 };
 
 /* A bucket that starts full and a ledger that starts empty: an account never seen before. */
@@ -42,7 +43,9 @@ void budget_init(struct budget *b, const struct budget_limits *limits, uint64_t 
 void budget_set_limits(struct budget *b, const struct budget_limits *limits, uint64_t now_ns);
 /* From the durable half, after a take-over. */
 void budget_restore_level(struct budget *b, uint64_t level_micro, uint64_t age_ns, uint64_t now_ns);
-void budget_restore_spent(struct budget *b, uint64_t cost, uint64_t age_ns, uint64_t now_ns);
+/* A negative age: what a predecessor had on the wire may arrive so much later than now, and is
+ * counted as spent then; at most BUDGET_AHEAD bins. */
+void budget_restore_spent(struct budget *b, uint64_t cost, int64_t age_ns, uint64_t now_ns);
 
 /* The most a lane may reserve now: whatever is tighter of its bucket floor and its ledger floor. */
 uint64_t budget_available(struct budget *b, enum lane lane, uint64_t now_ns);

@@ -10,9 +10,9 @@
  *               dead_target
  *   Plater      sorted set: score = due Unix ms, member = packed lane, id and fields
  *   Please      string: the owner, expiring
- *   Pbudget     hash, per ledger <k> in url|key|write|purge: <k>:open, <k>:level (micro-units),
- *               <k>:level_at (Unix ms)
- *   Pspent:<k>  stream: one entry per booking, field c = cost; the entry's id is Redis' own time
+ *   Pbudget     hash, per ledger <k> in url|write|purge: <k>:open, <k>:level (micro-units),
+ *               <k>:level_at (Unix ms); clock, clock_at, clock_wall: the account's time (below)
+ *   Pspent:<k>  stream: one entry per booking, fields c = cost, t = when, by the account's time
  *   Preceipt:<job id>  string, JSON, expiring; job id = <lane>-<entry id>
  *   Pcontrol    hash: paused (0|1), why, by, at
  *   Pstatus     string, JSON written by the leader every second, expiring
@@ -58,6 +58,18 @@ struct queue_server {
 typedef void queue_server_cb(void *ctx, int err, const struct queue_server *s);
 void queue_server(struct queue *q, queue_server_cb *cb, void *ctx);
 
+/* -- the account's time --
+ * Clocks are set, and Redis moves to a machine with another one; a window must not seem over
+ * because of that. So an account has a time of its own, in ms: it began as Redis' clock, each
+ * leader counts it on by its monotonic clock, and Redis keeps it with both clocks as they were
+ * then. Only between leaders, for the seconds that nobody counts, are clocks believed: whichever of
+ * the two (Redis' and the new leader's own) says that less time has passed; and never more than a
+ * leader that had lost its lease counted itself. */
+struct queue_clock {
+    uint64_t account_ms; /* the account's time; 0 = not known */
+    uint64_t wall_ms;    /* the clock of this machine */
+};
+
 /* -- the lease -- */
 struct queue_lead {
     bool leading;     /* the lease is ours for ttl_ms from when this was asked */
@@ -69,9 +81,10 @@ struct queue_lead {
 };
 typedef void queue_lead_cb(void *ctx, int err, const struct queue_lead *lead);
 /* Takes or renews the lease. `usurp`: an owner known to be dead whose lease may be taken at once,
- * or NULL. `status` (JSON, may be empty) is published when leading. */
+ * or NULL. `status` (JSON, may be empty) is published, and the account's time kept, when leading.
+ */
 void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
-                queue_lead_cb *cb, void *ctx);
+                const struct queue_clock *clock, queue_lead_cb *cb, void *ctx);
 typedef void queue_done_cb(void *ctx, int err);
 void queue_release(struct queue *q, queue_done_cb *cb, void *ctx); /* drops the lease if ours */
 
@@ -119,7 +132,7 @@ struct queue_settle {
     bool receipt;     /* write one */
     uint32_t targets; /* how many it named */
     uint64_t due_ms;  /* Unix ms. OUTCOME_LATER: when. OUTCOME_PURGED: when a repeat is due; 0: its
-                         repeat_after from now, by Redis' clock */
+                         repeat_after from now, by this machine's clock as in queue_due */
     struct span reason; /* dead letters and receipts; lent */
     struct span target; /* the target that sank it; lent */
 };
@@ -147,34 +160,42 @@ typedef void queue_due_cb(void *ctx, int err, uint32_t moved, uint64_t next_due_
 void queue_due(struct queue *q, uint64_t wall_ms, uint32_t limit, queue_due_cb *cb, void *ctx);
 
 /* -- the budget -- */
-/* If the lease is ours: stores how much is open now (absolute, so repeating it is harmless), books
- * `book` units as spent now, stores the bucket's level. Nothing may be sent on an open amount
- * before this came back with 0. */
+/* If the lease is ours, and nobody else's restore came after ours: stores how much is open now
+ * (absolute, so repeating it is harmless), books `book` units as spent now, stores the bucket's
+ * level. Nothing may be sent on an open amount before this came back with 0. */
 struct queue_spend {
     enum ledger ledger;
     uint64_t open; /* reserved and not yet booked, in all, after this */
     uint64_t book; /* spent since the last call; 0 = nothing to book */
     uint64_t level_micro;
-    uint64_t window_ms; /* bookings older than this are trimmed */
+    uint64_t window_ms; /* bookings older than this are trimmed, in time */
+    struct queue_clock clock;
 };
 void queue_spend(struct queue *q, const struct queue_spend *s, queue_done_cb *cb, void *ctx);
 
 struct queue_spent {
-    uint64_t age_ms; /* before now, by Redis' clock */
+    int64_t age_ms; /* before now, by the account's time; negative: it may arrive until then */
     uint64_t cost;
 };
 struct queue_budget {
     bool known; /* this ledger was ever written */
     uint64_t level_micro;
-    uint64_t level_age_ms;
+    uint64_t level_age_ms;           /* by Redis' clock: it only paces */
+    uint64_t account_ms;             /* the account's time now */
     const struct queue_spent *spent; /* oldest first */
     size_t spent_count;
 };
 typedef void queue_budget_cb(void *ctx, int err, const struct queue_budget *b);
-/* After a take-over: books whatever the predecessor left open as spent now, then reads the window.
- */
-void queue_budget_restore(struct queue *q, enum ledger ledger, uint64_t window_ms,
-                          queue_budget_cb *cb, void *ctx);
+struct queue_restore {
+    enum ledger ledger;
+    uint64_t window_ms;
+    uint64_t late_ms;         /* so long what the predecessor sent may still be arriving */
+    struct queue_clock clock; /* its time as counted by this process, if it led before */
+};
+/* After a take-over: books whatever the predecessor left open as spent late_ms from now, then reads
+ * the window. */
+void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_budget_cb *cb,
+                          void *ctx);
 
 /* -- control -- */
 void queue_pause(struct queue *q, bool paused, struct span why, queue_done_cb *cb, void *ctx);

@@ -138,7 +138,7 @@ static void on_lead(struct queue *q, void *ctx, int err, struct redisReply *repl
 }
 
 void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
-                queue_lead_cb *cb, void *ctx)
+                const struct queue_clock *clock, queue_lead_cb *cb, void *ctx)
 {
     struct leading *l = alloc_zeroed(1, sizeof(*l));
     struct queue_args a;
@@ -150,10 +150,13 @@ void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span
     queue_key(&a, q->keys[KEY_LEASE]);
     queue_key(&a, q->keys[KEY_CONTROL]);
     queue_key(&a, q->keys[KEY_STATUS]);
+    queue_key(&a, q->keys[KEY_BUDGET]);
     queue_arg(&a, span_str(q->owner));
     queue_arg_u64(&a, ttl_ms);
     queue_arg(&a, span_str(usurp));
     queue_arg(&a, status);
+    queue_arg_u64(&a, clock->account_ms);
+    queue_arg_u64(&a, clock->wall_ms);
     queue_call_script(q, SCRIPT_LEAD, &a, on_lead, l);
 }
 

@@ -55,6 +55,8 @@ void queue_spend(struct queue *q, const struct queue_spend *s, queue_done_cb *cb
     queue_arg_u64(&a, s->book);
     queue_arg_u64(&a, s->level_micro);
     queue_arg_u64(&a, s->window_ms);
+    queue_arg_u64(&a, s->clock.account_ms);
+    queue_arg_u64(&a, s->clock.wall_ms);
     queue_call_script(q, SCRIPT_SPEND, &a, on_spent, p);
 }
 
@@ -75,17 +77,23 @@ static uint64_t number_of(const redisReply *r)
     return n;
 }
 
+/* Ages come as text: they may be negative. */
+static int64_t age_of(const redisReply *r)
+{
+    return r->type == REDIS_REPLY_STRING ? strtoll(r->str, NULL, 10) : 0;
+}
+
 static void take_spent(struct queue *q, const redisReply *reply, struct queue_budget *b)
 {
-    size_t count = (reply->elements - 4) / 2;
+    size_t count = (reply->elements - 5) / 2;
 
     if (count > q->spent_room) {
         q->spent_room = count;
         q->spent = alloc_grow(q->spent, count, sizeof(*q->spent));
     }
     for (size_t i = 0; i < count; i++)
-        q->spent[i] = (struct queue_spent){number_of(reply->element[4 + 2 * i]),
-                                           number_of(reply->element[5 + 2 * i])};
+        q->spent[i] = (struct queue_spent){age_of(reply->element[5 + 2 * i]),
+                                           number_of(reply->element[6 + 2 * i])};
     b->spent = q->spent;
     b->spent_count = count;
 }
@@ -97,7 +105,7 @@ static void on_restored(struct queue *q, void *ctx, int err, struct redisReply *
     struct queue_budget b = {0};
 
     free(ctx);
-    if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements < 4))
+    if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements < 5))
         err = -EPERM;
     if (err) {
         r.cb(r.ctx, err, NULL);
@@ -107,19 +115,23 @@ static void on_restored(struct queue *q, void *ctx, int err, struct redisReply *
     b.known = number_of(reply->element[1]) == 1;
     b.level_micro = number_of(reply->element[2]);
     b.level_age_ms = number_of(reply->element[3]);
+    b.account_ms = number_of(reply->element[4]);
     take_spent(q, reply, &b);
     r.cb(r.ctx, 0, &b);
 }
 
-void queue_budget_restore(struct queue *q, enum ledger ledger, uint64_t window_ms,
-                          queue_budget_cb *cb, void *ctx)
+void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_budget_cb *cb,
+                          void *ctx)
 {
-    struct restoring *r = alloc_zeroed(1, sizeof(*r));
+    struct restoring *restoring = alloc_zeroed(1, sizeof(*restoring));
     struct queue_args a;
 
-    *r = (struct restoring){ledger, cb, ctx};
-    begin(q, &a, ledger);
-    queue_arg_u64(&a, window_ms);
+    *restoring = (struct restoring){r->ledger, cb, ctx};
+    begin(q, &a, r->ledger);
+    queue_arg_u64(&a, r->window_ms);
     queue_arg_u64(&a, ++q->seq);
-    queue_call_script(q, SCRIPT_RESTORE, &a, on_restored, r);
+    queue_arg_u64(&a, r->late_ms);
+    queue_arg_u64(&a, r->clock.account_ms);
+    queue_arg_u64(&a, r->clock.wall_ms);
+    queue_call_script(q, SCRIPT_RESTORE, &a, on_restored, restoring);
 }

@@ -25,6 +25,9 @@
     "end\n"                                                                                        \
     "local function int(n) return string.format('%.0f', n) end\n"
 
+/* The account's time of a booking; one written by hand has only Redis' clock in its id. */
+#define LUA_WHEN "local function when(e) return tonumber(e[2][4] or e[1]:match('^%d+')) end\n"
+
 /* JSON strings out of any bytes: what is valid UTF-8 stays; a byte that is not becomes \u00XX, so
  * it reads as Latin-1, which it probably was. cjson.encode would pass it through and make the
  * document invalid. */
@@ -87,10 +90,10 @@ static const char depth[] = "local out = {}\n"
                             "end\n"
                             "return out\n";
 
-/* KEYS lease control status. ARGV owner ttl_ms usurp status. PEXPIRE goes first: it renews, and it
- * is the unlocking write when there is no lease. Answers leading, taken over, holder, its ms (-1:
- * without end), paused, why. */
-static const char lead[] =
+/* KEYS lease control status budget. ARGV owner ttl_ms usurp status, clock, wall. PEXPIRE goes
+ * first: it renews, and it is the unlocking write when there is no lease. Answers leading, taken
+ * over, holder, its ms (-1: without end), paused, why. */
+static const char lead[] = LUA_NOW
     "local holder, taken = redis.call('GET', KEYS[1]) or '', 0\n"
     "if holder == ARGV[1] then\n"
     "  redis.call('PEXPIRE', KEYS[1], ARGV[2])\n"
@@ -101,6 +104,10 @@ static const char lead[] =
     "end\n"
     "local leading = holder == ARGV[1] and 1 or 0\n"
     "if leading == 1 and ARGV[4] ~= '' then redis.call('SET', KEYS[3], ARGV[4], 'EX', 5) end\n"
+    "if leading == 1 and taken == 0 and ARGV[5] ~= '0' then\n"
+    "  redis.call('HSET', KEYS[4], 'clock', ARGV[5], 'clock_at', int(now_ms()), 'clock_wall', "
+    "ARGV[6])\n"
+    "end\n"
     "local c = redis.call('HMGET', KEYS[2], 'paused', 'why')\n"
     "return {leading, taken, holder, redis.call('PTTL', KEYS[1]),\n"
     "  c[1] == '1' and 1 or 0, c[2] or ''}\n";
@@ -237,7 +244,7 @@ static const char settle[] = LUA_NOW LUA_QUOTE
     "    bury(fields, job, ARGV[i + 5], ARGV[i + 6])\n"
     "  elseif state == 'later' then postpone(fields, id, job, due, false)\n"
     "  elseif state == 'purged' and again then\n"
-    "    if due == '0' then due = int(now + again) end\n"
+    "    if due == '0' then due = int(tonumber(ARGV[5]) + again) end\n"
     "    postpone(fields, id, job .. '+r', due, true)\n"
     "  end\n"
     "  done[#done + 1] = id\n"
@@ -247,7 +254,7 @@ static const char settle[] = LUA_NOW LUA_QUOTE
     "  if ARGV[i + 2] == '1' then receipt(job, state, ARGV[i + 3], ref, ARGV[i + 5]) end\n"
     "end\n"
     "local ok, err = true, nil\n"
-    "for i = 5, #ARGV, 7 do\n"
+    "for i = 6, #ARGV, 7 do\n"
     "  ok, err = pcall(finish, i)\n"
     "  if not ok then break end\n"
     "end\n"
@@ -301,56 +308,77 @@ static const char due[] = LUA_NOW
     "for i = 1, #large do out[i + 2] = large[i] end\n"
     "return out\n";
 
-/* KEYS lease budget spent. ARGV owner k seq open booked book level window_ms.
+/* KEYS lease budget spent. ARGV owner k seq open booked book level window_ms clock wall.
  *
  * Totals, not differences, so that repeating an operation whose reply was lost books nothing twice:
  * `open` is what is open after it, `booked` all that this owner booked since it took over, `book`
- * this operation's part of that. `seq` keeps a repeated script from overtaking a later one. A hash
- * that belongs to another owner: what that one left open counts as spent now. Answers 1, or 0 when
- * the lease is not ours. */
-static const char spend[] = LUA_NOW
+ * this operation's part of that. `seq` keeps a repeated script from overtaking a later one. Answers
+ * 1, or 0 when the lease is not ours, or was another's in between: what that one spent we do not
+ * know.
+ *
+ * Trimmed by the account's time, which ids do not show: seldom, and then many at once. */
+static const char spend[] = LUA_NOW LUA_WHEN
     "local call, budget, k = redis.call, KEYS[2], ARGV[2] .. ':'\n"
     "if call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n"
+    "local h = call('HMGET', budget, k .. 'owner', k .. 'seq', k .. 'booked')\n"
+    "if h[1] and h[1] ~= ARGV[1] then return 0 end\n"
     "call('HDEL', budget, '')\n"
-    "local h = call('HMGET', budget, k .. 'owner', k .. 'seq', k .. 'open', k .. 'booked')\n"
-    "local now, cost = now_ms(), 0\n"
-    "if h[1] == ARGV[1] then\n"
+    "local now, clock, cost, booked = now_ms(), tonumber(ARGV[9]), tonumber(ARGV[6]), ARGV[5]\n"
+    "if h[1] then\n"
     "  if tonumber(ARGV[3]) <= tonumber(h[2] or 0) then return 1 end\n"
-    "  cost = tonumber(ARGV[5]) - tonumber(h[4] or 0)\n"
-    "else\n"
-    "  cost = tonumber(ARGV[6]) + math.max(0, tonumber(h[3] or 0))\n"
+    "  cost = tonumber(ARGV[5]) - tonumber(h[3] or 0)\n"
+    "  if cost < 0 then booked = h[3] end\n"
     "end\n"
-    "local booked = ARGV[5]\n"
-    "if h[1] == ARGV[1] and cost < 0 then booked = h[4] end\n"
+    "local function trim(from)\n"
+    "  local first, last = call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)[1], nil\n"
+    "  if when(first) >= from - tonumber(ARGV[8]) / 16 then return end\n"
+    "  for _, e in ipairs(call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1000)) do\n"
+    "    if when(e) >= from then break end\n"
+    "    last = e[1]\n"
+    "  end\n"
+    "  call('XTRIM', KEYS[3], 'MINID', last)\n"
+    "end\n"
     "if cost > 0 then\n"
-    "  call('XADD', KEYS[3], 'MINID', '~', int(math.max(0, now - tonumber(ARGV[8]))), '*',\n"
-    "    'c', int(cost))\n"
+    "  call('XADD', KEYS[3], '*', 'c', int(cost), 't', ARGV[9])\n"
+    "  trim(clock - tonumber(ARGV[8]))\n"
     "end\n"
     "call('HSET', budget, k .. 'owner', ARGV[1], k .. 'seq', ARGV[3], k .. 'open', ARGV[4],\n"
-    "  k .. 'booked', booked, k .. 'level', ARGV[7], k .. 'level_at', int(now))\n"
+    "  k .. 'booked', booked, k .. 'level', ARGV[7], k .. 'level_at', int(now),\n"
+    "  'clock', ARGV[9], 'clock_at', int(now), 'clock_wall', ARGV[10])\n"
     "return 1\n";
 
-/* KEYS lease budget spent. ARGV owner k window_ms seq. Answers 0 when the lease is not ours,
- * otherwise 1, known, level, its age in ms, then age in ms and cost of each booking, oldest first.
- * A take-over alone leaves a hash without a level: the bucket is as full as that of a new account.
- */
-static const char restore[] =
-    LUA_NOW "local call, budget, k = redis.call, KEYS[2], ARGV[2] .. ':'\n"
-            "if call('GET', KEYS[1]) ~= ARGV[1] then return {0} end\n"
-            "call('HDEL', budget, '')\n"
-            "local h = call('HMGET', budget, k .. 'open', k .. 'level', k .. 'level_at')\n"
-            "local now, open = now_ms(), math.max(0, tonumber(h[1] or 0))\n"
-            "if open > 0 then call('XADD', KEYS[3], '*', 'c', int(open)) end\n"
-            "call('HSET', budget, k .. 'owner', ARGV[1], k .. 'seq', ARGV[4], k .. 'open', '0',\n"
-            "  k .. 'booked', '0')\n"
-            "local out = {1, h[2] and 1 or 0, h[2] or '0',\n"
-            "  int(math.max(0, now - tonumber(h[3] or now)))}\n"
-            "local from = int(math.max(0, now - tonumber(ARGV[3])))\n"
-            "for _, e in ipairs(call('XRANGE', KEYS[3], from, '+')) do\n"
-            "  out[#out + 1] = int(math.max(0, now - tonumber(e[1]:match('^%d+'))))\n"
-            "  out[#out + 1] = e[2][2]\n"
-            "end\n"
-            "return out\n";
+/* KEYS lease budget spent. ARGV owner k window_ms seq late_ms clock wall. Answers 0 when the lease
+ * is not ours, otherwise 1, known, level, its age in ms, the account's time, then age in ms and
+ * cost of each booking. A take-over alone leaves a hash without a level: the bucket is as full as
+ * that of a new account. */
+static const char restore[] = LUA_NOW LUA_WHEN
+    "local call, budget, k = redis.call, KEYS[2], ARGV[2] .. ':'\n"
+    "if call('GET', KEYS[1]) ~= ARGV[1] then return {0} end\n"
+    "call('HDEL', budget, '')\n"
+    "local h = call('HMGET', budget, k .. 'open', k .. 'level', k .. 'level_at', 'clock',\n"
+    "  'clock_at', 'clock_wall')\n"
+    "local now, open = now_ms(), math.max(0, tonumber(h[1] or 0))\n"
+    "local clock = now\n"
+    "if h[4] and h[5] and h[6] then\n"
+    "  local gap = math.min(now - tonumber(h[5]), tonumber(ARGV[7]) - tonumber(h[6]))\n"
+    "  clock = tonumber(h[4]) + math.max(0, gap)\n"
+    "end\n"
+    "if ARGV[6] ~= '0' then clock = math.min(clock, tonumber(ARGV[6])) end\n"
+    "if open > 0 then\n"
+    "  call('XADD', KEYS[3], '*', 'c', int(open), 't', int(clock + tonumber(ARGV[5])))\n"
+    "end\n"
+    "call('HSET', budget, k .. 'owner', ARGV[1], k .. 'seq', ARGV[4], k .. 'open', '0',\n"
+    "  k .. 'booked', '0', 'clock', int(clock), 'clock_at', int(now), 'clock_wall', ARGV[7])\n"
+    "local out = {1, h[2] and 1 or 0, h[2] or '0',\n"
+    "  int(math.max(0, now - tonumber(h[3] or now))), int(clock)}\n"
+    "for _, e in ipairs(call('XRANGE', KEYS[3], '-', '+')) do\n"
+    "  local age = clock - when(e)\n"
+    "  if age <= tonumber(ARGV[3]) then\n"
+    "    out[#out + 1] = int(age)\n"
+    "    out[#out + 1] = e[2][2]\n"
+    "  end\n"
+    "end\n"
+    "return out\n";
 
 const char *const queue_scripts[SCRIPT_N] = {
     [SCRIPT_GROUPS] = groups,   [SCRIPT_DEPTH] = depth,     [SCRIPT_LEAD] = lead,

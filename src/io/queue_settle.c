@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "clock.h"
 #include "queue_internal.h"
 
 /* One call of the caller becomes script calls of at most SETTLE_CHUNK items of one lane and one
@@ -120,6 +121,7 @@ void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane, u
     queue_arg(a, span_str(q->keys[KEY_SETTLED]));
     queue_arg_u64(a, ttl_s);
     queue_arg_u64(a, QUEUE_SCRIPT_FIELDS_MAX);
+    queue_arg_u64(a, clock_wall_ms()); /* repeats are due by it, as queue_due goes by it */
 }
 
 static void begin_plain(struct queue *q, struct queue_args *a, const struct chunk *c)

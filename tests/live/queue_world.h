@@ -164,11 +164,20 @@ static inline void world_on_lead(void *ctx, int err, const struct queue_lead *le
     world_answered(w, err);
 }
 
+/* The account's time is that of this machine here. */
+static inline struct queue_clock world_clock(void)
+{
+    uint64_t now_ms = clock_wall_ms();
+
+    return (struct queue_clock){now_ms, now_ms};
+}
+
 static inline int ask_lead(struct world *w, uint64_t ttl_ms, const char *usurp, const char *status)
 {
+    struct queue_clock clock = world_clock();
     int answers = w->answers;
 
-    queue_lead(w->q, ttl_ms, usurp, span_str(status), world_on_lead, w);
+    queue_lead(w->q, ttl_ms, usurp, span_str(status), &clock, world_on_lead, w);
     assert_int_equal(w->answers, answers);
     return await(w, answers + 1);
 }
@@ -264,6 +273,8 @@ static inline int ask_spend(struct world *w, struct queue_spend s)
 {
     int answers = w->answers;
 
+    if (!s.clock.account_ms)
+        s.clock = world_clock();
     queue_spend(w->q, &s, world_on_done, w);
     assert_int_equal(w->answers, answers);
     return await(w, answers + 1);
@@ -283,11 +294,14 @@ static inline void world_on_budget(void *ctx, int err, const struct queue_budget
     world_answered(w, err);
 }
 
+#define LATE_MS 20000 /* what a predecessor left open is waited for */
+
 static inline int ask_restore(struct world *w, enum ledger ledger, uint64_t window_ms)
 {
+    struct queue_restore r = {ledger, window_ms, LATE_MS, {0, clock_wall_ms()}};
     int answers = w->answers;
 
-    queue_budget_restore(w->q, ledger, window_ms, world_on_budget, w);
+    queue_budget_restore(w->q, &r, world_on_budget, w);
     return await(w, answers + 1);
 }
 

@@ -71,11 +71,12 @@ static void play_lead(struct twins *t)
     static const char *const usurps[] = {NULL, NULL, NULL, "me", "you", "ghost"};
     const char *usurp = usurps[roll(t, array_len(usurps))];
     size_t who = roll(t, OWNERS);
+    struct queue_clock clock = world_clock();
     struct queue_lead lead;
     int err = ask_lead(t->real[who], TTL_S * 1000, usurp, "{}");
 
-    assert_int_equal(
-        err, store_lead(t->fake, owners[who], TTL_S * 1000, usurp, SPAN("{}"), now_ms(), &lead));
+    assert_int_equal(err, store_lead(t->fake, owners[who], TTL_S * 1000, usurp, SPAN("{}"), &clock,
+                                     now_ms(), &lead));
     assert_int_equal(t->real[who]->lead.leading, lead.leading);
     assert_int_equal(t->real[who]->lead.taken_over, lead.taken_over);
     assert_string_equal(t->real[who]->lead.holder, lead.holder);
@@ -217,7 +218,7 @@ static void play_settle(struct twins *t)
         choose_item(t, &real[i], &fake[i]);
     queue_settle(w->q, real, n, TTL_S, world_on_done, w);
     assert_int_equal(await(w, answers + 1),
-                     store_settle(t->fake, fake, n, TTL_S, now_ms(), &fake_skipped));
+                     store_settle(t->fake, fake, n, TTL_S, now_ms(), now_ms(), &fake_skipped));
     assert_int_equal(queue_receipts_skipped(w->q) - skipped, fake_skipped);
 }
 
@@ -247,7 +248,8 @@ static void play_spend(struct twins *t)
                                 .open = roll(t, 50),
                                 .book = roll(t, 2) ? roll(t, 20) : 0,
                                 .level_micro = roll(t, 1000000000),
-                                .window_ms = 3600000};
+                                .window_ms = 3600000,
+                                .clock = world_clock()};
     int err;
 
     s->booked[spend.ledger] += spend.book;
@@ -276,12 +278,13 @@ static void compare_budget(const struct twins *t, const struct queue_budget *fak
 {
     assert_int_equal(t->budget.known, fake->known);
     assert_int_equal(t->budget.level_micro, fake->level_micro);
+    assert_in_range(t->budget.account_ms + 5000, fake->account_ms, fake->account_ms + 10000);
     assert_in_range(t->budget.level_age_ms + 5000, fake->level_age_ms, fake->level_age_ms + 10000);
     assert_int_equal(t->budget.spent_count, fake->spent_count);
     for (size_t i = 0; i < fake->spent_count; i++) {
         assert_int_equal(t->spent[i].cost, fake->spent[i].cost);
-        assert_in_range(t->spent[i].age_ms + 5000, fake->spent[i].age_ms,
-                        fake->spent[i].age_ms + 10000);
+        assert_in_range(t->spent[i].age_ms + LATE_MS + 5000, fake->spent[i].age_ms + LATE_MS,
+                        fake->spent[i].age_ms + LATE_MS + 10000);
     }
 }
 
@@ -289,15 +292,15 @@ static void play_restore(struct twins *t)
 {
     size_t who = roll(t, OWNERS);
     struct session *s = &t->session[who];
-    enum ledger ledger = (enum ledger)roll(t, LEDGER_N);
+    struct queue_restore r = {(enum ledger)roll(t, LEDGER_N), 3600000, LATE_MS, {0, now_ms()}};
     int answers = t->real[who]->answers, err;
     struct store_window fake;
 
-    queue_budget_restore(t->real[who]->q, ledger, 3600000, on_budget, t);
-    err = store_restore(t->fake, owners[who], ++s->seq, ledger, 3600000, now_ms(), &fake);
+    queue_budget_restore(t->real[who]->q, &r, on_budget, t);
+    err = store_restore(t->fake, owners[who], ++s->seq, &r, now_ms(), &fake);
     assert_int_equal(await(t->real[who], answers + 1), err);
     if (err == 0) {
-        s->booked[ledger] = 0;
+        s->booked[r.ledger] = 0;
         compare_budget(t, &fake.budget);
     }
     free(fake.spent);

@@ -26,7 +26,7 @@ struct event {
 
 static struct {
     uint64_t now_ns, seq, still;
-    int64_t wall_jump_ms;
+    int64_t wall_jump_ms, redis_jump_ms;
     uint64_t wall_max_ms;
     struct rng rng;
     struct event **heap;
@@ -264,14 +264,19 @@ uint64_t engine_since_start_ns(void)
     return en.now_ns - ENGINE_START_NS;
 }
 
-uint64_t engine_redis_ms(void)
+static uint64_t true_ms(void)
 {
     return ENGINE_START_MS + engine_since_start_ns() / NS_PER_MS;
 }
 
+uint64_t engine_redis_ms(void)
+{
+    return true_ms() + (uint64_t)en.redis_jump_ms;
+}
+
 uint64_t engine_wall_ms(void)
 {
-    return (uint64_t)((int64_t)engine_redis_ms() + en.wall_jump_ms);
+    return true_ms() + (uint64_t)en.wall_jump_ms;
 }
 
 uint64_t engine_wall_max_ms(void)
@@ -283,6 +288,11 @@ void engine_jump_wall(int64_t ms)
 {
     en.wall_jump_ms += ms;
     en.wall_max_ms = max_u64(en.wall_max_ms, engine_wall_ms());
+}
+
+void engine_jump_redis(int64_t ms)
+{
+    en.redis_jump_ms += ms;
 }
 
 struct rng *engine_rng(void)

@@ -29,6 +29,7 @@ uint64_t engine_wall_ms(void);     /* of the machines that run instances and pro
 uint64_t engine_redis_ms(void);    /* of the machine that runs Redis */
 uint64_t engine_wall_max_ms(void); /* the latest the wall clock ever showed */
 void engine_jump_wall(int64_t ms);
+void engine_jump_redis(int64_t ms);
 struct rng *engine_rng(void);
 
 /* Calls cb(ctx) at that time, after everything that was asked for that time before. */

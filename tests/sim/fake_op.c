@@ -49,11 +49,12 @@ void queue_depth(struct queue *q, queue_depth_cb *cb, void *ctx)
 }
 
 void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
-                queue_lead_cb *cb, void *ctx)
+                const struct queue_clock *clock, queue_lead_cb *cb, void *ctx)
 {
     struct op *op = op_new(q, OP_LEAD, (void *)cb, ctx);
 
     op->u.lead.ttl_ms = ttl_ms;
+    op->u.lead.clock = *clock;
     snprintf(op->u.lead.usurp, sizeof(op->u.lead.usurp), "%s", usurp ? usurp : "");
     op->u.lead.status = alloc_copy(status.p, status.n);
     fake_queue_send(op);
@@ -84,7 +85,7 @@ static void perform_lead(struct op *op)
     struct queue_lead *out = &op->u.lead.answer;
 
     op->err = store_lead(store_of(op), op->q->owner, op->u.lead.ttl_ms, op->u.lead.usurp,
-                         span_str(op->u.lead.status), engine_redis_ms(), out);
+                         span_str(op->u.lead.status), &op->u.lead.clock, engine_redis_ms(), out);
     if (op->err == 0 && out->taken_over) {
         trace("redis: %s takes the lease of %s", op->q->owner, store_of(op)->account);
         fake_redis_evict(op->q->account, own_read(op->q), NULL);
@@ -218,6 +219,7 @@ void queue_settle(struct queue *q, const struct queue_settle *items, size_t coun
     op->u.settle.items = kept;
     op->u.settle.count = count;
     op->u.settle.ttl_s = receipt_ttl_s;
+    op->u.settle.wall_ms = engine_wall_ms();
     fake_queue_send(op);
 }
 
@@ -253,20 +255,19 @@ static void answer_spend(struct op *op, int err)
     ((queue_done_cb *)op->cb)(op->ctx, err);
 }
 
-void queue_budget_restore(struct queue *q, enum ledger ledger, uint64_t window_ms,
-                          queue_budget_cb *cb, void *ctx)
+void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_budget_cb *cb,
+                          void *ctx)
 {
     struct op *op = op_new(q, OP_RESTORE, (void *)cb, ctx);
 
-    op->u.restore.ledger = ledger;
-    op->u.restore.window_ms = window_ms;
+    op->u.restore.how = *r;
     op->u.restore.seq = ++q->seq;
     fake_queue_send(op);
 }
 
 static void answer_restore(struct op *op, int err)
 {
-    enum ledger l = op->u.restore.ledger;
+    enum ledger l = op->u.restore.how.ledger;
 
     if (err == 0) {
         op->q->booked[l] = 0;
@@ -300,7 +301,7 @@ void op_perform(struct op *op)
         break;
     case OP_SETTLE:
         op->err = store_settle(s, op->u.settle.items, op->u.settle.count, op->u.settle.ttl_s,
-                               now_ms, &op->u.settle.skipped);
+                               op->u.settle.wall_ms, now_ms, &op->u.settle.skipped);
         break;
     case OP_DUE:
         op->err = store_due(s, op->u.due.wall_ms, op->u.due.limit, now_ms, &op->u.due.moved,
@@ -311,8 +312,8 @@ void op_perform(struct op *op)
                               op->u.spend.booked, now_ms);
         break;
     case OP_RESTORE:
-        op->err = store_restore(s, op->q->owner, op->u.restore.seq, op->u.restore.ledger,
-                                op->u.restore.window_ms, now_ms, &op->u.restore.answer);
+        op->err = store_restore(s, op->q->owner, op->u.restore.seq, &op->u.restore.how, now_ms,
+                                &op->u.restore.answer);
         break;
     case OP_PAUSE:
         op->err = store_pause(s, op->u.pause.paused, span_str(op->u.pause.why));

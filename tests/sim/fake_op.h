@@ -60,6 +60,7 @@ struct op {
             uint64_t ttl_ms;
             char usurp[160];
             char *status;
+            struct queue_clock clock;
             struct queue_lead answer;
         } lead;
         struct queue_server server;
@@ -79,7 +80,7 @@ struct op {
             struct queue_settle *items;
             size_t count;
             uint32_t ttl_s;
-            uint64_t skipped;
+            uint64_t wall_ms, skipped;
         } settle;
         struct {
             uint64_t wall_ms, next_ms;
@@ -91,8 +92,8 @@ struct op {
             uint32_t epoch;
         } spend;
         struct {
-            enum ledger ledger;
-            uint64_t window_ms, seq;
+            struct queue_restore how;
+            uint64_t seq;
             struct store_window answer;
         } restore;
         struct {

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "alloc.h"
-
 const char *const fault_names[FAULT_N] = {
     [FAULT_NONE] = "goes well",
     [FAULT_LOST_BEFORE] = "is lost on its way",
@@ -16,10 +14,9 @@ const char *const fault_names[FAULT_N] = {
 };
 
 static struct {
-    uint64_t count, at;
-    uint8_t *kinds;
-    size_t room;
-    enum fault at_fault;
+    uint64_t count;
+    fault_branch_cb *branch;
+    bool branched;
     struct {
         uint32_t in;
         enum fault fault;
@@ -33,13 +30,14 @@ void fault_begin(void)
 
 enum fault fault_next(enum io io)
 {
-    if (ft.count == ft.room) {
-        ft.room = ft.room ? ft.room * 2 : 1024;
-        ft.kinds = alloc_grow(ft.kinds, ft.room, 1);
-    }
-    ft.kinds[ft.count] = (uint8_t)io;
-    if (++ft.count == ft.at)
-        return ft.at_fault;
+    enum fault fault = FAULT_NONE;
+
+    ft.count++;
+    if (ft.branch)
+        fault = ft.branch(io, ft.count);
+    ft.branched = ft.branched || fault != FAULT_NONE;
+    if (fault != FAULT_NONE)
+        return fault;
     if (ft.soon[io].in && --ft.soon[io].in == 0)
         return ft.soon[io].fault;
     return FAULT_NONE;
@@ -50,19 +48,14 @@ uint64_t fault_operations(void)
     return ft.count;
 }
 
-uint8_t *fault_take_kinds(void)
+void fault_branch(fault_branch_cb *cb)
 {
-    uint8_t *kinds = ft.kinds;
-
-    ft.kinds = NULL;
-    ft.room = 0;
-    return kinds;
+    ft.branch = cb;
 }
 
-void fault_at(uint64_t n, enum fault f)
+bool fault_branched(void)
 {
-    ft.at = n;
-    ft.at_fault = f;
+    return ft.branched;
 }
 
 void fault_soon(enum io io, enum fault f, uint32_t n)

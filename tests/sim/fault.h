@@ -19,8 +19,11 @@ extern const char *const fault_names[FAULT_N];
 enum io { IO_REDIS, IO_FASTLY, IO_N };
 
 void fault_begin(void);
-enum fault fault_next(enum io io);       /* what becomes of the operation that is about to leave */
-uint64_t fault_operations(void);         /* how many left */
-uint8_t *fault_take_kinds(void);         /* enum io of each; free() */
-void fault_at(uint64_t n, enum fault f); /* the n-th of all, counted from 1 */
+enum fault fault_next(enum io io); /* what becomes of the operation that is about to leave */
+uint64_t fault_operations(void);   /* how many left */
+/* Asked at each operation, the n-th of all, counted from 1: what it answers, unless it is
+ * FAULT_NONE, becomes of it. */
+typedef enum fault fault_branch_cb(enum io io, uint64_t n);
+void fault_branch(fault_branch_cb *cb);
+bool fault_branched(void);                             /* it answered so */
 void fault_soon(enum io io, enum fault f, uint32_t n); /* the n-th from now of that kind */

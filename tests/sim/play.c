@@ -117,15 +117,19 @@ static void on_reload(struct play *p)
 
 /* -- the rest -- */
 
-static void on_clock(struct play *p)
+int64_t play_jump_ms(struct play *p, const char *by)
 {
-    const char *by = play_word(p, 1);
     uint64_t ns = 0;
 
     if ((*by != '+' && *by != '-') || text_time(by + 1, &ns) < 0)
         play_fail(p, "clock: +1h or -1h, not \"%s\"", by);
-    trace("the wall clock jumps by %s", by);
-    engine_jump_wall((*by == '-' ? -1 : 1) * (int64_t)(ns / NS_PER_MS));
+    return (*by == '-' ? -1 : 1) * (int64_t)(ns / NS_PER_MS);
+}
+
+static void on_clock(struct play *p)
+{
+    trace("the wall clock jumps by %s", play_word(p, 1));
+    engine_jump_wall(play_jump_ms(p, play_word(p, 1)));
 }
 
 static void pause_all(bool paused)
@@ -227,23 +231,24 @@ void play_story(const struct story *s, const struct play_options *o, struct play
     struct world_options world = {.seed = s->seed};
 
     *out = (struct play_result){0};
-    world.revive = o->fault_at > 0;
+    world.revive = o->branch != NULL;
     world.config = configure(&p, NULL);
     world_begin(&world);
     trace_live(o->verbose);
     fastly_weather.waits = true;
     fastly_fake_keep_unseen(o->how == PLAY_WITH_EXPECTATIONS);
-    fault_at(o->fault_at, o->fault);
+    fault_branch(o->branch);
     p.dead_seen = alloc_zeroed(FAKE_ACCOUNTS_MAX, sizeof(*p.dead_seen));
     if (!starts_itself(s))
         world_start("first", "first");
     do_steps(&p);
-    if (!engine_failure() && !o->unfinished)
+    if (!engine_failure() && (!o->branch || fault_branched()))
         world_finish();
     out->operations = fault_operations();
-    out->kinds = fault_take_kinds();
     tell(&p, out);
-    if (!out->passed && !o->verbose && !o->silent)
+    if (!out->passed && o->failed)
+        o->failed(out->message);
+    else if (!out->passed && !o->verbose && !o->silent)
         trace_dump();
     free(p.dead_seen);
     world_end();

@@ -13,18 +13,18 @@ enum play_how {
 
 struct play_options {
     enum play_how how;
-    uint64_t fault_at; /* the n-th operation of all; 0 = none */
-    enum fault fault;
-    bool unfinished; /* leave out the quiet end */
-    bool verbose;    /* everything that happens, on stderr */
-    bool silent;     /* no trace when it fails */
+    /* Asked at each operation, as in fault.h. Only where one went wrong is the story played to its
+     * quiet end then. */
+    fault_branch_cb *branch;
+    bool verbose;                        /* everything that happens, on stderr */
+    bool silent;                         /* no trace when it fails */
+    void (*failed)(const char *message); /* instead of the trace, which it may show; or NULL */
 };
 
 struct play_result {
     bool passed;
     char message[700]; /* file:line, expected, seen */
     uint64_t operations;
-    uint8_t *kinds; /* enum io of each; free() */
     struct witness_sums sums;
     uint64_t took_ns; /* of virtual time */
 };
@@ -54,6 +54,8 @@ void play_fail(struct play *p, const char *fmt, ...) print_like(2, 3);
 const char *play_option(const struct play *p, const char *name);
 bool play_flag(const struct play *p, const char *name); /* the bare word */
 const char *play_word(const struct play *p, size_t i);  /* "" behind the last */
+
+int64_t play_jump_ms(struct play *p, const char *by); /* "+1h", "-10s" */
 
 typedef void play_verb(struct play *p);
 play_verb play_push, play_cancel;                                 /* push.c */

@@ -86,7 +86,8 @@ static void publish(struct store *s, struct span status)
 }
 
 int store_lead(struct store *s, const char *owner, uint64_t ttl_ms, const char *usurp,
-               struct span status, uint64_t now_ms, struct queue_lead *out)
+               struct span status, const struct queue_clock *clock, uint64_t now_ms,
+               struct queue_lead *out)
 {
     const char *holder = store_holder(s, now_ms);
     bool ours = strcmp(holder, owner) == 0;
@@ -100,6 +101,10 @@ int store_lead(struct store *s, const char *owner, uint64_t ttl_ms, const char *
         snprintf(s->lease, sizeof(s->lease), "%s", owner);
         s->lease_until_ms = now_ms + ttl_ms;
         publish(s, status);
+        if (ours && clock->account_ms) {
+            s->clock = *clock;
+            s->clock_at_ms = now_ms;
+        }
     }
     snprintf(out->holder, sizeof(out->holder), "%s", s->lease);
     out->holder_ttl_ms = s->lease_until_ms - now_ms;

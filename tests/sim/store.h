@@ -60,6 +60,8 @@ struct store {
     uint64_t lease_until_ms;
     struct map receipts;
     struct store_ledger ledgers[LEDGER_N];
+    struct queue_clock clock; /* the account's time, as it was kept last ... */
+    uint64_t clock_at_ms;     /* ... when Redis' clock said so */
     bool paused;
     char paused_why[160];
     char *status;       /* JSON, or NULL */
@@ -80,7 +82,8 @@ must_use int store_push(struct store *s, enum lane lane, const struct span *fiel
 
 /* The operations of io/queue.h; err as there. */
 must_use int store_lead(struct store *s, const char *owner, uint64_t ttl_ms, const char *usurp,
-                        struct span status, uint64_t now_ms, struct queue_lead *out);
+                        struct span status, const struct queue_clock *clock, uint64_t now_ms,
+                        struct queue_lead *out);
 must_use int store_release(struct store *s, const char *owner, uint64_t now_ms);
 must_use int store_pause(struct store *s, bool paused, struct span why);
 void store_depth(const struct store *s, uint64_t pending[LANE_N], uint64_t total[LANE_N]);
@@ -92,7 +95,7 @@ must_use int store_refuses_read(const struct store *s, const uint32_t count[LANE
 size_t store_read(struct store *s, enum queue_from from, enum lane lane, struct entry_id seen,
                   uint32_t most, uint64_t now_ms, struct stream_entry **out);
 must_use int store_settle(struct store *s, const struct queue_settle *items, size_t count,
-                          uint32_t ttl_s, uint64_t now_ms, uint64_t *skipped);
+                          uint32_t ttl_s, uint64_t wall_ms, uint64_t now_ms, uint64_t *skipped);
 must_use int store_due(struct store *s, uint64_t wall_ms, uint32_t limit, uint64_t now_ms,
                        uint32_t *moved, uint64_t *next_due_ms);
 /* `booked`: all that this owner booked since it took over, s->book of it in this operation. */
@@ -102,8 +105,9 @@ struct store_window {
     struct queue_budget budget;
     struct queue_spent *spent; /* free() */
 };
-must_use int store_restore(struct store *s, const char *owner, uint64_t seq, enum ledger ledger,
-                           uint64_t window_ms, uint64_t now_ms, struct store_window *out);
+must_use int store_restore(struct store *s, const char *owner, uint64_t seq,
+                           const struct queue_restore *r, uint64_t now_ms,
+                           struct store_window *out);
 
 /* -- for those who look -- */
 const char *store_holder(const struct store *s, uint64_t now_ms); /* "" = nobody */

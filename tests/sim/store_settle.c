@@ -13,7 +13,7 @@
 struct settling {
     struct store *s;
     uint32_t ttl_s;
-    uint64_t now_ms;
+    uint64_t wall_ms, now_ms;
     uint64_t skipped;
 };
 
@@ -269,7 +269,7 @@ static void finish(struct settling *w, const struct queue_settle *item)
         postpone(w, item, e->fields, l.job, item->due_ms, false);
     else if (again)
         postpone(w, item, e->fields, l.job,
-                 item->due_ms ? item->due_ms : w->now_ms + l.repeat_after_ms, true);
+                 item->due_ms ? item->due_ms : w->wall_ms + l.repeat_after_ms, true);
     if (item->outcome == OUTCOME_LATER)
         return;
     if (item->receipt)
@@ -334,9 +334,9 @@ static void finish_kind(struct settling *w, const struct queue_settle *items, si
 }
 
 int store_settle(struct store *s, const struct queue_settle *items, size_t count, uint32_t ttl_s,
-                 uint64_t now_ms, uint64_t *skipped)
+                 uint64_t wall_ms, uint64_t now_ms, uint64_t *skipped)
 {
-    struct settling w = {.s = s, .ttl_s = ttl_s ? ttl_s : 1, .now_ms = now_ms};
+    struct settling w = {.s = s, .ttl_s = ttl_s ? ttl_s : 1, .wall_ms = wall_ms, .now_ms = now_ms};
 
     if (s->disk_full)
         return -ENOMEM;

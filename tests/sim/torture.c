@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "torture.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "engine.h"
 #include "play.h"
+
+#define PATIENCE_S 120 /* so long one branch may take */
+#define BRANCHES_MAX 64
 
 static const enum fault ways[IO_N][FAULT_N] = {
     [IO_REDIS] = {FAULT_LOST_BEFORE, FAULT_LOST_AFTER, FAULT_KILL_BEFORE, FAULT_KILL_AFTER},
@@ -14,70 +22,150 @@ static const enum fault ways[IO_N][FAULT_N] = {
 };
 static const char *const io_names[IO_N] = {[IO_REDIS] = "Redis", [IO_FASTLY] = "Fastly"};
 
-static int play_with(const struct story *s, uint64_t n, enum io io, enum fault fault,
-                     struct torture_result *out)
+struct board { /* shared with the branches */
+    uint32_t failed;
+    char message[700];
+};
+
+struct branch {
+    pid_t pid; /* 0: none runs in this place */
+    uint64_t n;
+    enum io io;
+    enum fault fault;
+};
+
+/* The story is being played in this process: one at a time, as there is one world. */
+static struct {
+    const struct story *story;
+    const struct torture_options *options;
+    struct torture_result *out;
+    struct board *board;
+    struct branch branches[BRANCHES_MAX];
+    uint32_t most, running;
+    bool failed, is_branch;
+} tt;
+
+static void say(const struct branch *b, const char *what)
 {
-    struct play_options o = {.how = PLAY_PROMISES_ONLY, .fault_at = n, .fault = fault};
+    if (tt.failed)
+        return;
+    tt.failed = true;
+    snprintf(tt.out->message, sizeof(tt.out->message), "%s: operation %" PRIu64 " (to %s) %s:\n%s",
+             tt.story->file, b->n, io_names[b->io], fault_names[b->fault], what);
+}
+
+/* Only the first that fails is heard; the others would drown it. */
+static void on_failure(const char *message)
+{
+    if (__atomic_exchange_n(&tt.board->failed, 1, __ATOMIC_ACQ_REL))
+        return;
+    snprintf(tt.board->message, sizeof(tt.board->message), "%s", message);
+    if (!tt.options->verbose)
+        trace_dump();
+}
+
+static void judge(const struct branch *b, int status)
+{
+    if (WIFSIGNALED(status))
+        say(b, strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) != 0 && tt.board->message[0])
+        say(b, tt.board->message);
+    else if (WEXITSTATUS(status) != 0)
+        say(b, "the simulator broke off");
+}
+
+static void wait_for_one(void)
+{
+    int status = 0;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &status, 0)) < 0 && errno == EINTR)
+        ;
+    must(pid > 0);
+    for (uint32_t i = 0; i < tt.most; i++) {
+        if (tt.branches[i].pid != pid)
+            continue;
+        tt.branches[i].pid = 0;
+        tt.running--;
+        judge(&tt.branches[i], status);
+    }
+}
+
+/* True in the branch. */
+static bool branch_off(uint64_t n, enum io io, enum fault fault)
+{
+    struct branch *b = tt.branches;
+
+    if (tt.running == tt.most)
+        wait_for_one();
+    while (b->pid)
+        b++;
+    *b = (struct branch){.n = n, .io = io, .fault = fault, .pid = fork()};
+    must(b->pid >= 0);
+    if (b->pid == 0) {
+        tt.is_branch = true;
+        alarm(PATIENCE_S);
+        trace_live(tt.options->verbose);
+        return true;
+    }
+    tt.running++;
+    tt.out->plays++;
+    return false;
+}
+
+static enum fault on_operation(enum io io, uint64_t n)
+{
+    if (tt.is_branch || (tt.options->only && n != tt.options->only))
+        return FAULT_NONE;
+    for (int way = 0; way < FAULT_N && !tt.failed; way++) {
+        enum fault fault = ways[io][way];
+        bool kills = fault == FAULT_KILL_BEFORE || fault == FAULT_KILL_AFTER;
+
+        if (fault == FAULT_NONE || (kills && tt.story->without_kills))
+            continue;
+        if (branch_off(n, io, fault))
+            return fault;
+    }
+    if (tt.failed)
+        engine_fail("a branch failed: nobody needs the others");
+    return FAULT_NONE;
+}
+
+static void begin(const struct story *s, const struct torture_options *o,
+                  struct torture_result *out)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    memset(&tt, 0, sizeof(tt));
+    memset(out, 0, sizeof(*out));
+    tt.story = s;
+    tt.options = o;
+    tt.out = out;
+    tt.most = cores < 1 ? 1 : (uint32_t)min_u64((uint64_t)cores, BRANCHES_MAX);
+    tt.board =
+        mmap(NULL, sizeof(*tt.board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    must(tt.board != MAP_FAILED);
+    fflush(NULL);
+}
+
+int torture_story(const struct story *s, const struct torture_options *o,
+                  struct torture_result *out)
+{
+    struct play_options play = {
+        .how = PLAY_PROMISES_ONLY, .failed = on_failure, .branch = on_operation};
     struct play_result r;
 
-    play_story(s, &o, &r);
-    free(r.kinds);
-    out->plays++;
-    if (r.passed)
-        return 0;
-    snprintf(out->message, sizeof(out->message), "%s: operation %" PRIu64 " (to %s) %s:\n%s",
-             s->file, n, io_names[io], fault_names[fault], r.message);
-    return -1;
-}
-
-static int play_all(const struct story *s, const uint8_t *kinds, uint64_t step,
-                    struct torture_result *out)
-{
-    int rc = 0;
-
-    for (int way = 0; way < FAULT_N; way++) {
-        for (uint64_t n = 1 + (uint64_t)way % step; n <= out->operations && rc == 0; n += step) {
-            enum io io = (enum io)kinds[n - 1];
-            enum fault fault = ways[io][way];
-
-            bool kills = fault == FAULT_KILL_BEFORE || fault == FAULT_KILL_AFTER;
-
-            if (fault != FAULT_NONE && !(kills && s->without_kills))
-                rc = play_with(s, n, io, fault, out);
-        }
+    begin(s, o, out);
+    play_story(s, &play, &r);
+    if (tt.is_branch)
+        _exit(r.passed ? 0 : 1);
+    while (tt.running)
+        wait_for_one();
+    out->operations = r.operations;
+    if (!r.passed && !tt.failed) {
+        tt.failed = true;
+        snprintf(out->message, sizeof(out->message), "%s", r.message);
     }
-    return rc;
-}
-
-/* What one play costs, to its quiet end. */
-static uint64_t work_of(const struct story *s)
-{
-    struct play_options o = {.how = PLAY_PROMISES_ONLY};
-    struct play_result r;
-
-    play_story(s, &o, &r);
-    free(r.kinds);
-    return r.operations + r.sums.jobs;
-}
-
-int torture_story(const struct story *s, uint64_t work, struct torture_result *out)
-{
-    struct play_options o = {.how = PLAY_PROMISES_ONLY, .unfinished = true};
-    struct play_result first;
-    uint64_t step = 1;
-    int rc;
-
-    *out = (struct torture_result){0};
-    play_story(s, &o, &first);
-    out->operations = first.operations;
-    if (work)
-        step = work_of(s) * first.operations * 4 / work + 1;
-    if (first.passed) {
-        rc = play_all(s, first.kinds, step, out);
-    } else {
-        snprintf(out->message, sizeof(out->message), "%s", first.message);
-        rc = -1;
-    }
-    free(first.kinds);
-    return rc;
+    munmap(tt.board, sizeof(*tt.board));
+    return tt.failed ? -1 : 0;
 }

@@ -20,6 +20,7 @@ struct making {
     size_t count;
     uint64_t length_ms; /* traffic and faults happen until then */
     bool two_accounts, all, second;
+    bool redis_ahead; /* of the clocks, this one may be set forward */
     uint64_t far_ms;
     uint32_t names; /* how many different keys */
 };
@@ -94,7 +95,8 @@ static void set_number(struct making *m, struct story *s, const char *name, uint
     set(s, name, "%" PRIu64, roll(m, from, to));
 }
 
-static void choose_budget(struct making *m, struct story *s)
+/* Returns the window, in seconds. */
+static uint64_t choose_budget(struct making *m, struct story *s)
 {
     uint64_t budget = chance(m, 50) ? roll(m, 3, 40) : roll(m, 20, 400);
     uint64_t per_s = chance(m, 70) ? roll(m, 2, 60) : roll(m, 300, 900);
@@ -107,18 +109,18 @@ static void choose_budget(struct making *m, struct story *s)
     set(s, "batch_cost", "%s", ONE_OF(m, "key", "request"));
     set(s, "separate", "%s", ONE_OF(m, "false", "false", "true"));
     set_number(m, s, "writes", 1, 50);
-    /* What a dead process had on the wire is counted for one bin longer (of 3,600 in a window): it
-     * must have arrived by then. */
-    m->far_ms = per_s * 1000 / 3600;
+    return per_s;
 }
 
 static void choose_settings(struct making *m, struct story *s, uint64_t seed)
 {
+    uint64_t per_s;
+
     m->two_accounts = chance(m, 30);
     m->all = chance(m, 30);
     set(s, "seed", "%" PRIu64, seed);
     set(s, "accounts", "%s", m->two_accounts ? "main,other" : "main");
-    choose_budget(m, s);
+    per_s = choose_budget(m, s);
     set(s, "allow_purge_all", "%s", m->all ? "true" : "false");
     set(s, "key_form", "%s", ONE_OF(m, "header", "json"));
     set_number(m, s, "attempts", 3, 20);
@@ -127,6 +129,10 @@ static void choose_settings(struct making *m, struct story *s, uint64_t seed)
     set_number(m, s, "linger", 0, 20);
     set_number(m, s, "bulk_linger", 0, 200);
     set_number(m, s, "timeout", 500, 5000);
+    m->far_ms = per_s * 1000 / 20; /* so long what nobody answered is waited for */
+    if (m->far_ms > 10000)
+        m->far_ms = 10000;
+    m->redis_ahead = chance(m, 50);
 }
 
 /* -- traffic -- */
@@ -262,6 +268,15 @@ static void trouble_fastly(struct making *m)
     }
 }
 
+/* Who sets both forward while nobody leads deceives everybody. */
+static void set_a_clock(struct making *m)
+{
+    bool redis = chance(m, 50), forward = redis == m->redis_ahead && chance(m, 60);
+
+    at(m, moment(m), "%sclock %s%" PRIu64 "s", redis ? "redis " : "", forward ? "+" : "-",
+       roll(m, 1, 600));
+}
+
 static void make_trouble(struct making *m)
 {
     switch (roll(m, 0, 9)) {
@@ -273,7 +288,7 @@ static void make_trouble(struct making *m)
         stop_for_a_while(m);
         break;
     case 3:
-        at(m, moment(m), "clock %s%" PRIu64 "s", ONE_OF(m, "+", "-"), roll(m, 1, 600));
+        set_a_clock(m);
         break;
     case 4:
         at(m, moment(m), "reload");

@@ -66,6 +66,8 @@ void play_redis(struct play *p)
         s->out_of_memory = strcmp(play_word(p, 2), "full") == 0;
     else if (strcmp(what, "disk") == 0)
         s->disk_full = strcmp(play_word(p, 2), "full") == 0;
+    else if (strcmp(what, "clock") == 0)
+        engine_jump_redis(play_jump_ms(p, play_word(p, 2)));
     else if (strcmp(what, "policy") == 0)
         snprintf(s->policy, sizeof(s->policy), "%s", play_word(p, 2));
     else
@@ -222,6 +224,14 @@ static void on_foreign(struct play *p)
     fastly_fake_foreign(n);
 }
 
+static void on_far(struct play *p)
+{
+    const char *least = play_option(p, "least");
+
+    fake_wire.latency_max_ns = time_word(p, play_word(p, 2));
+    fake_wire.latency_min_ns = least ? time_word(p, least) : 0;
+}
+
 void play_fastly(struct play *p)
 {
     static const struct {
@@ -243,7 +253,7 @@ void play_fastly(struct play *p)
     else if (strcmp(what, "refuses") == 0 || strcmp(what, "accepts") == 0)
         fake_wire.refuses = strcmp(what, "refuses") == 0;
     else if (strcmp(what, "far") == 0)
-        fake_wire.latency_max_ns = time_word(p, play_word(p, 2));
+        on_far(p);
     else
         play_fail(p, "fastly does not \"%s\"", what);
 }

@@ -10,6 +10,8 @@
 #include "engine.h"
 #include "fake_redis.h"
 
+#define READ_MOST 1024 /* jobs of a lane in one read, whatever the room */
+
 struct target {               /* something that may be purged */
     uint64_t hard_ns, any_ns; /* when the latest confirmed request for it started */
     bool pushed_hard, refused;
@@ -36,6 +38,7 @@ struct window {
 struct account {
     char name[72];
     struct map targets, jobs;
+    uint64_t largest; /* targets of the job that names most of them */
     struct window windows[LEDGER_N];
 };
 
@@ -191,6 +194,7 @@ void witness_pushed(const char *account, enum lane lane, struct entry_id id,
     j->expires_ms = number(f, "expires");
     j->repeats = fields_get(f, "repeat_after").n > 0;
     take_targets(a, j, f);
+    a->largest = max_u64(a->largest, j->targets_count);
     free(f);
 }
 
@@ -421,19 +425,39 @@ static uint64_t status_number(const char *status, const char *name)
     return at ? strtoull(at + strlen(quoted), NULL, 10) : 0;
 }
 
+static void check_ceiling(const struct account *a, const char *status, const char *name,
+                          uint64_t most)
+{
+    uint64_t n = status_number(status, name);
+
+    if (n > most)
+        engine_fail("P7: %s of account %s is %" PRIu64 ", and may be %" PRIu64 " at most", name,
+                    a->name, n, most);
+}
+
+/* One read may pass the ceiling: of each lane as many jobs as there was room in the window, each
+ * with all its targets. Where the largest job is not known, targets are not looked at. */
+static void check_ceilings(const struct account *a, const char *status)
+{
+    uint64_t window = wt.config->window, read = LANE_N * min_u64(window, READ_MOST);
+    uint64_t before = window > READ_MOST ? window : 0; /* only an empty one has room for `window` */
+
+    check_ceiling(a, status, "window_jobs", window * 4 + read);
+    if (a->largest)
+        check_ceiling(a, status, "window_targets", before + read * a->largest);
+    check_ceiling(a, status, "in_flight", config_account(wt.config, a->name)->max_in_flight);
+}
+
 static void sample(void *ctx)
 {
-    /* One read may pass the ceiling: as many jobs as there was room, each with all its targets. */
-    uint64_t window = wt.config->window, most_jobs = window * 4 + 3 * window;
     struct fake_account *fake;
 
     (void)ctx;
     for (uint32_t i = 0; (fake = fake_redis_account_at(i)); i++) {
-        const char *status = fake->store->status ? fake->store->status : "";
-        uint64_t jobs = status_number(status, "window_jobs");
+        const struct account *a = account_of(fake->store->account);
 
-        if (jobs > most_jobs)
-            engine_fail("P7: %" PRIu64 " jobs in memory; the window is %" PRIu64, jobs, window);
+        if (a && fake->store->status)
+            check_ceilings(a, fake->store->status);
     }
     wt.sampling = engine_at(engine_now_ns() + NS_PER_S, ENGINE_NOBODY, sample, NULL);
 }

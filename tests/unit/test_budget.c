@@ -277,19 +277,21 @@ static void a_restart_refills_nothing(void **state)
     free(after);
 }
 
-static void what_a_predecessor_left_on_the_wire_counts_a_bin_longer(void **state)
+static void what_may_still_be_arriving_counts_from_when_it_must_have(void **state)
 {
     struct budget_limits limits = {.units = 100, .window_ns = HOUR_NS, .burst = 100};
     struct budget *b = make(limits, 10 * NS_PER_S);
 
     (void)state;
-    budget_restore_spent(b, 100, 0, 10 * NS_PER_S);
-    assert_int_equal(budget_available(b, LANE_URGENT, 11 * NS_PER_S + HOUR_NS), 0);
-    assert_int_equal(budget_available(b, LANE_URGENT, 12 * NS_PER_S + HOUR_NS), 100);
+    budget_restore_spent(b, 60, -20 * (int64_t)NS_PER_S, 10 * NS_PER_S);
+    budget_restore_spent(b, 40, -1000 * (int64_t)NS_PER_S, 10 * NS_PER_S); /* 180 s at most */
+    assert_int_equal(budget_available(b, LANE_URGENT, 30 * NS_PER_S + HOUR_NS), 0);
+    assert_int_equal(budget_available(b, LANE_URGENT, 31 * NS_PER_S + HOUR_NS), 60);
+    assert_int_equal(budget_available(b, LANE_URGENT, 190 * NS_PER_S + HOUR_NS), 60);
+    assert_int_equal(budget_available(b, LANE_URGENT, 191 * NS_PER_S + HOUR_NS), 100);
     free(b);
 }
 
-/* What a predecessor left open is counted a moment ahead of now. */
 static void what_a_predecessor_left_open_is_waited_for_and_survives_a_reload(void **state)
 {
     struct budget_limits limits = {.units = 100, .window_ns = HOUR_NS, .burst = 100};
@@ -297,15 +299,15 @@ static void what_a_predecessor_left_open_is_waited_for_and_survives_a_reload(voi
     struct budget *b = make(limits, now);
 
     (void)state;
-    budget_restore_spent(b, 100, 0, now);
+    budget_restore_spent(b, 100, -20 * (int64_t)NS_PER_S, now);
     when = budget_when(b, LANE_URGENT, 1, now);
-    assert_in_range(when, now + HOUR_NS + 1, now + HOUR_NS + 3 * NS_PER_S);
+    assert_in_range(when, now + HOUR_NS + 20 * NS_PER_S, now + HOUR_NS + 22 * NS_PER_S);
     assert_int_equal(budget_available(b, LANE_URGENT, when - 1), 0);
     assert_int_equal(budget_available(b, LANE_URGENT, when), 100);
 
-    budget_restore_spent(b, 100, 0, when);
+    budget_restore_spent(b, 100, -20 * (int64_t)NS_PER_S, when);
     budget_set_limits(b, &limits, when);
-    assert_int_equal(budget_available(b, LANE_URGENT, when + HOUR_NS), 0);
+    assert_int_equal(budget_available(b, LANE_URGENT, when + HOUR_NS + 20 * NS_PER_S), 0);
     free(b);
 }
 
@@ -353,7 +355,7 @@ int main(void)
         cmocka_unit_test(a_day_of_backlog_uses_99_percent_of_every_hour_S5c),
         cmocka_unit_test(every_rate_from_one_an_hour_to_a_million_a_second_is_kept_S5d),
         cmocka_unit_test(a_restart_refills_nothing),
-        cmocka_unit_test(what_a_predecessor_left_on_the_wire_counts_a_bin_longer),
+        cmocka_unit_test(what_may_still_be_arriving_counts_from_when_it_must_have),
         cmocka_unit_test(what_a_predecessor_left_open_is_waited_for_and_survives_a_reload),
         cmocka_unit_test(new_limits_keep_what_was_spent),
         cmocka_unit_test(after_a_429_every_lane_goes_on_at_the_pace_of_the_refill),
