@@ -154,6 +154,8 @@ void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x
 /* fate.c: the end of a target, and with it of the jobs that waited for nothing else. It is SENDING
  * and on no list. */
 void fate_end(struct dispatch *d, struct pending *t, enum fate fate, const char *reason);
+/* Jobs whose entries their producers took away: what waits for them alone is not sent. */
+void fate_cancel(struct dispatch *d, const struct queue_name *jobs, size_t count);
 void fate_bury(struct dispatch *d, struct pending *t, const char *reason); /* dead, and said so */
 
 /* progress.c: whether something happens. */

@@ -104,9 +104,9 @@ void desk_job_get(struct errand *e)
 
 /* -- cancelling -- */
 
-/* KEYS stream receipt later settled-channel. ARGV entry-id job receipt ttl_s. Answers {1} when it
- * was taken back, {0, receipt} when it has ended, {0} when it is not there. The receipt is written
- * before the job is removed: a script that fails in the middle is not rolled back. */
+/* KEYS stream receipt later settled-channel cancelled. ARGV entry-id job receipt ttl_s. Answers {1}
+ * when it was taken back, {0, receipt} when it has ended, {0} when it is not there. The receipt is
+ * written before the job is removed: a script that fails in the middle is not rolled back. */
 static const char cancel[] = "local ended = redis.call('GET', KEYS[2])\n"
                              "if ended then return {0, ended} end\n"
                              "local there = #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) > 0\n"
@@ -125,6 +125,9 @@ static const char cancel[] = "local ended = redis.call('GET', KEYS[2])\n"
                              "  redis.call('ZREM', KEYS[3], put_off)\n"
                              "end\n"
                              "redis.call('PUBLISH', KEYS[4], ARGV[2])\n"
+                             "redis.call('RPUSH', KEYS[5], ARGV[2])\n"
+                             "redis.call('LTRIM', KEYS[5], -10000, -1)\n"
+                             "redis.call('EXPIRE', KEYS[5], 60)\n"
                              "return {1}\n";
 
 static char *cancelled_receipt(const struct subject *s)
@@ -167,7 +170,7 @@ static void take_back(struct errand *e)
 {
     const struct subject *s = e->state;
     char what[100], ttl[16], *receipt = cancelled_receipt(s);
-    char *keys[4];
+    char *keys[5];
 
     snprintf(what, sizeof(what), "receipt:%s", s->job);
     snprintf(ttl, sizeof(ttl), "%u", s->account->receipt_ttl_s);
@@ -175,10 +178,11 @@ static void take_back(struct errand *e)
     keys[1] = rediskey(s->account->name, what);
     keys[2] = rediskey(s->account->name, "later");
     keys[3] = rediskey(s->account->name, "settled");
-    redis_command(intray_redis(e->in->intray), 11,
-                  (const struct span[]){SPAN("EVAL"), span_str(cancel), SPAN("4"),
+    keys[4] = rediskey(s->account->name, "cancelled");
+    redis_command(intray_redis(e->in->intray), 12,
+                  (const struct span[]){SPAN("EVAL"), span_str(cancel), SPAN("5"),
                                         span_str(keys[0]), span_str(keys[1]), span_str(keys[2]),
-                                        span_str(keys[3]),
+                                        span_str(keys[3]), span_str(keys[4]),
                                         span_str(s->job + strlen(lane_names[s->lane]) + 1),
                                         span_str(s->job), span_str(receipt), span_str(ttl)},
                   on_cancelled, errand_hold(e));
@@ -245,8 +249,8 @@ static void on_entry(void *ctx, struct redisReply *reply)
     errand_drop(e);
 }
 
-/* What is on its way to Fastly cannot be called back; it is purged and its receipt stays
- * "cancelled". */
+/* The dispatcher hears of it within a second and lets go of what waits. What is on its way to
+ * Fastly by then cannot be called back; it is purged, and its receipt stays "cancelled". */
 void desk_job_cancel(struct errand *e)
 {
     const struct subject *s = subject_of(e);

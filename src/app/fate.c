@@ -105,3 +105,23 @@ void fate_bury(struct dispatch *d, struct pending *t, const char *reason)
              log_quote(quoted, sizeof(quoted), t->bytes, t->bytes_count), t->attempts, reason);
     fate_end(d, t, FATE_DEAD, reason);
 }
+
+static void on_cancelled(void *ctx, const struct window_job *job)
+{
+    struct dispatch *d = ctx;
+    struct scar *scar = find_scar(d, job);
+
+    count_end(d, job);
+    if (scar)
+        drop_scar(d, scar);
+}
+
+void fate_cancel(struct dispatch *d, const struct queue_name *jobs, size_t count)
+{
+    struct window_name names[QUEUE_CANCELLED_MAX];
+
+    must(count <= QUEUE_CANCELLED_MAX);
+    for (size_t i = 0; i < count; i++)
+        names[i] = (struct window_name){jobs[i].lane, jobs[i].id.ms, jobs[i].id.seq};
+    window_cancel(&d->window, names, count, on_cancelled, d);
+}

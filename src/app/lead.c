@@ -113,6 +113,9 @@ static void on_lead(void *ctx, int err, const struct queue_lead *lead)
         brake_release(&d->brake); /* whoever resumes means now */
     d->paused = lead->paused;
     memcpy(d->paused_why, lead->paused_why, sizeof(d->paused_why));
+    fate_cancel(d, lead->cancelled, lead->cancelled_count);
+    if (lead->cancelled_count == QUEUE_CANCELLED_MAX)
+        d->lead_next_ns = 0; /* there may be more */
     if (!lead->leading) {
         follow(d, lead);
     } else {

@@ -330,6 +330,93 @@ void window_settle(struct window *w, struct pending *t, enum fate fate, window_e
     w->held--;
 }
 
+/* -- taking back -- */
+
+static uint64_t mark_of(uint64_t id_ms, uint64_t id_seq)
+{
+    return UINT64_C(1) << ((id_ms * 7 + id_seq) % 64);
+}
+
+static bool among(const struct window_job *job, const struct window_name *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (names[i].id_ms == job->id_ms && names[i].id_seq == job->id_seq &&
+            names[i].lane == (enum lane)job->lane)
+            return true;
+    return false;
+}
+
+/* How many of the jobs are here. */
+static uint32_t mark_cancelled(struct window *w, const struct window_name *names, size_t count)
+{
+    uint64_t marks = 0;
+    uint32_t found = 0;
+
+    for (size_t i = 0; i < count; i++)
+        marks |= mark_of(names[i].id_ms, names[i].id_seq);
+    for (uint32_t i = 0; i < w->jobs.next; i++) {
+        struct window_job *job = pool_at(&w->jobs, i);
+
+        job->cancelled =
+            job->open > 0 && (marks & mark_of(job->id_ms, job->id_seq)) && among(job, names, count);
+        found += job->cancelled;
+    }
+    return found;
+}
+
+static void release(struct window *w, uint32_t waiter, window_end_cb *cb, void *ctx)
+{
+    uint32_t number = ((struct waiter *)pool_at(&w->waiters, waiter))->job;
+    struct window_job *job = pool_at(&w->jobs, number);
+
+    pool_give(&w->waiters, waiter);
+    job->fate = job->fate < FATE_CANCELLED ? FATE_CANCELLED : job->fate;
+    if (--job->open > 0)
+        return;
+    cb(ctx, job);
+    pool_give(&w->jobs, number);
+}
+
+/* Whether nobody is left who waits for t. */
+static bool release_cancelled(struct window *w, struct pending *t, window_end_cb *cb, void *ctx)
+{
+    uint32_t *at = &t->waiters;
+
+    while (*at != POOL_NONE) {
+        struct waiter *waiter = pool_at(&w->waiters, *at);
+        uint32_t number = *at;
+
+        if (!((struct window_job *)pool_at(&w->jobs, waiter->job))->cancelled) {
+            at = &waiter->next;
+            continue;
+        }
+        *at = waiter->next;
+        release(w, number, cb, ctx);
+    }
+    return t->waiters == POOL_NONE;
+}
+
+void window_cancel(struct window *w, const struct window_name *jobs, size_t count,
+                   window_end_cb *cb, void *ctx)
+{
+    uint32_t i = 0;
+
+    if (count == 0 || mark_cancelled(w, jobs, count) == 0)
+        return;
+    while (i < w->table_room) {
+        struct pending *t = w->table[i];
+
+        if (!t || t->state != PENDING_WAITING || !release_cancelled(w, t, cb, ctx)) {
+            i++;
+            continue;
+        }
+        lanes_remove(w->lanes, t);
+        take_out(w, t); /* another one may have moved to this place: it is looked at next */
+        free(t);
+        w->held--;
+    }
+}
+
 void window_each_job(const struct window *w, window_end_cb *cb, void *ctx)
 {
     for (uint32_t i = 0; i < w->jobs.next; i++) {

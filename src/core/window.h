@@ -20,7 +20,8 @@ struct window_job {
     uint64_t lane : 2;
     uint64_t fate : 2;
     uint64_t plain : 1; /* its entry holds nothing that its end needs (ref, original id, repeat) */
-    uint64_t : 11;
+    uint64_t cancelled : 1; /* its waiters are being taken away */
+    uint64_t : 10;
     uint32_t id_seq; /* ... and sequence */
     uint16_t open;   /* targets not settled */
     uint16_t targets;
@@ -74,6 +75,17 @@ void window_due(struct window *w, struct pending *t);
 /* The end of a target in state SENDING or WAITING; ends every job that waited for nothing else. */
 void window_settle(struct window *w, struct pending *t, enum fate fate, window_end_cb *cb,
                    void *ctx);
+
+/* Jobs taken back by who pushed them: what waits for nobody else is not sent. A target on the wire,
+ * or parked until its retry, stays what it is. `cb` is called for each that has ended by that, with
+ * FATE_CANCELLED. Looks at everything that waits, once for all of them. */
+struct window_name {
+    enum lane lane;
+    uint64_t id_ms;
+    uint64_t id_seq;
+};
+void window_cancel(struct window *w, const struct window_name *jobs, size_t count,
+                   window_end_cb *cb, void *ctx);
 
 /* Every job that waits, in no order. */
 void window_each_job(const struct window *w, window_end_cb *cb, void *ctx);

@@ -210,7 +210,7 @@ static void name_keys(struct queue *q)
     static const char *const rest[KEY_N] = {
         [KEY_DEAD] = "dead",     [KEY_LATER] = "later",      [KEY_LEASE] = "lease",
         [KEY_BUDGET] = "budget", [KEY_RECEIPT] = "receipt:", [KEY_CONTROL] = "control",
-        [KEY_STATUS] = "status", [KEY_SETTLED] = "settled",
+        [KEY_STATUS] = "status", [KEY_SETTLED] = "settled",  [KEY_CANCELLED] = "cancelled",
     };
 
     for (int i = 0; i < LANE_N; i++)

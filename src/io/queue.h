@@ -16,6 +16,8 @@
  *   Preceipt:<job id>  string, JSON, expiring; job id = <lane>-<entry id>
  *   Pcontrol    hash: paused (0|1), why, by, at
  *   Pstatus     string, JSON written by the leader every second, expiring
+ *   Pcancelled  list of job ids, expiring: taken back by their producers, for the leader to know
+ *   Ponce:<digest>  string, expiring: the job that an Idempotency-Key stands for (app/intray)
  *   Psettled    pub/sub channel: job ids, space-separated, as they end
  *
  * Every callback comes exactly once, on the loop, never from within the call. err: 0;
@@ -71,6 +73,7 @@ struct queue_clock {
 };
 
 /* -- the lease -- */
+#define QUEUE_CANCELLED_MAX 64
 struct queue_lead {
     bool leading;     /* the lease is ours for ttl_ms from when this was asked */
     bool taken_over;  /* we did not hold it just before: read everything anew */
@@ -78,6 +81,13 @@ struct queue_lead {
     uint64_t holder_ttl_ms;
     bool paused; /* from control */
     char paused_why[160];
+    /* Jobs that were cancelled since this was asked last; when it is full there may be more. Only
+     * to the leader. Their entries are gone already. */
+    struct queue_name {
+        enum lane lane;
+        struct entry_id id;
+    } cancelled[QUEUE_CANCELLED_MAX];
+    size_t cancelled_count;
 };
 typedef void queue_lead_cb(void *ctx, int err, const struct queue_lead *lead);
 /* Takes or renews the lease. `usurp`: an owner known to be dead whose lease may be taken at once,

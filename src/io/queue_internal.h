@@ -53,6 +53,7 @@ enum queue_key {
     KEY_CONTROL,
     KEY_STATUS,
     KEY_SETTLED,
+    KEY_CANCELLED,
     KEY_N
 };
 

@@ -112,13 +112,30 @@ static void answer_lead(struct queue *q, void *ctx, int err)
     free(l);
 }
 
+/* "normal-1700000000000-0", as the endpoint put them there; what is none is passed over. */
+static void take_cancelled(struct queue_lead *out, const redisReply *names)
+{
+    if (names->type != REDIS_REPLY_ARRAY)
+        return;
+    for (size_t i = 0; i < names->elements && out->cancelled_count < QUEUE_CANCELLED_MAX; i++) {
+        const redisReply *r = names->element[i];
+        struct span rest = span_of(r->str, r->type == REDIS_REPLY_STRING ? (size_t)r->len : 0),
+                    lane;
+        struct queue_name *name = &out->cancelled[out->cancelled_count];
+
+        if (span_next_word(&rest, '-', &lane) && lane_parse(lane, &name->lane) == 0 && rest.n > 1 &&
+            queue_parse_id(span_of(rest.p + 1, rest.n - 1), &name->id) == 0)
+            out->cancelled_count++;
+    }
+}
+
 static void on_lead(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     struct leading *l = ctx;
     struct queue_lead *out = &l->lead;
     int64_t ttl;
 
-    if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 6))
+    if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 7))
         err = -EIO;
     if (err) {
         answer_lead(q, l, err);
@@ -131,6 +148,7 @@ static void on_lead(struct queue *q, void *ctx, int err, struct redisReply *repl
     out->holder_ttl_ms = ttl >= 0 ? (uint64_t)ttl : NEVER;
     out->paused = integer_of(reply->element[4]) == 1;
     copy_words(out->paused_why, sizeof(out->paused_why), reply->element[5]);
+    take_cancelled(out, reply->element[6]);
     if (out->taken_over)
         queue_evict_readers(q, NULL, answer_lead, l);
     else
@@ -151,6 +169,7 @@ void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span
     queue_key(&a, q->keys[KEY_CONTROL]);
     queue_key(&a, q->keys[KEY_STATUS]);
     queue_key(&a, q->keys[KEY_BUDGET]);
+    queue_key(&a, q->keys[KEY_CANCELLED]);
     queue_arg(&a, span_str(q->owner));
     queue_arg_u64(&a, ttl_ms);
     queue_arg(&a, span_str(usurp));

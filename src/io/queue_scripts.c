@@ -90,9 +90,9 @@ static const char depth[] = "local out = {}\n"
                             "end\n"
                             "return out\n";
 
-/* KEYS lease control status budget. ARGV owner ttl_ms usurp status, clock, wall. PEXPIRE goes
- * first: it renews, and it is the unlocking write when there is no lease. Answers leading, taken
- * over, holder, its ms (-1: without end), paused, why. */
+/* KEYS lease control status budget cancelled. ARGV owner ttl_ms usurp status, clock, wall. PEXPIRE
+ * goes first: it renews, and it is the unlocking write when there is no lease. Answers leading,
+ * taken over, holder, its ms (-1: without end), paused, why, names of cancelled jobs. */
 static const char lead[] = LUA_NOW
     "local holder, taken = redis.call('GET', KEYS[1]) or '', 0\n"
     "if holder == ARGV[1] then\n"
@@ -109,8 +109,9 @@ static const char lead[] = LUA_NOW
     "ARGV[6])\n"
     "end\n"
     "local c = redis.call('HMGET', KEYS[2], 'paused', 'why')\n"
+    "local gone = leading == 1 and redis.call('LPOP', KEYS[5], 64) or {}\n"
     "return {leading, taken, holder, redis.call('PTTL', KEYS[1]),\n"
-    "  c[1] == '1' and 1 or 0, c[2] or ''}\n";
+    "  c[1] == '1' and 1 or 0, c[2] or '', gone}\n";
 
 /* KEYS lease. ARGV owner. */
 static const char release[] =

@@ -64,6 +64,21 @@ static void play_delete(struct twins *t)
     assert_int_equal(n, stream_delete(&t->fake->lanes[lane], id->fake));
 }
 
+/* As DELETE /v1/jobs/{id} does it; without memory it is refused. */
+static void play_cancel(struct twins *t)
+{
+    enum lane lane;
+    const struct twin_id *id = any_id(t, &lane);
+
+    if (!id || t->fake->out_of_memory)
+        return;
+    redis_server_int(t->server, "XDEL " P "jobs:%s %llu-%llu", lane_names[lane],
+                     (unsigned long long)id->real.ms, (unsigned long long)id->real.seq);
+    redis_server_int(t->server, "RPUSH " P "cancelled %s-%llu-%llu", lane_names[lane],
+                     (unsigned long long)id->real.ms, (unsigned long long)id->real.seq);
+    (void)store_cancel(t->fake, lane, id->fake);
+}
+
 /* -- the lease -- */
 
 static void play_lead(struct twins *t)
@@ -82,6 +97,9 @@ static void play_lead(struct twins *t)
     assert_string_equal(t->real[who]->lead.holder, lead.holder);
     assert_int_equal(t->real[who]->lead.paused, lead.paused);
     assert_string_equal(t->real[who]->lead.paused_why, lead.paused_why);
+    assert_int_equal(t->real[who]->lead.cancelled_count, lead.cancelled_count);
+    for (size_t i = 0; i < lead.cancelled_count; i++)
+        assert_int_equal(t->real[who]->lead.cancelled[i].lane, lead.cancelled[i].lane);
 }
 
 static void play_release(struct twins *t)
@@ -333,9 +351,10 @@ static const struct {
     void (*play)(struct twins *t);
     uint32_t share;
 } operations[] = {
-    {play_push, 300},   {play_read, 200},  {play_settle, 120}, {play_due, 40},   {play_spend, 80},
-    {play_restore, 30}, {play_lead, 40},   {play_release, 6},  {play_lapse, 4},  {play_delete, 30},
-    {play_depth, 20},   {play_rewind, 20}, {play_pause, 6},    {play_memory, 6}, {play_server, 4},
+    {play_push, 300},  {play_read, 200},   {play_settle, 120}, {play_due, 40},
+    {play_spend, 80},  {play_restore, 30}, {play_lead, 40},    {play_release, 6},
+    {play_lapse, 4},   {play_delete, 30},  {play_cancel, 20},  {play_depth, 20},
+    {play_rewind, 20}, {play_pause, 6},    {play_memory, 6},   {play_server, 4},
 };
 
 static void play_one(struct twins *t)

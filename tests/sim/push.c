@@ -181,14 +181,18 @@ void play_push(struct play *play)
     words_deinit(&p.options);
 }
 
+/* "cancel" is a producer's XDEL; "cancel told" is DELETE /v1/jobs/{id}. */
 void play_cancel(struct play *p)
 {
+    bool told = play_flag(p, "told"), there;
     struct store *s;
 
     if (!p->last.account[0] || fake_redis_weather.away)
         return;
     s = fake_redis_account(p->last.account)->store;
     witness_cancelled(p->last.account, p->last.lane, p->last.id);
-    if (!stream_delete(&s->lanes[p->last.lane], p->last.id))
+    there = told ? store_cancel(s, p->last.lane, p->last.id)
+                 : stream_delete(&s->lanes[p->last.lane], p->last.id);
+    if (!there)
         trace("redis: nothing to cancel");
 }

@@ -85,6 +85,23 @@ static void publish(struct store *s, struct span status)
     s->status = alloc_copy(status.p, status.n);
 }
 
+bool store_cancel(struct store *s, enum lane lane, struct entry_id id)
+{
+    if (s->cancelled_count < array_len(s->cancelled))
+        s->cancelled[s->cancelled_count++] = (struct queue_name){lane, id};
+    return stream_delete(&s->lanes[lane], id);
+}
+
+static void tell_cancelled(struct store *s, struct queue_lead *out)
+{
+    size_t n = min_u64(s->cancelled_count, QUEUE_CANCELLED_MAX);
+
+    memcpy(out->cancelled, s->cancelled, n * sizeof(*s->cancelled));
+    out->cancelled_count = n;
+    s->cancelled_count -= n;
+    memmove(s->cancelled, s->cancelled + n, s->cancelled_count * sizeof(*s->cancelled));
+}
+
 int store_lead(struct store *s, const char *owner, uint64_t ttl_ms, const char *usurp,
                struct span status, const struct queue_clock *clock, uint64_t now_ms,
                struct queue_lead *out)
@@ -98,6 +115,7 @@ int store_lead(struct store *s, const char *owner, uint64_t ttl_ms, const char *
     *out = (struct queue_lead){
         .leading = ours || take, .taken_over = !ours && take, .paused = s->paused};
     if (out->leading) {
+        tell_cancelled(s, out);
         snprintf(s->lease, sizeof(s->lease), "%s", owner);
         s->lease_until_ms = now_ms + ttl_ms;
         publish(s, status);

@@ -62,6 +62,8 @@ struct store {
     struct store_ledger ledgers[LEDGER_N];
     struct queue_clock clock; /* the account's time, as it was kept last ... */
     uint64_t clock_at_ms;     /* ... when Redis' clock said so */
+    struct queue_name cancelled[QUEUE_CANCELLED_MAX * 4]; /* told to the leader, oldest first */
+    size_t cancelled_count;
     bool paused;
     char paused_why[160];
     char *status;       /* JSON, or NULL */
@@ -79,6 +81,9 @@ void store_free(struct store *s);
 /* What a producer does: XADD. 0, or -ENOMEM. */
 must_use int store_push(struct store *s, enum lane lane, const struct span *fields, size_t count,
                         uint64_t now_ms, struct entry_id *id);
+
+/* The same of taking a job back, as the endpoint does it: whether it was there. */
+bool store_cancel(struct store *s, enum lane lane, struct entry_id id);
 
 /* The operations of io/queue.h; err as there. */
 must_use int store_lead(struct store *s, const char *owner, uint64_t ttl_ms, const char *usurp,

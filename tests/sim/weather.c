@@ -174,7 +174,7 @@ static void make_push(struct making *m)
         at(m, ms, "push %skey k-{%" PRIu64 "..%" PRIu64 "}%s%s", chance(m, 50) ? "each " : "",
            first, last, options, chance(m, 15) ? " soft" : "");
     if (chance(m, 5))
-        at(m, ms + roll(m, 0, 50), "cancel");
+        at(m, ms + roll(m, 0, 50), "cancel%s", ONE_OF(m, "", " told"));
 }
 
 /* -- faults -- */
