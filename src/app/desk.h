@@ -28,6 +28,7 @@ struct ingress {
     struct standing *standing;
     struct waiters *waiters;
     struct gate *gate;
+    struct audit *audit;
     struct desk_hooks *hooks;
     struct job_decoder decoder;
     struct jobform form;
@@ -35,7 +36,7 @@ struct ingress {
     uint32_t vitals_asked; /* and not answered */
     bool stopping, redis_closed;
     struct ingress_counts {
-        uint64_t refused_auth, refused_input, refused_pace, refused_busy, jobs;
+        uint64_t jobs;
         uint64_t by_status[6]; /* 1xx .. 5xx */
     } counts;
     loop_cb *stopped;
@@ -66,6 +67,8 @@ void errand_drop(struct errand *e);
 void errand_answer(struct errand *e, const struct answer *a);
 void errand_say(struct errand *e, int status, const char *json_fmt, ...) print_like(3, 4);
 void errand_say_json(struct errand *e, int status, struct json_t *j); /* takes j */
+/* A line of the log about a refusal; who answers by errand_refuse needs not. */
+void errand_audit(const struct errand *e, int status, const char *sentence);
 /* An error in the route's voice. A status of 503 or 429 gets Retry-After. */
 void errand_refuse(struct errand *e, int status, const char *sentence);
 void errand_refuse_later(struct errand *e, int status, uint64_t retry_ms, const char *sentence);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "audit.h"
 #include "desk.h"
 
 #define ANSWER_MAX_BYTES ((size_t)64 * 1024 * 1024)
@@ -115,14 +116,25 @@ static json_t *in_our_voice(int status, const char *sentence)
                      status, "detail", sentence);
 }
 
+/* What anybody may ask says nothing of a person: a probe that is told no is no attempt. */
+void errand_audit(const struct errand *e, int status, const char *sentence)
+{
+    if (!e->route || e->route->access != ROUTE_OPEN)
+        audit_refused(e->in->audit, e, status, sentence);
+}
+
 void errand_refuse_later(struct errand *e, int status, uint64_t retry_ms, const char *sentence)
 {
     bool ours = !e->route || e->route->voice == ROUTE_OURS;
-    json_t *j = ours ? in_our_voice(status, sentence) : in_fastlys_voice(status, sentence);
     char seconds[24], *text;
     struct answer a;
     size_t n = 0;
+    json_t *j;
 
+    if (!e->visit || visit_answered(e->visit))
+        return;
+    errand_audit(e, status, sentence);
+    j = ours ? in_our_voice(status, sentence) : in_fastlys_voice(status, sentence);
     if (!j) /* the sentence quotes bytes that are no UTF-8 */
         j = in_our_voice(status, "it holds bytes that are no UTF-8");
     text = json_dumps(j, JSON_COMPACT);

@@ -40,6 +40,34 @@ struct gate *gate_new(const struct config *c)
     return g;
 }
 
+/* By name: a visitor who came in under the configuration before is still one of them. */
+static struct pace *pace_of(const struct gate *g, const struct config_producer *p)
+{
+    const struct config_producer *at = g->config->producers;
+
+    for (uint32_t i = 0; i < g->config->producers_count; i++)
+        if (&at[i] == p || strcmp(at[i].name, p->name) == 0)
+            return &g->paces[i];
+    return NULL;
+}
+
+struct gate *gate_renew(struct gate *old, const struct config *c)
+{
+    struct gate *g = gate_new(c);
+
+    for (uint32_t i = 0; i < c->producers_count; i++) {
+        const struct pace *before = pace_of(old, &c->producers[i]);
+
+        if (!before)
+            continue;
+        g->paces[i].at_ns = before->at_ns;
+        if (before->level < g->paces[i].level)
+            g->paces[i].level = before->level;
+    }
+    gate_free(old);
+    return g;
+}
+
 void gate_free(struct gate *g)
 {
     if (!g)
@@ -173,7 +201,9 @@ uint64_t gate_take(struct gate *g, const struct config_producer *p, uint32_t job
 
     if (p->jobs_per_minute == 0)
         return 0;
-    pace = &g->paces[p - g->config->producers];
+    pace = pace_of(g, p);
+    if (!pace)
+        return 0; /* no producer any more: the job that it is about to push is its last */
     gained = (double)(now_ns - pace->at_ns) / (60.0 * (double)NS_PER_S) * most;
     pace->level = pace->level + gained > most ? most : pace->level + gained;
     pace->at_ns = now_ns;

@@ -9,6 +9,8 @@
 struct gate;
 
 struct gate *gate_new(const struct config *c); /* lent */
+/* With another configuration: a producer that is in both keeps its pace. Frees the old one. */
+struct gate *gate_renew(struct gate *old, const struct config *c);
 void gate_free(struct gate *g);
 
 bool gate_open(const struct gate *g); /* no producers are configured: this machine may do all */
@@ -22,5 +24,6 @@ bool gate_may_service(const struct config_producer *p, const struct config_servi
 /* The job that was decoded for the account. 0, or -EACCES with a sentence naming the field. */
 must_use int gate_may_push(const struct config_producer *p, const struct config_account *a,
                            enum lane lane, const struct job_spec *spec, char *err, size_t err_room);
-/* Counts jobs against the producer's pace. 0, or the milliseconds after which it may push again. */
+/* Counts jobs against the producer's pace; it may be of the configuration before. 0, or the
+ * milliseconds after which it may push again. */
 uint64_t gate_take(struct gate *g, const struct config_producer *p, uint32_t jobs, uint64_t now_ns);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "audit.h"
 #include "desk.h"
 #include "file.h"
 #include "log.h"
@@ -138,6 +139,7 @@ static void refuse_route(struct errand *e, const char *allowed)
                           allowed);
     a.body_bytes = strlen(a.body);
     a.headers[0] = (struct answer_header){"Allow", allowed};
+    errand_audit(e, 405, "not with this method");
     errand_answer(e, &a);
 }
 
@@ -296,8 +298,7 @@ static void reload_tls(struct ingress *in)
 static void configure(struct ingress *in, const struct config *c)
 {
     in->config = c;
-    gate_free(in->gate);
-    in->gate = gate_new(c);
+    in->gate = gate_renew(in->gate, c);
     desk_hooks_free(in->hooks);
     in->hooks = desk_hooks_new(c);
     reload_tls(in);
@@ -310,6 +311,7 @@ static void finish_when_done(struct ingress *in)
     must(in->errands == 0);
     standing_free(in->standing);
     gate_free(in->gate);
+    audit_free(in->audit);
     desk_hooks_free(in->hooks);
     job_decoder_deinit(&in->decoder);
     jobform_deinit(&in->form);
@@ -476,6 +478,7 @@ struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t e
     in->standing = standing_new(o->config, intray_redis(in->intray));
     in->waiters = waiters_new(in->loop, o->redis, o->config, in->intray);
     in->gate = gate_new(o->config);
+    in->audit = audit_new(in->loop);
     in->hooks = desk_hooks_new(o->config);
     job_decoder_init(&in->decoder);
     jobform_init(&in->form, LANE_NORMAL);

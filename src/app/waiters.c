@@ -41,6 +41,8 @@ struct waiters {
     uint32_t accounts_count;
     struct redis *listener; /* NULL until somebody waits */
     struct job *jobs;       /* the table */
+    uint32_t looks;         /* that Redis has not answered: they outlive waiters_close */
+    bool over;
     loop_cb *closed;
     void *closed_ctx;
 };
@@ -165,15 +167,29 @@ static void tell_all(struct job *j, struct span receipt)
     }
 }
 
+static void free_when_over(struct waiters *w)
+{
+    if (!w->over || w->looks)
+        return;
+    for (uint32_t i = 0; i < w->accounts_count; i++)
+        free(w->accounts[i]);
+    free(w->accounts);
+    free(w);
+}
+
 static void on_looked(void *ctx, enum job_state state, struct span receipt)
 {
     struct looking *k = ctx;
+    struct waiters *w = k->waiters;
     struct job *j;
 
-    HASH_FIND(hh, k->waiters->jobs, k->name, k->name_bytes, j);
+    HASH_FIND(hh, w->jobs, k->name, k->name_bytes, j);
     free(k);
-    if (!j)
+    w->looks--;
+    if (!j) {
+        free_when_over(w);
         return;
+    }
     j->looking = false;
     if (state == JOB_ENDED || (state == JOB_UNKNOWN && (j->heard || !j->delayed)))
         tell_all(j, receipt);
@@ -189,6 +205,7 @@ static void look_up(struct job *j)
     if (j->looking)
         return;
     j->looking = true;
+    j->waiters->looks++;
     k = alloc_zeroed(1, sizeof(*k) + j->name_bytes);
     k->waiters = j->waiters;
     k->name_bytes = j->name_bytes;
@@ -312,10 +329,8 @@ static void on_listener_closed(void *ctx)
     loop_cb *closed = w->closed;
     void *closed_ctx = w->closed_ctx;
 
-    for (uint32_t i = 0; i < w->accounts_count; i++)
-        free(w->accounts[i]);
-    free(w->accounts);
-    free(w);
+    w->over = true;
+    free_when_over(w);
     closed(closed_ctx);
 }
 

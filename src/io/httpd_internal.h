@@ -30,7 +30,8 @@ struct visit {
     int status;
     uint32_t patience_ms;
     uint64_t got_bytes, renewed_bytes; /* of the body; at the last renewal of the deadline */
-    bool begun;                        /* head was called */
+    bool begun;                        /* its head has come */
+    bool known;                        /* head was called: without a certificate it is not */
     bool complete;                     /* whole was called */
     bool streams;
     bool discards; /* it is answered already: what else comes of the body is dropped */

@@ -258,7 +258,8 @@ static enum MHD_Result begin(struct visit *v, const char *method)
         if (!v->conn->proven)
             answer_plain(v, 403, "a client certificate of the configured authority is needed");
     }
-    if (!v->answered)
+    v->known = !v->answered;
+    if (v->known)
         h->options.calls->head(h->options.ctx, v);
     announced = body_announced(v);
     if (!v->answered && !v->streams && announced > v->body.max && announced != UINT64_MAX)
@@ -332,7 +333,7 @@ void visit_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
     if (!v)
         return;
     *con_cls = NULL;
-    if (v->begun)
+    if (v->known)
         h->options.calls->gone(h->options.ctx, v);
     v->conn->visit = NULL;
     conn_set_phase(v->conn, CONN_AWAIT, h->options.idle_s * 1000);

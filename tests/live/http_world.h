@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ * One endpoint with its producers, and what came of a visit at the sandbox. */
+#pragma once
+
+#include "http.h"
+
+#include <hiredis/hiredis.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+
+/* The producer "cms": may purge everything that there is, but administer nothing. */
+#define TOKEN "a-token-of-purgeline"
+#define TOKEN_SHA256 "2ff43ef6e2c2db9c344ff540f583af93e4d8a4f0f439d84de1360b19ffedb029"
+#define KEY_HEADER "Fastly-Key: " TOKEN
+#define CMS                                                                                        \
+    "producers:\n  - name: cms\n    token_sha256: \"" TOKEN_SHA256                                 \
+    "\"\n    kinds: [url, key, all]\n"
+
+struct world {
+    struct rig *r;
+    struct http *h;
+};
+
+static inline struct world world_open(void **state, const char *account, const char *global)
+{
+    char *lines = alloc_printf(HTTP_LISTENS "%s", global);
+    struct world w = {.r = rig_open(state, account, lines)};
+
+    free(lines);
+    w.h = http_serve(w.r, 0);
+    return w;
+}
+
+static inline void world_close(struct world *w)
+{
+    http_close(w->h);
+    rig_close(w->r);
+}
+
+/* What was sent to the sandbox for this key or URL: once, and answered. */
+static inline const struct request *world_sent(struct world *w, const char *target)
+{
+    rig_await(w->r, requests_naming(&w->r->requests, target, 200) > 0);
+    assert_int_equal(requests_naming(&w->r->requests, target, ANY_STATUS), 1);
+    return requests_find(&w->r->requests, target, 0);
+}
+
+static inline void world_assert_sent(struct world *w, const char *target, bool soft)
+{
+    assert_int_equal(world_sent(w, target)->soft, soft);
+}
+
+static inline size_t world_count(struct world *w, const char *kind)
+{
+    size_t n = 0;
+
+    (void)requests_with_status(&w->r->requests, 200);
+    for (size_t i = 0; i < w->r->requests.count; i++)
+        n += strcmp(w->r->requests.at[i].kind, kind) == 0;
+    return n;
+}
+
+/* Whatever was accepted before this was sent has been sent now. */
+static inline void world_flush(struct world *w)
+{
+    struct job last = rig_push(w->r, "bulk", "keys", "the-last-one", NULL);
+
+    rig_await_ended(w->r, &last, "purged");
+    rig_await_empty(w->r);
+}
