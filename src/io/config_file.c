@@ -2,7 +2,6 @@
 #include "config_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include "config_line.h"
 #include "config_raw.h"
 #include "config_yaml.h"
+#include "file.h"
 #include "redis.h"
 
 #define FILE_MAX_BYTES (1024 * 1024)
@@ -24,27 +24,6 @@ struct source {
     char *err;
     size_t err_room;
 };
-
-/* The whole file, at most as much as `out` may hold. */
-static int read_file(const char *path, struct buf *out)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char chunk[4096];
-    int rc = 0;
-    ssize_t n;
-
-    if (fd < 0)
-        return -errno;
-    while (rc == 0 && (n = read(fd, chunk, sizeof(chunk))) != 0) {
-        if (n > 0)
-            rc = buf_try_put(out, span_of(chunk, (size_t)n));
-        else if (errno != EINTR)
-            rc = -errno;
-    }
-    explicit_bzero(chunk, sizeof(chunk));
-    close(fd);
-    return rc;
-}
 
 static int say_setting(struct source *src, const char *path, const char *why)
 {
@@ -132,7 +111,7 @@ static int apply_file(struct source *src, struct config *c)
     struct config_raw *raw;
     char why[512];
     unsigned line = 0;
-    int rc = read_file(src->path, &src->text);
+    int rc = file_read(src->path, &src->text);
 
     if (rc < 0) {
         snprintf(src->err, src->err_room, "%s: cannot read it: %s", src->path,
@@ -351,7 +330,7 @@ static int secret_from_file(const struct secret_source *s, char **out, char *err
     int rc;
 
     buf_init(&text, SECRET_MAX_BYTES);
-    rc = read_file(s->file, &text);
+    rc = file_read(s->file, &text);
     if (rc < 0)
         snprintf(err, err_room, "%s: cannot read the %s: %s", s->file, s->what,
                  rc == -EMSGSIZE ? "longer than 4096 bytes" : strerror(-rc));
