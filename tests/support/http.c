@@ -329,11 +329,6 @@ void http_call_set_ctx(struct http_call *c, void *ctx)
     c->ctx = ctx;
 }
 
-size_t http_under_way(const struct http *h)
-{
-    return h->under_way;
-}
-
 /* -- looking at a reply -- */
 
 const char *http_header(const struct http_reply *r, const char *name)

@@ -51,8 +51,7 @@ struct http_call *http_next(struct http *h);
 const struct http_reply *http_call_reply(const struct http_call *c); /* once it is over */
 void *http_call_ctx(const struct http_call *c);
 void http_call_set_ctx(struct http_call *c, void *ctx);
-void http_drop(struct http_call *c); /* over or not: then its connection is cut */
-size_t http_under_way(const struct http *h);
+void http_drop(struct http_call *c);        /* over or not: then its connection is cut */
 void http_run(struct http *h, int wait_ms); /* lets those begun go on */
 
 /* -- looking at a reply -- */
