@@ -17,6 +17,7 @@
 #define REPLY_MAX_BYTES ((size_t)64 * 1024 * 1024)
 
 struct http {
+    struct list link; /* in `opened` */
     char *base, *ca_file;
     CURLM *multi;
     struct list calls;
@@ -36,6 +37,9 @@ struct http_call {
     void *ctx;
 };
 
+/* So that those of a test that failed, and never returned, are no leak. */
+static struct list opened = {&opened, &opened};
+
 struct http *http_open(const char *base, const char *ca_file)
 {
     struct http *h = alloc_zeroed(1, sizeof(*h));
@@ -45,6 +49,7 @@ struct http *http_open(const char *base, const char *ca_file)
     h->multi = curl_multi_init();
     must(h->multi);
     list_init(&h->calls);
+    list_push_back(&opened, &h->link);
     return h;
 }
 
@@ -55,6 +60,7 @@ void http_close(struct http *h)
     while (!list_empty(&h->calls))
         http_drop(list_entry(h->calls.next, struct http_call, link));
     curl_multi_cleanup(h->multi);
+    list_remove(&h->link);
     free(h->ca_file);
     free(h->base);
     free(h);
