@@ -52,6 +52,7 @@ struct errand {
     struct span query;                  /* behind the '?' */
     struct span parts[ROUTE_PARTS_MAX]; /* what the route's braces matched */
     uint32_t holds;
+    bool answered;
     void *state;                    /* the route's */
     void (*late)(struct errand *e); /* instead of a plain 503; must answer */
     void (*part)(struct errand *e, struct span bytes, size_t *taken); /* of streamed bodies */

@@ -88,6 +88,16 @@ static void tell_taken(struct bulk *b, uint64_t number, const struct line *l)
     put_result(b, span_of(text, (size_t)n));
 }
 
+static void audit(const struct bulk *b)
+{
+    char why[80];
+
+    snprintf(why, sizeof(why), "%" PRIu64 " of %" PRIu64 " jobs were refused", b->refused,
+             b->refused + b->taken);
+    if (b->refused)
+        errand_audit(b->errand, 200, why);
+}
+
 static void answer_if_done(struct bulk *b)
 {
     struct errand *e = b->errand;
@@ -108,6 +118,7 @@ static void answer_if_done(struct bulk *b)
                       "not known, push again");
         return;
     }
+    audit(b);
     errand_answer(e, &a);
 }
 

@@ -35,6 +35,7 @@ void errand_answer(struct errand *e, const struct answer *a)
         free(a->body);
         return;
     }
+    e->answered = true;
     e->in->counts.by_status[a->status / 100]++;
     visit_answer(e->visit, a);
 }

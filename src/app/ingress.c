@@ -224,6 +224,8 @@ static void on_gone(void *ctx, struct visit *v)
     struct errand *e = visit_ctx(v);
 
     (void)ctx;
+    if (visit_answered(v) && !e->answered)
+        errand_audit(e, 413, "the body is too large"); /* the server answered by itself */
     if (e->gone)
         e->gone(e);
     e->visit = NULL;

@@ -406,6 +406,31 @@ static void who_is_refused_is_in_the_log_with_why(void **state)
     world_close(&w);
 }
 
+static void a_body_that_is_too_large_is_in_the_log(void **state)
+{
+    struct world w = world_open(state, "", "http: {body_max_bytes: 1024}\n");
+    char *body = alloc_zeroed(1026, 1);
+
+    memset(body, ' ', 1025);
+    http_expect(w.h, 413, "POST", PURGE, body, NULL);
+    instance_await_said(&w.r->instances[0], "status=413", 1);
+    memcpy(body, A, strlen(A));
+    body[1024] = '\0';
+    http_expect(w.h, 202, "POST", PURGE, body, NULL);
+    free(body);
+    world_close(&w);
+}
+
+static void refused_lines_of_a_bulk_are_in_the_log(void **state)
+{
+    struct world w = with_one(state, "    kinds: [url]\n", "");
+
+    http_expect(w.h, 200, "POST", "/v1/purge/bulk", A "\n{\"urls\":[\"example.com/x\"]}\n", CMS_KEY,
+                NULL);
+    instance_await_said(&w.r->instances[0], "why=\"1 of 2 jobs were refused\"", 1);
+    world_close(&w);
+}
+
 /* The sum of what stands behind not_written= in the log. */
 static size_t not_written(const struct instance *i)
 {
@@ -522,6 +547,8 @@ int main(void)
         rig_test(a_visitor_who_is_inside_during_a_reload_is_served),
         rig_test(s43_no_token_is_ever_in_the_log),
         rig_test(who_is_refused_is_in_the_log_with_why),
+        rig_test(a_body_that_is_too_large_is_in_the_log),
+        rig_test(refused_lines_of_a_bulk_are_in_the_log),
         rig_test(a_flood_of_refusals_does_not_flood_the_log),
         rig_test(who_shows_no_certificate_of_the_authority_is_not_served),
     };
