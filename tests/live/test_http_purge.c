@@ -451,6 +451,37 @@ static void a_refusal_names_the_field(void **state)
     world_close(&w);
 }
 
+static char *with_keys(unsigned count)
+{
+    json_t *keys = json_array(), *doc = json_pack("{so}", "keys", keys);
+    char key[16], *text;
+
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(key, sizeof(key), "k%u", i);
+        json_array_append_new(keys, json_string(key));
+    }
+    text = json_dumps(doc, JSON_COMPACT);
+    json_decref(doc);
+    return text;
+}
+
+/* S47: however many variants of a page somebody makes of it, a job has an end. */
+static void s47_a_job_has_ten_thousand_targets_and_no_more(void **state)
+{
+    struct world w = world_open(state, "    budget: {purges: 1000000, burst: 1000000}\n", "");
+    char *body = with_keys(10000);
+    const struct http_reply *r =
+        http_expect(w.h, 200, "POST", PURGE, body, "Prefer: wait=30", NULL);
+
+    assert_int_equal(http_number(r, "targets"), 10000);
+    assert_string_equal(receipt_state(r), "purged");
+    free(body);
+    body = with_keys(10001);
+    assert_problem(http_do(w.h, "POST", PURGE, body, NULL), 400, "keys: ");
+    free(body);
+    world_close(&w);
+}
+
 static void a_ref_has_256_bytes_and_no_more(void **state)
 {
     struct world w = opened(state);
@@ -619,6 +650,7 @@ int main(void)
         rig_test(a_visitor_waiting_for_a_cancelled_job_is_told),
         rig_test(a_job_that_never_was_is_not_found),
         rig_test(a_refusal_names_the_field),
+        rig_test(s47_a_job_has_ten_thousand_targets_and_no_more),
         rig_test(a_ref_has_256_bytes_and_no_more),
         rig_test(another_method_is_told_which_would_do),
         rig_test(s25_without_redis_there_is_no_yes),
