@@ -50,15 +50,15 @@ void rig_configure(struct rig *r, const char *account, const char *global)
 
     must(f);
     fprintf(f,
-            "redis: %s\nlisten: \"\"\n%s"
+            "redis: %s\n%s%s"
             "accounts:\n"
             "  - name: main\n"
             "    api: %s\n"
             "    ca_file: %s\n"
             "    services: [{id: %s, name: news}, {id: %s, name: shop}]\n"
             "    default_service: news\n%s",
-            redis_server_unix_url(r->redis), global, sandbox_api(r->sandbox),
-            sandbox_ca(r->sandbox), NEWS, SHOP, account);
+            redis_server_unix_url(r->redis), strstr(global, "listen:") ? "" : "listen: \"\"\n",
+            global, sandbox_api(r->sandbox), sandbox_ca(r->sandbox), NEWS, SHOP, account);
     must(fclose(f) == 0);
 }
 
