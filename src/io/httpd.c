@@ -12,9 +12,11 @@
 #include <uv.h>
 
 #include "alloc.h"
+#include "clock.h"
 #include "httpd_internal.h"
 
 #define BACKLOG 4096
+#define CLOSE_MS 5000
 /* https://www.gnutls.org/manual/html_node/Priority-Strings.html */
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
@@ -320,6 +322,7 @@ void httpd_close(struct httpd *h, loop_cb *closed, void *ctx)
     must(!h->closed);
     h->closed = closed;
     h->closed_ctx = ctx;
+    h->close_by_ns = clock_mono_ns() + CLOSE_MS * NS_PER_MS;
     list_each(node, &h->slots)
         quiesce(list_entry(node, struct slot, link));
     list_each(node, &h->conns) {
@@ -327,6 +330,8 @@ void httpd_close(struct httpd *h, loop_cb *closed, void *ctx)
 
         if (c->phase == CONN_AWAIT)
             conn_hang_up(c);
+        else if (c->phase != CONN_ANSWER && c->phase != CONN_GONE)
+            conn_set_phase(c, c->phase, CLOSE_MS);
     }
     httpd_run_soon(h);
 }

@@ -70,7 +70,8 @@ const struct httpd_counts *httpd_counts(const struct httpd *h);
 must_use int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err,
                            size_t err_room);
 /* Accepts nothing more, lets visits under way be answered (each at its patience's end at the
- * latest), closes idle connections, then calls closed; frees itself. */
+ * latest; what has not come whole, or is not taken, within some seconds is given up), closes idle
+ * connections, then calls closed; frees itself. */
 void httpd_close(struct httpd *h, loop_cb *closed, void *ctx);
 
 /* -- what a visit brings; spans are lent until it is gone -- */

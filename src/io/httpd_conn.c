@@ -46,7 +46,11 @@ void conn_set_phase(struct conn *c, enum conn_phase phase, uint64_t wait_ms)
         leave_rest(c);
     heap_remove(&h->deadlines, &c->deadline);
     if (wait_ms) {
-        heap_insert(&h->deadlines, &c->deadline, clock_mono_ns() + wait_ms * NS_PER_MS);
+        uint64_t at_ns = clock_mono_ns() + wait_ms * NS_PER_MS;
+
+        if (h->closed && phase != CONN_ANSWER)
+            at_ns = min_u64(at_ns, h->close_by_ns);
+        heap_insert(&h->deadlines, &c->deadline, at_ns);
         /* A deadline that moved back is found out when the timer fires: most never come. */
         if (heap_min(&h->deadlines) == &c->deadline)
             arm(h);
@@ -78,7 +82,7 @@ static void look_at_reader(struct conn *c)
     struct httpd *h = c->slot->httpd;
     uint64_t acked = acked_bytes(c);
 
-    if (acked - c->acked_bytes >= PROGRESS_BYTES) {
+    if (acked - c->acked_bytes >= PROGRESS_BYTES && !h->closed) {
         c->acked_bytes = acked;
         conn_set_phase(c, CONN_SENDING, h->options.request_s * 1000);
         return;

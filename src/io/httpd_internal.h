@@ -96,6 +96,8 @@ struct httpd {
     struct timer *turn; /* libmicrohttpd has something to do without being asked */
     loop_cb *closed;    /* httpd_close was called */
     void *closed_ctx;
+    uint64_t
+        close_by_ns; /* requests that are not there, answers that are not taken by then: never */
     uint32_t polls_open; /* not closed by libuv yet */
 };
 

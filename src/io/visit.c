@@ -13,6 +13,10 @@
 /* Each parameter of a query takes room in the connection's pool; when that is full, libmicrohttpd
  * 0.9.75 neither answers nor closes, and spins. */
 #define PARAMETERS_MAX 256
+/* libmicrohttpd reads first from a connection that was resumed, and when it finds that the peer
+ * closed its half, it closes the other without an answer. Those with a timeout of their own are
+ * looked at before anything is read: they send their answer then. */
+#define OWN_TIMEOUT_S 86400u
 /* Collected bodies together: so many of the largest. */
 #define BODIES_MAX 32
 
@@ -215,6 +219,7 @@ static enum MHD_Result wait_for_answer(struct visit *v)
     v->conn->suspended = true;
     conn_set_phase(v->conn, CONN_ANSWER, v->patience_ms);
     MHD_suspend_connection(v->mhd);
+    MHD_set_connection_option(v->mhd, MHD_CONNECTION_OPTION_TIMEOUT, OWN_TIMEOUT_S);
     return MHD_YES;
 }
 
@@ -421,13 +426,13 @@ void visit_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
     struct httpd *h = cls;
     struct visit *v = *con_cls;
 
-    (void)mhd;
     (void)how;
     if (!v)
         return;
     *con_cls = NULL;
     if (v->begun)
         h->options.calls->gone(h->options.ctx, v);
+    MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
     conn_rest(v->conn);
     if (v->response)
         MHD_destroy_response(v->response);

@@ -222,6 +222,28 @@ static void to_go_on_may_be_said_while_the_part_is_handed_over(void **state)
     close_world(w);
 }
 
+static void a_stream_of_a_half_closed_peer_is_read_to_its_end(void **state)
+{
+    struct world *w = plain_world();
+    struct rawhttp older, r;
+
+    (void)state;
+    visit_world(w, &older);
+    pump_until(w, httpd_counts(w->httpd)->connections == 1);
+    visit_world(w, &r);
+    w->take = 4;
+    rawhttp_say(&r, "POST /stream HTTP/1.1\r\n" HOST "Content-Length: 16\r\n\r\n0123456789abcdef");
+    rawhttp_half_close(&r);
+    for (unsigned parts = 1; parts <= 4; parts++) {
+        pump_until(w, w->seen[0].parts == parts);
+        visit_continue(w->seen[0].visit);
+    }
+    rawhttp_await_status(&r, 200);
+    rawhttp_close(&r);
+    rawhttp_close(&older);
+    close_world(w);
+}
+
 static void a_stream_without_end_that_is_answered_is_ended(void **state)
 {
     struct world *w = plain_world();
@@ -275,6 +297,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_stream_comes_in_parts_that_make_the_whole),
         cmocka_unit_test(what_was_not_taken_comes_again_and_only_when_asked_for),
         cmocka_unit_test(to_go_on_may_be_said_while_the_part_is_handed_over),
+        cmocka_unit_test(a_stream_of_a_half_closed_peer_is_read_to_its_end),
         cmocka_unit_test(a_stream_without_end_that_is_answered_is_ended),
         cmocka_unit_test(a_stream_that_waits_may_be_answered_instead),
     };
