@@ -218,8 +218,8 @@ static enum MHD_Result wait_for_answer(struct visit *v)
 {
     v->conn->suspended = true;
     conn_set_phase(v->conn, CONN_ANSWER, v->patience_ms);
-    MHD_suspend_connection(v->mhd);
     MHD_set_connection_option(v->mhd, MHD_CONNECTION_OPTION_TIMEOUT, OWN_TIMEOUT_S);
+    MHD_suspend_connection(v->mhd); /* before which: 1.0 sets nothing afterwards */
     return MHD_YES;
 }
 
