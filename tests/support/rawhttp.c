@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include "alloc.h"
 #include "clock.h"
 
+#define LOOK_MS 100
 #define GOT_MAX_BYTES ((size_t)256 * 1024 * 1024)
 
 void rawhttp_open(struct rawhttp *r, unsigned port)
@@ -55,13 +57,14 @@ void rawhttp_half_close(struct rawhttp *r)
 /* -- sending --------------------------------------------------------------------------------- */
 
 /* Something may have changed when it returns. */
-static void rest(struct rawhttp *r, struct await *a)
+static void rest(struct rawhttp *r, short events, const struct await *a)
 {
-    if (!r->pump) {
-        await_more(a);
-        return;
-    }
-    r->pump(r->pump_ctx);
+    struct pollfd p = {.fd = r->fd, .events = events};
+
+    if (r->pump)
+        r->pump(r->pump_ctx);
+    else
+        poll(&p, 1, LOOK_MS);
     if (clock_mono_ns() > a->until_ns)
         fail_msg("waited in vain for: %s", a->what);
 }
@@ -89,7 +92,7 @@ void rawhttp_send(struct rawhttp *r, const void *p, size_t n)
         if (now)
             a = await_begin(a.what, -1, AWAIT_PATIENCE_MS);
         else
-            rest(r, &a);
+            rest(r, POLLOUT, &a);
     }
 }
 
@@ -167,7 +170,7 @@ static bool await_answer(struct rawhttp *r, struct rawhttp_answer *a)
     while (!rawhttp_next(r, a)) {
         if (r->ended)
             return false;
-        rest(r, &left);
+        rest(r, POLLIN, &left);
         rawhttp_read(r);
     }
     return true;
