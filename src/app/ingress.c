@@ -289,6 +289,8 @@ static void reload_tls(struct ingress *in)
         rc = httpd_set_tls(in->httpd, tls, err, sizeof(err));
     if (rc < 0)
         log_error("The new certificate is not taken; the old one stays", "why=\"%s\"", err);
+    else if (tls)
+        log_info("New connections get the certificate that was read anew", "");
     wipe_pems(&pems);
 }
 
