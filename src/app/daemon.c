@@ -44,6 +44,7 @@ struct daemon {
     struct senders *senders;
     struct dispatch **accounts;
     uint32_t accounts_count;
+    uint64_t files;          /* that may be open */
     struct ingress *ingress; /* NULL: no HTTP */
     bool ingress_stopped;
     struct timer *tick, *grace;
@@ -240,8 +241,12 @@ static void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
 
 static void start_ingress(struct daemon *d)
 {
-    struct ingress_options o = {
-        .config = d->config, .redis = &d->redis, .loop = d->loop, .vitals = on_vitals, .ctx = d};
+    struct ingress_options o = {.config = d->config,
+                                .redis = &d->redis,
+                                .loop = d->loop,
+                                .files = d->files,
+                                .vitals = on_vitals,
+                                .ctx = d};
     char why[400];
 
     if (!*d->config->listen)
@@ -423,6 +428,7 @@ int daemon_run(const struct daemon_options *o)
     int code;
 
     process_harden();
+    d->files = process_raise_files();
     target_hash_seed(process_random());
     signal(SIGPIPE, SIG_IGN);
     d->options = o;

@@ -2,6 +2,7 @@
 #include "ingress.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,6 +18,7 @@
 
 #define PATIENCE_MS 5000 /* Redis answers within a millisecond or is in trouble */
 #define PEM_MAX_BYTES (256 * 1024)
+#define FILES_BESIDES 256
 
 /* -- messages between the two loops -- */
 
@@ -292,6 +294,8 @@ static void reload_tls(struct ingress *in)
         rc = httpd_set_tls(in->httpd, tls, err, sizeof(err));
     if (rc < 0)
         log_error("The new certificate is not taken; the old one stays", "why=\"%s\"", err);
+    else if (tls)
+        log_info("New connections get the certificate that was read anew", "");
     wipe_pems(&pems);
 }
 
@@ -425,12 +429,25 @@ static void on_dispatch_letters(void *ctx, struct list *posted)
     }
 }
 
+/* Some files are for other things, not least for Redis and Fastly: a crowd must not take those. */
+static uint32_t connections_possible(const struct ingress *in)
+{
+    uint64_t files = in->options.files, wanted = in->config->http.connections;
+    uint64_t possible = files > 2 * FILES_BESIDES ? files - FILES_BESIDES : files / 2;
+
+    if (wanted <= possible)
+        return (uint32_t)wanted;
+    log_warn("http.connections is more than this process may have open: raise its limit of files",
+             "connections=%" PRIu64 " files=%" PRIu64 " let_in=%" PRIu64, wanted, files, possible);
+    return (uint32_t)possible;
+}
+
 static struct httpd *open_httpd(struct ingress *in, char *err, size_t err_room)
 {
     static const struct httpd_calls calls = {on_head, on_part, on_whole, on_late, on_gone};
     const struct config *c = in->config;
     struct httpd_options o = {.listen = c->listen,
-                              .connections = c->http.connections,
+                              .connections = connections_possible(in),
                               .per_address = c->http.per_address,
                               .idle_s = c->http.idle_s,
                               .request_s = c->http.request_s,

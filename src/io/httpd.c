@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "httpd.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -15,126 +15,21 @@
 #include "clock.h"
 #include "httpd_internal.h"
 
-/* Of one connection: its head twice over (as it came, and taken apart) and the answer's head. */
-#define POOL_BYTES ((size_t)HTTPD_HEAD_MAX_BYTES * 2)
 #define BACKLOG 4096
+#define CLOSE_MS 5000
 /* https://www.gnutls.org/manual/html_node/Priority-Strings.html */
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
-#define SWEEP_SLACK_NS (100 * NS_PER_MS) /* deadlines of seconds: a timer that is late by this */
 
-/* -- deadlines -- */
-
-static void arm(struct httpd *h)
-{
-    struct heap_node *first = heap_min(&h->deadlines);
-
-    if (first)
-        timer_start_at(h->timer, first->key + SWEEP_SLACK_NS);
-    else
-        timer_stop(h->timer);
-}
-
-void conn_set_phase(struct conn *c, enum conn_phase phase, uint64_t wait_ms)
-{
-    struct httpd *h = c->slot->httpd;
-
-    c->phase = phase;
-    heap_remove(&h->deadlines, &c->deadline);
-    if (wait_ms) {
-        heap_insert(&h->deadlines, &c->deadline, clock_mono_ns() + wait_ms * NS_PER_MS);
-        /* A deadline that moved back is found out when the timer fires: most never come. */
-        if (heap_min(&h->deadlines) == &c->deadline)
-            arm(h);
-    }
-}
-
-/* Not through libmicrohttpd, which has no way to end a connection from outside: its next read finds
- * the end. */
-static void hang_up(struct conn *c)
-{
-    static const char timeout[] =
-        "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-
-    if (c->phase == CONN_BODY && !c->slot->tls)
-        (void)!send(c->fd, timeout, sizeof(timeout) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-    shutdown(c->fd, SHUT_RDWR);
-    conn_set_phase(c, CONN_GONE, 0);
-}
-
-static void on_deadline(void *ctx)
-{
-    struct httpd *h = ctx;
-    uint64_t now_ns = clock_mono_ns();
-    struct heap_node *first;
-
-    while ((first = heap_min(&h->deadlines)) && first->key <= now_ns) {
-        struct conn *c = container_of(first, struct conn, deadline);
-
-        if (c->phase == CONN_ANSWER) {
-            heap_remove(&h->deadlines, first);
-            visit_expire(c->visit);
-        } else {
-            h->counts.timeouts += c->phase == CONN_BODY;
-            hang_up(c);
-        }
-    }
-    arm(h);
-}
-
-/* -- connections -- */
-
-static void write_peer(const struct sockaddr *a, char *out, socklen_t room)
-{
-    if (getnameinfo(
-            a, a->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in),
-            out, room, NULL, 0, NI_NUMERICHOST) != 0)
-        snprintf(out, room, "unknown");
-}
-
-static void open_conn(struct slot *s, struct MHD_Connection *mhd, void **socket_ctx)
-{
-    struct conn *c = alloc_zeroed(1, sizeof(*c));
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-
-    heap_node_init(&c->deadline);
-    c->slot = s;
-    c->mhd = mhd;
-    c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    write_peer(info->client_addr, c->peer, sizeof(c->peer));
-    list_push_back(&s->httpd->conns, &c->link);
-    s->connections++;
-    s->httpd->counts.connections++;
-    s->httpd->counts.accepted++;
-    *socket_ctx = c;
-    conn_set_phase(c, CONN_AWAIT, s->httpd->options.idle_s * 1000);
-}
-
-static void close_conn(struct slot *s, void **socket_ctx)
-{
-    struct conn *c = *socket_ctx;
-
-    conn_set_phase(c, CONN_GONE, 0);
-    must(!c->visit);
-    list_remove(&c->link);
-    s->connections--;
-    s->httpd->counts.connections--;
-    free(c);
-    *socket_ctx = NULL;
-    if (s->quiesced && s->connections == 0)
-        httpd_run_soon(s->httpd); /* it can go: not from within its own callback */
-}
+/* -- running libmicrohttpd -- */
 
 static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_ctx,
                           enum MHD_ConnectionNotificationCode what)
 {
     if (what == MHD_CONNECTION_NOTIFY_STARTED)
-        open_conn(cls, mhd, socket_ctx);
+        conn_open(cls, mhd, socket_ctx);
     else
-        close_conn(cls, socket_ctx);
+        conn_close(cls, socket_ctx);
 }
-
-/* -- running libmicrohttpd -- */
 
 void httpd_run_soon(struct httpd *h)
 {
@@ -143,26 +38,34 @@ void httpd_run_soon(struct httpd *h)
 
 static void finish(struct httpd *h);
 
-static void on_poll_closed(uv_handle_t *handle)
+void httpd_poll_closed(struct httpd *h)
 {
-    struct httpd *h = handle->data;
-
-    free(handle);
     h->polls_open--;
     if (h->closed && h->polls_open == 0 && list_empty(&h->slots))
         finish(h);
 }
 
+static void on_poll_closed(uv_handle_t *handle)
+{
+    struct httpd *h = handle->data;
+
+    free(handle);
+    httpd_poll_closed(h);
+}
+
 static void free_slot(struct slot *s)
 {
+    struct httpd *h = s->httpd;
     uv_poll_t *poll = s->poll;
 
     uv_poll_stop(poll);
-    poll->data = s->httpd;
+    poll->data = h;
     uv_close((uv_handle_t *)poll, on_poll_closed);
     MHD_stop_daemon(s->daemon);
     list_remove(&s->link);
     free(s);
+    if (list_empty(&h->slots))
+        linger_end_all(h);
 }
 
 static void run_slot(struct slot *s)
@@ -221,9 +124,8 @@ static struct MHD_Daemon *start_daemon(struct slot *s, int fd, const struct http
         MHD_OPTION_URI_LOG_CALLBACK, visit_on_target, s->httpd, MHD_OPTION_NOTIFY_COMPLETED,
         visit_on_completed, s->httpd, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
         MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)o->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)o->per_address,
-        MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)(o->idle_s > o->request_s ? o->idle_s : o->request_s) + 1,
+        (unsigned)o->connections + 1, /* one more, for which another makes room */
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)o->per_address,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, POOL_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
 }
@@ -232,10 +134,14 @@ static struct MHD_Daemon *start_daemon(struct slot *s, int fd, const struct http
 static int add_slot(struct httpd *h, const struct httpd_tls *tls, char *err, size_t err_room)
 {
     struct slot *s = alloc_zeroed(1, sizeof(*s));
-    int fd = dup(h->listen_fd), rc;
+    int fd = fcntl(h->listen_fd, F_DUPFD_CLOEXEC, 0), rc;
     uv_poll_t *poll;
 
-    must(fd >= 0);
+    if (fd < 0) {
+        snprintf(err, err_room, "%s", strerror(errno));
+        free(s);
+        return -EINVAL;
+    }
     s->httpd = h;
     s->tls = tls != NULL;
     s->wants_client_cert = tls && tls->client_ca_pem;
@@ -354,6 +260,9 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err
     h->options = *o;
     list_init(&h->slots);
     list_init(&h->conns);
+    list_init(&h->fresh);
+    list_init(&h->rested);
+    list_init(&h->lingering);
     if (open_listener(h, err, err_room) < 0) {
         free(h);
         return NULL;
@@ -366,8 +275,9 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err
     h->options.listen = NULL;
     h->options.tls = NULL;
     heap_init(&h->deadlines);
-    h->timer = timer_new(l, on_deadline, h);
+    h->timer = timer_new(l, conn_on_deadline, h);
     h->turn = timer_new(l, on_turn, h);
+    h->linger_timer = timer_new(l, linger_on_timer, h);
     return h;
 }
 
@@ -400,6 +310,7 @@ static void finish(struct httpd *h)
 
     timer_close(h->timer);
     timer_close(h->turn);
+    timer_close(h->linger_timer);
     close(h->listen_fd);
     heap_deinit(&h->deadlines);
     free(h);
@@ -411,13 +322,16 @@ void httpd_close(struct httpd *h, loop_cb *closed, void *ctx)
     must(!h->closed);
     h->closed = closed;
     h->closed_ctx = ctx;
+    h->close_by_ns = clock_mono_ns() + CLOSE_MS * NS_PER_MS;
     list_each(node, &h->slots)
         quiesce(list_entry(node, struct slot, link));
     list_each(node, &h->conns) {
         struct conn *c = list_entry(node, struct conn, link);
 
         if (c->phase == CONN_AWAIT)
-            hang_up(c);
+            conn_hang_up(c);
+        else if (c->phase != CONN_ANSWER && c->phase != CONN_GONE)
+            conn_set_phase(c, c->phase, CLOSE_MS);
     }
     httpd_run_soon(h);
 }

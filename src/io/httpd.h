@@ -14,7 +14,7 @@
 struct httpd;
 struct visit;
 
-/* A head larger than this is refused with 431, a line of it with 414. */
+/* A head larger than this is refused with 431, its first line with 414. */
 #define HTTPD_HEAD_MAX_BYTES (32 * 1024)
 
 /* All of them on the loop's thread, with the context of httpd_new. */
@@ -41,18 +41,23 @@ struct httpd_tls {
 struct httpd_options {
     const char *listen; /* "127.0.0.1:8126", "[::1]:8126"; port 0: any */
     const struct httpd_tls *tls;
+    /* Beyond it who has asked nothing for longest is hung up on; while all are busy, who comes
+     * waits. */
     uint32_t connections;
     uint32_t per_address; /* 0 = no limit of its own */
+    /* Until a first line has come; from there to the whole request (for a stream: to some of it),
+     * and for the answer to be taken (or some of it). */
     uint32_t idle_s, request_s;
-    uint64_t body_max_bytes;
-    uint32_t patience_ms; /* from the whole body to `late`, unless the visit asks for more */
+    uint64_t body_max_bytes; /* of one; of all that are collected at once 32 times that */
+    uint32_t patience_ms;    /* from the whole body to `late`, unless the visit asks for more */
     const struct httpd_calls *calls;
     void *ctx;
 };
 
 struct httpd_counts {
-    uint64_t connections;                /* open now */
-    uint64_t accepted, visits, timeouts; /* since httpd_new */
+    uint64_t connections; /* open now */
+    /* Since httpd_new. A timeout is a request that did not come, or an answer not taken. */
+    uint64_t accepted, visits, timeouts;
 };
 
 /* Listens. NULL with a sentence in err. */
@@ -65,7 +70,8 @@ const struct httpd_counts *httpd_counts(const struct httpd *h);
 must_use int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err,
                            size_t err_room);
 /* Accepts nothing more, lets visits under way be answered (each at its patience's end at the
- * latest), closes idle connections, then calls closed; frees itself. */
+ * latest; what has not come whole, or is not taken, within some seconds is given up), closes idle
+ * connections, then calls closed; frees itself. */
 void httpd_close(struct httpd *h, loop_cb *closed, void *ctx);
 
 /* -- what a visit brings; spans are lent until it is gone -- */
@@ -88,7 +94,7 @@ void visit_collect(struct visit *v, uint64_t max_bytes); /* more is answered wit
 void visit_stream(struct visit *v);
 
 /* -- later -- */
-void visit_continue(struct visit *v); /* more parts may come */
+void visit_continue(struct visit *v); /* more parts may come; also said within `part` */
 void visit_set_patience(struct visit *v, uint32_t ms);
 
 /* -- the answer: once per visit, from within any call or from elsewhere on the loop -- */

@@ -10,6 +10,15 @@
 #define DISCARD_MAX_BYTES (64 * 1024)
 /* A streamed body that does not bring at least this much within request_s is given up. */
 #define PROGRESS_BYTES 1024
+/* Each parameter of a query takes room in the connection's pool; when that is full, libmicrohttpd
+ * 0.9.75 neither answers nor closes, and spins. */
+#define PARAMETERS_MAX 256
+/* libmicrohttpd reads first from a connection that was resumed, and when it finds that the peer
+ * closed its half, it closes the other without an answer. Those with a timeout of their own are
+ * looked at before anything is read: they send their answer then. */
+#define OWN_TIMEOUT_S 86400u
+/* Collected bodies together: so many of the largest. */
+#define BODIES_MAX 32
 
 static struct httpd *httpd_of(const struct visit *v)
 {
@@ -157,6 +166,7 @@ void visit_answer(struct visit *v, const struct answer *a)
     v->discards = true;
     v->status = a->status;
     v->response = response_of(a);
+    v->text = span_of(a->body, a->body ? a->body_bytes : 0);
     if (a->close || httpd_of(v)->closed)
         add_header(v->response, MHD_HTTP_HEADER_CONNECTION, "close");
     if (v->conn->suspended && !v->complete)
@@ -171,6 +181,7 @@ bool visit_answered(const struct visit *v)
 
 void visit_continue(struct visit *v)
 {
+    v->goes_on = true;
     if (!v->conn->suspended || v->complete)
         return;
     conn_set_phase(v->conn, CONN_BODY, httpd_of(v)->options.request_s * 1000);
@@ -184,8 +195,22 @@ static enum MHD_Result queue_answer(struct visit *v)
     v->queued = true;
     MHD_destroy_response(v->response);
     v->response = NULL;
-    conn_set_phase(v->conn, CONN_SENDING, 0);
+    conn_set_phase(v->conn, CONN_SENDING, httpd_of(v)->options.request_s * 1000);
     return rc;
+}
+
+/* Without waiting for the rest of the body; libmicrohttpd closes after it. */
+static enum MHD_Result queue_early(struct visit *v)
+{
+    v->conn->lingers = true;
+    return queue_answer(v);
+}
+
+/* libmicrohttpd takes no answer while a body comes; what it takes is that the connection ends. */
+static enum MHD_Result cut(struct visit *v)
+{
+    conn_cut(v->conn);
+    return MHD_NO;
 }
 
 /* Nothing comes from libmicrohttpd until it is answered, or goes on. */
@@ -193,7 +218,8 @@ static enum MHD_Result wait_for_answer(struct visit *v)
 {
     v->conn->suspended = true;
     conn_set_phase(v->conn, CONN_ANSWER, v->patience_ms);
-    MHD_suspend_connection(v->mhd);
+    MHD_set_connection_option(v->mhd, MHD_CONNECTION_OPTION_TIMEOUT, OWN_TIMEOUT_S);
+    MHD_suspend_connection(v->mhd); /* before which: 1.0 sets nothing afterwards */
     return MHD_YES;
 }
 
@@ -216,6 +242,15 @@ void visit_expire(struct visit *v)
 
 /* -- libmicrohttpd's callbacks -- */
 
+static bool has_many_parameters(const char *uri)
+{
+    size_t n = 0;
+
+    for (const char *p = strchr(uri, '?'); p && (p = strchr(p + 1, '&'));)
+        n++;
+    return n > PARAMETERS_MAX;
+}
+
 void *visit_on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
     struct httpd *h = cls;
@@ -229,6 +264,12 @@ void *visit_on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
     buf_init(&v->body, h->options.body_max_bytes);
     v->conn->visit = v;
     h->counts.visits++;
+    conn_set_phase(v->conn, CONN_HEAD, h->options.request_s * 1000);
+    if (has_many_parameters(uri)) {
+        answer_plain(v, 414, "the query has too many parameters");
+        conn_cut(v->conn);
+        conn_hang_up(v->conn);
+    }
     return v;
 }
 
@@ -245,27 +286,49 @@ static uint64_t body_announced(struct visit *v)
     return span_to_u64(length, &n) == 0 ? n : UINT64_MAX;
 }
 
-static enum MHD_Result begin(struct visit *v, const char *method)
+/* Answers what is to go no further. */
+static void inspect_head(struct visit *v, const char *method, const char *version)
+{
+    struct conn *c = v->conn;
+    const char *flaw;
+
+    if (MHD_get_connection_info(v->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size >
+        HTTPD_HEAD_MAX_BYTES) {
+        answer_plain(v, 431, "the head is too large");
+        return;
+    }
+    flaw = httpd_head_flaw(v, method, version);
+    if (flaw) {
+        answer_plain(v, 400, flaw);
+        return;
+    }
+    if (c->slot->wants_client_cert && !c->proven) {
+        c->proven = httpd_tls_client_proven(v->mhd);
+        if (!c->proven)
+            answer_plain(v, 403, "a client certificate of the configured authority is needed");
+    }
+}
+
+static enum MHD_Result begin(struct visit *v, const char *method, const char *version)
 {
     struct httpd *h = httpd_of(v);
     uint64_t announced;
+    bool flawed;
 
-    v->begun = true;
     v->method = method;
-    conn_set_phase(v->conn, CONN_BODY, h->options.request_s * 1000);
-    if (v->conn->slot->wants_client_cert && !v->conn->proven) {
-        v->conn->proven = httpd_tls_client_proven(v->mhd);
-        if (!v->conn->proven)
-            answer_plain(v, 403, "a client certificate of the configured authority is needed");
-    }
-    v->known = !v->answered;
-    if (v->known)
+    v->conn->phase = CONN_BODY; /* one deadline for both */
+    inspect_head(v, method, version);
+    flawed = v->answered;
+    if (!flawed) {
+        v->begun = true;
         h->options.calls->head(h->options.ctx, v);
+    }
     announced = body_announced(v);
     if (!v->answered && !v->streams && announced > v->body.max && announced != UINT64_MAX)
         answer_plain(v, 413, "the body is too large");
-    if (v->answered && (announced > DISCARD_MAX_BYTES || visit_header(v, MHD_HTTP_HEADER_EXPECT).p))
-        return queue_answer(v); /* before the body: libmicrohttpd closes after it */
+    if (v->answered &&
+        (flawed || announced > DISCARD_MAX_BYTES || visit_header(v, MHD_HTTP_HEADER_EXPECT).p))
+        return queue_early(v);
     return MHD_YES;
 }
 
@@ -277,27 +340,61 @@ static void renew_deadline(struct visit *v)
     conn_set_phase(v->conn, CONN_BODY, httpd_of(v)->options.request_s * 1000);
 }
 
-static enum MHD_Result take_part(struct visit *v, const char *p, size_t *n)
+static void drop_body(struct visit *v)
+{
+    httpd_of(v)->body_bytes -= v->body.n;
+    buf_deinit(&v->body);
+}
+
+static void collect(struct visit *v, struct span part)
 {
     struct httpd *h = httpd_of(v);
-    size_t taken = *n;
+    struct answer busy = {.status = 503, .file = -1, .headers = {{"Retry-After", "1"}}};
 
-    if (v->discards) {
-        *n = 0;
-        return MHD_YES;
+    if (part.n > v->body.max - v->body.n) {
+        answer_plain(v, 413, "the body is too large");
+    } else if (h->body_bytes + part.n > BODIES_MAX * max_u64(h->options.body_max_bytes, 1 << 20)) {
+        visit_answer(v, &busy);
+    } else {
+        buf_put(&v->body, part);
+        h->body_bytes += part.n;
     }
-    if (!v->streams) {
-        if (buf_try_put(&v->body, span_of(p, *n)) < 0)
-            answer_plain(v, 413, "the body is too large");
-        *n = 0;
-        return MHD_YES;
-    }
-    taken = h->options.calls->part(h->options.ctx, v, span_of(p, *n));
-    must(taken <= *n);
+    if (v->answered)
+        drop_body(v);
+}
+
+static enum MHD_Result stream(struct visit *v, struct span part, size_t *left)
+{
+    struct httpd *h = httpd_of(v);
+    size_t taken;
+
+    v->goes_on = false;
+    taken = h->options.calls->part(h->options.ctx, v, part);
+    must(taken <= part.n);
+    *left = part.n - taken;
     v->got_bytes += taken;
     renew_deadline(v);
-    *n -= taken;
-    return *n && !v->answered ? wait_for_answer(v) : MHD_YES;
+    if (*left == 0 || v->answered)
+        return MHD_YES;
+    wait_for_answer(v);
+    if (v->goes_on)
+        visit_continue(v);
+    return MHD_YES;
+}
+
+static enum MHD_Result take_part(struct visit *v, const char *p, size_t *n)
+{
+    struct span part = span_of(p, *n);
+
+    *n = 0;
+    if (!v->discards && v->streams)
+        return stream(v, part, n);
+    if (!v->discards) {
+        collect(v, part);
+        return MHD_YES;
+    }
+    v->dropped_bytes += part.n;
+    return v->dropped_bytes > DISCARD_MAX_BYTES ? cut(v) : MHD_YES;
 }
 
 enum MHD_Result visit_on_access(void *cls, struct MHD_Connection *mhd, const char *url,
@@ -309,9 +406,10 @@ enum MHD_Result visit_on_access(void *cls, struct MHD_Connection *mhd, const cha
 
     (void)mhd;
     (void)url;
-    (void)version;
-    if (!v->begun)
-        return begin(v, method);
+    if (v->conn->cut)
+        return MHD_NO;
+    if (!v->method)
+        return begin(v, method, version);
     if (*upload_bytes)
         return take_part(v, upload, upload_bytes);
     if (!v->complete && !v->answered) {
@@ -328,18 +426,17 @@ void visit_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
     struct httpd *h = cls;
     struct visit *v = *con_cls;
 
-    (void)mhd;
     (void)how;
     if (!v)
         return;
     *con_cls = NULL;
-    if (v->known)
+    if (v->begun)
         h->options.calls->gone(h->options.ctx, v);
-    v->conn->visit = NULL;
-    conn_set_phase(v->conn, CONN_AWAIT, h->options.idle_s * 1000);
+    MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+    conn_rest(v->conn);
     if (v->response)
         MHD_destroy_response(v->response);
-    buf_deinit(&v->body);
+    drop_body(v);
     free(v->target);
     free(v);
 }

@@ -35,7 +35,7 @@ struct rig {
 };
 
 /* `account` and `global` are lines of the configuration file to come after those that every rig has
- * ("    attempts: 2\n"); "" for none. */
+ * ("    attempts: 2\n"); "" for none. Without `listen:` in `global` there is no HTTP. */
 struct rig *rig_open(void **state, const char *account, const char *global);
 void rig_configure(struct rig *r, const char *account, const char *global); /* writes it anew */
 /* The instances are asked to stop and must exit with 0. */

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -86,6 +87,20 @@ static void nothing_is_certain_about_other_machines_or_nonsense(void **state)
     assert_false(process_is_dead("host/boot"));
 }
 
+static void as_many_files_may_be_open_as_the_process_may_have_at_all(void **state)
+{
+    struct rlimit before, after;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    after = before;
+    after.rlim_cur = before.rlim_max / 2;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &after), 0);
+    assert_int_equal(process_raise_files(), before.rlim_max);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &after), 0);
+    assert_int_equal(after.rlim_cur, before.rlim_max);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +108,7 @@ int main(void)
         cmocka_unit_test(two_incarnations_of_one_process_number_differ),
         cmocka_unit_test(a_child_is_dead_once_it_ended_even_before_it_is_reaped),
         cmocka_unit_test(nothing_is_certain_about_other_machines_or_nonsense),
+        cmocka_unit_test(as_many_files_may_be_open_as_the_process_may_have_at_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

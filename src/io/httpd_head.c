@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ * What HTTP forbids in a head and libmicrohttpd lets pass, 0.9.75 much and 1.0 little: whatever two
+ * readers could take for two different requests. RFC 9110 section 5, RFC 9112 sections 5 and 6. */
+#include <string.h>
+#include <strings.h>
+
+#include "httpd_internal.h"
+
+/* The first whose reader of heads is strict. */
+#define STRICT_VERSION "0.9.77"
+
+struct look {
+    unsigned lengths, codings, hosts;
+    bool chunked;
+    const char *flaw;
+};
+
+static bool is_token(const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if ((p[i] < '0' || p[i] > '9') && (p[i] < 'A' || p[i] > 'Z') &&
+            (p[i] < 'a' || p[i] > 'z') && (!p[i] || !strchr("!#$%&'*+-.^_`|~", p[i])))
+            return false;
+    return n > 0;
+}
+
+static bool has_control(const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (((unsigned char)p[i] < 0x20 && p[i] != '\t') || p[i] == 0x7f)
+            return true;
+    return false;
+}
+
+static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t n,
+                                 const char *value, size_t value_bytes)
+{
+    struct look *l = cls;
+
+    (void)kind;
+    if (!is_token(name, n))
+        l->flaw = "the name of a header is none";
+    else if (value && has_control(value, value_bytes))
+        l->flaw = "a header holds a control character";
+    else if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0)
+        l->lengths++;
+    else if (strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0)
+        l->hosts++;
+    else if (strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0) {
+        l->codings++;
+        l->chunked = value && strcasecmp(value, "chunked") == 0;
+    }
+    return l->flaw ? MHD_NO : MHD_YES;
+}
+
+static const char *framing_flaw(const struct look *l, const char *version)
+{
+    if (l->hosts > 1)
+        return "Host is there more than once";
+    if (l->lengths > 1)
+        return "Content-Length is there more than once";
+    if (l->codings > 1 || (l->codings && !l->chunked))
+        return "of transfer codings only chunked is understood";
+    if (l->codings && l->lengths)
+        return "both Content-Length and Transfer-Encoding are there";
+    if (l->codings && strcmp(version, "HTTP/1.0") == 0)
+        return "HTTP/1.0 knows no transfer coding";
+    return NULL;
+}
+
+/* An old libmicrohttpd takes a lone LF for the end of a line, folded lines, and of a name or a
+ * value with a NUL in it the part before. The head lies where it was read, but for a NUL in place
+ * of every CR, LF and colon (and of more in the target): so each line must be name NUL value NUL
+ * NUL. */
+static bool is_sound_as_read(const char *head, size_t n, const struct visit *v, const char *version)
+{
+    const char *p = head + strlen(head) + 1 + v->target_bytes + 1, *end = head + n;
+
+    if (p != version)
+        return false;
+    p += strlen(version);
+    while (end - p > 4 && !p[0] && !p[1]) {
+        p += 2;
+        p += strnlen(p, (size_t)(end - p));
+        if (p == end)
+            return false;
+        p++;
+        p += strnlen(p, (size_t)(end - p));
+    }
+    return end - p == 4 && !p[0] && !p[1] && !p[2] && !p[3];
+}
+
+const char *httpd_head_flaw(const struct visit *v, const char *method, const char *version)
+{
+    size_t n =
+        MHD_get_connection_info(v->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+    struct look l = {0};
+
+    if (!is_token(method, strlen(method)))
+        return "the method is none";
+    if (has_control(v->target, v->target_bytes) || memchr(v->target, '\t', v->target_bytes))
+        return "the target holds a control character";
+    if (strverscmp(MHD_get_version(), STRICT_VERSION) < 0 &&
+        !is_sound_as_read(method, n, v, version))
+        return "a line of the head does not end as it must, or holds a NUL";
+    MHD_get_connection_values_n(v->mhd, MHD_HEADER_KIND, on_header, &l);
+    return l.flaw ? l.flaw : framing_flaw(&l, version);
+}

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT
+ * The HTTP endpoint with TLS: who is let in, with which versions and certificates, and certificates
+ * that change while connections are open. */
+#include "rig.h"
+
+#include <curl/curl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "rawhttp.h"
+
+#define PATIENCE_MS 20000L
+
+struct gate {
+    struct rig *rig;
+    unsigned port;
+};
+
+/* -- certificates: ca signs server and client, other is another authority with a client of its own
+ */
+
+static void run_in(const struct rig *r, const char *fmt, ...) print_like(2, 3);
+static void run_in(const struct rig *r, const char *fmt, ...)
+{
+    char *command = NULL, *all;
+    va_list ap;
+
+    va_start(ap, fmt);
+    must(vasprintf(&command, fmt, ap) > 0);
+    va_end(ap);
+    all = alloc_printf("cd '%s' && (%s) >>made.log 2>&1", r->folder, command);
+    if (system(all) != 0)
+        fail_msg("%s", command);
+    free(command);
+    free(all);
+}
+
+#define NEW_KEY "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout"
+
+static void make_authority(const struct rig *r, const char *name)
+{
+    run_in(r, "openssl req -x509 " NEW_KEY " %s.key -out %s.pem -days 2 -subj /CN=%s", name, name,
+           name);
+}
+
+static void make_certificate(const struct rig *r, const char *authority, const char *name,
+                             const char *common_name, const char *usage)
+{
+    run_in(r,
+           "openssl req " NEW_KEY " %s.key -out %s.csr -subj /CN=%s && "
+           "printf 'subjectAltName=DNS:localhost\\nextendedKeyUsage=%s\\n' >%s.ext && "
+           "openssl x509 -req -in %s.csr -CA %s.pem -CAkey %s.key -CAcreateserial -days 2 "
+           "-extfile %s.ext -out %s.pem",
+           name, name, common_name, usage, name, name, authority, authority, name, name);
+}
+
+static void open_gate(struct gate *g, void **state, const char *more)
+{
+    char *global;
+
+    g->rig = rig_open(state, "", "");
+    make_authority(g->rig, "ca");
+    make_certificate(g->rig, "ca", "server", "first", "serverAuth");
+    global =
+        alloc_printf("listen: 127.0.0.1:0\n"
+                     "http:\n  tls_cert_file: %s/server.pem\n  tls_key_file: %s/server.key\n%s",
+                     g->rig->folder, g->rig->folder, more);
+    rig_configure(g->rig, "", global);
+    free(global);
+    rig_start_leading(g->rig, 0);
+    g->port = rawhttp_port(&g->rig->instances[0]);
+}
+
+/* -- visitors -------------------------------------------------------------------------------- */
+
+static size_t drop(char *p, size_t size, size_t n, void *ctx)
+{
+    (void)p;
+    (void)ctx;
+    return size * n;
+}
+
+static CURL *visitor(const struct gate *g)
+{
+    char *url = alloc_printf("https://localhost:%u/livez", g->port);
+    char *ca = alloc_printf("%s/ca.pem", g->rig->folder);
+    CURL *c = curl_easy_init();
+
+    must(c);
+    curl_easy_setopt(c, CURLOPT_URL, url);
+    curl_easy_setopt(c, CURLOPT_CAINFO, ca);
+    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, PATIENCE_MS);
+    curl_easy_setopt(c, CURLOPT_CERTINFO, 1L);
+    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, drop);
+    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    free(url);
+    free(ca);
+    return c;
+}
+
+/* The status, or 0 when there was no answer. */
+static long visit(CURL *c)
+{
+    long status = 0;
+
+    if (curl_easy_perform(c) == CURLE_OK)
+        curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+    return status;
+}
+
+static long connections_made(CURL *c)
+{
+    long n = -1;
+
+    curl_easy_getinfo(c, CURLINFO_NUM_CONNECTS, &n);
+    return n;
+}
+
+static bool shows(CURL *c, const char *common_name)
+{
+    char *want = alloc_printf("Subject:CN = %s", common_name);
+    struct curl_certinfo *info = NULL;
+    bool found = false;
+
+    curl_easy_getinfo(c, CURLINFO_CERTINFO, &info);
+    for (int i = 0; info && i < info->num_of_certs; i++)
+        for (struct curl_slist *s = info->certinfo[i]; s; s = s->next)
+            found |= strcmp(s->data, want) == 0;
+    free(want);
+    return found;
+}
+
+static void show_certificate(CURL *c, const struct gate *g, const char *name)
+{
+    char *cert = alloc_printf("%s/%s.pem", g->rig->folder, name);
+    char *key = alloc_printf("%s/%s.key", g->rig->folder, name);
+
+    curl_easy_setopt(c, CURLOPT_SSLCERT, cert);
+    curl_easy_setopt(c, CURLOPT_SSLKEY, key);
+    free(cert);
+    free(key);
+}
+
+/* -- versions -------------------------------------------------------------------------------- */
+
+static void tls_1_2_and_1_3_are_spoken_and_1_1_is_not(void **state)
+{
+    static const struct {
+        long version;
+        bool served;
+    } versions[] = {{CURL_SSLVERSION_TLSv1_1 | CURL_SSLVERSION_MAX_TLSv1_1, false},
+                    {CURL_SSLVERSION_TLSv1_2 | CURL_SSLVERSION_MAX_TLSv1_2, true},
+                    {CURL_SSLVERSION_TLSv1_3 | CURL_SSLVERSION_MAX_TLSv1_3, true}};
+    struct gate g;
+
+    open_gate(&g, state, "");
+    for (size_t i = 0; i < array_len(versions); i++) {
+        char why[CURL_ERROR_SIZE] = "";
+        CURL *c = visitor(&g);
+
+        curl_easy_setopt(c, CURLOPT_SSLVERSION, versions[i].version);
+        curl_easy_setopt(c, CURLOPT_SSL_CIPHER_LIST, "DEFAULT:@SECLEVEL=0");
+        curl_easy_setopt(c, CURLOPT_ERRORBUFFER, why);
+        assert_int_equal(visit(c), versions[i].served ? 200 : 0);
+        if (!versions[i].served)
+            assert_null(strstr(why, "no protocols available")); /* it is not we who refuse */
+        curl_easy_cleanup(c);
+    }
+    rig_close(g.rig);
+}
+
+static void plain_http_is_not_answered(void **state)
+{
+    struct rawhttp r;
+    struct gate g;
+    CURL *c;
+
+    open_gate(&g, state, "");
+    rawhttp_open(&r, g.port);
+    rawhttp_say(&r, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    while (!r.ended) {
+        struct pollfd p = {.fd = r.fd, .events = POLLIN};
+
+        assert_int_equal(poll(&p, 1, (int)PATIENCE_MS), 1);
+        rawhttp_read(&r);
+    }
+    assert_true(r.got.n < 32); /* an alert at most */
+    rawhttp_close(&r);
+    c = visitor(&g);
+    assert_int_equal(visit(c), 200);
+    curl_easy_cleanup(c);
+    rig_close(g.rig);
+}
+
+/* Past libmicrohttpd, for it takes no answer while a request is not there. */
+static void who_is_too_slow_is_told_so_over_tls_too(void **state)
+{
+    static const char begun[] = "POST /v1/purge HTTP/1.1\r\nHost: localhost\r\n"
+                                "Content-Length: 10\r\n\r\nhell";
+    struct buf text;
+    struct gate g;
+    CURL *c;
+    size_t n;
+
+    open_gate(&g, state, "  request_s: 1\n");
+    buf_init(&text, 65536);
+    c = visitor(&g);
+    curl_easy_setopt(c, CURLOPT_CONNECT_ONLY, 1L);
+    assert_int_equal(curl_easy_perform(c), CURLE_OK);
+    assert_int_equal(curl_easy_send(c, begun, strlen(begun), &n), CURLE_OK);
+    for (;;) {
+        char some[1024];
+        CURLcode rc = curl_easy_recv(c, some, sizeof(some), &n);
+
+        if (rc == CURLE_AGAIN) {
+            curl_socket_t fd;
+            struct pollfd p = {.events = POLLIN};
+
+            curl_easy_getinfo(c, CURLINFO_ACTIVESOCKET, &fd);
+            p.fd = fd;
+            assert_int_equal(poll(&p, 1, (int)PATIENCE_MS), 1);
+        } else if (rc != CURLE_OK || n == 0) {
+            break;
+        } else {
+            buf_put(&text, span_of(some, n));
+        }
+    }
+    assert_true(span_starts_nocase(buf_span(&text), "HTTP/1.1 408 "));
+    buf_deinit(&text);
+    curl_easy_cleanup(c);
+    rig_close(g.rig);
+}
+
+/* -- a certificate that changes -------------------------------------------------------------- */
+
+static void a_new_certificate_is_for_new_connections_and_old_ones_go_on(void **state)
+{
+    struct gate g;
+    CURL *old, *fresh;
+
+    open_gate(&g, state, "");
+    old = visitor(&g);
+    assert_int_equal(visit(old), 200);
+    assert_true(shows(old, "first"));
+    for (unsigned i = 1; i <= 3; i++) { /* each leaves another server behind, with what it has */
+        char name[16];
+
+        snprintf(name, sizeof(name), "next-%u", i);
+        make_certificate(g.rig, "ca", "server", name, "serverAuth");
+        instance_signal(&g.rig->instances[0], SIGHUP);
+        instance_await_said(&g.rig->instances[0], "certificate that was read anew", i);
+        fresh = visitor(&g);
+        assert_int_equal(visit(fresh), 200);
+        assert_true(shows(fresh, name));
+        curl_easy_cleanup(fresh);
+        assert_int_equal(visit(old), 200);
+        assert_int_equal(connections_made(old), 0);
+    }
+    rig_close(g.rig); /* with a connection open */
+    curl_easy_cleanup(old);
+}
+
+static void a_broken_new_certificate_is_said_and_the_old_one_stays(void **state)
+{
+    static const char *const breaks[] = {
+        "echo nonsense >server.pem",
+        "rm server.pem",
+        "cp ca.key server.key && cp good.pem server.pem", /* of another certificate */
+        "cp good.pem server.key",
+    };
+    struct gate g;
+
+    open_gate(&g, state, "");
+    run_in(g.rig, "cp server.pem good.pem && cp server.key good.key");
+    for (size_t i = 0; i < array_len(breaks); i++) {
+        CURL *c = visitor(&g);
+
+        run_in(g.rig, "%s", breaks[i]);
+        instance_signal(&g.rig->instances[0], SIGHUP);
+        instance_await_said(&g.rig->instances[0], "The new certificate is not taken", i + 1);
+        assert_int_equal(visit(c), 200);
+        assert_true(shows(c, "first"));
+        curl_easy_cleanup(c);
+        run_in(g.rig, "cp good.pem server.pem && cp good.key server.key");
+    }
+    rig_close(g.rig);
+}
+
+static void a_start_with_a_bad_certificate_is_refused_with_a_sentence(void **state)
+{
+    static const struct {
+        const char *cert, *key, *said;
+    } bad[] = {
+        {"server.pem", "none.key", "http.tls_key_file: cannot read"},
+        {"none.pem", "server.key", "http.tls_cert_file: cannot read"},
+        {"server.pem", "", "http.tls_key_file: cannot read"}, /* the folder */
+        {"server.pem", "ca.key", "the certificate and its key are not accepted"},
+        {"server.key", "server.key", "the certificate and its key are not accepted"},
+    };
+    struct rig *r = rig_open(state, "", "");
+
+    make_authority(r, "ca");
+    make_certificate(r, "ca", "server", "first", "serverAuth");
+    for (size_t i = 0; i < array_len(bad); i++) {
+        char *global = alloc_printf("listen: 127.0.0.1:0\n"
+                                    "http: {tls_cert_file: %s/%s, tls_key_file: %s/%s}\n",
+                                    r->folder, bad[i].cert, r->folder, bad[i].key);
+
+        rig_configure(r, "", global);
+        free(global);
+        rig_start(r, 0);
+        assert_int_equal(instance_wait(&r->instances[0], (uint64_t)PATIENCE_MS), 2);
+        assert_true(instance_said(&r->instances[0], bad[i].said) >= 1);
+    }
+    rig_close(r);
+}
+
+/* -- certificates of clients ----------------------------------------------------------------- */
+
+static void only_clients_of_the_authority_are_served(void **state)
+{
+    static const struct {
+        const char *name;
+        bool served;
+    } clients[] = {
+        {NULL, false}, {"stranger", false}, {"self", false}, {"server", false}, {"client", true}};
+    char *more;
+    struct gate g;
+
+    g.rig = rig_open(state, "", "");
+    make_authority(g.rig, "ca");
+    make_authority(g.rig, "other");
+    make_authority(g.rig, "self");
+    make_certificate(g.rig, "ca", "server", "first", "serverAuth");
+    make_certificate(g.rig, "ca", "client", "a-producer", "clientAuth");
+    make_certificate(g.rig, "other", "stranger", "a-producer", "clientAuth");
+    more = alloc_printf("listen: 127.0.0.1:0\n"
+                        "http: {tls_cert_file: %s/server.pem, tls_key_file: %s/server.key, "
+                        "tls_client_ca_file: %s/ca.pem}\n",
+                        g.rig->folder, g.rig->folder, g.rig->folder);
+    rig_configure(g.rig, "", more);
+    free(more);
+    rig_start_leading(g.rig, 0);
+    g.port = rawhttp_port(&g.rig->instances[0]);
+    for (size_t i = 0; i < array_len(clients); i++) {
+        CURL *c = visitor(&g);
+        long status;
+
+        if (clients[i].name)
+            show_certificate(c, &g, clients[i].name);
+        status = visit(c);
+        if (clients[i].served ? status != 200 : status != 403 && status != 0)
+            fail_msg("%ld for %s", status, clients[i].name ? clients[i].name : "none");
+        if (clients[i].served)
+            assert_int_equal(visit(c), 200); /* and again on the same connection */
+        curl_easy_cleanup(c);
+    }
+    rig_close(g.rig);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        rig_test(tls_1_2_and_1_3_are_spoken_and_1_1_is_not),
+        rig_test(plain_http_is_not_answered),
+        rig_test(who_is_too_slow_is_told_so_over_tls_too),
+        rig_test(a_new_certificate_is_for_new_connections_and_old_ones_go_on),
+        rig_test(a_broken_new_certificate_is_said_and_the_old_one_stays),
+        rig_test(a_start_with_a_bad_certificate_is_refused_with_a_sentence),
+        rig_test(only_clients_of_the_authority_are_served),
+    };
+
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
+}
