@@ -73,3 +73,24 @@ static inline void world_flush(struct world *w)
     rig_await_ended(w->r, &last, "purged");
     rig_await_empty(w->r);
 }
+
+/* As RFC 9457 has it, and the sentence begins like that. */
+static inline void world_assert_problem(const struct http_reply *r, int status, const char *detail)
+{
+    assert_int_equal(r->status, status);
+    assert_string_equal(http_header(r, "Content-Type"), "application/problem+json");
+    assert_int_equal(http_number(r, "status"), status);
+    http_assert_text(r, "type", "about:blank");
+    assert_true(strlen(http_text(r, "title")) > 0);
+    if (strncmp(http_text(r, "detail"), detail, strlen(detail)) != 0)
+        fail_msg("\"%s\" does not begin with \"%s\"", http_text(r, "detail"), detail);
+}
+
+static inline struct job world_job(const struct http_reply *r)
+{
+    struct job j = {.ms = 0};
+
+    snprintf(j.id, sizeof(j.id), "%s", http_text(r, "job"));
+    assert_true(strlen(j.id) > 0);
+    return j;
+}
