@@ -202,7 +202,7 @@ static void on_put(void *ctx, const struct intray_result *r)
         snprintf(p->job, sizeof(p->job), "%s", r->job);
         p->repeated = r->outcome == INTRAY_REPEATED;
         if (p->wait_s && e->visit && !visit_answered(e->visit) && !e->in->stopping) {
-            visit_set_patience(e->visit, p->wait_s * 1000);
+            visit_await(e->visit, p->wait_s * 1000);
             p->waiter =
                 waiters_add(e->in->waiters, p->account, p->job,
                             p->delayed ? WAITER_DELAYED : WAITER_PLAIN, on_waited, errand_hold(e));

@@ -82,6 +82,11 @@ static uint64_t value_timeouts(const struct ingress *in)
     return httpd_counts(in->httpd)->timeouts;
 }
 
+static uint64_t value_errands(const struct ingress *in)
+{
+    return in->errands;
+}
+
 static uint64_t value_jobs(const struct ingress *in)
 {
     return in->counts.jobs;
@@ -96,6 +101,8 @@ static const struct endpoint_fact facts[] = {
     {"purgeline_http_connections", "gauge", "Open connections of producers.", value_connections},
     {"purgeline_http_accepted_total", "counter", "Connections accepted.", value_accepted},
     {"purgeline_http_timeouts_total", "counter", "Requests given up as too slow.", value_timeouts},
+    {"purgeline_http_visits_under_way", "gauge", "Requests of producers that wait for an answer.",
+     value_errands},
     {"purgeline_http_jobs_total", "counter", "Jobs sent to Redis for producers.", value_jobs},
     {"purgeline_http_jobs_under_way", "gauge", "Of these, not answered by Redis yet.",
      value_under_way},

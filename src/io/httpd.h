@@ -96,6 +96,10 @@ void visit_stream(struct visit *v);
 /* -- later -- */
 void visit_continue(struct visit *v); /* more parts may come; also said within `part` */
 void visit_set_patience(struct visit *v, uint32_t ms);
+/* The same for an answer that may as well come early: `late` also comes, within about a second,
+ * when the peer has closed its side. Whether it has gone or only said all it had to say cannot be
+ * told, so it is answered. */
+void visit_await(struct visit *v, uint32_t ms);
 
 /* -- the answer: once per visit, from within any call or from elsewhere on the loop -- */
 struct answer_header {

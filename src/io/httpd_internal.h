@@ -36,6 +36,7 @@ struct visit {
     struct span text;              /* its body, when it is no file; the response's */
     int status;
     uint32_t patience_ms;
+    uint64_t late_ns;                  /* visit_await: monotonic; 0: not called */
     uint64_t got_bytes, renewed_bytes; /* of the body; at the last renewal of the deadline */
     uint64_t dropped_bytes;            /* of the body, since it is answered */
     bool begun;                        /* head was called */

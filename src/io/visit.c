@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
 #include "alloc.h"
+#include "clock.h"
 #include "httpd_internal.h"
 
 /* What is not worth reading only to be dropped: the connection ends instead. */
@@ -17,6 +19,8 @@
  * closed its half, it closes the other without an answer. Those with a timeout of their own are
  * looked at before anything is read: they send their answer then. */
 #define OWN_TIMEOUT_S 86400u
+/* How often somebody who waits for long is looked after. */
+#define LOOK_MS 1000u
 /* Collected bodies together: so many of the largest. */
 #define BODIES_MAX 32
 
@@ -121,6 +125,12 @@ void visit_set_patience(struct visit *v, uint32_t ms)
     v->patience_ms = ms;
     if (v->conn->phase == CONN_ANSWER)
         conn_set_phase(v->conn, CONN_ANSWER, ms);
+}
+
+void visit_await(struct visit *v, uint32_t ms)
+{
+    v->late_ns = clock_mono_ns() + ms * NS_PER_MS;
+    visit_set_patience(v, ms < LOOK_MS ? ms : LOOK_MS);
 }
 
 /* -- answering -- */
@@ -232,10 +242,24 @@ static void answer_plain(struct visit *v, int status, const char *sentence)
     visit_answer(v, &a);
 }
 
+/* libmicrohttpd does not look at a connection that waits. */
+static bool peer_has_closed(const struct conn *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+
+    return poll(&p, 1, 0) > 0;
+}
+
 void visit_expire(struct visit *v)
 {
     struct httpd *h = httpd_of(v);
+    uint64_t now_ns = clock_mono_ns();
 
+    if (now_ns < v->late_ns && !peer_has_closed(v->conn)) {
+        conn_set_phase(v->conn, CONN_ANSWER,
+                       min_u64((v->late_ns - now_ns) / NS_PER_MS + 1, LOOK_MS));
+        return;
+    }
     h->options.calls->late(h->options.ctx, v);
     must(v->answered || v->conn->phase != CONN_ANSWER);
 }

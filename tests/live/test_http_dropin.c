@@ -190,6 +190,16 @@ static void old_clients_send_forms_and_the_older_header(void **state)
 
 /* -- what every client relies on -- */
 
+static void a_purge_at_the_site_keeps_its_slashes(void **state)
+{
+    struct world w = fastly_open(state);
+
+    assert_ok(http_expect(w.h, 200, "PURGE", "//a//b/?x=//", NULL, "Host: www.example.com",
+                          KEY_HEADER, NULL));
+    world_assert_sent(&w, "www.example.com//a//b/?x=//", false);
+    world_close(&w);
+}
+
 static void a_batch_that_cannot_be_is_refused_as_fastly_does(void **state)
 {
     struct world w = fastly_open(state);
@@ -308,6 +318,7 @@ int main(void)
         rig_test(no_answer_has_rate_limit_headers_that_mean_nothing),
         rig_test(keys_of_header_and_body_together_are_all_purged),
         rig_test(old_clients_send_forms_and_the_older_header),
+        rig_test(a_purge_at_the_site_keeps_its_slashes),
         rig_test(a_batch_that_cannot_be_is_refused_as_fastly_does),
         rig_test(a_key_may_have_1024_bytes_and_no_more),
         rig_test(a_service_is_found_by_id_and_by_name),

@@ -4,6 +4,7 @@
 #include "http_world.h"
 
 #include "clock.h"
+#include "rawhttp.h"
 #include "shell.h"
 
 #define PURGE "/v1/purge"
@@ -225,6 +226,31 @@ static void patience_that_ends_is_answered_with_202(void **state)
     world_close(&w);
 }
 
+/* As printf | nc does: nothing more will be said, but the answer is wanted. It cannot be told from
+ * one who has gone, so it comes early. */
+static void who_closes_its_half_while_it_waits_is_answered_early(void **state)
+{
+    static const char body[] = "{\"keys\":[\"a\"]}";
+    struct world w = opened(state);
+    struct rawhttp r;
+    uint64_t began_ns;
+
+    rig_dispatch_pause(w.r, true);
+    instance_await_said(&w.r->instances[0], "Dispatch is paused", 1);
+    rawhttp_open(&r, rawhttp_port(&w.r->instances[0]));
+    began_ns = clock_mono_ns();
+    rawhttp_say(&r,
+                "POST " PURGE " HTTP/1.1\r\nHost: x\r\nPrefer: wait=120\r\n"
+                "Content-Length: %zu\r\n\r\n%s",
+                strlen(body), body);
+    rawhttp_half_close(&r);
+    rawhttp_await_status(&r, 202);
+    assert_true(clock_mono_ns() < began_ns + 20 * NS_PER_S);
+    rawhttp_await_end(&r);
+    rawhttp_close(&r);
+    world_close(&w);
+}
+
 /* With the sanitizers the daemon's end says whether anything is left behind. */
 static void a_waiting_visitor_who_goes_away_leaves_nothing_behind(void **state)
 {
@@ -242,6 +268,9 @@ static void a_waiting_visitor_who_goes_away_leaves_nothing_behind(void **state)
     for (size_t i = 0; i < array_len(calls); i++)
         http_drop(calls[i]);
     http_close(others);
+    /* While their jobs still wait; the one who asks is the one. */
+    rig_await(w.r, strstr(http_do(w.h, "GET", "/metrics", NULL, NULL)->body,
+                          "\npurgeline_http_visits_under_way 1\n"));
     rig_dispatch_pause(w.r, false);
     rig_await_empty(w.r);
     assert_int_equal(rig_receipts(w.r, "purged"), array_len(calls));
@@ -440,6 +469,7 @@ int main(void)
         rig_test(where_no_receipts_are_kept_the_wait_ends_all_the_same),
         rig_test(an_instance_that_does_not_lead_takes_jobs_and_waits_for_them),
         rig_test(patience_that_ends_is_answered_with_202),
+        rig_test(who_closes_its_half_while_it_waits_is_answered_early),
         rig_test(a_waiting_visitor_who_goes_away_leaves_nothing_behind),
         rig_test(a_job_that_is_put_off_can_be_cancelled),
         rig_test(a_job_that_ended_cannot_be_cancelled),
