@@ -150,7 +150,6 @@ void conn_rest(struct conn *c)
 {
     struct httpd *h = c->slot->httpd;
 
-    c->visit = NULL;
     c->used = true;
     if (h->closed || is_crowded(h))
         conn_hang_up(c);
@@ -197,7 +196,8 @@ void conn_close(struct slot *s, void **socket_ctx)
     struct conn *c = *socket_ctx;
 
     conn_set_phase(c, CONN_GONE, 0);
-    must(!c->visit);
+    if (c->visit)
+        visit_end(c->visit); /* two errors in one head, and libmicrohttpd 0.9.75 does not say so */
     if (c->lingers)
         linger_begin(s->httpd, c->fd);
     list_remove(&c->link);

@@ -133,6 +133,7 @@ enum MHD_Result visit_on_access(void *cls, struct MHD_Connection *mhd, const cha
 void visit_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
                         enum MHD_RequestTerminationCode how);
 void visit_expire(struct visit *v);
+void visit_end(struct visit *v);
 
 /* httpd_tls.c */
 bool httpd_tls_client_proven(struct MHD_Connection *mhd); /* its certificate is of our authority */

@@ -444,23 +444,33 @@ enum MHD_Result visit_on_access(void *cls, struct MHD_Connection *mhd, const cha
     return v->answered ? queue_answer(v) : wait_for_answer(v);
 }
 
-void visit_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
-                        enum MHD_RequestTerminationCode how)
+void visit_end(struct visit *v)
 {
-    struct httpd *h = cls;
-    struct visit *v = *con_cls;
+    struct httpd *h = httpd_of(v);
 
-    (void)how;
-    if (!v)
-        return;
-    *con_cls = NULL;
     if (v->begun)
         h->options.calls->gone(h->options.ctx, v);
-    MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
-    conn_rest(v->conn);
+    v->conn->visit = NULL;
     if (v->response)
         MHD_destroy_response(v->response);
     drop_body(v);
     free(v->target);
     free(v);
+}
+
+void visit_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
+                        enum MHD_RequestTerminationCode how)
+{
+    struct visit *v = *con_cls;
+    struct conn *c;
+
+    (void)cls;
+    (void)how;
+    if (!v)
+        return;
+    *con_cls = NULL;
+    c = v->conn;
+    visit_end(v);
+    MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+    conn_rest(c);
 }

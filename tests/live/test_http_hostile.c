@@ -280,6 +280,13 @@ static void floods_of_headers_are_refused(void **state)
     text = alloc_printf("GET /%s%s HTTP/1.1\r\n" HOST "\r\n", long_line, long_line);
     assert_int_equal(status_of(&d, text, strlen(text)), 414);
     free(text);
+    buf_init(&small, SIZE_MAX);
+    for (int i = 0; i < 7000; i++)
+        buf_put(&small, SPAN("a=b;"));
+    text = alloc_printf("GET /livez HTTP/1.1\r\n" HOST "Cookie: %s\r\n\r\n", small.p);
+    assert_true(is_a_no(status_of(&d, text, strlen(text))));
+    free(text);
+    buf_deinit(&small);
     free(many);
     free(long_line);
     close_door(&d);

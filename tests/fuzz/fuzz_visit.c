@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ * Bytes of strangers at the HTTP endpoint, to the answer and the end of the connection. Input: a
+ * byte that says how many are sent at once (0: all), then the bytes. */
+#include "visit_world.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct span got;
+    int status;
+
+    if (size == 0)
+        return 0;
+    got = visit_endpoint(span_of((const char *)data + 1, size - 1), data[0] ? data[0] : size);
+    status = first_status(got);
+    must(status < 500 || status == 505); /* not our fault */
+    return 0;
+}

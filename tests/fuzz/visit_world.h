@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT
+ * The whole HTTP endpoint on one thread, from bytes on a socket to the answer on it, with a Redis
+ * that takes everything: for the fuzzers of what strangers ask. The linker puts the functions here
+ * in the place of io's Redis and threads. */
+#pragma once
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "alloc.h"
+#include "config_file.h"
+#include "desk.h"
+#include "fuzz.h"
+#include "log.h"
+#include "redis.h"
+#include "thread.h"
+#include "waiters.h"
+
+#define SERVICE "SU1Z0isxPaozGVKXdv0eY"
+#define QUIET_TURNS 4      /* without a byte: everything was said */
+#define TURNS_MAX 100000   /* after which something hangs */
+#define ANSWERS_MAX 262144 /* bytes */
+
+/* -- a Redis that takes everything -- */
+
+struct redis {
+    struct list asked;
+    struct timer *soon;
+};
+
+struct ask {
+    struct list link;
+    redis_reply_cb *cb;
+    void *ctx;
+    bool adds;
+};
+
+/* The job that was put into it last: the fields behind XADD's three words. */
+static struct buf last_job;
+static size_t jobs_put;
+
+static char id_text[] = "1-1", made_text[] = "new", job_text[] = "normal-1-1";
+static struct redisReply id = {.type = REDIS_REPLY_STRING, .str = id_text, .len = 3};
+static struct redisReply made = {.type = REDIS_REPLY_STRING, .str = made_text, .len = 3};
+static struct redisReply job = {.type = REDIS_REPLY_STRING, .str = job_text, .len = 10};
+static struct redisReply *made_and_job[] = {&made, &job};
+static struct redisReply once = {.type = REDIS_REPLY_ARRAY, .element = made_and_job, .elements = 2};
+
+static inline void answer_asks(void *ctx)
+{
+    struct redis *r = ctx;
+    struct list now, *node;
+
+    list_init(&now);
+    list_splice_back(&now, &r->asked);
+    while ((node = list_pop_front(&now))) {
+        struct ask *a = list_entry(node, struct ask, link);
+
+        a->cb(a->ctx, a->adds ? &id : &once);
+        free(a);
+    }
+}
+
+struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_cb *up,
+                        redis_down_cb *down, void *ctx)
+{
+    struct redis *r = alloc_zeroed(1, sizeof(*r));
+
+    (void)a;
+    (void)up;
+    (void)down;
+    (void)ctx;
+    list_init(&r->asked);
+    r->soon = timer_new(l, answer_asks, r);
+    return r;
+}
+
+bool redis_is_up(const struct redis *r)
+{
+    (void)r;
+    return true;
+}
+
+void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb,
+                   void *ctx)
+{
+    struct ask *a = alloc_zeroed(1, sizeof(*a));
+
+    *a = (struct ask){.cb = cb, .ctx = ctx, .adds = span_is(argv[0], "XADD")};
+    if (a->adds) {
+        jobs_put++;
+        buf_clear(&last_job);
+        for (size_t i = 3; i < argc; i++) {
+            buf_put(&last_job, argv[i]);
+            buf_putc(&last_job, '\n');
+        }
+    }
+    list_push_back(&r->asked, &a->link);
+    timer_start_at(r->soon, 0);
+}
+
+void redis_subscribe(struct redis *r, struct span channel, redis_message_cb *cb, void *ctx)
+{
+    (void)r;
+    (void)channel;
+    (void)cb;
+    (void)ctx;
+}
+
+void redis_close(struct redis *r, loop_cb *closed, void *ctx)
+{
+    (void)r;
+    (void)closed;
+    (void)ctx;
+    must(!"a fuzzer ends as it is");
+}
+
+/* -- no threads -- */
+
+struct thread *thread_start(thread_cb *run, void *ctx)
+{
+    (void)run;
+    (void)ctx;
+    return NULL;
+}
+
+void thread_join(struct thread *t)
+{
+    (void)t;
+}
+
+void thread_work(struct loop *l, thread_cb *work, thread_cb *done, void *ctx)
+{
+    (void)l;
+    (void)work;
+    (void)done;
+    (void)ctx;
+    must(!"nothing blocks here");
+}
+
+/* -- the endpoint -- */
+
+static struct ingress *endpoint;
+static struct loop *dispatch_loop;
+static struct sockaddr_in endpoint_address;
+
+static inline void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
+{
+    (void)ctx;
+    if (metrics_wanted)
+        buf_put(&v->metrics, SPAN("purgeline_up 1\n"));
+}
+
+static inline void open_endpoint(void)
+{
+    static const char text[] =
+        "listen: 127.0.0.1:0\n"
+        "http: {body_max_bytes: 65536}\n"
+        "accounts:\n"
+        "  - {name: main, services: [{id: " SERVICE ", name: news}], allow_purge_all: true}\n";
+    static struct config config;
+    static struct redis_address nowhere;
+    struct ingress_options o = {
+        .config = &config, .redis = &nowhere, .files = 1000, .vitals = on_vitals};
+    char path[] = "/tmp/purgeline-fuzz-XXXXXX", err[400];
+    int fd = mkstemp(path);
+
+    must(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+    if (config_load(path, &config, err, sizeof(err)) < 0) {
+        fprintf(stderr, "%s\n", err);
+        abort();
+    }
+    unlink(path);
+    log_set_level(LOG_ERROR); /* every purge-all is audited */
+    buf_init(&last_job, SIZE_MAX);
+    dispatch_loop = loop_new();
+    o.loop = dispatch_loop;
+    endpoint = ingress_new(&o, err, sizeof(err));
+    must(endpoint);
+    endpoint_address = (struct sockaddr_in){
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)atoi(strrchr(ingress_address(endpoint), ':') + 1)),
+        .sin_addr = {htonl(INADDR_LOOPBACK)}};
+}
+
+static inline void turn(void)
+{
+    uv_run(loop_uv(endpoint->loop), UV_RUN_NOWAIT);
+    uv_run(loop_uv(dispatch_loop), UV_RUN_NOWAIT);
+}
+
+static char answers[ANSWERS_MAX + 1];
+
+/* Sends, `piece` bytes a turn, and returns what came back, in `answers`. */
+static inline struct span visit_endpoint(struct span bytes, size_t piece)
+{
+    const struct linger hard = {1, 0};
+    int fd = socket(AF_INET, SOCK_STREAM, 0), quiet = 0;
+    size_t got = 0, sent = 0;
+
+    if (!endpoint)
+        open_endpoint();
+    must(connect(fd, (struct sockaddr *)&endpoint_address, sizeof(endpoint_address)) == 0);
+    for (int turns = 0; quiet < QUIET_TURNS; turns++) {
+        size_t n = bytes.n - sent < piece ? bytes.n - sent : piece;
+        ssize_t out = n ? send(fd, bytes.p + sent, n, MSG_DONTWAIT | MSG_NOSIGNAL) : 0, in;
+
+        must(turns < TURNS_MAX);
+        sent += out > 0 ? (size_t)out : 0;
+        turn();
+        in = recv(fd, answers + got, ANSWERS_MAX - got, MSG_DONTWAIT);
+        got += in > 0 ? (size_t)in : 0;
+        quiet = in > 0 || out > 0 ? 0 : quiet + 1;
+    }
+    must(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)) == 0);
+    close(fd);
+    waiters_give_up(endpoint->waiters);
+    for (int turns = 0; httpd_counts(endpoint->httpd)->connections || endpoint->errands; turns++) {
+        must(turns < TURNS_MAX);
+        turn();
+    }
+    answers[got] = '\0';
+    return span_of(answers, got);
+}
+
+/* The status of the first answer; 0 for none. */
+static inline int first_status(struct span got)
+{
+    if (got.n == 0)
+        return 0;
+    must(got.n > 12 && memcmp(got.p, "HTTP/1.", 7) == 0);
+    return atoi(got.p + 9);
+}
