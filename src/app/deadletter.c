@@ -35,6 +35,17 @@ static const char retry_script[] =
     "end\n"
     "return out\n";
 
+bool deadletter_id_ok(struct span id)
+{
+    struct span rest = id, part;
+    uint64_t n;
+
+    for (int i = 0; i < 2; i++)
+        if (!span_next_word(&rest, '-', &part) || span_to_u64(part, &n) < 0)
+            return false;
+    return rest.n == 0;
+}
+
 bool deadletter_added(struct span name)
 {
     return name.n > 5 && memcmp(name.p, "dead_", 5) == 0;
