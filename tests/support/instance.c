@@ -150,6 +150,22 @@ void instance_await_said(const struct instance *i, const char *text, size_t time
         await_more(&a);
 }
 
+char *instance_said_last(const struct instance *i, const char *text, const char *name)
+{
+    char *all = read_all(i->log), *last = NULL, *value;
+
+    for (char *p = all; (p = strstr(p, text)); p += strlen(text))
+        last = p;
+    must(last);
+    value = strstr(last, name);
+    must(value);
+    value += strlen(name);
+    value[strcspn(value, " \n")] = '\0';
+    value = alloc_str(value);
+    free(all);
+    return value;
+}
+
 void instance_show(const struct instance *i)
 {
     char *all = i->log ? read_all(i->log) : alloc_str("");

@@ -29,4 +29,7 @@ void instance_deinit(struct instance *i); /* kills it if it runs */
 /* How often its log has the text. */
 size_t instance_said(const struct instance *i, const char *text);
 void instance_await_said(const struct instance *i, const char *text, size_t times);
+/* What stood behind `name` ("address=") in the last line of its log that has the text; there must
+ * be one. malloc'ed. */
+char *instance_said_last(const struct instance *i, const char *text, const char *name);
 void instance_show(const struct instance *i); /* the end of its log, on stderr */

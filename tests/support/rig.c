@@ -46,19 +46,20 @@ static void show(const struct rig *r)
 
 void rig_configure(struct rig *r, const char *account, const char *global)
 {
+    bool listens = strncmp(global, "listen:", 7) == 0 || strstr(global, "\nlisten:");
     FILE *f = fopen(r->config, "w");
 
     must(f);
     fprintf(f,
-            "redis: %s\nlisten: \"\"\n%s"
+            "redis: %s\n%s%s"
             "accounts:\n"
             "  - name: main\n"
             "    api: %s\n"
             "    ca_file: %s\n"
             "    services: [{id: %s, name: news}, {id: %s, name: shop}]\n"
             "    default_service: news\n%s",
-            redis_server_unix_url(r->redis), global, sandbox_api(r->sandbox),
-            sandbox_ca(r->sandbox), NEWS, SHOP, account);
+            redis_server_unix_url(r->redis), listens ? "" : "listen: \"\"\n", global,
+            sandbox_api(r->sandbox), sandbox_ca(r->sandbox), NEWS, SHOP, account);
     must(fclose(f) == 0);
 }
 
