@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include <inttypes.h>
 #include <jansson.h>
 #include <pwd.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "client.h"
-#include "clock.h"
 #include "cmd.h"
-#include "rediskey.h"
-
-#define WHY_MAX_BYTES 150
+#include "control.h"
 
 const char cmd_pause_help[] =
     "usage: purgeline pause [OPTION...] [WHY...]\n"
@@ -57,46 +51,31 @@ static void join(char *out, size_t room, int argc, char **argv)
     *out = '\0';
     for (int i = 0; i < argc && used < room; i++)
         used += (size_t)snprintf(out + used, room - used, "%s%s", i ? " " : "", argv[i]);
-    for (char *c = out; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = ' ';
+    control_clean(out);
 }
 
-static int set(struct cmd_session *s, bool paused, const char *why, const char *by)
-{
-    char *key = rediskey(s->account->name, "control"), at[32];
-    struct redisReply *reply;
-    int rc;
-
-    snprintf(at, sizeof(at), "%" PRIu64, clock_wall_ms());
-    rc = client_ask_words(s->client,
-                          (const char *const[]){"HSET", key, "paused", paused ? "1" : "0", "why",
-                                                why, "by", by, "at", at, NULL},
-                          &reply);
-    free(key);
-    return rc < 0 ? cmd_redis_failed(s->client, rc) : CMD_OK;
-}
-
-static void tell(const struct cmd_common *o, const char *account, bool paused, const char *why)
+static void tell(const struct cmd_common *o, const char *account, enum control_state state,
+                 const char *why)
 {
     json_t *j;
 
     if (!o->json) {
-        printf("account %s %s\n", account, paused ? "is paused" : "goes on");
+        printf("account %s %s\n", account, state == CONTROL_PAUSED ? "is paused" : "goes on");
         return;
     }
-    j = json_pack("{sssbss%}", "account", account, "paused", (int)paused, "why", why, strlen(why));
+    j = control_json(account, state, why);
     if (j)
         json_dumpf(j, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(j);
 }
 
-static int control(const char *command, const char *help, bool paused, int argc, char **argv)
+static int control(const char *command, const char *help, enum control_state state, int argc,
+                   char **argv)
 {
     struct cmd_common o = {0};
     struct cmd_session s;
-    char why[WHY_MAX_BYTES], by[300];
+    char why[CONTROL_WHY_MAX_BYTES + 1], by[300];
     int opt, rc;
 
     while ((opt = getopt_long(argc, argv, CMD_SHORT, options, NULL)) != -1)
@@ -105,26 +84,28 @@ static int control(const char *command, const char *help, bool paused, int argc,
     rc = cmd_after_options(command, opt, help);
     if (rc != -1)
         return rc;
-    if (!paused && optind < argc)
+    if (state == CONTROL_GOES_ON && optind < argc)
         return cmd_fail(CMD_USAGE, "no argument '%s' is known", argv[optind]);
     rc = cmd_session_open(&o, &s);
     if (rc != 0)
         return rc;
     join(why, sizeof(why), argc - optind, argv + optind);
     who(by, sizeof(by));
-    rc = set(&s, paused, why, by);
-    if (rc == CMD_OK)
-        tell(&o, s.account->name, paused, why);
+    rc = control_set(s.client, s.account->name, state, why, by);
+    if (rc < 0)
+        rc = cmd_redis_failed(s.client, rc);
+    else
+        tell(&o, s.account->name, state, why);
     cmd_session_close(&s);
     return rc;
 }
 
 int cmd_pause(int argc, char **argv)
 {
-    return control("pause", cmd_pause_help, true, argc, argv);
+    return control("pause", cmd_pause_help, CONTROL_PAUSED, argc, argv);
 }
 
 int cmd_resume(int argc, char **argv)
 {
-    return control("resume", cmd_resume_help, false, argc, argv);
+    return control("resume", cmd_resume_help, CONTROL_GOES_ON, argc, argv);
 }

@@ -8,6 +8,7 @@
 #include "client.h"
 #include "cmd.h"
 #include "deadletter.h"
+#include "deadletter_json.h"
 #include "log.h"
 
 #define LIMIT_DEFAULT 50
@@ -49,44 +50,10 @@ struct dead {
 
 /* -- list -- */
 
-static json_t *text_json(struct span s)
-{
-    json_t *j = json_stringn(s.p, s.n);
-    char shown[512];
-
-    return j ? j : json_string(log_quote(shown, sizeof(shown), s.p, s.n)); /* no UTF-8 */
-}
-
-/* A field that stands there several times (url) becomes a list. */
-static void add_field(json_t *fields, struct span name, struct span value)
-{
-    char key[256];
-    json_t *old;
-
-    log_quote(key, sizeof(key), name.p, name.n);
-    old = json_object_get(fields, key);
-    if (!old)
-        json_object_set_new(fields, key, text_json(value));
-    else if (json_is_array(old))
-        json_array_append_new(old, text_json(value));
-    else
-        json_object_set_new(fields, key, json_pack("[Oo]", old, text_json(value)));
-}
-
 static void print_json(const struct deadletter *l)
 {
-    json_t *fields = json_object();
-    json_t *j = json_pack("{sososososIso}", "id", text_json(l->id), "job", text_json(l->job),
-                          "reason", text_json(l->reason), "target", text_json(l->target), "at",
-                          (json_int_t)l->at_ms, "fields", fields);
+    json_t *j = deadletter_json(l);
 
-    must(j != NULL);
-    for (size_t i = 0; i + 1 < reply_count(l->fields); i += 2) {
-        struct span name = reply_text(reply_at(l->fields, i));
-
-        if (!deadletter_added(name))
-            add_field(fields, name, reply_text(reply_at(l->fields, i + 1)));
-    }
     json_dumpf(j, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(j);
@@ -149,23 +116,12 @@ static int act(struct dead *d, bool retry, char **ids, int count)
     return CMD_OK;
 }
 
-static bool is_id(const char *text)
-{
-    struct span rest = span_str(text), part;
-    uint64_t n;
-
-    for (int i = 0; i < 2; i++)
-        if (!span_next_word(&rest, '-', &part) || span_to_u64(part, &n) < 0)
-            return false;
-    return rest.n == 0;
-}
-
 static int check_ids(const struct dead *d, const char *what, char **ids, int count)
 {
     if (d->all == (count > 0))
         return cmd_fail(CMD_USAGE, "dead %s: give ids, or --all", what);
     for (int i = 0; i < count; i++)
-        if (!is_id(ids[i]))
+        if (!deadletter_id_ok(span_str(ids[i])))
             return cmd_fail(CMD_USAGE, "'%s' is no id; 'purgeline dead list' shows them", ids[i]);
     return 0;
 }

@@ -114,17 +114,23 @@ static int check_arguments(const struct planning *g, int targets)
 
 /* -- planning -- */
 
-static void complain(void *ctx, uint64_t line, const char *why)
+static void complain(struct planning *g, uint64_t line, const char *why)
 {
-    struct planning *g = ctx;
-
-    if (g->wrong++ >= COMPLAINTS_SHOWN)
+    if (g->complaints++ >= COMPLAINTS_SHOWN)
         return;
     cmd_progress_end(&g->progress);
     if (line)
         cmd_fail(CMD_FAILED, "line %" PRIu64 ": %s", line, why);
     else
         cmd_fail(CMD_FAILED, "%s", why);
+}
+
+static void wrong(void *ctx, uint64_t line, const char *why)
+{
+    struct planning *g = ctx;
+
+    g->wrong++;
+    complain(g, line, why);
 }
 
 static bool take(void *ctx, enum lane lane, const struct span *fields, size_t count, uint64_t line)
@@ -147,13 +153,14 @@ static const char *taken(void *ctx, char *text, size_t room)
     return text;
 }
 
-static void on_page(void *ctx, uint64_t jobs)
+static bool on_page(void *ctx, uint64_t jobs)
 {
     struct planning *g = ctx;
     char text[64];
 
     g->taken = jobs;
     cmd_progress_at(&g->progress, jobs, taken(g, text, sizeof(text)));
+    return true;
 }
 
 static int read_backlog(struct planning *g)
@@ -169,7 +176,7 @@ static int read_backlog(struct planning *g)
 static int read_list(struct planning *g, int argc, char **argv)
 {
     const struct cmd_jobs_reader r = {.job = take,
-                                      .wrong = complain,
+                                      .wrong = wrong,
                                       .progress = taken,
                                       .ctx = g,
                                       .bar = &g->progress,

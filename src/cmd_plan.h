@@ -24,7 +24,9 @@ struct planning {
     struct backlog_counts refused;
     json_t *requests; /* objects, or lines for people */
     struct cmd_progress progress;
-    uint64_t taken, wrong;
+    uint64_t taken;
+    uint64_t wrong; /* lines that are no job: the plan never saw them */
+    uint64_t complaints;
 };
 
 /* A plan_request_cb with a struct planning: keeps what is to be shown of the first requests. */

@@ -7,6 +7,7 @@
 #include "buf.h"
 #include "cmd_plan.h"
 #include "log.h"
+#include "plan_json.h"
 
 #define TARGETS_SHOWN 4
 #define LINE_MAX_BYTES 4096
@@ -41,34 +42,9 @@ static const char *duration_words(char *out, size_t room, uint64_t ms)
 
 /* -- requests -- */
 
-static const char *const form_names[FORM_N] = {
-    [FORM_KEYS] = "keys", [FORM_SOFT_KEYS] = "soft keys", [FORM_URL] = "url", [FORM_ALL] = "all"};
-
 static const char *quoted(char *out, size_t room, const struct pending *t)
 {
     return log_quote(out, room, t->bytes, t->bytes_count);
-}
-
-static json_t *request_json(const struct plan_request *r)
-{
-    const struct batch *b = r->batch;
-    json_t *targets = json_array();
-
-    list_each(it, &b->targets) {
-        const struct pending *t = pending_of(it);
-        json_t *text = json_stringn(t->bytes, t->bytes_count);
-        char shown[512];
-
-        if (!text) /* no UTF-8 */
-            text = json_string(quoted(shown, sizeof(shown), t));
-        if (t->kind != TARGET_ALL)
-            json_array_append_new(targets, text);
-        else
-            json_decref(text);
-    }
-    return json_pack("{sIsssssssIso}", "at_ms", (json_int_t)r->at_ms, "lane", lane_names[b->lane],
-                     "service", r->service, "form", form_names[b->form], "cost",
-                     (json_int_t)b->cost, "targets", targets);
 }
 
 static json_t *request_line(const struct plan_request *r)
@@ -81,7 +57,7 @@ static json_t *request_line(const struct plan_request *r)
 
     buf_init(&line, LINE_MAX_BYTES);
     buf_printf(&line, "  %-12s  %-6s  %-22s  %4u %s", duration_words(at, sizeof(at), r->at_ms),
-               lane_names[b->lane], r->service, b->count, form_names[b->form]);
+               lane_names[b->lane], r->service, b->count, plan_form_names[b->form]);
     list_each(it, &b->targets) {
         char target[128];
 
@@ -102,7 +78,7 @@ void cmd_plan_keep_request(void *ctx, const struct plan_request *r)
     struct planning *g = ctx;
 
     if (json_array_size(g->requests) < g->requests_wanted)
-        json_array_append_new(g->requests, g->common.json ? request_json(r) : request_line(r));
+        json_array_append_new(g->requests, g->common.json ? plan_json_request(r) : request_line(r));
 }
 
 /* -- for people -- */
@@ -140,23 +116,9 @@ static void print_row(const struct planning *g, const char *name, const struct p
     putchar('\n');
 }
 
-static struct plan_lane total_of(const struct plan_result *r)
-{
-    struct plan_lane total = {.done_ms = r->done_ms};
-
-    for (int i = 0; i < LANE_N; i++) {
-        total.jobs += r->lanes[i].jobs;
-        total.targets += r->lanes[i].targets;
-        total.merged += r->lanes[i].merged;
-        total.requests += r->lanes[i].requests;
-        total.cost += r->lanes[i].cost;
-    }
-    return total;
-}
-
 static void print_lanes(const struct planning *g)
 {
-    struct plan_lane total = total_of(&g->result);
+    struct plan_lane total = plan_total(&g->result);
 
     printf("%s%-9s%12s%12s%12s%11s%12s  %-12s%s\n", cmd_colour(CMD_BOLD), "  lane", "jobs",
            "targets", "merged", "requests", "cost", "done after", cmd_colour(CMD_PLAIN));
@@ -256,7 +218,7 @@ static void print_notes(const struct planning *g)
 
 static void print_requests(const struct planning *g)
 {
-    struct plan_lane total = total_of(&g->result);
+    struct plan_lane total = plan_total(&g->result);
     size_t shown = json_array_size(g->requests);
 
     if (!g->requests_wanted)
@@ -284,87 +246,19 @@ static void print(const struct planning *g)
 
 /* -- as JSON -- */
 
-static json_t *number(uint64_t n)
-{
-    return json_integer((json_int_t)n);
-}
-
-static json_t *lane_json(const struct planning *g, const struct plan_lane *l)
-{
-    json_t *j =
-        json_pack("{sososososo}", "jobs", number(l->jobs), "targets", number(l->targets), "merged",
-                  number(l->merged), "requests", number(l->requests), "cost", number(l->cost));
-
-    if (l->jobs) {
-        json_object_set_new(j, "done_ms", number(l->done_ms));
-        json_object_set_new(j, "done_at", number(g->jobs.now_ms + l->done_ms));
-    }
-    return j;
-}
-
-static json_t *lanes_json(const struct planning *g)
-{
-    json_t *lanes = json_object();
-
-    for (int i = 0; i < LANE_N; i++)
-        json_object_set_new(lanes, lane_names[i], lane_json(g, &g->result.lanes[i]));
-    return lanes;
-}
-
-static json_t *ledgers_json(const struct plan_result *r)
-{
-    json_t *ledgers = json_object();
-
-    for (int i = 0; i < LEDGER_N; i++) {
-        const struct plan_ledger *l = &r->ledgers[i];
-
-        if (l->counted)
-            json_object_set_new(ledgers, ledger_names[i],
-                                json_pack("{sosososososo}", "units", number(l->units), "per_s",
-                                          number(l->per_s), "spent", number(l->spent), "left",
-                                          number(l->left), "cost", number(l->cost), "left_then",
-                                          number(l->left_then)));
-    }
-    return ledgers;
-}
-
-static json_t *urgent_json(const struct plan_result *r)
-{
-    if (!r->urgent_known)
-        return json_null();
-    return json_pack("{sososo}", "wait_ms", number(r->urgent_ms), "worst_ms",
-                     number(r->urgent_worst_ms), "worst_at_ms", number(r->urgent_worst_at_ms));
-}
-
-static json_t *exceptions_json(const struct planning *g)
-{
-    const struct plan_result *r = &g->result;
-
-    return json_pack("{sosososososososo}", "refused", number(r->refused + g->wrong), "expired",
-                     number(r->expired), "postponed", number(r->postponed), "repeats",
-                     number(r->repeats), "absorbed", number(r->absorbed), "beyond",
-                     number(r->beyond), "never", number(r->never), "windowed",
-                     json_boolean(r->windowed));
-}
-
 static void print_json(const struct planning *g)
 {
-    struct plan_lane total = total_of(&g->result);
-    json_t *j = json_pack("{sssossss}", "account", g->account->name, "at", number(g->jobs.now_ms),
-                          "of", g->backlog ? "backlog" : "list", "spent_from",
-                          g->client && !g->fresh ? "redis" : "nothing");
+    const struct plan_telling t = {.account = g->account,
+                                   .result = &g->result,
+                                   .at_ms = g->jobs.now_ms,
+                                   .reply_ms = g->reply_ms,
+                                   .window = g->config.window,
+                                   .of = g->backlog ? "backlog" : "list",
+                                   .spent_from = g->client && !g->fresh ? "redis" : "nothing",
+                                   .refused = g->wrong,
+                                   .requests = g->requests_wanted ? g->requests : NULL};
+    json_t *j = plan_json(&t);
 
-    json_object_set_new(j, "lanes", lanes_json(g));
-    json_object_set_new(j, "total", lane_json(g, &total));
-    json_object_set_new(j, "budget", ledgers_json(&g->result));
-    json_object_set_new(j, "urgent", urgent_json(&g->result));
-    json_object_set_new(j, "exceptions", exceptions_json(g));
-    json_object_set_new(j, "assumed",
-                        json_pack("{sososo}", "reply_ms", number(g->reply_ms), "max_in_flight",
-                                  number(g->account->max_in_flight), "window",
-                                  number(g->config.window)));
-    if (g->requests_wanted)
-        json_object_set(j, "requests", g->requests);
     json_dumpf(j, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(j);

@@ -7,6 +7,7 @@
 #include "client.h"
 #include "cmd.h"
 #include "overview.h"
+#include "overview_json.h"
 
 const char cmd_status_help[] =
     "usage: purgeline status [OPTION...]\n"
@@ -25,72 +26,6 @@ const char cmd_status_help[] =
     "2 wrong arguments; 3 Redis cannot be reached\n";
 
 static const struct option options[] = {CMD_LONG, {NULL, 0, NULL, 0}};
-
-/* -- as JSON -- */
-
-static json_t *number(uint64_t n)
-{
-    return json_integer((json_int_t)n);
-}
-
-static json_t *text_or_null(const char *s)
-{
-    json_t *text = s ? json_string(s) : NULL;
-
-    return text ? text : json_null(); /* also what is no UTF-8 */
-}
-
-static json_t *lanes_json(const struct overview *o)
-{
-    json_t *lanes = json_object();
-
-    for (int i = 0; i < LANE_N; i++) {
-        const struct overview_lane *l = &o->lanes[i];
-
-        json_object_set_new(lanes, lane_names[i],
-                            json_pack("{sososo}", "jobs", number(l->jobs), "in_hand",
-                                      number(l->in_hand), "oldest_ms", number(l->oldest_ms)));
-    }
-    return lanes;
-}
-
-static json_t *budgets_json(const struct overview *o)
-{
-    json_t *budgets = json_object();
-
-    for (int i = 0; i < LEDGER_N; i++) {
-        const struct overview_budget *b = &o->budget[i];
-
-        if (b->counted)
-            json_object_set_new(budgets, ledger_names[i],
-                                json_pack("{sosososo}", "units", number(b->units), "spent",
-                                          number(b->spent), "open", number(b->open), "left",
-                                          number(b->left)));
-    }
-    return budgets;
-}
-
-static json_t *account_json(const struct config_account *a, const struct overview *o)
-{
-    json_t *j = json_object();
-    json_t *status = o->status ? json_loads(o->status, 0, NULL) : NULL;
-
-    json_object_set_new(j, "account", json_string(a->name));
-    json_object_set_new(j, "ok", json_boolean(!overview_needs_help(o)));
-    json_object_set_new(j, "leader", text_or_null(o->leader));
-    json_object_set_new(j, "paused", json_boolean(o->paused));
-    if (o->paused) {
-        json_object_set_new(j, "paused_why", text_or_null(o->paused_why));
-        json_object_set_new(j, "paused_by", text_or_null(o->paused_by));
-        json_object_set_new(j, "paused_ms", number(o->paused_ms));
-    }
-    json_object_set_new(j, "lanes", lanes_json(o));
-    json_object_set_new(j, "budget", budgets_json(o));
-    json_object_set_new(j, "later", number(o->later));
-    json_object_set_new(j, "dead", number(o->dead));
-    json_object_set_new(j, "dispatcher", status ? status : json_null());
-    return j;
-}
 
 /* -- for people -- */
 
@@ -200,7 +135,7 @@ static int show_one(struct client *client, const struct config_account *a, json_
     if (rc < 0)
         return cmd_redis_failed(client, rc);
     if (list)
-        json_array_append_new(list, account_json(a, &o));
+        json_array_append_new(list, overview_json(a, &o));
     else
         print_account(a, &o);
     rc = overview_needs_help(&o) ? CMD_FAILED : CMD_OK;

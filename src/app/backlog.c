@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "backlog.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,7 +234,8 @@ int backlog_read_jobs(struct client *c, const struct config_account *a, struct p
     while (rc == 0 && (lane = choose_lane(&g)) < LANE_N) {
         plan_make_room(p, (enum lane)lane, g.pages[lane].entries);
         rc = read_page(&g, (enum lane)lane);
-        progress(ctx, g.jobs);
+        if (rc == 0 && !progress(ctx, g.jobs))
+            rc = -ECANCELED;
     }
     for (lane = 0; lane < LANE_N; lane++)
         free(g.pages[lane].key);

@@ -8,7 +8,10 @@
 #include "alloc.h"
 #include "rediskey.h"
 
-#define AT_ONCE 64 /* letters in one question: a letter can be large */
+#define AT_ONCE 64 /* letters in one question */
+/* A letter can be large. A page is to be of that size, learned from the one before. */
+#define PAGE_BYTES ((size_t)4 * 1024 * 1024)
+#define PAGE_FIRST 8
 
 /* KEYS dead urgent normal bulk. ARGV ids. Written at the new place before removed from the old: a
  * refusal in the middle (out of memory) loses nothing. Lua passes at most some 8,000 arguments on
@@ -34,6 +37,17 @@ static const char retry_script[] =
     "  end\n"
     "end\n"
     "return out\n";
+
+bool deadletter_id_ok(struct span id)
+{
+    struct span rest = id, part;
+    uint64_t n;
+
+    for (int i = 0; i < 2; i++)
+        if (!span_next_word(&rest, '-', &part) || span_to_u64(part, &n) < 0)
+            return false;
+    return rest.n == 0;
+}
 
 bool deadletter_added(struct span name)
 {
@@ -89,21 +103,42 @@ static int read_back(struct client *c, const char *account, const char *from, ui
     return rc;
 }
 
+static size_t bytes_of(const struct redisReply *entries)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < reply_count(entries); i++) {
+        const struct redisReply *fields = reply_at(reply_at(entries, i), 1);
+
+        for (size_t j = 0; j < reply_count(fields); j++)
+            bytes += reply_text(reply_at(fields, j)).n;
+    }
+    return bytes;
+}
+
+/* The page after one of n letters. */
+static uint64_t next_page(uint64_t n, size_t bytes)
+{
+    return max_u64(1, min_u64(PAGE_BYTES / max_u64(bytes / n, 1), min_u64(n * 4, AT_ONCE)));
+}
+
 int deadletter_list(struct client *c, const char *account, uint64_t limit, deadletter_cb *cb,
                     void *ctx)
 {
     char *from = alloc_str("+");
+    uint64_t page = PAGE_FIRST;
     struct redisReply *entries;
     int rc = 0;
 
     while (limit > 0) {
-        uint64_t n = min_u64(limit, AT_ONCE);
+        uint64_t n = min_u64(limit, page);
         struct span last;
 
         rc = read_back(c, account, from, n, &entries);
         if (rc < 0 || show(entries, cb, ctx) != 0 || reply_count(entries) < n)
             break;
         limit -= n;
+        page = next_page(n, bytes_of(entries));
         last = reply_text(reply_at(reply_at(entries, n - 1), 0));
         free(from);
         from = alloc_printf("(%.*s", (int)last.n, last.p);

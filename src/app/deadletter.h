@@ -19,6 +19,8 @@ typedef int deadletter_cb(void *ctx, const struct deadletter *letter);
 must_use int deadletter_list(struct client *c, const char *account, uint64_t limit,
                              deadletter_cb *cb, void *ctx);
 
+/* "1700000000000-0" */
+bool deadletter_id_ok(struct span id);
 /* Whether a field is one that giving up added to the job's own. */
 bool deadletter_added(struct span name);
 

@@ -34,6 +34,8 @@ struct ingress {
     struct jobform form;
     uint32_t errands;      /* that exist */
     uint32_t vitals_asked; /* and not answered */
+    uint32_t chores;       /* under way on other threads */
+    uint32_t plans;        /* of them */
     bool stopping, redis_closed;
     struct ingress_counts {
         uint64_t jobs;
@@ -113,6 +115,15 @@ const char *desk_why_not_open(struct visit *v);
 struct desk_hooks *desk_hooks_new(const struct config *c);
 void desk_hooks_free(struct desk_hooks *h); /* NULL is fine */
 
+/* -- desk_admin.c -- */
+/* A head for routes whose body is an order of an operator: a megabyte is plenty. */
+route_cb desk_order_head;
+/* The body as an object, empty when there is none. NULL and refused: it is no object, or has other
+ * members than these. */
+struct json_t *desk_read_order(struct errand *e, const char *const *members);
+/* The account that the order's "account" or the query names; NULL and refused. */
+const struct config_account *desk_order_account(struct errand *e, const struct json_t *order);
+
 /* -- the routes -- */
 route_cb desk_purge, desk_bulk_begin, desk_bulk_end, desk_job_get, desk_job_cancel, desk_status,
     desk_dead_list, desk_dead_retry, desk_dead_drop, desk_plan, desk_pause, desk_resume, desk_hook,
@@ -124,3 +135,6 @@ route_cb desk_purge, desk_bulk_begin, desk_bulk_end, desk_job_get, desk_job_canc
  * desk_vitals, whether or not the visit is still there -- */
 void ingress_ask_vitals(struct errand *e, bool metrics);
 void desk_vitals(struct errand *e, const struct vitals *v);
+
+/* -- ingress.c: the last chore may be what stopping waits for -- */
+void ingress_chore_over(struct ingress *in);

@@ -312,7 +312,7 @@ static void configure(struct ingress *in, const struct config *c)
 
 static void finish_when_done(struct ingress *in)
 {
-    if (!in->redis_closed || in->vitals_asked)
+    if (!in->redis_closed || in->vitals_asked || in->chores)
         return;
     must(in->errands == 0);
     standing_free(in->standing);
@@ -323,6 +323,11 @@ static void finish_when_done(struct ingress *in)
     jobform_deinit(&in->form);
     post(in->dispatch_inbox, LETTER_STOPPED, NULL);
     mailbox_close(in->mailbox); /* with it nothing is open any more, and the loop ends */
+}
+
+void ingress_chore_over(struct ingress *in)
+{
+    finish_when_done(in);
 }
 
 static void on_intray_closed(void *ctx)

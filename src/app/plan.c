@@ -538,3 +538,17 @@ void plan_finish(struct plan *p, struct plan_result *out)
     give_back_grants(p);
     *out = p->result;
 }
+
+struct plan_lane plan_total(const struct plan_result *r)
+{
+    struct plan_lane total = {.done_ms = r->done_ms};
+
+    for (int i = 0; i < LANE_N; i++) {
+        total.jobs += r->lanes[i].jobs;
+        total.targets += r->lanes[i].targets;
+        total.merged += r->lanes[i].merged;
+        total.requests += r->lanes[i].requests;
+        total.cost += r->lanes[i].cost;
+    }
+    return total;
+}

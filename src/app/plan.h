@@ -86,3 +86,6 @@ must_use int plan_take(struct plan *p, enum lane lane, const struct span *fields
 
 /* Goes on until everything is done. */
 void plan_finish(struct plan *p, struct plan_result *out);
+
+/* Of all lanes together. */
+struct plan_lane plan_total(const struct plan_result *r);

@@ -218,6 +218,11 @@ int client_open(const struct redis_address *a, struct client **out, char *err, s
     return rc;
 }
 
+void client_set_patience(struct client *c, uint32_t answer_s)
+{
+    (void)redisSetTimeout(c->hiredis, (struct timeval){.tv_sec = answer_s});
+}
+
 void client_close(struct client *c)
 {
     if (!c)

@@ -116,10 +116,14 @@ static void a_list_is_what_push_takes_and_nothing_is_pushed(void **state)
 static void a_line_that_push_would_refuse_is_named(void **state)
 {
     struct world *w = *state;
+    json_t *j;
 
     assert_int_equal(shell_run(&w->shell, "printf 'a\\n{\"kyes\":\"b\"}\\n' | $P plan -f -"), 1);
     shell_assert_err(&w->shell, "line 2: kyes: unknown field");
     shell_assert_out(&w->shell, "account main");
+    j = plan(w, 1, "printf 'a\\n{\"kyes\":\"b\"}\\n{\"keys\":7,\\n' | $P plan -j -f - 2>/dev/null");
+    assert_int_equal(number(j, "exceptions", NULL, "refused"), 2);
+    json_decref(j);
 }
 
 static void without_redis_a_list_is_planned_and_a_backlog_is_not(void **state)

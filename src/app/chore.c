@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+#include "chore.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "client.h"
+
+/* libuv has four threads, and looking up a name for the dispatch needs one of them, too. */
+#define CHORES_MAX 3u
+#define PLANS_MAX 1u
+#define ANSWER_MAX_S 10    /* Redis' for one command: who stops has to wait for it */
+#define PATIENCE_MS 60000u /* the visitor's */
+#define RETRY_MS 2000
+
+/* -- on the thread -- */
+
+void chore_say(struct chore *c, int status, json_t *j)
+{
+    must(c->status == 0);
+    c->status = status;
+    c->json = j;
+}
+
+void chore_refuse(struct chore *c, int status, const char *fmt, ...)
+{
+    va_list ap;
+
+    must(c->status == 0);
+    c->status = status;
+    va_start(ap, fmt);
+    vsnprintf(c->why, sizeof(c->why), fmt, ap);
+    va_end(ap);
+}
+
+bool chore_answered(const struct chore *c)
+{
+    return c->status != 0;
+}
+
+void chore_redis_failed(struct chore *c, int err, const char *done)
+{
+    if (err == -EIO)
+        chore_refuse(c, 503, "Redis refuses: %.200s%s%s", client_error(c->client),
+                     *done ? "; " : "", done);
+    else
+        chore_refuse(c, 503, "Redis is away%s%s", *done ? "; " : "", done);
+}
+
+static void work(void *ctx)
+{
+    struct chore *c = ctx;
+    char why[300];
+
+    if (client_open(c->redis, &c->client, why, sizeof(why)) < 0) {
+        chore_refuse(c, 503, "Redis is away");
+        return;
+    }
+    client_set_patience(c->client, ANSWER_MAX_S);
+    c->work(c);
+    must(c->status != 0);
+    client_close(c->client);
+    c->client = NULL;
+}
+
+/* -- on the loop -- */
+
+static void answer(struct chore *c)
+{
+    if (c->json)
+        errand_say_json(c->errand, c->status, c->json);
+    else
+        errand_refuse(c->errand, c->status, c->why);
+}
+
+static void on_done(void *ctx)
+{
+    struct chore *c = ctx;
+    struct ingress *in = c->errand->in;
+
+    answer(c);
+    errand_drop(c->errand);
+    c->free_order(c->order);
+    in->chores--;
+    in->plans -= c->kind == CHORE_PLAN;
+    free(c);
+    ingress_chore_over(in);
+}
+
+static void on_late(struct errand *e)
+{
+    errand_refuse(e, 503, "it takes longer than a minute and goes on: look before asking again");
+}
+
+static const char *why_not(const struct ingress *in, enum chore_kind kind)
+{
+    if (!intray_is_up(in->intray))
+        return "Redis is away";
+    if (in->chores >= CHORES_MAX || (kind == CHORE_PLAN && in->plans >= PLANS_MAX))
+        return "others have asked for as much as is done at once";
+    return NULL;
+}
+
+void chore_begin(struct errand *e, enum chore_kind kind, chore_work_cb *cb, void *order,
+                 thread_cb *free_order)
+{
+    struct ingress *in = e->in;
+    const char *why = why_not(in, kind);
+    struct chore *c;
+
+    if (why) {
+        errand_refuse_later(e, 503, RETRY_MS, why);
+        free_order(order);
+        return;
+    }
+    c = alloc_zeroed(1, sizeof(*c));
+    c->order = order;
+    c->kind = kind;
+    c->redis = in->options.redis;
+    c->work = cb;
+    c->free_order = free_order;
+    c->errand = errand_hold(e);
+    snprintf(c->by, sizeof(c->by), "%.120s from %s", e->who->name, visit_peer(e->visit));
+    e->late = on_late;
+    visit_set_patience(e->visit, PATIENCE_MS);
+    in->chores++;
+    in->plans += kind == CHORE_PLAN;
+    thread_work(in->loop, work, on_done, c);
+}

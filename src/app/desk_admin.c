@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT
+ * GET /v1/status, POST /v1/pause and /v1/resume: what an operator looks at and switches. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "chore.h"
+#include "control.h"
+#include "log.h"
+#include "overview_json.h"
+
+#define ORDER_MAX_BYTES ((uint64_t)1024 * 1024)
+
+/* -- orders -- */
+
+void desk_order_head(struct errand *e)
+{
+    visit_collect(e->visit, ORDER_MAX_BYTES);
+}
+
+static bool among(const char *const *members, const char *name)
+{
+    while (*members && strcmp(*members, name) != 0)
+        members++;
+    return *members;
+}
+
+json_t *desk_read_order(struct errand *e, const char *const *members)
+{
+    struct span body = visit_body(e->visit);
+    json_error_t where;
+    json_t *order =
+        body.n ? json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, &where) : json_object();
+    json_t *value;
+    const char *name;
+    char why[300], shown[64];
+
+    if (!json_is_object(order)) {
+        snprintf(why, sizeof(why), "not a JSON object: %s",
+                 order ? "another kind of value" : where.text);
+        goto refuse;
+    }
+    json_object_foreach(order, name, value)
+    {
+        if (among(members, name))
+            continue;
+        snprintf(why, sizeof(why), "%s: unknown field",
+                 log_quote(shown, sizeof(shown), name, strlen(name)));
+        goto refuse;
+    }
+    return order;
+
+refuse:
+    errand_refuse(e, 400, why);
+    json_decref(order);
+    return NULL;
+}
+
+const struct config_account *desk_order_account(struct errand *e, const json_t *order)
+{
+    const json_t *name = json_object_get(order, "account");
+
+    if (!name)
+        return errand_account(e, errand_query(e, "account"));
+    if (json_is_string(name))
+        return errand_account(e, span_of(json_string_value(name), json_string_length(name)));
+    errand_refuse(e, 400, "account: expected a text");
+    return NULL;
+}
+
+/* -- status -- */
+
+struct look {
+    const struct config_account **accounts;
+    uint32_t count;
+};
+
+static void free_look(void *order)
+{
+    struct look *l = order;
+
+    free(l->accounts);
+    free(l);
+}
+
+static void look(struct chore *c)
+{
+    const struct look *l = c->order;
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < l->count; i++) {
+        struct overview o;
+        int rc = overview_read(c->client, l->accounts[i], &o);
+
+        if (rc < 0) {
+            chore_redis_failed(c, rc, "");
+            json_decref(list);
+            return;
+        }
+        json_array_append_new(list, overview_json(l->accounts[i], &o));
+        overview_deinit(&o);
+    }
+    chore_say(c, 200, json_pack("{so}", "accounts", list));
+}
+
+void desk_status(struct errand *e)
+{
+    const struct config *config = e->in->config;
+    struct span name = errand_query(e, "account");
+    const struct config_account *one = name.p ? errand_account(e, name) : NULL;
+    struct look *l;
+
+    if (name.p && !one)
+        return;
+    l = alloc_zeroed(1, sizeof(*l));
+    l->accounts = alloc_zeroed(config->accounts_count + 1, sizeof(*l->accounts));
+    for (uint32_t i = 0; i < config->accounts_count; i++) {
+        const struct config_account *a = &config->accounts[i];
+
+        if (one ? a == one : gate_may_account(e->who, a))
+            l->accounts[l->count++] = a;
+    }
+    chore_begin(e, CHORE_ADMIN, look, l, free_look);
+}
+
+/* -- pause and resume -- */
+
+struct flip {
+    const struct config_account *account;
+    enum control_state state;
+    char why[CONTROL_WHY_MAX_BYTES + 1];
+};
+
+static void flip(struct chore *c)
+{
+    const struct flip *f = c->order;
+    bool pauses = f->state == CONTROL_PAUSED;
+    char by[200], why[4 * CONTROL_WHY_MAX_BYTES + 8];
+    int rc = control_set(c->client, f->account->name, f->state, f->why, c->by);
+
+    if (rc < 0) {
+        chore_redis_failed(c, rc, "");
+        return;
+    }
+    log_warn(pauses ? "A producer pauses an account" : "A producer lets an account go on",
+             "account=%s by=\"%s\" why=\"%s\"", f->account->name,
+             log_quote(by, sizeof(by), c->by, strlen(c->by)),
+             log_quote(why, sizeof(why), f->why, strlen(f->why)));
+    chore_say(c, 200, control_json(f->account->name, f->state, f->why));
+}
+
+/* 0, or refused. */
+static int read_why(struct errand *e, const json_t *order, char out[CONTROL_WHY_MAX_BYTES + 1])
+{
+    const json_t *why = json_object_get(order, "why");
+
+    *out = '\0';
+    if (!why)
+        return 0;
+    if (!json_is_string(why) || json_string_length(why) > CONTROL_WHY_MAX_BYTES) {
+        errand_refuse(e, 400, "why: expected a text of at most 149 bytes");
+        return -1;
+    }
+    memcpy(out, json_string_value(why), json_string_length(why) + 1);
+    control_clean(out);
+    return 0;
+}
+
+static void control(struct errand *e, enum control_state state, const char *const *members)
+{
+    json_t *order = desk_read_order(e, members);
+    const struct config_account *a = order ? desk_order_account(e, order) : NULL;
+    struct flip *f;
+
+    if (a) {
+        f = alloc_zeroed(1, sizeof(*f));
+        f->account = a;
+        f->state = state;
+        if (read_why(e, order, f->why) == 0)
+            chore_begin(e, CHORE_ADMIN, flip, f, free);
+        else
+            free(f);
+    }
+    json_decref(order);
+}
+
+void desk_pause(struct errand *e)
+{
+    control(e, CONTROL_PAUSED, (const char *const[]){"account", "why", NULL});
+}
+
+void desk_resume(struct errand *e)
+{
+    control(e, CONTROL_GOES_ON, (const char *const[]){"account", NULL});
+}
