@@ -44,11 +44,18 @@ bool chore_answered(const struct chore *c)
 
 void chore_redis_failed(struct chore *c, int err, const char *done)
 {
+    const char *between = *done ? "; " : "";
+
     if (err == -EIO)
-        chore_refuse(c, 503, "Redis refuses: %.200s%s%s", client_error(c->client),
-                     *done ? "; " : "", done);
+        chore_refuse(c, 503, "Redis refuses: %.200s%s%s", client_error(c->client), between, done);
     else
-        chore_refuse(c, 503, "Redis is away%s%s", *done ? "; " : "", done);
+        chore_refuse(c, 503, "Redis gives no answer: whether it is done is not known%s%s", between,
+                     done);
+}
+
+const char *chore_outcome(int err)
+{
+    return err == 0 ? "done" : err == -EIO ? "refused" : "unknown";
 }
 
 static void work(void *ctx)

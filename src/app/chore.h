@@ -47,3 +47,5 @@ void chore_refuse(struct chore *c, int status, const char *fmt, ...) print_like(
 bool chore_answered(const struct chore *c);
 /* After a failed command. `done` says what has happened all the same; "" for nothing. */
 void chore_redis_failed(struct chore *c, int err, const char *done);
+/* The same for the log, in a word. */
+const char *chore_outcome(int err);

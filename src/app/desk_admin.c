@@ -140,15 +140,14 @@ static void flip(struct chore *c)
     char by[200], why[4 * CONTROL_WHY_MAX_BYTES + 8];
     int rc = control_set(c->client, f->account->name, f->state, f->why, c->by);
 
-    if (rc < 0) {
-        chore_redis_failed(c, rc, "");
-        return;
-    }
     log_warn(pauses ? "A producer pauses an account" : "A producer lets an account go on",
-             "account=%s by=\"%s\" why=\"%s\"", f->account->name,
+             "account=%s by=\"%s\" why=\"%s\" outcome=%s", f->account->name,
              log_quote(by, sizeof(by), c->by, strlen(c->by)),
-             log_quote(why, sizeof(why), f->why, strlen(f->why)));
-    chore_say(c, 200, control_json(f->account->name, f->state, f->why));
+             log_quote(why, sizeof(why), f->why, strlen(f->why)), chore_outcome(rc));
+    if (rc < 0)
+        chore_redis_failed(c, rc, "");
+    else
+        chore_say(c, 200, control_json(f->account->name, f->state, f->why));
 }
 
 /* 0, or refused. */

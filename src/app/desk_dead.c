@@ -119,15 +119,16 @@ static int act_on(struct client *c, const struct act *a, uint64_t *done)
                                                                         done);
 }
 
-static void audit(const struct chore *c, uint64_t done)
+static void audit(const struct chore *c, uint64_t done, int rc)
 {
     const struct act *a = c->order;
     char by[200];
 
     log_warn(a->verb == VERB_RETRY ? "A producer retries dead letters"
                                    : "A producer drops dead letters",
-             "account=%s by=\"%s\" asked=%s done=%" PRIu64, a->account->name,
-             log_quote(by, sizeof(by), c->by, strlen(c->by)), a->all ? "all" : "ids", done);
+             "account=%s by=\"%s\" asked=%s outcome=%s done=%" PRIu64, a->account->name,
+             log_quote(by, sizeof(by), c->by, strlen(c->by)), a->all ? "all" : "ids",
+             chore_outcome(rc), done);
 }
 
 static void act(struct chore *c)
@@ -137,7 +138,7 @@ static void act(struct chore *c)
     int rc = act_on(c->client, a, &done);
     char so_far[64] = "";
 
-    audit(c, done);
+    audit(c, done, rc);
     if (rc < 0) {
         if (done)
             snprintf(so_far, sizeof(so_far), "%" PRIu64 " were %s", done, done_names[a->verb]);
