@@ -207,7 +207,10 @@ static inline struct span visit_endpoint(struct span bytes, size_t piece)
 
     if (!endpoint)
         open_endpoint();
-    must(connect(fd, (struct sockaddr *)&endpoint_address, sizeof(endpoint_address)) == 0);
+    if (connect(fd, (struct sockaddr *)&endpoint_address, sizeof(endpoint_address)) < 0) {
+        perror("connect");
+        abort();
+    }
     for (int turns = 0; quiet < QUIET_TURNS; turns++) {
         size_t n = bytes.n - sent < piece ? bytes.n - sent : piece;
         ssize_t out = n ? send(fd, bytes.p + sent, n, MSG_DONTWAIT | MSG_NOSIGNAL) : 0, in;
