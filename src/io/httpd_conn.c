@@ -16,6 +16,8 @@
 #define RESTED_MAX 1024
 /* An answer of which less than this was taken within request_s is given up. */
 #define PROGRESS_BYTES 1024
+#define SHOW_MS 100
+#define SHOW_TIMES 20
 
 /* -- deadlines -- */
 
@@ -91,6 +93,19 @@ static void look_at_reader(struct conn *c)
     conn_hang_up(c);
 }
 
+/* libmicrohttpd reads until there is nothing more to read and waits for the next event then; the
+ * end is what it reads when nothing is there. A peer that goes on sending hides it, so it is shown
+ * again; at last without regard for what the peer has not read yet. */
+static void show_end(struct conn *c)
+{
+    if (c->shown++ == SHOW_TIMES) {
+        conn_hang_up(c);
+        return;
+    }
+    shutdown(c->fd, SHUT_RD);
+    conn_set_phase(c, CONN_GONE, SHOW_MS);
+}
+
 void conn_on_deadline(void *ctx)
 {
     struct httpd *h = ctx;
@@ -107,10 +122,12 @@ void conn_on_deadline(void *ctx)
             look_at_reader(c);
         } else if (c->phase == CONN_AWAIT) {
             conn_hang_up(c);
+        } else if (c->phase == CONN_GONE) {
+            show_end(c);
         } else {
             h->counts.timeouts++;
             conn_cut(c);
-            shutdown(c->fd, SHUT_RD); /* libmicrohttpd finds the end of it, and closes */
+            show_end(c);
         }
     }
     arm(h);

@@ -9,6 +9,22 @@
 /* The first whose reader of heads is strict. */
 #define STRICT_VERSION "0.9.77"
 
+static bool is_old(void)
+{
+    return strverscmp(MHD_get_version(), STRICT_VERSION) < 0;
+}
+
+/* Every parameter takes room in the connection's pool, and when that is full, the connection is
+ * answered with an error, read on and answered again: it spins, or what it leaves is used after it
+ * was freed. The memory is libmicrohttpd's own buffer, in which it cuts the query up next. */
+void httpd_head_hide_query(const char *uri)
+{
+    char *mark = strchr((char *)uri, '?');
+
+    if (mark && is_old())
+        mark[1] = '\0';
+}
+
 struct look {
     unsigned lengths, codings, hosts;
     bool chunked;

@@ -60,10 +60,12 @@ struct conn {
     uint64_t acked_bytes; /* of what was sent, when that was looked at last */
     bool suspended;
     bool hung_up;
-    bool used;    /* it had a visit */
-    bool proven;  /* its client certificate was looked at */
-    bool lingers; /* its peer may still be sending what nobody reads */
-    bool cut;     /* it had its answer past libmicrohttpd */
+    bool own_timeout; /* set in libmicrohttpd */
+    bool used;        /* it had a visit */
+    bool proven;      /* its client certificate was looked at */
+    bool lingers;     /* its peer may still be sending what nobody reads */
+    bool cut;         /* it had its answer past libmicrohttpd */
+    uint8_t shown;    /* how often the end was, to libmicrohttpd */
     char peer[64];
 };
 
@@ -116,6 +118,9 @@ void conn_on_deadline(void *ctx);
 
 /* httpd_head.c: what is wrong with the head, or NULL. */
 const char *httpd_head_flaw(const struct visit *v, const char *method, const char *version);
+
+/* An old libmicrohttpd takes the query apart after this; now there is none. */
+void httpd_head_hide_query(const char *uri);
 
 /* httpd_linger.c */
 /* Sends the answer (or that it took too long) as far as it goes without waiting: for when

@@ -12,9 +12,6 @@
 #define DISCARD_MAX_BYTES (64 * 1024)
 /* A streamed body that does not bring at least this much within request_s is given up. */
 #define PROGRESS_BYTES 1024
-/* Each parameter of a query takes room in the connection's pool; when that is full, libmicrohttpd
- * 0.9.75 neither answers nor closes, and spins. */
-#define PARAMETERS_MAX 256
 /* libmicrohttpd reads first from a connection that was resumed, and when it finds that the peer
  * closed its half, it closes the other without an answer. Those with a timeout of their own are
  * looked at before anything is read: they send their answer then. */
@@ -229,6 +226,7 @@ static enum MHD_Result wait_for_answer(struct visit *v)
     v->conn->suspended = true;
     conn_set_phase(v->conn, CONN_ANSWER, v->patience_ms);
     MHD_set_connection_option(v->mhd, MHD_CONNECTION_OPTION_TIMEOUT, OWN_TIMEOUT_S);
+    v->conn->own_timeout = true;
     MHD_suspend_connection(v->mhd); /* before which: 1.0 sets nothing afterwards */
     return MHD_YES;
 }
@@ -266,15 +264,6 @@ void visit_expire(struct visit *v)
 
 /* -- libmicrohttpd's callbacks -- */
 
-static bool has_many_parameters(const char *uri)
-{
-    size_t n = 0;
-
-    for (const char *p = strchr(uri, '?'); p && (p = strchr(p + 1, '&'));)
-        n++;
-    return n > PARAMETERS_MAX;
-}
-
 void *visit_on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
     struct httpd *h = cls;
@@ -289,11 +278,7 @@ void *visit_on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
     v->conn->visit = v;
     h->counts.visits++;
     conn_set_phase(v->conn, CONN_HEAD, h->options.request_s * 1000);
-    if (has_many_parameters(uri)) {
-        answer_plain(v, 414, "the query has too many parameters");
-        conn_cut(v->conn);
-        conn_hang_up(v->conn);
-    }
+    httpd_head_hide_query(uri);
     return v;
 }
 
@@ -465,12 +450,15 @@ void visit_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
     struct conn *c;
 
     (void)cls;
-    (void)how;
     if (!v)
         return;
     *con_cls = NULL;
     c = v->conn;
     visit_end(v);
-    MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+    /* One that failed may be on none of libmicrohttpd's lists any more, and would be put on one. */
+    if (c->own_timeout && how == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
+        MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+        c->own_timeout = false;
+    }
     conn_rest(c);
 }

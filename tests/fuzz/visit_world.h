@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <hiredis/hiredis.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -196,6 +197,18 @@ static inline void turn(void)
     uv_run(loop_uv(dispatch_loop), UV_RUN_NOWAIT);
 }
 
+/* libFuzzer's clock interrupts; what began goes on. */
+static inline void connect_to_endpoint(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+    if (connect(fd, (struct sockaddr *)&endpoint_address, sizeof(endpoint_address)) == 0)
+        return;
+    must(errno == EINTR);
+    while (poll(&p, 1, 1000) < 0)
+        must(errno == EINTR);
+}
+
 static char answers[ANSWERS_MAX + 1];
 
 /* Sends, `piece` bytes a turn, and returns what came back, in `answers`. */
@@ -207,7 +220,7 @@ static inline struct span visit_endpoint(struct span bytes, size_t piece)
 
     if (!endpoint)
         open_endpoint();
-    must(connect(fd, (struct sockaddr *)&endpoint_address, sizeof(endpoint_address)) == 0);
+    connect_to_endpoint(fd);
     for (int turns = 0; quiet < QUIET_TURNS; turns++) {
         size_t n = bytes.n - sent < piece ? bytes.n - sent : piece;
         ssize_t out = n ? send(fd, bytes.p + sent, n, MSG_DONTWAIT | MSG_NOSIGNAL) : 0, in;
