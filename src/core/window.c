@@ -123,11 +123,18 @@ static void attach(struct window *w, struct pending *t, uint32_t job)
     t->waiters = i;
 }
 
+static void job_free(struct window *w, uint32_t i)
+{
+    w->jobs_of[((struct window_job *)pool_at(&w->jobs, i))->lane]--;
+    pool_give(&w->jobs, i);
+}
+
 static uint32_t job_new(struct window *w, const struct job_spec *spec, const struct window_add *how)
 {
     uint32_t i = pool_take(&w->jobs);
     struct window_job *job = pool_at(&w->jobs, i);
 
+    w->jobs_of[how->lane]++;
     *job = (struct window_job){.id_ms = how->id_ms,
                                .id_seq = how->id_seq,
                                .lane = how->lane,
@@ -322,7 +329,7 @@ void window_settle(struct window *w, struct pending *t, enum fate fate, window_e
         if (--job->open == 0 || fate == FATE_DEAD)
             cb(ctx, job);
         if (job->open == 0) /* and stays so in a returned record: window_each_job goes by it */
-            pool_give(&w->jobs, waiter.job);
+            job_free(w, waiter.job);
         pool_give(&w->waiters, i);
         i = waiter.next;
     }
@@ -374,7 +381,7 @@ static void release(struct window *w, uint32_t waiter, window_end_cb *cb, void *
     if (--job->open > 0)
         return;
     cb(ctx, job);
-    pool_give(&w->jobs, number);
+    job_free(w, number);
 }
 
 /* Whether nobody is left who waits for t. */

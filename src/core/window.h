@@ -34,6 +34,7 @@ struct window {
     uint32_t held;   /* pending targets, of all states */
     uint64_t merged; /* targets of jobs that found theirs waiting already */
     struct pool jobs, waiters;
+    uint32_t jobs_of[LANE_N];
     struct lanes *lanes;
 };
 
