@@ -132,7 +132,8 @@ static const char drop[] =
     "end\n"
     "return {n, 0}\n";
 
-/* KEYS stream, receipt prefix. ARGV lane, channel, ttl_s, n, n ids, n counts of targets.
+/* KEYS stream, receipt prefix. ARGV lane, channel, ttl_s, n, n ids, n counts of targets, unless
+ * all are 1.
  *
  * All of them gone: it is repeated after a lost answer, and everything is done. Some gone (deleted
  * by hand): nobody can say which, and a receipt that is there is the true one, so the others get
@@ -153,7 +154,7 @@ static const char purged[] =
             "local middle = '\",\"state\":\"purged\",\"at\":' .. int(now_ms()) .. ',\"targets\":'\n"
             "for i = 5, 4 + n do\n"
             "  local id = ARGV[i]\n"
-            "  local text = head .. id .. middle .. ARGV[n + i] .. '}'\n"
+            "  local text = head .. id .. middle .. (ARGV[n + i] or '1') .. '}'\n"
             "  if ended == n then call('SETEX', key .. id, ttl, text)\n"
             "  else call('SET', key .. id, text, 'NX', 'EX', ttl) end\n"
             "end\n"
