@@ -70,6 +70,13 @@ int store_push(struct store *s, enum lane lane, const struct span *fields, size_
     return 0;
 }
 
+void store_delete_lanes(struct store *s)
+{
+    for (int lane = 0; lane < LANE_N; lane++)
+        if (s->lanes[lane].length == 0)
+            stream_deinit(&s->lanes[lane]);
+}
+
 /* -- the lease -- */
 
 const char *store_holder(const struct store *s, uint64_t now_ms)

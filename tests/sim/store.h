@@ -85,6 +85,9 @@ must_use int store_push(struct store *s, enum lane lane, const struct span *fiel
 /* The same of taking a job back, as the endpoint does it: whether it was there. */
 bool store_cancel(struct store *s, enum lane lane, struct entry_id id);
 
+/* DEL of the empty lanes: ids may begin anew, below what was there. */
+void store_delete_lanes(struct store *s);
+
 /* The operations of io/queue.h; err as there. */
 must_use int store_lead(struct store *s, const char *owner, uint64_t ttl_ms, const char *usurp,
                         struct span status, const struct queue_clock *clock, uint64_t now_ms,
