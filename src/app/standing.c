@@ -62,6 +62,7 @@ void standing_free(struct standing *s)
 
 /* One script, so that one answer says it all. KEYS the three lanes, later, dead, lease, control,
  * status. */
+#define LOOK_ANSWERS 12
 static const char look[] =
     "local out, t = {}, redis.call('TIME')\n"
     "local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)\n"
@@ -139,7 +140,7 @@ static void on_look(void *ctx, struct redisReply *reply)
     struct question *q = ctx;
 
     q->entry->asked = false;
-    if (reply && !reply_refused(reply) && reply_count(reply) == 15)
+    if (reply && !reply_refused(reply) && reply_count(reply) == LOOK_ANSWERS)
         take(q->entry, reply);
     else if (q->refresh)
         q->refresh->ok = false;
