@@ -26,7 +26,7 @@ static char *put_number(char *at, char sign, size_t value)
 
 size_t redis_format(struct redis_text *t, size_t argc, const struct span *argv)
 {
-    size_t most = 24 * (argc + 1); /* a number, and twice CR LF */
+    size_t most = 1 + 25 * (argc + 1); /* a sign, a number, and twice CR LF */
     char *at;
 
     for (size_t i = 0; i < argc; i++)
@@ -44,6 +44,7 @@ size_t redis_format(struct redis_text *t, size_t argc, const struct span *argv)
         *at++ = '\r';
         *at++ = '\n';
     }
+    *at = '\0';
     return (size_t)(at - t->p);
 }
 
@@ -154,9 +155,13 @@ static void *new_integer(const redisReadTask *task, long long value)
     return r;
 }
 
+/* The task's type is that of what is not there. */
 static void *new_nil(const redisReadTask *task)
 {
-    return new_reply(task);
+    redisReply *r = new_reply(task);
+
+    r->type = REDIS_REPLY_NIL;
+    return r;
 }
 
 static void give_back(void *reply)

@@ -10,7 +10,8 @@ struct redis_text { /* grown, never shrunk; all zero at first */
     size_t room;
 };
 
-/* The command as it goes over the wire, at t->p; returns its length.
+/* The command as it goes over the wire, at t->p; returns its length. A NUL follows: hiredis looks
+ * with strchr(3) for what is subscribed to.
  * https://redis.io/docs/latest/develop/reference/protocol-spec/ */
 size_t redis_format(struct redis_text *t, size_t argc, const struct span *argv);
 
