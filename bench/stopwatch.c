@@ -2,10 +2,10 @@
  * Runs a dispatcher over what waits in Redis and takes its time, from the moment it takes the
  * lease.
  *
- *   stopwatch --redis SOCKET --account A --until leading|delivered|empty --count N -- COMMAND...
+ *   stopwatch --redis SOCKET --account A --until leading|delivered|empty [--count N] -- COMMAND...
  *
  *   leading    the lease is taken, and half a second has passed
- *   delivered  N jobs are in its hands
+ *   delivered  all jobs are in its hands: it waits for more
  *   empty      no job is left: all are answered for and removed
  *
  * Then it measures, stops the command with SIGTERM, and prints
@@ -70,29 +70,44 @@ static void pause_ns(long ns)
     nanosleep(&t, NULL);
 }
 
-/* The first number in the answer to COMMAND purgeline:{account}:KEY [GROUP]. */
-static long ask(struct stopwatch *w, const char *command, const char *key, const char *group)
+/* The number that COMMAND purgeline:{account}:KEY answers. */
+static long ask(struct stopwatch *w, const char *command, const char *key)
 {
     char name[160];
     redisReply *reply;
-    const redisReply *first;
     long n;
 
     snprintf(name, sizeof(name), "purgeline:{%s}:%s", w->account, key);
-    reply = group ? redisCommand(w->redis, "%s %s %s", command, name, group)
-                  : redisCommand(w->redis, "%s %s", command, name);
+    reply = redisCommand(w->redis, "%s %s", command, name);
     if (!reply)
         quit(w, "Redis went away");
-    first = reply->type == REDIS_REPLY_ARRAY && reply->elements ? reply->element[0] : reply;
-    n = first->type == REDIS_REPLY_INTEGER ? first->integer : 0;
+    n = reply->type == REDIS_REPLY_INTEGER ? reply->integer : 0;
     freeReplyObject(reply);
     return n;
 }
 
-static long ask_lanes(struct stopwatch *w, const char *command, const char *group)
+static long jobs_left(struct stopwatch *w)
 {
-    return ask(w, command, "jobs:urgent", group) + ask(w, command, "jobs:normal", group) +
-           ask(w, command, "jobs:bulk", group);
+    return ask(w, "XLEN", "jobs:urgent") + ask(w, "XLEN", "jobs:normal") +
+           ask(w, "XLEN", "jobs:bulk");
+}
+
+/* The reader's connection is blocked in its read. */
+static bool is_reading_idle(struct stopwatch *w)
+{
+    redisReply *reply = redisCommand(w->redis, "CLIENT LIST TYPE normal");
+    bool idle = false;
+
+    if (!reply || reply->type != REDIS_REPLY_STRING)
+        quit(w, "Redis went away");
+    for (char *line = reply->str; line && !idle; line = strchr(line + 1, '\n')) {
+        const char *end = strchr(line + 1, '\n'), *name = strstr(line, ":reader:"),
+                   *flag = strstr(line, " flags=b");
+
+        idle = end && name && name < end && flag && flag < end;
+    }
+    freeReplyObject(reply);
+    return idle;
 }
 
 static bool reached(struct stopwatch *w)
@@ -102,9 +117,9 @@ static bool reached(struct stopwatch *w)
         pause_ns(NS_PER_S / 2);
         return true;
     case GOAL_DELIVERED:
-        return ask_lanes(w, "XPENDING", "dispatch") >= w->count;
+        return is_reading_idle(w);
     default:
-        return ask_lanes(w, "XLEN", NULL) == 0;
+        return jobs_left(w) == 0;
     }
 }
 
@@ -208,7 +223,7 @@ int main(int argc, char **argv)
     if (!w.redis || w.redis->err)
         quit(&w, "no Redis there");
     start(&w);
-    while (ask(&w, "EXISTS", "lease", NULL) == 0)
+    while (ask(&w, "EXISTS", "lease") == 0)
         pause_between_looks(&w);
     take(&w, &from);
     while (!reached(&w))

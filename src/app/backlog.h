@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What an account has in Redis, read for `plan` without touching anything: the jobs in its streams
- * and what was spent of its budget. The consumer group, the lease and the ledgers stay as they are.
+ * and what was spent of its budget. The lease and the ledgers stay as they are.
  */
 #pragma once
 

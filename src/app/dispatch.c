@@ -34,7 +34,6 @@ static void on_up(void *ctx)
     d->up_ns = d->progress_ns = clock_mono_ns();
     d->server_checked = d->server_fit = false;
     d->lead_next_ns = d->due_next_ns = 0;
-    intake_reread(d->intake);
     if (d->state == DISPATCH_RESTORING)
         purse_restore(d->purse);
     dispatch_wake(d);

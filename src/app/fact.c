@@ -69,7 +69,7 @@ static uint64_t ended(const struct dispatch *d, size_t i)
     case 3:
         return d->counts.jobs[FATE_EXPIRED] + in->expired;
     default:
-        return d->counts.jobs[FATE_CANCELLED] + in->cancelled;
+        return d->counts.jobs[FATE_CANCELLED];
     }
 }
 
@@ -94,6 +94,7 @@ OF_DISPATCH(value_brake_cause,
 OF_DISPATCH(value_held, d->window.held)
 OF_DISPATCH(value_window_limit, d->window.limit)
 OF_DISPATCH(value_jobs, d->window.jobs.used)
+OF_DISPATCH(value_jobs_of, d->window.jobs_of[i] + settle_unconfirmed(d->settle, (enum lane)i))
 OF_DISPATCH(value_waiting, d->lanes.waiting[i])
 OF_DISPATCH(value_in_flight, d->in_flight)
 OF_DISPATCH(value_max_in_flight, d->account->max_in_flight)
@@ -215,6 +216,9 @@ const struct fact dispatch_facts[] = {
      .help = "Jobs that wait for these.",
      ALONE,
      .value = value_jobs},
+    {.names = (const char *const[]){"in_hand_urgent", "in_hand_normal", "in_hand_bulk"},
+     LANES,
+     .value = value_jobs_of},
     {.metric = "purgeline_waiting_targets",
      .help = "Pending targets that wait to be sent for the first time or again, in memory.",
      LANES,
@@ -397,7 +401,7 @@ const struct fact backlog_facts[] = {
      LANES,
      .value = value_backlog},
     {.metric = "purgeline_backlog_in_hand_jobs",
-     .help = "Of these, delivered to the dispatcher.",
+     .help = "Of these, read by the leader, as it last said.",
      LANES,
      .value = value_in_hand},
     {.metric = "purgeline_oldest_job_age_seconds",

@@ -86,13 +86,11 @@ static void on_job_end(void *ctx, const struct window_job *job)
 
 void fate_end(struct dispatch *d, struct pending *t, enum fate fate, const char *reason)
 {
-    char *bytes = alloc_copy(t->bytes, t->bytes_count);
-    struct ending e = {d, fate, reason, span_of(bytes, t->bytes_count)};
+    struct ending e = {d, fate, reason, pending_bytes(t)};
 
     if (fate == FATE_PURGED)
         d->counts.targets_purged++;
-    window_settle(&d->window, t, fate, on_job_end, &e);
-    free(bytes);
+    window_settle(&d->window, t, fate, on_job_end, &e); /* t is freed after the last call */
 }
 
 void fate_bury(struct dispatch *d, struct pending *t, const char *reason)

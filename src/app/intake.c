@@ -14,18 +14,9 @@
 #define BLOCK_SHORT_MS 50u /* the same while a lane is left out for want of room */
 #define AUDIT_EVERY_NS (5 * NS_PER_S)
 #define TRY_AGAIN_NS NS_PER_S /* after a refusal by Redis */
-/* Out of memory, Redis refuses to queue commands, and lanes that want different numbers are read in
- * one transaction. So for a while after a refusal all want the same. */
-#define EVEN_FOR_NS (60 * NS_PER_S)
-
-enum intake_state {
-    INTAKE_STOPPED,
-    INTAKE_PENDING, /* reads what was delivered earlier; next: NEW when nothing of it is left */
-    INTAKE_NEW,     /* reads what is new; next: PENDING after a loss */
-};
 
 struct intake {
-    enum intake_state state;
+    bool started;
     const struct config_account *account;
     struct queue *queue;
     struct window *window;
@@ -36,13 +27,13 @@ struct intake {
     struct intake_counts counts;
     uint64_t round; /* answers to reads of an earlier start are dropped */
     bool reading, auditing;
-    bool recheck;           /* PENDING from the beginning, passing over what is known */
+    bool recheck;           /* from the beginning, passing over what is known */
+    bool asked_all;         /* the read under way is of all lanes */
     uint64_t asked_ns;      /* the read or audit under way, or the last one */
     uint64_t audit_ns;      /* next */
     uint64_t not_before_ns; /* of the next read: Redis refused the last one */
-    uint64_t even_until_ns;
-    uint64_t surplus;    /* deliveries the last audit found and memory did not know */
-    struct known *known; /* sorted ids, while recheck */
+    uint64_t surplus;       /* entries the last audit found and memory did not know */
+    struct known *known;    /* sorted ids, while recheck */
     size_t known_count;
 };
 
@@ -99,20 +90,14 @@ void intake_start(struct intake *in)
     in->round++;
     in->surplus = 0;
     in->audit_ns = clock_mono_ns() + AUDIT_EVERY_NS;
-    in->state = INTAKE_PENDING;
+    in->started = true;
     queue_rewind(in->queue);
 }
 
 void intake_stop(struct intake *in)
 {
     in->round++;
-    in->state = INTAKE_STOPPED;
-}
-
-void intake_reread(struct intake *in)
-{
-    if (in->state == INTAKE_NEW)
-        in->state = INTAKE_PENDING;
+    in->started = false;
 }
 
 bool intake_idle(const struct intake *in)
@@ -135,12 +120,8 @@ const struct intake_counts *intake_counts(const struct intake *in)
 static void end_at_once(struct intake *in, const struct queue_entry *e, enum outcome outcome,
                         uint64_t due_ms, struct span reason)
 {
-    struct queue_settle item = {.lane = e->lane,
-                                .id = e->id,
-                                .outcome = outcome,
-                                .plain = e->fields_count == 0,
-                                .due_ms = due_ms,
-                                .reason = reason};
+    struct queue_settle item = {
+        .lane = e->lane, .id = e->id, .outcome = outcome, .due_ms = due_ms, .reason = reason};
 
     settle_add(in->settle, &item);
 }
@@ -199,11 +180,6 @@ static void take_entry(struct intake *in, const struct queue_entry *e, struct no
     struct job_spec spec;
     char why[160];
 
-    if (e->fields_count == 0) { /* deleted by somebody after delivery: only to be acknowledged */
-        in->counts.cancelled++;
-        end_at_once(in, e, OUTCOME_CANCELLED, 0, SPAN("deleted from the stream"));
-        return;
-    }
     in->counts.jobs++;
     if (e->id.ms >> 48 || e->id.seq > UINT32_MAX) {
         refuse(in, e, "entry id: beyond what any clock gives");
@@ -244,27 +220,22 @@ static void on_read(void *ctx, int err, const struct queue_entries *entries)
 
     free(ctx);
     in->reading = false;
-    if (call.round != in->round) { /* what it brought stays pending and will be read again */
+    if (call.round != in->round) { /* what it brought will be read again */
         queue_rewind(in->queue);
         in->changed(in->ctx);
         return;
     }
     if (err) {
-        if (err != -ENOTCONN) {
+        if (err != -ENOTCONN)
             in->not_before_ns = now.mono_ns + TRY_AGAIN_NS;
-            in->even_until_ns = now.mono_ns + EVEN_FOR_NS;
-        }
-        intake_reread(in);
         in->changed(in->ctx);
         return;
     }
     for (size_t i = 0; i < entries->count; i++)
         if (!in->recheck || !is_known(in, &entries->at[i]))
             take_entry(in, &entries->at[i], now);
-    if (in->state == INTAKE_PENDING && entries->pending_done) {
-        in->state = INTAKE_NEW;
+    if (entries->all && in->asked_all) /* a lane left out would bring what is known once more */
         end_recheck(in);
-    }
     in->changed(in->ctx);
 }
 
@@ -278,9 +249,10 @@ static struct read_call *call_new(struct intake *in)
 
 /* -- the audit ------------------------------------------------------------------------------- */
 
-/* A predecessor that died with a blocked read open may have been given entries after we read what
- * it had pending. Nobody would ever see them. So now and then the number of deliveries is compared
- * with what memory knows, and if it was too high twice, everything delivered is read once more. */
+/* What stands behind the place where we read would never be seen: after somebody deleted a stream,
+ * or Redis came back with an older one, while its clock was set back. So now and then the number of
+ * entries is compared with what memory knows, and if it was too high twice, or the newest id went
+ * back, all of them are read once more. */
 
 static uint64_t known_jobs(const struct intake *in)
 {
@@ -305,7 +277,7 @@ static void know_job(void *ctx, const struct window_job *job)
 
 static void begin_recheck(struct intake *in)
 {
-    log_warn("Deliveries were found that never arrived here; all are read once more",
+    log_warn("Entries were found that never arrived here; all are read once more",
              "account=%s surplus=%llu", in->account->name, (unsigned long long)in->surplus);
     in->known = alloc_grow(NULL, known_jobs(in), sizeof(*in->known));
     in->known_count = 0;
@@ -314,30 +286,29 @@ static void begin_recheck(struct intake *in)
     qsort(in->known, in->known_count, sizeof(*in->known), compare_known);
     in->recheck = true;
     in->surplus = 0;
-    in->state = INTAKE_PENDING;
     queue_rewind(in->queue);
 }
 
-static void on_depth(void *ctx, int err, const uint64_t pending[LANE_N],
-                     const uint64_t total[LANE_N])
+static void on_depth(void *ctx, int err, const struct queue_depth depth[LANE_N])
 {
     struct read_call call = *(struct read_call *)ctx;
     struct intake *in = call.in;
-    uint64_t delivered = 0, before, known;
+    uint64_t entries = 0, before = in->surplus, known = known_jobs(in);
+    bool all_read = true, anew = false;
 
-    (void)total;
     free(ctx);
     in->auditing = false;
     if (err || call.round != in->round) {
         in->changed(in->ctx);
         return;
     }
-    for (int lane = 0; lane < LANE_N; lane++)
-        delivered += pending[lane];
-    known = known_jobs(in);
-    before = in->surplus;
-    in->surplus = delivered > known && !in->reading ? delivered - known : 0;
-    if (in->surplus && before && in->state == INTAKE_NEW)
+    for (int lane = 0; lane < LANE_N; lane++) {
+        entries += depth[lane].entries;
+        all_read = all_read && depth[lane].all_read;
+        anew = anew || depth[lane].anew;
+    }
+    in->surplus = all_read && entries > known ? entries - known : 0;
+    if (anew || (in->surplus && before))
         begin_recheck(in);
     else if (in->surplus)
         in->audit_ns = 0; /* look again at once: it may have been in motion */
@@ -354,43 +325,45 @@ static void audit(struct intake *in, uint64_t now_ns)
 
 /* -- pulling --------------------------------------------------------------------------------- */
 
-static uint32_t choose_counts(const struct intake *in, uint64_t now_ns, uint32_t count[LANE_N])
+/* As many of each lane as there is room for in the one that has least of it: what fills the window
+ * is read first, and soon that lane has no room at all, and does not hold the others back. */
+static uint32_t choose_lanes(const struct intake *in, bool lanes[LANE_N], uint32_t *count)
 {
-    uint32_t lanes = 0, least = READ_MAX;
+    uint32_t chosen = 0;
 
+    *count = READ_MAX;
     for (int lane = 0; lane < LANE_N; lane++) {
         uint32_t room = window_room(in->window, (enum lane)lane);
 
-        count[lane] = room < READ_MAX ? room : READ_MAX;
-        lanes += room > 0;
-        if (room > 0 && room < least)
-            least = room;
+        lanes[lane] = room > 0;
+        chosen += room > 0;
+        if (room > 0 && room < *count)
+            *count = room;
     }
-    for (int lane = 0; lane < LANE_N && now_ns < in->even_until_ns; lane++)
-        if (count[lane] > least)
-            count[lane] = least;
-    return lanes;
+    return chosen;
 }
 
 uint64_t intake_pull(struct intake *in, uint64_t now_ns)
 {
-    uint32_t count[LANE_N], lanes;
+    bool lanes[LANE_N];
+    uint32_t count, chosen;
 
-    if (in->state == INTAKE_STOPPED || in->reading || in->auditing)
+    if (!in->started || in->reading || in->auditing)
         return NEVER;
     /* Between two reads nothing is on its way to us: the only moment when counting makes sense. */
-    if (in->state == INTAKE_NEW && now_ns >= in->audit_ns) {
+    if (!in->recheck && now_ns >= in->audit_ns) {
         audit(in, now_ns);
         return NEVER;
     }
     if (now_ns < in->not_before_ns)
         return in->not_before_ns;
-    lanes = choose_counts(in, now_ns, count);
-    if (lanes == 0) /* answers make room, and wake us */
-        return in->state == INTAKE_NEW ? in->audit_ns : NEVER;
+    chosen = choose_lanes(in, lanes, &count);
+    if (chosen == 0) /* answers make room, and wake us */
+        return in->recheck ? NEVER : in->audit_ns;
     in->reading = true;
+    in->asked_all = chosen == LANE_N;
     in->asked_ns = now_ns;
-    queue_read(in->queue, in->state == INTAKE_PENDING ? QUEUE_PENDING : QUEUE_NEW, count,
-               lanes == LANE_N ? BLOCK_MS : BLOCK_SHORT_MS, on_read, call_new(in));
+    queue_read(in->queue, lanes, count, in->asked_all ? BLOCK_MS : BLOCK_SHORT_MS, on_read,
+               call_new(in));
     return NEVER;
 }

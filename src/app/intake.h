@@ -2,9 +2,9 @@
  * From the streams to the window: reads as long as there is room, decodes, lets jobs merge, and
  * sends straight to their end those that are unreadable, expired, or not due for long.
  *
- *   take-over ─▶ PENDING (what was delivered before) ─▶ NEW (blocking) ─▶ NEW ...
- *                   ▲                                      │
- *                   └── connection lost, or the audit found deliveries that never arrived */
+ *   take-over ─▶ from the beginning ─▶ on from there, waiting for what comes ...
+ *                   ▲                     │
+ *                   └── the audit found entries that memory does not know */
 #pragma once
 
 #include "queue.h"
@@ -14,7 +14,7 @@
 struct intake;
 
 struct intake_counts {
-    uint64_t jobs, targets, malformed, expired, cancelled, postponed;
+    uint64_t jobs, targets, malformed, expired, postponed;
 };
 
 typedef void intake_changed_cb(void *ctx); /* something was read, or may be read again */
@@ -26,8 +26,6 @@ void intake_configure(struct intake *in, const struct config_account *a);
 
 void intake_start(struct intake *in); /* after a take-over: everything anew */
 void intake_stop(struct intake *in);  /* reads nothing any more; an answer under way is dropped */
-void intake_reread(
-    struct intake *in); /* the connection was lost: what was delivered and not seen first */
 /* Asks for more when there is room and nothing is asked for yet. Returns when to come again. */
 uint64_t intake_pull(struct intake *in, uint64_t now_ns);
 bool intake_idle(const struct intake *in); /* no read under way */

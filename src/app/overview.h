@@ -8,7 +8,7 @@
 
 struct overview_lane {
     uint64_t jobs;      /* in the stream */
-    uint64_t in_hand;   /* of these, delivered to the dispatcher */
+    uint64_t in_hand;   /* of these, read by the leader, as it last said */
     uint64_t oldest_ms; /* age of the oldest; 0 when there is none */
 };
 
@@ -34,6 +34,8 @@ struct overview {
 /* 0 or negative errno, see client_error. Release with overview_deinit. */
 must_use int overview_read(struct client *c, const struct config_account *a, struct overview *out);
 void overview_deinit(struct overview *o);
+/* What of the leader's status belongs to the lanes. */
+void overview_take_status(struct overview *o, struct span status);
 
 /* Whether somebody has to do something: nobody leads, or the account is paused. */
 bool overview_needs_help(const struct overview *o);

@@ -8,8 +8,10 @@
 #include "clock.h"
 #include "log.h"
 
-#define LOAD_MAX 512u   /* jobs in one write */
-#define LOADS_FLYING 8u /* writes under way at once */
+/* Redis runs what it was sent in one go, and whoever pushes an urgent job meanwhile waits: a load
+ * takes it about a millisecond, and two keep it busy. */
+#define LOAD_MAX 256u   /* jobs in one write */
+#define LOADS_FLYING 2u /* writes under way at once */
 #define TRY_AGAIN_NS NS_PER_S
 
 struct load {

@@ -62,6 +62,7 @@ void standing_free(struct standing *s)
 
 /* One script, so that one answer says it all. KEYS the three lanes, later, dead, lease, control,
  * status. */
+#define LOOK_ANSWERS 12
 static const char look[] =
     "local out, t = {}, redis.call('TIME')\n"
     "local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)\n"
@@ -69,16 +70,14 @@ static const char look[] =
     "  local first = redis.call('XRANGE', KEYS[i], '-', '+', 'COUNT', 1)[1]\n"
     "  out[i] = redis.call('XLEN', KEYS[i])\n"
     "  out[3 + i] = first and math.max(0, now - tonumber(first[1]:match('^%d+'))) or 0\n"
-    "  local pending = redis.pcall('XPENDING', KEYS[i], 'dispatch')\n"
-    "  out[6 + i] = pending.err and 0 or pending[1]\n"
     "end\n"
     "local next = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')[2]\n"
-    "out[10] = redis.call('ZCARD', KEYS[4])\n"
-    "out[11] = next and math.max(0, math.floor(tonumber(next)) - now) or 0\n"
-    "out[12] = redis.call('XLEN', KEYS[5])\n"
-    "out[13] = redis.call('EXISTS', KEYS[6])\n"
-    "out[14] = redis.call('HGET', KEYS[7], 'paused') or '0'\n"
-    "out[15] = redis.call('GET', KEYS[8]) or ''\n"
+    "out[7] = redis.call('ZCARD', KEYS[4])\n"
+    "out[8] = next and math.max(0, math.floor(tonumber(next)) - now) or 0\n"
+    "out[9] = redis.call('XLEN', KEYS[5])\n"
+    "out[10] = redis.call('EXISTS', KEYS[6])\n"
+    "out[11] = redis.call('HGET', KEYS[7], 'paused') or '0'\n"
+    "out[12] = redis.call('GET', KEYS[8]) or ''\n"
     "return out\n";
 
 static uint64_t number(const struct redisReply *r, size_t i)
@@ -110,14 +109,15 @@ static void take(struct entry *e, const struct redisReply *r)
     struct standing_account s = {.known = true};
 
     for (size_t i = 0; i < LANE_N; i++)
-        s.overview.lanes[i] = (struct overview_lane){
-            .jobs = number(r, i), .oldest_ms = number(r, 3 + i), .in_hand = number(r, 6 + i)};
-    s.overview.later = number(r, 9);
-    s.overview.later_next_ms = number(r, 10);
-    s.overview.dead = number(r, 11);
-    s.overview.leader = number(r, 12) == 1 ? (char *)"" : NULL;
-    s.overview.paused = number(r, 13) == 1;
-    take_report(&s, reply_text(reply_at(r, 14)));
+        s.overview.lanes[i] =
+            (struct overview_lane){.jobs = number(r, i), .oldest_ms = number(r, 3 + i)};
+    s.overview.later = number(r, 6);
+    s.overview.later_next_ms = number(r, 7);
+    s.overview.dead = number(r, 8);
+    s.overview.leader = number(r, 9) == 1 ? (char *)"" : NULL;
+    s.overview.paused = number(r, 10) == 1;
+    overview_take_status(&s.overview, reply_text(reply_at(r, 11)));
+    take_report(&s, reply_text(reply_at(r, 11)));
     e->now = s;
     e->read_ns = clock_mono_ns();
 }
@@ -140,7 +140,7 @@ static void on_look(void *ctx, struct redisReply *reply)
     struct question *q = ctx;
 
     q->entry->asked = false;
-    if (reply && !reply_refused(reply) && reply_count(reply) == 15)
+    if (reply && !reply_refused(reply) && reply_count(reply) == LOOK_ANSWERS)
         take(q->entry, reply);
     else if (q->refresh)
         q->refresh->ok = false;

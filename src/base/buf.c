@@ -27,7 +27,7 @@ static int reserve(struct buf *b, size_t more)
         return -EMSGSIZE;
     if (b->n + more + 1 <= b->room)
         return 0;
-    room = b->room ? b->room * 2 : 64;
+    room = b->room ? b->room * 2 : 128;
     if (room < b->n + more + 1)
         room = b->n + more + 1;
     b->p = alloc_grow(b->p, room, 1);

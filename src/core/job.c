@@ -91,6 +91,12 @@ static void insert(struct job_decoder *d, const struct job_target *t)
 
     if (d->count == d->room)
         grow(d);
+    if (d->count == 0) { /* most jobs have no second one, and then no hash is needed */
+        d->targets[d->count++] = *t;
+        return;
+    }
+    if (d->count == 1)
+        *find(d, d->targets) = (struct job_slot){d->mark, 0};
     slot = find(d, t);
     if (slot->mark == d->mark)
         return;

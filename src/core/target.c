@@ -215,9 +215,10 @@ static bool climbs(struct span path)
 /* A quick look: most URLs have neither a percent sign nor two dots in a row. */
 static bool may_climb(struct span rest)
 {
-    if (rest.n == 0)
-        return false;
-    return memchr(rest.p, '%', rest.n) || memmem(rest.p, rest.n, "..", 2);
+    for (size_t i = 1; i < rest.n; i++)
+        if (rest.p[i] == '%' || (rest.p[i] == '.' && rest.p[i - 1] == '.'))
+            return true;
+    return false;
 }
 
 static struct span path_of(struct span rest)

@@ -10,6 +10,10 @@ struct waiter {
     uint32_t job;
 };
 
+/* A link of the chain of those who wait for a target is the number of a waiter or, with this bit,
+ * of a job that is its own. */
+#define OWN UINT32_C(0x80000000)
+
 #define TABLE_FIRST 1024u
 
 void window_init(struct window *w, uint32_t limit, struct lanes *lanes)
@@ -113,28 +117,65 @@ static void take_out(struct window *w, const struct pending *t)
 
 /* -- jobs and waiters ------------------------------------------------------------------------ */
 
+static struct window_job *job_at(const struct window *w, uint32_t i)
+{
+    return pool_at(&w->jobs, i);
+}
+
+static struct waiter *waiter_at(const struct window *w, uint32_t i)
+{
+    return pool_at(&w->waiters, i);
+}
+
+static uint32_t *next_of(const struct window *w, uint32_t link)
+{
+    return link & OWN ? &job_at(w, link & ~OWN)->next : &waiter_at(w, link)->next;
+}
+
+/* Takes the first link off the chain. Returns the number of the job that waited. */
+static uint32_t detach(struct window *w, uint32_t *chain)
+{
+    uint32_t link = *chain, job = link & ~OWN;
+
+    *chain = *next_of(w, link);
+    if (link & OWN)
+        return job;
+    job = waiter_at(w, link)->job;
+    pool_give(&w->waiters, link);
+    return job;
+}
+
 static void attach(struct window *w, struct pending *t, uint32_t job)
 {
-    uint32_t i = pool_take(&w->waiters);
-    struct waiter *waiter = pool_at(&w->waiters, i);
+    uint32_t link = job | OWN;
 
-    waiter->job = job;
-    waiter->next = t->waiters;
-    t->waiters = i;
+    if (job_at(w, job)->targets > 1) {
+        link = pool_take(&w->waiters);
+        waiter_at(w, link)->job = job;
+    }
+    *next_of(w, link) = t->waiters;
+    t->waiters = link;
+}
+
+static void job_free(struct window *w, uint32_t i)
+{
+    w->jobs_of[job_at(w, i)->lane]--;
+    pool_give(&w->jobs, i);
 }
 
 static uint32_t job_new(struct window *w, const struct job_spec *spec, const struct window_add *how)
 {
     uint32_t i = pool_take(&w->jobs);
-    struct window_job *job = pool_at(&w->jobs, i);
 
-    *job = (struct window_job){.id_ms = how->id_ms,
-                               .id_seq = how->id_seq,
-                               .lane = how->lane,
-                               .plain = how->plain,
-                               .fate = FATE_PURGED,
-                               .open = (uint16_t)spec->targets_count,
-                               .targets = (uint16_t)spec->targets_count};
+    must(i < OWN - 1); /* all bits set is the end of a chain */
+    w->jobs_of[how->lane]++;
+    *job_at(w, i) = (struct window_job){.id_ms = how->id_ms,
+                                        .id_seq = how->id_seq,
+                                        .lane = how->lane,
+                                        .plain = how->plain,
+                                        .fate = FATE_PURGED,
+                                        .open = (uint16_t)spec->targets_count,
+                                        .targets = (uint16_t)spec->targets_count};
     return i;
 }
 
@@ -251,7 +292,7 @@ static void merge_into(struct window *w, struct pending *to, struct pending *fro
     uint32_t *tail = &from->waiters;
 
     while (*tail != POOL_NONE)
-        tail = &((struct waiter *)pool_at(&w->waiters, *tail))->next;
+        tail = next_of(w, *tail);
     *tail = to->waiters;
     to->waiters = from->waiters;
     to->since_us = min_u64(to->since_us, from->since_us);
@@ -305,16 +346,14 @@ void window_due(struct window *w, struct pending *t)
 void window_settle(struct window *w, struct pending *t, enum fate fate, window_end_cb *cb,
                    void *ctx)
 {
-    uint32_t i = t->waiters;
-
     if (t->state == PENDING_WAITING) {
         lanes_remove(w->lanes, t);
         take_out(w, t);
     }
     must(list_empty(&t->link));
-    while (i != POOL_NONE) {
-        struct waiter waiter = *(struct waiter *)pool_at(&w->waiters, i);
-        struct window_job *job = pool_at(&w->jobs, waiter.job);
+    while (t->waiters != POOL_NONE) {
+        uint32_t i = detach(w, &t->waiters);
+        struct window_job *job = job_at(w, i);
 
         must(job->open > 0);
         if (job->fate < (uint64_t)fate)
@@ -322,9 +361,7 @@ void window_settle(struct window *w, struct pending *t, enum fate fate, window_e
         if (--job->open == 0 || fate == FATE_DEAD)
             cb(ctx, job);
         if (job->open == 0) /* and stays so in a returned record: window_each_job goes by it */
-            pool_give(&w->jobs, waiter.job);
-        pool_give(&w->waiters, i);
-        i = waiter.next;
+            job_free(w, i);
     }
     free(t);
     w->held--;
@@ -364,17 +401,15 @@ static uint32_t mark_cancelled(struct window *w, const struct window_name *names
     return found;
 }
 
-static void release(struct window *w, uint32_t waiter, window_end_cb *cb, void *ctx)
+static void release(struct window *w, uint32_t number, window_end_cb *cb, void *ctx)
 {
-    uint32_t number = ((struct waiter *)pool_at(&w->waiters, waiter))->job;
-    struct window_job *job = pool_at(&w->jobs, number);
+    struct window_job *job = job_at(w, number);
 
-    pool_give(&w->waiters, waiter);
     job->fate = job->fate < FATE_CANCELLED ? FATE_CANCELLED : job->fate;
     if (--job->open > 0)
         return;
     cb(ctx, job);
-    pool_give(&w->jobs, number);
+    job_free(w, number);
 }
 
 /* Whether nobody is left who waits for t. */
@@ -383,15 +418,12 @@ static bool release_cancelled(struct window *w, struct pending *t, window_end_cb
     uint32_t *at = &t->waiters;
 
     while (*at != POOL_NONE) {
-        struct waiter *waiter = pool_at(&w->waiters, *at);
-        uint32_t number = *at;
+        uint32_t job = *at & OWN ? *at & ~OWN : waiter_at(w, *at)->job;
 
-        if (!((struct window_job *)pool_at(&w->jobs, waiter->job))->cancelled) {
-            at = &waiter->next;
-            continue;
-        }
-        *at = waiter->next;
-        release(w, number, cb, ctx);
+        if (job_at(w, job)->cancelled)
+            release(w, detach(w, at), cb, ctx);
+        else
+            at = next_of(w, *at);
     }
     return t->waiters == POOL_NONE;
 }

@@ -4,7 +4,8 @@
  *
  *   job ──waiter──▶ pending target ◀──waiter── job        a job names 1..n targets, a target
  *    └─────waiter──▶ pending target                        satisfies 1..n jobs
- */
+ *
+ * A job that names one target, as nearly all do, is its own waiter. */
 #pragma once
 
 #include "job.h"
@@ -15,7 +16,8 @@
 enum fate { FATE_PURGED, FATE_EXPIRED, FATE_CANCELLED, FATE_DEAD, FATE_N };
 
 /* A job as memory knows it: everything else stays in its stream entry. */
-struct window_job {
+struct __attribute__((packed, aligned(4))) window_job {
+    uint32_t next;       /* in the chain of its only target */
     uint64_t id_ms : 48; /* the entry's id: milliseconds (until the year 10889) ... */
     uint64_t lane : 2;
     uint64_t fate : 2;
@@ -27,6 +29,9 @@ struct window_job {
     uint16_t targets;
 };
 
+/* There are as many as the backlog has. */
+_Static_assert(sizeof(struct window_job) == 20, "a job in memory has grown");
+
 struct window {
     struct pending **table; /* open addressing, linear probing; WAITING and DELAYED ones */
     uint32_t table_room, table_count;
@@ -34,6 +39,7 @@ struct window {
     uint32_t held;   /* pending targets, of all states */
     uint64_t merged; /* targets of jobs that found theirs waiting already */
     struct pool jobs, waiters;
+    uint32_t jobs_of[LANE_N];
     struct lanes *lanes;
 };
 

@@ -1,6 +1,11 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The wake-up is an eventfd of our own. uv_async_t's receiver, when it runs before the writer came
+ * back from its system call (on one core: nearly always), turns in circles and waits for it. */
 #include "mailbox.h"
 
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include <stdlib.h>
@@ -8,9 +13,12 @@
 #include "alloc.h"
 
 struct mailbox {
-    uv_async_t wake;
+    uv_poll_t poll; /* of fd */
+    int fd;
     uv_mutex_t lock;
+    uv_cond_t woken;
     struct list posted; /* under lock */
+    uint32_t waking;    /* under lock: wake-ups being written */
     mailbox_cb *cb;
     void *ctx;
 };
@@ -29,9 +37,15 @@ static void deliver(struct mailbox *m)
     must(list_empty(&taken));
 }
 
-static void on_wake(uv_async_t *wake)
+static void on_wake(uv_poll_t *poll, int status, int events)
 {
-    deliver(wake->data);
+    struct mailbox *m = poll->data;
+    uint64_t times;
+
+    (void)status;
+    (void)events;
+    if (read(m->fd, &times, sizeof(times)) == (ssize_t)sizeof(times))
+        deliver(m);
 }
 
 struct mailbox *mailbox_new(struct loop *l, mailbox_cb *cb, void *ctx)
@@ -40,35 +54,35 @@ struct mailbox *mailbox_new(struct loop *l, mailbox_cb *cb, void *ctx)
     int err = uv_mutex_init(&m->lock);
 
     must(err == 0);
-    err = uv_async_init(loop_uv(l), &m->wake, on_wake);
+    err = uv_cond_init(&m->woken);
     must(err == 0);
-    m->wake.data = m;
+    m->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    must(m->fd >= 0);
+    err = uv_poll_init(loop_uv(l), &m->poll, m->fd);
+    must(err == 0);
+    m->poll.data = m;
+    err = uv_poll_start(&m->poll, UV_READABLE, on_wake);
+    must(err == 0);
     list_init(&m->posted);
     m->cb = cb;
     m->ctx = ctx;
     return m;
 }
 
-/* The box that was not empty has a wake-up under way already. It is sent under the lock, so that
- * the box cannot be closed and freed between the two halves of a post. */
-static void wake_if(struct mailbox *m, bool was_empty)
+/* Not under the lock: the receiver would run at once, and into it. */
+static void wake(struct mailbox *m)
 {
-    int err = was_empty ? uv_async_send(&m->wake) : 0;
+    uint64_t once = 1;
+    ssize_t n = write(m->fd, &once, sizeof(once));
 
-    must(err == 0);
-}
-
-void mailbox_post(struct mailbox *m, struct list *node)
-{
-    bool was_empty;
-
+    must(n == (ssize_t)sizeof(once));
     uv_mutex_lock(&m->lock);
-    was_empty = list_empty(&m->posted);
-    list_push_back(&m->posted, node);
-    wake_if(m, was_empty);
+    if (--m->waking == 0)
+        uv_cond_signal(&m->woken);
     uv_mutex_unlock(&m->lock);
 }
 
+/* The box that was not empty has a wake-up under way already. */
 void mailbox_post_all(struct mailbox *m, struct list *nodes)
 {
     bool was_empty;
@@ -78,20 +92,38 @@ void mailbox_post_all(struct mailbox *m, struct list *nodes)
     uv_mutex_lock(&m->lock);
     was_empty = list_empty(&m->posted);
     list_splice_back(&m->posted, nodes);
-    wake_if(m, was_empty);
+    m->waking += was_empty;
     uv_mutex_unlock(&m->lock);
+    if (was_empty)
+        wake(m);
+}
+
+void mailbox_post(struct mailbox *m, struct list *node)
+{
+    struct list one;
+
+    list_init(&one);
+    list_push_back(&one, node);
+    mailbox_post_all(m, &one);
 }
 
 static void mailbox_closed(uv_handle_t *handle)
 {
     struct mailbox *m = handle->data;
 
+    close(m->fd);
+    uv_cond_destroy(&m->woken);
     uv_mutex_destroy(&m->lock);
     free(m);
 }
 
+/* Whoever posted last may still be about to wake us. */
 void mailbox_close(struct mailbox *m)
 {
     deliver(m);
-    uv_close((uv_handle_t *)&m->wake, mailbox_closed);
+    uv_mutex_lock(&m->lock);
+    while (m->waking)
+        uv_cond_wait(&m->woken, &m->lock);
+    uv_mutex_unlock(&m->lock);
+    uv_close((uv_handle_t *)&m->poll, mailbox_closed);
 }

@@ -10,11 +10,11 @@
 #include "clock.h"
 #include "queue_internal.h"
 
-/* Two connections. A blocking XREADGROUP stalls whatever comes behind it on its own connection, so
- * the reader's does nothing else:
+/* Two connections. A blocking XREAD stalls whatever comes behind it on its own connection, so the
+ * reader's does nothing else:
  *
- *   reader   up ─▶ name, CLIENT ID ───────┐
- *   writer   up ─▶ name, scripts, groups ─┴─▶ evict readers left behind ─▶ queue is up
+ *   reader   up ─▶ name ───────────────────────────────┐
+ *   writer   up ─▶ name, scripts, are the lanes ours? ─┴─▶ queue is up
  *
  * Any loss takes the queue down; operations whose own connection is there go on regardless. */
 
@@ -44,34 +44,49 @@ static void refuse(struct queue *q)
 
 /* -- the set-up -- */
 
-static void on_evicted(struct queue *q, void *ctx, int err)
+static void half_ready(struct queue *q)
 {
-    (void)ctx;
-    /* Some services do not permit CLIENT; then the wait of a lost read ends by itself. */
-    if (err == -ENOTCONN || q->up || q->closed || !q->writer_ready || !q->reader_ready)
+    if (!q->writer_ready || !q->reader_ready || q->up || q->closed)
         return;
     q->up = true;
     q->down = false;
     q->cb.up(q->ctx);
 }
 
-static void both_ready(struct queue *q)
+static int lanes_err(struct queue *q, const redisReply *reply)
 {
-    if (q->writer_ready && q->reader_ready && !q->up)
-        queue_evict_readers(q, q->owner, on_evicted, NULL);
+    for (size_t i = 0; i < reply->elements; i++) {
+        if (reply->element[i]->type == REDIS_REPLY_INTEGER)
+            continue;
+        snprintf(q->error, sizeof(q->error), "%s", reply->element[i]->str);
+        return -EIO;
+    }
+    return 0;
 }
 
-static void on_groups_set_up(struct queue *q, void *ctx, int err)
+static void on_lanes(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     (void)ctx;
+    if (err == 0)
+        err = lanes_err(q, reply);
     if (err == -ENOTCONN)
         return;
-    if (err && err != -ENOMEM) {
+    if (err) {
         refuse(q);
         return;
     }
     q->writer_ready = true;
-    both_ready(q);
+    half_ready(q);
+}
+
+static void look_at_lanes(struct queue *q)
+{
+    struct queue_args a;
+
+    queue_args_init(&a);
+    for (int lane = 0; lane < LANE_N; lane++)
+        queue_key(&a, q->keys[KEY_JOBS + lane]);
+    queue_call_script(q, SCRIPT_LANES, &a, on_lanes, NULL);
 }
 
 static void on_script_loaded(struct queue *q, void *ctx, int err, struct redisReply *reply)
@@ -101,7 +116,7 @@ static void set_up_writer(struct queue *q)
 
         queue_call(q, q->writer, array_len(argv), argv, on_script_loaded, (void *)(uintptr_t)i);
     }
-    queue_make_groups(q, on_groups_set_up, NULL);
+    look_at_lanes(q);
 }
 
 static void on_writer_up(void *ctx)
@@ -114,23 +129,15 @@ static void on_writer_up(void *ctx)
     set_up_writer(q);
 }
 
-static void on_reader_id(struct queue *q, void *ctx, int err, struct redisReply *reply)
-{
-    (void)ctx;
-    if (err == -ENOTCONN)
-        return;
-    q->reader_id = err == 0 && reply->type == REDIS_REPLY_INTEGER ? (uint64_t)reply->integer : 0;
-    q->reader_ready = true;
-    both_ready(q);
-}
-
 static void on_reader_up(void *ctx)
 {
     struct queue *q = ctx;
-    struct span argv[] = {SPAN("CLIENT"), SPAN("ID")};
+    char *name = alloc_printf("purgeline:%s:reader:%s", q->account, q->owner);
 
-    set_name(q, q->reader, q->reader_name);
-    queue_call(q, q->reader, array_len(argv), argv, on_reader_id, NULL);
+    set_name(q, q->reader, name);
+    free(name);
+    q->reader_ready = true;
+    half_ready(q);
 }
 
 static void on_writer_down(void *ctx, const char *why)
@@ -155,52 +162,6 @@ static void on_retry(void *ctx)
 
     if (redis_is_up(q->writer) && !q->writer_ready)
         set_up_writer(q);
-}
-
-/* -- groups -- */
-
-struct groups {
-    queue_step_cb *cb;
-    void *ctx;
-};
-
-static int groups_err(struct queue *q, const redisReply *reply)
-{
-    int err = 0;
-
-    for (size_t i = 0; i < LANE_N && i < reply->elements; i++) {
-        const redisReply *r = reply->element[i];
-
-        if (r->type == REDIS_REPLY_INTEGER && r->integer == 1)
-            q->lanes[i].seen = (struct entry_id){0, 0};
-        if (r->type != REDIS_REPLY_STRING)
-            continue;
-        snprintf(q->error, sizeof(q->error), "%s", r->str);
-        err = strstr(r->str, "MISCONF") || strstr(r->str, "OOM ") ? -ENOMEM : -EIO;
-    }
-    return err;
-}
-
-static void on_groups(struct queue *q, void *ctx, int err, struct redisReply *reply)
-{
-    struct groups g = *(struct groups *)ctx;
-
-    free(ctx);
-    if (err == 0)
-        err = groups_err(q, reply);
-    g.cb(q, g.ctx, err);
-}
-
-void queue_make_groups(struct queue *q, queue_step_cb *cb, void *ctx)
-{
-    struct groups *g = alloc_zeroed(1, sizeof(*g));
-    struct queue_args a;
-
-    *g = (struct groups){cb, ctx};
-    queue_args_init(&a);
-    for (int lane = 0; lane < LANE_N; lane++)
-        queue_key(&a, q->keys[KEY_JOBS + lane]);
-    queue_call_script(q, SCRIPT_GROUPS, &a, on_groups, g);
 }
 
 /* -- from beginning to end -- */
@@ -234,7 +195,6 @@ struct queue *queue_new(struct loop *l, const struct redis_address *a, const cha
     q->owner = alloc_str(owner);
     q->cb = *cb;
     q->ctx = ctx;
-    q->reader_name = alloc_printf("purgeline:%s:reader:%s", account, owner);
     name_keys(q);
     q->retry = timer_new(l, on_retry, q);
     q->writer = redis_new(l, a, on_writer_up, on_writer_down, q);
@@ -262,7 +222,6 @@ static void on_writer_closed(void *ctx)
         free(q->keys[i]);
     free(q->account);
     free(q->owner);
-    free(q->reader_name);
     free(q->entries);
     free(q->spans);
     free(q->spent);

@@ -5,7 +5,8 @@
  * simulator's seam.
  *
  * Keys, all under the hash tag of the account, P = purgeline:{<account>}:
- *   Pjobs:urgent|normal|bulk  streams of jobs, consumer group "dispatch", consumer "leader"
+ *   Pjobs:urgent|normal|bulk  streams of jobs: read from the beginning after a take-over, and on
+ *               from there; an entry is deleted when its job has ended
  *   Pdead       stream of dead letters: the job's own fields, then dead_reason, dead_job, dead_at,
  *               dead_target
  *   Plater      sorted set: score = due Unix ms, member = packed lane, id and fields
@@ -39,7 +40,7 @@ struct entry_id {
 };
 
 struct queue_callbacks {
-    void (*up)(void *ctx); /* both connections up, groups exist, scripts loaded */
+    void (*up)(void *ctx);                    /* both connections up, scripts loaded */
     void (*down)(void *ctx, const char *why); /* said once per outage */
 };
 
@@ -103,31 +104,29 @@ struct queue_entry {
     enum lane lane;
     struct entry_id id;
     const struct span *fields; /* name, value, name, value ...; lent */
-    size_t fields_count;       /* spans, so twice the number of fields; 0 = the entry was deleted */
+    size_t fields_count;       /* spans, so twice the number of fields */
 };
 struct queue_entries {
     const struct queue_entry *at;
     size_t count;
-    bool
-        pending_done; /* no unseen entry is left among those delivered before: read new ones next */
+    bool all; /* the lanes that were asked hold nothing newer */
 };
 typedef void queue_read_cb(void *ctx, int err, const struct queue_entries *entries);
-enum queue_from {
-    QUEUE_PENDING, /* delivered to us earlier, but not seen by this process: after a restart, and
-                      after a connection loss that swallowed a reply */
-    QUEUE_NEW      /* never delivered */
-};
-/* At most count[lane] entries per lane (0 = not this lane), one read outstanding at a time.
- * block_ms: how long QUEUE_NEW may wait for a first entry on the reader's own connection; 0 = not
- * at all. Entries come lane by lane, urgent first, oldest first. */
-void queue_read(struct queue *q, enum queue_from from, const uint32_t count[LANE_N],
-                uint32_t block_ms, queue_read_cb *cb, void *ctx);
-/* Forget what was seen: the next QUEUE_PENDING starts from the beginning (after a take-over). */
+/* The next entries of these lanes after those that were handed out before, at most `count` of each;
+ * one read outstanding at a time. block_ms: how long to wait for a first entry, on the reader's own
+ * connection; 0 = not at all. Entries come lane by lane, urgent first, oldest first. Reading leaves
+ * no trace in Redis: what an answer that is lost held is simply read again. */
+void queue_read(struct queue *q, const bool lanes[LANE_N], uint32_t count, uint32_t block_ms,
+                queue_read_cb *cb, void *ctx);
+/* The next read starts from the beginning: after a take-over. */
 void queue_rewind(struct queue *q);
-/* How many entries are delivered and not yet removed, per lane (XPENDING), and how many wait in
- * all. */
-typedef void queue_depth_cb(void *ctx, int err, const uint64_t pending[LANE_N],
-                            const uint64_t total[LANE_N]);
+
+struct queue_depth {
+    uint64_t entries;
+    bool all_read; /* none is newer than what was handed out last */
+    bool anew; /* its newest id is older than that: the stream was deleted, or Redis lost its end */
+};
+typedef void queue_depth_cb(void *ctx, int err, const struct queue_depth depth[LANE_N]);
 void queue_depth(struct queue *q, queue_depth_cb *cb, void *ctx);
 
 /* -- the end of jobs -- */
@@ -146,10 +145,11 @@ struct queue_settle {
     struct span reason; /* dead letters and receipts; lent */
     struct span target; /* the target that sank it; lent */
 };
-/* Removes the entries (XACK + XDEL), and atomically with each: a receipt, a dead letter holding the
- * entry's own fields, or its place in `later`. An entry that is gone already changes nothing. A
- * purged entry with a `repeat_after` field leaves a copy without that field and with `not_before` =
- * due_ms in `later`: a job of its own, "<job id>+r".
+/* Removes the entries, and atomically with each: a receipt, a dead letter holding the entry's own
+ * fields, or its place in `later`. An entry that is gone already changes nothing; only a plain one
+ * among others that are there gets a receipt, unless it has one. A purged entry with a
+ * `repeat_after` field leaves a copy without that field and with `not_before` = due_ms in `later`:
+ * a job of its own, "<job id>+r".
  *
  * A receipt: {"job","state","at" (Unix ms),"targets"[,"ref"][,"reason"]}; bytes that are no UTF-8
  * are read as Latin-1. When Redis is out of memory jobs end without receipts and err is 0; dead

@@ -84,6 +84,11 @@ void queue_key(struct queue_args *a, const char *key)
     a->keys++;
 }
 
+struct span queue_arg_at(const struct queue_args *a, size_t i)
+{
+    return span_of(a->bytes + a->at[i].offset, a->at[i].n);
+}
+
 /* -- replies -- */
 
 bool queue_reply_is(const struct redisReply *reply, const char *word)

@@ -27,6 +27,7 @@ void queue_arg(struct queue_args *a, struct span s);
 void queue_arg_u64(struct queue_args *a, uint64_t value);
 void queue_arg_id(struct queue_args *a, struct entry_id id); /* ms-seq */
 void queue_key(struct queue_args *a, const char *key); /* all keys before the other arguments */
+struct span queue_arg_at(const struct queue_args *a, size_t i); /* until the next one is added */
 
 /* err as in queue.h; the reply is NULL unless err is 0, and lent. */
 typedef void queue_reply_cb(struct queue *q, void *ctx, int err, struct redisReply *reply);
@@ -63,18 +64,13 @@ struct queue_ledger {
 };
 
 struct queue_lane {
-    struct entry_id seen; /* the last one handed out: what was delivered after it was swallowed */
-    uint64_t asked;       /* the count of the read under way */
-    uint64_t got;         /* entries, before deletions are looked at */
+    struct entry_id seen; /* the last one handed out */
+    uint64_t got;         /* by the read under way */
 };
 
 struct queue_reading { /* the read under way */
     bool busy;
-    bool again;    /* the groups were created anew for it already */
-    bool waited;   /* the blocking half is under way */
-    int queue_err; /* the first refusal inside MULTI */
-    enum queue_from from;
-    uint32_t block_ms;
+    uint32_t count;
     queue_read_cb *cb;
     void *ctx;
 };
@@ -87,14 +83,12 @@ struct queue {
     struct redis *writer;
     struct redis *reader; /* NULL once closed; then reads fail on the writer's closing connection */
     char *keys[KEY_N];
-    char *reader_name;
     char sha[SCRIPT_N][41]; /* "" until Redis has told */
     struct timer *retry;    /* the set-up was refused */
     bool writer_ready, reader_ready;
-    bool up;            /* said */
-    bool down;          /* said, and up was not since */
-    uint64_t reader_id; /* CLIENT ID of the reader's connection */
-    uint64_t seq;       /* of budget operations */
+    bool up;      /* said */
+    bool down;    /* said, and up was not since */
+    uint64_t seq; /* of budget operations */
     uint64_t receipts_skipped;
     struct queue_ledger ledgers[LEDGER_N];
     struct queue_lane lanes[LANE_N];
@@ -111,12 +105,6 @@ struct queue {
 };
 
 typedef void queue_step_cb(struct queue *q, void *ctx, int err);
-/* Makes sure that the consumer groups exist; a lane whose group is new was never read from. */
-void queue_make_groups(struct queue *q, queue_step_cb *cb, void *ctx);
-/* Ends every blocking read of this account but our own: one that was left behind by a connection
- * that died unnoticed would still be handed entries, and nobody would see them. `owner`: only those
- * of this owner; NULL: of any. */
-void queue_evict_readers(struct queue *q, const char *owner, queue_step_cb *cb, void *ctx);
 /* Entries with more fields than Lua can hand to one command: `item` is what SCRIPT_SETTLE and
  * SCRIPT_DUE report of them. Copied; one step after the other, the new place before the old is
  * given up, so a crash in between leaves two of it, never none. */

@@ -7,84 +7,6 @@
 #include "alloc.h"
 #include "queue_internal.h"
 
-/* -- readers left behind -- */
-
-struct evicting {
-    queue_step_cb *cb;
-    void *ctx;
-    char *prefix; /* of the names to end */
-    bool blocked; /* only those that wait in a read */
-    size_t open;
-    int err;
-};
-
-/* The value of "name=" in a line of CLIENT LIST. */
-static struct span value_of(struct span line, const char *name)
-{
-    struct span word;
-
-    while (span_next_word(&line, ' ', &word))
-        if (span_starts_nocase(word, name))
-            return span_of(word.p + strlen(name), word.n - strlen(name));
-    return span_of("", 0);
-}
-
-static void on_killed(struct queue *q, void *ctx, int err, struct redisReply *reply)
-{
-    struct evicting *e = ctx;
-
-    (void)reply;
-    if (err == -ENOTCONN)
-        e->err = err;
-    if (--e->open)
-        return;
-    e->cb(q, e->ctx, e->err);
-    free(e->prefix);
-    free(e);
-}
-
-static bool left_behind(const struct queue *q, const struct evicting *e, struct span line)
-{
-    struct span flags = value_of(line, "flags=");
-    uint64_t id;
-
-    if (!span_starts_nocase(value_of(line, "name="), e->prefix))
-        return false;
-    if (span_to_u64(value_of(line, "id="), &id) < 0 || id == q->reader_id)
-        return false;
-    return !e->blocked || (flags.n && memchr(flags.p, 'b', flags.n));
-}
-
-static void on_clients(struct queue *q, void *ctx, int err, struct redisReply *reply)
-{
-    struct evicting *e = ctx;
-    struct span rest, line;
-
-    rest = err == 0 && reply->str ? span_of(reply->str, (size_t)reply->len) : span_of("", 0);
-    while (span_next_word(&rest, '\n', &line)) {
-        struct span argv[] = {SPAN("CLIENT"), SPAN("KILL"), SPAN("ID"), value_of(line, "id=")};
-
-        if (!left_behind(q, e, line))
-            continue;
-        e->open++;
-        queue_call(q, q->writer, array_len(argv), argv, on_killed, e);
-    }
-    on_killed(q, e, err, NULL);
-}
-
-void queue_evict_readers(struct queue *q, const char *owner, queue_step_cb *cb, void *ctx)
-{
-    struct span argv[] = {SPAN("CLIENT"), SPAN("LIST"), SPAN("TYPE"), SPAN("normal")};
-    struct evicting *e = alloc_zeroed(1, sizeof(*e));
-
-    e->cb = cb;
-    e->ctx = ctx;
-    e->blocked = owner == NULL;
-    e->prefix = alloc_printf("purgeline:%s:reader:%s", q->account, owner ? owner : "");
-    e->open = 1;
-    queue_call(q, q->writer, array_len(argv), argv, on_clients, e);
-}
-
 /* -- the lease -- */
 
 struct leading {
@@ -103,11 +25,8 @@ static void copy_words(char *out, size_t room, const redisReply *r)
     snprintf(out, room, "%s", r->type == REDIS_REPLY_STRING ? r->str : "");
 }
 
-static void answer_lead(struct queue *q, void *ctx, int err)
+static void answer_lead(struct leading *l, int err)
 {
-    struct leading *l = ctx;
-
-    (void)q;
     l->cb(l->ctx, err, err ? NULL : &l->lead);
     free(l);
 }
@@ -135,10 +54,11 @@ static void on_lead(struct queue *q, void *ctx, int err, struct redisReply *repl
     struct queue_lead *out = &l->lead;
     int64_t ttl;
 
+    (void)q;
     if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 7))
         err = -EIO;
     if (err) {
-        answer_lead(q, l, err);
+        answer_lead(l, err);
         return;
     }
     out->leading = integer_of(reply->element[0]) == 1;
@@ -149,10 +69,7 @@ static void on_lead(struct queue *q, void *ctx, int err, struct redisReply *repl
     out->paused = integer_of(reply->element[4]) == 1;
     copy_words(out->paused_why, sizeof(out->paused_why), reply->element[5]);
     take_cancelled(out, reply->element[6]);
-    if (out->taken_over)
-        queue_evict_readers(q, NULL, answer_lead, l);
-    else
-        answer_lead(q, l, 0);
+    answer_lead(l, 0);
 }
 
 void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
@@ -230,20 +147,32 @@ struct asking_depth {
     void *ctx;
 };
 
+static bool is_before(const redisReply *id, struct entry_id seen)
+{
+    struct entry_id last;
+
+    if (id->type != REDIS_REPLY_STRING ||
+        queue_parse_id(span_of(id->str, (size_t)id->len), &last) < 0)
+        return false;
+    return last.ms != seen.ms ? last.ms < seen.ms : last.seq < seen.seq;
+}
+
 static void on_depth(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     struct asking_depth d = *(struct asking_depth *)ctx;
-    uint64_t pending[LANE_N] = {0}, total[LANE_N] = {0};
+    struct queue_depth depth[LANE_N] = {0};
 
-    (void)q;
     free(ctx);
-    if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 * LANE_N))
+    if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 * LANE_N))
         err = -EIO;
-    for (int lane = 0; err == 0 && lane < LANE_N; lane++) {
-        pending[lane] = (uint64_t)integer_of(reply->element[lane]);
-        total[lane] = (uint64_t)integer_of(reply->element[LANE_N + lane]);
+    for (size_t lane = 0; err == 0 && lane < LANE_N; lane++) {
+        struct redisReply *const *r = &reply->element[3 * lane];
+
+        depth[lane] = (struct queue_depth){.entries = (uint64_t)integer_of(r[0]),
+                                           .all_read = integer_of(r[1]) == 0,
+                                           .anew = is_before(r[2], q->lanes[lane].seen)};
     }
-    d.cb(d.ctx, err, pending, total);
+    d.cb(d.ctx, err, depth);
 }
 
 void queue_depth(struct queue *q, queue_depth_cb *cb, void *ctx)
@@ -255,6 +184,8 @@ void queue_depth(struct queue *q, queue_depth_cb *cb, void *ctx)
     queue_args_init(&a);
     for (int lane = 0; lane < LANE_N; lane++)
         queue_key(&a, q->keys[KEY_JOBS + lane]);
+    for (int lane = 0; lane < LANE_N; lane++)
+        queue_arg_id(&a, q->lanes[lane].seen);
     queue_call_script(q, SCRIPT_DEPTH, &a, on_depth, d);
 }
 

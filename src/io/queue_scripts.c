@@ -68,27 +68,26 @@
     "  return table.concat(out)\n"                                                                 \
     "end\n"
 
-/* KEYS urgent normal bulk. From id 0: jobs pushed before the first start count. Answers per lane 1
- * when the group is new, 0 when it was there, or the words of a refusal. */
-static const char groups[] =
-    "local out = {}\n"
-    "redis.call('XDEL', KEYS[1], '0-1')\n"
-    "for i = 1, 3 do\n"
-    "  local r = redis.pcall('XGROUP', 'CREATE', KEYS[i], 'dispatch', '0', 'MKSTREAM')\n"
-    "  if not r.err then out[i] = 1\n"
-    "  elseif r.err:find('BUSYGROUP', 1, true) then out[i] = 0\n"
-    "  else out[i] = r.err end\n"
-    "end\n"
-    "return out\n";
-
-/* KEYS urgent normal bulk. Answers pending x 3, length x 3. */
-static const char depth[] = "local out = {}\n"
+/* KEYS urgent normal bulk. Answers per lane its length, or the words of a refusal. */
+static const char lanes[] = "local out = {}\n"
                             "for i = 1, 3 do\n"
-                            "  local p = redis.pcall('XPENDING', KEYS[i], 'dispatch')\n"
-                            "  out[i] = p.err and 0 or p[1]\n"
-                            "  out[i + 3] = redis.call('XLEN', KEYS[i])\n"
+                            "  local r = redis.pcall('XLEN', KEYS[i])\n"
+                            "  out[i] = type(r) == 'table' and r.err or r\n"
                             "end\n"
                             "return out\n";
+
+/* KEYS urgent normal bulk. ARGV the last ids read. Answers per lane its length, 1 when something is
+ * newer, and the newest id it ever had. */
+static const char depth[] =
+    "local out = {}\n"
+    "for i = 1, 3 do\n"
+    "  local last, info = '0-0', redis.pcall('XINFO', 'STREAM', KEYS[i])\n"
+    "  for k = 1, #info, 2 do if info[k] == 'last-generated-id' then last = info[k + 1] end end\n"
+    "  out[#out + 1] = redis.call('XLEN', KEYS[i])\n"
+    "  out[#out + 1] = #redis.call('XRANGE', KEYS[i], '(' .. ARGV[i], '+', 'COUNT', 1)\n"
+    "  out[#out + 1] = last\n"
+    "end\n"
+    "return out\n";
 
 /* KEYS lease control status budget cancelled. ARGV owner ttl_ms usurp status, clock, wall. PEXPIRE
  * goes first: it renews, and it is the unlocking write when there is no lease. Answers leading,
@@ -126,7 +125,6 @@ static const char pause_[] =
 
 /* KEYS stream. ARGV lane, channel, ids. */
 static const char drop[] =
-    "redis.call('XACK', KEYS[1], 'dispatch', unpack(ARGV, 3))\n"
     "local n = redis.call('XDEL', KEYS[1], unpack(ARGV, 3))\n"
     "if n > 0 then\n"
     "  local prefix = ARGV[1] .. '-'\n"
@@ -134,36 +132,33 @@ static const char drop[] =
     "end\n"
     "return {n, 0}\n";
 
-/* KEYS stream, receipt prefix. ARGV lane, channel, ttl_s, n, n ids, n counts of targets.
+/* KEYS stream, receipt prefix. ARGV lane, channel, ttl_s, n, n ids, n counts of targets, unless
+ * all are 1.
  *
- * When all of them were pending, all of them end here; otherwise each is asked for by itself: an
- * entry that ended before has its receipt already. Under OOM receipts are left out, since a backlog
- * of them could be larger than the entries they replace; SETRANGE with an empty value is how a
- * script asks (denyoom, and it changes nothing). Answers ended, receipts left out. */
+ * All of them gone: it is repeated after a lost answer, and everything is done. Some gone (deleted
+ * by hand): nobody can say which, and a receipt that is there is the true one, so the others get
+ * theirs. Under OOM receipts are left out, since a backlog of them could be larger than the entries
+ * they replace; SETRANGE with an empty value is how a script asks (denyoom, and it changes
+ * nothing). Answers ended, receipts left out. */
 static const char purged[] =
-    LUA_NOW "local n, ids, gone = tonumber(ARGV[4]), {}, 0\n"
+    LUA_NOW "local call, n = redis.call, tonumber(ARGV[4])\n"
             "local probe = redis.pcall('SETRANGE', KEYS[2], 0, '')\n"
             "local oom = type(probe) == 'table' and probe.err and probe.err:find('OOM', 1, true)\n"
-            "local acked = redis.call('XACK', KEYS[1], 'dispatch', unpack(ARGV, 5, 4 + n))\n"
-            "if acked == n then\n"
-            "  redis.call('XDEL', KEYS[1], unpack(ARGV, 5, 4 + n))\n"
-            "end\n"
-            "local at = int(now_ms())\n"
-            "local middle = '\",\"state\":\"purged\",\"at\":' .. at .. ',\"targets\":'\n"
-            "local prefix, ttl, call = ARGV[1] .. '-', ARGV[3], redis.call\n"
+            "local ended = call('XDEL', KEYS[1], unpack(ARGV, 5, 4 + n))\n"
+            "if ended == 0 then return {0, 0} end\n"
+            "local prefix = ARGV[1] .. '-'\n"
+            "call('PUBLISH', ARGV[2], prefix .. table.concat(ARGV, ' ' .. prefix, 5, 4 + n))\n"
+            "if oom then return {ended, ended} end\n"
+            "local key, ttl = KEYS[2] .. prefix, ARGV[3]\n"
+            "local head = '{\"job\":\"' .. prefix\n"
+            "local middle = '\",\"state\":\"purged\",\"at\":' .. int(now_ms()) .. ',\"targets\":'\n"
             "for i = 5, 4 + n do\n"
-            "  if acked == n or call('XDEL', KEYS[1], ARGV[i]) == 1 then\n"
-            "    local job = prefix .. ARGV[i]\n"
-            "    gone = gone + 1\n"
-            "    ids[gone] = job\n"
-            "    if not oom then\n"
-            "      call('SETEX', KEYS[2] .. job, ttl,\n"
-            "        '{\"job\":\"' .. job .. middle .. ARGV[n + i] .. '}')\n"
-            "    end\n"
-            "  end\n"
+            "  local id = ARGV[i]\n"
+            "  local text = head .. id .. middle .. (ARGV[n + i] or '1') .. '}'\n"
+            "  if ended == n then call('SETEX', key .. id, ttl, text)\n"
+            "  else call('SET', key .. id, text, 'NX', 'EX', ttl) end\n"
             "end\n"
-            "if gone > 0 then call('PUBLISH', ARGV[2], table.concat(ids, ' ')) end\n"
-            "return {gone, oom and gone or 0}\n";
+            "return {ended, 0}\n";
 
 /* KEYS stream, receipt prefix, dead, later. ARGV lane, channel, ttl_s, most fields, then per item:
  * id, outcome, receipt (0|1), targets, due_ms, reason, target.
@@ -233,7 +228,7 @@ static const char settle[] = LUA_NOW LUA_QUOTE
     "local function finish(i)\n"
     "  local id, state, due = ARGV[i], ARGV[i + 1], ARGV[i + 4]\n"
     "  local entry = call('XRANGE', KEYS[1], id, id)[1]\n"
-    "  if not entry then done[#done + 1] = id; return end\n"
+    "  if not entry then return end\n"
     "  local fields = entry[2]\n"
     "  local job, ref, again = look(fields, id)\n"
     "  if state == 'buried' then state = 'dead'\n"
@@ -259,10 +254,7 @@ static const char settle[] = LUA_NOW LUA_QUOTE
     "  ok, err = pcall(finish, i)\n"
     "  if not ok then break end\n"
     "end\n"
-    "if #done > 0 then\n"
-    "  call('XACK', KEYS[1], 'dispatch', unpack(done))\n"
-    "  call('XDEL', KEYS[1], unpack(done))\n"
-    "end\n"
+    "if #done > 0 then call('XDEL', KEYS[1], unpack(done)) end\n"
     "if #published > 0 then call('PUBLISH', ARGV[2], table.concat(published, ' ')) end\n"
     "if not ok then return type(err) == 'table' and err or redis.error_reply(err) end\n"
     "local out = {ended, skipped}\n"
@@ -382,7 +374,7 @@ static const char restore[] = LUA_NOW LUA_WHEN
     "return out\n";
 
 const char *const queue_scripts[SCRIPT_N] = {
-    [SCRIPT_GROUPS] = groups,   [SCRIPT_DEPTH] = depth,     [SCRIPT_LEAD] = lead,
+    [SCRIPT_LANES] = lanes,     [SCRIPT_DEPTH] = depth,     [SCRIPT_LEAD] = lead,
     [SCRIPT_RELEASE] = release, [SCRIPT_PAUSE] = pause_,    [SCRIPT_DROP] = drop,
     [SCRIPT_PURGED] = purged,   [SCRIPT_SETTLE] = settle,   [SCRIPT_DUE] = due,
     [SCRIPT_SPEND] = spend,     [SCRIPT_RESTORE] = restore,

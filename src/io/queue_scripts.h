@@ -6,8 +6,8 @@
 #include "base.h"
 
 enum queue_script {
-    SCRIPT_GROUPS,  /* the consumer groups exist */
-    SCRIPT_DEPTH,   /* how much is in the lanes */
+    SCRIPT_LANES,   /* can the lanes be read? */
+    SCRIPT_DEPTH,   /* how much is in them */
     SCRIPT_LEAD,    /* take or renew the lease, read control, publish status */
     SCRIPT_RELEASE, /* drop the lease */
     SCRIPT_PAUSE,   /* write control */

@@ -87,6 +87,14 @@ static void on_chunk(struct queue *q, void *ctx, int err, struct redisReply *rep
 
 /* -- arguments, as the scripts want them -- */
 
+static bool all_have_one(const struct chunk *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->items[i]->targets != 1)
+            return false;
+    return true;
+}
+
 static void put_plain(struct queue_args *a, const struct chunk *c)
 {
     if (c->kind == KIND_PURGED) {
@@ -95,7 +103,9 @@ static void put_plain(struct queue_args *a, const struct chunk *c)
     }
     for (size_t i = 0; i < c->count; i++)
         queue_arg_id(a, c->items[i]->id);
-    for (size_t i = 0; c->kind == KIND_PURGED && i < c->count; i++)
+    if (c->kind != KIND_PURGED || all_have_one(c))
+        return;
+    for (size_t i = 0; i < c->count; i++)
         queue_arg_u64(a, c->items[i]->targets);
 }
 

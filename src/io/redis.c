@@ -14,6 +14,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "list.h"
+#include "redis_codec.h"
 #include "redis_socket.h"
 #include "redis_wire.h"
 #include "rng.h"
@@ -64,9 +65,8 @@ struct redis {
     struct addrinfo *addresses; /* of the last look-up */
     struct addrinfo *next;      /* the one to try after this one fails */
     struct list failed;         /* calls whose NULL is due */
-    const char **argv;          /* scratch of redis_command */
-    size_t *lens;
-    size_t argv_room;
+    struct redis_text text;     /* scratch of redis_command */
+    struct redis_replies *replies;
     struct rng rng;
     uint64_t up_since_ns;
     uint32_t attempts; /* since the last good connection */
@@ -216,6 +216,7 @@ static int prepare(struct redis *r)
     }
     redis_socket_tune(r->ac->c.fd, r->address.host != NULL);
     r->ac->c.reader->maxbuf = 0; /* keep the read buffer between replies */
+    redis_replies_serve(r->replies, r->ac->c.reader);
     if (r->address.tls) {
         char why[160];
 
@@ -398,8 +399,8 @@ static void finish(struct redis *r)
     }
     uv_freeaddrinfo(r->addresses);
     redis_address_deinit(&r->address);
-    free(r->argv);
-    free(r->lens);
+    free(r->text.p);
+    redis_replies_free(r->replies);
     free(r);
     closed(ctx);
 }
@@ -457,17 +458,12 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *priv)
     free(c);
 }
 
-static void fill_argv(struct redis *r, size_t argc, const struct span *argv)
+static int send_command(struct redis *r, size_t argc, const struct span *argv, redisCallbackFn *fn,
+                        void *priv)
 {
-    if (argc > r->argv_room) {
-        r->argv_room = argc + argc / 2;
-        r->argv = alloc_grow(r->argv, r->argv_room, sizeof(*r->argv));
-        r->lens = alloc_grow(r->lens, r->argv_room, sizeof(*r->lens));
-    }
-    for (size_t i = 0; i < argc; i++) {
-        r->argv[i] = argv[i].p;
-        r->lens[i] = argv[i].n;
-    }
+    size_t n = redis_format(&r->text, argc, argv);
+
+    return redisAsyncFormattedCommand(r->ac, fn, priv, r->text.p, n);
 }
 
 void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb,
@@ -483,8 +479,7 @@ void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_
         fail_call(c);
         return;
     }
-    fill_argv(r, argc, argv);
-    if (redisAsyncCommandArgv(r->ac, on_reply, c, (int)argc, r->argv, r->lens) != REDIS_OK)
+    if (send_command(r, argc, argv, on_reply, c) != REDIS_OK)
         fail_call(c);
 }
 
@@ -529,8 +524,7 @@ void redis_subscribe(struct redis *r, struct span channel, redis_message_cb *cb,
 
     *s = (struct subscription){r, cb, ctx};
     if (redis_is_up(r)) {
-        fill_argv(r, 2, argv);
-        if (redisAsyncCommandArgv(r->ac, on_message, s, 2, r->argv, r->lens) == REDIS_OK)
+        if (send_command(r, 2, argv, on_message, s) == REDIS_OK)
             return;
     }
     redis_command(r, 2, argv, on_no_subscription, s); /* down: comes to NULL soon */
@@ -577,6 +571,7 @@ struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_
     r->ctx = ctx;
     list_init(&r->failed);
     r->rng.state = clock_mono_ns() ^ (uintptr_t)r;
+    r->replies = redis_replies_new();
     r->timer = timer_new(l, on_timer, r);
     r->turn = timer_new(l, on_turn, r);
     r->state = WAITING;

@@ -43,8 +43,8 @@ struct world {
     struct queue_server info;
     struct seen entries[ENTRIES_MAX];
     size_t count;
-    bool pending_done;
-    uint64_t pending[LANE_N], total[LANE_N];
+    bool all;
+    struct queue_depth depth[LANE_N];
     uint32_t moved;
     uint64_t next_due_ms;
     struct queue_budget budget;
@@ -200,28 +200,29 @@ static inline void world_on_read(void *ctx, int err, const struct queue_entries 
     struct world *w = ctx;
 
     w->count = entries ? entries->count : 0;
-    w->pending_done = entries && entries->pending_done;
+    w->all = entries && entries->all;
     for (size_t i = 0; i < w->count && i < ENTRIES_MAX; i++)
         world_copy_entry(&w->entries[i], &entries->at[i]);
     world_answered(w, err);
 }
 
-static inline void start_read(struct world *w, enum queue_from from, uint32_t urgent,
-                              uint32_t normal, uint32_t bulk, uint32_t block_ms)
+/* As many of each lane as is asked of those that are asked at all. */
+static inline void start_read(struct world *w, uint32_t urgent, uint32_t normal, uint32_t bulk,
+                              uint32_t block_ms)
 {
-    uint32_t count[LANE_N] = {urgent, normal, bulk};
+    bool lanes[LANE_N] = {urgent > 0, normal > 0, bulk > 0};
     int answers = w->answers;
 
-    queue_read(w->q, from, count, block_ms, world_on_read, w);
+    queue_read(w->q, lanes, (uint32_t)max_u64(urgent, max_u64(normal, bulk)), block_ms,
+               world_on_read, w);
     assert_int_equal(w->answers, answers);
 }
 
-static inline int ask_read(struct world *w, enum queue_from from, uint32_t urgent, uint32_t normal,
-                           uint32_t bulk)
+static inline int ask_read(struct world *w, uint32_t urgent, uint32_t normal, uint32_t bulk)
 {
     int answers = w->answers;
 
-    start_read(w, from, urgent, normal, bulk, 0);
+    start_read(w, urgent, normal, bulk, 0);
     return await(w, answers + 1);
 }
 
@@ -234,13 +235,11 @@ static inline int ask_settle(struct world *w, const struct queue_settle *items, 
     return await(w, answers + 1);
 }
 
-static inline void world_on_depth(void *ctx, int err, const uint64_t pending[LANE_N],
-                                  const uint64_t total[LANE_N])
+static inline void world_on_depth(void *ctx, int err, const struct queue_depth depth[LANE_N])
 {
     struct world *w = ctx;
 
-    memcpy(w->pending, pending, sizeof(w->pending));
-    memcpy(w->total, total, sizeof(w->total));
+    memcpy(w->depth, depth, sizeof(w->depth));
     world_answered(w, err);
 }
 
@@ -368,7 +367,7 @@ static inline void have(struct world *w, const char *lane, int count)
 {
     for (int i = 0; i < count; i++)
         push(w, lane, "k");
-    assert_int_equal(ask_read(w, QUEUE_NEW, 1000, 1000, 1000), 0);
+    assert_int_equal(ask_read(w, 1000, 1000, 1000), 0);
     assert_int_equal(w->count, count);
 }
 

@@ -11,16 +11,6 @@
 #include "alloc.h"
 #include "clock.h"
 
-static long long pending(struct rig *r)
-{
-    redisReply *reply =
-        redis_server_try(r->redis, "XPENDING purgeline:{main}:jobs:normal dispatch");
-    long long n = reply->type == REDIS_REPLY_ARRAY ? reply->element[0]->integer : -1;
-
-    freeReplyObject(reply);
-    return n;
-}
-
 /* Whatever was sent before this was answered has been sent now. */
 static void flush_through(struct rig *r)
 {
@@ -40,7 +30,7 @@ static void killed_after_taking_a_job_it_is_sent_after_the_restart_s22(void **st
     r = rig_open(state, "    lanes: {normal: {linger_ms: 60000}}\n", "");
     rig_start_leading(r, 0);
     j = rig_push(r, "normal", "keys", "k", NULL);
-    rig_await(r, pending(r) == 1);
+    rig_await(r, rig_status(r, "in_hand_normal") == 1);
     instance_kill(&r->instances[0]);
     rig_configure(r, "", "");
     rig_start(r, 0);

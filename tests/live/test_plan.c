@@ -35,8 +35,6 @@ static void the_backlog_is_planned_and_left_alone(void **state)
     json_t *j;
 
     push_hundred(w);
-    redis_server_do(w->redis, "XGROUP CREATE " BULK " dispatch 0");
-    redis_server_do(w->redis, "XREADGROUP GROUP dispatch leader COUNT 7 STREAMS " BULK " >");
     j = plan(w, 0, "$P plan --backlog --json");
     assert_int_equal(number(j, "lanes", "bulk", "jobs"), 100);
     assert_int_equal(number(j, "lanes", "normal", "jobs"), 5);

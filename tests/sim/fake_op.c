@@ -45,7 +45,10 @@ void queue_release(struct queue *q, queue_done_cb *cb, void *ctx)
 
 void queue_depth(struct queue *q, queue_depth_cb *cb, void *ctx)
 {
-    fake_queue_send(op_new(q, OP_DEPTH, (void *)cb, ctx));
+    struct op *op = op_new(q, OP_DEPTH, (void *)cb, ctx);
+
+    memcpy(op->u.depth.seen, q->seen, sizeof(q->seen));
+    fake_queue_send(op);
 }
 
 void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
@@ -69,27 +72,14 @@ void queue_pause(struct queue *q, bool paused, struct span why, queue_done_cb *c
     fake_queue_send(op);
 }
 
-static const struct waiter *own_read(const struct queue *q)
-{
-    list_each(it, &q->ops) {
-        const struct op *op = list_entry(it, struct op, link);
-
-        if (op->waiter)
-            return op->waiter;
-    }
-    return NULL;
-}
-
 static void perform_lead(struct op *op)
 {
     struct queue_lead *out = &op->u.lead.answer;
 
     op->err = store_lead(store_of(op), op->q->owner, op->u.lead.ttl_ms, op->u.lead.usurp,
                          span_str(op->u.lead.status), &op->u.lead.clock, engine_redis_ms(), out);
-    if (op->err == 0 && out->taken_over) {
+    if (op->err == 0 && out->taken_over)
         trace("redis: %s takes the lease of %s", op->q->owner, store_of(op)->account);
-        fake_redis_evict(op->q->account, own_read(op->q), NULL);
-    }
 }
 
 /* -- reading -- */
@@ -99,17 +89,17 @@ void queue_rewind(struct queue *q)
     memset(q->seen, 0, sizeof(q->seen));
 }
 
-void queue_read(struct queue *q, enum queue_from from, const uint32_t count[LANE_N],
-                uint32_t block_ms, queue_read_cb *cb, void *ctx)
+void queue_read(struct queue *q, const bool lanes[LANE_N], uint32_t count, uint32_t block_ms,
+                queue_read_cb *cb, void *ctx)
 {
     struct op *op = op_new(q, OP_READ, (void *)cb, ctx);
 
     must(!q->reading);
     q->reading = true;
     op->on_reader = true;
-    op->u.read.from = from;
-    op->u.read.block_ms = from == QUEUE_NEW ? block_ms : 0;
-    memcpy(op->u.read.count, count, sizeof(op->u.read.count));
+    op->u.read.block_ms = block_ms;
+    op->u.read.count = count;
+    memcpy(op->u.read.lanes, lanes, sizeof(op->u.read.lanes));
     memcpy(op->u.read.seen, q->seen, sizeof(op->u.read.seen));
     fake_queue_send(op);
 }
@@ -142,55 +132,35 @@ static void on_entries(void *ctx, enum lane lane, struct stream_entry **found, s
     fake_queue_reply(op);
 }
 
-static void on_evicted(void *ctx)
-{
-    struct op *op = ctx;
-
-    fake_queue_break(op->q, "killed by CLIENT KILL");
-}
-
 static void wait_for_entries(struct op *op)
 {
-    bool lanes[LANE_N];
-    uint32_t least = UINT32_MAX;
-
-    for (int lane = 0; lane < LANE_N; lane++) {
-        lanes[lane] = op->u.read.count[lane] > 0;
-        if (lanes[lane] && op->u.read.count[lane] < least)
-            least = op->u.read.count[lane];
-    }
-    op->waiter =
-        waiter_new(op->q->account, op->q->owner, lanes, least,
-                   engine_now_ns() + op->u.read.block_ms * NS_PER_MS, on_entries, on_evicted, op);
+    op->waiter = waiter_new(op->q->account, op->u.read.lanes, op->u.read.seen, op->u.read.count,
+                            engine_now_ns() + op->u.read.block_ms * NS_PER_MS, on_entries, op);
 }
 
 static void perform_read(struct op *op)
 {
-    bool all = op->u.read.from == QUEUE_PENDING;
+    uint32_t most = op->u.read.count;
+    struct stream_entry **found = alloc_bytes(most * sizeof(struct stream_entry *));
 
-    op->err = store_refuses_read(store_of(op), op->u.read.count);
-    if (op->err)
-        return;
+    op->u.read.all = true;
     for (int lane = 0; lane < LANE_N; lane++) {
-        uint32_t most = op->u.read.count[lane];
-        struct stream_entry **found = alloc_bytes((most + 1) * sizeof(struct stream_entry *));
         size_t n = 0;
 
-        if (most)
-            n = store_read(store_of(op), op->u.read.from, (enum lane)lane, op->u.read.seen[lane],
-                           most, engine_redis_ms(), found);
+        if (op->u.read.lanes[lane])
+            n = store_read(store_of(op), (enum lane)lane, op->u.read.seen[lane], most,
+                           engine_redis_ms(), found);
         keep_entries(op, (enum lane)lane, found, n);
-        all = all && (!most || n < most);
-        free(found);
+        op->u.read.all = op->u.read.all && n < most;
     }
-    op->u.read.pending_done = all;
+    free(found);
     if (op->u.read.n == 0 && op->u.read.block_ms)
         wait_for_entries(op);
 }
 
 static void answer_read(struct op *op, int err)
 {
-    struct queue_entries out = {op->u.read.entries, op->u.read.n, op->u.read.pending_done};
+    struct queue_entries out = {op->u.read.entries, op->u.read.n, op->u.read.all};
 
     op->q->reading = false;
     for (size_t i = 0; err == 0 && i < op->u.read.n; i++) {
@@ -297,7 +267,7 @@ void op_perform(struct op *op)
         perform_read(op);
         break;
     case OP_DEPTH:
-        store_depth(s, op->u.depth.pending, op->u.depth.total);
+        store_depth(s, op->u.depth.seen, op->u.depth.answer);
         break;
     case OP_SETTLE:
         op->err = store_settle(s, op->u.settle.items, op->u.settle.count, op->u.settle.ttl_s,
@@ -336,7 +306,7 @@ void op_answer(struct op *op, int err)
         answer_read(op, err);
         break;
     case OP_DEPTH:
-        ((queue_depth_cb *)op->cb)(op->ctx, err, op->u.depth.pending, op->u.depth.total);
+        ((queue_depth_cb *)op->cb)(op->ctx, err, op->u.depth.answer);
         break;
     case OP_DUE:
         ((queue_due_cb *)op->cb)(op->ctx, err, err ? 0 : op->u.due.moved,

@@ -65,16 +65,17 @@ struct op {
         } lead;
         struct queue_server server;
         struct {
-            enum queue_from from;
-            uint32_t count[LANE_N], block_ms;
+            bool lanes[LANE_N];
+            uint32_t count, block_ms;
             struct entry_id seen[LANE_N];
             struct queue_entry *entries;
             struct fields **fields;
             size_t n;
-            bool pending_done;
+            bool all;
         } read;
         struct {
-            uint64_t pending[LANE_N], total[LANE_N];
+            struct entry_id seen[LANE_N];
+            struct queue_depth answer[LANE_N];
         } depth;
         struct {
             struct queue_settle *items;

@@ -47,7 +47,6 @@ static void on_connected(void *ctx)
         q->said_down = true;
         return;
     }
-    fake_redis_evict(q->account, NULL, q->owner);
     q->up = true;
     q->said_down = false;
     q->cb.up(q->ctx);
@@ -75,7 +74,7 @@ static void answer_all(struct queue *q, int err)
         engine_cancel(op->event);
         op->event = NULL;
         if (op->waiter)
-            waiter_drop(op->waiter, WAITER_CLOSED);
+            waiter_drop(op->waiter);
         op->waiter = NULL;
         answer(op, err);
     }
@@ -106,9 +105,8 @@ static void strand(struct op *op)
     if (on_its_way && op->fault == FAULT_NONE && rng_below(engine_rng(), 2))
         op_perform(op);
     op->done = true;
-    if (!op->waiter)
-        return;
-    waiter_drop(op->waiter, rng_below(engine_rng(), 2) ? WAITER_CLOSED : WAITER_LEFT_BEHIND);
+    if (op->waiter)
+        waiter_drop(op->waiter);
     op->waiter = NULL;
 }
 
@@ -166,7 +164,7 @@ static void on_arrival(void *ctx)
     if (fault == FAULT_LOST_AFTER)
         fake_queue_break(q, "reset");
     else if (fault == FAULT_KILL_AFTER)
-        instance_kill(q->instance, DEATH_NOTICED);
+        instance_kill(q->instance);
     else if (!op->waiter)
         fake_queue_reply(op);
 }
@@ -189,7 +187,7 @@ void fake_queue_send(struct op *op)
         return;
     op->fault = fault_next(IO_REDIS);
     if (op->fault == FAULT_KILL_BEFORE) {
-        instance_kill(q->instance, DEATH_NOTICED);
+        instance_kill(q->instance);
         return;
     }
     if (!q->up) {
@@ -264,7 +262,7 @@ uint64_t queue_receipts_skipped(const struct queue *q)
 /* -- the dead -- */
 
 /* What had left a killed process arrives. */
-static void outlive(struct op *op, enum death death)
+static void outlive(struct op *op)
 {
     bool on_its_way = op->event && !op->done && op->q->up;
 
@@ -274,11 +272,11 @@ static void outlive(struct op *op, enum death death)
         op_perform(op);
     op->done = true;
     if (op->waiter)
-        waiter_drop(op->waiter, death == DEATH_NOTICED ? WAITER_CLOSED : WAITER_LEFT_BEHIND);
+        waiter_drop(op->waiter);
     op->waiter = NULL;
 }
 
-void fake_queue_bury(int owner, enum death death)
+void fake_queue_bury(int owner)
 {
     list_each(it, &queues) {
         struct queue *q = list_entry(it, struct queue, link);
@@ -286,7 +284,7 @@ void fake_queue_bury(int owner, enum death death)
         if (q->instance != owner || q->dead)
             continue;
         list_each(op, &q->ops)
-            outlive(list_entry(op, struct op, link), death);
+            outlive(list_entry(op, struct op, link));
         engine_cancel(q->connecting);
         engine_cancel(q->breaking);
         q->connecting = q->breaking = NULL;

@@ -9,7 +9,6 @@ void fake_queue_break_all(const char *why);
 
 /* The instance died. What it had under way is done or not; it is told that it is not, so that it
  * can be taken apart, and whatever it does from now on has no effect. */
-enum death { DEATH_NOTICED, DEATH_UNNOTICED }; /* by Redis: its reads may go on waiting */
-void fake_queue_bury(int owner, enum death death);
+void fake_queue_bury(int owner);
 /* Answers what a dead instance still asks. Returns false when it asked nothing. */
 bool fake_queue_answer_dead(int owner);

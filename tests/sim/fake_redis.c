@@ -11,12 +11,11 @@
 struct waiter {
     struct list link;
     struct fake_account *account;
-    char owner[160];
     bool lanes[LANE_N];
+    struct entry_id seen[LANE_N];
     uint32_t most;
     struct event *until;
-    waiter_cb *cb; /* NULL: left behind */
-    waiter_killed_cb *killed;
+    waiter_cb *cb;
     void *ctx;
 };
 
@@ -90,7 +89,7 @@ void fake_redis_leave(void)
         struct list *waiters = &accounts[i].waiters;
 
         while (!list_empty(waiters))
-            waiter_drop(list_first(waiters, struct waiter, link), WAITER_CLOSED);
+            waiter_drop(list_first(waiters, struct waiter, link));
     }
 }
 
@@ -110,11 +109,9 @@ static bool serve(struct waiter *w)
 
     for (; lane < LANE_N && n == 0; lane++)
         if (w->lanes[lane])
-            n = store_read(a->store, QUEUE_NEW, (enum lane)lane, (struct entry_id){0, 0}, w->most,
-                           engine_redis_ms(), found);
-    if (n && !w->cb)
-        trace("redis: a read that was left behind is handed %zu entries", n);
-    if (n && w->cb)
+            n = store_read(a->store, (enum lane)lane, w->seen[lane], w->most, engine_redis_ms(),
+                           found);
+    if (n)
         w->cb(w->ctx, (enum lane)(lane - 1), found, n);
     free(found);
     return n > 0;
@@ -148,42 +145,25 @@ static void on_waited(void *ctx)
     struct waiter *w = ctx;
 
     w->until = NULL;
-    if (w->cb)
-        w->cb(w->ctx, LANE_URGENT, NULL, 0);
+    w->cb(w->ctx, LANE_URGENT, NULL, 0);
     waiter_free(w);
 }
 
-struct waiter *waiter_new(struct fake_account *a, const char *owner, const bool lanes[LANE_N],
-                          uint32_t most, uint64_t until_ns, waiter_cb *cb, waiter_killed_cb *killed,
-                          void *ctx)
+struct waiter *waiter_new(struct fake_account *a, const bool lanes[LANE_N],
+                          const struct entry_id seen[LANE_N], uint32_t most, uint64_t until_ns,
+                          waiter_cb *cb, void *ctx)
 {
     struct waiter *w = alloc_zeroed(1, sizeof(*w));
 
-    *w = (struct waiter){.account = a, .most = most, .cb = cb, .killed = killed, .ctx = ctx};
-    snprintf(w->owner, sizeof(w->owner), "%s", owner);
+    *w = (struct waiter){.account = a, .most = most, .cb = cb, .ctx = ctx};
     memcpy(w->lanes, lanes, sizeof(w->lanes));
+    memcpy(w->seen, seen, sizeof(w->seen));
     w->until = engine_at(until_ns, ENGINE_NOBODY, on_waited, w);
     list_push_back(&a->waiters, &w->link);
     return w;
 }
 
-void waiter_drop(struct waiter *w, enum waiter_end how)
+void waiter_drop(struct waiter *w)
 {
-    w->cb = NULL;
-    if (how == WAITER_CLOSED)
-        waiter_free(w);
-}
-
-void fake_redis_evict(struct fake_account *a, const struct waiter *mine, const char *owner)
-{
-    list_each_safe(it, next, &a->waiters) {
-        struct waiter *w = list_entry(it, struct waiter, link);
-
-        if (w == mine || (owner && strcmp(owner, w->owner) != 0))
-            continue;
-        if (w->cb)
-            w->killed(w->ctx);
-        else
-            waiter_free(w);
-    }
+    waiter_free(w);
 }

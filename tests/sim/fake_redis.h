@@ -35,13 +35,8 @@ void fake_redis_return(void);
 
 /* Entries for a waiting read (none: it waited long enough). */
 typedef void waiter_cb(void *ctx, enum lane lane, struct stream_entry **entries, size_t count);
-typedef void waiter_killed_cb(void *ctx);
-struct waiter *waiter_new(struct fake_account *a, const char *owner, const bool lanes[LANE_N],
-                          uint32_t most, uint64_t until_ns, waiter_cb *cb, waiter_killed_cb *killed,
-                          void *ctx);
-/* Nobody listens any more. Redis may know (the read ends) or not: then it goes on waiting, and
- * hands entries to nobody. */
-enum waiter_end { WAITER_CLOSED, WAITER_LEFT_BEHIND };
-void waiter_drop(struct waiter *w, enum waiter_end how);
-/* CLIENT KILL: all but `mine`; of that owner only, unless NULL. */
-void fake_redis_evict(struct fake_account *a, const struct waiter *mine, const char *owner);
+/* `seen`: the last entries that are known already. */
+struct waiter *waiter_new(struct fake_account *a, const bool lanes[LANE_N],
+                          const struct entry_id seen[LANE_N], uint32_t most, uint64_t until_ns,
+                          waiter_cb *cb, void *ctx);
+void waiter_drop(struct waiter *w); /* nobody listens any more */

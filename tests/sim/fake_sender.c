@@ -165,7 +165,7 @@ static void on_arrival(void *ctx)
     r->arrived_ns = engine_now_ns();
     fastly_fake_receive(r);
     if (fault == FAULT_KILL_AFTER)
-        instance_kill(r->instance, DEATH_NOTICED);
+        instance_kill(r->instance);
     request_drop(r);
 }
 
@@ -216,7 +216,7 @@ void senders_send(struct senders *s, struct exchange *x)
         return;
     p->fault = fault_next(IO_FASTLY);
     if (p->fault == FAULT_KILL_BEFORE)
-        instance_kill(s->instance, DEATH_NOTICED);
+        instance_kill(s->instance);
     else
         p->way = engine_at(engine_now_ns() + delay() / 4, s->instance, on_departure, p);
 }

@@ -20,7 +20,6 @@ struct instance {
     uint32_t incarnation;
     enum instance_state state;
     bool doomed, frozen;
-    enum death death;
     const struct config *config;
     struct dispatch *accounts[CONFIG_ACCOUNTS_MAX];
     struct senders *senders;
@@ -45,7 +44,7 @@ void instance_end(void)
     on_death = NULL;
     for (int i = 0; i < INSTANCES_MAX; i++) {
         if (instances[i].state != INSTANCE_OFF)
-            instance_kill_now(i, DEATH_NOTICED);
+            instance_kill_now(i);
         free(instances[i].name);
         free(instances[i].host);
         instances[i].name = instances[i].host = NULL;
@@ -281,7 +280,7 @@ bool instance_dying(void)
     return dying;
 }
 
-void instance_kill_now(int i, enum death death)
+void instance_kill_now(int i)
 {
     struct instance *in = &instances[i];
 
@@ -291,7 +290,7 @@ void instance_kill_now(int i, enum death death)
     in->doomed = dying = true;
     engine_hold(i);
     fake_senders_bury(in->senders);
-    fake_queue_bury(i, death);
+    fake_queue_bury(i);
     let_go(in);
     take_apart(in);
     dying = false;
@@ -304,17 +303,16 @@ static void on_doom(void *ctx)
 {
     struct instance *in = ctx;
 
-    instance_kill_now((int)(in - instances), in->death);
+    instance_kill_now((int)(in - instances));
 }
 
-void instance_kill(int i, enum death death)
+void instance_kill(int i)
 {
     struct instance *in = &instances[i];
 
     if (in->state == INSTANCE_OFF || in->doomed)
         return;
     in->doomed = true;
-    in->death = death;
     engine_hold(i);
     engine_at(engine_now_ns(), ENGINE_NOBODY, on_doom, in);
 }

@@ -20,8 +20,8 @@ int instance_of_identity(const char *identity);
 
 /* `c` is lent until instance_end. Instances of one host can tell that another one there is dead. */
 void instance_start(int i, const char *host, const struct config *c);
-void instance_kill(int i, enum death death);         /* soon: within this moment. From anywhere */
-void instance_kill_now(int i, enum death death);     /* not from within what it runs */
+void instance_kill(int i);                           /* soon: within this moment. From anywhere */
+void instance_kill_now(int i);                       /* not from within what it runs */
 void instance_stop(int i);                           /* SIGTERM */
 void instance_freeze(int i);                         /* SIGSTOP */
 void instance_thaw(int i);                           /* SIGCONT */

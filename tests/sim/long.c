@@ -94,7 +94,7 @@ static void minute(uint32_t n)
     char name[32];
 
     snprintf(name, sizeof(name), "%s", leader());
-    world_kill(name, DEATH_NOTICED);
+    world_kill(name);
     engine_run(engine_now_ns() + (failover ? 30 : 1) * NS_PER_S);
     world_start(name, name);
 }

@@ -54,7 +54,7 @@ static const char *instance_named(const struct play *p)
 {
     const char *name = play_word(p, 1);
 
-    return *name && !strchr(name, '=') && strcmp(name, "unnoticed") != 0 ? name : "first";
+    return *name && !strchr(name, '=') ? name : "first";
 }
 
 static void on_start(struct play *p)
@@ -71,7 +71,7 @@ static void on_stop(struct play *p)
 
 static void on_kill(struct play *p)
 {
-    world_kill(instance_named(p), play_flag(p, "unnoticed") ? DEATH_UNNOTICED : DEATH_NOTICED);
+    world_kill(instance_named(p));
 }
 
 static void on_freeze(struct play *p)

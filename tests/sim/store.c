@@ -70,6 +70,13 @@ int store_push(struct store *s, enum lane lane, const struct span *fields, size_
     return 0;
 }
 
+void store_delete_lanes(struct store *s)
+{
+    for (int lane = 0; lane < LANE_N; lane++)
+        if (s->lanes[lane].length == 0)
+            stream_deinit(&s->lanes[lane]);
+}
+
 /* -- the lease -- */
 
 const char *store_holder(const struct store *s, uint64_t now_ms)
@@ -151,11 +158,15 @@ int store_pause(struct store *s, bool paused, struct span why)
 
 /* -- looking -- */
 
-void store_depth(const struct store *s, uint64_t pending[LANE_N], uint64_t total[LANE_N])
+void store_depth(const struct store *s, const struct entry_id seen[LANE_N],
+                 struct queue_depth depth[LANE_N])
 {
     for (int lane = 0; lane < LANE_N; lane++) {
-        pending[lane] = s->lanes[lane].pending;
-        total[lane] = s->lanes[lane].length;
+        const struct stream *stream = &s->lanes[lane];
+
+        depth[lane] = (struct queue_depth){.entries = stream->length,
+                                           .all_read = !stream_has_after(stream, seen[lane]),
+                                           .anew = entry_id_compare(stream->last, seen[lane]) < 0};
     }
 }
 
@@ -165,28 +176,10 @@ void store_server(const struct store *s, struct queue_server *out)
     snprintf(out->maxmemory_policy, sizeof(out->maxmemory_policy), "%s", s->policy);
 }
 
-int store_refuses_read(const struct store *s, const uint32_t count[LANE_N])
+size_t store_read(struct store *s, enum lane lane, struct entry_id seen, uint32_t most,
+                  uint64_t now_ms, struct stream_entry **out)
 {
-    uint32_t first = 0;
-
-    if (s->disk_full)
-        return -ENOMEM;
-    for (int lane = 0; s->out_of_memory && lane < LANE_N; lane++) {
-        if (first && count[lane] && count[lane] != first)
-            return -ENOMEM;
-        first = count[lane] ? count[lane] : first;
-    }
-    return 0;
-}
-
-size_t store_read(struct store *s, enum queue_from from, enum lane lane, struct entry_id seen,
-                  uint32_t most, uint64_t now_ms, struct stream_entry **out)
-{
-    struct stream *lane_stream = &s->lanes[lane];
-
-    if (from == QUEUE_NEW)
-        return stream_read_new(lane_stream, most, now_ms, out);
-    return stream_read_pending(lane_stream, seen, most, out);
+    return stream_read(&s->lanes[lane], seen, most, now_ms, out);
 }
 
 const struct receipt *store_receipt(const struct store *s, const char *job)

@@ -85,20 +85,21 @@ must_use int store_push(struct store *s, enum lane lane, const struct span *fiel
 /* The same of taking a job back, as the endpoint does it: whether it was there. */
 bool store_cancel(struct store *s, enum lane lane, struct entry_id id);
 
+/* DEL of the empty lanes: ids may begin anew, below what was there. */
+void store_delete_lanes(struct store *s);
+
 /* The operations of io/queue.h; err as there. */
 must_use int store_lead(struct store *s, const char *owner, uint64_t ttl_ms, const char *usurp,
                         struct span status, const struct queue_clock *clock, uint64_t now_ms,
                         struct queue_lead *out);
 must_use int store_release(struct store *s, const char *owner, uint64_t now_ms);
 must_use int store_pause(struct store *s, bool paused, struct span why);
-void store_depth(const struct store *s, uint64_t pending[LANE_N], uint64_t total[LANE_N]);
+void store_depth(const struct store *s, const struct entry_id seen[LANE_N],
+                 struct queue_depth depth[LANE_N]);
 void store_server(const struct store *s, struct queue_server *out);
-/* 0, or why a read of so many of each lane is refused: lanes of different counts are asked for in
- * one MULTI, and that takes memory to queue; a full disk takes no delivery down. */
-must_use int store_refuses_read(const struct store *s, const uint32_t count[LANE_N]);
 /* At most `most` entries of a lane; lent until the lane changes. */
-size_t store_read(struct store *s, enum queue_from from, enum lane lane, struct entry_id seen,
-                  uint32_t most, uint64_t now_ms, struct stream_entry **out);
+size_t store_read(struct store *s, enum lane lane, struct entry_id seen, uint32_t most,
+                  uint64_t now_ms, struct stream_entry **out);
 must_use int store_settle(struct store *s, const struct queue_settle *items, size_t count,
                           uint32_t ttl_s, uint64_t wall_ms, uint64_t now_ms, uint64_t *skipped);
 must_use int store_due(struct store *s, uint64_t wall_ms, uint32_t limit, uint64_t now_ms,

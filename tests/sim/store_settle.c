@@ -246,7 +246,9 @@ static void bury(struct settling *w, const struct queue_settle *item, const stru
     free(spans);
 }
 
-/* As io/queue_settle.c cuts it: by lane and kind, plain ones 512 at a time. */
+/* As io/queue_settle.c cuts it: by lane and kind, plain ones so many at a time. */
+#define PLAIN_MAX 512
+
 static bool is_plain(const struct queue_settle *item)
 {
     return item->plain && item->outcome == OUTCOME_PURGED && !item->due_ms;
@@ -288,36 +290,38 @@ static void finish_others(struct settling *w, const struct queue_settle *items, 
     for (size_t i = 0; i < count; i++) {
         if (items[i].lane != lane || is_plain(&items[i]))
             continue;
-        stream_acknowledge(stream, items[i].id);
         stream_delete(stream, items[i].id);
     }
 }
 
-/* Plain purges go by the load: what was acknowledged whole ends whole, deleted entries included. */
+/* Plain purges go by the load: when some of it were gone already, a receipt that is there is the
+ * true one. */
 static void finish_plain(struct settling *w, const struct queue_settle *const *items, size_t count)
 {
     struct stream *lane = &w->s->lanes[items[0]->lane];
-    size_t acked = 0;
+    bool was_there[PLAIN_MAX], writes;
+    size_t deleted = 0;
     char job[JOB_MAX];
 
     for (size_t i = 0; i < count; i++)
-        acked += stream_acknowledge(lane, items[i]->id);
+        deleted += was_there[i] = stream_delete(lane, items[i]->id);
+    if (deleted == 0)
+        return;
     for (size_t i = 0; i < count; i++) {
-        bool deleted = stream_delete(lane, items[i]->id);
-
-        if (!deleted && acked != count)
-            continue;
         job_name(job, items[i]->lane, items[i]->id);
-        if (items[i]->receipt)
+        writes = items[i]->receipt && (was_there[i] || !w->s->out_of_memory) &&
+                 (deleted == count || !map_get(&w->s->receipts, span_str(job)));
+        if (writes)
             write_receipt(w, job, items[i], span_of(NULL, 0));
-        tell(w, job, items[i], false);
+        if (was_there[i] || writes)
+            tell(w, job, items[i], false);
     }
 }
 
 static void finish_kind(struct settling *w, const struct queue_settle *items, size_t count,
                         enum lane lane, bool receipt)
 {
-    const struct queue_settle *chunk[512];
+    const struct queue_settle *chunk[PLAIN_MAX];
     size_t n = 0;
 
     for (size_t i = 0; i < count; i++) {

@@ -56,7 +56,7 @@ void stream_deinit(struct stream *s)
 
 static bool is_gone(const struct stream_entry *e)
 {
-    return !e->fields && !e->pending;
+    return !e->fields;
 }
 
 /* Makes the gone ones' room free again when they are many. */
@@ -96,7 +96,7 @@ struct entry_id stream_add(struct stream *s, struct fields *f, uint64_t now_ms)
             s->at = alloc_grow(s->at, s->room, sizeof(*s->at));
         }
     }
-    s->at[s->first + s->count++] = (struct stream_entry){id, f, false};
+    s->at[s->first + s->count++] = (struct stream_entry){id, f};
     s->last = id;
     s->length++;
     return id;
@@ -139,35 +139,22 @@ bool stream_delete(struct stream *s, struct entry_id id)
 {
     struct stream_entry *e = stream_find(s, id);
 
-    if (!e || !e->fields)
+    if (!e)
         return false;
     free(e->fields);
     e->fields = NULL;
     s->length--;
-    s->gone += is_gone(e);
+    s->gone++;
     tidy(s);
     return true;
 }
 
-bool stream_acknowledge(struct stream *s, struct entry_id id)
-{
-    struct stream_entry *e = stream_find(s, id);
-
-    if (!e || !e->pending)
-        return false;
-    e->pending = false;
-    s->pending--;
-    s->gone += is_gone(e);
-    tidy(s);
-    return true;
-}
-
-bool stream_has_new(const struct stream *s)
+bool stream_has_after(const struct stream *s, struct entry_id id)
 {
     for (size_t i = s->first + s->count; i > s->first; i--) {
         const struct stream_entry *e = &s->at[i - 1];
 
-        if (entry_id_compare(e->id, s->delivered) <= 0)
+        if (entry_id_compare(e->id, id) <= 0)
             break;
         if (e->fields)
             return true;
@@ -189,31 +176,14 @@ static struct entry_id after(struct entry_id id)
     return (struct entry_id){id.ms, id.seq + 1};
 }
 
-size_t stream_read_new(struct stream *s, size_t most, uint64_t now_ms, struct stream_entry **out)
+size_t stream_read(struct stream *s, struct entry_id from, size_t most, uint64_t now_ms,
+                   struct stream_entry **out)
 {
     size_t n = 0;
 
     make_some(s, most, now_ms);
-    for (size_t i = lower_bound(s, after(s->delivered)); i < s->first + s->count && n < most; i++) {
-        struct stream_entry *e = &s->at[i];
-
-        if (!e->fields)
-            continue;
-        e->pending = true;
-        s->pending++;
-        s->delivered = e->id;
-        out[n++] = e;
-    }
-    return n;
-}
-
-size_t stream_read_pending(struct stream *s, struct entry_id from, size_t most,
-                           struct stream_entry **out)
-{
-    size_t n = 0;
-
     for (size_t i = lower_bound(s, after(from)); i < s->first + s->count && n < most; i++)
-        if (s->at[i].pending)
+        if (!is_gone(&s->at[i]))
             out[n++] = &s->at[i];
     return n;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * One Redis stream with one consumer group of one consumer: entries in the order of their ids,
- * which of them were delivered and not acknowledged, and which of those are deleted.
+ * One Redis stream: entries in the order of their ids, some of them deleted.
  * https://redis.io/docs/latest/develop/data-types/streams/ */
 #pragma once
 
@@ -18,7 +17,6 @@ struct span fields_get(const struct fields *f, const char *name); /* p NULL: no 
 struct stream_entry {
     struct entry_id id;
     struct fields *fields; /* NULL: deleted */
-    bool pending;
 };
 
 /* Makes the fields of the next entry of a backlog that is not written out. */
@@ -27,9 +25,9 @@ typedef struct fields *stream_make_cb(void *ctx);
 struct stream {
     struct stream_entry *at; /* [first, first + count): the gone ones among them are passed over */
     size_t first, count, room, gone;
-    struct entry_id last, delivered;
-    uint64_t length, pending; /* as XLEN and XPENDING have it */
-    uint64_t unmade;          /* entries that are there, but made only when they are read */
+    struct entry_id last;
+    uint64_t length; /* as XLEN has it */
+    uint64_t unmade; /* entries that are there, but made only when they are read */
     stream_make_cb *make;
     void *make_ctx;
 };
@@ -42,13 +40,9 @@ void stream_deinit(struct stream *s);
 struct entry_id stream_add(struct stream *s, struct fields *f, uint64_t now_ms);
 /* The next number of ids without their entries: they are taken at reading time. */
 void stream_backlog(struct stream *s, uint64_t count, stream_make_cb *make, void *ctx);
-struct stream_entry *
-stream_find(struct stream *s, struct entry_id id); /* neither deleted nor acknowledged ones only */
-bool stream_delete(struct stream *s, struct entry_id id);      /* XDEL */
-bool stream_acknowledge(struct stream *s, struct entry_id id); /* XACK */
-/* XREADGROUP >: delivers; XREADGROUP <after>: what was delivered and not acknowledged. The entries
- * are lent until the stream changes. */
-size_t stream_read_new(struct stream *s, size_t most, uint64_t now_ms, struct stream_entry **out);
-size_t stream_read_pending(struct stream *s, struct entry_id after, size_t most,
-                           struct stream_entry **out);
-bool stream_has_new(const struct stream *s);
+struct stream_entry *stream_find(struct stream *s, struct entry_id id); /* no deleted one */
+bool stream_delete(struct stream *s, struct entry_id id);               /* XDEL */
+/* XREAD. The entries are lent until the stream changes. */
+size_t stream_read(struct stream *s, struct entry_id after, size_t most, uint64_t now_ms,
+                   struct stream_entry **out);
+bool stream_has_after(const struct stream *s, struct entry_id id);

@@ -189,7 +189,7 @@ static void restart(struct making *m)
         at(m, ms + roll(m, 1, 15000), "start %s", who);
         return;
     }
-    at(m, ms, "kill %s%s", who, chance(m, 30) ? " unnoticed" : "");
+    at(m, ms, "kill %s", who);
     at(m, ms + roll(m, 0, 3000), "start %s", who);
 }
 

@@ -62,6 +62,8 @@ void play_redis(struct play *p)
         lose(p);
     else if (strcmp(what, "slow") == 0)
         fake_redis_weather.latency_max_ns = time_word(p, play_word(p, 2));
+    else if (strcmp(what, "deletes") == 0)
+        store_delete_lanes(s);
     else if (strcmp(what, "memory") == 0)
         s->out_of_memory = strcmp(play_word(p, 2), "full") == 0;
     else if (strcmp(what, "disk") == 0)

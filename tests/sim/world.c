@@ -195,7 +195,7 @@ void world_start(const char *name, const char *host)
     int i = instance_find(name);
 
     if (instance_doomed(i))
-        instance_kill_now(i, DEATH_NOTICED);
+        instance_kill_now(i);
     wd.wanted[i] = true;
     free(wd.host[i]);
     wd.host[i] = alloc_str(host);
@@ -210,12 +210,12 @@ void world_stop(const char *name)
     instance_stop(i);
 }
 
-void world_kill(const char *name, enum death death)
+void world_kill(const char *name)
 {
     int i = instance_find(name);
 
     wd.wanted[i] = false;
-    instance_kill_now(i, death);
+    instance_kill_now(i);
 }
 
 /* -- the end of a story -- */

@@ -31,7 +31,7 @@ void world_reload(struct config *fresh); /* takes it: for the next starts and re
 
 void world_start(const char *instance, const char *host);
 void world_stop(const char *instance);
-void world_kill(const char *instance, enum death death);
+void world_kill(const char *instance);
 
 /* The faults stop: Redis and Fastly are well, nobody is frozen, somebody runs. */
 void world_heal(void);

@@ -193,21 +193,12 @@ void rig_push_keys(struct rig *r, const char *lane, const char *prefix, unsigned
     redisFree(c);
 }
 
-static long long pending(struct rig *r, const char *lane)
-{
-    redisReply *reply = redis_server_try(r->redis, "XPENDING " P "jobs:%s dispatch", lane);
-    long long n = reply->type == REDIS_REPLY_ARRAY ? reply->element[0]->integer : 0;
-
-    freeReplyObject(reply);
-    return n;
-}
-
 bool rig_is_empty(struct rig *r)
 {
     static const char *const lanes[] = {"urgent", "normal", "bulk"};
 
     for (size_t i = 0; i < array_len(lanes); i++)
-        if (redis_server_int(r->redis, "XLEN " P "jobs:%s", lanes[i]) || pending(r, lanes[i]))
+        if (redis_server_int(r->redis, "XLEN " P "jobs:%s", lanes[i]))
             return false;
     return true;
 }

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+#include "redis_codec.h"
+
+#include <hiredis/hiredis.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+
+/* -- commands -- */
+
+static char *put_number(char *at, char sign, size_t value)
+{
+    char digits[20];
+    size_t n = 0;
+
+    *at++ = sign;
+    do
+        digits[n++] = (char)('0' + value % 10);
+    while ((value /= 10));
+    while (n)
+        *at++ = digits[--n];
+    *at++ = '\r';
+    *at++ = '\n';
+    return at;
+}
+
+size_t redis_format(struct redis_text *t, size_t argc, const struct span *argv)
+{
+    size_t most = 1 + 25 * (argc + 1); /* a sign, a number, and twice CR LF */
+    char *at;
+
+    for (size_t i = 0; i < argc; i++)
+        most += argv[i].n;
+    if (most > t->room) {
+        t->room = most + most / 2;
+        t->p = alloc_grow(t->p, t->room, 1);
+    }
+    at = put_number(t->p, '*', argc);
+    for (size_t i = 0; i < argc; i++) {
+        at = put_number(at, '$', argv[i].n);
+        if (argv[i].n)
+            memcpy(at, argv[i].p, argv[i].n);
+        at += argv[i].n;
+        *at++ = '\r';
+        *at++ = '\n';
+    }
+    *at = '\0';
+    return (size_t)(at - t->p);
+}
+
+/* -- replies -- */
+
+#define CHUNK_BYTES ((size_t)64 * 1024)
+
+struct chunk {
+    struct chunk *older;
+    size_t room, used;
+    _Alignas(max_align_t) char bytes[];
+};
+
+struct redis_replies {
+    struct chunk *newest;
+};
+
+struct held { /* a reply that knows whose it is: hiredis tells only the reply itself */
+    struct redis_replies *owner;
+    redisReply reply;
+};
+
+#if HIREDIS_MAJOR >= 1
+typedef size_t element_count;
+#else
+typedef int element_count;
+#endif
+
+static void *take(struct redis_replies *m, size_t n)
+{
+    struct chunk *c = m->newest;
+    void *at;
+
+    n = (n + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
+    if (!c || c->room - c->used < n) {
+        size_t room = n > CHUNK_BYTES ? n : CHUNK_BYTES;
+
+        c = alloc_bytes(sizeof(*c) + room);
+        *c = (struct chunk){.older = m->newest, .room = room};
+        m->newest = c;
+    }
+    at = c->bytes + c->used;
+    c->used += n;
+    return at;
+}
+
+/* All but one chunk of the usual size go. */
+static void take_all_back(struct redis_replies *m)
+{
+    struct chunk *kept = NULL;
+
+    while (m->newest) {
+        struct chunk *c = m->newest;
+
+        m->newest = c->older;
+        if (kept || c->room > CHUNK_BYTES)
+            free(c);
+        else
+            kept = c;
+    }
+    if (kept)
+        *kept = (struct chunk){.room = kept->room};
+    m->newest = kept;
+}
+
+static redisReply *new_reply(const redisReadTask *task)
+{
+    struct held *h = take(task->privdata, sizeof(*h));
+
+    *h = (struct held){.owner = task->privdata, .reply = {.type = task->type}};
+    if (task->parent) {
+        redisReply *parent = task->parent->obj;
+
+        parent->element[task->idx] = &h->reply;
+    }
+    return &h->reply;
+}
+
+static void *new_string(const redisReadTask *task, char *p, size_t n)
+{
+    redisReply *r = new_reply(task);
+
+    r->str = take(task->privdata, n + 1);
+    memcpy(r->str, p, n);
+    r->str[n] = '\0';
+    r->len = (__typeof__(r->len))n;
+    return r;
+}
+
+static void *new_array(const redisReadTask *task, element_count count)
+{
+    redisReply *r = new_reply(task);
+    size_t bytes = (size_t)count * sizeof(r->element[0]);
+
+    if (bytes) {
+        r->element = take(task->privdata, bytes);
+        memset(r->element, 0, bytes);
+    }
+    r->elements = (size_t)count;
+    return r;
+}
+
+static void *new_integer(const redisReadTask *task, long long value)
+{
+    redisReply *r = new_reply(task);
+
+    r->integer = value;
+    return r;
+}
+
+/* The task's type is that of what is not there. */
+static void *new_nil(const redisReadTask *task)
+{
+    redisReply *r = new_reply(task);
+
+    r->type = REDIS_REPLY_NIL;
+    return r;
+}
+
+static void give_back(void *reply)
+{
+    if (reply)
+        take_all_back(container_of(reply, struct held, reply)->owner);
+}
+
+struct redis_replies *redis_replies_new(void)
+{
+    return alloc_zeroed(1, sizeof(struct redis_replies));
+}
+
+void redis_replies_free(struct redis_replies *m)
+{
+    if (!m)
+        return;
+    take_all_back(m);
+    free(m->newest);
+    free(m);
+}
+
+void redis_replies_serve(struct redis_replies *m, struct redisReader *reader)
+{
+    static redisReplyObjectFunctions functions = {.createString = new_string,
+                                                  .createArray = new_array,
+                                                  .createInteger = new_integer,
+                                                  .createNil = new_nil,
+                                                  .freeObject = give_back};
+
+    reader->fn = &functions;
+    reader->privdata = m;
+}
