@@ -29,7 +29,7 @@ def machine():
     return f"{cpu}, {len(w.cores)} cores, {kb / 1048576:.0f} GB"
 
 
-def versions(bin_dir):
+def versions():
     node = os.path.join(w.here, "peers/node/node_modules")
     found = {
         "purgeline": said("git", "-C", w.root, "describe", "--always", "--dirty") or "?",
@@ -69,7 +69,7 @@ def of_goal(value, goal):
 
 def report(bench, loads):
     result = {"date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-              "machine": machine(), "versions": versions(bench.world.bin),
+              "machine": machine(), "versions": versions(),
               "load_before": loads[0], "load_after": loads[1], "size": bench.size.name,
               "repeats": bench.repeats, "seconds": round(bench.seconds), "notes": bench.notes,
               "rows": []}

@@ -59,6 +59,21 @@ def until(true, what, alive=None, every_s=0.01, patience_s=PATIENCE_S):
         time.sleep(every_s)
 
 
+def build():
+    """build/release, brought up to date."""
+    folder, log = os.path.join(root, "build/release"), os.path.join(root, "build/bench.log")
+    os.makedirs(os.path.dirname(log), exist_ok=True)
+    with open(log, "w") as f:
+        for command in (["cmake", "-S", root, "-B", folder, "-G", "Ninja",
+                         "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DBUILD_TESTING=OFF"],
+                        ["ninja", "-C", folder, "purgeline", "bare_curl", "bench_load",
+                         "bench_stopwatch", "bench_drain"]):
+            if subprocess.run(command, stdout=f, stderr=f).returncode != 0:
+                with open(log) as words:
+                    raise Failed("the build failed: " + words.read())
+    return folder
+
+
 class Server:
     """A program that runs until it is stopped, by its process id alone."""
 
@@ -147,8 +162,9 @@ class Redis:
 
 
 class World:
-    def __init__(self, bin_dir):
+    def __init__(self, bin_dir, program=None):
         self.bin = bin_dir
+        self.program = program or os.path.join(bin_dir, "purgeline")
         self.dir = tempfile.mkdtemp(prefix="purgeline-bench.")
         self.servers = []
         self.redis_path = os.path.join(self.dir, "redis.sock")
@@ -299,7 +315,7 @@ accounts:
     max_in_flight: {IN_FLIGHT}
     receipts: {receipts}
 """)
-        return [os.path.join(self.bin, "purgeline"), "run", "--config", path, "--log-level", "warn"]
+        return [self.program, "run", "--config", path, "--log-level", "warn"]
 
     def start_purgeline(self, core=0, **configuration):
         server = Server(self, "purgeline", core, self.configuration(**configuration))
