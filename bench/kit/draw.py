@@ -7,7 +7,7 @@ import os
 from . import report
 from . import world as w
 
-WIDTH, LABEL, BAR, PITCH = 760, 250, 380, 24
+MARGIN, WIDTH, LABEL, BAR, PITCH = 16, 760, 240, 380, 24
 US, THEM, LIMIT = "us", "them", "limit"
 
 # Title, unit, and the bars: name of the row, label, whose it is.
@@ -31,9 +31,10 @@ PANELS = (
 BUDGET = (("bullmq", "BullMQ limiter", THEM), ("celery", "Celery rate_limit", THEM),
           ("purgeline", "purgeline", US))
 
-# Shown as an image there is no page to ask for its colours: what the viewer prefers decides.
+# An image cannot ask for the page's colours: it brings its own ground, as the viewer prefers it.
 STYLE = """
 text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328 }
+.ground { fill: #ffffff }
 .title { font-weight: 600; font-size: 15px }
 .quiet { fill: #59636e; font-size: 12px }
 .us { fill: #1a7f37 } .them { fill: #8c959f }
@@ -42,7 +43,7 @@ text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-seri
 .over { fill: #cf222e }
 .line { stroke: #59636e; stroke-dasharray: 2 3 }
 @media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3 } .quiet { fill: #9198a1 }
+  .ground { fill: #0d1117 } text { fill: #e6edf3 } .quiet { fill: #9198a1 }
   .us { fill: #3fb950 } .them { fill: #6e7681 } .limit { stroke: #9198a1 }
   .over { fill: #f85149 } .line { stroke: #9198a1 }
 }
@@ -63,9 +64,9 @@ class Picture:
 
     def title(self, title, what):
         self.y += 18
-        self.text(0, self.y, title, "title")
+        self.text(MARGIN, self.y, title, "title")
         self.y += 18
-        self.text(0, self.y, what, "quiet")
+        self.text(MARGIN, self.y, what, "quiet")
         self.y += 10
 
     def bar(self, label, share, value, whose):
@@ -76,16 +77,17 @@ class Picture:
         self.y += PITCH
 
     def svg(self):
-        height = self.y + 8
+        height = self.y + MARGIN // 2
         return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
                 f'width="{WIDTH}" height="{height}" role="img" aria-label="purgeline compared">\n'
-                f'<style>{STYLE}</style>\n' + "\n".join(self.parts) + "\n</svg>\n")
+                f'<style>{STYLE}</style>\n<rect width="100%" height="100%" rx="6" class="ground"/>\n' + "\n".join(self.parts) + "\n</svg>\n")
 
 
 def panel(picture, found, title, what, bars):
     bars = [(found[name], label, whose) for name, label, whose in bars if name in found]
     if not any(whose == US for *_, whose in bars):
         return
+    bars.sort(key=lambda bar: ((THEM, US, LIMIT).index(bar[2]), bar[0]))
     longest = max(value for value, *_ in bars)
     picture.title(title, what)
     for value, label, whose in bars:
@@ -121,9 +123,9 @@ def svg(result):
         panel(picture, found, title, what, bars)
     budget_panel(picture, found)
     picture.y += 12
-    picture.text(0, picture.y, f"bench/run, {result['date'][:10]}: {result['machine']}, everything on "
+    picture.text(MARGIN, picture.y, f"bench/run, {result['date'][:10]}: {result['machine']}, everything on "
                  "this one machine", "quiet")
-    picture.text(0, picture.y + 16, "Medians of one run. Green: purgeline; dashed: what limits it.",
+    picture.text(MARGIN, picture.y + 16, "Medians of one run. Green: purgeline; dashed: what limits it.",
                  "quiet")
     picture.y += 20
     return picture.svg()

@@ -4,7 +4,6 @@ and records samples by name; rows.py says what the names mean."""
 import json
 import os
 import signal
-import socket
 import statistics
 import time
 
@@ -297,13 +296,8 @@ def accepting(b, **more):
     b.world.pause(True)
     port = b.world.free_port()
     daemon = b.world.start_purgeline(window=1000, listen=f"127.0.0.1:{port}", **more)
-    until(lambda: can_connect(port), "the HTTP endpoint", daemon)
+    until(lambda: w.can_connect(port), "the HTTP endpoint", daemon)
     return daemon, port
-
-
-def can_connect(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def enqueue(b):

@@ -170,7 +170,7 @@ def entries(b):
 
 def serve(b, name, command, port, path, body, *headers, env=None, cwd=None):
     server = Server(b.world, name, 0, command, env=env, cwd=cwd)
-    until(lambda: measures.can_connect(port), name, server)
+    until(lambda: w.can_connect(port), name, server)
     measures.enqueue_of(b, name, server, f"http://127.0.0.1:{port}{path}", body, *headers,
                         jobs=lambda: entries(b))
     server.stop()
@@ -190,8 +190,9 @@ def webdis(b):
 def go_serve(b):
     b.world.start_redis()
     port = b.world.free_port()
-    serve(b, "goserve", [go_binary(), "serve", b.world.redis_path, f"127.0.0.1:{port}"], port, "/",
-          "www.example.com/news/2026/some-article")
+    serve(b, "goserve", [go_binary(), "serve", b.world.redis_path, f"127.0.0.1:{port}"], port,
+          "/v1/purge", '{"url": "www.example.com/news/2026/some-article"}',
+          "Content-Type: application/json")
 
 
 def fastify(b):

@@ -59,6 +59,11 @@ def until(true, what, alive=None, every_s=0.01, patience_s=PATIENCE_S):
         time.sleep(every_s)
 
 
+def can_connect(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def build():
     """build/release, brought up to date."""
     folder, log = os.path.join(root, "build/release"), os.path.join(root, "build/bench.log")

@@ -3,12 +3,13 @@
 // What a careful Go programmer writes in a day: Redis stream to Fastly, and HTTP to Redis stream.
 //
 //	peer urls|keys REDIS SINK CA WORKERS     dispatch the stream "jobs"
-//	peer serve REDIS ADDRESS                 POST / adds its body to the stream "jobs"
+//	peer serve REDIS ADDRESS                 POST {"url": "..."} adds it to the stream "jobs"
 package main
 
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"io"
 	"log"
 	"net/http"
@@ -167,16 +168,21 @@ func serve(path, address string) {
 		}
 	}()
 	must(http.ListenAndServe(address, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		must(err)
-		p := push{string(body), make(chan any, 1)}
-		pushes <- p
-		if id, ok := (<-p.reply).(string); ok {
-			w.WriteHeader(202)
-			io.WriteString(w, id)
-		} else {
-			w.WriteHeader(503)
+		var asked struct{ URL string }
+		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || asked.URL == "" {
+			http.Error(w, "url: expected", 422)
+			return
 		}
+		p := push{asked.URL, make(chan any, 1)}
+		pushes <- p
+		id, ok := (<-p.reply).(string)
+		if !ok {
+			http.Error(w, "Redis does not take it", 503)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(202)
+		io.WriteString(w, `{"job":"`+id+`"}`)
 	})))
 }
 
