@@ -10,6 +10,7 @@ import time
 from . import world as w
 from .world import run, until
 
+BODY = '{"url": "www.example.com/news/2026/some-article"}'
 PURGE_PATH = "/purge/www.example.com/news/2026/some-article-0000000001"
 
 
@@ -35,7 +36,8 @@ def urls(b):
         b.record(f"urls_per_s_{receipts}", n / out["seconds"])
         b.record(f"urls_cpu_{receipts}", out["cpu_s"] / n * 10000)
         if "go_cpu" in b.now and receipts == "all":
-            b.record("go_ratio", b.now["go_cpu"] / (out["cpu_s"] / n))
+            b.record("urls_of_go", n / out["seconds"] / b.now["go_per_s"])
+            b.record("urls_cpu_of_go", b.now["go_cpu"] / (out["cpu_s"] / n))
         if "bare_per_s" in b.now:
             b.record(f"urls_ratio_{receipts}", n / out["seconds"] / b.now["bare_per_s"])
             b.record(f"urls_cpu_ratio_{receipts}", out["cpu_s"] / n / b.now["bare_cpu"])
@@ -69,6 +71,9 @@ def keys(b):
         b.record(f"keys_fill_{receipts}", n / (b.world.purges_seen() - before))
         if "drain_per_s" in b.now:
             b.record(f"keys_ratio_{receipts}", n / out["seconds"] / b.now["drain_per_s"])
+        if "go_keys_cpu" in b.now:
+            b.record(f"keys_of_go_{receipts}", n / out["seconds"] / b.now["go_keys_per_s"])
+            b.record(f"keys_cpu_of_go_{receipts}", b.now["go_keys_cpu"] / (out["cpu_s"] / n))
 
 
 def merged(b):
@@ -285,8 +290,7 @@ def ceiling(b):
     """What wrk and a constant answer can do."""
     server, _, port = b.world.start_nginx(f"ceiling-{len(b.world.ports_taken)}", 0)
     enqueue_of(b, "ceiling", server, f"http://127.0.0.1:{port}/v1/purge",
-               '{"url": "www.example.com/news/2026/some-article"}',
-               "Content-Type: application/json")
+               BODY, "Content-Type: application/json")
     server.stop()
 
 
@@ -302,14 +306,25 @@ def accepting(b, **more):
 
 def enqueue(b):
     daemon, port = accepting(b)
-    url, body = f"http://127.0.0.1:{port}/v1/purge", '{"url": "www.example.com/news/2026/some-article"}'
 
     def jobs():
         return b.world.redis.ask("XLEN", b.world.key("jobs:normal"))
-    enqueue_of(b, "enqueue", daemon, url, body, "Content-Type: application/json", jobs=jobs)
-    for other in "webdis", "ceiling":
+    enqueue_of(b, "enqueue", daemon, f"http://127.0.0.1:{port}/v1/purge", BODY,
+               "Content-Type: application/json", jobs=jobs)
+    for other in "webdis", "goserve", "ceiling":
         if f"{other}_per_s" in b.now:
             b.record(f"enqueue_of_{other}", b.now["enqueue_per_s"] / b.now[f"{other}_per_s"])
+    daemon.stop()
+
+
+def enqueue_busy(b):
+    """The same while what comes in goes out: the same URL every time, so most of it merges."""
+    b.world.start_redis()
+    port = b.world.free_port()
+    daemon = b.world.start_purgeline(listen=f"127.0.0.1:{port}")
+    until(lambda: w.can_connect(port), "the HTTP endpoint", daemon)
+    enqueue_of(b, "busy", daemon, f"http://127.0.0.1:{port}/v1/purge", BODY,
+               "Content-Type: application/json")
     daemon.stop()
 
 

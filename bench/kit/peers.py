@@ -68,7 +68,7 @@ def race(b, name, command, count, env=None, cwd=None, per_request=1, result=None
     b.record(f"{result}_rss_mb", peak_mb[0])
     server.stop()
     b.expect(wanted, seen[0], name)
-    return cpu_s / jobs
+    b.now[f"{result}_per_s"], b.now[f"{result}_cpu"] = jobs / seconds, cpu_s / jobs
 
 
 def share(b, count):
@@ -87,8 +87,7 @@ def node_env(b):
 def go(b):
     n = share(b, 80000)
     stream(b, "url", n)
-    cpu = race(b, "go", [go_binary(), "urls", b.world.redis_path, b.world.url, b.world.ca, "100"], n)
-    b.now["go_cpu"] = cpu
+    race(b, "go", [go_binary(), "urls", b.world.redis_path, b.world.url, b.world.ca, "100"], n)
     n = -(-share(b, 400000) // 256) * 256
     stream(b, "key", n)
     race(b, "go", [go_binary(), "keys", b.world.redis_path, b.world.url, b.world.ca, "64"], n,
@@ -191,15 +190,14 @@ def go_serve(b):
     b.world.start_redis()
     port = b.world.free_port()
     serve(b, "goserve", [go_binary(), "serve", b.world.redis_path, f"127.0.0.1:{port}"], port,
-          "/v1/purge", '{"url": "www.example.com/news/2026/some-article"}',
-          "Content-Type: application/json")
+          "/v1/purge", measures.BODY, "Content-Type: application/json")
 
 
 def fastify(b):
     b.world.start_redis()
     port = b.world.free_port()
     serve(b, "fastify", ["node", "enqueue.js", b.world.redis_path, str(port)], port, "/v1/purge",
-          '{"url": "www.example.com/news/2026/some-article"}', "Content-Type: application/json",
+          measures.BODY, "Content-Type: application/json",
           env=node_env(b), cwd=node_folder)
 
 

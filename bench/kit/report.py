@@ -97,7 +97,8 @@ def figure(value, decimals):
 
 def heading(result):
     numbers = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    yield f"purgeline bench, {result['date']}"
+    yield f"purgeline bench, {result['date']}" + ("" if result["size"] == "full" else
+                                                  f", {result['size']}")
     yield result["machine"]
     while len(numbers) > 100:
         cut = numbers.rindex(", ", 0, 100) + 1

@@ -10,7 +10,8 @@ urls_per_s_all | purgeline, receipts: all, requests/s | 0 |
 urls_ratio_all |   of the bare loop | 2 | >= 0.90
 urls_cpu_all |   CPU s per 10,000 | 3 |
 urls_cpu_ratio_all |   CPU per request, of the bare loop's | 2 | <= 1.15
-go_ratio |   purges per CPU s, of the hand-written Go loop's | 2 | >= 1
+urls_of_go |   of the hand-written Go loop | 2 | >= 1
+urls_cpu_of_go |   purges per CPU s, of the hand-written Go loop's | 2 | >= 1
 urls_rss_mb |   resident memory at most, the backlog included, MB | 1 |
 urls_per_s_none | purgeline, receipts: none, requests/s | 0 |
 urls_ratio_none |   of the bare loop | 2 | >= 0.90
@@ -30,10 +31,14 @@ redis_benchmark_per_s |   the same as redis-benchmark sees it | 0 |
 drain_per_s | Redis alone: XREADGROUP + XACK + XDEL, entries/s (the limit) | 0 |
 keys_per_s_all | purgeline, receipts: all, keys/s | 0 | >= 150000
 keys_ratio_all |   of Redis alone | 2 |
+keys_of_go_all |   of the hand-written Go loop, which keeps no receipts | 2 |
+keys_cpu_of_go_all |   keys per CPU s, of the hand-written Go loop's | 2 |
 keys_cpu_all |   CPU s per 10,000 | 3 |
 keys_fill_all |   keys per request, of 256 at most | 1 |
 keys_per_s_none | purgeline, receipts: none, keys/s | 0 | >= 150000
 keys_ratio_none |   of Redis alone | 2 | >= 0.70
+keys_of_go_none |   of the hand-written Go loop | 2 | >= 1
+keys_cpu_of_go_none |   keys per CPU s, of the hand-written Go loop's | 2 | >= 1
 keys_cpu_none |   CPU s per 10,000 | 3 |
 keys_fill_none |   keys per request, of 256 at most | 1 |
 
@@ -84,9 +89,13 @@ webdis_p99_ms |   p99, ms | 1 |
 webdis_cpu |   CPU s per 10,000 | 3 |
 enqueue_per_s | purgeline, POST /v1/purge, requests/s | 0 |
 enqueue_of_webdis |   of webdis | 2 | >= 1.5
+enqueue_of_goserve |   of Go net/http | 2 | >= 1
 enqueue_of_ceiling |   of nginx' constant answer | 2 | >= 0.5
 enqueue_p99_ms |   p99, ms | 1 |
 enqueue_cpu |   CPU s per 10,000 | 3 |
+busy_per_s | the same while it dispatches what comes, requests/s | 0 |
+busy_p99_ms |   p99, ms | 1 |
+busy_cpu |   CPU s per 10,000 | 3 |
 bulk_per_s | purgeline, POST /v1/purge/bulk, a result for each line, jobs/s | 0 | >= 200000
 bulk_cpu |   CPU s per 10,000 | 3 |
 bulk_rss_mb |   resident memory at most, MB | 1 |

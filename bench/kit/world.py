@@ -42,7 +42,7 @@ def pinned(core):
 def run(core, *command, **options):
     """Runs a program to its end and returns what it prints."""
     done = subprocess.run(command, preexec_fn=pinned(core), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, **options)
+                          stderr=subprocess.PIPE, text=True, timeout=4 * PATIENCE_S, **options)
     if done.returncode != 0:
         raise Failed(f"{os.path.basename(command[0])} failed: {done.stderr.strip()[-600:]}")
     return done.stdout
