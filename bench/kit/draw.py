@@ -80,7 +80,9 @@ class Picture:
         height = self.y + MARGIN // 2
         return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
                 f'width="{WIDTH}" height="{height}" role="img" aria-label="purgeline compared">\n'
-                f'<style>{STYLE}</style>\n<rect width="100%" height="100%" rx="6" class="ground"/>\n' + "\n".join(self.parts) + "\n</svg>\n")
+                f'<style>{STYLE}</style>\n'
+                '<rect width="100%" height="100%" rx="6" class="ground"/>\n' +
+                "\n".join(self.parts) + "\n</svg>\n")
 
 
 def panel(picture, found, title, what, bars):

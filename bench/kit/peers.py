@@ -4,10 +4,11 @@ into Redis. Each writes to a Redis of its own, is pinned to core 0 and stopped b
 import bisect
 import os
 import shutil
-import subprocess
+import sys
 import time
 
 from . import measures
+from . import report
 from . import world as w
 from .world import Server, run, until
 
@@ -22,8 +23,10 @@ def go_binary():
 
 
 def have(program):
-    if program == "go":
-        return os.path.exists(go_binary()) or shutil.which("go")
+    if program == "go":  # what it compiles
+        return os.path.exists(go_binary())
+    if program == "node":
+        return report.said("node", "--version") >= "v20"
     if program == "npm":  # what it fetches
         return os.path.isdir(os.path.join(node_folder, "node_modules"))
     if program == "celery":
@@ -32,12 +35,23 @@ def have(program):
 
 
 def prepare(chosen):
-    """Fetches and builds what a package manager does not bring ready."""
+    """Fetches and builds what no package brings ready. What cannot be had is left out later on."""
+    for what in fetch, compile_go:
+        try:
+            what(chosen)
+        except w.Failed as failure:
+            print(f"bench/run: {failure}", file=sys.stderr)
+
+
+def fetch(chosen):
     if chosen & {"fastify", "node", "bullmq", "fastly", "budget"} and shutil.which("npm"):
         stamp = os.path.join(node_folder, "node_modules", ".package-lock.json")
         lock = os.path.join(node_folder, "package-lock.json")
         if not os.path.exists(stamp) or os.path.getmtime(stamp) < os.path.getmtime(lock):
             run(None, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=node_folder)
+
+
+def compile_go(chosen):
     if chosen & {"go", "goserve"} and shutil.which("go"):
         env = dict(os.environ, GOCACHE=os.path.join(w.root, "build/peers/go-cache"),
                    GOFLAGS="-mod=mod", GOPROXY="off", CGO_ENABLED="0")
@@ -219,7 +233,7 @@ def budget(b):
     b.world.start_redis()
     b.world.load("--lane", "normal", "--kind", "held", "--count", n)
     limiters = {"purgeline": b.world.start_purgeline(core=None, purges=PURGES, per_s=PER_S, burst=0)}
-    if b.with_peers and have("npm"):
+    if b.with_peers and have("node") and have("npm"):
         run(1, "node", "bullmq.js", "push", b.world.redis_path, str(n),
             "www.example.com/held/bullmq/", cwd=node_folder)
         limiters["bullmq"] = Server(b.world, "bullmq", None,
@@ -249,7 +263,7 @@ def read_held(b, limiters):
             raise w.Failed(f"nothing came of {name}")
         # Whole windows from its first request on.
         began = min(times)
-        whole = began + (b.size.held_s - 5) // PER_S * PER_S
+        whole = began + max(1, (b.size.held_s - 5) // PER_S) * PER_S
         counted = [at for at in times if at < whole]
         b.record(f"budget_{name}_worst", fullest_window(times) / PURGES)
         b.record(f"budget_{name}_used", len(counted) / (PURGES * (whole - began) / PER_S))

@@ -67,10 +67,11 @@ def of_goal(value, goal):
     return float(bound) / value if value > 0 else float("inf")
 
 
-def report(bench, loads):
+def report(bench):
     result = {"date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
               "machine": machine(), "versions": versions(),
-              "load_before": loads[0], "load_after": loads[1], "size": bench.size.name,
+              "load_before": bench.load_before, "others": round(bench.others, 3),
+              "size": bench.size.name,
               "repeats": bench.repeats, "seconds": round(bench.seconds), "notes": bench.notes,
               "rows": []}
     section = None
@@ -106,7 +107,7 @@ def heading(result):
         numbers = numbers[cut + 1:]
     yield numbers
     yield (f"{result['repeats']} rounds in {result['seconds']} s; load of the machine before "
-           f"{result['load_before']}, after {result['load_after']}")
+           f"{result['load_before']}; meanwhile others took {result['others']:.0%} of it")
 
 
 def table(result):
