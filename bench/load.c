@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * A producer that is never the bottleneck.
  *
- *   load --redis SOCKET --account A --lane L --kind url|key --count N [--rate R]
+ *   load --redis SOCKET --account A --lane L | --stream S  --kind url|key|held --count N
+ *        [--distinct D] [--rate R] [--pipeline P]
  *
- * pushes N jobs with one distinct target each, pipelined. With --rate it pushes R a second, evenly
- * and one by one, and each URL carries the moment it was pushed (Unix microseconds), for the sink
- * to subtract. */
+ * pushes N jobs with one target each, pipelined: all different, or D different ones again and
+ * again. With --rate it pushes R a second, evenly and one by one, and each URL carries the moment
+ * it was pushed (Unix microseconds), for the sink to subtract. "held" are URLs that the sink writes
+ * down. Prints {"count": N, "seconds": s, "per_s": r, "cpu_s": c}. */
 #include <hiredis/hiredis.h>
 
 #include <getopt.h>
@@ -16,13 +18,14 @@
 #include <string.h>
 #include <time.h>
 
-#define PIPELINE 512
 #define NS_PER_S 1000000000
 
+enum kind { KIND_URL, KIND_KEY, KIND_HELD };
+
 struct load {
-    const char *socket, *account, *lane;
-    bool keys;
-    long count, rate;
+    const char *socket, *account, *lane, *stream_name;
+    enum kind kind;
+    long count, distinct, rate, pipeline;
     redisContext *redis;
     char stream[160];
 };
@@ -45,10 +48,15 @@ static uint64_t clock_ns(clockid_t clock)
 static void append(struct load *l, long i)
 {
     char target[96];
-    const char *argv[] = {"XADD", l->stream, "*", l->keys ? "keys" : "url", target};
+    const char *field = l->kind == KIND_KEY ? "keys" : "url";
+    const char *argv[] = {"XADD", l->stream, "*", field, target};
 
-    if (l->keys)
+    if (l->distinct)
+        i %= l->distinct;
+    if (l->kind == KIND_KEY)
         snprintf(target, sizeof(target), "article-%032ld", i);
+    else if (l->kind == KIND_HELD)
+        snprintf(target, sizeof(target), "www.example.com/held/%s/%ld", l->account, i);
     else if (l->rate)
         snprintf(target, sizeof(target), "www.example.com/pushed-at/%llu",
                  (unsigned long long)(clock_ns(CLOCK_REALTIME) / 1000));
@@ -73,8 +81,8 @@ static void expect(struct load *l, long replies)
 
 static void push_at_once(struct load *l)
 {
-    for (long i = 0; i < l->count; i += PIPELINE) {
-        long n = l->count - i < PIPELINE ? l->count - i : PIPELINE;
+    for (long i = 0; i < l->count; i += l->pipeline) {
+        long n = l->count - i < l->pipeline ? l->count - i : l->pipeline;
 
         for (long k = 0; k < n; k++)
             append(l, i + k);
@@ -97,48 +105,65 @@ static void push_evenly(struct load *l)
     }
 }
 
+static enum kind kind_of(const char *name)
+{
+    if (strcmp(name, "key") == 0)
+        return KIND_KEY;
+    return strcmp(name, "held") == 0 ? KIND_HELD : KIND_URL;
+}
+
 static void parse(struct load *l, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"redis", 1, NULL, 's'}, {"account", 1, NULL, 'a'}, {"lane", 1, NULL, 'l'},
-        {"kind", 1, NULL, 'k'},  {"count", 1, NULL, 'n'},   {"rate", 1, NULL, 'r'},
+        {"redis", 1, NULL, 's'},    {"account", 1, NULL, 'a'},  {"lane", 1, NULL, 'l'},
+        {"stream", 1, NULL, 't'},   {"kind", 1, NULL, 'k'},     {"count", 1, NULL, 'n'},
+        {"distinct", 1, NULL, 'd'}, {"pipeline", 1, NULL, 'p'}, {"rate", 1, NULL, 'r'},
         {NULL, 0, NULL, 0},
     };
+    const char *value[128] = {0};
     int c;
 
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (c == 's')
-            l->socket = optarg;
-        else if (c == 'a')
-            l->account = optarg;
-        else if (c == 'l')
-            l->lane = optarg;
-        else if (c == 'k')
-            l->keys = strcmp(optarg, "key") == 0;
-        else if (c == 'n')
-            l->count = atol(optarg);
-        else if (c == 'r')
-            l->rate = atol(optarg);
-        else
+        if (c == '?')
             exit(2);
+        value[c] = optarg;
     }
-    if (!l->socket || !l->account || !l->lane || l->count < 1)
-        quit("--redis, --account, --lane and --count are needed");
-    snprintf(l->stream, sizeof(l->stream), "purgeline:{%s}:jobs:%s", l->account, l->lane);
+    l->socket = value['s'];
+    l->account = value['a'] ? value['a'] : "";
+    l->lane = value['l'];
+    l->stream_name = value['t'];
+    l->kind = kind_of(value['k'] ? value['k'] : "url");
+    l->count = value['n'] ? atol(value['n']) : 0;
+    l->distinct = value['d'] ? atol(value['d']) : 0;
+    l->pipeline = value['p'] ? atol(value['p']) : 512;
+    l->rate = value['r'] ? atol(value['r']) : 0;
+    if (!l->socket || (!l->lane && !l->stream_name) || l->count < 1 || l->pipeline < 1)
+        quit("--redis, --lane or --stream, and --count are needed");
+    if (l->stream_name)
+        snprintf(l->stream, sizeof(l->stream), "%s", l->stream_name);
+    else
+        snprintf(l->stream, sizeof(l->stream), "purgeline:{%s}:jobs:%s", l->account, l->lane);
 }
 
 int main(int argc, char **argv)
 {
     struct load l = {0};
+    uint64_t from_ns;
+    double seconds;
 
     parse(&l, argc, argv);
     l.redis = redisConnectUnix(l.socket);
     if (!l.redis || l.redis->err)
         quit("no Redis there");
+    from_ns = clock_ns(CLOCK_MONOTONIC);
     if (l.rate)
         push_evenly(&l);
     else
         push_at_once(&l);
+    seconds = (double)(clock_ns(CLOCK_MONOTONIC) - from_ns) / NS_PER_S;
+    printf("{\"count\": %ld, \"seconds\": %.4f, \"per_s\": %.0f, \"cpu_s\": %.4f}\n", l.count,
+           seconds, (double)l.count / seconds,
+           (double)clock_ns(CLOCK_PROCESS_CPUTIME_ID) / NS_PER_S);
     redisFree(l.redis);
     return 0;
 }

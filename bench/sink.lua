@@ -36,6 +36,10 @@ function sink.note_arrival()
     ngx.print('{"status":"ok","id":"17722-1500509140-5286"}\n')
 end
 
+function sink.count_arrivals()
+    ngx.print(#waits, "\n")
+end
+
 local function percentile(sorted, part)
     return sorted[math.max(1, math.ceil(#sorted * part))] / 1000
 end

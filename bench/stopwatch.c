@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * Runs a dispatcher over what waits in Redis and takes its time, from the moment it takes the
- * lease.
+ * Runs a dispatcher over what waits in Redis and takes its time.
  *
- *   stopwatch --redis SOCKET --account A --until leading|delivered|empty [--count N] -- COMMAND...
+ *   stopwatch --redis SOCKET --account A --until delivered|under|empty --count N
+ *             [--since lease|start] -- COMMAND...
  *
- *   leading    the lease is taken, and half a second has passed
  *   delivered  all jobs are in its hands: it waits for more
+ *   under      fewer than N jobs are left
  *   empty      no job is left: all are answered for and removed
  *
  * Then it measures, stops the command with SIGTERM, and prints
- * {"seconds": s, "cpu_s": c, "rss_kb": r, "peak_kb": p}: time and processor time are those between
- * lease and goal, memory is that at the goal. */
+ * {"seconds": s, "cpu_s": c, "rss_kb": r, "peak_kb": p}: time and processor time are those from the
+ * moment that it takes the lease, or is started, to the goal; memory is that at the goal. */
 #include <hiredis/hiredis.h>
 
 #include <getopt.h>
@@ -27,13 +27,15 @@
 
 #define NS_PER_S 1000000000
 #define LOOK_EVERY_NS 2000000
-#define PATIENCE_S 60
+#define PATIENCE_S 240
 
-enum goal { GOAL_LEADING, GOAL_DELIVERED, GOAL_EMPTY };
+enum goal { GOAL_DELIVERED, GOAL_UNDER, GOAL_EMPTY };
+enum since { SINCE_LEASE, SINCE_START };
 
 struct stopwatch {
     const char *socket, *account;
     enum goal goal;
+    enum since since;
     long count;
     char **command;
     redisContext *redis;
@@ -113,11 +115,10 @@ static bool is_reading_idle(struct stopwatch *w)
 static bool reached(struct stopwatch *w)
 {
     switch (w->goal) {
-    case GOAL_LEADING:
-        pause_ns(NS_PER_S / 2);
-        return true;
     case GOAL_DELIVERED:
         return is_reading_idle(w);
+    case GOAL_UNDER:
+        return jobs_left(w) < w->count;
     default:
         return jobs_left(w) == 0;
     }
@@ -189,7 +190,7 @@ static void parse(struct stopwatch *w, int argc, char **argv)
 {
     static const struct option options[] = {
         {"redis", 1, NULL, 's'}, {"account", 1, NULL, 'a'}, {"until", 1, NULL, 'u'},
-        {"count", 1, NULL, 'n'}, {NULL, 0, NULL, 0},
+        {"count", 1, NULL, 'n'}, {"since", 1, NULL, 'f'},   {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -201,11 +202,13 @@ static void parse(struct stopwatch *w, int argc, char **argv)
             w->account = optarg;
         else if (c == 'n')
             w->count = atol(optarg);
-        else if (c == 'u' && strcmp(optarg, "leading") == 0)
-            w->goal = GOAL_LEADING;
+        else if (c == 'u' && strcmp(optarg, "under") == 0)
+            w->goal = GOAL_UNDER;
         else if (c == 'u' && strcmp(optarg, "delivered") == 0)
             w->goal = GOAL_DELIVERED;
-        else if (c != 'u')
+        else if (c == 'f' && strcmp(optarg, "start") == 0)
+            w->since = SINCE_START;
+        else if (c != 'u' && c != 'f')
             exit(2);
     }
     w->command = argv + optind;
@@ -223,9 +226,12 @@ int main(int argc, char **argv)
     if (!w.redis || w.redis->err)
         quit(&w, "no Redis there");
     start(&w);
+    if (w.since == SINCE_START)
+        take(&w, &from);
     while (ask(&w, "EXISTS", "lease") == 0)
         pause_between_looks(&w);
-    take(&w, &from);
+    if (w.since == SINCE_LEASE)
+        take(&w, &from);
     while (!reached(&w))
         pause_between_looks(&w);
     take(&w, &to);

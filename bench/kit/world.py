@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: MIT
+"""The machine as a measurement finds it: which core runs what, a fresh Redis, the sink, purgeline.
+
+Core 0 belongs to what is measured, core 1 to everything around it."""
+import ctypes
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+ACCOUNT = "bench"
+SERVICE = "SU1Z0isxPaozGVKXdv0eY"
+IN_FLIGHT = 64  # the default of max_in_flight
+NO_LIMIT = 1000000000000
+PR_SET_PDEATHSIG = 1
+PATIENCE_S = 120
+
+here = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+root = os.path.dirname(here)
+libc = ctypes.CDLL(None, use_errno=True)
+cores = sorted(os.sched_getaffinity(0))
+
+
+class Failed(Exception):
+    """A measurement that gave no figure, and why."""
+
+
+def pinned(core):
+    """What a child does before it becomes the program: core None means all of them."""
+    def prepare():
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nothing is left behind, however we end
+        if core is not None:
+            os.sched_setaffinity(0, {cores[core % len(cores)]})
+    return prepare
+
+
+def run(core, *command, **options):
+    """Runs a program to its end and returns what it prints."""
+    done = subprocess.run(command, preexec_fn=pinned(core), stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=4 * PATIENCE_S, **options)
+    if done.returncode != 0:
+        raise Failed(f"{os.path.basename(command[0])} failed: {done.stderr.strip()[-600:]}")
+    return done.stdout
+
+
+def until(true, what, alive=None, every_s=0.01, patience_s=PATIENCE_S):
+    """Waits for true(); gives up when the process `alive` ends or patience does."""
+    end = time.monotonic() + patience_s
+    while not true():
+        if alive is not None and alive.process.poll() is not None:
+            raise Failed(f"{alive.name} ended by itself: {alive.words()}")
+        if time.monotonic() > end:
+            raise Failed(f"waited in vain for {what}" + (f": {alive.words()}" if alive else ""))
+        time.sleep(every_s)
+
+
+def can_connect(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def build():
+    """build/release, brought up to date."""
+    folder, log = os.path.join(root, "build/release"), os.path.join(root, "build/bench.log")
+    os.makedirs(os.path.dirname(log), exist_ok=True)
+    with open(log, "w") as f:
+        for command in (["cmake", "-S", root, "-B", folder, "-G", "Ninja",
+                         "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DBUILD_TESTING=OFF"],
+                        ["ninja", "-C", folder, "purgeline", "bare_curl", "bench_load",
+                         "bench_stopwatch", "bench_drain"]):
+            if subprocess.run(command, stdout=f, stderr=f).returncode != 0:
+                with open(log) as words:
+                    raise Failed("the build failed: " + words.read())
+    return folder
+
+
+class Server:
+    """A program that runs until it is stopped, by its process id alone."""
+
+    def __init__(self, world, name, core, command, env=None, cwd=None):
+        self.name = name
+        self.log = os.path.join(world.dir, name + ".log")
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, preexec_fn=pinned(core), cwd=cwd,
+                                            env=dict(os.environ, **(env or {})))
+        self.pid = self.process.pid
+        self.world = world
+        world.servers.append(self)
+
+    def words(self):
+        with open(self.log, errors="replace") as log:
+            return log.read().strip()[-600:] or "it said nothing"
+
+    def cpu_s(self):
+        """Processor time of the whole process so far: clock_getcpuclockid(3)."""
+        return time.clock_gettime((~self.pid << 3) | 2)
+
+    def status(self, name, otherwise=None):
+        with open(f"/proc/{self.pid}/status") as status:
+            for line in status:
+                if line.startswith(name + ":"):
+                    return int(line.split()[1])
+        if otherwise is None:
+            raise Failed(f"{self.name} has no {name}")
+        return otherwise
+
+    def rss_mb(self):
+        return self.status("VmRSS") / 1024
+
+    def peak_mb(self):
+        """0 of a process that has ended."""
+        return self.status("VmHWM", 0) / 1024
+
+    def wakeups(self):
+        """How often its threads slept and were woken."""
+        n = 0
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{task}/status") as status:
+                n += sum(int(line.split()[1]) for line in status
+                         if line.startswith("voluntary_ctxt_switches"))
+        return n
+
+    def stop(self, sig=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self in self.world.servers:
+            self.world.servers.remove(self)
+
+
+class Redis:
+    """Just enough of RESP to look around: never in a measured path."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.file = self.socket.makefile("rb")
+
+    def ask(self, *words):
+        words = [str(word).encode() for word in words]
+        self.socket.sendall(b"*%d\r\n" % len(words) +
+                            b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
+        return self.answer()
+
+    def answer(self):
+        line = self.file.readline().rstrip()
+        kind, rest = line[:1], line[1:]
+        if kind in b":":
+            return int(rest)
+        if kind == b"$":
+            return None if rest == b"-1" else self.file.read(int(rest) + 2)[:-2]
+        if kind == b"*":
+            return None if rest == b"-1" else [self.answer() for _ in range(int(rest))]
+        if kind == b"-":
+            raise Failed("Redis: " + rest.decode())
+        return rest
+
+
+class World:
+    def __init__(self, bin_dir, program=None):
+        self.bin = bin_dir
+        self.program = program or os.path.join(bin_dir, "purgeline")
+        self.dir = tempfile.mkdtemp(prefix="purgeline-bench.")
+        self.servers = []
+        self.redis_path = os.path.join(self.dir, "redis.sock")
+        self.redis_server = None
+        self.redis = None
+        self.ports_taken = set()
+        self.make_certificate()
+        self.start_sink()
+
+    def close(self):
+        for server in reversed(list(self.servers)):
+            server.stop()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def tool(self, name):
+        return os.path.join(self.bin, "bench", name)
+
+    def free_port(self):
+        while True:
+            port = random.randint(20000, 31999)
+            if port in self.ports_taken:
+                continue
+            self.ports_taken.add(port)
+            with socket.socket() as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                    return port
+                except OSError:
+                    continue
+
+    # -- the sink --
+
+    def make_certificate(self):
+        run(None, "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+            "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+            "-keyout", self.path("sink.key"), "-out", self.path("sink.pem"))
+        self.ca = self.path("sink.pem")
+
+    def start_nginx(self, name, core):
+        folder = self.path(name)
+        os.makedirs(os.path.join(folder, "tmp"))
+        port, plain = self.free_port(), self.free_port()
+        with open(os.path.join(here, "sink.conf.in")) as template:
+            text = template.read()
+        for mark, value in (("USER", "user root;" if os.getuid() == 0 else ""), ("DIR", folder),
+                            ("CERTIFICATE", self.path("sink")), ("HERE", here),
+                            ("PORT", str(port)), ("PLAIN", str(plain))):
+            text = text.replace(f"@{mark}@", value)
+        conf = os.path.join(folder, "nginx.conf")
+        with open(conf, "w") as f:
+            f.write(text)
+        server = Server(self, name, core, ["nginx", "-p", folder, "-e",
+                                           os.path.join(folder, "error.log"), "-c", conf])
+        until(lambda: os.path.exists(os.path.join(folder, "sink.sock")), name, server)
+        return server, port, plain
+
+    def start_sink(self):
+        self.sink, self.port, self.plain_port = self.start_nginx("sink", 1)
+        self.url = f"https://127.0.0.1:{self.port}"
+        self.sink_socket = None
+        self.questions = 0
+
+    def from_sink(self, what):
+        """Over one connection that stays open, since it is asked often."""
+        if self.sink_socket is None:
+            self.sink_socket = socket.socket(socket.AF_UNIX)
+            self.sink_socket.connect(self.path("sink/sink.sock"))
+            self.sink_file = self.sink_socket.makefile("rb")
+        self.questions += what != "requests"
+        self.sink_socket.sendall(f"GET /{what} HTTP/1.1\r\nHost: sink\r\n\r\n".encode())
+        self.sink_file.readline()
+        headers = {}
+        while True:
+            line = self.sink_file.readline().strip().lower()
+            if not line:
+                break
+            name, _, value = line.partition(b":")
+            headers[name] = value.strip()
+        if b"content-length" in headers:
+            return self.sink_file.read(int(headers[b"content-length"])).decode()
+        body = b""
+        while True:
+            size = int(self.sink_file.readline(), 16)
+            body += self.sink_file.read(size + 2)[:size]
+            if size == 0:
+                return body.decode()
+
+    def purges_seen(self):
+        """Requests that the sink has taken since it was started; our questions left out."""
+        self.questions += 1
+        return int(self.from_sink("requests").split()[9]) - self.questions
+
+    # -- Redis --
+
+    def start_redis(self, *options):
+        """As the embedded one, with its file of commands; but it is not rewritten meanwhile."""
+        self.stop_redis()
+        folder = self.path("redis")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.mkdir(folder)
+        self.redis_port = self.free_port()
+        self.redis_server = Server(self, "redis-server", 1, [
+            "redis-server", "--bind", "127.0.0.1", "--port", str(self.redis_port),
+            "--unixsocket", self.redis_path, "--dir", folder, "--appendonly", "yes", "--save", "",
+            "--auto-aof-rewrite-percentage", "0", *options])
+
+        def answers():
+            try:
+                self.redis = Redis(self.redis_path)
+                return self.redis.ask("PING") == b"PONG"
+            except (OSError, Failed):
+                return False
+        until(answers, "Redis", self.redis_server)
+
+    def stop_redis(self):
+        if self.redis_server:
+            self.redis_server.stop(signal.SIGKILL)  # it need not save anything
+            if os.path.exists(self.redis_path):
+                os.unlink(self.redis_path)
+        self.redis_server = self.redis = None
+
+    # -- purgeline --
+
+    def key(self, name):
+        return f"purgeline:{{{ACCOUNT}}}:{name}"
+
+    def pause(self, paused):
+        self.redis.ask("HSET", self.key("control"), "paused", int(paused))
+
+    def configuration(self, receipts="all", senders=1, window=1200000, listen="", purges=NO_LIMIT,
+                      per_s=3600, burst=NO_LIMIT, separate="false"):
+        path = self.path("purgeline.yaml")
+        with open(path, "w") as f:
+            f.write(f"""redis: unix://{self.redis_path}
+data_dir: {self.dir}
+senders: {senders}
+window: {window}
+listen: "{listen}"
+accounts:
+  - name: {ACCOUNT}
+    api: {self.url}
+    ca_file: {self.ca}
+    services: [{{id: {SERVICE}, name: news}}]
+    budget: {{purges: {purges}, per_s: {per_s}, burst: {burst}}}
+    max_in_flight: {IN_FLIGHT}
+    receipts: {receipts}
+""")
+        return [self.program, "run", "--config", path, "--log-level", "warn"]
+
+    def start_purgeline(self, core=0, **configuration):
+        server = Server(self, "purgeline", core, self.configuration(**configuration))
+        until(lambda: self.redis.ask("EXISTS", self.key("lease")) == 1, "the lease", server)
+        return server
+
+    def load(self, *options):
+        """Pushes jobs, or other entries with --stream; what it took."""
+        return json.loads(run(1, self.tool("bench_load"), "--redis", self.redis_path, "--account",
+                              ACCOUNT, *map(str, options)))
+
+    def timed(self, goal, count, core=0, since="lease", **configuration):
+        """A run of purgeline over what waits in Redis: see stopwatch.c."""
+        command = ["taskset", "-c", ",".join(str(c) for c in cores) if core is None else
+                   str(cores[core])] + self.configuration(**configuration)
+        return json.loads(run(1, self.tool("bench_stopwatch"), "--redis", self.redis_path,
+                              "--account", ACCOUNT, "--until", goal, "--since", since,
+                              "--count", str(count), "--", *command))

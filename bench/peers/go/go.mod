@@ -1,0 +1,3 @@
+module purgeline.bench/peer
+
+go 1.19
