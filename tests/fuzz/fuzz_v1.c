@@ -9,6 +9,12 @@ static const char *const heads[] = {
     "POST /v1/dead/retry HTTP/1.1\r\n", "POST /v1/dead/drop HTTP/1.1\r\n",
 };
 
+/* These ask a Redis of their own, and there is none. */
+static bool blocks(size_t route)
+{
+    return route == 2 || route >= 4;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct buf text;
@@ -22,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                size - 1);
     buf_put(&text, span_of((const char *)data + 1, size - 1));
     status = first_status(visit_endpoint(buf_span(&text), text.n));
-    must(status >= 200 && status < 500);
+    must((status >= 200 && status < 500) || (status == 503 && blocks(data[0] % array_len(heads))));
     if (data[0] % array_len(heads) == 0)
         must((status == 202) == (jobs_put == put + 1)); /* a yes is a job, a no is none */
     buf_deinit(&text);
