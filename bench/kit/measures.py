@@ -174,8 +174,8 @@ def restart(b):
 
 
 def pending(b):
-    return sum(b.world.redis.ask("XPENDING", b.world.key(f"jobs:{lane}"), "dispatch")[0]
-               for lane in ("urgent", "normal", "bulk"))
+    """Jobs that the leader has in hand."""
+    return sum(reported(b, f"in_hand_{lane}") for lane in ("urgent", "normal", "bulk"))
 
 
 def reported(b, what):
