@@ -14,11 +14,26 @@
 #define LOADS_FLYING 2u /* writes under way at once */
 #define TRY_AGAIN_NS NS_PER_S
 
+/* What few of them have. */
+struct particulars {
+    uint64_t due_ms;
+    struct span reason, target;
+};
+
+/* A job that has ended, packed: while Redis is slower than what ends, there may be a million. */
+struct ended {
+    uint64_t id_ms;
+    uint64_t id_seq;
+    struct particulars *more; /* NULL: none */
+    uint32_t targets;
+    unsigned lane : 2, outcome : 3, plain : 1, receipt : 1;
+};
+
 struct load {
     struct list link;
     struct settle *settle;
     uint32_t count;
-    struct queue_settle items[LOAD_MAX];
+    struct ended items[LOAD_MAX];
 };
 
 struct settle {
@@ -60,8 +75,13 @@ void settle_configure(struct settle *s, const struct config_account *a)
 static void load_free(struct load *load)
 {
     for (uint32_t i = 0; i < load->count; i++) {
-        free((char *)load->items[i].reason.p);
-        free((char *)load->items[i].target.p);
+        struct particulars *more = load->items[i].more;
+
+        if (!more)
+            continue;
+        free((char *)more->reason.p);
+        free((char *)more->target.p);
+        free(more);
     }
     free(load);
 }
@@ -90,6 +110,34 @@ static struct span keep(struct span s)
     return s.n ? span_of(alloc_copy(s.p, s.n), s.n) : span_of(NULL, 0);
 }
 
+static struct particulars *keep_particulars(const struct queue_settle *item)
+{
+    struct particulars *more;
+
+    if (!item->due_ms && !item->reason.n && !item->target.n)
+        return NULL;
+    more = alloc_zeroed(1, sizeof(*more));
+    *more = (struct particulars){item->due_ms, keep(item->reason), keep(item->target)};
+    return more;
+}
+
+static struct queue_settle unpack(const struct ended *e)
+{
+    struct queue_settle item = {.lane = (enum lane)e->lane,
+                                .id = {e->id_ms, e->id_seq},
+                                .outcome = (enum outcome)e->outcome,
+                                .plain = e->plain,
+                                .receipt = e->receipt,
+                                .targets = e->targets};
+
+    if (e->more) {
+        item.due_ms = e->more->due_ms;
+        item.reason = e->more->reason;
+        item.target = e->more->target;
+    }
+    return item;
+}
+
 static bool wants_receipt(const struct settle *s, enum outcome outcome)
 {
     switch (s->receipts) {
@@ -104,19 +152,20 @@ static bool wants_receipt(const struct settle *s, enum outcome outcome)
 
 void settle_add(struct settle *s, const struct queue_settle *item)
 {
-    struct queue_settle *kept;
-
     if (!s->open) {
         s->open = alloc_bytes(sizeof(*s->open));
         s->open->settle = s;
         s->open->count = 0;
         list_init(&s->open->link);
     }
-    kept = &s->open->items[s->open->count++];
-    *kept = *item;
-    kept->reason = keep(item->reason);
-    kept->target = keep(item->target);
-    kept->receipt = wants_receipt(s, item->outcome);
+    s->open->items[s->open->count++] = (struct ended){.id_ms = item->id.ms,
+                                                      .id_seq = item->id.seq,
+                                                      .more = keep_particulars(item),
+                                                      .targets = item->targets,
+                                                      .lane = (unsigned)item->lane,
+                                                      .outcome = (unsigned)item->outcome,
+                                                      .plain = item->plain,
+                                                      .receipt = wants_receipt(s, item->outcome)};
     s->unconfirmed[item->lane]++;
     if (s->open->count == LOAD_MAX) {
         list_push_back(&s->waiting, &s->open->link);
@@ -157,9 +206,13 @@ static void on_written(void *ctx, int err)
 
 static void write_load(struct settle *s, struct load *load)
 {
+    struct queue_settle items[LOAD_MAX];
+
+    for (uint32_t i = 0; i < load->count; i++)
+        items[i] = unpack(&load->items[i]);
     list_push_back(&s->flying, &load->link);
     s->flying_count++;
-    queue_settle(s->queue, load->items, load->count, s->receipt_ttl_s, on_written, load);
+    queue_settle(s->queue, items, load->count, s->receipt_ttl_s, on_written, load);
 }
 
 void settle_flush(struct settle *s, bool queue_up, uint64_t now_ns)
@@ -206,7 +259,8 @@ uint64_t settle_due(const struct settle *s)
 static void each_in(const struct load *load, settle_id_cb *cb, void *ctx)
 {
     for (uint32_t i = 0; i < load->count; i++)
-        cb(ctx, load->items[i].lane, load->items[i].id);
+        cb(ctx, (enum lane)load->items[i].lane,
+           (struct entry_id){load->items[i].id_ms, load->items[i].id_seq});
 }
 
 void settle_each_unconfirmed(const struct settle *s, settle_id_cb *cb, void *ctx)
