@@ -15,8 +15,9 @@
  *     }
  *
  * What a yes means. PURGELINE_OK comes only after Redis answered that it has the job. From there
- * on the dispatcher sees to it that it is purged, or written down as dead with the reason. How much
- * a crash of Redis' machine may take is Redis' `appendfsync` setting.
+ * on the dispatcher sees to it that it is purged, or written down as dead with the reason. What a
+ * crash of Redis may take of it is Redis' `appendfsync` setting: nothing with `always`, up to two
+ * seconds with `everysec`.
  *
  * What is checked. Everything about a job that its fields tell, with the dispatcher's own code.
  * Which services an account has, and whether it may purge all, only the dispatcher knows: such a

@@ -156,21 +156,43 @@ static void judge_memory(const struct report *r, struct span text)
             "it may throw away jobs: maxmemory-policy is %.*s", (int)policy.n, policy.p);
 }
 
-static void judge_disk(const struct report *r, struct span text)
+/* What a yes of this Redis is worth when it dies: see its redis.conf on appendfsync. */
+static void judge_fsync(const struct report *r, struct client *client)
 {
+    struct redisReply *reply;
+    struct span how = SPAN("");
+
+    if (client_ask_words(client, (const char *const[]){"CONFIG", "GET", "appendfsync", NULL},
+                         &reply) == 0 &&
+        reply_count(reply) == 2)
+        how = reply_text(reply_at(reply, 1));
+    if (how.n == 0)
+        say(r, CHECK_OK, "", "it keeps an append-only file; appendfsync is not ours to see");
+    else if (span_is(how, "always"))
+        say(r, CHECK_OK, "", "it keeps an append-only file and writes before it says yes");
+    else
+        say(r, CHECK_WARN, "CONFIG SET appendfsync always, and the same in redis.conf",
+            "its append-only file is written later (appendfsync %.*s): a crash of Redis or of its "
+            "machine may take the jobs of the last seconds",
+            (int)how.n, how.p);
+}
+
+/* Whether it keeps a file at all, and can. */
+static bool judge_disk(const struct report *r, struct span text)
+{
+    bool keeps = span_is(info(text, "aof_enabled"), "1");
     struct span written = info(text, "aof_last_write_status");
     struct span saved = info(text, "rdb_last_bgsave_status");
 
-    if (!span_is(info(text, "aof_enabled"), "1"))
+    if (!keeps)
         say(r, CHECK_WARN, "CONFIG SET appendonly yes, and the same in redis.conf",
             "it has no append-only file: jobs of the last minutes are lost when it dies");
     else if (written.n && !span_is(written, "ok"))
         say(r, CHECK_FAIL, "make room on its disk", "it cannot write its append-only file");
-    else
-        say(r, CHECK_OK, "", "it keeps an append-only file");
     if (saved.n && !span_is(saved, "ok"))
         say(r, CHECK_WARN, "look into its log; it may refuse writes (MISCONF)",
             "its last snapshot failed");
+    return keeps && (written.n == 0 || span_is(written, "ok"));
 }
 
 static void judge_server(const struct report *r, struct client *client)
@@ -189,7 +211,8 @@ static void judge_server(const struct report *r, struct client *client)
     text = span_of(copy, text.n);
     judge_version(r, text);
     judge_memory(r, text);
-    judge_disk(r, text);
+    if (judge_disk(r, text))
+        judge_fsync(r, client);
     free(copy);
 }
 

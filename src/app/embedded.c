@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "alloc.h"
@@ -53,6 +54,14 @@ static void look_again(struct embedded *e, uint64_t after_ns)
     timer_start_at(e->timer, clock_mono_ns() + after_ns);
 }
 
+/* Then redis.log could not be written either. */
+static bool is_full(const char *path)
+{
+    struct statvfs disk;
+
+    return statvfs(path, &disk) == 0 && disk.f_bavail == 0;
+}
+
 static void on_exit_of_child(void *ctx, int status, int signum)
 {
     struct embedded *e = ctx;
@@ -64,12 +73,22 @@ static void on_exit_of_child(void *ctx, int status, int signum)
         release_all(e);
         return;
     }
-    log_error("The embedded Redis ended and is started again; see redis.log in the data folder",
-              "data_dir=%s status=%d signal=%d", e->data_dir, status, signum);
+    if (is_full(e->data_dir))
+        log_error("The disk of the data folder is full, so the embedded Redis ended; make room. It "
+                  "is started again until it can write",
+                  "data_dir=%s", e->data_dir);
+    else
+        log_error("The embedded Redis ended and is started again; see redis.log in the data folder",
+                  "data_dir=%s status=%d signal=%d", e->data_dir, status, signum);
     e->state = EMBEDDED_DEAD;
     look_again(e, RESTART_NS);
 }
 
+/* appendfsync always: with everysec Redis says yes before it has written while the disk is slow,
+ * and its death takes up to two seconds of jobs and of booked budget along
+ * (https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/ "How durable is the
+ * append only file?"; src/aof.c, flushAppendOnlyFile). When it cannot write it ends, and the
+ * producer has no yes. */
 static void start_child(struct embedded *e)
 {
     char *log_file = alloc_printf("%s/redis.log", e->data_dir);
@@ -81,6 +100,7 @@ static void start_child(struct embedded *e)
         "--unixsocketperm", "700",
         "--dir", e->data_dir,
         "--appendonly", "yes",
+        "--appendfsync", "always",
         "--save", "",
         "--maxmemory-policy", "noeviction",
         "--stream-node-max-entries", "25", /* XDEL searches its node from the start */

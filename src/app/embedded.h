@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The Redis of our own, for whoever has none: started in the data folder, on a Unix socket, keeping
- * an append-only file, evicting nothing; restarted when it dies, gone when we are. */
+ * The Redis of our own, for whoever has none: started in the data folder, on a Unix socket,
+ * evicting nothing, its yes given only when the append-only file is on the disk; restarted when it
+ * dies, gone when we are. */
 #pragma once
 
 #include "loop.h"

@@ -154,9 +154,7 @@ static void end_instance(struct chaos *c, unsigned n)
 
 /* -- Redis and its disk ----------------------------------------------------------------------- */
 
-/* With a full disk Redis says yes to the first pushes before it finds out that it cannot write them
- * (appendfsync everysec); it keeps them in memory until it can. Killed in between it would lose
- * what it accepted, which is not ours to test. */
+/* Not while the disk is full: see begin_disk. */
 static void begin_redis(struct chaos *c, unsigned slot)
 {
     if (c->until_ms[SLOT_DISK])
@@ -179,11 +177,16 @@ static void end_redis(struct chaos *c, unsigned slot)
     c->redis_down = false;
 }
 
+/* With appendfsync always Redis ends when it cannot write (the embedded one is tested like that).
+ * Most have it at everysec: then it says yes to the first pushes before it finds out that it cannot
+ * write them, and keeps them in memory until it can. Killed in between it would lose what it
+ * accepted, which is not ours to test. */
 static void begin_disk(struct chaos *c, unsigned slot)
 {
     if (!c->has_disk || c->redis_down)
         return;
     lasts(c, slot, between(c, 1000, 6000));
+    redis_server_do(c->rig->redis, "CONFIG SET appendfsync everysec");
     weather_disk_fill(&c->disk);
     c->fills++;
     tell(c, "the disk of Redis is full for %" PRIu64 " ms", c->until_ms[slot] - c->now_ms);
@@ -226,8 +229,10 @@ static void end_disk(struct chaos *c, unsigned slot)
     } else if (c->rewriting &&
                redis_says(c, "aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0")) {
         c->rewriting = false;
-        if (redis_says(c, "aof_last_bgrewrite_status:ok", ""))
+        if (redis_says(c, "aof_last_bgrewrite_status:ok", "")) {
+            redis_server_do(c->rig->redis, "CONFIG SET appendfsync always");
             return;
+        }
     }
     lasts(c, slot, 50);
 }

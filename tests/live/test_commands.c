@@ -336,6 +336,7 @@ static void check_refuses_a_redis_that_evicts_and_says_the_setting(void **state)
 
     assert_int_equal(shell_run(&w->shell, "$P check"), 1);
     shell_assert_out(&w->shell, "ok    redis: it evicts nothing");
+    shell_assert_out(&w->shell, "ok    redis: it keeps an append-only file and writes before");
     redis_server_do(w->redis, "CONFIG SET maxmemory-policy allkeys-lru");
     assert_int_equal(shell_run(&w->shell, "$P check --json"), 1);
     shell_assert_out(&w->shell, "maxmemory-policy is allkeys-lru");
@@ -343,6 +344,19 @@ static void check_refuses_a_redis_that_evicts_and_says_the_setting(void **state)
     redis_server_do(w->redis, "CONFIG SET appendonly no");
     assert_int_equal(shell_run(&w->shell, "$P check"), 1);
     shell_assert_out(&w->shell, "warn  redis: it has no append-only file");
+}
+
+static void check_says_what_a_crash_of_redis_may_take(void **state)
+{
+    struct world *w = *state;
+
+    redis_server_do(w->redis, "CONFIG SET appendfsync everysec");
+    assert_int_equal(shell_run(&w->shell, "$P check"), 1); /* nobody answers for Fastly */
+    shell_assert_out(&w->shell, "warn  redis: its append-only file is written later");
+    shell_assert_out(&w->shell, "CONFIG SET appendfsync always");
+    redis_server_do(w->redis, "ACL SETUSER default -config");
+    assert_int_equal(shell_run(&w->shell, "$P check"), 1);
+    shell_assert_out(&w->shell, "ok    redis: it keeps an append-only file; appendfsync is not");
 }
 
 static void check_finds_a_misspelt_variable(void **state)
@@ -403,6 +417,7 @@ int main(void)
         T(status_tells_the_backlog_and_that_nobody_dispatches_it),
         T(status_counts_what_was_spent_within_the_window),
         T(check_refuses_a_redis_that_evicts_and_says_the_setting),
+        T(check_says_what_a_crash_of_redis_may_take),
         T(check_finds_a_misspelt_variable),
         T(a_bad_configuration_is_told_with_file_and_line_and_code_2),
         T(the_printed_configuration_is_one_that_can_be_read),

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "weather_disk.h"
 
 struct home {
     struct rig *rig; /* its own Redis is not used */
@@ -99,6 +100,20 @@ static bool is_gone(pid_t pid)
     return state == 'Z' || state == 'X';
 }
 
+/* Whether Redis has said yes; no connection, and one that breaks, are a no. */
+static bool is_pushed(struct home *h, const char *key)
+{
+    redisContext *c = redisConnectUnix(h->socket);
+    redisReply *reply =
+        c->err ? NULL : redisCommand(c, "XADD purgeline:{main}:jobs:normal * keys %s", key);
+    bool yes = reply && reply->type == REDIS_REPLY_STRING;
+
+    if (reply)
+        freeReplyObject(reply);
+    redisFree(c);
+    return yes;
+}
+
 static void push(struct home *h, const char *key)
 {
     free(ask(h, "XADD purgeline:{main}:jobs:normal * keys %s", key));
@@ -181,6 +196,54 @@ static void two_of_them_do_not_share_a_data_folder(void **state)
     close_home(&h);
 }
 
+/* How many it says yes to: those that the last page of its file has room for. */
+static unsigned push_until_refused(struct home *h)
+{
+    char key[16];
+    unsigned n = 0;
+
+    do
+        snprintf(key, sizeof(key), "full-%u", n);
+    while (is_pushed(h, key) && ++n < 1000);
+    assert_true(n < 1000);
+    return n;
+}
+
+static void what_it_said_yes_to_is_purged_once_its_full_disk_has_room(void **state)
+{
+    struct weather_disk disk;
+    struct home h;
+    unsigned accepted;
+
+    if (weather_mounts_hide() < 0 || weather_disk_open(&disk, 8) < 0)
+        skip(); /* it takes root */
+    open_home(&h, state);
+    free(h.env[0]);
+    h.env[0] = alloc_printf("PURGELINE_DATA_DIR=%s", disk.folder);
+    free(h.socket);
+    h.socket = alloc_printf("%s/redis.sock", disk.folder);
+    start(&h);
+    sandbox_fault(h.rig->sandbox, "latency_ms=1000&count=1");
+    push(&h, "before");
+    rig_await(h.rig, sandbox_faults_used_up(h.rig->sandbox));
+    weather_disk_fill(&disk);
+    accepted = push_until_refused(&h);
+    instance_await_said(&h.rig->instances[0], "The disk of the data folder is full", 2);
+    weather_disk_free(&disk);
+    await_until(-1, AWAIT_PATIENCE_MS, is_pushed(&h, "after"));
+    await_purged(&h, "before");
+    await_purged(&h, "after");
+    for (unsigned n = 0; n < accepted; n++) {
+        char key[16];
+
+        snprintf(key, sizeof(key), "full-%u", n);
+        assert_true(requests_naming(&h.rig->requests, key, 200) >= 1);
+    }
+    rig_stop(h.rig, 0);
+    close_home(&h);
+    weather_disk_close(&disk);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +251,7 @@ int main(int argc, char **argv)
         rig_test(killed_its_redis_dies_too_and_the_jobs_are_there_after_the_restart),
         rig_test(its_redis_killed_is_started_again_and_no_job_is_lost),
         rig_test(two_of_them_do_not_share_a_data_folder),
+        rig_test(what_it_said_yes_to_is_purged_once_its_full_disk_has_room),
     };
 
     cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */

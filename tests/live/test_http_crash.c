@@ -140,8 +140,6 @@ static void open_storm(struct storm *s, void **state)
 {
     *s = (struct storm){.yes = alloc_zeroed(POSTS, sizeof(*s->yes))};
     s->w.r = rig_open(state, "", "");
-    redis_server_stop(s->w.r->redis);
-    s->w.r->redis = redis_server_start("--appendfsync", "always");
     rig_configure(s->w.r, ACCOUNT, HTTP_LISTENS);
     s->w.h = http_serve(s->w.r, 0);
 }

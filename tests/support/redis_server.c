@@ -54,6 +54,8 @@ static void run_server(const struct redis_server *s)
                           s->folder,
                           "--appendonly",
                           "yes",
+                          "--appendfsync",
+                          "always",
                           "--save",
                           "",
                           "--maxmemory-policy",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * A real redis-server of our own, in a temporary folder, on loopback and a Unix socket; AOF on,
- * nothing evicted. It dies with the test. Whatever goes wrong in here fails the test. */
+ * A real redis-server of our own, in a temporary folder, on loopback and a Unix socket; nothing
+ * evicted, and what it said yes to is in its append-only file (appendfsync always). It dies with
+ * the test. Whatever goes wrong in here fails the test. */
 #pragma once
 
 #include <stdbool.h>
