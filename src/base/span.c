@@ -20,9 +20,10 @@ bool span_eq_nocase(struct span a, struct span b)
 
 bool span_starts_nocase(struct span a, const char *prefix)
 {
-    struct span want = span_str(prefix);
-
-    return a.n >= want.n && span_eq_nocase(span_of(a.p, want.n), want);
+    for (size_t i = 0; prefix[i]; i++)
+        if (i == a.n || lower(a.p[i]) != lower(prefix[i]))
+            return false;
+    return true;
 }
 
 static bool is_blank(char c)

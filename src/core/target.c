@@ -4,62 +4,19 @@
 #include <arpa/inet.h>
 #include <errno.h>
 
+#include "octets.h"
+
 const char *const target_kind_names[] = {
     [TARGET_KEY] = "key", [TARGET_URL] = "url", [TARGET_ALL] = "all"};
 
-/* Eight bytes at a time, as in "Hacker's Delight", chapter 6: each helper leaves the top bit of a
- * byte set when some byte qualifies, and 0 when none does. Which one it was may be wrong after a
- * borrow; whether there is one is not. */
-#define EACH(c) (UINT64_C(0x0101010101010101) * (uint8_t)(c))
-
-static uint64_t any_below_0x21(uint64_t w)
-{
-    return (w - EACH(0x21)) & ~w & EACH(0x80);
-}
-
-static uint64_t any_equal(uint64_t w, uint8_t c)
-{
-    uint64_t x = w ^ EACH(c);
-
-    return (x - EACH(1)) & ~x & EACH(0x80);
-}
-
 static uint64_t no_key_byte(uint64_t w)
 {
-    return (w & EACH(0x80)) | any_below_0x21(w) | any_equal(w, 0x7f);
+    return (w & OCTETS(0x80)) | octets_blank(w);
 }
 
 static uint64_t no_url_byte(uint64_t w)
 {
-    return any_below_0x21(w) | any_equal(w, 0x7f) | any_equal(w, '#');
-}
-
-static uint64_t load_word(const char *p)
-{
-    uint64_t w;
-
-    memcpy(&w, p, sizeof(w));
-    return w;
-}
-
-/* Fewer than eight bytes, filled up with a byte that is good everywhere. */
-static uint64_t load_tail(struct span s)
-{
-    uint64_t w = EACH('0');
-
-    memcpy(&w, s.p, s.n);
-    return w;
-}
-
-static inline bool any_byte(struct span s, uint64_t test(uint64_t))
-{
-    uint64_t found = 0;
-
-    for (; s.n >= 8; s.p += 8, s.n -= 8)
-        found |= test(load_word(s.p));
-    if (s.n)
-        found |= test(load_tail(s));
-    return found != 0;
+    return octets_blank(w) | octets_equal(w, '#');
 }
 
 static int refuse(const char **why, const char *sentence)
@@ -74,7 +31,7 @@ int key_check(struct span key, const char **why)
         return refuse(why, "the key is empty");
     if (key.n > KEY_MAX_BYTES)
         return refuse(why, "the key is longer than 1024 bytes");
-    if (any_byte(key, no_key_byte))
+    if (octets_any(key, no_key_byte))
         return refuse(why, "a key may only have the bytes 0x21 to 0x7E");
     return 0;
 }
@@ -98,17 +55,21 @@ static struct span without_scheme(struct span url)
 void url_split(struct span url, struct span *host, struct span *rest)
 {
     struct span s = without_scheme(url);
-    size_t at = 0;
+    const char *slash = s.n ? memchr(s.p, '/', s.n) : NULL;
+    size_t n = slash ? (size_t)(slash - s.p) : s.n;
+    const char *query = n ? memchr(s.p, '?', n) : NULL;
 
-    while (at < s.n && s.p[at] != '/' && s.p[at] != '?')
-        at++;
-    *host = span_of(s.p, at);
-    *rest = span_from(s, at);
+    if (query)
+        n = (size_t)(query - s.p);
+    *host = span_of(s.p, n);
+    *rest = span_from(s, n);
 }
 
 static bool is_alnum(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    unsigned byte = (unsigned char)c;
+
+    return (byte | 0x20) - 'a' < 26 || byte - '0' < 10;
 }
 
 /* ".", ".." and "a..b" are no names; and the first two would be steps through the path of the API.
@@ -215,8 +176,14 @@ static bool climbs(struct span path)
 /* A quick look: most URLs have neither a percent sign nor two dots in a row. */
 static bool may_climb(struct span rest)
 {
-    for (size_t i = 1; i < rest.n; i++)
-        if (rest.p[i] == '%' || (rest.p[i] == '.' && rest.p[i - 1] == '.'))
+    const char *dot = rest.p, *end = rest.p + rest.n;
+
+    if (rest.n == 0)
+        return false;
+    if (memchr(rest.p, '%', rest.n))
+        return true;
+    while ((dot = memchr(dot, '.', (size_t)(end - dot))) && ++dot < end)
+        if (*dot == '.')
             return true;
     return false;
 }
@@ -237,7 +204,7 @@ int url_check(struct span url, const char **why)
         return refuse(why, "the URL is empty");
     if (url.n > URL_MAX_BYTES)
         return refuse(why, "the URL is longer than 8192 bytes");
-    if (any_byte(url, no_url_byte))
+    if (octets_any(url, no_url_byte))
         return refuse(why, memchr(url.p, '#', url.n)
                                ? "a fragment (#) never reaches a server: leave it away"
                                : "the URL has a space or a control byte");
@@ -313,10 +280,10 @@ static inline uint64_t as_is(uint64_t w)
 /* A-Z to a-z in eight bytes at once. */
 static inline uint64_t in_lower_case(uint64_t w)
 {
-    uint64_t low = w & ~EACH(0x80);
-    uint64_t from_a = low + EACH(0x80 - 'A'), above_z = low + EACH(0x7f - 'Z');
+    uint64_t low = w & ~OCTETS(0x80);
+    uint64_t from_a = low + OCTETS(0x80 - 'A'), above_z = low + OCTETS(0x7f - 'Z');
 
-    return w | ((from_a & ~above_z & ~w & EACH(0x80)) >> 2);
+    return w | ((from_a & ~above_z & ~w & OCTETS(0x80)) >> 2);
 }
 
 /* The bytes and then their number, so that "ab","c" and "a","bc" differ. */
@@ -325,7 +292,7 @@ static inline void sip_put(struct sip *s, struct span bytes, uint64_t map(uint64
     uint64_t w = 0, n = bytes.n;
 
     for (; bytes.n >= 8; bytes.p += 8, bytes.n -= 8)
-        sip_word(s, map(load_word(bytes.p)));
+        sip_word(s, map(octets_load(bytes.p)));
     if (bytes.n)
         memcpy(&w, bytes.p, bytes.n);
     sip_word(s, map(w) ^ n << 56);

@@ -23,7 +23,10 @@ static struct curl_slist *add_line(struct endpoint *e, char *text, struct curl_s
     return line;
 }
 
-/* A name with a colon and nothing behind it keeps curl from adding that header itself. */
+/* A name with a colon and nothing behind it keeps curl from adding that header itself. Expect needs
+ * none: curl adds it to bodies above 1 MiB, which exchange_new has as the ceiling
+ * (https://everything.curl.dev/http/post/expect100). Each line here is looked at ten
+ * times a request. */
 static void build_headers(struct endpoint *e, const struct endpoint_options *o)
 {
     struct curl_slist *tail = NULL;
@@ -32,7 +35,6 @@ static void build_headers(struct endpoint *e, const struct endpoint_options *o)
         tail = add_line(e, alloc_printf("Fastly-Key: %s", o->token), tail);
     if (*o->user_agent)
         tail = add_line(e, alloc_printf("User-Agent: %s", o->user_agent), tail);
-    tail = add_line(e, alloc_str("Expect:"), tail);
     tail = add_line(e, alloc_str("Accept: application/json"), tail);
     e->headers[ENDPOINT_NO_BODY][ENDPOINT_HARD] = add_line(e, alloc_str("Content-Type:"), tail);
     e->headers[ENDPOINT_JSON][ENDPOINT_HARD] =

@@ -21,7 +21,7 @@ struct endpoint {
      *
      *   soft ─┐
      *         ├─▶ "Content-Type:" (none) ───────────┐
-     *   hard ─┘                                     ├─▶ Accept ─▶ Expect: (none) ─▶ agent ─▶ token
+     *   hard ─┘                                     ├─▶ Accept ─▶ agent ─▶ token
      *         ┌─▶ Content-Type: application/json ───┘
      *   soft ─┘  */
     struct curl_slist *headers[ENDPOINT_BODY_N][ENDPOINT_SOFT_N];

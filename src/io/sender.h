@@ -50,7 +50,8 @@ struct exchange {
     int status;
     bool reused;      /* it travelled on a connection that had carried others before */
     struct buf reply; /* at most the ceiling of exchange_new; more is EXCHANGE_BROKEN */
-    char retry_after[64], rate_remaining[24], rate_reset[24]; /* header values, "" when absent */
+    char retry_after[64], rate_remaining[24], rate_reset[24]; /* header values, "" when absent, and
+                                                                 beside a 2xx, where none matters */
     uint64_t started_ns; /* just before its first byte was written; when it came to none, when it
                             was handed to libcurl */
     uint64_t done_ns;

@@ -14,6 +14,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "endpoint.h"
+#include "octets.h"
 #include "peer.h"
 
 enum method { METHOD_UNSET, METHOD_POST, METHOD_GET, METHOD_OTHER };
@@ -258,28 +259,33 @@ static size_t origin_bytes(struct span url)
     return n;
 }
 
-static void use_origin(struct transfer *t, struct span origin)
+/* The bytes of the URL's origin, as origin_bytes(); set, too. */
+static size_t use_origin(struct transfer *t, const struct buf *url)
 {
-    char *now = t->inside->origin;
+    char *now = t->inside->origin; /* with the slash; "" at first */
+    size_t n = strlen(now);
 
-    if (strncmp(now, origin.p, origin.n) == 0 && strcmp(now + origin.n, "/") == 0)
-        return;
-    memcpy(now, origin.p, origin.n);
-    memcpy(now + origin.n, "/", 2);
+    if (n && n <= url->n && memcmp(url->p, now, n) == 0)
+        return n - 1;
+    n = origin_bytes(buf_span(url));
+    if (!n)
+        return 0;
+    memcpy(now, url->p, n);
+    memcpy(now + n, "/", 2);
     set(t->easy, CURLOPT_URL, now);
+    return n;
 }
 
 static int use_url(struct transfer *t, const struct buf *url)
 {
-    size_t n = origin_bytes(buf_span(url));
+    size_t n;
     char *target;
 
+    if (octets_any(buf_span(url), octets_blank))
+        return -EINVAL;
+    n = use_origin(t, url);
     if (!n)
         return -EINVAL;
-    for (size_t i = 0; i < url->n; i++)
-        if ((unsigned char)url->p[i] <= ' ' || url->p[i] == 0x7f)
-            return -EINVAL;
-    use_origin(t, span_of(url->p, n));
     if (url->p[n] == '/') {
         set(t->easy, CURLOPT_REQUEST_TARGET, url->p + n);
         return 0;
@@ -371,6 +377,8 @@ static void read_answer(CURL *easy, struct exchange *x)
     x->error = EXCHANGE_OK;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     x->status = (int)status;
+    if (status / 100 == 2)
+        return;
     copy_header(easy, "Retry-After", x->retry_after, sizeof(x->retry_after));
     copy_header(easy, "Fastly-RateLimit-Remaining", x->rate_remaining, sizeof(x->rate_remaining));
     copy_header(easy, "Fastly-RateLimit-Reset", x->rate_reset, sizeof(x->rate_reset));
