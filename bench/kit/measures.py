@@ -353,6 +353,19 @@ def bulk(b):
         daemon.stop()
 
 
+# -- durability ----------------------------------------------------------------------------------
+
+def always(b):
+    """What it costs that nothing said yes to is lost, not even with Redis' machine."""
+    before, b.now = b.now, {}
+    b.prefix, b.world.appendfsync = "always_", "always"
+    try:
+        for how in redis_limit, keys, latency, enqueue:
+            how(b)
+    finally:
+        b.now, b.prefix, b.world.appendfsync = before, "", "everysec"
+
+
 # -- limits --------------------------------------------------------------------------------------
 
 def limits(b):

@@ -103,6 +103,17 @@ bulk_minimal_per_s | the same, Prefer: return=minimal, jobs/s | 0 | >= 200000
 bulk_minimal_cpu |   CPU s per 10,000 | 3 |
 bulk_minimal_rss_mb |   resident memory at most, MB | 1 |
 
+| Redis' file on the disk before each answer (appendfsync always), as the embedded one has it
+always_drain_per_s | Redis alone: XREADGROUP + XACK + XDEL, entries/s (the limit) | 0 |
+always_keys_per_s_all | purgeline, one key per job, receipts: all, keys/s | 0 | >= 150000
+always_keys_ratio_all |   of Redis alone | 2 |
+always_keys_per_s_none | purgeline, one key per job, receipts: none, keys/s | 0 | >= 150000
+always_keys_ratio_none |   of Redis alone | 2 | >= 0.70
+always_wait_p50_ms | urgent URL, push to wire, idle otherwise: p50, ms | 2 |
+always_wait_p99_ms |   p99, ms | 2 |
+always_enqueue_per_s | purgeline, POST /v1/purge, requests/s | 0 |
+always_enqueue_p99_ms |   p99, ms | 1 |
+
 | Cost as work grows: what one more job of one key takes, receipts: none
 {growth}
 | The whole job elsewhere: Redis to one request per purge

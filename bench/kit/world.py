@@ -174,6 +174,7 @@ class World:
         self.servers = []
         self.redis_path = os.path.join(self.dir, "redis.sock")
         self.redis_server = None
+        self.appendfsync = "everysec"
         self.redis = None
         self.ports_taken = set()
         self.make_certificate()
@@ -268,7 +269,8 @@ class World:
     # -- Redis --
 
     def start_redis(self, *options):
-        """As the embedded one, with its file of commands; but it is not rewritten meanwhile."""
+        """With a file of commands, as the embedded one has it, but not rewritten meanwhile; it is
+        flushed every second unless said otherwise, as most have it."""
         self.stop_redis()
         folder = self.path("redis")
         shutil.rmtree(folder, ignore_errors=True)
@@ -277,6 +279,7 @@ class World:
         self.redis_server = Server(self, "redis-server", 1, [
             "redis-server", "--bind", "127.0.0.1", "--port", str(self.redis_port),
             "--unixsocket", self.redis_path, "--dir", folder, "--appendonly", "yes", "--save", "",
+            "--appendfsync", self.appendfsync,
             "--auto-aof-rewrite-percentage", "0", *options])
 
         def answers():
