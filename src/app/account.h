@@ -96,6 +96,7 @@ struct dispatch {
 
     struct heap parked;  /* batches until their retry is due */
     struct list flights; /* on the wire */
+    struct list landed;  /* to be used again */
     uint32_t in_flight;
     struct service_state *services;
     struct scar *scars;
@@ -146,6 +147,7 @@ void flight_put_batch_back(struct dispatch *d, struct batch *b);
 void flight_park(struct dispatch *d, struct list *targets, const struct batch *like,
                  uint64_t due_ns);
 void flight_forget_waiting(struct dispatch *d); /* parked batches and suspects */
+void flight_forget_landed(struct dispatch *d);
 
 /* verdict.c: what an answer means for the targets of its batch. Afterwards the batch is empty, or a
  * suspect of its lane. */

@@ -118,6 +118,7 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     d->rng.state = o->seed;
     heap_init(&d->parked);
     list_init(&d->flights);
+    list_init(&d->landed);
     d->due_next_ns = d->progress_ns = now.mono_ns;
     d->lateness.due_ns = NEVER;
     init_memory(d);
@@ -134,6 +135,7 @@ void dispatch_free(struct dispatch *d)
         return;
     must(d->state == DISPATCH_STOPPED);
     forget_memory(d);
+    flight_forget_landed(d);
     intake_free(d->intake);
     settle_free(d->settle);
     purse_free(d->purse);
@@ -314,6 +316,7 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
 void dispatch_configure(struct dispatch *d, const struct config_account *a, struct endpoint *e,
                         struct now now)
 {
+    flight_forget_landed(d); /* they hold the old endpoint, with its token */
     endpoint_drop(d->endpoint);
     d->endpoint = endpoint_hold(e);
     brake_release(&d->brake);

@@ -11,7 +11,53 @@ struct flight {
     struct list link;
     struct dispatch *dispatch;
     struct batch *batch;
+    struct exchange *x;
 };
+
+/* -- made once, used often ------------------------------------------------------------------- */
+
+/* A URL and its answer are small, and there are many of them; a batch of keys is none of both. */
+#define KEPT_MAX_BYTES 4096
+
+static struct flight *flight_new(struct dispatch *d)
+{
+    struct list *node = list_pop_front(&d->landed);
+    struct flight *f = node ? list_entry(node, struct flight, link) : alloc_zeroed(1, sizeof(*f));
+
+    if (node)
+        exchange_renew(f->x, d->endpoint);
+    else
+        f->x = exchange_new(d->endpoint, FASTLY_REPLY_MAX_BYTES);
+    f->x->ctx = f;
+    f->dispatch = d;
+    return f;
+}
+
+static void flight_free(struct flight *f)
+{
+    exchange_free(f->x);
+    free(f);
+}
+
+/* One that left with an endpoint of before a reload would keep its token alive. */
+static void land(struct flight *f)
+{
+    const struct exchange *x = f->x;
+    size_t bytes = x->url.room + x->header.room + x->body.room + x->reply.room;
+
+    if (bytes <= KEPT_MAX_BYTES && x->endpoint == f->dispatch->endpoint)
+        list_push_front(&f->dispatch->landed, &f->link);
+    else
+        flight_free(f);
+}
+
+void flight_forget_landed(struct dispatch *d)
+{
+    struct list *node;
+
+    while ((node = list_pop_front(&d->landed)))
+        flight_free(list_entry(node, struct flight, link));
+}
 
 /* -- what comes back to wait ----------------------------------------------------------------- */
 
@@ -88,22 +134,19 @@ void flight_ask(const struct dispatch *d, const struct batch *b, struct span *ta
     }
 }
 
-static struct exchange *exchange_for(struct dispatch *d, const struct batch *b)
+static void write_request(struct dispatch *d, const struct batch *b, struct exchange *x)
 {
-    struct exchange *x = exchange_new(d->endpoint, FASTLY_REPLY_MAX_BYTES);
+    struct fastly_request r = {.url = x->url, .header = x->header, .body = x->body};
     struct span targets[FASTLY_BATCH_MAX_KEYS];
-    struct fastly_request r;
     struct fastly_ask ask;
 
     flight_ask(d, b, targets, &ask);
-    fastly_request_init(&r);
     fastly_request_build(&r, d->account->api, &ask);
     x->method = r.method;
     x->url = r.url;
     x->header = r.header;
     x->body = r.body;
     x->soft = ask.soft;
-    return x;
 }
 
 static void begin_purge_all(struct dispatch *d, struct batch *b)
@@ -118,15 +161,12 @@ static void begin_purge_all(struct dispatch *d, struct batch *b)
 
 static void send_batch(struct dispatch *d, struct batch *b, uint64_t now_ns)
 {
-    struct flight *f = alloc_zeroed(1, sizeof(*f));
-    struct exchange *x;
+    struct flight *f = flight_new(d);
 
     if (b->form == FORM_ALL)
         begin_purge_all(d, b);
-    x = exchange_for(d, b);
-    x->ctx = f;
-    x->start_before_ns = d->lease_until_ns;
-    f->dispatch = d;
+    write_request(d, b, f->x);
+    f->x->start_before_ns = d->lease_until_ns;
     f->batch = b;
     list_push_back(&d->flights, &f->link);
     b->brake_epoch = d->brake.epoch;
@@ -138,7 +178,7 @@ static void send_batch(struct dispatch *d, struct batch *b, uint64_t now_ns)
     d->counts.requests[b->form]++;
     if (b->form == FORM_KEYS || b->form == FORM_SOFT_KEYS)
         d->counts.batch_keys += b->count;
-    senders_send(d->options.senders, x);
+    senders_send(d->options.senders, f->x);
 }
 
 /* Takes a picked batch's targets out of the window; those too late are ended here. */
@@ -293,7 +333,6 @@ void dispatch_on_reply(void *ctx, struct exchange *x)
 
     (void)ctx;
     list_remove(&f->link);
-    free(f);
     d->in_flight--;
     note_answer(d, b, x, now);
     book(d, b, x, now.mono_ns);
@@ -303,6 +342,6 @@ void dispatch_on_reply(void *ctx, struct exchange *x)
     put_back(d, &b->absorbed);
     if (list_empty(&b->link)) /* it is no suspect */
         batch_free(b);
-    exchange_free(x);
+    land(f);
     dispatch_wake(d);
 }

@@ -50,14 +50,11 @@ struct exchange *exchange_new(struct endpoint *e, size_t reply_max)
 {
     struct parcel *p = alloc_zeroed(1, sizeof(*p));
 
-    list_init(&p->x.link);
-    p->x.endpoint = endpoint_hold(e);
-    p->x.method = "POST";
-    p->x.start_before_ns = NEVER;
     buf_init(&p->x.url, URL_MAX_BYTES);
     buf_init(&p->x.header, HEADER_MAX_BYTES);
     buf_init(&p->x.body, BODY_MAX_BYTES);
     buf_init(&p->x.reply, reply_max);
+    exchange_renew(&p->x, e);
     return &p->x;
 }
 

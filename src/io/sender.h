@@ -59,6 +59,8 @@ struct exchange {
 
 struct exchange *exchange_new(struct endpoint *e, size_t reply_max); /* takes its own hold */
 void exchange_free(struct exchange *x);                              /* NULL is fine */
+/* One that came back, made as new for another request; its buffers keep their memory. */
+void exchange_renew(struct exchange *x, struct endpoint *e);
 
 struct senders;
 typedef void senders_cb(void *ctx, struct exchange *x); /* x is the receiver's to free */

@@ -75,14 +75,11 @@ struct exchange *exchange_new(struct endpoint *e, size_t reply_max)
 {
     struct parcel *p = alloc_zeroed(1, sizeof(*p));
 
-    list_init(&p->x.link);
-    p->x.endpoint = endpoint_hold(e);
-    p->x.method = "POST";
-    p->x.start_before_ns = NEVER;
     buf_init(&p->x.url, 16384);
     buf_init(&p->x.header, 32768);
     buf_init(&p->x.body, 1024 * 1024);
     buf_init(&p->x.reply, reply_max);
+    exchange_renew(&p->x, e);
     return &p->x;
 }
 
