@@ -133,9 +133,6 @@ def svg(result):
     return picture.svg()
 
 
-BEGIN, END = "<!-- results: written by bench/run --keep -->", "<!-- end of results -->"
-
-
 def keep(result):
     def path(name):
         return os.path.join(w.here, name)
@@ -144,8 +141,4 @@ def keep(result):
         f.write("\n")
     with open(path("results.svg"), "w") as f:
         f.write(svg(result))
-    with open(path("README.md")) as f:
-        before, _, rest = f.read().partition(BEGIN)
-    after = rest.partition(END)[2]
-    with open(path("README.md"), "w") as f:
-        f.write(f"{before}{BEGIN}\n```\n{report.table(result)}```\n{END}{after}")
+    report.write_into_page("results", f"```\n{report.table(result)}```\n")

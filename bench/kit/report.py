@@ -128,3 +128,14 @@ def table(result):
     if result["notes"]:
         lines += [""] + [f"Note: {note}" for note in result["notes"]]
     return "\n".join(lines) + "\n"
+
+
+def write_into_page(mark, text):
+    """Puts text between the marks of that name in bench/README.md."""
+    path = os.path.join(w.here, "README.md")
+    begin, end = f"<!-- {mark}: written by ", f"<!-- end of {mark} -->"
+    with open(path) as f:
+        before, _, rest = f.read().partition(begin)
+    writer = rest.partition("\n")[0]
+    with open(path, "w") as f:
+        f.write(f"{before}{begin}{writer}\n{text}{end}{rest.partition(end)[2]}")
