@@ -96,7 +96,7 @@ struct dispatch {
 
     struct heap parked;  /* batches until their retry is due */
     struct list flights; /* on the wire */
-    struct list landed;  /* to be used again */
+    struct list landed;  /* flights to be used again */
     uint32_t in_flight;
     struct service_state *services;
     struct scar *scars;

@@ -316,7 +316,6 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
 void dispatch_configure(struct dispatch *d, const struct config_account *a, struct endpoint *e,
                         struct now now)
 {
-    flight_forget_landed(d); /* they hold the old endpoint, with its token */
     endpoint_drop(d->endpoint);
     d->endpoint = endpoint_hold(e);
     brake_release(&d->brake);

@@ -25,7 +25,7 @@ static struct flight *flight_new(struct dispatch *d)
     struct flight *f = node ? list_entry(node, struct flight, link) : alloc_zeroed(1, sizeof(*f));
 
     if (node)
-        exchange_renew(f->x, d->endpoint);
+        f->x->endpoint = endpoint_hold(d->endpoint);
     else
         f->x = exchange_new(d->endpoint, FASTLY_REPLY_MAX_BYTES);
     f->x->ctx = f;
@@ -39,16 +39,17 @@ static void flight_free(struct flight *f)
     free(f);
 }
 
-/* One that left with an endpoint of before a reload would keep its token alive. */
+/* It holds no endpoint while it rests, or a reload would leave the old token in memory. */
 static void land(struct flight *f)
 {
     const struct exchange *x = f->x;
-    size_t bytes = x->url.room + x->header.room + x->body.room + x->reply.room;
 
-    if (bytes <= KEPT_MAX_BYTES && x->endpoint == f->dispatch->endpoint)
-        list_push_front(&f->dispatch->landed, &f->link);
-    else
+    if (x->url.room + x->header.room + x->body.room + x->reply.room > KEPT_MAX_BYTES) {
         flight_free(f);
+        return;
+    }
+    exchange_reset(f->x);
+    list_push_front(&f->dispatch->landed, &f->link);
 }
 
 void flight_forget_landed(struct dispatch *d)

@@ -22,7 +22,7 @@ struct ingress_options {
     const struct config *config; /* lent until ingress_free */
     const struct redis_address *redis;
     struct loop *loop; /* the dispatch loop: where the calls below come */
-    uint64_t files; /* that this process may open */
+    uint64_t files;    /* that this process may open */
     vitals_cb *vitals;
     void *ctx;
 };

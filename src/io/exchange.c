@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "sender.h"
 
-void exchange_renew(struct exchange *x, struct endpoint *e)
+void exchange_reset(struct exchange *x)
 {
-    struct endpoint *before = x->endpoint;
-
-    *x = (struct exchange){.endpoint = endpoint_hold(e),
-                           .method = "POST",
+    endpoint_drop(x->endpoint);
+    *x = (struct exchange){.method = "POST",
                            .url = x->url,
                            .header = x->header,
                            .body = x->body,
@@ -17,5 +15,4 @@ void exchange_renew(struct exchange *x, struct endpoint *e)
     buf_clear(&x->header);
     buf_clear(&x->body);
     buf_clear(&x->reply);
-    endpoint_drop(before);
 }

@@ -54,7 +54,8 @@ struct exchange *exchange_new(struct endpoint *e, size_t reply_max)
     buf_init(&p->x.header, HEADER_MAX_BYTES);
     buf_init(&p->x.body, BODY_MAX_BYTES);
     buf_init(&p->x.reply, reply_max);
-    exchange_renew(&p->x, e);
+    exchange_reset(&p->x);
+    p->x.endpoint = endpoint_hold(e);
     return &p->x;
 }
 

@@ -59,8 +59,9 @@ struct exchange {
 
 struct exchange *exchange_new(struct endpoint *e, size_t reply_max); /* takes its own hold */
 void exchange_free(struct exchange *x);                              /* NULL is fine */
-/* One that came back, made as new for another request; its buffers keep their memory. */
-void exchange_renew(struct exchange *x, struct endpoint *e);
+/* Made as new but for two things: its hold is given back and it has no endpoint until it is given
+ * one, and its buffers keep their memory. For one that came back and will be used again. */
+void exchange_reset(struct exchange *x);
 
 struct senders;
 typedef void senders_cb(void *ctx, struct exchange *x); /* x is the receiver's to free */

@@ -288,6 +288,48 @@ static void a_status_and_its_hints_are_passed_on(void **state)
     rig_close(&r);
 }
 
+/* Whatever is forgotten here would travel with somebody else's purge. */
+static void what_was_reset_is_as_new_and_can_be_sent_again(void **state)
+{
+    struct rig r;
+    struct exchange *x, *fresh;
+
+    (void)state;
+    rig_open(&r);
+    x = fetch(&r, web.h2, "/", "X-Do: status 429");
+    assert_int_equal(x->error, EXCHANGE_OK);
+    buf_put(&x->body, SPAN("{}"));
+    x->ctx = &r;
+    x->soft = true;
+    x->start_before_ns = 1;
+    snprintf(x->error_text, sizeof(x->error_text), "x");
+    exchange_reset(x);
+    fresh = exchange_new(r.endpoint, REPLY_MAX);
+    assert_true(x->url.n == 0 && x->header.n == 0 && x->body.n == 0 && x->reply.n == 0);
+    assert_null(x->endpoint);
+    assert_null(x->ctx);
+    assert_string_equal(x->method, fresh->method);
+    assert_false(x->soft || x->reused);
+    assert_int_equal(x->start_before_ns, fresh->start_before_ns);
+    assert_int_equal(x->error, fresh->error);
+    assert_int_equal(x->status, 0);
+    assert_string_equal(x->error_text, "");
+    assert_string_equal(x->retry_after, "");
+    assert_string_equal(x->rate_remaining, "");
+    assert_string_equal(x->rate_reset, "");
+    assert_true(x->started_ns == 0 && x->done_ns == 0);
+    exchange_free(fresh);
+
+    x->endpoint = endpoint_hold(r.endpoint);
+    buf_printf(&x->url, "https://127.0.0.1:%u/again", web.h2);
+    r.back_count = 0;
+    senders_send(r.senders, x);
+    await(&r, 1);
+    assert_ok(x);
+    assert_true(says(x, "/again HTTP"));
+    rig_close(&r);
+}
+
 static void a_redirect_is_a_status_and_is_not_followed(void **state)
 {
     struct rig r;
@@ -384,6 +426,7 @@ int main(void)
         cmocka_unit_test(methods_change_from_one_exchange_to_the_next),
         cmocka_unit_test(what_can_be_no_request_is_given_back_as_blocked),
         cmocka_unit_test(a_status_and_its_hints_are_passed_on),
+        cmocka_unit_test(what_was_reset_is_as_new_and_can_be_sent_again),
         cmocka_unit_test(a_redirect_is_a_status_and_is_not_followed),
         cmocka_unit_test(a_reply_may_be_as_long_as_its_ceiling_and_no_longer),
         cmocka_unit_test(an_answer_that_is_cut_off_is_broken),
