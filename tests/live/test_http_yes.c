@@ -159,9 +159,10 @@ static void a_redis_that_hangs_is_a_no_after_a_while(void **state)
     kill(pid, SIGSTOP);
     began_ns = clock_mono_ns();
     (void)http_begin(waiting, "POST", PURGE, "{\"keys\":[\"b\"]}", "Prefer: wait=60", NULL);
+    http_await_sent(waiting);
     assert_busy(http_do(w.h, "POST", PURGE, "{\"keys\":[\"a\"]}", NULL));
     took_ms = (clock_mono_ns() - began_ns) / NS_PER_MS;
-    assert_true(took_ms >= PATIENCE_MS - 100 && took_ms < 2 * PATIENCE_MS);
+    assert_true(took_ms >= PATIENCE_MS - 100 && took_ms < 10 * PATIENCE_MS);
     assert_busy(http_call_reply(http_next(waiting)));
     kill(pid, SIGCONT);
     rig_await(w.r, http_do(w.h, "POST", PURGE, "{\"keys\":[\"c\"]}", NULL)->status == 202);

@@ -231,6 +231,19 @@ void http_run(struct http *h, int wait_ms)
     must(curl_multi_perform(h->multi, &running) == CURLM_OK);
 }
 
+/* Bodies up to this much fit into any socket's buffer, whether the peer reads or not. */
+#define SENT_BYTES ((curl_off_t)16 * 1024)
+
+static bool is_sent(struct http_call *c)
+{
+    curl_off_t wanted = c->body ? (curl_off_t)strlen(c->body) : 0, uploaded = 0;
+    long head = 0;
+
+    curl_easy_getinfo(c->curl, CURLINFO_REQUEST_SIZE, &head);
+    curl_easy_getinfo(c->curl, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+    return head > 0 && uploaded >= (wanted < SENT_BYTES ? wanted : SENT_BYTES);
+}
+
 static struct http_call *untold(struct http *h)
 {
     struct list *node;
@@ -266,6 +279,25 @@ struct http_call *http_begin(struct http *h, const char *method, const char *tar
     c = begin(h, method, target, body, headers);
     va_end(headers);
     return c;
+}
+
+static bool all_sent(struct http *h)
+{
+    struct list *node;
+
+    for (node = h->calls.next; node != &h->calls; node = node->next) {
+        struct http_call *c = list_entry(node, struct http_call, link);
+
+        if (!c->over && !is_sent(c))
+            return false;
+    }
+    return true;
+}
+
+void http_await_sent(struct http *h)
+{
+    for (look(h); !all_sent(h); look(h))
+        http_run(h, 1000);
 }
 
 static const struct http_reply *wait_for(struct http_call *c)
