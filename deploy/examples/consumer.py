@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: MIT
 """A consumer of a message queue that hands purges on, in Python with nothing but a socket.
 
-    ./consumer.py redis://127.0.0.1:6379 main < messages
+    ./consumer.py redis://127.0.0.1:6379/0 main < messages
+
+REDIS-URL is what `redis:` in purgeline's configuration says: redis://[[user]:password@]host[:port][/db],
+the same with rediss://, or unix:///path[?db=N].
 
 Lines on standard input stand for the queue: a message is a key, or a job as JSON with the fields of
 the Redis contract. What is to be copied is the order of things: take what is there, XADD all of it
@@ -14,9 +17,10 @@ With redis-py, Redis below is redis.Redis.from_url(url).pipeline(transaction=Fal
 import json
 import os
 import socket
+import ssl
 import sys
 import time
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 BATCH = 500
 
@@ -24,18 +28,21 @@ BATCH = 500
 class Redis:
     """As much of the protocol as XADD needs: https://redis.io/docs/latest/develop/reference/protocol-spec/"""
 
-    def __init__(self, url):
-        u = urlsplit(url)
-        if u.scheme == "unix":
+    def __init__(self, address):
+        if address["path"]:
             self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.connect(u.path)
+            self.socket.connect(address["path"])
         else:
-            self.socket = socket.create_connection((u.hostname, u.port or 6379), timeout=3)
+            self.socket = socket.create_connection((address["host"], address["port"]), timeout=3)
         self.socket.settimeout(30)
+        if address["tls"]:
+            self.socket = ssl.create_default_context().wrap_socket(
+                self.socket, server_hostname=address["host"])
         self.replies = self.socket.makefile("rb")
-        if u.password:
-            login = [unquote(u.username)] if u.username else []
-            self.ask([["AUTH", *login, unquote(u.password)]])
+        if address["login"]:
+            self.ask([["AUTH", *address["login"]]])
+        if address["db"]:
+            self.ask([["SELECT", address["db"]]])
 
     def ask(self, commands):
         """Sends all, then reads as many replies. An exception: nobody knows which of them arrived."""
@@ -55,6 +62,20 @@ class Redis:
         if line[:1] == b"$":
             return self.replies.read(int(line[1:]) + 2)[:-2].decode()
         return line[1:-2].decode()
+
+
+def address_of(url):
+    """What a Redis URL says. ValueError: it says something that we would not do."""
+    u = urlsplit(url)
+    if u.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("expected redis://, rediss:// or unix://")
+    db = parse_qs(u.query).get("db", ["0"])[0] if u.scheme == "unix" else u.path.strip("/") or "0"
+    if not db.isdecimal():
+        raise ValueError("the database must be a number, not %r" % db)
+    login = [unquote(u.username)] if u.username else []
+    return {"path": u.path if u.scheme == "unix" else None, "host": u.hostname,
+            "port": u.port or 6379, "tls": u.scheme == "rediss", "db": int(db),
+            "login": login + [unquote(u.password)] if u.password else None}
 
 
 def encoded(words):
@@ -116,12 +137,12 @@ def commands_of(account, batch):
 
 
 def main(url, account):
-    redis = None
+    address, redis = address_of(url), None
     for batch in messages():
         commands = list(commands_of(account, batch))
         while True:
             try:
-                redis = redis or Redis(url)
+                redis = redis or Redis(address)
                 redis.ask(commands)
                 break
             except (OSError, RuntimeError) as e:
@@ -134,4 +155,7 @@ def main(url, account):
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit("usage: consumer.py REDIS-URL ACCOUNT")
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except ValueError as e:
+        sys.exit("consumer.py: %s: %s" % (sys.argv[1].split("@")[-1], e))

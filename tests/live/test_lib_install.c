@@ -192,6 +192,30 @@ static void the_consumer_in_python_commits_what_redis_has(void **state)
     assert_entry(w, NORMAL, 1000, "url=http://e.com/1 url=http://e.com/2");
 }
 
+static void the_consumer_in_python_goes_where_the_url_says(void **state)
+{
+    struct world *w = *state;
+
+    skip_without_python(w);
+    setenv("TCP", redis_server_url(w->redis), 1);
+    assert_builds(w, "echo a | $SOURCE_DIR/deploy/examples/consumer.py $TCP/3 main");
+    assert_builds(w, "echo a | $SOURCE_DIR/deploy/examples/consumer.py \"$U?db=3\" main");
+    assert_int_equal(length(w, NORMAL), 0);
+    redis_server_do(w->redis, "SELECT 3");
+    assert_int_equal(length(w, NORMAL), 2);
+    redis_server_do(w->redis, "SELECT 0");
+    /* A password must not travel in clear because a scheme is not known. */
+    assert_int_equal(shell_run(&w->shell, "echo a | $SOURCE_DIR/deploy/examples/consumer.py "
+                                          "valkey://u:secret@127.0.0.1 main"),
+                     1);
+    shell_assert_err(&w->shell, "127.0.0.1: expected redis://, rediss:// or unix://");
+    assert_null(strstr(w->shell.err, "secret"));
+    assert_int_equal(
+        shell_run(&w->shell, "echo a | $SOURCE_DIR/deploy/examples/consumer.py $TCP/x main"), 1);
+    shell_assert_err(&w->shell, "the database must be a number");
+    unsetenv("TCP");
+}
+
 /* A consumer that is started while Redis is away, and again when it is there. */
 static void assert_waits_for_redis(struct world *w, const char *consumer)
 {
@@ -292,6 +316,7 @@ int main(void)
         TREE(the_consumer_in_python_commits_what_redis_has),
         TREE(the_consumers_lose_nothing_when_redis_is_killed),
         TREE(the_consumer_in_c_waits_for_redis),
+        TREE(the_consumer_in_python_goes_where_the_url_says),
         TREE(the_consumer_in_python_waits_for_redis),
     };
 
