@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
 #include <jansson.h>
 #include <pwd.h>
 #include <unistd.h>
@@ -11,14 +12,16 @@ const char cmd_pause_help[] =
     "usage: purgeline pause [OPTION...] [WHY...]\n"
     "\n"
     "Stops sending for an account until 'purgeline resume'. Jobs are still accepted and\n"
-    "kept; what is on the wire is finished. Holds across restarts.\n"
+    "kept. Returns when the leader sends nothing any more and what was on the wire is\n"
+    "answered. Holds across restarts.\n"
     "\n"
     "  -a, --account NAME   needed when there are several\n"
     "  -j, --json           what was set, as JSON\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline pause while the origin is rebuilt\n"
     "\n"
-    "exit codes: 0 done; 1 Redis refused; 2 wrong arguments; 3 Redis cannot be reached\n";
+    "exit codes: 0 done; 1 Redis refused; 2 wrong arguments; 3 Redis cannot be reached;\n"
+    "4 paused, but the leader has not confirmed it within 15 seconds\n";
 
 const char cmd_resume_help[] =
     "usage: purgeline resume [OPTION...]\n"
@@ -70,6 +73,27 @@ static void tell(const struct cmd_common *o, const char *account, enum control_s
     json_decref(j);
 }
 
+/* A request may take as long as the account's timeout_ms, 10 s as it comes. */
+#define HOLD_WAIT_MS 15000
+
+static int await_held(const struct cmd_common *o, struct cmd_session *s)
+{
+    enum control_held held;
+    uint64_t in_flight;
+    int rc = control_await_held(s->client, s->account->name, HOLD_WAIT_MS, &held, &in_flight);
+
+    if (rc < 0)
+        return cmd_redis_failed(s->client, rc);
+    if (held == CONTROL_NOBODY && !o->json)
+        printf("nobody leads it, so nothing was being sent\n");
+    if (held != CONTROL_SENDING)
+        return CMD_OK;
+    return cmd_fail(CMD_TIMEOUT,
+                    "the pause is set, but after %u s the leader has not confirmed it (%" PRIu64
+                    " requests on the wire): see 'purgeline status'",
+                    HOLD_WAIT_MS / 1000, in_flight);
+}
+
 static int control(const char *command, const char *help, enum control_state state, int argc,
                    char **argv)
 {
@@ -94,7 +118,9 @@ static int control(const char *command, const char *help, enum control_state sta
     rc = control_set(s.client, s.account->name, state, why, by);
     if (rc < 0)
         rc = cmd_redis_failed(s.client, rc);
-    else
+    else if (state == CONTROL_PAUSED)
+        rc = await_held(&o, &s);
+    if (rc == CMD_OK || rc == CMD_TIMEOUT)
         tell(&o, s.account->name, state, why);
     cmd_session_close(&s);
     return rc;

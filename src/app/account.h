@@ -113,6 +113,7 @@ struct dispatch {
     /* the lease */
     bool lead_asked;
     uint64_t lead_asked_ns, lead_next_ns, lease_until_ns;
+    uint64_t renewals;          /* how often the lease was asked for or renewed */
     uint64_t overlong_since_ns; /* the holder's lease ends later than it can; 0 = does not */
     char usurp[160];            /* a dead holder, for the next question; "" = none */
     bool server_known;          /* was ever asked with success */

@@ -5,6 +5,8 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "clock.h"
 #include "rediskey.h"
@@ -30,6 +32,87 @@ int control_set(struct client *c, const char *account, enum control_state state,
         (const char *const[]){"HSET", key, "paused", paused, "why", why, "by", by, "at", at, NULL},
         &reply);
     free(key);
+    return rc;
+}
+
+/* -- waiting until a pause holds -- */
+
+#define LOOK_EVERY_MS 50
+
+static int ask_for(struct client *c, const char *account, const char *what,
+                   struct redisReply **reply)
+{
+    char *key = rediskey(account, what);
+    int rc = client_ask_words(c, (const char *const[]){"GET", key, NULL}, reply);
+
+    free(key);
+    return rc;
+}
+
+/* What the leader said when it was last looked at. */
+struct leader {
+    char name[160];   /* "": nobody leads */
+    int64_t renewals; /* each publishes a status that was written before it */
+    int64_t first;    /* of them, since this leader was first seen */
+    int64_t in_flight;
+    bool paused;
+};
+
+static int64_t member(const json_t *status, const char *name)
+{
+    return (int64_t)json_integer_value(json_object_get(status, name));
+}
+
+static int look_at_leader(struct client *c, const char *account, struct leader *l)
+{
+    struct redisReply *reply;
+    char name[sizeof(l->name)];
+    struct span text;
+    json_t *status;
+    int rc = ask_for(c, account, "lease", &reply);
+
+    if (rc < 0)
+        return rc;
+    text = reply_text(reply);
+    snprintf(name, sizeof(name), "%.*s", (int)text.n, text.p);
+    rc = ask_for(c, account, "status", &reply);
+    if (rc < 0)
+        return rc;
+    text = reply_text(reply);
+    status = json_loadb(text.p, text.n, 0, NULL);
+    l->renewals = member(status, "renewals");
+    l->in_flight = member(status, "in_flight");
+    l->paused = member(status, "paused") == 1;
+    if (strcmp(name, l->name) != 0)
+        l->first = l->renewals;
+    memcpy(l->name, name, sizeof(name));
+    json_decref(status);
+    return 0;
+}
+
+/* The next renewal has found the pause in Redis, and what is published with the one after it was
+ * written by a leader that knows. */
+static enum control_held held_by(const struct leader *l)
+{
+    if (!l->name[0])
+        return CONTROL_NOBODY;
+    return l->paused && l->in_flight == 0 && l->renewals >= l->first + 2 ? CONTROL_HELD
+                                                                         : CONTROL_SENDING;
+}
+
+int control_await_held(struct client *c, const char *account, uint32_t wait_ms,
+                       enum control_held *held, uint64_t *in_flight)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_EVERY_MS * (long)NS_PER_MS};
+    uint64_t until_ns = clock_mono_ns() + wait_ms * NS_PER_MS;
+    struct leader l = {.name = "?"};
+    int rc;
+
+    while ((rc = look_at_leader(c, account, &l)) == 0 && held_by(&l) == CONTROL_SENDING &&
+           clock_mono_ns() < until_ns)
+        nanosleep(&pause, NULL);
+    *held = held_by(&l);
+    *in_flight = (uint64_t)l.in_flight;
     return rc;
 }
 

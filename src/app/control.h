@@ -21,5 +21,17 @@ void control_clean(char *why);
 must_use int control_set(struct client *c, const char *account, enum control_state state,
                          const char *why, const char *by);
 
+/* How far a pause has come. */
+enum control_held {
+    CONTROL_HELD,    /* nothing is sent any more, and nothing is on the wire */
+    CONTROL_NOBODY,  /* nobody leads the account: nothing is sent anyway */
+    CONTROL_SENDING, /* the leader has not said so in time */
+};
+
+/* After a pause was set: waits until the leader says that it holds, at most wait_ms. *in_flight:
+ * requests on the wire when it was last heard of. 0 or negative errno, see client_error. */
+must_use int control_await_held(struct client *c, const char *account, uint32_t wait_ms,
+                                enum control_held *held, uint64_t *in_flight);
+
 /* What was set, for programs; NULL when `why` is no UTF-8. */
 struct json_t *control_json(const char *account, enum control_state state, const char *why);

@@ -133,6 +133,20 @@ struct flip {
     char why[CONTROL_WHY_MAX_BYTES + 1];
 };
 
+/* A visitor does not wait for what is on the wire for as long as a person at a terminal. */
+#define HOLD_WAIT_MS 5000
+
+static void say_paused(struct chore *c, const struct flip *f)
+{
+    enum control_held held = CONTROL_SENDING;
+    uint64_t in_flight = 0;
+    json_t *j = control_json(f->account->name, f->state, f->why);
+    int rc = control_await_held(c->client, f->account->name, HOLD_WAIT_MS, &held, &in_flight);
+
+    json_object_set_new(j, "holds", json_boolean(rc == 0 && held != CONTROL_SENDING));
+    chore_say(c, 200, j);
+}
+
 static void flip(struct chore *c)
 {
     const struct flip *f = c->order;
@@ -146,6 +160,8 @@ static void flip(struct chore *c)
              log_quote(why, sizeof(why), f->why, strlen(f->why)), chore_outcome(rc));
     if (rc < 0)
         chore_redis_failed(c, rc, "");
+    else if (pauses)
+        say_paused(c, f);
     else
         chore_say(c, 200, control_json(f->account->name, f->state, f->why));
 }

@@ -83,6 +83,7 @@ static uint64_t unconfirmed(const struct dispatch *d)
 }
 
 OF_DISPATCH(value_at, s->now.wall_ms)
+OF_DISPATCH(value_renewals, d->renewals)
 OF_DISPATCH(value_leading, d->state == DISPATCH_LEADING)
 OF_DISPATCH(value_paused, d->paused)
 OF_DISPATCH(value_connected, d->queue_up)
@@ -169,13 +170,15 @@ static const char *const answers[ANSWER_N] = {[ANSWER_ODD] = "odd",
 
 const struct fact dispatch_facts[] = {
     {.names = ONE("at"), ALONE, .value = value_at},
+    {.names = ONE("renewals"), ALONE, .value = value_renewals},
 
     /* is it well? */
     {.metric = "purgeline_leading",
      .help = "1 when this instance dispatches the account, 0 when it stands by.",
      ALONE,
      .value = value_leading},
-    {.metric = "purgeline_paused",
+    {.names = ONE("paused"),
+     .metric = "purgeline_paused",
      .help = "1 when somebody paused the account.",
      ALONE,
      .value = value_paused},

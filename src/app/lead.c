@@ -99,6 +99,7 @@ static void follow(struct dispatch *d, const struct queue_lead *lead)
 static void on_lead(void *ctx, int err, const struct queue_lead *lead)
 {
     struct dispatch *d = ctx;
+    bool was_paused = d->paused;
 
     d->lead_asked = false;
     d->usurp[0] = '\0';
@@ -114,6 +115,8 @@ static void on_lead(void *ctx, int err, const struct queue_lead *lead)
     d->paused = lead->paused;
     memcpy(d->paused_why, lead->paused_why, sizeof(d->paused_why));
     fate_cancel(d, lead->cancelled, lead->cancelled_count);
+    if (lead->leading && lead->paused != was_paused)
+        d->lead_next_ns = 0; /* who paused waits for our status to say that it holds */
     if (lead->cancelled_count == QUEUE_CANCELLED_MAX)
         d->lead_next_ns = 0; /* there may be more */
     if (!lead->leading) {
@@ -148,6 +151,7 @@ uint64_t lead_tick(struct dispatch *d, struct now now)
     if (d->state != DISPATCH_STANDBY)
         status = report_json(d, now);
     d->lead_asked = true;
+    d->renewals++;
     d->lead_asked_ns = now.mono_ns;
     if (d->state != DISPATCH_LEADING)
         clock.account_ms = 0;

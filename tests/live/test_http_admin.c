@@ -246,9 +246,9 @@ static void a_pause_holds_until_it_is_resumed(void **state)
 
     r = http_expect(w->http, 200, "POST", "/v1/pause",
                     "{\"account\":\"main\",\"why\":\"origin\\nis \\\"rebuilt\\\"\"}", OPS, NULL);
-    assert_string_equal(
-        r->body, "{\"account\":\"main\",\"paused\":true,\"why\":\"origin is \\\"rebuilt\\\"\"}");
-    instance_await_said(&w->rig->instances[0], "Dispatch is paused", 1);
+    assert_string_equal(r->body, "{\"account\":\"main\",\"paused\":true,"
+                                 "\"why\":\"origin is \\\"rebuilt\\\"\",\"holds\":true}");
+    assert_int_equal(instance_said(&w->rig->instances[0], "Dispatch is paused"), 1);
     j = rig_push(w->rig, "urgent", "keys", "held", NULL);
     r = http_expect(w->http, 200, "GET", "/v1/status?account=main", NULL, OPS, NULL);
     assert_true(json_is_true(at(r->json, "accounts.0.paused")));

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "shell.h"
 
 /* A rig with a shell whose purgeline uses the rig's configuration. */
@@ -198,6 +199,60 @@ static int teardown(void **state)
 
 #define T(f) cmocka_unit_test_teardown(f, teardown)
 
+static size_t begun_since(struct requests *q, uint64_t ms)
+{
+    size_t n = 0;
+
+    requests_read(q);
+    for (size_t i = 0; i < q->count; i++)
+        n += q->at[i].begin_ms > ms;
+    return n;
+}
+
+/* A pause that returns before it holds is followed by purges that the operator has just forbidden.
+ */
+static void nothing_is_sent_after_a_pause_has_returned(void **state)
+{
+    /* Slow enough that there is something left to send. */
+    struct rig *r = open_all(state, "    budget: {purges: 40, per_s: 1, burst: 1}\n");
+
+    rig_start_leading(r, 0);
+    assert_int_equal(shell_run(&the_shell, "seq 2000 | sed 's|^|http://www.example.com/|' | "
+                                           "$P push -q -"),
+                     0);
+    for (int i = 0; i < 3; i++) {
+        uint64_t ms = clock_wall_ms();
+        long long renewals;
+
+        rig_await(r, begun_since(&r->requests, ms) > 0);
+        assert_int_equal(shell_run(&the_shell, "$P pause"), 0);
+        ms = clock_wall_ms();
+        renewals = rig_status(r, "renewals");
+        rig_await(r, rig_status(r, "renewals") >= renewals + 2);
+        assert_int_equal(begun_since(&r->requests, ms), 0);
+        assert_false(rig_is_empty(r));
+        assert_int_equal(shell_run(&the_shell, "$P resume"), 0);
+    }
+    close_all(r);
+}
+
+static void a_pause_says_what_is_still_on_the_wire(void **state)
+{
+    struct rig *r = open_all(state, "    timeout_ms: 60000\n");
+
+    rig_start_leading(r, 0);
+    sandbox_fault(r->sandbox, "hang=1&count=1");
+    assert_int_equal(shell_run(&the_shell, "$P push -q a"), 0);
+    rig_await(r, rig_status(r, "in_flight") == 1);
+    assert_int_equal(shell_run(&the_shell, "$P pause"), 4);
+    shell_assert_err(&the_shell, "(1 requests on the wire)");
+    instance_kill(&r->instances[0]);
+    rig_await(r, redis_server_int(r->redis, "EXISTS purgeline:{main}:lease") == 0);
+    assert_int_equal(shell_run(&the_shell, "$P pause"), 0);
+    shell_assert_out(&the_shell, "nobody leads it");
+    close_all(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +261,8 @@ int main(void)
         T(a_job_that_is_already_over_is_not_waited_for_in_vain),
         T(a_dead_job_makes_waiting_fail_with_its_reason),
         T(waiting_ends_at_its_time_and_the_jobs_stay),
+        T(nothing_is_sent_after_a_pause_has_returned),
+        T(a_pause_says_what_is_still_on_the_wire),
         T(waiting_outlives_a_redis_that_dies_and_comes_back),
         T(a_push_of_urls_with_options_reaches_the_api),
         T(check_is_content_with_a_good_token_and_its_services),
