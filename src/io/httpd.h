@@ -14,8 +14,10 @@
 struct httpd;
 struct visit;
 
-/* A head larger than this is refused with 431, its first line with 414. */
-#define HTTPD_HEAD_MAX_BYTES (32 * 1024)
+/* A head larger than this is refused with 431, its first line with 414. Fastly takes 69 KB, and 256
+ * keys of 256 bytes in one header are 64 KiB.
+ * https://www.fastly.com/documentation/reference/vcl/constraints-and-limitations/ */
+#define HTTPD_HEAD_MAX_BYTES (72 * 1024)
 
 /* All of them on the loop's thread, with the context of httpd_new. */
 struct httpd_calls {

@@ -103,6 +103,26 @@ static void s21_six_hundred_keys_in_one_header_arrive_in_batches(void **state)
     world_close(&w);
 }
 
+/* go-fastly, the CLI's --file and Drupal put a whole batch into one header; Fastly takes 69 KB. */
+static void a_batch_of_256_keys_of_256_bytes_fits_into_one_header(void **state)
+{
+    struct world w = fastly_open(state);
+    size_t room = sizeof("Surrogate-Key:") + 256 * 257, n;
+    char *header = alloc_zeroed(1, room), key[257];
+
+    n = (size_t)snprintf(header, room, "Surrogate-Key:");
+    for (unsigned i = 0; i < 256; i++)
+        n += (size_t)snprintf(header + n, room - n, " %0256u", i);
+    assert_map(http_expect(w.h, 200, "POST", KEYS, NULL, KEY_HEADER, header, NULL), 256);
+    free(header);
+    world_flush(&w);
+    for (unsigned i = 0; i < 256; i++) {
+        snprintf(key, sizeof(key), "%0256u", i);
+        assert_int_equal(requests_naming(&w.r->requests, key, 200), 1);
+    }
+    world_close(&w);
+}
+
 /* -- the generated clients -- */
 
 /* fastly-js, -py, -php, -ruby, -rust: headers in lower case, keys in the path as they are, a batch
@@ -313,6 +333,7 @@ int main(void)
         rig_test(the_go_client_purges_all_and_reads_a_status),
         rig_test(s14_the_cli_finds_its_key_in_the_map),
         rig_test(s21_six_hundred_keys_in_one_header_arrive_in_batches),
+        rig_test(a_batch_of_256_keys_of_256_bytes_fits_into_one_header),
         rig_test(generated_clients_send_raw_keys_and_lower_case_headers),
         rig_test(a_body_of_null_leaves_the_header_to_say_it),
         rig_test(no_answer_has_rate_limit_headers_that_mean_nothing),
