@@ -87,6 +87,7 @@ struct span visit_body(const struct visit *v);
 /* The peer's address as text, without port; and whether it is this machine's own loopback. */
 const char *visit_peer(const struct visit *v);
 bool visit_from_loopback(const struct visit *v);
+bool visit_is_tls(const struct visit *v);
 
 void visit_set_ctx(struct visit *v, void *ctx); /* the caller's, NULL at first */
 void *visit_ctx(const struct visit *v);
