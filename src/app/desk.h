@@ -144,8 +144,8 @@ route_cb desk_purge, desk_bulk_begin, desk_bulk_end, desk_job_get, desk_job_canc
     desk_dead_list, desk_dead_retry, desk_dead_drop, desk_plan, desk_pause, desk_resume, desk_hook,
     desk_livez, desk_readyz, desk_metrics, desk_fastly_keys, desk_fastly_key, desk_fastly_all,
     desk_fastly_url, desk_fastly_site, desk_fastly_token, desk_fastly_user, desk_fastly_services,
-    desk_fastly_service, desk_fastly_search, desk_fastly_details, desk_fastly_versions,
-    desk_fastly_ips, desk_fastly_customer, desk_fastly_verify, desk_fastly_openid;
+    desk_fastly_service, desk_fastly_search, desk_fastly_versions, desk_fastly_ips,
+    desk_fastly_customer, desk_fastly_verify, desk_fastly_openid;
 
 /* -- ingress.c: asks the dispatch loop, which answers soon or is in trouble; then comes
  * desk_vitals, whether or not the visit is still there -- */

@@ -65,7 +65,7 @@ static const struct route table[] = {
      "Fastly's: the service of that name."},
     {"GET", "/service/{service}", ROUTE_PUSH, ROUTE_FASTLY, desk_fastly_service, NULL,
      "Fastly's: one service."},
-    {"GET", "/service/{service}/details", ROUTE_PUSH, ROUTE_FASTLY, desk_fastly_details, NULL,
+    {"GET", "/service/{service}/details", ROUTE_PUSH, ROUTE_FASTLY, desk_fastly_service, NULL,
      "Fastly's: one service with its active version, of which nothing is known here."},
     {"GET", "/service/{service}/version", ROUTE_PUSH, ROUTE_FASTLY, desk_fastly_versions, NULL,
      "Fastly's: the service's versions, of which none is known here."},
