@@ -1,14 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Fastly's command line, the official binary as npm has it, against a purgeline, configured as the
-# README says; nothing else is changed.
+# Fastly's command line, the official binary as npm has it, against a purgeline, led there by the very
+# line of the README; nothing else is changed.
 #
 #     cli.sh NODE_MODULES http://127.0.0.1:8126 SERVICE TOKEN FOLDER        all but purge-all, which
 #     cli.sh NODE_MODULES http://127.0.0.1:8126 SERVICE TOKEN FOLDER all    takes in what still waits
 set -euo pipefail
 
 fastly=$1/@fastly/cli-linux-x64/fastly
-export FASTLY_API_ENDPOINT=$2 FASTLY_ACCOUNT_ENDPOINT=$2 FASTLY_API_TOKEN=$4
+line=$(grep -m 1 '^export FASTLY_API_ENDPOINT=' "$(dirname "$0")/../../../README.md")
+eval "${line//http:\/\/127.0.0.1:8126/$2}"
+export FASTLY_API_TOKEN=$4
 service=$3
 export HOME=$5 XDG_CONFIG_HOME=$5
 # It looks for newer releases of itself: not from within a test.
