@@ -233,6 +233,29 @@ static void openid_metadata_lead_to_where_the_caller_is(void **state)
     world_close(&w);
 }
 
+static void over_tls_they_say_https(void **state)
+{
+    struct world w = {.r = rig_open(state, "", "")};
+    const char *d = w.r->folder;
+    char *made = alloc_printf("cd '%s' && openssl req -x509 -newkey ec -pkeyopt "
+                              "ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1 -addext "
+                              "subjectAltName=IP:127.0.0.1 -keyout key -out pem >made.log 2>&1",
+                              d);
+    char *global = alloc_printf(
+        HTTP_LISTENS "http: {tls_cert_file: %s/pem, tls_key_file: %s/key}\n" CMS, d, d);
+    char *ca = alloc_printf("%s/pem", d);
+
+    assert_int_equal(system(made), 0);
+    rig_configure(w.r, "", global);
+    instance_await_said(rig_start_leading(w.r, 0), "The HTTP endpoint listens", 1);
+    w.h = http_of(w.r, 0, "https", ca);
+    assert_issuer(&w, "Host: purge.example.com", NULL, "https://purge.example.com/realms/fastly");
+    free(made);
+    free(global);
+    free(ca);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +270,7 @@ int main(void)
         rig_test(the_addresses_are_what_fastly_says),
         rig_test(addresses_that_fastly_does_not_tell_are_not_invented),
         rig_test(openid_metadata_lead_to_where_the_caller_is),
+        rig_test(over_tls_they_say_https),
     };
 
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
