@@ -196,6 +196,33 @@ static void addresses_that_fastly_does_not_tell_are_not_invented(void **state)
     world_close(&w);
 }
 
+/* All who wait for one question get its answer; and who stops the daemon waits no longer than that.
+ */
+static void a_fastly_that_is_slow_to_tell_its_addresses_holds_nobody_up(void **state)
+{
+    struct world w = world_open(state, "    timeout_ms: 2000\n", CMS);
+
+    sandbox_fault(w.r->sandbox, "latency_ms=60000&kind=other");
+    for (int i = 0; i < 3; i++)
+        (void)http_begin(w.h, "GET", "/public-ip-list", NULL, NULL);
+    for (int i = 0; i < 3; i++) {
+        struct http_call *c = http_next(w.h);
+
+        assert_int_equal(http_call_reply(c)->status, 503);
+        http_drop(c);
+    }
+    /* It is not asked again at once: the answer is there. */
+    http_expect(w.h, 503, "GET", "/public-ip-list", NULL, NULL);
+    rig_stop(w.r, 0);
+    rig_configure(w.r, "    timeout_ms: 2000\n", HTTP_LISTENS CMS);
+    http_close(w.h);
+    w.h = http_serve(w.r, 0);
+    (void)http_begin(w.h, "GET", "/public-ip-list", NULL, NULL);
+    http_run(w.h, 100);
+    rig_stop(w.r, 0);
+    world_close(&w);
+}
+
 /* -- the CLI's account endpoint -- */
 
 static void assert_issuer(struct world *w, const char *host, const char *more, const char *issuer)
@@ -269,6 +296,7 @@ int main(void)
         rig_test(reads_need_a_token),
         rig_test(the_addresses_are_what_fastly_says),
         rig_test(addresses_that_fastly_does_not_tell_are_not_invented),
+        rig_test(a_fastly_that_is_slow_to_tell_its_addresses_holds_nobody_up),
         rig_test(openid_metadata_lead_to_where_the_caller_is),
         rig_test(over_tls_they_say_https),
     };
