@@ -25,7 +25,7 @@ enum conn_phase {
  * header, however short) and for the answer's head. libmicrohttpd maps the pool when the connection
  * comes and touches of it only what the head fills; after the first request it clears, and so
  * touches, all of it. So the most that connections can cost is their number times this. */
-#define POOL_BYTES ((size_t)HTTPD_HEAD_MAX_BYTES + 32 * 1024)
+#define POOL_BYTES ((size_t)HTTPD_HEAD_MAX_BYTES + 16 * 1024)
 
 struct visit {
     struct conn *conn;
