@@ -279,7 +279,7 @@ void desk_fastly_all(struct errand *e)
         errand_refuse(e, 403, "all: purge-all is not allowed for this account (allow_purge_all)");
         return;
     }
-    /* A soft one there is not; the header is ignored. */
+    /* There is no soft purge-all: the header is ignored. */
     jobform_put(&e->in->form, "all", SPAN("1"));
     if (!desk_admit(e, a, &e->in->form, &spec))
         return;

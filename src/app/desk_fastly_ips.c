@@ -11,10 +11,13 @@
 #include "chore.h"
 #include "desk.h"
 #include "fetch.h"
+#include "log.h"
 #include "thread.h"
 
 #define FRESH_NS (3600 * NS_PER_S)
-#define AGAIN_NS (5 * NS_PER_S) /* after a failure: strangers do not make us hammer at Fastly */
+#define AGAIN_NS                                                                                   \
+    (5 * NS_PER_S) /* after a failure, so that visitors cannot make us flood Fastly                \
+                    */
 #define LIST_MAX_BYTES ((size_t)1024 * 1024)
 #define WAITING_MAX 64u
 
@@ -22,7 +25,8 @@ struct desk_ips {
     struct ingress *in;
     json_t *list;                        /* NULL: never read */
     uint64_t read_ns, asked_ns;          /* NEVER: not yet */
-    char why[300];                       /* the last question failed */
+    char why[300];                       /* the last question failed; "" = it did not */
+    bool said;                           /* in the log, since it last succeeded */
     struct errand *waiting[WAITING_MAX]; /* for the one under way */
     uint32_t waiting_count;
     bool asking;
@@ -65,7 +69,7 @@ static bool is_list_of_texts(const json_t *list)
 /* NULL when it is not what is documented. */
 static json_t *take_list(struct span body)
 {
-    json_t *doc = json_loadb(body.p, body.n, 0, NULL), *list = NULL;
+    json_t *doc = json_loadb(body.n ? body.p : "", body.n, 0, NULL), *list = NULL;
     json_t *four = json_object_get(doc, "addresses"), *six = json_object_get(doc, "ipv6_addresses");
 
     if (is_list_of_texts(four) && (!six || is_list_of_texts(six)))
@@ -80,6 +84,7 @@ static void ask(void *ctx)
     struct buf body;
     int status;
 
+    *ips->why = '\0';
     buf_init(&body, LIST_MAX_BYTES);
     if (fetch(ips->account, NULL, "/public-ip-list", &body, &status, ips->why, sizeof(ips->why)) <
         0)
@@ -91,16 +96,29 @@ static void ask(void *ctx)
 
 /* -- on the loop -- */
 
+/* Anybody may ask: why it failed is for the log. */
 static void answer(struct desk_ips *ips, struct errand *e)
 {
-    char why[400];
-
-    if (ips->list) {
+    if (ips->list)
         errand_say_json(e, 200, json_incref(ips->list));
+    else
+        errand_refuse(e, 503, "Fastly does not tell its addresses");
+}
+
+static void take_answer(struct desk_ips *ips)
+{
+    if (!ips->answer) {
+        if (!ips->said)
+            log_warn("The list of Fastly's addresses cannot be read", "account=%s why=\"%s\"",
+                     ips->account->name, ips->why);
+        ips->said = true;
         return;
     }
-    snprintf(why, sizeof(why), "Fastly does not tell its addresses: %s", ips->why);
-    errand_refuse(e, 503, why);
+    json_decref(ips->list);
+    ips->list = ips->answer;
+    ips->answer = NULL;
+    ips->read_ns = clock_mono_ns();
+    ips->said = false;
 }
 
 static void on_asked(void *ctx)
@@ -109,12 +127,7 @@ static void on_asked(void *ctx)
     struct ingress *in = ips->in;
 
     ips->asking = false;
-    if (ips->answer) {
-        json_decref(ips->list);
-        ips->list = ips->answer;
-        ips->answer = NULL;
-        ips->read_ns = clock_mono_ns();
-    }
+    take_answer(ips);
     for (uint32_t i = 0; i < ips->waiting_count; i++) {
         answer(ips, ips->waiting[i]);
         errand_drop(ips->waiting[i]);

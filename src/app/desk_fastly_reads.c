@@ -56,7 +56,7 @@ static void add_name(json_t *map, const struct config_account *a, const struct c
     json_object_set_new(map, s->id, json_string(name_of(s)));
 }
 
-/* An account here is a customer of Fastly's; who may use several is none of these. */
+/* An account is one customer of Fastly's. A producer of several accounts is none of these. */
 static const char *customer_of(const struct errand *e)
 {
     const struct config_account *only = errand_find_account(e, span_of(NULL, 0));
@@ -94,9 +94,9 @@ static json_t *customer_json(const struct errand *e)
     return json_pack("{ssss}", "id", customer_of(e), "name", customer_of(e));
 }
 
-/* `scope` is one value of a list in the clients that are generated, and those for Python, PHP, Ruby
- * and Rust raise an error at two in one text: with two only `scopes` says it. That it
- * never expires is said by leaving expires_at out, which must be a text for the same clients.
+/* Generated clients take `scope` for one value of a list; those for Python, PHP, Ruby and Rust
+ * raise an error at two in one text, so with two only `scopes` says it. They want a text in
+ * expires_at, too: a token that never expires has none.
  * https://www.fastly.com/documentation/reference/api/auth-tokens/user/ */
 void desk_fastly_token(struct errand *e)
 {
@@ -172,8 +172,8 @@ void desk_fastly_services(struct errand *e)
     errand_say_json(e, 200, some);
 }
 
-/* Also the details: besides there would be versions, of which none is known. Neither is null said
- * to be active: generated clients want an object or nothing. */
+/* Answers /details as well: nothing is known of versions. active_version is left out, for generated
+ * clients accept an object there, but no null. */
 void desk_fastly_service(struct errand *e)
 {
     const struct config_service *service;
@@ -240,7 +240,7 @@ void desk_fastly_search(struct errand *e)
 
 /* -- signing in -- */
 
-/* What may stand in Host goes into the answer: a name or an address, and a port. */
+/* Host goes into the answer: it must look like a name or an address, with or without a port. */
 static bool is_host(struct span s)
 {
     for (size_t i = 0; i < s.n; i++)
@@ -250,7 +250,8 @@ static bool is_host(struct span s)
     return s.n > 0 && s.n <= HOST_MAX_BYTES + 8;
 }
 
-/* A proxy in front that ends TLS says so. It is told to nobody but who says it. */
+/* A proxy in front that ends TLS says so. Whoever sends this header is the only one to see what
+ * comes of it. */
 static const char *scheme_of(struct visit *v)
 {
     struct span told = visit_header(v, "X-Forwarded-Proto");

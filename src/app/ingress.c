@@ -145,8 +145,9 @@ static void refuse_route(struct errand *e, const char *allowed)
     errand_answer(e, &a);
 }
 
-/* Base URLs end with a slash, and clients add one more; others end the path with one. Only where
- * Fastly's clients talk to us: who guards our own paths need not think of both spellings. */
+/* Some base URLs end with a slash and the client adds another; some clients end every path with
+ * one. Accepted on Fastly's routes only: a proxy that guards /v1 by its path need not know both
+ * spellings. */
 static const struct route *find_despite_slashes(struct errand *e, struct span target, char *allowed)
 {
     struct span method = visit_method(e->visit), path = e->path;

@@ -54,7 +54,7 @@ static const struct route table[] = {
     {"GET", "/current_customer", ROUTE_PUSH, ROUTE_FASTLY, desk_fastly_customer, NULL,
      "Fastly's: the customer whose services the token may purge."},
     {"GET", "/verify", ROUTE_PUSH, ROUTE_FASTLY, desk_fastly_verify, NULL,
-     "Fastly's: all of this at once, for the CLI's whoami."},
+     "Fastly's: user, customer, token and services at once, for the CLI's whoami."},
     {"GET", "/public-ip-list", ROUTE_OPEN, ROUTE_FASTLY, desk_fastly_ips, NULL,
      "Fastly's: the addresses of its caches, as Fastly last told them."},
     {"GET", "/realms/fastly/.well-known/openid-configuration", ROUTE_OPEN, ROUTE_FASTLY,
