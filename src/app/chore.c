@@ -103,11 +103,16 @@ static void on_late(struct errand *e)
     errand_refuse(e, 503, "it takes longer than a minute and goes on: look before asking again");
 }
 
+bool chore_has_room(const struct ingress *in)
+{
+    return in->chores < CHORES_MAX;
+}
+
 static const char *why_not(const struct ingress *in, enum chore_kind kind)
 {
     if (!intray_is_up(in->intray))
         return "Redis is away";
-    if (in->chores >= CHORES_MAX || (kind == CHORE_PLAN && in->plans >= PLANS_MAX))
+    if (!chore_has_room(in) || (kind == CHORE_PLAN && in->plans >= PLANS_MAX))
         return "others have asked for as much as is done at once";
     return NULL;
 }

@@ -41,6 +41,9 @@ struct chore {
 void chore_begin(struct errand *e, enum chore_kind kind, chore_work_cb *work, void *order,
                  thread_cb *free_order);
 
+/* Whether one more thread may be kept busy; who does so without chore_begin counts in->chores. */
+bool chore_has_room(const struct ingress *in);
+
 /* -- within the work, once: the answer -- */
 void chore_say(struct chore *c, int status, struct json_t *j); /* takes j */
 void chore_refuse(struct chore *c, int status, const char *fmt, ...) print_like(3, 4);

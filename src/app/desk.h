@@ -30,6 +30,7 @@ struct ingress {
     struct gate *gate;
     struct audit *audit;
     struct desk_hooks *hooks;
+    struct desk_ips *ips;
     struct job_decoder decoder;
     struct jobform form;
     uint32_t errands;      /* that exist */
@@ -70,6 +71,9 @@ void errand_drop(struct errand *e);
 void errand_answer(struct errand *e, const struct answer *a);
 void errand_say(struct errand *e, int status, const char *json_fmt, ...) print_like(3, 4);
 void errand_say_json(struct errand *e, int status, struct json_t *j); /* takes j */
+/* The same with headers, up to one without a name. */
+void errand_say_with(struct errand *e, int status, struct json_t *j,
+                     const struct answer_header *headers);
 /* A line of the log about a refusal; who answers by errand_refuse needs not. */
 void errand_audit(const struct errand *e, int status, const char *sentence);
 /* An error in the route's voice. A status of 503 or 429 gets Retry-After. */
@@ -111,6 +115,17 @@ uint64_t desk_cost(const struct config_account *a, const struct job_spec *spec);
  */
 const char *desk_why_not_open(struct visit *v);
 
+/* -- desk_fastly.c -- */
+/* The account and its service that the path names, or NULL and refused in Fastly's words. */
+const struct config_account *desk_fastly_account(struct errand *e,
+                                                 const struct config_service **service);
+/* Decodes %XX; what is no escape stays as it came. */
+void desk_unescape(struct span s, struct buf *out);
+
+/* -- desk_fastly_ips.c: what Fastly said of its addresses -- */
+struct desk_ips *desk_ips_new(struct ingress *in);
+void desk_ips_free(struct desk_ips *ips); /* nothing is asked any more */
+
 /* -- desk_hook.c: the configured hooks with their secrets -- */
 struct desk_hooks *desk_hooks_new(const struct config *c);
 void desk_hooks_free(struct desk_hooks *h); /* NULL is fine */
@@ -129,7 +144,8 @@ route_cb desk_purge, desk_bulk_begin, desk_bulk_end, desk_job_get, desk_job_canc
     desk_dead_list, desk_dead_retry, desk_dead_drop, desk_plan, desk_pause, desk_resume, desk_hook,
     desk_livez, desk_readyz, desk_metrics, desk_fastly_keys, desk_fastly_key, desk_fastly_all,
     desk_fastly_url, desk_fastly_site, desk_fastly_token, desk_fastly_user, desk_fastly_services,
-    desk_fastly_service;
+    desk_fastly_service, desk_fastly_search, desk_fastly_versions, desk_fastly_ips,
+    desk_fastly_customer, desk_fastly_verify, desk_fastly_openid;
 
 /* -- ingress.c: asks the dispatch loop, which answers soon or is in trouble; then comes
  * desk_vitals, whether or not the visit is still there -- */

@@ -2,12 +2,14 @@
  * Fastly's purge API, for clients that let their base URL be set: the same requests, the same
  * shapes of answers. https://www.fastly.com/documentation/reference/api/purging/ */
 #include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
 #include "desk.h"
+#include "standing.h"
 
 #define DECODED_MAX_BYTES ((size_t)KEY_MAX_BYTES * 3)
 
@@ -24,9 +26,8 @@ static const struct config_service *find_service(const struct config_account *a,
     return NULL;
 }
 
-/* The account whose service is named, or NULL and refused as Fastly does. */
-static const struct config_account *account_of(struct errand *e,
-                                               const struct config_service **service)
+const struct config_account *desk_fastly_account(struct errand *e,
+                                                 const struct config_service **service)
 {
     const struct config *c = e->in->config;
 
@@ -94,16 +95,21 @@ static int hex(char c)
                                   : -1;
 }
 
-/* Some clients escape the key as a part of a path, others send it as it is. What is no escape stays
- * as it came. */
-static void unescape(struct span s, struct buf *out)
+/* The byte that the escape at the beginning of s stands for, or -1: it is no escape. */
+static int escaped(struct span s)
+{
+    int high = s.n >= 3 && *s.p == '%' ? hex(s.p[1]) : -1, low = high >= 0 ? hex(s.p[2]) : -1;
+
+    return low >= 0 ? high * 16 + low : -1;
+}
+
+void desk_unescape(struct span s, struct buf *out)
 {
     for (size_t i = 0; i < s.n; i++) {
-        int high = s.p[i] == '%' && i + 2 < s.n ? hex(s.p[i + 1]) : -1;
-        int low = high >= 0 ? hex(s.p[i + 2]) : -1;
+        int c = escaped(span_of(s.p + i, s.n - i));
 
-        buf_putc(out, low >= 0 ? (char)(high * 16 + low) : s.p[i]);
-        i += low >= 0 ? 2 : 0;
+        buf_putc(out, c >= 0 ? (char)c : s.p[i]);
+        i += c >= 0 ? 2 : 0;
     }
 }
 
@@ -117,7 +123,7 @@ static struct span without_query(struct span s)
 void desk_fastly_key(struct errand *e)
 {
     const struct config_service *service;
-    const struct config_account *a = account_of(e, &service);
+    const struct config_account *a = desk_fastly_account(e, &service);
     struct span part = without_query(e->parts[1]);
     struct buf key;
     char err[300];
@@ -130,7 +136,8 @@ void desk_fastly_key(struct errand *e)
         return;
     }
     buf_init(&key, DECODED_MAX_BYTES);
-    unescape(part, &key);
+    /* Some clients escape the key as a part of a path, others send it as it is. */
+    desk_unescape(part, &key);
     /* Not as a list: a space in it is an error, not two keys. */
     rc = jobform_add_key(&e->in->form, buf_span(&key), err, sizeof(err));
     buf_deinit(&key);
@@ -159,9 +166,45 @@ static void push_url(struct errand *e, struct span url)
         push_one(e, a);
 }
 
+static bool starts_with_escaped_scheme(struct span url)
+{
+    static const char *const schemes[] = {"https:%2f%2f", "https%3a%2f%2f", "http:%2f%2f",
+                                          "http%3a%2f%2f"};
+
+    for (size_t i = 0; i < array_len(schemes); i++)
+        if (span_starts_nocase(url, schemes[i]))
+            return true;
+    return false;
+}
+
+/* A URL that was escaped as one part of a path: its scheme is followed by escaped slashes, no
+ * slash, '?' or '#' is left, and every '%' begins an escape. No URL sent as it is looks like that,
+ * so nobody's %2F is decoded by mistake. */
+static bool is_escaped_whole(struct span url)
+{
+    if (!starts_with_escaped_scheme(url))
+        return false;
+    for (size_t i = 0; i < url.n; i++) {
+        if (url.p[i] == '/' || url.p[i] == '?' || url.p[i] == '#')
+            return false;
+        if (url.p[i] == '%' && escaped(span_of(url.p + i, url.n - i)) < 0)
+            return false;
+    }
+    return true;
+}
+
 void desk_fastly_url(struct errand *e)
 {
-    push_url(e, e->parts[0]);
+    struct buf url;
+
+    if (!is_escaped_whole(e->parts[0])) {
+        push_url(e, e->parts[0]);
+        return;
+    }
+    buf_init(&url, HTTPD_HEAD_MAX_BYTES);
+    desk_unescape(e->parts[0], &url);
+    push_url(e, buf_span(&url));
+    buf_deinit(&url);
 }
 
 /* Clients that purge the site itself, sent here by its DNS or as to a proxy. */
@@ -185,10 +228,50 @@ void desk_fastly_site(struct errand *e)
     buf_deinit(&url);
 }
 
+/* -- everything -- */
+
+struct rate_limit_text {
+    char remaining[24], reset[24];
+};
+
+/* What is left of the limit that a purge-all counts against, this one taken off, and when the
+ * window that it opens will have passed. Clients take both for whole numbers; not known: not said.
+ * https://www.fastly.com/documentation/reference/api/#rate-limiting */
+static void say_rate_limit(struct errand *e, const struct config_account *a,
+                           struct rate_limit_text *text, struct answer_header headers[2])
+{
+    const struct standing_account *s = standing_of(e->in->standing, a, clock_mono_ns());
+    uint64_t left = s->writes_left, reset_s = clock_wall_ms() / 1000 + a->writes.per_s + 1;
+
+    if (!s->known || !s->overview.leader || !s->writes_known)
+        return;
+    snprintf(text->remaining, sizeof(text->remaining), "%" PRIu64, left ? left - 1 : 0);
+    snprintf(text->reset, sizeof(text->reset), "%" PRIu64, reset_s);
+    headers[0] = (struct answer_header){"Fastly-RateLimit-Remaining", text->remaining};
+    headers[1] = (struct answer_header){"Fastly-RateLimit-Reset", text->reset};
+}
+
+/* Exactly what Fastly says: there is no id in it. */
+static void on_all(void *ctx, const struct intray_result *r)
+{
+    struct errand *e = ctx;
+    struct answer_header headers[4] = {{"Cache-Control", "no-store"}};
+    struct rate_limit_text text;
+
+    if (r->outcome == INTRAY_ACCEPTED) {
+        say_rate_limit(e, e->state, &text, headers + 1);
+        errand_say_with(e, 200, json_pack("{ss}", "status", "ok"), headers);
+    } else {
+        desk_refuse_put(e, r);
+    }
+    errand_drop(e);
+}
+
 void desk_fastly_all(struct errand *e)
 {
     const struct config_service *service;
-    const struct config_account *a = account_of(e, &service);
+    const struct config_account *a = desk_fastly_account(e, &service);
+    struct job_spec spec;
 
     if (!a || !begin(e, service))
         return;
@@ -196,9 +279,12 @@ void desk_fastly_all(struct errand *e)
         errand_refuse(e, 403, "all: purge-all is not allowed for this account (allow_purge_all)");
         return;
     }
-    jobform_put(&e->in->form, "all",
-                SPAN("1")); /* a soft one there is not; the header is ignored */
-    push_one(e, a);
+    /* There is no soft purge-all: the header is ignored. */
+    jobform_put(&e->in->form, "all", SPAN("1"));
+    if (!desk_admit(e, a, &e->in->form, &spec))
+        return;
+    e->state = (void *)a;
+    desk_push(e, a, &e->in->form, NULL, on_all);
 }
 
 /* -- many keys -- */
@@ -256,7 +342,8 @@ static void on_keys(void *ctx, const struct intray_result *r)
     struct errand *e = ctx;
     struct span rest = span_str(e->state), key;
     json_t *reply;
-    char name[KEY_MAX_BYTES + 1], id[96];
+    char name[KEY_MAX_BYTES + 1], id[96], count[24];
+    struct answer_header headers[] = {{"Fastly-Surrogate-Key-Count", count}, {NULL, NULL}};
     unsigned n = 0;
 
     if (r->outcome != INTRAY_ACCEPTED) {
@@ -270,14 +357,15 @@ static void on_keys(void *ctx, const struct intray_result *r)
         snprintf(id, sizeof(id), "%s-%u", r->job, ++n);
         json_object_set_new(reply, name, json_string(id));
     }
-    errand_say_json(e, 200, reply);
+    snprintf(count, sizeof(count), "%zu", json_object_size(reply));
+    errand_say_with(e, 200, reply, headers);
     errand_drop(e);
 }
 
 void desk_fastly_keys(struct errand *e)
 {
     const struct config_service *service;
-    const struct config_account *a = account_of(e, &service);
+    const struct config_account *a = desk_fastly_account(e, &service);
     struct jobform *f = &e->in->form;
     char err[300];
     struct adding adding = {f, 0, err, sizeof(err)};
@@ -302,89 +390,4 @@ void desk_fastly_keys(struct errand *e)
     e->state = alloc_copy(f->keys.p, f->keys.n);
     e->end = end_keys;
     desk_push(e, a, f, NULL, on_keys);
-}
-
-/* -- what clients ask before they purge -- */
-
-static bool may_all(const struct errand *e)
-{
-    const struct config *c = e->in->config;
-    bool allowed = false;
-
-    for (uint32_t i = 0; i < c->accounts_count; i++)
-        allowed |= c->accounts[i].allow_purge_all && gate_may_account(e->who, &c->accounts[i]);
-    return allowed && (e->who->kinds & PRODUCER_ALL);
-}
-
-typedef void each_service_cb(json_t *list, const struct config_account *a,
-                             const struct config_service *s);
-
-static json_t *services(const struct errand *e, each_service_cb *add)
-{
-    const struct config *c = e->in->config;
-    json_t *list = json_array();
-
-    for (uint32_t i = 0; i < c->accounts_count; i++) {
-        const struct config_account *a = &c->accounts[i];
-
-        for (uint32_t k = 0; gate_may_account(e->who, a) && k < a->services_count; k++)
-            if (gate_may_service(e->who, &a->services[k]))
-                add(list, a, &a->services[k]);
-    }
-    return list;
-}
-
-static void add_id(json_t *list, const struct config_account *a, const struct config_service *s)
-{
-    (void)a;
-    json_array_append_new(list, json_string(s->id));
-}
-
-static json_t *service_json(const struct config_account *a, const struct config_service *s)
-{
-    return json_pack("{sssssssss[]}", "id", s->id, "name", *s->name ? s->name : s->id,
-                     "customer_id", a->name, "type", "vcl", "versions");
-}
-
-static void add_whole(json_t *list, const struct config_account *a, const struct config_service *s)
-{
-    json_array_append_new(list, service_json(a, s));
-}
-
-/* https://www.fastly.com/documentation/reference/api/auth-tokens/user/ */
-void desk_fastly_token(struct errand *e)
-{
-    bool all = may_all(e);
-    json_t *scopes =
-        all ? json_pack("[ss]", "purge_select", "purge_all") : json_pack("[s]", "purge_select");
-
-    errand_say_json(e, 200,
-                    json_pack("{sssssssssnsssossso}", "id", e->who->name, "user_id", e->who->name,
-                              "customer_id", "purgeline", "name", e->who->name, "expires_at",
-                              "created_at", "1970-01-01T00:00:00Z", "scopes", scopes, "scope",
-                              all ? "purge_select purge_all" : "purge_select", "services",
-                              services(e, add_id)));
-}
-
-/* https://www.fastly.com/documentation/reference/api/account/user/ */
-void desk_fastly_user(struct errand *e)
-{
-    errand_say_json(e, 200,
-                    json_pack("{ssssssssss}", "id", e->who->name, "login", e->who->name, "name",
-                              e->who->name, "customer_id", "purgeline", "role",
-                              may_all(e) ? "engineer" : "user"));
-}
-
-void desk_fastly_services(struct errand *e)
-{
-    errand_say_json(e, 200, services(e, add_whole));
-}
-
-void desk_fastly_service(struct errand *e)
-{
-    const struct config_service *service;
-    const struct config_account *a = account_of(e, &service);
-
-    if (a)
-        errand_say_json(e, 200, service_json(a, service));
 }

@@ -69,12 +69,22 @@ void errand_say(struct errand *e, int status, const char *json_fmt, ...)
 
 void errand_say_json(struct errand *e, int status, struct json_t *j)
 {
+    errand_say_with(e, status, j, NULL);
+}
+
+void errand_say_with(struct errand *e, int status, struct json_t *j,
+                     const struct answer_header *headers)
+{
     char *text = json_dumps(j, JSON_COMPACT);
     struct answer a;
 
     must(text != NULL);
     json_decref(j);
     a = json_answer(status, text);
+    for (size_t i = 0; headers && headers[i].name; i++) {
+        must(i < ANSWER_HEADERS_MAX);
+        a.headers[i] = headers[i];
+    }
     errand_answer(e, &a);
 }
 

@@ -145,6 +145,27 @@ static void refuse_route(struct errand *e, const char *allowed)
     errand_answer(e, &a);
 }
 
+/* Some base URLs end with a slash and the client adds another; some clients end every path with
+ * one. Accepted on Fastly's routes only: a proxy that guards /v1 by its path need not know both
+ * spellings. */
+static const struct route *find_despite_slashes(struct errand *e, struct span target, char *allowed)
+{
+    struct span method = visit_method(e->visit), path = e->path;
+    const struct route *r = route_find(method, path, target, e->parts, allowed);
+    char ignored[64];
+
+    if (r)
+        return r;
+    if (path.n > 1 && path.p[1] == '/') {
+        path = span_of(path.p + 1, path.n - 1);
+        target = span_of(target.p + 1, target.n - 1);
+        r = route_find(method, path, target, e->parts, ignored);
+    }
+    if (!r && path.n > 1 && path.p[path.n - 1] == '/')
+        r = route_find(method, span_of(path.p, path.n - 1), target, e->parts, ignored);
+    return r && r->voice == ROUTE_FASTLY ? r : NULL;
+}
+
 static void find_route(struct errand *e)
 {
     struct span target = visit_target(e->visit);
@@ -160,7 +181,7 @@ static void find_route(struct errand *e)
         return;
     }
     e->path = trim_query(target, &e->query);
-    e->route = route_find(visit_method(e->visit), e->path, target, e->parts, allowed);
+    e->route = find_despite_slashes(e, target, allowed);
     if (!e->route)
         refuse_route(e, allowed);
 }
@@ -319,6 +340,7 @@ static void finish_when_done(struct ingress *in)
     gate_free(in->gate);
     audit_free(in->audit);
     desk_hooks_free(in->hooks);
+    desk_ips_free(in->ips);
     job_decoder_deinit(&in->decoder);
     jobform_deinit(&in->form);
     post(in->dispatch_inbox, LETTER_STOPPED, NULL);
@@ -504,6 +526,7 @@ struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t e
     in->gate = gate_new(o->config);
     in->audit = audit_new(in->loop);
     in->hooks = desk_hooks_new(o->config);
+    in->ips = desk_ips_new(in);
     job_decoder_init(&in->decoder);
     jobform_init(&in->form, LANE_NORMAL);
     in->thread = thread_start(run, in);

@@ -101,6 +101,8 @@ static void take_report(struct standing_account *s, struct span text)
     if (s->targets_per_job < 0)
         s->targets_per_job = 0;
     s->budget_left = (uint64_t)member(j, "budget_left");
+    s->writes_known = json_is_integer(json_object_get(j, "write_budget_left"));
+    s->writes_left = (uint64_t)member(j, "write_budget_left");
     json_decref(j);
 }
 

@@ -14,6 +14,8 @@ struct standing_account {
     /* of the leader's own report */
     double targets_per_job; /* that need a purge of their own: merging is taken into account */
     uint64_t budget_left;
+    bool writes_known; /* the next was in the report */
+    uint64_t writes_left;
 };
 
 struct standing *standing_new(const struct config *c, struct redis *r);

@@ -67,7 +67,7 @@ static const struct setting table[] = {
      GLOBAL(http.connections),
      NUMBER(1, 1000000),
      .fallback = "10000",
-     .sentence = "Connections open at once."},
+     .sentence = "Connections open at once; each takes up to 88 KiB besides its body."},
     {.name = "http.per_address",
      GLOBAL(http.per_address),
      NUMBER(0, 1000000),

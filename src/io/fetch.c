@@ -16,9 +16,11 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx)
 
 static struct curl_slist *headers_of(const char *token)
 {
-    char *key = alloc_printf("Fastly-Key: %s", token);
-    struct curl_slist *list = curl_slist_append(NULL, key);
+    char *key = token ? alloc_printf("Fastly-Key: %s", token) : NULL;
+    struct curl_slist *list = key ? curl_slist_append(NULL, key) : NULL;
 
+    if (!key)
+        return NULL;
     explicit_bzero(key, strlen(key));
     free(key);
     must(list != NULL);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * One GET, waited for: what the commands ask the API. libcurl ends here. */
+ * One GET, waited for: what the commands ask the API, and the endpoint on a thread. libcurl ends
+ * here. */
 #pragma once
 
 #include "buf.h"
 #include "config.h"
 
-/* The path below the account's API, with the token as Fastly-Key. 0 with *status and the body, or
- * -EIO: no answer, with a sentence that never holds the token. Never follows a redirect. */
+/* The path below the account's API, with the token as Fastly-Key (NULL: without one). 0 with
+ * *status and the body, or -EIO: no answer, with a sentence that never holds the token. Never
+ * follows a redirect. */
 must_use int fetch(const struct config_account *a, const char *token, const char *path,
                    struct buf *body, int *status, char *err, size_t err_room);

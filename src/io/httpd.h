@@ -14,8 +14,10 @@
 struct httpd;
 struct visit;
 
-/* A head larger than this is refused with 431, its first line with 414. */
-#define HTTPD_HEAD_MAX_BYTES (32 * 1024)
+/* A head larger than this is refused with 431, its first line with 414. Fastly takes 69 KB, and 256
+ * keys of 256 bytes in one header are 64 KiB.
+ * https://www.fastly.com/documentation/reference/vcl/constraints-and-limitations/ */
+#define HTTPD_HEAD_MAX_BYTES (72 * 1024)
 
 /* All of them on the loop's thread, with the context of httpd_new. */
 struct httpd_calls {
@@ -85,6 +87,7 @@ struct span visit_body(const struct visit *v);
 /* The peer's address as text, without port; and whether it is this machine's own loopback. */
 const char *visit_peer(const struct visit *v);
 bool visit_from_loopback(const struct visit *v);
+bool visit_is_tls(const struct visit *v);
 
 void visit_set_ctx(struct visit *v, void *ctx); /* the caller's, NULL at first */
 void *visit_ctx(const struct visit *v);

@@ -11,9 +11,9 @@
 #include "httpd_internal.h"
 
 #define SWEEP_SLACK_NS (100 * NS_PER_MS) /* deadlines of seconds: a timer that is late by this */
-/* libmicrohttpd keeps a connection's whole pool once it had a request: these are what is kept. One
- * that never had any costs a kilobyte or two. */
-#define RESTED_MAX 1024
+/* libmicrohttpd keeps a connection's whole pool once it had a request: these are what is kept, 64
+ * MiB together. One that never had any costs a kilobyte or two. */
+#define RESTED_MAX 744
 /* An answer of which less than this was taken within request_s is given up. */
 #define PROGRESS_BYTES 1024
 #define SHOW_MS 100

@@ -21,8 +21,11 @@ enum conn_phase {
     CONN_GONE,    /* libmicrohttpd will find its end */
 };
 
-/* Of one connection: its head twice over (as it came, and taken apart) and the answer's head. */
-#define POOL_BYTES ((size_t)HTTPD_HEAD_MAX_BYTES * 2)
+/* Of one connection: its head as it came, and room for the head taken apart (some 60 bytes for each
+ * header, however short) and for the answer's head. libmicrohttpd maps the pool when the connection
+ * comes and touches of it only what the head fills; after the first request it clears, and so
+ * touches, all of it. So the most that connections can cost is their number times this. */
+#define POOL_BYTES ((size_t)HTTPD_HEAD_MAX_BYTES + 16 * 1024)
 
 struct visit {
     struct conn *conn;

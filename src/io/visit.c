@@ -97,6 +97,11 @@ bool visit_from_loopback(const struct visit *v)
            strncmp(peer, "::ffff:127.", 11) == 0;
 }
 
+bool visit_is_tls(const struct visit *v)
+{
+    return v->conn->slot->tls;
+}
+
 void visit_set_ctx(struct visit *v, void *ctx)
 {
     v->ctx = ctx;

@@ -4,6 +4,8 @@
  * asked. */
 #include "http_fastly.h"
 
+#include <time.h>
+
 /* -- go-fastly and what is built upon it -- */
 
 /* fastly/purge.go: the key is escaped as a part of a path. S10, S46: it arrives as it was. */
@@ -103,6 +105,26 @@ static void s21_six_hundred_keys_in_one_header_arrive_in_batches(void **state)
     world_close(&w);
 }
 
+/* go-fastly, the CLI's --file and Drupal put a whole batch into one header; Fastly takes 69 KB. */
+static void a_batch_of_256_keys_of_256_bytes_fits_into_one_header(void **state)
+{
+    struct world w = fastly_open(state);
+    size_t room = sizeof("Surrogate-Key:") + 256 * 257, n;
+    char *header = alloc_zeroed(1, room), key[257];
+
+    n = (size_t)snprintf(header, room, "Surrogate-Key:");
+    for (unsigned i = 0; i < 256; i++)
+        n += (size_t)snprintf(header + n, room - n, " %0256u", i);
+    assert_map(http_expect(w.h, 200, "POST", KEYS, NULL, KEY_HEADER, header, NULL), 256);
+    free(header);
+    world_flush(&w);
+    for (unsigned i = 0; i < 256; i++) {
+        snprintf(key, sizeof(key), "%0256u", i);
+        assert_int_equal(requests_naming(&w.r->requests, key, 200), 1);
+    }
+    world_close(&w);
+}
+
 /* -- the generated clients -- */
 
 /* fastly-js, -py, -php, -ruby, -rust: headers in lower case, keys in the path as they are, a batch
@@ -189,6 +211,111 @@ static void old_clients_send_forms_and_the_older_header(void **state)
 }
 
 /* -- what every client relies on -- */
+
+/* What Fastly says beside the map (go-fastly fixtures/purges/purge_by_keys.yaml). */
+static void a_batch_says_how_many_keys_it_had(void **state)
+{
+    struct world w = fastly_open(state);
+    const struct http_reply *r =
+        http_expect(w.h, 200, "POST", KEYS, NULL, KEY_HEADER, "Surrogate-Key: foo bar baz", NULL);
+
+    assert_map(r, 3);
+    assert_string_equal(http_header(r, "Fastly-Surrogate-Key-Count"), "3");
+    r = http_expect(w.h, 200, "POST", KEYS, "{\"surrogate_keys\":[\"foo\",\"one\"]}", KEY_HEADER,
+                    "Surrogate-Key: foo", NULL);
+    assert_string_equal(http_header(r, "Fastly-Surrogate-Key-Count"), "2");
+    world_close(&w);
+}
+
+static const char *limit_header(struct world *w, const char *name)
+{
+    const struct http_reply *r = http_do(w->h, "POST", ALL, NULL, KEY_HEADER, NULL);
+
+    assert_int_equal(r->status, 200);
+    return http_header(r, name);
+}
+
+static bool is_whole_number(const char *text)
+{
+    return strlen(text) > 0 && strspn(text, "0123456789") == strlen(text);
+}
+
+/* go-fastly fixtures/purges/purge_all.yaml: no id, not to be stored, and what is left of the
+ * writes; here they are ours, and left out until the leader has told them. */
+static void purge_all_says_exactly_what_fastly_says(void **state)
+{
+    struct world w = world_open(state, PURGE_ALL "    writes: {requests: 100, per_s: 3600}\n", CMS);
+    const struct http_reply *r = http_expect(w.h, 200, "POST", ALL, NULL, KEY_HEADER, NULL);
+    const char *remaining, *reset;
+    long long now_s;
+
+    assert_int_equal(r->body_bytes, strlen("{\"status\":\"ok\"}"));
+    assert_memory_equal(r->body, "{\"status\":\"ok\"}", r->body_bytes);
+    assert_string_equal(http_header(r, "Cache-Control"), "no-store");
+    rig_await(w.r, limit_header(&w, "Fastly-RateLimit-Remaining") != NULL);
+    remaining = limit_header(&w, "Fastly-RateLimit-Remaining");
+    assert_true(is_whole_number(remaining) && atoi(remaining) <= 99);
+    reset = limit_header(&w, "Fastly-RateLimit-Reset");
+    now_s = (long long)time(NULL);
+    assert_true(is_whole_number(reset));
+    assert_true(atoll(reset) >= now_s + 3600 - 60 && atoll(reset) <= now_s + 3600 + 60);
+    assert_null(http_header(http_expect(w.h, 200, "POST", KEYS "/a", NULL, KEY_HEADER, NULL),
+                            "Fastly-RateLimit-Remaining"));
+    world_close(&w);
+}
+
+/* A base URL that ends with a slash, and clients that end every path with one; but a PURGE's path
+ * is the site's, and our own paths are guarded by one spelling. */
+static void a_slash_too_many_is_passed_over(void **state)
+{
+    struct world w = fastly_open(state);
+    const struct http_reply *r;
+
+    assert_map(http_expect(w.h, 200, "POST", "/" KEYS, NULL, KEY_HEADER, "Surrogate-Key: s1", NULL),
+               1);
+    assert_ok(http_expect(w.h, 200, "POST", "/" KEYS "/s2//x/", NULL, KEY_HEADER, NULL));
+    assert_ok(http_expect(w.h, 200, "POST", "//purge/https://www.example.com//s3/?q=//", NULL,
+                          KEY_HEADER, NULL));
+    r = http_expect(w.h, 200, "GET", "//service/" NEWS "/", NULL, KEY_HEADER, NULL);
+    http_assert_text(r, "name", "news");
+    http_expect(w.h, 200, "GET", "/service/?page=1", NULL, KEY_HEADER, NULL);
+    world_assert_sent(&w, "s1", false);
+    world_assert_sent(&w, "s2//x/", false);
+    world_assert_sent(&w, "https://www.example.com//s3/?q=//", false);
+    http_assert_text(http_expect(w.h, 200, "POST", ALL "/", NULL, KEY_HEADER, NULL), "status",
+                     "ok");
+    rig_await(w.r, world_count(&w, "all") == 1);
+    http_expect(w.h, 404, "POST", "//v1/purge", "{\"keys\":[\"a\"]}", KEY_HEADER, NULL);
+    http_expect(w.h, 404, "POST", "/v1/purge/", "{\"keys\":[\"a\"]}", KEY_HEADER, NULL);
+    http_expect(w.h, 404, "POST", "///purge/www.example.com/", NULL, KEY_HEADER, NULL);
+    world_close(&w);
+}
+
+/* fastly-go's first releases, and encodeURIComponent: the URL as one part of the path. Whatever
+ * else holds escapes is sent as it came. */
+static void a_url_escaped_as_a_whole_is_decoded_once(void **state)
+{
+    struct world w = fastly_open(state);
+
+    assert_ok(http_expect(w.h, 200, "POST",
+                          "/purge/https:%2F%2Fwww.example.com%2Fa%2520b%2F%3Fx=1&y=%2526", NULL,
+                          KEY_HEADER, NULL));
+    assert_ok(http_expect(w.h, 200, "POST", "/purge/HTTP%3a%2f%2Fwww.example.com%2fc%3Fd", NULL,
+                          KEY_HEADER, NULL));
+    assert_ok(http_expect(w.h, 200, "POST", "/purge/https://www.example.com/%2F%2Fe?f=http:%2F%2Fg",
+                          NULL, KEY_HEADER, NULL));
+    world_assert_sent(&w, "https://www.example.com/a%20b/?x=1&y=%26", false);
+    world_assert_sent(&w, "HTTP://www.example.com/c?d", false);
+    world_assert_sent(&w, "https://www.example.com/%2F%2Fe?f=http:%2F%2Fg", false);
+    http_expect(w.h, 400, "POST", "/purge/https:%2F%2Fwww.example.com/a", NULL, KEY_HEADER, NULL);
+    http_expect(w.h, 400, "POST", "/purge/https:%2F%2Fwww.example.com%2F100%", NULL, KEY_HEADER,
+                NULL);
+    http_expect(w.h, 400, "POST", "/purge/https:%2F%2Fwww.example.com%2Fa?b", NULL, KEY_HEADER,
+                NULL);
+    http_expect(w.h, 400, "POST", "/purge/https:%2F%2Fwww.example.com%2Fa%0d%0ab", NULL, KEY_HEADER,
+                NULL);
+    world_close(&w);
+}
 
 static void a_purge_at_the_site_keeps_its_slashes(void **state)
 {
@@ -313,11 +440,16 @@ int main(void)
         rig_test(the_go_client_purges_all_and_reads_a_status),
         rig_test(s14_the_cli_finds_its_key_in_the_map),
         rig_test(s21_six_hundred_keys_in_one_header_arrive_in_batches),
+        rig_test(a_batch_of_256_keys_of_256_bytes_fits_into_one_header),
         rig_test(generated_clients_send_raw_keys_and_lower_case_headers),
         rig_test(a_body_of_null_leaves_the_header_to_say_it),
         rig_test(no_answer_has_rate_limit_headers_that_mean_nothing),
         rig_test(keys_of_header_and_body_together_are_all_purged),
         rig_test(old_clients_send_forms_and_the_older_header),
+        rig_test(a_batch_says_how_many_keys_it_had),
+        rig_test(purge_all_says_exactly_what_fastly_says),
+        rig_test(a_slash_too_many_is_passed_over),
+        rig_test(a_url_escaped_as_a_whole_is_decoded_once),
         rig_test(a_purge_at_the_site_keeps_its_slashes),
         rig_test(a_batch_that_cannot_be_is_refused_as_fastly_does),
         rig_test(a_key_may_have_1024_bytes_and_no_more),

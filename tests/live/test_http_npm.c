@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Fastly's client for JavaScript, as npm has it, against the endpoint: live/clients/fastly.js looks
- * at the answers, this at what Fastly was asked. Skipped when npm cannot reach its registry. */
+ * Clients of Fastly's API as npm has them (Fastly's for JavaScript, its command line, Adobe's)
+ * against the endpoint: what is in live/clients looks at the answers, this at what Fastly was
+ * asked. Skipped when npm cannot reach its registry. */
 #include "http_world.h"
 
 #define SKIPPED 77
+#define PURGE_ALL "    allow_purge_all: true\n"
+#define PRODUCER_OF_ALL PRODUCER "    kinds: [url, key, all]\n"
 #define PRODUCER                                                                                   \
     "producers:\n  - name: cms\n    token_sha256: \"" TOKEN_SHA256 "\"\n    services: [news]\n"
 
@@ -96,6 +99,61 @@ static void the_client_of_npm_led_here_by_name_purges(void **state)
     world_close(&w);
 }
 
+static void run_cli(struct world *w, const char *more)
+{
+    assert_int_equal(run("timeout 120 %s/tests/live/clients/cli.sh %s/node_modules %s " NEWS
+                         " " TOKEN " %s %s",
+                         getenv("SOURCE_DIR"), clients(), http_base(w->h), w->r->folder, more),
+                     0);
+}
+
+/* The official binary, told where to go as the README says. npm has it for one kind of machine. */
+static void the_command_line_of_fastly_purges(void **state)
+{
+    struct world w;
+    char key[300];
+
+    if (run("test \"$(uname -m)\" = x86_64") != 0)
+        skip();
+    w = world_open(state, PURGE_ALL, PRODUCER_OF_ALL);
+    run_cli(&w, "");
+    world_assert_sent(&w, "blog/2024?a#b", false);
+    world_assert_sent(&w, "by-name", true);
+    world_assert_sent(&w, "older", false);
+    world_assert_sent(&w, "https://www.example.com/a//b?x=1", false);
+    for (unsigned i = 1; i <= 256; i++) {
+        snprintf(key, sizeof(key), "line-%0250u", i);
+        world_assert_sent(&w, key, false);
+    }
+    run_cli(&w, "all");
+    rig_await(w.r, world_count(&w, "all") == 1);
+    world_close(&w);
+}
+
+static void run_adobe(struct world *w, const char *more)
+{
+    assert_int_equal(run("timeout 60 node %s/tests/live/clients/adobe.mjs %s/node_modules %s " NEWS
+                         " " TOKEN " %s",
+                         getenv("SOURCE_DIR"), clients(), http_base(w->h), more),
+                     0);
+}
+
+static void the_client_of_adobe_purges(void **state)
+{
+    struct world w = world_open(state, PURGE_ALL, PRODUCER_OF_ALL);
+
+    run_adobe(&w, "");
+    world_assert_sent(&w, "adobe/key", false);
+    world_assert_sent(&w, "adobe-soft", true);
+    world_assert_sent(&w, "www.example.com/adobe//a?b=1&b=2", false);
+    world_assert_sent(&w, "https://www.example.com/adobe-soft", true);
+    world_assert_sent(&w, "adobe-2", false);
+    world_assert_sent(&w, "adobe-3", true);
+    run_adobe(&w, "all");
+    rig_await(w.r, world_count(&w, "all") == 1);
+    world_close(&w);
+}
+
 /* The versions of the lock file, outside of the sources. */
 static int install_clients(void)
 {
@@ -111,7 +169,7 @@ static int install_clients(void)
         (void)run("tail -n 20 %s/npm.log >&2", to);
         return 1;
     }
-    fprintf(stderr, "skipped: npm cannot reach its registry, and the client is not in its cache\n");
+    fprintf(stderr, "skipped: npm cannot reach its registry, and its cache lacks a client\n");
     return SKIPPED;
 }
 
@@ -120,6 +178,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         rig_test(the_client_of_npm_led_here_by_a_plugin_purges),
         rig_test(the_client_of_npm_led_here_by_name_purges),
+        rig_test(the_command_line_of_fastly_purges),
+        rig_test(the_client_of_adobe_purges),
     };
     int code = install_clients();
 

@@ -282,7 +282,7 @@ static void one_address_has_a_limit_of_its_own(void **state)
 
 /* -- what is refused before anybody sees it -- */
 
-static void a_head_of_32_kib_is_read_and_a_longer_one_is_refused(void **state)
+static void a_head_of_72_kib_is_read_and_a_longer_one_is_refused(void **state)
 {
     static const char begin[] = "GET /a HTTP/1.1\r\n" HOST "X: ";
     struct world *w = plain_world();
@@ -422,7 +422,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(who_asks_nothing_makes_room_for_who_does),
         cmocka_unit_test(when_all_are_busy_a_new_one_waits),
         cmocka_unit_test(one_address_has_a_limit_of_its_own),
-        cmocka_unit_test(a_head_of_32_kib_is_read_and_a_longer_one_is_refused),
+        cmocka_unit_test(a_head_of_72_kib_is_read_and_a_longer_one_is_refused),
         cmocka_unit_test(what_two_readers_could_read_differently_is_refused),
         cmocka_unit_test(a_query_of_thousands_of_parameters_does_no_harm),
     };

@@ -63,6 +63,15 @@ async function main() {
     const found = await new Fastly.ServiceApi().getService({ service_id: service });
     assert.strictEqual(found.name, "news");
 
+    const services = new Fastly.ServiceApi();
+    assert.strictEqual((await services.searchService({ name: "news" })).id, service);
+    await refused(services.searchService({ name: "nobody" }), 404);
+    assert.strictEqual((await services.getServiceDetail({ service_id: service })).name, "news");
+    assert.strictEqual((await services.listServices({ page: 1, per_page: 20 })).length, 1);
+    assert.strictEqual((await services.listServices({ page: 2, per_page: 20 })).length, 0);
+    assert.strictEqual((await new Fastly.VersionApi().listServiceVersions({ service_id: service })).length, 0);
+    assert.ok((await new Fastly.PublicIpListApi().listFastlyIps()).addresses.length > 0);
+
     const body404 = await refused(purges.purgeTag({ service_id: "SU9Nobody", surrogate_key: "a" }), 404);
     assert.strictEqual(body404.msg, "Record not found");
     await refused(purges.bulkPurgeTag({ service_id: service }), 400);

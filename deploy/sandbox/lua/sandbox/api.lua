@@ -96,7 +96,7 @@ end
 
 local function refused_by_token(rec)
     if state.fault("unauthorized", rec.kind, rec.service) then return unauthorized() end
-    if rec.kind ~= "purge" then         -- the site's own PURGE needs no token by default
+    if rec.kind ~= "purge" and rec.uri ~= "/public-ip-list" then -- these need none by default
         local headers = ngx.req.get_headers(0)
         local token = headers["fastly-key"] or headers["x-fastly-key"]
         if token ~= settings.token then return unauthorized() end
@@ -297,11 +297,17 @@ local function service_self(rec)
         customer_id = "x4xCwxxJxGCx123Rx5xTx" })
 end
 
+local function public_ip_list()
+    return answer(200, json.encode {
+        addresses = { "192.0.2.0/24", "198.51.100.0/24" }, ipv6_addresses = { "2001:db8::/32" } })
+end
+
 local function other(rec)
     local path = rec.uri:gsub("%?.*$", "")
     if rec.method == "GET" then
         if path == "/tokens/self" then return token_self() end
         if path == "/current_user" then return current_user() end
+        if path == "/public-ip-list" then return public_ip_list() end
         if rec.service and path == "/service/" .. rec.service then return service_self(rec) end
     end
     return said_no(404, "Record not found", "Cannot find " .. path)

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT
+ * GET /public-ip-list: which addresses Fastly's caches have. Only Fastly knows, so it is asked, at
+ * most once an hour, and what it said last stays good while it cannot be reached. Nobody needs a
+ * token for it at Fastly, so clients send none.
+ * https://www.fastly.com/documentation/reference/api/utils/public-ip-list/ */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "chore.h"
+#include "desk.h"
+#include "fetch.h"
+#include "log.h"
+#include "thread.h"
+
+#define FRESH_NS (3600 * NS_PER_S)
+#define AGAIN_NS                                                                                   \
+    (5 * NS_PER_S) /* after a failure, so that visitors cannot make us flood Fastly                \
+                    */
+#define LIST_MAX_BYTES ((size_t)1024 * 1024)
+#define WAITING_MAX 64u
+
+struct desk_ips {
+    struct ingress *in;
+    json_t *list;                        /* NULL: never read */
+    uint64_t read_ns, asked_ns;          /* NEVER: not yet */
+    char why[300];                       /* the last question failed; "" = it did not */
+    bool said;                           /* in the log, since it last succeeded */
+    struct errand *waiting[WAITING_MAX]; /* for the one under way */
+    uint32_t waiting_count;
+    bool asking;
+    /* the thread's while it asks */
+    const struct config_account *account;
+    json_t *answer;
+};
+
+struct desk_ips *desk_ips_new(struct ingress *in)
+{
+    struct desk_ips *ips = alloc_zeroed(1, sizeof(*ips));
+
+    ips->in = in;
+    ips->read_ns = ips->asked_ns = NEVER;
+    return ips;
+}
+
+void desk_ips_free(struct desk_ips *ips)
+{
+    must(!ips->asking);
+    json_decref(ips->list);
+    free(ips);
+}
+
+/* -- on a thread -- */
+
+static bool is_list_of_texts(const json_t *list)
+{
+    const json_t *value;
+    size_t i;
+
+    json_array_foreach(list, i, value)
+    {
+        if (!json_is_string(value))
+            return false;
+    }
+    return json_is_array(list);
+}
+
+/* NULL when it is not what is documented. */
+static json_t *take_list(struct span body)
+{
+    json_t *doc = json_loadb(body.n ? body.p : "", body.n, 0, NULL), *list = NULL;
+    json_t *four = json_object_get(doc, "addresses"), *six = json_object_get(doc, "ipv6_addresses");
+
+    if (is_list_of_texts(four) && (!six || is_list_of_texts(six)))
+        list = json_pack("{sOsO*}", "addresses", four, "ipv6_addresses", six);
+    json_decref(doc);
+    return list;
+}
+
+static void ask(void *ctx)
+{
+    struct desk_ips *ips = ctx;
+    struct buf body;
+    int status;
+
+    *ips->why = '\0';
+    buf_init(&body, LIST_MAX_BYTES);
+    if (fetch(ips->account, NULL, "/public-ip-list", &body, &status, ips->why, sizeof(ips->why)) <
+        0)
+        ips->answer = NULL;
+    else if (status != 200 || !(ips->answer = take_list(buf_span(&body))))
+        snprintf(ips->why, sizeof(ips->why), "its answer is %d, or no list of addresses", status);
+    buf_deinit(&body);
+}
+
+/* -- on the loop -- */
+
+/* Anybody may ask: why it failed is for the log. */
+static void answer(struct desk_ips *ips, struct errand *e)
+{
+    if (ips->list)
+        errand_say_json(e, 200, json_incref(ips->list));
+    else
+        errand_refuse(e, 503, "Fastly does not tell its addresses");
+}
+
+static void take_answer(struct desk_ips *ips)
+{
+    if (!ips->answer) {
+        if (!ips->said)
+            log_warn("The list of Fastly's addresses cannot be read", "account=%s why=\"%s\"",
+                     ips->account->name, ips->why);
+        ips->said = true;
+        return;
+    }
+    json_decref(ips->list);
+    ips->list = ips->answer;
+    ips->answer = NULL;
+    ips->read_ns = clock_mono_ns();
+    ips->said = false;
+}
+
+static void on_asked(void *ctx)
+{
+    struct desk_ips *ips = ctx;
+    struct ingress *in = ips->in;
+
+    ips->asking = false;
+    take_answer(ips);
+    for (uint32_t i = 0; i < ips->waiting_count; i++) {
+        answer(ips, ips->waiting[i]);
+        errand_drop(ips->waiting[i]);
+    }
+    ips->waiting_count = 0;
+    in->chores--;
+    ingress_chore_over(in);
+}
+
+static bool is_older(uint64_t then_ns, uint64_t age_ns)
+{
+    return then_ns == NEVER || clock_mono_ns() - then_ns > age_ns;
+}
+
+static void begin(struct desk_ips *ips)
+{
+    ips->asking = true;
+    ips->asked_ns = clock_mono_ns();
+    ips->account = &ips->in->config->accounts[0]; /* all of them know */
+    ips->in->chores++;
+    thread_work(ips->in->loop, ask, on_asked, ips);
+}
+
+static void on_late(struct errand *e)
+{
+    errand_refuse(e, 503, "Fastly does not answer");
+}
+
+static void await(struct desk_ips *ips, struct errand *e)
+{
+    if (ips->waiting_count == WAITING_MAX) {
+        errand_refuse(e, 503, "too many are waiting for it already");
+        return;
+    }
+    e->late = on_late;
+    visit_set_patience(e->visit, ips->account->connect_timeout_ms + ips->account->timeout_ms);
+    ips->waiting[ips->waiting_count++] = errand_hold(e);
+}
+
+void desk_fastly_ips(struct errand *e)
+{
+    struct desk_ips *ips = e->in->ips;
+
+    if (!ips->asking && is_older(ips->read_ns, FRESH_NS) && is_older(ips->asked_ns, AGAIN_NS) &&
+        chore_has_room(e->in))
+        begin(ips);
+    if (ips->list || (!ips->asking && *ips->why))
+        answer(ips, e);
+    else if (ips->asking)
+        await(ips, e);
+    else
+        errand_refuse(e, 503, "others have asked for as much as is done at once");
+}

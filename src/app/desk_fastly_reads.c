@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT
+ * What clients of Fastly's API ask before and beside their purges: who the token is, and which
+ * services it may purge. Fastly's shapes, https://www.fastly.com/documentation/reference/api/, with
+ * what is known here; what is not known is left out. */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+
+#include "desk.h"
+#include "target.h"
+
+/* -- what the producer may see -- */
+
+typedef void each_service_cb(json_t *out, const struct config_account *a,
+                             const struct config_service *s);
+
+static json_t *services(const struct errand *e, json_t *out, each_service_cb *add)
+{
+    const struct config *c = e->in->config;
+
+    for (uint32_t i = 0; i < c->accounts_count; i++) {
+        const struct config_account *a = &c->accounts[i];
+
+        for (uint32_t k = 0; gate_may_account(e->who, a) && k < a->services_count; k++)
+            if (gate_may_service(e->who, &a->services[k]))
+                add(out, a, &a->services[k]);
+    }
+    return out;
+}
+
+static const char *name_of(const struct config_service *s)
+{
+    return *s->name ? s->name : s->id;
+}
+
+static json_t *service_json(const struct config_account *a, const struct config_service *s)
+{
+    return json_pack("{sssssss[]}", "id", s->id, "name", name_of(s), "customer_id", a->name,
+                     "versions");
+}
+
+static void add_id(json_t *list, const struct config_account *a, const struct config_service *s)
+{
+    (void)a;
+    json_array_append_new(list, json_string(s->id));
+}
+
+static void add_whole(json_t *list, const struct config_account *a, const struct config_service *s)
+{
+    json_array_append_new(list, service_json(a, s));
+}
+
+static void add_name(json_t *map, const struct config_account *a, const struct config_service *s)
+{
+    (void)a;
+    json_object_set_new(map, s->id, json_string(name_of(s)));
+}
+
+/* An account is one customer of Fastly's. A producer of several accounts is none of these. */
+static const char *customer_of(const struct errand *e)
+{
+    const struct config_account *only = errand_find_account(e, span_of(NULL, 0));
+
+    return only ? only->name : "purgeline";
+}
+
+static bool may_all(const struct errand *e)
+{
+    const struct config *c = e->in->config;
+    bool allowed = false;
+
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        allowed |= c->accounts[i].allow_purge_all && gate_may_account(e->who, &c->accounts[i]);
+    return allowed && (e->who->kinds & PRODUCER_ALL);
+}
+
+/* -- whose token it is -- */
+
+static json_t *token_json(const struct errand *e)
+{
+    return json_pack("{ssssssss}", "id", e->who->name, "user_id", e->who->name, "customer_id",
+                     customer_of(e), "name", e->who->name);
+}
+
+static json_t *user_json(const struct errand *e)
+{
+    return json_pack("{ssssssssss}", "id", e->who->name, "login", e->who->name, "name",
+                     e->who->name, "customer_id", customer_of(e), "role",
+                     may_all(e) ? "engineer" : "user");
+}
+
+static json_t *customer_json(const struct errand *e)
+{
+    return json_pack("{ssss}", "id", customer_of(e), "name", customer_of(e));
+}
+
+/* Generated clients take `scope` for one value of a list; those for Python, PHP, Ruby and Rust
+ * raise an error at two in one text, so with two only `scopes` says it. They want a text in
+ * expires_at, too: a token that never expires has none.
+ * https://www.fastly.com/documentation/reference/api/auth-tokens/user/ */
+void desk_fastly_token(struct errand *e)
+{
+    json_t *token = token_json(e), *scopes = json_pack("[s]", "purge_select");
+
+    if (may_all(e))
+        json_array_append_new(scopes, json_string("purge_all"));
+    else
+        json_object_set_new(token, "scope", json_string("purge_select"));
+    json_object_set_new(token, "scopes", scopes);
+    json_object_set_new(token, "services", services(e, json_array(), add_id));
+    errand_say_json(e, 200, token);
+}
+
+/* https://www.fastly.com/documentation/reference/api/account/user/ */
+void desk_fastly_user(struct errand *e)
+{
+    errand_say_json(e, 200, user_json(e));
+}
+
+/* https://www.fastly.com/documentation/reference/api/account/customer/ */
+void desk_fastly_customer(struct errand *e)
+{
+    errand_say_json(e, 200, customer_json(e));
+}
+
+/* What the CLI's whoami reads, and nobody else: fastly/cli pkg/commands/whoami/root.go. It shows
+ * the scope as it is. */
+void desk_fastly_verify(struct errand *e)
+{
+    json_t *token = token_json(e);
+
+    json_object_set_new(token, "scope",
+                        json_string(may_all(e) ? "purge_select purge_all" : "purge_select"));
+    errand_say_json(e, 200,
+                    json_pack("{sosososo}", "customer", customer_json(e), "user", user_json(e),
+                              "services", services(e, json_object(), add_name), "token", token));
+}
+
+/* -- services -- */
+
+/* 0, or -EINVAL and refused: the parameter is there and no number from 1 on. */
+static int page_number(struct errand *e, const char *name, uint64_t fallback, uint64_t *out)
+{
+    struct span text = errand_query(e, name);
+    char why[80];
+
+    *out = fallback;
+    if (!text.p || (span_to_u64(text, out) == 0 && *out > 0))
+        return 0;
+    snprintf(why, sizeof(why), "%s: expected a number from 1 on", name);
+    errand_refuse(e, 400, why);
+    return -EINVAL;
+}
+
+/* Clients ask for page after page until an empty one comes. Who does not say how long a page is
+ * gets all of them on the first.
+ * https://www.fastly.com/documentation/reference/api/services/service/ */
+void desk_fastly_services(struct errand *e)
+{
+    json_t *all, *some;
+    uint64_t page, size, n, begin;
+
+    if (page_number(e, "page", 1, &page) < 0 || page_number(e, "per_page", UINT64_MAX, &size) < 0)
+        return;
+    all = services(e, json_array(), add_whole);
+    some = json_array();
+    n = json_array_size(all);
+    begin = page - 1 > n / size ? n : (page - 1) * size;
+    for (uint64_t i = begin; i < n && i - begin < size; i++)
+        json_array_append(some, json_array_get(all, (size_t)i));
+    json_decref(all);
+    errand_say_json(e, 200, some);
+}
+
+/* Answers /details as well: nothing is known of versions. active_version is left out, for generated
+ * clients accept an object there, but no null. */
+void desk_fastly_service(struct errand *e)
+{
+    const struct config_service *service;
+    const struct config_account *a = desk_fastly_account(e, &service);
+
+    if (a)
+        errand_say_json(e, 200, service_json(a, service));
+}
+
+void desk_fastly_versions(struct errand *e)
+{
+    const struct config_service *service;
+
+    if (desk_fastly_account(e, &service))
+        errand_say_json(e, 200, json_array());
+}
+
+/* As forms encode it: a '+' is a space. */
+static void decode_query(struct span s, struct buf *out)
+{
+    struct buf spaced;
+
+    buf_init(&spaced, s.n);
+    for (size_t i = 0; i < s.n; i++)
+        buf_putc(&spaced, s.p[i] == '+' ? ' ' : s.p[i]);
+    desk_unescape(buf_span(&spaced), out);
+    buf_deinit(&spaced);
+}
+
+static json_t *find_named(const struct errand *e, struct span name)
+{
+    const struct config *c = e->in->config;
+
+    for (uint32_t i = 0; i < c->accounts_count; i++) {
+        const struct config_account *a = &c->accounts[i];
+
+        for (uint32_t k = 0; gate_may_account(e->who, a) && k < a->services_count; k++)
+            if (gate_may_service(e->who, &a->services[k]) &&
+                span_is(name, name_of(&a->services[k])))
+                return service_json(a, &a->services[k]);
+    }
+    return NULL;
+}
+
+void desk_fastly_search(struct errand *e)
+{
+    struct span wanted = errand_query(e, "name");
+    struct buf name;
+    json_t *found;
+
+    if (wanted.n == 0) {
+        errand_refuse(e, 400, "name: missing");
+        return;
+    }
+    buf_init(&name, wanted.n);
+    decode_query(wanted, &name);
+    found = find_named(e, buf_span(&name));
+    buf_deinit(&name);
+    if (found)
+        errand_say_json(e, 200, found);
+    else
+        errand_refuse(e, 404, "Cannot find service");
+}
+
+/* -- signing in -- */
+
+/* Host goes into the answer: it must look like a name or an address, with or without a port. */
+static bool is_host(struct span s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((s.p[i] < 'a' || s.p[i] > 'z') && (s.p[i] < 'A' || s.p[i] > 'Z') &&
+            (s.p[i] < '-' || s.p[i] > ':' || s.p[i] == '/') && (!s.p[i] || !strchr("[]_", s.p[i])))
+            return false;
+    return s.n > 0 && s.n <= HOST_MAX_BYTES + 8;
+}
+
+/* A proxy in front that ends TLS says so. Whoever sends this header is the only one to see what
+ * comes of it. */
+static const char *scheme_of(struct visit *v)
+{
+    struct span told = visit_header(v, "X-Forwarded-Proto");
+
+    if (span_eq_nocase(told, SPAN("https")))
+        return "https";
+    if (span_eq_nocase(told, SPAN("http")))
+        return "http";
+    return visit_is_tls(v) ? "https" : "http";
+}
+
+/* The CLI fetches this from its account endpoint whenever it starts, and does not start without;
+ * what is in it is used only by who signs in with a browser, which is not possible here.
+ * https://openid.net/specs/openid-connect-discovery-1_0.html section 3 */
+void desk_fastly_openid(struct errand *e)
+{
+    struct answer_header headers[] = {{"Cache-Control", "no-store"}, {NULL, NULL}};
+    struct span host = visit_header(e->visit, "Host");
+    char realm[400];
+
+    if (!is_host(host)) {
+        errand_refuse(e, 400, "Host: missing, or no name or address");
+        return;
+    }
+    snprintf(realm, sizeof(realm), "%s://%.*s/realms/fastly", scheme_of(e->visit), (int)host.n,
+             host.p);
+    errand_say_with(e, 200,
+                    json_pack("{ss ss+ ss+ ss+ s[s] s[s] s[s]}", "issuer", realm,
+                              "authorization_endpoint", realm, "/protocol/openid-connect/auth",
+                              "token_endpoint", realm, "/protocol/openid-connect/token", "jwks_uri",
+                              realm, "/protocol/openid-connect/certs", "response_types_supported",
+                              "code", "subject_types_supported", "public",
+                              "id_token_signing_alg_values_supported", "RS256"),
+                    headers);
+}
