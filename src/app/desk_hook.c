@@ -183,6 +183,7 @@ void desk_hook(struct errand *e)
     e->who = &publisher;
     if (check_proof(e, d, &r) < 0)
         return;
+    visit_prove(e->visit);
     if (desk_json_too_deep(r.body, JSON_DEPTH_MAX)) {
         errand_refuse(e, 400, "the document is nested too deeply");
         return;

@@ -82,6 +82,11 @@ static uint64_t value_timeouts(const struct ingress *in)
     return httpd_counts(in->httpd)->timeouts;
 }
 
+static uint64_t value_turned_away(const struct ingress *in)
+{
+    return httpd_counts(in->httpd)->turned_away;
+}
+
 static uint64_t value_errands(const struct ingress *in)
 {
     return in->errands;
@@ -101,6 +106,9 @@ static const struct endpoint_fact facts[] = {
     {"purgeline_http_connections", "gauge", "Open connections of producers.", value_connections},
     {"purgeline_http_accepted_total", "counter", "Connections accepted.", value_accepted},
     {"purgeline_http_timeouts_total", "counter", "Requests given up as too slow.", value_timeouts},
+    {"purgeline_http_turned_away_total", "counter",
+     "Connections closed at once because their address had http.per_address already.",
+     value_turned_away},
     {"purgeline_http_visits_under_way", "gauge", "Requests of producers that wait for an answer.",
      value_errands},
     {"purgeline_http_jobs_total", "counter", "Jobs sent to Redis for producers.", value_jobs},

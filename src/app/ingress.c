@@ -185,6 +185,8 @@ static void on_head(void *ctx, struct visit *v)
         errand_refuse(e, status, why);
         return;
     }
+    if (e->who)
+        visit_prove(v);
     if (e->route->serve_head)
         e->route->serve_head(e);
 }

@@ -17,6 +17,7 @@
 
 #define BACKLOG 4096
 #define CLOSE_MS 5000
+#define DISPLACING_MAX 128u
 /* https://www.gnutls.org/manual/html_node/Priority-Strings.html */
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
@@ -64,8 +65,10 @@ static void free_slot(struct slot *s)
     MHD_stop_daemon(s->daemon);
     list_remove(&s->link);
     free(s);
-    if (list_empty(&h->slots))
+    if (list_empty(&h->slots)) {
         linger_end_all(h);
+        ends_close(h);
+    }
 }
 
 static void run_slot(struct slot *s)
@@ -92,6 +95,7 @@ static void on_turn(void *ctx)
 
     list_each_safe(node, next, &h->slots)
         run_slot(list_entry(node, struct slot, link));
+    ends_look(h);
 }
 
 /* A target may hold %00, %2F, %: what it means is the reader's affair. */
@@ -100,6 +104,24 @@ static size_t leave_escaped(void *cls, struct MHD_Connection *mhd, char *s)
     (void)cls;
     (void)mhd;
     return strlen(s);
+}
+
+static enum MHD_Result admit(void *cls, const struct sockaddr *from, socklen_t bytes)
+{
+    struct httpd *h = cls;
+
+    (void)bytes;
+    if (!address_is_full(h, from))
+        return MHD_YES;
+    h->counts.turned_away++;
+    return MHD_NO;
+}
+
+/* So many more are let in before those that make room for them are gone: with one at a time each
+ * would need a turn of the loop. */
+static unsigned displacing_max(uint32_t connections)
+{
+    return connections / 16 < DISPLACING_MAX ? connections / 16 + 1 : DISPLACING_MAX;
 }
 
 static struct MHD_Daemon *start_daemon(struct slot *s, int fd, const struct httpd_tls *tls)
@@ -120,12 +142,11 @@ static struct MHD_Daemon *start_daemon(struct slot *s, int fd, const struct http
         more[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
     }
     return MHD_start_daemon(
-        flags, 0, NULL, NULL, visit_on_access, s->httpd, MHD_OPTION_LISTEN_SOCKET, fd,
+        flags, 0, admit, s->httpd, visit_on_access, s->httpd, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_URI_LOG_CALLBACK, visit_on_target, s->httpd, MHD_OPTION_NOTIFY_COMPLETED,
         visit_on_completed, s->httpd, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
         MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)o->connections + 1, /* one more, for which another makes room */
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)o->per_address,
+        (unsigned)o->connections + displacing_max(o->connections),
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, POOL_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
 }
@@ -260,8 +281,9 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err
     h->options = *o;
     list_init(&h->slots);
     list_init(&h->conns);
-    list_init(&h->fresh);
+    list_init(&h->strangers);
     list_init(&h->rested);
+    list_init(&h->ends);
     list_init(&h->lingering);
     if (open_listener(h, err, err_room) < 0) {
         free(h);
@@ -278,6 +300,7 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err
     h->timer = timer_new(l, conn_on_deadline, h);
     h->turn = timer_new(l, on_turn, h);
     h->linger_timer = timer_new(l, linger_on_timer, h);
+    ends_open(h);
     return h;
 }
 
@@ -312,6 +335,7 @@ static void finish(struct httpd *h)
     timer_close(h->turn);
     timer_close(h->linger_timer);
     close(h->listen_fd);
+    must(!h->addresses);
     heap_deinit(&h->deadlines);
     free(h);
     closed(ctx);

@@ -41,10 +41,13 @@ struct httpd_tls {
 struct httpd_options {
     const char *listen; /* "127.0.0.1:8126", "[::1]:8126"; port 0: any */
     const struct httpd_tls *tls;
-    /* Beyond it who has asked nothing for longest is hung up on; while all are busy, who comes
-     * waits. */
+    /* Beyond it another is dropped for who comes: of the peers that have not proven who they are
+     * the one longest at what it does, or who has been idle for longest; while all wait for an
+     * answer, who comes waits. */
     uint32_t connections;
-    uint32_t per_address; /* 0 = no limit of its own */
+    /* From one IPv4 address or IPv6 network (/64), more are closed at once; 127.0.0.1 and ::1 are
+     * not counted. 0 = no limit. */
+    uint32_t per_address;
     /* Until a first line has come; from there to the whole request (for a stream: to some of it),
      * and for the answer to be taken (or some of it). */
     uint32_t idle_s, request_s;
@@ -58,6 +61,7 @@ struct httpd_counts {
     uint64_t connections; /* open now */
     /* Since httpd_new. A timeout is a request that did not come, or an answer not taken. */
     uint64_t accepted, visits, timeouts;
+    uint64_t turned_away; /* beyond per_address */
 };
 
 /* Listens. NULL with a sentence in err. */
@@ -92,6 +96,10 @@ void *visit_ctx(const struct visit *v);
 /* -- in `head` -- */
 void visit_collect(struct visit *v, uint64_t max_bytes); /* more is answered with 413 */
 void visit_stream(struct visit *v);
+
+/* The visitor has proven who it is. Its connection is dropped last when there are too many, and
+ * kept after the answer however many strangers there are. */
+void visit_prove(struct visit *v);
 
 /* -- later -- */
 void visit_continue(struct visit *v); /* more parts may come; also said within `part` */

@@ -112,6 +112,11 @@ void visit_collect(struct visit *v, uint64_t max_bytes)
     v->body.max = max_bytes;
 }
 
+void visit_prove(struct visit *v)
+{
+    conn_prove(v->conn);
+}
+
 void visit_stream(struct visit *v)
 {
     v->streams = true;
@@ -174,7 +179,7 @@ void visit_answer(struct visit *v, const struct answer *a)
     v->status = a->status;
     v->response = response_of(a);
     v->text = span_of(a->body, a->body ? a->body_bytes : 0);
-    if (a->close || httpd_of(v)->closed)
+    if (a->close || httpd_of(v)->closed || conn_is_unwelcome(v->conn))
         add_header(v->response, MHD_HTTP_HEADER_CONNECTION, "close");
     if (v->conn->suspended && !v->complete)
         conn_set_phase(v->conn, CONN_BODY, httpd_of(v)->options.request_s * 1000);
@@ -336,7 +341,8 @@ static enum MHD_Result begin(struct visit *v, const char *method, const char *ve
     if (!v->answered && !v->streams && announced > v->body.max && announced != UINT64_MAX)
         answer_plain(v, 413, "the body is too large");
     if (v->answered &&
-        (flawed || announced > DISCARD_MAX_BYTES || visit_header(v, MHD_HTTP_HEADER_EXPECT).p))
+        (flawed || announced > DISCARD_MAX_BYTES || visit_header(v, MHD_HTTP_HEADER_EXPECT).p ||
+         (announced && conn_is_unwelcome(v->conn))))
         return queue_early(v);
     return MHD_YES;
 }

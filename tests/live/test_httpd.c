@@ -265,18 +265,37 @@ static void one_address_has_a_limit_of_its_own(void **state)
 
     (void)state;
     for (size_t i = 0; i < 3; i++) {
-        visit_world(w, &r[i]);
+        visit_world_from(w, "127.0.0.2", &r[i]);
         pump_until(w, i == 2 || httpd_counts(w->httpd)->accepted == i + 1);
     }
     rawhttp_await_end(&r[2]);
+    assert_int_equal(httpd_counts(w->httpd)->turned_away, 1);
     rawhttp_close(&r[0]);
     pump_until(w, httpd_counts(w->httpd)->connections == 1);
     rawhttp_close(&r[2]);
-    visit_world(w, &r[2]);
+    visit_world_from(w, "127.0.0.2", &r[2]);
     rawhttp_say(&r[2], "GET /a HTTP/1.1\r\n" HOST "\r\n");
     rawhttp_await_status(&r[2], 200);
     rawhttp_close(&r[1]);
     rawhttp_close(&r[2]);
+    close_world(w);
+}
+
+static void the_limit_of_one_address_is_not_that_of_its_neighbours_or_of_this_machine(void **state)
+{
+    static const char *const from[] = {"127.0.0.2", "127.0.0.3", "127.0.0.1", "127.0.0.1"};
+    SPECIAL_WORLD(w, per_address, 1);
+    struct rawhttp r[4];
+
+    (void)state;
+    for (size_t i = 0; i < array_len(r); i++)
+        visit_world_from(w, from[i], &r[i]);
+    for (size_t i = 0; i < array_len(r); i++) {
+        rawhttp_say(&r[i], "GET /a HTTP/1.1\r\n" HOST "\r\n");
+        rawhttp_await_status(&r[i], 200);
+    }
+    for (size_t i = 0; i < array_len(r); i++)
+        rawhttp_close(&r[i]);
     close_world(w);
 }
 
@@ -422,6 +441,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(who_asks_nothing_makes_room_for_who_does),
         cmocka_unit_test(when_all_are_busy_a_new_one_waits),
         cmocka_unit_test(one_address_has_a_limit_of_its_own),
+        cmocka_unit_test(the_limit_of_one_address_is_not_that_of_its_neighbours_or_of_this_machine),
         cmocka_unit_test(a_head_of_32_kib_is_read_and_a_longer_one_is_refused),
         cmocka_unit_test(what_two_readers_could_read_differently_is_refused),
         cmocka_unit_test(a_query_of_thousands_of_parameters_does_no_harm),
