@@ -103,6 +103,12 @@ static void on_late(struct errand *e)
     errand_refuse(e, 503, "it takes longer than a minute and goes on: look before asking again");
 }
 
+/* What it ordered before goes on. */
+static void on_withdrawn(struct errand *e, int status, const char *why)
+{
+    errand_refuse(e, status, why);
+}
+
 static const char *why_not(const struct ingress *in, enum chore_kind kind)
 {
     if (!intray_is_up(in->intray))
@@ -133,6 +139,7 @@ void chore_begin(struct errand *e, enum chore_kind kind, chore_work_cb *cb, void
     c->errand = errand_hold(e);
     snprintf(c->by, sizeof(c->by), "%.120s from %s", e->who->name, visit_peer(e->visit));
     e->late = on_late;
+    e->withdrawn = on_withdrawn;
     visit_set_patience(e->visit, PATIENCE_MS);
     in->chores++;
     in->plans += kind == CHORE_PLAN;

@@ -32,6 +32,7 @@ struct ingress {
     struct desk_hooks *hooks;
     struct job_decoder decoder;
     struct jobform form;
+    struct list errands_list;
     uint32_t errands;      /* that exist */
     uint32_t vitals_asked; /* and not answered */
     uint32_t chores;       /* under way on other threads */
@@ -46,6 +47,7 @@ struct ingress {
 };
 
 struct errand {
+    struct list link; /* in the ingress's */
     struct ingress *in;
     struct visit *visit; /* NULL: gone */
     const struct route *route;
@@ -55,9 +57,14 @@ struct errand {
     struct span parts[ROUTE_PARTS_MAX]; /* what the route's braces matched */
     uint32_t holds;
     bool answered;
+    bool served;                    /* the request is complete, and the route has it */
     void *state;                    /* the route's */
     void (*late)(struct errand *e); /* instead of a plain 503; must answer */
     void (*part)(struct errand *e, struct span bytes, size_t *taken); /* of streamed bodies */
+    /* After a reload. The visitor may go on, but what it may do can be different; and: it may not
+     * go on, must answer. Without the latter it is refused, unless it is served already. */
+    void (*renewed)(struct errand *e);
+    void (*withdrawn)(struct errand *e, int status, const char *why);
     void (*gone)(struct errand *e); /* the visit is over; state may be freed in end */
     void (*end)(struct errand *e);  /* frees state */
 };
@@ -110,6 +117,9 @@ uint64_t desk_cost(const struct config_account *a, const struct job_spec *spec);
 /* Where no proof is needed only this machine is served; NULL, or a sentence why this visit is not.
  */
 const char *desk_why_not_open(struct visit *v);
+
+/* -- withdraw.c: what a reload has taken away is refused to those who are under way -- */
+void withdraw_all(struct ingress *in);
 
 /* -- desk_hook.c: the configured hooks with their secrets -- */
 struct desk_hooks *desk_hooks_new(const struct config *c);

@@ -26,6 +26,7 @@ void errand_drop(struct errand *e)
     if (e->end)
         e->end(e);
     e->in->errands--;
+    list_remove(&e->link);
     free(e);
 }
 

@@ -176,6 +176,7 @@ static void on_head(void *ctx, struct visit *v)
     e->visit = v;
     e->holds = 1;
     in->errands++;
+    list_push_back(&in->errands_list, &e->link);
     visit_set_ctx(v, e);
     find_route(e);
     if (!e->route)
@@ -207,6 +208,7 @@ static void on_whole(void *ctx, struct visit *v)
     struct errand *e = visit_ctx(v);
 
     (void)ctx;
+    e->served = true;
     e->route->serve(e);
 }
 
@@ -310,6 +312,7 @@ static void configure(struct ingress *in, const struct config *c)
     desk_hooks_free(in->hooks);
     in->hooks = desk_hooks_new(c);
     reload_tls(in);
+    withdraw_all(in);
 }
 
 static void finish_when_done(struct ingress *in)
@@ -490,6 +493,7 @@ struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t e
 
     in->options = *o;
     in->config = o->config;
+    list_init(&in->errands_list);
     in->loop = loop_new();
     in->httpd = open_httpd(in, err, err_room);
     if (!in->httpd) {

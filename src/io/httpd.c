@@ -166,6 +166,8 @@ static int add_slot(struct httpd *h, const struct httpd_tls *tls, char *err, siz
     s->httpd = h;
     s->tls = tls != NULL;
     s->wants_client_cert = tls && tls->client_ca_pem;
+    if (s->wants_client_cert)
+        digest_sha256(span_str(tls->client_ca_pem), s->client_ca);
     s->daemon = start_daemon(s, fd, tls);
     if (!s->daemon) {
         close(fd);
@@ -314,6 +316,30 @@ const struct httpd_counts *httpd_counts(const struct httpd *h)
     return &h->counts;
 }
 
+void httpd_forget_proven(struct httpd *h)
+{
+    list_each(node, &h->conns)
+        conn_forget(list_entry(node, struct conn, link));
+}
+
+/* What came in where less was asked for than now. Requests that have not begun are none yet; the
+ * others are ended by their answer. */
+static void end_outdated(struct httpd *h, const struct slot *now)
+{
+    list_each(node, &h->slots) {
+        struct slot *s = list_entry(node, struct slot, link);
+
+        s->outdated |= s->tls != now->tls || s->wants_client_cert != now->wants_client_cert ||
+                       memcmp(s->client_ca, now->client_ca, sizeof(s->client_ca)) != 0;
+    }
+    list_each(node, &h->conns) {
+        struct conn *c = list_entry(node, struct conn, link);
+
+        if (c->slot->outdated && (c->phase == CONN_AWAIT || c->phase == CONN_HEAD))
+            conn_hang_up(c);
+    }
+}
+
 int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err, size_t err_room)
 {
     struct slot *old = list_entry(h->slots.prev, struct slot, link);
@@ -322,6 +348,7 @@ int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err, size_
     if (rc < 0)
         return rc;
     quiesce(old);
+    end_outdated(h, list_entry(h->slots.prev, struct slot, link));
     httpd_run_soon(h);
     return 0;
 }

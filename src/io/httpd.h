@@ -69,10 +69,13 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err
 /* The address that is listened on, with the port that was found for 0. */
 const char *httpd_address(const struct httpd *h);
 const struct httpd_counts *httpd_counts(const struct httpd *h);
-/* New connections get the new certificate, those there are keep the old one. 0, or -EINVAL with a
- * sentence and everything as it was. */
+/* New connections get the new certificate, those there are keep the old one; but where they are
+ * without TLS, or with another client_ca_pem, they end: idle ones at once, others after their
+ * answer. 0, or -EINVAL with a sentence and everything as it was. */
 must_use int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err,
                            size_t err_room);
+/* Nobody counts as proven any more (visit_prove): who may come in has changed. */
+void httpd_forget_proven(struct httpd *h);
 /* Accepts nothing more, lets visits under way be answered (each at its patience's end at the
  * latest; what has not come whole, or is not taken, within some seconds is given up), closes idle
  * connections, then calls closed; frees itself. */
@@ -101,6 +104,9 @@ void visit_stream(struct visit *v);
  * kept after the answer however many strangers there are. */
 void visit_prove(struct visit *v);
 
+/* The connection is from before a change of httpd_set_tls that ends it. */
+bool visit_is_outdated(const struct visit *v);
+
 /* -- later -- */
 void visit_continue(struct visit *v); /* more parts may come; also said within `part` */
 void visit_set_patience(struct visit *v, uint32_t ms);
@@ -128,3 +134,5 @@ struct answer {
 
 void visit_answer(struct visit *v, const struct answer *a);
 bool visit_answered(const struct visit *v);
+/* For one that is answered: what is missing of its body is not waited for; the connection ends. */
+void visit_cut(struct visit *v);

@@ -132,6 +132,12 @@ static void show_end(struct conn *c)
     conn_set_phase(c, CONN_GONE, SHOW_MS);
 }
 
+void conn_end(struct conn *c)
+{
+    conn_cut(c);
+    show_end(c);
+}
+
 void conn_on_deadline(void *ctx)
 {
     struct httpd *h = ctx;
@@ -152,8 +158,7 @@ void conn_on_deadline(void *ctx)
             show_end(c);
         } else {
             h->counts.timeouts++;
-            conn_cut(c);
-            show_end(c);
+            conn_end(c);
         }
     }
     arm(h);
@@ -206,7 +211,7 @@ void conn_rest(struct conn *c)
 {
     struct httpd *h = c->slot->httpd;
 
-    if (h->closed)
+    if (h->closed || c->slot->outdated)
         conn_hang_up(c);
     else if (c->phase != CONN_GONE)
         begin_rest(c);
@@ -219,6 +224,13 @@ void conn_prove(struct conn *c)
         return;
     c->known = true;
     c->slot->httpd->known_count++;
+    enter_rest(c);
+}
+
+void conn_forget(struct conn *c)
+{
+    c->slot->httpd->known_count -= c->known;
+    c->known = false;
     enter_rest(c);
 }
 

@@ -8,6 +8,7 @@
 
 #include <microhttpd.h>
 
+#include "digest.h"
 #include "heap.h"
 #include "httpd.h"
 #include "list.h"
@@ -84,6 +85,8 @@ struct slot {
     void *poll; /* uv_poll_t */
     uint32_t connections;
     bool quiesced, tls, wants_client_cert;
+    bool outdated; /* its connections may not go on */
+    uint8_t client_ca[DIGEST_SHA256_BYTES];
 };
 
 struct httpd {
@@ -123,6 +126,8 @@ void httpd_poll_closed(struct httpd *h);
 /* httpd_conn.c */
 void conn_set_phase(struct conn *c, enum conn_phase phase, uint64_t wait_ms); /* 0: no deadline */
 void conn_hang_up(struct conn *c);
+void conn_end(struct conn *c);    /* with its answer, or 408, past libmicrohttpd */
+void conn_forget(struct conn *c); /* its peer is not proven any more */
 void conn_open(struct slot *s, struct MHD_Connection *mhd, void **socket_ctx);
 void conn_close(struct slot *s, void **socket_ctx);
 void conn_rest(struct conn *c); /* its visit is over */

@@ -117,6 +117,11 @@ void visit_prove(struct visit *v)
     conn_prove(v->conn);
 }
 
+bool visit_is_outdated(const struct visit *v)
+{
+    return v->conn->slot->outdated;
+}
+
 void visit_stream(struct visit *v)
 {
     v->streams = true;
@@ -179,7 +184,7 @@ void visit_answer(struct visit *v, const struct answer *a)
     v->status = a->status;
     v->response = response_of(a);
     v->text = span_of(a->body, a->body ? a->body_bytes : 0);
-    if (a->close || httpd_of(v)->closed || conn_is_unwelcome(v->conn))
+    if (a->close || httpd_of(v)->closed || conn_is_unwelcome(v->conn) || visit_is_outdated(v))
         add_header(v->response, MHD_HTTP_HEADER_CONNECTION, "close");
     if (v->conn->suspended && !v->complete)
         conn_set_phase(v->conn, CONN_BODY, httpd_of(v)->options.request_s * 1000);
@@ -189,6 +194,13 @@ void visit_answer(struct visit *v, const struct answer *a)
 bool visit_answered(const struct visit *v)
 {
     return v->answered;
+}
+
+void visit_cut(struct visit *v)
+{
+    must(v->answered);
+    if (!v->complete && !v->queued && v->conn->phase != CONN_GONE)
+        conn_end(v->conn);
 }
 
 void visit_continue(struct visit *v)
