@@ -114,9 +114,9 @@ bool desk_json_too_deep(struct span json, int most);
 must_use int desk_read_form(struct ingress *in, struct span text, char *err, size_t err_room);
 uint64_t desk_cost(const struct config_account *a, const struct job_spec *spec);
 
-/* Where no proof is needed only this machine is served; NULL, or a sentence why this visit is not.
- */
-const char *desk_why_not_open(struct visit *v);
+/* -- openmode.c: where no proof is needed only this machine is served. 0, or the status of the
+ * refusal with a sentence -- */
+must_use int openmode_refuses(const struct errand *e, const char **why);
 
 /* -- withdraw.c: what a reload has taken away is refused to those who are under way -- */
 void withdraw_all(struct ingress *in);

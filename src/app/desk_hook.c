@@ -91,14 +91,15 @@ static bool header_of(void *ctx, const char *name, struct span *value)
 
 static int check_proof(struct errand *e, const struct desk_hook *d, const struct hook_request *r)
 {
-    const char *why = NULL;
+    const char *why;
     char err[300];
+    int status;
 
     if (d->config->signature.scheme == HOOK_UNSIGNED) {
-        why = desk_why_not_open(e->visit);
-        if (why)
-            errand_refuse(e, 403, why);
-        return why ? -EACCES : 0;
+        status = openmode_refuses(e, &why);
+        if (status)
+            errand_refuse(e, status, why);
+        return status ? -EACCES : 0;
     }
     if (hookgate_check(&d->config->signature, span_str(d->secret), r, clock_wall_ms(), err,
                        sizeof(err)) == 0)

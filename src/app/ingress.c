@@ -91,17 +91,6 @@ static struct span shown_token(struct visit *v)
     return s.p && span_starts_nocase(s, "Bearer ") ? span_of(s.p + 7, s.n - 7) : span_of(NULL, 0);
 }
 
-/* Without producers only this machine is served. A page in somebody's browser runs on this machine,
- * too: what comes from one carries an Origin. */
-const char *desk_why_not_open(struct visit *v)
-{
-    if (!visit_from_loopback(v))
-        return "no producers are configured, so only this machine may push";
-    if (visit_header(v, "Origin").p)
-        return "no producers are configured, so no web page may push";
-    return NULL;
-}
-
 static int authenticate(struct errand *e, const char **why)
 {
     struct span token;
@@ -110,9 +99,8 @@ static int authenticate(struct errand *e, const char **why)
     if (e->route->access == ROUTE_OPEN || e->route->access == ROUTE_SIGNED)
         return 0;
     if (gate_open(e->in->gate)) {
-        *why = desk_why_not_open(e->visit);
         e->who = gate_anybody();
-        return *why ? 403 : 0;
+        return openmode_refuses(e, why);
     }
     token = shown_token(e->visit);
     e->who = token.n ? gate_find(e->in->gate, token) : NULL;
