@@ -131,6 +131,9 @@ static struct MHD_Daemon *start_daemon(struct slot *s, int fd, const struct http
     struct MHD_OptionItem more[6] = {{MHD_OPTION_END, 0, NULL}};
     size_t n = 0;
 
+    /* It does not shut a connection down that it ends, so that conn_close still can answer. */
+    if (!tls && !httpd_is_lenient())
+        flags |= MHD_USE_TURBO;
     if (tls) {
         flags |= MHD_USE_TLS;
         more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)tls->cert_pem};

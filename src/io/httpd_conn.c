@@ -2,6 +2,7 @@
 #include <linux/tcp.h> /* the C library's own tcp_info is shorter */
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -274,10 +275,34 @@ void conn_open(struct slot *s, struct MHD_Connection *mhd, void **socket_ctx)
     begin_rest(c);
 }
 
+static bool peer_has_ended(const struct conn *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+/* A new libmicrohttpd ends a connection without a word when what it reads first is no request line:
+ * a NUL in it, or two empty lines before it. */
+static void answer_no_request(struct conn *c)
+{
+    static const char text[] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n"
+                               "Connection: close\r\n\r\n";
+    struct tcp_info info = {.tcpi_bytes_sent = 1};
+    socklen_t n = sizeof(info);
+
+    if (c->used || c->hung_up || c->cut || c->slot->tls || peer_has_ended(c) ||
+        getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0 || info.tcpi_bytes_sent)
+        return;
+    (void)!send(c->fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    c->lingers = true;
+}
+
 void conn_close(struct slot *s, void **socket_ctx)
 {
     struct conn *c = *socket_ctx;
 
+    answer_no_request(c);
     conn_set_phase(c, CONN_GONE, 0);
     ends_remove(c);
     address_leave(s->httpd, c->address);

@@ -30,6 +30,7 @@ struct visit {
     struct conn *conn;
     struct MHD_Connection *mhd;
     const char *method; /* libmicrohttpd's */
+    size_t head_bytes;  /* from there on, as it was read */
     char *target;
     size_t target_bytes;
     struct buf body;
@@ -42,7 +43,8 @@ struct visit {
     uint64_t got_bytes, renewed_bytes; /* of the body; at the last renewal of the deadline */
     uint64_t dropped_bytes;            /* of the body, since it is answered */
     bool begun;                        /* head was called */
-    bool complete;                     /* whole was called */
+    bool chunked;
+    bool complete; /* whole was called */
     bool streams;
     bool discards; /* it is answered already: what else comes of the body is dropped */
     bool answered;
@@ -64,6 +66,7 @@ struct conn {
     bool suspended;
     bool hung_up;
     bool own_timeout;           /* set in libmicrohttpd */
+    bool used;        /* a first line has come */
     bool known;                 /* a visit on it has proven who it is */
     bool resting;               /* it is in rested */
     bool ended;                 /* its peer has sent all it will */
@@ -152,8 +155,12 @@ void address_leave(struct httpd *h, struct address *a); /* NULL is fine */
 /* httpd_head.c: what is wrong with the head, or NULL. */
 const char *httpd_head_flaw(const struct visit *v, const char *method, const char *version);
 
-/* An old libmicrohttpd takes the query apart after this; now there is none. */
+/* libmicrohttpd takes the query apart after this; now there is none. */
 void httpd_head_hide_query(const char *uri);
+/* An old libmicrohttpd takes a lone LF for the end of a chunk's size. False: it was one, as far as
+ * that can be seen. */
+bool httpd_head_is_chunk_sound(const struct visit *v, const char *part);
+bool httpd_is_lenient(void); /* it is an old one */
 
 /* httpd_linger.c */
 /* Sends the answer (or that it took too long) as far as it goes without waiting: for when
