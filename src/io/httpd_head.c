@@ -28,12 +28,13 @@ void httpd_head_hide_query(const char *uri)
 
 /* What libmicrohttpd hands over at a time lies in its buffer as it was read, behind the head. When
  * something stands before it there, that is the line with the chunk's size, and before that the end
- * of the chunk before. */
+ * of the chunk before. An old one takes a lone LF for the end of these, 1.0 takes the LF behind a
+ * chunk extension for the first byte of the chunk. */
 bool httpd_head_is_chunk_sound(const struct visit *v, const char *part)
 {
     const char *begin = v->method + v->head_bytes;
 
-    if (!v->chunked || !httpd_is_lenient() || part < begin + 2 || part > begin + POOL_BYTES)
+    if (!v->chunked || part < begin + 2 || part > begin + POOL_BYTES)
         return true;
     if (part[-2] != '\r' || part[-1] != '\n')
         return false;

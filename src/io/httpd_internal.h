@@ -157,8 +157,7 @@ const char *httpd_head_flaw(const struct visit *v, const char *method, const cha
 
 /* libmicrohttpd takes the query apart after this; now there is none. */
 void httpd_head_hide_query(const char *uri);
-/* An old libmicrohttpd takes a lone LF for the end of a chunk's size. False: it was one, as far as
- * that can be seen. */
+/* False: the lines before this part of a body do not end as they must, as far as that can be seen. */
 bool httpd_head_is_chunk_sound(const struct visit *v, const char *part);
 bool httpd_is_lenient(void); /* it is an old one */
 
