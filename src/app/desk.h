@@ -57,8 +57,9 @@ struct errand {
     struct span parts[ROUTE_PARTS_MAX]; /* what the route's braces matched */
     uint32_t holds;
     bool answered;
-    bool served;                    /* the request is complete, and the route has it */
-    void *state;                    /* the route's */
+    bool served;         /* the request is complete, and the route has it */
+    const char *audited; /* what the log says of a refusal; NULL: what the visitor is told */
+    void *state;         /* the route's */
     void (*late)(struct errand *e); /* instead of a plain 503; must answer */
     void (*part)(struct errand *e, struct span bytes, size_t *taken); /* of streamed bodies */
     /* After a reload. The visitor may go on, but what it may do can be different; and: it may not

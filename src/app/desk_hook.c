@@ -92,7 +92,7 @@ static bool header_of(void *ctx, const char *name, struct span *value)
 static int check_proof(struct errand *e, const struct desk_hook *d, const struct hook_request *r)
 {
     const char *why;
-    char err[300];
+    char err[300], said[400];
     int status;
 
     if (d->config->signature.scheme == HOOK_UNSIGNED) {
@@ -104,9 +104,11 @@ static int check_proof(struct errand *e, const struct desk_hook *d, const struct
     if (hookgate_check(&d->config->signature, span_str(d->secret), r, clock_wall_ms(), err,
                        sizeof(err)) == 0)
         return 0;
-    log_warn("What was posted to a hook does not prove that it is the publisher's",
-             "hook=%s peer=%s why=\"%s\"", d->config->name, visit_peer(e->visit), err);
+    snprintf(said, sizeof(said), "what was posted does not prove that it is the publisher's: %s",
+             err);
+    e->audited = said;
     errand_refuse(e, 401, "the signature is missing, wrong or too old");
+    e->audited = NULL;
     return -EACCES;
 }
 

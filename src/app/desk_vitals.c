@@ -131,15 +131,33 @@ static void render_endpoint(const struct ingress *in, struct buf *out)
                    in->counts.by_status[i]);
 }
 
+static bool may_see(const struct errand *e, const struct config_account *a)
+{
+    return e->who->admin || gate_may_account(e->who, a);
+}
+
+static bool may_see_named(void *ctx, struct span name)
+{
+    const struct errand *e = ctx;
+    const struct config *c = e->in->config;
+
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        if (span_is(name, c->accounts[i].name))
+            return may_see(e, &c->accounts[i]);
+    return false;
+}
+
 static void render_backlog(const struct errand *e, bool redis_up, struct buf *out)
 {
     const struct config *c = e->in->config;
     struct metrics_backlog *at = alloc_zeroed(c->accounts_count, sizeof(*at));
+    size_t n = 0;
 
     for (uint32_t i = 0; i < c->accounts_count; i++)
-        at[i] = (struct metrics_backlog){c->accounts[i].name,
-                                         redis_up ? &stands(e, i)->overview : NULL};
-    metrics_render_backlog(at, c->accounts_count, redis_up, out);
+        if (may_see(e, &c->accounts[i]))
+            at[n++] = (struct metrics_backlog){c->accounts[i].name,
+                                               redis_up ? &stands(e, i)->overview : NULL};
+    metrics_render_backlog(at, n, redis_up, out);
     free(at);
 }
 
@@ -194,7 +212,7 @@ static void take_metrics(struct errand *e, const struct vitals *v)
 {
     if (!e->visit || visit_answered(e->visit))
         return;
-    buf_put(e->state, buf_span(&v->metrics));
+    metrics_filter(buf_span(&v->metrics), may_see_named, e, e->state);
     standing_refresh(e->in->standing, on_backlog, errand_hold(e));
 }
 

@@ -3,7 +3,6 @@
 #include "http_world.h"
 
 #include "clock.h"
-#include "digest.h"
 #include "rawhttp.h"
 
 #define A "{\"keys\":[\"a\"]}"
@@ -11,19 +10,6 @@
 #define CMS_KEY "Fastly-Key: cms-token"
 /* Long before any deadline of the server's: request_s, patience. */
 #define SOON_MS 5000
-
-/* Configuration lines of a producer. */
-static char *producer(const char *name, const char *token, const char *more)
-{
-    char text[DIGEST_TEXT_ROOM];
-    uint8_t digest[DIGEST_SHA256_BYTES];
-    struct span shown;
-
-    digest_sha256(span_str(token), digest);
-    shown = digest_text(digest, sizeof(digest), HOOK_HEX, text);
-    return alloc_printf("  - name: %s\n    token_sha256: \"%.*s\"\n%s", name, (int)shown.n, shown.p,
-                        more);
-}
 
 static void reconfigure(struct world *w, const char *lines)
 {
@@ -50,9 +36,9 @@ static void chunk(struct rawhttp *r, const char *text)
 
 static void open_scene(struct scene *s, void **state, const char *more)
 {
-    char *cms = producer("cms", "cms-token", more), *global;
+    char *cms = world_producer("cms", "cms-token", more), *global;
 
-    s->other = producer("other", "other-token", "");
+    s->other = world_producer("other", "other-token", "");
     global = alloc_printf("producers:\n%s%s", s->other, cms);
     s->w = world_open(state, "", global);
     free(global);
@@ -106,7 +92,7 @@ static void a_stream_ends_when_its_producer_is_removed(void **state)
 static void a_stream_ends_when_the_token_changes(void **state)
 {
     struct scene s;
-    char *lines = producer("cms", "a-new-token", "");
+    char *lines = world_producer("cms", "a-new-token", "");
 
     open_scene(&s, state, "");
     begin_stream(&s, CMS_KEY "\r\n");
@@ -118,7 +104,7 @@ static void a_stream_ends_when_the_token_changes(void **state)
 
 static void a_stream_of_anybody_ends_when_producers_are_introduced(void **state)
 {
-    struct scene s = {.other = producer("other", "other-token", "")};
+    struct scene s = {.other = world_producer("other", "other-token", "")};
 
     s.w = world_open(state, "", "");
     rawhttp_open(&s.r, rawhttp_port(&s.w.r->instances[0]));
@@ -162,7 +148,7 @@ static void who_waits_for_a_receipt_is_told_of_the_job_and_no_more(void **state)
 static void assert_next_line_refused(struct scene *s, const char *more, const char *line,
                                      const char *last, const char *error)
 {
-    char *lines = producer("cms", "cms-token", more);
+    char *lines = world_producer("cms", "cms-token", more);
     struct rawhttp_answer a;
 
     reconfigure(&s->w, lines);

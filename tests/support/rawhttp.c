@@ -25,9 +25,12 @@ void rawhttp_open_from(struct rawhttp *r, const char *source, unsigned port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     struct sockaddr_in from = {.sin_family = AF_INET};
+    int on = 1;
 
     *r = (struct rawhttp){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     must(r->fd >= 0 && inet_pton(AF_INET, source, &from.sin_addr) == 1);
+    /* The port is chosen when the other end is known: else there are 28,000 for all. */
+    (void)setsockopt(r->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
     if (bind(r->fd, (struct sockaddr *)&from, sizeof(from)) < 0)
         fail_msg("bind to %s: %s", source, strerror(errno));
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
