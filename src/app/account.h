@@ -12,6 +12,7 @@
 #include "intake.h"
 #include "job.h"
 #include "lanes.h"
+#include "loglimit.h"
 #include "purse.h"
 #include "rng.h"
 #include "settle.h"
@@ -102,6 +103,7 @@ struct dispatch {
     struct scar *scars;
     uint32_t scars_count;
     struct dispatch_counts counts;
+    struct loglimit log_limit; /* of lines about single jobs and targets */
     uint64_t wall_ms; /* Unix: when the tick began, or the answer came, that is being worked on */
 
     /* liveness */

@@ -7,39 +7,40 @@
 #include "alloc.h"
 #include "desk.h"
 #include "log.h"
-
-#define LINES_PER_S 10u
+#include "loglimit.h"
 
 struct audit {
     struct timer *timer; /* runs while a second is counted */
-    uint32_t written;    /* in this second */
-    uint64_t unwritten;
-    bool counts;
+    struct loglimit limit;
 };
 
-static void end_second(void *ctx)
+static void end_second(struct audit *a, uint64_t now_ns)
 {
-    struct audit *a = ctx;
+    uint64_t unwritten, next_ns = loglimit_end(&a->limit, now_ns, &unwritten);
 
-    if (a->unwritten)
+    if (unwritten)
         log_warn("More requests over HTTP were refused within a second than are written",
-                 "not_written=%" PRIu64, a->unwritten);
-    a->written = 0;
-    a->unwritten = 0;
-    a->counts = false;
+                 "not_written=%" PRIu64, unwritten);
+    if (next_ns != NEVER)
+        timer_start_at(a->timer, next_ns);
+}
+
+static void on_timer(void *ctx)
+{
+    end_second(ctx, clock_mono_ns());
 }
 
 struct audit *audit_new(struct loop *l)
 {
     struct audit *a = alloc_zeroed(1, sizeof(*a));
 
-    a->timer = timer_new(l, end_second, a);
+    a->timer = timer_new(l, on_timer, a);
     return a;
 }
 
 void audit_free(struct audit *a)
 {
-    end_second(a);
+    end_second(a, NEVER);
     timer_close(a->timer);
     free(a);
 }
@@ -49,16 +50,12 @@ void audit_refused(struct audit *a, const struct errand *e, int status, const ch
     struct span target = visit_target(e->visit), method = visit_method(e->visit);
     const char *query = target.n ? memchr(target.p, '?', target.n) : NULL;
     char shown_method[40], shown_path[200], shown_why[400];
+    bool is_first = a->limit.written == 0;
 
-    if (!a->counts) {
-        a->counts = true;
-        timer_start_at(a->timer, clock_mono_ns() + NS_PER_S);
-    }
-    if (a->written == LINES_PER_S) {
-        a->unwritten++;
+    if (!loglimit_take(&a->limit, clock_mono_ns()))
         return;
-    }
-    a->written++;
+    if (is_first)
+        timer_start_at(a->timer, a->limit.begun_ns + NS_PER_S);
     if (query)
         target.n = (size_t)(query - target.p);
     log_warn("A request over HTTP is refused",

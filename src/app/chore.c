@@ -108,6 +108,12 @@ bool chore_has_room(const struct ingress *in)
     return in->chores < CHORES_MAX;
 }
 
+/* What it ordered before goes on. */
+static void on_withdrawn(struct errand *e, int status, const char *why)
+{
+    errand_refuse(e, status, why);
+}
+
 static const char *why_not(const struct ingress *in, enum chore_kind kind)
 {
     if (!intray_is_up(in->intray))
@@ -138,6 +144,7 @@ void chore_begin(struct errand *e, enum chore_kind kind, chore_work_cb *cb, void
     c->errand = errand_hold(e);
     snprintf(c->by, sizeof(c->by), "%.120s from %s", e->who->name, visit_peer(e->visit));
     e->late = on_late;
+    e->withdrawn = on_withdrawn;
     visit_set_patience(e->visit, PATIENCE_MS);
     in->chores++;
     in->plans += kind == CHORE_PLAN;

@@ -33,6 +33,7 @@ struct ingress {
     struct desk_ips *ips;
     struct job_decoder decoder;
     struct jobform form;
+    struct list errands_list;
     uint32_t errands;      /* that exist */
     uint32_t vitals_asked; /* and not answered */
     uint32_t chores;       /* under way on other threads */
@@ -47,6 +48,7 @@ struct ingress {
 };
 
 struct errand {
+    struct list link; /* in the ingress's */
     struct ingress *in;
     struct visit *visit; /* NULL: gone */
     const struct route *route;
@@ -56,9 +58,15 @@ struct errand {
     struct span parts[ROUTE_PARTS_MAX]; /* what the route's braces matched */
     uint32_t holds;
     bool answered;
-    void *state;                    /* the route's */
+    bool served;         /* the request is complete, and the route has it */
+    const char *audited; /* what the log says of a refusal; NULL: what the visitor is told */
+    void *state;         /* the route's */
     void (*late)(struct errand *e); /* instead of a plain 503; must answer */
     void (*part)(struct errand *e, struct span bytes, size_t *taken); /* of streamed bodies */
+    /* After a reload. The visitor may go on, but what it may do can be different; and: it may not
+     * go on, must answer. Without the latter it is refused, unless it is served already. */
+    void (*renewed)(struct errand *e);
+    void (*withdrawn)(struct errand *e, int status, const char *why);
     void (*gone)(struct errand *e); /* the visit is over; state may be freed in end */
     void (*end)(struct errand *e);  /* frees state */
 };
@@ -111,9 +119,12 @@ bool desk_json_too_deep(struct span json, int most);
 must_use int desk_read_form(struct ingress *in, struct span text, char *err, size_t err_room);
 uint64_t desk_cost(const struct config_account *a, const struct job_spec *spec);
 
-/* Where no proof is needed only this machine is served; NULL, or a sentence why this visit is not.
- */
-const char *desk_why_not_open(struct visit *v);
+/* -- openmode.c: where no proof is needed only this machine is served. 0, or the status of the
+ * refusal with a sentence -- */
+must_use int openmode_refuses(const struct errand *e, const char **why);
+
+/* -- withdraw.c: what a reload has taken away is refused to those who are under way -- */
+void withdraw_all(struct ingress *in);
 
 /* -- desk_fastly.c -- */
 /* The account and its service that the path names, or NULL and refused in Fastly's words. */

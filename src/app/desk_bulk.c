@@ -278,6 +278,28 @@ static void on_late(struct errand *e)
     errand_refuse(e, 503, "Redis does not answer: what of this it has is not known; push it again");
 }
 
+/* The results of single lines are lost: it gets no 200, and pushes again what it did not see done.
+ */
+static void on_withdrawn(struct errand *e, int status, const char *why)
+{
+    const struct bulk *b = e->state;
+    char sentence[300];
+
+    snprintf(sentence, sizeof(sentence),
+             "%s; nothing behind line %" PRIu64 " was taken; of the lines before, %" PRIu64
+             " are known to be accepted",
+             why, b->next - 1, b->taken);
+    errand_refuse(e, status, sentence);
+}
+
+/* Under new scopes: the account that lines mean when they name none may be another, or none. */
+static void on_renewed(struct errand *e)
+{
+    struct bulk *b = e->state;
+
+    b->account = errand_find_account(e, errand_query(e, "account"));
+}
+
 static void end_bulk(struct errand *e)
 {
     struct bulk *b = e->state;
@@ -317,6 +339,8 @@ void desk_bulk_begin(struct errand *e)
     e->state = b;
     e->part = on_part;
     e->late = on_late;
+    e->withdrawn = on_withdrawn;
+    e->renewed = on_renewed;
     e->end = end_bulk;
     visit_stream(e->visit);
     visit_set_patience(e->visit, PATIENCE_MS);

@@ -91,21 +91,24 @@ static bool header_of(void *ctx, const char *name, struct span *value)
 
 static int check_proof(struct errand *e, const struct desk_hook *d, const struct hook_request *r)
 {
-    const char *why = NULL;
-    char err[300];
+    const char *why;
+    char err[300], said[400];
+    int status;
 
     if (d->config->signature.scheme == HOOK_UNSIGNED) {
-        why = desk_why_not_open(e->visit);
-        if (why)
-            errand_refuse(e, 403, why);
-        return why ? -EACCES : 0;
+        status = openmode_refuses(e, &why);
+        if (status)
+            errand_refuse(e, status, why);
+        return status ? -EACCES : 0;
     }
     if (hookgate_check(&d->config->signature, span_str(d->secret), r, clock_wall_ms(), err,
                        sizeof(err)) == 0)
         return 0;
-    log_warn("What was posted to a hook does not prove that it is the publisher's",
-             "hook=%s peer=%s why=\"%s\"", d->config->name, visit_peer(e->visit), err);
+    snprintf(said, sizeof(said), "what was posted does not prove that it is the publisher's: %s",
+             err);
+    e->audited = said;
     errand_refuse(e, 401, "the signature is missing, wrong or too old");
+    e->audited = NULL;
     return -EACCES;
 }
 
@@ -183,6 +186,7 @@ void desk_hook(struct errand *e)
     e->who = &publisher;
     if (check_proof(e, d, &r) < 0)
         return;
+    visit_prove(e->visit);
     if (desk_json_too_deep(r.body, JSON_DEPTH_MAX)) {
         errand_refuse(e, 400, "the document is nested too deeply");
         return;

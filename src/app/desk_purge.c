@@ -180,6 +180,14 @@ static void on_patience_over(struct errand *e)
     }
 }
 
+/* It is told of its job, as Redis has it, but not what becomes of it. */
+static void on_withdrawn(struct errand *e, int status, const char *why)
+{
+    (void)status;
+    (void)why;
+    on_patience_over(e);
+}
+
 static void on_visitor_gone(struct errand *e)
 {
     struct pushed *p = e->state;
@@ -203,6 +211,7 @@ static void on_put(void *ctx, const struct intray_result *r)
         p->repeated = r->outcome == INTRAY_REPEATED;
         if (p->wait_s && e->visit && !visit_answered(e->visit) && !e->in->stopping) {
             visit_await(e->visit, p->wait_s * 1000);
+            e->withdrawn = on_withdrawn;
             p->waiter =
                 waiters_add(e->in->waiters, p->account, p->job,
                             p->delayed ? WAITER_DELAYED : WAITER_PLAIN, on_waited, errand_hold(e));

@@ -82,6 +82,11 @@ static uint64_t value_timeouts(const struct ingress *in)
     return httpd_counts(in->httpd)->timeouts;
 }
 
+static uint64_t value_turned_away(const struct ingress *in)
+{
+    return httpd_counts(in->httpd)->turned_away;
+}
+
 static uint64_t value_errands(const struct ingress *in)
 {
     return in->errands;
@@ -101,6 +106,9 @@ static const struct endpoint_fact facts[] = {
     {"purgeline_http_connections", "gauge", "Open connections of producers.", value_connections},
     {"purgeline_http_accepted_total", "counter", "Connections accepted.", value_accepted},
     {"purgeline_http_timeouts_total", "counter", "Requests given up as too slow.", value_timeouts},
+    {"purgeline_http_turned_away_total", "counter",
+     "Connections closed at once because their address had http.per_address already.",
+     value_turned_away},
     {"purgeline_http_visits_under_way", "gauge", "Requests of producers that wait for an answer.",
      value_errands},
     {"purgeline_http_jobs_total", "counter", "Jobs sent to Redis for producers.", value_jobs},
@@ -123,15 +131,33 @@ static void render_endpoint(const struct ingress *in, struct buf *out)
                    in->counts.by_status[i]);
 }
 
+static bool may_see(const struct errand *e, const struct config_account *a)
+{
+    return e->who->admin || gate_may_account(e->who, a);
+}
+
+static bool may_see_named(void *ctx, struct span name)
+{
+    const struct errand *e = ctx;
+    const struct config *c = e->in->config;
+
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        if (span_is(name, c->accounts[i].name))
+            return may_see(e, &c->accounts[i]);
+    return false;
+}
+
 static void render_backlog(const struct errand *e, bool redis_up, struct buf *out)
 {
     const struct config *c = e->in->config;
     struct metrics_backlog *at = alloc_zeroed(c->accounts_count, sizeof(*at));
+    size_t n = 0;
 
     for (uint32_t i = 0; i < c->accounts_count; i++)
-        at[i] = (struct metrics_backlog){c->accounts[i].name,
-                                         redis_up ? &stands(e, i)->overview : NULL};
-    metrics_render_backlog(at, c->accounts_count, redis_up, out);
+        if (may_see(e, &c->accounts[i]))
+            at[n++] = (struct metrics_backlog){c->accounts[i].name,
+                                               redis_up ? &stands(e, i)->overview : NULL};
+    metrics_render_backlog(at, n, redis_up, out);
     free(at);
 }
 
@@ -186,7 +212,7 @@ static void take_metrics(struct errand *e, const struct vitals *v)
 {
     if (!e->visit || visit_answered(e->visit))
         return;
-    buf_put(e->state, buf_span(&v->metrics));
+    metrics_filter(buf_span(&v->metrics), may_see_named, e, e->state);
     standing_refresh(e->in->standing, on_backlog, errand_hold(e));
 }
 

@@ -91,6 +91,16 @@ static void init_memory(struct dispatch *d)
     brake_init(&d->brake);
 }
 
+static uint64_t say_unwritten(struct dispatch *d, uint64_t now_ns)
+{
+    uint64_t unwritten, next_ns = loglimit_end(&d->log_limit, now_ns, &unwritten);
+
+    if (unwritten)
+        log_warn("More jobs and purges went to the dead letters within a second than are written",
+                 "account=%s not_written=%llu", d->account->name, (unsigned long long)unwritten);
+    return next_ns;
+}
+
 static void forget_memory(struct dispatch *d)
 {
     must(d->in_flight == 0);
@@ -125,6 +135,7 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     d->queue = queue_new(o->loop, o->redis, d->account->name, o->owner, &callbacks, d);
     d->settle = settle_new(d->account, d->queue, on_settled, d);
     d->intake = intake_new(d->account, d->queue, &d->window, d->settle, on_taken, d);
+    intake_limit_log(d->intake, &d->log_limit);
     lead_init(d);
     return d;
 }
@@ -134,6 +145,7 @@ void dispatch_free(struct dispatch *d)
     if (!d)
         return;
     must(d->state == DISPATCH_STOPPED);
+    (void)say_unwritten(d, NEVER);
     forget_memory(d);
     flight_forget_landed(d);
     intake_free(d->intake);
@@ -306,6 +318,7 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
         next = min_u64(next, purse_flush(d->purse, now.mono_ns));
         next = min_u64(next, settle_due(d->settle));
     }
+    next = min_u64(next, say_unwritten(d, now.mono_ns));
     drain_tick(d);
     progress_end(d, now, next);
     return next;

@@ -26,6 +26,7 @@ void errand_drop(struct errand *e)
     if (e->end)
         e->end(e);
     e->in->errands--;
+    list_remove(&e->link);
     free(e);
 }
 
@@ -144,7 +145,7 @@ void errand_refuse_later(struct errand *e, int status, uint64_t retry_ms, const 
 
     if (!e->visit || visit_answered(e->visit))
         return;
-    errand_audit(e, status, sentence);
+    errand_audit(e, status, e->audited ? e->audited : sentence);
     j = ours ? in_our_voice(status, sentence) : in_fastlys_voice(status, sentence);
     if (!j) /* the sentence quotes bytes that are no UTF-8 */
         j = in_our_voice(status, "it holds bytes that are no UTF-8");

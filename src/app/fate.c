@@ -97,10 +97,11 @@ void fate_bury(struct dispatch *d, struct pending *t, const char *reason)
 {
     char quoted[160];
 
-    log_warn("A purge is given up; its jobs go to the dead letters",
-             "account=%s kind=%s target=\"%s\" attempts=%u why=\"%s\"", d->account->name,
-             target_kind_names[t->kind],
-             log_quote(quoted, sizeof(quoted), t->bytes, t->bytes_count), t->attempts, reason);
+    if (loglimit_take(&d->log_limit, clock_mono_ns()))
+        log_warn("A purge is given up; its jobs go to the dead letters",
+                 "account=%s kind=%s target=\"%s\" attempts=%u why=\"%s\"", d->account->name,
+                 target_kind_names[t->kind],
+                 log_quote(quoted, sizeof(quoted), t->bytes, t->bytes_count), t->attempts, reason);
     fate_end(d, t, FATE_DEAD, reason);
 }
 

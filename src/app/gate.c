@@ -10,6 +10,8 @@
 #include "digest.h"
 #include "log.h"
 
+#define GONE_RETRY_MS 60000u /* to who is no producer any more */
+
 /* A minute's worth may come at once; then they come back evenly. */
 struct pace {
     double level; /* jobs */
@@ -40,7 +42,7 @@ struct gate *gate_new(const struct config *c)
     return g;
 }
 
-/* By name: a visitor who came in under the configuration before is still one of them. */
+/* By name: a producer that is in two configurations has one pace. */
 static struct pace *pace_of(const struct gate *g, const struct config_producer *p)
 {
     const struct config_producer *at = g->config->producers;
@@ -102,6 +104,19 @@ const struct config_producer *gate_find(const struct gate *g, struct span token)
             found = p;
     }
     return found;
+}
+
+const struct config_producer *gate_still(const struct gate *g, const struct config_producer *p)
+{
+    if (p == &anybody)
+        return gate_open(g) ? p : NULL;
+    for (uint32_t i = 0; i < g->config->producers_count; i++) {
+        const struct config_producer *now = &g->config->producers[i];
+
+        if (strcmp(now->name, p->name) == 0 && strcmp(now->token_sha256, p->token_sha256) == 0)
+            return now;
+    }
+    return NULL;
 }
 
 /* -- scopes -- */
@@ -203,7 +218,7 @@ uint64_t gate_take(struct gate *g, const struct config_producer *p, uint32_t job
         return 0;
     pace = pace_of(g, p);
     if (!pace)
-        return 0; /* no producer any more: the job that it is about to push is its last */
+        return GONE_RETRY_MS;
     gained = (double)(now_ns - pace->at_ns) / (60.0 * (double)NS_PER_S) * most;
     pace->level = pace->level + gained > most ? most : pace->level + gained;
     pace->at_ns = now_ns;

@@ -16,6 +16,9 @@ void gate_free(struct gate *g);
 bool gate_open(const struct gate *g); /* no producers are configured: this machine may do all */
 /* Who is let in by an open gate. */
 const struct config_producer *gate_anybody(void);
+/* The same producer, let in by a configuration before: as it is now, or NULL when it is gone or has
+ * another token. */
+const struct config_producer *gate_still(const struct gate *g, const struct config_producer *p);
 /* The producer of that token, or NULL. Takes as long whoever it is. */
 const struct config_producer *gate_find(const struct gate *g, struct span token);
 
@@ -24,6 +27,6 @@ bool gate_may_service(const struct config_producer *p, const struct config_servi
 /* The job that was decoded for the account. 0, or -EACCES with a sentence naming the field. */
 must_use int gate_may_push(const struct config_producer *p, const struct config_account *a,
                            enum lane lane, const struct job_spec *spec, char *err, size_t err_room);
-/* Counts jobs against the producer's pace; it may be of the configuration before. 0, or the
- * milliseconds after which it may push again. */
+/* Counts jobs against the producer's pace. 0, or the milliseconds after which it may push again:
+ * never 0 for a producer with a pace that is not in the configuration. */
 uint64_t gate_take(struct gate *g, const struct config_producer *p, uint32_t jobs, uint64_t now_ns);

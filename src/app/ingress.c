@@ -91,17 +91,6 @@ static struct span shown_token(struct visit *v)
     return s.p && span_starts_nocase(s, "Bearer ") ? span_of(s.p + 7, s.n - 7) : span_of(NULL, 0);
 }
 
-/* Without producers only this machine is served. A page in somebody's browser runs on this machine,
- * too: what comes from one carries an Origin. */
-const char *desk_why_not_open(struct visit *v)
-{
-    if (!visit_from_loopback(v))
-        return "no producers are configured, so only this machine may push";
-    if (visit_header(v, "Origin").p)
-        return "no producers are configured, so no web page may push";
-    return NULL;
-}
-
 static int authenticate(struct errand *e, const char **why)
 {
     struct span token;
@@ -110,9 +99,8 @@ static int authenticate(struct errand *e, const char **why)
     if (e->route->access == ROUTE_OPEN || e->route->access == ROUTE_SIGNED)
         return 0;
     if (gate_open(e->in->gate)) {
-        *why = desk_why_not_open(e->visit);
         e->who = gate_anybody();
-        return *why ? 403 : 0;
+        return openmode_refuses(e, why);
     }
     token = shown_token(e->visit);
     e->who = token.n ? gate_find(e->in->gate, token) : NULL;
@@ -197,6 +185,7 @@ static void on_head(void *ctx, struct visit *v)
     e->visit = v;
     e->holds = 1;
     in->errands++;
+    list_push_back(&in->errands_list, &e->link);
     visit_set_ctx(v, e);
     find_route(e);
     if (!e->route)
@@ -206,6 +195,8 @@ static void on_head(void *ctx, struct visit *v)
         errand_refuse(e, status, why);
         return;
     }
+    if (e->who)
+        visit_prove(v);
     if (e->route->serve_head)
         e->route->serve_head(e);
 }
@@ -226,6 +217,7 @@ static void on_whole(void *ctx, struct visit *v)
     struct errand *e = visit_ctx(v);
 
     (void)ctx;
+    e->served = true;
     e->route->serve(e);
 }
 
@@ -329,6 +321,7 @@ static void configure(struct ingress *in, const struct config *c)
     desk_hooks_free(in->hooks);
     in->hooks = desk_hooks_new(c);
     reload_tls(in);
+    withdraw_all(in);
 }
 
 static void finish_when_done(struct ingress *in)
@@ -510,6 +503,7 @@ struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t e
 
     in->options = *o;
     in->config = o->config;
+    list_init(&in->errands_list);
     in->loop = loop_new();
     in->httpd = open_httpd(in, err, err_room);
     if (!in->httpd) {

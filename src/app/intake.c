@@ -25,6 +25,7 @@ struct intake {
     intake_changed_cb *changed;
     void *ctx;
     struct intake_counts counts;
+    struct loglimit *log_limit;
     uint64_t round; /* answers to reads of an earlier start are dropped */
     bool reading, auditing;
     bool recheck;           /* from the beginning, passing over what is known */
@@ -74,6 +75,11 @@ void intake_free(struct intake *in)
 void intake_configure(struct intake *in, const struct config_account *a)
 {
     in->account = a;
+}
+
+void intake_limit_log(struct intake *in, struct loglimit *l)
+{
+    in->log_limit = l;
 }
 
 static void end_recheck(struct intake *in)
@@ -131,11 +137,13 @@ static void refuse(struct intake *in, const struct queue_entry *e, const char *w
     char quoted[256];
 
     in->counts.malformed++;
+    end_at_once(in, e, OUTCOME_DEAD, 0, span_str(why));
+    if (in->log_limit && !loglimit_take(in->log_limit, clock_mono_ns()))
+        return;
     log_warn("An entry cannot be understood and goes to the dead letters",
              "account=%s job=%s-%llu-%llu why=\"%s\"", in->account->name, lane_names[e->lane],
              (unsigned long long)e->id.ms, (unsigned long long)e->id.seq,
              log_quote(quoted, sizeof(quoted), why, strlen(why)));
-    end_at_once(in, e, OUTCOME_DEAD, 0, span_str(why));
 }
 
 static int compare_known(const void *left, const void *right)

@@ -7,6 +7,7 @@
  *                   └── the audit found entries that memory does not know */
 #pragma once
 
+#include "loglimit.h"
 #include "queue.h"
 #include "settle.h"
 #include "window.h"
@@ -23,6 +24,7 @@ struct intake *intake_new(const struct config_account *a, struct queue *q, struc
                           struct settle *s, intake_changed_cb *changed, void *ctx);
 void intake_free(struct intake *in); /* its queue must be closed */
 void intake_configure(struct intake *in, const struct config_account *a);
+void intake_limit_log(struct intake *in, struct loglimit *l); /* lent; NULL: no limit */
 
 void intake_start(struct intake *in); /* after a take-over: everything anew */
 void intake_stop(struct intake *in);  /* reads nothing any more; an answer under way is dropped */

@@ -127,3 +127,29 @@ void metrics_render_backlog(const struct metrics_backlog *accounts, size_t count
         }
     }
 }
+
+/* The account is the first label of whatever has one: see put_series. Its name needs no escapes. */
+static struct span account_of(struct span line)
+{
+    static const char label[] = "{account=\"";
+    const char *at = line.n ? memmem(line.p, line.n, label, sizeof(label) - 1) : NULL, *end;
+
+    if (!at || *line.p == '#')
+        return span_of(NULL, 0);
+    at += sizeof(label) - 1;
+    end = memchr(at, '"', line.n - (size_t)(at - line.p));
+    return end ? span_of(at, (size_t)(end - at)) : span_of(NULL, 0);
+}
+
+void metrics_filter(struct span text, metrics_may_cb *may, void *ctx, struct buf *out)
+{
+    struct span line, account;
+
+    while (span_next_word(&text, '\n', &line)) {
+        account = account_of(line);
+        if (account.p && !may(ctx, account))
+            continue;
+        buf_put(out, line);
+        buf_putc(out, '\n');
+    }
+}

@@ -25,5 +25,8 @@ struct metrics_backlog {
 
 /* Appends what Redis tells, and whether it does. Any thread. The names differ from those of
  * metrics_render: the texts may stand in one answer, in any order. */
+/* Without the lines of accounts that may not be seen. */
+typedef bool metrics_may_cb(void *ctx, struct span account);
+void metrics_filter(struct span text, metrics_may_cb *may, void *ctx, struct buf *out);
 void metrics_render_backlog(const struct metrics_backlog *accounts, size_t count, bool redis_up,
                             struct buf *out);

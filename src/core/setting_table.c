@@ -71,8 +71,9 @@ static const struct setting table[] = {
     {.name = "http.per_address",
      GLOBAL(http.per_address),
      NUMBER(0, 1000000),
-     .fallback = "0",
-     .sentence = "Of these, from one address; 0 = all of them."},
+     .fallback = "1000",
+     .sentence = "Of these, from one IPv4 address or IPv6 network (/64); 127.0.0.1 and ::1 are not "
+                 "counted. 0 = all of them."},
     {.name = "http.idle_s",
      GLOBAL(http.idle_s),
      NUMBER(1, 3600),

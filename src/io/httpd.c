@@ -17,6 +17,7 @@
 
 #define BACKLOG 4096
 #define CLOSE_MS 5000
+#define DISPLACING_MAX 128u
 /* https://www.gnutls.org/manual/html_node/Priority-Strings.html */
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
@@ -64,8 +65,10 @@ static void free_slot(struct slot *s)
     MHD_stop_daemon(s->daemon);
     list_remove(&s->link);
     free(s);
-    if (list_empty(&h->slots))
+    if (list_empty(&h->slots)) {
         linger_end_all(h);
+        ends_close(h);
+    }
 }
 
 static void run_slot(struct slot *s)
@@ -92,6 +95,7 @@ static void on_turn(void *ctx)
 
     list_each_safe(node, next, &h->slots)
         run_slot(list_entry(node, struct slot, link));
+    ends_look(h);
 }
 
 /* A target may hold %00, %2F, %: what it means is the reader's affair. */
@@ -102,6 +106,24 @@ static size_t leave_escaped(void *cls, struct MHD_Connection *mhd, char *s)
     return strlen(s);
 }
 
+static enum MHD_Result admit(void *cls, const struct sockaddr *from, socklen_t bytes)
+{
+    struct httpd *h = cls;
+
+    (void)bytes;
+    if (!address_is_full(h, from))
+        return MHD_YES;
+    h->counts.turned_away++;
+    return MHD_NO;
+}
+
+/* So many more are let in before those that make room for them are gone: with one at a time each
+ * would need a turn of the loop. */
+static unsigned displacing_max(uint32_t connections)
+{
+    return connections / 16 < DISPLACING_MAX ? connections / 16 + 1 : DISPLACING_MAX;
+}
+
 static struct MHD_Daemon *start_daemon(struct slot *s, int fd, const struct httpd_tls *tls)
 {
     const struct httpd_options *o = &s->httpd->options;
@@ -109,6 +131,9 @@ static struct MHD_Daemon *start_daemon(struct slot *s, int fd, const struct http
     struct MHD_OptionItem more[6] = {{MHD_OPTION_END, 0, NULL}};
     size_t n = 0;
 
+    /* It does not shut a connection down that it ends, so that conn_close still can answer. */
+    if (!tls && !httpd_is_lenient())
+        flags |= MHD_USE_TURBO;
     if (tls) {
         flags |= MHD_USE_TLS;
         more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)tls->cert_pem};
@@ -120,12 +145,11 @@ static struct MHD_Daemon *start_daemon(struct slot *s, int fd, const struct http
         more[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
     }
     return MHD_start_daemon(
-        flags, 0, NULL, NULL, visit_on_access, s->httpd, MHD_OPTION_LISTEN_SOCKET, fd,
+        flags, 0, admit, s->httpd, visit_on_access, s->httpd, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_URI_LOG_CALLBACK, visit_on_target, s->httpd, MHD_OPTION_NOTIFY_COMPLETED,
         visit_on_completed, s->httpd, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
         MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)o->connections + 1, /* one more, for which another makes room */
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)o->per_address,
+        (unsigned)o->connections + displacing_max(o->connections),
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, POOL_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
 }
@@ -145,6 +169,8 @@ static int add_slot(struct httpd *h, const struct httpd_tls *tls, char *err, siz
     s->httpd = h;
     s->tls = tls != NULL;
     s->wants_client_cert = tls && tls->client_ca_pem;
+    if (s->wants_client_cert)
+        digest_sha256(span_str(tls->client_ca_pem), s->client_ca);
     s->daemon = start_daemon(s, fd, tls);
     if (!s->daemon) {
         close(fd);
@@ -260,8 +286,9 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err
     h->options = *o;
     list_init(&h->slots);
     list_init(&h->conns);
-    list_init(&h->fresh);
+    list_init(&h->strangers);
     list_init(&h->rested);
+    list_init(&h->ends);
     list_init(&h->lingering);
     if (open_listener(h, err, err_room) < 0) {
         free(h);
@@ -278,6 +305,7 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err
     h->timer = timer_new(l, conn_on_deadline, h);
     h->turn = timer_new(l, on_turn, h);
     h->linger_timer = timer_new(l, linger_on_timer, h);
+    ends_open(h);
     return h;
 }
 
@@ -291,6 +319,30 @@ const struct httpd_counts *httpd_counts(const struct httpd *h)
     return &h->counts;
 }
 
+void httpd_forget_proven(struct httpd *h)
+{
+    list_each(node, &h->conns)
+        conn_forget(list_entry(node, struct conn, link));
+}
+
+/* What came in where less was asked for than now. Requests that have not begun are none yet; the
+ * others are ended by their answer. */
+static void end_outdated(struct httpd *h, const struct slot *now)
+{
+    list_each(node, &h->slots) {
+        struct slot *s = list_entry(node, struct slot, link);
+
+        s->outdated |= s->tls != now->tls || s->wants_client_cert != now->wants_client_cert ||
+                       memcmp(s->client_ca, now->client_ca, sizeof(s->client_ca)) != 0;
+    }
+    list_each(node, &h->conns) {
+        struct conn *c = list_entry(node, struct conn, link);
+
+        if (c->slot->outdated && (c->phase == CONN_AWAIT || c->phase == CONN_HEAD))
+            conn_hang_up(c);
+    }
+}
+
 int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err, size_t err_room)
 {
     struct slot *old = list_entry(h->slots.prev, struct slot, link);
@@ -299,6 +351,7 @@ int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err, size_
     if (rc < 0)
         return rc;
     quiesce(old);
+    end_outdated(h, list_entry(h->slots.prev, struct slot, link));
     httpd_run_soon(h);
     return 0;
 }
@@ -312,6 +365,7 @@ static void finish(struct httpd *h)
     timer_close(h->turn);
     timer_close(h->linger_timer);
     close(h->listen_fd);
+    must(!h->addresses);
     heap_deinit(&h->deadlines);
     free(h);
     closed(ctx);

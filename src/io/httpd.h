@@ -43,10 +43,13 @@ struct httpd_tls {
 struct httpd_options {
     const char *listen; /* "127.0.0.1:8126", "[::1]:8126"; port 0: any */
     const struct httpd_tls *tls;
-    /* Beyond it who has asked nothing for longest is hung up on; while all are busy, who comes
-     * waits. */
+    /* Beyond it another is dropped for who comes: of the peers that have not proven who they are
+     * the one longest at what it does, or who has been idle for longest; while all wait for an
+     * answer, who comes waits. */
     uint32_t connections;
-    uint32_t per_address; /* 0 = no limit of its own */
+    /* From one IPv4 address or IPv6 network (/64), more are closed at once; 127.0.0.1 and ::1 are
+     * not counted. 0 = no limit. */
+    uint32_t per_address;
     /* Until a first line has come; from there to the whole request (for a stream: to some of it),
      * and for the answer to be taken (or some of it). */
     uint32_t idle_s, request_s;
@@ -60,6 +63,7 @@ struct httpd_counts {
     uint64_t connections; /* open now */
     /* Since httpd_new. A timeout is a request that did not come, or an answer not taken. */
     uint64_t accepted, visits, timeouts;
+    uint64_t turned_away; /* beyond per_address */
 };
 
 /* Listens. NULL with a sentence in err. */
@@ -67,10 +71,13 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err
 /* The address that is listened on, with the port that was found for 0. */
 const char *httpd_address(const struct httpd *h);
 const struct httpd_counts *httpd_counts(const struct httpd *h);
-/* New connections get the new certificate, those there are keep the old one. 0, or -EINVAL with a
- * sentence and everything as it was. */
+/* New connections get the new certificate, those there are keep the old one; but where they are
+ * without TLS, or with another client_ca_pem, they end: idle ones at once, others after their
+ * answer. 0, or -EINVAL with a sentence and everything as it was. */
 must_use int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err,
                            size_t err_room);
+/* Nobody counts as proven any more (visit_prove): who may come in has changed. */
+void httpd_forget_proven(struct httpd *h);
 /* Accepts nothing more, lets visits under way be answered (each at its patience's end at the
  * latest; what has not come whole, or is not taken, within some seconds is given up), closes idle
  * connections, then calls closed; frees itself. */
@@ -95,6 +102,13 @@ void *visit_ctx(const struct visit *v);
 /* -- in `head` -- */
 void visit_collect(struct visit *v, uint64_t max_bytes); /* more is answered with 413 */
 void visit_stream(struct visit *v);
+
+/* The visitor has proven who it is. Its connection is dropped last when there are too many, and
+ * kept after the answer however many strangers there are. */
+void visit_prove(struct visit *v);
+
+/* The connection is from before a change of httpd_set_tls that ends it. */
+bool visit_is_outdated(const struct visit *v);
 
 /* -- later -- */
 void visit_continue(struct visit *v); /* more parts may come; also said within `part` */
@@ -123,3 +137,5 @@ struct answer {
 
 void visit_answer(struct visit *v, const struct answer *a);
 bool visit_answered(const struct visit *v);
+/* For one that is answered: what is missing of its body is not waited for; the connection ends. */
+void visit_cut(struct visit *v);

@@ -2,6 +2,7 @@
 #include <linux/tcp.h> /* the C library's own tcp_info is shorter */
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -18,6 +19,10 @@
 #define PROGRESS_BYTES 1024
 #define SHOW_MS 100
 #define SHOW_TIMES 20
+/* So many peers that have not proven who they are may keep their connection from one request to the
+ * next. With more of them, each is answered once. While there are more, one of them is dropped for
+ * who comes; else a known peer that is idle. */
+#define STRANGERS_KEPT 256
 
 /* -- deadlines -- */
 
@@ -33,10 +38,32 @@ static void arm(struct httpd *h)
 
 static void leave_rest(struct conn *c)
 {
+    struct httpd *h = c->slot->httpd;
+
     if (list_empty(&c->rest))
         return;
     list_remove(&c->rest);
-    c->slot->httpd->rested_count -= c->used;
+    if (c->resting)
+        h->rested_count--;
+    else
+        h->strangers_count--;
+    c->resting = false;
+}
+
+/* Where it stands when there are too many; whoever waits for an answer of ours is left alone. */
+static void enter_rest(struct conn *c)
+{
+    struct httpd *h = c->slot->httpd;
+
+    leave_rest(c);
+    if (c->phase == CONN_AWAIT && c->known) {
+        c->resting = true;
+        list_push_back(&h->rested, &c->rest);
+        h->rested_count++;
+    } else if (!c->known && c->phase != CONN_ANSWER && c->phase != CONN_GONE) {
+        list_push_back(&h->strangers, &c->rest);
+        h->strangers_count++;
+    }
 }
 
 void conn_set_phase(struct conn *c, enum conn_phase phase, uint64_t wait_ms)
@@ -44,8 +71,8 @@ void conn_set_phase(struct conn *c, enum conn_phase phase, uint64_t wait_ms)
     struct httpd *h = c->slot->httpd;
 
     c->phase = phase;
-    if (phase != CONN_AWAIT)
-        leave_rest(c);
+    enter_rest(c);
+    ends_watch(c);
     heap_remove(&h->deadlines, &c->deadline);
     if (wait_ms) {
         uint64_t at_ns = clock_mono_ns() + wait_ms * NS_PER_MS;
@@ -106,6 +133,12 @@ static void show_end(struct conn *c)
     conn_set_phase(c, CONN_GONE, SHOW_MS);
 }
 
+void conn_end(struct conn *c)
+{
+    conn_cut(c);
+    show_end(c);
+}
+
 void conn_on_deadline(void *ctx)
 {
     struct httpd *h = ctx;
@@ -126,8 +159,7 @@ void conn_on_deadline(void *ctx)
             show_end(c);
         } else {
             h->counts.timeouts++;
-            conn_cut(c);
-            show_end(c);
+            conn_end(c);
         }
     }
     arm(h);
@@ -135,21 +167,36 @@ void conn_on_deadline(void *ctx)
 
 /* -- their number -- */
 
-static struct conn *longest_idle(struct httpd *h)
-{
-    struct conn *fresh = list_first(&h->fresh, struct conn, rest);
-    struct conn *rested = list_first(&h->rested, struct conn, rest);
-
-    if (list_empty(&h->fresh))
-        return list_empty(&h->rested) ? NULL : rested;
-    if (list_empty(&h->rested))
-        return fresh;
-    return fresh->deadline.key < rested->deadline.key ? fresh : rested;
-}
-
 static bool is_crowded(const struct httpd *h)
 {
     return h->counts.connections - h->hung_up > h->options.connections;
+}
+
+static uint64_t strangers(const struct httpd *h)
+{
+    return h->counts.connections - h->known_count;
+}
+
+/* Whose loss matters least. NULL: strangers that wait for an answer of ours fill the house. They
+ * are gone soon, and neither a known peer nor who has just come is dropped for one of them. */
+static struct conn *most_dispensable(struct httpd *h)
+{
+    uint32_t few = h->options.connections / 4;
+    bool many = h->strangers_count > (few < STRANGERS_KEPT ? few : STRANGERS_KEPT);
+
+    if (!many && strangers(h) > h->options.connections / 2)
+        return NULL;
+    if (!many && !list_empty(&h->rested))
+        return list_first(&h->rested, struct conn, rest);
+    return list_empty(&h->strangers) ? NULL : list_first(&h->strangers, struct conn, rest);
+}
+
+static void make_room(struct httpd *h)
+{
+    struct conn *c = is_crowded(h) ? most_dispensable(h) : NULL;
+
+    if (c)
+        conn_hang_up(c);
 }
 
 static void begin_rest(struct conn *c)
@@ -157,8 +204,6 @@ static void begin_rest(struct conn *c)
     struct httpd *h = c->slot->httpd;
 
     conn_set_phase(c, CONN_AWAIT, h->options.idle_s * 1000);
-    list_push_back(c->used ? &h->rested : &h->fresh, &c->rest);
-    h->rested_count += c->used;
     if (h->rested_count > RESTED_MAX)
         conn_hang_up(list_first(&h->rested, struct conn, rest));
 }
@@ -167,11 +212,32 @@ void conn_rest(struct conn *c)
 {
     struct httpd *h = c->slot->httpd;
 
-    c->used = true;
-    if (h->closed || is_crowded(h))
+    if (h->closed || c->slot->outdated)
         conn_hang_up(c);
     else if (c->phase != CONN_GONE)
         begin_rest(c);
+    make_room(h);
+}
+
+void conn_prove(struct conn *c)
+{
+    if (c->known)
+        return;
+    c->known = true;
+    c->slot->httpd->known_count++;
+    enter_rest(c);
+}
+
+void conn_forget(struct conn *c)
+{
+    c->slot->httpd->known_count -= c->known;
+    c->known = false;
+    enter_rest(c);
+}
+
+bool conn_is_unwelcome(const struct conn *c)
+{
+    return !c->known && strangers(c->slot->httpd) > STRANGERS_KEPT;
 }
 
 /* -- beginning and end -- */
@@ -186,33 +252,60 @@ static void write_peer(const struct sockaddr *a, char *out, socklen_t room)
 
 void conn_open(struct slot *s, struct MHD_Connection *mhd, void **socket_ctx)
 {
-    struct conn *c = alloc_zeroed(1, sizeof(*c)), *idle;
+    struct conn *c = alloc_zeroed(1, sizeof(*c));
     /* What libmicrohttpd 1.0 tells lies where the next is told: it must not be kept. */
     const struct sockaddr *peer =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
 
     heap_node_init(&c->deadline);
     list_init(&c->rest);
+    list_init(&c->end);
     c->slot = s;
     c->mhd = mhd;
     c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     write_peer(peer, c->peer, sizeof(c->peer));
+    c->address = address_enter(s->httpd, peer);
+    ends_add(c);
     list_push_back(&s->httpd->conns, &c->link);
     s->connections++;
     s->httpd->counts.connections++;
     s->httpd->counts.accepted++;
     *socket_ctx = c;
-    idle = longest_idle(s->httpd);
-    if (idle && is_crowded(s->httpd))
-        conn_hang_up(idle); /* who asks nothing must not keep out who would */
+    make_room(s->httpd);
     begin_rest(c);
+}
+
+static bool peer_has_ended(const struct conn *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+/* A new libmicrohttpd ends a connection without a word when what it reads first is no request line:
+ * a NUL in it, or two empty lines before it. */
+static void answer_no_request(struct conn *c)
+{
+    static const char text[] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n"
+                               "Connection: close\r\n\r\n";
+    struct tcp_info info = {.tcpi_bytes_sent = 1};
+    socklen_t n = sizeof(info);
+
+    if (c->used || c->hung_up || c->cut || c->slot->tls || peer_has_ended(c) ||
+        getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0 || info.tcpi_bytes_sent)
+        return;
+    (void)!send(c->fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    c->lingers = true;
 }
 
 void conn_close(struct slot *s, void **socket_ctx)
 {
     struct conn *c = *socket_ctx;
 
+    answer_no_request(c);
     conn_set_phase(c, CONN_GONE, 0);
+    ends_remove(c);
+    address_leave(s->httpd, c->address);
     if (c->visit)
         visit_end(c->visit); /* two errors in one head, and libmicrohttpd 0.9.75 does not say so */
     if (c->lingers)
@@ -221,6 +314,7 @@ void conn_close(struct slot *s, void **socket_ctx)
     s->connections--;
     s->httpd->counts.connections--;
     s->httpd->hung_up -= c->hung_up;
+    s->httpd->known_count -= c->known;
     free(c);
     *socket_ctx = NULL;
     /* Another turn: a daemon that was full listens again only when it is run, and one that has

@@ -9,20 +9,38 @@
 /* The first whose reader of heads is strict. */
 #define STRICT_VERSION "0.9.77"
 
-static bool is_old(void)
+bool httpd_is_lenient(void)
 {
     return strverscmp(MHD_get_version(), STRICT_VERSION) < 0;
 }
 
-/* Every parameter takes room in the connection's pool, and when that is full, the connection is
- * answered with an error, read on and answered again: it spins, or what it leaves is used after it
+/* Every parameter takes room in the connection's pool, 72 bytes for "a&", so a URL of 4 KiB could
+ * be too much for 64 KiB. When the pool is full, a new libmicrohttpd answers with 431; an old one
+ * answers with an error, reads on and answers again: it spins, or what it leaves is used after it
  * was freed. The memory is libmicrohttpd's own buffer, in which it cuts the query up next. */
 void httpd_head_hide_query(const char *uri)
 {
     char *mark = strchr((char *)uri, '?');
 
-    if (mark && is_old())
+    if (mark)
         mark[1] = '\0';
+}
+
+/* What libmicrohttpd hands over at a time lies in its buffer as it was read, behind the head. When
+ * something stands before it there, that is the line with the chunk's size, and before that the end
+ * of the chunk before. An old one takes a lone LF for the end of these, 1.0 takes the LF behind a
+ * chunk extension for the first byte of the chunk. */
+bool httpd_head_is_chunk_sound(const struct visit *v, const char *part)
+{
+    const char *begin = v->method + v->head_bytes;
+
+    if (!v->chunked || part < begin + 2 || part > begin + POOL_BYTES)
+        return true;
+    if (part[-2] != '\r' || part[-1] != '\n')
+        return false;
+    for (part -= 2; part > begin && part[-1] != '\n';)
+        part--;
+    return part < begin + 2 || part[-2] == '\r';
 }
 
 struct look {
@@ -108,16 +126,13 @@ static bool is_sound_as_read(const char *head, size_t n, const struct visit *v, 
 
 const char *httpd_head_flaw(const struct visit *v, const char *method, const char *version)
 {
-    size_t n =
-        MHD_get_connection_info(v->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
     struct look l = {0};
 
     if (!is_token(method, strlen(method)))
         return "the method is none";
     if (has_control(v->target, v->target_bytes) || memchr(v->target, '\t', v->target_bytes))
         return "the target holds a control character";
-    if (strverscmp(MHD_get_version(), STRICT_VERSION) < 0 &&
-        !is_sound_as_read(method, n, v, version))
+    if (httpd_is_lenient() && !is_sound_as_read(method, v->head_bytes, v, version))
         return "a line of the head does not end as it must, or holds a NUL";
     MHD_get_connection_values_n(v->mhd, MHD_HEADER_KIND, on_header, &l);
     return l.flaw ? l.flaw : framing_flaw(&l, version);

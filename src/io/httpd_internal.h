@@ -2,11 +2,13 @@
  * The inside of the HTTP server, shared by its files: httpd.c listens and runs libmicrohttpd,
  * httpd_conn.c keeps connections, their deadlines and their number, visit.c carries a visit from
  * its head to its answer, httpd_head.c refuses what libmicrohttpd lets pass, httpd_linger.c ends
- * what was not read to its end, httpd_tls.c looks at certificates. */
+ * what was not read to its end, httpd_ends.c sees that a peer has sent all, httpd_address.c counts
+ * addresses, httpd_tls.c looks at certificates. */
 #pragma once
 
 #include <microhttpd.h>
 
+#include "digest.h"
 #include "heap.h"
 #include "httpd.h"
 #include "list.h"
@@ -31,6 +33,7 @@ struct visit {
     struct conn *conn;
     struct MHD_Connection *mhd;
     const char *method; /* libmicrohttpd's */
+    size_t head_bytes;  /* from there on, as it was read */
     char *target;
     size_t target_bytes;
     struct buf body;
@@ -43,7 +46,8 @@ struct visit {
     uint64_t got_bytes, renewed_bytes; /* of the body; at the last renewal of the deadline */
     uint64_t dropped_bytes;            /* of the body, since it is answered */
     bool begun;                        /* head was called */
-    bool complete;                     /* whole was called */
+    bool chunked;
+    bool complete; /* whole was called */
     bool streams;
     bool discards; /* it is answered already: what else comes of the body is dropped */
     bool answered;
@@ -54,7 +58,8 @@ struct visit {
 struct conn {
     struct heap_node deadline;
     struct list link; /* in the httpd's */
-    struct list rest; /* in its fresh or rested, while nothing is asked */
+    struct list rest; /* in its strangers or rested, while it may be dropped for another */
+    struct list end;  /* in its ends, while it is looked at */
     struct slot *slot;
     struct MHD_Connection *mhd;
     struct visit *visit; /* NULL between two */
@@ -63,12 +68,17 @@ struct conn {
     uint64_t acked_bytes; /* of what was sent, when that was looked at last */
     bool suspended;
     bool hung_up;
-    bool own_timeout; /* set in libmicrohttpd */
-    bool used;        /* it had a visit */
-    bool proven;      /* its client certificate was looked at */
-    bool lingers;     /* its peer may still be sending what nobody reads */
-    bool cut;         /* it had its answer past libmicrohttpd */
-    uint8_t shown;    /* how often the end was, to libmicrohttpd */
+    bool own_timeout;           /* set in libmicrohttpd */
+    bool used;        /* a first line has come */
+    bool known;                 /* a visit on it has proven who it is */
+    bool resting;               /* it is in rested */
+    bool ended;                 /* its peer has sent all it will */
+    bool proven;                /* its client certificate was looked at */
+    bool lingers;               /* its peer may still be sending what nobody reads */
+    bool cut;                   /* it had its answer past libmicrohttpd */
+    uint8_t shown;              /* how often the end was, to libmicrohttpd */
+    uint8_t turns, quiet_turns; /* while in ends: of the loop; of these, with nothing to read */
+    struct address *address;    /* NULL: not counted */
     char peer[64];
 };
 
@@ -81,6 +91,8 @@ struct slot {
     void *poll; /* uv_poll_t */
     uint32_t connections;
     bool quiesced, tls, wants_client_cert;
+    bool outdated; /* its connections may not go on */
+    uint8_t client_ca[DIGEST_SHA256_BYTES];
 };
 
 struct httpd {
@@ -91,11 +103,17 @@ struct httpd {
     char address[96];
     struct list slots; /* the current one last */
     struct list conns;
-    struct list fresh, rested; /* that nothing is asked on: never was, not any more; oldest first */
-    uint32_t rested_count, hung_up;
+    /* Connections that may be dropped when there are too many, oldest first: of peers that have not
+     * proven who they are, whatever they are at; and of known peers those that are idle. */
+    struct list strangers, rested;
+    uint32_t strangers_count, rested_count, known_count, hung_up;
     uint64_t body_bytes; /* collected, of all visits */
     struct heap deadlines;
     struct timer *timer; /* the first of the deadlines */
+    struct list ends; /* connections whose peer has sent all, until it is clear what that means */
+    int ends_fd;      /* an epoll that reports them */
+    void *ends_poll;  /* uv_poll_t */
+    void *addresses;  /* tsearch(3)'s */
     struct list lingering;
     uint32_t lingering_count;
     struct timer *linger_timer;
@@ -114,16 +132,37 @@ void httpd_poll_closed(struct httpd *h);
 /* httpd_conn.c */
 void conn_set_phase(struct conn *c, enum conn_phase phase, uint64_t wait_ms); /* 0: no deadline */
 void conn_hang_up(struct conn *c);
+void conn_end(struct conn *c);    /* with its answer, or 408, past libmicrohttpd */
+void conn_forget(struct conn *c); /* its peer is not proven any more */
 void conn_open(struct slot *s, struct MHD_Connection *mhd, void **socket_ctx);
 void conn_close(struct slot *s, void **socket_ctx);
 void conn_rest(struct conn *c); /* its visit is over */
+void conn_prove(struct conn *c);
+bool conn_is_unwelcome(const struct conn *c); /* one stranger too many: answer it and be done */
 void conn_on_deadline(void *ctx);
+
+/* httpd_ends.c */
+void ends_open(struct httpd *h);
+void ends_close(struct httpd *h);
+void ends_add(struct conn *c);
+void ends_remove(struct conn *c);
+void ends_watch(struct conn *c); /* its phase is another: its peer's end may matter now */
+void ends_look(struct httpd *h); /* after each turn of libmicrohttpd */
+
+/* httpd_address.c */
+struct sockaddr;
+bool address_is_full(const struct httpd *h, const struct sockaddr *a);
+struct address *address_enter(struct httpd *h, const struct sockaddr *a);
+void address_leave(struct httpd *h, struct address *a); /* NULL is fine */
 
 /* httpd_head.c: what is wrong with the head, or NULL. */
 const char *httpd_head_flaw(const struct visit *v, const char *method, const char *version);
 
-/* An old libmicrohttpd takes the query apart after this; now there is none. */
+/* libmicrohttpd takes the query apart after this; now there is none. */
 void httpd_head_hide_query(const char *uri);
+/* False: the lines before this part of a body do not end as they must, as far as that can be seen. */
+bool httpd_head_is_chunk_sound(const struct visit *v, const char *part);
+bool httpd_is_lenient(void); /* it is an old one */
 
 /* httpd_linger.c */
 /* Sends the answer (or that it took too long) as far as it goes without waiting: for when

@@ -117,6 +117,16 @@ void visit_collect(struct visit *v, uint64_t max_bytes)
     v->body.max = max_bytes;
 }
 
+void visit_prove(struct visit *v)
+{
+    conn_prove(v->conn);
+}
+
+bool visit_is_outdated(const struct visit *v)
+{
+    return v->conn->slot->outdated;
+}
+
 void visit_stream(struct visit *v)
 {
     v->streams = true;
@@ -171,6 +181,14 @@ static void resume(struct conn *c)
     httpd_run_soon(c->slot->httpd); /* it wakes nobody itself */
 }
 
+/* An old libmicrohttpd is lenient with chunks: what it takes for the next request may be a part of
+ * this one to whoever passed it on. So there is no next one. */
+static bool must_close(const struct visit *v)
+{
+    return httpd_of(v)->closed || conn_is_unwelcome(v->conn) || visit_is_outdated(v) ||
+           (v->chunked && httpd_is_lenient());
+}
+
 void visit_answer(struct visit *v, const struct answer *a)
 {
     must(!v->answered);
@@ -179,7 +197,7 @@ void visit_answer(struct visit *v, const struct answer *a)
     v->status = a->status;
     v->response = response_of(a);
     v->text = span_of(a->body, a->body ? a->body_bytes : 0);
-    if (a->close || httpd_of(v)->closed)
+    if (a->close || must_close(v))
         add_header(v->response, MHD_HTTP_HEADER_CONNECTION, "close");
     if (v->conn->suspended && !v->complete)
         conn_set_phase(v->conn, CONN_BODY, httpd_of(v)->options.request_s * 1000);
@@ -189,6 +207,13 @@ void visit_answer(struct visit *v, const struct answer *a)
 bool visit_answered(const struct visit *v)
 {
     return v->answered;
+}
+
+void visit_cut(struct visit *v)
+{
+    must(v->answered);
+    if (!v->complete && !v->queued && v->conn->phase != CONN_GONE)
+        conn_end(v->conn);
 }
 
 void visit_continue(struct visit *v)
@@ -281,6 +306,7 @@ void *visit_on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
     v->patience_ms = h->options.patience_ms;
     buf_init(&v->body, h->options.body_max_bytes);
     v->conn->visit = v;
+    v->conn->used = true;
     h->counts.visits++;
     conn_set_phase(v->conn, CONN_HEAD, h->options.request_s * 1000);
     httpd_head_hide_query(uri);
@@ -306,8 +332,9 @@ static void inspect_head(struct visit *v, const char *method, const char *versio
     struct conn *c = v->conn;
     const char *flaw;
 
-    if (MHD_get_connection_info(v->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size >
-        HTTPD_HEAD_MAX_BYTES) {
+    v->head_bytes =
+        MHD_get_connection_info(v->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+    if (v->head_bytes > HTTPD_HEAD_MAX_BYTES) {
         answer_plain(v, 431, "the head is too large");
         return;
     }
@@ -331,6 +358,7 @@ static enum MHD_Result begin(struct visit *v, const char *method, const char *ve
 
     v->method = method;
     v->conn->phase = CONN_BODY; /* one deadline for both */
+    v->chunked = visit_header(v, MHD_HTTP_HEADER_TRANSFER_ENCODING).p != NULL;
     inspect_head(v, method, version);
     flawed = v->answered;
     if (!flawed) {
@@ -341,7 +369,8 @@ static enum MHD_Result begin(struct visit *v, const char *method, const char *ve
     if (!v->answered && !v->streams && announced > v->body.max && announced != UINT64_MAX)
         answer_plain(v, 413, "the body is too large");
     if (v->answered &&
-        (flawed || announced > DISCARD_MAX_BYTES || visit_header(v, MHD_HTTP_HEADER_EXPECT).p))
+        (flawed || announced > DISCARD_MAX_BYTES || visit_header(v, MHD_HTTP_HEADER_EXPECT).p ||
+         (announced && conn_is_unwelcome(v->conn))))
         return queue_early(v);
     return MHD_YES;
 }
@@ -401,6 +430,11 @@ static enum MHD_Result take_part(struct visit *v, const char *p, size_t *n)
     struct span part = span_of(p, *n);
 
     *n = 0;
+    if (!httpd_head_is_chunk_sound(v, p)) {
+        if (!v->answered)
+            answer_plain(v, 400, "a line of the chunked body does not end as it must");
+        return cut(v);
+    }
     if (!v->discards && v->streams)
         return stream(v, part, n);
     if (!v->discards) {
@@ -459,6 +493,9 @@ void visit_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
         return;
     *con_cls = NULL;
     c = v->conn;
+    /* It found that the rest of the body does not come; the answer can still be sent. */
+    if (v->response && how != MHD_REQUEST_TERMINATED_COMPLETED_OK && !c->cut && !c->hung_up)
+        conn_cut(c);
     visit_end(v);
     /* One that failed may be on none of libmicrohttpd's lists any more, and would be put on one. */
     if (c->own_timeout && how == MHD_REQUEST_TERMINATED_COMPLETED_OK) {

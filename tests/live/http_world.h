@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "config.h"
+#include "digest.h"
 
 /* The producer "cms": may purge everything that there is, but administer nothing. */
 #define TOKEN "a-token-of-purgeline"
@@ -93,4 +95,17 @@ static inline struct job world_job(const struct http_reply *r)
     snprintf(j.id, sizeof(j.id), "%s", http_text(r, "job"));
     assert_true(strlen(j.id) > 0);
     return j;
+}
+
+/* Configuration lines of a producer. */
+static inline char *world_producer(const char *name, const char *token, const char *more)
+{
+    char text[DIGEST_TEXT_ROOM];
+    uint8_t digest[DIGEST_SHA256_BYTES];
+    struct span shown;
+
+    digest_sha256(span_str(token), digest);
+    shown = digest_text(digest, sizeof(digest), HOOK_HEX, text);
+    return alloc_printf("  - name: %s\n    token_sha256: \"%.*s\"\n%s", name, (int)shown.n, shown.p,
+                        more);
 }

@@ -74,6 +74,8 @@ static inline void on_head(void *ctx, struct visit *v)
     visit_set_ctx(v, s);
     if (w->patience)
         visit_set_patience(v, w->patience);
+    if (asks(v, "/known"))
+        visit_prove(v);
     if (asks(v, "/refuse"))
         answer_text(v, 401, "no");
     else if (asks(v, "/stream"))
@@ -255,11 +257,16 @@ static inline void close_world(struct world *w)
     free_world(w);
 }
 
-static inline void visit_world(struct world *w, struct rawhttp *r)
+static inline void visit_world_from(struct world *w, const char *source, struct rawhttp *r)
 {
-    rawhttp_open(r, w->port);
+    rawhttp_open_from(r, source, w->port);
     r->pump = pump;
     r->pump_ctx = w;
+}
+
+static inline void visit_world(struct world *w, struct rawhttp *r)
+{
+    visit_world_from(w, "127.0.0.1", r);
 }
 
 static inline void assert_answer(struct rawhttp *r, int status, const char *body)

@@ -319,6 +319,83 @@ static void a_start_with_a_bad_certificate_is_refused_with_a_sentence(void **sta
     rig_close(r);
 }
 
+/* -- more is asked for than before ------------------------------------------------------------ */
+
+static void reload(struct gate *g, const char *http)
+{
+    char *global = alloc_printf("listen: 127.0.0.1:0\nhttp:\n  tls_cert_file: %s/server.pem\n"
+                                "  tls_key_file: %s/server.key\n%s",
+                                g->rig->folder, g->rig->folder, http);
+
+    rig_configure(g->rig, "", global);
+    free(global);
+    instance_signal(&g->rig->instances[0], SIGHUP);
+    instance_await_said(&g->rig->instances[0], "certificate that was read anew", 1);
+}
+
+/* Idle, in a head, in a body, in a stream, and waiting for a receipt. */
+static void plain_connections_end_when_tls_is_introduced(void **state)
+{
+    static const struct {
+        const char *said;
+        int status; /* 0: the end without an answer */
+    } visitors[] = {
+        {"", 0},
+        {"POST /v1/purge HTTP/1.1\r\nHost: local", 0},
+        {"POST /v1/purge HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{", 403},
+        {"POST /v1/purge/bulk HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{", 403},
+        {"POST /v1/purge HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=60\r\n"
+         "Content-Length: 46\r\n\r\n{\"keys\":[\"later\"],\"not_before\":4102444800000}  ",
+         202},
+    };
+    struct gate g = {.rig = rig_open(state, "", "listen: 127.0.0.1:0\n")};
+    struct rawhttp r[array_len(visitors)], last;
+    int status;
+
+    make_authority(g.rig, "ca");
+    make_certificate(g.rig, "ca", "server", "first", "serverAuth");
+    rig_start_leading(g.rig, 0);
+    g.port = rawhttp_port(&g.rig->instances[0]);
+    for (size_t i = 0; i < array_len(r); i++) {
+        rawhttp_open(&r[i], g.port);
+        rawhttp_say(&r[i], "%s", visitors[i].said);
+    }
+    rawhttp_open(&last, g.port);
+    do { /* all before it are seen then, and Redis is there */
+        rawhttp_say(&last, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        status = rawhttp_await(&last).status;
+    } while (status == 503);
+    reload(&g, "");
+    for (size_t i = 0; i < array_len(r); i++) {
+        status = rawhttp_await_any(&r[i]);
+        if (status != visitors[i].status)
+            fail_msg("%d for %s", status, visitors[i].said);
+        if (status)
+            rawhttp_await_end(&r[i]);
+        rawhttp_close(&r[i]);
+    }
+    rawhttp_await_end(&last);
+    rawhttp_close(&last);
+    rig_close(g.rig);
+}
+
+static void connections_without_a_certificate_end_when_one_is_asked_for(void **state)
+{
+    struct gate g;
+    char *ca;
+    CURL *old;
+
+    open_gate(&g, state, "");
+    old = visitor(&g);
+    assert_int_equal(visit(old), 200);
+    ca = alloc_printf("  tls_client_ca_file: %s/ca.pem\n", g.rig->folder);
+    reload(&g, ca);
+    free(ca);
+    assert_int_not_equal(visit(old), 200);
+    curl_easy_cleanup(old);
+    rig_close(g.rig);
+}
+
 /* -- certificates of clients ----------------------------------------------------------------- */
 
 static void only_clients_of_the_authority_are_served(void **state)
@@ -369,6 +446,8 @@ int main(int argc, char **argv)
         rig_test(plain_http_is_not_answered),
         rig_test(who_is_too_slow_is_told_so_over_tls_too),
         rig_test(a_new_certificate_is_for_new_connections_and_old_ones_go_on),
+        rig_test(plain_connections_end_when_tls_is_introduced),
+        rig_test(connections_without_a_certificate_end_when_one_is_asked_for),
         rig_test(a_broken_new_certificate_is_said_and_the_old_one_stays),
         rig_test(a_start_with_a_bad_certificate_is_refused_with_a_sentence),
         rig_test(only_clients_of_the_authority_are_served),

@@ -265,18 +265,37 @@ static void one_address_has_a_limit_of_its_own(void **state)
 
     (void)state;
     for (size_t i = 0; i < 3; i++) {
-        visit_world(w, &r[i]);
+        visit_world_from(w, "127.0.0.2", &r[i]);
         pump_until(w, i == 2 || httpd_counts(w->httpd)->accepted == i + 1);
     }
     rawhttp_await_end(&r[2]);
+    assert_int_equal(httpd_counts(w->httpd)->turned_away, 1);
     rawhttp_close(&r[0]);
     pump_until(w, httpd_counts(w->httpd)->connections == 1);
     rawhttp_close(&r[2]);
-    visit_world(w, &r[2]);
+    visit_world_from(w, "127.0.0.2", &r[2]);
     rawhttp_say(&r[2], "GET /a HTTP/1.1\r\n" HOST "\r\n");
     rawhttp_await_status(&r[2], 200);
     rawhttp_close(&r[1]);
     rawhttp_close(&r[2]);
+    close_world(w);
+}
+
+static void the_limit_of_one_address_is_not_that_of_its_neighbours_or_of_this_machine(void **state)
+{
+    static const char *const from[] = {"127.0.0.2", "127.0.0.3", "127.0.0.1", "127.0.0.1"};
+    SPECIAL_WORLD(w, per_address, 1);
+    struct rawhttp r[4];
+
+    (void)state;
+    for (size_t i = 0; i < array_len(r); i++)
+        visit_world_from(w, from[i], &r[i]);
+    for (size_t i = 0; i < array_len(r); i++) {
+        rawhttp_say(&r[i], "GET /a HTTP/1.1\r\n" HOST "\r\n");
+        rawhttp_await_status(&r[i], 200);
+    }
+    for (size_t i = 0; i < array_len(r); i++)
+        rawhttp_close(&r[i]);
     close_world(w);
 }
 
@@ -380,6 +399,87 @@ static void what_two_readers_could_read_differently_is_refused(void **state)
     close_world(w);
 }
 
+/* As much as a URL may be long, and as many parameters as it can hold. */
+static void a_url_of_8_kib_may_hold_any_number_of_parameters(void **state)
+{
+    static const char *const parameters[] = {"a&", "a=b&", "&", "=&", "a=%26&"};
+    struct world *w = plain_world();
+
+    (void)state;
+    for (size_t i = 0; i < array_len(parameters); i++) {
+        struct buf target;
+        struct rawhttp r;
+
+        buf_init(&target, SIZE_MAX);
+        buf_printf(&target, "/?");
+        while (target.n + strlen(parameters[i]) <= 8192)
+            buf_printf(&target, "%s", parameters[i]);
+        buf_putc(&target, '\0');
+        visit_world(w, &r);
+        for (int k = 0; k < 2; k++) {
+            char *want = alloc_printf("GET %s ", target.p);
+
+            rawhttp_say(&r, "GET %s HTTP/1.1\r\n" HOST "\r\n", target.p);
+            assert_answer(&r, 200, want);
+            free(want);
+        }
+        rawhttp_close(&r);
+        buf_deinit(&target);
+    }
+    close_world(w);
+}
+
+/* Rather than with the end of the connection. */
+static void what_is_no_request_line_is_answered_with_400(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t n;
+    } lines[] = {
+#define LINE(text) {text, sizeof(text) - 1}
+        LINE("GET /a\0b HTTP/1.1\r\n" HOST "\r\n"),
+        LINE("BREW /a\0b HTTP/1.1\r\n" HOST "\r\n"),
+        LINE("PURGE /\0 HTTP/1.1\r\n" HOST "\r\n"),
+        LINE("GET /a HTTP/1.1\r\n" HOST "X: a\0b\r\n\r\n"),
+#undef LINE
+    };
+    struct world *w = plain_world();
+
+    (void)state;
+    for (size_t i = 0; i < array_len(lines); i++) {
+        struct rawhttp r;
+
+        visit_world(w, &r);
+        rawhttp_send(&r, lines[i].text, lines[i].n);
+        rawhttp_await_status(&r, 400);
+        rawhttp_await_end(&r);
+        rawhttp_close(&r);
+    }
+    for (size_t i = 0; i < w->seen_count; i++)
+        assert_int_equal(w->seen[i].wholes, 0);
+    close_world(w);
+}
+
+/* An old libmicrohttpd passes over any number of them, a new one over one. */
+static void empty_lines_before_a_request_are_passed_over_or_refused(void **state)
+{
+    struct world *w = plain_world();
+
+    (void)state;
+    for (int lines = 1; lines <= 3; lines++) {
+        struct rawhttp r;
+        int status;
+
+        visit_world(w, &r);
+        rawhttp_say(&r, "%.*sGET /a HTTP/1.1\r\n" HOST "\r\n", 2 * lines, "\r\n\r\n\r\n");
+        status = rawhttp_await_any(&r);
+        if (status != 200 && (lines == 1 || status != 400))
+            fail_msg("%d after %d empty lines", status, lines);
+        rawhttp_close(&r);
+    }
+    close_world(w);
+}
+
 /* Each would take room that the connection does not have. */
 static void a_query_of_thousands_of_parameters_does_no_harm(void **state)
 {
@@ -423,7 +523,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(when_all_are_busy_a_new_one_waits),
         cmocka_unit_test(one_address_has_a_limit_of_its_own),
         cmocka_unit_test(a_head_of_72_kib_is_read_and_a_longer_one_is_refused),
+        cmocka_unit_test(the_limit_of_one_address_is_not_that_of_its_neighbours_or_of_this_machine),
         cmocka_unit_test(what_two_readers_could_read_differently_is_refused),
+        cmocka_unit_test(a_url_of_8_kib_may_hold_any_number_of_parameters),
+        cmocka_unit_test(what_is_no_request_line_is_answered_with_400),
+        cmocka_unit_test(empty_lines_before_a_request_are_passed_over_or_refused),
         cmocka_unit_test(a_query_of_thousands_of_parameters_does_no_harm),
     };
 

@@ -91,6 +91,105 @@ static void who_sends_all_of_what_is_refused_still_reads_the_answer(void **state
     close_world(w);
 }
 
+static void say_chunked(struct world *w, struct rawhttp *r, const char *target, const char *chunks)
+{
+    visit_world(w, r);
+    rawhttp_say(r,
+                "POST %s HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n%s"
+                "GET /smuggled HTTP/1.1\r\n" HOST "\r\n",
+                target, chunks);
+}
+
+static void a_lone_lf_in_the_framing_of_chunks_is_refused(void **state)
+{
+    static const char *const chunks[] = {
+        "5\nhello\r\n0\r\n\r\n",
+        "5;x=y\nhello\r\n0\r\n\r\n",
+        "5\r\nhello\n5\r\nworld\r\n0\r\n\r\n",
+        "5\r\nhello\n5;x=y\r\nworld\r\n0\r\n\r\n",
+        "5\r\nhello\r\n5\nworld\r\n0\r\n\r\n",
+        "5\r\nhello5\r\nworld\r\n0\r\n\r\n",
+        "5 \r\nhello\r\n0\r\n\r\n",
+        "+5\r\nhello\r\n0\r\n\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "-1\r\nhello\r\n0\r\n\r\n",
+        "10000000000000005\r\nhello\r\n0\r\n\r\n",
+    };
+    static const char *const targets[] = {"/a", "/stream"};
+    struct world *w = plain_world();
+
+    (void)state;
+    for (size_t i = 0; i < array_len(chunks) * array_len(targets); i++) {
+        struct rawhttp r;
+        int status;
+
+        say_chunked(w, &r, targets[i % 2], chunks[i / 2]);
+        status = rawhttp_await_any(&r);
+        if (status != 400 && status != 413)
+            fail_msg("%d for %s", status, chunks[i / 2]);
+        rawhttp_await_end(&r);
+        rawhttp_close(&r);
+    }
+    for (size_t i = 0; i < w->seen_count; i++) {
+        assert_int_equal(w->seen[i].wholes, 0);
+        assert_string_not_equal(w->seen[i].target, "/smuggled");
+    }
+    close_world(w);
+}
+
+/* An old libmicrohttpd takes these for the end of the body. Whoever passed them on may not, so what
+ * follows is nobody's request. */
+static void nothing_is_served_behind_chunks_that_end_oddly(void **state)
+{
+    static const char *const chunks[] = {
+        "5\r\nhello\r\n0\n\n",       "5\r\nhello\r\n0\r\n\n",         "5\r\nhello\r\n0\n\r\n",
+        "5\r\nhello\n0\r\n\r\n",     "5\r\nhello\r\n0\r\nX: y\n\r\n", "5\r\nhello\r\n0\r\nX: y\n\n",
+        "5\r\nhello\r\n0;x\n\r\n",   "5;x\r\nhello\r\n0\r\n\r\n",     "6;x\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhello\r\n0;x\r\n\r\n",
+    };
+    struct world *w = plain_world();
+
+    (void)state;
+    for (size_t i = 0; i < array_len(chunks); i++) {
+        struct rawhttp r;
+        int status;
+
+        say_chunked(w, &r, "/a", chunks[i]);
+        status = rawhttp_await_any(&r);
+        if (status != 400 && status != 200)
+            fail_msg("%d for %s", status, chunks[i]);
+        rawhttp_await_end(&r);
+        rawhttp_close(&r);
+    }
+    for (size_t i = 0; i < w->seen_count; i++)
+        assert_string_not_equal(w->seen[i].target, "/smuggled");
+    close_world(w);
+}
+
+/* Many pieces of many sizes, cut anywhere: the check of their framing must not stumble over it. */
+static void chunks_may_be_cut_anywhere(void **state)
+{
+    static const char chunks[] = "5\r\nhello\r\n1\r\n,\r\n7\r\n\r\nworld\r\n0\r\n\r\n";
+    struct world *w = plain_world();
+
+    (void)state;
+    for (size_t cut = 1; cut < sizeof(chunks) - 1; cut++) {
+        struct rawhttp r;
+        size_t seen = w->seen_count;
+
+        visit_world(w, &r);
+        rawhttp_say(&r, "POST /a HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n");
+        rawhttp_send(&r, chunks, cut);
+        pump_until(w, w->seen_count == seen + 1);
+        for (int i = 0; i < 5; i++)
+            pump(w);
+        rawhttp_send(&r, chunks + cut, sizeof(chunks) - 1 - cut);
+        assert_answer(&r, 200, "POST /a hello,\r\nworld");
+        rawhttp_close(&r);
+    }
+    close_world(w);
+}
+
 static void a_chunked_body_without_end_is_answered_and_ended(void **state)
 {
     struct world *w = plain_world();
@@ -291,6 +390,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_visit_may_be_told_a_ceiling_of_its_own),
         cmocka_unit_test(two_gibibytes_announced_are_refused_before_they_come),
         cmocka_unit_test(who_sends_all_of_what_is_refused_still_reads_the_answer),
+        cmocka_unit_test(a_lone_lf_in_the_framing_of_chunks_is_refused),
+        cmocka_unit_test(nothing_is_served_behind_chunks_that_end_oddly),
+        cmocka_unit_test(chunks_may_be_cut_anywhere),
         cmocka_unit_test(a_chunked_body_without_end_is_answered_and_ended),
         cmocka_unit_test(after_a_refusal_a_short_body_is_dropped_and_the_connection_goes_on),
         cmocka_unit_test(bodies_together_have_a_ceiling),

@@ -21,16 +21,27 @@
 #define LOOK_MS 100
 #define GOT_MAX_BYTES ((size_t)256 * 1024 * 1024)
 
-void rawhttp_open(struct rawhttp *r, unsigned port)
+void rawhttp_open_from(struct rawhttp *r, const char *source, unsigned port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    int on = 1;
 
     *r = (struct rawhttp){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-    must(r->fd >= 0);
+    must(r->fd >= 0 && inet_pton(AF_INET, source, &from.sin_addr) == 1);
+    /* The port is chosen when the other end is known: else there are 28,000 for all. */
+    (void)setsockopt(r->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+    if (bind(r->fd, (struct sockaddr *)&from, sizeof(from)) < 0)
+        fail_msg("bind to %s: %s", source, strerror(errno));
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (connect(r->fd, (struct sockaddr *)&a, sizeof(a)) < 0)
         fail_msg("connect to port %u: %s", port, strerror(errno));
     buf_init(&r->got, GOT_MAX_BYTES);
+}
+
+void rawhttp_open(struct rawhttp *r, unsigned port)
+{
+    rawhttp_open_from(r, "127.0.0.1", port);
 }
 
 void rawhttp_close(struct rawhttp *r)

@@ -11,7 +11,7 @@ static void without_a_word_there_is_http_for_this_machine_only(void **state)
     must_load("", &c);
     assert_true(config_listens_on_loopback(&c));
     assert_int_equal(c.http.connections, 10000);
-    assert_int_equal(c.http.per_address, 0);
+    assert_int_equal(c.http.per_address, 1000);
     assert_int_equal(c.http.idle_s, 60);
     assert_int_equal(c.http.request_s, 30);
     assert_int_equal(c.http.body_max_bytes, 8 * 1024 * 1024);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ * Without producers nobody shows a token: whoever is on this machine may push. That must not reach
+ * further than this machine. Two things carry a stranger's request to loopback: a web browser that
+ * runs here, and a proxy.
+ *
+ * A page in a browser gives itself away by Origin and Sec-Fetch-Site. One that has made its own
+ * name point to 127.0.0.1 (DNS rebinding) is of the same origin as we are, but its name is in Host:
+ * so Host must be a name of this machine. Only PURGE may name a site there, for that is how one
+ * asks a site to forget a page: browsers send Origin with every PURGE, and nothing but pages of the
+ * named site could be purged with it. */
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include "desk.h"
+
+#define DO "configure `producers:` and show a token"
+
+static bool is_loopback_number(struct span host)
+{
+    char text[INET_ADDRSTRLEN];
+    struct in_addr a;
+
+    if (host.n >= sizeof(text))
+        return false;
+    snprintf(text, sizeof(text), "%.*s", (int)host.n, host.p);
+    return inet_pton(AF_INET, text, &a) == 1 && ntohl(a.s_addr) >> 24 == 127;
+}
+
+/* Without ":port". */
+static struct span host_part(struct span s)
+{
+    size_t n = s.n;
+
+    while (n && s.p[n - 1] >= '0' && s.p[n - 1] <= '9')
+        n--;
+    return n && s.p[n - 1] == ':' ? span_of(s.p, n - 1) : s;
+}
+
+/* What is listened on may be another name of the loopback interface. "Any address" is none:
+ * browsers connect to this machine for it. */
+static bool is_listened_on(const struct config *c, struct span host)
+{
+    struct span listen = host_part(span_str(c->listen));
+
+    return listen.n && span_eq_nocase(host, listen) && !span_is(listen, "0.0.0.0") &&
+           !span_is(listen, "[::]") && !span_is(listen, "*");
+}
+
+static bool names_this_machine(const struct config *c, struct span host)
+{
+    host = host_part(host);
+    return span_eq_nocase(host, SPAN("localhost")) || span_is(host, "[::1]") ||
+           is_loopback_number(host) || is_listened_on(c, host);
+}
+
+static bool is_of_a_page(struct visit *v)
+{
+    struct span site = visit_header(v, "Sec-Fetch-Site");
+
+    if (visit_header(v, "Origin").p)
+        return true;
+    return site.p && !span_is(site, "none") && !span_is(site, "same-origin");
+}
+
+static bool came_through_a_proxy(struct visit *v)
+{
+    static const char *const headers[] = {
+        "Via",         "Forwarded",   "X-Forwarded-For", "X-Forwarded-Host",  "X-Forwarded-Proto",
+        "X-Real-IP",   "X-Client-IP", "True-Client-IP",  "CF-Connecting-IP",  "Fastly-Client-IP",
+        "X-Forwarded", "CDN-Loop",    "Forwarded-For",   "X-Forwarded-Server"};
+
+    for (size_t i = 0; i < array_len(headers); i++)
+        if (visit_header(v, headers[i]).p)
+            return true;
+    return false;
+}
+
+int openmode_refuses(const struct errand *e, const char **why)
+{
+    struct visit *v = e->visit;
+    struct span host = visit_header(v, "Host");
+
+    if (!visit_from_loopback(v)) {
+        *why = "no producers are configured, so only this machine may push: " DO;
+        return 403;
+    }
+    if (is_of_a_page(v)) {
+        *why = "no producers are configured, so no web page may push: " DO;
+        return 403;
+    }
+    if (came_through_a_proxy(v)) {
+        *why = "no producers are configured, so nothing that came through a proxy is taken: " DO;
+        return 403;
+    }
+    if (host.p && !names_this_machine(e->in->config, host) && !span_is(visit_method(v), "PURGE")) {
+        *why = "no producers are configured, so Host must be localhost or a loopback address; "
+               "else " DO;
+        return 421;
+    }
+    *why = NULL;
+    return 0;
+}

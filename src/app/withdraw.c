@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ * A producer is asked for its token once, when the head of its request has come. A stream may last
+ * for hours, and a body for half a minute: so after a reload every visitor under way is looked at
+ * again. Who is gone, or has another token, is refused on the spot; who stays goes on with the
+ * scopes and the pace of the new configuration. */
+#include "desk.h"
+
+#define WITHDRAWN "the producer or its token was withdrawn while this was under way"
+#define OUTDATED                                                                                   \
+    "this connection was opened before TLS, or a client certificate, was required: connect again"
+
+/* What was pushed before the reload is pushed; its answer is under way. */
+static void withdraw(struct errand *e, int status, const char *why)
+{
+    if (e->withdrawn)
+        e->withdrawn(e, status, why);
+    else if (!e->served)
+        errand_refuse(e, status, why);
+}
+
+static void look_again(struct errand *e)
+{
+    const struct config_producer *now = e->who ? gate_still(e->in->gate, e->who) : NULL;
+
+    if (e->who && !now) {
+        withdraw(e, 401, WITHDRAWN);
+    } else if (visit_is_outdated(e->visit)) {
+        withdraw(e, 403, OUTDATED);
+    } else if (now) {
+        visit_prove(e->visit);
+        if (e->served)
+            return;
+        e->who = now;
+        if (e->renewed)
+            e->renewed(e);
+    }
+}
+
+void withdraw_all(struct ingress *in)
+{
+    httpd_forget_proven(in->httpd);
+    list_each_safe(node, next, &in->errands_list) {
+        struct errand *e = list_entry(node, struct errand, link);
+
+        if (!e->visit || !e->route || visit_answered(e->visit))
+            continue;
+        look_again(e);
+        if (visit_answered(e->visit))
+            visit_cut(e->visit);
+    }
+}

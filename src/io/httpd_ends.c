@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ * Peers that have sent all they will. libmicrohttpd watches edges: it reads what is there, and
+ * waits for the next event. A FIN that came together with data brings no other event, so
+ * libmicrohttpd never reads it, and half a request would hold its connection until its deadline. A
+ * second epoll reports the FIN here. A request that is incomplete after all was read stays so: hang
+ * up. */
+#include <linux/sockios.h> /* SIOCINQ */
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "alloc.h"
+#include "httpd_internal.h"
+
+#define EVENTS_MAX 256
+/* libmicrohttpd must have had its turn after the socket was seen to be empty: the first turn may
+ * have read the last bytes, the second has nothing left to do with them. */
+#define QUIET_TURNS 2
+/* What is unread after so many turns is not being read: the deadline ends it. */
+#define TURNS_MAX 200
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    struct httpd *h = poll->data;
+    struct epoll_event seen[EVENTS_MAX];
+    int n = epoll_wait(h->ends_fd, seen, EVENTS_MAX, 0);
+
+    (void)status;
+    (void)events;
+    for (int i = 0; i < n; i++) {
+        struct conn *c = seen[i].data.ptr;
+
+        c->ended = true;
+        ends_watch(c);
+    }
+}
+
+void ends_open(struct httpd *h)
+{
+    uv_poll_t *poll = alloc_zeroed(1, sizeof(*poll));
+    int rc;
+
+    h->ends_fd = epoll_create1(EPOLL_CLOEXEC);
+    must(h->ends_fd >= 0);
+    rc = uv_poll_init(loop_uv(h->loop), poll, h->ends_fd);
+    must(rc == 0);
+    poll->data = h;
+    h->ends_poll = poll;
+    rc = uv_poll_start(poll, UV_READABLE, on_readable);
+    must(rc == 0);
+    h->polls_open++;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct httpd *h = handle->data;
+
+    free(handle);
+    httpd_poll_closed(h);
+}
+
+void ends_close(struct httpd *h)
+{
+    uv_poll_stop(h->ends_poll);
+    uv_close((uv_handle_t *)h->ends_poll, on_closed);
+    h->ends_poll = NULL;
+    close(h->ends_fd);
+}
+
+/* No memory for the watch: then the deadline ends the connection. */
+void ends_add(struct conn *c)
+{
+    struct epoll_event e = {.events = EPOLLRDHUP | EPOLLET, .data.ptr = c};
+
+    (void)epoll_ctl(c->slot->httpd->ends_fd, EPOLL_CTL_ADD, c->fd, &e);
+}
+
+/* Not left to close(): a connection that lingers goes on as another descriptor of the same socket.
+ */
+void ends_remove(struct conn *c)
+{
+    list_remove(&c->end);
+    (void)epoll_ctl(c->slot->httpd->ends_fd, EPOLL_CTL_DEL, c->fd, NULL);
+}
+
+static bool is_incomplete(const struct conn *c)
+{
+    return c->phase == CONN_AWAIT || c->phase == CONN_HEAD || c->phase == CONN_BODY;
+}
+
+void ends_watch(struct conn *c)
+{
+    if (!c->ended || !is_incomplete(c) || !list_empty(&c->end))
+        return;
+    c->turns = 0;
+    c->quiet_turns = 0;
+    list_push_back(&c->slot->httpd->ends, &c->end);
+    httpd_run_soon(c->slot->httpd);
+}
+
+static bool has_unread(const struct conn *c)
+{
+    int n = 0;
+
+    return ioctl(c->fd, SIOCINQ, &n) == 0 && n > 0;
+}
+
+/* What was answered before its body came is still told. */
+static void give_up(struct conn *c)
+{
+    if (c->visit && c->visit->answered)
+        conn_cut(c);
+    conn_hang_up(c);
+}
+
+void ends_look(struct httpd *h)
+{
+    list_each_safe(node, next, &h->ends) {
+        struct conn *c = list_entry(node, struct conn, end);
+
+        c->quiet_turns = has_unread(c) ? 0 : c->quiet_turns + 1;
+        if (!is_incomplete(c) || ++c->turns > TURNS_MAX) {
+            list_remove(&c->end);
+        } else if (c->quiet_turns > QUIET_TURNS) {
+            list_remove(&c->end);
+            give_up(c);
+        }
+    }
+    if (!list_empty(&h->ends))
+        httpd_run_soon(h);
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT
+ * A stranger with ten thousand connections, and a producer who pushes meanwhile. Wants the program
+ * as users get it.
+ *
+ * The rule: pushes are timed alone, and then while the stranger is at work, in the same run on the
+ * same machine; the median of the second may be DELAY_MAX_MS more than the median of the first. A
+ * median, because a push that waits for the stranger's ten thousand waits every time, while one
+ * that waits for another program on this machine does so now and then. Each kind gets a few
+ * rounds, for the machine may be busier in the second half of one; the best of them counts. */
+#include "rig.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "rawhttp.h"
+
+#define CROWD 10000u
+#define DELAY_MAX_MS 100u
+#define PUSHES 21u
+#define ROUNDS 3
+#define TOKEN "a-token-of-purgeline"
+#define TOKEN_SHA256 "2ff43ef6e2c2db9c344ff540f583af93e4d8a4f0f439d84de1360b19ffedb029"
+#define PRODUCER "producers:\n  - {name: cms, token_sha256: \"" TOKEN_SHA256 "\"}\n"
+#define HEAD "POST /v1/purge HTTP/1.1\r\nHost: localhost\r\n"
+
+/* -- the stranger, a process of its own -- */
+
+struct kind {
+    const char *first; /* said on each connection when it is open; NULL: nothing */
+    const char *then;  /* again and again, on all of them in turn */
+    bool ends;         /* each is closed once it has said its first */
+};
+
+static void raise_files(void)
+{
+    struct rlimit r;
+
+    must(getrlimit(RLIMIT_NOFILE, &r) == 0);
+    r.rlim_cur = r.rlim_max;
+    must(setrlimit(RLIMIT_NOFILE, &r) == 0);
+}
+
+/* Each from another address: there are not ports enough on one, and a limit of each would not help.
+ */
+static int open_one(unsigned port, const struct kind *k)
+{
+    static uint32_t opened;
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    from.sin_addr.s_addr = htonl(0x7f010001 + opened++ % 50000);
+    if (fd < 0)
+        _exit(1);
+    (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+    if (bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 ||
+        connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+        _exit(1);
+    if (k->first)
+        (void)!send(fd, k->first, strlen(k->first), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (k->ends)
+        close(fd);
+    return k->ends ? -1 : fd;
+}
+
+/* Says it, drops what is answered, and comes again when it was thrown out. */
+static void go_on(int *fd, unsigned port, const struct kind *k)
+{
+    char dropped[4096];
+    ssize_t n = 1;
+
+    if (k->then && *fd >= 0)
+        n = send(*fd, k->then, strlen(k->then), MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (*fd >= 0 && n > 0)
+        n = recv(*fd, dropped, sizeof(dropped), MSG_DONTWAIT);
+    if (*fd >= 0 && (n > 0 || (n < 0 && errno == EAGAIN)))
+        return;
+    if (*fd >= 0)
+        close(*fd);
+    *fd = open_one(port, k);
+}
+
+static void be_the_stranger(unsigned port, const struct kind *k, int ready)
+{
+    int *fds = alloc_zeroed(CROWD, sizeof(*fds));
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    raise_files();
+    must(nice(10) == 10); /* a real one has a machine of its own, and takes no time of this one's */
+    for (unsigned i = 0; i < CROWD; i++)
+        fds[i] = open_one(port, k);
+    must(write(ready, "", 1) == 1);
+    for (;;)
+        for (unsigned i = 0; i < CROWD; i++)
+            go_on(&fds[i], port, k);
+}
+
+/* Returns when the stranger has opened all its connections. */
+static pid_t send_in(unsigned port, const struct kind *k)
+{
+    int ready[2];
+    char byte;
+    pid_t pid;
+
+    must(pipe(ready) == 0);
+    pid = fork();
+    must(pid >= 0);
+    if (pid == 0)
+        be_the_stranger(port, k, ready[1]);
+    close(ready[1]);
+    if (read(ready[0], &byte, 1) != 1)
+        fail_msg("the stranger could not open its connections");
+    close(ready[0]);
+    return pid;
+}
+
+static void send_away(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    must(waitpid(pid, NULL, 0) == pid);
+}
+
+/* -- the producer -- */
+
+static void say_push(struct rawhttp *r)
+{
+    static const char body[] = "{\"keys\":[\"a\"]}";
+
+    rawhttp_say(r, HEAD "Fastly-Key: " TOKEN "\r\nContent-Length: %zu\r\n\r\n%s", strlen(body),
+                body);
+}
+
+static void push(struct rawhttp *r)
+{
+    say_push(r);
+    rawhttp_await_status(r, 202);
+}
+
+static void push_first(struct rawhttp *r)
+{
+    int status;
+
+    do { /* the endpoint has a connection to Redis of its own */
+        say_push(r);
+        status = rawhttp_await(r).status;
+    } while (status == 503);
+    assert_int_equal(status, 202);
+}
+
+static int compare(const void *left, const void *right)
+{
+    const uint64_t *a = left, *b = right;
+
+    return *a < *b ? -1 : *a > *b;
+}
+
+struct times {
+    uint64_t kept_us, fresh_us; /* medians: on a connection kept open; connect included */
+};
+
+static struct times time_pushes(struct rawhttp *kept, unsigned port)
+{
+    uint64_t on_kept[PUSHES], on_fresh[PUSHES], begun_ns;
+    struct rawhttp fresh;
+
+    for (unsigned i = 0; i < PUSHES; i++) {
+        begun_ns = clock_mono_ns();
+        push(kept);
+        on_kept[i] = (clock_mono_ns() - begun_ns) / 1000;
+        begun_ns = clock_mono_ns();
+        rawhttp_open(&fresh, port);
+        push(&fresh);
+        on_fresh[i] = (clock_mono_ns() - begun_ns) / 1000;
+        rawhttp_close(&fresh);
+    }
+    qsort(on_kept, PUSHES, sizeof(*on_kept), compare);
+    qsort(on_fresh, PUSHES, sizeof(*on_fresh), compare);
+    printf("  kept %llu us (at most %llu), fresh %llu us (at most %llu)\n",
+           (unsigned long long)on_kept[PUSHES / 2], (unsigned long long)on_kept[PUSHES - 1],
+           (unsigned long long)on_fresh[PUSHES / 2], (unsigned long long)on_fresh[PUSHES - 1]);
+    return (struct times){on_kept[PUSHES / 2], on_fresh[PUSHES / 2]};
+}
+
+static uint64_t delay_ms(struct rawhttp *kept, unsigned port, const struct kind *k)
+{
+    struct times alone = time_pushes(kept, port), among;
+    pid_t stranger = send_in(port, k);
+    uint64_t most_us = 0;
+
+    among = time_pushes(kept, port);
+    send_away(stranger);
+    if (among.kept_us > alone.kept_us)
+        most_us = among.kept_us - alone.kept_us;
+    if (among.fresh_us > alone.fresh_us)
+        most_us = max_u64(most_us, among.fresh_us - alone.fresh_us);
+    return most_us / 1000;
+}
+
+static void assert_undelayed(void **state, const struct kind *k)
+{
+    struct rig *r = rig_open(state, "", "listen: 127.0.0.1:0\n" PRODUCER);
+    uint64_t best_ms = UINT64_MAX;
+    struct rawhttp kept;
+    unsigned port;
+
+    raise_files();
+    rig_start_leading(r, 0);
+    port = rawhttp_port(&r->instances[0]);
+    rawhttp_open(&kept, port);
+    push_first(&kept);
+    for (int i = 0; i < ROUNDS && best_ms > DELAY_MAX_MS; i++)
+        best_ms = min_u64(best_ms, delay_ms(&kept, port, k));
+    if (best_ms > DELAY_MAX_MS)
+        fail_msg("a push takes %llu ms longer", (unsigned long long)best_ms);
+    rawhttp_close(&kept);
+    rig_close(r);
+}
+
+/* -- the kinds -- */
+
+static void ten_thousand_silent_connections_delay_no_push(void **state)
+{
+    assert_undelayed(state, &(struct kind){.first = NULL});
+}
+
+static void ten_thousand_halves_of_a_head_delay_no_push(void **state)
+{
+    assert_undelayed(state, &(struct kind){.first = HEAD "X: y"});
+}
+
+static void ten_thousand_halves_of_a_body_delay_no_push(void **state)
+{
+    assert_undelayed(state, &(struct kind){.first = HEAD "Content-Length: 1000\r\n\r\nhalf"});
+}
+
+static void ten_thousand_slow_heads_delay_no_push(void **state)
+{
+    assert_undelayed(state, &(struct kind){.first = HEAD "X: ", .then = "y"});
+}
+
+static void ten_thousand_slow_bodies_delay_no_push(void **state)
+{
+    assert_undelayed(state,
+                     &(struct kind){.first = HEAD "Content-Length: 1000\r\n\r\n", .then = "y"});
+}
+
+#define ONE "GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n"
+#define FIVE ONE ONE ONE ONE ONE
+
+static void ten_thousand_pipelines_delay_no_push(void **state)
+{
+    assert_undelayed(state, &(struct kind){.first = FIVE FIVE FIVE FIVE, .then = FIVE});
+}
+
+#define PROBE "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+static void ten_thousand_pipelines_of_probes_delay_no_push(void **state)
+{
+    assert_undelayed(state, &(struct kind){.first = PROBE PROBE PROBE PROBE, .then = PROBE PROBE});
+}
+
+static void ten_thousand_halves_and_a_fin_delay_no_push(void **state)
+{
+    assert_undelayed(state,
+                     &(struct kind){.first = "GET /a HTTP/1.1\r\nHost: a\r\n\r", .ends = true});
+}
+
+static void ten_thousand_connections_that_end_at_once_delay_no_push(void **state)
+{
+    assert_undelayed(state, &(struct kind){.first = NULL, .ends = true});
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        rig_test(ten_thousand_silent_connections_delay_no_push),
+        rig_test(ten_thousand_halves_of_a_head_delay_no_push),
+        rig_test(ten_thousand_halves_of_a_body_delay_no_push),
+        rig_test(ten_thousand_slow_heads_delay_no_push),
+        rig_test(ten_thousand_slow_bodies_delay_no_push),
+        rig_test(ten_thousand_pipelines_delay_no_push),
+        rig_test(ten_thousand_pipelines_of_probes_delay_no_push),
+        rig_test(ten_thousand_halves_and_a_fin_delay_no_push),
+        rig_test(ten_thousand_connections_that_end_at_once_delay_no_push),
+    };
+
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL);
+    return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
+}
