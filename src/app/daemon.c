@@ -209,8 +209,7 @@ static struct endpoint *endpoint_of(const struct config_account *a)
                                  .token = "",
                                  .user_agent = USER_AGENT,
                                  .connect_timeout_ms = a->connect_timeout_ms,
-                                 .timeout_ms = a->timeout_ms,
-                                 .allow_private = a->url_mode == URL_MODE_API};
+                                 .timeout_ms = a->timeout_ms};
     struct endpoint *e;
     char why[256];
     char *token = NULL;

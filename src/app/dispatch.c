@@ -147,12 +147,29 @@ void dispatch_free(struct dispatch *d)
 /* -- settings
  * -------------------------------------------------------------------------------------- */
 
-/* What decides where a waiting target stands: when it changes, all of them are read anew. */
+static bool same_words(const struct config_words *a, const struct config_words *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (uint32_t i = 0; i < a->count; i++)
+        if (strcmp(a->at[i], b->at[i]) != 0)
+            return false;
+    return true;
+}
+
+/* What is waiting was let in by these lists. */
+static bool same_hosts(const struct config_account *a, const struct config_account *b)
+{
+    return same_words(&a->direct_hosts, &b->direct_hosts) &&
+           same_words(&a->direct_token_hosts, &b->direct_token_hosts);
+}
+
+/* What decides whether and where a target waits: when it changes, all of them are read anew. */
 static bool same_order(const struct config_account *a, const struct config_account *b)
 {
     if (a->services_count != b->services_count || a->key_form != b->key_form ||
         a->url_mode != b->url_mode || a->budget.batch_cost != b->budget.batch_cost ||
-        a->budget.separate != b->budget.separate)
+        a->budget.separate != b->budget.separate || !same_hosts(a, b))
         return false;
     for (uint32_t i = 0; i < a->services_count; i++)
         if (strcmp(a->services[i].id, b->services[i].id) != 0)

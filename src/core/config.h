@@ -63,6 +63,7 @@ struct config_account {
     bool allow_purge_all;
     enum url_mode url_mode;
     struct config_words direct_hosts;
+    struct config_words direct_token_hosts; /* of these, who gets the API token */
     enum key_form key_form;
     struct config_budget budget;
     struct config_writes writes;
@@ -167,6 +168,7 @@ void config_services_free(struct config_account *a);
 /* 0, or -EINVAL: too many. What a word may be is the affair of the setting. */
 must_use int config_words_add(struct config_words *w, struct span word);
 void config_words_free(struct config_words *w);
+bool config_words_have_host(const struct config_words *w, struct span host); /* with its port */
 
 /* Where Redis is: the configured URL, or unix://<data_dir>/redis.sock when embedded. malloc'ed. */
 char *config_redis_url(const struct config *c);

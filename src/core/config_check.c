@@ -94,7 +94,12 @@ static int check_account(const struct complaint *c, const struct config_account 
         return rc;
     if (a->url_mode == URL_MODE_DIRECT && a->direct_hosts.count == 0)
         return complain(c, "direct_hosts", "url_mode: direct needs the hosts it may contact");
-    if (!*a->token_file && !*a->token_env && a->url_mode == URL_MODE_API)
+    for (uint32_t i = 0; i < a->direct_token_hosts.count; i++)
+        if (!config_words_have_host(&a->direct_hosts, span_str(a->direct_token_hosts.at[i])))
+            return complain(c, "direct_token_hosts", "'%s' is not among the direct_hosts",
+                            a->direct_token_hosts.at[i]);
+    if (!*a->token_file && !*a->token_env &&
+        (a->url_mode == URL_MODE_API || a->direct_token_hosts.count))
         return complain(c, "token_env",
                         "one of token_file and token_env must say where the token is");
     return 0;

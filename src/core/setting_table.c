@@ -169,7 +169,16 @@ static const struct setting table[] = {
      ACCOUNT(direct_hosts),
      WORDS(SETTING_FORM_HOST),
      .fallback = "",
-     .sentence = "The only hosts that url_mode: direct may contact: [www.example.com]"},
+     .sentence = "The only hosts that url_mode: direct may contact: [www.example.com]\n"
+                 "Names that resolve to private addresses are refused; an address that stands here "
+                 "is not."},
+    {.name = "direct_token_hosts",
+     ACCOUNT(direct_token_hosts),
+     WORDS(SETTING_FORM_HOST),
+     .fallback = "",
+     .sentence = "Those of direct_hosts that are shown the API token, over https only; URLs of "
+                 "theirs\n"
+                 "with http:// are refused. All others are purged without it."},
     {.name = "key_form",
      ACCOUNT(key_form),
      CHOICE(key_forms),

@@ -9,7 +9,7 @@
 
 #include "alloc.h"
 
-#define LINES_MAX 8
+#define LINES_MAX 16
 
 /* A line of ours in front of `next`. curl_slist_append would keep copies of the token that nobody
  * wipes, and could not share tails. */
@@ -27,21 +27,28 @@ static struct curl_slist *add_line(struct endpoint *e, char *text, struct curl_s
  * none: curl adds it to bodies above 1 MiB, which exchange_new has as the ceiling
  * (https://everything.curl.dev/http/post/expect100). Each line here is looked at ten
  * times a request. */
-static void build_headers(struct endpoint *e, const struct endpoint_options *o)
+static void build_set(struct endpoint *e, const struct endpoint_options *o, struct curl_slist *tail,
+                      struct curl_slist *set[ENDPOINT_BODY_N][ENDPOINT_SOFT_N])
 {
-    struct curl_slist *tail = NULL;
-
-    if (*o->token)
-        tail = add_line(e, alloc_printf("Fastly-Key: %s", o->token), tail);
     if (*o->user_agent)
         tail = add_line(e, alloc_printf("User-Agent: %s", o->user_agent), tail);
     tail = add_line(e, alloc_str("Accept: application/json"), tail);
-    e->headers[ENDPOINT_NO_BODY][ENDPOINT_HARD] = add_line(e, alloc_str("Content-Type:"), tail);
-    e->headers[ENDPOINT_JSON][ENDPOINT_HARD] =
+    set[ENDPOINT_NO_BODY][ENDPOINT_HARD] = add_line(e, alloc_str("Content-Type:"), tail);
+    set[ENDPOINT_JSON][ENDPOINT_HARD] =
         add_line(e, alloc_str("Content-Type: application/json"), tail);
     for (int body = 0; body < ENDPOINT_BODY_N; body++)
-        e->headers[body][ENDPOINT_SOFT] =
-            add_line(e, alloc_str("Fastly-Soft-Purge: 1"), e->headers[body][ENDPOINT_HARD]);
+        set[body][ENDPOINT_SOFT] =
+            add_line(e, alloc_str("Fastly-Soft-Purge: 1"), set[body][ENDPOINT_HARD]);
+}
+
+static void build_headers(struct endpoint *e, const struct endpoint_options *o)
+{
+    struct curl_slist *token = NULL;
+
+    build_set(e, o, NULL, e->headers[ENDPOINT_WITHOUT_TOKEN]);
+    if (*o->token)
+        token = add_line(e, alloc_printf("Fastly-Key: %s", o->token), NULL);
+    build_set(e, o, token, e->headers[ENDPOINT_WITH_TOKEN]);
 }
 
 struct endpoint *endpoint_new(const struct endpoint_options *o)
@@ -55,7 +62,6 @@ struct endpoint *endpoint_new(const struct endpoint_options *o)
     e->ca_file = alloc_str(o->ca_file);
     e->connect_timeout_ms = o->connect_timeout_ms;
     e->timeout_ms = o->timeout_ms;
-    e->allow_private = o->allow_private;
     e->lines = alloc_zeroed(LINES_MAX, sizeof(*e->lines));
     build_headers(e, o);
     return e;

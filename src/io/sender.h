@@ -13,11 +13,10 @@ struct endpoint;
 
 struct endpoint_options {
     const char *ca_file; /* "" = the system's */
-    const char *token; /* goes out as Fastly-Key; "" = none (direct mode without authentication) */
+    const char *token;   /* sent as Fastly-Key by exchanges that ask for it; "" = none */
     const char *user_agent;
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;
-    bool allow_private; /* direct mode refuses private, link-local and loopback peers unless so */
 };
 
 struct endpoint *endpoint_new(const struct endpoint_options *o);
@@ -34,6 +33,14 @@ enum exchange_error {
     EXCHANGE_BLOCKED, /* refused by us: peer address not allowed, redirect, bad certificate */
 };
 
+/* Whom an exchange talks to. The first value is the most careful one. */
+enum exchange_peer {
+    EXCHANGE_STRANGER, /* a host of a producer's URL: private, link-local and loopback addresses
+                          are refused, whatever its name resolves to */
+    EXCHANGE_CHOSEN,   /* the operator wrote this very address down: any address is fine */
+    EXCHANGE_API,      /* the account's own API: any address is fine */
+};
+
 struct exchange {
     struct list link;             /* the sender's between send and reply */
     void *ctx;                    /* the caller's, untouched */
@@ -41,6 +48,9 @@ struct exchange {
     const char *method;           /* static: "POST", "PURGE", "GET" */
     struct buf url, header, body; /* header: one line without CRLF, or empty */
     bool soft;                    /* adds Fastly-Soft-Purge: 1 */
+    enum exchange_peer peer;
+    bool show_token; /* adds the endpoint's token as Fastly-Key. Over plain HTTP only to this
+                        machine; anywhere else it is EXCHANGE_BLOCKED. */
     uint64_t
         start_before_ns; /* monotonic; not handed to the wire later (EXCHANGE_UNSENT). The fence
                             for a process that was stopped and wakes without its lease. */

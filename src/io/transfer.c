@@ -16,6 +16,8 @@
 #include "endpoint.h"
 #include "octets.h"
 #include "peer.h"
+#include "setting.h"
+#include "target.h"
 
 enum method { METHOD_UNSET, METHOD_POST, METHOD_GET, METHOD_OTHER };
 
@@ -67,7 +69,7 @@ static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockad
         t->inside->lost = true;
         return CURL_SOCKET_BAD;
     }
-    if (!t->x->endpoint->allow_private && !peer_is_public(&to->addr)) {
+    if (t->x->peer == EXCHANGE_STRANGER && !peer_is_public(&to->addr)) {
         t->inside->blocked = true;
         return CURL_SOCKET_BAD;
     }
@@ -102,7 +104,7 @@ static int on_issue(void *ctx, char *peer_ip, char *own_ip, int peer_port, int o
     (void)own_port;
     in->lost = in->issued;
     in->late = !in->issued && now_ns > t->x->start_before_ns;
-    in->blocked = !t->x->endpoint->allow_private && !peer_text_is_public(peer_ip);
+    in->blocked = t->x->peer == EXCHANGE_STRANGER && !peer_text_is_public(peer_ip);
     if (in->lost || in->late || in->blocked)
         return CURL_PREREQFUNC_ABORT;
     in->issued = true;
@@ -225,8 +227,10 @@ static void use_body(struct transfer *t, const struct buf *body)
 
 static void use_headers(struct transfer *t, const struct exchange *x)
 {
-    struct curl_slist *shared = x->endpoint->headers[x->body.n ? ENDPOINT_JSON : ENDPOINT_NO_BODY]
-                                                    [x->soft ? ENDPOINT_SOFT : ENDPOINT_HARD];
+    enum endpoint_token token = x->show_token ? ENDPOINT_WITH_TOKEN : ENDPOINT_WITHOUT_TOKEN;
+    enum endpoint_body body = x->body.n ? ENDPOINT_JSON : ENDPOINT_NO_BODY;
+    enum endpoint_soft soft = x->soft ? ENDPOINT_SOFT : ENDPOINT_HARD;
+    struct curl_slist *shared = x->endpoint->headers[token][body][soft];
 
     if (x->header.n == 0) {
         set(t->easy, CURLOPT_HTTPHEADER, shared);
@@ -234,7 +238,7 @@ static void use_headers(struct transfer *t, const struct exchange *x)
     }
     /* Its own Content-Type stands for ours: the other list has none to add. */
     if (x->body.n && span_starts_nocase(buf_span(&x->header), "content-type:"))
-        shared = x->endpoint->headers[ENDPOINT_NO_BODY][x->soft ? ENDPOINT_SOFT : ENDPOINT_HARD];
+        shared = x->endpoint->headers[token][ENDPOINT_NO_BODY][soft];
     t->inside->line = (struct curl_slist){.data = x->header.p, .next = shared};
     set(t->easy, CURLOPT_HTTPHEADER, &t->inside->line);
 }
@@ -296,6 +300,17 @@ static int use_url(struct transfer *t, const struct buf *url)
     return 0;
 }
 
+/* The last line of defence: who asks for the token decides by the URL as well. */
+static bool would_leak_token(const struct exchange *x)
+{
+    struct span url = buf_span(&x->url), host, rest;
+
+    if (!x->show_token || span_starts_nocase(url, "https://"))
+        return false;
+    url_split(url, &host, &rest);
+    return !setting_host_is_loopback(host_name(host));
+}
+
 static bool is_one_line(const struct buf *header)
 {
     return header->n == 0 || (strlen(header->p) == header->n && !strpbrk(header->p, "\r\n") &&
@@ -319,6 +334,10 @@ int transfer_begin(struct transfer *t, struct exchange *x, uint64_t now_ns)
     }
     if (!is_one_line(&x->header) || use_url(t, &x->url) < 0) {
         exchange_fail(x, EXCHANGE_BLOCKED, "no request can be made of this URL or header");
+        return -EINVAL;
+    }
+    if (would_leak_token(x)) {
+        exchange_fail(x, EXCHANGE_BLOCKED, "the token is not sent over plain HTTP");
         return -EINVAL;
     }
     use_endpoint(t, x->endpoint);

@@ -306,6 +306,21 @@ static void direct_mode_needs_its_hosts(void **state)
         "may contact");
 }
 
+static void the_token_is_for_hosts_that_may_be_contacted(void **state)
+{
+    (void)state;
+    assert_loads("accounts: [{url_mode: direct, direct_hosts: [a.b, \"c.d:81\"], "
+                 "direct_token_hosts: [\"C.d:81\"]}]");
+    assert_refused("accounts:\n  - url_mode: direct\n    direct_hosts: [a.b]\n"
+                   "    direct_token_hosts: [\"a.b:443\"]\n",
+                   "purgeline.yaml:4: accounts[0].direct_token_hosts: 'a.b:443' is not among the "
+                   "direct_hosts");
+    assert_refused("accounts:\n  - url_mode: direct\n    direct_hosts: [a.b]\n"
+                   "    direct_token_hosts: [a.b]\n    token_env: \"\"\n",
+                   "purgeline.yaml:5: accounts[0].token_env: one of token_file and token_env must "
+                   "say where the token is");
+}
+
 static void a_data_folder_whose_socket_path_would_be_too_long_is_refused(void **state)
 {
     struct config c;
@@ -424,13 +439,10 @@ static void the_sample_in_deploy_is_what_the_program_prints(void **state)
 {
     char path[4096];
     FILE *printed = tmpfile(), *kept;
-    char *a, *b, *tail;
+    char *a, *b;
 
     (void)state;
-    snprintf(path, sizeof(path), "%s", __FILE__);
-    tail = strstr(path, "tests/unit/");
-    assert_non_null(tail);
-    strcpy(tail, "deploy/purgeline.yaml");
+    snprintf(path, sizeof(path), "%s/deploy/purgeline.yaml", getenv("SOURCE_DIR"));
     kept = fopen(path, "r");
     config_print_sample(printed);
     a = slurp(printed);
@@ -512,6 +524,7 @@ int main(void)
         T(one_word_means_one_service),
         T(headroom_must_leave_something_to_spend),
         T(direct_mode_needs_its_hosts),
+        T(the_token_is_for_hosts_that_may_be_contacted),
         T(a_data_folder_whose_socket_path_would_be_too_long_is_refused),
         T(the_environment_wins_over_the_file),
         T(a_bad_variable_is_refused_by_its_name),
