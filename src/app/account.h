@@ -77,7 +77,9 @@ struct service_state {
 
 struct dispatch {
     struct dispatch_options options;
+    const struct config *config; /* held: the account is a part of it */
     const struct config_account *account;
+    const struct config *next_config; /* held, or NULL */
     const struct config_account
         *next_account; /* in force once nothing waits by the old one's order */
     struct endpoint *endpoint;

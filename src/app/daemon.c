@@ -21,7 +21,6 @@
 #include "target.h"
 
 #define EXIT_CONFIG 2
-#define RELOADS_MAX 1024u
 #define SAME_REQUEST_NS (100 * NS_PER_MS)
 #define USER_AGENT "purgeline/" PURGELINE_VERSION
 
@@ -35,9 +34,7 @@ enum daemon_state {
 struct daemon {
     enum daemon_state state;
     struct loop *loop;
-    struct config *config;
-    struct config *retired[RELOADS_MAX]; /* old ones: a dispatch may still finish by them */
-    uint32_t retired_count;
+    const struct config *config; /* held; others that still use an old one hold that */
     const struct daemon_options *options;
     struct redis_address redis;
     struct embedded *embedded;
@@ -278,6 +275,7 @@ static void start_accounts(struct daemon *d)
         const struct config_account *a = &d->config->accounts[i];
         struct endpoint *e = endpoint_of(a);
         struct dispatch_options o = {.account = a,
+                                     .config = d->config,
                                      .window = d->config->window,
                                      .owner = d->owner,
                                      .loop = d->loop,
@@ -330,57 +328,61 @@ static const char *not_reloadable(const struct config *a, const struct config *b
     return NULL;
 }
 
-static void free_config(struct config *c)
+/* A shared one, held by the caller; NULL with a sentence. */
+static const struct config *read_config(const struct daemon *d, char *why, size_t why_room)
 {
-    if (c)
-        config_deinit(c);
-    free(c);
+    struct config c;
+
+    if (config_load(d->options->config_path, &c, why, why_room) < 0)
+        return NULL;
+    if (d->options->redis) {
+        free(c.redis);
+        c.redis = alloc_str(d->options->redis);
+    }
+    return config_share(&c);
 }
 
-static int read_config(const struct daemon *d, struct config *out, char *why, size_t why_room)
+static void take_config(struct daemon *d, const struct config *fresh)
 {
-    int err = config_load(d->options->config_path, out, why, why_room);
+    const struct config *old = d->config;
 
-    if (err == 0 && d->options->redis) {
-        free(out->redis);
-        out->redis = alloc_str(d->options->redis);
+    d->config = fresh;
+    for (uint32_t i = 0; i < d->accounts_count; i++) {
+        struct endpoint *e = endpoint_of(&fresh->accounts[i]);
+
+        dispatch_configure(d->accounts[i], fresh, &fresh->accounts[i], e, clock_now());
+        endpoint_drop(e);
     }
-    return err;
+    if (d->ingress)
+        ingress_configure(d->ingress, fresh);
+    config_drop(old);
 }
 
 static void on_reload(void *ctx, int signum)
 {
     struct daemon *d = ctx;
-    struct config *fresh = alloc_zeroed(1, sizeof(*fresh));
-    struct config *old = d->config;
+    const struct config *fresh;
     const char *fixed;
     char why[512];
 
     (void)signum;
-    if (d->state != DAEMON_RUNNING || read_config(d, fresh, why, sizeof(why)) < 0) {
-        if (d->state == DAEMON_RUNNING)
-            log_error("The new configuration is not taken; the old one stays", "why=\"%s\"", why);
-        free(fresh);
+    if (d->state != DAEMON_RUNNING)
+        return;
+    fresh = read_config(d, why, sizeof(why));
+    if (!fresh) {
+        log_error("The new configuration is not taken; the old one stays", "why=\"%s\"", why);
         return;
     }
-    fixed = d->retired_count < RELOADS_MAX ? not_reloadable(old, fresh) : "1,024 reloads";
+    fixed = not_reloadable(d->config, fresh);
     if (fixed) {
         log_error("The new configuration is not taken: this setting needs a restart", "setting=%s",
                   fixed);
-        free_config(fresh);
+        config_drop(fresh);
         return;
     }
-    d->config = fresh;
-    for (uint32_t i = 0; i < d->accounts_count; i++) {
-        struct endpoint *e = endpoint_of(&fresh->accounts[i]);
-
-        dispatch_configure(d->accounts[i], &fresh->accounts[i], e, clock_now());
-        endpoint_drop(e);
-    }
-    if (d->ingress)
-        ingress_configure(d->ingress, fresh);
-    d->retired[d->retired_count++] = old;
-    log_info("Configuration and tokens were read anew", "");
+    take_config(d, fresh);
+    log_info("Configuration and tokens were read anew", "configurations_in_use=%llu",
+             (unsigned long long)config_shared());
 }
 
 /* -- running --------------------------------------------------------------------------------- */
@@ -389,11 +391,10 @@ static int prepare(struct daemon *d)
 {
     char why[512];
     char *url;
-    int err;
+    int err = -EINVAL;
 
-    d->config = alloc_zeroed(1, sizeof(*d->config));
-    err = read_config(d, d->config, why, sizeof(why));
-    if (err == 0) {
+    d->config = read_config(d, why, sizeof(why));
+    if (d->config) {
         url = config_redis_url(d->config);
         err = redis_address_parse(url, &d->redis, why, sizeof(why));
         free(url);
@@ -432,7 +433,7 @@ int daemon_run(const struct daemon_options *o)
     signal(SIGPIPE, SIG_IGN);
     d->options = o;
     if (prepare(d) < 0) {
-        free_config(d->config);
+        config_drop(d->config);
         free(d);
         return EXIT_CONFIG;
     }
@@ -443,9 +444,8 @@ int daemon_run(const struct daemon_options *o)
     code = d->exit_code;
     free(d->accounts);
     redis_address_deinit(&d->redis);
-    free_config(d->config);
-    while (d->retired_count)
-        free_config(d->retired[--d->retired_count]);
+    config_drop(d->config);
+    must(config_shared() == 0); /* else somebody forgot to let go of one */
     free(d);
     log_info("purgeline has stopped", "code=%d", code);
     return code;

@@ -28,7 +28,7 @@ static const struct config_service *find_service(const struct config_account *a,
 static const struct config_account *account_of(struct errand *e,
                                                const struct config_service **service)
 {
-    const struct config *c = e->in->config;
+    const struct config *c = e->config;
 
     for (uint32_t i = 0; i < c->accounts_count; i++) {
         const struct config_account *a = &c->accounts[i];
@@ -308,7 +308,7 @@ void desk_fastly_keys(struct errand *e)
 
 static bool may_all(const struct errand *e)
 {
-    const struct config *c = e->in->config;
+    const struct config *c = e->config;
     bool allowed = false;
 
     for (uint32_t i = 0; i < c->accounts_count; i++)
@@ -321,7 +321,7 @@ typedef void each_service_cb(json_t *list, const struct config_account *a,
 
 static json_t *services(const struct errand *e, each_service_cb *add)
 {
-    const struct config *c = e->in->config;
+    const struct config *c = e->config;
     json_t *list = json_array();
 
     for (uint32_t i = 0; i < c->accounts_count; i++) {

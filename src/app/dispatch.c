@@ -114,6 +114,7 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
 
     d->options = *o;
     d->account = o->account;
+    d->config = config_hold(o->config);
     d->endpoint = endpoint_hold(o->endpoint);
     d->rng.state = o->seed;
     heap_init(&d->parked);
@@ -141,6 +142,8 @@ void dispatch_free(struct dispatch *d)
     purse_free(d->purse);
     heap_deinit(&d->parked);
     endpoint_drop(d->endpoint);
+    config_drop(d->config);
+    config_drop(d->next_config);
     free(d);
 }
 
@@ -177,21 +180,28 @@ static bool same_order(const struct config_account *a, const struct config_accou
     return true;
 }
 
-static void apply(struct dispatch *d, const struct config_account *a, uint64_t now_ns)
+/* Takes the caller's hold of c. */
+static void apply(struct dispatch *d, const struct config *c, const struct config_account *a,
+                  uint64_t now_ns)
 {
-    d->account = a;
+    const struct config *old = d->config;
+
+    d->config = c;
+    d->account = d->options.account = a;
     intake_configure(d->intake, a);
     settle_configure(d->settle, a);
     purse_configure(d->purse, a, now_ns);
     for (int lane = 0; lane < LANE_N; lane++)
         d->lanes.options.linger_ns[lane] = config_lane(a, (enum lane)lane)->linger_ms * NS_PER_MS;
+    config_drop(old);
 }
 
 static void apply_next(struct dispatch *d)
 {
     if (d->next_account)
-        apply(d, d->next_account, clock_mono_ns());
+        apply(d, d->next_config, d->next_account, clock_mono_ns());
     d->next_account = NULL;
+    d->next_config = NULL;
 }
 
 /* With an empty memory, by the settings that hold by now. */
@@ -330,17 +340,20 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
 
 /* -- reload and stop ------------------------------------------------------------------------- */
 
-void dispatch_configure(struct dispatch *d, const struct config_account *a, struct endpoint *e,
-                        struct now now)
+void dispatch_configure(struct dispatch *d, const struct config *c, const struct config_account *a,
+                        struct endpoint *e, struct now now)
 {
     endpoint_drop(d->endpoint);
     d->endpoint = endpoint_hold(e);
     brake_release(&d->brake);
+    config_drop(d->next_config);
     d->next_account = NULL;
+    d->next_config = NULL;
     if (same_order(d->account, a)) {
-        apply(d, a, now.mono_ns);
+        apply(d, config_hold(c), a, now.mono_ns);
     } else {
         d->next_account = a;
+        d->next_config = config_hold(c);
         if (d->state == DISPATCH_LEADING)
             dispatch_begin_drain(d, "the services or the way to count changed");
         else if (d->state < DISPATCH_LEADING)

@@ -33,8 +33,8 @@ enum letter_kind {
 struct letter {
     struct list link;
     enum letter_kind kind;
-    const struct config *config;
-    struct errand *errand; /* that asks */
+    const struct config *config; /* held */
+    struct errand *errand;       /* that asks */
     bool metrics;
     struct vitals vitals;
 };
@@ -44,7 +44,7 @@ static void post(struct mailbox *to, enum letter_kind kind, const struct config 
     struct letter *l = alloc_zeroed(1, sizeof(*l));
 
     l->kind = kind;
-    l->config = c;
+    l->config = config_hold(c);
     mailbox_post(to, &l->link);
 }
 
@@ -173,6 +173,7 @@ static void on_head(void *ctx, struct visit *v)
     int status;
 
     e->in = in;
+    e->config = config_hold(in->config);
     e->visit = v;
     e->holds = 1;
     in->errands++;
@@ -301,13 +302,17 @@ static void reload_tls(struct ingress *in)
 
 /* -- on the endpoint's thread -- */
 
+/* Takes the hold of c. What visitors in the building look at is held by their errands. */
 static void configure(struct ingress *in, const struct config *c)
 {
+    const struct config *old = in->config;
+
     in->config = c;
     in->gate = gate_renew(in->gate, c);
     desk_hooks_free(in->hooks);
     in->hooks = desk_hooks_new(c);
     reload_tls(in);
+    config_drop(old);
 }
 
 static void finish_when_done(struct ingress *in)
@@ -321,6 +326,7 @@ static void finish_when_done(struct ingress *in)
     desk_hooks_free(in->hooks);
     job_decoder_deinit(&in->decoder);
     jobform_deinit(&in->form);
+    config_drop(in->config);
     post(in->dispatch_inbox, LETTER_STOPPED, NULL);
     mailbox_close(in->mailbox); /* with it nothing is open any more, and the loop ends */
 }
@@ -421,7 +427,7 @@ static void on_dispatch_letters(void *ctx, struct list *posted)
 
         if (l->kind == LETTER_ASK_VITALS) {
             l->kind = LETTER_VITALS;
-            buf_init(&l->vitals.metrics, METRICS_MAX_BYTES(in->options.config->accounts_count));
+            buf_init(&l->vitals.metrics, METRICS_MAX_BYTES(in->accounts_count));
             in->options.vitals(in->options.ctx, &l->vitals, l->metrics);
             mailbox_post(in->mailbox, &l->link);
             continue;
@@ -487,12 +493,15 @@ struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t e
     struct ingress *in = alloc_zeroed(1, sizeof(*in));
 
     in->options = *o;
-    in->config = o->config;
+    in->config = config_hold(o->config);
+    in->options.config = NULL;
+    in->accounts_count = o->config->accounts_count;
     in->loop = loop_new();
     in->httpd = open_httpd(in, err, err_room);
     if (!in->httpd) {
         loop_run(in->loop);
         loop_free(in->loop);
+        config_drop(in->config);
         free(in);
         return NULL;
     }

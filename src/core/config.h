@@ -190,3 +190,12 @@ must_use int config_validate(const struct config *c, char *err, size_t err_room)
 const struct config_account *config_account(const struct config *c, const char *name);
 const struct config_lane *config_lane(const struct config_account *a, enum lane lane);
 void config_deinit(struct config *c); /* everything in it was malloc'ed */
+
+/* -- one that several threads use, and that the next one replaces: counted -- */
+
+/* Moves *c, which is empty afterwards, to where it can be counted; the caller has the one hold. */
+const struct config *config_share(struct config *c);
+/* Of one that was shared; any thread. NULL is fine: NULL. */
+const struct config *config_hold(const struct config *c);
+void config_drop(const struct config *c); /* the last drop frees it */
+uint64_t config_shared(void);             /* how many there are */

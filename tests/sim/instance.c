@@ -347,7 +347,7 @@ void instance_reload(int i, const struct config *c)
     for (uint32_t a = 0; a < c->accounts_count; a++) {
         struct endpoint *e = endpoint_of(&c->accounts[a]);
 
-        dispatch_configure(in->accounts[a], &c->accounts[a], e, clock_now());
+        dispatch_configure(in->accounts[a], NULL, &c->accounts[a], e, clock_now());
         endpoint_drop(e);
     }
 }

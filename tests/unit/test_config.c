@@ -484,6 +484,26 @@ static void what_is_printed_reads_back_as_the_same(void **state)
     config_deinit(&again);
 }
 
+static void a_shared_one_lives_until_its_last_user_lets_go(void **state)
+{
+    const struct config *shared;
+    struct config c;
+
+    (void)state;
+    assert_int_equal(load("accounts: [{name: a}]", &c), 0);
+    shared = config_share(&c);
+    assert_null(c.accounts);
+    assert_int_equal(config_shared(), 1);
+    assert_ptr_equal(config_hold(shared), shared);
+    config_drop(shared);
+    assert_int_equal(config_shared(), 1);
+    assert_string_equal(shared->accounts[0].name, "a");
+    config_drop(shared);
+    assert_int_equal(config_shared(), 0);
+    assert_null(config_hold(NULL));
+    config_drop(NULL);
+}
+
 static void a_password_is_printed_as_stars(void **state)
 {
     struct config c;
@@ -534,6 +554,7 @@ int main(void)
         T(the_sample_in_deploy_is_what_the_program_prints),
         T(what_is_printed_reads_back_as_the_same),
         T(a_password_is_printed_as_stars),
+        T(a_shared_one_lives_until_its_last_user_lets_go),
     };
 
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);
