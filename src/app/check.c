@@ -17,6 +17,7 @@
 #include "fetch.h"
 #include "log.h"
 #include "redis.h"
+#include "rediskey.h"
 #include "setting.h"
 #include "suggest.h"
 
@@ -216,6 +217,28 @@ static void judge_server(const struct report *r, struct client *client)
     free(copy);
 }
 
+/* What the instance that leads the account says of itself: settings that it could not take. */
+static void judge_leader(const struct report *r, struct client *client, const char *account)
+{
+    struct report of = {.cb = r->cb, .ctx = r->ctx, .account = account, .subject = "reload"};
+    char *key = rediskey(account, "status");
+    struct redisReply *reply;
+    const char *waits;
+    json_t *status;
+    struct span text;
+
+    if (client_ask_words(client, (const char *const[]){"GET", key, NULL}, &reply) == 0) {
+        text = reply_text(reply);
+        status = json_loadb(text.n ? text.p : "", text.n, 0, NULL);
+        waits = json_string_value(json_object_get(status, "needs_restart"));
+        if (waits)
+            say(&of, CHECK_WARN, "restart it",
+                "the instance that leads still runs with the old values of %.300s", waits);
+        json_decref(status);
+    }
+    free(key);
+}
+
 static bool in_path(const char *program)
 {
     const char *path = getenv("PATH");
@@ -263,6 +286,8 @@ void check_redis(const struct config *c, check_cb *cb, void *ctx)
         return;
     }
     judge_server(&r, client);
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        judge_leader(&r, client, c->accounts[i].name);
     client_close(client);
 }
 

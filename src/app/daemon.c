@@ -11,6 +11,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "config.h"
+#include "config_change.h"
 #include "config_file.h"
 #include "dispatch.h"
 #include "embedded.h"
@@ -43,7 +44,9 @@ struct daemon {
     uint32_t accounts_count;
     uint64_t files;          /* that may be open */
     struct ingress *ingress; /* NULL: no HTTP */
+    bool ingress_leaving;    /* a reload ended HTTP: it is being stopped */
     bool ingress_stopped;
+    char waits[CONFIG_CHANGES_MAX_BYTES + 8]; /* settings whose new values wait for a restart */
     struct timer *tick, *grace;
     uint64_t tick_at_ns;
     uint64_t asked_to_stop_ns;
@@ -55,6 +58,7 @@ struct daemon {
 /* -- ticking --------------------------------------------------------------------------------- */
 
 static void stop_io(struct daemon *d);
+static void look_at_ingress(struct daemon *d);
 
 static bool all_stopped(const struct daemon *d)
 {
@@ -84,6 +88,7 @@ static void on_tick(void *ctx)
     uint64_t next = NEVER;
 
     d->tick_at_ns = NEVER;
+    look_at_ingress(d);
     for (uint32_t i = 0; i < d->accounts_count; i++)
         next = min_u64(next, dispatch_tick(d->accounts[i], now));
     if (d->state == DAEMON_STOPPING && all_stopped(d) && (!d->ingress || d->ingress_stopped))
@@ -170,7 +175,7 @@ static void stop(struct daemon *d, int code)
     timer_start_at(d->grace, clock_mono_ns() + d->config->shutdown_grace_s * NS_PER_S);
     for (uint32_t i = 0; i < d->accounts_count; i++)
         dispatch_stop(d->accounts[i]);
-    if (d->ingress)
+    if (d->ingress && !d->ingress_leaving)
         ingress_stop(d->ingress, on_ingress_stopped, d);
     on_wake(d);
 }
@@ -202,7 +207,8 @@ static void on_unfit(void *ctx)
 
 static struct endpoint *endpoint_of(const struct config_account *a)
 {
-    struct endpoint_options o = {.ca_file = a->ca_file,
+    struct endpoint_options o = {.api = a->api,
+                                 .ca_file = a->ca_file,
                                  .token = "",
                                  .user_agent = USER_AGENT,
                                  .connect_timeout_ms = a->connect_timeout_ms,
@@ -235,7 +241,7 @@ static void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
         metrics_render(d->accounts, d->accounts_count, now, &v->metrics);
 }
 
-static void start_ingress(struct daemon *d)
+static int start_ingress(struct daemon *d)
 {
     struct ingress_options o = {.config = d->config,
                                 .redis = &d->redis,
@@ -246,7 +252,7 @@ static void start_ingress(struct daemon *d)
     char why[400];
 
     if (!*d->config->listen)
-        return;
+        return 0;
     d->ingress = ingress_new(&o, why, sizeof(why));
     if (d->ingress) {
         log_info("The HTTP endpoint listens", "address=%s tls=%s producers=%u",
@@ -255,11 +261,38 @@ static void start_ingress(struct daemon *d)
         if (d->config->producers_count == 0)
             log_warn("No producers are configured: whoever is on this machine may push over HTTP",
                      "");
-        return;
+        return 0;
     }
     log_error("The HTTP endpoint does not start; an empty `listen` goes without it", "why=\"%s\"",
               why);
-    stop(d, EXIT_CONFIG);
+    return -EINVAL;
+}
+
+/* One that a reload ended is freed, and followed by another if one is wanted again by now. */
+static void look_at_ingress(struct daemon *d)
+{
+    if (!d->ingress_leaving || !d->ingress_stopped)
+        return;
+    ingress_free(d->ingress);
+    d->ingress = NULL;
+    d->ingress_leaving = d->ingress_stopped = false;
+    log_info("HTTP has ended: `listen` is empty", "");
+    if (d->state == DAEMON_RUNNING)
+        (void)start_ingress(d); /* said why not */
+}
+
+static void reload_ingress(struct daemon *d)
+{
+    if (d->ingress_leaving)
+        return;
+    if (!d->ingress) {
+        (void)start_ingress(d); /* said why not */
+    } else if (*d->config->listen) {
+        ingress_configure(d->ingress, d->config);
+    } else {
+        d->ingress_leaving = true;
+        ingress_stop(d->ingress, on_ingress_stopped, d);
+    }
 }
 
 static void start_accounts(struct daemon *d)
@@ -276,6 +309,7 @@ static void start_accounts(struct daemon *d)
         struct endpoint *e = endpoint_of(a);
         struct dispatch_options o = {.account = a,
                                      .config = d->config,
+                                     .waits = d->waits,
                                      .window = d->config->window,
                                      .owner = d->owner,
                                      .loop = d->loop,
@@ -291,7 +325,8 @@ static void start_accounts(struct daemon *d)
         endpoint_drop(e);
     }
     d->state = DAEMON_RUNNING;
-    start_ingress(d);
+    if (start_ingress(d) < 0)
+        stop(d, EXIT_CONFIG);
     on_wake(d);
 }
 
@@ -310,26 +345,19 @@ static void on_embedded_failed(void *ctx)
 
 /* -- reload ---------------------------------------------------------------------------------- */
 
-static const char *not_reloadable(const struct config *a, const struct config *b)
+/* As on the disk; what needs a restart has its old value, and its name is in d->waits. */
+static void keep_old_values(struct daemon *d, struct config *fresh)
 {
-    if (strcmp(a->redis, b->redis) != 0)
-        return "redis";
-    if (strcmp(a->data_dir, b->data_dir) != 0)
-        return "data_dir";
-    if (a->senders != b->senders)
-        return "senders";
-    if (a->window != b->window)
-        return "window";
-    if (a->accounts_count != b->accounts_count)
-        return "accounts";
-    for (uint32_t i = 0; i < a->accounts_count; i++)
-        if (strcmp(a->accounts[i].name, b->accounts[i].name) != 0)
-            return "accounts";
-    return NULL;
+    struct buf names;
+
+    buf_init(&names, sizeof(d->waits));
+    config_change_keep(d->config, fresh, &names);
+    snprintf(d->waits, sizeof(d->waits), "%s", names.n ? names.p : "");
+    buf_deinit(&names);
 }
 
 /* A shared one, held by the caller; NULL with a sentence. */
-static const struct config *read_config(const struct daemon *d, char *why, size_t why_room)
+static const struct config *read_config(struct daemon *d, char *why, size_t why_room)
 {
     struct config c;
 
@@ -339,6 +367,8 @@ static const struct config *read_config(const struct daemon *d, char *why, size_
         free(c.redis);
         c.redis = alloc_str(d->options->redis);
     }
+    if (d->config)
+        keep_old_values(d, &c);
     return config_share(&c);
 }
 
@@ -353,15 +383,24 @@ static void take_config(struct daemon *d, const struct config *fresh)
         dispatch_configure(d->accounts[i], fresh, &fresh->accounts[i], e, clock_now());
         endpoint_drop(e);
     }
-    if (d->ingress)
-        ingress_configure(d->ingress, fresh);
+    reload_ingress(d);
     config_drop(old);
+}
+
+static void tell_reload(const struct daemon *d, const struct buf *changed)
+{
+    log_info("Configuration and tokens were read anew", "changed=\"%s\" configurations_in_use=%llu",
+             changed->n ? changed->p : "", (unsigned long long)config_shared());
+    if (*d->waits)
+        log_warn("New values of these settings are not in force before a restart; all others are",
+                 "settings=\"%s\"", d->waits);
 }
 
 static void on_reload(void *ctx, int signum)
 {
     struct daemon *d = ctx;
     const struct config *fresh;
+    struct buf changed;
     const char *fixed;
     char why[512];
 
@@ -373,16 +412,18 @@ static void on_reload(void *ctx, int signum)
         log_error("The new configuration is not taken; the old one stays", "why=\"%s\"", why);
         return;
     }
-    fixed = not_reloadable(d->config, fresh);
-    if (fixed) {
-        log_error("The new configuration is not taken: this setting needs a restart", "setting=%s",
-                  fixed);
+    if (config_change_possible(d->config, fresh, &fixed) < 0) {
+        log_error(
+            "The new configuration is not taken, nothing of it: other accounts need a restart",
+            "setting=%s", fixed);
         config_drop(fresh);
         return;
     }
+    buf_init(&changed, CONFIG_CHANGES_MAX_BYTES + 8);
+    config_change_names(d->config, fresh, &changed);
     take_config(d, fresh);
-    log_info("Configuration and tokens were read anew", "configurations_in_use=%llu",
-             (unsigned long long)config_shared());
+    tell_reload(d, &changed);
+    buf_deinit(&changed);
 }
 
 /* -- running --------------------------------------------------------------------------------- */

@@ -19,7 +19,7 @@ struct json_t;
 struct ingress {
     struct ingress_options options;
     const struct config *config; /* in force; held */
-    uint32_t accounts_count;     /* the same in every configuration: see not_reloadable */
+    uint32_t accounts_count;     /* the same in every configuration: see config_change_possible */
     struct thread *thread;
     struct loop *loop;
     struct mailbox *mailbox;        /* to this thread */

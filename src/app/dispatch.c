@@ -88,7 +88,6 @@ static void init_memory(struct dispatch *d)
     init_lanes(d);
     window_init(&d->window, d->options.window, &d->lanes);
     d->services = alloc_zeroed(d->account->services_count + 1, sizeof(*d->services));
-    brake_init(&d->brake);
 }
 
 static void forget_memory(struct dispatch *d)
@@ -122,6 +121,8 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     list_init(&d->landed);
     d->due_next_ns = d->progress_ns = now.mono_ns;
     d->lateness.due_ns = NEVER;
+    brake_init(
+        &d->brake); /* not with the rest of the memory: Redis does not know what Fastly said */
     init_memory(d);
     d->queue = queue_new(o->loop, o->redis, d->account->name, o->owner, &callbacks, d);
     d->settle = settle_new(d->account, d->queue, on_settled, d);
@@ -343,9 +344,10 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
 void dispatch_configure(struct dispatch *d, const struct config *c, const struct config_account *a,
                         struct endpoint *e, struct now now)
 {
+    if (!endpoint_same(d->endpoint, e))
+        brake_release(&d->brake); /* what was said was not said to this one */
     endpoint_drop(d->endpoint);
     d->endpoint = endpoint_hold(e);
-    brake_release(&d->brake);
     config_drop(d->next_config);
     d->next_account = NULL;
     d->next_config = NULL;

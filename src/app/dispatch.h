@@ -21,8 +21,10 @@ struct dispatch_options {
     const struct config_account *account;
     const struct config *config; /* that has the account: held while it is used; NULL: the
                                     account is lent until dispatch_free */
-    uint32_t window;             /* pending targets held in memory */
-    const char *owner;           /* this incarnation, as process_identity gives it */
+    const char *waits; /* settings whose new values wait for a restart, for the report; lent until
+                          dispatch_free; NULL: none */
+    uint32_t window;   /* pending targets held in memory */
+    const char *owner; /* this incarnation, as process_identity gives it */
     struct loop *loop;
     const struct redis_address *redis;
     struct senders *senders;

@@ -284,20 +284,72 @@ static int read_pems(const struct config_http *c, struct pems *p, const struct h
     return rc;
 }
 
-static void reload_tls(struct ingress *in)
+static void reload_tls(struct ingress *in, const struct config_http *before)
 {
     const struct httpd_tls *tls;
     struct pems pems;
     char err[300];
     int rc = read_pems(&in->config->http, &pems, &tls, err, sizeof(err));
 
-    if (rc == 0 && tls)
+    if (rc == 0 && (tls || *before->tls_cert_file))
         rc = httpd_set_tls(in->httpd, tls, err, sizeof(err));
     if (rc < 0)
         log_error("The new certificate is not taken; the old one stays", "why=\"%s\"", err);
     else if (tls)
         log_info("New connections get the certificate that was read anew", "");
+    else if (*before->tls_cert_file)
+        log_warn("New connections are plain HTTP: there is no http.tls_cert_file any more", "");
     wipe_pems(&pems);
+}
+
+/* -- limits and address -- */
+
+/* Some files are for other things, not least for Redis and Fastly: a crowd must not take those. */
+static uint32_t connections_possible(const struct ingress *in)
+{
+    uint64_t files = in->options.files, wanted = in->config->http.connections;
+    uint64_t possible = files > 2 * FILES_BESIDES ? files - FILES_BESIDES : files / 2;
+
+    if (wanted <= possible)
+        return (uint32_t)wanted;
+    log_warn("http.connections is more than this process may have open: raise its limit of files",
+             "connections=%" PRIu64 " files=%" PRIu64 " let_in=%" PRIu64, wanted, files, possible);
+    return (uint32_t)possible;
+}
+
+static struct httpd_options httpd_options(const struct ingress *in)
+{
+    const struct config *c = in->config;
+
+    return (struct httpd_options){.listen = c->listen,
+                                  .connections = connections_possible(in),
+                                  .per_address = c->http.per_address,
+                                  .idle_s = c->http.idle_s,
+                                  .request_s = c->http.request_s,
+                                  .body_max_bytes = c->http.body_max_bytes};
+}
+
+static void reload_limits(struct ingress *in)
+{
+    struct httpd_options o = httpd_options(in);
+    char err[300];
+
+    if (httpd_set_limits(in->httpd, &o, err, sizeof(err)) < 0)
+        log_error("The new limits of the HTTP endpoint are not taken; the old ones stay",
+                  "why=\"%s\"", err);
+}
+
+static void reload_listen(struct ingress *in)
+{
+    char before[96], err[300];
+
+    snprintf(before, sizeof(before), "%s", httpd_address(in->httpd));
+    if (httpd_set_listen(in->httpd, in->config->listen, err, sizeof(err)) < 0)
+        log_error("The new address is not listened on; the old one stays",
+                  "listen=%s old=%s why=\"%s\"", in->config->listen, before, err);
+    else if (strcmp(before, httpd_address(in->httpd)) != 0)
+        log_info("The HTTP endpoint listens", "address=%s instead_of=%s", httpd_address(in->httpd),
+                 before);
 }
 
 /* -- on the endpoint's thread -- */
@@ -311,7 +363,9 @@ static void configure(struct ingress *in, const struct config *c)
     in->gate = gate_renew(in->gate, c);
     desk_hooks_free(in->hooks);
     in->hooks = desk_hooks_new(c);
-    reload_tls(in);
+    reload_tls(in, &old->http);
+    reload_limits(in);
+    reload_listen(in);
     config_drop(old);
 }
 
@@ -440,36 +494,18 @@ static void on_dispatch_letters(void *ctx, struct list *posted)
     }
 }
 
-/* Some files are for other things, not least for Redis and Fastly: a crowd must not take those. */
-static uint32_t connections_possible(const struct ingress *in)
-{
-    uint64_t files = in->options.files, wanted = in->config->http.connections;
-    uint64_t possible = files > 2 * FILES_BESIDES ? files - FILES_BESIDES : files / 2;
-
-    if (wanted <= possible)
-        return (uint32_t)wanted;
-    log_warn("http.connections is more than this process may have open: raise its limit of files",
-             "connections=%" PRIu64 " files=%" PRIu64 " let_in=%" PRIu64, wanted, files, possible);
-    return (uint32_t)possible;
-}
-
 static struct httpd *open_httpd(struct ingress *in, char *err, size_t err_room)
 {
     static const struct httpd_calls calls = {on_head, on_part, on_whole, on_late, on_gone};
     const struct config *c = in->config;
-    struct httpd_options o = {.listen = c->listen,
-                              .connections = connections_possible(in),
-                              .per_address = c->http.per_address,
-                              .idle_s = c->http.idle_s,
-                              .request_s = c->http.request_s,
-                              .body_max_bytes = c->http.body_max_bytes,
-                              .patience_ms = PATIENCE_MS,
-                              .calls = &calls,
-                              .ctx = in};
+    struct httpd_options o = httpd_options(in);
     struct httpd *h = NULL;
     struct pems pems;
     char why[300];
 
+    o.patience_ms = PATIENCE_MS;
+    o.calls = &calls;
+    o.ctx = in;
     if (read_pems(&c->http, &pems, &o.tls, err, err_room) == 0) {
         h = httpd_new(in->loop, &o, why, sizeof(why));
         if (!h)

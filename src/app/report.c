@@ -22,6 +22,8 @@ char *report_json(struct dispatch *d, struct now now)
     json_object_set_new(report, "brake", json_string(brake_state_names[d->brake.state]));
     if (d->brake.state != BRAKE_FREE)
         json_object_set_new(report, "brake_cause", json_string(brake_cause_names[d->brake.cause]));
+    if (d->options.waits && *d->options.waits)
+        json_object_set_new(report, "needs_restart", json_string(d->options.waits));
     for (size_t i = 0; i < dispatch_facts_count; i++)
         add_fact(report, &dispatch_facts[i], &subject);
     text = json_dumps(report, JSON_COMPACT);

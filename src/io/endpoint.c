@@ -59,6 +59,7 @@ struct endpoint *endpoint_new(const struct endpoint_options *o)
     must(strpbrk(o->token, "\r\n") == NULL && strpbrk(o->user_agent, "\r\n") == NULL);
     e->number = __atomic_add_fetch(&numbers, 1, __ATOMIC_RELAXED);
     e->holds = 1;
+    e->api = alloc_str(o->api);
     e->ca_file = alloc_str(o->ca_file);
     e->connect_timeout_ms = o->connect_timeout_ms;
     e->timeout_ms = o->timeout_ms;
@@ -73,6 +74,22 @@ struct endpoint *endpoint_hold(struct endpoint *e)
     return e;
 }
 
+/* The token's line is the last of its list; without a token, both end with what is no secret. */
+static const char *token_line(const struct endpoint *e)
+{
+    const struct curl_slist *l = e->headers[ENDPOINT_WITH_TOKEN][ENDPOINT_NO_BODY][ENDPOINT_HARD];
+
+    while (l->next)
+        l = l->next;
+    return l->data;
+}
+
+bool endpoint_same(const struct endpoint *a, const struct endpoint *b)
+{
+    return strcmp(a->api, b->api) == 0 && strcmp(a->ca_file, b->ca_file) == 0 &&
+           strcmp(token_line(a), token_line(b)) == 0;
+}
+
 void endpoint_drop(struct endpoint *e)
 {
     if (!e || __atomic_sub_fetch(&e->holds, 1, __ATOMIC_ACQ_REL) > 0)
@@ -82,6 +99,7 @@ void endpoint_drop(struct endpoint *e)
         free(e->lines[i].data);
     }
     free(e->lines);
+    free(e->api);
     free(e->ca_file);
     free(e);
 }

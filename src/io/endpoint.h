@@ -14,6 +14,7 @@ enum endpoint_token { ENDPOINT_WITHOUT_TOKEN, ENDPOINT_WITH_TOKEN, ENDPOINT_TOKE
 struct endpoint {
     uint64_t number; /* never used twice in a process, unlike an address */
     uint64_t holds;  /* atomic */
+    char *api;       /* the base URL; "" = none */
     char *ca_file;   /* "" = the system's */
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;

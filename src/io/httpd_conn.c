@@ -168,7 +168,7 @@ void conn_rest(struct conn *c)
     struct httpd *h = c->slot->httpd;
 
     c->used = true;
-    if (h->closed || is_crowded(h))
+    if (h->closed || c->slot->left || is_crowded(h))
         conn_hang_up(c);
     else if (c->phase != CONN_GONE)
         begin_rest(c);

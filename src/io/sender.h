@@ -12,6 +12,7 @@
 struct endpoint;
 
 struct endpoint_options {
+    const char *api;     /* the base URL it stands for; only compared */
     const char *ca_file; /* "" = the system's */
     const char *token;   /* sent as Fastly-Key by exchanges that ask for it; "" = none */
     const char *user_agent;
@@ -21,6 +22,9 @@ struct endpoint_options {
 
 struct endpoint *endpoint_new(const struct endpoint_options *o);
 struct endpoint *endpoint_hold(struct endpoint *e);
+/* Whether both ask the same place as the same person: what Fastly said to one it says to the other.
+ */
+bool endpoint_same(const struct endpoint *a, const struct endpoint *b);
 void endpoint_drop(
     struct endpoint *e); /* the last drop wipes the token; any thread; NULL is fine */
 

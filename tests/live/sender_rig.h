@@ -56,7 +56,8 @@ static inline void on_alarm(void *ctx)
 
 static inline struct endpoint_options plain_options(void)
 {
-    return (struct endpoint_options){.ca_file = web.ca,
+    return (struct endpoint_options){.api = "",
+                                     .ca_file = web.ca,
                                      .token = TOKEN,
                                      .user_agent = "purgeline-test/1",
                                      .connect_timeout_ms = 5000,

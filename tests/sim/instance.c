@@ -194,7 +194,9 @@ static void on_unfit(void *ctx)
 
 static struct endpoint *endpoint_of(const struct config_account *a)
 {
-    struct endpoint_options o = {.ca_file = "",
+    /* The fake Fastly knows accounts by their token; where a new one is from is what differs. */
+    struct endpoint_options o = {.api = a->token_env,
+                                 .ca_file = "",
                                  .token = a->name,
                                  .user_agent = "purgeline",
                                  .connect_timeout_ms = a->connect_timeout_ms,
