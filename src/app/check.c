@@ -310,8 +310,8 @@ static void api_words(const json_t *doc, char *out, size_t room)
 
 /* The reply as JSON (NULL when it is none) and its status; 0 with a finding made when there was
  * none. */
-static int ask(const struct report *r, const struct config_account *a, const char *token,
-               const char *path, json_t **doc)
+static int ask(const struct report *r, const struct config_account *a,
+               const struct fetch_secrets *token, const char *path, json_t **doc)
 {
     struct buf body;
     char err[300];
@@ -320,8 +320,8 @@ static int ask(const struct report *r, const struct config_account *a, const cha
     *doc = NULL;
     buf_init(&body, REPLY_MAX_BYTES);
     if (fetch(a, token, path, &body, &status, err, sizeof(err)) < 0)
-        say(r, CHECK_FAIL, "correct api or ca_file, or let this machine out", "%s%s: %s", a->api,
-            path, err);
+        say(r, CHECK_FAIL, "correct api, api_proxy or ca_file, or let this machine out", "%s%s: %s",
+            a->api, path, err);
     else
         *doc = json_loadb(body.n ? body.p : "", body.n, 0, NULL);
     buf_deinit(&body);
@@ -391,8 +391,8 @@ static bool token_covers(const json_t *doc, const char *service)
     return false;
 }
 
-static void judge_service(const struct report *r, const struct config_account *a, const char *token,
-                          const json_t *self, const char *id)
+static void judge_service(const struct report *r, const struct config_account *a,
+                          const struct fetch_secrets *token, const json_t *self, const char *id)
 {
     char *path = alloc_printf("/service/%s", id), words[320];
     json_t *doc;
@@ -414,8 +414,8 @@ static void judge_service(const struct report *r, const struct config_account *a
     free(path);
 }
 
-static void judge_services(struct report *r, const struct config_account *a, const char *token,
-                           const json_t *self)
+static void judge_services(struct report *r, const struct config_account *a,
+                           const struct fetch_secrets *token, const json_t *self)
 {
     r->subject = "service";
     if (a->services_count == 0)
@@ -425,8 +425,8 @@ static void judge_services(struct report *r, const struct config_account *a, con
         judge_service(r, a, token, self, a->services[i].id);
 }
 
-static void judge_token(struct report *r, const struct config_account *a, const char *token,
-                        uint64_t now_ms)
+static void judge_token(struct report *r, const struct config_account *a,
+                        const struct fetch_secrets *token, uint64_t now_ms)
 {
     char words[320];
     json_t *self;
@@ -450,7 +450,7 @@ static void judge_token(struct report *r, const struct config_account *a, const 
 void check_account(const struct config_account *a, uint64_t now_ms, check_cb *cb, void *ctx)
 {
     struct report r = {.cb = cb, .ctx = ctx, .account = a->name, .subject = "token"};
-    char *token, err[300];
+    char *token, *auth, err[300];
     int rc = config_read_token(a, &token, err, sizeof(err));
 
     if (rc == -ENOENT && a->url_mode == URL_MODE_DIRECT) {
@@ -461,7 +461,13 @@ void check_account(const struct config_account *a, uint64_t now_ms, check_cb *cb
         say(&r, CHECK_FAIL, "put the API token there", "%s", err);
         return;
     }
-    judge_token(&r, a, token, now_ms);
+    if (config_read_proxy_auth(a, &auth, err, sizeof(err)) < 0) {
+        say(&r, CHECK_FAIL, "put user:password there", "%s", err);
+    } else {
+        judge_token(&r, a, &(struct fetch_secrets){token, auth}, now_ms);
+        explicit_bzero(auth, strlen(auth));
+        free(auth);
+    }
     explicit_bzero(token, strlen(token));
     free(token);
 }

@@ -205,27 +205,41 @@ static void on_unfit(void *ctx)
 
 /* -- accounts -------------------------------------------------------------------------------- */
 
+static void wipe_text(char *secret)
+{
+    if (secret)
+        explicit_bzero(secret, strlen(secret));
+    free(secret);
+}
+
 static struct endpoint *endpoint_of(const struct config_account *a)
 {
     struct endpoint_options o = {.api = a->api,
                                  .ca_file = a->ca_file,
+                                 .proxy = a->api_proxy,
+                                 .proxy_ca_file = a->api_proxy_ca_file,
+                                 .proxy_auth = "",
                                  .token = "",
                                  .user_agent = USER_AGENT,
                                  .connect_timeout_ms = a->connect_timeout_ms,
                                  .timeout_ms = a->timeout_ms};
     struct endpoint *e;
     char why[256];
-    char *token = NULL;
+    char *token = NULL, *proxy_auth = NULL;
 
     if (config_read_token(a, &token, why, sizeof(why)) < 0)
         log_error("The account has no token: Fastly will refuse its purges, which are kept",
                   "account=%s why=\"%s\"", a->name, why);
     else
         o.token = token;
+    if (config_read_proxy_auth(a, &proxy_auth, why, sizeof(why)) < 0)
+        log_error("The proxy will refuse this account: its user and password are not known",
+                  "account=%s why=\"%s\"", a->name, why);
+    else
+        o.proxy_auth = proxy_auth;
     e = endpoint_new(&o);
-    if (token)
-        explicit_bzero(token, strlen(token));
-    free(token);
+    wipe_text(token);
+    wipe_text(proxy_auth);
     return e;
 }
 

@@ -55,6 +55,9 @@ struct config_account {
     char *name; /* [a-z0-9_-]{1,64}; part of every Redis key */
     char *api;
     char *ca_file;
+    char *api_proxy; /* "" = none, "env", or its URL */
+    char *api_proxy_auth_file;
+    char *api_proxy_ca_file;
     char *token_file;
     char *token_env;
     struct config_service *services;

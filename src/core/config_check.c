@@ -81,10 +81,27 @@ static int check_budget(const struct complaint *c, const struct config_account *
     return 0;
 }
 
+static int check_proxy(const struct complaint *c, const struct config_account *a)
+{
+    bool fixed = *a->api_proxy && strcmp(a->api_proxy, "env") != 0;
+
+    if (*a->api_proxy && !span_starts_nocase(span_str(a->api), "https://"))
+        return complain(c, "api_proxy",
+                        "through a proxy only an https API is asked: it would see "
+                        "the token");
+    if (*a->api_proxy_auth_file && !fixed)
+        return complain(c, "api_proxy_auth_file", "it belongs to an api_proxy with a URL");
+    if (*a->api_proxy_ca_file && !span_starts_nocase(span_str(a->api_proxy), "https://"))
+        return complain(c, "api_proxy_ca_file", "it belongs to an api_proxy with https://");
+    return 0;
+}
+
 static int check_account(const struct complaint *c, const struct config_account *a)
 {
     int rc = check_services(c, a);
 
+    if (rc == 0)
+        rc = check_proxy(c, a);
     if (rc < 0)
         return rc;
     if (*a->default_service && !has_service(a, a->default_service))

@@ -35,6 +35,7 @@ enum setting_form {
     SETTING_FORM_NAME,         /* what may stand in a Redis key or a URL */
     SETTING_FORM_ACCOUNT,      /* the name of one */
     SETTING_FORM_API,          /* https://, or http:// to this machine */
+    SETTING_FORM_PROXY,        /* env, or http(s)://host:port */
     SETTING_FORM_ENV,          /* a variable's name */
     SETTING_FORM_SERVICE,      /* a service's id or its name */
     SETTING_FORM_SHA256,       /* in hex */

@@ -135,6 +135,27 @@ static const struct setting table[] = {
      TEXT_OR_NONE(SETTING_FORM_PATH),
      .fallback = "",
      .sentence = "Certificates to trust for it. Empty: the system's."},
+    {.name = "api_proxy",
+     ACCOUNT(api_proxy),
+     TEXT_OR_NONE(SETTING_FORM_PROXY),
+     .fallback = "",
+     .sentence =
+         "Egress proxy on the way to the API (CONNECT). env: as https_proxy and no_proxy "
+         "say.\n"
+         "Empty: none, whatever the environment says. Sites purged directly are never asked "
+         "by it."},
+    {.name = "api_proxy_auth_file",
+     ACCOUNT(api_proxy_auth_file),
+     TEXT_OR_NONE(SETTING_FORM_PATH),
+     .fallback = "",
+     .secret = true,
+     .sentence = "File that holds user:password for it, read again on SIGHUP. Empty: it wants "
+                 "none."},
+    {.name = "api_proxy_ca_file",
+     ACCOUNT(api_proxy_ca_file),
+     TEXT_OR_NONE(SETTING_FORM_PATH),
+     .fallback = "",
+     .sentence = "Certificates to trust for an https:// proxy. Empty: the system's."},
     {.name = "token_file",
      ACCOUNT(token_file),
      TEXT_OR_NONE(SETTING_FORM_PATH),

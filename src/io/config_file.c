@@ -384,6 +384,33 @@ int config_read_token(const struct config_account *a, char **token, char *err, s
     return read_secret(&s, token, err, err_room);
 }
 
+int config_read_proxy_auth(const struct config_account *a, char **auth, char *err, size_t err_room)
+{
+    const struct secret_source s = {.what = "user and password of the proxy",
+                                    .noun = "account",
+                                    .owner = a->name,
+                                    .file = a->api_proxy_auth_file,
+                                    .byte_ok = is_text_byte};
+    char *text;
+    int rc;
+
+    if (!*a->api_proxy_auth_file) {
+        *auth = alloc_str("");
+        return 0;
+    }
+    rc = secret_from_file(&s, &text, err, err_room);
+    if (rc < 0)
+        return rc;
+    if (!strchr(text, ':')) {
+        snprintf(err, err_room, "%s: expected user:password", s.file);
+        explicit_bzero(text, strlen(text));
+        free(text);
+        return -EINVAL;
+    }
+    *auth = text;
+    return 0;
+}
+
 int config_read_secret(const struct config_hook *h, char **secret, char *err, size_t err_room)
 {
     const struct secret_source s = {.what = "secret",

@@ -61,6 +61,7 @@ struct endpoint *endpoint_new(const struct endpoint_options *o)
     e->holds = 1;
     e->api = alloc_str(o->api);
     e->ca_file = alloc_str(o->ca_file);
+    proxy_init(&e->proxy, o->proxy, o->proxy_ca_file, o->proxy_auth);
     e->connect_timeout_ms = o->connect_timeout_ms;
     e->timeout_ms = o->timeout_ms;
     e->lines = alloc_zeroed(LINES_MAX, sizeof(*e->lines));
@@ -87,7 +88,7 @@ static const char *token_line(const struct endpoint *e)
 bool endpoint_same(const struct endpoint *a, const struct endpoint *b)
 {
     return strcmp(a->api, b->api) == 0 && strcmp(a->ca_file, b->ca_file) == 0 &&
-           strcmp(token_line(a), token_line(b)) == 0;
+           strcmp(token_line(a), token_line(b)) == 0 && proxy_same(&a->proxy, &b->proxy);
 }
 
 void endpoint_drop(struct endpoint *e)
@@ -99,6 +100,7 @@ void endpoint_drop(struct endpoint *e)
         free(e->lines[i].data);
     }
     free(e->lines);
+    proxy_deinit(&e->proxy);
     free(e->api);
     free(e->ca_file);
     free(e);

@@ -3,6 +3,7 @@
  * share, built once. */
 #pragma once
 
+#include "proxy.h"
 #include "sender.h"
 
 struct curl_slist;
@@ -16,6 +17,7 @@ struct endpoint {
     uint64_t holds;  /* atomic */
     char *api;       /* the base URL; "" = none */
     char *ca_file;   /* "" = the system's */
+    struct proxy proxy;
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;
     /* There are two sets of lists, with and without the token; those of a set share their tails:

@@ -14,7 +14,9 @@ struct endpoint;
 struct endpoint_options {
     const char *api;     /* the base URL it stands for; only compared */
     const char *ca_file; /* "" = the system's */
-    const char *token;   /* sent as Fastly-Key by exchanges that ask for it; "" = none */
+    const char *proxy;   /* on the way to the API: "" = none, "env", or http(s)://host:port */
+    const char *proxy_ca_file, *proxy_auth; /* "" = the system's; "user:password", "" = none */
+    const char *token; /* sent as Fastly-Key by exchanges that ask for it; "" = none */
     const char *user_agent;
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;

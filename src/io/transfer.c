@@ -24,6 +24,7 @@ enum method { METHOD_UNSET, METHOD_POST, METHOD_GET, METHOD_OTHER };
 struct transfer_inside {
     /* what the easy handle is set up for; setting only what changes saves a tenth of the work */
     uint64_t endpoint_number;
+    uint64_t proxy_number; /* of the endpoint whose proxy is set; 0: none */
     enum method method;
     const char *method_name;
     char origin[TRANSFER_ORIGIN_MAX];
@@ -134,8 +135,7 @@ static void set_constants(CURL *easy)
 {
     set(easy, CURLOPT_NOSIGNAL, 1L);
     set(easy, CURLOPT_QUICK_EXIT, 1L);
-    set(easy, CURLOPT_PROXY, "");
-    set(easy, CURLOPT_NOPROXY, "*");
+    proxy_apply(easy, NULL);
     set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     set(easy, CURLOPT_FOLLOWLOCATION, 0L);
     set(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
@@ -187,6 +187,24 @@ static void use_endpoint(struct transfer *t, const struct endpoint *e)
     set(t->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)e->connect_timeout_ms);
     set(t->easy, CURLOPT_TIMEOUT_MS, (long)e->timeout_ms);
     in->endpoint_number = e->number;
+}
+
+static const struct proxy *proxy_of(const struct exchange *x)
+{
+    const struct proxy *p = &x->endpoint->proxy;
+
+    return x->peer == EXCHANGE_API && proxy_is_used(p) ? p : NULL;
+}
+
+static void use_proxy(struct transfer *t, const struct exchange *x)
+{
+    const struct proxy *p = proxy_of(x);
+    uint64_t number = p ? x->endpoint->number : 0;
+
+    if (t->inside->proxy_number == number)
+        return;
+    proxy_apply(t->easy, p);
+    t->inside->proxy_number = number;
 }
 
 static enum method method_of(const char *name)
@@ -341,6 +359,7 @@ int transfer_begin(struct transfer *t, struct exchange *x, uint64_t now_ns)
         return -EINVAL;
     }
     use_endpoint(t, x->endpoint);
+    use_proxy(t, x);
     use_method(t, x->method);
     use_body(t, &x->body);
     use_headers(t, x);
@@ -411,6 +430,20 @@ static struct exchange *release(struct transfer *t)
     return x;
 }
 
+static void fail(struct transfer *t, int result)
+{
+    const struct transfer_inside *in = t->inside;
+    struct exchange *x = t->x;
+    const char *words = words_of(in, result);
+    char text[sizeof(x->error_text)];
+
+    if (proxy_of(x) && !in->issued && !in->late && !in->blocked) {
+        proxy_explain(t->easy, proxy_of(x), words, text, sizeof(text));
+        words = text;
+    }
+    exchange_fail(x, error_of(in, result), words);
+}
+
 struct exchange *transfer_end(struct transfer *t, int result)
 {
     struct exchange *x = t->x;
@@ -422,7 +455,7 @@ struct exchange *transfer_end(struct transfer *t, int result)
     if (result == CURLE_OK)
         read_answer(t->easy, x);
     else
-        exchange_fail(x, error_of(t->inside, result), words_of(t->inside, result));
+        fail(t, result);
     return release(t);
 }
 

@@ -58,6 +58,9 @@ static inline struct endpoint_options plain_options(void)
 {
     return (struct endpoint_options){.api = "",
                                      .ca_file = web.ca,
+                                     .proxy = "",
+                                     .proxy_ca_file = "",
+                                     .proxy_auth = "",
                                      .token = TOKEN,
                                      .user_agent = "purgeline-test/1",
                                      .connect_timeout_ms = 5000,

@@ -56,11 +56,12 @@ static void configure(const char *token_hosts)
     fprintf(f,
             "redis: %s\nlisten: \"\"\naccounts:\n  - api: https://127.0.0.1:%u\n"
             "    ca_file: %s\n    url_mode: direct\n    attempts: 2\n"
+            "    api_proxy: http://127.0.0.1:%u\n" /* nobody's, so no site is asked by it */
             "    direct_hosts: [\"127.0.0.1:%u\", \"127.0.0.1:%u\", \"127.0.0.1:%u\", "
             "\"127.0.0.1:%u\", \"localhost:%u\"]\n"
             "    direct_token_hosts: [%s]\n",
-            redis_server_unix_url(w.redis), w.web.nobody, w.web.ca, w.web.h2, w.web.h1, w.web.plain,
-            w.web.few, w.web.h2, token_hosts);
+            redis_server_unix_url(w.redis), w.web.nobody, w.web.ca, w.web.nobody, w.web.h2,
+            w.web.h1, w.web.plain, w.web.few, w.web.h2, token_hosts);
     must(fclose(f) == 0);
 }
 

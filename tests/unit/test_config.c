@@ -321,6 +321,38 @@ static void the_token_is_for_hosts_that_may_be_contacted(void **state)
                    "say where the token is");
 }
 
+static void a_proxy_has_a_host_and_a_port_and_no_password(void **state)
+{
+    static const char *const good[] = {"env", "http://proxy.example:3128", "https://[::1]:443",
+                                       "http://10.0.0.1:1"};
+    static const char *const bad[] = {
+        "proxy.example:3128", "http://proxy.example", "http://u:p@h:3128", "socks5://h:1080",
+        "http://h:3128/path", "http://h:0",           "http://h:65536",    "ENV"};
+    char text[200];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+        snprintf(text, sizeof(text), "accounts: [{api_proxy: \"%s\"}]", good[i]);
+        assert_loads(text);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        struct config c;
+
+        snprintf(text, sizeof(text), "accounts: [{api_proxy: \"%s\"}]", bad[i]);
+        assert_int_equal(load(text, &c), -EINVAL);
+        assert_non_null(strstr(error, "accounts[0].api_proxy: expected http://host:port or"));
+    }
+    assert_refused("accounts:\n  - api: http://127.0.0.1:1\n    api_proxy: env\n",
+                   "purgeline.yaml:3: accounts[0].api_proxy: through a proxy only an https API is "
+                   "asked: it would see the token");
+    assert_refused("accounts:\n  - api_proxy_auth_file: /x\n",
+                   "purgeline.yaml:2: accounts[0].api_proxy_auth_file: it belongs to an api_proxy "
+                   "with a URL");
+    assert_refused("accounts:\n  - api_proxy: http://h:1\n    api_proxy_ca_file: /x\n",
+                   "purgeline.yaml:3: accounts[0].api_proxy_ca_file: it belongs to an api_proxy "
+                   "with https://");
+}
+
 static void a_data_folder_whose_socket_path_would_be_too_long_is_refused(void **state)
 {
     struct config c;
@@ -545,6 +577,7 @@ int main(void)
         T(headroom_must_leave_something_to_spend),
         T(direct_mode_needs_its_hosts),
         T(the_token_is_for_hosts_that_may_be_contacted),
+        T(a_proxy_has_a_host_and_a_port_and_no_password),
         T(a_data_folder_whose_socket_path_would_be_too_long_is_refused),
         T(the_environment_wins_over_the_file),
         T(a_bad_variable_is_refused_by_its_name),
