@@ -14,6 +14,7 @@
 #include "alloc.h"
 #include "client.h"
 #include "config_file.h"
+#include "exposure.h"
 #include "fetch.h"
 #include "log.h"
 #include "redis.h"
@@ -474,18 +475,17 @@ void check_account(const struct config_account *a, uint64_t now_ms, check_cb *cb
 
 /* -- the HTTP endpoint -- */
 
-/* A file that somebody else may read holds no secret. A group may: that is how several services of
- * one machine share a key. */
-static void judge_privacy(const struct report *r, const char *setting, const char *path)
+static void on_exposure(void *ctx, const struct exposure *e)
 {
-    struct stat st;
-    char remedy[300];
+    say(ctx, e->access == FILE_ANYBODY_WRITES ? CHECK_FAIL : CHECK_WARN, e->remedy, "%s: %s %s",
+        e->setting, e->what, e->path);
+}
 
-    if (stat(path, &st) < 0 || !(st.st_mode & (S_IROTH | S_IWOTH | S_IWGRP)))
-        return;
-    snprintf(remedy, sizeof(remedy), "chmod 640 %s", path);
-    say(r, CHECK_WARN, remedy, "%s: others may %s %s", setting,
-        st.st_mode & S_IROTH ? "read" : "change", path);
+void check_exposure(const struct config *c, check_cb *cb, void *ctx)
+{
+    struct report r = {.cb = cb, .ctx = ctx, .subject = "privacy"};
+
+    exposure_look(c, on_exposure, &r);
 }
 
 static bool judge_readable(const struct report *r, const char *setting, const char *path)
@@ -511,8 +511,7 @@ static void judge_tls(const struct report *r, const struct config_http *h)
 {
     judge_readable(r, "http.tls_cert_file", h->tls_cert_file);
     judge_readable(r, "http.tls_client_ca_file", h->tls_client_ca_file);
-    if (judge_readable(r, "http.tls_key_file", h->tls_key_file))
-        judge_privacy(r, "http.tls_key_file", h->tls_key_file);
+    judge_readable(r, "http.tls_key_file", h->tls_key_file);
 }
 
 static void judge_hook(const struct report *r, const struct config_hook *h)
@@ -531,8 +530,6 @@ static void judge_hook(const struct report *r, const struct config_hook *h)
     explicit_bzero(secret, strlen(secret));
     free(secret);
     say(r, CHECK_OK, "", "%s has its secret", h->name);
-    if (*h->secret_file)
-        judge_privacy(r, "secret_file", h->secret_file);
 }
 
 void check_http(const struct config *c, check_cb *cb, void *ctx)

@@ -15,6 +15,7 @@
 #include "config_file.h"
 #include "dispatch.h"
 #include "embedded.h"
+#include "exposure.h"
 #include "ingress.h"
 #include "log.h"
 #include "metrics.h"
@@ -459,6 +460,14 @@ static int prepare(struct daemon *d)
     return err;
 }
 
+static void on_exposure(void *ctx, const struct exposure *e)
+{
+    (void)ctx;
+    log_warn("Other users of this machine have access to what should be private",
+             "setting=%s path=%s what=\"%s\" remedy=\"%s\"", e->setting, e->path, e->what,
+             e->remedy);
+}
+
 static void start(struct daemon *d)
 {
     d->loop = loop_new();
@@ -470,6 +479,7 @@ static void start(struct daemon *d)
     d->tick_at_ns = NEVER;
     log_info("purgeline starts", "version=%s accounts=%u redis=%s", PURGELINE_VERSION,
              d->config->accounts_count, d->redis.unix_path ? d->redis.unix_path : d->redis.host);
+    exposure_look(d->config, on_exposure, d);
     if (strcmp(d->config->redis, "embedded") == 0)
         d->embedded = embedded_start(d->loop, d->config->data_dir, d->redis.unix_path,
                                      on_embedded_ready, on_embedded_failed, d);

@@ -262,6 +262,17 @@ static int read_pem(const char *setting, const char *path, struct buf *out, char
     return rc;
 }
 
+static int read_key(const char *path, struct buf *out, char *err, size_t err_room)
+{
+    enum file_access access;
+    bool is_folder;
+
+    if (file_access(path, &access, &is_folder) < 0 || access != FILE_ANYBODY_WRITES)
+        return read_pem("tls_key_file", path, out, err, err_room);
+    snprintf(err, err_room, "http.tls_key_file: anybody may change %s: chmod 640", path);
+    return -EPERM;
+}
+
 /* *tls is NULL without TLS. */
 static int read_pems(const struct config_http *c, struct pems *p, const struct httpd_tls **tls,
                      char *err, size_t err_room)
@@ -276,7 +287,7 @@ static int read_pems(const struct config_http *c, struct pems *p, const struct h
         return 0;
     rc = read_pem("tls_cert_file", c->tls_cert_file, &p->cert, err, err_room);
     if (rc == 0)
-        rc = read_pem("tls_key_file", c->tls_key_file, &p->key, err, err_room);
+        rc = read_key(c->tls_key_file, &p->key, err, err_room);
     if (rc == 0 && *c->tls_client_ca_file)
         rc = read_pem("tls_client_ca_file", c->tls_client_ca_file, &p->client_ca, err, err_room);
     p->tls = (struct httpd_tls){p->cert.p, p->key.p, p->client_ca.n ? p->client_ca.p : NULL};

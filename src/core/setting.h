@@ -67,6 +67,7 @@ struct setting {
     enum setting_form form; /* texts and words */
     bool may_be_empty;      /* texts */
     enum setting_reload reload;
+    bool guarded;         /* a path to what no other user should read, and none may change */
     const char *sentence; /* lines for people, separated by \n */
     bool secret; /* may hold a secret, or be taken for it: in no error; printed without password */
 };

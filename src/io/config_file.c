@@ -326,9 +326,15 @@ static int take_secret(const struct secret_source *s, struct span text, const ch
 
 static int secret_from_file(const struct secret_source *s, char **out, char *err, size_t err_room)
 {
+    enum file_access access;
     struct buf text;
+    bool is_folder;
     int rc;
 
+    if (file_access(s->file, &access, &is_folder) == 0 && access == FILE_ANYBODY_WRITES) {
+        snprintf(err, err_room, "%s: anybody may change it, so it is not read: chmod 640", s->file);
+        return -EPERM;
+    }
     buf_init(&text, SECRET_MAX_BYTES);
     rc = file_read(s->file, &text);
     if (rc < 0)
