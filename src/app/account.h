@@ -104,6 +104,8 @@ struct dispatch {
     struct scar *scars;
     uint32_t scars_count;
     struct dispatch_counts counts;
+    char last_error[128];   /* of Fastly, or on the way there; "" = none so far */
+    uint64_t last_error_ns; /* when */
     uint64_t wall_ms; /* Unix: when the tick began, or the answer came, that is being worked on */
 
     /* liveness */
