@@ -105,6 +105,7 @@ static int check(struct checking *k, const struct config *c)
                                           .remedy = ""});
     check_environment(on_finding, k);
     check_http(c, on_finding, k);
+    check_exposure(c, on_finding, k);
     if (!k->offline)
         check_redis(c, on_finding, k);
     for (uint32_t i = 0; !k->offline && i < c->accounts_count; i++)

@@ -6,16 +6,18 @@
 
 #include "client.h"
 #include "cmd.h"
+#include "log.h"
 #include "overview.h"
 #include "overview_json.h"
+#include "overview_words.h"
 
 const char cmd_status_help[] =
     "usage: purgeline status [OPTION...]\n"
     "\n"
-    "Shows for each account who dispatches it, whether it is paused and why, what waits\n"
-    "in each lane and for how long, the budget that is left, dead letters, and what the\n"
-    "dispatcher said of itself within the last seconds.\n"
+    "Shows for each account in a sentence how it stands, then who leads it, what waits in\n"
+    "each lane and for how long, the budget that is left, dead letters, and the last error.\n"
     "\n"
+    "      --all            also every number that the leader published within the last seconds\n"
     "  -a, --account NAME   only this one\n"
     "  -j, --json           the same as one JSON object\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
@@ -25,49 +27,67 @@ const char cmd_status_help[] =
     "exit codes: 0 all accounts are dispatched; 1 one is paused, or nobody dispatches it;\n"
     "2 wrong arguments; 3 Redis cannot be reached\n";
 
-static const struct option options[] = {CMD_LONG, {NULL, 0, NULL, 0}};
+enum long_only { OPT_ALL = 256 };
 
-/* -- for people -- */
+static const struct option options[] = {
+    CMD_LONG, {"all", no_argument, NULL, OPT_ALL}, {NULL, 0, NULL, 0}};
 
-static void print_leader(const struct config_account *a, const struct overview *o)
+struct showing {
+    struct cmd_common common;
+    bool all;     /* every number */
+    json_t *list; /* NULL: for people */
+};
+
+/* -- for people: a page -- */
+
+static void print_verdict(const struct config_account *a, const struct overview *o)
 {
-    char ago[32];
+    static const enum cmd_colour colours[] = {
+        [OVERVIEW_GOOD] = CMD_GREEN, [OVERVIEW_SLOWED] = CMD_YELLOW, [OVERVIEW_TROUBLE] = CMD_RED};
+    char words[400];
+    enum overview_mood mood = overview_words(o, words, sizeof(words));
 
-    printf("%saccount %s%s\n", cmd_colour(CMD_BOLD), a->name, cmd_colour(CMD_PLAIN));
+    printf("%s%s%s: %s%s%s\n", cmd_colour(CMD_BOLD), a->name, cmd_colour(CMD_PLAIN),
+           cmd_colour(colours[mood]), words, cmd_colour(CMD_PLAIN));
+}
+
+static void print_leader(const struct overview *o)
+{
+    const char *by = o->paused_by ? o->paused_by : "", *why = o->paused_why ? o->paused_why : "";
+    char host[80], since[32], who[100], reason[200];
+
     if (o->leader)
-        printf("  dispatcher    %.*s\n", (int)strcspn(o->leader, "/"), o->leader);
-    else
-        printf("  dispatcher    %snobody: start 'purgeline run'%s\n", cmd_colour(CMD_RED),
-               cmd_colour(CMD_PLAIN));
+        printf("  leader        %s\n",
+               log_quote(host, sizeof(host), o->leader, strcspn(o->leader, "/")));
     if (o->paused)
-        printf("  %spaused        for %s%s%s%s%s%s; 'purgeline resume' ends it\n",
-               cmd_colour(CMD_RED), cmd_duration_words(ago, sizeof(ago), o->paused_ms),
-               o->paused_by && *o->paused_by ? " by " : "", o->paused_by ? o->paused_by : "",
-               o->paused_why && *o->paused_why ? ": " : "", o->paused_why ? o->paused_why : "",
-               cmd_colour(CMD_PLAIN));
+        printf("  paused        for %s%s%s%s%s\n",
+               cmd_duration_words(since, sizeof(since), o->paused_ms), *by ? " by " : "",
+               log_quote(who, sizeof(who), by, strlen(by)), *why ? ": " : "",
+               log_quote(reason, sizeof(reason), why, strlen(why)));
 }
 
 static void print_lanes(const struct overview *o)
 {
-    char jobs[32], in_hand[32], age[32];
+    char jobs[32], age[32];
 
     for (int i = 0; i < LANE_N; i++) {
         const struct overview_lane *l = &o->lanes[i];
 
-        printf("  %-8s      %s jobs", lane_names[i], cmd_number_words(jobs, sizeof(jobs), l->jobs));
         if (l->jobs)
-            printf(", %s in hand, the oldest for %s",
-                   cmd_number_words(in_hand, sizeof(in_hand), l->in_hand),
+            printf("  %-8s      %s %s, the oldest for %s\n", lane_names[i],
+                   cmd_number_words(jobs, sizeof(jobs), l->jobs), l->jobs == 1 ? "job" : "jobs",
                    cmd_duration_words(age, sizeof(age), l->oldest_ms));
-        putchar('\n');
+        else
+            printf("  %-8s      nothing waits\n", lane_names[i]);
     }
     if (o->later)
-        printf("  later         %s jobs, the next in %s\n",
-               cmd_number_words(jobs, sizeof(jobs), o->later),
+        printf("  later         %s %s, the next in %s\n",
+               cmd_number_words(jobs, sizeof(jobs), o->later), o->later == 1 ? "job" : "jobs",
                cmd_duration_words(age, sizeof(age), o->later_next_ms));
     if (o->dead)
-        printf("  %sdead          %s letters: 'purgeline dead list'%s\n", cmd_colour(CMD_YELLOW),
-               cmd_number_words(jobs, sizeof(jobs), o->dead), cmd_colour(CMD_PLAIN));
+        printf("  dead          %s%s %s: 'purgeline dead list'%s\n", cmd_colour(CMD_YELLOW),
+               cmd_number_words(jobs, sizeof(jobs), o->dead), o->dead == 1 ? "letter" : "letters",
+               cmd_colour(CMD_PLAIN));
 }
 
 static void print_budgets(const struct config_account *a, const struct overview *o)
@@ -81,11 +101,33 @@ static void print_budgets(const struct config_account *a, const struct overview 
         uint32_t per_s = i == LEDGER_WRITE ? a->writes.per_s : a->budget.per_s;
 
         if (b->counted)
-            printf("  %-12s  %s of %s left in %s\n", titles[i],
+            printf("  %-12s  %s of %s left (%u %%), per %s\n", titles[i],
                    cmd_number_words(left, sizeof(left), b->left),
                    cmd_number_words(units, sizeof(units), b->units),
+                   b->units ? (unsigned)(b->left * 100.0 / b->units) : 0,
                    cmd_duration_words(window, sizeof(window), (uint64_t)per_s * 1000));
     }
+}
+
+static void print_troubles(const struct overview *o)
+{
+    char text[300], ago[32];
+    uint64_t age_ms;
+
+    if (overview_last_error(o, text, sizeof(text), &age_ms))
+        printf("  last error    %s ago: %s\n", cmd_duration_words(ago, sizeof(ago), age_ms), text);
+    else if (o->status)
+        printf("  last error    none since its leader started\n");
+    if (overview_needs_restart(o, text, sizeof(text)))
+        printf("  restart       %sneeded for new values of %s%s\n", cmd_colour(CMD_YELLOW), text,
+               cmd_colour(CMD_PLAIN));
+}
+
+/* -- every number -- */
+
+static bool is_told_in_words(const char *name)
+{
+    return strncmp(name, "last_error", strlen("last_error")) == 0;
 }
 
 /* Every number the dispatcher publishes, under its own name: a new one needs no change here. */
@@ -97,16 +139,14 @@ static void print_dispatcher(const struct overview *o)
 
     json_object_foreach(status, name, value)
     {
-        char words[32], cell[64];
+        char words[32], shown[40], cell[80];
 
-        if (strcmp(name, "at") == 0 || !(json_is_integer(value) || json_is_string(value)))
+        if (strcmp(name, "at") == 0 || !json_is_integer(value) || is_told_in_words(name))
             continue;
         if (json_is_integer(value) && json_integer_value(value) == 0)
             continue;
-        snprintf(cell, sizeof(cell), "%s %s", name,
-                 json_is_string(value)
-                     ? json_string_value(value)
-                     : cmd_number_words(words, sizeof(words), (uint64_t)json_integer_value(value)));
+        snprintf(cell, sizeof(cell), "%s %s", log_quote(shown, sizeof(shown), name, strlen(name)),
+                 cmd_number_words(words, sizeof(words), (uint64_t)json_integer_value(value)));
         printf("%s%-30s", column == 0 ? "  " : " ", cell);
         column = (column + 1) % 3;
         if (column == 0)
@@ -117,58 +157,66 @@ static void print_dispatcher(const struct overview *o)
     json_decref(status);
 }
 
-static void print_account(const struct config_account *a, const struct overview *o)
+static void print_account(const struct showing *s, const struct config_account *a,
+                          const struct overview *o)
 {
-    print_leader(a, o);
+    print_verdict(a, o);
+    print_leader(o);
     print_lanes(o);
     print_budgets(a, o);
-    print_dispatcher(o);
+    print_troubles(o);
+    if (s->all)
+        print_dispatcher(o);
 }
 
 /* -- all accounts -- */
 
-static int show_one(struct client *client, const struct config_account *a, json_t *list)
+static int show_one(const struct showing *s, struct client *client, const struct config_account *a)
 {
     struct overview o;
     int rc = overview_read(client, a, &o);
 
     if (rc < 0)
         return cmd_redis_failed(client, rc);
-    if (list)
-        json_array_append_new(list, overview_json(a, &o));
+    if (s->list)
+        json_array_append_new(s->list, overview_json(a, &o));
     else
-        print_account(a, &o);
+        print_account(s, a, &o);
     rc = overview_needs_help(&o) ? CMD_FAILED : CMD_OK;
     overview_deinit(&o);
     return rc;
 }
 
-static int show_all(const struct cmd_common *o, const struct config *config, struct client *client)
+static int show_all(struct showing *s, const struct config *config, struct client *client)
 {
-    json_t *list = o->json ? json_array() : NULL;
+    const char *only = s->common.account;
     int worst = CMD_OK;
 
+    s->list = s->common.json ? json_array() : NULL;
     for (uint32_t i = 0; i < config->accounts_count && worst <= CMD_FAILED; i++) {
         int rc;
 
-        if (o->account && strcmp(o->account, config->accounts[i].name) != 0)
+        if (only && strcmp(only, config->accounts[i].name) != 0)
             continue;
-        rc = show_one(client, &config->accounts[i], list);
+        if (i && !only && !s->list)
+            putchar('\n');
+        rc = show_one(s, client, &config->accounts[i]);
         worst = rc > worst ? rc : worst;
     }
-    if (list && worst <= CMD_FAILED) {
-        json_t *all = json_pack("{sO}", "accounts", list);
+    if (s->list && worst <= CMD_FAILED) {
+        json_t *all = json_pack("{sO}", "accounts", s->list);
 
         json_dumpf(all, stdout, JSON_INDENT(2));
         putchar('\n');
         json_decref(all);
     }
-    json_decref(list);
+    json_decref(s->list);
     return worst;
 }
 
-static int status(const struct cmd_common *o)
+static int status(struct showing *s)
 {
+    const struct cmd_common *o = &s->common;
     struct config config;
     struct client *client;
     int rc = cmd_load(o, &config);
@@ -177,7 +225,7 @@ static int status(const struct cmd_common *o)
         return rc;
     rc = o->account && !cmd_account(o, &config) ? CMD_USAGE : cmd_connect(&config, &client);
     if (rc == 0) {
-        rc = show_all(o, &config, client);
+        rc = show_all(s, &config, client);
         client_close(client);
     }
     config_deinit(&config);
@@ -186,16 +234,19 @@ static int status(const struct cmd_common *o)
 
 int cmd_status(int argc, char **argv)
 {
-    struct cmd_common o = {0};
+    struct showing s = {0};
     int opt, rc;
 
-    while ((opt = getopt_long(argc, argv, CMD_SHORT, options, NULL)) != -1)
-        if (opt == 'h' || !cmd_take_common(&o, opt))
+    while ((opt = getopt_long(argc, argv, CMD_SHORT, options, NULL)) != -1) {
+        if (opt == OPT_ALL)
+            s.all = true;
+        else if (opt == 'h' || !cmd_take_common(&s.common, opt))
             break;
+    }
     rc = cmd_after_options("status", opt, cmd_status_help);
     if (rc != -1)
         return rc;
     if (optind < argc)
         return cmd_fail(CMD_USAGE, "no argument '%s' is known", argv[optind]);
-    return status(&o);
+    return status(&s);
 }

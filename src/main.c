@@ -107,6 +107,9 @@ int main(int argc, char **argv)
 {
     int code;
 
+    /* OpenSSL's and GnuTLS' users write the keys of every connection there, with which whoever
+     * recorded them reads our tokens: https://curl.se/docs/manpage.html "SSLKEYLOGFILE". */
+    unsetenv("SSLKEYLOGFILE");
     signal(SIGPIPE, SIG_IGN); /* a peer that hangs up is an error to read, not the end */
     code = run(argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {

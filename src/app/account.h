@@ -78,7 +78,9 @@ struct service_state {
 
 struct dispatch {
     struct dispatch_options options;
+    const struct config *config; /* held: the account is a part of it */
     const struct config_account *account;
+    const struct config *next_config; /* held, or NULL */
     const struct config_account
         *next_account; /* in force once nothing waits by the old one's order */
     struct endpoint *endpoint;
@@ -104,6 +106,8 @@ struct dispatch {
     uint32_t scars_count;
     struct dispatch_counts counts;
     struct loglimit log_limit; /* of lines about single jobs and targets */
+    char last_error[128];   /* of Fastly, or on the way there; "" = none so far */
+    uint64_t last_error_ns; /* when */
     uint64_t wall_ms; /* Unix: when the tick began, or the answer came, that is being worked on */
 
     /* liveness */

@@ -14,9 +14,11 @@
 #include "alloc.h"
 #include "client.h"
 #include "config_file.h"
+#include "exposure.h"
 #include "fetch.h"
 #include "log.h"
 #include "redis.h"
+#include "rediskey.h"
 #include "setting.h"
 #include "suggest.h"
 
@@ -216,6 +218,28 @@ static void judge_server(const struct report *r, struct client *client)
     free(copy);
 }
 
+/* What the instance that leads the account says of itself: settings that it could not take. */
+static void judge_leader(const struct report *r, struct client *client, const char *account)
+{
+    struct report of = {.cb = r->cb, .ctx = r->ctx, .account = account, .subject = "reload"};
+    char *key = rediskey(account, "status");
+    struct redisReply *reply;
+    const char *waits;
+    json_t *status;
+    struct span text;
+
+    if (client_ask_words(client, (const char *const[]){"GET", key, NULL}, &reply) == 0) {
+        text = reply_text(reply);
+        status = json_loadb(text.n ? text.p : "", text.n, 0, NULL);
+        waits = json_string_value(json_object_get(status, "needs_restart"));
+        if (waits)
+            say(&of, CHECK_WARN, "restart it",
+                "the instance that leads still runs with the old values of %.300s", waits);
+        json_decref(status);
+    }
+    free(key);
+}
+
 static bool in_path(const char *program)
 {
     const char *path = getenv("PATH");
@@ -263,6 +287,8 @@ void check_redis(const struct config *c, check_cb *cb, void *ctx)
         return;
     }
     judge_server(&r, client);
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        judge_leader(&r, client, c->accounts[i].name);
     client_close(client);
 }
 
@@ -285,8 +311,8 @@ static void api_words(const json_t *doc, char *out, size_t room)
 
 /* The reply as JSON (NULL when it is none) and its status; 0 with a finding made when there was
  * none. */
-static int ask(const struct report *r, const struct config_account *a, const char *token,
-               const char *path, json_t **doc)
+static int ask(const struct report *r, const struct config_account *a,
+               const struct fetch_secrets *token, const char *path, json_t **doc)
 {
     struct buf body;
     char err[300];
@@ -295,8 +321,8 @@ static int ask(const struct report *r, const struct config_account *a, const cha
     *doc = NULL;
     buf_init(&body, REPLY_MAX_BYTES);
     if (fetch(a, token, path, &body, &status, err, sizeof(err)) < 0)
-        say(r, CHECK_FAIL, "correct api or ca_file, or let this machine out", "%s%s: %s", a->api,
-            path, err);
+        say(r, CHECK_FAIL, "correct api, api_proxy or ca_file, or let this machine out", "%s%s: %s",
+            a->api, path, err);
     else
         *doc = json_loadb(body.n ? body.p : "", body.n, 0, NULL);
     buf_deinit(&body);
@@ -366,8 +392,8 @@ static bool token_covers(const json_t *doc, const char *service)
     return false;
 }
 
-static void judge_service(const struct report *r, const struct config_account *a, const char *token,
-                          const json_t *self, const char *id)
+static void judge_service(const struct report *r, const struct config_account *a,
+                          const struct fetch_secrets *token, const json_t *self, const char *id)
 {
     char *path = alloc_printf("/service/%s", id), words[320];
     json_t *doc;
@@ -389,8 +415,8 @@ static void judge_service(const struct report *r, const struct config_account *a
     free(path);
 }
 
-static void judge_services(struct report *r, const struct config_account *a, const char *token,
-                           const json_t *self)
+static void judge_services(struct report *r, const struct config_account *a,
+                           const struct fetch_secrets *token, const json_t *self)
 {
     r->subject = "service";
     if (a->services_count == 0)
@@ -400,8 +426,8 @@ static void judge_services(struct report *r, const struct config_account *a, con
         judge_service(r, a, token, self, a->services[i].id);
 }
 
-static void judge_token(struct report *r, const struct config_account *a, const char *token,
-                        uint64_t now_ms)
+static void judge_token(struct report *r, const struct config_account *a,
+                        const struct fetch_secrets *token, uint64_t now_ms)
 {
     char words[320];
     json_t *self;
@@ -425,7 +451,7 @@ static void judge_token(struct report *r, const struct config_account *a, const 
 void check_account(const struct config_account *a, uint64_t now_ms, check_cb *cb, void *ctx)
 {
     struct report r = {.cb = cb, .ctx = ctx, .account = a->name, .subject = "token"};
-    char *token, err[300];
+    char *token, *auth, err[300];
     int rc = config_read_token(a, &token, err, sizeof(err));
 
     if (rc == -ENOENT && a->url_mode == URL_MODE_DIRECT) {
@@ -436,25 +462,30 @@ void check_account(const struct config_account *a, uint64_t now_ms, check_cb *cb
         say(&r, CHECK_FAIL, "put the API token there", "%s", err);
         return;
     }
-    judge_token(&r, a, token, now_ms);
+    if (config_read_proxy_auth(a, &auth, err, sizeof(err)) < 0) {
+        say(&r, CHECK_FAIL, "put user:password there", "%s", err);
+    } else {
+        judge_token(&r, a, &(struct fetch_secrets){token, auth}, now_ms);
+        explicit_bzero(auth, strlen(auth));
+        free(auth);
+    }
     explicit_bzero(token, strlen(token));
     free(token);
 }
 
 /* -- the HTTP endpoint -- */
 
-/* A file that somebody else may read holds no secret. A group may: that is how several services of
- * one machine share a key. */
-static void judge_privacy(const struct report *r, const char *setting, const char *path)
+static void on_exposure(void *ctx, const struct exposure *e)
 {
-    struct stat st;
-    char remedy[300];
+    say(ctx, e->access == FILE_ANYBODY_WRITES ? CHECK_FAIL : CHECK_WARN, e->remedy, "%s: %s %s",
+        e->setting, e->what, e->path);
+}
 
-    if (stat(path, &st) < 0 || !(st.st_mode & (S_IROTH | S_IWOTH | S_IWGRP)))
-        return;
-    snprintf(remedy, sizeof(remedy), "chmod 640 %s", path);
-    say(r, CHECK_WARN, remedy, "%s: others may %s %s", setting,
-        st.st_mode & S_IROTH ? "read" : "change", path);
+void check_exposure(const struct config *c, check_cb *cb, void *ctx)
+{
+    struct report r = {.cb = cb, .ctx = ctx, .subject = "privacy"};
+
+    exposure_look(c, on_exposure, &r);
 }
 
 static bool judge_readable(const struct report *r, const char *setting, const char *path)
@@ -480,8 +511,7 @@ static void judge_tls(const struct report *r, const struct config_http *h)
 {
     judge_readable(r, "http.tls_cert_file", h->tls_cert_file);
     judge_readable(r, "http.tls_client_ca_file", h->tls_client_ca_file);
-    if (judge_readable(r, "http.tls_key_file", h->tls_key_file))
-        judge_privacy(r, "http.tls_key_file", h->tls_key_file);
+    judge_readable(r, "http.tls_key_file", h->tls_key_file);
 }
 
 static void judge_hook(const struct report *r, const struct config_hook *h)
@@ -500,8 +530,6 @@ static void judge_hook(const struct report *r, const struct config_hook *h)
     explicit_bzero(secret, strlen(secret));
     free(secret);
     say(r, CHECK_OK, "", "%s has its secret", h->name);
-    if (*h->secret_file)
-        judge_privacy(r, "secret_file", h->secret_file);
 }
 
 void check_http(const struct config *c, check_cb *cb, void *ctx)

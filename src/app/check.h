@@ -18,6 +18,7 @@ struct check_finding {
 /* All lent for the call. */
 typedef void check_cb(void *ctx, const struct check_finding *f);
 
+void check_exposure(const struct config *c, check_cb *cb, void *ctx); /* files others may read */
 void check_environment(check_cb *cb, void *ctx); /* variables that no setting has */
 void check_http(const struct config *c, check_cb *cb, void *ctx); /* and hooks; asks nobody */
 void check_redis(const struct config *c, check_cb *cb, void *ctx);

@@ -11,9 +11,11 @@
 #include "alloc.h"
 #include "clock.h"
 #include "config.h"
+#include "config_change.h"
 #include "config_file.h"
 #include "dispatch.h"
 #include "embedded.h"
+#include "exposure.h"
 #include "ingress.h"
 #include "log.h"
 #include "metrics.h"
@@ -21,7 +23,6 @@
 #include "target.h"
 
 #define EXIT_CONFIG 2
-#define RELOADS_MAX 1024u
 #define SAME_REQUEST_NS (100 * NS_PER_MS)
 #define USER_AGENT "purgeline/" PURGELINE_VERSION
 
@@ -35,9 +36,7 @@ enum daemon_state {
 struct daemon {
     enum daemon_state state;
     struct loop *loop;
-    struct config *config;
-    struct config *retired[RELOADS_MAX]; /* old ones: a dispatch may still finish by them */
-    uint32_t retired_count;
+    const struct config *config; /* held; others that still use an old one hold that */
     const struct daemon_options *options;
     struct redis_address redis;
     struct embedded *embedded;
@@ -46,7 +45,9 @@ struct daemon {
     uint32_t accounts_count;
     uint64_t files;          /* that may be open */
     struct ingress *ingress; /* NULL: no HTTP */
+    bool ingress_leaving;    /* a reload ended HTTP: it is being stopped */
     bool ingress_stopped;
+    char waits[CONFIG_CHANGES_MAX_BYTES + 8]; /* settings whose new values wait for a restart */
     struct timer *tick, *grace;
     uint64_t tick_at_ns;
     uint64_t asked_to_stop_ns;
@@ -58,6 +59,7 @@ struct daemon {
 /* -- ticking --------------------------------------------------------------------------------- */
 
 static void stop_io(struct daemon *d);
+static void look_at_ingress(struct daemon *d);
 
 static bool all_stopped(const struct daemon *d)
 {
@@ -87,6 +89,7 @@ static void on_tick(void *ctx)
     uint64_t next = NEVER;
 
     d->tick_at_ns = NEVER;
+    look_at_ingress(d);
     for (uint32_t i = 0; i < d->accounts_count; i++)
         next = min_u64(next, dispatch_tick(d->accounts[i], now));
     if (d->state == DAEMON_STOPPING && all_stopped(d) && (!d->ingress || d->ingress_stopped))
@@ -173,7 +176,7 @@ static void stop(struct daemon *d, int code)
     timer_start_at(d->grace, clock_mono_ns() + d->config->shutdown_grace_s * NS_PER_S);
     for (uint32_t i = 0; i < d->accounts_count; i++)
         dispatch_stop(d->accounts[i]);
-    if (d->ingress)
+    if (d->ingress && !d->ingress_leaving)
         ingress_stop(d->ingress, on_ingress_stopped, d);
     on_wake(d);
 }
@@ -203,27 +206,41 @@ static void on_unfit(void *ctx)
 
 /* -- accounts -------------------------------------------------------------------------------- */
 
+static void wipe_text(char *secret)
+{
+    if (secret)
+        explicit_bzero(secret, strlen(secret));
+    free(secret);
+}
+
 static struct endpoint *endpoint_of(const struct config_account *a)
 {
-    struct endpoint_options o = {.ca_file = a->ca_file,
+    struct endpoint_options o = {.api = a->api,
+                                 .ca_file = a->ca_file,
+                                 .proxy = a->api_proxy,
+                                 .proxy_ca_file = a->api_proxy_ca_file,
+                                 .proxy_auth = "",
                                  .token = "",
                                  .user_agent = USER_AGENT,
                                  .connect_timeout_ms = a->connect_timeout_ms,
-                                 .timeout_ms = a->timeout_ms,
-                                 .allow_private = a->url_mode == URL_MODE_API};
+                                 .timeout_ms = a->timeout_ms};
     struct endpoint *e;
     char why[256];
-    char *token = NULL;
+    char *token = NULL, *proxy_auth = NULL;
 
     if (config_read_token(a, &token, why, sizeof(why)) < 0)
         log_error("The account has no token: Fastly will refuse its purges, which are kept",
                   "account=%s why=\"%s\"", a->name, why);
     else
         o.token = token;
+    if (config_read_proxy_auth(a, &proxy_auth, why, sizeof(why)) < 0)
+        log_error("The proxy will refuse this account: its user and password are not known",
+                  "account=%s why=\"%s\"", a->name, why);
+    else
+        o.proxy_auth = proxy_auth;
     e = endpoint_new(&o);
-    if (token)
-        explicit_bzero(token, strlen(token));
-    free(token);
+    wipe_text(token);
+    wipe_text(proxy_auth);
     return e;
 }
 
@@ -239,7 +256,7 @@ static void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
         metrics_render(d->accounts, d->accounts_count, now, &v->metrics);
 }
 
-static void start_ingress(struct daemon *d)
+static int start_ingress(struct daemon *d)
 {
     struct ingress_options o = {.config = d->config,
                                 .redis = &d->redis,
@@ -250,7 +267,7 @@ static void start_ingress(struct daemon *d)
     char why[400];
 
     if (!*d->config->listen)
-        return;
+        return 0;
     d->ingress = ingress_new(&o, why, sizeof(why));
     if (d->ingress) {
         log_info("The HTTP endpoint listens", "address=%s tls=%s producers=%u",
@@ -259,11 +276,38 @@ static void start_ingress(struct daemon *d)
         if (d->config->producers_count == 0)
             log_warn("No producers are configured: whoever is on this machine may push over HTTP",
                      "");
-        return;
+        return 0;
     }
     log_error("The HTTP endpoint does not start; an empty `listen` goes without it", "why=\"%s\"",
               why);
-    stop(d, EXIT_CONFIG);
+    return -EINVAL;
+}
+
+/* One that a reload ended is freed, and followed by another if one is wanted again by now. */
+static void look_at_ingress(struct daemon *d)
+{
+    if (!d->ingress_leaving || !d->ingress_stopped)
+        return;
+    ingress_free(d->ingress);
+    d->ingress = NULL;
+    d->ingress_leaving = d->ingress_stopped = false;
+    log_info("HTTP has ended: `listen` is empty", "");
+    if (d->state == DAEMON_RUNNING)
+        (void)start_ingress(d); /* said why not */
+}
+
+static void reload_ingress(struct daemon *d)
+{
+    if (d->ingress_leaving)
+        return;
+    if (!d->ingress) {
+        (void)start_ingress(d); /* said why not */
+    } else if (*d->config->listen) {
+        ingress_configure(d->ingress, d->config);
+    } else {
+        d->ingress_leaving = true;
+        ingress_stop(d->ingress, on_ingress_stopped, d);
+    }
 }
 
 static void start_accounts(struct daemon *d)
@@ -279,6 +323,8 @@ static void start_accounts(struct daemon *d)
         const struct config_account *a = &d->config->accounts[i];
         struct endpoint *e = endpoint_of(a);
         struct dispatch_options o = {.account = a,
+                                     .config = d->config,
+                                     .waits = d->waits,
                                      .window = d->config->window,
                                      .owner = d->owner,
                                      .loop = d->loop,
@@ -294,7 +340,8 @@ static void start_accounts(struct daemon *d)
         endpoint_drop(e);
     }
     d->state = DAEMON_RUNNING;
-    start_ingress(d);
+    if (start_ingress(d) < 0)
+        stop(d, EXIT_CONFIG);
     on_wake(d);
 }
 
@@ -313,75 +360,85 @@ static void on_embedded_failed(void *ctx)
 
 /* -- reload ---------------------------------------------------------------------------------- */
 
-static const char *not_reloadable(const struct config *a, const struct config *b)
+/* As on the disk; what needs a restart has its old value, and its name is in d->waits. */
+static void keep_old_values(struct daemon *d, struct config *fresh)
 {
-    if (strcmp(a->redis, b->redis) != 0)
-        return "redis";
-    if (strcmp(a->data_dir, b->data_dir) != 0)
-        return "data_dir";
-    if (a->senders != b->senders)
-        return "senders";
-    if (a->window != b->window)
-        return "window";
-    if (a->accounts_count != b->accounts_count)
-        return "accounts";
-    for (uint32_t i = 0; i < a->accounts_count; i++)
-        if (strcmp(a->accounts[i].name, b->accounts[i].name) != 0)
-            return "accounts";
-    return NULL;
+    struct buf names;
+
+    buf_init(&names, sizeof(d->waits));
+    config_change_keep(d->config, fresh, &names);
+    snprintf(d->waits, sizeof(d->waits), "%s", names.n ? names.p : "");
+    buf_deinit(&names);
 }
 
-static void free_config(struct config *c)
+/* A shared one, held by the caller; NULL with a sentence. */
+static const struct config *read_config(struct daemon *d, char *why, size_t why_room)
 {
-    if (c)
-        config_deinit(c);
-    free(c);
-}
+    struct config c;
 
-static int read_config(const struct daemon *d, struct config *out, char *why, size_t why_room)
-{
-    int err = config_load(d->options->config_path, out, why, why_room);
-
-    if (err == 0 && d->options->redis) {
-        free(out->redis);
-        out->redis = alloc_str(d->options->redis);
+    if (config_load(d->options->config_path, &c, why, why_room) < 0)
+        return NULL;
+    if (d->options->redis) {
+        free(c.redis);
+        c.redis = alloc_str(d->options->redis);
     }
-    return err;
+    if (d->config)
+        keep_old_values(d, &c);
+    return config_share(&c);
+}
+
+static void take_config(struct daemon *d, const struct config *fresh)
+{
+    const struct config *old = d->config;
+
+    d->config = fresh;
+    for (uint32_t i = 0; i < d->accounts_count; i++) {
+        struct endpoint *e = endpoint_of(&fresh->accounts[i]);
+
+        dispatch_configure(d->accounts[i], fresh, &fresh->accounts[i], e, clock_now());
+        endpoint_drop(e);
+    }
+    reload_ingress(d);
+    config_drop(old);
+}
+
+static void tell_reload(const struct daemon *d, const struct buf *changed)
+{
+    log_info("Configuration and tokens were read anew", "changed=\"%s\" configurations_in_use=%llu",
+             changed->n ? changed->p : "", (unsigned long long)config_shared());
+    if (*d->waits)
+        log_warn("New values of these settings are not in force before a restart; all others are",
+                 "settings=\"%s\"", d->waits);
 }
 
 static void on_reload(void *ctx, int signum)
 {
     struct daemon *d = ctx;
-    struct config *fresh = alloc_zeroed(1, sizeof(*fresh));
-    struct config *old = d->config;
+    const struct config *fresh;
+    struct buf changed;
     const char *fixed;
     char why[512];
 
     (void)signum;
-    if (d->state != DAEMON_RUNNING || read_config(d, fresh, why, sizeof(why)) < 0) {
-        if (d->state == DAEMON_RUNNING)
-            log_error("The new configuration is not taken; the old one stays", "why=\"%s\"", why);
-        free(fresh);
+    if (d->state != DAEMON_RUNNING)
+        return;
+    fresh = read_config(d, why, sizeof(why));
+    if (!fresh) {
+        log_error("The new configuration is not taken; the old one stays", "why=\"%s\"", why);
         return;
     }
-    fixed = d->retired_count < RELOADS_MAX ? not_reloadable(old, fresh) : "1,024 reloads";
-    if (fixed) {
-        log_error("The new configuration is not taken: this setting needs a restart", "setting=%s",
-                  fixed);
-        free_config(fresh);
+    if (config_change_possible(d->config, fresh, &fixed) < 0) {
+        log_error(
+            "The new configuration is not taken, nothing of it: other accounts need a restart",
+            "setting=%s", fixed);
+        config_drop(fresh);
         return;
     }
-    d->config = fresh;
-    for (uint32_t i = 0; i < d->accounts_count; i++) {
-        struct endpoint *e = endpoint_of(&fresh->accounts[i]);
-
-        dispatch_configure(d->accounts[i], &fresh->accounts[i], e, clock_now());
-        endpoint_drop(e);
-    }
-    if (d->ingress)
-        ingress_configure(d->ingress, fresh);
-    d->retired[d->retired_count++] = old;
-    log_info("Configuration and tokens were read anew", "");
+    buf_init(&changed, CONFIG_CHANGES_MAX_BYTES + 8);
+    config_change_names(d->config, fresh, &changed);
+    take_config(d, fresh);
+    tell_reload(d, &changed);
+    buf_deinit(&changed);
 }
 
 /* -- running --------------------------------------------------------------------------------- */
@@ -390,11 +447,10 @@ static int prepare(struct daemon *d)
 {
     char why[512];
     char *url;
-    int err;
+    int err = -EINVAL;
 
-    d->config = alloc_zeroed(1, sizeof(*d->config));
-    err = read_config(d, d->config, why, sizeof(why));
-    if (err == 0) {
+    d->config = read_config(d, why, sizeof(why));
+    if (d->config) {
         url = config_redis_url(d->config);
         err = redis_address_parse(url, &d->redis, why, sizeof(why));
         free(url);
@@ -402,6 +458,14 @@ static int prepare(struct daemon *d)
     if (err)
         fprintf(stderr, "purgeline: %s\n", why);
     return err;
+}
+
+static void on_exposure(void *ctx, const struct exposure *e)
+{
+    (void)ctx;
+    log_warn("Other users of this machine have access to what should be private",
+             "setting=%s path=%s what=\"%s\" remedy=\"%s\"", e->setting, e->path, e->what,
+             e->remedy);
 }
 
 static void start(struct daemon *d)
@@ -415,6 +479,7 @@ static void start(struct daemon *d)
     d->tick_at_ns = NEVER;
     log_info("purgeline starts", "version=%s accounts=%u redis=%s", PURGELINE_VERSION,
              d->config->accounts_count, d->redis.unix_path ? d->redis.unix_path : d->redis.host);
+    exposure_look(d->config, on_exposure, d);
     if (strcmp(d->config->redis, "embedded") == 0)
         d->embedded = embedded_start(d->loop, d->config->data_dir, d->redis.unix_path,
                                      on_embedded_ready, on_embedded_failed, d);
@@ -433,7 +498,7 @@ int daemon_run(const struct daemon_options *o)
     signal(SIGPIPE, SIG_IGN);
     d->options = o;
     if (prepare(d) < 0) {
-        free_config(d->config);
+        config_drop(d->config);
         free(d);
         return EXIT_CONFIG;
     }
@@ -444,9 +509,8 @@ int daemon_run(const struct daemon_options *o)
     code = d->exit_code;
     free(d->accounts);
     redis_address_deinit(&d->redis);
-    free_config(d->config);
-    while (d->retired_count)
-        free_config(d->retired[--d->retired_count]);
+    config_drop(d->config);
+    must(config_shared() == 0); /* else somebody forgot to let go of one */
     free(d);
     log_info("purgeline has stopped", "code=%d", code);
     return code;

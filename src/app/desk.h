@@ -18,7 +18,8 @@ struct json_t;
 
 struct ingress {
     struct ingress_options options;
-    const struct config *config; /* in force */
+    const struct config *config; /* in force; held */
+    uint32_t accounts_count;     /* the same in every configuration: see config_change_possible */
     struct thread *thread;
     struct loop *loop;
     struct mailbox *mailbox;        /* to this thread */
@@ -52,6 +53,8 @@ struct errand {
     struct ingress *in;
     struct visit *visit; /* NULL: gone */
     const struct route *route;
+    const struct config *config; /* held: it was in force when the errand began, and has what the
+                                    errand points to: producer, accounts, services */
     const struct config_producer *who;
     struct span path;                   /* without query */
     struct span query;                  /* behind the '?' */
@@ -74,6 +77,9 @@ struct errand {
 /* -- errand.c -- */
 struct errand *errand_hold(struct errand *e);
 void errand_drop(struct errand *e);
+/* From here on by the configuration that is in force: for one that points to nothing of the one
+ * before, neither to a producer nor to an account. */
+void errand_renew(struct errand *e);
 
 /* Answers are dropped when the visit is gone. */
 void errand_answer(struct errand *e, const struct answer *a);

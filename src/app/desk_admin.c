@@ -107,7 +107,7 @@ static void look(struct chore *c)
 
 void desk_status(struct errand *e)
 {
-    const struct config *config = e->in->config;
+    const struct config *config = e->config;
     struct span name = errand_query(e, "account");
     const struct config_account *one = name.p ? errand_account(e, name) : NULL;
     struct look *l;

@@ -29,7 +29,7 @@ static const struct config_service *find_service(const struct config_account *a,
 const struct config_account *desk_fastly_account(struct errand *e,
                                                  const struct config_service **service)
 {
-    const struct config *c = e->in->config;
+    const struct config *c = e->config;
 
     for (uint32_t i = 0; i < c->accounts_count; i++) {
         const struct config_account *a = &c->accounts[i];

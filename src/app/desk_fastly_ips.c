@@ -9,6 +9,7 @@
 
 #include "alloc.h"
 #include "chore.h"
+#include "config_file.h"
 #include "desk.h"
 #include "fetch.h"
 #include "log.h"
@@ -31,6 +32,7 @@ struct desk_ips {
     uint32_t waiting_count;
     bool asking;
     /* the thread's while it asks */
+    const struct config *config; /* held */
     const struct config_account *account;
     json_t *answer;
 };
@@ -81,17 +83,25 @@ static json_t *take_list(struct span body)
 static void ask(void *ctx)
 {
     struct desk_ips *ips = ctx;
+    struct fetch_secrets secrets = {NULL, NULL};
     struct buf body;
+    char *auth;
     int status;
 
     *ips->why = '\0';
+    ips->answer = NULL;
+    if (config_read_proxy_auth(ips->account, &auth, ips->why, sizeof(ips->why)) < 0)
+        return;
+    secrets.proxy_auth = auth;
     buf_init(&body, LIST_MAX_BYTES);
-    if (fetch(ips->account, NULL, "/public-ip-list", &body, &status, ips->why, sizeof(ips->why)) <
-        0)
+    if (fetch(ips->account, &secrets, "/public-ip-list", &body, &status, ips->why,
+              sizeof(ips->why)) < 0)
         ips->answer = NULL;
     else if (status != 200 || !(ips->answer = take_list(buf_span(&body))))
         snprintf(ips->why, sizeof(ips->why), "its answer is %d, or no list of addresses", status);
     buf_deinit(&body);
+    explicit_bzero(auth, strlen(auth));
+    free(auth);
 }
 
 /* -- on the loop -- */
@@ -128,6 +138,7 @@ static void on_asked(void *ctx)
 
     ips->asking = false;
     take_answer(ips);
+    config_drop(ips->config);
     for (uint32_t i = 0; i < ips->waiting_count; i++) {
         answer(ips, ips->waiting[i]);
         errand_drop(ips->waiting[i]);
@@ -146,7 +157,8 @@ static void begin(struct desk_ips *ips)
 {
     ips->asking = true;
     ips->asked_ns = clock_mono_ns();
-    ips->account = &ips->in->config->accounts[0]; /* all of them know */
+    ips->config = config_hold(ips->in->config);
+    ips->account = &ips->config->accounts[0]; /* all of them know */
     ips->in->chores++;
     thread_work(ips->in->loop, ask, on_asked, ips);
 }

@@ -16,7 +16,7 @@ typedef void each_service_cb(json_t *out, const struct config_account *a,
 
 static json_t *services(const struct errand *e, json_t *out, each_service_cb *add)
 {
-    const struct config *c = e->in->config;
+    const struct config *c = e->config;
 
     for (uint32_t i = 0; i < c->accounts_count; i++) {
         const struct config_account *a = &c->accounts[i];
@@ -66,7 +66,7 @@ static const char *customer_of(const struct errand *e)
 
 static bool may_all(const struct errand *e)
 {
-    const struct config *c = e->in->config;
+    const struct config *c = e->config;
     bool allowed = false;
 
     for (uint32_t i = 0; i < c->accounts_count; i++)
@@ -205,7 +205,7 @@ static void decode_query(struct span s, struct buf *out)
 
 static json_t *find_named(const struct errand *e, struct span name)
 {
-    const struct config *c = e->in->config;
+    const struct config *c = e->config;
 
     for (uint32_t i = 0; i < c->accounts_count; i++) {
         const struct config_account *a = &c->accounts[i];

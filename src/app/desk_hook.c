@@ -183,6 +183,7 @@ void desk_hook(struct errand *e)
         errand_refuse(e, 404, "there is no such hook");
         return;
     }
+    errand_renew(e); /* the hook is of the configuration in force, so must its account be */
     e->who = &publisher;
     if (check_proof(e, d, &r) < 0)
         return;

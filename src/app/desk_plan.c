@@ -372,7 +372,7 @@ void desk_plan(struct errand *e)
     struct planner *p = alloc_zeroed(1, sizeof(*p));
     struct span body = visit_body(e->visit);
 
-    p->config = e->in->config;
+    p->config = e->config;
     p->who = e->who;
     p->reply_ms = REPLY_MS;
     if (!take_query(e, p)) {

@@ -36,7 +36,7 @@ static const struct standing_account *stands(const struct errand *e, uint32_t ac
 static void on_ready(void *ctx, bool ok)
 {
     struct errand *e = ctx;
-    const struct config *c = e->in->config;
+    const struct config *c = e->config;
     const struct config_account *without = NULL;
     char why[160];
 
@@ -149,7 +149,7 @@ static bool may_see_named(void *ctx, struct span name)
 
 static void render_backlog(const struct errand *e, bool redis_up, struct buf *out)
 {
-    const struct config *c = e->in->config;
+    const struct config *c = e->config;
     struct metrics_backlog *at = alloc_zeroed(c->accounts_count, sizeof(*at));
     size_t n = 0;
 
@@ -201,7 +201,7 @@ void desk_metrics(struct errand *e)
 {
     struct buf *text = alloc_zeroed(1, sizeof(*text));
 
-    buf_init(text, METRICS_MAX_BYTES(e->in->config->accounts_count));
+    buf_init(text, METRICS_MAX_BYTES(e->config->accounts_count));
     e->state = text;
     e->end = end_metrics;
     e->late = on_late;

@@ -88,7 +88,6 @@ static void init_memory(struct dispatch *d)
     init_lanes(d);
     window_init(&d->window, d->options.window, &d->lanes);
     d->services = alloc_zeroed(d->account->services_count + 1, sizeof(*d->services));
-    brake_init(&d->brake);
 }
 
 static uint64_t say_unwritten(struct dispatch *d, uint64_t now_ns)
@@ -124,6 +123,7 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
 
     d->options = *o;
     d->account = o->account;
+    d->config = config_hold(o->config);
     d->endpoint = endpoint_hold(o->endpoint);
     d->rng.state = o->seed;
     heap_init(&d->parked);
@@ -131,6 +131,8 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     list_init(&d->landed);
     d->due_next_ns = d->progress_ns = now.mono_ns;
     d->lateness.due_ns = NEVER;
+    brake_init(
+        &d->brake); /* not with the rest of the memory: Redis does not know what Fastly said */
     init_memory(d);
     d->queue = queue_new(o->loop, o->redis, d->account->name, o->owner, &callbacks, d);
     d->settle = settle_new(d->account, d->queue, on_settled, d);
@@ -153,18 +155,37 @@ void dispatch_free(struct dispatch *d)
     purse_free(d->purse);
     heap_deinit(&d->parked);
     endpoint_drop(d->endpoint);
+    config_drop(d->config);
+    config_drop(d->next_config);
     free(d);
 }
 
 /* -- settings
  * -------------------------------------------------------------------------------------- */
 
-/* What decides where a waiting target stands: when it changes, all of them are read anew. */
+static bool same_words(const struct config_words *a, const struct config_words *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (uint32_t i = 0; i < a->count; i++)
+        if (strcmp(a->at[i], b->at[i]) != 0)
+            return false;
+    return true;
+}
+
+/* What is waiting was let in by these lists. */
+static bool same_hosts(const struct config_account *a, const struct config_account *b)
+{
+    return same_words(&a->direct_hosts, &b->direct_hosts) &&
+           same_words(&a->direct_token_hosts, &b->direct_token_hosts);
+}
+
+/* What decides whether and where a target waits: when it changes, all of them are read anew. */
 static bool same_order(const struct config_account *a, const struct config_account *b)
 {
     if (a->services_count != b->services_count || a->key_form != b->key_form ||
         a->url_mode != b->url_mode || a->budget.batch_cost != b->budget.batch_cost ||
-        a->budget.separate != b->budget.separate)
+        a->budget.separate != b->budget.separate || !same_hosts(a, b))
         return false;
     for (uint32_t i = 0; i < a->services_count; i++)
         if (strcmp(a->services[i].id, b->services[i].id) != 0)
@@ -172,21 +193,28 @@ static bool same_order(const struct config_account *a, const struct config_accou
     return true;
 }
 
-static void apply(struct dispatch *d, const struct config_account *a, uint64_t now_ns)
+/* Takes the caller's hold of c. */
+static void apply(struct dispatch *d, const struct config *c, const struct config_account *a,
+                  uint64_t now_ns)
 {
-    d->account = a;
+    const struct config *old = d->config;
+
+    d->config = c;
+    d->account = d->options.account = a;
     intake_configure(d->intake, a);
     settle_configure(d->settle, a);
     purse_configure(d->purse, a, now_ns);
     for (int lane = 0; lane < LANE_N; lane++)
         d->lanes.options.linger_ns[lane] = config_lane(a, (enum lane)lane)->linger_ms * NS_PER_MS;
+    config_drop(old);
 }
 
 static void apply_next(struct dispatch *d)
 {
     if (d->next_account)
-        apply(d, d->next_account, clock_mono_ns());
+        apply(d, d->next_config, d->next_account, clock_mono_ns());
     d->next_account = NULL;
+    d->next_config = NULL;
 }
 
 /* With an empty memory, by the settings that hold by now. */
@@ -326,17 +354,21 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
 
 /* -- reload and stop ------------------------------------------------------------------------- */
 
-void dispatch_configure(struct dispatch *d, const struct config_account *a, struct endpoint *e,
-                        struct now now)
+void dispatch_configure(struct dispatch *d, const struct config *c, const struct config_account *a,
+                        struct endpoint *e, struct now now)
 {
+    if (!endpoint_same(d->endpoint, e))
+        brake_release(&d->brake); /* what was said was not said to this one */
     endpoint_drop(d->endpoint);
     d->endpoint = endpoint_hold(e);
-    brake_release(&d->brake);
+    config_drop(d->next_config);
     d->next_account = NULL;
+    d->next_config = NULL;
     if (same_order(d->account, a)) {
-        apply(d, a, now.mono_ns);
+        apply(d, config_hold(c), a, now.mono_ns);
     } else {
         d->next_account = a;
+        d->next_config = config_hold(c);
         if (d->state == DISPATCH_LEADING)
             dispatch_begin_drain(d, "the services or the way to count changed");
         else if (d->state < DISPATCH_LEADING)

@@ -18,9 +18,13 @@
 struct dispatch;
 
 struct dispatch_options {
-    const struct config_account *account; /* lent until dispatch_free */
-    uint32_t window;                      /* pending targets held in memory */
-    const char *owner;                    /* this incarnation, as process_identity gives it */
+    const struct config_account *account;
+    const struct config *config; /* that has the account: held while it is used; NULL: the
+                                    account is lent until dispatch_free */
+    const char *waits; /* settings whose new values wait for a restart, for the report; lent until
+                          dispatch_free; NULL: none */
+    uint32_t window;   /* pending targets held in memory */
+    const char *owner; /* this incarnation, as process_identity gives it */
     struct loop *loop;
     const struct redis_address *redis;
     struct senders *senders;
@@ -43,10 +47,10 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now);
 void dispatch_on_reply(void *ctx, struct exchange *x);
 
 /* New settings and token (reload): they hold from the next request on. When the services or the way
- * to count changed, what is on the wire is awaited first and everything waiting read anew. Both the
- * old and the new account are lent until dispatch_free. */
-void dispatch_configure(struct dispatch *d, const struct config_account *a, struct endpoint *e,
-                        struct now now);
+ * to count changed, what is on the wire is awaited first and everything waiting read anew. Account
+ * and configuration are as in dispatch_options. */
+void dispatch_configure(struct dispatch *d, const struct config *c, const struct config_account *a,
+                        struct endpoint *e, struct now now);
 
 /* Liveness is progress. True when for a minute nothing happened that should have: requests could be
  * sent and none began, an answer of Fastly or of Redis is long overdue; then `why` is a sentence

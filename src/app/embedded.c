@@ -12,6 +12,7 @@
 #include "alloc.h"
 #include "child.h"
 #include "clock.h"
+#include "file.h"
 #include "log.h"
 
 #define LOOK_EVERY_NS (10 * NS_PER_MS)
@@ -33,6 +34,7 @@ struct embedded {
     struct child *child;
     char *data_dir, *socket_path, *lock_path;
     int lock;
+    bool open_to_all; /* anybody may put files into the data folder */
     uint64_t lock_until_ns;
     loop_cb *ready, *failed, *stopped;
     void *ctx, *stopped_ctx;
@@ -129,6 +131,14 @@ static void start_child(struct embedded *e)
 
 static void try_lock(struct embedded *e)
 {
+    if (e->open_to_all) {
+        log_error("Anybody may change the data folder, so no Redis is started in it: chmod 700, or "
+                  "name a "
+                  "folder below it, which is made private",
+                  "data_dir=%s", e->data_dir);
+        e->failed(e->ctx);
+        return;
+    }
     e->lock = child_lock(e->lock_path);
     if (e->lock >= 0) {
         start_child(e);
@@ -191,10 +201,14 @@ struct embedded *embedded_start(struct loop *l, const char *data_dir, const char
 {
     struct embedded *e = alloc_zeroed(1, sizeof(*e));
     int err = make_folder(data_dir);
+    enum file_access access;
+    bool is_folder;
 
     if (err)
         log_error("The data folder cannot be made", "data_dir=%s why=\"%s\"", data_dir,
                   strerror(-err));
+    e->open_to_all =
+        file_access(data_dir, &access, &is_folder) == 0 && access == FILE_ANYBODY_WRITES;
     e->loop = l;
     e->timer = timer_new(l, on_look, e);
     e->data_dir = alloc_str(data_dir);

@@ -25,9 +25,19 @@ void errand_drop(struct errand *e)
         return;
     if (e->end)
         e->end(e);
+    config_drop(e->config);
     e->in->errands--;
     list_remove(&e->link);
     free(e);
+}
+
+void errand_renew(struct errand *e)
+{
+    const struct config *old = e->config;
+
+    e->config = config_hold(e->in->config);
+    e->who = NULL;
+    config_drop(old);
 }
 
 void errand_answer(struct errand *e, const struct answer *a)
@@ -184,7 +194,7 @@ struct span errand_query(const struct errand *e, const char *name)
 
 static const struct config_account *only_account(const struct errand *e)
 {
-    const struct config *c = e->in->config;
+    const struct config *c = e->config;
     const struct config_account *found = NULL;
 
     for (uint32_t i = 0; i < c->accounts_count; i++) {
@@ -199,7 +209,7 @@ static const struct config_account *only_account(const struct errand *e)
 
 const struct config_account *errand_find_account(const struct errand *e, struct span name)
 {
-    const struct config *c = e->in->config;
+    const struct config *c = e->config;
 
     if (!name.p)
         return only_account(e);

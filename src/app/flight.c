@@ -124,6 +124,7 @@ void flight_ask(const struct dispatch *d, const struct batch *b, struct span *ta
                                .service = span_str(dispatch_service_id(d, b->service)),
                                .url_mode = d->account->url_mode,
                                .key_form = d->account->key_form,
+                               .token_hosts = &d->account->direct_token_hosts,
                                .targets = targets};
     list_each(it, &b->targets) {
         const struct pending *t = pending_of(it);
@@ -133,6 +134,17 @@ void flight_ask(const struct dispatch *d, const struct batch *b, struct span *ta
         if (t->kind != TARGET_ALL)
             targets[ask->targets_count++] = pending_bytes(t);
     }
+}
+
+/* An address in direct_hosts was written there by the operator; a name may resolve to anything. */
+static enum exchange_peer peer_of(const struct fastly_request *r)
+{
+    struct span host, rest;
+
+    if (!r->to_site)
+        return EXCHANGE_API;
+    url_split(buf_span(&r->url), &host, &rest);
+    return host_is_address(host) ? EXCHANGE_CHOSEN : EXCHANGE_STRANGER;
 }
 
 static void write_request(struct dispatch *d, const struct batch *b, struct exchange *x)
@@ -148,6 +160,8 @@ static void write_request(struct dispatch *d, const struct batch *b, struct exch
     x->header = r.header;
     x->body = r.body;
     x->soft = ask.soft;
+    x->peer = peer_of(&r);
+    x->show_token = r.show_token;
 }
 
 static void begin_purge_all(struct dispatch *d, struct batch *b)

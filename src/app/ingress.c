@@ -33,8 +33,8 @@ enum letter_kind {
 struct letter {
     struct list link;
     enum letter_kind kind;
-    const struct config *config;
-    struct errand *errand; /* that asks */
+    const struct config *config; /* held */
+    struct errand *errand;       /* that asks */
     bool metrics;
     struct vitals vitals;
 };
@@ -44,7 +44,7 @@ static void post(struct mailbox *to, enum letter_kind kind, const struct config 
     struct letter *l = alloc_zeroed(1, sizeof(*l));
 
     l->kind = kind;
-    l->config = c;
+    l->config = config_hold(c);
     mailbox_post(to, &l->link);
 }
 
@@ -182,6 +182,7 @@ static void on_head(void *ctx, struct visit *v)
     int status;
 
     e->in = in;
+    e->config = config_hold(in->config);
     e->visit = v;
     e->holds = 1;
     in->errands++;
@@ -274,6 +275,17 @@ static int read_pem(const char *setting, const char *path, struct buf *out, char
     return rc;
 }
 
+static int read_key(const char *path, struct buf *out, char *err, size_t err_room)
+{
+    enum file_access access;
+    bool is_folder;
+
+    if (file_access(path, &access, &is_folder) < 0 || access != FILE_ANYBODY_WRITES)
+        return read_pem("tls_key_file", path, out, err, err_room);
+    snprintf(err, err_room, "http.tls_key_file: anybody may change %s: chmod 640", path);
+    return -EPERM;
+}
+
 /* *tls is NULL without TLS. */
 static int read_pems(const struct config_http *c, struct pems *p, const struct httpd_tls **tls,
                      char *err, size_t err_room)
@@ -288,7 +300,7 @@ static int read_pems(const struct config_http *c, struct pems *p, const struct h
         return 0;
     rc = read_pem("tls_cert_file", c->tls_cert_file, &p->cert, err, err_room);
     if (rc == 0)
-        rc = read_pem("tls_key_file", c->tls_key_file, &p->key, err, err_room);
+        rc = read_key(c->tls_key_file, &p->key, err, err_room);
     if (rc == 0 && *c->tls_client_ca_file)
         rc = read_pem("tls_client_ca_file", c->tls_client_ca_file, &p->client_ca, err, err_room);
     p->tls = (struct httpd_tls){p->cert.p, p->key.p, p->client_ca.n ? p->client_ca.p : NULL};
@@ -296,32 +308,90 @@ static int read_pems(const struct config_http *c, struct pems *p, const struct h
     return rc;
 }
 
-static void reload_tls(struct ingress *in)
+static void reload_tls(struct ingress *in, const struct config_http *before)
 {
     const struct httpd_tls *tls;
     struct pems pems;
     char err[300];
     int rc = read_pems(&in->config->http, &pems, &tls, err, sizeof(err));
 
-    if (rc == 0 && tls)
+    if (rc == 0 && (tls || *before->tls_cert_file))
         rc = httpd_set_tls(in->httpd, tls, err, sizeof(err));
     if (rc < 0)
         log_error("The new certificate is not taken; the old one stays", "why=\"%s\"", err);
     else if (tls)
         log_info("New connections get the certificate that was read anew", "");
+    else if (*before->tls_cert_file)
+        log_warn("New connections are plain HTTP: there is no http.tls_cert_file any more", "");
     wipe_pems(&pems);
+}
+
+/* -- limits and address -- */
+
+/* Some files are for other things, not least for Redis and Fastly: a crowd must not take those. */
+static uint32_t connections_possible(const struct ingress *in)
+{
+    uint64_t files = in->options.files, wanted = in->config->http.connections;
+    uint64_t possible = files > 2 * FILES_BESIDES ? files - FILES_BESIDES : files / 2;
+
+    if (wanted <= possible)
+        return (uint32_t)wanted;
+    log_warn("http.connections is more than this process may have open: raise its limit of files",
+             "connections=%" PRIu64 " files=%" PRIu64 " let_in=%" PRIu64, wanted, files, possible);
+    return (uint32_t)possible;
+}
+
+static struct httpd_options httpd_options(const struct ingress *in)
+{
+    const struct config *c = in->config;
+
+    return (struct httpd_options){.listen = c->listen,
+                                  .connections = connections_possible(in),
+                                  .per_address = c->http.per_address,
+                                  .idle_s = c->http.idle_s,
+                                  .request_s = c->http.request_s,
+                                  .body_max_bytes = c->http.body_max_bytes};
+}
+
+static void reload_limits(struct ingress *in)
+{
+    struct httpd_options o = httpd_options(in);
+    char err[300];
+
+    if (httpd_set_limits(in->httpd, &o, err, sizeof(err)) < 0)
+        log_error("The new limits of the HTTP endpoint are not taken; the old ones stay",
+                  "why=\"%s\"", err);
+}
+
+static void reload_listen(struct ingress *in)
+{
+    char before[96], err[300];
+
+    snprintf(before, sizeof(before), "%s", httpd_address(in->httpd));
+    if (httpd_set_listen(in->httpd, in->config->listen, err, sizeof(err)) < 0)
+        log_error("The new address is not listened on; the old one stays",
+                  "listen=%s old=%s why=\"%s\"", in->config->listen, before, err);
+    else if (strcmp(before, httpd_address(in->httpd)) != 0)
+        log_info("The HTTP endpoint listens", "address=%s instead_of=%s", httpd_address(in->httpd),
+                 before);
 }
 
 /* -- on the endpoint's thread -- */
 
+/* Takes the hold of c. What visitors in the building look at is held by their errands. */
 static void configure(struct ingress *in, const struct config *c)
 {
+    const struct config *old = in->config;
+
     in->config = c;
     in->gate = gate_renew(in->gate, c);
     desk_hooks_free(in->hooks);
     in->hooks = desk_hooks_new(c);
-    reload_tls(in);
+    reload_tls(in, &old->http);
+    reload_limits(in);
+    reload_listen(in);
     withdraw_all(in);
+    config_drop(old);
 }
 
 static void finish_when_done(struct ingress *in)
@@ -336,6 +406,7 @@ static void finish_when_done(struct ingress *in)
     desk_ips_free(in->ips);
     job_decoder_deinit(&in->decoder);
     jobform_deinit(&in->form);
+    config_drop(in->config);
     post(in->dispatch_inbox, LETTER_STOPPED, NULL);
     mailbox_close(in->mailbox); /* with it nothing is open any more, and the loop ends */
 }
@@ -436,7 +507,7 @@ static void on_dispatch_letters(void *ctx, struct list *posted)
 
         if (l->kind == LETTER_ASK_VITALS) {
             l->kind = LETTER_VITALS;
-            buf_init(&l->vitals.metrics, METRICS_MAX_BYTES(in->options.config->accounts_count));
+            buf_init(&l->vitals.metrics, METRICS_MAX_BYTES(in->accounts_count));
             in->options.vitals(in->options.ctx, &l->vitals, l->metrics);
             mailbox_post(in->mailbox, &l->link);
             continue;
@@ -449,36 +520,18 @@ static void on_dispatch_letters(void *ctx, struct list *posted)
     }
 }
 
-/* Some files are for other things, not least for Redis and Fastly: a crowd must not take those. */
-static uint32_t connections_possible(const struct ingress *in)
-{
-    uint64_t files = in->options.files, wanted = in->config->http.connections;
-    uint64_t possible = files > 2 * FILES_BESIDES ? files - FILES_BESIDES : files / 2;
-
-    if (wanted <= possible)
-        return (uint32_t)wanted;
-    log_warn("http.connections is more than this process may have open: raise its limit of files",
-             "connections=%" PRIu64 " files=%" PRIu64 " let_in=%" PRIu64, wanted, files, possible);
-    return (uint32_t)possible;
-}
-
 static struct httpd *open_httpd(struct ingress *in, char *err, size_t err_room)
 {
     static const struct httpd_calls calls = {on_head, on_part, on_whole, on_late, on_gone};
     const struct config *c = in->config;
-    struct httpd_options o = {.listen = c->listen,
-                              .connections = connections_possible(in),
-                              .per_address = c->http.per_address,
-                              .idle_s = c->http.idle_s,
-                              .request_s = c->http.request_s,
-                              .body_max_bytes = c->http.body_max_bytes,
-                              .patience_ms = PATIENCE_MS,
-                              .calls = &calls,
-                              .ctx = in};
+    struct httpd_options o = httpd_options(in);
     struct httpd *h = NULL;
     struct pems pems;
     char why[300];
 
+    o.patience_ms = PATIENCE_MS;
+    o.calls = &calls;
+    o.ctx = in;
     if (read_pems(&c->http, &pems, &o.tls, err, err_room) == 0) {
         h = httpd_new(in->loop, &o, why, sizeof(why));
         if (!h)
@@ -502,13 +555,16 @@ struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t e
     struct ingress *in = alloc_zeroed(1, sizeof(*in));
 
     in->options = *o;
-    in->config = o->config;
+    in->config = config_hold(o->config);
+    in->options.config = NULL;
+    in->accounts_count = o->config->accounts_count;
     list_init(&in->errands_list);
     in->loop = loop_new();
     in->httpd = open_httpd(in, err, err_room);
     if (!in->httpd) {
         loop_run(in->loop);
         loop_free(in->loop);
+        config_drop(in->config);
         free(in);
         return NULL;
     }

@@ -19,7 +19,7 @@ struct vitals {
 typedef void vitals_cb(void *ctx, struct vitals *v, bool metrics_wanted);
 
 struct ingress_options {
-    const struct config *config; /* lent until ingress_free */
+    const struct config *config; /* shared: held while it is used */
     const struct redis_address *redis;
     struct loop *loop; /* the dispatch loop: where the calls below come */
     uint64_t files;    /* that this process may open */
@@ -30,8 +30,8 @@ struct ingress_options {
 /* Listens and starts the thread. NULL with a sentence that begins with the setting. */
 struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t err_room);
 const char *ingress_address(const struct ingress *in); /* where it listens */
-/* New producers, hooks, services and certificates; also lent until ingress_free. A certificate that
- * cannot be taken is said in the log and the old one stays. */
+/* New producers, hooks, services and certificates. A certificate that cannot be taken is said in
+ * the log and the old one stays. */
 void ingress_configure(struct ingress *in, const struct config *c);
 /* Accepts nothing more, answers who is inside, then calls stopped on the dispatch loop. */
 void ingress_stop(struct ingress *in, loop_cb *stopped, void *ctx);

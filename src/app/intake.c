@@ -164,20 +164,23 @@ static bool is_known(const struct intake *in, const struct queue_entry *e)
     return bsearch(&key, in->known, in->known_count, sizeof(key), compare_known) != NULL;
 }
 
-const struct job_target *intake_foreign_host(const struct config_account *a,
-                                             const struct job_spec *spec)
+/* A host that asks for the token is never asked over http: without the token it would refuse, and
+ * as URLs merge whatever their scheme, a purge over https might be lost in one that cannot succeed.
+ */
+const char *intake_why_not_direct(const struct config_account *a, const struct job_spec *spec)
 {
     for (uint32_t i = 0; i < spec->targets_count && a->url_mode == URL_MODE_DIRECT; i++) {
-        struct span host, rest;
-        bool listed = false;
+        struct span url = spec->targets[i].bytes, host, rest;
 
         if (spec->targets[i].kind != TARGET_URL)
             continue;
-        url_split(spec->targets[i].bytes, &host, &rest);
-        for (uint32_t h = 0; h < a->direct_hosts.count && !listed; h++)
-            listed = span_eq_nocase(host, span_str(a->direct_hosts.at[h]));
-        if (!listed)
-            return &spec->targets[i];
+        url_split(url, &host, &rest);
+        if (!config_words_have_host(&a->direct_hosts, host))
+            return "url: its host is not among the account's direct_hosts";
+        if (span_starts_nocase(url, "http://") &&
+            config_words_have_host(&a->direct_token_hosts, host))
+            return "url: its host is among the account's direct_token_hosts: ask for https, http "
+                   "would show the token";
     }
     return NULL;
 }
@@ -186,6 +189,7 @@ static void take_entry(struct intake *in, const struct queue_entry *e, struct no
 {
     struct window_add how = {.lane = e->lane, .id_ms = e->id.ms, .now_ns = now.mono_ns};
     struct job_spec spec;
+    const char *why_not;
     char why[160];
 
     in->counts.jobs++;
@@ -198,8 +202,9 @@ static void take_entry(struct intake *in, const struct queue_entry *e, struct no
         refuse(in, e, why);
         return;
     }
-    if (intake_foreign_host(in->account, &spec)) {
-        refuse(in, e, "url: its host is not among the account's direct_hosts");
+    why_not = intake_why_not_direct(in->account, &spec);
+    if (why_not) {
+        refuse(in, e, why_not);
         return;
     }
     in->counts.targets += spec.targets_count;

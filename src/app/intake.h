@@ -35,6 +35,5 @@ bool intake_idle(const struct intake *in); /* no read under way */
 uint64_t intake_asked_ns(const struct intake *in);
 const struct intake_counts *intake_counts(const struct intake *in);
 
-/* The first URL of the job whose site may not be contacted (url_mode: direct), or NULL. */
-const struct job_target *intake_foreign_host(const struct config_account *a,
-                                             const struct job_spec *spec);
+/* Why a URL of the job may not be purged at its site (url_mode: direct), or NULL. */
+const char *intake_why_not_direct(const struct config_account *a, const struct job_spec *spec);

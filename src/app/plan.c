@@ -172,11 +172,13 @@ static int admit(struct plan *p, enum lane lane, const struct span *fields, size
                  bool first, char *err, size_t err_room)
 {
     struct job_spec spec;
+    const char *why_not;
 
     if (job_decode(&p->decoder, p->account, fields, count, &spec, err, err_room) < 0)
         return -EINVAL;
-    if (intake_foreign_host(p->account, &spec)) {
-        snprintf(err, err_room, "url: its host is not among the account's direct_hosts");
+    why_not = intake_why_not_direct(p->account, &spec);
+    if (why_not) {
+        snprintf(err, err_room, "%s", why_not);
         return -EINVAL;
     }
     if (spec.expires_ms && spec.expires_ms <= wall_ms(p)) {

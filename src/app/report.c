@@ -22,6 +22,14 @@ char *report_json(struct dispatch *d, struct now now)
     json_object_set_new(report, "brake", json_string(brake_state_names[d->brake.state]));
     if (d->brake.state != BRAKE_FREE)
         json_object_set_new(report, "brake_cause", json_string(brake_cause_names[d->brake.cause]));
+    if (*d->last_error) { /* no UTF-8: left out */
+        json_object_set_new(report, "last_error", json_string(d->last_error));
+        json_object_set_new(
+            report, "last_error_age_ms",
+            json_integer((json_int_t)((now.mono_ns - d->last_error_ns) / NS_PER_MS)));
+    }
+    if (d->options.waits && *d->options.waits)
+        json_object_set_new(report, "needs_restart", json_string(d->options.waits));
     for (size_t i = 0; i < dispatch_facts_count; i++)
         add_fact(report, &dispatch_facts[i], &subject);
     text = json_dumps(report, JSON_COMPACT);

@@ -40,7 +40,7 @@ struct standing *standing_new(const struct config *c, struct redis *r)
     struct standing *s = alloc_zeroed(1, sizeof(*s));
 
     s->redis = r;
-    s->count = c->accounts_count; /* the same in every configuration: see not_reloadable */
+    s->count = c->accounts_count; /* the same in every configuration: see config_change_possible */
     s->entries = alloc_zeroed(s->count, sizeof(*s->entries));
     for (uint32_t i = 0; i < s->count; i++) {
         s->entries[i].standing = s;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <string.h>
 
 #include "account.h"
@@ -206,5 +207,9 @@ void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x
 
     judge(&v);
     d->counts.verdicts[v.j.verdict]++;
+    if (v.j.verdict != VERDICT_PURGED) {
+        snprintf(d->last_error, sizeof(d->last_error), "%s", v.j.reason);
+        d->last_error_ns = now.mono_ns;
+    }
     on_verdict[v.j.verdict](&v);
 }

@@ -30,6 +30,7 @@ static void look_again(struct errand *e)
         visit_prove(e->visit);
         if (e->served)
             return;
+        errand_renew(e); /* `now` is of the configuration in force, so must the rest be */
         e->who = now;
         if (e->renewed)
             e->renewed(e);

@@ -4,7 +4,29 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+int file_access(const char *path, enum file_access *access, bool *is_folder)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return -errno;
+    *is_folder = S_ISDIR(st.st_mode);
+    *access = FILE_PRIVATE;
+    if (!S_ISREG(st.st_mode) && !*is_folder)
+        return 0;
+    if (st.st_mode & S_IWOTH)
+        *access = FILE_ANYBODY_WRITES;
+    else if (st.st_mode & S_IWGRP)
+        *access = FILE_GROUP_WRITES;
+    else if (st.st_mode & (*is_folder ? S_IROTH | S_IXOTH : S_IROTH))
+        *access = FILE_OTHERS_READ;
+    else if (st.st_mode & S_IRGRP && st.st_uid != 0 && st.st_gid != getegid())
+        *access = FILE_GROUP_READS;
+    return 0;
+}
 
 int file_read(const char *path, struct buf *out)
 {

@@ -88,6 +88,52 @@ bool config_listens_on_loopback(const struct config *c)
     return !colon || setting_host_is_loopback(span_of(c->listen, (size_t)(colon - c->listen)));
 }
 
+struct shared {
+    struct config config;
+    uint64_t holds; /* atomic */
+};
+
+static uint64_t shared_count;
+
+const struct config *config_share(struct config *c)
+{
+    struct shared *s = alloc_zeroed(1, sizeof(*s));
+
+    s->config = *c;
+    s->holds = 1;
+    *c = (struct config){0};
+    __atomic_add_fetch(&shared_count, 1, __ATOMIC_RELAXED);
+    return &s->config;
+}
+
+static struct shared *shared_of(const struct config *c)
+{
+    return (struct shared *)((uintptr_t)c - offsetof(struct shared, config));
+}
+
+const struct config *config_hold(const struct config *c)
+{
+    if (c)
+        __atomic_add_fetch(&shared_of(c)->holds, 1, __ATOMIC_RELAXED);
+    return c;
+}
+
+void config_drop(const struct config *c)
+{
+    struct shared *s = c ? shared_of(c) : NULL;
+
+    if (!s || __atomic_sub_fetch(&s->holds, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    config_deinit(&s->config);
+    free(s);
+    __atomic_sub_fetch(&shared_count, 1, __ATOMIC_RELAXED);
+}
+
+uint64_t config_shared(void)
+{
+    return __atomic_load_n(&shared_count, __ATOMIC_RELAXED);
+}
+
 void config_deinit(struct config *c)
 {
     for (enum setting_scope s = SETTING_ACCOUNT; s < SETTING_SCOPE_N; s++)

@@ -55,6 +55,9 @@ struct config_account {
     char *name; /* [a-z0-9_-]{1,64}; part of every Redis key */
     char *api;
     char *ca_file;
+    char *api_proxy; /* "" = none, "env", or its URL */
+    char *api_proxy_auth_file;
+    char *api_proxy_ca_file;
     char *token_file;
     char *token_env;
     struct config_service *services;
@@ -63,6 +66,7 @@ struct config_account {
     bool allow_purge_all;
     enum url_mode url_mode;
     struct config_words direct_hosts;
+    struct config_words direct_token_hosts; /* of these, who gets the API token */
     enum key_form key_form;
     struct config_budget budget;
     struct config_writes writes;
@@ -167,6 +171,7 @@ void config_services_free(struct config_account *a);
 /* 0, or -EINVAL: too many. What a word may be is the affair of the setting. */
 must_use int config_words_add(struct config_words *w, struct span word);
 void config_words_free(struct config_words *w);
+bool config_words_have_host(const struct config_words *w, struct span host); /* with its port */
 
 /* Where Redis is: the configured URL, or unix://<data_dir>/redis.sock when embedded. malloc'ed. */
 char *config_redis_url(const struct config *c);
@@ -188,3 +193,12 @@ must_use int config_validate(const struct config *c, char *err, size_t err_room)
 const struct config_account *config_account(const struct config *c, const char *name);
 const struct config_lane *config_lane(const struct config_account *a, enum lane lane);
 void config_deinit(struct config *c); /* everything in it was malloc'ed */
+
+/* -- one that several threads use, and that the next one replaces: counted -- */
+
+/* Moves *c, which is empty afterwards, to where it can be counted; the caller has the one hold. */
+const struct config *config_share(struct config *c);
+/* Of one that was shared; any thread. NULL is fine: NULL. */
+const struct config *config_hold(const struct config *c);
+void config_drop(const struct config *c); /* the last drop frees it */
+uint64_t config_shared(void);             /* how many there are */

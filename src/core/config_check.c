@@ -81,10 +81,27 @@ static int check_budget(const struct complaint *c, const struct config_account *
     return 0;
 }
 
+static int check_proxy(const struct complaint *c, const struct config_account *a)
+{
+    bool fixed = *a->api_proxy && strcmp(a->api_proxy, "env") != 0;
+
+    if (*a->api_proxy && !span_starts_nocase(span_str(a->api), "https://"))
+        return complain(c, "api_proxy",
+                        "through a proxy only an https API is asked: it would see "
+                        "the token");
+    if (*a->api_proxy_auth_file && !fixed)
+        return complain(c, "api_proxy_auth_file", "it belongs to an api_proxy with a URL");
+    if (*a->api_proxy_ca_file && !span_starts_nocase(span_str(a->api_proxy), "https://"))
+        return complain(c, "api_proxy_ca_file", "it belongs to an api_proxy with https://");
+    return 0;
+}
+
 static int check_account(const struct complaint *c, const struct config_account *a)
 {
     int rc = check_services(c, a);
 
+    if (rc == 0)
+        rc = check_proxy(c, a);
     if (rc < 0)
         return rc;
     if (*a->default_service && !has_service(a, a->default_service))
@@ -94,7 +111,12 @@ static int check_account(const struct complaint *c, const struct config_account 
         return rc;
     if (a->url_mode == URL_MODE_DIRECT && a->direct_hosts.count == 0)
         return complain(c, "direct_hosts", "url_mode: direct needs the hosts it may contact");
-    if (!*a->token_file && !*a->token_env && a->url_mode == URL_MODE_API)
+    for (uint32_t i = 0; i < a->direct_token_hosts.count; i++)
+        if (!config_words_have_host(&a->direct_hosts, span_str(a->direct_token_hosts.at[i])))
+            return complain(c, "direct_token_hosts", "'%s' is not among the direct_hosts",
+                            a->direct_token_hosts.at[i]);
+    if (!*a->token_file && !*a->token_env &&
+        (a->url_mode == URL_MODE_API || a->direct_token_hosts.count))
         return complain(c, "token_env",
                         "one of token_file and token_env must say where the token is");
     return 0;

@@ -53,6 +53,8 @@ static void explain(struct writer *w, const struct setting *s)
         setting_expects(s, &line);
         if (setting_env_name(s, env, sizeof(env)))
             buf_printf(&line, "; $%s", env);
+        if (s->reload == SETTING_RESTART)
+            buf_printf(&line, "; a change needs a restart");
         comment(w, depth_of(s), line.p);
     }
     buf_deinit(&line);

@@ -36,13 +36,15 @@ struct fastly_ask {
     bool soft;
     enum url_mode url_mode;
     enum key_form key_form;
-    const struct span *targets; /* keys: 1..256; URL: 1; all: none */
+    const struct config_words *token_hosts; /* sites that may see the token; NULL: none */
+    const struct span *targets;             /* keys: 1..256; URL: 1; all: none */
     size_t targets_count;
 };
 
 /* The request in parts: method "POST" or "PURGE"; url complete, byte-exact; `header` one extra
  * header line ("Surrogate-Key: a b", for the JSON form "Content-Type: application/json") or empty;
- * body (JSON form) or empty. The token, soft and user-agent headers are the sender's constant ones.
+ * body (JSON form) or empty. The token, soft and user-agent headers are the sender's constant ones;
+ * the token goes to the API, and to a site only if it is among token_hosts and asked over https.
  * `api` is the configured base URL without trailing slash. A batch above the two ceilings, a key,
  * URL or service id that was never checked, and a soft purge of all are our mistakes and abort. */
 struct fastly_request {
@@ -50,6 +52,8 @@ struct fastly_request {
     struct buf url;
     struct buf header;
     struct buf body;
+    bool to_site; /* not to the API: the host of the URL is asked */
+    bool show_token;
 };
 
 void fastly_request_init(struct fastly_request *r);

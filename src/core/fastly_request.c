@@ -107,20 +107,32 @@ static void build_keys(struct fastly_request *r, const char *api, const struct f
 }
 
 /* Without a scheme it is https that is asked: the cached object is the same for both. */
+static void build_direct(struct fastly_request *r, const struct fastly_ask *ask, struct span url)
+{
+    struct span host, rest;
+
+    r->method = "PURGE";
+    r->to_site = true;
+    if (!span_starts_nocase(url, "http://") && !span_starts_nocase(url, "https://"))
+        buf_put(&r->url, SPAN("https://"));
+    buf_put(&r->url, url);
+    url_split(url, &host, &rest);
+    r->show_token = !span_starts_nocase(url, "http://") && ask->token_hosts &&
+                    config_words_have_host(ask->token_hosts, host);
+}
+
 static void build_url(struct fastly_request *r, const char *api, const struct fastly_ask *ask)
 {
     struct span url = ask->targets_count == 1 ? ask->targets[0] : SPAN("");
     const char *why;
 
     must(ask->targets_count == 1 && url_check(url, &why) == 0);
-    if (ask->url_mode == URL_MODE_API) {
-        buf_put(&r->url, span_str(api));
-        buf_put(&r->url, SPAN("/purge/"));
-    } else {
-        r->method = "PURGE";
-        if (!span_starts_nocase(url, "http://") && !span_starts_nocase(url, "https://"))
-            buf_put(&r->url, SPAN("https://"));
+    if (ask->url_mode == URL_MODE_DIRECT) {
+        build_direct(r, ask, url);
+        return;
     }
+    buf_put(&r->url, span_str(api));
+    buf_put(&r->url, SPAN("/purge/"));
     buf_put(&r->url, url);
 }
 
@@ -143,5 +155,7 @@ void fastly_request_build(struct fastly_request *r, const char *api, const struc
     buf_clear(&r->header);
     buf_clear(&r->body);
     r->method = "POST";
+    r->to_site = false;
+    r->show_token = true;
     build[ask->kind](r, api, ask);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
@@ -112,6 +113,43 @@ int setting_set_words(const struct setting *s, void *base, char *const *words, u
     say_found(s, *wrong < count ? words[*wrong] : "", &expects, err, err_room);
     buf_deinit(&expects);
     return rc;
+}
+
+static const char *text_of(const struct setting *s, const void *base)
+{
+    return *(char *const *)((const char *)base + s->offset);
+}
+
+bool setting_same(const struct setting *s, const void *a, const void *b)
+{
+    struct buf x, y;
+    bool same;
+
+    if (s->type == SETTING_GROUP)
+        return true;
+    if (s->type == SETTING_TEXT) /* printed, a password would be stars */
+        return strcmp(text_of(s, a), text_of(s, b)) == 0;
+    buf_init(&x, SIZE_MAX / 2);
+    buf_init(&y, SIZE_MAX / 2);
+    setting_value_print(s, a, &x);
+    setting_value_print(s, b, &y);
+    same = span_eq(buf_span(&x), buf_span(&y));
+    buf_deinit(&x);
+    buf_deinit(&y);
+    return same;
+}
+
+void setting_copy(const struct setting *s, void *to, const void *from)
+{
+    char *at = (char *)to + s->offset;
+
+    must(s->type != SETTING_GROUP && s->type != SETTING_WORDS && s->type != SETTING_SERVICES);
+    if (s->type != SETTING_TEXT) {
+        memcpy(at, (const char *)from + s->offset, s->size);
+        return;
+    }
+    free(*(char **)at);
+    *(char **)at = alloc_str(text_of(s, from));
 }
 
 bool setting_env_name(const struct setting *s, char *out, size_t room)

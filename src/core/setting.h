@@ -35,6 +35,7 @@ enum setting_form {
     SETTING_FORM_NAME,         /* what may stand in a Redis key or a URL */
     SETTING_FORM_ACCOUNT,      /* the name of one */
     SETTING_FORM_API,          /* https://, or http:// to this machine */
+    SETTING_FORM_PROXY,        /* env, or http(s)://host:port */
     SETTING_FORM_ENV,          /* a variable's name */
     SETTING_FORM_SERVICE,      /* a service's id or its name */
     SETTING_FORM_SHA256,       /* in hex */
@@ -43,6 +44,12 @@ enum setting_form {
     SETTING_FORM_HOST_PATTERN, /* a host, or "*." and a domain */
     SETTING_FORM_CONDITION,    /* path=value, header:name=value */
     SETTING_FORM_TEMPLATE,     /* what it means is its reader's affair */
+};
+
+/* What a running daemon does with a new value (SIGHUP). */
+enum setting_reload {
+    SETTING_TAKEN,   /* it is in force at once, or from the next request on */
+    SETTING_RESTART, /* the old one stays in force until the next start, and that is said */
 };
 
 #define SETTING_TEXT_MAX_BYTES 1024 /* of a text, or a word of a list */
@@ -59,7 +66,9 @@ struct setting {
     const char *example;    /* in the sample's example of a producer or hook; NULL: the default */
     enum setting_form form; /* texts and words */
     bool may_be_empty;      /* texts */
-    const char *sentence;   /* lines for people, separated by \n */
+    enum setting_reload reload;
+    bool guarded;         /* a path to what no other user should read, and none may change */
+    const char *sentence; /* lines for people, separated by \n */
     bool secret; /* may hold a secret, or be taken for it: in no error; printed without password */
 };
 
@@ -78,6 +87,11 @@ must_use int setting_set(const struct setting *s, void *base, const char *text, 
  * about. */
 must_use int setting_set_words(const struct setting *s, void *base, char *const *words,
                                uint32_t count, uint32_t *wrong, char *err, size_t err_room);
+
+/* Whether two of the same scope have the same value there. */
+bool setting_same(const struct setting *s, const void *a, const void *b);
+/* Makes *to have the value that *from has: of texts, numbers, flags and choices. */
+void setting_copy(const struct setting *s, void *to, const void *from);
 
 /* The environment variable: PURGELINE_BUDGET_PURGES. False: it has none, as what may be there any
  * number of times has none. */

@@ -50,6 +50,13 @@ bool setting_host_is_loopback(struct span host)
            (starts(host.p, "127.") && strspn(host.p, "0123456789.") >= host.n);
 }
 
+static bool ends_in_port_zero(const char *text)
+{
+    uint64_t port;
+
+    return span_to_u64(span_str(strrchr(text, ':') + 1), &port) == 0 && port == 0;
+}
+
 /* A base URL without user info, query or fragment: requests append to it. The token travels there,
  * so plain http is for this machine only. */
 static bool api_ok(const char *text)
@@ -76,6 +83,19 @@ static bool api_ok(const char *text)
             return false;
     }
     return setting_word_ok(name, ".-[]:", 255) && (!plain || setting_host_is_loopback(name));
+}
+
+/* The user and the password are no part of it: they would stand in logs. */
+static bool proxy_ok(const char *text)
+{
+    const char *authority = strstr(text, "://");
+
+    if (strcmp(text, "env") == 0)
+        return true;
+    if (!authority || !(starts(text, "http://") || starts(text, "https://")))
+        return false;
+    authority += strlen("://");
+    return !strchr(authority, '@') && listen_ok(authority) && !ends_in_port_zero(authority);
 }
 
 static bool redis_ok(const char *text)
@@ -145,6 +165,8 @@ static bool looks_right(enum setting_form form, const char *text)
         return name_ok(text);
     case SETTING_FORM_API:
         return api_ok(text);
+    case SETTING_FORM_PROXY:
+        return proxy_ok(text);
     case SETTING_FORM_ENV:
         return env_ok(text);
     case SETTING_FORM_SERVICE:
@@ -184,6 +206,9 @@ static const struct {
     [SETTING_FORM_NAME] = {"1 to 64 of a-z, 0-9, _ and -", NULL},
     [SETTING_FORM_ACCOUNT] = {"the name of an account", "names of accounts"},
     [SETTING_FORM_API] = {"https://host, or http:// to this machine's own loopback", NULL},
+    [SETTING_FORM_PROXY] = {"http://host:port or https://host:port without user and password, or "
+                            "env",
+                            NULL},
     [SETTING_FORM_ENV] = {"the name of an environment variable", NULL},
     [SETTING_FORM_SERVICE] = {"a service's id or name", "ids or names of services"},
     [SETTING_FORM_SHA256] = {"64 hex digits", NULL},

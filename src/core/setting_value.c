@@ -87,6 +87,14 @@ void config_words_free(struct config_words *w)
     *w = (struct config_words){0};
 }
 
+bool config_words_have_host(const struct config_words *w, struct span host)
+{
+    for (uint32_t i = 0; i < w->count; i++)
+        if (span_eq_nocase(host, span_str(w->at[i])))
+            return true;
+    return false;
+}
+
 int config_services_add(struct config_account *a, struct span id, struct span name)
 {
     if (a->services_count == CONFIG_SERVICES_MAX || !service_id_ok(id) || name.n > 255)

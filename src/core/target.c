@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <string.h>
 
 #include "octets.h"
 
@@ -63,6 +64,31 @@ void url_split(struct span url, struct span *host, struct span *rest)
         n = (size_t)(query - s.p);
     *host = span_of(s.p, n);
     *rest = span_from(s, n);
+}
+
+struct span host_name(struct span host)
+{
+    const char *colon = host.n ? memrchr(host.p, ':', host.n) : NULL;
+
+    if (colon && !memchr(colon, ']', (size_t)(host.p + host.n - colon)))
+        host.n = (size_t)(colon - host.p);
+    return host;
+}
+
+bool host_is_address(struct span host)
+{
+    struct span name = host_name(host);
+    bool v6 = name.n > 2 && *name.p == '[' && name.p[name.n - 1] == ']';
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+
+    if (v6)
+        name = span_of(name.p + 1, name.n - 2);
+    if (name.n >= sizeof(text))
+        return false;
+    memcpy(text, name.p, name.n);
+    text[name.n] = '\0';
+    return inet_pton(v6 ? AF_INET6 : AF_INET, text, &address) == 1;
 }
 
 static bool is_alnum(char c)

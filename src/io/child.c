@@ -47,6 +47,22 @@ static const char **with_death_signal(const char *const argv[])
     return all;
 }
 
+/* The rest is not for it: our environment may hold the API token, the child's can be read by
+ * whoever may look into /proc, and a module of Redis could send it anywhere. The strings are
+ * environ's. */
+static char **clean_environment(void)
+{
+    static const char *const kept[] = {"PATH=", "HOME=", "LANG=", "LC_ALL=", "TZ=", "TMPDIR="};
+    char **env = alloc_zeroed(array_len(kept) + 1, sizeof(*env));
+    size_t n = 0;
+
+    for (char **e = environ; *e; e++)
+        for (size_t i = 0; i < array_len(kept) && n < array_len(kept); i++)
+            if (strncmp(*e, kept[i], strlen(kept[i])) == 0)
+                env[n++] = *e;
+    return env;
+}
+
 struct child *child_start(struct loop *l, const char *const argv[], int keep_fd,
                           child_exit_cb *exited, void *ctx, int *err)
 {
@@ -58,11 +74,13 @@ struct child *child_start(struct loop *l, const char *const argv[], int keep_fd,
         {.flags = UV_INHERIT_FD, .data.fd = keep_fd},
     };
     const char **args = with_death_signal(argv);
+    char **env = clean_environment();
     /* In a session of its own: a Ctrl-C in our terminal is ours to handle, not the child's. */
     uv_process_options_t o = {.flags = UV_PROCESS_DETACHED,
                               .exit_cb = on_exit_event,
                               .file = args[0],
                               .args = (char **)args,
+                              .env = env,
                               .stdio = stdio,
                               .stdio_count = keep_fd < 0 ? 3 : 4};
 
@@ -70,6 +88,7 @@ struct child *child_start(struct loop *l, const char *const argv[], int keep_fd,
     c->ctx = ctx;
     *err = uv_spawn(loop_uv(l), &c->process, &o);
     free(args);
+    free(env);
     if (*err) {
         uv_close((uv_handle_t *)&c->process, free_handle);
         return NULL;

@@ -326,9 +326,15 @@ static int take_secret(const struct secret_source *s, struct span text, const ch
 
 static int secret_from_file(const struct secret_source *s, char **out, char *err, size_t err_room)
 {
+    enum file_access access;
     struct buf text;
+    bool is_folder;
     int rc;
 
+    if (file_access(s->file, &access, &is_folder) == 0 && access == FILE_ANYBODY_WRITES) {
+        snprintf(err, err_room, "%s: anybody may change it, so it is not read: chmod 640", s->file);
+        return -EPERM;
+    }
     buf_init(&text, SECRET_MAX_BYTES);
     rc = file_read(s->file, &text);
     if (rc < 0)
@@ -382,6 +388,33 @@ int config_read_token(const struct config_account *a, char **token, char *err, s
                                     .byte_ok = is_header_byte};
 
     return read_secret(&s, token, err, err_room);
+}
+
+int config_read_proxy_auth(const struct config_account *a, char **auth, char *err, size_t err_room)
+{
+    const struct secret_source s = {.what = "user and password of the proxy",
+                                    .noun = "account",
+                                    .owner = a->name,
+                                    .file = a->api_proxy_auth_file,
+                                    .byte_ok = is_text_byte};
+    char *text;
+    int rc;
+
+    if (!*a->api_proxy_auth_file) {
+        *auth = alloc_str("");
+        return 0;
+    }
+    rc = secret_from_file(&s, &text, err, err_room);
+    if (rc < 0)
+        return rc;
+    if (!strchr(text, ':')) {
+        snprintf(err, err_room, "%s: expected user:password", s.file);
+        explicit_bzero(text, strlen(text));
+        free(text);
+        return -EINVAL;
+    }
+    *auth = text;
+    return 0;
 }
 
 int config_read_secret(const struct config_hook *h, char **secret, char *err, size_t err_room)

@@ -22,6 +22,11 @@ void config_print_sample(FILE *out);
 must_use int config_read_token(const struct config_account *a, char **token, char *err,
                                size_t err_room);
 
+/* "user:password" for the account's api_proxy, from api_proxy_auth_file; "" when there is no such
+ * file to read. As config_read_token otherwise. */
+must_use int config_read_proxy_auth(const struct config_account *a, char **auth, char *err,
+                                    size_t err_room);
+
 /* The same of a hook, from secret_file or the environment: any text without control characters, for
  * HOOK_TOKEN what a header can carry. */
 must_use int config_read_secret(const struct config_hook *h, char **secret, char *err,

@@ -9,7 +9,7 @@
 
 #include "alloc.h"
 
-#define LINES_MAX 8
+#define LINES_MAX 16
 
 /* A line of ours in front of `next`. curl_slist_append would keep copies of the token that nobody
  * wipes, and could not share tails. */
@@ -27,21 +27,28 @@ static struct curl_slist *add_line(struct endpoint *e, char *text, struct curl_s
  * none: curl adds it to bodies above 1 MiB, which exchange_new has as the ceiling
  * (https://everything.curl.dev/http/post/expect100). Each line here is looked at ten
  * times a request. */
-static void build_headers(struct endpoint *e, const struct endpoint_options *o)
+static void build_set(struct endpoint *e, const struct endpoint_options *o, struct curl_slist *tail,
+                      struct curl_slist *set[ENDPOINT_BODY_N][ENDPOINT_SOFT_N])
 {
-    struct curl_slist *tail = NULL;
-
-    if (*o->token)
-        tail = add_line(e, alloc_printf("Fastly-Key: %s", o->token), tail);
     if (*o->user_agent)
         tail = add_line(e, alloc_printf("User-Agent: %s", o->user_agent), tail);
     tail = add_line(e, alloc_str("Accept: application/json"), tail);
-    e->headers[ENDPOINT_NO_BODY][ENDPOINT_HARD] = add_line(e, alloc_str("Content-Type:"), tail);
-    e->headers[ENDPOINT_JSON][ENDPOINT_HARD] =
+    set[ENDPOINT_NO_BODY][ENDPOINT_HARD] = add_line(e, alloc_str("Content-Type:"), tail);
+    set[ENDPOINT_JSON][ENDPOINT_HARD] =
         add_line(e, alloc_str("Content-Type: application/json"), tail);
     for (int body = 0; body < ENDPOINT_BODY_N; body++)
-        e->headers[body][ENDPOINT_SOFT] =
-            add_line(e, alloc_str("Fastly-Soft-Purge: 1"), e->headers[body][ENDPOINT_HARD]);
+        set[body][ENDPOINT_SOFT] =
+            add_line(e, alloc_str("Fastly-Soft-Purge: 1"), set[body][ENDPOINT_HARD]);
+}
+
+static void build_headers(struct endpoint *e, const struct endpoint_options *o)
+{
+    struct curl_slist *token = NULL;
+
+    build_set(e, o, NULL, e->headers[ENDPOINT_WITHOUT_TOKEN]);
+    if (*o->token)
+        token = add_line(e, alloc_printf("Fastly-Key: %s", o->token), NULL);
+    build_set(e, o, token, e->headers[ENDPOINT_WITH_TOKEN]);
 }
 
 struct endpoint *endpoint_new(const struct endpoint_options *o)
@@ -52,10 +59,11 @@ struct endpoint *endpoint_new(const struct endpoint_options *o)
     must(strpbrk(o->token, "\r\n") == NULL && strpbrk(o->user_agent, "\r\n") == NULL);
     e->number = __atomic_add_fetch(&numbers, 1, __ATOMIC_RELAXED);
     e->holds = 1;
+    e->api = alloc_str(o->api);
     e->ca_file = alloc_str(o->ca_file);
+    proxy_init(&e->proxy, o->proxy, o->proxy_ca_file, o->proxy_auth);
     e->connect_timeout_ms = o->connect_timeout_ms;
     e->timeout_ms = o->timeout_ms;
-    e->allow_private = o->allow_private;
     e->lines = alloc_zeroed(LINES_MAX, sizeof(*e->lines));
     build_headers(e, o);
     return e;
@@ -67,6 +75,22 @@ struct endpoint *endpoint_hold(struct endpoint *e)
     return e;
 }
 
+/* The token's line is the last of its list; without a token, both end with what is no secret. */
+static const char *token_line(const struct endpoint *e)
+{
+    const struct curl_slist *l = e->headers[ENDPOINT_WITH_TOKEN][ENDPOINT_NO_BODY][ENDPOINT_HARD];
+
+    while (l->next)
+        l = l->next;
+    return l->data;
+}
+
+bool endpoint_same(const struct endpoint *a, const struct endpoint *b)
+{
+    return strcmp(a->api, b->api) == 0 && strcmp(a->ca_file, b->ca_file) == 0 &&
+           strcmp(token_line(a), token_line(b)) == 0 && proxy_same(&a->proxy, &b->proxy);
+}
+
 void endpoint_drop(struct endpoint *e)
 {
     if (!e || __atomic_sub_fetch(&e->holds, 1, __ATOMIC_ACQ_REL) > 0)
@@ -76,6 +100,8 @@ void endpoint_drop(struct endpoint *e)
         free(e->lines[i].data);
     }
     free(e->lines);
+    proxy_deinit(&e->proxy);
+    free(e->api);
     free(e->ca_file);
     free(e);
 }

@@ -3,28 +3,31 @@
  * share, built once. */
 #pragma once
 
+#include "proxy.h"
 #include "sender.h"
 
 struct curl_slist;
 
 enum endpoint_body { ENDPOINT_NO_BODY, ENDPOINT_JSON, ENDPOINT_BODY_N };
 enum endpoint_soft { ENDPOINT_HARD, ENDPOINT_SOFT, ENDPOINT_SOFT_N };
+enum endpoint_token { ENDPOINT_WITHOUT_TOKEN, ENDPOINT_WITH_TOKEN, ENDPOINT_TOKEN_N };
 
 struct endpoint {
     uint64_t number; /* never used twice in a process, unlike an address */
     uint64_t holds;  /* atomic */
+    char *api;       /* the base URL; "" = none */
     char *ca_file;   /* "" = the system's */
+    struct proxy proxy;
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;
-    bool allow_private;
-    /* The lists share their tails:
+    /* There are two sets of lists, with and without the token; those of a set share their tails:
      *
      *   soft ─┐
      *         ├─▶ "Content-Type:" (none) ───────────┐
-     *   hard ─┘                                     ├─▶ Accept ─▶ agent ─▶ token
+     *   hard ─┘                                     ├─▶ Accept ─▶ agent (─▶ token)
      *         ┌─▶ Content-Type: application/json ───┘
      *   soft ─┘  */
-    struct curl_slist *headers[ENDPOINT_BODY_N][ENDPOINT_SOFT_N];
+    struct curl_slist *headers[ENDPOINT_TOKEN_N][ENDPOINT_BODY_N][ENDPOINT_SOFT_N];
     struct curl_slist *lines; /* every node of them, in one array */
     size_t lines_count;
 };

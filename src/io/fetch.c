@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "proxy.h"
 
 static size_t on_body(char *p, size_t size, size_t n, void *ctx)
 {
@@ -53,10 +54,20 @@ static void set_up(CURL *easy, const struct config_account *a, const char *url,
         curl_easy_setopt(easy, CURLOPT_CAINFO, a->ca_file);
 }
 
-int fetch(const struct config_account *a, const char *token, const char *path, struct buf *body,
-          int *status, char *err, size_t err_room)
+static void explain(CURL *easy, const struct proxy *p, const char *words, char *err,
+                    size_t err_room)
 {
-    struct curl_slist *headers = headers_of(token);
+    if (proxy_is_used(p))
+        proxy_explain(easy, p, words, err, err_room);
+    else
+        snprintf(err, err_room, "%s", words);
+}
+
+int fetch(const struct config_account *a, const struct fetch_secrets *s, const char *path,
+          struct buf *body, int *status, char *err, size_t err_room)
+{
+    struct curl_slist *headers = headers_of(s->token);
+    struct proxy proxy;
     char *url = alloc_printf("%s%s", a->api, path), curl_error[CURL_ERROR_SIZE] = "";
     CURL *easy = curl_easy_init();
     long code = 0;
@@ -65,12 +76,15 @@ int fetch(const struct config_account *a, const char *token, const char *path, s
     must(easy != NULL);
     buf_clear(body);
     set_up(easy, a, url, headers, body, curl_error);
+    proxy_init(&proxy, a->api_proxy, a->api_proxy_ca_file, s->proxy_auth);
+    proxy_apply(easy, proxy_is_used(&proxy) ? &proxy : NULL);
     rc = curl_easy_perform(easy);
     if (rc == CURLE_OK)
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
     else
-        snprintf(err, err_room, "%s", *curl_error ? curl_error : curl_easy_strerror(rc));
+        explain(easy, &proxy, *curl_error ? curl_error : curl_easy_strerror(rc), err, err_room);
     curl_easy_cleanup(easy);
+    proxy_deinit(&proxy);
     wipe(headers);
     free(url);
     if (rc != CURLE_OK)

@@ -223,7 +223,17 @@ static int split_listen(const char *listen, char *host, size_t room, char *port,
     return 0;
 }
 
-static int listen_on(const struct addrinfo *a)
+enum port { PORT_OWN, PORT_SHARED };
+
+static void share_port(int fd, enum port how)
+{
+    int on = how == PORT_SHARED;
+
+    if (fd >= 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+}
+
+static int listen_on(const struct addrinfo *a, enum port how)
 {
     int fd = socket(a->ai_family, a->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, a->ai_protocol);
     int on = 1, rc;
@@ -231,8 +241,11 @@ static int listen_on(const struct addrinfo *a)
     if (fd < 0)
         return -errno;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+    share_port(fd, how);
+    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0) {
+        share_port(fd, PORT_OWN); /* nobody else of this user may join */
         return fd;
+    }
     rc = -errno;
     close(fd);
     return rc;
@@ -251,13 +264,16 @@ static void name_address(struct httpd *h)
              port);
 }
 
-static int open_listener(struct httpd *h, char *err, size_t err_room)
+/* The socket, or negative errno with a sentence. `beside`, when not -1, listens now and will be
+ * left: "0.0.0.0:80" is in the way of "127.0.0.1:80" unless both agree to share, for that moment
+ * only. */
+static int open_listener(const char *listen, int beside, char *err, size_t err_room)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
     char host[256], port[16];
-    int rc;
+    int rc, fd;
 
-    if (split_listen(h->options.listen, host, sizeof(host), port, sizeof(port)) < 0) {
+    if (split_listen(listen, host, sizeof(host), port, sizeof(port)) < 0) {
         snprintf(err, err_room, "expected host:port");
         return -EINVAL;
     }
@@ -266,14 +282,41 @@ static int open_listener(struct httpd *h, char *err, size_t err_room)
         snprintf(err, err_room, "%s", gai_strerror(rc));
         return -EINVAL;
     }
-    h->listen_fd = listen_on(found);
+    share_port(beside, PORT_SHARED);
+    fd = listen_on(found, beside < 0 ? PORT_OWN : PORT_SHARED);
+    share_port(beside, PORT_OWN);
     freeaddrinfo(found);
-    if (h->listen_fd < 0) {
-        snprintf(err, err_room, "cannot listen: %s", strerror(-h->listen_fd));
-        return h->listen_fd;
-    }
-    name_address(h);
-    return 0;
+    if (fd < 0)
+        snprintf(err, err_room, "cannot listen: %s", strerror(-fd));
+    return fd;
+}
+
+/* -- the certificate, kept for the next slot -- */
+
+static void forget_tls(struct httpd_tls *tls)
+{
+    if (tls->key_pem)
+        explicit_bzero((char *)tls->key_pem, strlen(tls->key_pem));
+    free((char *)tls->cert_pem);
+    free((char *)tls->key_pem);
+    free((char *)tls->client_ca_pem);
+    *tls = (struct httpd_tls){0};
+}
+
+static void keep_tls(struct httpd *h, const struct httpd_tls *tls)
+{
+    struct httpd_tls kept = {0};
+
+    if (tls)
+        kept = (struct httpd_tls){alloc_str(tls->cert_pem), alloc_str(tls->key_pem),
+                                  tls->client_ca_pem ? alloc_str(tls->client_ca_pem) : NULL};
+    forget_tls(&h->tls);
+    h->tls = kept;
+}
+
+static const struct httpd_tls *kept_tls(const struct httpd *h)
+{
+    return h->tls.cert_pem ? &h->tls : NULL;
 }
 
 /* -- from beginning to end -- */
@@ -290,15 +333,19 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err
     list_init(&h->rested);
     list_init(&h->ends);
     list_init(&h->lingering);
-    if (open_listener(h, err, err_room) < 0) {
+    h->listen_fd = open_listener(o->listen, -1, err, err_room);
+    if (h->listen_fd < 0) {
         free(h);
         return NULL;
     }
+    name_address(h);
     if (add_slot(h, o->tls, err, err_room) < 0) {
         close(h->listen_fd);
         free(h);
         return NULL;
     }
+    h->listen = alloc_str(o->listen);
+    keep_tls(h, o->tls);
     h->options.listen = NULL;
     h->options.tls = NULL;
     heap_init(&h->deadlines);
@@ -350,6 +397,73 @@ int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err, size_
 
     if (rc < 0)
         return rc;
+    keep_tls(h, tls);
+    quiesce(old);
+    httpd_run_soon(h);
+    return 0;
+}
+
+/* Those at rest end now, the others with their visit: conn_rest looks at `left`. */
+static void leave_slots(struct httpd *h, const struct slot *but)
+{
+    list_each(node, &h->slots) {
+        struct slot *s = list_entry(node, struct slot, link);
+
+        s->left |= s != but;
+        if (s != but)
+            quiesce(s);
+    }
+    list_each_safe(node, next, &h->conns) {
+        struct conn *c = list_entry(node, struct conn, link);
+
+        if (c->slot->left && c->phase == CONN_AWAIT)
+            conn_hang_up(c);
+    }
+    httpd_run_soon(h);
+}
+
+int httpd_set_listen(struct httpd *h, const char *listen, char *err, size_t err_room)
+{
+    int before = h->listen_fd, fd, rc;
+
+    if (strcmp(h->listen, listen) == 0)
+        return 0;
+    fd = open_listener(listen, before, err, err_room);
+    if (fd < 0)
+        return fd;
+    h->listen_fd = fd;
+    rc = add_slot(h, kept_tls(h), err, err_room);
+    if (rc < 0) {
+        h->listen_fd = before;
+        close(fd);
+        return rc;
+    }
+    free(h->listen);
+    h->listen = alloc_str(listen);
+    name_address(h);
+    leave_slots(h, list_entry(h->slots.prev, struct slot, link));
+    close(before);
+    return 0;
+}
+
+int httpd_set_limits(struct httpd *h, const struct httpd_options *o, char *err, size_t err_room)
+{
+    struct httpd_options before = h->options;
+    struct slot *old = list_entry(h->slots.prev, struct slot, link);
+    int rc;
+
+    h->options.connections = o->connections;
+    h->options.per_address = o->per_address;
+    h->options.idle_s = o->idle_s;
+    h->options.request_s = o->request_s;
+    h->options.body_max_bytes = o->body_max_bytes;
+    if (o->connections == before.connections && o->per_address == before.per_address)
+        return 0;
+    rc = add_slot(h, kept_tls(h), err, err_room); /* libmicrohttpd cannot change these two */
+    if (rc < 0) {
+        h->options = before;
+        return rc;
+    }
     quiesce(old);
     end_outdated(h, list_entry(h->slots.prev, struct slot, link));
     httpd_run_soon(h);
@@ -366,6 +480,8 @@ static void finish(struct httpd *h)
     timer_close(h->linger_timer);
     close(h->listen_fd);
     must(!h->addresses);
+    forget_tls(&h->tls);
+    free(h->listen);
     heap_deinit(&h->deadlines);
     free(h);
     closed(ctx);

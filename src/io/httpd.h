@@ -71,13 +71,19 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err
 /* The address that is listened on, with the port that was found for 0. */
 const char *httpd_address(const struct httpd *h);
 const struct httpd_counts *httpd_counts(const struct httpd *h);
-/* New connections get the new certificate, those there are keep the old one; but where they are
- * without TLS, or with another client_ca_pem, they end: idle ones at once, others after their
+/* New connections get the new certificate (NULL: no TLS), those there are keep the old one; but where
+ * they are without TLS, or with another client_ca_pem, they end: idle ones at once, others after their
  * answer. 0, or -EINVAL with a sentence and everything as it was. */
 must_use int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err,
                            size_t err_room);
 /* Nobody counts as proven any more (visit_prove): who may come in has changed. */
 void httpd_forget_proven(struct httpd *h);
+/* Listens there and not where it listened: connections from there end with their visit. 0 (also
+ * when it is the same), or negative errno with a sentence and everything as it was. */
+must_use int httpd_set_listen(struct httpd *h, const char *listen, char *err, size_t err_room);
+/* The limits and times of the options, for visits and connections from now on. As httpd_set_tls. */
+must_use int httpd_set_limits(struct httpd *h, const struct httpd_options *o, char *err,
+                              size_t err_room);
 /* Accepts nothing more, lets visits under way be answered (each at its patience's end at the
  * latest; what has not come whole, or is not taken, within some seconds is given up), closes idle
  * connections, then calls closed; frees itself. */

@@ -212,7 +212,7 @@ void conn_rest(struct conn *c)
 {
     struct httpd *h = c->slot->httpd;
 
-    if (h->closed || c->slot->outdated)
+    if (h->closed || c->slot->outdated || c->slot->left)
         conn_hang_up(c);
     else if (c->phase != CONN_GONE)
         begin_rest(c);

@@ -93,12 +93,15 @@ struct slot {
     bool quiesced, tls, wants_client_cert;
     bool outdated; /* its connections may not go on */
     uint8_t client_ca[DIGEST_SHA256_BYTES];
+    bool left; /* its address is not listened on any more: its connections end with their visit */
 };
 
 struct httpd {
     struct loop *loop;
     struct httpd_options options;
     struct httpd_counts counts;
+    char *listen;         /* as it was asked for */
+    struct httpd_tls tls; /* kept for the next slot, malloc'ed; cert_pem NULL: none */
     int listen_fd;
     char address[96];
     struct list slots; /* the current one last */

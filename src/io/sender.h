@@ -12,16 +12,21 @@
 struct endpoint;
 
 struct endpoint_options {
+    const char *api;     /* the base URL it stands for; only compared */
     const char *ca_file; /* "" = the system's */
-    const char *token; /* goes out as Fastly-Key; "" = none (direct mode without authentication) */
+    const char *proxy;   /* on the way to the API: "" = none, "env", or http(s)://host:port */
+    const char *proxy_ca_file, *proxy_auth; /* "" = the system's; "user:password", "" = none */
+    const char *token; /* sent as Fastly-Key by exchanges that ask for it; "" = none */
     const char *user_agent;
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;
-    bool allow_private; /* direct mode refuses private, link-local and loopback peers unless so */
 };
 
 struct endpoint *endpoint_new(const struct endpoint_options *o);
 struct endpoint *endpoint_hold(struct endpoint *e);
+/* Whether both ask the same place as the same person: what Fastly said to one it says to the other.
+ */
+bool endpoint_same(const struct endpoint *a, const struct endpoint *b);
 void endpoint_drop(
     struct endpoint *e); /* the last drop wipes the token; any thread; NULL is fine */
 
@@ -34,6 +39,14 @@ enum exchange_error {
     EXCHANGE_BLOCKED, /* refused by us: peer address not allowed, redirect, bad certificate */
 };
 
+/* Whom an exchange talks to. The first value is the most careful one. */
+enum exchange_peer {
+    EXCHANGE_STRANGER, /* a host of a producer's URL: private, link-local and loopback addresses
+                          are refused, whatever its name resolves to */
+    EXCHANGE_CHOSEN,   /* the operator wrote this very address down: any address is fine */
+    EXCHANGE_API,      /* the account's own API: any address is fine */
+};
+
 struct exchange {
     struct list link;             /* the sender's between send and reply */
     void *ctx;                    /* the caller's, untouched */
@@ -41,6 +54,9 @@ struct exchange {
     const char *method;           /* static: "POST", "PURGE", "GET" */
     struct buf url, header, body; /* header: one line without CRLF, or empty */
     bool soft;                    /* adds Fastly-Soft-Purge: 1 */
+    enum exchange_peer peer;
+    bool show_token; /* adds the endpoint's token as Fastly-Key. Over plain HTTP only to this
+                        machine; anywhere else it is EXCHANGE_BLOCKED. */
     uint64_t
         start_before_ns; /* monotonic; not handed to the wire later (EXCHANGE_UNSENT). The fence
                             for a process that was stopped and wakes without its lease. */

@@ -16,12 +16,15 @@
 #include "endpoint.h"
 #include "octets.h"
 #include "peer.h"
+#include "setting.h"
+#include "target.h"
 
 enum method { METHOD_UNSET, METHOD_POST, METHOD_GET, METHOD_OTHER };
 
 struct transfer_inside {
     /* what the easy handle is set up for; setting only what changes saves a tenth of the work */
     uint64_t endpoint_number;
+    uint64_t proxy_number; /* of the endpoint whose proxy is set; 0: none */
     enum method method;
     const char *method_name;
     char origin[TRANSFER_ORIGIN_MAX];
@@ -67,7 +70,7 @@ static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockad
         t->inside->lost = true;
         return CURL_SOCKET_BAD;
     }
-    if (!t->x->endpoint->allow_private && !peer_is_public(&to->addr)) {
+    if (t->x->peer == EXCHANGE_STRANGER && !peer_is_public(&to->addr)) {
         t->inside->blocked = true;
         return CURL_SOCKET_BAD;
     }
@@ -102,7 +105,7 @@ static int on_issue(void *ctx, char *peer_ip, char *own_ip, int peer_port, int o
     (void)own_port;
     in->lost = in->issued;
     in->late = !in->issued && now_ns > t->x->start_before_ns;
-    in->blocked = !t->x->endpoint->allow_private && !peer_text_is_public(peer_ip);
+    in->blocked = t->x->peer == EXCHANGE_STRANGER && !peer_text_is_public(peer_ip);
     if (in->lost || in->late || in->blocked)
         return CURL_PREREQFUNC_ABORT;
     in->issued = true;
@@ -132,8 +135,7 @@ static void set_constants(CURL *easy)
 {
     set(easy, CURLOPT_NOSIGNAL, 1L);
     set(easy, CURLOPT_QUICK_EXIT, 1L);
-    set(easy, CURLOPT_PROXY, "");
-    set(easy, CURLOPT_NOPROXY, "*");
+    proxy_apply(easy, NULL);
     set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     set(easy, CURLOPT_FOLLOWLOCATION, 0L);
     set(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
@@ -187,6 +189,24 @@ static void use_endpoint(struct transfer *t, const struct endpoint *e)
     in->endpoint_number = e->number;
 }
 
+static const struct proxy *proxy_of(const struct exchange *x)
+{
+    const struct proxy *p = &x->endpoint->proxy;
+
+    return x->peer == EXCHANGE_API && proxy_is_used(p) ? p : NULL;
+}
+
+static void use_proxy(struct transfer *t, const struct exchange *x)
+{
+    const struct proxy *p = proxy_of(x);
+    uint64_t number = p ? x->endpoint->number : 0;
+
+    if (t->inside->proxy_number == number)
+        return;
+    proxy_apply(t->easy, p);
+    t->inside->proxy_number = number;
+}
+
 static enum method method_of(const char *name)
 {
     if (strcmp(name, "POST") == 0)
@@ -225,8 +245,10 @@ static void use_body(struct transfer *t, const struct buf *body)
 
 static void use_headers(struct transfer *t, const struct exchange *x)
 {
-    struct curl_slist *shared = x->endpoint->headers[x->body.n ? ENDPOINT_JSON : ENDPOINT_NO_BODY]
-                                                    [x->soft ? ENDPOINT_SOFT : ENDPOINT_HARD];
+    enum endpoint_token token = x->show_token ? ENDPOINT_WITH_TOKEN : ENDPOINT_WITHOUT_TOKEN;
+    enum endpoint_body body = x->body.n ? ENDPOINT_JSON : ENDPOINT_NO_BODY;
+    enum endpoint_soft soft = x->soft ? ENDPOINT_SOFT : ENDPOINT_HARD;
+    struct curl_slist *shared = x->endpoint->headers[token][body][soft];
 
     if (x->header.n == 0) {
         set(t->easy, CURLOPT_HTTPHEADER, shared);
@@ -234,7 +256,7 @@ static void use_headers(struct transfer *t, const struct exchange *x)
     }
     /* Its own Content-Type stands for ours: the other list has none to add. */
     if (x->body.n && span_starts_nocase(buf_span(&x->header), "content-type:"))
-        shared = x->endpoint->headers[ENDPOINT_NO_BODY][x->soft ? ENDPOINT_SOFT : ENDPOINT_HARD];
+        shared = x->endpoint->headers[token][ENDPOINT_NO_BODY][soft];
     t->inside->line = (struct curl_slist){.data = x->header.p, .next = shared};
     set(t->easy, CURLOPT_HTTPHEADER, &t->inside->line);
 }
@@ -296,6 +318,17 @@ static int use_url(struct transfer *t, const struct buf *url)
     return 0;
 }
 
+/* The last line of defence: who asks for the token decides by the URL as well. */
+static bool would_leak_token(const struct exchange *x)
+{
+    struct span url = buf_span(&x->url), host, rest;
+
+    if (!x->show_token || span_starts_nocase(url, "https://"))
+        return false;
+    url_split(url, &host, &rest);
+    return !setting_host_is_loopback(host_name(host));
+}
+
 static bool is_one_line(const struct buf *header)
 {
     return header->n == 0 || (strlen(header->p) == header->n && !strpbrk(header->p, "\r\n") &&
@@ -321,7 +354,12 @@ int transfer_begin(struct transfer *t, struct exchange *x, uint64_t now_ns)
         exchange_fail(x, EXCHANGE_BLOCKED, "no request can be made of this URL or header");
         return -EINVAL;
     }
+    if (would_leak_token(x)) {
+        exchange_fail(x, EXCHANGE_BLOCKED, "the token is not sent over plain HTTP");
+        return -EINVAL;
+    }
     use_endpoint(t, x->endpoint);
+    use_proxy(t, x);
     use_method(t, x->method);
     use_body(t, &x->body);
     use_headers(t, x);
@@ -392,6 +430,20 @@ static struct exchange *release(struct transfer *t)
     return x;
 }
 
+static void fail(struct transfer *t, int result)
+{
+    const struct transfer_inside *in = t->inside;
+    struct exchange *x = t->x;
+    const char *words = words_of(in, result);
+    char text[sizeof(x->error_text)];
+
+    if (proxy_of(x) && !in->issued && !in->late && !in->blocked) {
+        proxy_explain(t->easy, proxy_of(x), words, text, sizeof(text));
+        words = text;
+    }
+    exchange_fail(x, error_of(in, result), words);
+}
+
 struct exchange *transfer_end(struct transfer *t, int result)
 {
     struct exchange *x = t->x;
@@ -403,7 +455,7 @@ struct exchange *transfer_end(struct transfer *t, int result)
     if (result == CURLE_OK)
         read_answer(t->easy, x);
     else
-        exchange_fail(x, error_of(t->inside, result), words_of(t->inside, result));
+        fail(t, result);
     return release(t);
 }
 

@@ -56,12 +56,15 @@ static inline void on_alarm(void *ctx)
 
 static inline struct endpoint_options plain_options(void)
 {
-    return (struct endpoint_options){.ca_file = web.ca,
+    return (struct endpoint_options){.api = "",
+                                     .ca_file = web.ca,
+                                     .proxy = "",
+                                     .proxy_ca_file = "",
+                                     .proxy_auth = "",
                                      .token = TOKEN,
                                      .user_agent = "purgeline-test/1",
                                      .connect_timeout_ms = 5000,
-                                     .timeout_ms = 20000,
-                                     .allow_private = true};
+                                     .timeout_ms = 20000};
 }
 
 static inline void rig_open_with(struct rig *r, const struct endpoint_options *o, uint32_t threads,
@@ -131,6 +134,8 @@ static inline struct exchange *ask(struct rig *r, const char *scheme, uint16_t p
 {
     struct exchange *x = exchange_new(r->endpoint, REPLY_MAX);
 
+    x->peer = EXCHANGE_API;
+    x->show_token = true;
     buf_printf(&x->url, "%s://127.0.0.1:%u%s", scheme, port, target);
     if (header)
         buf_put(&x->header, span_str(header));

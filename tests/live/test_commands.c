@@ -305,8 +305,33 @@ static void status_tells_the_backlog_and_that_nobody_dispatches_it(void **state)
     assert_int_equal(json_integer_value(json_object_get(account, "dead")), 1);
     json_decref(j);
     assert_int_equal(shell_run(&w->shell, "$P status"), 1);
-    shell_assert_out(&w->shell, "nobody: start 'purgeline run'");
-    shell_assert_out(&w->shell, "bulk          1 jobs, 0 in hand, the oldest for ");
+    shell_assert_out(&w->shell, "main: nobody dispatches it: start 'purgeline run'");
+    shell_assert_out(&w->shell, "bulk          1 job, the oldest for ");
+}
+
+/* For people: sentences; the numbers of the leader only when they are asked for. */
+static void status_is_a_page_and_its_counters_are_asked_for(void **state)
+{
+    struct world *w = *state;
+
+    redis_server_do(w->redis, "SET purgeline:{main}:lease host/1/2");
+    redis_server_do(w->redis, "SET purgeline:{main}:status %s",
+                    "{\"state\":\"leading\",\"brake\":\"free\",\"requests_keys\":71234,"
+                    "\"last_error\":\"status 503: \\u001b[2J\",\"last_error_age_ms\":240000,"
+                    "\"needs_restart\":\"senders\"}");
+    redis_server_do(w->redis, "XADD " BULK " * keys a");
+    assert_int_equal(shell_run(&w->shell, "$P status"), 0);
+    shell_assert_out(&w->shell, "main: purging\n  leader        host\n"
+                                "  urgent        nothing waits\n");
+    shell_assert_out(&w->shell, "  bulk          1 job, the oldest for ");
+    shell_assert_out(&w->shell, "  budget        100,000 of 100,000 left (100 %), per 1 h\n");
+    shell_assert_out(&w->shell, "  last error    4 min ago: status 503: ");
+    shell_assert_out(&w->shell, "  restart       needed for new values of senders\n");
+    assert_null(strchr(w->shell.out, 0x1b));
+    assert_null(strstr(w->shell.out, "requests_keys"));
+    assert_int_equal(shell_run(&w->shell, "$P status --all"), 0);
+    shell_assert_out(&w->shell, "main: purging\n");
+    shell_assert_out(&w->shell, "requests_keys 71,234");
 }
 
 static void status_counts_what_was_spent_within_the_window(void **state)
@@ -416,6 +441,7 @@ int main(void)
         T(a_pause_is_written_down_with_who_and_why_and_ends),
         T(status_tells_the_backlog_and_that_nobody_dispatches_it),
         T(status_counts_what_was_spent_within_the_window),
+        T(status_is_a_page_and_its_counters_are_asked_for),
         T(check_refuses_a_redis_that_evicts_and_says_the_setting),
         T(check_says_what_a_crash_of_redis_may_take),
         T(check_finds_a_misspelt_variable),

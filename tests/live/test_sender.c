@@ -78,6 +78,55 @@ static void soft_is_said_only_when_it_is_soft(void **state)
     rig_close(&r);
 }
 
+static void the_token_goes_only_with_what_asks_for_it(void **state)
+{
+    struct rig r;
+    struct exchange *x;
+
+    (void)state;
+    rig_open(&r);
+    for (int i = 0; i < 32; i++) { /* the same handles and connections, in every combination */
+        x = ask(&r, "https", i & 1 ? web.h1 : web.h2, "/", i & 2 ? "Surrogate-Key: a" : NULL);
+        x->soft = i & 4;
+        x->show_token = i & 8;
+        if (i & 16)
+            buf_put(&x->body, SPAN("{}"));
+        senders_send(r.senders, x);
+        await(&r, (size_t)i + 1);
+        assert_ok(x);
+        assert_int_equal(says(x, "\nfastly-key: " TOKEN "\n"), x->show_token);
+        assert_int_equal(says(x, TOKEN), x->show_token);
+        assert_true(says(x, "\nuser-agent: purgeline-test/1\n"));
+    }
+    rig_close(&r);
+}
+
+static void the_token_does_not_leave_this_machine_unencrypted(void **state)
+{
+    static const char *const urls[] = {"http://192.0.2.1/", "HTTP://www.example.com/",
+                                       "http://127.0.0.1.example.com/", "http://[2001:db8::1]:80/"};
+    struct rig r;
+    struct exchange *x;
+
+    (void)state;
+    rig_open(&r);
+    for (size_t i = 0; i < array_len(urls); i++) {
+        x = exchange_new(r.endpoint, REPLY_MAX);
+        x->peer = EXCHANGE_API;
+        x->show_token = true;
+        buf_put(&x->url, span_str(urls[i]));
+        senders_send(r.senders, x);
+        await(&r, i + 1);
+        assert_int_equal(x->error, EXCHANGE_BLOCKED);
+        assert_string_equal(x->error_text, "the token is not sent over plain HTTP");
+    }
+    x = ask(&r, "http", web.plain, "/", NULL);
+    senders_send(r.senders, x);
+    await(&r, array_len(urls) + 1);
+    assert_ok(x);
+    rig_close(&r);
+}
+
 static void a_body_is_json_and_leaves_no_trace_on_the_next_request(void **state)
 {
     static const char body[] = "{\"surrogate_keys\":[\"a\",\"b\"]}";
@@ -255,6 +304,7 @@ static void what_can_be_no_request_is_given_back_as_blocked(void **state)
     rig_open(&r);
     for (size_t i = 0; i < array_len(urls); i++) {
         x = exchange_new(r.endpoint, REPLY_MAX);
+        x->peer = EXCHANGE_API;
         buf_put(&x->url, span_str(urls[i]));
         senders_send(r.senders, x);
         await(&r, i + 1);
@@ -300,7 +350,7 @@ static void what_was_reset_is_as_new_and_can_be_sent_again(void **state)
     assert_int_equal(x->error, EXCHANGE_OK);
     buf_put(&x->body, SPAN("{}"));
     x->ctx = &r;
-    x->soft = true;
+    x->soft = x->show_token = true;
     x->start_before_ns = 1;
     snprintf(x->error_text, sizeof(x->error_text), "x");
     exchange_reset(x);
@@ -309,7 +359,8 @@ static void what_was_reset_is_as_new_and_can_be_sent_again(void **state)
     assert_null(x->endpoint);
     assert_null(x->ctx);
     assert_string_equal(x->method, fresh->method);
-    assert_false(x->soft || x->reused);
+    assert_false(x->soft || x->show_token || x->reused);
+    assert_int_equal(x->peer, EXCHANGE_STRANGER);
     assert_int_equal(x->start_before_ns, fresh->start_before_ns);
     assert_int_equal(x->error, fresh->error);
     assert_int_equal(x->status, 0);
@@ -321,6 +372,7 @@ static void what_was_reset_is_as_new_and_can_be_sent_again(void **state)
     exchange_free(fresh);
 
     x->endpoint = endpoint_hold(r.endpoint);
+    x->peer = EXCHANGE_API;
     buf_printf(&x->url, "https://127.0.0.1:%u/again", web.h2);
     r.back_count = 0;
     senders_send(r.senders, x);
@@ -417,6 +469,8 @@ int main(void)
         cmocka_unit_test(a_reply_comes_back_over_http_1_1),
         cmocka_unit_test(the_headers_are_these_and_no_others),
         cmocka_unit_test(soft_is_said_only_when_it_is_soft),
+        cmocka_unit_test(the_token_goes_only_with_what_asks_for_it),
+        cmocka_unit_test(the_token_does_not_leave_this_machine_unencrypted),
         cmocka_unit_test(a_body_is_json_and_leaves_no_trace_on_the_next_request),
         cmocka_unit_test(a_content_type_of_ones_own_is_sent_once),
         cmocka_unit_test(a_large_body_does_not_wait_for_leave_to_continue),

@@ -63,6 +63,7 @@ static void a_name_that_does_not_resolve_leaves_it_unsent(void **state)
     (void)state;
     rig_open(&r);
     x = exchange_new(r.endpoint, REPLY_MAX);
+    x->peer = EXCHANGE_API;
     buf_put(&x->url, SPAN("https://no-such-host.invalid/x"));
     senders_send(r.senders, x);
     await(&r, 1);
@@ -118,6 +119,7 @@ static void a_certificate_for_another_name_blocks(void **state)
     (void)state;
     rig_open(&r);
     x = exchange_new(r.endpoint, REPLY_MAX);
+    x->peer = EXCHANGE_API;
     buf_printf(&x->url, "https://127.0.0.2:%u/", web.h2);
     senders_send(r.senders, x);
     await(&r, 1);
@@ -203,15 +205,11 @@ static void a_private_peer_is_refused_unless_allowed(void **state)
 {
     static const char *const hosts[] = {"127.0.0.1", "localhost",          "0.0.0.0",
                                         "[::1]",     "[::ffff:127.0.0.1]", "169.254.169.254"};
-    struct endpoint_options o = plain_options();
     struct rig r;
 
     (void)state;
     rig_open(&r);
     assert_ok(fetch(&r, web.h2, "/", NULL)); /* leaves a connection that must not be taken */
-    endpoint_drop(r.endpoint);
-    o.allow_private = false;
-    r.endpoint = endpoint_new(&o);
     for (size_t i = 0; i < array_len(hosts); i++) {
         struct exchange *x = exchange_new(r.endpoint, REPLY_MAX);
 

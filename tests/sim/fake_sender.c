@@ -13,7 +13,7 @@
 
 struct endpoint {
     uint32_t holds, timeout_ms;
-    char *token;
+    char *api, *token;
 };
 
 struct senders {
@@ -53,8 +53,14 @@ struct endpoint *endpoint_new(const struct endpoint_options *o)
 
     e->holds = 1;
     e->timeout_ms = o->timeout_ms;
+    e->api = alloc_str(o->api);
     e->token = alloc_str(o->token);
     return e;
+}
+
+bool endpoint_same(const struct endpoint *a, const struct endpoint *b)
+{
+    return strcmp(a->api, b->api) == 0 && strcmp(a->token, b->token) == 0;
 }
 
 struct endpoint *endpoint_hold(struct endpoint *e)
@@ -67,6 +73,7 @@ void endpoint_drop(struct endpoint *e)
 {
     if (!e || --e->holds > 0)
         return;
+    free(e->api);
     free(e->token);
     free(e);
 }

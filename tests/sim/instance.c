@@ -194,7 +194,9 @@ static void on_unfit(void *ctx)
 
 static struct endpoint *endpoint_of(const struct config_account *a)
 {
-    struct endpoint_options o = {.ca_file = "",
+    /* The fake Fastly knows accounts by their token; where a new one is from is what differs. */
+    struct endpoint_options o = {.api = a->token_env,
+                                 .ca_file = "",
                                  .token = a->name,
                                  .user_agent = "purgeline",
                                  .connect_timeout_ms = a->connect_timeout_ms,
@@ -347,7 +349,7 @@ void instance_reload(int i, const struct config *c)
     for (uint32_t a = 0; a < c->accounts_count; a++) {
         struct endpoint *e = endpoint_of(&c->accounts[a]);
 
-        dispatch_configure(in->accounts[a], &c->accounts[a], e, clock_now());
+        dispatch_configure(in->accounts[a], NULL, &c->accounts[a], e, clock_now());
         endpoint_drop(e);
     }
 }

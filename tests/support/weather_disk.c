@@ -24,7 +24,7 @@ int weather_disk_open(struct weather_disk *d, unsigned megabytes)
     char options[32];
 
     *d = (struct weather_disk){.folder = "/tmp/purgeline-disk-XXXXXX"};
-    snprintf(options, sizeof(options), "size=%um", megabytes);
+    snprintf(options, sizeof(options), "size=%um,mode=0700", megabytes);
     must(mkdtemp(d->folder));
     if (mount("none", d->folder, "tmpfs", 0, options) < 0) {
         int err = -errno;

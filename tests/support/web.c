@@ -16,7 +16,8 @@
 
 static const char answer_lua[] =
     "local h = ngx.req.get_headers(100)\n"
-    "local what, n = string.match(h['x-do'] or '', '(%a+) ?(%d*)')\n"
+    "local what, n = string.match(h['x-do'] or ngx.unescape_uri(ngx.var.arg_do or ''), '(%a+) "
+    "?(%d*)')\n"
     "n = tonumber(n)\n"
     "if what == 'status' then\n"
     "  ngx.status = n\n"
@@ -45,7 +46,11 @@ static const char conf[] =
     "daemon off; master_process off; pid pid; error_log error.log warn;\n"
     "events { worker_connections 4096; }\n"
     "http {\n"
-    "  access_log off; server_tokens off; keepalive_requests 1000000; default_type text/plain;\n"
+    "  log_format told '$server_port $server_protocol $request_uri key=$http_fastly_key "
+    "agent=$http_user_agent';\n"
+    "  map $request_method $is_purge { default 0; PURGE 1; }\n"
+    "  access_log requests.log told if=$is_purge; server_tokens off; keepalive_requests 1000000; "
+    "default_type text/plain;\n"
     "  lua_package_path '/usr/share/lua/5.1/?.lua;;';\n"
     "  client_body_buffer_size 1m; client_max_body_size 2m; large_client_header_buffers 8 64k;\n"
     "  client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t; uwsgi_temp_path t;\n"
@@ -163,6 +168,7 @@ void web_start(struct web *w)
     must(mkdtemp(w->dir) != NULL);
     snprintf(w->ca, sizeof(w->ca), "%s/own.pem", w->dir);
     snprintf(w->other_ca, sizeof(w->other_ca), "%s/other.pem", w->dir);
+    snprintf(w->log, sizeof(w->log), "%s/requests.log", w->dir);
     make_authorities(w);
     find_ports(port);
     snprintf(text, sizeof(text), conf, port[0], port[1], port[2], port[3], port[4]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A web server for tests: an nginx of its own on free loopback ports, with a certificate authority
- * of its own. What it answers is asked for by a header line:
+ * of its own. PURGE requests are written into `log`, a line each. What it answers is asked for by
+ * a header line, or by the query ("?do=status+429"):
  *
  *   (none)              200; the reply says what arrived: "<method> <target> <protocol>\n", the
  * header lines in lower case and sorted, an empty line, the body X-Do: status 429    that status,
@@ -18,6 +19,7 @@ struct web {
     char dir[64];
     char ca[96];       /* what its certificate is signed with */
     char other_ca[96]; /* an authority it has nothing to do with */
+    char log[96];      /* "<port> <protocol> <target> key=<Fastly-Key or -> agent=<User-Agent>" */
     uint16_t h2;       /* TLS */
     uint16_t h1;       /* TLS, HTTP/1.1 only */
     uint16_t hasty;    /* TLS, h2: closes connections that are idle for 20 ms */

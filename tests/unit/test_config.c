@@ -306,6 +306,53 @@ static void direct_mode_needs_its_hosts(void **state)
         "may contact");
 }
 
+static void the_token_is_for_hosts_that_may_be_contacted(void **state)
+{
+    (void)state;
+    assert_loads("accounts: [{url_mode: direct, direct_hosts: [a.b, \"c.d:81\"], "
+                 "direct_token_hosts: [\"C.d:81\"]}]");
+    assert_refused("accounts:\n  - url_mode: direct\n    direct_hosts: [a.b]\n"
+                   "    direct_token_hosts: [\"a.b:443\"]\n",
+                   "purgeline.yaml:4: accounts[0].direct_token_hosts: 'a.b:443' is not among the "
+                   "direct_hosts");
+    assert_refused("accounts:\n  - url_mode: direct\n    direct_hosts: [a.b]\n"
+                   "    direct_token_hosts: [a.b]\n    token_env: \"\"\n",
+                   "purgeline.yaml:5: accounts[0].token_env: one of token_file and token_env must "
+                   "say where the token is");
+}
+
+static void a_proxy_has_a_host_and_a_port_and_no_password(void **state)
+{
+    static const char *const good[] = {"env", "http://proxy.example:3128", "https://[::1]:443",
+                                       "http://10.0.0.1:1"};
+    static const char *const bad[] = {
+        "proxy.example:3128", "http://proxy.example", "http://u:p@h:3128", "socks5://h:1080",
+        "http://h:3128/path", "http://h:0",           "http://h:65536",    "ENV"};
+    char text[200];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+        snprintf(text, sizeof(text), "accounts: [{api_proxy: \"%s\"}]", good[i]);
+        assert_loads(text);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        struct config c;
+
+        snprintf(text, sizeof(text), "accounts: [{api_proxy: \"%s\"}]", bad[i]);
+        assert_int_equal(load(text, &c), -EINVAL);
+        assert_non_null(strstr(error, "accounts[0].api_proxy: expected http://host:port or"));
+    }
+    assert_refused("accounts:\n  - api: http://127.0.0.1:1\n    api_proxy: env\n",
+                   "purgeline.yaml:3: accounts[0].api_proxy: through a proxy only an https API is "
+                   "asked: it would see the token");
+    assert_refused("accounts:\n  - api_proxy_auth_file: /x\n",
+                   "purgeline.yaml:2: accounts[0].api_proxy_auth_file: it belongs to an api_proxy "
+                   "with a URL");
+    assert_refused("accounts:\n  - api_proxy: http://h:1\n    api_proxy_ca_file: /x\n",
+                   "purgeline.yaml:3: accounts[0].api_proxy_ca_file: it belongs to an api_proxy "
+                   "with https://");
+}
+
 static void a_data_folder_whose_socket_path_would_be_too_long_is_refused(void **state)
 {
     struct config c;
@@ -424,13 +471,10 @@ static void the_sample_in_deploy_is_what_the_program_prints(void **state)
 {
     char path[4096];
     FILE *printed = tmpfile(), *kept;
-    char *a, *b, *tail;
+    char *a, *b;
 
     (void)state;
-    snprintf(path, sizeof(path), "%s", __FILE__);
-    tail = strstr(path, "tests/unit/");
-    assert_non_null(tail);
-    strcpy(tail, "deploy/purgeline.yaml");
+    snprintf(path, sizeof(path), "%s/deploy/purgeline.yaml", getenv("SOURCE_DIR"));
     kept = fopen(path, "r");
     config_print_sample(printed);
     a = slurp(printed);
@@ -470,6 +514,26 @@ static void what_is_printed_reads_back_as_the_same(void **state)
     buf_deinit(&b);
     config_deinit(&c);
     config_deinit(&again);
+}
+
+static void a_shared_one_lives_until_its_last_user_lets_go(void **state)
+{
+    const struct config *shared;
+    struct config c;
+
+    (void)state;
+    assert_int_equal(load("accounts: [{name: a}]", &c), 0);
+    shared = config_share(&c);
+    assert_null(c.accounts);
+    assert_int_equal(config_shared(), 1);
+    assert_ptr_equal(config_hold(shared), shared);
+    config_drop(shared);
+    assert_int_equal(config_shared(), 1);
+    assert_string_equal(shared->accounts[0].name, "a");
+    config_drop(shared);
+    assert_int_equal(config_shared(), 0);
+    assert_null(config_hold(NULL));
+    config_drop(NULL);
 }
 
 static void a_password_is_printed_as_stars(void **state)
@@ -512,6 +576,8 @@ int main(void)
         T(one_word_means_one_service),
         T(headroom_must_leave_something_to_spend),
         T(direct_mode_needs_its_hosts),
+        T(the_token_is_for_hosts_that_may_be_contacted),
+        T(a_proxy_has_a_host_and_a_port_and_no_password),
         T(a_data_folder_whose_socket_path_would_be_too_long_is_refused),
         T(the_environment_wins_over_the_file),
         T(a_bad_variable_is_refused_by_its_name),
@@ -521,6 +587,7 @@ int main(void)
         T(the_sample_in_deploy_is_what_the_program_prints),
         T(what_is_printed_reads_back_as_the_same),
         T(a_password_is_printed_as_stars),
+        T(a_shared_one_lives_until_its_last_user_lets_go),
     };
 
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);

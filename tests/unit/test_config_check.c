@@ -189,6 +189,7 @@ static void assert_finds(const char *text, const char *expected)
     must_load(text, &c);
     *findings = '\0';
     check_http(&c, on_finding, NULL);
+    check_exposure(&c, on_finding, NULL);
     config_deinit(&c);
     assert_string_equal(findings, expected);
 }
@@ -236,13 +237,13 @@ static void check_looks_at_the_files_of_tls(void **state)
     snprintf(text, sizeof(text), "http: {tls_cert_file: %s/c, tls_key_file: %s/k}\n", here, here);
     snprintf(expected, sizeof(expected),
              "ok http: anybody on this machine may push to 127.0.0.1:8126\n"
-             "warn http: http.tls_key_file: others may read %s/k\n",
+             "warn privacy: http.tls_key_file: others may read %s/k\n",
              here);
     assert_finds(text, expected);
     put("k", "key", 0660);
     snprintf(expected, sizeof(expected),
              "ok http: anybody on this machine may push to 127.0.0.1:8126\n"
-             "warn http: http.tls_key_file: others may change %s/k\n",
+             "warn privacy: http.tls_key_file: others may change %s/k\n",
              here);
     assert_finds(text, expected);
     put("k", "key", 0640);
@@ -277,7 +278,7 @@ static void check_minds_a_secret_that_others_may_read(void **state)
     snprintf(expected, sizeof(expected),
              "ok http: anybody on this machine may push to 127.0.0.1:8126\n"
              "ok hook: h has its secret\n"
-             "warn hook: secret_file: others may read %s/s\n",
+             "warn privacy: hooks[0].secret_file: others may read %s/s\n",
              here);
     put("s", "hunter2", 0604);
     assert_finds(text, expected);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config_file.h"
@@ -45,6 +46,28 @@ static void the_token_is_read_from_its_file_without_the_newline(void **state)
     assert_int_equal(read_token(" abc\r\n", "other", &token), 0);
     assert_string_equal(token, "abc");
     free(token);
+}
+
+static void a_file_that_anybody_may_change_is_not_read(void **state)
+{
+    struct config_account a = {.name = (char *)"main",
+                               .token_file = (char *)"/tmp/purgeline-token-w",
+                               .token_env = (char *)""};
+    FILE *f = fopen(a.token_file, "w");
+    char *token;
+
+    (void)state;
+    assert_non_null(f);
+    assert_true(fputs("abc", f) >= 0);
+    fclose(f);
+    assert_int_equal(chmod(a.token_file, 0602), 0);
+    assert_int_equal(config_read_token(&a, &token, error, sizeof(error)), -EPERM);
+    assert_string_equal(error, "/tmp/purgeline-token-w: anybody may change it, so it is not read: "
+                               "chmod 640");
+    assert_int_equal(chmod(a.token_file, 0640), 0);
+    assert_int_equal(config_read_token(&a, &token, error, sizeof(error)), 0);
+    free(token);
+    unlink(a.token_file);
 }
 
 static void the_token_is_read_from_the_environment(void **state)
@@ -186,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_token_is_read_from_its_file_without_the_newline),
         cmocka_unit_test(the_token_is_read_from_the_environment),
+        cmocka_unit_test(a_file_that_anybody_may_change_is_not_read),
         cmocka_unit_test(no_token_is_told_from_a_bad_one_and_neither_is_shown),
         cmocka_unit_test(a_secret_is_read_from_its_file_or_else_from_the_environment),
         cmocka_unit_test(the_secret_of_a_digest_is_any_text),

@@ -130,6 +130,50 @@ static void a_url_without_scheme_is_asked_for_over_https(void **state)
     (void)state;
 }
 
+/* A producer chooses the URL; only the operator says which site may see the token. */
+static void the_token_goes_to_a_site_only_if_it_is_listed_and_over_https(void **state)
+{
+    static char *listed[] = {(char *)"www.example.com", (char *)"b.example:8443"};
+    static const struct config_words hosts = {listed, 2};
+    static const struct {
+        const char *url;
+        bool shown;
+    } cases[] = {
+        {"https://www.example.com/a", true},
+        {"HTTPS://WWW.example.com?a", true},
+        {"www.example.com/a", true},
+        {"https://b.example:8443/", true},
+        {"http://www.example.com/a", false},
+        {"HTTP://www.example.com/a", false},
+        {"http://b.example:8443/", false},
+        {"https://www.example.com:444/a", false},
+        {"https://b.example/", false},
+        {"https://x.www.example.com/", false},
+        {"https://other.example/?https://www.example.com/", false},
+    };
+    struct fastly_ask ask = ask_direct;
+
+    (void)state;
+    for (size_t i = 0; i < array_len(cases); i++) {
+        struct span url[] = {span_str(cases[i].url)};
+
+        ask.targets = url;
+        ask.token_hosts = &hosts;
+        fastly_request_build(&request, API, &ask);
+        assert_true(request.to_site);
+        assert_int_equal(request.show_token, cases[i].shown);
+        ask.token_hosts = NULL;
+        fastly_request_build(&request, API, &ask);
+        assert_false(request.show_token);
+    }
+    fastly_request_build(&request, API, &ask_url);
+    assert_true(request.show_token && !request.to_site);
+    fastly_request_build(&request, API, &ask_keys);
+    assert_true(request.show_token && !request.to_site);
+    fastly_request_build(&request, API, &ask_all);
+    assert_true(request.show_token && !request.to_site);
+}
+
 static void all_of_a_service_has_an_endpoint_of_its_own(void **state)
 {
     builds(&ask_all, "POST", API "/service/SU1/purge_all", "", "");
@@ -621,6 +665,7 @@ int main(void)
         cmocka_unit_test(the_json_form_escapes_what_json_wants_escaped),
         cmocka_unit_test(a_url_goes_out_as_it_came_in),
         cmocka_unit_test(a_url_without_scheme_is_asked_for_over_https),
+        cmocka_unit_test(the_token_goes_to_a_site_only_if_it_is_listed_and_over_https),
         cmocka_unit_test(all_of_a_service_has_an_endpoint_of_its_own),
         cmocka_unit_test(nothing_of_the_request_before_is_left),
         cmocka_unit_test(a_batch_of_257_keys_is_our_mistake),

@@ -172,6 +172,26 @@ static void a_site_that_may_not_be_contacted_is_refused(void **state)
     assert_int_equal(finish(w)->lanes[LANE_NORMAL].requests, 1);
 }
 
+static void a_site_that_wants_the_token_is_not_asked_over_http(void **state)
+{
+    struct world *w = *state;
+    const struct span fields[] = {SPAN("url"), SPAN("http://Ours.example/")};
+    char err[160];
+
+    w->account.url_mode = URL_MODE_DIRECT;
+    assert_int_equal(config_words_add(&w->account.direct_hosts, SPAN("ours.example")), 0);
+    assert_int_equal(config_words_add(&w->account.direct_hosts, SPAN("open.example")), 0);
+    assert_int_equal(config_words_add(&w->account.direct_token_hosts, SPAN("ours.example")), 0);
+    begin(w);
+    assert_int_equal(PUSH(LANE_NORMAL, "url", "https://ours.example/"), 0);
+    assert_int_equal(PUSH(LANE_NORMAL, "url", "ours.example/2"), 0);
+    assert_int_equal(PUSH(LANE_NORMAL, "url", "http://open.example/"), 0);
+    assert_int_equal(plan_take(w->plan, LANE_NORMAL, fields, 2, err, sizeof(err)), -EINVAL);
+    assert_string_equal(err, "url: its host is among the account's direct_token_hosts: ask for "
+                             "https, http would show the token");
+    assert_int_equal(finish(w)->lanes[LANE_NORMAL].requests, 3);
+}
+
 /* -- when it is done -------------------------------------------------------------------------- */
 
 static void an_urgent_job_is_done_with_its_answer(void **state)
@@ -431,6 +451,7 @@ int main(void)
         TEST(a_purge_all_makes_waiting_keys_needless),
         TEST(what_the_dispatcher_would_refuse_is_refused_with_the_same_sentence),
         TEST(a_site_that_may_not_be_contacted_is_refused),
+        TEST(a_site_that_wants_the_token_is_not_asked_over_http),
         TEST(an_urgent_job_is_done_with_its_answer),
         TEST(normal_jobs_linger_for_company),
         TEST(a_bulk_job_gets_its_half_of_the_burst_and_then_the_pace_of_the_hour),

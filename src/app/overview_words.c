@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "overview_words.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "log.h"
+
+/* What the leader said of itself; strangers may have written into its key. */
+struct report {
+    json_t *json;
+    const char *state, *brake, *cause;
+};
+
+static const char *text_of(const struct report *r, const char *name)
+{
+    const char *text = json_string_value(json_object_get(r->json, name));
+
+    return text ? text : "";
+}
+
+static void open_report(struct report *r, const struct overview *o)
+{
+    r->json = o->status ? json_loads(o->status, 0, NULL) : NULL;
+    r->state = text_of(r, "state");
+    r->brake = text_of(r, "brake");
+    r->cause = text_of(r, "brake_cause");
+}
+
+static uint64_t waiting(const struct overview *o)
+{
+    uint64_t jobs = 0;
+
+    for (int i = 0; i < LANE_N; i++)
+        jobs += o->lanes[i].jobs;
+    return jobs;
+}
+
+static void paused_words(const struct overview *o, char *out, size_t room)
+{
+    const char *by = o->paused_by ? o->paused_by : "", *why = o->paused_why ? o->paused_why : "";
+    char who[100], reason[160];
+
+    snprintf(out, room, "paused%s%s%s%s; 'purgeline resume' ends it", *by ? " by " : "",
+             log_quote(who, sizeof(who), by, strlen(by)), *why ? ": " : "",
+             log_quote(reason, sizeof(reason), why, strlen(why)));
+}
+
+/* The brake, when it is on. */
+static bool held_words(const struct report *r, char *out, size_t room, enum overview_mood *mood)
+{
+    static const struct {
+        const char *cause, *words;
+        enum overview_mood mood;
+    } causes[] = {
+        {"token refused",
+         "stands still: Fastly refuses the token; give it a valid one and reload purgeline",
+         OVERVIEW_TROUBLE},
+        {"outage", "Fastly cannot be reached or answers with errors; tried until it is back",
+         OVERVIEW_TROUBLE},
+        {"throttled", "Fastly said slow down; it goes on by itself", OVERVIEW_SLOWED},
+    };
+
+    if (!*r->brake || strcmp(r->brake, "free") == 0)
+        return false;
+    for (size_t i = 0; i < array_len(causes); i++) {
+        if (strcmp(r->cause, causes[i].cause) != 0)
+            continue;
+        *mood = strcmp(r->brake, "growing") == 0 ? OVERVIEW_SLOWED : causes[i].mood;
+        snprintf(out, room, "%s",
+                 *mood == causes[i].mood ? causes[i].words : "coming back to its full pace");
+        return true;
+    }
+    return false;
+}
+
+static enum overview_mood going_words(const struct overview *o, const struct report *r, char *out,
+                                      size_t room)
+{
+    const struct overview_budget *b = &o->budget[LEDGER_PURGE];
+    uint64_t jobs = waiting(o);
+    bool poor = jobs && b->counted && b->known && b->left == 0;
+
+    if (!o->status)
+        snprintf(out, room, "somebody leads it and says nothing of itself: look at its log");
+    else if (strcmp(r->state, "leading") != 0)
+        snprintf(out, room, "its leader is taking over or leaving");
+    else if (poor)
+        snprintf(out, room, "the budget is spent; what waits is sent as it comes back");
+    else if (jobs)
+        snprintf(out, room, "purging");
+    else
+        snprintf(out, room, "all is well: nothing waits");
+    return !o->status || poor || strcmp(r->state, "leading") != 0 ? OVERVIEW_SLOWED : OVERVIEW_GOOD;
+}
+
+enum overview_mood overview_words(const struct overview *o, char *out, size_t room)
+{
+    enum overview_mood mood = OVERVIEW_TROUBLE;
+    struct report r;
+
+    open_report(&r, o);
+    if (!o->leader)
+        snprintf(out, room, "nobody dispatches it: start 'purgeline run'");
+    else if (o->paused)
+        paused_words(o, out, room);
+    else if (!held_words(&r, out, room, &mood))
+        mood = going_words(o, &r, out, room);
+    json_decref(r.json);
+    return mood;
+}
+
+bool overview_last_error(const struct overview *o, char *out, size_t room, uint64_t *age_ms)
+{
+    const char *text;
+    struct report r;
+    bool there;
+
+    open_report(&r, o);
+    text = text_of(&r, "last_error");
+    there = *text;
+    log_quote(out, room, text, strlen(text));
+    *age_ms = (uint64_t)json_integer_value(json_object_get(r.json, "last_error_age_ms"));
+    json_decref(r.json);
+    return there;
+}
+
+bool overview_needs_restart(const struct overview *o, char *out, size_t room)
+{
+    const char *text;
+    struct report r;
+    bool there;
+
+    open_report(&r, o);
+    text = text_of(&r, "needs_restart");
+    there = *text;
+    log_quote(out, room, text, strlen(text));
+    json_decref(r.json);
+    return there;
+}

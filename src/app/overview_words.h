@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ * How an account stands, in one sentence for people. */
+#pragma once
+
+#include "overview.h"
+
+enum overview_mood {
+    OVERVIEW_GOOD,    /* nothing to do */
+    OVERVIEW_SLOWED,  /* it goes on by itself; look again later */
+    OVERVIEW_TROUBLE, /* it will not, or not soon, without somebody */
+};
+
+/* Printable, whatever strangers wrote into Redis; at most 400 bytes are used. */
+enum overview_mood overview_words(const struct overview *o, char *out, size_t room);
+
+/* What the leader last got wrong from Fastly: "status 503: ..." with its age; false: nothing. */
+bool overview_last_error(const struct overview *o, char *out, size_t room, uint64_t *age_ms);
+/* Settings whose new values wait for a restart of the leader: "senders, window"; false: none. */
+bool overview_needs_restart(const struct overview *o, char *out, size_t room);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include <string.h>
+
+#include "overview_words.h"
+
+static char words[400];
+
+static enum overview_mood mood_of(const struct overview *o)
+{
+    return overview_words(o, words, sizeof(words));
+}
+
+static struct overview led(const char *status)
+{
+    return (struct overview){.leader = (char *)"host/1", .status = (char *)status};
+}
+
+static void the_sentence_says_what_matters_most(void **state)
+{
+    static const struct {
+        const char *status;
+        enum overview_mood mood;
+        const char *words;
+    } cases[] = {
+        {"{\"state\":\"leading\",\"brake\":\"free\"}", OVERVIEW_GOOD, "all is well: nothing waits"},
+        {"{\"state\":\"leading\",\"brake\":\"held\",\"brake_cause\":\"token refused\"}",
+         OVERVIEW_TROUBLE,
+         "stands still: Fastly refuses the token; give it a valid one and reload purgeline"},
+        {"{\"state\":\"leading\",\"brake\":\"probing\",\"brake_cause\":\"outage\"}",
+         OVERVIEW_TROUBLE,
+         "Fastly cannot be reached or answers with errors; tried until it is back"},
+        {"{\"state\":\"leading\",\"brake\":\"held\",\"brake_cause\":\"throttled\"}",
+         OVERVIEW_SLOWED, "Fastly said slow down; it goes on by itself"},
+        {"{\"state\":\"leading\",\"brake\":\"growing\",\"brake_cause\":\"outage\"}",
+         OVERVIEW_SLOWED, "coming back to its full pace"},
+        {"{\"state\":\"draining\",\"brake\":\"free\"}", OVERVIEW_SLOWED,
+         "its leader is taking over or leaving"},
+        {NULL, OVERVIEW_SLOWED, "somebody leads it and says nothing of itself: look at its log"},
+        {"no json", OVERVIEW_SLOWED, "its leader is taking over or leaving"},
+    };
+    struct overview o;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        o = led(cases[i].status);
+        assert_int_equal(mood_of(&o), cases[i].mood);
+        assert_string_equal(words, cases[i].words);
+    }
+    o = led(cases[0].status);
+    o.lanes[LANE_BULK].jobs = 3;
+    assert_int_equal(mood_of(&o), OVERVIEW_GOOD);
+    assert_string_equal(words, "purging");
+    o.budget[LEDGER_PURGE] = (struct overview_budget){.counted = true, .known = true};
+    assert_int_equal(mood_of(&o), OVERVIEW_SLOWED);
+    assert_string_equal(words, "the budget is spent; what waits is sent as it comes back");
+    o.leader = NULL;
+    assert_int_equal(mood_of(&o), OVERVIEW_TROUBLE);
+    assert_string_equal(words, "nobody dispatches it: start 'purgeline run'");
+}
+
+/* Whoever may write into Redis must not write to the terminal. */
+static void what_others_wrote_is_shown_as_text(void **state)
+{
+    struct overview o = led("{\"last_error\":\"a\\u001b[2Jb\",\"last_error_age_ms\":5,"
+                            "\"needs_restart\":\"x\\u0007\"}");
+    uint64_t age_ms;
+
+    (void)state;
+    o.paused = true;
+    o.paused_by = (char *)"ops\x1b[31m";
+    o.paused_why = (char *)"because\nof this";
+    assert_int_equal(mood_of(&o), OVERVIEW_TROUBLE);
+    assert_null(strpbrk(words, "\x1b\n"));
+    assert_non_null(strstr(words, "paused by ops"));
+    assert_true(overview_last_error(&o, words, sizeof(words), &age_ms));
+    assert_int_equal(age_ms, 5);
+    assert_null(strchr(words, '\x1b'));
+    assert_true(overview_needs_restart(&o, words, sizeof(words)));
+    assert_null(strchr(words, '\x07'));
+    o = led("{}");
+    assert_false(overview_last_error(&o, words, sizeof(words), &age_ms));
+    assert_false(overview_needs_restart(&o, words, sizeof(words)));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_sentence_says_what_matters_most),
+        cmocka_unit_test(what_others_wrote_is_shown_as_text),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
