@@ -39,6 +39,8 @@ struct audit *audit_new(struct loop *l)
 
 void audit_free(struct audit *a)
 {
+    if (!a)
+        return;
     end_second(a);
     timer_close(a->timer);
     free(a);
