@@ -22,8 +22,8 @@ const char cmd_status_help[] =
     "  purgeline status\n"
     "  purgeline status --json | jq '.accounts[].lanes.urgent.oldest_ms'\n"
     "\n"
-    "exit codes: 0 all accounts are dispatched; 1 one is paused, or nobody dispatches it;\n"
-    "2 wrong arguments; 3 Redis cannot be reached\n";
+    "exit codes: 0 all accounts are dispatched; 1 one is paused or stalled, or nobody\n"
+    "dispatches it; 2 wrong arguments; 3 Redis cannot be reached\n";
 
 static const struct option options[] = {CMD_LONG, {NULL, 0, NULL, 0}};
 
@@ -39,6 +39,8 @@ static void print_leader(const struct config_account *a, const struct overview *
     else
         printf("  dispatcher    %snobody: start 'purgeline run'%s\n", cmd_colour(CMD_RED),
                cmd_colour(CMD_PLAIN));
+    if (o->stalled)
+        printf("  %sstalled       %s%s\n", cmd_colour(CMD_RED), o->stalled, cmd_colour(CMD_PLAIN));
     if (o->paused)
         printf("  %spaused        for %s%s%s%s%s%s; 'purgeline resume' ends it\n",
                cmd_colour(CMD_RED), cmd_duration_words(ago, sizeof(ago), o->paused_ms),
@@ -99,7 +101,8 @@ static void print_dispatcher(const struct overview *o)
     {
         char words[32], cell[64];
 
-        if (strcmp(name, "at") == 0 || !(json_is_integer(value) || json_is_string(value)))
+        if (strcmp(name, "at") == 0 || strcmp(name, "stalled") == 0 ||
+            !(json_is_integer(value) || json_is_string(value)))
             continue;
         if (json_is_integer(value) && json_integer_value(value) == 0)
             continue;
