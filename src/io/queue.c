@@ -50,7 +50,12 @@ static void say_down(struct queue *q, const char *why)
 /* The connections are there, but the account's part of Redis is not fit for work. */
 static void refuse(struct queue *q)
 {
+    const struct queue_refusal r = {
+        .question = QUEUE_QUESTION_LANES, .doing = "look at the lanes", .words = q->error};
+
     say_down(q, q->error);
+    if (q->cb.refused && !q->closed)
+        q->cb.refused(q->ctx, &r);
     if (!q->closed)
         timer_start_at(q->retry, clock_mono_ns() + SETUP_RETRY_NS);
 }
@@ -63,6 +68,8 @@ static void half_ready(struct queue *q)
         return;
     q->up = true;
     q->down = false;
+    if (q->cb.accepted)
+        q->cb.accepted(q->ctx, QUEUE_QUESTION_LANES);
     q->cb.up(q->ctx);
 }
 

@@ -116,7 +116,7 @@ static int reply_err(struct queue *q, const struct redisReply *reply)
 
 /* What a script is for, in words that follow "Redis refuses to". */
 static const char *const doing_of[SCRIPT_N] = {
-    [SCRIPT_LANES] = NULL, /* the set-up; the queue is down then, and says why */
+    [SCRIPT_LANES] = NULL, /* the set-up, which reports it itself */
     [SCRIPT_DEPTH] = "count the lanes",
     [SCRIPT_LEAD] = "give or renew the lease",
     [SCRIPT_RELEASE] = "take the lease back",

@@ -47,7 +47,9 @@ void queue_call_courtesy(struct queue *q, struct redis *r, size_t argc, const st
  * through here, and so every refusal is reported; `doing` NULL: it need not be. */
 int queue_judge(struct queue *q, uint64_t question, const char *doing,
                 const struct redisReply *reply);
-#define QUEUE_QUESTION_READ 1 /* scripts and commands have larger numbers */
+/* Scripts and commands have larger numbers. */
+#define QUEUE_QUESTION_READ 1
+#define QUEUE_QUESTION_LANES 2                                         /* of the set-up */
 bool queue_reply_is(const struct redisReply *reply, const char *word); /* an error of that kind */
 
 enum queue_key {

@@ -186,6 +186,10 @@ static void a_lane_of_another_type_is_named(void **state)
     redis_server_do(w.r->redis, "SET " P "jobs:bulk surprise");
     start(&w);
     instance_await_said(&w.r->instances[0], P "jobs:bulk: WRONGTYPE", 1);
+    rig_await(w.r, unready_says(&w, P "jobs:bulk"));
+    http_expect(w.h, 200, "GET", "/livez", NULL, NULL);
+    assert_true(has_metric(&w, "purgeline_stalled{account=\"main\"} 1"));
+    assert_int_equal(shell_run(&sh, "$P status"), 1);
     assert_int_equal(shell_run(&sh, "$P check"), 1);
     shell_assert_out(&sh, P "jobs:bulk holds a string where a stream belongs");
     repair(&w);
