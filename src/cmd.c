@@ -152,7 +152,10 @@ int cmd_redis_failed(const struct client *client, int err)
 {
     if (err == -ENOTCONN)
         return cmd_fail(CMD_REDIS, "the connection to Redis broke: %s", client_error(client));
-    return cmd_fail(CMD_FAILED, "Redis refuses: %s", client_error(client));
+    return cmd_fail(CMD_FAILED, "Redis refuses: %s%s", client_error(client),
+                    strstr(client_error(client), "WRONGTYPE")
+                        ? " ('purgeline check' names the key, 'purgeline check --repair' mends it)"
+                        : "");
 }
 
 int cmd_session_open(const struct cmd_common *o, struct cmd_session *s)

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include <jansson.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "check.h"
+#include "client.h"
 #include "clock.h"
 #include "cmd.h"
 #include "config_file.h"
 #include "config_yaml.h"
 #include "log.h"
+#include "repair.h"
 
 #define TEXT_MAX_BYTES (16 * 1024 * 1024)
 
@@ -18,9 +21,15 @@ const char cmd_check_help[] =
     "to keep jobs, whether Fastly takes the token and for what, and whether the services\n"
     "exist; says what to do about what is wrong. Changes nothing.\n"
     "\n"
+    "With --repair it mends keys in Redis that are of another type or hold what cannot be\n"
+    "read: it says what it would do for each, and asks. Nothing is deleted: a broken key is\n"
+    "renamed to purgeline:{ACCOUNT}:broken:KEY:TIME.\n"
+    "\n"
     "      --print          print the settings in force as YAML, and no more\n"
     "      --print-sample   print a configuration with every setting explained, and no more\n"
     "      --offline        the configuration only\n"
+    "      --repair         mend broken keys in Redis, after asking; checks nothing else\n"
+    "  -y, --yes            with --repair: do not ask\n"
     "  -a, --account NAME   only this one\n"
     "  -j, --json           one JSON object per finding\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
@@ -28,19 +37,21 @@ const char cmd_check_help[] =
     "  purgeline check && systemctl reload purgeline\n"
     "\n"
     "exit codes: 0 all is well, warnings aside; 1 something is not; 2 wrong arguments or\n"
-    "configuration\n";
+    "configuration; 3 with --repair: Redis cannot be reached\n";
 
-enum long_only { OPT_PRINT = 256, OPT_SAMPLE, OPT_OFFLINE };
+enum long_only { OPT_PRINT = 256, OPT_SAMPLE, OPT_OFFLINE, OPT_REPAIR };
 
 static const struct option options[] = {CMD_LONG,
                                         {"print", no_argument, NULL, OPT_PRINT},
                                         {"print-sample", no_argument, NULL, OPT_SAMPLE},
                                         {"offline", no_argument, NULL, OPT_OFFLINE},
+                                        {"repair", no_argument, NULL, OPT_REPAIR},
+                                        {"yes", no_argument, NULL, 'y'},
                                         {NULL, 0, NULL, 0}};
 
 struct checking {
     struct cmd_common common;
-    bool print, sample, offline;
+    bool print, sample, offline, repair, yes;
     bool failed;
 };
 
@@ -107,11 +118,77 @@ static int check(struct checking *k, const struct config *c)
     check_http(c, on_finding, k);
     check_exposure(c, on_finding, k);
     if (!k->offline)
-        check_redis(c, on_finding, k);
+        check_redis(c, k->common.account, on_finding, k);
     for (uint32_t i = 0; !k->offline && i < c->accounts_count; i++)
         if (!k->common.account || strcmp(k->common.account, c->accounts[i].name) == 0)
             check_account(&c->accounts[i], clock_wall_ms(), on_finding, k);
     return k->failed ? CMD_FAILED : CMD_OK;
+}
+
+/* -- repairing -- */
+
+static bool agreed(const struct checking *k)
+{
+    char line[16];
+
+    if (k->yes)
+        return true;
+    if (!isatty(STDIN_FILENO))
+        return false;
+    printf("Do it? [y/N] ");
+    fflush(stdout);
+    return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
+}
+
+static int mend(struct checking *k, struct client *client, const struct config_account *a,
+                const struct queue_fault *f)
+{
+    char how[512];
+
+    repair_explain(a, f, how, sizeof(how));
+    printf("%s %s\n      -> %s\n", f->key, f->what, how);
+    if (!agreed(k)) {
+        puts(isatty(STDIN_FILENO) ? "left as it is" : "left as it is; --yes does it");
+        return CMD_FAILED;
+    }
+    if (repair_mend(client, a, f) < 0)
+        return cmd_fail(CMD_FAILED, "%s: %s", f->key, client_error(client));
+    puts("done");
+    return CMD_OK;
+}
+
+static int repair_one(struct checking *k, struct client *client, const struct config_account *a)
+{
+    struct queue_fault faults[QUEUE_FAULTS_MAX];
+    size_t count;
+    int rc = repair_find(client, a->name, faults, &count), worst = CMD_OK;
+
+    if (rc < 0)
+        return cmd_redis_failed(client, rc);
+    if (count == 0)
+        printf("account %s: nothing to repair\n", a->name);
+    for (size_t i = 0; i < count; i++) {
+        rc = mend(k, client, a, &faults[i]);
+        worst = rc > worst ? rc : worst;
+    }
+    return worst;
+}
+
+static int repair(struct checking *k, const struct config *c)
+{
+    struct client *client;
+    int rc = cmd_connect(c, &client), worst = CMD_OK;
+
+    if (rc != 0)
+        return rc;
+    for (uint32_t i = 0; i < c->accounts_count; i++) {
+        if (k->common.account && strcmp(k->common.account, c->accounts[i].name) != 0)
+            continue;
+        rc = repair_one(k, client, &c->accounts[i]);
+        worst = rc > worst ? rc : worst;
+    }
+    client_close(client);
+    return worst;
 }
 
 static int load_and_check(struct checking *k)
@@ -123,6 +200,8 @@ static int load_and_check(struct checking *k)
         return rc;
     if (k->common.account && !cmd_account(&k->common, &c))
         rc = CMD_USAGE;
+    else if (k->repair)
+        rc = repair(k, &c);
     else
         rc = k->print ? print(&c) : check(k, &c);
     config_deinit(&c);
@@ -134,13 +213,17 @@ int cmd_check(int argc, char **argv)
     struct checking k = {0};
     int opt, rc;
 
-    while ((opt = getopt_long(argc, argv, CMD_SHORT, options, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, CMD_SHORT "y", options, NULL)) != -1) {
         if (opt == OPT_PRINT)
             k.print = true;
         else if (opt == OPT_SAMPLE)
             k.sample = true;
         else if (opt == OPT_OFFLINE)
             k.offline = true;
+        else if (opt == OPT_REPAIR)
+            k.repair = true;
+        else if (opt == 'y')
+            k.yes = true;
         else if (opt == 'h' || !cmd_take_common(&k.common, opt))
             break;
     }

@@ -35,7 +35,8 @@ const char cmd_push_help[] =
     "again what was not acknowledged: a job may arrive twice, and is not lost. SIGTERM\n"
     "ends the reading; what was read is finished. Blank lines have no answer.\n"
     "\n" CMD_JOBS_HELP
-    "  -w, --wait[=T]         until every job has ended, at most T (30s); shows receipts\n"
+    "  -w, --wait[=T]         until every job has ended, and show receipts; with T, such as\n"
+    "                         30s, no longer than that; without it, as long as it takes\n"
     "  -q, --quiet            no job ids\n"
     "  -j, --json             one JSON object per job; with - also per error\n"
     "  -a, --account NAME     needed when there are several\n" CMD_OPTIONS_HELP "\n"
@@ -47,7 +48,8 @@ const char cmd_push_help[] =
     "  purgeline push --wait=10s article-17 && echo it is fresh\n"
     "\n"
     "exit codes: 0 all accepted (with --wait: all purged); 1 some were refused or not\n"
-    "purged; 2 wrong arguments; 3 Redis cannot be reached; 4 not all ended in time\n";
+    "purged; 2 wrong arguments; 3 Redis cannot be reached, or with --wait: it refuses to\n"
+    "show receipts; 4 not all ended in time\n";
 
 static const struct option options[] = {CMD_LONG,
                                         CMD_JOBS_LONG,
@@ -240,6 +242,16 @@ static void on_receipt(void *ctx, const char *job, struct span text)
     json_decref(receipt);
 }
 
+static void on_deaf(void *ctx, const char *why)
+{
+    struct push *p = ctx;
+
+    cmd_progress_end(&p->progress);
+    cmd_fail(CMD_FAILED,
+             "Redis does not tell when jobs end (%s); receipts are looked for twice a second%s",
+             why, p->wait_ms ? "" : ", for ten minutes at most");
+}
+
 static int await(struct push *p)
 {
     uint64_t now = clock_mono_ns(), open = waitlist_open(p->waitlist);
@@ -251,7 +263,7 @@ static int await(struct push *p)
         return rc;
     cmd_progress_begin(&p->progress, "purging", open);
     rc = waitlist_await(p->waitlist, &address, p->wait_ms ? now + p->wait_ms * NS_PER_MS : NEVER,
-                        on_receipt, p, err, sizeof(err));
+                        on_receipt, on_deaf, p, err, sizeof(err));
     cmd_progress_end(&p->progress);
     redis_address_deinit(&address);
     if (!p->quiet)
@@ -259,6 +271,9 @@ static int await(struct push *p)
                 p->failed, waitlist_open(p->waitlist));
     if (rc == -ETIMEDOUT)
         return cmd_fail(CMD_TIMEOUT, "not all ended in time; they stay in the queue");
+    if (rc == -EIO)
+        return cmd_fail(CMD_REDIS, "Redis refuses to show receipts: %s; the jobs stay in the queue",
+                        err);
     if (rc < 0)
         return cmd_fail(CMD_REDIS, "Redis stays away: %s", err);
     return p->failed ? CMD_FAILED : CMD_OK;

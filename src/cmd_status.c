@@ -24,8 +24,8 @@ const char cmd_status_help[] =
     "  purgeline status\n"
     "  purgeline status --json | jq '.accounts[].lanes.urgent.oldest_ms'\n"
     "\n"
-    "exit codes: 0 all accounts are dispatched; 1 one is paused, or nobody dispatches it;\n"
-    "2 wrong arguments; 3 Redis cannot be reached\n";
+    "exit codes: 0 all accounts are dispatched; 1 one is paused or stalled, or nobody\n"
+    "dispatches it; 2 wrong arguments; 3 Redis cannot be reached\n";
 
 enum long_only { OPT_ALL = 256 };
 
@@ -54,11 +54,14 @@ static void print_verdict(const struct config_account *a, const struct overview 
 static void print_leader(const struct overview *o)
 {
     const char *by = o->paused_by ? o->paused_by : "", *why = o->paused_why ? o->paused_why : "";
-    char host[80], since[32], who[100], reason[200];
+    char host[80], since[32], who[100], reason[600];
 
     if (o->leader)
         printf("  leader        %s\n",
                log_quote(host, sizeof(host), o->leader, strcspn(o->leader, "/")));
+    if (o->stalled)
+        printf("  stalled       %s\n",
+               log_quote(reason, sizeof(reason), o->stalled, strlen(o->stalled)));
     if (o->paused)
         printf("  paused        for %s%s%s%s%s\n",
                cmd_duration_words(since, sizeof(since), o->paused_ms), *by ? " by " : "",

@@ -16,6 +16,7 @@
 #include "purse.h"
 #include "rng.h"
 #include "settle.h"
+#include "trouble.h"
 #include "window.h"
 
 enum dispatch_state {
@@ -111,6 +112,10 @@ struct dispatch {
     uint64_t wall_ms; /* Unix: when the tick began, or the answer came, that is being worked on */
 
     /* liveness */
+    struct trouble *trouble;
+    bool examining;
+    uint64_t examine_next_ns;
+    uint64_t beyond_seen; /* entries with ids beyond any clock, when the keys were examined last */
     uint64_t up_ns;       /* Redis is connected since */
     uint64_t progress_ns; /* when last a request began, was answered, or nothing could be sent */
     bool funded[LEDGER_N][LANE_N]; /* as of the last tick: money was there, or asked for */
@@ -122,8 +127,10 @@ struct dispatch {
     uint64_t renewals;          /* how often the lease was asked for or renewed */
     uint64_t overlong_since_ns; /* the holder's lease ends later than it can; 0 = does not */
     char usurp[160];            /* a dead holder, for the next question; "" = none */
-    bool server_known;          /* was ever asked with success */
-    bool server_checked;        /* since the last connect */
+    uint64_t server_next_ns;    /* it is asked again: its settings change while it runs */
+    bool server_asked;
+    bool server_known;   /* was ever asked with success */
+    bool server_checked; /* since the last connect */
     bool server_fit;
     bool paused;
     char paused_why[160];
@@ -141,6 +148,11 @@ void dispatch_begin_drain(struct dispatch *d, const char *why);
 void lead_init(struct dispatch *d);
 uint64_t lead_tick(struct dispatch *d, struct now now); /* asks for, renews; when to come again */
 bool lead_may_send(const struct dispatch *d, uint64_t now_ns);
+
+/* watch.c: what Redis refuses, and whether the account's keys are sound. */
+void watch_refused(void *ctx, const struct queue_refusal *r); /* callbacks of the queue */
+void watch_accepted(void *ctx, uint64_t question);
+uint64_t watch_tick(struct dispatch *d, struct now now);
 
 /* flight.c */
 const char *dispatch_service_id(const struct dispatch *d, uint16_t service); /* "" for none */

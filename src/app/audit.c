@@ -40,6 +40,8 @@ struct audit *audit_new(struct loop *l)
 
 void audit_free(struct audit *a)
 {
+    if (!a)
+        return;
     end_second(a, NEVER);
     timer_close(a->timer);
     free(a);

@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +13,8 @@
 #include <unistd.h>
 
 #include "alloc.h"
+#include "check_store.h"
+#include "child.h"
 #include "client.h"
 #include "config_file.h"
 #include "exposure.h"
@@ -145,10 +148,36 @@ static void judge_version(const struct report *r, struct span text)
         say(r, CHECK_OK, "", "Redis %.*s answers", (int)version.n, version.p);
 }
 
+static uint64_t info_number(struct span text, const char *name)
+{
+    uint64_t n;
+
+    return span_to_u64(info(text, name), &n) == 0 ? n : 0;
+}
+
+#define NEARLY_FULL 9 / 10
+
+/* As Redis counts when it refuses with OOM: without the buffers of replicas and of its file. */
+static void judge_fullness(const struct report *r, struct span text)
+{
+    uint64_t most = info_number(text, "maxmemory"), used = info_number(text, "used_memory");
+    uint64_t others = info_number(text, "mem_not_counted_for_evict");
+
+    used = used > others ? used - others : 0;
+    if (most && used > most)
+        say(r, CHECK_FAIL, "raise Redis' maxmemory or free memory",
+            "it is at its maxmemory (%" PRIu64 " of %" PRIu64 " bytes): it takes no new jobs", used,
+            most);
+    else if (most && used > most * NEARLY_FULL)
+        say(r, CHECK_WARN, "raise Redis' maxmemory or free memory",
+            "it is nearly at its maxmemory: %" PRIu64 " of %" PRIu64 " bytes", used, most);
+}
+
 static void judge_memory(const struct report *r, struct span text)
 {
     struct span policy = info(text, "maxmemory_policy");
 
+    judge_fullness(r, text);
     if (policy.n == 0)
         say(r, CHECK_WARN, "look for maxmemory-policy noeviction", "what Redis evicts is unknown");
     else if (span_is(policy, "noeviction"))
@@ -240,34 +269,35 @@ static void judge_leader(const struct report *r, struct client *client, const ch
     free(key);
 }
 
-static bool in_path(const char *program)
-{
-    const char *path = getenv("PATH");
-    struct span rest = span_str(path ? path : "/usr/bin:/bin"), folder;
-    bool found = false;
-
-    while (!found && span_next_word(&rest, ':', &folder)) {
-        char *file = alloc_printf("%.*s/%s", (int)folder.n, folder.p, program);
-
-        found = access(file, X_OK) == 0;
-        free(file);
-    }
-    return found;
-}
-
 static void judge_absence(const struct report *r, const struct config *c, const char *why)
 {
     if (!config_redis_embedded(c))
         say(r, CHECK_FAIL, "start Redis, or correct 'redis' in the configuration",
             "Redis does not answer: %s", why);
-    else if (in_path("redis-server"))
+    else if (!child_in_path("setpriv"))
+        say(r, CHECK_FAIL, "apt install util-linux, or set 'redis' to one elsewhere",
+            "there is no setpriv to start redis-server with");
+    else if (child_in_path("redis-server"))
         say(r, CHECK_OK, "", "not running; purgeline run starts its own in %s", c->data_dir);
     else
         say(r, CHECK_FAIL, "apt install redis-server, or set 'redis' to one elsewhere",
             "there is no redis-server to start");
 }
 
-void check_redis(const struct config *c, check_cb *cb, void *ctx)
+/* On a connection of its own: it ends as a subscriber. */
+static void check_permissions_anew(const struct redis_address *address,
+                                   const struct config_account *a, check_cb *cb, void *ctx)
+{
+    struct client *client;
+    char err[256];
+
+    if (client_open(address, &client, err, sizeof(err)) < 0)
+        return;
+    check_permissions(client, a, cb, ctx);
+    client_close(client);
+}
+
+void check_redis(const struct config *c, const char *account, check_cb *cb, void *ctx)
 {
     struct report r = {.cb = cb, .ctx = ctx, .subject = "redis"};
     char *url = config_redis_url(c), err[256];
@@ -281,14 +311,22 @@ void check_redis(const struct config *c, check_cb *cb, void *ctx)
         return;
     }
     rc = client_open(&address, &client, err, sizeof(err));
-    redis_address_deinit(&address);
     if (rc < 0) {
+        redis_address_deinit(&address);
         judge_absence(&r, c, err);
         return;
     }
     judge_server(&r, client);
     for (uint32_t i = 0; i < c->accounts_count; i++)
-        judge_leader(&r, client, c->accounts[i].name);
+        if (!account || strcmp(account, c->accounts[i].name) == 0)
+            judge_leader(&r, client, c->accounts[i].name);
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        if (!account || strcmp(account, c->accounts[i].name) == 0)
+            check_keys(client, &c->accounts[i], cb, ctx);
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        if (!account || strcmp(account, c->accounts[i].name) == 0)
+            check_permissions_anew(&address, &c->accounts[i], cb, ctx);
+    redis_address_deinit(&address);
     client_close(client);
 }
 

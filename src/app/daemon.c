@@ -252,6 +252,8 @@ static void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
 
     for (uint32_t i = 0; i < d->accounts_count && !v->stalled; i++)
         v->stalled = dispatch_stalled(d->accounts[i], now, v->why, sizeof(v->why));
+    for (uint32_t i = 0; i < d->accounts_count && !v->troubled; i++)
+        v->troubled = dispatch_troubled(d->accounts[i], now, v->trouble, sizeof(v->trouble));
     if (metrics_wanted)
         metrics_render(d->accounts, d->accounts_count, now, &v->metrics);
 }

@@ -54,9 +54,20 @@ static void on_ready(void *ctx, bool ok)
     errand_drop(e);
 }
 
+/* First the dispatch loop: what Redis refuses it, the endpoint's own connection may not meet. */
 void desk_readyz(struct errand *e)
 {
-    standing_refresh(e->in->standing, on_ready, errand_hold(e));
+    ingress_ask_vitals(e, false);
+}
+
+static void take_ready(struct errand *e, const struct vitals *v)
+{
+    if (!e->visit || visit_answered(e->visit))
+        return;
+    if (v->troubled)
+        errand_refuse(e, 503, v->trouble);
+    else
+        standing_refresh(e->in->standing, on_ready, errand_hold(e));
 }
 
 /* -- /metrics: what the dispatch loop tells, then what Redis tells, then the endpoint itself -- */
@@ -220,6 +231,8 @@ void desk_vitals(struct errand *e, const struct vitals *v)
 {
     if (e->route->serve == desk_livez)
         say_alive(e, v);
+    else if (e->route->serve == desk_readyz)
+        take_ready(e, v);
     else
         take_metrics(e, v);
 }

@@ -33,7 +33,7 @@ static void on_up(void *ctx)
     d->queue_up = true;
     d->up_ns = d->progress_ns = clock_mono_ns();
     d->server_checked = d->server_fit = false;
-    d->lead_next_ns = d->due_next_ns = 0;
+    d->lead_next_ns = d->due_next_ns = d->server_next_ns = d->examine_next_ns = 0;
     if (d->state == DISPATCH_RESTORING)
         purse_restore(d->purse);
     dispatch_wake(d);
@@ -43,9 +43,10 @@ static void on_down(void *ctx, const char *why)
 {
     struct dispatch *d = ctx;
 
-    log_error("Redis is away; nothing is sent until it is back, nothing is lost",
+    log_error("Redis is away or refuses; nothing is sent until it is back, nothing is lost",
               "account=%s why=\"%s\"", d->account->name, why);
     d->queue_up = false;
+    trouble_forget(d->trouble);
     dispatch_wake(d);
 }
 
@@ -118,7 +119,7 @@ static void forget_memory(struct dispatch *d)
 
 struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
 {
-    static const struct queue_callbacks callbacks = {on_up, on_down};
+    static const struct queue_callbacks callbacks = {on_up, on_down, watch_refused, watch_accepted};
     struct dispatch *d = alloc_zeroed(1, sizeof(*d));
 
     d->options = *o;
@@ -134,6 +135,7 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     brake_init(
         &d->brake); /* not with the rest of the memory: Redis does not know what Fastly said */
     init_memory(d);
+    d->trouble = trouble_new(d->options.account->name);
     d->queue = queue_new(o->loop, o->redis, d->account->name, o->owner, &callbacks, d);
     d->settle = settle_new(d->account, d->queue, on_settled, d);
     d->intake = intake_new(d->account, d->queue, &d->window, d->settle, on_taken, d);
@@ -153,6 +155,7 @@ void dispatch_free(struct dispatch *d)
     intake_free(d->intake);
     settle_free(d->settle);
     purse_free(d->purse);
+    trouble_free(d->trouble);
     heap_deinit(&d->parked);
     endpoint_drop(d->endpoint);
     config_drop(d->config);
@@ -335,6 +338,7 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
     if (d->stopping && d->state == DISPATCH_LEADING)
         dispatch_begin_drain(d, "stopping");
     next = lead_tick(d, now);
+    next = min_u64(next, watch_tick(d, now));
     restore_tick(d, now);
     if (d->state == DISPATCH_LEADING && d->queue_up) {
         next = min_u64(next, due_tick(d, now));

@@ -58,6 +58,11 @@ void dispatch_configure(struct dispatch *d, const struct config *c, const struct
  */
 bool dispatch_stalled(const struct dispatch *d, struct now now, char *why, size_t room);
 
+/* True while Redis is connected but refuses what dispatch needs, a key of the account is broken, or
+ * Redis evicts or is full; then `why` is a sentence with what to do. Nothing is lost, but an
+ * instance with such trouble is not ready. */
+bool dispatch_troubled(const struct dispatch *d, struct now now, char *why, size_t room);
+
 /* Finish what is on the wire, release the lease, close the queue; then dispatch_stopped. */
 void dispatch_stop(struct dispatch *d);
 bool dispatch_stopped(const struct dispatch *d);

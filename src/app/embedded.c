@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,17 +15,23 @@
 #include "clock.h"
 #include "file.h"
 #include "log.h"
+#include "span.h"
 
 #define LOOK_EVERY_NS (10 * NS_PER_MS)
 #define LOCK_PATIENCE_NS (15 * NS_PER_S) /* the previous one may still be writing its file */
 #define RESTART_NS NS_PER_S
+#define STOP_NS (10 * NS_PER_S)  /* a Redis that was told to stop needs milliseconds */
+#define KILLED_NS (5 * NS_PER_S) /* only a disk that hangs outlives SIGKILL */
+#define SAY_AGAIN_NS (60 * NS_PER_S)
+#define WORDS_MAX_BYTES 4096 /* at the end of its log */
 
 enum embedded_state {
     EMBEDDED_LOCKING,  /* waits for the lock of the data folder. next: STARTING */
     EMBEDDED_STARTING, /* the child runs, its socket is watched for. next: RUNNING, DEAD */
     EMBEDDED_RUNNING,  /* next: DEAD */
     EMBEDDED_DEAD,     /* started again soon. next: STARTING */
-    EMBEDDED_STOPPING,
+    EMBEDDED_STOPPING, /* next: KILLING, or it is gone */
+    EMBEDDED_KILLING,  /* it did not stop in time; next: it is gone, or given up */
 };
 
 struct embedded {
@@ -32,7 +39,11 @@ struct embedded {
     struct loop *loop;
     struct timer *timer;
     struct child *child;
-    char *data_dir, *socket_path, *lock_path;
+    char *data_dir, *socket_path, *lock_path, *log_path;
+    uint64_t log_bytes; /* of redis.log when the child was started */
+    bool ran;           /* one of them got so far as to accept connections */
+    char said[256];     /* why it ended, as said last ... */
+    uint64_t said_ns;   /* ... and when; 0: it runs */
     int lock;
     bool open_to_all; /* anybody may put files into the data folder */
     uint64_t lock_until_ns;
@@ -48,6 +59,7 @@ static void release_all(struct embedded *e)
     free(e->data_dir);
     free(e->socket_path);
     free(e->lock_path);
+    free(e->log_path);
     free(e);
 }
 
@@ -64,24 +76,98 @@ static bool is_full(const char *path)
     return statvfs(path, &disk) == 0 && disk.f_bavail == 0;
 }
 
+/* Of "1234:M 28 Nov 2026 02:44:05.123 # Words" the words. */
+static struct span words_of(struct span line)
+{
+    struct span rest = line, word;
+
+    for (size_t i = 0; i + 2 < line.n; i++)
+        if (line.p[i] == ' ' && strchr("#*-.", line.p[i + 1]) && line.p[i + 2] == ' ')
+            return span_of(line.p + i + 3, line.n - i - 3);
+    return span_next_word(&rest, '\n', &word) ? word : line;
+}
+
+/* The last words of the child, out of what its log has got since it was started; "" when it had
+ * none. */
+static void last_words(const struct embedded *e, char *out, size_t room)
+{
+    char text[WORDS_MAX_BYTES];
+    FILE *f = fopen(e->log_path, "r");
+    struct span rest, line, last = SPAN("");
+    long from = (long)e->log_bytes, size;
+
+    out[0] = '\0';
+    if (!f)
+        return;
+    if (fseek(f, 0, SEEK_END) == 0 && (size = ftell(f)) > from) {
+        if (size - from > (long)sizeof(text))
+            from = size - (long)sizeof(text);
+        (void)fseek(f, from, SEEK_SET);
+        rest = span_of(text, fread(text, 1, sizeof(text), f));
+        while (span_next_word(&rest, '\n', &line))
+            if (line.n)
+                last = words_of(line);
+        log_quote(out, room, last.p, last.n);
+    }
+    fclose(f);
+}
+
+static uint64_t size_of(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+/* Once for each reason, and now and then while it lasts. */
+static void say_ended(struct embedded *e, int status, int signum)
+{
+    uint64_t now_ns = clock_mono_ns();
+    char words[256];
+
+    last_words(e, words, sizeof(words));
+    if (is_full(e->data_dir))
+        snprintf(words, sizeof(words), "%s", strerror(ENOSPC));
+    if (!*words)
+        snprintf(words, sizeof(words), "it left no words; exit code %d, signal %d", status, signum);
+    if (e->said_ns && strcmp(words, e->said) == 0 && now_ns < e->said_ns + SAY_AGAIN_NS)
+        return;
+    snprintf(e->said, sizeof(e->said), "%s", words);
+    e->said_ns = now_ns;
+    if (is_full(e->data_dir))
+        log_error("The disk of the data folder is full, so the embedded Redis ended; make room. It "
+                  "is started again until it can write",
+                  "data_dir=%s", e->data_dir);
+    else
+        log_error("Embedded Redis ended; it is started again every second", "why=\"%s\" log=%s",
+                  words, e->log_path);
+}
+
+static void gone(struct embedded *e)
+{
+    e->stopped(e->stopped_ctx);
+    release_all(e);
+}
+
 static void on_exit_of_child(void *ctx, int status, int signum)
 {
     struct embedded *e = ctx;
 
     child_close(e->child);
     e->child = NULL;
-    if (e->state == EMBEDDED_STOPPING) {
-        e->stopped(e->stopped_ctx);
-        release_all(e);
+    if (e->state >= EMBEDDED_STOPPING) {
+        gone(e);
         return;
     }
-    if (is_full(e->data_dir))
-        log_error("The disk of the data folder is full, so the embedded Redis ended; make room. It "
-                  "is started again until it can write",
-                  "data_dir=%s", e->data_dir);
-    else
-        log_error("The embedded Redis ended and is started again; see redis.log in the data folder",
-                  "data_dir=%s status=%d signal=%d", e->data_dir, status, signum);
+    say_ended(e, status, signum);
+    /* setpriv could not start it: https://man7.org/linux/man-pages/man1/setpriv.1.html */
+    if (!e->ran && (status == 126 || status == 127)) {
+        log_error("redis-server cannot be started: install it (apt-get install redis-server) or "
+                  "name a Redis with `redis:`",
+                  "exit=%d", status);
+        e->failed(e->ctx);
+        return;
+    }
     e->state = EMBEDDED_DEAD;
     look_again(e, RESTART_NS);
 }
@@ -93,7 +179,6 @@ static void on_exit_of_child(void *ctx, int status, int signum)
  * producer has no yes. */
 static void start_child(struct embedded *e)
 {
-    char *log_file = alloc_printf("%s/redis.log", e->data_dir);
     /* clang-format off */
     const char *argv[] = {
         "redis-server",
@@ -108,15 +193,15 @@ static void start_child(struct embedded *e)
         "--stream-node-max-entries", "25", /* XDEL searches its node from the start */
         "--daemonize", "no",
         "--loglevel", "warning",
-        "--logfile", log_file,
+        "--logfile", e->log_path,
         NULL,
     };
     /* clang-format on */
     int err;
 
+    e->log_bytes = size_of(e->log_path);
     unlink(e->socket_path); /* of one that was killed: we hold the lock, so nobody listens there */
     e->child = child_start(e->loop, argv, e->lock, on_exit_of_child, e, &err);
-    free(log_file);
     if (!e->child) {
         log_error(
             "redis-server cannot be started; install it (apt-get install redis-server) or name "
@@ -127,6 +212,25 @@ static void start_child(struct embedded *e)
     }
     e->state = EMBEDDED_STARTING;
     look_again(e, LOOK_EVERY_NS);
+}
+
+/* Said before anything is started: with a program missing there is nothing to try again. */
+static bool can_start(struct embedded *e)
+{
+    static const struct {
+        const char *program, *package;
+    } needed[] = {{"redis-server", "redis-server"}, {"setpriv", "util-linux"}};
+
+    for (size_t i = 0; i < array_len(needed); i++) {
+        if (child_in_path(needed[i].program))
+            continue;
+        log_error("The embedded Redis cannot be started: a program is missing. Install it, or name "
+                  "a Redis with `redis:`",
+                  "program=%s try=\"apt-get install %s\"", needed[i].program, needed[i].package);
+        e->failed(e->ctx);
+        return false;
+    }
+    return true;
 }
 
 static void try_lock(struct embedded *e)
@@ -141,7 +245,8 @@ static void try_lock(struct embedded *e)
     }
     e->lock = child_lock(e->lock_path);
     if (e->lock >= 0) {
-        start_child(e);
+        if (can_start(e))
+            start_child(e);
     } else if (e->lock == -EWOULDBLOCK && clock_mono_ns() < e->lock_until_ns) {
         look_again(e, LOOK_EVERY_NS);
     } else {
@@ -150,6 +255,29 @@ static void try_lock(struct embedded *e)
                   "path=%s why=\"%s\"", e->lock_path, strerror(-e->lock));
         e->failed(e->ctx);
     }
+}
+
+/* Killing it loses nothing: with appendfsync always every yes is on the disk before it is given,
+ * and a last line that is torn is cut off at the next start (aof-load-truncated, on by default). */
+static void kill_child(struct embedded *e)
+{
+    log_warn("The embedded Redis does not stop and is killed; what it said yes to is on the disk",
+             "data_dir=%s after_s=%u", e->data_dir, (unsigned)(STOP_NS / NS_PER_S));
+    e->state = EMBEDDED_KILLING;
+    child_signal(e->child, SIGKILL);
+    look_again(e, KILLED_NS);
+}
+
+/* Its disk hangs, most likely. It dies when the disk answers, and keeps its lock until then. */
+static void give_up(struct embedded *e)
+{
+    log_error(
+        "The embedded Redis cannot be killed; leaving without it. Look at the disk of the data "
+        "folder",
+        "data_dir=%s", e->data_dir);
+    child_close(e->child);
+    e->child = NULL;
+    gone(e);
 }
 
 static void on_look(void *ctx)
@@ -166,13 +294,22 @@ static void on_look(void *ctx)
             break;
         }
         e->state = EMBEDDED_RUNNING;
+        e->ran = true;
+        if (e->said_ns)
+            log_info("The embedded Redis runs again", "data_dir=%s", e->data_dir);
+        e->said_ns = 0;
         e->ready(e->ctx);
         break;
     case EMBEDDED_DEAD:
         start_child(e);
         break;
-    case EMBEDDED_RUNNING:
     case EMBEDDED_STOPPING:
+        kill_child(e);
+        break;
+    case EMBEDDED_KILLING:
+        give_up(e);
+        break;
+    case EMBEDDED_RUNNING:
         break;
     }
 }
@@ -214,6 +351,7 @@ struct embedded *embedded_start(struct loop *l, const char *data_dir, const char
     e->data_dir = alloc_str(data_dir);
     e->socket_path = alloc_str(socket_path);
     e->lock_path = alloc_printf("%s/lock", data_dir);
+    e->log_path = alloc_printf("%s/redis.log", data_dir);
     e->lock = -1;
     e->lock_until_ns = clock_mono_ns() + LOCK_PATIENCE_NS;
     e->ready = ready;
@@ -235,4 +373,5 @@ void embedded_stop(struct embedded *e, loop_cb *stopped, void *ctx)
     e->stopped = stopped;
     e->stopped_ctx = ctx;
     child_signal(e->child, SIGTERM);
+    look_again(e, STOP_NS);
 }

@@ -42,7 +42,8 @@ static bool stalled(const struct fact_subject *s)
 {
     char why[160];
 
-    return dispatch_stalled(s->dispatch, s->now, why, sizeof(why));
+    return dispatch_stalled(s->dispatch, s->now, why, sizeof(why)) ||
+           dispatch_troubled(s->dispatch, s->now, why, sizeof(why));
 }
 
 static uint64_t requests_sum(const struct dispatch *d)
@@ -88,6 +89,7 @@ OF_DISPATCH(value_leading, d->state == DISPATCH_LEADING)
 OF_DISPATCH(value_paused, d->paused)
 OF_DISPATCH(value_connected, d->queue_up)
 OF_DISPATCH(value_stalled, stalled(s))
+OF_DISPATCH(value_trouble, trouble_has(d->trouble, (enum trouble_kind)i, s->now.mono_ns))
 OF_DISPATCH(value_late, progress_late_ns(d))
 OF_DISPATCH(value_brake_state, d->brake.state == (enum brake_state)i)
 OF_DISPATCH(value_brake_cause,
@@ -183,9 +185,16 @@ const struct fact dispatch_facts[] = {
      ALONE,
      .value = value_paused},
     {.metric = "purgeline_stalled",
-     .help = "1 when for a minute nothing happened that should have.",
+     .help = "1 when for a minute nothing happened that should have, or when Redis refuses what "
+             "dispatch needs.",
      ALONE,
      .value = value_stalled},
+    {.metric = "purgeline_trouble",
+     .help =
+         "1 while Redis refuses a question of the dispatcher (refused), a key of the account is "
+         "broken (key), jobs may be evicted (evicts) or Redis is at its maxmemory (full).",
+     LABEL("kind", trouble_names, TROUBLE_N),
+     .value = value_trouble},
     {.metric = "purgeline_redis_connected",
      .help = "1 while the account's own connections to Redis stand.",
      ALONE,

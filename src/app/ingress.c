@@ -602,6 +602,8 @@ void ingress_stop(struct ingress *in, loop_cb *stopped, void *ctx)
 
 void ingress_free(struct ingress *in)
 {
+    if (!in)
+        return;
     must(!in->thread);
     mailbox_close(in->dispatch_inbox);
     loop_free(in->loop);

@@ -14,6 +14,8 @@ struct ingress;
 struct vitals {
     bool stalled; /* work waits, nothing hinders it, and nothing moves */
     char why[200];
+    bool troubled; /* Redis refuses what dispatch needs: alive, but not ready */
+    char trouble[512];
     struct buf metrics; /* Prometheus text; only when wanted */
 };
 typedef void vitals_cb(void *ctx, struct vitals *v, bool metrics_wanted);

@@ -194,6 +194,7 @@ static void take_entry(struct intake *in, const struct queue_entry *e, struct no
 
     in->counts.jobs++;
     if (e->id.ms >> 48 || e->id.seq > UINT32_MAX) {
+        in->counts.beyond++;
         refuse(in, e, "entry id: beyond what any clock gives");
         return;
     }

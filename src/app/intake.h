@@ -16,6 +16,7 @@ struct intake;
 
 struct intake_counts {
     uint64_t jobs, targets, malformed, expired, postponed;
+    uint64_t beyond; /* of the malformed: their ids are beyond any clock */
 };
 
 typedef void intake_changed_cb(void *ctx); /* something was read, or may be read again */

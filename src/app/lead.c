@@ -11,6 +11,7 @@
 
 #define RENEW_EVERY_NS NS_PER_S
 #define ASK_EVERY_NS NS_PER_S
+#define LOOK_EVERY_NS (10 * NS_PER_S)
 /* So long before the lease ends nothing is sent any more: what was handed out must have left. */
 #define LEASE_MARGIN_NS (2 * NS_PER_S)
 
@@ -22,13 +23,11 @@ static void on_server(void *ctx, int err, const struct queue_server *s)
     struct dispatch *d = ctx;
     bool evicts;
 
+    d->server_asked = false;
     if (err)
-        return; /* asked again when the connection is back */
+        return; /* a refusal is said, and it is asked again */
+    trouble_server(d->trouble, s, clock_mono_ns());
     evicts = s->maxmemory_policy[0] && strcmp(s->maxmemory_policy, "noeviction") != 0;
-    if (evicts)
-        log_error("This Redis may evict jobs; nothing is dispatched until it is told not to: "
-                  "CONFIG SET maxmemory-policy noeviction",
-                  "account=%s policy=%s", d->account->name, s->maxmemory_policy);
     if (!d->server_known && !evicts && !s->maxmemory_policy[0])
         log_warn("Redis does not say whether it evicts keys; make sure that maxmemory-policy is "
                  "noeviction",
@@ -40,10 +39,22 @@ static void on_server(void *ctx, int err, const struct queue_server *s)
     if (!d->server_known && evicts)
         d->options.unfit(d->options.ctx);
     d->server_known = d->server_checked = true;
-    d->server_fit = !evicts;
-    if (d->server_fit)
+    if (!d->server_fit && !evicts)
         d->lead_next_ns = 0;
+    d->server_fit = !evicts;
     dispatch_wake(d);
+}
+
+/* Somebody may set another maxmemory-policy, or fill it, while it runs. */
+static void look_at_server(struct dispatch *d, uint64_t now_ns)
+{
+    bool sound = d->server_checked && d->server_fit;
+
+    if (d->server_asked || (sound && now_ns < d->server_next_ns))
+        return;
+    d->server_asked = true;
+    d->server_next_ns = now_ns + LOOK_EVERY_NS;
+    queue_server(d->queue, on_server, d);
 }
 
 /* -- the lease -------------------------------------------------------------------------------- */
@@ -137,18 +148,18 @@ static void on_lead(void *ctx, int err, const struct queue_lead *lead)
 uint64_t lead_tick(struct dispatch *d, struct now now)
 {
     struct queue_clock clock = purse_clock(d->purse, now);
-    char *status = NULL;
+    char *status = NULL, why[512];
 
     if (!d->queue_up || d->lead_asked || d->state >= DISPATCH_RELEASING)
         return NEVER;
     if (now.mono_ns < d->lead_next_ns)
         return d->lead_next_ns;
-    if (!d->server_checked || !d->server_fit)
-        queue_server(d->queue, on_server, d);
+    look_at_server(d, now.mono_ns);
     d->lead_next_ns = now.mono_ns + (d->state == DISPATCH_STANDBY ? ASK_EVERY_NS : RENEW_EVERY_NS);
     if (!d->server_fit || (d->stopping && d->state == DISPATCH_STANDBY))
         return d->lead_next_ns;
-    if (d->state != DISPATCH_STANDBY)
+    /* The script may take the lease and fail after that: then, too, somebody should read why. */
+    if (d->state != DISPATCH_STANDBY || dispatch_troubled(d, now, why, sizeof(why)))
         status = report_json(d, now);
     d->lead_asked = true;
     d->renewals++;

@@ -112,20 +112,38 @@ static int read_waiting(struct client *c, const char *account, uint64_t now_ms, 
     return rc;
 }
 
+static void take_stalled(struct overview *o)
+{
+    json_t *j = o->status ? json_loads(o->status, 0, NULL) : NULL;
+    const char *why = json_string_value(json_object_get(j, "stalled"));
+
+    o->stalled = why ? alloc_str(why) : NULL;
+    json_decref(j);
+}
+
 static int read_leader(struct client *c, const char *account, uint64_t now_ms, struct overview *o)
 {
     static const char *const control[] = {"paused", "why", "by", "at", NULL};
     struct redisReply *r;
+    bool endless;
     int rc = ask(c, account, "GET", "lease", NULL, &r);
 
     if (rc < 0)
         return rc;
     o->leader = copy(r);
+    rc = ask(c, account, "PTTL", "lease", NULL, &r);
+    if (rc < 0)
+        return rc;
+    endless = o->leader && reply_number(r) == -1;
     rc = ask(c, account, "GET", "status", NULL, &r);
     if (rc < 0)
         return rc;
     o->status = copy(r);
     overview_take_status(o, reply_text(r));
+    take_stalled(o);
+    if (endless && !o->stalled)
+        o->stalled = alloc_str("the lease never expires, so nobody can take over from its holder "
+                               "(purgeline check --repair)");
     rc = ask(c, account, "HMGET", "control", control, &r);
     if (rc < 0)
         return rc;
@@ -228,11 +246,12 @@ void overview_deinit(struct overview *o)
     free(o->leader);
     free(o->paused_why);
     free(o->paused_by);
+    free(o->stalled);
     free(o->status);
     *o = (struct overview){0};
 }
 
 bool overview_needs_help(const struct overview *o)
 {
-    return !o->leader || o->paused;
+    return !o->leader || o->paused || o->stalled;
 }

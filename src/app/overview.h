@@ -28,7 +28,8 @@ struct overview {
     char *paused_why, *paused_by; /* "" when not said */
     uint64_t paused_ms;           /* for how long */
     struct overview_budget budget[LEDGER_N];
-    char *status; /* what the leader last said of itself, JSON; NULL: nothing lately */
+    char *stalled; /* why the leader cannot work, as it said; NULL: it does not say so */
+    char *status;  /* what the leader last said of itself, JSON; NULL: nothing lately */
 };
 
 /* 0 or negative errno, see client_error. Release with overview_deinit. */
@@ -37,5 +38,6 @@ void overview_deinit(struct overview *o);
 /* What of the leader's status belongs to the lanes. */
 void overview_take_status(struct overview *o, struct span status);
 
-/* Whether somebody has to do something: nobody leads, or the account is paused. */
+/* Whether somebody has to do something: nobody leads, the leader is stalled, or the account is
+ * paused. */
 bool overview_needs_help(const struct overview *o);

@@ -53,6 +53,7 @@ json_t *overview_json(const struct config_account *a, const struct overview *o)
     json_object_set_new(j, "account", json_string(a->name));
     json_object_set_new(j, "ok", json_boolean(!overview_needs_help(o)));
     json_object_set_new(j, "leader", text_or_null(o->leader));
+    json_object_set_new(j, "stalled", text_or_null(o->stalled));
     json_object_set_new(j, "paused", json_boolean(o->paused));
     if (o->paused) {
         json_object_set_new(j, "paused_why", text_or_null(o->paused_why));

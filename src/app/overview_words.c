@@ -106,6 +106,8 @@ enum overview_mood overview_words(const struct overview *o, char *out, size_t ro
         snprintf(out, room, "nobody dispatches it: start 'purgeline run'");
     else if (o->paused)
         paused_words(o, out, room);
+    else if (o->stalled)
+        snprintf(out, room, "stalled: nothing is sent until it is mended");
     else if (!held_words(&r, out, room, &mood))
         mood = going_words(o, &r, out, room);
     json_decref(r.json);

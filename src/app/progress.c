@@ -102,3 +102,8 @@ bool dispatch_stalled(const struct dispatch *d, struct now now, char *why, size_
     }
     return false;
 }
+
+bool dispatch_troubled(const struct dispatch *d, struct now now, char *why, size_t room)
+{
+    return d->state < DISPATCH_RELEASING && trouble_now(d->trouble, now.mono_ns, why, room);
+}

@@ -85,6 +85,8 @@ struct purse *purse_new(const struct config_account *a, struct queue *q, uint64_
 
 void purse_free(struct purse *p)
 {
+    if (!p)
+        return;
     for (int l = 0; l < LEDGER_N; l++)
         free(p->ledgers[l].late);
     free(p);
@@ -137,13 +139,22 @@ static bool is_refusal(int err)
     return err && err != -ENOTCONN && err != -EPERM;
 }
 
+struct restoring {
+    struct purse_ledger *ledger;
+    uint64_t round;
+};
+
 static void on_restored(void *ctx, int err, const struct queue_budget *b)
 {
-    struct purse_ledger *l = ctx;
+    struct restoring restoring = *(struct restoring *)ctx;
+    struct purse_ledger *l = restoring.ledger;
     struct purse *p = l->purse;
     struct budget_limits limits = l->budget.limits;
     uint64_t now_ns = clock_mono_ns();
 
+    free(ctx);
+    if (restoring.round != p->round) /* of an earlier take-over; its own answer is on the way */
+        return;
     if (err) {
         l->refused = is_refusal(err);
         l->not_before_ns = now_ns + TRY_AGAIN_NS;
@@ -171,10 +182,12 @@ static void restore(struct purse_ledger *l)
     struct now now = clock_now();
     struct queue_restore r = {
         l->ledger, window_ms(l), late_ms(l), {account_ms(l->purse, now.mono_ns), now.wall_ms}};
+    struct restoring *restoring = alloc_bytes(sizeof(*restoring));
 
+    *restoring = (struct restoring){l, l->purse->round};
     l->restored = l->refused = false;
     l->not_before_ns = 0;
-    queue_budget_restore(l->purse->queue, &r, on_restored, l);
+    queue_budget_restore(l->purse->queue, &r, on_restored, restoring);
 }
 
 void purse_restore(struct purse *p)
@@ -256,13 +269,15 @@ static void ask_redis(struct purse_ledger *l)
     queue_spend(l->purse->queue, &spend, on_answer, question);
 }
 
+__extension__ typedef unsigned __int128 u128; /* units may be 1e12 */
+
 /* About a second's worth of an hourly budget: less is not worth a question, or a request. In a
  * short window it is a tenth of a second's worth, but never so much that leaving it over would
  * show. */
 static uint64_t crumb(const struct budget *b, enum lane lane, uint64_t missing)
 {
     const struct budget_limits *limits = &b->limits;
-    uint64_t per_100ms = limits->units * (NS_PER_S / 10) / limits->window_ns;
+    uint64_t per_100ms = (uint64_t)((u128)limits->units * (NS_PER_S / 10) / limits->window_ns);
     uint64_t least = max_u64(limits->units / BUDGET_BINS, min_u64(per_100ms, limits->units / 500));
 
     if (lane == LANE_URGENT)

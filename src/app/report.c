@@ -15,7 +15,7 @@ char *report_json(struct dispatch *d, struct now now)
 {
     struct fact_subject subject = {.account = d->account->name, .dispatch = d, .now = now};
     json_t *report = json_object();
-    char *text;
+    char why[512], *text;
 
     must(report != NULL);
     json_object_set_new(report, "state", json_string(dispatch_state_names[d->state]));
@@ -30,6 +30,8 @@ char *report_json(struct dispatch *d, struct now now)
     }
     if (d->options.waits && *d->options.waits)
         json_object_set_new(report, "needs_restart", json_string(d->options.waits));
+    if (dispatch_stalled(d, now, why, sizeof(why)) || dispatch_troubled(d, now, why, sizeof(why)))
+        json_object_set_new(report, "stalled", json_string(why));
     for (size_t i = 0; i < dispatch_facts_count; i++)
         add_fact(report, &dispatch_facts[i], &subject);
     text = json_dumps(report, JSON_COMPACT);

@@ -6,7 +6,6 @@
 
 #include "alloc.h"
 #include "clock.h"
-#include "log.h"
 
 /* Redis runs what it was sent in one go, and whoever pushes an urgent job meanwhile waits: a load
  * takes it about a millisecond, and two keep it busy. */
@@ -49,7 +48,6 @@ struct settle {
     uint64_t not_before_ns; /* after a refusal by Redis */
     uint64_t unconfirmed[LANE_N];
     struct settle_counts counts;
-    bool refused; /* said so already */
 };
 
 struct settle *settle_new(const struct config_account *a, struct queue *q,
@@ -184,13 +182,8 @@ static void on_written(void *ctx, int err)
     if (err) {
         s->counts.failed++;
         list_push_front(&s->waiting, &load->link);
-        if (err != -ENOTCONN) {
+        if (err != -ENOTCONN) /* a refusal is said by the queue's owner */
             s->not_before_ns = clock_mono_ns() + TRY_AGAIN_NS;
-            if (!s->refused)
-                log_error("Redis refuses to record finished jobs; they are kept and tried again",
-                          "why=\"%s\"", queue_error(s->queue));
-            s->refused = true;
-        }
     } else {
         for (uint32_t i = 0; i < load->count; i++) {
             s->unconfirmed[load->items[i].lane]--;
@@ -199,7 +192,6 @@ static void on_written(void *ctx, int err)
         s->counts.writes++;
         s->counts.jobs += load->count;
         load_free(load);
-        s->refused = false;
     }
     s->changed(s->ctx, later);
 }

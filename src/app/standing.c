@@ -52,6 +52,8 @@ struct standing *standing_new(const struct config *c, struct redis *r)
 
 void standing_free(struct standing *s)
 {
+    if (!s)
+        return;
     for (uint32_t i = 0; i < s->count; i++)
         free(s->entries[i].account);
     free(s->entries);

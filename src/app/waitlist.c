@@ -14,10 +14,13 @@
 #include "rediskey.h"
 
 /* How it is certain that no end is missed: first subscribe, then look for the receipts of all, then
- * follow the messages. A connection that breaks begins anew at the first step. */
+ * follow the messages. A connection that breaks begins anew at the first step. Where Redis permits
+ * no SUBSCRIBE, receipts are looked for again and again instead; a job that ended without one is
+ * not seen to end then. */
 
 #define LOOKUP_MAX 256 /* receipts asked for at once */
 #define AWAY_MAX_NS (60 * NS_PER_S)
+#define DEAF_MAX_NS (600 * NS_PER_S) /* without messages an end may go unseen: there is a limit */
 #define AGAIN_NS (NS_PER_S / 2)
 
 struct awaited {
@@ -38,6 +41,8 @@ struct waiting {
     struct waitlist *r;
     struct client *listener, *asker;
     uint64_t deadline_ns;
+    bool deaf; /* SUBSCRIBE is refused: `why` */
+    waitlist_deaf_cb *told;
     waitlist_cb *cb;
     void *ctx;
 };
@@ -223,10 +228,41 @@ static int listen_once(struct waiting *w)
     return rc;
 }
 
+static void pause_ns(uint64_t ns)
+{
+    struct timespec ts = {(time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S)};
+
+    nanosleep(&ts, NULL);
+}
+
+/* Without messages. */
+static int poll_receipts(struct waiting *w)
+{
+    int rc = sweep(w);
+
+    while (rc == 0 && w->r->open) {
+        uint64_t now = clock_mono_ns();
+
+        if (now >= w->deadline_ns)
+            return -ETIMEDOUT;
+        pause_ns(min_u64(AGAIN_NS, w->deadline_ns - now));
+        rc = sweep(w);
+    }
+    return rc;
+}
+
 static int follow(struct waiting *w)
 {
     int rc = subscribe(w);
 
+    if (rc == -EIO) { /* refused, and it will be so again */
+        if (!w->deaf && w->told)
+            w->told(w->ctx, client_error(w->listener));
+        w->deaf = true;
+        if (w->deadline_ns == NEVER)
+            w->deadline_ns = clock_mono_ns() + DEAF_MAX_NS;
+        return poll_receipts(w);
+    }
     if (rc == 0)
         rc = sweep(w);
     while (rc == 0 && w->r->open)
@@ -248,17 +284,10 @@ static int connect_both(struct waiting *w, const struct redis_address *a, char *
     return rc;
 }
 
-static void pause_ns(uint64_t ns)
-{
-    struct timespec ts = {(time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S)};
-
-    nanosleep(&ts, NULL);
-}
-
 int waitlist_await(struct waitlist *r, const struct redis_address *a, uint64_t deadline_ns,
-                   waitlist_cb *cb, void *ctx, char *err, size_t err_room)
+                   waitlist_cb *cb, waitlist_deaf_cb *deaf, void *ctx, char *err, size_t err_room)
 {
-    struct waiting w = {.r = r, .deadline_ns = deadline_ns, .cb = cb, .ctx = ctx};
+    struct waiting w = {.r = r, .deadline_ns = deadline_ns, .cb = cb, .told = deaf, .ctx = ctx};
     uint64_t away_since = clock_mono_ns(), now;
     int rc = 0;
 
@@ -267,14 +296,16 @@ int waitlist_await(struct waitlist *r, const struct redis_address *a, uint64_t d
         rc = connect_both(&w, a, err, err_room);
         if (rc == 0) {
             rc = follow(&w);
-            snprintf(err, err_room, "%s", client_error(w.listener));
+            /* What looks for receipts is the second connection. */
+            snprintf(err, err_room, "%s",
+                     rc == -EIO ? client_error(w.asker) : client_error(w.listener));
             client_close(w.listener);
             client_close(w.asker);
             away_since = clock_mono_ns();
         }
         now = clock_mono_ns();
-        if (rc == 0 || rc == -ETIMEDOUT)
-            break;
+        if (rc == 0 || rc == -ETIMEDOUT || rc == -EIO)
+            break; /* a refusal is the same at each try */
         if (now >= deadline_ns)
             return -ETIMEDOUT;
         if (now - away_since > AWAY_MAX_NS)

@@ -18,7 +18,14 @@ void waitlist_free(struct waitlist *r);
 must_use int waitlist_expect(struct waitlist *r, const char *job);
 uint64_t waitlist_open(const struct waitlist *r); /* how many have not ended */
 
+/* Told once when Redis refuses to tell of ends (SUBSCRIBE), in its words: receipts are looked for
+ * now and then, and a job that ends without one is not seen to end; so without a deadline ten
+ * minutes are one. */
+typedef void waitlist_deaf_cb(void *ctx, const char *why);
+
 /* Until all have ended: 0; -ETIMEDOUT at the monotonic time `deadline_ns` (NEVER: none); -ENOTCONN
- * when Redis was away for a minute, with a sentence. May be called again. */
+ * when Redis was away for a minute, -EIO when it refuses to show receipts, with a sentence. May be
+ * called again. `deaf` may be NULL. */
 must_use int waitlist_await(struct waitlist *r, const struct redis_address *a, uint64_t deadline_ns,
-                            waitlist_cb *cb, void *ctx, char *err, size_t err_room);
+                            waitlist_cb *cb, waitlist_deaf_cb *deaf, void *ctx, char *err,
+                            size_t err_room);

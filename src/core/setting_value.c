@@ -81,6 +81,8 @@ int config_words_add(struct config_words *w, struct span word)
 
 void config_words_free(struct config_words *w)
 {
+    if (!w)
+        return;
     for (uint32_t i = 0; i < w->count; i++)
         free(w->at[i]);
     free(w->at);

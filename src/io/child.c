@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "alloc.h"
+#include "span.h"
 
 struct child {
     uv_process_t process; /* first: its handle is freed as the child */
@@ -94,6 +95,21 @@ struct child *child_start(struct loop *l, const char *const argv[], int keep_fd,
         return NULL;
     }
     return c;
+}
+
+bool child_in_path(const char *program)
+{
+    const char *path = getenv("PATH");
+    struct span rest = span_str(path ? path : "/usr/bin:/bin"), folder;
+    bool found = false;
+
+    while (!found && span_next_word(&rest, ':', &folder)) {
+        char *file = alloc_printf("%.*s/%s", (int)folder.n, folder.p, program);
+
+        found = access(file, X_OK) == 0;
+        free(file);
+    }
+    return found;
 }
 
 void child_signal(struct child *c, int signum)

@@ -15,6 +15,9 @@ struct child *child_start(struct loop *l, const char *const argv[], int keep_fd,
 void child_signal(struct child *c, int signum);
 void child_close(struct child *c); /* after it exited, or to forget it; NULL is fine */
 
+/* Whether a program of this name could be started: it is in PATH, and we may execute it. */
+bool child_in_path(const char *program);
+
 /* Takes an exclusive lock on the file (made when missing, mode 0600). The lock is held until every
  * process that inherited the descriptor has closed it. The descriptor, or -EWOULDBLOCK when
  * somebody holds it, or another negative errno. */

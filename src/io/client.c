@@ -162,6 +162,7 @@ const char *client_error(const struct client *c)
 static int connect_to(struct client *c, const struct redis_address *a)
 {
     struct timeval connect = {.tv_sec = CONNECT_S}, answer = {.tv_sec = ANSWER_S};
+    struct ssl_st *session = NULL;
     int rc;
 
     errno = 0;
@@ -174,7 +175,11 @@ static int connect_to(struct client *c, const struct redis_address *a)
     }
     redis_socket_tune(c->hiredis->fd, !a->unix_path);
     (void)redisSetTimeout(c->hiredis, answer);
-    return a->tls ? redis_socket_secure(c->hiredis, a->host, c->error, sizeof(c->error)) : 0;
+    if (!a->tls)
+        return 0;
+    rc = redis_socket_secure(c->hiredis, a->host, &session, c->error, sizeof(c->error));
+    redis_socket_forget(session);
+    return rc;
 }
 
 static int log_in(struct client *c, const struct redis_address *a)

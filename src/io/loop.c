@@ -63,7 +63,7 @@ void loop_stop(struct loop *l)
 
 void loop_free(struct loop *l)
 {
-    int err = uv_loop_close(&l->uv);
+    int err = l ? uv_loop_close(&l->uv) : 0;
 
     must(err == 0);
     free(l);

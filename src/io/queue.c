@@ -5,10 +5,12 @@
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
 #include "clock.h"
 #include "queue_internal.h"
+#include "redis_socket.h"
 
 /* Two connections. A blocking XREAD stalls whatever comes behind it on its own connection, so the
  * reader's does nothing else:
@@ -24,20 +26,36 @@ const char *const outcome_names[] = {
 };
 
 #define SETUP_RETRY_NS (1 * NS_PER_S)
+#define SAY_AGAIN_NS (5 * NS_PER_S) /* at most so often, when the reason of an outage changes */
 
+/* "Connection refused" may become "NOAUTH ..." when Redis is back, and the first of them must not
+ * be the last word. */
 static void say_down(struct queue *q, const char *why)
 {
+    uint64_t now_ns = clock_mono_ns();
+
     q->up = false;
-    if (q->down || q->closed)
+    if (q->closed)
+        return;
+    if (q->down && ((!redis_says(why) && why != q->error) || strcmp(q->why_down, why) == 0 ||
+                    now_ns < q->down_ns + SAY_AGAIN_NS))
         return;
     q->down = true;
+    q->down_ns = now_ns;
+    snprintf(q->why_down, sizeof(q->why_down), "%s", why);
+    memset(q->refused, 0, sizeof(q->refused)); /* everything is asked anew */
     q->cb.down(q->ctx, why);
 }
 
 /* The connections are there, but the account's part of Redis is not fit for work. */
 static void refuse(struct queue *q)
 {
+    const struct queue_refusal r = {
+        .question = QUEUE_QUESTION_LANES, .doing = "look at the lanes", .words = q->error};
+
     say_down(q, q->error);
+    if (q->cb.refused && !q->closed)
+        q->cb.refused(q->ctx, &r);
     if (!q->closed)
         timer_start_at(q->retry, clock_mono_ns() + SETUP_RETRY_NS);
 }
@@ -50,6 +68,8 @@ static void half_ready(struct queue *q)
         return;
     q->up = true;
     q->down = false;
+    if (q->cb.accepted)
+        q->cb.accepted(q->ctx, QUEUE_QUESTION_LANES);
     q->cb.up(q->ctx);
 }
 
@@ -58,7 +78,8 @@ static int lanes_err(struct queue *q, const redisReply *reply)
     for (size_t i = 0; i < reply->elements; i++) {
         if (reply->element[i]->type == REDIS_REPLY_INTEGER)
             continue;
-        snprintf(q->error, sizeof(q->error), "%s", reply->element[i]->str);
+        snprintf(q->error, sizeof(q->error), "%s: %s", q->keys[KEY_JOBS + i],
+                 reply->element[i]->str);
         return -EIO;
     }
     return 0;
@@ -106,7 +127,7 @@ static void set_name(struct queue *q, struct redis *r, const char *name)
 {
     struct span argv[] = {SPAN("CLIENT"), SPAN("SETNAME"), span_str(name)};
 
-    queue_call(q, r, array_len(argv), argv, on_named, NULL);
+    queue_call_courtesy(q, r, array_len(argv), argv, on_named, NULL);
 }
 
 static void set_up_writer(struct queue *q)
@@ -114,7 +135,8 @@ static void set_up_writer(struct queue *q)
     for (size_t i = 0; i < SCRIPT_N; i++) {
         struct span argv[] = {SPAN("SCRIPT"), SPAN("LOAD"), span_str(queue_scripts[i])};
 
-        queue_call(q, q->writer, array_len(argv), argv, on_script_loaded, (void *)(uintptr_t)i);
+        queue_call_courtesy(q, q->writer, array_len(argv), argv, on_script_loaded,
+                            (void *)(uintptr_t)i);
     }
     look_at_lanes(q);
 }

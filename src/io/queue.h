@@ -19,6 +19,7 @@
  *   Pstatus     string, JSON written by the leader every second, expiring
  *   Pcancelled  list of job ids, expiring: taken back by their producers, for the leader to know
  *   Ponce:<digest>  string, expiring: the job that an Idempotency-Key stands for (app/intray)
+ *   Pbroken:<key>:<Unix ms>  what was set aside because it was not what it should be (app/repair)
  *   Psettled    pub/sub channel: job ids, space-separated, as they end
  *
  * Every callback comes exactly once, on the loop, never from within the call. err: 0;
@@ -39,9 +40,20 @@ struct entry_id {
     uint64_t seq;
 };
 
+/* Redis answered a question with an error that is neither a lost connection nor a lost lease. */
+struct queue_refusal {
+    uint64_t question; /* the same for the same question about the same keys */
+    const char *doing; /* what was asked for: "renew the lease" */
+    const char *words; /* Redis' own */
+};
+
 struct queue_callbacks {
     void (*up)(void *ctx);                    /* both connections up, scripts loaded */
-    void (*down)(void *ctx, const char *why); /* said once per outage */
+    void (*down)(void *ctx, const char *why); /* once per outage, and when its reason changes */
+    /* Every refusal of every question, before the question's own callback; and once when a question
+     * that was refused is answered. May be NULL. */
+    void (*refused)(void *ctx, const struct queue_refusal *r);
+    void (*accepted)(void *ctx, uint64_t question);
 };
 
 /* `owner` names this incarnation in the lease (printable, no spaces). Both strings are copied. */
@@ -55,11 +67,27 @@ struct queue_server {
     char version[32];
     char maxmemory_policy[32]; /* "" when CONFIG is not permitted */
     uint64_t maxmemory;
+    bool full; /* at its maxmemory: it refuses whatever needs memory */
     bool aof;
     bool aof_known;
 };
 typedef void queue_server_cb(void *ctx, int err, const struct queue_server *s);
 void queue_server(struct queue *q, queue_server_cb *cb, void *ctx);
+
+/* -- are the account's keys what they should be? --
+ * Looks for keys of the wrong type, values in `budget` that are no numbers, a lease without an end,
+ * and a lane whose ids are beyond any clock, so that every later job of it is malformed. */
+#define QUEUE_FAULTS_MAX 16
+struct queue_fault {
+    char key[160];
+    char what[96]; /* "holds a string where a stream belongs" */
+};
+typedef void queue_examine_cb(void *ctx, int err, const struct queue_fault *faults, size_t count);
+void queue_examine(struct queue *q, queue_examine_cb *cb, void *ctx);
+/* The faults in the reply of SCRIPT_EXAMINE; how many. */
+size_t queue_faults(const struct redisReply *reply, struct queue_fault out[QUEUE_FAULTS_MAX]);
+#define QUEUE_EXAMINED 12 /* keys of SCRIPT_EXAMINE, in its order: queue_examined_keys */
+extern const char *const queue_examined_keys[QUEUE_EXAMINED]; /* "jobs:urgent" ... */
 
 /* -- the account's time --
  * Clocks are set, and Redis moves to a machine with another one; a window must not seem over

@@ -96,7 +96,7 @@ bool queue_reply_is(const struct redisReply *reply, const char *word)
     return reply && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, word);
 }
 
-int queue_reply_err(struct queue *q, const struct redisReply *reply)
+static int reply_err(struct queue *q, const struct redisReply *reply)
 {
     static const char *const full[] = {"OOM ", "MISCONF ", "NOREPLICAS "};
 
@@ -112,12 +112,96 @@ int queue_reply_err(struct queue *q, const struct redisReply *reply)
     return -EIO;
 }
 
+/* -- refusals -- */
+
+/* What a script is for, in words that follow "Redis refuses to". */
+static const char *const doing_of[SCRIPT_N] = {
+    [SCRIPT_LANES] = NULL, /* the set-up, which reports it itself */
+    [SCRIPT_DEPTH] = "count the lanes",
+    [SCRIPT_LEAD] = "give or renew the lease",
+    [SCRIPT_RELEASE] = "take the lease back",
+    [SCRIPT_PAUSE] = "pause or resume",
+    [SCRIPT_DROP] = "record finished jobs",
+    [SCRIPT_PURGED] = "record finished jobs",
+    [SCRIPT_SETTLE] = "record finished jobs",
+    [SCRIPT_DUE] = "bring postponed jobs back",
+    [SCRIPT_SPEND] = "reserve budget",
+    [SCRIPT_RESTORE] = "read the budget",
+    [SCRIPT_EXAMINE] = NULL, /* what is asked after a refusal */
+};
+
+static void note_refusal(struct queue *q, uint64_t question, const char *doing)
+{
+    const struct queue_refusal r = {.question = question, .doing = doing, .words = q->error};
+    uint64_t *at = NULL;
+
+    for (size_t i = 0; i < array_len(q->refused); i++) {
+        if (q->refused[i] == question) {
+            at = &q->refused[i];
+            break;
+        }
+        if (q->refused[i] == 0)
+            at = &q->refused[i];
+    }
+    if (at)
+        *at = question;
+    if (q->cb.refused)
+        q->cb.refused(q->ctx, &r);
+}
+
+static void note_answer(struct queue *q, uint64_t question)
+{
+    for (size_t i = 0; i < array_len(q->refused); i++) {
+        if (q->refused[i] != question)
+            continue;
+        q->refused[i] = 0;
+        if (q->cb.accepted)
+            q->cb.accepted(q->ctx, question);
+    }
+}
+
+int queue_judge(struct queue *q, uint64_t question, const char *doing,
+                const struct redisReply *reply)
+{
+    int err = reply_err(q, reply);
+
+    if (!doing || err == -ENOTCONN)
+        return err;
+    if (err)
+        note_refusal(q, question, doing);
+    else
+        note_answer(q, question);
+    return err;
+}
+
+/* FNV-1a: http://www.isthe.com/chongo/tech/comp/fnv/ */
+static uint64_t mix(uint64_t hash, const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ (unsigned char)p[i]) * UINT64_C(1099511628211);
+    return hash | UINT64_C(1) << 63; /* larger than QUEUE_QUESTION_READ */
+}
+
+#define MIX_START UINT64_C(14695981039346656037)
+
+/* A script is one question for each set of keys: the lanes are settled, and the ledgers booked,
+ * each for itself. */
+static uint64_t question_of(enum queue_script script, const struct queue_args *a)
+{
+    unsigned char which = (unsigned char)script;
+    uint64_t hash = mix(MIX_START, (const char *)&which, 1);
+
+    return a->keys ? mix(hash, a->bytes, a->at[a->keys - 1].offset + a->at[a->keys - 1].n) : hash;
+}
+
 /* -- calls -- */
 
 struct call {
     struct queue *q;
     queue_reply_cb *cb;
     void *ctx;
+    uint64_t question;
+    char doing[32]; /* "": a refusal is not worth telling */
     enum queue_script script;
     bool whole; /* the text was sent, not its digest */
     struct queue_args args;
@@ -127,21 +211,38 @@ static void on_reply(void *ctx, struct redisReply *reply)
 {
     struct call *c = ctx;
     struct queue *q = c->q;
-    int err = queue_reply_err(q, reply);
+    int err = queue_judge(q, c->question, *c->doing ? c->doing : NULL, reply);
 
     c->cb(q, c->ctx, err, err ? NULL : reply);
     free(c);
 }
 
-void queue_call(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
-                queue_reply_cb *cb, void *ctx)
+static struct call *new_call(struct queue *q, queue_reply_cb *cb, void *ctx)
 {
     struct call *c = alloc_zeroed(1, sizeof(*c));
 
     c->q = q;
     c->cb = cb;
     c->ctx = ctx;
+    return c;
+}
+
+void queue_call(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
+                queue_reply_cb *cb, void *ctx)
+{
+    struct call *c = new_call(q, cb, ctx);
+
+    c->question = mix(MIX_START, argv[0].p, argv[0].n);
+    if (argc > 1)
+        c->question = mix(c->question, argv[1].p, argv[1].n);
+    snprintf(c->doing, sizeof(c->doing), "run %.*s", (int)argv[0].n, argv[0].p);
     redis_command(r, argc, argv, on_reply, c);
+}
+
+void queue_call_courtesy(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
+                         queue_reply_cb *cb, void *ctx)
+{
+    redis_command(r, argc, argv, on_reply, new_call(q, cb, ctx));
 }
 
 static void send_script(struct call *c);
@@ -180,11 +281,11 @@ static void send_script(struct call *c)
 void queue_call_script(struct queue *q, enum queue_script script, struct queue_args *a,
                        queue_reply_cb *cb, void *ctx)
 {
-    struct call *c = alloc_zeroed(1, sizeof(*c));
+    struct call *c = new_call(q, cb, ctx);
 
-    c->q = q;
-    c->cb = cb;
-    c->ctx = ctx;
+    c->question = question_of(script, a);
+    if (doing_of[script])
+        snprintf(c->doing, sizeof(c->doing), "%s", doing_of[script]);
     c->script = script;
     c->whole = q->sha[script][0] == '\0';
     c->args = *a;

@@ -39,8 +39,17 @@ void queue_call_script(struct queue *q, enum queue_script script, struct queue_a
 void queue_call(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
                 queue_reply_cb *cb, void *ctx);
 
-/* 0 or what the error means; keeps its words for queue_error. NULL: -ENOTCONN. */
-int queue_reply_err(struct queue *q, const struct redisReply *reply);
+/* The same for what may be refused without harm: a name, a script that is sent whole otherwise. */
+void queue_call_courtesy(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
+                         queue_reply_cb *cb, void *ctx);
+
+/* 0 or what the error means; keeps its words for queue_error. NULL: -ENOTCONN. Every reply goes
+ * through here, and so every refusal is reported; `doing` NULL: it need not be. */
+int queue_judge(struct queue *q, uint64_t question, const char *doing,
+                const struct redisReply *reply);
+/* Scripts and commands have larger numbers. */
+#define QUEUE_QUESTION_READ 1
+#define QUEUE_QUESTION_LANES 2                                         /* of the set-up */
 bool queue_reply_is(const struct redisReply *reply, const char *word); /* an error of that kind */
 
 enum queue_key {
@@ -90,6 +99,9 @@ struct queue {
     bool down;    /* said, and up was not since */
     uint64_t seq; /* of budget operations */
     uint64_t receipts_skipped;
+    uint64_t refused[32]; /* questions whose last answer was a refusal; 0: free */
+    char why_down[256];   /* as said last ... */
+    uint64_t down_ns;     /* ... and when */
     struct queue_ledger ledgers[LEDGER_N];
     struct queue_lane lanes[LANE_N];
     struct queue_reading reading;

@@ -213,6 +213,23 @@ static bool info_value(const char *info, const char *name, char *out, size_t roo
     return true;
 }
 
+static uint64_t info_number(const char *info, const char *name)
+{
+    char number[32];
+
+    return info_value(info, name, number, sizeof(number)) ? strtoull(number, NULL, 10) : 0;
+}
+
+/* As Redis counts when it refuses with OOM: without the buffers of replicas and of its file
+ * (src/evict.c, getMaxmemoryState). */
+static bool is_full(const char *info, uint64_t maxmemory)
+{
+    uint64_t used = info_number(info, "used_memory");
+    uint64_t others = info_number(info, "mem_not_counted_for_evict");
+
+    return maxmemory && used > others && used - others > maxmemory;
+}
+
 static void on_info(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     struct asking_server s = *(struct asking_server *)ctx;
@@ -232,6 +249,7 @@ static void on_info(struct queue *q, void *ctx, int err, struct redisReply *repl
                      sizeof(out.maxmemory_policy));
     if (info_value(reply->str, "maxmemory", number, sizeof(number)))
         out.maxmemory = strtoull(number, NULL, 10);
+    out.full = is_full(reply->str, out.maxmemory);
     out.aof_known = info_value(reply->str, "aof_enabled", number, sizeof(number));
     out.aof = out.aof_known && number[0] == '1';
     s.cb(s.ctx, 0, &out);

@@ -166,7 +166,7 @@ static void on_streams(void *ctx, struct redisReply *reply)
 {
     struct queue *q = ctx;
     struct found f = {0};
-    int err = queue_reply_err(q, reply);
+    int err = queue_judge(q, QUEUE_QUESTION_READ, "read the lanes", reply);
 
     if (err) {
         answer(q, err, 0);

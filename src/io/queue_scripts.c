@@ -26,7 +26,8 @@
     "local function int(n) return string.format('%.0f', n) end\n"
 
 /* The account's time of a booking; one written by hand has only Redis' clock in its id. */
-#define LUA_WHEN "local function when(e) return tonumber(e[2][4] or e[1]:match('^%d+')) end\n"
+#define LUA_WHEN                                                                                   \
+    "local function when(e) return tonumber(e[2][4] or '') or tonumber(e[1]:match('^%d+')) end\n"
 
 /* JSON strings out of any bytes: what is valid UTF-8 stays; a byte that is not becomes \u00XX, so
  * it reads as Latin-1, which it probably was. cjson.encode would pass it through and make the
@@ -373,9 +374,58 @@ static const char restore[] = LUA_NOW LUA_WHEN
     "end\n"
     "return out\n";
 
+/* KEYS in the order of queue_examined_keys. Answers key, what is wrong with it, for each fault.
+ * What the user may not look at is passed over. An entry beyond 2^48 is looked for only where it
+ * can be found without reading others; an empty stream remembers its last id. */
+static const char examine[] =
+    "local kinds = {'stream', 'stream', 'stream', 'stream', 'zset', 'string', 'hash', 'stream',\n"
+    "  'stream', 'stream', 'hash', 'list'}\n"
+    "local out, call, is = {}, redis.pcall, {}\n"
+    "local function fault(i, what) out[#out + 1] = KEYS[i]; out[#out + 1] = what end\n"
+    "for i = 1, #kinds do\n"
+    "  is[i] = call('TYPE', KEYS[i]).ok or 'none'\n"
+    "  if is[i] ~= 'none' and is[i] ~= kinds[i] then\n"
+    "    fault(i, 'holds a ' .. is[i] .. ' where a ' .. kinds[i] .. ' belongs')\n"
+    "    is[i] = 'none'\n"
+    "  end\n"
+    "end\n"
+    "local function last_id(key)\n"
+    "  local info = call('XINFO', 'STREAM', key)\n"
+    "  for i = 1, #info, 2 do if info[i] == 'last-generated-id' then return info[i + 1] end end\n"
+    "  return '0-0'\n"
+    "end\n"
+    "for i = 1, 3 do\n"
+    "  if is[i] == 'stream' then\n"
+    "    local beyond = call('XRANGE', KEYS[i], '281474976710656', '+', 'COUNT', 1)\n"
+    "    if #beyond > 0 or (call('XLEN', KEYS[i]) == 0 and\n"
+    "      tonumber(last_id(KEYS[i]):match('^%d+')) >= 281474976710656) then\n"
+    "      fault(i, 'has an entry id beyond any clock: all its later jobs are malformed')\n"
+    "    end\n"
+    "  end\n"
+    "end\n"
+    "if is[6] == 'string' and call('PTTL', KEYS[6]) == -1 then\n"
+    "  fault(6, 'never expires: nobody can take over from its holder')\n"
+    "end\n"
+    "if is[7] == 'hash' then\n"
+    "  local names = {'clock', 'clock_at', 'clock_wall'}\n"
+    "  for _, k in ipairs({'purge', 'url', 'write'}) do\n"
+    "    for _, f in ipairs({'open', 'level', 'level_at', 'seq', 'booked'}) do\n"
+    "      names[#names + 1] = k .. ':' .. f\n"
+    "    end\n"
+    "  end\n"
+    "  local values = call('HMGET', KEYS[7], unpack(names))\n"
+    "  for i = 1, #names do\n"
+    "    if values[i] and not values[i]:find('^%d+$') then\n"
+    "      fault(7, 'has a field ' .. names[i] .. ' that is no number')\n"
+    "      break\n"
+    "    end\n"
+    "  end\n"
+    "end\n"
+    "return out\n";
+
 const char *const queue_scripts[SCRIPT_N] = {
     [SCRIPT_LANES] = lanes,     [SCRIPT_DEPTH] = depth,     [SCRIPT_LEAD] = lead,
     [SCRIPT_RELEASE] = release, [SCRIPT_PAUSE] = pause_,    [SCRIPT_DROP] = drop,
     [SCRIPT_PURGED] = purged,   [SCRIPT_SETTLE] = settle,   [SCRIPT_DUE] = due,
-    [SCRIPT_SPEND] = spend,     [SCRIPT_RESTORE] = restore,
+    [SCRIPT_SPEND] = spend,     [SCRIPT_RESTORE] = restore, [SCRIPT_EXAMINE] = examine,
 };

@@ -17,6 +17,7 @@ enum queue_script {
     SCRIPT_DUE,     /* from later back to the lanes */
     SCRIPT_SPEND,   /* the ledger's durable half */
     SCRIPT_RESTORE, /* what the ledger held */
+    SCRIPT_EXAMINE, /* keys of the wrong type, values that are no numbers */
     SCRIPT_N
 };
 

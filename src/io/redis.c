@@ -5,7 +5,6 @@
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 #include <netdb.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -37,6 +36,7 @@ enum state {
 #define CONNECT_TIMEOUT_NS (2 * NS_PER_S)
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 2000
+#define SAY_AGAIN_NS (5 * NS_PER_S)
 #define STABLE_NS (5 * NS_PER_S) /* a connection that lived this long was a good one */
 
 struct call { /* one command, from redis_command to its callback */
@@ -58,6 +58,7 @@ struct redis {
     redis_down_cb *down;
     void *ctx;
     enum state state;
+    struct ssl_st *tls;    /* of this connection; NULL: none */
     redisAsyncContext *ac; /* NULL when there is no connection, or hiredis let go of it */
     struct timer *timer;   /* see enum state */
     struct timer *turn;    /* fires on the next turn when something is to be done */
@@ -75,6 +76,8 @@ struct redis {
     loop_cb *closed;   /* redis_close was called */
     void *closed_ctx;
     char why[256];
+    char said[256];   /* the reason of the outage as told last ... */
+    uint64_t said_ns; /* ... and when */
 };
 
 static void start_attempt(void *ctx);
@@ -101,9 +104,13 @@ static void lose(struct redis *r, const char *fmt, ...)
     turn_soon(r);
 }
 
-static const char *words_of(const redisAsyncContext *ac)
+static void lose_for(struct redis *r, const redisAsyncContext *ac)
 {
-    return ac->c.err ? ac->c.errstr : "connection closed";
+    char words[200];
+
+    redis_socket_words(r->tls, ac->c.err ? ac->c.errstr : "connection closed", words,
+                       sizeof(words));
+    lose(r, "%s", words);
 }
 
 /* -- greeting -- */
@@ -119,7 +126,12 @@ static void greeted(struct redis *r)
 
 static void on_refusable(redisAsyncContext *ac, void *reply, void *priv)
 {
-    (void)ac, (void)reply, (void)priv; /* a name is a courtesy; some services refuse it */
+    const redisReply *said = reply;
+    struct redis *r = ac->data;
+
+    (void)priv; /* a name is a courtesy; some services refuse it */
+    if (r && said && said->type == REDIS_REPLY_ERROR && strstr(said->str, "max number of clients"))
+        lose(r, "%s", said->str); /* the answer to whatever comes first; then it hangs up */
 }
 
 static void on_greeting(redisAsyncContext *ac, void *reply, void *priv)
@@ -191,7 +203,7 @@ static void on_connect(const redisAsyncContext *ac, int status)
         greet(r);
         return;
     }
-    lose(r, "%s", words_of(ac));
+    lose_for(r, ac);
     r->ac = NULL;
 }
 
@@ -202,7 +214,7 @@ static void on_disconnect(const redisAsyncContext *ac, int status)
     (void)status;
     if (!r)
         return;
-    lose(r, "%s", words_of(ac));
+    lose_for(r, ac);
     r->ac = NULL;
 }
 
@@ -220,7 +232,7 @@ static int prepare(struct redis *r)
     if (r->address.tls) {
         char why[160];
 
-        err = redis_socket_secure(&r->ac->c, r->address.host, why, sizeof(why));
+        err = redis_socket_secure(&r->ac->c, r->address.host, &r->tls, why, sizeof(why));
         if (err < 0) {
             lose(r, "%s", why);
             return err;
@@ -314,9 +326,14 @@ static void start_attempt(void *ctx)
 
 static void say_down(struct redis *r, const char *why)
 {
-    if (r->outage)
+    uint64_t now_ns = clock_mono_ns();
+
+    if (r->outage &&
+        (!redis_says(why) || strcmp(r->said, why) == 0 || now_ns < r->said_ns + SAY_AGAIN_NS))
         return;
     r->outage = true;
+    r->said_ns = now_ns;
+    snprintf(r->said, sizeof(r->said), "%s", why);
     r->down(r->ctx, why);
 }
 
@@ -349,6 +366,8 @@ static void drop_connection(struct redis *r)
 {
     redisAsyncContext *ac = r->ac;
 
+    redis_socket_forget(r->tls);
+    r->tls = NULL;
     if (!ac)
         return;
     r->ac = NULL;
@@ -537,15 +556,6 @@ bool redis_is_up(const struct redis *r)
 
 /* -- from beginning to end -- */
 
-/* hiredis writes with write(2): the death of a peer would kill the process. */
-static void ignore_sigpipe(void)
-{
-    struct sigaction now;
-
-    if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
-        signal(SIGPIPE, SIG_IGN);
-}
-
 static char *copy_or_null(const char *s)
 {
     return s ? alloc_str(s) : NULL;
@@ -557,7 +567,7 @@ struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_
     struct redis *r = alloc_zeroed(1, sizeof(*r));
 
     must(a->host || a->unix_path);
-    ignore_sigpipe();
+    redis_socket_ignore_sigpipe();
     r->loop = l;
     r->address = (struct redis_address){.host = copy_or_null(a->host),
                                         .unix_path = copy_or_null(a->unix_path),

@@ -27,8 +27,9 @@ must_use int redis_address_parse(const char *url, struct redis_address *out, cha
 void redis_address_deinit(struct redis_address *a); /* wipes the password */
 
 typedef void redis_up_cb(void *ctx); /* connected, authenticated, db selected */
-typedef void redis_down_cb(void *ctx,
-                           const char *why); /* once per loss, and once per outage at start */
+/* Once per outage, and again when Redis is there and refuses us ("NOAUTH ..."): that is another
+ * trouble than a Redis that is away. */
+typedef void redis_down_cb(void *ctx, const char *why);
 
 /* NULL when the connection was lost before the reply (effect unknown). The reply is hiredis', lent.
  */

@@ -6,13 +6,17 @@
 #include <hiredis/hiredis.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #ifdef HAVE_HIREDIS_SSL
 #include <arpa/inet.h>
 #include <hiredis/hiredis_ssl.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #endif
 
 static void set_int(int fd, int level, int option, int value)
@@ -31,6 +35,14 @@ void redis_socket_tune(int fd, bool tcp)
     set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
     /* Keepalive sleeps while bytes are unacknowledged; tcp(7), TCP_USER_TIMEOUT. */
     set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 15000);
+}
+
+void redis_socket_ignore_sigpipe(void)
+{
+    struct sigaction now;
+
+    if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN);
 }
 
 #ifdef HAVE_HIREDIS_SSL
@@ -54,7 +66,25 @@ static SSL *new_session(SSL_CTX *ctx, const char *host)
     return NULL;
 }
 
-int redis_socket_secure(struct redisContext *c, const char *host, char *err, size_t err_room)
+/* Why the handshake failed: the certificate first, for what follows is an echo of it. */
+static const char *tls_words(struct ssl_st *session)
+{
+    long verified = session ? SSL_get_verify_result(session) : X509_V_OK;
+    const char *words;
+
+    if (verified != X509_V_OK)
+        return X509_verify_cert_error_string(verified);
+    words = ERR_reason_error_string(ERR_peek_last_error());
+    return words ? words : "the server ended the TLS handshake without a word";
+}
+
+void redis_socket_forget(struct ssl_st *session)
+{
+    SSL_free(session);
+}
+
+int redis_socket_secure(struct redisContext *c, const char *host, struct ssl_st **session,
+                        char *err, size_t err_room)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     SSL *ssl = NULL;
@@ -70,18 +100,54 @@ int redis_socket_secure(struct redisContext *c, const char *host, char *err, siz
     /* hiredis' own TLS context checks the chain but not the name, hence our session. hiredis owns
      * it only after success. */
     if (redisInitiateSSL(c, ssl) != REDIS_OK) {
-        snprintf(err, err_room, "TLS: %s", c->errstr);
+        char words[160];
+
+        redis_socket_words(ssl, c->errstr, words, sizeof(words));
+        snprintf(err, err_room, "TLS: %s", words);
         SSL_free(ssl);
         return -EPROTO;
     }
+    SSL_up_ref(ssl);
+    *session = ssl;
     return 0;
 }
 #else
-int redis_socket_secure(struct redisContext *c, const char *host, char *err, size_t err_room)
+static const char *tls_words(struct ssl_st *session)
+{
+    (void)session;
+    return "the server ended the connection without a word";
+}
+
+void redis_socket_forget(struct ssl_st *session)
+{
+    (void)session;
+}
+
+int redis_socket_secure(struct redisContext *c, const char *host, struct ssl_st **session,
+                        char *err, size_t err_room)
 {
     (void)c;
     (void)host;
+    (void)session;
     snprintf(err, err_room, "built without hiredis_ssl");
     return -EPROTO;
 }
 #endif
+
+void redis_socket_words(struct ssl_st *session, const char *said, char *out, size_t room)
+{
+    static const char empty[] = "Success"; /* strerror(0) */
+    size_t n = strlen(said), end = sizeof(empty) - 1;
+
+    if (n >= end && strcmp(said + n - end, empty) == 0)
+        snprintf(out, room, "%.*s%s", (int)(n - end), said, tls_words(session));
+    else
+        snprintf(out, room, "%s", said);
+}
+
+bool redis_says(const char *why)
+{
+    size_t n = strspn(why, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+    return n > 2 && why[n] == ' ';
+}

@@ -443,8 +443,11 @@ void sender_loop_stop(struct sender_loop *s, struct list *ended)
 
 void sender_loop_free(struct sender_loop *s)
 {
-    int err = uv_thread_join(&s->thread);
+    int err;
 
+    if (!s)
+        return;
+    err = uv_thread_join(&s->thread);
     must(err == 0);
     loop_free(s->loop);
     free(s->heard_ns);

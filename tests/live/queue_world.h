@@ -100,7 +100,7 @@ static inline void world_on_closed(void *ctx)
 /* A second instance at the same server: `server` is then the other world's to stop. */
 static inline struct world *world_open(struct redis_server *server, const char *owner)
 {
-    static const struct queue_callbacks cb = {world_on_up, world_on_down};
+    static const struct queue_callbacks cb = {.up = world_on_up, .down = world_on_down};
     struct world *w = alloc_zeroed(1, sizeof(*w));
     struct redis_address a;
     char err[200];

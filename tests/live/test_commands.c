@@ -339,7 +339,7 @@ static void status_counts_what_was_spent_within_the_window(void **state)
     struct world *w = *state;
     json_t *j, *purge;
 
-    redis_server_do(w->redis, "SET purgeline:{main}:lease host/1/2");
+    redis_server_do(w->redis, "SET purgeline:{main}:lease host/1/2 EX 100");
     redis_server_do(w->redis, "HSET purgeline:{main}:budget purge:open 5");
     redis_server_do(w->redis, "XADD purgeline:{main}:spent:purge 1000-0 c 700"); /* long ago */
     for (int i = 0; i < 1500; i++)

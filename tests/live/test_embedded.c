@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "alloc.h"
 #include "weather_disk.h"
@@ -228,7 +229,7 @@ static void what_it_said_yes_to_is_purged_once_its_full_disk_has_room(void **sta
     rig_await(h.rig, sandbox_faults_used_up(h.rig->sandbox));
     weather_disk_fill(&disk);
     accepted = push_until_refused(&h);
-    instance_await_said(&h.rig->instances[0], "The disk of the data folder is full", 2);
+    instance_await_said(&h.rig->instances[0], "The disk of the data folder is full", 1);
     weather_disk_free(&disk);
     await_until(-1, AWAIT_PATIENCE_MS, is_pushed(&h, "after"));
     await_purged(&h, "before");
@@ -244,6 +245,121 @@ static void what_it_said_yes_to_is_purged_once_its_full_disk_has_room(void **sta
     weather_disk_close(&disk);
 }
 
+/* -- with other programs in its PATH -- */
+
+/* `redis-server` is this script there; NULL: there is none. setpriv is what it is. */
+static void use_path(struct home *h, const char *script)
+{
+    char *bin = alloc_printf("%s/bin", h->rig->folder),
+         *file = alloc_printf("%s/redis-server", bin);
+    char *command =
+        alloc_printf("mkdir -p %s && ln -sf $(command -v setpriv) %s/setpriv", bin, bin);
+    FILE *f;
+
+    must(system(command) == 0);
+    if (script) {
+        f = fopen(file, "w");
+        must(f && fprintf(f, "#!/bin/sh\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n%s", script) > 0);
+        must(fclose(f) == 0 && chmod(file, 0755) == 0);
+    }
+    h->env[5] = alloc_printf("PATH=%s", bin);
+    h->env[6] = NULL;
+    free(bin);
+    free(file);
+    free(command);
+}
+
+static void without_redis_server_it_says_what_to_install_and_exits(void **state)
+{
+    struct instance *i;
+    struct home h;
+
+    open_home(&h, state);
+    use_path(&h, NULL);
+    i = &h.rig->instances[0];
+    instance_start(i, NULL, (const char *const *)h.env, h.log);
+    assert_int_equal(instance_wait(i, AWAIT_PATIENCE_MS), 1);
+    assert_int_equal(instance_said(i, "apt-get install redis-server"), 1);
+    assert_int_equal(instance_said(i, "redis.log"), 0);
+    close_home(&h);
+}
+
+static void one_that_cannot_be_executed_is_an_end_as_well(void **state)
+{
+    struct instance *i;
+    struct home h;
+
+    open_home(&h, state);
+    use_path(&h, "exit 126\n");
+    i = &h.rig->instances[0];
+    instance_start(i, NULL, (const char *const *)h.env, h.log);
+    assert_int_equal(instance_wait(i, AWAIT_PATIENCE_MS), 1);
+    assert_int_equal(instance_said(i, "apt-get install redis-server"), 1);
+    close_home(&h);
+}
+
+static size_t starts_of(const struct home *h)
+{
+    char *path = alloc_printf("%s/data/starts", h->rig->folder), line[64];
+    FILE *f = fopen(path, "r");
+    size_t n = 0;
+
+    while (f && fgets(line, sizeof(line), f))
+        n++;
+    if (f)
+        fclose(f);
+    free(path);
+    return n;
+}
+
+/* What it said last is said, once, however often it is tried. */
+static void why_it_keeps_ending_is_said_once_in_its_own_words(void **state)
+{
+    struct instance *i;
+    struct home h;
+
+    open_home(&h, state);
+    use_path(&h, "for a in \"$@\"; do [ \"$b\" = --dir ] && dir=$a; b=$a; done\n"
+                 "echo x >> $dir/starts\n"
+                 "echo \"7:M 28 Nov 2026 02:44:05.123 # Fatal error: can't open the append-only "
+                 "file: Permission denied\" >> $dir/redis.log\n"
+                 "exit 1\n");
+    i = &h.rig->instances[0];
+    instance_start(i, NULL, (const char *const *)h.env, h.log);
+    rig_await(h.rig, starts_of(&h) >= 3);
+    assert_int_equal(instance_said(i, "Embedded Redis ended"), 1);
+    assert_int_equal(
+        instance_said(i, "why=\"Fatal error: can't open the append-only file: Permission denied\""),
+        1);
+    instance_signal(i, SIGTERM);
+    assert_int_equal(instance_wait(i, AWAIT_PATIENCE_MS), 0);
+    close_home(&h);
+}
+
+/* It runs, and does not hear SIGTERM: what stands behind it dies with it. */
+static void one_that_does_not_stop_is_killed_and_nothing_is_lost(void **state)
+{
+    struct instance *i;
+    struct home h;
+
+    open_home(&h, state);
+    use_path(&h, "trap '' TERM\nsetpriv --pdeathsig KILL redis-server \"$@\" &\n"
+                 "while :; do wait; done\n");
+    start(&h);
+    i = &h.rig->instances[0];
+    push(&h, "k");
+    await_purged(&h, "k");
+    instance_signal(i, SIGTERM);
+    assert_int_equal(instance_wait(i, AWAIT_PATIENCE_MS), 0);
+    assert_int_equal(instance_said(i, "does not stop and is killed"), 1);
+    free(h.env[5]);
+    h.env[5] = NULL;
+    start(&h);
+    push(&h, "l");
+    await_purged(&h, "l");
+    close_home(&h);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +367,10 @@ int main(int argc, char **argv)
         rig_test(killed_its_redis_dies_too_and_the_jobs_are_there_after_the_restart),
         rig_test(its_redis_killed_is_started_again_and_no_job_is_lost),
         rig_test(two_of_them_do_not_share_a_data_folder),
+        rig_test(without_redis_server_it_says_what_to_install_and_exits),
+        rig_test(one_that_cannot_be_executed_is_an_end_as_well),
+        rig_test(why_it_keeps_ending_is_said_once_in_its_own_words),
+        rig_test(one_that_does_not_stop_is_killed_and_nothing_is_lost),
         rig_test(what_it_said_yes_to_is_purged_once_its_full_disk_has_room),
     };
 

@@ -306,7 +306,7 @@ static void a_stream_key_of_another_type_is_an_outage_with_its_reason(void **sta
 {
     struct redis_server *server = redis_server_start(NULL, NULL);
     struct redis_address a;
-    struct queue_callbacks cb = {world_on_up, world_on_down};
+    struct queue_callbacks cb = {.up = world_on_up, .down = world_on_down};
     struct world *w = alloc_zeroed(1, sizeof(*w));
     char err[200];
 

@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "redis.h"
 #include "redis_server.h"
+#include "redis_socket.h"
 
 static char loopback[] = "127.0.0.1";
 
@@ -541,9 +542,67 @@ static void an_idle_connection_is_kept_under_watch(void **state)
     close_world(&w);
 }
 
+/* The first reason of an outage must not be the last word when Redis is back and refuses us. */
+static void a_password_that_is_missing_is_said_although_the_outage_began_otherwise(void **state)
+{
+    struct world w = {.server = redis_server_start(NULL, NULL)};
+
+    (void)state;
+    open_world(&w, redis_server_url(w.server));
+    run_until(&w, w.ups == 1);
+    redis_server_kill(w.server);
+    run_until(&w, w.downs == 1);
+    assert_null(strstr(w.why, "NOAUTH"));
+    redis_server_restart(w.server);
+    redis_server_do(w.server, "CONFIG SET requirepass secret");
+    redis_server_do(w.server, "CLIENT KILL TYPE normal");
+    run_until(&w, w.downs + w.ups > 2 && strstr(w.why, "NOAUTH"));
+    close_world(&w);
+}
+
+static void too_many_clients_are_said_in_redis_words(void **state)
+{
+    struct world w = {.server = redis_server_start(NULL, NULL)};
+
+    (void)state;
+    redis_server_do(w.server, "CONFIG SET maxclients 1");
+    open_world(&w, redis_server_url(w.server));
+    run_until(&w, w.downs == 1);
+    assert_non_null(strstr(w.why, "max number of clients"));
+    close_world(&w);
+}
+
+static void words_of_redis_are_told_from_those_of_the_network(void **state)
+{
+    (void)state;
+    assert_true(redis_says("NOAUTH Authentication required."));
+    assert_true(redis_says("ERR max number of clients reached"));
+    assert_false(redis_says("Connection refused"));
+    assert_false(redis_says("no connection within 2 s"));
+    assert_false(redis_says(""));
+}
+
+static void a_failure_is_never_called_success(void **state)
+{
+    char words[200];
+
+    (void)state;
+    redis_socket_words(NULL, "SSL_connect failed: Success", words, sizeof(words));
+    assert_null(strstr(words, "Success"));
+    assert_non_null(strstr(words, "SSL_connect failed: the server ended"));
+    redis_socket_words(NULL, "Success", words, sizeof(words));
+    assert_null(strstr(words, "Success"));
+    redis_socket_words(NULL, "Connection reset by peer", words, sizeof(words));
+    assert_string_equal(words, "Connection reset by peer");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_password_that_is_missing_is_said_although_the_outage_began_otherwise),
+        cmocka_unit_test(too_many_clients_are_said_in_redis_words),
+        cmocka_unit_test(words_of_redis_are_told_from_those_of_the_network),
+        cmocka_unit_test(a_failure_is_never_called_success),
         cmocka_unit_test(tcp_comes_up_and_answers),
         cmocka_unit_test(a_unix_socket_comes_up_and_selects_its_database),
         cmocka_unit_test(a_host_name_is_resolved),

@@ -260,6 +260,17 @@ static void expect_stopped(struct play *p)
         play_fail(p, "%s still runs", name);
 }
 
+/* `expect trouble budget`: the instance says what Redis refuses; `expect trouble none`. */
+static void expect_trouble(struct play *p)
+{
+    const char *word = play_word(p, 2);
+    char why[512] = "";
+    bool any = instance_troubled(instance_find("first"), why, sizeof(why));
+
+    if (any == (strcmp(word, "none") == 0) || (any && !strstr(why, word)))
+        play_fail(p, "the trouble is \"%s\"", why);
+}
+
 static void expect_cost(struct play *p)
 {
     const char *least = play_option(p, "least"), *most = play_option(p, "most");
@@ -290,7 +301,8 @@ void play_expect(struct play *p)
         {"request", expect_request}, {"requests", expect_requests}, {"acked", expect_acked},
         {"dead", expect_dead},       {"receipt", expect_receipt},   {"waiting", expect_waiting},
         {"later", expect_later},     {"leader", expect_leader},     {"stopped", expect_stopped},
-        {"cost", expect_cost},       {"purged", expect_ended},      {"expired", expect_ended}};
+        {"cost", expect_cost},       {"purged", expect_ended},      {"expired", expect_ended},
+        {"trouble", expect_trouble}};
 
     for (size_t i = 0; i < array_len(words); i++) {
         if (strcmp(words[i].word, play_word(p, 1)) == 0) {

@@ -9,10 +9,10 @@
 #include "engine.h"
 
 const char *const op_names[OP_N] = {
-    [OP_SERVER] = "server", [OP_LEAD] = "lead",   [OP_RELEASE] = "release",
-    [OP_READ] = "read",     [OP_DEPTH] = "depth", [OP_SETTLE] = "settle",
-    [OP_DUE] = "due",       [OP_SPEND] = "spend", [OP_RESTORE] = "restore",
-    [OP_PAUSE] = "pause"};
+    [OP_SERVER] = "server", [OP_LEAD] = "lead",      [OP_RELEASE] = "release",
+    [OP_READ] = "read",     [OP_DEPTH] = "depth",    [OP_SETTLE] = "settle",
+    [OP_DUE] = "due",       [OP_SPEND] = "spend",    [OP_RESTORE] = "restore",
+    [OP_PAUSE] = "pause",   [OP_EXAMINE] = "examine"};
 
 static struct op *op_new(struct queue *q, enum op_kind kind, void *cb, void *ctx)
 {
@@ -70,6 +70,24 @@ void queue_pause(struct queue *q, bool paused, struct span why, queue_done_cb *c
     op->u.pause.paused = paused;
     snprintf(op->u.pause.why, sizeof(op->u.pause.why), "%.*s", (int)why.n, why.n ? why.p : "");
     fake_queue_send(op);
+}
+
+void queue_examine(struct queue *q, queue_examine_cb *cb, void *ctx)
+{
+    fake_queue_send(op_new(q, OP_EXAMINE, (void *)cb, ctx));
+}
+
+static void perform_examine(struct op *op)
+{
+    const struct store *s = store_of(op);
+
+    if (!s->broken_key[0])
+        return;
+    op->u.examine.count = 1;
+    snprintf(op->u.examine.faults[0].key, sizeof(op->u.examine.faults[0].key), "purgeline:{%s}:%s",
+             s->account, s->broken_key);
+    snprintf(op->u.examine.faults[0].what, sizeof(op->u.examine.faults[0].what),
+             "holds a string where something else belongs");
 }
 
 static void perform_lead(struct op *op)
@@ -253,6 +271,10 @@ void op_perform(struct op *op)
     struct store *s = store_of(op);
     uint64_t now_ms = engine_redis_ms();
 
+    if (s->refuses & 1u << op->kind) {
+        op->err = -EIO;
+        return;
+    }
     switch (op->kind) {
     case OP_SERVER:
         store_server(s, &op->u.server);
@@ -288,16 +310,43 @@ void op_perform(struct op *op)
     case OP_PAUSE:
         op->err = store_pause(s, op->u.pause.paused, span_str(op->u.pause.why));
         break;
+    case OP_EXAMINE:
+        perform_examine(op);
+        break;
     case OP_N:
         break;
     }
 }
 
+/* As io/queue_call.c reports every refusal, and its end. */
+static void report(struct op *op, int err)
+{
+    struct queue *q = op->q;
+    const struct queue_refusal r = {
+        .question = op->kind + 1, .doing = op_names[op->kind], .words = q->refusal};
+
+    if (op->kind == OP_EXAMINE || err == -ENOTCONN)
+        return;
+    if (err && err != -EPERM) {
+        snprintf(q->refusal, sizeof(q->refusal), "%s",
+                 err == -ENOMEM ? "MISCONF no room" : "WRONGTYPE no such thing");
+        q->refused[op->kind] = true;
+        q->cb.refused(q->ctx, &r);
+    } else if (q->refused[op->kind]) {
+        q->refused[op->kind] = false;
+        q->cb.accepted(q->ctx, op->kind + 1);
+    }
+}
+
 void op_answer(struct op *op, int err)
 {
+    report(op, err);
     switch (op->kind) {
     case OP_SERVER:
         ((queue_server_cb *)op->cb)(op->ctx, err, err ? NULL : &op->u.server);
+        break;
+    case OP_EXAMINE:
+        ((queue_examine_cb *)op->cb)(op->ctx, err, op->u.examine.faults, op->u.examine.count);
         break;
     case OP_LEAD:
         ((queue_lead_cb *)op->cb)(op->ctx, err, err ? NULL : &op->u.lead.answer);

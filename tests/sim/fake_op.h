@@ -6,6 +6,21 @@
 #include "fake_redis.h"
 #include "fault.h"
 
+enum op_kind {
+    OP_SERVER,
+    OP_LEAD,
+    OP_RELEASE,
+    OP_READ,
+    OP_DEPTH,
+    OP_SETTLE,
+    OP_DUE,
+    OP_SPEND,
+    OP_RESTORE,
+    OP_PAUSE,
+    OP_EXAMINE,
+    OP_N
+};
+
 struct queue {
     struct list link; /* of all queues */
     struct fake_account *account;
@@ -26,21 +41,9 @@ struct queue {
     uint64_t seq, booked[LEDGER_N];
     uint32_t epoch[LEDGER_N];
     uint64_t receipts_skipped;
+    char refusal[64];
+    bool refused[OP_N]; /* the last answer was a refusal */
     bool reading;
-};
-
-enum op_kind {
-    OP_SERVER,
-    OP_LEAD,
-    OP_RELEASE,
-    OP_READ,
-    OP_DEPTH,
-    OP_SETTLE,
-    OP_DUE,
-    OP_SPEND,
-    OP_RESTORE,
-    OP_PAUSE,
-    OP_N
 };
 
 extern const char *const op_names[OP_N];
@@ -101,6 +104,10 @@ struct op {
             bool paused;
             char why[160];
         } pause;
+        struct {
+            struct queue_fault faults[1];
+            size_t count;
+        } examine;
     } u;
 };
 

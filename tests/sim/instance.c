@@ -144,6 +144,16 @@ static void on_wake(void *ctx)
     tick_by(ctx, engine_now_ns());
 }
 
+bool instance_troubled(int i, char *why, size_t room)
+{
+    const struct instance *in = &instances[i];
+
+    for (uint32_t a = 0; instance_runs(i) && a < in->config->accounts_count; a++)
+        if (dispatch_troubled(in->accounts[a], clock_now(), why, room))
+            return true;
+    return false;
+}
+
 static bool all_stopped(const struct instance *in)
 {
     for (uint32_t i = 0; i < in->config->accounts_count; i++)

@@ -29,6 +29,7 @@ void instance_reload(int i, const struct config *c); /* SIGHUP */
 
 const struct config *instance_config(int i);
 bool instance_runs(int i);
+bool instance_troubled(int i, char *why, size_t room); /* says that Redis refuses */
 bool instance_frozen(int i);
 bool instance_doomed(int i); /* its kill is under way */
 bool instance_dying(void);   /* what a killed one still says is said by nobody */

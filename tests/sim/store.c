@@ -173,6 +173,7 @@ void store_depth(const struct store *s, const struct entry_id seen[LANE_N],
 void store_server(const struct store *s, struct queue_server *out)
 {
     *out = (struct queue_server){.version = "7.0.15", .aof = true, .aof_known = true};
+    out->full = s->out_of_memory;
     snprintf(out->maxmemory_policy, sizeof(out->maxmemory_policy), "%s", s->policy);
 }
 

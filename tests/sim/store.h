@@ -66,10 +66,12 @@ struct store {
     size_t cancelled_count;
     bool paused;
     char paused_why[160];
-    char *status;       /* JSON, or NULL */
-    char policy[32];    /* maxmemory-policy */
-    bool out_of_memory; /* takes nothing more, gives and deletes all the same */
-    bool disk_full;     /* refuses every write */
+    char *status;        /* JSON, or NULL */
+    char policy[32];     /* maxmemory-policy */
+    bool out_of_memory;  /* takes nothing more, gives and deletes all the same */
+    bool disk_full;      /* refuses every write */
+    uint32_t refuses;    /* operations of the fake queue that are refused: 1 << enum op_kind */
+    char broken_key[32]; /* what the examination of the keys finds; "" = nothing */
     store_ended_cb *ended;
     store_added_cb *added;
     void *ctx;

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "engine.h"
+#include "fake_op.h"
 #include "fake_redis.h"
 #include "fake_sender.h"
 #include "play.h"
@@ -49,6 +50,22 @@ static void lose(struct play *p)
                (uint32_t)n);
 }
 
+/* "redis refuses spend key=budget": each operation of the name comes back with an error, and the
+ * key is what the examination names. */
+static void refuse(struct play *p, struct store *s, bool refuses)
+{
+    const char *key = play_option(p, "key");
+    uint32_t bit = 0;
+
+    for (int i = 0; i < OP_N; i++)
+        if (strcmp(play_word(p, 2), op_names[i]) == 0)
+            bit = 1u << i;
+    if (!bit)
+        play_fail(p, "redis has no operation \"%s\"", play_word(p, 2));
+    s->refuses = refuses ? s->refuses | bit : s->refuses & ~bit;
+    snprintf(s->broken_key, sizeof(s->broken_key), "%s", refuses && key ? key : "");
+}
+
 void play_redis(struct play *p)
 {
     const char *what = play_word(p, 1);
@@ -70,6 +87,8 @@ void play_redis(struct play *p)
         s->disk_full = strcmp(play_word(p, 2), "full") == 0;
     else if (strcmp(what, "clock") == 0)
         engine_jump_redis(play_jump_ms(p, play_word(p, 2)));
+    else if (strcmp(what, "refuses") == 0 || strcmp(what, "accepts") == 0)
+        refuse(p, s, strcmp(what, "refuses") == 0);
     else if (strcmp(what, "policy") == 0)
         snprintf(s->policy, sizeof(s->policy), "%s", play_word(p, 2));
     else

@@ -235,6 +235,8 @@ void world_heal(void)
     fastly_fake_answer_all();
     for (uint32_t i = 0; (a = fake_redis_account_at(i)); i++) {
         a->store->out_of_memory = a->store->disk_full = a->store->paused = false;
+        a->store->refuses = 0;
+        a->store->broken_key[0] = '\0';
         snprintf(a->store->policy, sizeof(a->store->policy), "noeviction");
     }
     for (int i = 0; i < INSTANCES_MAX; i++) {

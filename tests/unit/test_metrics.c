@@ -49,6 +49,7 @@ static int setup(void **state)
         window_init(&d->window, 100, &d->lanes);
         d->settle = settle_new(d->account, NULL, NULL, NULL);
         d->intake = intake_new(d->account, NULL, &d->window, d->settle, NULL, NULL);
+        d->trouble = trouble_new("main");
         d->purse = purse_new(d->account, NULL, w->now.mono_ns, NULL, NULL);
     }
     buf_init(&w->out, METRICS_MAX_BYTES(ACCOUNTS));
@@ -68,6 +69,7 @@ static int teardown(void **state)
         intake_free(w->d[i].intake);
         settle_free(w->d[i].settle);
         purse_free(w->d[i].purse);
+        trouble_free(w->d[i].trouble);
         c.accounts[i] = w->accounts[i];
     }
     config_deinit(&c);

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+#include "repair.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "purse.h"
+#include "queue_scripts.h"
+#include "rediskey.h"
+
+#define ASIDE_MAX_BYTES 240
+#define BEYOND "281474976710656" /* 2^48: no clock gives such an id for 8,900 years */
+
+int repair_find(struct client *c, const char *account, struct queue_fault out[QUEUE_FAULTS_MAX],
+                size_t *count)
+{
+    struct span argv[3 + QUEUE_EXAMINED] = {SPAN("EVAL"), span_str(queue_scripts[SCRIPT_EXAMINE])};
+    char *keys[QUEUE_EXAMINED], number[8];
+    struct redisReply *reply;
+    int rc;
+
+    snprintf(number, sizeof(number), "%d", QUEUE_EXAMINED);
+    argv[2] = span_str(number);
+    for (size_t i = 0; i < QUEUE_EXAMINED; i++) {
+        keys[i] = rediskey(account, queue_examined_keys[i]);
+        argv[3 + i] = span_str(keys[i]);
+    }
+    rc = client_ask(c, array_len(argv), argv, &reply);
+    *count = rc == 0 ? queue_faults(reply, out) : 0;
+    for (size_t i = 0; i < QUEUE_EXAMINED; i++)
+        free(keys[i]);
+    return rc;
+}
+
+/* -- which key it is -- */
+
+/* What comes after "purgeline:{<account>}:". */
+static const char *name_of(const struct queue_fault *f)
+{
+    const char *at = strstr(f->key, "}:");
+
+    return at ? at + 2 : f->key;
+}
+
+static bool is_beyond(const struct queue_fault *f)
+{
+    return strncmp(name_of(f), "jobs:", 5) == 0 && strstr(f->what, "beyond any clock");
+}
+
+/* Which ledgers are not known any more when this key is set aside. */
+static bool forgets(const struct queue_fault *f, enum ledger l)
+{
+    const char *name = name_of(f);
+
+    return strcmp(name, "budget") == 0 ||
+           (strncmp(name, "spent:", 6) == 0 && strcmp(name + 6, ledger_names[l]) == 0);
+}
+
+static void name_aside(const struct queue_fault *f, char *out, size_t room)
+{
+    int before = (int)(name_of(f) - f->key);
+
+    snprintf(out, room, "%.*sbroken:%s:%" PRIu64, before, f->key, name_of(f), clock_wall_ms());
+}
+
+void repair_explain(const struct config_account *a, const struct queue_fault *f, char *out,
+                    size_t room)
+{
+    static const struct {
+        const char *name, *means;
+    } meanings[] = {
+        {"jobs:", "Jobs in it stay there; push them again if it holds any."},
+        {"dead", "Letters in it stay there."},
+        {"later", "Postponed jobs in it stay there; push them again if it holds any."},
+        {"lease", "An instance takes the account over within a second."},
+        {"control",
+         "The account is not paused any more, if it was: pause it again if it should be."},
+        {"cancelled", "Jobs that were cancelled within the last minute may be sent."},
+    };
+    const char *name = name_of(f), *means = "";
+
+    for (size_t i = 0; i < array_len(meanings); i++)
+        if (strncmp(name, meanings[i].name, strlen(meanings[i].name)) == 0)
+            means = meanings[i].means;
+    if (is_beyond(f))
+        snprintf(
+            out, room,
+            "move its entries with such ids to purgeline:{%s}:broken:%s:<time>, set the lane's "
+            "last id to now, and push these jobs again under new ids",
+            a->name, name);
+    else if (forgets(f, LEDGER_PURGE) || forgets(f, LEDGER_URL) || forgets(f, LEDGER_WRITE))
+        snprintf(
+            out, room,
+            "rename it to purgeline:{%s}:broken:%s:<time>. What was spent is not known then, so "
+            "the whole budget counts as spent: unless an instance that leads knows better, "
+            "purges wait for one window (%u s)",
+            a->name, name, a->budget.per_s);
+    else
+        snprintf(out, room, "rename it to purgeline:{%s}:broken:%s:<time>. %s", a->name, name,
+                 means);
+}
+
+/* -- setting aside -- */
+
+static int set_aside(struct client *c, const struct queue_fault *f, const char *aside)
+{
+    struct redisReply *reply;
+
+    return client_ask_words(c, (const char *const[]){"RENAMENX", f->key, aside, NULL}, &reply);
+}
+
+/* The whole budget of a ledger, booked now. By the account's time, where that is known, for it may
+ * be ahead of Redis' clock; a booking in the future counts for longer, which is the safe side. */
+static int book_all(struct client *c, const struct config_account *a, enum ledger l)
+{
+    static const char script[] =
+        "local t = redis.call('TIME')\n"
+        "local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)\n"
+        "local h = redis.pcall('HMGET', KEYS[1], 'clock', 'clock_at')\n"
+        "local clock, at = tonumber(h[1] or ''), tonumber(h[2] or '')\n"
+        "if clock and at then now = math.max(now, clock + math.max(0, now - at)) end\n"
+        "return redis.call('XADD', KEYS[2], '*', 'c', ARGV[1], 't', string.format('%.0f', now))\n";
+    struct budget_limits limits = purse_limits(a, l);
+    char units[24], what[32], *budget = rediskey(a->name, "budget"), *spent;
+    struct redisReply *reply;
+    int rc;
+
+    snprintf(units, sizeof(units), "%" PRIu64, limits.units);
+    snprintf(what, sizeof(what), "spent:%s", ledger_names[l]);
+    spent = rediskey(a->name, what);
+    rc = client_ask_words(c, (const char *const[]){"EVAL", script, "2", budget, spent, units, NULL},
+                          &reply);
+    free(budget);
+    free(spent);
+    return rc;
+}
+
+/* A ledger's stream that is broken, too, is mended by its own fault; until then nothing can be
+ * booked in it, and nothing be spent. */
+static int book_forgotten(struct client *c, const struct config_account *a,
+                          const struct queue_fault *f)
+{
+    for (int l = 0; l < LEDGER_N; l++) {
+        int rc = forgets(f, (enum ledger)l) ? book_all(c, a, (enum ledger)l) : 0;
+
+        if (rc < 0 && !strstr(client_error(c), "WRONGTYPE"))
+            return rc;
+    }
+    return 0;
+}
+
+/* -- ids beyond any clock -- */
+
+/* XADD key * and the fields of an entry, with its former id as the job that it continues. */
+static int add_again(struct client *c, const char *key, const struct redisReply *fields,
+                     const char *job)
+{
+    size_t n = reply_count(fields);
+    struct span *argv = alloc_zeroed(n + 5, sizeof(*argv));
+    struct redisReply *reply;
+    char *copy;
+    size_t argc = 3, bytes = 0;
+    int rc;
+
+    for (size_t i = 0; i < n; i++)
+        bytes += reply_text(reply_at(fields, i)).n;
+    copy = alloc_bytes(bytes + 1); /* the reply is gone once the next question is asked */
+    argv[0] = SPAN("XADD");
+    argv[1] = span_str(key);
+    argv[2] = SPAN("*");
+    bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct span s = reply_text(reply_at(fields, i));
+
+        memcpy(copy + bytes, s.p, s.n);
+        argv[argc++] = span_of(copy + bytes, s.n);
+        bytes += s.n;
+    }
+    if (job) {
+        argv[argc++] = SPAN("job");
+        argv[argc++] = span_str(job);
+    }
+    rc = client_ask(c, argc, argv, &reply);
+    free(copy);
+    free(argv);
+    return rc;
+}
+
+static bool has_job(const struct redisReply *fields)
+{
+    for (size_t i = 0; i + 1 < reply_count(fields); i += 2)
+        if (span_is(reply_text(reply_at(fields, i)), "job"))
+            return true;
+    return false;
+}
+
+/* The first entry at or after `from`; its fields are lent until the next question. */
+static int first_entry(struct client *c, const char *key, const char *from, char id[48],
+                       const struct redisReply **fields)
+{
+    struct redisReply *reply;
+    int rc = client_ask_words(
+        c, (const char *const[]){"XRANGE", key, from, "+", "COUNT", "1", NULL}, &reply);
+
+    *fields = rc == 0 ? reply_at(reply_at(reply, 0), 1) : NULL;
+    if (*fields)
+        snprintf(id, 48, "%s", reply_text(reply_at(reply_at(reply, 0), 0)).p);
+    return rc;
+}
+
+/* First to the new place, then away from the old: broken off in between, an entry is there twice.
+ */
+static int move_beyond(struct client *c, const struct queue_fault *f, const char *aside)
+{
+    const struct redisReply *fields;
+    char id[48], *job;
+    int rc;
+
+    while ((rc = first_entry(c, f->key, BEYOND, id, &fields)) == 0 && fields) {
+        struct redisReply *reply;
+
+        job = alloc_printf("%s-%s", strstr(f->key, "}:jobs:") + 7, id);
+        rc = add_again(c, aside, fields, has_job(fields) ? NULL : job);
+        free(job);
+        if (rc == 0)
+            rc = client_ask_words(c, (const char *const[]){"XDEL", f->key, id, NULL}, &reply);
+        if (rc < 0)
+            return rc;
+    }
+    return rc;
+}
+
+static int push_again(struct client *c, const char *aside, const char *lane)
+{
+    const struct redisReply *fields;
+    char id[48], from[50] = "-";
+    int rc;
+
+    while ((rc = first_entry(c, aside, from, id, &fields)) == 0 && fields) {
+        rc = add_again(c, lane, fields, NULL);
+        if (rc < 0)
+            return rc;
+        snprintf(from, sizeof(from), "(%s", id);
+    }
+    return rc;
+}
+
+/* XSETID may lower the last id when no entry is above it:
+ * https://redis.io/docs/latest/commands/xsetid/ */
+static int lower_last_id(struct client *c, const char *lane)
+{
+    static const char script[] =
+        "local t = redis.call('TIME')\n"
+        "local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)\n"
+        "local top = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]\n"
+        "if top and tonumber(top[1]:match('^%d+')) >= now then return 0 end\n"
+        "redis.call('XSETID', KEYS[1], string.format('%.0f-0', now))\n"
+        "return 1\n";
+    struct redisReply *reply;
+
+    return client_ask_words(c, (const char *const[]){"EVAL", script, "1", lane, NULL}, &reply);
+}
+
+static int mend_lane(struct client *c, const struct queue_fault *f, const char *aside)
+{
+    int rc = move_beyond(c, f, aside);
+
+    if (rc == 0)
+        rc = lower_last_id(c, f->key);
+    return rc == 0 ? push_again(c, aside, f->key) : rc;
+}
+
+int repair_mend(struct client *c, const struct config_account *a, const struct queue_fault *f)
+{
+    char aside[ASIDE_MAX_BYTES];
+    int rc;
+
+    name_aside(f, aside, sizeof(aside));
+    if (is_beyond(f))
+        return mend_lane(c, f, aside);
+    rc = set_aside(c, f, aside);
+    return rc == 0 ? book_forgotten(c, a, f) : rc;
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT
+ * NULL is fine to free, and every noun's _free is in here: a new one that is not fails the test. */
+#include "unit.h"
+
+#include <glob.h>
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "audit.h"
+#include "batch.h"
+#include "config.h"
+#include "config_raw.h"
+#include "desk.h"
+#include "dispatch.h"
+#include "enqueue.h"
+#include "gate.h"
+#include "hook.h"
+#include "ingress.h"
+#include "intake.h"
+#include "loop.h"
+#include "pipe.h"
+#include "plan.h"
+#include "producer.h"
+#include "purse.h"
+#include "redis_codec.h"
+#include "sender.h"
+#include "sender_loop.h"
+#include "settle.h"
+#include "standing.h"
+#include "template.h"
+#include "transfer.h"
+#include "trouble.h"
+#include "waitlist.h"
+
+#define EACH(X)                                                                                    \
+    X(audit)                                                                                       \
+    X(batch)                                                                                       \
+    X(config_raw)                                                                                  \
+    X(config_words)                                                                                \
+    X(desk_hooks)                                                                                  \
+    X(dispatch)                                                                                    \
+    X(enqueue)                                                                                     \
+    X(exchange)                                                                                    \
+    X(gate)                                                                                        \
+    X(hook)                                                                                        \
+    X(ingress)                                                                                     \
+    X(intake)                                                                                      \
+    X(loop)                                                                                        \
+    X(pipe)                                                                                        \
+    X(plan)                                                                                        \
+    X(producer)                                                                                    \
+    X(purse)                                                                                       \
+    X(redis_replies)                                                                               \
+    X(sender_loop)                                                                                 \
+    X(settle)                                                                                      \
+    X(standing)                                                                                    \
+    X(template)                                                                                    \
+    X(transfer)                                                                                    \
+    X(trouble)                                                                                     \
+    X(waitlist)
+
+static void null_is_fine_to_free(void **state)
+{
+    (void)state;
+#define FREE_NULL(noun) noun##_free(NULL);
+    EACH(FREE_NULL)
+}
+
+static bool is_listed(const char *noun)
+{
+#define NAME(noun) #noun,
+    static const char *const nouns[] = {EACH(NAME)};
+
+    for (size_t i = 0; i < array_len(nouns); i++)
+        if (strcmp(nouns[i], noun) == 0)
+            return true;
+    return false;
+}
+
+static size_t look_into(const char *path, const regex_t *declared)
+{
+    FILE *f = fopen(path, "r");
+    regmatch_t m[2];
+    char line[400];
+    size_t n = 0;
+
+    must(f);
+    while (fgets(line, sizeof(line), f)) {
+        if (regexec(declared, line, 2, m, 0) != 0)
+            continue;
+        line[m[1].rm_eo] = '\0';
+        if (!is_listed(line + m[1].rm_so))
+            fail_msg("%s: %s_free is not in the list of this test", path, line + m[1].rm_so);
+        n++;
+    }
+    fclose(f);
+    return n;
+}
+
+static void every_free_of_a_header_is_tried(void **state)
+{
+    char *pattern = alloc_printf("%s/src/*/*.h", getenv("SOURCE_DIR"));
+    regex_t declared;
+    size_t n = 0;
+    glob_t g;
+
+    (void)state;
+    assert_int_equal(regcomp(&declared, "^void ([a-z_]+)_free\\(struct \\1 \\*", REG_EXTENDED), 0);
+    assert_int_equal(glob(pattern, 0, NULL, &g), 0);
+    for (size_t i = 0; i < g.gl_pathc; i++)
+        n += look_into(g.gl_pathv[i], &declared);
+    assert_true(n >= 20);
+    globfree(&g);
+    regfree(&declared);
+    free(pattern);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(null_is_fine_to_free),
+        cmocka_unit_test(every_free_of_a_header_is_tried),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

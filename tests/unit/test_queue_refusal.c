@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT
+ * Every question of the queue that Redis refuses is reported, and so is its end: whatever script is
+ * added, it has no place to be silent. */
+#include "unit.h"
+
+#include <errno.h>
+#include <hiredis/hiredis.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "queue_internal.h"
+
+/* In the place of io's: the test answers. */
+static struct {
+    redis_reply_cb *cb;
+    void *ctx;
+} sent;
+
+void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb,
+                   void *ctx)
+{
+    (void)r, (void)argc, (void)argv;
+    sent.cb = cb;
+    sent.ctx = ctx;
+}
+
+bool redis_is_up(const struct redis *r)
+{
+    (void)r;
+    return true;
+}
+
+struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_cb *up,
+                        redis_down_cb *down, void *ctx)
+{
+    (void)l, (void)a, (void)up, (void)down, (void)ctx;
+    return NULL;
+}
+
+void redis_close(struct redis *r, loop_cb *closed, void *ctx)
+{
+    (void)r, (void)closed, (void)ctx;
+}
+
+static struct {
+    unsigned refused, accepted;
+    uint64_t question;
+    char doing[64], words[64];
+} told;
+
+static void on_refused(void *ctx, const struct queue_refusal *r)
+{
+    (void)ctx;
+    told.refused++;
+    told.question = r->question;
+    snprintf(told.doing, sizeof(told.doing), "%s", r->doing);
+    snprintf(told.words, sizeof(told.words), "%s", r->words);
+}
+
+static void on_accepted(void *ctx, uint64_t question)
+{
+    (void)ctx;
+    assert_int_equal(question, told.question);
+    told.accepted++;
+}
+
+static int last_err;
+
+static void on_answer(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    (void)q, (void)ctx, (void)reply;
+    last_err = err;
+}
+
+static void on_read(void *ctx, int err, const struct queue_entries *entries)
+{
+    (void)ctx, (void)entries;
+    last_err = err;
+}
+
+static struct queue *make(void)
+{
+    struct queue *q = alloc_zeroed(1, sizeof(*q));
+
+    memset(&told, 0, sizeof(told));
+    q->cb = (struct queue_callbacks){.refused = on_refused, .accepted = on_accepted};
+    for (int i = 0; i < KEY_N; i++)
+        q->keys[i] = alloc_printf("key-%d", i);
+    return q;
+}
+
+static void drop(struct queue *q)
+{
+    for (int i = 0; i < KEY_N; i++)
+        free(q->keys[i]);
+    free(q->entries);
+    free(q->spans);
+    free(q);
+}
+
+static void answer(int type, const char *words)
+{
+    char copy[64];
+    struct redisReply reply = {.type = type, .str = copy, .len = strlen(words)};
+
+    snprintf(copy, sizeof(copy), "%s", words);
+    sent.cb(sent.ctx, &reply);
+}
+
+static void ask(struct queue *q, enum queue_script script, const char *key)
+{
+    struct queue_args a;
+
+    queue_args_init(&a);
+    queue_key(&a, key);
+    queue_call_script(q, script, &a, on_answer, NULL);
+}
+
+static void every_script_that_is_refused_is_reported(void **state)
+{
+    (void)state;
+    for (int s = 0; s < SCRIPT_N; s++) {
+        struct queue *q = make();
+
+        if (s == SCRIPT_LANES || s == SCRIPT_EXAMINE) { /* the queue is down; it is no need */
+            drop(q);
+            continue;
+        }
+        ask(q, (enum queue_script)s, "key");
+        answer(REDIS_REPLY_ERROR, "WRONGTYPE no");
+        assert_int_equal(last_err, -EIO);
+        assert_int_equal(told.refused, 1);
+        assert_true(strlen(told.doing) > 3);
+        assert_string_equal(told.words, "WRONGTYPE no");
+        ask(q, (enum queue_script)s, "key");
+        answer(REDIS_REPLY_INTEGER, "");
+        assert_int_equal(told.accepted, 1);
+        ask(q, (enum queue_script)s, "key");
+        answer(REDIS_REPLY_INTEGER, "");
+        assert_int_equal(told.accepted, 1);
+        drop(q);
+    }
+}
+
+static void the_same_script_about_other_keys_is_another_question(void **state)
+{
+    struct queue *q = make();
+    uint64_t first;
+
+    (void)state;
+    ask(q, SCRIPT_SETTLE, "urgent");
+    answer(REDIS_REPLY_ERROR, "ERR no");
+    first = told.question;
+    ask(q, SCRIPT_SETTLE, "normal");
+    answer(REDIS_REPLY_INTEGER, "");
+    assert_int_equal(told.accepted, 0);
+    ask(q, SCRIPT_SETTLE, "normal");
+    answer(REDIS_REPLY_ERROR, "ERR no");
+    assert_true(told.question != first);
+    drop(q);
+}
+
+static void a_refused_read_is_reported(void **state)
+{
+    static const bool lanes[LANE_N] = {true, true, true};
+    struct queue *q = make();
+
+    (void)state;
+    queue_read(q, lanes, 1, 0, on_read, NULL);
+    answer(REDIS_REPLY_ERROR, "NOPERM no");
+    assert_int_equal(last_err, -EIO);
+    assert_int_equal(told.refused, 1);
+    queue_read(q, lanes, 1, 0, on_read, NULL);
+    answer(REDIS_REPLY_NIL, "");
+    assert_int_equal(told.accepted, 1);
+    drop(q);
+}
+
+static void a_refused_command_is_reported_and_a_courtesy_is_not(void **state)
+{
+    const struct span info = SPAN("INFO");
+    struct queue *q = make();
+
+    (void)state;
+    queue_call_courtesy(q, NULL, 1, &info, on_answer, NULL);
+    answer(REDIS_REPLY_ERROR, "NOPERM no");
+    assert_int_equal(told.refused, 0);
+    queue_call(q, NULL, 1, &info, on_answer, NULL);
+    answer(REDIS_REPLY_ERROR, "NOPERM no");
+    assert_int_equal(told.refused, 1);
+    assert_string_equal(told.doing, "run INFO");
+    drop(q);
+}
+
+static void a_lost_connection_is_no_refusal(void **state)
+{
+    struct queue *q = make();
+
+    (void)state;
+    ask(q, SCRIPT_LEAD, "key");
+    sent.cb(sent.ctx, NULL);
+    assert_int_equal(last_err, -ENOTCONN);
+    assert_int_equal(told.refused, 0);
+    drop(q);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_script_that_is_refused_is_reported),
+        cmocka_unit_test(the_same_script_about_other_keys_is_another_question),
+        cmocka_unit_test(a_refused_read_is_reported),
+        cmocka_unit_test(a_refused_command_is_reported_and_a_courtesy_is_not),
+        cmocka_unit_test(a_lost_connection_is_no_refusal),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
