@@ -32,6 +32,9 @@ bool intake_idle(const struct intake *in); /* no read under way */
 /* When Redis was asked for what it has not answered yet; NEVER when no question is open. */
 uint64_t intake_asked_ns(const struct intake *in);
 const struct intake_counts *intake_counts(const struct intake *in);
+/* The lane got an entry id that no clock gives: Redis numbers on from there, and whatever comes
+ * after it cannot be taken, until the stream is deleted. */
+bool intake_lane_is_lost(const struct intake *in, enum lane lane);
 
 /* The first URL of the job whose site may not be contacted (url_mode: direct), or NULL. */
 const struct job_target *intake_foreign_host(const struct config_account *a,

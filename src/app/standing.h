@@ -14,6 +14,7 @@ struct standing_account {
     /* of the leader's own report */
     double targets_per_job; /* that need a purge of their own: merging is taken into account */
     uint64_t budget_left;
+    bool lost[LANE_N]; /* see intake_lane_is_lost */
 };
 
 struct standing *standing_new(const struct config *c, struct redis *r);
