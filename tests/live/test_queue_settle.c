@@ -519,6 +519,61 @@ static void jobs_at_the_edge_of_what_a_script_can_carry_end_as_others(void **sta
     a_job_of_very_many_fields_can_die_and_wait(10000);
 }
 
+/* Killed after a large one was written to its new place and before the old was given up: it is
+ * read and put off again, and what was written is not in the way. */
+static void a_large_job_that_was_half_moved_is_moved_once(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s;
+    char *job;
+
+    (void)state;
+    push_large(w, 100);
+    assert_int_equal(ask_read(w, 0, 0, 9), 0);
+    assert_true(w->entries[0].large);
+    job = job_id(&w->entries[0]);
+    redis_server_do(w->server, "HSET " P "postponed:jobs %s half", job);
+    s = ended(&w->entries[0], OUTCOME_LATER);
+    s.due_ms = 5;
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    expect_int(w, 1, "ZCARD " P "postponed");
+    expect_int(w, 1, "HLEN " P "postponed:jobs");
+    expect_int(w, 0, "XLEN " P "jobs:bulk");
+    assert_int_equal(ask_due(w, 5, 10), 0);
+    assert_int_equal(w->moved, 1);
+    expect_int(w, 0, "EXISTS " P "postponed " P "postponed:jobs");
+    expect_int(w, 1, "HLEN " P "places");
+    assert_int_equal(ask_read(w, 0, 0, 9), 0);
+    s = ended(&w->entries[0], OUTCOME_EXPIRED);
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    expect_receipt(w, job, "expired");
+    expect_int(w, 0, "EXISTS " P "places");
+    free(job);
+    world_free(w);
+}
+
+/* Cancelled while it was being put off: what was written of it goes. */
+static void a_large_job_that_went_meanwhile_leaves_nothing(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s;
+    int answers;
+
+    (void)state;
+    push_large(w, 100);
+    assert_int_equal(ask_read(w, 0, 0, 9), 0);
+    s = ended(&w->entries[0], OUTCOME_LATER);
+    s.due_ms = 5;
+    answers = w->answers;
+    queue_settle(w->q, &s, 1, 60, world_on_done, w);
+    redis_server_do(w->server, "DEL " P "jobs:bulk"); /* at whatever step it is */
+    run_until(w, w->answers == answers + 1);
+    assert_int_equal(w->err, 0);
+    assert_int_equal(redis_server_int(w->server, "HLEN " P "postponed:jobs"),
+                     redis_server_int(w->server, "ZCARD " P "postponed"));
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -539,6 +594,8 @@ int main(void)
         cmocka_unit_test(what_later_cannot_read_becomes_a_dead_letter),
         cmocka_unit_test(an_end_is_published),
         cmocka_unit_test(jobs_at_the_edge_of_what_a_script_can_carry_end_as_others),
+        cmocka_unit_test(a_large_job_that_was_half_moved_is_moved_once),
+        cmocka_unit_test(a_large_job_that_went_meanwhile_leaves_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
