@@ -10,15 +10,15 @@
 
 #define AT_ONCE 64 /* letters in one question */
 /* A letter can be large. A page is to be of that size, learned from the one before. */
-#define PAGE_BYTES ((size_t)4 * 1024 * 1024)
+#define PAGE_BYTES ((size_t)1024 * 1024)
 #define PAGE_FIRST 8
 
-/* KEYS dead urgent normal bulk. ARGV ids. Written at the new place before removed from the old: a
- * refusal in the middle (out of memory) loses nothing. Lua passes at most some 8,000 arguments on
- * (LUAI_MAXCSTACK). Answers how many moved, then the ids of those with too many fields. */
+/* KEYS dead urgent normal bulk. ARGV ids of letters that are not large. Written at the new place
+ * before removed from the old: a refusal in the middle (out of memory) loses nothing. Each becomes
+ * a new job with an id of its own, so a `job` field is left out, too. Answers how many moved. */
 static const char retry_script[] =
     "local lanes = {urgent = KEYS[2], normal = KEYS[3], bulk = KEYS[4]}\n"
-    "local out = {0}\n"
+    "local moved = 0\n"
     "for _, id in ipairs(ARGV) do\n"
     "  local entry = redis.call('XRANGE', KEYS[1], id, id)[1]\n"
     "  if entry then\n"
@@ -26,17 +26,24 @@ static const char retry_script[] =
     "    for i = 1, #entry[2], 2 do\n"
     "      local name, value = entry[2][i], entry[2][i + 1]\n"
     "      if name == 'dead_job' then lane = lanes[value:match('^%a+')] or lane end\n"
-    "      if name:sub(1, 5) ~= 'dead_' then own[#own + 1] = name; own[#own + 1] = value end\n"
+    "      if name:sub(1, 5) ~= 'dead_' and name ~= 'job' then\n"
+    "        own[#own + 1] = name\n"
+    "        own[#own + 1] = value\n"
+    "      end\n"
     "    end\n"
-    "    if #own > 7000 then out[#out + 1] = id\n"
-    "    elseif #own > 0 then\n"
+    "    if #own > 0 then\n"
     "      redis.call('XADD', lane, '*', unpack(own))\n"
     "      redis.call('XDEL', KEYS[1], id)\n"
-    "      out[1] = out[1] + 1\n"
+    "      moved = moved + 1\n"
     "    end\n"
     "  end\n"
     "end\n"
-    "return out\n";
+    "return moved\n";
+
+/* Beyond these a letter is moved by plain commands: turning it into Lua's strings would hold Redis
+ * too long. */
+#define SMALL_FIELDS 40
+#define SMALL_BYTES 8192
 
 bool deadletter_id_ok(struct span id)
 {
@@ -167,9 +174,11 @@ static bool send_move(struct client *c, const char *account, const char *dead,
     argv[1] = span_str(stream);
     argv[2] = SPAN("*");
     for (size_t i = 0; i + 1 < count; i += 2) {
-        if (deadletter_added(reply_text(reply_at(letter->fields, i))))
+        struct span name = reply_text(reply_at(letter->fields, i));
+
+        if (deadletter_added(name) || span_is(name, "job"))
             continue;
-        argv[n++] = reply_text(reply_at(letter->fields, i));
+        argv[n++] = name;
         argv[n++] = reply_text(reply_at(letter->fields, i + 1));
     }
     if (n > 3) {
@@ -216,33 +225,30 @@ static int move_large(struct client *c, const char *account, const char *dead, c
     return rc > 0 ? 0 : rc;
 }
 
-/* What the script answered: how many it moved, and which it could not. */
-static int after_script(struct client *c, const char *account, const char *dead,
-                        const struct redisReply *reply, uint64_t *done)
-{
-    char *large[AT_ONCE];
-    size_t count = reply_count(reply) - 1;
-    int rc = 0;
-
-    must(reply_count(reply) >= 1 && count <= AT_ONCE);
-    *done += (uint64_t)reply_number(reply_at(reply, 0));
-    for (size_t i = 0; i < count; i++)
-        large[i] = alloc_str(reply_text(reply_at(reply, i + 1)).p);
-    for (size_t i = 0; i < count; i++) {
-        if (rc == 0)
-            rc = move_large(c, account, dead, large[i], done);
-        free(large[i]);
-    }
-    return rc;
-}
-
 /* -- retry and drop -- */
 
 enum act { ACT_RETRY, ACT_DROP };
 
-/* At most AT_ONCE ids. */
-static int act_some(struct client *c, const char *account, enum act act, const struct span *ids,
-                    size_t count, uint64_t *done)
+struct letter_id {
+    char *id;
+    bool large;
+};
+
+static struct letter_id letter_id_of(const struct redisReply *entry)
+{
+    const struct redisReply *fields = reply_at(entry, 1);
+    struct span id = reply_text(reply_at(entry, 0));
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < reply_count(fields); i++)
+        bytes += reply_text(reply_at(fields, i)).n;
+    return (struct letter_id){alloc_copy(id.p, id.n),
+                              reply_count(fields) / 2 > SMALL_FIELDS || bytes > SMALL_BYTES};
+}
+
+/* One command for all of these (at most AT_ONCE). */
+static int act_together(struct client *c, const char *account, enum act act, const struct span *ids,
+                        size_t count, uint64_t *done)
 {
     struct span argv[AT_ONCE + 7];
     char *keys[1 + LANE_N] = {rediskey(account, "dead")};
@@ -264,28 +270,73 @@ static int act_some(struct client *c, const char *account, enum act act, const s
     }
     memcpy(argv + n, ids, count * sizeof(*ids));
     rc = client_ask(c, n + count, argv, &reply);
-    if (rc == 0 && act == ACT_RETRY)
-        rc = after_script(c, account, keys[0], reply, done);
-    else if (rc == 0)
+    if (rc == 0)
         *done += (uint64_t)reply_number(reply);
     for (size_t i = 0; i < array_len(keys); i++)
         free(keys[i]);
     return rc;
 }
 
+/* At most AT_ONCE. */
+static int act_some(struct client *c, const char *account, enum act act,
+                    const struct letter_id *ids, size_t count, uint64_t *done)
+{
+    struct span together[AT_ONCE];
+    char *dead = rediskey(account, "dead");
+    size_t n = 0;
+    int rc = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (act == ACT_DROP || !ids[i].large)
+            together[n++] = span_str(ids[i].id);
+    if (n)
+        rc = act_together(c, account, act, together, n, done);
+    for (size_t i = 0; rc == 0 && i < count && act == ACT_RETRY; i++)
+        if (ids[i].large)
+            rc = move_large(c, account, dead, ids[i].id, done);
+    free(dead);
+    return rc;
+}
+
+static void free_ids(const struct letter_id *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(ids[i].id);
+}
+
+/* The named ones that are there, and whether they are large. */
+static int look_at_ids(struct client *c, const char *account, const char *const *names,
+                       size_t count, struct letter_id *out, size_t *found)
+{
+    char *dead = rediskey(account, "dead");
+    struct redisReply *r;
+    int rc = 0;
+
+    *found = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        rc = client_ask_words(c, (const char *const[]){"XRANGE", dead, names[i], names[i], NULL},
+                              &r);
+        if (rc == 0 && reply_count(r))
+            out[(*found)++] = letter_id_of(reply_at(r, 0));
+    }
+    free(dead);
+    return rc;
+}
+
 static int act_each(struct client *c, const char *account, enum act act, const char *const *ids,
                     size_t count, uint64_t *done)
 {
-    struct span some[AT_ONCE];
+    struct letter_id some[AT_ONCE];
     int rc = 0;
 
     *done = 0;
-    for (size_t at = 0; rc == 0 && at < count;) {
-        size_t n = 0;
+    for (size_t at = 0; rc == 0 && at < count; at += AT_ONCE) {
+        size_t found;
 
-        while (n < AT_ONCE && at < count)
-            some[n++] = span_str(ids[at++]);
-        rc = act_some(c, account, act, some, n, done);
+        rc = look_at_ids(c, account, ids + at, min_u64(AT_ONCE, count - at), some, &found);
+        if (rc == 0)
+            rc = act_some(c, account, act, some, found, done);
+        free_ids(some, found);
     }
     return rc;
 }
@@ -303,32 +354,29 @@ int deadletter_drop(struct client *c, const char *account, const char *const *id
 }
 
 /* Oldest first up to `last`: what dies again meanwhile is newer and stays. */
-static int act_page(struct client *c, const char *account, enum act act, const char *from,
-                    const char *last, char **next, uint64_t *done)
+static int act_page(struct client *c, const char *account, enum act act, uint64_t *page,
+                    const char *from, const char *last, char **next, uint64_t *done)
 {
-    char *key = rediskey(account, "dead"), *copies[AT_ONCE];
-    struct span ids[AT_ONCE];
+    char *key = rediskey(account, "dead"), *most = alloc_printf("%llu", (unsigned long long)*page);
+    struct letter_id ids[AT_ONCE];
     struct redisReply *entries;
     size_t n;
     int rc = client_ask_words(
-        c, (const char *const[]){"XRANGE", key, from, last, "COUNT", "64", NULL}, &entries);
+        c, (const char *const[]){"XRANGE", key, from, last, "COUNT", most, NULL}, &entries);
 
     free(key);
+    free(most);
     *next = NULL;
     if (rc < 0 || reply_count(entries) == 0)
         return rc;
     n = reply_count(entries);
     must(n <= AT_ONCE);
-    for (size_t i = 0; i < n; i++) { /* the entries are gone with the next question */
-        struct span id = reply_text(reply_at(reply_at(entries, i), 0));
-
-        copies[i] = alloc_copy(id.p, id.n);
-        ids[i] = span_str(copies[i]);
-    }
+    for (size_t i = 0; i < n; i++) /* the entries are gone with the next question */
+        ids[i] = letter_id_of(reply_at(entries, i));
+    *page = next_page(n, bytes_of(entries));
     rc = act_some(c, account, act, ids, n, done);
-    *next = alloc_printf("(%s", copies[n - 1]);
-    for (size_t i = 0; i < n; i++)
-        free(copies[i]);
+    *next = alloc_printf("(%s", ids[n - 1].id);
+    free_ids(ids, n);
     return rc;
 }
 
@@ -336,6 +384,7 @@ static int act_all(struct client *c, const char *account, enum act act, uint64_t
 {
     struct redisReply *newest;
     char *from, *last, *next;
+    uint64_t page = PAGE_FIRST;
     struct span id;
     int rc;
 
@@ -347,7 +396,7 @@ static int act_all(struct client *c, const char *account, enum act act, uint64_t
     last = alloc_copy(id.p, id.n);
     from = alloc_str("-");
     do {
-        rc = act_page(c, account, act, from, last, &next, done);
+        rc = act_page(c, account, act, &page, from, last, &next, done);
         free(from);
         from = next;
     } while (rc == 0 && next);

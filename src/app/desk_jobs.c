@@ -9,15 +9,20 @@
 #include "client.h"
 #include "clock.h"
 #include "desk.h"
+#include "jobplace.h"
+#include "queue_pack.h"
 #include "rediskey.h"
-#include "waiters.h"
+
+#define TRIES_MAX 5 /* to find a job that moves */
 
 struct subject {
     const struct config_account *account;
-    enum lane lane;
-    char job[80];
+    enum lane lane; /* that it was pushed to */
+    char job[JOBPLACE_ID_MAX];
+    struct jobplace place;
     uint32_t targets;
     char *ref;
+    uint32_t tries;
 };
 
 static void end_subject(struct errand *e)
@@ -28,24 +33,22 @@ static void end_subject(struct errand *e)
     free(s);
 }
 
-/* "normal-1700000000000-0", and "+r" for each repeat. */
-static bool job_ok(struct span job, enum lane *lane)
+static struct redis *redis_of(const struct errand *e)
 {
-    struct span rest = job, part;
-    uint64_t n;
+    return intray_redis(e->in->intray);
+}
 
-    if (job.n >= sizeof(((struct subject *)NULL)->job) || !span_next_word(&rest, '-', &part) ||
-        lane_parse(part, lane) < 0)
-        return false;
-    for (int i = 0; i < 2; i++) {
-        if (!span_next_word(&rest, '-', &part))
-            return false;
-        while (i == 1 && part.n > 2 && memcmp(part.p + part.n - 2, "+r", 2) == 0)
-            part.n -= 2;
-        if (span_to_u64(part, &n) < 0)
-            return false;
-    }
-    return rest.n == 0;
+/* Looking costs Redis as much as a push does. */
+static bool in_pace(struct errand *e)
+{
+    uint64_t retry_ms = e->who->admin ? 0 : gate_take(e->in->gate, e->who, 1, clock_mono_ns());
+    char why[64];
+
+    if (retry_ms == 0)
+        return true;
+    snprintf(why, sizeof(why), "more than %u jobs a minute", e->who->jobs_per_minute);
+    errand_refuse_later(e, 429, retry_ms, why);
+    return false;
 }
 
 static struct subject *subject_of(struct errand *e)
@@ -56,10 +59,12 @@ static struct subject *subject_of(struct errand *e)
 
     if (!a)
         return NULL;
-    if (!job_ok(e->parts[0], &lane)) {
-        errand_refuse(e, 400, "job: expected an id as normal-1700000000000-0");
+    if (!jobplace_id_ok(e->parts[0], &lane)) {
+        errand_refuse(e, 400, "job: expected an id like normal-1700000000000-0");
         return NULL;
     }
+    if (!in_pace(e))
+        return NULL;
     s = alloc_zeroed(1, sizeof(*s));
     s->account = a;
     s->lane = lane;
@@ -71,26 +76,74 @@ static struct subject *subject_of(struct errand *e)
 
 /* -- looking -- */
 
-static void say_receipt(struct errand *e, int status, struct span receipt)
+/* Whether the producer may be told what another one wrote there: it could have pushed that job. */
+static bool may_see(const struct errand *e, const json_t *scope)
 {
-    json_t *j = json_loadb(receipt.p, receipt.n, 0, NULL);
+    const struct subject *s = e->state;
+    bool kind_with_service = false, service = false;
+    const json_t *word;
+    size_t i;
 
-    errand_say_json(e, status, j ? j : json_object());
+    if (gate_may_anything(e->who, s->lane))
+        return true;
+    if (json_array_size(scope) == 0 || !(e->who->lanes & 1u << s->lane))
+        return false; /* of an older version, or what cannot be decoded */
+    json_array_foreach(scope, i, word)
+    {
+        struct span at = span_of(json_string_value(word), json_string_length(word));
+
+        if (!at.p || !gate_may_word(e->who, s->account, at))
+            return false;
+        kind_with_service |= span_is(at, "key") || span_is(at, "all");
+        service |= at.n > 8 && memcmp(at.p, "service:", 8) == 0;
+    }
+    return service || !kind_with_service || e->who->services.count == 0 ||
+           gate_may_default_service(e->who, s->account);
 }
 
-static void on_look(void *ctx, enum job_state state, struct span receipt)
+static void say_receipt(struct errand *e, int status, struct span receipt)
+{
+    json_t *j = json_loadb(receipt.p, receipt.n, JSON_ALLOW_NUL, NULL);
+
+    if (!json_is_object(j)) {
+        json_decref(j);
+        j = json_object();
+    }
+    if (!may_see(e, json_object_get(j, "scope"))) {
+        json_object_del(j, "ref");
+        json_object_del(j, "reason");
+    }
+    json_object_del(j, "scope");
+    errand_say_json(e, status, j);
+}
+
+/* Answers unless it waits. */
+static bool say_state(struct errand *e, int ended_status, enum job_state state, struct span receipt)
+{
+    if (state == JOB_WAITING)
+        return false;
+    if (state == JOB_ENDED)
+        say_receipt(e, ended_status, receipt);
+    else if (state == JOB_UNKNOWN)
+        errand_refuse(e, 404, "job: not there; it never was, or its receipt has expired");
+    else if (state == JOB_UNSURE)
+        errand_refuse(e, 503,
+                      "job: not found yet; what an older version postponed is still being moved. "
+                      "Ask again in a while");
+    else
+        errand_refuse(e, 503, "Redis is away");
+    return true;
+}
+
+static void on_look(void *ctx, enum job_state state, struct span receipt,
+                    const struct jobplace *place)
 {
     struct errand *e = ctx;
     const struct subject *s = e->state;
 
-    if (state == JOB_ENDED)
-        say_receipt(e, 200, receipt);
-    else if (state == JOB_WAITING)
+    (void)place;
+    if (!say_state(e, 200, state, receipt))
         errand_say(e, 200, "{\"job\":\"%s\",\"state\":\"waiting\"}", s->job);
-    else if (state == JOB_UNKNOWN)
-        errand_refuse(e, 404, "job: not there; it never was, or its receipt has expired");
-    else
-        errand_refuse(e, 503, "Redis is away");
     errand_drop(e);
 }
 
@@ -99,68 +152,52 @@ void desk_job_get(struct errand *e)
     const struct subject *s = subject_of(e);
 
     if (s)
-        waiters_look(e->in->waiters, s->account->name, s->job, on_look, errand_hold(e));
+        jobplace_find(redis_of(e), s->account->name, s->job, on_look, errand_hold(e));
 }
 
 /* -- cancelling -- */
 
-/* KEYS stream receipt later settled-channel cancelled. ARGV entry-id job receipt ttl_s. Answers {1}
- * when it was taken back, {0, receipt} when it has ended, {0} when it is not there. The receipt is
- * written before the job is removed: a script that fails in the middle is not rolled back. */
-static const char cancel[] = "local ended = redis.call('GET', KEYS[2])\n"
-                             "if ended then return {0, ended} end\n"
-                             "local there = #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) > 0\n"
-                             "local put_off\n"
-                             "if not there then\n"
-                             "  for _, m in ipairs(redis.call('ZRANGE', KEYS[3], 0, 9999)) do\n"
-                             "    if m:find(ARGV[1], 1, true) then put_off = m break end\n"
-                             "  end\n"
-                             "end\n"
-                             "if not there and not put_off then return {0} end\n"
-                             "redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[4])\n"
-                             "if there then\n"
-                             "  redis.call('XDEL', KEYS[1], ARGV[1])\n"
-                             "else\n"
-                             "  redis.call('ZREM', KEYS[3], put_off)\n"
-                             "end\n"
-                             "redis.call('PUBLISH', KEYS[4], ARGV[2])\n"
-                             "redis.call('RPUSH', KEYS[5], ARGV[2])\n"
-                             "redis.call('LTRIM', KEYS[5], -10000, -1)\n"
-                             "redis.call('EXPIRE', KEYS[5], 60)\n"
-                             "return {1}\n";
-
-static char *cancelled_receipt(const struct subject *s)
+static json_t *cancelled_json(const struct subject *s)
 {
     json_t *j = json_pack("{sssssIsi}", "job", s->job, "state", "cancelled", "at",
                           (json_int_t)clock_wall_ms(), "targets", (int)s->targets);
     json_t *ref = s->ref ? json_string(s->ref) : NULL;
-    char *text;
 
     if (ref)
         json_object_set_new(j, "ref", ref);
+    return j;
+}
+
+/* As it is kept: only whoever could push anything is shown its ref afterwards. */
+static char *cancelled_receipt(const struct subject *s)
+{
+    json_t *j = cancelled_json(s);
+    char *text;
+
+    json_object_set_new(j, "scope", json_pack("[s]", "large"));
     text = json_dumps(j, JSON_COMPACT);
     must(text != NULL);
     json_decref(j);
     return text;
 }
 
-static void on_cancelled(void *ctx, struct redisReply *reply)
+static void look_for_it(struct errand *e);
+
+static void on_cancelled(void *ctx, enum jobplace_cancelled what, struct span receipt)
 {
     struct errand *e = ctx;
-    const struct subject *s = e->state;
-    struct span receipt = reply_text(reply_at(reply, 1));
+    struct subject *s = e->state;
 
-    if (!reply || reply_refused(reply)) {
-        errand_refuse(e, 503, reply ? reply_text(reply).p : "Redis is away");
-    } else if (reply_number(reply_at(reply, 0)) == 1) {
-        char *text = cancelled_receipt(s);
-
-        say_receipt(e, 200, span_str(text));
-        free(text);
-    } else if (receipt.n) {
+    if (what == JOBPLACE_CANCELLED) {
+        errand_say_json(e, 200, cancelled_json(s));
+    } else if (what == JOBPLACE_ENDED) {
         say_receipt(e, 409, receipt);
+    } else if (what == JOBPLACE_FAILED) {
+        errand_refuse(e, 503, receipt.n ? receipt.p : "Redis is away");
+    } else if (++s->tries < TRIES_MAX) {
+        look_for_it(e);
     } else {
-        errand_refuse(e, 404, "job: not there; it never was, or its receipt has expired");
+        errand_refuse(e, 503, "job: it keeps moving; ask again");
     }
     errand_drop(e);
 }
@@ -168,104 +205,114 @@ static void on_cancelled(void *ctx, struct redisReply *reply)
 static void take_back(struct errand *e)
 {
     const struct subject *s = e->state;
-    char what[100], ttl[16], *receipt = cancelled_receipt(s);
-    char *keys[5];
+    char *receipt = cancelled_receipt(s);
 
-    snprintf(what, sizeof(what), "receipt:%s", s->job);
-    snprintf(ttl, sizeof(ttl), "%u", s->account->receipt_ttl_s);
-    keys[0] = rediskey_lane(s->account->name, s->lane);
-    keys[1] = rediskey(s->account->name, what);
-    keys[2] = rediskey(s->account->name, "later");
-    keys[3] = rediskey(s->account->name, "settled");
-    keys[4] = rediskey(s->account->name, "cancelled");
-    redis_command(intray_redis(e->in->intray), 12,
-                  (const struct span[]){SPAN("EVAL"), span_str(cancel), SPAN("5"),
-                                        span_str(keys[0]), span_str(keys[1]), span_str(keys[2]),
-                                        span_str(keys[3]), span_str(keys[4]),
-                                        span_str(s->job + strlen(lane_names[s->lane]) + 1),
-                                        span_str(s->job), span_str(receipt), span_str(ttl)},
-                  on_cancelled, errand_hold(e));
-    for (size_t i = 0; i < array_len(keys); i++)
-        free(keys[i]);
+    jobplace_cancel(redis_of(e), s->account, s->job, &s->place, span_str(receipt), on_cancelled,
+                    errand_hold(e));
     free(receipt);
 }
 
 /* Whoever may push such a job may take it back. 0, or refused. */
-static int check_entry(struct errand *e, const struct redisReply *fields)
+static int check_fields(struct errand *e, const struct span *at, size_t count)
 {
     struct subject *s = e->state;
-    size_t count = reply_count(fields) / 2 * 2;
-    struct span *at = alloc_zeroed(count + 1, sizeof(*at));
     struct job_spec spec;
     char err[300];
-    int rc;
+    int rc = job_decode(&e->in->decoder, s->account, at, count, &spec, err, sizeof(err));
 
-    for (size_t i = 0; i < count; i++)
-        at[i] = reply_text(reply_at(fields, i));
-    rc = job_decode(&e->in->decoder, s->account, at, count, &spec, err, sizeof(err));
     if (rc == 0) {
         s->targets = spec.targets_count;
+        free(s->ref);
         s->ref = spec.ref.n ? alloc_copy(spec.ref.p, spec.ref.n) : NULL;
         spec.original = span_of(NULL, 0);
         rc = gate_may_push(e->who, s->account, s->lane, &spec, err, sizeof(err));
     } else if (e->who->admin) {
         rc = 0; /* what is no job may go */
     }
-    free(at);
     if (rc < 0)
         errand_refuse(e, 403, err);
     return rc;
 }
 
-/* It is not in its lane, and what is put off is packed: whose it is cannot be told from here. */
-static void on_absent(void *ctx, enum job_state state, struct span receipt)
+static int check_entry(struct errand *e, const struct redisReply *fields)
 {
-    struct errand *e = ctx;
+    size_t count = reply_count(fields) / 2 * 2;
+    struct span *at = alloc_zeroed(count + 1, sizeof(*at));
+    int rc;
 
-    if (state == JOB_WAITING)
-        errand_refuse(e, 403, "job: it is put off; only a producer with admin: true may cancel it");
-    else if (state == JOB_ENDED)
-        say_receipt(e, 409, receipt);
-    else if (state == JOB_UNKNOWN)
-        errand_refuse(e, 404, "job: not there; it never was, or its receipt has expired");
-    else
-        errand_refuse(e, 503, "Redis is away");
-    errand_drop(e);
+    for (size_t i = 0; i < count; i++)
+        at[i] = reply_text(reply_at(fields, i));
+    rc = check_fields(e, at, count);
+    free(at);
+    return rc;
 }
 
-static void on_entry(void *ctx, struct redisReply *reply)
+static int check_postponed(struct errand *e, struct span packed)
+{
+    struct packed_job job = {0};
+    int rc;
+
+    if (queue_unpack(packed, &job) < 0)
+        job = (struct packed_job){.fields = NULL};
+    rc = check_fields(e, job.fields, job.fields_count);
+    free(job.fields);
+    return rc;
+}
+
+static void on_fields(void *ctx, struct redisReply *reply)
 {
     struct errand *e = ctx;
-    const struct subject *s = e->state;
-    const struct redisReply *entry = reply_at(reply, 0);
+    struct subject *s = e->state;
+    const struct redisReply *entry = s->place.postponed ? reply : reply_at(reply, 0);
 
     if (!reply || reply_refused(reply))
         errand_refuse(e, 503, reply ? reply_text(reply).p : "Redis is away");
-    else if (!entry && !e->who->admin)
-        waiters_look(e->in->waiters, s->account->name, s->job, on_absent, errand_hold(e));
-    else if (!entry || check_entry(e, reply_at(entry, 1)) == 0)
+    else if (!entry || reply_nil(entry))
+        on_cancelled(errand_hold(e), JOBPLACE_MOVED, SPAN(""));
+    else if ((s->place.postponed ? check_postponed(e, reply_text(entry))
+                                 : check_entry(e, reply_at(entry, 1))) == 0)
         take_back(e);
     errand_drop(e);
+}
+
+static void on_place(void *ctx, enum job_state state, struct span receipt,
+                     const struct jobplace *place)
+{
+    struct errand *e = ctx;
+    struct subject *s = e->state;
+    char *key;
+
+    if (!say_state(e, 409, state, receipt)) {
+        struct span id;
+
+        s->place = *place;
+        id = span_str(s->place.entry);
+        key = place->postponed ? rediskey(s->account->name, "postponed:jobs")
+                               : rediskey_lane(s->account->name, place->lane);
+        if (place->postponed)
+            redis_command(redis_of(e), 3,
+                          (const struct span[]){SPAN("HGET"), span_str(key), span_str(s->job)},
+                          on_fields, errand_hold(e));
+        else
+            redis_command(redis_of(e), 4,
+                          (const struct span[]){SPAN("XRANGE"), span_str(key), id, id}, on_fields,
+                          errand_hold(e));
+        free(key);
+    }
+    errand_drop(e);
+}
+
+static void look_for_it(struct errand *e)
+{
+    const struct subject *s = e->state;
+
+    jobplace_find(redis_of(e), s->account->name, s->job, on_place, errand_hold(e));
 }
 
 /* The dispatcher hears of it within a second and lets go of what waits. What is on its way to
  * Fastly by then cannot be called back; it is purged, and its receipt stays "cancelled". */
 void desk_job_cancel(struct errand *e)
 {
-    const struct subject *s = subject_of(e);
-    char *stream;
-    struct span id;
-
-    if (!s)
-        return;
-    if (strchr(s->job, '+')) {
-        errand_refuse(e, 400, "job: a repeat is cancelled by cancelling what it repeats");
-        return;
-    }
-    stream = rediskey_lane(s->account->name, s->lane);
-    id = span_str(s->job + strlen(lane_names[s->lane]) + 1);
-    redis_command(intray_redis(e->in->intray), 4,
-                  (const struct span[]){SPAN("XRANGE"), span_str(stream), id, id}, on_entry,
-                  errand_hold(e));
-    free(stream);
+    if (subject_of(e))
+        look_for_it(e);
 }

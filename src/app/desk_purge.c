@@ -143,8 +143,10 @@ static void answer_waiting(struct errand *e)
 
 static void answer_ended(struct errand *e, struct span receipt)
 {
-    json_t *j = pushed_json(e), *r = receipt.n ? json_loadb(receipt.p, receipt.n, 0, NULL) : NULL;
+    json_t *j = pushed_json(e),
+           *r = receipt.n ? json_loadb(receipt.p, receipt.n, JSON_ALLOW_NUL, NULL) : NULL;
 
+    json_object_del(r, "scope"); /* its own job: it is shown everything */
     json_object_set_new(j, "receipt", r ? r : json_null());
     errand_say_json(e, 200, j);
 }

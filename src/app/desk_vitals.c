@@ -33,20 +33,42 @@ static const struct standing_account *stands(const struct errand *e, uint32_t ac
     return standing_of(in->standing, &in->config->accounts[account], clock_mono_ns());
 }
 
+/* Whether a lane of it takes no jobs, in words that say what to do. */
+static bool lost_lane(const struct config_account *a, const struct standing_account *s, char *why,
+                      size_t room)
+{
+    for (int lane = 0; lane < LANE_N; lane++) {
+        if (!s->lost[lane])
+            continue;
+        snprintf(why, room,
+                 "account %s: the entry ids of lane %s are beyond what any clock gives, and its "
+                 "jobs become dead letters. When it is empty: DEL purgeline:{%s}:jobs:%s, then "
+                 "purgeline dead retry --all",
+                 a->name, lane_names[lane], a->name, lane_names[lane]);
+        return true;
+    }
+    return false;
+}
+
 static void on_ready(void *ctx, bool ok)
 {
     struct errand *e = ctx;
     const struct config *c = e->config;
     const struct config_account *without = NULL;
-    char why[160];
+    char why[600];
+    bool lost = false;
 
     for (uint32_t i = 0; i < c->accounts_count; i++)
         if (!stands(e, i)->overview.leader)
             without = &c->accounts[i];
+    for (uint32_t i = 0; i < c->accounts_count && !lost; i++)
+        lost = lost_lane(&c->accounts[i], stands(e, i), why, sizeof(why));
     if (!ok) {
         errand_refuse(e, 503, "Redis is away");
     } else if (without) {
         snprintf(why, sizeof(why), "nobody dispatches account %s", without->name);
+        errand_refuse(e, 503, why);
+    } else if (lost) {
         errand_refuse(e, 503, why);
     } else {
         errand_say(e, 200, "{\"status\":\"ok\"}");

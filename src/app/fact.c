@@ -106,6 +106,7 @@ OF_DISPATCH(value_units, purse_limits(d->account, (enum ledger)i).units)
 OF_DISPATCH(value_spent, purse_spent_total(d->purse, (enum ledger)i))
 OF_DISPATCH(value_taken, intake_counts(d->intake)->jobs)
 OF_DISPATCH(value_targets, intake_counts(d->intake)->targets)
+OF_DISPATCH(value_lost, intake_lane_is_lost(d->intake, (enum lane)i))
 OF_DISPATCH(value_postponed, intake_counts(d->intake)->postponed)
 OF_DISPATCH(value_merged, d->window.merged)
 OF_DISPATCH(value_requests, requests_sum(d))
@@ -231,6 +232,9 @@ const struct fact dispatch_facts[] = {
     {.names = (const char *const[]){"in_hand_urgent", "in_hand_normal", "in_hand_bulk"},
      LANES,
      .value = value_jobs_of},
+    {.names = (const char *const[]){"lost_urgent", "lost_normal", "lost_bulk"},
+     LANES,
+     .value = value_lost},
     {.metric = "purgeline_waiting_targets",
      .help = "Pending targets that wait to be sent for the first time or again, in memory.",
      LANES,

@@ -62,6 +62,7 @@ static void on_job_end(void *ctx, const struct window_job *job)
                                 .id = {job->id_ms, job->id_seq},
                                 .outcome = outcomes[job->fate],
                                 .plain = job->plain,
+                                .large = job->large,
                                 .targets = job->targets};
     struct scar *scar;
 

@@ -207,6 +207,54 @@ int gate_may_push(const struct config_producer *p, const struct config_account *
     return rc;
 }
 
+bool gate_may_anything(const struct config_producer *p, enum lane lane)
+{
+    unsigned all = PRODUCER_URL | PRODUCER_KEY | PRODUCER_ALL;
+
+    return p->admin || ((p->kinds & all) == all && (p->lanes & 1u << lane) &&
+                        p->services.count == 0 && p->hosts.count == 0);
+}
+
+static bool may_service_named(const struct config_producer *p, const struct config_account *a,
+                              struct span name)
+{
+    for (uint32_t i = 0; i < a->services_count; i++)
+        if (span_is(name, a->services[i].id) || span_is(name, a->services[i].name))
+            return gate_may_service(p, &a->services[i]);
+    return p->services.count == 0;
+}
+
+bool gate_may_default_service(const struct config_producer *p, const struct config_account *a)
+{
+    if (a->default_service && *a->default_service)
+        return may_service_named(p, a, span_str(a->default_service));
+    return a->services_count != 1 || gate_may_service(p, &a->services[0]);
+}
+
+static bool may_kind(const struct config_producer *p, unsigned kind)
+{
+    return (p->kinds & kind) != 0;
+}
+
+bool gate_may_word(const struct config_producer *p, const struct config_account *a,
+                   struct span word)
+{
+    struct span rest = word, what;
+
+    if (span_is(word, "url"))
+        return may_kind(p, PRODUCER_URL);
+    if (span_is(word, "key"))
+        return may_kind(p, PRODUCER_KEY);
+    if (span_is(word, "all"))
+        return may_kind(p, PRODUCER_ALL);
+    if (!span_next_word(&rest, ':', &what) || rest.n == 0)
+        return false;
+    rest = span_of(rest.p + 1, rest.n - 1);
+    if (span_is(what, "service"))
+        return may_service_named(p, a, rest);
+    return span_is(what, "host") && may_host(p, rest);
+}
+
 /* -- pace -- */
 
 uint64_t gate_take(struct gate *g, const struct config_producer *p, uint32_t jobs, uint64_t now_ns)

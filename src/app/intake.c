@@ -34,6 +34,7 @@ struct intake {
     uint64_t audit_ns;      /* next */
     uint64_t not_before_ns; /* of the next read: Redis refused the last one */
     uint64_t surplus;       /* entries the last audit found and memory did not know */
+    bool lost[LANE_N];      /* intake_lane_is_lost */
     struct known *known;    /* sorted ids, while recheck */
     size_t known_count;
 };
@@ -126,8 +127,12 @@ const struct intake_counts *intake_counts(const struct intake *in)
 static void end_at_once(struct intake *in, const struct queue_entry *e, enum outcome outcome,
                         uint64_t due_ms, struct span reason)
 {
-    struct queue_settle item = {
-        .lane = e->lane, .id = e->id, .outcome = outcome, .due_ms = due_ms, .reason = reason};
+    struct queue_settle item = {.lane = e->lane,
+                                .id = e->id,
+                                .outcome = outcome,
+                                .large = queue_entry_is_large(e),
+                                .due_ms = due_ms,
+                                .reason = reason};
 
     settle_add(in->settle, &item);
 }
@@ -185,6 +190,24 @@ const char *intake_why_not_direct(const struct config_account *a, const struct j
     return NULL;
 }
 
+bool intake_lane_is_lost(const struct intake *in, enum lane lane)
+{
+    return in->lost[lane];
+}
+
+static void set_lost(struct intake *in, enum lane lane, bool lost)
+{
+    if (lost && !in->lost[lane])
+        log_error("An entry id of this lane is beyond what any clock gives, and so are all ids "
+                  "after it: these jobs go to the dead letters. Delete the stream once it is empty "
+                  "(DEL purgeline:{<account>}:jobs:<lane>), then: purgeline dead retry --all",
+                  "account=%s lane=%s", in->account->name, lane_names[lane]);
+    else if (!lost && in->lost[lane])
+        log_info("The entry ids of this lane are sound again", "account=%s lane=%s",
+                 in->account->name, lane_names[lane]);
+    in->lost[lane] = lost;
+}
+
 static void take_entry(struct intake *in, const struct queue_entry *e, struct now now)
 {
     struct window_add how = {.lane = e->lane, .id_ms = e->id.ms, .now_ns = now.mono_ns};
@@ -193,7 +216,9 @@ static void take_entry(struct intake *in, const struct queue_entry *e, struct no
     char why[160];
 
     in->counts.jobs++;
-    if (e->id.ms >> 48 || e->id.seq > UINT32_MAX) {
+    if (queue_id_is_beyond(e->id))
+        set_lost(in, e->lane, true);
+    if (queue_id_is_beyond(e->id) || e->id.seq > UINT32_MAX) {
         in->counts.beyond++;
         refuse(in, e, "entry id: beyond what any clock gives");
         return;
@@ -221,6 +246,7 @@ static void take_entry(struct intake *in, const struct queue_entry *e, struct no
     }
     how.id_seq = (uint32_t)e->id.seq;
     how.plain = spec.ref.n == 0 && spec.original.n == 0 && spec.repeat_after_ms == 0;
+    how.large = queue_entry_is_large(e);
     window_add(in->window, &spec, &how);
 }
 
@@ -320,6 +346,7 @@ static void on_depth(void *ctx, int err, const struct queue_depth depth[LANE_N])
         entries += depth[lane].entries;
         all_read = all_read && depth[lane].all_read;
         anew = anew || depth[lane].anew;
+        set_lost(in, (enum lane)lane, depth[lane].beyond);
     }
     in->surplus = all_read && entries > known ? entries - known : 0;
     if (anew || (in->surplus && before))

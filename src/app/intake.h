@@ -35,6 +35,9 @@ bool intake_idle(const struct intake *in); /* no read under way */
 /* When Redis was asked for what it has not answered yet; NEVER when no question is open. */
 uint64_t intake_asked_ns(const struct intake *in);
 const struct intake_counts *intake_counts(const struct intake *in);
+/* The lane got an entry id that no clock gives: Redis numbers on from there, and whatever comes
+ * after it cannot be taken, until the stream is deleted. */
+bool intake_lane_is_lost(const struct intake *in, enum lane lane);
 
 /* Why a URL of the job may not be purged at its site (url_mode: direct), or NULL. */
 const char *intake_why_not_direct(const struct config_account *a, const struct job_spec *spec);

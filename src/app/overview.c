@@ -97,12 +97,16 @@ static int read_waiting(struct client *c, const char *account, uint64_t now_ms, 
 {
     static const char *const first[] = {"0", "0", "WITHSCORES", NULL};
     struct redisReply *r;
-    int rc = ask(c, account, "ZCARD", "later", NULL, &r);
+    int rc = ask(c, account, "ZCARD", "later", NULL, &r); /* of version 0.1.0 */
 
     if (rc == 0)
         o->later = (uint64_t)reply_number(r);
     if (rc == 0)
-        rc = ask(c, account, "ZRANGE", "later", first, &r);
+        rc = ask(c, account, "ZCARD", "postponed", NULL, &r);
+    if (rc == 0)
+        o->later += (uint64_t)reply_number(r);
+    if (rc == 0)
+        rc = ask(c, account, "ZRANGE", "postponed", first, &r);
     if (rc == 0 && reply_count(r) == 2)
         o->later_next_ms = since(now_ms, (uint64_t)reply_number(reply_at(r, 1)));
     if (rc == 0)

@@ -76,6 +76,8 @@ void repair_explain(const struct config_account *a, const struct queue_fault *f,
     } meanings[] = {
         {"jobs:", "Jobs in it stay there; push them again if it holds any."},
         {"dead", "Letters in it stay there."},
+        {"places", "The ids of jobs that are back in their lanes do not lead to them any more."},
+        {"postponed", "Postponed jobs in it stay there; push them again if it holds any."},
         {"later", "Postponed jobs in it stay there; push them again if it holds any."},
         {"lease", "An instance takes the account over within a second."},
         {"control",

@@ -25,7 +25,7 @@ struct ended {
     uint64_t id_seq;
     struct particulars *more; /* NULL: none */
     uint32_t targets;
-    unsigned lane : 2, outcome : 3, plain : 1, receipt : 1;
+    unsigned lane : 2, outcome : 3, plain : 1, receipt : 1, large : 1;
 };
 
 struct load {
@@ -126,6 +126,7 @@ static struct queue_settle unpack(const struct ended *e)
                                 .outcome = (enum outcome)e->outcome,
                                 .plain = e->plain,
                                 .receipt = e->receipt,
+                                .large = e->large,
                                 .targets = e->targets};
 
     if (e->more) {
@@ -163,7 +164,8 @@ void settle_add(struct settle *s, const struct queue_settle *item)
                                                       .lane = (unsigned)item->lane,
                                                       .outcome = (unsigned)item->outcome,
                                                       .plain = item->plain,
-                                                      .receipt = wants_receipt(s, item->outcome)};
+                                                      .receipt = wants_receipt(s, item->outcome),
+                                                      .large = item->large};
     s->unconfirmed[item->lane]++;
     if (s->open->count == LOAD_MAX) {
         list_push_back(&s->waiting, &s->open->link);

@@ -2,6 +2,7 @@
 #include "standing.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
@@ -62,8 +63,8 @@ void standing_free(struct standing *s)
 
 /* -- asking -- */
 
-/* One script, so that one answer says it all. KEYS the three lanes, later, dead, lease, control,
- * status. */
+/* One script, so that one answer says it all. KEYS the three lanes, postponed, dead, lease,
+ * control, status, later (of version 0.1.0). */
 #define LOOK_ANSWERS 12
 static const char look[] =
     "local out, t = {}, redis.call('TIME')\n"
@@ -74,7 +75,7 @@ static const char look[] =
     "  out[3 + i] = first and math.max(0, now - tonumber(first[1]:match('^%d+'))) or 0\n"
     "end\n"
     "local next = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')[2]\n"
-    "out[7] = redis.call('ZCARD', KEYS[4])\n"
+    "out[7] = redis.call('ZCARD', KEYS[4]) + redis.call('ZCARD', KEYS[9])\n"
     "out[8] = next and math.max(0, math.floor(tonumber(next)) - now) or 0\n"
     "out[9] = redis.call('XLEN', KEYS[5])\n"
     "out[10] = redis.call('EXISTS', KEYS[6])\n"
@@ -105,6 +106,12 @@ static void take_report(struct standing_account *s, struct span text)
     s->budget_left = (uint64_t)member(j, "budget_left");
     s->writes_known = json_is_integer(json_object_get(j, "write_budget_left"));
     s->writes_left = (uint64_t)member(j, "write_budget_left");
+    for (int lane = 0; lane < LANE_N; lane++) {
+        char name[24];
+
+        snprintf(name, sizeof(name), "lost_%s", lane_names[lane]);
+        s->lost[lane] = member(j, name) > 0;
+    }
     json_decref(j);
 }
 
@@ -155,11 +162,12 @@ static void on_look(void *ctx, struct redisReply *reply)
 
 static void ask(struct entry *e, struct refresh *refresh)
 {
-    static const char *const what[] = {"jobs:urgent", "jobs:normal", "jobs:bulk", "later",
-                                       "dead",        "lease",       "control",   "status"};
+    static const char *const what[] = {"jobs:urgent", "jobs:normal", "jobs:bulk",
+                                       "postponed",   "dead",        "lease",
+                                       "control",     "status",      "later"};
     struct question *q = alloc_zeroed(1, sizeof(*q));
     char *keys[array_len(what)];
-    struct span argv[3 + array_len(what)] = {SPAN("EVAL"), span_str(look), SPAN("8")};
+    struct span argv[3 + array_len(what)] = {SPAN("EVAL"), span_str(look), SPAN("9")};
 
     q->entry = e;
     q->refresh = refresh;

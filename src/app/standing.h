@@ -16,6 +16,7 @@ struct standing_account {
     uint64_t budget_left;
     bool writes_known; /* the next was in the report */
     uint64_t writes_left;
+    bool lost[LANE_N]; /* see intake_lane_is_lost */
 };
 
 struct standing *standing_new(const struct config *c, struct redis *r);

@@ -6,7 +6,7 @@
 #include <uthash.h>
 
 #include "alloc.h"
-#include "client.h"
+#include "jobplace.h"
 #include "list.h"
 #include "rediskey.h"
 
@@ -68,72 +68,6 @@ struct waiters *waiters_new(struct loop *l, const struct redis_address *a, const
     return w;
 }
 
-/* -- one look -- */
-
-struct look {
-    struct waiters *waiters;
-    char *account, *job;
-    waiters_look_cb *cb;
-    void *ctx;
-};
-
-static void answer_look(struct look *k, enum job_state state, struct span receipt)
-{
-    k->cb(k->ctx, state, receipt);
-    free(k->account);
-    free(k->job);
-    free(k);
-}
-
-/* KEYS receipt stream later. ARGV entry-id job. Answers the receipt, 1 when it waits, 0. A job that
- * was put off keeps its id in `later`, inside a packed member. */
-static const char look[] = "local r = redis.call('GET', KEYS[1])\n"
-                           "if r then return r end\n"
-                           "if #redis.call('XRANGE', KEYS[2], ARGV[1], ARGV[1]) > 0 then\n"
-                           "  return 1\n"
-                           "end\n"
-                           "for _, m in ipairs(redis.call('ZRANGE', KEYS[3], 0, 999)) do\n"
-                           "  if m:find(ARGV[1], 1, true) then return 1 end\n"
-                           "end\n"
-                           "return 0\n";
-
-static void on_look(void *ctx, struct redisReply *reply)
-{
-    struct look *k = ctx;
-    struct span text = reply_text(reply);
-
-    if (!reply || reply_refused(reply))
-        answer_look(k, JOB_ASKED_IN_VAIN, SPAN(""));
-    else if (text.n)
-        answer_look(k, JOB_ENDED, text);
-    else
-        answer_look(k, reply_number(reply) == 1 ? JOB_WAITING : JOB_UNKNOWN, SPAN(""));
-}
-
-void waiters_look(struct waiters *w, const char *account, const char *job, waiters_look_cb *cb,
-                  void *ctx)
-{
-    struct look *k = alloc_zeroed(1, sizeof(*k));
-    const char *dash = strchr(job, '-');
-    char what[JOB_MAX_BYTES + 16];
-    char *keys[3];
-
-    must(dash != NULL);
-    *k = (struct look){w, alloc_str(account), alloc_str(job), cb, ctx};
-    snprintf(what, sizeof(what), "receipt:%s", job);
-    keys[0] = rediskey(account, what);
-    snprintf(what, sizeof(what), "jobs:%.*s", (int)(dash - job), job);
-    keys[1] = rediskey(account, what);
-    keys[2] = rediskey(account, "later");
-    redis_command(intray_redis(w->intray), 8,
-                  (const struct span[]){SPAN("EVAL"), span_str(look), SPAN("3"), span_str(keys[0]),
-                                        span_str(keys[1]), span_str(keys[2]), span_str(dash + 1),
-                                        span_str(job)},
-                  on_look, k);
-    for (size_t i = 0; i < array_len(keys); i++)
-        free(keys[i]);
-}
-
 /* -- those who wait -- */
 
 static void free_job(struct job *j)
@@ -177,12 +111,14 @@ static void free_when_over(struct waiters *w)
     free(w);
 }
 
-static void on_looked(void *ctx, enum job_state state, struct span receipt)
+static void on_looked(void *ctx, enum job_state state, struct span receipt,
+                      const struct jobplace *place)
 {
     struct looking *k = ctx;
     struct waiters *w = k->waiters;
     struct job *j;
 
+    (void)place;
     HASH_FIND(hh, w->jobs, k->name, k->name_bytes, j);
     free(k);
     w->looks--;
@@ -210,7 +146,8 @@ static void look_up(struct job *j)
     k->waiters = j->waiters;
     k->name_bytes = j->name_bytes;
     memcpy(k->name, j->name, j->name_bytes);
-    waiters_look(j->waiters, j->account, j->name + strlen(j->account) + 1, on_looked, k);
+    jobplace_find(intray_redis(j->waiters->intray), j->account, j->name + strlen(j->account) + 1,
+                  on_looked, k);
 }
 
 static struct job *job_of(struct waiters *w, const char *account, struct span id, bool make)

@@ -33,14 +33,3 @@ enum waiter_kind {
 struct waiter *waiters_add(struct waiters *w, const struct config_account *a, const char *job,
                            enum waiter_kind kind, waiter_cb *cb, void *ctx);
 void waiters_remove(struct waiter *w); /* before its callback came */
-
-/* -- looking a job up, once -- */
-enum job_state {
-    JOB_UNKNOWN, /* never was, or its receipt has expired */
-    JOB_WAITING, /* in its lane, or put off */
-    JOB_ENDED,   /* there is a receipt */
-    JOB_ASKED_IN_VAIN,
-};
-typedef void waiters_look_cb(void *ctx, enum job_state state, struct span receipt);
-void waiters_look(struct waiters *w, const char *account, const char *job, waiters_look_cb *cb,
-                  void *ctx);

@@ -345,7 +345,7 @@ static const struct setting table[] = {
      PRODUCER(jobs_per_minute),
      NUMBER(0, 1000000000),
      .fallback = "0",
-     .sentence = "Jobs it may push in a minute; 0 = any number."},
+     .sentence = "Jobs it may push, look up or cancel in a minute; 0 = any number."},
     {.name = "admin",
      PRODUCER(admin),
      .type = SETTING_FLAG,

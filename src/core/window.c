@@ -173,6 +173,7 @@ static uint32_t job_new(struct window *w, const struct job_spec *spec, const str
                                         .id_seq = how->id_seq,
                                         .lane = how->lane,
                                         .plain = how->plain,
+                                        .large = how->large,
                                         .fate = FATE_PURGED,
                                         .open = (uint16_t)spec->targets_count,
                                         .targets = (uint16_t)spec->targets_count};

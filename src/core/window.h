@@ -23,7 +23,8 @@ struct __attribute__((packed, aligned(4))) window_job {
     uint64_t fate : 2;
     uint64_t plain : 1; /* its entry holds nothing that its end needs (ref, original id, repeat) */
     uint64_t cancelled : 1; /* its waiters are being taken away */
-    uint64_t : 10;
+    uint64_t large : 1;     /* its entry is too large for one script */
+    uint64_t : 9;
     uint32_t id_seq; /* ... and sequence */
     uint16_t open;   /* targets not settled */
     uint16_t targets;
@@ -47,7 +48,7 @@ struct window_add {
     enum lane lane;
     uint64_t id_ms;
     uint32_t id_seq;
-    bool plain;
+    bool plain, large;
     uint64_t now_ns;
 };
 

@@ -191,9 +191,18 @@ static void on_retry(void *ctx)
 static void name_keys(struct queue *q)
 {
     static const char *const rest[KEY_N] = {
-        [KEY_DEAD] = "dead",     [KEY_LATER] = "later",      [KEY_LEASE] = "lease",
-        [KEY_BUDGET] = "budget", [KEY_RECEIPT] = "receipt:", [KEY_CONTROL] = "control",
-        [KEY_STATUS] = "status", [KEY_SETTLED] = "settled",  [KEY_CANCELLED] = "cancelled",
+        [KEY_DEAD] = "dead",
+        [KEY_LATER] = "later",
+        [KEY_LEASE] = "lease",
+        [KEY_BUDGET] = "budget",
+        [KEY_RECEIPT] = "receipt:",
+        [KEY_CONTROL] = "control",
+        [KEY_STATUS] = "status",
+        [KEY_SETTLED] = "settled",
+        [KEY_CANCELLED] = "cancelled",
+        [KEY_POSTPONED] = "postponed",
+        [KEY_POSTPONED_JOBS] = "postponed:jobs",
+        [KEY_PLACES] = "places",
     };
 
     for (int i = 0; i < LANE_N; i++)
@@ -217,6 +226,7 @@ struct queue *queue_new(struct loop *l, const struct redis_address *a, const cha
     q->owner = alloc_str(owner);
     q->cb = *cb;
     q->ctx = ctx;
+    list_init(&q->large);
     name_keys(q);
     q->retry = timer_new(l, on_retry, q);
     q->writer = redis_new(l, a, on_writer_up, on_writer_down, q);
@@ -246,7 +256,6 @@ static void on_writer_closed(void *ctx)
     free(q->owner);
     free(q->entries);
     free(q->spans);
-    free(q->spent);
     free(q);
     closed(closed_ctx);
 }

@@ -9,7 +9,11 @@
  *               from there; an entry is deleted when its job has ended
  *   Pdead       stream of dead letters: the job's own fields, then dead_reason, dead_job, dead_at,
  *               dead_target
- *   Plater      sorted set: score = due Unix ms, member = packed lane, id and fields
+ *   Ppostponed  sorted set of jobs whose time has not come: score = due Unix ms, member = name
+ *   Ppostponed:jobs  hash: name -> lane, job id, entry id and fields (queue_pack.h)
+ *   Pplaces     hash: job id -> <lane>-<entry id>, of jobs that are back in a lane under another
+ *               entry id than the one that their job id is made of
+ *   Plater      what version 0.1.0 postponed: member = the packed job; moved over, see queue_due
  *   Please      string: the owner, expiring
  *   Pbudget     hash, per ledger <k> in url|write|purge: <k>:open, <k>:level (micro-units),
  *               <k>:level_at (Unix ms); clock, clock_at, clock_wall: the account's time (below)
@@ -17,10 +21,22 @@
  *   Preceipt:<job id>  string, JSON, expiring; job id = <lane>-<entry id>
  *   Pcontrol    hash: paused (0|1), why, by, at
  *   Pstatus     string, JSON written by the leader every second, expiring
- *   Pcancelled  list of job ids, expiring: taken back by their producers, for the leader to know
+ *   Pcancelled  list of <lane>-<entry id>, expiring: taken back by their producers, for the leader
+ *               to know; they stay until it has said that it knows them
  *   Ponce:<digest>  string, expiring: the job that an Idempotency-Key stands for (app/intray)
  *   Pbroken:<key>:<Unix ms>  what was set aside because it was not what it should be (app/repair)
  *   Psettled    pub/sub channel: job ids, space-separated, as they end
+ *
+ * A job id that was given out finds its job without a search: its receipt; else its name in
+ * Ppostponed (the name is the job id, unless somebody wrote a `job` field by hand that is taken
+ * already); else its place; else the entry that the id is made of. The script that moves a job sets
+ * and clears these.
+ *
+ * Each lane has a group, "purgeline", that nobody reads by: scripts ask by it whether an entry is
+ * there, and which id is the newest, without being handed the entry (queue_scripts.h).
+ *
+ * Redis does nothing else while a script runs. None takes more than 5 ms, whatever producers put
+ * into Redis: each does so much at most, and what is large by itself is moved by plain commands.
  *
  * Every callback comes exactly once, on the loop, never from within the call. err: 0;
  * -ENOTCONN (connection lost, effect unknown: repeat, all operations can be); -EPERM (the lease is
@@ -86,7 +102,7 @@ typedef void queue_examine_cb(void *ctx, int err, const struct queue_fault *faul
 void queue_examine(struct queue *q, queue_examine_cb *cb, void *ctx);
 /* The faults in the reply of SCRIPT_EXAMINE; how many. */
 size_t queue_faults(const struct redisReply *reply, struct queue_fault out[QUEUE_FAULTS_MAX]);
-#define QUEUE_EXAMINED 12 /* keys of SCRIPT_EXAMINE, in its order: queue_examined_keys */
+#define QUEUE_EXAMINED 15 /* keys of SCRIPT_EXAMINE, in its order: queue_examined_keys */
 extern const char *const queue_examined_keys[QUEUE_EXAMINED]; /* "jobs:urgent" ... */
 
 /* -- the account's time --
@@ -110,8 +126,9 @@ struct queue_lead {
     uint64_t holder_ttl_ms;
     bool paused; /* from control */
     char paused_why[160];
-    /* Jobs that were cancelled since this was asked last; when it is full there may be more. Only
-     * to the leader. Their entries are gone already. */
+    /* Jobs that were cancelled; when it is full there may be more. Only to the leader. Their
+     * entries are gone already. They are forgotten when this is asked for the next time: an answer
+     * that is lost is told again. */
     struct queue_name {
         enum lane lane;
         struct entry_id id;
@@ -134,6 +151,20 @@ struct queue_entry {
     const struct span *fields; /* name, value, name, value ...; lent */
     size_t fields_count;       /* spans, so twice the number of fields */
 };
+/* Redis does nothing else while a script runs, and turning an entry into Lua's strings costs more
+ * than anything that is done with it. Entries beyond either of these are `large`: they are moved by
+ * plain commands, one step after the other. */
+#define QUEUE_SMALL_SPANS 32 /* names and values */
+#define QUEUE_SMALL_BYTES 4096
+static inline bool queue_entry_is_large(const struct queue_entry *e)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < e->fields_count && bytes <= QUEUE_SMALL_BYTES; i++)
+        bytes += e->fields[i].n;
+    return e->fields_count > QUEUE_SMALL_SPANS || bytes > QUEUE_SMALL_BYTES;
+}
+
 struct queue_entries {
     const struct queue_entry *at;
     size_t count;
@@ -149,9 +180,16 @@ void queue_read(struct queue *q, const bool lanes[LANE_N], uint32_t count, uint3
 /* The next read starts from the beginning: after a take-over. */
 void queue_rewind(struct queue *q);
 
+/* Milliseconds of an entry id that a clock can give: until the year 10889. */
+static inline bool queue_id_is_beyond(struct entry_id id)
+{
+    return id.ms >> 48 != 0;
+}
+
 struct queue_depth {
     uint64_t entries;
     bool all_read; /* none is newer than what was handed out last */
+    bool beyond; /* its newest id is beyond what any clock gives; so will be those of all to come */
     bool anew; /* its newest id is older than that: the stream was deleted, or Redis lost its end */
 };
 typedef void queue_depth_cb(void *ctx, int err, const struct queue_depth depth[LANE_N]);
@@ -166,6 +204,7 @@ struct queue_settle {
     struct entry_id id;
     enum outcome outcome;
     bool plain;       /* no ref, no original id, no repeat: nothing to look up in the entry */
+    bool large;       /* the entry is (queue_entry_is_large): it is moved in steps */
     bool receipt;     /* write one */
     uint32_t targets; /* how many it named */
     uint64_t due_ms;  /* Unix ms. OUTCOME_LATER: when. OUTCOME_PURGED: when a repeat is due; 0: its
@@ -174,15 +213,17 @@ struct queue_settle {
     struct span target; /* the target that sank it; lent */
 };
 /* Removes the entries, and atomically with each: a receipt, a dead letter holding the entry's own
- * fields, or its place in `later`. An entry that is gone already changes nothing; only a plain one
- * among others that are there gets a receipt, unless it has one. A purged entry with a
- * `repeat_after` field leaves a copy without that field and with `not_before` = due_ms in `later`:
- * a job of its own, "<job id>+r".
+ * fields, or its place in `postponed`. An entry that is gone already changes nothing; only a plain
+ * one among others that are there gets a receipt, unless it has one. A purged entry with a
+ * `repeat_after` field above 0 leaves a copy without that field and with `not_before` = due_ms in
+ * `postponed`: a job of its own, "<job id>+r".
  *
- * A receipt: {"job","state","at" (Unix ms),"targets"[,"ref"][,"reason"]}; bytes that are no UTF-8
- * are read as Latin-1. When Redis is out of memory jobs end without receipts and err is 0; dead
- * letters and `later` are written even then, since they take no more than the entry they replace.
- * An entry of more than 3,500 fields dies, or comes back from `later`, in steps: a crash in between
+ * A receipt: {"job","state","at" (Unix ms),"targets"[,"ref"][,"reason"][,"scope"]}; bytes that are
+ * no UTF-8 are read as Latin-1. `scope` comes with ref and reason and says what a producer must be
+ * allowed to purge to be shown them: "url", "key", "all", "service:<name>", "host:<host>", "large".
+ * When Redis is out of memory jobs end without receipts and err is 0; what dies or is postponed is
+ * written even then, since it takes no more than the entry it replaces (but one of more than 256
+ * KiB or some 1,000 fields waits for memory). A large entry moves in steps: a crash in between
  * leaves it twice. */
 void queue_settle(struct queue *q, const struct queue_settle *items, size_t count,
                   uint32_t receipt_ttl_s, queue_done_cb *cb, void *ctx);
@@ -194,7 +235,8 @@ uint64_t queue_receipts_skipped(const struct queue *q);
 typedef void queue_due_cb(void *ctx, int err, uint32_t moved, uint64_t next_due_ms);
 /* Moves at most `limit` entries whose time has come (wall_ms) back to their lanes, keeping the
  * original job id in field `job`. next_due_ms: Unix ms of the first that remains, NEVER when none
- * does. */
+ * does. What version 0.1.0 left in `later` is moved to `postponed` on the way, a page in each call
+ * until nothing is left; next_due_ms is wall_ms while there may be more. */
 void queue_due(struct queue *q, uint64_t wall_ms, uint32_t limit, queue_due_cb *cb, void *ctx);
 
 /* -- the budget -- */

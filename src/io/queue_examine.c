@@ -7,8 +7,9 @@
 #include "queue_internal.h"
 
 const char *const queue_examined_keys[QUEUE_EXAMINED] = {
-    "jobs:urgent", "jobs:normal", "jobs:bulk", "dead",        "later",   "lease",
-    "budget",      "spent:purge", "spent:url", "spent:write", "control", "cancelled",
+    "jobs:urgent", "jobs:normal", "jobs:bulk",   "dead",           "later",
+    "lease",       "budget",      "spent:purge", "spent:url",      "spent:write",
+    "control",     "cancelled",   "postponed",   "postponed:jobs", "places",
 };
 
 static const enum queue_key keys[QUEUE_EXAMINED] = {
@@ -24,6 +25,9 @@ static const enum queue_key keys[QUEUE_EXAMINED] = {
     KEY_SPENT + LEDGER_WRITE,
     KEY_CONTROL,
     KEY_CANCELLED,
+    KEY_POSTPONED,
+    KEY_POSTPONED_JOBS,
+    KEY_PLACES,
 };
 
 struct examining {

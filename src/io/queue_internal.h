@@ -6,8 +6,15 @@
 #include "queue.h"
 #include "queue_scripts.h"
 
-#define SETTLE_CHUNK 512                /* items per script call: bounds how long Redis is held */
-#define SETTLE_CHUNK_BYTES (256 * 1024) /* the same, where reasons are long */
+/* Items per script call: bounds how long Redis is held. */
+#define SETTLE_CHUNK 256
+#define SETTLE_CHUNK_LOOKED 64         /* the same where entries are looked at */
+#define SETTLE_CHUNK_BYTES (64 * 1024) /* ... or reasons are long */
+#define DUE_CHUNK 64                   /* what one script brings back */
+
+/* A job's id: "<lane>-<ms>-<seq>", and "+r" for a repeat; written by hand, up to 128 bytes. */
+#define QUEUE_JOB_MAX 132
+#define QUEUE_NAME_MAX (QUEUE_JOB_MAX + 80) /* of something postponed: its job, "@<lane>-<id>" */
 
 /* Arguments of one command, kept in one run of bytes until its reply: a script that Redis has
  * forgotten is sent again. */
@@ -56,6 +63,9 @@ enum queue_key {
     KEY_JOBS, /* one per lane, in the order of enum lane */
     KEY_DEAD = LANE_N,
     KEY_LATER,
+    KEY_POSTPONED,
+    KEY_POSTPONED_JOBS,
+    KEY_PLACES,
     KEY_LEASE,
     KEY_BUDGET,
     KEY_SPENT,                          /* one per ledger */
@@ -75,11 +85,14 @@ struct queue_ledger {
 struct queue_lane {
     struct entry_id seen; /* the last one handed out */
     uint64_t got;         /* by the read under way */
+    struct entry_id end;  /* the newest id when the lane was last counted ... */
+    bool read_since;      /* ... and everything up to it was handed out since */
 };
 
 struct queue_reading { /* the read under way */
     bool busy;
     uint32_t count;
+    bool asked[LANE_N];
     queue_read_cb *cb;
     void *ctx;
 };
@@ -105,25 +118,30 @@ struct queue {
     struct queue_ledger ledgers[LEDGER_N];
     struct queue_lane lanes[LANE_N];
     struct queue_reading reading;
+    struct list large; /* that stand in line */
+    bool large_busy;   /* one is under way */
+    bool adopted;      /* nothing that 0.1.0 postponed is left */
+    uint32_t adopt_page;
+    size_t told;                 /* names of cancelled jobs that Redis may forget ... */
+    char told_digest[41];        /* ... and how it knows them */
     struct queue_entry *entries; /* grown, never shrunk; so is spans */
     size_t entries_room;
     struct span *spans;
     size_t spans_room;
-    struct queue_spent *spent;
-    size_t spent_room;
     loop_cb *closed;
     void *closed_ctx;
     char error[256];
 };
 
 typedef void queue_step_cb(struct queue *q, void *ctx, int err);
-/* Entries with more fields than Lua can hand to one command: `item` is what SCRIPT_SETTLE and
- * SCRIPT_DUE report of them. Copied; one step after the other, the new place before the old is
- * given up, so a crash in between leaves two of it, never none. */
-void queue_bury_large(struct queue *q, enum lane lane, uint32_t ttl_s,
-                      const struct redisReply *item, queue_step_cb *cb, void *ctx);
-void queue_return_large(struct queue *q, const struct redisReply *item, queue_step_cb *cb,
-                        void *ctx);
+/* What is too large for a script (queue_scripts.h). Everything is copied. Done one at a time; one
+ * step after the other, the new place before the old is given up, so a crash in between leaves two
+ * of it, never none. */
+void queue_end_large(struct queue *q, const struct queue_settle *item, uint32_t ttl_s,
+                     queue_step_cb *cb, void *ctx);
+void queue_return_large(struct queue *q, struct span name, queue_step_cb *cb, void *ctx);
+void queue_adopt_large(struct queue *q, struct span score, struct span member, queue_step_cb *cb,
+                       void *ctx);
 /* What SCRIPT_SETTLE wants before its items. */
 void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane, uint32_t ttl_s);
 must_use int queue_parse_id(struct span s, struct entry_id *out);

@@ -1,52 +1,103 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <hiredis/hiredis.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
 #include "clock.h"
 #include "queue_internal.h"
+#include "queue_pack.h"
+
+/* Jobs that are too large for a script, one at a time: there may be hundreds of 80 MB, and a step
+ * holds one of them whole.
+ *
+ *   end      read the entry ─▶ write its dead letter, or what is put off ─▶ script: it ends
+ *   return   read what was put off ─▶ write it to its lane ─▶ script: it is there
+ *   adopt    (put off by 0.1.0) is the name free? ─▶ write it ─▶ score ─▶ remove the old one
+ *
+ * The new place is written before the old is given up: a crash in between leaves a job twice. */
 
 struct large {
-    enum lane lane;
-    uint32_t ttl_s;
+    struct list link; /* of queue.large while another is under way */
+    queue_step_cb *begin;
     queue_step_cb *cb;
     void *ctx;
-    struct queue_args kept; /* what the script reported, flat */
+    struct queue_args kept; /* what the caller gave, flat */
+    enum lane lane;
+    uint32_t ttl_s;
+    struct queue_settle item; /* its spans are in `kept` */
+    char job[QUEUE_JOB_MAX];
+    char name[QUEUE_NAME_MAX]; /* of what is put off; "" = nothing */
+    uint64_t due_ms;
+    char *ref; /* NULL: none */
+    size_t ref_n;
+    struct buf packed; /* what is put off */
+    char place[80];
+    const char *entry; /* the id in `place` */
 };
 
-enum { ID, RECEIPT, TARGETS, REASON, TARGET, JOB, BURY_N }; /* from SCRIPT_SETTLE */
-enum { MEMBER, LANE_NAME, FIELDS, RETURN_N };               /* from SCRIPT_DUE */
-
-static struct span string_of(const redisReply *r)
+static struct span text_of(const redisReply *r)
 {
     return r->type == REDIS_REPLY_STRING ? span_of(r->str, (size_t)r->len) : span_of("", 0);
 }
 
-static struct span kept(const struct large *l, size_t i)
+/* -- one after the other -- */
+
+static void begin_next(struct queue *q)
 {
-    return span_of(l->kept.bytes + l->kept.at[i].offset, l->kept.at[i].n);
+    struct list *node = list_pop_front(&q->large);
+    struct large *l;
+
+    if (!node)
+        return;
+    l = list_entry(node, struct large, link);
+    q->large_busy = true;
+    l->begin(q, l, 0);
 }
 
-static struct large *new_large(const redisReply *item, size_t strings, queue_step_cb *cb, void *ctx)
+static void free_large(struct large *l)
+{
+    queue_args_deinit(&l->kept);
+    buf_deinit(&l->packed);
+    free(l->ref);
+    free(l);
+}
+
+/* When the connection is gone, so are those behind it. */
+static void end_large(struct queue *q, struct large *l, int err)
+{
+    struct list *node;
+
+    q->large_busy = false;
+    l->cb(q, l->ctx, err);
+    free_large(l);
+    while (err == -ENOTCONN && (node = list_pop_front(&q->large))) {
+        l = list_entry(node, struct large, link);
+        l->cb(q, l->ctx, err);
+        free_large(l);
+    }
+    if (!q->large_busy)
+        begin_next(q);
+}
+
+static struct large *new_large(queue_step_cb *begin, queue_step_cb *cb, void *ctx)
 {
     struct large *l = alloc_zeroed(1, sizeof(*l));
 
-    must(item->type == REDIS_REPLY_ARRAY && item->elements >= strings);
     queue_args_init(&l->kept);
-    for (size_t i = 0; i < strings; i++)
-        queue_arg(&l->kept, string_of(item->element[i]));
+    l->begin = begin;
     l->cb = cb;
     l->ctx = ctx;
     return l;
 }
 
-static void end_large(struct queue *q, struct large *l, int err)
+static void stand_in_line(struct queue *q, struct large *l)
 {
-    l->cb(q, l->ctx, err);
-    queue_args_deinit(&l->kept);
-    free(l);
+    list_push_back(&q->large, &l->link);
+    if (!q->large_busy)
+        begin_next(q);
 }
 
 static void on_last_step(struct queue *q, void *ctx, int err, struct redisReply *reply)
@@ -55,113 +106,434 @@ static void on_last_step(struct queue *q, void *ctx, int err, struct redisReply 
     end_large(q, ctx, err);
 }
 
-/* XADD key * and the fields of a reply, with room for some more after them. */
-static struct span *begin_xadd(const char *key, const redisReply *fields, size_t more, size_t *n)
+/* -- a command of any size -- */
+
+/* argv: the command, its key, the rest. What a script can carry goes through without memory. */
+static void write_large(struct queue *q, enum queue_script script, const struct span *argv,
+                        size_t argc, queue_reply_cb *cb, struct large *l)
 {
-    struct span *argv = alloc_zeroed(3 + fields->elements + more, sizeof(*argv));
-
-    argv[0] = SPAN("XADD");
-    argv[1] = span_str(key);
-    argv[2] = SPAN("*");
-    for (size_t i = 0; i < fields->elements; i++)
-        argv[3 + i] = string_of(fields->element[i]);
-    *n = 3 + fields->elements;
-    return argv;
-}
-
-/* -- dead: look it up, write the letter, let the script do the rest -- */
-
-static void on_letter_written(struct queue *q, void *ctx, int err, struct redisReply *reply)
-{
-    struct large *l = ctx;
     struct queue_args a;
+    size_t bytes = 0;
 
-    (void)reply;
-    if (err) {
-        end_large(q, l, err);
+    for (size_t i = 0; i < argc; i++)
+        bytes += argv[i].n;
+    if (argc > QUEUE_SCRIPT_ARGS_MAX || bytes > QUEUE_SCRIPT_BYTES_MAX) {
+        queue_call(q, q->writer, argc, argv, cb, l);
         return;
     }
-    queue_begin_settle(q, &a, l->lane, l->ttl_s);
-    queue_arg(&a, kept(l, ID));
-    queue_arg(&a, SPAN("buried"));
-    queue_arg(&a, kept(l, RECEIPT));
-    queue_arg(&a, kept(l, TARGETS));
-    queue_arg(&a, SPAN("0"));
-    queue_arg(&a, kept(l, REASON));
-    queue_arg(&a, kept(l, TARGET));
-    queue_call_script(q, SCRIPT_SETTLE, &a, on_last_step, l);
+    queue_args_init(&a);
+    queue_arg(&a, argv[1]);
+    a.keys = 1;
+    queue_arg(&a, argv[0]);
+    for (size_t i = 2; i < argc; i++)
+        queue_arg(&a, argv[i]);
+    queue_call_script(q, script, &a, cb, l);
+}
+
+/* -- the end of an entry -- */
+
+static void on_ended(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    if (err == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+        reply->element[1]->type == REDIS_REPLY_INTEGER)
+        q->receipts_skipped += (uint64_t)reply->element[1]->integer;
+    end_large(q, ctx, err);
+}
+
+static void send_end(struct queue *q, struct large *l)
+{
+    const struct queue_settle *item = &l->item;
+    struct queue_args a;
+
+    queue_begin_settle(q, &a, item->lane, l->ttl_s);
+    queue_arg_id(&a, item->id);
+    queue_arg(&a, span_str(outcome_names[item->outcome]));
+    queue_arg(&a, item->receipt ? SPAN("1") : SPAN("0"));
+    queue_arg_u64(&a, item->targets);
+    queue_arg(&a, queue_arg_at(&l->kept, 0));
+    queue_arg(&a, span_str(l->job));
+    queue_arg(&a, l->ref ? SPAN("1") : SPAN("0"));
+    queue_arg(&a, span_of(l->ref ? l->ref : "", l->ref_n));
+    queue_arg(&a, span_str(l->name));
+    queue_arg_u64(&a, l->due_ms);
+    queue_call_script(q, SCRIPT_END_LARGE, &a, on_ended, l);
+}
+
+static void on_written(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    (void)reply;
+    if (err)
+        end_large(q, ctx, err);
+    else
+        send_end(q, ctx);
 }
 
 static void write_letter(struct queue *q, struct large *l, const redisReply *fields)
 {
+    struct span *argv = alloc_zeroed(3 + fields->elements + 8, sizeof(*argv));
     char at[24];
-    size_t n;
-    struct span *argv = begin_xadd(q->keys[KEY_DEAD], fields, 8, &n);
+    size_t n = 0;
 
-    snprintf(at, sizeof(at), "%llu", (unsigned long long)clock_wall_ms());
+    snprintf(at, sizeof(at), "%" PRIu64, clock_wall_ms());
+    argv[n++] = SPAN("XADD");
+    argv[n++] = span_str(q->keys[KEY_DEAD]);
+    argv[n++] = SPAN("*");
+    for (size_t i = 0; i < fields->elements; i++)
+        argv[n++] = text_of(fields->element[i]);
     argv[n++] = SPAN("dead_reason");
-    argv[n++] = kept(l, REASON);
+    argv[n++] = queue_arg_at(&l->kept, 0);
     argv[n++] = SPAN("dead_job");
-    argv[n++] = kept(l, JOB);
+    argv[n++] = span_str(l->job);
     argv[n++] = SPAN("dead_at");
     argv[n++] = span_str(at);
     argv[n++] = SPAN("dead_target");
-    argv[n++] = kept(l, TARGET);
-    queue_call(q, q->writer, n, argv, on_letter_written, l);
+    argv[n++] = queue_arg_at(&l->kept, 1);
+    write_large(q, SCRIPT_WRITE, argv, n, on_written, l);
     free(argv);
 }
 
-static void on_found(struct queue *q, void *ctx, int err, struct redisReply *reply)
+/* The name is its job's unless that is taken. */
+static void ask_name(struct queue *q, struct large *l, queue_reply_cb *cb)
+{
+    queue_call(
+        q, q->writer, 3,
+        (const struct span[]){SPAN("ZSCORE"), span_str(q->keys[KEY_POSTPONED]), span_str(l->name)},
+        cb, l);
+}
+
+static void on_name(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     struct large *l = ctx;
-    const redisReply *entry;
+    size_t n = strlen(l->name);
+
+    if (err) {
+        end_large(q, l, err);
+        return;
+    }
+    if (reply->type != REDIS_REPLY_NIL)
+        snprintf(l->name + n, sizeof(l->name) - n, "@%s", l->place);
+    write_large(q, SCRIPT_WRITE_HASH,
+                (const struct span[]){SPAN("HSET"), span_str(q->keys[KEY_POSTPONED_JOBS]),
+                                      span_str(l->name), buf_span(&l->packed)},
+                4, on_written, l);
+    buf_deinit(&l->packed);
+}
+
+enum put_off { PUT_OFF_LATER, PUT_OFF_REPEAT };
+
+static void put_off(struct queue *q, struct large *l, enum put_off how, const redisReply *fields)
+{
+    struct packed_job job = {.lane = l->item.lane, .entry = span_str(l->entry)};
+    char due[24];
+
+    snprintf(due, sizeof(due), "%" PRIu64, l->due_ms);
+    snprintf(l->name, sizeof(l->name), "%s%s", l->job, how == PUT_OFF_REPEAT ? "+r" : "");
+    job.job = span_str(l->name);
+    job.fields = alloc_zeroed(fields->elements + 2, sizeof(*job.fields));
+    for (size_t i = 0; i + 1 < fields->elements; i += 2) {
+        struct span name = text_of(fields->element[i]);
+
+        if (span_is(name, "job") || (how == PUT_OFF_REPEAT && (span_is(name, "repeat_after") ||
+                                                               span_is(name, "not_before"))))
+            continue;
+        job.fields[job.fields_count++] = name;
+        job.fields[job.fields_count++] = text_of(fields->element[i + 1]);
+    }
+    if (how == PUT_OFF_REPEAT) {
+        job.fields[job.fields_count++] = SPAN("not_before");
+        job.fields[job.fields_count++] = span_str(due);
+    }
+    buf_init(&l->packed, SIZE_MAX / 2);
+    queue_pack(&job, &l->packed);
+    free(job.fields);
+    ask_name(q, l, on_name);
+}
+
+static bool is_job_name(struct span v)
+{
+    if (v.n == 0 || v.n > 128)
+        return false;
+    for (size_t i = 0; i < v.n; i++) {
+        char c = v.p[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '+' || c == '-'))
+            return false;
+    }
+    return true;
+}
+
+/* What its end needs to know of it, as SCRIPT_SETTLE has it of others. */
+static void look_at(struct large *l, const redisReply *fields, uint64_t *repeat_after_ms)
+{
+    *repeat_after_ms = 0;
+    for (size_t i = 0; i + 1 < fields->elements; i += 2) {
+        struct span name = text_of(fields->element[i]), value = text_of(fields->element[i + 1]);
+
+        if (span_is(name, "ref")) {
+            free(l->ref);
+            l->ref = alloc_copy(value.p, value.n);
+            l->ref_n = value.n;
+        } else if (span_is(name, "repeat_after")) {
+            if (span_to_u64(value, repeat_after_ms) < 0)
+                *repeat_after_ms = 0;
+        } else if (span_is(name, "job") && is_job_name(value)) {
+            snprintf(l->job, sizeof(l->job), "%.*s", (int)value.n, value.p);
+        }
+    }
+}
+
+static void on_entry(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct large *l = ctx;
+    const redisReply *fields;
+    uint64_t repeat_after_ms;
 
     if (err || reply->type != REDIS_REPLY_ARRAY || reply->elements == 0) {
         end_large(q, l, err); /* gone: it ended meanwhile */
         return;
     }
-    entry = reply->element[0];
-    must(entry->elements == 2 && entry->element[1]->type == REDIS_REPLY_ARRAY);
-    write_letter(q, l, entry->element[1]);
+    fields = reply->element[0]->element[1];
+    must(reply->element[0]->elements == 2 && fields->type == REDIS_REPLY_ARRAY);
+    look_at(l, fields, &repeat_after_ms);
+    l->due_ms = l->item.due_ms;
+    if (l->item.outcome == OUTCOME_PURGED && repeat_after_ms && !l->due_ms)
+        l->due_ms = clock_wall_ms() + repeat_after_ms;
+    if (l->item.outcome == OUTCOME_DEAD)
+        write_letter(q, l, fields);
+    else if (l->item.outcome == OUTCOME_LATER)
+        put_off(q, l, PUT_OFF_LATER, fields);
+    else if (l->item.outcome == OUTCOME_PURGED && repeat_after_ms)
+        put_off(q, l, PUT_OFF_REPEAT, fields);
+    else
+        send_end(q, l);
 }
 
-void queue_bury_large(struct queue *q, enum lane lane, uint32_t ttl_s,
-                      const struct redisReply *item, queue_step_cb *cb, void *ctx)
+static void begin_end(struct queue *q, void *ctx, int err)
 {
-    struct large *l = new_large(item, BURY_N, cb, ctx);
-    struct span argv[] = {SPAN("XRANGE"), span_str(q->keys[KEY_JOBS + lane]), kept(l, ID),
-                          kept(l, ID)};
+    struct large *l = ctx;
 
-    l->lane = lane;
-    l->ttl_s = ttl_s;
-    queue_call(q, q->writer, array_len(argv), argv, on_found, l);
+    (void)err;
+    queue_call(q, q->writer, 4,
+               (const struct span[]){SPAN("XRANGE"), span_str(q->keys[KEY_JOBS + l->item.lane]),
+                                     span_str(l->entry), span_str(l->entry)},
+               on_entry, l);
 }
 
-/* -- later: write it to its lane, take it off the set -- */
+void queue_end_large(struct queue *q, const struct queue_settle *item, uint32_t ttl_s,
+                     queue_step_cb *cb, void *ctx)
+{
+    struct large *l = new_large(begin_end, cb, ctx);
+
+    l->item = *item;
+    l->ttl_s = ttl_s;
+    queue_arg(&l->kept, item->reason);
+    queue_arg(&l->kept, item->target);
+    snprintf(l->place, sizeof(l->place), "%s-%" PRIu64 "-%" PRIu64, lane_names[item->lane],
+             item->id.ms, item->id.seq);
+    l->entry = l->place + strlen(lane_names[item->lane]) + 1;
+    snprintf(l->job, sizeof(l->job), "%s", l->place);
+    stand_in_line(q, l);
+}
+
+/* -- back to its lane -- */
 
 static void on_returned(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     struct large *l = ctx;
-    struct span argv[] = {SPAN("ZREM"), span_str(q->keys[KEY_LATER]), kept(l, MEMBER)};
+    struct queue_args a;
+
+    if (err || reply->type != REDIS_REPLY_STRING) {
+        end_large(q, l, err ? err : -EIO);
+        return;
+    }
+    snprintf(l->place, sizeof(l->place), "%s-%s", lane_names[l->lane], reply->str);
+    queue_args_init(&a);
+    queue_key(&a, q->keys[KEY_POSTPONED]);
+    queue_key(&a, q->keys[KEY_POSTPONED_JOBS]);
+    queue_key(&a, q->keys[KEY_PLACES]);
+    queue_key(&a, q->keys[KEY_JOBS + l->lane]);
+    queue_arg(&a, queue_arg_at(&l->kept, 0));
+    queue_arg(&a, span_str(l->job));
+    queue_arg(&a, span_str(l->place));
+    queue_arg(&a, span_str(l->place + strlen(lane_names[l->lane]) + 1));
+    queue_call_script(q, SCRIPT_RETURNED, &a, on_last_step, l);
+}
+
+/* -- what nobody can read becomes a dead letter -- */
+
+static void bury_unreadable(struct queue *q, struct large *l, struct span bytes,
+                            queue_reply_cb *then)
+{
+    char at[24];
+
+    snprintf(at, sizeof(at), "%" PRIu64, clock_wall_ms());
+    write_large(q, SCRIPT_WRITE,
+                (const struct span[]){SPAN("XADD"), span_str(q->keys[KEY_DEAD]), SPAN("*"),
+                                      SPAN("later"), bytes, SPAN("dead_reason"),
+                                      SPAN("later: not readable"), SPAN("dead_job"), SPAN(""),
+                                      SPAN("dead_at"), span_str(at), SPAN("dead_target"), SPAN("")},
+                13, then, l);
+}
+
+/* Takes its value away, then its name. */
+static void on_value_gone(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct large *l = ctx;
 
     (void)reply;
     if (err)
         end_large(q, l, err);
     else
-        queue_call(q, q->writer, array_len(argv), argv, on_last_step, l);
+        queue_call(q, q->writer, 3,
+                   (const struct span[]){SPAN("ZREM"), span_str(q->keys[KEY_POSTPONED]),
+                                         queue_arg_at(&l->kept, 0)},
+                   on_last_step, l);
 }
 
-void queue_return_large(struct queue *q, const struct redisReply *item, queue_step_cb *cb,
-                        void *ctx)
+static void on_buried_value(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
-    struct large *l = new_large(item, FIELDS, cb, ctx);
-    struct span *argv;
-    enum lane lane = LANE_NORMAL;
-    size_t n;
-    int err = lane_parse(kept(l, LANE_NAME), &lane);
+    struct large *l = ctx;
 
-    must(err == 0 && item->elements == RETURN_N); /* the script checked */
-    argv = begin_xadd(q->keys[KEY_JOBS + lane], item->element[FIELDS], 0, &n);
-    queue_call(q, q->writer, n, argv, on_returned, l);
+    (void)reply;
+    if (err)
+        end_large(q, l, err);
+    else
+        queue_call(q, q->writer, 3,
+                   (const struct span[]){SPAN("HDEL"), span_str(q->keys[KEY_POSTPONED_JOBS]),
+                                         queue_arg_at(&l->kept, 0)},
+                   on_value_gone, l);
+}
+
+/* -- back to its lane, continued -- */
+
+static void write_back(struct queue *q, struct large *l, const struct packed_job *job)
+{
+    struct span *argv = alloc_zeroed(3 + job->fields_count + 2, sizeof(*argv));
+    size_t n = 0;
+
+    argv[n++] = SPAN("XADD");
+    argv[n++] = span_str(q->keys[KEY_JOBS + job->lane]);
+    argv[n++] = SPAN("*");
+    for (size_t i = 0; i < job->fields_count; i++)
+        argv[n++] = job->fields[i];
+    argv[n++] = SPAN("job");
+    argv[n++] = job->job;
+    write_large(q, SCRIPT_WRITE, argv, n, on_returned, l);
     free(argv);
+}
+
+static void on_value(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct large *l = ctx;
+    struct packed_job job;
+
+    if (err || reply->type != REDIS_REPLY_STRING) {
+        end_large(q, l, err); /* gone: it was cancelled meanwhile */
+        return;
+    }
+    if (queue_unpack(text_of(reply), &job) < 0 || job.job.n >= sizeof(l->job)) {
+        bury_unreadable(q, l, text_of(reply), on_buried_value);
+        return;
+    }
+    l->lane = job.lane;
+    snprintf(l->job, sizeof(l->job), "%.*s", (int)job.job.n, job.job.p);
+    write_back(q, l, &job);
+    free(job.fields);
+}
+
+static void begin_return(struct queue *q, void *ctx, int err)
+{
+    struct large *l = ctx;
+
+    (void)err;
+    queue_call(q, q->writer, 3,
+               (const struct span[]){SPAN("HGET"), span_str(q->keys[KEY_POSTPONED_JOBS]),
+                                     queue_arg_at(&l->kept, 0)},
+               on_value, l);
+}
+
+void queue_return_large(struct queue *q, struct span name, queue_step_cb *cb, void *ctx)
+{
+    struct large *l = new_large(begin_return, cb, ctx);
+
+    queue_arg(&l->kept, name);
+    stand_in_line(q, l);
+}
+
+/* -- what version 0.1.0 put off -- */
+
+enum { SCORE, MEMBER };
+
+static void on_adopted(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct large *l = ctx;
+
+    (void)reply;
+    if (err)
+        end_large(q, l, err);
+    else
+        queue_call(q, q->writer, 3,
+                   (const struct span[]){SPAN("ZREM"), span_str(q->keys[KEY_LATER]),
+                                         queue_arg_at(&l->kept, MEMBER)},
+                   on_last_step, l);
+}
+
+static void on_member_written(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct large *l = ctx;
+
+    (void)reply;
+    if (err)
+        end_large(q, l, err);
+    else
+        queue_call(q, q->writer, 4,
+                   (const struct span[]){SPAN("ZADD"), span_str(q->keys[KEY_POSTPONED]),
+                                         queue_arg_at(&l->kept, SCORE), span_str(l->name)},
+                   on_adopted, l);
+}
+
+static void on_name_asked(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct large *l = ctx;
+
+    if (err) {
+        end_large(q, l, err);
+        return;
+    }
+    if (reply->type != REDIS_REPLY_NIL)
+        snprintf(l->name, sizeof(l->name), "%s@%s", l->job, l->place);
+    write_large(q, SCRIPT_WRITE_HASH,
+                (const struct span[]){SPAN("HSET"), span_str(q->keys[KEY_POSTPONED_JOBS]),
+                                      span_str(l->name), queue_arg_at(&l->kept, MEMBER)},
+                4, on_member_written, l);
+}
+
+static void begin_adopt(struct queue *q, void *ctx, int err)
+{
+    struct large *l = ctx;
+    struct span member = queue_arg_at(&l->kept, MEMBER);
+    struct packed_job job;
+
+    (void)err;
+    if (queue_unpack(member, &job) < 0 || job.job.n >= sizeof(l->job)) {
+        bury_unreadable(q, l, member, on_adopted);
+        return;
+    }
+    snprintf(l->job, sizeof(l->job), "%.*s", (int)job.job.n, job.job.p);
+    snprintf(l->name, sizeof(l->name), "%s", l->job);
+    snprintf(l->place, sizeof(l->place), "%s-%.*s", lane_names[job.lane],
+             (int)min_u64(job.entry.n, 48), job.entry.p);
+    free(job.fields);
+    ask_name(q, l, on_name_asked);
+}
+
+void queue_adopt_large(struct queue *q, struct span score, struct span member, queue_step_cb *cb,
+                       void *ctx)
+{
+    struct large *l = new_large(begin_adopt, cb, ctx);
+
+    queue_arg(&l->kept, score);
+    queue_arg(&l->kept, member);
+    stand_in_line(q, l);
 }

@@ -54,8 +54,7 @@ static void on_lead(struct queue *q, void *ctx, int err, struct redisReply *repl
     struct queue_lead *out = &l->lead;
     int64_t ttl;
 
-    (void)q;
-    if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 7))
+    if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 8))
         err = -EIO;
     if (err) {
         answer_lead(l, err);
@@ -69,6 +68,9 @@ static void on_lead(struct queue *q, void *ctx, int err, struct redisReply *repl
     out->paused = integer_of(reply->element[4]) == 1;
     copy_words(out->paused_why, sizeof(out->paused_why), reply->element[5]);
     take_cancelled(out, reply->element[6]);
+    /* From here on they are known, and the next question lets Redis forget them. */
+    q->told = out->leading ? reply->element[6]->elements : 0;
+    copy_words(q->told_digest, sizeof(q->told_digest), reply->element[7]);
     answer_lead(l, 0);
 }
 
@@ -93,6 +95,8 @@ void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span
     queue_arg(&a, status);
     queue_arg_u64(&a, clock->account_ms);
     queue_arg_u64(&a, clock->wall_ms);
+    queue_arg_u64(&a, q->told);
+    queue_arg(&a, span_str(q->told_digest));
     queue_call_script(q, SCRIPT_LEAD, &a, on_lead, l);
 }
 
@@ -147,14 +151,32 @@ struct asking_depth {
     void *ctx;
 };
 
-static bool is_before(const redisReply *id, struct entry_id seen)
+static int compare_id(struct entry_id a, struct entry_id b)
 {
-    struct entry_id last;
+    if (a.ms != b.ms)
+        return a.ms < b.ms ? -1 : 1;
+    return a.seq < b.seq ? -1 : a.seq > b.seq;
+}
 
-    if (id->type != REDIS_REPLY_STRING ||
-        queue_parse_id(span_of(id->str, (size_t)id->len), &last) < 0)
-        return false;
-    return last.ms != seen.ms ? last.ms < seen.ms : last.seq < seen.seq;
+static struct queue_depth depth_of(struct queue_lane *lane, struct redisReply *const r[3])
+{
+    struct queue_depth depth = {.entries = (uint64_t)integer_of(r[0])};
+    struct entry_id last = {0, 0};
+    bool newest_is_there = integer_of(r[2]) == 1;
+
+    if (r[1]->type == REDIS_REPLY_STRING &&
+        queue_parse_id(span_of(r[1]->str, (size_t)r[1]->len), &last) < 0)
+        last = (struct entry_id){0, 0};
+    depth.beyond = queue_id_is_beyond(last);
+    depth.anew = compare_id(last, lane->seen) < 0;
+    /* Where the newest was deleted nobody can say whether something is before it, until a read that
+     * began afterwards has found the end. */
+    depth.all_read = depth.entries == 0 || compare_id(last, lane->seen) <= 0 ||
+                     (!newest_is_there && lane->read_since && compare_id(last, lane->end) == 0);
+    if (compare_id(last, lane->end) != 0)
+        lane->read_since = false;
+    lane->end = last;
+    return depth;
 }
 
 static void on_depth(struct queue *q, void *ctx, int err, struct redisReply *reply)
@@ -165,13 +187,8 @@ static void on_depth(struct queue *q, void *ctx, int err, struct redisReply *rep
     free(ctx);
     if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 * LANE_N))
         err = -EIO;
-    for (size_t lane = 0; err == 0 && lane < LANE_N; lane++) {
-        struct redisReply *const *r = &reply->element[3 * lane];
-
-        depth[lane] = (struct queue_depth){.entries = (uint64_t)integer_of(r[0]),
-                                           .all_read = integer_of(r[1]) == 0,
-                                           .anew = is_before(r[2], q->lanes[lane].seen)};
-    }
+    for (size_t lane = 0; err == 0 && lane < LANE_N; lane++)
+        depth[lane] = depth_of(&q->lanes[lane], &reply->element[3 * lane]);
     d.cb(d.ctx, err, depth);
 }
 
@@ -184,8 +201,6 @@ void queue_depth(struct queue *q, queue_depth_cb *cb, void *ctx)
     queue_args_init(&a);
     for (int lane = 0; lane < LANE_N; lane++)
         queue_key(&a, q->keys[KEY_JOBS + lane]);
-    for (int lane = 0; lane < LANE_N; lane++)
-        queue_arg_id(&a, q->lanes[lane].seen);
     queue_call_script(q, SCRIPT_DEPTH, &a, on_depth, d);
 }
 

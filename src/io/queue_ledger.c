@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <hiredis/hiredis.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
@@ -60,10 +61,17 @@ void queue_spend(struct queue *q, const struct queue_spend *s, queue_done_cb *cb
     queue_call_script(q, SCRIPT_SPEND, &a, on_spent, p);
 }
 
+/* -- after a take-over -- */
+
+#define BOOKINGS_AT_ONCE 500
+
 struct restoring {
-    enum ledger ledger;
+    struct queue_restore how;
     queue_budget_cb *cb;
     void *ctx;
+    struct queue_budget budget;
+    struct queue_spent *spent;
+    size_t room;
 };
 
 static uint64_t number_of(const redisReply *r)
@@ -77,47 +85,90 @@ static uint64_t number_of(const redisReply *r)
     return n;
 }
 
-/* Ages come as text: they may be negative. */
-static int64_t age_of(const redisReply *r)
+static void end_restore(struct restoring *r, int err)
 {
-    return r->type == REDIS_REPLY_STRING ? strtoll(r->str, NULL, 10) : 0;
+    r->budget.spent = r->spent;
+    r->cb(r->ctx, err, err ? NULL : &r->budget);
+    free(r->spent);
+    free(r);
 }
 
-static void take_spent(struct queue *q, const redisReply *reply, struct queue_budget *b)
+static struct queue_spent *one_more(struct restoring *r)
 {
-    size_t count = (reply->elements - 5) / 2;
-
-    if (count > q->spent_room) {
-        q->spent_room = count;
-        q->spent = alloc_grow(q->spent, count, sizeof(*q->spent));
+    if (r->budget.spent_count == r->room) {
+        r->room = r->room ? r->room * 2 : BOOKINGS_AT_ONCE;
+        r->spent = alloc_grow(r->spent, r->room, sizeof(*r->spent));
     }
-    for (size_t i = 0; i < count; i++)
-        q->spent[i] = (struct queue_spent){age_of(reply->element[5 + 2 * i]),
-                                           number_of(reply->element[6 + 2 * i])};
-    b->spent = q->spent;
-    b->spent_count = count;
+    return &r->spent[r->budget.spent_count++];
+}
+
+/* One written by hand has only Redis' clock, in its id. */
+static void take_booking(struct restoring *r, const redisReply *entry)
+{
+    const redisReply *fields = entry->element[1];
+    struct entry_id id = {0, 0};
+    uint64_t when_ms;
+    int64_t age_ms;
+
+    if (fields->type != REDIS_REPLY_ARRAY || fields->elements < 2 ||
+        queue_parse_id(span_of(entry->element[0]->str, (size_t)entry->element[0]->len), &id) < 0)
+        return;
+    when_ms = fields->elements >= 4 ? number_of(fields->element[3]) : id.ms;
+    age_ms = (int64_t)r->budget.account_ms - (int64_t)when_ms;
+    if (age_ms <= (int64_t)r->how.window_ms)
+        *one_more(r) = (struct queue_spent){age_ms, number_of(fields->element[1])};
+}
+
+static void ask_bookings(struct queue *q, struct restoring *r, const char *from);
+
+static void on_bookings(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct restoring *r = ctx;
+    const redisReply *last;
+    char from[64];
+
+    if (err == 0 && reply->type != REDIS_REPLY_ARRAY)
+        err = -EIO;
+    for (size_t i = 0; err == 0 && i < reply->elements; i++)
+        take_booking(r, reply->element[i]);
+    if (err || reply->elements < BOOKINGS_AT_ONCE) {
+        end_restore(r, err);
+        return;
+    }
+    last = reply->element[reply->elements - 1]->element[0];
+    snprintf(from, sizeof(from), "(%s", last->str);
+    ask_bookings(q, r, from);
+}
+
+/* Page by page: there is one for each second of the window, or more. */
+static void ask_bookings(struct queue *q, struct restoring *r, const char *from)
+{
+    char count[16];
+
+    snprintf(count, sizeof(count), "%d", BOOKINGS_AT_ONCE);
+    queue_call(q, q->writer, 6,
+               (const struct span[]){SPAN("XRANGE"), span_str(q->keys[KEY_SPENT + r->how.ledger]),
+                                     span_str(from), SPAN("+"), SPAN("COUNT"), span_str(count)},
+               on_bookings, r);
 }
 
 static void on_restored(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
-    struct restoring r = *(struct restoring *)ctx;
-    struct queue_ledger *ledger = &q->ledgers[r.ledger];
-    struct queue_budget b = {0};
+    struct restoring *r = ctx;
+    struct queue_ledger *ledger = &q->ledgers[r->how.ledger];
 
-    free(ctx);
     if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements < 5))
         err = -EPERM;
     if (err) {
-        r.cb(r.ctx, err, NULL);
+        end_restore(r, err);
         return;
     }
     *ledger = (struct queue_ledger){.epoch = ledger->epoch + 1};
-    b.known = number_of(reply->element[1]) == 1;
-    b.level_micro = number_of(reply->element[2]);
-    b.level_age_ms = number_of(reply->element[3]);
-    b.account_ms = number_of(reply->element[4]);
-    take_spent(q, reply, &b);
-    r.cb(r.ctx, 0, &b);
+    r->budget.known = number_of(reply->element[1]) == 1;
+    r->budget.level_micro = number_of(reply->element[2]);
+    r->budget.level_age_ms = number_of(reply->element[3]);
+    r->budget.account_ms = number_of(reply->element[4]);
+    ask_bookings(q, r, "-");
 }
 
 void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_budget_cb *cb,
@@ -126,9 +177,8 @@ void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_
     struct restoring *restoring = alloc_zeroed(1, sizeof(*restoring));
     struct queue_args a;
 
-    *restoring = (struct restoring){r->ledger, cb, ctx};
+    *restoring = (struct restoring){.how = *r, .cb = cb, .ctx = ctx};
     begin(q, &a, r->ledger);
-    queue_arg_u64(&a, r->window_ms);
     queue_arg_u64(&a, ++q->seq);
     queue_arg_u64(&a, r->late_ms);
     queue_arg_u64(&a, r->clock.account_ms);

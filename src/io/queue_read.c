@@ -156,8 +156,10 @@ static void answer(struct queue *q, int err, size_t count)
     struct queue_reading *r = &q->reading;
     struct queue_entries out = {.at = q->entries, .count = count, .all = true};
 
-    for (int lane = 0; lane < LANE_N; lane++)
+    for (int lane = 0; lane < LANE_N; lane++) {
         out.all = out.all && q->lanes[lane].got < r->count;
+        q->lanes[lane].read_since |= err == 0 && r->asked[lane] && q->lanes[lane].got < r->count;
+    }
     r->busy = false;
     r->cb(r->ctx, err, err ? NULL : &out);
 }
@@ -191,6 +193,7 @@ void queue_read(struct queue *q, const bool lanes[LANE_N], uint32_t count, uint3
     queue_args_init(&a);
     for (int lane = 0; lane < LANE_N; lane++) {
         q->lanes[lane].got = 0;
+        q->reading.asked[lane] = lanes[lane];
         queue_arg_id(&a, q->lanes[lane].seen);
     }
     queue_arg_u64(&a, count);
@@ -216,5 +219,6 @@ void queue_read(struct queue *q, const bool lanes[LANE_N], uint32_t count, uint3
 void queue_rewind(struct queue *q)
 {
     for (int lane = 0; lane < LANE_N; lane++)
-        q->lanes[lane].seen = (struct entry_id){0, 0};
+        q->lanes[lane] = (struct queue_lane){.got = q->lanes[lane].got};
+    q->adopted = false;
 }

@@ -77,22 +77,35 @@ static const char lanes[] = "local out = {}\n"
                             "end\n"
                             "return out\n";
 
-/* KEYS urgent normal bulk. ARGV the last ids read. Answers per lane its length, 1 when something is
- * newer, and the newest id it ever had. */
-static const char depth[] =
+/* KEYS urgent normal bulk. Answers per lane its length, the newest id it ever had, and 1 when that
+ * entry is still there. XINFO STREAM would answer the first and the last entry as well, whatever
+ * their size; a group that is set to the end of the stream says where that is. */
+static const char depth[] = QUEUE_LUA_THERE
     "local out = {}\n"
+    "local function newest(key)\n"
+    "  if not grouped(key, 'XGROUP', 'SETID', key, 'purgeline', '$') then return '0-0' end\n"
+    "  for _, g in ipairs(redis.call('XINFO', 'GROUPS', key)) do\n"
+    "    local fields = {}\n"
+    "    for k = 1, #g, 2 do fields[g[k]] = g[k + 1] end\n"
+    "    if fields.name == 'purgeline' then return fields['last-delivered-id'] end\n"
+    "  end\n"
+    "  return '0-0'\n"
+    "end\n"
     "for i = 1, 3 do\n"
-    "  local last, info = '0-0', redis.pcall('XINFO', 'STREAM', KEYS[i])\n"
-    "  for k = 1, #info, 2 do if info[k] == 'last-generated-id' then last = info[k + 1] end end\n"
-    "  out[#out + 1] = redis.call('XLEN', KEYS[i])\n"
-    "  out[#out + 1] = #redis.call('XRANGE', KEYS[i], '(' .. ARGV[i], '+', 'COUNT', 1)\n"
+    "  local length, last = redis.call('XLEN', KEYS[i]), newest(KEYS[i])\n"
+    "  out[#out + 1] = length\n"
     "  out[#out + 1] = last\n"
+    "  out[#out + 1] = length > 0 and there(KEYS[i], last) and 1 or 0\n"
     "end\n"
     "return out\n";
 
-/* KEYS lease control status budget cancelled. ARGV owner ttl_ms usurp status, clock, wall. PEXPIRE
- * goes first: it renews, and it is the unlocking write when there is no lease. Answers leading,
- * taken over, holder, its ms (-1: without end), paused, why, names of cancelled jobs. */
+/* KEYS lease control status budget cancelled. ARGV owner ttl_ms usurp status, clock, wall, told,
+ * digest. PEXPIRE goes first: it renews, and it is the unlocking write when there is no lease.
+ *
+ * Names of cancelled jobs stay on their list until the leader says that it has them: `told` of them
+ * from the front, whose digest shows that they are still the same ones; an answer can be lost, and
+ * the leader die. Answers leading, taken over, holder, its ms (-1: without end), paused, why, names
+ * of cancelled jobs, their digest. */
 static const char lead[] = LUA_NOW
     "local holder, taken = redis.call('GET', KEYS[1]) or '', 0\n"
     "if holder == ARGV[1] then\n"
@@ -109,9 +122,17 @@ static const char lead[] = LUA_NOW
     "ARGV[6])\n"
     "end\n"
     "local c = redis.call('HMGET', KEYS[2], 'paused', 'why')\n"
-    "local gone = leading == 1 and redis.call('LPOP', KEYS[5], 64) or {}\n"
+    "local function names(n) return redis.call('LRANGE', KEYS[5], 0, n - 1) end\n"
+    "local function digest(list) return redis.sha1hex(table.concat(list, ' ')) end\n"
+    "local gone, told = {}, tonumber(ARGV[7])\n"
+    "if leading == 1 then\n"
+    "  if told > 0 and digest(names(told)) == ARGV[8] then\n"
+    "    redis.call('LTRIM', KEYS[5], told, -1)\n"
+    "  end\n"
+    "  gone = names(64)\n"
+    "end\n"
     "return {leading, taken, holder, redis.call('PTTL', KEYS[1]),\n"
-    "  c[1] == '1' and 1 or 0, c[2] or '', gone}\n";
+    "  c[1] == '1' and 1 or 0, c[2] or '', gone, digest(gone)}\n";
 
 /* KEYS lease. ARGV owner. */
 static const char release[] =
@@ -161,32 +182,80 @@ static const char purged[] =
             "end\n"
             "return {ended, 0}\n";
 
-/* KEYS stream, receipt prefix, dead, later. ARGV lane, channel, ttl_s, most fields, then per item:
- * id, outcome, receipt (0|1), targets, due_ms, reason, target.
+/* How a receipt is written, and what a script that ends jobs knows: OOM is asked for by SETRANGE
+ * with an empty value (see `purged`). */
+#define LUA_RECEIPT                                                                                \
+    LUA_NOW LUA_QUOTE "local call, lane, skipped = redis.call, ARGV[1], 0\n"                       \
+                      "local probe = redis.pcall('SETRANGE', KEYS[2], 0, '')\n"                    \
+                      "local oom = type(probe) == 'table' and probe.err and\n"                     \
+                      "  probe.err:find('OOM', 1, true)\n"                                         \
+                      "call('XDEL', KEYS[1], '0-1')\n"                                             \
+                      "local now = int(now_ms())\n"                                                \
+                      "local function receipt(job, state, targets, ref, reason, scope)\n"          \
+                      "  if oom then skipped = skipped + 1; return end\n"                          \
+                      "  local text = '{\"job\":' .. quote(job) .. ',\"state\":\"' .. state ..\n"  \
+                      "    '\",\"at\":' .. now .. ',\"targets\":' .. targets\n"                    \
+                      "  if ref then text = text .. ',\"ref\":' .. quote(ref) end\n"               \
+                      "  if reason ~= '' then\n"                                                   \
+                      "    text = text .. ',\"reason\":' .. quote(reason)\n"                       \
+                      "  end\n"                                                                    \
+                      "  if ref or reason ~= '' then\n"                                            \
+                      "    text = text .. ',\"scope\":' .. scope\n"                                \
+                      "  end\n"                                                                    \
+                      "  call('SETEX', KEYS[2] .. job, ARGV[3], text .. '}')\n"                    \
+                      "end\n"                                                                      \
+                      "local function unplace(job, own)\n"                                         \
+                      "  if job ~= own and call('HGET', KEYS[5], job) == own then\n"               \
+                      "    call('HDEL', KEYS[5], job)\n"                                           \
+                      "  end\n"                                                                    \
+                      "end\n"
+
+/* What a producer must be allowed to purge to be shown ref and reason: a list of "url", "key",
+ * "all", "service:<name>", "host:<host>"; "large" where nobody looks, or the word is odd. */
+#define LUA_SCOPE                                                                                  \
+    "local function scope_of(fields)\n"                                                            \
+    "  local kinds = {url = 'url', keys = 'key', all = 'all'}\n"                                   \
+    "  local out, seen = {}, {}\n"                                                                 \
+    "  local function add(word)\n"                                                                 \
+    "    if #word > 300 or word:find('[^%w%p]') then word = 'large' end\n"                         \
+    "    if not seen[word] then out[#out + 1], seen[word] = quote(word), true end\n"               \
+    "  end\n"                                                                                      \
+    "  for i = 1, #fields, 2 do\n"                                                                 \
+    "    local name, value = fields[i], fields[i + 1]\n"                                           \
+    "    if kinds[name] then add(kinds[name]) end\n"                                               \
+    "    if name == 'service' then add('service:' .. value) end\n"                                 \
+    "    if name == 'url' then\n"                                                                  \
+    "      local rest = value:gsub('^%a+://', '')\n"                                               \
+    "      add('host:' .. rest:match('^[^/?#]*'))\n"                                               \
+    "    end\n"                                                                                    \
+    "  end\n"                                                                                      \
+    "  return '[' .. table.concat(out, ',') .. ']'\n"                                              \
+    "end\n"
+
+/* KEYS stream, receipt prefix, postponed, postponed:jobs, places, dead. ARGV lane, channel, ttl_s,
+ * wall_ms, then per item: id, outcome, receipt (0|1), targets, due_ms, reason, target. For entries
+ * that are not large.
  *
- * A job that continues another (field `job`, written only when something comes back from `later`)
- * ends under that one's id. A repeat is a job of its own, "<id>+r", so that each job has one
- * receipt.
+ * A job that continues another (field `job`, written only when something comes back from
+ * `postponed`) ends under that one's id. A repeat is a job of its own, "<id>+r", so that each job
+ * has one receipt. A `repeat_after` of 0 is none: 0 is true in Lua.
  *
- * A member of `later` is cmsgpack {lane, job, entry id, fields}: the entry id keeps two entries
- * apart that are otherwise the same. The entries are removed together at the end, which costs Redis
- * half as much; when one fails (a key of the wrong type), those before it are removed and the
- * failure told, so that repeating it all moves nothing twice. Outcome `buried`: dead, and the
- * letter is written already. Answers ended, receipts left out, then the dead entries with too many
- * fields for Lua, each as id, receipt, targets, reason, target, job. */
-static const char settle[] = LUA_NOW LUA_QUOTE
-    "local call, lane, ended, skipped, published = redis.call, ARGV[1], 0, 0, {}\n"
-    "local probe = redis.pcall('SETRANGE', KEYS[2], 0, '')\n"
-    "local oom = type(probe) == 'table' and probe.err and probe.err:find('OOM', 1, true)\n"
-    "call('XDEL', KEYS[1], '0-1')\n"
-    "local now, most, large, done = int(now_ms()), tonumber(ARGV[4]), {}, {}\n"
-    "local function look(fields, id)\n"
-    "  local own = lane .. '-' .. id\n"
+ * A postponed job is cmsgpack {lane, job, entry id, fields} under the job's id; when that is taken
+ * (somebody wrote a `job` field by hand), under "<id>@<lane>-<entry id>". The entries are removed
+ * together at the end, which costs Redis half as much; when one fails (a key of the wrong type),
+ * those before it are removed and the failure told, so that repeating it all moves nothing twice.
+ * Answers ended, receipts left out. */
+static const char settle[] = LUA_RECEIPT LUA_SCOPE
+    "local published, done, over = {}, {}, {}\n"
+    "call('HLEN', KEYS[5])\n" /* whether it is one: later would be too late */
+    "local function look(fields, own)\n"
     "  local job, ref, again = own, nil, nil\n"
     "  for i = 1, #fields, 2 do\n"
     "    local name, value = fields[i], fields[i + 1]\n"
     "    if name == 'ref' then ref = value\n"
-    "    elseif name == 'repeat_after' then again = tonumber(value)\n"
+    "    elseif name == 'repeat_after' and value:find('^%d+$') then\n"
+    "      again = tonumber(value)\n"
+    "      if again == 0 then again = nil end\n"
     "    elseif name == 'job' and #value <= 128 and not value:find('[^%w+-]') and value ~= '' "
     "then\n"
     "      job = value\n"
@@ -195,17 +264,19 @@ static const char settle[] = LUA_NOW LUA_QUOTE
     "  return job, ref, again\n"
     "end\n"
     "local function postpone(fields, id, job, due, once)\n"
-    "  local kept = {}\n"
+    "  local kept, name = {}, job\n"
     "  for i = 1, #fields, 2 do\n"
-    "    local name = fields[i]\n"
-    "    if name ~= 'job' and not (once and (name == 'repeat_after' or name == 'not_before')) "
-    "then\n"
-    "      kept[#kept + 1] = name\n"
+    "    local field = fields[i]\n"
+    "    if field ~= 'job' and\n"
+    "      not (once and (field == 'repeat_after' or field == 'not_before')) then\n"
+    "      kept[#kept + 1] = field\n"
     "      kept[#kept + 1] = fields[i + 1]\n"
     "    end\n"
     "  end\n"
     "  if once then kept[#kept + 1] = 'not_before'; kept[#kept + 1] = due end\n"
-    "  call('ZADD', KEYS[4], due, cmsgpack.pack({lane, job, id, kept}))\n"
+    "  if call('ZSCORE', KEYS[3], name) then name = job .. '@' .. lane .. '-' .. id end\n"
+    "  call('HSET', KEYS[4], name, cmsgpack.pack({lane, job, id, kept}))\n"
+    "  call('ZADD', KEYS[3], due, name)\n"
     "end\n"
     "local function bury(fields, job, reason, target)\n"
     "  local copy = {}\n"
@@ -215,92 +286,151 @@ static const char settle[] = LUA_NOW LUA_QUOTE
     "  copy[n + 3], copy[n + 4] = 'dead_job', job\n"
     "  copy[n + 5], copy[n + 6] = 'dead_at', now\n"
     "  copy[n + 7], copy[n + 8] = 'dead_target', target\n"
-    "  call('XADD', KEYS[3], '*', unpack(copy))\n"
-    "end\n"
-    "local function receipt(job, state, targets, ref, reason)\n"
-    "  if oom then skipped = skipped + 1; return end\n"
-    "  local text = '{\"job\":' .. quote(job) .. ',\"state\":\"' .. state .. '\",\"at\":' .. now "
-    "..\n"
-    "    ',\"targets\":' .. targets\n"
-    "  if ref then text = text .. ',\"ref\":' .. quote(ref) end\n"
-    "  if reason ~= '' then text = text .. ',\"reason\":' .. quote(reason) end\n"
-    "  call('SETEX', KEYS[2] .. job, ARGV[3], text .. '}')\n"
+    "  call('XADD', KEYS[6], '*', unpack(copy))\n"
     "end\n"
     "local function finish(i)\n"
     "  local id, state, due = ARGV[i], ARGV[i + 1], ARGV[i + 4]\n"
     "  local entry = call('XRANGE', KEYS[1], id, id)[1]\n"
-    "  if not entry then return end\n"
-    "  local fields = entry[2]\n"
-    "  local job, ref, again = look(fields, id)\n"
-    "  if state == 'buried' then state = 'dead'\n"
-    "  elseif state == 'dead' then\n"
-    "    if #fields > most then\n"
-    "      large[#large + 1] = {id, ARGV[i + 2], ARGV[i + 3], ARGV[i + 5], ARGV[i + 6], job}\n"
-    "      return\n"
-    "    end\n"
-    "    bury(fields, job, ARGV[i + 5], ARGV[i + 6])\n"
+    "  if not entry or over[id] then return end\n"
+    "  local fields, own = entry[2], lane .. '-' .. id\n"
+    "  local job, ref, again = look(fields, own)\n"
+    "  if state == 'dead' then bury(fields, job, ARGV[i + 5], ARGV[i + 6])\n"
     "  elseif state == 'later' then postpone(fields, id, job, due, false)\n"
     "  elseif state == 'purged' and again then\n"
-    "    if due == '0' then due = int(tonumber(ARGV[5]) + again) end\n"
+    "    if due == '0' then due = int(tonumber(ARGV[4]) + again) end\n"
     "    postpone(fields, id, job .. '+r', due, true)\n"
     "  end\n"
-    "  done[#done + 1] = id\n"
-    "  ended = ended + 1\n"
+    "  unplace(job, own)\n"
+    "  done[#done + 1], over[id] = id, true\n"
     "  if state == 'later' then return end\n"
     "  published[#published + 1] = job\n"
-    "  if ARGV[i + 2] == '1' then receipt(job, state, ARGV[i + 3], ref, ARGV[i + 5]) end\n"
+    "  if ARGV[i + 2] == '1' then\n"
+    "    receipt(job, state, ARGV[i + 3], ref, ARGV[i + 5], scope_of(fields))\n"
+    "  end\n"
     "end\n"
     "local ok, err = true, nil\n"
-    "for i = 6, #ARGV, 7 do\n"
+    "for i = 5, #ARGV, 7 do\n"
     "  ok, err = pcall(finish, i)\n"
     "  if not ok then break end\n"
     "end\n"
     "if #done > 0 then call('XDEL', KEYS[1], unpack(done)) end\n"
     "if #published > 0 then call('PUBLISH', ARGV[2], table.concat(published, ' ')) end\n"
     "if not ok then return type(err) == 'table' and err or redis.error_reply(err) end\n"
-    "local out = {ended, skipped}\n"
-    "for i = 1, #large do out[i + 2] = large[i] end\n"
-    "return out\n";
+    "return {#done, skipped}\n";
 
-/* KEYS later, dead, urgent, normal, bulk. ARGV wall_ms limit, most fields. A member that is none of
- * ours becomes a dead letter. Answers moved, score of the next ('' when none), then members with
- * too many fields for Lua, each as member, lane, fields. */
-static const char due[] = LUA_NOW
-    "local call, moved, large = redis.call, 0, {}\n"
-    "local lanes = {urgent = KEYS[3], normal = KEYS[4], bulk = KEYS[5]}\n"
-    "call('XDEL', KEYS[3], '0-1')\n"
-    "local function understood(member)\n"
-    "  local ok, m = pcall(cmsgpack.unpack, member)\n"
-    "  if not ok or type(m) ~= 'table' or not lanes[m[1]] or type(m[2]) ~= 'string' or\n"
-    "    type(m[4]) ~= 'table' or #m[4] % 2 ~= 0 then return nil end\n"
-    "  for i = 1, #m[4] do if type(m[4][i]) ~= 'string' then return nil end end\n"
-    "  return m\n"
+/* KEYS as those of `settle`. ARGV lane, channel, ttl_s, id, outcome, receipt (0|1), targets,
+ * reason, job, has_ref (0|1), ref, name, due_ms.
+ *
+ * The end of a large entry: its dead letter is written already, or what is put off is in
+ * postponed:jobs under `name`. The first three ask whether the keys are of their type: nothing can
+ * fail after the entry is gone. Answers ended, receipts left out. */
+static const char end_large[] = LUA_RECEIPT
+    "call('ZCARD', KEYS[3])\n"
+    "call('HLEN', KEYS[4])\n"
+    "call('HLEN', KEYS[5])\n"
+    "local id, state, job, name = ARGV[4], ARGV[5], ARGV[9], ARGV[12]\n"
+    "local own = lane .. '-' .. id\n"
+    "if call('XDEL', KEYS[1], id) == 0 then\n"
+    "  if name ~= '' and not call('ZSCORE', KEYS[3], name) then call('HDEL', KEYS[4], name) end\n"
+    "  return {0, 0}\n"
     "end\n"
-    "local due = call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])\n"
-    "for i = 1, #due do\n"
-    "  local m, member = understood(due[i]), due[i]\n"
-    "  if not m then\n"
-    "    call('XADD', KEYS[2], '*', 'later', member, 'dead_reason', 'later: not readable',\n"
-    "      'dead_job', '', 'dead_at', int(now_ms()), 'dead_target', '')\n"
-    "    call('ZREM', KEYS[1], member)\n"
-    "  else\n"
-    "    local fields = m[4]\n"
-    "    fields[#fields + 1] = 'job'\n"
-    "    fields[#fields + 1] = m[2]\n"
-    "    if #fields > tonumber(ARGV[3]) then\n"
-    "      large[#large + 1] = {member, m[1], fields}\n"
-    "      if #large == 4 then break end\n"
-    "    else\n"
-    "      call('XADD', lanes[m[1]], '*', unpack(fields))\n"
-    "      call('ZREM', KEYS[1], member)\n"
-    "      moved = moved + 1\n"
-    "    end\n"
+    "if name ~= '' then call('ZADD', KEYS[3], ARGV[13], name) end\n"
+    "unplace(job, own)\n"
+    "if state ~= 'later' then\n"
+    "  call('PUBLISH', ARGV[2], job)\n"
+    "  if ARGV[6] == '1' then\n"
+    "    receipt(job, state, ARGV[7], ARGV[10] == '1' and ARGV[11] or nil, ARGV[8],\n"
+    "      '[\"large\"]')\n"
     "  end\n"
     "end\n"
-    "local first = call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')\n"
-    "local out = {moved, first[2] and int(tonumber(first[2])) or ''}\n"
-    "for i = 1, #large do out[i + 2] = large[i] end\n"
-    "return out\n";
+    "return {1, skipped}\n";
+
+/* KEYS key. ARGV command, arguments. A plain command that goes through without memory. */
+static const char write_[] = "redis.call('XDEL', KEYS[1], '0-1')\n"
+                             "return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))\n";
+
+/* The same where the key is a hash. */
+static const char write_hash[] = "redis.call('HDEL', KEYS[1], '')\n"
+                                 "return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))\n";
+
+/* KEYS postponed, postponed:jobs, places, dead, urgent, normal, bulk. ARGV wall_ms, limit, small
+ * (bytes), most fields. What is none of ours becomes a dead letter. Answers moved, score of the
+ * next ('' when none), then the names of large ones; it stops where it has done enough for once. */
+static const char due[] =
+    LUA_NOW "local call, moved, large, bytes = redis.call, 0, {}, 0\n"
+            "local lanes = {urgent = KEYS[5], normal = KEYS[6], bulk = KEYS[7]}\n"
+            "call('XDEL', KEYS[5], '0-1')\n"
+            "local function understood(packed)\n"
+            "  local ok, m = pcall(cmsgpack.unpack, packed)\n"
+            "  if not ok or type(m) ~= 'table' or not lanes[m[1]] or type(m[2]) ~= 'string' or\n"
+            "    type(m[4]) ~= 'table' or #m[4] % 2 ~= 0 then return nil end\n"
+            "  for i = 1, #m[4] do if type(m[4][i]) ~= 'string' then return nil end end\n"
+            "  return m\n"
+            "end\n"
+            "local function back(name, packed)\n"
+            "  local m = understood(packed)\n"
+            "  if not m then\n"
+            "    call('XADD', KEYS[4], '*', 'later', packed or name,\n"
+            "      'dead_reason', 'later: not readable',\n"
+            "      'dead_job', '', 'dead_at', int(now_ms()), 'dead_target', '')\n"
+            "  elseif #m[4] > tonumber(ARGV[4]) then\n"
+            "    large[#large + 1] = name\n"
+            "    return\n"
+            "  else\n"
+            "    local fields = m[4]\n"
+            "    fields[#fields + 1] = 'job'\n"
+            "    fields[#fields + 1] = m[2]\n"
+            "    local id = call('XADD', lanes[m[1]], '*', unpack(fields))\n"
+            "    call('HSET', KEYS[3], m[2], m[1] .. '-' .. id)\n"
+            "    moved = moved + 1\n"
+            "  end\n"
+            "  call('ZREM', KEYS[1], name)\n"
+            "  call('HDEL', KEYS[2], name)\n"
+            "end\n"
+            "local due = call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])\n"
+            "for i = 1, #due do\n"
+            "  local size = call('HSTRLEN', KEYS[2], due[i])\n"
+            "  bytes = bytes + size\n"
+            "  if size > tonumber(ARGV[3]) then large[#large + 1] = due[i]\n"
+            "  else back(due[i], call('HGET', KEYS[2], due[i])) end\n"
+            "  if #large == 4 or bytes > 131072 then break end\n"
+            "end\n"
+            "local first = call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')\n"
+            "local out = {moved, first[2] and int(tonumber(first[2])) or ''}\n"
+            "for i = 1, #large do out[i + 2] = large[i] end\n"
+            "return out\n";
+
+/* KEYS postponed, postponed:jobs, places, stream. ARGV name, job, place, entry id. A large one is
+ * in its lane again; when it was cancelled meanwhile it goes from there. */
+static const char returned[] = "redis.call('HDEL', KEYS[2], ARGV[1])\n"
+                               "if redis.call('ZREM', KEYS[1], ARGV[1]) == 0 then\n"
+                               "  redis.call('XDEL', KEYS[4], ARGV[4])\n"
+                               "  return 0\n"
+                               "end\n"
+                               "redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])\n"
+                               "return 1\n";
+
+/* KEYS later, postponed, postponed:jobs, dead. ARGV per member: score, name, another name, member.
+ * What version 0.1.0 postponed has the whole job as the member of a sorted set. A name that is
+ * empty: not readable. */
+static const char adopt[] = LUA_NOW
+    "local call = redis.call\n"
+    "call('HDEL', KEYS[3], '')\n"
+    "for i = 1, #ARGV, 4 do\n"
+    "  local name, member = ARGV[i + 1], ARGV[i + 3]\n"
+    "  if call('ZSCORE', KEYS[1], member) then\n"
+    "    if name == '' then\n"
+    "      call('XADD', KEYS[4], '*', 'later', member, 'dead_reason', 'later: not readable',\n"
+    "        'dead_job', '', 'dead_at', int(now_ms()), 'dead_target', '')\n"
+    "    else\n"
+    "      if call('ZSCORE', KEYS[2], name) then name = ARGV[i + 2] end\n"
+    "      call('HSET', KEYS[3], name, member)\n"
+    "      call('ZADD', KEYS[2], ARGV[i], name)\n"
+    "    end\n"
+    "    call('ZREM', KEYS[1], member)\n"
+    "  end\n"
+    "end\n"
+    "return call('ZCARD', KEYS[1])\n";
 
 /* KEYS lease budget spent. ARGV owner k seq open booked book level window_ms clock wall.
  *
@@ -341,11 +471,10 @@ static const char spend[] = LUA_NOW LUA_WHEN
     "  'clock', ARGV[9], 'clock_at', int(now), 'clock_wall', ARGV[10])\n"
     "return 1\n";
 
-/* KEYS lease budget spent. ARGV owner k window_ms seq late_ms clock wall. Answers 0 when the lease
- * is not ours, otherwise 1, known, level, its age in ms, the account's time, then age in ms and
- * cost of each booking. A take-over alone leaves a hash without a level: the bucket is as full as
- * that of a new account. */
-static const char restore[] = LUA_NOW LUA_WHEN
+/* KEYS lease budget spent. ARGV owner k seq late_ms clock wall. Answers 0 when the lease is not
+ * ours, otherwise 1, known, level, its age in ms, the account's time. A take-over alone leaves a
+ * hash without a level: the bucket is as full as that of a new account. */
+static const char restore[] = LUA_NOW
     "local call, budget, k = redis.call, KEYS[2], ARGV[2] .. ':'\n"
     "if call('GET', KEYS[1]) ~= ARGV[1] then return {0} end\n"
     "call('HDEL', budget, '')\n"
@@ -354,32 +483,24 @@ static const char restore[] = LUA_NOW LUA_WHEN
     "local now, open = now_ms(), math.max(0, tonumber(h[1] or 0))\n"
     "local clock = now\n"
     "if h[4] and h[5] and h[6] then\n"
-    "  local gap = math.min(now - tonumber(h[5]), tonumber(ARGV[7]) - tonumber(h[6]))\n"
+    "  local gap = math.min(now - tonumber(h[5]), tonumber(ARGV[6]) - tonumber(h[6]))\n"
     "  clock = tonumber(h[4]) + math.max(0, gap)\n"
     "end\n"
-    "if ARGV[6] ~= '0' then clock = math.min(clock, tonumber(ARGV[6])) end\n"
+    "if ARGV[5] ~= '0' then clock = math.min(clock, tonumber(ARGV[5])) end\n"
     "if open > 0 then\n"
-    "  call('XADD', KEYS[3], '*', 'c', int(open), 't', int(clock + tonumber(ARGV[5])))\n"
+    "  call('XADD', KEYS[3], '*', 'c', int(open), 't', int(clock + tonumber(ARGV[4])))\n"
     "end\n"
-    "call('HSET', budget, k .. 'owner', ARGV[1], k .. 'seq', ARGV[4], k .. 'open', '0',\n"
-    "  k .. 'booked', '0', 'clock', int(clock), 'clock_at', int(now), 'clock_wall', ARGV[7])\n"
-    "local out = {1, h[2] and 1 or 0, h[2] or '0',\n"
-    "  int(math.max(0, now - tonumber(h[3] or now))), int(clock)}\n"
-    "for _, e in ipairs(call('XRANGE', KEYS[3], '-', '+')) do\n"
-    "  local age = clock - when(e)\n"
-    "  if age <= tonumber(ARGV[3]) then\n"
-    "    out[#out + 1] = int(age)\n"
-    "    out[#out + 1] = e[2][2]\n"
-    "  end\n"
-    "end\n"
-    "return out\n";
+    "call('HSET', budget, k .. 'owner', ARGV[1], k .. 'seq', ARGV[3], k .. 'open', '0',\n"
+    "  k .. 'booked', '0', 'clock', int(clock), 'clock_at', int(now), 'clock_wall', ARGV[6])\n"
+    "return {1, h[2] and 1 or 0, h[2] or '0',\n"
+    "  int(math.max(0, now - tonumber(h[3] or now))), int(clock)}\n";
 
 /* KEYS in the order of queue_examined_keys. Answers key, what is wrong with it, for each fault.
  * What the user may not look at is passed over. An entry beyond 2^48 is looked for only where it
  * can be found without reading others; an empty stream remembers its last id. */
 static const char examine[] =
     "local kinds = {'stream', 'stream', 'stream', 'stream', 'zset', 'string', 'hash', 'stream',\n"
-    "  'stream', 'stream', 'hash', 'list'}\n"
+    "  'stream', 'stream', 'hash', 'list', 'zset', 'hash', 'hash'}\n"
     "local out, call, is = {}, redis.pcall, {}\n"
     "local function fault(i, what) out[#out + 1] = KEYS[i]; out[#out + 1] = what end\n"
     "for i = 1, #kinds do\n"
@@ -424,8 +545,10 @@ static const char examine[] =
     "return out\n";
 
 const char *const queue_scripts[SCRIPT_N] = {
-    [SCRIPT_LANES] = lanes,     [SCRIPT_DEPTH] = depth,     [SCRIPT_LEAD] = lead,
-    [SCRIPT_RELEASE] = release, [SCRIPT_PAUSE] = pause_,    [SCRIPT_DROP] = drop,
-    [SCRIPT_PURGED] = purged,   [SCRIPT_SETTLE] = settle,   [SCRIPT_DUE] = due,
-    [SCRIPT_SPEND] = spend,     [SCRIPT_RESTORE] = restore, [SCRIPT_EXAMINE] = examine,
+    [SCRIPT_LANES] = lanes,       [SCRIPT_DEPTH] = depth,           [SCRIPT_LEAD] = lead,
+    [SCRIPT_RELEASE] = release,   [SCRIPT_PAUSE] = pause_,          [SCRIPT_DROP] = drop,
+    [SCRIPT_PURGED] = purged,     [SCRIPT_SETTLE] = settle,         [SCRIPT_END_LARGE] = end_large,
+    [SCRIPT_WRITE] = write_,      [SCRIPT_WRITE_HASH] = write_hash, [SCRIPT_DUE] = due,
+    [SCRIPT_RETURNED] = returned, [SCRIPT_ADOPT] = adopt,           [SCRIPT_SPEND] = spend,
+    [SCRIPT_RESTORE] = restore, [SCRIPT_EXAMINE] = examine,
 };

@@ -33,11 +33,6 @@ struct chunk { /* being filled */
     size_t count, bytes;
 };
 
-struct sent { /* a chunk under way */
-    struct settling *s;
-    enum lane lane;
-};
-
 static void release_one(struct settling *s, int err)
 {
     if (err && s->err == 0)
@@ -63,7 +58,7 @@ static uint64_t integer_at(const redisReply *r, size_t i)
     return (uint64_t)r->element[i]->integer;
 }
 
-static void on_large_buried(struct queue *q, void *ctx, int err)
+static void on_large_ended(struct queue *q, void *ctx, int err)
 {
     (void)q;
     release_one(ctx, err);
@@ -71,18 +66,9 @@ static void on_large_buried(struct queue *q, void *ctx, int err)
 
 static void on_chunk(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
-    struct sent sent = *(struct sent *)ctx;
-
-    free(ctx);
-    if (err == 0) {
+    if (err == 0)
         q->receipts_skipped += integer_at(reply, 1);
-        for (size_t i = 2; i < reply->elements; i++) {
-            sent.s->open++;
-            queue_bury_large(q, sent.lane, sent.s->ttl_s, reply->element[i], on_large_buried,
-                             sent.s);
-        }
-    }
-    release_one(sent.s, err);
+    release_one(ctx, err);
 }
 
 /* -- arguments, as the scripts want them -- */
@@ -125,13 +111,13 @@ void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane, u
     queue_args_init(a);
     queue_key(a, q->keys[KEY_JOBS + lane]);
     queue_key(a, q->keys[KEY_RECEIPT]);
+    queue_key(a, q->keys[KEY_POSTPONED]);
+    queue_key(a, q->keys[KEY_POSTPONED_JOBS]);
+    queue_key(a, q->keys[KEY_PLACES]);
     queue_key(a, q->keys[KEY_DEAD]);
-    queue_key(a, q->keys[KEY_LATER]);
     queue_arg(a, span_str(lane_names[lane]));
     queue_arg(a, span_str(q->keys[KEY_SETTLED]));
     queue_arg_u64(a, ttl_s);
-    queue_arg_u64(a, QUEUE_SCRIPT_FIELDS_MAX);
-    queue_arg_u64(a, clock_wall_ms()); /* repeats are due by it, as queue_due goes by it */
 }
 
 static void begin_plain(struct queue *q, struct queue_args *a, const struct chunk *c)
@@ -147,12 +133,11 @@ static void begin_plain(struct queue *q, struct queue_args *a, const struct chun
 static void send_chunk(struct chunk *c)
 {
     struct queue *q = c->s->q;
-    struct sent *sent = alloc_zeroed(1, sizeof(*sent));
     struct queue_args a;
 
-    *sent = (struct sent){c->s, c->lane};
     if (c->kind == KIND_OTHER) {
         queue_begin_settle(q, &a, c->lane, c->s->ttl_s);
+        queue_arg_u64(&a, clock_wall_ms()); /* repeats are due by it, as queue_due goes by it */
         for (size_t i = 0; i < c->count; i++)
             put_item(&a, c->items[i]);
     } else {
@@ -160,13 +145,15 @@ static void send_chunk(struct chunk *c)
         put_plain(&a, c);
     }
     c->s->open++;
-    queue_call_script(q, script_of[c->kind], &a, on_chunk, sent);
+    queue_call_script(q, script_of[c->kind], &a, on_chunk, c->s);
     c->count = c->bytes = 0;
 }
 
 static void add_item(struct chunk *c, const struct queue_settle *item)
 {
-    if (c->count == SETTLE_CHUNK || c->bytes > SETTLE_CHUNK_BYTES)
+    size_t most = c->kind == KIND_OTHER ? SETTLE_CHUNK_LOOKED : SETTLE_CHUNK;
+
+    if (c->count == most || c->bytes > SETTLE_CHUNK_BYTES)
         send_chunk(c);
     c->items[c->count++] = item;
     c->bytes += item->reason.n + item->target.n;
@@ -185,83 +172,19 @@ void queue_settle(struct queue *q, const struct queue_settle *items, size_t coun
         chunks[i].lane = (enum lane)(i / KIND_N);
         chunks[i].kind = (enum kind)(i % KIND_N);
     }
-    for (size_t i = 0; i < count; i++)
-        add_item(&chunks[items[i].lane * KIND_N + kind_of(&items[i])], &items[i]);
+    for (size_t i = 0; i < count; i++) {
+        enum kind kind = kind_of(&items[i]);
+
+        if (kind == KIND_OTHER && items[i].large) {
+            s->open++;
+            queue_end_large(q, &items[i], s->ttl_s, on_large_ended, s);
+        } else {
+            add_item(&chunks[items[i].lane * KIND_N + kind], &items[i]);
+        }
+    }
     for (size_t i = 0; i < LANE_N * KIND_N; i++)
         if (chunks[i].count)
             send_chunk(&chunks[i]);
     free(chunks);
-    s->open--; /* at least one chunk is out, and none answers before this returned */
-}
-
-/* -- later -- */
-
-struct moving {
-    queue_due_cb *cb;
-    void *ctx;
-    uint32_t moved;
-    uint64_t next_due_ms;
-    size_t open; /* as in struct settling */
-    int err;
-};
-
-static uint64_t next_due(const redisReply *r)
-{
-    uint64_t ms;
-
-    if (r->type != REDIS_REPLY_STRING || span_to_u64(span_of(r->str, (size_t)r->len), &ms) < 0)
-        return NEVER;
-    return ms;
-}
-
-static void moved_some(struct moving *m, int err, uint32_t moved)
-{
-    if (err && m->err == 0)
-        m->err = err;
-    else
-        m->moved += moved;
-    if (--m->open)
-        return;
-    m->cb(m->ctx, m->err, m->moved, m->err ? NEVER : m->next_due_ms);
-    free(m);
-}
-
-static void on_large_returned(struct queue *q, void *ctx, int err)
-{
-    (void)q;
-    moved_some(ctx, err, 1);
-}
-
-static void on_due(struct queue *q, void *ctx, int err, struct redisReply *reply)
-{
-    struct moving *m = ctx;
-
-    if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2))
-        err = -EIO;
-    if (err == 0)
-        m->next_due_ms = next_due(reply->element[1]);
-    for (size_t i = 2; err == 0 && i < reply->elements; i++) {
-        m->open++;
-        queue_return_large(q, reply->element[i], on_large_returned, m);
-    }
-    moved_some(m, err, err ? 0 : (uint32_t)integer_at(reply, 0));
-}
-
-void queue_due(struct queue *q, uint64_t wall_ms, uint32_t limit, queue_due_cb *cb, void *ctx)
-{
-    struct moving *m = alloc_zeroed(1, sizeof(*m));
-    struct queue_args a;
-
-    m->cb = cb;
-    m->ctx = ctx;
-    m->open = 1;
-    queue_args_init(&a);
-    queue_key(&a, q->keys[KEY_LATER]);
-    queue_key(&a, q->keys[KEY_DEAD]);
-    for (int lane = 0; lane < LANE_N; lane++)
-        queue_key(&a, q->keys[KEY_JOBS + lane]);
-    queue_arg_u64(&a, wall_ms);
-    queue_arg_u64(&a, min_u64(limit, 1000));
-    queue_arg_u64(&a, QUEUE_SCRIPT_FIELDS_MAX);
-    queue_call_script(q, SCRIPT_DUE, &a, on_due, m);
+    s->open--; /* at least one is under way, and none answers before this returned */
 }

@@ -26,6 +26,7 @@ struct seen { /* a copy of an entry: name=value, one per line */
     enum lane lane;
     struct entry_id id;
     size_t fields_count;
+    bool large;
     char text[256];
 };
 
@@ -189,6 +190,7 @@ static inline void world_copy_entry(struct seen *s, const struct queue_entry *e)
     s->lane = e->lane;
     s->id = e->id;
     s->fields_count = e->fields_count;
+    s->large = queue_entry_is_large(e);
     s->text[0] = '\0';
     for (size_t i = 0; i + 1 < e->fields_count && n < sizeof(s->text); i += 2)
         n += (size_t)snprintf(s->text + n, sizeof(s->text) - n, "%.*s=%.*s\n", (int)e->fields[i].n,
@@ -355,6 +357,7 @@ static inline struct queue_settle ended(const struct seen *s, enum outcome outco
                                  .id = s->id,
                                  .outcome = outcome,
                                  .receipt = true,
+                                 .large = s->large,
                                  .targets = 1,
                                  .reason = SPAN("because"),
                                  .target = SPAN("key-1")};

@@ -190,7 +190,7 @@ static void not_before_holds_even_across_a_crash_s13(void **state)
     due = in_ms(2000);
     due_ms = strtoull(due, NULL, 10);
     j = rig_push(r, "normal", "keys", "k", "not_before", due, NULL);
-    rig_await(r, redis_server_int(r->redis, "ZCARD purgeline:{main}:later") == 1);
+    rig_await(r, redis_server_int(r->redis, "ZCARD purgeline:{main}:postponed") == 1);
     assert_true(rig_is_empty(r));
     instance_kill(&r->instances[0]);
     rig_start(r, 0);
@@ -215,7 +215,7 @@ static void repeat_after_purges_a_second_time_even_across_a_crash_s13(void **sta
     instance_kill(&r->instances[0]);
     rig_start(r, 0);
     assert_in_range(begin_of(r, "k", 1), first_ms + 1500, first_ms + 3000);
-    rig_await(r, redis_server_int(r->redis, "ZCARD purgeline:{main}:later") == 0);
+    rig_await(r, redis_server_int(r->redis, "ZCARD purgeline:{main}:postponed") == 0);
     rig_await_empty(r);
     assert_int_equal(rig_receipts(r, "purged"), 2); /* the job's and its repetition's */
     assert_int_equal(requests_naming(&r->requests, "k", ANY_STATUS), 2);

@@ -291,7 +291,7 @@ static void status_tells_the_backlog_and_that_nobody_dispatches_it(void **state)
     json_t *j, *account, *bulk;
 
     redis_server_do(w->redis, "XADD " BULK " 1700000000000-0 keys a");
-    redis_server_do(w->redis, "ZADD purgeline:{main}:later 1 x");
+    redis_server_do(w->redis, "ZADD purgeline:{main}:postponed 1 x");
     bury(w, "bulk-5-0", "a");
     assert_int_equal(shell_run(&w->shell, "$P status --json"), 1);
     j = json_of(w->shell.out);

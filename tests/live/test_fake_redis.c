@@ -91,7 +91,7 @@ static void play_lead(struct twins *t)
     int err = ask_lead(t->real[who], TTL_S * 1000, usurp, "{}");
 
     assert_int_equal(err, store_lead(t->fake, owners[who], TTL_S * 1000, usurp, SPAN("{}"), &clock,
-                                     now_ms(), &lead));
+                                     now_ms(), &t->session[who].told, &lead));
     assert_int_equal(t->real[who]->lead.leading, lead.leading);
     assert_int_equal(t->real[who]->lead.taken_over, lead.taken_over);
     assert_string_equal(t->real[who]->lead.holder, lead.holder);
@@ -192,7 +192,9 @@ static void play_depth(struct twins *t)
     store_depth(t->fake, t->session[0].seen, depth);
     for (int lane = 0; lane < LANE_N; lane++) {
         assert_int_equal(depth[lane].entries, t->real[0]->depth[lane].entries);
-        assert_int_equal(depth[lane].all_read, t->real[0]->depth[lane].all_read);
+        /* The real one cannot always know where the newest entry was deleted. */
+        if (!depth[lane].all_read || stream_find(&t->fake->lanes[lane], t->fake->lanes[lane].last))
+            assert_int_equal(depth[lane].all_read, t->real[0]->depth[lane].all_read);
         assert_int_equal(depth[lane].anew, t->real[0]->depth[lane].anew);
     }
 }
@@ -397,7 +399,7 @@ static void compare_stream(struct twins *t, const char *key, const struct stream
 
 static void compare_later(struct twins *t)
 {
-    redisReply *r = redis_server_try(t->server, "ZRANGE " P "later 0 -1 WITHSCORES");
+    redisReply *r = redis_server_try(t->server, "ZRANGE " P "postponed 0 -1 WITHSCORES");
 
     assert_int_equal(r->elements, 2 * t->fake->later_count);
     for (size_t i = 0; i < t->fake->later_count; i++) {

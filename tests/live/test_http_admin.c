@@ -36,7 +36,7 @@ static void the_status_is_what_the_command_prints(void **state)
     rig_push_keys(w->rig, "bulk", "k", 1, 7);
     rig_push(w->rig, "urgent", "keys", "a", "not_before", "4000000000000", NULL);
     bury(w, "gone");
-    rig_await(w->rig, redis_server_int(w->rig->redis, "ZCARD purgeline:{main}:later") == 1);
+    rig_await(w->rig, redis_server_int(w->rig->redis, "ZCARD purgeline:{main}:postponed") == 1);
     theirs = printed(w, "$P status --json");
     r = http_expect(w->http, 200, "GET", "/v1/status", NULL, OPS, NULL);
     assert_alike(r->json, theirs, "status");

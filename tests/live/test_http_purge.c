@@ -289,12 +289,12 @@ static void a_job_that_is_put_off_can_be_cancelled(void **state)
     j = world_job(http_expect(w.h, 202, "POST", PURGE,
                               "{\"keys\":[\"a\"],\"not_before\":253402300799000,\"ref\":\"r\"}",
                               NULL));
-    rig_await(w.r, redis_server_int(w.r->redis, "ZCARD purgeline:{main}:later") == 1);
+    rig_await(w.r, redis_server_int(w.r->redis, "ZCARD purgeline:{main}:postponed") == 1);
     assert_string_equal(state_of(&w, &j), "waiting");
     snprintf(target, sizeof(target), "/v1/jobs/%s", j.id);
     http_assert_text(http_expect(w.h, 200, "DELETE", target, NULL, NULL), "state", "cancelled");
     assert_string_equal(state_of(&w, &j), "cancelled");
-    assert_int_equal(redis_server_int(w.r->redis, "ZCARD purgeline:{main}:later"), 0);
+    assert_int_equal(redis_server_int(w.r->redis, "ZCARD purgeline:{main}:postponed"), 0);
     http_assert_text(http_expect(w.h, 409, "DELETE", target, NULL, NULL), "state", "cancelled");
     world_close(&w);
 }
@@ -322,10 +322,10 @@ static void a_visitor_waiting_for_a_cancelled_job_is_told(void **state)
 
     (void)http_begin(other, "POST", PURGE, "{\"keys\":[\"a\"],\"not_before\":253402300799000}",
                      "Prefer: wait=60", NULL);
-    while (redis_server_int(w.r->redis, "ZCARD purgeline:{main}:later") == 0)
+    while (redis_server_int(w.r->redis, "ZCARD purgeline:{main}:postponed") == 0)
         http_run(other, 10);
     id = redis_server_str(w.r->redis, "EVAL %s 0",
-                          "local m = redis.call('ZRANGE', 'purgeline:{main}:later', 0, 0)[1] "
+                          "local m = redis.call('ZRANGE', 'purgeline:{main}:postponed', 0, 0)[1] "
                           "return m:match('%d%d%d%d%d%d%d%d%d%d%d%d%d%-%d+')");
     snprintf(target, sizeof(target), "/v1/jobs/normal-%s", id);
     free(id);

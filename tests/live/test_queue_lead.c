@@ -323,6 +323,38 @@ static void old_bookings_are_trimmed(void **state)
     world_free(w);
 }
 
+/* An answer can be lost, and the leader die with it: names stay until it says that it has them. */
+static void cancelled_jobs_are_told_until_the_leader_has_heard(void **state)
+{
+    struct world *me = world_new(), *you = world_open(me->server, "you");
+
+    (void)state;
+    for (int i = 0; i < 70; i++)
+        redis_server_do(me->server, "RPUSH " P "cancelled normal-1-%d", i);
+    assert_int_equal(ask_lead(me, 5000, NULL, ""), 0);
+    assert_int_equal(me->lead.cancelled_count, 64);
+    expect_int(me, 70, "LLEN " P "cancelled");
+
+    /* It dies: whoever leads next is told the same. */
+    redis_server_do(me->server, "DEL " P "lease");
+    assert_int_equal(ask_lead(you, 5000, NULL, ""), 0);
+    assert_int_equal(you->lead.cancelled_count, 64);
+    assert_int_equal(you->lead.cancelled[0].id.seq, 0);
+    assert_int_equal(ask_lead(you, 5000, NULL, ""), 0);
+    assert_int_equal(you->lead.cancelled_count, 6);
+    assert_int_equal(you->lead.cancelled[0].id.seq, 64);
+
+    /* What it heard of is not at the front any more. */
+    redis_server_do(me->server, "LPOP " P "cancelled");
+    assert_int_equal(ask_lead(you, 5000, NULL, ""), 0);
+    assert_int_equal(you->lead.cancelled_count, 5);
+    assert_int_equal(ask_lead(you, 5000, NULL, ""), 0);
+    assert_int_equal(you->lead.cancelled_count, 0);
+    expect_int(me, 0, "EXISTS " P "cancelled");
+    world_close(you);
+    world_free(me);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +374,7 @@ int main(void)
         cmocka_unit_test(a_booking_that_never_arrived_counts_once_when_repeated),
         cmocka_unit_test(what_is_older_than_the_window_is_not_restored),
         cmocka_unit_test(old_bookings_are_trimmed),
+        cmocka_unit_test(cancelled_jobs_are_told_until_the_leader_has_heard),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

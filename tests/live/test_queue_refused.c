@@ -28,7 +28,7 @@ static void a_full_redis_still_lets_jobs_end(void **state)
     assert_int_equal(ask_settle(w, s, 4), 0);
     assert_int_equal(queue_receipts_skipped(w->q), 2);
     expect_int(w, 1, "XLEN " P "dead");
-    expect_int(w, 1, "ZCARD " P "later");
+    expect_int(w, 1, "ZCARD " P "postponed");
     expect_int(w, 0, "XLEN " P "jobs:normal");
     assert_int_equal(ask_due(w, 5, 10), 0);
     assert_int_equal(w->moved, 1);
@@ -102,15 +102,15 @@ static void a_failure_in_the_middle_moves_nothing_twice(void **state)
     s[1] = ended(&w->entries[1], OUTCOME_LATER);
     s[1].due_ms = 5;
     s[2] = ended(&w->entries[2], OUTCOME_DEAD);
-    redis_server_do(w->server, "SET " P "later surprise");
+    redis_server_do(w->server, "SET " P "postponed surprise");
     assert_int_equal(ask_settle(w, s, 3), -EIO);
     expect_int(w, 2, "XLEN " P "jobs:normal");
     expect_int(w, 1, "XLEN " P "dead");
-    redis_server_do(w->server, "DEL " P "later");
+    redis_server_do(w->server, "DEL " P "postponed");
     assert_int_equal(ask_settle(w, s, 3), 0);
     expect_int(w, 0, "XLEN " P "jobs:normal");
     expect_int(w, 2, "XLEN " P "dead");
-    expect_int(w, 1, "ZCARD " P "later");
+    expect_int(w, 1, "ZCARD " P "postponed");
     world_free(w);
 }
 

@@ -81,7 +81,7 @@ static void without_receipts_nothing_is_left(void **state)
     assert_int_equal(ask_settle(w, s, 3), 0);
     assert_int_equal(ask_depth(w), 0);
     assert_int_equal(w->depth[LANE_BULK].entries, 0);
-    expect_int(w, 0, "EXISTS " P "receipt:bulk-0-0 " P "dead " P "later");
+    expect_int(w, 0, "EXISTS " P "receipt:bulk-0-0 " P "dead " P "postponed");
     expect_int(w, 1, "DBSIZE"); /* the stream */
     world_free(w);
 }
@@ -136,7 +136,7 @@ static void settling_twice_changes_nothing_the_second_time(void **state)
     assert_int_equal(ask_settle(w, s, 4), 0);
     expect_receipt(w, job, "dead");
     expect_int(w, 1, "XLEN " P "dead");
-    expect_int(w, 1, "ZCARD " P "later");
+    expect_int(w, 1, "ZCARD " P "postponed");
     expect_int(w, 0, "XLEN " P "jobs:normal");
     free(job);
     world_free(w);
@@ -354,7 +354,7 @@ static void a_repeat_is_a_job_of_its_own(void **state)
     s = ended(&w->entries[0], OUTCOME_PURGED);
     assert_int_equal(ask_settle(w, &s, 1), 0);
     expect_receipt(w, again, "purged");
-    expect_int(w, 0, "EXISTS " P "later");
+    expect_int(w, 0, "EXISTS " P "postponed");
     free(job);
     free(again);
     world_free(w);
@@ -391,7 +391,7 @@ static void the_same_job_twice_waits_twice(void **state)
         s[i].due_ms = 5;
     }
     assert_int_equal(ask_settle(w, s, 2), 0);
-    expect_int(w, 2, "ZCARD " P "later");
+    expect_int(w, 2, "ZCARD " P "postponed");
     assert_int_equal(ask_due(w, 5, 1), 0);
     assert_int_equal(w->moved, 1);
     assert_int_equal(w->next_due_ms, 5);
@@ -410,10 +410,14 @@ static void what_later_cannot_read_becomes_a_dead_letter(void **state)
                     "\x94\xa4"
                     "bulk\xa1j\xa1i\x92\x01\x02",
                     (size_t)13);
-    assert_int_equal(ask_due(w, 10, 10), 0);
+    redis_server_do(w->server, "ZADD " P "postponed 1 nowhere 2 garbage");
+    redis_server_do(w->server, "HSET " P "postponed:jobs garbage rubbish");
+    do
+        assert_int_equal(ask_due(w, 10, 10), 0);
+    while (w->next_due_ms != NEVER);
     assert_int_equal(w->moved, 0);
-    expect_int(w, 0, "ZCARD " P "later");
-    expect_int(w, 3, "XLEN " P "dead");
+    expect_int(w, 0, "EXISTS " P "later " P "postponed " P "postponed:jobs");
+    expect_int(w, 5, "XLEN " P "dead");
     world_free(w);
 }
 
@@ -501,7 +505,7 @@ static void a_job_of_very_many_fields_can_die_and_wait(int urls)
     assert_int_equal(ask_read(w, 0, 0, 9), 0);
     assert_int_equal(w->count, 1);
     assert_int_equal(w->entries[0].fields_count, fields + 2);
-    expect_int(w, 0, "ZCARD " P "later");
+    expect_int(w, 0, "ZCARD " P "postponed");
     free(job);
     world_free(w);
 }
@@ -513,6 +517,61 @@ static void jobs_at_the_edge_of_what_a_script_can_carry_end_as_others(void **sta
     a_job_of_very_many_fields_can_die_and_wait(3500);
     a_job_of_very_many_fields_can_die_and_wait(3501);
     a_job_of_very_many_fields_can_die_and_wait(10000);
+}
+
+/* Killed after a large one was written to its new place and before the old was given up: it is
+ * read and put off again, and what was written is not in the way. */
+static void a_large_job_that_was_half_moved_is_moved_once(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s;
+    char *job;
+
+    (void)state;
+    push_large(w, 100);
+    assert_int_equal(ask_read(w, 0, 0, 9), 0);
+    assert_true(w->entries[0].large);
+    job = job_id(&w->entries[0]);
+    redis_server_do(w->server, "HSET " P "postponed:jobs %s half", job);
+    s = ended(&w->entries[0], OUTCOME_LATER);
+    s.due_ms = 5;
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    expect_int(w, 1, "ZCARD " P "postponed");
+    expect_int(w, 1, "HLEN " P "postponed:jobs");
+    expect_int(w, 0, "XLEN " P "jobs:bulk");
+    assert_int_equal(ask_due(w, 5, 10), 0);
+    assert_int_equal(w->moved, 1);
+    expect_int(w, 0, "EXISTS " P "postponed " P "postponed:jobs");
+    expect_int(w, 1, "HLEN " P "places");
+    assert_int_equal(ask_read(w, 0, 0, 9), 0);
+    s = ended(&w->entries[0], OUTCOME_EXPIRED);
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    expect_receipt(w, job, "expired");
+    expect_int(w, 0, "EXISTS " P "places");
+    free(job);
+    world_free(w);
+}
+
+/* Cancelled while it was being put off: what was written of it goes. */
+static void a_large_job_that_went_meanwhile_leaves_nothing(void **state)
+{
+    struct world *w = world_new();
+    struct queue_settle s;
+    int answers;
+
+    (void)state;
+    push_large(w, 100);
+    assert_int_equal(ask_read(w, 0, 0, 9), 0);
+    s = ended(&w->entries[0], OUTCOME_LATER);
+    s.due_ms = 5;
+    answers = w->answers;
+    queue_settle(w->q, &s, 1, 60, world_on_done, w);
+    redis_server_do(w->server, "DEL " P "jobs:bulk"); /* at whatever step it is */
+    run_until(w, w->answers == answers + 1);
+    assert_int_equal(w->err, 0);
+    assert_int_equal(redis_server_int(w->server, "HLEN " P "postponed:jobs"),
+                     redis_server_int(w->server, "ZCARD " P "postponed"));
+    world_free(w);
 }
 
 int main(void)
@@ -535,6 +594,8 @@ int main(void)
         cmocka_unit_test(what_later_cannot_read_becomes_a_dead_letter),
         cmocka_unit_test(an_end_is_published),
         cmocka_unit_test(jobs_at_the_edge_of_what_a_script_can_carry_end_as_others),
+        cmocka_unit_test(a_large_job_that_was_half_moved_is_moved_once),
+        cmocka_unit_test(a_large_job_that_went_meanwhile_leaves_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

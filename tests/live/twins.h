@@ -26,7 +26,7 @@ enum side { REAL, FAKE };
 
 struct session { /* what a queue remembers of its own operations */
     struct entry_id seen[LANE_N];
-    uint64_t seq, booked[LEDGER_N];
+    uint64_t seq, booked[LEDGER_N], told;
 };
 
 struct twins {

@@ -58,6 +58,7 @@ void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span
 
     op->u.lead.ttl_ms = ttl_ms;
     op->u.lead.clock = *clock;
+    op->u.lead.told = q->told;
     snprintf(op->u.lead.usurp, sizeof(op->u.lead.usurp), "%s", usurp ? usurp : "");
     op->u.lead.status = alloc_copy(status.p, status.n);
     fake_queue_send(op);
@@ -95,7 +96,8 @@ static void perform_lead(struct op *op)
     struct queue_lead *out = &op->u.lead.answer;
 
     op->err = store_lead(store_of(op), op->q->owner, op->u.lead.ttl_ms, op->u.lead.usurp,
-                         span_str(op->u.lead.status), &op->u.lead.clock, engine_redis_ms(), out);
+                         span_str(op->u.lead.status), &op->u.lead.clock, engine_redis_ms(),
+                         &op->u.lead.told, out);
     if (op->err == 0 && out->taken_over)
         trace("redis: %s takes the lease of %s", op->q->owner, store_of(op)->account);
 }
@@ -349,6 +351,8 @@ void op_answer(struct op *op, int err)
         ((queue_examine_cb *)op->cb)(op->ctx, err, op->u.examine.faults, op->u.examine.count);
         break;
     case OP_LEAD:
+        if (err == 0)
+            op->q->told = op->u.lead.told;
         ((queue_lead_cb *)op->cb)(op->ctx, err, err ? NULL : &op->u.lead.answer);
         break;
     case OP_READ:

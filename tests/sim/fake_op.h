@@ -38,6 +38,7 @@ struct queue {
     void *closed_ctx;
     /* what the real one remembers, too */
     struct entry_id seen[LANE_N];
+    uint64_t told; /* cancelled jobs */
     uint64_t seq, booked[LEDGER_N];
     uint32_t epoch[LEDGER_N];
     uint64_t receipts_skipped;
@@ -64,6 +65,7 @@ struct op {
             char usurp[160];
             char *status;
             struct queue_clock clock;
+            uint64_t told;
             struct queue_lead answer;
         } lead;
         struct queue_server server;

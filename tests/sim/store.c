@@ -99,18 +99,24 @@ bool store_cancel(struct store *s, enum lane lane, struct entry_id id)
     return stream_delete(&s->lanes[lane], id);
 }
 
-static void tell_cancelled(struct store *s, struct queue_lead *out)
+/* What the leader has heard of is forgotten, the rest told (once more). */
+static void tell_cancelled(struct store *s, uint64_t *told, struct queue_lead *out)
 {
-    size_t n = min_u64(s->cancelled_count, QUEUE_CANCELLED_MAX);
+    size_t heard = *told > s->cancelled_heard ? *told - s->cancelled_heard : 0;
+    size_t n;
 
+    heard = min_u64(heard, s->cancelled_count);
+    s->cancelled_heard += heard;
+    s->cancelled_count -= heard;
+    memmove(s->cancelled, s->cancelled + heard, s->cancelled_count * sizeof(*s->cancelled));
+    n = min_u64(s->cancelled_count, QUEUE_CANCELLED_MAX);
     memcpy(out->cancelled, s->cancelled, n * sizeof(*s->cancelled));
     out->cancelled_count = n;
-    s->cancelled_count -= n;
-    memmove(s->cancelled, s->cancelled + n, s->cancelled_count * sizeof(*s->cancelled));
+    *told = s->cancelled_heard + n;
 }
 
 int store_lead(struct store *s, const char *owner, uint64_t ttl_ms, const char *usurp,
-               struct span status, const struct queue_clock *clock, uint64_t now_ms,
+               struct span status, const struct queue_clock *clock, uint64_t now_ms, uint64_t *told,
                struct queue_lead *out)
 {
     const char *holder = store_holder(s, now_ms);
@@ -121,8 +127,10 @@ int store_lead(struct store *s, const char *owner, uint64_t ttl_ms, const char *
         return -ENOMEM;
     *out = (struct queue_lead){
         .leading = ours || take, .taken_over = !ours && take, .paused = s->paused};
+    if (!out->leading)
+        *told = 0;
     if (out->leading) {
-        tell_cancelled(s, out);
+        tell_cancelled(s, told, out);
         snprintf(s->lease, sizeof(s->lease), "%s", owner);
         s->lease_until_ms = now_ms + ttl_ms;
         publish(s, status);
@@ -166,6 +174,7 @@ void store_depth(const struct store *s, const struct entry_id seen[LANE_N],
 
         depth[lane] = (struct queue_depth){.entries = stream->length,
                                            .all_read = !stream_has_after(stream, seen[lane]),
+                                           .beyond = queue_id_is_beyond(stream->last),
                                            .anew = entry_id_compare(stream->last, seen[lane]) < 0};
     }
 }

@@ -62,8 +62,9 @@ struct store {
     struct store_ledger ledgers[LEDGER_N];
     struct queue_clock clock; /* the account's time, as it was kept last ... */
     uint64_t clock_at_ms;     /* ... when Redis' clock said so */
-    struct queue_name cancelled[QUEUE_CANCELLED_MAX * 4]; /* told to the leader, oldest first */
+    struct queue_name cancelled[QUEUE_CANCELLED_MAX * 4]; /* for the leader, oldest first */
     size_t cancelled_count;
+    uint64_t cancelled_heard; /* so many before these are known to a leader */
     bool paused;
     char paused_why[160];
     char *status;        /* JSON, or NULL */
@@ -90,10 +91,11 @@ bool store_cancel(struct store *s, enum lane lane, struct entry_id id);
 /* DEL of the empty lanes: ids may begin anew, below what was there. */
 void store_delete_lanes(struct store *s);
 
-/* The operations of io/queue.h; err as there. */
+/* The operations of io/queue.h; err as there. `told`: how many cancelled jobs this owner has heard
+ * of, counted from the first one ever; then how many it is told of. */
 must_use int store_lead(struct store *s, const char *owner, uint64_t ttl_ms, const char *usurp,
                         struct span status, const struct queue_clock *clock, uint64_t now_ms,
-                        struct queue_lead *out);
+                        uint64_t *told, struct queue_lead *out);
 must_use int store_release(struct store *s, const char *owner, uint64_t now_ms);
 must_use int store_pause(struct store *s, bool paused, struct span why);
 void store_depth(const struct store *s, const struct entry_id seen[LANE_N],

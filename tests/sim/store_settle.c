@@ -219,7 +219,8 @@ static void look(const struct queue_settle *item, const struct fields *f, struct
         if (span_is(f->at[i], "ref"))
             out->ref = value;
         else if (span_is(f->at[i], "repeat_after"))
-            out->repeats = span_to_u64(value, &out->repeat_after_ms) == 0;
+            out->repeats =
+                span_to_u64(value, &out->repeat_after_ms) == 0 && out->repeat_after_ms > 0;
         else if (span_is(f->at[i], "job") && is_job_name(value))
             snprintf(out->job, JOB_MAX, "%.*s", (int)value.n, value.p);
     }
@@ -247,7 +248,7 @@ static void bury(struct settling *w, const struct queue_settle *item, const stru
 }
 
 /* As io/queue_settle.c cuts it: by lane and kind, plain ones so many at a time. */
-#define PLAIN_MAX 512
+#define PLAIN_MAX 256
 
 static bool is_plain(const struct queue_settle *item)
 {
@@ -284,12 +285,10 @@ static void finish_others(struct settling *w, const struct queue_settle *items, 
 {
     struct stream *stream = &w->s->lanes[lane];
 
-    for (size_t i = 0; i < count; i++)
-        if (items[i].lane == lane && !is_plain(&items[i]))
-            finish(w, &items[i]);
     for (size_t i = 0; i < count; i++) {
         if (items[i].lane != lane || is_plain(&items[i]))
             continue;
+        finish(w, &items[i]);
         stream_delete(stream, items[i].id);
     }
 }

@@ -15,7 +15,7 @@ void judge(struct judge *j, bool ok, const char *what)
 
 void judge_jobs(struct judge *j, struct rig *r, struct traffic *t)
 {
-    bool none_later = redis_server_int(r->redis, "ZCARD purgeline:{main}:later") == 0;
+    bool none_later = redis_server_int(r->redis, "ZCARD purgeline:{main}:postponed") == 0;
 
     judge(j, rig_is_empty(r) && none_later,
           "no job is left in the streams, none is pending, none waits for later");

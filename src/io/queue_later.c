@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <hiredis/hiredis.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "queue_internal.h"
+#include "queue_pack.h"
+
+/* Version 0.1.0 kept the whole job as the member of a sorted set, `later`, where nobody could find
+ * it by its id. What it left there is moved over, a page at a time, whenever it is asked for what
+ * is due; a page is to be so large, learned from the one before. */
+#define ADOPT_BYTES (64u * 1024)
+#define ADOPT_MAX 64u
+
+struct moving {
+    queue_due_cb *cb;
+    void *ctx;
+    uint32_t moved, left;
+    uint64_t wall_ms, next_due_ms;
+    size_t open; /* scripts and large jobs under way */
+    int err;
+};
+
+static void one_done(struct moving *m, int err, uint32_t moved)
+{
+    if (err && m->err == 0)
+        m->err = err;
+    else
+        m->moved += moved;
+    if (--m->open)
+        return;
+    m->cb(m->ctx, m->err, m->moved, m->err ? NEVER : m->next_due_ms);
+    free(m);
+}
+
+static void on_large_returned(struct queue *q, void *ctx, int err)
+{
+    (void)q;
+    one_done(ctx, err, 1);
+}
+
+static void on_large_adopted(struct queue *q, void *ctx, int err)
+{
+    (void)q;
+    one_done(ctx, err, 0);
+}
+
+static struct span text_of(const redisReply *r)
+{
+    return r->type == REDIS_REPLY_STRING ? span_of(r->str, (size_t)r->len) : span_of("", 0);
+}
+
+/* -- what is due -- */
+
+static void ask_due(struct queue *q, struct moving *m);
+
+/* A script moves only so many; the rest is asked for again, so that others come in between. Large
+ * ones are due until they are back. */
+static int take_due(struct queue *q, struct moving *m, const redisReply *reply)
+{
+    uint64_t next = NEVER;
+    uint32_t moved;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2 ||
+        reply->element[0]->type != REDIS_REPLY_INTEGER)
+        return -EIO;
+    if (span_to_u64(text_of(reply->element[1]), &next) < 0)
+        next = NEVER;
+    moved = (uint32_t)reply->element[0]->integer;
+    m->moved += moved;
+    m->left -= (uint32_t)min_u64(moved, m->left);
+    for (size_t i = 2; i < reply->elements; i++) {
+        m->open++;
+        queue_return_large(q, text_of(reply->element[i]), on_large_returned, m);
+    }
+    if (reply->elements == 2 && moved && m->left && next <= m->wall_ms)
+        ask_due(q, m);
+    else
+        m->next_due_ms = min_u64(m->next_due_ms, next);
+    return 0;
+}
+
+static void on_due(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    one_done(ctx, err ? err : take_due(q, ctx, reply), 0);
+}
+
+static void ask_due(struct queue *q, struct moving *m)
+{
+    struct queue_args a;
+
+    m->open++;
+    queue_args_init(&a);
+    queue_key(&a, q->keys[KEY_POSTPONED]);
+    queue_key(&a, q->keys[KEY_POSTPONED_JOBS]);
+    queue_key(&a, q->keys[KEY_PLACES]);
+    queue_key(&a, q->keys[KEY_DEAD]);
+    for (int lane = 0; lane < LANE_N; lane++)
+        queue_key(&a, q->keys[KEY_JOBS + lane]);
+    queue_arg_u64(&a, m->wall_ms);
+    queue_arg_u64(&a, min_u64(m->left, DUE_CHUNK));
+    queue_arg_u64(&a, QUEUE_SMALL_BYTES);
+    queue_arg_u64(&a, QUEUE_SCRIPT_ARGS_MAX);
+    queue_call_script(q, SCRIPT_DUE, &a, on_due, m);
+}
+
+/* -- what 0.1.0 put off -- */
+
+static void on_page_adopted(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    (void)q, (void)reply;
+    one_done(ctx, err, 0);
+}
+
+/* Its score, its name, another name should that be taken, and the member itself. */
+static void put_member(struct queue_args *a, struct span score, struct span member)
+{
+    struct packed_job job;
+    char other[QUEUE_NAME_MAX];
+
+    queue_arg(a, score);
+    if (queue_unpack(member, &job) < 0 || job.job.n >= QUEUE_JOB_MAX) {
+        queue_arg(a, SPAN(""));
+        queue_arg(a, SPAN(""));
+    } else {
+        snprintf(other, sizeof(other), "%.*s@%s-%.*s", (int)job.job.n, job.job.p,
+                 lane_names[job.lane], (int)min_u64(job.entry.n, 48), job.entry.p);
+        queue_arg(a, job.job);
+        queue_arg(a, span_str(other));
+        free(job.fields);
+    }
+    queue_arg(a, member);
+}
+
+static void adopt_page(struct queue *q, struct moving *m, const redisReply *page)
+{
+    size_t bytes = 0, small = 0, count = page->elements / 2;
+    struct queue_args a;
+
+    queue_args_init(&a);
+    queue_key(&a, q->keys[KEY_LATER]);
+    queue_key(&a, q->keys[KEY_POSTPONED]);
+    queue_key(&a, q->keys[KEY_POSTPONED_JOBS]);
+    queue_key(&a, q->keys[KEY_DEAD]);
+    for (size_t i = 0; i < count; i++) {
+        struct span member = text_of(page->element[2 * i]);
+        struct span score = text_of(page->element[2 * i + 1]);
+
+        bytes += member.n;
+        m->open++;
+        if (member.n > QUEUE_SMALL_BYTES || a.n > 2 * ADOPT_BYTES) {
+            queue_adopt_large(q, score, member, on_large_adopted, m);
+        } else {
+            put_member(&a, score, member);
+            m->open -= small++ > 0; /* one for all of them */
+        }
+    }
+    q->adopt_page = (uint32_t)max_u64(
+        1, min_u64(ADOPT_BYTES / max_u64(bytes / count, 1), min_u64(count * 4, ADOPT_MAX)));
+    if (small)
+        queue_call_script(q, SCRIPT_ADOPT, &a, on_page_adopted, m);
+    queue_args_deinit(&a);
+}
+
+static void on_page(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct moving *m = ctx;
+
+    if (err == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements >= 2) {
+        m->next_due_ms = m->wall_ms; /* there is more to do at once */
+        adopt_page(q, m, reply);
+    } else if (err == 0) {
+        q->adopted = true;
+    }
+    one_done(m, err, 0);
+}
+
+static void ask_page(struct queue *q, struct moving *m)
+{
+    char last[16];
+
+    m->open++;
+    q->adopt_page += q->adopt_page == 0;
+    snprintf(last, sizeof(last), "%" PRIu32, q->adopt_page - 1);
+    queue_call(q, q->writer, 5,
+               (const struct span[]){SPAN("ZRANGE"), span_str(q->keys[KEY_LATER]), SPAN("0"),
+                                     span_str(last), SPAN("WITHSCORES")},
+               on_page, m);
+}
+
+void queue_due(struct queue *q, uint64_t wall_ms, uint32_t limit, queue_due_cb *cb, void *ctx)
+{
+    struct moving *m = alloc_zeroed(1, sizeof(*m));
+
+    *m = (struct moving){
+        .cb = cb, .ctx = ctx, .left = limit, .wall_ms = wall_ms, .next_due_ms = NEVER};
+    if (!q->adopted)
+        ask_page(q, m);
+    ask_due(q, m);
+}

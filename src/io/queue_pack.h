@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ * A postponed job as it lies in Redis, where Lua's cmsgpack writes and reads it as well: an array
+ * of lane, job id, entry id, and the array of its fields (name, value, name ...).
+ * https://github.com/msgpack/msgpack/blob/master/spec.md */
+#pragma once
+
+#include "buf.h"
+#include "config.h"
+
+struct packed_job {
+    enum lane lane;
+    struct span job, entry;
+    struct span *fields; /* of the packed bytes; free() */
+    size_t fields_count;
+};
+
+/* 0, or -EINVAL: it is none. */
+must_use int queue_unpack(struct span bytes, struct packed_job *out);
+/* *out is to be initialized. */
+void queue_pack(const struct packed_job *job, struct buf *out);

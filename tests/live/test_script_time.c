@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT
+ * Redis does nothing else while a script runs: none may take more than 5 ms, whatever producers put
+ * into it. 1,000,000 jobs are postponed, and the lanes hold jobs of 10,000 targets.
+ *
+ * Redis' own slowlog measures, and it counts by the clock on the wall: whoever takes the processor
+ * from Redis makes a script look slow. So a step that took too long is done again, and judged by
+ * the quickest: what a script has to do it has to do every time. */
+#include "queue_world.h"
+
+#include <limits.h>
+
+#include "buf.h"
+#include "client.h"
+#include "deadletter.h"
+#include "jobplace.h"
+#include "standing.h"
+
+#define POSTPONED 1000000
+#define MOST_US 5000
+#define ROUNDS_MAX 20
+
+struct trial {
+    struct world *w;
+    struct redis *redis; /* the endpoint's */
+    struct client *client;
+    struct config_account account;
+    bool answered;
+    enum job_state state;
+    struct jobplace place;
+    int large;     /* pushed so far */
+    long worst_us; /* of all steps' quickest rounds */
+};
+
+/* -- what there is -- */
+
+/* Straight into Redis: pushing and postponing a million takes a while. */
+static void postpone_a_million(struct redis_server *s)
+{
+    static const char script[] =
+        "for i = ARGV[1], ARGV[1] + 9999 do\n"
+        "  local id = '1700000000000-' .. i\n"
+        "  local job = 'normal-' .. id\n"
+        "  redis.call('ZADD', KEYS[1], 4000000000000 + i, job)\n"
+        "  redis.call('HSET', KEYS[2], job, cmsgpack.pack({'normal', job, id,\n"
+        "    {'keys', 'article-' .. i, 'not_before', '4000000000000'}}))\n"
+        "end\n";
+
+    for (int i = 0; i < POSTPONED; i += 10000)
+        redis_server_do(s, "EVAL %s 2 " P "postponed " P "postponed:jobs %d", script, i);
+}
+
+enum shape { SHAPE_KEYS, SHAPE_URLS };
+
+/* 10,000 targets: keys share one field, URLs have one each. */
+static char *push_targets(struct trial *t, enum lane lane, enum shape shape, const char *more)
+{
+    redisContext *c = redisConnect("127.0.0.1", (int)redis_server_port(t->w->server));
+    const char **argv = alloc_zeroed(20020, sizeof(*argv));
+    char *stream = alloc_printf(P "jobs:%s", lane_names[lane]), *words = alloc_str(more), *id;
+    struct buf keys;
+    redisReply *r;
+    int n = 0;
+
+    buf_init(&keys, SIZE_MAX / 2);
+    for (int i = 0; i < 10000; i++)
+        buf_printf(&keys, "%ssection-of-the-site-%d-%d", i ? " " : "", i, t->large);
+    argv[n++] = "XADD";
+    argv[n++] = stream;
+    argv[n++] = "*";
+    for (char *word = strtok(words, " "); word; word = strtok(NULL, " "))
+        argv[n++] = word;
+    for (int i = 0; shape == SHAPE_URLS && i < 10000; i++) {
+        argv[n++] = "url";
+        argv[n++] = "https://www.example.com/a/path/of/usual/length/article.html";
+    }
+    if (shape == SHAPE_KEYS) {
+        argv[n++] = "keys";
+        argv[n++] = keys.p;
+    }
+    r = redisCommandArgv(c, n, argv, NULL);
+    assert_int_equal(r->type, REDIS_REPLY_STRING);
+    id = alloc_printf("%s-%s", lane_names[lane], r->str);
+    t->large++;
+    freeReplyObject(r);
+    redisFree(c);
+    buf_deinit(&keys);
+    free(argv);
+    free(stream);
+    free(words);
+    return id;
+}
+
+/* -- measuring -- */
+
+/* The slowest script since the last reset, in microseconds. */
+static long slowest_script(struct trial *t)
+{
+    redisReply *r = redis_server_try(t->w->server, "SLOWLOG GET -1");
+    long worst = 0;
+
+    for (size_t i = 0; i < r->elements; i++) {
+        const redisReply *e = r->element[i];
+
+        if (strncasecmp(e->element[3]->element[0]->str, "EVAL", 4) == 0 &&
+            e->element[2]->integer > worst)
+            worst = (long)e->element[2]->integer;
+    }
+    freeReplyObject(r);
+    return worst;
+}
+
+typedef void step_fn(struct trial *t);
+
+/* `prepare` is not measured. */
+static void measure(struct trial *t, const char *name, step_fn *prepare, step_fn *step)
+{
+    long best = LONG_MAX;
+
+    for (int round = 0; best > MOST_US && round < ROUNDS_MAX; round++) {
+        long us;
+
+        if (prepare)
+            prepare(t);
+        redis_server_do(t->w->server, "SLOWLOG RESET");
+        step(t);
+        us = slowest_script(t);
+        if (us < best)
+            best = us;
+    }
+    print_message("%-40s %6ld us\n", name, best);
+    if (best > t->worst_us)
+        t->worst_us = best;
+    assert_in_range(best, 0, MOST_US);
+}
+
+/* -- steps -- */
+
+static void on_found(void *ctx, enum job_state state, struct span receipt,
+                     const struct jobplace *place)
+{
+    struct trial *t = ctx;
+
+    (void)receipt;
+    t->answered = true;
+    t->state = state;
+    t->place = *place;
+    loop_stop(t->w->loop);
+}
+
+static enum job_state find(struct trial *t, const char *job)
+{
+    t->answered = false;
+    jobplace_find(t->redis, "main", job, on_found, t);
+    run_until(t->w, t->answered);
+    return t->state;
+}
+
+static void on_cancelled(void *ctx, enum jobplace_cancelled what, struct span receipt)
+{
+    struct trial *t = ctx;
+
+    (void)receipt;
+    assert_int_equal(what, JOBPLACE_CANCELLED);
+    t->answered = true;
+    loop_stop(t->w->loop);
+}
+
+static void cancel(struct trial *t, const char *job)
+{
+    assert_int_equal(find(t, job), JOB_WAITING);
+    t->answered = false;
+    jobplace_cancel(t->redis, &t->account, job, &t->place, SPAN("{}"), on_cancelled, t);
+    run_until(t->w, t->answered);
+}
+
+static void find_nowhere(struct trial *t)
+{
+    assert_int_equal(find(t, "normal-1600000000000-7"), JOB_UNKNOWN);
+    assert_int_equal(find(t, "urgent-1700000000000-7+r"), JOB_UNKNOWN);
+}
+
+static void find_and_cancel_large(struct trial *t)
+{
+    for (int shape = 0; shape < 2; shape++) {
+        char *job = push_targets(t, LANE_NORMAL, (enum shape)shape, "");
+
+        cancel(t, job);
+        free(job);
+    }
+}
+
+static void find_and_cancel_postponed(struct trial *t)
+{
+    char *name =
+        redis_server_str(t->w->server, "EVAL %s 0",
+                         "return redis.call('ZRANGE', '" P "postponed', 500000, 500000)[1]");
+
+    cancel(t, name);
+    free(name);
+}
+
+static void count_lanes(struct trial *t)
+{
+    assert_int_equal(ask_depth(t->w), 0);
+}
+
+static void lead(struct trial *t)
+{
+    assert_int_equal(ask_lead(t->w, 3600000, NULL, "{}"), 0);
+    assert_true(t->w->lead.leading);
+}
+
+static void cancel_many(struct trial *t)
+{
+    for (int i = 0; i < 200; i++)
+        redis_server_do(t->w->server, "RPUSH " P "cancelled normal-1700000000000-%d", i);
+}
+
+static void empty_lanes(struct trial *t)
+{
+    for (int lane = 0; lane < LANE_N; lane++)
+        redis_server_do(t->w->server, "XTRIM " P "jobs:%s MAXLEN 0", lane_names[lane]);
+    redis_server_do(t->w->server, "XTRIM " P "dead MAXLEN 0");
+    queue_rewind(t->w->q);
+}
+
+static void push_large_ones(struct trial *t)
+{
+    empty_lanes(t);
+    for (int i = 0; i < 40; i++)
+        free(push_targets(t, LANE_BULK, i % 2 ? SHAPE_KEYS : SHAPE_URLS,
+                          i % 4 < 2 ? "ref r repeat_after 1000000000000" : "ref r"));
+    assert_int_equal(ask_read(t->w, 0, 0, 1000), 0);
+    assert_int_equal(t->w->count, 40);
+}
+
+static void settle_as(struct trial *t, enum outcome outcome)
+{
+    struct queue_settle s[ENTRIES_MAX];
+
+    for (size_t i = 0; i < t->w->count; i++) {
+        s[i] = ended(&t->w->entries[i], outcome);
+        s[i].due_ms = outcome == OUTCOME_LATER ? 1 : 0;
+    }
+    assert_int_equal(ask_settle(t->w, s, t->w->count), 0);
+}
+
+static void bury(struct trial *t)
+{
+    settle_as(t, OUTCOME_DEAD);
+}
+
+static void purge(struct trial *t)
+{
+    settle_as(t, OUTCOME_PURGED);
+}
+
+static void postpone_and_bring_back(struct trial *t)
+{
+    size_t count = t->w->count;
+
+    settle_as(t, OUTCOME_LATER);
+    do
+        assert_int_equal(ask_due(t->w, 1000, 1000), 0);
+    while (t->w->next_due_ms <= 1000);
+    assert_int_equal(redis_server_int(t->w->server, "XLEN " P "jobs:bulk"), count);
+}
+
+static void retry_letters(struct trial *t)
+{
+    uint64_t done;
+
+    assert_int_equal(deadletter_retry_all(t->client, "main", &done), 0);
+    assert_true(done > 0);
+}
+
+static void make_large_letters(struct trial *t)
+{
+    push_large_ones(t);
+    bury(t);
+}
+
+/* As large as one can be that is not `large`. */
+static void push_small_ones(struct trial *t)
+{
+    empty_lanes(t);
+    for (int i = 0; i < 256; i++) {
+        struct buf line;
+
+        buf_init(&line, SIZE_MAX / 2);
+        buf_printf(&line, "XADD " P "jobs:bulk * ref r repeat_after 1000000000000");
+        for (int field = 0; field < 14; field++)
+            buf_printf(&line, " url https://www.example.com/%0*d", i % 2 ? 240 : 10, field);
+        free(redis_server_str(t->w->server, line.p));
+        buf_deinit(&line);
+    }
+    assert_int_equal(ask_read(t->w, 0, 0, 1000), 0);
+    assert_int_equal(t->w->count, 256);
+    assert_false(t->w->entries[0].large || t->w->entries[1].large);
+}
+
+static void make_small_letters(struct trial *t)
+{
+    push_small_ones(t);
+    bury(t);
+}
+
+static void push_plain_ones(struct trial *t)
+{
+    empty_lanes(t);
+    for (int i = 0; i < 512; i++)
+        push(t->w, "bulk", "k");
+    assert_int_equal(ask_read(t->w, 0, 0, 1000), 0);
+    assert_int_equal(t->w->count, 512);
+}
+
+static void purge_plain(struct trial *t)
+{
+    struct queue_settle s[512];
+
+    for (size_t i = 0; i < 512; i++) {
+        s[i] = purged(&t->w->entries[i]);
+        s[i].targets = (uint32_t)i;
+    }
+    assert_int_equal(ask_settle(t->w, s, 512), 0);
+}
+
+static void leave_old_ones(struct trial *t)
+{
+    static const char script[] =
+        "for i = 1, 300 do\n"
+        "  local id = '1600000000000-' .. i\n"
+        "  redis.call('ZADD', KEYS[1], i, cmsgpack.pack({'bulk', 'bulk-' .. id, id,\n"
+        "    {'keys', string.rep('key ', i % 100 == 0 and 250000 or i)}}))\n"
+        "end\n";
+
+    empty_lanes(t);
+    redis_server_do(t->w->server, "EVAL %s 1 " P "later", script);
+}
+
+static void adopt(struct trial *t)
+{
+    do
+        assert_int_equal(ask_due(t->w, 1000, 1000), 0);
+    while (t->w->next_due_ms <= 1000);
+    expect_int(t->w, 0, "EXISTS " P "later");
+    expect_int(t->w, 300, "XLEN " P "jobs:bulk");
+}
+
+static void book_a_lot(struct trial *t)
+{
+    static const char script[] =
+        "for i = 1, 20000 do redis.call('XADD', KEYS[1], '*', 'c', 1, 't', 4000000000000) end\n";
+
+    redis_server_do(t->w->server, "DEL " P "spent:purge");
+    redis_server_do(t->w->server, "EVAL %s 1 " P "spent:purge", script);
+}
+
+static void book_one(struct trial *t)
+{
+    struct queue_spend spend = {
+        .book = 1, .window_ms = 1000, .clock = {5000000000000, clock_wall_ms()}};
+
+    redis_server_do(t->w->server, "HDEL " P "budget purge:owner");
+    spend.ledger = LEDGER_PURGE;
+    assert_int_equal(ask_spend(t->w, spend), 0);
+}
+
+static void on_budget(void *ctx, int err, const struct queue_budget *b)
+{
+    assert_int_equal(err, 0);
+    assert_int_equal(b->spent_count, 20000);
+    world_answered(ctx, err);
+}
+
+static void restore(struct trial *t)
+{
+    struct queue_restore r = {LEDGER_PURGE, 3600000, 1000, {0, clock_wall_ms()}};
+    int answers = t->w->answers;
+
+    queue_budget_restore(t->w->q, &r, on_budget, t->w);
+    run_until(t->w, t->w->answers == answers + 1);
+}
+
+static void on_standing(void *ctx, bool ok)
+{
+    struct trial *t = ctx;
+
+    assert_true(ok);
+    t->answered = true;
+    loop_stop(t->w->loop);
+}
+
+static void look_at_standing(struct trial *t)
+{
+    struct config_account a = {.name = (char *)"main"};
+    struct config c = {.accounts = &a, .accounts_count = 1};
+    struct standing *s = standing_new(&c, t->redis);
+
+    t->answered = false;
+    standing_refresh(s, on_standing, t);
+    run_until(t->w, t->answered);
+    standing_free(s);
+}
+
+/* -- all of it -- */
+
+static void ignore_up(void *ctx)
+{
+    loop_stop(((struct trial *)ctx)->w->loop);
+}
+
+static void ignore_down(void *ctx, const char *why)
+{
+    (void)ctx, (void)why;
+}
+
+static void ignore_closed(void *ctx)
+{
+    struct trial *t = ctx;
+
+    t->answered = true;
+    loop_stop(t->w->loop);
+}
+
+static void no_script_holds_redis_for_more_than_5_ms(void **state)
+{
+    struct trial t = {.w = world_new(), .account = {.name = (char *)"main", .receipt_ttl_s = 60}};
+    struct redis_address a;
+    char err[200];
+
+    (void)state;
+    assert_int_equal(redis_address_parse(redis_server_url(t.w->server), &a, err, sizeof(err)), 0);
+    t.redis = redis_new(t.w->loop, &a, ignore_up, ignore_down, &t);
+    run_until(t.w, redis_is_up(t.redis));
+    assert_int_equal(client_open(&a, &t.client, err, sizeof(err)), 0);
+    redis_address_deinit(&a);
+    redis_server_do(t.w->server, "CONFIG SET slowlog-max-len 10000 appendfsync no");
+    postpone_a_million(t.w->server);
+    redis_server_do(t.w->server, "CONFIG SET slowlog-log-slower-than 500");
+    lead(&t);
+
+    measure(&t, "GET of what is nowhere", NULL, find_nowhere);
+    measure(&t, "GET, DELETE of postponed jobs", NULL, find_and_cancel_postponed);
+    measure(&t, "GET, DELETE of large jobs", NULL, find_and_cancel_large);
+    measure(&t, "counting lanes with large jobs", push_large_ones, count_lanes);
+    measure(&t, "status with large jobs", push_large_ones, look_at_standing);
+    measure(&t, "the lease, with 200 cancelled jobs", cancel_many, lead);
+    measure(&t, "512 plain jobs end", push_plain_ones, purge_plain);
+    measure(&t, "256 jobs die", push_small_ones, bury);
+    measure(&t, "256 jobs end and are to be repeated", push_small_ones, purge);
+    measure(&t, "256 jobs wait and come back", push_small_ones, postpone_and_bring_back);
+    measure(&t, "40 large jobs die", push_large_ones, bury);
+    measure(&t, "40 large jobs end, half to be repeated", push_large_ones, purge);
+    measure(&t, "40 large jobs wait and come back", push_large_ones, postpone_and_bring_back);
+    measure(&t, "256 dead letters are retried", make_small_letters, retry_letters);
+    measure(&t, "40 large dead letters are retried", make_large_letters, retry_letters);
+    measure(&t, "what 0.1.0 postponed is moved", leave_old_ones, adopt);
+    measure(&t, "20,000 bookings are read", book_a_lot, restore);
+    measure(&t, "20,000 old bookings are trimmed", book_a_lot, book_one);
+    print_message("slowest: %ld us\n", t.worst_us);
+
+    client_close(t.client);
+    t.answered = false;
+    redis_close(t.redis, ignore_closed, &t);
+    run_until(t.w, t.answered);
+    world_free(t.w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_script_holds_redis_for_more_than_5_ms),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
