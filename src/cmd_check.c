@@ -7,7 +7,7 @@
 #include "cmd.h"
 #include "config_file.h"
 #include "config_yaml.h"
-#include "log.h"
+#include "json_text.h"
 
 #define TEXT_MAX_BYTES (16 * 1024 * 1024)
 
@@ -44,25 +44,15 @@ struct checking {
     bool failed;
 };
 
-/* What others said may be no UTF-8. */
-static json_t *text_json(const char *text)
-{
-    json_t *j = json_string(text);
-    char shown[1024];
-
-    return j ? j : json_string(log_quote(shown, sizeof(shown), text, strlen(text)));
-}
-
 static void print_json(const struct check_finding *f)
 {
-    json_t *j = json_pack("{sssssoss}", "grade", check_grade_names[f->grade], "subject", f->subject,
-                          "what", text_json(f->what), "remedy", f->remedy);
+    json_t *j = json_pack("{sosososo}", "grade", json_text_of(check_grade_names[f->grade]),
+                          "subject", json_text_of(f->subject), "what", json_text_of(f->what),
+                          "remedy", json_text_of(f->remedy));
 
-    must(j != NULL);
     if (f->account)
-        json_object_set_new(j, "account", json_string(f->account));
-    json_dumpf(j, stdout, JSON_COMPACT);
-    putchar('\n');
+        json_object_set_new(j, "account", json_text_of(f->account));
+    cmd_print_json(j, CMD_JSON_LINE);
     json_decref(j);
 }
 
@@ -77,11 +67,11 @@ static void on_finding(void *ctx, const struct check_finding *f)
         print_json(f);
         return;
     }
-    printf("%s%-4s%s  %s%s%s: %s\n", cmd_colour(colours[f->grade]), check_grade_names[f->grade],
-           cmd_colour(CMD_PLAIN), f->account ? f->account : "", f->account ? " " : "", f->subject,
-           f->what);
+    cmd_print("%s%-4s%s  %s%s%s: %s\n", cmd_colour(colours[f->grade]), check_grade_names[f->grade],
+              cmd_colour(CMD_PLAIN), f->account ? f->account : "", f->account ? " " : "",
+              f->subject, f->what);
     if (*f->remedy)
-        printf("      -> %s\n", f->remedy);
+        cmd_print("      -> %s\n", f->remedy);
 }
 
 static int print(const struct config *c)
@@ -90,7 +80,7 @@ static int print(const struct config *c)
 
     buf_init(&text, TEXT_MAX_BYTES);
     config_yaml(c, CONFIG_YAML_PLAIN, &text);
-    fwrite(text.p, 1, text.n, stdout);
+    cmd_print_text(buf_span(&text));
     buf_deinit(&text);
     return CMD_OK;
 }

@@ -60,13 +60,11 @@ static void tell(const struct cmd_common *o, const char *account, enum control_s
     json_t *j;
 
     if (!o->json) {
-        printf("account %s %s\n", account, state == CONTROL_PAUSED ? "is paused" : "goes on");
+        cmd_print("account %s %s\n", account, state == CONTROL_PAUSED ? "is paused" : "goes on");
         return;
     }
     j = control_json(account, state, why);
-    if (j)
-        json_dumpf(j, stdout, JSON_COMPACT);
-    putchar('\n');
+    cmd_print_json(j, CMD_JSON_LINE);
     json_decref(j);
 }
 

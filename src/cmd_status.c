@@ -33,18 +33,18 @@ static void print_leader(const struct config_account *a, const struct overview *
 {
     char ago[32];
 
-    printf("%saccount %s%s\n", cmd_colour(CMD_BOLD), a->name, cmd_colour(CMD_PLAIN));
+    cmd_print("%saccount %s%s\n", cmd_colour(CMD_BOLD), a->name, cmd_colour(CMD_PLAIN));
     if (o->leader)
-        printf("  dispatcher    %.*s\n", (int)strcspn(o->leader, "/"), o->leader);
+        cmd_print("  dispatcher    %.*s\n", (int)strcspn(o->leader, "/"), o->leader);
     else
-        printf("  dispatcher    %snobody: start 'purgeline run'%s\n", cmd_colour(CMD_RED),
-               cmd_colour(CMD_PLAIN));
+        cmd_print("  dispatcher    %snobody: start 'purgeline run'%s\n", cmd_colour(CMD_RED),
+                  cmd_colour(CMD_PLAIN));
     if (o->paused)
-        printf("  %spaused        for %s%s%s%s%s%s; 'purgeline resume' ends it\n",
-               cmd_colour(CMD_RED), cmd_duration_words(ago, sizeof(ago), o->paused_ms),
-               o->paused_by && *o->paused_by ? " by " : "", o->paused_by ? o->paused_by : "",
-               o->paused_why && *o->paused_why ? ": " : "", o->paused_why ? o->paused_why : "",
-               cmd_colour(CMD_PLAIN));
+        cmd_print("  %spaused        for %s%s%s%s%s%s; 'purgeline resume' ends it\n",
+                  cmd_colour(CMD_RED), cmd_duration_words(ago, sizeof(ago), o->paused_ms),
+                  o->paused_by && *o->paused_by ? " by " : "", o->paused_by ? o->paused_by : "",
+                  o->paused_why && *o->paused_why ? ": " : "", o->paused_why ? o->paused_why : "",
+                  cmd_colour(CMD_PLAIN));
 }
 
 static void print_lanes(const struct overview *o)
@@ -54,20 +54,21 @@ static void print_lanes(const struct overview *o)
     for (int i = 0; i < LANE_N; i++) {
         const struct overview_lane *l = &o->lanes[i];
 
-        printf("  %-8s      %s jobs", lane_names[i], cmd_number_words(jobs, sizeof(jobs), l->jobs));
+        cmd_print("  %-8s      %s jobs", lane_names[i],
+                  cmd_number_words(jobs, sizeof(jobs), l->jobs));
         if (l->jobs)
-            printf(", %s in hand, the oldest for %s",
-                   cmd_number_words(in_hand, sizeof(in_hand), l->in_hand),
-                   cmd_duration_words(age, sizeof(age), l->oldest_ms));
-        putchar('\n');
+            cmd_print(", %s in hand, the oldest for %s",
+                      cmd_number_words(in_hand, sizeof(in_hand), l->in_hand),
+                      cmd_duration_words(age, sizeof(age), l->oldest_ms));
+        cmd_print("\n");
     }
     if (o->later)
-        printf("  later         %s jobs, the next in %s\n",
-               cmd_number_words(jobs, sizeof(jobs), o->later),
-               cmd_duration_words(age, sizeof(age), o->later_next_ms));
+        cmd_print("  later         %s jobs, the next in %s\n",
+                  cmd_number_words(jobs, sizeof(jobs), o->later),
+                  cmd_duration_words(age, sizeof(age), o->later_next_ms));
     if (o->dead)
-        printf("  %sdead          %s letters: 'purgeline dead list'%s\n", cmd_colour(CMD_YELLOW),
-               cmd_number_words(jobs, sizeof(jobs), o->dead), cmd_colour(CMD_PLAIN));
+        cmd_print("  %sdead          %s letters: 'purgeline dead list'%s\n", cmd_colour(CMD_YELLOW),
+                  cmd_number_words(jobs, sizeof(jobs), o->dead), cmd_colour(CMD_PLAIN));
 }
 
 static void print_budgets(const struct config_account *a, const struct overview *o)
@@ -81,10 +82,10 @@ static void print_budgets(const struct config_account *a, const struct overview 
         uint32_t per_s = i == LEDGER_WRITE ? a->writes.per_s : a->budget.per_s;
 
         if (b->counted)
-            printf("  %-12s  %s of %s left in %s\n", titles[i],
-                   cmd_number_words(left, sizeof(left), b->left),
-                   cmd_number_words(units, sizeof(units), b->units),
-                   cmd_duration_words(window, sizeof(window), (uint64_t)per_s * 1000));
+            cmd_print("  %-12s  %s of %s left in %s\n", titles[i],
+                      cmd_number_words(left, sizeof(left), b->left),
+                      cmd_number_words(units, sizeof(units), b->units),
+                      cmd_duration_words(window, sizeof(window), (uint64_t)per_s * 1000));
     }
 }
 
@@ -107,13 +108,13 @@ static void print_dispatcher(const struct overview *o)
                  json_is_string(value)
                      ? json_string_value(value)
                      : cmd_number_words(words, sizeof(words), (uint64_t)json_integer_value(value)));
-        printf("%s%-30s", column == 0 ? "  " : " ", cell);
+        cmd_print("%s%-30s", column == 0 ? "  " : " ", cell);
         column = (column + 1) % 3;
         if (column == 0)
-            putchar('\n');
+            cmd_print("\n");
     }
     if (column)
-        putchar('\n');
+        cmd_print("\n");
     json_decref(status);
 }
 
@@ -159,8 +160,7 @@ static int show_all(const struct cmd_common *o, const struct config *config, str
     if (list && worst <= CMD_FAILED) {
         json_t *all = json_pack("{sO}", "accounts", list);
 
-        json_dumpf(all, stdout, JSON_INDENT(2));
-        putchar('\n');
+        cmd_print_json(all, CMD_JSON_TREE);
         json_decref(all);
     }
     json_decref(list);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "json_text.h"
 #include "rediskey.h"
 
 void control_clean(char *why)
@@ -35,6 +36,6 @@ int control_set(struct client *c, const char *account, enum control_state state,
 
 json_t *control_json(const char *account, enum control_state state, const char *why)
 {
-    return json_pack("{sssbss}", "account", account, "paused", (int)(state == CONTROL_PAUSED),
-                     "why", why);
+    return json_pack("{sosbso}", "account", json_text_of(account), "paused",
+                     (int)(state == CONTROL_PAUSED), "why", json_text_of(why));
 }

@@ -224,7 +224,8 @@ static int after_script(struct client *c, const char *account, const char *dead,
     size_t count = reply_count(reply) - 1;
     int rc = 0;
 
-    must(reply_count(reply) >= 1 && count <= AT_ONCE);
+    if (reply_count(reply) == 0 || count > AT_ONCE)
+        return client_distrust(c);
     *done += (uint64_t)reply_number(reply_at(reply, 0));
     for (size_t i = 0; i < count; i++)
         large[i] = alloc_str(reply_text(reply_at(reply, i + 1)).p);
@@ -318,7 +319,8 @@ static int act_page(struct client *c, const char *account, enum act act, const c
     if (rc < 0 || reply_count(entries) == 0)
         return rc;
     n = reply_count(entries);
-    must(n <= AT_ONCE);
+    if (n > AT_ONCE)
+        return client_distrust(c);
     for (size_t i = 0; i < n; i++) { /* the entries are gone with the next question */
         struct span id = reply_text(reply_at(reply_at(entries, i), 0));
 

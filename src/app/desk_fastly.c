@@ -8,6 +8,7 @@
 
 #include "alloc.h"
 #include "desk.h"
+#include "json_text.h"
 
 #define DECODED_MAX_BYTES ((size_t)KEY_MAX_BYTES * 3)
 
@@ -268,7 +269,7 @@ static void on_keys(void *ctx, const struct intray_result *r)
     while (span_next_word(&rest, ' ', &key)) {
         snprintf(name, sizeof(name), "%.*s", (int)key.n, key.p);
         snprintf(id, sizeof(id), "%s-%u", r->job, ++n);
-        json_object_set_new(reply, name, json_string(id));
+        json_object_set_new(reply, name, json_text_of(id));
     }
     errand_say_json(e, 200, reply);
     errand_drop(e);
@@ -337,13 +338,14 @@ static json_t *services(const struct errand *e, each_service_cb *add)
 static void add_id(json_t *list, const struct config_account *a, const struct config_service *s)
 {
     (void)a;
-    json_array_append_new(list, json_string(s->id));
+    json_array_append_new(list, json_text_of(s->id));
 }
 
 static json_t *service_json(const struct config_account *a, const struct config_service *s)
 {
-    return json_pack("{sssssssss[]}", "id", s->id, "name", *s->name ? s->name : s->id,
-                     "customer_id", a->name, "type", "vcl", "versions");
+    return json_pack("{sososososo}", "id", json_text_of(s->id), "name",
+                     json_text_of(*s->name ? s->name : s->id), "customer_id", json_text_of(a->name),
+                     "type", json_text_of("vcl"), "versions", json_array());
 }
 
 static void add_whole(json_t *list, const struct config_account *a, const struct config_service *s)
@@ -356,23 +358,25 @@ void desk_fastly_token(struct errand *e)
 {
     bool all = may_all(e);
     json_t *scopes =
-        all ? json_pack("[ss]", "purge_select", "purge_all") : json_pack("[s]", "purge_select");
+        json_pack("[oo*]", json_text_of("purge_select"), all ? json_text_of("purge_all") : NULL);
 
     errand_say_json(e, 200,
-                    json_pack("{sssssssssnsssossso}", "id", e->who->name, "user_id", e->who->name,
-                              "customer_id", "purgeline", "name", e->who->name, "expires_at",
-                              "created_at", "1970-01-01T00:00:00Z", "scopes", scopes, "scope",
-                              all ? "purge_select purge_all" : "purge_select", "services",
-                              services(e, add_id)));
+                    json_pack("{sososososnsosososo}", "id", json_text_of(e->who->name), "user_id",
+                              json_text_of(e->who->name), "customer_id", json_text_of("purgeline"),
+                              "name", json_text_of(e->who->name), "expires_at", "created_at",
+                              json_text_of("1970-01-01T00:00:00Z"), "scopes", scopes, "scope",
+                              json_text_of(all ? "purge_select purge_all" : "purge_select"),
+                              "services", services(e, add_id)));
 }
 
 /* https://www.fastly.com/documentation/reference/api/account/user/ */
 void desk_fastly_user(struct errand *e)
 {
     errand_say_json(e, 200,
-                    json_pack("{ssssssssss}", "id", e->who->name, "login", e->who->name, "name",
-                              e->who->name, "customer_id", "purgeline", "role",
-                              may_all(e) ? "engineer" : "user"));
+                    json_pack("{sososososo}", "id", json_text_of(e->who->name), "login",
+                              json_text_of(e->who->name), "name", json_text_of(e->who->name),
+                              "customer_id", json_text_of("purgeline"), "role",
+                              json_text_of(may_all(e) ? "engineer" : "user")));
 }
 
 void desk_fastly_services(struct errand *e)

@@ -9,13 +9,14 @@
 #include "client.h"
 #include "clock.h"
 #include "desk.h"
+#include "json_text.h"
 #include "rediskey.h"
 #include "waiters.h"
 
 struct subject {
     const struct config_account *account;
     enum lane lane;
-    char job[80];
+    char job[JOB_ID_ROOM];
     uint32_t targets;
     char *ref;
 };
@@ -28,26 +29,6 @@ static void end_subject(struct errand *e)
     free(s);
 }
 
-/* "normal-1700000000000-0", and "+r" for each repeat. */
-static bool job_ok(struct span job, enum lane *lane)
-{
-    struct span rest = job, part;
-    uint64_t n;
-
-    if (job.n >= sizeof(((struct subject *)NULL)->job) || !span_next_word(&rest, '-', &part) ||
-        lane_parse(part, lane) < 0)
-        return false;
-    for (int i = 0; i < 2; i++) {
-        if (!span_next_word(&rest, '-', &part))
-            return false;
-        while (i == 1 && part.n > 2 && memcmp(part.p + part.n - 2, "+r", 2) == 0)
-            part.n -= 2;
-        if (span_to_u64(part, &n) < 0)
-            return false;
-    }
-    return rest.n == 0;
-}
-
 static struct subject *subject_of(struct errand *e)
 {
     const struct config_account *a = errand_account(e, errand_query(e, "account"));
@@ -56,7 +37,7 @@ static struct subject *subject_of(struct errand *e)
 
     if (!a)
         return NULL;
-    if (!job_ok(e->parts[0], &lane)) {
+    if (!job_id_ok(e->parts[0], &lane)) {
         errand_refuse(e, 400, "job: expected an id as normal-1700000000000-0");
         return NULL;
     }
@@ -131,15 +112,14 @@ static const char cancel[] = "local ended = redis.call('GET', KEYS[2])\n"
 
 static char *cancelled_receipt(const struct subject *s)
 {
-    json_t *j = json_pack("{sssssIsi}", "job", s->job, "state", "cancelled", "at",
-                          (json_int_t)clock_wall_ms(), "targets", (int)s->targets);
-    json_t *ref = s->ref ? json_string(s->ref) : NULL;
+    json_t *j =
+        json_pack("{sososIsi}", "job", json_text_of(s->job), "state", json_text_of("cancelled"),
+                  "at", (json_int_t)clock_wall_ms(), "targets", (int)s->targets);
     char *text;
 
-    if (ref)
-        json_object_set_new(j, "ref", ref);
-    text = json_dumps(j, JSON_COMPACT);
-    must(text != NULL);
+    if (s->ref)
+        json_object_set_new(j, "ref", json_text_of(s->ref));
+    text = json_text_line(j);
     json_decref(j);
     return text;
 }

@@ -128,13 +128,10 @@ static void end_at_once(struct intake *in, const struct queue_entry *e, enum out
 
 static void refuse(struct intake *in, const struct queue_entry *e, const char *why)
 {
-    char quoted[256];
-
     in->counts.malformed++;
     log_warn("An entry cannot be understood and goes to the dead letters",
              "account=%s job=%s-%llu-%llu why=\"%s\"", in->account->name, lane_names[e->lane],
-             (unsigned long long)e->id.ms, (unsigned long long)e->id.seq,
-             log_quote(quoted, sizeof(quoted), why, strlen(why)));
+             (unsigned long long)e->id.ms, (unsigned long long)e->id.seq, why);
     end_at_once(in, e, OUTCOME_DEAD, 0, span_str(why));
 }
 

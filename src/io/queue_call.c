@@ -112,6 +112,12 @@ int queue_reply_err(struct queue *q, const struct redisReply *reply)
     return -EIO;
 }
 
+int queue_distrust(struct queue *q)
+{
+    snprintf(q->error, sizeof(q->error), "an answer has not the form that Redis gives it");
+    return -EIO;
+}
+
 /* -- calls -- */
 
 struct call {

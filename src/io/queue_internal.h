@@ -41,6 +41,8 @@ void queue_call(struct queue *q, struct redis *r, size_t argc, const struct span
 
 /* 0 or what the error means; keeps its words for queue_error. NULL: -ENOTCONN. */
 int queue_reply_err(struct queue *q, const struct redisReply *reply);
+/* For an answer of another form than its command or script gives: -EIO, and queue_error says so. */
+must_use int queue_distrust(struct queue *q);
 bool queue_reply_is(const struct redisReply *reply, const char *word); /* an error of that kind */
 
 enum queue_key {
@@ -107,11 +109,12 @@ struct queue {
 typedef void queue_step_cb(struct queue *q, void *ctx, int err);
 /* Entries with more fields than Lua can hand to one command: `item` is what SCRIPT_SETTLE and
  * SCRIPT_DUE report of them. Copied; one step after the other, the new place before the old is
- * given up, so a crash in between leaves two of it, never none. */
-void queue_bury_large(struct queue *q, enum lane lane, uint32_t ttl_s,
-                      const struct redisReply *item, queue_step_cb *cb, void *ctx);
-void queue_return_large(struct queue *q, const struct redisReply *item, queue_step_cb *cb,
-                        void *ctx);
+ * given up, so a crash in between leaves two of it, never none. 0, or -EIO without a callback when
+ * `item` has another form. */
+must_use int queue_bury_large(struct queue *q, enum lane lane, uint32_t ttl_s,
+                              const struct redisReply *item, queue_step_cb *cb, void *ctx);
+must_use int queue_return_large(struct queue *q, const struct redisReply *item, queue_step_cb *cb,
+                                void *ctx);
 /* What SCRIPT_SETTLE wants before its items. */
 void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane, uint32_t ttl_s);
 must_use int queue_parse_id(struct span s, struct entry_id *out);

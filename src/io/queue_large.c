@@ -29,11 +29,14 @@ static struct span kept(const struct large *l, size_t i)
     return span_of(l->kept.bytes + l->kept.at[i].offset, l->kept.at[i].n);
 }
 
+/* NULL when it has not the form that the script gives it. */
 static struct large *new_large(const redisReply *item, size_t strings, queue_step_cb *cb, void *ctx)
 {
-    struct large *l = alloc_zeroed(1, sizeof(*l));
+    struct large *l;
 
-    must(item->type == REDIS_REPLY_ARRAY && item->elements >= strings);
+    if (item->type != REDIS_REPLY_ARRAY || item->elements < strings)
+        return NULL;
+    l = alloc_zeroed(1, sizeof(*l));
     queue_args_init(&l->kept);
     for (size_t i = 0; i < strings; i++)
         queue_arg(&l->kept, string_of(item->element[i]));
@@ -121,20 +124,27 @@ static void on_found(struct queue *q, void *ctx, int err, struct redisReply *rep
         return;
     }
     entry = reply->element[0];
-    must(entry->elements == 2 && entry->element[1]->type == REDIS_REPLY_ARRAY);
+    if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 ||
+        entry->element[1]->type != REDIS_REPLY_ARRAY) {
+        end_large(q, l, queue_distrust(q));
+        return;
+    }
     write_letter(q, l, entry->element[1]);
 }
 
-void queue_bury_large(struct queue *q, enum lane lane, uint32_t ttl_s,
-                      const struct redisReply *item, queue_step_cb *cb, void *ctx)
+int queue_bury_large(struct queue *q, enum lane lane, uint32_t ttl_s, const struct redisReply *item,
+                     queue_step_cb *cb, void *ctx)
 {
     struct large *l = new_large(item, BURY_N, cb, ctx);
-    struct span argv[] = {SPAN("XRANGE"), span_str(q->keys[KEY_JOBS + lane]), kept(l, ID),
-                          kept(l, ID)};
+    struct span argv[4] = {SPAN("XRANGE"), span_str(q->keys[KEY_JOBS + lane])};
 
+    if (!l)
+        return queue_distrust(q);
+    argv[2] = argv[3] = kept(l, ID);
     l->lane = lane;
     l->ttl_s = ttl_s;
     queue_call(q, q->writer, array_len(argv), argv, on_found, l);
+    return 0;
 }
 
 /* -- later: write it to its lane, take it off the set -- */
@@ -151,17 +161,23 @@ static void on_returned(struct queue *q, void *ctx, int err, struct redisReply *
         queue_call(q, q->writer, array_len(argv), argv, on_last_step, l);
 }
 
-void queue_return_large(struct queue *q, const struct redisReply *item, queue_step_cb *cb,
-                        void *ctx)
+int queue_return_large(struct queue *q, const struct redisReply *item, queue_step_cb *cb, void *ctx)
 {
     struct large *l = new_large(item, FIELDS, cb, ctx);
     struct span *argv;
     enum lane lane = LANE_NORMAL;
     size_t n;
-    int err = lane_parse(kept(l, LANE_NAME), &lane);
 
-    must(err == 0 && item->elements == RETURN_N); /* the script checked */
+    if (!l)
+        return queue_distrust(q);
+    if (item->elements != RETURN_N || item->element[FIELDS]->type != REDIS_REPLY_ARRAY ||
+        lane_parse(kept(l, LANE_NAME), &lane) < 0) {
+        queue_args_deinit(&l->kept);
+        free(l);
+        return queue_distrust(q);
+    }
     argv = begin_xadd(q->keys[KEY_JOBS + lane], item->element[FIELDS], 0, &n);
     queue_call(q, q->writer, n, argv, on_returned, l);
     free(argv);
+    return 0;
 }

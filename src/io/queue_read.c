@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "client.h"
 #include "queue_internal.h"
 
 /* One read at a time, on the reader's connection. COUNT is one for all streams of a command, and
@@ -111,8 +112,7 @@ static void take_entry(struct queue *q, enum lane lane, const redisReply *e, str
     out->fields = q->spans + f->spans;
     if (is_array(fields)) {
         for (size_t i = 0; i < fields->elements; i++)
-            q->spans[f->spans++] =
-                span_of(fields->element[i]->str, (size_t)fields->element[i]->len);
+            q->spans[f->spans++] = reply_text(fields->element[i]);
         out->fields_count = fields->elements;
     }
     f->entries++;

@@ -77,9 +77,11 @@ static void on_chunk(struct queue *q, void *ctx, int err, struct redisReply *rep
     if (err == 0) {
         q->receipts_skipped += integer_at(reply, 1);
         for (size_t i = 2; i < reply->elements; i++) {
-            sent.s->open++;
-            queue_bury_large(q, sent.lane, sent.s->ttl_s, reply->element[i], on_large_buried,
-                             sent.s);
+            int rc = queue_bury_large(q, sent.lane, sent.s->ttl_s, reply->element[i],
+                                      on_large_buried, sent.s);
+
+            sent.s->open += rc == 0;
+            err = rc < 0 ? rc : err;
         }
     }
     release_one(sent.s, err);
@@ -237,12 +239,12 @@ static void on_due(struct queue *q, void *ctx, int err, struct redisReply *reply
     struct moving *m = ctx;
 
     if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2))
-        err = -EIO;
+        err = queue_distrust(q);
     if (err == 0)
         m->next_due_ms = next_due(reply->element[1]);
     for (size_t i = 2; err == 0 && i < reply->elements; i++) {
-        m->open++;
-        queue_return_large(q, reply->element[i], on_large_returned, m);
+        err = queue_return_large(q, reply->element[i], on_large_returned, m);
+        m->open += err == 0;
     }
     moved_some(m, err, err ? 0 : (uint32_t)integer_at(reply, 0));
 }
