@@ -7,10 +7,11 @@
 
 #include "alloc.h"
 #include "client.h"
+#include "job.h"
 #include "list.h"
 #include "rediskey.h"
 
-#define JOB_MAX_BYTES 64
+#define NAME_MAX_BYTES (JOB_ID_ROOM + 66) /* an account's name has at most 64 bytes */
 
 /* All who wait for one job. */
 struct job {
@@ -115,7 +116,7 @@ void waiters_look(struct waiters *w, const char *account, const char *job, waite
 {
     struct look *k = alloc_zeroed(1, sizeof(*k));
     const char *dash = strchr(job, '-');
-    char what[JOB_MAX_BYTES + 16];
+    char what[JOB_ID_ROOM + 16];
     char *keys[3];
 
     must(dash != NULL);
@@ -215,7 +216,7 @@ static void look_up(struct job *j)
 
 static struct job *job_of(struct waiters *w, const char *account, struct span id, bool make)
 {
-    char name[JOB_MAX_BYTES + 80];
+    char name[NAME_MAX_BYTES];
     int n = snprintf(name, sizeof(name), "%s %.*s", account, (int)id.n, id.p);
     struct job *j = NULL;
 

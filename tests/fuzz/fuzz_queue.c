@@ -110,9 +110,11 @@ static void on_read(void *ctx, int err, const struct queue_entries *entries)
     (void)ctx;
     check_err(err);
     must(!entries == (err != 0));
-    for (size_t i = 0; entries && i < entries->count; i++)
+    for (size_t i = 0; entries && i < entries->count; i++) {
+        must(entries->at[i].fields_count % 2 == 0);
         for (size_t k = 0; k < entries->at[i].fields_count; k++)
             must(entries->at[i].fields[k].p || entries->at[i].fields[k].n == 0);
+    }
 }
 
 static void on_lead(void *ctx, int err, const struct queue_lead *lead)
@@ -165,7 +167,7 @@ static void on_put(void *ctx, const struct intray_result *r)
     if (r->outcome <= INTRAY_REPEATED)
         must(job_id_ok(span_str(r->job), &lane));
     else
-        must(r->outcome == INTRAY_CONFLICT || *r->why);
+        must(r->outcome == INTRAY_CONFLICT || r->why);
 }
 
 static void on_look(void *ctx, enum job_state state, struct span receipt)
