@@ -119,6 +119,20 @@ static void heads_and_queries_of_any_bytes_get_an_answer(void **state)
     closed(&w);
 }
 
+/* A file must be UTF-8; a variable need not. */
+static void the_name_of_a_service_may_be_any_bytes(void **state)
+{
+    struct world w;
+
+    setenv("PURGELINE_SERVICES", NEWS "=news," SHOP "=caf\xe9\x1b", 1);
+    w = opened(state);
+    unsetenv("PURGELINE_SERVICES");
+    http_assert_has(http_expect(w.h, 200, "GET", "/service", NULL, NULL), "caf\xc3\xa9\\u001");
+    http_assert_has(http_expect(w.h, 200, "GET", "/service/" SHOP, NULL, NULL), "caf\xc3\xa9");
+    http_expect(w.h, 202, "POST", "/v1/purge", "{\"keys\":[\"a\"],\"service\":\"" SHOP "\"}", NULL);
+    closed(&w);
+}
+
 /* -- from Redis -- */
 
 /* Puts `value` behind the digest that the mark of the one Idempotency-Key holds. */
@@ -242,6 +256,7 @@ int main(int argc, char **argv)
         rig_test(every_route_that_reads_json_survives_what_is_none),
         rig_test(an_answer_names_the_field_and_quotes_it_once),
         rig_test(heads_and_queries_of_any_bytes_get_an_answer),
+        rig_test(the_name_of_a_service_may_be_any_bytes),
         rig_test(a_forged_mark_of_an_idempotency_key_is_refused_by_name),
         rig_test(forged_keys_of_redis_are_shown_and_not_believed),
         rig_test(forged_keys_of_redis_do_not_end_the_leader),
