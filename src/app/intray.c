@@ -138,7 +138,8 @@ static void on_added(void *ctx, struct redisReply *reply)
     if (job_id_ok(span_str(job), &lane))
         finish(p, &(struct intray_result){INTRAY_ACCEPTED, job, NULL});
     else
-        finish(p, &(struct intray_result){INTRAY_UNKNOWN, NULL, "Redis answered with no entry id"});
+        finish(p,
+               &(struct intray_result){INTRAY_UNKNOWN, NULL, "Redis' answer is not an entry id"});
 }
 
 static void on_added_once(void *ctx, struct redisReply *reply)

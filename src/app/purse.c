@@ -137,8 +137,8 @@ static bool is_refusal(int err)
     return err && err != -ENOTCONN && err != -EPERM;
 }
 
-/* What stands in Redis may be anything: older than all windows is old enough. */
-#define AGE_MAX_MS (100ll * 366 * 24 * 3600 * 1000)
+/* Redis may hold any number here; beyond every window one age is as good as another. */
+#define AGE_MAX_MS (100LL * 366 * 24 * 3600 * 1000)
 
 static int64_t age_ns(int64_t age_ms)
 {

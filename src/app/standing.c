@@ -87,7 +87,7 @@ static uint64_t number(const struct redisReply *r, size_t i)
     return n < 0 ? 0 : (uint64_t)n;
 }
 
-/* A number that is none, or below zero, counts as 0: other programs can write there, too. */
+/* A missing or negative number counts as 0: other programs can write this key, too. */
 static double member(const json_t *j, const char *name)
 {
     json_int_t n = json_integer_value(json_object_get(j, name));

@@ -268,6 +268,8 @@ static void put_argument(struct buf *out, show_clean_cb *clean, struct arguments
     case '%':
         buf_putc(out, '%');
         break;
+    case '\0': /* the format ends in the middle of a conversion */
+        break;
     default:
         put_number(out, a, s);
     }

@@ -17,9 +17,8 @@ void show_for_log(struct buf *out, struct span s);
  * the direction of writing, and bytes that are no UTF-8 become \xNN. */
 void show_for_terminal(struct buf *out, struct span s);
 
-/* Valid UTF-8 for JSON: a byte that belongs to no valid sequence is read as Latin-1, a NUL as
- * U+FFFD.
- */
+/* Valid UTF-8 for JSON: a byte that belongs to no valid sequence is read as Latin-1; a NUL
+ * becomes U+FFFD. */
 void show_as_utf8(struct buf *out, struct span s);
 
 /* How many bytes at the front of `s` are one character of valid UTF-8 (RFC 3629); 0: none. */
