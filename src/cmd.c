@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,6 +20,11 @@ static char command_name[32] = "purgeline";
 void cmd_begin(const char *command)
 {
     snprintf(command_name, sizeof(command_name), "purgeline %s", command);
+}
+
+const char *cmd_name(void)
+{
+    return command_name;
 }
 
 bool cmd_take_common(struct cmd_common *o, int opt)
@@ -51,20 +55,8 @@ int cmd_after_options(const char *command, int opt, const char *help)
         fputs(help, stdout);
         return CMD_OK;
     }
-    fprintf(stderr, "Try 'purgeline %s --help'.\n", command);
+    cmd_tell("Try 'purgeline %s --help'.\n", command);
     return CMD_USAGE;
-}
-
-int cmd_fail(enum cmd_exit code, const char *fmt, ...)
-{
-    va_list ap;
-
-    fprintf(stderr, "%s: ", command_name);
-    va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
-    va_end(ap);
-    fputc('\n', stderr);
-    return code;
 }
 
 /* -- configuration -- */
@@ -106,12 +98,12 @@ const struct config_account *cmd_account(const struct cmd_common *o, const struc
     if (a)
         return a;
     if (o->account)
-        fprintf(stderr, "%s: no account '%s'; there is", command_name, o->account);
+        cmd_tell("%s: no account '%s'; there is", command_name, o->account);
     else
-        fprintf(stderr, "%s: which account? --account is one of", command_name);
+        cmd_tell("%s: which account? --account is one of", command_name);
     for (uint32_t i = 0; i < c->accounts_count; i++)
-        fprintf(stderr, "%s %s", i ? "," : "", c->accounts[i].name);
-    fputc('\n', stderr);
+        cmd_tell("%s %s", i ? "," : "", c->accounts[i].name);
+    cmd_tell("\n");
     return NULL;
 }
 
@@ -241,16 +233,6 @@ const char *cmd_number_words(char *out, size_t room, uint64_t n)
     return out;
 }
 
-const char *cmd_colour(enum cmd_colour colour)
-{
-    static const char *const codes[] = {
-        [CMD_PLAIN] = "\033[0m",   [CMD_BOLD] = "\033[1m",   [CMD_RED] = "\033[31m",
-        [CMD_YELLOW] = "\033[33m", [CMD_GREEN] = "\033[32m", [CMD_DIM] = "\033[2m"};
-    const char *no = getenv("NO_COLOR");
-
-    return isatty(STDOUT_FILENO) && !(no && *no) ? codes[colour] : "";
-}
-
 /* -- progress -- */
 
 #define REDRAW_NS (NS_PER_S / 10)
@@ -271,17 +253,17 @@ void cmd_progress_at(struct cmd_progress *p, uint64_t done, const char *note)
     p->shown_ns = now;
     p->drawn = true;
     full = p->total ? (int)(min_u64(done, p->total) * BAR_WIDTH / p->total) : 0;
-    fprintf(stderr, "\r\033[K%s ", p->what);
+    cmd_tell("\r\033[K%s ", p->what);
     if (p->total)
-        fprintf(stderr, "[%.*s%*s] %3d %% ", full, "##############################",
-                BAR_WIDTH - full, "", (int)(min_u64(done, p->total) * 100 / p->total));
-    fprintf(stderr, "%s", note);
+        cmd_tell("[%.*s%*s] %3d %% ", full, "##############################", BAR_WIDTH - full, "",
+                 (int)(min_u64(done, p->total) * 100 / p->total));
+    cmd_tell("%s", note);
     fflush(stderr);
 }
 
 void cmd_progress_end(struct cmd_progress *p)
 {
     if (p->drawn)
-        fputs("\r\033[K", stderr);
+        cmd_tell("\r\033[K");
     p->drawn = false;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "config.h"
+#include "span.h"
 
 enum cmd_exit {
     CMD_OK = 0,
@@ -34,6 +35,7 @@ extern const char cmd_check_help[];
 extern const char cmd_plan_help[];
 
 void cmd_begin(const char *command); /* whose messages follow */
+const char *cmd_name(void);          /* "purgeline <command>" */
 
 /* -- options that all commands take -- */
 
@@ -62,8 +64,24 @@ bool cmd_take_common(struct cmd_common *o, int opt);
  * wrong). `opt` is what getopt_long returned last when it stopped early: 'h', '?' or -1. */
 int cmd_after_options(const char *command, int opt, const char *help);
 
-/* Prints "purgeline <command>: ..." to stderr and returns `code`. */
+/* -- printing -- */
+
+/* Like printf to stdout, to stderr, and into a buffer. What a %s brings in may come from Redis or
+ * the network: control characters in it are shown as \xNN and not obeyed by the terminal. What
+ * cmd_colour returned passes. */
+void cmd_print(const char *fmt, ...) print_like(1, 2);
+void cmd_tell(const char *fmt, ...) print_like(1, 2);
+struct buf;
+void cmd_put(struct buf *out, const char *fmt, ...) print_like(2, 3);
+
+/* The same for a sentence of its own: "purgeline <command>: ..." to stderr. Returns `code`. */
 int cmd_fail(enum cmd_exit code, const char *fmt, ...) print_like(2, 3);
+
+void cmd_print_text(struct span lines); /* many lines: newlines stay, the rest is cleaned */
+
+enum cmd_json { CMD_JSON_LINE, CMD_JSON_TREE };
+struct json_t;
+void cmd_print_json(const struct json_t *j, enum cmd_json form); /* to stdout */
 
 /* -- configuration and Redis -- */
 

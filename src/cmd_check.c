@@ -9,6 +9,7 @@
 #include "cmd.h"
 #include "config_file.h"
 #include "config_yaml.h"
+#include "json_text.h"
 #include "log.h"
 #include "repair.h"
 
@@ -55,25 +56,15 @@ struct checking {
     bool failed;
 };
 
-/* What others said may be no UTF-8. */
-static json_t *text_json(const char *text)
-{
-    json_t *j = json_string(text);
-    char shown[1024];
-
-    return j ? j : json_string(log_quote(shown, sizeof(shown), text, strlen(text)));
-}
-
 static void print_json(const struct check_finding *f)
 {
-    json_t *j = json_pack("{sssssoss}", "grade", check_grade_names[f->grade], "subject", f->subject,
-                          "what", text_json(f->what), "remedy", f->remedy);
+    json_t *j = json_pack("{sosososo}", "grade", json_text_of(check_grade_names[f->grade]),
+                          "subject", json_text_of(f->subject), "what", json_text_of(f->what),
+                          "remedy", json_text_of(f->remedy));
 
-    must(j != NULL);
     if (f->account)
-        json_object_set_new(j, "account", json_string(f->account));
-    json_dumpf(j, stdout, JSON_COMPACT);
-    putchar('\n');
+        json_object_set_new(j, "account", json_text_of(f->account));
+    cmd_print_json(j, CMD_JSON_LINE);
     json_decref(j);
 }
 
@@ -88,11 +79,11 @@ static void on_finding(void *ctx, const struct check_finding *f)
         print_json(f);
         return;
     }
-    printf("%s%-4s%s  %s%s%s: %s\n", cmd_colour(colours[f->grade]), check_grade_names[f->grade],
-           cmd_colour(CMD_PLAIN), f->account ? f->account : "", f->account ? " " : "", f->subject,
-           f->what);
+    cmd_print("%s%-4s%s  %s%s%s: %s\n", cmd_colour(colours[f->grade]), check_grade_names[f->grade],
+              cmd_colour(CMD_PLAIN), f->account ? f->account : "", f->account ? " " : "",
+              f->subject, f->what);
     if (*f->remedy)
-        printf("      -> %s\n", f->remedy);
+        cmd_print("      -> %s\n", f->remedy);
 }
 
 static int print(const struct config *c)
@@ -101,7 +92,7 @@ static int print(const struct config *c)
 
     buf_init(&text, TEXT_MAX_BYTES);
     config_yaml(c, CONFIG_YAML_PLAIN, &text);
-    fwrite(text.p, 1, text.n, stdout);
+    cmd_print_text(buf_span(&text));
     buf_deinit(&text);
     return CMD_OK;
 }
@@ -135,7 +126,7 @@ static bool agreed(const struct checking *k)
         return true;
     if (!isatty(STDIN_FILENO))
         return false;
-    printf("Do it? [y/N] ");
+    cmd_print("Do it? [y/N] ");
     fflush(stdout);
     return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
 }
@@ -146,14 +137,14 @@ static int mend(struct checking *k, struct client *client, const struct config_a
     char how[512];
 
     repair_explain(a, f, how, sizeof(how));
-    printf("%s %s\n      -> %s\n", f->key, f->what, how);
+    cmd_print("%s %s\n      -> %s\n", f->key, f->what, how);
     if (!agreed(k)) {
-        puts(isatty(STDIN_FILENO) ? "left as it is" : "left as it is; --yes does it");
+        cmd_print("left as it is%s\n", isatty(STDIN_FILENO) ? "" : "; --yes does it");
         return CMD_FAILED;
     }
     if (repair_mend(client, a, f) < 0)
         return cmd_fail(CMD_FAILED, "%s: %s", f->key, client_error(client));
-    puts("done");
+    cmd_print("done\n");
     return CMD_OK;
 }
 
@@ -166,7 +157,7 @@ static int repair_one(struct checking *k, struct client *client, const struct co
     if (rc < 0)
         return cmd_redis_failed(client, rc);
     if (count == 0)
-        printf("account %s: nothing to repair\n", a->name);
+        cmd_print("account %s: nothing to repair\n", a->name);
     for (size_t i = 0; i < count; i++) {
         rc = mend(k, client, a, &faults[i]);
         worst = rc > worst ? rc : worst;

@@ -63,13 +63,11 @@ static void tell(const struct cmd_common *o, const char *account, enum control_s
     json_t *j;
 
     if (!o->json) {
-        printf("account %s %s\n", account, state == CONTROL_PAUSED ? "is paused" : "goes on");
+        cmd_print("account %s %s\n", account, state == CONTROL_PAUSED ? "is paused" : "goes on");
         return;
     }
     j = control_json(account, state, why);
-    if (j)
-        json_dumpf(j, stdout, JSON_COMPACT);
-    putchar('\n');
+    cmd_print_json(j, CMD_JSON_LINE);
     json_decref(j);
 }
 
@@ -85,7 +83,7 @@ static int await_held(const struct cmd_common *o, struct cmd_session *s)
     if (rc < 0)
         return cmd_redis_failed(s->client, rc);
     if (held == CONTROL_NOBODY && !o->json)
-        printf("nobody leads it, so nothing was being sent\n");
+        cmd_print("nobody leads it, so nothing was being sent\n");
     if (held != CONTROL_SENDING)
         return CMD_OK;
     return cmd_fail(CMD_TIMEOUT,

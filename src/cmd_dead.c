@@ -9,7 +9,6 @@
 #include "cmd.h"
 #include "deadletter.h"
 #include "deadletter_json.h"
-#include "log.h"
 
 #define LIMIT_DEFAULT 50
 
@@ -54,23 +53,21 @@ static void print_json(const struct deadletter *l)
 {
     json_t *j = deadletter_json(l);
 
-    json_dumpf(j, stdout, JSON_COMPACT);
-    putchar('\n');
+    cmd_print_json(j, CMD_JSON_LINE);
     json_decref(j);
 }
 
 static void print_words(const struct deadletter *l)
 {
     time_t seconds = (time_t)(l->at_ms / 1000);
-    char when[32] = "-", job[128], reason[512], target[256];
+    char when[32] = "-";
     struct tm tm;
 
     if (l->at_ms && gmtime_r(&seconds, &tm))
         strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-    printf("%s%.*s%s  %s  %s\n    %s%s%s\n", cmd_colour(CMD_BOLD), (int)l->id.n, l->id.p,
-           cmd_colour(CMD_PLAIN), when, log_quote(job, sizeof(job), l->job.p, l->job.n),
-           log_quote(reason, sizeof(reason), l->reason.p, l->reason.n), l->target.n ? ": " : "",
-           log_quote(target, sizeof(target), l->target.p, l->target.n));
+    cmd_print("%s%.*s%s  %s  %.*s\n    %.*s%s%.*s\n", cmd_colour(CMD_BOLD), (int)l->id.n, l->id.p,
+              cmd_colour(CMD_PLAIN), when, (int)l->job.n, l->job.p, (int)l->reason.n, l->reason.p,
+              l->target.n ? ": " : "", (int)l->target.n, l->target.p);
 }
 
 static int on_letter(void *ctx, const struct deadletter *l)
@@ -106,9 +103,9 @@ static int act(struct dead *d, bool retry, char **ids, int count)
     else
         rc = (retry ? deadletter_retry : deadletter_drop)(c, account, wanted, (size_t)count, &done);
     if (d->common.json)
-        printf("{\"%s\":%" PRIu64 "}\n", verb, done);
+        cmd_print("{\"%s\":%" PRIu64 "}\n", verb, done);
     else
-        printf("%" PRIu64 " %s\n", done, verb);
+        cmd_print("%" PRIu64 " %s\n", done, verb);
     if (rc < 0)
         return cmd_redis_failed(c, rc);
     if (!d->all && done < (uint64_t)count)

@@ -6,11 +6,11 @@
 
 #include "buf.h"
 #include "cmd_plan.h"
+#include "json_text.h"
 #include "log.h"
 #include "plan_json.h"
 
 #define TARGETS_SHOWN 4
-#define LINE_MAX_BYTES 4096
 
 /* -- words -- */
 
@@ -55,7 +55,7 @@ static json_t *request_line(const struct plan_request *r)
     json_t *text;
     char at[32];
 
-    buf_init(&line, LINE_MAX_BYTES);
+    buf_init(&line, SIZE_MAX);
     buf_printf(&line, "  %-12s  %-6s  %-22s  %4u %s", duration_words(at, sizeof(at), r->at_ms),
                lane_names[b->lane], r->service, b->count, plan_form_names[b->form]);
     list_each(it, &b->targets) {
@@ -68,7 +68,7 @@ static json_t *request_line(const struct plan_request *r)
     }
     if (b->count > TARGETS_SHOWN)
         buf_printf(&line, " ...");
-    text = json_string(line.p);
+    text = json_text(buf_span(&line));
     buf_deinit(&line);
     return text;
 }
@@ -97,31 +97,31 @@ static void print_number(uint64_t n, int width)
 {
     char words[32];
 
-    printf("%*s", width, cmd_number_words(words, sizeof(words), n));
+    cmd_print("%*s", width, cmd_number_words(words, sizeof(words), n));
 }
 
 static void print_row(const struct planning *g, const char *name, const struct plan_lane *l)
 {
     char after[32], at[48];
 
-    printf("  %-7s", name);
+    cmd_print("  %-7s", name);
     print_number(l->jobs, 12);
     print_number(l->targets, 12);
     print_number(l->merged, 12);
     print_number(l->requests, 11);
     print_number(l->cost, 12);
     if (l->jobs)
-        printf("  %-12s  %s", duration_words(after, sizeof(after), l->done_ms),
-               clock_words(at, sizeof(at), g->jobs.now_ms + l->done_ms));
-    putchar('\n');
+        cmd_print("  %-12s  %s", duration_words(after, sizeof(after), l->done_ms),
+                  clock_words(at, sizeof(at), g->jobs.now_ms + l->done_ms));
+    cmd_print("\n");
 }
 
 static void print_lanes(const struct planning *g)
 {
     struct plan_lane total = plan_total(&g->result);
 
-    printf("%s%-9s%12s%12s%12s%11s%12s  %-12s%s\n", cmd_colour(CMD_BOLD), "  lane", "jobs",
-           "targets", "merged", "requests", "cost", "done after", cmd_colour(CMD_PLAIN));
+    cmd_print("%s%-9s%12s%12s%12s%11s%12s  %-12s%s\n", cmd_colour(CMD_BOLD), "  lane", "jobs",
+              "targets", "merged", "requests", "cost", "done after", cmd_colour(CMD_PLAIN));
     for (int i = 0; i < LANE_N; i++)
         if (g->result.lanes[i].jobs)
             print_row(g, lane_names[i], &g->result.lanes[i]);
@@ -138,12 +138,12 @@ static void print_ledgers(const struct planning *g)
         const struct plan_ledger *l = &g->result.ledgers[i];
 
         if (l->counted)
-            printf("  %-12s  %s in %s: %s spent, %s left now, %s left when all is done\n",
-                   titles[i], cmd_number_words(units, sizeof(units), l->units),
-                   duration_words(window, sizeof(window), l->per_s * 1000),
-                   cmd_number_words(spent, sizeof(spent), l->spent),
-                   cmd_number_words(left, sizeof(left), l->left),
-                   cmd_number_words(then, sizeof(then), l->left_then));
+            cmd_print("  %-12s  %s in %s: %s spent, %s left now, %s left when all is done\n",
+                      titles[i], cmd_number_words(units, sizeof(units), l->units),
+                      duration_words(window, sizeof(window), l->per_s * 1000),
+                      cmd_number_words(spent, sizeof(spent), l->spent),
+                      cmd_number_words(left, sizeof(left), l->left),
+                      cmd_number_words(then, sizeof(then), l->left_then));
     }
 }
 
@@ -152,19 +152,19 @@ static void print_urgent(const struct plan_result *r)
     char words[32], at[32];
 
     if (!r->urgent_known) {
-        printf("  one more      urgent purge would never be sent\n");
+        cmd_print("  one more      urgent purge would never be sent\n");
         return;
     }
     if (r->urgent_ms == 0)
-        printf("  one more      urgent purge, pushed now, would be sent at once");
+        cmd_print("  one more      urgent purge, pushed now, would be sent at once");
     else
-        printf("  one more      urgent purge, pushed now, would be sent after %s",
-               duration_words(words, sizeof(words), r->urgent_ms));
+        cmd_print("  one more      urgent purge, pushed now, would be sent after %s",
+                  duration_words(words, sizeof(words), r->urgent_ms));
     if (r->urgent_worst_ms > r->urgent_ms)
-        printf("; later at worst after %s (in %s)",
-               duration_words(words, sizeof(words), r->urgent_worst_ms),
-               duration_words(at, sizeof(at), r->urgent_worst_at_ms));
-    putchar('\n');
+        cmd_print("; later at worst after %s (in %s)",
+                  duration_words(words, sizeof(words), r->urgent_worst_ms),
+                  duration_words(at, sizeof(at), r->urgent_worst_at_ms));
+    cmd_print("\n");
 }
 
 static void note(uint64_t n, const char *rest)
@@ -172,8 +172,8 @@ static void note(uint64_t n, const char *rest)
     char number[32];
 
     if (n)
-        printf("  %snote%s          %s %s\n", cmd_colour(CMD_YELLOW), cmd_colour(CMD_PLAIN),
-               cmd_number_words(number, sizeof(number), n), rest);
+        cmd_print("  %snote%s          %s %s\n", cmd_colour(CMD_YELLOW), cmd_colour(CMD_PLAIN),
+                  cmd_number_words(number, sizeof(number), n), rest);
 }
 
 uint64_t cmd_plan_waiting(const struct planning *g)
@@ -191,7 +191,7 @@ static void print_notes(const struct planning *g)
 
     if (g->backlog && r->refused) {
         note(r->refused, "jobs cannot be understood and go to the dead letters; the first:");
-        printf("                %s\n", g->refused.why);
+        cmd_print("                %s\n", g->refused.why);
     }
     note(r->expired, "jobs expire before they can be sent");
     note(r->postponed, "jobs with a not_before are in the plan at their time");
@@ -209,11 +209,11 @@ static void print_notes(const struct planning *g)
                                   "see --backlog");
     note(g->overview.later, "jobs that Redis keeps for a later time are not in this plan");
     if (g->overview.paused)
-        printf("  %snote%s          the account is paused now\n", cmd_colour(CMD_RED),
-               cmd_colour(CMD_PLAIN));
+        cmd_print("  %snote%s          the account is paused now\n", cmd_colour(CMD_RED),
+                  cmd_colour(CMD_PLAIN));
     else if (!g->overview.leader)
-        printf("  %snote%s          nobody dispatches the account now\n", cmd_colour(CMD_RED),
-               cmd_colour(CMD_PLAIN));
+        cmd_print("  %snote%s          nobody dispatches the account now\n", cmd_colour(CMD_RED),
+                  cmd_colour(CMD_PLAIN));
 }
 
 static void print_requests(const struct planning *g)
@@ -223,23 +223,24 @@ static void print_requests(const struct planning *g)
 
     if (!g->requests_wanted)
         return;
-    printf("\n%s  %-12s  %-6s  %-22s  %s%s\n", cmd_colour(CMD_BOLD), "sent after", "lane",
-           "service", "targets", cmd_colour(CMD_PLAIN));
+    cmd_print("\n%s  %-12s  %-6s  %-22s  %s%s\n", cmd_colour(CMD_BOLD), "sent after", "lane",
+              "service", "targets", cmd_colour(CMD_PLAIN));
     for (size_t i = 0; i < shown; i++)
-        puts(json_string_value(json_array_get(g->requests, i)));
+        cmd_print("%s\n", json_string_value(json_array_get(g->requests, i)));
     if (total.requests > shown)
         note(total.requests - shown, "more requests");
 }
 
 static void print(const struct planning *g)
 {
-    printf("%saccount %s%s: nothing is sent, this is a plan\n", cmd_colour(CMD_BOLD),
-           g->account->name, cmd_colour(CMD_PLAIN));
+    cmd_print("%saccount %s%s: nothing is sent, this is a plan\n", cmd_colour(CMD_BOLD),
+              g->account->name, cmd_colour(CMD_PLAIN));
     print_lanes(g);
     print_ledgers(g);
     print_urgent(&g->result);
-    printf("  assumed       an answer after %" PRIu64 " ms, %u requests at a time%s\n", g->reply_ms,
-           g->account->max_in_flight, g->client && !g->fresh ? "" : ", nothing spent before");
+    cmd_print("  assumed       an answer after %" PRIu64 " ms, %u requests at a time%s\n",
+              g->reply_ms, g->account->max_in_flight,
+              g->client && !g->fresh ? "" : ", nothing spent before");
     print_notes(g);
     print_requests(g);
 }
@@ -259,8 +260,7 @@ static void print_json(const struct planning *g)
                                    .requests = g->requests_wanted ? g->requests : NULL};
     json_t *j = plan_json(&t);
 
-    json_dumpf(j, stdout, JSON_INDENT(2));
-    putchar('\n');
+    cmd_print_json(j, CMD_JSON_TREE);
     json_decref(j);
 }
 

@@ -10,7 +10,7 @@
 #include "clock.h"
 #include "cmd_push.h"
 #include "enqueue.h"
-#include "log.h"
+#include "json_text.h"
 #include "redis.h"
 #include "waitlist.h"
 
@@ -69,7 +69,8 @@ struct push {
     struct cmd_progress progress;
     uint64_t wrong; /* jobs that never left: bad input */
     uint64_t purged, failed, ended;
-    bool broken; /* Redis refuses or is gone */
+    bool broken;  /* Redis refuses or is gone */
+    bool strange; /* Redis answered with something that is no job's id */
     enum cmd_exit broken_code;
 };
 
@@ -117,16 +118,6 @@ static int take_options(struct push *p, int argc, char **argv)
 
 /* -- what becomes of a job -- */
 
-static void print_json(json_t *line)
-{
-    char *text = json_dumps(line, JSON_COMPACT);
-
-    must(text != NULL);
-    puts(text);
-    free(text);
-    json_decref(line);
-}
-
 static void complain(void *ctx, uint64_t line, const char *why)
 {
     struct push *p = ctx;
@@ -144,24 +135,22 @@ static void on_answer(void *ctx, uint64_t line, const char *job, const char *ref
 {
     struct push *p = ctx;
     json_t *o;
-    int rc = 0;
 
-    if (job && p->waitlist)
-        rc = waitlist_expect(p->waitlist, job);
-    must(rc == 0);
+    if (job && p->waitlist && waitlist_expect(p->waitlist, job) < 0)
+        p->strange = true; /* it was accepted, but nobody can wait for a job of that name */
     if (p->quiet || p->wait || !job) {
         (void)refusal; /* said once, at the end */
         return;
     }
     if (!p->common.json) {
-        puts(job);
+        cmd_print("%s\n", job);
         return;
     }
-    o = json_pack("{ss}", "job", job);
-    must(o != NULL);
+    o = json_pack("{so}", "job", json_text_of(job));
     if (line)
         json_object_set_new(o, "line", json_integer((json_int_t)line));
-    print_json(o);
+    cmd_print_json(o, CMD_JSON_LINE);
+    json_decref(o);
 }
 
 static bool send(void *ctx, enum lane lane, const struct span *fields, size_t count, uint64_t line)
@@ -209,16 +198,21 @@ static void show_receipt(struct push *p, const char *job, const char *state, jso
 {
     const char *reason = json_string_value(json_object_get(receipt, "reason"));
     bool good = strcmp(state, "purged") == 0;
+    json_t *shown;
 
     if (p->quiet)
         return;
     cmd_progress_end(&p->progress);
-    if (p->common.json)
-        print_json(receipt ? json_incref(receipt)
-                           : json_pack("{ssss}", "job", job, "state", state));
-    else
-        printf("%s %s%s%s%s%s\n", job, cmd_colour(good ? CMD_GREEN : CMD_RED), state,
-               cmd_colour(CMD_PLAIN), reason ? ": " : "", reason ? reason : "");
+    if (p->common.json) {
+        shown = receipt
+                    ? json_incref(receipt)
+                    : json_pack("{soso}", "job", json_text_of(job), "state", json_text_of(state));
+        cmd_print_json(shown, CMD_JSON_LINE);
+        json_decref(shown);
+        return;
+    }
+    cmd_print("%s %s%s%s%s%s\n", job, cmd_colour(good ? CMD_GREEN : CMD_RED), state,
+              cmd_colour(CMD_PLAIN), reason ? ": " : "", reason ? reason : "");
 }
 
 static void on_receipt(void *ctx, const char *job, struct span text)
@@ -267,8 +261,10 @@ static int await(struct push *p)
     cmd_progress_end(&p->progress);
     redis_address_deinit(&address);
     if (!p->quiet)
-        fprintf(stderr, "%" PRIu64 " purged, %" PRIu64 " not, %" PRIu64 " open\n", p->purged,
-                p->failed, waitlist_open(p->waitlist));
+        cmd_tell("%" PRIu64 " purged, %" PRIu64 " not, %" PRIu64 " open\n", p->purged, p->failed,
+                 waitlist_open(p->waitlist));
+    if (p->strange)
+        return cmd_fail(CMD_REDIS, "Redis named a job in a way that is not known: is it Redis?");
     if (rc == -ETIMEDOUT)
         return cmd_fail(CMD_TIMEOUT, "not all ended in time; they stay in the queue");
     if (rc == -EIO)
@@ -290,13 +286,12 @@ static int sum_up(struct push *p)
     else if (rc == -ENOTCONN)
         cmd_fail(CMD_REDIS, "the connection to Redis broke: %s", why);
     if ((p->jobs.file && (rc < 0 || p->wrong)) || c->unknown)
-        fprintf(stderr,
-                "%" PRIu64 " jobs accepted, %" PRIu64 " of bad input not sent, %" PRIu64
-                " refused by Redis, %" PRIu64 " of unknown fate%s\n",
-                c->accepted, p->wrong, c->refused, c->unknown,
-                p->broken ? "; the rest was not sent" : "");
+        cmd_tell("%" PRIu64 " jobs accepted, %" PRIu64 " of bad input not sent, %" PRIu64
+                 " refused by Redis, %" PRIu64 " of unknown fate%s\n",
+                 c->accepted, p->wrong, c->refused, c->unknown,
+                 p->broken ? "; the rest was not sent" : "");
     else if (p->jobs.file && !p->quiet)
-        fprintf(stderr, "%" PRIu64 " jobs accepted\n", c->accepted);
+        cmd_tell("%" PRIu64 " jobs accepted\n", c->accepted);
     if (rc == -ENOTCONN)
         return CMD_REDIS;
     return rc < 0 || p->wrong ? CMD_FAILED : CMD_OK;

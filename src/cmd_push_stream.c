@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cmd_push.h"
+#include "json_text.h"
 #include "relay.h"
 
 struct stream {
@@ -14,13 +15,10 @@ struct stream {
 
 static void answer_json(uint64_t line, const char *job, const char *error, struct buf *out)
 {
-    json_t *o =
-        json_pack("{sIss}", "line", (json_int_t)line, job ? "job" : "error", job ? job : error);
-    char *text;
+    json_t *o = json_pack("{sIso}", "line", (json_int_t)line, job ? "job" : "error",
+                          json_text_of(job ? job : error));
+    char *text = json_text_line(o);
 
-    must(o != NULL); /* what is said of strangers' bytes is quoted, so it is UTF-8 */
-    text = json_dumps(o, JSON_COMPACT);
-    must(text != NULL);
     buf_put(out, span_str(text));
     buf_putc(out, '\n');
     free(text);
@@ -36,9 +34,9 @@ static void answer(void *ctx, uint64_t line, const char *job, const char *error,
     if (s->json)
         answer_json(line, job, error, out);
     else if (job)
-        buf_printf(out, "%s\n", job);
+        cmd_put(out, "%s\n", job);
     else
-        buf_printf(out, "error: line %" PRIu64 ": %s\n", line, error);
+        cmd_put(out, "error: line %" PRIu64 ": %s\n", line, error);
 }
 
 static void away(void *ctx, const char *why, size_t lines)
@@ -51,17 +49,15 @@ static void away(void *ctx, const char *why, size_t lines)
 static void back(void *ctx)
 {
     (void)ctx;
-    fputs("purgeline push: Redis has them now\n", stderr);
+    cmd_tell("purgeline push: Redis has them now\n");
 }
 
 static int sum_up(int rc, const struct relay_counts *c, const char *err, bool quiet)
 {
     if (c->open)
-        fprintf(stderr, "%" PRIu64 " lines were read and not acknowledged: push them again\n",
-                c->open);
+        cmd_tell("%" PRIu64 " lines were read and not acknowledged: push them again\n", c->open);
     if (!quiet)
-        fprintf(stderr, "%" PRIu64 " jobs accepted, %" PRIu64 " lines refused\n", c->accepted,
-                c->wrong);
+        cmd_tell("%" PRIu64 " jobs accepted, %" PRIu64 " lines refused\n", c->accepted, c->wrong);
     switch (rc) {
     case 0:
         return c->wrong ? CMD_FAILED : CMD_OK;

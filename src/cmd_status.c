@@ -47,26 +47,23 @@ static void print_verdict(const struct config_account *a, const struct overview 
     char words[400];
     enum overview_mood mood = overview_words(o, words, sizeof(words));
 
-    printf("%s%s%s: %s%s%s\n", cmd_colour(CMD_BOLD), a->name, cmd_colour(CMD_PLAIN),
-           cmd_colour(colours[mood]), words, cmd_colour(CMD_PLAIN));
+    cmd_print("%s%s%s: %s%s%s\n", cmd_colour(CMD_BOLD), a->name, cmd_colour(CMD_PLAIN),
+              cmd_colour(colours[mood]), words, cmd_colour(CMD_PLAIN));
 }
 
 static void print_leader(const struct overview *o)
 {
     const char *by = o->paused_by ? o->paused_by : "", *why = o->paused_why ? o->paused_why : "";
-    char host[80], since[32], who[100], reason[600];
+    char since[32];
 
     if (o->leader)
-        printf("  leader        %s\n",
-               log_quote(host, sizeof(host), o->leader, strcspn(o->leader, "/")));
+        cmd_print("  leader        %.*s\n", (int)strcspn(o->leader, "/"), o->leader);
     if (o->stalled)
-        printf("  stalled       %s\n",
-               log_quote(reason, sizeof(reason), o->stalled, strlen(o->stalled)));
+        cmd_print("  stalled       %s\n", o->stalled);
     if (o->paused)
-        printf("  paused        for %s%s%s%s%s\n",
-               cmd_duration_words(since, sizeof(since), o->paused_ms), *by ? " by " : "",
-               log_quote(who, sizeof(who), by, strlen(by)), *why ? ": " : "",
-               log_quote(reason, sizeof(reason), why, strlen(why)));
+        cmd_print("  paused        for %s%s%s%s%s\n",
+                  cmd_duration_words(since, sizeof(since), o->paused_ms), *by ? " by " : "", by,
+                  *why ? ": " : "", why);
 }
 
 static void print_lanes(const struct overview *o)
@@ -77,20 +74,20 @@ static void print_lanes(const struct overview *o)
         const struct overview_lane *l = &o->lanes[i];
 
         if (l->jobs)
-            printf("  %-8s      %s %s, the oldest for %s\n", lane_names[i],
-                   cmd_number_words(jobs, sizeof(jobs), l->jobs), l->jobs == 1 ? "job" : "jobs",
-                   cmd_duration_words(age, sizeof(age), l->oldest_ms));
+            cmd_print("  %-8s      %s %s, the oldest for %s\n", lane_names[i],
+                      cmd_number_words(jobs, sizeof(jobs), l->jobs), l->jobs == 1 ? "job" : "jobs",
+                      cmd_duration_words(age, sizeof(age), l->oldest_ms));
         else
-            printf("  %-8s      nothing waits\n", lane_names[i]);
+            cmd_print("  %-8s      nothing waits\n", lane_names[i]);
     }
     if (o->later)
-        printf("  later         %s %s, the next in %s\n",
-               cmd_number_words(jobs, sizeof(jobs), o->later), o->later == 1 ? "job" : "jobs",
-               cmd_duration_words(age, sizeof(age), o->later_next_ms));
+        cmd_print("  later         %s %s, the next in %s\n",
+                  cmd_number_words(jobs, sizeof(jobs), o->later), o->later == 1 ? "job" : "jobs",
+                  cmd_duration_words(age, sizeof(age), o->later_next_ms));
     if (o->dead)
-        printf("  dead          %s%s %s: 'purgeline dead list'%s\n", cmd_colour(CMD_YELLOW),
-               cmd_number_words(jobs, sizeof(jobs), o->dead), o->dead == 1 ? "letter" : "letters",
-               cmd_colour(CMD_PLAIN));
+        cmd_print("  dead          %s%s %s: 'purgeline dead list'%s\n", cmd_colour(CMD_YELLOW),
+                  cmd_number_words(jobs, sizeof(jobs), o->dead),
+                  o->dead == 1 ? "letter" : "letters", cmd_colour(CMD_PLAIN));
 }
 
 static void print_budgets(const struct config_account *a, const struct overview *o)
@@ -104,11 +101,11 @@ static void print_budgets(const struct config_account *a, const struct overview 
         uint32_t per_s = i == LEDGER_WRITE ? a->writes.per_s : a->budget.per_s;
 
         if (b->counted)
-            printf("  %-12s  %s of %s left (%u %%), per %s\n", titles[i],
-                   cmd_number_words(left, sizeof(left), b->left),
-                   cmd_number_words(units, sizeof(units), b->units),
-                   b->units ? (unsigned)(b->left * 100.0 / b->units) : 0,
-                   cmd_duration_words(window, sizeof(window), (uint64_t)per_s * 1000));
+            cmd_print("  %-12s  %s of %s left (%u %%), per %s\n", titles[i],
+                      cmd_number_words(left, sizeof(left), b->left),
+                      cmd_number_words(units, sizeof(units), b->units),
+                      b->units ? (unsigned)(b->left * 100.0 / b->units) : 0,
+                      cmd_duration_words(window, sizeof(window), (uint64_t)per_s * 1000));
     }
 }
 
@@ -118,12 +115,13 @@ static void print_troubles(const struct overview *o)
     uint64_t age_ms;
 
     if (overview_last_error(o, text, sizeof(text), &age_ms))
-        printf("  last error    %s ago: %s\n", cmd_duration_words(ago, sizeof(ago), age_ms), text);
+        cmd_print("  last error    %s ago: %s\n", cmd_duration_words(ago, sizeof(ago), age_ms),
+                  text);
     else if (o->status)
-        printf("  last error    none since its leader started\n");
+        cmd_print("  last error    none since its leader started\n");
     if (overview_needs_restart(o, text, sizeof(text)))
-        printf("  restart       %sneeded for new values of %s%s\n", cmd_colour(CMD_YELLOW), text,
-               cmd_colour(CMD_PLAIN));
+        cmd_print("  restart       %sneeded for new values of %s%s\n", cmd_colour(CMD_YELLOW), text,
+                  cmd_colour(CMD_PLAIN));
 }
 
 /* -- every number -- */
@@ -142,21 +140,21 @@ static void print_dispatcher(const struct overview *o)
 
     json_object_foreach(status, name, value)
     {
-        char words[32], shown[40], cell[80];
+        char words[32], cell[80];
 
         if (strcmp(name, "at") == 0 || !json_is_integer(value) || is_told_in_words(name))
             continue;
         if (json_is_integer(value) && json_integer_value(value) == 0)
             continue;
-        snprintf(cell, sizeof(cell), "%s %s", log_quote(shown, sizeof(shown), name, strlen(name)),
+        snprintf(cell, sizeof(cell), "%.40s %s", name,
                  cmd_number_words(words, sizeof(words), (uint64_t)json_integer_value(value)));
-        printf("%s%-30s", column == 0 ? "  " : " ", cell);
+        cmd_print("%s%-30s", column == 0 ? "  " : " ", cell);
         column = (column + 1) % 3;
         if (column == 0)
-            putchar('\n');
+            cmd_print("\n");
     }
     if (column)
-        putchar('\n');
+        cmd_print("\n");
     json_decref(status);
 }
 
@@ -202,15 +200,14 @@ static int show_all(struct showing *s, const struct config *config, struct clien
         if (only && strcmp(only, config->accounts[i].name) != 0)
             continue;
         if (i && !only && !s->list)
-            putchar('\n');
+            cmd_print("\n");
         rc = show_one(s, client, &config->accounts[i]);
         worst = rc > worst ? rc : worst;
     }
     if (s->list && worst <= CMD_FAILED) {
         json_t *all = json_pack("{sO}", "accounts", s->list);
 
-        json_dumpf(all, stdout, JSON_INDENT(2));
-        putchar('\n');
+        cmd_print_json(all, CMD_JSON_TREE);
         json_decref(all);
     }
     json_decref(s->list);

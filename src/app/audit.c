@@ -51,7 +51,6 @@ void audit_refused(struct audit *a, const struct errand *e, int status, const ch
 {
     struct span target = visit_target(e->visit), method = visit_method(e->visit);
     const char *query = target.n ? memchr(target.p, '?', target.n) : NULL;
-    char shown_method[40], shown_path[200], shown_why[400];
     bool is_first = a->limit.written == 0;
 
     if (!loglimit_take(&a->limit, clock_mono_ns()))
@@ -61,9 +60,7 @@ void audit_refused(struct audit *a, const struct errand *e, int status, const ch
     if (query)
         target.n = (size_t)(query - target.p);
     log_warn("A request over HTTP is refused",
-             "status=%d producer=\"%s\" peer=%s method=%s path=\"%s\" why=\"%s\"", status,
-             e->who ? e->who->name : "", visit_peer(e->visit),
-             log_quote(shown_method, sizeof(shown_method), method.p, method.n),
-             log_quote(shown_path, sizeof(shown_path), target.p, target.n),
-             log_quote(shown_why, sizeof(shown_why), why, strlen(why)));
+             "status=%d producer=\"%s\" peer=%s method=%.*s path=\"%.*s\" why=\"%.400s\"", status,
+             e->who ? e->who->name : "", visit_peer(e->visit), (int)min_u64(method.n, 40), method.p,
+             (int)min_u64(target.n, 200), target.p, why);
 }

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "json_text.h"
 #include "rediskey.h"
 
 void control_clean(char *why)
@@ -118,6 +119,6 @@ int control_await_held(struct client *c, const char *account, uint32_t wait_ms,
 
 json_t *control_json(const char *account, enum control_state state, const char *why)
 {
-    return json_pack("{sssbss}", "account", account, "paused", (int)(state == CONTROL_PAUSED),
-                     "why", why);
+    return json_pack("{sosbso}", "account", json_text_of(account), "paused",
+                     (int)(state == CONTROL_PAUSED), "why", json_text_of(why));
 }

@@ -370,7 +370,8 @@ static int act_page(struct client *c, const char *account, enum act act, uint64_
     if (rc < 0 || reply_count(entries) == 0)
         return rc;
     n = reply_count(entries);
-    must(n <= AT_ONCE);
+    if (n > AT_ONCE)
+        return client_distrust(c);
     for (size_t i = 0; i < n; i++) /* the entries are gone with the next question */
         ids[i] = letter_id_of(reply_at(entries, i));
     *page = next_page(n, bytes_of(entries));

@@ -151,13 +151,11 @@ static void flip(struct chore *c)
 {
     const struct flip *f = c->order;
     bool pauses = f->state == CONTROL_PAUSED;
-    char by[200], why[4 * CONTROL_WHY_MAX_BYTES + 8];
     int rc = control_set(c->client, f->account->name, f->state, f->why, c->by);
 
     log_warn(pauses ? "A producer pauses an account" : "A producer lets an account go on",
-             "account=%s by=\"%s\" why=\"%s\" outcome=%s", f->account->name,
-             log_quote(by, sizeof(by), c->by, strlen(c->by)),
-             log_quote(why, sizeof(why), f->why, strlen(f->why)), chore_outcome(rc));
+             "account=%s by=\"%s\" why=\"%s\" outcome=%s", f->account->name, c->by, f->why,
+             chore_outcome(rc));
     if (rc < 0)
         chore_redis_failed(c, rc, "");
     else if (pauses)

@@ -13,6 +13,7 @@
 
 #include "alloc.h"
 #include "desk.h"
+#include "json_text.h"
 #include "log.h"
 #include "spool.h"
 
@@ -63,16 +64,12 @@ static void put_result(struct bulk *b, struct span text)
 
 static void tell_refused(struct bulk *b, uint64_t number, const struct line *l)
 {
-    json_t *j = json_pack("{sIss*}", "line", (json_int_t)number, "error", l->error);
+    json_t *j = json_pack("{sIso}", "line", (json_int_t)number, "error", json_text_of(l->error));
     char *text;
 
-    must(j != NULL);
-    if (!json_object_get(j, "error")) /* it quotes what is no UTF-8 */
-        json_object_set_new(j, "error", json_string("bytes that are no UTF-8"));
     if (l->retry)
         json_object_set_new(j, "retry", json_true());
-    text = json_dumps(j, JSON_COMPACT);
-    must(text != NULL);
+    text = json_text_line(j);
     put_result(b, span_str(text));
     put_result(b, SPAN("\n"));
     free(text);

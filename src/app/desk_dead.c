@@ -9,6 +9,7 @@
 #include "alloc.h"
 #include "chore.h"
 #include "deadletter_json.h"
+#include "json_text.h"
 #include "log.h"
 
 #define LIMIT_DEFAULT 50
@@ -60,8 +61,8 @@ static void list(struct chore *c)
         return;
     }
     chore_say(c, 200,
-              json_pack("{sssosb}", "account", g->account->name, "letters", g->letters, "more",
-                        (int)g->more));
+              json_pack("{sososb}", "account", json_text_of(g->account->name), "letters",
+                        g->letters, "more", (int)g->more));
 }
 
 void desk_dead_list(struct errand *e)
@@ -122,13 +123,11 @@ static int act_on(struct client *c, const struct act *a, uint64_t *done)
 static void audit(const struct chore *c, uint64_t done, int rc)
 {
     const struct act *a = c->order;
-    char by[200];
 
     log_warn(a->verb == VERB_RETRY ? "A producer retries dead letters"
                                    : "A producer drops dead letters",
-             "account=%s by=\"%s\" asked=%s outcome=%s done=%" PRIu64, a->account->name,
-             log_quote(by, sizeof(by), c->by, strlen(c->by)), a->all ? "all" : "ids",
-             chore_outcome(rc), done);
+             "account=%s by=\"%s\" asked=%s outcome=%s done=%" PRIu64, a->account->name, c->by,
+             a->all ? "all" : "ids", chore_outcome(rc), done);
 }
 
 static void act(struct chore *c)

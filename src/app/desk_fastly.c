@@ -9,6 +9,7 @@
 
 #include "alloc.h"
 #include "desk.h"
+#include "json_text.h"
 #include "standing.h"
 
 #define DECODED_MAX_BYTES ((size_t)KEY_MAX_BYTES * 3)
@@ -260,7 +261,7 @@ static void on_all(void *ctx, const struct intray_result *r)
 
     if (r->outcome == INTRAY_ACCEPTED) {
         say_rate_limit(e, e->state, &text, headers + 1);
-        errand_say_with(e, 200, json_pack("{ss}", "status", "ok"), headers);
+        errand_say_with(e, 200, json_pack("{so}", "status", json_text_of("ok")), headers);
     } else {
         desk_refuse_put(e, r);
     }
@@ -355,7 +356,7 @@ static void on_keys(void *ctx, const struct intray_result *r)
     while (span_next_word(&rest, ' ', &key)) {
         snprintf(name, sizeof(name), "%.*s", (int)key.n, key.p);
         snprintf(id, sizeof(id), "%s-%u", r->job, ++n);
-        json_object_set_new(reply, name, json_string(id));
+        json_object_set_new(reply, name, json_text_of(id));
     }
     snprintf(count, sizeof(count), "%zu", json_object_size(reply));
     errand_say_with(e, 200, reply, headers);

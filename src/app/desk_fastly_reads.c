@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "desk.h"
+#include "json_text.h"
 #include "target.h"
 
 /* -- what the producer may see -- */
@@ -35,14 +36,14 @@ static const char *name_of(const struct config_service *s)
 
 static json_t *service_json(const struct config_account *a, const struct config_service *s)
 {
-    return json_pack("{sssssss[]}", "id", s->id, "name", name_of(s), "customer_id", a->name,
-                     "versions");
+    return json_pack("{sosososo}", "id", json_text_of(s->id), "name", json_text_of(name_of(s)),
+                     "customer_id", json_text_of(a->name), "versions", json_array());
 }
 
 static void add_id(json_t *list, const struct config_account *a, const struct config_service *s)
 {
     (void)a;
-    json_array_append_new(list, json_string(s->id));
+    json_array_append_new(list, json_text_of(s->id));
 }
 
 static void add_whole(json_t *list, const struct config_account *a, const struct config_service *s)
@@ -53,7 +54,7 @@ static void add_whole(json_t *list, const struct config_account *a, const struct
 static void add_name(json_t *map, const struct config_account *a, const struct config_service *s)
 {
     (void)a;
-    json_object_set_new(map, s->id, json_string(name_of(s)));
+    json_object_set_new(map, s->id, json_text_of(name_of(s)));
 }
 
 /* An account is one customer of Fastly's. A producer of several accounts is none of these. */
@@ -78,20 +79,23 @@ static bool may_all(const struct errand *e)
 
 static json_t *token_json(const struct errand *e)
 {
-    return json_pack("{ssssssss}", "id", e->who->name, "user_id", e->who->name, "customer_id",
-                     customer_of(e), "name", e->who->name);
+    return json_pack("{sosososo}", "id", json_text_of(e->who->name), "user_id",
+                     json_text_of(e->who->name), "customer_id", json_text_of(customer_of(e)),
+                     "name", json_text_of(e->who->name));
 }
 
 static json_t *user_json(const struct errand *e)
 {
-    return json_pack("{ssssssssss}", "id", e->who->name, "login", e->who->name, "name",
-                     e->who->name, "customer_id", customer_of(e), "role",
-                     may_all(e) ? "engineer" : "user");
+    return json_pack("{sososososo}", "id", json_text_of(e->who->name), "login",
+                     json_text_of(e->who->name), "name", json_text_of(e->who->name), "customer_id",
+                     json_text_of(customer_of(e)), "role",
+                     json_text_of(may_all(e) ? "engineer" : "user"));
 }
 
 static json_t *customer_json(const struct errand *e)
 {
-    return json_pack("{ssss}", "id", customer_of(e), "name", customer_of(e));
+    return json_pack("{soso}", "id", json_text_of(customer_of(e)), "name",
+                     json_text_of(customer_of(e)));
 }
 
 /* Generated clients take `scope` for one value of a list; those for Python, PHP, Ruby and Rust
@@ -100,12 +104,12 @@ static json_t *customer_json(const struct errand *e)
  * https://www.fastly.com/documentation/reference/api/auth-tokens/user/ */
 void desk_fastly_token(struct errand *e)
 {
-    json_t *token = token_json(e), *scopes = json_pack("[s]", "purge_select");
+    json_t *token = token_json(e), *scopes = json_pack("[o]", json_text_of("purge_select"));
 
     if (may_all(e))
-        json_array_append_new(scopes, json_string("purge_all"));
+        json_array_append_new(scopes, json_text_of("purge_all"));
     else
-        json_object_set_new(token, "scope", json_string("purge_select"));
+        json_object_set_new(token, "scope", json_text_of("purge_select"));
     json_object_set_new(token, "scopes", scopes);
     json_object_set_new(token, "services", services(e, json_array(), add_id));
     errand_say_json(e, 200, token);
@@ -130,7 +134,7 @@ void desk_fastly_verify(struct errand *e)
     json_t *token = token_json(e);
 
     json_object_set_new(token, "scope",
-                        json_string(may_all(e) ? "purge_select purge_all" : "purge_select"));
+                        json_text_of(may_all(e) ? "purge_select purge_all" : "purge_select"));
     errand_say_json(e, 200,
                     json_pack("{sosososo}", "customer", customer_json(e), "user", user_json(e),
                               "services", services(e, json_object(), add_name), "token", token));
@@ -268,9 +272,18 @@ static const char *scheme_of(struct visit *v)
  * https://openid.net/specs/openid-connect-discovery-1_0.html section 3 */
 void desk_fastly_openid(struct errand *e)
 {
+    static const struct {
+        const char *name, *path;
+    } ends[] = {{"authorization_endpoint", "auth"},
+                {"token_endpoint", "token"},
+                {"jwks_uri", "certs"}},
+      supported[] = {{"response_types_supported", "code"},
+                     {"subject_types_supported", "public"},
+                     {"id_token_signing_alg_values_supported", "RS256"}};
     struct answer_header headers[] = {{"Cache-Control", "no-store"}, {NULL, NULL}};
     struct span host = visit_header(e->visit, "Host");
-    char realm[400];
+    char realm[HOST_MAX_BYTES + 64], url[HOST_MAX_BYTES + 128];
+    json_t *doc;
 
     if (!is_host(host)) {
         errand_refuse(e, 400, "Host: missing, or no name or address");
@@ -278,12 +291,14 @@ void desk_fastly_openid(struct errand *e)
     }
     snprintf(realm, sizeof(realm), "%s://%.*s/realms/fastly", scheme_of(e->visit), (int)host.n,
              host.p);
-    errand_say_with(e, 200,
-                    json_pack("{ss ss+ ss+ ss+ s[s] s[s] s[s]}", "issuer", realm,
-                              "authorization_endpoint", realm, "/protocol/openid-connect/auth",
-                              "token_endpoint", realm, "/protocol/openid-connect/token", "jwks_uri",
-                              realm, "/protocol/openid-connect/certs", "response_types_supported",
-                              "code", "subject_types_supported", "public",
-                              "id_token_signing_alg_values_supported", "RS256"),
-                    headers);
+    doc = json_object();
+    json_object_set_new(doc, "issuer", json_text_of(realm));
+    for (size_t i = 0; i < array_len(ends); i++) {
+        snprintf(url, sizeof(url), "%s/protocol/openid-connect/%s", realm, ends[i].path);
+        json_object_set_new(doc, ends[i].name, json_text_of(url));
+    }
+    for (size_t i = 0; i < array_len(supported); i++)
+        json_object_set_new(doc, supported[i].name,
+                            json_pack("[o]", json_text_of(supported[i].path)));
+    errand_say_with(e, 200, doc, headers);
 }

@@ -10,6 +10,7 @@
 #include "desk.h"
 #include "hook.h"
 #include "hookgate.h"
+#include "json_text.h"
 #include "log.h"
 
 #define JSON_DEPTH_MAX 64
@@ -162,7 +163,9 @@ static void apply(struct errand *e, const struct desk_hook *d, const struct hook
     if (rc == 0)
         push(e, d, job);
     else if (rc == -ENOENT) /* a publisher's test, or an event nobody asked for: not its fault */
-        errand_say_json(e, 200, json_pack("{ssss*}", "status", "ignored", "why", err));
+        errand_say_json(
+            e, 200,
+            json_pack("{soso}", "status", json_text_of("ignored"), "why", json_text_of(err)));
     else
         errand_refuse(e, 422, err);
 }

@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "desk.h"
 #include "jobplace.h"
+#include "json_text.h"
 #include "queue_pack.h"
 #include "rediskey.h"
 
@@ -18,7 +19,7 @@
 struct subject {
     const struct config_account *account;
     enum lane lane; /* that it was pushed to */
-    char job[JOBPLACE_ID_MAX];
+    char job[JOB_ID_ROOM];
     struct jobplace place;
     uint32_t targets;
     char *ref;
@@ -59,7 +60,7 @@ static struct subject *subject_of(struct errand *e)
 
     if (!a)
         return NULL;
-    if (!jobplace_id_ok(e->parts[0], &lane)) {
+    if (!job_id_ok(e->parts[0], &lane)) {
         errand_refuse(e, 400, "job: expected an id like normal-1700000000000-0");
         return NULL;
     }
@@ -159,12 +160,12 @@ void desk_job_get(struct errand *e)
 
 static json_t *cancelled_json(const struct subject *s)
 {
-    json_t *j = json_pack("{sssssIsi}", "job", s->job, "state", "cancelled", "at",
-                          (json_int_t)clock_wall_ms(), "targets", (int)s->targets);
-    json_t *ref = s->ref ? json_string(s->ref) : NULL;
+    json_t *j =
+        json_pack("{sososIsi}", "job", json_text_of(s->job), "state", json_text_of("cancelled"),
+                  "at", (json_int_t)clock_wall_ms(), "targets", (int)s->targets);
 
-    if (ref)
-        json_object_set_new(j, "ref", ref);
+    if (s->ref)
+        json_object_set_new(j, "ref", json_text_of(s->ref));
     return j;
 }
 
@@ -174,9 +175,8 @@ static char *cancelled_receipt(const struct subject *s)
     json_t *j = cancelled_json(s);
     char *text;
 
-    json_object_set_new(j, "scope", json_pack("[s]", "large"));
-    text = json_dumps(j, JSON_COMPACT);
-    must(text != NULL);
+    json_object_set_new(j, "scope", json_pack("[o]", json_text_of("large")));
+    text = json_text_line(j);
     json_decref(j);
     return text;
 }

@@ -14,6 +14,7 @@
 #include "backlog.h"
 #include "chore.h"
 #include "client.h"
+#include "json_text.h"
 #include "plan_json.h"
 
 #define REPLY_MS 50 /* as the command assumes */
@@ -137,20 +138,13 @@ static void plan_backlog(struct planner *p)
 
 /* -- jobs of the caller -- */
 
-static json_t *sentence(const char *text)
-{
-    json_t *j = json_string(text);
-
-    return j ? j : json_string("it holds bytes that are no UTF-8");
-}
-
 static void complain(struct planner *p, uint64_t number, int status, const char *why)
 {
     if (!p->first_status)
         p->first_status = status;
     if (json_array_size(p->errors) < ERRORS_MAX)
-        json_array_append_new(
-            p->errors, json_pack("{sIso}", p->place, (json_int_t)number, "error", sentence(why)));
+        json_array_append_new(p->errors, json_pack("{sIso}", p->place, (json_int_t)number, "error",
+                                                   json_text_of(why)));
 }
 
 /* The first job says which account is meant when the query does not. 0, or a status with a
@@ -232,9 +226,8 @@ static void take_list(struct planner *p, const json_t *jobs)
 {
     p->place = "job";
     for (size_t i = 0; !chore_answered(p->chore) && i < json_array_size(jobs); i++) {
-        char *text = json_dumps(json_array_get(jobs, i), JSON_COMPACT | JSON_ENCODE_ANY);
+        char *text = json_text_line(json_array_get(jobs, i));
 
-        must(text != NULL);
         take_job(p, span_str(text), i + 1);
         free(text);
     }

@@ -9,6 +9,7 @@
 #include "alloc.h"
 #include "desk.h"
 #include "digest.h"
+#include "json_text.h"
 #include "log.h"
 #include "standing.h"
 #include "waiters.h"
@@ -103,7 +104,7 @@ struct pushed {
     uint64_t cost;
     uint32_t wait_s; /* Prefer: wait=N */
     bool delayed;
-    char job[80];
+    char job[JOB_ID_ROOM];
     struct waiter *waiter;
     bool repeated;
 };
@@ -119,20 +120,20 @@ static json_t *pushed_json(const struct errand *e)
     uint64_t eta = standing_eta_ms(standing_of(e->in->standing, p->account, clock_mono_ns()),
                                    p->account, p->lane, p->cost);
 
-    return json_pack("{sssssssisIso}", "job", p->job, "account", p->account->name, "lane",
-                     lane_names[p->lane], "targets", (int)p->targets, "cost", (json_int_t)p->cost,
-                     "eta_ms", eta == UINT64_MAX ? json_null() : json_integer((json_int_t)eta));
+    return json_pack("{sosososisIso}", "job", json_text_of(p->job), "account",
+                     json_text_of(p->account->name), "lane", json_text_of(lane_names[p->lane]),
+                     "targets", (int)p->targets, "cost", (json_int_t)p->cost, "eta_ms",
+                     eta == UINT64_MAX ? json_null() : json_integer((json_int_t)eta));
 }
 
 static void answer_waiting(struct errand *e)
 {
     json_t *j = pushed_json(e);
     const struct pushed *p = e->state;
-    char *text = json_dumps(j, JSON_COMPACT), place[120];
+    char *text = json_text_line(j), place[200];
     struct answer a = {.status = 202, .type = "application/json", .body = text, .file = -1};
 
     json_decref(j);
-    must(text != NULL);
     a.body_bytes = strlen(text);
     snprintf(place, sizeof(place), "/v1/jobs/%s?account=%s", p->job, p->account->name);
     a.headers[0] = (struct answer_header){"Location", place};

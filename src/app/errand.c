@@ -8,6 +8,7 @@
 #include "alloc.h"
 #include "audit.h"
 #include "desk.h"
+#include "json_text.h"
 
 #define ANSWER_MAX_BYTES ((size_t)64 * 1024 * 1024)
 #define RETRY_MS 1000 /* what is away now may be back by then */
@@ -86,10 +87,9 @@ void errand_say_json(struct errand *e, int status, struct json_t *j)
 void errand_say_with(struct errand *e, int status, struct json_t *j,
                      const struct answer_header *headers)
 {
-    char *text = json_dumps(j, JSON_COMPACT);
+    char *text = json_text_line(j);
     struct answer a;
 
-    must(text != NULL);
     json_decref(j);
     a = json_answer(status, text);
     for (size_t i = 0; headers && headers[i].name; i++) {
@@ -123,19 +123,24 @@ static const char *title_of(int status)
 static json_t *in_fastlys_voice(int status, const char *sentence)
 {
     if (status == 401)
-        return json_pack("{ss}", "msg", "Provided credentials are missing or invalid");
+        return json_pack("{so}", "msg",
+                         json_text_of("Provided credentials are missing or invalid"));
     if (status == 404)
-        return json_pack("{ssss}", "msg", "Record not found", "detail", sentence);
+        return json_pack("{soso}", "msg", json_text_of("Record not found"), "detail",
+                         json_text_of(sentence));
     if (status == 400)
-        return json_pack("{ssssssss}", "status", "fail", "reason", sentence, "msg", "Bad request",
-                         "detail", sentence);
-    return json_pack("{ssss}", "msg", title_of(status), "detail", sentence);
+        return json_pack("{sosososo}", "status", json_text_of("fail"), "reason",
+                         json_text_of(sentence), "msg", json_text_of("Bad request"), "detail",
+                         json_text_of(sentence));
+    return json_pack("{soso}", "msg", json_text_of(title_of(status)), "detail",
+                     json_text_of(sentence));
 }
 
 static json_t *in_our_voice(int status, const char *sentence)
 {
-    return json_pack("{sssssiss}", "type", "about:blank", "title", title_of(status), "status",
-                     status, "detail", sentence);
+    return json_pack("{sososiso}", "type", json_text_of("about:blank"), "title",
+                     json_text_of(title_of(status)), "status", status, "detail",
+                     json_text_of(sentence));
 }
 
 /* What anybody may ask says nothing of a person: a probe that is told no is no attempt. */
@@ -157,11 +162,8 @@ void errand_refuse_later(struct errand *e, int status, uint64_t retry_ms, const 
         return;
     errand_audit(e, status, e->audited ? e->audited : sentence);
     j = ours ? in_our_voice(status, sentence) : in_fastlys_voice(status, sentence);
-    if (!j) /* the sentence quotes bytes that are no UTF-8 */
-        j = in_our_voice(status, "it holds bytes that are no UTF-8");
-    text = json_dumps(j, JSON_COMPACT);
+    text = json_text_line(j);
     json_decref(j);
-    must(text != NULL);
     a = json_answer(status, text);
     if (ours)
         a.type = "application/problem+json";

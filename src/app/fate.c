@@ -96,13 +96,13 @@ void fate_end(struct dispatch *d, struct pending *t, enum fate fate, const char 
 
 void fate_bury(struct dispatch *d, struct pending *t, const char *reason)
 {
-    char quoted[160];
+    struct span target = pending_bytes(t);
 
     if (loglimit_take(&d->log_limit, clock_mono_ns()))
         log_warn("A purge is given up; its jobs go to the dead letters",
-                 "account=%s kind=%s target=\"%s\" attempts=%u why=\"%s\"", d->account->name,
-                 target_kind_names[t->kind],
-                 log_quote(quoted, sizeof(quoted), t->bytes, t->bytes_count), t->attempts, reason);
+                 "account=%s kind=%s target=\"%.*s\" attempts=%u why=\"%s\"", d->account->name,
+                 target_kind_names[t->kind], (int)min_u64(target.n, 160), target.p, t->attempts,
+                 reason);
     fate_end(d, t, FATE_DEAD, reason);
 }
 

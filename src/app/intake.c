@@ -139,16 +139,13 @@ static void end_at_once(struct intake *in, const struct queue_entry *e, enum out
 
 static void refuse(struct intake *in, const struct queue_entry *e, const char *why)
 {
-    char quoted[256];
-
     in->counts.malformed++;
     end_at_once(in, e, OUTCOME_DEAD, 0, span_str(why));
     if (in->log_limit && !loglimit_take(in->log_limit, clock_mono_ns()))
         return;
     log_warn("An entry cannot be understood and goes to the dead letters",
              "account=%s job=%s-%llu-%llu why=\"%s\"", in->account->name, lane_names[e->lane],
-             (unsigned long long)e->id.ms, (unsigned long long)e->id.seq,
-             log_quote(quoted, sizeof(quoted), why, strlen(why)));
+             (unsigned long long)e->id.ms, (unsigned long long)e->id.seq, why);
 }
 
 static int compare_known(const void *left, const void *right)

@@ -7,6 +7,7 @@
 
 #include "alloc.h"
 #include "client.h"
+#include "job.h"
 #include "rediskey.h"
 
 #define ARGV_FEW 64
@@ -127,29 +128,41 @@ static void on_added(void *ctx, struct redisReply *reply)
 {
     struct put *p = ctx;
     struct span id;
-    char job[64];
+    enum lane lane;
+    char job[JOB_ID_ROOM];
 
     if (failed(p, reply))
         return;
     id = reply_text(reply);
     snprintf(job, sizeof(job), "%s-%.*s", lane_names[p->lane], (int)id.n, id.p);
-    finish(p, &(struct intray_result){INTRAY_ACCEPTED, job, NULL});
+    if (job_id_ok(span_str(job), &lane))
+        finish(p, &(struct intray_result){INTRAY_ACCEPTED, job, NULL});
+    else
+        finish(p,
+               &(struct intray_result){INTRAY_UNKNOWN, NULL, "Redis' answer is not an entry id"});
 }
 
 static void on_added_once(void *ctx, struct redisReply *reply)
 {
     struct put *p = ctx;
     struct intray_result r = {INTRAY_ACCEPTED, NULL, NULL};
-    struct span what;
+    struct span what, job;
+    enum lane lane;
 
     if (failed(p, reply))
         return;
     what = reply_text(reply_at(reply, 0));
-    r.job = reply_text(reply_at(reply, 1)).p;
-    if (span_is(what, "repeated"))
-        r.outcome = INTRAY_REPEATED;
-    else if (span_is(what, "conflict"))
+    job = reply_text(reply_at(reply, 1));
+    r.job = job.p;
+    if (span_is(what, "conflict"))
         r.outcome = INTRAY_CONFLICT;
+    else if (span_is(what, "repeated"))
+        r.outcome = INTRAY_REPEATED;
+    /* Other programs can write to Redis, too. */
+    if (r.outcome != INTRAY_CONFLICT && !job_id_ok(job, &lane))
+        r = (struct intray_result){INTRAY_REFUSED, NULL,
+                                   "Idempotency-Key: its once:* key in Redis holds no job id; "
+                                   "delete that key"};
     finish(p, &r);
 }
 

@@ -6,33 +6,15 @@
 
 #include "alloc.h"
 #include "client.h"
+#include "job.h"
 #include "queue_scripts.h"
 #include "rediskey.h"
 
 /* -- ids -- */
 
-bool jobplace_id_ok(struct span job, enum lane *lane)
-{
-    struct span rest = job, part;
-    uint64_t n;
-
-    if (job.n >= JOBPLACE_ID_MAX || !span_next_word(&rest, '-', &part) ||
-        lane_parse(part, lane) < 0)
-        return false;
-    for (int i = 0; i < 2; i++) {
-        if (!span_next_word(&rest, '-', &part))
-            return false;
-        while (i == 1 && part.n > 2 && memcmp(part.p + part.n - 2, "+r", 2) == 0)
-            part.n -= 2;
-        if (span_to_u64(part, &n) < 0)
-            return false;
-    }
-    return rest.n == 0;
-}
-
 static char *receipt_key(const char *account, const char *job)
 {
-    char what[JOBPLACE_ID_MAX + 16];
+    char what[JOB_ID_ROOM + 16];
     int n = snprintf(what, sizeof(what), "receipt:%s", job);
 
     must(n > 0 && (size_t)n < sizeof(what));
@@ -110,7 +92,7 @@ void jobplace_find(struct redis *r, const char *account, const char *job, jobpla
     struct span argv[3 + array_len(keys) + 3] = {SPAN("EVAL"), span_str(find), SPAN("7")};
     enum lane lane = LANE_NORMAL;
 
-    must(jobplace_id_ok(span_str(job), &lane));
+    must(job_id_ok(span_str(job), &lane));
     *f = (struct finding){cb, ctx};
     for (size_t i = 0; i < array_len(rest); i++)
         keys[1 + i] = rediskey(account, rest[i]);

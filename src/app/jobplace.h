@@ -21,12 +21,8 @@ struct jobplace { /* of a job that waits */
     char entry[44];
 };
 
-#define JOBPLACE_ID_MAX 80
-/* "normal-1700000000000-0", and "+r" for each repeat; shorter than JOBPLACE_ID_MAX. */
-bool jobplace_id_ok(struct span job, enum lane *lane);
-
-/* `receipt` is of JOB_ENDED, `place` of JOB_WAITING; both lent. `why`: Redis' words when it was
- * asked in vain. */
+/* `job`: an id that job_id_ok accepts. `receipt` is of JOB_ENDED, `place` of JOB_WAITING; both
+ * lent. `why`: Redis' words when it was asked in vain. */
 typedef void jobplace_cb(void *ctx, enum job_state state, struct span receipt,
                          const struct jobplace *place);
 void jobplace_find(struct redis *r, const char *account, const char *job, jobplace_cb *cb,

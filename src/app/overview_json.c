@@ -3,16 +3,11 @@
 
 #include <jansson.h>
 
+#include "json_text.h"
+
 static json_t *number(uint64_t n)
 {
     return json_integer((json_int_t)n);
-}
-
-static json_t *text_or_null(const char *s)
-{
-    json_t *text = s ? json_string(s) : NULL;
-
-    return text ? text : json_null(); /* also what is no UTF-8 */
 }
 
 static json_t *lanes_json(const struct overview *o)
@@ -50,14 +45,14 @@ json_t *overview_json(const struct config_account *a, const struct overview *o)
     json_t *j = json_object();
     json_t *status = o->status ? json_loads(o->status, 0, NULL) : NULL;
 
-    json_object_set_new(j, "account", json_string(a->name));
+    json_object_set_new(j, "account", json_text_of(a->name));
     json_object_set_new(j, "ok", json_boolean(!overview_needs_help(o)));
-    json_object_set_new(j, "leader", text_or_null(o->leader));
-    json_object_set_new(j, "stalled", text_or_null(o->stalled));
+    json_object_set_new(j, "leader", json_text_of(o->leader));
+    json_object_set_new(j, "stalled", json_text_of(o->stalled));
     json_object_set_new(j, "paused", json_boolean(o->paused));
     if (o->paused) {
-        json_object_set_new(j, "paused_why", text_or_null(o->paused_why));
-        json_object_set_new(j, "paused_by", text_or_null(o->paused_by));
+        json_object_set_new(j, "paused_why", json_text_of(o->paused_why));
+        json_object_set_new(j, "paused_by", json_text_of(o->paused_by));
         json_object_set_new(j, "paused_ms", number(o->paused_ms));
     }
     json_object_set_new(j, "lanes", lanes_json(o));

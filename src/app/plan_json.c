@@ -3,7 +3,7 @@
 
 #include <jansson.h>
 
-#include "log.h"
+#include "json_text.h"
 
 static json_t *number(uint64_t n)
 {
@@ -20,19 +20,14 @@ json_t *plan_json_request(const struct plan_request *r)
 
     list_each(it, &b->targets) {
         const struct pending *t = pending_of(it);
-        json_t *text = json_stringn(t->bytes, t->bytes_count);
-        char shown[512];
 
-        if (!text) /* no UTF-8 */
-            text = json_string(log_quote(shown, sizeof(shown), t->bytes, t->bytes_count));
         if (t->kind != TARGET_ALL)
-            json_array_append_new(targets, text);
-        else
-            json_decref(text);
+            json_array_append_new(targets, json_text(span_of(t->bytes, t->bytes_count)));
     }
-    return json_pack("{sIsssssssIso}", "at_ms", (json_int_t)r->at_ms, "lane", lane_names[b->lane],
-                     "service", r->service, "form", plan_form_names[b->form], "cost",
-                     (json_int_t)b->cost, "targets", targets);
+    return json_pack("{sIsosososIso}", "at_ms", (json_int_t)r->at_ms, "lane",
+                     json_text_of(lane_names[b->lane]), "service", json_text_of(r->service), "form",
+                     json_text_of(plan_form_names[b->form]), "cost", (json_int_t)b->cost, "targets",
+                     targets);
 }
 
 static json_t *lane_json(const struct plan_telling *t, const struct plan_lane *l)
@@ -96,8 +91,9 @@ static json_t *exceptions_json(const struct plan_telling *t)
 json_t *plan_json(const struct plan_telling *t)
 {
     struct plan_lane total = plan_total(t->result);
-    json_t *j = json_pack("{sssossss}", "account", t->account->name, "at", number(t->at_ms), "of",
-                          t->of, "spent_from", t->spent_from);
+    json_t *j =
+        json_pack("{sosososo}", "account", json_text_of(t->account->name), "at", number(t->at_ms),
+                  "of", json_text_of(t->of), "spent_from", json_text_of(t->spent_from));
 
     json_object_set_new(j, "lanes", lanes_json(t));
     json_object_set_new(j, "total", lane_json(t, &total));

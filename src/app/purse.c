@@ -143,6 +143,15 @@ struct restoring {
     struct purse_ledger *ledger;
     uint64_t round;
 };
+/* Redis may hold any number here; beyond every window one age is as good as another. */
+#define AGE_MAX_MS (100LL * 366 * 24 * 3600 * 1000)
+
+static int64_t age_ns(int64_t age_ms)
+{
+    int64_t most = AGE_MAX_MS;
+
+    return (age_ms > most ? most : age_ms < -most ? -most : age_ms) * (int64_t)NS_PER_MS;
+}
 
 static void on_restored(void *ctx, int err, const struct queue_budget *b)
 {
@@ -163,10 +172,11 @@ static void on_restored(void *ctx, int err, const struct queue_budget *b)
     }
     budget_init(&l->budget, &limits, now_ns);
     if (b->known)
-        budget_restore_level(&l->budget, b->level_micro, b->level_age_ms * NS_PER_MS, now_ns);
+        budget_restore_level(&l->budget, b->level_micro,
+                             min_u64(b->level_age_ms, AGE_MAX_MS) * NS_PER_MS, now_ns);
     for (size_t i = 0; i < b->spent_count; i++)
-        budget_restore_spent(&l->budget, b->spent[i].cost, b->spent[i].age_ms * (int64_t)NS_PER_MS,
-                             now_ns);
+        budget_restore_spent(&l->budget, min_u64(b->spent[i].cost, limits.units),
+                             age_ns(b->spent[i].age_ms), now_ns);
     if (p->account_round != p->round) { /* two answers differ by their time on the way */
         p->account_round = p->round;
         p->account_ms = b->account_ms;

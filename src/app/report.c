@@ -3,6 +3,7 @@
 
 #include "account.h"
 #include "fact.h"
+#include "json_text.h"
 
 static void add_fact(json_t *report, const struct fact *f, const struct fact_subject *s)
 {
@@ -17,25 +18,23 @@ char *report_json(struct dispatch *d, struct now now)
     json_t *report = json_object();
     char why[512], *text;
 
-    must(report != NULL);
-    json_object_set_new(report, "state", json_string(dispatch_state_names[d->state]));
-    json_object_set_new(report, "brake", json_string(brake_state_names[d->brake.state]));
+    json_object_set_new(report, "state", json_text_of(dispatch_state_names[d->state]));
+    json_object_set_new(report, "brake", json_text_of(brake_state_names[d->brake.state]));
     if (d->brake.state != BRAKE_FREE)
-        json_object_set_new(report, "brake_cause", json_string(brake_cause_names[d->brake.cause]));
-    if (*d->last_error) { /* no UTF-8: left out */
-        json_object_set_new(report, "last_error", json_string(d->last_error));
+        json_object_set_new(report, "brake_cause", json_text_of(brake_cause_names[d->brake.cause]));
+    if (*d->last_error) {
+        json_object_set_new(report, "last_error", json_text_of(d->last_error));
         json_object_set_new(
             report, "last_error_age_ms",
             json_integer((json_int_t)((now.mono_ns - d->last_error_ns) / NS_PER_MS)));
     }
     if (d->options.waits && *d->options.waits)
-        json_object_set_new(report, "needs_restart", json_string(d->options.waits));
+        json_object_set_new(report, "needs_restart", json_text_of(d->options.waits));
     if (dispatch_stalled(d, now, why, sizeof(why)) || dispatch_troubled(d, now, why, sizeof(why)))
-        json_object_set_new(report, "stalled", json_string(why));
+        json_object_set_new(report, "stalled", json_text_of(why));
     for (size_t i = 0; i < dispatch_facts_count; i++)
         add_fact(report, &dispatch_facts[i], &subject);
-    text = json_dumps(report, JSON_COMPACT);
+    text = json_text_line(report);
     json_decref(report);
-    must(text != NULL);
     return text;
 }

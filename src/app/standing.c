@@ -90,9 +90,17 @@ static uint64_t number(const struct redisReply *r, size_t i)
     return n < 0 ? 0 : (uint64_t)n;
 }
 
+/* A missing or negative number counts as 0: other programs can write this key, too. */
 static double member(const json_t *j, const char *name)
 {
-    return (double)json_integer_value(json_object_get(j, name));
+    json_int_t n = json_integer_value(json_object_get(j, name));
+
+    return n > 0 ? (double)n : 0;
+}
+
+static uint64_t whole(double n)
+{
+    return n <= 0 ? 0 : n >= 9e15 ? UINT64_C(9000000000000000) : (uint64_t)n;
 }
 
 static void take_report(struct standing_account *s, struct span text)
@@ -103,9 +111,9 @@ static void take_report(struct standing_account *s, struct span text)
     s->targets_per_job = jobs > 0 ? (targets - member(j, "targets_merged")) / jobs : 1;
     if (s->targets_per_job < 0)
         s->targets_per_job = 0;
-    s->budget_left = (uint64_t)member(j, "budget_left");
+    s->budget_left = whole(member(j, "budget_left"));
     s->writes_known = json_is_integer(json_object_get(j, "write_budget_left"));
-    s->writes_left = (uint64_t)member(j, "write_budget_left");
+    s->writes_left = whole(member(j, "write_budget_left"));
     for (int lane = 0; lane < LANE_N; lane++) {
         char name[24];
 
@@ -223,5 +231,5 @@ uint64_t standing_eta_ms(const struct standing_account *s, const struct config_a
         before /= 256;
     if (before <= at_once)
         return (uint64_t)linger + HANDLING_MS;
-    return (uint64_t)((before - at_once) / per_ms + linger) + HANDLING_MS;
+    return whole((before - at_once) / per_ms + linger) + HANDLING_MS;
 }

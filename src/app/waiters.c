@@ -6,11 +6,12 @@
 #include <uthash.h>
 
 #include "alloc.h"
+#include "job.h"
 #include "jobplace.h"
 #include "list.h"
 #include "rediskey.h"
 
-#define JOB_MAX_BYTES 64
+#define NAME_MAX_BYTES (JOB_ID_ROOM + 66) /* an account's name has at most 64 bytes */
 
 /* All who wait for one job. */
 struct job {
@@ -152,7 +153,7 @@ static void look_up(struct job *j)
 
 static struct job *job_of(struct waiters *w, const char *account, struct span id, bool make)
 {
-    char name[JOB_MAX_BYTES + 80];
+    char name[NAME_MAX_BYTES];
     int n = snprintf(name, sizeof(name), "%s %.*s", account, (int)id.n, id.p);
     struct job *j = NULL;
 

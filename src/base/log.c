@@ -9,6 +9,9 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "show.h"
+
+#define LINE_MAX_BYTES 2048 /* with its newline */
 
 static const char *const level_names[] = {
     [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
@@ -34,30 +37,30 @@ int log_level_parse(const char *name, enum log_level *out)
 /* The line is written in one call, so lines of several threads never mix. */
 void log_line(enum log_level level, const char *what, const char *fmt, ...)
 {
-    char line[2048];
     uint64_t ms = clock_wall_ms();
     time_t seconds = (time_t)(ms / 1000);
+    struct buf line;
     struct tm tm;
     va_list ap;
-    int n;
 
     if (level < current_level)
         return;
     gmtime_r(&seconds, &tm);
-    n = snprintf(line, sizeof(line), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s \"%s\"",
-                 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-                 (int)(ms % 1000), level_names[level], what);
-    if (*fmt && n < (int)sizeof(line) - 2) {
-        line[n++] = ' ';
+    buf_init(&line, SIZE_MAX);
+    buf_printf(&line, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s \"%s\"", tm.tm_year + 1900,
+               tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(ms % 1000),
+               level_names[level], what);
+    if (*fmt) {
+        buf_putc(&line, ' ');
         va_start(ap, fmt);
-        n += vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
+        show_vprintf(&line, show_for_log, fmt, ap);
         va_end(ap);
     }
-    if (n > (int)sizeof(line) - 2)
-        n = (int)sizeof(line) - 2;
-    line[n++] = '\n';
-    if (write(STDERR_FILENO, line, (size_t)n) < 0)
-        return; /* nobody listens: nothing left to tell it to */
+    if (line.n > LINE_MAX_BYTES - 1)
+        line.n = LINE_MAX_BYTES - 1;
+    buf_putc(&line, '\n');
+    (void)!write(STDERR_FILENO, line.p, line.n); /* nobody listens: nothing left to tell it to */
+    buf_deinit(&line);
 }
 
 const char *log_quote(char *out, size_t room, const char *p, size_t n)
@@ -66,7 +69,7 @@ const char *log_quote(char *out, size_t room, const char *p, size_t n)
 
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)p[i];
-        bool plain = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+        bool plain = c >= 0x20 && c < 0x7f;
 
         if (used + 5 > room)
             break;

@@ -10,8 +10,9 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 void log_set_level(enum log_level level);
 must_use int log_level_parse(const char *name, enum log_level *out); /* 0 or -EINVAL */
 
-/* `what` is a plain sentence; `fmt` renders the pairs ("account=%s n=%u") or is "". The caller puts
- * no secret in; bytes of strangers go through log_quote. */
+/* `what` is a plain sentence; `fmt` renders the pairs ("account=%s why=\"%s\"") or is "". Whatever
+ * a %s brings in is escaped here, once: no caller has to, and a quote or a newline of a stranger
+ * ends neither the value nor the line. The caller puts no secret in. */
 void log_line(enum log_level level, const char *what, const char *fmt, ...) print_like(3, 4);
 
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
@@ -19,6 +20,7 @@ void log_line(enum log_level level, const char *what, const char *fmt, ...) prin
 #define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
 
-/* Renders at most `n` bytes of `p` as printable, quotable text into `out` (NUL-terminated, cut when
- * it does not fit) and returns out. */
+/* For sentences that quote a stranger: renders `n` bytes of `p` as printable ASCII into `out`
+ * (NUL-terminated, cut when it does not fit; other bytes as \xNN) and returns out. Quotes and
+ * backslashes stay: where the sentence goes, to a log or into JSON, escapes them. */
 const char *log_quote(char *out, size_t room, const char *p, size_t n);

@@ -346,3 +346,40 @@ int job_decode(struct job_decoder *d, const struct config_account *account,
     *out = x.spec;
     return 0;
 }
+
+/* -- ids -- */
+
+static bool cut_number(struct span *s)
+{
+    uint64_t ignored;
+    size_t n = 0;
+
+    while (n < s->n && s->p[n] >= '0' && s->p[n] <= '9')
+        n++;
+    if (span_to_u64(span_of(s->p, n), &ignored) < 0)
+        return false;
+    *s = span_of(s->p + n, s->n - n);
+    return true;
+}
+
+static bool cut(struct span *s, struct span begin)
+{
+    if (s->n < begin.n || !span_eq(span_of(s->p, begin.n), begin))
+        return false;
+    *s = span_of(s->p + begin.n, s->n - begin.n);
+    return true;
+}
+
+bool job_id_ok(struct span id, enum lane *lane)
+{
+    const char *dash = id.n ? memchr(id.p, '-', id.n) : NULL;
+
+    if (!dash || id.n >= JOB_ID_ROOM || lane_parse(span_of(id.p, (size_t)(dash - id.p)), lane) < 0)
+        return false;
+    id = span_of(dash + 1, id.n - (size_t)(dash + 1 - id.p));
+    if (!cut_number(&id) || !cut(&id, SPAN("-")) || !cut_number(&id))
+        return false;
+    while (cut(&id, SPAN("+r")))
+        ;
+    return id.n == 0;
+}

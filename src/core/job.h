@@ -52,6 +52,13 @@ struct job_decoder {
     uint16_t service_cache[JOB_SERVICE_CACHE]; /* guesses: checked against the account each time */
 };
 
+/* Whether these are the bytes of a job's id as producers are told it: "normal-1700000000000-0",
+ * with
+ * "+r" behind it for each repeat; the lane goes to *lane. Whatever comes back from Redis or from a
+ * visitor as such an id is looked at here before anything is built from it. */
+#define JOB_ID_ROOM 80 /* enough for any that is accepted, with a NUL */
+bool job_id_ok(struct span id, enum lane *lane);
+
 void job_decoder_init(struct job_decoder *d);
 void job_decoder_deinit(struct job_decoder *d);
 

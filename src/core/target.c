@@ -163,34 +163,55 @@ static int host_check(struct span host, const char **why)
     return err < 0 ? err : port_check(span_from(host, bracket ? n + 1 : n), why);
 }
 
-/* One byte of a path as a careless server would see it: %2e is a dot and %2f a slash. */
+static bool is_byte(struct span path, size_t at, const char *hex)
+{
+    return path.n - at >= 2 && path.p[at] == hex[0] && (path.p[at + 1] | 0x20) == hex[1];
+}
+
+/* One byte of a path as the most careless server would see it: %2e is a dot, %2f a slash, %5c a
+ * backslash, %3b a semicolon, and %25 a percent sign that may begin any of these once more. */
 static char path_byte(struct span path, size_t *at)
 {
-    size_t i = *at;
+    static const struct {
+        const char *hex;
+        char byte;
+    } codes[] = {{"2e", '.'}, {"2f", '/'}, {"5c", '\\'}, {"3b", ';'}};
+    size_t i = *at + 1;
+    char c = path.p[*at];
 
     *at += 1;
-    if (path.p[i] != '%' || path.n - i < 3 || path.p[i + 1] != '2')
-        return path.p[i];
-    if (path.p[i + 2] != 'e' && path.p[i + 2] != 'E' && path.p[i + 2] != 'f' &&
-        path.p[i + 2] != 'F')
-        return path.p[i];
-    *at += 2;
-    return path.p[i + 2] == 'e' || path.p[i + 2] == 'E' ? '.' : '/';
+    if (c != '%')
+        return c;
+    while (path.n - i >= 2 && path.p[i] == '2' && path.p[i + 1] == '5')
+        i += 2;
+    for (size_t k = 0; k < array_len(codes); k++) {
+        if (!is_byte(path, i, codes[k].hex))
+            continue;
+        *at = i + 2;
+        return codes[k].byte;
+    }
+    return c;
 }
 
 /* No client asks for "/a/../b", it asks for "/b", so nothing is cached under such a path. But
- * "h/../../service/x/purge_all" put after https://api.fastly.com/purge/ may be another order. */
+ * "h/../../service/x/purge_all" put after https://api.fastly.com/purge/ may be another order.
+ * A backslash separates like a slash where Windows is not far, and Java's servers drop what follows
+ * a semicolon in a segment: "/..;x/" is "/../" there. */
 static bool climbs(struct span path)
 {
     size_t at = 0, length = 0, dots = 0;
+    bool parameters = false;
 
     while (at < path.n) {
         char c = path_byte(path, &at);
 
-        if (c == '/') {
+        if (c == '/' || c == '\\') {
             if (length == 2 && dots == 2)
                 return true;
             length = dots = 0;
+            parameters = false;
+        } else if (c == ';' || parameters) {
+            parameters = true;
         } else {
             length++;
             dots += c == '.';

@@ -22,8 +22,9 @@ must_use int key_check(struct span key, const char **why);
 
 /* 0, or -EINVAL with a sentence: http://, https:// or no scheme, a host (name, IPv4 or [IPv6]) with
  * or without a port, at most 8 KiB, no control bytes, no space, no fragment, no user info, no ".."
- * segment in the path. Bytes from 0x80 up are taken as they are: what is sent is what was given.
- * Without a scheme "//host/x" is not a URL. */
+ * segment in the path, nor what some servers read as one ("..;x", "%2e%2e", "%252e.", and with a
+ * backslash or %5c in the place of a slash). Bytes from 0x80 up are taken as they are: what is sent
+ * is what was given. Without a scheme "//host/x" is not a URL. */
 must_use int url_check(struct span url, const char **why);
 
 /* The host[:port] part and the rest (path and query, "" or starting with '/' or '?') of a URL that

@@ -33,6 +33,11 @@ static int lost(struct client *c)
     return fail(c, -ENOTCONN, c->hiredis->err ? c->hiredis->errstr : "connection lost");
 }
 
+int client_distrust(struct client *c)
+{
+    return fail(c, -EIO, "the answer has not the form that Redis gives it: is it Redis?");
+}
+
 static void take_back(struct client *c)
 {
     if (c->reply)

@@ -36,6 +36,8 @@ must_use int client_ask_words(struct client *c, const char *const *words, struct
 
 /* What was last wrong, a lost connection or a refusal; for people, never with the password. */
 const char *client_error(const struct client *c);
+/* For a reply of another form than its command has: -EIO, and client_error says so. */
+must_use int client_distrust(struct client *c);
 /* An answer takes at most so long, or the connection counts as gone; half a minute at first. */
 void client_set_patience(struct client *c, uint32_t answer_s);
 

@@ -78,6 +78,8 @@ static int lanes_err(struct queue *q, const redisReply *reply)
     for (size_t i = 0; i < reply->elements; i++) {
         if (reply->element[i]->type == REDIS_REPLY_INTEGER)
             continue;
+        if (reply->element[i]->type != REDIS_REPLY_STRING)
+            return queue_distrust(q);
         snprintf(q->error, sizeof(q->error), "%s: %s", q->keys[KEY_JOBS + i],
                  reply->element[i]->str);
         return -EIO;

@@ -124,7 +124,12 @@ static const char *const doing_of[SCRIPT_N] = {
     [SCRIPT_DROP] = "record finished jobs",
     [SCRIPT_PURGED] = "record finished jobs",
     [SCRIPT_SETTLE] = "record finished jobs",
+    [SCRIPT_END_LARGE] = "record finished jobs",
+    [SCRIPT_WRITE] = "write a large job",
+    [SCRIPT_WRITE_HASH] = "postpone a large job",
     [SCRIPT_DUE] = "bring postponed jobs back",
+    [SCRIPT_RETURNED] = "bring postponed jobs back",
+    [SCRIPT_ADOPT] = "move what version 0.1.0 postponed",
     [SCRIPT_SPEND] = "reserve budget",
     [SCRIPT_RESTORE] = "read the budget",
     [SCRIPT_EXAMINE] = NULL, /* what is asked after a refusal */
@@ -192,6 +197,12 @@ static uint64_t question_of(enum queue_script script, const struct queue_args *a
     uint64_t hash = mix(MIX_START, (const char *)&which, 1);
 
     return a->keys ? mix(hash, a->bytes, a->at[a->keys - 1].offset + a->at[a->keys - 1].n) : hash;
+}
+
+int queue_distrust(struct queue *q)
+{
+    snprintf(q->error, sizeof(q->error), "an answer has not the form that Redis gives it");
+    return -EIO;
 }
 
 /* -- calls -- */

@@ -57,6 +57,8 @@ int queue_judge(struct queue *q, uint64_t question, const char *doing,
 /* Scripts and commands have larger numbers. */
 #define QUEUE_QUESTION_READ 1
 #define QUEUE_QUESTION_LANES 2                                         /* of the set-up */
+/* For an answer of another form than its command or script gives: -EIO, and queue_error says so. */
+must_use int queue_distrust(struct queue *q);
 bool queue_reply_is(const struct redisReply *reply, const char *word); /* an error of that kind */
 
 enum queue_key {

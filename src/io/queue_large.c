@@ -286,15 +286,20 @@ static void look_at(struct large *l, const redisReply *fields, uint64_t *repeat_
 static void on_entry(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     struct large *l = ctx;
-    const redisReply *fields;
+    const redisReply *entry, *fields;
     uint64_t repeat_after_ms;
 
     if (err || reply->type != REDIS_REPLY_ARRAY || reply->elements == 0) {
         end_large(q, l, err); /* gone: it ended meanwhile */
         return;
     }
-    fields = reply->element[0]->element[1];
-    must(reply->element[0]->elements == 2 && fields->type == REDIS_REPLY_ARRAY);
+    entry = reply->element[0];
+    if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 ||
+        entry->element[1]->type != REDIS_REPLY_ARRAY) {
+        end_large(q, l, queue_distrust(q));
+        return;
+    }
+    fields = entry->element[1];
     look_at(l, fields, &repeat_after_ms);
     l->due_ms = l->item.due_ms;
     if (l->item.outcome == OUTCOME_PURGED && repeat_after_ms && !l->due_ms)

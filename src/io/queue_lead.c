@@ -55,7 +55,7 @@ static void on_lead(struct queue *q, void *ctx, int err, struct redisReply *repl
     int64_t ttl;
 
     if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 8))
-        err = -EIO;
+        err = queue_distrust(q);
     if (err) {
         answer_lead(l, err);
         return;
@@ -186,7 +186,7 @@ static void on_depth(struct queue *q, void *ctx, int err, struct redisReply *rep
 
     free(ctx);
     if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 * LANE_N))
-        err = -EIO;
+        err = queue_distrust(q);
     for (size_t lane = 0; err == 0 && lane < LANE_N; lane++)
         depth[lane] = depth_of(&q->lanes[lane], &reply->element[3 * lane]);
     d.cb(d.ctx, err, depth);
@@ -251,10 +251,9 @@ static void on_info(struct queue *q, void *ctx, int err, struct redisReply *repl
     struct queue_server out = {0};
     char number[32] = "0";
 
-    (void)q;
     free(ctx);
     if (err == 0 && !reply->str)
-        err = -EIO;
+        err = queue_distrust(q);
     if (err) {
         s.cb(s.ctx, err, NULL);
         return;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "client.h"
 #include "queue_internal.h"
 
 /* One read at a time, on the reader's connection. COUNT is one for all streams of a command, and
@@ -108,12 +109,11 @@ static void take_entry(struct queue *q, enum lane lane, const redisReply *e, str
         return;
     fields = e->element[1];
     *out = (struct queue_entry){.lane = lane, .id = id_of(e->element[0])};
-    out->fields = q->spans + f->spans;
-    if (is_array(fields)) {
+    if (is_array(fields) && fields->elements) {
+        out->fields = q->spans + f->spans;
         for (size_t i = 0; i < fields->elements; i++)
-            q->spans[f->spans++] =
-                span_of(fields->element[i]->str, (size_t)fields->element[i]->len);
-        out->fields_count = fields->elements;
+            q->spans[f->spans++] = reply_text(fields->element[i]);
+        out->fields_count = fields->elements / 2 * 2; /* names and values */
     }
     f->entries++;
     if (id_after(out->id, q->lanes[lane].seen))

@@ -58,6 +58,8 @@ struct chunk {
     _Alignas(max_align_t) char bytes[];
 };
 
+#define ELEMENTS_MAX ((size_t)1 << 24) /* of an array: more than any entry or page has */
+
 struct redis_replies {
     struct chunk *newest;
 };
@@ -134,11 +136,15 @@ static void *new_string(const redisReadTask *task, char *p, size_t n)
     return r;
 }
 
+/* The peer says how many will come before it sends any: room for that many is not to be had for a few
+ * bytes. NULL reads as out of memory, and ends the connection. */
 static void *new_array(const redisReadTask *task, element_count count)
 {
     redisReply *r = new_reply(task);
     size_t bytes = (size_t)count * sizeof(r->element[0]);
 
+    if ((size_t)count > ELEMENTS_MAX)
+        return NULL;
     if (bytes) {
         r->element = take(task->privdata, bytes);
         memset(r->element, 0, bytes);
@@ -154,6 +160,21 @@ static void *new_integer(const redisReadTask *task, long long value)
     r->integer = value;
     return r;
 }
+
+#if HIREDIS_MAJOR >= 1
+/* We never ask for RESP3. But hiredis hands out a number in the place of a pointer when a peer speaks
+ * it and there is no function for it. */
+static void *new_double(const redisReadTask *task, double value, char *p, size_t n)
+{
+    (void)value;
+    return new_string(task, p, n);
+}
+
+static void *new_bool(const redisReadTask *task, int value)
+{
+    return new_integer(task, value);
+}
+#endif
 
 /* The task's type is that of what is not there. */
 static void *new_nil(const redisReadTask *task)
@@ -190,6 +211,10 @@ void redis_replies_serve(struct redis_replies *m, struct redisReader *reader)
                                                   .createArray = new_array,
                                                   .createInteger = new_integer,
                                                   .createNil = new_nil,
+#if HIREDIS_MAJOR >= 1
+                                                  .createDouble = new_double,
+                                                  .createBool = new_bool,
+#endif
                                                   .freeObject = give_back};
 
     reader->fn = &functions;

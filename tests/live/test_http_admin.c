@@ -264,7 +264,7 @@ static void a_pause_holds_until_it_is_resumed(void **state)
     assert_true(requests_find(&w->rig->requests, "held", 0)->begin_ms >= resumed_ms);
     assert_int_equal(instance_said(&w->rig->instances[0],
                                    "\"A producer pauses an account\" account=main "
-                                   "by=\"ops from 127.0.0.1\" why=\"origin is \\x22rebuilt"),
+                                   "by=\"ops from 127.0.0.1\" why=\"origin is \\\"rebuilt"),
                      1);
     assert_int_equal(instance_said(&w->rig->instances[0], "\"A producer lets an account go on\""),
                      1);

@@ -345,7 +345,7 @@ static void who_is_refused_is_in_the_log_with_why(void **state)
     http_expect(w.h, 401, "POST", KEYS "/a\"b\\", NULL, NULL);
     instance_await_said(i,
                         "status=401 producer=\"\" peer=127.0.0.1 method=POST path=\"" KEYS
-                        "/a\\x22b\\x5c\" why=\"a producer's token is needed",
+                        "/a\\\"b\\\\\" why=\"a producer's token is needed",
                         1);
     http_expect(w.h, 403, "POST", PURGE, "{\"all\":true,\"service\":\"shop\"}", CMS_KEY, NULL);
     instance_await_said(i,

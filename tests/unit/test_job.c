@@ -427,6 +427,43 @@ static void an_error_fits_in_the_room_given(void **state)
     (void)state;
 }
 
+static void only_what_we_call_a_job_is_the_id_of_one(void **state)
+{
+    static const char *const good[] = {"normal-1700000000000-0", "urgent-1-2+r", "bulk-1-2+r+r+r"};
+    static const char *const bad[] = {"",
+                                      "normal",
+                                      "normal-",
+                                      "normal-1",
+                                      "normal-1-",
+                                      "normal-1-x",
+                                      "normal-1-2-3",
+                                      "normal--1-2",
+                                      "idle-1-2",
+                                      "normal-1-2+",
+                                      "normal-1-2+s",
+                                      " normal-1-2",
+                                      "normal-1-2 ",
+                                      "normal-1-2\n",
+                                      "normal-+1-2",
+                                      "-1-2",
+                                      "normal-99999999999999999999-0"};
+    char longest[JOB_ID_ROOM + 8] = "normal-1-2";
+    enum lane lane;
+
+    for (size_t i = 0; i < array_len(good); i++)
+        assert_true(job_id_ok(span_str(good[i]), &lane));
+    assert_int_equal(lane, LANE_BULK);
+    for (size_t i = 0; i < array_len(bad); i++)
+        assert_false(job_id_ok(span_str(bad[i]), &lane));
+    while (strlen(longest) < JOB_ID_ROOM - 2)
+        strcat(longest, "+r");
+    assert_int_equal(strlen(longest), JOB_ID_ROOM - 2);
+    assert_true(job_id_ok(span_str(longest), &lane));
+    strcat(longest, "+r");
+    assert_false(job_id_ok(span_str(longest), &lane));
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -460,6 +497,7 @@ int main(void)
         cmocka_unit_test_setup(a_ref_of_257_bytes_is_refused, before),
         cmocka_unit_test_setup(the_id_of_the_original_job_is_plain_and_short, before),
         cmocka_unit_test_setup(an_error_fits_in_the_room_given, before),
+        cmocka_unit_test(only_what_we_call_a_job_is_the_id_of_one),
     };
 
     return cmocka_run_group_tests(tests, open_decoder, close_decoder);

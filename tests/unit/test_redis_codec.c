@@ -135,6 +135,18 @@ static void half_a_reply_is_given_back_with_its_reader(void **state)
     end(&r);
 }
 
+static void a_few_bytes_do_not_get_room_for_a_billion_elements(void **state)
+{
+    struct reading r = begin();
+    void *reply = NULL;
+
+    (void)state;
+    feed(&r, "*1000000000\r\n");
+    assert_int_equal(redisReaderGetReply(r.reader, &reply), REDIS_ERR);
+    assert_null(reply);
+    end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +155,7 @@ int main(void)
         cmocka_unit_test(a_reply_of_every_kind_is_read),
         cmocka_unit_test(a_reply_may_be_of_any_size),
         cmocka_unit_test(half_a_reply_is_given_back_with_its_reader),
+        cmocka_unit_test(a_few_bytes_do_not_get_room_for_a_billion_elements),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

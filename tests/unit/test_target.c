@@ -250,6 +250,28 @@ static void no_url_climbs_out_of_the_path_it_is_put_under(void **state)
     (void)state;
 }
 
+static void what_some_servers_take_for_two_dots_climbs_as_well(void **state)
+{
+    static const char *const bad[] = {
+        "h/..;/x",     "h/..;a=b/x",     "h/a/..;",       "h/%2e%2e;x/y",     "h/..%3b/x",
+        "h/..%3B/x",   "h/a\\..\\x",     "h/..\\",        "h/a%5c..%5cx",     "h/a%5C..%5Cx",
+        "h/\\..",      "h/%252e%252e/x", "h/..%252fx",    "h/%25252E%2e/x",   "h/..%255cx",
+        "h/..;/..;/p", "h/..;%2fx",      "h/a/..\\..\\x", "h/.%252e;v=1?q=1",
+    };
+    static const char *const good[] = {
+        "h/a;b/..c",    "h/a\\b",   "h/a%5cb",    "h/x;..",    "h/;../x",  "h/.;x/y",
+        "h/%25",        "h/%252",   "h/100%25/x", "h/..%25/x", "h/..%2/x", "h/..%",
+        "h/x?a=\\..\\", "h/x?..;/", "h/...;/x",   "h/%2525",   "h/%5",     "h/a..;/x",
+    };
+
+    for (size_t i = 0; i < array_len(bad); i++)
+        bad_url(span_str(bad[i]), "..");
+    for (size_t i = 0; i < array_len(good); i++)
+        if (url_check(span_str(good[i]), &why) < 0)
+            fail_msg("%s: %s", good[i], why);
+    (void)state;
+}
+
 static void a_url_splits_into_host_and_rest(void **state)
 {
     static const struct {
@@ -376,6 +398,7 @@ int main(void)
         cmocka_unit_test(a_port_is_a_number_from_1_to_65535),
         cmocka_unit_test(between_brackets_stands_an_ipv6_address),
         cmocka_unit_test(no_url_climbs_out_of_the_path_it_is_put_under),
+        cmocka_unit_test(what_some_servers_take_for_two_dots_climbs_as_well),
         cmocka_unit_test(a_url_splits_into_host_and_rest),
         cmocka_unit_test(scheme_and_case_of_the_host_do_not_make_another_target),
         cmocka_unit_test(an_empty_path_is_the_root),

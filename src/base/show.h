@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ * Bytes of strangers made fit to be shown: in a log line, on a terminal, in JSON. */
+#pragma once
+
+#include <stdarg.h>
+
+#include "buf.h"
+
+/* Appends `s` to `out` so that it is harmless there. */
+typedef void show_clean_cb(struct buf *out, struct span s);
+
+/* The inside of a quoted value of a log line: printable ASCII; a quote and a backslash get a
+ * backslash in front, any other byte becomes \xNN. What log_quote wrote as \xNN stays like that. */
+void show_for_log(struct buf *out, struct span s);
+
+/* For people at a terminal: valid UTF-8 stays. Control characters (C0, DEL, C1), those that turn
+ * the direction of writing, and bytes that are no UTF-8 become \xNN. */
+void show_for_terminal(struct buf *out, struct span s);
+
+/* Valid UTF-8 for JSON: a byte that belongs to no valid sequence is read as Latin-1; a NUL
+ * becomes U+FFFD. */
+void show_as_utf8(struct buf *out, struct span s);
+
+/* How many bytes at the front of `s` are one character of valid UTF-8 (RFC 3629); 0: none. */
+size_t show_utf8_length(struct span s);
+
+/* vsnprintf, appended to `out`, with every %s (and %.*s) cleaned. Knows the conversions
+ * d i u x X c s p f g and %, with the lengths l ll z h hh j. */
+void show_vprintf(struct buf *out, show_clean_cb *clean, const char *fmt, va_list ap);

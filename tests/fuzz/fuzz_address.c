@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ * The address of a Redis, from a configuration or an environment. Input: the address. */
+#include "alloc.h"
+#include "fuzz.h"
+#include "redis.h"
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *url = alloc_copy((const char *)data, size), err[200] = "";
+    struct redis_address a;
+
+    if (redis_address_parse(url, &a, err, sizeof(err)) == 0) {
+        must(!a.host != !a.unix_path);
+        must(a.unix_path || (*a.host && a.port > 0));
+        must(!a.user || a.password);
+        redis_address_deinit(&a);
+    } else {
+        must(*err && strnlen(err, sizeof(err)) < sizeof(err));
+    }
+    free(url);
+    return 0;
+}

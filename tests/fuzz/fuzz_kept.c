@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ * What lies in Redis and is shown: `status`, `control`, the lease and dead letters, which others
+ * can write, too. Input: the leader, why and by whom it is paused, one a line; then the status;
+ * behind a line "--" the fields of a dead letter, one a line. All of it must come out as JSON. */
+#include <hiredis/hiredis.h>
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "deadletter_json.h"
+#include "fuzz.h"
+#include "json_text.h"
+#include "overview_json.h"
+
+static struct config_account account = {.name = (char[]){"main"}};
+
+static char *own(struct span s)
+{
+    return alloc_copy(s.p, s.n);
+}
+
+static void check(json_t *j)
+{
+    char *line = json_text_line(j);
+    json_t *again = json_loads(line, JSON_ALLOW_NUL, NULL);
+
+    must(again && json_equal(j, again));
+    json_decref(again);
+    json_decref(j);
+    free(line);
+}
+
+static void check_overview(struct span *rest, struct span status)
+{
+    struct overview o = {.paused = true};
+
+    o.leader = own(fuzz_line(rest));
+    o.paused_why = own(fuzz_line(rest));
+    o.paused_by = own(fuzz_line(rest));
+    o.status = own(status);
+    overview_take_status(&o, status);
+    check(overview_json(&account, &o));
+    overview_deinit(&o);
+}
+
+#define FIELDS_MAX 32
+
+static void check_letter(struct span rest)
+{
+    struct redisReply texts[FIELDS_MAX], *at[FIELDS_MAX];
+    struct redisReply fields = {.type = REDIS_REPLY_ARRAY, .element = at};
+    struct deadletter l = {.id = SPAN("1-1"), .fields = &fields};
+
+    for (; rest.n && fields.elements < FIELDS_MAX; fields.elements++) {
+        struct span s = fuzz_line(&rest);
+
+        texts[fields.elements] =
+            (struct redisReply){.type = REDIS_REPLY_STRING, .str = own(s), .len = s.n};
+        at[fields.elements] = &texts[fields.elements];
+        l.job = l.reason;
+        l.reason = l.target;
+        l.target = s;
+    }
+    check(deadletter_json(&l));
+    for (size_t i = 0; i < fields.elements; i++)
+        free(texts[i].str);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct span rest = span_of((const char *)data, size), letter = SPAN(""), status;
+    const char *cut = size ? memmem(data, size, "\n--\n", 4) : NULL;
+
+    if (cut) {
+        rest.n = (size_t)(cut - rest.p);
+        letter = span_of(cut + 4, size - rest.n - 4);
+    }
+    status = rest;
+    for (int i = 0; i < 3; i++)
+        (void)fuzz_line(&status);
+    check_overview(&rest, status);
+    check_letter(letter);
+    return 0;
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT
+ * Whatever a Redis may answer, or what only says that it is one. Input: a digit that chooses what
+ * is asked, then RESP: the answers, one for each command; after the last the connection is lost.
+ * The linker puts the functions here in the place of io's connection. */
+#include <errno.h>
+#include <hiredis/hiredis.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "client.h"
+#include "fuzz.h"
+#include "intray.h"
+#include "job.h"
+#include "jobplace.h"
+#include "list.h"
+#include "queue.h"
+#include "redis_codec.h"
+#include "waiters.h"
+
+#define COMMANDS_MAX 3000 /* of one input: after so many it goes in circles */
+
+/* -- a connection that answers from the input -- */
+
+struct redis {
+    struct list asked;
+};
+
+struct ask {
+    struct list link;
+    redis_reply_cb *cb;
+    void *ctx;
+};
+
+static struct redis the_connection;
+static size_t commands;
+
+struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_cb *up,
+                        redis_down_cb *down, void *ctx)
+{
+    (void)l, (void)a, (void)up, (void)down, (void)ctx;
+    return &the_connection;
+}
+
+bool redis_is_up(const struct redis *r)
+{
+    (void)r;
+    return true;
+}
+
+void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb,
+                   void *ctx)
+{
+    struct ask *a = alloc_zeroed(1, sizeof(*a));
+
+    must(argc > 0 && argv[0].n > 0 && ++commands < COMMANDS_MAX);
+    *a = (struct ask){.cb = cb, .ctx = ctx};
+    list_push_back(&r->asked, &a->link);
+}
+
+void redis_subscribe(struct redis *r, struct span channel, redis_message_cb *cb, void *ctx)
+{
+    (void)r, (void)channel, (void)cb, (void)ctx;
+}
+
+void redis_close(struct redis *r, loop_cb *closed, void *ctx)
+{
+    (void)r, (void)closed, (void)ctx;
+    must(!"a fuzzer ends as it is");
+}
+
+/* The memory of the replies is that of the program's own connection. */
+static void answer_all(struct span resp)
+{
+    struct redis_replies *memory = redis_replies_new();
+    redisReader *reader = redisReaderCreate();
+    struct list *node;
+
+    redis_replies_serve(memory, reader);
+    redisReaderFeed(reader, resp.p, resp.n);
+    while ((node = list_pop_front(&the_connection.asked))) {
+        struct ask *a = list_entry(node, struct ask, link);
+        void *reply = NULL;
+
+        if (redisReaderGetReply(reader, &reply) != REDIS_OK)
+            reply = NULL;
+        a->cb(a->ctx, reply);
+        if (reply)
+            reader->fn->freeObject(reply);
+        free(a);
+    }
+    redisReaderFree(reader);
+    redis_replies_free(memory);
+}
+
+/* -- what is asked, and what may come of it -- */
+
+static struct queue *queue;
+static struct intray *intray;
+static struct waiters *waiters;
+static unsigned called;
+
+static void check_err(int err)
+{
+    called++;
+    must(err == 0 || err == -ENOTCONN || err == -EPERM || err == -ENOMEM || err == -EIO);
+}
+
+static void on_read(void *ctx, int err, const struct queue_entries *entries)
+{
+    (void)ctx;
+    check_err(err);
+    must(!entries == (err != 0));
+    for (size_t i = 0; entries && i < entries->count; i++) {
+        must(entries->at[i].fields_count % 2 == 0);
+        for (size_t k = 0; k < entries->at[i].fields_count; k++)
+            must(entries->at[i].fields[k].p || entries->at[i].fields[k].n == 0);
+    }
+}
+
+static void on_lead(void *ctx, int err, const struct queue_lead *lead)
+{
+    (void)ctx;
+    check_err(err);
+    must(err || lead->cancelled_count <= QUEUE_CANCELLED_MAX);
+    for (size_t i = 0; err == 0 && i < lead->cancelled_count; i++)
+        must(lead->cancelled[i].lane < LANE_N);
+}
+
+static void on_depth(void *ctx, int err, const struct queue_depth depth[LANE_N])
+{
+    (void)ctx, (void)depth;
+    check_err(err);
+}
+
+static void on_server(void *ctx, int err, const struct queue_server *s)
+{
+    (void)ctx;
+    check_err(err);
+    must(err || strlen(s->version) < sizeof(s->version));
+}
+
+static void on_done(void *ctx, int err)
+{
+    (void)ctx;
+    check_err(err);
+}
+
+static void on_budget(void *ctx, int err, const struct queue_budget *b)
+{
+    (void)ctx;
+    check_err(err);
+    must(err || b->spent_count == 0 || b->spent);
+}
+
+static void on_due(void *ctx, int err, uint32_t moved, uint64_t next_ms)
+{
+    (void)ctx, (void)moved, (void)next_ms;
+    check_err(err);
+}
+
+static void on_put(void *ctx, const struct intray_result *r)
+{
+    enum lane lane;
+
+    (void)ctx;
+    called++;
+    if (r->outcome <= INTRAY_REPEATED)
+        must(job_id_ok(span_str(r->job), &lane));
+    else
+        must(r->outcome == INTRAY_CONFLICT || r->why);
+}
+
+static void on_look(void *ctx, enum job_state state, struct span receipt,
+                    const struct jobplace *place)
+{
+    (void)ctx;
+    called++;
+    must(state == JOB_ENDED || state == JOB_ASKED_IN_VAIN || receipt.n == 0);
+}
+
+static void ask(unsigned what)
+{
+    static char name[] = "main";
+    static const struct config_account account = {.name = name};
+    static const bool lanes[LANE_N] = {true, true, true};
+    static const struct intray_once once = {{"k", 1}, {"s", 1}};
+    const struct span fields[] = {SPAN("keys"), SPAN("a")};
+    const struct queue_clock clock = {1, 1};
+    const struct queue_settle dead = {.outcome = OUTCOME_DEAD, .receipt = true, .targets = 1};
+    const struct queue_spend spend = {.ledger = LEDGER_PURGE, .open = 1, .clock = clock};
+    const struct queue_restore restore = {LEDGER_PURGE, 3600000, 1000, clock};
+
+    switch (what % 10) {
+    case 0:
+        queue_read(queue, lanes, 1000, 0, on_read, NULL);
+        break;
+    case 1:
+        queue_lead(queue, 5000, NULL, SPAN("{}"), &clock, on_lead, NULL);
+        break;
+    case 2:
+        queue_depth(queue, on_depth, NULL);
+        break;
+    case 3:
+        queue_server(queue, on_server, NULL);
+        break;
+    case 4:
+        queue_settle(queue, &dead, 1, 60, on_done, NULL);
+        break;
+    case 5:
+        queue_due(queue, 1, 100, on_due, NULL);
+        break;
+    case 6:
+        queue_spend(queue, &spend, on_done, NULL);
+        break;
+    case 7:
+        queue_budget_restore(queue, &restore, on_budget, NULL);
+        break;
+    case 8:
+        intray_put(intray, &account, LANE_NORMAL, fields, 2, &once, on_put, NULL);
+        break;
+    default:
+        intray_put(intray, &account, LANE_NORMAL, fields, 2, NULL, on_put, NULL);
+        break;
+    }
+    jobplace_find(intray_redis(intray), account.name, "normal-1-2", on_look, NULL);
+}
+
+static void begin(void)
+{
+    static const struct queue_callbacks none;
+    static const struct redis_address nowhere;
+    static const struct config config;
+    struct loop *loop = loop_new();
+
+    list_init(&the_connection.asked);
+    queue = queue_new(loop, &nowhere, "main", "me", &none, NULL);
+    intray = intray_new(loop, &nowhere, NULL, NULL);
+    waiters = waiters_new(loop, &nowhere, &config, intray);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0)
+        return 0;
+    if (!queue)
+        begin();
+    called = 0;
+    commands = 0;
+    ask(data[0]);
+    answer_all(span_of((const char *)data + 1, size - 1));
+    must(called == 2); /* each exactly once */
+    return 0;
+}
