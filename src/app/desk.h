@@ -12,6 +12,7 @@
 #include "jobform.h"
 #include "list.h"
 #include "mailbox.h"
+#include "quota.h"
 #include "route.h"
 
 struct json_t;
@@ -30,6 +31,9 @@ struct ingress {
     struct gate *gate;
     struct audit *audit;
     struct desk_hooks *hooks;
+    struct quota proven;   /* what producers have under way, in bytes; see errand_enter */
+    struct quota unproven; /* the same of those who have shown nothing yet */
+    uint64_t full_said_ns; /* that there was no room; 0: never */
     struct job_decoder decoder;
     struct jobform form;
     uint32_t errands;      /* that exist */
@@ -39,6 +43,7 @@ struct ingress {
     bool stopping, redis_closed;
     struct ingress_counts {
         uint64_t jobs;
+        uint64_t full;         /* refused for want of room */
         uint64_t by_status[6]; /* 1xx .. 5xx */
     } counts;
     loop_cb *stopped;
@@ -55,6 +60,7 @@ struct errand {
     struct span parts[ROUTE_PARTS_MAX]; /* what the route's braces matched */
     uint32_t holds;
     bool answered;
+    struct quota_bill bill; /* what it costs in memory, until it ends */
     void *state;                    /* the route's */
     void (*late)(struct errand *e); /* instead of a plain 503; must answer */
     void (*part)(struct errand *e, struct span bytes, size_t *taken); /* of streamed bodies */
@@ -75,6 +81,17 @@ void errand_audit(const struct errand *e, int status, const char *sentence);
 /* An error in the route's voice. A status of 503 or 429 gets Retry-After. */
 void errand_refuse(struct errand *e, int status, const char *sentence);
 void errand_refuse_later(struct errand *e, int status, uint64_t retry_ms, const char *sentence);
+
+/* Opens the errand's bill with what any visit costs; its body comes on it, too. False, and refused:
+ * there is no room for it. A producer is one party wherever it comes from, else an address is. */
+must_use bool errand_enter(struct errand *e);
+/* Who was unproven until now is this one: its bill is moved. False, and refused. */
+must_use bool errand_prove(struct errand *e, const struct config_producer *who, const char *party);
+/* Room for so many bytes more on the bill; false, and refused. */
+must_use bool errand_take(struct errand *e, uint64_t bytes);
+/* 503: the requests under way hold all memory there is for them. Counted; in the log once a minute.
+ */
+void errand_refuse_full(struct errand *e);
 
 /* The value of a query parameter ("account=main"), not decoded; p == NULL when there is none. */
 struct span errand_query(const struct errand *e, const char *name);
@@ -112,6 +129,7 @@ uint64_t desk_cost(const struct config_account *a, const struct job_spec *spec);
 const char *desk_why_not_open(struct visit *v);
 
 /* -- desk_hook.c: the configured hooks with their secrets -- */
+route_cb desk_hook_head;
 struct desk_hooks *desk_hooks_new(const struct config *c);
 void desk_hooks_free(struct desk_hooks *h); /* NULL is fine */
 

@@ -97,6 +97,21 @@ static uint64_t value_under_way(const struct ingress *in)
     return intray_under_way(in->intray);
 }
 
+static uint64_t value_full(const struct ingress *in)
+{
+    return in->counts.full;
+}
+
+static uint64_t value_bytes(const struct ingress *in)
+{
+    return in->proven.used + in->unproven.used;
+}
+
+static uint64_t value_bytes_max(const struct ingress *in)
+{
+    return in->proven.max + in->unproven.max;
+}
+
 static const struct endpoint_fact facts[] = {
     {"purgeline_http_connections", "gauge", "Open connections of producers.", value_connections},
     {"purgeline_http_accepted_total", "counter", "Connections accepted.", value_accepted},
@@ -106,6 +121,11 @@ static const struct endpoint_fact facts[] = {
     {"purgeline_http_jobs_total", "counter", "Jobs sent to Redis for producers.", value_jobs},
     {"purgeline_http_jobs_under_way", "gauge", "Of these, not answered by Redis yet.",
      value_under_way},
+    {"purgeline_http_full_total", "counter",
+     "Requests refused with 503 because others had as much under way as memory_max allows.",
+     value_full},
+    {"purgeline_http_bytes", "gauge", "Memory held by requests that are under way.", value_bytes},
+    {"purgeline_http_bytes_max", "gauge", "The most that they may hold.", value_bytes_max},
 };
 
 static void render_endpoint(const struct ingress *in, struct buf *out)

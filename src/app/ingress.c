@@ -185,7 +185,9 @@ static void on_head(void *ctx, struct visit *v)
         errand_refuse(e, status, why);
         return;
     }
-    if (e->route->serve_head)
+    if (e->route->access == ROUTE_OPEN)
+        visit_collect(v, 0); /* nothing that anybody may ask has a body */
+    if (errand_enter(e) && e->route->serve_head)
         e->route->serve_head(e);
 }
 
@@ -219,6 +221,12 @@ static void on_late(void *ctx, struct visit *v)
         errand_refuse(e, 503,
                       "Redis does not answer: whether it has the job is not known; "
                       "push it again");
+}
+
+static void on_full(void *ctx, struct visit *v)
+{
+    (void)ctx;
+    errand_refuse_full(visit_ctx(v));
 }
 
 static void on_gone(void *ctx, struct visit *v)
@@ -319,6 +327,8 @@ static void finish_when_done(struct ingress *in)
     gate_free(in->gate);
     audit_free(in->audit);
     desk_hooks_free(in->hooks);
+    quota_deinit(&in->proven);
+    quota_deinit(&in->unproven);
     job_decoder_deinit(&in->decoder);
     jobform_deinit(&in->form);
     post(in->dispatch_inbox, LETTER_STOPPED, NULL);
@@ -449,7 +459,7 @@ static uint32_t connections_possible(const struct ingress *in)
 
 static struct httpd *open_httpd(struct ingress *in, char *err, size_t err_room)
 {
-    static const struct httpd_calls calls = {on_head, on_part, on_whole, on_late, on_gone};
+    static const struct httpd_calls calls = {on_head, on_part, on_whole, on_late, on_gone, on_full};
     const struct config *c = in->config;
     struct httpd_options o = {.listen = c->listen,
                               .connections = connections_possible(in),
@@ -482,6 +492,15 @@ static void on_redis_up(void *ctx)
         (void)standing_of(in->standing, &in->config->accounts[i], clock_mono_ns());
 }
 
+/* One quarter is for those who have proven nothing: they keep out each other, never a producer. */
+static void share_memory(struct ingress *in)
+{
+    uint64_t max = config_visits_max_bytes(in->config);
+
+    quota_init(&in->unproven, max / 4);
+    quota_init(&in->proven, max - max / 4);
+}
+
 struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t err_room)
 {
     struct ingress *in = alloc_zeroed(1, sizeof(*in));
@@ -489,6 +508,7 @@ struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t e
     in->options = *o;
     in->config = o->config;
     in->loop = loop_new();
+    share_memory(in);
     in->httpd = open_httpd(in, err, err_room);
     if (!in->httpd) {
         loop_run(in->loop);

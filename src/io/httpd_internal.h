@@ -31,6 +31,8 @@ struct visit {
     char *target;
     size_t target_bytes;
     struct buf body;
+    struct quota_bill *bill; /* lent; NULL: the body counts nowhere */
+    uint64_t billed_bytes;   /* on it, for the body */
     void *ctx;
     struct MHD_Response *response; /* ready, not queued yet */
     struct span text;              /* its body, when it is no file; the response's */
@@ -90,7 +92,6 @@ struct httpd {
     struct list conns;
     struct list fresh, rested; /* that nothing is asked on: never was, not any more; oldest first */
     uint32_t rested_count, hung_up;
-    uint64_t body_bytes; /* collected, of all visits */
     struct heap deadlines;
     struct timer *timer; /* the first of the deadlines */
     struct list lingering;
