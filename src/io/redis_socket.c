@@ -6,6 +6,7 @@
 #include <hiredis/hiredis.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -14,6 +15,14 @@
 #include <hiredis/hiredis_ssl.h>
 #include <openssl/ssl.h>
 #endif
+
+void redis_socket_ignore_sigpipe(void)
+{
+    struct sigaction now;
+
+    if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN);
+}
 
 static void set_int(int fd, int level, int option, int value)
 {
