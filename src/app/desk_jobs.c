@@ -94,12 +94,19 @@ static void on_look(void *ctx, enum job_state state, struct span receipt)
     errand_drop(e);
 }
 
+static void late_look(struct errand *e)
+{
+    errand_refuse(e, 503, "Redis does not answer; ask again");
+}
+
 void desk_job_get(struct errand *e)
 {
     const struct subject *s = subject_of(e);
 
-    if (s)
-        waiters_look(e->in->waiters, s->account->name, s->job, on_look, errand_hold(e));
+    if (!s)
+        return;
+    e->late = late_look;
+    waiters_look(e->in->waiters, s->account->name, s->job, on_look, errand_hold(e));
 }
 
 /* -- cancelling -- */
@@ -144,14 +151,23 @@ static char *cancelled_receipt(const struct subject *s)
     return text;
 }
 
+static void late_cancel(struct errand *e)
+{
+    errand_refuse(e, 503,
+                  "Redis does not answer: whether the job is cancelled is not known; cancel it "
+                  "again");
+}
+
 static void on_cancelled(void *ctx, struct redisReply *reply)
 {
     struct errand *e = ctx;
     const struct subject *s = e->state;
     struct span receipt = reply_text(reply_at(reply, 1));
 
-    if (!reply || reply_refused(reply)) {
-        errand_refuse(e, 503, reply ? reply_text(reply).p : "Redis is away");
+    if (!reply) {
+        late_cancel(e);
+    } else if (reply_refused(reply)) {
+        errand_refuse(e, 503, reply_text(reply).p);
     } else if (reply_number(reply_at(reply, 0)) == 1) {
         char *text = cancelled_receipt(s);
 
@@ -262,6 +278,7 @@ void desk_job_cancel(struct errand *e)
         errand_refuse(e, 400, "job: a repeat is cancelled by cancelling what it repeats");
         return;
     }
+    e->late = late_cancel;
     stream = rediskey_lane(s->account->name, s->lane);
     id = span_str(s->job + strlen(lane_names[s->lane]) + 1);
     redis_command(intray_redis(e->in->intray), 4,

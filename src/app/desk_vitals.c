@@ -11,8 +11,14 @@
 
 /* -- /livez -- */
 
+static void livez_late(struct errand *e)
+{
+    errand_refuse(e, 503, "the dispatcher does not answer");
+}
+
 void desk_livez(struct errand *e)
 {
+    e->late = livez_late;
     ingress_ask_vitals(e, false);
 }
 
@@ -30,7 +36,7 @@ static const struct standing_account *stands(const struct errand *e, uint32_t ac
 {
     const struct ingress *in = e->in;
 
-    return standing_of(in->standing, &in->config->accounts[account], clock_mono_ns());
+    return standing_last_of(in->standing, &in->config->accounts[account]);
 }
 
 static void on_ready(void *ctx, bool ok)
@@ -54,8 +60,14 @@ static void on_ready(void *ctx, bool ok)
     errand_drop(e);
 }
 
+static void readyz_late(struct errand *e)
+{
+    errand_refuse(e, 503, "Redis does not answer");
+}
+
 void desk_readyz(struct errand *e)
 {
+    e->late = readyz_late;
     standing_refresh(e->in->standing, on_ready, errand_hold(e));
 }
 
@@ -193,9 +205,13 @@ static void on_late(struct errand *e)
 
 void desk_metrics(struct errand *e)
 {
-    struct buf *text = alloc_zeroed(1, sizeof(*text));
+    size_t most = METRICS_MAX_BYTES(e->in->config->accounts_count);
+    struct buf *text;
 
-    buf_init(text, METRICS_MAX_BYTES(e->in->config->accounts_count));
+    if (!errand_take(e, most))
+        return;
+    text = alloc_zeroed(1, sizeof(*text));
+    buf_init(text, most);
     e->state = text;
     e->end = end_metrics;
     e->late = on_late;
