@@ -190,6 +190,7 @@ void desk_hook(struct errand *e)
     json_t *document;
     json_error_t where;
     char why[240], party[120];
+    const char *flaw;
 
     if (!d) {
         errand_refuse(e, 404, "there is no such hook");
@@ -201,8 +202,10 @@ void desk_hook(struct errand *e)
     snprintf(party, sizeof(party), "hook %.100s", d->config->name);
     if (!errand_prove(e, &publisher, party))
         return;
-    if (desk_json_too_deep(r.body, JSON_DEPTH_MAX)) {
-        errand_refuse(e, 400, "the document is nested too deeply");
+    flaw = desk_json_flaw(r.body, JSON_DEPTH_MAX);
+    if (flaw) {
+        snprintf(why, sizeof(why), "the document cannot be read: %s", flaw);
+        errand_refuse(e, 400, why);
         return;
     }
     document = json_loadb(r.body.p, r.body.n, 0, &where);

@@ -206,10 +206,15 @@ bool errand_enter(struct errand *e)
 
 bool errand_prove(struct errand *e, const struct config_producer *who, const char *party)
 {
+    e->who = who;
+    return errand_move(e, party);
+}
+
+bool errand_move(struct errand *e, const char *party)
+{
     uint64_t bytes = e->bill.bytes;
     bool fits;
 
-    e->who = who;
     quota_bill_close(&e->bill);
     quota_bill_open(&e->in->proven, party, &e->bill);
     fits = quota_take(&e->bill, bytes);

@@ -218,9 +218,7 @@ static void on_late(void *ctx, struct visit *v)
     if (e->late)
         e->late(e);
     if (!visit_answered(v))
-        errand_refuse(e, 503,
-                      "Redis does not answer: whether it has the job is not known; "
-                      "push it again");
+        errand_refuse(e, 503, "there is no answer in time; ask again");
 }
 
 static void on_full(void *ctx, struct visit *v)
@@ -327,6 +325,8 @@ static void finish_when_done(struct ingress *in)
     gate_free(in->gate);
     audit_free(in->audit);
     desk_hooks_free(in->hooks);
+    timer_close(in->room);
+    quota_deinit(&in->files);
     quota_deinit(&in->proven);
     quota_deinit(&in->unproven);
     job_decoder_deinit(&in->decoder);
@@ -492,6 +492,20 @@ static void on_redis_up(void *ctx)
         (void)standing_of(in->standing, &in->config->accounts[i], clock_mono_ns());
 }
 
+static void on_room(void *ctx)
+{
+    desk_bulk_room(ctx);
+}
+
+/* Not at once: whoever gives something back is in the middle of something. */
+static void on_freed(void *ctx)
+{
+    struct ingress *in = ctx;
+
+    if (!list_empty(&in->bulks_waiting))
+        timer_start_at(in->room, 0);
+}
+
 /* One quarter is for those who have proven nothing: they keep out each other, never a producer. */
 static void share_memory(struct ingress *in)
 {
@@ -499,6 +513,11 @@ static void share_memory(struct ingress *in)
 
     quota_init(&in->unproven, max / 4);
     quota_init(&in->proven, max - max / 4);
+    in->proven.freed = on_freed;
+    in->proven.ctx = in;
+    in->room = timer_new(in->loop, on_room, in);
+    list_init(&in->bulks_waiting);
+    quota_init(&in->files, in->config->http.results_max);
 }
 
 struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t err_room)
@@ -508,7 +527,6 @@ struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t e
     in->options = *o;
     in->config = o->config;
     in->loop = loop_new();
-    share_memory(in);
     in->httpd = open_httpd(in, err, err_room);
     if (!in->httpd) {
         loop_run(in->loop);
@@ -516,6 +534,7 @@ struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t e
         free(in);
         return NULL;
     }
+    share_memory(in);
     in->mailbox = mailbox_new(in->loop, on_letters, in);
     in->dispatch_inbox = mailbox_new(o->loop, on_dispatch_letters, in);
     in->intray = intray_new(in->loop, o->redis, on_redis_up, in);

@@ -82,6 +82,7 @@ struct config_http {
     uint32_t idle_s;         /* an idle connection is kept so long */
     uint32_t request_s;      /* head and body of a request must be there by then */
     uint64_t body_max_bytes; /* of a body that is not streamed */
+    uint64_t results_max;    /* of answers of bulk pushes, in temporary files, all together */
     uint64_t backlog_max;    /* jobs waiting per account; beyond it 503. 0 = no such limit */
     char *tls_cert_file;     /* "" = plain HTTP */
     char *tls_key_file;

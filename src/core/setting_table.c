@@ -99,6 +99,12 @@ static const struct setting table[] = {
      NUMBER(1024, 1073741824),
      .fallback = "8388608",
      .sentence = "The largest body of a request; what is streamed line by line may be larger."},
+    {.name = "http.results_max",
+     GLOBAL(http.results_max),
+     BYTES(MIB, TIB),
+     .fallback = "512MiB",
+     .sentence = "Temporary files with the results of bulk pushes, all together; beyond it a push "
+                 "is\nended early."},
     {.name = "http.backlog_max",
      GLOBAL(http.backlog_max),
      NUMBER(0, UNITS_MAX),
