@@ -45,7 +45,7 @@ struct bulk {
     bool skips;                           /* that line is too long */
     bool over;                            /* the body is there */
     bool paused;                          /* as much as one stream may have is under way */
-    bool stopped;                         /* no more is taken: there is no room for the results */
+    bool stopped;                         /* there is no room for results: the rest is dropped */
     bool minimal;           /* Prefer: return=minimal: only what was refused, and the sums */
     struct list lines;      /* under way */
     uint64_t first, next;   /* their numbers: of the oldest, and of the next to come */
@@ -108,11 +108,10 @@ static void put_sums(struct bulk *b, struct answer *a)
     int n = snprintf(sums, sizeof(sums), "{\"accepted\":%" PRIu64 ",\"refused\":%" PRIu64, b->taken,
                      b->refused);
 
-    if (!b->over) {
+    if (b->stopped) {
         bool own = b->results.file_bytes > quota_most(&b->errand->in->files) / 2;
 
         a->status = own ? 413 : 503;
-        a->close = true;
         a->headers[0] =
             own ? (struct answer_header){0} : (struct answer_header){"Retry-After", "10"};
         n += snprintf(sums + n, sizeof(sums) - (size_t)n,
@@ -143,7 +142,7 @@ static void answer_if_done(struct bulk *b)
     struct errand *e = b->errand;
     struct answer a = {.status = 200, .type = "application/x-ndjson", .file = -1};
 
-    if (!(b->over || b->stopped) || b->first < b->next || !e->visit || visit_answered(e->visit))
+    if (!(b->over || b->failed) || b->first < b->next || !e->visit || visit_answered(e->visit))
         return;
     put_sums(b, &a);
     if (b->failed == 0)
@@ -328,7 +327,7 @@ static bool has_room(struct bulk *b, size_t bytes)
     struct list *waiting = &b->errand->in->bulks_waiting;
     bool others_first = !list_empty(waiting) && b->bytes > FAIR_BYTES;
 
-    b->stopped = b->results.full || b->failed;
+    b->stopped = b->stopped || b->results.full || b->failed;
     b->paused = b->next - b->first >= UNDER_WAY_MAX || b->bytes >= b->bytes_max;
     if (b->stopped || b->paused)
         return false;
@@ -356,7 +355,8 @@ static void on_part(struct errand *e, struct span part, size_t *taken)
         n += end ? 1 : 0;
         left = span_of(left.p + n, left.n - n);
     }
-    *taken = part.n - left.n;
+    /* A long answer can only be sent when the body is over: the rest is read and dropped. */
+    *taken = b->stopped ? part.n : part.n - left.n;
     advance(b);
 }
 
@@ -364,7 +364,7 @@ void desk_bulk_end(struct errand *e)
 {
     struct bulk *b = e->state;
 
-    if (b->rest.n || b->skips) {
+    if (!b->stopped && (b->rest.n || b->skips)) {
         quota_take_over(&b->bill, LINE_BYTES); /* nothing more can come that it would wait for */
         end_line(b, SPAN(""));
     }

@@ -430,10 +430,10 @@ static enum MHD_Result stream(struct visit *v, struct span part, size_t *left)
     v->goes_on = false;
     taken = h->options.calls->part(h->options.ctx, v, part);
     must(taken <= part.n);
-    *left = part.n - taken;
+    *left = v->answered ? 0 : part.n - taken; /* left over, it would be waited with, not dropped */
     v->got_bytes += taken;
     renew_deadline(v);
-    if (*left == 0 || v->answered)
+    if (*left == 0)
         return MHD_YES;
     wait_for_answer(v);
     if (v->goes_on)
