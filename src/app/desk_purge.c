@@ -306,6 +306,7 @@ void desk_push(struct errand *e, const struct config_account *a, struct jobform 
     if (!e->late)
         e->late = desk_late_push;
     put(e, a, f, once, on_pushed, errand_hold(e));
+    jobform_clear(f, f->lane); /* a large one would lie there until the next */
 }
 
 /* -- headers -- */

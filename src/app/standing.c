@@ -13,8 +13,8 @@
 
 #define FRESH_NS NS_PER_S                  /* for who asks how all accounts stand */
 #define ESTIMATE_FRESH_NS (50 * NS_PER_MS) /* for who pushes */
-#define LEADERLESS_FRESH_NS (10 * NS_PER_MS)
-#define HANDLING_MS 50 /* reading, one request, its answer */
+#define LEADERLESS_FRESH_NS 0              /* somebody may lead any moment */
+#define HANDLING_MS 50                     /* reading, one request, its answer */
 
 struct entry {
     struct standing *standing;
