@@ -11,8 +11,9 @@
 #define OBJECT_BYTES 320u
 #define ARRAY_BYTES 120u
 #define VALUE_BYTES 80u
-#define FREE_BYTES ((size_t)4 * 1024 * 1024) /* any document may become that and twice its length  \
-                                              */
+#define FREE_BYTES                                                                                 \
+    ((size_t)4 * 1024 * 1024) /* any document may become that and twice its length                 \
+                               */
 
 const char *desk_json_flaw(struct span s, int depth_max)
 {

@@ -96,13 +96,13 @@ void *visit_ctx(const struct visit *v);
 /* -- in `head` -- */
 void visit_collect(struct visit *v, uint64_t max_bytes); /* more is answered with 413; 0: none */
 void visit_stream(struct visit *v);
-/* The collected body counts on this bill, which is lent until the visit is gone: whole from the head
- * on when its length is announced, else as it comes. Without one it counts nowhere. */
+/* The collected body counts on this bill, which is lent until the visit is gone: whole from the
+ * head on when its length is announced, else as it comes. Without one it counts nowhere. */
 void visit_bill(struct visit *v, struct quota_bill *bill);
 
 /* -- later -- */
 void visit_drop_body(struct visit *v); /* it is not needed any more; visit_body is empty then */
-void visit_continue(struct visit *v); /* more parts may come; also said within `part` */
+void visit_continue(struct visit *v);  /* more parts may come; also said within `part` */
 void visit_set_patience(struct visit *v, uint32_t ms);
 /* The same for an answer that may as well come early: `late` also comes, within about a second,
  * when the peer has closed its side. Whether it has gone or only said all it had to say cannot be
