@@ -100,7 +100,11 @@ static void on_done(void *ctx)
 
 static void on_late(struct errand *e)
 {
-    errand_refuse(e, 503, "it takes longer than a minute and goes on: look before asking again");
+    bool changes = strcmp(e->route->method, "GET") != 0 && e->route->access == ROUTE_ADMIN;
+
+    errand_refuse(e, 503,
+                  changes ? "it takes longer than a minute and goes on: look before asking again"
+                          : "it takes longer than a minute; ask again later, or for less");
 }
 
 bool chore_has_room(const struct ingress *in)

@@ -495,6 +495,7 @@ int daemon_run(const struct daemon_options *o)
     int code;
 
     process_harden();
+    process_return_memory();
     d->files = process_raise_files();
     target_hash_seed(process_random());
     signal(SIGPIPE, SIG_IGN);

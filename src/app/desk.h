@@ -12,6 +12,7 @@
 #include "jobform.h"
 #include "list.h"
 #include "mailbox.h"
+#include "quota.h"
 #include "route.h"
 
 struct json_t;
@@ -32,16 +33,23 @@ struct ingress {
     struct audit *audit;
     struct desk_hooks *hooks;
     struct desk_ips *ips;
+    struct quota proven;   /* what producers have under way, in bytes; see errand_enter */
+    struct quota unproven; /* the same of those who have shown nothing yet */
+    uint64_t full_said_ns; /* that there was no room; 0: never */
     struct job_decoder decoder;
     struct jobform form;
+    struct quota files;        /* on disk, with answers that are long */
+    struct list bulks_waiting; /* streams that wait for room */
+    struct timer *room;        /* runs when some was given back */
     struct list errands_list;
-    uint32_t errands;      /* that exist */
-    uint32_t vitals_asked; /* and not answered */
-    uint32_t chores;       /* under way on other threads */
-    uint32_t plans;        /* of them */
+    uint32_t errands;          /* that exist */
+    uint32_t vitals_asked;     /* and not answered */
+    uint32_t chores;           /* under way on other threads */
+    uint32_t plans;            /* of them */
     bool stopping, redis_closed;
     struct ingress_counts {
         uint64_t jobs;
+        uint64_t full;         /* refused for want of room */
         uint64_t by_status[6]; /* 1xx .. 5xx */
     } counts;
     loop_cb *stopped;
@@ -63,8 +71,11 @@ struct errand {
     bool answered;
     bool served;         /* the request is complete, and the route has it */
     const char *audited; /* what the log says of a refusal; NULL: what the visitor is told */
-    void *state;         /* the route's */
-    void (*late)(struct errand *e); /* instead of a plain 503; must answer */
+    struct quota_bill bill;         /* what it costs in memory, until it ends */
+    uint64_t put_bytes;             /* of them, for a job that Redis has not answered */
+    intray_cb *pushed;              /* who is told of the answer */
+    void *state;                    /* the route's */
+    void (*late)(struct errand *e); /* what is true when it is late; must answer */
     void (*part)(struct errand *e, struct span bytes, size_t *taken); /* of streamed bodies */
     /* After a reload. The visitor may go on, but what it may do can be different; and: it may not
      * go on, must answer. Without the latter it is refused, unless it is served already. */
@@ -94,6 +105,19 @@ void errand_audit(const struct errand *e, int status, const char *sentence);
 void errand_refuse(struct errand *e, int status, const char *sentence);
 void errand_refuse_later(struct errand *e, int status, uint64_t retry_ms, const char *sentence);
 
+/* Opens the errand's bill with what any visit costs; its body comes on it, too. False, and refused:
+ * there is no room for it. A producer is one party wherever it comes from, else an address is. */
+must_use bool errand_enter(struct errand *e);
+/* Who was unproven until now is this one: its bill is moved. False, and refused. */
+must_use bool errand_prove(struct errand *e, const struct config_producer *who, const char *party);
+/* It counts as another party's from now on. False, and refused. */
+must_use bool errand_move(struct errand *e, const char *party);
+/* Room for so many bytes more on the bill; false, and refused. */
+must_use bool errand_take(struct errand *e, uint64_t bytes);
+/* 503: the requests under way hold all memory there is for them. Counted; in the log once a minute.
+ */
+void errand_refuse_full(struct errand *e);
+
 /* The value of a query parameter ("account=main"), not decoded; p == NULL when there is none. */
 struct span errand_query(const struct errand *e, const char *name);
 /* The account that was named (p == NULL: the only one the producer may use), or NULL; the second
@@ -101,7 +125,12 @@ struct span errand_query(const struct errand *e, const char *name);
 const struct config_account *errand_find_account(const struct errand *e, struct span name);
 const struct config_account *errand_account(struct errand *e, struct span name);
 
+/* -- desk_bulk.c -- */
+void desk_bulk_room(struct ingress *in); /* there is some again */
+
 /* -- desk_purge.c -- */
+/* Late, with a job on its way to Redis. */
+route_cb desk_late_push;
 /* Checks the form against account and scopes, and its pace. 0, or the status of the refusal with a
  * sentence. */
 must_use int desk_check(struct errand *e, const struct config_account *a, struct jobform *f,
@@ -110,17 +139,21 @@ must_use int desk_check(struct errand *e, const struct config_account *a, struct
  */
 must_use bool desk_admit(struct errand *e, const struct config_account *a, struct jobform *f,
                          struct job_spec *spec);
-/* Puts an admitted job into Redis; the callback's context is the errand, to be dropped there. */
+/* Puts an admitted job into Redis, its bytes on the errand's bill; the callback's context is the
+ * errand, to be dropped there. When there is no room it is refused, and no callback comes. */
 void desk_push(struct errand *e, const struct config_account *a, struct jobform *f,
                const struct intray_once *once, intray_cb *cb);
-/* The same with a context of the caller's, who holds the errand. */
+/* What the job costs until Redis has answered. */
+uint64_t desk_put_bytes(struct jobform *f);
+/* The same with a context of the caller's, who holds the errand and has counted the bytes. */
 void desk_put(struct errand *e, const struct config_account *a, struct jobform *f, intray_cb *cb,
               void *ctx);
 void desk_audit_all(const struct errand *e, const struct config_account *a,
                     const struct job_spec *spec);
 /* The answer for a job that Redis does not have. */
 void desk_refuse_put(struct errand *e, const struct intray_result *r);
-bool desk_json_too_deep(struct span json, int most);
+/* Why this text must not be parsed, or NULL. */
+const char *desk_json_flaw(struct span json, int depth_max);
 /* A job's JSON into in->form. 0, or -EINVAL with a sentence. */
 must_use int desk_read_form(struct ingress *in, struct span text, char *err, size_t err_room);
 uint64_t desk_cost(const struct config_account *a, const struct job_spec *spec);
@@ -144,6 +177,7 @@ struct desk_ips *desk_ips_new(struct ingress *in);
 void desk_ips_free(struct desk_ips *ips); /* nothing is asked any more */
 
 /* -- desk_hook.c: the configured hooks with their secrets -- */
+route_cb desk_hook_head;
 struct desk_hooks *desk_hooks_new(const struct config *c);
 void desk_hooks_free(struct desk_hooks *h); /* NULL is fine */
 

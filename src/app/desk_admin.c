@@ -11,6 +11,7 @@
 #include "log.h"
 #include "overview_json.h"
 
+#define JSON_DEPTH_MAX 8
 #define ORDER_MAX_BYTES ((uint64_t)1024 * 1024)
 
 /* -- orders -- */
@@ -30,13 +31,19 @@ static bool among(const char *const *members, const char *name)
 json_t *desk_read_order(struct errand *e, const char *const *members)
 {
     struct span body = visit_body(e->visit);
-    json_error_t where;
-    json_t *order =
-        body.n ? json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, &where) : json_object();
+    const char *flaw = desk_json_flaw(body, JSON_DEPTH_MAX);
+    json_error_t where = {.text = ""};
+    json_t *order = NULL;
     json_t *value;
     const char *name;
     char why[300], shown[64];
 
+    if (flaw)
+        snprintf(where.text, sizeof(where.text), "%s", flaw);
+    else if (body.n)
+        order = json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, &where);
+    else
+        order = json_object();
     if (!json_is_object(order)) {
         snprintf(why, sizeof(why), "not a JSON object: %s",
                  order ? "another kind of value" : where.text);

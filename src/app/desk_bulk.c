@@ -18,16 +18,21 @@
 #include "spool.h"
 
 #define LINE_MAX_BYTES ((size_t)1024 * 1024)
-#define UNDER_WAY_MAX 4096u                           /* lines; a power of two */
+#define UNDER_WAY_MAX 4096u                           /* lines */
 #define BYTES_UNDER_WAY_MAX ((size_t)8 * 1024 * 1024) /* of lines that Redis has not answered */
+#define REST_KEPT_BYTES ((size_t)64 * 1024)
+#define LINE_BYTES ((size_t)768) /* of each, beside its text */
+#define STREAMS_FED 16u          /* at once, each with as much as it may have; more take turns */
+#define FAIR_BYTES ((size_t)64 * 1024) /* with so much under way a stream lets others go first */
 #define PATIENCE_MS 30000u
 
 enum line_state { LINE_SENT, LINE_TAKEN, LINE_REFUSED, LINE_BLANK };
 
 struct line {
+    struct list link; /* in the bulk's, oldest first */
     struct bulk *bulk;
     enum line_state state;
-    size_t bytes;
+    size_t bytes; /* on the errand's bill */
     char job[56];
     char *error;
     bool retry; /* nothing is wrong with the line */
@@ -36,23 +41,22 @@ struct line {
 struct bulk {
     struct errand *errand;
     const struct config_account *account; /* unless a line names another */
-    struct buf rest;                      /* of a line that has not ended */
+    struct list waiting;                  /* in the endpoint's, while there is no room for it */
+    struct buf rest;                      /* of a line that has not ended; on the bill */
     bool skips;                           /* that line is too long */
     bool over;                            /* the body is there */
-    bool paused;
-    bool minimal;         /* Prefer: return=minimal: only what was refused, and the sums */
-    uint64_t first, next; /* lines under way: numbers of the oldest, and of the next to come */
-    size_t bytes;         /* of them */
+    bool paused;                          /* as much as one stream may have is under way */
+    bool stopped;                         /* there is no room for results: the rest is dropped */
+    bool minimal;           /* Prefer: return=minimal: only what was refused, and the sums */
+    struct list lines;      /* under way */
+    uint64_t first, next;   /* their numbers: of the oldest, and of the next to come */
+    size_t bytes;           /* of them */
+    size_t bytes_max;       /* that this stream may have under way */
+    struct quota_bill bill; /* for them */
     uint64_t taken, refused;
     struct spool results;
     int failed; /* the results cannot be kept: errno */
-    struct line ring[UNDER_WAY_MAX];
 };
-
-static struct line *line_at(struct bulk *b, uint64_t number)
-{
-    return &b->ring[number % UNDER_WAY_MAX];
-}
 
 /* -- results -- */
 
@@ -95,54 +99,108 @@ static void audit(const struct bulk *b)
         errand_audit(b->errand, 200, why);
 }
 
+static void put_sums(struct bulk *b, struct answer *a)
+{
+    char sums[400];
+    int n = snprintf(sums, sizeof(sums), "{\"accepted\":%" PRIu64 ",\"refused\":%" PRIu64, b->taken,
+                     b->refused);
+
+    if (b->stopped) {
+        bool own = b->results.file_bytes > quota_most(&b->errand->in->files) / 2;
+
+        a->status = own ? 413 : 503;
+        a->headers[0] =
+            own ? (struct answer_header){0} : (struct answer_header){"Retry-After", "10"};
+        n += snprintf(sums + n, sizeof(sums) - (size_t)n,
+                      ",\"error\":\"there is no room for more results (http.results_max): push the "
+                      "rest from next_line on, in another push or with Prefer: return=minimal\","
+                      "\"next_line\":%" PRIu64,
+                      b->next);
+    }
+    must(n > 0 && (size_t)n < sizeof(sums) - 2);
+    strcpy(sums + n, "}\n");
+    put_result(b, span_str(sums));
+}
+
+static void refuse_failed(struct bulk *b)
+{
+    char why[300];
+
+    log_error("The results of a bulk push cannot be kept", "why=\"%s\"", strerror(-b->failed));
+    snprintf(why, sizeof(why),
+             "the results cannot be kept: %.80s; of the lines before %" PRIu64 " %" PRIu64
+             " were accepted, push those and the rest again, with Prefer: return=minimal",
+             strerror(-b->failed), b->next, b->taken);
+    errand_refuse(b->errand, 500, why);
+}
+
 static void answer_if_done(struct bulk *b)
 {
     struct errand *e = b->errand;
     struct answer a = {.status = 200, .type = "application/x-ndjson", .file = -1};
-    char sums[128];
 
-    if (!b->over || b->first < b->next || !e->visit || visit_answered(e->visit))
+    if (!(b->over || b->failed) || b->first < b->next || !e->visit || visit_answered(e->visit))
         return;
-    snprintf(sums, sizeof(sums), "{\"accepted\":%" PRIu64 ",\"refused\":%" PRIu64 "}\n", b->taken,
-             b->refused);
-    put_result(b, span_str(sums));
+    put_sums(b, &a);
     if (b->failed == 0)
         b->failed = spool_answer(&b->results, &a);
     if (b->failed) {
-        log_error("The results of a bulk push cannot be kept", "why=\"%s\"", strerror(-b->failed));
-        errand_refuse(e, 500,
-                      "the results cannot be kept: the disk is full; what was accepted is "
-                      "not known, push again");
+        refuse_failed(b);
         return;
     }
     audit(b);
     errand_answer(e, &a);
 }
 
+static void free_line(struct line *l)
+{
+    struct bulk *b = l->bulk;
+
+    list_remove(&l->link);
+    b->bytes -= l->bytes;
+    quota_give(&b->bill, l->bytes);
+    free(l->error);
+    free(l);
+}
+
+static void go_on(struct bulk *b)
+{
+    b->paused = false;
+    if (b->errand->visit)
+        visit_continue(b->errand->visit);
+}
+
 /* Tells what is known of the oldest lines, and lets more come when there is room again. */
 static void advance(struct bulk *b)
 {
-    while (b->first < b->next && line_at(b, b->first)->state != LINE_SENT) {
-        struct line *l = line_at(b, b->first);
+    while (!list_empty(&b->lines)) {
+        struct line *l = list_first(&b->lines, struct line, link);
 
+        if (l->state == LINE_SENT)
+            break;
         b->taken += l->state == LINE_TAKEN;
         b->refused += l->state == LINE_REFUSED;
         if (l->state == LINE_REFUSED)
             tell_refused(b, b->first, l);
         else if (l->state == LINE_TAKEN && !b->minimal)
             tell_taken(b, b->first, l);
-        b->bytes -= l->bytes;
-        free(l->error);
-        l->error = NULL;
+        free_line(l);
         b->first++;
     }
-    if (b->paused && b->next - b->first <= UNDER_WAY_MAX / 2 &&
-        b->bytes <= BYTES_UNDER_WAY_MAX / 2) {
-        b->paused = false;
-        if (b->errand->visit)
-            visit_continue(b->errand->visit);
-    }
+    if (b->paused && b->next - b->first <= UNDER_WAY_MAX / 2 && b->bytes <= b->bytes_max / 2)
+        go_on(b);
     answer_if_done(b);
+}
+
+/* Others gave back what they had: who waits for it looks again, the first one first. */
+void desk_bulk_room(struct ingress *in)
+{
+    struct list waiting, *node;
+
+    list_init(&waiting);
+    list_splice_back(&waiting, &in->bulks_waiting);
+    while ((node = list_pop_front(&waiting)))
+        go_on(list_entry(node, struct bulk, waiting));
 }
 
 /* -- lines -- */
@@ -169,6 +227,16 @@ static void on_put(void *ctx, const struct intray_result *r)
     }
     advance(b);
     errand_drop(b->errand);
+}
+
+/* A command may be longer than its line: each field has a name on the wire. */
+static void count_command(struct line *l, size_t bytes)
+{
+    size_t more = bytes > l->bytes ? bytes - l->bytes : 0;
+
+    quota_take_over(&l->bulk->bill, more);
+    l->bytes += more;
+    l->bulk->bytes += more;
 }
 
 static void push_line(struct bulk *b, struct line *l, struct span text)
@@ -198,17 +266,21 @@ static void push_line(struct bulk *b, struct line *l, struct span text)
         return;
     }
     desk_audit_all(e, a, &spec);
+    count_command(l, desk_put_bytes(f));
     l->state = LINE_SENT;
     errand_hold(e);
     desk_put(e, a, f, on_put, l);
 }
 
-static void take_line(struct bulk *b, struct span text)
+/* `bytes` are on the bill already. */
+static void take_line(struct bulk *b, struct span text, size_t bytes)
 {
-    struct line *l = line_at(b, b->next++);
+    struct line *l = alloc_zeroed(1, sizeof(*l));
 
-    *l = (struct line){.bulk = b, .state = LINE_REFUSED, .bytes = text.n};
-    b->bytes += text.n;
+    *l = (struct line){.bulk = b, .state = LINE_REFUSED, .bytes = bytes};
+    list_push_back(&b->lines, &l->link);
+    b->next++;
+    b->bytes += bytes;
     text = span_trim(text);
     if (b->skips)
         refuse_line(l, "longer than 1 MiB", false);
@@ -219,22 +291,47 @@ static void take_line(struct bulk *b, struct span text)
     b->skips = false;
 }
 
-/* `head` is the end of the line, behind what came of it before. */
+/* `head` is the end of the line, behind what came of it before; it is on the bill already. */
 static void end_line(struct bulk *b, struct span head)
 {
+    size_t bytes = b->rest.n + head.n + LINE_BYTES;
+
     if (b->rest.n == 0 && !b->skips) {
-        take_line(b, head);
+        take_line(b, head, bytes);
         return;
     }
     if (!b->skips && buf_try_put(&b->rest, head) < 0)
         b->skips = true;
-    take_line(b, buf_span(&b->rest));
+    take_line(b, buf_span(&b->rest), bytes);
+    if (b->rest.room > REST_KEPT_BYTES)
+        buf_deinit(&b->rest);
     buf_clear(&b->rest);
 }
 
-static bool has_room(const struct bulk *b)
+/* What comes of a line before its end. It is kept, and so on the bill, unless it is too long. */
+static void keep_rest(struct bulk *b, struct span text)
 {
-    return b->next - b->first < UNDER_WAY_MAX && b->bytes < BYTES_UNDER_WAY_MAX;
+    if (b->skips || buf_try_put(&b->rest, text) < 0) {
+        b->skips = true;
+        quota_give(&b->bill, text.n);
+    }
+}
+
+/* Room for one more line, or for more of one: for its result, of the stream's own, on the bill. If
+ * not it is noted what is to be waited for. */
+static bool has_room(struct bulk *b, size_t bytes)
+{
+    struct list *waiting = &b->errand->in->bulks_waiting;
+    bool others_first = !list_empty(waiting) && b->bytes > FAIR_BYTES;
+
+    b->stopped = b->stopped || b->results.full || b->failed;
+    b->paused = b->next - b->first >= UNDER_WAY_MAX || b->bytes >= b->bytes_max;
+    if (b->stopped || b->paused)
+        return false;
+    if (!others_first && quota_take(&b->bill, bytes))
+        return true;
+    list_push_back(waiting, &b->waiting);
+    return false;
 }
 
 static void on_part(struct errand *e, struct span part, size_t *taken)
@@ -242,19 +339,21 @@ static void on_part(struct errand *e, struct span part, size_t *taken)
     struct bulk *b = e->state;
     struct span left = part;
 
-    while (left.n && has_room(b)) {
+    while (left.n) {
         const char *end = memchr(left.p, '\n', left.n);
         size_t n = end ? (size_t)(end - left.p) : left.n;
 
+        if (!has_room(b, n + (end ? LINE_BYTES : 0)))
+            break;
         if (end)
             end_line(b, span_of(left.p, n));
-        else if (!b->skips && buf_try_put(&b->rest, left) < 0)
-            b->skips = true;
+        else
+            keep_rest(b, left);
         n += end ? 1 : 0;
         left = span_of(left.p + n, left.n - n);
     }
-    *taken = part.n - left.n;
-    b->paused = left.n > 0;
+    /* A long answer can only be sent when the body is over: the rest is read and dropped. */
+    *taken = b->stopped ? part.n : part.n - left.n;
     advance(b);
 }
 
@@ -262,8 +361,10 @@ void desk_bulk_end(struct errand *e)
 {
     struct bulk *b = e->state;
 
-    if (b->rest.n || b->skips)
+    if (!b->stopped && (b->rest.n || b->skips)) {
+        quota_take_over(&b->bill, LINE_BYTES); /* nothing more can come that it would wait for */
         end_line(b, SPAN(""));
+    }
     b->over = true;
     advance(b);
 }
@@ -272,7 +373,13 @@ void desk_bulk_end(struct errand *e)
 
 static void on_late(struct errand *e)
 {
-    errand_refuse(e, 503, "Redis does not answer: what of this it has is not known; push it again");
+    const struct bulk *b = e->state;
+
+    if (!list_empty(&b->waiting))
+        errand_refuse_full(e);
+    else
+        errand_refuse(e, 503,
+                      "Redis does not answer: what of this it has is not known; push it again");
 }
 
 /* The results of single lines are lost: it gets no 200, and pushes again what it did not see done.
@@ -301,8 +408,10 @@ static void end_bulk(struct errand *e)
 {
     struct bulk *b = e->state;
 
-    for (; b->first < b->next; b->first++)
-        free(line_at(b, b->first)->error);
+    while (!list_empty(&b->lines))
+        free_line(list_first(&b->lines, struct line, link));
+    list_remove(&b->waiting);
+    quota_bill_close(&b->bill);
     buf_deinit(&b->rest);
     spool_deinit(&b->results);
     free(b);
@@ -317,6 +426,29 @@ static void take_prefer(void *ctx, struct span value)
         b->minimal |= span_eq_nocase(span_trim(part), SPAN("return=minimal"));
 }
 
+/* Streams and their lines are parties of their own beside their producer's single jobs: however
+ * many lines wait, there is room for another stream and for a job. */
+static void open_bill(struct bulk *b)
+{
+    struct errand *e = b->errand;
+    char party[180];
+
+    snprintf(party, sizeof(party), "lines of %.100s %.60s", e->who->name,
+             gate_open(e->in->gate) ? visit_peer(e->visit) : "");
+    quota_bill_open(&e->in->proven, party, &b->bill);
+    b->bytes_max = min_u64(BYTES_UNDER_WAY_MAX, quota_most(&e->in->proven) / STREAMS_FED);
+}
+
+/* False, and refused. */
+static bool enter(struct errand *e)
+{
+    char party[180];
+
+    snprintf(party, sizeof(party), "streams of %.100s %.60s", e->who->name,
+             gate_open(e->in->gate) ? visit_peer(e->visit) : "");
+    return errand_move(e, party) && errand_take(e, SPOOL_MEMORY_BYTES);
+}
+
 void desk_bulk_begin(struct errand *e)
 {
     struct span name = errand_query(e, "account");
@@ -326,12 +458,17 @@ void desk_bulk_begin(struct errand *e)
         errand_refuse(e, 404, "account: no such account, or not for this producer");
         return;
     }
+    if (!enter(e))
+        return;
     b = alloc_zeroed(1, sizeof(*b));
+    list_init(&b->lines);
+    list_init(&b->waiting);
     b->errand = e;
+    open_bill(b);
     b->account = errand_find_account(e, name);
     b->first = b->next = 1;
     buf_init(&b->rest, LINE_MAX_BYTES);
-    spool_init(&b->results);
+    spool_init(&b->results, &e->in->files, e->who->name);
     visit_headers_named(e->visit, "Prefer", take_prefer, b);
     e->state = b;
     e->part = on_part;

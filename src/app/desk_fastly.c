@@ -12,6 +12,8 @@
 #include "json_text.h"
 #include "standing.h"
 
+#define JSON_DEPTH_MAX 64
+#define REPLY_KEY_BYTES 256 /* each key is answered with an id, as JSON */
 #define DECODED_MAX_BYTES ((size_t)KEY_MAX_BYTES * 3)
 
 /* -- what is asked for -- */
@@ -310,10 +312,14 @@ static void add_header(void *ctx, struct span value)
  * over when the header names keys: old clients send forms. */
 static void add_body(struct adding *a, struct span body)
 {
-    json_t *doc, *keys;
-    json_error_t where;
+    const char *flaw = desk_json_flaw(body, JSON_DEPTH_MAX);
+    json_t *doc = NULL, *keys;
+    json_error_t where = {.text = ""};
 
-    doc = json_loadb(body.p, body.n, JSON_DECODE_ANY, &where);
+    if (flaw)
+        snprintf(where.text, sizeof(where.text), "%s", flaw);
+    else
+        doc = json_loadb(body.p, body.n, JSON_DECODE_ANY, &where);
     keys = json_object_get(doc, "surrogate_keys");
     if (body.n && !doc && a->form->targets == 0) {
         snprintf(a->err, a->err_room, "surrogate_keys: the body is no JSON: %s", where.text);
@@ -386,7 +392,8 @@ void desk_fastly_keys(struct errand *e)
         return;
     }
     take_soft(e);
-    if (!desk_admit(e, a, f, &spec))
+    if (!desk_admit(e, a, f, &spec) ||
+        !errand_take(e, 3 * f->keys.n + f->targets * REPLY_KEY_BYTES))
         return;
     e->state = alloc_copy(f->keys.p, f->keys.n);
     e->end = end_keys;

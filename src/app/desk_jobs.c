@@ -148,12 +148,19 @@ static void on_look(void *ctx, enum job_state state, struct span receipt,
     errand_drop(e);
 }
 
+static void late_look(struct errand *e)
+{
+    errand_refuse(e, 503, "Redis does not answer; ask again");
+}
+
 void desk_job_get(struct errand *e)
 {
     const struct subject *s = subject_of(e);
 
-    if (s)
-        jobplace_find(redis_of(e), s->account->name, s->job, on_look, errand_hold(e));
+    if (!s)
+        return;
+    e->late = late_look;
+    jobplace_find(redis_of(e), s->account->name, s->job, on_look, errand_hold(e));
 }
 
 /* -- cancelling -- */
@@ -179,6 +186,13 @@ static char *cancelled_receipt(const struct subject *s)
     text = json_text_line(j);
     json_decref(j);
     return text;
+}
+
+static void late_cancel(struct errand *e)
+{
+    errand_refuse(e, 503,
+                  "Redis does not answer: whether the job is cancelled is not known; cancel it "
+                  "again");
 }
 
 static void look_for_it(struct errand *e);
@@ -313,6 +327,8 @@ static void look_for_it(struct errand *e)
  * Fastly by then cannot be called back; it is purged, and its receipt stays "cancelled". */
 void desk_job_cancel(struct errand *e)
 {
-    if (subject_of(e))
-        look_for_it(e);
+    if (!subject_of(e))
+        return;
+    e->late = late_cancel;
+    look_for_it(e);
 }

@@ -17,9 +17,11 @@
 #include "json_text.h"
 #include "plan_json.h"
 
+#define JSON_DEPTH_MAX 10
 #define REPLY_MS 50 /* as the command assumes */
 #define REPLY_MAX_MS 600000
 #define REQUESTS_MAX 1000
+#define TARGET_BYTES 512 /* about what a target in the window costs */
 #define ERRORS_MAX 20
 #define BACKLOG_MAX_JOBS 1000000 /* the command takes any number */
 #define BACKLOG_MAX_S 10
@@ -28,6 +30,7 @@ struct planner {
     /* -- the order -- */
     const struct config *config;
     const struct config_producer *who;
+    uint32_t window;                      /* targets at once: the daemon's, or what memory allows */
     const struct config_account *account; /* NULL: the jobs say */
     bool backlog, fresh;
     uint64_t reply_ms, requests_wanted;
@@ -69,7 +72,7 @@ static void on_request(void *ctx, const struct plan_request *r)
 static bool begin(struct planner *p)
 {
     struct plan_options o = {.account = p->account,
-                             .window = p->config->window,
+                             .window = p->window,
                              .reply_ms = (uint32_t)p->reply_ms,
                              .wall_ms = p->now_ms,
                              .request = on_request,
@@ -89,7 +92,7 @@ static void tell(struct planner *p, const struct plan_result *result)
                                    .result = result,
                                    .at_ms = p->now_ms,
                                    .reply_ms = p->reply_ms,
-                                   .window = p->config->window,
+                                   .window = result->windowed ? p->window : p->config->window,
                                    .of = p->backlog ? "backlog" : "list",
                                    .spent_from = p->fresh ? "nothing" : "redis",
                                    .refused = p->wrong,
@@ -207,12 +210,15 @@ static void put_job(struct planner *p, uint64_t number)
 
 static void take_job(struct planner *p, struct span text, uint64_t number)
 {
+    const char *flaw = desk_json_flaw(text, JSON_DEPTH_MAX);
     char err[300];
     int status = 400;
 
     jobform_clear(&p->form, LANE_NORMAL);
     p->form.takes_account = true;
-    if (jobform_add_json(&p->form, text, err, sizeof(err)) == 0)
+    if (flaw)
+        snprintf(err, sizeof(err), "not a job: %s", flaw);
+    else if (jobform_add_json(&p->form, text, err, sizeof(err)) == 0)
         status = check(p, err, sizeof(err));
     if (status == 0) {
         put_job(p, number);
@@ -273,7 +279,10 @@ static int take_object(struct planner *p, const json_t *doc, char *err, size_t e
 
 static int take_body(struct planner *p, char *err, size_t err_room)
 {
-    json_t *doc = json_loadb(p->body, p->body_bytes, JSON_REJECT_DUPLICATES, NULL);
+    struct span body = span_of(p->body, p->body_bytes);
+    json_t *doc = desk_json_flaw(body, JSON_DEPTH_MAX)
+                      ? NULL /* it may be lines all the same */
+                      : json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
     int status = 0;
 
     if (!json_is_object(doc))
@@ -360,6 +369,15 @@ static bool take_query(struct errand *e, struct planner *p)
     return p->account;
 }
 
+/* A part of what HTTP clients may have holds the plan's window. False, and refused. */
+static bool take_memory(struct errand *e, struct planner *p)
+{
+    uint64_t bytes = config_visits_max_bytes(p->config) / 4;
+
+    p->window = (uint32_t)min_u64(p->config->window, max_u64(bytes / TARGET_BYTES, 1));
+    return errand_take(e, bytes);
+}
+
 void desk_plan(struct errand *e)
 {
     struct planner *p = alloc_zeroed(1, sizeof(*p));
@@ -374,5 +392,9 @@ void desk_plan(struct errand *e)
     }
     p->body = alloc_copy(body.p, body.n);
     p->body_bytes = body.n;
+    if (!take_memory(e, p)) {
+        free_planner(p);
+        return;
+    }
     chore_begin(e, CHORE_PLAN, work, p, free_planner);
 }

@@ -17,6 +17,10 @@
 #define JSON_DEPTH_MAX 8 /* a job is a list in an object */
 #define WAIT_MAX_S 300
 #define IDEMPOTENCY_KEY_MAX_BYTES 255
+/* What a job costs beside its bytes until Redis has answered, and each of its fields on the wire.
+ */
+#define PUT_BYTES ((uint64_t)512)
+#define FIELD_BYTES ((uint64_t)24)
 /* Lua in Redis takes about 8,000 values at once. */
 #define ONCE_FIELDS_MAX 6000
 
@@ -31,6 +35,23 @@ uint64_t desk_cost(const struct config_account *a, const struct job_spec *spec)
     if (a->budget.batch_cost == BATCH_COST_REQUEST)
         keys = (keys + 255) / 256;
     return urls + keys;
+}
+
+static uint64_t fields_bytes(const struct span *fields, size_t count)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < count; i++)
+        n += fields[i].n;
+    return n;
+}
+
+uint64_t desk_put_bytes(struct jobform *f)
+{
+    size_t count;
+    const struct span *fields = jobform_fields(f, &count);
+
+    return PUT_BYTES + fields_bytes(fields, count) + count * FIELD_BYTES;
 }
 
 static bool full(struct errand *e, const struct config_account *a)
@@ -55,6 +76,10 @@ int desk_check(struct errand *e, const struct config_account *a, struct jobform 
     *retry_ms = 0;
     if (job_decode(&e->in->decoder, a, fields, count, spec, err, err_room) < 0)
         return 400;
+    if (fields_bytes(fields, count) > config_job_max_bytes(e->in->config)) {
+        snprintf(err, err_room, "larger than a job may be (an eighth of memory_max)");
+        return 413;
+    }
     if (gate_may_push(e->who, a, f->lane, spec, err, err_room) < 0)
         return 403;
     if (full(e, a)) {
@@ -102,8 +127,8 @@ struct pushed {
     enum lane lane;
     uint32_t targets;
     uint64_t cost;
-    uint32_t wait_s; /* Prefer: wait=N */
-    bool delayed;
+    uint32_t wait_s;        /* Prefer: wait=N */
+    uint64_t not_before_ms; /* Unix; 0: at once */
     char job[JOB_ID_ROOM];
     struct waiter *waiter;
     bool repeated;
@@ -114,11 +139,20 @@ static void end_pushed(struct errand *e)
     free(e->state);
 }
 
+static uint64_t eta_ms(const struct errand *e)
+{
+    const struct pushed *p = e->state;
+    const struct standing_account *s = standing_of(e->in->standing, p->account, clock_mono_ns());
+    uint64_t now_ms = clock_wall_ms();
+
+    return max_u64(standing_eta_ms(s, p->account, p->lane, p->cost),
+                   p->not_before_ms > now_ms ? p->not_before_ms - now_ms : 0);
+}
+
 static json_t *pushed_json(const struct errand *e)
 {
     const struct pushed *p = e->state;
-    uint64_t eta = standing_eta_ms(standing_of(e->in->standing, p->account, clock_mono_ns()),
-                                   p->account, p->lane, p->cost);
+    uint64_t eta = eta_ms(e);
 
     return json_pack("{sosososisIso}", "job", json_text_of(p->job), "account",
                      json_text_of(p->account->name), "lane", json_text_of(lane_names[p->lane]),
@@ -165,6 +199,12 @@ static void on_waited(void *ctx, struct span receipt)
     errand_drop(e);
 }
 
+void desk_late_push(struct errand *e)
+{
+    errand_refuse(e, 503,
+                  "Redis does not answer: whether it has the job is not known; push it again");
+}
+
 static void on_patience_over(struct errand *e)
 {
     struct pushed *p = e->state;
@@ -177,9 +217,7 @@ static void on_patience_over(struct errand *e)
     } else if (*p->job) {
         answer_waiting(e);
     } else {
-        errand_refuse(e, 503,
-                      "Redis does not answer: whether it has the job is not known; "
-                      "push it again");
+        desk_late_push(e);
     }
 }
 
@@ -215,9 +253,9 @@ static void on_put(void *ctx, const struct intray_result *r)
         if (p->wait_s && e->visit && !visit_answered(e->visit) && !e->in->stopping) {
             visit_await(e->visit, p->wait_s * 1000);
             e->withdrawn = on_withdrawn;
-            p->waiter =
-                waiters_add(e->in->waiters, p->account, p->job,
-                            p->delayed ? WAITER_DELAYED : WAITER_PLAIN, on_waited, errand_hold(e));
+            p->waiter = waiters_add(e->in->waiters, p->account, p->job,
+                                    p->not_before_ms ? WAITER_DELAYED : WAITER_PLAIN, on_waited,
+                                    errand_hold(e));
         } else {
             answer_waiting(e);
         }
@@ -260,10 +298,27 @@ void desk_put(struct errand *e, const struct config_account *a, struct jobform *
     put(e, a, f, NULL, cb, ctx);
 }
 
+static void on_pushed(void *ctx, const struct intray_result *r)
+{
+    struct errand *e = ctx;
+
+    quota_give(&e->bill, e->put_bytes);
+    e->pushed(e, r);
+}
+
+/* The command takes the body's place on the bill, until Redis has answered. */
 void desk_push(struct errand *e, const struct config_account *a, struct jobform *f,
                const struct intray_once *once, intray_cb *cb)
 {
-    put(e, a, f, once, cb, errand_hold(e));
+    e->put_bytes = desk_put_bytes(f);
+    visit_drop_body(e->visit);
+    if (!errand_take(e, e->put_bytes))
+        return;
+    e->pushed = cb;
+    if (!e->late)
+        e->late = desk_late_push;
+    put(e, a, f, once, on_pushed, errand_hold(e));
+    jobform_clear(f, f->lane); /* a large one would lie there until the next */
 }
 
 /* -- headers -- */
@@ -336,7 +391,9 @@ static struct pushed *prepare(struct errand *e, const struct config_account *a,
     p->lane = f->lane;
     p->targets = spec->targets_count;
     p->cost = desk_cost(a, spec);
-    p->delayed = spec->not_before_ms != 0;
+    p->not_before_ms = spec->not_before_ms;
+    /* Asked before the job is put, so that the answer is there before the job's. */
+    (void)standing_of(e->in->standing, a, clock_mono_ns());
     visit_headers_named(e->visit, "Prefer", take_prefer, p);
     e->state = p;
     e->end = end_pushed;
@@ -362,38 +419,15 @@ static void push(struct errand *e, const struct config_account *a, struct jobfor
     desk_push(e, a, f, has_once ? &once.once : NULL, on_put);
 }
 
-/* jansson follows nested values by recursion and keeps them all: what is no job is not worth it. */
-bool desk_json_too_deep(struct span s, int most)
-{
-    int depth = 0;
-    bool text = false;
-
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-
-        if (text) {
-            i += c == '\\';
-            text = c != '"';
-        } else if (c == '"') {
-            text = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > most)
-                return true;
-        } else if (c == '}' || c == ']') {
-            depth--;
-        }
-    }
-    return false;
-}
-
 int desk_read_form(struct ingress *in, struct span text, char *err, size_t err_room)
 {
     struct jobform *f = &in->form;
+    const char *flaw = desk_json_flaw(text, JSON_DEPTH_MAX);
 
     jobform_clear(f, LANE_NORMAL);
     f->takes_account = true;
-    if (desk_json_too_deep(text, JSON_DEPTH_MAX)) {
-        snprintf(err, err_room, "nested deeper than %d", JSON_DEPTH_MAX);
+    if (flaw) {
+        snprintf(err, err_room, "not a job: %s", flaw);
         return -EINVAL;
     }
     return jobform_add_json(f, text, err, err_room);

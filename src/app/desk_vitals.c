@@ -11,8 +11,14 @@
 
 /* -- /livez -- */
 
+static void livez_late(struct errand *e)
+{
+    errand_refuse(e, 503, "the dispatcher does not answer");
+}
+
 void desk_livez(struct errand *e)
 {
+    e->late = livez_late;
     ingress_ask_vitals(e, false);
 }
 
@@ -30,7 +36,7 @@ static const struct standing_account *stands(const struct errand *e, uint32_t ac
 {
     const struct ingress *in = e->in;
 
-    return standing_of(in->standing, &in->config->accounts[account], clock_mono_ns());
+    return standing_last_of(in->standing, &in->config->accounts[account]);
 }
 
 /* Whether a lane of it takes no jobs, in words that say what to do. */
@@ -76,6 +82,11 @@ static void on_ready(void *ctx, bool ok)
     errand_drop(e);
 }
 
+static void readyz_late(struct errand *e)
+{
+    errand_refuse(e, 503, "Redis does not answer");
+}
+
 /* First the dispatch loop: what Redis refuses it, the endpoint's own connection may not meet. */
 void desk_readyz(struct errand *e)
 {
@@ -86,10 +97,12 @@ static void take_ready(struct errand *e, const struct vitals *v)
 {
     if (!e->visit || visit_answered(e->visit))
         return;
-    if (v->troubled)
+    if (v->troubled) {
         errand_refuse(e, 503, v->trouble);
-    else
+    } else {
+        e->late = readyz_late;
         standing_refresh(e->in->standing, on_ready, errand_hold(e));
+    }
 }
 
 /* -- /metrics: what the dispatch loop tells, then what Redis tells, then the endpoint itself -- */
@@ -135,6 +148,21 @@ static uint64_t value_under_way(const struct ingress *in)
     return intray_under_way(in->intray);
 }
 
+static uint64_t value_full(const struct ingress *in)
+{
+    return in->counts.full;
+}
+
+static uint64_t value_bytes(const struct ingress *in)
+{
+    return in->proven.used + in->unproven.used;
+}
+
+static uint64_t value_bytes_max(const struct ingress *in)
+{
+    return in->proven.max + in->unproven.max;
+}
+
 static const struct endpoint_fact facts[] = {
     {"purgeline_http_connections", "gauge", "Open connections of producers.", value_connections},
     {"purgeline_http_accepted_total", "counter", "Connections accepted.", value_accepted},
@@ -147,6 +175,11 @@ static const struct endpoint_fact facts[] = {
     {"purgeline_http_jobs_total", "counter", "Jobs sent to Redis for producers.", value_jobs},
     {"purgeline_http_jobs_under_way", "gauge", "Of these, not answered by Redis yet.",
      value_under_way},
+    {"purgeline_http_full_total", "counter",
+     "Requests refused with 503 because others had as much under way as memory_max allows.",
+     value_full},
+    {"purgeline_http_bytes", "gauge", "Memory held by requests that are under way.", value_bytes},
+    {"purgeline_http_bytes_max", "gauge", "The most that they may hold.", value_bytes_max},
 };
 
 static void render_endpoint(const struct ingress *in, struct buf *out)
@@ -232,9 +265,13 @@ static void on_late(struct errand *e)
 
 void desk_metrics(struct errand *e)
 {
-    struct buf *text = alloc_zeroed(1, sizeof(*text));
+    size_t most = METRICS_MAX_BYTES(e->in->config->accounts_count);
+    struct buf *text;
 
-    buf_init(text, METRICS_MAX_BYTES(e->config->accounts_count));
+    if (!errand_take(e, most))
+        return;
+    text = alloc_zeroed(1, sizeof(*text));
+    buf_init(text, most);
     e->state = text;
     e->end = end_metrics;
     e->late = on_late;

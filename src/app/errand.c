@@ -9,9 +9,13 @@
 #include "audit.h"
 #include "desk.h"
 #include "json_text.h"
+#include "log.h"
 
 #define ANSWER_MAX_BYTES ((size_t)64 * 1024 * 1024)
 #define RETRY_MS 1000 /* what is away now may be back by then */
+#define FULL_SAID_NS (60 * NS_PER_S)
+/* What any request costs: itself, what Redis is asked for it, its short answer. */
+#define VISIT_BYTES ((uint64_t)4096)
 
 struct errand *errand_hold(struct errand *e)
 {
@@ -27,6 +31,7 @@ void errand_drop(struct errand *e)
     if (e->end)
         e->end(e);
     config_drop(e->config);
+    quota_bill_close(&e->bill);
     e->in->errands--;
     list_remove(&e->link);
     free(e);
@@ -150,7 +155,7 @@ void errand_audit(const struct errand *e, int status, const char *sentence)
         audit_refused(e->in->audit, e, status, sentence);
 }
 
-void errand_refuse_later(struct errand *e, int status, uint64_t retry_ms, const char *sentence)
+static void refuse(struct errand *e, int status, uint64_t retry_ms, const char *sentence)
 {
     bool ours = !e->route || e->route->voice == ROUTE_OURS;
     char seconds[24], *text;
@@ -160,7 +165,6 @@ void errand_refuse_later(struct errand *e, int status, uint64_t retry_ms, const 
 
     if (!e->visit || visit_answered(e->visit))
         return;
-    errand_audit(e, status, e->audited ? e->audited : sentence);
     j = ours ? in_our_voice(status, sentence) : in_fastlys_voice(status, sentence);
     text = json_text_line(j);
     json_decref(j);
@@ -176,9 +180,99 @@ void errand_refuse_later(struct errand *e, int status, uint64_t retry_ms, const 
     errand_answer(e, &a);
 }
 
+void errand_refuse_later(struct errand *e, int status, uint64_t retry_ms, const char *sentence)
+{
+    if (!e->visit || visit_answered(e->visit))
+        return;
+    errand_audit(e, status, e->audited ? e->audited : sentence);
+    refuse(e, status, retry_ms, sentence);
+}
+
 void errand_refuse(struct errand *e, int status, const char *sentence)
 {
     errand_refuse_later(e, status, status == 503 || status == 429 ? RETRY_MS : 0, sentence);
+}
+
+/* -- room -- */
+
+static void open_bill(struct errand *e)
+{
+    struct ingress *in = e->in;
+    bool unproven = e->route->access == ROUTE_OPEN || e->route->access == ROUTE_SIGNED;
+    char party[160];
+
+    if (unproven || gate_open(in->gate))
+        snprintf(party, sizeof(party), "%s", visit_peer(e->visit));
+    else
+        snprintf(party, sizeof(party), "%.150s", e->who->name);
+    quota_bill_open(unproven ? &in->unproven : &in->proven, party, &e->bill);
+}
+
+/* The largest body for which there will ever be room. */
+static uint64_t body_most(const struct errand *e, uint64_t most)
+{
+    uint64_t wanted = e->in->config->http.body_max_bytes;
+
+    return min_u64(wanted, most - min_u64(most, VISIT_BYTES));
+}
+
+bool errand_enter(struct errand *e)
+{
+    open_bill(e);
+    visit_bill(e->visit, &e->bill);
+    if (e->route->access == ROUTE_SIGNED)
+        visit_collect(e->visit, body_most(e, quota_most(&e->in->unproven)));
+    else if (e->route->access != ROUTE_OPEN)
+        visit_collect(e->visit, body_most(e, quota_most(&e->in->proven)));
+    return errand_take(e, VISIT_BYTES);
+}
+
+bool errand_prove(struct errand *e, const struct config_producer *who, const char *party)
+{
+    e->who = who;
+    return errand_move(e, party);
+}
+
+bool errand_move(struct errand *e, const char *party)
+{
+    uint64_t bytes = e->bill.bytes;
+    bool fits;
+
+    quota_bill_close(&e->bill);
+    quota_bill_open(&e->in->proven, party, &e->bill);
+    fits = quota_take(&e->bill, bytes);
+    if (!fits) {
+        quota_take_over(&e->bill, bytes); /* it is there until it is answered */
+        errand_refuse_full(e);
+    }
+    return fits;
+}
+
+bool errand_take(struct errand *e, uint64_t bytes)
+{
+    if (quota_take(&e->bill, bytes))
+        return true;
+    errand_refuse_full(e);
+    return false;
+}
+
+/* Each of them in the log would be one more thing that a crowd can fill. */
+void errand_refuse_full(struct errand *e)
+{
+    struct ingress *in = e->in;
+    uint64_t now_ns = clock_mono_ns();
+
+    in->counts.full++;
+    if (in->full_said_ns == 0 || now_ns - in->full_said_ns > FULL_SAID_NS) {
+        in->full_said_ns = now_ns;
+        log_warn("HTTP requests under way take all the memory they may: new ones get 503",
+                 "refused=%" PRIu64 " producers_bytes=%" PRIu64 " producers_max=%" PRIu64
+                 " others_bytes=%" PRIu64 " others_max=%" PRIu64,
+                 in->counts.full, in->proven.used, in->proven.max, in->unproven.used,
+                 in->unproven.max);
+    }
+    refuse(e, 503, RETRY_MS,
+           "too much is under way for the memory there is (memory_max); try again");
 }
 
 /* -- what is asked for -- */

@@ -198,7 +198,9 @@ static void on_head(void *ctx, struct visit *v)
     }
     if (e->who)
         visit_prove(v);
-    if (e->route->serve_head)
+    if (e->route->access == ROUTE_OPEN)
+        visit_collect(v, 0); /* nothing that anybody may ask has a body */
+    if (errand_enter(e) && e->route->serve_head)
         e->route->serve_head(e);
 }
 
@@ -230,9 +232,13 @@ static void on_late(void *ctx, struct visit *v)
     if (e->late)
         e->late(e);
     if (!visit_answered(v))
-        errand_refuse(e, 503,
-                      "Redis does not answer: whether it has the job is not known; "
-                      "push it again");
+        errand_refuse(e, 503, "there is no answer in time; ask again");
+}
+
+static void on_full(void *ctx, struct visit *v)
+{
+    (void)ctx;
+    errand_refuse_full(visit_ctx(v));
 }
 
 static void on_gone(void *ctx, struct visit *v)
@@ -404,6 +410,10 @@ static void finish_when_done(struct ingress *in)
     audit_free(in->audit);
     desk_hooks_free(in->hooks);
     desk_ips_free(in->ips);
+    timer_close(in->room);
+    quota_deinit(&in->files);
+    quota_deinit(&in->proven);
+    quota_deinit(&in->unproven);
     job_decoder_deinit(&in->decoder);
     jobform_deinit(&in->form);
     config_drop(in->config);
@@ -522,7 +532,7 @@ static void on_dispatch_letters(void *ctx, struct list *posted)
 
 static struct httpd *open_httpd(struct ingress *in, char *err, size_t err_room)
 {
-    static const struct httpd_calls calls = {on_head, on_part, on_whole, on_late, on_gone};
+    static const struct httpd_calls calls = {on_head, on_part, on_whole, on_late, on_gone, on_full};
     const struct config *c = in->config;
     struct httpd_options o = httpd_options(in);
     struct httpd *h = NULL;
@@ -550,6 +560,34 @@ static void on_redis_up(void *ctx)
         (void)standing_of(in->standing, &in->config->accounts[i], clock_mono_ns());
 }
 
+static void on_room(void *ctx)
+{
+    desk_bulk_room(ctx);
+}
+
+/* Not at once: whoever gives something back is in the middle of something. */
+static void on_freed(void *ctx)
+{
+    struct ingress *in = ctx;
+
+    if (!list_empty(&in->bulks_waiting))
+        timer_start_at(in->room, 0);
+}
+
+/* One quarter is for those who have proven nothing: they keep out each other, never a producer. */
+static void share_memory(struct ingress *in)
+{
+    uint64_t max = config_visits_max_bytes(in->config);
+
+    quota_init(&in->unproven, max / 4);
+    quota_init(&in->proven, max - max / 4);
+    in->proven.freed = on_freed;
+    in->proven.ctx = in;
+    in->room = timer_new(in->loop, on_room, in);
+    list_init(&in->bulks_waiting);
+    quota_init(&in->files, in->config->http.results_max);
+}
+
 struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t err_room)
 {
     struct ingress *in = alloc_zeroed(1, sizeof(*in));
@@ -568,6 +606,7 @@ struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t e
         free(in);
         return NULL;
     }
+    share_memory(in);
     in->mailbox = mailbox_new(in->loop, on_letters, in);
     in->dispatch_inbox = mailbox_new(o->loop, on_dispatch_letters, in);
     in->intray = intray_new(in->loop, o->redis, on_redis_up, in);

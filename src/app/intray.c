@@ -11,6 +11,9 @@
 #include "rediskey.h"
 
 #define ARGV_FEW 64
+/* Visitors are told after five seconds that it is not known; so long may what they left behind wait
+ * for Redis. */
+#define PATIENCE_MS 10000u
 
 struct intray {
     struct redis *redis;
@@ -60,6 +63,7 @@ struct intray *intray_new(struct loop *l, const struct redis_address *a, loop_cb
     t->up = up;
     t->ctx = ctx;
     t->redis = redis_new(l, a, on_up, on_down, t);
+    redis_set_patience(t->redis, PATIENCE_MS);
     t->argv_room = ARGV_FEW;
     t->argv = alloc_zeroed(t->argv_room, sizeof(*t->argv));
     return t;

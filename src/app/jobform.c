@@ -12,6 +12,7 @@
 
 /* Every key at its longest with the space that follows it. */
 #define KEYS_MAX_BYTES ((size_t)JOB_TARGETS_MAX * (KEY_MAX_BYTES + 1))
+#define KEYS_KEPT_BYTES ((size_t)256 * 1024) /* more was one large job's */
 
 void jobform_init(struct jobform *f, enum lane lane)
 {
@@ -28,6 +29,8 @@ void jobform_clear(struct jobform *f, enum lane lane)
     f->targets = 0;
     f->lane = lane;
     f->account = span_of(NULL, 0);
+    if (f->keys.room > KEYS_KEPT_BYTES)
+        buf_deinit(&f->keys);
     buf_clear(&f->keys);
 }
 

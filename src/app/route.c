@@ -12,7 +12,7 @@ static const struct route table[] = {
     {"GET", "/v1/jobs/{job}", ROUTE_PUSH, ROUTE_OURS, desk_job_get, NULL, "What became of a job."},
     {"DELETE", "/v1/jobs/{job}", ROUTE_PUSH, ROUTE_OURS, desk_job_cancel, NULL,
      "Cancel a job that has not ended."},
-    {"POST", "/hooks/{hook}", ROUTE_SIGNED, ROUTE_OURS, desk_hook, NULL,
+    {"POST", "/hooks/{hook}", ROUTE_SIGNED, ROUTE_OURS, desk_hook, desk_hook_head,
      "A publishing system's webhook, turned into a job as configured."},
     {"GET", "/v1/status", ROUTE_ADMIN, ROUTE_OURS, desk_status, NULL,
      "How the accounts stand: who dispatches, what waits, what is left of the budget."},

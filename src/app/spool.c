@@ -3,30 +3,51 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define MEMORY_BYTES ((size_t)256 * 1024)
-
-void spool_init(struct spool *s)
+void spool_init(struct spool *s, struct quota *files, const char *party)
 {
     *s = (struct spool){.file = -1};
-    buf_init(&s->memory, MEMORY_BYTES);
+    buf_init(&s->memory, SPOOL_MEMORY_BYTES);
+    quota_bill_open(files, party, &s->bill);
 }
 
 void spool_deinit(struct spool *s)
 {
     buf_deinit(&s->memory);
+    quota_bill_close(&s->bill);
     if (s->file >= 0)
         close(s->file);
     s->file = -1;
 }
 
+/* Some file systems know no file without a name: its name goes at once. */
+static int open_named(const char *folder)
+{
+    char path[4096];
+    int n = snprintf(path, sizeof(path), "%s/purgeline-XXXXXX", folder), fd;
+
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return -ENAMETOOLONG;
+    fd = mkostemp(path, O_CLOEXEC); /* 0600 */
+    if (fd < 0)
+        return -errno;
+    unlink(path);
+    return fd;
+}
+
 static int open_file(void)
 {
     const char *folder = getenv("TMPDIR");
-    int fd = open(folder && *folder ? folder : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int fd;
 
+    if (!folder || !*folder)
+        folder = "/tmp";
+    fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
+        return open_named(folder);
     return fd < 0 ? -errno : fd;
 }
 
@@ -53,6 +74,10 @@ static int flush(struct spool *s)
         rc = write_all(s->file, buf_span(&s->memory));
     if (rc < 0)
         return rc;
+    if (s->full || !quota_take(&s->bill, s->memory.n)) {
+        s->full = true;
+        quota_take_over(&s->bill, s->memory.n);
+    }
     s->file_bytes += s->memory.n;
     buf_clear(&s->memory);
     return 0;
@@ -78,6 +103,6 @@ int spool_answer(struct spool *s, struct answer *a)
     a->body_bytes = s->file < 0 ? s->memory.n : s->file_bytes;
     a->body = s->file < 0 ? buf_take(&s->memory) : NULL;
     s->file = -1;
-    spool_deinit(s);
+    buf_deinit(&s->memory);
     return 0;
 }

@@ -6,12 +6,16 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "brake.h"
 #include "client.h"
 #include "clock.h"
+#include "list.h"
 #include "rediskey.h"
 
-#define FRESH_NS NS_PER_S
-#define HANDLING_MS 50 /* reading, one request, its answer */
+#define FRESH_NS NS_PER_S                  /* for who asks how all accounts stand */
+#define ESTIMATE_FRESH_NS (50 * NS_PER_MS) /* for who pushes */
+#define LEADERLESS_FRESH_NS 0              /* somebody may lead any moment */
+#define HANDLING_MS 50                     /* reading, one request, its answer */
 
 struct entry {
     struct standing *standing;
@@ -21,11 +25,8 @@ struct entry {
     bool asked;
 };
 
-/* Everybody who waits for all accounts. */
-struct refresh {
-    struct standing *standing;
-    uint32_t open;
-    bool ok;
+struct asker { /* who waits for all accounts */
+    struct list link;
     standing_cb *done;
     void *ctx;
 };
@@ -34,6 +35,10 @@ struct standing {
     struct redis *redis;
     struct entry *entries;
     uint32_t count;
+    struct list askers; /* of the refresh under way */
+    uint32_t open;      /* answers that it lacks; 0: there is none under way */
+    bool ok;            /* of the refresh under way, or of the last one */
+    uint64_t asked_ns;  /* when it began; NEVER: there was none */
 };
 
 struct standing *standing_new(const struct config *c, struct redis *r)
@@ -41,6 +46,8 @@ struct standing *standing_new(const struct config *c, struct redis *r)
     struct standing *s = alloc_zeroed(1, sizeof(*s));
 
     s->redis = r;
+    s->asked_ns = NEVER;
+    list_init(&s->askers);
     s->count = c->accounts_count; /* the same in every configuration: see config_change_possible */
     s->entries = alloc_zeroed(s->count, sizeof(*s->entries));
     for (uint32_t i = 0; i < s->count; i++) {
@@ -106,6 +113,7 @@ static uint64_t whole(double n)
 static void take_report(struct standing_account *s, struct span text)
 {
     json_t *j = json_loadb(text.p, text.n, 0, NULL);
+    const char *brake;
     double jobs = member(j, "jobs_taken"), targets = member(j, "targets_taken");
 
     s->targets_per_job = jobs > 0 ? (targets - member(j, "targets_merged")) / jobs : 1;
@@ -120,6 +128,9 @@ static void take_report(struct standing_account *s, struct span text)
         snprintf(name, sizeof(name), "lost_%s", lane_names[lane]);
         s->lost[lane] = member(j, name) > 0;
     }
+    brake = json_string_value(json_object_get(j, "brake"));
+    s->held = brake && (strcmp(brake, brake_state_names[BRAKE_HELD]) == 0 ||
+                        strcmp(brake, brake_state_names[BRAKE_PROBING]) == 0);
     json_decref(j);
 }
 
@@ -143,32 +154,45 @@ static void take(struct entry *e, const struct redisReply *r)
 
 struct question {
     struct entry *entry;
-    struct refresh *refresh; /* NULL: nobody waits for it */
+    bool refreshes; /* somebody may wait for it */
 };
 
-static void finish(struct refresh *f)
+static void finish(struct standing *s, bool ok)
 {
-    if (--f->open)
+    struct list told, *node;
+
+    s->ok = s->ok && ok;
+    if (--s->open)
         return;
-    f->done(f->ctx, f->ok);
-    free(f);
+    list_init(&told);
+    list_splice_back(&told, &s->askers);
+    while ((node = list_pop_front(&told))) {
+        struct asker *a = list_entry(node, struct asker, link);
+
+        a->done(a->ctx, s->ok);
+        free(a);
+    }
 }
 
 static void on_look(void *ctx, struct redisReply *reply)
 {
     struct question *q = ctx;
+    bool ok = reply && !reply_refused(reply) && reply_count(reply) == LOOK_ANSWERS;
 
     q->entry->asked = false;
-    if (reply && !reply_refused(reply) && reply_count(reply) == LOOK_ANSWERS)
+    if (ok)
         take(q->entry, reply);
-    else if (q->refresh)
-        q->refresh->ok = false;
-    if (q->refresh)
-        finish(q->refresh);
+    if (q->refreshes)
+        finish(q->entry->standing, ok);
     free(q);
 }
 
-static void ask(struct entry *e, struct refresh *refresh)
+enum purpose {
+    FOR_LATER, /* nobody waits for the answer */
+    TO_REFRESH,
+};
+
+static void ask(struct entry *e, enum purpose purpose)
 {
     static const char *const what[] = {"jobs:urgent", "jobs:normal", "jobs:bulk",
                                        "postponed",   "dead",        "lease",
@@ -178,7 +202,7 @@ static void ask(struct entry *e, struct refresh *refresh)
     struct span argv[3 + array_len(what)] = {SPAN("EVAL"), span_str(look), SPAN("9")};
 
     q->entry = e;
-    q->refresh = refresh;
+    q->refreshes = purpose == TO_REFRESH;
     e->asked = true;
     for (size_t i = 0; i < array_len(what); i++) {
         keys[i] = rediskey(e->account, what[i]);
@@ -189,29 +213,61 @@ static void ask(struct entry *e, struct refresh *refresh)
         free(keys[i]);
 }
 
+/* Without a leader it is the worst that can be said, and soon another. */
+static bool is_stale(const struct entry *e, uint64_t now_ns)
+{
+    uint64_t fresh_ns = e->now.overview.leader ? ESTIMATE_FRESH_NS : LEADERLESS_FRESH_NS;
+
+    return e->read_ns == NEVER || now_ns > e->read_ns + fresh_ns;
+}
+
+static struct entry *entry_of(struct standing *s, const struct config_account *a)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        if (strcmp(s->entries[i].account, a->name) == 0)
+            return &s->entries[i];
+    base_abort("an account that is not in the configuration", __FILE__, __LINE__);
+}
+
 const struct standing_account *standing_of(struct standing *s, const struct config_account *a,
                                            uint64_t now_ns)
 {
-    for (uint32_t i = 0; i < s->count; i++) {
-        struct entry *e = &s->entries[i];
+    struct entry *e = entry_of(s, a);
 
-        if (strcmp(e->account, a->name) != 0)
-            continue;
-        if (!e->asked && (e->read_ns == NEVER || now_ns > e->read_ns + FRESH_NS) &&
-            redis_is_up(s->redis))
-            ask(e, NULL);
-        return &e->now;
-    }
-    base_abort("an account that is not in the configuration", __FILE__, __LINE__);
+    if (!e->asked && is_stale(e, now_ns) && redis_is_up(s->redis))
+        ask(e, FOR_LATER);
+    return &e->now;
+}
+
+const struct standing_account *standing_last_of(struct standing *s, const struct config_account *a)
+{
+    return &entry_of(s, a)->now;
 }
 
 void standing_refresh(struct standing *s, standing_cb *done, void *ctx)
 {
-    struct refresh *f = alloc_zeroed(1, sizeof(*f));
+    uint64_t now_ns = clock_mono_ns();
+    struct asker *a;
 
-    *f = (struct refresh){s, s->count, true, done, ctx};
+    if (!redis_is_up(s->redis)) {
+        done(ctx, false);
+        return;
+    }
+    if (s->open == 0 && s->asked_ns != NEVER && now_ns - s->asked_ns < FRESH_NS) {
+        done(ctx, s->ok);
+        return;
+    }
+    a = alloc_zeroed(1, sizeof(*a));
+    a->done = done;
+    a->ctx = ctx;
+    list_push_back(&s->askers, &a->link);
+    if (s->open)
+        return;
+    s->open = s->count;
+    s->ok = true;
+    s->asked_ns = now_ns;
     for (uint32_t i = 0; i < s->count; i++)
-        ask(&s->entries[i], f);
+        ask(&s->entries[i], TO_REFRESH);
 }
 
 /* -- guessing -- */
@@ -223,7 +279,7 @@ uint64_t standing_eta_ms(const struct standing_account *s, const struct config_a
     double at_once = (double)min_u64(s->budget_left, config_burst(&a->budget));
     double linger = config_lane(a, lane)->linger_ms;
 
-    if (!s->known || !s->overview.leader || s->overview.paused)
+    if (!s->known || !s->overview.leader || s->overview.paused || s->held)
         return UINT64_MAX;
     for (int i = 0; i <= (int)lane; i++)
         before += (double)s->overview.lanes[i].jobs * s->targets_per_job;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * How each account stands, as the endpoint last read it from Redis: at most a second old while
- * somebody asks, and never waited for. */
+ * How each account stands, as the endpoint last read it from Redis. */
 #pragma once
 
 #include "overview.h"
@@ -17,20 +16,26 @@ struct standing_account {
     bool writes_known; /* the next was in the report */
     uint64_t writes_left;
     bool lost[LANE_N]; /* see intake_lane_is_lost */
+    bool held; /* nothing is sent: throttled, an outage, or the token is refused */
 };
 
 struct standing *standing_new(const struct config *c, struct redis *r);
 void standing_free(struct standing *s); /* its Redis must be closed */
 
-/* What is known; asks anew when that is older than a second. */
+/* What is known, never waited for; asks anew when that is older than 50 ms. */
 const struct standing_account *standing_of(struct standing *s, const struct config_account *a,
                                            uint64_t now_ns);
-/* Asks for all accounts, then calls `done` once, with false when Redis did not answer. */
+/* The same, and asks nothing: after a refresh. */
+const struct standing_account *standing_last_of(struct standing *s, const struct config_account *a);
+/* Calls `done` once, perhaps before this returned, when all accounts are known as they were at most
+ * a second ago; with false when Redis did not answer. However many ask, Redis is asked once a
+ * second.
+ */
 typedef void standing_cb(void *ctx, bool ok);
 void standing_refresh(struct standing *s, standing_cb *done, void *ctx);
 
 /* In how many milliseconds a job of that cost in that lane will probably be purged; UINT64_MAX when
- * nobody can say (nobody dispatches, or it is paused). An estimate: what waits before it, at the
- * pace of the budget. */
+ * nobody can say (nobody dispatches, it is paused, or Fastly takes nothing). An estimate: what
+ * waits before it, at the pace of the budget. */
 uint64_t standing_eta_ms(const struct standing_account *s, const struct config_account *a,
                          enum lane lane, uint64_t cost);

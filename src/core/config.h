@@ -86,6 +86,7 @@ struct config_http {
     uint32_t idle_s;         /* an idle connection is kept so long */
     uint32_t request_s;      /* head and body of a request must be there by then */
     uint64_t body_max_bytes; /* of a body that is not streamed */
+    uint64_t results_max;    /* of answers of bulk pushes, in temporary files, all together */
     uint64_t backlog_max;    /* jobs waiting per account; beyond it 503. 0 = no such limit */
     char *tls_cert_file;     /* "" = plain HTTP */
     char *tls_key_file;
@@ -147,6 +148,7 @@ struct config {
     char *data_dir;
     uint32_t senders;
     uint32_t window;
+    uint64_t memory_max; /* in bytes, for jobs and requests */
     char *listen;
     uint32_t shutdown_grace_s;
     struct config_http http;
@@ -176,6 +178,14 @@ bool config_words_have_host(const struct config_words *w, struct span host); /* 
 /* Where Redis is: the configured URL, or unix://<data_dir>/redis.sock when embedded. malloc'ed. */
 char *config_redis_url(const struct config *c);
 bool config_redis_embedded(const struct config *c);
+
+/* The two shares of memory_max: jobs read from Redis, and what HTTP clients have under way. */
+uint64_t config_jobs_max_bytes(const struct config *c);
+uint64_t config_visits_max_bytes(const struct config *c);
+
+/* The largest job the dispatcher can hold: bytes of the fields and values of its entry, an eighth
+ * of memory_max. A larger one must be refused before it is accepted. */
+uint64_t config_job_max_bytes(const struct config *c);
 
 /* The burst that holds: the configured one or 5 % of the purges, at least 1. */
 uint64_t config_burst(const struct config_budget *b);

@@ -9,6 +9,7 @@
 
 #include "buf.h"
 #include "loop.h"
+#include "quota.h"
 #include "span.h"
 
 struct httpd;
@@ -33,6 +34,9 @@ struct httpd_calls {
     void (*late)(void *ctx, struct visit *v);
     /* The visit is over, answered or not; forget it. Comes once, after any of the others. */
     void (*gone)(void *ctx, struct visit *v);
+    /* The bill has no room for the body, or for more of it: must be answered within this call.
+     * NULL: it is answered with a plain 503. */
+    void (*full)(void *ctx, struct visit *v);
 };
 
 struct httpd_tls {
@@ -53,7 +57,7 @@ struct httpd_options {
     /* Until a first line has come; from there to the whole request (for a stream: to some of it),
      * and for the answer to be taken (or some of it). */
     uint32_t idle_s, request_s;
-    uint64_t body_max_bytes; /* of one; of all that are collected at once 32 times that */
+    uint64_t body_max_bytes; /* of one; what all may have together is for visit_bill to say */
     uint32_t patience_ms;    /* from the whole body to `late`, unless the visit asks for more */
     const struct httpd_calls *calls;
     void *ctx;
@@ -106,8 +110,11 @@ void visit_set_ctx(struct visit *v, void *ctx); /* the caller's, NULL at first *
 void *visit_ctx(const struct visit *v);
 
 /* -- in `head` -- */
-void visit_collect(struct visit *v, uint64_t max_bytes); /* more is answered with 413 */
+void visit_collect(struct visit *v, uint64_t max_bytes); /* more is answered with 413; 0: none */
 void visit_stream(struct visit *v);
+/* The collected body counts on this bill, which is lent until the visit is gone: whole from the
+ * head on when its length is announced, else as it comes. Without one it counts nowhere. */
+void visit_bill(struct visit *v, struct quota_bill *bill);
 
 /* The visitor has proven who it is. Its connection is dropped last when there are too many, and
  * kept after the answer however many strangers there are. */
@@ -117,7 +124,8 @@ void visit_prove(struct visit *v);
 bool visit_is_outdated(const struct visit *v);
 
 /* -- later -- */
-void visit_continue(struct visit *v); /* more parts may come; also said within `part` */
+void visit_drop_body(struct visit *v); /* it is not needed any more; visit_body is empty then */
+void visit_continue(struct visit *v);  /* more parts may come; also said within `part` */
 void visit_set_patience(struct visit *v, uint32_t ms);
 /* The same for an answer that may as well come early: `late` also comes, within about a second,
  * when the peer has closed its side. Whether it has gone or only said all it had to say cannot be

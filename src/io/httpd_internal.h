@@ -37,6 +37,8 @@ struct visit {
     char *target;
     size_t target_bytes;
     struct buf body;
+    struct quota_bill *bill; /* lent; NULL: the body counts nowhere */
+    uint64_t billed_bytes;   /* on it, for the body */
     void *ctx;
     struct MHD_Response *response; /* ready, not queued yet */
     struct span text;              /* its body, when it is no file; the response's */
@@ -110,7 +112,6 @@ struct httpd {
      * proven who they are, whatever they are at; and of known peers those that are idle. */
     struct list strangers, rested;
     uint32_t strangers_count, rested_count, known_count, hung_up;
-    uint64_t body_bytes; /* collected, of all visits */
     struct heap deadlines;
     struct timer *timer; /* the first of the deadlines */
     struct list ends; /* connections whose peer has sent all, until it is clear what that means */

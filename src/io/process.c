@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#define LARGE_BLOCK_BYTES (256 * 1024)
 
 /* First line of a small file; "" when it cannot be read. */
 static void read_line(const char *path, char *out, size_t room)
@@ -116,6 +119,13 @@ void process_harden(void)
 #ifndef __SANITIZE_ADDRESS__ /* whose leak checker must be able to look */
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 #endif
+}
+
+/* Without it glibc learns from the first large block that is freed to keep the next ones:
+ * mallopt(3), M_MMAP_THRESHOLD. */
+void process_return_memory(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES);
 }
 
 uint64_t process_raise_files(void)

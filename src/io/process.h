@@ -18,6 +18,9 @@ bool process_is_dead(const char *identity);
 /* No core files, no peeking by other processes of the user: the memory holds a token. */
 void process_harden(void);
 
+/* Large blocks go back to the kernel as soon as they are freed. */
+void process_return_memory(void);
+
 /* Lets this process open as many files as it may at all. Returns how many that is. */
 uint64_t process_raise_files(void);
 

@@ -212,7 +212,7 @@ void queue_read(struct queue *q, const bool lanes[LANE_N], uint32_t count, uint3
     for (size_t lane = 0; lane < LANE_N; lane++)
         if (lanes[lane])
             argv[n++] = queue_arg_at(&a, lane);
-    redis_command(reader_of(q), n, argv, on_streams, q);
+    redis_command_blocking(reader_of(q), block_ms, n, argv, on_streams, q);
     queue_args_deinit(&a);
 }
 

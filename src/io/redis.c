@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "list.h"
 #include "redis_codec.h"
+#include "redis_deadline.h"
 #include "redis_socket.h"
 #include "redis_wire.h"
 #include "rng.h"
@@ -39,8 +40,9 @@ enum state {
 #define SAY_AGAIN_NS (5 * NS_PER_S)
 #define STABLE_NS (5 * NS_PER_S) /* a connection that lived this long was a good one */
 
-struct call { /* one command, from redis_command to its callback */
-    struct list link;
+struct call {         /* one command, from redis_command to its callback */
+    struct list link; /* in failed */
+    struct redis_owed owed;
     struct redis *r;
     redis_reply_cb *cb;
     void *ctx;
@@ -66,7 +68,8 @@ struct redis {
     struct addrinfo *addresses; /* of the last look-up */
     struct addrinfo *next;      /* the one to try after this one fails */
     struct list failed;         /* calls whose NULL is due */
-    struct redis_text text;     /* scratch of redis_command */
+    struct redis_deadline deadline;
+    struct redis_text text; /* scratch of redis_command */
     struct redis_replies *replies;
     struct rng rng;
     uint64_t up_since_ns;
@@ -412,6 +415,7 @@ static void finish(struct redis *r)
 
     timer_close(r->timer);
     timer_close(r->turn);
+    redis_deadline_deinit(&r->deadline);
     if (r->lookup) {
         r->lookup->r = NULL;
         (void)uv_cancel((uv_req_t *)&r->lookup->req);
@@ -467,6 +471,9 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *priv)
     struct redis *r = c->r;
 
     (void)ac;
+    redis_deadline_paid(&c->owed);
+    if (reply)
+        redis_deadline_heard(&r->deadline);
     if (reply && !r->lost && server_unfit(reply))
         lose(r, "%s", ((const redisReply *)reply)->str);
     if (!reply || r->lost || r->closed) {
@@ -481,12 +488,20 @@ static int send_command(struct redis *r, size_t argc, const struct span *argv, r
                         void *priv)
 {
     size_t n = redis_format(&r->text, argc, argv);
+    int rc = redisAsyncFormattedCommand(r->ac, fn, priv, r->text.p, n);
 
-    return redisAsyncFormattedCommand(r->ac, fn, priv, r->text.p, n);
+    redis_text_trim(&r->text);
+    return rc;
 }
 
 void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb,
                    void *ctx)
+{
+    redis_command_blocking(r, 0, argc, argv, cb, ctx);
+}
+
+void redis_command_blocking(struct redis *r, uint32_t block_ms, size_t argc,
+                            const struct span *argv, redis_reply_cb *cb, void *ctx)
 {
     struct call *c = alloc_zeroed(1, sizeof(*c));
 
@@ -498,8 +513,11 @@ void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_
         fail_call(c);
         return;
     }
-    if (send_command(r, argc, argv, on_reply, c) != REDIS_OK)
-        fail_call(c);
+    redis_deadline_owe(&r->deadline, &c->owed, block_ms);
+    if (send_command(r, argc, argv, on_reply, c) == REDIS_OK)
+        return;
+    redis_deadline_paid(&c->owed);
+    fail_call(c);
 }
 
 /* -- messages -- */
@@ -549,6 +567,11 @@ void redis_subscribe(struct redis *r, struct span channel, redis_message_cb *cb,
     redis_command(r, 2, argv, on_no_subscription, s); /* down: comes to NULL soon */
 }
 
+void redis_set_patience(struct redis *r, uint32_t ms)
+{
+    r->deadline.patience_ns = ms * NS_PER_MS;
+}
+
 bool redis_is_up(const struct redis *r)
 {
     return r->state == UP && r->ac && !r->lost && !r->closed;
@@ -556,9 +579,11 @@ bool redis_is_up(const struct redis *r)
 
 /* -- from beginning to end -- */
 
-static char *copy_or_null(const char *s)
+static void on_silence(void *ctx)
 {
-    return s ? alloc_str(s) : NULL;
+    struct redis *r = ctx;
+
+    lose(r, "no answer within %u s", (unsigned)(r->deadline.patience_ns / NS_PER_S));
 }
 
 struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_cb *up,
@@ -569,13 +594,7 @@ struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_
     must(a->host || a->unix_path);
     redis_socket_ignore_sigpipe();
     r->loop = l;
-    r->address = (struct redis_address){.host = copy_or_null(a->host),
-                                        .unix_path = copy_or_null(a->unix_path),
-                                        .port = a->port,
-                                        .db = a->db,
-                                        .user = copy_or_null(a->user),
-                                        .password = copy_or_null(a->password),
-                                        .tls = a->tls};
+    redis_address_copy(a, &r->address);
     r->up = up;
     r->down = down;
     r->ctx = ctx;
@@ -584,6 +603,8 @@ struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_
     r->replies = redis_replies_new();
     r->timer = timer_new(l, on_timer, r);
     r->turn = timer_new(l, on_turn, r);
+    redis_deadline_init(&r->deadline, l, on_silence, r);
+    redis_set_patience(r, REDIS_PATIENCE_MS);
     r->state = WAITING;
     timer_start_at(r->timer, 0);
     return r;

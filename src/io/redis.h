@@ -24,6 +24,7 @@ struct redis_address {
  * time is refused here, with that reason. */
 must_use int redis_address_parse(const char *url, struct redis_address *out, char *err,
                                  size_t err_room);
+void redis_address_copy(const struct redis_address *from, struct redis_address *to);
 void redis_address_deinit(struct redis_address *a); /* wipes the password */
 
 typedef void redis_up_cb(void *ctx); /* connected, authenticated, db selected */
@@ -38,9 +39,18 @@ typedef void redis_reply_cb(void *ctx, struct redisReply *reply);
 struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_cb *up,
                         redis_down_cb *down, void *ctx);
 bool redis_is_up(const struct redis *r);
+/* Redis may take so long for an answer; when it says nothing for that long while one is owed, the
+ * connection is given up, and with it all that it owes, for no single command can be taken back.
+ * REDIS_PATIENCE_MS unless this says otherwise. */
+#define REDIS_PATIENCE_MS 30000u
+void redis_set_patience(struct redis *r, uint32_t ms);
 /* The callback comes exactly once and never before this returned. When down: with NULL, soon. */
 void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb,
                    void *ctx);
+/* The same for a command that waits in Redis for up to so long: that comes on top of the patience.
+ */
+void redis_command_blocking(struct redis *r, uint32_t block_ms, size_t argc,
+                            const struct span *argv, redis_reply_cb *cb, void *ctx);
 /* Messages of a channel, for as long as the connection lives: `cb` gets an empty one when they
  * begin to come, then each (lent), and NULL once when the connection is gone; subscribe anew when
  * it is up. The connection is good for nothing else then. */

@@ -216,6 +216,20 @@ int redis_address_parse(const char *url, struct redis_address *out, char *err, s
     return 0;
 }
 
+static char *copy_or_null(const char *s)
+{
+    return s ? alloc_str(s) : NULL;
+}
+
+void redis_address_copy(const struct redis_address *from, struct redis_address *to)
+{
+    *to = *from;
+    to->host = copy_or_null(from->host);
+    to->unix_path = copy_or_null(from->unix_path);
+    to->user = copy_or_null(from->user);
+    to->password = copy_or_null(from->password);
+}
+
 void redis_address_deinit(struct redis_address *a)
 {
     if (a->password)

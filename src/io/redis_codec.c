@@ -8,6 +8,8 @@
 
 /* -- commands -- */
 
+#define TEXT_KEPT_BYTES ((size_t)256 * 1024)
+
 static char *put_number(char *at, char sign, size_t value)
 {
     char digits[20];
@@ -46,6 +48,14 @@ size_t redis_format(struct redis_text *t, size_t argc, const struct span *argv)
     }
     *at = '\0';
     return (size_t)(at - t->p);
+}
+
+void redis_text_trim(struct redis_text *t)
+{
+    if (t->room <= TEXT_KEPT_BYTES)
+        return;
+    free(t->p);
+    *t = (struct redis_text){0};
 }
 
 /* -- replies -- */

@@ -5,7 +5,7 @@
 
 #include "span.h"
 
-struct redis_text { /* grown, never shrunk; all zero at first */
+struct redis_text { /* grown; all zero at first */
     char *p;
     size_t room;
 };
@@ -14,6 +14,8 @@ struct redis_text { /* grown, never shrunk; all zero at first */
  * with strchr(3) for what is subscribed to.
  * https://redis.io/docs/latest/develop/reference/protocol-spec/ */
 size_t redis_format(struct redis_text *t, size_t argc, const struct span *argv);
+/* Gives back what only one large command needed. */
+void redis_text_trim(struct redis_text *t);
 
 struct redisReader;
 struct redis_replies; /* memory for one reply at a time, which is all a connection hands out */

@@ -9,6 +9,8 @@ struct redisContext;
 
 /* Close-on-exec, keepalive and the ceiling for unacknowledged bytes: a peer that died without a
  * word is noticed within about 15 s, busy or idle. */
+/* hiredis writes with write(2): the death of a peer would kill the process. */
+void redis_socket_ignore_sigpipe(void);
 void redis_socket_tune(int fd, bool tcp);
 
 struct ssl_st; /* OpenSSL's SSL */

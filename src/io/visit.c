@@ -18,8 +18,8 @@
 #define OWN_TIMEOUT_S 86400u
 /* How often somebody who waits for long is looked after. */
 #define LOOK_MS 1000u
-/* Collected bodies together: so many of the largest. */
-#define BODIES_MAX 32
+/* A body of unknown length is billed in steps of at least this. */
+#define BILL_STEP_BYTES ((uint64_t)16 * 1024)
 
 static struct httpd *httpd_of(const struct visit *v)
 {
@@ -132,6 +132,11 @@ void visit_stream(struct visit *v)
     v->streams = true;
 }
 
+void visit_bill(struct visit *v, struct quota_bill *bill)
+{
+    v->bill = bill;
+}
+
 void visit_set_patience(struct visit *v, uint32_t ms)
 {
     v->patience_ms = ms;
@@ -230,6 +235,7 @@ static enum MHD_Result queue_answer(struct visit *v)
     enum MHD_Result rc = MHD_queue_response(v->mhd, (unsigned)v->status, v->response);
 
     v->queued = true;
+    visit_drop_body(v);
     MHD_destroy_response(v->response);
     v->response = NULL;
     conn_set_phase(v->conn, CONN_SENDING, httpd_of(v)->options.request_s * 1000);
@@ -350,6 +356,55 @@ static void inspect_head(struct visit *v, const char *method, const char *versio
     }
 }
 
+void visit_drop_body(struct visit *v)
+{
+    if (v->billed_bytes)
+        quota_give(v->bill, v->billed_bytes);
+    v->billed_bytes = 0;
+    buf_deinit(&v->body);
+}
+
+/* There is no room for the body. */
+static void answer_full(struct visit *v)
+{
+    struct httpd *h = httpd_of(v);
+    struct answer busy = {.status = 503, .file = -1, .headers = {{"Retry-After", "1"}}};
+
+    if (h->options.calls->full)
+        h->options.calls->full(h->options.ctx, v);
+    else
+        visit_answer(v, &busy);
+    must(v->answered);
+}
+
+/* Room on the bill for a body of so many bytes. False, and answered. */
+static bool bill_body(struct visit *v, uint64_t bytes)
+{
+    uint64_t more = bytes > v->billed_bytes ? bytes - v->billed_bytes : 0;
+
+    if (!v->bill || more == 0)
+        return true;
+    if (quota_take(v->bill, more)) {
+        v->billed_bytes += more;
+        return true;
+    }
+    answer_full(v);
+    return false;
+}
+
+/* What its head says of the body may be a reason to read none of it. */
+static void admit_body(struct visit *v, uint64_t announced)
+{
+    bool known = announced != UINT64_MAX;
+
+    if (v->streams)
+        return;
+    if (known ? announced > v->body.max : v->body.max == 0)
+        answer_plain(v, 413, "the body is too large");
+    else if (known)
+        (void)bill_body(v, announced);
+}
+
 static enum MHD_Result begin(struct visit *v, const char *method, const char *version)
 {
     struct httpd *h = httpd_of(v);
@@ -366,8 +421,8 @@ static enum MHD_Result begin(struct visit *v, const char *method, const char *ve
         h->options.calls->head(h->options.ctx, v);
     }
     announced = body_announced(v);
-    if (!v->answered && !v->streams && announced > v->body.max && announced != UINT64_MAX)
-        answer_plain(v, 413, "the body is too large");
+    if (!v->answered)
+        admit_body(v, announced);
     if (v->answered &&
         (flawed || announced > DISCARD_MAX_BYTES || visit_header(v, MHD_HTTP_HEADER_EXPECT).p ||
          (announced && conn_is_unwelcome(v->conn))))
@@ -383,27 +438,22 @@ static void renew_deadline(struct visit *v)
     conn_set_phase(v->conn, CONN_BODY, httpd_of(v)->options.request_s * 1000);
 }
 
-static void drop_body(struct visit *v)
+/* Steps double, as the buffer does. */
+static uint64_t next_step(const struct visit *v, uint64_t bytes)
 {
-    httpd_of(v)->body_bytes -= v->body.n;
-    buf_deinit(&v->body);
+    if (bytes <= v->billed_bytes)
+        return bytes;
+    return min_u64(v->body.max, max_u64(bytes, max_u64(v->billed_bytes * 2, BILL_STEP_BYTES)));
 }
 
 static void collect(struct visit *v, struct span part)
 {
-    struct httpd *h = httpd_of(v);
-    struct answer busy = {.status = 503, .file = -1, .headers = {{"Retry-After", "1"}}};
-
-    if (part.n > v->body.max - v->body.n) {
+    if (part.n > v->body.max - v->body.n)
         answer_plain(v, 413, "the body is too large");
-    } else if (h->body_bytes + part.n > BODIES_MAX * max_u64(h->options.body_max_bytes, 1 << 20)) {
-        visit_answer(v, &busy);
-    } else {
+    else if (bill_body(v, next_step(v, v->body.n + part.n)))
         buf_put(&v->body, part);
-        h->body_bytes += part.n;
-    }
     if (v->answered)
-        drop_body(v);
+        visit_drop_body(v);
 }
 
 static enum MHD_Result stream(struct visit *v, struct span part, size_t *left)
@@ -414,10 +464,10 @@ static enum MHD_Result stream(struct visit *v, struct span part, size_t *left)
     v->goes_on = false;
     taken = h->options.calls->part(h->options.ctx, v, part);
     must(taken <= part.n);
-    *left = part.n - taken;
+    *left = v->answered ? 0 : part.n - taken; /* left over, it would be waited with, not dropped */
     v->got_bytes += taken;
     renew_deadline(v);
-    if (*left == 0 || v->answered)
+    if (*left == 0)
         return MHD_YES;
     wait_for_answer(v);
     if (v->goes_on)
@@ -472,12 +522,12 @@ void visit_end(struct visit *v)
 {
     struct httpd *h = httpd_of(v);
 
+    visit_drop_body(v); /* its bill ends with the visit */
     if (v->begun)
         h->options.calls->gone(h->options.ctx, v);
     v->conn->visit = NULL;
     if (v->response)
         MHD_destroy_response(v->response);
-    drop_body(v);
     free(v->target);
     free(v);
 }

@@ -23,6 +23,7 @@
 
 #define HOST "Host: x\r\n"
 #define SEEN_MAX 256
+#define ROOM_BYTES ((uint64_t)64 * 1024 * 1024)
 #define BODY_MAX ((uint64_t)64 * 1024)
 
 /* What became of one visit, kept after it is gone. */
@@ -32,9 +33,11 @@ struct seen {
     size_t body_bytes;
     unsigned parts, wholes, lates, gones;
     struct buf streamed;
+    struct quota_bill bill;
 };
 
 struct world {
+    struct quota room; /* of all bodies; each visit is a party of its own */
     struct loop *loop;
     struct httpd *httpd;
     unsigned port;
@@ -72,6 +75,8 @@ static inline void on_head(void *ctx, struct visit *v)
     snprintf(s->target, sizeof(s->target), "%.*s", (int)visit_target(v).n, visit_target(v).p);
     buf_init(&s->streamed, SIZE_MAX);
     visit_set_ctx(v, s);
+    quota_bill_open(&w->room, s->target, &s->bill);
+    visit_bill(v, &s->bill);
     if (w->patience)
         visit_set_patience(v, w->patience);
     if (asks(v, "/known"))
@@ -168,9 +173,11 @@ static inline void on_gone(void *ctx, struct visit *v)
     (void)ctx;
     s->gones++;
     s->visit = NULL;
+    assert_int_equal(s->bill.bytes, 0);
+    quota_bill_close(&s->bill);
 }
 
-static const struct httpd_calls calls = {on_head, on_part, on_whole, on_late, on_gone};
+static const struct httpd_calls calls = {on_head, on_part, on_whole, on_late, on_gone, NULL};
 
 /* -- the world -- */
 
@@ -191,6 +198,7 @@ static inline void open_world(struct world *w, const struct httpd_options *o)
     char err[200];
 
     w->loop = loop_new();
+    quota_init(&w->room, ROOM_BYTES);
     w->httpd = httpd_new(w->loop, o, err, sizeof(err));
     if (!w->httpd)
         fail_msg("%s", err);
@@ -247,6 +255,7 @@ static inline void free_world(struct world *w)
         assert_int_equal(w->seen[i].gones, 1);
         buf_deinit(&w->seen[i].streamed);
     }
+    quota_deinit(&w->room);
     free(w);
 }
 

@@ -223,6 +223,62 @@ static void scopes_hold_for_every_line(void **state)
     world_close(&w);
 }
 
+/* Lines that are no jobs: each has a result that is longer than itself. */
+static char *bad_lines(size_t n)
+{
+    struct buf text;
+
+    buf_init(&text, SIZE_MAX);
+    while (n--)
+        buf_put(&text, SPAN("x\n"));
+    return buf_take(&text);
+}
+
+/* The sums are the last line. */
+static json_t *sums_of(const struct http_reply *r)
+{
+    const char *last = memrchr(r->body, '\n', r->body_bytes - 1);
+
+    return json_loadb(last + 1, r->body_bytes - (size_t)(last + 1 - r->body), 0, NULL);
+}
+
+static void results_have_a_ceiling_and_the_push_says_where_it_ended(void **state)
+{
+    struct world w = world_open(state, "", CMS "http: {results_max: 1MiB}\n");
+    char *lines = bad_lines(100000);
+    const struct http_reply *r = http_expect(w.h, 413, "POST", BULK, lines, KEY_HEADER, NULL);
+    json_t *sums = sums_of(r);
+    long long next = json_integer_value(json_object_get(sums, "next_line"));
+
+    assert_string_equal(http_header(r, "Content-Type"), "application/x-ndjson");
+    assert_in_range(r->body_bytes, 1, 1 << 20);
+    assert_in_range(next, 2, 99999);
+    assert_int_equal(json_integer_value(json_object_get(sums, "refused")), next - 1);
+    assert_non_null(strstr(json_string_value(json_object_get(sums, "error")), "results_max"));
+    json_decref(sums);
+    /* What it took is free again, and minimal results of good lines need none. */
+    http_expect(w.h, 200, "POST", BULK, "{\"keys\":[\"a\"]}", KEY_HEADER, NULL);
+    http_expect(w.h, 200, "POST", BULK, lines + 2 * 95000, KEY_HEADER, NULL);
+    free(lines);
+    world_close(&w);
+}
+
+/* The folder for temporary files is gone: said in words, and nothing else suffers. */
+static void results_that_cannot_be_kept_are_said_and_others_go_on(void **state)
+{
+    char *lines = bad_lines(10000);
+    struct world w = {.r = rig_open(state, "", HTTP_LISTENS CMS)};
+
+    setenv("TMPDIR", "/nonexistent", 1);
+    w.h = http_serve(w.r, 0);
+    unsetenv("TMPDIR");
+    world_assert_problem(http_do(w.h, "POST", BULK, lines, KEY_HEADER, NULL), 500,
+                         "the results cannot be kept: No such file");
+    http_expect(w.h, 200, "POST", BULK, "{\"keys\":[\"a\"]}", KEY_HEADER, NULL);
+    free(lines);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +289,8 @@ int main(void)
         rig_test(a_long_one_takes_no_more_memory_than_a_short_one),
         rig_test(what_redis_did_not_take_is_said_line_by_line_and_may_be_pushed_again),
         rig_test(scopes_hold_for_every_line),
+        rig_test(results_have_a_ceiling_and_the_push_says_where_it_ended),
+        rig_test(results_that_cannot_be_kept_are_said_and_others_go_on),
     };
 
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);

@@ -378,7 +378,7 @@ static void a_refusal_names_the_field(void **state)
         {"{\"keys\":[\"a\"]", "not a JSON object: "},
         {"keys=a", "not a JSON object: "},
         {"", "not a JSON object: "},
-        {"{\"keys\":[[[[[[[[[[\"a\"]]]]]]]]]]}", "nested deeper"},
+        {"{\"keys\":[[[[[[[[[[\"a\"]]]]]]]]]]}", "not a job: it is nested too deeply"},
     };
     struct world w = opened(state);
 

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ * jansson follows nested values by recursion, keeps a table for each empty object and all of a
+ * document at once: three bytes of a stranger can become three hundred. So JSON is looked at before
+ * it is parsed. */
+#include <stdint.h>
+
+#include "desk.h"
+
+/* About what jansson allocates on 64 bits for an object with its first table, for an array, and for
+ * any other value with its place in what holds it. */
+#define OBJECT_BYTES 320u
+#define ARRAY_BYTES 120u
+#define VALUE_BYTES 80u
+#define FREE_BYTES                                                                                 \
+    ((size_t)4 * 1024 * 1024) /* any document may become that and twice its length                 \
+                               */
+
+const char *desk_json_flaw(struct span s, int depth_max)
+{
+    size_t bytes = 0, most = 2 * s.n + FREE_BYTES;
+    int depth = 0;
+    bool text = false;
+
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+
+        if (text) {
+            i += c == '\\';
+            text = c != '"';
+        } else if (c == '"') {
+            text = true;
+        } else if (c == '{' || c == '[') {
+            bytes += c == '{' ? OBJECT_BYTES : ARRAY_BYTES;
+            if (++depth > depth_max)
+                return "it is nested too deeply";
+        } else if (c == '}' || c == ']') {
+            depth--;
+        } else if (c == ',' || c == ':') {
+            bytes += VALUE_BYTES;
+        }
+        if (bytes > most)
+            return "it holds too many values";
+    }
+    return NULL;
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT
+ * What machines ask, and what they are told: Redis is asked for many of them once, an answer that
+ * is late says what is true for its route, and an estimate is given when there can be one. */
+#include "http_world.h"
+
+#include "clock.h"
+#include "config_file.h"
+#include "ingress.h"
+#include "loop.h"
+#include "rawhttp.h"
+
+#define PURGE "/v1/purge"
+
+static struct world opened(void **state)
+{
+    return world_open(state, "", "");
+}
+
+/* -- asked for many at once -- */
+
+static long long scripts_asked(struct world *w)
+{
+    char *info = redis_server_str(w->r->redis, "INFO commandstats");
+    const char *at = strstr(info, "cmdstat_eval:calls=");
+    long long calls = at ? atoll(at + strlen("cmdstat_eval:calls=")) : 0;
+
+    free(info);
+    return calls;
+}
+
+/* Anybody may ask this, as often as he likes. */
+static void however_many_ask_redis_is_asked_once_a_second(void **state)
+{
+    static const char *const routes[] = {"/readyz", "/metrics"};
+    struct world w = opened(state);
+
+    for (size_t i = 0; i < array_len(routes); i++) {
+        long long before = scripts_asked(&w);
+        uint64_t began_ns = clock_mono_ns(), took_s;
+
+        for (int k = 0; k < 500; k++)
+            http_expect(w.h, 200, "GET", routes[i], NULL, NULL);
+        took_s = (clock_mono_ns() - began_ns) / NS_PER_S + 1;
+        assert_true(scripts_asked(&w) - before <= (long long)(took_s + 1) * 2);
+    }
+    world_close(&w);
+}
+
+static void a_redis_that_went_away_is_no_readiness_that_was_cached(void **state)
+{
+    struct world w = opened(state);
+
+    http_expect(w.h, 200, "GET", "/readyz", NULL, NULL);
+    redis_server_kill(w.r->redis);
+    rig_await(w.r, http_do(w.h, "GET", "/readyz", NULL, NULL)->status == 503);
+    world_assert_problem(http_do(w.h, "GET", "/readyz", NULL, NULL), 503, "Redis is away");
+    redis_server_restart(w.r->redis);
+    rig_await(w.r, http_do(w.h, "GET", "/readyz", NULL, NULL)->status == 200);
+    world_close(&w);
+}
+
+/* -- late -- */
+
+static pid_t redis_pid(struct world *w)
+{
+    char *info = redis_server_str(w->r->redis, "INFO server");
+    char *at = strstr(info, "process_id:");
+    pid_t pid;
+
+    must(at);
+    pid = (pid_t)atoi(at + strlen("process_id:"));
+    free(info);
+    return pid;
+}
+
+static void late_answers_say_what_is_true_for_their_route(void **state)
+{
+    static const struct {
+        const char *method, *target, *body, *says;
+    } late[] = {
+        {"GET", "/v1/jobs/normal-1700000000000-0", NULL, "Redis does not answer; ask again"},
+        {"DELETE", "/v1/jobs/normal-1700000000000-0", NULL, "whether the job is cancelled"},
+        {"POST", PURGE, "{\"keys\":[\"a\"]}", "whether it has the job is not known; push it again"},
+        {"POST", "/service/" NEWS "/purge/a", NULL, "whether it has the job is not known"},
+    };
+    struct world w = opened(state);
+    struct http *h = http_open(http_base(w.h), NULL);
+    pid_t pid = redis_pid(&w);
+
+    kill(pid, SIGSTOP);
+    for (size_t i = 0; i < array_len(late); i++)
+        http_call_set_ctx(http_begin(h, late[i].method, late[i].target, late[i].body, NULL),
+                          (void *)late[i].says);
+    for (size_t i = 0; i < array_len(late); i++) {
+        struct http_call *c = http_next(h);
+
+        assert_int_equal(http_call_reply(c)->status, 503);
+        http_assert_has(http_call_reply(c), http_call_ctx(c));
+    }
+    kill(pid, SIGCONT);
+    http_close(h);
+    rig_await(w.r, http_do(w.h, "GET", "/readyz", NULL, NULL)->status == 200);
+    world_close(&w);
+}
+
+static void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
+{
+    (void)ctx;
+    (void)v;
+    (void)metrics_wanted;
+}
+
+static struct loop *dispatch_loop;
+
+static void on_stopped(void *ctx)
+{
+    *(bool *)ctx = true;
+    loop_stop(dispatch_loop);
+}
+
+/* The endpoint alone, beside a dispatch loop that nobody runs. */
+static void a_dispatcher_that_hangs_is_said_to_hang(void **state)
+{
+    static char no_socket[] = "/nonexistent/redis.sock";
+    struct redis_address nowhere = {.unix_path = no_socket};
+    struct config config;
+    struct ingress_options o = {
+        .config = &config, .redis = &nowhere, .files = 1000, .vitals = on_vitals};
+    struct rawhttp_answer a;
+    struct ingress *in;
+    struct rawhttp r;
+    bool stopped = false;
+    char err[400];
+
+    (void)state;
+    setenv("PURGELINE_LISTEN", "127.0.0.1:0", 1);
+    assert_int_equal(config_load(NULL, &config, err, sizeof(err)), 0);
+    unsetenv("PURGELINE_LISTEN");
+    o.loop = dispatch_loop = loop_new();
+    in = ingress_new(&o, err, sizeof(err));
+    assert_non_null(in);
+    rawhttp_open(&r, (unsigned)atoi(strrchr(ingress_address(in), ':') + 1));
+    rawhttp_say(&r, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
+    a = rawhttp_await(&r);
+    assert_int_equal(a.status, 503);
+    assert_true(rawhttp_says(&a, "the dispatcher does not answer"));
+    rawhttp_close(&r);
+    ingress_stop(in, on_stopped, &stopped);
+    while (!stopped)
+        loop_run(o.loop);
+    ingress_free(in);
+    loop_run(o.loop);
+    loop_free(o.loop);
+    config_deinit(&config);
+}
+
+/* -- the estimate -- */
+
+static bool has_eta(const struct http_reply *r)
+{
+    assert_int_equal(r->status, 202);
+    return json_is_integer(json_object_get(r->json, "eta_ms"));
+}
+
+static const struct http_reply *push(struct http *h)
+{
+    return http_do(h, "POST", PURGE, "{\"keys\":[\"a\"]}", NULL);
+}
+
+static void the_first_push_of_all_is_answered_with_an_estimate(void **state)
+{
+    struct rig *r = rig_open(state, "", HTTP_LISTENS);
+    struct http *h;
+
+    rig_start_leading(r, 0);
+    h = http_of(r, 0, "http", NULL);
+    rig_await(r, push(h)->status != 503); /* the endpoint has a connection to Redis of its own */
+    assert_true(has_eta(push(h)));
+    http_close(h);
+    rig_close(r);
+}
+
+static void the_first_push_after_a_while_knows_how_it_is_now(void **state)
+{
+    struct world w = opened(state);
+
+    assert_true(has_eta(push(w.h)));
+    rig_dispatch_pause(w.r, true);
+    instance_await_said(&w.r->instances[0], "Dispatch is paused", 1);
+    rig_await(w.r, !has_eta(push(w.h)));
+    for (int i = 0; i < 20; i++)
+        assert_false(has_eta(push(w.h)));
+    rig_dispatch_pause(w.r, false);
+    rig_await(w.r, has_eta(push(w.h)));
+    world_close(&w);
+}
+
+static void what_is_to_wait_is_estimated_with_its_wait(void **state)
+{
+    struct world w = opened(state);
+    char *body = alloc_printf("{\"keys\":[\"a\"],\"not_before\":%llu}",
+                              (unsigned long long)clock_wall_ms() + 3600000);
+    const struct http_reply *r = http_expect(w.h, 202, "POST", PURGE, body, NULL);
+
+    assert_in_range(http_number(r, "eta_ms"), 3500000, 3700000);
+    free(body);
+    world_close(&w);
+}
+
+static void a_refused_token_leaves_no_estimate(void **state)
+{
+    struct rig *r = rig_open(state, "    attempts: 1\n", HTTP_LISTENS);
+    struct http *h;
+
+    setenv("FASTLY_API_TOKEN", "a-token-that-nobody-knows", 1);
+    h = http_serve(r, 0);
+    assert_int_equal(push(h)->status, 202);
+    instance_await_said(&r->instances[0], "refuses the token", 1);
+    rig_await(r, !has_eta(push(h)));
+    for (int i = 0; i < 20; i++)
+        assert_false(has_eta(push(h)));
+    http_close(h);
+    rig_close(r);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        rig_test(however_many_ask_redis_is_asked_once_a_second),
+        rig_test(a_redis_that_went_away_is_no_readiness_that_was_cached),
+        rig_test(late_answers_say_what_is_true_for_their_route),
+        cmocka_unit_test(a_dispatcher_that_hangs_is_said_to_hang),
+        rig_test(the_first_push_of_all_is_answered_with_an_estimate),
+        rig_test(the_first_push_after_a_while_knows_how_it_is_now),
+        rig_test(what_is_to_wait_is_estimated_with_its_wait),
+        rig_test(a_refused_token_leaves_no_estimate),
+    };
+
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ * A Redis that stands still: its connection is given up when an answer is owed for too long, and
+ * only then. */
+#include "redis_world.h"
+
+static pid_t server_pid(struct world *w)
+{
+    char *info = redis_server_str(w->server, "INFO server");
+    const char *at = strstr(info, "process_id:");
+    pid_t pid;
+
+    must(at);
+    pid = (pid_t)atoi(at + strlen("process_id:"));
+    free(info);
+    return pid;
+}
+
+/* No single command can be taken back, so all that is owed ends, as unknown. */
+static void a_server_that_stops_answering_is_given_up_and_found_again(void **state)
+{
+    struct world w = {.server = redis_server_start(NULL, NULL)};
+    pid_t pid;
+
+    (void)state;
+    pid = server_pid(&w);
+    open_world(&w, redis_server_url(w.server));
+    redis_set_patience(w.r, 300);
+    run_until(&w, w.ups == 1);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    command(&w, "INCR", "a");
+    command(&w, "INCR", "b");
+    run_until(&w, w.replies == 2 && w.downs == 1);
+    assert_int_equal(w.nulls, 2);
+    assert_non_null(strstr(w.why, "no answer within"));
+    assert_false(redis_is_up(w.r));
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    run_until(&w, w.ups == 2);
+    command(&w, "ECHO", "again");
+    run_until(&w, w.replies == 3);
+    assert_string_equal(w.text, "again");
+    close_world(&w);
+}
+
+static void who_owes_nothing_may_be_silent(void **state)
+{
+    struct world w = {.server = redis_server_start(NULL, NULL)};
+
+    (void)state;
+    open_world(&w, redis_server_url(w.server));
+    redis_set_patience(w.r, 100);
+    run_until(&w, w.ups == 1);
+    command(&w, "ECHO", "a");
+    run_until(&w, w.replies == 1);
+    run_for(&w, 1500);
+    assert_int_equal(w.downs, 0);
+    close_world(&w);
+}
+
+static void a_command_that_waits_in_redis_has_that_time_on_top(void **state)
+{
+    struct world w = {.server = redis_server_start(NULL, NULL)};
+    struct span argv[] = {SPAN("BLPOP"), SPAN("nothing"), SPAN("2")};
+
+    (void)state;
+    open_world(&w, redis_server_url(w.server));
+    redis_set_patience(w.r, 100);
+    run_until(&w, w.ups == 1);
+    redis_command_blocking(w.r, 2000, 3, argv, on_reply, &w);
+    run_until(&w, w.replies == 1);
+    assert_int_equal(w.nulls, 0);
+    assert_int_equal(w.downs, 0);
+    close_world(&w);
+}
+
+/* A loop that stood still finds its deadline over and the answer unread: it was not Redis. */
+static void an_answer_that_nobody_read_is_no_silence(void **state)
+{
+    struct world w = {.server = redis_server_start(NULL, NULL)};
+
+    (void)state;
+    open_world(&w, redis_server_url(w.server));
+    redis_set_patience(w.r, 100);
+    run_until(&w, w.ups == 1);
+    command(&w, "ECHO", "a");
+    run_for(&w, 1);
+    command(&w, "ECHO", "b");
+    usleep(300000); /* the loop stands still: there is no event to wait for */
+    run_until(&w, w.replies == 2);
+    assert_int_equal(w.nulls, 0);
+    assert_int_equal(w.downs, 0);
+    close_world(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_server_that_stops_answering_is_given_up_and_found_again),
+        cmocka_unit_test(who_owes_nothing_may_be_silent),
+        cmocka_unit_test(a_command_that_waits_in_redis_has_that_time_on_top),
+        cmocka_unit_test(an_answer_that_nobody_read_is_no_silence),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
