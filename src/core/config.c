@@ -58,6 +58,21 @@ char *config_redis_url(const struct config *c)
     return alloc_str(c->redis);
 }
 
+uint64_t config_jobs_max_bytes(const struct config *c)
+{
+    return c->memory_max - config_visits_max_bytes(c);
+}
+
+uint64_t config_visits_max_bytes(const struct config *c)
+{
+    return c->memory_max / 4;
+}
+
+uint64_t config_job_max_bytes(const struct config *c)
+{
+    return c->memory_max / 8;
+}
+
 uint64_t config_burst(const struct config_budget *b)
 {
     return b->burst ? b->burst : max_u64(b->purges / 20, 1);

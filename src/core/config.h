@@ -143,6 +143,7 @@ struct config {
     char *data_dir;
     uint32_t senders;
     uint32_t window;
+    uint64_t memory_max; /* in bytes, for jobs and requests */
     char *listen;
     uint32_t shutdown_grace_s;
     struct config_http http;
@@ -171,6 +172,14 @@ void config_words_free(struct config_words *w);
 /* Where Redis is: the configured URL, or unix://<data_dir>/redis.sock when embedded. malloc'ed. */
 char *config_redis_url(const struct config *c);
 bool config_redis_embedded(const struct config *c);
+
+/* The two shares of memory_max: jobs read from Redis, and what HTTP clients have under way. */
+uint64_t config_jobs_max_bytes(const struct config *c);
+uint64_t config_visits_max_bytes(const struct config *c);
+
+/* The largest job the dispatcher can hold: bytes of the fields and values of its entry, an eighth
+ * of memory_max. A larger one must be refused before it is accepted. */
+uint64_t config_job_max_bytes(const struct config *c);
 
 /* The burst that holds: the configured one or 5 % of the purges, at least 1. */
 uint64_t config_burst(const struct config_budget *b);

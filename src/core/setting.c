@@ -46,6 +46,12 @@ void setting_expects(const struct setting *s, struct buf *out)
         buf_printf(out, "a number from %llu to %llu", (unsigned long long)s->min,
                    (unsigned long long)s->max);
         break;
+    case SETTING_BYTES:
+        buf_printf(out, "a size from ");
+        setting_value_print_bytes(s->min, out);
+        buf_printf(out, " to ");
+        setting_value_print_bytes(s->max, out);
+        break;
     case SETTING_FLAG:
         buf_printf(out, "true or false");
         break;

@@ -18,6 +18,7 @@ enum setting_type {
     SETTING_GROUP, /* no value: the settings whose names start with "<name>." are inside */
     SETTING_TEXT,
     SETTING_NUMBER,
+    SETTING_BYTES, /* a uint64_t; may be written as 256MiB */
     SETTING_FLAG,
     SETTING_CHOICE,
     SETTING_SET,      /* of choices, at least one; bit n is the n-th */
@@ -52,7 +53,7 @@ struct setting {
     enum setting_scope scope;
     enum setting_type type;
     size_t offset, size; /* in struct config, struct config_account ... by scope */
-    uint64_t min, max;   /* numbers */
+    uint64_t min, max;   /* numbers and bytes */
     const char *const *choices;
     size_t choices_count;
     const char *fallback;   /* the default, in the words of the file; NULL: it must be given */

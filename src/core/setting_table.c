@@ -30,9 +30,12 @@ static const char *const hook_encodings[] = {
 #define WORDS(form_) .type = SETTING_WORDS, .form = (form_)
 #define SET(names) .type = SETTING_SET, .choices = (names), .choices_count = array_len(names)
 #define NUMBER(min_, max_) .type = SETTING_NUMBER, .min = (min_), .max = (max_)
+#define BYTES(min_, max_) .type = SETTING_BYTES, .min = (min_), .max = (max_)
 #define CHOICE(names) .type = SETTING_CHOICE, .choices = (names), .choices_count = array_len(names)
 
 #define UNITS_MAX UINT64_C(1000000000000)
+#define MIB (UINT64_C(1) << 20)
+#define TIB (UINT64_C(1) << 40)
 
 static const struct setting table[] = {
     {.name = "redis",
@@ -57,6 +60,14 @@ static const struct setting table[] = {
      NUMBER(1, 100000000),
      .fallback = "1000000",
      .sentence = "Pending targets held in memory; what is beyond them waits in Redis."},
+    {.name = "memory_max",
+     GLOBAL(memory_max),
+     BYTES(32 * MIB, TIB),
+     .fallback = "256MiB",
+     .sentence =
+         "Memory for jobs and requests. Three quarters are for jobs read from Redis, of all "
+         "accounts\ntogether: beyond that they wait there. One quarter is for what HTTP "
+         "clients have under\nway: beyond that they get 503. A job may have an eighth of it."},
     {.name = "listen",
      GLOBAL(listen),
      TEXT_OR_NONE(SETTING_FORM_LISTEN),

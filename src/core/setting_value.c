@@ -38,6 +38,23 @@ static int set_number(const struct setting *s, void *at, const char *text)
     return 0;
 }
 
+static const char *const byte_units[] = {"", "KiB", "MiB", "GiB", "TiB"}; /* 1024 apart */
+
+static int set_bytes(const struct setting *s, uint64_t *at, const char *text)
+{
+    size_t digits = strspn(text, "0123456789"), unit = 0;
+    uint64_t v;
+
+    must(s->size == sizeof(*at));
+    while (unit < array_len(byte_units) && strcmp(text + digits, byte_units[unit]) != 0)
+        unit++;
+    if (unit == array_len(byte_units) || span_to_u64(span_of(text, digits), &v) < 0 ||
+        v > s->max >> (10 * unit) || v << (10 * unit) < s->min)
+        return -EINVAL;
+    *at = v << (10 * unit);
+    return 0;
+}
+
 static int set_flag(bool *at, const char *text)
 {
     bool yes = strcmp(text, "true") == 0, no = strcmp(text, "false") == 0;
@@ -220,6 +237,8 @@ int setting_value_set(const struct setting *s, void *base, const char *text)
         return set_text(s, at, text);
     case SETTING_NUMBER:
         return set_number(s, at, text);
+    case SETTING_BYTES:
+        return set_bytes(s, at, text);
     case SETTING_FLAG:
         return set_flag(at, text);
     case SETTING_CHOICE:
@@ -355,6 +374,15 @@ static void print_number(const struct setting *s, const void *at, struct buf *ou
     buf_printf(out, "%llu", (unsigned long long)v);
 }
 
+void setting_value_print_bytes(uint64_t bytes, struct buf *out)
+{
+    size_t unit = 0;
+
+    for (; bytes && bytes % 1024 == 0 && unit + 1 < array_len(byte_units); bytes /= 1024)
+        unit++;
+    buf_printf(out, "%llu%s", (unsigned long long)bytes, byte_units[unit]);
+}
+
 void setting_value_print(const struct setting *s, const void *base, struct buf *out)
 {
     const void *at = (const char *)base + s->offset;
@@ -366,6 +394,9 @@ void setting_value_print(const struct setting *s, const void *base, struct buf *
         break;
     case SETTING_NUMBER:
         print_number(s, at, out);
+        break;
+    case SETTING_BYTES:
+        setting_value_print_bytes(*(const uint64_t *)at, out);
         break;
     case SETTING_FLAG:
         buf_printf(out, "%s", *(const bool *)at ? "true" : "false");

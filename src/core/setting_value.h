@@ -11,5 +11,7 @@ must_use int setting_value_set_words(const struct setting *s, void *base, char *
 void setting_value_clear(const struct setting *s, void *base); /* a text: "" */
 void setting_value_free(const struct setting *s, void *base);
 
+void setting_value_print_bytes(uint64_t bytes, struct buf *out); /* "256MiB" */
+
 /* The value as YAML on one line. A password in it is shown as "***". */
 void setting_value_print(const struct setting *s, const void *base, struct buf *out);

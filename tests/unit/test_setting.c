@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "setting.h"
+#include "setting_value.h"
 
 static char error[1024];
 
@@ -103,6 +104,52 @@ static void the_first_and_last_number_of_a_range_are_taken_and_their_neighbours_
     for (enum setting_scope s = SETTING_GLOBAL; s < SETTING_SCOPE_N; s++)
         assert_true(numbers[s] > 0);
     bases_deinit(&b);
+}
+
+static void set_size(const char *text, uint64_t expected)
+{
+    struct config c;
+    struct buf printed;
+    const struct setting *s = setting_find(SETTING_GLOBAL, "memory_max");
+    int rc;
+
+    config_init(&c);
+    buf_init(&printed, 1024);
+    rc = setting_set(s, &c, text, error, sizeof(error));
+    if ((rc == 0) != (expected != 0))
+        fail_msg("%s was %s", text, expected ? "refused" : "taken");
+    assert_true(rc < 0 ? c.memory_max == 256 << 20 : c.memory_max == expected);
+    setting_value_print(s, &c, &printed);
+    assert_int_equal(setting_set(s, &c, printed.p, error, sizeof(error)), 0);
+    assert_true(rc < 0 ? c.memory_max == 256 << 20 : c.memory_max == expected);
+    assert_true(config_jobs_max_bytes(&c) + config_visits_max_bytes(&c) == c.memory_max);
+    buf_deinit(&printed);
+    setting_free(SETTING_GLOBAL, &c);
+}
+
+static void a_size_may_have_a_unit(void **state)
+{
+    (void)state;
+    set_size("64MiB", 64 << 20);
+    set_size("32MiB", 32 << 20);
+    set_size("33554432", 32 << 20);
+    set_size("100000001", 100000001);
+    set_size("32768KiB", 32 << 20);
+    set_size("1GiB", 1 << 30);
+    set_size("1TiB", UINT64_C(1) << 40);
+    set_size("33554431", 0);
+    set_size("1099511627777", 0);
+    set_size("2TiB", 0);
+    set_size("18014398509481984MiB", 0);
+    set_size("18446744073709551616", 0);
+    set_size("64MB", 0);
+    set_size("64 MiB", 0);
+    set_size("64mib", 0);
+    set_size("MiB", 0);
+    set_size("-64MiB", 0);
+    set_size("", 0);
+    set_size("1", 0);
+    assert_non_null(strstr(error, "a size from 32MiB to 1TiB"));
 }
 
 static void every_setting_has_a_default_that_is_allowed_and_a_variable_of_its_own(void **state)
@@ -362,6 +409,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(the_token_goes_over_https_or_stays_on_this_machine),
         T(the_first_and_last_number_of_a_range_are_taken_and_their_neighbours_not),
+        T(a_size_may_have_a_unit),
         T(every_setting_has_a_default_that_is_allowed_and_a_variable_of_its_own),
         T(every_setting_says_what_it_is_for),
         T(a_name_is_of_at_most_64_lower_case_letters_and_digits),
