@@ -15,6 +15,8 @@ enum receipts { RECEIPTS_NONE, RECEIPTS_FAILED, RECEIPTS_ALL };
 extern const char *const lane_names[LANE_N];               /* "urgent", "normal", "bulk" */
 must_use int lane_parse(struct span name, enum lane *out); /* 0 or -EINVAL */
 
+#define CONFIG_WINDOW_MAX 100000000
+#define CONFIG_ATTEMPTS_MAX 1000
 #define CONFIG_SERVICES_MAX 1024
 #define CONFIG_ACCOUNTS_MAX 256
 #define CONFIG_PRODUCERS_MAX 1024

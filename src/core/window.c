@@ -190,7 +190,7 @@ static struct pending *pending_new(const struct job_spec *spec, const struct job
                           .waiters = POOL_NONE,
                           .expires_ms = spec->expires_ms,
                           .since_us = how->now_ns / 1000,
-                          .pushed_ms = how->id_ms,
+                          .pushed_ms = min_u64(how->id_ms, PENDING_PUSHED_MAX_MS),
                           .bytes_count = (uint16_t)target->bytes.n,
                           .service = spec->service,
                           .kind = (unsigned)target->kind,
@@ -218,7 +218,7 @@ static void note_push(struct pending *t, enum lane lane, uint64_t pushed_ms, boo
     if ((unsigned)lane > t->lane || (started && !sooner))
         return;
     if (sooner || news || pushed_ms < t->pushed_ms)
-        t->pushed_ms = pushed_ms;
+        t->pushed_ms = min_u64(pushed_ms, PENDING_PUSHED_MAX_MS);
     t->started = started;
 }
 

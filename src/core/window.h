@@ -31,6 +31,7 @@ struct __attribute__((packed, aligned(4))) window_job {
 
 /* There are as many as the backlog has. */
 _Static_assert(sizeof(struct window_job) == 20, "a job in memory has grown");
+_Static_assert(JOB_TARGETS_MAX <= UINT16_MAX, "open, targets");
 
 struct window {
     struct pending **table; /* open addressing, linear probing; WAITING and DELAYED ones */

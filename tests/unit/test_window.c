@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "setting.h"
+
 /* -- merging --------------------------------------------------------------------------------- */
 
 /* Five purges per product save: https://github.com/fastly/fastly-magento2/issues/73 */
@@ -787,9 +789,31 @@ static void what_returns_to_a_newer_one_leaves_its_wait_alone(void **state)
     world_free(w);
 }
 
+/* -- narrow fields -- */
+
+/* Counted in eight bits, a target was tried for ever where `attempts` was above 255. */
+static void as_many_tries_are_counted_as_the_setting_allows(void **state)
+{
+    const struct setting *attempts = setting_find(SETTING_ACCOUNT, "attempts");
+    struct world *w = world_new(100);
+
+    (void)state;
+    push(w, "k");
+    for (uint64_t tried = 1; tried <= attempts->max; tried++) {
+        struct batch *b = pick(w);
+        struct pending *t = pending_of(b->targets.next);
+
+        pending_tried(t);
+        assert_int_equal(t->attempts, tried);
+        bring_back(w, b);
+    }
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(as_many_tries_are_counted_as_the_setting_allows),
         cmocka_unit_test(a_machine_that_is_up_for_years_lingers_as_long),
         cmocka_unit_test(the_wait_for_the_wire_is_that_of_the_oldest_job),
         cmocka_unit_test(the_wait_in_a_lower_lane_is_not_that_of_an_urgent_job),
