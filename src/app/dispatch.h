@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "config.h"
+#include "memory.h"
 #include "queue.h"
 #include "sender.h"
 
@@ -20,6 +21,8 @@ struct dispatch;
 struct dispatch_options {
     const struct config_account *account; /* lent until dispatch_free */
     uint32_t window;                      /* pending targets held in memory */
+    struct memory *memory;                /* shared by all accounts; lent until dispatch_free */
+    uint64_t job_max_bytes;               /* config_job_max_bytes */
     const char *owner;                    /* this incarnation, as process_identity gives it */
     struct loop *loop;
     const struct redis_address *redis;

@@ -12,12 +12,22 @@ struct flight {
     struct dispatch *dispatch;
     struct batch *batch;
     struct exchange *x;
+    uint64_t bytes; /* as counted in the dispatch's flight_bytes */
 };
 
 /* -- made once, used often ------------------------------------------------------------------- */
 
 /* A URL and its answer are small, and there are many of them; a batch of keys is none of both. */
 #define KEPT_MAX_BYTES 4096
+
+static void count_bytes(struct dispatch *d, struct flight *f)
+{
+    const struct exchange *x = f->x;
+    uint64_t bytes = sizeof(*f) + sizeof(*x) + x->url.room + x->header.room + x->body.room;
+
+    d->flight_bytes += bytes - f->bytes;
+    f->bytes = bytes;
+}
 
 static struct flight *flight_new(struct dispatch *d)
 {
@@ -35,6 +45,7 @@ static struct flight *flight_new(struct dispatch *d)
 
 static void flight_free(struct flight *f)
 {
+    f->dispatch->flight_bytes -= f->bytes;
     exchange_free(f->x);
     free(f);
 }
@@ -49,6 +60,7 @@ static void land(struct flight *f)
         return;
     }
     exchange_reset(f->x);
+    count_bytes(f->dispatch, f);
     list_push_front(&f->dispatch->landed, &f->link);
 }
 
@@ -167,6 +179,7 @@ static void send_batch(struct dispatch *d, struct batch *b, uint64_t now_ns)
     if (b->form == FORM_ALL)
         begin_purge_all(d, b);
     write_request(d, b, f->x);
+    count_bytes(d, f);
     f->x->start_before_ns = d->lease_until_ns;
     f->batch = b;
     list_push_back(&d->flights, &f->link);

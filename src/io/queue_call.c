@@ -96,20 +96,23 @@ bool queue_reply_is(const struct redisReply *reply, const char *word)
     return reply && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, word);
 }
 
-int queue_reply_err(struct queue *q, const struct redisReply *reply)
+int queue_refusal_err(struct queue *q, const char *words)
 {
     static const char *const full[] = {"OOM ", "MISCONF ", "NOREPLICAS "};
 
-    if (!reply)
-        return -ENOTCONN;
-    if (reply->type != REDIS_REPLY_ERROR)
-        return 0;
-    snprintf(q->error, sizeof(q->error), "%s", reply->str);
+    snprintf(q->error, sizeof(q->error), "%s", words);
     /* Redis 6 wraps a script's errors: "ERR Error running script ... -OOM command not ..." */
     for (size_t i = 0; i < array_len(full); i++)
-        if (strstr(reply->str, full[i]))
+        if (strstr(words, full[i]))
             return -ENOMEM;
     return -EIO;
+}
+
+int queue_reply_err(struct queue *q, const struct redisReply *reply)
+{
+    if (!reply)
+        return -ENOTCONN;
+    return reply->type == REDIS_REPLY_ERROR ? queue_refusal_err(q, reply->str) : 0;
 }
 
 /* -- calls -- */

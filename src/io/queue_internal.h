@@ -5,6 +5,7 @@
 #include "list.h"
 #include "queue.h"
 #include "queue_scripts.h"
+#include "redis_entries.h"
 
 #define SETTLE_CHUNK 512                /* items per script call: bounds how long Redis is held */
 #define SETTLE_CHUNK_BYTES (256 * 1024) /* the same, where reasons are long */
@@ -39,7 +40,11 @@ void queue_call_script(struct queue *q, enum queue_script script, struct queue_a
 void queue_call(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
                 queue_reply_cb *cb, void *ctx);
 
-/* 0 or what the error means; keeps its words for queue_error. NULL: -ENOTCONN. */
+struct redis_entries *queue_entries_new(struct queue *q); /* in queue_read.c */
+
+/* What Redis' words of refusal mean; keeps them for queue_error. */
+int queue_refusal_err(struct queue *q, const char *words);
+/* 0 or what the error means. NULL: -ENOTCONN. */
 int queue_reply_err(struct queue *q, const struct redisReply *reply);
 bool queue_reply_is(const struct redisReply *reply, const char *word); /* an error of that kind */
 
@@ -70,9 +75,10 @@ struct queue_lane {
 
 struct queue_reading { /* the read under way */
     bool busy;
-    uint32_t count;
-    queue_read_cb *cb;
+    struct queue_read how;
     void *ctx;
+    enum lane lane; /* whose entries are arriving */
+    bool refused;   /* there was no room for one: it will be read again */
 };
 
 struct queue {
@@ -93,10 +99,8 @@ struct queue {
     struct queue_ledger ledgers[LEDGER_N];
     struct queue_lane lanes[LANE_N];
     struct queue_reading reading;
-    struct queue_entry *entries; /* grown, never shrunk; so is spans */
-    size_t entries_room;
-    struct span *spans;
-    size_t spans_room;
+    struct redis_entries *entries;
+    struct list burials; /* of large entries, the first is under way */
     struct queue_spent *spent;
     size_t spent_room;
     loop_cb *closed;

@@ -9,6 +9,7 @@
 #include "queue_internal.h"
 
 struct large {
+    struct list link; /* burials: one after the other, for each holds the whole entry */
     enum lane lane;
     uint32_t ttl_s;
     queue_step_cb *cb;
@@ -37,13 +38,21 @@ static struct large *new_large(const redisReply *item, size_t strings, queue_ste
     queue_args_init(&l->kept);
     for (size_t i = 0; i < strings; i++)
         queue_arg(&l->kept, string_of(item->element[i]));
+    list_init(&l->link);
     l->cb = cb;
     l->ctx = ctx;
     return l;
 }
 
+static void look_up_first(struct queue *q);
+
 static void end_large(struct queue *q, struct large *l, int err)
 {
+    bool burial = !list_empty(&l->link);
+
+    list_remove(&l->link);
+    if (burial)
+        look_up_first(q);
     l->cb(q, l->ctx, err);
     queue_args_deinit(&l->kept);
     free(l);
@@ -125,16 +134,31 @@ static void on_found(struct queue *q, void *ctx, int err, struct redisReply *rep
     write_letter(q, l, entry->element[1]);
 }
 
+static void look_up_first(struct queue *q)
+{
+    struct large *l;
+    struct span argv[4];
+
+    if (list_empty(&q->burials))
+        return;
+    l = list_first(&q->burials, struct large, link);
+    argv[0] = SPAN("XRANGE");
+    argv[1] = span_str(q->keys[KEY_JOBS + l->lane]);
+    argv[2] = argv[3] = kept(l, ID);
+    queue_call(q, q->writer, array_len(argv), argv, on_found, l);
+}
+
 void queue_bury_large(struct queue *q, enum lane lane, uint32_t ttl_s,
                       const struct redisReply *item, queue_step_cb *cb, void *ctx)
 {
     struct large *l = new_large(item, BURY_N, cb, ctx);
-    struct span argv[] = {SPAN("XRANGE"), span_str(q->keys[KEY_JOBS + lane]), kept(l, ID),
-                          kept(l, ID)};
+    bool first = list_empty(&q->burials);
 
     l->lane = lane;
     l->ttl_s = ttl_s;
-    queue_call(q, q->writer, array_len(argv), argv, on_found, l);
+    list_push_back(&q->burials, &l->link);
+    if (first)
+        look_up_first(q);
 }
 
 /* -- later: write it to its lane, take it off the set -- */

@@ -261,6 +261,43 @@ static const char settle[] = LUA_NOW LUA_QUOTE
     "for i = 1, #large do out[i + 2] = large[i] end\n"
     "return out\n";
 
+/* KEYS stream, receipt prefix, dead. ARGV lane, channel, ttl_s, id, receipt (0|1), reason, then the
+ * fields that the letter keeps. The entry is not looked at: handing it to Lua would take long.
+ * So the letter is written first and taken back when there was no such entry. */
+static const char oversized[] = LUA_NOW LUA_QUOTE
+    "local call, id, reason = redis.call, ARGV[4], ARGV[6]\n"
+    "local probe = redis.pcall('SETRANGE', KEYS[2], 0, '')\n"
+    "local oom = type(probe) == 'table' and probe.err and probe.err:find('OOM', 1, true)\n"
+    "call('XDEL', KEYS[1], '0-1')\n"
+    "local job, ref, letter = ARGV[1] .. '-' .. id, nil, {}\n"
+    "for i = 7, #ARGV - 1, 2 do\n"
+    "  local name, value = ARGV[i], ARGV[i + 1]\n"
+    "  letter[#letter + 1] = name\n"
+    "  letter[#letter + 1] = value\n"
+    "  if name == 'ref' then ref = value\n"
+    "  elseif name == 'job' and #value <= 128 and not value:find('[^%w+-]') and value ~= '' then\n"
+    "    job = value\n"
+    "  end\n"
+    "end\n"
+    "local n = #letter\n"
+    "letter[n + 1], letter[n + 2] = 'dead_reason', reason\n"
+    "letter[n + 3], letter[n + 4] = 'dead_job', job\n"
+    "letter[n + 5], letter[n + 6] = 'dead_at', int(now_ms())\n"
+    "letter[n + 7], letter[n + 8] = 'dead_target', ''\n"
+    "local written = call('XADD', KEYS[3], '*', unpack(letter))\n"
+    "if call('XDEL', KEYS[1], id) == 0 then\n"
+    "  call('XDEL', KEYS[3], written)\n"
+    "  return {0, 0}\n"
+    "end\n"
+    "call('PUBLISH', ARGV[2], job)\n"
+    "if ARGV[5] ~= '1' then return {1, 0} end\n"
+    "if oom then return {1, 1} end\n"
+    "local text = '{\"job\":' .. quote(job) .. ',\"state\":\"dead\",\"at\":' .. int(now_ms()) ..\n"
+    "  ',\"targets\":0'\n"
+    "if ref then text = text .. ',\"ref\":' .. quote(ref) end\n"
+    "call('SETEX', KEYS[2] .. job, ARGV[3], text .. ',\"reason\":' .. quote(reason) .. '}')\n"
+    "return {1, 0}\n";
+
 /* KEYS later, dead, urgent, normal, bulk. ARGV wall_ms limit, most fields. A member that is none of
  * ours becomes a dead letter. Answers moved, score of the next ('' when none), then members with
  * too many fields for Lua, each as member, lane, fields. */
@@ -288,7 +325,7 @@ static const char due[] = LUA_NOW
     "    fields[#fields + 1] = m[2]\n"
     "    if #fields > tonumber(ARGV[3]) then\n"
     "      large[#large + 1] = {member, m[1], fields}\n"
-    "      if #large == 4 then break end\n"
+    "      break\n"
     "    else\n"
     "      call('XADD', lanes[m[1]], '*', unpack(fields))\n"
     "      call('ZREM', KEYS[1], member)\n"
@@ -374,8 +411,8 @@ static const char restore[] = LUA_NOW LUA_WHEN
     "return out\n";
 
 const char *const queue_scripts[SCRIPT_N] = {
-    [SCRIPT_LANES] = lanes,     [SCRIPT_DEPTH] = depth,     [SCRIPT_LEAD] = lead,
-    [SCRIPT_RELEASE] = release, [SCRIPT_PAUSE] = pause_,    [SCRIPT_DROP] = drop,
-    [SCRIPT_PURGED] = purged,   [SCRIPT_SETTLE] = settle,   [SCRIPT_DUE] = due,
-    [SCRIPT_SPEND] = spend,     [SCRIPT_RESTORE] = restore,
+    [SCRIPT_LANES] = lanes,     [SCRIPT_DEPTH] = depth,   [SCRIPT_LEAD] = lead,
+    [SCRIPT_RELEASE] = release, [SCRIPT_PAUSE] = pause_,  [SCRIPT_DROP] = drop,
+    [SCRIPT_PURGED] = purged,   [SCRIPT_SETTLE] = settle, [SCRIPT_OVERSIZED] = oversized,
+    [SCRIPT_DUE] = due,         [SCRIPT_SPEND] = spend,   [SCRIPT_RESTORE] = restore,
 };

@@ -85,6 +85,36 @@ static void on_chunk(struct queue *q, void *ctx, int err, struct redisReply *rep
     release_one(sent.s, err);
 }
 
+/* -- an entry that is too large to look at -- */
+
+static void on_oversized(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    if (err == 0)
+        q->receipts_skipped += integer_at(reply, 1);
+    release_one(ctx, err);
+}
+
+static void send_oversized(struct settling *s, const struct queue_settle *item)
+{
+    struct queue *q = s->q;
+    struct queue_args a;
+
+    queue_args_init(&a);
+    queue_key(&a, q->keys[KEY_JOBS + item->lane]);
+    queue_key(&a, q->keys[KEY_RECEIPT]);
+    queue_key(&a, q->keys[KEY_DEAD]);
+    queue_arg(&a, span_str(lane_names[item->lane]));
+    queue_arg(&a, span_str(q->keys[KEY_SETTLED]));
+    queue_arg_u64(&a, s->ttl_s);
+    queue_arg_id(&a, item->id);
+    queue_arg(&a, item->receipt ? SPAN("1") : SPAN("0"));
+    queue_arg(&a, item->reason);
+    for (size_t i = 0; i < item->fields_count; i++)
+        queue_arg(&a, item->fields[i]);
+    s->open++;
+    queue_call_script(q, SCRIPT_OVERSIZED, &a, on_oversized, s);
+}
+
 /* -- arguments, as the scripts want them -- */
 
 static bool all_have_one(const struct chunk *c)
@@ -186,7 +216,10 @@ void queue_settle(struct queue *q, const struct queue_settle *items, size_t coun
         chunks[i].kind = (enum kind)(i % KIND_N);
     }
     for (size_t i = 0; i < count; i++)
-        add_item(&chunks[items[i].lane * KIND_N + kind_of(&items[i])], &items[i]);
+        if (items[i].oversized)
+            send_oversized(s, &items[i]);
+        else
+            add_item(&chunks[items[i].lane * KIND_N + kind_of(&items[i])], &items[i]);
     for (size_t i = 0; i < LANE_N * KIND_N; i++)
         if (chunks[i].count)
             send_chunk(&chunks[i]);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "alloc.h"
@@ -46,6 +47,12 @@ struct call { /* one command, from redis_command to its callback */
     void *ctx;
 };
 
+struct stream { /* a redis_stream under way */
+    struct redis *r;
+    const struct redis_sink *sink;
+    void *ctx;
+};
+
 struct lookup {
     uv_getaddrinfo_t req;
     struct redis *r; /* NULL: nobody waits any more */
@@ -65,6 +72,7 @@ struct redis {
     struct addrinfo *addresses; /* of the last look-up */
     struct addrinfo *next;      /* the one to try after this one fails */
     struct list failed;         /* calls whose NULL is due */
+    struct stream *stream;      /* the bytes that arrive are its; or NULL */
     struct redis_text text;     /* scratch of redis_command */
     struct redis_replies *replies;
     struct rng rng;
@@ -215,7 +223,7 @@ static int prepare(struct redis *r)
         return -EIO;
     }
     redis_socket_tune(r->ac->c.fd, r->address.host != NULL);
-    r->ac->c.reader->maxbuf = 0; /* keep the read buffer between replies */
+    r->ac->c.reader->maxbuf = REDIS_KEPT_BYTES; /* so much of it is kept between replies */
     redis_replies_serve(r->replies, r->ac->c.reader);
     if (r->address.tls) {
         char why[160];
@@ -345,10 +353,36 @@ static void wait_and_retry(struct redis *r)
     timer_start_at(r->timer, clock_mono_ns() + ms * NS_PER_MS);
 }
 
+static void fail_call(struct call *c)
+{
+    list_push_back(&c->r->failed, &c->link);
+    turn_soon(c->r);
+}
+
+static void on_no_stream(void *ctx, struct redisReply *reply)
+{
+    struct stream s = *(struct stream *)ctx;
+
+    (void)reply;
+    free(ctx);
+    s.sink->done(s.ctx, -ENOTCONN);
+}
+
+static void fail_stream(struct redis *r, struct stream *s)
+{
+    struct call *c = alloc_zeroed(1, sizeof(*c));
+
+    *c = (struct call){.r = r, .cb = on_no_stream, .ctx = s};
+    fail_call(c);
+}
+
 static void drop_connection(struct redis *r)
 {
     redisAsyncContext *ac = r->ac;
 
+    if (r->stream)
+        fail_stream(r, r->stream);
+    r->stream = NULL;
     if (!ac)
         return;
     r->ac = NULL;
@@ -422,34 +456,27 @@ static void on_turn(void *ctx)
 
 /* -- commands -- */
 
-static void fail_call(struct call *c)
-{
-    list_push_back(&c->r->failed, &c->link);
-    turn_soon(c->r);
-}
-
 /* Errors that say: not this server, not now. The command was not carried out. */
-static bool server_unfit(const redisReply *reply)
+static bool server_unfit(const char *refusal)
 {
     static const char *const words[] = {"LOADING ",     "MASTERDOWN ", "READONLY ",
                                         "CLUSTERDOWN ", "MOVED ",      "NOAUTH "};
 
-    if (reply->type != REDIS_REPLY_ERROR)
-        return false;
     for (size_t i = 0; i < array_len(words); i++)
-        if (strncmp(reply->str, words[i], strlen(words[i])) == 0)
+        if (strncmp(refusal, words[i], strlen(words[i])) == 0)
             return true;
-    return strstr(reply->str, "-READONLY ") != NULL; /* Redis 6 wraps a script's errors */
+    return strstr(refusal, "-READONLY ") != NULL; /* Redis 6 wraps a script's errors */
 }
 
 static void on_reply(redisAsyncContext *ac, void *reply, void *priv)
 {
+    const redisReply *said = reply;
     struct call *c = priv;
     struct redis *r = c->r;
 
     (void)ac;
-    if (reply && !r->lost && server_unfit(reply))
-        lose(r, "%s", ((const redisReply *)reply)->str);
+    if (said && !r->lost && said->type == REDIS_REPLY_ERROR && server_unfit(said->str))
+        lose(r, "%s", said->str);
     if (!reply || r->lost || r->closed) {
         fail_call(c);
         return;
@@ -462,8 +489,10 @@ static int send_command(struct redis *r, size_t argc, const struct span *argv, r
                         void *priv)
 {
     size_t n = redis_format(&r->text, argc, argv);
+    int rc = redisAsyncFormattedCommand(r->ac, fn, priv, r->text.p, n);
 
-    return redisAsyncFormattedCommand(r->ac, fn, priv, r->text.p, n);
+    redis_text_done(&r->text);
+    return rc;
 }
 
 void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb,
@@ -475,12 +504,97 @@ void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_
     c->r = r;
     c->cb = cb;
     c->ctx = ctx;
+    must(!r->stream);
     if (!redis_is_up(r)) {
         fail_call(c);
         return;
     }
     if (send_command(r, argc, argv, on_reply, c) != REDIS_OK)
         fail_call(c);
+}
+
+/* -- replies larger than memory -- */
+
+/* Bytes that arrived; 0: none did. Negative: the connection is over, and hiredis finds that, too.
+ */
+static ssize_t read_some(redisContext *c, char *at, size_t room)
+{
+#if HIREDIS_MAJOR >= 1
+    return c->funcs->read(c, at, room);
+#else
+    ssize_t n = read(c->fd, at, room);
+
+    if (n > 0)
+        return n;
+    return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+#endif
+}
+
+static void end_stream(struct redis *r)
+{
+    struct stream *s = r->stream;
+    const char *refusal = s->sink->error(s->ctx);
+
+    r->stream = NULL;
+    redis_wire_divert(r->ac, NULL, NULL);
+    if (refusal && server_unfit(refusal))
+        lose(r, "%s", refusal);
+    if (r->lost || r->closed) {
+        fail_stream(r, s);
+        return;
+    }
+    s->sink->done(s->ctx, 0);
+    free(s);
+}
+
+static void on_bytes(void *ctx)
+{
+    struct redis *r = ctx;
+    struct stream *s = r->stream;
+    ssize_t n;
+    size_t room;
+    char *at;
+    int rc;
+
+    if (r->lost || r->closed) { /* the next turn ends it */
+        redis_wire_divert(r->ac, NULL, NULL);
+        return;
+    }
+    at = s->sink->room(s->ctx, &room);
+    n = read_some(&r->ac->c, at, room);
+    if (n < 0) {
+        redis_wire_divert(r->ac, NULL, NULL);
+        redisAsyncHandleRead(r->ac);
+        return;
+    }
+    rc = n ? s->sink->took(s->ctx, (size_t)n) : 0;
+    if (rc < 0)
+        lose(r, "a reply that cannot be understood");
+    else if (rc > 0)
+        end_stream(r);
+}
+
+void redis_stream(struct redis *r, size_t argc, const struct span *argv,
+                  const struct redis_sink *sink, void *ctx)
+{
+    struct stream *s = alloc_zeroed(1, sizeof(*s));
+    size_t n;
+
+    must(!r->stream);
+    *s = (struct stream){r, sink, ctx};
+    if (!redis_is_up(r)) {
+        fail_stream(r, s);
+        return;
+    }
+    must(!r->ac->replies.head); /* or their bytes would be taken for this one's */
+    n = redis_format(&r->text, argc, argv);
+    if (redisAppendFormattedCommand(&r->ac->c, r->text.p, n) != REDIS_OK) {
+        fail_stream(r, s);
+        return;
+    }
+    r->stream = s;
+    redis_wire_divert(r->ac, on_bytes, r);
+    r->ac->ev.addWrite(r->ac->ev.data);
 }
 
 /* -- messages -- */

@@ -32,7 +32,7 @@ size_t redis_format(struct redis_text *t, size_t argc, const struct span *argv)
     for (size_t i = 0; i < argc; i++)
         most += argv[i].n;
     if (most > t->room) {
-        t->room = most + most / 2;
+        t->room = most < REDIS_KEPT_BYTES ? most + most / 2 : most;
         t->p = alloc_grow(t->p, t->room, 1);
     }
     at = put_number(t->p, '*', argc);
@@ -46,6 +46,14 @@ size_t redis_format(struct redis_text *t, size_t argc, const struct span *argv)
     }
     *at = '\0';
     return (size_t)(at - t->p);
+}
+
+void redis_text_done(struct redis_text *t)
+{
+    if (t->room <= REDIS_KEPT_BYTES)
+        return;
+    free(t->p);
+    *t = (struct redis_text){0};
 }
 
 /* -- replies -- */

@@ -5,7 +5,9 @@
 
 #include "span.h"
 
-struct redis_text { /* grown, never shrunk; all zero at first */
+#define REDIS_KEPT_BYTES ((size_t)256 * 1024) /* a buffer that grew beyond that is given back */
+
+struct redis_text { /* all zero at first */
     char *p;
     size_t room;
 };
@@ -14,6 +16,7 @@ struct redis_text { /* grown, never shrunk; all zero at first */
  * with strchr(3) for what is subscribed to.
  * https://redis.io/docs/latest/develop/reference/protocol-spec/ */
 size_t redis_format(struct redis_text *t, size_t argc, const struct span *argv);
+void redis_text_done(struct redis_text *t); /* the bytes were copied: gives back a large buffer */
 
 struct redisReader;
 struct redis_replies; /* memory for one reply at a time, which is all a connection hands out */

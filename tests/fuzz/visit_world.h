@@ -106,6 +106,13 @@ void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_
     timer_start_at(r->soon, 0);
 }
 
+void redis_stream(struct redis *r, size_t argc, const struct span *argv,
+                  const struct redis_sink *sink, void *ctx)
+{
+    (void)r, (void)argc, (void)argv, (void)sink, (void)ctx;
+    must(!"only the dispatcher reads");
+}
+
 void redis_subscribe(struct redis *r, struct span channel, redis_message_cb *cb, void *ctx)
 {
     (void)r;

@@ -27,6 +27,7 @@ struct queue {
     uint32_t epoch[LEDGER_N];
     uint64_t receipts_skipped;
     bool reading;
+    size_t reading_bytes;
 };
 
 enum op_kind {
@@ -65,8 +66,7 @@ struct op {
         } lead;
         struct queue_server server;
         struct {
-            bool lanes[LANE_N];
-            uint32_t count, block_ms;
+            struct queue_read how;
             struct entry_id seen[LANE_N];
             struct queue_entry *entries;
             struct fields **fields;
