@@ -236,6 +236,16 @@ static uint64_t ask_purse(struct dispatch *d, uint64_t now_ns)
     return next;
 }
 
+/* Requests on the wire take memory besides what they are made of: a batch of keys up to 32 KiB.
+ * They may have a sixteenth of what there is, but one may always go. Answers make room, and wake
+ * us. */
+static bool has_memory(const struct dispatch *d)
+{
+    const struct memory *m = d->memory.memory;
+
+    return d->in_flight == 0 || d->flight_bytes < m->max_bytes / 16 / m->users;
+}
+
 uint64_t flight_tick(struct dispatch *d, struct now now)
 {
     uint64_t next = unpark_due(d, now.mono_ns);
@@ -247,7 +257,7 @@ uint64_t flight_tick(struct dispatch *d, struct now now)
     if (limit == 0)
         return min_u64(next, d->brake.until_ns);
     next = min_u64(next, ask_purse(d, now.mono_ns));
-    while (d->in_flight < limit &&
+    while (d->in_flight < limit && has_memory(d) &&
            (b = lanes_next(&d->lanes, purse_grant(d->purse), now.mono_ns, &next))) {
         depart(d, b, now.wall_ms);
         if (b->count)

@@ -49,7 +49,9 @@ struct intake {
     /* the read under way */
     struct now now; /* now and then */
     uint64_t got, got_bytes, cost_bytes;
-    bool refused[LANE_N]; /* for want of memory */
+    uint64_t room_bytes[LANE_N]; /* as it began */
+    bool refused[LANE_N];        /* for want of memory */
+    bool took_any;
     /* what reads have shown */
     uint64_t need_bytes[LANE_N];    /* of the next entry, which there was no room for; or 0 */
     uint64_t mean_bytes, mean_cost; /* of an entry in Redis, and in memory */
@@ -229,15 +231,29 @@ void intake_take_stock(struct intake *in)
     memory_use(in->memory, bytes > INTAKE_AT_REST_BYTES ? bytes - INTAKE_AT_REST_BYTES : 0);
 }
 
-/* `more` is what must be free for the entry besides: the next time it is read once more. */
+/* When nothing at all waits here, the largest job must go in, whatever that takes. */
+static uint64_t room_of(const struct intake *in, enum lane lane)
+{
+    bool empty = in->window->held == 0 && memory_is_ours(in->memory);
+
+    return empty ? UINT64_MAX : memory_room(in->memory, lane);
+}
+
+/* `more` is what must be free for the entry besides when it is read again. More, at least, than
+ * there was when this read began, if that was not enough for this entry alone: or it would be read
+ * and refused without end. */
 static bool has_room(struct intake *in, enum lane lane, uint64_t bytes, uint64_t more)
 {
+    uint64_t need = bytes + more;
+
     intake_take_stock(in);
-    if (bytes <= memory_room(in->memory, lane))
+    if (bytes <= room_of(in, lane))
         return true;
+    if (!in->took_any)
+        need = max_u64(need, in->room_bytes[lane] + need / 8);
     in->refused[lane] = true;
-    in->need_bytes[lane] = bytes + more;
-    memory_claim(in->memory, lane, bytes + more);
+    in->need_bytes[lane] = need;
+    memory_claim(in->memory, lane, need);
     return false;
 }
 
@@ -293,8 +309,9 @@ static bool take_entry(struct intake *in, const struct queue_entry *e)
 
     if (fit == FITS && window_room(in->window, e->lane) == 0)
         return false;
-    if (!has_room(in, e->lane, cost, e->bytes > READ_BYTES ? e->bytes : 0))
+    if (!has_room(in, e->lane, cost, e->bytes))
         return false;
+    in->took_any = true;
     in->counts.jobs++;
     in->cost_bytes += cost;
     if (fit == MALFORMED) {
@@ -456,6 +473,17 @@ static void audit(struct intake *in, uint64_t now_ns)
 
 /* -- pulling --------------------------------------------------------------------------------- */
 
+static bool has_room_for_next(const struct intake *in, enum lane lane)
+{
+    return window_room(in->window, lane) > 0 &&
+           room_of(in, lane) >= max_u64(in->need_bytes[lane], LEAST_ROOM);
+}
+
+bool intake_lane_held_back(const struct intake *in, enum lane lane)
+{
+    return in->started && !has_room_for_next(in, lane);
+}
+
 /* As many of each lane as there is room for in the one that has least of it: what fills the window
  * is read first, and soon that lane has no room at all, and does not hold the others back. */
 static uint32_t choose_lanes(const struct intake *in, bool lanes[LANE_N], uint32_t *count)
@@ -465,9 +493,9 @@ static uint32_t choose_lanes(const struct intake *in, bool lanes[LANE_N], uint32
 
     for (int lane = 0; lane < LANE_N; lane++) {
         uint32_t room = window_room(in->window, (enum lane)lane);
-        uint64_t bytes = memory_room(in->memory, (enum lane)lane);
+        uint64_t bytes = room_of(in, (enum lane)lane);
 
-        lanes[lane] = room > 0 && bytes >= max_u64(in->need_bytes[lane], LEAST_ROOM);
+        lanes[lane] = has_room_for_next(in, (enum lane)lane);
         if (!lanes[lane])
             continue;
         chosen++;
@@ -482,8 +510,10 @@ static void begin_read(struct intake *in, const struct queue_read *how, uint64_t
     in->reading = true;
     in->asked_ns = now_ns;
     in->got = in->got_bytes = in->cost_bytes = 0;
+    in->took_any = false;
     for (int lane = 0; lane < LANE_N; lane++) {
         in->asked[lane] = how->lanes[lane];
+        in->room_bytes[lane] = room_of(in, (enum lane)lane);
         in->refused[lane] = false;
     }
     queue_read(in->queue, how, call_new(in));

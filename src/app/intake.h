@@ -39,6 +39,8 @@ void intake_take_stock(struct intake *in); /* what is in use now, for the other 
 bool intake_idle(const struct intake *in); /* no read under way */
 /* When Redis was asked for what it has not answered yet; NEVER when no question is open. */
 uint64_t intake_asked_ns(const struct intake *in);
+/* Whether the lane is not read because there is no room, in the window or in memory. */
+bool intake_lane_held_back(const struct intake *in, enum lane lane);
 const struct intake_counts *intake_counts(const struct intake *in);
 
 /* The first URL of the job whose site may not be contacted (url_mode: direct), or NULL. */

@@ -69,11 +69,14 @@ uint64_t memory_room(const struct memory_user *u, enum lane lane)
     for (int l = 0; l < (int)lane; l++)
         if (m->claimant[l] == u)
             return 0;
-    if (u->used == 0 && m->common == 0)
-        return UINT64_MAX;
     if (common > others)
         most = max_u64(most, own + common - others);
     return most > u->used ? most - u->used : 0;
+}
+
+bool memory_is_ours(const struct memory_user *u)
+{
+    return u->memory->common == beyond(u->memory, u->used);
 }
 
 void memory_claim(struct memory_user *u, enum lane lane, uint64_t bytes)

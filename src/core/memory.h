@@ -33,9 +33,9 @@ void memory_leave(struct memory_user *u);
 /* So many bytes are in use now, in all. It is counted, not refused. */
 void memory_use(struct memory_user *u, uint64_t bytes);
 
-/* How many more the lane may take. Any number, for whoever has nothing while nothing is in use
- * beyond the equal parts: the largest job must go in somewhere. */
-uint64_t memory_room(const struct memory_user *u, enum lane lane);
+uint64_t memory_room(const struct memory_user *u, enum lane lane); /* so many more may it take */
+/* Nobody else uses any of the common half. */
+bool memory_is_ours(const struct memory_user *u);
 
 /* The next job of the lane needs so many and does not get them. One account at a time may claim
  * them: what falls free is then kept for it, before jobs of the same lane of other accounts and of
