@@ -13,10 +13,11 @@
 #define READ_MAX 1024u /* entries of a lane in one read: four full batches of keys */
 #define READ_BYTES                                                                                 \
     ((uint64_t)1 << 20) /* about so many of a lane in one read: Redis holds a reply whole */
-#define LEAST_ROOM ((uint64_t)16 * 1024)  /* with less, a read is not worth while */
-#define NO_ROOM_NS (50 * NS_PER_MS)       /* another account may have left some */
-#define FIRST_BYTES ((uint64_t)64 * 1024) /* until it is known how large entries are */
-#define CLOCK_EVERY 64u                   /* entries */
+#define LEAST_ROOM ((uint64_t)16 * 1024)        /* with less, a read is not worth while */
+#define NO_ROOM_NS (50 * NS_PER_MS)             /* another account may have left some */
+#define FIRST_BYTES ((uint64_t)64 * 1024)       /* until it is known how large entries are */
+#define ENTRY_EXTRA_BYTES ((uint64_t)16 * 1024) /* that an accepted job may get: job, dead_* */
+#define CLOCK_EVERY 64u                         /* entries */
 #define BLOCK_MS 2000u     /* how long a read of new entries may wait for the first */
 #define BLOCK_SHORT_MS 50u /* the same while a lane is left out for want of room */
 #define AUDIT_EVERY_NS (5 * NS_PER_S)
@@ -521,8 +522,10 @@ static void begin_read(struct intake *in, const struct queue_read *how, uint64_t
 
 uint64_t intake_pull(struct intake *in, uint64_t elsewhere_bytes, uint64_t now_ns)
 {
-    struct queue_read how = {
-        .entry_max_bytes = in->job_max_bytes, .room = may_hold, .entry = on_entry, .done = on_read};
+    struct queue_read how = {.entry_max_bytes = in->job_max_bytes + ENTRY_EXTRA_BYTES,
+                             .room = may_hold,
+                             .entry = on_entry,
+                             .done = on_read};
     uint32_t chosen;
 
     in->elsewhere_bytes = elsewhere_bytes;

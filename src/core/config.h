@@ -179,8 +179,8 @@ bool config_redis_embedded(const struct config *c);
 uint64_t config_jobs_max_bytes(const struct config *c);
 uint64_t config_visits_max_bytes(const struct config *c);
 
-/* The largest job the dispatcher can hold: bytes of the fields and values of its entry, an eighth
- * of memory_max. A larger one must be refused before it is accepted. */
+/* The largest job the dispatcher can hold: in bytes as job_bytes counts them, an eighth of
+ * memory_max. A larger one must be refused before it is accepted. */
 uint64_t config_job_max_bytes(const struct config *c);
 
 /* The burst that holds: the configured one or 5 % of the purges, at least 1. */

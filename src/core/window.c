@@ -100,14 +100,18 @@ static void resize(struct window *w, uint32_t room)
     free(old);
 }
 
-/* At three quarters full the table doubles; when a sixteenth is left it becomes a quarter. Only
- * here, for window_cancel walks it while it takes out. */
+/* At three quarters full the table doubles; when a sixteenth is left it becomes a quarter (not in
+ * take_out: window_cancel walks the table meanwhile). */
+static void shrink(struct window *w)
+{
+    if (w->table_count < w->table_room / 16 && w->table_room > 4 * TABLE_FIRST)
+        resize(w, w->table_room / 4);
+}
+
 static void insert(struct window *w, struct pending *t)
 {
     if (w->table_count >= w->table_room / 4 * 3)
         resize(w, w->table_room * 2);
-    else if (w->table_count < w->table_room / 16 && w->table_room > 4 * TABLE_FIRST)
-        resize(w, w->table_room / 4);
     put(w, t);
     w->table_count++;
 }
@@ -407,6 +411,7 @@ void window_settle(struct window *w, struct pending *t, enum fate fate, window_e
             job_free(w, i);
     }
     forget(w, t);
+    shrink(w);
 }
 
 /* -- taking back -- */
@@ -490,6 +495,7 @@ void window_cancel(struct window *w, const struct window_name *jobs, size_t coun
         take_out(w, t); /* another one may have moved to this place: it is looked at next */
         forget(w, t);
     }
+    shrink(w);
 }
 
 void window_each_job(const struct window *w, window_end_cb *cb, void *ctx)

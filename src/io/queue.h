@@ -105,7 +105,7 @@ struct queue_entry {
     struct entry_id id;
     const struct span *fields; /* name, value, name, value ...; lent */
     size_t fields_count;       /* spans, so twice the number of fields */
-    uint64_t bytes;            /* config_job_max_bytes says how they are counted */
+    uint64_t bytes;            /* as job_bytes counts them */
     bool oversized; /* beyond the ceiling: of its fields only the small ones without targets are
                        here, and it can only be buried */
 };

@@ -14,9 +14,10 @@
  */
 enum expected { TOP, PAIR, KEY, LIST, ENTRY, ID, FIELDS, FIELD, OVER };
 
-#define LINE_MAX_BYTES 1024               /* of an error; everything else is a sign and a number */
-#define READ_AT_LEAST ((size_t)16 * 1024) /* TLS hands out records of up to that, at once or late  \
-                                           */
+#define LINE_MAX_BYTES 1024 /* of an error; everything else is a sign and a number */
+#define READ_AT_LEAST                                                                              \
+    ((size_t)16 * 1024) /* TLS hands out records of up to that, at once or late                    \
+                         */
 #define SMALL_NAME_MAX_BYTES 64
 #define SMALL_VALUE_MAX_BYTES 256
 #define SMALL_MAX 16 /* fields kept of an oversized entry */
@@ -286,7 +287,7 @@ static void shed(struct redis_entries *e)
 /* The entry grows by a string that is announced: is it still held? */
 static void admit(struct redis_entries *e)
 {
-    e->entry_bytes += e->string_bytes + ENTRIES_STRING_BYTES;
+    e->entry_bytes += e->string_bytes + JOB_STRING_BYTES;
     if (e->keeping == WHOLE && e->entry_bytes > e->max_bytes)
         shed(e);
     if (e->keeping == WHOLE && e->entry_bytes > e->allowed_bytes) {

@@ -5,11 +5,9 @@
  * https://redis.io/docs/latest/develop/reference/protocol-spec/ (RESP2) */
 #pragma once
 
-#include "span.h"
+#include "job.h"
 
 #define ENTRIES_READ_BYTES ((size_t)64 * 1024) /* memory that is always there */
-/* Each field name and each value counts this much more than its bytes. */
-#define ENTRIES_STRING_BYTES sizeof(struct span)
 
 struct redis_entries;
 
@@ -20,9 +18,9 @@ struct redis_entries_sink {
     /* May an entry of at least so many bytes be held? Asked when it grows beyond what is always
      * there. False: it and what follows it in its stream is passed over. */
     bool (*room)(void *ctx, uint64_t bytes);
-    /* The next entry: name, value, name, value ... `bytes` is its size as counted here. Beyond the
-     * ceiling `oversized` is set, and of its fields only small ones that hold no targets are there.
-     * False: what follows it in its stream is passed over. */
+    /* The next entry: name, value, name, value ... `bytes` is its size as job_bytes counts. Beyond
+     * the ceiling `oversized` is set, and of its fields only small ones that hold no targets are
+     * there. False: what follows it in its stream is passed over. */
     bool (*entry)(void *ctx, struct span id, const struct span *fields, size_t fields_count,
                   uint64_t bytes, bool oversized);
 };

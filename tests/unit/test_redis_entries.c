@@ -195,7 +195,7 @@ an_entry_up_to_the_ceiling_is_whole_and_beyond_it_only_its_small_fields_are_ther
 {
     static const size_t steps[] = {17, 1000, 65536, SIZE_MAX};
     struct world *w = *state;
-    const size_t most = 100000, rest = 3 + 2 + 4 + 7 + 4 + 6 * ENTRIES_STRING_BYTES;
+    const size_t most = 100000, rest = 3 + 2 + 4 + 7 + 4 + 6 * JOB_STRING_BYTES;
 
     for (size_t i = 0; i < array_len(steps); i++) {
         for (int over = -1; over <= 1; over++) {
