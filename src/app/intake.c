@@ -17,7 +17,7 @@
 #define NO_ROOM_NS (50 * NS_PER_MS)             /* another account may have left some */
 #define FIRST_BYTES ((uint64_t)64 * 1024)       /* until it is known how large entries are */
 #define ENTRY_EXTRA_BYTES ((uint64_t)16 * 1024) /* that an accepted job may get: job, dead_* */
-#define CLOCK_EVERY 64u                         /* entries */
+#define LOOK_EVERY 64u     /* entries: at the clock, and at how much room there is */
 #define BLOCK_MS 2000u     /* how long a read of new entries may wait for the first */
 #define BLOCK_SHORT_MS 50u /* the same while a lane is left out for want of room */
 #define AUDIT_EVERY_NS (5 * NS_PER_S)
@@ -48,7 +48,9 @@ struct intake {
     struct known *known;    /* sorted ids, while recheck */
     size_t known_count;
     /* the read under way */
-    struct now now; /* now and then */
+    struct now now;       /* when it was last looked at */
+    enum lane spare_lane; /* for jobs of which ... */
+    uint64_t spare_bytes; /* ... there was so much room then, less what they took since */
     uint64_t got, got_bytes, cost_bytes;
     uint64_t room_bytes[LANE_N]; /* as it began */
     bool refused[LANE_N];        /* for want of memory */
@@ -245,11 +247,19 @@ static uint64_t room_of(const struct intake *in, enum lane lane)
  * and refused without end. */
 static bool has_room(struct intake *in, enum lane lane, uint64_t bytes, uint64_t more)
 {
-    uint64_t need = bytes + more;
+    uint64_t need = bytes + more, room;
 
-    intake_take_stock(in);
-    if (bytes <= room_of(in, lane))
+    if (bytes <= in->spare_bytes && lane == in->spare_lane) {
+        in->spare_bytes -= bytes;
         return true;
+    }
+    intake_take_stock(in);
+    room = room_of(in, lane);
+    if (bytes <= room) {
+        in->spare_lane = lane;
+        in->spare_bytes = room == UINT64_MAX ? 0 : room - bytes;
+        return true;
+    }
     if (!in->took_any)
         need = max_u64(need, in->room_bytes[lane] + need / 8);
     in->refused[lane] = true;
@@ -346,8 +356,10 @@ static bool on_entry(void *ctx, const struct queue_entry *e)
 
     if (call->round != in->round)
         return false;
-    if (in->got++ % CLOCK_EVERY == 0)
+    if (in->got++ % LOOK_EVERY == 0) {
         in->now = clock_now();
+        in->spare_bytes = 0;
+    }
     in->got_bytes += e->bytes;
     return (in->recheck && is_known(in, e)) || take_entry(in, e);
 }

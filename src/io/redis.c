@@ -9,13 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <unistd.h>
 #include <uv.h>
 
 #include "alloc.h"
 #include "clock.h"
 #include "list.h"
 #include "redis_codec.h"
+#include "redis_internal.h"
 #include "redis_socket.h"
 #include "redis_wire.h"
 #include "rng.h"
@@ -47,12 +47,6 @@ struct call { /* one command, from redis_command to its callback */
     void *ctx;
 };
 
-struct stream { /* a redis_stream under way */
-    struct redis *r;
-    const struct redis_sink *sink;
-    void *ctx;
-};
-
 struct lookup {
     uv_getaddrinfo_t req;
     struct redis *r; /* NULL: nobody waits any more */
@@ -69,11 +63,11 @@ struct redis {
     struct timer *timer;   /* see enum state */
     struct timer *turn;    /* fires on the next turn when something is to be done */
     struct lookup *lookup;
-    struct addrinfo *addresses; /* of the last look-up */
-    struct addrinfo *next;      /* the one to try after this one fails */
-    struct list failed;         /* calls whose NULL is due */
-    struct stream *stream;      /* the bytes that arrive are its; or NULL */
-    struct redis_text text;     /* scratch of redis_command */
+    struct addrinfo *addresses;        /* of the last look-up */
+    struct addrinfo *next;             /* the one to try after this one fails */
+    struct list failed;                /* calls whose NULL is due */
+    struct redis_streaming *streaming; /* the bytes that arrive are its; or NULL */
+    struct redis_text text;            /* scratch of redis_command */
     struct redis_replies *replies;
     struct rng rng;
     uint64_t up_since_ns;
@@ -359,30 +353,13 @@ static void fail_call(struct call *c)
     turn_soon(c->r);
 }
 
-static void on_no_stream(void *ctx, struct redisReply *reply)
-{
-    struct stream s = *(struct stream *)ctx;
-
-    (void)reply;
-    free(ctx);
-    s.sink->done(s.ctx, -ENOTCONN);
-}
-
-static void fail_stream(struct redis *r, struct stream *s)
-{
-    struct call *c = alloc_zeroed(1, sizeof(*c));
-
-    *c = (struct call){.r = r, .cb = on_no_stream, .ctx = s};
-    fail_call(c);
-}
-
 static void drop_connection(struct redis *r)
 {
     redisAsyncContext *ac = r->ac;
 
-    if (r->stream)
-        fail_stream(r, r->stream);
-    r->stream = NULL;
+    if (r->streaming)
+        redis_stream_fail(r, r->streaming);
+    r->streaming = NULL;
     if (!ac)
         return;
     r->ac = NULL;
@@ -504,7 +481,7 @@ void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_
     c->r = r;
     c->cb = cb;
     c->ctx = ctx;
-    must(!r->stream);
+    must(!r->streaming);
     if (!redis_is_up(r)) {
         fail_call(c);
         return;
@@ -513,88 +490,35 @@ void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_
         fail_call(c);
 }
 
-/* -- replies larger than memory -- */
+/* -- for redis_stream.c -- */
 
-/* Bytes that arrived; 0: none did. Negative: the connection is over, and hiredis finds that, too.
- */
-static ssize_t read_some(redisContext *c, char *at, size_t room)
+struct redis_streaming **redis_streaming_of(struct redis *r)
 {
-#if HIREDIS_MAJOR >= 1
-    return c->funcs->read(c, at, room);
-#else
-    ssize_t n = read(c->fd, at, room);
-
-    if (n > 0)
-        return n;
-    return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
-#endif
+    return &r->streaming;
 }
 
-static void end_stream(struct redis *r)
+redisAsyncContext *redis_connection(struct redis *r)
 {
-    struct stream *s = r->stream;
-    const char *refusal = s->sink->error(s->ctx);
-
-    r->stream = NULL;
-    redis_wire_divert(r->ac, NULL, NULL);
-    if (refusal && server_unfit(refusal))
-        lose(r, "%s", refusal);
-    if (r->lost || r->closed) {
-        fail_stream(r, s);
-        return;
-    }
-    s->sink->done(s->ctx, 0);
-    free(s);
+    return redis_is_up(r) ? r->ac : NULL;
 }
 
-static void on_bytes(void *ctx)
+void redis_lose(struct redis *r, const char *why)
 {
-    struct redis *r = ctx;
-    struct stream *s = r->stream;
-    ssize_t n;
-    size_t room;
-    char *at;
-    int rc;
-
-    if (r->lost || r->closed) { /* the next turn ends it */
-        redis_wire_divert(r->ac, NULL, NULL);
-        return;
-    }
-    at = s->sink->room(s->ctx, &room);
-    n = read_some(&r->ac->c, at, room);
-    if (n < 0) {
-        redis_wire_divert(r->ac, NULL, NULL);
-        redisAsyncHandleRead(r->ac);
-        return;
-    }
-    rc = n ? s->sink->took(s->ctx, (size_t)n) : 0;
-    if (rc < 0)
-        lose(r, "a reply that cannot be understood");
-    else if (rc > 0)
-        end_stream(r);
+    lose(r, "%s", why);
 }
 
-void redis_stream(struct redis *r, size_t argc, const struct span *argv,
-                  const struct redis_sink *sink, void *ctx)
+void redis_note_refusal(struct redis *r, const char *words)
 {
-    struct stream *s = alloc_zeroed(1, sizeof(*s));
-    size_t n;
+    if (server_unfit(words))
+        lose(r, "%s", words);
+}
 
-    must(!r->stream);
-    *s = (struct stream){r, sink, ctx};
-    if (!redis_is_up(r)) {
-        fail_stream(r, s);
-        return;
-    }
-    must(!r->ac->replies.head); /* or their bytes would be taken for this one's */
-    n = redis_format(&r->text, argc, argv);
-    if (redisAppendFormattedCommand(&r->ac->c, r->text.p, n) != REDIS_OK) {
-        fail_stream(r, s);
-        return;
-    }
-    r->stream = s;
-    redis_wire_divert(r->ac, on_bytes, r);
-    r->ac->ev.addWrite(r->ac->ev.data);
+void redis_fail(struct redis *r, redis_reply_cb *cb, void *ctx)
+{
+    struct call *c = alloc_zeroed(1, sizeof(*c));
+
+    *c = (struct call){.r = r, .cb = cb, .ctx = ctx};
+    fail_call(c);
 }
 
 /* -- messages -- */

@@ -159,6 +159,29 @@ char *redis_entries_room(struct redis_entries *e, size_t *room)
 
 /* -- lines and strings ----------------------------------------------------------------------- */
 
+/* Nearly all numbers have one or two digits, and there are a dozen for each entry. */
+static bool short_number(struct redis_entries *e, char sign, int64_t *out)
+{
+    const char *p = e->p + e->at;
+    unsigned a, b;
+
+    if (e->n - e->at < 5 || p[0] != sign)
+        return false;
+    a = (unsigned)(p[1] - '0');
+    b = (unsigned)(p[2] - '0');
+    if (a < 10 && p[2] == '\r' && p[3] == '\n') {
+        *out = (int64_t)a;
+        e->at += 4;
+        return true;
+    }
+    if (a < 10 && b < 10 && p[3] == '\r' && p[4] == '\n') {
+        *out = (int64_t)(a * 10 + b);
+        e->at += 5;
+        return true;
+    }
+    return false;
+}
+
 /* The number after a sign. 1: there it is; 0: its end is not there yet. */
 static int number(struct redis_entries *e, char sign, int64_t *out)
 {
@@ -166,6 +189,8 @@ static int number(struct redis_entries *e, char sign, int64_t *out)
     int64_t value = 0;
     bool minus;
 
+    if (short_number(e, sign, out))
+        return 1;
     if (p == end)
         return 0;
     if (*p != sign)
