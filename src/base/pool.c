@@ -90,8 +90,7 @@ void pool_give(struct pool *p, uint32_t i)
 
 uint64_t pool_bytes(const struct pool *p)
 {
-    return (uint64_t)p->allocated * POOL_CHUNK * p->item_bytes +
-           (uint64_t)p->chunks_room * sizeof(*p->chunks);
+    return (uint64_t)p->allocated * POOL_CHUNK * p->item_bytes;
 }
 
 uint64_t pool_growth_bytes(const struct pool *p, uint32_t items)
