@@ -241,6 +241,8 @@ void queue_settle(struct queue *q, const struct queue_settle *items, size_t coun
     for (size_t i = 0; i < count; i++) {
         kept[i].reason.p = alloc_copy(items[i].reason.p, items[i].reason.n);
         kept[i].target.p = alloc_copy(items[i].target.p, items[i].target.n);
+        kept[i].fields = NULL; /* the entry is at hand */
+        kept[i].fields_count = 0;
     }
     op->u.settle.items = kept;
     op->u.settle.count = count;
