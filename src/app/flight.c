@@ -236,6 +236,8 @@ static uint64_t ask_purse(struct dispatch *d, uint64_t now_ns)
     return next;
 }
 
+#define FLIGHTS_LEAST_BYTES ((uint64_t)128 * 1024)
+
 /* Requests on the wire take memory besides what they are made of: a batch of keys up to 32 KiB.
  * They may have a sixteenth of what there is, but one may always go. Answers make room, and wake
  * us. */
@@ -243,7 +245,8 @@ static bool has_memory(const struct dispatch *d)
 {
     const struct memory *m = d->memory.memory;
 
-    return d->in_flight == 0 || d->flight_bytes < m->max_bytes / 16 / m->users;
+    return d->in_flight == 0 ||
+           d->flight_bytes < max_u64(m->max_bytes / 16 / m->users, FLIGHTS_LEAST_BYTES);
 }
 
 uint64_t flight_tick(struct dispatch *d, struct now now)

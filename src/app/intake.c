@@ -260,7 +260,7 @@ static bool has_room(struct intake *in, enum lane lane, uint64_t bytes, uint64_t
         in->spare_bytes = room == UINT64_MAX ? 0 : room - bytes;
         return true;
     }
-    if (!in->took_any)
+    if (!in->took_any && in->room_bytes[lane] != UINT64_MAX)
         need = max_u64(need, in->room_bytes[lane] + need / 8);
     in->refused[lane] = true;
     in->need_bytes[lane] = need;
@@ -345,8 +345,11 @@ static bool may_hold(void *ctx, enum lane lane, uint64_t bytes)
 {
     const struct read_call *call = ctx;
 
+    struct intake *in = call->in;
+
+    in->mean_bytes = max_u64(in->mean_bytes, bytes); /* so that fewer are asked for next time */
     /* It lies in memory twice, for a moment: as it arrived, and as targets. */
-    return call->round == call->in->round && has_room(call->in, lane, 2 * bytes, 0);
+    return call->round == in->round && has_room(in, lane, 2 * bytes, 0);
 }
 
 static bool on_entry(void *ctx, const struct queue_entry *e)

@@ -202,8 +202,10 @@ static int number(struct redis_entries *e, char sign, int64_t *out)
         if (value > INT64_C(1) << 40)
             return -EPROTO;
     }
+    if (digit - p > 24)
+        return -EPROTO;
     if (end - digit < 2 && (end == digit || digit[0] == '\r'))
-        return digit - p > 24 ? -EPROTO : 0;
+        return 0;
     if (digit[0] != '\r' || digit[1] != '\n' || digit == p + 1 + minus || (minus && value != 1))
         return -EPROTO;
     *out = minus ? -1 : value;
