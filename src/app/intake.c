@@ -11,11 +11,11 @@
 #include "log.h"
 
 #define READ_MAX 1024u /* entries of a lane in one read: four full batches of keys */
-#define READ_BYTES                                                                                 \
-    ((uint64_t)1 << 20) /* about so many of a lane in one read: Redis holds a reply whole */
+/* About so many of a lane in one read: Redis holds a reply whole, and builds it in one go. */
+#define READ_BYTES ((uint64_t)8 << 20)
 #define LEAST_ROOM ((uint64_t)16 * 1024)        /* with less, a read is not worth while */
 #define NO_ROOM_NS (50 * NS_PER_MS)             /* another account may have left some */
-#define FIRST_BYTES ((uint64_t)64 * 1024)       /* until it is known how large entries are */
+#define FIRST_BYTES ((uint64_t)512 * 1024)      /* until it is known how large entries are */
 #define ENTRY_EXTRA_BYTES ((uint64_t)16 * 1024) /* that an accepted job may get: job, dead_* */
 #define LOOK_EVERY 64u     /* entries: at the clock, and at how much room there is */
 #define BLOCK_MS 2000u     /* how long a read of new entries may wait for the first */
