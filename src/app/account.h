@@ -99,7 +99,8 @@ struct dispatch {
     struct heap parked;    /* batches until their retry is due */
     struct list flights;   /* on the wire */
     struct list landed;    /* flights to be used again */
-    uint64_t flight_bytes; /* of both */
+    uint64_t flight_bytes; /* of both ... */
+    uint64_t landed_bytes; /* ... and of the latter */
     uint32_t in_flight;
     struct service_state *services;
     struct scar *scars;
