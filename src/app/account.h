@@ -72,6 +72,7 @@ struct lateness {
 };
 
 #define SCARS_MAX 4096u
+#define SCARS_MAX_BYTES ((uint64_t)1 << 20) /* their targets may have 8 KiB each */
 
 struct service_state {
     uint32_t refusals; /* 404s in a row */
@@ -92,23 +93,27 @@ struct dispatch {
     bool queue_up;
     struct lanes lanes;
     struct window window;
+    struct memory_user memory;
     struct intake *intake;
     struct settle *settle;
     struct purse *purse;
     struct brake brake;
     struct rng rng;
 
-    struct heap parked;  /* batches until their retry is due */
-    struct list flights; /* on the wire */
-    struct list landed;  /* flights to be used again */
+    struct heap parked;    /* batches until their retry is due */
+    struct list flights;   /* on the wire */
+    struct list landed;    /* flights to be used again */
+    uint64_t flight_bytes; /* of both ... */
+    uint64_t landed_bytes; /* ... and of the latter */
     uint32_t in_flight;
     struct service_state *services;
     struct scar *scars;
     uint32_t scars_count;
+    uint64_t scars_bytes;
     struct dispatch_counts counts;
     struct loglimit log_limit; /* of lines about single jobs and targets */
-    char last_error[128];   /* of Fastly, or on the way there; "" = none so far */
-    uint64_t last_error_ns; /* when */
+    char last_error[128];      /* of Fastly, or on the way there; "" = none so far */
+    uint64_t last_error_ns;    /* when */
     uint64_t wall_ms; /* Unix: when the tick began, or the answer came, that is being worked on */
 
     /* liveness */

@@ -41,6 +41,7 @@ struct daemon {
     struct redis_address redis;
     struct embedded *embedded;
     struct senders *senders;
+    struct memory memory; /* that the accounts share */
     struct dispatch **accounts;
     uint32_t accounts_count;
     uint64_t files;          /* that may be open */
@@ -321,6 +322,7 @@ static void start_accounts(struct daemon *d)
         so.threads = (uint32_t)max_u64((uint64_t)sysconf(_SC_NPROCESSORS_ONLN), 1);
     d->senders = senders_new(d->loop, &so, dispatch_on_reply, d);
     d->accounts = alloc_zeroed(d->config->accounts_count, sizeof(*d->accounts));
+    memory_init(&d->memory, config_jobs_max_bytes(d->config), d->config->accounts_count);
     for (uint32_t i = 0; i < d->config->accounts_count; i++) {
         const struct config_account *a = &d->config->accounts[i];
         struct endpoint *e = endpoint_of(a);
@@ -328,6 +330,8 @@ static void start_accounts(struct daemon *d)
                                      .config = d->config,
                                      .waits = d->waits,
                                      .window = d->config->window,
+                                     .memory = &d->memory,
+                                     .job_max_bytes = config_job_max_bytes(d->config),
                                      .owner = d->owner,
                                      .loop = d->loop,
                                      .redis = &d->redis,

@@ -42,10 +42,10 @@ struct ingress {
     struct list bulks_waiting; /* streams that wait for room */
     struct timer *room;        /* runs when some was given back */
     struct list errands_list;
-    uint32_t errands;          /* that exist */
-    uint32_t vitals_asked;     /* and not answered */
-    uint32_t chores;           /* under way on other threads */
-    uint32_t plans;            /* of them */
+    uint32_t errands;      /* that exist */
+    uint32_t vitals_asked; /* and not answered */
+    uint32_t chores;       /* under way on other threads */
+    uint32_t plans;        /* of them */
     bool stopping, redis_closed;
     struct ingress_counts {
         uint64_t jobs;
@@ -69,12 +69,12 @@ struct errand {
     struct span parts[ROUTE_PARTS_MAX]; /* what the route's braces matched */
     uint32_t holds;
     bool answered;
-    bool served;         /* the request is complete, and the route has it */
-    const char *audited; /* what the log says of a refusal; NULL: what the visitor is told */
-    struct quota_bill bill;         /* what it costs in memory, until it ends */
-    uint64_t put_bytes;             /* of them, for a job that Redis has not answered */
-    intray_cb *pushed;              /* who is told of the answer */
-    void *state;                    /* the route's */
+    bool served;            /* the request is complete, and the route has it */
+    const char *audited;    /* what the log says of a refusal; NULL: what the visitor is told */
+    struct quota_bill bill; /* what it costs in memory, until it ends */
+    uint64_t put_bytes;     /* of them, for a job that Redis has not answered */
+    intray_cb *pushed;      /* who is told of the answer */
+    void *state;            /* the route's */
     void (*late)(struct errand *e); /* what is true when it is late; must answer */
     void (*part)(struct errand *e, struct span bytes, size_t *taken); /* of streamed bodies */
     /* After a reload. The visitor may go on, but what it may do can be different; and: it may not

@@ -67,6 +67,25 @@ static bool full(struct errand *e, const struct config_account *a)
     return jobs + intray_under_way(e->in->intray) >= most;
 }
 
+/* Larger than what the dispatcher can hold: it would have to bury it. */
+static bool too_large(const struct errand *e, const struct span *fields, size_t count, char *err,
+                      size_t err_room)
+{
+    uint64_t bytes = job_bytes(fields, count), most = config_job_max_bytes(e->in->config);
+    size_t largest = 1;
+
+    if (bytes <= most)
+        return false;
+    for (size_t i = 3; i < count; i += 2)
+        if (fields[i].n > fields[largest].n)
+            largest = i;
+    snprintf(err, err_room,
+             "%.*s: the job has %" PRIu64 " bytes, and %" PRIu64
+             " is the most (an eighth of memory_max); push its targets as several jobs",
+             (int)min_u64(fields[largest - 1].n, 64), fields[largest - 1].p, bytes, most);
+    return true;
+}
+
 int desk_check(struct errand *e, const struct config_account *a, struct jobform *f,
                struct job_spec *spec, uint64_t *retry_ms, char *err, size_t err_room)
 {
@@ -76,10 +95,8 @@ int desk_check(struct errand *e, const struct config_account *a, struct jobform 
     *retry_ms = 0;
     if (job_decode(&e->in->decoder, a, fields, count, spec, err, err_room) < 0)
         return 400;
-    if (fields_bytes(fields, count) > config_job_max_bytes(e->in->config)) {
-        snprintf(err, err_room, "larger than a job may be (an eighth of memory_max)");
+    if (too_large(e, fields, count, err, err_room))
         return 413;
-    }
     if (gate_may_push(e->who, a, f->lane, spec, err, err_room) < 0)
         return 403;
     if (full(e, a)) {

@@ -114,6 +114,7 @@ static void forget_memory(struct dispatch *d)
     free(d->scars);
     d->scars = NULL;
     d->scars_count = 0;
+    d->scars_bytes = 0;
     free(d->services);
 }
 
@@ -138,8 +139,10 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     d->trouble = trouble_new(d->options.account->name);
     d->queue = queue_new(o->loop, o->redis, d->account->name, o->owner, &callbacks, d);
     d->settle = settle_new(d->account, d->queue, on_settled, d);
-    d->intake = intake_new(d->account, d->queue, &d->window, d->settle, on_taken, d);
+    memory_join(o->memory, &d->memory);
+    d->intake = intake_new(d->account, d->queue, &d->window, d->settle, &d->memory, on_taken, d);
     intake_limit_log(d->intake, &d->log_limit);
+    intake_limit(d->intake, o->job_max_bytes);
     lead_init(d);
     return d;
 }
@@ -153,6 +156,7 @@ void dispatch_free(struct dispatch *d)
     forget_memory(d);
     flight_forget_landed(d);
     intake_free(d->intake);
+    memory_leave(&d->memory);
     settle_free(d->settle);
     purse_free(d->purse);
     trouble_free(d->trouble);
@@ -325,6 +329,13 @@ static uint64_t due_tick(struct dispatch *d, struct now now)
     return NEVER;
 }
 
+/* What the account holds besides window, settle and reading. */
+static uint64_t elsewhere_bytes(const struct dispatch *d)
+{
+    return d->flight_bytes + d->scars_bytes +
+           d->parked.count * (ALLOC_TAKES(sizeof(struct batch)) + sizeof(struct heap_node *));
+}
+
 /* -- the tick -------------------------------------------------------------------------------- */
 
 uint64_t dispatch_tick(struct dispatch *d, struct now now)
@@ -343,8 +354,9 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
     if (d->state == DISPATCH_LEADING && d->queue_up) {
         next = min_u64(next, due_tick(d, now));
         next = min_u64(next, flight_tick(d, now));
-        next = min_u64(next, intake_pull(d->intake, now.mono_ns));
+        next = min_u64(next, intake_pull(d->intake, elsewhere_bytes(d), now.mono_ns));
     }
+    intake_take_stock(d->intake);
     settle_flush(d->settle, d->queue_up, now.mono_ns);
     if (d->queue_up) {
         next = min_u64(next, purse_flush(d->purse, now.mono_ns));

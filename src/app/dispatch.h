@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "config.h"
+#include "memory.h"
 #include "queue.h"
 #include "sender.h"
 
@@ -24,7 +25,9 @@ struct dispatch_options {
     const char *waits; /* settings whose new values wait for a restart, for the report; lent until
                           dispatch_free; NULL: none */
     uint32_t window;   /* pending targets held in memory */
-    const char *owner; /* this incarnation, as process_identity gives it */
+    struct memory *memory;  /* shared by all accounts; lent until dispatch_free */
+    uint64_t job_max_bytes; /* config_job_max_bytes */
+    const char *owner;      /* this incarnation, as process_identity gives it */
     struct loop *loop;
     const struct redis_address *redis;
     struct senders *senders;

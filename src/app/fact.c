@@ -96,6 +96,9 @@ OF_DISPATCH(value_brake_cause,
             d->brake.state != BRAKE_FREE && d->brake.cause == (enum brake_cause)i)
 OF_DISPATCH(value_held, d->window.held)
 OF_DISPATCH(value_window_limit, d->window.limit)
+OF_DISPATCH(value_memory, d->memory.used)
+OF_DISPATCH(value_memory_limit, d->memory.memory ? d->memory.memory->max_bytes : 0)
+OF_DISPATCH(value_held_back, intake_lane_held_back(d->intake, (enum lane)i))
 OF_DISPATCH(value_jobs, d->window.jobs.used)
 OF_DISPATCH(value_jobs_of, d->window.jobs_of[i] + settle_unconfirmed(d->settle, (enum lane)i))
 OF_DISPATCH(value_waiting, d->lanes.waiting[i])
@@ -229,6 +232,21 @@ const struct fact dispatch_facts[] = {
      .help = "Jobs that wait for these.",
      ALONE,
      .value = value_jobs},
+    {.names = ONE("memory_bytes"),
+     .metric = "purgeline_memory_bytes",
+     .help = "Memory for jobs read from Redis, beyond what the account takes at rest.",
+     ALONE,
+     .value = value_memory},
+    {.metric = "purgeline_memory_limit_bytes",
+     .help = "The most memory for jobs read from Redis, of all accounts together.",
+     ALONE,
+     .value = value_memory_limit},
+    {.names = (const char *const[]){"held_back_urgent", "held_back_normal", "held_back_bulk"},
+     .metric = "purgeline_lane_held_back",
+     .help =
+         "1 while the lane is not read because there is no room for its jobs (window, memory_max).",
+     LANES,
+     .value = value_held_back},
     {.names = (const char *const[]){"in_hand_urgent", "in_hand_normal", "in_hand_bulk"},
      LANES,
      .value = value_jobs_of},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
+#include <string.h>
 
 #include "account.h"
 #include "alloc.h"
@@ -23,19 +24,26 @@ static struct scar *find_scar(struct dispatch *d, const struct window_job *job)
     return NULL;
 }
 
+static uint64_t scar_bytes(const struct scar *s)
+{
+    return sizeof(*s) + ALLOC_TAKES(strlen(s->reason) + 1) + ALLOC_TAKES(strlen(s->target) + 1);
+}
+
 static void add_scar(struct dispatch *d, const struct window_job *job, const struct ending *e)
 {
-    if (d->scars_count == SCARS_MAX || find_scar(d, job))
+    if (d->scars_count == SCARS_MAX || d->scars_bytes > SCARS_MAX_BYTES || find_scar(d, job))
         return;
     d->scars = alloc_grow(d->scars, d->scars_count + 1, sizeof(*d->scars));
     d->scars[d->scars_count++] = (struct scar){.lane = (enum lane)job->lane,
                                                .id = {job->id_ms, job->id_seq},
                                                .reason = alloc_str(e->reason),
                                                .target = alloc_copy(e->target.p, e->target.n)};
+    d->scars_bytes += scar_bytes(&d->scars[d->scars_count - 1]);
 }
 
 static void drop_scar(struct dispatch *d, struct scar *s)
 {
+    d->scars_bytes -= scar_bytes(s);
     free(s->reason);
     free(s->target);
     *s = d->scars[--d->scars_count];

@@ -12,6 +12,7 @@ struct flight {
     struct dispatch *dispatch;
     struct batch *batch;
     struct exchange *x;
+    uint64_t bytes; /* as counted in the dispatch's flight_bytes */
 };
 
 /* -- made once, used often ------------------------------------------------------------------- */
@@ -19,15 +20,37 @@ struct flight {
 /* A URL and its answer are small, and there are many of them; a batch of keys is none of both. */
 #define KEPT_MAX_BYTES 4096
 
+#define FLIGHTS_LEAST_BYTES ((uint64_t)128 * 1024)
+
+/* Requests on the wire take memory besides what they are made of, a batch of keys up to 32 KiB:
+ * they may have a sixteenth of what there is, and so may those that are kept to be used again. */
+static uint64_t flights_max_bytes(const struct dispatch *d)
+{
+    const struct memory *m = d->memory.memory;
+
+    return max_u64(m->max_bytes / 16 / m->users, FLIGHTS_LEAST_BYTES);
+}
+
+static void count_bytes(struct dispatch *d, struct flight *f)
+{
+    const struct exchange *x = f->x;
+    uint64_t bytes = sizeof(*f) + sizeof(*x) + x->url.room + x->header.room + x->body.room;
+
+    d->flight_bytes += bytes - f->bytes;
+    f->bytes = bytes;
+}
+
 static struct flight *flight_new(struct dispatch *d)
 {
     struct list *node = list_pop_front(&d->landed);
     struct flight *f = node ? list_entry(node, struct flight, link) : alloc_zeroed(1, sizeof(*f));
 
-    if (node)
+    if (node) {
         f->x->endpoint = endpoint_hold(d->endpoint);
-    else
+        d->landed_bytes -= f->bytes;
+    } else {
         f->x = exchange_new(d->endpoint, FASTLY_REPLY_MAX_BYTES);
+    }
     f->x->ctx = f;
     f->dispatch = d;
     return f;
@@ -35,6 +58,7 @@ static struct flight *flight_new(struct dispatch *d)
 
 static void flight_free(struct flight *f)
 {
+    f->dispatch->flight_bytes -= f->bytes;
     exchange_free(f->x);
     free(f);
 }
@@ -44,11 +68,14 @@ static void land(struct flight *f)
 {
     const struct exchange *x = f->x;
 
-    if (x->url.room + x->header.room + x->body.room + x->reply.room > KEPT_MAX_BYTES) {
+    if (x->url.room + x->header.room + x->body.room + x->reply.room > KEPT_MAX_BYTES ||
+        f->dispatch->landed_bytes >= flights_max_bytes(f->dispatch)) {
         flight_free(f);
         return;
     }
     exchange_reset(f->x);
+    count_bytes(f->dispatch, f);
+    f->dispatch->landed_bytes += f->bytes;
     list_push_front(&f->dispatch->landed, &f->link);
 }
 
@@ -56,6 +83,7 @@ void flight_forget_landed(struct dispatch *d)
 {
     struct list *node;
 
+    d->landed_bytes = 0;
     while ((node = list_pop_front(&d->landed)))
         flight_free(list_entry(node, struct flight, link));
 }
@@ -181,6 +209,7 @@ static void send_batch(struct dispatch *d, struct batch *b, uint64_t now_ns)
     if (b->form == FORM_ALL)
         begin_purge_all(d, b);
     write_request(d, b, f->x);
+    count_bytes(d, f);
     f->x->start_before_ns = d->lease_until_ns;
     f->batch = b;
     list_push_back(&d->flights, &f->link);
@@ -237,6 +266,12 @@ static uint64_t ask_purse(struct dispatch *d, uint64_t now_ns)
     return next;
 }
 
+/* One may always go. Answers make room, and wake us. */
+static bool has_memory(const struct dispatch *d)
+{
+    return d->in_flight == 0 || d->flight_bytes - d->landed_bytes < flights_max_bytes(d);
+}
+
 uint64_t flight_tick(struct dispatch *d, struct now now)
 {
     uint64_t next = unpark_due(d, now.mono_ns);
@@ -248,7 +283,7 @@ uint64_t flight_tick(struct dispatch *d, struct now now)
     if (limit == 0)
         return min_u64(next, d->brake.until_ns);
     next = min_u64(next, ask_purse(d, now.mono_ns));
-    while (d->in_flight < limit &&
+    while (d->in_flight < limit && has_memory(d) &&
            (b = lanes_next(&d->lanes, purse_grant(d->purse), now.mono_ns, &next))) {
         depart(d, b, now.wall_ms);
         if (b->count)

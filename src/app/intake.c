@@ -2,6 +2,7 @@
 #include "intake.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
@@ -9,7 +10,14 @@
 #include "job.h"
 #include "log.h"
 
-#define READ_MAX 1024u     /* entries of a lane in one read: four full batches of keys */
+#define READ_MAX 1024u /* entries of a lane in one read: four full batches of keys */
+/* About so many of a lane in one read: Redis holds a reply whole, and builds it in one go. */
+#define READ_BYTES ((uint64_t)8 << 20)
+#define LEAST_ROOM ((uint64_t)16 * 1024)        /* with less, a read is not worth while */
+#define NO_ROOM_NS (50 * NS_PER_MS)             /* another account may have left some */
+#define FIRST_BYTES ((uint64_t)512 * 1024)      /* until it is known how large entries are */
+#define ENTRY_EXTRA_BYTES ((uint64_t)16 * 1024) /* that an accepted job may get: job, dead_* */
+#define LOOK_EVERY 64u     /* entries: at the clock, and at how much room there is */
 #define BLOCK_MS 2000u     /* how long a read of new entries may wait for the first */
 #define BLOCK_SHORT_MS 50u /* the same while a lane is left out for want of room */
 #define AUDIT_EVERY_NS (5 * NS_PER_S)
@@ -21,6 +29,9 @@ struct intake {
     struct queue *queue;
     struct window *window;
     struct settle *settle;
+    struct memory_user *memory;
+    uint64_t job_max_bytes;
+    uint64_t elsewhere_bytes; /* memory of the account that is the caller's to count */
     struct job_decoder decoder;
     intake_changed_cb *changed;
     void *ctx;
@@ -29,7 +40,8 @@ struct intake {
     uint64_t round; /* answers to reads of an earlier start are dropped */
     bool reading, auditing;
     bool recheck;           /* from the beginning, passing over what is known */
-    bool asked_all;         /* the read under way is of all lanes */
+    bool asked[LANE_N];     /* by the read under way */
+    bool asked_all;         /* of all lanes */
     uint64_t asked_ns;      /* the read or audit under way, or the last one */
     uint64_t audit_ns;      /* next */
     uint64_t not_before_ns; /* of the next read: Redis refused the last one */
@@ -37,11 +49,22 @@ struct intake {
     bool lost[LANE_N];      /* intake_lane_is_lost */
     struct known *known;    /* sorted ids, while recheck */
     size_t known_count;
+    /* the read under way */
+    struct now now;       /* when it was last looked at */
+    enum lane spare_lane; /* for jobs of which ... */
+    uint64_t spare_bytes; /* ... there was so much room then, less what they took since */
+    uint64_t got, got_bytes, cost_bytes;
+    uint64_t room_bytes[LANE_N]; /* as it began */
+    bool refused[LANE_N];        /* for want of memory */
+    bool took_any;
+    /* what reads have shown */
+    uint64_t need_bytes[LANE_N];    /* of the next entry, which there was no room for; or 0 */
+    uint64_t mean_bytes, mean_cost; /* of an entry in Redis, and in memory */
 };
 
+/* 16 bytes, as window_bytes and settle_bytes count them. */
 struct known {
-    uint64_t ms, seq;
-    uint32_t lane;
+    uint64_t ms_lane, seq;
 };
 
 struct read_call {
@@ -50,7 +73,8 @@ struct read_call {
 };
 
 struct intake *intake_new(const struct config_account *a, struct queue *q, struct window *w,
-                          struct settle *s, intake_changed_cb *changed, void *ctx)
+                          struct settle *s, struct memory_user *memory, intake_changed_cb *changed,
+                          void *ctx)
 {
     struct intake *in = alloc_zeroed(1, sizeof(*in));
 
@@ -58,6 +82,8 @@ struct intake *intake_new(const struct config_account *a, struct queue *q, struc
     in->queue = q;
     in->window = w;
     in->settle = s;
+    in->memory = memory;
+    in->mean_bytes = in->mean_cost = FIRST_BYTES;
     in->changed = changed;
     in->ctx = ctx;
     job_decoder_init(&in->decoder);
@@ -83,6 +109,19 @@ void intake_limit_log(struct intake *in, struct loglimit *l)
     in->log_limit = l;
 }
 
+void intake_limit(struct intake *in, uint64_t job_max_bytes)
+{
+    in->job_max_bytes = job_max_bytes;
+}
+
+static void forget_needs(struct intake *in)
+{
+    for (int lane = 0; lane < LANE_N; lane++) {
+        memory_unclaim(in->memory, (enum lane)lane);
+        in->need_bytes[lane] = 0;
+    }
+}
+
 static void end_recheck(struct intake *in)
 {
     free(in->known);
@@ -94,6 +133,7 @@ static void end_recheck(struct intake *in)
 void intake_start(struct intake *in)
 {
     end_recheck(in);
+    forget_needs(in);
     in->round++;
     in->surplus = 0;
     in->audit_ns = clock_mono_ns() + AUDIT_EVERY_NS;
@@ -103,6 +143,7 @@ void intake_start(struct intake *in)
 
 void intake_stop(struct intake *in)
 {
+    forget_needs(in);
     in->round++;
     in->started = false;
 }
@@ -134,6 +175,11 @@ static void end_at_once(struct intake *in, const struct queue_entry *e, enum out
                                 .due_ms = due_ms,
                                 .reason = reason};
 
+    if (e->oversized) {
+        item.oversized = true;
+        item.fields = e->fields;
+        item.fields_count = e->fields_count;
+    }
     settle_add(in->settle, &item);
 }
 
@@ -148,20 +194,23 @@ static void refuse(struct intake *in, const struct queue_entry *e, const char *w
              (unsigned long long)e->id.ms, (unsigned long long)e->id.seq, why);
 }
 
+static struct known known_of(enum lane lane, struct entry_id id)
+{
+    return (struct known){id.ms << 2 | (uint64_t)lane, id.seq};
+}
+
 static int compare_known(const void *left, const void *right)
 {
     const struct known *a = left, *b = right;
 
-    if (a->lane != b->lane)
-        return a->lane < b->lane ? -1 : 1;
-    if (a->ms != b->ms)
-        return a->ms < b->ms ? -1 : 1;
+    if (a->ms_lane != b->ms_lane)
+        return a->ms_lane < b->ms_lane ? -1 : 1;
     return a->seq < b->seq ? -1 : a->seq > b->seq;
 }
 
 static bool is_known(const struct intake *in, const struct queue_entry *e)
 {
-    struct known key = {e->id.ms, e->id.seq, e->lane};
+    struct known key = known_of(e->lane, e->id);
 
     return bsearch(&key, in->known, in->known_count, sizeof(key), compare_known) != NULL;
 }
@@ -205,55 +254,176 @@ static void set_lost(struct intake *in, enum lane lane, bool lost)
     in->lost[lane] = lost;
 }
 
-static void take_entry(struct intake *in, const struct queue_entry *e, struct now now)
+static bool is_beyond(const struct queue_entry *e)
 {
-    struct window_add how = {.lane = e->lane, .id_ms = e->id.ms, .now_ns = now.mono_ns};
-    struct job_spec spec;
-    const char *why_not;
-    char why[160];
+    return queue_id_is_beyond(e->id) || e->id.seq > UINT32_MAX;
+}
 
-    in->counts.jobs++;
-    if (queue_id_is_beyond(e->id))
-        set_lost(in, e->lane, true);
-    if (queue_id_is_beyond(e->id) || e->id.seq > UINT32_MAX) {
-        in->counts.beyond++;
-        refuse(in, e, "entry id: beyond what any clock gives");
-        return;
+/* What ends at once: a reason and where the entry is, until Redis has confirmed it. */
+#define END_BYTES 512
+
+void intake_take_stock(struct intake *in)
+{
+    uint64_t bytes = in->elsewhere_bytes + window_bytes(in->window) + settle_bytes(in->settle) +
+                     queue_reading_bytes(in->queue) + in->known_count * sizeof(*in->known);
+
+    memory_use(in->memory, bytes > INTAKE_AT_REST_BYTES ? bytes - INTAKE_AT_REST_BYTES : 0);
+}
+
+/* When nothing at all waits here, the largest job must go in, whatever that takes. */
+static uint64_t room_of(const struct intake *in, enum lane lane)
+{
+    bool empty = in->window->held == 0 && memory_is_ours(in->memory);
+
+    return empty ? UINT64_MAX : memory_room(in->memory, lane);
+}
+
+/* `more` is what must be free for the entry besides when it is read again. More, at least, than
+ * there was when this read began, if that was not enough for this entry alone: or it would be read
+ * and refused without end. */
+static bool has_room(struct intake *in, enum lane lane, uint64_t bytes, uint64_t more)
+{
+    uint64_t need = bytes + more, room;
+
+    if (bytes <= in->spare_bytes && lane == in->spare_lane) {
+        in->spare_bytes -= bytes;
+        return true;
     }
-    if (job_decode(&in->decoder, in->account, e->fields, e->fields_count, &spec, why, sizeof(why)) <
-        0) {
-        refuse(in, e, why);
-        return;
+    intake_take_stock(in);
+    room = room_of(in, lane);
+    if (bytes <= room) {
+        in->spare_lane = lane;
+        in->spare_bytes = room == UINT64_MAX ? 0 : room - bytes;
+        return true;
     }
-    why_not = intake_why_not_direct(in->account, &spec);
+    if (!in->took_any && in->room_bytes[lane] != UINT64_MAX)
+        need = max_u64(need, in->room_bytes[lane] + need / 8);
+    in->refused[lane] = true;
+    in->need_bytes[lane] = need;
+    memory_claim(in->memory, lane, need);
+    return false;
+}
+
+enum fit { FITS, MALFORMED, ENDS_AT_ONCE };
+
+static enum fit understand(struct intake *in, const struct queue_entry *e, struct job_spec *spec,
+                           char *why, size_t room)
+{
+    const char *why_not;
+
+    if (is_beyond(e)) {
+        snprintf(why, room, "entry id: beyond what any clock gives");
+        return MALFORMED;
+    }
+    if (e->oversized) {
+        snprintf(why, room,
+                 "job: it has %llu bytes, and %llu is the most that memory_max leaves for one",
+                 (unsigned long long)e->bytes, (unsigned long long)in->job_max_bytes);
+        return MALFORMED;
+    }
+    if (job_decode(&in->decoder, in->account, e->fields, e->fields_count, spec, why, room) < 0)
+        return MALFORMED;
+    why_not = intake_why_not_direct(in->account, spec);
     if (why_not) {
-        refuse(in, e, why_not);
-        return;
+        snprintf(why, room, "%s", why_not);
+        return MALFORMED;
     }
-    in->counts.targets += spec.targets_count;
-    if (spec.expires_ms && spec.expires_ms <= now.wall_ms) {
+    if ((spec->expires_ms && spec->expires_ms <= in->now.wall_ms) ||
+        spec->not_before_ms > in->now.wall_ms)
+        return ENDS_AT_ONCE;
+    return FITS;
+}
+
+static void end_early(struct intake *in, const struct queue_entry *e, const struct job_spec *spec)
+{
+    if (spec->expires_ms && spec->expires_ms <= in->now.wall_ms) {
         in->counts.expired++;
         end_at_once(in, e, OUTCOME_EXPIRED, 0, SPAN("expired before it could be sent"));
-        return;
-    }
-    if (spec.not_before_ms > now.wall_ms) {
+    } else {
         in->counts.postponed++;
-        end_at_once(in, e, OUTCOME_LATER, spec.not_before_ms, SPAN(""));
-        return;
+        end_at_once(in, e, OUTCOME_LATER, spec->not_before_ms, SPAN(""));
     }
-    how.id_seq = (uint32_t)e->id.seq;
+}
+
+/* False: there is no room for it. */
+static bool take_entry(struct intake *in, const struct queue_entry *e)
+{
+    struct window_add how = {.lane = e->lane,
+                             .id_ms = e->id.ms,
+                             .id_seq = (uint32_t)e->id.seq,
+                             .now_ns = in->now.mono_ns};
+    struct job_spec spec;
+    char why[160];
+    enum fit fit = understand(in, e, &spec, why, sizeof(why));
+    uint64_t cost = fit == FITS ? window_cost_bytes(in->window, &spec) : END_BYTES;
+
+    if (fit == FITS && window_room(in->window, e->lane) == 0)
+        return false;
+    if (!has_room(in, e->lane, cost, e->bytes))
+        return false;
+    in->took_any = true;
+    in->counts.jobs++;
+    in->cost_bytes += cost;
+    if (fit == MALFORMED) {
+        in->counts.beyond += is_beyond(e);
+        if (queue_id_is_beyond(e->id))
+            set_lost(in, e->lane, true);
+        refuse(in, e, why);
+        return true;
+    }
+    in->counts.targets += spec.targets_count;
+    if (fit == ENDS_AT_ONCE) {
+        end_early(in, e, &spec);
+        return true;
+    }
     how.plain = spec.ref.n == 0 && spec.original.n == 0 && spec.repeat_after_ms == 0;
     how.large = queue_entry_is_large(e);
     window_add(in->window, &spec, &how);
+    return true;
 }
 
 /* -- reading --------------------------------------------------------------------------------- */
 
-static void on_read(void *ctx, int err, const struct queue_entries *entries)
+static bool may_hold(void *ctx, enum lane lane, uint64_t bytes)
+{
+    const struct read_call *call = ctx;
+
+    struct intake *in = call->in;
+
+    in->mean_bytes = max_u64(in->mean_bytes, bytes); /* so that fewer are asked for next time */
+    /* It lies in memory twice, for a moment: as it arrived, and as targets. */
+    return call->round == in->round && has_room(in, lane, 2 * bytes, 0);
+}
+
+static bool on_entry(void *ctx, const struct queue_entry *e)
+{
+    const struct read_call *call = ctx;
+    struct intake *in = call->in;
+
+    if (call->round != in->round)
+        return false;
+    if (in->got++ % LOOK_EVERY == 0) {
+        in->now = clock_now();
+        in->spare_bytes = 0;
+    }
+    in->got_bytes += e->bytes;
+    return (in->recheck && is_known(in, e)) || take_entry(in, e);
+}
+
+/* How large entries are: what was just seen, or what was seen before, slowly forgotten, whichever
+ * is more. */
+static void learn_sizes(struct intake *in)
+{
+    if (in->got == 0)
+        return;
+    in->mean_bytes = max_u64(in->got_bytes / in->got, in->mean_bytes / 2) + 1;
+    in->mean_cost = max_u64(in->cost_bytes / in->got, in->mean_cost / 2) + 1;
+}
+
+static void on_read(void *ctx, int err, bool all)
 {
     struct read_call call = *(struct read_call *)ctx;
     struct intake *in = call.in;
-    struct now now = clock_now();
 
     free(ctx);
     in->reading = false;
@@ -262,16 +432,16 @@ static void on_read(void *ctx, int err, const struct queue_entries *entries)
         in->changed(in->ctx);
         return;
     }
-    if (err) {
-        if (err != -ENOTCONN)
-            in->not_before_ns = now.mono_ns + TRY_AGAIN_NS;
-        in->changed(in->ctx);
-        return;
+    learn_sizes(in);
+    for (int lane = 0; err == 0 && lane < LANE_N; lane++) {
+        if (in->asked[lane] && !in->refused[lane]) {
+            memory_unclaim(in->memory, (enum lane)lane);
+            in->need_bytes[lane] = 0;
+        }
     }
-    for (size_t i = 0; i < entries->count; i++)
-        if (!in->recheck || !is_known(in, &entries->at[i]))
-            take_entry(in, &entries->at[i], now);
-    if (entries->all && in->asked_all) /* a lane left out would bring what is known once more */
+    if (err && err != -ENOTCONN)
+        in->not_before_ns = clock_mono_ns() + TRY_AGAIN_NS;
+    if (err == 0 && all && in->asked_all) /* a lane left out would bring what is known once more */
         end_recheck(in);
     in->changed(in->ctx);
 }
@@ -304,7 +474,7 @@ static void know(void *ctx, enum lane lane, struct entry_id id)
 {
     struct intake *in = ctx;
 
-    in->known[in->known_count++] = (struct known){id.ms, id.seq, lane};
+    in->known[in->known_count++] = known_of(lane, id);
 }
 
 static void know_job(void *ctx, const struct window_job *job)
@@ -363,29 +533,62 @@ static void audit(struct intake *in, uint64_t now_ns)
 
 /* -- pulling --------------------------------------------------------------------------------- */
 
+static bool has_room_for_next(const struct intake *in, enum lane lane)
+{
+    return window_room(in->window, lane) > 0 &&
+           room_of(in, lane) >= max_u64(in->need_bytes[lane], LEAST_ROOM);
+}
+
+bool intake_lane_held_back(const struct intake *in, enum lane lane)
+{
+    return in->started && !has_room_for_next(in, lane);
+}
+
 /* As many of each lane as there is room for in the one that has least of it: what fills the window
  * is read first, and soon that lane has no room at all, and does not hold the others back. */
 static uint32_t choose_lanes(const struct intake *in, bool lanes[LANE_N], uint32_t *count)
 {
+    uint64_t most = min_u64(READ_MAX, max_u64(READ_BYTES / in->mean_bytes, 1));
     uint32_t chosen = 0;
 
-    *count = READ_MAX;
     for (int lane = 0; lane < LANE_N; lane++) {
         uint32_t room = window_room(in->window, (enum lane)lane);
+        uint64_t bytes = room_of(in, (enum lane)lane);
 
-        lanes[lane] = room > 0;
-        chosen += room > 0;
-        if (room > 0 && room < *count)
-            *count = room;
+        lanes[lane] = has_room_for_next(in, (enum lane)lane);
+        if (!lanes[lane])
+            continue;
+        chosen++;
+        most = min_u64(most, min_u64(room, max_u64(bytes / in->mean_cost, 1)));
     }
+    *count = (uint32_t)most;
     return chosen;
 }
 
-uint64_t intake_pull(struct intake *in, uint64_t now_ns)
+static void begin_read(struct intake *in, const struct queue_read *how, uint64_t now_ns)
 {
-    bool lanes[LANE_N];
-    uint32_t count, chosen;
+    in->reading = true;
+    in->asked_ns = now_ns;
+    in->got = in->got_bytes = in->cost_bytes = 0;
+    in->took_any = false;
+    for (int lane = 0; lane < LANE_N; lane++) {
+        in->asked[lane] = how->lanes[lane];
+        in->room_bytes[lane] = room_of(in, (enum lane)lane);
+        in->refused[lane] = false;
+    }
+    queue_read(in->queue, how, call_new(in));
+}
 
+uint64_t intake_pull(struct intake *in, uint64_t elsewhere_bytes, uint64_t now_ns)
+{
+    struct queue_read how = {.entry_max_bytes = in->job_max_bytes + ENTRY_EXTRA_BYTES,
+                             .room = may_hold,
+                             .entry = on_entry,
+                             .done = on_read};
+    uint32_t chosen;
+
+    in->elsewhere_bytes = elsewhere_bytes;
+    intake_take_stock(in);
     if (!in->started || in->reading || in->auditing)
         return NEVER;
     /* Between two reads nothing is on its way to us: the only moment when counting makes sense. */
@@ -395,13 +598,14 @@ uint64_t intake_pull(struct intake *in, uint64_t now_ns)
     }
     if (now_ns < in->not_before_ns)
         return in->not_before_ns;
-    chosen = choose_lanes(in, lanes, &count);
-    if (chosen == 0) /* answers make room, and wake us */
-        return in->recheck ? NEVER : in->audit_ns;
-    in->reading = true;
+    chosen = choose_lanes(in, how.lanes, &how.count);
+    if (chosen == 0) { /* answers make room, and wake us; so may another account, and does not */
+        uint64_t next = in->recheck ? NEVER : in->audit_ns;
+
+        return window_room(in->window, LANE_URGENT) ? min_u64(next, now_ns + NO_ROOM_NS) : next;
+    }
     in->asked_all = chosen == LANE_N;
-    in->asked_ns = now_ns;
-    queue_read(in->queue, lanes, count, in->asked_all ? BLOCK_MS : BLOCK_SHORT_MS, on_read,
-               call_new(in));
+    how.block_ms = in->asked_all ? BLOCK_MS : BLOCK_SHORT_MS;
+    begin_read(in, &how, now_ns);
     return NEVER;
 }

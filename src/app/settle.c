@@ -13,10 +13,15 @@
 #define LOADS_FLYING 2u /* writes under way at once */
 #define TRY_AGAIN_NS NS_PER_S
 
-/* What few of them have. */
+/* What few of them have. Jobs that died of the same target share them: it may be 8 KiB long, and
+ * thousands may wait for it. */
 struct particulars {
+    uint32_t shared; /* jobs that have them */
     uint64_t due_ms;
     struct span reason, target;
+    struct span *fields; /* of an oversized entry */
+    size_t fields_count;
+    size_t bytes; /* all of it */
 };
 
 /* A job that has ended, packed: while Redis is slower than what ends, there may be a million. */
@@ -25,7 +30,7 @@ struct ended {
     uint64_t id_seq;
     struct particulars *more; /* NULL: none */
     uint32_t targets;
-    unsigned lane : 2, outcome : 3, plain : 1, receipt : 1, large : 1;
+    unsigned lane : 2, outcome : 3, plain : 1, receipt : 1, large : 1, oversized : 1;
 };
 
 struct load {
@@ -47,6 +52,8 @@ struct settle {
     uint32_t flying_count;
     uint64_t not_before_ns; /* after a refusal by Redis */
     uint64_t unconfirmed[LANE_N];
+    struct particulars *last; /* of the job that ended last; or NULL */
+    uint64_t bytes;           /* of loads and particulars */
     struct settle_counts counts;
 };
 
@@ -70,17 +77,39 @@ void settle_configure(struct settle *s, const struct config_account *a)
     s->receipt_ttl_s = a->receipt_ttl_s;
 }
 
+static void drop_particulars(struct settle *s, struct particulars *more)
+{
+    if (!more || --more->shared)
+        return;
+    if (s->last == more)
+        s->last = NULL;
+    s->bytes -= more->bytes;
+    for (size_t i = 0; i < more->fields_count; i++)
+        free((char *)more->fields[i].p);
+    free(more->fields);
+    free((char *)more->reason.p);
+    free((char *)more->target.p);
+    free(more);
+}
+
+static struct load *load_new(struct settle *s)
+{
+    struct load *load = alloc_bytes(sizeof(*load));
+
+    load->settle = s;
+    load->count = 0;
+    list_init(&load->link);
+    s->bytes += sizeof(*load);
+    return load;
+}
+
 static void load_free(struct load *load)
 {
-    for (uint32_t i = 0; i < load->count; i++) {
-        struct particulars *more = load->items[i].more;
+    struct settle *s = load->settle;
 
-        if (!more)
-            continue;
-        free((char *)more->reason.p);
-        free((char *)more->target.p);
-        free(more);
-    }
+    for (uint32_t i = 0; i < load->count; i++)
+        drop_particulars(s, load->items[i].more);
+    s->bytes -= sizeof(*load);
     free(load);
 }
 
@@ -103,19 +132,45 @@ void settle_free(struct settle *s)
     free(s);
 }
 
-static struct span keep(struct span s)
+static struct span keep(struct particulars *more, struct span s)
 {
-    return s.n ? span_of(alloc_copy(s.p, s.n), s.n) : span_of(NULL, 0);
+    if (!s.n)
+        return span_of(NULL, 0);
+    more->bytes += ALLOC_TAKES(s.n + 1);
+    return span_of(alloc_copy(s.p, s.n), s.n);
 }
 
-static struct particulars *keep_particulars(const struct queue_settle *item)
+static bool same_particulars(const struct particulars *more, const struct queue_settle *item)
+{
+    return more && more->due_ms == item->due_ms && !more->fields_count && !item->fields_count &&
+           span_eq(more->reason, item->reason) && span_eq(more->target, item->target);
+}
+
+static struct particulars *keep_particulars(struct settle *s, const struct queue_settle *item)
 {
     struct particulars *more;
 
     if (!item->due_ms && !item->reason.n && !item->target.n)
         return NULL;
+    if (same_particulars(s->last, item)) {
+        s->last->shared++;
+        return s->last;
+    }
     more = alloc_zeroed(1, sizeof(*more));
-    *more = (struct particulars){item->due_ms, keep(item->reason), keep(item->target)};
+    more->shared = 1;
+    more->bytes = ALLOC_TAKES(sizeof(*more));
+    more->due_ms = item->due_ms;
+    more->reason = keep(more, item->reason);
+    more->target = keep(more, item->target);
+    if (item->fields_count) {
+        more->fields = alloc_zeroed(item->fields_count, sizeof(*more->fields));
+        more->fields_count = item->fields_count;
+        more->bytes += ALLOC_TAKES(item->fields_count * sizeof(*more->fields));
+    }
+    for (size_t i = 0; i < item->fields_count; i++)
+        more->fields[i] = keep(more, item->fields[i]);
+    s->bytes += more->bytes;
+    s->last = more;
     return more;
 }
 
@@ -127,12 +182,15 @@ static struct queue_settle unpack(const struct ended *e)
                                 .plain = e->plain,
                                 .receipt = e->receipt,
                                 .large = e->large,
+                                .oversized = e->oversized,
                                 .targets = e->targets};
 
     if (e->more) {
         item.due_ms = e->more->due_ms;
         item.reason = e->more->reason;
         item.target = e->more->target;
+        item.fields = e->more->fields;
+        item.fields_count = e->more->fields_count;
     }
     return item;
 }
@@ -151,21 +209,18 @@ static bool wants_receipt(const struct settle *s, enum outcome outcome)
 
 void settle_add(struct settle *s, const struct queue_settle *item)
 {
-    if (!s->open) {
-        s->open = alloc_bytes(sizeof(*s->open));
-        s->open->settle = s;
-        s->open->count = 0;
-        list_init(&s->open->link);
-    }
+    if (!s->open)
+        s->open = load_new(s);
     s->open->items[s->open->count++] = (struct ended){.id_ms = item->id.ms,
                                                       .id_seq = item->id.seq,
-                                                      .more = keep_particulars(item),
+                                                      .more = keep_particulars(s, item),
                                                       .targets = item->targets,
                                                       .lane = (unsigned)item->lane,
                                                       .outcome = (unsigned)item->outcome,
                                                       .plain = item->plain,
                                                       .receipt = wants_receipt(s, item->outcome),
-                                                      .large = item->large};
+                                                      .large = item->large,
+                                                      .oversized = item->oversized};
     s->unconfirmed[item->lane]++;
     if (s->open->count == LOAD_MAX) {
         list_push_back(&s->waiting, &s->open->link);
@@ -231,6 +286,18 @@ void settle_flush(struct settle *s, bool queue_up, uint64_t now_ns)
 uint64_t settle_unconfirmed(const struct settle *s, enum lane lane)
 {
     return s->unconfirmed[lane];
+}
+
+/* The audit makes a list of them at times (intake.c). */
+#define LISTED_BYTES 16
+
+uint64_t settle_bytes(const struct settle *s)
+{
+    uint64_t jobs = 0;
+
+    for (int lane = 0; lane < LANE_N; lane++)
+        jobs += s->unconfirmed[lane];
+    return s->bytes + jobs * LISTED_BYTES;
 }
 
 const struct settle_counts *settle_counts(const struct settle *s)

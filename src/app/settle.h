@@ -28,6 +28,7 @@ void settle_add(struct settle *s, const struct queue_settle *item);
 void settle_flush(struct settle *s, bool queue_up, uint64_t now_ns);
 /* Jobs ended and not confirmed yet, per lane: in Redis they still look unfinished. */
 uint64_t settle_unconfirmed(const struct settle *s, enum lane lane);
+uint64_t settle_bytes(const struct settle *s); /* memory that they take */
 const struct settle_counts *settle_counts(const struct settle *s);
 bool settle_idle(const struct settle *s);
 /* When settle_flush should be called again, NEVER if nothing is left to write. */

@@ -32,8 +32,8 @@ static void retry_later(struct judged *v, struct list *targets, const char *reas
     list_each_safe(it, next, targets) {
         struct pending *t = pending_of(it);
 
-        if (counts && t->attempts < UINT8_MAX)
-            t->attempts++;
+        if (counts)
+            pending_tried(t);
         if (t->attempts > worst)
             worst = t->attempts;
         if (t->attempts < d->account->attempts)
@@ -101,7 +101,7 @@ static void on_retry(struct judged *v)
      */
     if (v->x->error == EXCHANGE_BROKEN && v->x->reused && first->attempts == 0) {
         list_each(it, &v->b->targets)
-            pending_of(it)->attempts++;
+            pending_tried(pending_of(it));
         flight_put_batch_back(d, v->b);
         return;
     }

@@ -5,6 +5,10 @@
 
 #include <stddef.h>
 
+/* Memory that an allocation of n bytes takes, as glibc has it: 8 bytes of its own, in steps of 16.
+ */
+#define ALLOC_TAKES(n) ((n) + 8 < 32 ? (size_t)32 : ((size_t)(n) + 8 + 15) & ~(size_t)15)
+
 __attribute__((returns_nonnull, malloc)) void *alloc_bytes(size_t size);
 __attribute__((returns_nonnull, malloc)) void *alloc_zeroed(size_t count, size_t size);
 __attribute__((returns_nonnull)) void *alloc_grow(void *p, size_t count, size_t size);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Many small things of one size, named by a 32-bit number instead of a pointer. Grows by whole
- * chunks, never moves what it holds, reuses what was given back. */
+ * chunks, never moves what it holds, reuses what was given back, and frees chunks in which nothing
+ * is left. */
 #pragma once
 
 #include "base.h"
@@ -8,21 +9,43 @@
 #define POOL_NONE UINT32_MAX
 #define POOL_CHUNK 4096u /* items */
 
+struct pool_chunk {
+    char *items;   /* NULL: freed, and allocated anew when its turn comes; all zero at first */
+    uint32_t next; /* chunk with room */
+    uint32_t free; /* head of the returned ones, linked through their first four bytes */
+    uint32_t fresh, used;
+};
+
 struct pool {
-    char **chunks;
+    struct pool_chunk *chunks;
     uint32_t item_bytes;
     uint32_t chunks_count, chunks_room;
-    uint32_t next; /* first number never handed out */
-    uint32_t free; /* head of the returned ones, linked through their first four bytes */
+    uint32_t allocated; /* chunks that have memory ... */
+    uint32_t empty;     /* ... and hold nothing: one is kept */
+    uint32_t open;      /* head of the chunks with room, or POOL_NONE */
     uint32_t used;
 };
 
 void pool_init(struct pool *p, size_t item_bytes); /* 4 .. 65,536 */
 void pool_deinit(struct pool *p);
-uint32_t pool_take(struct pool *p); /* contents undefined */
+uint32_t pool_take(struct pool *p); /* contents undefined, but zero when never taken before */
 void pool_give(struct pool *p, uint32_t i);
 
 static inline void *pool_at(const struct pool *p, uint32_t i)
 {
-    return p->chunks[i / POOL_CHUNK] + (size_t)(i % POOL_CHUNK) * p->item_bytes;
+    return p->chunks[i / POOL_CHUNK].items + (size_t)(i % POOL_CHUNK) * p->item_bytes;
 }
+
+/* Numbers end before this one. Not all of them have memory. */
+static inline uint32_t pool_end(const struct pool *p)
+{
+    return p->chunks_count * POOL_CHUNK;
+}
+
+static inline bool pool_has_memory(const struct pool *p, uint32_t i)
+{
+    return p->chunks[i / POOL_CHUNK].items != NULL;
+}
+
+uint64_t pool_bytes(const struct pool *p);
+uint64_t pool_growth_bytes(const struct pool *p, uint32_t items); /* by taking so many more */

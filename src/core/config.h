@@ -15,6 +15,8 @@ enum receipts { RECEIPTS_NONE, RECEIPTS_FAILED, RECEIPTS_ALL };
 extern const char *const lane_names[LANE_N];               /* "urgent", "normal", "bulk" */
 must_use int lane_parse(struct span name, enum lane *out); /* 0 or -EINVAL */
 
+#define CONFIG_WINDOW_MAX 100000000
+#define CONFIG_ATTEMPTS_MAX 1000
 #define CONFIG_SERVICES_MAX 1024
 #define CONFIG_ACCOUNTS_MAX 256
 #define CONFIG_PRODUCERS_MAX 1024
@@ -183,8 +185,8 @@ bool config_redis_embedded(const struct config *c);
 uint64_t config_jobs_max_bytes(const struct config *c);
 uint64_t config_visits_max_bytes(const struct config *c);
 
-/* The largest job the dispatcher can hold: bytes of the fields and values of its entry, an eighth
- * of memory_max. A larger one must be refused before it is accepted. */
+/* The largest job the dispatcher can hold: in bytes as job_bytes counts them, an eighth of
+ * memory_max. A larger one must be refused before it is accepted. */
 uint64_t config_job_max_bytes(const struct config *c);
 
 /* The burst that holds: the configured one or 5 % of the purges, at least 1. */

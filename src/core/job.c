@@ -33,6 +33,15 @@ __attribute__((format(printf, 2, 3), cold)) static int wrong(struct decoding *x,
     return -EINVAL;
 }
 
+uint64_t job_bytes(const struct span *fields, size_t fields_count)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < fields_count; i++)
+        bytes += fields[i].n + JOB_STRING_BYTES;
+    return bytes;
+}
+
 void job_decoder_init(struct job_decoder *d)
 {
     *d = (struct job_decoder){0};

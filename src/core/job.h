@@ -20,6 +20,11 @@ struct job_target {
     struct span bytes; /* empty for TARGET_ALL; points into the entry's fields */
 };
 
+#define JOB_STRING_BYTES 16u /* each name and each value counts so much more than its bytes */
+
+/* The size of a job, for config_job_max_bytes. */
+uint64_t job_bytes(const struct span *fields, size_t fields_count);
+
 /* A decoded entry. The spans are lent: valid as long as the fields they were decoded from. */
 struct job_spec {
     struct job_target *targets; /* owned by the decoder, reused by the next decode */

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "config.h"
+#include "job.h"
 #include "list.h"
 #include "span.h"
 #include "target.h"
@@ -20,6 +21,9 @@ enum pending_state {
 /* What goes out in one kind of request. */
 enum form { FORM_KEYS, FORM_SOFT_KEYS, FORM_URL, FORM_ALL, FORM_N };
 
+#define PENDING_ATTEMPTS_MAX ((1u << 12) - 1)
+#define PENDING_PUSHED_MAX_MS ((UINT64_C(1) << 44) - 1) /* in the year 2527 */
+
 struct pending {
     struct list link; /* the list its state says */
     uint32_t hash;
@@ -28,19 +32,32 @@ struct pending {
     uint64_t bytes_count : 16;
     uint64_t since_us : 48;  /* monotonic: when it began to wait */
     uint64_t service : 16;   /* SERVICE_NONE for a URL without one */
-    uint64_t pushed_ms : 48; /* Unix, by Redis' clock: the oldest job asking for it in its lane */
-    unsigned kind : 2, lane : 2, state : 2, soft : 1;
-    unsigned started : 1; /* a request with it was on the wire since that job came */
-    uint8_t attempts;     /* sends that failed; a 429 is none */
+    uint64_t pushed_ms : 44; /* Unix, by Redis' clock: the oldest job asking for it in its lane;
+                                PENDING_PUSHED_MAX_MS stands for later ones */
+    uint64_t attempts : 12;  /* sends that failed, up to PENDING_ATTEMPTS_MAX; 429 does not count */
+    uint64_t kind : 2, lane : 2, state : 2, soft : 1;
+    uint64_t started : 1; /* a request with it was on the wire since that job came */
     char bytes[];
 };
 
 /* There are a million of them. */
 _Static_assert(offsetof(struct pending, bytes) == 48, "a pending target has grown");
+/* What a setting or a producer may ask for must fit the narrowed fields. */
+_Static_assert(CONFIG_ATTEMPTS_MAX <= PENDING_ATTEMPTS_MAX, "attempts");
+_Static_assert(CONFIG_SERVICES_MAX < SERVICE_NONE, "service");
+_Static_assert(URL_MAX_BYTES <= UINT16_MAX, "bytes_count");
+_Static_assert(JOB_TIME_MAX_MS < UINT64_C(1) << 48, "expires_ms");
 
 static inline struct span pending_bytes(const struct pending *t)
 {
     return span_of(t->bytes, t->bytes_count);
+}
+
+/* One more send failed. */
+static inline void pending_tried(struct pending *t)
+{
+    if (t->attempts < PENDING_ATTEMPTS_MAX)
+        t->attempts++;
 }
 
 static inline enum form pending_form(const struct pending *t)

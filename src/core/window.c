@@ -16,12 +16,26 @@ struct waiter {
 
 #define TABLE_FIRST 1024u
 
+_Static_assert((uint64_t)CONFIG_WINDOW_MAX * 4 + JOB_TARGETS_MAX < OWN, "jobs in a chain");
+
 void window_init(struct window *w, uint32_t limit, struct lanes *lanes)
 {
     *w = (struct window){.limit = limit, .lanes = lanes, .table_room = TABLE_FIRST};
     w->table = alloc_zeroed(w->table_room, sizeof(struct pending *));
     pool_init(&w->jobs, sizeof(struct window_job));
     pool_init(&w->waiters, sizeof(struct waiter));
+}
+
+static size_t size_of(const struct pending *t)
+{
+    return ALLOC_TAKES(sizeof(*t) + t->bytes_count);
+}
+
+static void forget(struct window *w, struct pending *t)
+{
+    w->bytes -= size_of(t);
+    w->held--;
+    free(t);
 }
 
 void window_deinit(struct window *w)
@@ -35,10 +49,9 @@ void window_deinit(struct window *w)
             lanes_remove(w->lanes, t);
         else
             list_remove(&t->link);
-        free(t);
-        w->held--;
+        forget(w, t);
     }
-    must(w->held == 0);
+    must(w->held == 0 && w->bytes == 0);
     free(w->table);
     pool_deinit(&w->jobs);
     pool_deinit(&w->waiters);
@@ -74,21 +87,31 @@ static void put(struct window *w, struct pending *t)
     w->table[i] = t;
 }
 
-/* At three quarters full the table doubles; it never shrinks: a backlog that came will come again.
- */
+static void resize(struct window *w, uint32_t room)
+{
+    struct pending **old = w->table;
+    uint32_t old_room = w->table_room;
+
+    w->table_room = room;
+    w->table = alloc_zeroed(room, sizeof(struct pending *));
+    for (uint32_t i = 0; i < old_room; i++)
+        if (old[i])
+            put(w, old[i]);
+    free(old);
+}
+
+/* At three quarters full the table doubles; when a sixteenth is left it becomes a quarter (not in
+ * take_out: window_cancel walks the table meanwhile). */
+static void shrink(struct window *w)
+{
+    if (w->table_count < w->table_room / 16 && w->table_room > 4 * TABLE_FIRST)
+        resize(w, w->table_room / 4);
+}
+
 static void insert(struct window *w, struct pending *t)
 {
-    if (w->table_count >= w->table_room / 4 * 3) {
-        struct pending **old = w->table;
-        uint32_t room = w->table_room;
-
-        w->table_room *= 2;
-        w->table = alloc_zeroed(w->table_room, sizeof(struct pending *));
-        for (uint32_t i = 0; i < room; i++)
-            if (old[i])
-                put(w, old[i]);
-        free(old);
-    }
+    if (w->table_count >= w->table_room / 4 * 3)
+        resize(w, w->table_room * 2);
     put(w, t);
     w->table_count++;
 }
@@ -191,7 +214,7 @@ static struct pending *pending_new(const struct job_spec *spec, const struct job
                           .waiters = POOL_NONE,
                           .expires_ms = spec->expires_ms,
                           .since_us = how->now_ns / 1000,
-                          .pushed_ms = how->id_ms,
+                          .pushed_ms = min_u64(how->id_ms, PENDING_PUSHED_MAX_MS),
                           .bytes_count = (uint16_t)target->bytes.n,
                           .service = spec->service,
                           .kind = (unsigned)target->kind,
@@ -219,7 +242,7 @@ static void note_push(struct pending *t, enum lane lane, uint64_t pushed_ms, boo
     if ((unsigned)lane > t->lane || (started && !sooner))
         return;
     if (sooner || news || pushed_ms < t->pushed_ms)
-        t->pushed_ms = pushed_ms;
+        t->pushed_ms = min_u64(pushed_ms, PENDING_PUSHED_MAX_MS);
     t->started = started;
 }
 
@@ -262,6 +285,7 @@ void window_add(struct window *w, const struct job_spec *spec, const struct wind
         } else {
             t = pending_new(spec, target, hash, how);
             w->held++;
+            w->bytes += size_of(t);
             insert(w, t);
             lanes_add(w->lanes, t);
         }
@@ -276,9 +300,33 @@ uint32_t window_room(const struct window *w, enum lane lane)
     uint64_t limit = (uint64_t)w->limit * (20 - (unsigned)lane) / 20;
     uint64_t jobs = limit * 4;
 
-    if (w->held >= limit || w->jobs.used >= jobs)
+    if (w->held >= limit || w->jobs.used >= jobs ||
+        pool_end(&w->waiters) >= OWN - POOL_CHUNK - JOB_TARGETS_MAX)
         return 0;
     return (uint32_t)min_u64(limit - w->held, jobs - w->jobs.used);
+}
+
+/* What a list of all jobs takes, which the audit makes at times (app/intake). */
+#define LISTED_BYTES 16
+
+uint64_t window_bytes(const struct window *w)
+{
+    return w->bytes + w->table_room * sizeof(*w->table) + pool_bytes(&w->jobs) +
+           pool_bytes(&w->waiters) + (uint64_t)w->jobs.used * LISTED_BYTES;
+}
+
+uint64_t window_cost_bytes(const struct window *w, const struct job_spec *spec)
+{
+    uint32_t count = spec->targets_count;
+    uint64_t cost = LISTED_BYTES + pool_growth_bytes(&w->jobs, 1), room = w->table_room;
+
+    for (uint32_t i = 0; i < count; i++)
+        cost += ALLOC_TAKES(sizeof(struct pending) + spec->targets[i].bytes.n);
+    if (count > 1)
+        cost += pool_growth_bytes(&w->waiters, count);
+    for (; w->table_count + (uint64_t)count >= room / 4 * 3; room *= 2)
+        cost += room * sizeof(*w->table);
+    return cost;
 }
 
 void window_sent(struct window *w, struct pending *t)
@@ -301,8 +349,7 @@ static void merge_into(struct window *w, struct pending *to, struct pending *fro
         to->attempts = from->attempts;
     note_push(to, (enum lane)from->lane, from->pushed_ms, from->started);
     strengthen(w, to, from->soft, (enum lane)from->lane, from->expires_ms);
-    free(from);
-    w->held--;
+    forget(w, from);
 }
 
 static struct pending *twin(const struct window *w, const struct pending *t)
@@ -364,8 +411,8 @@ void window_settle(struct window *w, struct pending *t, enum fate fate, window_e
         if (job->open == 0) /* and stays so in a returned record: window_each_job goes by it */
             job_free(w, i);
     }
-    free(t);
-    w->held--;
+    forget(w, t);
+    shrink(w);
 }
 
 /* -- taking back -- */
@@ -392,9 +439,11 @@ static uint32_t mark_cancelled(struct window *w, const struct window_name *names
 
     for (size_t i = 0; i < count; i++)
         marks |= mark_of(names[i].id_ms, names[i].id_seq);
-    for (uint32_t i = 0; i < w->jobs.next; i++) {
-        struct window_job *job = pool_at(&w->jobs, i);
+    for (uint32_t i = 0; i < pool_end(&w->jobs); i++) {
+        struct window_job *job = pool_has_memory(&w->jobs, i) ? pool_at(&w->jobs, i) : NULL;
 
+        if (!job)
+            continue;
         job->cancelled =
             job->open > 0 && (marks & mark_of(job->id_ms, job->id_seq)) && among(job, names, count);
         found += job->cancelled;
@@ -445,17 +494,17 @@ void window_cancel(struct window *w, const struct window_name *jobs, size_t coun
         }
         lanes_remove(w->lanes, t);
         take_out(w, t); /* another one may have moved to this place: it is looked at next */
-        free(t);
-        w->held--;
+        forget(w, t);
     }
+    shrink(w);
 }
 
 void window_each_job(const struct window *w, window_end_cb *cb, void *ctx)
 {
-    for (uint32_t i = 0; i < w->jobs.next; i++) {
-        const struct window_job *job = pool_at(&w->jobs, i);
+    for (uint32_t i = 0; i < pool_end(&w->jobs); i++) {
+        const struct window_job *job = pool_has_memory(&w->jobs, i) ? pool_at(&w->jobs, i) : NULL;
 
-        if (job->open > 0)
+        if (job && job->open > 0)
             cb(ctx, job);
     }
 }

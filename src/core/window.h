@@ -32,10 +32,12 @@ struct __attribute__((packed, aligned(4))) window_job {
 
 /* There are as many as the backlog has. */
 _Static_assert(sizeof(struct window_job) == 20, "a job in memory has grown");
+_Static_assert(JOB_TARGETS_MAX <= UINT16_MAX, "open, targets");
 
 struct window {
     struct pending **table; /* open addressing, linear probing; WAITING and DELAYED ones */
     uint32_t table_room, table_count;
+    uint64_t bytes;  /* of pending targets, of all states */
     uint32_t limit;  /* pending targets, of all states */
     uint32_t held;   /* pending targets, of all states */
     uint64_t merged; /* targets of jobs that found theirs waiting already */
@@ -64,9 +66,13 @@ void window_deinit(struct window *w); /* forgets everything that waits; nothing 
  * expiry counts. */
 void window_add(struct window *w, const struct job_spec *spec, const struct window_add *how);
 
-/* Room for how many more targets or jobs may be asked for before memory is full. A job that names
- * more targets than that is taken all the same: the ceiling may be passed by one read. */
+/* Room for how many more targets or jobs there is. A job that names more targets than that is taken
+ * all the same, whole, while there is room for one: the ceiling may be passed by one job. */
 uint32_t window_room(const struct window *w, enum lane lane);
+
+uint64_t window_bytes(const struct window *w); /* memory that it takes */
+/* By how much that grows at most when the job is taken in. */
+uint64_t window_cost_bytes(const struct window *w, const struct job_spec *spec);
 
 /* The target is on its way: arrivals of the same identity start a new one. (It left its queue.) */
 void window_sent(struct window *w, struct pending *t);

@@ -75,9 +75,9 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err
 /* The address that is listened on, with the port that was found for 0. */
 const char *httpd_address(const struct httpd *h);
 const struct httpd_counts *httpd_counts(const struct httpd *h);
-/* New connections get the new certificate (NULL: no TLS), those there are keep the old one; but where
- * they are without TLS, or with another client_ca_pem, they end: idle ones at once, others after their
- * answer. 0, or -EINVAL with a sentence and everything as it was. */
+/* New connections get the new certificate (NULL: no TLS), those there are keep the old one; but
+ * where they are without TLS, or with another client_ca_pem, they end: idle ones at once, others
+ * after their answer. 0, or -EINVAL with a sentence and everything as it was. */
 must_use int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err,
                            size_t err_room);
 /* Nobody counts as proven any more (visit_prove): who may come in has changed. */

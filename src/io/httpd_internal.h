@@ -71,7 +71,7 @@ struct conn {
     bool suspended;
     bool hung_up;
     bool own_timeout;           /* set in libmicrohttpd */
-    bool used;        /* a first line has come */
+    bool used;                  /* a first line has come */
     bool known;                 /* a visit on it has proven who it is */
     bool resting;               /* it is in rested */
     bool ended;                 /* its peer has sent all it will */
@@ -164,7 +164,8 @@ const char *httpd_head_flaw(const struct visit *v, const char *method, const cha
 
 /* libmicrohttpd takes the query apart after this; now there is none. */
 void httpd_head_hide_query(const char *uri);
-/* False: the lines before this part of a body do not end as they must, as far as that can be seen. */
+/* False: the lines before this part of a body do not end as they must, as far as that can be seen.
+ */
 bool httpd_head_is_chunk_sound(const struct visit *v, const char *part);
 bool httpd_is_lenient(void); /* it is an old one */
 

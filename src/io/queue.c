@@ -125,11 +125,11 @@ static void on_named(struct queue *q, void *ctx, int err, struct redisReply *rep
     (void)q, (void)ctx, (void)err, (void)reply;
 }
 
-static void set_name(struct queue *q, struct redis *r, const char *name)
+static void set_name(struct queue *q, struct redis *r, const char *name, queue_reply_cb *cb)
 {
     struct span argv[] = {SPAN("CLIENT"), SPAN("SETNAME"), span_str(name)};
 
-    queue_call_courtesy(q, r, array_len(argv), argv, on_named, NULL);
+    queue_call_courtesy(q, r, array_len(argv), argv, cb, NULL);
 }
 
 static void set_up_writer(struct queue *q)
@@ -148,9 +148,19 @@ static void on_writer_up(void *ctx)
     struct queue *q = ctx;
     char *name = alloc_printf("purgeline:%s:writer:%s", q->account, q->owner);
 
-    set_name(q, q->writer, name);
+    set_name(q, q->writer, name, on_named);
     free(name);
     set_up_writer(q);
+}
+
+/* Only then is nothing else under way there: its bytes belong to reads from now on. */
+static void on_reader_named(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    (void)ctx, (void)reply;
+    if (err == -ENOTCONN)
+        return;
+    q->reader_ready = true;
+    half_ready(q);
 }
 
 static void on_reader_up(void *ctx)
@@ -158,10 +168,8 @@ static void on_reader_up(void *ctx)
     struct queue *q = ctx;
     char *name = alloc_printf("purgeline:%s:reader:%s", q->account, q->owner);
 
-    set_name(q, q->reader, name);
+    set_name(q, q->reader, name, on_reader_named);
     free(name);
-    q->reader_ready = true;
-    half_ready(q);
 }
 
 static void on_writer_down(void *ctx, const char *why)
@@ -230,6 +238,7 @@ struct queue *queue_new(struct loop *l, const struct redis_address *a, const cha
     q->ctx = ctx;
     list_init(&q->large);
     name_keys(q);
+    q->entries = queue_entries_new(q);
     q->retry = timer_new(l, on_retry, q);
     q->writer = redis_new(l, a, on_writer_up, on_writer_down, q);
     q->reader = redis_new(l, a, on_reader_up, on_reader_down, q);
@@ -256,8 +265,7 @@ static void on_writer_closed(void *ctx)
         free(q->keys[i]);
     free(q->account);
     free(q->owner);
-    free(q->entries);
-    free(q->spans);
+    redis_entries_free(q->entries);
     free(q);
     closed(closed_ctx);
 }

@@ -150,6 +150,9 @@ struct queue_entry {
     struct entry_id id;
     const struct span *fields; /* name, value, name, value ...; lent */
     size_t fields_count;       /* spans, so twice the number of fields */
+    uint64_t bytes;            /* as job_bytes counts them */
+    bool oversized; /* beyond the ceiling: of its fields only the small ones without targets are
+                       here, and it can only be buried */
 };
 /* Redis does nothing else while a script runs, and turning an entry into Lua's strings costs more
  * than anything that is done with it. Entries beyond either of these are `large`: they are moved by
@@ -165,18 +168,25 @@ static inline bool queue_entry_is_large(const struct queue_entry *e)
     return e->fields_count > QUEUE_SMALL_SPANS || bytes > QUEUE_SMALL_BYTES;
 }
 
-struct queue_entries {
-    const struct queue_entry *at;
-    size_t count;
-    bool all; /* the lanes that were asked hold nothing newer */
+struct queue_read {
+    bool lanes[LANE_N]; /* the ones to read */
+    uint32_t count;     /* at most so many entries of each */
+    uint32_t block_ms;  /* how long to wait for a first entry; 0 = not at all */
+    uint64_t entry_max_bytes;
+    /* An entry of the lane turns out to have so many bytes and more: may it be held until it is
+     * handed out? False: as for `entry`. */
+    bool (*room)(void *ctx, enum lane lane, uint64_t bytes);
+    /* The next entry. False: there is no room for it; it, and what stands behind it in its lane, is
+     * read again by the next read. */
+    bool (*entry)(void *ctx, const struct queue_entry *e);
+    /* The read is over. all: the lanes that were asked hold nothing newer. */
+    void (*done)(void *ctx, int err, bool all);
 };
-typedef void queue_read_cb(void *ctx, int err, const struct queue_entries *entries);
-/* The next entries of these lanes after those that were handed out before, at most `count` of each;
- * one read outstanding at a time. block_ms: how long to wait for a first entry, on the reader's own
- * connection; 0 = not at all. Entries come lane by lane, urgent first, oldest first. Reading leaves
- * no trace in Redis: what an answer that is lost held is simply read again. */
-void queue_read(struct queue *q, const bool lanes[LANE_N], uint32_t count, uint32_t block_ms,
-                queue_read_cb *cb, void *ctx);
+/* The next entries of the lanes after those that were handed out before and taken; one read
+ * outstanding at a time, on the reader's own connection. Entries come one by one as they arrive,
+ * lane by lane, urgent first, oldest first; then `done`. Reading leaves no trace in Redis. */
+void queue_read(struct queue *q, const struct queue_read *how, void *ctx);
+size_t queue_reading_bytes(const struct queue *q); /* memory that reading takes now */
 /* The next read starts from the beginning: after a take-over. */
 void queue_rewind(struct queue *q);
 
@@ -211,6 +221,9 @@ struct queue_settle {
                          repeat_after from now, by this machine's clock as in queue_due */
     struct span reason; /* dead letters and receipts; lent */
     struct span target; /* the target that sank it; lent */
+    bool oversized;     /* it is buried without a look at its entry: the letter has `fields` */
+    const struct span *fields; /* lent */
+    size_t fields_count;
 };
 /* Removes the entries, and atomically with each: a receipt, a dead letter holding the entry's own
  * fields, or its place in `postponed`. An entry that is gone already changes nothing; only a plain
@@ -224,7 +237,8 @@ struct queue_settle {
  * When Redis is out of memory jobs end without receipts and err is 0; what dies or is postponed is
  * written even then, since it takes no more than the entry it replaces (but one of more than 256
  * KiB or some 1,000 fields waits for memory). A large entry moves in steps: a crash in between
- * leaves it twice. */
+ * leaves it twice. An oversized one is never looked at as a
+ * whole, here or by a script; its letter has the fields given, without targets. */
 void queue_settle(struct queue *q, const struct queue_settle *items, size_t count,
                   uint32_t receipt_ttl_s, queue_done_cb *cb, void *ctx);
 

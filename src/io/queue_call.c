@@ -96,20 +96,23 @@ bool queue_reply_is(const struct redisReply *reply, const char *word)
     return reply && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, word);
 }
 
-static int reply_err(struct queue *q, const struct redisReply *reply)
+static int refusal_err(struct queue *q, const char *words)
 {
     static const char *const full[] = {"OOM ", "MISCONF ", "NOREPLICAS "};
 
-    if (!reply)
-        return -ENOTCONN;
-    if (reply->type != REDIS_REPLY_ERROR)
-        return 0;
-    snprintf(q->error, sizeof(q->error), "%s", reply->str);
+    snprintf(q->error, sizeof(q->error), "%s", words);
     /* Redis 6 wraps a script's errors: "ERR Error running script ... -OOM command not ..." */
     for (size_t i = 0; i < array_len(full); i++)
-        if (strstr(reply->str, full[i]))
+        if (strstr(words, full[i]))
             return -ENOMEM;
     return -EIO;
+}
+
+static int reply_err(struct queue *q, const struct redisReply *reply)
+{
+    if (!reply)
+        return -ENOTCONN;
+    return reply->type == REDIS_REPLY_ERROR ? refusal_err(q, reply->str) : 0;
 }
 
 /* -- refusals -- */
@@ -124,6 +127,7 @@ static const char *const doing_of[SCRIPT_N] = {
     [SCRIPT_DROP] = "record finished jobs",
     [SCRIPT_PURGED] = "record finished jobs",
     [SCRIPT_SETTLE] = "record finished jobs",
+    [SCRIPT_OVERSIZED] = "record finished jobs",
     [SCRIPT_END_LARGE] = "record finished jobs",
     [SCRIPT_WRITE] = "write a large job",
     [SCRIPT_WRITE_HASH] = "postpone a large job",
@@ -165,11 +169,8 @@ static void note_answer(struct queue *q, uint64_t question)
     }
 }
 
-int queue_judge(struct queue *q, uint64_t question, const char *doing,
-                const struct redisReply *reply)
+static int judge(struct queue *q, uint64_t question, const char *doing, int err)
 {
-    int err = reply_err(q, reply);
-
     if (!doing || err == -ENOTCONN)
         return err;
     if (err)
@@ -177,6 +178,17 @@ int queue_judge(struct queue *q, uint64_t question, const char *doing,
     else
         note_answer(q, question);
     return err;
+}
+
+int queue_judge(struct queue *q, uint64_t question, const char *doing,
+                const struct redisReply *reply)
+{
+    return judge(q, question, doing, reply_err(q, reply));
+}
+
+int queue_judge_words(struct queue *q, uint64_t question, const char *doing, const char *words)
+{
+    return judge(q, question, doing, words ? refusal_err(q, words) : 0);
 }
 
 /* FNV-1a: http://www.isthe.com/chongo/tech/comp/fnv/ */

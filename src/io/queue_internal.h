@@ -5,6 +5,7 @@
 #include "list.h"
 #include "queue.h"
 #include "queue_scripts.h"
+#include "redis_entries.h"
 
 /* Items per script call: bounds how long Redis is held. */
 #define SETTLE_CHUNK 256
@@ -46,6 +47,8 @@ void queue_call_script(struct queue *q, enum queue_script script, struct queue_a
 void queue_call(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
                 queue_reply_cb *cb, void *ctx);
 
+struct redis_entries *queue_entries_new(struct queue *q); /* in queue_read.c */
+
 /* The same for what may be refused without harm: a name, a script that is sent whole otherwise. */
 void queue_call_courtesy(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
                          queue_reply_cb *cb, void *ctx);
@@ -54,9 +57,11 @@ void queue_call_courtesy(struct queue *q, struct redis *r, size_t argc, const st
  * through here, and so every refusal is reported; `doing` NULL: it need not be. */
 int queue_judge(struct queue *q, uint64_t question, const char *doing,
                 const struct redisReply *reply);
+/* The same for a reply of which only the words of a refusal are there; NULL: it is none. */
+int queue_judge_words(struct queue *q, uint64_t question, const char *doing, const char *words);
 /* Scripts and commands have larger numbers. */
 #define QUEUE_QUESTION_READ 1
-#define QUEUE_QUESTION_LANES 2                                         /* of the set-up */
+#define QUEUE_QUESTION_LANES 2 /* of the set-up */
 /* For an answer of another form than its command or script gives: -EIO, and queue_error says so. */
 must_use int queue_distrust(struct queue *q);
 bool queue_reply_is(const struct redisReply *reply, const char *word); /* an error of that kind */
@@ -93,10 +98,10 @@ struct queue_lane {
 
 struct queue_reading { /* the read under way */
     bool busy;
-    uint32_t count;
-    bool asked[LANE_N];
-    queue_read_cb *cb;
+    struct queue_read how;
     void *ctx;
+    enum lane lane; /* whose entries are arriving */
+    bool refused;   /* there was no room for one: it will be read again */
 };
 
 struct queue {
@@ -124,12 +129,9 @@ struct queue {
     bool large_busy;   /* one is under way */
     bool adopted;      /* nothing that 0.1.0 postponed is left */
     uint32_t adopt_page;
-    size_t told;                 /* names of cancelled jobs that Redis may forget ... */
-    char told_digest[41];        /* ... and how it knows them */
-    struct queue_entry *entries; /* grown, never shrunk; so is spans */
-    size_t entries_room;
-    struct span *spans;
-    size_t spans_room;
+    size_t told;          /* names of cancelled jobs that Redis may forget ... */
+    char told_digest[41]; /* ... and how it knows them */
+    struct redis_entries *entries;
     loop_cb *closed;
     void *closed_ctx;
     char error[256];

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <stdlib.h>
 
 #include "alloc.h"
@@ -36,63 +35,18 @@ int queue_parse_id(struct span s, struct entry_id *out)
 }
 
 /* Ids arrive by the hundred thousand and are Redis' own words: the short way. */
-static struct entry_id id_of(const redisReply *r)
+static struct entry_id id_of(struct span s)
 {
     struct entry_id id = {0, 0};
     uint64_t *at = &id.ms;
 
-    for (size_t i = 0; i < (size_t)r->len; i++) {
-        if (r->str[i] == '-')
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '-')
             at = &id.seq;
         else
-            *at = *at * 10 + (uint64_t)(r->str[i] - '0');
+            *at = *at * 10 + (uint64_t)(s.p[i] - '0');
     }
     return id;
-}
-
-static bool is_array(const redisReply *r)
-{
-    return r && r->type == REDIS_REPLY_ARRAY;
-}
-
-/* -- entries out of replies -- */
-
-struct found { /* what a reply holds, all lanes together */
-    size_t entries, spans;
-};
-
-/* A reply to XREAD is an array of [key, entries]; nil when there is nothing. */
-static void count_found(const redisReply *streams, struct found *f)
-{
-    if (!is_array(streams))
-        return;
-    for (size_t s = 0; s < streams->elements; s++) {
-        const redisReply *stream = streams->element[s];
-        const redisReply *entries;
-
-        if (!is_array(stream) || stream->elements != 2 || !is_array(stream->element[1]))
-            continue;
-        entries = stream->element[1];
-        f->entries += entries->elements;
-        for (size_t i = 0; i < entries->elements; i++) {
-            const redisReply *e = entries->element[i];
-
-            if (is_array(e) && e->elements == 2 && is_array(e->element[1]))
-                f->spans += e->element[1]->elements;
-        }
-    }
-}
-
-static void make_room(struct queue *q, const struct found *f)
-{
-    if (f->entries > q->entries_room) {
-        q->entries_room = f->entries + f->entries / 2;
-        q->entries = alloc_grow(q->entries, q->entries_room, sizeof(*q->entries));
-    }
-    if (f->spans > q->spans_room) {
-        q->spans_room = f->spans + f->spans / 2;
-        q->spans = alloc_grow(q->spans, q->spans_room, sizeof(*q->spans));
-    }
 }
 
 static bool id_after(struct entry_id a, struct entry_id b)
@@ -100,119 +54,139 @@ static bool id_after(struct entry_id a, struct entry_id b)
     return a.ms != b.ms ? a.ms > b.ms : a.seq > b.seq;
 }
 
-static void take_entry(struct queue *q, enum lane lane, const redisReply *e, struct found *f)
-{
-    struct queue_entry *out = &q->entries[f->entries];
-    const redisReply *fields;
+/* -- entries as they arrive -- */
 
-    if (!is_array(e) || e->elements != 2 || e->element[0]->type != REDIS_REPLY_STRING)
-        return;
-    fields = e->element[1];
-    *out = (struct queue_entry){.lane = lane, .id = id_of(e->element[0])};
-    if (is_array(fields) && fields->elements) {
-        out->fields = q->spans + f->spans;
-        for (size_t i = 0; i < fields->elements; i++)
-            q->spans[f->spans++] = reply_text(fields->element[i]);
-        out->fields_count = fields->elements / 2 * 2; /* names and values */
-    }
-    f->entries++;
-    if (id_after(out->id, q->lanes[lane].seen))
-        q->lanes[lane].seen = out->id;
-}
-
-static bool lane_of_key(const struct queue *q, const redisReply *key, enum lane *out)
+static bool on_stream(void *ctx, struct span key, uint64_t entries)
 {
+    struct queue *q = ctx;
+
     for (int lane = 0; lane < LANE_N; lane++) {
-        if (key->type == REDIS_REPLY_STRING &&
-            span_is(span_of(key->str, (size_t)key->len), q->keys[KEY_JOBS + lane])) {
-            *out = (enum lane)lane;
-            return true;
-        }
+        if (!q->reading.how.lanes[lane] || !span_is(key, q->keys[KEY_JOBS + lane]))
+            continue;
+        q->lanes[lane].got = entries;
+        q->reading.lane = (enum lane)lane;
+        return true;
     }
     return false;
 }
 
-static void take_streams(struct queue *q, const redisReply *streams, struct found *f)
+static bool on_room(void *ctx, uint64_t bytes)
 {
-    if (!is_array(streams))
-        return;
-    for (size_t s = 0; s < streams->elements; s++) {
-        const redisReply *stream = streams->element[s];
-        enum lane lane;
+    struct queue *q = ctx;
+    struct queue_reading *r = &q->reading;
+    bool yes = r->how.room(r->ctx, r->lane, bytes);
 
-        if (!is_array(stream) || stream->elements != 2 || !is_array(stream->element[1]) ||
-            !lane_of_key(q, stream->element[0], &lane))
-            continue;
-        q->lanes[lane].got += stream->element[1]->elements;
-        for (size_t i = 0; i < stream->element[1]->elements; i++)
-            take_entry(q, lane, stream->element[1]->element[i], f);
+    r->refused = r->refused || !yes;
+    return yes;
+}
+
+static bool on_entry(void *ctx, struct span id, const struct span *fields, size_t fields_count,
+                     uint64_t bytes, bool oversized)
+{
+    struct queue *q = ctx;
+    struct queue_reading *r = &q->reading;
+    struct queue_entry e = {.lane = r->lane,
+                            .id = id_of(id),
+                            .fields = fields,
+                            .fields_count = fields_count,
+                            .bytes = bytes,
+                            .oversized = oversized};
+
+    if (!r->how.entry(r->ctx, &e)) {
+        r->refused = true;
+        return false;
     }
+    if (id_after(e.id, q->lanes[e.lane].seen))
+        q->lanes[e.lane].seen = e.id;
+    return true;
+}
+
+struct redis_entries *queue_entries_new(struct queue *q)
+{
+    static const struct redis_entries_sink sink = {on_stream, on_room, on_entry};
+
+    return redis_entries_new(&sink, q);
+}
+
+size_t queue_reading_bytes(const struct queue *q)
+{
+    return redis_entries_bytes(q->entries);
 }
 
 /* -- a read -- */
 
-static void answer(struct queue *q, int err, size_t count)
-{
-    struct queue_reading *r = &q->reading;
-    struct queue_entries out = {.at = q->entries, .count = count, .all = true};
-
-    for (int lane = 0; lane < LANE_N; lane++) {
-        out.all = out.all && q->lanes[lane].got < r->count;
-        q->lanes[lane].read_since |= err == 0 && r->asked[lane] && q->lanes[lane].got < r->count;
-    }
-    r->busy = false;
-    r->cb(r->ctx, err, err ? NULL : &out);
-}
-
-static void on_streams(void *ctx, struct redisReply *reply)
+static char *room_for_bytes(void *ctx, size_t *n)
 {
     struct queue *q = ctx;
-    struct found f = {0};
-    int err = queue_judge(q, QUEUE_QUESTION_READ, "read the lanes", reply);
 
-    if (err) {
-        answer(q, err, 0);
-        return;
-    }
-    count_found(reply, &f);
-    make_room(q, &f);
-    f = (struct found){0};
-    take_streams(q, reply, &f);
-    answer(q, 0, f.entries);
+    return redis_entries_room(q->entries, n);
 }
 
-void queue_read(struct queue *q, const bool lanes[LANE_N], uint32_t count, uint32_t block_ms,
-                queue_read_cb *cb, void *ctx)
+static int took_bytes(void *ctx, size_t n)
 {
+    struct queue *q = ctx;
+
+    return redis_entries_took(q->entries, n);
+}
+
+static const char *refusal(void *ctx)
+{
+    struct queue *q = ctx;
+
+    return redis_entries_error(q->entries);
+}
+
+static void on_read(void *ctx, int err)
+{
+    struct queue *q = ctx;
+    struct queue_reading *r = &q->reading;
+    const char *words = redis_entries_error(q->entries);
+    bool all = !r->refused;
+
+    if (err == 0)
+        err = queue_judge_words(q, QUEUE_QUESTION_READ, "read the lanes", words);
+    redis_entries_end(q->entries);
+    for (int lane = 0; lane < LANE_N; lane++) {
+        all = all && q->lanes[lane].got < r->how.count;
+        q->lanes[lane].read_since |=
+            err == 0 && !r->refused && r->how.lanes[lane] && q->lanes[lane].got < r->how.count;
+    }
+    r->busy = false;
+    r->how.done(r->ctx, err, err == 0 && all);
+}
+
+void queue_read(struct queue *q, const struct queue_read *how, void *ctx)
+{
+    static const struct redis_sink sink = {room_for_bytes, took_bytes, refusal, on_read};
     struct span argv[8 + 2 * LANE_N];
     struct queue_args a;
     size_t n = 0;
 
-    must(!q->reading.busy && count > 0);
-    q->reading = (struct queue_reading){.busy = true, .count = count, .cb = cb, .ctx = ctx};
+    must(!q->reading.busy && how->count > 0);
+    q->reading = (struct queue_reading){.busy = true, .how = *how, .ctx = ctx};
     queue_args_init(&a);
     for (int lane = 0; lane < LANE_N; lane++) {
         q->lanes[lane].got = 0;
-        q->reading.asked[lane] = lanes[lane];
         queue_arg_id(&a, q->lanes[lane].seen);
     }
-    queue_arg_u64(&a, count);
-    queue_arg_u64(&a, block_ms);
+    queue_arg_u64(&a, how->count);
+    queue_arg_u64(&a, how->block_ms);
     argv[n++] = SPAN("XREAD");
     argv[n++] = SPAN("COUNT");
     argv[n++] = queue_arg_at(&a, LANE_N);
-    if (block_ms) {
+    if (how->block_ms) {
         argv[n++] = SPAN("BLOCK");
         argv[n++] = queue_arg_at(&a, LANE_N + 1);
     }
     argv[n++] = SPAN("STREAMS");
     for (int lane = 0; lane < LANE_N; lane++)
-        if (lanes[lane])
+        if (how->lanes[lane])
             argv[n++] = span_str(q->keys[KEY_JOBS + lane]);
     for (size_t lane = 0; lane < LANE_N; lane++)
-        if (lanes[lane])
+        if (how->lanes[lane])
             argv[n++] = queue_arg_at(&a, lane);
-    redis_command_blocking(reader_of(q), block_ms, n, argv, on_streams, q);
+    redis_entries_begin(q->entries, how->entry_max_bytes);
+    redis_stream(reader_of(q), how->block_ms, n, argv, &sink, q);
     queue_args_deinit(&a);
 }
 

@@ -318,6 +318,37 @@ static const char settle[] = LUA_RECEIPT LUA_SCOPE
     "if not ok then return type(err) == 'table' and err or redis.error_reply(err) end\n"
     "return {#done, skipped}\n";
 
+/* KEYS as those of `settle`. ARGV lane, channel, ttl_s, id, receipt (0|1), reason, then the fields
+ * that the letter keeps. The entry is not looked at: handing it to Lua would take long. So the
+ * letter is written first and taken back when there was no such entry. */
+static const char oversized[] = LUA_RECEIPT
+    "local id, reason = ARGV[4], ARGV[6]\n"
+    "local job, ref, letter = lane .. '-' .. id, nil, {}\n"
+    "call('HLEN', KEYS[5])\n" /* whether it is one: later would be too late */
+    "for i = 7, #ARGV - 1, 2 do\n"
+    "  local name, value = ARGV[i], ARGV[i + 1]\n"
+    "  letter[#letter + 1] = name\n"
+    "  letter[#letter + 1] = value\n"
+    "  if name == 'ref' then ref = value\n"
+    "  elseif name == 'job' and #value <= 128 and not value:find('[^%w+-]') and value ~= '' then\n"
+    "    job = value\n"
+    "  end\n"
+    "end\n"
+    "local n = #letter\n"
+    "letter[n + 1], letter[n + 2] = 'dead_reason', reason\n"
+    "letter[n + 3], letter[n + 4] = 'dead_job', job\n"
+    "letter[n + 5], letter[n + 6] = 'dead_at', now\n"
+    "letter[n + 7], letter[n + 8] = 'dead_target', ''\n"
+    "local written = call('XADD', KEYS[6], '*', unpack(letter))\n"
+    "if call('XDEL', KEYS[1], id) == 0 then\n"
+    "  call('XDEL', KEYS[6], written)\n"
+    "  return {0, 0}\n"
+    "end\n"
+    "unplace(job, lane .. '-' .. id)\n"
+    "call('PUBLISH', ARGV[2], job)\n"
+    "if ARGV[5] == '1' then receipt(job, 'dead', 0, ref, reason, '[\"large\"]') end\n"
+    "return {1, skipped}\n";
+
 /* KEYS as those of `settle`. ARGV lane, channel, ttl_s, id, outcome, receipt (0|1), targets,
  * reason, job, has_ref (0|1), ref, name, due_ms.
  *
@@ -550,5 +581,5 @@ const char *const queue_scripts[SCRIPT_N] = {
     [SCRIPT_PURGED] = purged,     [SCRIPT_SETTLE] = settle,         [SCRIPT_END_LARGE] = end_large,
     [SCRIPT_WRITE] = write_,      [SCRIPT_WRITE_HASH] = write_hash, [SCRIPT_DUE] = due,
     [SCRIPT_RETURNED] = returned, [SCRIPT_ADOPT] = adopt,           [SCRIPT_SPEND] = spend,
-    [SCRIPT_RESTORE] = restore, [SCRIPT_EXAMINE] = examine,
+    [SCRIPT_RESTORE] = restore,   [SCRIPT_OVERSIZED] = oversized,   [SCRIPT_EXAMINE] = examine,
 };

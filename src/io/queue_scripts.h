@@ -15,6 +15,7 @@ enum queue_script {
     SCRIPT_PURGED,     /* the end of plain purged jobs, with receipts */
     SCRIPT_SETTLE,     /* the end of any job that is not large, one entry looked up at a time */
     SCRIPT_END_LARGE,  /* the last step of a large one's end */
+    SCRIPT_OVERSIZED,  /* the end of an entry that is too large to look at */
     SCRIPT_WRITE,      /* a command that is to go through without memory ... */
     SCRIPT_WRITE_HASH, /* ... on a hash */
     SCRIPT_DUE,        /* from postponed back to the lanes */

@@ -71,6 +71,30 @@ static void on_chunk(struct queue *q, void *ctx, int err, struct redisReply *rep
     release_one(ctx, err);
 }
 
+/* -- an entry that is too large to look at -- */
+
+static void on_oversized(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    if (err == 0)
+        q->receipts_skipped += integer_at(reply, 1);
+    release_one(ctx, err);
+}
+
+static void send_oversized(struct settling *s, const struct queue_settle *item)
+{
+    struct queue *q = s->q;
+    struct queue_args a;
+
+    queue_begin_settle(q, &a, item->lane, s->ttl_s);
+    queue_arg_id(&a, item->id);
+    queue_arg(&a, item->receipt ? SPAN("1") : SPAN("0"));
+    queue_arg(&a, item->reason);
+    for (size_t i = 0; i < item->fields_count; i++)
+        queue_arg(&a, item->fields[i]);
+    s->open++;
+    queue_call_script(q, SCRIPT_OVERSIZED, &a, on_oversized, s);
+}
+
 /* -- arguments, as the scripts want them -- */
 
 static bool all_have_one(const struct chunk *c)
@@ -175,7 +199,9 @@ void queue_settle(struct queue *q, const struct queue_settle *items, size_t coun
     for (size_t i = 0; i < count; i++) {
         enum kind kind = kind_of(&items[i]);
 
-        if (kind == KIND_OTHER && items[i].large) {
+        if (items[i].oversized) {
+            send_oversized(s, &items[i]);
+        } else if (kind == KIND_OTHER && items[i].large) {
             s->open++;
             queue_end_large(q, &items[i], s->ttl_s, on_large_ended, s);
         } else {

@@ -15,6 +15,7 @@
 #include "list.h"
 #include "redis_codec.h"
 #include "redis_deadline.h"
+#include "redis_internal.h"
 #include "redis_socket.h"
 #include "redis_wire.h"
 #include "rng.h"
@@ -69,7 +70,8 @@ struct redis {
     struct addrinfo *next;      /* the one to try after this one fails */
     struct list failed;         /* calls whose NULL is due */
     struct redis_deadline deadline;
-    struct redis_text text; /* scratch of redis_command */
+    struct redis_streaming *streaming; /* the bytes that arrive are its; or NULL */
+    struct redis_text text;            /* scratch of redis_command */
     struct redis_replies *replies;
     struct rng rng;
     uint64_t up_since_ns;
@@ -230,7 +232,7 @@ static int prepare(struct redis *r)
         return -EIO;
     }
     redis_socket_tune(r->ac->c.fd, r->address.host != NULL);
-    r->ac->c.reader->maxbuf = 0; /* keep the read buffer between replies */
+    r->ac->c.reader->maxbuf = REDIS_KEPT_BYTES; /* so much of it is kept between replies */
     redis_replies_serve(r->replies, r->ac->c.reader);
     if (r->address.tls) {
         char why[160];
@@ -365,12 +367,21 @@ static void wait_and_retry(struct redis *r)
     timer_start_at(r->timer, clock_mono_ns() + ms * NS_PER_MS);
 }
 
+static void fail_call(struct call *c)
+{
+    list_push_back(&c->r->failed, &c->link);
+    turn_soon(c->r);
+}
+
 static void drop_connection(struct redis *r)
 {
     redisAsyncContext *ac = r->ac;
 
     redis_socket_forget(r->tls);
     r->tls = NULL;
+    if (r->streaming)
+        redis_stream_fail(r, r->streaming);
+    r->streaming = NULL;
     if (!ac)
         return;
     r->ac = NULL;
@@ -445,28 +456,21 @@ static void on_turn(void *ctx)
 
 /* -- commands -- */
 
-static void fail_call(struct call *c)
-{
-    list_push_back(&c->r->failed, &c->link);
-    turn_soon(c->r);
-}
-
 /* Errors that say: not this server, not now. The command was not carried out. */
-static bool server_unfit(const redisReply *reply)
+static bool server_unfit(const char *refusal)
 {
     static const char *const words[] = {"LOADING ",     "MASTERDOWN ", "READONLY ",
                                         "CLUSTERDOWN ", "MOVED ",      "NOAUTH "};
 
-    if (reply->type != REDIS_REPLY_ERROR)
-        return false;
     for (size_t i = 0; i < array_len(words); i++)
-        if (strncmp(reply->str, words[i], strlen(words[i])) == 0)
+        if (strncmp(refusal, words[i], strlen(words[i])) == 0)
             return true;
-    return strstr(reply->str, "-READONLY ") != NULL; /* Redis 6 wraps a script's errors */
+    return strstr(refusal, "-READONLY ") != NULL; /* Redis 6 wraps a script's errors */
 }
 
 static void on_reply(redisAsyncContext *ac, void *reply, void *priv)
 {
+    const redisReply *said = reply;
     struct call *c = priv;
     struct redis *r = c->r;
 
@@ -474,8 +478,8 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *priv)
     redis_deadline_paid(&c->owed);
     if (reply)
         redis_deadline_heard(&r->deadline);
-    if (reply && !r->lost && server_unfit(reply))
-        lose(r, "%s", ((const redisReply *)reply)->str);
+    if (said && !r->lost && said->type == REDIS_REPLY_ERROR && server_unfit(said->str))
+        lose(r, "%s", said->str);
     if (!reply || r->lost || r->closed) {
         fail_call(c);
         return;
@@ -497,26 +501,57 @@ static int send_command(struct redis *r, size_t argc, const struct span *argv, r
 void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb,
                    void *ctx)
 {
-    redis_command_blocking(r, 0, argc, argv, cb, ctx);
-}
-
-void redis_command_blocking(struct redis *r, uint32_t block_ms, size_t argc,
-                            const struct span *argv, redis_reply_cb *cb, void *ctx)
-{
     struct call *c = alloc_zeroed(1, sizeof(*c));
 
     must(argc > 0 && argc <= INT32_MAX);
     c->r = r;
     c->cb = cb;
     c->ctx = ctx;
+    must(!r->streaming);
     if (!redis_is_up(r)) {
         fail_call(c);
         return;
     }
-    redis_deadline_owe(&r->deadline, &c->owed, block_ms);
+    redis_deadline_owe(&r->deadline, &c->owed, 0);
     if (send_command(r, argc, argv, on_reply, c) == REDIS_OK)
         return;
     redis_deadline_paid(&c->owed);
+    fail_call(c);
+}
+
+/* -- for redis_stream.c -- */
+
+struct redis_streaming **redis_streaming_of(struct redis *r)
+{
+    return &r->streaming;
+}
+
+struct redis_deadline *redis_deadline_of(struct redis *r)
+{
+    return &r->deadline;
+}
+
+redisAsyncContext *redis_connection(struct redis *r)
+{
+    return redis_is_up(r) ? r->ac : NULL;
+}
+
+void redis_lose(struct redis *r, const char *why)
+{
+    lose(r, "%s", why);
+}
+
+void redis_note_refusal(struct redis *r, const char *words)
+{
+    if (server_unfit(words))
+        lose(r, "%s", words);
+}
+
+void redis_fail(struct redis *r, redis_reply_cb *cb, void *ctx)
+{
+    struct call *c = alloc_zeroed(1, sizeof(*c));
+
+    *c = (struct call){.r = r, .cb = cb, .ctx = ctx};
     fail_call(c);
 }
 

@@ -47,10 +47,18 @@ void redis_set_patience(struct redis *r, uint32_t ms);
 /* The callback comes exactly once and never before this returned. When down: with NULL, soon. */
 void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb,
                    void *ctx);
-/* The same for a command that waits in Redis for up to so long: that comes on top of the patience.
- */
-void redis_command_blocking(struct redis *r, uint32_t block_ms, size_t argc,
-                            const struct span *argv, redis_reply_cb *cb, void *ctx);
+/* A command whose reply may be larger than memory: its bytes go to the sink as they arrive. */
+struct redis_sink {
+    char *(*room)(void *ctx, size_t *n); /* where the next ones may lie; never 0 */
+    int (*took)(void *ctx, size_t n);    /* so many do. 1: complete; 0: more; negative: no reply */
+    const char *(*error)(void *ctx);     /* of a complete one: the words of a refusal, or NULL */
+    void (*done)(void *ctx, int err); /* the last: 0, or -ENOTCONN when the connection was lost */
+};
+/* `block_ms`: it waits in Redis for up to so long, which comes on top of the patience. Nothing else
+ * may be under way on the connection until `done`, which comes exactly once and never before this
+ * returned. */
+void redis_stream(struct redis *r, uint32_t block_ms, size_t argc, const struct span *argv,
+                  const struct redis_sink *sink, void *ctx);
 /* Messages of a channel, for as long as the connection lives: `cb` gets an empty one when they
  * begin to come, then each (lent), and NULL once when the connection is gone; subscribe anew when
  * it is up. The connection is good for nothing else then. */

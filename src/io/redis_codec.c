@@ -34,7 +34,7 @@ size_t redis_format(struct redis_text *t, size_t argc, const struct span *argv)
     for (size_t i = 0; i < argc; i++)
         most += argv[i].n;
     if (most > t->room) {
-        t->room = most + most / 2;
+        t->room = most < REDIS_KEPT_BYTES ? most + most / 2 : most;
         t->p = alloc_grow(t->p, t->room, 1);
     }
     at = put_number(t->p, '*', argc);
@@ -52,7 +52,7 @@ size_t redis_format(struct redis_text *t, size_t argc, const struct span *argv)
 
 void redis_text_trim(struct redis_text *t)
 {
-    if (t->room <= TEXT_KEPT_BYTES)
+    if (t->room <= REDIS_KEPT_BYTES)
         return;
     free(t->p);
     *t = (struct redis_text){0};
@@ -146,8 +146,8 @@ static void *new_string(const redisReadTask *task, char *p, size_t n)
     return r;
 }
 
-/* The peer says how many will come before it sends any: room for that many is not to be had for a few
- * bytes. NULL reads as out of memory, and ends the connection. */
+/* The peer says how many will come before it sends any: room for that many is not to be had for a
+ * few bytes. NULL reads as out of memory, and ends the connection. */
 static void *new_array(const redisReadTask *task, element_count count)
 {
     redisReply *r = new_reply(task);
@@ -172,8 +172,8 @@ static void *new_integer(const redisReadTask *task, long long value)
 }
 
 #if HIREDIS_MAJOR >= 1
-/* We never ask for RESP3. But hiredis hands out a number in the place of a pointer when a peer speaks
- * it and there is no function for it. */
+/* We never ask for RESP3. But hiredis hands out a number in the place of a pointer when a peer
+ * speaks it and there is no function for it. */
 static void *new_double(const redisReadTask *task, double value, char *p, size_t n)
 {
     (void)value;
@@ -217,15 +217,17 @@ void redis_replies_free(struct redis_replies *m)
 
 void redis_replies_serve(struct redis_replies *m, struct redisReader *reader)
 {
-    static redisReplyObjectFunctions functions = {.createString = new_string,
-                                                  .createArray = new_array,
-                                                  .createInteger = new_integer,
-                                                  .createNil = new_nil,
+    static redisReplyObjectFunctions functions = {
+        .createString = new_string,
+        .createArray = new_array,
+        .createInteger = new_integer,
+        .createNil = new_nil,
 #if HIREDIS_MAJOR >= 1
-                                                  .createDouble = new_double,
-                                                  .createBool = new_bool,
+        .createDouble = new_double,
+        .createBool = new_bool,
 #endif
-                                                  .freeObject = give_back};
+        .freeObject = give_back
+    };
 
     reader->fn = &functions;
     reader->privdata = m;

@@ -5,6 +5,8 @@
 
 #include "span.h"
 
+#define REDIS_KEPT_BYTES ((size_t)256 * 1024) /* a buffer that grew beyond that is given back */
+
 struct redis_text { /* grown; all zero at first */
     char *p;
     size_t room;

@@ -12,8 +12,10 @@
 struct wire {
     redisAsyncContext *ac; /* NULL once hiredis let go */
     uv_poll_t poll;
-    int wanted; /* UV_READABLE, UV_WRITABLE */
-    int armed;  /* what uv_poll was started with: starting it anew costs a system call */
+    int wanted;        /* UV_READABLE, UV_WRITABLE */
+    int armed;         /* what uv_poll was started with: starting it anew costs a system call */
+    loop_cb *readable; /* NULL: hiredis reads */
+    void *ctx;
 };
 
 static void on_poll(uv_poll_t *poll, int status, int events);
@@ -38,8 +40,12 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         w->armed = 0;
         events = UV_READABLE | UV_WRITABLE;
     }
-    if (w->ac && (events & (UV_READABLE | UV_DISCONNECT)))
-        redisAsyncHandleRead(w->ac);
+    if (w->ac && (events & (UV_READABLE | UV_DISCONNECT))) {
+        if (w->readable)
+            w->readable(w->ctx);
+        else
+            redisAsyncHandleRead(w->ac);
+    }
     if (w->ac && (events & UV_WRITABLE))
         redisAsyncHandleWrite(w->ac);
     arm(w);
@@ -111,4 +117,12 @@ int redis_wire_attach(struct loop *l, struct redisAsyncContext *ac)
     ac->ev.delWrite = del_write;
     ac->ev.cleanup = cleanup;
     return 0;
+}
+
+void redis_wire_divert(struct redisAsyncContext *ac, loop_cb *readable, void *ctx)
+{
+    struct wire *w = ac->ev.data;
+
+    w->readable = readable;
+    w->ctx = ctx;
 }

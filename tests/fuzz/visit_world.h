@@ -106,17 +106,17 @@ void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_
     timer_start_at(r->soon, 0);
 }
 
-void redis_command_blocking(struct redis *r, uint32_t block_ms, size_t argc,
-                            const struct span *argv, redis_reply_cb *cb, void *ctx)
-{
-    (void)block_ms;
-    redis_command(r, argc, argv, cb, ctx);
-}
-
 void redis_set_patience(struct redis *r, uint32_t ms)
 {
     (void)r;
     (void)ms;
+}
+
+void redis_stream(struct redis *r, uint32_t block_ms, size_t argc, const struct span *argv,
+                  const struct redis_sink *sink, void *ctx)
+{
+    (void)r, (void)block_ms, (void)argc, (void)argv, (void)sink, (void)ctx;
+    must(!"only the dispatcher reads");
 }
 
 void redis_subscribe(struct redis *r, struct span channel, redis_message_cb *cb, void *ctx)

@@ -27,6 +27,8 @@ struct seen { /* a copy of an entry: name=value, one per line */
     struct entry_id id;
     size_t fields_count;
     bool large;
+    uint64_t bytes;
+    bool oversized;
     char text[256];
 };
 
@@ -45,6 +47,8 @@ struct world {
     struct seen entries[ENTRIES_MAX];
     size_t count;
     bool all;
+    uint64_t entry_max_bytes, room_bytes; /* of the next read */
+    size_t take_most;
     struct queue_depth depth[LANE_N];
     uint32_t moved;
     uint64_t next_due_ms;
@@ -107,6 +111,8 @@ static inline struct world *world_open(struct redis_server *server, const char *
     char err[200];
 
     w->server = server;
+    w->entry_max_bytes = w->room_bytes = UINT64_C(1) << 30;
+    w->take_most = SIZE_MAX;
     if (redis_address_parse(redis_server_url(server), &a, err, sizeof(err)) < 0)
         fail_msg("%s", err);
     w->loop = loop_new();
@@ -191,20 +197,39 @@ static inline void world_copy_entry(struct seen *s, const struct queue_entry *e)
     s->id = e->id;
     s->fields_count = e->fields_count;
     s->large = queue_entry_is_large(e);
+    s->bytes = e->bytes;
+    s->oversized = e->oversized;
     s->text[0] = '\0';
     for (size_t i = 0; i + 1 < e->fields_count && n < sizeof(s->text); i += 2)
         n += (size_t)snprintf(s->text + n, sizeof(s->text) - n, "%.*s=%.*s\n", (int)e->fields[i].n,
                               e->fields[i].p, (int)e->fields[i + 1].n, e->fields[i + 1].p);
 }
 
-static inline void world_on_read(void *ctx, int err, const struct queue_entries *entries)
+static inline bool world_room(void *ctx, enum lane lane, uint64_t bytes)
 {
     struct world *w = ctx;
 
-    w->count = entries ? entries->count : 0;
-    w->all = entries && entries->all;
-    for (size_t i = 0; i < w->count && i < ENTRIES_MAX; i++)
-        world_copy_entry(&w->entries[i], &entries->at[i]);
+    (void)lane;
+    return bytes <= w->room_bytes;
+}
+
+static inline bool world_on_entry(void *ctx, const struct queue_entry *e)
+{
+    struct world *w = ctx;
+
+    if (w->count == w->take_most)
+        return false;
+    if (w->count < ENTRIES_MAX)
+        world_copy_entry(&w->entries[w->count], e);
+    w->count++;
+    return true;
+}
+
+static inline void world_on_read(void *ctx, int err, bool all)
+{
+    struct world *w = ctx;
+
+    w->all = all;
     world_answered(w, err);
 }
 
@@ -212,11 +237,17 @@ static inline void world_on_read(void *ctx, int err, const struct queue_entries 
 static inline void start_read(struct world *w, uint32_t urgent, uint32_t normal, uint32_t bulk,
                               uint32_t block_ms)
 {
-    bool lanes[LANE_N] = {urgent > 0, normal > 0, bulk > 0};
+    struct queue_read how = {.lanes = {urgent > 0, normal > 0, bulk > 0},
+                             .count = (uint32_t)max_u64(urgent, max_u64(normal, bulk)),
+                             .block_ms = block_ms,
+                             .entry_max_bytes = w->entry_max_bytes,
+                             .room = world_room,
+                             .entry = world_on_entry,
+                             .done = world_on_read};
     int answers = w->answers;
 
-    queue_read(w->q, lanes, (uint32_t)max_u64(urgent, max_u64(normal, bulk)), block_ms,
-               world_on_read, w);
+    w->count = 0;
+    queue_read(w->q, &how, w);
     assert_int_equal(w->answers, answers);
 }
 

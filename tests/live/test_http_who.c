@@ -3,6 +3,7 @@
  * not. */
 #include "http_world.h"
 
+#include "buf.h"
 #include "clock.h"
 #include "config.h"
 #include "digest.h"
@@ -372,6 +373,31 @@ static void a_body_that_is_too_large_is_in_the_log(void **state)
     world_close(&w);
 }
 
+/* It would be accepted and then buried. */
+static void a_job_that_the_dispatcher_cannot_hold_is_refused_and_its_field_named(void **state)
+{
+    struct world w = world_open(state, "", "memory_max: 32MiB\n");
+    const struct http_reply *reply;
+    struct buf body;
+
+    buf_init(&body, 8 << 20);
+    buf_printf(&body, "{\"lane\":\"bulk\",\"keys\":[");
+    for (unsigned i = 0; i < 5000; i++)
+        buf_printf(&body, "%s\"%0900u\"", i ? "," : "", i);
+    buf_printf(&body, "]}");
+    reply = http_expect(w.h, 413, "POST", PURGE, body.p, NULL);
+    assert_non_null(strstr(reply->body, "keys: the job has 45"));
+    assert_non_null(strstr(reply->body, "4194304 is the most"));
+    buf_clear(&body);
+    buf_printf(&body, "{\"keys\":[");
+    for (unsigned i = 0; i < 4000; i++)
+        buf_printf(&body, "%s\"%0900u\"", i ? "," : "", i);
+    buf_printf(&body, "]}");
+    http_expect(w.h, 202, "POST", PURGE, body.p, NULL);
+    buf_deinit(&body);
+    world_close(&w);
+}
+
 static void refused_lines_of_a_bulk_are_in_the_log(void **state)
 {
     struct world w = with_one(state, "    kinds: [url]\n", "");
@@ -499,6 +525,7 @@ int main(void)
         rig_test(s43_no_token_is_ever_in_the_log),
         rig_test(who_is_refused_is_in_the_log_with_why),
         rig_test(a_body_that_is_too_large_is_in_the_log),
+        rig_test(a_job_that_the_dispatcher_cannot_hold_is_refused_and_its_field_named),
         rig_test(refused_lines_of_a_bulk_are_in_the_log),
         rig_test(a_flood_of_refusals_does_not_flood_the_log),
         rig_test(who_shows_no_certificate_of_the_authority_is_not_served),

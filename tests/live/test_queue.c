@@ -394,6 +394,56 @@ static void closing_answers_what_is_outstanding(void **state)
     redis_server_stop(server);
 }
 
+/* -- no room -- */
+
+static void what_there_was_no_room_for_is_read_again_in_order(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    push(w, "normal", "a");
+    push(w, "normal", "b");
+    push(w, "normal", "c");
+    push(w, "bulk", "d");
+    w->take_most = 1;
+    assert_int_equal(ask_read(w, 9, 9, 9), 0);
+    assert_int_equal(w->count, 1);
+    assert_false(w->all);
+    w->take_most = SIZE_MAX;
+    assert_int_equal(ask_read(w, 9, 9, 9), 0);
+    assert_int_equal(w->count, 3);
+    assert_true(w->all);
+    assert_string_equal(w->entries[0].text, "service=news\nkeys=b\n");
+    assert_string_equal(w->entries[1].text, "service=news\nkeys=c\n");
+    assert_string_equal(w->entries[2].text, "service=news\nkeys=d\n");
+    world_free(w);
+}
+
+static void a_large_entry_waits_until_there_is_room_and_the_other_lanes_go_on(void **state)
+{
+    struct world *w = world_new();
+    char *large = alloc_zeroed(1, 300001);
+
+    (void)state;
+    memset(large, 'k', 300000);
+    redis_server_do(w->server, "XADD " P "jobs:normal * keys %s", large);
+    push(w, "normal", "behind");
+    push(w, "bulk", "other");
+    w->room_bytes = 100000;
+    assert_int_equal(ask_read(w, 9, 9, 9), 0);
+    assert_int_equal(w->count, 1);
+    assert_string_equal(w->entries[0].text, "service=news\nkeys=other\n");
+    assert_in_range(queue_reading_bytes(w->q), 0, 200000);
+    w->room_bytes = 1000000;
+    assert_int_equal(ask_read(w, 9, 9, 9), 0);
+    assert_int_equal(w->count, 2);
+    assert_int_equal(w->entries[0].bytes, 4 + 300000 + 2 * 16);
+    assert_false(w->entries[0].oversized);
+    assert_in_range(queue_reading_bytes(w->q), 0, 200000);
+    free(large);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -406,6 +456,8 @@ int main(void)
         cmocka_unit_test(a_restarted_process_reads_from_the_beginning),
         cmocka_unit_test(nothing_seen_is_read_again_until_it_is_rewound),
         cmocka_unit_test(a_deleted_entry_is_not_read),
+        cmocka_unit_test(what_there_was_no_room_for_is_read_again_in_order),
+        cmocka_unit_test(a_large_entry_waits_until_there_is_room_and_the_other_lanes_go_on),
         cmocka_unit_test(entries_of_a_swallowed_reply_are_read_again),
         cmocka_unit_test(a_killed_and_restarted_redis_loses_nothing),
         cmocka_unit_test(forgotten_scripts_are_taught_again),

@@ -574,9 +574,51 @@ static void a_large_job_that_went_meanwhile_leaves_nothing(void **state)
     world_free(w);
 }
 
+/* -- larger than memory_max allows -- */
+
+static void an_oversized_entry_is_buried_with_what_was_kept_of_it_and_once(void **state)
+{
+    const struct span kept[] = {SPAN("service"), SPAN("news"), SPAN("ref"), SPAN("r-\xff")};
+    struct world *w = world_new();
+    char *large = alloc_zeroed(1, 300001), *job, *text;
+    struct queue_settle s;
+
+    (void)state;
+    memset(large, 'k', 300000);
+    redis_server_do(w->server, "XADD " P "jobs:normal * keys %s ref r", large);
+    push(w, "normal", "behind");
+    w->entry_max_bytes = 100000;
+    assert_int_equal(ask_read(w, 9, 9, 9), 0);
+    assert_int_equal(w->count, 2);
+    assert_true(w->entries[0].oversized);
+    assert_string_equal(w->entries[0].text, "ref=r\n");
+    assert_false(w->entries[1].oversized);
+    s = ended(&w->entries[0], OUTCOME_DEAD);
+    s.oversized = true;
+    s.fields = kept;
+    s.fields_count = array_len(kept);
+    job = job_id(&w->entries[0]);
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    assert_int_equal(ask_settle(w, &s, 1), 0); /* its answer was lost: nothing twice */
+    expect_int(w, 1, "XLEN " P "dead");
+    expect_int(w, 1, "XLEN " P "jobs:normal");
+    expect_receipt(w, job, "dead");
+    expect_receipt_word(w, job, "ref", "r-\xc3\xbf");
+    expect_receipt_word(w, job, "reason", "because");
+    text = redis_server_str(w->server, "EVAL %s 0",
+                            "return table.concat(redis.call('XRANGE', 'purgeline:{main}:dead', "
+                            "'-', '+')[1][2], ' ', 1, 7)");
+    assert_string_equal(text, "service news ref r-\xff dead_reason because dead_job");
+    free(text);
+    free(job);
+    free(large);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_oversized_entry_is_buried_with_what_was_kept_of_it_and_once),
         cmocka_unit_test(a_purged_job_leaves_a_receipt_and_nothing_else),
         cmocka_unit_test(many_purged_jobs_of_all_lanes_end_in_one_call),
         cmocka_unit_test(without_receipts_nothing_is_left),

@@ -56,6 +56,42 @@ static void who_owes_nothing_may_be_silent(void **state)
     close_world(&w);
 }
 
+/* -- a command whose answer comes as bytes -- */
+
+static char bytes[100];
+static size_t bytes_n;
+
+static char *room(void *ctx, size_t *n)
+{
+    (void)ctx;
+    *n = sizeof(bytes) - bytes_n;
+    return bytes + bytes_n;
+}
+
+static int took(void *ctx, size_t n)
+{
+    (void)ctx;
+    bytes_n += n;
+    return bytes_n >= 5 && memcmp(bytes + bytes_n - 2, "\r\n", 2) == 0;
+}
+
+static const char *no_error(void *ctx)
+{
+    (void)ctx;
+    return NULL;
+}
+
+static void done(void *ctx, int err)
+{
+    struct world *w = ctx;
+
+    w->replies++;
+    w->nulls += err != 0;
+    loop_stop(w->loop);
+}
+
+static const struct redis_sink sink = {room, took, no_error, done};
+
 static void a_command_that_waits_in_redis_has_that_time_on_top(void **state)
 {
     struct world w = {.server = redis_server_start(NULL, NULL)};
@@ -65,10 +101,26 @@ static void a_command_that_waits_in_redis_has_that_time_on_top(void **state)
     open_world(&w, redis_server_url(w.server));
     redis_set_patience(w.r, 100);
     run_until(&w, w.ups == 1);
-    redis_command_blocking(w.r, 2000, 3, argv, on_reply, &w);
+    bytes_n = 0;
+    redis_stream(w.r, 2000, 3, argv, &sink, &w);
     run_until(&w, w.replies == 1);
     assert_int_equal(w.nulls, 0);
     assert_int_equal(w.downs, 0);
+    close_world(&w);
+}
+
+static void a_stream_that_falls_silent_is_given_up(void **state)
+{
+    struct world w = {.server = redis_server_start(NULL, NULL)};
+    struct span argv[] = {SPAN("BLPOP"), SPAN("nothing"), SPAN("0")};
+
+    (void)state;
+    open_world(&w, redis_server_url(w.server));
+    redis_set_patience(w.r, 100);
+    run_until(&w, w.ups == 1);
+    redis_stream(w.r, 100, 3, argv, &sink, &w);
+    run_until(&w, w.replies == 1 && w.downs == 1);
+    assert_int_equal(w.nulls, 1);
     close_world(&w);
 }
 
@@ -97,6 +149,7 @@ int main(void)
         cmocka_unit_test(a_server_that_stops_answering_is_given_up_and_found_again),
         cmocka_unit_test(who_owes_nothing_may_be_silent),
         cmocka_unit_test(a_command_that_waits_in_redis_has_that_time_on_top),
+        cmocka_unit_test(a_stream_that_falls_silent_is_given_up),
         cmocka_unit_test(an_answer_that_nobody_read_is_no_silence),
     };
 

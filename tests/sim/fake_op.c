@@ -104,22 +104,26 @@ static void perform_lead(struct op *op)
 
 /* -- reading -- */
 
+#define READ_AHEAD_BYTES 65536 /* what the real one holds without asking */
+
 void queue_rewind(struct queue *q)
 {
     memset(q->seen, 0, sizeof(q->seen));
 }
 
-void queue_read(struct queue *q, const bool lanes[LANE_N], uint32_t count, uint32_t block_ms,
-                queue_read_cb *cb, void *ctx)
+size_t queue_reading_bytes(const struct queue *q)
 {
-    struct op *op = op_new(q, OP_READ, (void *)cb, ctx);
+    return q->reading_bytes;
+}
+
+void queue_read(struct queue *q, const struct queue_read *how, void *ctx)
+{
+    struct op *op = op_new(q, OP_READ, NULL, ctx);
 
     must(!q->reading);
     q->reading = true;
     op->on_reader = true;
-    op->u.read.block_ms = block_ms;
-    op->u.read.count = count;
-    memcpy(op->u.read.lanes, lanes, sizeof(op->u.read.lanes));
+    op->u.read.how = *how;
     memcpy(op->u.read.seen, q->seen, sizeof(op->u.read.seen));
     fake_queue_send(op);
 }
@@ -154,42 +158,94 @@ static void on_entries(void *ctx, enum lane lane, struct stream_entry **found, s
 
 static void wait_for_entries(struct op *op)
 {
-    op->waiter = waiter_new(op->q->account, op->u.read.lanes, op->u.read.seen, op->u.read.count,
-                            engine_now_ns() + op->u.read.block_ms * NS_PER_MS, on_entries, op);
+    op->waiter =
+        waiter_new(op->q->account, op->u.read.how.lanes, op->u.read.seen, op->u.read.how.count,
+                   engine_now_ns() + op->u.read.how.block_ms * NS_PER_MS, on_entries, op);
 }
 
 static void perform_read(struct op *op)
 {
-    uint32_t most = op->u.read.count;
+    uint32_t most = op->u.read.how.count;
     struct stream_entry **found = alloc_bytes(most * sizeof(struct stream_entry *));
 
     op->u.read.all = true;
     for (int lane = 0; lane < LANE_N; lane++) {
         size_t n = 0;
 
-        if (op->u.read.lanes[lane])
+        if (op->u.read.how.lanes[lane])
             n = store_read(store_of(op), (enum lane)lane, op->u.read.seen[lane], most,
                            engine_redis_ms(), found);
         keep_entries(op, (enum lane)lane, found, n);
         op->u.read.all = op->u.read.all && n < most;
     }
     free(found);
-    if (op->u.read.n == 0 && op->u.read.block_ms)
+    if (op->u.read.n == 0 && op->u.read.how.block_ms)
         wait_for_entries(op);
 }
 
+/* As the parser of the real one counts them. */
+static uint64_t size_of(const struct queue_entry *e)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < e->fields_count; i++)
+        bytes += e->fields[i].n + sizeof(struct span);
+    return bytes;
+}
+
+/* Of an oversized entry only small fields that hold no targets are handed out. */
+static void keep_small_fields(struct queue_entry *e, struct span *kept)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i + 1 < e->fields_count && n < 32; i += 2) {
+        if (span_is(e->fields[i], "keys") || span_is(e->fields[i], "url") || e->fields[i].n > 64 ||
+            e->fields[i + 1].n > 256)
+            continue;
+        kept[n++] = e->fields[i];
+        kept[n++] = e->fields[i + 1];
+    }
+    e->fields = kept;
+    e->fields_count = n;
+}
+
+/* Whether it was taken. */
+static bool hand_out(struct op *op, struct queue_entry e)
+{
+    const struct queue_read *how = &op->u.read.how;
+    struct entry_id *seen = &op->q->seen[e.lane];
+    struct span kept[32];
+    bool taken;
+
+    e.bytes = size_of(&e);
+    e.oversized = e.bytes > how->entry_max_bytes;
+    if (e.oversized)
+        keep_small_fields(&e, kept);
+    else if (e.bytes > READ_AHEAD_BYTES && !how->room(op->ctx, e.lane, e.bytes))
+        return false;
+    op->q->reading_bytes = e.oversized ? 0 : e.bytes;
+    taken = how->entry(op->ctx, &e);
+    op->q->reading_bytes = 0;
+    if (taken && entry_id_compare(e.id, *seen) > 0)
+        *seen = e.id;
+    return taken;
+}
+
+/* When the connection breaks under an answer, what had arrived by then was handed out. */
 static void answer_read(struct op *op, int err)
 {
-    struct queue_entries out = {op->u.read.entries, op->u.read.n, op->u.read.all};
+    size_t n = err == 0 ? op->u.read.n : op->done && !op->q->dead ? op->u.read.n / 2 : 0;
+    bool refused[LANE_N] = {false}, all = op->u.read.all;
 
-    op->q->reading = false;
-    for (size_t i = 0; err == 0 && i < op->u.read.n; i++) {
-        struct entry_id *seen = &op->q->seen[op->u.read.entries[i].lane];
+    for (size_t i = 0; i < n; i++) {
+        enum lane lane = op->u.read.entries[i].lane;
 
-        if (entry_id_compare(op->u.read.entries[i].id, *seen) > 0)
-            *seen = op->u.read.entries[i].id;
+        if (!refused[lane])
+            refused[lane] = !hand_out(op, op->u.read.entries[i]);
+        all = all && !refused[lane];
     }
-    ((queue_read_cb *)op->cb)(op->ctx, err, err ? NULL : &out);
+    op->q->reading = false;
+    op->u.read.how.done(op->ctx, err, err == 0 && all);
 }
 
 /* -- the end of jobs -- */
@@ -205,6 +261,8 @@ void queue_settle(struct queue *q, const struct queue_settle *items, size_t coun
     for (size_t i = 0; i < count; i++) {
         kept[i].reason.p = alloc_copy(items[i].reason.p, items[i].reason.n);
         kept[i].target.p = alloc_copy(items[i].target.p, items[i].target.n);
+        kept[i].fields = NULL; /* the entry is at hand */
+        kept[i].fields_count = 0;
     }
     op->u.settle.items = kept;
     op->u.settle.count = count;

@@ -45,6 +45,7 @@ struct queue {
     char refusal[64];
     bool refused[OP_N]; /* the last answer was a refusal */
     bool reading;
+    size_t reading_bytes;
 };
 
 extern const char *const op_names[OP_N];
@@ -70,8 +71,7 @@ struct op {
         } lead;
         struct queue_server server;
         struct {
-            bool lanes[LANE_N];
-            uint32_t count, block_ms;
+            struct queue_read how;
             struct entry_id seen[LANE_N];
             struct queue_entry *entries;
             struct fields **fields;

@@ -21,6 +21,7 @@ struct instance {
     enum instance_state state;
     bool doomed, frozen;
     const struct config *config;
+    struct memory memory;
     struct dispatch *accounts[CONFIG_ACCOUNTS_MAX];
     struct senders *senders;
     struct event *tick;
@@ -221,6 +222,8 @@ static struct dispatch *dispatch_of(struct instance *in, const struct config_acc
     struct endpoint *e = endpoint_of(a);
     struct dispatch_options o = {.account = a,
                                  .window = in->config->window,
+                                 .memory = &in->memory,
+                                 .job_max_bytes = config_job_max_bytes(in->config),
                                  .owner = in->identity,
                                  .redis = &nowhere,
                                  .senders = in->senders,
@@ -250,6 +253,7 @@ void instance_start(int i, const char *host, const struct config *c)
     in->state = INSTANCE_RUNNING;
     in->tick_at_ns = NEVER;
     in->senders = fake_senders_new(i, dispatch_on_reply, in);
+    memory_init(&in->memory, config_jobs_max_bytes(c), c->accounts_count);
     for (uint32_t a = 0; a < c->accounts_count; a++)
         in->accounts[a] = dispatch_of(in, &c->accounts[a]);
     on_wake(in);

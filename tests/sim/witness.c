@@ -10,7 +10,7 @@
 #include "engine.h"
 #include "fake_redis.h"
 
-#define READ_MOST 1024 /* jobs of a lane in one read, whatever the room */
+#define MEMORY_SLACK_BYTES ((uint64_t)256 * 1024)
 
 struct target {               /* something that may be purged */
     uint64_t hard_ns, any_ns; /* when the latest confirmed request for it started */
@@ -435,16 +435,17 @@ static void check_ceiling(const struct account *a, const char *status, const cha
                     a->name, n, most);
 }
 
-/* One read may pass the ceiling: of each lane as many jobs as there was room in the window, each
- * with all its targets. Where the largest job is not known, targets are not looked at. */
+/* A job is taken in whole, so the last one may pass the window's ceiling. In bytes, a job fits or
+ * waits; but what it becomes until Redis knows of its end may take more than the job did. Where the
+ * largest job is not known, targets are not looked at. */
 static void check_ceilings(const struct account *a, const char *status)
 {
-    uint64_t window = wt.config->window, read = LANE_N * min_u64(window, READ_MOST);
-    uint64_t before = window > READ_MOST ? window : 0; /* only an empty one has room for `window` */
+    uint64_t window = wt.config->window, bytes = config_jobs_max_bytes(wt.config);
 
-    check_ceiling(a, status, "window_jobs", window * 4 + read);
+    check_ceiling(a, status, "window_jobs", window * 4);
     if (a->largest)
-        check_ceiling(a, status, "window_targets", before + read * a->largest);
+        check_ceiling(a, status, "window_targets", window - 1 + a->largest);
+    check_ceiling(a, status, "memory_bytes", bytes + bytes / 16 + MEMORY_SLACK_BYTES);
     check_ceiling(a, status, "in_flight", config_account(wt.config, a->name)->max_in_flight);
 }
 

@@ -9,7 +9,7 @@
  *       that started after the job was accepted
  *   P5  only who asked for something bad ends dead for a refusal
  *   P6  Fastly is asked only for what somebody pushed, byte for byte, and hard only if asked so
- *   P7  the window's ceilings hold, by what the leader publishes */
+ *   P7  the ceilings of targets, jobs and bytes hold, by what the leader publishes */
 #pragma once
 
 #include "config.h"

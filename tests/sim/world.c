@@ -113,6 +113,8 @@ int world_config_set(struct config *c, const char *name, const char *value, char
 
     if (strcmp(name, "accounts") == 0)
         return set_accounts(c, value);
+    if (strcmp(name, "memory") == 0)
+        return span_to_u64(span_str(value), &c->memory_max);
     if (s)
         return set_in_all(c, s, value, err, room);
     s = setting_find(SETTING_GLOBAL, name);

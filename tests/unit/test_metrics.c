@@ -48,7 +48,7 @@ static int setup(void **state)
         lanes_init(&d->lanes, &o);
         window_init(&d->window, 100, &d->lanes);
         d->settle = settle_new(d->account, NULL, NULL, NULL);
-        d->intake = intake_new(d->account, NULL, &d->window, d->settle, NULL, NULL);
+        d->intake = intake_new(d->account, NULL, &d->window, d->settle, NULL, NULL, NULL);
         d->trouble = trouble_new("main");
         d->purse = purse_new(d->account, NULL, w->now.mono_ns, NULL, NULL);
     }

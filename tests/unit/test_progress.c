@@ -44,7 +44,7 @@ static int setup(void **state)
     brake_init(&d->brake);
     lanes_init(&d->lanes, &o);
     window_init(&d->window, 100, &d->lanes);
-    d->intake = intake_new(&w->account, NULL, &d->window, NULL, NULL, NULL);
+    d->intake = intake_new(&w->account, NULL, &d->window, NULL, NULL, NULL, NULL);
     d->funded[LEDGER_PURGE][LANE_URGENT] = true;
     push(w);
     *state = w;

@@ -77,6 +77,18 @@ static void bases_deinit(struct bases *b)
         setting_free(s, b->of[s]);
 }
 
+/* What was set is what stands there: the field is wide enough for its range. */
+static void assert_held(const struct setting *s, const void *base, const char *text)
+{
+    struct buf printed;
+
+    buf_init(&printed, 1024);
+    setting_value_print(s, base, &printed);
+    if (strcmp(printed.p, text) != 0)
+        fail_msg("%s: %s became %s", s->name, text, printed.p);
+    buf_deinit(&printed);
+}
+
 static void the_first_and_last_number_of_a_range_are_taken_and_their_neighbours_not(void **state)
 {
     size_t count, numbers[SETTING_SCOPE_N] = {0};
@@ -94,6 +106,8 @@ static void the_first_and_last_number_of_a_range_are_taken_and_their_neighbours_
             snprintf(text, sizeof(text), "%llu", (unsigned long long)tries[k]);
             assert_int_equal(setting_set(s, b.of[s->scope], text, error, sizeof(error)),
                              k < 2 ? 0 : -EINVAL);
+            if (k < 2)
+                assert_held(s, b.of[s->scope], text);
         }
         numbers[s->scope] += s->type == SETTING_NUMBER;
     }

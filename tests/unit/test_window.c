@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "setting.h"
+
 /* -- merging --------------------------------------------------------------------------------- */
 
 /* Five purges per product save: https://github.com/fastly/fastly-magento2/issues/73 */
@@ -787,9 +789,83 @@ static void what_returns_to_a_newer_one_leaves_its_wait_alone(void **state)
     world_free(w);
 }
 
+/* -- bytes -- */
+
+/* So a job is let in only where it fits: what it may take is known before. */
+static void a_job_takes_no_more_than_was_foreseen_and_gives_all_of_it_back(void **state)
+{
+    struct world *w = world_new(1000000);
+    uint64_t empty = window_bytes(&w->window), keys = 0;
+    struct batch *b;
+
+    (void)state;
+    for (uint32_t job = 0; job < 6000; job++) {
+        char text[100];
+        struct job_target list[3];
+        struct job_spec spec = {.targets = list, .targets_count = 1 + job % 3};
+        struct window_add how = {.lane = LANE_NORMAL, .id_ms = job + 1, .plain = true};
+        uint64_t before = window_bytes(&w->window), foreseen;
+
+        for (uint32_t i = 0; i < spec.targets_count; i++) {
+            int n = snprintf(text + 33 * i, 33, "key-%u-%.*s", (unsigned)(keys++ * 7 / 8),
+                             (int)(job % 20), "xxxxxxxxxxxxxxxxxxxx");
+
+            list[i] = (struct job_target){TARGET_KEY, span_of(text + 33 * i, (size_t)n)};
+        }
+        foreseen = window_cost_bytes(&w->window, &spec);
+        window_add(&w->window, &spec, &how);
+        assert_in_range(window_bytes(&w->window) - before, 0, foreseen);
+    }
+    while ((b = pick(w)))
+        finish(w, b, FATE_PURGED);
+    assert_int_equal(w->ended[FATE_PURGED], 6000);
+    assert_int_equal(w->window.bytes, 0);
+    assert_in_range(window_bytes(&w->window), 0, empty + 256 * 1024);
+    world_free(w);
+}
+
+static void a_waiting_key_of_40_bytes_takes_133_bytes(void **state)
+{
+    struct world *w = world_new(1000000);
+
+    (void)state;
+    for (unsigned i = 0; i < 43750; i++) {
+        char key[48];
+
+        snprintf(key, sizeof(key), "%040u", i);
+        push(w, key);
+    }
+    assert_in_range(window_bytes(&w->window) / 43750, 120, 149);
+    world_free(w);
+}
+
+/* -- narrow fields -- */
+
+/* Counted in eight bits, a target was tried for ever where `attempts` was above 255. */
+static void as_many_tries_are_counted_as_the_setting_allows(void **state)
+{
+    const struct setting *attempts = setting_find(SETTING_ACCOUNT, "attempts");
+    struct world *w = world_new(100);
+
+    (void)state;
+    push(w, "k");
+    for (uint64_t tried = 1; tried <= attempts->max; tried++) {
+        struct batch *b = pick(w);
+        struct pending *t = pending_of(b->targets.next);
+
+        pending_tried(t);
+        assert_int_equal(t->attempts, tried);
+        bring_back(w, b);
+    }
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_job_takes_no_more_than_was_foreseen_and_gives_all_of_it_back),
+        cmocka_unit_test(a_waiting_key_of_40_bytes_takes_133_bytes),
+        cmocka_unit_test(as_many_tries_are_counted_as_the_setting_allows),
         cmocka_unit_test(a_machine_that_is_up_for_years_lingers_as_long),
         cmocka_unit_test(the_wait_for_the_wire_is_that_of_the_oldest_job),
         cmocka_unit_test(the_wait_in_a_lower_lane_is_not_that_of_an_urgent_job),

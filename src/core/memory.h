@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ * The bytes that jobs may take, for all accounts together: each is sure of an equal part of one
+ * half, the other half is for whoever needs it. In both, the last twentieths are for the higher
+ * lanes, so that an urgent job finds room behind a backlog.
+ *
+ *   ├── half: an equal part for each account ──┤── half: common ──────────────┤
+ *   │ a   bulk n u│ b   bulk n u│ c   bulk n u │ bulk of all    normal  urgent│
+ */
+#pragma once
+
+#include "config.h"
+
+struct memory_user;
+
+struct memory {
+    uint64_t max_bytes;
+    uint32_t users;
+    uint64_t common; /* bytes used of the common half */
+    struct memory_user *claimant[LANE_N];
+    uint64_t claimed[LANE_N]; /* what it waits for */
+};
+
+struct memory_user {
+    struct memory *memory;
+    uint64_t used;
+};
+
+/* `users` accounts will join; at least 1. */
+void memory_init(struct memory *m, uint64_t max_bytes, uint32_t users);
+void memory_join(struct memory *m, struct memory_user *u);
+void memory_leave(struct memory_user *u);
+
+/* So many bytes are in use now, in all. It is counted, not refused. */
+void memory_use(struct memory_user *u, uint64_t bytes);
+
+uint64_t memory_room(const struct memory_user *u, enum lane lane); /* so many more may it take */
+/* Nobody else uses any of the common half. */
+bool memory_is_ours(const struct memory_user *u);
+
+/* The next job of the lane needs so many and does not get them. One account at a time may claim
+ * them: what falls free is then kept for it, before jobs of the same lane of other accounts and of
+ * lower lanes; otherwise many small jobs would take all room in which a large one could fit. */
+void memory_claim(struct memory_user *u, enum lane lane, uint64_t bytes);
+void memory_unclaim(struct memory_user *u, enum lane lane);
