@@ -409,7 +409,8 @@ static bool is_calm(struct chaos *c)
 static bool all_ended(struct chaos *c)
 {
     return is_calm(c) && rig_is_empty(c->rig) &&
-           redis_server_int(c->rig->redis, "ZCARD " P "postponed") == 0 && c->traffic.open_count == 0;
+           redis_server_int(c->rig->redis, "ZCARD " P "postponed") == 0 &&
+           c->traffic.open_count == 0;
 }
 
 /* Without a deadline of its own: what is left over is the judges' affair. */

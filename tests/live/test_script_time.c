@@ -60,7 +60,9 @@ static char *push_targets(struct trial *t, enum lane lane, enum shape shape, con
     struct buf keys;
     redisReply *r;
     int n = 0;
+    char long_url[800];
 
+    snprintf(long_url, sizeof(long_url), "https://www.example.com/%0*d", 770, t->large);
     buf_init(&keys, SIZE_MAX / 2);
     for (int i = 0; i < 10000; i++)
         buf_printf(&keys, "%ssection-of-the-site-%d-%d", i ? " " : "", i, t->large);
@@ -71,7 +73,7 @@ static char *push_targets(struct trial *t, enum lane lane, enum shape shape, con
         argv[n++] = word;
     for (int i = 0; shape == SHAPE_URLS && i < 10000; i++) {
         argv[n++] = "url";
-        argv[n++] = "https://www.example.com/a/path/of/usual/length/article.html";
+        argv[n++] = long_url;
     }
     if (shape == SHAPE_KEYS) {
         argv[n++] = "keys";
