@@ -20,8 +20,9 @@
 #define LOOK_EVERY_NS (10 * NS_PER_MS)
 #define LOCK_PATIENCE_NS (15 * NS_PER_S) /* the previous one may still be writing its file */
 #define RESTART_NS NS_PER_S
-#define STOP_NS (10 * NS_PER_S)  /* a Redis that was told to stop needs milliseconds */
-#define KILLED_NS (5 * NS_PER_S) /* only a disk that hangs outlives SIGKILL */
+#define STABLE_NS (10 * NS_PER_S) /* with a full disk it starts, and ends at the first write */
+#define STOP_NS (10 * NS_PER_S)   /* a Redis that was told to stop needs milliseconds */
+#define KILLED_NS (5 * NS_PER_S)  /* only a disk that hangs outlives SIGKILL */
 #define SAY_AGAIN_NS (60 * NS_PER_S)
 #define WORDS_MAX_BYTES 4096 /* at the end of its log */
 
@@ -43,7 +44,7 @@ struct embedded {
     uint64_t log_bytes; /* of redis.log when the child was started */
     bool ran;           /* one of them got so far as to accept connections */
     char said[256];     /* why it ended, as said last ... */
-    uint64_t said_ns;   /* ... and when; 0: it runs */
+    uint64_t said_ns;   /* ... and when; 0: it runs, and has for a while */
     int lock;
     bool open_to_all; /* anybody may put files into the data folder */
     uint64_t lock_until_ns;
@@ -296,8 +297,7 @@ static void on_look(void *ctx)
         e->state = EMBEDDED_RUNNING;
         e->ran = true;
         if (e->said_ns)
-            log_info("The embedded Redis runs again", "data_dir=%s", e->data_dir);
-        e->said_ns = 0;
+            look_again(e, STABLE_NS);
         e->ready(e->ctx);
         break;
     case EMBEDDED_DEAD:
@@ -310,6 +310,8 @@ static void on_look(void *ctx)
         give_up(e);
         break;
     case EMBEDDED_RUNNING:
+        log_info("The embedded Redis runs again", "data_dir=%s", e->data_dir);
+        e->said_ns = 0;
         break;
     }
 }
