@@ -492,6 +492,9 @@ void check_account(const struct config_account *a, uint64_t now_ms, check_cb *cb
     char *token, *auth, err[300];
     int rc = config_read_token(a, &token, err, sizeof(err));
 
+    if (a->url_mode == URL_MODE_DIRECT && a->direct_token_hosts.count == 0)
+        say(&r, CHECK_OK, "name those that ask for it in direct_token_hosts",
+            "sites are purged directly and never see it");
     if (rc == -ENOENT && a->url_mode == URL_MODE_DIRECT) {
         say(&r, CHECK_WARN, "", "%s; only direct purges without authentication will work", err);
         return;

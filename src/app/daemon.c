@@ -410,8 +410,8 @@ static void take_config(struct daemon *d, const struct config *fresh)
 
 static void tell_reload(const struct daemon *d, const struct buf *changed)
 {
-    log_info("Configuration and tokens were read anew", "changed=\"%s\" configurations_in_use=%llu",
-             changed->n ? changed->p : "", (unsigned long long)config_shared());
+    log_info("Configuration and tokens were read anew", "configurations_in_use=%llu changed=\"%s\"",
+             (unsigned long long)config_shared(), changed->n ? changed->p : "");
     if (*d->waits)
         log_warn("New values of these settings are not in force before a restart; all others are",
                  "settings=\"%s\"", d->waits);
