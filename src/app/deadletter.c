@@ -358,7 +358,7 @@ static int act_page(struct client *c, const char *account, enum act act, uint64_
                     const char *from, const char *last, char **next, uint64_t *done)
 {
     char *key = rediskey(account, "dead"), *most = alloc_printf("%llu", (unsigned long long)*page);
-    struct letter_id ids[AT_ONCE];
+    struct letter_id ids[AT_ONCE] = {0};
     struct redisReply *entries;
     size_t n;
     int rc = client_ask_words(

@@ -48,6 +48,8 @@ struct desk_ips *desk_ips_new(struct ingress *in)
 
 void desk_ips_free(struct desk_ips *ips)
 {
+    if (!ips)
+        return;
     must(!ips->asking);
     json_decref(ips->list);
     free(ips);

@@ -198,7 +198,7 @@ static inline void open_endpoint(void)
     static char no_socket[] = "/nonexistent/redis.sock";
     static struct redis_address nowhere = {.unix_path = no_socket};
     struct ingress_options o = {
-        .config = &config, .redis = &nowhere, .files = 1000, .vitals = on_vitals};
+        .redis = &nowhere, .files = 1000, .vitals = on_vitals};
     char path[] = "/tmp/purgeline-fuzz-XXXXXX", err[400];
     int fd = mkstemp(path);
 
@@ -212,6 +212,7 @@ static inline void open_endpoint(void)
     log_set_level(LOG_ERROR); /* every purge-all is audited */
     buf_init(&last_job, SIZE_MAX);
     dispatch_loop = loop_new();
+    o.config = config_share(&config);
     o.loop = dispatch_loop;
     endpoint = ingress_new(&o, err, sizeof(err));
     must(endpoint);

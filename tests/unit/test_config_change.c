@@ -51,6 +51,7 @@ static void change(struct pair *p, const struct setting *s)
         "1",
         "2",
         "2048",
+        "64MiB",
         "unix:///r.sock",
         "[::1]:1",
         "/other",

@@ -26,6 +26,7 @@
 #include "producer.h"
 #include "purse.h"
 #include "redis_codec.h"
+#include "redis_entries.h"
 #include "sender.h"
 #include "sender_loop.h"
 #include "settle.h"
@@ -41,6 +42,7 @@
     X(config_raw)                                                                                  \
     X(config_words)                                                                                \
     X(desk_hooks)                                                                                  \
+    X(desk_ips)                                                                                    \
     X(dispatch)                                                                                    \
     X(enqueue)                                                                                     \
     X(exchange)                                                                                    \
@@ -53,6 +55,7 @@
     X(plan)                                                                                        \
     X(producer)                                                                                    \
     X(purse)                                                                                       \
+    X(redis_entries)                                                                               \
     X(redis_replies)                                                                               \
     X(sender_loop)                                                                                 \
     X(settle)                                                                                      \
