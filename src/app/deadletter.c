@@ -376,6 +376,7 @@ static int act_page(struct client *c, const char *account, enum act act, uint64_
         ids[i] = letter_id_of(reply_at(entries, i));
     *page = next_page(n, bytes_of(entries));
     rc = act_some(c, account, act, ids, n, done);
+    must(ids[n - 1].id);
     *next = alloc_printf("(%s", ids[n - 1].id);
     free_ids(ids, n);
     return rc;
