@@ -314,7 +314,7 @@ static void status_is_a_page_and_its_counters_are_asked_for(void **state)
 {
     struct world *w = *state;
 
-    redis_server_do(w->redis, "SET purgeline:{main}:lease host/1/2");
+    redis_server_do(w->redis, "SET purgeline:{main}:lease host/1/2 EX 100");
     redis_server_do(w->redis, "SET purgeline:{main}:status %s",
                     "{\"state\":\"leading\",\"brake\":\"free\",\"requests_keys\":71234,"
                     "\"last_error\":\"status 503: \\u001b[2J\",\"last_error_age_ms\":240000,"

@@ -203,7 +203,8 @@ static void forged_keys_of_redis_do_not_end_the_leader(void **state)
 
     redis_server_do(redis, "RPUSH " P "cancelled x normal \xff normal-1-2-3 -- idle-1-2 %b", "a\0b",
                     (size_t)3);
-    redis_server_do(redis, "ZADD " P "later 1 \xff 2 x -inf {} 3 %b", "\x93\xc0\xc0\xc0",
+    redis_server_do(redis, "ZADD " P "postponed 1 \xff 2 x -inf {} 3 y");
+    redis_server_do(redis, "HSET " P "postponed:jobs x \xff\xfe y %b", "\x93\xc0\xc0\xc0",
                     (size_t)4);
     redis_server_do(redis, "XADD " P "jobs:normal * \xff \xfe");
     redis_server_do(redis, "XADD " P "jobs:normal * keys \xff ref \xff\x1b");

@@ -250,7 +250,7 @@ static void an_id_beyond_every_clock_fails_readiness_until_the_stream_is_mended(
     rig_await(w.r, redis_server_int(w.r->redis, "XLEN " P "dead") == 2);
     rig_await(w.r, http_do(w.h, "GET", "/readyz", NULL, NULL)->status == 503);
     world_assert_problem(http_do(w.h, "GET", "/readyz", NULL, NULL), 503,
-                         "account main: the entry ids of lane normal");
+                         "The key purgeline:{main}:jobs:normal has an entry id beyond any clock");
     redis_server_do(w.r->redis, "DEL " P "jobs:normal");
     http_expect(w.h, 200, "POST", "/v1/dead/retry", "{\"all\":true}", NULL);
     rig_await(w.r, requests_naming(&w.r->requests, "b", 200) == 1);

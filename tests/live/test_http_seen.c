@@ -68,7 +68,7 @@ static void metrics_show_the_accounts_that_the_producer_may_use(void **state)
     http_assert_has(r, "account=\"main\"");
     http_assert_has(r, "purgeline_build_info");
     http_assert_has(r, "purgeline_http_connections");
-    assert_null(strstr(r->body, "other"));
+    assert_null(strstr(r->body, "\"other\""));
     r = http_expect(w.h, 200, "GET", "/metrics", NULL, "Fastly-Key: none-token", NULL);
     http_assert_has(r, "account=\"other\"");
     assert_null(strstr(r->body, "\"main\""));

@@ -125,7 +125,7 @@ static void a_dispatcher_that_hangs_is_said_to_hang(void **state)
     struct redis_address nowhere = {.unix_path = no_socket};
     struct config config;
     struct ingress_options o = {
-        .config = &config, .redis = &nowhere, .files = 1000, .vitals = on_vitals};
+        .redis = &nowhere, .files = 1000, .vitals = on_vitals};
     struct rawhttp_answer a;
     struct ingress *in;
     struct rawhttp r;
@@ -136,6 +136,7 @@ static void a_dispatcher_that_hangs_is_said_to_hang(void **state)
     setenv("PURGELINE_LISTEN", "127.0.0.1:0", 1);
     assert_int_equal(config_load(NULL, &config, err, sizeof(err)), 0);
     unsetenv("PURGELINE_LISTEN");
+    o.config = config_share(&config);
     o.loop = dispatch_loop = loop_new();
     in = ingress_new(&o, err, sizeof(err));
     assert_non_null(in);
@@ -151,7 +152,7 @@ static void a_dispatcher_that_hangs_is_said_to_hang(void **state)
     ingress_free(in);
     loop_run(o.loop);
     loop_free(o.loop);
-    config_deinit(&config);
+    config_drop(o.config);
 }
 
 /* -- the estimate -- */

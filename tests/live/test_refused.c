@@ -116,6 +116,9 @@ static void a_broken_key_is_said_once_and_mended(void **state)
         {P "lease", "SET %s somebody"},
         {P "control", "SET %s surprise"},
         {P "later", "SET %s surprise"},
+        {P "postponed", "SET %s surprise"},
+        {P "postponed:jobs", "SET %s surprise"},
+        {P "places", "SET %s surprise"},
         {P "dead", "SET %s surprise"},
         {P "spent:purge", "SET %s surprise"},
     };
