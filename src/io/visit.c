@@ -276,6 +276,15 @@ static void answer_plain(struct visit *v, int status, const char *sentence)
     visit_answer(v, &a);
 }
 
+static void refuse_body(struct visit *v)
+{
+    char sentence[80];
+
+    snprintf(sentence, sizeof(sentence), "the body is too large: %zu bytes are the most",
+             v->body.max);
+    answer_plain(v, 413, sentence);
+}
+
 /* libmicrohttpd does not look at a connection that waits. */
 static bool peer_has_closed(const struct conn *c)
 {
@@ -400,7 +409,7 @@ static void admit_body(struct visit *v, uint64_t announced)
     if (v->streams)
         return;
     if (known ? announced > v->body.max : v->body.max == 0)
-        answer_plain(v, 413, "the body is too large");
+        refuse_body(v);
     else if (known)
         (void)bill_body(v, announced);
 }
@@ -449,7 +458,7 @@ static uint64_t next_step(const struct visit *v, uint64_t bytes)
 static void collect(struct visit *v, struct span part)
 {
     if (part.n > v->body.max - v->body.n)
-        answer_plain(v, 413, "the body is too large");
+        refuse_body(v);
     else if (bill_body(v, next_step(v, v->body.n + part.n)))
         buf_put(&v->body, part);
     if (v->answered)
