@@ -339,8 +339,12 @@ static void a_full_redis_is_waited_for(void **state)
 static void serve(int listening)
 {
     char bytes[4096], answer[64];
-    int fd = accept(listening, NULL, NULL), count = 0;
+    int fd, count = 0;
     ssize_t n;
+
+    prctl(PR_SET_PDEATHSIG,
+          SIGKILL); /* a test that fails leaves nobody behind who holds its output */
+    fd = accept(listening, NULL, NULL);
 
     while ((n = read(fd, bytes, sizeof(bytes) - 1)) > 0) {
         bytes[n] = '\0';
