@@ -24,8 +24,14 @@
 #define MIB ((uint64_t)1 << 20)
 #define MEMORY_MAX (64 * MIB)
 #define PROGRAM (16 * MIB) /* what is no job and no request: code, libraries, connections */
-#define PATIENCE_MS 60000u
+#define PATIENCE_MS 600000u
 #define KEYS 10000
+
+/* How much of each is pushed; `full` is what once took 1 GiB, and takes minutes. */
+static struct {
+    unsigned wide, waiters, large;
+} jobs = {60, 800, 12};
+static const unsigned full_jobs[] = {1200, 3000, 60};
 
 struct world {
     struct sink sink;
@@ -147,12 +153,12 @@ static void pause_sending(struct world *w, bool paused)
 /* -- what is pushed -------------------------------------------------------------------------- */
 
 /* Jobs of KEYS keys each, `bytes` long or a little more; the same in all of them, or not. */
-static void push(struct world *w, const char *lane, unsigned jobs, size_t bytes, bool same)
+static void push(struct world *w, const char *lane, unsigned count, size_t bytes, bool same)
 {
     struct buf keys;
 
     buf_init(&keys, 64 * MIB);
-    for (unsigned j = 0; j < jobs; j++) {
+    for (unsigned j = 0; j < count; j++) {
         uint64_t number = same ? 0 : ++w->pushed;
 
         buf_clear(&keys);
@@ -173,17 +179,17 @@ static void push(struct world *w, const char *lane, unsigned jobs, size_t bytes,
 
 static void push_wide(struct world *w)
 {
-    push(w, "normal", 60, 1, false);
+    push(w, "normal", jobs.wide, 1, false);
 }
 
 static void push_waiters(struct world *w)
 {
-    push(w, "bulk", 800, 1, true);
+    push(w, "bulk", jobs.waiters, 1, true);
 }
 
 static void push_large(struct world *w)
 {
-    push(w, "bulk", 12, 799, false);
+    push(w, "bulk", jobs.large, 799, false);
 }
 
 /* -- what must come of it -------------------------------------------------------------------- */
@@ -292,7 +298,7 @@ static void a_job_that_is_too_large_is_buried_and_leaves_its_name(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         T(memory_is_bounded_whatever_waits),
@@ -300,5 +306,10 @@ int main(void)
         T(a_job_that_is_too_large_is_buried_and_leaves_its_name),
     };
 
+    if (argc > 1 && strcmp(argv[1], "full") == 0) {
+        jobs.wide = full_jobs[0];
+        jobs.waiters = full_jobs[1];
+        jobs.large = full_jobs[2];
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
