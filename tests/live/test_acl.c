@@ -135,7 +135,7 @@ static void the_daemon_does_its_whole_job(void **state)
         struct job j = world_job(http_expect(w.h, 202, "POST", "/v1/purge", path, NULL));
         char *of = alloc_printf("/v1/jobs/%s", j.id);
 
-        rig_await(w.r, redis_server_int(w.r->redis, "ZCARD " P "later") >= 1);
+        rig_await(w.r, redis_server_int(w.r->redis, "ZCARD " P "postponed") >= 1);
         http_expect(w.h, 200, "GET", of, NULL, NULL);
         http_expect(w.h, 200, "DELETE", of, NULL, NULL);
         free(of);
