@@ -173,6 +173,8 @@ static const struct need {
     {"+del", {"DEL", "KEY"}},
     {"+rpush", {"RPUSH", "KEY", "x"}},
     {"+del", {"DEL", "KEY"}},
+    {"+multi", {"MULTI"}},
+    {"+exec", {"EXEC"}}, /* after a MULTI that is refused: another error, so a yes */
     /* The last one: from then on the connection is good for nothing else. */
     {"+subscribe", {"SUBSCRIBE", "CHANNEL"}},
 };

@@ -21,8 +21,6 @@
  */
 #define PUT_BYTES ((uint64_t)512)
 #define FIELD_BYTES ((uint64_t)24)
-/* Lua in Redis takes about 8,000 values at once. */
-#define ONCE_FIELDS_MAX 6000
 
 uint64_t desk_cost(const struct config_account *a, const struct job_spec *spec)
 {
@@ -373,18 +371,15 @@ static void digest_to(struct span s, char out[DIGEST_TEXT_ROOM])
 
 /* Two producers that chose the same key are two. 1 when there is such a header, 0, or -EINVAL and
  * refused. */
-static int take_once(struct errand *e, size_t fields, struct once *o)
+static int take_once(struct errand *e, struct once *o)
 {
     struct span key = visit_header(e->visit, "Idempotency-Key");
     struct buf both;
 
     if (!key.p)
         return 0;
-    if (key.n == 0 || key.n > IDEMPOTENCY_KEY_MAX_BYTES || fields > ONCE_FIELDS_MAX) {
-        errand_refuse(e, 400,
-                      fields > ONCE_FIELDS_MAX
-                          ? "Idempotency-Key: not possible with more than 3,000 URLs"
-                          : "Idempotency-Key: expected 1 to 255 bytes");
+    if (key.n == 0 || key.n > IDEMPOTENCY_KEY_MAX_BYTES) {
+        errand_refuse(e, 400, "Idempotency-Key: expected 1 to 255 bytes");
         return -EINVAL;
     }
     buf_init(&both, 1024);
@@ -423,13 +418,11 @@ static void push(struct errand *e, const struct config_account *a, struct jobfor
 {
     struct job_spec spec;
     struct once once;
-    size_t count;
     int has_once;
 
     if (!desk_admit(e, a, f, &spec))
         return;
-    (void)jobform_fields(f, &count);
-    has_once = take_once(e, count, &once);
+    has_once = take_once(e, &once);
     if (has_once < 0)
         return;
     prepare(e, a, f, &spec);

@@ -8,9 +8,12 @@
 #include "alloc.h"
 #include "client.h"
 #include "job.h"
+#include "queue.h"
+#include "queue_scripts.h"
 #include "rediskey.h"
 
 #define ARGV_FEW 64
+#define ONCE_TTL_S "86400" /* INTRAY_IDEMPOTENCY_S */
 /* Visitors are told after five seconds that it is not known; so long may what they left behind wait
  * for Redis. */
 #define PATIENCE_MS 10000u
@@ -29,17 +32,65 @@ struct put {
     enum lane lane;
     intray_cb *cb;
     void *ctx;
+    char *refusal; /* Redis' words for the first command of a transaction that it refused */
 };
 
-/* KEYS stream once. ARGV same ttl_s lane field value field value ... The job and its mark are
- * written together, so of many equal requests at once exactly one makes a job. */
-static const char put_once[] =
-    "local old = redis.call('GET', KEYS[2])\n"
-    "if old then\n"
-    "  local same, job = old:match('^(%S+) (%S+)$')\n"
-    "  return {same == ARGV[1] and 'repeated' or 'conflict', job}\n"
+/* -- a job that is to be made once --
+ * The job and its mark are written together, so of many equal requests at once exactly one makes a
+ * job. A small one goes through a script. A large one would hold Redis for too long while it is
+ * made Lua's, and Lua takes no more than some 8,000 values; so it is added by a plain XADD, between
+ * two small scripts, in a transaction: nobody sees the entry before the second script has let it
+ * stand or removed it.
+ *
+ *     MULTI   begin_once: notes how the stream ends   XADD   end_once: is it the first?   EXEC
+ */
+
+/* Is there a mark already? Answers what the visitor is to be told, or nil. */
+#define LUA_JUDGE                                                                                  \
+    "local function judge(old, same)\n"                                                            \
+    "  if not old then return nil end\n"                                                           \
+    "  local was, job = old:match('^(%S+) (%S+)$')\n"                                              \
+    "  return {was == same and 'repeated' or 'conflict', job}\n"                                   \
     "end\n"
-    "local job = ARGV[3] .. '-' .. redis.call('XADD', KEYS[1], '*', unpack(ARGV, 4))\n"
+
+/* KEYS stream once. ARGV same ttl_s lane field value field value ... */
+static const char put_once[] =
+    LUA_JUDGE "local told = judge(redis.call('GET', KEYS[2]), ARGV[1])\n"
+              "if told then return told end\n"
+              "local job = ARGV[3] .. '-' .. redis.call('XADD', KEYS[1], '*', unpack(ARGV, 4))\n"
+              "redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. job, 'EX', ARGV[2])\n"
+              "return {'new', job}\n";
+
+/* KEYS stream note. */
+static const char begin_once[] =
+    QUEUE_LUA_NEWEST "local last = newest(KEYS[1])\n"
+                     "redis.call('SET', KEYS[2], last .. ' ' .. redis.call('XLEN', KEYS[1]),\n"
+                     "  'EX', 60)\n"
+                     "return last\n";
+
+/* KEYS stream once note. ARGV same ttl_s lane. The newest entry is ours if nothing else happened to
+ * the stream: the XADD may have been refused, and when Redis does not permit MULTI all of this is
+ * carried out all the same, among the commands of others. XDEL comes first: it needs no memory, and
+ * after it the script may go on when there is none. */
+static const char end_once[] = QUEUE_LUA_NEWEST LUA_JUDGE
+    "redis.call('XDEL', KEYS[1], '0-1')\n"
+    "local note, id = redis.call('GET', KEYS[3]) or '', newest(KEYS[1])\n"
+    "redis.call('DEL', KEYS[3])\n"
+    "local last, length = note:match('^(%S+) (%d+)$')\n"
+    "if not last or id == last or redis.call('XLEN', KEYS[1]) ~= length + 1 then\n"
+    "  return redis.error_reply('ERR the job was not added to its lane')\n"
+    "end\n"
+    "local old = redis.pcall('GET', KEYS[2])\n"
+    "if type(old) == 'table' then\n"
+    "  redis.call('XDEL', KEYS[1], id)\n"
+    "  return old\n"
+    "end\n"
+    "local told = judge(old, ARGV[1])\n"
+    "if told then\n"
+    "  redis.call('XDEL', KEYS[1], id)\n"
+    "  return told\n"
+    "end\n"
+    "local job = ARGV[3] .. '-' .. id\n"
     "redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. job, 'EX', ARGV[2])\n"
     "return {'new', job}\n";
 
@@ -113,6 +164,7 @@ static void finish(struct put *p, const struct intray_result *r)
 {
     p->intray->under_way--;
     p->cb(p->ctx, r);
+    free(p->refusal);
     free(p);
 }
 
@@ -146,17 +198,13 @@ static void on_added(void *ctx, struct redisReply *reply)
                &(struct intray_result){INTRAY_UNKNOWN, NULL, "Redis' answer is not an entry id"});
 }
 
-static void on_added_once(void *ctx, struct redisReply *reply)
+/* {"new" | "repeated" | "conflict", job} */
+static void finish_once(struct put *p, const struct redisReply *told)
 {
-    struct put *p = ctx;
     struct intray_result r = {INTRAY_ACCEPTED, NULL, NULL};
-    struct span what, job;
+    struct span what = reply_text(reply_at(told, 0)), job = reply_text(reply_at(told, 1));
     enum lane lane;
 
-    if (failed(p, reply))
-        return;
-    what = reply_text(reply_at(reply, 0));
-    job = reply_text(reply_at(reply, 1));
     r.job = job.p;
     if (span_is(what, "conflict"))
         r.outcome = INTRAY_CONFLICT;
@@ -170,6 +218,39 @@ static void on_added_once(void *ctx, struct redisReply *reply)
     finish(p, &r);
 }
 
+static void on_added_once(void *ctx, struct redisReply *reply)
+{
+    struct put *p = ctx;
+
+    if (!failed(p, reply))
+        finish_once(p, reply);
+}
+
+/* Refused here, it is refused as a whole; EXEC does not say why. */
+static void on_queued(void *ctx, struct redisReply *reply)
+{
+    struct put *p = ctx;
+
+    if (reply && reply_refused(reply) && !p->refusal)
+        p->refusal = alloc_copy(reply_text(reply).p, reply_text(reply).n);
+}
+
+/* {what begin_once, XADD, end_once said} */
+static void on_exec(void *ctx, struct redisReply *reply)
+{
+    struct put *p = ctx;
+
+    if (reply && p->refusal) {
+        finish(p, &(struct intray_result){INTRAY_REFUSED, NULL, p->refusal});
+        return;
+    }
+    for (size_t i = 0; i < reply_count(reply); i++)
+        if (failed(p, reply_at(reply, i)))
+            return;
+    if (!failed(p, reply))
+        finish_once(p, reply_at(reply, 2));
+}
+
 static struct span *room_for(struct intray *t, size_t count)
 {
     if (t->argv_room < count) {
@@ -179,38 +260,103 @@ static struct span *room_for(struct intray *t, size_t count)
     return t->argv;
 }
 
+struct marks {
+    const char *stream;
+    char *once, *note;
+};
+
+static void put_fields(struct put *p, struct span *argv, size_t n, const struct span *fields,
+                       size_t count, redis_reply_cb *cb)
+{
+    for (size_t i = 0; i < count; i++)
+        argv[n++] = fields[i];
+    redis_command(p->intray->redis, n, argv, cb, p);
+}
+
+static void put_plain(struct put *p, const char *stream, const struct span *fields, size_t count,
+                      redis_reply_cb *cb)
+{
+    struct span *argv = room_for(p->intray, count + 3);
+    size_t n = 0;
+
+    argv[n++] = SPAN("XADD");
+    argv[n++] = span_str(stream);
+    argv[n++] = SPAN("*");
+    put_fields(p, argv, n, fields, count, cb);
+}
+
+static void put_small_once(struct put *p, const struct marks *m, const struct span *fields,
+                           size_t count, struct span same)
+{
+    struct span *argv = room_for(p->intray, count + 8);
+    size_t n = 0;
+
+    argv[n++] = SPAN("EVAL");
+    argv[n++] = span_str(put_once);
+    argv[n++] = SPAN("2");
+    argv[n++] = span_str(m->stream);
+    argv[n++] = span_str(m->once);
+    argv[n++] = same;
+    argv[n++] = SPAN(ONCE_TTL_S);
+    argv[n++] = span_str(lane_names[p->lane]);
+    put_fields(p, argv, n, fields, count, on_added_once);
+}
+
+/* All five are in the connection's buffer before anything else can be: on_queued sends nothing. */
+static void put_large_once(struct put *p, const struct marks *m, const struct span *fields,
+                           size_t count, struct span same)
+{
+    struct redis *r = p->intray->redis;
+    const struct span begin[] = {SPAN("EVAL"), span_str(begin_once), SPAN("2"), span_str(m->stream),
+                                 span_str(m->note)};
+    const struct span end[] = {SPAN("EVAL"),
+                               span_str(end_once),
+                               SPAN("3"),
+                               span_str(m->stream),
+                               span_str(m->once),
+                               span_str(m->note),
+                               same,
+                               SPAN(ONCE_TTL_S),
+                               span_str(lane_names[p->lane])};
+
+    redis_command(r, 1, (const struct span[]){SPAN("MULTI")}, on_queued, p);
+    redis_command(r, array_len(begin), begin, on_queued, p);
+    put_plain(p, m->stream, fields, count, on_queued);
+    redis_command(r, array_len(end), end, on_queued, p);
+    redis_command(r, 1, (const struct span[]){SPAN("EXEC")}, on_exec, p);
+}
+
+static void put_job_once(struct put *p, const struct config_account *a, const char *stream,
+                         const struct span *fields, size_t count, const struct intray_once *once)
+{
+    const struct queue_entry e = {.fields = fields, .fields_count = count};
+    char what[96];
+    struct marks m;
+
+    snprintf(what, sizeof(what), "once:%.*s", (int)once->key.n, once->key.p);
+    m.stream = stream;
+    m.once = rediskey(a->name, what);
+    m.note = alloc_printf("%s:before", m.once);
+    if (queue_entry_is_large(&e))
+        put_large_once(p, &m, fields, count, once->same);
+    else
+        put_small_once(p, &m, fields, count, once->same);
+    free(m.once);
+    free(m.note);
+}
+
 void intray_put(struct intray *t, const struct config_account *a, enum lane lane,
                 const struct span *fields, size_t count, const struct intray_once *once,
                 intray_cb *cb, void *ctx)
 {
     struct put *p = alloc_zeroed(1, sizeof(*p));
-    struct span *argv = room_for(t, count + 9);
-    char *stream = rediskey_lane(a->name, lane), *mark = NULL;
-    size_t n = 0;
+    char *stream = rediskey_lane(a->name, lane);
 
-    *p = (struct put){t, lane, cb, ctx};
+    *p = (struct put){.intray = t, .lane = lane, .cb = cb, .ctx = ctx};
     t->under_way++;
-    if (once) {
-        char what[96];
-
-        snprintf(what, sizeof(what), "once:%.*s", (int)once->key.n, once->key.p);
-        mark = rediskey(a->name, what);
-        argv[n++] = SPAN("EVAL");
-        argv[n++] = span_str(put_once);
-        argv[n++] = SPAN("2");
-        argv[n++] = span_str(stream);
-        argv[n++] = span_str(mark);
-        argv[n++] = once->same;
-        argv[n++] = SPAN("86400");
-        argv[n++] = span_str(lane_names[lane]);
-    } else {
-        argv[n++] = SPAN("XADD");
-        argv[n++] = span_str(stream);
-        argv[n++] = SPAN("*");
-    }
-    for (size_t i = 0; i < count; i++)
-        argv[n++] = fields[i];
-    redis_command(t->redis, n, argv, once ? on_added_once : on_added, p);
-    free(mark);
+    if (once)
+        put_job_once(p, a, stream, fields, count, once);
+    else
+        put_plain(p, stream, fields, count, on_added);
     free(stream);
 }

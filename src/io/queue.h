@@ -24,6 +24,7 @@
  *   Pcancelled  list of <lane>-<entry id>, expiring: taken back by their producers, for the leader
  *               to know; they stay until it has said that it knows them
  *   Ponce:<digest>  string, expiring: the job that an Idempotency-Key stands for (app/intray)
+ *   Ponce:<digest>:before  string, within one transaction only: how the lane ended before the job
  *   Pbroken:<key>:<Unix ms>  what was set aside because it was not what it should be (app/repair)
  *   Psettled    pub/sub channel: job ids, space-separated, as they end
  *

@@ -78,26 +78,16 @@ static const char lanes[] = "local out = {}\n"
                             "return out\n";
 
 /* KEYS urgent normal bulk. Answers per lane its length, the newest id it ever had, and 1 when that
- * entry is still there. XINFO STREAM would answer the first and the last entry as well, whatever
- * their size; a group that is set to the end of the stream says where that is. */
-static const char depth[] = QUEUE_LUA_THERE
-    "local out = {}\n"
-    "local function newest(key)\n"
-    "  if not grouped(key, 'XGROUP', 'SETID', key, 'purgeline', '$') then return '0-0' end\n"
-    "  for _, g in ipairs(redis.call('XINFO', 'GROUPS', key)) do\n"
-    "    local fields = {}\n"
-    "    for k = 1, #g, 2 do fields[g[k]] = g[k + 1] end\n"
-    "    if fields.name == 'purgeline' then return fields['last-delivered-id'] end\n"
-    "  end\n"
-    "  return '0-0'\n"
-    "end\n"
-    "for i = 1, 3 do\n"
-    "  local length, last = redis.call('XLEN', KEYS[i]), newest(KEYS[i])\n"
-    "  out[#out + 1] = length\n"
-    "  out[#out + 1] = last\n"
-    "  out[#out + 1] = length > 0 and there(KEYS[i], last) and 1 or 0\n"
-    "end\n"
-    "return out\n";
+ * entry is still there. */
+static const char depth[] =
+    QUEUE_LUA_NEWEST "local out = {}\n"
+                     "for i = 1, 3 do\n"
+                     "  local length, last = redis.call('XLEN', KEYS[i]), newest(KEYS[i])\n"
+                     "  out[#out + 1] = length\n"
+                     "  out[#out + 1] = last\n"
+                     "  out[#out + 1] = length > 0 and there(KEYS[i], last) and 1 or 0\n"
+                     "end\n"
+                     "return out\n";
 
 /* KEYS lease control status budget cancelled. ARGV owner ttl_ms usurp status, clock, wall, told,
  * digest. PEXPIRE goes first: it renews, and it is the unlocking write when there is no lease.

@@ -54,3 +54,17 @@ extern const char *const queue_scripts[SCRIPT_N];
     "  redis.call('XACK', key, 'purgeline', id)\n"                                                 \
     "  return true\n"                                                                              \
     "end\n"
+
+/* The newest id that a stream ever had. XINFO STREAM would answer the first and the last entry as
+ * well, whatever their size; a group that is set to the end of the stream says where that is. */
+#define QUEUE_LUA_NEWEST                                                                           \
+    QUEUE_LUA_THERE                                                                                \
+    "local function newest(key)\n"                                                                 \
+    "  if not grouped(key, 'XGROUP', 'SETID', key, 'purgeline', '$') then return '0-0' end\n"      \
+    "  for _, g in ipairs(redis.call('XINFO', 'GROUPS', key)) do\n"                                \
+    "    local fields = {}\n"                                                                      \
+    "    for k = 1, #g, 2 do fields[g[k]] = g[k + 1] end\n"                                        \
+    "    if fields.name == 'purgeline' then return fields['last-delivered-id'] end\n"              \
+    "  end\n"                                                                                      \
+    "  return '0-0'\n"                                                                             \
+    "end\n"

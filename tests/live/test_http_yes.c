@@ -3,8 +3,10 @@
  * or takes nothing. */
 #include "http_world.h"
 
+#include "buf.h"
 #include "clock.h"
 
+#define P "purgeline:{main}:"
 #define PURGE "/v1/purge"
 #define PATIENCE_MS 5000 /* of the endpoint with Redis */
 
@@ -108,6 +110,87 @@ static void a_key_that_is_empty_or_too_long_is_refused(void **state)
     world_assert_problem(
         http_do(w.h, "POST", PURGE, "{\"keys\":[\"a\"]}", "Idempotency-Key;", NULL), 400,
         "Idempotency-Key: ");
+    world_close(&w);
+}
+
+/* As many targets as a job may have, each a field of its own, some 1 MB in all. */
+static char *ten_thousand_urls(char last)
+{
+    struct buf b;
+    char *text;
+
+    buf_init(&b, SIZE_MAX / 2);
+    buf_printf(&b, "{\"urls\":[");
+    for (int i = 0; i < 10000; i++)
+        buf_printf(&b, "%s\"https://www.example.com/%0*d%c\"", i ? "," : "", 60, i, last);
+    buf_printf(&b, "]}");
+    text = alloc_copy(buf_span(&b).p, buf_span(&b).n);
+    buf_deinit(&b);
+    return text;
+}
+
+static void a_job_of_10000_urls_is_made_once(void **state)
+{
+    struct world w = opened(state);
+    struct http *all = http_open(http_base(w.h), NULL);
+    char *urls = ten_thousand_urls('a'), *others = ten_thousand_urls('b'), id[64] = "";
+    size_t replayed = 0;
+
+    redis_server_do(w.r->redis, "HSET " P "control paused 1");
+    for (int i = 0; i < 4; i++)
+        (void)http_begin(all, "POST", PURGE, urls, ONCE, NULL);
+    for (int i = 0; i < 4; i++) {
+        const struct http_reply *r = http_call_reply(http_next(all));
+
+        assert_int_equal(r->status, 202);
+        if (!*id)
+            snprintf(id, sizeof(id), "%s", http_text(r, "job"));
+        assert_string_equal(http_text(r, "job"), id);
+        replayed += http_header(r, "Idempotency-Replayed") != NULL;
+    }
+    assert_int_equal(replayed, 3);
+    world_assert_problem(http_do(w.h, "POST", PURGE, others, ONCE, NULL), 422, "Idempotency-Key: ");
+    world_assert_problem(http_do(w.h, "POST", PURGE, "{\"keys\":[\"a\"]}", ONCE, NULL), 422,
+                         "Idempotency-Key: ");
+    assert_int_equal(redis_server_int(w.r->redis, "XLEN " P "jobs:normal"), 1);
+    assert_int_equal(redis_server_int(w.r->redis, "EVAL %s 0",
+                                      "return #redis.call('KEYS', '" P "once:*:before')"),
+                     0);
+    http_close(all);
+    free(urls);
+    free(others);
+    world_close(&w);
+}
+
+/* Somebody wrote a list where its mark belongs. */
+static void a_large_job_that_is_refused_leaves_nothing(void **state)
+{
+    struct world w = opened(state);
+    char *urls = ten_thousand_urls('a');
+
+    redis_server_do(w.r->redis, "HSET " P "control paused 1");
+    http_expect(w.h, 202, "POST", PURGE, urls, ONCE, NULL);
+    redis_server_do(w.r->redis, "EVAL %s 0",
+                    "local k = redis.call('KEYS', '" P "once:*')[1]\n"
+                    "redis.call('DEL', k)\n"
+                    "redis.call('RPUSH', k, 'x')");
+    http_assert_has(http_expect(w.h, 503, "POST", PURGE, urls, ONCE, NULL), "WRONGTYPE");
+    assert_int_equal(redis_server_int(w.r->redis, "XLEN " P "jobs:normal"), 1);
+    free(urls);
+    world_close(&w);
+}
+
+static void a_large_job_is_refused_in_redis_words(void **state)
+{
+    struct world w = opened(state);
+    char *urls = ten_thousand_urls('a');
+
+    redis_server_do(w.r->redis, "CONFIG SET maxmemory 1");
+    http_assert_has(http_expect(w.h, 503, "POST", PURGE, urls, ONCE, NULL), "OOM");
+    redis_server_do(w.r->redis, "CONFIG SET maxmemory 0");
+    redis_server_do(w.r->redis, "ACL SETUSER default -multi");
+    http_assert_has(http_expect(w.h, 503, "POST", PURGE, urls, ONCE, NULL), "NOPERM");
+    free(urls);
     world_close(&w);
 }
 
@@ -230,6 +313,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         rig_test(s32_of_64_equal_requests_at_once_one_makes_a_job),
+        rig_test(a_job_of_10000_urls_is_made_once),
+        rig_test(a_large_job_that_is_refused_leaves_nothing),
+        rig_test(a_large_job_is_refused_in_redis_words),
         rig_test(the_key_of_another_body_is_a_conflict),
         rig_test(two_producers_with_the_same_key_are_two),
         rig_test(a_key_is_remembered_across_a_restart),

@@ -12,6 +12,7 @@
 #include "buf.h"
 #include "client.h"
 #include "deadletter.h"
+#include "intray.h"
 #include "jobplace.h"
 #include "standing.h"
 
@@ -22,8 +23,10 @@
 struct trial {
     struct world *w;
     struct redis *redis; /* the endpoint's */
+    struct intray *intray;
     struct client *client;
     struct config_account account;
+    enum intray_outcome put;
     bool answered;
     enum job_state state;
     struct jobplace place;
@@ -405,6 +408,73 @@ static void look_at_standing(struct trial *t)
     standing_free(s);
 }
 
+/* -- jobs that are to be made once -- */
+
+static void on_put(void *ctx, const struct intray_result *r)
+{
+    struct trial *t = ctx;
+
+    if (r->why)
+        fail_msg("%s", r->why);
+    t->put = r->outcome;
+    t->answered = true;
+    loop_stop(t->w->loop);
+}
+
+static void put_once(struct trial *t, const struct span *fields, size_t count, const char *key)
+{
+    const struct intray_once once = {span_str(key), SPAN("same")};
+
+    t->answered = false;
+    intray_put(t->intray, &t->account, LANE_NORMAL, fields, count, &once, on_put, t);
+    run_until(t->w, t->answered);
+}
+
+static void put_twice(struct trial *t, const struct span *fields, size_t count)
+{
+    char *key = alloc_printf("key-%d", t->large++);
+
+    put_once(t, fields, count, key);
+    assert_int_equal(t->put, INTRAY_ACCEPTED);
+    put_once(t, fields, count, key);
+    assert_int_equal(t->put, INTRAY_REPEATED);
+    free(key);
+}
+
+static void put_urls_once(struct trial *t)
+{
+    static struct span fields[20000];
+    char url[800];
+
+    snprintf(url, sizeof(url), "https://www.example.com/%0*d", 770, t->large);
+    for (size_t i = 0; i < array_len(fields); i += 2) {
+        fields[i] = SPAN("url");
+        fields[i + 1] = span_str(url);
+    }
+    put_twice(t, fields, array_len(fields));
+}
+
+static void put_8_mb_once(struct trial *t)
+{
+    size_t n = (size_t)8 << 20;
+    char *keys = alloc_bytes(n);
+    const struct span fields[] = {SPAN("keys"), {keys, n}};
+
+    memset(keys, 'k', n);
+    put_twice(t, fields, 2);
+    free(keys);
+}
+
+/* As large as one can be that goes through a single script. */
+static void put_small_once(struct trial *t)
+{
+    char text[QUEUE_SMALL_BYTES - 4];
+    const struct span fields[] = {SPAN("keys"), {text, sizeof(text)}};
+
+    memset(text, 'k', sizeof(text));
+    put_twice(t, fields, 2);
+}
+
 /* -- all of it -- */
 
 static void ignore_up(void *ctx)
@@ -434,7 +504,8 @@ static void no_script_holds_redis_for_more_than_5_ms(void **state)
     (void)state;
     assert_int_equal(redis_address_parse(redis_server_url(t.w->server), &a, err, sizeof(err)), 0);
     t.redis = redis_new(t.w->loop, &a, ignore_up, ignore_down, &t);
-    run_until(t.w, redis_is_up(t.redis));
+    t.intray = intray_new(t.w->loop, &a, ignore_up, &t);
+    run_until(t.w, redis_is_up(t.redis) && intray_is_up(t.intray));
     assert_int_equal(client_open(&a, &t.client, err, sizeof(err)), 0);
     redis_address_deinit(&a);
     redis_server_do(t.w->server, "CONFIG SET slowlog-max-len 10000 appendfsync no");
@@ -460,11 +531,17 @@ static void no_script_holds_redis_for_more_than_5_ms(void **state)
     measure(&t, "what 0.1.0 postponed is moved", leave_old_ones, adopt);
     measure(&t, "20,000 bookings are read", book_a_lot, restore);
     measure(&t, "20,000 old bookings are trimmed", book_a_lot, book_one);
+    measure(&t, "jobs of 10,000 URLs, made once", empty_lanes, put_urls_once);
+    measure(&t, "jobs of 8 MB, made once", empty_lanes, put_8_mb_once);
+    measure(&t, "small jobs, made once", empty_lanes, put_small_once);
     print_message("slowest: %ld us\n", t.worst_us);
 
     client_close(t.client);
     t.answered = false;
     redis_close(t.redis, ignore_closed, &t);
+    run_until(t.w, t.answered);
+    t.answered = false;
+    intray_close(t.intray, ignore_closed, &t);
     run_until(t.w, t.answered);
     world_free(t.w);
 }
