@@ -10,7 +10,9 @@ enum overview_mood {
     OVERVIEW_TROUBLE, /* it will not, or not soon, without somebody */
 };
 
-/* Printable, whatever strangers wrote into Redis; at most 400 bytes are used. */
+#define OVERVIEW_WORDS_MAX 800
+
+/* Printable, whatever strangers wrote into Redis; `room` is OVERVIEW_WORDS_MAX. */
 enum overview_mood overview_words(const struct overview *o, char *out, size_t room);
 
 /* What the leader last got wrong from Fastly: "status 503: ..." with its age; false: nothing. */
