@@ -111,7 +111,7 @@ static void print_budgets(const struct config_account *a, const struct overview 
 
 static void print_troubles(const struct overview *o)
 {
-    char text[300], ago[32];
+    char text[500], ago[32];
     uint64_t age_ms;
 
     if (overview_last_error(o, text, sizeof(text), &age_ms))
@@ -119,6 +119,9 @@ static void print_troubles(const struct overview *o)
                   text);
     else if (o->status)
         cmd_print("  last error    none since its leader started\n");
+    if (overview_http(o, text, sizeof(text)))
+        cmd_print("  http          %sdoes not listen: %s%s\n", cmd_colour(CMD_YELLOW), text,
+                  cmd_colour(CMD_PLAIN));
     if (overview_needs_restart(o, text, sizeof(text)))
         cmd_print("  restart       %sneeded for new values of %s%s\n", cmd_colour(CMD_YELLOW), text,
                   cmd_colour(CMD_PLAIN));

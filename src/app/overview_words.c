@@ -133,7 +133,7 @@ enum overview_mood overview_words(const struct overview *o, char *out, size_t ro
 
     open_report(&r, o);
     if (!o->leader)
-        snprintf(out, room, "nobody dispatches it: start 'purgeline run'");
+        snprintf(out, room, "nobody dispatches it: start 'purgeline run', or look at its log");
     else if (o->paused)
         paused_words(o, out, room);
     else if (o->stalled)
@@ -159,16 +159,26 @@ bool overview_last_error(const struct overview *o, char *out, size_t room, uint6
     return there;
 }
 
-bool overview_needs_restart(const struct overview *o, char *out, size_t room)
+static bool report_text(const struct overview *o, const char *name, char *out, size_t room)
 {
     const char *text;
     struct report r;
     bool there;
 
     open_report(&r, o);
-    text = text_of(&r, "needs_restart");
+    text = text_of(&r, name);
     there = *text;
     log_quote(out, room, text, strlen(text));
     json_decref(r.json);
     return there;
+}
+
+bool overview_http(const struct overview *o, char *out, size_t room)
+{
+    return report_text(o, "http", out, room);
+}
+
+bool overview_needs_restart(const struct overview *o, char *out, size_t room)
+{
+    return report_text(o, "needs_restart", out, room);
 }

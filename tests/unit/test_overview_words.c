@@ -61,7 +61,7 @@ static void the_sentence_says_what_matters_most(void **state)
     assert_string_equal(words, "the budget is spent; what waits is sent as it comes back");
     o.leader = NULL;
     assert_int_equal(mood_of(&o), OVERVIEW_TROUBLE);
-    assert_string_equal(words, "nobody dispatches it: start 'purgeline run'");
+    assert_string_equal(words, "nobody dispatches it: start 'purgeline run', or look at its log");
 }
 
 /* Whoever may write into Redis must not write to the terminal. */
