@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "check_files.h"
 #include "client.h"
 #include "clock.h"
 #include "cmd.h"
@@ -28,7 +29,7 @@ const char cmd_check_help[] =
     "\n"
     "      --print          print the settings in force as YAML, and no more\n"
     "      --print-sample   print a configuration with every setting explained, and no more\n"
-    "      --offline        the configuration only\n"
+    "      --offline        the configuration and the files that it names; asks nobody\n"
     "      --repair         mend broken keys in Redis, after asking; checks nothing else\n"
     "  -y, --yes            with --repair: do not ask\n"
     "  -a, --account NAME   only this one\n"
@@ -110,9 +111,16 @@ static int check(struct checking *k, const struct config *c)
     check_exposure(c, on_finding, k);
     if (!k->offline)
         check_redis(c, k->common.account, on_finding, k);
-    for (uint32_t i = 0; !k->offline && i < c->accounts_count; i++)
-        if (!k->common.account || strcmp(k->common.account, c->accounts[i].name) == 0)
-            check_account(&c->accounts[i], clock_wall_ms(), on_finding, k);
+    for (uint32_t i = 0; i < c->accounts_count; i++) {
+        const struct config_account *a = &c->accounts[i];
+
+        if (k->common.account && strcmp(k->common.account, a->name) != 0)
+            continue;
+        if (k->offline)
+            check_files(a, on_finding, k);
+        else
+            check_account(a, clock_wall_ms(), on_finding, k);
+    }
     return k->failed ? CMD_FAILED : CMD_OK;
 }
 

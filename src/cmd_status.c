@@ -24,8 +24,8 @@ const char cmd_status_help[] =
     "  purgeline status\n"
     "  purgeline status --json | jq '.accounts[].lanes.urgent.oldest_ms'\n"
     "\n"
-    "exit codes: 0 all accounts are dispatched; 1 one is paused or stalled, or nobody\n"
-    "dispatches it; 2 wrong arguments; 3 Redis cannot be reached\n";
+    "exit codes: 0 all accounts are dispatched; 1 one is not: paused, stalled, its token\n"
+    "refused, Fastly away, or nobody leads it; 2 wrong arguments; 3 Redis cannot be reached\n";
 
 enum long_only { OPT_ALL = 256 };
 
@@ -44,7 +44,7 @@ static void print_verdict(const struct config_account *a, const struct overview 
 {
     static const enum cmd_colour colours[] = {
         [OVERVIEW_GOOD] = CMD_GREEN, [OVERVIEW_SLOWED] = CMD_YELLOW, [OVERVIEW_TROUBLE] = CMD_RED};
-    char words[400];
+    char words[OVERVIEW_WORDS_MAX];
     enum overview_mood mood = overview_words(o, words, sizeof(words));
 
     cmd_print("%s%s%s: %s%s%s\n", cmd_colour(CMD_BOLD), a->name, cmd_colour(CMD_PLAIN),
@@ -111,7 +111,7 @@ static void print_budgets(const struct config_account *a, const struct overview 
 
 static void print_troubles(const struct overview *o)
 {
-    char text[300], ago[32];
+    char text[500], ago[32];
     uint64_t age_ms;
 
     if (overview_last_error(o, text, sizeof(text), &age_ms))
@@ -119,6 +119,9 @@ static void print_troubles(const struct overview *o)
                   text);
     else if (o->status)
         cmd_print("  last error    none since its leader started\n");
+    if (overview_http(o, text, sizeof(text)))
+        cmd_print("  http          %sdoes not listen: %s%s\n", cmd_colour(CMD_YELLOW), text,
+                  cmd_colour(CMD_PLAIN));
     if (overview_needs_restart(o, text, sizeof(text)))
         cmd_print("  restart       %sneeded for new values of %s%s\n", cmd_colour(CMD_YELLOW), text,
                   cmd_colour(CMD_PLAIN));

@@ -114,6 +114,7 @@ struct dispatch {
     struct loglimit log_limit; /* of lines about single jobs and targets */
     char last_error[128];      /* of Fastly, or on the way there; "" = none so far */
     uint64_t last_error_ns;    /* when */
+    int refused_status;        /* of Fastly's answer, when it refused the token last */
     uint64_t wall_ms; /* Unix: when the tick began, or the answer came, that is being worked on */
 
     /* liveness */

@@ -23,6 +23,7 @@
 #include "target.h"
 
 #define EXIT_CONFIG 2
+#define LISTEN_AGAIN_NS NS_PER_S
 #define SAME_REQUEST_NS (100 * NS_PER_MS)
 #define USER_AGENT "purgeline/" PURGELINE_VERSION
 
@@ -49,7 +50,8 @@ struct daemon {
     bool ingress_leaving;    /* a reload ended HTTP: it is being stopped */
     bool ingress_stopped;
     char waits[CONFIG_CHANGES_MAX_BYTES + 8]; /* settings whose new values wait for a restart */
-    struct timer *tick, *grace;
+    char http_why[400]; /* HTTP is wanted and not there: tried again; "": it is, or is not wanted */
+    struct timer *tick, *grace, *listen_again;
     uint64_t tick_at_ns;
     uint64_t asked_to_stop_ns;
     struct watch *sigterm, *sigint, *sighup;
@@ -105,6 +107,7 @@ static void close_all(struct daemon *d)
 {
     timer_close(d->tick);
     timer_close(d->grace);
+    timer_close(d->listen_again);
     watch_close(d->sigterm);
     watch_close(d->sigint);
     watch_close(d->sighup);
@@ -175,6 +178,7 @@ static void stop(struct daemon *d, int code)
     d->exit_code = code;
     d->state = DAEMON_STOPPING;
     timer_start_at(d->grace, clock_mono_ns() + d->config->shutdown_grace_s * NS_PER_S);
+    timer_stop(d->listen_again);
     for (uint32_t i = 0; i < d->accounts_count; i++)
         dispatch_stop(d->accounts[i]);
     if (d->ingress && !d->ingress_leaving)
@@ -198,11 +202,6 @@ static void on_stop_signal(void *ctx, int signum)
     }
     log_info("Stopping: what is on the wire is finished first", "signal=%s", strsignal(signum));
     stop(d, 0);
-}
-
-static void on_unfit(void *ctx)
-{
-    stop(ctx, 1);
 }
 
 /* -- accounts -------------------------------------------------------------------------------- */
@@ -259,7 +258,19 @@ static void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
         metrics_render(d->accounts, d->accounts_count, now, &v->metrics);
 }
 
-static int start_ingress(struct daemon *d)
+/* A port that is taken, an address that is not there yet, a certificate that cannot be read: all of
+ * it may be mended while this runs. */
+static void listen_later(struct daemon *d, const char *why)
+{
+    if (strcmp(why, d->http_why) != 0)
+        log_error("The HTTP endpoint does not start; it is tried again every second. An empty "
+                  "`listen` goes without it",
+                  "why=\"%s\"", why);
+    snprintf(d->http_why, sizeof(d->http_why), "%s", why);
+    timer_start_at(d->listen_again, clock_mono_ns() + LISTEN_AGAIN_NS);
+}
+
+static void start_ingress(struct daemon *d)
 {
     struct ingress_options o = {.config = d->config,
                                 .redis = &d->redis,
@@ -267,23 +278,31 @@ static int start_ingress(struct daemon *d)
                                 .files = d->files,
                                 .vitals = on_vitals,
                                 .ctx = d};
-    char why[400];
+    char why[sizeof(d->http_why)];
 
-    if (!*d->config->listen)
-        return 0;
-    d->ingress = ingress_new(&o, why, sizeof(why));
-    if (d->ingress) {
+    timer_stop(d->listen_again);
+    if (*d->config->listen) {
+        d->ingress = ingress_new(&o, why, sizeof(why));
+        if (!d->ingress) {
+            listen_later(d, why);
+            return;
+        }
         log_info("The HTTP endpoint listens", "address=%s tls=%s producers=%u",
                  ingress_address(d->ingress), *d->config->http.tls_cert_file ? "yes" : "no",
                  d->config->producers_count);
         if (d->config->producers_count == 0)
             log_warn("No producers are configured: whoever is on this machine may push over HTTP",
                      "");
-        return 0;
     }
-    log_error("The HTTP endpoint does not start; an empty `listen` goes without it", "why=\"%s\"",
-              why);
-    return -EINVAL;
+    d->http_why[0] = '\0';
+}
+
+static void on_listen_again(void *ctx)
+{
+    struct daemon *d = ctx;
+
+    if (d->state == DAEMON_RUNNING && !d->ingress)
+        start_ingress(d);
 }
 
 /* One that a reload ended is freed, and followed by another if one is wanted again by now. */
@@ -296,7 +315,7 @@ static void look_at_ingress(struct daemon *d)
     d->ingress_leaving = d->ingress_stopped = false;
     log_info("HTTP has ended: `listen` is empty", "");
     if (d->state == DAEMON_RUNNING)
-        (void)start_ingress(d); /* said why not */
+        start_ingress(d);
 }
 
 static void reload_ingress(struct daemon *d)
@@ -304,7 +323,7 @@ static void reload_ingress(struct daemon *d)
     if (d->ingress_leaving)
         return;
     if (!d->ingress) {
-        (void)start_ingress(d); /* said why not */
+        start_ingress(d);
     } else if (*d->config->listen) {
         ingress_configure(d->ingress, d->config);
     } else {
@@ -329,6 +348,7 @@ static void start_accounts(struct daemon *d)
         struct dispatch_options o = {.account = a,
                                      .config = d->config,
                                      .waits = d->waits,
+                                     .http = d->http_why,
                                      .window = d->config->window,
                                      .memory = &d->memory,
                                      .job_max_bytes = config_job_max_bytes(d->config),
@@ -339,15 +359,13 @@ static void start_accounts(struct daemon *d)
                                      .endpoint = e,
                                      .seed = process_random(),
                                      .wake = on_wake,
-                                     .unfit = on_unfit,
                                      .ctx = d};
 
         d->accounts[d->accounts_count++] = dispatch_new(&o, clock_now());
         endpoint_drop(e);
     }
     d->state = DAEMON_RUNNING;
-    if (start_ingress(d) < 0)
-        stop(d, EXIT_CONFIG);
+    start_ingress(d);
     on_wake(d);
 }
 
@@ -479,6 +497,7 @@ static void start(struct daemon *d)
     d->loop = loop_new();
     d->tick = timer_new(d->loop, on_tick, d);
     d->grace = timer_new(d->loop, on_grace_over, d);
+    d->listen_again = timer_new(d->loop, on_listen_again, d);
     d->sigterm = watch_signal(d->loop, SIGTERM, on_stop_signal, d);
     d->sigint = watch_signal(d->loop, SIGINT, on_stop_signal, d);
     d->sighup = watch_signal(d->loop, SIGHUP, on_reload, d);

@@ -56,25 +56,36 @@ static bool lost_lane(const struct config_account *a, const struct standing_acco
     return false;
 }
 
+/* Whether the account's purges do not reach Fastly until somebody mends something. */
+static bool unready(const struct config_account *a, const struct standing_account *s, char *why,
+                    size_t room)
+{
+    if (lost_lane(a, s, why, room))
+        return true;
+    if (!s->overview.leader)
+        snprintf(why, room, "nobody dispatches account %s", a->name);
+    else if (s->refused)
+        snprintf(why, room,
+                 "Fastly refuses the token of account %s: jobs are taken and kept, none is sent. "
+                 "purgeline status says what to do",
+                 a->name);
+    else
+        return false;
+    return true;
+}
+
 static void on_ready(void *ctx, bool ok)
 {
     struct errand *e = ctx;
     const struct config *c = e->config;
-    const struct config_account *without = NULL;
     char why[600];
-    bool lost = false;
+    bool wrong = false;
 
-    for (uint32_t i = 0; i < c->accounts_count; i++)
-        if (!stands(e, i)->overview.leader)
-            without = &c->accounts[i];
-    for (uint32_t i = 0; i < c->accounts_count && !lost; i++)
-        lost = lost_lane(&c->accounts[i], stands(e, i), why, sizeof(why));
+    for (uint32_t i = 0; i < c->accounts_count && !wrong; i++)
+        wrong = unready(&c->accounts[i], stands(e, i), why, sizeof(why));
     if (!ok) {
         errand_refuse(e, 503, "Redis is away");
-    } else if (without) {
-        snprintf(why, sizeof(why), "nobody dispatches account %s", without->name);
-        errand_refuse(e, 503, why);
-    } else if (lost) {
+    } else if (wrong) {
         errand_refuse(e, 503, why);
     } else {
         errand_say(e, 200, "{\"status\":\"ok\"}");

@@ -24,6 +24,7 @@ struct dispatch_options {
                                     account is lent until dispatch_free */
     const char *waits; /* settings whose new values wait for a restart, for the report; lent until
                           dispatch_free; NULL: none */
+    const char *http;  /* why the wanted HTTP endpoint is not there, likewise; NULL or "": it is */
     uint32_t window;   /* pending targets held in memory */
     struct memory *memory;  /* shared by all accounts; lent until dispatch_free */
     uint64_t job_max_bytes; /* config_job_max_bytes */
@@ -34,7 +35,6 @@ struct dispatch_options {
     struct endpoint *endpoint; /* held */
     uint64_t seed;             /* of the jitter */
     loop_cb *wake;             /* a tick is wanted soon */
-    loop_cb *unfit;            /* this Redis evicts keys: do not start (said in the log) */
     void *ctx;
 };
 

@@ -36,8 +36,6 @@ static void on_server(void *ctx, int err, const struct queue_server *s)
         log_warn("Redis keeps no append-only file: accepted jobs do not survive its restart "
                  "(CONFIG SET appendonly yes)",
                  "account=%s", d->account->name);
-    if (!d->server_known && evicts)
-        d->options.unfit(d->options.ctx);
     d->server_known = d->server_checked = true;
     if (!d->server_fit && !evicts)
         d->lead_next_ns = 0;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "overview_words.h"
 #include "rediskey.h"
 
 #define SPENT_AT_ONCE 1000
@@ -257,5 +258,7 @@ void overview_deinit(struct overview *o)
 
 bool overview_needs_help(const struct overview *o)
 {
-    return !o->leader || o->paused || o->stalled;
+    char words[OVERVIEW_WORDS_MAX];
+
+    return overview_words(o, words, sizeof(words)) == OVERVIEW_TROUBLE;
 }

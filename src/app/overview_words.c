@@ -48,6 +48,35 @@ static void paused_words(const struct overview *o, char *out, size_t room)
              log_quote(reason, sizeof(reason), why, strlen(why)));
 }
 
+static void duration_words(char *out, size_t room, uint64_t ms)
+{
+    if (ms < 60000)
+        snprintf(out, room, "%.1f s", (double)ms / 1000);
+    else if (ms < 3600000)
+        snprintf(out, room, "%" PRIu64 " min", ms / 60000);
+    else
+        snprintf(out, room, "%" PRIu64 " h", ms / 3600000);
+}
+
+/* An older leader does not say what would mend it. */
+static void refused_words(const struct report *r, char *out, size_t room)
+{
+    const char *remedy = text_of(r, "brake_remedy");
+    json_int_t status = json_integer_value(json_object_get(r->json, "brake_status"));
+    json_int_t for_ms = json_integer_value(json_object_get(r->json, "brake_for_ms"));
+    char code[32] = "", since[32] = "", shown[600];
+
+    if (status > 0 && status < 1000)
+        snprintf(code, sizeof(code), " (%d)", (int)status);
+    if (for_ms > 0) {
+        memcpy(since, " for ", 6);
+        duration_words(since + 5, sizeof(since) - 5, (uint64_t)for_ms);
+    }
+    snprintf(out, room, "NOT SENDING: Fastly refuses the token%s%s; %s", code, since,
+             *remedy ? log_quote(shown, sizeof(shown), remedy, strlen(remedy))
+                     : "give it a valid one and reload purgeline");
+}
+
 /* The brake, when it is on. */
 static bool held_words(const struct report *r, char *out, size_t room, enum overview_mood *mood)
 {
@@ -55,9 +84,7 @@ static bool held_words(const struct report *r, char *out, size_t room, enum over
         const char *cause, *words;
         enum overview_mood mood;
     } causes[] = {
-        {"token refused",
-         "stands still: Fastly refuses the token; give it a valid one and reload purgeline",
-         OVERVIEW_TROUBLE},
+        {"token refused", NULL, OVERVIEW_TROUBLE},
         {"outage", "Fastly cannot be reached or answers with errors; tried until it is back",
          OVERVIEW_TROUBLE},
         {"throttled", "Fastly said slow down; it goes on by itself", OVERVIEW_SLOWED},
@@ -69,8 +96,11 @@ static bool held_words(const struct report *r, char *out, size_t room, enum over
         if (strcmp(r->cause, causes[i].cause) != 0)
             continue;
         *mood = strcmp(r->brake, "growing") == 0 ? OVERVIEW_SLOWED : causes[i].mood;
-        snprintf(out, room, "%s",
-                 *mood == causes[i].mood ? causes[i].words : "coming back to its full pace");
+        if (*mood == causes[i].mood && !causes[i].words)
+            refused_words(r, out, room);
+        else
+            snprintf(out, room, "%s",
+                     *mood == causes[i].mood ? causes[i].words : "coming back to its full pace");
         return true;
     }
     return false;
@@ -103,7 +133,7 @@ enum overview_mood overview_words(const struct overview *o, char *out, size_t ro
 
     open_report(&r, o);
     if (!o->leader)
-        snprintf(out, room, "nobody dispatches it: start 'purgeline run'");
+        snprintf(out, room, "nobody dispatches it: start 'purgeline run', or look at its log");
     else if (o->paused)
         paused_words(o, out, room);
     else if (o->stalled)
@@ -129,16 +159,26 @@ bool overview_last_error(const struct overview *o, char *out, size_t room, uint6
     return there;
 }
 
-bool overview_needs_restart(const struct overview *o, char *out, size_t room)
+static bool report_text(const struct overview *o, const char *name, char *out, size_t room)
 {
     const char *text;
     struct report r;
     bool there;
 
     open_report(&r, o);
-    text = text_of(&r, "needs_restart");
+    text = text_of(&r, name);
     there = *text;
     log_quote(out, room, text, strlen(text));
     json_decref(r.json);
     return there;
+}
+
+bool overview_http(const struct overview *o, char *out, size_t room)
+{
+    return report_text(o, "http", out, room);
+}
+
+bool overview_needs_restart(const struct overview *o, char *out, size_t room)
+{
+    return report_text(o, "needs_restart", out, room);
 }

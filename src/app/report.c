@@ -12,6 +12,27 @@ static void add_fact(json_t *report, const struct fact *f, const struct fact_sub
             json_object_set_new(report, f->names[i], json_integer((json_int_t)f->value(s, i)));
 }
 
+/* For how long nothing goes out, and what would mend it. */
+static void add_brake(json_t *report, const struct dispatch *d, struct now now)
+{
+    const struct brake *b = &d->brake;
+    char remedy[600];
+
+    json_object_set_new(report, "brake", json_text_of(brake_state_names[b->state]));
+    if (b->state == BRAKE_FREE)
+        return;
+    json_object_set_new(report, "brake_cause", json_text_of(brake_cause_names[b->cause]));
+    if (b->since_ns == 0)
+        return;
+    json_object_set_new(report, "brake_for_ms",
+                        json_integer((json_int_t)((now.mono_ns - b->since_ns) / NS_PER_MS)));
+    if (b->cause != BRAKE_TOKEN)
+        return;
+    config_token_remedy(d->account, remedy, sizeof(remedy));
+    json_object_set_new(report, "brake_remedy", json_text_of(remedy));
+    json_object_set_new(report, "brake_status", json_integer(d->refused_status));
+}
+
 char *report_json(struct dispatch *d, struct now now)
 {
     struct fact_subject subject = {.account = d->account->name, .dispatch = d, .now = now};
@@ -19,9 +40,7 @@ char *report_json(struct dispatch *d, struct now now)
     char why[512], *text;
 
     json_object_set_new(report, "state", json_text_of(dispatch_state_names[d->state]));
-    json_object_set_new(report, "brake", json_text_of(brake_state_names[d->brake.state]));
-    if (d->brake.state != BRAKE_FREE)
-        json_object_set_new(report, "brake_cause", json_text_of(brake_cause_names[d->brake.cause]));
+    add_brake(report, d, now);
     if (*d->last_error) {
         json_object_set_new(report, "last_error", json_text_of(d->last_error));
         json_object_set_new(
@@ -30,6 +49,8 @@ char *report_json(struct dispatch *d, struct now now)
     }
     if (d->options.waits && *d->options.waits)
         json_object_set_new(report, "needs_restart", json_text_of(d->options.waits));
+    if (d->options.http && *d->options.http)
+        json_object_set_new(report, "http", json_text_of(d->options.http));
     if (dispatch_stalled(d, now, why, sizeof(why)) || dispatch_troubled(d, now, why, sizeof(why)))
         json_object_set_new(report, "stalled", json_text_of(why));
     for (size_t i = 0; i < dispatch_facts_count; i++)

@@ -124,7 +124,7 @@ static uint64_t whole(double n)
 static void take_report(struct standing_account *s, struct span text)
 {
     json_t *j = json_loadb(text.p, text.n, 0, NULL);
-    const char *brake;
+    const char *brake, *cause;
     double jobs = member(j, "jobs_taken"), targets = member(j, "targets_taken");
 
     s->targets_per_job = jobs > 0 ? (targets - member(j, "targets_merged")) / jobs : 1;
@@ -142,6 +142,8 @@ static void take_report(struct standing_account *s, struct span text)
     brake = json_string_value(json_object_get(j, "brake"));
     s->held = brake && (strcmp(brake, brake_state_names[BRAKE_HELD]) == 0 ||
                         strcmp(brake, brake_state_names[BRAKE_PROBING]) == 0);
+    cause = json_string_value(json_object_get(j, "brake_cause"));
+    s->refused = s->held && cause && strcmp(cause, brake_cause_names[BRAKE_TOKEN]) == 0;
     json_decref(j);
 }
 

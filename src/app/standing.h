@@ -16,6 +16,7 @@ struct standing_account {
     bool writes_known; /* the next was in the report */
     uint64_t writes_left;
     bool lost[LANE_N]; /* see intake_lane_is_lost */
+    bool refused;      /* Fastly refuses the token */
     bool held;         /* nothing is sent: throttled, an outage, or the token is refused */
 };
 

@@ -140,12 +140,13 @@ static void on_refused(struct judged *v)
 static void on_auth(struct judged *v)
 {
     struct dispatch *d = v->d;
+    char remedy[600];
 
+    config_token_remedy(d->account, remedy, sizeof(remedy));
+    d->refused_status = v->x->status;
     if (brake_hold(&d->brake, BRAKE_TOKEN, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
-        log_error(
-            "Fastly refuses the token: this account stands still, its jobs are kept. Give it a "
-            "valid token and reload (SIGHUP), or: purgeline resume",
-            "account=%s why=\"%s\"", d->account->name, v->j.reason);
+        log_error("Fastly refuses the token: nothing is sent for this account, its jobs are kept",
+                  "account=%s why=\"%s\" remedy=\"%s\"", d->account->name, v->j.reason, remedy);
     flight_put_batch_back(d, v->b);
 }
 

@@ -42,6 +42,7 @@ void brake_good(struct brake *b, uint32_t epoch, uint32_t max)
     b->failures = 0;
     if (b->state == BRAKE_PROBING) {
         b->state = BRAKE_GROWING;
+        b->since_ns = 0;
         b->limit = 2;
     } else if (b->state == BRAKE_GROWING && ++b->limit >= max) {
         b->state = BRAKE_FREE;
@@ -73,6 +74,8 @@ bool brake_hold(struct brake *b, enum brake_cause cause, uint32_t epoch, uint64_
         return false;
     }
     until = now_ns + hold_ms(b, wait_ms) * NS_PER_MS;
+    if (b->since_ns == 0 || b->cause != cause)
+        b->since_ns = max_u64(now_ns, 1);
     b->state = BRAKE_HELD;
     b->cause = cause;
     b->until_ns = until;

@@ -32,7 +32,8 @@ struct brake {
     enum brake_state state;
     enum brake_cause cause; /* of the last hold */
     uint64_t until_ns;
-    uint32_t tries; /* holds in a row without a hint and without a way back to FREE */
+    uint64_t since_ns; /* nothing good came for this cause since; 0 when it is free or growing */
+    uint32_t tries;    /* holds in a row without a hint and without a way back to FREE */
     uint32_t limit;
     uint32_t failures; /* in a row */
     uint32_t epoch;    /* answers to requests of an earlier epoch say nothing about now */

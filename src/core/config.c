@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,6 +87,16 @@ const struct config_account *config_account(const struct config *c, const char *
         if (strcmp(c->accounts[i].name, name) == 0)
             return &c->accounts[i];
     return NULL;
+}
+
+void config_token_remedy(const struct config_account *a, char *out, size_t room)
+{
+    if (*a->token_file)
+        snprintf(out, room, "put a valid one into %s, then: systemctl reload purgeline (or SIGHUP)",
+                 a->token_file);
+    else
+        snprintf(out, room, "put a valid one into $%s and restart it, or set token_file",
+                 *a->token_env ? a->token_env : "FASTLY_API_TOKEN");
 }
 
 const struct config_lane *config_lane(const struct config_account *a, enum lane lane)

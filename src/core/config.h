@@ -203,6 +203,8 @@ must_use int config_validate(const struct config *c, char *err, size_t err_room)
 
 /* The account of that name, or NULL. NULL name: the only account, if there is one. */
 const struct config_account *config_account(const struct config *c, const char *name);
+/* What to do when Fastly refuses the account's token, to come after "; " or by itself. */
+void config_token_remedy(const struct config_account *a, char *out, size_t room);
 const struct config_lane *config_lane(const struct config_account *a, enum lane lane);
 void config_deinit(struct config *c); /* everything in it was malloc'ed */
 

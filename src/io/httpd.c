@@ -264,6 +264,20 @@ static void name_address(struct httpd *h)
              port);
 }
 
+static const char *hint_of(int err)
+{
+    switch (err) {
+    case EADDRINUSE:
+        return " (ss -ltnp shows by whom)";
+    case EADDRNOTAVAIL:
+        return " (no interface of this machine has it)";
+    case EACCES:
+        return " (ports below 1024 want CAP_NET_BIND_SERVICE)";
+    default:
+        return "";
+    }
+}
+
 /* The socket, or negative errno with a sentence. `beside`, when not -1, listens now and will be
  * left: "0.0.0.0:80" is in the way of "127.0.0.1:80" unless both agree to share, for that moment
  * only. */
@@ -287,7 +301,7 @@ static int open_listener(const char *listen, int beside, char *err, size_t err_r
     share_port(beside, PORT_OWN);
     freeaddrinfo(found);
     if (fd < 0)
-        snprintf(err, err_room, "cannot listen: %s", strerror(-fd));
+        snprintf(err, err_room, "cannot listen: %s%s", strerror(-fd), hint_of(-fd));
     return fd;
 }
 

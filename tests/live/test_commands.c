@@ -314,7 +314,7 @@ static void status_is_a_page_and_its_counters_are_asked_for(void **state)
 {
     struct world *w = *state;
 
-    redis_server_do(w->redis, "SET purgeline:{main}:lease host/1/2 EX 100");
+    redis_server_do(w->redis, "SET purgeline:{main}:lease host/1/2 PX 600000");
     redis_server_do(w->redis, "SET purgeline:{main}:status %s",
                     "{\"state\":\"leading\",\"brake\":\"free\",\"requests_keys\":71234,"
                     "\"last_error\":\"status 503: \\u001b[2J\",\"last_error_age_ms\":240000,"
@@ -393,6 +393,21 @@ static void check_finds_a_misspelt_variable(void **state)
     shell_assert_out(&w->shell, "PURGELINE_SENDERS");
 }
 
+static void check_offline_says_what_a_reload_would_meet(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(shell_run(&w->shell, "PURGELINE_TOKEN_FILE=$D/token $P check --offline"), 1);
+    shell_assert_out(&w->shell, "fail  main token: ");
+    shell_assert_out(&w->shell, "No such file");
+    assert_int_equal(shell_run(&w->shell, "echo abc > $D/token; chmod 600 $D/token\n"
+                                          "PURGELINE_TOKEN_FILE=$D/token $P check --offline"),
+                     0);
+    shell_assert_out(&w->shell, "ok    main token: there is one in ");
+    assert_int_equal(shell_run(&w->shell, "$P check --offline"), 0);
+    shell_assert_out(&w->shell, "warn  main token: ");
+}
+
 static void a_bad_configuration_is_told_with_file_and_line_and_code_2(void **state)
 {
     struct world *w = *state;
@@ -445,6 +460,7 @@ int main(void)
         T(check_refuses_a_redis_that_evicts_and_says_the_setting),
         T(check_says_what_a_crash_of_redis_may_take),
         T(check_finds_a_misspelt_variable),
+        T(check_offline_says_what_a_reload_would_meet),
         T(a_bad_configuration_is_told_with_file_and_line_and_code_2),
         T(the_printed_configuration_is_one_that_can_be_read),
     };

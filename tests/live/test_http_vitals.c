@@ -5,11 +5,32 @@
 
 #include "clock.h"
 #include "config_file.h"
+#include "file.h"
 #include "ingress.h"
 #include "loop.h"
 #include "rawhttp.h"
 
 #define PURGE "/v1/purge"
+
+static void write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+
+    must(f && fputs(text, f) >= 0);
+    must(fclose(f) == 0);
+}
+
+static bool text_has(const char *path, const char *part)
+{
+    struct buf text;
+    bool has;
+
+    buf_init(&text, 1024 * 1024);
+    must(file_read(path, &text) == 0);
+    has = strstr(text.p, part) != NULL;
+    buf_deinit(&text);
+    return has;
+}
 
 static struct world opened(void **state)
 {
@@ -57,6 +78,43 @@ static void a_redis_that_went_away_is_no_readiness_that_was_cached(void **state)
     redis_server_restart(w.r->redis);
     rig_await(w.r, http_do(w.h, "GET", "/readyz", NULL, NULL)->status == 200);
     world_close(&w);
+}
+
+/* Rotating the token by the book: the log says what to do, status and readiness tell that it was
+ * not done yet, jobs are accepted all the time, and the reload is all that is wanted. */
+static void a_refused_token_is_no_readiness_until_the_file_is_mended_and_reloaded(void **state)
+{
+    char said[200], account[200];
+    struct rig *r = rig_open(state, "", HTTP_LISTENS);
+    const char *status[] = {"status", "--config", r->config, NULL};
+    char *token = alloc_printf("%s/token", r->folder), *page = alloc_printf("%s/page", r->folder);
+    struct http *h;
+    struct job j;
+
+    write_text(token, "an-old-token\n");
+    snprintf(account, sizeof(account), "    token_file: %s\n    token_env: \"\"\n", token);
+    rig_configure(r, account, HTTP_LISTENS);
+    h = http_serve(r, 0);
+    j = rig_push(r, "normal", "keys", "k", NULL);
+    snprintf(said, sizeof(said), "put a valid one into %s, then: systemctl reload purgeline",
+             token);
+    instance_await_said(&r->instances[0], said, 1);
+    rig_await(r, http_do(h, "GET", "/readyz", NULL, NULL)->status == 503);
+    world_assert_problem(http_do(h, "GET", "/readyz", NULL, NULL), 503,
+                         "Fastly refuses the token of account main");
+    http_expect(h, 202, "POST", PURGE, "{\"keys\":[\"more\"]}", NULL);
+    assert_int_equal(instance_command(status, NULL, page), 1);
+    assert_true(text_has(page, "main: NOT SENDING: Fastly refuses the token (401) for "));
+    assert_true(text_has(page, said));
+    write_text(token, sandbox_token(r->sandbox));
+    instance_signal(&r->instances[0], SIGHUP);
+    rig_await_ended(r, &j, "purged");
+    rig_await(r, http_do(h, "GET", "/readyz", NULL, NULL)->status == 200);
+    rig_await(r, instance_command(status, NULL, page) == 0);
+    free(token);
+    free(page);
+    http_close(h);
+    rig_close(r);
 }
 
 /* -- late -- */
@@ -124,8 +182,7 @@ static void a_dispatcher_that_hangs_is_said_to_hang(void **state)
     static char no_socket[] = "/nonexistent/redis.sock";
     struct redis_address nowhere = {.unix_path = no_socket};
     struct config config;
-    struct ingress_options o = {
-        .redis = &nowhere, .files = 1000, .vitals = on_vitals};
+    struct ingress_options o = {.redis = &nowhere, .files = 1000, .vitals = on_vitals};
     struct rawhttp_answer a;
     struct ingress *in;
     struct rawhttp r;
@@ -227,6 +284,7 @@ static void a_refused_token_leaves_no_estimate(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        rig_test(a_refused_token_is_no_readiness_until_the_file_is_mended_and_reloaded),
         rig_test(however_many_ask_redis_is_asked_once_a_second),
         rig_test(a_redis_that_went_away_is_no_readiness_that_was_cached),
         rig_test(late_answers_say_what_is_true_for_their_route),

@@ -182,6 +182,36 @@ static void an_address_that_is_taken_leaves_the_old_one_and_that_is_said(void **
     rig_close(w.r);
 }
 
+/* The purges in Redis are sent meanwhile. */
+static void a_port_that_is_taken_at_the_start_is_waited_for(void **state)
+{
+    struct rig *r = rig_open(state, "", "");
+    struct redis_server *squatter = redis_server_start(NULL, NULL);
+    unsigned port = redis_server_port(squatter);
+    struct shell shell;
+    char line[64];
+    struct job j;
+
+    snprintf(line, sizeof(line), "listen: 127.0.0.1:%u\n", port);
+    rig_configure(r, "", line);
+    rig_start_leading(r, 0);
+    instance_await_said(&r->instances[0], "Address already in use (ss -ltnp shows by whom)", 1);
+    j = rig_push(r, "normal", "keys", "k", NULL);
+    rig_await_ended(r, &j, "purged");
+    shell_open(&shell);
+    await_until(-1, AWAIT_PATIENCE_MS,
+                shell_run(&shell, "$P status --config %s", r->config) == 0 &&
+                    strstr(shell.out, "  http          does not listen: listen: 127.0.0.1:"));
+    redis_server_stop(squatter);
+    await_until(-1, AWAIT_PATIENCE_MS, visit("127.0.0.1", port) == 200);
+    assert_int_equal(instance_said(&r->instances[0], "Address already in use"), 1);
+    await_until(-1, AWAIT_PATIENCE_MS,
+                shell_run(&shell, "$P status --config %s", r->config) == 0 &&
+                    !strstr(shell.out, "does not listen"));
+    shell_close(&shell);
+    rig_close(r);
+}
+
 static void http_can_be_ended_and_begun_again(void **state)
 {
     unsigned port = free_port();
@@ -319,6 +349,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         rig_test(a_narrowed_address_is_left_at_once),
         rig_test(an_address_that_is_taken_leaves_the_old_one_and_that_is_said),
+        rig_test(a_port_that_is_taken_at_the_start_is_waited_for),
         rig_test(http_can_be_ended_and_begun_again),
         rig_test(the_limits_of_the_endpoint_are_taken),
         rig_test(settings_that_need_a_restart_are_named_and_the_others_taken),

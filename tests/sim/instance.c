@@ -198,11 +198,6 @@ static void on_tick(void *ctx)
 
 /* -- coming and going -- */
 
-static void on_unfit(void *ctx)
-{
-    instance_stop((int)((struct instance *)ctx - instances));
-}
-
 static struct endpoint *endpoint_of(const struct config_account *a)
 {
     /* The fake Fastly knows accounts by their token; where a new one is from is what differs. */
@@ -230,7 +225,6 @@ static struct dispatch *dispatch_of(struct instance *in, const struct config_acc
                                  .endpoint = e,
                                  .seed = rng_next(engine_rng()),
                                  .wake = on_wake,
-                                 .unfit = on_unfit,
                                  .ctx = in};
     struct dispatch *d = dispatch_new(&o, clock_now());
 

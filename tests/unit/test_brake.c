@@ -133,9 +133,28 @@ static void resuming_frees_at_once_and_old_answers_do_not_pull_it_again(void **s
     assert_int_equal(brake_limit(&b, MAX, 0), MAX);
 }
 
+/* However often it is tried meanwhile. */
+static void it_knows_since_when_nothing_good_came(void **state)
+{
+    struct brake b;
+
+    (void)state;
+    brake_init(&b);
+    assert_true(brake_hold(&b, BRAKE_TOKEN, b.epoch, 0, 5));
+    assert_int_equal(brake_limit(&b, 8, NS_PER_S * 60), 1);
+    assert_true(brake_hold(&b, BRAKE_TOKEN, b.epoch, 0, NS_PER_S * 61));
+    assert_int_equal(b.since_ns, 5);
+    assert_true(brake_hold(&b, BRAKE_OUTAGE, b.epoch, 0, NS_PER_S * 62));
+    assert_int_equal(b.since_ns, NS_PER_S * 62);
+    assert_int_equal(brake_limit(&b, 8, NS_PER_S * 300), 1);
+    brake_good(&b, b.epoch, 8);
+    assert_int_equal(b.since_ns, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_knows_since_when_nothing_good_came),
         cmocka_unit_test(a_429_without_a_hint_waits_1_2_4_up_to_60_seconds),
         cmocka_unit_test(a_hint_is_waited_for_exactly_and_an_absurd_one_is_cut_to_an_hour),
         cmocka_unit_test(after_the_probe_it_grows_by_one_for_every_good_answer),

@@ -5,7 +5,7 @@
 
 #include "overview_words.h"
 
-static char words[400];
+static char words[OVERVIEW_WORDS_MAX];
 
 static enum overview_mood mood_of(const struct overview *o)
 {
@@ -27,7 +27,11 @@ static void the_sentence_says_what_matters_most(void **state)
         {"{\"state\":\"leading\",\"brake\":\"free\"}", OVERVIEW_GOOD, "all is well: nothing waits"},
         {"{\"state\":\"leading\",\"brake\":\"held\",\"brake_cause\":\"token refused\"}",
          OVERVIEW_TROUBLE,
-         "stands still: Fastly refuses the token; give it a valid one and reload purgeline"},
+         "NOT SENDING: Fastly refuses the token; give it a valid one and reload purgeline"},
+        {"{\"state\":\"leading\",\"brake\":\"probing\",\"brake_cause\":\"token refused\","
+         "\"brake_status\":401,\"brake_for_ms\":3600,\"brake_remedy\":\"put a valid one into /t\"}",
+         OVERVIEW_TROUBLE,
+         "NOT SENDING: Fastly refuses the token (401) for 3.6 s; put a valid one into /t"},
         {"{\"state\":\"leading\",\"brake\":\"probing\",\"brake_cause\":\"outage\"}",
          OVERVIEW_TROUBLE,
          "Fastly cannot be reached or answers with errors; tried until it is back"},
@@ -57,7 +61,7 @@ static void the_sentence_says_what_matters_most(void **state)
     assert_string_equal(words, "the budget is spent; what waits is sent as it comes back");
     o.leader = NULL;
     assert_int_equal(mood_of(&o), OVERVIEW_TROUBLE);
-    assert_string_equal(words, "nobody dispatches it: start 'purgeline run'");
+    assert_string_equal(words, "nobody dispatches it: start 'purgeline run', or look at its log");
 }
 
 /* Whoever may write into Redis must not write to the terminal. */
