@@ -576,15 +576,16 @@ static void judge_hook(const struct report *r, const struct config_hook *h)
 void check_http(const struct config *c, check_cb *cb, void *ctx)
 {
     struct report r = {.cb = cb, .ctx = ctx, .subject = "http"};
+    struct span open = config_listens_beyond(c);
 
     if (!*c->listen)
         return;
     if (c->producers_count == 0)
         say(&r, CHECK_OK, "", "anybody on this machine may push to %s", c->listen);
-    else if (!*c->http.tls_cert_file && !config_listens_on_loopback(c))
+    else if (!*c->http.tls_cert_file && open.p)
         say(&r, CHECK_WARN,
             "set http.tls_cert_file and http.tls_key_file, or have a proxy in front that does TLS",
-            "tokens of producers come to %s unencrypted", c->listen);
+            "tokens of producers come to %.*s unencrypted", (int)open.n, open.p);
     else
         say(&r, CHECK_OK, "", "producers may push to %s", c->listen);
     judge_tls(&r, &c->http);

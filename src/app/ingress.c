@@ -352,6 +352,8 @@ static struct httpd_options httpd_options(const struct ingress *in)
     const struct config *c = in->config;
 
     return (struct httpd_options){.listen = c->listen,
+                                  .unix_mode = config_unix_mode(c),
+                                  .unix_group = c->http.unix_group,
                                   .connections = connections_possible(in),
                                   .per_address = c->http.per_address,
                                   .idle_s = c->http.idle_s,
@@ -359,27 +361,27 @@ static struct httpd_options httpd_options(const struct ingress *in)
                                   .body_max_bytes = c->http.body_max_bytes};
 }
 
-static void reload_limits(struct ingress *in)
+static void reload_limits(struct ingress *in, const struct httpd_options *o)
 {
-    struct httpd_options o = httpd_options(in);
     char err[300];
 
-    if (httpd_set_limits(in->httpd, &o, err, sizeof(err)) < 0)
+    if (httpd_set_limits(in->httpd, o, err, sizeof(err)) < 0)
         log_error("The new limits of the HTTP endpoint are not taken; the old ones stay",
                   "why=\"%s\"", err);
 }
 
-static void reload_listen(struct ingress *in)
+static void reload_listen(struct ingress *in, const struct httpd_options *o)
 {
-    char before[96], err[300];
+    char *before = alloc_str(httpd_address(in->httpd)), err[300];
+    bool failed = httpd_set_listen(in->httpd, o, err, sizeof(err)) < 0;
 
-    snprintf(before, sizeof(before), "%s", httpd_address(in->httpd));
-    if (httpd_set_listen(in->httpd, in->config->listen, err, sizeof(err)) < 0)
-        log_error("The new address is not listened on; the old one stays",
-                  "listen=%s old=%s why=\"%s\"", in->config->listen, before, err);
-    else if (strcmp(before, httpd_address(in->httpd)) != 0)
+    if (strcmp(before, httpd_address(in->httpd)) != 0)
         log_info("The HTTP endpoint listens", "address=%s instead_of=%s", httpd_address(in->httpd),
                  before);
+    if (failed)
+        log_error("The new address is not listened on; the old ones stay",
+                  "listen=\"%s\" why=\"%s\"", in->config->listen, err);
+    free(before);
 }
 
 /* -- on the endpoint's thread -- */
@@ -388,14 +390,16 @@ static void reload_listen(struct ingress *in)
 static void configure(struct ingress *in, const struct config *c)
 {
     const struct config *old = in->config;
+    struct httpd_options o;
 
     in->config = c;
+    o = httpd_options(in);
     in->gate = gate_renew(in->gate, c);
     desk_hooks_free(in->hooks);
     in->hooks = desk_hooks_new(c);
     reload_tls(in, &old->http);
-    reload_limits(in);
-    reload_listen(in);
+    reload_limits(in, &o);
+    reload_listen(in, &o);
     withdraw_all(in);
     config_drop(old);
 }
@@ -545,7 +549,7 @@ static struct httpd *open_httpd(struct ingress *in, char *err, size_t err_room)
     if (read_pems(&c->http, &pems, &o.tls, err, err_room) == 0) {
         h = httpd_new(in->loop, &o, why, sizeof(why));
         if (!h)
-            snprintf(err, err_room, "listen: %s: %s", c->listen, why);
+            snprintf(err, err_room, "listen: %s", why);
     }
     wipe_pems(&pems);
     return h;

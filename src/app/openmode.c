@@ -7,11 +7,13 @@
  * name point to 127.0.0.1 (DNS rebinding) is of the same origin as we are, but its name is in Host:
  * so Host must be a name of this machine. Only PURGE may name a site there, for that is how one
  * asks a site to forget a page: browsers send Origin with every PURGE, and nothing but pages of the
- * named site could be purged with it. */
+ * named site could be purged with it. A Unix socket has no name that a page could borrow, and no
+ * browser opens one: what comes over it may have any Host. */
 #include <arpa/inet.h>
 #include <stdio.h>
 
 #include "desk.h"
+#include "setting.h"
 
 #define DO "configure `producers:` and show a token"
 
@@ -40,10 +42,16 @@ static struct span host_part(struct span s)
  * browsers connect to this machine for it. */
 static bool is_listened_on(const struct config *c, struct span host)
 {
-    struct span listen = host_part(span_str(c->listen));
+    struct span rest = span_str(c->listen), one;
 
-    return listen.n && span_eq_nocase(host, listen) && !span_is(listen, "0.0.0.0") &&
-           !span_is(listen, "[::]") && !span_is(listen, "*");
+    while (setting_listen_next(&rest, &one)) {
+        struct span name = host_part(one);
+
+        if (!setting_listen_is_unix(one) && name.n && span_eq_nocase(host, name) &&
+            !span_is(name, "0.0.0.0") && !span_is(name, "[::]") && !span_is(name, "*"))
+            return true;
+    }
+    return false;
 }
 
 static bool names_this_machine(const struct config *c, struct span host)
@@ -92,7 +100,8 @@ int openmode_refuses(const struct errand *e, const char **why)
         *why = "no producers are configured, so nothing that came through a proxy is taken: " DO;
         return 403;
     }
-    if (host.p && !names_this_machine(e->in->config, host) && !span_is(visit_method(v), "PURGE")) {
+    if (host.p && !visit_is_unix(v) && !names_this_machine(e->in->config, host) &&
+        !span_is(visit_method(v), "PURGE")) {
         *why = "no producers are configured, so Host must be localhost or a loopback address; "
                "else " DO;
         return 421;

@@ -107,11 +107,28 @@ const struct config_lane *config_lane(const struct config_account *a, enum lane 
     return lanes[lane];
 }
 
+struct span config_listens_beyond(const struct config *c)
+{
+    struct span rest = span_str(c->listen), one;
+
+    while (setting_listen_next(&rest, &one)) {
+        const char *colon = memrchr(one.p, ':', one.n);
+
+        if (!setting_listen_is_unix(one) && colon &&
+            !setting_host_is_loopback(span_of(one.p, (size_t)(colon - one.p))))
+            return one;
+    }
+    return span_of(NULL, 0);
+}
+
 bool config_listens_on_loopback(const struct config *c)
 {
-    const char *colon = strrchr(c->listen, ':');
+    return !config_listens_beyond(c).p;
+}
 
-    return !colon || setting_host_is_loopback(span_of(c->listen, (size_t)(colon - c->listen)));
+uint32_t config_unix_mode(const struct config *c)
+{
+    return (uint32_t)strtoul(c->http.unix_mode, NULL, 8);
 }
 
 struct shared {

@@ -90,6 +90,8 @@ struct config_http {
     uint64_t body_max_bytes; /* of a body that is not streamed */
     uint64_t results_max;    /* of answers of bulk pushes, in temporary files, all together */
     uint64_t backlog_max;    /* jobs waiting per account; beyond it 503. 0 = no such limit */
+    char *unix_mode;         /* of sockets, octal: config_unix_mode */
+    char *unix_group;        /* "" = that of the process */
     char *tls_cert_file;     /* "" = plain HTTP */
     char *tls_key_file;
     char *tls_client_ca_file; /* "" = clients need no certificate */
@@ -151,7 +153,7 @@ struct config {
     uint32_t senders;
     uint32_t window;
     uint64_t memory_max; /* in bytes, for jobs and requests */
-    char *listen;
+    char *listen;        /* addresses, comma-separated: setting_listen_next takes them apart */
     uint32_t shutdown_grace_s;
     struct config_http http;
     struct config_account *accounts;
@@ -194,6 +196,9 @@ uint64_t config_burst(const struct config_budget *b);
 
 /* Whether only this machine can reach the HTTP endpoint; also when there is none. */
 bool config_listens_on_loopback(const struct config *c);
+/* The first address that others than this machine can reach; p == NULL: none. */
+struct span config_listens_beyond(const struct config *c);
+uint32_t config_unix_mode(const struct config *c); /* permission bits */
 
 /* The checks that need more than one setting: unique names, a default service that exists, a token
  * source, headroom below the budget, direct hosts for direct mode, accounts and services that

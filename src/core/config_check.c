@@ -199,15 +199,14 @@ static int check_signed_parts(const struct complaint *c, const struct config_sig
 static int check_signature(const struct complaint *c, const struct config_hook *h)
 {
     const struct config_signature *s = &h->signature;
+    struct span open = config_listens_beyond(c->config);
 
     if (s->scheme == HOOK_UNSIGNED)
-        return config_listens_on_loopback(c->config)
-                   ? 0
-                   : complain(
-                         c, "signature.scheme",
-                         "unsigned lets anybody purge who reaches %s: have requests signed, or "
-                         "listen on 127.0.0.1 or [::1]",
-                         c->config->listen);
+        return !open.p ? 0
+                       : complain(c, "signature.scheme",
+                                  "unsigned lets anybody purge who reaches %.*s: have requests "
+                                  "signed, or listen on 127.0.0.1 or [::1]",
+                                  (int)open.n, open.p);
     if (!*h->secret_file && !*h->secret_env)
         return complain(c, "secret_env",
                         "one of secret_file and secret_env must say where the secret is");
@@ -246,6 +245,26 @@ static int check_hook(const struct complaint *c, const struct config_hook *h)
 
 /* -- the whole -- */
 
+static int check_listen(const struct complaint *c)
+{
+    struct span rest = span_str(c->config->listen), one;
+    struct span open = config_listens_beyond(c->config);
+
+    while (setting_listen_next(&rest, &one)) {
+        struct span before = span_of(c->config->listen, (size_t)(one.p - c->config->listen)), other;
+
+        while (setting_listen_next(&before, &other))
+            if (span_eq(one, other))
+                return complain(c, "listen", "'%.*s' stands there twice", (int)one.n, one.p);
+    }
+    if (c->config->producers_count == 0 && open.p)
+        return complain(c, "listen",
+                        "without producers anybody who reaches %.*s may purge: name them under "
+                        "producers, or listen on 127.0.0.1 or [::1]",
+                        (int)open.n, open.p);
+    return 0;
+}
+
 static int check_http(const struct complaint *c)
 {
     const struct config_http *h = &c->config->http;
@@ -258,12 +277,7 @@ static int check_http(const struct complaint *c)
     if (*h->tls_client_ca_file && !*h->tls_cert_file)
         return complain(c, "http.tls_client_ca_file",
                         "clients show certificates only where tls_cert_file and tls_key_file are");
-    if (c->config->producers_count == 0 && !config_listens_on_loopback(c->config))
-        return complain(c, "listen",
-                        "without producers anybody who reaches %s may purge: name them under "
-                        "producers, or listen on 127.0.0.1 or [::1]",
-                        c->config->listen);
-    return 0;
+    return check_listen(c);
 }
 
 /* A text setting of an item. */

@@ -31,7 +31,9 @@ enum setting_form {
     SETTING_FORM_ANY, /* one line */
     SETTING_FORM_LINES,
     SETTING_FORM_REDIS,        /* embedded or a Redis URL */
-    SETTING_FORM_LISTEN,       /* host:port */
+    SETTING_FORM_LISTEN,       /* host:port, unix:/path; many of them, comma-separated */
+    SETTING_FORM_MODE,         /* of a file, in octal */
+    SETTING_FORM_GROUP,        /* a group's name */
     SETTING_FORM_PATH,         /* absolute */
     SETTING_FORM_NAME,         /* what may stand in a Redis key or a URL */
     SETTING_FORM_ACCOUNT,      /* the name of one */
@@ -67,6 +69,7 @@ struct setting {
     const char *example;    /* in the sample's example of a producer or hook; NULL: the default */
     enum setting_form form; /* texts and words */
     bool may_be_empty;      /* texts */
+    bool may_be_list;       /* global texts: a list in the file is joined with commas */
     enum setting_reload reload;
     bool guarded;         /* a path to what no other user should read, and none may change */
     const char *sentence; /* lines for people, separated by \n */
@@ -103,6 +106,12 @@ bool setting_env_name(const struct setting *s, char *out, size_t room);
 void setting_set_defaults(enum setting_scope scope, void *base);
 void setting_set_examples(enum setting_scope scope, void *base); /* those that there are */
 void setting_free(enum setting_scope scope, void *base);         /* all texts and lists */
+
+#define SETTING_UNIX "unix:" /* before the path of a socket in `listen` */
+
+/* The next address of `listen`, without spaces around it. False: there is none. */
+bool setting_listen_next(struct span *rest, struct span *one);
+bool setting_listen_is_unix(struct span one); /* and not host:port */
 
 /* Whether the host always means this machine: "localhost", "127.0.0.1", "[::1]" ... */
 bool setting_host_is_loopback(struct span host);

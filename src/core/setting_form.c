@@ -44,6 +44,55 @@ static bool listen_ok(const char *text)
     return setting_word_ok(host, ".-", 255);
 }
 
+/* The path goes into a struct sockaddr_un, which holds 108 bytes with the NUL: unix(7). */
+static bool socket_ok(const char *text)
+{
+    const char *path = text + strlen(SETTING_UNIX);
+
+    return *path == '/' && strlen(path) < 108 && path[strlen(path) - 1] != '/';
+}
+
+bool setting_listen_next(struct span *rest, struct span *one)
+{
+    do {
+        if (!span_next_word(rest, ',', one))
+            return false;
+        while (one->n && *one->p == ' ')
+            *one = span_of(one->p + 1, one->n - 1);
+        while (one->n && one->p[one->n - 1] == ' ')
+            one->n--;
+    } while (one->n == 0);
+    return true;
+}
+
+bool setting_listen_is_unix(struct span one)
+{
+    return one.n > strlen(SETTING_UNIX) && memcmp(one.p, SETTING_UNIX, strlen(SETTING_UNIX)) == 0;
+}
+
+static bool listens_ok(const char *text)
+{
+    struct span rest = span_str(text), one;
+    char copy[SETTING_TEXT_MAX_BYTES + 1];
+    unsigned count = 0;
+
+    for (; setting_listen_next(&rest, &one); count++) {
+        memcpy(copy, one.p, one.n);
+        copy[one.n] = '\0';
+        if (!(setting_listen_is_unix(one) ? socket_ok(copy) : listen_ok(copy)))
+            return false;
+    }
+    return count > 0;
+}
+
+/* An octal number, as chmod(1) takes it: "0660". */
+static bool mode_ok(const char *text)
+{
+    size_t n = strspn(text, "01234567");
+
+    return text[n] == '\0' && (n == 3 || (n == 4 && *text == '0'));
+}
+
 bool setting_host_is_loopback(struct span host)
 {
     return span_is(host, "localhost") || span_is(host, "[::1]") ||
@@ -157,7 +206,11 @@ static bool looks_right(enum setting_form form, const char *text)
     case SETTING_FORM_REDIS:
         return redis_ok(text);
     case SETTING_FORM_LISTEN:
-        return listen_ok(text);
+        return listens_ok(text);
+    case SETTING_FORM_MODE:
+        return mode_ok(text);
+    case SETTING_FORM_GROUP:
+        return setting_word_ok(span_str(text), "_.-", 64) && *text != '-';
     case SETTING_FORM_PATH:
         return *text == '/';
     case SETTING_FORM_NAME:
@@ -201,7 +254,11 @@ static const struct {
     [SETTING_FORM_REDIS] = {"embedded, redis://[user:password@]host:port/db, rediss://... or "
                             "unix:///path",
                             NULL},
-    [SETTING_FORM_LISTEN] = {"an address as 127.0.0.1:8126", NULL},
+    [SETTING_FORM_LISTEN] = {"addresses like 127.0.0.1:8126, [::1]:8126 or unix:/path, "
+                             "comma-separated or as a list",
+                             NULL},
+    [SETTING_FORM_MODE] = {"permissions in octal, like 0660", NULL},
+    [SETTING_FORM_GROUP] = {"the name of a group", NULL},
     [SETTING_FORM_PATH] = {"a path that starts with /", NULL},
     [SETTING_FORM_NAME] = {"1 to 64 of a-z, 0-9, _ and -", NULL},
     [SETTING_FORM_ACCOUNT] = {"the name of an account", "names of accounts"},

@@ -77,8 +77,12 @@ static const struct setting table[] = {
     {.name = "listen",
      GLOBAL(listen),
      TEXT_OR_NONE(SETTING_FORM_LISTEN),
+     .may_be_list = true,
      .fallback = "127.0.0.1:8126",
-     .sentence = "Address of the HTTP endpoint. Empty: no HTTP."},
+     .sentence =
+         "Addresses of the HTTP endpoint: [\"127.0.0.1:8126\", \"[::1]:8126\",\n"
+         "\"unix:/run/purgeline/http.sock\"]. On a Unix socket it is always plain HTTP, and "
+         "whoever may\nopen the socket counts as on this machine. Empty: no HTTP."},
     {GROUP(SETTING_GLOBAL, "http"), .sentence = "The HTTP endpoint: its ceilings and its TLS."},
     {.name = "http.connections",
      GLOBAL(http.connections),
@@ -89,8 +93,18 @@ static const struct setting table[] = {
      GLOBAL(http.per_address),
      NUMBER(0, 1000000),
      .fallback = "1000",
-     .sentence = "Of these, from one IPv4 address or IPv6 network (/64); 127.0.0.1 and ::1 are not "
-                 "counted. 0 = all of them."},
+     .sentence = "Of these, from one IPv4 address or IPv6 network (/64); 127.0.0.1, ::1 and Unix\n"
+                 "sockets are not counted. 0 = all of them."},
+    {.name = "http.unix_mode",
+     GLOBAL(http.unix_mode),
+     TEXT(SETTING_FORM_MODE),
+     .fallback = "0660",
+     .sentence = "Permissions of the Unix sockets in `listen`: who may write to one may push."},
+    {.name = "http.unix_group",
+     GLOBAL(http.unix_group),
+     TEXT_OR_NONE(SETTING_FORM_GROUP),
+     .fallback = "",
+     .sentence = "Their group, one that purgeline's user is in. Empty: that of the process."},
     {.name = "http.idle_s",
      GLOBAL(http.idle_s),
      NUMBER(1, 3600),

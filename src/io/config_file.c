@@ -75,8 +75,35 @@ static int apply_value(struct source *src, const struct setting *s,
     return say_setting(src, path, why);
 }
 
+/* A list where a text may be one: each is looked at on its own, so that the sentence says which. */
+static int apply_joined(struct source *src, const struct setting *s,
+                        const struct config_raw_value *v, const char *path, void *base)
+{
+    struct buf all;
+    char why[512], word[256];
+    int rc = 0;
+
+    buf_init(&all, SETTING_TEXT_MAX_BYTES + 1);
+    for (uint32_t i = 0; rc == 0 && i < v->count; i++) {
+        snprintf(word, sizeof(word), "%s[%u]", path, i);
+        rc = setting_set(s, base, v->words[i], why, sizeof(why));
+        if (rc == 0 && (!*v->words[i] || strchr(v->words[i], ',')))
+            rc = say_setting(src, word, "expected one address");
+        else if (rc < 0)
+            rc = say_setting(src, word, why);
+        if (rc == 0 && (buf_try_put(&all, i ? SPAN(",") : SPAN("")) < 0 ||
+                        buf_try_put(&all, span_str(v->words[i])) < 0))
+            rc = say_setting(src, path, "longer than 1024 bytes");
+    }
+    if (rc == 0)
+        rc = setting_set(s, base, all.p ? all.p : "", why, sizeof(why));
+    buf_deinit(&all);
+    return rc;
+}
+
 static int apply_item(struct source *src, enum setting_scope scope,
-                      const struct config_raw_item *raw, const char *prefix, void *base)
+                      const struct config_raw_item *raw, const bool *listed, const char *prefix,
+                      void *base)
 {
     size_t count;
     const struct setting *table = setting_table(&count);
@@ -84,23 +111,25 @@ static int apply_item(struct source *src, enum setting_scope scope,
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        if (table[i].scope != scope || !raw->value[i].text)
+        bool joined = listed && listed[i];
+
+        if (table[i].scope != scope || (!raw->value[i].text && !joined))
             continue;
         snprintf(path, sizeof(path), "%s%s", prefix, table[i].name);
-        rc = apply_value(src, &table[i], &raw->value[i], path, base);
+        rc = (joined ? apply_joined : apply_value)(src, &table[i], &raw->value[i], path, base);
     }
     return rc;
 }
 
 static int apply_raw(struct source *src, const struct config_raw *raw, struct config *c)
 {
-    int rc = apply_item(src, SETTING_GLOBAL, &raw->top, "", c);
+    int rc = apply_item(src, SETTING_GLOBAL, &raw->top, raw->listed, "", c);
     char prefix[32];
 
     for (enum setting_scope s = SETTING_ACCOUNT; s < SETTING_SCOPE_N; s++) {
         for (uint32_t i = 0; rc == 0 && i < raw->lists[s].count; i++) {
             snprintf(prefix, sizeof(prefix), "%s[%u].", setting_list(s)->name, i);
-            rc = apply_item(src, s, &raw->lists[s].items[i], prefix, setting_list_add(s, c));
+            rc = apply_item(src, s, &raw->lists[s].items[i], NULL, prefix, setting_list_add(s, c));
         }
     }
     return rc;

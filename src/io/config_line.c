@@ -26,11 +26,12 @@ struct walk {
     unsigned depth;
     unsigned line;     /* of the best match so far */
     size_t line_bytes; /* of `wanted` that it matched */
+    bool list;         /* what stands there is one */
 };
 
 /* A value begins: its path is complete. The last of equals wins, so a setting that stands there
  * twice is shown at its second place. */
-static void compare(struct walk *w, unsigned line)
+static void compare(struct walk *w, unsigned line, yaml_event_type_t type)
 {
     size_t n = w->path.n;
 
@@ -39,6 +40,7 @@ static void compare(struct walk *w, unsigned line)
     if (n >= w->line_bytes) {
         w->line = line;
         w->line_bytes = n;
+        w->list = type == YAML_SEQUENCE_START_EVENT;
     }
 }
 
@@ -85,7 +87,7 @@ static bool on_node(struct walk *w, const yaml_event_t *e)
         return !opens && take_key(w, l, e);
     if (!place(w, e, &line))
         return false;
-    compare(w, line);
+    compare(w, line, e->type);
     if (!opens)
         return true;
     if (w->depth == DEPTH_MAX)
@@ -115,24 +117,38 @@ static bool on_event(struct walk *w, const yaml_event_t *e)
     }
 }
 
-unsigned config_line_find(struct span yaml, const char *path, bool *exact)
+static void walk(struct walk *w, struct span yaml)
 {
-    struct walk w = {.wanted = path};
     yaml_parser_t parser;
     yaml_event_t event;
     bool more = true;
 
-    buf_init(&w.path, PATH_MAX_BYTES);
+    buf_init(&w->path, PATH_MAX_BYTES);
     must(yaml_parser_initialize(&parser));
     yaml_parser_set_input_string(&parser, (const unsigned char *)yaml.p, yaml.n);
     while (more && yaml_parser_parse(&parser, &event)) {
-        more = on_event(&w, &event);
+        more = on_event(w, &event);
         yaml_event_delete(&event);
     }
     yaml_parser_delete(&parser);
-    buf_deinit(&w.path);
+    buf_deinit(&w->path);
+}
+
+unsigned config_line_find(struct span yaml, const char *path, bool *exact)
+{
+    struct walk w = {.wanted = path};
+
+    walk(&w, yaml);
     *exact = w.line && w.line_bytes == strlen(path);
     return w.line;
+}
+
+bool config_line_is_list(struct span yaml, const char *path)
+{
+    struct walk w = {.wanted = path};
+
+    walk(&w, yaml);
+    return w.list && w.line_bytes == strlen(path);
 }
 
 unsigned config_line_problem(struct span yaml, char *what, size_t room)

@@ -8,5 +8,8 @@
  * one around it; 0 when nothing of it is there. *exact tells which. */
 unsigned config_line_find(struct span yaml, const char *path, bool *exact);
 
+/* Whether there is a list at that path. */
+bool config_line_is_list(struct span yaml, const char *path);
+
 /* The first place that is no YAML: its line, and libyaml's words in `what`; 0 when it all is. */
 unsigned config_line_problem(struct span yaml, char *what, size_t room);

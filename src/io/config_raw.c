@@ -36,6 +36,7 @@ struct schema {
     cyaml_schema_field_t *parts[CONFIG_RAW_SETTINGS_MAX]; /* every array made, to free */
     size_t parts_count;
     cyaml_schema_value_t items[SETTING_SCOPE_N], root;
+    bool listed[CONFIG_RAW_SETTINGS_MAX];
 };
 
 /* Whether the setting stands directly in the group ("" = top): "budget.purges" in "budget". */
@@ -69,7 +70,8 @@ static void sequence_field(cyaml_schema_field_t *f, const cyaml_schema_value_t *
 static void field_of(struct schema *schema, const struct setting *s, size_t index,
                      cyaml_schema_field_t *f)
 {
-    size_t at = index * sizeof(struct config_raw_value);
+    size_t top = s->scope == SETTING_GLOBAL ? offsetof(struct config_raw, top) : 0;
+    size_t at = top + index * sizeof(struct config_raw_value);
     size_t count_at = at + offsetof(struct config_raw_value, count);
 
     switch (s->type) {
@@ -91,6 +93,10 @@ static void field_of(struct schema *schema, const struct setting *s, size_t inde
         f->value.sequence.min = 1;
         break;
     default:
+        if (schema->listed[index]) {
+            sequence_field(f, &text_value, at, count_at, CONFIG_WORDS_MAX);
+            break;
+        }
         f->data_offset = (uint32_t)at;
         f->value = (cyaml_schema_value_t)TEXT_POINTER;
         f->value.flags = CYAML_FLAG_POINTER | (s->fallback ? CYAML_FLAG_OPTIONAL : 0);
@@ -133,9 +139,21 @@ static const cyaml_schema_field_t *fields_of(struct schema *schema, enum setting
     return fields;
 }
 
-static void schema_init(struct schema *s)
+/* Which texts the file gives as lists. */
+static void find_lists(struct span yaml, bool listed[CONFIG_RAW_SETTINGS_MAX])
+{
+    size_t count;
+    const struct setting *table = setting_table(&count);
+
+    for (size_t i = 0; i < count; i++)
+        if (table[i].may_be_list)
+            listed[i] = config_line_is_list(yaml, table[i].name);
+}
+
+static void schema_init(struct schema *s, const bool listed[CONFIG_RAW_SETTINGS_MAX])
 {
     *s = (struct schema){0};
+    memcpy(s->listed, listed, sizeof(s->listed));
     for (enum setting_scope scope = SETTING_ACCOUNT; scope < SETTING_SCOPE_N; scope++) {
         s->items[scope].type = CYAML_MAPPING;
         s->items[scope].data_size = sizeof(struct config_raw_item);
@@ -332,12 +350,15 @@ int config_raw_parse(struct span yaml, struct config_raw **out, unsigned *line, 
                      size_t err_room)
 {
     struct refusal refusal = {0};
+    bool listed[CONFIG_RAW_SETTINGS_MAX] = {false};
     struct schema schema;
     cyaml_config_t config;
+    struct config_raw *raw;
     void *data = NULL;
     cyaml_err_t rc;
 
-    schema_init(&schema);
+    find_lists(yaml, listed);
+    schema_init(&schema, listed);
     rc = cyaml_load_data((const uint8_t *)yaml.p, yaml.n, cyaml_settings(&refusal, &config),
                          &schema.root, &data, NULL);
     schema_deinit(&schema);
@@ -345,7 +366,10 @@ int config_raw_parse(struct span yaml, struct config_raw **out, unsigned *line, 
         refuse(&refusal, yaml, line, err, err_room);
         return -EINVAL;
     }
-    *out = data;
+    raw = data;
+    if (raw)
+        memcpy(raw->listed, listed, sizeof(listed));
+    *out = raw;
     return 0;
 }
 
@@ -357,7 +381,7 @@ void config_raw_free(struct config_raw *r)
 
     if (!r)
         return;
-    schema_init(&schema);
+    schema_init(&schema, r->listed);
     cyaml_free(cyaml_settings(&refusal, &config), &schema.root, r, 0);
     schema_deinit(&schema);
 }

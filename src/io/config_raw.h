@@ -31,6 +31,7 @@ struct config_raw_list {
 };
 
 struct config_raw {
+    bool listed[CONFIG_RAW_SETTINGS_MAX]; /* a text of `top` that stands there as a list: words */
     struct config_raw_item top;
     struct config_raw_list lists[SETTING_SCOPE_N];
 };

@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -15,7 +13,6 @@
 #include "clock.h"
 #include "httpd_internal.h"
 
-#define BACKLOG 4096
 #define CLOSE_MS 5000
 #define DISPLACING_MAX 128u
 /* https://www.gnutls.org/manual/html_node/Priority-Strings.html */
@@ -106,22 +103,31 @@ static size_t leave_escaped(void *cls, struct MHD_Connection *mhd, char *s)
     return strlen(s);
 }
 
-static enum MHD_Result admit(void *cls, const struct sockaddr *from, socklen_t bytes)
-{
-    struct httpd *h = cls;
-
-    (void)bytes;
-    if (!address_is_full(h, from))
-        return MHD_YES;
-    h->counts.turned_away++;
-    return MHD_NO;
-}
-
 /* So many more are let in before those that make room for them are gone: with one at a time each
  * would need a turn of the loop. */
 static unsigned displacing_max(uint32_t connections)
 {
     return connections / 16 < DISPLACING_MAX ? connections / 16 + 1 : DISPLACING_MAX;
+}
+
+/* libmicrohttpd counts the connections of each of its daemons, and each address has its own. */
+static bool is_full(const struct httpd *h)
+{
+    bool several = h->listeners.next != h->listeners.prev;
+
+    return several && h->counts.connections - h->hung_up >=
+                          h->options.connections + displacing_max(h->options.connections);
+}
+
+static enum MHD_Result admit(void *cls, const struct sockaddr *from, socklen_t bytes)
+{
+    struct httpd *h = cls;
+
+    (void)bytes;
+    if (!address_is_full(h, from) && !is_full(h))
+        return MHD_YES;
+    h->counts.turned_away++;
+    return MHD_NO;
 }
 
 static struct MHD_Daemon *start_daemon(struct slot *s, int fd, const struct httpd_tls *tls)
@@ -154,19 +160,39 @@ static struct MHD_Daemon *start_daemon(struct slot *s, int fd, const struct http
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
 }
 
+static void watch_slot(struct slot *s)
+{
+    struct httpd *h = s->httpd;
+    uv_poll_t *poll = alloc_zeroed(1, sizeof(*poll));
+    int rc = uv_poll_init(loop_uv(h->loop), poll,
+                          MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
+
+    must(rc == 0);
+    poll->data = s;
+    s->poll = poll;
+    h->polls_open++;
+    rc = uv_poll_start(poll, UV_READABLE, on_readable);
+    must(rc == 0);
+    list_push_back(&h->slots, &s->link);
+}
+
 /* 0 or -EINVAL. */
-static int add_slot(struct httpd *h, const struct httpd_tls *tls, char *err, size_t err_room)
+static int add_slot(struct httpd *h, struct listener *l, const struct httpd_tls *tls, char *err,
+                    size_t err_room)
 {
     struct slot *s = alloc_zeroed(1, sizeof(*s));
-    int fd = fcntl(h->listen_fd, F_DUPFD_CLOEXEC, 0), rc;
-    uv_poll_t *poll;
+    int fd = fcntl(l->fd, F_DUPFD_CLOEXEC, 0);
 
+    if (l->local)
+        tls = NULL; /* nobody is on the wire between */
     if (fd < 0) {
         snprintf(err, err_room, "%s", strerror(errno));
         free(s);
         return -EINVAL;
     }
     s->httpd = h;
+    s->listener = l;
+    s->local = l->local;
     s->tls = tls != NULL;
     s->wants_client_cert = tls && tls->client_ca_pem;
     if (s->wants_client_cert)
@@ -180,17 +206,52 @@ static int add_slot(struct httpd *h, const struct httpd_tls *tls, char *err, siz
                      : "the HTTP server does not start");
         return -EINVAL;
     }
-    poll = alloc_zeroed(1, sizeof(*poll));
-    rc = uv_poll_init(loop_uv(h->loop), poll,
-                      MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
-    must(rc == 0);
-    poll->data = s;
-    s->poll = poll;
-    h->polls_open++;
-    rc = uv_poll_start(poll, UV_READABLE, on_readable);
-    must(rc == 0);
-    list_push_back(&h->slots, &s->link);
+    watch_slot(s);
     return 0;
+}
+
+static void on_dropped(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+/* One that was never run, at once. */
+static void drop_slot(struct slot *s)
+{
+    uv_poll_stop(s->poll);
+    uv_close(s->poll, on_dropped);
+    s->httpd->polls_open--;
+    MHD_stop_daemon(s->daemon);
+    list_remove(&s->link);
+    free(s);
+}
+
+/* One for each listener (`missing`: that has none). 0, or -EINVAL and all are as they were. */
+enum renewal { SLOTS_ALL, SLOTS_MISSING };
+
+static bool has_slot(const struct httpd *h, const struct listener *l)
+{
+    list_each(node, &h->slots)
+        if (list_entry(node, struct slot, link)->listener == l)
+            return true;
+    return false;
+}
+
+static int add_slots(struct httpd *h, enum renewal which, const struct httpd_tls *tls, char *err,
+                     size_t err_room)
+{
+    struct list *last = h->slots.prev;
+    int rc = 0;
+
+    list_each(node, &h->listeners) {
+        struct listener *l = list_entry(node, struct listener, link);
+
+        if (rc == 0 && (which == SLOTS_ALL || !has_slot(h, l)))
+            rc = add_slot(h, l, tls, err, err_room);
+    }
+    while (rc < 0 && h->slots.prev != last)
+        drop_slot(list_entry(h->slots.prev, struct slot, link));
+    return rc;
 }
 
 static void quiesce(struct slot *s)
@@ -203,106 +264,6 @@ static void quiesce(struct slot *s)
     fd = MHD_quiesce_daemon(s->daemon);
     if (fd >= 0)
         close(fd);
-}
-
-/* -- listening -- */
-
-/* "host:port" or "[host]:port". */
-static int split_listen(const char *listen, char *host, size_t room, char *port, size_t port_room)
-{
-    const char *colon = strrchr(listen, ':');
-    size_t n = colon ? (size_t)(colon - listen) : 0;
-
-    if (!colon || n + 1 > room)
-        return -EINVAL;
-    if (n >= 2 && listen[0] == '[' && listen[n - 1] == ']')
-        snprintf(host, room, "%.*s", (int)n - 2, listen + 1);
-    else
-        snprintf(host, room, "%.*s", (int)n, listen);
-    snprintf(port, port_room, "%s", colon + 1);
-    return 0;
-}
-
-enum port { PORT_OWN, PORT_SHARED };
-
-static void share_port(int fd, enum port how)
-{
-    int on = how == PORT_SHARED;
-
-    if (fd >= 0)
-        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-}
-
-static int listen_on(const struct addrinfo *a, enum port how)
-{
-    int fd = socket(a->ai_family, a->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, a->ai_protocol);
-    int on = 1, rc;
-
-    if (fd < 0)
-        return -errno;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    share_port(fd, how);
-    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0) {
-        share_port(fd, PORT_OWN); /* nobody else of this user may join */
-        return fd;
-    }
-    rc = -errno;
-    close(fd);
-    return rc;
-}
-
-static void name_address(struct httpd *h)
-{
-    struct sockaddr_storage a;
-    socklen_t n = sizeof(a);
-    char host[64], port[8];
-
-    must(getsockname(h->listen_fd, (struct sockaddr *)&a, &n) == 0);
-    must(getnameinfo((struct sockaddr *)&a, n, host, sizeof(host), port, sizeof(port),
-                     NI_NUMERICHOST | NI_NUMERICSERV) == 0);
-    snprintf(h->address, sizeof(h->address), a.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host,
-             port);
-}
-
-static const char *hint_of(int err)
-{
-    switch (err) {
-    case EADDRINUSE:
-        return " (ss -ltnp shows by whom)";
-    case EADDRNOTAVAIL:
-        return " (no interface of this machine has it)";
-    case EACCES:
-        return " (ports below 1024 want CAP_NET_BIND_SERVICE)";
-    default:
-        return "";
-    }
-}
-
-/* The socket, or negative errno with a sentence. `beside`, when not -1, listens now and will be
- * left: "0.0.0.0:80" is in the way of "127.0.0.1:80" unless both agree to share, for that moment
- * only. */
-static int open_listener(const char *listen, int beside, char *err, size_t err_room)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
-    char host[256], port[16];
-    int rc, fd;
-
-    if (split_listen(listen, host, sizeof(host), port, sizeof(port)) < 0) {
-        snprintf(err, err_room, "expected host:port");
-        return -EINVAL;
-    }
-    rc = getaddrinfo(*host ? host : NULL, port, &hints, &found);
-    if (rc != 0) {
-        snprintf(err, err_room, "%s", gai_strerror(rc));
-        return -EINVAL;
-    }
-    share_port(beside, PORT_SHARED);
-    fd = listen_on(found, beside < 0 ? PORT_OWN : PORT_SHARED);
-    share_port(beside, PORT_OWN);
-    freeaddrinfo(found);
-    if (fd < 0)
-        snprintf(err, err_room, "cannot listen: %s%s", strerror(-fd), hint_of(-fd));
-    return fd;
 }
 
 /* -- the certificate, kept for the next slot -- */
@@ -342,25 +303,21 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err
     h->loop = l;
     h->options = *o;
     list_init(&h->slots);
+    list_init(&h->listeners);
     list_init(&h->conns);
     list_init(&h->strangers);
     list_init(&h->rested);
     list_init(&h->ends);
     list_init(&h->lingering);
-    h->listen_fd = open_listener(o->listen, -1, err, err_room);
-    if (h->listen_fd < 0) {
+    if (listen_open(h, o, err, err_room) < 0 ||
+        add_slots(h, SLOTS_ALL, o->tls, err, err_room) < 0) {
+        listen_close_all(h);
         free(h);
         return NULL;
     }
-    name_address(h);
-    if (add_slot(h, o->tls, err, err_room) < 0) {
-        close(h->listen_fd);
-        free(h);
-        return NULL;
-    }
-    h->listen = alloc_str(o->listen);
+    listen_name(h);
     keep_tls(h, o->tls);
-    h->options.listen = NULL;
+    h->options.listen = h->options.unix_group = NULL;
     h->options.tls = NULL;
     heap_init(&h->deadlines);
     h->timer = timer_new(l, conn_on_deadline, h);
@@ -386,15 +343,28 @@ void httpd_forget_proven(struct httpd *h)
         conn_forget(list_entry(node, struct conn, link));
 }
 
+static const struct slot *last_of_tcp(const struct httpd *h)
+{
+    const struct slot *last = NULL;
+
+    list_each(node, &h->slots)
+        if (!list_entry(node, struct slot, link)->local)
+            last = list_entry(node, struct slot, link);
+    return last;
+}
+
 /* What came in where less was asked for than now. Requests that have not begun are none yet; the
  * others are ended by their answer. */
-static void end_outdated(struct httpd *h, const struct slot *now)
+static void end_outdated(struct httpd *h)
 {
+    const struct slot *now = last_of_tcp(h);
+
     list_each(node, &h->slots) {
         struct slot *s = list_entry(node, struct slot, link);
 
-        s->outdated |= s->tls != now->tls || s->wants_client_cert != now->wants_client_cert ||
-                       memcmp(s->client_ca, now->client_ca, sizeof(s->client_ca)) != 0;
+        if (now && !s->local)
+            s->outdated |= s->tls != now->tls || s->wants_client_cert != now->wants_client_cert ||
+                           memcmp(s->client_ca, now->client_ca, sizeof(s->client_ca)) != 0;
     }
     list_each(node, &h->conns) {
         struct conn *c = list_entry(node, struct conn, link);
@@ -404,29 +374,44 @@ static void end_outdated(struct httpd *h, const struct slot *now)
     }
 }
 
-int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err, size_t err_room)
+/* Puts new slots in the place of all that there are. */
+static int renew_slots(struct httpd *h, const struct httpd_tls *tls, char *err, size_t err_room)
 {
-    struct slot *old = list_entry(h->slots.prev, struct slot, link);
-    int rc = add_slot(h, tls, err, err_room);
+    struct list *last = h->slots.prev;
+    int rc = add_slots(h, SLOTS_ALL, tls, err, err_room);
 
     if (rc < 0)
         return rc;
-    keep_tls(h, tls);
-    quiesce(old);
-    end_outdated(h, list_entry(h->slots.prev, struct slot, link));
+    list_each(node, &h->slots) {
+        quiesce(list_entry(node, struct slot, link));
+        if (node == last)
+            break;
+    }
+    end_outdated(h);
     httpd_run_soon(h);
     return 0;
 }
 
+int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err, size_t err_room)
+{
+    int rc = renew_slots(h, tls, err, err_room);
+
+    if (rc < 0)
+        return rc;
+    keep_tls(h, tls);
+    return 0;
+}
+
 /* Those at rest end now, the others with their visit: conn_rest looks at `left`. */
-static void leave_slots(struct httpd *h, const struct slot *but)
+static void leave_slots(struct httpd *h)
 {
     list_each(node, &h->slots) {
         struct slot *s = list_entry(node, struct slot, link);
 
-        s->left |= s != but;
-        if (s != but)
-            quiesce(s);
+        if (s->listener && !s->listener->leaves)
+            continue;
+        s->left = true;
+        quiesce(s);
     }
     list_each_safe(node, next, &h->conns) {
         struct conn *c = list_entry(node, struct conn, link);
@@ -434,37 +419,40 @@ static void leave_slots(struct httpd *h, const struct slot *but)
         if (c->slot->left && c->phase == CONN_AWAIT)
             conn_hang_up(c);
     }
+    list_each_safe(node, next, &h->listeners) {
+        struct listener *l = list_entry(node, struct listener, link);
+
+        if (l->leaves)
+            listen_close(h, l);
+    }
     httpd_run_soon(h);
 }
 
-int httpd_set_listen(struct httpd *h, const char *listen, char *err, size_t err_room)
+int httpd_set_listen(struct httpd *h, const struct httpd_options *o, char *err, size_t err_room)
 {
-    int before = h->listen_fd, fd, rc;
+    char why[300];
+    int rc = listen_open(h, o, err, err_room);
+    int slots = add_slots(h, SLOTS_MISSING, kept_tls(h), why, sizeof(why));
 
-    if (strcmp(h->listen, listen) == 0)
-        return 0;
-    fd = open_listener(listen, before, err, err_room);
-    if (fd < 0)
-        return fd;
-    h->listen_fd = fd;
-    rc = add_slot(h, kept_tls(h), err, err_room);
-    if (rc < 0) {
-        h->listen_fd = before;
-        close(fd);
-        return rc;
+    if (slots < 0 && rc == 0)
+        snprintf(err, err_room, "%s", why);
+    list_each_safe(node, next, &h->listeners) {
+        struct listener *l = list_entry(node, struct listener, link);
+
+        if (!has_slot(h, l))
+            listen_close(h, l);
     }
-    free(h->listen);
-    h->listen = alloc_str(listen);
-    name_address(h);
-    leave_slots(h, list_entry(h->slots.prev, struct slot, link));
-    close(before);
-    return 0;
+    if (rc == 0)
+        rc = slots;
+    if (rc == 0)
+        leave_slots(h);
+    listen_name(h);
+    return rc;
 }
 
 int httpd_set_limits(struct httpd *h, const struct httpd_options *o, char *err, size_t err_room)
 {
     struct httpd_options before = h->options;
-    struct slot *old = list_entry(h->slots.prev, struct slot, link);
     int rc;
 
     h->options.connections = o->connections;
@@ -474,13 +462,11 @@ int httpd_set_limits(struct httpd *h, const struct httpd_options *o, char *err, 
     h->options.body_max_bytes = o->body_max_bytes;
     if (o->connections == before.connections && o->per_address == before.per_address)
         return 0;
-    rc = add_slot(h, kept_tls(h), err, err_room); /* libmicrohttpd cannot change these two */
+    rc = renew_slots(h, kept_tls(h), err, err_room); /* libmicrohttpd cannot change these two */
     if (rc < 0) {
         h->options = before;
         return rc;
     }
-    quiesce(old);
-    httpd_run_soon(h);
     return 0;
 }
 
@@ -492,10 +478,10 @@ static void finish(struct httpd *h)
     timer_close(h->timer);
     timer_close(h->turn);
     timer_close(h->linger_timer);
-    close(h->listen_fd);
+    listen_close_all(h);
     must(!h->addresses);
     forget_tls(&h->tls);
-    free(h->listen);
+    free(h->address);
     heap_deinit(&h->deadlines);
     free(h);
     closed(ctx);

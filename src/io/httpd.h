@@ -45,14 +45,17 @@ struct httpd_tls {
 };
 
 struct httpd_options {
-    const char *listen; /* "127.0.0.1:8126", "[::1]:8126"; port 0: any */
+    /* Comma-separated: "127.0.0.1:8126", "[::1]:8126", "unix:/path"; port 0: any. */
+    const char *listen;
+    uint32_t unix_mode;     /* of sockets, permission bits; on them there is no TLS */
+    const char *unix_group; /* a name; "" or NULL: left as it is */
     const struct httpd_tls *tls;
     /* Beyond it another is dropped for who comes: of the peers that have not proven who they are
      * the one longest at what it does, or who has been idle for longest; while all wait for an
      * answer, who comes waits. */
     uint32_t connections;
-    /* From one IPv4 address or IPv6 network (/64), more are closed at once; 127.0.0.1 and ::1 are
-     * not counted. 0 = no limit. */
+    /* From one IPv4 address or IPv6 network (/64), more are closed at once; 127.0.0.1, ::1
+     * and Unix sockets are not counted. 0 = no limit. */
     uint32_t per_address;
     /* Until a first line has come; from there to the whole request (for a stream: to some of it),
      * and for the answer to be taken (or some of it). */
@@ -67,12 +70,12 @@ struct httpd_counts {
     uint64_t connections; /* open now */
     /* Since httpd_new. A timeout is a request that did not come, or an answer not taken. */
     uint64_t accepted, visits, timeouts;
-    uint64_t turned_away; /* beyond per_address */
+    uint64_t turned_away; /* beyond per_address; by another of several addresses, beyond all */
 };
 
 /* Listens. NULL with a sentence in err. */
 struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err, size_t err_room);
-/* The address that is listened on, with the port that was found for 0. */
+/* What is listened on, comma-separated, with the ports that were found for 0. */
 const char *httpd_address(const struct httpd *h);
 const struct httpd_counts *httpd_counts(const struct httpd *h);
 /* New connections get the new certificate (NULL: no TLS), those there are keep the old one; but
@@ -82,9 +85,11 @@ must_use int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *e
                            size_t err_room);
 /* Nobody counts as proven any more (visit_prove): who may come in has changed. */
 void httpd_forget_proven(struct httpd *h);
-/* Listens there and not where it listened: connections from there end with their visit. 0 (also
- * when it is the same), or negative errno with a sentence and everything as it was. */
-must_use int httpd_set_listen(struct httpd *h, const char *listen, char *err, size_t err_room);
+/* Listens where the options say, with their unix_mode and unix_group, and no more elsewhere:
+ * connections from there end with their visit. 0 (also when all is the same), or negative errno
+ * with a sentence about one address; then what could be opened is, and nothing is left. */
+must_use int httpd_set_listen(struct httpd *h, const struct httpd_options *o, char *err,
+                              size_t err_room);
 /* The limits and times of the options, for visits and connections from now on. As httpd_set_tls. */
 must_use int httpd_set_limits(struct httpd *h, const struct httpd_options *o, char *err,
                               size_t err_room);
@@ -101,8 +106,10 @@ struct span visit_header(struct visit *v, const char *name);
 typedef void visit_header_cb(void *ctx, struct span value);
 void visit_headers_named(struct visit *v, const char *name, visit_header_cb *cb, void *ctx);
 struct span visit_body(const struct visit *v);
-/* The peer's address as text, without port; and whether it is this machine's own loopback. */
+/* The peer's address as text, without port ("unix": over a Unix socket); and whether it is of this
+ * machine: loopback or a Unix socket. */
 const char *visit_peer(const struct visit *v);
+bool visit_is_unix(const struct visit *v);
 bool visit_from_loopback(const struct visit *v);
 bool visit_is_tls(const struct visit *v);
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include <linux/tcp.h> /* the C library's own tcp_info is shorter */
+#include <linux/sockios.h> /* SIOCOUTQ */
+#include <linux/tcp.h>     /* the C library's own tcp_info is shorter */
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "alloc.h"
@@ -97,6 +99,14 @@ void conn_hang_up(struct conn *c)
     conn_set_phase(c, CONN_GONE, 0);
 }
 
+/* What was sent over a Unix socket and not read yet. How much was read is not counted there. */
+static uint64_t unread_bytes(const struct conn *c)
+{
+    int n = 0;
+
+    return ioctl(c->fd, SIOCOUTQ, &n) == 0 && n > 0 ? (uint64_t)n : 0;
+}
+
 /* How much the peer took of what was sent; the kernel counts. */
 static uint64_t acked_bytes(const struct conn *c)
 {
@@ -109,9 +119,11 @@ static uint64_t acked_bytes(const struct conn *c)
 static void look_at_reader(struct conn *c)
 {
     struct httpd *h = c->slot->httpd;
-    uint64_t acked = acked_bytes(c);
+    uint64_t acked = c->slot->local ? unread_bytes(c) : acked_bytes(c);
+    bool moves =
+        c->slot->local ? acked != c->acked_bytes : acked - c->acked_bytes >= PROGRESS_BYTES;
 
-    if (acked - c->acked_bytes >= PROGRESS_BYTES && !h->closed) {
+    if (moves && !h->closed) {
         c->acked_bytes = acked;
         conn_set_phase(c, CONN_SENDING, h->options.request_s * 1000);
         return;
@@ -263,8 +275,12 @@ void conn_open(struct slot *s, struct MHD_Connection *mhd, void **socket_ctx)
     c->slot = s;
     c->mhd = mhd;
     c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    write_peer(peer, c->peer, sizeof(c->peer));
-    c->address = address_enter(s->httpd, peer);
+    if (s->local) {
+        snprintf(c->peer, sizeof(c->peer), "unix");
+    } else {
+        write_peer(peer, c->peer, sizeof(c->peer));
+        c->address = address_enter(s->httpd, peer);
+    }
     ends_add(c);
     list_push_back(&s->httpd->conns, &c->link);
     s->connections++;
@@ -282,17 +298,25 @@ static bool peer_has_ended(const struct conn *c)
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
+/* Whether something was sent to it; over a Unix socket, that it has not read. */
+static bool was_told(const struct conn *c)
+{
+    struct tcp_info info = {.tcpi_bytes_sent = 1};
+    socklen_t n = sizeof(info);
+
+    if (c->slot->local)
+        return unread_bytes(c) > 0;
+    return getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0 || info.tcpi_bytes_sent;
+}
+
 /* A new libmicrohttpd ends a connection without a word when what it reads first is no request line:
  * a NUL in it, or two empty lines before it. */
 static void answer_no_request(struct conn *c)
 {
     static const char text[] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n"
                                "Connection: close\r\n\r\n";
-    struct tcp_info info = {.tcpi_bytes_sent = 1};
-    socklen_t n = sizeof(info);
 
-    if (c->used || c->hung_up || c->cut || c->slot->tls || peer_has_ended(c) ||
-        getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0 || info.tcpi_bytes_sent)
+    if (c->used || c->hung_up || c->cut || c->slot->tls || peer_has_ended(c) || was_told(c))
         return;
     (void)!send(c->fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
     c->lingers = true;

@@ -3,7 +3,7 @@
  * httpd_conn.c keeps connections, their deadlines and their number, visit.c carries a visit from
  * its head to its answer, httpd_head.c refuses what libmicrohttpd lets pass, httpd_linger.c ends
  * what was not read to its end, httpd_ends.c sees that a peer has sent all, httpd_address.c counts
- * addresses, httpd_tls.c looks at certificates. */
+ * addresses, httpd_listen.c opens them, httpd_tls.c looks at certificates. */
 #pragma once
 
 #include <microhttpd.h>
@@ -84,14 +84,29 @@ struct conn {
     char peer[64];
 };
 
+/* An address that is listened on. */
+struct listener {
+    struct list link;
+    char *name;        /* as it was asked for */
+    char address[128]; /* with the port that was found for 0 */
+    int fd;
+    bool local;    /* a Unix socket */
+    bool only_six; /* IPv4 is another one's */
+    bool leaves;   /* it is not asked for any more; said anew by each listen_open */
+    dev_t device;  /* of the socket's file, which is removed with it */
+    ino_t inode;
+};
+
 /* One daemon of libmicrohttpd: the current one, or one with an older certificate that only serves
  * the connections it has. */
 struct slot {
     struct list link;
     struct httpd *httpd;
     struct MHD_Daemon *daemon;
-    void *poll; /* uv_poll_t */
+    void *poll;                /* uv_poll_t */
+    struct listener *listener; /* NULL: it is closed */
     uint32_t connections;
+    bool local; /* its connections come over a Unix socket */
     bool quiesced, tls, wants_client_cert;
     bool outdated; /* its connections may not go on */
     uint8_t client_ca[DIGEST_SHA256_BYTES];
@@ -102,11 +117,10 @@ struct httpd {
     struct loop *loop;
     struct httpd_options options;
     struct httpd_counts counts;
-    char *listen;         /* as it was asked for */
     struct httpd_tls tls; /* kept for the next slot, malloc'ed; cert_pem NULL: none */
-    int listen_fd;
-    char address[96];
-    struct list slots; /* the current one last */
+    char *address;        /* of all listeners */
+    struct list listeners;
+    struct list slots; /* the current ones last, one for each listener */
     struct list conns;
     /* Connections that may be dropped when there are too many, oldest first: of peers that have not
      * proven who they are, whatever they are at; and of known peers those that are idle. */
@@ -152,6 +166,15 @@ void ends_add(struct conn *c);
 void ends_remove(struct conn *c);
 void ends_watch(struct conn *c); /* its phase is another: its peer's end may matter now */
 void ends_look(struct httpd *h); /* after each turn of libmicrohttpd */
+
+/* httpd_listen.c */
+/* Marks those that leave and opens what is not open yet. 0, or the first failure with a sentence:
+ * the others are open all the same. */
+must_use int listen_open(struct httpd *h, const struct httpd_options *o, char *err,
+                         size_t err_room);
+void listen_close(struct httpd *h, struct listener *l);
+void listen_close_all(struct httpd *h);
+void listen_name(struct httpd *h); /* for httpd_address */
 
 /* httpd_address.c */
 struct sockaddr;

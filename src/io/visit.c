@@ -89,11 +89,16 @@ const char *visit_peer(const struct visit *v)
     return v->conn->peer;
 }
 
+bool visit_is_unix(const struct visit *v)
+{
+    return v->conn->slot->local;
+}
+
 bool visit_from_loopback(const struct visit *v)
 {
     const char *peer = v->conn->peer;
 
-    return strncmp(peer, "127.", 4) == 0 || strcmp(peer, "::1") == 0 ||
+    return visit_is_unix(v) || strncmp(peer, "127.", 4) == 0 || strcmp(peer, "::1") == 0 ||
            strncmp(peer, "::ffff:127.", 11) == 0;
 }
 

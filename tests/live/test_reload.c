@@ -253,12 +253,13 @@ static int push(const struct world *w, size_t bytes)
     return status;
 }
 
-/* The status of the answer, with the connection left open; 0: it was hung up on, and is closed. */
+/* From an address that is counted. The status of the answer, with the connection left open; 0: it
+ * was hung up on, and is closed. */
 static int knock(struct rawhttp *r, unsigned port)
 {
     int status;
 
-    rawhttp_open(r, port);
+    rawhttp_open_from(r, "127.0.0.2", port);
     rawhttp_say(r, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
     status = rawhttp_await_any(r);
     if (status == 0)

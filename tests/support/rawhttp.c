@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -42,6 +43,29 @@ void rawhttp_open_from(struct rawhttp *r, const char *source, unsigned port)
 void rawhttp_open(struct rawhttp *r, unsigned port)
 {
     rawhttp_open_from(r, "127.0.0.1", port);
+}
+
+void rawhttp_open_unix(struct rawhttp *r, const char *path)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+
+    *r = (struct rawhttp){.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+    if (connect(r->fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+        fail_msg("connect to %s: %s", path, strerror(errno));
+    buf_init(&r->got, GOT_MAX_BYTES);
+}
+
+void rawhttp_open_six(struct rawhttp *r, unsigned port)
+{
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6,
+                             .sin6_port = htons((uint16_t)port),
+                             .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+
+    *r = (struct rawhttp){.fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    if (connect(r->fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+        fail_msg("connect to [::1]:%u: %s", port, strerror(errno));
+    buf_init(&r->got, GOT_MAX_BYTES);
 }
 
 void rawhttp_close(struct rawhttp *r)

@@ -28,8 +28,10 @@ struct rawhttp_answer {
 void rawhttp_open(struct rawhttp *r, unsigned port);
 /* From another address of this machine, like "127.0.0.2". */
 void rawhttp_open_from(struct rawhttp *r, const char *source, unsigned port);
-void rawhttp_close(struct rawhttp *r); /* also when closed */
-void rawhttp_reset(struct rawhttp *r); /* so that the other side gets an RST */
+void rawhttp_open_unix(struct rawhttp *r, const char *path);
+void rawhttp_open_six(struct rawhttp *r, unsigned port); /* to ::1 */
+void rawhttp_close(struct rawhttp *r);                   /* also when closed */
+void rawhttp_reset(struct rawhttp *r);                   /* so that the other side gets an RST */
 void rawhttp_half_close(struct rawhttp *r);
 
 /* All of it, unless the other side is gone, which `ended` says then. */

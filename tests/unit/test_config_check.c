@@ -153,6 +153,45 @@ static void others_than_this_machine_need_a_name(void **state)
                    "purge: name them under producers, or listen on 127.0.0.1 or [::1]");
 }
 
+static void several_addresses_are_a_list_or_one_text(void **state)
+{
+    struct config c;
+
+    (void)state;
+    assert_int_equal(load("listen: [\"127.0.0.1:1\", \"[::1]:1\", \"unix:/run/p.sock\"]\n", &c), 0);
+    assert_string_equal(c.listen, "127.0.0.1:1,[::1]:1,unix:/run/p.sock");
+    assert_true(config_listens_on_loopback(&c));
+    config_deinit(&c);
+    assert_loads("listen: 127.0.0.1:1, unix:/run/p.sock\n");
+    assert_int_equal(load("listen: []\nhttp: {unix_mode: 0600}\n", &c), 0);
+    assert_string_equal(c.listen, "");
+    assert_int_equal(config_unix_mode(&c), 0600);
+    config_deinit(&c);
+    assert_refused("listen:\n  - 127.0.0.1:1\n  - unix:run\n",
+                   "purgeline.yaml:3: listen[1]: expected addresses like 127.0.0.1:8126, "
+                   "[::1]:8126 or unix:/path, comma-separated or as a list, or nothing, found "
+                   "'unix:run'");
+    assert_refused("listen: [127.0.0.1:1, \"\"]\n",
+                   "purgeline.yaml:1: listen[1]: expected one address");
+    assert_refused("listen: [127.0.0.1:1, \"[::1]:1\", 127.0.0.1:1]\n",
+                   "purgeline.yaml:1: listen: '127.0.0.1:1' stands there twice");
+    assert_refused("listen: unix:/run/p.sock,0.0.0.0:80\n",
+                   "purgeline.yaml:1: listen: without producers anybody who reaches 0.0.0.0:80 may "
+                   "purge: name them under producers, or listen on 127.0.0.1 or [::1]");
+    assert_refused(
+        "listen: {a: b}\n",
+        "purgeline.yaml:1: listen: expected addresses like 127.0.0.1:8126, [::1]:8126 or "
+        "unix:/path, comma-separated or as a list, or nothing, found settings below it");
+    assert_refused("http: {unix_mode: 0680}\n",
+                   "purgeline.yaml:1: http.unix_mode: expected permissions in octal, like 0660, "
+                   "found '0680'");
+    assert_int_equal(setenv("PURGELINE_LISTEN", "127.0.0.1:2,unix:/e.sock", 1), 0);
+    assert_int_equal(load("listen: [127.0.0.1:1]\n", &c), 0);
+    unsetenv("PURGELINE_LISTEN");
+    assert_string_equal(c.listen, "127.0.0.1:2,unix:/e.sock");
+    config_deinit(&c);
+}
+
 static void certificate_and_key_go_together(void **state)
 {
     (void)state;
@@ -296,6 +335,7 @@ int main(void)
         T(a_hook_is_signed_or_for_this_machine_only),
         T(what_is_signed_comes_with_the_request),
         T(others_than_this_machine_need_a_name),
+        T(several_addresses_are_a_list_or_one_text),
         T(certificate_and_key_go_together),
         T(check_says_who_may_push),
         T(check_looks_at_the_files_of_tls),

@@ -241,6 +241,24 @@ static void a_name_is_of_at_most_64_lower_case_letters_and_digits(void **state)
     TRY(SETTING_HOOK, "account", {"main", true}, {"", true}, {"Main", false});
 }
 
+#define PATH_99 FIFTY "012345678901234567890123456789012345678901234567/"
+
+static void what_is_listened_on_is_a_port_or_a_socket_or_many(void **state)
+{
+    (void)state;
+    TRY(SETTING_GLOBAL, "listen", {"127.0.0.1:8126", true}, {"[::1]:8126", true},
+        {"unix:/run/purgeline/http.sock", true}, {"", true}, {"127.0.0.1:1,[::1]:1,unix:/a", true},
+        {"127.0.0.1:1, [::1]:1 , unix:/a b", true}, {"unix:/" PATH_99 "1234567", true},
+        {"unix:/" PATH_99 "12345678", false}, {"unix:relative", false}, {"unix:", false},
+        {"unix:/", false}, {"unix:/run/", false}, {"127.0.0.1:1,127.0.0.1", false},
+        {"unix:/a,:80", false}, {",", false});
+    TRY(SETTING_GLOBAL, "http.unix_mode", {"0660", true}, {"600", true}, {"0777", true},
+        {"", false}, {"0680", false}, {"1777", false}, {"00660", false}, {"66", false},
+        {"rw", false});
+    TRY(SETTING_GLOBAL, "http.unix_group", {"www-data", true}, {"_x", true}, {"", true},
+        {"a:b", false}, {"-x", false});
+}
+
 static void a_digest_is_of_64_hex_digits(void **state)
 {
     (void)state;
@@ -427,6 +445,7 @@ int main(void)
         T(every_setting_has_a_default_that_is_allowed_and_a_variable_of_its_own),
         T(every_setting_says_what_it_is_for),
         T(a_name_is_of_at_most_64_lower_case_letters_and_digits),
+        T(what_is_listened_on_is_a_port_or_a_socket_or_many),
         T(a_digest_is_of_64_hex_digits),
         T(a_digest_is_kept_in_lower_case),
         T(a_path_is_absolute_or_there_is_none),
