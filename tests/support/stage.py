@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""A folder, a Fastly and servers of a test's own, all on loopback; what was started ends with it."""
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+PURGELINE = os.environ.get("PURGELINE_BIN") or os.path.join(ROOT, "build/asan/purgeline")
+SERVICE = "SU1Z0isxPaozGVKXdv0eY"
+PATIENCE_S = 60  # ten times what anything here takes on a machine that does nothing else
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def ask(url, timeout=10):
+    """Status and body of a GET; (0, reason) when nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as reply:
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.read().decode()
+    except OSError as away:
+        return 0, str(away)
+
+
+def until(what, condition, patience_s=PATIENCE_S):
+    """What the condition returns as soon as that is true; asks again and again, for others decide when."""
+    end = time.monotonic() + patience_s
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"never: {what}")
+        time.sleep(0.05)
+
+
+class Stage:
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="purgeline-stage-")
+        self.bin = self.path("bin")
+        os.mkdir(self.bin)
+        os.symlink(PURGELINE, self.path("bin/purgeline"))
+        self.children = {}
+        self.sandboxes = []
+        self.env = {name: value for name, value in os.environ.items()
+                    if not name.startswith(("PURGELINE_", "FASTLY_", "XDG_")) and "proxy" not in name.lower()}
+        self.env.update(HOME=self.dir, PATH=f"{self.bin}:{os.environ['PATH']}:/usr/sbin:/sbin", LC_ALL="C.UTF-8")
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def write(self, name, text, mode=0o644):
+        os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
+        with open(self.path(name), "w") as out:
+            out.write(text)
+        os.chmod(self.path(name), mode)
+        return self.path(name)
+
+    def program(self, name, script):
+        """A program of this stage, found before those of the machine."""
+        return self.write(f"bin/{name}", "#!/bin/bash\n" + script, 0o755)
+
+    def start(self, name, *command, **more_env):
+        with open(self.path(f"{name}.log"), "a") as log:
+            self.children[name] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.dir,
+                env={**self.env, **more_env})
+        return self.children[name]
+
+    def stop(self, name, kill=False):
+        child = self.children.pop(name, None)
+        if child and child.poll() is None:
+            child.kill() if kill else child.terminate()
+            try:
+                child.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+    def signal(self, name, number):
+        self.children[name].send_signal(number)
+
+    def log(self, name):
+        with open(self.path(f"{name}.log"), errors="replace") as log:
+            return log.read()
+
+    def run(self, command, patience_s=PATIENCE_S):
+        """Exit code and output of a line of shell."""
+        done = subprocess.run(["bash", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, cwd=self.dir, env=self.env, timeout=patience_s)
+        return done.returncode, done.stdout.decode(errors="replace")
+
+    def sandbox(self, command, *words):
+        return subprocess.run([f"{ROOT}/deploy/sandbox/sandbox", command, "--dir", self.path("sandbox"), *words],
+                              check=True, stdout=subprocess.PIPE, env=self.env).stdout.decode()
+
+    def fastly(self, *options):
+        """Starts one; its addresses are in the environment of all that is started later."""
+        printed = self.sandbox("up", "--service", SERVICE, "--token", "right-token", *options)
+        for line in printed.splitlines():
+            name, _, value = line.partition("=")
+            self.env[name] = value.strip("'\"")
+        self.env.update(PURGELINE_API=self.env["SANDBOX_API"], PURGELINE_CA_FILE=self.env["SANDBOX_CA"])
+
+    def close(self):
+        for name in list(self.children)[::-1]:
+            self.stop(name)
+        subprocess.run([f"{ROOT}/deploy/sandbox/sandbox", "down", "--dir", self.path("sandbox")],
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.env)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Score:
+    """What went well and what did not, for people and for the exit code."""
+
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def ok(self, good, sentence, *evidence):
+        if good:
+            self.passed += 1
+            print(f"ok - {sentence}", flush=True)
+            return True
+        self.failed += 1
+        print(f"not ok - {sentence}")
+        for text in evidence:
+            for line in str(text).splitlines()[-40:]:
+                print(f"#   {line}")
+        sys.stdout.flush()
+        return False
+
+    def close(self):
+        print(f"{self.passed} passed, {self.failed} failed")
+        return 0 if self.passed and not self.failed else 1
+
+
+def skip_without(*programs):
+    for name in programs:
+        if not shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
+            print(f"skip - {name} is not installed")
+            sys.exit(77)
