@@ -268,12 +268,33 @@ static int lower_last_id(struct client *c, const char *lane)
     return client_ask_words(c, (const char *const[]){"EVAL", script, "1", lane, NULL}, &reply);
 }
 
+/* From some 7.x on Redis lowers a last id no further than to the highest id that was ever deleted.
+ * The lane is renamed then, and what is left in it is pushed to a new one, each under a new id. */
+static int begin_anew(struct client *c, const char *lane, const char *aside)
+{
+    char *rest = alloc_printf("%s:rest", aside), *job, id[48], from[50] = "-";
+    const struct redisReply *fields = NULL;
+    struct redisReply *reply;
+    int rc = client_ask_words(c, (const char *const[]){"RENAMENX", lane, rest, NULL}, &reply);
+
+    while (rc == 0 && (rc = first_entry(c, rest, from, id, &fields)) == 0 && fields) {
+        job = alloc_printf("%s-%s", strstr(lane, "}:jobs:") + 7, id);
+        rc = add_again(c, lane, fields, has_job(fields) ? NULL : job);
+        free(job);
+        snprintf(from, sizeof(from), "(%s", id);
+    }
+    free(rest);
+    return rc;
+}
+
 static int mend_lane(struct client *c, const struct queue_fault *f, const char *aside)
 {
     int rc = move_beyond(c, f, aside);
 
     if (rc == 0)
         rc = lower_last_id(c, f->key);
+    if (rc == -EIO && strstr(client_error(c), "max_deleted_entry_id"))
+        rc = begin_anew(c, f->key, aside);
     return rc == 0 ? push_again(c, aside, f->key) : rc;
 }
 

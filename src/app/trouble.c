@@ -60,6 +60,7 @@ static const struct meaning meanings[] = {
     {"BUSY ", true, false, "a script blocks Redis; redis-cli SCRIPT KILL ends it"},
     {"NOPERM", false, false, PERMIT},
     {"The user executing the script", false, false, PERMIT}, /* Redis 7.0, inside of scripts */
+    {"ACL failure in script", false, false, PERMIT},         /* Redis 8.0, the same */
     {"", false, true, REPAIR},
 };
 
@@ -220,7 +221,7 @@ void trouble_examined(struct trouble *t, int err, const struct queue_fault *faul
             end(t, i, now_ns);
         if (!i->since_ns || !i->mute)
             continue;
-        i->silent = count > 0; /* the key was named */
+        i->silent = i->silent || count > 0; /* the key was named */
         say(t, i, now_ns);
     }
 }

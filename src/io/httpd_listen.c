@@ -164,7 +164,7 @@ static int grant(const struct listener *l, const struct httpd_options *o, char *
                  size_t err_room)
 {
     const char *group = o->unix_group ? o->unix_group : "";
-    gid_t id;
+    gid_t id = 0;
 
     if (*group) {
         if (group_id(group, &id) < 0) {
