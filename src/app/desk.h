@@ -64,6 +64,7 @@ struct errand {
     const struct config *config; /* held: it was in force when the errand began, and has what the
                                     errand points to: producer, accounts, services */
     const struct config_producer *who;
+    bool by_token;                      /* it has shown one */
     struct span path;                   /* without query */
     struct span query;                  /* behind the '?' */
     struct span parts[ROUTE_PARTS_MAX]; /* what the route's braces matched */
@@ -161,6 +162,15 @@ uint64_t desk_cost(const struct config_account *a, const struct job_spec *spec);
 /* -- openmode.c: where no proof is needed only this machine is served. 0, or the status of the
  * refusal with a sentence -- */
 must_use int openmode_refuses(const struct errand *e, const char **why);
+bool openmode_is_of_a_page(struct visit *v); /* a browser sends it for one */
+
+/* -- known.c: who the visitor is. 0 with e->who where the route needs one, or the status of the
+ * refusal and a sentence. -- */
+must_use int known_authenticate(struct errand *e, const char **why);
+/* The producer of its certificate or its address; or NULL. */
+const struct config_producer *known_without_token(const struct errand *e);
+/* After a reload: the same as it is now, or NULL when what it was known by is gone. */
+const struct config_producer *known_still(const struct errand *e);
 
 /* -- withdraw.c: what a reload has taken away is refused to those who are under way -- */
 void withdraw_all(struct ingress *in);

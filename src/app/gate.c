@@ -106,6 +106,31 @@ const struct config_producer *gate_find(const struct gate *g, struct span token)
     return found;
 }
 
+const struct config_producer *gate_find_certificate(const struct gate *g, struct span name)
+{
+    for (uint32_t i = 0; i < g->config->producers_count; i++) {
+        const struct config_producer *p = &g->config->producers[i];
+
+        if (*p->certificate && span_eq_nocase(name, span_str(p->certificate)))
+            return p;
+    }
+    return NULL;
+}
+
+const struct config_producer *gate_find_from(const struct gate *g, const struct network *from)
+{
+    struct network n;
+
+    for (uint32_t i = 0; i < g->config->producers_count; i++) {
+        const struct config_producer *p = &g->config->producers[i];
+
+        for (uint32_t k = 0; k < p->from.count; k++)
+            if (network_parse(span_str(p->from.at[k]), &n) == 0 && network_overlap(&n, from))
+                return p;
+    }
+    return NULL;
+}
+
 const struct config_producer *gate_still(const struct gate *g, const struct config_producer *p)
 {
     if (p == &anybody)

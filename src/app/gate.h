@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Who may push over HTTP, and what: producers known by the digest of their token, their scopes and
- * their pace. */
+ * Who may push over HTTP, and what: producers known by the digest of their token, by their
+ * certificate or their address, their scopes and their pace. */
 #pragma once
 
 #include "config.h"
 #include "job.h"
+#include "network.h"
 
 struct gate;
 
@@ -21,6 +22,10 @@ const struct config_producer *gate_anybody(void);
 const struct config_producer *gate_still(const struct gate *g, const struct config_producer *p);
 /* The producer of that token, or NULL. Takes as long whoever it is. */
 const struct config_producer *gate_find(const struct gate *g, struct span token);
+/* The producer whose verified client certificate has that name; or that comes from there. NULL:
+ * none; there are never two. */
+const struct config_producer *gate_find_certificate(const struct gate *g, struct span name);
+const struct config_producer *gate_find_from(const struct gate *g, const struct network *from);
 
 bool gate_may_account(const struct config_producer *p, const struct config_account *a);
 bool gate_may_service(const struct config_producer *p, const struct config_service *s);

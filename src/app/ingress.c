@@ -79,43 +79,6 @@ static int strip_authority(struct visit *v, struct span *target)
     return 0;
 }
 
-static struct span shown_token(struct visit *v)
-{
-    struct span s = visit_header(v, "Fastly-Key");
-
-    if (!s.p)
-        s = visit_header(v, "X-Fastly-Key");
-    if (s.p)
-        return s;
-    s = visit_header(v, "Authorization");
-    return s.p && span_starts_nocase(s, "Bearer ") ? span_of(s.p + 7, s.n - 7) : span_of(NULL, 0);
-}
-
-static int authenticate(struct errand *e, const char **why)
-{
-    struct span token;
-
-    *why = NULL;
-    if (e->route->access == ROUTE_OPEN || e->route->access == ROUTE_SIGNED)
-        return 0;
-    if (gate_open(e->in->gate)) {
-        e->who = gate_anybody();
-        return openmode_refuses(e, why);
-    }
-    token = shown_token(e->visit);
-    e->who = token.n ? gate_find(e->in->gate, token) : NULL;
-    if (!e->who) {
-        *why = token.n ? "the token is not of a producer"
-                       : "a producer's token is needed: Authorization: Bearer, or Fastly-Key";
-        return 401;
-    }
-    if (e->route->access == ROUTE_ADMIN && !e->who->admin) {
-        *why = "this needs a producer with admin: true";
-        return 403;
-    }
-    return 0;
-}
-
 static void refuse_route(struct errand *e, const char *allowed)
 {
     struct answer a = {.status = 405, .type = "application/problem+json", .file = -1};
@@ -191,7 +154,7 @@ static void on_head(void *ctx, struct visit *v)
     find_route(e);
     if (!e->route)
         return;
-    status = authenticate(e, &why);
+    status = known_authenticate(e, &why);
     if (status) {
         errand_refuse(e, status, why);
         return;

@@ -61,7 +61,7 @@ static bool names_this_machine(const struct config *c, struct span host)
            is_loopback_number(host) || is_listened_on(c, host);
 }
 
-static bool is_of_a_page(struct visit *v)
+bool openmode_is_of_a_page(struct visit *v)
 {
     struct span site = visit_header(v, "Sec-Fetch-Site");
 
@@ -92,7 +92,7 @@ int openmode_refuses(const struct errand *e, const char **why)
         *why = "no producers are configured, so only this machine may push: " DO;
         return 403;
     }
-    if (is_of_a_page(v)) {
+    if (openmode_is_of_a_page(v)) {
         *why = "no producers are configured, so no web page may push: " DO;
         return 403;
     }

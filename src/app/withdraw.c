@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * A producer is asked for its token once, when the head of its request has come. A stream may last
+ * A producer is asked who it is once, when the head of its request has come. A stream may last
  * for hours, and a body for half a minute: so after a reload every visitor under way is looked at
- * again. Who is gone, or has another token, is refused on the spot; who stays goes on with the
- * scopes and the pace of the new configuration. */
+ * again. Who is gone, or is known no more by what it was, is refused on the spot; who stays goes on
+ * with the scopes and the pace of the new configuration. */
 #include "desk.h"
 
 #define WITHDRAWN "the producer or its token was withdrawn while this was under way"
@@ -20,7 +20,7 @@ static void withdraw(struct errand *e, int status, const char *why)
 
 static void look_again(struct errand *e)
 {
-    const struct config_producer *now = e->who ? gate_still(e->in->gate, e->who) : NULL;
+    const struct config_producer *now = e->who ? known_still(e) : NULL;
 
     if (e->who && !now) {
         withdraw(e, 401, WITHDRAWN);

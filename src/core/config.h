@@ -103,7 +103,9 @@ enum { PRODUCER_URL = 1 << 0, PRODUCER_KEY = 1 << 1, PRODUCER_ALL = 1 << 2 };
 /* Who may push over HTTP, and what. Empty lists allow what there is; sets are never empty. */
 struct config_producer {
     char *name;
-    char *token_sha256; /* 64 hex digits, lower case: of the token the producer shows */
+    char *token_sha256; /* 64 hex digits, lower case: of the token the producer shows; "" = none */
+    struct config_words from; /* without a token: networks, "unix" */
+    char *certificate;        /* without a token: a name in its client certificate; "" = none */
     struct config_words accounts;
     struct config_words services; /* ids or names */
     struct config_words hosts;    /* of URLs: "www.example.com", "*.example.com" */

@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "hook.h"
+#include "network.h"
 #include "setting.h"
 
 /* struct sockaddr_un holds 108 bytes with the NUL: unix(7). */
@@ -132,9 +133,56 @@ static bool may_use(const struct config_producer *p, const struct config_account
     return p->accounts.count == 0;
 }
 
+static int check_known(const struct complaint *c, const struct config_producer *p)
+{
+    if (!*p->token_sha256 && p->from.count == 0 && !*p->certificate)
+        return complain(c, "token_sha256",
+                        "missing: a producer is known by it, by `from` or by `certificate`");
+    if (*p->certificate && !*c->config->http.tls_client_ca_file)
+        return complain(c, "certificate",
+                        "clients show certificates only where http.tls_client_ca_file is set");
+    for (uint32_t i = 0; *p->certificate && i < c->index; i++)
+        if (span_eq_nocase(span_str(p->certificate), span_str(c->config->producers[i].certificate)))
+            return complain(c, "certificate", "it is that of producers[%u] already", i);
+    return 0;
+}
+
+/* Where one network is of two producers, nobody could say whose a visitor is. */
+static int check_from(const struct complaint *c, const struct config_producer *p)
+{
+    struct network mine, other;
+    char place[64];
+
+    for (uint32_t k = 0; k < p->from.count; k++) {
+        if (network_parse(span_str(p->from.at[k]), &mine) < 0)
+            continue;
+        for (uint32_t i = 0; i < c->index; i++) {
+            const struct config_words *w = &c->config->producers[i].from;
+
+            for (uint32_t n = 0; n < w->count; n++) {
+                if (network_parse(span_str(w->at[n]), &other) < 0 ||
+                    !network_overlap(&mine, &other))
+                    continue;
+                snprintf(place, sizeof(place), "from[%u]", k);
+                return complain(c, place,
+                                "'%s' meets '%s' of producers[%u]: an address must mean one "
+                                "producer",
+                                p->from.at[k], w->at[n], i);
+            }
+        }
+    }
+    return 0;
+}
+
 static int check_producer(const struct complaint *c, const struct config_producer *p)
 {
     char place[64];
+    int rc = check_known(c, p);
+
+    if (rc == 0)
+        rc = check_from(c, p);
+    if (rc < 0)
+        return rc;
 
     for (uint32_t i = 0; i < p->accounts.count; i++) {
         if (config_account(c->config, p->accounts.at[i]))
@@ -296,7 +344,7 @@ static bool stands_twice(struct complaint *c, const char *setting, const char **
     for (c->index = 0; c->index < count; c->index++) {
         *text = text_at(c, s, c->index);
         for (*before = 0; *before < c->index; (*before)++)
-            if (strcmp(*text, text_at(c, s, *before)) == 0)
+            if (**text && strcmp(*text, text_at(c, s, *before)) == 0)
                 return true;
     }
     return false;

@@ -34,6 +34,7 @@ enum setting_form {
     SETTING_FORM_LISTEN,       /* host:port, unix:/path; many of them, comma-separated */
     SETTING_FORM_MODE,         /* of a file, in octal */
     SETTING_FORM_GROUP,        /* a group's name */
+    SETTING_FORM_NETWORK,      /* an address, a network or "unix" */
     SETTING_FORM_PATH,         /* absolute */
     SETTING_FORM_NAME,         /* what may stand in a Redis key or a URL */
     SETTING_FORM_ACCOUNT,      /* the name of one */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "network.h"
 #include "target.h"
 
 static bool is_alnum(char c)
@@ -198,6 +199,8 @@ static bool printable(enum setting_form form, const char *text)
 
 static bool looks_right(enum setting_form form, const char *text)
 {
+    struct network network;
+
     switch (form) {
     case SETTING_FORM_ANY:
     case SETTING_FORM_LINES:
@@ -211,6 +214,8 @@ static bool looks_right(enum setting_form form, const char *text)
         return mode_ok(text);
     case SETTING_FORM_GROUP:
         return setting_word_ok(span_str(text), "_.-", 64) && *text != '-';
+    case SETTING_FORM_NETWORK:
+        return !strchr(text, '%') && network_parse(span_str(text), &network) == 0;
     case SETTING_FORM_PATH:
         return *text == '/';
     case SETTING_FORM_NAME:
@@ -259,6 +264,9 @@ static const struct {
                              NULL},
     [SETTING_FORM_MODE] = {"permissions in octal, like 0660", NULL},
     [SETTING_FORM_GROUP] = {"the name of a group", NULL},
+    [SETTING_FORM_NETWORK] =
+        {"an address like 10.1.2.3, a network like 10.1.0.0/16 or fd00::/8, or unix",
+         "addresses, networks like 10.1.0.0/16 or fd00::/8, and unix"},
     [SETTING_FORM_PATH] = {"a path that starts with /", NULL},
     [SETTING_FORM_NAME] = {"1 to 64 of a-z, 0-9, _ and -", NULL},
     [SETTING_FORM_ACCOUNT] = {"the name of an account", "names of accounts"},

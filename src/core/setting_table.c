@@ -343,11 +343,26 @@ static const struct setting table[] = {
      .sentence = "Stands in logs."},
     {.name = "token_sha256",
      PRODUCER(token_sha256),
-     TEXT(SETTING_FORM_SHA256),
+     TEXT_OR_NONE(SETTING_FORM_SHA256),
+     .fallback = "",
      .example = "0000000000000000000000000000000000000000000000000000000000000000",
      .secret = true,
      .sentence = "What printf %s \"$TOKEN\" | sha256sum says of the token it shows. Never the "
-                 "token itself."},
+                 "token itself.\nA token that is shown must be right, whatever the next two say."},
+    {.name = "from",
+     PRODUCER(from),
+     WORDS(SETTING_FORM_NETWORK),
+     .fallback = "",
+     .sentence =
+         "Who comes from there and shows no token is this producer: [10.1.0.0/16, \"fd00::/8\", "
+         "unix].\nIt is the address of the connection: behind a proxy that of the proxy, for "
+         "X-Forwarded-For is\nnever believed."},
+    {.name = "certificate",
+     PRODUCER(certificate),
+     TEXT_OR_NONE(SETTING_FORM_ANY),
+     .fallback = "",
+     .sentence = "Whose client certificate has this name (its CN, or one for DNS) and shows no "
+                 "token is this\nproducer. The certificate is verified: http.tls_client_ca_file."},
     {.name = "accounts",
      PRODUCER(accounts),
      WORDS(SETTING_FORM_ACCOUNT),

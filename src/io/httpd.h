@@ -110,6 +110,10 @@ struct span visit_body(const struct visit *v);
  * machine: loopback or a Unix socket. */
 const char *visit_peer(const struct visit *v);
 bool visit_is_unix(const struct visit *v);
+/* The names in the client certificate, when TLS has verified it: the subject's CN, and those for
+ * DNS. */
+typedef void visit_name_cb(void *ctx, struct span name);
+void visit_client_names(const struct visit *v, visit_name_cb *cb, void *ctx);
 bool visit_from_loopback(const struct visit *v);
 bool visit_is_tls(const struct visit *v);
 

@@ -212,4 +212,5 @@ void visit_end(struct visit *v);
 
 /* httpd_tls.c */
 bool httpd_tls_client_proven(struct MHD_Connection *mhd); /* its certificate is of our authority */
+void httpd_tls_client_names(struct MHD_Connection *mhd, visit_name_cb *cb, void *ctx);
 void httpd_tls_send(struct MHD_Connection *mhd, struct span text);

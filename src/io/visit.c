@@ -94,6 +94,12 @@ bool visit_is_unix(const struct visit *v)
     return v->conn->slot->local;
 }
 
+void visit_client_names(const struct visit *v, visit_name_cb *cb, void *ctx)
+{
+    if (v->conn->proven)
+        httpd_tls_client_names(v->mhd, cb, ctx);
+}
+
 bool visit_from_loopback(const struct visit *v)
 {
     const char *peer = v->conn->peer;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "alloc.h"
 #include "rawhttp.h"
@@ -442,6 +443,92 @@ static void only_clients_of_the_authority_are_served(void **state)
     rig_close(g.rig);
 }
 
+/* A PURGE on a connection of its own, with the certificate of that name. */
+static long purge_as(const struct gate *g, const char *name, const char *header)
+{
+    struct curl_slist *headers = curl_slist_append(NULL, "Host: www.example.com");
+    CURL *c = visitor(g);
+    long status;
+
+    headers = curl_slist_append(headers, header);
+    show_certificate(c, g, name);
+    curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, "PURGE");
+    curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
+    status = visit(c);
+    curl_slist_free_all(headers);
+    curl_easy_cleanup(c);
+    return status;
+}
+
+static void let_in(struct gate *g, const char *producers)
+{
+    char *more =
+        alloc_printf("  tls_client_ca_file: %s/ca.pem\nproducers:\n%s", g->rig->folder, producers);
+    size_t before = instance_said(&g->rig->instances[0], "certificate that was read anew");
+    char *global = alloc_printf("listen: [127.0.0.1:0, unix:%s/http.sock]\nhttp:\n"
+                                "  tls_cert_file: %s/server.pem\n  tls_key_file: %s/server.key\n%s",
+                                g->rig->folder, g->rig->folder, g->rig->folder, more);
+
+    rig_configure(g->rig, "", global);
+    free(global);
+    free(more);
+    instance_signal(&g->rig->instances[0], SIGHUP);
+    instance_await_said(&g->rig->instances[0], "certificate that was read anew", before + 1);
+}
+
+/* By its CN, or by a name for DNS: all certificates here have localhost there. */
+static void a_producer_is_known_by_the_name_in_its_certificate(void **state)
+{
+    struct gate g;
+
+    open_gate(&g, state, "");
+    make_certificate(g.rig, "ca", "press", "press.example", "clientAuth");
+    make_certificate(g.rig, "ca", "other", "other.example", "clientAuth");
+    let_in(&g, "  - {name: press, certificate: Press.Example}\n");
+    await_until(-1, AWAIT_PATIENCE_MS, purge_as(&g, "press", "X-None;") == 200);
+    assert_int_equal(purge_as(&g, "other", "X-None;"), 401);
+    assert_int_equal(purge_as(&g, "press", "Fastly-Key: wrong"), 401);
+    assert_int_equal(purge_as(&g, "press", "Origin: https://evil.example"), 403);
+
+    let_in(&g, "  - {name: all, certificate: localhost}\n");
+    await_until(-1, AWAIT_PATIENCE_MS, purge_as(&g, "other", "X-None;") == 200);
+    assert_int_equal(purge_as(&g, "press", "X-None;"), 200);
+
+    /* One with the names of two producers is of neither. */
+    let_in(&g, "  - {name: all, certificate: localhost}\n"
+               "  - {name: press, certificate: press.example}\n");
+    await_until(-1, AWAIT_PATIENCE_MS, purge_as(&g, "press", "X-None;") == 401);
+    assert_int_equal(purge_as(&g, "other", "X-None;"), 200);
+
+    let_in(&g, "  - {name: press, certificate: press.example}\n");
+    await_until(-1, AWAIT_PATIENCE_MS, purge_as(&g, "other", "X-None;") == 401);
+    rig_close(g.rig);
+}
+
+/* Nobody is on the wire between: neither TLS nor a certificate is asked for there. */
+static void a_unix_socket_is_plain_beside_tls(void **state)
+{
+    struct rawhttp r;
+    struct gate g;
+    char *path;
+
+    open_gate(&g, state, "");
+    let_in(&g, "  - {name: press, from: [unix]}\n");
+    path = alloc_printf("%s/http.sock", g.rig->folder);
+    await_until(-1, AWAIT_PATIENCE_MS, access(path, W_OK) == 0);
+    await_until(-1, AWAIT_PATIENCE_MS,
+                instance_said(&g.rig->instances[0], "The HTTP endpoint listens") == 2);
+    rawhttp_open_unix(&r, path);
+    rawhttp_say(&r, "PURGE /a HTTP/1.1\r\nHost: www.example.com\r\n\r\n");
+    rawhttp_await_status(&r, 200);
+    let_in(&g, "  - {name: press, from: [unix, \"::1\"]}\n"); /* a reload leaves it connected */
+    rawhttp_say(&r, "PURGE /b HTTP/1.1\r\nHost: www.example.com\r\n\r\n");
+    rawhttp_await_status(&r, 200);
+    rawhttp_close(&r);
+    free(path);
+    rig_close(g.rig);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -454,6 +541,8 @@ int main(int argc, char **argv)
         rig_test(a_broken_new_certificate_is_said_and_the_old_one_stays),
         rig_test(a_start_with_a_bad_certificate_waits_until_it_is_mended),
         rig_test(only_clients_of_the_authority_are_served),
+        rig_test(a_producer_is_known_by_the_name_in_its_certificate),
+        rig_test(a_unix_socket_is_plain_beside_tls),
     };
 
     cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */

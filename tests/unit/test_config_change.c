@@ -53,6 +53,7 @@ static void change(struct pair *p, const struct setting *s)
         "2048",
         "64MiB",
         "unix:///r.sock",
+        "unix",
         "0600",
         "[::1]:1",
         "/other",

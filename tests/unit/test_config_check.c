@@ -153,6 +153,39 @@ static void others_than_this_machine_need_a_name(void **state)
                    "purge: name them under producers, or listen on 127.0.0.1 or [::1]");
 }
 
+#define WITH_CA "http: {tls_cert_file: /c, tls_key_file: /k, tls_client_ca_file: /ca}\n"
+
+static void what_producers_are_known_by_means_one_of_them(void **state)
+{
+    (void)state;
+    assert_loads("producers:\n  - {name: a, from: [10.1.0.0/16, 10.1.2.3, unix]}\n"
+                 "  - {name: b, from: [10.2.0.0/16, \"fd00::/8\"]}\n"
+                 "  - {name: c, from: [\"::1\"], token_sha256: " B64 "}\n");
+    assert_refused("producers:\n  - {name: a, from: [192.0.2.1, 10.1.0.0/16]}\n"
+                   "  - {name: b, from: [192.0.2.2, 10.1.2.0/24]}\n",
+                   "purgeline.yaml:3: producers[1].from[1]: '10.1.2.0/24' meets '10.1.0.0/16' of "
+                   "producers[0]: an address must mean one producer");
+    assert_refused("producers:\n  - {name: a, from: [unix]}\n  - {name: b, from: [unix]}\n",
+                   "purgeline.yaml:3: producers[1].from[0]: 'unix' meets 'unix' of producers[0]: "
+                   "an address must mean one producer");
+    assert_refused("producers:\n  - {name: a, from: [10.1.2.3/16]}\n",
+                   "purgeline.yaml:2: producers[0].from[0]: expected an address like 10.1.2.3, a "
+                   "network like 10.1.0.0/16 or fd00::/8, or unix, found '10.1.2.3/16'");
+    assert_refused("producers: [{name: a, from: []}]\n",
+                   "purgeline.yaml:1: producers[0].token_sha256: missing: a producer is known by "
+                   "it, by `from` or by `certificate`");
+    assert_loads(WITH_CA "producers: [{name: a, certificate: press.example}, "
+                         "{name: b, certificate: cms}]\n");
+    assert_refused(
+        WITH_CA "producers:\n  - {name: a, certificate: press.example}\n"
+                "  - {name: b, certificate: Press.Example}\n",
+        "purgeline.yaml:4: producers[1].certificate: it is that of producers[0] already");
+    assert_refused(
+        "producers: [{name: a, certificate: x}]\n",
+        "purgeline.yaml:1: producers[0].certificate: clients show certificates only where "
+        "http.tls_client_ca_file is set");
+}
+
 static void several_addresses_are_a_list_or_one_text(void **state)
 {
     struct config c;
@@ -335,6 +368,7 @@ int main(void)
         T(a_hook_is_signed_or_for_this_machine_only),
         T(what_is_signed_comes_with_the_request),
         T(others_than_this_machine_need_a_name),
+        T(what_producers_are_known_by_means_one_of_them),
         T(several_addresses_are_a_list_or_one_text),
         T(certificate_and_key_go_together),
         T(check_says_who_may_push),

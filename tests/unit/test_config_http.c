@@ -271,8 +271,10 @@ static void there_may_be_256_hooks_and_no_more(void **state)
 static void what_a_producer_or_hook_must_have_is_missed(void **state)
 {
     (void)state;
-    assert_refused("producers:\n  - name: a\n",
-                   "purgeline.yaml:2: producers[0].token_sha256: missing");
+    assert_refused(
+        "producers:\n  - name: a\n",
+        "purgeline.yaml:2: producers[0].token_sha256: missing: a producer is known by it, by "
+        "`from` or by `certificate`");
     assert_refused("producers:\n  - token_sha256: " A64 "\n    kinds: [url]\n",
                    "purgeline.yaml:2: producers[0].name: missing");
     assert_refused("hooks:\n  - keys: [a]\n", "purgeline.yaml:2: hooks[0].name: missing");
@@ -281,11 +283,13 @@ static void what_a_producer_or_hook_must_have_is_missed(void **state)
 static void a_token_where_its_digest_belongs_is_not_shown(void **state)
 {
     (void)state;
-    assert_refused("producers:\n  - name: a\n    token_sha256: hunter2\n",
-                   "purgeline.yaml:3: producers[0].token_sha256: expected 64 hex digits");
-    assert_refused("producers:\n  - name: a\n    token_sha256: [hunter2]\n",
-                   "purgeline.yaml:3: producers[0].token_sha256: expected 64 hex digits, found a "
-                   "list");
+    assert_refused(
+        "producers:\n  - name: a\n    token_sha256: hunter2\n",
+        "purgeline.yaml:3: producers[0].token_sha256: expected 64 hex digits, or nothing");
+    assert_refused(
+        "producers:\n  - name: a\n    token_sha256: [hunter2]\n",
+        "purgeline.yaml:3: producers[0].token_sha256: expected 64 hex digits, or nothing, "
+        "found a list");
 }
 
 static void a_bad_word_of_a_list_is_named_by_its_place(void **state)

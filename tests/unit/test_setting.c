@@ -259,6 +259,14 @@ static void what_is_listened_on_is_a_port_or_a_socket_or_many(void **state)
         {"a:b", false}, {"-x", false});
 }
 
+static void a_producer_comes_from_addresses_networks_or_a_socket(void **state)
+{
+    (void)state;
+    TRY(SETTING_PRODUCER, "from", {"10.1.0.0/16", true}, {"fd00::/8", true}, {"192.0.2.1", true},
+        {"::1", true}, {"unix", true}, {"10.1.2.3/16", false}, {"fe80::1%eth0", false},
+        {"localhost", false}, {"10.1.0.0/33", false}, {"", false});
+}
+
 static void a_digest_is_of_64_hex_digits(void **state)
 {
     (void)state;
@@ -267,7 +275,7 @@ static void a_digest_is_of_64_hex_digits(void **state)
         {"9F86D081884C7D659A2FEAA0C55AD015A3BF4F1B2B0B822CD15D6C15B0F00A08", true},
         {"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a0", false},
         {"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a081", false},
-        {"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a0g", false}, {"", false});
+        {"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a0g", false}, {"", true});
 }
 
 static void a_digest_is_kept_in_lower_case(void **state)
@@ -446,6 +454,7 @@ int main(void)
         T(every_setting_says_what_it_is_for),
         T(a_name_is_of_at_most_64_lower_case_letters_and_digits),
         T(what_is_listened_on_is_a_port_or_a_socket_or_many),
+        T(a_producer_comes_from_addresses_networks_or_a_socket),
         T(a_digest_is_of_64_hex_digits),
         T(a_digest_is_kept_in_lower_case),
         T(a_path_is_absolute_or_there_is_none),

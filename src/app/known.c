@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ * Who a visitor is. A token that is shown decides alone. Without one, a producer may be known by
+ * the client certificate that TLS has verified, else by where the connection comes from: that is
+ * the peer of the socket and nothing that a header says, so behind a proxy it is the proxy.
+ *
+ * A browser shows its certificate, and comes from its address, whatever page sends it here: what a
+ * page sends is not taken for the producer's own. */
+#include "desk.h"
+#include "network.h"
+
+static struct span shown_token(struct visit *v)
+{
+    struct span s = visit_header(v, "Fastly-Key");
+
+    if (!s.p)
+        s = visit_header(v, "X-Fastly-Key");
+    if (s.p)
+        return s;
+    s = visit_header(v, "Authorization");
+    return s.p && span_starts_nocase(s, "Bearer ") ? span_of(s.p + 7, s.n - 7) : span_of(NULL, 0);
+}
+
+struct naming {
+    const struct gate *gate;
+    const struct config_producer *found;
+    bool several;
+};
+
+static void on_name(void *ctx, struct span name)
+{
+    struct naming *n = ctx;
+    const struct config_producer *p = gate_find_certificate(n->gate, name);
+
+    n->several |= p && n->found && n->found != p;
+    n->found = p ? p : n->found;
+}
+
+const struct config_producer *known_without_token(const struct errand *e)
+{
+    struct naming n = {.gate = e->in->gate};
+    struct network from;
+
+    visit_client_names(e->visit, on_name, &n);
+    if (n.several)
+        return NULL;
+    if (n.found)
+        return n.found;
+    if (network_parse(span_str(visit_peer(e->visit)), &from) < 0)
+        return NULL;
+    return gate_find_from(e->in->gate, &from);
+}
+
+static int refuse(const char **why, const char *sentence, int status)
+{
+    *why = sentence;
+    return status;
+}
+
+static int identify(struct errand *e, const char **why)
+{
+    struct span token = shown_token(e->visit);
+
+    e->by_token = token.p;
+    if (token.p) {
+        e->who = gate_find(e->in->gate, token);
+        return e->who ? 0 : refuse(why, "the token is not of a producer", 401);
+    }
+    e->who = known_without_token(e);
+    if (!e->who)
+        return refuse(why, "a producer's token is needed: Authorization: Bearer, or Fastly-Key",
+                      401);
+    if (openmode_is_of_a_page(e->visit)) {
+        e->who = NULL;
+        return refuse(why, "a web page must show a producer's token", 403);
+    }
+    return 0;
+}
+
+int known_authenticate(struct errand *e, const char **why)
+{
+    int status;
+
+    *why = NULL;
+    if (e->route->access == ROUTE_OPEN || e->route->access == ROUTE_SIGNED)
+        return 0;
+    if (gate_open(e->in->gate)) {
+        e->who = gate_anybody();
+        return openmode_refuses(e, why);
+    }
+    status = identify(e, why);
+    if (status == 0 && e->route->access == ROUTE_ADMIN && !e->who->admin)
+        return refuse(why, "this needs a producer with admin: true", 403);
+    return status;
+}
+
+const struct config_producer *known_still(const struct errand *e)
+{
+    const struct config_producer *now;
+
+    if (e->who == gate_anybody() || e->by_token)
+        return gate_still(e->in->gate, e->who);
+    now = known_without_token(e);
+    return now && strcmp(now->name, e->who->name) == 0 ? now : NULL;
+}
