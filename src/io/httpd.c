@@ -399,6 +399,7 @@ int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err, size_
         return rc;
     keep_tls(h, tls);
     quiesce(old);
+    end_outdated(h, list_entry(h->slots.prev, struct slot, link));
     httpd_run_soon(h);
     return 0;
 }
@@ -465,7 +466,6 @@ int httpd_set_limits(struct httpd *h, const struct httpd_options *o, char *err, 
         return rc;
     }
     quiesce(old);
-    end_outdated(h, list_entry(h->slots.prev, struct slot, link));
     httpd_run_soon(h);
     return 0;
 }
