@@ -332,6 +332,7 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err
     list_init(&h->strangers);
     list_init(&h->rested);
     list_init(&h->ends);
+    list_init(&h->heavy);
     list_init(&h->lingering);
     h->listen_fd = open_listener(o->listen, -1, err, err_room);
     if (h->listen_fd < 0) {
@@ -458,6 +459,7 @@ int httpd_set_limits(struct httpd *h, const struct httpd_options *o, char *err, 
     h->options.idle_s = o->idle_s;
     h->options.request_s = o->request_s;
     h->options.body_max_bytes = o->body_max_bytes;
+    h->options.heads_max_bytes = o->heads_max_bytes;
     if (o->connections == before.connections && o->per_address == before.per_address)
         return 0;
     rc = add_slot(h, kept_tls(h), err, err_room); /* libmicrohttpd cannot change these two */
