@@ -244,10 +244,13 @@ static void on_full(void *ctx, struct visit *v)
 static void on_gone(void *ctx, struct visit *v)
 {
     struct errand *e = visit_ctx(v);
+    const char *why;
+    int status;
 
     (void)ctx;
-    if (visit_answered(v) && !e->answered)
-        errand_audit(e, 413, "the body is too large"); /* the server answered by itself */
+    why = visit_own_answer(v, &status);
+    if (why)
+        errand_audit(e, status, why);
     if (e->gone)
         e->gone(e);
     e->visit = NULL;

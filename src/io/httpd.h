@@ -154,5 +154,7 @@ struct answer {
 
 void visit_answer(struct visit *v, const struct answer *a);
 bool visit_answered(const struct visit *v);
+/* Of an answer that the server gave by itself: its sentence, and its status. NULL: it did not. */
+const char *visit_own_answer(const struct visit *v, int *status);
 /* For one that is answered: what is missing of its body is not waited for; the connection ends. */
 void visit_cut(struct visit *v);

@@ -43,6 +43,7 @@ struct visit {
     struct MHD_Response *response; /* ready, not queued yet */
     struct span text;              /* its body, when it is no file; the response's */
     int status;
+    const char *own_sentence; /* of an answer that nobody but this server gave */
     uint32_t patience_ms;
     uint64_t late_ns;                  /* visit_await: monotonic; 0: not called */
     uint64_t got_bytes, renewed_bytes; /* of the body; at the last renewal of the deadline */
