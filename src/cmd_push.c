@@ -225,6 +225,7 @@ static void on_receipt(void *ctx, const char *job, struct span text)
     /* No receipt where one should be: purged or dead, nobody wrote down which. */
     if (!state)
         state = "ended";
+    json_object_del(receipt, "scope"); /* who may read it over HTTP: no part of what it says */
     p->ended++;
     if (strcmp(state, "purged") == 0)
         p->purged++;

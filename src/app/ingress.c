@@ -207,10 +207,13 @@ static void on_full(void *ctx, struct visit *v)
 static void on_gone(void *ctx, struct visit *v)
 {
     struct errand *e = visit_ctx(v);
+    const char *why;
+    int status;
 
     (void)ctx;
-    if (visit_answered(v) && !e->answered)
-        errand_audit(e, 413, "the body is too large"); /* the server answered by itself */
+    why = visit_own_answer(v, &status);
+    if (why)
+        errand_audit(e, status, why);
     if (e->gone)
         e->gone(e);
     e->visit = NULL;
@@ -321,6 +324,7 @@ static struct httpd_options httpd_options(const struct ingress *in)
                                   .per_address = c->http.per_address,
                                   .idle_s = c->http.idle_s,
                                   .request_s = c->http.request_s,
+                                  .heads_max_bytes = config_visits_max_bytes(c),
                                   .body_max_bytes = c->http.body_max_bytes};
 }
 

@@ -6,11 +6,14 @@
 #include <uthash.h>
 
 #include "alloc.h"
+#include "clock.h"
 #include "job.h"
 #include "jobplace.h"
 #include "list.h"
+#include "log.h"
 #include "rediskey.h"
 
+#define POLL_NS NS_PER_S
 #define NAME_MAX_BYTES (JOB_ID_ROOM + 66) /* an account's name has at most 64 bytes */
 
 /* All who wait for one job. */
@@ -41,8 +44,12 @@ struct waiters {
     char **accounts;
     uint32_t accounts_count;
     struct redis *listener; /* NULL until somebody waits */
-    struct job *jobs;       /* the table */
-    uint32_t looks;         /* that Redis has not answered: they outlive waiters_close */
+    struct timer *poll;     /* runs while jobs are waited for and no message can come */
+    bool deaf;              /* the listener is away, or may not subscribe */
+    bool polling;
+    bool refusal_said;
+    struct job *jobs; /* the table */
+    uint32_t looks;   /* that Redis has not answered: they outlive waiters_close */
     bool over;
     loop_cb *closed;
     void *closed_ctx;
@@ -54,6 +61,8 @@ struct channel {
     const char *account;
 };
 
+static void on_poll(void *ctx);
+
 struct waiters *waiters_new(struct loop *l, const struct redis_address *a, const struct config *c,
                             struct intray *t)
 {
@@ -62,6 +71,7 @@ struct waiters *waiters_new(struct loop *l, const struct redis_address *a, const
     w->loop = l;
     w->address = a;
     w->intray = t;
+    w->poll = timer_new(l, on_poll, w);
     w->accounts_count = c->accounts_count;
     w->accounts = alloc_zeroed(w->accounts_count, sizeof(*w->accounts));
     for (uint32_t i = 0; i < w->accounts_count; i++)
@@ -182,6 +192,24 @@ static void look_at_all(struct waiters *w)
     }
 }
 
+static void poll_soon(struct waiters *w)
+{
+    if (!w->deaf || !w->jobs || w->polling)
+        return;
+    w->polling = true;
+    timer_start_at(w->poll, clock_mono_ns() + POLL_NS);
+}
+
+static void on_poll(void *ctx)
+{
+    struct waiters *w = ctx;
+
+    w->polling = false;
+    if (w->deaf)
+        look_at_all(w);
+    poll_soon(w);
+}
+
 static void on_message(void *ctx, const struct span *text)
 {
     struct channel *c = ctx;
@@ -192,6 +220,7 @@ static void on_message(void *ctx, const struct span *text)
         return;
     }
     if (text->n == 0) { /* from now on; what ended before went unheard */
+        c->waiters->deaf = false;
         look_at_all(c->waiters);
         return;
     }
@@ -220,10 +249,19 @@ static void on_up(void *ctx)
     }
 }
 
+/* A refused SUBSCRIBE ends the connection, and its words are the reason. */
 static void on_down(void *ctx, const char *why)
 {
-    (void)ctx;
-    (void)why;
+    struct waiters *w = ctx;
+
+    w->deaf = true;
+    poll_soon(w);
+    if (w->refusal_said || strncmp(why, "NOPERM", 6) != 0)
+        return;
+    w->refusal_said = true;
+    log_warn("Redis does not permit SUBSCRIBE: receipts are looked up every second for whoever "
+             "waits for a job. Give the user +subscribe and &purgeline:*",
+             "why=\"%s\"", why);
 }
 
 struct waiter *waiters_add(struct waiters *w, const struct config_account *a, const char *job,
@@ -240,6 +278,7 @@ struct waiter *waiters_add(struct waiters *w, const struct config_account *a, co
     x->ctx = ctx;
     list_push_back(&x->job->list, &x->link);
     look_up(x->job);
+    poll_soon(w);
     return x;
 }
 
@@ -275,6 +314,7 @@ static void on_listener_closed(void *ctx)
 void waiters_close(struct waiters *w, loop_cb *closed, void *ctx)
 {
     must(!w->jobs);
+    timer_close(w->poll);
     w->closed = closed;
     w->closed_ctx = ctx;
     if (w->listener)

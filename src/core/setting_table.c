@@ -88,7 +88,10 @@ static const struct setting table[] = {
      GLOBAL(http.connections),
      NUMBER(1, 1000000),
      .fallback = "10000",
-     .sentence = "Connections open at once; each takes up to 88 KiB besides its body."},
+     .sentence =
+         "Connections open at once. One that had a request, or sends a head of more than 4 KiB,\n"
+         "takes up to 88 KiB besides its body; when all these take more than a quarter of\n"
+         "memory_max, the oldest that has shown no valid token is closed, then idle ones."},
     {.name = "http.per_address",
      GLOBAL(http.per_address),
      NUMBER(0, 1000000),

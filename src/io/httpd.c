@@ -308,6 +308,7 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err
     list_init(&h->strangers);
     list_init(&h->rested);
     list_init(&h->ends);
+    list_init(&h->heavy);
     list_init(&h->lingering);
     if (listen_open(h, o, err, err_room) < 0 ||
         add_slots(h, SLOTS_ALL, o->tls, err, err_room) < 0) {
@@ -460,6 +461,7 @@ int httpd_set_limits(struct httpd *h, const struct httpd_options *o, char *err, 
     h->options.idle_s = o->idle_s;
     h->options.request_s = o->request_s;
     h->options.body_max_bytes = o->body_max_bytes;
+    h->options.heads_max_bytes = o->heads_max_bytes;
     if (o->connections == before.connections && o->per_address == before.per_address)
         return 0;
     rc = renew_slots(h, kept_tls(h), err, err_room); /* libmicrohttpd cannot change these two */

@@ -60,6 +60,9 @@ struct httpd_options {
     /* Until a first line has come; from there to the whole request (for a stream: to some of it),
      * and for the answer to be taken (or some of it). */
     uint32_t idle_s, request_s;
+    /* What heads and kept connections may take together (httpd_heads.c): beyond it the oldest that
+     * has not proven who it is is dropped, then who is idle. 0 = no limit. */
+    uint64_t heads_max_bytes;
     uint64_t body_max_bytes; /* of one; what all may have together is for visit_bill to say */
     uint32_t patience_ms;    /* from the whole body to `late`, unless the visit asks for more */
     const struct httpd_calls *calls;
@@ -162,5 +165,7 @@ struct answer {
 
 void visit_answer(struct visit *v, const struct answer *a);
 bool visit_answered(const struct visit *v);
+/* Of an answer that the server gave by itself: its sentence, and its status. NULL: it did not. */
+const char *visit_own_answer(const struct visit *v, int *status);
 /* For one that is answered: what is missing of its body is not waited for; the connection ends. */
 void visit_cut(struct visit *v);

@@ -73,7 +73,9 @@ void conn_set_phase(struct conn *c, enum conn_phase phase, uint64_t wait_ms)
     struct httpd *h = c->slot->httpd;
 
     c->phase = phase;
+    c->had_head |= phase != CONN_AWAIT && phase != CONN_HEAD && phase != CONN_GONE;
     enter_rest(c);
+    heads_weigh(c);
     ends_watch(c);
     heap_remove(&h->deadlines, &c->deadline);
     if (wait_ms) {
@@ -229,6 +231,7 @@ void conn_rest(struct conn *c)
     else if (c->phase != CONN_GONE)
         begin_rest(c);
     make_room(h);
+    heads_make_room(h);
 }
 
 void conn_prove(struct conn *c)
@@ -238,6 +241,7 @@ void conn_prove(struct conn *c)
     c->known = true;
     c->slot->httpd->known_count++;
     enter_rest(c);
+    heads_weigh(c);
 }
 
 void conn_forget(struct conn *c)
@@ -245,6 +249,7 @@ void conn_forget(struct conn *c)
     c->slot->httpd->known_count -= c->known;
     c->known = false;
     enter_rest(c);
+    heads_weigh(c);
 }
 
 bool conn_is_unwelcome(const struct conn *c)
@@ -272,6 +277,7 @@ void conn_open(struct slot *s, struct MHD_Connection *mhd, void **socket_ctx)
     heap_node_init(&c->deadline);
     list_init(&c->rest);
     list_init(&c->end);
+    list_init(&c->heavy);
     c->slot = s;
     c->mhd = mhd;
     c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
@@ -289,6 +295,7 @@ void conn_open(struct slot *s, struct MHD_Connection *mhd, void **socket_ctx)
     *socket_ctx = c;
     make_room(s->httpd);
     begin_rest(c);
+    heads_make_room(s->httpd);
 }
 
 static bool peer_has_ended(const struct conn *c)
@@ -329,6 +336,7 @@ void conn_close(struct slot *s, void **socket_ctx)
     answer_no_request(c);
     conn_set_phase(c, CONN_GONE, 0);
     ends_remove(c);
+    heads_forget(c);
     address_leave(s->httpd, c->address);
     if (c->visit)
         visit_end(c->visit); /* two errors in one head, and libmicrohttpd 0.9.75 does not say so */

@@ -2,8 +2,8 @@
  * Peers that have sent all they will. libmicrohttpd watches edges: it reads what is there, and
  * waits for the next event. A FIN that came together with data brings no other event, so
  * libmicrohttpd never reads it, and half a request would hold its connection until its deadline. A
- * second epoll reports the FIN here. A request that is incomplete after all was read stays so: hang
- * up. */
+ * second epoll reports the FIN here (and that bytes have come, to httpd_heads.c). A request that is
+ * incomplete after all was read stays so: hang up. */
 #include <linux/sockios.h> /* SIOCINQ */
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -32,8 +32,10 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     for (int i = 0; i < n; i++) {
         struct conn *c = seen[i].data.ptr;
 
-        c->ended = true;
+        if (seen[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+            c->ended = true;
         ends_watch(c);
+        heads_on_bytes(c);
     }
 }
 
@@ -72,7 +74,7 @@ void ends_close(struct httpd *h)
 /* No memory for the watch: then the deadline ends the connection. */
 void ends_add(struct conn *c)
 {
-    struct epoll_event e = {.events = EPOLLRDHUP | EPOLLET, .data.ptr = c};
+    struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = c};
 
     (void)epoll_ctl(c->slot->httpd->ends_fd, EPOLL_CTL_ADD, c->fd, &e);
 }

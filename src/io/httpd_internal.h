@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * The inside of the HTTP server, shared by its files: httpd.c listens and runs libmicrohttpd,
  * httpd_conn.c keeps connections, their deadlines and their number, visit.c carries a visit from
- * its head to its answer, httpd_head.c refuses what libmicrohttpd lets pass, httpd_linger.c ends
- * what was not read to its end, httpd_ends.c sees that a peer has sent all, httpd_address.c counts
- * addresses, httpd_listen.c opens them, httpd_tls.c looks at certificates. */
+ * its head to its answer, httpd_heads.c bounds the memory of all heads, httpd_head.c refuses what
+ * libmicrohttpd lets pass, httpd_linger.c ends what was not read to its end, httpd_ends.c sees that
+ * a peer has sent all, httpd_address.c counts addresses, httpd_listen.c opens them, httpd_tls.c looks
+ * at certificates. */
 #pragma once
 
 #include <microhttpd.h>
@@ -43,6 +44,7 @@ struct visit {
     struct MHD_Response *response; /* ready, not queued yet */
     struct span text;              /* its body, when it is no file; the response's */
     int status;
+    const char *own_sentence; /* of an answer that nobody but this server gave */
     uint32_t patience_ms;
     uint64_t late_ns;                  /* visit_await: monotonic; 0: not called */
     uint64_t got_bytes, renewed_bytes; /* of the body; at the last renewal of the deadline */
@@ -59,9 +61,11 @@ struct visit {
 
 struct conn {
     struct heap_node deadline;
-    struct list link; /* in the httpd's */
-    struct list rest; /* in its strangers or rested, while it may be dropped for another */
-    struct list end;  /* in its ends, while it is looked at */
+    struct list link;     /* in the httpd's */
+    struct list rest;     /* in its strangers or rested, while it may be dropped for another */
+    struct list end;      /* in its ends, while it is looked at */
+    struct list heavy;    /* in its heavy, while it may be dropped for the memory it takes */
+    uint32_t heavy_bytes; /* of its pool, as httpd_heads.c counts them */
     struct slot *slot;
     struct MHD_Connection *mhd;
     struct visit *visit; /* NULL between two */
@@ -72,6 +76,7 @@ struct conn {
     bool hung_up;
     bool own_timeout;           /* set in libmicrohttpd */
     bool used;                  /* a first line has come */
+    bool had_head;              /* a first head has come whole */
     bool known;                 /* a visit on it has proven who it is */
     bool resting;               /* it is in rested */
     bool ended;                 /* its peer has sent all it will */
@@ -126,6 +131,8 @@ struct httpd {
      * proven who they are, whatever they are at; and of known peers those that are idle. */
     struct list strangers, rested;
     uint32_t strangers_count, rested_count, known_count, hung_up;
+    struct list heavy;    /* unproven ones whose head takes memory, oldest first */
+    uint64_t heavy_bytes; /* of all connections */
     struct heap deadlines;
     struct timer *timer; /* the first of the deadlines */
     struct list ends; /* connections whose peer has sent all, until it is clear what that means */
@@ -152,6 +159,12 @@ void conn_set_phase(struct conn *c, enum conn_phase phase, uint64_t wait_ms); /*
 void conn_hang_up(struct conn *c);
 void conn_end(struct conn *c);    /* with its answer, or 408, past libmicrohttpd */
 void conn_forget(struct conn *c); /* its peer is not proven any more */
+
+/* httpd_heads.c */
+void heads_weigh(struct conn *c);    /* anew: its phase has changed */
+void heads_on_bytes(struct conn *c); /* its peer has sent something */
+void heads_forget(struct conn *c);
+void heads_make_room(struct httpd *h);
 void conn_open(struct slot *s, struct MHD_Connection *mhd, void **socket_ctx);
 void conn_close(struct slot *s, void **socket_ctx);
 void conn_rest(struct conn *c); /* its visit is over */

@@ -225,6 +225,13 @@ bool visit_answered(const struct visit *v)
     return v->answered;
 }
 
+const char *visit_own_answer(const struct visit *v, int *status)
+{
+    if (v->own_sentence)
+        *status = v->status;
+    return v->own_sentence;
+}
+
 void visit_cut(struct visit *v)
 {
     must(v->answered);
@@ -278,10 +285,12 @@ static enum MHD_Result wait_for_answer(struct visit *v)
     return MHD_YES;
 }
 
+/* The sentence is a literal. */
 static void answer_plain(struct visit *v, int status, const char *sentence)
 {
     struct answer a = {.status = status, .type = "application/json", .file = -1, .close = true};
 
+    v->own_sentence = sentence;
     a.body = alloc_printf("{\"msg\":\"%s\"}\n", sentence);
     a.body_bytes = strlen(a.body);
     visit_answer(v, &a);

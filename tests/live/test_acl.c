@@ -152,6 +152,20 @@ static void the_daemon_does_its_whole_job(void **state)
     close_all(&w);
 }
 
+/* Long before the waiting is over. */
+static void who_waits_is_answered_without_subscribe(void **state)
+{
+    struct world w = open_users(state, "");
+
+    redis_server_do(w.r->redis, "ACL SETUSER purgeline -subscribe");
+    w.h = http_serve(w.r, 0);
+    for (int i = 0; i < 3; i++)
+        http_expect(w.h, 200, "POST", "/v1/purge", "{\"keys\":[\"waited\"]}", "Prefer: wait=25",
+                    NULL);
+    assert_int_equal(instance_said(&w.r->instances[0], "does not permit SUBSCRIBE"), 1);
+    close_all(&w);
+}
+
 static void a_producer_pushes_and_waits_and_does_nothing_else(void **state)
 {
     struct world w = open_users(state, "");
@@ -302,6 +316,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         rig_test(the_daemon_does_its_whole_job),
+        rig_test(who_waits_is_answered_without_subscribe),
         rig_test(a_producer_pushes_and_waits_and_does_nothing_else),
         rig_test(push_wait_without_the_channel_looks_for_receipts),
         rig_test(push_wait_without_receipts_fails_with_a_sentence),

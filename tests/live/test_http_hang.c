@@ -4,6 +4,8 @@
  * the program as users get it, for the sanitizers' memory is another. */
 #include "http_world.h"
 
+#include <sys/resource.h>
+
 #include "clock.h"
 #include "rawhttp.h"
 
@@ -265,9 +267,74 @@ static void all_of_it_together_and_what_was_accepted_is_purged(void **state)
     world_close(&w);
 }
 
+/* -- heads that come half and stay -- */
+
+#define HALF_HEADS 2000
+#define HALF_HEAD_BYTES 70000
+
+static void may_open_all(void)
+{
+    struct rlimit r;
+
+    must(getrlimit(RLIMIT_NOFILE, &r) == 0);
+    r.rlim_cur = r.rlim_max;
+    must(setrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur > 2 * HALF_HEADS);
+}
+
+/* `begin` and a long word that does not end. The oldest are closed meanwhile. */
+static void send_half_heads(struct world *w, const char *begin, struct rawhttp *at)
+{
+    unsigned port = rawhttp_port(&w->r->instances[0]);
+    char *word = alloc_bytes(HALF_HEAD_BYTES);
+
+    memset(word, 'x', HALF_HEAD_BYTES);
+    for (size_t i = 0; i < HALF_HEADS; i++) {
+        rawhttp_open(&at[i], port);
+        rawhttp_say(&at[i], "%s", begin);
+        rawhttp_send(&at[i], word, HALF_HEAD_BYTES);
+    }
+    free(word);
+}
+
+static size_t count_open(struct rawhttp *at)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < HALF_HEADS; i++) {
+        if (!at[i].ended)
+            rawhttp_read(&at[i]);
+        n += !at[i].ended;
+    }
+    return n;
+}
+
+/* A quarter of memory_max is room for so many of them. */
+#define HALF_HEADS_KEPT (MEMORY_MAX_MIB * 1024 * 1024 / 4 / HALF_HEAD_BYTES)
+
+static void half_heads_stay_within_memory_max(void **state)
+{
+    static const char *const begins[] = {"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: ", "GET /"};
+    struct rawhttp *at = alloc_zeroed(HALF_HEADS, sizeof(*at));
+    struct world w = opened(state);
+
+    may_open_all();
+    for (size_t i = 0; i < array_len(begins); i++) {
+        send_half_heads(&w, begins[i], at);
+        rig_await(w.r, count_open(at) <= HALF_HEADS_KEPT);
+        assert_false(at[HALF_HEADS - 1].ended);
+        http_expect(w.h, 202, "POST", PURGE, "{\"keys\":[\"a\"]}", KEY_HEADER, NULL);
+        assert_within(&w, begins[i]);
+        for (size_t k = 0; k < HALF_HEADS; k++)
+            rawhttp_close(&at[k]);
+    }
+    free(at);
+    world_close(&w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        rig_test(half_heads_stay_within_memory_max),
         rig_test(readers_while_redis_hangs),
         rig_test(streams_while_redis_hangs),
         rig_test(many_streams_at_once_all_come_through),

@@ -3,10 +3,13 @@
  * not. */
 #include "http_world.h"
 
+#include <microhttpd.h>
+
 #include "buf.h"
 #include "clock.h"
 #include "config.h"
 #include "digest.h"
+#include "rawhttp.h"
 
 #define PURGE "/v1/purge"
 #define KEYS "/service/" NEWS "/purge"
@@ -358,6 +361,27 @@ static void who_is_refused_is_in_the_log_with_why(void **state)
     world_close(&w);
 }
 
+/* A newer libmicrohttpd refuses it before we see any of it, and it is in no log. */
+static void a_chunk_that_is_none_is_in_the_log_as_what_it_is(void **state)
+{
+    struct world w = world_open(state, "", "");
+    struct rawhttp r;
+
+    rawhttp_open(&r, rawhttp_port(&w.r->instances[0]));
+    rawhttp_say(&r,
+                "POST %s HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+                "5\nhello\r\n0\r\n\r\n",
+                PURGE);
+    rawhttp_await_status(&r, 400);
+    rawhttp_close(&r);
+    if (MHD_get_version()[0] == '0') {
+        instance_await_said(&w.r->instances[0], "why=\"a line of the chunked body", 1);
+        assert_int_equal(instance_said(&w.r->instances[0], "status=400"), 1);
+    }
+    assert_int_equal(instance_said(&w.r->instances[0], "status=413"), 0);
+    world_close(&w);
+}
+
 static void a_body_that_is_too_large_is_in_the_log(void **state)
 {
     struct world w = world_open(state, "", "http: {body_max_bytes: 1024}\n");
@@ -526,6 +550,7 @@ int main(void)
         rig_test(s43_no_token_is_ever_in_the_log),
         rig_test(who_is_refused_is_in_the_log_with_why),
         rig_test(a_body_that_is_too_large_is_in_the_log),
+        rig_test(a_chunk_that_is_none_is_in_the_log_as_what_it_is),
         rig_test(a_job_that_the_dispatcher_cannot_hold_is_refused_and_its_field_named),
         rig_test(refused_lines_of_a_bulk_are_in_the_log),
         rig_test(a_flood_of_refusals_does_not_flood_the_log),

@@ -52,6 +52,17 @@ static void thousands_of_receipts_are_awaited_at_once(void **state)
     close_all(r);
 }
 
+static void a_receipt_is_shown_without_what_it_keeps_for_the_endpoint(void **state)
+{
+    struct rig *r = open_all(state, "");
+
+    rig_start_leading(r, 0);
+    assert_int_equal(shell_run(&the_shell, "$P push --wait=20 --json --ref order-7 home"), 0);
+    shell_assert_out(&the_shell, "\"ref\":\"order-7\"");
+    assert_null(strstr(the_shell.out, "scope"));
+    close_all(r);
+}
+
 static void a_job_that_is_already_over_is_not_waited_for_in_vain(void **state)
 {
     struct rig *r = open_all(state, "");
@@ -258,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(push_waits_until_the_job_is_purged),
         T(thousands_of_receipts_are_awaited_at_once),
+        T(a_receipt_is_shown_without_what_it_keeps_for_the_endpoint),
         T(a_job_that_is_already_over_is_not_waited_for_in_vain),
         T(a_dead_job_makes_waiting_fail_with_its_reason),
         T(waiting_ends_at_its_time_and_the_jobs_stay),
