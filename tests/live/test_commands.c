@@ -408,6 +408,26 @@ static void check_offline_says_what_a_reload_would_meet(void **state)
     shell_assert_out(&w->shell, "warn  main token: ");
 }
 
+static void check_without_redis_ends_with_3(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(shell_run(&w->shell, "$P check --redis redis://127.0.0.1:1"), 3);
+    shell_assert_out(&w->shell, "fail  redis: Redis does not answer");
+}
+
+static void check_says_that_a_file_of_authorities_is_none(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(shell_run(&w->shell, "PURGELINE_CA_FILE=/nope.pem $P check --offline"), 1);
+    shell_assert_out(&w->shell, "fail  main tls: ca_file: /nope.pem: cannot read it: No such file");
+    assert_int_equal(shell_run(&w->shell, "echo none > $D/ca.pem\n"
+                                          "PURGELINE_CA_FILE=$D/ca.pem $P check"),
+                     1);
+    shell_assert_out(&w->shell, "ca.pem: there is no certificate in it");
+}
+
 static void a_bad_configuration_is_told_with_file_and_line_and_code_2(void **state)
 {
     struct world *w = *state;
@@ -460,6 +480,8 @@ int main(void)
         T(check_refuses_a_redis_that_evicts_and_says_the_setting),
         T(check_says_what_a_crash_of_redis_may_take),
         T(check_finds_a_misspelt_variable),
+        T(check_without_redis_ends_with_3),
+        T(check_says_that_a_file_of_authorities_is_none),
         T(check_offline_says_what_a_reload_would_meet),
         T(a_bad_configuration_is_told_with_file_and_line_and_code_2),
         T(the_printed_configuration_is_one_that_can_be_read),
