@@ -67,7 +67,8 @@ struct push {
     struct enqueue *enqueue;
     struct waitlist *waitlist;
     struct cmd_progress progress;
-    uint64_t wrong; /* jobs that never left: bad input */
+    uint64_t wrong;      /* jobs that never left: bad input */
+    uint64_t first_open; /* the first line that Redis has not said yes to; 0: none */
     uint64_t purged, failed, ended;
     bool broken;  /* Redis refuses or is gone */
     bool strange; /* Redis answered with something that is no job's id */
@@ -136,6 +137,8 @@ static void on_answer(void *ctx, uint64_t line, const char *job, const char *ref
     struct push *p = ctx;
     json_t *o;
 
+    if (!job && !p->first_open)
+        p->first_open = line;
     if (job && p->waitlist && waitlist_expect(p->waitlist, job) < 0)
         p->strange = true; /* it was accepted, but nobody can wait for a job of that name */
     if (p->quiet || p->wait || !job) {
@@ -153,6 +156,14 @@ static void on_answer(void *ctx, uint64_t line, const char *job, const char *ref
     json_decref(o);
 }
 
+/* Answers come in order, so of those that failed before this one the first was noted. */
+static void stop_at(struct push *p, uint64_t line)
+{
+    p->broken = true;
+    if (!p->first_open)
+        p->first_open = line;
+}
+
 static bool send(void *ctx, enum lane lane, const struct span *fields, size_t count, uint64_t line)
 {
     struct push *p = ctx;
@@ -162,7 +173,7 @@ static bool send(void *ctx, enum lane lane, const struct span *fields, size_t co
     if (rc == -EINVAL)
         complain(p, line, err);
     else if (rc < 0)
-        p->broken = true;
+        stop_at(p, line);
     return !p->broken;
 }
 
@@ -285,6 +296,8 @@ static int sum_up(struct push *p)
         cmd_fail(CMD_FAILED, "Redis refuses: %s", why);
     else if (rc == -ENOTCONN)
         cmd_fail(CMD_REDIS, "the connection to Redis broke: %s", why);
+    if (p->jobs.file && p->first_open)
+        cmd_tell("It stopped: push again from line %" PRIu64 " on\n", p->first_open);
     if ((p->jobs.file && (rc < 0 || p->wrong)) || c->unknown)
         cmd_tell("%" PRIu64 " jobs accepted, %" PRIu64 " of bad input not sent, %" PRIu64
                  " refused by Redis, %" PRIu64 " of unknown fate%s\n",

@@ -8,5 +8,9 @@
  * one around it; 0 when nothing of it is there. *exact tells which. */
 unsigned config_line_find(struct span yaml, const char *path, bool *exact);
 
-/* The first place that is no YAML: its line, and libyaml's words in `what`; 0 when it all is. */
+/* The single value of exactly that setting, made fit to be shown; false: there is none. */
+bool config_line_value(struct span yaml, const char *path, char *out, size_t room);
+
+/* The first place that is no YAML, or a second document: its line, and libyaml's words in `what`; 0
+ * when it all is. */
 unsigned config_line_problem(struct span yaml, char *what, size_t room);
