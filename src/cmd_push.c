@@ -132,13 +132,26 @@ static void complain(void *ctx, uint64_t line, const char *why)
         cmd_fail(CMD_FAILED, "%s", why);
 }
 
+/* The line that cannot be sent any more may be known before those that were under way. */
+static void note_open(struct push *p, uint64_t line)
+{
+    if (!p->first_open || line < p->first_open)
+        p->first_open = line;
+}
+
+static void stop_at(struct push *p, uint64_t line)
+{
+    p->broken = true;
+    note_open(p, line);
+}
+
 static void on_answer(void *ctx, uint64_t line, const char *job, const char *refusal)
 {
     struct push *p = ctx;
     json_t *o;
 
-    if (!job && !p->first_open)
-        p->first_open = line;
+    if (!job)
+        note_open(p, line);
     if (job && p->waitlist && waitlist_expect(p->waitlist, job) < 0)
         p->strange = true; /* it was accepted, but nobody can wait for a job of that name */
     if (p->quiet || p->wait || !job) {
@@ -154,14 +167,6 @@ static void on_answer(void *ctx, uint64_t line, const char *job, const char *ref
         json_object_set_new(o, "line", json_integer((json_int_t)line));
     cmd_print_json(o, CMD_JSON_LINE);
     json_decref(o);
-}
-
-/* Answers come in order, so of those that failed before this one the first was noted. */
-static void stop_at(struct push *p, uint64_t line)
-{
-    p->broken = true;
-    if (!p->first_open)
-        p->first_open = line;
 }
 
 static bool send(void *ctx, enum lane lane, const struct span *fields, size_t count, uint64_t line)
