@@ -132,6 +132,12 @@ int cmd_connect(const struct config *c, struct client **out)
     else if (config_redis_embedded(c) && (rc == -ENOENT || rc == -ECONNREFUSED))
         rc = cmd_fail(CMD_REDIS, "purgeline run is not running here (nobody at the socket %s)",
                       address.unix_path);
+    else if (config_redis_embedded(c) && rc == -EACCES)
+        rc =
+            cmd_fail(CMD_REDIS,
+                     "the purgeline of another user keeps its socket to itself (%s): sudo, or POST "
+                     "to http://%s",
+                     address.unix_path, *c->listen ? c->listen : "its `listen` address");
     else if (address.unix_path)
         rc = cmd_fail(CMD_REDIS, "Redis at %s: %s", address.unix_path, err);
     else

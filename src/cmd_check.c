@@ -39,7 +39,7 @@ const char cmd_check_help[] =
     "  purgeline check && systemctl reload purgeline\n"
     "\n"
     "exit codes: 0 all is well, warnings aside; 1 something is not; 2 wrong arguments or\n"
-    "configuration; 3 with --repair: Redis cannot be reached\n";
+    "configuration; 3 Redis cannot be reached, whatever else there is\n";
 
 enum long_only { OPT_PRINT = 256, OPT_SAMPLE, OPT_OFFLINE, OPT_REPAIR };
 
@@ -98,9 +98,16 @@ static int print(const struct config *c)
     return CMD_OK;
 }
 
+static void check_online(struct checking *k, const struct config_account *a)
+{
+    check_authorities(a, on_finding, k);
+    check_account(a, clock_wall_ms(), on_finding, k);
+}
+
 static int check(struct checking *k, const struct config *c)
 {
     const char *path = cmd_config_path(&k->common);
+    bool reached = true;
 
     on_finding(k, &(struct check_finding){.grade = CHECK_OK,
                                           .subject = "configuration",
@@ -110,7 +117,7 @@ static int check(struct checking *k, const struct config *c)
     check_http(c, on_finding, k);
     check_exposure(c, on_finding, k);
     if (!k->offline)
-        check_redis(c, k->common.account, on_finding, k);
+        reached = check_redis(c, k->common.account, on_finding, k);
     for (uint32_t i = 0; i < c->accounts_count; i++) {
         const struct config_account *a = &c->accounts[i];
 
@@ -119,8 +126,10 @@ static int check(struct checking *k, const struct config *c)
         if (k->offline)
             check_files(a, on_finding, k);
         else
-            check_account(a, clock_wall_ms(), on_finding, k);
+            check_online(k, a);
     }
+    if (!reached)
+        return CMD_REDIS;
     return k->failed ? CMD_FAILED : CMD_OK;
 }
 

@@ -21,7 +21,7 @@ const char cmd_dead_help[] =
     "newest first. 'retry' puts jobs back into their lanes as new jobs; 'drop' forgets\n"
     "them. --all means those that are there now, not those that come meanwhile.\n"
     "\n"
-    "      --limit N        show at most N (default 50)\n"
+    "      --limit N        show at most N, from 1 on (default 50)\n"
     "      --all            every dead letter\n"
     "  -a, --account NAME   needed when there are several\n"
     "  -j, --json           list: one JSON object per letter; else what was done\n" CMD_OPTIONS_HELP
@@ -32,6 +32,53 @@ const char cmd_dead_help[] =
     "\n"
     "exit codes: 0 done; 1 an ID was not there, or Redis refused; 2 wrong arguments;\n"
     "3 Redis cannot be reached\n";
+
+#define ACT_OPTIONS                                                                                \
+    "      --all            every dead letter that is there now\n"                                 \
+    "  -a, --account NAME   needed when there are several\n"                                       \
+    "  -j, --json           what was done, as JSON\n" CMD_OPTIONS_HELP "\n"
+#define ACT_CODES                                                                                  \
+    "exit codes: 0 done; 1 an ID was not there, or Redis refused; 2 wrong arguments;\n"            \
+    "3 Redis cannot be reached\n"
+
+static const struct verb {
+    const char *name, *help;
+} verbs[] = {
+    {"list", "usage: purgeline dead list [--limit N] [OPTION...]\n"
+             "\n"
+             "Shows the jobs that were given up on, the newest first, each with the reason.\n"
+             "\n"
+             "      --limit N        show at most N, from 1 on (default 50)\n"
+             "  -a, --account NAME   needed when there are several\n"
+             "  -j, --json           one JSON object per letter\n" CMD_OPTIONS_HELP "\n"
+             "example:\n"
+             "  purgeline dead list --json | jq -r .reason | sort | uniq -c\n"
+             "\n"
+             "exit codes: 0 done; 1 Redis refused; 2 wrong arguments; 3 Redis cannot be reached\n"},
+    {"retry", "usage: purgeline dead retry [OPTION...] ID... | --all\n"
+              "\n"
+              "Puts dead letters back into their lanes as new jobs.\n"
+              "\n" ACT_OPTIONS "examples:\n"
+              "  purgeline dead retry 1700000000000-0\n"
+              "  purgeline dead retry --all\n"
+              "\n" ACT_CODES},
+    {"drop", "usage: purgeline dead drop [OPTION...] ID... | --all\n"
+             "\n"
+             "Forgets dead letters: their purges are never sent.\n"
+             "\n" ACT_OPTIONS "example:\n"
+             "  purgeline dead drop 1700000000000-0\n"
+             "\n" ACT_CODES},
+};
+
+/* Of the verb that is named, wherever the options stand. */
+static const char *help_for(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        for (size_t v = 0; v < array_len(verbs); v++)
+            if (strcmp(argv[i], verbs[v].name) == 0)
+                return verbs[v].help;
+    return cmd_dead_help;
+}
 
 enum long_only { OPT_LIMIT = 256, OPT_ALL };
 
@@ -150,12 +197,13 @@ static int take_options(struct dead *d, int argc, char **argv)
     while ((opt = getopt_long(argc, argv, CMD_SHORT, options, NULL)) != -1) {
         if (opt == OPT_ALL)
             d->all = true;
-        else if (opt == OPT_LIMIT && span_to_u64(span_str(optarg), &d->limit) < 0)
-            return cmd_fail(CMD_USAGE, "--limit: expected a number, found '%s'", optarg);
+        else if (opt == OPT_LIMIT &&
+                 (span_to_u64(span_str(optarg), &d->limit) < 0 || d->limit == 0))
+            return cmd_fail(CMD_USAGE, "--limit: expected a number from 1 on, found '%s'", optarg);
         else if (opt != OPT_LIMIT && (opt == 'h' || !cmd_take_common(&d->common, opt)))
             break;
     }
-    return cmd_after_options("dead", opt, cmd_dead_help);
+    return cmd_after_options("dead", opt, help_for(argc, argv));
 }
 
 int cmd_dead(int argc, char **argv)

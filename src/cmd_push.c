@@ -67,7 +67,8 @@ struct push {
     struct enqueue *enqueue;
     struct waitlist *waitlist;
     struct cmd_progress progress;
-    uint64_t wrong; /* jobs that never left: bad input */
+    uint64_t wrong;      /* jobs that never left: bad input */
+    uint64_t first_open; /* the first line that Redis has not said yes to; 0: none */
     uint64_t purged, failed, ended;
     bool broken;  /* Redis refuses or is gone */
     bool strange; /* Redis answered with something that is no job's id */
@@ -131,11 +132,26 @@ static void complain(void *ctx, uint64_t line, const char *why)
         cmd_fail(CMD_FAILED, "%s", why);
 }
 
+/* The line that cannot be sent any more may be known before those that were under way. */
+static void note_open(struct push *p, uint64_t line)
+{
+    if (!p->first_open || line < p->first_open)
+        p->first_open = line;
+}
+
+static void stop_at(struct push *p, uint64_t line)
+{
+    p->broken = true;
+    note_open(p, line);
+}
+
 static void on_answer(void *ctx, uint64_t line, const char *job, const char *refusal)
 {
     struct push *p = ctx;
     json_t *o;
 
+    if (!job)
+        note_open(p, line);
     if (job && p->waitlist && waitlist_expect(p->waitlist, job) < 0)
         p->strange = true; /* it was accepted, but nobody can wait for a job of that name */
     if (p->quiet || p->wait || !job) {
@@ -162,7 +178,7 @@ static bool send(void *ctx, enum lane lane, const struct span *fields, size_t co
     if (rc == -EINVAL)
         complain(p, line, err);
     else if (rc < 0)
-        p->broken = true;
+        stop_at(p, line);
     return !p->broken;
 }
 
@@ -286,6 +302,8 @@ static int sum_up(struct push *p)
         cmd_fail(CMD_FAILED, "Redis refuses: %s", why);
     else if (rc == -ENOTCONN)
         cmd_fail(CMD_REDIS, "the connection to Redis broke: %s", why);
+    if (p->jobs.file && p->first_open)
+        cmd_tell("It stopped: push again from line %" PRIu64 " on\n", p->first_open);
     if ((p->jobs.file && (rc < 0 || p->wrong)) || c->unknown)
         cmd_tell("%" PRIu64 " jobs accepted, %" PRIu64 " of bad input not sent, %" PRIu64
                  " refused by Redis, %" PRIu64 " of unknown fate%s\n",

@@ -119,6 +119,9 @@ static void print_troubles(const struct overview *o)
                   text);
     else if (o->status)
         cmd_print("  last error    none since its leader started\n");
+    if (overview_no_service(o))
+        cmd_print("  services      %s%s (%s)%s\n", cmd_colour(CMD_YELLOW), CONFIG_NO_SERVICE,
+                  CONFIG_NO_SERVICE_REMEDY, cmd_colour(CMD_PLAIN));
     if (overview_http(o, text, sizeof(text)))
         cmd_print("  http          %sdoes not listen: %s%s\n", cmd_colour(CMD_YELLOW), text,
                   cmd_colour(CMD_PLAIN));

@@ -269,9 +269,12 @@ static void judge_leader(const struct report *r, struct client *client, const ch
     free(key);
 }
 
-static void judge_absence(const struct report *r, const struct config *c, const char *why)
+/* Returns whether Redis is away that should be there. */
+static bool judge_absence(const struct report *r, const struct config *c, const char *why)
 {
-    if (!config_redis_embedded(c))
+    bool away = !config_redis_embedded(c);
+
+    if (away)
         say(r, CHECK_FAIL, "start Redis, or correct 'redis' in the configuration",
             "Redis does not answer: %s", why);
     else if (!child_in_path("setpriv"))
@@ -282,6 +285,7 @@ static void judge_absence(const struct report *r, const struct config *c, const 
     else
         say(r, CHECK_FAIL, "apt install redis-server, or set 'redis' to one elsewhere",
             "there is no redis-server to start");
+    return away;
 }
 
 /* On a connection of its own: it ends as a subscriber. */
@@ -297,7 +301,7 @@ static void check_permissions_anew(const struct redis_address *address,
     client_close(client);
 }
 
-void check_redis(const struct config *c, const char *account, check_cb *cb, void *ctx)
+bool check_redis(const struct config *c, const char *account, check_cb *cb, void *ctx)
 {
     struct report r = {.cb = cb, .ctx = ctx, .subject = "redis"};
     char *url = config_redis_url(c), err[256];
@@ -308,13 +312,12 @@ void check_redis(const struct config *c, const char *account, check_cb *cb, void
     free(url);
     if (rc < 0) {
         say(&r, CHECK_FAIL, "", "%s", err);
-        return;
+        return true;
     }
     rc = client_open(&address, &client, err, sizeof(err));
     if (rc < 0) {
         redis_address_deinit(&address);
-        judge_absence(&r, c, err);
-        return;
+        return !judge_absence(&r, c, err);
     }
     judge_server(&r, client);
     for (uint32_t i = 0; i < c->accounts_count; i++)
@@ -328,6 +331,7 @@ void check_redis(const struct config *c, const char *account, check_cb *cb, void
             check_permissions_anew(&address, &c->accounts[i], cb, ctx);
     redis_address_deinit(&address);
     client_close(client);
+    return true;
 }
 
 /* -- token and services -- */
@@ -458,8 +462,7 @@ static void judge_services(struct report *r, const struct config_account *a,
 {
     r->subject = "service";
     if (a->services_count == 0)
-        say(r, CHECK_WARN, "name them under services, or set FASTLY_SERVICE_ID",
-            "no service is configured: only URLs can be purged");
+        say(r, CHECK_WARN, CONFIG_NO_SERVICE_REMEDY, "%s", CONFIG_NO_SERVICE);
     for (uint32_t i = 0; i < a->services_count; i++)
         judge_service(r, a, token, self, a->services[i].id);
 }

@@ -21,6 +21,7 @@ typedef void check_cb(void *ctx, const struct check_finding *f);
 void check_exposure(const struct config *c, check_cb *cb, void *ctx); /* files others may read */
 void check_environment(check_cb *cb, void *ctx); /* variables that no setting has */
 void check_http(const struct config *c, check_cb *cb, void *ctx); /* and hooks; asks nobody */
-/* The server, then the keys of each account (or of the one named) and what our user may do. */
-void check_redis(const struct config *c, const char *account, check_cb *cb, void *ctx);
+/* The server, then the keys of each account (or of the one named) and what our user may do. False
+ * when there should be a server and it cannot be reached. */
+bool check_redis(const struct config *c, const char *account, check_cb *cb, void *ctx);
 void check_account(const struct config_account *a, uint64_t now_ms, check_cb *cb, void *ctx);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cafile.h"
 #include "config_file.h"
 
 struct report {
@@ -54,6 +55,23 @@ static void judge_token(const struct report *r, const struct config_account *a)
     wipe(token);
 }
 
+static void judge_authority(const struct report *r, const char *setting, const char *path)
+{
+    char why[400];
+
+    if (*path && cafile_test(path, why, sizeof(why)) < 0)
+        say(r, CHECK_FAIL, "put the authority's certificate there, or leave it empty", "%s: %s",
+            setting, why);
+}
+
+void check_authorities(const struct config_account *a, check_cb *cb, void *ctx)
+{
+    struct report r = {.cb = cb, .ctx = ctx, .account = a->name, .subject = "tls"};
+
+    judge_authority(&r, "ca_file", a->ca_file);
+    judge_authority(&r, "api_proxy_ca_file", a->api_proxy_ca_file);
+}
+
 void check_files(const struct config_account *a, check_cb *cb, void *ctx)
 {
     struct report r = {.cb = cb, .ctx = ctx, .account = a->name, .subject = "token"};
@@ -65,4 +83,8 @@ void check_files(const struct config_account *a, check_cb *cb, void *ctx)
         say(&r, CHECK_FAIL, "put user:password there", "%s", err);
     else
         wipe(auth);
+    check_authorities(a, cb, ctx);
+    r.subject = "service";
+    if (a->services_count == 0)
+        say(&r, CHECK_WARN, CONFIG_NO_SERVICE_REMEDY, "%s", CONFIG_NO_SERVICE);
 }

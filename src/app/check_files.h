@@ -5,4 +5,6 @@
 
 #include "check.h"
 
+void check_authorities(const struct config_account *a, check_cb *cb, void *ctx);
+/* These, token, proxy user and services. */
 void check_files(const struct config_account *a, check_cb *cb, void *ctx);

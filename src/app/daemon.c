@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "alloc.h"
+#include "cafile.h"
 #include "clock.h"
 #include "config.h"
 #include "config_change.h"
@@ -213,6 +214,25 @@ static void wipe_text(char *secret)
     free(secret);
 }
 
+/* All of them are known now; the first purge would find out one by one. */
+static void look_at_account(const struct config_account *a)
+{
+    char why[400];
+
+    if (*a->ca_file && cafile_test(a->ca_file, why, sizeof(why)) < 0)
+        log_error("No purge of this account will get through before its ca_file is mended; then "
+                  "reload",
+                  "account=%s why=\"%s\"", a->name, why);
+    if (*a->api_proxy_ca_file && cafile_test(a->api_proxy_ca_file, why, sizeof(why)) < 0)
+        log_error("No purge of this account will get through before its api_proxy_ca_file is "
+                  "mended; then reload",
+                  "account=%s why=\"%s\"", a->name, why);
+    if (a->services_count == 0)
+        log_warn("The account has no service: only URLs can be purged, and jobs with keys become "
+                 "dead letters",
+                 "account=%s remedy=\"%s\"", a->name, CONFIG_NO_SERVICE_REMEDY);
+}
+
 static struct endpoint *endpoint_of(const struct config_account *a)
 {
     struct endpoint_options o = {.api = a->api,
@@ -228,6 +248,7 @@ static struct endpoint *endpoint_of(const struct config_account *a)
     char why[256];
     char *token = NULL, *proxy_auth = NULL;
 
+    look_at_account(a);
     if (config_read_token(a, &token, why, sizeof(why)) < 0)
         log_error("The account has no token: Fastly will refuse its purges, which are kept",
                   "account=%s why=\"%s\"", a->name, why);

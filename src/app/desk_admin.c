@@ -10,6 +10,7 @@
 #include "control.h"
 #include "log.h"
 #include "overview_json.h"
+#include "suggest.h"
 
 #define JSON_DEPTH_MAX 8
 #define ORDER_MAX_BYTES ((uint64_t)1024 * 1024)
@@ -28,6 +29,15 @@ static bool among(const char *const *members, const char *name)
     return *members;
 }
 
+static const char *meant_by(const char *const *members, const char *name)
+{
+    size_t count = 0;
+
+    while (members[count])
+        count++;
+    return suggest_word(name, members, count);
+}
+
 json_t *desk_read_order(struct errand *e, const char *const *members)
 {
     struct span body = visit_body(e->visit);
@@ -35,7 +45,7 @@ json_t *desk_read_order(struct errand *e, const char *const *members)
     json_error_t where = {.text = ""};
     json_t *order = NULL;
     json_t *value;
-    const char *name;
+    const char *name, *meant;
     char why[300], shown[64];
 
     if (flaw)
@@ -53,8 +63,10 @@ json_t *desk_read_order(struct errand *e, const char *const *members)
     {
         if (among(members, name))
             continue;
-        snprintf(why, sizeof(why), "%s: unknown field",
-                 log_quote(shown, sizeof(shown), name, strlen(name)));
+        meant = meant_by(members, name);
+        snprintf(why, sizeof(why), "%s: unknown field%s%s%s",
+                 log_quote(shown, sizeof(shown), name, strlen(name)),
+                 meant ? "; did you mean " : "", meant ? meant : "", meant ? "?" : "");
         goto refuse;
     }
     return order;

@@ -44,7 +44,8 @@ static void on_down(void *ctx, const char *why)
     struct dispatch *d = ctx;
 
     log_error("Redis is away or refuses; nothing is sent until it is back, nothing is lost",
-              "account=%s why=\"%s\"", d->account->name, why);
+              "account=%s why=\"%s\"", d->account->name,
+              strncmp(why, "NOAUTH", 6) == 0 ? REDIS_WANTS_A_PASSWORD : why);
     d->queue_up = false;
     trouble_forget(d->trouble);
     dispatch_wake(d);

@@ -190,6 +190,11 @@ static int add_list(struct jobform *f, const char *name, const json_t *list, cha
     bool url = is_url(name);
     int rc = 0;
 
+    if (!url && strcmp(name, "keys") != 0 && !job_field_known(span_str(name)) &&
+        strcmp(name, "lane") != 0 && strcmp(name, "account") != 0) {
+        (void)job_unknown_field(span_str(name), err, err_room);
+        return -EINVAL;
+    }
     if (!url && strcmp(name, "keys") != 0)
         return wrong(name, "a list is only for keys and url", err, err_room);
     for (size_t i = 0; rc == 0 && i < json_array_size(list); i++) {

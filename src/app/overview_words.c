@@ -173,6 +173,17 @@ static bool report_text(const struct overview *o, const char *name, char *out, s
     return there;
 }
 
+bool overview_no_service(const struct overview *o)
+{
+    struct report r;
+    bool none;
+
+    open_report(&r, o);
+    none = json_is_true(json_object_get(r.json, "no_service"));
+    json_decref(r.json);
+    return none;
+}
+
 bool overview_http(const struct overview *o, char *out, size_t room)
 {
     return report_text(o, "http", out, room);

@@ -17,6 +17,8 @@ enum overview_mood overview_words(const struct overview *o, char *out, size_t ro
 
 /* What the leader last got wrong from Fastly: "status 503: ..." with its age; false: nothing. */
 bool overview_last_error(const struct overview *o, char *out, size_t room, uint64_t *age_ms);
+/* Whether the leader knows no service: jobs with keys become dead letters. */
+bool overview_no_service(const struct overview *o);
 /* Why the leader's HTTP endpoint does not listen although it should; false: it does. */
 bool overview_http(const struct overview *o, char *out, size_t room);
 /* Settings whose new values wait for a restart of the leader: "senders, window"; false: none. */

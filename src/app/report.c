@@ -49,6 +49,8 @@ char *report_json(struct dispatch *d, struct now now)
     }
     if (d->options.waits && *d->options.waits)
         json_object_set_new(report, "needs_restart", json_text_of(d->options.waits));
+    if (d->account->services_count == 0)
+        json_object_set_new(report, "no_service", json_true());
     if (d->options.http && *d->options.http)
         json_object_set_new(report, "http", json_text_of(d->options.http));
     if (dispatch_stalled(d, now, why, sizeof(why)) || dispatch_troubled(d, now, why, sizeof(why)))

@@ -142,6 +142,7 @@ static void take_report(struct standing_account *s, struct span text)
     brake = json_string_value(json_object_get(j, "brake"));
     s->held = brake && (strcmp(brake, brake_state_names[BRAKE_HELD]) == 0 ||
                         strcmp(brake, brake_state_names[BRAKE_PROBING]) == 0);
+    s->stuck = json_is_string(json_object_get(j, "stalled"));
     cause = json_string_value(json_object_get(j, "brake_cause"));
     s->refused = s->held && cause && strcmp(cause, brake_cause_names[BRAKE_TOKEN]) == 0;
     json_decref(j);
@@ -302,7 +303,7 @@ uint64_t standing_eta_ms(const struct standing_account *s, const struct config_a
     double at_once = (double)min_u64(s->budget_left, config_burst(&a->budget));
     double linger = config_lane(a, lane)->linger_ms;
 
-    if (!s->known || !s->overview.leader || s->overview.paused || s->held)
+    if (!s->known || !s->overview.leader || s->overview.paused || s->held || s->stuck)
         return UINT64_MAX;
     for (int i = 0; i <= (int)lane; i++)
         before += (double)s->overview.lanes[i].jobs * s->targets_per_job;

@@ -17,6 +17,7 @@ struct standing_account {
     uint64_t writes_left;
     bool lost[LANE_N]; /* see intake_lane_is_lost */
     bool refused;      /* Fastly refuses the token */
+    bool stuck;        /* Redis refuses what the leader needs, or a key is broken */
     bool held;         /* nothing is sent: throttled, an outage, or the token is refused */
 };
 

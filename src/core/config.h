@@ -172,6 +172,11 @@ void config_account_init(struct config_account *a);
 void config_producer_init(struct config_producer *p); /* name and token_sha256 are "" */
 void config_hook_init(struct config_hook *h);         /* name is "" */
 
+/* An account without any. */
+#define CONFIG_NO_SERVICE                                                                          \
+    "no service is configured: only URLs can be purged, and jobs with keys become dead letters"
+#define CONFIG_NO_SERVICE_REMEDY "name them under services, or set FASTLY_SERVICE_ID"
+
 /* The services of an account. 0, or -EINVAL: too many, or no such thing. */
 must_use int config_services_add(struct config_account *a, struct span id, struct span name);
 void config_services_free(struct config_account *a);

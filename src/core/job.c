@@ -8,6 +8,7 @@
 
 #include "alloc.h"
 #include "log.h"
+#include "suggest.h"
 
 /* One entry on its way from fields to a spec. */
 struct decoding {
@@ -246,9 +247,31 @@ static const struct field {
     {{"job", 3}, take_job, false},
 };
 
+bool job_field_known(struct span name)
+{
+    for (size_t i = 0; i < array_len(fields_known); i++)
+        if (span_eq(name, fields_known[i].name))
+            return true;
+    return false;
+}
+
+const char *job_unknown_field(struct span name, char *out, size_t room)
+{
+    const char *names[array_len(fields_known)], *meant;
+    char shown[64];
+
+    for (size_t i = 0; i < array_len(fields_known); i++)
+        names[i] = fields_known[i].name.p;
+    log_quote(shown, sizeof(shown), name.p, name.n);
+    meant = suggest_word(shown, names, array_len(names));
+    snprintf(out, room, "%s: unknown field%s%s%s", shown, meant ? "; did you mean " : "",
+             meant ? meant : "", meant ? "?" : "");
+    return out;
+}
+
 static int take_field(struct decoding *x, struct span name, struct span value, uint32_t *seen)
 {
-    char shown[64];
+    char sentence[160];
 
     for (unsigned i = 0; i < array_len(fields_known); i++) {
         const struct field *f = &fields_known[i];
@@ -262,7 +285,7 @@ static int take_field(struct decoding *x, struct span name, struct span value, u
     }
     if (name.n > 5 && memcmp(name.p, "dead_", 5) == 0)
         return 0;
-    return wrong(x, "%s: unknown field", log_quote(shown, sizeof(shown), name.p, name.n));
+    return wrong(x, "%s", job_unknown_field(name, sentence, sizeof(sentence)));
 }
 
 /* -- the service -- */

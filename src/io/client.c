@@ -175,7 +175,7 @@ static int connect_to(struct client *c, const struct redis_address *a)
                               : redisConnectWithTimeout(a->host, a->port, connect);
     must(c->hiredis != NULL);
     if (c->hiredis->err) {
-        rc = errno == ENOENT || errno == ECONNREFUSED ? -errno : -ENOTCONN;
+        rc = errno == ENOENT || errno == ECONNREFUSED || errno == EACCES ? -errno : -ENOTCONN;
         return fail(c, rc, c->hiredis->errstr);
     }
     redis_socket_tune(c->hiredis->fd, !a->unix_path);
@@ -221,7 +221,10 @@ int client_open(const struct redis_address *a, struct client **out, char *err, s
         *out = c;
         return 0;
     }
-    snprintf(err, err_room, "%s", c->error);
+    if (strncmp(c->error, "NOAUTH", 6) == 0)
+        snprintf(err, err_room, "%s", REDIS_WANTS_A_PASSWORD);
+    else
+        snprintf(err, err_room, "%s", c->error);
     if (rc == -EIO)
         rc = strncmp(c->error, "NOAUTH", 6) == 0 ? -EACCES : -ENOTCONN;
     client_close(c);

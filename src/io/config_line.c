@@ -6,6 +6,7 @@
 #include <yaml.h>
 
 #include "buf.h"
+#include "log.h"
 
 #define DEPTH_MAX 32
 #define PATH_MAX_BYTES 4096
@@ -27,6 +28,9 @@ struct walk {
     unsigned line;     /* of the best match so far */
     size_t line_bytes; /* of `wanted` that it matched */
     bool list;         /* what stands there is one */
+    char *value;       /* of the setting itself, when it is a single one; NULL: not asked for */
+    size_t value_room;
+    bool have_value;
 };
 
 /* A value begins: its path is complete. The last of equals wins, so a setting that stands there
@@ -77,6 +81,14 @@ static bool place(struct walk *w, const yaml_event_t *e, unsigned *line)
     return buf_try_put(&w->path, span_str(index)) == 0;
 }
 
+static void take_value(struct walk *w, const yaml_event_t *e)
+{
+    if (!w->value || e->type != YAML_SCALAR_EVENT || !span_is(buf_span(&w->path), w->wanted))
+        return;
+    w->have_value = true;
+    log_quote(w->value, w->value_room, (const char *)e->data.scalar.value, e->data.scalar.length);
+}
+
 static bool on_node(struct walk *w, const yaml_event_t *e)
 {
     struct level *l = w->depth ? &w->levels[w->depth - 1] : NULL;
@@ -88,6 +100,7 @@ static bool on_node(struct walk *w, const yaml_event_t *e)
     if (!place(w, e, &line))
         return false;
     compare(w, line, e->type);
+    take_value(w, e);
     if (!opens)
         return true;
     if (w->depth == DEPTH_MAX)
@@ -134,6 +147,14 @@ static void walk(struct walk *w, struct span yaml)
     buf_deinit(&w->path);
 }
 
+bool config_line_value(struct span yaml, const char *path, char *out, size_t room)
+{
+    struct walk w = {.wanted = path, .value = out, .value_room = room};
+
+    walk(&w, yaml);
+    return w.have_value;
+}
+
 unsigned config_line_find(struct span yaml, const char *path, bool *exact)
 {
     struct walk w = {.wanted = path};
@@ -155,7 +176,7 @@ unsigned config_line_problem(struct span yaml, char *what, size_t room)
 {
     yaml_parser_t parser;
     yaml_event_t event;
-    unsigned line = 0;
+    unsigned line = 0, documents = 0;
     bool end = false;
 
     must(yaml_parser_initialize(&parser));
@@ -167,6 +188,10 @@ unsigned config_line_problem(struct span yaml, char *what, size_t room)
             break;
         }
         end = event.type == YAML_STREAM_END_EVENT;
+        if (event.type == YAML_DOCUMENT_START_EVENT && documents++ > 0) {
+            line = (unsigned)event.start_mark.line + 1;
+            snprintf(what, room, "a second document begins here; only one is read");
+        }
         yaml_event_delete(&event);
     }
     yaml_parser_delete(&parser);

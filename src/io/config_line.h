@@ -11,5 +11,9 @@ unsigned config_line_find(struct span yaml, const char *path, bool *exact);
 /* Whether there is a list at that path. */
 bool config_line_is_list(struct span yaml, const char *path);
 
-/* The first place that is no YAML: its line, and libyaml's words in `what`; 0 when it all is. */
+/* The single value of exactly that setting, made fit to be shown; false: there is none. */
+bool config_line_value(struct span yaml, const char *path, char *out, size_t room);
+
+/* The first place that is no YAML, or a second document: its line, and libyaml's words in `what`; 0
+ * when it all is. */
 unsigned config_line_problem(struct span yaml, char *what, size_t room);

@@ -267,6 +267,21 @@ static const char *event_words(const char *event)
     return strcmp(event, "NONE") == 0 ? "nothing" : "a single value";
 }
 
+/* "accounts[0].services" and "accounts[0].services[3]": people write the bare id there. */
+static bool explain_service(struct span yaml, const char *path, struct buf *why)
+{
+    const char *at = strstr(path, "].services");
+    char value[80];
+
+    if (!at || !config_line_value(yaml, path, value, sizeof(value)))
+        return false;
+    if (at[10] == '[')
+        buf_printf(why, "expected {id: SU1Z0isxPaozGVKXdv0eY, name: news}, found '%s'", value);
+    else
+        buf_printf(why, "expected [{id: SU1Z0isxPaozGVKXdv0eY, name: news}], found '%s'", value);
+    return true;
+}
+
 static void explain_shape(const char *path, const char *wanted, const char *found, struct buf *why)
 {
     enum setting_scope scope;
@@ -282,7 +297,7 @@ static void explain_shape(const char *path, const char *wanted, const char *foun
 }
 
 /* The sentence for libcyaml's message; `path` becomes the path of the setting it is about. */
-static void explain(const struct refusal *r, struct buf *path, struct buf *why)
+static void explain(const struct refusal *r, struct span yaml, struct buf *path, struct buf *why)
 {
     char a[64], b[64];
     unsigned n;
@@ -308,7 +323,8 @@ static void explain(const struct refusal *r, struct buf *path, struct buf *why)
     if (sscanf(r->message, "Unexpected key: %63[^\n]", a) == 1) {
         explain_unknown(path, a, why);
     } else if (sscanf(r->message, "Expecting %63[A-Z], got event: %63[A-Z_]", a, b) == 2) {
-        explain_shape(path->p ? path->p : "", a, b, why);
+        if (!path->n || !explain_service(yaml, path->p, why))
+            explain_shape(path->p ? path->p : "", a, b, why);
     } else if (strncmp(r->message, "Mapping field already seen", 26) == 0) {
         buf_printf(why, "stands there twice");
     } else {
@@ -321,16 +337,10 @@ static void refuse(const struct refusal *r, struct span yaml, unsigned *line, ch
 {
     struct buf path, why;
     bool exact;
-    char problem[128];
 
-    *line = config_line_problem(yaml, problem, sizeof(problem));
-    if (*line) {
-        snprintf(err, err_room, "not YAML: %s", problem);
-        return;
-    }
     buf_init(&path, 4096);
     buf_init(&why, 4096);
-    explain(r, &path, &why);
+    explain(r, yaml, &path, &why);
     *line = path.n ? config_line_find(yaml, path.p, &exact) : 1;
     snprintf(err, err_room, "%s%s%s", path.n ? path.p : "", path.n ? ": " : "", why.p);
     buf_deinit(&path);
@@ -356,7 +366,14 @@ int config_raw_parse(struct span yaml, struct config_raw **out, unsigned *line, 
     struct config_raw *raw;
     void *data = NULL;
     cyaml_err_t rc;
+    char problem[128];
 
+    *line = config_line_problem(yaml, problem, sizeof(problem));
+    if (*line) {
+        snprintf(err, err_room, "%s%s",
+                 strncmp(problem, "a second", 8) == 0 ? "" : "not YAML: ", problem);
+        return -EINVAL;
+    }
     find_lists(yaml, listed);
     schema_init(&schema, listed);
     rc = cyaml_load_data((const uint8_t *)yaml.p, yaml.n, cyaml_settings(&refusal, &config),

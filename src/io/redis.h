@@ -27,6 +27,11 @@ must_use int redis_address_parse(const char *url, struct redis_address *out, cha
 void redis_address_copy(const struct redis_address *from, struct redis_address *to);
 void redis_address_deinit(struct redis_address *a); /* wipes the password */
 
+/* What NOAUTH means to people. */
+#define REDIS_WANTS_A_PASSWORD                                                                     \
+    "Redis wants a password (NOAUTH): name it in its URL, redis://:PASSWORD@HOST:PORT or with a user "      \
+    "redis://USER:PASSWORD@HOST:PORT"
+
 typedef void redis_up_cb(void *ctx); /* connected, authenticated, db selected */
 /* Once per outage, and again when Redis is there and refuses us ("NOAUTH ..."): that is another
  * trouble than a Redis that is away. */

@@ -262,6 +262,32 @@ static void paused_by_hand_nothing_is_sent_until_it_is_resumed(void **state)
     rig_close(r);
 }
 
+/* It would be found out by every purge, and by every job. */
+static void what_an_account_lacks_is_said_at_the_start(void **state)
+{
+    const char *status[] = {"status", "--config", NULL, NULL};
+    struct rig *r = rig_open(state, "", "");
+    char *said = alloc_printf("%s/status.log", r->folder), *text;
+    struct instance page = {.log = said};
+    FILE *f = fopen(r->config, "w");
+
+    must(f &&
+         fprintf(f, "redis: %s\nlisten: \"\"\naccounts:\n  - name: main\n    ca_file: /nope.pem\n",
+                 redis_server_url(r->redis)) > 0);
+    must(fclose(f) == 0);
+    rig_start_leading(r, 0);
+    text = instance_said_last(&r->instances[0], "before its ca_file is mended", "why=");
+    assert_string_equal(text, "\"/nope.pem:");
+    instance_await_said(&r->instances[0], "The account has no service", 1);
+    status[2] = r->config;
+    await_until(-1, AWAIT_PATIENCE_MS,
+                instance_command(status, NULL, said) == 0 &&
+                    instance_said(&page, "no service is configured: only URLs") > 0);
+    free(text);
+    free(said);
+    rig_close(r);
+}
+
 /* -- configuration ----------------------------------------------------------------------------- */
 
 static void a_bad_configuration_ends_with_2_and_says_file_line_and_what_was_expected(void **state)
@@ -319,6 +345,7 @@ int main(int argc, char **argv)
         rig_test(repeat_after_purges_a_second_time_even_across_a_crash_s13),
         rig_test(what_expired_is_not_sent),
         rig_test(paused_by_hand_nothing_is_sent_until_it_is_resumed),
+        rig_test(what_an_account_lacks_is_said_at_the_start),
         rig_test(a_bad_configuration_ends_with_2_and_says_file_line_and_what_was_expected),
         rig_test(a_bad_configuration_at_reload_changes_nothing),
     };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "command_world.h"
 
+#include <unistd.h>
+
 /* -- the program -- */
 
 static void an_unknown_command_is_answered_with_the_one_that_was_meant(void **state)
@@ -250,7 +252,7 @@ static void a_password_is_needed_used_and_never_shown(void **state)
     redis_server_do(w->redis, "CONFIG SET requirepass hunter2");
     redis_server_login(w->redis, "hunter2");
     assert_int_equal(shell_run(&w->shell, "$P push a"), 3);
-    shell_assert_err(&w->shell, "NOAUTH");
+    shell_assert_err(&w->shell, "Redis wants a password (NOAUTH): name it in its URL");
     assert_int_equal(shell_run(&w->shell, "$P push --redis redis://:wrong@127.0.0.1:%u a",
                                redis_server_port(w->redis)),
                      3);
@@ -408,6 +410,83 @@ static void check_offline_says_what_a_reload_would_meet(void **state)
     shell_assert_out(&w->shell, "warn  main token: ");
 }
 
+static void check_without_redis_ends_with_3(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(shell_run(&w->shell, "$P check --redis redis://127.0.0.1:1"), 3);
+    shell_assert_out(&w->shell, "fail  redis: Redis does not answer");
+}
+
+static void check_says_that_a_file_of_authorities_is_none(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(shell_run(&w->shell, "PURGELINE_CA_FILE=/nope.pem $P check --offline"), 1);
+    shell_assert_out(&w->shell, "fail  main tls: ca_file: /nope.pem: cannot read it: No such file");
+    assert_int_equal(shell_run(&w->shell, "echo none > $D/ca.pem\n"
+                                          "PURGELINE_CA_FILE=$D/ca.pem $P check"),
+                     1);
+    shell_assert_out(&w->shell, "ca.pem: there is no certificate in it");
+}
+
+static void what_is_nearly_right_is_answered_with_what_was_meant(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(shell_run(&w->shell, "echo '{\"keyz\":[\"a\"]}' | $P push --file -"), 1);
+    shell_assert_err(&w->shell, "line 1: keyz: unknown field; did you mean keys?");
+    assert_int_equal(shell_run(&w->shell, "echo '{\"not_befor\":1}' | $P push -"), 1);
+    shell_assert_out(&w->shell, "not_befor: unknown field; did you mean not_before?");
+    assert_int_equal(shell_run(&w->shell, "$P dead list --limit 0"), 2);
+    shell_assert_err(&w->shell, "--limit: expected a number from 1 on, found '0'");
+    assert_int_equal(shell_run(&w->shell, "$P dead retry --help"), 0);
+    assert_int_equal(strncmp(w->shell.out, "usage: purgeline dead retry [OPTION...] ID", 42), 0);
+    assert_null(strstr(w->shell.out, "--limit"));
+}
+
+static void as_another_user_it_says_whose_socket_it_is(void **state)
+{
+    struct world *w = *state;
+
+    if (geteuid() != 0) /* who is not root has nobody else to be */
+        skip();
+    assert_int_equal(shell_run(&w->shell,
+                               "mkdir -m 700 $D/data && touch $D/data/redis.sock &&\n"
+                               "PURGELINE_REDIS=embedded PURGELINE_DATA_DIR=$D/data setpriv "
+                               "--reuid 65534 --regid 65534 --clear-groups $P status"),
+                     3);
+    shell_assert_err(&w->shell, "another user keeps its socket to itself");
+    shell_assert_err(&w->shell, "sudo, or POST to http://127.0.0.1:8126");
+}
+
+static void mistakes_in_yaml_are_told_in_the_words_of_the_file(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(shell_run(&w->shell, "printf 'senders: 1\n---\nsenders: 2\n' > $D/a.yaml\n"
+                                          "$P check --config $D/a.yaml"),
+                     2);
+    shell_assert_err(&w->shell, "a.yaml:2: a second document begins here");
+    assert_int_equal(shell_run(&w->shell,
+                               "printf 'accounts:\n  - name: main\n    services: [SU1Z0]\n' "
+                               "> $D/b.yaml\n$P check --config $D/b.yaml"),
+                     2);
+    shell_assert_err(&w->shell, "b.yaml:3: accounts[0].services[0]: expected {id: "
+                                "SU1Z0isxPaozGVKXdv0eY, name: news}, found 'SU1Z0'");
+}
+
+static void a_file_that_breaks_off_says_from_which_line_on_it_is_to_be_pushed_again(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(shell_run(&w->shell, "seq 1500 > $D/keys; $P push -q --file $D/keys"), 0);
+    redis_server_do(w->redis, "DEL " NORMAL);
+    redis_server_do(w->redis, "SET " NORMAL " x");
+    assert_int_equal(shell_run(&w->shell, "$P push --file $D/keys"), 1);
+    shell_assert_err(&w->shell, "It stopped: push again from line 1 on");
+}
+
 static void a_bad_configuration_is_told_with_file_and_line_and_code_2(void **state)
 {
     struct world *w = *state;
@@ -460,6 +539,12 @@ int main(void)
         T(check_refuses_a_redis_that_evicts_and_says_the_setting),
         T(check_says_what_a_crash_of_redis_may_take),
         T(check_finds_a_misspelt_variable),
+        T(check_without_redis_ends_with_3),
+        T(check_says_that_a_file_of_authorities_is_none),
+        T(what_is_nearly_right_is_answered_with_what_was_meant),
+        T(as_another_user_it_says_whose_socket_it_is),
+        T(mistakes_in_yaml_are_told_in_the_words_of_the_file),
+        T(a_file_that_breaks_off_says_from_which_line_on_it_is_to_be_pushed_again),
         T(check_offline_says_what_a_reload_would_meet),
         T(a_bad_configuration_is_told_with_file_and_line_and_code_2),
         T(the_printed_configuration_is_one_that_can_be_read),

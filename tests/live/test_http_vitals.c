@@ -281,6 +281,21 @@ static void a_refused_token_leaves_no_estimate(void **state)
     rig_close(r);
 }
 
+/* The leader cannot book what it would spend. */
+static void a_broken_budget_leaves_no_estimate(void **state)
+{
+    struct world w = opened(state);
+
+    assert_true(has_eta(push(w.h)));
+    world_flush(&w);
+    redis_server_do(w.r->redis, "DEL purgeline:{main}:budget");
+    redis_server_do(w.r->redis, "SET purgeline:{main}:budget nonsense");
+    rig_await(w.r, !has_eta(push(w.h)));
+    redis_server_do(w.r->redis, "DEL purgeline:{main}:budget");
+    rig_await(w.r, has_eta(push(w.h)));
+    world_close(&w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +308,7 @@ int main(int argc, char **argv)
         rig_test(the_first_push_after_a_while_knows_how_it_is_now),
         rig_test(what_is_to_wait_is_estimated_with_its_wait),
         rig_test(a_refused_token_leaves_no_estimate),
+        rig_test(a_broken_budget_leaves_no_estimate),
     };
 
     cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */

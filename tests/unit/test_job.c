@@ -219,8 +219,9 @@ static void a_job_without_a_target_is_refused(void **state)
 
 static void a_misspelt_field_must_not_purge_at_once(void **state)
 {
-    BAD("not_befor: unknown field", SPAN("keys"), SPAN("a"), SPAN("not_befor"), SPAN("1"));
-    BAD("Keys: unknown field", SPAN("Keys"), SPAN("a"));
+    BAD("not_befor: unknown field; did you mean not_before?", SPAN("keys"), SPAN("a"),
+        SPAN("not_befor"), SPAN("1"));
+    BAD("Keys: unknown field; did you mean keys?", SPAN("Keys"), SPAN("a"));
     BAD("dead_: unknown field", SPAN("keys"), SPAN("a"), SPAN("dead_"), SPAN("1"));
     BAD("\\x00\\xff: unknown field", SPAN("\0\xff"), SPAN("1"));
     BAD(": unknown field", SPAN(""), SPAN(""));

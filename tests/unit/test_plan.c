@@ -155,7 +155,7 @@ static void what_the_dispatcher_would_refuse_is_refused_with_the_same_sentence(v
     char err[160];
 
     assert_int_equal(plan_take(begin(w), LANE_NORMAL, fields, 4, err, sizeof(err)), -EINVAL);
-    assert_string_equal(err, "not_befor: unknown field");
+    assert_string_equal(err, "not_befor: unknown field; did you mean not_before?");
     assert_int_equal(finish(w)->refused, 1);
     assert_int_equal(w->r.lanes[LANE_NORMAL].jobs, 0);
 }

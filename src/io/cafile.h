@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT
+ * Whether a file of certificate authorities is one: curl finds out only when it connects, and then
+ * every purge fails. */
+#pragma once
+
+#include "base.h"
+
+/* 0, or negative errno with a sentence in err that begins with the path. */
+must_use int cafile_test(const char *path, char *err, size_t err_room);
