@@ -18,6 +18,7 @@ char *report_json(struct dispatch *d, struct now now)
     json_t *report = json_object();
     char why[512], *text;
 
+    json_object_set_new(report, "version", json_text_of(PURGELINE_VERSION));
     json_object_set_new(report, "state", json_text_of(dispatch_state_names[d->state]));
     json_object_set_new(report, "brake", json_text_of(brake_state_names[d->brake.state]));
     if (d->brake.state != BRAKE_FREE)
