@@ -89,6 +89,7 @@ static bool held_words(const struct report *r, char *out, size_t room, enum over
          OVERVIEW_TROUBLE},
         {"throttled", "Fastly said slow down; it goes on by itself", OVERVIEW_SLOWED},
     };
+    char cause[100];
 
     if (!*r->brake || strcmp(r->brake, "free") == 0)
         return false;
@@ -103,7 +104,15 @@ static bool held_words(const struct report *r, char *out, size_t room, enum over
                      *mood == causes[i].mood ? causes[i].words : "coming back to its full pace");
         return true;
     }
-    return false;
+    /* a reason that only a newer leader knows */
+    *mood = OVERVIEW_SLOWED;
+    if (strcmp(r->brake, "growing") == 0)
+        snprintf(out, room, "coming back to its full pace");
+    else
+        snprintf(out, room,
+                 "its leader waits (%s); this purgeline is older than its leader: upgrade it",
+                 log_quote(cause, sizeof(cause), r->cause, strlen(r->cause)));
+    return true;
 }
 
 static enum overview_mood going_words(const struct overview *o, const struct report *r, char *out,

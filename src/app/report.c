@@ -39,6 +39,7 @@ char *report_json(struct dispatch *d, struct now now)
     json_t *report = json_object();
     char why[512], *text;
 
+    json_object_set_new(report, "version", json_text_of(PURGELINE_VERSION));
     json_object_set_new(report, "state", json_text_of(dispatch_state_names[d->state]));
     add_brake(report, d, now);
     if (*d->last_error) {

@@ -28,6 +28,15 @@
  *   Pbroken:<key>:<Unix ms>  what was set aside because it was not what it should be (app/repair)
  *   Psettled    pub/sub channel: job ids, space-separated, as they end
  *
+ * Versions. Instances of two versions meet in one Redis while they are upgraded. So a form that is
+ * stored may gain members, and never changes the meaning of one that it has; what must change gets
+ * a new key (Plater became Ppostponed). A reader passes over what it does not know: members of
+ * Pstatus, which says the `version` of the leader that wrote it, and of receipts; fields of Pbudget
+ * and Pcontrol; keys. Two things it does not pass over, for it would do them wrongly, and makes
+ * dead letters of: a job with an unknown field, and a packed job in Ppostponed:jobs that it cannot
+ * read. `dead retry` sends the first again after the upgrade; and so daemons are upgraded before
+ * producers.
+ *
  * A job id that was given out finds its job without a search: its receipt; else its name in
  * Ppostponed (the name is the job id, unless somebody wrote a `job` field by hand that is taken
  * already); else its place; else the entry that the id is made of. The script that moves a job sets

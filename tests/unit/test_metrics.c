@@ -408,6 +408,7 @@ static void the_status_has_the_names_that_people_read(void **state)
     assert_int_equal(json_integer_value(json_object_get(report, "requests")), 7);
     assert_int_equal(json_integer_value(json_object_get(report, "batches")), 3);
     assert_string_equal(json_string_value(json_object_get(report, "brake")), "free");
+    assert_non_null(json_string_value(json_object_get(report, "version")));
     json_decref(report);
     free(text);
 }
@@ -505,10 +506,12 @@ static void every_alert_says_what_it_is_and_what_to_do(void **state)
     (void)state;
     for (; (at = strstr(at, "- alert: ")); alerts++) {
         const char *next = strstr(++at, "- alert: "), *summary = strstr(at, "summary: "),
-                   *description = strstr(at, "description: "), *severity = strstr(at, "severity: ");
+                   *description = strstr(at, "description: "), *severity = strstr(at, "severity: "),
+                   *command = strstr(at, "command: ");
 
-        assert_true(summary && description && severity);
-        assert_true(!next || (summary < next && description < next && severity < next));
+        assert_true(summary && description && severity && command);
+        assert_true(!next ||
+                    (summary < next && description < next && severity < next && command < next));
     }
     assert_true(alerts >= 10);
     free(text);

@@ -41,6 +41,14 @@ static void the_sentence_says_what_matters_most(void **state)
          OVERVIEW_SLOWED, "coming back to its full pace"},
         {"{\"state\":\"draining\",\"brake\":\"free\"}", OVERVIEW_SLOWED,
          "its leader is taking over or leaving"},
+        /* a leader of a newer version says more, and knows more reasons */
+        {"{\"version\":\"99.1\",\"state\":\"leading\",\"brake\":\"free\",\"new\":{\"a\":[1]}}",
+         OVERVIEW_GOOD, "all is well: nothing waits"},
+        {"{\"version\":7,\"state\":\"leading\",\"brake\":\"growing\",\"brake_cause\":\"a new "
+         "reason\"}",
+         OVERVIEW_SLOWED, "coming back to its full pace"},
+        {"{\"state\":\"leading\",\"brake\":\"held\",\"brake_cause\":\"another\"}", OVERVIEW_SLOWED,
+         "its leader waits (another); this purgeline is older than its leader: upgrade it"},
         {NULL, OVERVIEW_SLOWED, "somebody leads it and says nothing of itself: look at its log"},
         {"no json", OVERVIEW_SLOWED, "its leader is taking over or leaving"},
     };
