@@ -162,7 +162,11 @@ static void assert_the_budget_was_kept_and_used(struct chaos *c)
            WINDOW_MS / 1000, used, windows * WINDOW_MS / 1000, again - c->redis_back_ms);
     assert_in_range(peak, 1, BUDGET);
     assert_true(windows >= 4);
-    assert_true(used >= 99.0);
+    /* Each kill costs what a start takes, and how long that is the machine decides: 0.3 % in all on
+     * a quiet one, four times that on a busy one. A reservation that is thrown away with each kill,
+     * or a lease that has to run out, costs half of it all. (That 99 % are used is for the
+     * simulator to show, where starts take no time: sim/restarts.) */
+    assert_true(used >= 97.0);
 }
 
 static void nothing_is_lost_and_the_budget_is_kept_whatever_dies(void **state)
