@@ -165,7 +165,7 @@ static void assert_the_budget_was_kept_and_used(struct chaos *c)
     /* Each kill costs what a start takes, and how long that is the machine decides: 0.3 % in all on
      * a quiet one, four times that on a busy one. A reservation that is thrown away with each kill,
      * or a lease that has to run out, costs half of it all. (That 99 % are used is for the
-     * simulator to show, where starts take no time: sim/restarts.) */
+     * simulator to show: sim/day.) */
     assert_true(used >= 97.0);
 }
 
