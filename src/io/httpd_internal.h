@@ -3,8 +3,8 @@
  * httpd_conn.c keeps connections, their deadlines and their number, visit.c carries a visit from
  * its head to its answer, httpd_heads.c bounds the memory of all heads, httpd_head.c refuses what
  * libmicrohttpd lets pass, httpd_linger.c ends what was not read to its end, httpd_ends.c sees that
- * a peer has sent all, httpd_address.c counts addresses, httpd_listen.c opens them, httpd_tls.c looks
- * at certificates. */
+ * a peer has sent all, httpd_address.c counts addresses, httpd_listen.c opens them, httpd_tls.c
+ * looks at certificates. */
 #pragma once
 
 #include <microhttpd.h>
@@ -44,7 +44,7 @@ struct visit {
     struct MHD_Response *response; /* ready, not queued yet */
     struct span text;              /* its body, when it is no file; the response's */
     int status;
-    const char *own_sentence; /* of an answer that nobody but this server gave */
+    char own_sentence[80]; /* of an answer that nobody but this server gave; "" = there is none */
     uint32_t patience_ms;
     uint64_t late_ns;                  /* visit_await: monotonic; 0: not called */
     uint64_t got_bytes, renewed_bytes; /* of the body; at the last renewal of the deadline */

@@ -227,8 +227,9 @@ bool visit_answered(const struct visit *v)
 
 const char *visit_own_answer(const struct visit *v, int *status)
 {
-    if (v->own_sentence)
-        *status = v->status;
+    if (!*v->own_sentence)
+        return NULL;
+    *status = v->status;
     return v->own_sentence;
 }
 
@@ -285,12 +286,11 @@ static enum MHD_Result wait_for_answer(struct visit *v)
     return MHD_YES;
 }
 
-/* The sentence is a literal. */
 static void answer_plain(struct visit *v, int status, const char *sentence)
 {
     struct answer a = {.status = status, .type = "application/json", .file = -1, .close = true};
 
-    v->own_sentence = sentence;
+    snprintf(v->own_sentence, sizeof(v->own_sentence), "%s", sentence);
     a.body = alloc_printf("{\"msg\":\"%s\"}\n", sentence);
     a.body_bytes = strlen(a.body);
     visit_answer(v, &a);
