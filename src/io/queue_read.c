@@ -88,7 +88,7 @@ static bool on_entry(void *ctx, struct span id, const struct span *fields, size_
     struct queue_entry e = {.lane = r->lane,
                             .id = id_of(id),
                             .fields = fields,
-                            .fields_count = fields_count,
+                            .fields_count = fields_count / 2 * 2, /* names and values */
                             .bytes = bytes,
                             .oversized = oversized};
 
