@@ -41,7 +41,8 @@ DECIDED = {
         "cmake -S . -B build/release -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=OFF": (RUN,),
         "ninja -C build/release purgeline && install -D build/release/purgeline /usr/local/bin/purgeline": (RUN,),
         "install -D -m 644 deploy/purgeline.yaml /etc/purgeline/purgeline.yaml": (RUN,),
-        "install -D -m 600 /path/to/token /etc/purgeline/token": (RUN,),
+        "echo 'u purgeline' | systemd-sysusers -": (NO, "makes a user of this machine"),
+        "install -D -m 640 -g purgeline /path/to/token /etc/purgeline/token": (RUN,),
         "install -m 644 deploy/purgeline.service /etc/systemd/system/": (RUN,),
         "systemctl daemon-reload && systemctl enable --now purgeline":
             (DAEMON, "it wants systemd as process 1; what the unit runs is run",
@@ -192,6 +193,7 @@ class Reading:
             "FASTLY_API_TOKEN=…": "FASTLY_API_TOKEN=right-token",
             "127.0.0.1:8126": f"127.0.0.1:{self.port}",
             "/path/to/token": stage.path("token"),
+            " -g purgeline ": " ",
             "/etc/": stage.path("etc/"),
             "/usr/local/": stage.path("usr/local/"),
             "/tmp/sbx": stage.path("sbx"),
