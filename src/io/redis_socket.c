@@ -140,7 +140,8 @@ void redis_socket_words(struct ssl_st *session, const char *said, char *out, siz
     size_t n = strlen(said), end = sizeof(empty) - 1;
 
     if (n >= end && strcmp(said + n - end, empty) == 0)
-        snprintf(out, room, "%.*s%s", (int)(n - end), said, tls_words(session));
+        snprintf(out, room, "%.*s%s%s", (int)(n - end), said, session ? "TLS: " : "",
+                 tls_words(session));
     else
         snprintf(out, room, "%s", said);
 }
