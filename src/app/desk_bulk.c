@@ -118,7 +118,7 @@ static void put_sums(struct bulk *b, struct answer *a)
                       b->next);
     }
     must(n > 0 && (size_t)n < sizeof(sums) - 2);
-    strcpy(sums + n, "}\n");
+    memcpy(sums + n, "}\n", sizeof("}\n"));
     put_result(b, span_str(sums));
 }
 

@@ -29,7 +29,8 @@ void redis_address_deinit(struct redis_address *a); /* wipes the password */
 
 /* What NOAUTH means to people. */
 #define REDIS_WANTS_A_PASSWORD                                                                     \
-    "Redis wants a password (NOAUTH): name it in its URL, redis://:PASSWORD@HOST:PORT or with a user "      \
+    "Redis wants a password (NOAUTH): name it in its URL, redis://:PASSWORD@HOST:PORT or with a "  \
+    "user "                                                                                        \
     "redis://USER:PASSWORD@HOST:PORT"
 
 typedef void redis_up_cb(void *ctx); /* connected, authenticated, db selected */

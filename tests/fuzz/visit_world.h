@@ -197,8 +197,7 @@ static inline void open_endpoint(void)
     static struct config config;
     static char no_socket[] = "/nonexistent/redis.sock";
     static struct redis_address nowhere = {.unix_path = no_socket};
-    struct ingress_options o = {
-        .redis = &nowhere, .files = 1000, .vitals = on_vitals};
+    struct ingress_options o = {.redis = &nowhere, .files = 1000, .vitals = on_vitals};
     char path[] = "/tmp/purgeline-fuzz-XXXXXX", err[400];
     int fd = mkstemp(path);
 

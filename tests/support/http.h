@@ -46,8 +46,9 @@ const struct http_reply *http_expect(struct http *h, int status, const char *met
 /* -- many at once -- */
 struct http_call *http_begin(struct http *h, const char *method, const char *target,
                              const char *body, ...) __attribute__((sentinel));
-/* Until each of those begun is sent, or over. Who does something else for seconds begins with it: curl
- * counts the time for which nobody runs it, and may give up a connection that was never slow. */
+/* Until each of those begun is sent, or over. Who does something else for seconds begins with it:
+ * curl counts the time for which nobody runs it, and may give up a connection that was never slow.
+ */
 void http_await_sent(struct http *h);
 /* Waits until one of those begun is over and returns it. */
 struct http_call *http_next(struct http *h);
