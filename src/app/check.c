@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "alloc.h"
+#include "check_say.h"
 #include "check_store.h"
 #include "child.h"
 #include "client.h"
@@ -35,32 +35,6 @@ extern char **environ;
 
 const char *const check_grade_names[] = {
     [CHECK_OK] = "ok", [CHECK_WARN] = "warn", [CHECK_FAIL] = "fail"};
-
-struct report {
-    check_cb *cb;
-    void *ctx;
-    const char *account;
-    const char *subject;
-};
-
-static void say(const struct report *r, enum check_grade grade, const char *remedy, const char *fmt,
-                ...) print_like(4, 5);
-
-static void say(const struct report *r, enum check_grade grade, const char *remedy, const char *fmt,
-                ...)
-{
-    char what[512];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(what, sizeof(what), fmt, ap);
-    va_end(ap);
-    r->cb(r->ctx, &(struct check_finding){.grade = grade,
-                                          .account = r->account,
-                                          .subject = r->subject,
-                                          .what = what,
-                                          .remedy = remedy});
-}
 
 /* -- the environment -- */
 
@@ -110,8 +84,8 @@ void check_environment(check_cb *cb, void *ctx)
         if (among(name, list, count))
             continue;
         meant = suggest_word(name, list, count);
-        say(&r, CHECK_WARN, meant ? meant : "", "$%s is no setting%s", name,
-            meant ? "; this one was meant?" : "");
+        check_say(&r, CHECK_WARN, meant ? meant : "", "$%s is no setting%s", name,
+                  meant ? "; this one was meant?" : "");
     }
 }
 
@@ -138,14 +112,14 @@ static void judge_version(const struct report *r, struct span text)
     unsigned major = 0, minor = 0;
 
     if (sscanf(version.p, "%u.%u", &major, &minor) != 2) {
-        say(r, CHECK_WARN, "", "the version of Redis is unknown");
+        check_say(r, CHECK_WARN, "", "the version of Redis is unknown");
         return;
     }
     if (major < REDIS_MIN_MAJOR || (major == REDIS_MIN_MAJOR && minor < REDIS_MIN_MINOR))
-        say(r, CHECK_FAIL, "use Redis 6.2 or newer, or Valkey", "Redis %.*s is too old",
-            (int)version.n, version.p);
+        check_say(r, CHECK_FAIL, "use Redis 6.2 or newer, or Valkey", "Redis %.*s is too old",
+                  (int)version.n, version.p);
     else
-        say(r, CHECK_OK, "", "Redis %.*s answers", (int)version.n, version.p);
+        check_say(r, CHECK_OK, "", "Redis %.*s answers", (int)version.n, version.p);
 }
 
 static uint64_t info_number(struct span text, const char *name)
@@ -165,12 +139,12 @@ static void judge_fullness(const struct report *r, struct span text)
 
     used = used > others ? used - others : 0;
     if (most && used > most)
-        say(r, CHECK_FAIL, "raise Redis' maxmemory or free memory",
-            "it is at its maxmemory (%" PRIu64 " of %" PRIu64 " bytes): it takes no new jobs", used,
-            most);
+        check_say(r, CHECK_FAIL, "raise Redis' maxmemory or free memory",
+                  "it is at its maxmemory (%" PRIu64 " of %" PRIu64 " bytes): it takes no new jobs",
+                  used, most);
     else if (most && used > most * NEARLY_FULL)
-        say(r, CHECK_WARN, "raise Redis' maxmemory or free memory",
-            "it is nearly at its maxmemory: %" PRIu64 " of %" PRIu64 " bytes", used, most);
+        check_say(r, CHECK_WARN, "raise Redis' maxmemory or free memory",
+                  "it is nearly at its maxmemory: %" PRIu64 " of %" PRIu64 " bytes", used, most);
 }
 
 static void judge_memory(const struct report *r, struct span text)
@@ -179,12 +153,14 @@ static void judge_memory(const struct report *r, struct span text)
 
     judge_fullness(r, text);
     if (policy.n == 0)
-        say(r, CHECK_WARN, "look for maxmemory-policy noeviction", "what Redis evicts is unknown");
+        check_say(r, CHECK_WARN, "look for maxmemory-policy noeviction",
+                  "what Redis evicts is unknown");
     else if (span_is(policy, "noeviction"))
-        say(r, CHECK_OK, "", "it evicts nothing");
+        check_say(r, CHECK_OK, "", "it evicts nothing");
     else
-        say(r, CHECK_FAIL, "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
-            "it may throw away jobs: maxmemory-policy is %.*s", (int)policy.n, policy.p);
+        check_say(r, CHECK_FAIL,
+                  "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
+                  "it may throw away jobs: maxmemory-policy is %.*s", (int)policy.n, policy.p);
 }
 
 /* What a yes of this Redis is worth when it dies: see its redis.conf on appendfsync. */
@@ -198,11 +174,12 @@ static void judge_fsync(const struct report *r, struct client *client)
         reply_count(reply) == 2)
         how = reply_text(reply_at(reply, 1));
     if (how.n == 0)
-        say(r, CHECK_OK, "", "it keeps an append-only file; appendfsync is not ours to see");
+        check_say(r, CHECK_OK, "", "it keeps an append-only file; appendfsync is not ours to see");
     else if (span_is(how, "always"))
-        say(r, CHECK_OK, "", "it keeps an append-only file and writes before it says yes");
+        check_say(r, CHECK_OK, "", "it keeps an append-only file and writes before it says yes");
     else
-        say(r, CHECK_WARN, "CONFIG SET appendfsync always, and the same in redis.conf",
+        check_say(
+            r, CHECK_WARN, "CONFIG SET appendfsync always, and the same in redis.conf",
             "its append-only file is written later (appendfsync %.*s): a crash of Redis or of its "
             "machine may take the jobs of the last seconds",
             (int)how.n, how.p);
@@ -216,13 +193,13 @@ static bool judge_disk(const struct report *r, struct span text)
     struct span saved = info(text, "rdb_last_bgsave_status");
 
     if (!keeps)
-        say(r, CHECK_WARN, "CONFIG SET appendonly yes, and the same in redis.conf",
-            "it has no append-only file: jobs of the last minutes are lost when it dies");
+        check_say(r, CHECK_WARN, "CONFIG SET appendonly yes, and the same in redis.conf",
+                  "it has no append-only file: jobs of the last minutes are lost when it dies");
     else if (written.n && !span_is(written, "ok"))
-        say(r, CHECK_FAIL, "make room on its disk", "it cannot write its append-only file");
+        check_say(r, CHECK_FAIL, "make room on its disk", "it cannot write its append-only file");
     if (saved.n && !span_is(saved, "ok"))
-        say(r, CHECK_WARN, "look into its log; it may refuse writes (MISCONF)",
-            "its last snapshot failed");
+        check_say(r, CHECK_WARN, "look into its log; it may refuse writes (MISCONF)",
+                  "its last snapshot failed");
     return keeps && (written.n == 0 || span_is(written, "ok"));
 }
 
@@ -233,8 +210,8 @@ static void judge_server(const struct report *r, struct client *client)
     struct span text;
 
     if (client_ask_words(client, (const char *const[]){"INFO", NULL}, &reply) < 0) {
-        say(r, CHECK_WARN, "permit INFO", "Redis does not tell about itself: %s",
-            client_error(client));
+        check_say(r, CHECK_WARN, "permit INFO", "Redis does not tell about itself: %s",
+                  client_error(client));
         return;
     }
     text = reply_text(reply);
@@ -262,8 +239,8 @@ static void judge_leader(const struct report *r, struct client *client, const ch
         status = json_loadb(text.n ? text.p : "", text.n, 0, NULL);
         waits = json_string_value(json_object_get(status, "needs_restart"));
         if (waits)
-            say(&of, CHECK_WARN, "restart it",
-                "the instance that leads still runs with the old values of %.300s", waits);
+            check_say(&of, CHECK_WARN, "restart it",
+                      "the instance that leads still runs with the old values of %.300s", waits);
         json_decref(status);
     }
     free(key);
@@ -275,16 +252,16 @@ static bool judge_absence(const struct report *r, const struct config *c, const 
     bool away = !config_redis_embedded(c);
 
     if (away)
-        say(r, CHECK_FAIL, "start Redis, or correct 'redis' in the configuration",
-            "Redis does not answer: %s", why);
+        check_say(r, CHECK_FAIL, "start Redis, or correct 'redis' in the configuration",
+                  "Redis does not answer: %s", why);
     else if (!child_in_path("setpriv"))
-        say(r, CHECK_FAIL, "apt install util-linux, or set 'redis' to one elsewhere",
-            "there is no setpriv to start redis-server with");
+        check_say(r, CHECK_FAIL, "apt install util-linux, or set 'redis' to one elsewhere",
+                  "there is no setpriv to start redis-server with");
     else if (child_in_path("redis-server"))
-        say(r, CHECK_OK, "", "not running; purgeline run starts its own in %s", c->data_dir);
+        check_say(r, CHECK_OK, "", "not running; purgeline run starts its own in %s", c->data_dir);
     else
-        say(r, CHECK_FAIL, "apt install redis-server, or set 'redis' to one elsewhere",
-            "there is no redis-server to start");
+        check_say(r, CHECK_FAIL, "apt install redis-server, or set 'redis' to one elsewhere",
+                  "there is no redis-server to start");
     return away;
 }
 
@@ -311,7 +288,7 @@ bool check_redis(const struct config *c, const char *account, check_cb *cb, void
 
     free(url);
     if (rc < 0) {
-        say(&r, CHECK_FAIL, "", "%s", err);
+        check_say(&r, CHECK_FAIL, "", "%s", err);
         return true;
     }
     rc = client_open(&address, &client, err, sizeof(err));
@@ -363,8 +340,8 @@ static int ask(const struct report *r, const struct config_account *a,
     *doc = NULL;
     buf_init(&body, REPLY_MAX_BYTES);
     if (fetch(a, token, path, &body, &status, err, sizeof(err)) < 0)
-        say(r, CHECK_FAIL, "correct api, api_proxy or ca_file, or let this machine out", "%s%s: %s",
-            a->api, path, err);
+        check_say(r, CHECK_FAIL, "correct api, api_proxy or ca_file, or let this machine out",
+                  "%s%s: %s", a->api, path, err);
     else
         *doc = json_loadb(body.n ? body.p : "", body.n, 0, NULL);
     buf_deinit(&body);
@@ -386,20 +363,20 @@ static void judge_scope(const struct report *r, const struct config_account *a, 
     const char *scope = json_string_value(json_object_get(doc, "scope"));
 
     if (!scope) {
-        say(r, CHECK_WARN, "", "the API does not say what the token may do");
+        check_say(r, CHECK_WARN, "", "the API does not say what the token may do");
         return;
     }
     if (!has_word(scope, "global") && !has_word(scope, "purge_select"))
-        say(r, CHECK_FAIL, "make an automation token with scope purge_select",
-            "the token may not purge URLs or keys; its scope is %.200s", scope);
+        check_say(r, CHECK_FAIL, "make an automation token with scope purge_select",
+                  "the token may not purge URLs or keys; its scope is %.200s", scope);
     else if (a->allow_purge_all && !has_word(scope, "global") && !has_word(scope, "purge_all"))
-        say(r, CHECK_FAIL, "add scope purge_all, or set allow_purge_all: false",
-            "the token may not purge all; its scope is %.200s", scope);
+        check_say(r, CHECK_FAIL, "add scope purge_all, or set allow_purge_all: false",
+                  "the token may not purge all; its scope is %.200s", scope);
     else if (has_word(scope, "global"))
-        say(r, CHECK_WARN, "make an automation token with scope purge_select",
-            "the token may do far more than purge: its scope is global");
+        check_say(r, CHECK_WARN, "make an automation token with scope purge_select",
+                  "the token may do far more than purge: its scope is global");
     else
-        say(r, CHECK_OK, "", "the token may purge; its scope is %.200s", scope);
+        check_say(r, CHECK_OK, "", "the token may purge; its scope is %.200s", scope);
 }
 
 static void judge_expiry(const struct report *r, const json_t *doc, uint64_t now_ms)
@@ -412,9 +389,9 @@ static void judge_expiry(const struct report *r, const json_t *doc, uint64_t now
         return;
     ms = (uint64_t)timegm(&tm) * 1000;
     if (ms < now_ms)
-        say(r, CHECK_FAIL, "make a new one", "the token expired at %.40s", expires);
+        check_say(r, CHECK_FAIL, "make a new one", "the token expired at %.40s", expires);
     else if (ms - now_ms < EXPIRES_SOON_MS)
-        say(r, CHECK_WARN, "make a new one in time", "the token expires at %.40s", expires);
+        check_say(r, CHECK_WARN, "make a new one in time", "the token expires at %.40s", expires);
 }
 
 /* An empty list means all services: https://www.fastly.com/documentation/reference/api/auth-tokens/
@@ -444,15 +421,16 @@ static void judge_service(const struct report *r, const struct config_account *a
 
     api_words(doc, words, sizeof(words));
     if (status == 200 && !token_covers(self, id))
-        say(r, CHECK_FAIL, "make a token for this service, too",
-            "service %s: not one of the token's", id);
+        check_say(r, CHECK_FAIL, "make a token for this service, too",
+                  "service %s: not one of the token's", id);
     else if (status == 200)
-        say(r, CHECK_OK, "", "service %s is there%s%.100s", id, name ? ": " : "", name ? name : "");
+        check_say(r, CHECK_OK, "", "service %s is there%s%.100s", id, name ? ": " : "",
+                  name ? name : "");
     else if (status == 403 && token_covers(self, id))
-        say(r, CHECK_WARN, "", "service %s: this token may not look at it%s", id, words);
+        check_say(r, CHECK_WARN, "", "service %s: this token may not look at it%s", id, words);
     else if (status)
-        say(r, CHECK_FAIL, "correct the id, or give the token access to it",
-            "service %s: status %d%s", id, status, words);
+        check_say(r, CHECK_FAIL, "correct the id, or give the token access to it",
+                  "service %s: status %d%s", id, status, words);
     json_decref(doc);
     free(path);
 }
@@ -462,7 +440,7 @@ static void judge_services(struct report *r, const struct config_account *a,
 {
     r->subject = "service";
     if (a->services_count == 0)
-        say(r, CHECK_WARN, CONFIG_NO_SERVICE_REMEDY, "%s", CONFIG_NO_SERVICE);
+        check_say(r, CHECK_WARN, CONFIG_NO_SERVICE_REMEDY, "%s", CONFIG_NO_SERVICE);
     for (uint32_t i = 0; i < a->services_count; i++)
         judge_service(r, a, token, self, a->services[i].id);
 }
@@ -480,11 +458,11 @@ static void judge_token(struct report *r, const struct config_account *a,
         judge_expiry(r, self, now_ms);
         judge_services(r, a, token, self);
     } else if (status == 401 || status == 403) {
-        say(r, CHECK_FAIL, "set a valid token", "Fastly refuses the token: status %d%s", status,
-            words);
+        check_say(r, CHECK_FAIL, "set a valid token", "Fastly refuses the token: status %d%s",
+                  status, words);
     } else if (status) {
-        say(r, CHECK_FAIL, "try again, or correct api", "%s/tokens/self: status %d%s", a->api,
-            status, words);
+        check_say(r, CHECK_FAIL, "try again, or correct api", "%s/tokens/self: status %d%s", a->api,
+                  status, words);
     }
     json_decref(self);
 }
@@ -496,18 +474,19 @@ void check_account(const struct config_account *a, uint64_t now_ms, check_cb *cb
     int rc = config_read_token(a, &token, err, sizeof(err));
 
     if (a->url_mode == URL_MODE_DIRECT && a->direct_token_hosts.count == 0)
-        say(&r, CHECK_OK, "name those that ask for it in direct_token_hosts",
-            "sites are purged directly and never see it");
+        check_say(&r, CHECK_OK, "name those that ask for it in direct_token_hosts",
+                  "sites are purged directly and never see it");
     if (rc == -ENOENT && a->url_mode == URL_MODE_DIRECT) {
-        say(&r, CHECK_WARN, "", "%s; only direct purges without authentication will work", err);
+        check_say(&r, CHECK_WARN, "", "%s; only direct purges without authentication will work",
+                  err);
         return;
     }
     if (rc < 0) {
-        say(&r, CHECK_FAIL, "put the API token there", "%s", err);
+        check_say(&r, CHECK_FAIL, "put the API token there", "%s", err);
         return;
     }
     if (config_read_proxy_auth(a, &auth, err, sizeof(err)) < 0) {
-        say(&r, CHECK_FAIL, "put user:password there", "%s", err);
+        check_say(&r, CHECK_FAIL, "put user:password there", "%s", err);
     } else {
         judge_token(&r, a, &(struct fetch_secrets){token, auth}, now_ms);
         explicit_bzero(auth, strlen(auth));
@@ -521,8 +500,8 @@ void check_account(const struct config_account *a, uint64_t now_ms, check_cb *cb
 
 static void on_exposure(void *ctx, const struct exposure *e)
 {
-    say(ctx, e->access == FILE_ANYBODY_WRITES ? CHECK_FAIL : CHECK_WARN, e->remedy, "%s: %s %s",
-        e->setting, e->what, e->path);
+    check_say(ctx, e->access == FILE_ANYBODY_WRITES ? CHECK_FAIL : CHECK_WARN, e->remedy,
+              "%s: %s %s", e->setting, e->what, e->path);
 }
 
 void check_exposure(const struct config *c, check_cb *cb, void *ctx)
@@ -546,8 +525,8 @@ static bool judge_readable(const struct report *r, const char *setting, const ch
     else if (st.st_size == 0)
         why = "it is empty";
     if (why)
-        say(r, CHECK_FAIL, "put it there, or correct the path", "%s: cannot read %s: %s", setting,
-            path, why);
+        check_say(r, CHECK_FAIL, "put it there, or correct the path", "%s: cannot read %s: %s",
+                  setting, path, why);
     return !why;
 }
 
@@ -563,17 +542,17 @@ static void judge_hook(const struct report *r, const struct config_hook *h)
     char *secret, err[300];
 
     if (h->signature.scheme == HOOK_UNSIGNED) {
-        say(r, CHECK_WARN, "have its requests signed", "%s: anybody on this machine may post",
-            h->name);
+        check_say(r, CHECK_WARN, "have its requests signed", "%s: anybody on this machine may post",
+                  h->name);
         return;
     }
     if (config_read_secret(h, &secret, err, sizeof(err)) < 0) {
-        say(r, CHECK_FAIL, "put its secret there", "%s", err);
+        check_say(r, CHECK_FAIL, "put its secret there", "%s", err);
         return;
     }
     explicit_bzero(secret, strlen(secret));
     free(secret);
-    say(r, CHECK_OK, "", "%s has its secret", h->name);
+    check_say(r, CHECK_OK, "", "%s has its secret", h->name);
 }
 
 void check_http(const struct config *c, check_cb *cb, void *ctx)
@@ -584,13 +563,14 @@ void check_http(const struct config *c, check_cb *cb, void *ctx)
     if (!*c->listen)
         return;
     if (c->producers_count == 0)
-        say(&r, CHECK_OK, "", "anybody on this machine may push to %s", c->listen);
+        check_say(&r, CHECK_OK, "", "anybody on this machine may push to %s", c->listen);
     else if (!*c->http.tls_cert_file && open.p)
-        say(&r, CHECK_WARN,
+        check_say(
+            &r, CHECK_WARN,
             "set http.tls_cert_file and http.tls_key_file, or have a proxy in front that does TLS",
             "tokens of producers come to %.*s unencrypted", (int)open.n, open.p);
     else
-        say(&r, CHECK_OK, "", "producers may push to %s", c->listen);
+        check_say(&r, CHECK_OK, "", "producers may push to %s", c->listen);
     judge_tls(&r, &c->http);
     r.subject = "hook";
     for (uint32_t i = 0; i < c->hooks_count; i++)

@@ -1,38 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "check_files.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cafile.h"
+#include "check_say.h"
 #include "config_file.h"
-
-struct report {
-    check_cb *cb;
-    void *ctx;
-    const char *account, *subject;
-};
-
-static void say(const struct report *r, enum check_grade grade, const char *remedy, const char *fmt,
-                ...) print_like(4, 5);
-
-static void say(const struct report *r, enum check_grade grade, const char *remedy, const char *fmt,
-                ...)
-{
-    char what[512];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(what, sizeof(what), fmt, ap);
-    va_end(ap);
-    r->cb(r->ctx, &(struct check_finding){.grade = grade,
-                                          .account = r->account,
-                                          .subject = r->subject,
-                                          .what = what,
-                                          .remedy = remedy});
-}
 
 static void wipe(char *secret)
 {
@@ -47,11 +22,11 @@ static void judge_token(const struct report *r, const struct config_account *a)
 
     if (config_read_token(a, &token, err, sizeof(err)) < 0) {
         /* The environment of the service is another one than ours. */
-        say(r, by_file ? CHECK_FAIL : CHECK_WARN, "put the API token there", "%s", err);
+        check_say(r, by_file ? CHECK_FAIL : CHECK_WARN, "put the API token there", "%s", err);
         return;
     }
-    say(r, CHECK_OK, "", "there is one in %s%s", by_file ? "" : "$",
-        by_file ? a->token_file : a->token_env);
+    check_say(r, CHECK_OK, "", "there is one in %s%s", by_file ? "" : "$",
+              by_file ? a->token_file : a->token_env);
     wipe(token);
 }
 
@@ -60,8 +35,8 @@ static void judge_authority(const struct report *r, const char *setting, const c
     char why[400];
 
     if (*path && cafile_test(path, why, sizeof(why)) < 0)
-        say(r, CHECK_FAIL, "put the authority's certificate there, or leave it empty", "%s: %s",
-            setting, why);
+        check_say(r, CHECK_FAIL, "put the authority's certificate there, or leave it empty",
+                  "%s: %s", setting, why);
 }
 
 void check_authorities(const struct config_account *a, check_cb *cb, void *ctx)
@@ -80,11 +55,11 @@ void check_files(const struct config_account *a, check_cb *cb, void *ctx)
     judge_token(&r, a);
     r.subject = "proxy";
     if (config_read_proxy_auth(a, &auth, err, sizeof(err)) < 0)
-        say(&r, CHECK_FAIL, "put user:password there", "%s", err);
+        check_say(&r, CHECK_FAIL, "put user:password there", "%s", err);
     else
         wipe(auth);
     check_authorities(a, cb, ctx);
     r.subject = "service";
     if (a->services_count == 0)
-        say(&r, CHECK_WARN, CONFIG_NO_SERVICE_REMEDY, "%s", CONFIG_NO_SERVICE);
+        check_say(&r, CHECK_WARN, CONFIG_NO_SERVICE_REMEDY, "%s", CONFIG_NO_SERVICE);
 }

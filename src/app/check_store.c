@@ -2,40 +2,15 @@
 #include "check_store.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
+#include "check_say.h"
 #include "log.h"
 #include "rediskey.h"
 #include "repair.h"
-
-struct report {
-    check_cb *cb;
-    void *ctx;
-    const char *account, *subject;
-};
-
-static void say(const struct report *r, enum check_grade grade, const char *remedy, const char *fmt,
-                ...) print_like(4, 5);
-
-static void say(const struct report *r, enum check_grade grade, const char *remedy, const char *fmt,
-                ...)
-{
-    char what[1024];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(what, sizeof(what), fmt, ap);
-    va_end(ap);
-    r->cb(r->ctx, &(struct check_finding){.grade = grade,
-                                          .account = r->account,
-                                          .subject = r->subject,
-                                          .what = what,
-                                          .remedy = remedy});
-}
 
 /* -- keys -- */
 
@@ -65,10 +40,10 @@ static void judge_orphan(const struct report *r, struct span key, size_t prefix)
         return;
     log_quote(shown, sizeof(shown), key.p, key.n);
     if (name.n > 7 && memcmp(name.p, "broken:", 7) == 0)
-        say(r, CHECK_WARN, "look into it; DEL it when nothing in it is missed",
-            "%s was set aside by a repair", shown);
+        check_say(r, CHECK_WARN, "look into it; DEL it when nothing in it is missed",
+                  "%s was set aside by a repair", shown);
     else
-        say(r, CHECK_WARN, "if nobody needs it: DEL", "%s is no key of purgeline", shown);
+        check_say(r, CHECK_WARN, "if nobody needs it: DEL", "%s is no key of purgeline", shown);
 }
 
 static void judge_orphans(const struct report *r, struct client *c)
@@ -103,14 +78,15 @@ void check_keys(struct client *c, const struct config_account *a, check_cb *cb, 
     int rc = repair_find(c, a->name, faults, &count);
 
     if (rc < 0) {
-        say(&r, CHECK_WARN, "permit EVAL", "the keys cannot be examined: %s", client_error(c));
+        check_say(&r, CHECK_WARN, "permit EVAL", "the keys cannot be examined: %s",
+                  client_error(c));
         return;
     }
     for (size_t i = 0; i < count; i++)
-        say(&r, CHECK_FAIL, "purgeline check --repair shows what would mend it, and asks", "%s %s",
-            faults[i].key, faults[i].what);
+        check_say(&r, CHECK_FAIL, "purgeline check --repair shows what would mend it, and asks",
+                  "%s %s", faults[i].key, faults[i].what);
     if (count == 0)
-        say(&r, CHECK_OK, "", "the account's keys in Redis are sound");
+        check_say(&r, CHECK_OK, "", "the account's keys in Redis are sound");
     judge_orphans(&r, c);
 }
 
@@ -214,10 +190,10 @@ void check_permissions(struct client *c, const struct config_account *a, check_c
                      "all the rules",
                      rules);
     if (*rules)
-        say(&r, CHECK_FAIL, remedy, "Redis does not permit its user, or not on these keys:%s",
-            rules);
+        check_say(&r, CHECK_FAIL, remedy, "Redis does not permit its user, or not on these keys:%s",
+                  rules);
     else
-        say(&r, CHECK_OK, "", "Redis permits all that purgeline does");
+        check_say(&r, CHECK_OK, "", "Redis permits all that purgeline does");
     free(remedy);
     free(rules);
     free(key);
