@@ -69,7 +69,7 @@ int client_receive(struct client *c, struct redisReply **out)
         return lost(c);
     c->reply = reply;
     if (reply_refused(c->reply))
-        (void)fail(c, 0, c->reply->str);
+        (void)fail(c, 0, reply_text(c->reply).p);
     *out = c->reply;
     return 0;
 }
@@ -243,41 +243,4 @@ void client_close(struct client *c)
     take_back(c);
     redisFree(c->hiredis);
     free(c);
-}
-
-/* -- replies -- */
-
-bool reply_refused(const struct redisReply *r)
-{
-    return r && r->type == REDIS_REPLY_ERROR;
-}
-
-bool reply_nil(const struct redisReply *r)
-{
-    return !r || r->type == REDIS_REPLY_NIL;
-}
-
-struct span reply_text(const struct redisReply *r)
-{
-    bool text = r && (r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_STATUS ||
-                      r->type == REDIS_REPLY_ERROR);
-
-    return text ? span_of(r->str, r->len) : SPAN("");
-}
-
-int64_t reply_number(const struct redisReply *r)
-{
-    if (r && r->type == REDIS_REPLY_INTEGER)
-        return r->integer;
-    return strtoll(reply_text(r).p, NULL, 10); /* hiredis ends its strings with a NUL */
-}
-
-size_t reply_count(const struct redisReply *r)
-{
-    return r && r->type == REDIS_REPLY_ARRAY ? r->elements : 0;
-}
-
-const struct redisReply *reply_at(const struct redisReply *r, size_t i)
-{
-    return i < reply_count(r) ? r->element[i] : NULL;
 }

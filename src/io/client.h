@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * A blocking connection to Redis for commands that people type: one question after the other, or
- * many in a pipeline. hiredis ends here. */
+ * many in a pipeline. Its answers are read with reply.h. */
 #pragma once
 
 #include "redis.h"
+#include "reply.h"
 
 struct client;
-struct redisReply; /* hiredis', read with the functions below */
 
 /* Connects, authenticates and selects the database, in a few seconds or not at all. 0, or -ENOENT
  * (no such socket), -ECONNREFUSED, -EACCES (login refused), -ENOTCONN (all else) with a sentence.
@@ -40,11 +40,3 @@ const char *client_error(const struct client *c);
 must_use int client_distrust(struct client *c);
 /* An answer takes at most so long, or the connection counts as gone; half a minute at first. */
 void client_set_patience(struct client *c, uint32_t answer_s);
-
-/* -- what is in a reply; what it is not reads as empty -- */
-bool reply_refused(const struct redisReply *r); /* an error */
-bool reply_nil(const struct redisReply *r);
-struct span reply_text(const struct redisReply *r); /* also of an error */
-int64_t reply_number(const struct redisReply *r);   /* also of decimal text */
-size_t reply_count(const struct redisReply *r);
-const struct redisReply *reply_at(const struct redisReply *r, size_t i); /* NULL past the end */

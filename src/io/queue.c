@@ -2,7 +2,6 @@
 #include "queue.h"
 
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,15 +72,19 @@ static void half_ready(struct queue *q)
     q->cb.up(q->ctx);
 }
 
-static int lanes_err(struct queue *q, const redisReply *reply)
+static int lanes_err(struct queue *q, const struct redisReply *reply)
 {
-    for (size_t i = 0; i < reply->elements; i++) {
-        if (reply->element[i]->type == REDIS_REPLY_INTEGER)
+    if (reply_count(reply) != LANE_N)
+        return queue_distrust(q);
+    for (size_t i = 0; i < LANE_N; i++) {
+        const struct redisReply *lane = reply_at(reply, i);
+        struct span why = reply_text(lane);
+
+        if (reply_is_integer(lane))
             continue;
-        if (reply->element[i]->type != REDIS_REPLY_STRING)
+        if (!reply_is_string(lane))
             return queue_distrust(q);
-        snprintf(q->error, sizeof(q->error), "%s: %s", q->keys[KEY_JOBS + i],
-                 reply->element[i]->str);
+        snprintf(q->error, sizeof(q->error), "%s: %.*s", q->keys[KEY_JOBS + i], (int)why.n, why.p);
         return -EIO;
     }
     return 0;
@@ -116,8 +119,8 @@ static void on_script_loaded(struct queue *q, void *ctx, int err, struct redisRe
 {
     enum queue_script script = (enum queue_script)(uintptr_t)ctx;
 
-    if (err == 0 && reply->type == REDIS_REPLY_STRING && reply->len == 40)
-        memcpy(q->sha[script], reply->str, 41);
+    if (err == 0 && reply_text(reply).n == 40)
+        memcpy(q->sha[script], reply_text(reply).p, 41);
 }
 
 static void on_named(struct queue *q, void *ctx, int err, struct redisReply *reply)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -93,7 +92,7 @@ struct span queue_arg_at(const struct queue_args *a, size_t i)
 
 bool queue_reply_is(const struct redisReply *reply, const char *word)
 {
-    return reply && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, word);
+    return reply_refused(reply) && strstr(reply_text(reply).p, word);
 }
 
 static int refusal_err(struct queue *q, const char *words)
@@ -112,7 +111,7 @@ static int reply_err(struct queue *q, const struct redisReply *reply)
 {
     if (!reply)
         return -ENOTCONN;
-    return reply->type == REDIS_REPLY_ERROR ? refusal_err(q, reply->str) : 0;
+    return reply_refused(reply) ? refusal_err(q, reply_text(reply).p) : 0;
 }
 
 /* -- refusals -- */

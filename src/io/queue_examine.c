@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -39,15 +38,13 @@ size_t queue_faults(const struct redisReply *reply, struct queue_fault out[QUEUE
 {
     size_t n = 0;
 
-    if (reply->type != REDIS_REPLY_ARRAY)
-        return 0;
-    for (size_t i = 0; i + 1 < reply->elements && n < QUEUE_FAULTS_MAX; i += 2) {
-        const redisReply *key = reply->element[i], *what = reply->element[i + 1];
+    for (size_t i = 0; i + 1 < reply_count(reply) && n < QUEUE_FAULTS_MAX; i += 2) {
+        const struct redisReply *key = reply_at(reply, i), *what = reply_at(reply, i + 1);
 
-        if (key->type != REDIS_REPLY_STRING || what->type != REDIS_REPLY_STRING)
+        if (!reply_is_string(key) || !reply_is_string(what))
             continue;
-        snprintf(out[n].key, sizeof(out[n].key), "%s", key->str);
-        snprintf(out[n].what, sizeof(out[n].what), "%s", what->str);
+        reply_copy(key, out[n].key, sizeof(out[n].key));
+        reply_copy(what, out[n].what, sizeof(out[n].what));
         n++;
     }
     return n;

@@ -6,6 +6,7 @@
 #include "queue.h"
 #include "queue_scripts.h"
 #include "redis_entries.h"
+#include "reply.h"
 
 /* Items per script call: bounds how long Redis is held. */
 #define SETTLE_CHUNK 256

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,11 +36,6 @@ struct large {
     char place[80];
     const char *entry; /* the id in `place` */
 };
-
-static struct span text_of(const redisReply *r)
-{
-    return r->type == REDIS_REPLY_STRING ? span_of(r->str, (size_t)r->len) : span_of("", 0);
-}
 
 /* -- one after the other -- */
 
@@ -134,9 +128,8 @@ static void write_large(struct queue *q, enum queue_script script, const struct 
 
 static void on_ended(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
-    if (err == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-        reply->element[1]->type == REDIS_REPLY_INTEGER)
-        q->receipts_skipped += (uint64_t)reply->element[1]->integer;
+    if (err == 0)
+        q->receipts_skipped += reply_u64(reply_at(reply, 1));
     end_large(q, ctx, err);
 }
 
@@ -168,9 +161,9 @@ static void on_written(struct queue *q, void *ctx, int err, struct redisReply *r
         send_end(q, ctx);
 }
 
-static void write_letter(struct queue *q, struct large *l, const redisReply *fields)
+static void write_letter(struct queue *q, struct large *l, const struct redisReply *fields)
 {
-    struct span *argv = alloc_zeroed(3 + fields->elements + 8, sizeof(*argv));
+    struct span *argv = alloc_zeroed(3 + reply_count(fields) + 8, sizeof(*argv));
     char at[24];
     size_t n = 0;
 
@@ -178,8 +171,8 @@ static void write_letter(struct queue *q, struct large *l, const redisReply *fie
     argv[n++] = SPAN("XADD");
     argv[n++] = span_str(q->keys[KEY_DEAD]);
     argv[n++] = SPAN("*");
-    for (size_t i = 0; i < fields->elements; i++)
-        argv[n++] = text_of(fields->element[i]);
+    for (size_t i = 0; i < reply_count(fields); i++)
+        argv[n++] = reply_text(reply_at(fields, i));
     argv[n++] = SPAN("dead_reason");
     argv[n++] = queue_arg_at(&l->kept, 0);
     argv[n++] = SPAN("dead_job");
@@ -210,7 +203,7 @@ static void on_name(struct queue *q, void *ctx, int err, struct redisReply *repl
         end_large(q, l, err);
         return;
     }
-    if (reply->type != REDIS_REPLY_NIL)
+    if (!reply_nil(reply))
         snprintf(l->name + n, sizeof(l->name) - n, "@%s", l->place);
     write_large(q, SCRIPT_WRITE_HASH,
                 (const struct span[]){SPAN("HSET"), span_str(q->keys[KEY_POSTPONED_JOBS]),
@@ -221,7 +214,8 @@ static void on_name(struct queue *q, void *ctx, int err, struct redisReply *repl
 
 enum put_off { PUT_OFF_LATER, PUT_OFF_REPEAT };
 
-static void put_off(struct queue *q, struct large *l, enum put_off how, const redisReply *fields)
+static void put_off(struct queue *q, struct large *l, enum put_off how,
+                    const struct redisReply *fields)
 {
     struct packed_job job = {.lane = l->item.lane, .entry = span_str(l->entry)};
     char due[24];
@@ -229,15 +223,15 @@ static void put_off(struct queue *q, struct large *l, enum put_off how, const re
     snprintf(due, sizeof(due), "%" PRIu64, l->due_ms);
     snprintf(l->name, sizeof(l->name), "%s%s", l->job, how == PUT_OFF_REPEAT ? "+r" : "");
     job.job = span_str(l->name);
-    job.fields = alloc_zeroed(fields->elements + 2, sizeof(*job.fields));
-    for (size_t i = 0; i + 1 < fields->elements; i += 2) {
-        struct span name = text_of(fields->element[i]);
+    job.fields = alloc_zeroed(reply_count(fields) + 2, sizeof(*job.fields));
+    for (size_t i = 0; i + 1 < reply_count(fields); i += 2) {
+        struct span name = reply_text(reply_at(fields, i));
 
         if (span_is(name, "job") || (how == PUT_OFF_REPEAT && (span_is(name, "repeat_after") ||
                                                                span_is(name, "not_before"))))
             continue;
         job.fields[job.fields_count++] = name;
-        job.fields[job.fields_count++] = text_of(fields->element[i + 1]);
+        job.fields[job.fields_count++] = reply_text(reply_at(fields, i + 1));
     }
     if (how == PUT_OFF_REPEAT) {
         job.fields[job.fields_count++] = SPAN("not_before");
@@ -264,11 +258,12 @@ static bool is_job_name(struct span v)
 }
 
 /* What its end needs to know of it, as SCRIPT_SETTLE has it of others. */
-static void look_at(struct large *l, const redisReply *fields, uint64_t *repeat_after_ms)
+static void look_at(struct large *l, const struct redisReply *fields, uint64_t *repeat_after_ms)
 {
     *repeat_after_ms = 0;
-    for (size_t i = 0; i + 1 < fields->elements; i += 2) {
-        struct span name = text_of(fields->element[i]), value = text_of(fields->element[i + 1]);
+    for (size_t i = 0; i + 1 < reply_count(fields); i += 2) {
+        struct span name = reply_text(reply_at(fields, i)),
+                    value = reply_text(reply_at(fields, i + 1));
 
         if (span_is(name, "ref")) {
             free(l->ref);
@@ -286,20 +281,17 @@ static void look_at(struct large *l, const redisReply *fields, uint64_t *repeat_
 static void on_entry(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     struct large *l = ctx;
-    const redisReply *entry, *fields;
+    const struct redisReply *entry = reply_at(reply, 0), *fields = reply_at(entry, 1);
     uint64_t repeat_after_ms;
 
-    if (err || reply->type != REDIS_REPLY_ARRAY || reply->elements == 0) {
+    if (err || reply_count(reply) == 0) {
         end_large(q, l, err); /* gone: it ended meanwhile */
         return;
     }
-    entry = reply->element[0];
-    if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 ||
-        entry->element[1]->type != REDIS_REPLY_ARRAY) {
+    if (reply_count(entry) != 2 || !reply_is_array(fields)) {
         end_large(q, l, queue_distrust(q));
         return;
     }
-    fields = entry->element[1];
     look_at(l, fields, &repeat_after_ms);
     l->due_ms = l->item.due_ms;
     if (l->item.outcome == OUTCOME_PURGED && repeat_after_ms && !l->due_ms)
@@ -348,11 +340,12 @@ static void on_returned(struct queue *q, void *ctx, int err, struct redisReply *
     struct large *l = ctx;
     struct queue_args a;
 
-    if (err || reply->type != REDIS_REPLY_STRING) {
+    if (err || !reply_is_string(reply)) {
         end_large(q, l, err ? err : -EIO);
         return;
     }
-    snprintf(l->place, sizeof(l->place), "%s-%s", lane_names[l->lane], reply->str);
+    snprintf(l->place, sizeof(l->place), "%s-%.*s", lane_names[l->lane], (int)reply_text(reply).n,
+             reply_text(reply).p);
     queue_args_init(&a);
     queue_key(&a, q->keys[KEY_POSTPONED]);
     queue_key(&a, q->keys[KEY_POSTPONED_JOBS]);
@@ -433,12 +426,12 @@ static void on_value(struct queue *q, void *ctx, int err, struct redisReply *rep
     struct large *l = ctx;
     struct packed_job job;
 
-    if (err || reply->type != REDIS_REPLY_STRING) {
+    if (err || !reply_is_string(reply)) {
         end_large(q, l, err); /* gone: it was cancelled meanwhile */
         return;
     }
-    if (queue_unpack(text_of(reply), &job) < 0 || job.job.n >= sizeof(l->job)) {
-        bury_unreadable(q, l, text_of(reply), on_buried_value);
+    if (queue_unpack(reply_text(reply), &job) < 0 || job.job.n >= sizeof(l->job)) {
+        bury_unreadable(q, l, reply_text(reply), on_buried_value);
         return;
     }
     l->lane = job.lane;
@@ -506,7 +499,7 @@ static void on_name_asked(struct queue *q, void *ctx, int err, struct redisReply
         end_large(q, l, err);
         return;
     }
-    if (reply->type != REDIS_REPLY_NIL)
+    if (!reply_nil(reply))
         snprintf(l->name, sizeof(l->name), "%s@%s", l->job, l->place);
     write_large(q, SCRIPT_WRITE_HASH,
                 (const struct span[]){SPAN("HSET"), span_str(q->keys[KEY_POSTPONED_JOBS]),

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,35 +47,29 @@ static void on_large_adopted(struct queue *q, void *ctx, int err)
     one_done(ctx, err, 0);
 }
 
-static struct span text_of(const redisReply *r)
-{
-    return r->type == REDIS_REPLY_STRING ? span_of(r->str, (size_t)r->len) : span_of("", 0);
-}
-
 /* -- what is due -- */
 
 static void ask_due(struct queue *q, struct moving *m);
 
 /* A script moves only so many; the rest is asked for again, so that others come in between. Large
  * ones are due until they are back. */
-static int take_due(struct queue *q, struct moving *m, const redisReply *reply)
+static int take_due(struct queue *q, struct moving *m, const struct redisReply *reply)
 {
     uint64_t next = NEVER;
     uint32_t moved;
 
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2 ||
-        reply->element[0]->type != REDIS_REPLY_INTEGER)
+    if (reply_count(reply) < 2 || !reply_is_integer(reply_at(reply, 0)))
         return -EIO;
-    if (span_to_u64(text_of(reply->element[1]), &next) < 0)
+    if (span_to_u64(reply_text(reply_at(reply, 1)), &next) < 0)
         next = NEVER;
-    moved = (uint32_t)reply->element[0]->integer;
+    moved = (uint32_t)min_u64(reply_u64(reply_at(reply, 0)), UINT32_MAX);
     m->moved += moved;
     m->left -= (uint32_t)min_u64(moved, m->left);
-    for (size_t i = 2; i < reply->elements; i++) {
+    for (size_t i = 2; i < reply_count(reply); i++) {
         m->open++;
-        queue_return_large(q, text_of(reply->element[i]), on_large_returned, m);
+        queue_return_large(q, reply_text(reply_at(reply, i)), on_large_returned, m);
     }
-    if (reply->elements == 2 && moved && m->left && next <= m->wall_ms)
+    if (reply_count(reply) == 2 && moved && m->left && next <= m->wall_ms)
         ask_due(q, m);
     else
         m->next_due_ms = min_u64(m->next_due_ms, next);
@@ -135,9 +128,9 @@ static void put_member(struct queue_args *a, struct span score, struct span memb
     queue_arg(a, member);
 }
 
-static void adopt_page(struct queue *q, struct moving *m, const redisReply *page)
+static void adopt_page(struct queue *q, struct moving *m, const struct redisReply *page)
 {
-    size_t bytes = 0, small = 0, count = page->elements / 2;
+    size_t bytes = 0, small = 0, count = reply_count(page) / 2;
     struct queue_args a;
 
     queue_args_init(&a);
@@ -146,8 +139,8 @@ static void adopt_page(struct queue *q, struct moving *m, const redisReply *page
     queue_key(&a, q->keys[KEY_POSTPONED_JOBS]);
     queue_key(&a, q->keys[KEY_DEAD]);
     for (size_t i = 0; i < count; i++) {
-        struct span member = text_of(page->element[2 * i]);
-        struct span score = text_of(page->element[2 * i + 1]);
+        struct span member = reply_text(reply_at(page, 2 * i));
+        struct span score = reply_text(reply_at(page, 2 * i + 1));
 
         bytes += member.n;
         m->open++;
@@ -169,7 +162,7 @@ static void on_page(struct queue *q, void *ctx, int err, struct redisReply *repl
 {
     struct moving *m = ctx;
 
-    if (err == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements >= 2) {
+    if (err == 0 && reply_count(reply) >= 2) {
         m->next_due_ms = m->wall_ms; /* there is more to do at once */
         adopt_page(q, m, reply);
     } else if (err == 0) {

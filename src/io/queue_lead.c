@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,16 +14,6 @@ struct leading {
     struct queue_lead lead;
 };
 
-static int64_t integer_of(const redisReply *r)
-{
-    return r->type == REDIS_REPLY_INTEGER ? r->integer : 0;
-}
-
-static void copy_words(char *out, size_t room, const redisReply *r)
-{
-    snprintf(out, room, "%s", r->type == REDIS_REPLY_STRING ? r->str : "");
-}
-
 static void answer_lead(struct leading *l, int err)
 {
     l->cb(l->ctx, err, err ? NULL : &l->lead);
@@ -32,14 +21,12 @@ static void answer_lead(struct leading *l, int err)
 }
 
 /* "normal-1700000000000-0", as the endpoint put them there; what is none is passed over. */
-static void take_cancelled(struct queue_lead *out, const redisReply *names)
+static void take_cancelled(struct queue_lead *out, const struct redisReply *names)
 {
-    if (names->type != REDIS_REPLY_ARRAY)
-        return;
-    for (size_t i = 0; i < names->elements && out->cancelled_count < QUEUE_CANCELLED_MAX; i++) {
-        const redisReply *r = names->element[i];
-        struct span rest = span_of(r->str, r->type == REDIS_REPLY_STRING ? (size_t)r->len : 0),
-                    lane;
+    size_t count = reply_count(names);
+
+    for (size_t i = 0; i < count && out->cancelled_count < QUEUE_CANCELLED_MAX; i++) {
+        struct span rest = reply_text(reply_at(names, i)), lane;
         struct queue_name *name = &out->cancelled[out->cancelled_count];
 
         if (span_next_word(&rest, '-', &lane) && lane_parse(lane, &name->lane) == 0 && rest.n > 1 &&
@@ -54,23 +41,23 @@ static void on_lead(struct queue *q, void *ctx, int err, struct redisReply *repl
     struct queue_lead *out = &l->lead;
     int64_t ttl;
 
-    if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 8))
+    if (err == 0 && reply_count(reply) != 8)
         err = queue_distrust(q);
     if (err) {
         answer_lead(l, err);
         return;
     }
-    out->leading = integer_of(reply->element[0]) == 1;
-    out->taken_over = integer_of(reply->element[1]) == 1;
-    copy_words(out->holder, sizeof(out->holder), reply->element[2]);
-    ttl = integer_of(reply->element[3]);
+    out->leading = reply_number(reply_at(reply, 0)) == 1;
+    out->taken_over = reply_number(reply_at(reply, 1)) == 1;
+    reply_copy(reply_at(reply, 2), out->holder, sizeof(out->holder));
+    ttl = reply_number(reply_at(reply, 3));
     out->holder_ttl_ms = ttl >= 0 ? (uint64_t)ttl : NEVER;
-    out->paused = integer_of(reply->element[4]) == 1;
-    copy_words(out->paused_why, sizeof(out->paused_why), reply->element[5]);
-    take_cancelled(out, reply->element[6]);
+    out->paused = reply_number(reply_at(reply, 4)) == 1;
+    reply_copy(reply_at(reply, 5), out->paused_why, sizeof(out->paused_why));
+    take_cancelled(out, reply_at(reply, 6));
     /* From here on they are known, and the next question lets Redis forget them. */
-    q->told = out->leading ? reply->element[6]->elements : 0;
-    copy_words(q->told_digest, sizeof(q->told_digest), reply->element[7]);
+    q->told = out->leading ? reply_count(reply_at(reply, 6)) : 0;
+    reply_copy(reply_at(reply, 7), q->told_digest, sizeof(q->told_digest));
     answer_lead(l, 0);
 }
 
@@ -158,14 +145,15 @@ static int compare_id(struct entry_id a, struct entry_id b)
     return a.seq < b.seq ? -1 : a.seq > b.seq;
 }
 
-static struct queue_depth depth_of(struct queue_lane *lane, struct redisReply *const r[3])
+/* Its length, its newest id, and whether that one is there. */
+static struct queue_depth depth_of(struct queue_lane *lane, const struct redisReply *length,
+                                   const struct redisReply *newest, const struct redisReply *there)
 {
-    struct queue_depth depth = {.entries = (uint64_t)integer_of(r[0])};
+    struct queue_depth depth = {.entries = reply_u64(length)};
     struct entry_id last = {0, 0};
-    bool newest_is_there = integer_of(r[2]) == 1;
+    bool newest_is_there = reply_number(there) == 1;
 
-    if (r[1]->type == REDIS_REPLY_STRING &&
-        queue_parse_id(span_of(r[1]->str, (size_t)r[1]->len), &last) < 0)
+    if (queue_parse_id(reply_text(newest), &last) < 0)
         last = (struct entry_id){0, 0};
     depth.beyond = queue_id_is_beyond(last);
     depth.anew = compare_id(last, lane->seen) < 0;
@@ -185,10 +173,11 @@ static void on_depth(struct queue *q, void *ctx, int err, struct redisReply *rep
     struct queue_depth depth[LANE_N] = {0};
 
     free(ctx);
-    if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 * LANE_N))
+    if (err == 0 && reply_count(reply) != 3 * LANE_N)
         err = queue_distrust(q);
     for (size_t lane = 0; err == 0 && lane < LANE_N; lane++)
-        depth[lane] = depth_of(&q->lanes[lane], &reply->element[3 * lane]);
+        depth[lane] = depth_of(&q->lanes[lane], reply_at(reply, 3 * lane),
+                               reply_at(reply, 3 * lane + 1), reply_at(reply, 3 * lane + 2));
     d.cb(d.ctx, err, depth);
 }
 
@@ -250,21 +239,21 @@ static void on_info(struct queue *q, void *ctx, int err, struct redisReply *repl
     struct asking_server s = *(struct asking_server *)ctx;
     struct queue_server out = {0};
     char number[32] = "0";
+    const char *info = reply_text(reply).p; /* ended by a NUL */
 
     free(ctx);
-    if (err == 0 && !reply->str)
+    if (err == 0 && !reply_is_string(reply))
         err = queue_distrust(q);
     if (err) {
         s.cb(s.ctx, err, NULL);
         return;
     }
-    (void)info_value(reply->str, "redis_version", out.version, sizeof(out.version));
-    (void)info_value(reply->str, "maxmemory_policy", out.maxmemory_policy,
-                     sizeof(out.maxmemory_policy));
-    if (info_value(reply->str, "maxmemory", number, sizeof(number)))
+    (void)info_value(info, "redis_version", out.version, sizeof(out.version));
+    (void)info_value(info, "maxmemory_policy", out.maxmemory_policy, sizeof(out.maxmemory_policy));
+    if (info_value(info, "maxmemory", number, sizeof(number)))
         out.maxmemory = strtoull(number, NULL, 10);
-    out.full = is_full(reply->str, out.maxmemory);
-    out.aof_known = info_value(reply->str, "aof_enabled", number, sizeof(number));
+    out.full = is_full(info, out.maxmemory);
+    out.aof_known = info_value(info, "aof_enabled", number, sizeof(number));
     out.aof = out.aof_known && number[0] == '1';
     s.cb(s.ctx, 0, &out);
 }

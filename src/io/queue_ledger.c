@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,7 +22,7 @@ static void on_spent(struct queue *q, void *ctx, int err, struct redisReply *rep
     struct spending *p = ctx;
     struct queue_ledger *ledger = &q->ledgers[p->s.ledger];
 
-    if (err == 0 && (reply->type != REDIS_REPLY_INTEGER || reply->integer != 1))
+    if (err == 0 && reply_number(reply) != 1)
         err = -EPERM;
     if (err && p->epoch == ledger->epoch)
         ledger->booked -= p->s.book; /* not done, as far as the caller is concerned */
@@ -74,17 +73,6 @@ struct restoring {
     size_t room;
 };
 
-static uint64_t number_of(const redisReply *r)
-{
-    uint64_t n = 0;
-
-    if (r->type == REDIS_REPLY_INTEGER)
-        return r->integer > 0 ? (uint64_t)r->integer : 0;
-    if (r->type != REDIS_REPLY_STRING || span_to_u64(span_of(r->str, (size_t)r->len), &n) < 0)
-        return 0;
-    return n;
-}
-
 static void end_restore(struct restoring *r, int err)
 {
     r->budget.spent = r->spent;
@@ -103,20 +91,19 @@ static struct queue_spent *one_more(struct restoring *r)
 }
 
 /* One written by hand has only Redis' clock, in its id. */
-static void take_booking(struct restoring *r, const redisReply *entry)
+static void take_booking(struct restoring *r, const struct redisReply *entry)
 {
-    const redisReply *fields = entry->element[1];
+    const struct redisReply *fields = reply_at(entry, 1);
     struct entry_id id = {0, 0};
     uint64_t when_ms;
     int64_t age_ms;
 
-    if (fields->type != REDIS_REPLY_ARRAY || fields->elements < 2 ||
-        queue_parse_id(span_of(entry->element[0]->str, (size_t)entry->element[0]->len), &id) < 0)
+    if (reply_count(fields) < 2 || queue_parse_id(reply_text(reply_at(entry, 0)), &id) < 0)
         return;
-    when_ms = fields->elements >= 4 ? number_of(fields->element[3]) : id.ms;
+    when_ms = reply_count(fields) >= 4 ? reply_u64(reply_at(fields, 3)) : id.ms;
     age_ms = (int64_t)r->budget.account_ms - (int64_t)when_ms;
     if (age_ms <= (int64_t)r->how.window_ms)
-        *one_more(r) = (struct queue_spent){age_ms, number_of(fields->element[1])};
+        *one_more(r) = (struct queue_spent){age_ms, reply_u64(reply_at(fields, 1))};
 }
 
 static void ask_bookings(struct queue *q, struct restoring *r, const char *from);
@@ -124,19 +111,18 @@ static void ask_bookings(struct queue *q, struct restoring *r, const char *from)
 static void on_bookings(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     struct restoring *r = ctx;
-    const redisReply *last;
-    char from[64];
+    size_t count = reply_count(reply);
+    char from[64] = "(";
 
-    if (err == 0 && reply->type != REDIS_REPLY_ARRAY)
+    if (err == 0 && !reply_is_array(reply))
         err = -EIO;
-    for (size_t i = 0; err == 0 && i < reply->elements; i++)
-        take_booking(r, reply->element[i]);
-    if (err || reply->elements < BOOKINGS_AT_ONCE) {
+    for (size_t i = 0; err == 0 && i < count; i++)
+        take_booking(r, reply_at(reply, i));
+    if (err || count < BOOKINGS_AT_ONCE) {
         end_restore(r, err);
         return;
     }
-    last = reply->element[reply->elements - 1]->element[0];
-    snprintf(from, sizeof(from), "(%s", last->str);
+    reply_copy(reply_at(reply_at(reply, count - 1), 0), from + 1, sizeof(from) - 1);
     ask_bookings(q, r, from);
 }
 
@@ -157,17 +143,17 @@ static void on_restored(struct queue *q, void *ctx, int err, struct redisReply *
     struct restoring *r = ctx;
     struct queue_ledger *ledger = &q->ledgers[r->how.ledger];
 
-    if (err == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements < 5))
+    if (err == 0 && reply_count(reply) < 5)
         err = -EPERM;
     if (err) {
         end_restore(r, err);
         return;
     }
     *ledger = (struct queue_ledger){.epoch = ledger->epoch + 1};
-    r->budget.known = number_of(reply->element[1]) == 1;
-    r->budget.level_micro = number_of(reply->element[2]);
-    r->budget.level_age_ms = number_of(reply->element[3]);
-    r->budget.account_ms = number_of(reply->element[4]);
+    r->budget.known = reply_u64(reply_at(reply, 1)) == 1;
+    r->budget.level_micro = reply_u64(reply_at(reply, 2));
+    r->budget.level_age_ms = reply_u64(reply_at(reply, 3));
+    r->budget.account_ms = reply_u64(reply_at(reply, 4));
     ask_bookings(q, r, "-");
 }
 

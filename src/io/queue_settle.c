@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <stdlib.h>
 
 #include "alloc.h"
@@ -50,14 +49,6 @@ static enum kind kind_of(const struct queue_settle *item)
     return item->receipt ? KIND_PURGED : KIND_DROP;
 }
 
-static uint64_t integer_at(const redisReply *r, size_t i)
-{
-    if (r->type != REDIS_REPLY_ARRAY || i >= r->elements ||
-        r->element[i]->type != REDIS_REPLY_INTEGER || r->element[i]->integer < 0)
-        return 0;
-    return (uint64_t)r->element[i]->integer;
-}
-
 static void on_large_ended(struct queue *q, void *ctx, int err)
 {
     (void)q;
@@ -67,7 +58,7 @@ static void on_large_ended(struct queue *q, void *ctx, int err)
 static void on_chunk(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     if (err == 0)
-        q->receipts_skipped += integer_at(reply, 1);
+        q->receipts_skipped += reply_u64(reply_at(reply, 1));
     release_one(ctx, err);
 }
 
@@ -76,7 +67,7 @@ static void on_chunk(struct queue *q, void *ctx, int err, struct redisReply *rep
 static void on_oversized(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     if (err == 0)
-        q->receipts_skipped += integer_at(reply, 1);
+        q->receipts_skipped += reply_u64(reply_at(reply, 1));
     release_one(ctx, err);
 }
 

@@ -18,6 +18,7 @@
 #include "redis_internal.h"
 #include "redis_socket.h"
 #include "redis_wire.h"
+#include "reply.h"
 #include "rng.h"
 
 /* Nothing is ever torn down from within a callback of hiredis: 0.14 goes on using a context that
@@ -131,33 +132,30 @@ static void greeted(struct redis *r)
 
 static void on_refusable(redisAsyncContext *ac, void *reply, void *priv)
 {
-    const redisReply *said = reply;
     struct redis *r = ac->data;
 
     (void)priv; /* a name is a courtesy; some services refuse it */
-    if (r && said && said->type == REDIS_REPLY_ERROR && strstr(said->str, "max number of clients"))
-        lose(r, "%s", said->str); /* the answer to whatever comes first; then it hangs up */
+    if (r && reply_refused(reply) && strstr(reply_text(reply).p, "max number of clients"))
+        lose(r, "%s",
+             reply_text(reply).p); /* the answer to whatever comes first; then it hangs up */
 }
 
 static void on_greeting(redisAsyncContext *ac, void *reply, void *priv)
 {
-    const redisReply *said = reply;
     struct redis *r = ac->data;
 
     (void)priv;
-    if (r && said && said->type == REDIS_REPLY_ERROR)
-        lose(r, "%s", said->str);
+    if (r && reply_refused(reply))
+        lose(r, "%s", reply_text(reply).p);
 }
 
 /* A replica answers every read and refuses every write: not what a queue lives on. */
 static void on_role(redisAsyncContext *ac, void *reply, void *priv)
 {
-    const redisReply *said = reply;
     struct redis *r = ac->data;
 
     (void)priv;
-    if (r && said && said->type == REDIS_REPLY_ARRAY && said->elements &&
-        said->element[0]->type == REDIS_REPLY_STRING && strcmp(said->element[0]->str, "slave") == 0)
+    if (r && span_is(reply_text(reply_at(reply, 0)), "slave"))
         lose(r, "this Redis is a replica");
 }
 
@@ -470,7 +468,6 @@ static bool server_unfit(const char *refusal)
 
 static void on_reply(redisAsyncContext *ac, void *reply, void *priv)
 {
-    const redisReply *said = reply;
     struct call *c = priv;
     struct redis *r = c->r;
 
@@ -478,8 +475,8 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *priv)
     redis_deadline_paid(&c->owed);
     if (reply)
         redis_deadline_heard(&r->deadline);
-    if (said && !r->lost && said->type == REDIS_REPLY_ERROR && server_unfit(said->str))
-        lose(r, "%s", said->str);
+    if (!r->lost && reply_refused(reply) && server_unfit(reply_text(reply).p))
+        lose(r, "%s", reply_text(reply).p);
     if (!reply || r->lost || r->closed) {
         fail_call(c);
         return;
@@ -566,21 +563,17 @@ struct subscription {
 /* {"subscribe", channel, 1} first, then {"message", channel, text}. NULL is the last. */
 static void on_message(redisAsyncContext *ac, void *reply, void *priv)
 {
-    const redisReply *said = reply;
     struct subscription *s = priv;
+    struct span text = reply_text(reply_at(reply, 2));
 
     (void)ac;
-    if (!said) {
+    if (!reply) {
         s->cb(s->ctx, NULL);
         free(s);
         return;
     }
-    if (said->type != REDIS_REPLY_ARRAY || said->elements != 3)
-        return;
-    if (said->element[2]->type == REDIS_REPLY_STRING)
-        s->cb(s->ctx, &(struct span){said->element[2]->str, (size_t)said->element[2]->len});
-    else
-        s->cb(s->ctx, &SPAN(""));
+    if (reply_count(reply) == 3)
+        s->cb(s->ctx, &text);
 }
 
 static void on_no_subscription(void *ctx, struct redisReply *reply)

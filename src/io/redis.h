@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * One connection to Redis on a loop: connects, authenticates, reconnects with backoff, runs
- * commands in order. hiredis ends here, in queue and in client. */
+ * commands in order. Its answers are read with reply.h. */
 #pragma once
 
 #include "loop.h"

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#include "reply.h"
+
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+bool reply_refused(const struct redisReply *r)
+{
+    return r && r->type == REDIS_REPLY_ERROR;
+}
+
+bool reply_nil(const struct redisReply *r)
+{
+    return !r || r->type == REDIS_REPLY_NIL;
+}
+
+struct span reply_text(const struct redisReply *r)
+{
+    bool text = r && (r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_STATUS ||
+                      r->type == REDIS_REPLY_ERROR);
+
+    return text ? span_of(r->str, r->len) : SPAN("");
+}
+
+int64_t reply_number(const struct redisReply *r)
+{
+    if (r && r->type == REDIS_REPLY_INTEGER)
+        return r->integer;
+    return strtoll(reply_text(r).p, NULL, 10); /* hiredis ends its strings with a NUL */
+}
+
+bool reply_is_array(const struct redisReply *r)
+{
+    return r && r->type == REDIS_REPLY_ARRAY;
+}
+
+bool reply_is_integer(const struct redisReply *r)
+{
+    return r && r->type == REDIS_REPLY_INTEGER;
+}
+
+bool reply_is_string(const struct redisReply *r)
+{
+    return r && r->type == REDIS_REPLY_STRING;
+}
+
+size_t reply_count(const struct redisReply *r)
+{
+    return r && r->type == REDIS_REPLY_ARRAY ? r->elements : 0;
+}
+
+const struct redisReply *reply_at(const struct redisReply *r, size_t i)
+{
+    return i < reply_count(r) ? r->element[i] : NULL;
+}
+
+uint64_t reply_u64(const struct redisReply *r)
+{
+    uint64_t n;
+
+    if (r && r->type == REDIS_REPLY_INTEGER)
+        return r->integer > 0 ? (uint64_t)r->integer : 0;
+    return span_to_u64(reply_text(r), &n) == 0 ? n : 0;
+}
+
+void reply_copy(const struct redisReply *r, char *out, size_t room)
+{
+    struct span s = reply_text(r);
+
+    snprintf(out, room, "%.*s", (int)min_u64(s.n, room), s.p);
+}

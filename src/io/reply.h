@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ * What is in an answer of Redis. It may have any form, for whoever answers may not be a Redis at
+ * all: what an answer is not reads as empty, so nobody looks into hiredis' structure by himself. */
+#pragma once
+
+#include <stdint.h>
+
+#include "span.h"
+
+struct redisReply; /* hiredis'; NULL reads as an answer of nothing */
+
+bool reply_refused(const struct redisReply *r); /* an error */
+bool reply_nil(const struct redisReply *r);     /* nothing */
+bool reply_is_array(const struct redisReply *r);
+bool reply_is_integer(const struct redisReply *r);
+bool reply_is_string(const struct redisReply *r);   /* a bulk string: not a status, not an error */
+struct span reply_text(const struct redisReply *r); /* also of an error; "" when it has none */
+int64_t reply_number(const struct redisReply *r);   /* also of decimal text; otherwise 0 */
+uint64_t reply_u64(const struct redisReply *r);     /* the same, and 0 below 0 */
+size_t reply_count(const struct redisReply *r);     /* of an array; otherwise 0 */
+/* One part of an array, lent as long as that is; NULL past its end. */
+const struct redisReply *reply_at(const struct redisReply *r, size_t i);
+/* The text, ended by a NUL, and cut off where there is no more room. */
+void reply_copy(const struct redisReply *r, char *out, size_t room);
