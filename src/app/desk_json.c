@@ -11,24 +11,27 @@
 #define OBJECT_BYTES 320u
 #define ARRAY_BYTES 120u
 #define VALUE_BYTES 80u
-#define FREE_BYTES                                                                                 \
-    ((size_t)4 * 1024 * 1024) /* any document may become that and twice its length                 \
-                               */
+/* Any document may become that and twice its length. */
+#define FREE_BYTES ((size_t)4 * 1024 * 1024)
+
+/* What comes after the text that begins at `i`, behind its quote. */
+static size_t skip_text(struct span s, size_t i)
+{
+    while (i < s.n && s.p[i] != '"')
+        i += s.p[i] == '\\' ? 2 : 1;
+    return i + 1;
+}
 
 const char *desk_json_flaw(struct span s, int depth_max)
 {
-    size_t bytes = 0, most = 2 * s.n + FREE_BYTES;
+    size_t bytes = 0, most = 2 * s.n + FREE_BYTES, i = 0;
     int depth = 0;
-    bool text = false;
 
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
+    while (i < s.n && bytes <= most) {
+        char c = s.p[i++];
 
-        if (text) {
-            i += c == '\\';
-            text = c != '"';
-        } else if (c == '"') {
-            text = true;
+        if (c == '"') {
+            i = skip_text(s, i);
         } else if (c == '{' || c == '[') {
             bytes += c == '{' ? OBJECT_BYTES : ARRAY_BYTES;
             if (++depth > depth_max)
@@ -38,8 +41,6 @@ const char *desk_json_flaw(struct span s, int depth_max)
         } else if (c == ',' || c == ':') {
             bytes += VALUE_BYTES;
         }
-        if (bytes > most)
-            return "it holds too many values";
     }
-    return NULL;
+    return bytes > most ? "it holds too many values" : NULL;
 }

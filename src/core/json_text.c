@@ -9,10 +9,12 @@
 /* `s` itself if JSON can hold it, else a copy in `fresh` that JSON can hold. */
 static struct span clean(struct span s, struct buf *fresh)
 {
-    size_t at = 0, n;
+    size_t at = 0, n = 1;
 
-    while (at < s.n && s.p[at] != '\0' && (n = show_utf8_length(span_of(s.p + at, s.n - at))))
+    while (at < s.n && n && s.p[at] != '\0') {
+        n = (unsigned char)s.p[at] < 0x80 ? 1 : show_utf8_length(span_of(s.p + at, s.n - at));
         at += n;
+    }
     if (at == s.n)
         return s;
     show_as_utf8(fresh, s);
