@@ -2,8 +2,8 @@
  * How a check says what it found, for the files that check. */
 #pragma once
 
-#include "check.h"
 #include "base.h"
+#include "check.h"
 
 struct report {
     check_cb *cb;

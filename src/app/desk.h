@@ -155,6 +155,7 @@ void desk_audit_all(const struct errand *e, const struct config_account *a,
 void desk_refuse_put(struct errand *e, const struct intray_result *r);
 /* Why this text must not be parsed, or NULL. */
 const char *desk_json_flaw(struct span json, int depth_max);
+const char *desk_json_job_flaw(struct span json, int depth_max); /* of a job; stricter */
 /* A job's JSON into in->form. 0, or -EINVAL with a sentence. */
 must_use int desk_read_form(struct ingress *in, struct span text, char *err, size_t err_room);
 uint64_t desk_cost(const struct config_account *a, const struct job_spec *spec);

@@ -293,6 +293,7 @@ void desk_fastly_all(struct errand *e)
 /* -- many keys -- */
 
 struct adding {
+    struct errand *errand;
     struct jobform *form;
     int rc;
     char *err;
@@ -310,8 +311,10 @@ static void add_header(void *ctx, struct span value)
 
 /* {"surrogate_keys": [...]} whatever the Content-Type says. A body that is no JSON at all is passed
  * over when the header names keys: old clients send forms. */
-static void add_body(struct adding *a, struct span body)
+static void add_body(struct adding *a)
 {
+    struct span body = visit_body(a->errand->visit);
+    bool empty = body.n == 0;
     const char *flaw = desk_json_flaw(body, JSON_DEPTH_MAX);
     json_t *doc = NULL, *keys;
     json_error_t where = {.text = ""};
@@ -320,8 +323,9 @@ static void add_body(struct adding *a, struct span body)
         snprintf(where.text, sizeof(where.text), "%s", flaw);
     else
         doc = json_loadb(body.p, body.n, JSON_DECODE_ANY, &where);
+    visit_drop_body(a->errand->visit); /* before the form takes as much */
     keys = json_object_get(doc, "surrogate_keys");
-    if (body.n && !doc && a->form->targets == 0) {
+    if (!empty && !doc && a->form->targets == 0) {
         snprintf(a->err, a->err_room, "surrogate_keys: the body is no JSON: %s", where.text);
         a->rc = -EINVAL;
     }
@@ -375,14 +379,14 @@ void desk_fastly_keys(struct errand *e)
     const struct config_account *a = desk_fastly_account(e, &service);
     struct jobform *f = &e->in->form;
     char err[300];
-    struct adding adding = {f, 0, err, sizeof(err)};
+    struct adding adding = {e, f, 0, err, sizeof(err)};
     struct job_spec spec;
 
     if (!a || !begin(e, service))
         return;
     visit_headers_named(e->visit, "Surrogate-Key", add_header, &adding);
     if (adding.rc == 0)
-        add_body(&adding, visit_body(e->visit));
+        add_body(&adding);
     if (adding.rc == 0 && f->targets == 0) {
         snprintf(err, sizeof(err), "no surrogate keys: neither a header nor surrogate_keys");
         adding.rc = -EINVAL;

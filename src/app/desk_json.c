@@ -11,7 +11,6 @@
 #define OBJECT_BYTES 320u
 #define ARRAY_BYTES 120u
 #define VALUE_BYTES 80u
-/* Any document may become that and twice its length. */
 #define FREE_BYTES ((size_t)4 * 1024 * 1024)
 
 /* What comes after the text that begins at `i`, behind its quote. */
@@ -22,9 +21,10 @@ static size_t skip_text(struct span s, size_t i)
     return i + 1;
 }
 
-const char *desk_json_flaw(struct span s, int depth_max)
+/* `most`: of memory beside the bytes of the texts in it. */
+static const char *flaw(struct span s, int depth_max, size_t most)
 {
-    size_t bytes = 0, most = 2 * s.n + FREE_BYTES, i = 0;
+    size_t bytes = 0, i = 0;
     int depth = 0;
 
     while (i < s.n && bytes <= most) {
@@ -43,4 +43,15 @@ const char *desk_json_flaw(struct span s, int depth_max)
         }
     }
     return bytes > most ? "it holds too many values" : NULL;
+}
+
+const char *desk_json_flaw(struct span s, int depth_max)
+{
+    return flaw(s, depth_max, FREE_BYTES + 2 * s.n);
+}
+
+/* It has 10,000 targets at most: its length is that of its texts. */
+const char *desk_json_job_flaw(struct span s, int depth_max)
+{
+    return flaw(s, depth_max, FREE_BYTES + s.n / 2);
 }

@@ -414,45 +414,55 @@ static struct pushed *prepare(struct errand *e, const struct config_account *a,
     return p;
 }
 
-static void push(struct errand *e, const struct config_account *a, struct jobform *f)
+static struct json_t *load_job(struct span text, char *err, size_t err_room)
 {
-    struct job_spec spec;
-    struct once once;
-    int has_once;
+    const char *flaw = desk_json_job_flaw(text, JSON_DEPTH_MAX);
 
-    if (!desk_admit(e, a, f, &spec))
-        return;
-    has_once = take_once(e, &once);
-    if (has_once < 0)
-        return;
-    prepare(e, a, f, &spec);
-    desk_push(e, a, f, has_once ? &once.once : NULL, on_put);
+    if (!flaw)
+        return jobform_load(text, err, err_room);
+    snprintf(err, err_room, "not a job: %s", flaw);
+    return NULL;
+}
+
+static int read_job(struct ingress *in, json_t *job, char *err, size_t err_room)
+{
+    struct jobform *f = &in->form;
+    int rc;
+
+    jobform_clear(f, LANE_NORMAL);
+    f->takes_account = true;
+    rc = job ? jobform_add_object(f, job, err, err_room) : -EINVAL;
+    json_decref(job);
+    return rc;
 }
 
 int desk_read_form(struct ingress *in, struct span text, char *err, size_t err_room)
 {
-    struct jobform *f = &in->form;
-    const char *flaw = desk_json_flaw(text, JSON_DEPTH_MAX);
-
-    jobform_clear(f, LANE_NORMAL);
-    f->takes_account = true;
-    if (flaw) {
-        snprintf(err, err_room, "not a job: %s", flaw);
-        return -EINVAL;
-    }
-    return jobform_add_json(f, text, err, err_room);
+    return read_job(in, load_job(text, err, err_room), err, err_room);
 }
 
+/* The body goes as soon as its JSON is taken apart, for a large job would be there three times. */
 void desk_purge(struct errand *e)
 {
-    char err[300];
+    struct jobform *f = &e->in->form;
     const struct config_account *a;
+    struct job_spec spec;
+    struct once once;
+    char err[300];
+    json_t *job;
+    int has_once = take_once(e, &once);
 
-    if (desk_read_form(e->in, visit_body(e->visit), err, sizeof(err)) < 0) {
+    if (has_once < 0)
+        return;
+    job = load_job(visit_body(e->visit), err, sizeof(err));
+    visit_drop_body(e->visit);
+    if (read_job(e->in, job, err, sizeof(err)) < 0) {
         errand_refuse(e, 400, err);
         return;
     }
-    a = errand_account(e, e->in->form.account.p ? e->in->form.account : errand_query(e, "account"));
-    if (a)
-        push(e, a, &e->in->form);
+    a = errand_account(e, f->account.p ? f->account : errand_query(e, "account"));
+    if (!a || !desk_admit(e, a, f, &spec))
+        return;
+    prepare(e, a, f, &spec);
+    desk_push(e, a, f, has_once ? &once.once : NULL, on_put);
 }

@@ -324,7 +324,7 @@ static struct httpd_options httpd_options(const struct ingress *in)
                                   .per_address = c->http.per_address,
                                   .idle_s = c->http.idle_s,
                                   .request_s = c->http.request_s,
-                                  .heads_max_bytes = config_visits_max_bytes(c),
+                                  .heads_max_bytes = config_heads_max_bytes(c),
                                   .body_max_bytes = c->http.body_max_bytes};
 }
 

@@ -245,25 +245,36 @@ static int add_field(struct jobform *f, const char *name, const json_t *v, char 
     return add_text(f, name, span_str(number), err, err_room);
 }
 
-int jobform_add_json(struct jobform *f, struct span text, char *err, size_t err_room)
+json_t *jobform_load(struct span text, char *err, size_t err_room)
 {
     json_error_t where;
-    json_t *doc = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, &where), *value;
-    const char *name;
-    int rc = 0;
+    json_t *doc = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, &where);
 
-    if (!json_is_object(doc)) {
-        snprintf(err, err_room, "not a JSON object: %s",
-                 doc ? "another kind of value" : where.text);
-        json_decref(doc);
-        return -EINVAL;
-    }
-    json_object_foreach(doc, name, value)
-    {
-        rc = add_field(f, name, value, err, err_room);
-        if (rc < 0)
-            break;
-    }
+    if (json_is_object(doc))
+        return doc;
+    snprintf(err, err_room, "not a JSON object: %s", doc ? "another kind of value" : where.text);
     json_decref(doc);
+    return NULL;
+}
+
+int jobform_add_object(struct jobform *f, json_t *object, char *err, size_t err_room)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(object, name, value)
+    {
+        if (add_field(f, name, value, err, err_room) < 0)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+int jobform_add_json(struct jobform *f, struct span text, char *err, size_t err_room)
+{
+    json_t *object = jobform_load(text, err, err_room);
+    int rc = object ? jobform_add_object(f, object, err, err_room) : -EINVAL;
+
+    json_decref(object);
     return rc;
 }

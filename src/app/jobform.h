@@ -6,6 +6,8 @@
 #include "buf.h"
 #include "config.h"
 
+struct json_t; /* jansson's */
+
 struct jobform {
     struct span *fields; /* name, value, name, value ... */
     size_t count, room;
@@ -43,6 +45,11 @@ must_use int jobform_add_url(struct jobform *f, struct span url, char *err, size
  * list or a text, flags true or 1, numbers as numbers; "lane" besides, and "account" where
  * takes_account says so. 0, or -EINVAL with a sentence. */
 must_use int jobform_add_json(struct jobform *f, struct span text, char *err, size_t err_room);
+/* The same in two steps, so that the text can go before its copy comes. The first returns the
+ * object, the caller's, or NULL with a sentence. */
+struct json_t *jobform_load(struct span text, char *err, size_t err_room);
+must_use int jobform_add_object(struct jobform *f, struct json_t *object, char *err,
+                                size_t err_room);
 
 /* Takes over every field of `from` whose name is not there yet. */
 void jobform_add_missing(struct jobform *f, const struct jobform *from);

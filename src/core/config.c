@@ -61,12 +61,17 @@ char *config_redis_url(const struct config *c)
 
 uint64_t config_jobs_max_bytes(const struct config *c)
 {
-    return c->memory_max - config_visits_max_bytes(c);
+    return c->memory_max / 2;
 }
 
 uint64_t config_visits_max_bytes(const struct config *c)
 {
     return c->memory_max / 4;
+}
+
+uint64_t config_heads_max_bytes(const struct config *c)
+{
+    return c->memory_max / 8;
 }
 
 uint64_t config_job_max_bytes(const struct config *c)

@@ -190,9 +190,12 @@ bool config_words_have_host(const struct config_words *w, struct span host); /* 
 char *config_redis_url(const struct config *c);
 bool config_redis_embedded(const struct config *c);
 
-/* The two shares of memory_max: jobs read from Redis, and what HTTP clients have under way. */
+/* The shares of memory_max: a half is for jobs read from Redis, a quarter for what HTTP clients
+ * have under way, an eighth for their connections and heads. The last eighth is what one job takes
+ * once more while it is taken apart. */
 uint64_t config_jobs_max_bytes(const struct config *c);
 uint64_t config_visits_max_bytes(const struct config *c);
+uint64_t config_heads_max_bytes(const struct config *c);
 
 /* The largest job the dispatcher can hold: in bytes as job_bytes counts them, an eighth of
  * memory_max. A larger one must be refused before it is accepted. */

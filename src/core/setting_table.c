@@ -71,9 +71,10 @@ static const struct setting table[] = {
      BYTES(32 * MIB, TIB),
      .fallback = "256MiB",
      .sentence =
-         "Memory for jobs and requests. Three quarters are for jobs read from Redis, of all "
-         "accounts\ntogether: beyond that they wait there. One quarter is for what HTTP "
-         "clients have under\nway: beyond that they get 503. A job may have an eighth of it."},
+         "Memory for jobs and requests. One half is for jobs read from Redis, of all accounts\n"
+         "together: beyond that they wait there. A quarter is for what HTTP clients have under "
+         "way,\nan eighth for their connections: beyond that they get 503. One job may have an "
+         "eighth."},
     {.name = "listen",
      GLOBAL(listen),
      TEXT_OR_NONE(SETTING_FORM_LISTEN),
@@ -90,8 +91,10 @@ static const struct setting table[] = {
      .fallback = "10000",
      .sentence =
          "Connections open at once. One that had a request, or sends a head of more than 4 KiB,\n"
-         "takes up to 88 KiB besides its body; when all these take more than a quarter of\n"
-         "memory_max, the oldest that has shown no valid token is closed, then idle ones."},
+         "takes up to 88 KiB besides its body; when all these take more than an eighth of\n"
+         "memory_max, the oldest that has shown no valid token is closed, then idle ones, and "
+         "when\n"
+         "all have a request under way, new ones get 503."},
     {.name = "http.per_address",
      GLOBAL(http.per_address),
      NUMBER(0, 1000000),

@@ -230,6 +230,8 @@ void conn_rest(struct conn *c)
         conn_hang_up(c);
     else if (c->phase != CONN_GONE)
         begin_rest(c);
+    c->fills_pool = true;
+    heads_weigh(c);
     make_room(h);
     heads_make_room(h);
 }

@@ -3,8 +3,10 @@
  * however slowly it comes, and the whole pool from the first request on; it has a limit for one
  * connection and none for all. So each is weighed here: by the bytes that the kernel got from its
  * peer while the first head comes (a second epoll says when there are more), and as a whole pool
- * from then on. When all are too heavy together, the oldest peer that has not proven who it is goes
- * first, then known peers that are idle. */
+ * when it has a body, and from the end of the first request on. When all are too heavy together,
+ * the oldest peer that has not proven who it is goes first, then known peers that are idle; a
+ * request that comes when all have one under way is refused.
+ */
 #include <linux/tcp.h> /* the C library's own tcp_info is shorter */
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -13,6 +15,8 @@
 
 /* Less is a head like any other: soon complete, and not worth a look. */
 #define LIGHT_BYTES 4096
+/* A request without a body: its head, and that of its answer. */
+#define REQUEST_BYTES 8192
 
 static uint64_t received_bytes(const struct conn *c)
 {
@@ -33,12 +37,12 @@ static uint32_t weight(const struct conn *c)
 
     if (c->phase == CONN_GONE)
         return 0;
-    if (!head_is_coming(c))
+    if (c->fills_pool)
         return POOL_BYTES;
     bytes = received_bytes(c);
     if (bytes < LIGHT_BYTES)
-        return 0;
-    return bytes < POOL_BYTES ? (uint32_t)bytes : POOL_BYTES;
+        bytes = 0;
+    return (uint32_t)min_u64(bytes + (c->had_head ? REQUEST_BYTES : 0), POOL_BYTES);
 }
 
 static bool may_be_dropped(const struct conn *c)
@@ -71,6 +75,18 @@ void heads_make_room(struct httpd *h)
         else
             return; /* all have a request under way */
     }
+}
+
+bool heads_admit(struct conn *c)
+{
+    struct httpd *h = c->slot->httpd;
+    uint64_t max = h->options.heads_max_bytes;
+
+    heads_weigh(c);
+    list_remove(&c->heavy); /* it is not dropped for itself */
+    heads_make_room(h);
+    heads_weigh(c);
+    return !max || h->heavy_bytes <= max;
 }
 
 void heads_on_bytes(struct conn *c)

@@ -77,6 +77,7 @@ struct conn {
     bool own_timeout;           /* set in libmicrohttpd */
     bool used;                  /* a first line has come */
     bool had_head;              /* a first head has come whole */
+    bool fills_pool;            /* it has a body, or had a request: all of its pool is touched */
     bool known;                 /* a visit on it has proven who it is */
     bool resting;               /* it is in rested */
     bool ended;                 /* its peer has sent all it will */
@@ -165,6 +166,8 @@ void heads_weigh(struct conn *c);    /* anew: its phase has changed */
 void heads_on_bytes(struct conn *c); /* its peer has sent something */
 void heads_forget(struct conn *c);
 void heads_make_room(struct httpd *h);
+/* Whether there is room for its head, which is there; others may be dropped for it. */
+must_use bool heads_admit(struct conn *c);
 void conn_open(struct slot *s, struct MHD_Connection *mhd, void **socket_ctx);
 void conn_close(struct slot *s, void **socket_ctx);
 void conn_rest(struct conn *c); /* its visit is over */

@@ -296,6 +296,21 @@ static void answer_plain(struct visit *v, int status, const char *sentence)
     visit_answer(v, &a);
 }
 
+static void answer_crowded(struct visit *v)
+{
+    struct answer a = {.status = 503,
+                       .type = "application/json",
+                       .file = -1,
+                       .close = true,
+                       .headers = {{"Retry-After", "1"}}};
+
+    snprintf(v->own_sentence, sizeof(v->own_sentence), "too many requests for the memory there is");
+    a.body = alloc_printf("{\"msg\":\"too many requests are under way for the memory there is "
+                          "(memory_max); try again\"}\n");
+    a.body_bytes = strlen(a.body);
+    visit_answer(v, &a);
+}
+
 static void refuse_body(struct visit *v)
 {
     char sentence[80];
@@ -378,6 +393,10 @@ static void inspect_head(struct visit *v, const char *method, const char *versio
         answer_plain(v, 400, flaw);
         return;
     }
+    if (!heads_admit(c)) {
+        answer_crowded(v);
+        return;
+    }
     if (c->slot->wants_client_cert && !c->proven) {
         c->proven = httpd_tls_client_proven(v->mhd);
         if (!c->proven)
@@ -443,13 +462,15 @@ static enum MHD_Result begin(struct visit *v, const char *method, const char *ve
     v->method = method;
     v->conn->phase = CONN_BODY; /* one deadline for both */
     v->chunked = visit_header(v, MHD_HTTP_HEADER_TRANSFER_ENCODING).p != NULL;
+    announced = body_announced(v);
+    v->conn->had_head = true;
+    v->conn->fills_pool |= announced > 0;
     inspect_head(v, method, version);
     flawed = v->answered;
     if (!flawed) {
         v->begun = true;
         h->options.calls->head(h->options.ctx, v);
     }
-    announced = body_announced(v);
     if (!v->answered)
         admit_body(v, announced);
     if (v->answered &&

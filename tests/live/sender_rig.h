@@ -63,8 +63,8 @@ static inline struct endpoint_options plain_options(void)
                                      .proxy_auth = "",
                                      .token = TOKEN,
                                      .user_agent = "purgeline-test/1",
-                                     .connect_timeout_ms = 5000,
-                                     .timeout_ms = 20000};
+                                     .connect_timeout_ms = 60000, /* a busy machine is slow, too */
+                                     .timeout_ms = 120000};
 }
 
 static inline void rig_open_with(struct rig *r, const struct endpoint_options *o, uint32_t threads,

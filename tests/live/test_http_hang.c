@@ -7,18 +7,13 @@
 #include <sys/resource.h>
 
 #include "clock.h"
+#include "flood.h"
 #include "rawhttp.h"
 
 #define PURGE "/v1/purge"
 #define MIB 1024
 #define MEMORY_MAX_MIB 64
 #define SLACK_MIB 16
-#define READERS 20000
-#define AT_ONCE 500
-#define STREAMS 60
-#define STREAM_LINES 4000
-#define PRODUCERS 24
-#define JOB_BYTES 8000000
 
 static struct world opened(void **state)
 {
@@ -31,18 +26,6 @@ static struct world opened_patient(void **state)
 {
     return world_open(state, "    budget: {purges: 100000000}\n",
                       "memory_max: 64MiB\nhttp: {connections: 20000, request_s: 600}\n");
-}
-
-static pid_t redis_pid(struct world *w)
-{
-    char *info = redis_server_str(w->r->redis, "INFO server");
-    char *at = strstr(info, "process_id:");
-    pid_t pid;
-
-    must(at);
-    pid = (pid_t)atoi(at + strlen("process_id:"));
-    free(info);
-    return pid;
 }
 
 /* Of the daemon, in KiB: "VmHWM", "RssAnon". */
@@ -70,68 +53,6 @@ static void assert_within(const struct world *w, const char *after)
     printf("after %s: %ld KiB at most, %ld KiB anonymous now\n", after, peak, now);
     fflush(stdout);
     assert_in_range(peak, 1, (MEMORY_MAX_MIB + SLACK_MIB) * MIB);
-}
-
-/* -- what goes on while Redis stands still -- */
-
-/* Asked and left, again and again; a reset leaves no port in TIME_WAIT that others would lack. */
-static void ask_in_a_loop(struct world *w)
-{
-    unsigned port = rawhttp_port(&w->r->instances[0]);
-    struct rawhttp r[AT_ONCE];
-
-    for (size_t i = 0; i < READERS + AT_ONCE; i++) {
-        struct rawhttp *one = &r[i % AT_ONCE];
-
-        if (i >= AT_ONCE)
-            rawhttp_reset(one);
-        if (i >= READERS)
-            continue;
-        rawhttp_open(one, port);
-        rawhttp_say(one, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n");
-    }
-}
-
-static char *stream_body(int n)
-{
-    struct buf text;
-
-    buf_init(&text, SIZE_MAX);
-    for (int i = 0; i < STREAM_LINES; i++)
-        buf_printf(&text, "{\"lane\":\"bulk\",\"keys\":[\"stream-%d-%d-%0200d\"]}\n", n, i % 50, 0);
-    return buf_take(&text);
-}
-
-static char *job_body(int n)
-{
-    struct buf text;
-
-    buf_init(&text, SIZE_MAX);
-    buf_printf(&text, "{\"keys\":[\"job-%d\"", n);
-    while (text.n < JOB_BYTES - 1100)
-        buf_printf(&text, ",\"job-%d-%zu-%01000d\"", n, text.n, 0);
-    buf_printf(&text, "]}");
-    return buf_take(&text);
-}
-
-static void begin_streams(struct http *h)
-{
-    for (int i = 0; i < STREAMS; i++) {
-        char *body = stream_body(i);
-
-        (void)http_begin(h, "POST", "/v1/purge/bulk", body, NULL);
-        free(body);
-    }
-}
-
-static void begin_jobs(struct http *h)
-{
-    for (int i = 0; i < PRODUCERS; i++) {
-        char *body = job_body(i);
-
-        (void)http_begin(h, "POST", PURGE, body, NULL);
-        free(body);
-    }
 }
 
 /* All answers: a yes, or 503 with Retry-After. Returns how many of them were a yes. */
@@ -170,10 +91,10 @@ static void assert_goes_on(struct world *w)
 static void readers_while_redis_hangs(void **state)
 {
     struct world w = opened(state);
-    pid_t pid = redis_pid(&w);
+    pid_t pid = flood_redis_pid(w.r->redis);
 
     kill(pid, SIGSTOP);
-    ask_in_a_loop(&w);
+    flood_readers(rawhttp_port(&w.r->instances[0]));
     assert_within(&w, "/readyz in a loop");
     kill(pid, SIGCONT);
     assert_goes_on(&w);
@@ -184,11 +105,11 @@ static void streams_while_redis_hangs(void **state)
 {
     struct world w = opened(state);
     struct http *h = http_open(http_base(w.h), NULL);
-    pid_t pid = redis_pid(&w);
+    pid_t pid = flood_redis_pid(w.r->redis);
 
     kill(pid, SIGSTOP);
-    begin_streams(h);
-    (void)await_answers(h, STREAMS);
+    flood_begin_streams(h);
+    (void)await_answers(h, FLOOD_STREAMS);
     assert_within(&w, "bulk pushes");
     kill(pid, SIGCONT);
     assert_goes_on(&w);
@@ -202,8 +123,8 @@ static void many_streams_at_once_all_come_through(void **state)
     struct world w = opened(state);
     struct http *h = http_open(http_base(w.h), NULL);
 
-    begin_streams(h);
-    assert_int_equal(await_answers(h, STREAMS), STREAMS);
+    flood_begin_streams(h);
+    assert_int_equal(await_answers(h, FLOOD_STREAMS), FLOOD_STREAMS);
     assert_within(&w, "bulk pushes with a Redis that answers");
     assert_goes_on(&w);
     http_close(h);
@@ -214,27 +135,16 @@ static void large_jobs_while_redis_hangs(void **state)
 {
     struct world w = opened(state);
     struct http *h = http_open(http_base(w.h), NULL);
-    pid_t pid = redis_pid(&w);
+    pid_t pid = flood_redis_pid(w.r->redis);
 
     kill(pid, SIGSTOP);
-    begin_jobs(h);
-    assert_int_equal(await_answers(h, PRODUCERS), 0);
+    flood_begin_jobs(h);
+    assert_int_equal(await_answers(h, FLOOD_JOBS), 0);
     assert_within(&w, "large jobs");
     kill(pid, SIGCONT);
     assert_goes_on(&w);
     http_close(h);
     world_close(&w);
-}
-
-/* What the last line of a stream's answer says, or one for a single job. */
-static size_t accepted(const struct http_reply *r)
-{
-    const char *sums =
-        r->status == 200 && r->body ? memmem(r->body, r->body_bytes, "{\"accepted\":", 12) : NULL;
-
-    if (r->status == 202)
-        return 1;
-    return sums ? (size_t)atol(sums + 12) : 0;
 }
 
 /* A receipt for each: whatever was accepted has ended, and nothing is left or dead. */
@@ -249,27 +159,59 @@ static void all_of_it_together_and_what_was_accepted_is_purged(void **state)
 {
     struct world w = opened(state);
     struct http *h = http_open(http_base(w.h), NULL);
-    pid_t pid = redis_pid(&w);
+    pid_t pid = flood_redis_pid(w.r->redis);
     size_t jobs = 0;
 
-    begin_jobs(h);
-    begin_streams(h);
+    flood_begin_jobs(h);
+    flood_begin_streams(h);
     http_run(h, 100);
     kill(pid, SIGSTOP);
     for (int i = 0; i < 20; i++)
         http_run(h, 10);
-    ask_in_a_loop(&w);
+    flood_readers(rawhttp_port(&w.r->instances[0]));
     kill(pid, SIGCONT);
-    for (size_t i = 0; i < STREAMS + PRODUCERS; i++) {
+    for (size_t i = 0; i < FLOOD_STREAMS + FLOOD_JOBS; i++) {
         struct http_call *c = http_next(h);
 
-        jobs += accepted(http_call_reply(c));
+        jobs += flood_accepted(http_call_reply(c));
         http_drop(c);
     }
     assert_within(&w, "all of it together");
     printf("%zu jobs were accepted\n", jobs);
     assert_goes_on(&w);
     assert_all_purged(&w, jobs + 2);
+    http_close(h);
+    world_close(&w);
+}
+
+/* -- connections with a request under way -- */
+
+#define ASKING 400
+#define ASKING_ADMITTED (MEMORY_MAX_MIB * 1024 / 8 / 88) /* a connection takes 88 KiB */
+
+/* None of them can be dropped, so there is no room for more: these are told at once. */
+static void requests_that_wait_leave_no_room_for_more(void **state)
+{
+    struct world w = opened(state);
+    struct http *h = http_open(http_base(w.h), NULL);
+    pid_t pid = flood_redis_pid(w.r->redis);
+    size_t yes = 0;
+
+    kill(pid, SIGSTOP);
+    for (int i = 0; i < ASKING; i++)
+        (void)http_begin(h, "POST", PURGE, "{\"keys\":[\"a\"]}", NULL);
+    for (int i = 0; i < ASKING - ASKING_ADMITTED; i++) {
+        struct http_call *c = http_next(h);
+
+        assert_int_equal(http_call_reply(c)->status, 503);
+        http_assert_has(http_call_reply(c), "too many requests are under way");
+        http_drop(c);
+    }
+    kill(pid, SIGCONT);
+    yes = await_answers(h, ASKING_ADMITTED);
+    assert_in_range(yes, ASKING_ADMITTED / 2, ASKING_ADMITTED);
+    assert_within(&w, "requests that wait");
+    assert_goes_on(&w);
     http_close(h);
     world_close(&w);
 }
@@ -315,8 +257,8 @@ static size_t count_open(struct rawhttp *at)
     return n;
 }
 
-/* A quarter of memory_max is room for so many of them. */
-#define HALF_HEADS_KEPT (MEMORY_MAX_MIB * 1024 * 1024 / 4 / HALF_HEAD_BYTES)
+/* An eighth of memory_max is room for so many of them. */
+#define HALF_HEADS_KEPT (MEMORY_MAX_MIB * 1024 * 1024 / 8 / HALF_HEAD_BYTES)
 
 static void half_heads_stay_within_memory_max(void **state)
 {
@@ -342,6 +284,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         rig_test(half_heads_stay_within_memory_max),
+        rig_test(requests_that_wait_leave_no_room_for_more),
         rig_test(readers_while_redis_hangs),
         rig_test(streams_while_redis_hangs),
         rig_test(many_streams_at_once_all_come_through),

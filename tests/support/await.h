@@ -4,7 +4,7 @@
 
 #include "base.h"
 
-#define AWAIT_PATIENCE_MS 30000u
+#define AWAIT_PATIENCE_MS 120000u
 
 struct await {
     const char *what;
