@@ -18,19 +18,20 @@ from stage import PATIENCE_S, ROOT, SERVICE, Score, ask, until  # noqa: E402
 from test_documents import blocks, commands  # noqa: E402
 
 DOCUMENT = "deploy/README.md"
-UNIT_FILE = os.path.join(ROOT, "deploy/purgeline.service")
+UNIT_FILE = "deploy/purgeline.service"
 SETTINGS = "/etc/purgeline/purgeline.yaml"
-PROGRAM = os.path.join(ROOT, "build/release/purgeline")
+PROGRAM = "build/release/purgeline"
+TOKEN = "/etc/purgeline/token"
 HTTP = "http://127.0.0.1:8126"
 FASTLY = "/run/fastly"
 API_PORT = 8443
 EXPOSURE_MAX = 1.4
 
 
-def run(command, **options):
+def run(command):
     """Exit code and output of a line of shell."""
-    done = subprocess.run(["bash", "-c", command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=10 * PATIENCE_S, **options)
+    done = subprocess.run(["bash", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=10 * PATIENCE_S)
     return done.returncode, done.stdout.decode(errors="replace")
 
 
@@ -149,10 +150,14 @@ class Checks:
         code, said = run(command.replace("/path/to/token", "/root/token"))
         return self.ok(code == 0, f"{DOCUMENT}: {command.splitlines()[0]}", f"exit code {code}", said)
 
-    def point(self, name):
-        """The commands within one point of the list: **name**: …"""
-        text = re.search(rf"^\* \*\*{name}\*\*: (.*?)(?=^\* |\Z)", read(os.path.join(ROOT, DOCUMENT)), re.M | re.S)
-        return re.findall(r"`((?:install|systemctl) [^`]*)`", " ".join(text.group(1).split()))
+    def line(self, words):
+        """The command with these words in the block that installs."""
+        return next(command for command in commands(blocks(DOCUMENT)[0]) if words in command)
+
+    def point(self, beginning):
+        """The commands within the point of the list that begins with these words."""
+        text = re.search(rf"^\* {re.escape(beginning)}(.*?)(?=^\* |\Z)", read(DOCUMENT), re.M | re.S)
+        return re.findall(r"`((?:install|systemctl|chgrp) [^`]*)`", " ".join(text.group(1).split()))
 
     def install(self):
         self.new_token()
@@ -174,7 +179,8 @@ class Checks:
 
     def devices(self):
         """Where nobody may make device nodes, the unit is tried without the one setting that needs them."""
-        probe = "systemd-run --quiet --wait --pipe --property=PrivateDevices={} true"
+        probe = "systemd-run --quiet --wait --pipe --uid=nobody --property=PrivateDevices={} " \
+                "bash -c ': </dev/zero >/dev/null'"
         if run(probe.format("yes"))[0] == 0:
             print("# PrivateDevices= is on, as the unit has it")
         elif run(probe.format("no"))[0] == 0:
@@ -196,28 +202,39 @@ class Checks:
 
     def broken_file(self):
         """The reload fails, and what was in force before stays so."""
-        good, pid = read(SETTINGS), self.service.pid()
-        for what, break_it in (
-                ("a setting that does not exist", lambda: write(SETTINGS, good + "no_such_setting: 1\n")),
-                ("a file that is no YAML", lambda: write(SETTINGS, "accounts: [\n")),
-                ("a token that anybody may change", lambda: os.chmod("/etc/purgeline/token", 0o666)),
-                ("no token", lambda: os.rename("/etc/purgeline/token", "/etc/purgeline/token.away"))):
-            cursor = self.service.cursor()
-            break_it()
-            code, said = run("systemctl reload purgeline")
-            self.ok(code != 0, f"{what}: the reload fails", said)
-            until("the journal has the reason", lambda: self.service.journal(cursor).strip())
-            key = f"after-{what.replace(' ', '-')}"
-            answer = self.post(key)
-            self.ok(answer == "202" and self.service.is_active() and self.service.pid() == pid,
-                    f"{what}: the old configuration goes on", answer, self.service.journal(cursor))
-            self.fastly.await_purged(key)
-            write(SETTINGS, good)
-            if os.path.exists("/etc/purgeline/token.away"):
-                os.rename("/etc/purgeline/token.away", "/etc/purgeline/token")
-            os.chmod("/etc/purgeline/token", 0o640)
+        good = read(SETTINGS)
+        self.broken_reload("unknown-setting", f"{SETTINGS}:", lambda: write(SETTINGS, good + "no_such_setting: 1\n"))
+        self.broken_reload("no-yaml", f"{SETTINGS}:", lambda: write(SETTINGS, "accounts: [\n"))
+        write(SETTINGS, good)
+        self.broken_reload("token-of-all", f"{TOKEN}: ", lambda: os.chmod(TOKEN, 0o666))
+        os.chmod(TOKEN, 0o640)
+        self.broken_reload("no-token", f"{TOKEN}: ", lambda: os.rename(TOKEN, f"{TOKEN}.away"))
+        os.rename(f"{TOKEN}.away", TOKEN)
         code, said = run("systemctl reload purgeline")
         self.ok(code == 0, "mended, it can be reloaded", said, self.service.journal())
+
+    def broken_reload(self, name, reason, break_it):
+        pid, cursor = self.service.pid(), self.service.cursor()
+        break_it()
+        code, said = run("systemctl reload purgeline")
+        self.ok(code != 0, f"{name}: the reload fails", said)
+        until("the journal has the reason", lambda: reason in self.service.journal(cursor))
+        answer = self.post(name)
+        self.ok(answer == "202" and self.service.is_active() and self.service.pid() == pid,
+                f"{name}: the old configuration goes on", answer, self.service.journal(cursor))
+        self.fastly.await_purged(name)
+
+    def broken_start(self):
+        """A file that is wrong will be so the next time, too."""
+        good = read(SETTINGS)
+        write(SETTINGS, good + "no_such_setting: 1\n")
+        run("systemctl restart purgeline")
+        until("the unit has failed", lambda: self.service.show("ActiveState") == "failed")
+        ended = [self.service.show(name) for name in ("Result", "ExecMainStatus", "NRestarts")]
+        self.ok(ended == ["exit-code", "2", "0"], "with an unknown setting it does not start, and not again", ended)
+        write(SETTINGS, good)
+        output("systemctl start purgeline")
+        self.service.await_ready()
 
     def token(self):
         """Fastly takes only the new one; what is pushed before purgeline has it is kept."""
@@ -227,7 +244,7 @@ class Checks:
         why = self.service.await_unready("refuses the token")
         self.ok(True, "with a token that is not valid any more, /readyz answers 503", why)
         self.status_says(1, "NOT SENDING")
-        for command in self.point("A new token"):
+        for command in self.point("**A new token**: "):
             self.obey(command)
         self.fastly.await_purged("before-the-new-token")
         self.ok(self.service.pid() == pid, "the same daemon sends it with the new one")
@@ -272,13 +289,14 @@ class Checks:
         keys = self.backlog("upgraded")
         before = self.service.pid()
         newer = self.build_next_version()
-        self.obey(next(c for c in commands(blocks(DOCUMENT)[0]) if "/usr/local/bin/purgeline" in c))
+        self.obey(self.line("/usr/local/bin/purgeline"))
         cursor = self.service.cursor()
-        for command in self.point("Upgrade"):
+        for command in self.point("**Upgrade**: "):
             self.obey(command)
         self.service.await_ready()
         said = self.service.journal(cursor)
-        self.ok(self.service.pid() != before and '"purgeline has stopped" code=0' in said, "the old version ends", said)
+        self.ok(self.service.pid() != before and '"purgeline has stopped" code=0' in said, "the old version ends",
+                said)
         self.ok(f'"purgeline starts" version={newer}' in said, "the new version runs", said)
         self.end_of_outage(keys, "the new one sends the backlog of the old one")
 
@@ -327,6 +345,27 @@ class Checks:
         self.push("after-redis-was-away")
         self.fastly.await_purged("after-redis-was-away")
 
+    def dynamic_user(self):
+        """Older units let systemd make up a user, and got a copy of the token."""
+        output("systemctl stop purgeline && userdel purgeline && rm -rf /var/lib/purgeline /etc/purgeline/environment")
+        output("chown root:root /etc/purgeline/token && chmod 600 /etc/purgeline/token")
+        self.redis = ""
+        older = read(UNIT_FILE).replace("User=purgeline\nGroup=purgeline\n", "DynamicUser=yes\n").replace(
+            "_FILE=/etc/purgeline/token\n", "_FILE=%d/token\nLoadCredential=token:/etc/purgeline/token\n")
+        write("/etc/systemd/system/purgeline.service", older)
+        output("systemctl daemon-reload && systemctl start purgeline")
+        self.service.await_ready()
+        was = output("readlink /var/lib/purgeline").strip()
+        self.ok(was == "private/purgeline", "an older unit has its folder in /var/lib/private", was)
+        keys = self.backlog("older")
+        stop, *rest = self.point("**Upgrade** from a unit with `DynamicUser=`: ")
+        for command in (stop, self.line("systemd-sysusers"), self.line("deploy/purgeline.service"), *rest):
+            self.obey(command)
+        self.service.await_ready()
+        owners = output("stat -c '%F %U' /var/lib/purgeline /var/lib/purgeline/redis.sock").split("\n")[:2]
+        self.ok(owners == ["directory purgeline", "socket purgeline"], "its folder is that of the new user", owners)
+        self.end_of_outage(keys, "and so is its backlog")
+
     def secrets(self):
         journal = output("journalctl --no-pager -o export")
         self.ok("purgeline starts" in journal, "the journal has what the service said")
@@ -342,14 +381,15 @@ class Checks:
 
     def all(self):
         self.devices()
-        for check in (self.start, self.broken_file, self.token, self.killed, self.upgrade, self.stop, self.own_redis,
-                      self.secrets, self.exposure):
+        for check in (self.start, self.broken_file, self.broken_start, self.token, self.killed, self.upgrade,
+                      self.stop, self.own_redis, self.dynamic_user, self.secrets, self.exposure):
             try:
                 check()
             except (AssertionError, subprocess.SubprocessError, OSError, ValueError) as wrong:
-                self.ok(False, f"{check.__name__} came to an end", wrong, self.service.journal())
+                self.ok(False, f"{check.__name__} could be finished", wrong, self.service.journal())
         return self.score.close()
 
 
 if __name__ == "__main__":
+    os.chdir(ROOT)
     sys.exit(Checks().all())
