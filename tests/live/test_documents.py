@@ -41,11 +41,12 @@ DECIDED = {
         "cmake -S . -B build/release -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=OFF": (RUN,),
         "ninja -C build/release purgeline && install -D build/release/purgeline /usr/local/bin/purgeline": (RUN,),
         "install -D -m 644 deploy/purgeline.yaml /etc/purgeline/purgeline.yaml": (RUN,),
-        "echo 'u purgeline' | systemd-sysusers -": (NO, "makes a user of this machine"),
+        "echo 'u purgeline' | systemd-sysusers -":
+            (NO, "makes a user of this machine; tests/systemd runs it in one of its own"),
         "install -D -m 640 -g purgeline /path/to/token /etc/purgeline/token": (RUN,),
         "install -m 644 deploy/purgeline.service /etc/systemd/system/": (RUN,),
         "systemctl daemon-reload && systemctl enable --now purgeline":
-            (DAEMON, "it wants systemd as process 1; what the unit runs is run",
+            (DAEMON, "it wants systemd as process 1, as tests/systemd has it; what the unit runs is run",
              "PURGELINE_TOKEN_FILE=/etc/purgeline/token exec purgeline run"),
         "PURGELINE_TOKEN_FILE=/etc/purgeline/token purgeline check": (RUN,),
         "purgeline push --wait article-17": (RUN, "purged"),
