@@ -19,18 +19,6 @@
 #define FLOOD_JOBS 24 /* single ones, so large */
 #define FLOOD_JOB_BYTES 8000000
 
-static inline pid_t flood_redis_pid(struct redis_server *redis)
-{
-    char *info = redis_server_str(redis, "INFO server");
-    char *at = strstr(info, "process_id:");
-    pid_t pid;
-
-    must(at);
-    pid = (pid_t)atoi(at + strlen("process_id:"));
-    free(info);
-    return pid;
-}
-
 /* Asked and left, again and again; a reset leaves no port in TIME_WAIT that others would lack. */
 static inline void flood_readers(unsigned port)
 {

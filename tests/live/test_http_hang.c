@@ -91,7 +91,7 @@ static void assert_goes_on(struct world *w)
 static void readers_while_redis_hangs(void **state)
 {
     struct world w = opened(state);
-    pid_t pid = flood_redis_pid(w.r->redis);
+    pid_t pid = redis_server_pid(w.r->redis);
 
     kill(pid, SIGSTOP);
     flood_readers(rawhttp_port(&w.r->instances[0]));
@@ -105,7 +105,7 @@ static void streams_while_redis_hangs(void **state)
 {
     struct world w = opened(state);
     struct http *h = http_open(http_base(w.h), NULL);
-    pid_t pid = flood_redis_pid(w.r->redis);
+    pid_t pid = redis_server_pid(w.r->redis);
 
     kill(pid, SIGSTOP);
     flood_begin_streams(h);
@@ -135,7 +135,7 @@ static void large_jobs_while_redis_hangs(void **state)
 {
     struct world w = opened(state);
     struct http *h = http_open(http_base(w.h), NULL);
-    pid_t pid = flood_redis_pid(w.r->redis);
+    pid_t pid = redis_server_pid(w.r->redis);
 
     kill(pid, SIGSTOP);
     flood_begin_jobs(h);
@@ -159,7 +159,7 @@ static void all_of_it_together_and_what_was_accepted_is_purged(void **state)
 {
     struct world w = opened(state);
     struct http *h = http_open(http_base(w.h), NULL);
-    pid_t pid = flood_redis_pid(w.r->redis);
+    pid_t pid = redis_server_pid(w.r->redis);
     size_t jobs = 0;
 
     flood_begin_jobs(h);
@@ -194,7 +194,7 @@ static void requests_that_wait_leave_no_room_for_more(void **state)
 {
     struct world w = opened(state);
     struct http *h = http_open(http_base(w.h), NULL);
-    pid_t pid = flood_redis_pid(w.r->redis);
+    pid_t pid = redis_server_pid(w.r->redis);
     size_t yes = 0;
 
     kill(pid, SIGSTOP);

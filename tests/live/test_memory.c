@@ -275,7 +275,7 @@ static struct http *visit(struct world *w)
 
 static void flood(struct world *w, struct http *h)
 {
-    pid_t pid = flood_redis_pid(w->redis);
+    pid_t pid = redis_server_pid(w->redis);
 
     w->flooded = true;
     flood_begin_jobs(h);

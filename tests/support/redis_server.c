@@ -165,6 +165,11 @@ unsigned redis_server_port(const struct redis_server *s)
     return s->port;
 }
 
+pid_t redis_server_pid(const struct redis_server *s)
+{
+    return s->pid;
+}
+
 const char *redis_server_folder(const struct redis_server *s)
 {
     return s->folder;

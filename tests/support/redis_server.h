@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct redis_server;
 struct redisReply;
@@ -18,6 +19,7 @@ void redis_server_stop(struct redis_server *s);    /* and remove everything; NUL
 const char *redis_server_url(const struct redis_server *s);      /* redis://127.0.0.1:port */
 const char *redis_server_unix_url(const struct redis_server *s); /* unix:///... */
 unsigned redis_server_port(const struct redis_server *s);
+pid_t redis_server_pid(const struct redis_server *s); /* 0: it was killed */
 const char *redis_server_folder(const struct redis_server *s);
 void redis_server_login(struct redis_server *s, const char *password); /* of what follows */
 
