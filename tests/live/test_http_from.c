@@ -41,6 +41,13 @@
     "Accept: */*\r\n"                                                                              \
     "X-Purge-Token: 1700000005_3c30819d64e6af4202e689c9430d83a0e29390e1\r\n\r\n"
 
+/* Magento by itself takes whatever it purges for a Varnish: CacheInvalidate/Model/PurgeCache.php of
+ * https://github.com/magento/magento2 . */
+#define MAGENTO_PATTERN                                                                            \
+    "PURGE / HTTP/1.1\r\n"                                                                         \
+    "X-Magento-Tags-Pattern: ((^|,)cat_p_7(,|$))|((^|,)cat_p(,|$))\r\n"                            \
+    "Host: shop.example.com\r\n\r\n"
+
 struct place {
     struct rig *r;
     char *socket, *token;
@@ -147,6 +154,17 @@ static void a_purge_without_any_token_is_taken_from_where_it_may_come(void **sta
     close_place(&p);
 }
 
+/* "OK" would say that all pages with these tags are fresh. */
+static void what_is_no_purge_of_a_page_is_refused(void **state)
+{
+    struct place p = open_place(state);
+
+    say(&p, FRIEND, 400, MAGENTO_PATTERN);
+    say(&p, FRIEND, 200, "PURGE / HTTP/1.1\r\nHost: shop.example.com\r\n\r\n");
+    await_purge(&p, "shop.example.com/", false);
+    close_place(&p);
+}
+
 static void its_scopes_are_those_of_any_producer(void **state)
 {
     struct place p = open_place(state);
@@ -229,6 +247,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         rig_test(a_purge_without_any_token_is_taken_from_where_it_may_come),
+        rig_test(what_is_no_purge_of_a_page_is_refused),
         rig_test(its_scopes_are_those_of_any_producer),
         rig_test(a_token_that_is_shown_must_be_right),
         rig_test(what_a_header_says_of_the_address_is_not_believed),
