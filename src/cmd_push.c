@@ -44,12 +44,12 @@ const char cmd_push_help[] =
     "  purgeline push article-17 home\n"
     "  purgeline push --soft --service news https://www.example.com/path?x=1\n"
     "  mysql -BN -e 'select tag from old' | purgeline push --lane bulk --file -\n"
-    "  kcat -q -u -b broker -G purges changes | purgeline push -\n"
+    "  kcat -b broker -G purges -X auto.offset.reset=earliest -q -u changes | purgeline push -\n"
     "  purgeline push --wait=10s article-17 && echo it is fresh\n"
     "\n"
     "exit codes: 0 all accepted (with --wait: all purged); 1 some were refused or not\n"
-    "purged; 2 wrong arguments; 3 Redis cannot be reached, or with --wait: it refuses to\n"
-    "show receipts; 4 not all ended in time\n";
+    "purged; 2 wrong arguments; 3 Redis cannot be reached, with - also: it refuses, with\n"
+    "--wait: it refuses to show receipts; 4 not all ended in time\n";
 
 static const struct option options[] = {CMD_LONG,
                                         CMD_JOBS_LONG,

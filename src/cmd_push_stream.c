@@ -65,7 +65,7 @@ static int sum_up(int rc, const struct relay_counts *c, const char *err, bool qu
     case -EACCES:
         return cmd_fail(CMD_REDIS, "Redis: %s", err);
     case -EIO:
-        return cmd_fail(CMD_FAILED, "Redis refuses: %s", err);
+        return cmd_fail(CMD_REDIS, "Redis refuses: %s", err);
     case -EPIPE:
         return cmd_fail(CMD_FAILED, "nobody reads the acknowledgements");
     default:

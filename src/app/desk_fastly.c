@@ -216,6 +216,13 @@ void desk_fastly_site(struct errand *e)
     struct span target = visit_target(e->visit), host = visit_header(e->visit, "Host");
     struct buf url;
 
+    /* It would be taken for a purge of the home page. */
+    if (visit_header(e->visit, "X-Magento-Tags-Pattern").p) {
+        errand_refuse(e, 400,
+                      "X-Magento-Tags-Pattern: Fastly purges keys, not patterns; Fastly's module "
+                      "for Magento does so");
+        return;
+    }
     if (target.n && *target.p != '/') {
         push_url(e, target);
         return;

@@ -9,21 +9,44 @@
 #define STRANGER "127.0.0.1"
 #define FRIEND "127.0.0.2"
 
-/* As rest-client over Ruby's Net::HTTP puts a PURGE on the wire, GOV.UK's way of clearing a page.
+/* The two requests for each page of GOV.UK, by app/services/fastly_clearer.rb and purger.rb of
+ * https://github.com/alphagov/cache-clearing-service , as Ruby's Net::HTTP puts them on the wire.
  */
-#define GOVUK                                                                                      \
-    "PURGE /government/news HTTP/1.1\r\n"                                                          \
-    "Accept: */*\r\n"                                                                              \
-    "User-Agent: rest-client/2.1.0 (linux-gnu x86_64) ruby/3.2.2p53\r\n"                           \
+#define GOVUK_HEADERS                                                                              \
     "Accept-Encoding: gzip;q=1.0,deflate;q=0.6,identity;q=0.3\r\n"                                 \
+    "Accept: */*\r\n"                                                                              \
+    "User-Agent: Ruby\r\n"                                                                         \
+    "Fastly-Soft-Purge: 1\r\n"                                                                     \
     "Host: www.gov.uk\r\n\r\n"
-/* As Magento's module for Fastly does, over PHP's curl: the signature is made with the service's id
- * and is for a VCL, not for us. */
+#define GOVUK "PURGE /government/news HTTP/1.1\r\n" GOVUK_HEADERS
+#define GOVUK_ACCOUNT                                                                              \
+    "PURGE /government/news HTTP/1.1\r\n"                                                          \
+    "Cookie: __Host-govuk_account_session=1\r\n" GOVUK_HEADERS
+/* A page by Magento's module for Fastly, Model/Api.php (cleanUrl) of
+ * https://github.com/fastly/fastly-magento2 , as src/Client.php of
+ * https://github.com/laminas/laminas-http puts it on the wire. The token is until when it holds,
+ * and an HMAC-SHA1 with the service's id: it is for a VCL, not for us. */
 #define MAGENTO                                                                                    \
     "PURGE /a-product.html HTTP/1.1\r\n"                                                           \
     "Host: shop.example.com\r\n"                                                                   \
+    "Connection: close\r\n"                                                                        \
+    "Accept-Encoding: gzip, deflate\r\n"                                                           \
+    "User-Agent: Laminas_Http_Client\r\n"                                                          \
+    "X-Purge-Token: 1700000005_bb35dbbb9ba278ec55aefe338efe00cec6ebd236\r\n"                       \
+    "Fastly-Soft-Purge: 1\r\n\r\n"
+/* The same by older versions of the module, over PHP's curl. */
+#define MAGENTO_CURL                                                                               \
+    "PURGE /another-product.html HTTP/1.1\r\n"                                                     \
+    "Host: shop.example.com\r\n"                                                                   \
     "Accept: */*\r\n"                                                                              \
-    "X-Purge-Token: 1700000005_b6d1d1cf1fb2e4cb1f1a1c7c9c8ce7f2a5ecb5a6\r\n\r\n"
+    "X-Purge-Token: 1700000005_3c30819d64e6af4202e689c9430d83a0e29390e1\r\n\r\n"
+
+/* Magento by itself takes whatever it purges for a Varnish: CacheInvalidate/Model/PurgeCache.php of
+ * https://github.com/magento/magento2 . */
+#define MAGENTO_PATTERN                                                                            \
+    "PURGE / HTTP/1.1\r\n"                                                                         \
+    "X-Magento-Tags-Pattern: ((^|,)cat_p_7(,|$))|((^|,)cat_p(,|$))\r\n"                            \
+    "Host: shop.example.com\r\n\r\n"
 
 struct place {
     struct rig *r;
@@ -40,6 +63,19 @@ static void configure(struct place *p, const char *producers)
     free(all);
 }
 
+/* It listens before it has reached Redis. */
+static bool is_ready(const struct place *p)
+{
+    struct rawhttp r;
+    int status;
+
+    rawhttp_open_from(&r, STRANGER, p->port);
+    rawhttp_say(&r, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    status = rawhttp_await_any(&r);
+    rawhttp_close(&r);
+    return status == 200;
+}
+
 static struct place open_place(void **state)
 {
     struct place p = {.r = rig_open(state, "", ""),
@@ -50,6 +86,7 @@ static struct place open_place(void **state)
     configure(&p, PRESS);
     rig_start_leading(p.r, 0);
     instance_await_said(&p.r->instances[0], "The HTTP endpoint listens", 1);
+    await_until(-1, AWAIT_PATIENCE_MS, is_ready(&p));
     return p;
 }
 
@@ -91,6 +128,12 @@ static void say_push(const struct place *p, const char *from, int status, const 
     free(bytes);
 }
 
+static void await_purge(const struct place *p, const char *url, bool soft)
+{
+    rig_await(p->r, requests_naming(&p->r->requests, url, 200) == 1);
+    assert_int_equal(requests_find(&p->r->requests, url, 0)->soft, soft);
+}
+
 static void a_purge_without_any_token_is_taken_from_where_it_may_come(void **state)
 {
     struct place p = open_place(state);
@@ -99,10 +142,26 @@ static void a_purge_without_any_token_is_taken_from_where_it_may_come(void **sta
     say(&p, STRANGER, 401, MAGENTO);
     say(&p, FRIEND, 200, GOVUK);
     say(&p, FRIEND, 200, MAGENTO);
-    rig_await(p.r, requests_naming(&p.r->requests, "www.gov.uk/government/news", 200) == 1);
-    rig_await(p.r, requests_naming(&p.r->requests, "shop.example.com/a-product.html", 200) == 1);
+    say(&p, FRIEND, 200, MAGENTO_CURL);
+    await_purge(&p, "www.gov.uk/government/news", true);
+    await_purge(&p, "shop.example.com/a-product.html", true);
+    await_purge(&p, "shop.example.com/another-product.html", false);
+    requests_forget(&p.r->requests);
+    say(&p, FRIEND, 200, GOVUK_ACCOUNT); /* the page as those see it who have signed in */
+    await_purge(&p, "www.gov.uk/government/news", true);
     say(&p, NULL, 200, "PURGE /over-a-socket HTTP/1.1\r\nHost: www.gov.uk\r\n\r\n");
     rig_await(p.r, requests_naming(&p.r->requests, "www.gov.uk/over-a-socket", 200) == 1);
+    close_place(&p);
+}
+
+/* "OK" would say that all pages with these tags are fresh. */
+static void what_is_no_purge_of_a_page_is_refused(void **state)
+{
+    struct place p = open_place(state);
+
+    say(&p, FRIEND, 400, MAGENTO_PATTERN);
+    say(&p, FRIEND, 200, "PURGE / HTTP/1.1\r\nHost: shop.example.com\r\n\r\n");
+    await_purge(&p, "shop.example.com/", false);
     close_place(&p);
 }
 
@@ -188,6 +247,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         rig_test(a_purge_without_any_token_is_taken_from_where_it_may_come),
+        rig_test(what_is_no_purge_of_a_page_is_refused),
         rig_test(its_scopes_are_those_of_any_producer),
         rig_test(a_token_that_is_shown_must_be_right),
         rig_test(what_a_header_says_of_the_address_is_not_believed),

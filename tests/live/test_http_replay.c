@@ -153,7 +153,7 @@ static const struct replay {
      REPLY_MAP,
      {"p-1", "tm-post"},
      true},
-    /* fastly/fastly-magento2 Model/Api.php: curl's own Content-Type */
+    /* fastly/fastly-magento2 Model/Api.php, as it was in 2016: curl's own Content-Type */
     {"Magento cleanBySurrogateKey",
      "POST",
      KEYS "/cat_p_1",

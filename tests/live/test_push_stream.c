@@ -404,7 +404,7 @@ static void what_redis_refuses_for_good_ends_it(void **state)
     struct world *w = *state;
 
     redis_server_do(w->redis, "SET " NORMAL " x");
-    assert_int_equal(shell_run(&w->shell, "seq 3 | $P push -"), 1);
+    assert_int_equal(shell_run(&w->shell, "seq 3 | $P push -"), 3);
     shell_assert_err(&w->shell, "3 lines were read and not acknowledged");
     shell_assert_err(&w->shell, "Redis refuses: WRONGTYPE");
     assert_string_equal(w->shell.out, "");
