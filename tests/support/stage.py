@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A folder, a Fastly and servers of a test's own, all on loopback; what was started ends with it."""
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -17,9 +18,15 @@ PATIENCE_S = 60  # ten times what anything here takes on a machine that does not
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that nobody listens on, below those that the kernel gives to connections."""
+    while True:
+        port = random.randrange(12000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def ask(url, timeout=10):
