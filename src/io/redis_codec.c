@@ -72,6 +72,8 @@ struct chunk {
 
 struct redis_replies {
     struct chunk *newest;
+    redis_part_cb *judge; /* NULL: everything is taken */
+    void *ctx;
 };
 
 struct held { /* a reply that knows whose it is: hiredis tells only the reply itself */
@@ -122,10 +124,25 @@ static void take_all_back(struct redis_replies *m)
     m->newest = kept;
 }
 
-static redisReply *new_reply(const redisReadTask *task)
+static unsigned level_of(const redisReadTask *task)
 {
-    struct held *h = take(task->privdata, sizeof(*h));
+    unsigned level = 0;
 
+    while ((task = task->parent))
+        level++;
+    return level;
+}
+
+/* NULL when it is not taken: hiredis ends the reading then. */
+static redisReply *new_reply(const redisReadTask *task, size_t count, struct span text)
+{
+    struct redis_replies *m = task->privdata;
+    struct redis_part part = {task->type, level_of(task), (size_t)task->idx, count, text};
+    struct held *h;
+
+    if (m->judge && !m->judge(m->ctx, &part))
+        return NULL;
+    h = take(m, sizeof(*h));
     *h = (struct held){.owner = task->privdata, .reply = {.type = task->type}};
     if (task->parent) {
         redisReply *parent = task->parent->obj;
@@ -137,8 +154,10 @@ static redisReply *new_reply(const redisReadTask *task)
 
 static void *new_string(const redisReadTask *task, char *p, size_t n)
 {
-    redisReply *r = new_reply(task);
+    redisReply *r = new_reply(task, 0, span_of(p, n));
 
+    if (!r)
+        return NULL;
     r->str = take(task->privdata, n + 1);
     memcpy(r->str, p, n);
     r->str[n] = '\0';
@@ -150,10 +169,10 @@ static void *new_string(const redisReadTask *task, char *p, size_t n)
  * few bytes. NULL reads as out of memory, and ends the connection. */
 static void *new_array(const redisReadTask *task, element_count count)
 {
-    redisReply *r = new_reply(task);
+    redisReply *r = (size_t)count > ELEMENTS_MAX ? NULL : new_reply(task, (size_t)count, SPAN(""));
     size_t bytes = (size_t)count * sizeof(r->element[0]);
 
-    if ((size_t)count > ELEMENTS_MAX)
+    if (!r)
         return NULL;
     if (bytes) {
         r->element = take(task->privdata, bytes);
@@ -165,9 +184,10 @@ static void *new_array(const redisReadTask *task, element_count count)
 
 static void *new_integer(const redisReadTask *task, long long value)
 {
-    redisReply *r = new_reply(task);
+    redisReply *r = new_reply(task, 0, SPAN(""));
 
-    r->integer = value;
+    if (r)
+        r->integer = value;
     return r;
 }
 
@@ -189,9 +209,10 @@ static void *new_bool(const redisReadTask *task, int value)
 /* The task's type is that of what is not there. */
 static void *new_nil(const redisReadTask *task)
 {
-    redisReply *r = new_reply(task);
+    redisReply *r = new_reply(task, 0, SPAN(""));
 
-    r->type = REDIS_REPLY_NIL;
+    if (r)
+        r->type = REDIS_REPLY_NIL;
     return r;
 }
 
@@ -231,4 +252,10 @@ void redis_replies_serve(struct redis_replies *m, struct redisReader *reader)
 
     reader->fn = &functions;
     reader->privdata = m;
+}
+
+void redis_replies_judge(struct redis_replies *m, redis_part_cb *cb, void *ctx)
+{
+    m->judge = cb;
+    m->ctx = ctx;
 }
