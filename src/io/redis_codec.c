@@ -68,10 +68,12 @@ struct chunk {
     _Alignas(max_align_t) char bytes[];
 };
 
-#define ELEMENTS_MAX ((size_t)1 << 24) /* of an array: more than any entry or page has */
+#define ELEMENTS_MAX                                                                               \
+    ((size_t)1 << 24) /* of all arrays of a reply: more than any entry or page has */
 
 struct redis_replies {
     struct chunk *newest;
+    size_t elements;      /* of the reply under way, announced */
     redis_part_cb *judge; /* NULL: everything is taken */
     void *ctx;
 };
@@ -110,6 +112,7 @@ static void take_all_back(struct redis_replies *m)
 {
     struct chunk *kept = NULL;
 
+    m->elements = 0;
     while (m->newest) {
         struct chunk *c = m->newest;
 
@@ -169,11 +172,16 @@ static void *new_string(const redisReadTask *task, char *p, size_t n)
  * few bytes. NULL reads as out of memory, and ends the connection. */
 static void *new_array(const redisReadTask *task, element_count count)
 {
-    redisReply *r = (size_t)count > ELEMENTS_MAX ? NULL : new_reply(task, (size_t)count, SPAN(""));
-    size_t bytes = (size_t)count * sizeof(r->element[0]);
+    struct redis_replies *m = task->privdata;
+    size_t bytes = (size_t)count * sizeof(redisReply *);
+    redisReply *r;
 
+    if ((size_t)count > ELEMENTS_MAX - m->elements)
+        return NULL;
+    r = new_reply(task, (size_t)count, SPAN(""));
     if (!r)
         return NULL;
+    m->elements += (size_t)count;
     if (bytes) {
         r->element = take(task->privdata, bytes);
         memset(r->element, 0, bytes);
