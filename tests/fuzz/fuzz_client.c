@@ -20,6 +20,7 @@
 #include "json_text.h"
 #include "overview_json.h"
 #include "overview_words.h"
+#include "redis_codec.h"
 #include "repair.h"
 
 /* -- a client that is answered from the input -- */
@@ -35,7 +36,7 @@ static struct client the_client;
 static void take_back(void)
 {
     if (the_client.reply)
-        freeReplyObject(the_client.reply);
+        the_client.reader->fn->freeObject(the_client.reply);
     the_client.reply = NULL;
 }
 
@@ -266,6 +267,8 @@ static void ask(struct client *c, unsigned what)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    struct redis_replies *replies;
+
     if (size == 0)
         return 0;
     if (!account.name) {
@@ -274,9 +277,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             return 0;
     }
     the_client = (struct client){.reader = redisReaderCreate()};
+    replies = redis_replies_new();
+    redis_replies_serve(replies, the_client.reader);
     redisReaderFeed(the_client.reader, (const char *)data + 1, size - 1);
     ask(&the_client, data[0]);
     take_back();
     redisReaderFree(the_client.reader);
+    redis_replies_free(replies);
     return 0;
 }

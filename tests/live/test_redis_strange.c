@@ -2,11 +2,13 @@
  * Somebody answers at the address of Redis who does not keep to its protocol. The connection is
  * given up with a reason, and the next one may be better; hiredis has assertions that such answers
  * would meet. */
+#include <errno.h>
 #include <fcntl.h>
 
+#include "client.h"
 #include "redis_world.h"
 
-#define GREETING 3 /* CLIENT SETNAME, ROLE, PING */
+#define GREETING 3 /* CLIENT SETNAME, ROLE, PING; a client that waits sends SELECT */
 
 static char loopback[] = "127.0.0.1";
 
@@ -37,6 +39,7 @@ static int count_commands(const char *p, ssize_t n)
 struct stranger {
     const char *says;
     bool asked;
+    bool first; /* at once, in the place of any answer */
 };
 
 static void say(int fd, const char *text)
@@ -54,11 +57,11 @@ static void serve(int fd, const struct stranger *s)
     while ((n = read(fd, in, sizeof(in))) > 0) {
         for (int i = count_commands(in, n); i > 0; i--) {
             seen++;
-            if (s && s->asked && seen == GREETING + 1)
+            if (s && (s->first || (s->asked && seen == GREETING + 1)))
                 say(fd, s->says);
             else
                 say(fd, "+OK\r\n");
-            if (s && !s->asked && seen == GREETING)
+            if (s && !s->asked && !s->first && seen == GREETING)
                 say(fd, s->says);
         }
     }
@@ -115,7 +118,7 @@ static void an_answer_to_nothing_ends_the_connection(void **state)
 
     (void)state;
     for (size_t i = 0; i < array_len(answers); i++) {
-        const struct stranger s = {answers[i], false};
+        const struct stranger s = {answers[i], false, false};
         struct world w = {0};
         pid_t child = open_stranger(&w, &s);
 
@@ -168,7 +171,7 @@ static void a_message_of_another_form_ends_the_subscription(void **state)
 
     (void)state;
     for (size_t i = 0; i < array_len(answers); i++) {
-        const struct stranger s = {answers[i], true};
+        const struct stranger s = {answers[i], true, false};
         struct world w = {0};
         pid_t child = open_stranger(&w, &s);
 
@@ -188,7 +191,7 @@ static void whatever_a_message_says_is_handed_over(void **state)
                                "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n:1\r\n"
                                "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$-1\r\n"
                                "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$3\r\na\nb\r\n";
-    const struct stranger s = {says, true};
+    const struct stranger s = {says, true, false};
     struct world w = {0};
     pid_t child = open_stranger(&w, &s);
 
@@ -200,12 +203,31 @@ static void whatever_a_message_says_is_handed_over(void **state)
     close_stranger(&w, child);
 }
 
+/* -- commands that wait for their answers -- */
+
+/* A few bytes, and room for hundreds of megabytes. */
+static void an_answer_that_promises_too_much_is_none(void **state)
+{
+    const struct stranger s = {"*9000000\r\n*9000000\r\n", false, true};
+    struct redis_address a = {.host = loopback};
+    pid_t child = start_stranger(&s, &a.port);
+    struct client *c;
+    char err[200];
+
+    (void)state;
+    assert_int_equal(client_open(&a, &c, err, sizeof(err)), -ENOTCONN);
+    assert_string_equal(err, "Out of memory");
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_to_nothing_ends_the_connection),
         cmocka_unit_test(a_message_of_another_form_ends_the_subscription),
         cmocka_unit_test(whatever_a_message_says_is_handed_over),
+        cmocka_unit_test(an_answer_that_promises_too_much_is_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
