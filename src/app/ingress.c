@@ -12,6 +12,7 @@
 #include "file.h"
 #include "log.h"
 #include "metrics.h"
+#include "rlimits.h"
 #include "standing.h"
 #include "thread.h"
 #include "waiters.h"
@@ -574,8 +575,11 @@ static void share_memory(struct ingress *in)
 
 struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t err_room)
 {
-    struct ingress *in = alloc_zeroed(1, sizeof(*in));
+    struct ingress *in;
 
+    if (rlimits_allow_http(err, err_room) < 0)
+        return NULL;
+    in = alloc_zeroed(1, sizeof(*in));
     in->options = *o;
     in->config = config_hold(o->config);
     in->options.config = NULL;
