@@ -31,11 +31,15 @@ static bool is_ours(struct span name)
     return span_is(name, whole[0]);
 }
 
-static void judge_orphan(const struct report *r, struct span key, size_t prefix)
+/* A Redis answers only with keys that begin as it was asked. */
+static void judge_orphan(const struct report *r, struct span key, struct span prefix)
 {
-    struct span name = span_of(key.p + prefix, key.n - prefix);
+    struct span name;
     char shown[256];
 
+    if (key.n < prefix.n || !span_eq(span_of(key.p, prefix.n), prefix))
+        return;
+    name = span_of(key.p + prefix.n, key.n - prefix.n);
     if (is_ours(name))
         return;
     log_quote(shown, sizeof(shown), key.p, key.n);
@@ -61,7 +65,7 @@ static void judge_orphans(const struct report *r, struct client *c)
             break; /* not permitted, as it need not be */
         keys = reply_at(reply, 1);
         for (size_t i = 0; i < reply_count(keys); i++)
-            judge_orphan(r, reply_text(reply_at(keys, i)), strlen(prefix));
+            judge_orphan(r, reply_text(reply_at(keys, i)), span_str(prefix));
         snprintf(cursor, sizeof(cursor), "%s", reply_text(reply_at(reply, 0)).p);
         if (strcmp(cursor, "0") == 0)
             break;

@@ -21,8 +21,10 @@
 #include "log.h"
 #include "metrics.h"
 #include "process.h"
+#include "rlimits.h"
 #include "target.h"
 
+#define EXIT_LIMITS 1
 #define EXIT_CONFIG 2
 #define LISTEN_AGAIN_NS NS_PER_S
 #define SAME_REQUEST_NS (100 * NS_PER_MS)
@@ -356,10 +358,8 @@ static void reload_ingress(struct daemon *d)
 static void start_accounts(struct daemon *d)
 {
     struct senders_options so = {
-        .threads = d->config->senders, .max_connections = 4, .max_streams = 100};
+        .threads = rlimits_senders(d->config), .max_connections = 4, .max_streams = 100};
 
-    if (so.threads == 0)
-        so.threads = (uint32_t)max_u64((uint64_t)sysconf(_SC_NPROCESSORS_ONLN), 1);
     d->senders = senders_new(d->loop, &so, dispatch_on_reply, d);
     d->accounts = alloc_zeroed(d->config->accounts_count, sizeof(*d->accounts));
     memory_init(&d->memory, config_jobs_max_bytes(d->config), d->config->accounts_count);
@@ -488,6 +488,7 @@ static void on_reload(void *ctx, int signum)
 
 /* -- running --------------------------------------------------------------------------------- */
 
+/* 0, or the exit code. */
 static int prepare(struct daemon *d)
 {
     char why[512];
@@ -500,9 +501,15 @@ static int prepare(struct daemon *d)
         err = redis_address_parse(url, &d->redis, why, sizeof(why));
         free(url);
     }
-    if (err)
+    if (err) {
         fprintf(stderr, "purgeline: %s\n", why);
-    return err;
+        return EXIT_CONFIG;
+    }
+    if (rlimits_suffice(d->config, d->files, why, sizeof(why)) < 0) {
+        fprintf(stderr, "purgeline: %s\n", why);
+        return EXIT_LIMITS;
+    }
+    return 0;
 }
 
 static void on_exposure(void *ctx, const struct exposure *e)
@@ -516,6 +523,7 @@ static void on_exposure(void *ctx, const struct exposure *e)
 static void start(struct daemon *d)
 {
     d->loop = loop_new();
+    rlimits_take_threads(d->loop);
     d->tick = timer_new(d->loop, on_tick, d);
     d->grace = timer_new(d->loop, on_grace_over, d);
     d->listen_again = timer_new(d->loop, on_listen_again, d);
@@ -544,10 +552,12 @@ int daemon_run(const struct daemon_options *o)
     target_hash_seed(process_random());
     signal(SIGPIPE, SIG_IGN);
     d->options = o;
-    if (prepare(d) < 0) {
+    code = prepare(d);
+    if (code) {
+        redis_address_deinit(&d->redis);
         config_drop(d->config);
         free(d);
-        return EXIT_CONFIG;
+        return code;
     }
     process_identity(d->owner);
     start(d);

@@ -12,6 +12,7 @@
 #include "file.h"
 #include "log.h"
 #include "metrics.h"
+#include "rlimits.h"
 #include "standing.h"
 #include "thread.h"
 #include "waiters.h"
@@ -236,15 +237,28 @@ static void wipe_pems(struct pems *p)
     buf_deinit(&p->client_ca);
 }
 
+/* What is wrong with it; NULL: nothing that can be seen from here. An empty file would be as good
+ * as none: nobody would be asked for a certificate. */
+static const char *pem_flaw(const struct buf *text)
+{
+    if (text->n == 0)
+        return "it is empty";
+    return strlen(text->p) == text->n && strstr(text->p, "-----BEGIN ") ? NULL : "it is no PEM";
+}
+
 static int read_pem(const char *setting, const char *path, struct buf *out, char *err,
                     size_t err_room)
 {
     int rc = file_read(path, out);
+    const char *flaw = rc < 0 ? NULL : pem_flaw(out);
 
     if (rc < 0)
         snprintf(err, err_room, "http.%s: cannot read %s: %s", setting, path,
                  rc == -EMSGSIZE ? "longer than 256 KiB" : strerror(-rc));
-    return rc;
+    if (!flaw)
+        return rc;
+    snprintf(err, err_room, "http.%s: %s: %s", setting, path, flaw);
+    return -EINVAL;
 }
 
 static int read_key(const char *path, struct buf *out, char *err, size_t err_room)
@@ -561,8 +575,11 @@ static void share_memory(struct ingress *in)
 
 struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t err_room)
 {
-    struct ingress *in = alloc_zeroed(1, sizeof(*in));
+    struct ingress *in;
 
+    if (rlimits_allow_http(err, err_room) < 0)
+        return NULL;
+    in = alloc_zeroed(1, sizeof(*in));
     in->options = *o;
     in->config = config_hold(o->config);
     in->options.config = NULL;

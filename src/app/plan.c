@@ -460,6 +460,7 @@ static bool idle(const struct plan *p)
 static bool step(struct plan *p)
 {
     uint64_t next = land_flights(p), sends;
+    bool in_flight;
 
     admit_due(p);
     sends = send_ready(p);
@@ -467,11 +468,12 @@ static bool step(struct plan *p)
         push_ghost(p);
         sends = send_ready(p);
     }
-    if (!list_empty(&p->flights)) /* with these, those just sent */
+    in_flight = !list_empty(&p->flights);
+    if (in_flight) /* with these, those just sent */
         next = min_u64(next, list_first(&p->flights, struct batch, link)->sent_ns +
                                  p->options.reply_ms * NS_PER_MS);
     next = min_u64(min_u64(next, sends), shelf_next(&p->shelf));
-    p->stuck = next >= p->began_ns + HORIZON_NS;
+    p->stuck = next >= p->began_ns + HORIZON_NS && !in_flight; /* an answer always comes */
     if (p->stuck)
         return false;
     p->now_ns = max_u64(next, p->now_ns + STEP_LEAST_NS);

@@ -47,9 +47,17 @@ static const char *name_of(const struct queue_fault *f)
     return at ? at + 2 : f->key;
 }
 
+#define JOBS "jobs:" /* and the lane */
+
 static bool is_beyond(const struct queue_fault *f)
 {
-    return strncmp(name_of(f), "jobs:", 5) == 0 && strstr(f->what, "beyond any clock");
+    return strncmp(name_of(f), JOBS, strlen(JOBS)) == 0 && strstr(f->what, "beyond any clock");
+}
+
+/* Of one that is beyond. */
+static const char *lane_of(const struct queue_fault *f)
+{
+    return name_of(f) + strlen(JOBS);
 }
 
 /* Which ledgers are not known any more when this key is set aside. */
@@ -226,7 +234,7 @@ static int move_beyond(struct client *c, const struct queue_fault *f, const char
     while ((rc = first_entry(c, f->key, BEYOND, id, &fields)) == 0 && fields) {
         struct redisReply *reply;
 
-        job = alloc_printf("%s-%s", strstr(f->key, "}:jobs:") + 7, id);
+        job = alloc_printf("%s-%s", lane_of(f), id);
         rc = add_again(c, aside, fields, has_job(fields) ? NULL : job);
         free(job);
         if (rc == 0)
@@ -270,15 +278,16 @@ static int lower_last_id(struct client *c, const char *lane)
 
 /* From some 7.x on Redis lowers a last id no further than to the highest id that was ever deleted.
  * The lane is renamed then, and what is left in it is pushed to a new one, each under a new id. */
-static int begin_anew(struct client *c, const char *lane, const char *aside)
+static int begin_anew(struct client *c, const struct queue_fault *f, const char *aside)
 {
+    const char *lane = f->key;
     char *rest = alloc_printf("%s:rest", aside), *job, id[48], from[50] = "-";
     const struct redisReply *fields = NULL;
     struct redisReply *reply;
     int rc = client_ask_words(c, (const char *const[]){"RENAMENX", lane, rest, NULL}, &reply);
 
     while (rc == 0 && (rc = first_entry(c, rest, from, id, &fields)) == 0 && fields) {
-        job = alloc_printf("%s-%s", strstr(lane, "}:jobs:") + 7, id);
+        job = alloc_printf("%s-%s", lane_of(f), id);
         rc = add_again(c, lane, fields, has_job(fields) ? NULL : job);
         free(job);
         snprintf(from, sizeof(from), "(%s", id);
@@ -294,7 +303,7 @@ static int mend_lane(struct client *c, const struct queue_fault *f, const char *
     if (rc == 0)
         rc = lower_last_id(c, f->key);
     if (rc == -EIO && strstr(client_error(c), "max_deleted_entry_id"))
-        rc = begin_anew(c, f->key, aside);
+        rc = begin_anew(c, f, aside);
     return rc == 0 ? push_again(c, aside, f->key) : rc;
 }
 

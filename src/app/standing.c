@@ -247,10 +247,12 @@ static bool is_stale(const struct entry *e, uint64_t now_ns)
 
 static struct entry *entry_of(struct standing *s, const struct config_account *a)
 {
-    for (uint32_t i = 0; i < s->count; i++)
-        if (strcmp(s->entries[i].account, a->name) == 0)
-            return &s->entries[i];
-    base_abort("an account that is not in the configuration", __FILE__, __LINE__);
+    uint32_t i = 0;
+
+    while (i < s->count && strcmp(s->entries[i].account, a->name) != 0)
+        i++;
+    must(i < s->count); /* every configuration has the same accounts */
+    return &s->entries[i];
 }
 
 const struct standing_account *standing_of(struct standing *s, const struct config_account *a,

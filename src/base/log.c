@@ -47,9 +47,10 @@ void log_line(enum log_level level, const char *what, const char *fmt, ...)
         return;
     gmtime_r(&seconds, &tm);
     buf_init(&line, SIZE_MAX);
-    buf_printf(&line, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s \"%s\"", tm.tm_year + 1900,
-               tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(ms % 1000),
-               level_names[level], what);
+    buf_printf(&line, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s \"", tm.tm_year + 1900, tm.tm_mon + 1,
+               tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(ms % 1000), level_names[level]);
+    show_for_log(&line, span_str(what));
+    buf_putc(&line, '"');
     if (*fmt) {
         buf_putc(&line, ' ');
         va_start(ap, fmt);

@@ -10,9 +10,9 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 void log_set_level(enum log_level level);
 must_use int log_level_parse(const char *name, enum log_level *out); /* 0 or -EINVAL */
 
-/* `what` is a plain sentence; `fmt` renders the pairs ("account=%s why=\"%s\"") or is "". Whatever
- * a %s brings in is escaped here, once: no caller has to, and a quote or a newline of a stranger
- * ends neither the value nor the line. The caller puts no secret in. */
+/* `what` is a sentence; `fmt` renders the pairs ("account=%s why=\"%s\"") or is "". The sentence,
+ * and whatever a %s brings in, is escaped here, once: no caller has to, and a quote or a newline of
+ * a stranger ends neither the value nor the line. The caller puts no secret in. */
 void log_line(enum log_level level, const char *what, const char *fmt, ...) print_like(3, 4);
 
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)

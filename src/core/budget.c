@@ -77,9 +77,11 @@ void budget_init(struct budget *b, const struct budget_limits *limits, uint64_t 
 
 void budget_set_limits(struct budget *b, const struct budget_limits *limits, uint64_t now_ns)
 {
-    struct budget old = *b;
+    struct budget old;
     uint64_t width = bin_ns(b);
 
+    forget_old(b, now_ns); /* each bin is looked at once below */
+    old = *b;
     budget_init(b, limits, now_ns);
     b->level_micro = min_u64(old.level_micro, b->level_micro);
     b->open = old.open;
@@ -94,6 +96,9 @@ void budget_restore_level(struct budget *b, uint64_t level_micro, uint64_t age_n
     refill(b, now_ns);
 }
 
+/* The sum over all bins stays far from what a number can hold. */
+#define BIN_MAX (UINT64_MAX / 4 / (BUDGET_BINS + BUDGET_AHEAD + 2))
+
 void budget_restore_spent(struct budget *b, uint64_t cost, int64_t age_ns, uint64_t now_ns)
 {
     uint64_t width = bin_ns(b), at;
@@ -105,6 +110,7 @@ void budget_restore_spent(struct budget *b, uint64_t cost, int64_t age_ns, uint6
     forget_old(b, now_ns);
     if (at < b->tail)
         return;
+    cost = min_u64(cost, BIN_MAX - min_u64(*bin_at(b, at), BIN_MAX));
     *bin_at(b, at) += cost;
     b->spent += cost;
 }

@@ -363,8 +363,9 @@ int job_decode(struct job_decoder *d, const struct config_account *account,
     uint32_t seen = 0;
     int e;
 
-    must(fields_count % 2 == 0);
     begin(d);
+    if (fields_count % 2)
+        return wrong(&x, "a field has no value");
     for (size_t i = 0; i < fields_count; i += 2) {
         e = take_field(&x, fields[i], fields[i + 1], &seen);
         if (e < 0)

@@ -102,9 +102,10 @@ bool setting_host_is_loopback(struct span host)
 
 static bool ends_in_port_zero(const char *text)
 {
+    const char *colon = strrchr(text, ':');
     uint64_t port;
 
-    return span_to_u64(span_str(strrchr(text, ':') + 1), &port) == 0 && port == 0;
+    return colon && span_to_u64(span_str(colon + 1), &port) == 0 && port == 0;
 }
 
 /* A base URL without user info, query or fragment: requests append to it. The token travels there,

@@ -10,6 +10,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "redis_codec.h"
 #include "redis_socket.h"
 
 #define CONNECT_S 3
@@ -18,6 +19,7 @@
 
 struct client {
     redisContext *hiredis;
+    struct redis_replies *replies;
     redisReply *reply; /* the one lent out */
     char error[256];
 };
@@ -41,7 +43,7 @@ int client_distrust(struct client *c)
 static void take_back(struct client *c)
 {
     if (c->reply)
-        freeReplyObject(c->reply);
+        c->hiredis->reader->fn->freeObject(c->reply);
     c->reply = NULL;
 }
 
@@ -178,6 +180,7 @@ static int connect_to(struct client *c, const struct redis_address *a)
         rc = errno == ENOENT || errno == ECONNREFUSED || errno == EACCES ? -errno : -ENOTCONN;
         return fail(c, rc, c->hiredis->errstr);
     }
+    redis_replies_serve(c->replies, c->hiredis->reader);
     redis_socket_tune(c->hiredis->fd, !a->unix_path);
     (void)redisSetTimeout(c->hiredis, answer);
     if (!a->tls)
@@ -211,8 +214,10 @@ static int select_db(struct client *c, const struct redis_address *a)
 int client_open(const struct redis_address *a, struct client **out, char *err, size_t err_room)
 {
     struct client *c = alloc_zeroed(1, sizeof(*c));
-    int rc = connect_to(c, a);
+    int rc;
 
+    c->replies = redis_replies_new();
+    rc = connect_to(c, a);
     if (rc == 0)
         rc = log_in(c, a);
     if (rc == 0)
@@ -242,5 +247,6 @@ void client_close(struct client *c)
         return;
     take_back(c);
     redisFree(c->hiredis);
+    redis_replies_free(c->replies);
     free(c);
 }

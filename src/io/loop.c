@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Timers stand on timerfd, not on uv_timer_t: those count whole milliseconds on a clock that is
+ * Timers stand on a timerfd, not on uv_timer_t: those count whole milliseconds on a clock that is
  * read once per turn, so they are up to 2 ms late, and one that is started with 0 ms from its own
  * callback never lets the sockets have their turn (libuv < 1.45). A timerfd with an absolute
  * CLOCK_MONOTONIC time is never early, late by microseconds, and comes through the poll like any
- * other event.
+ * other event. All timers of a loop share one: making another takes no descriptor, so it cannot
+ * fail when a crowd of visitors has taken them all.
  *
  * Most starts say "now" or move the time back, thousands of times a second. "Now" is the end of
  * this turn, after the sockets, and costs no system call; for a later time than the timerfd's
@@ -19,19 +20,26 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "heap.h"
+#include "list.h"
 
 struct loop {
     uv_loop_t uv;
+    uv_poll_t poll;    /* of the timerfd; counts as open while there are timers */
+    uv_check_t turn;   /* started while `soon` holds some */
+    uv_idle_t awake;   /* started with it: the loop shall not sleep */
+    int fd;            /* the timerfd */
+    uint64_t fd_ns;    /* when it expires; NEVER: not armed */
+    struct heap later; /* timers, by their time */
+    struct list soon;  /* timers that are due at the end of this turn */
+    uint32_t timers;   /* not closed yet */
 };
 
 struct timer {
-    uv_poll_t poll;  /* of the timerfd */
-    uv_check_t turn; /* started: at_ns is 0, due at the end of this turn */
-    uv_idle_t awake; /* started with it: the loop shall not sleep */
-    int fd;
-    uint64_t fd_ns;   /* when it expires; NEVER: not armed */
-    uint64_t at_ns;   /* NEVER: not started */
-    uint32_t handles; /* not closed yet */
+    struct heap_node later; /* in the loop's, or ... */
+    struct list soon;       /* in the loop's, or in a list of those that fire now */
+    struct loop *loop;
+    uint64_t at_ns; /* 0: soon; NEVER: not started */
     loop_cb *cb;
     void *ctx;
 };
@@ -42,12 +50,36 @@ struct watch {
     void *ctx;
 };
 
+static void on_expired(uv_poll_t *poll, int status, int events);
+
+static void open_timers(struct loop *l)
+{
+    int err;
+
+    heap_init(&l->later);
+    list_init(&l->soon);
+    l->fd_ns = NEVER;
+    l->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    must(l->fd >= 0);
+    err = uv_poll_init(&l->uv, &l->poll, l->fd);
+    must(err == 0);
+    uv_check_init(&l->uv, &l->turn);
+    uv_idle_init(&l->uv, &l->awake);
+    l->poll.data = l->turn.data = l;
+    err = uv_poll_start(&l->poll, UV_READABLE, on_expired);
+    must(err == 0);
+    uv_unref((uv_handle_t *)&l->poll);
+    uv_unref((uv_handle_t *)&l->turn);
+    uv_unref((uv_handle_t *)&l->awake);
+}
+
 struct loop *loop_new(void)
 {
     struct loop *l = alloc_zeroed(1, sizeof(*l));
     int err = uv_loop_init(&l->uv);
 
     must(err == 0);
+    open_timers(l);
     return l;
 }
 
@@ -63,9 +95,19 @@ void loop_stop(struct loop *l)
 
 void loop_free(struct loop *l)
 {
-    int err = l ? uv_loop_close(&l->uv) : 0;
+    int err;
 
+    if (!l)
+        return;
+    must(l->timers == 0);
+    uv_close((uv_handle_t *)&l->poll, NULL);
+    uv_close((uv_handle_t *)&l->turn, NULL);
+    uv_close((uv_handle_t *)&l->awake, NULL);
+    uv_run(&l->uv, UV_RUN_NOWAIT);
+    err = uv_loop_close(&l->uv);
     must(err == 0);
+    close(l->fd);
+    heap_deinit(&l->later);
     free(l);
 }
 
@@ -74,44 +116,71 @@ void *loop_uv(struct loop *l)
     return &l->uv;
 }
 
-static void arm(struct timer *t, uint64_t at_ns)
-{
-    struct itimerspec at = {
-        .it_value = {.tv_sec = (time_t)(at_ns / NS_PER_S), .tv_nsec = (long)(at_ns % NS_PER_S)}};
-    int err = timerfd_settime(t->fd, TFD_TIMER_ABSTIME, &at, NULL);
+/* -- timers -- */
 
+static void arm(struct loop *l)
+{
+    struct heap_node *first = heap_min(&l->later);
+    struct itimerspec at = {0};
+    int err;
+
+    if (!first || first->key >= l->fd_ns)
+        return;
+    l->fd_ns = first->key;
+    at.it_value.tv_sec = (time_t)(l->fd_ns / NS_PER_S);
+    at.it_value.tv_nsec = (long)(l->fd_ns % NS_PER_S);
+    err = timerfd_settime(l->fd, TFD_TIMER_ABSTIME, &at, NULL);
     must(err == 0);
-    t->fd_ns = at_ns;
 }
 
-static void fire(struct timer *t)
+/* Those that are stopped, or closed, by one before them leave the list. */
+static void fire_all(struct list *due)
 {
-    timer_stop(t);
-    t->cb(t->ctx);
+    struct list *node;
+
+    while ((node = list_pop_front(due))) {
+        struct timer *t = list_entry(node, struct timer, soon);
+
+        t->at_ns = NEVER;
+        t->cb(t->ctx);
+    }
 }
 
 /* Armed anew after the poll saw it: then there is nothing to read, and nothing is due. */
 static void on_expired(uv_poll_t *poll, int status, int events)
 {
-    struct timer *t = poll->data;
-    uint64_t times;
+    struct loop *l = poll->data;
+    struct heap_node *first;
+    struct list due;
+    uint64_t times, now_ns;
 
     (void)status;
     (void)events;
-    if (read(t->fd, &times, sizeof(times)) != (ssize_t)sizeof(times))
+    if (read(l->fd, &times, sizeof(times)) != (ssize_t)sizeof(times))
         return;
-    t->fd_ns = NEVER;
-    if (t->at_ns == 0 || t->at_ns == NEVER)
-        return;
-    if (clock_mono_ns() < t->at_ns)
-        arm(t, t->at_ns);
-    else
-        fire(t);
+    l->fd_ns = NEVER;
+    now_ns = clock_mono_ns();
+    list_init(&due);
+    while ((first = heap_min(&l->later)) && first->key <= now_ns) {
+        heap_remove(&l->later, first);
+        list_push_back(&due, &container_of(first, struct timer, later)->soon);
+    }
+    fire_all(&due);
+    arm(l);
 }
 
 static void on_turn(uv_check_t *turn)
 {
-    fire(turn->data);
+    struct loop *l = turn->data;
+    struct list due;
+
+    list_init(&due);
+    list_splice_back(&due, &l->soon);
+    fire_all(&due);
+    if (!list_empty(&l->soon))
+        return;
+    uv_check_stop(&l->turn);
+    uv_idle_stop(&l->awake);
 }
 
 static void on_awake(uv_idle_t *awake)
@@ -122,38 +191,35 @@ static void on_awake(uv_idle_t *awake)
 struct timer *timer_new(struct loop *l, loop_cb *cb, void *ctx)
 {
     struct timer *t = alloc_zeroed(1, sizeof(*t));
-    int err;
 
+    heap_node_init(&t->later);
+    list_init(&t->soon);
+    t->loop = l;
+    t->at_ns = NEVER;
     t->cb = cb;
     t->ctx = ctx;
-    t->at_ns = t->fd_ns = NEVER;
-    t->handles = 3;
-    t->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    must(t->fd >= 0);
-    err = uv_poll_init(&l->uv, &t->poll, t->fd);
-    must(err == 0);
-    uv_check_init(&l->uv, &t->turn);
-    uv_idle_init(&l->uv, &t->awake);
-    t->poll.data = t->turn.data = t->awake.data = t;
-    err = uv_poll_start(&t->poll, UV_READABLE, on_expired);
-    must(err == 0);
+    if (l->timers++ == 0)
+        uv_ref((uv_handle_t *)&l->poll);
     return t;
 }
 
 void timer_start_at(struct timer *t, uint64_t at_ns)
 {
+    struct loop *l = t->loop;
+
     if (at_ns == t->at_ns)
         return;
+    heap_remove(&l->later, &t->later);
+    list_remove(&t->soon);
     t->at_ns = at_ns;
     if (at_ns == 0) {
-        uv_check_start(&t->turn, on_turn);
-        uv_idle_start(&t->awake, on_awake);
-        return;
+        list_push_back(&l->soon, &t->soon);
+        uv_check_start(&l->turn, on_turn);
+        uv_idle_start(&l->awake, on_awake);
+    } else if (at_ns != NEVER) {
+        heap_insert(&l->later, &t->later, at_ns);
+        arm(l);
     }
-    uv_check_stop(&t->turn);
-    uv_idle_stop(&t->awake);
-    if (at_ns < t->fd_ns)
-        arm(t, at_ns);
 }
 
 void timer_stop(struct timer *t)
@@ -161,24 +227,20 @@ void timer_stop(struct timer *t)
     timer_start_at(t, NEVER);
 }
 
-static void timer_closed(uv_handle_t *handle)
-{
-    struct timer *t = handle->data;
-
-    if (--t->handles > 0)
-        return;
-    close(t->fd);
-    free(t);
-}
-
 void timer_close(struct timer *t)
 {
+    struct loop *l;
+
     if (!t)
         return;
-    uv_close((uv_handle_t *)&t->poll, timer_closed);
-    uv_close((uv_handle_t *)&t->turn, timer_closed);
-    uv_close((uv_handle_t *)&t->awake, timer_closed);
+    l = t->loop;
+    timer_stop(t);
+    free(t);
+    if (--l->timers == 0)
+        uv_unref((uv_handle_t *)&l->poll);
 }
+
+/* -- signals -- */
 
 static void on_signal(uv_signal_t *signal, int signum)
 {

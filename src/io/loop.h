@@ -22,7 +22,7 @@ struct timer *timer_new(struct loop *l, loop_cb *cb, void *ctx);
  * late. at_ns in the past: on the next turn. */
 void timer_start_at(struct timer *t, uint64_t at_ns);
 void timer_stop(struct timer *t);
-void timer_close(struct timer *t); /* frees itself when the loop is done with it; NULL is fine */
+void timer_close(struct timer *t); /* also from its own callback; NULL is fine */
 
 struct watch *watch_signal(struct loop *l, int signum, loop_signal_cb *cb, void *ctx);
 void watch_close(struct watch *w); /* NULL is fine */

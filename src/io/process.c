@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -137,6 +138,21 @@ uint64_t process_raise_files(void)
     if (setrlimit(RLIMIT_NOFILE, &r) < 0) /* hardly: the kernel's own ceiling is lower */
         must(getrlimit(RLIMIT_NOFILE, &r) == 0);
     return r.rlim_cur;
+}
+
+int process_spare_files(uint32_t count)
+{
+    int files[64], rc = 0;
+    uint32_t n = 0;
+
+    while (rc == 0 && n < count && n < array_len(files)) {
+        files[n] = eventfd(0, EFD_CLOEXEC);
+        rc = files[n] < 0 ? -errno : 0;
+        n += rc == 0;
+    }
+    while (n)
+        close(files[--n]);
+    return rc;
 }
 
 uint64_t process_random(void)

@@ -23,5 +23,8 @@ void process_return_memory(void);
 
 /* Lets this process open as many files as it may at all. Returns how many that is. */
 uint64_t process_raise_files(void);
+/* Whether so many more (at most 64) can be opened now: for a moment they are. 0, or negative errno.
+ */
+must_use int process_spare_files(uint32_t count);
 
 uint64_t process_random(void); /* from the kernel */

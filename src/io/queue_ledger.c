@@ -90,6 +90,16 @@ static struct queue_spent *one_more(struct restoring *r)
     return &r->spent[r->budget.spent_count++];
 }
 
+/* now - then; both may be any number. */
+static int64_t age_of(uint64_t then_ms, uint64_t now_ms)
+{
+    bool past = now_ms > then_ms;
+    uint64_t apart = past ? now_ms - then_ms : then_ms - now_ms;
+    int64_t ms = (int64_t)min_u64(apart, INT64_MAX);
+
+    return past ? ms : -ms;
+}
+
 /* One written by hand has only Redis' clock, in its id. */
 static void take_booking(struct restoring *r, const struct redisReply *entry)
 {
@@ -101,7 +111,7 @@ static void take_booking(struct restoring *r, const struct redisReply *entry)
     if (reply_count(fields) < 2 || queue_parse_id(reply_text(reply_at(entry, 0)), &id) < 0)
         return;
     when_ms = reply_count(fields) >= 4 ? reply_u64(reply_at(fields, 3)) : id.ms;
-    age_ms = (int64_t)r->budget.account_ms - (int64_t)when_ms;
+    age_ms = age_of(when_ms, r->budget.account_ms);
     if (age_ms <= (int64_t)r->how.window_ms)
         *one_more(r) = (struct queue_spent){age_ms, reply_u64(reply_at(fields, 1))};
 }

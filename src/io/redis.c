@@ -15,6 +15,7 @@
 #include "list.h"
 #include "redis_codec.h"
 #include "redis_deadline.h"
+#include "redis_due.h"
 #include "redis_internal.h"
 #include "redis_socket.h"
 #include "redis_wire.h"
@@ -74,6 +75,7 @@ struct redis {
     struct redis_streaming *streaming; /* the bytes that arrive are its; or NULL */
     struct redis_text text;            /* scratch of redis_command */
     struct redis_replies *replies;
+    struct redis_due due;
     struct rng rng;
     uint64_t up_since_ns;
     uint32_t attempts; /* since the last good connection */
@@ -221,6 +223,17 @@ static void on_disconnect(const redisAsyncContext *ac, int status)
     r->ac = NULL;
 }
 
+/* The reason is given here: to hiredis it looks as if there were no memory. */
+static bool on_part(void *ctx, const struct redis_part *p)
+{
+    struct redis *r = ctx;
+
+    if (redis_due_ok(&r->due, p))
+        return true;
+    lose(r, "it says what nobody asked for: is it Redis?");
+    return false;
+}
+
 static int prepare(struct redis *r)
 {
     int err;
@@ -232,6 +245,7 @@ static int prepare(struct redis *r)
     redis_socket_tune(r->ac->c.fd, r->address.host != NULL);
     r->ac->c.reader->maxbuf = REDIS_KEPT_BYTES; /* so much of it is kept between replies */
     redis_replies_serve(r->replies, r->ac->c.reader);
+    redis_due_begin(&r->due, r->ac);
     if (r->address.tls) {
         char why[160];
 
@@ -383,6 +397,7 @@ static void drop_connection(struct redis *r)
     if (!ac)
         return;
     r->ac = NULL;
+    r->due.ac = NULL;
     ac->data = NULL;
     redisAsyncFree(ac); /* its outstanding calls come to on_reply with NULL */
 }
@@ -433,6 +448,7 @@ static void finish(struct redis *r)
     redis_address_deinit(&r->address);
     free(r->text.p);
     redis_replies_free(r->replies);
+    redis_due_deinit(&r->due);
     free(r);
     closed(ctx);
 }
@@ -589,6 +605,7 @@ void redis_subscribe(struct redis *r, struct span channel, redis_message_cb *cb,
 
     *s = (struct subscription){r, cb, ctx};
     if (redis_is_up(r)) {
+        redis_due_subscribe(&r->due, channel);
         if (send_command(r, 2, argv, on_message, s) == REDIS_OK)
             return;
     }
@@ -629,6 +646,7 @@ struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_
     list_init(&r->failed);
     r->rng.state = clock_mono_ns() ^ (uintptr_t)r;
     r->replies = redis_replies_new();
+    redis_replies_judge(r->replies, on_part, r);
     r->timer = timer_new(l, on_timer, r);
     r->turn = timer_new(l, on_turn, r);
     redis_deadline_init(&r->deadline, l, on_silence, r);

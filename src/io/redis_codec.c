@@ -68,10 +68,14 @@ struct chunk {
     _Alignas(max_align_t) char bytes[];
 };
 
-#define ELEMENTS_MAX ((size_t)1 << 24) /* of an array: more than any entry or page has */
+#define ELEMENTS_MAX                                                                               \
+    ((size_t)1 << 24) /* of all arrays of a reply: more than any entry or page has */
 
 struct redis_replies {
     struct chunk *newest;
+    size_t elements;      /* of the reply under way, announced */
+    redis_part_cb *judge; /* NULL: everything is taken */
+    void *ctx;
 };
 
 struct held { /* a reply that knows whose it is: hiredis tells only the reply itself */
@@ -108,6 +112,7 @@ static void take_all_back(struct redis_replies *m)
 {
     struct chunk *kept = NULL;
 
+    m->elements = 0;
     while (m->newest) {
         struct chunk *c = m->newest;
 
@@ -122,10 +127,25 @@ static void take_all_back(struct redis_replies *m)
     m->newest = kept;
 }
 
-static redisReply *new_reply(const redisReadTask *task)
+static unsigned level_of(const redisReadTask *task)
 {
-    struct held *h = take(task->privdata, sizeof(*h));
+    unsigned level = 0;
 
+    while ((task = task->parent))
+        level++;
+    return level;
+}
+
+/* NULL when it is not taken: hiredis ends the reading then. */
+static redisReply *new_reply(const redisReadTask *task, size_t count, struct span text)
+{
+    struct redis_replies *m = task->privdata;
+    struct redis_part part = {task->type, level_of(task), (size_t)task->idx, count, text};
+    struct held *h;
+
+    if (m->judge && !m->judge(m->ctx, &part))
+        return NULL;
+    h = take(m, sizeof(*h));
     *h = (struct held){.owner = task->privdata, .reply = {.type = task->type}};
     if (task->parent) {
         redisReply *parent = task->parent->obj;
@@ -137,8 +157,10 @@ static redisReply *new_reply(const redisReadTask *task)
 
 static void *new_string(const redisReadTask *task, char *p, size_t n)
 {
-    redisReply *r = new_reply(task);
+    redisReply *r = new_reply(task, 0, span_of(p, n));
 
+    if (!r)
+        return NULL;
     r->str = take(task->privdata, n + 1);
     memcpy(r->str, p, n);
     r->str[n] = '\0';
@@ -150,11 +172,16 @@ static void *new_string(const redisReadTask *task, char *p, size_t n)
  * few bytes. NULL reads as out of memory, and ends the connection. */
 static void *new_array(const redisReadTask *task, element_count count)
 {
-    redisReply *r = new_reply(task);
-    size_t bytes = (size_t)count * sizeof(r->element[0]);
+    struct redis_replies *m = task->privdata;
+    size_t bytes = (size_t)count * sizeof(redisReply *);
+    redisReply *r;
 
-    if ((size_t)count > ELEMENTS_MAX)
+    if ((size_t)count > ELEMENTS_MAX - m->elements)
         return NULL;
+    r = new_reply(task, (size_t)count, SPAN(""));
+    if (!r)
+        return NULL;
+    m->elements += (size_t)count;
     if (bytes) {
         r->element = take(task->privdata, bytes);
         memset(r->element, 0, bytes);
@@ -165,9 +192,10 @@ static void *new_array(const redisReadTask *task, element_count count)
 
 static void *new_integer(const redisReadTask *task, long long value)
 {
-    redisReply *r = new_reply(task);
+    redisReply *r = new_reply(task, 0, SPAN(""));
 
-    r->integer = value;
+    if (r)
+        r->integer = value;
     return r;
 }
 
@@ -189,9 +217,10 @@ static void *new_bool(const redisReadTask *task, int value)
 /* The task's type is that of what is not there. */
 static void *new_nil(const redisReadTask *task)
 {
-    redisReply *r = new_reply(task);
+    redisReply *r = new_reply(task, 0, SPAN(""));
 
-    r->type = REDIS_REPLY_NIL;
+    if (r)
+        r->type = REDIS_REPLY_NIL;
     return r;
 }
 
@@ -231,4 +260,10 @@ void redis_replies_serve(struct redis_replies *m, struct redisReader *reader)
 
     reader->fn = &functions;
     reader->privdata = m;
+}
+
+void redis_replies_judge(struct redis_replies *m, redis_part_cb *cb, void *ctx)
+{
+    m->judge = cb;
+    m->ctx = ctx;
 }

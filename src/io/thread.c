@@ -12,6 +12,12 @@ struct thread {
     void *ctx;
 };
 
+struct crowd {
+    uv_sem_t over;
+    uint32_t count;
+    uv_thread_t *at;
+};
+
 struct work {
     uv_work_t req;
     thread_cb *work, *done;
@@ -43,6 +49,33 @@ void thread_join(struct thread *t)
 
     must(err == 0);
     free(t);
+}
+
+/* All at the same time: each waits until the last is there. */
+static void await_end(void *arg)
+{
+    struct crowd *c = arg;
+
+    uv_sem_wait(&c->over);
+}
+
+int threads_possible(uint32_t count)
+{
+    struct crowd c = {.at = alloc_zeroed(count, sizeof(*c.at))};
+    int rc = uv_sem_init(&c.over, 0);
+
+    must(rc == 0);
+    while (rc == 0 && c.count < count) {
+        rc = uv_thread_create(&c.at[c.count], await_end, &c);
+        c.count += rc == 0;
+    }
+    for (uint32_t i = 0; i < c.count; i++)
+        uv_sem_post(&c.over);
+    for (uint32_t i = 0; i < c.count; i++)
+        uv_thread_join(&c.at[i]);
+    uv_sem_destroy(&c.over);
+    free(c.at);
+    return rc;
 }
 
 static void on_work(uv_work_t *req)

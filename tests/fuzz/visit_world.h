@@ -166,6 +166,12 @@ static inline void on_work_turn(void *ctx)
     free(t);
 }
 
+int threads_possible(uint32_t count)
+{
+    (void)count;
+    return 0;
+}
+
 void thread_work(struct loop *l, thread_cb *work, thread_cb *done, void *ctx)
 {
     struct turn *t = alloc_zeroed(1, sizeof(*t));

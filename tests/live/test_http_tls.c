@@ -272,6 +272,10 @@ static void a_broken_new_certificate_is_said_and_the_old_one_stays(void **state)
         "rm server.pem",
         "cp ca.key server.key && cp good.pem server.pem", /* of another certificate */
         "cp good.pem server.key",
+        ": >server.pem",
+        ": >server.key",
+        "printf '\\0' >server.pem",
+        "printf '\\0' >server.key",
     };
     struct gate g;
 
@@ -320,6 +324,29 @@ static void a_start_with_a_bad_certificate_waits_until_it_is_mended(void **state
     rig_start_leading(r, 0); /* the last of them again */
     run_in(r, "cp server.pem later.pem");
     instance_await_said(&r->instances[0], "The HTTP endpoint listens", 1);
+    rig_close(r);
+}
+
+/* On a Unix socket the certificate serves nobody, but it is kept for an address that may come. */
+static void an_empty_certificate_is_said_without_an_address_too(void **state)
+{
+    static const char *const bad[][2] = {{"empty.pem", "server.key"}, {"server.pem", "empty.pem"}};
+    struct rig *r = rig_open(state, "", "");
+
+    make_authority(r, "ca");
+    make_certificate(r, "ca", "server", "first", "serverAuth");
+    run_in(r, ": >empty.pem");
+    for (size_t i = 0; i < array_len(bad); i++) {
+        char *global = alloc_printf("listen: unix:%s/http.sock\n"
+                                    "http: {tls_cert_file: %s/%s, tls_key_file: %s/%s}\n",
+                                    r->folder, r->folder, bad[i][0], r->folder, bad[i][1]);
+
+        rig_configure(r, "", global);
+        free(global);
+        rig_start_leading(r, 0);
+        instance_await_said(&r->instances[0], "empty.pem: it is empty", 1);
+        rig_stop(r, 0);
+    }
     rig_close(r);
 }
 
@@ -397,6 +424,33 @@ static void connections_without_a_certificate_end_when_one_is_asked_for(void **s
     free(ca);
     assert_int_not_equal(visit(old), 200);
     curl_easy_cleanup(old);
+    rig_close(g.rig);
+}
+
+/* A file that is written anew is empty for a moment: that must not let in whoever comes. */
+static void an_authority_that_is_none_is_said_and_the_old_one_stays(void **state)
+{
+    static const char *const breaks[] = {
+        ": >clients.pem", "printf '\\0' >clients.pem", "echo nonsense >clients.pem",
+        "rm clients.pem",
+        "printf -- '-----BEGIN CERTIFICATE-----\\nx\\n-----END CERTIFICATE-----\\n' >clients.pem"};
+    struct gate g;
+    char *ca;
+
+    open_gate(&g, state, "");
+    run_in(g.rig, "cp ca.pem clients.pem");
+    ca = alloc_printf("  tls_client_ca_file: %s/clients.pem\n", g.rig->folder);
+    reload(&g, ca);
+    free(ca);
+    for (size_t i = 0; i < array_len(breaks); i++) {
+        CURL *c = visitor(&g);
+
+        run_in(g.rig, "%s", breaks[i]);
+        instance_signal(&g.rig->instances[0], SIGHUP);
+        instance_await_said(&g.rig->instances[0], "The new certificate is not taken", i + 1);
+        assert_int_not_equal(visit(c), 200);
+        curl_easy_cleanup(c);
+    }
     rig_close(g.rig);
 }
 
@@ -540,6 +594,8 @@ int main(int argc, char **argv)
         rig_test(connections_without_a_certificate_end_when_one_is_asked_for),
         rig_test(a_broken_new_certificate_is_said_and_the_old_one_stays),
         rig_test(a_start_with_a_bad_certificate_waits_until_it_is_mended),
+        rig_test(an_empty_certificate_is_said_without_an_address_too),
+        rig_test(an_authority_that_is_none_is_said_and_the_old_one_stays),
         rig_test(only_clients_of_the_authority_are_served),
         rig_test(a_producer_is_known_by_the_name_in_its_certificate),
         rig_test(a_unix_socket_is_plain_beside_tls),

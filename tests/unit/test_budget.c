@@ -341,6 +341,35 @@ static void after_a_429_every_lane_goes_on_at_the_pace_of_the_refill(void **stat
     free(b);
 }
 
+/* An instance that stands by for days, and is told to read its configuration anew. */
+static void new_limits_after_a_long_rest_bring_nothing_back(void **state)
+{
+    struct budget_limits limits = fastly_hour();
+    struct budget *b = make(limits, 0);
+
+    (void)state;
+    for (uint64_t s = 0; s < 3600; s += 60) {
+        budget_reserve(b, 50, s * NS_PER_S);
+        budget_book(b, 50, s * NS_PER_S);
+    }
+    budget_set_limits(b, &limits, 100 * HOUR_NS);
+    assert_int_equal(budget_left(b, 100 * HOUR_NS), 100000);
+    free(b);
+}
+
+/* Other programs can write into the ledger's stream. */
+static void costs_without_end_are_no_budget(void **state)
+{
+    struct budget *b = make(fastly_hour(), 5 * HOUR_NS);
+
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        budget_restore_spent(b, UINT64_C(1) << 63, i * 60 * (int64_t)NS_PER_S, 5 * HOUR_NS);
+    assert_int_equal(budget_left(b, 5 * HOUR_NS), 0);
+    assert_int_equal(budget_left(b, 7 * HOUR_NS), 100000);
+    free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +388,8 @@ int main(void)
         cmocka_unit_test(what_a_predecessor_left_open_is_waited_for_and_survives_a_reload),
         cmocka_unit_test(new_limits_keep_what_was_spent),
         cmocka_unit_test(after_a_429_every_lane_goes_on_at_the_pace_of_the_refill),
+        cmocka_unit_test(new_limits_after_a_long_rest_bring_nothing_back),
+        cmocka_unit_test(costs_without_end_are_no_budget),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -465,6 +465,14 @@ static void only_what_we_call_a_job_is_the_id_of_one(void **state)
     (void)state;
 }
 
+/* Of a Redis that is none. */
+static void a_name_without_a_value_is_refused(void **state)
+{
+    (void)state;
+    BAD("a field has no value", SPAN("keys"), SPAN("a"), SPAN("service"));
+    BAD("a field has no value", SPAN("keys"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -499,6 +507,7 @@ int main(void)
         cmocka_unit_test_setup(the_id_of_the_original_job_is_plain_and_short, before),
         cmocka_unit_test_setup(an_error_fits_in_the_room_given, before),
         cmocka_unit_test(only_what_we_call_a_job_is_the_id_of_one),
+        cmocka_unit_test_setup(a_name_without_a_value_is_refused, before),
     };
 
     return cmocka_run_group_tests(tests, open_decoder, close_decoder);

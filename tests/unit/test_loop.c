@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -204,6 +205,64 @@ static void closing_nothing_is_fine(void **state)
     watch_close(NULL);
 }
 
+/* Whoever needs one more while a crowd has taken all descriptors gets it. */
+static void a_timer_needs_no_descriptor(void **state)
+{
+    struct rlimit before, none;
+    struct timer *more[100];
+    struct shot s;
+
+    (void)state;
+    shot_init(&s);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (size_t i = 0; i < array_len(more); i++)
+        more[i] = timer_new(s.loop, on_shot, &s);
+    s.at_ns = clock_mono_ns() + NS_PER_MS;
+    timer_start_at(more[99], s.at_ns);
+    loop_run(s.loop);
+    assert_int_equal(s.times, 1);
+    assert_true(s.fired_ns >= s.at_ns);
+    for (size_t i = 0; i < array_len(more); i++)
+        timer_close(more[i]);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    shot_deinit(&s);
+}
+
+struct both {
+    struct timer *timers[2];
+    unsigned fired;
+};
+
+static void on_either(void *ctx)
+{
+    struct both *p = ctx;
+
+    p->fired++;
+    for (size_t i = 0; i < array_len(p->timers); i++)
+        timer_close(p->timers[i]);
+}
+
+/* Whichever is first: the other one is due with it. */
+static void a_timer_that_another_closes_does_not_fire(void **state)
+{
+    static const uint64_t times_ns[] = {0, 1};
+
+    (void)state;
+    for (size_t k = 0; k < array_len(times_ns); k++) {
+        struct loop *l = loop_new();
+        struct both p = {{timer_new(l, on_either, &p), timer_new(l, on_either, &p)}, 0};
+
+        timer_start_at(p.timers[0], times_ns[k]);
+        timer_start_at(p.timers[1], times_ns[k]);
+        loop_run(l); /* ends with the last of them */
+        assert_int_equal(p.fired, 1);
+        loop_free(l);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +275,8 @@ int main(void)
         cmocka_unit_test(a_timer_that_starts_itself_anew_does_not_keep_others_from_firing),
         cmocka_unit_test(a_watched_signal_arrives_on_the_loop),
         cmocka_unit_test(closing_nothing_is_fine),
+        cmocka_unit_test(a_timer_needs_no_descriptor),
+        cmocka_unit_test(a_timer_that_another_closes_does_not_fire),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -442,6 +442,21 @@ static void room_is_made_by_going_on(void **state)
     assert_int_equal(finish(w)->lanes[LANE_URGENT].cost, 100);
 }
 
+/* A century is what a plan looks ahead; the last request begins a second before it is over. */
+static void an_answer_that_comes_after_the_end_of_all_plans_is_awaited(void **state)
+{
+    struct world *w = *state;
+
+    w->account.budget.purges = 1;
+    w->account.budget.per_s = 3162239999;
+    w->options.reply_ms = 600000;
+    begin(w);
+    plan_level(w->plan, LEDGER_PURGE, 0, 0);
+    push_keys(w, LANE_URGENT, "S1", 1);
+    assert_int_equal(finish(w)->done_ms, UINT64_C(3162239999000) + 600000);
+    assert_int_equal(w->r.never, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -463,6 +478,7 @@ int main(void)
         TEST(what_was_spent_before_counts_until_its_hour_is_over),
         TEST(an_empty_bucket_is_waited_for),
         TEST(what_nobody_will_live_to_see_is_said_to_come_never),
+        TEST(an_answer_that_comes_after_the_end_of_all_plans_is_awaited),
         TEST(an_urgent_purge_overtakes_whatever_bulk_there_is),
         TEST(an_urgent_purge_waits_behind_urgent_ones),
         TEST(the_measurement_costs_nothing_and_is_in_no_request),

@@ -147,6 +147,41 @@ static void a_few_bytes_do_not_get_room_for_a_billion_elements(void **state)
     end(&r);
 }
 
+/* Nine levels of what one of them may have would be more than a gigabyte. */
+static void arrays_within_arrays_share_the_room_of_one(void **state)
+{
+    struct reading r = begin();
+    void *reply = NULL;
+
+    (void)state;
+    feed(&r, "*1\r\n*10000000\r\n*10000000\r\n");
+    assert_int_equal(redisReaderGetReply(r.reader, &reply), REDIS_ERR);
+    assert_null(reply);
+    end(&r);
+}
+
+static void each_reply_has_that_room_anew(void **state)
+{
+    struct reading r = begin();
+    char *text = alloc_bytes(5 * 1000000);
+    size_t n = 0;
+
+    (void)state;
+    for (int i = 0; i < 1000000; i++, n += 5)
+        memcpy(text + n, "$-1\r\n", 5);
+    for (int i = 0; i < 20; i++) {
+        redisReply *reply;
+
+        feed(&r, "*1000000\r\n");
+        redisReaderFeed(r.reader, text, n);
+        reply = read_reply(&r);
+        assert_int_equal(reply->elements, 1000000);
+        r.reader->fn->freeObject(reply);
+    }
+    free(text);
+    end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +191,8 @@ int main(void)
         cmocka_unit_test(a_reply_may_be_of_any_size),
         cmocka_unit_test(half_a_reply_is_given_back_with_its_reader),
         cmocka_unit_test(a_few_bytes_do_not_get_room_for_a_billion_elements),
+        cmocka_unit_test(arrays_within_arrays_share_the_room_of_one),
+        cmocka_unit_test(each_reply_has_that_room_anew),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -190,6 +190,19 @@ static void none_is_fine_to_free(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* Who says that it is Redis may name any key: no line of the log is its own. */
+static void the_name_of_a_key_begins_no_line(void **state)
+{
+    struct queue_fault f = {"jobs\n2026-11-28T00:00:00.000Z error \"forged\"", "is \x1b[2J a list"};
+
+    (void)state;
+    trouble_examined(t, 0, &f, 1, S(1));
+    assert_int_equal(lines_with(""), 1);
+    assert_int_equal(lines_with("The key jobs\\x0a2026-11-28T00:00:00.000Z error "
+                                "\\\"forged\\\" is \\x1b[2J a list\""),
+                     1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +217,7 @@ int main(void)
         T(a_question_that_nobody_asks_any_more_troubles_nobody),
         T(a_redis_that_evicts_or_is_full_is_said_once_and_when_it_is_over),
         T(more_troubles_than_there_is_room_for_are_no_trouble),
+        T(the_name_of_a_key_begins_no_line),
         T(none_is_fine_to_free),
     };
 

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#include "rlimits.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "process.h"
+#include "thread.h"
+
+/* Counted in /proc/<pid>/fd, and rounded up: a loop has a handful, and a sender some connections;
+ * an account has two connections to Redis. */
+#define FILES_OF_PROCESS 32
+#define FILES_OF_SENDER 12
+#define FILES_OF_ACCOUNT 4
+/* libuv's own: https://docs.libuv.org/en/v1.x/threadpool.html ; and the HTTP endpoint's. */
+#define THREADS_BESIDES 5
+#define FILES_OF_HTTP 24
+
+uint32_t rlimits_senders(const struct config *c)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (c->senders)
+        return c->senders;
+    return cores > 0 ? (uint32_t)cores : 1;
+}
+
+int rlimits_suffice(const struct config *c, uint64_t files, char *err, size_t err_room)
+{
+    uint32_t senders = rlimits_senders(c), threads = senders + THREADS_BESIDES;
+    uint64_t needed = FILES_OF_PROCESS + (uint64_t)senders * FILES_OF_SENDER +
+                      (uint64_t)c->accounts_count * FILES_OF_ACCOUNT;
+    int rc;
+
+    if (files < needed) {
+        snprintf(err, err_room,
+                 "this process may open %" PRIu64 " files and needs %" PRIu64
+                 " at least: raise its limit (ulimit -n, LimitNOFILE=)",
+                 files, needed);
+        return -EMFILE;
+    }
+    rc = threads_possible(threads);
+    if (rc < 0)
+        snprintf(err, err_room,
+                 "this process cannot start %" PRIu32
+                 " threads: %s; raise its limit (ulimit -u, TasksMax=, pids.max)",
+                 threads, strerror(-rc));
+    return rc;
+}
+
+static void nothing(void *ctx)
+{
+    (void)ctx;
+}
+
+void rlimits_take_threads(struct loop *l)
+{
+    thread_work(l, nothing, nothing, NULL);
+}
+
+int rlimits_allow_http(char *err, size_t err_room)
+{
+    int rc = process_spare_files(FILES_OF_HTTP);
+
+    if (rc < 0) {
+        snprintf(err, err_room,
+                 "%d more files cannot be opened: %s; raise the limit (LimitNOFILE=)",
+                 FILES_OF_HTTP, strerror(-rc));
+        return rc;
+    }
+    rc = threads_possible(1);
+    if (rc < 0)
+        snprintf(err, err_room, "no thread can be started: %s; raise the limit (TasksMax=)",
+                 strerror(-rc));
+    return rc;
+}
