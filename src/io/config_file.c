@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "alloc.h"
-#include "config_line.h"
-#include "config_raw.h"
+#include "config_read.h"
+#include "config_tree.h"
 #include "config_yaml.h"
 #include "file.h"
 #include "redis.h"
@@ -20,15 +20,14 @@
 /* Where things come from, for the sentence when they are wrong. */
 struct source {
     const char *path; /* NULL: no file */
-    struct buf text;
+    struct config_tree tree;
     char *err;
     size_t err_room;
 };
 
 static int say_setting(struct source *src, const char *path, const char *why)
 {
-    bool exact = false;
-    unsigned line = src->path ? config_line_find(buf_span(&src->text), path, &exact) : 0;
+    unsigned line = config_tree_line(src->tree.root, path);
 
     if (line)
         snprintf(src->err, src->err_room, "%s:%u: %s: %s", src->path, line, path, why);
@@ -40,121 +39,25 @@ static int say_setting(struct source *src, const char *path, const char *why)
 
 /* -- the file -- */
 
-static int apply_services(struct source *src, const struct config_raw_value *v, const char *path,
-                          struct config_account *a)
-{
-    char item[256];
-
-    for (uint32_t i = 0; i < v->count; i++) {
-        if (config_services_add(a, span_str(v->services[i].id), span_str(v->services[i].name)) == 0)
-            continue;
-        snprintf(item, sizeof(item), "%s[%u].id", path, i);
-        return say_setting(src, item,
-                           "expected an id of 1 to 64 letters and digits, and a name of "
-                           "at most 255 printable bytes");
-    }
-    return 0;
-}
-
-static int apply_value(struct source *src, const struct setting *s,
-                       const struct config_raw_value *v, const char *path, void *base)
-{
-    char why[512], word[256];
-    uint32_t wrong;
-
-    if (s->type == SETTING_SERVICES)
-        return apply_services(src, v, path, base);
-    if (s->type == SETTING_WORDS || s->type == SETTING_SET) {
-        if (setting_set_words(s, base, v->words, v->count, &wrong, why, sizeof(why)) == 0)
-            return 0;
-        snprintf(word, sizeof(word), "%s[%u]", path, wrong);
-        return say_setting(src, word, why);
-    }
-    if (setting_set(s, base, v->text, why, sizeof(why)) == 0)
-        return 0;
-    return say_setting(src, path, why);
-}
-
-/* A list where a text may be one: each is looked at on its own, so that the sentence says which. */
-static int apply_joined(struct source *src, const struct setting *s,
-                        const struct config_raw_value *v, const char *path, void *base)
-{
-    struct buf all;
-    char why[512], word[256];
-    int rc = 0;
-
-    buf_init(&all, SETTING_TEXT_MAX_BYTES + 1);
-    for (uint32_t i = 0; rc == 0 && i < v->count; i++) {
-        snprintf(word, sizeof(word), "%s[%u]", path, i);
-        rc = setting_set(s, base, v->words[i], why, sizeof(why));
-        if (rc == 0 && (!*v->words[i] || strchr(v->words[i], ',')))
-            rc = say_setting(src, word, "expected one address");
-        else if (rc < 0)
-            rc = say_setting(src, word, why);
-        if (rc == 0 && (buf_try_put(&all, i ? SPAN(",") : SPAN("")) < 0 ||
-                        buf_try_put(&all, span_str(v->words[i])) < 0))
-            rc = say_setting(src, path, "longer than 1024 bytes");
-    }
-    if (rc == 0)
-        rc = setting_set(s, base, all.p ? all.p : "", why, sizeof(why));
-    buf_deinit(&all);
-    return rc;
-}
-
-static int apply_item(struct source *src, enum setting_scope scope,
-                      const struct config_raw_item *raw, const bool *listed, const char *prefix,
-                      void *base)
-{
-    size_t count;
-    const struct setting *table = setting_table(&count);
-    char path[192];
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && i < count; i++) {
-        bool joined = listed && listed[i];
-
-        if (table[i].scope != scope || (!raw->value[i].text && !joined))
-            continue;
-        snprintf(path, sizeof(path), "%s%s", prefix, table[i].name);
-        rc = (joined ? apply_joined : apply_value)(src, &table[i], &raw->value[i], path, base);
-    }
-    return rc;
-}
-
-static int apply_raw(struct source *src, const struct config_raw *raw, struct config *c)
-{
-    int rc = apply_item(src, SETTING_GLOBAL, &raw->top, raw->listed, "", c);
-    char prefix[32];
-
-    for (enum setting_scope s = SETTING_ACCOUNT; s < SETTING_SCOPE_N; s++) {
-        for (uint32_t i = 0; rc == 0 && i < raw->lists[s].count; i++) {
-            snprintf(prefix, sizeof(prefix), "%s[%u].", setting_list(s)->name, i);
-            rc = apply_item(src, s, &raw->lists[s].items[i], NULL, prefix, setting_list_add(s, c));
-        }
-    }
-    return rc;
-}
-
 static int apply_file(struct source *src, struct config *c)
 {
-    struct config_raw *raw;
-    char why[512];
-    unsigned line = 0;
-    int rc = file_read(src->path, &src->text);
+    struct config_mistake mistake;
+    struct buf text;
+    int rc;
 
+    buf_init(&text, FILE_MAX_BYTES);
+    rc = file_read(src->path, &text);
     if (rc < 0) {
         snprintf(src->err, src->err_room, "%s: cannot read it: %s", src->path,
                  rc == -EMSGSIZE ? "longer than 1 MiB" : strerror(-rc));
-        return rc;
+    } else {
+        rc = config_tree_parse(&src->tree, buf_span(&text), &mistake);
+        if (rc == 0 && src->tree.root)
+            rc = config_read(src->tree.root, c, &mistake);
+        if (rc < 0)
+            snprintf(src->err, src->err_room, "%s:%u: %s", src->path, mistake.line, mistake.text);
     }
-    rc = config_raw_parse(buf_span(&src->text), &raw, &line, why, sizeof(why));
-    if (rc < 0) {
-        snprintf(src->err, src->err_room, "%s:%u: %s", src->path, line ? line : 1, why);
-        return rc;
-    }
-    if (raw)
-        rc = apply_raw(src, raw, c);
-    config_raw_free(raw);
+    buf_deinit(&text);
     return rc;
 }
 
@@ -278,9 +181,8 @@ int config_load(const char *path, struct config *out, char *err, size_t err_room
     int rc;
 
     config_init(&c);
-    buf_init(&src.text, FILE_MAX_BYTES);
     rc = fill(&src, &c);
-    buf_deinit(&src.text);
+    config_tree_deinit(&src.tree);
     if (rc < 0)
         config_deinit(&c);
     else

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * From a YAML file and the environment to a struct config. libcyaml ends here. */
+ * From a YAML file and the environment to a struct config. */
 #pragma once
 
 #include <stdio.h>

@@ -109,7 +109,7 @@ static void only_its_own_names_can_be_seen(void **state)
     assert_string_equal(w->shell.out, "");
     assert_builds(
         w, "readelf -d $LD_LIBRARY_PATH/libpurgeline.so | grep 'soname: .libpurgeline.so.0.'");
-    assert_builds(w, "! ldd $LD_LIBRARY_PATH/libpurgeline.so | grep 'libuv\\|libcurl\\|libcyaml'");
+    assert_builds(w, "! ldd $LD_LIBRARY_PATH/libpurgeline.so | grep 'libuv\\|libcurl\\|libyaml'");
 }
 
 static void program_and_manual_are_installed(void **state)

@@ -151,8 +151,9 @@ static void an_unknown_setting_is_refused_with_the_one_that_was_meant(void **sta
     assert_refused("colour: blue\n", "purgeline.yaml:1: colour: no such setting");
     assert_refused("url_mode: api\n",
                    "purgeline.yaml:1: url_mode: no such setting here; it is one of an account");
-    assert_refused("accounts:\n  - services: [{id: S, nmae: x}]\n",
-                   "purgeline.yaml:2: accounts[0].services[0].nmae: no such setting");
+    assert_refused(
+        "accounts:\n  - services: [{id: S, nmae: x}]\n",
+        "purgeline.yaml:2: accounts[0].services[0].nmae: no such setting; did you mean name?");
 }
 
 static void a_wrong_shape_is_refused(void **state)
@@ -169,7 +170,8 @@ static void a_wrong_shape_is_refused(void **state)
         "accounts:\n  - budget: 4\n",
         "purgeline.yaml:2: accounts[0].budget: expected settings below it, found a single "
         "value");
-    assert_refused("senders: 1\nsenders: 2\n", "purgeline.yaml:2: senders: stands there twice");
+    assert_refused("senders: 1\nsenders: 2\n",
+                   "purgeline.yaml:2: senders: stands there twice, first in line 1");
     assert_refused("accounts:\n  - services: [{name: x}]\n",
                    "purgeline.yaml:2: accounts[0].services[0].id: missing");
 }

@@ -12,7 +12,6 @@
 #include "audit.h"
 #include "batch.h"
 #include "config.h"
-#include "config_raw.h"
 #include "desk.h"
 #include "dispatch.h"
 #include "enqueue.h"
@@ -39,7 +38,6 @@
 #define EACH(X)                                                                                    \
     X(audit)                                                                                       \
     X(batch)                                                                                       \
-    X(config_raw)                                                                                  \
     X(config_words)                                                                                \
     X(desk_hooks)                                                                                  \
     X(desk_ips)                                                                                    \
