@@ -7,7 +7,7 @@
 #include "config_file.h"
 #include "file.h"
 #include "ingress.h"
-#include "loop.h"
+#include "on_loop.h"
 #include "rawhttp.h"
 
 #define PURGE "/v1/purge"
