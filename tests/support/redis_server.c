@@ -268,3 +268,18 @@ void redis_server_login(struct redis_server *s, const char *password)
 {
     redis_server_do(s, "AUTH %s", password);
 }
+
+void redis_server_assert_counts(struct redis_server *s, const char *stream, int count)
+{
+    redisReply *r = redis_server_try(s, "XRANGE %s - +", stream);
+    int next = 1;
+
+    for (size_t i = 0; i < r->elements; i++) {
+        int key = atoi(r->element[i]->element[1]->element[1]->str);
+
+        must(key <= next);
+        next += key == next;
+    }
+    must(next == count + 1);
+    freeReplyObject(r);
+}
