@@ -295,6 +295,16 @@ static bool has_memory(const struct dispatch *d)
     return d->in_flight == 0 || d->flight_bytes - d->landed_bytes < flights_max_bytes(d);
 }
 
+static void say_held(const struct dispatch *d, uint64_t now_ns)
+{
+    uint64_t until_ns = d->brake.until_ns;
+
+    log_debug("Nothing is sent yet", "account=%s why=\"%s\" wait_ms=%llu in_flight=%u",
+              d->account->name, brake_cause_names[d->brake.cause],
+              (unsigned long long)((until_ns - min_u64(now_ns, until_ns)) / NS_PER_MS),
+              d->in_flight);
+}
+
 uint64_t flight_tick(struct dispatch *d, struct now now)
 {
     uint64_t next = unpark_due(d, now.mono_ns);
@@ -304,12 +314,7 @@ uint64_t flight_tick(struct dispatch *d, struct now now)
     if (!lead_may_send(d, now.mono_ns))
         return next;
     if (limit == 0) {
-        log_debug(
-            "Nothing is sent yet", "account=%s why=\"%s\" wait_ms=%llu in_flight=%u",
-            d->account->name, brake_cause_names[d->brake.cause],
-            (unsigned long long)((d->brake.until_ns - min_u64(now.mono_ns, d->brake.until_ns)) /
-                                 NS_PER_MS),
-            d->in_flight);
+        say_held(d, now.mono_ns);
         return min_u64(next, d->brake.until_ns);
     }
     next = min_u64(next, ask_purse(d, now.mono_ns));
