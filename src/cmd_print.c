@@ -39,28 +39,31 @@ static void write_out(FILE *file, struct buf *text)
     buf_deinit(text);
 }
 
-void cmd_print(const char *fmt, ...)
+static void print_to(FILE *file, const char *fmt, va_list ap)
 {
     struct buf text;
-    va_list ap;
 
     buf_init(&text, SIZE_MAX);
-    va_start(ap, fmt);
     show_vprintf(&text, clean, fmt, ap);
+    write_out(file, &text);
+}
+
+void cmd_print(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    print_to(stdout, fmt, ap);
     va_end(ap);
-    write_out(stdout, &text);
 }
 
 void cmd_tell(const char *fmt, ...)
 {
-    struct buf text;
     va_list ap;
 
-    buf_init(&text, SIZE_MAX);
     va_start(ap, fmt);
-    show_vprintf(&text, clean, fmt, ap);
+    print_to(stderr, fmt, ap);
     va_end(ap);
-    write_out(stderr, &text);
 }
 
 void cmd_print_text(struct span lines)

@@ -53,20 +53,6 @@ static int pages_next(struct client *c, struct pages *p, struct redisReply **out
 
 /* -- the budget ------------------------------------------------------------------------------ */
 
-static uint64_t now_of(const struct redisReply *time)
-{
-    return (uint64_t)reply_number(reply_at(time, 0)) * 1000 +
-           (uint64_t)reply_number(reply_at(time, 1)) / 1000;
-}
-
-static uint64_t id_ms(const struct redisReply *id)
-{
-    struct span rest = reply_text(id), ms;
-    uint64_t v;
-
-    return span_next_word(&rest, '-', &ms) && span_to_u64(ms, &v) == 0 ? v : 0;
-}
-
 static uint64_t since(uint64_t then_ms, uint64_t now_ms)
 {
     return now_ms > then_ms ? now_ms - then_ms : 0;
@@ -85,7 +71,8 @@ static int read_bookings(struct client *c, struct pages *bookings, uint64_t now_
             int64_t cost = reply_number(reply_at(reply_at(entry, 1), 1));
 
             if (cost > 0)
-                plan_spent(p, ledger, (uint64_t)cost, since(id_ms(reply_at(entry, 0)), now_ms));
+                plan_spent(p, ledger, (uint64_t)cost,
+                           since(reply_id_ms(reply_at(entry, 0)), now_ms));
         }
     }
     return rc;
@@ -139,7 +126,7 @@ int backlog_read_budget(struct client *c, const struct config_account *a, struct
 
     if (rc < 0)
         return rc;
-    now_ms = now_of(r);
+    now_ms = reply_time_ms(r);
     for (int l = 0; rc == 0 && l < LEDGER_N; l++)
         rc = read_ledger(c, a, (enum ledger)l, now_ms, p);
     return rc;

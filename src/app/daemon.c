@@ -520,6 +520,20 @@ static void on_exposure(void *ctx, const struct exposure *e)
              e->remedy);
 }
 
+static void say_accounts(const struct config *c)
+{
+    for (uint32_t i = 0; i < c->accounts_count; i++) {
+        const struct config_account *a = &c->accounts[i];
+
+        log_debug("The account as it is configured",
+                  "account=%s api=%s url_mode=%s services=%u purges=%llu per_s=%u headroom=%llu "
+                  "attempts=%u",
+                  a->name, a->api, a->url_mode == URL_MODE_DIRECT ? "direct" : "api",
+                  a->services_count, (unsigned long long)a->budget.purges, a->budget.per_s,
+                  (unsigned long long)a->budget.headroom, a->attempts);
+    }
+}
+
 static void start(struct daemon *d)
 {
     d->loop = loop_new();
@@ -533,6 +547,7 @@ static void start(struct daemon *d)
     d->tick_at_ns = NEVER;
     log_info("purgeline starts", "version=%s accounts=%u redis=%s", PURGELINE_VERSION,
              d->config->accounts_count, d->redis.unix_path ? d->redis.unix_path : d->redis.host);
+    say_accounts(d->config);
     exposure_look(d->config, on_exposure, d);
     if (strcmp(d->config->redis, "embedded") == 0)
         d->embedded = embedded_start(d->loop, d->config->data_dir, d->redis.unix_path,

@@ -164,6 +164,8 @@ static void apply(struct errand *e, const struct desk_hook *d, const struct hook
     char err[300];
     int rc = hook_apply(d->hook, document, r, job, err, sizeof(err));
 
+    log_debug("A hook's document was read", "hook=%s job=%s why=\"%s\"", d->config->name,
+              rc == 0 ? "yes" : "no", rc ? err : "");
     if (rc == 0)
         push(e, d, job);
     else if (rc == -ENOENT) /* a publisher's test, or an event nobody asked for: not its fault */

@@ -9,6 +9,7 @@
 #include "alloc.h"
 #include "desk.h"
 #include "digest.h"
+#include "fastly.h"
 #include "json_text.h"
 #include "log.h"
 #include "standing.h"
@@ -31,7 +32,7 @@ uint64_t desk_cost(const struct config_account *a, const struct job_spec *spec)
         keys += spec->targets[i].kind == TARGET_KEY;
     }
     if (a->budget.batch_cost == BATCH_COST_REQUEST)
-        keys = (keys + 255) / 256;
+        keys = (keys + FASTLY_BATCH_MAX_KEYS - 1) / FASTLY_BATCH_MAX_KEYS;
     return urls + keys;
 }
 

@@ -69,25 +69,12 @@ static void on_settled(void *ctx, bool later)
 
 /* -- making and unmaking --------------------------------------------------------------------- */
 
-static void init_lanes(struct dispatch *d)
-{
-    const struct config_account *a = d->account;
-    struct lanes_options o = {.services = a->services_count,
-                              .batch_keys = FASTLY_BATCH_MAX_KEYS,
-                              .batch_bytes = FASTLY_BATCH_MAX_BYTES,
-                              .key_form = a->key_form,
-                              .batch_cost = a->budget.batch_cost,
-                              .separate = a->budget.separate};
-
-    for (int lane = 0; lane < LANE_N; lane++)
-        o.linger_ns[lane] = config_lane(a, (enum lane)lane)->linger_ms * NS_PER_MS;
-    lanes_init(&d->lanes, &o);
-}
-
 /* Everything that is only remembered, not done: it is all still in Redis. */
 static void init_memory(struct dispatch *d)
 {
-    init_lanes(d);
+    struct lanes_options lanes = lanes_options_of(d->account);
+
+    lanes_init(&d->lanes, &lanes);
     window_init(&d->window, d->options.window, &d->lanes);
     d->services = alloc_zeroed(d->account->services_count + 1, sizeof(*d->services));
 }

@@ -211,6 +211,7 @@ static void start_child(struct embedded *e)
         e->failed(e->ctx);
         return;
     }
+    log_debug("redis-server was started", "socket=%s log=%s", e->socket_path, e->log_path);
     e->state = EMBEDDED_STARTING;
     look_again(e, LOOK_EVERY_NS);
 }

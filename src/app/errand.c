@@ -46,12 +46,24 @@ void errand_renew(struct errand *e)
     config_drop(old);
 }
 
+/* The route stands for the path: an id or a query in it may be a secret of somebody's. */
+static void say_answered(const struct errand *e, const struct answer *a)
+{
+    struct span method = visit_method(e->visit);
+
+    log_debug("A request over HTTP is answered",
+              "status=%d method=%.*s route=\"%s\" producer=\"%s\" peer=%s bytes=%zu", a->status,
+              (int)method.n, method.p, e->route ? e->route->path : "", e->who ? e->who->name : "",
+              visit_peer(e->visit), a->body_bytes);
+}
+
 void errand_answer(struct errand *e, const struct answer *a)
 {
     if (!e->visit || visit_answered(e->visit)) {
         free(a->body);
         return;
     }
+    say_answered(e, a);
     e->answered = true;
     e->in->counts.by_status[a->status / 100]++;
     visit_answer(e->visit, a);

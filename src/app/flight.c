@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
+#include <string.h>
 
 #include "account.h"
 #include "alloc.h"
@@ -202,6 +203,26 @@ static void begin_purge_all(struct dispatch *d, struct batch *b)
         window_sent(&d->window, pending_of(it));
 }
 
+/* A query may hold what is nobody's business. */
+static struct span without_query(struct span s)
+{
+    const char *mark = s.n ? memchr(s.p, '?', s.n) : NULL;
+
+    return mark ? span_of(s.p, (size_t)(mark - s.p)) : s;
+}
+
+static void say_sent(const struct dispatch *d, const struct batch *b, const struct exchange *x)
+{
+    struct span url = without_query(buf_span(&x->url));
+    struct span first = without_query(pending_bytes(pending_of(b->targets.next)));
+
+    log_debug("A request is sent",
+              "account=%s method=%s url=\"%.*s\" first=\"%.*s\" targets=%u cost=%llu lane=%s "
+              "in_flight=%u",
+              d->account->name, x->method, (int)url.n, url.p, (int)first.n, first.p, b->count,
+              (unsigned long long)b->cost, lane_names[b->lane], d->in_flight);
+}
+
 static void send_batch(struct dispatch *d, struct batch *b, uint64_t now_ns)
 {
     struct flight *f = flight_new(d);
@@ -222,6 +243,8 @@ static void send_batch(struct dispatch *d, struct batch *b, uint64_t now_ns)
     d->counts.requests[b->form]++;
     if (b->form == FORM_KEYS || b->form == FORM_SOFT_KEYS)
         d->counts.batch_keys += b->count;
+    if (log_wants(LOG_DEBUG))
+        say_sent(d, b, f->x);
     senders_send(d->options.senders, f->x);
 }
 
@@ -272,6 +295,16 @@ static bool has_memory(const struct dispatch *d)
     return d->in_flight == 0 || d->flight_bytes - d->landed_bytes < flights_max_bytes(d);
 }
 
+static void say_held(const struct dispatch *d, uint64_t now_ns)
+{
+    uint64_t until_ns = d->brake.until_ns;
+
+    log_debug("Nothing is sent yet", "account=%s why=\"%s\" wait_ms=%llu in_flight=%u",
+              d->account->name, brake_cause_names[d->brake.cause],
+              (unsigned long long)((until_ns - min_u64(now_ns, until_ns)) / NS_PER_MS),
+              d->in_flight);
+}
+
 uint64_t flight_tick(struct dispatch *d, struct now now)
 {
     uint64_t next = unpark_due(d, now.mono_ns);
@@ -280,8 +313,10 @@ uint64_t flight_tick(struct dispatch *d, struct now now)
 
     if (!lead_may_send(d, now.mono_ns))
         return next;
-    if (limit == 0)
+    if (limit == 0) {
+        say_held(d, now.mono_ns);
         return min_u64(next, d->brake.until_ns);
+    }
     next = min_u64(next, ask_purse(d, now.mono_ns));
     while (d->in_flight < limit && has_memory(d) &&
            (b = lanes_next(&d->lanes, purse_grant(d->purse), now.mono_ns, &next))) {

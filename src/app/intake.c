@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
 #include "clock.h"
@@ -432,6 +433,9 @@ static void on_read(void *ctx, int err, bool all)
         in->changed(in->ctx);
         return;
     }
+    log_debug("Lanes were read", "account=%s entries=%llu bytes=%llu all_lanes=%s why=\"%s\"",
+              in->account->name, (unsigned long long)in->got, (unsigned long long)in->got_bytes,
+              in->asked_all ? "yes" : "no", err ? strerror(-err) : "");
     learn_sizes(in);
     for (int lane = 0; err == 0 && lane < LANE_N; lane++) {
         if (in->asked[lane] && !in->refused[lane]) {

@@ -8,12 +8,13 @@
 #include "alloc.h"
 #include "client.h"
 #include "job.h"
+#include "log.h"
 #include "queue.h"
 #include "queue_scripts.h"
 #include "rediskey.h"
 
 #define ARGV_FEW 64
-#define ONCE_TTL_S "86400" /* INTRAY_IDEMPOTENCY_S */
+#define ONCE_TTL_S digits_of(INTRAY_IDEMPOTENCY_S)
 /* Visitors are told after five seconds that it is not known; so long may what they left behind wait
  * for Redis. */
 #define PATIENCE_MS 10000u
@@ -162,6 +163,15 @@ struct redis *intray_redis(struct intray *t)
 
 static void finish(struct put *p, const struct intray_result *r)
 {
+    static const char *const outcomes[] = {[INTRAY_ACCEPTED] = "accepted",
+                                           [INTRAY_REPEATED] = "repeated",
+                                           [INTRAY_CONFLICT] = "conflict",
+                                           [INTRAY_REFUSED] = "refused",
+                                           [INTRAY_UNKNOWN] = "unknown"};
+
+    log_debug("Redis has answered a push over HTTP", "outcome=%s job=%s lane=%s why=\"%s\"",
+              outcomes[r->outcome], r->job ? r->job : "", lane_names[p->lane],
+              r->why ? r->why : "");
     p->intray->under_way--;
     p->cb(p->ctx, r);
     free(p->refusal);

@@ -36,7 +36,7 @@ uint64_t intray_under_way(const struct intray *t); /* jobs without an answer */
 struct redis *intray_redis(struct intray *t);
 
 /* Once accepted jobs with the same key are the same job for so long. */
-#define INTRAY_IDEMPOTENCY_S (24 * 3600)
+#define INTRAY_IDEMPOTENCY_S 86400 /* 24 h: README, deploy/openapi.yaml */
 
 struct intray_once {
     struct span key;  /* the producer's and its own, digested: hexadecimal */

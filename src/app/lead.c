@@ -112,6 +112,12 @@ static void on_lead(void *ctx, int err, const struct queue_lead *lead)
 
     d->lead_asked = false;
     d->usurp[0] = '\0';
+    log_debug("Redis has answered who leads",
+              "account=%s leading=%s holder=\"%s\" cancelled=%zu took_ms=%llu why=\"%s\"",
+              d->account->name, !err && lead->leading ? "yes" : "no", err ? "" : lead->holder,
+              err ? 0 : lead->cancelled_count,
+              (unsigned long long)((clock_mono_ns() - d->lead_asked_ns) / NS_PER_MS),
+              err ? strerror(-err) : "");
     if (err) {
         dispatch_wake(d);
         return;

@@ -19,18 +19,8 @@ static int read_now(struct client *c, uint64_t *ms)
     int rc = client_ask_words(c, (const char *const[]){"TIME", NULL}, &r);
 
     if (rc == 0)
-        *ms = (uint64_t)reply_number(reply_at(r, 0)) * 1000 +
-              (uint64_t)reply_number(reply_at(r, 1)) / 1000;
+        *ms = reply_time_ms(r);
     return rc;
-}
-
-/* "<ms>-<seq>" */
-static uint64_t id_ms(const struct redisReply *id)
-{
-    struct span rest = reply_text(id), ms;
-    uint64_t v;
-
-    return span_next_word(&rest, '-', &ms) && span_to_u64(ms, &v) == 0 ? v : 0;
 }
 
 static uint64_t since(uint64_t then_ms, uint64_t now_ms)
@@ -90,7 +80,7 @@ static int read_lane(struct client *c, const char *account, enum lane lane, uint
     if (rc < 0)
         return rc;
     if (reply_count(r))
-        out->oldest_ms = since(id_ms(reply_at(reply_at(r, 0), 0)), now_ms);
+        out->oldest_ms = since(reply_id_ms(reply_at(reply_at(r, 0), 0)), now_ms);
     return 0;
 }
 

@@ -43,21 +43,6 @@ struct plan {
 
 /* -- making ---------------------------------------------------------------------------------- */
 
-static void init_lanes(struct plan *p)
-{
-    const struct config_account *a = p->account;
-    struct lanes_options o = {.services = a->services_count,
-                              .batch_keys = FASTLY_BATCH_MAX_KEYS,
-                              .batch_bytes = FASTLY_BATCH_MAX_BYTES,
-                              .key_form = a->key_form,
-                              .batch_cost = a->budget.batch_cost,
-                              .separate = a->budget.separate};
-
-    for (int lane = 0; lane < LANE_N; lane++)
-        o.linger_ns[lane] = config_lane(a, (enum lane)lane)->linger_ms * NS_PER_MS;
-    lanes_init(&p->lanes, &o);
-}
-
 static void note_ledger(struct plan *p, enum ledger l)
 {
     p->result.ledgers[l].spent = p->budgets[l].spent;
@@ -82,6 +67,7 @@ static void init_ledger(struct plan *p, enum ledger l)
 struct plan *plan_new(const struct plan_options *o)
 {
     struct plan *p = alloc_zeroed(1, sizeof(*p));
+    struct lanes_options lanes = lanes_options_of(o->account);
 
     p->options = *o;
     p->account = o->account;
@@ -90,7 +76,7 @@ struct plan *plan_new(const struct plan_options *o)
     job_decoder_init(&p->decoder);
     shelf_init(&p->shelf, SHELF_MAX_BYTES);
     list_init(&p->flights);
-    init_lanes(p);
+    lanes_init(&p->lanes, &lanes);
     window_init(&p->window, o->window, &p->lanes);
     for (int l = 0; l < LEDGER_N; l++)
         init_ledger(p, (enum ledger)l);

@@ -39,6 +39,7 @@ struct purse_ledger {
 };
 
 struct purse {
+    const char *account;
     struct queue *queue;
     purse_changed_cb *changed;
     void *ctx;
@@ -69,6 +70,7 @@ struct purse *purse_new(const struct config_account *a, struct queue *q, uint64_
 {
     struct purse *p = alloc_zeroed(1, sizeof(*p));
 
+    p->account = a->name;
     p->queue = q;
     p->changed = changed;
     p->ctx = ctx;
@@ -94,6 +96,7 @@ void purse_free(struct purse *p)
 
 void purse_configure(struct purse *p, const struct config_account *a, uint64_t now_ns)
 {
+    p->account = a->name;
     p->timeout_ms = a->timeout_ms;
     for (int l = 0; l < LEDGER_N; l++) {
         struct budget_limits limits = purse_limits(a, (enum ledger)l);
@@ -244,6 +247,10 @@ static void on_answer(void *ctx, int err)
     bool current = question->round == p->round;
 
     l->busy = false;
+    log_debug("Redis has answered about the budget",
+              "account=%s ledger=%d reserved=%llu booked=%llu why=\"%s\"", p->account, l->ledger,
+              (unsigned long long)l->asked, (unsigned long long)question->booked,
+              err ? strerror(-err) : "");
     if (current)
         p->grant.more[l->ledger] = false;
     if (current && err == 0) {

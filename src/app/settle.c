@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
 #include "clock.h"
+#include "log.h"
 
 /* Redis runs what it was sent in one go, and whoever pushes an urgent job meanwhile waits: a load
  * takes it about a millisecond, and two keep it busy. */
@@ -41,6 +43,7 @@ struct load {
 };
 
 struct settle {
+    const char *account;
     struct queue *queue;
     settle_changed_cb *changed;
     void *ctx;
@@ -73,6 +76,7 @@ struct settle *settle_new(const struct config_account *a, struct queue *q,
 
 void settle_configure(struct settle *s, const struct config_account *a)
 {
+    s->account = a->name;
     s->receipts = a->receipts;
     s->receipt_ttl_s = a->receipt_ttl_s;
 }
@@ -236,6 +240,8 @@ static void on_written(void *ctx, int err)
 
     list_remove(&load->link);
     s->flying_count--;
+    log_debug("Redis has answered about jobs that ended", "account=%s jobs=%u why=\"%s\"",
+              s->account, load->count, err ? strerror(-err) : "");
     if (err) {
         s->counts.failed++;
         list_push_front(&s->waiting, &load->link);

@@ -9,6 +9,7 @@
 #include "brake.h"
 #include "client.h"
 #include "clock.h"
+#include "fastly.h"
 #include "list.h"
 #include "rediskey.h"
 
@@ -310,7 +311,7 @@ uint64_t standing_eta_ms(const struct standing_account *s, const struct config_a
     for (int i = 0; i <= (int)lane; i++)
         before += (double)s->overview.lanes[i].jobs * s->targets_per_job;
     if (a->budget.batch_cost == BATCH_COST_REQUEST)
-        before /= 256;
+        before /= FASTLY_BATCH_MAX_KEYS;
     if (before <= at_once)
         return (uint64_t)linger + HANDLING_MS;
     return whole((before - at_once) / per_ms + linger) + HANDLING_MS;

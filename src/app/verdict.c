@@ -45,6 +45,8 @@ static void retry_later(struct judged *v, struct list *targets, const char *reas
     if (list_empty(targets))
         return;
     delay_ms = retry_delay_ms(worst, v->j.wait_ms, &d->rng);
+    log_debug("Targets are sent again later", "account=%s attempts=%u wait_ms=%llu why=\"%s\"",
+              d->account->name, worst, (unsigned long long)delay_ms, reason);
     flight_park(d, targets, v->b, v->now.mono_ns + delay_ms * NS_PER_MS);
 }
 
@@ -205,12 +207,21 @@ static void judge(struct judged *v)
 void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x, struct now now)
 {
     struct judged v = {.d = d, .b = b, .x = x, .now = now};
+    enum brake_state before = d->brake.state;
 
     judge(&v);
     d->counts.verdicts[v.j.verdict]++;
+    log_debug("Fastly has answered",
+              "account=%s verdict=%s status=%d targets=%u took_ms=%llu missing=%zu why=\"%s\"",
+              d->account->name, verdict_names[v.j.verdict], x->status, b->count,
+              (unsigned long long)((now.mono_ns - min_u64(b->sent_ns, now.mono_ns)) / NS_PER_MS),
+              v.missing_count, v.j.reason);
     if (v.j.verdict != VERDICT_PURGED) {
         snprintf(d->last_error, sizeof(d->last_error), "%s", v.j.reason);
         d->last_error_ns = now.mono_ns;
     }
     on_verdict[v.j.verdict](&v);
+    if (d->brake.state != before)
+        log_debug("What may be on the wire has changed", "account=%s from=\"%s\" to=\"%s\"",
+                  d->account->name, brake_state_names[before], brake_state_names[d->brake.state]);
 }

@@ -9,6 +9,9 @@
 #define must_use __attribute__((warn_unused_result))
 #define print_like(fmt, args) __attribute__((format(printf, fmt, args)))
 #define array_len(a) (sizeof(a) / sizeof((a)[0]))
+/* A macro that is a number in plain digits, as a text. */
+#define digits_of(macro) base_quote(macro)
+#define base_quote(x) #x
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* We went wrong: always checked, never compiled away. */

@@ -23,6 +23,11 @@ void log_set_level(enum log_level level)
     current_level = level;
 }
 
+bool log_wants(enum log_level level)
+{
+    return level >= current_level;
+}
+
 int log_level_parse(const char *name, enum log_level *out)
 {
     for (size_t i = 0; i < array_len(level_names); i++) {
@@ -37,14 +42,16 @@ int log_level_parse(const char *name, enum log_level *out)
 /* The line is written in one call, so lines of several threads never mix. */
 void log_line(enum log_level level, const char *what, const char *fmt, ...)
 {
-    uint64_t ms = clock_wall_ms();
-    time_t seconds = (time_t)(ms / 1000);
+    uint64_t ms;
+    time_t seconds;
     struct buf line;
     struct tm tm;
     va_list ap;
 
-    if (level < current_level)
+    if (!log_wants(level))
         return;
+    ms = clock_wall_ms();
+    seconds = (time_t)(ms / 1000);
     gmtime_r(&seconds, &tm);
     buf_init(&line, SIZE_MAX);
     buf_printf(&line, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s \"", tm.tm_year + 1900, tm.tm_mon + 1,

@@ -15,7 +15,14 @@ must_use int log_level_parse(const char *name, enum log_level *out); /* 0 or -EI
  * a stranger ends neither the value nor the line. The caller puts no secret in. */
 void log_line(enum log_level level, const char *what, const char *fmt, ...) print_like(3, 4);
 
-#define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+bool log_wants(enum log_level level); /* whether such lines are written at all */
+
+/* For every request and answer: costs next to nothing while nobody wants it. */
+#define log_debug(...)                                                                             \
+    do {                                                                                           \
+        if (log_wants(LOG_DEBUG))                                                                  \
+            log_line(LOG_DEBUG, __VA_ARGS__);                                                      \
+    } while (0)
 #define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
 #define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)

@@ -126,11 +126,6 @@ struct span config_listens_beyond(const struct config *c)
     return span_of(NULL, 0);
 }
 
-bool config_listens_on_loopback(const struct config *c)
-{
-    return !config_listens_beyond(c).p;
-}
-
 uint32_t config_unix_mode(const struct config *c)
 {
     return (uint32_t)strtoul(c->http.unix_mode, NULL, 8);

@@ -204,8 +204,6 @@ uint64_t config_job_max_bytes(const struct config *c);
 /* The burst that holds: the configured one or 5 % of the purges, at least 1. */
 uint64_t config_burst(const struct config_budget *b);
 
-/* Whether only this machine can reach the HTTP endpoint; also when there is none. */
-bool config_listens_on_loopback(const struct config *c);
 /* The first address that others than this machine can reach; p == NULL: none. */
 struct span config_listens_beyond(const struct config *c);
 uint32_t config_unix_mode(const struct config *c); /* permission bits */

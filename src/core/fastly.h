@@ -56,8 +56,6 @@ struct fastly_request {
     bool show_token;
 };
 
-void fastly_request_init(struct fastly_request *r);
-void fastly_request_deinit(struct fastly_request *r);
 void fastly_request_build(struct fastly_request *r, const char *api, const struct fastly_ask *ask);
 
 /* Bytes that `key` adds to a batch of `keys` keys and `bytes` bytes in this form: for the ceilings.

@@ -1,24 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fastly.h"
 
-/* The sender's `api` is short; this is room for it and for the words around a URL or a service. */
 #define API_MAX_BYTES 2048
-#define WORDS_MAX_BYTES 128
-
-void fastly_request_init(struct fastly_request *r)
-{
-    r->method = "POST";
-    buf_init(&r->url, API_MAX_BYTES + WORDS_MAX_BYTES + URL_MAX_BYTES);
-    buf_init(&r->header, FASTLY_BATCH_MAX_BYTES + WORDS_MAX_BYTES);
-    buf_init(&r->body, FASTLY_BATCH_MAX_BYTES + WORDS_MAX_BYTES);
-}
-
-void fastly_request_deinit(struct fastly_request *r)
-{
-    buf_deinit(&r->url);
-    buf_deinit(&r->header);
-    buf_deinit(&r->body);
-}
 
 /* Keys are 0x21 to 0x7E, so these two are all that JSON wants escaped (RFC 8259 section 7). */
 static bool needs_escape(char c)

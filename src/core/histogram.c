@@ -36,13 +36,6 @@ void histogram_add(struct histogram *h, uint64_t us)
     h->count[bucket_of(us)]++;
 }
 
-void histogram_merge(struct histogram *to, const struct histogram *from)
-{
-    to->sum_us += from->sum_us;
-    for (uint32_t i = 0; i <= HISTOGRAM_BOUNDS; i++)
-        to->count[i] += from->count[i];
-}
-
 uint64_t histogram_count(const struct histogram *h)
 {
     uint64_t n = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * How long things took, counted in buckets of fixed bounds: 0.5 ms, then 1, 2, 5 of every decade up
- * to 5,000 s, and beyond. Adding is O(1), nothing is allocated, two of them can be added up. */
+ * to 5,000 s, and beyond. Adding is O(1), nothing is allocated. */
 #pragma once
 
 #include "base.h"
@@ -16,7 +16,6 @@ struct histogram {
 extern const uint64_t histogram_bounds_us[HISTOGRAM_BOUNDS];
 
 void histogram_add(struct histogram *h, uint64_t us);
-void histogram_merge(struct histogram *to, const struct histogram *from);
 uint64_t histogram_count(const struct histogram *h);
 
 /* What `permille` of a thousand stayed below, at most one bucket away from the truth: within its

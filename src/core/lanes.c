@@ -40,6 +40,20 @@ static void flow_init(struct flow *f, enum lane lane, uint16_t service)
         list_init(&f->queue[form]);
 }
 
+struct lanes_options lanes_options_of(const struct config_account *a)
+{
+    struct lanes_options o = {.services = a->services_count,
+                              .batch_keys = FASTLY_BATCH_MAX_KEYS,
+                              .batch_bytes = FASTLY_BATCH_MAX_BYTES,
+                              .key_form = a->key_form,
+                              .batch_cost = a->budget.batch_cost,
+                              .separate = a->budget.separate};
+
+    for (int lane = 0; lane < LANE_N; lane++)
+        o.linger_ns[lane] = config_lane(a, (enum lane)lane)->linger_ms * NS_PER_MS;
+    return o;
+}
+
 void lanes_init(struct lanes *l, const struct lanes_options *o)
 {
     *l = (struct lanes){.options = *o};

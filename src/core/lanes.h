@@ -56,6 +56,8 @@ struct lanes {
     bool *all_busy;                  /* per service: a purge-all is on the wire */
 };
 
+/* As the account is configured. */
+struct lanes_options lanes_options_of(const struct config_account *a);
 void lanes_init(struct lanes *l, const struct lanes_options *o);
 void lanes_deinit(struct lanes *l); /* must be empty */
 

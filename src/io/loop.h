@@ -12,8 +12,7 @@ typedef void loop_cb(void *ctx);
 typedef void loop_signal_cb(void *ctx, int signum);
 
 struct loop *loop_new(void);
-void loop_run(struct loop *l);  /* until nothing is open any more, or loop_stop */
-void loop_stop(struct loop *l); /* from this thread */
+void loop_run(struct loop *l);  /* until nothing is open any more */
 void loop_free(struct loop *l); /* must have nothing open: run it until it returns first */
 void *loop_uv(struct loop *l);  /* the uv_loop_t, for io's other files */
 

@@ -248,11 +248,6 @@ struct queue *queue_new(struct loop *l, const struct redis_address *a, const cha
     return q;
 }
 
-const char *queue_error(const struct queue *q)
-{
-    return q->error;
-}
-
 uint64_t queue_receipts_skipped(const struct queue *q)
 {
     return q->receipts_skipped;

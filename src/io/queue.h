@@ -51,7 +51,7 @@
  * Every callback comes exactly once, on the loop, never from within the call. err: 0;
  * -ENOTCONN (connection lost, effect unknown: repeat, all operations can be); -EPERM (the lease is
  * not ours); -ENOMEM (Redis is out of memory or its disk is full: it refuses writes); -EIO (any
- * other refusal, see queue_error). */
+ * other refusal: `refused` has Redis' words). */
 #pragma once
 
 #include "budget.h"
@@ -86,7 +86,6 @@ struct queue_callbacks {
 struct queue *queue_new(struct loop *l, const struct redis_address *a, const char *account,
                         const char *owner, const struct queue_callbacks *cb, void *ctx);
 void queue_close(struct queue *q, loop_cb *closed, void *ctx);
-const char *queue_error(const struct queue *q); /* Redis' words for the last -EIO or -ENOMEM */
 
 /* -- what the server is: fit to hold jobs? -- */
 struct queue_server {
@@ -300,6 +299,3 @@ struct queue_restore {
  * the window. */
 void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_budget_cb *cb,
                           void *ctx);
-
-/* -- control -- */
-void queue_pause(struct queue *q, bool paused, struct span why, queue_done_cb *cb, void *ctx);

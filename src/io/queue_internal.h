@@ -54,7 +54,7 @@ struct redis_entries *queue_entries_new(struct queue *q); /* in queue_read.c */
 void queue_call_courtesy(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
                          queue_reply_cb *cb, void *ctx);
 
-/* 0 or what the error means; keeps its words for queue_error. NULL: -ENOTCONN. Every reply goes
+/* 0 or what the error means. NULL: -ENOTCONN. Every reply goes
  * through here, and so every refusal is reported; `doing` NULL: it need not be. */
 int queue_judge(struct queue *q, uint64_t question, const char *doing,
                 const struct redisReply *reply);
@@ -63,7 +63,7 @@ int queue_judge_words(struct queue *q, uint64_t question, const char *doing, con
 /* Scripts and commands have larger numbers. */
 #define QUEUE_QUESTION_READ 1
 #define QUEUE_QUESTION_LANES 2 /* of the set-up */
-/* For an answer of another form than its command or script gives: -EIO, and queue_error says so. */
+/* For an answer of another form than its command or script gives: -EIO. */
 must_use int queue_distrust(struct queue *q);
 bool queue_reply_is(const struct redisReply *reply, const char *word); /* an error of that kind */
 

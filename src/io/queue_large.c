@@ -100,6 +100,16 @@ static void on_last_step(struct queue *q, void *ctx, int err, struct redisReply 
     end_large(q, ctx, err);
 }
 
+/* The next step, unless the one before it failed. */
+static void go_on(struct queue *q, struct large *l, int err, size_t argc, const struct span *argv,
+                  queue_reply_cb *next)
+{
+    if (err)
+        end_large(q, l, err);
+    else
+        queue_call(q, q->writer, argc, argv, next, l);
+}
+
 /* -- a command of any size -- */
 
 /* argv: the command, its key, the rest. What a script can carry goes through without memory. */
@@ -380,13 +390,10 @@ static void on_value_gone(struct queue *q, void *ctx, int err, struct redisReply
     struct large *l = ctx;
 
     (void)reply;
-    if (err)
-        end_large(q, l, err);
-    else
-        queue_call(q, q->writer, 3,
-                   (const struct span[]){SPAN("ZREM"), span_str(q->keys[KEY_POSTPONED]),
-                                         queue_arg_at(&l->kept, 0)},
-                   on_last_step, l);
+    go_on(q, l, err, 3,
+          (const struct span[]){SPAN("ZREM"), span_str(q->keys[KEY_POSTPONED]),
+                                queue_arg_at(&l->kept, 0)},
+          on_last_step);
 }
 
 static void on_buried_value(struct queue *q, void *ctx, int err, struct redisReply *reply)
@@ -394,13 +401,10 @@ static void on_buried_value(struct queue *q, void *ctx, int err, struct redisRep
     struct large *l = ctx;
 
     (void)reply;
-    if (err)
-        end_large(q, l, err);
-    else
-        queue_call(q, q->writer, 3,
-                   (const struct span[]){SPAN("HDEL"), span_str(q->keys[KEY_POSTPONED_JOBS]),
-                                         queue_arg_at(&l->kept, 0)},
-                   on_value_gone, l);
+    go_on(q, l, err, 3,
+          (const struct span[]){SPAN("HDEL"), span_str(q->keys[KEY_POSTPONED_JOBS]),
+                                queue_arg_at(&l->kept, 0)},
+          on_value_gone);
 }
 
 /* -- back to its lane, continued -- */
@@ -468,13 +472,10 @@ static void on_adopted(struct queue *q, void *ctx, int err, struct redisReply *r
     struct large *l = ctx;
 
     (void)reply;
-    if (err)
-        end_large(q, l, err);
-    else
-        queue_call(q, q->writer, 3,
-                   (const struct span[]){SPAN("ZREM"), span_str(q->keys[KEY_LATER]),
-                                         queue_arg_at(&l->kept, MEMBER)},
-                   on_last_step, l);
+    go_on(q, l, err, 3,
+          (const struct span[]){SPAN("ZREM"), span_str(q->keys[KEY_LATER]),
+                                queue_arg_at(&l->kept, MEMBER)},
+          on_last_step);
 }
 
 static void on_member_written(struct queue *q, void *ctx, int err, struct redisReply *reply)
@@ -482,13 +483,10 @@ static void on_member_written(struct queue *q, void *ctx, int err, struct redisR
     struct large *l = ctx;
 
     (void)reply;
-    if (err)
-        end_large(q, l, err);
-    else
-        queue_call(q, q->writer, 4,
-                   (const struct span[]){SPAN("ZADD"), span_str(q->keys[KEY_POSTPONED]),
-                                         queue_arg_at(&l->kept, SCORE), span_str(l->name)},
-                   on_adopted, l);
+    go_on(q, l, err, 4,
+          (const struct span[]){SPAN("ZADD"), span_str(q->keys[KEY_POSTPONED]),
+                                queue_arg_at(&l->kept, SCORE), span_str(l->name)},
+          on_adopted);
 }
 
 static void on_name_asked(struct queue *q, void *ctx, int err, struct redisReply *reply)

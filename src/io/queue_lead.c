@@ -121,18 +121,6 @@ void queue_release(struct queue *q, queue_done_cb *cb, void *ctx)
     queue_call_script(q, SCRIPT_RELEASE, &a, on_done, new_done(cb, ctx));
 }
 
-void queue_pause(struct queue *q, bool paused, struct span why, queue_done_cb *cb, void *ctx)
-{
-    struct queue_args a;
-
-    queue_args_init(&a);
-    queue_key(&a, q->keys[KEY_CONTROL]);
-    queue_arg(&a, paused ? SPAN("1") : SPAN("0"));
-    queue_arg(&a, why);
-    queue_arg(&a, span_str(q->owner));
-    queue_call_script(q, SCRIPT_PAUSE, &a, on_done, new_done(cb, ctx));
-}
-
 struct asking_depth {
     queue_depth_cb *cb;
     void *ctx;

@@ -70,3 +70,16 @@ void reply_copy(const struct redisReply *r, char *out, size_t room)
 
     snprintf(out, room, "%.*s", (int)min_u64(s.n, room), s.p);
 }
+
+uint64_t reply_id_ms(const struct redisReply *r)
+{
+    struct span rest = reply_text(r), ms;
+    uint64_t v;
+
+    return span_next_word(&rest, '-', &ms) && span_to_u64(ms, &v) == 0 ? v : 0;
+}
+
+uint64_t reply_time_ms(const struct redisReply *r)
+{
+    return reply_u64(reply_at(r, 0)) * 1000 + reply_u64(reply_at(r, 1)) / 1000;
+}

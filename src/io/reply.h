@@ -20,5 +20,7 @@ uint64_t reply_u64(const struct redisReply *r);     /* the same, and 0 below 0 *
 size_t reply_count(const struct redisReply *r);     /* of an array; otherwise 0 */
 /* One part of an array, lent as long as that is; NULL past its end. */
 const struct redisReply *reply_at(const struct redisReply *r, size_t i);
+uint64_t reply_id_ms(const struct redisReply *r);   /* of an entry id, "<ms>-<seq>"; otherwise 0 */
+uint64_t reply_time_ms(const struct redisReply *r); /* of what TIME answers: Unix milliseconds */
 /* The text, ended by a NUL, and cut off where there is no more room. */
 void reply_copy(const struct redisReply *r, char *out, size_t room);

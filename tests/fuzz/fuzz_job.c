@@ -3,7 +3,7 @@
  * field, one a line. What is accepted must be sound enough to build requests from. */
 #include <errno.h>
 
-#include "fastly.h"
+#include "fastly_buffers.h"
 #include "fuzz.h"
 #include "job.h"
 

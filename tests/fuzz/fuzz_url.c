@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * URLs of strangers, two of them, one a line: what passes the check has a plain host, goes out byte
  * for byte, and two that are the same have the same hash. */
-#include "fastly.h"
+#include "fastly_buffers.h"
 #include "fuzz.h"
 #include "target.h"
 

@@ -16,6 +16,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "on_loop.h"
 #include "queue.h"
 #include "redis_server.h"
 
@@ -40,6 +41,7 @@ struct world {
     int ups, downs, answers;
     char why[256];
     int err;
+    char refusal[256]; /* as Redis said it last */
     bool closed;
     /* of the last answer of each kind */
     struct queue_lead lead;
@@ -63,20 +65,6 @@ static inline void world_answered(struct world *w, int err)
     loop_stop(w->loop);
 }
 
-static inline void world_out_of_patience(void *ctx)
-{
-    (void)ctx;
-    fprintf(stderr, "nothing happened for 20 s\n");
-    abort();
-}
-
-#define run_until(w, condition)                                                                    \
-    do {                                                                                           \
-        timer_start_at((w)->patience, clock_mono_ns() + 20 * NS_PER_S);                            \
-        while (!(condition))                                                                       \
-            loop_run((w)->loop);                                                                   \
-    } while (0)
-
 static inline void world_on_up(void *ctx)
 {
     struct world *w = ctx;
@@ -94,6 +82,13 @@ static inline void world_on_down(void *ctx, const char *why)
     loop_stop(w->loop);
 }
 
+static inline void world_on_refused(void *ctx, const struct queue_refusal *r)
+{
+    struct world *w = ctx;
+
+    snprintf(w->refusal, sizeof(w->refusal), "%s", r->words);
+}
+
 static inline void world_on_closed(void *ctx)
 {
     struct world *w = ctx;
@@ -105,7 +100,8 @@ static inline void world_on_closed(void *ctx)
 /* A second instance at the same server: `server` is then the other world's to stop. */
 static inline struct world *world_open(struct redis_server *server, const char *owner)
 {
-    static const struct queue_callbacks cb = {.up = world_on_up, .down = world_on_down};
+    static const struct queue_callbacks cb = {
+        .up = world_on_up, .down = world_on_down, .refused = world_on_refused};
     struct world *w = alloc_zeroed(1, sizeof(*w));
     struct redis_address a;
     char err[200];
@@ -116,7 +112,7 @@ static inline struct world *world_open(struct redis_server *server, const char *
     if (redis_address_parse(redis_server_url(server), &a, err, sizeof(err)) < 0)
         fail_msg("%s", err);
     w->loop = loop_new();
-    w->patience = timer_new(w->loop, world_out_of_patience, w);
+    w->patience = timer_new(w->loop, out_of_patience, w);
     w->q = queue_new(w->loop, &a, "main", owner, &cb, w);
     redis_address_deinit(&a);
     run_until(w, w->ups == 1);
@@ -158,7 +154,7 @@ static inline int await(struct world *w, int answers)
 {
     run_until(w, w->answers == answers);
     if (w->err == -EIO)
-        print_message("%s\n", queue_error(w->q));
+        print_message("%s\n", w->refusal);
     return w->err;
 }
 

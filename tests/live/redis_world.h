@@ -19,6 +19,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "on_loop.h"
 #include "redis.h"
 #include "redis_server.h"
 
@@ -67,20 +68,6 @@ static inline void on_closed(void *ctx)
 
     w->closed = true;
 }
-
-static inline void out_of_patience(void *ctx)
-{
-    (void)ctx;
-    fprintf(stderr, "nothing happened for 20 s\n");
-    abort();
-}
-
-#define run_until(w, condition)                                                                    \
-    do {                                                                                           \
-        timer_start_at((w)->patience, clock_mono_ns() + 20 * NS_PER_S);                            \
-        while (!(condition))                                                                       \
-            loop_run((w)->loop);                                                                   \
-    } while (0)
 
 static inline void on_pause_over(void *ctx)
 {

@@ -18,6 +18,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "on_loop.h"
 #include "sender.h"
 #include "web.h"
 

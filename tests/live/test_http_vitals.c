@@ -7,7 +7,7 @@
 #include "config_file.h"
 #include "file.h"
 #include "ingress.h"
-#include "loop.h"
+#include "on_loop.h"
 #include "rawhttp.h"
 
 #define PURGE "/v1/purge"
@@ -119,18 +119,6 @@ static void a_refused_token_is_no_readiness_until_the_file_is_mended_and_reloade
 
 /* -- late -- */
 
-static pid_t redis_pid(struct world *w)
-{
-    char *info = redis_server_str(w->r->redis, "INFO server");
-    char *at = strstr(info, "process_id:");
-    pid_t pid;
-
-    must(at);
-    pid = (pid_t)atoi(at + strlen("process_id:"));
-    free(info);
-    return pid;
-}
-
 static void late_answers_say_what_is_true_for_their_route(void **state)
 {
     static const struct {
@@ -143,7 +131,7 @@ static void late_answers_say_what_is_true_for_their_route(void **state)
     };
     struct world w = opened(state);
     struct http *h = http_open(http_base(w.h), NULL);
-    pid_t pid = redis_pid(&w);
+    pid_t pid = redis_server_pid(w.r->redis);
 
     kill(pid, SIGSTOP);
     for (size_t i = 0; i < array_len(late); i++)

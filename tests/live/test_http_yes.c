@@ -219,23 +219,11 @@ static void s25_without_redis_there_is_no_yes(void **state)
     world_close(&w);
 }
 
-static pid_t redis_pid(struct world *w)
-{
-    char *info = redis_server_str(w->r->redis, "INFO server");
-    char *at = strstr(info, "process_id:");
-    pid_t pid;
-
-    must(at);
-    pid = (pid_t)atoi(at + strlen("process_id:"));
-    free(info);
-    return pid;
-}
-
 /* It takes the bytes and says nothing: the connection looks as if all was well. */
 static void a_redis_that_hangs_is_a_no_after_a_while(void **state)
 {
     struct world w = opened(state);
-    pid_t pid = redis_pid(&w);
+    pid_t pid = redis_server_pid(w.r->redis);
     uint64_t began_ns, took_ms;
     struct http *waiting = http_open(http_base(w.h), NULL);
 

@@ -234,22 +234,6 @@ static void assert_waits_for_redis(struct world *w, const char *consumer)
     assert_int_equal(length(w, NORMAL), 3);
 }
 
-/* Whether 1 to `count` are all there, in order but for what came again. */
-static void assert_counts_up_to(struct world *w, int count)
-{
-    redisReply *r = redis_server_try(w->redis, "XRANGE " NORMAL " - +");
-    int next = 1;
-
-    for (size_t i = 0; i < r->elements; i++) {
-        int key = atoi(r->element[i]->element[1]->element[1]->str);
-
-        assert_true(key <= next);
-        next += key == next;
-    }
-    assert_int_equal(next, count + 1);
-    freeReplyObject(r);
-}
-
 static void assert_loses_nothing(struct world *w, const char *consumer)
 {
     char line[512];
@@ -267,7 +251,7 @@ static void assert_loses_nothing(struct world *w, const char *consumer)
     assert_builds(w, "while kill -0 $(cat $D/pid) 2>/dev/null; do sleep 0.01; done; "
                      "tail -n 1 $D/out; cat $D/err >&2");
     assert_string_equal(w->shell.out, "committed 30000\n");
-    assert_counts_up_to(w, 30000);
+    redis_server_assert_counts(w->redis, NORMAL, 30000);
     assert_builds(w, "rm $D/queue");
 }
 

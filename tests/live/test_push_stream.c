@@ -239,22 +239,6 @@ static pid_t feed(struct stream *s, int count)
     return pid;
 }
 
-/* That without what came twice it is 1 to `count`, in order. */
-static void assert_counts_up_to(struct world *w, int count)
-{
-    redisReply *r = redis_server_try(w->redis, "XRANGE " NORMAL " - +");
-    int next = 1;
-
-    for (size_t i = 0; i < r->elements; i++) {
-        int key = atoi(r->element[i]->element[1]->element[1]->str);
-
-        assert_true(key <= next);
-        next += key == next;
-    }
-    assert_int_equal(next, count + 1);
-    freeReplyObject(r);
-}
-
 static void what_was_acknowledged_is_there_whenever_redis_is_killed(void **state)
 {
     struct world *w = *state;
@@ -281,7 +265,7 @@ static void what_was_acknowledged_is_there_whenever_redis_is_killed(void **state
         snprintf(wanted, sizeof(wanted), "%d", i + 1);
         assert_string_equal(key, wanted);
     }
-    assert_counts_up_to(w, count);
+    redis_server_assert_counts(w->redis, NORMAL, count);
 }
 
 static void it_may_be_started_before_redis_is(void **state)

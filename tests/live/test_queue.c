@@ -315,7 +315,7 @@ static void a_stream_key_of_another_type_is_an_outage_with_its_reason(void **sta
     assert_int_equal(redis_address_parse(redis_server_unix_url(server), &a, err, sizeof(err)), 0);
     w->server = server;
     w->loop = loop_new();
-    w->patience = timer_new(w->loop, world_out_of_patience, w);
+    w->patience = timer_new(w->loop, out_of_patience, w);
     w->q = queue_new(w->loop, &a, "main", "me", &cb, w);
     redis_address_deinit(&a);
     run_until(w, w->downs == 1);

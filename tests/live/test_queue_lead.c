@@ -107,19 +107,16 @@ static void a_lease_survives_the_restart_of_redis(void **state)
 static void a_pause_is_seen_by_all_with_its_reason(void **state)
 {
     struct world *w = world_new(), *other;
-    int answers = w->answers;
 
     (void)state;
     other = world_open(w->server, "other");
     assert_int_equal(ask_lead(w, 5000, NULL, ""), 0);
     assert_false(w->lead.paused);
-    queue_pause(w->q, true, SPAN("the token is refused"), world_on_done, w);
-    assert_int_equal(await(w, answers + 2), 0);
-    expect_str(w, "me", "HGET " P "control by");
+    redis_server_do(w->server, "HSET " P "control paused 1 why holidays");
     assert_int_equal(ask_lead(other, 5000, NULL, ""), 0);
     assert_true(other->lead.paused);
-    assert_string_equal(other->lead.paused_why, "the token is refused");
-    redis_server_do(w->server, "HSET " P "control paused 0"); /* by hand */
+    assert_string_equal(other->lead.paused_why, "holidays");
+    redis_server_do(w->server, "HSET " P "control paused 0");
     assert_int_equal(ask_lead(w, 5000, NULL, ""), 0);
     assert_false(w->lead.paused);
     world_close(other);

@@ -60,7 +60,7 @@ static void a_redis_that_refuses_every_write_says_enomem_and_loses_nothing(void 
     s[0] = purged(&w->entries[0]);
     s[1] = ended(&w->entries[1], OUTCOME_DEAD);
     assert_int_equal(ask_settle(w, s, 2), -ENOMEM);
-    assert_non_null(strstr(queue_error(w->q), "NOREPLICAS"));
+    assert_non_null(strstr(w->refusal, "NOREPLICAS"));
     assert_int_equal(ask_read(w, 1, 2, 1), 0);
     assert_int_equal(ask_lead(w, 5000, NULL, ""), -ENOMEM);
     redis_server_do(w->server, "CONFIG SET min-replicas-to-write 0");
@@ -82,7 +82,7 @@ static void a_dead_key_of_another_type_loses_nothing(void **state)
     redis_server_do(w->server, "SET " P "dead surprise");
     s = ended(&w->entries[0], OUTCOME_DEAD);
     assert_int_equal(ask_settle(w, &s, 1), -EIO);
-    assert_non_null(strstr(queue_error(w->q), "WRONGTYPE"));
+    assert_non_null(strstr(w->refusal, "WRONGTYPE"));
     expect_int(w, 1, "XLEN " P "jobs:normal");
     redis_server_do(w->server, "DEL " P "dead");
     assert_int_equal(ask_settle(w, &s, 1), 0);

@@ -3,16 +3,11 @@
  * only then. */
 #include "redis_world.h"
 
-static pid_t server_pid(struct world *w)
+static void open_with_patience(struct world *w, uint32_t ms)
 {
-    char *info = redis_server_str(w->server, "INFO server");
-    const char *at = strstr(info, "process_id:");
-    pid_t pid;
-
-    must(at);
-    pid = (pid_t)atoi(at + strlen("process_id:"));
-    free(info);
-    return pid;
+    open_world(w, redis_server_url(w->server));
+    redis_set_patience(w->r, ms);
+    run_until(w, w->ups == 1);
 }
 
 /* No single command can be taken back, so all that is owed ends, as unknown. */
@@ -22,10 +17,8 @@ static void a_server_that_stops_answering_is_given_up_and_found_again(void **sta
     pid_t pid;
 
     (void)state;
-    pid = server_pid(&w);
-    open_world(&w, redis_server_url(w.server));
-    redis_set_patience(w.r, 300);
-    run_until(&w, w.ups == 1);
+    pid = redis_server_pid(w.server);
+    open_with_patience(&w, 300);
     assert_int_equal(kill(pid, SIGSTOP), 0);
     command(&w, "INCR", "a");
     command(&w, "INCR", "b");
@@ -46,9 +39,7 @@ static void who_owes_nothing_may_be_silent(void **state)
     struct world w = {.server = redis_server_start(NULL, NULL)};
 
     (void)state;
-    open_world(&w, redis_server_url(w.server));
-    redis_set_patience(w.r, 100);
-    run_until(&w, w.ups == 1);
+    open_with_patience(&w, 100);
     command(&w, "ECHO", "a");
     run_until(&w, w.replies == 1);
     run_for(&w, 1500);
@@ -98,9 +89,7 @@ static void a_command_that_waits_in_redis_has_that_time_on_top(void **state)
     struct span argv[] = {SPAN("BLPOP"), SPAN("nothing"), SPAN("2")};
 
     (void)state;
-    open_world(&w, redis_server_url(w.server));
-    redis_set_patience(w.r, 100);
-    run_until(&w, w.ups == 1);
+    open_with_patience(&w, 100);
     bytes_n = 0;
     redis_stream(w.r, 2000, 3, argv, &sink, &w);
     run_until(&w, w.replies == 1);
@@ -115,9 +104,7 @@ static void a_stream_that_falls_silent_is_given_up(void **state)
     struct span argv[] = {SPAN("BLPOP"), SPAN("nothing"), SPAN("0")};
 
     (void)state;
-    open_world(&w, redis_server_url(w.server));
-    redis_set_patience(w.r, 100);
-    run_until(&w, w.ups == 1);
+    open_with_patience(&w, 100);
     redis_stream(w.r, 100, 3, argv, &sink, &w);
     run_until(&w, w.replies == 1 && w.downs == 1);
     assert_int_equal(w.nulls, 1);
@@ -130,9 +117,7 @@ static void an_answer_that_nobody_read_is_no_silence(void **state)
     struct world w = {.server = redis_server_start(NULL, NULL)};
 
     (void)state;
-    open_world(&w, redis_server_url(w.server));
-    redis_set_patience(w.r, 100);
-    run_until(&w, w.ups == 1);
+    open_with_patience(&w, 100);
     command(&w, "ECHO", "a");
     run_for(&w, 1);
     command(&w, "ECHO", "b");

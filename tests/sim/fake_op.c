@@ -9,10 +9,10 @@
 #include "engine.h"
 
 const char *const op_names[OP_N] = {
-    [OP_SERVER] = "server", [OP_LEAD] = "lead",      [OP_RELEASE] = "release",
-    [OP_READ] = "read",     [OP_DEPTH] = "depth",    [OP_SETTLE] = "settle",
-    [OP_DUE] = "due",       [OP_SPEND] = "spend",    [OP_RESTORE] = "restore",
-    [OP_PAUSE] = "pause",   [OP_EXAMINE] = "examine"};
+    [OP_SERVER] = "server",  [OP_LEAD] = "lead",   [OP_RELEASE] = "release",
+    [OP_READ] = "read",      [OP_DEPTH] = "depth", [OP_SETTLE] = "settle",
+    [OP_DUE] = "due",        [OP_SPEND] = "spend", [OP_RESTORE] = "restore",
+    [OP_EXAMINE] = "examine"};
 
 static struct op *op_new(struct queue *q, enum op_kind kind, void *cb, void *ctx)
 {
@@ -61,15 +61,6 @@ void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span
     op->u.lead.told = q->told;
     snprintf(op->u.lead.usurp, sizeof(op->u.lead.usurp), "%s", usurp ? usurp : "");
     op->u.lead.status = alloc_copy(status.p, status.n);
-    fake_queue_send(op);
-}
-
-void queue_pause(struct queue *q, bool paused, struct span why, queue_done_cb *cb, void *ctx)
-{
-    struct op *op = op_new(q, OP_PAUSE, (void *)cb, ctx);
-
-    op->u.pause.paused = paused;
-    snprintf(op->u.pause.why, sizeof(op->u.pause.why), "%.*s", (int)why.n, why.n ? why.p : "");
     fake_queue_send(op);
 }
 
@@ -366,9 +357,6 @@ void op_perform(struct op *op)
     case OP_RESTORE:
         op->err = store_restore(s, op->q->owner, op->u.restore.seq, &op->u.restore.how, now_ms,
                                 &op->u.restore.answer);
-        break;
-    case OP_PAUSE:
-        op->err = store_pause(s, op->u.pause.paused, span_str(op->u.pause.why));
         break;
     case OP_EXAMINE:
         perform_examine(op);

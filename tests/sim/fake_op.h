@@ -16,7 +16,6 @@ enum op_kind {
     OP_DUE,
     OP_SPEND,
     OP_RESTORE,
-    OP_PAUSE,
     OP_EXAMINE,
     OP_N
 };
@@ -102,10 +101,6 @@ struct op {
             uint64_t seq;
             struct store_window answer;
         } restore;
-        struct {
-            bool paused;
-            char why[160];
-        } pause;
         struct {
             struct queue_fault faults[1];
             size_t count;

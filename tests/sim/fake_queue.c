@@ -249,12 +249,6 @@ void queue_close(struct queue *q, loop_cb *closed, void *ctx)
         engine_at(engine_now_ns(), q->instance, on_close, q);
 }
 
-const char *queue_error(const struct queue *q)
-{
-    (void)q;
-    return "OOM command not allowed when used memory > 'maxmemory'.";
-}
-
 uint64_t queue_receipts_skipped(const struct queue *q)
 {
     return q->receipts_skipped;

@@ -43,8 +43,17 @@ static pid_t spawn(const char *const *args, const char *const *env, const char *
 
 void instance_start(struct instance *i, const char *config, const char *const *env, const char *log)
 {
-    const char *args[] = {"purgeline", "run", config ? "--config" : NULL, config, NULL};
+    const char *args[8] = {"purgeline", "run"};
+    size_t n = 2;
 
+    if (i->log_level) {
+        args[n++] = "--log-level";
+        args[n++] = i->log_level;
+    }
+    if (config) {
+        args[n++] = "--config";
+        args[n++] = config;
+    }
     must(i->pid == 0);
     free(i->log);
     i->log = alloc_str(log);

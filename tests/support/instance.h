@@ -7,9 +7,10 @@
 #include "base.h"
 
 struct instance {
-    pid_t pid; /* 0: not running */
-    int code;  /* of its end: exit code, or minus the signal */
-    char *log; /* where its stderr goes */
+    pid_t pid;             /* 0: not running */
+    int code;              /* of its end: exit code, or minus the signal */
+    char *log;             /* where its stderr goes */
+    const char *log_level; /* NULL: without the option */
 };
 
 /* `config` NULL: none. `env`: "NAME=value" pairs for it alone, NULL-terminated; NULL for none. What

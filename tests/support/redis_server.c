@@ -108,19 +108,44 @@ static bool answers(struct redis_server *s)
     return false;
 }
 
-void redis_server_restart(struct redis_server *s)
+static void choose_port(struct redis_server *s)
 {
-    uint64_t until = clock_mono_ns() + 20 * NS_PER_S;
+    s->port = redis_server_free_port();
+    snprintf(s->port_text, sizeof(s->port_text), "%u", s->port);
+    free(s->url);
+    s->url = alloc_printf("redis://127.0.0.1:%u", s->port);
+}
 
-    must(!s->pid);
+static void fork_server(struct redis_server *s)
+{
     s->pid = fork();
     must(s->pid >= 0);
     if (s->pid == 0)
         run_server(s);
+}
+
+/* Another test may have taken the port since it was found free: Redis ends at once then. Nobody has
+ * been told the port of a new server yet, so it gets another one. */
+static void await_answer(struct redis_server *s, bool is_new)
+{
+    uint64_t until = clock_mono_ns() + 20 * NS_PER_S;
+
     while (!answers(s)) {
         must(clock_mono_ns() < until);
         usleep(2000); /* a server being born has no event to offer */
+        if (waitpid(s->pid, NULL, WNOHANG) != s->pid)
+            continue;
+        if (is_new)
+            choose_port(s);
+        fork_server(s);
     }
+}
+
+void redis_server_restart(struct redis_server *s)
+{
+    must(!s->pid);
+    fork_server(s);
+    await_answer(s, false);
 }
 
 struct redis_server *redis_server_start(const char *option, const char *value)
@@ -129,14 +154,13 @@ struct redis_server *redis_server_start(const char *option, const char *value)
 
     snprintf(s->folder, sizeof(s->folder), "/tmp/purgeline-test-XXXXXX");
     must(mkdtemp(s->folder));
-    s->port = redis_server_free_port();
-    snprintf(s->port_text, sizeof(s->port_text), "%u", s->port);
-    s->url = alloc_printf("redis://127.0.0.1:%u", s->port);
+    choose_port(s);
     s->socket = alloc_printf("%s/redis.sock", s->folder);
     s->unix_url = alloc_printf("unix://%s", s->socket);
     s->option = option;
     s->value = value;
-    redis_server_restart(s);
+    fork_server(s);
+    await_answer(s, true);
     return s;
 }
 
@@ -267,4 +291,19 @@ char *redis_server_str(struct redis_server *s, const char *fmt, ...)
 void redis_server_login(struct redis_server *s, const char *password)
 {
     redis_server_do(s, "AUTH %s", password);
+}
+
+void redis_server_assert_counts(struct redis_server *s, const char *stream, int count)
+{
+    redisReply *r = redis_server_try(s, "XRANGE %s - +", stream);
+    int next = 1;
+
+    for (size_t i = 0; i < r->elements; i++) {
+        int key = atoi(r->element[i]->element[1]->element[1]->str);
+
+        must(key <= next);
+        next += key == next;
+    }
+    must(next == count + 1);
+    freeReplyObject(r);
 }

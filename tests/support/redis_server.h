@@ -29,5 +29,7 @@ void redis_server_do(struct redis_server *s, const char *fmt, ...);
 long long redis_server_int(struct redis_server *s, const char *fmt, ...);
 /* A string reply; "" when nil. The caller frees it. */
 char *redis_server_str(struct redis_server *s, const char *fmt, ...);
+/* Fails the test unless the stream's first values, without what came twice, are 1 to `count`. */
+void redis_server_assert_counts(struct redis_server *s, const char *stream, int count);
 /* A port nobody listens on. */
 unsigned redis_server_free_port(void);

@@ -193,7 +193,7 @@ static void several_addresses_are_a_list_or_one_text(void **state)
     (void)state;
     assert_int_equal(load("listen: [\"127.0.0.1:1\", \"[::1]:1\", \"unix:/run/p.sock\"]\n", &c), 0);
     assert_string_equal(c.listen, "127.0.0.1:1,[::1]:1,unix:/run/p.sock");
-    assert_true(config_listens_on_loopback(&c));
+    assert_null(config_listens_beyond(&c).p);
     config_deinit(&c);
     assert_loads("listen: 127.0.0.1:1, unix:/run/p.sock\n");
     assert_int_equal(load("listen: []\nhttp: {unix_mode: 0600}\n", &c), 0);

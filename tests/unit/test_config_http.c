@@ -9,7 +9,7 @@ static void without_a_word_there_is_http_for_this_machine_only(void **state)
 
     (void)state;
     must_load("", &c);
-    assert_true(config_listens_on_loopback(&c));
+    assert_null(config_listens_beyond(&c).p);
     assert_int_equal(c.http.connections, 10000);
     assert_int_equal(c.http.per_address, 1000);
     assert_int_equal(c.http.idle_s, 60);
@@ -93,7 +93,7 @@ static void every_setting_of_http_and_producers_is_read(void **state)
 
     (void)state;
     must_load(everything, &c);
-    assert_false(config_listens_on_loopback(&c));
+    assert_non_null(config_listens_beyond(&c).p);
     assert_int_equal(c.http.connections, 5);
     assert_int_equal(c.http.per_address, 2);
     assert_int_equal(c.http.idle_s, 7);

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "fastly.h"
+#include "fastly_buffers.h"
 
 #define API "https://api.fastly.com"
 #define SERVICE SPAN("SU1Z0isxPaozGVKXdv0eY")

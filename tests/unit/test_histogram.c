@@ -39,21 +39,6 @@ static void nothing_is_too_long(void **state)
     assert_int_equal(histogram_quantile_us(&h, 500), histogram_bounds_us[HISTOGRAM_BOUNDS - 1]);
 }
 
-static void two_added_up_are_one(void **state)
-{
-    struct histogram a = {0}, b = {0}, both = {0};
-
-    (void)state;
-    for (uint64_t us = 1; us < UINT64_C(10000000000); us *= 3) {
-        histogram_add(us % 2 ? &a : &b, us);
-        histogram_add(&both, us);
-        histogram_add(&b, us + 2);
-        histogram_add(&both, us + 2);
-    }
-    histogram_merge(&a, &b);
-    assert_memory_equal(&a, &both, sizeof(a));
-}
-
 static void a_quantile_is_in_the_bucket_where_it_belongs(void **state)
 {
     struct histogram h = {0};
@@ -77,7 +62,6 @@ int main(void)
         cmocka_unit_test(a_bound_belongs_to_the_bucket_below_it),
         cmocka_unit_test(the_bounds_rise_from_half_a_millisecond_past_an_hour),
         cmocka_unit_test(nothing_is_too_long),
-        cmocka_unit_test(two_added_up_are_one),
         cmocka_unit_test(a_quantile_is_in_the_bucket_where_it_belongs),
     };
 

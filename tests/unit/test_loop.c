@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "clock.h"
-#include "loop.h"
+#include "on_loop.h"
 
 struct shot {
     struct loop *loop;

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "mailbox.h"
+#include "on_loop.h"
 
 #define POSTS 20000u
 #define THREADS 4u

@@ -26,6 +26,13 @@ static void a_lane_leaves_a_twentieth_to_each_above_it(void **state)
     assert_int_equal(memory_room(&u, LANE_BULK), 180 * MIB);
 }
 
+static void share(struct memory *m, struct memory_user *a, struct memory_user *b)
+{
+    memory_init(m, 200 * MIB, 2);
+    memory_join(m, a);
+    memory_join(m, b);
+}
+
 /* A bulk backlog of one must not keep the urgent jobs of another waiting. */
 static void what_one_account_holds_leaves_the_others_their_part(void **state)
 {
@@ -33,9 +40,7 @@ static void what_one_account_holds_leaves_the_others_their_part(void **state)
     struct memory_user a, b;
 
     (void)state;
-    memory_init(&m, 200 * MIB, 2);
-    memory_join(&m, &a);
-    memory_join(&m, &b);
+    share(&m, &a, &b);
     assert_int_equal(memory_room(&a, LANE_BULK), (50 + 80) * MIB);
     assert_true(memory_is_ours(&a));
     memory_use(&a, 130 * MIB);
@@ -56,9 +61,7 @@ static void what_is_claimed_is_kept_from_the_same_lane_and_those_below(void **st
     struct memory_user a, b;
 
     (void)state;
-    memory_init(&m, 200 * MIB, 2);
-    memory_join(&m, &a);
-    memory_join(&m, &b);
+    share(&m, &a, &b);
     memory_use(&a, 130 * MIB);
     memory_use(&b, 50 * MIB);
     memory_claim(&b, LANE_NORMAL, 20 * MIB);
@@ -82,9 +85,7 @@ static void the_claim_of_who_leaves_is_over(void **state)
     struct memory_user a, b;
 
     (void)state;
-    memory_init(&m, 200 * MIB, 2);
-    memory_join(&m, &a);
-    memory_join(&m, &b);
+    share(&m, &a, &b);
     memory_use(&b, 50 * MIB);
     memory_claim(&b, LANE_BULK, 60 * MIB);
     assert_int_equal(memory_room(&a, LANE_BULK), 70 * MIB);

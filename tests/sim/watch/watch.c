@@ -18,11 +18,11 @@ static uint64_t sum(const uint64_t *at, size_t count)
 
 static uint64_t measured(const struct histogram *of, size_t count)
 {
-    struct histogram all = {0};
+    uint64_t n = 0;
 
     for (size_t i = 0; i < count; i++)
-        histogram_merge(&all, &of[i]);
-    return histogram_count(&all);
+        n += histogram_count(&of[i]);
+    return n;
 }
 
 static void look(const struct dispatch *d, struct now now)

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ * For tests that run a loop of their own: stop it, or run it until something holds. */
+#pragma once
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <uv.h>
+
+#include "clock.h"
+#include "loop.h"
+
+/* Lets loop_run() return, from this thread. The daemon has no use for it: its loops end when
+ * nothing is open any more. */
+static inline void loop_stop(struct loop *l)
+{
+    uv_stop(loop_uv(l));
+}
+
+static inline void out_of_patience(void *ctx)
+{
+    (void)ctx;
+    fprintf(stderr, "nothing happened for 20 s\n");
+    abort();
+}
+
+/* `w` has a loop and a timer `patience` that calls out_of_patience(). */
+#define run_until(w, condition)                                                                    \
+    do {                                                                                           \
+        timer_start_at((w)->patience, clock_mono_ns() + 20 * NS_PER_S);                            \
+        while (!(condition))                                                                       \
+            loop_run((w)->loop);                                                                   \
+    } while (0)
