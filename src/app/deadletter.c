@@ -7,38 +7,12 @@
 
 #include "alloc.h"
 #include "rediskey.h"
+#include "scripts.h"
 
 #define AT_ONCE 64 /* letters in one question */
 /* A letter can be large. A page is to be of that size, learned from the one before. */
 #define PAGE_BYTES ((size_t)1024 * 1024)
 #define PAGE_FIRST 8
-
-/* KEYS dead urgent normal bulk. ARGV ids of letters that are not large. Written at the new place
- * before removed from the old: a refusal in the middle (out of memory) loses nothing. Each becomes
- * a new job with an id of its own, so a `job` field is left out, too. Answers how many moved. */
-static const char retry_script[] =
-    "local lanes = {urgent = KEYS[2], normal = KEYS[3], bulk = KEYS[4]}\n"
-    "local moved = 0\n"
-    "for _, id in ipairs(ARGV) do\n"
-    "  local entry = redis.call('XRANGE', KEYS[1], id, id)[1]\n"
-    "  if entry then\n"
-    "    local own, lane = {}, KEYS[3]\n"
-    "    for i = 1, #entry[2], 2 do\n"
-    "      local name, value = entry[2][i], entry[2][i + 1]\n"
-    "      if name == 'dead_job' then lane = lanes[value:match('^%a+')] or lane end\n"
-    "      if name:sub(1, 5) ~= 'dead_' and name ~= 'job' then\n"
-    "        own[#own + 1] = name\n"
-    "        own[#own + 1] = value\n"
-    "      end\n"
-    "    end\n"
-    "    if #own > 0 then\n"
-    "      redis.call('XADD', lane, '*', unpack(own))\n"
-    "      redis.call('XDEL', KEYS[1], id)\n"
-    "      moved = moved + 1\n"
-    "    end\n"
-    "  end\n"
-    "end\n"
-    "return moved\n";
 
 /* Beyond these a letter is moved by plain commands: turning it into Lua's strings would hold Redis
  * too long. */
@@ -260,7 +234,7 @@ static int act_together(struct client *c, const char *account, enum act act, con
         keys[1 + lane] = rediskey_lane(account, (enum lane)lane);
     if (act == ACT_RETRY) {
         argv[n++] = SPAN("EVAL");
-        argv[n++] = span_str(retry_script);
+        argv[n++] = span_str(scripts[SCRIPT_RETRY_DEAD].text);
         argv[n++] = SPAN("4");
         for (size_t i = 0; i < array_len(keys); i++)
             argv[n++] = span_str(keys[i]);
