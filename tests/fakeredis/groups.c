@@ -59,7 +59,7 @@ static void run_create(struct ask *a)
         return;
     }
     add_group(&v->stream, a->argv[3], id);
-    value_changed(a->f, v);
+    a->f->changes++; /* for WATCH it has not changed */
     say_status(a, "OK");
 }
 
@@ -80,7 +80,7 @@ static void run_setid(struct ask *a)
     if (!group_id(a, v, &id))
         return;
     g->delivered = id;
-    value_changed(a->f, v);
+    a->f->changes++;
     say_status(a, "OK");
 }
 
@@ -173,7 +173,7 @@ static void run_xclaim(struct ask *a)
     if (got && !map_get(&g->consumers, a->argv[3]))
         map_put(&g->consumers, a->argv[3], g);
     if (got)
-        value_changed(a->f, v);
+        a->f->changes++;
     say_array(a, got);
     if (got)
         say_stream_id(a, id);
@@ -198,7 +198,7 @@ static void run_xack(struct ask *a)
         n += no_longer_pending(g, id);
     }
     if (n)
-        value_changed(a->f, v);
+        a->f->changes++;
     say_number(a, n);
 }
 

@@ -308,7 +308,7 @@ static void run_xsetid(struct ask *a)
         say_error(a, "ERR The ID specified in XSETID is smaller than the target stream top item");
     } else {
         v->stream.last = id;
-        value_changed(a->f, v);
+        a->f->changes++; /* for WATCH it has not changed */
         say_status(a, "OK");
     }
 }
