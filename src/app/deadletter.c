@@ -132,18 +132,17 @@ int deadletter_list(struct client *c, const char *account, uint64_t limit, deadl
 
 #define TRIES_MAX 20
 
-/* Queues XADD <lane> * <own fields> and XDEL inside MULTI. False: it holds no field of its own. */
-static bool send_move(struct client *c, const char *account, const char *dead,
+/* Queues XADD <lane> * <own fields> and the letter's end inside MULTI. False: it holds no field of
+ * its own. */
+static bool send_move(struct client *c, const char *stream, const char *dead,
                       const struct deadletter *letter)
 {
+    const struct span drop[] = {SPAN("EVAL"),     span_str(scripts[SCRIPT_DROP_LETTER].text),
+                                SPAN("2"),        span_str(dead),
+                                span_str(stream), letter->id};
     size_t n = 3, count = reply_count(letter->fields);
-    struct span *argv = alloc_zeroed(count + 3, sizeof(*argv)), job = letter->job, lane_name;
-    enum lane lane = LANE_NORMAL;
-    char *stream;
+    struct span *argv = alloc_zeroed(count + 3, sizeof(*argv));
 
-    if (span_next_word(&job, '-', &lane_name) && lane_parse(lane_name, &lane) < 0)
-        lane = LANE_NORMAL;
-    stream = rediskey_lane(account, lane);
     argv[0] = SPAN("XADD");
     argv[1] = span_str(stream);
     argv[2] = SPAN("*");
@@ -158,12 +157,42 @@ static bool send_move(struct client *c, const char *account, const char *dead,
     if (n > 3) {
         client_send(c, 1, (struct span[]){SPAN("MULTI")});
         client_send(c, n, argv);
-        client_send(c, 3, (struct span[]){SPAN("XDEL"), span_str(dead), letter->id});
+        client_send(c, array_len(drop), drop);
         client_send(c, 1, (struct span[]){SPAN("EXEC")});
     }
-    free(stream);
     free(argv);
     return n > 3;
+}
+
+static char *lane_of(const char *account, const struct deadletter *letter)
+{
+    struct span job = letter->job, name;
+    enum lane lane = LANE_NORMAL;
+
+    if (span_next_word(&job, '-', &name) && lane_parse(name, &lane) < 0)
+        lane = LANE_NORMAL;
+    return rediskey_lane(account, lane);
+}
+
+/* What the four commands of send_move did, as move_once says it. EXEC does not say in words why a
+ * part of it failed; the lane does. */
+static int receive_move(struct client *c, const char *stream)
+{
+    struct redisReply *reply;
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && i < 4; i++) /* OK, QUEUED, QUEUED, what EXEC did */
+        rc = client_receive(c, &reply);
+    if (rc < 0)
+        return rc;
+    if (reply_nil(reply))
+        return -EAGAIN;
+    if (reply_refused(reply))
+        return -EIO;
+    if (!reply_refused(reply_at(reply, 0)))
+        return 1;
+    rc = client_ask_words(c, (const char *const[]){"XLEN", stream, NULL}, &reply);
+    return rc < 0 ? rc : -EAGAIN;
 }
 
 /* 1: moved; 0: it is not there; -EAGAIN: somebody changed the stream meanwhile. */
@@ -171,6 +200,7 @@ static int move_once(struct client *c, const char *account, const char *dead, co
 {
     struct deadletter letter;
     struct redisReply *reply;
+    char *stream;
     int rc = client_ask_words(c, (const char *const[]){"WATCH", dead, NULL}, &reply);
 
     if (rc == 0)
@@ -178,13 +208,11 @@ static int move_once(struct client *c, const char *account, const char *dead, co
     if (rc < 0 || reply_count(reply) == 0)
         return rc;
     read_letter(reply_at(reply, 0), &letter);
-    if (!send_move(c, account, dead, &letter))
-        return 0;
-    for (int i = 0; rc == 0 && i < 4; i++) /* OK, QUEUED, QUEUED, what EXEC did */
-        rc = client_receive(c, &reply);
-    if (rc < 0)
-        return rc;
-    return reply_nil(reply) ? -EAGAIN : reply_refused(reply) ? -EIO : 1;
+    stream = lane_of(account, &letter);
+    if (send_move(c, stream, dead, &letter))
+        rc = receive_move(c, stream);
+    free(stream);
+    return rc;
 }
 
 static int move_large(struct client *c, const char *account, const char *dead, const char *id,

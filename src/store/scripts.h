@@ -49,6 +49,7 @@ enum script {
     SCRIPT_CANCEL_JOB,                /* take a job back */
     SCRIPT_OVERVIEW,                  /* how an account stands */
     SCRIPT_RETRY_DEAD,                /* from the dead letters back to the lanes */
+    SCRIPT_DROP_LETTER,               /* the last step of a large one's way back */
     SCRIPT_BOOK_ALL,                  /* book a whole budget as spent */
     SCRIPT_LOWER_LAST_ID,             /* undo an entry id from a clock that was ahead */
     SCRIPT_N

@@ -10,6 +10,17 @@
 #include "scripts.h"
 
 #define P "purgeline:{main}:"
+#define BULK_ONCE P "jobs:bulk " P "once:b " P "once:b:before"
+
+#define WORDS_MAX 64
+
+/* A command made of a template. */
+struct words {
+    size_t count;
+    char *p[WORDS_MAX];
+    size_t n[WORDS_MAX];
+    int lane;
+};
 
 static const char *const streams[] = {"jobs:urgent", "jobs:normal", "jobs:bulk", "dead",
                                       "spent:purge"};
@@ -231,6 +242,7 @@ static const char *const script_templates[SCRIPT_N][3] = {
                                "later |",
                          "%s %s %s %z %s %t %h %t %z |"},
     [SCRIPT_RETRY_DEAD] = {P "dead " LANES " | %i %i %i", "%s %s %s %s | %i"},
+    [SCRIPT_DROP_LETTER] = {P "dead %J | %i", "%s %s | %i"},
     [SCRIPT_BOOK_ALL] = {P "budget " P "spent:purge | 100", "%h %s | %n"},
     [SCRIPT_LOWER_LAST_ID] = {"%J |", "%s |"},
 };
