@@ -31,8 +31,18 @@ struct reading { /* a redis_stream under way */
     struct span *argv;
 };
 
+struct subscription {
+    struct list link;
+    struct redis *r;
+    size_t channel_n;
+    char channel[200];
+    redis_message_cb *cb;
+    void *ctx;
+};
+
 struct message {
     struct list link;
+    struct subscription *to;
     size_t n;
     char text[];
 };
@@ -45,8 +55,7 @@ struct redis {
     struct fakeredis_session *session; /* NULL: not connected */
     struct list calls, messages;
     struct reading *reading;
-    redis_message_cb *message;
-    void *message_ctx;
+    struct list subscriptions;
     struct timer *turn, *later;
     bool said_down;
     loop_cb *closed;
@@ -82,13 +91,20 @@ static struct span *copy_arguments(size_t argc, const struct span *argv)
 static void on_message(void *ctx, struct span channel, struct span text)
 {
     struct redis *r = ctx;
-    struct message *m = alloc_bytes(sizeof(*m) + text.n);
 
-    (void)channel;
-    m->n = text.n;
-    if (text.n)
-        memcpy(m->text, text.p, text.n);
-    list_push_back(&r->messages, &m->link);
+    list_each(node, &r->subscriptions) {
+        struct subscription *s = list_entry(node, struct subscription, link);
+        struct message *m;
+
+        if (!span_eq(channel, span_of(s->channel, s->channel_n)))
+            continue;
+        m = alloc_bytes(sizeof(*m) + text.n);
+        m->to = s;
+        m->n = text.n;
+        if (text.n)
+            memcpy(m->text, text.p, text.n);
+        list_push_back(&r->messages, &m->link);
+    }
     turn_soon(r);
 }
 
@@ -127,19 +143,22 @@ static void forget_messages(struct redis *r)
 
 static void disconnect(struct redis *r)
 {
-    redis_message_cb *message = r->message;
+    struct list *node;
 
     if (r->session)
         fakeredis_close(r->session);
     r->session = NULL;
-    list_each(node, &r->calls)
-        list_entry(node, struct call, link)->lost = true;
+    list_each(each, &r->calls)
+        list_entry(each, struct call, link)->lost = true;
     forget_messages(r);
     if (r->reading)
         end_reading(r, -ENOTCONN);
-    r->message = NULL;
-    if (message)
-        message(r->message_ctx, NULL);
+    while ((node = list_pop_front(&r->subscriptions))) {
+        struct subscription *s = list_entry(node, struct subscription, link);
+
+        s->cb(s->ctx, NULL);
+        free(s);
+    }
 }
 
 static void lose(struct redis *r, const char *why)
@@ -211,8 +230,7 @@ static void tell_messages(struct redis *r)
         struct message *m = list_entry(node, struct message, link);
         struct span text = span_of(m->text, m->n);
 
-        if (r->message)
-            r->message(r->message_ctx, &text);
+        m->to->cb(m->to->ctx, &text);
         free(m);
     }
 }
@@ -307,6 +325,7 @@ struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_
     *r = (struct redis){.loop = l, .up = up, .down = down, .ctx = ctx};
     list_init(&r->calls);
     list_init(&r->messages);
+    list_init(&r->subscriptions);
     r->turn = timer_new(l, on_turn, r);
     r->later = timer_new(l, on_later, r);
     timer_start_at(r->later, 0);
@@ -363,27 +382,32 @@ void redis_stream(struct redis *r, uint32_t block_ms, size_t argc, const struct 
     turn_soon(r);
 }
 
-/* The messages that follow come by on_message. When the connection was lost they were told so. */
+/* On the list it is told when the connection is lost; before, here. */
 static void on_subscribed(void *ctx, struct redisReply *reply)
 {
-    struct redis *r = ctx;
-    redis_message_cb *message = r->message;
+    struct subscription *s = ctx;
     struct span nothing = SPAN("");
 
-    if (!message)
+    if (reply && !reply_refused(reply)) {
+        list_push_back(&s->r->subscriptions, &s->link);
+        s->cb(s->ctx, &nothing);
         return;
-    if (!reply)
-        r->message = NULL;
-    message(r->message_ctx, reply ? &nothing : NULL);
+    }
+    s->cb(s->ctx, NULL);
+    if (reply)
+        lose(s->r, reply_text(reply).p);
+    free(s);
 }
 
 void redis_subscribe(struct redis *r, struct span channel, redis_message_cb *cb, void *ctx)
 {
     const struct span argv[] = {SPAN("SUBSCRIBE"), channel};
+    struct subscription *s = alloc_zeroed(1, sizeof(*s));
 
-    r->message = cb;
-    r->message_ctx = ctx;
-    redis_command(r, array_len(argv), argv, on_subscribed, r);
+    must(channel.n <= sizeof(s->channel));
+    *s = (struct subscription){.r = r, .cb = cb, .ctx = ctx, .channel_n = channel.n};
+    memcpy(s->channel, channel.p, channel.n);
+    redis_command(r, array_len(argv), argv, on_subscribed, s);
 }
 
 void redis_close(struct redis *r, loop_cb *closed, void *ctx)

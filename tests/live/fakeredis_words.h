@@ -31,6 +31,24 @@ static const char *const texts[] = {"lease",  "status",        "once:a",
                                     "once:b", "once:a:before", "receipt:normal-5-1"};
 static const char *const lane_words[] = {"urgent", "normal", "bulk"};
 
+static const char *const odd_ids[] = {
+    "0", "0-0", "5-1", "99999999999999-7", "x", "281474976710656-0"};
+static const char *const odd_numbers[] = {
+    "-1", "-2", "0", "x", "007", "1.5", "99999999999999999999"};
+static const char *const some_bytes[] = {"",
+                                         "a",
+                                         "caf\xc3\xa9",
+                                         "\xff\xfe \"q\" \\ \x01",
+                                         "0",
+                                         "17",
+                                         "normal-5-1",
+                                         "same normal-5-1",
+                                         "other normal-9-9",
+                                         "\x94\xa6normal\xaanormal-5-1\xa3"
+                                         "5-1\x92\xa4keys\xa1k"};
+static const char *const some_members[] = {"normal-5-1", "bulk-7-0+r",  "paused",    "clock",
+                                           "clock_at",   "purge:level", "purge:seq", "later"};
+
 static const char *const commands[] = {
     "GET %t",
     "MGET %t %k %t",
@@ -166,8 +184,9 @@ static const char *const commands[] = {
     "EVAL return(cmsgpack.unpack(ARGV[1])) 0 %w",
     "EVAL local\nf,v=pcall(cmsgpack.unpack,ARGV[1])return{f,v} 0 %w",
     "EVAL "
-    "local\ng,o=redis.call('XINFO','GROUPS',KEYS[1]),{}for\ni=1,#g\ndo\nfor\nk=1,8\ndo\no[#o+1]=g["
-    "i][k]end\nend\nreturn(o) 1 %s",
+    /* All but how many consumers there are: versions count them differently. */
+    "local\ng,o=redis.call('XINFO','GROUPS',KEYS[1]),{}for\ni=1,#g\ndo\nfor\nk=5,8\ndo\no[#o+1]=g["
+    "i][k]end\no[#o+1]=g[i][2]end\nreturn(o) 1 %s",
     "EVAL "
     "local\ni=redis.call('XINFO','STREAM',KEYS[1])for\nk=1,#i,2\ndo\nif(i[k]=='last-generated-id')"
     "then\nreturn(i[k+1])end\nend 1 %s",
