@@ -1,134 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The queue of a leader over a Redis that forgets scripts, loses connections, has no memory, or
  * holds keys of the wrong type: whatever is repeated then happens once. */
-#include "store_world.h"
-
-#include "queue.h"
-
-#define ENTRY "1700000000000-0"
-
-struct queue_world {
-    struct store_world store;
-    struct queue *queue;
-    unsigned ups, answers, refusals, reads;
-    bool closed, leading, all;
-    int err;
-    struct queue_name gone;
-    size_t gone_count;
-};
-
-static void answered(struct queue_world *w, int err)
-{
-    w->answers++;
-    w->err = err;
-    loop_stop(w->store.loop);
-}
-
-static void on_up(void *ctx)
-{
-    struct queue_world *w = ctx;
-
-    w->ups++;
-    loop_stop(w->store.loop);
-}
-
-static void on_down(void *ctx, const char *why)
-{
-    (void)ctx, (void)why;
-}
-
-static void on_refused(void *ctx, const struct queue_refusal *r)
-{
-    struct queue_world *w = ctx;
-
-    assert_true(strlen(r->words) > 0);
-    w->refusals++;
-}
-
-static void on_accepted(void *ctx, uint64_t question)
-{
-    (void)ctx, (void)question;
-}
-
-static int set_up(void **state)
-{
-    static const struct queue_callbacks cb = {on_up, on_down, on_refused, on_accepted};
-    struct queue_world *w = alloc_zeroed(1, sizeof(*w));
-
-    store_open(&w->store);
-    w->queue = queue_new(w->store.loop, NULL, "main", "me", &cb, w);
-    store_until(&w->store, w->ups == 1);
-    *state = w;
-    return 0;
-}
-
-static void on_closed(void *ctx)
-{
-    struct queue_world *w = ctx;
-
-    w->closed = true;
-    loop_stop(w->store.loop);
-}
-
-static int tear_down(void **state)
-{
-    struct queue_world *w = *state;
-
-    queue_close(w->queue, on_closed, w);
-    store_until(&w->store, w->closed);
-    store_close(&w->store);
-    free(w);
-    return 0;
-}
-
-static void on_lead(void *ctx, int err, const struct queue_lead *lead)
-{
-    struct queue_world *w = ctx;
-
-    w->leading = lead && lead->leading;
-    w->gone_count = lead ? lead->cancelled_count : 0;
-    if (w->gone_count)
-        w->gone = lead->cancelled[0];
-    answered(w, err);
-}
-
-static int lead(struct queue_world *w)
-{
-    struct queue_clock clock = {w->store.now_ms, w->store.now_ms};
-    unsigned answers = w->answers;
-
-    queue_lead(w->queue, 3000, NULL, SPAN("{}"), &clock, on_lead, w);
-    store_until(&w->store, w->answers == answers + 1);
-    return w->err;
-}
-
-static void on_done(void *ctx, int err)
-{
-    answered(ctx, err);
-}
-
-static int settle(struct queue_world *w, enum outcome outcome)
-{
-    struct queue_settle item = {.lane = LANE_NORMAL,
-                                .id = {UINT64_C(1700000000000), 0},
-                                .outcome = outcome,
-                                .receipt = true,
-                                .targets = 1,
-                                .due_ms = w->store.now_ms + 50,
-                                .reason = SPAN("because"),
-                                .target = SPAN("a")};
-    unsigned answers = w->answers;
-
-    queue_settle(w->queue, &item, 1, 60, on_done, w);
-    store_until(&w->store, w->answers == answers + 1);
-    return w->err;
-}
-
-/* After a lost connection. */
-static void await_up(struct queue_world *w, unsigned ups)
-{
-    store_until(&w->store, w->ups == ups);
-}
+#include "store_queue.h"
 
 static void scripts_that_redis_forgot_are_taught_again(void **state)
 {
@@ -213,9 +86,9 @@ static void a_settle_whose_answer_was_lost_is_repeated_and_ends_once(void **stat
         store_do(&w->store, "FLUSHALL");
         store_do(&w->store, "XADD " P "jobs:normal " ENTRY " url a");
         fakeio_fail_next("settle", i % 2 ? FAKEIO_LOST_AFTER : FAKEIO_LOST_BEFORE, NULL);
-        assert_int_equal(settle(w, outcome), -ENOTCONN);
+        assert_int_equal(settle(w, outcome, false), -ENOTCONN);
         await_up(w, ++ups);
-        assert_int_equal(settle(w, outcome), 0);
+        assert_int_equal(settle(w, outcome, false), 0);
         expect_ended_once(w, outcome);
     }
 }
@@ -226,7 +99,7 @@ static void without_memory_a_job_dies_without_a_receipt(void **state)
 
     store_do(&w->store, "XADD " P "jobs:normal " ENTRY " url a");
     fakeredis_set_full(w->store.redis, OOM);
-    assert_int_equal(settle(w, OUTCOME_DEAD), 0);
+    assert_int_equal(settle(w, OUTCOME_DEAD, false), 0);
     fakeredis_set_full(w->store.redis, NULL);
     store_expect_number(&w->store, "XLEN " P "jobs:normal", 0);
     store_expect_number(&w->store, "XLEN " P "dead", 1);
@@ -243,13 +116,13 @@ static void a_broken_key_keeps_the_job(void **state)
     for (size_t i = 0; i < array_len(keys); i++) {
         snprintf(command, sizeof(command), "SET " P "%s x", keys[i]);
         store_do(&w->store, command);
-        assert_int_equal(settle(w, OUTCOME_DEAD), -EIO);
+        assert_int_equal(settle(w, OUTCOME_DEAD, false), -EIO);
         store_expect_number(&w->store, "XLEN " P "jobs:normal", 1);
         assert_int_equal(w->refusals, i + 1);
         snprintf(command, sizeof(command), "DEL " P "%s", keys[i]);
         store_do(&w->store, command);
     }
-    assert_int_equal(settle(w, OUTCOME_DEAD), 0);
+    assert_int_equal(settle(w, OUTCOME_DEAD, false), 0);
     store_expect_number(&w->store, "XLEN " P "dead", 1);
 }
 
@@ -321,8 +194,6 @@ static void a_waiting_read_hears_of_a_new_entry(void **state)
     assert_int_equal(w->err, 0);
     assert_int_equal(w->reads, 1);
 }
-
-#define over_redis(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
 {
