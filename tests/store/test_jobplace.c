@@ -146,10 +146,12 @@ static void an_entry_of_another_lane_is_another_job(void **state)
     struct place_world *w = *state;
 
     store_do(&w->store, "XADD " P "jobs:bulk * url a");
-    postpone(w, "bulk-" MS "-0");
     assert_int_equal(find(w, JOB), JOB_UNKNOWN);
-    assert_int_equal(find(w, "normal-" MS "-00"), JOB_UNKNOWN);
+    postpone(w, JOB);
     assert_int_equal(find(w, "bulk-" MS "-0"), JOB_WAITING);
+    assert_false(w->place.postponed);
+    assert_int_equal(find(w, "urgent-" MS "-0"), JOB_UNKNOWN);
+    assert_int_equal(find(w, "normal-" MS "-00"), JOB_UNKNOWN);
 }
 
 /* Back in a lane it has another entry id; what the index says of an entry that is gone is dropped.
