@@ -7,38 +7,12 @@
 
 #include "alloc.h"
 #include "rediskey.h"
+#include "scripts.h"
 
 #define AT_ONCE 64 /* letters in one question */
 /* A letter can be large. A page is to be of that size, learned from the one before. */
 #define PAGE_BYTES ((size_t)1024 * 1024)
 #define PAGE_FIRST 8
-
-/* KEYS dead urgent normal bulk. ARGV ids of letters that are not large. Written at the new place
- * before removed from the old: a refusal in the middle (out of memory) loses nothing. Each becomes
- * a new job with an id of its own, so a `job` field is left out, too. Answers how many moved. */
-static const char retry_script[] =
-    "local lanes = {urgent = KEYS[2], normal = KEYS[3], bulk = KEYS[4]}\n"
-    "local moved = 0\n"
-    "for _, id in ipairs(ARGV) do\n"
-    "  local entry = redis.call('XRANGE', KEYS[1], id, id)[1]\n"
-    "  if entry then\n"
-    "    local own, lane = {}, KEYS[3]\n"
-    "    for i = 1, #entry[2], 2 do\n"
-    "      local name, value = entry[2][i], entry[2][i + 1]\n"
-    "      if name == 'dead_job' then lane = lanes[value:match('^%a+')] or lane end\n"
-    "      if name:sub(1, 5) ~= 'dead_' and name ~= 'job' then\n"
-    "        own[#own + 1] = name\n"
-    "        own[#own + 1] = value\n"
-    "      end\n"
-    "    end\n"
-    "    if #own > 0 then\n"
-    "      redis.call('XADD', lane, '*', unpack(own))\n"
-    "      redis.call('XDEL', KEYS[1], id)\n"
-    "      moved = moved + 1\n"
-    "    end\n"
-    "  end\n"
-    "end\n"
-    "return moved\n";
 
 /* Beyond these a letter is moved by plain commands: turning it into Lua's strings would hold Redis
  * too long. */
@@ -158,18 +132,17 @@ int deadletter_list(struct client *c, const char *account, uint64_t limit, deadl
 
 #define TRIES_MAX 20
 
-/* Queues XADD <lane> * <own fields> and XDEL inside MULTI. False: it holds no field of its own. */
-static bool send_move(struct client *c, const char *account, const char *dead,
+/* Queues XADD <lane> * <own fields> and the letter's end inside MULTI. False: it holds no field of
+ * its own. */
+static bool send_move(struct client *c, const char *stream, const char *dead,
                       const struct deadletter *letter)
 {
+    const struct span drop[] = {SPAN("EVAL"),     span_str(scripts[SCRIPT_DROP_LETTER].text),
+                                SPAN("2"),        span_str(dead),
+                                span_str(stream), letter->id};
     size_t n = 3, count = reply_count(letter->fields);
-    struct span *argv = alloc_zeroed(count + 3, sizeof(*argv)), job = letter->job, lane_name;
-    enum lane lane = LANE_NORMAL;
-    char *stream;
+    struct span *argv = alloc_zeroed(count + 3, sizeof(*argv));
 
-    if (span_next_word(&job, '-', &lane_name) && lane_parse(lane_name, &lane) < 0)
-        lane = LANE_NORMAL;
-    stream = rediskey_lane(account, lane);
     argv[0] = SPAN("XADD");
     argv[1] = span_str(stream);
     argv[2] = SPAN("*");
@@ -184,12 +157,42 @@ static bool send_move(struct client *c, const char *account, const char *dead,
     if (n > 3) {
         client_send(c, 1, (struct span[]){SPAN("MULTI")});
         client_send(c, n, argv);
-        client_send(c, 3, (struct span[]){SPAN("XDEL"), span_str(dead), letter->id});
+        client_send(c, array_len(drop), drop);
         client_send(c, 1, (struct span[]){SPAN("EXEC")});
     }
-    free(stream);
     free(argv);
     return n > 3;
+}
+
+static char *lane_of(const char *account, const struct deadletter *letter)
+{
+    struct span job = letter->job, name;
+    enum lane lane = LANE_NORMAL;
+
+    if (span_next_word(&job, '-', &name) && lane_parse(name, &lane) < 0)
+        lane = LANE_NORMAL;
+    return rediskey_lane(account, lane);
+}
+
+/* What the four commands of send_move did, as move_once says it. EXEC does not say in words why a
+ * part of it failed; the lane does. */
+static int receive_move(struct client *c, const char *stream)
+{
+    struct redisReply *reply;
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && i < 4; i++) /* OK, QUEUED, QUEUED, what EXEC did */
+        rc = client_receive(c, &reply);
+    if (rc < 0)
+        return rc;
+    if (reply_nil(reply))
+        return -EAGAIN;
+    if (reply_refused(reply))
+        return -EIO;
+    if (!reply_refused(reply_at(reply, 0)))
+        return 1;
+    rc = client_ask_words(c, (const char *const[]){"XLEN", stream, NULL}, &reply);
+    return rc < 0 ? rc : -EAGAIN;
 }
 
 /* 1: moved; 0: it is not there; -EAGAIN: somebody changed the stream meanwhile. */
@@ -197,6 +200,7 @@ static int move_once(struct client *c, const char *account, const char *dead, co
 {
     struct deadletter letter;
     struct redisReply *reply;
+    char *stream;
     int rc = client_ask_words(c, (const char *const[]){"WATCH", dead, NULL}, &reply);
 
     if (rc == 0)
@@ -204,13 +208,11 @@ static int move_once(struct client *c, const char *account, const char *dead, co
     if (rc < 0 || reply_count(reply) == 0)
         return rc;
     read_letter(reply_at(reply, 0), &letter);
-    if (!send_move(c, account, dead, &letter))
-        return 0;
-    for (int i = 0; rc == 0 && i < 4; i++) /* OK, QUEUED, QUEUED, what EXEC did */
-        rc = client_receive(c, &reply);
-    if (rc < 0)
-        return rc;
-    return reply_nil(reply) ? -EAGAIN : reply_refused(reply) ? -EIO : 1;
+    stream = lane_of(account, &letter);
+    if (send_move(c, stream, dead, &letter))
+        rc = receive_move(c, stream);
+    free(stream);
+    return rc;
 }
 
 static int move_large(struct client *c, const char *account, const char *dead, const char *id,
@@ -260,7 +262,7 @@ static int act_together(struct client *c, const char *account, enum act act, con
         keys[1 + lane] = rediskey_lane(account, (enum lane)lane);
     if (act == ACT_RETRY) {
         argv[n++] = SPAN("EVAL");
-        argv[n++] = span_str(retry_script);
+        argv[n++] = span_str(scripts[SCRIPT_RETRY_DEAD].text);
         argv[n++] = SPAN("4");
         for (size_t i = 0; i < array_len(keys); i++)
             argv[n++] = span_str(keys[i]);

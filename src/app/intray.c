@@ -10,8 +10,8 @@
 #include "job.h"
 #include "log.h"
 #include "queue.h"
-#include "queue_scripts.h"
 #include "rediskey.h"
+#include "scripts.h"
 
 #define ARGV_FEW 64
 #define ONCE_TTL_S digits_of(INTRAY_IDEMPOTENCY_S)
@@ -45,55 +45,6 @@ struct put {
  *
  *     MULTI   begin_once: notes how the stream ends   XADD   end_once: is it the first?   EXEC
  */
-
-/* Is there a mark already? Answers what the visitor is to be told, or nil. */
-#define LUA_JUDGE                                                                                  \
-    "local function judge(old, same)\n"                                                            \
-    "  if not old then return nil end\n"                                                           \
-    "  local was, job = old:match('^(%S+) (%S+)$')\n"                                              \
-    "  return {was == same and 'repeated' or 'conflict', job}\n"                                   \
-    "end\n"
-
-/* KEYS stream once. ARGV same ttl_s lane field value field value ... */
-static const char put_once[] =
-    LUA_JUDGE "local told = judge(redis.call('GET', KEYS[2]), ARGV[1])\n"
-              "if told then return told end\n"
-              "local job = ARGV[3] .. '-' .. redis.call('XADD', KEYS[1], '*', unpack(ARGV, 4))\n"
-              "redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. job, 'EX', ARGV[2])\n"
-              "return {'new', job}\n";
-
-/* KEYS stream note. */
-static const char begin_once[] =
-    QUEUE_LUA_NEWEST "local last = newest(KEYS[1])\n"
-                     "redis.call('SET', KEYS[2], last .. ' ' .. redis.call('XLEN', KEYS[1]),\n"
-                     "  'EX', 60)\n"
-                     "return last\n";
-
-/* KEYS stream once note. ARGV same ttl_s lane. The newest entry is ours if nothing else happened to
- * the stream: the XADD may have been refused, and when Redis does not permit MULTI all of this is
- * carried out all the same, among the commands of others. XDEL comes first: it needs no memory, and
- * after it the script may go on when there is none. */
-static const char end_once[] = QUEUE_LUA_NEWEST LUA_JUDGE
-    "redis.call('XDEL', KEYS[1], '0-1')\n"
-    "local note, id = redis.call('GET', KEYS[3]) or '', newest(KEYS[1])\n"
-    "redis.call('DEL', KEYS[3])\n"
-    "local last, length = note:match('^(%S+) (%d+)$')\n"
-    "if not last or id == last or redis.call('XLEN', KEYS[1]) ~= length + 1 then\n"
-    "  return redis.error_reply('ERR the job was not added to its lane')\n"
-    "end\n"
-    "local old = redis.pcall('GET', KEYS[2])\n"
-    "if type(old) == 'table' then\n"
-    "  redis.call('XDEL', KEYS[1], id)\n"
-    "  return old\n"
-    "end\n"
-    "local told = judge(old, ARGV[1])\n"
-    "if told then\n"
-    "  redis.call('XDEL', KEYS[1], id)\n"
-    "  return told\n"
-    "end\n"
-    "local job = ARGV[3] .. '-' .. id\n"
-    "redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. job, 'EX', ARGV[2])\n"
-    "return {'new', job}\n";
 
 static void on_up(void *ctx)
 {
@@ -302,7 +253,7 @@ static void put_small_once(struct put *p, const struct marks *m, const struct sp
     size_t n = 0;
 
     argv[n++] = SPAN("EVAL");
-    argv[n++] = span_str(put_once);
+    argv[n++] = span_str(scripts[SCRIPT_PUT_ONCE].text);
     argv[n++] = SPAN("2");
     argv[n++] = span_str(m->stream);
     argv[n++] = span_str(m->once);
@@ -317,10 +268,10 @@ static void put_large_once(struct put *p, const struct marks *m, const struct sp
                            size_t count, struct span same)
 {
     struct redis *r = p->intray->redis;
-    const struct span begin[] = {SPAN("EVAL"), span_str(begin_once), SPAN("2"), span_str(m->stream),
-                                 span_str(m->note)};
+    const struct span begin[] = {SPAN("EVAL"), span_str(scripts[SCRIPT_BEGIN_ONCE].text), SPAN("2"),
+                                 span_str(m->stream), span_str(m->note)};
     const struct span end[] = {SPAN("EVAL"),
-                               span_str(end_once),
+                               span_str(scripts[SCRIPT_END_ONCE].text),
                                SPAN("3"),
                                span_str(m->stream),
                                span_str(m->once),

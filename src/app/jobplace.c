@@ -7,8 +7,8 @@
 #include "alloc.h"
 #include "client.h"
 #include "job.h"
-#include "queue_scripts.h"
 #include "rediskey.h"
+#include "scripts.h"
 
 /* -- ids -- */
 
@@ -28,24 +28,6 @@ static void free_all(char **keys, size_t count)
 }
 
 /* -- finding -- */
-
-/* KEYS receipt postponed places later urgent normal bulk. ARGV job, home (1 to 3; 0 for a repeat,
- * which never was in a lane under its own id), entry id. Answers what it is: ended and its receipt,
- * postponed, lane with its number and the entry id, unsure, unknown. */
-static const char find[] = QUEUE_LUA_THERE
-    "local call, job, home = redis.call, ARGV[1], tonumber(ARGV[2])\n"
-    "local receipt = call('GET', KEYS[1])\n"
-    "if receipt then return {'ended', receipt} end\n"
-    "if call('ZSCORE', KEYS[2], job) then return {'postponed'} end\n"
-    "local place = call('HGET', KEYS[3], job)\n"
-    "if place then\n"
-    "  local lane, id = place:match('^(%a+)-(%d+%-%d+)$')\n"
-    "  local k = ({urgent = 1, normal = 2, bulk = 3})[lane]\n"
-    "  if k and there(KEYS[4 + k], id) then return {'lane', k, id} end\n"
-    "  call('HDEL', KEYS[3], job)\n"
-    "end\n"
-    "if home > 0 and there(KEYS[4 + home], ARGV[3]) then return {'lane', home, ARGV[3]} end\n"
-    "return {call('EXISTS', KEYS[4]) == 1 and 'unsure' or 'unknown'}\n";
 
 struct finding {
     jobplace_cb *cb;
@@ -89,7 +71,8 @@ void jobplace_find(struct redis *r, const char *account, const char *job, jobpla
     static const char *const rest[] = {"postponed", "places", "later"};
     struct finding *f = alloc_zeroed(1, sizeof(*f));
     char *keys[4 + LANE_N] = {receipt_key(account, job)}, home[12] = "0";
-    struct span argv[3 + array_len(keys) + 3] = {SPAN("EVAL"), span_str(find), SPAN("7")};
+    struct span argv[3 + array_len(keys) + 3] = {
+        SPAN("EVAL"), span_str(scripts[SCRIPT_FIND_JOB].text), SPAN("7")};
     enum lane lane = LANE_NORMAL;
 
     must(job_id_ok(span_str(job), &lane));
@@ -110,31 +93,6 @@ void jobplace_find(struct redis *r, const char *account, const char *job, jobpla
 }
 
 /* -- cancelling -- */
-
-/* KEYS receipt postponed postponed:jobs places settled cancelled stream. ARGV job, receipt, ttl_s,
- * lane ('' when it is postponed), entry id. Answers {1} when it was taken back, {0, receipt} when
- * it has ended, {2} when it is not there. The receipt is written before the job is removed: a
- * script that fails in the middle is not rolled back. The leader knows jobs by their entries. */
-static const char cancel[] =
-    QUEUE_LUA_THERE "local call, job, lane, id = redis.call, ARGV[1], ARGV[4], ARGV[5]\n"
-                    "local ended = call('GET', KEYS[1])\n"
-                    "if ended then return {0, ended} end\n"
-                    "if lane == '' and not call('ZSCORE', KEYS[2], job) then return {2} end\n"
-                    "if lane ~= '' and not there(KEYS[7], id) then return {2} end\n"
-                    "call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])\n"
-                    "if lane == '' then\n"
-                    "  call('ZREM', KEYS[2], job)\n"
-                    "  call('HDEL', KEYS[3], job)\n"
-                    "else\n"
-                    "  local place = lane .. '-' .. id\n"
-                    "  call('XDEL', KEYS[7], id)\n"
-                    "  if call('HGET', KEYS[4], job) == place then call('HDEL', KEYS[4], job) end\n"
-                    "  call('RPUSH', KEYS[6], place)\n"
-                    "  call('LTRIM', KEYS[6], -10000, -1)\n"
-                    "  call('EXPIRE', KEYS[6], 60)\n"
-                    "end\n"
-                    "call('PUBLISH', KEYS[5], job)\n"
-                    "return {1}\n";
 
 struct cancelling {
     jobplace_cancel_cb *cb;
@@ -164,7 +122,8 @@ void jobplace_cancel(struct redis *r, const struct config_account *a, const char
                     rediskey(a->name, "postponed:jobs"), rediskey(a->name, "places"),
                     rediskey(a->name, "settled"),        rediskey(a->name, "cancelled"),
                     rediskey_lane(a->name, place->lane)};
-    struct span argv[3 + array_len(keys) + 5] = {SPAN("EVAL"), span_str(cancel), SPAN("7")};
+    struct span argv[3 + array_len(keys) + 5] = {
+        SPAN("EVAL"), span_str(scripts[SCRIPT_CANCEL_JOB].text), SPAN("7")};
     char ttl[16];
     size_t n = 3;
 

@@ -10,8 +10,8 @@
 #include "alloc.h"
 #include "clock.h"
 #include "purse.h"
-#include "queue_scripts.h"
 #include "rediskey.h"
+#include "scripts.h"
 
 #define ASIDE_MAX_BYTES 240
 #define BEYOND "281474976710656" /* 2^48: no clock gives such an id for 8,900 years */
@@ -19,7 +19,7 @@
 int repair_find(struct client *c, const char *account, struct queue_fault out[QUEUE_FAULTS_MAX],
                 size_t *count)
 {
-    struct span argv[3 + QUEUE_EXAMINED] = {SPAN("EVAL"), span_str(queue_scripts[SCRIPT_EXAMINE])};
+    struct span argv[3 + QUEUE_EXAMINED] = {SPAN("EVAL"), span_str(scripts[SCRIPT_EXAMINE].text)};
     char *keys[QUEUE_EXAMINED], number[8];
     struct redisReply *reply;
     int rc;
@@ -124,17 +124,8 @@ static int set_aside(struct client *c, const struct queue_fault *f, const char *
     return client_ask_words(c, (const char *const[]){"RENAMENX", f->key, aside, NULL}, &reply);
 }
 
-/* The whole budget of a ledger, booked now. By the account's time, where that is known, for it may
- * be ahead of Redis' clock; a booking in the future counts for longer, which is the safe side. */
 static int book_all(struct client *c, const struct config_account *a, enum ledger l)
 {
-    static const char script[] =
-        "local t = redis.call('TIME')\n"
-        "local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)\n"
-        "local h = redis.pcall('HMGET', KEYS[1], 'clock', 'clock_at')\n"
-        "local clock, at = tonumber(h[1] or ''), tonumber(h[2] or '')\n"
-        "if clock and at then now = math.max(now, clock + math.max(0, now - at)) end\n"
-        "return redis.call('XADD', KEYS[2], '*', 'c', ARGV[1], 't', string.format('%.0f', now))\n";
     struct budget_limits limits = purse_limits(a, l);
     char units[24], what[32], *budget = rediskey(a->name, "budget"), *spent;
     struct redisReply *reply;
@@ -143,7 +134,9 @@ static int book_all(struct client *c, const struct config_account *a, enum ledge
     snprintf(units, sizeof(units), "%" PRIu64, limits.units);
     snprintf(what, sizeof(what), "spent:%s", ledger_names[l]);
     spent = rediskey(a->name, what);
-    rc = client_ask_words(c, (const char *const[]){"EVAL", script, "2", budget, spent, units, NULL},
+    rc = client_ask_words(c,
+                          (const char *const[]){"EVAL", scripts[SCRIPT_BOOK_ALL].text, "2", budget,
+                                                spent, units, NULL},
                           &reply);
     free(budget);
     free(spent);
@@ -260,20 +253,13 @@ static int push_again(struct client *c, const char *aside, const char *lane)
     return rc;
 }
 
-/* XSETID may lower the last id when no entry is above it:
- * https://redis.io/docs/latest/commands/xsetid/ */
 static int lower_last_id(struct client *c, const char *lane)
 {
-    static const char script[] =
-        "local t = redis.call('TIME')\n"
-        "local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)\n"
-        "local top = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]\n"
-        "if top and tonumber(top[1]:match('^%d+')) >= now then return 0 end\n"
-        "redis.call('XSETID', KEYS[1], string.format('%.0f-0', now))\n"
-        "return 1\n";
     struct redisReply *reply;
 
-    return client_ask_words(c, (const char *const[]){"EVAL", script, "1", lane, NULL}, &reply);
+    return client_ask_words(
+        c, (const char *const[]){"EVAL", scripts[SCRIPT_LOWER_LAST_ID].text, "1", lane, NULL},
+        &reply);
 }
 
 /* From some 7.x on Redis lowers a last id no further than to the highest id that was ever deleted.

@@ -12,6 +12,7 @@
 #include "fastly.h"
 #include "list.h"
 #include "rediskey.h"
+#include "scripts.h"
 
 #define FRESH_NS NS_PER_S                  /* for who asks how all accounts stand */
 #define ESTIMATE_FRESH_NS (50 * NS_PER_MS) /* for who pushes */
@@ -71,36 +72,7 @@ void standing_free(struct standing *s)
 
 /* -- asking -- */
 
-/* One script, so that one answer says it all. KEYS the three lanes, postponed, dead, lease,
- * control, status, later (of version 0.1.0).
- *
- * The oldest entry of a lane tells its age by its id, but XRANGE hands over the whole of it, and
- * one of 10,000 long URLs would keep Redis busy for a second. MEMORY USAGE counts the first node of
- * the stream for each of its nodes, of at most 100 entries, so it says how large that can be. Where
- * it can be larger than a script may look at, the age is -1: nobody knows. */
-#define LOOK_ANSWERS 12
-static const char look[] = "local out, t = {}, redis.call('TIME')\n"
-                           "local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)\n"
-                           "local function age(key, length)\n"
-                           "  if length == 0 then return 0 end\n"
-                           "  local most = redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 1)\n"
-                           "  if length > 200 then most = most * 200 / length end\n"
-                           "  if most > 1048576 then return -1 end\n"
-                           "  local first = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]\n"
-                           "  return math.max(0, now - tonumber(first[1]:match('^%d+')))\n"
-                           "end\n"
-                           "for i = 1, 3 do\n"
-                           "  out[i] = redis.call('XLEN', KEYS[i])\n"
-                           "  out[3 + i] = age(KEYS[i], out[i])\n"
-                           "end\n"
-                           "local next = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')[2]\n"
-                           "out[7] = redis.call('ZCARD', KEYS[4]) + redis.call('ZCARD', KEYS[9])\n"
-                           "out[8] = next and math.max(0, math.floor(tonumber(next)) - now) or 0\n"
-                           "out[9] = redis.call('XLEN', KEYS[5])\n"
-                           "out[10] = redis.call('EXISTS', KEYS[6])\n"
-                           "out[11] = redis.call('HGET', KEYS[7], 'paused') or '0'\n"
-                           "out[12] = redis.call('GET', KEYS[8]) or ''\n"
-                           "return out\n";
+#define LOOK_ANSWERS 12 /* overview.lua: one script, so that one answer says it all */
 
 static uint64_t number(const struct redisReply *r, size_t i)
 {
@@ -224,7 +196,8 @@ static void ask(struct entry *e, enum purpose purpose)
                                        "control",     "status",      "later"};
     struct question *q = alloc_zeroed(1, sizeof(*q));
     char *keys[array_len(what)];
-    struct span argv[3 + array_len(what)] = {SPAN("EVAL"), span_str(look), SPAN("9")};
+    struct span argv[3 + array_len(what)] = {SPAN("EVAL"), span_str(scripts[SCRIPT_OVERVIEW].text),
+                                             SPAN("9")};
 
     q->entry = e;
     q->refreshes = purpose == TO_REFRESH;

@@ -117,7 +117,7 @@ static void look_at_lanes(struct queue *q)
 
 static void on_script_loaded(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
-    enum queue_script script = (enum queue_script)(uintptr_t)ctx;
+    enum script script = (enum script)(uintptr_t)ctx;
 
     if (err == 0 && reply_text(reply).n == 40)
         memcpy(q->sha[script], reply_text(reply).p, 41);
@@ -137,8 +137,8 @@ static void set_name(struct queue *q, struct redis *r, const char *name, queue_r
 
 static void set_up_writer(struct queue *q)
 {
-    for (size_t i = 0; i < SCRIPT_N; i++) {
-        struct span argv[] = {SPAN("SCRIPT"), SPAN("LOAD"), span_str(queue_scripts[i])};
+    for (size_t i = 0; i < SCRIPT_QUEUE_N; i++) {
+        struct span argv[] = {SPAN("SCRIPT"), SPAN("LOAD"), span_str(scripts[i].text)};
 
         queue_call_courtesy(q, q->writer, array_len(argv), argv, on_script_loaded,
                             (void *)(uintptr_t)i);

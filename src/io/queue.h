@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * An account's place in Redis, as typed operations: the three lane streams, lease, budget, later,
  * dead letters, receipts, control. The wire contract is written down in README.md ("Redis
- * contract"); the scripts live in queue_scripts.c, the key names in queue.c. This header is the
+ * contract"); the scripts live in src/store/scripts, the key names in queue.c. This header is the
  * simulator's seam.
  *
  * Keys, all under the hash tag of the account, P = purgeline:{<account>}:
@@ -43,7 +43,8 @@
  * and clears these.
  *
  * Each lane has a group, "purgeline", that nobody reads by: scripts ask by it whether an entry is
- * there, and which id is the newest, without being handed the entry (queue_scripts.h).
+ * there, and which id is the newest, without being handed the entry (scripts/shared/there.lua,
+ * newest.lua).
  *
  * Redis does nothing else while a script runs. None takes more than 5 ms, whatever producers put
  * into Redis: each does so much at most, and what is large by itself is moved by plain commands.

@@ -117,12 +117,11 @@ static int reply_err(struct queue *q, const struct redisReply *reply)
 /* -- refusals -- */
 
 /* What a script is for, in words that follow "Redis refuses to". */
-static const char *const doing_of[SCRIPT_N] = {
+static const char *const doing_of[SCRIPT_QUEUE_N] = {
     [SCRIPT_LANES] = NULL, /* the set-up, which reports it itself */
     [SCRIPT_DEPTH] = "count the lanes",
     [SCRIPT_LEAD] = "give or renew the lease",
     [SCRIPT_RELEASE] = "take the lease back",
-    [SCRIPT_PAUSE] = "pause or resume",
     [SCRIPT_DROP] = "record finished jobs",
     [SCRIPT_PURGED] = "record finished jobs",
     [SCRIPT_SETTLE] = "record finished jobs",
@@ -202,7 +201,7 @@ static uint64_t mix(uint64_t hash, const char *p, size_t n)
 
 /* A script is one question for each set of keys: the lanes are settled, and the ledgers booked,
  * each for itself. */
-static uint64_t question_of(enum queue_script script, const struct queue_args *a)
+static uint64_t question_of(enum script script, const struct queue_args *a)
 {
     unsigned char which = (unsigned char)script;
     uint64_t hash = mix(MIX_START, (const char *)&which, 1);
@@ -224,7 +223,7 @@ struct call {
     void *ctx;
     uint64_t question;
     char doing[32]; /* "": a refusal is not worth telling */
-    enum queue_script script;
+    enum script script;
     bool whole; /* the text was sent, not its digest */
     struct queue_args args;
 };
@@ -291,7 +290,7 @@ static void send_script(struct call *c)
     if (a->count + 3 > array_len(few))
         argv = alloc_zeroed(a->count + 3, sizeof(*argv));
     argv[0] = c->whole ? SPAN("EVAL") : SPAN("EVALSHA");
-    argv[1] = span_str(c->whole ? queue_scripts[c->script] : c->q->sha[c->script]);
+    argv[1] = span_str(c->whole ? scripts[c->script].text : c->q->sha[c->script]);
     argv[2] = span_of(keys, put_u64(keys, a->keys));
     for (size_t i = 0; i < a->count; i++)
         argv[3 + i] = span_of(a->bytes + a->at[i].offset, a->at[i].n);
@@ -300,7 +299,7 @@ static void send_script(struct call *c)
         free(argv);
 }
 
-void queue_call_script(struct queue *q, enum queue_script script, struct queue_args *a,
+void queue_call_script(struct queue *q, enum script script, struct queue_args *a,
                        queue_reply_cb *cb, void *ctx)
 {
     struct call *c = new_call(q, cb, ctx);

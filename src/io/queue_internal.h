@@ -4,9 +4,9 @@
 
 #include "list.h"
 #include "queue.h"
-#include "queue_scripts.h"
 #include "redis_entries.h"
 #include "reply.h"
+#include "scripts.h"
 
 /* Items per script call: bounds how long Redis is held. */
 #define SETTLE_CHUNK 256
@@ -42,7 +42,7 @@ struct span queue_arg_at(const struct queue_args *a, size_t i); /* until the nex
 typedef void queue_reply_cb(struct queue *q, void *ctx, int err, struct redisReply *reply);
 
 /* Sends a script on the writer's connection. Takes the contents of *a. */
-void queue_call_script(struct queue *q, enum queue_script script, struct queue_args *a,
+void queue_call_script(struct queue *q, enum script script, struct queue_args *a,
                        queue_reply_cb *cb, void *ctx);
 /* Sends a plain command on either connection. */
 void queue_call(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
@@ -113,8 +113,8 @@ struct queue {
     struct redis *writer;
     struct redis *reader; /* NULL once closed; then reads fail on the writer's closing connection */
     char *keys[KEY_N];
-    char sha[SCRIPT_N][41]; /* "" until Redis has told */
-    struct timer *retry;    /* the set-up was refused */
+    char sha[SCRIPT_QUEUE_N][41]; /* "" until Redis has told */
+    struct timer *retry;          /* the set-up was refused */
     bool writer_ready, reader_ready;
     bool up;      /* said */
     bool down;    /* said, and up was not since */
@@ -139,7 +139,7 @@ struct queue {
 };
 
 typedef void queue_step_cb(struct queue *q, void *ctx, int err);
-/* What is too large for a script (queue_scripts.h). Everything is copied. Done one at a time; one
+/* What is too large for a script (scripts.h). Everything is copied. Done one at a time; one
  * step after the other, the new place before the old is given up, so a crash in between leaves two
  * of it, never none. */
 void queue_end_large(struct queue *q, const struct queue_settle *item, uint32_t ttl_s,

@@ -113,15 +113,15 @@ static void go_on(struct queue *q, struct large *l, int err, size_t argc, const 
 /* -- a command of any size -- */
 
 /* argv: the command, its key, the rest. What a script can carry goes through without memory. */
-static void write_large(struct queue *q, enum queue_script script, const struct span *argv,
-                        size_t argc, queue_reply_cb *cb, struct large *l)
+static void write_large(struct queue *q, enum script script, const struct span *argv, size_t argc,
+                        queue_reply_cb *cb, struct large *l)
 {
     struct queue_args a;
     size_t bytes = 0;
 
     for (size_t i = 0; i < argc; i++)
         bytes += argv[i].n;
-    if (argc > QUEUE_SCRIPT_ARGS_MAX || bytes > QUEUE_SCRIPT_BYTES_MAX) {
+    if (argc > SCRIPT_ARGS_MAX || bytes > SCRIPT_BYTES_MAX) {
         queue_call(q, q->writer, argc, argv, cb, l);
         return;
     }

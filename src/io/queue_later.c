@@ -96,7 +96,7 @@ static void ask_due(struct queue *q, struct moving *m)
     queue_arg_u64(&a, m->wall_ms);
     queue_arg_u64(&a, min_u64(m->left, DUE_CHUNK));
     queue_arg_u64(&a, QUEUE_SMALL_BYTES);
-    queue_arg_u64(&a, QUEUE_SCRIPT_ARGS_MAX);
+    queue_arg_u64(&a, SCRIPT_ARGS_MAX);
     queue_call_script(q, SCRIPT_DUE, &a, on_due, m);
 }
 

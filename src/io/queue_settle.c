@@ -12,7 +12,7 @@
 
 enum kind { KIND_DROP, KIND_PURGED, KIND_OTHER, KIND_N };
 
-static const enum queue_script script_of[KIND_N] = {
+static const enum script script_of[KIND_N] = {
     [KIND_DROP] = SCRIPT_DROP, [KIND_PURGED] = SCRIPT_PURGED, [KIND_OTHER] = SCRIPT_SETTLE};
 
 struct settling { /* one queue_settle */

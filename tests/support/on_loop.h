@@ -9,6 +9,8 @@
 #include "clock.h"
 #include "loop.h"
 
+#define ON_LOOP_PATIENCE_S 120 /* the machine may be busy */
+
 /* Lets loop_run() return, from this thread. The daemon has no use for it: its loops end when
  * nothing is open any more. */
 static inline void loop_stop(struct loop *l)
@@ -19,14 +21,14 @@ static inline void loop_stop(struct loop *l)
 static inline void out_of_patience(void *ctx)
 {
     (void)ctx;
-    fprintf(stderr, "nothing happened for 20 s\n");
+    fprintf(stderr, "nothing happened for %d s\n", ON_LOOP_PATIENCE_S);
     abort();
 }
 
 /* `w` has a loop and a timer `patience` that calls out_of_patience(). */
 #define run_until(w, condition)                                                                    \
     do {                                                                                           \
-        timer_start_at((w)->patience, clock_mono_ns() + 20 * NS_PER_S);                            \
+        timer_start_at((w)->patience, clock_mono_ns() + ON_LOOP_PATIENCE_S * NS_PER_S);            \
         while (!(condition))                                                                       \
             loop_run((w)->loop);                                                                   \
     } while (0)

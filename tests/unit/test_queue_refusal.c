@@ -133,7 +133,7 @@ static void answer(int type, const char *words)
     sent.cb(sent.ctx, &reply);
 }
 
-static void ask(struct queue *q, enum queue_script script, const char *key)
+static void ask(struct queue *q, enum script script, const char *key)
 {
     struct queue_args a;
 
@@ -145,23 +145,23 @@ static void ask(struct queue *q, enum queue_script script, const char *key)
 static void every_script_that_is_refused_is_reported(void **state)
 {
     (void)state;
-    for (int s = 0; s < SCRIPT_N; s++) {
+    for (int s = 0; s < SCRIPT_QUEUE_N; s++) {
         struct queue *q = make();
 
         if (s == SCRIPT_LANES || s == SCRIPT_EXAMINE) { /* the queue is down; it is no need */
             drop(q);
             continue;
         }
-        ask(q, (enum queue_script)s, "key");
+        ask(q, (enum script)s, "key");
         answer(REDIS_REPLY_ERROR, "WRONGTYPE no");
         assert_int_equal(last_err, -EIO);
         assert_int_equal(told.refused, 1);
         assert_true(strlen(told.doing) > 3);
         assert_string_equal(told.words, "WRONGTYPE no");
-        ask(q, (enum queue_script)s, "key");
+        ask(q, (enum script)s, "key");
         answer(REDIS_REPLY_INTEGER, "");
         assert_int_equal(told.accepted, 1);
-        ask(q, (enum queue_script)s, "key");
+        ask(q, (enum script)s, "key");
         answer(REDIS_REPLY_INTEGER, "");
         assert_int_equal(told.accepted, 1);
         drop(q);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ * The Lua that runs inside Redis: whatever must happen whole or not at all. Each script is a file
+ * in scripts/, whose head says what it takes and answers; the build makes the table of them.
+ *
+ * Rules that all of them keep:
+ *
+ * - Keys come as KEYS, all under one hash tag. Receipt keys, whose names hold a job id that may be
+ *   known only from the entry, are put together from a prefix that comes as a key, too: same tag,
+ *   same slot.
+ * - Out of memory must not stop the dispatch, which is what frees memory. Redis refuses commands
+ *   that may need memory (denyoom) only until a script has written something: "this is the first
+ *   write in the context of this script, otherwise we can't stop in the middle" (redis,
+ *   src/script.c, scriptVerifyOOM; the same in 6.2, src/scripting.c). HDEL, XDEL and PEXPIRE are
+ *   writes and not denyoom; on something that does not exist they change nothing. So a script that
+ *   must go through begins with one of them. A disk that is full (MISCONF) refuses those as well,
+ *   and so the whole script.
+ * - The clock is Redis' own.
+ * - What is moved is written at its new place before it is removed at the old: a script that fails
+ *   in the middle is not rolled back. */
+#pragma once
+
+enum script {
+    /* Those of the queue, which it loads when it connects. */
+    SCRIPT_LANES,      /* can the lanes be read? */
+    SCRIPT_DEPTH,      /* how much is in them */
+    SCRIPT_LEAD,       /* take or renew the lease, read control, publish status */
+    SCRIPT_RELEASE,    /* drop the lease */
+    SCRIPT_DROP,       /* the end of plain purged jobs, no receipts */
+    SCRIPT_PURGED,     /* the end of plain purged jobs, with receipts */
+    SCRIPT_SETTLE,     /* the end of any job that is not large, one entry looked up at a time */
+    SCRIPT_END_LARGE,  /* the last step of a large one's end */
+    SCRIPT_OVERSIZED,  /* the end of an entry that is too large to look at */
+    SCRIPT_WRITE,      /* a command that is to go through without memory ... */
+    SCRIPT_WRITE_HASH, /* ... on a hash */
+    SCRIPT_DUE,        /* from postponed back to the lanes */
+    SCRIPT_RETURNED,   /* the last step of a large one's way back */
+    SCRIPT_ADOPT,      /* what version 0.1.0 postponed */
+    SCRIPT_SPEND,      /* the ledger's durable half */
+    SCRIPT_RESTORE,    /* what the ledger held */
+    SCRIPT_EXAMINE,    /* keys of the wrong type, values that are no numbers */
+    SCRIPT_QUEUE_N,
+
+    /* Those of the endpoint and the commands. */
+    SCRIPT_PUT_ONCE = SCRIPT_QUEUE_N, /* add a job and its idempotency key */
+    SCRIPT_BEGIN_ONCE,                /* the same for a large job: before its XADD ... */
+    SCRIPT_END_ONCE,                  /* ... and after it */
+    SCRIPT_FIND_JOB,                  /* where a job is */
+    SCRIPT_CANCEL_JOB,                /* take a job back */
+    SCRIPT_OVERVIEW,                  /* how an account stands */
+    SCRIPT_RETRY_DEAD,                /* from the dead letters back to the lanes */
+    SCRIPT_DROP_LETTER,               /* the last step of a large one's way back */
+    SCRIPT_BOOK_ALL,                  /* book a whole budget as spent */
+    SCRIPT_LOWER_LAST_ID,             /* undo an entry id from a clock that was ahead */
+    SCRIPT_N
+};
+
+struct script_text {
+    const char *name, *text;
+};
+
+extern const struct script_text scripts[SCRIPT_N];
+
+/* Larger commands than these are sent plain: a script would hold Redis too long (and Lua hands on
+ * at most some 8,000 arguments: LUAI_MAXCSTACK). */
+#define SCRIPT_ARGS_MAX 2000
+#define SCRIPT_BYTES_MAX (256 * 1024)

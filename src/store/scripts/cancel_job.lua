@@ -1,0 +1,30 @@
+-- Takes a job back.
+-- KEYS receipt postponed postponed:jobs places settled cancelled stream.
+-- ARGV job, receipt, ttl_s, lane ('' when it is postponed), entry id.
+-- Answers {1} when it was taken back, {0, receipt} when it has ended, {2} when it is not there.
+-- Errors: a key of the wrong type; OOM.
+--
+-- The receipt is written before the job is removed: a script that fails in the middle is not
+-- rolled back. The leader knows jobs by their entries.
+
+--@include shared/there.lua
+
+local call, job, lane, id = redis.call, ARGV[1], ARGV[4], ARGV[5]
+local ended = call('GET', KEYS[1])
+if ended then return {0, ended} end
+if lane == '' and not call('ZSCORE', KEYS[2], job) then return {2} end
+if lane ~= '' and not there(KEYS[7], id) then return {2} end
+call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+if lane == '' then
+  call('ZREM', KEYS[2], job)
+  call('HDEL', KEYS[3], job)
+else
+  local place = lane .. '-' .. id
+  call('XDEL', KEYS[7], id)
+  if call('HGET', KEYS[4], job) == place then call('HDEL', KEYS[4], job) end
+  call('RPUSH', KEYS[6], place)
+  call('LTRIM', KEYS[6], -10000, -1)
+  call('EXPIRE', KEYS[6], 60)
+end
+call('PUBLISH', KEYS[5], job)
+return {1}

@@ -1,0 +1,22 @@
+-- Where a job is.
+-- KEYS receipt postponed places later urgent normal bulk.
+-- ARGV job, home (1 to 3; 0 for a repeat, which never was in a lane under its own id), entry id.
+-- Answers what it is: ended and its receipt, postponed, lane with its number and the entry id,
+-- unsure, unknown.
+-- Errors: a key of the wrong type. Never OOM.
+
+--@include shared/there.lua
+
+local call, job, home = redis.call, ARGV[1], tonumber(ARGV[2])
+local receipt = call('GET', KEYS[1])
+if receipt then return {'ended', receipt} end
+if call('ZSCORE', KEYS[2], job) then return {'postponed'} end
+local place = call('HGET', KEYS[3], job)
+if place then
+  local lane, id = place:match('^(%a+)-(%d+%-%d+)$')
+  local k = ({urgent = 1, normal = 2, bulk = 3})[lane]
+  if k and there(KEYS[4 + k], id) then return {'lane', k, id} end
+  call('HDEL', KEYS[3], job)
+end
+if home > 0 and there(KEYS[4 + home], ARGV[3]) then return {'lane', home, ARGV[3]} end
+return {call('EXISTS', KEYS[4]) == 1 and 'unsure' or 'unknown'}

@@ -1,0 +1,43 @@
+-- Takes or renews the lease, reads control, publishes the status.
+-- KEYS lease control status budget cancelled.
+-- ARGV owner, ttl_ms, usurp (an owner that may be driven out, or ''), status ('': none), clock,
+-- wall, told, digest.
+-- Answers leading, taken over, holder, its ms (-1: without end), paused, why, names of cancelled
+-- jobs, their digest.
+-- Errors: a key of the wrong type. Never OOM.
+--
+-- PEXPIRE goes first: it renews, and it is the write that lets the rest go through without memory.
+-- HDEL is that when there is no lease.
+--
+-- Names of cancelled jobs stay on their list until the leader says that it has them: `told` of
+-- them from the front, whose digest shows that they are still the same ones; an answer can be
+-- lost, and the leader die.
+
+--@include shared/now.lua
+
+local holder, taken = redis.call('GET', KEYS[1]) or '', 0
+if holder == ARGV[1] then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+elseif holder == '' or (ARGV[3] ~= '' and holder == ARGV[3]) then
+  redis.call('HDEL', KEYS[2], '')
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  holder, taken = ARGV[1], 1
+end
+local leading = holder == ARGV[1] and 1 or 0
+if leading == 1 and ARGV[4] ~= '' then redis.call('SET', KEYS[3], ARGV[4], 'EX', 5) end
+if leading == 1 and taken == 0 and ARGV[5] ~= '0' then
+  redis.call('HSET', KEYS[4], 'clock', ARGV[5], 'clock_at', int(now_ms()), 'clock_wall',
+    ARGV[6])
+end
+local c = redis.call('HMGET', KEYS[2], 'paused', 'why')
+local function names(n) return redis.call('LRANGE', KEYS[5], 0, n - 1) end
+local function digest(list) return redis.sha1hex(table.concat(list, ' ')) end
+local gone, told = {}, tonumber(ARGV[7])
+if leading == 1 then
+  if told > 0 and digest(names(told)) == ARGV[8] then
+    redis.call('LTRIM', KEYS[5], told, -1)
+  end
+  gone = names(64)
+end
+return {leading, taken, holder, redis.call('PTTL', KEYS[1]),
+  c[1] == '1' and 1 or 0, c[2] or '', gone, digest(gone)}

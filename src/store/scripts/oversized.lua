@@ -1,0 +1,38 @@
+-- The end of an entry that is too large to look at: it becomes a dead letter.
+-- KEYS as those of settle.lua.
+-- ARGV lane, channel, ttl_s, id, receipt (0|1), reason, then the fields that the letter keeps.
+-- Answers ended, receipts left out.
+-- Errors: a key of the wrong type; nothing has changed then.
+--
+-- Handing the entry to Lua would take long. So the letter is written first and taken back when
+-- there was no such entry.
+
+--@include shared/receipt.lua
+
+local id, reason = ARGV[4], ARGV[6]
+local job, ref, letter = lane .. '-' .. id, nil, {}
+-- Whether it is a hash: later would be too late.
+call('HLEN', KEYS[5])
+for i = 7, #ARGV - 1, 2 do
+  local name, value = ARGV[i], ARGV[i + 1]
+  letter[#letter + 1] = name
+  letter[#letter + 1] = value
+  if name == 'ref' then ref = value
+  elseif name == 'job' and #value <= 128 and not value:find('[^%w+-]') and value ~= '' then
+    job = value
+  end
+end
+local n = #letter
+letter[n + 1], letter[n + 2] = 'dead_reason', reason
+letter[n + 3], letter[n + 4] = 'dead_job', job
+letter[n + 5], letter[n + 6] = 'dead_at', now
+letter[n + 7], letter[n + 8] = 'dead_target', ''
+local written = call('XADD', KEYS[6], '*', unpack(letter))
+if call('XDEL', KEYS[1], id) == 0 then
+  call('XDEL', KEYS[6], written)
+  return {0, 0}
+end
+unplace(job, lane .. '-' .. id)
+call('PUBLISH', ARGV[2], job)
+if ARGV[5] == '1' then receipt(job, 'dead', 0, ref, reason, '["large"]') end
+return {1, skipped}

@@ -1,0 +1,33 @@
+-- How an account stands, in one answer.
+-- KEYS the three lanes, postponed, dead, lease, control, status, later (of version 0.1.0).
+-- Answers the lengths of the lanes, the ages of their oldest entries, how many are postponed, when
+-- the next of them is due, dead letters, whether there is a lease, paused, status.
+-- Errors: a key of the wrong type.
+--
+-- The oldest entry of a lane tells its age by its id, but XRANGE hands over the whole of it, and
+-- one of 10,000 long URLs would keep Redis busy for a second. MEMORY USAGE counts the first node
+-- of the stream for each of its nodes, of at most 100 entries, so it says how large that can be.
+-- Where it can be larger than a script may look at, the age is -1: nobody knows.
+
+local out, t = {}, redis.call('TIME')
+local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+local function age(key, length)
+  if length == 0 then return 0 end
+  local most = redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 1)
+  if length > 200 then most = most * 200 / length end
+  if most > 1048576 then return -1 end
+  local first = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
+  return math.max(0, now - tonumber(first[1]:match('^%d+')))
+end
+for i = 1, 3 do
+  out[i] = redis.call('XLEN', KEYS[i])
+  out[3 + i] = age(KEYS[i], out[i])
+end
+local next = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')[2]
+out[7] = redis.call('ZCARD', KEYS[4]) + redis.call('ZCARD', KEYS[9])
+out[8] = next and math.max(0, math.floor(tonumber(next)) - now) or 0
+out[9] = redis.call('XLEN', KEYS[5])
+out[10] = redis.call('EXISTS', KEYS[6])
+out[11] = redis.call('HGET', KEYS[7], 'paused') or '0'
+out[12] = redis.call('GET', KEYS[8]) or ''
+return out

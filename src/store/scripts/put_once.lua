@@ -1,0 +1,13 @@
+-- Adds a small job once, and its mark.
+-- KEYS stream once.
+-- ARGV same, ttl_s, lane, field, value, field, value ...
+-- Answers "new" and the job; for a mark that is there "repeated" or "conflict", and its job.
+-- Errors: a key of the wrong type; OOM.
+
+--@include shared/judge.lua
+
+local told = judge(redis.call('GET', KEYS[2]), ARGV[1])
+if told then return told end
+local job = ARGV[3] .. '-' .. redis.call('XADD', KEYS[1], '*', unpack(ARGV, 4))
+redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. job, 'EX', ARGV[2])
+return {'new', job}

@@ -1,0 +1,31 @@
+-- Moves dead letters back to the lanes.
+-- KEYS dead urgent normal bulk.
+-- ARGV ids of letters that are not large.
+-- Answers how many moved.
+-- Errors: a key of the wrong type; OOM.
+--
+-- Written at the new place before removed from the old: a refusal in the middle (out of memory)
+-- loses nothing. Each becomes a new job with an id of its own, so a `job` field is left out, too.
+
+local lanes = {urgent = KEYS[2], normal = KEYS[3], bulk = KEYS[4]}
+local moved = 0
+for _, id in ipairs(ARGV) do
+  local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
+  if entry then
+    local own, lane = {}, KEYS[3]
+    for i = 1, #entry[2], 2 do
+      local name, value = entry[2][i], entry[2][i + 1]
+      if name == 'dead_job' then lane = lanes[value:match('^%a+')] or lane end
+      if name:sub(1, 5) ~= 'dead_' and name ~= 'job' then
+        own[#own + 1] = name
+        own[#own + 1] = value
+      end
+    end
+    if #own > 0 then
+      redis.call('XADD', lane, '*', unpack(own))
+      redis.call('XDEL', KEYS[1], id)
+      moved = moved + 1
+    end
+  end
+end
+return moved

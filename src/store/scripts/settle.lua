@@ -1,0 +1,91 @@
+-- The end of any job whose entry is not large; each entry is looked up.
+-- KEYS stream, receipt prefix, postponed, postponed:jobs, places, dead.
+-- ARGV lane, channel, ttl_s, wall_ms, then per item: id, outcome, receipt (0|1), targets, due_ms,
+-- reason, target.
+-- Answers ended, receipts left out.
+-- Errors: a key of the wrong type. The items before the one that failed are done.
+--
+-- A job that continues another (field `job`, written only when something comes back from
+-- `postponed`) ends under that one's id. A repeat is a job of its own, "<id>+r", so that each job
+-- has one receipt. A `repeat_after` of 0 is none: 0 is true in Lua.
+--
+-- A postponed job is cmsgpack {lane, job, entry id, fields} under the job's id; when that is taken
+-- (somebody wrote a `job` field by hand), under "<id>@<lane>-<entry id>". The entries are removed
+-- together at the end, which costs Redis half as much; when one fails, those before it are removed
+-- and the failure told, so that repeating it all moves nothing twice.
+
+--@include shared/receipt.lua
+--@include shared/scope.lua
+
+local published, done, over = {}, {}, {}
+-- Whether it is a hash: later would be too late.
+call('HLEN', KEYS[5])
+local function look(fields, own)
+  local job, ref, again = own, nil, nil
+  for i = 1, #fields, 2 do
+    local name, value = fields[i], fields[i + 1]
+    if name == 'ref' then ref = value
+    elseif name == 'repeat_after' and value:find('^%d+$') then
+      again = tonumber(value)
+      if again == 0 then again = nil end
+    elseif name == 'job' and #value <= 128 and not value:find('[^%w+-]') and
+      value ~= '' then
+      job = value
+    end
+  end
+  return job, ref, again
+end
+local function postpone(fields, id, job, due, once)
+  local kept, name = {}, job
+  for i = 1, #fields, 2 do
+    local field = fields[i]
+    if field ~= 'job' and
+      not (once and (field == 'repeat_after' or field == 'not_before')) then
+      kept[#kept + 1] = field
+      kept[#kept + 1] = fields[i + 1]
+    end
+  end
+  if once then kept[#kept + 1] = 'not_before'; kept[#kept + 1] = due end
+  if call('ZSCORE', KEYS[3], name) then name = job .. '@' .. lane .. '-' .. id end
+  call('HSET', KEYS[4], name, cmsgpack.pack({lane, job, id, kept}))
+  call('ZADD', KEYS[3], due, name)
+end
+local function bury(fields, job, reason, target)
+  local copy = {}
+  for i = 1, #fields do copy[i] = fields[i] end
+  local n = #copy
+  copy[n + 1], copy[n + 2] = 'dead_reason', reason
+  copy[n + 3], copy[n + 4] = 'dead_job', job
+  copy[n + 5], copy[n + 6] = 'dead_at', now
+  copy[n + 7], copy[n + 8] = 'dead_target', target
+  call('XADD', KEYS[6], '*', unpack(copy))
+end
+local function finish(i)
+  local id, state, due = ARGV[i], ARGV[i + 1], ARGV[i + 4]
+  local entry = call('XRANGE', KEYS[1], id, id)[1]
+  if not entry or over[id] then return end
+  local fields, own = entry[2], lane .. '-' .. id
+  local job, ref, again = look(fields, own)
+  if state == 'dead' then bury(fields, job, ARGV[i + 5], ARGV[i + 6])
+  elseif state == 'later' then postpone(fields, id, job, due, false)
+  elseif state == 'purged' and again then
+    if due == '0' then due = int(tonumber(ARGV[4]) + again) end
+    postpone(fields, id, job .. '+r', due, true)
+  end
+  unplace(job, own)
+  done[#done + 1], over[id] = id, true
+  if state == 'later' then return end
+  published[#published + 1] = job
+  if ARGV[i + 2] == '1' then
+    receipt(job, state, ARGV[i + 3], ref, ARGV[i + 5], scope_of(fields))
+  end
+end
+local ok, err = true, nil
+for i = 5, #ARGV, 7 do
+  ok, err = pcall(finish, i)
+  if not ok then break end
+end
+if #done > 0 then call('XDEL', KEYS[1], unpack(done)) end
+if #published > 0 then call('PUBLISH', ARGV[2], table.concat(published, ' ')) end
+if not ok then return type(err) == 'table' and err or redis.error_reply(err) end
+return {#done, skipped}

@@ -1,0 +1,44 @@
+-- Reserves budget: the durable half of the ledger.
+-- KEYS lease budget spent.
+-- ARGV owner, k, seq, open, booked, book, level, window_ms, clock, wall.
+-- Answers 1, or 0 when the lease is not ours, or was another's in between: what that one spent we
+-- do not know.
+-- Errors: a key of the wrong type.
+--
+-- Totals, not differences, so that repeating an operation whose reply was lost books nothing
+-- twice: `open` is what is open after it, `booked` all that this owner booked since it took over,
+-- `book` this operation's part of that. `seq` keeps a repeated script from overtaking a later one.
+--
+-- Trimmed by the account's time, which ids do not show: seldom, and then many at once.
+
+--@include shared/now.lua
+--@include shared/when.lua
+
+local call, budget, k = redis.call, KEYS[2], ARGV[2] .. ':'
+if call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local h = call('HMGET', budget, k .. 'owner', k .. 'seq', k .. 'booked')
+if h[1] and h[1] ~= ARGV[1] then return 0 end
+call('HDEL', budget, '')
+local now, clock, cost, booked = now_ms(), tonumber(ARGV[9]), tonumber(ARGV[6]), ARGV[5]
+if h[1] then
+  if tonumber(ARGV[3]) <= tonumber(h[2] or 0) then return 1 end
+  cost = tonumber(ARGV[5]) - tonumber(h[3] or 0)
+  if cost < 0 then booked = h[3] end
+end
+local function trim(from)
+  local first, last = call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)[1], nil
+  if when(first) >= from - tonumber(ARGV[8]) / 16 then return end
+  for _, e in ipairs(call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1000)) do
+    if when(e) >= from then break end
+    last = e[1]
+  end
+  call('XTRIM', KEYS[3], 'MINID', last)
+end
+if cost > 0 then
+  call('XADD', KEYS[3], '*', 'c', int(cost), 't', ARGV[9])
+  trim(clock - tonumber(ARGV[8]))
+end
+call('HSET', budget, k .. 'owner', ARGV[1], k .. 'seq', ARGV[3], k .. 'open', ARGV[4],
+  k .. 'booked', booked, k .. 'level', ARGV[7], k .. 'level_at', int(now),
+  'clock', ARGV[9], 'clock_at', int(now), 'clock_wall', ARGV[10])
+return 1

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+#include "client.h"
+
+#include <errno.h>
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "fakeio_internal.h"
+#include "list.h"
+
+#define WORDS_MAX 32
+
+struct waiting { /* an answer that nobody has asked for yet */
+    struct list link;
+    struct redisReply *reply;
+};
+
+struct client {
+    struct fakeredis_session *session; /* NULL: lost */
+    struct list waiting;
+    struct redisReply *reply; /* the one lent out */
+    char error[256];
+};
+
+int client_open(const struct redis_address *a, struct client **out, char *err, size_t err_room)
+{
+    struct client *c;
+
+    (void)a;
+    if (!fakeio_server()) {
+        snprintf(err, err_room, "Connection refused");
+        return -ECONNREFUSED;
+    }
+    c = alloc_zeroed(1, sizeof(*c));
+    c->session = fakeredis_open(fakeio_server(), NULL, NULL, NULL);
+    list_init(&c->waiting);
+    *out = c;
+    return 0;
+}
+
+static void take_back(struct client *c)
+{
+    if (c->reply)
+        freeReplyObject(c->reply);
+    c->reply = NULL;
+}
+
+static void lose(struct client *c)
+{
+    fakeredis_close(c->session);
+    c->session = NULL;
+}
+
+void client_close(struct client *c)
+{
+    struct list *node;
+
+    if (!c)
+        return;
+    take_back(c);
+    while ((node = list_pop_front(&c->waiting))) {
+        struct waiting *w = list_entry(node, struct waiting, link);
+
+        freeReplyObject(w->reply);
+        free(w);
+    }
+    if (c->session)
+        lose(c);
+    free(c);
+}
+
+void client_send(struct client *c, size_t argc, const struct span *argv)
+{
+    struct waiting *w;
+    struct buf out;
+
+    if (!c->session)
+        return;
+    buf_init(&out, (size_t)1 << 30);
+    if (fakeio_run(c->session, argc, argv, &out)) {
+        w = alloc_zeroed(1, sizeof(*w));
+        w->reply = fakeio_reply(&out);
+        list_push_back(&c->waiting, &w->link);
+    } else {
+        lose(c);
+    }
+    buf_deinit(&out);
+}
+
+int client_receive(struct client *c, struct redisReply **out)
+{
+    struct list *node = list_pop_front(&c->waiting);
+    struct waiting *w;
+
+    take_back(c);
+    if (!node) {
+        must(!c->session); /* or nothing was asked */
+        snprintf(c->error, sizeof(c->error), "connection lost");
+        return -ENOTCONN;
+    }
+    w = list_entry(node, struct waiting, link);
+    c->reply = w->reply;
+    free(w);
+    if (reply_refused(c->reply))
+        snprintf(c->error, sizeof(c->error), "%s", reply_text(c->reply).p);
+    *out = c->reply;
+    return 0;
+}
+
+int client_ask(struct client *c, size_t argc, const struct span *argv, struct redisReply **out)
+{
+    struct redisReply *reply;
+    int rc;
+
+    client_send(c, argc, argv);
+    rc = client_receive(c, &reply);
+    if (rc == 0 && reply_refused(reply))
+        return -EIO;
+    if (rc == 0)
+        *out = reply;
+    return rc;
+}
+
+int client_ask_words(struct client *c, const char *const *words, struct redisReply **out)
+{
+    struct span argv[WORDS_MAX];
+    size_t argc = 0;
+
+    for (; words[argc]; argc++) {
+        must(argc < WORDS_MAX);
+        argv[argc] = span_str(words[argc]);
+    }
+    return client_ask(c, argc, argv, out);
+}
+
+const char *client_error(const struct client *c)
+{
+    return c->error;
+}
+
+int client_distrust(struct client *c)
+{
+    snprintf(c->error, sizeof(c->error), "the answer has not the form that Redis gives it");
+    return -EIO;
+}

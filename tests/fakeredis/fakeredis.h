@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ * A Redis in memory, for tests: it knows the commands that purgeline sends, and runs its scripts in
+ * Lua 5.1, on data of its own. Its answers are the bytes that Redis 7.0 would send (RESP2); the
+ * test live/test_fakeredis compares them. Nothing here reads a clock: the time is handed in. */
+#pragma once
+
+#include "buf.h"
+#include "span.h"
+
+struct fakeredis;
+struct fakeredis_session; /* what Redis knows of one connection */
+
+typedef uint64_t fakeredis_clock(void *ctx); /* Unix time in microseconds */
+
+struct fakeredis *fakeredis_new(fakeredis_clock *now_us, void *ctx);
+void fakeredis_free(struct fakeredis *f); /* its sessions must be closed; NULL is fine */
+
+/* The words with which commands that may need memory, or all writes, are refused ("OOM command not
+ * ..."), or NULL. Kept, not copied. As in Redis a script that has written something goes on without
+ * memory. */
+void fakeredis_set_full(struct fakeredis *f, const char *words);
+void fakeredis_set_refusing(struct fakeredis *f, const char *words);
+/* What CONFIG GET and INFO say of these. */
+void fakeredis_set_policy(struct fakeredis *f, const char *maxmemory_policy);
+
+/* A message of a channel that the session has subscribed to. */
+typedef void fakeredis_message_cb(void *ctx, struct span channel, struct span text);
+/* `changed` comes after each command of any session that changed something; both may be NULL. */
+struct fakeredis_session *fakeredis_open(struct fakeredis *f, fakeredis_message_cb *message,
+                                         void (*changed)(void *ctx), void *ctx);
+void fakeredis_close(struct fakeredis_session *s);
+/* Carries a command out and appends its answer. XREAD never waits here: it answers nil. */
+void fakeredis_run(struct fakeredis_session *s, size_t argc, const struct span *argv,
+                   struct buf *out);

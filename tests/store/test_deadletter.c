@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT
+ * Retrying and dropping dead letters, and pausing: each letter is gone and its job in its lane, or
+ * neither, whatever happens on the way. */
+#include "store_world.h"
+
+#include "control.h"
+#include "deadletter.h"
+
+#define LETTERS 150 /* more than go in one question */
+
+struct dead_world {
+    struct store_world store;
+    struct client *client;
+};
+
+static int set_up(void **state)
+{
+    struct dead_world *w = alloc_zeroed(1, sizeof(*w));
+
+    store_open(&w->store);
+    assert_int_equal(client_open(NULL, &w->client, NULL, 0), 0);
+    *state = w;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct dead_world *w = *state;
+
+    client_close(w->client);
+    store_close(&w->store);
+    free(w);
+    return 0;
+}
+
+/* After its connection was lost. */
+static void open_again(struct dead_world *w)
+{
+    client_close(w->client);
+    assert_int_equal(client_open(NULL, &w->client, NULL, 0), 0);
+}
+
+#define DIED " dead_reason 404 dead_job urgent-5-1 dead_at 7 dead_target a"
+
+static void bury(struct dead_world *w, const char *fields)
+{
+    char command[300];
+
+    snprintf(command, sizeof(command), "XADD " P "dead * %s" DIED, fields);
+    store_do(&w->store, command);
+}
+
+/* Too large for the script. */
+static void bury_large(struct dead_world *w)
+{
+    char *big = alloc_zeroed(9001, 1), *command;
+
+    memset(big, 'u', 9000);
+    command = alloc_printf("XADD " P "dead * url %s" DIED, big);
+    store_do(&w->store, command);
+    free(command);
+    free(big);
+}
+
+static void expect_counts(struct dead_world *w, unsigned dead, unsigned urgent)
+{
+    store_expect_number(&w->store, "XLEN " P "dead", dead);
+    store_expect_number(&w->store, "XLEN " P "jobs:urgent", urgent);
+}
+
+#define FIRST "1700000000000-0"
+
+static int retry(struct dead_world *w, uint64_t *done)
+{
+    const char *ids[] = {FIRST, "5-5"};
+
+    return deadletter_retry(w->client, "main", ids, 2, done);
+}
+
+static void a_retried_letter_is_a_job_of_its_lane_again(void **state)
+{
+    struct dead_world *w = *state;
+    uint64_t done;
+
+    bury(w, "url a ref mine job urgent-5-1");
+    assert_int_equal(retry(w, &done), 0);
+    assert_int_equal(done, 1);
+    store_expect(&w->store, "XRANGE " P "jobs:urgent - +",
+                 "*1\r\n*2\r\n$15\r\n" FIRST "\r\n*4\r\n$3\r\nurl\r\n$1\r\na\r\n$3\r\nref\r\n"
+                 "$4\r\nmine\r\n");
+    expect_counts(w, 0, 1);
+    assert_int_equal(retry(w, &done), 0);
+    assert_int_equal(done, 0);
+}
+
+static void a_large_letter_goes_the_same_way(void **state)
+{
+    struct dead_world *w = *state;
+    uint64_t done;
+
+    bury_large(w);
+    assert_int_equal(retry(w, &done), 0);
+    assert_int_equal(done, 1);
+    expect_counts(w, 0, 1);
+    assert_int_equal(fakeio_count("EXEC"), 1);
+}
+
+static void all_letters_of_now_are_retried_or_dropped(void **state)
+{
+    struct dead_world *w = *state;
+    uint64_t done;
+
+    for (int i = 0; i < LETTERS; i++)
+        bury(w, "url a");
+    assert_int_equal(deadletter_retry_all(w->client, "main", &done), 0);
+    assert_int_equal(done, LETTERS);
+    expect_counts(w, 0, LETTERS);
+    for (int i = 0; i < LETTERS; i++)
+        bury(w, "url a");
+    assert_int_equal(deadletter_drop_all(w->client, "main", &done), 0);
+    assert_int_equal(done, LETTERS);
+    expect_counts(w, 0, LETTERS);
+}
+
+static void one_letter_is_dropped(void **state)
+{
+    struct dead_world *w = *state;
+    uint64_t done;
+
+    bury(w, "url a");
+    bury(w, "url b");
+    assert_int_equal(deadletter_drop(w->client, "main", (const char *[]){FIRST, FIRST}, 2, &done),
+                     0);
+    assert_int_equal(done, 1);
+    expect_counts(w, 1, 0);
+}
+
+static void expect_failure(struct dead_world *w, int rc, const char *words)
+{
+    uint64_t done;
+
+    assert_int_equal(retry(w, &done), rc);
+    assert_int_equal(done, 0);
+    assert_non_null(strstr(client_error(w->client), words));
+}
+
+static void without_memory_letters_stay(void **state)
+{
+    struct dead_world *w = *state;
+    uint64_t done;
+
+    for (int large = 0; large < 2; large++) {
+        store_do(&w->store, "FLUSHALL");
+        if (large)
+            bury_large(w);
+        else
+            bury(w, "url a");
+        fakeredis_set_full(w->store.redis, OOM);
+        expect_failure(w, -EIO, large ? "EXECABORT" : OOM);
+        fakeredis_set_full(w->store.redis, NULL);
+        expect_counts(w, 1, 0);
+        assert_int_equal(retry(w, &done), 0);
+        assert_int_equal(done, 1);
+    }
+}
+
+/* Small ones by the script, large ones by a transaction, of which Redis carries out what it can. */
+static void a_lane_that_is_no_stream_swallows_no_letter(void **state)
+{
+    struct dead_world *w = *state;
+
+    store_do(&w->store, "SET " P "jobs:urgent x");
+    bury(w, "url a");
+    expect_failure(w, -EIO, "WRONGTYPE");
+    store_do(&w->store, "DEL " P "dead");
+    bury_large(w);
+    expect_failure(w, -EIO, "WRONGTYPE");
+    store_expect_number(&w->store, "XLEN " P "dead", 1);
+}
+
+/* With a connection lost at each step: a letter is there, or its job is, and never both. */
+static void a_lost_connection_leaves_a_letter_or_its_job(void **state)
+{
+    static const char *const small[] = {"XRANGE", "retry_dead"};
+    static const char *const large[] = {"XRANGE", "WATCH", "MULTI", "XADD", "drop_letter", "EXEC"};
+    struct dead_world *w = *state;
+    uint64_t done;
+
+    for (size_t i = 0; i < array_len(small) + array_len(large); i++) {
+        bool is_large = i >= array_len(small);
+
+        for (int after = 0; after < 2; after++) {
+            store_do(&w->store, "FLUSHALL");
+            if (is_large)
+                bury_large(w);
+            else
+                bury(w, "url a");
+            fakeio_fail_next(is_large ? large[i - array_len(small)] : small[i],
+                             after ? FAKEIO_LOST_AFTER : FAKEIO_LOST_BEFORE, NULL);
+            expect_failure(w, -ENOTCONN, "lost");
+            open_again(w);
+            assert_int_equal(retry(w, &done), 0);
+            expect_counts(w, 0, 1);
+        }
+    }
+}
+
+static void pausing_is_refused_aloud(void **state)
+{
+    struct dead_world *w = *state;
+
+    assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "why", "me"), 0);
+    store_expect(&w->store, "HMGET " P "control paused why by",
+                 "*3\r\n$1\r\n1\r\n$3\r\nwhy\r\n$2\r\nme\r\n");
+    assert_int_equal(control_set(w->client, "main", CONTROL_GOES_ON, "", "you"), 0);
+    store_expect(&w->store, "HMGET " P "control paused by", "*2\r\n$1\r\n0\r\n$3\r\nyou\r\n");
+    fakeio_fail_next("HSET", FAKEIO_REFUSED, OOM);
+    assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "", "me"), -EIO);
+    fakeio_fail_next("HSET", FAKEIO_LOST_AFTER, NULL);
+    assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "", "me"), -ENOTCONN);
+    store_expect(&w->store, "HGET " P "control paused", "$1\r\n1\r\n");
+}
+
+#define over_redis(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        over_redis(a_retried_letter_is_a_job_of_its_lane_again),
+        over_redis(a_large_letter_goes_the_same_way),
+        over_redis(all_letters_of_now_are_retried_or_dropped),
+        over_redis(one_letter_is_dropped),
+        over_redis(without_memory_letters_stay),
+        over_redis(a_lane_that_is_no_stream_swallows_no_letter),
+        over_redis(a_lost_connection_leaves_a_letter_or_its_job),
+        over_redis(pausing_is_refused_aloud),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

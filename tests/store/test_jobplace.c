@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT
+ * A job id finds its job wherever it went, and that one alone; and a job is taken back whole. */
+#include "store_world.h"
+
+#include "jobplace.h"
+#include "reply.h"
+
+#define MS "1700000000000"
+#define JOB "normal-" MS "-0"
+
+struct place_world {
+    struct store_world store;
+    struct config_account account;
+    struct redis *redis;
+    unsigned ups, answers;
+    bool closed;
+    enum job_state state;
+    enum jobplace_cancelled cancelled;
+    struct jobplace place;
+    char receipt[100];
+};
+
+static void on_up(void *ctx)
+{
+    struct place_world *w = ctx;
+
+    w->ups++;
+    loop_stop(w->store.loop);
+}
+
+static void on_down(void *ctx, const char *why)
+{
+    (void)ctx, (void)why;
+}
+
+static int set_up(void **state)
+{
+    struct place_world *w = alloc_zeroed(1, sizeof(*w));
+
+    store_open(&w->store);
+    w->account.name = (char *)"main";
+    w->account.receipt_ttl_s = 60;
+    w->redis = redis_new(w->store.loop, NULL, on_up, on_down, w);
+    store_until(&w->store, w->ups == 1);
+    *state = w;
+    return 0;
+}
+
+static void on_closed(void *ctx)
+{
+    struct place_world *w = ctx;
+
+    w->closed = true;
+    loop_stop(w->store.loop);
+}
+
+static int tear_down(void **state)
+{
+    struct place_world *w = *state;
+
+    redis_close(w->redis, on_closed, w);
+    store_until(&w->store, w->closed);
+    store_close(&w->store);
+    free(w);
+    return 0;
+}
+
+static void note(struct place_world *w, struct span receipt)
+{
+    w->answers++;
+    snprintf(w->receipt, sizeof(w->receipt), "%.*s", (int)receipt.n, receipt.p);
+    loop_stop(w->store.loop);
+}
+
+static void on_found(void *ctx, enum job_state state, struct span receipt,
+                     const struct jobplace *place)
+{
+    struct place_world *w = ctx;
+
+    w->state = state;
+    w->place = *place;
+    note(w, receipt);
+}
+
+static enum job_state find(struct place_world *w, const char *job)
+{
+    unsigned answers = w->answers;
+
+    store_until(&w->store, redis_is_up(w->redis));
+    jobplace_find(w->redis, "main", job, on_found, w);
+    store_until(&w->store, w->answers == answers + 1);
+    return w->state;
+}
+
+static void on_cancelled(void *ctx, enum jobplace_cancelled what, struct span receipt)
+{
+    struct place_world *w = ctx;
+
+    w->cancelled = what;
+    note(w, receipt);
+}
+
+/* From where it was found last. */
+static enum jobplace_cancelled cancel(struct place_world *w, const char *job)
+{
+    unsigned answers = w->answers;
+
+    store_until(&w->store, redis_is_up(w->redis));
+    jobplace_cancel(w->redis, &w->account, job, &w->place, SPAN("{gone}"), on_cancelled, w);
+    store_until(&w->store, w->answers == answers + 1);
+    return w->cancelled;
+}
+
+static void postpone(struct place_world *w, const char *job)
+{
+    char command[200];
+
+    snprintf(command, sizeof(command), "ZADD " P "postponed 5 %s", job);
+    store_do(&w->store, command);
+    snprintf(command, sizeof(command), "HSET " P "postponed:jobs %s packed", job);
+    store_do(&w->store, command);
+}
+
+/* -- finding -- */
+
+static void a_job_is_found_where_it_is(void **state)
+{
+    struct place_world *w = *state;
+
+    assert_int_equal(find(w, JOB), JOB_UNKNOWN);
+    store_do(&w->store, "XADD " P "jobs:normal * url a");
+    assert_int_equal(find(w, JOB), JOB_WAITING);
+    assert_false(w->place.postponed);
+    assert_int_equal(w->place.lane, LANE_NORMAL);
+    assert_string_equal(w->place.entry, MS "-0");
+    postpone(w, JOB);
+    assert_int_equal(find(w, JOB), JOB_WAITING);
+    assert_true(w->place.postponed);
+    store_do(&w->store, "SET " P "receipt:" JOB " {it}");
+    assert_int_equal(find(w, JOB), JOB_ENDED);
+    assert_string_equal(w->receipt, "{it}");
+}
+
+static void an_entry_of_another_lane_is_another_job(void **state)
+{
+    struct place_world *w = *state;
+
+    store_do(&w->store, "XADD " P "jobs:bulk * url a");
+    assert_int_equal(find(w, JOB), JOB_UNKNOWN);
+    postpone(w, JOB);
+    assert_int_equal(find(w, "bulk-" MS "-0"), JOB_WAITING);
+    assert_false(w->place.postponed);
+    assert_int_equal(find(w, "urgent-" MS "-0"), JOB_UNKNOWN);
+    assert_int_equal(find(w, "normal-" MS "-00"), JOB_UNKNOWN);
+}
+
+/* Back in a lane it has another entry id; what the index says of an entry that is gone is dropped.
+ */
+static void a_job_that_came_back_is_found_by_its_place(void **state)
+{
+    struct place_world *w = *state;
+
+    store_do(&w->store, "XADD " P "jobs:bulk 9-1 url a");
+    store_do(&w->store, "HSET " P "places " JOB " bulk-9-1");
+    assert_int_equal(find(w, JOB), JOB_WAITING);
+    assert_int_equal(w->place.lane, LANE_BULK);
+    assert_string_equal(w->place.entry, "9-1");
+    store_do(&w->store, "XDEL " P "jobs:bulk 9-1");
+    assert_int_equal(find(w, JOB), JOB_UNKNOWN);
+    store_expect_number(&w->store, "HLEN " P "places", 0);
+}
+
+static void a_repeat_was_never_in_a_lane_under_its_own_id(void **state)
+{
+    struct place_world *w = *state;
+
+    store_do(&w->store, "XADD " P "jobs:normal * url a");
+    assert_int_equal(find(w, JOB "+r"), JOB_UNKNOWN);
+    postpone(w, JOB "+r");
+    assert_int_equal(find(w, JOB "+r"), JOB_WAITING);
+}
+
+static void what_an_old_version_postponed_is_unsure(void **state)
+{
+    struct place_world *w = *state;
+
+    store_do(&w->store, "ZADD " P "later 5 packed");
+    assert_int_equal(find(w, JOB), JOB_UNSURE);
+}
+
+static void looking_leaves_no_claim_and_needs_no_memory(void **state)
+{
+    struct place_world *w = *state;
+
+    store_do(&w->store, "XADD " P "jobs:normal * url a");
+    fakeredis_set_full(w->store.redis, OOM);
+    assert_int_equal(find(w, JOB), JOB_WAITING);
+    store_expect_number(&w->store, "XACK " P "jobs:normal purgeline " MS "-0", 0);
+    fakeredis_set_full(w->store.redis, NULL);
+}
+
+static void who_asks_in_vain_is_told_so(void **state)
+{
+    struct place_world *w = *state;
+
+    fakeio_fail_next("find_job", FAKEIO_LOST_AFTER, NULL);
+    assert_int_equal(find(w, JOB), JOB_ASKED_IN_VAIN);
+    store_do(&w->store, "SET " P "postponed x");
+    assert_int_equal(find(w, JOB), JOB_ASKED_IN_VAIN);
+    store_do(&w->store, "DEL " P "postponed");
+    store_do(&w->store, "SET " P "jobs:normal x");
+    assert_int_equal(find(w, JOB), JOB_ASKED_IN_VAIN);
+}
+
+/* -- taking back -- */
+
+static void expect_taken_back(struct place_world *w)
+{
+    store_expect(&w->store, "GET " P "receipt:" JOB, "$6\r\n{gone}\r\n");
+    store_expect_number(&w->store, "TTL " P "receipt:" JOB, 60);
+    store_expect_number(&w->store, "XLEN " P "jobs:normal", 0);
+}
+
+static void a_job_in_a_lane_is_taken_back_and_the_leader_told(void **state)
+{
+    struct place_world *w = *state;
+
+    store_do(&w->store, "XADD " P "jobs:normal * url a");
+    store_do(&w->store, "HSET " P "places " JOB " normal-" MS "-0");
+    assert_int_equal(find(w, JOB), JOB_WAITING);
+    assert_int_equal(cancel(w, JOB), JOBPLACE_CANCELLED);
+    expect_taken_back(w);
+    store_expect(&w->store, "LRANGE " P "cancelled 0 -1", "*1\r\n$22\r\n" JOB "\r\n");
+    store_expect_number(&w->store, "HLEN " P "places", 0);
+    assert_int_equal(cancel(w, JOB), JOBPLACE_ENDED);
+    assert_string_equal(w->receipt, "{gone}");
+}
+
+static void a_postponed_job_is_taken_back_and_no_other(void **state)
+{
+    struct place_world *w = *state;
+
+    postpone(w, JOB);
+    postpone(w, "normal-" MS "-00");
+    postpone(w, JOB "+r");
+    assert_int_equal(find(w, JOB), JOB_WAITING);
+    assert_int_equal(cancel(w, JOB), JOBPLACE_CANCELLED);
+    expect_taken_back(w);
+    store_expect_number(&w->store, "ZCARD " P "postponed", 2);
+    store_expect_number(&w->store, "HLEN " P "postponed:jobs", 2);
+    store_expect_number(&w->store, "EXISTS " P "cancelled", 0);
+}
+
+static void a_job_that_moved_meanwhile_is_not_ended(void **state)
+{
+    struct place_world *w = *state;
+
+    store_do(&w->store, "XADD " P "jobs:normal * url a");
+    assert_int_equal(find(w, JOB), JOB_WAITING);
+    store_do(&w->store, "XDEL " P "jobs:normal " MS "-0");
+    assert_int_equal(cancel(w, JOB), JOBPLACE_MOVED);
+    postpone(w, JOB);
+    assert_int_equal(find(w, JOB), JOB_WAITING);
+    store_do(&w->store, "ZREM " P "postponed " JOB);
+    assert_int_equal(cancel(w, JOB), JOBPLACE_MOVED);
+    store_expect_number(&w->store, "EXISTS " P "receipt:" JOB, 0);
+}
+
+static void a_lost_answer_is_found_out_by_asking_again(void **state)
+{
+    struct place_world *w = *state;
+
+    store_do(&w->store, "XADD " P "jobs:normal * url a");
+    assert_int_equal(find(w, JOB), JOB_WAITING);
+    fakeio_fail_next("cancel_job", FAKEIO_LOST_BEFORE, NULL);
+    assert_int_equal(cancel(w, JOB), JOBPLACE_FAILED);
+    assert_int_equal(find(w, JOB), JOB_WAITING);
+    fakeio_fail_next("cancel_job", FAKEIO_LOST_AFTER, NULL);
+    assert_int_equal(cancel(w, JOB), JOBPLACE_FAILED);
+    assert_int_equal(find(w, JOB), JOB_ENDED);
+    expect_taken_back(w);
+}
+
+static void without_memory_for_its_receipt_a_job_stays(void **state)
+{
+    struct place_world *w = *state;
+
+    postpone(w, JOB);
+    assert_int_equal(find(w, JOB), JOB_WAITING);
+    fakeredis_set_full(w->store.redis, OOM);
+    assert_int_equal(cancel(w, JOB), JOBPLACE_FAILED);
+    assert_memory_equal(w->receipt, OOM, strlen(OOM));
+    store_expect_number(&w->store, "ZCARD " P "postponed", 1);
+    fakeredis_set_full(w->store.redis, NULL);
+    assert_int_equal(cancel(w, JOB), JOBPLACE_CANCELLED);
+}
+
+#define over_redis(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        over_redis(a_job_is_found_where_it_is),
+        over_redis(an_entry_of_another_lane_is_another_job),
+        over_redis(a_job_that_came_back_is_found_by_its_place),
+        over_redis(a_repeat_was_never_in_a_lane_under_its_own_id),
+        over_redis(what_an_old_version_postponed_is_unsure),
+        over_redis(looking_leaves_no_claim_and_needs_no_memory),
+        over_redis(who_asks_in_vain_is_told_so),
+        over_redis(a_job_in_a_lane_is_taken_back_and_the_leader_told),
+        over_redis(a_postponed_job_is_taken_back_and_no_other),
+        over_redis(a_job_that_moved_meanwhile_is_not_ended),
+        over_redis(a_lost_answer_is_found_out_by_asking_again),
+        over_redis(without_memory_for_its_receipt_a_job_stays),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
