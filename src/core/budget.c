@@ -64,6 +64,20 @@ static void advance(struct budget *b, uint64_t now_ns)
     forget_old(b, now_ns);
 }
 
+struct budget_limits budget_limits_of(const struct config_account *a, enum ledger l)
+{
+    const struct config_budget *b = &a->budget;
+
+    if (l == LEDGER_WRITE)
+        return (struct budget_limits){.units = a->writes.requests,
+                                      .window_ns = a->writes.per_s * NS_PER_S,
+                                      .burst = max_u64(a->writes.requests / 20, 1)};
+    return (struct budget_limits){.units = b->purges,
+                                  .window_ns = b->per_s * NS_PER_S,
+                                  .burst = config_burst(b),
+                                  .headroom = b->headroom};
+}
+
 void budget_init(struct budget *b, const struct budget_limits *limits, uint64_t now_ns)
 {
     must(limits->units > 0 && limits->window_ns > 0 && limits->headroom < limits->units);

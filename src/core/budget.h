@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What may be spent: a token bucket that paces and a ledger over the sliding window that caps. Pure
- * arithmetic; the durable half is io/queue's.
+ * arithmetic; the durable half is store/queue's.
  *
  *      reserve            book (the verdict is in)             window passed
  *   ──────────▶  open  ──────────────────────────▶  spent bins ─────────────▶ free again
@@ -36,6 +36,9 @@ struct budget {
     uint64_t tail;  /* index of the oldest bin that may hold something */
     uint64_t bins[BUDGET_BINS + BUDGET_AHEAD + 2];
 };
+
+/* An account's limits, as the settings say. */
+struct budget_limits budget_limits_of(const struct config_account *a, enum ledger l);
 
 /* A bucket that starts full and a ledger that starts empty: an account never seen before. */
 void budget_init(struct budget *b, const struct budget_limits *limits, uint64_t now_ns);

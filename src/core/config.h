@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What an operator may set, with defaults and ranges: the plain values, one table of what they
- * mean, and the checks that need more than one of them. Reading YAML is io/config_file's affair. */
+ * mean, and the checks that need more than one of them. Reading YAML is config/config_file's
+ * affair. */
 #pragma once
 
 #include "base.h"

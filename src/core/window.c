@@ -306,7 +306,7 @@ uint32_t window_room(const struct window *w, enum lane lane)
     return (uint32_t)min_u64(limit - w->held, jobs - w->jobs.used);
 }
 
-/* What a list of all jobs takes, which the audit makes at times (app/intake). */
+/* What a list of all jobs takes, which the audit makes at times (dispatch/intake). */
 #define LISTED_BYTES 16
 
 uint64_t window_bytes(const struct window *w)

@@ -366,7 +366,7 @@ void op_perform(struct op *op)
     }
 }
 
-/* As io/queue_call.c reports every refusal, and its end. */
+/* As store/queue_call.c reports every refusal, and its end. */
 static void report(struct op *op, int err)
 {
     struct queue *q = op->q;

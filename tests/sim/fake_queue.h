@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the world does to the fake queues; what an instance does with them stands in io/queue.h. */
+ * What the world does to the fake queues; what an instance does with them stands in store/queue.h.
+ */
 #pragma once
 
 #include "base.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The way to Fastly and back: what an instance's senders do, without sockets. The instance's side
- * stands in io/sender.h. */
+ * stands in io/fastly/sender.h. */
 #pragma once
 
 #include "fastly_fake.h"

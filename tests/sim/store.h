@@ -91,8 +91,8 @@ bool store_cancel(struct store *s, enum lane lane, struct entry_id id);
 /* DEL of the empty lanes: ids may begin anew, below what was there. */
 void store_delete_lanes(struct store *s);
 
-/* The operations of io/queue.h; err as there. `told`: how many cancelled jobs this owner has heard
- * of, counted from the first one ever; then how many it is told of. */
+/* The operations of store/queue.h; err as there. `told`: how many cancelled jobs this owner has
+ * heard of, counted from the first one ever; then how many it is told of. */
 must_use int store_lead(struct store *s, const char *owner, uint64_t ttl_ms, const char *usurp,
                         struct span status, const struct queue_clock *clock, uint64_t now_ms,
                         uint64_t *told, struct queue_lead *out);

@@ -247,7 +247,7 @@ static void bury(struct settling *w, const struct queue_settle *item, const stru
     free(spans);
 }
 
-/* As io/queue_settle.c cuts it: by lane and kind, plain ones so many at a time. */
+/* As store/queue_settle.c cuts it: by lane and kind, plain ones so many at a time. */
 #define PLAIN_MAX 256
 
 static bool is_plain(const struct queue_settle *item)

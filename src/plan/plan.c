@@ -51,7 +51,7 @@ static void note_ledger(struct plan *p, enum ledger l)
 
 static void init_ledger(struct plan *p, enum ledger l)
 {
-    struct budget_limits limits = purse_limits(p->account, l);
+    struct budget_limits limits = budget_limits_of(p->account, l);
     const bool counted[] = {[LEDGER_PURGE] = true,
                             [LEDGER_URL] = p->account->budget.separate,
                             [LEDGER_WRITE] = p->account->allow_purge_all};

@@ -2,7 +2,7 @@
  * Text with holes that a JSON document fills, once for every element of the lists it walks:
  * "article-{fields.slug.en-US}", "tag-{tags[].name|slug}", "https://{host}/{commits[].modified[]}".
  *
- *   {path}          what core/jsonpath knows; texts, whole numbers, true and false
+ *   {path}          what hook/jsonpath knows; texts, whole numbers, true and false
  *   {header:name}   a header of the request
  *   {path|filter}   lower  letters A-Z in lower case
  *                   slug   lower case, and every other run of bytes than a-z 0-9 is one '-'

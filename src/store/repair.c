@@ -9,7 +9,6 @@
 
 #include "alloc.h"
 #include "clock.h"
-#include "purse.h"
 #include "rediskey.h"
 #include "scripts.h"
 
@@ -126,7 +125,7 @@ static int set_aside(struct client *c, const struct queue_fault *f, const char *
 
 static int book_all(struct client *c, const struct config_account *a, enum ledger l)
 {
-    struct budget_limits limits = purse_limits(a, l);
+    struct budget_limits limits = budget_limits_of(a, l);
     char units[24], what[32], *budget = rediskey(a->name, "budget"), *spent;
     struct redisReply *reply;
     int rc;

@@ -32,8 +32,8 @@ bool gate_may_service(const struct config_producer *p, const struct config_servi
 /* The job that was decoded for the account. 0, or -EACCES with a sentence naming the field. */
 must_use int gate_may_push(const struct config_producer *p, const struct config_account *a,
                            enum lane lane, const struct job_spec *spec, char *err, size_t err_room);
-/* What a receipt says of its job (see io/queue.h, queue_settle): whether this producer could have
- * pushed it, as far as that word goes. */
+/* What a receipt says of its job (see store/queue.h, queue_settle): whether this producer could
+ * have pushed it, as far as that word goes. */
 bool gate_may_word(const struct config_producer *p, const struct config_account *a,
                    struct span word);
 /* The service of jobs that name none; true where there is no such. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What a publishing system's signature says and covers: finding digest and time in its header, and
- * the bytes that were digested. The digest itself is app/hookgate's affair. */
+ * the bytes that were digested. The digest itself is http/hookgate's affair. */
 #pragma once
 
 #include "buf.h"

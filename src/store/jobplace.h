@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Where a job is: ended, in its lane, back in a lane under another entry id, or postponed. Found by
- * its id, never by searching; what moves a job notes where it went (io/queue.h). */
+ * its id, never by searching; what moves a job notes where it went (store/queue.h). */
 #pragma once
 
 #include "config.h"

@@ -51,20 +51,6 @@ struct purse {
     struct purse_ledger ledgers[LEDGER_N];
 };
 
-struct budget_limits purse_limits(const struct config_account *a, enum ledger l)
-{
-    const struct config_budget *b = &a->budget;
-
-    if (l == LEDGER_WRITE)
-        return (struct budget_limits){.units = a->writes.requests,
-                                      .window_ns = a->writes.per_s * NS_PER_S,
-                                      .burst = max_u64(a->writes.requests / 20, 1)};
-    return (struct budget_limits){.units = b->purges,
-                                  .window_ns = b->per_s * NS_PER_S,
-                                  .burst = config_burst(b),
-                                  .headroom = b->headroom};
-}
-
 struct purse *purse_new(const struct config_account *a, struct queue *q, uint64_t now_ns,
                         purse_changed_cb *changed, void *ctx)
 {
@@ -76,7 +62,7 @@ struct purse *purse_new(const struct config_account *a, struct queue *q, uint64_
     p->ctx = ctx;
     p->timeout_ms = a->timeout_ms;
     for (int l = 0; l < LEDGER_N; l++) {
-        struct budget_limits limits = purse_limits(a, (enum ledger)l);
+        struct budget_limits limits = budget_limits_of(a, (enum ledger)l);
 
         p->ledgers[l].purse = p;
         p->ledgers[l].ledger = (enum ledger)l;
@@ -99,7 +85,7 @@ void purse_configure(struct purse *p, const struct config_account *a, uint64_t n
     p->account = a->name;
     p->timeout_ms = a->timeout_ms;
     for (int l = 0; l < LEDGER_N; l++) {
-        struct budget_limits limits = purse_limits(a, (enum ledger)l);
+        struct budget_limits limits = budget_limits_of(a, (enum ledger)l);
 
         budget_set_limits(&p->ledgers[l].budget, &limits, now_ns);
     }

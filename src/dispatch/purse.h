@@ -23,8 +23,6 @@ struct purse *purse_new(const struct config_account *a, struct queue *q, uint64_
 void purse_free(struct purse *p); /* its queue must be closed */
 void purse_configure(struct purse *p, const struct config_account *a, uint64_t now_ns);
 
-/* An account's limits, as the settings say. */
-struct budget_limits purse_limits(const struct config_account *a, enum ledger l);
 /* How much of what is missing to ask for now; 0: too little to be worth it, and *when_ns is lowered
  * to when it will be. The same for the daemon and for `plan`. */
 uint64_t purse_portion(struct budget *b, enum lane lane, uint64_t missing, uint64_t now_ns,

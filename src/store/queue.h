@@ -23,9 +23,9 @@
  *   Pstatus     string, JSON written by the leader every second, expiring
  *   Pcancelled  list of <lane>-<entry id>, expiring: taken back by their producers, for the leader
  *               to know; they stay until it has said that it knows them
- *   Ponce:<digest>  string, expiring: the job that an Idempotency-Key stands for (app/intray)
+ *   Ponce:<digest>  string, expiring: the job that an Idempotency-Key stands for (store/intray)
  *   Ponce:<digest>:before  string, within one transaction only: how the lane ended before the job
- *   Pbroken:<key>:<Unix ms>  what was set aside because it was not what it should be (app/repair)
+ *   Pbroken:<key>:<Unix ms>  what was set aside because it was not what it should be (store/repair)
  *   Psettled    pub/sub channel: job ids, space-separated, as they end
  *
  * Versions. Instances of two versions meet in one Redis while they are upgraded. So a form that is
