@@ -108,6 +108,10 @@ static void run_lpop(struct ask *a)
             say_nil(a);
         return;
     }
+    if (count == 0) {
+        say_array(a, 0);
+        return;
+    }
     count = (int64_t)min_u64((uint64_t)count, v->list.count);
     if (a->argc == 3)
         say_array(a, (size_t)count);

@@ -114,42 +114,53 @@ static bool zadd_options(struct ask *a, struct zadd_options *o)
     return true;
 }
 
-/* How many were added: 0 or 1. */
-static int64_t add(struct value *v, const struct zadd_options *o, struct span number,
-                   struct span name)
+enum added { LEFT_ALONE, UPDATED, ADDED };
+
+static enum added add(struct value *v, const struct zadd_options *o, struct span number,
+                      struct span name)
 {
     struct rank *r = map_get(&v->zset.by_name, name);
     double score;
 
     must(parse_score(number, &score));
-    if (r ? o->only_new : o->only_old)
-        return 0;
+    if (r ? o->only_new || r->score == score : o->only_old)
+        return LEFT_ALONE;
     if (r) {
         take_out(&v->zset, r);
         r->score = score;
         put_in(&v->zset, r);
-        return 0;
+        return UPDATED;
     }
     r = alloc_zeroed(1, sizeof(*r));
     *r = (struct rank){score, bytes_copy(name)};
     map_put(&v->zset.by_name, name, r);
     put_in(&v->zset, r);
-    return 1;
+    return ADDED;
 }
 
 static void run_zadd(struct ask *a)
 {
     struct zadd_options o;
+    bool changed = false;
     struct value *v;
     int64_t n = 0;
 
     if (!zadd_options(a, &o) || !value_of(a, 1, KIND_ZSET, &v))
         return;
+    if (!v && o.only_old) {
+        say_number(a, 0);
+        return;
+    }
     if (!v)
         v = value_make(a, 1, KIND_ZSET);
-    for (size_t i = o.first; i < a->argc; i += 2)
-        n += add(v, &o, a->argv[i], a->argv[i + 1]);
-    value_changed(a->f, v);
+    for (size_t i = o.first; i < a->argc; i += 2) {
+        enum added added = add(v, &o, a->argv[i], a->argv[i + 1]);
+
+        n += added == ADDED;
+        changed |= added != LEFT_ALONE;
+    }
+    if (changed)
+        value_changed(a->f, v);
     say_number(a, n);
 }
 

@@ -247,18 +247,33 @@ static int by_text(const void *a, const void *b)
     return strcmp(x->str, y->str);
 }
 
-/* The order of these is Redis' own affair. */
+static bool is_texts(const redisReply *r)
+{
+    for (size_t i = 0; i < r->elements; i++)
+        if (r->element[i]->type != REDIS_REPLY_STRING)
+            return false;
+    return r->type == REDIS_REPLY_ARRAY;
+}
+
+static void sort_texts(redisReply *r, size_t pair)
+{
+    if (r->type == REDIS_REPLY_ARRAY && r->elements && r->element[0]->str)
+        qsort(r->element, r->elements / pair, pair * sizeof(*r->element), by_text);
+}
+
+/* The order of names is Redis' own affair; whose answer is which in a transaction is not known
+ * here, so there all lists are sorted. */
 static void sort_answer(const struct words *w, redisReply *r)
 {
-    size_t pair = strcmp(w->p[0], "HGETALL") == 0 ? 2 : 1;
-    bool scan = strcmp(w->p[0], "SCAN") == 0;
-
-    if (pair == 1 && !scan && strcmp(w->p[0], "KEYS") != 0)
-        return;
-    if (scan && r->elements == 2)
-        r = r->element[1];
-    if (r->type == REDIS_REPLY_ARRAY && r->elements)
-        qsort(r->element, r->elements / pair, pair * sizeof(*r->element), by_text);
+    if (strcmp(w->p[0], "KEYS") == 0)
+        sort_texts(r, 1);
+    else if (strcmp(w->p[0], "HGETALL") == 0)
+        sort_texts(r, 2);
+    else if (strcmp(w->p[0], "SCAN") == 0 && r->elements == 2)
+        sort_texts(r->element[1], 1);
+    for (size_t i = 0; strcmp(w->p[0], "EXEC") == 0 && i < r->elements; i++)
+        if (is_texts(r->element[i]))
+            sort_texts(r->element[i], 1);
 }
 
 static void show(const struct twins *t, const struct words *w)
@@ -402,23 +417,13 @@ static void play_any_script(struct twins *t)
 
 /* -- what else happens -- */
 
-static void set_real(struct twins *t, const char *name, const char *value)
-{
-    redisReply *r = redisCommand(t->real, "CONFIG SET %s %s", name, value);
-
-    assert_non_null(r);
-    if (r->type == REDIS_REPLY_ERROR)
-        fail_msg("%s", r->str);
-    freeReplyObject(r);
-}
-
 static void change_conditions(struct twins *t)
 {
     freeReplyObject(play(t, "DISCARD"));
     t->full = !t->full && roll(t, 3) == 0;
     t->refusing = !t->full && !t->refusing && roll(t, 6) == 0;
-    set_real(t, "maxmemory", t->full ? "1" : "0");
-    set_real(t, "min-replicas-to-write", t->refusing ? "1" : "0");
+    redis_server_do(t->server, "CONFIG SET maxmemory %d", t->full);
+    redis_server_do(t->server, "CONFIG SET min-replicas-to-write %d", t->refusing);
     fakeredis_set_full(t->fake,
                        t->full ? "OOM command not allowed when used memory > 'maxmemory'." : NULL);
     fakeredis_set_refusing(t->fake,
