@@ -6,13 +6,10 @@
 #include <stdlib.h>
 
 #include "alloc.h"
-#include "client.h"
 #include "clock.h"
 #include "desk.h"
 #include "jobplace.h"
 #include "json_text.h"
-#include "queue_pack.h"
-#include "rediskey.h"
 
 #define TRIES_MAX 5 /* to find a job that moves */
 
@@ -248,43 +245,16 @@ static int check_fields(struct errand *e, const struct span *at, size_t count)
     return rc;
 }
 
-static int check_entry(struct errand *e, const struct redisReply *fields)
-{
-    size_t count = reply_count(fields) / 2 * 2;
-    struct span *at = alloc_zeroed(count + 1, sizeof(*at));
-    int rc;
-
-    for (size_t i = 0; i < count; i++)
-        at[i] = reply_text(reply_at(fields, i));
-    rc = check_fields(e, at, count);
-    free(at);
-    return rc;
-}
-
-static int check_postponed(struct errand *e, struct span packed)
-{
-    struct packed_job job = {0};
-    int rc;
-
-    if (queue_unpack(packed, &job) < 0)
-        job = (struct packed_job){.fields = NULL};
-    rc = check_fields(e, job.fields, job.fields_count);
-    free(job.fields);
-    return rc;
-}
-
-static void on_fields(void *ctx, struct redisReply *reply)
+static void on_fields(void *ctx, enum jobplace_read what, const struct span *fields, size_t count,
+                      struct span why)
 {
     struct errand *e = ctx;
-    struct subject *s = e->state;
-    const struct redisReply *entry = s->place.postponed ? reply : reply_at(reply, 0);
 
-    if (!reply || reply_refused(reply))
-        errand_refuse(e, 503, reply ? reply_text(reply).p : "Redis is away");
-    else if (!entry || reply_nil(entry))
+    if (what == JOBPLACE_UNREADABLE)
+        errand_refuse(e, 503, why.p);
+    else if (what == JOBPLACE_NOT_THERE)
         on_cancelled(errand_hold(e), JOBPLACE_MOVED, SPAN(""));
-    else if ((s->place.postponed ? check_postponed(e, reply_text(entry))
-                                 : check_entry(e, reply_at(entry, 1))) == 0)
+    else if (check_fields(e, fields, count) == 0)
         take_back(e);
     errand_drop(e);
 }
@@ -294,24 +264,10 @@ static void on_place(void *ctx, enum job_state state, struct span receipt,
 {
     struct errand *e = ctx;
     struct subject *s = e->state;
-    char *key;
 
     if (!say_state(e, 409, state, receipt)) {
-        struct span id;
-
         s->place = *place;
-        id = span_str(s->place.entry);
-        key = place->postponed ? rediskey(s->account->name, "postponed:jobs")
-                               : rediskey_lane(s->account->name, place->lane);
-        if (place->postponed)
-            redis_command(redis_of(e), 3,
-                          (const struct span[]){SPAN("HGET"), span_str(key), span_str(s->job)},
-                          on_fields, errand_hold(e));
-        else
-            redis_command(redis_of(e), 4,
-                          (const struct span[]){SPAN("XRANGE"), span_str(key), id, id}, on_fields,
-                          errand_hold(e));
-        free(key);
+        jobplace_read(redis_of(e), s->account->name, s->job, place, on_fields, errand_hold(e));
     }
     errand_drop(e);
 }

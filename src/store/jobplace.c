@@ -7,6 +7,7 @@
 #include "alloc.h"
 #include "client.h"
 #include "job.h"
+#include "queue_pack.h"
 #include "rediskey.h"
 #include "scripts.h"
 
@@ -90,6 +91,70 @@ void jobplace_find(struct redis *r, const char *account, const char *job, jobpla
     argv[5 + array_len(keys)] = span_str(job + strlen(lane_names[lane]) + 1);
     redis_command(r, array_len(argv), argv, on_found, f);
     free_all(keys, array_len(keys));
+}
+
+/* -- reading -- */
+
+struct reading {
+    jobplace_read_cb *cb;
+    void *ctx;
+    bool postponed;
+};
+
+static void hand_out_entry(const struct reading *g, const struct redisReply *fields)
+{
+    size_t count = reply_count(fields) / 2 * 2;
+    struct span *at = alloc_zeroed(count + 1, sizeof(*at));
+
+    for (size_t i = 0; i < count; i++)
+        at[i] = reply_text(reply_at(fields, i));
+    g->cb(g->ctx, JOBPLACE_READ, at, count, SPAN(""));
+    free(at);
+}
+
+static void hand_out_postponed(const struct reading *g, struct span packed)
+{
+    struct packed_job job = {0};
+
+    if (queue_unpack(packed, &job) < 0)
+        job = (struct packed_job){.fields = NULL};
+    g->cb(g->ctx, JOBPLACE_READ, job.fields, job.fields_count, SPAN(""));
+    free(job.fields);
+}
+
+static void on_read(void *ctx, struct redisReply *reply)
+{
+    struct reading g = *(struct reading *)ctx;
+    const struct redisReply *job = g.postponed ? reply : reply_at(reply, 0);
+
+    free(ctx);
+    if (!reply || reply_refused(reply))
+        g.cb(g.ctx, JOBPLACE_UNREADABLE, NULL, 0,
+             reply ? reply_text(reply) : SPAN("Redis is away"));
+    else if (!job || reply_nil(job))
+        g.cb(g.ctx, JOBPLACE_NOT_THERE, NULL, 0, SPAN(""));
+    else if (g.postponed)
+        hand_out_postponed(&g, reply_text(job));
+    else
+        hand_out_entry(&g, reply_at(job, 1));
+}
+
+void jobplace_read(struct redis *r, const char *account, const char *job,
+                   const struct jobplace *place, jobplace_read_cb *cb, void *ctx)
+{
+    struct span id = span_str(place->entry);
+    struct reading *g = alloc_zeroed(1, sizeof(*g));
+    char *key = place->postponed ? rediskey(account, "postponed:jobs")
+                                 : rediskey_lane(account, place->lane);
+    const struct span hget[] = {SPAN("HGET"), span_str(key), span_str(job)};
+    const struct span xrange[] = {SPAN("XRANGE"), span_str(key), id, id};
+
+    *g = (struct reading){cb, ctx, place->postponed};
+    if (place->postponed)
+        redis_command(r, array_len(hget), hget, on_read, g);
+    else
+        redis_command(r, array_len(xrange), xrange, on_read, g);
+    free(key);
 }
 
 /* -- cancelling -- */

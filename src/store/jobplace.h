@@ -28,6 +28,19 @@ typedef void jobplace_cb(void *ctx, enum job_state state, struct span receipt,
 void jobplace_find(struct redis *r, const char *account, const char *job, jobplace_cb *cb,
                    void *ctx);
 
+enum jobplace_read {
+    JOBPLACE_READ,      /* what is no job has no fields */
+    JOBPLACE_NOT_THERE, /* it is not there any more: find it again */
+    JOBPLACE_UNREADABLE,
+};
+/* `fields`: name, value, name, value ... of JOBPLACE_READ. `why`, of JOBPLACE_UNREADABLE: Redis'
+ * words, or that it is away; ended by a NUL. All lent. */
+typedef void jobplace_read_cb(void *ctx, enum jobplace_read what, const struct span *fields,
+                              size_t count, struct span why);
+/* Reads the job where it was found. */
+void jobplace_read(struct redis *r, const char *account, const char *job,
+                   const struct jobplace *place, jobplace_read_cb *cb, void *ctx);
+
 enum jobplace_cancelled {
     JOBPLACE_CANCELLED,
     JOBPLACE_ENDED, /* before: its receipt */

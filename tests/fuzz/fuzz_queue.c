@@ -227,6 +227,17 @@ static void on_look(void *ctx, enum job_state state, struct span receipt,
     must(state == JOB_ENDED || state == JOB_ASKED_IN_VAIN || receipt.n == 0);
 }
 
+static void on_fields(void *ctx, enum jobplace_read what, const struct span *fields, size_t count,
+                      struct span why)
+{
+    (void)ctx;
+    called++;
+    must(what == JOBPLACE_READ || count == 0);
+    must(what != JOBPLACE_UNREADABLE || why.p);
+    for (size_t i = 0; i < count; i++)
+        must(fields[i].p);
+}
+
 static void ask(unsigned what)
 {
     static char name[] = "main";
@@ -242,6 +253,7 @@ static void ask(unsigned what)
     const struct queue_clock clock = {1, 1};
     const struct queue_settle dead = {.outcome = OUTCOME_DEAD, .receipt = true, .targets = 1};
     const struct queue_spend spend = {.ledger = LEDGER_PURGE, .open = 1, .clock = clock};
+    const struct jobplace places[] = {{.postponed = true}, {.lane = LANE_BULK, .entry = "1-2"}};
     const struct queue_restore restore = {LEDGER_PURGE, 3600000, 1000, clock};
 
     switch (what % 10) {
@@ -277,6 +289,9 @@ static void ask(unsigned what)
         break;
     }
     jobplace_find(intray_redis(intray), account.name, "normal-1-2", on_look, NULL);
+    for (size_t i = 0; i < array_len(places); i++)
+        jobplace_read(intray_redis(intray), account.name, "normal-1-2", &places[i], on_fields,
+                      NULL);
 }
 
 static void begin(void)
@@ -302,6 +317,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     commands = 0;
     ask(data[0]);
     answer_all(span_of((const char *)data + 1, size - 1));
-    must(called == 2); /* each exactly once */
+    must(called == 4); /* each exactly once */
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "store_world.h"
 
 #include "jobplace.h"
+#include "queue_pack.h"
 #include "reply.h"
 
 #define MS "1700000000000"
@@ -16,8 +17,10 @@ struct place_world {
     bool closed;
     enum job_state state;
     enum jobplace_cancelled cancelled;
+    enum jobplace_read read;
     struct jobplace place;
     char receipt[100];
+    char fields[100]; /* read last, a space after each; or why not */
 };
 
 static void on_up(void *ctx)
@@ -109,6 +112,31 @@ static enum jobplace_cancelled cancel(struct place_world *w, const char *job)
     jobplace_cancel(w->redis, &w->account, job, &w->place, SPAN("{gone}"), on_cancelled, w);
     store_until(&w->store, w->answers == answers + 1);
     return w->cancelled;
+}
+
+static void on_read(void *ctx, enum jobplace_read what, const struct span *fields, size_t count,
+                    struct span why)
+{
+    struct place_world *w = ctx;
+    size_t n = 0;
+
+    w->read = what;
+    snprintf(w->fields, sizeof(w->fields), "%.*s", (int)why.n, why.p);
+    for (size_t i = 0; i < count; i++)
+        n += (size_t)snprintf(w->fields + n, sizeof(w->fields) - n, "%.*s ", (int)fields[i].n,
+                              fields[i].p);
+    note(w, SPAN(""));
+}
+
+/* From where it was found last. */
+static enum jobplace_read read_job(struct place_world *w, const char *job)
+{
+    unsigned answers = w->answers;
+
+    store_until(&w->store, redis_is_up(w->redis));
+    jobplace_read(w->redis, "main", job, &w->place, on_read, w);
+    store_until(&w->store, w->answers == answers + 1);
+    return w->read;
 }
 
 static void postpone(struct place_world *w, const char *job)
@@ -212,6 +240,65 @@ static void who_asks_in_vain_is_told_so(void **state)
     assert_int_equal(find(w, JOB), JOB_ASKED_IN_VAIN);
 }
 
+/* -- reading -- */
+
+static void a_job_is_read_from_its_lane(void **state)
+{
+    struct place_world *w = *state;
+
+    store_do(&w->store, "XADD " P "jobs:normal * url a ref mine");
+    store_do(&w->store, "XADD " P "jobs:normal * url b");
+    assert_int_equal(find(w, JOB), JOB_WAITING);
+    assert_int_equal(read_job(w, JOB), JOBPLACE_READ);
+    assert_string_equal(w->fields, "url a ref mine ");
+    store_do(&w->store, "XDEL " P "jobs:normal " MS "-0");
+    assert_int_equal(read_job(w, JOB), JOBPLACE_NOT_THERE);
+}
+
+static void put_packed(struct place_world *w, const struct packed_job *job)
+{
+    struct span argv[] = {SPAN("HSET"), SPAN(P "postponed:jobs"), SPAN(JOB), SPAN("")};
+    struct buf packed;
+
+    buf_init(&packed, 1000);
+    queue_pack(job, &packed);
+    argv[3] = span_of(packed.p, packed.n);
+    buf_clear(&w->store.said);
+    fakeredis_run(w->store.hand, array_len(argv), argv, &w->store.said);
+    buf_deinit(&packed);
+}
+
+static void a_postponed_job_is_read_and_what_is_none_has_no_fields(void **state)
+{
+    struct place_world *w = *state;
+    struct span fields[] = {SPAN("url"), SPAN("a")};
+
+    postpone(w, JOB);
+    assert_int_equal(find(w, JOB), JOB_WAITING);
+    assert_int_equal(read_job(w, JOB), JOBPLACE_READ);
+    assert_string_equal(w->fields, "");
+    put_packed(w, &(struct packed_job){LANE_NORMAL, SPAN(JOB), SPAN(""), fields, 2});
+    assert_int_equal(read_job(w, JOB), JOBPLACE_READ);
+    assert_string_equal(w->fields, "url a ");
+    store_do(&w->store, "HDEL " P "postponed:jobs " JOB);
+    assert_int_equal(read_job(w, JOB), JOBPLACE_NOT_THERE);
+}
+
+static void who_reads_in_vain_is_told_why(void **state)
+{
+    struct place_world *w = *state;
+
+    store_do(&w->store, "XADD " P "jobs:normal * url a");
+    assert_int_equal(find(w, JOB), JOB_WAITING);
+    fakeio_fail_next("XRANGE", FAKEIO_LOST_BEFORE, NULL);
+    assert_int_equal(read_job(w, JOB), JOBPLACE_UNREADABLE);
+    assert_string_equal(w->fields, "Redis is away");
+    store_do(&w->store, "DEL " P "jobs:normal");
+    store_do(&w->store, "SET " P "jobs:normal x");
+    assert_int_equal(read_job(w, JOB), JOBPLACE_UNREADABLE);
+    assert_string_equal(w->fields, WRONGTYPE);
+}
+
 /* -- taking back -- */
 
 static void expect_taken_back(struct place_world *w)
@@ -307,6 +394,9 @@ int main(void)
         over_redis(what_an_old_version_postponed_is_unsure),
         over_redis(looking_leaves_no_claim_and_needs_no_memory),
         over_redis(who_asks_in_vain_is_told_so),
+        over_redis(a_job_is_read_from_its_lane),
+        over_redis(a_postponed_job_is_read_and_what_is_none_has_no_fields),
+        over_redis(who_reads_in_vain_is_told_why),
         over_redis(a_job_in_a_lane_is_taken_back_and_the_leader_told),
         over_redis(a_postponed_job_is_taken_back_and_no_other),
         over_redis(a_job_that_moved_meanwhile_is_not_ended),
