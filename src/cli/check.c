@@ -20,8 +20,9 @@
 #include "exposure.h"
 #include "fetch.h"
 #include "log.h"
+#include "overview.h"
 #include "redis.h"
-#include "rediskey.h"
+#include "serverinfo.h"
 #include "setting.h"
 #include "suggest.h"
 
@@ -91,53 +92,24 @@ void check_environment(check_cb *cb, void *ctx)
 
 /* -- Redis -- */
 
-/* The value of "name:" in the text of INFO. */
-static struct span info(struct span text, const char *name)
+static void judge_version(const struct report *r, const struct serverinfo *s)
 {
-    size_t n = strlen(name);
-    struct span line;
-
-    while (span_next_word(&text, '\n', &line)) {
-        if (line.n && line.p[line.n - 1] == '\r')
-            line.n--;
-        if (line.n > n && memcmp(line.p, name, n) == 0 && line.p[n] == ':')
-            return span_of(line.p + n + 1, line.n - n - 1);
-    }
-    return SPAN("");
-}
-
-static void judge_version(const struct report *r, struct span text)
-{
-    struct span version = info(text, "redis_version");
-    unsigned major = 0, minor = 0;
-
-    if (sscanf(version.p, "%u.%u", &major, &minor) != 2) {
+    if (!s->version_known)
         check_say(r, CHECK_WARN, "", "the version of Redis is unknown");
-        return;
-    }
-    if (major < REDIS_MIN_MAJOR || (major == REDIS_MIN_MAJOR && minor < REDIS_MIN_MINOR))
+    else if (s->major < REDIS_MIN_MAJOR ||
+             (s->major == REDIS_MIN_MAJOR && s->minor < REDIS_MIN_MINOR))
         check_say(r, CHECK_FAIL, "use Redis 6.2 or newer, or Valkey", "Redis %.*s is too old",
-                  (int)version.n, version.p);
+                  (int)s->version.n, s->version.p);
     else
-        check_say(r, CHECK_OK, "", "Redis %.*s answers", (int)version.n, version.p);
-}
-
-static uint64_t info_number(struct span text, const char *name)
-{
-    uint64_t n;
-
-    return span_to_u64(info(text, name), &n) == 0 ? n : 0;
+        check_say(r, CHECK_OK, "", "Redis %.*s answers", (int)s->version.n, s->version.p);
 }
 
 #define NEARLY_FULL 9 / 10
 
-/* As Redis counts when it refuses with OOM: without the buffers of replicas and of its file. */
-static void judge_fullness(const struct report *r, struct span text)
+static void judge_fullness(const struct report *r, const struct serverinfo *s)
 {
-    uint64_t most = info_number(text, "maxmemory"), used = info_number(text, "used_memory");
-    uint64_t others = info_number(text, "mem_not_counted_for_evict");
+    uint64_t most = s->maxmemory, used = s->used_bytes;
 
-    used = used > others ? used - others : 0;
     if (most && used > most)
         check_say(r, CHECK_FAIL, "raise Redis' maxmemory or free memory",
                   "it is at its maxmemory (%" PRIu64 " of %" PRIu64 " bytes): it takes no new jobs",
@@ -147,11 +119,11 @@ static void judge_fullness(const struct report *r, struct span text)
                   "it is nearly at its maxmemory: %" PRIu64 " of %" PRIu64 " bytes", used, most);
 }
 
-static void judge_memory(const struct report *r, struct span text)
+static void judge_memory(const struct report *r, const struct serverinfo *s)
 {
-    struct span policy = info(text, "maxmemory_policy");
+    struct span policy = s->maxmemory_policy;
 
-    judge_fullness(r, text);
+    judge_fullness(r, s);
     if (policy.n == 0)
         check_say(r, CHECK_WARN, "look for maxmemory-policy noeviction",
                   "what Redis evicts is unknown");
@@ -166,13 +138,8 @@ static void judge_memory(const struct report *r, struct span text)
 /* What a yes of this Redis is worth when it dies: see its redis.conf on appendfsync. */
 static void judge_fsync(const struct report *r, struct client *client)
 {
-    struct redisReply *reply;
-    struct span how = SPAN("");
+    struct span how = serverinfo_appendfsync(client);
 
-    if (client_ask_words(client, (const char *const[]){"CONFIG", "GET", "appendfsync", NULL},
-                         &reply) == 0 &&
-        reply_count(reply) == 2)
-        how = reply_text(reply_at(reply, 1));
     if (how.n == 0)
         check_say(r, CHECK_OK, "", "it keeps an append-only file; appendfsync is not ours to see");
     else if (span_is(how, "always"))
@@ -186,64 +153,47 @@ static void judge_fsync(const struct report *r, struct client *client)
 }
 
 /* Whether it keeps a file at all, and can. */
-static bool judge_disk(const struct report *r, struct span text)
+static bool judge_disk(const struct report *r, const struct serverinfo *s)
 {
-    bool keeps = span_is(info(text, "aof_enabled"), "1");
-    struct span written = info(text, "aof_last_write_status");
-    struct span saved = info(text, "rdb_last_bgsave_status");
+    bool writes = s->aof_last_write.n == 0 || span_is(s->aof_last_write, "ok");
 
-    if (!keeps)
+    if (!s->aof)
         check_say(r, CHECK_WARN, "CONFIG SET appendonly yes, and the same in redis.conf",
                   "it has no append-only file: jobs of the last minutes are lost when it dies");
-    else if (written.n && !span_is(written, "ok"))
+    else if (!writes)
         check_say(r, CHECK_FAIL, "make room on its disk", "it cannot write its append-only file");
-    if (saved.n && !span_is(saved, "ok"))
+    if (s->last_snapshot.n && !span_is(s->last_snapshot, "ok"))
         check_say(r, CHECK_WARN, "look into its log; it may refuse writes (MISCONF)",
                   "its last snapshot failed");
-    return keeps && (written.n == 0 || span_is(written, "ok"));
+    return s->aof && writes;
 }
 
 static void judge_server(const struct report *r, struct client *client)
 {
-    struct redisReply *reply;
-    char *copy;
-    struct span text;
+    struct serverinfo s;
 
-    if (client_ask_words(client, (const char *const[]){"INFO", NULL}, &reply) < 0) {
+    if (serverinfo_read(client, &s) < 0) {
         check_say(r, CHECK_WARN, "permit INFO", "Redis does not tell about itself: %s",
                   client_error(client));
         return;
     }
-    text = reply_text(reply);
-    copy = alloc_copy(text.p, text.n);
-    text = span_of(copy, text.n);
-    judge_version(r, text);
-    judge_memory(r, text);
-    if (judge_disk(r, text))
+    judge_version(r, &s);
+    judge_memory(r, &s);
+    if (judge_disk(r, &s))
         judge_fsync(r, client);
-    free(copy);
+    serverinfo_deinit(&s);
 }
 
 /* What the instance that leads the account says of itself: settings that it could not take. */
 static void judge_leader(const struct report *r, struct client *client, const char *account)
 {
     struct report of = {.cb = r->cb, .ctx = r->ctx, .account = account, .subject = "reload"};
-    char *key = rediskey(account, "status");
-    struct redisReply *reply;
-    const char *waits;
-    json_t *status;
-    struct span text;
+    char *waits = overview_ask_needs_restart(client, account);
 
-    if (client_ask_words(client, (const char *const[]){"GET", key, NULL}, &reply) == 0) {
-        text = reply_text(reply);
-        status = json_loadb(text.n ? text.p : "", text.n, 0, NULL);
-        waits = json_string_value(json_object_get(status, "needs_restart"));
-        if (waits)
-            check_say(&of, CHECK_WARN, "restart it",
-                      "the instance that leads still runs with the old values of %.300s", waits);
-        json_decref(status);
-    }
-    free(key);
+    if (waits)
+        check_say(&of, CHECK_WARN, "restart it",
+                  "the instance that leads still runs with the old values of %.300s", waits);
+    free(waits);
 }
 
 /* Returns whether Redis is away that should be there. */

@@ -252,3 +252,19 @@ bool overview_needs_help(const struct overview *o)
 
     return overview_words(o, words, sizeof(words)) == OVERVIEW_TROUBLE;
 }
+
+char *overview_ask_needs_restart(struct client *c, const char *account)
+{
+    struct redisReply *r;
+    const char *waits;
+    char *out;
+    json_t *j;
+
+    if (ask(c, account, "GET", "status", NULL, &r) < 0)
+        return NULL;
+    j = json_loadb(reply_text(r).p, reply_text(r).n, 0, NULL);
+    waits = json_string_value(json_object_get(j, "needs_restart"));
+    out = waits ? alloc_str(waits) : NULL;
+    json_decref(j);
+    return out;
+}

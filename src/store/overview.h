@@ -41,3 +41,7 @@ void overview_take_status(struct overview *o, struct span status);
 /* Whether somebody has to do something: nobody leads, the leader is stalled, or the account is
  * paused. */
 bool overview_needs_help(const struct overview *o);
+
+/* Only this: the settings whose new values wait for a restart of the leader, in its own words; free
+ * it. NULL: none, or nobody says so. */
+char *overview_ask_needs_restart(struct client *c, const char *account);

@@ -22,6 +22,7 @@
 #include "overview_words.h"
 #include "redis_codec.h"
 #include "repair.h"
+#include "serverinfo.h"
 
 /* -- a client that is answered from the input -- */
 
@@ -216,6 +217,20 @@ static void check_all(struct client *c)
     check_permissions(c, &account, on_finding, NULL);
 }
 
+static void look_at_server(struct client *c)
+{
+    struct serverinfo s;
+    int rc = serverinfo_read(c, &s);
+
+    check_err(rc);
+    if (rc == 0) {
+        must(s.version.p && s.maxmemory_policy.p && s.aof_last_write.p && s.last_snapshot.p);
+        serverinfo_deinit(&s);
+    }
+    must(serverinfo_appendfsync(c).p);
+    free(overview_ask_needs_restart(c, account.name));
+}
+
 static void repair_all(struct client *c)
 {
     struct queue_fault faults[QUEUE_FAULTS_MAX];
@@ -237,7 +252,7 @@ static void ask(struct client *c, unsigned what)
     enum control_held held;
     uint64_t n = 0;
 
-    switch (what % 8) {
+    switch (what % 16) {
     case 0:
         look_at_overview(c);
         break;
@@ -258,6 +273,9 @@ static void ask(struct client *c, unsigned what)
         break;
     case 6:
         repair_all(c);
+        break;
+    case 8:
+        look_at_server(c);
         break;
     default:
         check_err(control_await_held(c, account.name, 0, &held, &n));

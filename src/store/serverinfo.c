@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#include "serverinfo.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+
+/* The value of "name:" in the text of INFO. */
+static struct span value(struct span text, const char *name)
+{
+    size_t n = strlen(name);
+    struct span line;
+
+    while (span_next_word(&text, '\n', &line)) {
+        if (line.n && line.p[line.n - 1] == '\r')
+            line.n--;
+        if (line.n > n && memcmp(line.p, name, n) == 0 && line.p[n] == ':')
+            return span_of(line.p + n + 1, line.n - n - 1);
+    }
+    return SPAN("");
+}
+
+static uint64_t number(struct span text, const char *name)
+{
+    uint64_t n;
+
+    return span_to_u64(value(text, name), &n) == 0 ? n : 0;
+}
+
+/* Without the buffers of replicas and of its file. */
+static uint64_t used_bytes(struct span text)
+{
+    uint64_t used = number(text, "used_memory"), others = number(text, "mem_not_counted_for_evict");
+
+    return used > others ? used - others : 0;
+}
+
+int serverinfo_read(struct client *c, struct serverinfo *out)
+{
+    struct redisReply *reply;
+    struct span text;
+    int rc = client_ask_words(c, (const char *const[]){"INFO", NULL}, &reply);
+
+    if (rc < 0)
+        return rc;
+    text = reply_text(reply);
+    *out = (struct serverinfo){.text = alloc_copy(text.p, text.n)};
+    text.p = out->text; /* ended by a NUL, which sscanf(3) needs */
+    out->version = value(text, "redis_version");
+    out->version_known = sscanf(out->version.p, "%u.%u", &out->major, &out->minor) == 2;
+    out->maxmemory_policy = value(text, "maxmemory_policy");
+    out->maxmemory = number(text, "maxmemory");
+    out->used_bytes = used_bytes(text);
+    out->aof = span_is(value(text, "aof_enabled"), "1");
+    out->aof_last_write = value(text, "aof_last_write_status");
+    out->last_snapshot = value(text, "rdb_last_bgsave_status");
+    return 0;
+}
+
+void serverinfo_deinit(struct serverinfo *s)
+{
+    free(s->text);
+}
+
+struct span serverinfo_appendfsync(struct client *c)
+{
+    struct redisReply *reply;
+
+    if (client_ask_words(c, (const char *const[]){"CONFIG", "GET", "appendfsync", NULL}, &reply) <
+            0 ||
+        reply_count(reply) != 2)
+        return SPAN("");
+    return reply_text(reply_at(reply, 1));
+}
