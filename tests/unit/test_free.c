@@ -20,6 +20,7 @@
 #include "ingress.h"
 #include "intake.h"
 #include "loop.h"
+#include "peek.h"
 #include "pipe.h"
 #include "plan.h"
 #include "producer.h"
@@ -49,6 +50,7 @@
     X(ingress)                                                                                     \
     X(intake)                                                                                      \
     X(loop)                                                                                        \
+    X(peek)                                                                                        \
     X(pipe)                                                                                        \
     X(plan)                                                                                        \
     X(producer)                                                                                    \
