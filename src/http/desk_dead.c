@@ -27,21 +27,12 @@ struct listing {
     bool more;
 };
 
-static size_t bytes_of(const struct deadletter *l)
-{
-    size_t bytes = 0;
-
-    for (size_t i = 0; i < reply_count(l->fields); i++)
-        bytes += reply_text(reply_at(l->fields, i)).n;
-    return bytes;
-}
-
 static int on_letter(void *ctx, const struct deadletter *l)
 {
     struct listing *g = ctx;
     size_t held = json_array_size(g->letters);
 
-    g->bytes += bytes_of(l);
+    g->bytes += l->bytes;
     g->more = held == g->limit || (held > 0 && g->bytes > LIST_MAX_BYTES);
     if (!g->more)
         json_array_append_new(g->letters, deadletter_json(l));

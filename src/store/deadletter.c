@@ -35,6 +35,15 @@ bool deadletter_added(struct span name)
     return name.n > 5 && memcmp(name.p, "dead_", 5) == 0;
 }
 
+static size_t bytes_of_fields(const struct redisReply *fields)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < reply_count(fields); i++)
+        bytes += reply_text(reply_at(fields, i)).n;
+    return bytes;
+}
+
 /* -- listing -- */
 
 static void read_letter(const struct redisReply *entry, struct deadletter *out)
@@ -42,7 +51,8 @@ static void read_letter(const struct redisReply *entry, struct deadletter *out)
     const struct redisReply *fields = reply_at(entry, 1);
     uint64_t at;
 
-    *out = (struct deadletter){.id = reply_text(reply_at(entry, 0)), .fields = fields};
+    *out = (struct deadletter){
+        .id = reply_text(reply_at(entry, 0)), .fields = fields, .bytes = bytes_of_fields(fields)};
     for (size_t i = 0; i + 1 < reply_count(fields); i += 2) {
         struct span name = reply_text(reply_at(fields, i));
         struct span value = reply_text(reply_at(fields, i + 1));
@@ -88,12 +98,8 @@ static size_t bytes_of(const struct redisReply *entries)
 {
     size_t bytes = 0;
 
-    for (size_t i = 0; i < reply_count(entries); i++) {
-        const struct redisReply *fields = reply_at(reply_at(entries, i), 1);
-
-        for (size_t j = 0; j < reply_count(fields); j++)
-            bytes += reply_text(reply_at(fields, j)).n;
-    }
+    for (size_t i = 0; i < reply_count(entries); i++)
+        bytes += bytes_of_fields(reply_at(reply_at(entries, i), 1));
     return bytes;
 }
 
@@ -240,12 +246,9 @@ static struct letter_id letter_id_of(const struct redisReply *entry)
 {
     const struct redisReply *fields = reply_at(entry, 1);
     struct span id = reply_text(reply_at(entry, 0));
-    size_t bytes = 0;
 
-    for (size_t i = 0; i < reply_count(fields); i++)
-        bytes += reply_text(reply_at(fields, i)).n;
-    return (struct letter_id){alloc_copy(id.p, id.n),
-                              reply_count(fields) / 2 > SMALL_FIELDS || bytes > SMALL_BYTES};
+    return (struct letter_id){alloc_copy(id.p, id.n), reply_count(fields) / 2 > SMALL_FIELDS ||
+                                                          bytes_of_fields(fields) > SMALL_BYTES};
 }
 
 /* One command for all of these (at most AT_ONCE). */

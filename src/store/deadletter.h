@@ -10,6 +10,7 @@ struct deadletter {
     struct span job, reason, target;
     uint64_t at_ms;                  /* Unix; 0 = unknown */
     const struct redisReply *fields; /* of the entry: name, value, name, value ... */
+    size_t bytes;                    /* of all these */
 };
 
 /* All spans are lent for the call. Nonzero ends the listing. */

@@ -93,6 +93,27 @@ static void a_retried_letter_is_a_job_of_its_lane_again(void **state)
     assert_int_equal(done, 0);
 }
 
+static int note_letter(void *ctx, const struct deadletter *l)
+{
+    *(struct deadletter *)ctx = *l; /* its numbers only are looked at */
+    return 0;
+}
+
+static void a_letter_tells_the_bytes_of_all_its_fields(void **state)
+{
+    struct dead_world *w = *state;
+    struct deadletter letter = {.bytes = 0};
+
+    bury(w, "url a");
+    assert_int_equal(deadletter_list(w->client, "main", 10, note_letter, &letter), 0);
+    assert_int_equal(letter.at_ms, 7);
+    assert_int_equal(letter.bytes, strlen("urla"
+                                          "dead_reason404"
+                                          "dead_joburgent-5-1"
+                                          "dead_at7"
+                                          "dead_targeta"));
+}
+
 static void a_large_letter_goes_the_same_way(void **state)
 {
     struct dead_world *w = *state;
@@ -227,6 +248,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         over_redis(a_retried_letter_is_a_job_of_its_lane_again),
+        over_redis(a_letter_tells_the_bytes_of_all_its_fields),
         over_redis(a_large_letter_goes_the_same_way),
         over_redis(all_letters_of_now_are_retried_or_dropped),
         over_redis(one_letter_is_dropped),
