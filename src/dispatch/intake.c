@@ -9,6 +9,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "job.h"
+#include "known_jobs.h"
 #include "log.h"
 
 #define READ_MAX 1024u /* entries of a lane in one read: four full batches of keys */
@@ -40,16 +41,15 @@ struct intake {
     struct loglimit *log_limit;
     uint64_t round; /* answers to reads of an earlier start are dropped */
     bool reading, auditing;
-    bool recheck;           /* from the beginning, passing over what is known */
-    bool asked[LANE_N];     /* by the read under way */
-    bool asked_all;         /* of all lanes */
-    uint64_t asked_ns;      /* the read or audit under way, or the last one */
-    uint64_t audit_ns;      /* next */
-    uint64_t not_before_ns; /* of the next read: Redis refused the last one */
-    uint64_t surplus;       /* entries the last audit found and memory did not know */
-    bool lost[LANE_N];      /* intake_lane_is_lost */
-    struct known *known;    /* sorted ids, while recheck */
-    size_t known_count;
+    bool recheck;            /* from the beginning, passing over what is known */
+    bool asked[LANE_N];      /* by the read under way */
+    bool asked_all;          /* of all lanes */
+    uint64_t asked_ns;       /* the read or audit under way, or the last one */
+    uint64_t audit_ns;       /* next */
+    uint64_t not_before_ns;  /* of the next read: Redis refused the last one */
+    uint64_t surplus;        /* entries the last audit found and memory did not know */
+    bool lost[LANE_N];       /* intake_lane_is_lost */
+    struct known_jobs known; /* while recheck */
     /* the read under way */
     struct now now;       /* when it was last looked at */
     enum lane spare_lane; /* for jobs of which ... */
@@ -61,11 +61,6 @@ struct intake {
     /* what reads have shown */
     uint64_t need_bytes[LANE_N];    /* of the next entry, which there was no room for; or 0 */
     uint64_t mean_bytes, mean_cost; /* of an entry in Redis, and in memory */
-};
-
-/* 16 bytes, as window_bytes and settle_bytes count them. */
-struct known {
-    uint64_t ms_lane, seq;
 };
 
 struct read_call {
@@ -96,7 +91,7 @@ void intake_free(struct intake *in)
     if (!in)
         return;
     job_decoder_deinit(&in->decoder);
-    free(in->known);
+    known_jobs_clear(&in->known);
     free(in);
 }
 
@@ -125,9 +120,7 @@ static void forget_needs(struct intake *in)
 
 static void end_recheck(struct intake *in)
 {
-    free(in->known);
-    in->known = NULL;
-    in->known_count = 0;
+    known_jobs_clear(&in->known);
     in->recheck = false;
 }
 
@@ -195,27 +188,6 @@ static void refuse(struct intake *in, const struct queue_entry *e, const char *w
              (unsigned long long)e->id.ms, (unsigned long long)e->id.seq, why);
 }
 
-static struct known known_of(enum lane lane, struct entry_id id)
-{
-    return (struct known){id.ms << 2 | (uint64_t)lane, id.seq};
-}
-
-static int compare_known(const void *left, const void *right)
-{
-    const struct known *a = left, *b = right;
-
-    if (a->ms_lane != b->ms_lane)
-        return a->ms_lane < b->ms_lane ? -1 : 1;
-    return a->seq < b->seq ? -1 : a->seq > b->seq;
-}
-
-static bool is_known(const struct intake *in, const struct queue_entry *e)
-{
-    struct known key = known_of(e->lane, e->id);
-
-    return bsearch(&key, in->known, in->known_count, sizeof(key), compare_known) != NULL;
-}
-
 /* A host that asks for the token is never asked over http: without the token it would refuse, and
  * as URLs merge whatever their scheme, a purge over https might be lost in one that cannot succeed.
  */
@@ -266,7 +238,7 @@ static bool is_beyond(const struct queue_entry *e)
 void intake_take_stock(struct intake *in)
 {
     uint64_t bytes = in->elsewhere_bytes + window_bytes(in->window) + settle_bytes(in->settle) +
-                     queue_reading_bytes(in->queue) + in->known_count * sizeof(*in->known);
+                     queue_reading_bytes(in->queue) + known_jobs_bytes(&in->known);
 
     memory_use(in->memory, bytes > INTAKE_AT_REST_BYTES ? bytes - INTAKE_AT_REST_BYTES : 0);
 }
@@ -408,7 +380,7 @@ static bool on_entry(void *ctx, const struct queue_entry *e)
         in->spare_bytes = 0;
     }
     in->got_bytes += e->bytes;
-    return (in->recheck && is_known(in, e)) || take_entry(in, e);
+    return (in->recheck && known_jobs_has(&in->known, e->lane, e->id)) || take_entry(in, e);
 }
 
 /* How large entries are: what was just seen, or what was seen before, slowly forgotten, whichever
@@ -465,36 +437,11 @@ static struct read_call *call_new(struct intake *in)
  * entries is compared with what memory knows, and if it was too high twice, or the newest id went
  * back, all of them are read once more. */
 
-static uint64_t known_jobs(const struct intake *in)
-{
-    uint64_t n = in->window->jobs.used;
-
-    for (int lane = 0; lane < LANE_N; lane++)
-        n += settle_unconfirmed(in->settle, (enum lane)lane);
-    return n;
-}
-
-static void know(void *ctx, enum lane lane, struct entry_id id)
-{
-    struct intake *in = ctx;
-
-    in->known[in->known_count++] = known_of(lane, id);
-}
-
-static void know_job(void *ctx, const struct window_job *job)
-{
-    know(ctx, (enum lane)job->lane, (struct entry_id){job->id_ms, job->id_seq});
-}
-
 static void begin_recheck(struct intake *in)
 {
     log_warn("Entries were found that never arrived here; all are read once more",
              "account=%s surplus=%llu", in->account->name, (unsigned long long)in->surplus);
-    in->known = alloc_grow(NULL, known_jobs(in), sizeof(*in->known));
-    in->known_count = 0;
-    window_each_job(in->window, know_job, in);
-    settle_each_unconfirmed(in->settle, know, in);
-    qsort(in->known, in->known_count, sizeof(*in->known), compare_known);
+    known_jobs_list(&in->known, in->window, in->settle);
     in->recheck = true;
     in->surplus = 0;
     queue_rewind(in->queue);
@@ -504,7 +451,7 @@ static void on_depth(void *ctx, int err, const struct queue_depth depth[LANE_N])
 {
     struct read_call call = *(struct read_call *)ctx;
     struct intake *in = call.in;
-    uint64_t entries = 0, before = in->surplus, known = known_jobs(in);
+    uint64_t entries = 0, before = in->surplus, known = known_jobs_count(in->window, in->settle);
     bool all_read = true, anew = false;
 
     free(ctx);

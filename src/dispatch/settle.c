@@ -294,7 +294,7 @@ uint64_t settle_unconfirmed(const struct settle *s, enum lane lane)
     return s->unconfirmed[lane];
 }
 
-/* The audit makes a list of them at times (intake.c). */
+/* The audit makes a list of them at times (known_jobs.c). */
 #define LISTED_BYTES 16
 
 uint64_t settle_bytes(const struct settle *s)

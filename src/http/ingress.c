@@ -9,16 +9,15 @@
 #include "alloc.h"
 #include "audit.h"
 #include "desk.h"
-#include "file.h"
 #include "log.h"
 #include "metrics.h"
+#include "pems.h"
 #include "rlimits.h"
 #include "standing.h"
 #include "thread.h"
 #include "waiters.h"
 
 #define PATIENCE_MS 5000 /* Redis answers within a millisecond or is in trouble */
-#define PEM_MAX_BYTES (256 * 1024)
 #define FILES_BESIDES 256
 
 /* -- messages between the two loops -- */
@@ -223,83 +222,12 @@ static void on_gone(void *ctx, struct visit *v)
 
 /* -- TLS -- */
 
-struct pems {
-    struct buf cert, key, client_ca;
-    struct httpd_tls tls;
-};
-
-static void wipe_pems(struct pems *p)
-{
-    if (p->key.p)
-        explicit_bzero(p->key.p, p->key.room);
-    buf_deinit(&p->cert);
-    buf_deinit(&p->key);
-    buf_deinit(&p->client_ca);
-}
-
-/* What is wrong with it; NULL: nothing that can be seen from here. An empty file would be as good
- * as none: nobody would be asked for a certificate. */
-static const char *pem_flaw(const struct buf *text)
-{
-    if (text->n == 0)
-        return "it is empty";
-    return strlen(text->p) == text->n && strstr(text->p, "-----BEGIN ") ? NULL : "it is no PEM";
-}
-
-static int read_pem(const char *setting, const char *path, struct buf *out, char *err,
-                    size_t err_room)
-{
-    int rc = file_read(path, out);
-    const char *flaw = rc < 0 ? NULL : pem_flaw(out);
-
-    if (rc < 0)
-        snprintf(err, err_room, "http.%s: cannot read %s: %s", setting, path,
-                 rc == -EMSGSIZE ? "longer than 256 KiB" : strerror(-rc));
-    if (!flaw)
-        return rc;
-    snprintf(err, err_room, "http.%s: %s: %s", setting, path, flaw);
-    return -EINVAL;
-}
-
-static int read_key(const char *path, struct buf *out, char *err, size_t err_room)
-{
-    enum file_access access;
-    bool is_folder;
-
-    if (file_access(path, &access, &is_folder) < 0 || access != FILE_ANYBODY_WRITES)
-        return read_pem("tls_key_file", path, out, err, err_room);
-    snprintf(err, err_room, "http.tls_key_file: anybody may change %s: chmod 640", path);
-    return -EPERM;
-}
-
-/* *tls is NULL without TLS. */
-static int read_pems(const struct config_http *c, struct pems *p, const struct httpd_tls **tls,
-                     char *err, size_t err_room)
-{
-    int rc = 0;
-
-    buf_init(&p->cert, PEM_MAX_BYTES);
-    buf_init(&p->key, PEM_MAX_BYTES);
-    buf_init(&p->client_ca, PEM_MAX_BYTES);
-    *tls = NULL;
-    if (!*c->tls_cert_file)
-        return 0;
-    rc = read_pem("tls_cert_file", c->tls_cert_file, &p->cert, err, err_room);
-    if (rc == 0)
-        rc = read_key(c->tls_key_file, &p->key, err, err_room);
-    if (rc == 0 && *c->tls_client_ca_file)
-        rc = read_pem("tls_client_ca_file", c->tls_client_ca_file, &p->client_ca, err, err_room);
-    p->tls = (struct httpd_tls){p->cert.p, p->key.p, p->client_ca.n ? p->client_ca.p : NULL};
-    *tls = &p->tls;
-    return rc;
-}
-
 static void reload_tls(struct ingress *in, const struct config_http *before)
 {
     const struct httpd_tls *tls;
     struct pems pems;
     char err[300];
-    int rc = read_pems(&in->config->http, &pems, &tls, err, sizeof(err));
+    int rc = pems_read(&in->config->http, &pems, &tls, err, sizeof(err));
 
     if (rc == 0 && (tls || *before->tls_cert_file))
         rc = httpd_set_tls(in->httpd, tls, err, sizeof(err));
@@ -309,7 +237,7 @@ static void reload_tls(struct ingress *in, const struct config_http *before)
         log_info("New connections get the certificate that was read anew", "");
     else if (*before->tls_cert_file)
         log_warn("New connections are plain HTTP: there is no http.tls_cert_file any more", "");
-    wipe_pems(&pems);
+    pems_wipe(&pems);
 }
 
 /* -- limits and address -- */
@@ -527,12 +455,12 @@ static struct httpd *open_httpd(struct ingress *in, char *err, size_t err_room)
     o.patience_ms = PATIENCE_MS;
     o.calls = &calls;
     o.ctx = in;
-    if (read_pems(&c->http, &pems, &o.tls, err, err_room) == 0) {
+    if (pems_read(&c->http, &pems, &o.tls, err, err_room) == 0) {
         h = httpd_new(in->loop, &o, why, sizeof(why));
         if (!h)
             snprintf(err, err_room, "listen: %s", why);
     }
-    wipe_pems(&pems);
+    pems_wipe(&pems);
     return h;
 }
 

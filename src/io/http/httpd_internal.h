@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * The inside of the HTTP server, shared by its files: httpd.c listens and runs libmicrohttpd,
  * httpd_conn.c keeps connections, their deadlines and their number, visit.c carries a visit from
- * its head to its answer, httpd_heads.c bounds the memory of all heads, httpd_head.c refuses what
- * libmicrohttpd lets pass, httpd_linger.c ends what was not read to its end, httpd_ends.c sees that
- * a peer has sent all, httpd_address.c counts addresses, httpd_listen.c opens them, httpd_tls.c
- * looks at certificates. */
+ * its head to its answer, visit_request.c says what it brings, httpd_heads.c bounds the memory of
+ * all heads, httpd_head.c refuses what libmicrohttpd lets pass, httpd_linger.c ends what was not
+ * read to its end, httpd_ends.c sees that a peer has sent all, httpd_address.c counts addresses,
+ * httpd_listen.c opens them, httpd_tls.c looks at certificates. */
 #pragma once
 
 #include <microhttpd.h>

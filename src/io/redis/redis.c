@@ -121,81 +121,18 @@ static void lose_for(struct redis *r, const redisAsyncContext *ac)
     lose(r, "%s", words);
 }
 
-/* -- greeting -- */
+/* -- connecting -- */
 
-static void greeted(struct redis *r)
+void redis_greeted(struct redis *r)
 {
+    if (r->lost || r->closed)
+        return;
     timer_stop(r->timer);
     r->state = UP;
     r->outage = false;
     r->up_since_ns = clock_mono_ns();
     r->up(r->ctx);
 }
-
-static void on_refusable(redisAsyncContext *ac, void *reply, void *priv)
-{
-    struct redis *r = ac->data;
-
-    (void)priv; /* a name is a courtesy; some services refuse it */
-    if (r && reply_refused(reply) && strstr(reply_text(reply).p, "max number of clients"))
-        lose(r, "%s",
-             reply_text(reply).p); /* the answer to whatever comes first; then it hangs up */
-}
-
-static void on_greeting(redisAsyncContext *ac, void *reply, void *priv)
-{
-    struct redis *r = ac->data;
-
-    (void)priv;
-    if (r && reply_refused(reply))
-        lose(r, "%s", reply_text(reply).p);
-}
-
-/* A replica answers every read and refuses every write: not what a queue lives on. */
-static void on_role(redisAsyncContext *ac, void *reply, void *priv)
-{
-    struct redis *r = ac->data;
-
-    (void)priv;
-    if (r && span_is(reply_text(reply_at(reply, 0)), "slave"))
-        lose(r, "this Redis is a replica");
-}
-
-/* The last of the greeting: a server that is loading or has lost its master refuses it. */
-static void on_ping(redisAsyncContext *ac, void *reply, void *priv)
-{
-    struct redis *r = ac->data;
-
-    on_greeting(ac, reply, priv);
-    if (r && reply && !r->lost && !r->closed)
-        greeted(r);
-}
-
-static void send_words(struct redis *r, redisCallbackFn *cb, int argc, const char **argv)
-{
-    if (redisAsyncCommandArgv(r->ac, cb, NULL, argc, argv, NULL) != REDIS_OK)
-        lose(r, "cannot send");
-}
-
-static void greet(struct redis *r)
-{
-    const struct redis_address *a = &r->address;
-    char db[16];
-
-    r->state = GREETING;
-    if (a->user)
-        send_words(r, on_greeting, 3, (const char *[]){"AUTH", a->user, a->password});
-    else if (a->password)
-        send_words(r, on_greeting, 2, (const char *[]){"AUTH", a->password});
-    snprintf(db, sizeof(db), "%u", a->db);
-    if (a->db)
-        send_words(r, on_greeting, 2, (const char *[]){"SELECT", db});
-    send_words(r, on_refusable, 3, (const char *[]){"CLIENT", "SETNAME", "purgeline"});
-    send_words(r, on_role, 1, (const char *[]){"ROLE"});
-    send_words(r, on_ping, 1, (const char *[]){"PING"});
-}
-
-/* -- connecting -- */
 
 /* After REDIS_ERR hiredis frees ac by itself, and never calls on_disconnect. */
 static void on_connect(const redisAsyncContext *ac, int status)
@@ -205,7 +142,8 @@ static void on_connect(const redisAsyncContext *ac, int status)
     if (!r)
         return;
     if (status == REDIS_OK) {
-        greet(r);
+        r->state = GREETING;
+        redis_greet(r, r->ac, &r->address);
         return;
     }
     lose_for(r, ac);
@@ -501,8 +439,8 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *priv)
     free(c);
 }
 
-static int send_command(struct redis *r, size_t argc, const struct span *argv, redisCallbackFn *fn,
-                        void *priv)
+int redis_send(struct redis *r, size_t argc, const struct span *argv, redisCallbackFn *fn,
+               void *priv)
 {
     size_t n = redis_format(&r->text, argc, argv);
     int rc = redisAsyncFormattedCommand(r->ac, fn, priv, r->text.p, n);
@@ -526,13 +464,13 @@ void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_
         return;
     }
     redis_deadline_owe(&r->deadline, &c->owed, 0);
-    if (send_command(r, argc, argv, on_reply, c) == REDIS_OK)
+    if (redis_send(r, argc, argv, on_reply, c) == REDIS_OK)
         return;
     redis_deadline_paid(&c->owed);
     fail_call(c);
 }
 
-/* -- for redis_stream.c -- */
+/* -- for redis_stream.c and redis_message.c -- */
 
 struct redis_streaming **redis_streaming_of(struct redis *r)
 {
@@ -542,6 +480,11 @@ struct redis_streaming **redis_streaming_of(struct redis *r)
 struct redis_deadline *redis_deadline_of(struct redis *r)
 {
     return &r->deadline;
+}
+
+struct redis_due *redis_due_of(struct redis *r)
+{
+    return &r->due;
 }
 
 redisAsyncContext *redis_connection(struct redis *r)
@@ -566,50 +509,6 @@ void redis_fail(struct redis *r, redis_reply_cb *cb, void *ctx)
 
     *c = (struct call){.r = r, .cb = cb, .ctx = ctx};
     fail_call(c);
-}
-
-/* -- messages -- */
-
-struct subscription {
-    struct redis *r;
-    redis_message_cb *cb;
-    void *ctx;
-};
-
-/* {"subscribe", channel, 1} first, then {"message", channel, text}. NULL is the last. */
-static void on_message(redisAsyncContext *ac, void *reply, void *priv)
-{
-    struct subscription *s = priv;
-    struct span text = reply_text(reply_at(reply, 2));
-
-    (void)ac;
-    if (!reply) {
-        s->cb(s->ctx, NULL);
-        free(s);
-        return;
-    }
-    if (reply_count(reply) == 3)
-        s->cb(s->ctx, &text);
-}
-
-static void on_no_subscription(void *ctx, struct redisReply *reply)
-{
-    (void)reply;
-    on_message(NULL, NULL, ctx);
-}
-
-void redis_subscribe(struct redis *r, struct span channel, redis_message_cb *cb, void *ctx)
-{
-    struct subscription *s = alloc_zeroed(1, sizeof(*s));
-    const struct span argv[] = {SPAN("SUBSCRIBE"), channel};
-
-    *s = (struct subscription){r, cb, ctx};
-    if (redis_is_up(r)) {
-        redis_due_subscribe(&r->due, channel);
-        if (send_command(r, 2, argv, on_message, s) == REDIS_OK)
-            return;
-    }
-    redis_command(r, 2, argv, on_no_subscription, s); /* down: comes to NULL soon */
 }
 
 void redis_set_patience(struct redis *r, uint32_t ms)

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ * The commands that open a new connection: login, choice of the database, our name. They also find
+ * out whether this server can hold a queue. */
+#include <hiredis/async.h>
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "redis_internal.h"
+#include "reply.h"
+
+static void on_refusable(redisAsyncContext *ac, void *reply, void *priv)
+{
+    struct redis *r = ac->data;
+
+    (void)priv; /* a name is a courtesy; some services refuse it */
+    /* That is the answer to whatever comes first; then it hangs up. */
+    if (r && reply_refused(reply) && strstr(reply_text(reply).p, "max number of clients"))
+        redis_lose(r, reply_text(reply).p);
+}
+
+static void on_greeting(redisAsyncContext *ac, void *reply, void *priv)
+{
+    struct redis *r = ac->data;
+
+    (void)priv;
+    if (r && reply_refused(reply))
+        redis_lose(r, reply_text(reply).p);
+}
+
+/* A replica answers every read and refuses every write: not what a queue lives on. */
+static void on_role(redisAsyncContext *ac, void *reply, void *priv)
+{
+    struct redis *r = ac->data;
+
+    (void)priv;
+    if (r && span_is(reply_text(reply_at(reply, 0)), "slave"))
+        redis_lose(r, "this Redis is a replica");
+}
+
+/* The last of the greeting: a server that is loading or has lost its master refuses it. */
+static void on_ping(redisAsyncContext *ac, void *reply, void *priv)
+{
+    struct redis *r = ac->data;
+
+    on_greeting(ac, reply, priv);
+    if (r && reply)
+        redis_greeted(r);
+}
+
+static void send_words(struct redis *r, redisAsyncContext *ac, redisCallbackFn *cb, int argc,
+                       const char **argv)
+{
+    if (redisAsyncCommandArgv(ac, cb, NULL, argc, argv, NULL) != REDIS_OK)
+        redis_lose(r, "cannot send");
+}
+
+void redis_greet(struct redis *r, redisAsyncContext *ac, const struct redis_address *a)
+{
+    char db[16];
+
+    if (a->user)
+        send_words(r, ac, on_greeting, 3, (const char *[]){"AUTH", a->user, a->password});
+    else if (a->password)
+        send_words(r, ac, on_greeting, 2, (const char *[]){"AUTH", a->password});
+    snprintf(db, sizeof(db), "%u", a->db);
+    if (a->db)
+        send_words(r, ac, on_greeting, 2, (const char *[]){"SELECT", db});
+    send_words(r, ac, on_refusable, 3, (const char *[]){"CLIENT", "SETNAME", "purgeline"});
+    send_words(r, ac, on_role, 1, (const char *[]){"ROLE"});
+    send_words(r, ac, on_ping, 1, (const char *[]){"PING"});
+}
