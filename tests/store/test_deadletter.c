@@ -122,6 +122,18 @@ static void all_letters_of_now_are_retried_or_dropped(void **state)
     expect_counts(w, 0, LETTERS);
 }
 
+static void an_id_of_a_letter_is_written_in_one_way(void **state)
+{
+    static const char *const bad[] = {"",     "1",    "1-",   "-1",    "1--2", "-1-2",
+                                      "1-2-", "1-02", "01-2", "1-2-3", "1-2 "};
+
+    for (size_t i = 0; i < array_len(bad); i++)
+        assert_false(deadletter_id_ok(span_str(bad[i])));
+    assert_true(deadletter_id_ok(SPAN("0-1")));
+    assert_true(deadletter_id_ok(SPAN("1700000000000-0")));
+    (void)state;
+}
+
 static void one_letter_is_dropped(void **state)
 {
     struct dead_world *w = *state;
@@ -229,6 +241,7 @@ int main(void)
         over_redis(a_retried_letter_is_a_job_of_its_lane_again),
         over_redis(a_large_letter_goes_the_same_way),
         over_redis(all_letters_of_now_are_retried_or_dropped),
+        cmocka_unit_test(an_id_of_a_letter_is_written_in_one_way),
         over_redis(one_letter_is_dropped),
         over_redis(without_memory_letters_stay),
         over_redis(a_lane_that_is_no_stream_swallows_no_letter),

@@ -151,7 +151,21 @@ static void an_entry_of_another_lane_is_another_job(void **state)
     assert_int_equal(find(w, "bulk-" MS "-0"), JOB_WAITING);
     assert_false(w->place.postponed);
     assert_int_equal(find(w, "urgent-" MS "-0"), JOB_UNKNOWN);
-    assert_int_equal(find(w, "normal-" MS "-00"), JOB_UNKNOWN);
+}
+
+/* Redis itself takes 9-01 for 9-1. */
+static void a_place_written_in_another_way_leads_nowhere(void **state)
+{
+    struct place_world *w = *state;
+
+    store_do(&w->store, "XADD " P "jobs:bulk 9-1 url a");
+    store_do(&w->store, "HSET " P "places " JOB " bulk-9-01");
+    assert_int_equal(find(w, JOB), JOB_UNKNOWN);
+    store_expect_number(&w->store, "XACK " P "jobs:bulk purgeline 9-1", 0);
+    w->place = (struct jobplace){.lane = LANE_BULK, .entry = "09-1"};
+    assert_int_equal(cancel(w, "bulk-09-1"), JOBPLACE_MOVED);
+    store_expect_number(&w->store, "XLEN " P "jobs:bulk", 1);
+    store_expect(&w->store, "KEYS *receipt:*", "*0\r\n");
 }
 
 /* Back in a lane it has another entry id; what the index says of an entry that is gone is dropped.
@@ -302,6 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         over_redis(a_job_is_found_where_it_is),
         over_redis(an_entry_of_another_lane_is_another_job),
+        over_redis(a_place_written_in_another_way_leads_nowhere),
         over_redis(a_job_that_came_back_is_found_by_its_place),
         over_redis(a_repeat_was_never_in_a_lane_under_its_own_id),
         over_redis(what_an_old_version_postponed_is_unsure),
