@@ -309,6 +309,32 @@ static void without_memory_for_its_receipt_a_job_stays(void **state)
     assert_int_equal(cancel(w, JOB), JOBPLACE_CANCELLED);
 }
 
+/* A script that fails in the middle is not rolled back. */
+static void what_cannot_be_written_later_stops_it_before_the_start(void **state)
+{
+    static const struct {
+        bool postponed;
+        const char *key;
+    } broken[] = {{false, "cancelled"}, {false, "places"}, {true, "postponed:jobs"}};
+    struct place_world *w = *state;
+    char command[100];
+
+    for (size_t i = 0; i < array_len(broken); i++) {
+        store_do(&w->store, "FLUSHALL");
+        store_do(&w->store, "XADD " P "jobs:normal " MS "-0 url a");
+        if (broken[i].postponed)
+            postpone(w, JOB);
+        assert_int_equal(find(w, JOB), JOB_WAITING);
+        snprintf(command, sizeof(command), "SET " P "%s x", broken[i].key);
+        store_do(&w->store, command);
+        assert_int_equal(cancel(w, JOB), JOBPLACE_FAILED);
+        assert_memory_equal(w->receipt, "WRONGTYPE", 9);
+        store_expect_number(&w->store, "XLEN " P "jobs:normal", 1);
+        store_expect_number(&w->store, "ZCARD " P "postponed", broken[i].postponed);
+        store_expect_number(&w->store, "EXISTS " P "receipt:" JOB, 0);
+    }
+}
+
 #define over_redis(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -327,6 +353,7 @@ int main(void)
         over_redis(a_job_that_moved_meanwhile_is_not_ended),
         over_redis(a_lost_answer_is_found_out_by_asking_again),
         over_redis(without_memory_for_its_receipt_a_job_stays),
+        over_redis(what_cannot_be_written_later_stops_it_before_the_start),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
