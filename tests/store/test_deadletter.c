@@ -226,11 +226,28 @@ static void pausing_is_refused_aloud(void **state)
                  "*3\r\n$1\r\n1\r\n$3\r\nwhy\r\n$2\r\nme\r\n");
     assert_int_equal(control_set(w->client, "main", CONTROL_GOES_ON, "", "you"), 0);
     store_expect(&w->store, "HMGET " P "control paused by", "*2\r\n$1\r\n0\r\n$3\r\nyou\r\n");
-    fakeio_fail_next("HSET", FAKEIO_REFUSED, OOM);
+    fakeio_fail_next("HSET", FAKEIO_REFUSED, WRONGTYPE);
     assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "", "me"), -EIO);
     fakeio_fail_next("HSET", FAKEIO_LOST_AFTER, NULL);
     assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "", "me"), -ENOTCONN);
     store_expect(&w->store, "HGET " P "control paused", "$1\r\n1\r\n");
+}
+
+/* A full Redis is when people need it most. */
+static void pausing_needs_no_memory(void **state)
+{
+    struct dead_world *w = *state;
+
+    fakeredis_set_full(w->store.redis, OOM);
+    assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "full", "me"), 0);
+    store_expect(&w->store, "HMGET " P "control paused why by",
+                 "*3\r\n$1\r\n1\r\n$4\r\nfull\r\n$2\r\nme\r\n");
+    assert_int_equal(control_set(w->client, "main", CONTROL_GOES_ON, "", "you"), 0);
+    store_expect(&w->store, "HMGET " P "control paused by", "*2\r\n$1\r\n0\r\n$3\r\nyou\r\n");
+    fakeio_fail_next("write_hash", FAKEIO_REFUSED, "NOPERM no");
+    assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "", "me"), -EIO);
+    assert_non_null(strstr(client_error(w->client), "NOPERM"));
+    fakeredis_set_full(w->store.redis, NULL);
 }
 
 #define over_redis(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -247,6 +264,7 @@ int main(void)
         over_redis(a_lane_that_is_no_stream_swallows_no_letter),
         over_redis(a_lost_connection_leaves_a_letter_or_its_job),
         over_redis(pausing_is_refused_aloud),
+        over_redis(pausing_needs_no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
