@@ -75,3 +75,8 @@ int span_to_u64(struct span s, uint64_t *out)
     *out = v;
     return 0;
 }
+
+int span_to_plain_u64(struct span s, uint64_t *out)
+{
+    return s.n > 1 && s.p[0] == '0' ? -EINVAL : span_to_u64(s, out);
+}

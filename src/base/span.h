@@ -47,3 +47,5 @@ bool span_next_word(struct span *rest, char sep, struct span *word);
 
 /* Decimal digits only, the whole span. 0, -EINVAL, or -ERANGE when it does not fit. */
 must_use int span_to_u64(struct span s, uint64_t *out);
+/* The same, but -EINVAL for leading zeros: each number is written in one way only, as in an id. */
+must_use int span_to_plain_u64(struct span s, uint64_t *out);

@@ -146,14 +146,26 @@ int cmd_connect(const struct config *c, struct client **out)
     return rc;
 }
 
+#define PERMIT " (give its user the rules in deploy/redis-acl.conf)"
+
 int cmd_redis_failed(const struct client *client, int err)
 {
+    static const struct {
+        const char *word, *hint;
+    } hints[] = {
+        {"WRONGTYPE", " ('purgeline check' names the key, 'purgeline check --repair' mends it)"},
+        {"NOPERM", PERMIT},
+        {"The user executing the script", PERMIT}, /* Redis 7.0, inside of scripts */
+        {"ACL failure in script", PERMIT},         /* Redis 8.0, the same */
+        {"", ""},
+    };
+    size_t i = 0;
+
     if (err == -ENOTCONN)
         return cmd_fail(CMD_REDIS, "the connection to Redis broke: %s", client_error(client));
-    return cmd_fail(CMD_FAILED, "Redis refuses: %s%s", client_error(client),
-                    strstr(client_error(client), "WRONGTYPE")
-                        ? " ('purgeline check' names the key, 'purgeline check --repair' mends it)"
-                        : "");
+    while (!strstr(client_error(client), hints[i].word)) /* the last is found in everything */
+        i++;
+    return cmd_fail(CMD_FAILED, "Redis refuses: %s%s", client_error(client), hints[i].hint);
 }
 
 int cmd_session_open(const struct cmd_common *o, struct cmd_session *s)

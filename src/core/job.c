@@ -382,15 +382,18 @@ int job_decode(struct job_decoder *d, const struct config_account *account,
 
 /* -- ids -- */
 
-static bool cut_number(struct span *s)
+static bool cut_number(struct span *s, bool *padded)
 {
+    struct span number;
     uint64_t ignored;
     size_t n = 0;
 
     while (n < s->n && s->p[n] >= '0' && s->p[n] <= '9')
         n++;
-    if (span_to_u64(span_of(s->p, n), &ignored) < 0)
+    number = span_of(s->p, n);
+    if (span_to_u64(number, &ignored) < 0)
         return false;
+    *padded |= span_to_plain_u64(number, &ignored) < 0;
     *s = span_of(s->p + n, s->n - n);
     return true;
 }
@@ -403,16 +406,24 @@ static bool cut(struct span *s, struct span begin)
     return true;
 }
 
-bool job_id_ok(struct span id, enum lane *lane)
+enum job_id_form job_id_form(struct span id, enum lane *lane)
 {
     const char *dash = id.n ? memchr(id.p, '-', id.n) : NULL;
+    bool padded = false;
 
     if (!dash || id.n >= JOB_ID_ROOM || lane_parse(span_of(id.p, (size_t)(dash - id.p)), lane) < 0)
-        return false;
+        return JOB_ID_NONE;
     id = span_of(dash + 1, id.n - (size_t)(dash + 1 - id.p));
-    if (!cut_number(&id) || !cut(&id, SPAN("-")) || !cut_number(&id))
-        return false;
+    if (!cut_number(&id, &padded) || !cut(&id, SPAN("-")) || !cut_number(&id, &padded))
+        return JOB_ID_NONE;
     while (cut(&id, SPAN("+r")))
         ;
-    return id.n == 0;
+    if (id.n)
+        return JOB_ID_NONE;
+    return padded ? JOB_ID_PADDED : JOB_ID_PLAIN;
+}
+
+bool job_id_ok(struct span id, enum lane *lane)
+{
+    return job_id_form(id, lane) == JOB_ID_PLAIN;
 }

@@ -64,6 +64,15 @@ struct job_decoder {
 #define JOB_ID_ROOM 80 /* enough for any that is accepted, with a NUL */
 bool job_id_ok(struct span id, enum lane *lane);
 
+/* The same, and why not. Redis takes 1-02 for 1-2, so an id with leading zeros would find a job
+ * whose id is another one. */
+enum job_id_form {
+    JOB_ID_NONE,   /* something else */
+    JOB_ID_PADDED, /* an id but for its leading zeros: no job was ever given it */
+    JOB_ID_PLAIN,
+};
+enum job_id_form job_id_form(struct span id, enum lane *lane);
+
 /* The fields of a job; and the sentence about one that is none, with the one that was meant. */
 bool job_field_known(struct span name);
 const char *job_unknown_field(struct span name, char *out, size_t room);

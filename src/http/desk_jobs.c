@@ -49,20 +49,28 @@ static bool in_pace(struct errand *e)
     return false;
 }
 
+#define NOT_THERE "job: not there; it never was, or its receipt has expired"
+
 static struct subject *subject_of(struct errand *e)
 {
     const struct config_account *a = errand_account(e, errand_query(e, "account"));
+    enum job_id_form form;
     struct subject *s;
     enum lane lane;
 
     if (!a)
         return NULL;
-    if (!job_id_ok(e->parts[0], &lane)) {
+    form = job_id_form(e->parts[0], &lane);
+    if (form == JOB_ID_NONE) {
         errand_refuse(e, 400, "job: expected an id like normal-1700000000000-0");
         return NULL;
     }
     if (!in_pace(e))
         return NULL;
+    if (form == JOB_ID_PADDED) {
+        errand_refuse(e, 404, NOT_THERE);
+        return NULL;
+    }
     s = alloc_zeroed(1, sizeof(*s));
     s->account = a;
     s->lane = lane;
@@ -123,7 +131,7 @@ static bool say_state(struct errand *e, int ended_status, enum job_state state, 
     if (state == JOB_ENDED)
         say_receipt(e, ended_status, receipt);
     else if (state == JOB_UNKNOWN)
-        errand_refuse(e, 404, "job: not there; it never was, or its receipt has expired");
+        errand_refuse(e, 404, NOT_THERE);
     else if (state == JOB_UNSURE)
         errand_refuse(e, 503,
                       "job: not found yet; what an older version postponed is still being moved. "

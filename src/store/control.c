@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "control.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include "clock.h"
 #include "json_text.h"
 #include "rediskey.h"
+#include "scripts.h"
 
 void control_clean(char *why)
 {
@@ -19,6 +21,8 @@ void control_clean(char *why)
             *c = ' ';
 }
 
+/* The script goes through when Redis is out of memory, but needs the right to HDEL, which a user of
+ * Redis may lack who could pause until now: so the plain command comes first. */
 int control_set(struct client *c, const char *account, enum control_state state, const char *why,
                 const char *by)
 {
@@ -32,6 +36,12 @@ int control_set(struct client *c, const char *account, enum control_state state,
         c,
         (const char *const[]){"HSET", key, "paused", paused, "why", why, "by", by, "at", at, NULL},
         &reply);
+    if (rc == -EIO && strncmp(client_error(c), "OOM", 3) == 0)
+        rc = client_ask_words(c,
+                              (const char *const[]){"EVAL", scripts[SCRIPT_WRITE_HASH].text, "1",
+                                                    key, "HSET", "paused", paused, "why", why, "by",
+                                                    by, "at", at, NULL},
+                              &reply);
     free(key);
     return rc;
 }

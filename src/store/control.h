@@ -16,8 +16,9 @@ enum control_state { CONTROL_GOES_ON, CONTROL_PAUSED };
 /* It becomes part of a line: control characters become blanks. */
 void control_clean(char *why);
 
-/* Holds across restarts, until it is set again. `by` names who wants it, for whoever finds the
- * account paused. 0 or negative errno, see client_error. */
+/* Holds across restarts, until it is set again; possible when Redis is out of memory, too. `by`
+ * names who wants it, for whoever finds the account paused. 0 or negative errno, see client_error.
+ */
 must_use int control_set(struct client *c, const char *account, enum control_state state,
                          const char *why, const char *by);
 

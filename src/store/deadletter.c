@@ -21,13 +21,12 @@
 
 bool deadletter_id_ok(struct span id)
 {
-    struct span rest = id, part;
+    const char *dash = id.n ? memchr(id.p, '-', id.n) : NULL;
+    size_t before = dash ? (size_t)(dash - id.p) : 0;
     uint64_t n;
 
-    for (int i = 0; i < 2; i++)
-        if (!span_next_word(&rest, '-', &part) || span_to_u64(part, &n) < 0)
-            return false;
-    return rest.n == 0;
+    return dash && span_to_plain_u64(span_of(id.p, before), &n) == 0 &&
+           span_to_plain_u64(span_of(dash + 1, id.n - before - 1), &n) == 0;
 }
 
 bool deadletter_added(struct span name)

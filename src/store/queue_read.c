@@ -25,10 +25,10 @@ int queue_parse_id(struct span s, struct entry_id *out)
     const char *dash = s.n ? memchr(s.p, '-', s.n) : NULL;
     struct entry_id id;
 
-    if (!dash || span_to_u64(span_of(s.p, (size_t)(dash - s.p)), &id.ms) < 0)
+    if (!dash || span_to_plain_u64(span_of(s.p, (size_t)(dash - s.p)), &id.ms) < 0)
         return -EINVAL;
     dash++;
-    if (span_to_u64(span_of(dash, s.n - (size_t)(dash - s.p)), &id.seq) < 0)
+    if (span_to_plain_u64(span_of(dash, s.n - (size_t)(dash - s.p)), &id.seq) < 0)
         return -EINVAL;
     *out = id;
     return 0;

@@ -15,8 +15,8 @@
 #define ASIDE_MAX_BYTES 240
 #define BEYOND "281474976710656" /* 2^48: no clock gives such an id for 8,900 years */
 
-int repair_find(struct client *c, const char *account, struct queue_fault out[QUEUE_FAULTS_MAX],
-                size_t *count)
+static int examine(struct client *c, const char *account, struct queue_fault out[QUEUE_FAULTS_MAX],
+                   size_t *count)
 {
     struct span argv[3 + QUEUE_EXAMINED] = {SPAN("EVAL"), span_str(scripts[SCRIPT_EXAMINE].text)};
     char *keys[QUEUE_EXAMINED], number[8];
@@ -75,6 +75,127 @@ static void name_aside(const struct queue_fault *f, char *out, size_t room)
     snprintf(out, room, "%.*sbroken:%s:%" PRIu64, before, f->key, name_of(f), clock_wall_ms());
 }
 
+/* -- lanes that were mended in part -- */
+
+#define SCANS_MAX 4000u /* of 5,000 keys each; a Redis that answers nonsense must not hold us */
+#define IN_PART "was mended in part: jobs of it were set aside and are not pushed again"
+
+static bool is_in_part(const struct queue_fault *f)
+{
+    return strncmp(name_of(f), JOBS, strlen(JOBS)) == 0 && strcmp(f->what, IN_PART) == 0;
+}
+
+/* Streams that were set aside and still hold jobs. A repair that came to its end leaves them
+ * empty. */
+struct asides {
+    char **keys;
+    size_t count, room;
+};
+
+static void asides_free(struct asides *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        free(s->keys[i]);
+    free(s->keys);
+}
+
+static void asides_add(struct asides *s, struct span key)
+{
+    if (s->count == s->room) {
+        s->room = s->room ? s->room * 2 : 8;
+        s->keys = alloc_grow(s->keys, s->room, sizeof(*s->keys));
+    }
+    s->keys[s->count++] = alloc_copy(key.p, key.n);
+}
+
+/* What was set aside in the place of another type stays there. */
+static int keep_with_jobs(struct client *c, struct asides *s)
+{
+    struct redisReply *reply;
+    size_t kept = 0;
+    int rc = 0;
+
+    for (size_t i = 0; i < s->count; i++) {
+        if (rc == 0 || rc == -EIO)
+            rc = client_ask_words(c, (const char *const[]){"XLEN", s->keys[i], NULL}, &reply);
+        if (rc == 0 && reply_u64(reply) > 0)
+            s->keys[kept++] = s->keys[i];
+        else
+            free(s->keys[i]);
+    }
+    s->count = kept;
+    return rc == -EIO ? 0 : rc;
+}
+
+/* None where Redis does not permit SCAN. */
+static int find_asides(struct client *c, const char *account, struct asides *out)
+{
+    char *pattern = rediskey(account, "broken:" JOBS "*"), cursor[32] = "0";
+    struct redisReply *reply;
+    int rc = 0;
+
+    *out = (struct asides){0};
+    for (unsigned n = 0; n < SCANS_MAX; n++) {
+        const struct redisReply *keys;
+
+        rc = client_ask_words(
+            c, (const char *const[]){"SCAN", cursor, "MATCH", pattern, "COUNT", "5000", NULL},
+            &reply);
+        if (rc < 0)
+            break;
+        keys = reply_at(reply, 1);
+        for (size_t i = 0; i < reply_count(keys); i++)
+            asides_add(out, reply_text(reply_at(keys, i)));
+        reply_copy(reply_at(reply, 0), cursor, sizeof(cursor));
+        if (strcmp(cursor, "0") == 0)
+            break;
+    }
+    free(pattern);
+    return rc < 0 && rc != -EIO ? rc : keep_with_jobs(c, out);
+}
+
+/* purgeline:{<account>}:broken:<name>:... */
+static bool is_aside_of(const char *key, const char *name)
+{
+    const char *at = strstr(key, "}:broken:");
+    size_t n = strlen(name);
+
+    at = at ? at + strlen("}:broken:") : "";
+    return strncmp(at, name, n) == 0 && at[n] == ':';
+}
+
+static void tell_lane(const char *account, const char *name, const struct asides *s,
+                      struct queue_fault out[QUEUE_FAULTS_MAX], size_t *count)
+{
+    char *key = rediskey(account, name);
+    bool told = *count == QUEUE_FAULTS_MAX, left = false;
+
+    for (size_t i = 0; i < *count; i++)
+        told |= is_beyond(&out[i]) && strcmp(out[i].key, key) == 0; /* its repair does both */
+    for (size_t i = 0; i < s->count; i++)
+        left |= is_aside_of(s->keys[i], name);
+    if (left && !told) {
+        snprintf(out[*count].key, sizeof(out[*count].key), "%s", key);
+        snprintf(out[*count].what, sizeof(out[*count].what), "%s", IN_PART);
+        ++*count;
+    }
+    free(key);
+}
+
+int repair_find(struct client *c, const char *account, struct queue_fault out[QUEUE_FAULTS_MAX],
+                size_t *count)
+{
+    struct asides left = {0};
+    int rc = examine(c, account, out, count);
+
+    if (rc == 0)
+        rc = find_asides(c, account, &left);
+    for (int i = 0; rc == 0 && i < LANE_N; i++)
+        tell_lane(account, queue_examined_keys[i], &left, out, count);
+    asides_free(&left);
+    return rc;
+}
+
 void repair_explain(const struct config_account *a, const struct queue_fault *f, char *out,
                     size_t room)
 {
@@ -102,6 +223,9 @@ void repair_explain(const struct config_account *a, const struct queue_fault *f,
             "move its entries with such ids to purgeline:{%s}:broken:%s:<time>, set the lane's "
             "last id to now, and push these jobs again under new ids",
             a->name, name);
+    else if (is_in_part(f))
+        snprintf(out, room, "push what is left in purgeline:{%s}:broken:%s:<time> to it again",
+                 a->name, name);
     else if (forgets(f, LEDGER_PURGE) || forgets(f, LEDGER_URL) || forgets(f, LEDGER_WRITE))
         snprintf(
             out, room,
@@ -237,17 +361,24 @@ static int move_beyond(struct client *c, const struct queue_fault *f, const char
     return rc;
 }
 
-static int push_again(struct client *c, const char *aside, const char *lane)
+/* Back to the lane, each under a new id, with its former id as the job. Broken off in between, one
+ * is there twice; the next call goes on with what is left. */
+static int push_again(struct client *c, const struct queue_fault *f, const char *aside)
 {
     const struct redisReply *fields;
-    char id[48], from[50] = "-";
+    char id[48], *job;
     int rc;
 
-    while ((rc = first_entry(c, aside, from, id, &fields)) == 0 && fields) {
-        rc = add_again(c, lane, fields, NULL);
+    while ((rc = first_entry(c, aside, "-", id, &fields)) == 0 && fields) {
+        struct redisReply *reply;
+
+        job = alloc_printf("%s-%s", lane_of(f), id);
+        rc = add_again(c, f->key, fields, has_job(fields) ? NULL : job);
+        free(job);
+        if (rc == 0)
+            rc = client_ask_words(c, (const char *const[]){"XDEL", aside, id, NULL}, &reply);
         if (rc < 0)
             return rc;
-        snprintf(from, sizeof(from), "(%s", id);
     }
     return rc;
 }
@@ -261,35 +392,37 @@ static int lower_last_id(struct client *c, const char *lane)
         &reply);
 }
 
-/* From some 7.x on Redis lowers a last id no further than to the highest id that was ever deleted.
- * The lane is renamed then, and what is left in it is pushed to a new one, each under a new id. */
-static int begin_anew(struct client *c, const struct queue_fault *f, const char *aside)
+static int push_all_again(struct client *c, const struct config_account *a,
+                          const struct queue_fault *f)
 {
-    const char *lane = f->key;
-    char *rest = alloc_printf("%s:rest", aside), *job, id[48], from[50] = "-";
-    const struct redisReply *fields = NULL;
-    struct redisReply *reply;
-    int rc = client_ask_words(c, (const char *const[]){"RENAMENX", lane, rest, NULL}, &reply);
+    struct asides left;
+    int rc = find_asides(c, a->name, &left);
 
-    while (rc == 0 && (rc = first_entry(c, rest, from, id, &fields)) == 0 && fields) {
-        job = alloc_printf("%s-%s", lane_of(f), id);
-        rc = add_again(c, lane, fields, has_job(fields) ? NULL : job);
-        free(job);
-        snprintf(from, sizeof(from), "(%s", id);
-    }
-    free(rest);
+    for (size_t i = 0; rc == 0 && i < left.count; i++)
+        if (is_aside_of(left.keys[i], name_of(f)))
+            rc = push_again(c, f, left.keys[i]);
+    asides_free(&left);
     return rc;
 }
 
-static int mend_lane(struct client *c, const struct queue_fault *f, const char *aside)
+/* From some 7.x on Redis lowers a last id no further than to the highest id that was ever deleted.
+ * The lane is renamed then, and what is left in it is pushed to a new one. */
+static int mend_lane(struct client *c, const struct config_account *a, const struct queue_fault *f,
+                     const char *aside)
 {
+    char *rest = alloc_printf("%s:rest", aside);
     int rc = move_beyond(c, f, aside);
 
     if (rc == 0)
         rc = lower_last_id(c, f->key);
     if (rc == -EIO && strstr(client_error(c), "max_deleted_entry_id"))
-        rc = begin_anew(c, f, aside);
-    return rc == 0 ? push_again(c, aside, f->key) : rc;
+        rc = set_aside(c, f, rest);
+    if (rc == 0)
+        rc = push_again(c, f, aside);
+    if (rc == 0)
+        rc = push_again(c, f, rest);
+    free(rest);
+    return rc == 0 ? push_all_again(c, a, f) : rc; /* also those of a call that was broken off */
 }
 
 int repair_mend(struct client *c, const struct config_account *a, const struct queue_fault *f)
@@ -298,8 +431,8 @@ int repair_mend(struct client *c, const struct config_account *a, const struct q
     int rc;
 
     name_aside(f, aside, sizeof(aside));
-    if (is_beyond(f))
-        return mend_lane(c, f, aside);
+    if (is_beyond(f) || is_in_part(f))
+        return mend_lane(c, a, f, aside);
     rc = set_aside(c, f, aside);
     return rc == 0 ? book_forgotten(c, a, f) : rc;
 }

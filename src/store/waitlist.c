@@ -78,9 +78,9 @@ static int parse_job(struct span job, struct awaited *out)
         !span_next_word(&job, '-', &seq) || job.n)
         return -EINVAL;
     *out = (struct awaited){0};
-    if (lane_parse(lane, &out->lane) < 0 || span_to_u64(ms, &out->ms) < 0)
+    if (lane_parse(lane, &out->lane) < 0 || span_to_plain_u64(ms, &out->ms) < 0)
         return -EINVAL;
-    return span_to_u64(seq, &out->seq);
+    return span_to_plain_u64(seq, &out->seq);
 }
 
 int waitlist_expect(struct waitlist *r, const char *job)

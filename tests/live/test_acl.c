@@ -231,8 +231,10 @@ static void an_operator_looks_pauses_and_repairs(void **state)
     rig_push(w.r, "normal", "nonsense", "x", NULL);
     rig_await(w.r, rig_dead_count(w.r) == 1);
     rig_await(w.r, shell_run(&sh, "$P status -r $R") == 0);
+    redis_server_do(w.r->redis, "CONFIG SET maxmemory 1");
     assert_int_equal(shell_run(&sh, "$P pause -r $R"), 0);
     instance_await_said(&w.r->instances[0], "paused", 1);
+    redis_server_do(w.r->redis, "CONFIG SET maxmemory 0");
     assert_int_equal(shell_run(&sh, "$P resume -r $R"), 0);
     assert_int_equal(shell_run(&sh, "$P plan -r $R --backlog"), 0);
     assert_int_equal(shell_run(&sh, "$P dead -r $R list"), 0);

@@ -68,6 +68,22 @@ static void cancelling_takes_the_very_job_that_was_named(void **state)
     world_close(&w);
 }
 
+static void leading_zeros_make_an_id_of_no_job(void **state)
+{
+    struct world w = world_open(state, "", "");
+
+    rig_dispatch_pause(w.r, true);
+    instance_await_said(&w.r->instances[0], "Dispatch is paused", 1);
+    redis_server_do(w.r->redis, "XADD " P "jobs:bulk 1700000000000-0 keys k");
+    for (int i = 0; i < 2; i++) {
+        on_job(&w, 404, i ? "DELETE" : "GET", "bulk-1700000000000-00", NULL);
+        on_job(&w, 404, i ? "DELETE" : "GET", "bulk-01700000000000-0", NULL);
+    }
+    expect_state(&w, "bulk-1700000000000-0", "waiting");
+    assert_int_equal(redis_server_int(w.r->redis, "EXISTS " P "receipt:bulk-1700000000000-00"), 0);
+    world_close(&w);
+}
+
 static void a_postponed_job_is_found_among_very_many(void **state)
 {
     struct world w = world_open(state, "", "");
@@ -338,6 +354,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         rig_test(cancelling_takes_the_very_job_that_was_named),
+        rig_test(leading_zeros_make_an_id_of_no_job),
         rig_test(a_postponed_job_is_found_among_very_many),
         rig_test(a_job_that_came_back_is_found_and_cancelled_under_its_id),
         rig_test(a_job_that_came_back_leaves_the_index_when_it_ends),

@@ -157,7 +157,7 @@ int store_release(struct store *s, const char *owner, uint64_t now_ms)
 
 int store_pause(struct store *s, bool paused, struct span why)
 {
-    if (s->disk_full || s->out_of_memory)
+    if (s->disk_full)
         return -ENOMEM;
     s->paused = paused;
     snprintf(s->paused_why, sizeof(s->paused_why), "%.*s", (int)why.n, why.n ? why.p : "");

@@ -143,6 +143,18 @@ static void all_letters_of_now_are_retried_or_dropped(void **state)
     expect_counts(w, 0, LETTERS);
 }
 
+static void an_id_of_a_letter_is_written_in_one_way(void **state)
+{
+    static const char *const bad[] = {"",     "1",    "1-",   "-1",    "1--2", "-1-2",
+                                      "1-2-", "1-02", "01-2", "1-2-3", "1-2 "};
+
+    for (size_t i = 0; i < array_len(bad); i++)
+        assert_false(deadletter_id_ok(span_str(bad[i])));
+    assert_true(deadletter_id_ok(SPAN("0-1")));
+    assert_true(deadletter_id_ok(SPAN("1700000000000-0")));
+    (void)state;
+}
+
 static void one_letter_is_dropped(void **state)
 {
     struct dead_world *w = *state;
@@ -235,11 +247,28 @@ static void pausing_is_refused_aloud(void **state)
                  "*3\r\n$1\r\n1\r\n$3\r\nwhy\r\n$2\r\nme\r\n");
     assert_int_equal(control_set(w->client, "main", CONTROL_GOES_ON, "", "you"), 0);
     store_expect(&w->store, "HMGET " P "control paused by", "*2\r\n$1\r\n0\r\n$3\r\nyou\r\n");
-    fakeio_fail_next("HSET", FAKEIO_REFUSED, OOM);
+    fakeio_fail_next("HSET", FAKEIO_REFUSED, WRONGTYPE);
     assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "", "me"), -EIO);
     fakeio_fail_next("HSET", FAKEIO_LOST_AFTER, NULL);
     assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "", "me"), -ENOTCONN);
     store_expect(&w->store, "HGET " P "control paused", "$1\r\n1\r\n");
+}
+
+/* A full Redis is when people need it most. */
+static void pausing_needs_no_memory(void **state)
+{
+    struct dead_world *w = *state;
+
+    fakeredis_set_full(w->store.redis, OOM);
+    assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "full", "me"), 0);
+    store_expect(&w->store, "HMGET " P "control paused why by",
+                 "*3\r\n$1\r\n1\r\n$4\r\nfull\r\n$2\r\nme\r\n");
+    assert_int_equal(control_set(w->client, "main", CONTROL_GOES_ON, "", "you"), 0);
+    store_expect(&w->store, "HMGET " P "control paused by", "*2\r\n$1\r\n0\r\n$3\r\nyou\r\n");
+    fakeio_fail_next("write_hash", FAKEIO_REFUSED, "NOPERM no");
+    assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "", "me"), -EIO);
+    assert_non_null(strstr(client_error(w->client), "NOPERM"));
+    fakeredis_set_full(w->store.redis, NULL);
 }
 
 #define over_redis(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -251,11 +280,13 @@ int main(void)
         over_redis(a_letter_tells_the_bytes_of_all_its_fields),
         over_redis(a_large_letter_goes_the_same_way),
         over_redis(all_letters_of_now_are_retried_or_dropped),
+        cmocka_unit_test(an_id_of_a_letter_is_written_in_one_way),
         over_redis(one_letter_is_dropped),
         over_redis(without_memory_letters_stay),
         over_redis(a_lane_that_is_no_stream_swallows_no_letter),
         over_redis(a_lost_connection_leaves_a_letter_or_its_job),
         over_redis(pausing_is_refused_aloud),
+        over_redis(pausing_needs_no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -179,7 +179,21 @@ static void an_entry_of_another_lane_is_another_job(void **state)
     assert_int_equal(find(w, "bulk-" MS "-0"), JOB_WAITING);
     assert_false(w->place.postponed);
     assert_int_equal(find(w, "urgent-" MS "-0"), JOB_UNKNOWN);
-    assert_int_equal(find(w, "normal-" MS "-00"), JOB_UNKNOWN);
+}
+
+/* Redis itself takes 9-01 for 9-1. */
+static void a_place_written_in_another_way_leads_nowhere(void **state)
+{
+    struct place_world *w = *state;
+
+    store_do(&w->store, "XADD " P "jobs:bulk 9-1 url a");
+    store_do(&w->store, "HSET " P "places " JOB " bulk-9-01");
+    assert_int_equal(find(w, JOB), JOB_UNKNOWN);
+    store_expect_number(&w->store, "XACK " P "jobs:bulk purgeline 9-1", 0);
+    w->place = (struct jobplace){.lane = LANE_BULK, .entry = "09-1"};
+    assert_int_equal(cancel(w, "bulk-09-1"), JOBPLACE_MOVED);
+    store_expect_number(&w->store, "XLEN " P "jobs:bulk", 1);
+    store_expect(&w->store, "KEYS *receipt:*", "*0\r\n");
 }
 
 /* Back in a lane it has another entry id; what the index says of an entry that is gone is dropped.
@@ -382,6 +396,32 @@ static void without_memory_for_its_receipt_a_job_stays(void **state)
     assert_int_equal(cancel(w, JOB), JOBPLACE_CANCELLED);
 }
 
+/* A script that fails in the middle is not rolled back. */
+static void what_cannot_be_written_later_stops_it_before_the_start(void **state)
+{
+    static const struct {
+        bool postponed;
+        const char *key;
+    } broken[] = {{false, "cancelled"}, {false, "places"}, {true, "postponed:jobs"}};
+    struct place_world *w = *state;
+    char command[100];
+
+    for (size_t i = 0; i < array_len(broken); i++) {
+        store_do(&w->store, "FLUSHALL");
+        store_do(&w->store, "XADD " P "jobs:normal " MS "-0 url a");
+        if (broken[i].postponed)
+            postpone(w, JOB);
+        assert_int_equal(find(w, JOB), JOB_WAITING);
+        snprintf(command, sizeof(command), "SET " P "%s x", broken[i].key);
+        store_do(&w->store, command);
+        assert_int_equal(cancel(w, JOB), JOBPLACE_FAILED);
+        assert_memory_equal(w->receipt, "WRONGTYPE", 9);
+        store_expect_number(&w->store, "XLEN " P "jobs:normal", 1);
+        store_expect_number(&w->store, "ZCARD " P "postponed", broken[i].postponed);
+        store_expect_number(&w->store, "EXISTS " P "receipt:" JOB, 0);
+    }
+}
+
 #define over_redis(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -389,6 +429,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         over_redis(a_job_is_found_where_it_is),
         over_redis(an_entry_of_another_lane_is_another_job),
+        over_redis(a_place_written_in_another_way_leads_nowhere),
         over_redis(a_job_that_came_back_is_found_by_its_place),
         over_redis(a_repeat_was_never_in_a_lane_under_its_own_id),
         over_redis(what_an_old_version_postponed_is_unsure),
@@ -402,6 +443,7 @@ int main(void)
         over_redis(a_job_that_moved_meanwhile_is_not_ended),
         over_redis(a_lost_answer_is_found_out_by_asking_again),
         over_redis(without_memory_for_its_receipt_a_job_stays),
+        over_redis(what_cannot_be_written_later_stops_it_before_the_start),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -430,7 +430,8 @@ static void an_error_fits_in_the_room_given(void **state)
 
 static void only_what_we_call_a_job_is_the_id_of_one(void **state)
 {
-    static const char *const good[] = {"normal-1700000000000-0", "urgent-1-2+r", "bulk-1-2+r+r+r"};
+    static const char *const good[] = {"normal-1700000000000-0", "urgent-1-2+r", "normal-0-1",
+                                       "bulk-1-2+r+r+r"};
     static const char *const bad[] = {"",
                                       "normal",
                                       "normal-",
@@ -447,6 +448,9 @@ static void only_what_we_call_a_job_is_the_id_of_one(void **state)
                                       "normal-1-2\n",
                                       "normal-+1-2",
                                       "-1-2",
+                                      "normal-01-2",
+                                      "normal-1-02",
+                                      "bulk-1700000000000-00",
                                       "normal-99999999999999999999-0"};
     char longest[JOB_ID_ROOM + 8] = "normal-1-2";
     enum lane lane;
@@ -456,6 +460,8 @@ static void only_what_we_call_a_job_is_the_id_of_one(void **state)
     assert_int_equal(lane, LANE_BULK);
     for (size_t i = 0; i < array_len(bad); i++)
         assert_false(job_id_ok(span_str(bad[i]), &lane));
+    assert_int_equal(job_id_form(SPAN("normal-01-2+r"), &lane), JOB_ID_PADDED);
+    assert_int_equal(job_id_form(SPAN("normal-01-2+s"), &lane), JOB_ID_NONE);
     while (strlen(longest) < JOB_ID_ROOM - 2)
         strcat(longest, "+r");
     assert_int_equal(strlen(longest), JOB_ID_ROOM - 2);

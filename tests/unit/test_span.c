@@ -80,6 +80,11 @@ static void a_number_is_digits_and_nothing_else(void **state)
     assert_int_equal(v, 0);
     assert_int_equal(span_to_u64(SPAN("00042"), &v), 0);
     assert_int_equal(v, 42);
+    assert_int_equal(span_to_plain_u64(SPAN("00"), &v), -EINVAL);
+    assert_int_equal(span_to_plain_u64(SPAN("042"), &v), -EINVAL);
+    assert_int_equal(span_to_plain_u64(SPAN("0"), &v), 0);
+    assert_int_equal(span_to_plain_u64(SPAN("40"), &v), 0);
+    assert_int_equal(v, 40);
     (void)state;
 }
 

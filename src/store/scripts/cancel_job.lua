@@ -4,8 +4,9 @@
 -- Answers {1} when it was taken back, {0, receipt} when it has ended, {2} when it is not there.
 -- Errors: a key of the wrong type; OOM.
 --
--- The receipt is written before the job is removed: a script that fails in the middle is not
--- rolled back. The leader knows jobs by their entries.
+-- A script that fails in the middle is not rolled back. So each key that is written after the
+-- receipt is read before it, which fails when the key is of the wrong type, and the receipt is
+-- written before the job is removed. The leader knows jobs by their entries.
 
 --@include shared/there.lua
 
@@ -14,6 +15,13 @@ local ended = call('GET', KEYS[1])
 if ended then return {0, ended} end
 if lane == '' and not call('ZSCORE', KEYS[2], job) then return {2} end
 if lane ~= '' and not there(KEYS[7], id) then return {2} end
+local noted
+if lane == '' then
+  call('HLEN', KEYS[3])
+else
+  noted = call('HGET', KEYS[4], job)
+  call('LRANGE', KEYS[6], 0, 0)
+end
 call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 if lane == '' then
   call('ZREM', KEYS[2], job)
@@ -21,7 +29,7 @@ if lane == '' then
 else
   local place = lane .. '-' .. id
   call('XDEL', KEYS[7], id)
-  if call('HGET', KEYS[4], job) == place then call('HDEL', KEYS[4], job) end
+  if noted == place then call('HDEL', KEYS[4], job) end
   call('RPUSH', KEYS[6], place)
   call('LTRIM', KEYS[6], -10000, -1)
   call('EXPIRE', KEYS[6], 60)

@@ -1,11 +1,12 @@
 -- Lowers the last id of a lane whose entries came from a clock that was ahead.
 -- KEYS lane.
--- Answers 1, or 0 when an entry is in the way.
+-- Answers 1, also when there is no such lane; or 0 when an entry is in the way.
 -- Errors: the lane is no stream; some versions from 7.x on: the id is below one that was deleted.
 --
 -- XSETID may lower the last id when no entry is above it:
 -- https://redis.io/docs/latest/commands/xsetid/
 
+if redis.call('TYPE', KEYS[1]).ok == 'none' then return 1 end
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 local top = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
