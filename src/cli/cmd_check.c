@@ -17,23 +17,18 @@
 #define TEXT_MAX_BYTES (16 * 1024 * 1024)
 
 const char cmd_check_help[] =
-    "usage: purgeline check [OPTION...]\n"
+    "usage: purgeline check [OPTION...]\n\nTests the configuration, whether TLS files and secrets "
+    "are there, whether Redis is fit\nto keep jobs, whether Fastly takes the token and for what, "
+    "and whether the services\nexist; says what to do about what is wrong. Changes "
+    "nothing.\n\nWith --repair it mends keys in Redis that are of another type or hold what cannot "
+    "be\nread: it says what it would do for each, and asks. Nothing is deleted: a broken key "
+    "is\nrenamed to purgeline:{ACCOUNT}:broken:KEY:TIME.\n\n      --print          print the "
+    "settings in force as YAML, and no more\n      --print-sample   print a configuration with "
+    "every setting explained, and no more\n      --offline        the configuration and the files "
+    "that it names; asks nobody\n      --repair         mend broken keys in Redis, after asking; "
+    "checks nothing else\n  -y, --yes            with --repair: do not ask\n  -a, --account NAME   "
+    "show this account only\n  -j, --json           one JSON object per finding\n" CMD_OPTIONS_HELP
     "\n"
-    "Tests the configuration, whether TLS files and secrets are there, whether Redis is fit\n"
-    "to keep jobs, whether Fastly takes the token and for what, and whether the services\n"
-    "exist; says what to do about what is wrong. Changes nothing.\n"
-    "\n"
-    "With --repair it mends keys in Redis that are of another type or hold what cannot be\n"
-    "read: it says what it would do for each, and asks. Nothing is deleted: a broken key is\n"
-    "renamed to purgeline:{ACCOUNT}:broken:KEY:TIME.\n"
-    "\n"
-    "      --print          print the settings in force as YAML, and no more\n"
-    "      --print-sample   print a configuration with every setting explained, and no more\n"
-    "      --offline        the configuration and the files that it names; asks nobody\n"
-    "      --repair         mend broken keys in Redis, after asking; checks nothing else\n"
-    "  -y, --yes            with --repair: do not ask\n"
-    "  -a, --account NAME   only this one\n"
-    "  -j, --json           one JSON object per finding\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline check --print-sample > /etc/purgeline/purgeline.yaml\n"
     "  purgeline check && systemctl reload purgeline\n"
@@ -239,7 +234,7 @@ int cmd_check(int argc, char **argv)
     if (rc != -1)
         return rc;
     if (optind < argc)
-        return cmd_fail(CMD_USAGE, "no argument '%s' is known", argv[optind]);
+        return cmd_fail(CMD_USAGE, "unexpected argument '%s'", argv[optind]);
     if (k.sample) {
         config_print_sample(stdout);
         return CMD_OK;

@@ -456,7 +456,7 @@ static void as_another_user_it_says_whose_socket_it_is(void **state)
                                "PURGELINE_REDIS=embedded PURGELINE_DATA_DIR=$D/data setpriv "
                                "--reuid 65534 --regid 65534 --clear-groups $P status"),
                      3);
-    shell_assert_err(&w->shell, "another user keeps its socket to itself");
+    shell_assert_err(&w->shell, "belongs to another user's purgeline");
     shell_assert_err(&w->shell, "sudo, or POST to http://127.0.0.1:8126");
 }
 
