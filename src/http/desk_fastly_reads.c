@@ -286,7 +286,7 @@ void desk_fastly_openid(struct errand *e)
     json_t *doc;
 
     if (!is_host(host)) {
-        errand_refuse(e, 400, "Host: missing, or no name or address");
+        errand_refuse(e, 400, "Host: missing, or not a valid name or address");
         return;
     }
     snprintf(realm, sizeof(realm), "%s://%.*s/realms/fastly", scheme_of(e->visit), (int)host.n,

@@ -79,7 +79,7 @@ static void all_purges_everything_where_it_is_allowed(void **state)
     assert_int_equal(http_number(r, "targets"), 1);
     assert_int_equal(http_number(r, "cost"), 0); /* it is paid from another budget */
     rig_await(w.r, world_count(&w, "all") == 1);
-    instance_await_said(&w.r->instances[0], "A producer asks to purge everything of a service", 1);
+    instance_await_said(&w.r->instances[0], "A producer pushes a purge-all", 1);
     world_close(&w);
 }
 
@@ -195,7 +195,7 @@ static void an_instance_that_does_not_lead_takes_jobs_and_waits_for_them(void **
     struct http *other;
     struct instance *i = rig_start(w.r, 1);
 
-    instance_await_said(i, "The HTTP endpoint listens", 1);
+    instance_await_said(i, "The HTTP endpoint is listening", 1);
     other = http_of(w.r, 1, "http", NULL);
     await_until(-1, AWAIT_PATIENCE_MS, http_do(other, "GET", "/readyz", NULL, NULL)->status == 200);
     assert_string_equal(receipt_state(http_expect(other, 200, "POST", PURGE, "{\"keys\":[\"a\"]}",

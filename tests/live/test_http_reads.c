@@ -192,7 +192,7 @@ static void addresses_that_fastly_does_not_tell_are_not_invented(void **state)
     sandbox_fault(w.r->sandbox, "not_found=1");
     r = http_expect(w.h, 503, "GET", "/public-ip-list", NULL, NULL);
     assert_non_null(http_header(r, "Retry-After"));
-    http_assert_text(r, "detail", "Fastly does not tell its addresses");
+    http_assert_text(r, "detail", "Fastly does not return its list of addresses");
     instance_await_said(&w.r->instances[0], "why=\"its answer is 404", 1);
     world_close(&w);
 }
@@ -275,7 +275,7 @@ static void over_tls_they_say_https(void **state)
 
     assert_int_equal(system(made), 0);
     rig_configure(w.r, "", global);
-    instance_await_said(rig_start_leading(w.r, 0), "The HTTP endpoint listens", 1);
+    instance_await_said(rig_start_leading(w.r, 0), "The HTTP endpoint is listening", 1);
     w.h = http_of(w.r, 0, "https", ca);
     assert_issuer(&w, "Host: purge.example.com", NULL, "https://purge.example.com/realms/fastly");
     free(made);
