@@ -64,7 +64,7 @@ struct job_decoder {
 #define JOB_ID_ROOM 80 /* enough for any that is accepted, with a NUL */
 bool job_id_ok(struct span id, enum lane *lane);
 
-/* The fields of a job; and the sentence about one that is none, with the one that was meant. */
+/* The fields of a job; and the error message for an unknown field, with a suggestion. */
 bool job_field_known(struct span name);
 const char *job_unknown_field(struct span name, char *out, size_t room);
 

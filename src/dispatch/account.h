@@ -33,7 +33,7 @@ extern const char *const dispatch_state_names[];
 
 /* What became of requests, by the class of their HTTP status or by why they have none. */
 enum answer {
-    ANSWER_ODD, /* a status that is none */
+    ANSWER_ODD, /* an invalid HTTP status */
     ANSWER_1XX,
     ANSWER_5XX = ANSWER_1XX + 4,
     ANSWER_UNSENT, /* from here on as exchange_error has it */

@@ -23,7 +23,7 @@ enum chore_kind {
 struct chore {
     void *order;
     struct client *client;
-    char by[192]; /* who asks, and from where */
+    char by[192]; /* name and address of the client */
 
     /* -- chore.c's -- */
     struct errand *errand; /* the loop's */
