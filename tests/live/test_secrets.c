@@ -149,7 +149,8 @@ static void a_data_folder_that_anybody_may_change_gets_no_redis(void **state)
     assert_int_equal(chmod(data, 01777), 0);
     instance_start(&r->instances[0], NULL, env, log);
     assert_int_equal(instance_wait(&r->instances[0], AWAIT_PATIENCE_MS), 1);
-    assert_int_equal(instance_said(&r->instances[0], "Other users may write to the data folder"), 1);
+    assert_int_equal(instance_said(&r->instances[0], "Other users may write to the data folder"),
+                     1);
     assert_int_equal(chmod(data, 0755), 0);
     instance_start(&r->instances[0], NULL, env, log);
     instance_await_said(&r->instances[0], "leads the account", 1);
