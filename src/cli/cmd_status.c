@@ -18,9 +18,9 @@ const char cmd_status_help[] =
     "published by the leader\n  -a, --account NAME   show this account only\n  -j, --json          "
     " print one JSON object\n" CMD_OPTIONS_HELP
     "\nexamples:\n  purgeline status\n  purgeline status --json | jq "
-    "'.accounts[].lanes.urgent.oldest_ms'\n\nexit codes: 0 all accounts are dispatched; 1 at least "
-    "one is not: it is paused or\nstalled, its token is refused, Fastly is unreachable, or it has "
-    "no leader; 2 wrong arguments; 3 Redis cannot be reached\n";
+    "exit codes: 0 all accounts are dispatched; 1 at least one is not: it is paused or\n"
+    "stalled, its token is refused, Fastly is unreachable, or it has no leader;\n"
+    "2 wrong arguments; 3 Redis cannot be reached\n";
 
 enum long_only { OPT_ALL = 256 };
 
