@@ -9,11 +9,14 @@
 #include "control.h"
 
 const char cmd_pause_help[] =
-    "usage: purgeline pause [OPTION...] [WHY...]\n\nStops sending for an account until 'purgeline "
-    "resume'. Jobs are still accepted and\nkept. Returns when the leader has stopped sending and "
-    "all requests in flight have been\nanswered. The pause survives restarts.\n\n  -a, --account "
-    "NAME   required if there are several accounts\n  -j, --json           print the new state as "
-    "JSON\n" CMD_OPTIONS_HELP "\n"
+    "usage: purgeline pause [OPTION...] [WHY...]\n"
+    "\n"
+    "Stops sending for an account until 'purgeline resume'. Jobs are still accepted and\n"
+    "kept. Returns when the leader has stopped sending and all requests in flight have been\n"
+    "answered. The pause survives restarts.\n"
+    "\n"
+    "  -a, --account NAME   required if there are several accounts\n"
+    "  -j, --json           print the new state as JSON\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline pause while the origin is rebuilt\n"
     "\n"
@@ -21,10 +24,13 @@ const char cmd_pause_help[] =
     "4 paused, but the leader has not confirmed it within 15 seconds\n";
 
 const char cmd_resume_help[] =
-    "usage: purgeline resume [OPTION...]\n\nEnds the pause of an account, whether a person paused "
-    "it or the dispatcher did because\nFastly refused the token. Waiting jobs are then sent within "
-    "the budget.\n\n  -a, --account NAME   required if there are several accounts\n  -j, --json    "
-    "       print the new state as JSON\n" CMD_OPTIONS_HELP "\n"
+    "usage: purgeline resume [OPTION...]\n"
+    "\n"
+    "Ends the pause of an account, whether a person paused it or the dispatcher did because\n"
+    "Fastly refused the token. Waiting jobs are then sent within the budget.\n"
+    "\n"
+    "  -a, --account NAME   required if there are several accounts\n"
+    "  -j, --json           print the new state as JSON\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline resume --account main\n"
     "\n"

@@ -13,17 +13,25 @@
 #define LIMIT_DEFAULT 50
 
 const char cmd_dead_help[] =
-    "usage: purgeline dead list [--limit N] [OPTION...]\n       purgeline dead retry [OPTION...] "
-    "ID... | --all\n       purgeline dead drop [OPTION...] ID... | --all\n\nDead letters are jobs "
-    "that were given up, kept with the reason. 'list' shows them,\nnewest first. 'retry' pushes "
-    "them again as new jobs; 'drop' deletes them. --all means\nall current dead letters, not those "
-    "that are added while the command runs.\n\n      --limit N        show at most N dead letters "
-    "(default 50)\n      --all            all current dead letters\n  -a, --account NAME   "
-    "required if there are several accounts\n  -j, --json           list: one JSON object per dead "
-    "letter; otherwise the result\n" CMD_OPTIONS_HELP
-    "\nexamples:\n  purgeline dead list --json | jq -r .reason | sort | uniq -c\n  purgeline dead "
-    "retry 1700000000000-0\n\nexit codes: 0 done; 1 an ID does not exist, or Redis refused; 2 "
-    "wrong arguments;\n3 Redis cannot be reached\n";
+    "usage: purgeline dead list [--limit N] [OPTION...]\n"
+    "       purgeline dead retry [OPTION...] ID... | --all\n"
+    "       purgeline dead drop [OPTION...] ID... | --all\n"
+    "\n"
+    "Dead letters are jobs that were given up, kept with the reason. 'list' shows them,\n"
+    "newest first. 'retry' pushes them again as new jobs; 'drop' deletes them. --all means\n"
+    "all current dead letters, not those that are added while the command runs.\n"
+    "\n"
+    "      --limit N        show at most N dead letters (default 50)\n"
+    "      --all            all current dead letters\n"
+    "  -a, --account NAME   required if there are several accounts\n"
+    "  -j, --json           list: one JSON object per dead letter; otherwise the "
+    "result\n" CMD_OPTIONS_HELP "\n"
+    "examples:\n"
+    "  purgeline dead list --json | jq -r .reason | sort | uniq -c\n"
+    "  purgeline dead retry 1700000000000-0\n"
+    "\n"
+    "exit codes: 0 done; 1 an ID does not exist, or Redis refused; 2 wrong arguments;\n"
+    "3 Redis cannot be reached\n";
 
 #define ACT_OPTIONS                                                                                \
     "      --all            all current dead letters\n"                                            \
@@ -36,22 +44,28 @@ const char cmd_dead_help[] =
 static const struct verb {
     const char *name, *help;
 } verbs[] = {
-    {"list",
-     "usage: purgeline dead list [--limit N] [OPTION...]\n\nShows the jobs that were given up, "
-     "newest first, each with the reason.\n\n      --limit N        show at most N dead letters "
-     "(default 50)\n  -a, --account NAME   required if there are several accounts\n  -j, --json    "
-     "       one JSON object per dead letter\n" CMD_OPTIONS_HELP "\n"
-     "example:\n"
-     "  purgeline dead list --json | jq -r .reason | sort | uniq -c\n"
-     "\n"
-     "exit codes: 0 done; 1 Redis refused; 2 wrong arguments; 3 Redis cannot be reached\n"},
-    {"retry", "usage: purgeline dead retry [OPTION...] ID... | --all\n\nPushes dead letters again, "
-              "as new jobs in their lanes.\n\n" ACT_OPTIONS "examples:\n"
+    {"list", "usage: purgeline dead list [--limit N] [OPTION...]\n"
+             "\n"
+             "Shows the jobs that were given up, newest first, each with the reason.\n"
+             "\n"
+             "      --limit N        show at most N dead letters (default 50)\n"
+             "  -a, --account NAME   required if there are several accounts\n"
+             "  -j, --json           one JSON object per dead letter\n" CMD_OPTIONS_HELP "\n"
+             "example:\n"
+             "  purgeline dead list --json | jq -r .reason | sort | uniq -c\n"
+             "\n"
+             "exit codes: 0 done; 1 Redis refused; 2 wrong arguments; 3 Redis cannot be reached\n"},
+    {"retry", "usage: purgeline dead retry [OPTION...] ID... | --all\n"
+              "\n"
+              "Pushes dead letters again, as new jobs in their lanes.\n"
+              "\n" ACT_OPTIONS "examples:\n"
               "  purgeline dead retry 1700000000000-0\n"
               "  purgeline dead retry --all\n"
               "\n" ACT_CODES},
-    {"drop", "usage: purgeline dead drop [OPTION...] ID... | --all\n\nDeletes dead letters: their "
-             "purges are never sent.\n\n" ACT_OPTIONS "example:\n"
+    {"drop", "usage: purgeline dead drop [OPTION...] ID... | --all\n"
+             "\n"
+             "Deletes dead letters: their purges are never sent.\n"
+             "\n" ACT_OPTIONS "example:\n"
              "  purgeline dead drop 1700000000000-0\n"
              "\n" ACT_CODES},
 };

@@ -13,26 +13,36 @@
 #define REPLY_MAX_MS 600000
 
 const char cmd_plan_help[] =
-    "usage: purgeline plan [OPTION...] TARGET...\n       purgeline plan [OPTION...] --file FILE\n  "
-    "     purgeline plan [OPTION...] --backlog\n\nPredicts the course of purges without sending "
-    "anything: how many targets are left after\nmerging, how many requests they need and what "
-    "these cost, when each lane will be done,\nhow much of the budget will be left, and how long "
-    "an urgent purge pushed right after\nthem would wait. It runs the dispatcher's own code in "
-    "simulated time and only reads\nfrom Redis.\n\nTargets and files are the same as for "
-    "'purgeline push'. The plan assumes that every\nrequest succeeds, that nobody else uses the "
-    "budget, and that one dispatcher runs without\ninterruption.\n\n  -b, --backlog          plan "
-    "the jobs now waiting in Redis, instead of a list\n" CMD_JOBS_HELP
-    "      --fresh            assume that the whole budget is left; Redis is then not\n            "
-    "             needed, except for --backlog\n      --reply-ms N       assume that Fastly "
-    "answers after N ms (default 50)\n      --requests[=N]     list the first N requests, too "
-    "(default 20, at most 1000)\n  -j, --json             one JSON object\n  -a, --account NAME    "
-    " required if there are several accounts\n" CMD_OPTIONS_HELP
-    "\nexamples:\n  purgeline plan --backlog                  when will the backlog be done?\n  "
-    "purgeline plan --lane bulk --file keys    push this now, or better tonight?\n  purgeline plan "
-    "--fresh --requests a b c   what would be sent for these?\n  purgeline plan -b -j | jq "
-    ".urgent.wait_ms\n\nexit codes: 0 all would be purged; 1 some would be refused, expire or "
-    "never be sent;\n2 wrong arguments; 3 Redis cannot be reached (without --backlog this is not "
-    "an error:\nthe whole budget is then assumed to be left)\n";
+    "usage: purgeline plan [OPTION...] TARGET...\n"
+    "       purgeline plan [OPTION...] --file FILE\n"
+    "       purgeline plan [OPTION...] --backlog\n"
+    "\n"
+    "Predicts the course of purges without sending anything: how many targets are left after\n"
+    "merging, how many requests they need and what these cost, when each lane will be done,\n"
+    "how much of the budget will be left, and how long an urgent purge pushed right after\n"
+    "them would wait. It runs the dispatcher's own code in simulated time and only reads\n"
+    "from Redis.\n"
+    "\n"
+    "Targets and files are the same as for 'purgeline push'. The plan assumes that every\n"
+    "request succeeds, that nobody else uses the budget, and that one dispatcher runs without\n"
+    "interruption.\n"
+    "\n"
+    "  -b, --backlog          plan the jobs now waiting in Redis, instead of a list\n" CMD_JOBS_HELP
+    "      --fresh            assume that the whole budget is left; Redis is then not\n"
+    "                         needed, except for --backlog\n"
+    "      --reply-ms N       assume that Fastly answers after N ms (default 50)\n"
+    "      --requests[=N]     list the first N requests, too (default 20, at most 1000)\n"
+    "  -j, --json             one JSON object\n"
+    "  -a, --account NAME     required if there are several accounts\n" CMD_OPTIONS_HELP "\n"
+    "examples:\n"
+    "  purgeline plan --backlog                  when will the backlog be done?\n"
+    "  purgeline plan --lane bulk --file keys    push this now, or better tonight?\n"
+    "  purgeline plan --fresh --requests a b c   what would be sent for these?\n"
+    "  purgeline plan -b -j | jq .urgent.wait_ms\n"
+    "\n"
+    "exit codes: 0 all would be purged; 1 some would be refused, expire or never be sent;\n"
+    "2 wrong arguments; 3 Redis cannot be reached (without --backlog this is not an error:\n"
+    "the whole budget is then assumed to be left)\n";
 
 enum long_only { OPT_FRESH = 256, OPT_REPLY_MS, OPT_REQUESTS };
 

@@ -17,29 +17,40 @@
 #define COMPLAINTS_SHOWN 20
 
 const char cmd_push_help[] =
-    "usage: purgeline push [OPTION...] TARGET...\n       purgeline push [OPTION...] --file FILE\n  "
-    "     purgeline push [OPTION...] --all --service ID\n       purgeline push [OPTION...] "
-    "-\n\nPuts purges into the queue of an account and prints the id of each job. When it\nreturns "
-    "0, Redis has them all, and purgeline run will send them.\n\nA TARGET that contains :// is a "
-    "URL, any other is a surrogate key. The targets on the\ncommand line make one job. In a file "
-    "each line is a job: a target, several keys\nseparated by spaces, or a JSON object like "
-    "{\"keys\": [\"a\", \"b\"], \"service\": \"news\"}.\n\nWith - it reads such lines from "
-    "standard input until its end. For each line, in order,\nit prints the job id once Redis has "
-    "stored the job, or `error: line N: why`; a consumer\nmay then commit its offset. While Redis "
-    "is away it waits, then pushes unacknowledged\njobs again: a job may arrive twice, but is "
-    "never lost. On SIGTERM it stops reading and\nfinishes the lines it has read. Blank lines get "
-    "no reply.\n\n" CMD_JOBS_HELP
-    "  -w, --wait[=T]         wait until every job has ended, and show receipts; T, for\n          "
-    "               example 30s, limits the wait (default: no limit)\n  -q, --quiet            do "
-    "not print job ids\n  -j, --json             one JSON object per job; with - also per error\n  "
-    "-a, --account NAME     required if there are several accounts\n" CMD_OPTIONS_HELP
-    "\nexamples:\n  purgeline push article-17 home\n  purgeline push --soft --service news "
-    "https://www.example.com/path?x=1\n  mysql -BN -e 'select tag from old' | purgeline push "
-    "--lane bulk --file -\n  kcat -b broker -G purges -X auto.offset.reset=earliest -q -u changes "
-    "| purgeline push -\n  purgeline push --wait=10s article-17 && echo it is fresh\n\nexit codes: "
-    "0 all accepted (with --wait: all purged); 1 some were refused or not\npurged; 2 wrong "
-    "arguments; 3 Redis cannot be reached, or it refuses jobs (with -) or\nreceipts (with --wait); "
-    "4 not all jobs have ended in time\n";
+    "usage: purgeline push [OPTION...] TARGET...\n"
+    "       purgeline push [OPTION...] --file FILE\n"
+    "       purgeline push [OPTION...] --all --service ID\n"
+    "       purgeline push [OPTION...] -\n"
+    "\n"
+    "Puts purges into the queue of an account and prints the id of each job. When it\n"
+    "returns 0, Redis has them all, and purgeline run will send them.\n"
+    "\n"
+    "A TARGET that contains :// is a URL, any other is a surrogate key. The targets on the\n"
+    "command line make one job. In a file each line is a job: a target, several keys\n"
+    "separated by spaces, or a JSON object like {\"keys\": [\"a\", \"b\"], \"service\": "
+    "\"news\"}.\n"
+    "\n"
+    "With - it reads such lines from standard input until its end. For each line, in order,\n"
+    "it prints the job id once Redis has stored the job, or `error: line N: why`; a consumer\n"
+    "may then commit its offset. While Redis is away it waits, then pushes unacknowledged\n"
+    "jobs again: a job may arrive twice, but is never lost. On SIGTERM it stops reading and\n"
+    "finishes the lines it has read. Blank lines get no reply.\n"
+    "\n" CMD_JOBS_HELP
+    "  -w, --wait[=T]         wait until every job has ended, and show receipts; T, for\n"
+    "                         example 30s, limits the wait (default: no limit)\n"
+    "  -q, --quiet            do not print job ids\n"
+    "  -j, --json             one JSON object per job; with - also per error\n"
+    "  -a, --account NAME     required if there are several accounts\n" CMD_OPTIONS_HELP "\n"
+    "examples:\n"
+    "  purgeline push article-17 home\n"
+    "  purgeline push --soft --service news https://www.example.com/path?x=1\n"
+    "  mysql -BN -e 'select tag from old' | purgeline push --lane bulk --file -\n"
+    "  kcat -b broker -G purges -X auto.offset.reset=earliest -q -u changes | purgeline push -\n"
+    "  purgeline push --wait=10s article-17 && echo it is fresh\n"
+    "\n"
+    "exit codes: 0 all accepted (with --wait: all purged); 1 some were refused or not\n"
+    "purged; 2 wrong arguments; 3 Redis cannot be reached, or it refuses jobs (with -) or\n"
+    "receipts (with --wait); 4 not all jobs have ended in time\n";
 
 static const struct option options[] = {CMD_LONG,
                                         CMD_JOBS_LONG,

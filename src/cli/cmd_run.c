@@ -4,18 +4,24 @@
 #include "log.h"
 
 const char cmd_run_help[] =
-    "usage: purgeline run [--config FILE] [--redis URL] [--log-level "
-    "debug|info|warn|error]\n\nRuns the dispatcher in the foreground until SIGTERM or SIGINT. "
-    "Without a configuration it\nstarts its own Redis, accepts connections from this machine only, "
-    "and takes FASTLY_API_TOKEN\nand FASTLY_SERVICE_ID from the environment.\n\n  SIGTERM, SIGINT  "
-    "finish requests in flight, release the lease and exit with 0; a second\n                   "
-    "signal exits immediately, also without losing anything\n  SIGHUP           reload the "
-    "configuration and the tokens; the log says what has changed,\n                   and which "
-    "changes need a restart\n\n--log-level: info is the default. debug also has a line for each "
-    "request to Fastly, each\nanswer of Fastly and of Redis, and each answer over HTTP; never a "
-    "token or a query.\n\nExit codes: 0 stopped as asked, 1 cannot continue (the log says why), 2 "
-    "bad configuration.\n\n  FASTLY_API_TOKEN=... FASTLY_SERVICE_ID=... purgeline run\n  purgeline "
-    "run --config /etc/purgeline/purgeline.yaml\n";
+    "usage: purgeline run [--config FILE] [--redis URL] [--log-level debug|info|warn|error]\n"
+    "\n"
+    "Runs the dispatcher in the foreground until SIGTERM or SIGINT. Without a configuration it\n"
+    "starts its own Redis, accepts connections from this machine only, and takes FASTLY_API_TOKEN\n"
+    "and FASTLY_SERVICE_ID from the environment.\n"
+    "\n"
+    "  SIGTERM, SIGINT  finish requests in flight, release the lease and exit with 0; a second\n"
+    "                   signal exits immediately, also without losing anything\n"
+    "  SIGHUP           reload the configuration and the tokens; the log says what has changed,\n"
+    "                   and which changes need a restart\n"
+    "\n"
+    "--log-level: info is the default. debug also has a line for each request to Fastly, each\n"
+    "answer of Fastly and of Redis, and each answer over HTTP; never a token or a query.\n"
+    "\n"
+    "Exit codes: 0 stopped as asked, 1 cannot continue (the log says why), 2 bad configuration.\n"
+    "\n"
+    "  FASTLY_API_TOKEN=... FASTLY_SERVICE_ID=... purgeline run\n"
+    "  purgeline run --config /etc/purgeline/purgeline.yaml\n";
 
 int cmd_run(int argc, char **argv)
 {

@@ -12,12 +12,18 @@
 #include "overview_words.h"
 
 const char cmd_status_help[] =
-    "usage: purgeline status [OPTION...]\n\nShows for each account a one-line summary, its leader, "
-    "the jobs waiting in each lane and\nsince when, the remaining budget, the number of dead "
-    "letters, and the last error.\n\n      --all            also show all numbers recently "
-    "published by the leader\n  -a, --account NAME   show this account only\n  -j, --json          "
-    " print one JSON object\n" CMD_OPTIONS_HELP
-    "\nexamples:\n  purgeline status\n  purgeline status --json | jq "
+    "usage: purgeline status [OPTION...]\n"
+    "\n"
+    "Shows for each account a one-line summary, its leader, the jobs waiting in each lane and\n"
+    "since when, the remaining budget, the number of dead letters, and the last error.\n"
+    "\n"
+    "      --all            also show all numbers recently published by the leader\n"
+    "  -a, --account NAME   show this account only\n"
+    "  -j, --json           print one JSON object\n" CMD_OPTIONS_HELP "\n"
+    "examples:\n"
+    "  purgeline status\n"
+    "  purgeline status --json | jq '.accounts[].lanes.urgent.oldest_ms'\n"
+    "\n"
     "exit codes: 0 all accounts are dispatched; 1 at least one is not: it is paused or\n"
     "stalled, its token is refused, Fastly is unreachable, or it has no leader;\n"
     "2 wrong arguments; 3 Redis cannot be reached\n";

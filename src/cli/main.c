@@ -35,16 +35,21 @@ static const struct command *find(const char *name)
 
 static void overview(FILE *out)
 {
-    fputs("purgeline " PURGELINE_VERSION
-          ": queue, merge, batch and rate-limit purges for Fastly\n\nusage: purgeline COMMAND "
-          "[OPTION...] [ARGUMENT...]\n\n",
+    fputs("purgeline " PURGELINE_VERSION ": queue, merge, batch and rate-limit purges for Fastly\n"
+          "\n"
+          "usage: purgeline COMMAND [OPTION...] [ARGUMENT...]\n"
+          "\n",
           out);
     for (size_t i = 0; i < array_len(commands); i++)
         fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].sentence);
-    fputs("\nstart here:\n  FASTLY_API_TOKEN=... FASTLY_SERVICE_ID=... purgeline run\n  purgeline "
-          "push article-17 home\n  purgeline status\n\nexit codes: 0 done; 1 failed or refused, "
-          "wholly or partly; 2 wrong arguments or\nconfiguration; 3 Redis cannot be reached; 4 "
-          "timed out\n",
+    fputs("\n"
+          "start here:\n"
+          "  FASTLY_API_TOKEN=... FASTLY_SERVICE_ID=... purgeline run\n"
+          "  purgeline push article-17 home\n"
+          "  purgeline status\n"
+          "\n"
+          "exit codes: 0 done; 1 failed or refused, wholly or partly; 2 wrong arguments or\n"
+          "configuration; 3 Redis cannot be reached; 4 timed out\n",
           out);
 }
 

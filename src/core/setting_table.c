@@ -70,34 +70,40 @@ static const struct setting table[] = {
      .reload = SETTING_RESTART,
      BYTES(32 * MIB, TIB),
      .fallback = "256MiB",
-     .sentence = "Memory limit for jobs and requests. Half of it is for jobs read from Redis, "
-                 "shared by all\naccounts; further jobs wait in Redis. A quarter is for HTTP "
-                 "requests in progress and an\neighth for HTTP connections; beyond that, clients "
-                 "get 503. A single job may use an eighth."},
+     .sentence =
+         "Memory limit for jobs and requests. Half of it is for jobs read from Redis, shared by "
+         "all\n"
+         "accounts; further jobs wait in Redis. A quarter is for HTTP requests in progress and an\n"
+         "eighth for HTTP connections; beyond that, clients get 503. A single job may use an "
+         "eighth."},
     {.name = "listen",
      GLOBAL(listen),
      TEXT_OR_NONE(SETTING_FORM_LISTEN),
      .may_be_list = true,
      .fallback = "127.0.0.1:8126",
-     .sentence = "Addresses of the HTTP endpoint: [\"127.0.0.1:8126\", "
-                 "\"[::1]:8126\",\n\"unix:/run/purgeline/http.sock\"]. Unix sockets always speak "
-                 "plain HTTP, and their clients are\ntreated as local. Empty: no HTTP."},
+     .sentence = "Addresses of the HTTP endpoint: [\"127.0.0.1:8126\", \"[::1]:8126\",\n"
+                 "\"unix:/run/purgeline/http.sock\"]. Unix sockets always speak plain HTTP, and "
+                 "their clients are\n"
+                 "treated as local. Empty: no HTTP."},
     {GROUP(SETTING_GLOBAL, "http"), .sentence = "Limits and TLS of the HTTP endpoint."},
     {.name = "http.connections",
      GLOBAL(http.connections),
      NUMBER(1, 1000000),
      .fallback = "10000",
      .sentence = "Maximum number of open connections. A connection that has made a request, or "
-                 "sends a request\nhead of more than 4 KiB, uses up to 88 KiB in addition to its "
-                 "body. When connections use\nmore than an eighth of memory_max, the oldest one "
-                 "that has shown no valid token is closed,\nthen idle ones; if all have a request "
-                 "in progress, new connections get 503."},
+                 "sends a request\n"
+                 "head of more than 4 KiB, uses up to 88 KiB in addition to its body. When "
+                 "connections use\n"
+                 "more than an eighth of memory_max, the oldest one that has shown no valid token "
+                 "is closed,\n"
+                 "then idle ones; if all have a request in progress, new connections get 503."},
     {.name = "http.per_address",
      GLOBAL(http.per_address),
      NUMBER(0, 1000000),
      .fallback = "1000",
      .sentence = "Maximum number of connections from one IPv4 address or IPv6 network (/64). Does "
-                 "not apply\nto 127.0.0.1, ::1 and Unix sockets. 0 = no limit per address."},
+                 "not apply\n"
+                 "to 127.0.0.1, ::1 and Unix sockets. 0 = no limit per address."},
     {.name = "http.unix_mode",
      GLOBAL(http.unix_mode),
      TEXT(SETTING_FORM_MODE),
@@ -131,7 +137,8 @@ static const struct setting table[] = {
      BYTES(MIB, TIB),
      .fallback = "512MiB",
      .sentence = "Maximum total size of the temporary files that hold the results of bulk pushes. "
-                 "When it is\nreached, a bulk push is ended early."},
+                 "When it is\n"
+                 "reached, a bulk push is ended early."},
     {.name = "http.backlog_max",
      GLOBAL(http.backlog_max),
      NUMBER(0, UNITS_MAX),
@@ -183,8 +190,9 @@ static const struct setting table[] = {
      TEXT_OR_NONE(SETTING_FORM_PROXY),
      .fallback = "",
      .sentence = "Egress proxy for the API (CONNECT). env: use https_proxy and no_proxy of the "
-                 "environment.\nEmpty: no proxy, whatever the environment says. Direct purges "
-                 "never go through the proxy."},
+                 "environment.\n"
+                 "Empty: no proxy, whatever the environment says. Direct purges never go through "
+                 "the proxy."},
     {.name = "api_proxy_auth_file",
      ACCOUNT(api_proxy_auth_file),
      .guarded = true,
@@ -239,14 +247,16 @@ static const struct setting table[] = {
      ACCOUNT(direct_hosts),
      WORDS(SETTING_FORM_HOST),
      .fallback = "",
-     .sentence = "The only hosts that url_mode: direct may contact: [www.example.com]\nNames that "
-                 "resolve to private addresses are refused, unless that address is listed here."},
+     .sentence = "The only hosts that url_mode: direct may contact: [www.example.com]\n"
+                 "Names that resolve to private addresses are refused, unless that address is "
+                 "listed here."},
     {.name = "direct_token_hosts",
      ACCOUNT(direct_token_hosts),
      WORDS(SETTING_FORM_HOST),
      .fallback = "",
      .sentence = "Hosts of direct_hosts that are sent the API token, over https only; http:// URLs "
-                 "of these\nhosts are refused. All other hosts are purged without the token."},
+                 "of these\n"
+                 "hosts are refused. All other hosts are purged without the token."},
     {.name = "key_form",
      ACCOUNT(key_form),
      CHOICE(key_forms),
@@ -356,22 +366,24 @@ static const struct setting table[] = {
      .example = "0000000000000000000000000000000000000000000000000000000000000000",
      .secret = true,
      .sentence = "SHA-256 of the producer's token, in hex: printf %s \"$TOKEN\" | sha256sum. Never "
-                 "write the\ntoken itself here. A request with a wrong token is refused, even if "
-                 "`from` or `certificate` match."},
+                 "write the\n"
+                 "token itself here. A request with a wrong token is refused, even if `from` or "
+                 "`certificate` match."},
     {.name = "from",
      PRODUCER(from),
      WORDS(SETTING_FORM_NETWORK),
      .fallback = "",
-     .sentence =
-         "Clients without a token that connect from these networks are this "
-         "producer:\n[10.1.0.0/16, \"fd00::/8\", unix]. The address of the connection decides: "
-         "behind a proxy that\nis the proxy's address. X-Forwarded-For is ignored."},
+     .sentence = "Clients without a token that connect from these networks are this producer:\n"
+                 "[10.1.0.0/16, \"fd00::/8\", unix]. The address of the connection decides: behind "
+                 "a proxy that\n"
+                 "is the proxy's address. X-Forwarded-For is ignored."},
     {.name = "certificate",
      PRODUCER(certificate),
      TEXT_OR_NONE(SETTING_FORM_ANY),
      .fallback = "",
      .sentence = "Clients without a token whose certificate has this name (its CN, or a DNS name) "
-                 "are this\nproducer. http.tls_client_ca_file verifies the certificate."},
+                 "are this\n"
+                 "producer. http.tls_client_ca_file verifies the certificate."},
     {.name = "accounts",
      PRODUCER(accounts),
      WORDS(SETTING_FORM_ACCOUNT),
@@ -409,7 +421,8 @@ static const struct setting table[] = {
      .type = SETTING_FLAG,
      .fallback = "false",
      .sentence = "Whether the producer may pause and resume accounts, and manage dead letters and "
-                 "the jobs of\nother producers."},
+                 "the jobs of\n"
+                 "other producers."},
 
     {.name = "name",
      HOOK(name),
@@ -455,8 +468,9 @@ static const struct setting table[] = {
      HOOK(signature.scheme),
      CHOICE(hook_schemes),
      .fallback = "hmac-sha256",
-     .sentence = "token: the header holds the secret itself. unsigned: no authentication; only for "
-                 "an\nendpoint that can be reached from this machine alone."},
+     .sentence =
+         "token: the header holds the secret itself. unsigned: no authentication; only for an\n"
+         "endpoint that can be reached from this machine alone."},
     {.name = "signature.encoding",
      HOOK(signature.encoding),
      CHOICE(hook_encodings),
@@ -478,7 +492,10 @@ static const struct setting table[] = {
      HOOK(signature.signs),
      TEXT(SETTING_FORM_LINES),
      .fallback = "{body}",
-     .example = "{method}\n{path}\n{headers}\n{body}",
+     .example = "{method}\n"
+                "{path}\n"
+                "{headers}\n"
+                "{body}",
      .sentence =
          "Text that is signed, made of {body} {time} {method} {path} {headers} and literal text."},
     {.name = "signature.time_header",
