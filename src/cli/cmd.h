@@ -13,7 +13,7 @@ enum cmd_exit {
     CMD_FAILED = 1,  /* done in part or not at all, or something is wrong */
     CMD_USAGE = 2,   /* arguments or configuration */
     CMD_REDIS = 3,   /* Redis cannot be reached */
-    CMD_TIMEOUT = 4, /* waited in vain */
+    CMD_TIMEOUT = 4, /* timed out */
 };
 
 int cmd_run(int argc, char **argv);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The jobs that a command line states: targets as arguments or lines of a file, and the options
- * that hold for all of them. What `push` sends and `plan` foresees. */
+ * The jobs given on a command line, for `push` and `plan`: targets as arguments or lines of a file,
+ * and the options for all of them. */
 #pragma once
 
 #include "cmd.h"

@@ -180,7 +180,7 @@ void flight_park(struct dispatch *d, struct list *targets, const struct batch *l
 void flight_forget_waiting(struct dispatch *d); /* parked batches and suspects */
 void flight_forget_landed(struct dispatch *d);
 
-/* verdict.c: what an answer means for the targets of its batch. Afterwards the batch is empty, or a
+/* verdict.c: handles a reply for the targets of its batch. Afterwards the batch is empty, or a
  * suspect of its lane. */
 void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x, struct now now);
 

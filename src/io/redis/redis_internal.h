@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What redis.c and redis_stream.c know of each other. */
+ * The internals shared by redis.c and redis_stream.c. */
 #pragma once
 
 #include "redis.h"
