@@ -310,7 +310,7 @@ static void start_ingress(struct daemon *d)
             listen_later(d, why);
             return;
         }
-        log_info("The HTTP endpoint is listening", "address=%s tls=%s producers=%u",
+        log_info("The HTTP endpoint listens", "address=%s tls=%s producers=%u",
                  ingress_address(d->ingress), *d->config->http.tls_cert_file ? "yes" : "no",
                  d->config->producers_count);
         if (d->config->producers_count == 0)

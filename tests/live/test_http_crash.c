@@ -70,13 +70,13 @@ static void take_all_answers(struct storm *s)
 static void kill_daemon(struct storm *s)
 {
     struct instance *i = &s->w.r->instances[0];
-    size_t before = instance_said(i, "The HTTP endpoint is listening");
+    size_t before = instance_said(i, "The HTTP endpoint listens");
 
     instance_kill(i);
     take_all_answers(s);
     http_close(s->w.h);
     rig_start(s->w.r, 0);
-    instance_await_said(i, "The HTTP endpoint is listening", before + 1);
+    instance_await_said(i, "The HTTP endpoint listens", before + 1);
     s->w.h = http_of(s->w.r, 0, "http", NULL);
     await_until(-1, AWAIT_PATIENCE_MS,
                 http_do(s->w.h, "GET", "/v1/jobs/normal-1-0", NULL, NULL)->status == 404);

@@ -85,7 +85,7 @@ static struct place open_place(void **state)
     p.socket = alloc_printf("%s/http.sock", p.r->folder);
     configure(&p, PRESS);
     rig_start_leading(p.r, 0);
-    instance_await_said(&p.r->instances[0], "The HTTP endpoint is listening", 1);
+    instance_await_said(&p.r->instances[0], "The HTTP endpoint listens", 1);
     await_until(-1, AWAIT_PATIENCE_MS, is_ready(&p));
     return p;
 }

@@ -92,7 +92,7 @@ static void a_port_of_each_family_and_a_socket_are_served(void **state)
 
     configure(&p, three(&p, ""));
     rig_start_leading(p.r, 0);
-    instance_await_said(&p.r->instances[0], "The HTTP endpoint is listening", 1);
+    instance_await_said(&p.r->instances[0], "The HTTP endpoint listens", 1);
     assert_lives_at(&p);
     assert_int_equal(mode_of(p.socket), S_IFSOCK | 0660);
     rig_stop(p.r, 0);
@@ -109,7 +109,7 @@ static void over_a_socket_any_host_may_push_but_no_proxy(void **state)
 
     configure(&p, three(&p, ""));
     rig_start_leading(p.r, 0);
-    instance_await_said(&p.r->instances[0], "The HTTP endpoint is listening", 1);
+    instance_await_said(&p.r->instances[0], "The HTTP endpoint listens", 1);
     rawhttp_open_unix(&r, p.socket);
     rawhttp_say(&r, PUSH_KEY, "any.example", "", "a");
     rawhttp_await_status(&r, 202);
@@ -137,7 +137,7 @@ static void a_socket_is_of_the_mode_and_group_that_are_set(void **state)
 
     configure(&p, three(&p, "http: {unix_mode: 0600}\n"));
     rig_start_leading(p.r, 0);
-    instance_await_said(&p.r->instances[0], "The HTTP endpoint is listening", 1);
+    instance_await_said(&p.r->instances[0], "The HTTP endpoint listens", 1);
     assert_int_equal(mode_of(p.socket), S_IFSOCK | 0600);
     configure(&p, three(&p, "http: {unix_mode: 0666}\n"));
     instance_signal(&p.r->instances[0], SIGHUP);
@@ -157,7 +157,7 @@ static void a_reload_adds_and_removes_addresses(void **state)
 
     configure(&p, three(&p, ""));
     rig_start_leading(p.r, 0);
-    instance_await_said(&p.r->instances[0], "The HTTP endpoint is listening", 1);
+    instance_await_said(&p.r->instances[0], "The HTTP endpoint listens", 1);
     rawhttp_open(&kept, p.port);
     rawhttp_open_unix(&old, p.socket);
     other = alloc_printf("%s/other.sock", p.r->folder);
@@ -195,12 +195,12 @@ static void the_socket_of_a_dead_process_is_replaced_and_no_other(void **state)
 
     configure(&p, three(&p, ""));
     rig_start_leading(p.r, 0);
-    instance_await_said(&p.r->instances[0], "The HTTP endpoint is listening", 1);
+    instance_await_said(&p.r->instances[0], "The HTTP endpoint listens", 1);
     instance_kill(&p.r->instances[0]);
     assert_int_equal(mode_of(p.socket), S_IFSOCK | 0660);
     assert_true(refuses(p.socket));
     rig_start_leading(p.r, 0);
-    instance_await_said(&p.r->instances[0], "The HTTP endpoint is listening", 2);
+    instance_await_said(&p.r->instances[0], "The HTTP endpoint listens", 2);
     assert_lives_at(&p);
 
     /* A second one at the same socket. */
@@ -231,7 +231,7 @@ static void both_any_addresses_of_one_port_go_together(void **state)
 
     configure(&p, alloc_printf("listen: [\"[::]:%u\", \"0.0.0.0:%u\"]\n" CMS, p.port, p.port));
     rig_start_leading(p.r, 0);
-    instance_await_said(&p.r->instances[0], "The HTTP endpoint is listening", 1);
+    instance_await_said(&p.r->instances[0], "The HTTP endpoint listens", 1);
     rawhttp_open(&r, p.port);
     assert_lives(r);
     rawhttp_open_six(&r, p.port);

@@ -84,7 +84,7 @@ static void the_client_of_npm_led_here_by_name_purges(void **state)
         d, d);
     rig_configure(w.r, "", global);
     free(global);
-    instance_await_said(rig_start_leading(w.r, 0), "The HTTP endpoint is listening", 1);
+    instance_await_said(rig_start_leading(w.r, 0), "The HTTP endpoint listens", 1);
     global = alloc_printf("%s/server.pem", d);
     w.h = http_of(w.r, 0, "https", global);
     free(global);

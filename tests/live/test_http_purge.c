@@ -195,7 +195,7 @@ static void an_instance_that_does_not_lead_takes_jobs_and_waits_for_them(void **
     struct http *other;
     struct instance *i = rig_start(w.r, 1);
 
-    instance_await_said(i, "The HTTP endpoint is listening", 1);
+    instance_await_said(i, "The HTTP endpoint listens", 1);
     other = http_of(w.r, 1, "http", NULL);
     await_until(-1, AWAIT_PATIENCE_MS, http_do(other, "GET", "/readyz", NULL, NULL)->status == 200);
     assert_string_equal(receipt_state(http_expect(other, 200, "POST", PURGE, "{\"keys\":[\"a\"]}",

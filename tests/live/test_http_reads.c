@@ -275,7 +275,7 @@ static void over_tls_they_say_https(void **state)
 
     assert_int_equal(system(made), 0);
     rig_configure(w.r, "", global);
-    instance_await_said(rig_start_leading(w.r, 0), "The HTTP endpoint is listening", 1);
+    instance_await_said(rig_start_leading(w.r, 0), "The HTTP endpoint listens", 1);
     w.h = http_of(w.r, 0, "https", ca);
     assert_issuer(&w, "Host: purge.example.com", NULL, "https://purge.example.com/realms/fastly");
     free(made);

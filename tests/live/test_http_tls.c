@@ -323,7 +323,7 @@ static void a_start_with_a_bad_certificate_waits_until_it_is_mended(void **state
     }
     rig_start_leading(r, 0); /* the last of them again */
     run_in(r, "cp server.pem later.pem");
-    instance_await_said(&r->instances[0], "The HTTP endpoint is listening", 1);
+    instance_await_said(&r->instances[0], "The HTTP endpoint listens", 1);
     rig_close(r);
 }
 
@@ -571,7 +571,7 @@ static void a_unix_socket_is_plain_beside_tls(void **state)
     path = alloc_printf("%s/http.sock", g.rig->folder);
     await_until(-1, AWAIT_PATIENCE_MS, access(path, W_OK) == 0);
     await_until(-1, AWAIT_PATIENCE_MS,
-                instance_said(&g.rig->instances[0], "The HTTP endpoint is listening") == 2);
+                instance_said(&g.rig->instances[0], "The HTTP endpoint listens") == 2);
     rawhttp_open_unix(&r, path);
     rawhttp_say(&r, "PURGE /a HTTP/1.1\r\nHost: www.example.com\r\n\r\n");
     rawhttp_await_status(&r, 200);

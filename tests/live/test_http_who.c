@@ -514,7 +514,7 @@ static void who_shows_no_certificate_of_the_authority_is_not_served(void **state
                           w.r->folder, w.r->folder, w.r->folder);
     rig_configure(w.r, "", global);
     i = rig_start_leading(w.r, 0);
-    instance_await_said(i, "The HTTP endpoint is listening", 1);
+    instance_await_said(i, "The HTTP endpoint listens", 1);
     w.h = http_of(w.r, 0, "https", NULL);
     with_client =
         alloc_printf("--cert %s/client.pem --key %s/client.key", w.r->folder, w.r->folder);

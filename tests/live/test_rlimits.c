@@ -113,7 +113,7 @@ static void http_waits_for_files(void **state)
     instance_signal(i, SIGHUP);
     instance_await_said(i, "more files cannot be opened: Too many open files", 1);
     allow_again(i, &before);
-    instance_await_said(i, "The HTTP endpoint is listening", 1);
+    instance_await_said(i, "The HTTP endpoint listens", 1);
     rig_close(r);
 }
 

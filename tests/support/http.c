@@ -73,8 +73,7 @@ const char *http_base(const struct http *h)
 
 struct http *http_of(struct rig *r, unsigned n, const char *scheme, const char *ca_file)
 {
-    char *address =
-        instance_said_last(&r->instances[n], "The HTTP endpoint is listening", "address=");
+    char *address = instance_said_last(&r->instances[n], "The HTTP endpoint listens", "address=");
     char *base = alloc_printf("%s://%s", scheme, address);
     struct http *h = http_open(base, ca_file);
 
@@ -86,11 +85,11 @@ struct http *http_of(struct rig *r, unsigned n, const char *scheme, const char *
 struct http *http_serve(struct rig *r, unsigned n)
 {
     struct instance *i = &r->instances[n];
-    size_t before = i->log ? instance_said(i, "The HTTP endpoint is listening") : 0;
+    size_t before = i->log ? instance_said(i, "The HTTP endpoint listens") : 0;
     struct http *h;
 
     rig_start_leading(r, n);
-    instance_await_said(i, "The HTTP endpoint is listening", before + 1);
+    instance_await_said(i, "The HTTP endpoint listens", before + 1);
     h = http_of(r, n, "http", NULL);
     await_until(-1, AWAIT_PATIENCE_MS, http_do(h, "GET", "/readyz", NULL, NULL)->status == 200);
     return h;

@@ -264,7 +264,7 @@ bool rawhttp_says(const struct rawhttp_answer *a, const char *text)
 
 unsigned rawhttp_port(const struct instance *i)
 {
-    static const char said[] = "The HTTP endpoint is listening\"";
+    static const char said[] = "The HTTP endpoint listens\"";
     char line[1024];
     unsigned port = 0;
     FILE *f;
