@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * libpurgeline: hands purges to purgeline by way of Redis, one by one or many under way at once.
+ * libpurgeline: pushes purges to purgeline through Redis, one by one or many at a time.
  *
  *     struct purgeline *p;
  *     char why[256], id[PURGELINE_ID_ROOM];
@@ -14,32 +14,33 @@
  *         purgeline_close(p);
  *     }
  *
- * What a yes means. PURGELINE_OK comes only after Redis answered that it has the job. From there
- * on the dispatcher sees to it that it is purged, or written down as dead with the reason. What a
- * crash of Redis may take of it is Redis' `appendfsync` setting: nothing with `always`, up to two
- * seconds with `everysec`.
+ * What PURGELINE_OK means. Redis has confirmed that it stored the job. From then on the dispatcher
+ * ensures that the job is purged, or recorded as dead with the reason. What a crash of Redis may
+ * lose depends on its `appendfsync` setting: nothing with `always`, up to two seconds with
+ * `everysec`.
  *
- * What is checked. Everything about a job that its fields tell, with the dispatcher's own code.
- * Which services an account has, and whether it may purge all, only the dispatcher knows: such a
- * job is accepted here, and ends there as a dead letter.
+ * What is checked. The fields of a job are checked by the dispatcher's own code. Only the
+ * dispatcher knows the services of an account and whether it may purge all: a job that breaks these
+ * rules is accepted here, and becomes a dead letter there.
  *
  * Lost connections. A job whose answer did not come because the connection broke, or because Redis
- * said nothing for 30 s, ends with PURGELINE_UNKNOWN: Redis has it or not. Nothing is pushed again
- * behind the caller's back. To push it again is nearly always right, for equal purges merge, and
- * the worst is a page purged twice. The next call connects anew, once; the pauses between tries are
- * the caller's. A connection that Redis closed while nothing was under way is replaced unnoticed.
+ * said nothing for 30 s, ends with PURGELINE_UNKNOWN: Redis has it or not. The library never pushes
+ * a job again by itself. Pushing it again is nearly always right: identical purges are merged, and
+ * at worst a page is purged twice. The next call tries once to reconnect; the caller decides on
+ * pauses between attempts. A connection that Redis closed while no job was pending is replaced
+ * silently.
  *
- * Threads. A handle belongs to one thread at a time; different handles have nothing in common, and
- * the library has no state besides them. It changes no signal handler: SIGPIPE is held back in the
- * calling thread during a call. After fork() a handle is of use to one of the two processes only.
+ * Threads. A handle belongs to one thread at a time; different handles are independent, and the
+ * library has no other state. It changes no signal handler: SIGPIPE is held back in the calling
+ * thread during a call. After fork() a handle is of use to one of the two processes only.
  *
- * Memory. Texts and arrays given are lent for the call and copied where necessary. When memory
- * runs out, abort() is called; on nothing else that a caller or Redis does.
+ * Memory. Strings and arrays must stay valid during the call only; they are copied where necessary.
+ * The library calls abort() when memory runs out, and never because of anything else that a caller
+ * or Redis does.
  *
  * Time. purgeline_open and the first call after a loss resolve the name (as long as the resolver
  * takes) and then take at most 3 s to connect. No call waits more than 30 s for Redis to say
- * something.
- */
+ * something. */
 #pragma once
 
 #include <stddef.h>
@@ -51,7 +52,7 @@ extern "C" {
 
 #define PURGELINE_API __attribute__((visibility("default")))
 
-/* What became of a call or a job. Also negative: codes that later versions may add. */
+/* The result of a call or a job. Later versions may add codes, which will be negative, too. */
 enum purgeline_code {
     PURGELINE_OK = 0,       /* Redis has it */
     PURGELINE_INVALID = -1, /* no valid job or call; nothing was sent; the sentence starts with the
@@ -104,15 +105,15 @@ struct purgeline;
 PURGELINE_API int purgeline_open(const char *redis_url, const char *account, struct purgeline **out,
                                  char *why, size_t why_room);
 
-/* Waits for nothing: what is under way ends as PURGELINE_UNKNOWN, its callbacks come in here. Not
- * to be called from the callback. NULL is fine. */
+/* Closes the handle without waiting: pending jobs end as PURGELINE_UNKNOWN, and their callbacks are
+ * called before this returns. Must not be called from the callback. NULL is fine. */
 PURGELINE_API void purgeline_close(struct purgeline *p);
 
 /* -- one job, and wait -- */
 
-/* Pushes and waits for the answer, and so for all that is under way before it. `id` (NULL with
- * room 0, or PURGELINE_ID_ROOM) is the job's id, the one in receipts: written only with
- * PURGELINE_OK. Any code; purgeline_error has the sentence. */
+/* Pushes a job and waits for the reply, and therefore for the replies of all earlier pending jobs.
+ * `id` (NULL with room 0, or PURGELINE_ID_ROOM) is the job's id, the one in receipts: written only
+ * with PURGELINE_OK. Any code; purgeline_error has the sentence. */
 PURGELINE_API int purgeline_push(struct purgeline *p, const struct purgeline_job *job, char *id,
                                  size_t id_room);
 
@@ -128,9 +129,9 @@ struct purgeline_result {
     char text[PURGELINE_WHY_ROOM]; /* PURGELINE_OK: the job's id; else why */
 };
 
-/* Pushes `count` jobs, hundreds of them under way at once, and waits for all answers. results[i]
- * is what became of jobs[i], whatever became of its neighbours; in Redis they are in this order.
- * After a refusal or a loss the rest is not sent and has that code (REFUSED; LOST, not UNKNOWN).
+/* Pushes `count` jobs, hundreds of them at a time, and waits for all replies. results[i] is the
+ * result of jobs[i], independent of the other jobs; in Redis the jobs are in this order. After a
+ * refusal or a loss the rest is not sent and has that code (REFUSED; LOST, not UNKNOWN).
  * PURGELINE_OK when all are, else the code of the first that is not. */
 PURGELINE_API int purgeline_push_many(struct purgeline *p, const struct purgeline_job *jobs,
                                       size_t count, struct purgeline_result *results);
@@ -143,7 +144,7 @@ PURGELINE_API int purgeline_push_many(struct purgeline *p, const struct purgelin
  * handle in here but purgeline_under_way: they return PURGELINE_INVALID. */
 typedef void purgeline_answer_cb(void *ctx, void *tag, int code, const char *text);
 
-/* To be set before the first purgeline_send whose answers matter. NULL: nobody is told. */
+/* Sets the callback; call it before the first purgeline_send. NULL: no callback. */
 PURGELINE_API void purgeline_on_answer(struct purgeline *p, purgeline_answer_cb *cb, void *ctx);
 
 /* Puts a job under way without waiting for its answer; when 512 jobs or 4 MiB are under way

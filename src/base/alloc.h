@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Memory that is there or the process is not: allocation aborts, so every ceiling a stranger could
- * push against is a configured number instead. Release with free(). */
+ * Memory allocation that aborts on failure. Untrusted input must therefore be limited by configured
+ * ceilings. Release memory with free(). */
 #pragma once
 
 #include <stddef.h>
 
-/* Memory that an allocation of n bytes takes, as glibc has it: 8 bytes of its own, in steps of 16.
- */
+/* Memory that glibc uses for an allocation of n bytes: 8 bytes of overhead, in steps of 16. */
 #define ALLOC_TAKES(n) ((n) + 8 < 32 ? (size_t)32 : ((size_t)(n) + 8 + 15) & ~(size_t)15)
 
 __attribute__((returns_nonnull, malloc)) void *alloc_bytes(size_t size);

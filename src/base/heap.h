@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A binary min-heap of things that know their own place in it, so any of them can leave early. */
+ * A binary min-heap whose nodes store their own position, so that any node can be removed. */
 #pragma once
 
 #include "base.h"
@@ -8,7 +8,7 @@
 
 struct heap_node {
     uint64_t key;
-    uint32_t pos; /* HEAP_NOWHERE when in no heap */
+    uint32_t pos; /* HEAP_NOWHERE while the node is in no heap */
 };
 
 struct heap {
@@ -26,7 +26,7 @@ static inline void heap_node_init(struct heap_node *n)
 }
 
 void heap_insert(struct heap *h, struct heap_node *n, uint64_t key);
-void heap_remove(struct heap *h, struct heap_node *n); /* no-op when nowhere */
+void heap_remove(struct heap *h, struct heap_node *n); /* does nothing for a node in no heap */
 
 /* The node with the smallest key, or NULL. Stays in the heap. */
 static inline struct heap_node *heap_min(const struct heap *h)

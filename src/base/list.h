@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * An intrusive ring: a thing carries its own link and is on at most one list per link. */
+ * An intrusive circular list: each object contains a link and is on at most one list per link. */
 #pragma once
 
 #include <stdbool.h>
@@ -38,7 +38,8 @@ static inline void list_push_front(struct list *l, struct list *node)
     list_insert_before(l->next, node);
 }
 
-/* Leaves the node alone on itself: removing twice is harmless, list_empty(node) tells. */
+/* The removed node links to itself, so removing it twice is harmless and list_empty(node) is
+ * true. */
 static inline void list_remove(struct list *node)
 {
     node->prev->next = node->next;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Looks at text eight bytes at a time, as in "Hacker's Delight", chapter 6. Each test leaves the
- * top bit of a byte set when some byte qualifies, and gives 0 when none does. Which one it was may
- * be wrong after a borrow; whether there is one is not. */
+ * Tests eight bytes of text at a time ("Hacker's Delight", chapter 6). A test returns 0 if no byte
+ * qualifies; otherwise it sets the top bit of at least one byte. A borrow can set the wrong bit,
+ * but the result is 0 only if no byte qualifies. */
 #pragma once
 
 #include "span.h"
@@ -23,13 +23,13 @@ static inline uint64_t octets_equal(uint64_t w, uint8_t c)
     return (x - OCTETS(1)) & ~x & OCTETS(0x80);
 }
 
-/* 0x00 to 0x20 and 0x7F: what begins another line or another word. */
+/* 0x00 to 0x20 and 0x7F: control characters and the space. */
 static inline uint64_t octets_blank(uint64_t w)
 {
     return ((w - OCTETS(0x21)) & ~w & OCTETS(0x80)) | octets_equal(w, 0x7f);
 }
 
-/* '0' must not qualify: fewer than eight bytes are filled up with it. */
+/* '0' must not qualify because it pads words of fewer than eight bytes. */
 static inline bool octets_any(struct span s, uint64_t test(uint64_t))
 {
     uint64_t found = 0, tail = OCTETS('0');

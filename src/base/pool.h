@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Many small things of one size, named by a 32-bit number instead of a pointer. Grows by whole
- * chunks, never moves what it holds, reuses what was given back, and frees chunks in which nothing
- * is left. */
+ * An allocator for many small items of one size, which are addressed by a 32-bit number instead of
+ * a pointer. It grows by whole chunks, never moves items, reuses returned items, and frees empty
+ * chunks. */
 #pragma once
 
 #include "base.h"
@@ -10,8 +10,8 @@
 #define POOL_CHUNK 4096u /* items */
 
 struct pool_chunk {
-    char *items;   /* NULL: freed, and allocated anew when its turn comes; all zero at first */
-    uint32_t next; /* chunk with room */
+    char *items;   /* NULL: freed, and allocated again when needed; zeroed at first */
+    uint32_t next; /* next chunk with room */
     uint32_t free; /* head of the returned ones, linked through their first four bytes */
     uint32_t fresh, used;
 };
@@ -21,14 +21,15 @@ struct pool {
     uint32_t item_bytes;
     uint32_t chunks_count, chunks_room;
     uint32_t allocated; /* chunks that have memory ... */
-    uint32_t empty;     /* ... and hold nothing: one is kept */
+    uint32_t empty;     /* ... and are empty: one is kept */
     uint32_t open;      /* head of the chunks with room, or POOL_NONE */
     uint32_t used;
 };
 
 void pool_init(struct pool *p, size_t item_bytes); /* 4 .. 65,536 */
 void pool_deinit(struct pool *p);
-uint32_t pool_take(struct pool *p); /* contents undefined, but zero when never taken before */
+uint32_t
+pool_take(struct pool *p); /* contents undefined, but zero if the item was never used before */
 void pool_give(struct pool *p, uint32_t i);
 
 static inline void *pool_at(const struct pool *p, uint32_t i)
@@ -36,7 +37,7 @@ static inline void *pool_at(const struct pool *p, uint32_t i)
     return p->chunks[i / POOL_CHUNK].items + (size_t)(i % POOL_CHUNK) * p->item_bytes;
 }
 
-/* Numbers end before this one. Not all of them have memory. */
+/* All numbers are below this one. Not all of them have memory. */
 static inline uint32_t pool_end(const struct pool *p)
 {
     return p->chunks_count * POOL_CHUNK;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * A ceiling on bytes that many share, and nobody gets all of: a party may take twice what it leaves
- * to others, so one alone gets two thirds, n greedy ones leave 1/(2n+1) to the next. Single thread.
+ * A byte limit shared by many parties, none of which can use all of it: a party may use at most
+ * twice as much as is left for others. One party alone gets at most two thirds; n greedy parties
+ * leave 1/(2n+1) to the next. For a single thread.
  *
  *     quota_bill_open(q, "cms", &bill);
- *     if (quota_take(&bill, n)) …          what is taken is counted on the bill
- *     quota_bill_close(&bill);             and given back with it, if not before */
+ * if (quota_take(&bill, n)) …          the bytes are counted on the bill
+ * quota_bill_close(&bill);             closing the bill returns them */
 #pragma once
 
 #include "base.h"
@@ -14,9 +15,9 @@ struct quota_party;
 
 struct quota {
     uint64_t max, used;
-    uint64_t refused;         /* quota_take: no */
-    struct list parties;      /* who holds something, or has an open bill */
-    void (*freed)(void *ctx); /* something was given back; NULL: nobody asks */
+    uint64_t refused;         /* quota_take refuses */
+    struct list parties;      /* parties that hold bytes or have an open bill */
+    void (*freed)(void *ctx); /* called when bytes were returned; NULL: no callback */
     void *ctx;
 };
 
@@ -28,15 +29,16 @@ struct quota_bill {
 void quota_init(struct quota *q, uint64_t max);
 void quota_deinit(struct quota *q); /* all bills must be closed */
 
-/* The most that one take can ever get. */
+/* The largest number of bytes that one quota_take can ever get. */
 uint64_t quota_most(const struct quota *q);
 
-/* Parties are told apart by name. */
+/* The name identifies the party. */
 void quota_bill_open(struct quota *q, const char *party, struct quota_bill *b);
 void quota_bill_close(struct quota_bill *b); /* also when it is not open */
 
-/* All or nothing. */
+/* Takes all n bytes or none. */
 must_use bool quota_take(struct quota_bill *b, uint64_t n);
-/* What cannot be refused any more: counts even beyond the ceiling, so others are refused. */
+/* For bytes that can no longer be refused: they count even beyond the limit, so that other takes
+ * are refused. */
 void quota_take_over(struct quota_bill *b, uint64_t n);
 void quota_give(struct quota_bill *b, uint64_t n);

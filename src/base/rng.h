@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Dice that are handed in: the same seed throws the same numbers, everywhere. Not for secrets.
- * The generator is SplitMix64 (Steele, Lea, Flood, OOPSLA 2014). */
+ * A random number generator passed as an argument: the same seed gives the same numbers on every
+ * machine. Not for secrets. The generator is SplitMix64 (Steele, Lea, Flood, OOPSLA 2014). */
 #pragma once
 
 #include "base.h"
@@ -18,8 +18,8 @@ static inline uint64_t rng_next(struct rng *r)
     return z ^ (z >> 31);
 }
 
-/* Uniform in [0, below); 0 when below is 0. The bias of the modulus is far under what we roll for.
- */
+/* Uniform in [0, below); 0 when below is 0. The bias of the modulus is negligible for our
+ * purposes. */
 static inline uint64_t rng_below(struct rng *r, uint64_t below)
 {
     return below ? rng_next(r) % below : 0;

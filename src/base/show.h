@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT
- * Bytes of strangers made fit to be shown: in a log line, on a terminal, in JSON. */
+ * Escapes untrusted bytes for log lines, terminals and JSON. */
 #pragma once
 
 #include <stdarg.h>
 
 #include "buf.h"
 
-/* Appends `s` to `out` so that it is harmless there. */
+/* Appends `s` to `out`, escaped for that destination. */
 typedef void show_clean_cb(struct buf *out, struct span s);
 
 /* The inside of a quoted value of a log line: printable ASCII; a quote and a backslash get a
  * backslash in front, any other byte becomes \xNN. What log_quote wrote as \xNN stays like that. */
 void show_for_log(struct buf *out, struct span s);
 
-/* For people at a terminal: valid UTF-8 stays. Control characters (C0, DEL, C1), those that turn
- * the direction of writing, and bytes that are no UTF-8 become \xNN. */
+/* For people at a terminal: valid UTF-8 stays. Control characters (C0, DEL, C1), characters that
+ * change the direction of writing, and bytes that are not valid UTF-8 become \xNN. */
 void show_for_terminal(struct buf *out, struct span s);
 
 /* Valid UTF-8 for JSON: a byte that belongs to no valid sequence is read as Latin-1; a NUL

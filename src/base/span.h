@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Bytes that belong to somebody else: a pointer and a length, lent for the call. */
+ * Borrowed bytes: a pointer and a length, valid during the call. */
 #pragma once
 
 #include <stdbool.h>

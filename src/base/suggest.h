@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * "Did you mean ...?": the nearest of a few known words, when one is near enough. */
+ * "Did you mean ...?": finds the most similar of a few known words, if one is similar enough. */
 #pragma once
 
 #include "base.h"

@@ -133,11 +133,10 @@ int cmd_connect(const struct config *c, struct client **out)
         rc = cmd_fail(CMD_REDIS, "purgeline run is not running here (nobody at the socket %s)",
                       address.unix_path);
     else if (config_redis_embedded(c) && rc == -EACCES)
-        rc =
-            cmd_fail(CMD_REDIS,
-                     "the purgeline of another user keeps its socket to itself (%s): sudo, or POST "
-                     "to http://%s",
-                     address.unix_path, *c->listen ? c->listen : "its `listen` address");
+        rc = cmd_fail(
+            CMD_REDIS,
+            "the socket %s belongs to another user's purgeline: use sudo, or POST to http://%s",
+            address.unix_path, *c->listen ? c->listen : "its `listen` address");
     else if (address.unix_path)
         rc = cmd_fail(CMD_REDIS, "Redis at %s: %s", address.unix_path, err);
     else

@@ -13,7 +13,7 @@ enum cmd_exit {
     CMD_FAILED = 1,  /* done in part or not at all, or something is wrong */
     CMD_USAGE = 2,   /* arguments or configuration */
     CMD_REDIS = 3,   /* Redis cannot be reached */
-    CMD_TIMEOUT = 4, /* waited in vain */
+    CMD_TIMEOUT = 4, /* timed out */
 };
 
 int cmd_run(int argc, char **argv);
@@ -54,8 +54,8 @@ struct cmd_common {
 #define CMD_OPTIONS_HELP                                                                           \
     "  -c, --config FILE    configuration (default: $PURGELINE_CONFIG, else\n"                     \
     "                       /etc/purgeline/purgeline.yaml if there is one)\n"                      \
-    "  -r, --redis URL      another Redis than the configuration names\n"                          \
-    "  -h, --help           this text\n"
+    "  -r, --redis URL      use this Redis instead of the configured one\n"                        \
+    "  -h, --help           show this help\n"
 
 /* Takes a short option that getopt_long returned. True when it was one of the common ones. */
 bool cmd_take_common(struct cmd_common *o, int opt);

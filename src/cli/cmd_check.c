@@ -32,7 +32,7 @@ const char cmd_check_help[] =
     "      --offline        the configuration and the files that it names; asks nobody\n"
     "      --repair         mend broken keys in Redis, after asking; checks nothing else\n"
     "  -y, --yes            with --repair: do not ask\n"
-    "  -a, --account NAME   only this one\n"
+    "  -a, --account NAME   show this account only\n"
     "  -j, --json           one JSON object per finding\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline check --print-sample > /etc/purgeline/purgeline.yaml\n"
@@ -239,7 +239,7 @@ int cmd_check(int argc, char **argv)
     if (rc != -1)
         return rc;
     if (optind < argc)
-        return cmd_fail(CMD_USAGE, "no argument '%s' is known", argv[optind]);
+        return cmd_fail(CMD_USAGE, "unexpected argument '%s'", argv[optind]);
     if (k.sample) {
         config_print_sample(stdout);
         return CMD_OK;

@@ -12,11 +12,11 @@ const char cmd_pause_help[] =
     "usage: purgeline pause [OPTION...] [WHY...]\n"
     "\n"
     "Stops sending for an account until 'purgeline resume'. Jobs are still accepted and\n"
-    "kept. Returns when the leader sends nothing any more and what was on the wire is\n"
-    "answered. Holds across restarts.\n"
+    "kept. Returns when the leader has stopped sending and all requests in flight have been\n"
+    "answered. The pause survives restarts.\n"
     "\n"
-    "  -a, --account NAME   needed when there are several\n"
-    "  -j, --json           what was set, as JSON\n" CMD_OPTIONS_HELP "\n"
+    "  -a, --account NAME   required if there are several accounts\n"
+    "  -j, --json           print the new state as JSON\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline pause while the origin is rebuilt\n"
     "\n"
@@ -26,11 +26,11 @@ const char cmd_pause_help[] =
 const char cmd_resume_help[] =
     "usage: purgeline resume [OPTION...]\n"
     "\n"
-    "Ends the pause of an account, whoever began it: a person, or the dispatcher itself\n"
-    "after Fastly refused the token. What waits is sent within the budget.\n"
+    "Ends the pause of an account, whether a person paused it or the dispatcher did because\n"
+    "Fastly refused the token. Waiting jobs are then sent within the budget.\n"
     "\n"
-    "  -a, --account NAME   needed when there are several\n"
-    "  -j, --json           what was set, as JSON\n" CMD_OPTIONS_HELP "\n"
+    "  -a, --account NAME   required if there are several accounts\n"
+    "  -j, --json           print the new state as JSON\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline resume --account main\n"
     "\n"
@@ -83,7 +83,7 @@ static int await_held(const struct cmd_common *o, struct cmd_session *s)
     if (rc < 0)
         return cmd_redis_failed(s->client, rc);
     if (held == CONTROL_NOBODY && !o->json)
-        cmd_print("nobody leads it, so nothing was being sent\n");
+        cmd_print("it has no leader, so nothing was being sent\n");
     if (held != CONTROL_SENDING)
         return CMD_OK;
     return cmd_fail(CMD_TIMEOUT,
@@ -107,7 +107,7 @@ static int control(const char *command, const char *help, enum control_state sta
     if (rc != -1)
         return rc;
     if (state == CONTROL_GOES_ON && optind < argc)
-        return cmd_fail(CMD_USAGE, "no argument '%s' is known", argv[optind]);
+        return cmd_fail(CMD_USAGE, "unexpected argument '%s'", argv[optind]);
     rc = cmd_session_open(&o, &s);
     if (rc != 0)
         return rc;

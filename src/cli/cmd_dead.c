@@ -17,28 +17,28 @@ const char cmd_dead_help[] =
     "       purgeline dead retry [OPTION...] ID... | --all\n"
     "       purgeline dead drop [OPTION...] ID... | --all\n"
     "\n"
-    "Dead letters are jobs that were given up on, each with the reason. 'list' shows the\n"
-    "newest first. 'retry' puts jobs back into their lanes as new jobs; 'drop' forgets\n"
-    "them. --all means those that are there now, not those that come meanwhile.\n"
+    "Dead letters are jobs that were given up, kept with the reason. 'list' shows them,\n"
+    "newest first. 'retry' pushes them again as new jobs; 'drop' deletes them. --all means\n"
+    "all current dead letters, not those that are added while the command runs.\n"
     "\n"
-    "      --limit N        show at most N, from 1 on (default 50)\n"
-    "      --all            every dead letter\n"
-    "  -a, --account NAME   needed when there are several\n"
-    "  -j, --json           list: one JSON object per letter; else what was done\n" CMD_OPTIONS_HELP
-    "\n"
+    "      --limit N        show at most N dead letters (default 50)\n"
+    "      --all            all current dead letters\n"
+    "  -a, --account NAME   required if there are several accounts\n"
+    "  -j, --json           list: one JSON object per dead letter; otherwise the "
+    "result\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline dead list --json | jq -r .reason | sort | uniq -c\n"
     "  purgeline dead retry 1700000000000-0\n"
     "\n"
-    "exit codes: 0 done; 1 an ID was not there, or Redis refused; 2 wrong arguments;\n"
+    "exit codes: 0 done; 1 an ID does not exist, or Redis refused; 2 wrong arguments;\n"
     "3 Redis cannot be reached\n";
 
 #define ACT_OPTIONS                                                                                \
-    "      --all            every dead letter that is there now\n"                                 \
-    "  -a, --account NAME   needed when there are several\n"                                       \
-    "  -j, --json           what was done, as JSON\n" CMD_OPTIONS_HELP "\n"
+    "      --all            all current dead letters\n"                                            \
+    "  -a, --account NAME   required if there are several accounts\n"                              \
+    "  -j, --json           print the result as JSON\n" CMD_OPTIONS_HELP "\n"
 #define ACT_CODES                                                                                  \
-    "exit codes: 0 done; 1 an ID was not there, or Redis refused; 2 wrong arguments;\n"            \
+    "exit codes: 0 done; 1 an ID does not exist, or Redis refused; 2 wrong arguments;\n"           \
     "3 Redis cannot be reached\n"
 
 static const struct verb {
@@ -46,25 +46,25 @@ static const struct verb {
 } verbs[] = {
     {"list", "usage: purgeline dead list [--limit N] [OPTION...]\n"
              "\n"
-             "Shows the jobs that were given up on, the newest first, each with the reason.\n"
+             "Shows the jobs that were given up, newest first, each with the reason.\n"
              "\n"
-             "      --limit N        show at most N, from 1 on (default 50)\n"
-             "  -a, --account NAME   needed when there are several\n"
-             "  -j, --json           one JSON object per letter\n" CMD_OPTIONS_HELP "\n"
+             "      --limit N        show at most N dead letters (default 50)\n"
+             "  -a, --account NAME   required if there are several accounts\n"
+             "  -j, --json           one JSON object per dead letter\n" CMD_OPTIONS_HELP "\n"
              "example:\n"
              "  purgeline dead list --json | jq -r .reason | sort | uniq -c\n"
              "\n"
              "exit codes: 0 done; 1 Redis refused; 2 wrong arguments; 3 Redis cannot be reached\n"},
     {"retry", "usage: purgeline dead retry [OPTION...] ID... | --all\n"
               "\n"
-              "Puts dead letters back into their lanes as new jobs.\n"
+              "Pushes dead letters again, as new jobs in their lanes.\n"
               "\n" ACT_OPTIONS "examples:\n"
               "  purgeline dead retry 1700000000000-0\n"
               "  purgeline dead retry --all\n"
               "\n" ACT_CODES},
     {"drop", "usage: purgeline dead drop [OPTION...] ID... | --all\n"
              "\n"
-             "Forgets dead letters: their purges are never sent.\n"
+             "Deletes dead letters: their purges are never sent.\n"
              "\n" ACT_OPTIONS "example:\n"
              "  purgeline dead drop 1700000000000-0\n"
              "\n" ACT_CODES},
@@ -166,7 +166,8 @@ static int check_ids(const struct dead *d, const char *what, char **ids, int cou
         return cmd_fail(CMD_USAGE, "dead %s: give ids, or --all", what);
     for (int i = 0; i < count; i++)
         if (!deadletter_id_ok(span_str(ids[i])))
-            return cmd_fail(CMD_USAGE, "'%s' is no id; 'purgeline dead list' shows them", ids[i]);
+            return cmd_fail(CMD_USAGE, "'%s' is not an id; 'purgeline dead list' shows the ids",
+                            ids[i]);
     return 0;
 }
 
@@ -199,7 +200,8 @@ static int take_options(struct dead *d, int argc, char **argv)
             d->all = true;
         else if (opt == OPT_LIMIT &&
                  (span_to_u64(span_str(optarg), &d->limit) < 0 || d->limit == 0))
-            return cmd_fail(CMD_USAGE, "--limit: expected a number from 1 on, found '%s'", optarg);
+            return cmd_fail(CMD_USAGE, "--limit: expected a number of at least 1, found '%s'",
+                            optarg);
         else if (opt != OPT_LIMIT && (opt == 'h' || !cmd_take_common(&d->common, opt)))
             break;
     }

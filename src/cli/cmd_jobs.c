@@ -34,7 +34,8 @@ static int take_time(struct cmd_jobs *j, const char *option, const char *field)
     char text[32];
 
     if ((duration ? cmd_parse_duration(optarg, &ms) : cmd_parse_when(optarg, j->now_ms, &ms)) < 0)
-        return cmd_jobs_bad_option(option, duration ? "a time as 2s" : "+5s, or Unix milliseconds");
+        return cmd_jobs_bad_option(option,
+                                   duration ? "a time like 2s" : "+5s, or Unix milliseconds");
     snprintf(text, sizeof(text), "%" PRIu64, ms);
     jobform_put(&j->defaults, field, span_str(text));
     return 0;
@@ -111,7 +112,7 @@ int cmd_jobs_check(const struct cmd_jobs *j, int targets)
     if (j->file && (targets || names_all(j)))
         return cmd_fail(CMD_USAGE, "--file, or targets as arguments, or --all");
     if (targets && names_all(j))
-        return cmd_fail(CMD_USAGE, "--all leaves no room for targets");
+        return cmd_fail(CMD_USAGE, "--all cannot be combined with targets");
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The jobs that a command line states: targets as arguments or lines of a file, and the options
- * that hold for all of them. What `push` sends and `plan` foresees. */
+ * The jobs given on a command line, for `push` and `plan`: targets as arguments or lines of a file,
+ * and the options for all of them. */
 #pragma once
 
 #include "cmd.h"
@@ -46,17 +46,17 @@ enum cmd_jobs_long {
     {"ref", required_argument, NULL, CMD_OPT_REF}
 /* clang-format on */
 #define CMD_JOBS_HELP                                                                              \
-    "  -f, --file FILE        targets from a file; - is standard input\n"                          \
-    "  -n, --per-job N        as many lines of the file make one job (default 1)\n"                \
-    "      --key, --url       every target is a key, or a URL without scheme is meant\n"           \
-    "      --all              everything of the service\n"                                         \
+    "  -f, --file FILE        read targets from a file; - is standard input\n"                     \
+    "  -n, --per-job N        combine N lines of the file into one job (default 1)\n"              \
+    "      --key, --url       treat all targets as keys, or as URLs\n"                             \
+    "      --all              purge all content of the service\n"                                  \
     "  -s, --service ID       id or name of the Fastly service\n"                                  \
     "  -l, --lane LANE        urgent, normal (default) or bulk\n"                                  \
     "      --soft             mark as stale instead of removing\n"                                 \
-    "      --not-before WHEN  send later: +5s, or Unix milliseconds\n"                             \
-    "      --expires WHEN     too late after that: +1h, or Unix milliseconds\n"                    \
-    "      --repeat-after T   purge again that long after success: 2s\n"                           \
-    "      --ref TEXT         comes back in receipts and dead letters\n"
+    "      --not-before WHEN  do not send before: +5s, or Unix milliseconds\n"                     \
+    "      --expires WHEN     give up after: +1h, or Unix milliseconds\n"                          \
+    "      --repeat-after T   purge once more this long after success: 2s\n"                       \
+    "      --ref TEXT         your reference, returned in receipts and dead letters\n"
 
 void cmd_jobs_init(struct cmd_jobs *j, uint64_t now_ms);
 void cmd_jobs_deinit(struct cmd_jobs *j);

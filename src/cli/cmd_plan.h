@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * `plan` in two halves: cmd_plan.c makes it, cmd_plan_show.c tells it. */
+ * The two parts of `plan`: cmd_plan.c computes the plan, cmd_plan_show.c prints it. */
 #pragma once
 
 #include <jansson.h>

@@ -190,13 +190,13 @@ static void print_notes(const struct planning *g)
     const struct plan_result *r = &g->result;
 
     if (g->backlog && r->refused) {
-        note(r->refused, "jobs cannot be understood and go to the dead letters; the first:");
+        note(r->refused, "jobs are invalid and become dead letters; the first:");
         cmd_print("                %s\n", g->refused.why);
     }
     note(r->expired, "jobs expire before they can be sent");
-    note(r->postponed, "jobs with a not_before are in the plan at their time");
-    note(r->repeats, "jobs are sent once more after their repeat_after: in requests and cost");
-    note(r->absorbed, "targets need no request: a purge-all makes them needless");
+    note(r->postponed, "jobs have a not_before and are planned for that time");
+    note(r->repeats, "jobs are repeated after their repeat_after; requests and cost include this");
+    note(r->absorbed, "targets need no request because a purge-all covers them");
     note(r->beyond, "jobs are not in the plan: too many, or too far ahead");
     note(r->never, "targets would never be sent with this budget");
     if (r->windowed)
@@ -205,15 +205,15 @@ static void print_notes(const struct planning *g)
     if (!g->client)
         return;
     if (!g->backlog)
-        note(cmd_plan_waiting(g), "jobs that wait in Redis already are not in this plan: "
-                                  "see --backlog");
+        note(cmd_plan_waiting(g),
+             "jobs already waiting in Redis are not in this plan: see --backlog");
     note(g->overview.later, "jobs that Redis keeps for a later time are not in this plan");
     if (g->overview.paused)
         cmd_print("  %snote%s          the account is paused now\n", cmd_colour(CMD_RED),
                   cmd_colour(CMD_PLAIN));
     else if (!g->overview.leader)
-        cmd_print("  %snote%s          nobody dispatches the account now\n", cmd_colour(CMD_RED),
-                  cmd_colour(CMD_PLAIN));
+        cmd_print("  %snote%s          no instance dispatches the account now\n",
+                  cmd_colour(CMD_RED), cmd_colour(CMD_PLAIN));
 }
 
 static void print_requests(const struct planning *g)
@@ -233,7 +233,7 @@ static void print_requests(const struct planning *g)
 
 static void print(const struct planning *g)
 {
-    cmd_print("%saccount %s%s: nothing is sent, this is a plan\n", cmd_colour(CMD_BOLD),
+    cmd_print("%saccount %s%s: this is a plan, nothing is sent\n", cmd_colour(CMD_BOLD),
               g->account->name, cmd_colour(CMD_PLAIN));
     print_lanes(g);
     print_ledgers(g);

@@ -25,21 +25,22 @@ const char cmd_push_help[] =
     "Puts purges into the queue of an account and prints the id of each job. When it\n"
     "returns 0, Redis has them all, and purgeline run will send them.\n"
     "\n"
-    "A TARGET with :// in it is a URL, any other a surrogate key. Those on the command\n"
-    "line make one job. In a file each line is a job: a target, several keys with spaces\n"
-    "between them, or a JSON object such as {\"keys\": [\"a\", \"b\"], \"service\": \"news\"}.\n"
+    "A TARGET that contains :// is a URL, any other is a surrogate key. The targets on the\n"
+    "command line make one job. In a file each line is a job: a target, several keys\n"
+    "separated by spaces, or a JSON object like {\"keys\": [\"a\", \"b\"], \"service\": "
+    "\"news\"}.\n"
     "\n"
-    "With - it reads such lines from standard input until that ends, and prints for each,\n"
-    "in order, the id of its job once Redis has it, or `error: line N: why`. So whoever\n"
-    "feeds it may commit what it has read. While Redis is away it waits, and then pushes\n"
-    "again what was not acknowledged: a job may arrive twice, and is not lost. SIGTERM\n"
-    "ends the reading; what was read is finished. Blank lines have no answer.\n"
+    "With - it reads such lines from standard input until its end. For each line, in order,\n"
+    "it prints the job id once Redis has stored the job, or `error: line N: why`; a consumer\n"
+    "may then commit its offset. While Redis is away it waits, then pushes unacknowledged\n"
+    "jobs again: a job may arrive twice, but is never lost. On SIGTERM it stops reading and\n"
+    "finishes the lines it has read. Blank lines get no reply.\n"
     "\n" CMD_JOBS_HELP
-    "  -w, --wait[=T]         until every job has ended, and show receipts; with T, such as\n"
-    "                         30s, no longer than that; without it, as long as it takes\n"
-    "  -q, --quiet            no job ids\n"
+    "  -w, --wait[=T]         wait until every job has ended, and show receipts; T, for\n"
+    "                         example 30s, limits the wait (default: no limit)\n"
+    "  -q, --quiet            do not print job ids\n"
     "  -j, --json             one JSON object per job; with - also per error\n"
-    "  -a, --account NAME     needed when there are several\n" CMD_OPTIONS_HELP "\n"
+    "  -a, --account NAME     required if there are several accounts\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline push article-17 home\n"
     "  purgeline push --soft --service news https://www.example.com/path?x=1\n"
@@ -48,8 +49,8 @@ const char cmd_push_help[] =
     "  purgeline push --wait=10s article-17 && echo it is fresh\n"
     "\n"
     "exit codes: 0 all accepted (with --wait: all purged); 1 some were refused or not\n"
-    "purged; 2 wrong arguments; 3 Redis cannot be reached, with - also: it refuses, with\n"
-    "--wait: it refuses to show receipts; 4 not all ended in time\n";
+    "purged; 2 wrong arguments; 3 Redis cannot be reached, or it refuses jobs (with -) or\n"
+    "receipts (with --wait); 4 not all jobs have ended in time\n";
 
 static const struct option options[] = {CMD_LONG,
                                         CMD_JOBS_LONG,
@@ -81,7 +82,7 @@ static int take_wait(struct push *p)
 {
     p->wait = true;
     if (optarg && cmd_parse_duration(optarg, &p->wait_ms) < 0)
-        return cmd_jobs_bad_option("wait", "a time as 30s");
+        return cmd_jobs_bad_option("wait", "a time like 30s");
     /* A bare number is seconds here, as with `timeout 30`. */
     if (optarg && strspn(optarg, "0123456789") == strlen(optarg))
         p->wait_ms *= 1000;
@@ -259,8 +260,8 @@ static void on_deaf(void *ctx, const char *why)
 
     cmd_progress_end(&p->progress);
     cmd_fail(CMD_FAILED,
-             "Redis does not tell when jobs end (%s); receipts are looked for twice a second%s",
-             why, p->wait_ms ? "" : ", for ten minutes at most");
+             "Redis does not report when jobs end (%s); polling receipts twice a second%s", why,
+             p->wait_ms ? "" : ", for ten minutes at most");
 }
 
 static int await(struct push *p)
@@ -281,14 +282,14 @@ static int await(struct push *p)
         cmd_tell("%" PRIu64 " purged, %" PRIu64 " not, %" PRIu64 " open\n", p->purged, p->failed,
                  waitlist_open(p->waitlist));
     if (p->strange)
-        return cmd_fail(CMD_REDIS, "Redis named a job in a way that is not known: is it Redis?");
+        return cmd_fail(CMD_REDIS, "Redis returned an invalid job id: is this really Redis?");
     if (rc == -ETIMEDOUT)
         return cmd_fail(CMD_TIMEOUT, "not all ended in time; they stay in the queue");
     if (rc == -EIO)
         return cmd_fail(CMD_REDIS, "Redis refuses to show receipts: %s; the jobs stay in the queue",
                         err);
     if (rc < 0)
-        return cmd_fail(CMD_REDIS, "Redis stays away: %s", err);
+        return cmd_fail(CMD_REDIS, "Redis cannot be reached: %s", err);
     return p->failed ? CMD_FAILED : CMD_OK;
 }
 
@@ -303,7 +304,7 @@ static int sum_up(struct push *p)
     else if (rc == -ENOTCONN)
         cmd_fail(CMD_REDIS, "the connection to Redis broke: %s", why);
     if (p->jobs.file && p->first_open)
-        cmd_tell("It stopped: push again from line %" PRIu64 " on\n", p->first_open);
+        cmd_tell("Pushing stopped: push again from line %" PRIu64 " on\n", p->first_open);
     if ((p->jobs.file && (rc < 0 || p->wrong)) || c->unknown)
         cmd_tell("%" PRIu64 " jobs accepted, %" PRIu64 " of bad input not sent, %" PRIu64
                  " refused by Redis, %" PRIu64 " of unknown fate%s\n",
@@ -338,7 +339,7 @@ static int check_arguments(const struct push *p, int targets)
     int rc = cmd_jobs_check(&p->jobs, targets);
 
     if (rc == 0 && !cmd_jobs_any(&p->jobs, targets))
-        return cmd_fail(CMD_USAGE, "what is to be purged? Try 'purgeline push --help'");
+        return cmd_fail(CMD_USAGE, "nothing to purge given. Try 'purgeline push --help'");
     return rc;
 }
 

@@ -42,14 +42,13 @@ static void answer(void *ctx, uint64_t line, const char *job, const char *error,
 static void away(void *ctx, const char *why, size_t lines)
 {
     (void)ctx;
-    cmd_fail(CMD_REDIS, "Redis takes nothing (%s); %zu lines wait, and it is tried again", why,
-             lines);
+    cmd_fail(CMD_REDIS, "Redis refuses jobs (%s); %zu lines are waiting, retrying", why, lines);
 }
 
 static void back(void *ctx)
 {
     (void)ctx;
-    cmd_tell("purgeline push: Redis has them now\n");
+    cmd_tell("purgeline push: Redis has stored the waiting lines\n");
 }
 
 static int sum_up(int rc, const struct relay_counts *c, const char *err, bool quiet)
@@ -67,7 +66,7 @@ static int sum_up(int rc, const struct relay_counts *c, const char *err, bool qu
     case -EIO:
         return cmd_fail(CMD_REDIS, "Redis refuses: %s", err);
     case -EPIPE:
-        return cmd_fail(CMD_FAILED, "nobody reads the acknowledgements");
+        return cmd_fail(CMD_FAILED, "the reader of the acknowledgements has gone away");
     default:
         return cmd_fail(CMD_FAILED, "standard input or output: %s", err);
     }

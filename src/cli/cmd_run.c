@@ -7,21 +7,18 @@ const char cmd_run_help[] =
     "usage: purgeline run [--config FILE] [--redis URL] [--log-level debug|info|warn|error]\n"
     "\n"
     "Runs the dispatcher in the foreground until SIGTERM or SIGINT. Without a configuration it\n"
-    "starts a Redis of its own, listens to nobody but this machine, and takes FASTLY_API_TOKEN "
-    "and\n"
-    "FASTLY_SERVICE_ID from the environment.\n"
+    "starts its own Redis, accepts connections from this machine only, and takes FASTLY_API_TOKEN\n"
+    "and FASTLY_SERVICE_ID from the environment.\n"
     "\n"
-    "  SIGTERM, SIGINT  finish what is on the wire, give back the lease, exit 0; a second one "
-    "leaves\n"
-    "                   at once, still without losing anything\n"
-    "  SIGHUP           read the configuration and the tokens anew; the log names what changed, "
-    "and\n"
-    "                   what is not in force before a restart\n"
+    "  SIGTERM, SIGINT  finish requests in flight, release the lease and exit with 0; a second\n"
+    "                   signal exits immediately, also without losing anything\n"
+    "  SIGHUP           reload the configuration and the tokens; the log says what has changed,\n"
+    "                   and which changes need a restart\n"
     "\n"
     "--log-level: info is the default. debug also has a line for each request to Fastly, each\n"
     "answer of Fastly and of Redis, and each answer over HTTP; never a token or a query.\n"
     "\n"
-    "Exit codes: 0 stopped as asked, 1 cannot go on (the log says why), 2 bad configuration.\n"
+    "Exit codes: 0 stopped as asked, 1 cannot continue (the log says why), 2 bad configuration.\n"
     "\n"
     "  FASTLY_API_TOKEN=... FASTLY_SERVICE_ID=... purgeline run\n"
     "  purgeline run --config /etc/purgeline/purgeline.yaml\n";
@@ -53,7 +50,8 @@ int cmd_run(int argc, char **argv)
     if (code >= 0)
         return code;
     if (optind < argc)
-        return cmd_fail(CMD_USAGE, "what is %s? Try: purgeline run --help", argv[optind]);
+        return cmd_fail(CMD_USAGE, "unexpected argument %s. Try: purgeline run --help",
+                        argv[optind]);
     log_set_level(level);
     o.config_path = cmd_config_path(&common);
     o.redis = common.redis;

@@ -14,18 +14,19 @@
 const char cmd_status_help[] =
     "usage: purgeline status [OPTION...]\n"
     "\n"
-    "Shows for each account in a sentence how it stands, then who leads it, what waits in\n"
-    "each lane and for how long, the budget that is left, dead letters, and the last error.\n"
+    "Shows for each account a one-line summary, its leader, the jobs waiting in each lane and\n"
+    "since when, the remaining budget, the number of dead letters, and the last error.\n"
     "\n"
-    "      --all            also every number that the leader published within the last seconds\n"
-    "  -a, --account NAME   only this one\n"
-    "  -j, --json           the same as one JSON object\n" CMD_OPTIONS_HELP "\n"
+    "      --all            also show all numbers recently published by the leader\n"
+    "  -a, --account NAME   show this account only\n"
+    "  -j, --json           print one JSON object\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline status\n"
     "  purgeline status --json | jq '.accounts[].lanes.urgent.oldest_ms'\n"
     "\n"
-    "exit codes: 0 all accounts are dispatched; 1 one is not: paused, stalled, its token\n"
-    "refused, Fastly away, or nobody leads it; 2 wrong arguments; 3 Redis cannot be reached\n";
+    "exit codes: 0 all accounts are dispatched; 1 at least one is not: it is paused or\n"
+    "stalled, its token is refused, Fastly is unreachable, or it has no leader;\n"
+    "2 wrong arguments; 3 Redis cannot be reached\n";
 
 enum long_only { OPT_ALL = 256 };
 
@@ -123,11 +124,11 @@ static void print_troubles(const struct overview *o)
         cmd_print("  services      %s%s (%s)%s\n", cmd_colour(CMD_YELLOW), CONFIG_NO_SERVICE,
                   CONFIG_NO_SERVICE_REMEDY, cmd_colour(CMD_PLAIN));
     if (overview_http(o, text, sizeof(text)))
-        cmd_print("  http          %sdoes not listen: %s%s\n", cmd_colour(CMD_YELLOW), text,
+        cmd_print("  http          %snot listening: %s%s\n", cmd_colour(CMD_YELLOW), text,
                   cmd_colour(CMD_PLAIN));
     if (overview_needs_restart(o, text, sizeof(text)))
-        cmd_print("  restart       %sneeded for new values of %s%s\n", cmd_colour(CMD_YELLOW), text,
-                  cmd_colour(CMD_PLAIN));
+        cmd_print("  restart       %sneeded to apply new values of %s%s\n", cmd_colour(CMD_YELLOW),
+                  text, cmd_colour(CMD_PLAIN));
 }
 
 /* -- every number -- */
@@ -253,6 +254,6 @@ int cmd_status(int argc, char **argv)
     if (rc != -1)
         return rc;
     if (optind < argc)
-        return cmd_fail(CMD_USAGE, "no argument '%s' is known", argv[optind]);
+        return cmd_fail(CMD_USAGE, "unexpected argument '%s'", argv[optind]);
     return status(&s);
 }

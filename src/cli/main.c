@@ -16,13 +16,13 @@ static const struct command {
 } commands[] = {
     {"run", cmd_run, "dispatch purges from Redis to Fastly", cmd_run_help},
     {"push", cmd_push, "put purges into the queue", cmd_push_help},
-    {"status", cmd_status, "backlog, budget, who leads, what is wrong", cmd_status_help},
-    {"plan", cmd_plan, "foresee what purges will cost and when they are done", cmd_plan_help},
-    {"dead", cmd_dead, "look at dead letters, retry or drop them", cmd_dead_help},
-    {"pause", cmd_pause, "stop sending for an account, keep accepting", cmd_pause_help},
+    {"status", cmd_status, "show backlog, budget, leader and problems", cmd_status_help},
+    {"plan", cmd_plan, "predict what purges will cost and when they will be done", cmd_plan_help},
+    {"dead", cmd_dead, "list, retry or delete dead letters", cmd_dead_help},
+    {"pause", cmd_pause, "stop sending for an account, but keep accepting jobs", cmd_pause_help},
     {"resume", cmd_resume, "end a pause", cmd_resume_help},
     {"check", cmd_check, "test configuration, Redis, token and services", cmd_check_help},
-    {"help", cmd_help, "explain a command", NULL},
+    {"help", cmd_help, "show the help of a command", NULL},
 };
 
 static const struct command *find(const char *name)
@@ -35,9 +35,10 @@ static const struct command *find(const char *name)
 
 static void overview(FILE *out)
 {
-    fputs("purgeline " PURGELINE_VERSION
-          ": purges for Fastly, kept safe, merged, batched, paced\n\n"
-          "usage: purgeline COMMAND [OPTION...] [ARGUMENT...]\n\n",
+    fputs("purgeline " PURGELINE_VERSION ": queue, merge, batch and rate-limit purges for Fastly\n"
+          "\n"
+          "usage: purgeline COMMAND [OPTION...] [ARGUMENT...]\n"
+          "\n",
           out);
     for (size_t i = 0; i < array_len(commands); i++)
         fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].sentence);
@@ -47,8 +48,8 @@ static void overview(FILE *out)
           "  purgeline push article-17 home\n"
           "  purgeline status\n"
           "\n"
-          "exit codes: 0 done; 1 failed or refused, in part or in all; 2 wrong arguments or\n"
-          "configuration; 3 Redis cannot be reached; 4 waited in vain\n",
+          "exit codes: 0 done; 1 failed or refused, wholly or partly; 2 wrong arguments or\n"
+          "configuration; 3 Redis cannot be reached; 4 timed out\n",
           out);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Carries jobs from a pipe into the streams for ever and acknowledges each line, in the order of
- * input, once Redis has it. */
+ * Pushes jobs from a pipe into the streams until the input ends, and acknowledges each line, in the
+ * order of input, once Redis has stored it. */
 #pragma once
 
 #include "jobform.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What a new configuration changes, and what of it a running daemon cannot take. */
+ * Compares a new configuration with the old one, and finds changes that need a restart. */
 #pragma once
 
 #include "buf.h"

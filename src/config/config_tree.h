@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A YAML text as a tree of nodes that know their places. libyaml ends here.
+ * Parses YAML into a tree of nodes with line numbers. This is the only file that uses libyaml.
  *
  * It is built from libyaml's events. yaml_parser_load() has no limits: it compares each anchor with
  * all before it, which takes half a minute for a file of 1 MiB. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A configuration written out as the YAML that would be read back as the same. */
+ * Prints a configuration as YAML that reads back as the same configuration. */
 #pragma once
 
 #include "buf.h"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * What travels in one request: pending targets of one service, form and lane; and, when Fastly
- * refuses it whole, how it is halved until the bad one stands alone. */
+ * The targets of one request: pending targets of one service, form and lane. When Fastly refuses
+ * the request, the batch is bisected until the bad target is alone. */
 #pragma once
 
 #include "budget.h"
 #include "heap.h"
 #include "pending.h"
 
-/* The halves of a refused batch, told apart to learn which rule was broken: when both halves pass,
- * it was their number. Freed with the last half. */
+/* The halves of a refused batch. They show which rule was broken: if both halves pass, the batch
+ * had too many keys. Freed with the last half. */
 struct bisect {
     uint32_t refused; /* keys in the batch that was refused */
     uint8_t open;     /* halves not judged yet */
@@ -16,10 +16,10 @@ struct bisect {
 };
 
 struct batch {
-    struct list link;     /* suspects of a lane, when it waits to be sent as it is */
-    struct heap_node due; /* parked until then, when it waits to be retried */
+    struct list link; /* the lane's list of suspects, while the batch waits to be sent unchanged */
+    struct heap_node due; /* time until which the batch is parked, while it waits for a retry */
     struct list targets;
-    struct list absorbed; /* a purge-all's: keys of the service that it makes needless */
+    struct list absorbed; /* for a purge-all: keys of the service that it makes unnecessary */
     uint32_t count;       /* of targets */
     uint32_t cost;
     enum form form;
@@ -28,7 +28,7 @@ struct batch {
     uint16_t service;
     uint32_t brake_epoch;
     uint64_t sent_ns;
-    struct bisect *bisect; /* NULL when it is no half */
+    struct bisect *bisect; /* NULL if the batch is not a half */
 };
 
 struct batch *batch_new(enum form form, uint16_t service, enum lane lane);
@@ -40,6 +40,6 @@ struct pending *batch_pop(struct batch *b);         /* or NULL */
  * afterwards. count >= 2. */
 struct batch *batch_split(struct batch *b);
 
-/* Tells the bisection that this half is judged and lets go of it. Returns the number of keys that
- * was refused although both halves passed, or 0. */
+/* Tells the bisection that this half has been judged, and detaches the batch from it. Returns the
+ * size of the refused batch if both halves passed, or 0. */
 uint32_t batch_judged(struct batch *b, bool passed);

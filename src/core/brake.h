@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * How many requests an account may have on the wire: all of them, none for a while, one to find
- * out, then more and more again. One brake serves a 429, an outage and a dead token.
+ * Limits the requests in flight of an account: no limit, none for a while, one as a probe, then
+ * more and more again. The same brake serves a 429, an outage and a refused token.
  *
  *            429, outage, 401                    time is up
  *   FREE ─────────────────────▶ HELD ───────────────────────▶ PROBING (one request)
  *    ▲                           ▲  ▲                          │       │
  *    │ limit reached             │  └──────── bad again ───────┘       │ good
  *    └───────── GROWING ◀────────┼─────────────────────────────────────┘
- *                  └── bad ──────┘
- */
+ *                  └── bad ──────┘ */
 #pragma once
 
 #include "base.h"
@@ -25,31 +24,32 @@ extern const char *const brake_state_names[];
 enum brake_cause { BRAKE_THROTTLE, BRAKE_OUTAGE, BRAKE_TOKEN };
 extern const char *const brake_cause_names[]; /* "throttled", "outage", "token refused" */
 
-/* So many failures in a row, with nothing good between them, are an outage. */
+/* This many consecutive failures, without a success between them, are an outage. */
 #define BRAKE_OUTAGE_AFTER 8
 
 struct brake {
     enum brake_state state;
     enum brake_cause cause; /* of the last hold */
     uint64_t until_ns;
-    uint64_t since_ns; /* nothing good came for this cause since; 0 when it is free or growing */
-    uint32_t tries;    /* holds in a row without a hint and without a way back to FREE */
+    uint64_t since_ns; /* time since which this cause has had no success; 0 while free or growing */
+    uint32_t tries;    /* consecutive holds without a hint and without a return to FREE */
     uint32_t limit;
     uint32_t failures; /* in a row */
-    uint32_t epoch;    /* answers to requests of an earlier epoch say nothing about now */
+    uint32_t epoch;    /* replies to requests of an earlier epoch are ignored */
 };
 
 void brake_init(struct brake *b);
 
-/* Requests that may be on the wire now, at most `max`. Moves HELD to PROBING when time is up. */
+/* Returns how many requests may be in flight now, at most `max`. Moves HELD to PROBING when the
+ * hold is over. */
 uint32_t brake_limit(struct brake *b, uint32_t max, uint64_t now_ns);
 
-/* Answers, with the epoch their request was sent in. */
+/* Reports of replies, with the epoch in which the request was sent. */
 void brake_good(struct brake *b, uint32_t epoch, uint32_t max);
-/* A transport failure or 5xx. Returns true when this one made it an outage. */
+/* A transport failure or 5xx. Returns true when this failure begins an outage. */
 bool brake_failure(struct brake *b, uint32_t epoch, uint64_t wait_ms, uint64_t now_ns);
 /* A 429 or a refused token: wait_ms is the server's hint, 0 = none: then 1 s, 2 s, 4 s ... 60 s.
  * Returns true when this begins a hold, false when one was on already. */
 bool brake_hold(struct brake *b, enum brake_cause cause, uint32_t epoch, uint64_t wait_ms,
                 uint64_t now_ns);
-void brake_release(struct brake *b); /* an operator says so: free at once */
+void brake_release(struct brake *b); /* an operator releases the brake: FREE at once */

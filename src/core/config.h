@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What an operator may set, with defaults and ranges: the plain values, one table of what they
- * mean, and the checks that need more than one of them. Reading YAML is config/config_file's
- * affair. */
+ * The configuration as plain values, and the checks that involve more than one setting.
+ * config/config_file reads the YAML file. */
 #pragma once
 
 #include "base.h"
@@ -33,14 +32,14 @@ struct config_words {
 
 struct config_service {
     char *id;   /* Fastly's, [A-Za-z0-9]{1,64} */
-    char *name; /* what people call it; may be empty */
+    char *name; /* name in the configuration; may be empty */
 };
 
 struct config_budget {
     uint64_t purges;   /* cost units per window */
     uint32_t per_s;    /* the window; 3600 is Fastly's hour */
     uint64_t burst;    /* token bucket capacity; 0 = 5 % of purges */
-    uint64_t headroom; /* left for people and tools that purge by other means */
+    uint64_t headroom; /* reserved for people and tools that purge without purgeline */
     enum batch_cost batch_cost;
     bool separate; /* URLs and keys each have their own budget of this size */
 };
@@ -69,7 +68,7 @@ struct config_account {
     bool allow_purge_all;
     enum url_mode url_mode;
     struct config_words direct_hosts;
-    struct config_words direct_token_hosts; /* of these, who gets the API token */
+    struct config_words direct_token_hosts; /* hosts of these that get the API token */
     enum key_form key_form;
     struct config_budget budget;
     struct config_writes writes;
@@ -82,15 +81,15 @@ struct config_account {
     uint32_t receipt_ttl_s;
 };
 
-/* The HTTP endpoint's ceilings and its TLS. */
+/* Limits and TLS of the HTTP endpoint. */
 struct config_http {
     uint32_t connections;    /* open at once */
-    uint32_t per_address;    /* of these, from one address; 0 = all */
-    uint32_t idle_s;         /* an idle connection is kept so long */
-    uint32_t request_s;      /* head and body of a request must be there by then */
+    uint32_t per_address;    /* connections from one address; 0 = no limit */
+    uint32_t idle_s;         /* idle time after which a connection is closed */
+    uint32_t request_s;      /* time limit for receiving head and body of a request */
     uint64_t body_max_bytes; /* of a body that is not streamed */
     uint64_t results_max;    /* of answers of bulk pushes, in temporary files, all together */
-    uint64_t backlog_max;    /* jobs waiting per account; beyond it 503. 0 = no such limit */
+    uint64_t backlog_max;    /* maximum of waiting jobs per account, then 503; 0 = no limit */
     char *unix_mode;         /* of sockets, octal: config_unix_mode */
     char *unix_group;        /* "" = that of the process */
     char *tls_cert_file;     /* "" = plain HTTP */
@@ -101,7 +100,8 @@ struct config_http {
 /* Bits of config_producer.kinds. */
 enum { PRODUCER_URL = 1 << 0, PRODUCER_KEY = 1 << 1, PRODUCER_ALL = 1 << 2 };
 
-/* Who may push over HTTP, and what. Empty lists allow what there is; sets are never empty. */
+/* A client that may push over HTTP, and what it may push. An empty list allows everything; sets are
+ * never empty. */
 struct config_producer {
     char *name;
     char *token_sha256; /* 64 hex digits, lower case: of the token the producer shows; "" = none */
@@ -124,7 +124,7 @@ enum hook_scheme {
 };
 enum hook_encoding { HOOK_HEX, HOOK_BASE64, HOOK_BASE64URL };
 
-/* How a publishing system proves that a request is its own. */
+/* How requests of a publishing system are authenticated. */
 struct config_signature {
     enum hook_scheme scheme;
     enum hook_encoding encoding; /* of the digest */
@@ -146,7 +146,7 @@ struct config_hook {
     struct config_signature signature;
     struct config_words when; /* conditions, all must hold: "path=value", "header:name=value" */
     struct config_words keys, urls; /* templates */
-    uint32_t max_targets;           /* of one request; more is refused */
+    uint32_t max_targets;           /* maximum per request; a request with more is refused */
     uint32_t repeat_after_ms;       /* 0 = once */
 };
 
@@ -178,11 +178,11 @@ void config_hook_init(struct config_hook *h);         /* name is "" */
     "no service is configured: only URLs can be purged, and jobs with keys become dead letters"
 #define CONFIG_NO_SERVICE_REMEDY "name them under services, or set FASTLY_SERVICE_ID"
 
-/* The services of an account. 0, or -EINVAL: too many, or no such thing. */
+/* Sets the services of an account. 0, or -EINVAL: too many, or invalid. */
 must_use int config_services_add(struct config_account *a, struct span id, struct span name);
 void config_services_free(struct config_account *a);
 
-/* 0, or -EINVAL: too many. What a word may be is the affair of the setting. */
+/* 0, or -EINVAL: too many words. The setting checks the form of the words. */
 must_use int config_words_add(struct config_words *w, struct span word);
 void config_words_free(struct config_words *w);
 bool config_words_have_host(const struct config_words *w, struct span host); /* with its port */
@@ -191,9 +191,9 @@ bool config_words_have_host(const struct config_words *w, struct span host); /* 
 char *config_redis_url(const struct config *c);
 bool config_redis_embedded(const struct config *c);
 
-/* The shares of memory_max: a half is for jobs read from Redis, a quarter for what HTTP clients
- * have under way, an eighth for their connections and heads. The last eighth is what one job takes
- * once more while it is taken apart. */
+/* The shares of memory_max: half is for jobs read from Redis, a quarter for HTTP requests in
+ * progress, an eighth for HTTP connections and request heads. The last eighth is for the second
+ * copy of one job while it is decoded. */
 uint64_t config_jobs_max_bytes(const struct config *c);
 uint64_t config_visits_max_bytes(const struct config *c);
 uint64_t config_heads_max_bytes(const struct config *c);
@@ -202,10 +202,10 @@ uint64_t config_heads_max_bytes(const struct config *c);
  * memory_max. A larger one must be refused before it is accepted. */
 uint64_t config_job_max_bytes(const struct config *c);
 
-/* The burst that holds: the configured one or 5 % of the purges, at least 1. */
+/* The effective burst: the configured one or 5 % of the purges, at least 1. */
 uint64_t config_burst(const struct config_budget *b);
 
-/* The first address that others than this machine can reach; p == NULL: none. */
+/* The first address that other machines can reach; p == NULL if there is none. */
 struct span config_listens_beyond(const struct config *c);
 uint32_t config_unix_mode(const struct config *c); /* permission bits */
 
@@ -222,9 +222,10 @@ void config_token_remedy(const struct config_account *a, char *out, size_t room)
 const struct config_lane *config_lane(const struct config_account *a, enum lane lane);
 void config_deinit(struct config *c); /* everything in it was malloc'ed */
 
-/* -- one that several threads use, and that the next one replaces: counted -- */
+/* -- a reference-counted configuration, shared by threads until a reload replaces it -- */
 
-/* Moves *c, which is empty afterwards, to where it can be counted; the caller has the one hold. */
+/* Moves *c into a shared, reference-counted configuration; the caller holds the only reference, and
+ * *c is then empty. */
 const struct config *config_share(struct config *c);
 /* Of one that was shared; any thread. NULL is fine: NULL. */
 const struct config *config_hold(const struct config *c);

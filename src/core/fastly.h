@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * How Fastly is asked and what its answers mean: request shapes, reply shapes, the verdict table.
- * https://www.fastly.com/documentation/reference/api/purging/ */
+ * Requests to Fastly and the meaning of its replies: request formats, reply formats, the verdict
+ * table. https://www.fastly.com/documentation/reference/api/purging/ */
 #pragma once
 
 #include "buf.h"
@@ -9,14 +9,14 @@
 
 /* https://www.fastly.com/documentation/reference/api/purging/#bulk-purge-tag : at most 256 keys. */
 #define FASTLY_BATCH_MAX_KEYS 256
-/* The documented limit of a Surrogate-Key response header, kept for the request's as well:
+/* The documented limit of a Surrogate-Key response header, also used for the request header:
  * https://www.fastly.com/documentation/reference/vcl/constraints-and-limitations/ */
 #define FASTLY_BATCH_MAX_BYTES 16384
 #define FASTLY_REPLY_MAX_BYTES (256 * 1024)
 
 enum verdict {
     VERDICT_PURGED,    /* 2xx and understood */
-    VERDICT_THROTTLED, /* 429: nobody's fault, no attempt is burned */
+    VERDICT_THROTTLED, /* 429: does not count as an attempt */
     VERDICT_RETRY,     /* 408, 409, 425, 5xx, transport, a reply that cannot be understood */
     VERDICT_REFUSED,   /* 400, 413, 414, 431 ...: something in it is bad; bisect, or dead when alone
                         */
@@ -45,8 +45,8 @@ struct fastly_ask {
  * header line ("Surrogate-Key: a b", for the JSON form "Content-Type: application/json") or empty;
  * body (JSON form) or empty. The token, soft and user-agent headers are the sender's constant ones;
  * the token goes to the API, and to a site only if it is among token_hosts and asked over https.
- * `api` is the configured base URL without trailing slash. A batch above the two ceilings, a key,
- * URL or service id that was never checked, and a soft purge of all are our mistakes and abort. */
+ * `api` is the configured base URL without trailing slash. A batch above the two limits, an
+ * unchecked key, URL or service id, and a soft purge-all are bugs and abort. */
 struct fastly_request {
     const char *method;
     struct buf url;
@@ -62,7 +62,7 @@ void fastly_request_build(struct fastly_request *r, const char *api, const struc
  */
 size_t fastly_key_bytes(enum key_form form, struct span key);
 
-/* What came back. status 0: no HTTP answer at all (transport). */
+/* The reply. status 0: no HTTP reply (transport failure). */
 struct fastly_reply {
     int status;
     struct span body;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One queue entry of a producer: from flat stream fields to checked targets, and which field is
- * wrong when it is not so. */
+ * A job of a producer: decodes the fields of a stream entry into checked targets, and names the
+ * field that is invalid. */
 #pragma once
 
 #include "config.h"
@@ -20,7 +20,7 @@ struct job_target {
     struct span bytes; /* empty for TARGET_ALL; points into the entry's fields */
 };
 
-#define JOB_STRING_BYTES 16u /* each name and each value counts so much more than its bytes */
+#define JOB_STRING_BYTES 16u /* overhead in bytes counted for each name and each value */
 
 /* The size of a job, for config_job_max_bytes. */
 uint64_t job_bytes(const struct span *fields, size_t fields_count);
@@ -54,14 +54,15 @@ struct job_decoder {
     struct job_slot *slots;
     uint32_t slots_count; /* a power of two, or 0 */
     uint32_t mark;
-    uint16_t service_cache[JOB_SERVICE_CACHE]; /* guesses: checked against the account each time */
+    uint16_t service_cache[JOB_SERVICE_CACHE]; /* cached guesses, checked against the account each
+                                                  time */
 };
 
 /* Whether these are the bytes of a job's id as producers are told it: "normal-1700000000000-0",
  * with
  * "+r" behind it for each repeat; the lane goes to *lane. Whatever comes back from Redis or from a
  * visitor as such an id is looked at here before anything is built from it. */
-#define JOB_ID_ROOM 80 /* enough for any that is accepted, with a NUL */
+#define JOB_ID_ROOM 80 /* room for every accepted id, with a NUL */
 bool job_id_ok(struct span id, enum lane *lane);
 
 /* The same, and why not. Redis takes 1-02 for 1-2, so an id with leading zeros would find a job
@@ -73,7 +74,7 @@ enum job_id_form {
 };
 enum job_id_form job_id_form(struct span id, enum lane *lane);
 
-/* The fields of a job; and the sentence about one that is none, with the one that was meant. */
+/* The fields of a job; and the error message for an unknown field, with a suggestion. */
 bool job_field_known(struct span name);
 const char *job_unknown_field(struct span name, char *out, size_t room);
 
@@ -81,9 +82,9 @@ void job_decoder_init(struct job_decoder *d);
 void job_decoder_deinit(struct job_decoder *d);
 
 /* `fields` are name, value, name, value ... as Redis returns them. Unknown fields are refused: a
- * misspelt `not_befor` must not purge at once; only the dead_* fields of a dead letter that
- * somebody pushes back are passed over. `keys` and `url` may repeat, the others may not. Equal
- * targets within one job count once; before that there may be JOB_TARGETS_MAX of them. 0, or
+ * misspelt `not_befor` must not purge at once; only the dead_* fields of a dead letter that is
+ * pushed again are ignored. `keys` and `url` may repeat, the others may not. Equal targets within
+ * one job count once; before that there may be JOB_TARGETS_MAX of them. 0, or
  * -EINVAL with a sentence that starts with the field's name ("keys: byte 0x20 in key 3"). Service:
  * id or name from the configuration; an account without a `services` list takes none. */
 must_use int job_decode(struct job_decoder *d, const struct config_account *account,

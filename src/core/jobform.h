@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A job as a person or a file states it (targets, a line, a JSON object), filled in field by field
- * until it can be put into a stream. */
+ * Builds a job from command-line targets, a line or a JSON object, field by field, until it can be
+ * added to a stream. */
 #pragma once
 
 #include "buf.h"
@@ -14,7 +14,8 @@ struct jobform {
     enum lane lane;
     struct buf keys; /* becomes one field */
     size_t targets;
-    bool takes_account;  /* "account" in JSON is a place for the job, not a field of it */
+    bool takes_account; /* accept "account" in JSON: it selects the stream and is not a field of the
+                           job */
     struct span account; /* p == NULL: not named */
     char **owned;        /* what the fields point into */
     size_t owned_count, owned_room;
@@ -32,8 +33,8 @@ void jobform_deinit(struct jobform *f);
 
 void jobform_put(struct jobform *f, const char *name, struct span value); /* copies the value */
 
-/* A target, or several keys with spaces between them. 0, or -EINVAL with a sentence and the form as
- * it was. */
+/* Adds a target, or several keys separated by spaces. 0, or -EINVAL with a message and the form
+ * unchanged. */
 must_use int jobform_add_targets(struct jobform *f, enum jobform_kind kind, struct span text,
                                  char *err, size_t err_room);
 
@@ -45,8 +46,8 @@ must_use int jobform_add_url(struct jobform *f, struct span url, char *err, size
  * list or a text, flags true or 1, numbers as numbers; "lane" besides, and "account" where
  * takes_account says so. 0, or -EINVAL with a sentence. */
 must_use int jobform_add_json(struct jobform *f, struct span text, char *err, size_t err_room);
-/* The same in two steps, so that the text can go before its copy comes. The first returns the
- * object, the caller's, or NULL with a sentence. */
+/* The same in two steps, so that the text can be freed before its copy is made. The first step
+ * returns the object, which the caller owns, or NULL with a message. */
 struct json_t *jobform_load(struct span text, char *err, size_t err_room);
 must_use int jobform_add_object(struct jobform *f, struct json_t *object, char *err,
                                 size_t err_room);

@@ -30,15 +30,16 @@ void memory_init(struct memory *m, uint64_t max_bytes, uint32_t users);
 void memory_join(struct memory *m, struct memory_user *u);
 void memory_leave(struct memory_user *u);
 
-/* So many bytes are in use now, in all. It is counted, not refused. */
+/* Sets the number of bytes now in use. This only counts and never refuses. */
 void memory_use(struct memory_user *u, uint64_t bytes);
 
-uint64_t memory_room(const struct memory_user *u, enum lane lane); /* so many more may it take */
-/* Nobody else uses any of the common half. */
+uint64_t memory_room(const struct memory_user *u,
+                     enum lane lane); /* bytes that it may still take */
+/* True if no other user uses any of the common half. */
 bool memory_is_ours(const struct memory_user *u);
 
-/* The next job of the lane needs so many and does not get them. One account at a time may claim
- * them: what falls free is then kept for it, before jobs of the same lane of other accounts and of
- * lower lanes; otherwise many small jobs would take all room in which a large one could fit. */
+/* Claims bytes that the next job of the lane needs but cannot get now. One account at a time may
+ * claim: freed memory is then kept for it, before jobs of other accounts in the same lane and of
+ * lower lanes. Otherwise many small jobs would use up the memory that a large job needs. */
 void memory_claim(struct memory_user *u, enum lane lane, uint64_t bytes);
 void memory_unclaim(struct memory_user *u, enum lane lane);

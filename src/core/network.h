@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Where a visitor comes from: an address, a network of addresses, or a Unix socket. */
+ * The origin of a client: an address, a network of addresses, or a Unix socket. */
 #pragma once
 
 #include "base.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A pending target: what is to be invalidated, with the jobs that wait for it. The unit of merging.
- */
+ * A pending target: something to purge, with the jobs that wait for it. The unit of merging. */
 #pragma once
 
 #include "config.h"
@@ -18,7 +17,7 @@ enum pending_state {
                         table: arrivals start a new one. next: gone, WAITING, DELAYED */
 };
 
-/* What goes out in one kind of request. */
+/* The kinds of requests. */
 enum form { FORM_KEYS, FORM_SOFT_KEYS, FORM_URL, FORM_ALL, FORM_N };
 
 #define PENDING_ATTEMPTS_MAX ((1u << 12) - 1)
@@ -42,7 +41,7 @@ struct pending {
 
 /* There are a million of them. */
 _Static_assert(offsetof(struct pending, bytes) == 48, "a pending target has grown");
-/* What a setting or a producer may ask for must fit the narrowed fields. */
+/* Values allowed for settings and producers must fit into the bit fields. */
 _Static_assert(CONFIG_ATTEMPTS_MAX <= PENDING_ATTEMPTS_MAX, "attempts");
 _Static_assert(CONFIG_SERVICES_MAX < SERVICE_NONE, "service");
 _Static_assert(URL_MAX_BYTES <= UINT16_MAX, "bytes_count");

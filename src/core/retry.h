@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * When a target that failed is tried again: exponential, full jitter, never before the server's
- * hint. https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ */
+ * The time of the next attempt after a failure: exponential backoff with full jitter, never before
+ * the server's hint. https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ */
 #pragma once
 
 #include "rng.h"

@@ -233,9 +233,8 @@ static const struct setting_list lists[SETTING_SCOPE_N] = {
                           .one = "a producer",
                           .max = CONFIG_PRODUCERS_MAX,
                           LIST(producers, config_producer),
-                          .sentence =
-                              "Who may push over HTTP, and what. None: anybody on this machine, "
-                              "and nobody else."},
+                          .sentence = "Clients that may push over HTTP. Without producers, only "
+                                      "users of this machine may push."},
     [SETTING_HOOK] =
         {.name = "hooks",
          .one = "a hook",

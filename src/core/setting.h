@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The one table of settings: name, default, range, sentence. The file's schema, the environment's
- * names, the checks, the sample and the printed configuration are all derived from it. */
+ * The single table of settings: name, default, range, description. The format of the file, the
+ * environment variables, the checks, the sample and the printed configuration are all derived from
+ * it. */
 #pragma once
 
 #include "buf.h"
@@ -8,7 +9,7 @@
 
 enum setting_scope {
     SETTING_GLOBAL,
-    SETTING_ACCOUNT, /* from here on: what there may be many of */
+    SETTING_ACCOUNT, /* this scope and the following ones are lists */
     SETTING_PRODUCER,
     SETTING_HOOK,
     SETTING_SCOPE_N,
@@ -47,13 +48,13 @@ enum setting_form {
     SETTING_FORM_HOST,         /* as in a URL, with its port */
     SETTING_FORM_HOST_PATTERN, /* a host, or "*." and a domain */
     SETTING_FORM_CONDITION,    /* path=value, header:name=value */
-    SETTING_FORM_TEMPLATE,     /* what it means is its reader's affair */
+    SETTING_FORM_TEMPLATE,     /* checked by the code that uses it */
 };
 
 /* What a running daemon does with a new value (SIGHUP). */
 enum setting_reload {
-    SETTING_TAKEN,   /* it is in force at once, or from the next request on */
-    SETTING_RESTART, /* the old one stays in force until the next start, and that is said */
+    SETTING_TAKEN,   /* the new value takes effect at once or with the next request */
+    SETTING_RESTART, /* the old value stays in effect until the next start, and the log says so */
 };
 
 #define SETTING_TEXT_MAX_BYTES 1024 /* of a text, or a word of a list */
@@ -72,9 +73,11 @@ struct setting {
     bool may_be_empty;      /* texts */
     bool may_be_list;       /* global texts: a list in the file is joined with commas */
     enum setting_reload reload;
-    bool guarded;         /* a path to what no other user should read, and none may change */
+    bool guarded; /* path of a file or folder that no other user should read, and that none may
+                     change */
     const char *sentence; /* lines for people, separated by \n */
-    bool secret; /* may hold a secret, or be taken for it: in no error; printed without password */
+    bool
+        secret; /* may contain a secret: never quoted in errors, and printed without the password */
 };
 
 const struct setting *setting_table(size_t *count);
@@ -98,8 +101,8 @@ bool setting_same(const struct setting *s, const void *a, const void *b);
 /* Makes *to have the value that *from has: of texts, numbers, flags and choices. */
 void setting_copy(const struct setting *s, void *to, const void *from);
 
-/* The environment variable: PURGELINE_BUDGET_PURGES. False: it has none, as what may be there any
- * number of times has none. */
+/* The environment variable of a setting: PURGELINE_BUDGET_PURGES. False: it has none, like all
+ * settings in lists. */
 bool setting_env_name(const struct setting *s, char *out, size_t room);
 
 /* All values of the scope as the table has them ("" for what must be given); for memory that is
@@ -117,7 +120,7 @@ bool setting_listen_is_unix(struct span one); /* and not host:port */
 /* Whether the host always means this machine: "localhost", "127.0.0.1", "[::1]" ... */
 bool setting_host_is_loopback(struct span host);
 
-/* -- what a configuration has many of -- */
+/* -- the lists in a configuration -- */
 
 struct setting_list {
     const char *name, *one; /* "accounts", "an account" */

@@ -280,10 +280,10 @@ static const struct {
     [SETTING_FORM_SHA256] = {"64 hex digits", NULL},
     [SETTING_FORM_HEADER] = {"the name of a header", NULL},
     [SETTING_FORM_HOST] = {"a host name", "host names"},
-    [SETTING_FORM_HOST_PATTERN] = {"a host as www.example.com or *.example.com",
-                                   "hosts as www.example.com or *.example.com"},
-    [SETTING_FORM_CONDITION] = {"a condition as path=value or header:name=value",
-                                "conditions as path=value or header:name=value"},
+    [SETTING_FORM_HOST_PATTERN] = {"a host like www.example.com or *.example.com",
+                                   "hosts like www.example.com or *.example.com"},
+    [SETTING_FORM_CONDITION] = {"a condition like path=value or header:name=value",
+                                "conditions like path=value or header:name=value"},
     [SETTING_FORM_TEMPLATE] = {"a template", "templates"},
 };
 

@@ -155,7 +155,7 @@ static int host_check(struct span host, const char **why)
     int err;
 
     if (host.n && memchr(host.p, '@', host.n))
-        return refuse(why, "user info (user@host) is not taken");
+        return refuse(why, "user info (user@host) is not supported");
     if (bracket && !end)
         return refuse(why, "the bracket before the host is not closed");
     err =
@@ -253,13 +253,13 @@ int url_check(struct span url, const char **why)
         return refuse(why, "the URL is longer than 8192 bytes");
     if (octets_any(url, no_url_byte))
         return refuse(why, memchr(url.p, '#', url.n)
-                               ? "a fragment (#) never reaches a server: leave it away"
+                               ? "a fragment (#) is never sent to a server: remove it"
                                : "the URL has a space or a control byte");
     if (url.p[0] == '/')
         return refuse(why, "the URL starts with a slash: a host must come first");
     url_split(url, &host, &rest);
     if (host.n && host.p[host.n - 1] == ':' && rest.n >= 2 && memcmp(rest.p, "//", 2) == 0)
-        return refuse(why, "only http:// or https:// may stand before the host, and once");
+        return refuse(why, "the only schemes are http:// and https://, and a URL has at most one");
     err = host_check(host, why);
     if (err < 0)
         return err;

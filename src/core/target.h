@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What is invalidated: a URL, a surrogate key of a service, or all of a service. Here: what is
- * valid, and when two of them are the same. */
+ * A target of a purge: a URL, a surrogate key of a service, or all content of a service. Checks
+ * whether a target is valid, and whether two targets are the same. */
 #pragma once
 
 #include "base.h"

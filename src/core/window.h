@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT
- * The pending targets held in memory and the jobs that wait for them: merging, and knowing when a
- * job has nothing left to wait for. Everything is O(1) per job.
+ * The pending targets in memory and the jobs that wait for them. Merges identical targets, and
+ * detects when all targets of a job are done. Everything is O(1) per job.
  *
  *   job ──waiter──▶ pending target ◀──waiter── job        a job names 1..n targets, a target
  *    └─────waiter──▶ pending target                        satisfies 1..n jobs
  *
- * A job that names one target, as nearly all do, is its own waiter. */
+ * A job with a single target, the usual case, is its own waiter. */
 #pragma once
 
 #include "job.h"
 #include "lanes.h"
 #include "pool.h"
 
-/* How a job ends. The worst of its targets decides. */
+/* The outcome of a job, which is the worst outcome of its targets. */
 enum fate { FATE_PURGED, FATE_EXPIRED, FATE_CANCELLED, FATE_DEAD, FATE_N };
 
-/* A job as memory knows it: everything else stays in its stream entry. */
+/* The part of a job kept in memory; everything else stays in its stream entry. */
 struct __attribute__((packed, aligned(4))) window_job {
     uint32_t next;       /* in the chain of its only target */
     uint64_t id_ms : 48; /* the entry's id: milliseconds (until the year 10889) ... */
@@ -30,7 +30,7 @@ struct __attribute__((packed, aligned(4))) window_job {
     uint16_t targets;
 };
 
-/* There are as many as the backlog has. */
+/* There is one of these for every job of the backlog. */
 _Static_assert(sizeof(struct window_job) == 20, "a job in memory has grown");
 _Static_assert(JOB_TARGETS_MAX <= UINT16_MAX, "open, targets");
 
@@ -62,8 +62,8 @@ typedef void window_end_cb(void *ctx, const struct window_job *job);
 void window_init(struct window *w, uint32_t limit, struct lanes *lanes);
 void window_deinit(struct window *w); /* forgets everything that waits; nothing may be SENDING */
 
-/* Takes a job in. Merges what waits already: hard absorbs soft, the higher lane wins, the latest
- * expiry counts. */
+/* Adds a job and merges its targets with waiting ones: hard absorbs soft, the higher lane wins, the
+ * latest expiry counts. */
 void window_add(struct window *w, const struct job_spec *spec, const struct window_add *how);
 
 /* Room for how many more targets or jobs there is. A job that names more targets than that is taken
@@ -71,10 +71,11 @@ void window_add(struct window *w, const struct job_spec *spec, const struct wind
 uint32_t window_room(const struct window *w, enum lane lane);
 
 uint64_t window_bytes(const struct window *w); /* memory that it takes */
-/* By how much that grows at most when the job is taken in. */
+/* The most by which adding the job can increase window_bytes. */
 uint64_t window_cost_bytes(const struct window *w, const struct job_spec *spec);
 
-/* The target is on its way: arrivals of the same identity start a new one. (It left its queue.) */
+/* Marks the target as being sent: new jobs with the same target start a new pending target. (It has
+ * left its queue.) */
 void window_sent(struct window *w, struct pending *t);
 /* It comes back to wait: into its lane before the others, or merged into what waits there by now.
  */
@@ -82,7 +83,7 @@ void window_return(struct window *w, struct pending *t);
 /* It comes back to wait for a retry: returns the pending target to park (t itself, state DELAYED,
  * on no list), or NULL when it was merged into one that waits already. */
 struct pending *window_delay(struct window *w, struct pending *t);
-/* A delayed one is due. */
+/* Makes a delayed target wait again when its retry is due. */
 void window_due(struct window *w, struct pending *t);
 
 /* The end of a target in state SENDING or WAITING; ends every job that waited for nothing else. */

@@ -160,9 +160,7 @@ static void on_grace_over(void *ctx)
 {
     struct daemon *d = ctx;
 
-    log_warn("The grace is over; what is still on the wire will be sent once more after the next "
-             "start",
-             "");
+    log_warn("Shutdown grace expired; purges in flight are sent again at the next start", "");
     leave_at_once(d->exit_code);
 }
 
@@ -200,10 +198,10 @@ static void on_stop_signal(void *ctx, int signum)
         return;
     d->asked_to_stop_ns = now_ns;
     if (d->state >= DAEMON_STOPPING) {
-        log_warn("Asked twice to stop: leaving at once", "");
+        log_warn("Second signal to stop: exiting immediately", "");
         leave_at_once(1);
     }
-    log_info("Stopping: what is on the wire is finished first", "signal=%s", strsignal(signum));
+    log_info("Stopping; requests in flight are finished first", "signal=%s", strsignal(signum));
     stop(d, 0);
 }
 
@@ -222,16 +220,16 @@ static void look_at_account(const struct config_account *a)
     char why[400];
 
     if (*a->ca_file && cafile_test(a->ca_file, why, sizeof(why)) < 0)
-        log_error("No purge of this account will get through before its ca_file is mended; then "
-                  "reload",
-                  "account=%s why=\"%s\"", a->name, why);
+        log_error(
+            "The ca_file of this account is unusable, so no purge can be sent: fix it, then reload",
+            "account=%s why=\"%s\"", a->name, why);
     if (*a->api_proxy_ca_file && cafile_test(a->api_proxy_ca_file, why, sizeof(why)) < 0)
-        log_error("No purge of this account will get through before its api_proxy_ca_file is "
-                  "mended; then reload",
+        log_error("The api_proxy_ca_file of this account is unusable, so no purge can be sent: fix "
+                  "it, then reload",
                   "account=%s why=\"%s\"", a->name, why);
     if (a->services_count == 0)
-        log_warn("The account has no service: only URLs can be purged, and jobs with keys become "
-                 "dead letters",
+        log_warn("The account has no service: only URLs can be purged; jobs with keys become dead "
+                 "letters",
                  "account=%s remedy=\"%s\"", a->name, CONFIG_NO_SERVICE_REMEDY);
 }
 
@@ -252,12 +250,14 @@ static struct endpoint *endpoint_of(const struct config_account *a)
 
     look_at_account(a);
     if (config_read_token(a, &token, why, sizeof(why)) < 0)
-        log_error("The account has no token: Fastly will refuse its purges, which are kept",
+        log_error("The account has no token: Fastly will refuse its purges; they are kept until "
+                  "there is one",
                   "account=%s why=\"%s\"", a->name, why);
     else
         o.token = token;
     if (config_read_proxy_auth(a, &proxy_auth, why, sizeof(why)) < 0)
-        log_error("The proxy will refuse this account: its user and password are not known",
+        log_error("The user and password for the proxy of this account cannot be read; the proxy "
+                  "will refuse its requests",
                   "account=%s why=\"%s\"", a->name, why);
     else
         o.proxy_auth = proxy_auth;
@@ -286,8 +286,8 @@ static void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
 static void listen_later(struct daemon *d, const char *why)
 {
     if (strcmp(why, d->http_why) != 0)
-        log_error("The HTTP endpoint does not start; it is tried again every second. An empty "
-                  "`listen` goes without it",
+        log_error("The HTTP endpoint cannot be started; retrying every second. To run without it, "
+                  "set `listen` to nothing",
                   "why=\"%s\"", why);
     snprintf(d->http_why, sizeof(d->http_why), "%s", why);
     timer_start_at(d->listen_again, clock_mono_ns() + LISTEN_AGAIN_NS);
@@ -314,7 +314,7 @@ static void start_ingress(struct daemon *d)
                  ingress_address(d->ingress), *d->config->http.tls_cert_file ? "yes" : "no",
                  d->config->producers_count);
         if (d->config->producers_count == 0)
-            log_warn("No producers are configured: whoever is on this machine may push over HTTP",
+            log_warn("No producers are configured: every user of this machine may push over HTTP",
                      "");
     }
     d->http_why[0] = '\0';
@@ -336,7 +336,7 @@ static void look_at_ingress(struct daemon *d)
     ingress_free(d->ingress);
     d->ingress = NULL;
     d->ingress_leaving = d->ingress_stopped = false;
-    log_info("HTTP has ended: `listen` is empty", "");
+    log_info("The HTTP endpoint is closed: `listen` is empty", "");
     if (d->state == DAEMON_RUNNING)
         start_ingress(d);
 }
@@ -449,11 +449,12 @@ static void take_config(struct daemon *d, const struct config *fresh)
 
 static void tell_reload(const struct daemon *d, const struct buf *changed)
 {
-    log_info("Configuration and tokens were read anew", "configurations_in_use=%llu changed=\"%s\"",
+    log_info("Configuration and tokens were reloaded", "configurations_in_use=%llu changed=\"%s\"",
              (unsigned long long)config_shared(), changed->n ? changed->p : "");
     if (*d->waits)
-        log_warn("New values of these settings are not in force before a restart; all others are",
-                 "settings=\"%s\"", d->waits);
+        log_warn(
+            "Changes of these settings take effect at the next restart; all others are in effect",
+            "settings=\"%s\"", d->waits);
 }
 
 static void on_reload(void *ctx, int signum)
@@ -469,12 +470,13 @@ static void on_reload(void *ctx, int signum)
         return;
     fresh = read_config(d, why, sizeof(why));
     if (!fresh) {
-        log_error("The new configuration is not taken; the old one stays", "why=\"%s\"", why);
+        log_error("The new configuration is rejected; the old one stays in effect", "why=\"%s\"",
+                  why);
         return;
     }
     if (config_change_possible(d->config, fresh, &fixed) < 0) {
         log_error(
-            "The new configuration is not taken, nothing of it: other accounts need a restart",
+            "The new configuration is rejected as a whole: a change of accounts needs a restart",
             "setting=%s", fixed);
         config_drop(fresh);
         return;
@@ -515,7 +517,7 @@ static int prepare(struct daemon *d)
 static void on_exposure(void *ctx, const struct exposure *e)
 {
     (void)ctx;
-    log_warn("Other users of this machine have access to what should be private",
+    log_warn("Other users of this machine have access to a file that should be private",
              "setting=%s path=%s what=\"%s\" remedy=\"%s\"", e->setting, e->path, e->what,
              e->remedy);
 }
@@ -525,7 +527,7 @@ static void say_accounts(const struct config *c)
     for (uint32_t i = 0; i < c->accounts_count; i++) {
         const struct config_account *a = &c->accounts[i];
 
-        log_debug("The account as it is configured",
+        log_debug("Configuration of the account",
                   "account=%s api=%s url_mode=%s services=%u purges=%llu per_s=%u headroom=%llu "
                   "attempts=%u",
                   a->name, a->api, a->url_mode == URL_MODE_DIRECT ? "direct" : "api",
@@ -545,7 +547,7 @@ static void start(struct daemon *d)
     d->sigint = watch_signal(d->loop, SIGINT, on_stop_signal, d);
     d->sighup = watch_signal(d->loop, SIGHUP, on_reload, d);
     d->tick_at_ns = NEVER;
-    log_info("purgeline starts", "version=%s accounts=%u redis=%s", PURGELINE_VERSION,
+    log_info("purgeline is starting", "version=%s accounts=%u redis=%s", PURGELINE_VERSION,
              d->config->accounts_count, d->redis.unix_path ? d->redis.unix_path : d->redis.host);
     say_accounts(d->config);
     exposure_look(d->config, on_exposure, d);

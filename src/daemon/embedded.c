@@ -136,11 +136,11 @@ static void say_ended(struct embedded *e, int status, int signum)
     snprintf(e->said, sizeof(e->said), "%s", words);
     e->said_ns = now_ns;
     if (is_full(e->data_dir))
-        log_error("The disk of the data folder is full, so the embedded Redis ended; make room. It "
-                  "is started again until it can write",
+        log_error("The embedded Redis exited because the disk of the data folder is full: free "
+                  "some space. Restarting it until it can write",
                   "data_dir=%s", e->data_dir);
     else
-        log_error("Embedded Redis ended; it is started again every second", "why=\"%s\" log=%s",
+        log_error("The embedded Redis exited; restarting it every second", "why=\"%s\" log=%s",
                   words, e->log_path);
 }
 
@@ -211,7 +211,7 @@ static void start_child(struct embedded *e)
         e->failed(e->ctx);
         return;
     }
-    log_debug("redis-server was started", "socket=%s log=%s", e->socket_path, e->log_path);
+    log_debug("redis-server has been started", "socket=%s log=%s", e->socket_path, e->log_path);
     e->state = EMBEDDED_STARTING;
     look_again(e, LOOK_EVERY_NS);
 }
@@ -238,9 +238,8 @@ static bool can_start(struct embedded *e)
 static void try_lock(struct embedded *e)
 {
     if (e->open_to_all) {
-        log_error("Anybody may change the data folder, so no Redis is started in it: chmod 700, or "
-                  "name a "
-                  "folder below it, which is made private",
+        log_error("Other users may write to the data folder, so Redis is not started: chmod 700 "
+                  "it, or configure a folder below it, which is then created as private",
                   "data_dir=%s", e->data_dir);
         e->failed(e->ctx);
         return;
@@ -263,8 +262,9 @@ static void try_lock(struct embedded *e)
  * and a last line that is torn is cut off at the next start (aof-load-truncated, on by default). */
 static void kill_child(struct embedded *e)
 {
-    log_warn("The embedded Redis does not stop and is killed; what it said yes to is on the disk",
-             "data_dir=%s after_s=%u", e->data_dir, (unsigned)(STOP_NS / NS_PER_S));
+    log_warn(
+        "The embedded Redis does not stop and is killed; everything it confirmed is on the disk",
+        "data_dir=%s after_s=%u", e->data_dir, (unsigned)(STOP_NS / NS_PER_S));
     e->state = EMBEDDED_KILLING;
     child_signal(e->child, SIGKILL);
     look_again(e, KILLED_NS);
@@ -273,10 +273,9 @@ static void kill_child(struct embedded *e)
 /* Its disk hangs, most likely. It dies when the disk answers, and keeps its lock until then. */
 static void give_up(struct embedded *e)
 {
-    log_error(
-        "The embedded Redis cannot be killed; leaving without it. Look at the disk of the data "
-        "folder",
-        "data_dir=%s", e->data_dir);
+    log_error("The embedded Redis cannot be killed; exiting without it. Check the disk of the data "
+              "folder",
+              "data_dir=%s", e->data_dir);
     child_close(e->child);
     e->child = NULL;
     gone(e);
@@ -311,7 +310,7 @@ static void on_look(void *ctx)
         give_up(e);
         break;
     case EMBEDDED_RUNNING:
-        log_info("The embedded Redis runs again", "data_dir=%s", e->data_dir);
+        log_info("The embedded Redis is running again", "data_dir=%s", e->data_dir);
         e->said_ns = 0;
         break;
     }
@@ -345,7 +344,7 @@ struct embedded *embedded_start(struct loop *l, const char *data_dir, const char
     bool is_folder;
 
     if (err)
-        log_error("The data folder cannot be made", "data_dir=%s why=\"%s\"", data_dir,
+        log_error("The data folder cannot be created", "data_dir=%s why=\"%s\"", data_dir,
                   strerror(-err));
     e->open_to_all =
         file_access(data_dir, &access, &is_folder) == 0 && access == FILE_ANYBODY_WRITES;

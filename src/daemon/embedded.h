@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The Redis of our own, for whoever has none: started in the data folder, on a Unix socket,
- * evicting nothing, its yes given only when the append-only file is on the disk; restarted when it
- * dies, gone when we are. */
+ * The embedded Redis: it runs in the data folder, listens on a Unix socket, evicts nothing, and
+ * confirms writes only when they are on disk. It is restarted when it dies, and it stops together
+ * with this process. */
 #pragma once
 
 #include "loop.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The inside of one account's dispatch, shared by the files that are its hands: dispatch.c decides
- * when, lead.c holds the lease, flight.c sends, verdict.c judges, fate.c ends, progress.c watches,
- * fact.c, report.c and metrics.c tell. */
+ * The internals of one account's dispatch, shared by the files that implement it: dispatch.c runs
+ * the ticks, lead.c holds the lease, flight.c sends requests, verdict.c judges replies, fate.c ends
+ * targets and jobs, progress.c detects stalls, and fact.c, report.c and metrics.c report. */
 #pragma once
 
 #include "batch.h"
@@ -20,23 +20,23 @@
 #include "window.h"
 
 enum dispatch_state {
-    DISPATCH_STANDBY,   /* somebody else leads, or Redis is away. next: RESTORING */
+    DISPATCH_STANDBY,   /* another instance leads, or Redis is away. next: RESTORING */
     DISPATCH_RESTORING, /* the lease is ours; the budget is being read. next: LEADING, DRAINING */
     DISPATCH_LEADING,   /* next: DRAINING */
-    DISPATCH_DRAINING,  /* the lease is gone or we stop: nothing new goes out, answers are awaited.
-                           next: STANDBY, RELEASING */
+    DISPATCH_DRAINING,  /* the lease is lost or we stop: no new requests are sent, replies are
+                           awaited. next: STANDBY, RELEASING */
     DISPATCH_RELEASING, /* the lease is being given back, the queue closed. next: STOPPED */
     DISPATCH_STOPPED,
 };
 
 extern const char *const dispatch_state_names[];
 
-/* What became of requests, by the class of their HTTP status or by why they have none. */
+/* Outcomes of requests: the class of the HTTP status, or why there was no reply. */
 enum answer {
-    ANSWER_ODD, /* a status that is none */
+    ANSWER_ODD, /* an invalid HTTP status */
     ANSWER_1XX,
     ANSWER_5XX = ANSWER_1XX + 4,
-    ANSWER_UNSENT, /* from here on as exchange_error has it */
+    ANSWER_UNSENT, /* this and the following ones correspond to exchange_error */
     ANSWER_TIMEOUT,
     ANSWER_BROKEN,
     ANSWER_BLOCKED,
@@ -48,8 +48,8 @@ struct dispatch_counts {
     uint64_t targets_purged, batch_keys;
     uint64_t jobs[FATE_N]; /* that ended */
     uint64_t retries, throttled, bisected, missing;
-    /* Durations. Where a job's age is in them, Redis' clock at its push (the milliseconds of its
-     * id) is compared with this machine's now; an age below 0 is taken for 0. */
+    /* Durations. A job's age is the difference between this machine's clock now and the clock of
+     * Redis at the push (the milliseconds of the job's id); an age below 0 counts as 0. */
     struct histogram to_wire[LANE_N];   /* for each target: from the push of its oldest job in the
                                            lane until its first request was written */
     struct histogram to_purged[LANE_N]; /* for each job that ended purged */
@@ -64,7 +64,7 @@ struct scar {
     char *reason, *target;
 };
 
-/* How late ticks come, compared with when they were asked for: who blocks the loop is seen here. */
+/* The delay of ticks behind their due time, which shows when the loop was blocked. */
 struct lateness {
     uint64_t due_ns; /* of the next tick */
     uint64_t since_ns;
@@ -84,7 +84,7 @@ struct dispatch {
     const struct config_account *account;
     const struct config *next_config; /* held, or NULL */
     const struct config_account
-        *next_account; /* in force once nothing waits by the old one's order */
+        *next_account; /* in effect once no target waits in the order of the old one */
     struct endpoint *endpoint;
     enum dispatch_state state;
     bool stopping;
@@ -102,7 +102,7 @@ struct dispatch {
 
     struct heap parked;    /* batches until their retry is due */
     struct list flights;   /* on the wire */
-    struct list landed;    /* flights to be used again */
+    struct list landed;    /* flights to be recycled */
     uint64_t flight_bytes; /* of both ... */
     uint64_t landed_bytes; /* ... and of the latter */
     uint32_t in_flight;
@@ -115,25 +115,29 @@ struct dispatch {
     char last_error[128];      /* of Fastly, or on the way there; "" = none so far */
     uint64_t last_error_ns;    /* when */
     int refused_status;        /* of Fastly's answer, when it refused the token last */
-    uint64_t wall_ms; /* Unix: when the tick began, or the answer came, that is being worked on */
+    uint64_t wall_ms;          /* Unix time of the tick or reply being processed */
 
     /* liveness */
     struct trouble *trouble;
     bool examining;
     uint64_t examine_next_ns;
-    uint64_t beyond_seen; /* entries with ids beyond any clock, when the keys were examined last */
+    uint64_t beyond_seen; /* number of entries with ids beyond any clock, when the keys were last
+                             examined */
     uint64_t up_ns;       /* Redis is connected since */
-    uint64_t progress_ns; /* when last a request began, was answered, or nothing could be sent */
-    bool funded[LEDGER_N][LANE_N]; /* as of the last tick: money was there, or asked for */
+    uint64_t progress_ns; /* when a request was last begun or answered, or when last nothing could
+                             be sent */
+    bool funded[LEDGER_N][LANE_N]; /* as of the last tick: units were granted or requested */
     struct lateness lateness;
 
     /* the lease */
     bool lead_asked;
     uint64_t lead_asked_ns, lead_next_ns, lease_until_ns;
     uint64_t renewals;          /* how often the lease was asked for or renewed */
-    uint64_t overlong_since_ns; /* the holder's lease ends later than it can; 0 = does not */
-    char usurp[160];            /* a dead holder, for the next question; "" = none */
-    uint64_t server_next_ns;    /* it is asked again: its settings change while it runs */
+    uint64_t overlong_since_ns; /* since when the holder's lease has been longer than possible; 0 =
+                                   it is not */
+    char usurp[160]; /* a dead holder to be replaced by the next request for the lease; "" = none */
+    uint64_t
+        server_next_ns; /* when to check the server again: its settings may change while it runs */
     bool server_asked;
     bool server_known;   /* was ever asked with success */
     bool server_checked; /* since the last connect */
@@ -142,7 +146,8 @@ struct dispatch {
     char paused_why[160];
 
     /* not_before and repeats */
-    bool due_asked, due_soon; /* asked again at once: something was put there meanwhile */
+    bool due_asked,
+        due_soon; /* due_soon: ask again at once, because more jobs were postponed meanwhile */
     uint64_t due_next_ns;
 };
 
@@ -152,7 +157,8 @@ void dispatch_begin_drain(struct dispatch *d, const char *why);
 
 /* lead.c */
 void lead_init(struct dispatch *d);
-uint64_t lead_tick(struct dispatch *d, struct now now); /* asks for, renews; when to come again */
+uint64_t lead_tick(struct dispatch *d,
+                   struct now now); /* takes or renews the lease; returns when to call it again */
 bool lead_may_send(const struct dispatch *d, uint64_t now_ns);
 
 /* watch.c: what Redis refuses, and whether the account's keys are sound. */
@@ -162,30 +168,32 @@ uint64_t watch_tick(struct dispatch *d, struct now now);
 
 /* flight.c */
 const char *dispatch_service_id(const struct dispatch *d, uint16_t service); /* "" for none */
-/* What the batch asks of Fastly; `targets` has room for a full batch. */
+/* The request to Fastly for the batch; `targets` has room for a full batch. */
 void flight_ask(const struct dispatch *d, const struct batch *b, struct span *targets,
                 struct fastly_ask *ask);
-uint64_t flight_tick(struct dispatch *d, struct now now); /* sends what may be sent */
-/* All targets of the batch wait again, before the others. */
+uint64_t flight_tick(struct dispatch *d, struct now now); /* sends all requests that may be sent */
+/* Makes all targets of the batch wait again, ahead of the others. */
 void flight_put_batch_back(struct dispatch *d, struct batch *b);
-/* The targets wait until due_ns; `like` says what they were part of. */
+/* Parks the targets until due_ns; `like` is the batch that they were part of. */
 void flight_park(struct dispatch *d, struct list *targets, const struct batch *like,
                  uint64_t due_ns);
 void flight_forget_waiting(struct dispatch *d); /* parked batches and suspects */
 void flight_forget_landed(struct dispatch *d);
 
-/* verdict.c: what an answer means for the targets of its batch. Afterwards the batch is empty, or a
+/* verdict.c: handles a reply for the targets of its batch. Afterwards the batch is empty, or a
  * suspect of its lane. */
 void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x, struct now now);
 
-/* fate.c: the end of a target, and with it of the jobs that waited for nothing else. It is SENDING
- * and on no list. */
+/* fate.c: ends a target, and the jobs that waited for nothing else. The target must be SENDING and
+ * on no list. */
 void fate_end(struct dispatch *d, struct pending *t, enum fate fate, const char *reason);
-/* Jobs whose entries their producers took away: what waits for them alone is not sent. */
+/* Ends jobs that their producers have cancelled: targets that wait for these jobs alone are not
+ * sent. */
 void fate_cancel(struct dispatch *d, const struct queue_name *jobs, size_t count);
-void fate_bury(struct dispatch *d, struct pending *t, const char *reason); /* dead, and said so */
+void fate_bury(struct dispatch *d, struct pending *t,
+               const char *reason); /* ends the target as dead and logs it */
 
-/* progress.c: whether something happens. */
+/* progress.c: detects stalls. */
 void progress_begin(struct dispatch *d, struct now now);                 /* of a tick */
 void progress_end(struct dispatch *d, struct now now, uint64_t next_ns); /* the next one is due */
 uint64_t progress_late_ns(const struct dispatch *d); /* the worst of the last one to two minutes */

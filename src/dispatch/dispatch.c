@@ -43,7 +43,8 @@ static void on_down(void *ctx, const char *why)
 {
     struct dispatch *d = ctx;
 
-    log_error("Redis is away or refuses; nothing is sent until it is back, nothing is lost",
+    log_error("Redis is away or refuses commands; nothing is sent until it is back, and "
+              "nothing is lost",
               "account=%s why=\"%s\"", d->account->name,
               strncmp(why, "NOAUTH", 6) == 0 ? REDIS_WANTS_A_PASSWORD : why);
     d->queue_up = false;
@@ -84,8 +85,8 @@ static uint64_t say_unwritten(struct dispatch *d, uint64_t now_ns)
     uint64_t unwritten, next_ns = loglimit_end(&d->log_limit, now_ns, &unwritten);
 
     if (unwritten)
-        log_warn("More jobs and purges went to the dead letters within a second than are written",
-                 "account=%s not_written=%llu", d->account->name, (unsigned long long)unwritten);
+        log_warn("Too many new dead letters to log each of them", "account=%s not_written=%llu",
+                 d->account->name, (unsigned long long)unwritten);
     return next_ns;
 }
 
@@ -224,7 +225,7 @@ static void start_over(struct dispatch *d)
 
 void dispatch_begin_drain(struct dispatch *d, const char *why)
 {
-    log_info("No new purges are sent; those on the wire are awaited",
+    log_info("No new purges are sent; waiting for those in flight",
              "account=%s why=\"%s\" in_flight=%u", d->account->name, why, d->in_flight);
     intake_stop(d->intake);
     d->state = DISPATCH_DRAINING;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * The heart: one account's way from the streams to Fastly and back. dispatch_tick does everything
- * that is due and says when it wants to be called next; between ticks, answers of Redis and Fastly
- * only leave their mark and ask for a tick.
+ * The dispatcher of one account, from the streams in Redis to Fastly and back. dispatch_tick does
+ * everything that is due and returns when it must be called next; between ticks, replies of Redis
+ * and Fastly are only recorded, and a tick is requested.
  *
  *   intake ─▶ window ─▶ lanes ─▶ purse (may we?) ─▶ flight ─▶ senders ─▶ Fastly
  *                         ▲                                                │
  *                         └── parked, put back ◀── verdict ◀───────────────┘
- *                                                     └─▶ settle ─▶ Redis
- */
+ *                                                     └─▶ settle ─▶ Redis */
 #pragma once
 
 #include "clock.h"
@@ -20,15 +19,16 @@ struct dispatch;
 
 struct dispatch_options {
     const struct config_account *account;
-    const struct config *config; /* that has the account: held while it is used; NULL: the
-                                    account is lent until dispatch_free */
-    const char *waits; /* settings whose new values wait for a restart, for the report; lent until
-                          dispatch_free; NULL: none */
-    const char *http;  /* why the wanted HTTP endpoint is not there, likewise; NULL or "": it is */
+    const struct config *config; /* the configuration that contains the account, referenced while in
+                                    use; NULL: the account must stay valid until dispatch_free */
+    const char *waits; /* names of settings whose new values need a restart, for the report; valid
+                          until dispatch_free; NULL: none */
+    const char *http;  /* why the configured HTTP endpoint is not listening, for the report; NULL or
+                          "": it is */
     uint32_t window;   /* pending targets held in memory */
     struct memory *memory;  /* shared by all accounts; lent until dispatch_free */
     uint64_t job_max_bytes; /* config_job_max_bytes */
-    const char *owner;      /* this incarnation, as process_identity gives it */
+    const char *owner;      /* identity of this process, from process_identity */
     struct loop *loop;
     const struct redis_address *redis;
     struct senders *senders;
@@ -46,26 +46,27 @@ const char *dispatch_account(const struct dispatch *d); /* its name */
 /* Returns the monotonic time of the next tick. */
 uint64_t dispatch_tick(struct dispatch *d, struct now now);
 
-/* The senders' callback: an answer to an exchange of whichever account; takes x. ctx is unused. */
+/* The callback for the senders: handles the reply to an exchange of any account; takes x. ctx is
+ * unused. */
 void dispatch_on_reply(void *ctx, struct exchange *x);
 
-/* New settings and token (reload): they hold from the next request on. When the services or the way
- * to count changed, what is on the wire is awaited first and everything waiting read anew. Account
- * and configuration are as in dispatch_options. */
+/* Applies new settings and a new token (reload) from the next request on. If the services or the
+ * way of counting have changed, requests in flight are finished first and all waiting jobs are read
+ * again. Account and configuration are as in dispatch_options. */
 void dispatch_configure(struct dispatch *d, const struct config *c, const struct config_account *a,
                         struct endpoint *e, struct now now);
 
-/* Liveness is progress. True when for a minute nothing happened that should have: requests could be
- * sent and none began, an answer of Fastly or of Redis is long overdue; then `why` is a sentence
- * about it. Waiting that has a reason (budget, brake, pause, retry, standby, Redis away) is none.
- */
+/* True when dispatch has stalled for a minute: requests could be sent but none was begun, or a
+ * reply of Fastly or Redis is long overdue. `why` then explains it. Waiting with a reason (budget,
+ * brake, pause, retry, standby, Redis away) is not a stall. */
 bool dispatch_stalled(const struct dispatch *d, struct now now, char *why, size_t room);
 
-/* True while Redis is connected but refuses what dispatch needs, a key of the account is broken, or
- * Redis evicts or is full; then `why` is a sentence with what to do. Nothing is lost, but an
- * instance with such trouble is not ready. */
+/* True while Redis is connected but refuses commands that dispatch needs, a key of the account is
+ * broken, or Redis evicts keys or is full; `why` then says what to do. Nothing is lost, but such an
+ * instance is not ready. */
 bool dispatch_troubled(const struct dispatch *d, struct now now, char *why, size_t room);
 
-/* Finish what is on the wire, release the lease, close the queue; then dispatch_stopped. */
+/* Finishes requests in flight, releases the lease and closes the queue; dispatch_stopped is then
+ * true. */
 void dispatch_stop(struct dispatch *d);
 bool dispatch_stopped(const struct dispatch *d);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What an account tells of itself: one table, of which the status JSON and the metrics are two
- * views. */
+ * The facts that an account reports: one table, from which the status JSON and the metrics are
+ * generated. */
 #pragma once
 
 #include "clock.h"
@@ -10,7 +10,7 @@
 
 enum fact_type { FACT_GAUGE, FACT_COUNTER, FACT_HISTOGRAM };
 
-/* Whom a fact is asked about: a dispatch and a time, or an overview. */
+/* The subject of a fact: a dispatcher and a time, or an overview. */
 struct fact_subject {
     const char *account;
     struct dispatch *dispatch;
@@ -22,7 +22,7 @@ typedef uint64_t fact_value(const struct fact_subject *s, size_t i);
 typedef const struct histogram *fact_histogram(const struct fact_subject *s, size_t i);
 typedef bool fact_holds(const struct fact_subject *s, size_t i);
 
-/* One fact, or as many as its label has values: i counts them. */
+/* One fact, or one for each value of its label, numbered by i. */
 struct fact {
     const char *const *names; /* in the status JSON, one for each value, NULL to leave one out */
     const char *metric;       /* NULL: in the status JSON only */
@@ -31,8 +31,8 @@ struct fact {
     const char *label; /* besides the account's; NULL: none */
     const char *const *values;
     size_t count;       /* of values; 1 without a label */
-    uint64_t per;       /* the value counts so many parts of the metric's unit; 0 = whole ones */
-    fact_holds *holds;  /* NULL: always; what does not hold is no sample */
+    uint64_t per;       /* divisor from the value to the unit of the metric; 0 = 1 */
+    fact_holds *holds;  /* whether there is a sample; NULL: always */
     fact_value *value;  /* of gauges and counters */
     fact_histogram *of; /* of histograms */
 };

@@ -107,7 +107,7 @@ void fate_bury(struct dispatch *d, struct pending *t, const char *reason)
     struct span target = pending_bytes(t);
 
     if (loglimit_take(&d->log_limit, clock_mono_ns()))
-        log_warn("A purge is given up; its jobs go to the dead letters",
+        log_warn("A purge was given up; its jobs become dead letters",
                  "account=%s kind=%s target=\"%.*s\" attempts=%u why=\"%s\"", d->account->name,
                  target_kind_names[t->kind], (int)min_u64(target.n, 160), target.p, t->attempts,
                  reason);

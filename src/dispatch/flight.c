@@ -18,7 +18,7 @@ struct flight {
 
 /* -- made once, used often ------------------------------------------------------------------- */
 
-/* A URL and its answer are small, and there are many of them; a batch of keys is none of both. */
+/* URL exchanges are small and many, so they are recycled; key batches are neither. */
 #define KEPT_MAX_BYTES 4096
 
 #define FLIGHTS_LEAST_BYTES ((uint64_t)128 * 1024)
@@ -195,7 +195,7 @@ static void write_request(struct dispatch *d, const struct batch *b, struct exch
 
 static void begin_purge_all(struct dispatch *d, struct batch *b)
 {
-    log_info("All of a service is being purged", "account=%s service=%s", d->account->name,
+    log_info("Sending a purge-all", "account=%s service=%s", d->account->name,
              dispatch_service_id(d, b->service));
     d->lanes.all_busy[b->service] = true;
     lanes_take_keys(&d->lanes, b->service, &b->absorbed);
@@ -216,7 +216,7 @@ static void say_sent(const struct dispatch *d, const struct batch *b, const stru
     struct span url = without_query(buf_span(&x->url));
     struct span first = without_query(pending_bytes(pending_of(b->targets.next)));
 
-    log_debug("A request is sent",
+    log_debug("Sending a request",
               "account=%s method=%s url=\"%.*s\" first=\"%.*s\" targets=%u cost=%llu lane=%s "
               "in_flight=%u",
               d->account->name, x->method, (int)url.n, url.p, (int)first.n, first.p, b->count,

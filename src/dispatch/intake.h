@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * From the streams to the window: reads as long as there is room, decodes, lets jobs merge, and
- * sends straight to their end those that are unreadable, expired, or not due for long.
+ * Moves jobs from the streams to the window: reads while there is room, decodes and merges jobs,
+ * and ends or postpones at once those that are invalid, expired or not yet due.
  *
  *   take-over ─▶ from the beginning ─▶ on from there, waiting for what comes ...
  *                   ▲                     │
@@ -20,9 +20,9 @@ struct intake_counts {
     uint64_t beyond; /* of the malformed: their ids are beyond any clock */
 };
 
-typedef void intake_changed_cb(void *ctx); /* something was read, or may be read again */
+typedef void intake_changed_cb(void *ctx); /* something was read, or reading is possible again */
 
-/* What an account takes when it has nothing to do; it is not counted. */
+/* The memory of an idle account, which is not counted. */
 #define INTAKE_AT_REST_BYTES ((uint64_t)256 * 1024)
 
 struct intake *intake_new(const struct config_account *a, struct queue *q, struct window *w,
@@ -33,20 +33,20 @@ void intake_configure(struct intake *in, const struct config_account *a);
 void intake_limit_log(struct intake *in, struct loglimit *l); /* lent; NULL: no limit */
 void intake_limit(struct intake *in, uint64_t job_max_bytes); /* config_job_max_bytes */
 
-void intake_start(struct intake *in); /* after a take-over: everything anew */
-void intake_stop(struct intake *in);  /* reads nothing any more; an answer under way is dropped */
-/* Asks for more when there is room and nothing is asked for yet; `elsewhere_bytes` is memory of the
- * account besides window, settle and reading. Returns when to come again. */
+void intake_start(struct intake *in); /* after a take-over: reads everything again */
+void intake_stop(struct intake *in);  /* stops reading; a pending reply is dropped */
+/* Starts a read when there is room and no read is pending; `elsewhere_bytes` is the account's
+ * memory outside window, settle and reading. Returns when to call it again. */
 uint64_t intake_pull(struct intake *in, uint64_t elsewhere_bytes, uint64_t now_ns);
-void intake_take_stock(struct intake *in); /* what is in use now, for the other accounts */
-bool intake_idle(const struct intake *in); /* no read under way */
-/* When Redis was asked for what it has not answered yet; NEVER when no question is open. */
+void intake_take_stock(struct intake *in); /* updates the memory in use, for the other accounts */
+bool intake_idle(const struct intake *in); /* no read is pending */
+/* The time of the oldest unanswered request to Redis; NEVER if there is none. */
 uint64_t intake_asked_ns(const struct intake *in);
 /* Whether the lane is not read because there is no room, in the window or in memory. */
 bool intake_lane_held_back(const struct intake *in, enum lane lane);
 const struct intake_counts *intake_counts(const struct intake *in);
-/* The lane got an entry id that no clock gives: Redis numbers on from there, and whatever comes
- * after it cannot be taken, until the stream is deleted. */
+/* The lane contains an entry id beyond any clock: Redis continues numbering from there, and later
+ * entries cannot be accepted until the stream is deleted. */
 bool intake_lane_is_lost(const struct intake *in, enum lane lane);
 
 /* Why a URL of the job may not be purged at its site (url_mode: direct), or NULL. */

@@ -29,11 +29,10 @@ static void on_server(void *ctx, int err, const struct queue_server *s)
     trouble_server(d->trouble, s, clock_mono_ns());
     evicts = s->maxmemory_policy[0] && strcmp(s->maxmemory_policy, "noeviction") != 0;
     if (!d->server_known && !evicts && !s->maxmemory_policy[0])
-        log_warn("Redis does not say whether it evicts keys; make sure that maxmemory-policy is "
-                 "noeviction",
+        log_warn("Redis does not report its maxmemory-policy; make sure that it is noeviction",
                  "account=%s", d->account->name);
     if (!d->server_known && s->aof_known && !s->aof)
-        log_warn("Redis keeps no append-only file: accepted jobs do not survive its restart "
+        log_warn("Redis has no append-only file: accepted jobs are lost when Redis restarts "
                  "(CONFIG SET appendonly yes)",
                  "account=%s", d->account->name);
     d->server_known = d->server_checked = true;
@@ -112,7 +111,7 @@ static void on_lead(void *ctx, int err, const struct queue_lead *lead)
 
     d->lead_asked = false;
     d->usurp[0] = '\0';
-    log_debug("Redis has answered who leads",
+    log_debug("Redis answered the lease request",
               "account=%s leading=%s holder=\"%s\" cancelled=%zu took_ms=%llu why=\"%s\"",
               d->account->name, !err && lead->leading ? "yes" : "no", err ? "" : lead->holder,
               err ? 0 : lead->cancelled_count,

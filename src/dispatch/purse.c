@@ -233,7 +233,7 @@ static void on_answer(void *ctx, int err)
     bool current = question->round == p->round;
 
     l->busy = false;
-    log_debug("Redis has answered about the budget",
+    log_debug("Redis answered a budget request",
               "account=%s ledger=%d reserved=%llu booked=%llu why=\"%s\"", p->account, l->ledger,
               (unsigned long long)l->asked, (unsigned long long)question->booked,
               err ? strerror(-err) : "");

@@ -240,8 +240,8 @@ static void on_written(void *ctx, int err)
 
     list_remove(&load->link);
     s->flying_count--;
-    log_debug("Redis has answered about jobs that ended", "account=%s jobs=%u why=\"%s\"",
-              s->account, load->count, err ? strerror(-err) : "");
+    log_debug("Redis answered a write of job outcomes", "account=%s jobs=%u why=\"%s\"", s->account,
+              load->count, err ? strerror(-err) : "");
     if (err) {
         s->counts.failed++;
         list_push_front(&s->waiting, &load->link);

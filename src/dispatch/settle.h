@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The end of jobs, gathered and written to Redis in loads: acknowledged, deleted, receipted, dead
- * lettered. A load is kept and written again until Redis has confirmed it. */
+ * Collects ended jobs and writes their outcomes to Redis in groups: deletes entries, and adds
+ * receipts and dead letters. A group is kept and written again until Redis has confirmed it. */
 #pragma once
 
 #include "queue.h"
@@ -13,7 +13,7 @@ struct settle_counts {
     uint64_t failed;       /* writes that were not: tried again */
 };
 
-/* A load was confirmed, or failed: come and look. later: it put something into `later`. */
+/* A group of outcomes was confirmed or has failed. later: jobs were postponed. */
 typedef void settle_changed_cb(void *ctx, bool later);
 
 struct settle *settle_new(const struct config_account *a, struct queue *q,
@@ -22,11 +22,11 @@ void settle_free(
     struct settle *s); /* its queue must be closed; what is not confirmed is forgotten */
 void settle_configure(struct settle *s, const struct config_account *a);
 
-/* One more job ended. The strings are copied. */
+/* Adds an ended job. The strings are copied. */
 void settle_add(struct settle *s, const struct queue_settle *item);
-/* Sends what was gathered. When Redis is away it stays. */
+/* Writes the collected outcomes, or keeps them while Redis is away. */
 void settle_flush(struct settle *s, bool queue_up, uint64_t now_ns);
-/* Jobs ended and not confirmed yet, per lane: in Redis they still look unfinished. */
+/* Ended jobs that Redis has not confirmed, per lane: in Redis they still count as waiting. */
 uint64_t settle_unconfirmed(const struct settle *s, enum lane lane);
 uint64_t settle_bytes(const struct settle *s); /* memory that they take */
 const struct settle_counts *settle_counts(const struct settle *s);

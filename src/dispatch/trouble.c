@@ -49,14 +49,16 @@ struct meaning {
     const char *remedy;
 };
 
-#define REPAIR "purgeline check names the key, and purgeline check --repair mends it"
+#define REPAIR "purgeline check names the key, and purgeline check --repair repairs it"
 #define PERMIT                                                                                     \
-    "give its user the rules in deploy/redis-acl.conf; purgeline check says which are missing"
+    "give purgeline's Redis user the rules in deploy/redis-acl.conf; purgeline check says which "  \
+    "are missing"
 
 static const struct meaning meanings[] = {
-    {"OOM ", true, false, "raise Redis' maxmemory or free memory: redis-cli INFO memory"},
-    {"MISCONF ", true, false, "make room on Redis' disk; its log says more"},
-    {"NOREPLICAS ", true, false, "bring its replicas back, or lower min-replicas-to-write"},
+    {"OOM ", true, false, "raise maxmemory of Redis or free memory: redis-cli INFO memory"},
+    {"MISCONF ", true, false, "free space on the disk of Redis; the log of Redis has details"},
+    {"NOREPLICAS ", true, false,
+     "bring the replicas of Redis back, or lower min-replicas-to-write"},
     {"BUSY ", true, false, "a script blocks Redis; redis-cli SCRIPT KILL ends it"},
     {"NOPERM", false, false, PERMIT},
     {"The user executing the script", false, false, PERMIT}, /* Redis 7.0, inside of scripts */

@@ -45,7 +45,7 @@ static void retry_later(struct judged *v, struct list *targets, const char *reas
     if (list_empty(targets))
         return;
     delay_ms = retry_delay_ms(worst, v->j.wait_ms, &d->rng);
-    log_debug("Targets are sent again later", "account=%s attempts=%u wait_ms=%llu why=\"%s\"",
+    log_debug("Targets will be retried later", "account=%s attempts=%u wait_ms=%llu why=\"%s\"",
               d->account->name, worst, (unsigned long long)delay_ms, reason);
     flight_park(d, targets, v->b, v->now.mono_ns + delay_ms * NS_PER_MS);
 }
@@ -61,7 +61,7 @@ static void on_purged(struct judged *v)
     brake_good(&d->brake, v->b->brake_epoch, d->account->max_in_flight);
     if (learned && learned / 2 < d->lanes.options.batch_keys) {
         d->lanes.options.batch_keys = (learned + 1) / 2;
-        log_warn("Fastly takes fewer keys at once than before; batches are made smaller",
+        log_warn("Fastly accepts fewer keys per request than before; batches are made smaller",
                  "account=%s keys=%u", d->account->name, d->lanes.options.batch_keys);
     }
     if (v->b->service != SERVICE_NONE)
@@ -85,7 +85,7 @@ static void on_throttled(struct judged *v)
 
     d->counts.throttled++;
     if (brake_hold(&d->brake, BRAKE_THROTTLE, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
-        log_warn("Fastly says slow down; nothing is sent until it is over",
+        log_warn("Fastly throttles this account (429); sending is held until it may continue",
                  "account=%s wait_ms=%llu left_by_our_count=%llu", d->account->name,
                  (unsigned long long)((d->brake.until_ns - v->now.mono_ns) / NS_PER_MS),
                  (unsigned long long)purse_left(d->purse, v->b->ledger, v->now.mono_ns));
@@ -108,11 +108,10 @@ static void on_retry(struct judged *v)
         return;
     }
     if (brake_failure(&d->brake, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
-        log_error(
-            "Fastly cannot be reached or answers with errors; one request at a time finds out "
-            "when it is back",
-            "account=%s why=\"%s\" next_try_ms=%llu", d->account->name, v->j.reason,
-            (unsigned long long)((d->brake.until_ns - v->now.mono_ns) / NS_PER_MS));
+        log_error("Fastly cannot be reached or answers with errors; sending one request at a time "
+                  "until it is back",
+                  "account=%s why=\"%s\" next_try_ms=%llu", d->account->name, v->j.reason,
+                  (unsigned long long)((d->brake.until_ns - v->now.mono_ns) / NS_PER_MS));
     retry_later(v, &v->b->targets, v->j.reason, sent);
 }
 
@@ -128,7 +127,7 @@ static void on_refused(struct judged *v)
     }
     if (v->j.keys_limit && v->j.keys_limit < b->count) {
         d->lanes.options.batch_keys = v->j.keys_limit;
-        log_warn("Fastly takes fewer keys at once than before; batches are made smaller",
+        log_warn("Fastly accepts fewer keys per request than before; batches are made smaller",
                  "account=%s keys=%u", d->account->name, v->j.keys_limit);
         flight_put_batch_back(d, b);
         return;
@@ -147,8 +146,9 @@ static void on_auth(struct judged *v)
     config_token_remedy(d->account, remedy, sizeof(remedy));
     d->refused_status = v->x->status;
     if (brake_hold(&d->brake, BRAKE_TOKEN, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
-        log_error("Fastly refuses the token: nothing is sent for this account, its jobs are kept",
-                  "account=%s why=\"%s\" remedy=\"%s\"", d->account->name, v->j.reason, remedy);
+        log_error(
+            "Fastly refuses the token: nothing is sent for this account, and its jobs are kept",
+            "account=%s why=\"%s\" remedy=\"%s\"", d->account->name, v->j.reason, remedy);
     flight_put_batch_back(d, v->b);
 }
 
@@ -163,9 +163,10 @@ static void on_no_service(struct judged *v)
     brake_good(&d->brake, v->b->brake_epoch, d->account->max_in_flight);
     pause_ns = min_u64(pause_ns, SERVICE_PAUSE_MAX_NS);
     if (s->refusals++ == 0)
-        log_error("Fastly knows no such service, or the token may not see it; its purges wait",
-                  "account=%s service=%s why=\"%s\"", d->account->name,
-                  dispatch_service_id(d, v->b->service), v->j.reason);
+        log_error(
+            "Fastly does not know the service, or the token has no access to it; its purges wait",
+            "account=%s service=%s why=\"%s\"", d->account->name,
+            dispatch_service_id(d, v->b->service), v->j.reason);
     lanes_pause_service(&d->lanes, v->b->service, v->now.mono_ns + pause_ns);
     v->j.wait_ms = pause_ns / NS_PER_MS;
     retry_later(v, &v->b->targets, v->j.reason, true);
@@ -211,7 +212,7 @@ void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x
 
     judge(&v);
     d->counts.verdicts[v.j.verdict]++;
-    log_debug("Fastly has answered",
+    log_debug("Fastly answered",
               "account=%s verdict=%s status=%d targets=%u took_ms=%llu missing=%zu why=\"%s\"",
               d->account->name, verdict_names[v.j.verdict], x->status, b->count,
               (unsigned long long)((now.mono_ns - min_u64(b->sent_ns, now.mono_ns)) / NS_PER_MS),
@@ -222,6 +223,6 @@ void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x
     }
     on_verdict[v.j.verdict](&v);
     if (d->brake.state != before)
-        log_debug("What may be on the wire has changed", "account=%s from=\"%s\" to=\"%s\"",
+        log_debug("The state of the brake has changed", "account=%s from=\"%s\" to=\"%s\"",
                   d->account->name, brake_state_names[before], brake_state_names[d->brake.state]);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What a publishing system posted becomes the fields of a job, or nothing, or is refused: the
- * hook's conditions and templates, compiled once. */
+ * The compiled conditions and templates of a hook: they turn a webhook into the fields of a job,
+ * ignore it, or refuse it. */
 #pragma once
 
 #include "buf.h"

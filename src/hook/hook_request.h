@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What a publishing system posted, as much of it as hooks look at; all of it lent. */
+ * The parts of a webhook request that hooks use; all of them borrowed. */
 #pragma once
 
 #include "span.h"

@@ -66,7 +66,7 @@ static enum hole next_piece(struct span *rest, struct span *piece)
     return HOLE_NONE;
 }
 
-/* The holes of a setting as a set of 1 << hole, and how many. Negative for a brace that is none. */
+/* The holes of a setting as a set of 1 << hole, and how many. Negative for a stray brace. */
 static int holes_of(struct span text, unsigned *set, unsigned *pieces)
 {
     int count = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What a publishing system's signature says and covers: finding digest and time in its header, and
- * the bytes that were digested. The digest itself is http/hookgate's affair. */
+ * Parses the signature header of a webhook (digest and time) and builds the bytes that were signed.
+ * http/hookgate computes the digest. */
 #pragma once
 
 #include "buf.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A way through a JSON document, as operators write it: "fields.slug.en-US",
+ * A path through a JSON document, as written in the configuration: "fields.slug.en-US",
  * "commits[].modified[]", "images[0].url", "fields.\"odd.name\"". */
 #pragma once
 

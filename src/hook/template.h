@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Text with holes that a JSON document fills, once for every element of the lists it walks:
+ * Text with placeholders that are filled from a JSON document, once for every element of its lists:
  * "article-{fields.slug.en-US}", "tag-{tags[].name|slug}", "https://{host}/{commits[].modified[]}".
  *
  *   {path}          what hook/jsonpath knows; texts, whole numbers, true and false

@@ -19,8 +19,8 @@ static void end_second(struct audit *a, uint64_t now_ns)
     uint64_t unwritten, next_ns = loglimit_end(&a->limit, now_ns, &unwritten);
 
     if (unwritten)
-        log_warn("More requests over HTTP were refused within a second than are written",
-                 "not_written=%" PRIu64, unwritten);
+        log_warn("Too many refused HTTP requests to log each of them", "not_written=%" PRIu64,
+                 unwritten);
     if (next_ns != NEVER)
         timer_start_at(a->timer, next_ns);
 }
@@ -59,7 +59,7 @@ void audit_refused(struct audit *a, const struct errand *e, int status, const ch
         timer_start_at(a->timer, a->limit.begun_ns + NS_PER_S);
     if (query)
         target.n = (size_t)(query - target.p);
-    log_warn("A request over HTTP is refused",
+    log_warn("HTTP request refused",
              "status=%d producer=\"%s\" peer=%s method=%.*s path=\"%.*s\" why=\"%.400s\"", status,
              e->who ? e->who->name : "", visit_peer(e->visit), (int)min_u64(method.n, 40), method.p,
              (int)min_u64(target.n, 200), target.p, why);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What was refused to visitors of the HTTP endpoint, as lines of the log: so many a second, for
- * strangers must not be able to fill a disk; how many more there were is said as a number. */
+ * Logs refused HTTP requests. The number of lines per second is limited, so that clients cannot
+ * fill the disk; the number of suppressed lines is logged. */
 #pragma once
 
 #include "loop.h"

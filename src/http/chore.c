@@ -103,8 +103,9 @@ static void on_late(struct errand *e)
     bool changes = strcmp(e->route->method, "GET") != 0 && e->route->access == ROUTE_ADMIN;
 
     errand_refuse(e, 503,
-                  changes ? "it takes longer than a minute and goes on: look before asking again"
-                          : "it takes longer than a minute; ask again later, or for less");
+                  changes ? "this takes longer than a minute and continues in the background: "
+                            "check the result before you repeat it"
+                          : "this takes longer than a minute; try again later, or ask for less");
 }
 
 bool chore_has_room(const struct ingress *in)
@@ -123,7 +124,7 @@ static const char *why_not(const struct ingress *in, enum chore_kind kind)
     if (!intray_is_up(in->intray))
         return "Redis is away";
     if (!chore_has_room(in) || (kind == CHORE_PLAN && in->plans >= PLANS_MAX))
-        return "others have asked for as much as is done at once";
+        return "too many requests of this kind are in progress";
     return NULL;
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Work for a visitor that blocks: it has a connection to Redis of its own and runs on another
- * thread while the endpoint's loop goes on. A few at once; who comes then is told to come again.
+ * Blocking work for a request: it has its own connection to Redis and runs on another thread while
+ * the endpoint's loop continues. Only a few run at a time; further requests are told to try again.
  *
  *   chore_begin ─▶ thread: connects, works ─▶ loop: answers the errand, drops it
  *
- * The visit may be gone meanwhile, and so may be what it lent: an order is a copy. */
+ * The request may be gone before the work ends, so an order copies everything it needs. */
 #pragma once
 
 #include "desk.h"
@@ -16,14 +16,14 @@ struct client;
 typedef void chore_work_cb(struct chore *c);
 
 enum chore_kind {
-    CHORE_ADMIN, /* what an operator asks for */
-    CHORE_PLAN,  /* what every producer may ask for: never takes the operators' place */
+    CHORE_ADMIN, /* requested by an operator */
+    CHORE_PLAN,  /* requested by any producer: never uses the threads reserved for operators */
 };
 
 struct chore {
     void *order;
     struct client *client;
-    char by[192]; /* who asks, and from where */
+    char by[192]; /* name and address of the client */
 
     /* -- chore.c's -- */
     struct errand *errand; /* the loop's */
@@ -41,14 +41,15 @@ struct chore {
 void chore_begin(struct errand *e, enum chore_kind kind, chore_work_cb *work, void *order,
                  thread_cb *free_order);
 
-/* Whether one more thread may be kept busy; who does so without chore_begin counts in->chores. */
+/* Whether one more thread may be used; code that does so without chore_begin must count
+ * in->chores. */
 bool chore_has_room(const struct ingress *in);
 
-/* -- within the work, once: the answer -- */
+/* -- the reply, to be made once by the work function -- */
 void chore_say(struct chore *c, int status, struct json_t *j); /* takes j */
 void chore_refuse(struct chore *c, int status, const char *fmt, ...) print_like(3, 4);
 bool chore_answered(const struct chore *c);
-/* After a failed command. `done` says what has happened all the same; "" for nothing. */
+/* Replies after a failed command. `done` says what was done nevertheless; "" for nothing. */
 void chore_redis_failed(struct chore *c, int err, const char *done);
 /* The same for the log, in a word. */
 const char *chore_outcome(int err);

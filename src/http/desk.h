@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The inside of the HTTP endpoint, shared by the files that serve its visitors. An errand is a
- * visit with a purpose: its route, who it is, and what is awaited for it. It outlives the visit
- * while Redis still owes an answer. */
+ * The internals of the HTTP endpoint, shared by the files that handle its requests. An errand is a
+ * request with its route, its producer and the operation that it waits for. It outlives the HTTP
+ * visit until Redis has answered. */
 #pragma once
 
 #include "clock.h"
@@ -33,14 +33,14 @@ struct ingress {
     struct audit *audit;
     struct desk_hooks *hooks;
     struct desk_ips *ips;
-    struct quota proven;   /* what producers have under way, in bytes; see errand_enter */
-    struct quota unproven; /* the same of those who have shown nothing yet */
-    uint64_t full_said_ns; /* that there was no room; 0: never */
+    struct quota proven;   /* bytes of requests in progress of producers; see errand_enter */
+    struct quota unproven; /* the same for clients that have not authenticated yet */
+    uint64_t full_said_ns; /* when memory last ran out; 0: never */
     struct job_decoder decoder;
     struct jobform form;
-    struct quota files;        /* on disk, with answers that are long */
+    struct quota files;        /* bytes on disk of long replies */
     struct list bulks_waiting; /* streams that wait for room */
-    struct timer *room;        /* runs when some was given back */
+    struct timer *room;        /* fires when memory was returned */
     struct list errands_list;
     uint32_t errands;      /* that exist */
     uint32_t vitals_asked; /* and not answered */
@@ -49,7 +49,7 @@ struct ingress {
     bool stopping, redis_closed;
     struct ingress_counts {
         uint64_t jobs;
-        uint64_t full;         /* refused for want of room */
+        uint64_t full;         /* refused because memory ran out */
         uint64_t by_status[6]; /* 1xx .. 5xx */
     } counts;
     loop_cb *stopped;
@@ -61,25 +61,27 @@ struct errand {
     struct ingress *in;
     struct visit *visit; /* NULL: gone */
     const struct route *route;
-    const struct config *config; /* held: it was in force when the errand began, and has what the
-                                    errand points to: producer, accounts, services */
+    const struct config
+        *config; /* reference to the configuration in effect when the errand began; it contains the
+                    producer, accounts and services that the errand points to */
     const struct config_producer *who;
-    bool by_token;                      /* it has shown one */
+    bool by_token;                      /* the client has sent a token */
     struct span path;                   /* without query */
     struct span query;                  /* behind the '?' */
     struct span parts[ROUTE_PARTS_MAX]; /* what the route's braces matched */
     uint32_t holds;
     bool answered;
     bool served;            /* the request is complete, and the route has it */
-    const char *audited;    /* what the log says of a refusal; NULL: what the visitor is told */
-    struct quota_bill bill; /* what it costs in memory, until it ends */
+    const char *audited;    /* reason of a refusal for the log; NULL: the same as in the reply */
+    struct quota_bill bill; /* its memory, until it ends */
     uint64_t put_bytes;     /* of them, for a job that Redis has not answered */
     intray_cb *pushed;      /* who is told of the answer */
     void *state;            /* the route's */
     void (*late)(struct errand *e); /* what is true when it is late; must answer */
     void (*part)(struct errand *e, struct span bytes, size_t *taken); /* of streamed bodies */
-    /* After a reload. The visitor may go on, but what it may do can be different; and: it may not
-     * go on, must answer. Without the latter it is refused, unless it is served already. */
+    /* After a reload. First: the client may continue, but its permissions may have changed. Second:
+     * the client may not continue, and must get a reply; if NULL it is refused, unless it is
+     * already being served. */
     void (*renewed)(struct errand *e);
     void (*withdrawn)(struct errand *e, int status, const char *why);
     void (*gone)(struct errand *e); /* the visit is over; state may be freed in end */
@@ -89,34 +91,36 @@ struct errand {
 /* -- errand.c -- */
 struct errand *errand_hold(struct errand *e);
 void errand_drop(struct errand *e);
-/* From here on by the configuration that is in force: for one that points to nothing of the one
- * before, neither to a producer nor to an account. */
+/* Switches the errand to the configuration now in effect. It must not point to a producer or
+ * account of the previous one. */
 void errand_renew(struct errand *e);
 
-/* Answers are dropped when the visit is gone. */
+/* Replies are dropped when the connection is gone. */
 void errand_answer(struct errand *e, const struct answer *a);
 void errand_say(struct errand *e, int status, const char *json_fmt, ...) print_like(3, 4);
 void errand_say_json(struct errand *e, int status, struct json_t *j); /* takes j */
 /* The same with headers, up to one without a name. */
 void errand_say_with(struct errand *e, int status, struct json_t *j,
                      const struct answer_header *headers);
-/* A line of the log about a refusal; who answers by errand_refuse needs not. */
+/* Logs a refusal; errand_refuse does this itself. */
 void errand_audit(const struct errand *e, int status, const char *sentence);
-/* An error in the route's voice. A status of 503 or 429 gets Retry-After. */
+/* Replies with an error in the format of the route. Status 503 and 429 get Retry-After. */
 void errand_refuse(struct errand *e, int status, const char *sentence);
 void errand_refuse_later(struct errand *e, int status, uint64_t retry_ms, const char *sentence);
 
-/* Opens the errand's bill with what any visit costs; its body comes on it, too. False, and refused:
- * there is no room for it. A producer is one party wherever it comes from, else an address is. */
+/* Opens the errand's bill with the basic cost of a request; its body is counted on the bill, too.
+ * False: there is no room, and the request was refused. A producer is one party for all its
+ * addresses; a client without a producer is identified by its address. */
 must_use bool errand_enter(struct errand *e);
-/* Who was unproven until now is this one: its bill is moved. False, and refused. */
+/* Moves the bill of a client that has just authenticated to its producer. False: no room, and
+ * refused. */
 must_use bool errand_prove(struct errand *e, const struct config_producer *who, const char *party);
-/* It counts as another party's from now on. False, and refused. */
+/* Moves the bill to another party. False: no room, and refused. */
 must_use bool errand_move(struct errand *e, const char *party);
-/* Room for so many bytes more on the bill; false, and refused. */
+/* Takes this many more bytes on the bill. False: no room, and refused. */
 must_use bool errand_take(struct errand *e, uint64_t bytes);
-/* 503: the requests under way hold all memory there is for them. Counted; in the log once a minute.
- */
+/* Replies 503 because requests in progress use all their memory. Counted, and logged once a
+ * minute. */
 void errand_refuse_full(struct errand *e);
 
 /* The value of a query parameter ("account=main"), not decoded; p == NULL when there is none. */
@@ -136,8 +140,8 @@ route_cb desk_late_push;
  * sentence. */
 must_use int desk_check(struct errand *e, const struct config_account *a, struct jobform *f,
                         struct job_spec *spec, uint64_t *retry_ms, char *err, size_t err_room);
-/* The same, and that Redis is there; answered when it is not so. Every purge-all is audited here.
- */
+/* The same, and checks that Redis is connected; replies if a check fails. Every purge-all is logged
+ * here. */
 must_use bool desk_admit(struct errand *e, const struct config_account *a, struct jobform *f,
                          struct job_spec *spec);
 /* Puts an admitted job into Redis, its bytes on the errand's bill; the callback's context is the
@@ -146,12 +150,12 @@ void desk_push(struct errand *e, const struct config_account *a, struct jobform 
                const struct intray_once *once, intray_cb *cb);
 /* What the job costs until Redis has answered. */
 uint64_t desk_put_bytes(struct jobform *f);
-/* The same with a context of the caller's, who holds the errand and has counted the bytes. */
+/* The same with a context of the caller, which holds the errand and has counted the bytes. */
 void desk_put(struct errand *e, const struct config_account *a, struct jobform *f, intray_cb *cb,
               void *ctx);
 void desk_audit_all(const struct errand *e, const struct config_account *a,
                     const struct job_spec *spec);
-/* The answer for a job that Redis does not have. */
+/* The reply for a job that Redis did not store. */
 void desk_refuse_put(struct errand *e, const struct intray_result *r);
 /* Why this text must not be parsed, or NULL. */
 const char *desk_json_flaw(struct span json, int depth_max);
@@ -160,20 +164,21 @@ const char *desk_json_job_flaw(struct span json, int depth_max); /* of a job; st
 must_use int desk_read_form(struct ingress *in, struct span text, char *err, size_t err_room);
 uint64_t desk_cost(const struct config_account *a, const struct job_spec *spec);
 
-/* -- openmode.c: where no proof is needed only this machine is served. 0, or the status of the
- * refusal with a sentence -- */
+/* -- openmode.c: without configured producers only clients on this machine are served. 0, or the
+ * status of the refusal with a message -- */
 must_use int openmode_refuses(const struct errand *e, const char **why);
 bool openmode_is_of_a_page(struct visit *v); /* a browser sends it for one */
 
-/* -- known.c: who the visitor is. 0 with e->who where the route needs one, or the status of the
- * refusal and a sentence. -- */
+/* -- known.c: identifies the client. 0 with e->who where the route needs a producer, or the status
+ * of the refusal with a message. -- */
 must_use int known_authenticate(struct errand *e, const char **why);
 /* The producer of its certificate or its address; or NULL. */
 const struct config_producer *known_without_token(const struct errand *e);
-/* After a reload: the same as it is now, or NULL when what it was known by is gone. */
+/* After a reload: the same producer in the new configuration, or NULL if it can no longer be
+ * identified. */
 const struct config_producer *known_still(const struct errand *e);
 
-/* -- withdraw.c: what a reload has taken away is refused to those who are under way -- */
+/* -- withdraw.c: applies the permissions of a reload to requests in progress -- */
 void withdraw_all(struct ingress *in);
 
 /* -- desk_fastly.c -- */
@@ -183,7 +188,7 @@ const struct config_account *desk_fastly_account(struct errand *e,
 /* Decodes %XX; what is no escape stays as it came. */
 void desk_unescape(struct span s, struct buf *out);
 
-/* -- desk_fastly_ips.c: what Fastly said of its addresses -- */
+/* -- desk_fastly_ips.c: Fastly's list of addresses -- */
 struct desk_ips *desk_ips_new(struct ingress *in);
 void desk_ips_free(struct desk_ips *ips); /* nothing is asked any more */
 
@@ -193,7 +198,7 @@ struct desk_hooks *desk_hooks_new(const struct config *c);
 void desk_hooks_free(struct desk_hooks *h); /* NULL is fine */
 
 /* -- desk_admin.c -- */
-/* A head for routes whose body is an order of an operator: a megabyte is plenty. */
+/* Handles the head of operator requests: their body is limited to 1 MB. */
 route_cb desk_order_head;
 /* The body as an object, empty when there is none. NULL and refused: it is no object, or has other
  * members than these. */
@@ -214,5 +219,5 @@ route_cb desk_purge, desk_bulk_begin, desk_bulk_end, desk_job_get, desk_job_canc
 void ingress_ask_vitals(struct errand *e, bool metrics);
 void desk_vitals(struct errand *e, const struct vitals *v);
 
-/* -- ingress.c: the last chore may be what stopping waits for -- */
+/* -- ingress.c: called when a chore ends, because stopping waits for the last one -- */
 void ingress_chore_over(struct ingress *in);

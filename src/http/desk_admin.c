@@ -172,7 +172,7 @@ static void flip(struct chore *c)
     bool pauses = f->state == CONTROL_PAUSED;
     int rc = control_set(c->client, f->account->name, f->state, f->why, c->by);
 
-    log_warn(pauses ? "A producer pauses an account" : "A producer lets an account go on",
+    log_warn(pauses ? "A producer pauses an account" : "A producer resumes an account",
              "account=%s by=\"%s\" why=\"%s\" outcome=%s", f->account->name, c->by, f->why,
              chore_outcome(rc));
     if (rc < 0)

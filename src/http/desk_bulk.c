@@ -126,7 +126,7 @@ static void refuse_failed(struct bulk *b)
 {
     char why[300];
 
-    log_error("The results of a bulk push cannot be kept", "why=\"%s\"", strerror(-b->failed));
+    log_error("The results of a bulk push cannot be stored", "why=\"%s\"", strerror(-b->failed));
     snprintf(why, sizeof(why),
              "the results cannot be kept: %.80s; of the lines before %" PRIu64 " %" PRIu64
              " were accepted, push those and the rest again, with Prefer: return=minimal",
@@ -379,7 +379,8 @@ static void on_late(struct errand *e)
         errand_refuse_full(e);
     else
         errand_refuse(e, 503,
-                      "Redis does not answer: what of this it has is not known; push it again");
+                      "Redis does not answer, so it is unknown which of these jobs it stored; push "
+                      "them again");
 }
 
 /* The results of single lines are lost: it gets no 200, and pushes again what it did not see done.

@@ -333,7 +333,7 @@ static void add_body(struct adding *a)
     visit_drop_body(a->errand->visit); /* before the form takes as much */
     keys = json_object_get(doc, "surrogate_keys");
     if (!empty && !doc && a->form->targets == 0) {
-        snprintf(a->err, a->err_room, "surrogate_keys: the body is no JSON: %s", where.text);
+        snprintf(a->err, a->err_room, "surrogate_keys: the body is not JSON: %s", where.text);
         a->rc = -EINVAL;
     }
     if (keys && !json_is_array(keys) && !json_is_null(keys)) {

@@ -114,7 +114,7 @@ static void answer(struct desk_ips *ips, struct errand *e)
     if (ips->list)
         errand_say_json(e, 200, json_incref(ips->list));
     else
-        errand_refuse(e, 503, "Fastly does not tell its addresses");
+        errand_refuse(e, 503, "Fastly does not return its list of addresses");
 }
 
 static void take_answer(struct desk_ips *ips)
@@ -173,7 +173,7 @@ static void on_late(struct errand *e)
 static void await(struct desk_ips *ips, struct errand *e)
 {
     if (ips->waiting_count == WAITING_MAX) {
-        errand_refuse(e, 503, "too many are waiting for it already");
+        errand_refuse(e, 503, "too many requests are waiting for the list already");
         return;
     }
     e->late = on_late;
@@ -193,5 +193,5 @@ void desk_fastly_ips(struct errand *e)
     else if (ips->asking)
         await(ips, e);
     else
-        errand_refuse(e, 503, "others have asked for as much as is done at once");
+        errand_refuse(e, 503, "too many requests of this kind are in progress");
 }

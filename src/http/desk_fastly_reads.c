@@ -151,7 +151,7 @@ static int page_number(struct errand *e, const char *name, uint64_t fallback, ui
     *out = fallback;
     if (!text.p || (span_to_u64(text, out) == 0 && *out > 0))
         return 0;
-    snprintf(why, sizeof(why), "%s: expected a number from 1 on", name);
+    snprintf(why, sizeof(why), "%s: expected a number of at least 1", name);
     errand_refuse(e, 400, why);
     return -EINVAL;
 }
@@ -286,7 +286,7 @@ void desk_fastly_openid(struct errand *e)
     json_t *doc;
 
     if (!is_host(host)) {
-        errand_refuse(e, 400, "Host: missing, or no name or address");
+        errand_refuse(e, 400, "Host: missing, or not a valid name or address");
         return;
     }
     snprintf(realm, sizeof(realm), "%s://%.*s/realms/fastly", scheme_of(e->visit), (int)host.n,

@@ -51,8 +51,8 @@ struct desk_hooks *desk_hooks_new(const struct config *c)
         must(d->hook != NULL); /* it was compiled when the configuration was read */
         if (d->config->signature.scheme != HOOK_UNSIGNED &&
             config_read_secret(d->config, &d->secret, why, sizeof(why)) < 0)
-            log_error("The hook has no secret: whatever is posted to it is refused",
-                      "hook=%s why=\"%s\"", d->config->name, why);
+            log_error("The hook has no secret: all its requests are refused", "hook=%s why=\"%s\"",
+                      d->config->name, why);
     }
     return h;
 }
@@ -109,8 +109,7 @@ static int check_proof(struct errand *e, const struct desk_hook *d, const struct
     if (hookgate_check(&d->config->signature, span_str(d->secret), r, clock_wall_ms(), err,
                        sizeof(err)) == 0)
         return 0;
-    snprintf(said, sizeof(said), "what was posted does not prove that it is the publisher's: %s",
-             err);
+    snprintf(said, sizeof(said), "hook rejected: invalid signature: %s", err);
     e->audited = said;
     errand_refuse(e, 401, "the signature is missing, wrong or too old");
     e->audited = NULL;
@@ -164,7 +163,7 @@ static void apply(struct errand *e, const struct desk_hook *d, const struct hook
     char err[300];
     int rc = hook_apply(d->hook, document, r, job, err, sizeof(err));
 
-    log_debug("A hook's document was read", "hook=%s job=%s why=\"%s\"", d->config->name,
+    log_debug("Hook request parsed", "hook=%s job=%s why=\"%s\"", d->config->name,
               rc == 0 ? "yes" : "no", rc ? err : "");
     if (rc == 0)
         push(e, d, job);

@@ -116,7 +116,7 @@ void desk_audit_all(const struct errand *e, const struct config_account *a,
 {
     for (uint32_t i = 0; i < spec->targets_count; i++)
         if (spec->targets[i].kind == TARGET_ALL)
-            log_warn("A producer asks to purge everything of a service",
+            log_warn("A producer pushes a purge-all",
                      "producer=\"%s\" peer=%s account=%s service=%s", e->who->name,
                      visit_peer(e->visit), a->name, a->services[spec->service].id);
 }
@@ -126,13 +126,14 @@ void desk_refuse_put(struct errand *e, const struct intray_result *r)
     char why[200];
 
     if (r->outcome == INTRAY_CONFLICT) {
-        errand_refuse(e, 422, "Idempotency-Key: it was used for another job");
+        errand_refuse(e, 422, "Idempotency-Key: already used for a different job");
     } else if (r->outcome == INTRAY_REFUSED) {
-        snprintf(why, sizeof(why), "Redis does not take it: %.150s", r->why);
+        snprintf(why, sizeof(why), "Redis refuses the job: %.150s", r->why);
         errand_refuse(e, 503, why);
     } else {
-        errand_refuse(e, 503,
-                      "Redis gave no answer: whether it has the job is not known; push it again");
+        errand_refuse(
+            e, 503,
+            "Redis did not answer, so it is unknown whether it stored the job; push it again");
     }
 }
 
@@ -217,8 +218,8 @@ static void on_waited(void *ctx, struct span receipt)
 
 void desk_late_push(struct errand *e)
 {
-    errand_refuse(e, 503,
-                  "Redis does not answer: whether it has the job is not known; push it again");
+    errand_refuse(
+        e, 503, "Redis does not answer, so it is unknown whether it stored the job; push it again");
 }
 
 static void on_patience_over(struct errand *e)

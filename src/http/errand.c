@@ -51,7 +51,7 @@ static void say_answered(const struct errand *e, const struct answer *a)
 {
     struct span method = visit_method(e->visit);
 
-    log_debug("A request over HTTP is answered",
+    log_debug("HTTP request answered",
               "status=%d method=%.*s route=\"%s\" producer=\"%s\" peer=%s bytes=%zu", a->status,
               (int)method.n, method.p, e->route ? e->route->path : "", e->who ? e->who->name : "",
               visit_peer(e->visit), a->body_bytes);
@@ -160,7 +160,7 @@ static json_t *in_our_voice(int status, const char *sentence)
                      json_text_of(sentence));
 }
 
-/* What anybody may ask says nothing of a person: a probe that is told no is no attempt. */
+/* Open routes are not audited: a failing health probe is no break-in attempt. */
 void errand_audit(const struct errand *e, int status, const char *sentence)
 {
     if (!e->route || e->route->access != ROUTE_OPEN)
@@ -277,7 +277,7 @@ void errand_refuse_full(struct errand *e)
     in->counts.full++;
     if (in->full_said_ns == 0 || now_ns - in->full_said_ns > FULL_SAID_NS) {
         in->full_said_ns = now_ns;
-        log_warn("HTTP requests under way take all the memory they may: new ones get 503",
+        log_warn("HTTP requests in progress have used all their memory: new ones get 503",
                  "refused=%" PRIu64 " producers_bytes=%" PRIu64 " producers_max=%" PRIu64
                  " others_bytes=%" PRIu64 " others_max=%" PRIu64,
                  in->counts.full, in->proven.used, in->proven.max, in->unproven.used,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Who may push over HTTP, and what: producers known by the digest of their token, by their
- * certificate or their address, their scopes and their pace. */
+ * Producers and their permissions: identifies a producer by the digest of its token, its
+ * certificate or its address, and checks its scopes and its rate. */
 #pragma once
 
 #include "config.h"
@@ -10,20 +10,22 @@
 struct gate;
 
 struct gate *gate_new(const struct config *c); /* lent */
-/* With another configuration: a producer that is in both keeps its pace. Frees the old one. */
+/* Switches to another configuration: a producer in both keeps its rate count. Frees the old
+ * gate. */
 struct gate *gate_renew(struct gate *old, const struct config *c);
 void gate_free(struct gate *g);
 
-bool gate_open(const struct gate *g); /* no producers are configured: this machine may do all */
-/* Who is let in by an open gate. */
+bool gate_open(const struct gate
+                   *g); /* no producers are configured: clients on this machine may do everything */
+/* The producer that stands for clients of an open gate. */
 const struct config_producer *gate_anybody(void);
-/* The same producer, let in by a configuration before: as it is now, or NULL when it is gone or has
- * another token. */
+/* Finds a producer of a previous configuration in this one; NULL if it was removed or has another
+ * token. */
 const struct config_producer *gate_still(const struct gate *g, const struct config_producer *p);
-/* The producer of that token, or NULL. Takes as long whoever it is. */
+/* The producer with this token, or NULL. Takes the same time for every token. */
 const struct config_producer *gate_find(const struct gate *g, struct span token);
-/* The producer whose verified client certificate has that name; or that comes from there. NULL:
- * none; there are never two. */
+/* The producer with this name in its verified client certificate, or with this address. NULL: none;
+ * there are never two. */
 const struct config_producer *gate_find_certificate(const struct gate *g, struct span name);
 const struct config_producer *gate_find_from(const struct gate *g, const struct network *from);
 
@@ -38,8 +40,8 @@ bool gate_may_word(const struct config_producer *p, const struct config_account 
                    struct span word);
 /* The service of jobs that name none; true where there is no such. */
 bool gate_may_default_service(const struct config_producer *p, const struct config_account *a);
-/* It could have pushed whatever the account takes in this lane. */
+/* Whether the producer may push every job that the account accepts in this lane. */
 bool gate_may_anything(const struct config_producer *p, enum lane lane);
-/* Counts jobs against the producer's pace. 0, or the milliseconds after which it may push again:
- * never 0 for a producer with a pace that is not in the configuration. */
+/* Counts jobs against the producer's rate limit. 0, or the milliseconds after which it may push
+ * again: never 0 for a rate-limited producer that is not in the configuration. */
 uint64_t gate_take(struct gate *g, const struct config_producer *p, uint32_t jobs, uint64_t now_ns);

@@ -86,10 +86,10 @@ int hookgate_check(const struct config_signature *s, struct span secret,
     if (!hook_request_header(request, s->header, &value))
         return refuse(err, err_room, s->header, "missing");
     if (hook_signature_parse(s, value, &sent) < 0)
-        return refuse(err, err_room, s->header, "not of the form that is configured");
+        return refuse(err, err_room, s->header, "does not have the configured format");
     if (s->scheme == HOOK_TOKEN)
         return digest_same_secret(sent.digests[0], secret)
                    ? 0
-                   : refuse(err, err_room, s->header, "the token is not the right one");
+                   : refuse(err, err_room, s->header, "wrong token");
     return check_hmac(s, secret, request, &sent, wall_ms, err, err_room);
 }

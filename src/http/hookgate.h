@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Whether a posted request is the publishing system's own: its signature, or the token it shows. */
+ * Authenticates requests of a publishing system by their signature or token. */
 #pragma once
 
 #include "config.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The HTTP endpoint: a thread with a loop of its own, the server, and its own pipelined connection
- * to Redis. What its visitors push is in Redis before they are told yes; with the dispatch loop it
- * shares nothing but messages. */
+ * The HTTP endpoint: a thread with its own loop, the server, and its own pipelined connection to
+ * Redis. Jobs are stored in Redis before the client gets a success reply. The endpoint and the
+ * dispatch loop share nothing except messages. */
 #pragma once
 
 #include "buf.h"
@@ -10,9 +10,10 @@
 
 struct ingress;
 
-/* What the dispatch loop tells of itself when it is asked; filled in on its own thread. */
+/* The state of the dispatch loop, requested by the endpoint and filled in on the dispatch
+ * thread. */
 struct vitals {
-    bool stalled; /* work waits, nothing hinders it, and nothing moves */
+    bool stalled; /* work is waiting and could be done, but there is no progress */
     char why[200];
     bool troubled; /* Redis refuses what dispatch needs: alive, but not ready */
     char trouble[512];
@@ -32,9 +33,10 @@ struct ingress_options {
 /* Listens and starts the thread. NULL with a sentence that begins with the setting. */
 struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t err_room);
 const char *ingress_address(const struct ingress *in); /* where it listens */
-/* New producers, hooks, services and certificates. A certificate that cannot be taken is said in
- * the log and the old one stays. */
+/* Applies new producers, hooks, services and certificates. If a certificate is unusable, this is
+ * logged and the old one stays in use. */
 void ingress_configure(struct ingress *in, const struct config *c);
-/* Accepts nothing more, answers who is inside, then calls stopped on the dispatch loop. */
+/* Accepts no more connections, finishes requests in progress, then calls stopped on the dispatch
+ * loop. */
 void ingress_stop(struct ingress *in, loop_cb *stopped, void *ctx);
 void ingress_free(struct ingress *in); /* after it stopped */

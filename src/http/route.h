@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The one table of what the HTTP endpoint serves: method, path, who may, how it is described. */
+ * The table of HTTP routes: method, path, required permission, description. */
 #pragma once
 
 #include "span.h"
@@ -7,13 +7,13 @@
 struct errand;
 
 enum route_access {
-    ROUTE_OPEN,   /* anybody: says nothing of what is inside */
+    ROUTE_OPEN,   /* everybody: the reply contains nothing confidential */
     ROUTE_PUSH,   /* a producer; what it may push is checked against its scopes */
     ROUTE_ADMIN,  /* a producer with `admin` */
-    ROUTE_SIGNED, /* its own proof: the signature of a hook */
+    ROUTE_SIGNED, /* authenticated by the signature of a hook */
 };
 
-/* In whose words answers and errors are. */
+/* The format of replies and errors. */
 enum route_voice {
     ROUTE_OURS,   /* application/problem+json, RFC 9457 */
     ROUTE_FASTLY, /* {"msg": …, "detail": …}, as Fastly's API answers */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * An answer that may become long: in memory at first, then in a file that has no name. The files of
- * all spools together have a ceiling. */
+ * A reply that may become long: kept in memory at first, then in an unnamed temporary file. The
+ * total size of these files is limited. */
 #pragma once
 
 #include "buf.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A server of our own that lives and dies with us, and the lock that keeps two of them apart. */
+ * A child process that ends together with this process, and a lock file against a second
+ * instance. */
 #pragma once
 
 #include "loop.h"
@@ -23,5 +24,5 @@ bool child_in_path(const char *program);
  * somebody holds it, or another negative errno. */
 must_use int child_lock(const char *path);
 
-/* Something accepts connections on this Unix socket. */
+/* Whether a process accepts connections on this Unix socket. */
 bool child_socket_answers(const char *path);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Digests of bytes, and whether two are the same without telling by the time it takes how far they
- * are: here OpenSSL's libcrypto ends. */
+ * Digests, and comparisons in constant time. This is the only file that uses OpenSSL's
+ * libcrypto. */
 #pragma once
 
 #include "config.h"
@@ -15,7 +15,7 @@ enum digest_kind { DIGEST_SHA256, DIGEST_SHA1 };
 void digest_sha256(struct span bytes, uint8_t out[DIGEST_SHA256_BYTES]);
 
 /* HMAC (RFC 2104) over the parts, one after the other. Returns the bytes written: 32 or 20. The key
- * must not be empty: everybody could sign with that. */
+ * must not be empty, because everybody could sign with an empty key. */
 size_t digest_hmac(enum digest_kind kind, struct span key, const struct span *parts,
                    size_t parts_count, uint8_t out[DIGEST_MAX_BYTES]);
 
@@ -24,7 +24,7 @@ size_t digest_hmac(enum digest_kind kind, struct span key, const struct span *pa
 struct span digest_text(const uint8_t *digest, size_t n, enum hook_encoding encoding,
                         char out[DIGEST_TEXT_ROOM]);
 
-/* In a time that depends on the lengths only. */
+/* Compares in a time that depends on the lengths only. */
 bool digest_same(struct span a, struct span b);
 
 /* Both are hashed first, so that not even the length of the secret shows. */

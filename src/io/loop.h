@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * An event loop, its timers, signals and wake-ups. libuv ends here and in the files beside it. */
+ * An event loop with timers, signals and wake-ups. Only the files of this folder use libuv. */
 #pragma once
 
 #include "base.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Standard input line by line and standard output as text, for a program that lives between two
- * others: it knows when its input pauses, and when it is asked to stop. */
+ * Standard input line by line and standard output as text, for a program in a pipeline: it reports
+ * when the input pauses, and when the process is asked to stop. */
 #pragma once
 
 #include "span.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * This process among others: a name no other incarnation has, whether the bearer of such a name is
- * dead for certain, and keeping its memory to itself. */
+ * The identity and limits of this process: a unique name, a check whether the process with such a
+ * name is certainly dead, and protection of its memory. */
 #pragma once
 
 #include "base.h"
@@ -15,7 +15,8 @@ void process_identity(char out[PROCESS_IDENTITY_MAX]);
  * start time is left. */
 bool process_is_dead(const char *identity);
 
-/* No core files, no peeking by other processes of the user: the memory holds a token. */
+/* Forbids core files and access by other processes of the same user, because the memory contains a
+ * token. */
 void process_harden(void);
 
 /* Large blocks go back to the kernel as soon as they are freed. */

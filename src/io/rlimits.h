@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Whether the limits of this process leave room for what a configuration needs at least: loops and
- * threads cannot be made halfway. Asked before it starts, so that the answer is a sentence. */
+ * Checks before the start whether the limits of this process allow the files and threads that the
+ * configuration needs, so that a clear message is given instead of a failure later. */
 #pragma once
 
 #include "config.h"

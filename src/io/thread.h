@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Threads: one of our own for a loop, and libuv's few for what blocks. */
+ * Threads: one for each loop of our own, and libuv's thread pool for blocking work. */
 #pragma once
 
 #include "loop.h"

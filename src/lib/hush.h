@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Keeps SIGPIPE from this thread for a while: a library must not end its caller because Redis hung
- * up, nor touch the handlers of the process. */
+ * Blocks SIGPIPE in this thread for a while: a library must not kill its caller when Redis closes
+ * the connection, and must not change the signal handlers of the process. */
 #pragma once
 
 #include <signal.h>

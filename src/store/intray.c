@@ -120,7 +120,7 @@ static void finish(struct put *p, const struct intray_result *r)
                                            [INTRAY_REFUSED] = "refused",
                                            [INTRAY_UNKNOWN] = "unknown"};
 
-    log_debug("Redis has answered a push over HTTP", "outcome=%s job=%s lane=%s why=\"%s\"",
+    log_debug("Redis answered a push over HTTP", "outcome=%s job=%s lane=%s why=\"%s\"",
               outcomes[r->outcome], r->job ? r->job : "", lane_names[p->lane],
               r->why ? r->why : "");
     p->intray->under_way--;

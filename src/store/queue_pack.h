@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A postponed job as it lies in Redis, where Lua's cmsgpack writes and reads it as well: an array
- * of lane, job id, entry id, and the array of its fields (name, value, name ...).
+ * The format of a postponed job in Redis, also written and read by Lua's cmsgpack: an array of
+ * lane, job id, entry id, and the array of its fields (name, value, name ...).
  * https://github.com/msgpack/msgpack/blob/master/spec.md */
 #pragma once
 
@@ -14,7 +14,7 @@ struct packed_job {
     size_t fields_count;
 };
 
-/* 0, or -EINVAL: it is none. */
+/* 0, or -EINVAL if it is not a postponed job. */
 must_use int queue_unpack(struct span bytes, struct packed_job *out);
 /* *out is to be initialized. */
 void queue_pack(const struct packed_job *job, struct buf *out);

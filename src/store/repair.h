@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Mends keys of an account that are not what they should be. Nothing is ever deleted: what is in
- * the way is renamed to purgeline:{<account>}:broken:<key>:<Unix ms>, in the same slot, and what
- * was spent and is not known any more is counted as spent. */
+ * Repairs broken keys of an account. Nothing is ever deleted: a broken key is renamed to
+ * purgeline:{<account>}:broken:<key>:<Unix ms>, in the same slot. If the spent budget is no longer
+ * known, the whole budget counts as spent. */
 #pragma once
 
 #include "client.h"
@@ -13,10 +13,9 @@
 must_use int repair_find(struct client *c, const char *account,
                          struct queue_fault out[QUEUE_FAULTS_MAX], size_t *count);
 
-/* What repair_mend would do about it, and what that means; a sentence or two. */
+/* Describes in one or two sentences what repair_mend would do, and its consequences. */
 void repair_explain(const struct config_account *a, const struct queue_fault *f, char *out,
                     size_t room);
-/* Does it. 0, or negative errno with nothing lost: repair_find and another call go on from there.
- */
+/* Repairs the keys. 0, or negative errno with nothing lost: repair_find and another call go on. */
 must_use int repair_mend(struct client *c, const struct config_account *a,
                          const struct queue_fault *f);

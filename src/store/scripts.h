@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The Lua that runs inside Redis: whatever must happen whole or not at all. Each script is a file
+ * The Lua scripts that run inside Redis, for operations that must be atomic. Each script is a file
  * in scripts/, whose head says what it takes and answers; the build makes the table of them.
  *
  * Rules that all of them keep:

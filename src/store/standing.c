@@ -14,7 +14,7 @@
 #include "rediskey.h"
 #include "scripts.h"
 
-#define FRESH_NS NS_PER_S                  /* for who asks how all accounts stand */
+#define FRESH_NS NS_PER_S                  /* for callers that need the state of all accounts */
 #define ESTIMATE_FRESH_NS (50 * NS_PER_MS) /* for who pushes */
 #define LEADERLESS_FRESH_NS 0              /* somebody may lead any moment */
 #define HANDLING_MS 50                     /* reading, one request, its answer */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * How each account stands, as the endpoint last read it from Redis. */
+ * The state of each account, as last read from Redis by the HTTP endpoint. */
 #pragma once
 
 #include "overview.h"
@@ -24,7 +24,7 @@ struct standing_account {
 struct standing *standing_new(const struct config *c, struct redis *r);
 void standing_free(struct standing *s); /* its Redis must be closed */
 
-/* What is known, never waited for; asks anew when that is older than 50 ms. */
+/* The known state, without waiting; starts a refresh when it is older than 50 ms. */
 const struct standing_account *standing_of(struct standing *s, const struct config_account *a,
                                            uint64_t now_ns);
 /* The same, and asks nothing: after a refresh. */

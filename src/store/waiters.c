@@ -259,8 +259,8 @@ static void on_down(void *ctx, const char *why)
     if (w->refusal_said || strncmp(why, "NOPERM", 6) != 0)
         return;
     w->refusal_said = true;
-    log_warn("Redis does not permit SUBSCRIBE: receipts are looked up every second for whoever "
-             "waits for a job. Give the user +subscribe and &purgeline:*",
+    log_warn("Redis does not permit SUBSCRIBE: receipts of awaited jobs are polled every second. "
+             "Grant the user +subscribe and &purgeline:*",
              "why=\"%s\"", why);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Visitors who want to hear when a job has ended: they are told by the dispatcher's message, not by
- * asking again and again. */
+ * HTTP clients that wait for the end of a job: they are notified by a message of the dispatcher,
+ * without polling. */
 #pragma once
 
 #include "config.h"
@@ -18,7 +18,7 @@ typedef void waiter_cb(void *ctx, struct span receipt);
  * somebody waits for the first time. */
 struct waiters *waiters_new(struct loop *l, const struct redis_address *a, const struct config *c,
                             struct intray *t);
-/* Calls everybody back with an empty receipt, as they are not going to hear. */
+/* Calls all callbacks with an empty receipt, because no notifications will come. */
 void waiters_give_up(struct waiters *w);
 /* Nobody waits any more. */
 void waiters_close(struct waiters *w, loop_cb *closed, void *ctx);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Waits for jobs to end and hands out what became of them. */
+ * Waits for jobs to end and returns their receipts. */
 #pragma once
 
 #include "config.h"

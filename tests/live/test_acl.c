@@ -202,7 +202,7 @@ static void push_wait_without_the_channel_looks_for_receipts(void **state)
     redis_server_do(w.r->redis, "ACL SETUSER purgeline-producer resetchannels");
     assert_int_equal(shell_run(&sh, "timeout 20 $P push -r $R --wait article-17"), 0);
     shell_assert_out(&sh, " purged");
-    shell_assert_err(&sh, "receipts are looked for twice a second");
+    shell_assert_err(&sh, "polling receipts twice a second");
     assert_int_equal(shell_run(&sh, "$P pause"), 0);
     instance_await_said(&w.r->instances[0], "paused", 1);
     assert_int_equal(shell_run(&sh, "timeout 20 $P push -r $R --wait=300ms b"), 4);

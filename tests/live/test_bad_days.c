@@ -56,7 +56,7 @@ static void a_service_that_is_gone_pauses_and_the_other_goes_on_s26(void **state
     sandbox_fault(r->sandbox, "not_found=1&service=" SHOP);
     rig_start_leading(r, 0);
     gone = rig_push(r, "normal", "keys", "gone", "service", "shop", NULL);
-    instance_await_said(&r->instances[0], "knows no such service", 1);
+    instance_await_said(&r->instances[0], "Fastly does not know the service", 1);
     for (int i = 0; i < 10; i++) {
         other = rig_push(r, "normal", "keys", "other", NULL);
         rig_await_ended(r, &other, "purged");
@@ -64,7 +64,7 @@ static void a_service_that_is_gone_pauses_and_the_other_goes_on_s26(void **state
     assert_int_equal(rig_receipts(r, ""), 10);
     sandbox_fault(r->sandbox, "not_found=0");
     rig_await_ended(r, &gone, "purged");
-    assert_int_equal(instance_said(&r->instances[0], "knows no such service"), 1);
+    assert_int_equal(instance_said(&r->instances[0], "Fastly does not know the service"), 1);
     rig_close(r);
 }
 
@@ -276,7 +276,7 @@ static void what_an_account_lacks_is_said_at_the_start(void **state)
                  redis_server_url(r->redis)) > 0);
     must(fclose(f) == 0);
     rig_start_leading(r, 0);
-    text = instance_said_last(&r->instances[0], "before its ca_file is mended", "why=");
+    text = instance_said_last(&r->instances[0], "The ca_file of this account is unusable", "why=");
     assert_string_equal(text, "\"/nope.pem:");
     instance_await_said(&r->instances[0], "The account has no service", 1);
     status[2] = r->config;
@@ -323,7 +323,7 @@ static void a_bad_configuration_at_reload_changes_nothing(void **state)
     rig_start_leading(r, 0);
     write_file(r->config, "window: many\n");
     instance_signal(&r->instances[0], SIGHUP);
-    instance_await_said(&r->instances[0], "not taken", 1);
+    instance_await_said(&r->instances[0], "is rejected", 1);
     j = rig_push(r, "normal", "keys", "k", NULL);
     rig_await_ended(r, &j, "purged");
     rig_close(r);

@@ -204,7 +204,8 @@ static void while_told_to_slow_down_nothing_at_all_is_sent_s40(void **state)
     rig_start_leading(r, 0);
     rig_push(r, "normal", "keys", "first", NULL);
     first = nth(r, 0);
-    instance_await_said(&r->instances[0], "Fastly says slow down", 1); /* it has read the answer */
+    instance_await_said(&r->instances[0], "Fastly throttles this account",
+                        1); /* it has read the answer */
     rig_push(r, "urgent", "keys", "urgent", NULL);
     rig_push(r, "bulk", "url", "example.com/1", NULL);
     rig_await_empty(r);

@@ -328,7 +328,7 @@ static void status_is_a_page_and_its_counters_are_asked_for(void **state)
     shell_assert_out(&w->shell, "  bulk          1 job, the oldest for ");
     shell_assert_out(&w->shell, "  budget        100,000 of 100,000 left (100 %), per 1 h\n");
     shell_assert_out(&w->shell, "  last error    4 min ago: status 503: ");
-    shell_assert_out(&w->shell, "  restart       needed for new values of senders\n");
+    shell_assert_out(&w->shell, "  restart       needed to apply new values of senders\n");
     assert_null(strchr(w->shell.out, 0x1b));
     assert_null(strstr(w->shell.out, "requests_keys"));
     assert_int_equal(shell_run(&w->shell, "$P status --all"), 0);
@@ -439,7 +439,7 @@ static void what_is_nearly_right_is_answered_with_what_was_meant(void **state)
     assert_int_equal(shell_run(&w->shell, "echo '{\"not_befor\":1}' | $P push -"), 1);
     shell_assert_out(&w->shell, "not_befor: unknown field; did you mean not_before?");
     assert_int_equal(shell_run(&w->shell, "$P dead list --limit 0"), 2);
-    shell_assert_err(&w->shell, "--limit: expected a number from 1 on, found '0'");
+    shell_assert_err(&w->shell, "--limit: expected a number of at least 1, found '0'");
     assert_int_equal(shell_run(&w->shell, "$P dead retry --help"), 0);
     assert_int_equal(strncmp(w->shell.out, "usage: purgeline dead retry [OPTION...] ID", 42), 0);
     assert_null(strstr(w->shell.out, "--limit"));
@@ -456,7 +456,7 @@ static void as_another_user_it_says_whose_socket_it_is(void **state)
                                "PURGELINE_REDIS=embedded PURGELINE_DATA_DIR=$D/data setpriv "
                                "--reuid 65534 --regid 65534 --clear-groups $P status"),
                      3);
-    shell_assert_err(&w->shell, "another user keeps its socket to itself");
+    shell_assert_err(&w->shell, "belongs to another user's purgeline");
     shell_assert_err(&w->shell, "sudo, or POST to http://127.0.0.1:8126");
 }
 
@@ -484,7 +484,7 @@ static void a_file_that_breaks_off_says_from_which_line_on_it_is_to_be_pushed_ag
     redis_server_do(w->redis, "DEL " NORMAL);
     redis_server_do(w->redis, "SET " NORMAL " x");
     assert_int_equal(shell_run(&w->shell, "$P push --file $D/keys"), 1);
-    shell_assert_err(&w->shell, "It stopped: push again from line 1 on");
+    shell_assert_err(&w->shell, "Pushing stopped: push again from line 1 on");
 }
 
 static void a_bad_configuration_is_told_with_file_and_line_and_code_2(void **state)

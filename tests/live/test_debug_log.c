@@ -6,19 +6,19 @@
 #define HUSH "hush-this-query"
 
 static const char *const steps[] = {
-    "The account as it is configured",
-    "Redis has answered who leads",
-    "Redis has answered about the budget",
+    "Configuration of the account",
+    "Redis answered the lease request",
+    "Redis answered a budget request",
     "Lanes were read",
-    "A hook's document was read",
-    "Redis has answered a push over HTTP",
-    "A request over HTTP is answered",
-    "A request is sent",
-    "Fastly has answered",
-    "What may be on the wire has changed",
+    "Hook request parsed",
+    "Redis answered a push over HTTP",
+    "HTTP request answered",
+    "Sending a request",
+    "Fastly answered",
+    "The state of the brake has changed",
     "Nothing is sent yet",
-    "Targets are sent again later",
-    "Redis has answered about jobs that ended",
+    "Targets will be retried later",
+    "Redis answered a write of job outcomes",
 };
 
 /* A key, a URL with a query, a hook, a failure, a 429, somebody who may not push. */

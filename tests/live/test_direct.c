@@ -156,7 +156,7 @@ static void a_listed_site_is_shown_the_token_over_https_and_never_over_http(void
     configure(hosts);
     free(hosts);
     instance_signal(&w.daemon, SIGHUP);
-    instance_await_said(&w.daemon, "were read anew", 1);
+    instance_await_said(&w.daemon, "were reloaded", 1);
     ends_as(purge("https://", "127.0.0.1", w.web.h2, "/a"), "\"purged\"");
     ends_as(purge("https://", "127.0.0.1", w.web.h1, "/b"), "\"purged\"");
     ends_as(purge("", "127.0.0.1", w.web.h1, "/c"), "\"purged\"");
@@ -172,7 +172,7 @@ static void a_listed_site_is_shown_the_token_over_https_and_never_over_http(void
 
     configure(""); /* taken away again: also on connections that are open */
     instance_signal(&w.daemon, SIGHUP);
-    instance_await_said(&w.daemon, "were read anew", 2);
+    instance_await_said(&w.daemon, "were reloaded", 2);
     ends_as(purge("https://", "127.0.0.1", w.web.h2, "/f"), "\"purged\"");
     site_saw(w.web.h2, "HTTP/2.0 /f key=- ");
     stop();
@@ -188,7 +188,7 @@ static void neither_a_redirect_nor_a_retry_takes_the_token_elsewhere(void **stat
     configure(hosts);
     free(hosts);
     instance_signal(&w.daemon, SIGHUP);
-    instance_await_said(&w.daemon, "were read anew", 1);
+    instance_await_said(&w.daemon, "were reloaded", 1);
     ends_as(purge("https://", "127.0.0.1", w.web.h1, "/r?do=redirect"), "\"dead\"");
     ends_as(purge("https://", "127.0.0.1", w.web.h1, "/s?do=cut"), "\"dead\"");
     site_saw(w.web.h1, "HTTP/1.1 /r?do=redirect key=" TOKEN);

@@ -266,8 +266,7 @@ static void a_pause_holds_until_it_is_resumed(void **state)
                                    "\"A producer pauses an account\" account=main "
                                    "by=\"ops from 127.0.0.1\" why=\"origin is \\\"rebuilt"),
                      1);
-    assert_int_equal(instance_said(&w->rig->instances[0], "\"A producer lets an account go on\""),
-                     1);
+    assert_int_equal(instance_said(&w->rig->instances[0], "\"A producer resumes an account\""), 1);
     end(w);
 }
 

@@ -426,7 +426,7 @@ static void s41_purge_all_is_guarded_and_audited(void **state)
     rig_configure(w.r, PURGE_ALL, HTTP_LISTENS CMS);
     w.h = http_serve(w.r, 0);
     http_expect(w.h, 200, "POST", ALL, NULL, KEY_HEADER, NULL);
-    instance_await_said(i, "A producer asks to purge everything of a service", 1);
+    instance_await_said(i, "A producer pushes a purge-all", 1);
     rig_await(w.r, world_count(&w, "all") == 1);
     world_close(&w);
 }

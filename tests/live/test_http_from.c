@@ -221,7 +221,7 @@ static void a_reload_withdraws_an_address_also_from_a_stream_under_way(void **st
 
     configure(&p, "  - {name: press, from: [127.0.0.2]}\n");
     instance_signal(&p.r->instances[0], SIGHUP);
-    instance_await_said(&p.r->instances[0], "were read anew", 1);
+    instance_await_said(&p.r->instances[0], "were reloaded", 1);
     await_until(-1, AWAIT_PATIENCE_MS, instance_said(&p.r->instances[0], "changed=") > 0);
     rawhttp_open_from(&r, FRIEND, p.port);
     rawhttp_say(&r, "POST /v1/purge/bulk HTTP/1.1\r\nHost: localhost\r\n"
@@ -230,7 +230,7 @@ static void a_reload_withdraws_an_address_also_from_a_stream_under_way(void **st
     rig_await(p.r, requests_naming(&p.r->requests, "before", 200) == 1);
     configure(&p, "  - {name: press, from: [127.0.0.0/29, \"::1\"]}\n"); /* still in it */
     instance_signal(&p.r->instances[0], SIGHUP);
-    instance_await_said(&p.r->instances[0], "were read anew", 2);
+    instance_await_said(&p.r->instances[0], "were reloaded", 2);
     rawhttp_say(&r, "14\r\n{\"keys\":[\"middle\"]}\n\r\n");
     rig_await(p.r, requests_naming(&p.r->requests, "middle", 200) == 1);
     configure(&p, "  - {name: press, from: [127.0.0.3]}\n");

@@ -79,7 +79,7 @@ static void all_purges_everything_where_it_is_allowed(void **state)
     assert_int_equal(http_number(r, "targets"), 1);
     assert_int_equal(http_number(r, "cost"), 0); /* it is paid from another budget */
     rig_await(w.r, world_count(&w, "all") == 1);
-    instance_await_said(&w.r->instances[0], "A producer asks to purge everything of a service", 1);
+    instance_await_said(&w.r->instances[0], "A producer pushes a purge-all", 1);
     world_close(&w);
 }
 

@@ -192,7 +192,7 @@ static void addresses_that_fastly_does_not_tell_are_not_invented(void **state)
     sandbox_fault(w.r->sandbox, "not_found=1");
     r = http_expect(w.h, 503, "GET", "/public-ip-list", NULL, NULL);
     assert_non_null(http_header(r, "Retry-After"));
-    http_assert_text(r, "detail", "Fastly does not tell its addresses");
+    http_assert_text(r, "detail", "Fastly does not return its list of addresses");
     instance_await_said(&w.r->instances[0], "why=\"its answer is 404", 1);
     world_close(&w);
 }

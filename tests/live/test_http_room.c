@@ -148,7 +148,8 @@ static void unproven_bodies_of_unknown_length_have_their_ceiling_too(void **stat
         assert_may_push(&w);
     }
     rig_await(w.r, count_answers(r, array_len(r), 503) > 0);
-    assert_int_equal(instance_said(&w.r->instances[0], "HTTP requests under way take all"), 1);
+    assert_int_equal(instance_said(&w.r->instances[0], "HTTP requests in progress have used all"),
+                     1);
     for (size_t i = 0; i < array_len(r); i++)
         rawhttp_close(&r[i]);
     buf_deinit(&chunk);

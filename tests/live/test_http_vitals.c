@@ -126,8 +126,9 @@ static void late_answers_say_what_is_true_for_their_route(void **state)
     } late[] = {
         {"GET", "/v1/jobs/normal-1700000000000-0", NULL, "Redis does not answer; ask again"},
         {"DELETE", "/v1/jobs/normal-1700000000000-0", NULL, "whether the job is cancelled"},
-        {"POST", PURGE, "{\"keys\":[\"a\"]}", "whether it has the job is not known; push it again"},
-        {"POST", "/service/" NEWS "/purge/a", NULL, "whether it has the job is not known"},
+        {"POST", PURGE, "{\"keys\":[\"a\"]}",
+         "so it is unknown whether it stored the job; push it again"},
+        {"POST", "/service/" NEWS "/purge/a", NULL, "so it is unknown whether it stored the job"},
     };
     struct world w = opened(state);
     struct http *h = http_open(http_base(w.h), NULL);

@@ -282,12 +282,12 @@ static void reconfigure(struct world *w, const char *lines)
 {
     struct instance *i = &w->r->instances[0];
     char *global = alloc_printf(HTTP_LISTENS "producers:\n%s", lines);
-    size_t before = instance_said(i, "Configuration and tokens were read anew");
+    size_t before = instance_said(i, "Configuration and tokens were reloaded");
 
     rig_configure(w->r, "", global);
     free(global);
     instance_signal(i, SIGHUP);
-    instance_await_said(i, "Configuration and tokens were read anew", before + 1);
+    instance_await_said(i, "Configuration and tokens were reloaded", before + 1);
 }
 
 static void sighup_lets_new_producers_in_and_old_ones_out(void **state)
@@ -334,7 +334,7 @@ static void s43_no_token_is_ever_in_the_log(void **state)
     http_expect(w.h, 401, "PURGE", "/a?secret-four", NULL, "X-Fastly-Key: secret-five", NULL);
     http_expect(w.h, 400, "POST", PURGE, "not json", CMS_KEY, NULL);
     http_expect(w.h, 404, "GET", "/nothing?secret-six", NULL, CMS_KEY, NULL);
-    instance_await_said(i, "A request over HTTP is refused", 5);
+    instance_await_said(i, "HTTP request refused", 5);
     assert_int_equal(instance_said(i, "cms-token"), 0);
     assert_int_equal(instance_said(i, "secret-"), 0);
     assert_int_equal(instance_said(i, sandbox_token(w.r->sandbox)), 0);
@@ -461,8 +461,8 @@ static void a_flood_of_refusals_does_not_flood_the_log(void **state)
         http_expect(w.h, 401, "POST", PURGE, A, NULL);
     seconds = (clock_mono_ns() - began_ns) / NS_PER_S + 2;
     await_until(-1, AWAIT_PATIENCE_MS,
-                not_written(i) + instance_said(i, "A request over HTTP is refused") == 300);
-    written = instance_said(i, "A request over HTTP is refused");
+                not_written(i) + instance_said(i, "HTTP request refused") == 300);
+    written = instance_said(i, "HTTP request refused");
     assert_true(written >= 10 && written <= seconds * 10);
     world_close(&w);
 }

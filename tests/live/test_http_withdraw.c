@@ -19,7 +19,7 @@ static void reconfigure(struct world *w, const char *lines)
     rig_configure(w->r, "", global);
     free(global);
     instance_signal(i, SIGHUP);
-    instance_await_said(i, "Configuration and tokens were read anew", 1);
+    instance_await_said(i, "Configuration and tokens were reloaded", 1);
 }
 
 /* "cms", with a stream under way that has had one line. */

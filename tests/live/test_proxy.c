@@ -137,10 +137,10 @@ static void the_environment_says_nothing_unless_it_is_asked(void **state)
 
 static void reload(void)
 {
-    size_t before = instance_said(&w.r->instances[0], "were read anew");
+    size_t before = instance_said(&w.r->instances[0], "were reloaded");
 
     instance_signal(&w.r->instances[0], SIGHUP);
-    instance_await_said(&w.r->instances[0], "were read anew", before + 1);
+    instance_await_said(&w.r->instances[0], "were reloaded", before + 1);
 }
 
 /* Whatever hinders the proxy is said in words, costs no attempt and loses nothing. */

@@ -259,7 +259,7 @@ static void what_was_acknowledged_is_there_whenever_redis_is_killed(void **state
     }
     assert_int_equal(waitpid(feeder, NULL, 0), feeder);
     assert_int_equal(finish(&s), 0);
-    assert_true(said(&s, "Redis has them now"));
+    assert_true(said(&s, "Redis has stored the waiting lines"));
     for (int i = 0; i < count; i++) {
         key_of(w, jobs[i], key, sizeof(key));
         snprintf(wanted, sizeof(wanted), "%d", i + 1);
@@ -276,7 +276,7 @@ static void it_may_be_started_before_redis_is(void **state)
     redis_server_kill(w->redis);
     start(w, &s, NULL);
     say(&s, "a\nb\n");
-    assert_said(&s, "lines wait");
+    assert_said(&s, "lines are waiting");
     redis_server_restart(w->redis);
     assert_job(hear(&s), "normal-");
     assert_job(hear(&s), "normal-");
@@ -298,7 +298,7 @@ static void a_connection_that_was_idle_for_long_loses_nothing(void **state)
     say(&s, "b\n");
     assert_job(hear(&s), "normal-");
     assert_int_equal(length(w, NORMAL), 2);
-    assert_false(said(&s, "lines wait"));
+    assert_false(said(&s, "lines are waiting"));
     assert_int_equal(finish(&s), 0);
 }
 
@@ -419,7 +419,7 @@ static void while_redis_is_away_the_feeder_is_held_back(void **state)
         fed += n > 0 ? (size_t)n : 0;
         assert_true(fed < 1024 * 1024);
     }
-    assert_true(said(&s, "lines wait"));
+    assert_true(said(&s, "lines are waiting"));
     redis_server_restart(w->redis);
     assert_int_equal(kill(s.pid, SIGKILL), 0);
     (void)finish(&s);
@@ -450,7 +450,7 @@ static void asked_to_stop_while_redis_is_away_it_says_what_is_missing(void **sta
     redis_server_kill(w->redis);
     start(w, &s, NULL);
     say(&s, "a\nb\n");
-    assert_said(&s, "lines wait");
+    assert_said(&s, "lines are waiting");
     kill(s.pid, SIGTERM);
     assert_string_equal(hear(&s), "");
     assert_int_equal(finish(&s), 3);
@@ -471,7 +471,7 @@ static void without_a_reader_it_ends(void **state)
     say(&s, "b\n");
     s.out = open("/dev/null", O_RDONLY | O_CLOEXEC);
     assert_int_equal(finish(&s), 1);
-    assert_said(&s, "nobody reads");
+    assert_said(&s, "the reader of the acknowledgements");
 }
 
 static bool is_dead(pid_t pid)

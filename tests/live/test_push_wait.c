@@ -260,7 +260,7 @@ static void a_pause_says_what_is_still_on_the_wire(void **state)
     instance_kill(&r->instances[0]);
     rig_await(r, redis_server_int(r->redis, "EXISTS purgeline:{main}:lease") == 0);
     assert_int_equal(shell_run(&the_shell, "$P pause"), 0);
-    shell_assert_out(&the_shell, "nobody leads it");
+    shell_assert_out(&the_shell, "it has no leader");
     close_all(r);
 }
 

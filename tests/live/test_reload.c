@@ -40,7 +40,7 @@ static bool tail_has(struct tail *t, const char *text)
 static void reload(struct rig *r, struct tail *t)
 {
     instance_signal(&r->instances[0], SIGHUP);
-    await_until(-1, AWAIT_PATIENCE_MS, tail_has(t, "were read anew"));
+    await_until(-1, AWAIT_PATIENCE_MS, tail_has(t, "were reloaded"));
 }
 
 static unsigned long in_use(const struct tail *t)
@@ -201,13 +201,13 @@ static void a_port_that_is_taken_at_the_start_is_waited_for(void **state)
     shell_open(&shell);
     await_until(-1, AWAIT_PATIENCE_MS,
                 shell_run(&shell, "$P status --config %s", r->config) == 0 &&
-                    strstr(shell.out, "  http          does not listen: listen: 127.0.0.1:"));
+                    strstr(shell.out, "  http          not listening: listen: 127.0.0.1:"));
     redis_server_stop(squatter);
     await_until(-1, AWAIT_PATIENCE_MS, visit("127.0.0.1", port) == 200);
     assert_int_equal(instance_said(&r->instances[0], "Address already in use"), 1);
     await_until(-1, AWAIT_PATIENCE_MS,
                 shell_run(&shell, "$P status --config %s", r->config) == 0 &&
-                    !strstr(shell.out, "does not listen"));
+                    !strstr(shell.out, "not listening"));
     shell_close(&shell);
     rig_close(r);
 }
@@ -223,7 +223,7 @@ static void http_can_be_ended_and_begun_again(void **state)
     for (int i = 0; i < 3; i++) {
         configure(&w, "listen: \"\"\n");
         reload(w.r, &t);
-        instance_await_said(&w.r->instances[0], "HTTP has ended", (size_t)i + 1);
+        instance_await_said(&w.r->instances[0], "HTTP endpoint is closed", (size_t)i + 1);
         assert_int_equal(visit("127.0.0.1", port), 0);
         configure(&w, line);
         reload(w.r, &t);
@@ -232,7 +232,7 @@ static void http_can_be_ended_and_begun_again(void **state)
     /* Changed back while the first is still ending. */
     configure(&w, "listen: \"\"\n");
     instance_signal(&w.r->instances[0], SIGHUP);
-    await_until(-1, AWAIT_PATIENCE_MS, tail_has(&t, "were read anew"));
+    await_until(-1, AWAIT_PATIENCE_MS, tail_has(&t, "were reloaded"));
     configure(&w, line);
     reload(w.r, &t);
     await_until(-1, AWAIT_PATIENCE_MS, visit("127.0.0.1", port) == 200);
@@ -326,7 +326,7 @@ static void settings_that_need_a_restart_are_named_and_the_others_taken(void **s
     configure(&w, HTTP_LISTENS "senders: 3\nwindow: 777\nhttp: {body_max_bytes: 2048}\n");
     reload(w.r, &t);
     assert_non_null(strstr(t.line, "changed=\"http.body_max_bytes\""));
-    await_until(-1, AWAIT_PATIENCE_MS, tail_has(&t, "not in force before a restart"));
+    await_until(-1, AWAIT_PATIENCE_MS, tail_has(&t, "take effect at the next restart"));
     assert_non_null(strstr(t.line, "settings=\"senders, window\""));
     await_until(-1, AWAIT_PATIENCE_MS, push(&w, 4096) == 413);
 
@@ -340,7 +340,7 @@ static void settings_that_need_a_restart_are_named_and_the_others_taken(void **s
     configure(&w, HTTP_LISTENS);
     reload(w.r, &t);
     reload(w.r, &t);
-    assert_int_equal(instance_said(&w.r->instances[0], "not in force before a restart"), 1);
+    assert_int_equal(instance_said(&w.r->instances[0], "take effect at the next restart"), 1);
     fclose(t.f);
     world_close(&w);
 }

@@ -128,7 +128,7 @@ static void a_token_file_that_others_may_read_is_said_and_one_they_may_change_re
     instance_await_said(&r->instances[0], "The account has no token", 1);
     put(token, sandbox_token(r->sandbox), 0640);
     instance_signal(&r->instances[0], SIGHUP);
-    instance_await_said(&r->instances[0], "were read anew", 2);
+    instance_await_said(&r->instances[0], "were reloaded", 2);
     j = rig_push(r, "normal", "keys", "a", NULL);
     rig_await_ended(r, &j, "purged");
     shell_close(&shell);
@@ -149,7 +149,8 @@ static void a_data_folder_that_anybody_may_change_gets_no_redis(void **state)
     assert_int_equal(chmod(data, 01777), 0);
     instance_start(&r->instances[0], NULL, env, log);
     assert_int_equal(instance_wait(&r->instances[0], AWAIT_PATIENCE_MS), 1);
-    assert_int_equal(instance_said(&r->instances[0], "Anybody may change the data folder"), 1);
+    assert_int_equal(instance_said(&r->instances[0], "Other users may write to the data folder"),
+                     1);
     assert_int_equal(chmod(data, 0755), 0);
     instance_start(&r->instances[0], NULL, env, log);
     instance_await_said(&r->instances[0], "leads the account", 1);

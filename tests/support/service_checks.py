@@ -299,7 +299,7 @@ class Checks:
         said = self.service.journal(cursor)
         self.ok(self.service.pid() != before and '"purgeline has stopped" code=0' in said, "the old version ends",
                 said)
-        self.ok(f'"purgeline starts" version={newer}' in said, "the new version runs", said)
+        self.ok(f'"purgeline is starting" version={newer}' in said, "the new version runs", said)
         self.end_of_outage(keys, "the new one sends the backlog of the old one")
 
     def build_next_version(self):
@@ -370,7 +370,7 @@ class Checks:
 
     def secrets(self):
         journal = output("journalctl --no-pager -o export")
-        self.ok("purgeline starts" in journal, "the journal has what the service said")
+        self.ok("purgeline is starting" in journal, "the journal has what the service said")
         for secret in [*self.tokens, self.redis_password]:
             lines = [line.replace(secret, "…") for line in journal.splitlines() if secret in line]
             self.ok(not lines, f"the journal does not have {secret[:6]}…", *lines)

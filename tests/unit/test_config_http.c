@@ -295,10 +295,11 @@ static void a_token_where_its_digest_belongs_is_not_shown(void **state)
 static void a_bad_word_of_a_list_is_named_by_its_place(void **state)
 {
     (void)state;
-    assert_refused("producers:\n  - name: a\n    token_sha256: " A64
-                   "\n    hosts:\n      - a.b\n      - https://a.b\n",
-                   "purgeline.yaml:6: producers[0].hosts[1]: expected a host as www.example.com or "
-                   "*.example.com, found 'https://a.b'");
+    assert_refused(
+        "producers:\n  - name: a\n    token_sha256: " A64
+        "\n    hosts:\n      - a.b\n      - https://a.b\n",
+        "purgeline.yaml:6: producers[0].hosts[1]: expected a host like www.example.com or "
+        "*.example.com, found 'https://a.b'");
     assert_refused("producers:\n  - " PRODUCER ", kinds: [url, purge]}\n",
                    "purgeline.yaml:2: producers[0].kinds[1]: expected url, key or all, found "
                    "'purge'");
@@ -310,7 +311,7 @@ static void a_bad_word_of_a_list_is_named_by_its_place(void **state)
         "purgeline.yaml:2: producers[0].lanes: expected some of urgent, normal and bulk, "
         "found a single value");
     assert_refused("hooks:\n  - name: h\n    when: [a]\n",
-                   "purgeline.yaml:3: hooks[0].when[0]: expected a condition as path=value or "
+                   "purgeline.yaml:3: hooks[0].when[0]: expected a condition like path=value or "
                    "header:name=value, found 'a'");
 }
 

@@ -204,7 +204,7 @@ static void a_key_of_1025_bytes_sinks_the_job(void **state)
 static void a_bad_url_is_explained(void **state)
 {
     BAD("url: the URL is empty", SPAN("url"), SPAN(""));
-    BAD("url: user info (user@host) is not taken", SPAN("url"), SPAN("u@h/"));
+    BAD("url: user info (user@host) is not supported", SPAN("url"), SPAN("u@h/"));
     (void)state;
 }
 

@@ -394,7 +394,7 @@ static void a_bad_word_leaves_the_list_as_it_was_and_is_pointed_at(void **state)
                                        error, sizeof(error)),
                      -EINVAL);
     assert_int_equal(wrong, 1);
-    assert_string_equal(error, "expected a host as www.example.com or *.example.com, found '/'");
+    assert_string_equal(error, "expected a host like www.example.com or *.example.com, found '/'");
     assert_int_equal(p.hosts.count, 2);
     assert_string_equal(p.hosts.at[1], "b.example");
     setting_free(SETTING_PRODUCER, &p);

@@ -173,9 +173,9 @@ static void what_has_no_host_is_no_url(void **state)
 
 static void only_http_and_https_may_stand_before_the_host_and_once(void **state)
 {
-    bad_url(SPAN("ftp://host/"), "only http:// or https://");
-    bad_url(SPAN("file:///etc/passwd"), "only http:// or https://");
-    bad_url(SPAN("https://https://host/"), "only http:// or https://");
+    bad_url(SPAN("ftp://host/"), "the only schemes are http:// and https://");
+    bad_url(SPAN("file:///etc/passwd"), "the only schemes are http:// and https://");
+    bad_url(SPAN("https://https://host/"), "the only schemes are http:// and https://");
     bad_url(SPAN("https:/host/"), "port");
     (void)state;
 }

@@ -117,7 +117,7 @@ static void a_full_disk_is_one_trouble_whichever_question_meets_it(void **state)
     assert_false(refuse(1, "MISCONF Errors writing to the AOF file", S(1)));
     assert_false(refuse(2, "ERR Error running script: -MISCONF Errors writing", S(1)));
     assert_false(refuse(3, "MISCONF Errors writing to the AOF file script: abc", S(1)));
-    assert_int_equal(lines_with("make room on Redis' disk"), 1);
+    assert_int_equal(lines_with("free space on the disk of Redis"), 1);
 }
 
 static void each_command_that_is_not_permitted_is_said(void **state)

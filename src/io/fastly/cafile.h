@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Whether a file of certificate authorities is one: curl finds out only when it connects, and then
+ * Checks that a CA file is valid. curl detects an invalid file only when it connects, and then
  * every purge fails. */
 #pragma once
 

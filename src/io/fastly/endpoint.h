@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The inside of an endpoint, for the sender's own files: the header lines that all its requests
- * share, built once. */
+ * The internals of an endpoint, for the files of the sender: the header lines shared by all its
+ * requests, built once. */
 #pragma once
 
 #include "proxy.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * One GET, waited for: what the commands ask the API, and the endpoint on a thread. libcurl ends
- * here. */
+ * A blocking GET request to the API, for the commands and for threads of the HTTP endpoint. */
 #pragma once
 
 #include "buf.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Which addresses a stranger's URL may lead us to: those of the public Internet only, never our own
- * network's (server-side request forgery).
+ * Decides which addresses an untrusted URL may lead to: only addresses of the public Internet,
+ * never those of our own network (server-side request forgery).
  * https://www.iana.org/assignments/iana-ipv4-special-registry/
  * https://www.iana.org/assignments/iana-ipv6-special-registry/ */
 #pragma once

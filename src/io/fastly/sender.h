@@ -8,7 +8,8 @@
 #include "list.h"
 #include "loop.h"
 
-/* Where to and as whom: immutable once made, counted, shared by exchanges on all loops. */
+/* The destination and credentials of exchanges: immutable, reference-counted, shared by exchanges
+ * on all loops. */
 struct endpoint;
 
 struct endpoint_options {
@@ -24,8 +25,8 @@ struct endpoint_options {
 
 struct endpoint *endpoint_new(const struct endpoint_options *o);
 struct endpoint *endpoint_hold(struct endpoint *e);
-/* Whether both ask the same place as the same person: what Fastly said to one it says to the other.
- */
+/* Whether both have the same destination and credentials, so that Fastly treats both in the same
+ * way. */
 bool endpoint_same(const struct endpoint *a, const struct endpoint *b);
 void endpoint_drop(
     struct endpoint *e); /* the last drop wipes the token; any thread; NULL is fine */
@@ -39,7 +40,7 @@ enum exchange_error {
     EXCHANGE_BLOCKED, /* refused by us: peer address not allowed, redirect, bad certificate */
 };
 
-/* Whom an exchange talks to. The first value is the most careful one. */
+/* The kind of server of an exchange. The first value is the strictest. */
 enum exchange_peer {
     EXCHANGE_STRANGER, /* a host of a producer's URL: private, link-local and loopback addresses
                           are refused, whatever its name resolves to */
@@ -92,6 +93,6 @@ struct senders_options {
 struct senders *senders_new(struct loop *l, const struct senders_options *o, senders_cb *cb,
                             void *ctx);
 void senders_send(struct senders *s, struct exchange *x); /* takes x */
-/* Gives back everything still under way as EXCHANGE_BROKEN or EXCHANGE_UNSENT, stops the threads,
- * then calls done (on l's thread, after this returned). */
+/* Returns all pending exchanges as EXCHANGE_BROKEN or EXCHANGE_UNSENT, stops the threads, then
+ * calls done (on l's thread, after this returned). */
 void senders_close(struct senders *s, loop_cb *done, void *ctx);

@@ -318,7 +318,7 @@ static int use_url(struct transfer *t, const struct buf *url)
     return 0;
 }
 
-/* The last line of defence: who asks for the token decides by the URL as well. */
+/* The last line of defence: callers that request the token check the URL as well. */
 static bool would_leak_token(const struct exchange *x)
 {
     struct span url = buf_span(&x->url), host, rest;

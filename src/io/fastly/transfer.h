@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One libcurl easy handle and the exchange it carries, for the sender's own files: what is asked of
- * curl, and what its answer means. */
+ * A libcurl easy handle with its exchange, for the files of the sender: sets up the handle and
+ * interprets the result. */
 #pragma once
 
 #include "sender.h"
@@ -30,8 +30,8 @@ struct exchange *transfer_end(struct transfer *t, int result);
 /* Given up before curl was through with it. */
 struct exchange *transfer_abandon(struct transfer *t, const char *why);
 
-/* It goes to this origin, and is neither issued nor connecting: curl keeps it back until another's
- * connection has shown whether it can be shared. */
+/* True if the transfer goes to this origin and curl holds it back: curl waits until another
+ * connection shows whether it can be shared. */
 bool transfer_is_parked(const struct transfer *t, const char *origin);
 
 int transfer_socket(struct transfer *t); /* -1: none. Before it is taken out of the multi handle. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * An HTTP/1.1 server on a loop: parsing, keep-alive and TLS are libmicrohttpd's, which ends here;
- * deadlines, streaming and answering later are this file's. One request of a stranger is a visit
+ * this file adds deadlines, streaming and delayed replies. A request of a client is called a visit
  * (a request is what we send to Fastly).
  *
  *   head ─▶ body … ─▶ whole ─▶ (Redis is asked) ─▶ visit_answer ─▶ gone
@@ -86,7 +86,8 @@ const struct httpd_counts *httpd_counts(const struct httpd *h);
  * after their answer. 0, or -EINVAL with a sentence and everything as it was. */
 must_use int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err,
                            size_t err_room);
-/* Nobody counts as proven any more (visit_prove): who may come in has changed. */
+/* Marks all connections as not authenticated (visit_prove), because the permissions have
+ * changed. */
 void httpd_forget_proven(struct httpd *h);
 /* Listens where the options say, with their unix_mode and unix_group, and no more elsewhere:
  * connections from there end with their visit. 0 (also when all is the same), or negative errno

@@ -73,9 +73,9 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
 
     (void)kind;
     if (!is_token(name, n))
-        l->flaw = "the name of a header is none";
+        l->flaw = "invalid header name";
     else if (value && has_control(value, value_bytes))
-        l->flaw = "a header holds a control character";
+        l->flaw = "a header contains a control character";
     else if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0)
         l->lengths++;
     else if (strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0)
@@ -90,15 +90,15 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
 static const char *framing_flaw(const struct look *l, const char *version)
 {
     if (l->hosts > 1)
-        return "Host is there more than once";
+        return "more than one Host header";
     if (l->lengths > 1)
-        return "Content-Length is there more than once";
+        return "more than one Content-Length header";
     if (l->codings > 1 || (l->codings && !l->chunked))
-        return "of transfer codings only chunked is understood";
+        return "the only supported transfer coding is chunked";
     if (l->codings && l->lengths)
-        return "both Content-Length and Transfer-Encoding are there";
+        return "both Content-Length and Transfer-Encoding are present";
     if (l->codings && strcmp(version, "HTTP/1.0") == 0)
-        return "HTTP/1.0 knows no transfer coding";
+        return "HTTP/1.0 has no transfer codings";
     return NULL;
 }
 
@@ -129,11 +129,11 @@ const char *httpd_head_flaw(const struct visit *v, const char *method, const cha
     struct look l = {0};
 
     if (!is_token(method, strlen(method)))
-        return "the method is none";
+        return "invalid method";
     if (has_control(v->target, v->target_bytes) || memchr(v->target, '\t', v->target_bytes))
-        return "the target holds a control character";
+        return "the request target contains a control character";
     if (httpd_is_lenient() && !is_sound_as_read(method, v->head_bytes, v, version))
-        return "a line of the head does not end as it must, or holds a NUL";
+        return "a line of the head does not end with CRLF, or contains a NUL";
     MHD_get_connection_values_n(v->mhd, MHD_HEADER_KIND, on_header, &l);
     return l.flaw ? l.flaw : framing_flaw(&l, version);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A blocking connection to Redis for commands that people type: one question after the other, or
- * many in a pipeline. Its answers are read with reply.h. */
+ * A blocking connection to Redis for the command line: one command after the other, or many in a
+ * pipeline. Replies are read with reply.h. */
 #pragma once
 
 #include "redis.h"
@@ -27,16 +27,16 @@ must_use int client_flush(struct client *c);
 int client_fd(const struct client *c); /* to poll(2) for readable */
 /* The same for replies that may not come: -ETIMEDOUT after `timeout_ms`. */
 must_use int client_wait(struct client *c, int timeout_ms, struct redisReply **out);
-/* One question, one answer. Nothing may be unanswered before it. -EIO: Redis refused, see
- * client_error. */
+/* Sends one command and waits for its reply. There must be no pending replies. -EIO: Redis refused,
+ * see client_error. */
 must_use int client_ask(struct client *c, size_t argc, const struct span *argv,
                         struct redisReply **out);
 /* The same with arguments as strings, ended by NULL. */
 must_use int client_ask_words(struct client *c, const char *const *words, struct redisReply **out);
 
-/* What was last wrong, a lost connection or a refusal; for people, never with the password. */
+/* The last error, a lost connection or a refusal, as a message without the password. */
 const char *client_error(const struct client *c);
 /* For a reply of another form than its command has: -EIO, and client_error says so. */
 must_use int client_distrust(struct client *c);
-/* An answer takes at most so long, or the connection counts as gone; half a minute at first. */
+/* Sets the timeout for replies, after which the connection counts as lost; the default is 30 s. */
 void client_set_patience(struct client *c, uint32_t answer_s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * One connection to Redis on a loop: connects, authenticates, reconnects with backoff, runs
- * commands in order. Its answers are read with reply.h. */
+ * commands in order. Replies are read with reply.h. */
 #pragma once
 
 #include "loop.h"
@@ -27,7 +27,7 @@ must_use int redis_address_parse(const char *url, struct redis_address *out, cha
 void redis_address_copy(const struct redis_address *from, struct redis_address *to);
 void redis_address_deinit(struct redis_address *a); /* wipes the password */
 
-/* What NOAUTH means to people. */
+/* The message for NOAUTH. */
 #define REDIS_WANTS_A_PASSWORD                                                                     \
     "Redis wants a password (NOAUTH): name it in its URL, redis://:PASSWORD@HOST:PORT or with a "  \
     "user "                                                                                        \

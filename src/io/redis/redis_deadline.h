@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * When a connection to Redis is given up for its silence: an answer is owed, and for so long none
- * has come. Answers come in order, so only the oldest one counts; and as one command cannot be
- * taken back, it is the connection that ends. */
+ * Decides when a connection to Redis has timed out: a reply is pending and nothing has arrived for
+ * a certain time. Replies come in order, so only the oldest pending one counts. A single command
+ * cannot be cancelled, so the whole connection is closed. */
 #pragma once
 
 #include "list.h"

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What may come next on a connection to Redis: an answer to a command, a message of a channel that
- * was subscribed to, or nothing. hiredis has assertions that nothing else comes, and whoever
- * answers at that address need not be a Redis: so each part of a reply is looked at before hiredis
- * has it. */
+ * Tracks what may arrive next on a connection to Redis: a reply to a command, a message of a
+ * subscribed channel, or nothing. hiredis asserts that nothing else arrives, but the server may not
+ * be a Redis at all; each part of a reply is therefore checked before hiredis gets it. */
 #pragma once
 
 #include "redis_codec.h"

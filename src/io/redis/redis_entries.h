@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The reply to XREAD, entry by entry, as its bytes arrive: only one entry is ever held, and one
- * that is too large, or for which there is no room, not at all.
+ * The reply to XREAD, entry by entry, as its bytes arrive: it holds one entry at a time in memory,
+ * and skips entries that are too large or for which there is no room.
  *
  * https://redis.io/docs/latest/develop/reference/protocol-spec/ (RESP2) */
 #pragma once

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What every connection to Redis is made to do before its first byte, on a loop or not. Without
- * libuv, so that a producer needs none. */
+ * Socket options and TLS for every connection to Redis, with or without a loop. Does not use libuv,
+ * so that producers do not need it. */
 #pragma once
 
 #include "base.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What is in an answer of Redis. It may have any form, for whoever answers may not be a Redis at
- * all: what an answer is not reads as empty, so nobody looks into hiredis' structure by himself. */
+ * Reads replies of Redis. A reply may have any form, because the server may not be a Redis at all:
+ * a value of the wrong type reads as empty. Use these functions instead of the structure of
+ * hiredis. */
 #pragma once
 
 #include <stdint.h>
