@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Replies to XREAD, as a server that is none of ours may send them. Input: a byte for the size of
+ * Replies to XREAD from a server that may not be a Redis. Input: a byte for the size of
  * the pieces in which the rest arrives, one for the ceilings, then the reply. Cut into other pieces
  * it must say the same. */
 #include <errno.h>

@@ -34,7 +34,7 @@ static const char producers[] = HTTP_LISTENS
     "    accounts: [other]\n"
     "    admin: true\n";
 
-/* -- a service with two accounts, and who asks it -------------------------------------------- */
+/* -- a service with two accounts, and its clients ------------------------------------------ */
 
 /* Of the test that runs, so that a failing one is cleaned up behind. */
 static struct world {

@@ -268,7 +268,7 @@ static void a_waiting_visitor_who_goes_away_leaves_nothing_behind(void **state)
     for (size_t i = 0; i < array_len(calls); i++)
         http_drop(calls[i]);
     http_close(others);
-    /* While their jobs still wait; the one who asks is the one. */
+    /* While their jobs still wait: the only visit is this request itself. */
     rig_await(w.r, strstr(http_do(w.h, "GET", "/metrics", NULL, NULL)->body,
                           "\npurgeline_http_visits_under_way 1\n"));
     rig_dispatch_pause(w.r, false);

@@ -277,7 +277,7 @@ static void a_full_backlog_takes_no_more(void **state)
     world_close(&w);
 }
 
-/* S24: who asks the daemon to stop while visitors wait gets an end, and they an answer. */
+/* S24: told to stop while clients wait, the daemon stops and the clients get a reply. */
 static void a_stopping_daemon_answers_who_waits(void **state)
 {
     struct world w = opened(state);

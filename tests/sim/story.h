@@ -17,7 +17,7 @@ struct story {
     struct step *steps;
     size_t count, room;
     uint64_t seed;
-    bool without_kills; /* torture kills nobody in it */
+    bool without_kills; /* torture never kills the process */
 };
 
 void story_init(struct story *s, const char *file);

@@ -471,7 +471,7 @@ static void only_what_we_call_a_job_is_the_id_of_one(void **state)
     (void)state;
 }
 
-/* Of a Redis that is none. */
+/* Entries from a server that is not a Redis. */
 static void a_name_without_a_value_is_refused(void **state)
 {
     (void)state;
