@@ -46,7 +46,7 @@ static void the_backlog_is_planned_and_left_alone(void **state)
     assert_int_equal(length(w, BULK), 100);
     assert_int_equal(length(w, NORMAL), 5);
     assert_int_equal(redis_server_int(w->redis, "EXISTS purgeline:{main}:lease"), 0);
-    assert_int_equal(shell_run(&w->shell, "$P plan -b | grep -q 'nobody dispatches'"), 0);
+    assert_int_equal(shell_run(&w->shell, "$P plan -b | grep -q 'no instance dispatches'"), 0);
 }
 
 static void an_entry_that_cannot_be_understood_is_named(void **state)
