@@ -26,7 +26,7 @@
 #include "setting.h"
 #include "suggest.h"
 
-/* XADD with MINID, which the ledger is kept with, came with 6.2:
+/* The option MINID, with which the ledger is trimmed, was added in Redis 6.2:
  * https://redis.io/docs/latest/commands/xadd/ */
 #define REDIS_MIN_MAJOR 6
 #define REDIS_MIN_MINOR 2
@@ -41,7 +41,7 @@ const char *const check_grade_names[] = {
 
 #define NAMES_MAX 128
 
-/* Variables that are read elsewhere than in the table. */
+/* Known variables that are not in the table of settings. */
 static const char *const other_names[] = {"PURGELINE_CONFIG", "PURGELINE_BIN"};
 
 static size_t known_names(char names[][64], const char **list)
@@ -135,7 +135,8 @@ static void judge_memory(const struct report *r, const struct serverinfo *s)
                   "it may throw away jobs: maxmemory-policy is %.*s", (int)policy.n, policy.p);
 }
 
-/* What a yes of this Redis is worth when it dies: see its redis.conf on appendfsync. */
+/* Whether the jobs that Redis has confirmed survive its crash. This depends on appendfsync: see
+ * redis.conf. */
 static void judge_fsync(const struct report *r, struct client *client)
 {
     struct span how = serverinfo_appendfsync(client);
@@ -152,7 +153,7 @@ static void judge_fsync(const struct report *r, struct client *client)
             (int)how.n, how.p);
 }
 
-/* Whether it keeps a file at all, and can. */
+/* Checks the persistence of Redis. True if it has an append-only file and can write it. */
 static bool judge_disk(const struct report *r, const struct serverinfo *s)
 {
     bool writes = s->aof_last_write.n == 0 || span_is(s->aof_last_write, "ok");
@@ -184,7 +185,7 @@ static void judge_server(const struct report *r, struct client *client)
     serverinfo_deinit(&s);
 }
 
-/* What the instance that leads the account says of itself: settings that it could not take. */
+/* Warns about settings whose new values the leader of the account uses only after a restart. */
 static void judge_leader(const struct report *r, struct client *client, const char *account)
 {
     struct report of = {.cb = r->cb, .ctx = r->ctx, .account = account, .subject = "reload"};
@@ -196,7 +197,8 @@ static void judge_leader(const struct report *r, struct client *client, const ch
     free(waits);
 }
 
-/* Returns whether Redis is away that should be there. */
+/* Reports why Redis cannot be reached. True if it is an external Redis, which should be running;
+ * the embedded one runs only with `purgeline run`. */
 static bool judge_absence(const struct report *r, const struct config *c, const char *why)
 {
     bool away = !config_redis_embedded(c);
@@ -215,7 +217,7 @@ static bool judge_absence(const struct report *r, const struct config *c, const 
     return away;
 }
 
-/* On a connection of its own: it ends as a subscriber. */
+/* Uses a separate connection, because the check leaves it in subscriber mode. */
 static void check_permissions_anew(const struct redis_address *address,
                                    const struct config_account *a, check_cb *cb, void *ctx)
 {
@@ -265,7 +267,7 @@ bool check_redis(const struct config *c, const char *account, check_cb *cb, void
 
 #define REPLY_MAX_BYTES (1024 * 1024)
 
-/* The API's words in an error, for people: "msg" and "detail". */
+/* The API's error message for people: "msg" and "detail". */
 static void api_words(const json_t *doc, char *out, size_t room)
 {
     const char *msg = json_string_value(json_object_get(doc, "msg"));
@@ -278,8 +280,8 @@ static void api_words(const json_t *doc, char *out, size_t room)
              log_quote(shown, sizeof(shown), all, strlen(all)));
 }
 
-/* The reply as JSON (NULL when it is none) and its status; 0 with a finding made when there was
- * none. */
+/* Sends a GET request to the API. Returns the status of the reply; 0 if there was no reply, which
+ * is then reported as a finding. *doc is the reply, or NULL if it is not JSON. */
 static int ask(const struct report *r, const struct config_account *a,
                const struct fetch_secrets *token, const char *path, json_t **doc)
 {

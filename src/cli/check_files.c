@@ -21,7 +21,8 @@ static void judge_token(const struct report *r, const struct config_account *a)
     char *token, err[300];
 
     if (config_read_token(a, &token, err, sizeof(err)) < 0) {
-        /* The environment of the service is another one than ours. */
+        /* The daemon's environment may differ from ours, so a missing variable is only a
+         * warning. */
         check_say(r, by_file ? CHECK_FAIL : CHECK_WARN, "put the API token there", "%s", err);
         return;
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Whether what an account needs from files and the environment is there: what can be known before a
- * reload without asking Redis or Fastly. */
+ * Checks the files and environment variables that an account needs. This is what can be checked
+ * before a reload without contacting Redis or Fastly. */
 #pragma once
 
 #include "check.h"
 
 void check_authorities(const struct config_account *a, check_cb *cb, void *ctx);
-/* These, token, proxy user and services. */
+/* Checks the authorities, the token, the proxy user and the services. */
 void check_files(const struct config_account *a, check_cb *cb, void *ctx);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * How a check says what it found, for the files that check. */
+ * Reports a finding. Shared by the files with checks. */
 #pragma once
 
 #include "base.h"
@@ -8,9 +8,9 @@
 struct report {
     check_cb *cb;
     void *ctx;
-    const char *account, *subject; /* of struct check_finding */
+    const char *account, *subject; /* for struct check_finding */
 };
 
-/* One finding to r->cb; cut at 1,023 bytes. */
+/* Passes one finding to r->cb. Its sentence is cut at 1,023 bytes. */
 void check_say(const struct report *r, enum check_grade grade, const char *remedy, const char *fmt,
                ...) print_like(4, 5);

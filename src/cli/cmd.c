@@ -154,15 +154,15 @@ int cmd_redis_failed(const struct client *client, int err)
     } hints[] = {
         {"WRONGTYPE", " ('purgeline check' names the key, 'purgeline check --repair' mends it)"},
         {"NOPERM", PERMIT},
-        {"The user executing the script", PERMIT}, /* Redis 7.0, inside of scripts */
-        {"ACL failure in script", PERMIT},         /* Redis 8.0, the same */
+        {"The user executing the script", PERMIT}, /* Redis 7.0, inside scripts */
+        {"ACL failure in script", PERMIT},         /* Redis 8.0, inside scripts */
         {"", ""},
     };
     size_t i = 0;
 
     if (err == -ENOTCONN)
         return cmd_fail(CMD_REDIS, "the connection to Redis broke: %s", client_error(client));
-    while (!strstr(client_error(client), hints[i].word)) /* the last is found in everything */
+    while (!strstr(client_error(client), hints[i].word)) /* the last word is "": always found */
         i++;
     return cmd_fail(CMD_FAILED, "Redis refuses: %s%s", client_error(client), hints[i].hint);
 }

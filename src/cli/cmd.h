@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What the subcommands share: their table, options that all of them take, exit codes. */
+ * Shared by the subcommands: their entry points, common options, exit codes, output. */
 #pragma once
 
 #include <getopt.h>
@@ -10,10 +10,10 @@
 
 enum cmd_exit {
     CMD_OK = 0,
-    CMD_FAILED = 1,  /* done in part or not at all, or something is wrong */
-    CMD_USAGE = 2,   /* arguments or configuration */
-    CMD_REDIS = 3,   /* Redis cannot be reached */
-    CMD_TIMEOUT = 4, /* timed out */
+    CMD_FAILED = 1, /* done in part or not at all, or something is wrong */
+    CMD_USAGE = 2,  /* wrong arguments or configuration */
+    CMD_REDIS = 3,  /* Redis cannot be reached */
+    CMD_TIMEOUT = 4,
 };
 
 int cmd_run(int argc, char **argv);
@@ -34,7 +34,7 @@ extern const char cmd_resume_help[];
 extern const char cmd_check_help[];
 extern const char cmd_plan_help[];
 
-void cmd_begin(const char *command); /* whose messages follow */
+void cmd_begin(const char *command); /* the command named in messages */
 const char *cmd_name(void);          /* "purgeline <command>" */
 
 /* -- options that all commands take -- */
@@ -57,27 +57,28 @@ struct cmd_common {
     "  -r, --redis URL      use this Redis instead of the configured one\n"                        \
     "  -h, --help           show this help\n"
 
-/* Takes a short option that getopt_long returned. True when it was one of the common ones. */
+/* Takes a short option that getopt_long returned. True if it is a common option. */
 bool cmd_take_common(struct cmd_common *o, int opt);
 
-/* What to do after the options: -1 to go on, else the exit code (--help was shown, or an option was
- * wrong). `opt` is what getopt_long returned last when it stopped early: 'h', '?' or -1. */
+/* Call this after parsing the options. -1: go on; otherwise the exit code (--help was shown, or an
+ * option was wrong). `opt` is what getopt_long returned last when parsing stopped early: 'h', '?'
+ * or -1. */
 int cmd_after_options(const char *command, int opt, const char *help);
 
 /* -- printing -- */
 
-/* Like printf to stdout, to stderr, and into a buffer. What a %s brings in may come from Redis or
- * the network: control characters in it are shown as \xNN and not obeyed by the terminal. What
- * cmd_colour returned passes. */
+/* Like printf to stdout, to stderr, and into a buffer. The text of a %s may come from Redis or the
+ * network, so its control characters are printed as \xNN and the terminal does not obey them.
+ * Strings returned by cmd_colour are printed unchanged. */
 void cmd_print(const char *fmt, ...) print_like(1, 2);
 void cmd_tell(const char *fmt, ...) print_like(1, 2);
 struct buf;
 void cmd_put(struct buf *out, const char *fmt, ...) print_like(2, 3);
 
-/* The same for a sentence of its own: "purgeline <command>: ..." to stderr. Returns `code`. */
+/* Prints "purgeline <command>: " and the sentence to stderr. Returns `code`. */
 int cmd_fail(enum cmd_exit code, const char *fmt, ...) print_like(2, 3);
 
-void cmd_print_text(struct span lines); /* many lines: newlines stay, the rest is cleaned */
+void cmd_print_text(struct span lines); /* keeps newlines, escapes other control characters */
 
 enum cmd_json { CMD_JSON_LINE, CMD_JSON_TREE };
 struct json_t;
@@ -85,36 +86,36 @@ void cmd_print_json(const struct json_t *j, enum cmd_json form); /* to stdout */
 
 /* -- configuration and Redis -- */
 
-/* The file that --config or $PURGELINE_CONFIG names, or the one in /etc; NULL: none. */
+/* The file named by --config or $PURGELINE_CONFIG, or the one in /etc; NULL if there is none. */
 const char *cmd_config_path(const struct cmd_common *o);
-/* 0, or CMD_USAGE with the sentence printed. Release with config_deinit. */
+/* 0, or CMD_USAGE after printing an error. Release with config_deinit. */
 must_use int cmd_load(const struct cmd_common *o, struct config *out);
-/* The account that --account names or the only one; NULL with the sentence printed. */
+/* The account named by --account, or the only account; NULL after printing an error. */
 const struct config_account *cmd_account(const struct cmd_common *o, const struct config *c);
 
 struct client;
 struct redis_address;
-/* 0, or an exit code with the sentence printed. */
+/* 0, or an exit code after printing an error. */
 must_use int cmd_redis_address(const struct config *c, struct redis_address *out);
 must_use int cmd_connect(const struct config *c, struct client **out);
-/* After a failed command (negative errno): prints why, returns the exit code. */
+/* For a failed Redis command (negative errno): prints the reason, returns the exit code. */
 int cmd_redis_failed(const struct client *client, int err);
 
-/* All a command on one account needs. */
+/* What a command for one account needs. */
 struct cmd_session {
     struct config config;
     const struct config_account *account;
     struct client *client;
 };
-/* 0, or an exit code with the sentence printed. */
+/* 0, or an exit code after printing an error. */
 must_use int cmd_session_open(const struct cmd_common *o, struct cmd_session *s);
 void cmd_session_close(struct cmd_session *s);
 
 /* -- words and numbers -- */
 
-/* "250", "250ms", "5s", "2m", "1h", "3d" as milliseconds. 0 or -EINVAL. */
+/* Parses "250", "250ms", "5s", "2m", "1h" or "3d" into milliseconds. 0 or -EINVAL. */
 must_use int cmd_parse_duration(const char *text, uint64_t *ms);
-/* "+5s" from now, or Unix milliseconds. 0 or -EINVAL. */
+/* Parses "+5s" (from now) or Unix milliseconds. 0 or -EINVAL. */
 must_use int cmd_parse_when(const char *text, uint64_t now_ms, uint64_t *ms);
 /* "850 ms", "4.2 s", "3 min", "2 h", "5 d" */
 const char *cmd_duration_words(char *out, size_t room, uint64_t ms);
@@ -122,11 +123,11 @@ const char *cmd_duration_words(char *out, size_t room, uint64_t ms);
 const char *cmd_number_words(char *out, size_t room, uint64_t n);
 
 enum cmd_colour { CMD_PLAIN, CMD_BOLD, CMD_RED, CMD_YELLOW, CMD_GREEN, CMD_DIM };
-/* The escape sequence that starts the colour, or "" where stdout is no terminal or NO_COLOR is set
- * (https://no-color.org). CMD_PLAIN ends all. */
+/* The escape sequence that starts the colour, or "" if stdout is not a terminal or NO_COLOR is set
+ * (https://no-color.org). CMD_PLAIN resets the colour. */
 const char *cmd_colour(enum cmd_colour colour);
 
-/* -- a bar on stderr, when that is a terminal -- */
+/* -- progress bar on stderr, if that is a terminal -- */
 
 struct cmd_progress {
     const char *what;
@@ -136,4 +137,4 @@ struct cmd_progress {
 };
 void cmd_progress_begin(struct cmd_progress *p, const char *what, uint64_t total);
 void cmd_progress_at(struct cmd_progress *p, uint64_t done, const char *note);
-void cmd_progress_end(struct cmd_progress *p); /* wipes the bar */
+void cmd_progress_end(struct cmd_progress *p); /* erases the bar */

@@ -71,7 +71,7 @@ static void tell(const struct cmd_common *o, const char *account, enum control_s
     json_decref(j);
 }
 
-/* A request may take as long as the account's timeout_ms, 10 s as it comes. */
+/* A request may take as long as the account's timeout_ms, which is 10 s by default. */
 #define HOLD_WAIT_MS 15000
 
 static int await_held(const struct cmd_common *o, struct cmd_session *s)

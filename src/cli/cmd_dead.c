@@ -70,7 +70,7 @@ static const struct verb {
              "\n" ACT_CODES},
 };
 
-/* Of the verb that is named, wherever the options stand. */
+/* The help for the verb among the arguments; options may come before it. */
 static const char *help_for(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)

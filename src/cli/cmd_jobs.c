@@ -123,16 +123,16 @@ bool cmd_jobs_any(const struct cmd_jobs *j, int targets)
 
 /* -- reading -- */
 
-/* A job of several lines carries the number of its first. */
+/* A job made from several lines has the number of its first line. */
 struct gathering {
     struct cmd_jobs *jobs;
     const struct cmd_jobs_reader *reader;
     struct jobform form;
     uint64_t lines, first;
-    bool over; /* the reader wants no more */
+    bool over; /* the reader has asked to stop */
 };
 
-/* Hands the form over and empties it. */
+/* Passes the job in the form to the reader and empties the form. */
 static void hand_over(struct gathering *g, struct jobform *f, uint64_t line)
 {
     const struct span *fields;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * The jobs given on a command line, for `push` and `plan`: targets as arguments or lines of a file,
- * and the options for all of them. */
+ * The jobs given on a command line, for `push` and `plan`: targets as arguments or as lines of a
+ * file, and options that apply to all of them. */
 #pragma once
 
 #include "cmd.h"
 #include "jobform.h"
 
-/* A line may hold a job of the largest size as JSON. */
+/* Long enough for the largest job as JSON. */
 #define CMD_JOBS_LINE_MAX_BYTES ((size_t)16 * 1024 * 1024)
 
 struct cmd_jobs {
@@ -14,7 +14,7 @@ struct cmd_jobs {
     uint64_t per_job;
     enum jobform_kind kind;
     enum lane lane;
-    struct jobform defaults; /* what the options say, for every job */
+    struct jobform defaults; /* from the options, for every job */
     uint64_t now_ms;
 };
 
@@ -61,23 +61,25 @@ enum cmd_jobs_long {
 void cmd_jobs_init(struct cmd_jobs *j, uint64_t now_ms);
 void cmd_jobs_deinit(struct cmd_jobs *j);
 
-/* Takes an option that getopt_long returned: 0, or CMD_USAGE with the sentence printed. */
+/* Takes an option that getopt_long returned: 0, or CMD_USAGE after printing an error. */
 int cmd_jobs_take(struct cmd_jobs *j, int opt);
-int cmd_jobs_bad_option(const char *name, const char *expected); /* prints; CMD_USAGE */
-/* The targets given as arguments go with the options: 0, or CMD_USAGE with the sentence printed. */
+int cmd_jobs_bad_option(const char *name, const char *expected); /* prints an error; CMD_USAGE */
+/* Checks that the targets given as arguments fit the options: 0, or CMD_USAGE after printing an
+ * error. */
 int cmd_jobs_check(const struct cmd_jobs *j, int targets);
-/* What is asked for at all. */
+/* Whether any job is given. */
 bool cmd_jobs_any(const struct cmd_jobs *j, int targets);
 
 struct cmd_jobs_reader {
-    /* A complete job; line 0: from arguments. False ends the reading. */
+    /* Gets each complete job; line 0 means that it is from the arguments. False ends the
+     * reading. */
     bool (*job)(void *ctx, enum lane lane, const struct span *fields, size_t count, uint64_t line);
-    void (*wrong)(void *ctx, uint64_t line, const char *why); /* no job: bad input */
+    void (*wrong)(void *ctx, uint64_t line, const char *why); /* gets each invalid input */
     const char *(*progress)(void *ctx, char *note, size_t room);
     void *ctx;
-    struct cmd_progress *bar; /* begun and ended here */
+    struct cmd_progress *bar; /* cmd_jobs_read begins and ends it */
     const char *what;         /* "pushing" */
     bool silent;              /* no bar */
 };
-/* 0, or CMD_USAGE when there is no such file, with the sentence printed. */
+/* 0, or CMD_USAGE after printing an error if the file cannot be opened. */
 int cmd_jobs_read(struct cmd_jobs *j, int argc, char **argv, const struct cmd_jobs_reader *r);

@@ -228,8 +228,8 @@ static int make_plan(struct planning *g, int argc, char **argv)
     return rc;
 }
 
-/* Where no service is configured, as on a producer's machine, the one that --service names is taken
- * for one, as push does. */
+/* If no service is configured, for example on a producer's machine, the service named by --service
+ * is accepted, as `push` does. */
 static int add_named_service(struct planning *g)
 {
     struct config_account *a = &g->config.accounts[g->account - g->config.accounts];

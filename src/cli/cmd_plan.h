@@ -17,20 +17,20 @@ struct planning {
 
     struct config config;
     const struct config_account *account;
-    struct client *client; /* NULL: not asked, or not reached */
+    struct client *client; /* NULL: Redis is not needed or not reachable */
     struct overview overview;
     struct plan *plan;
     struct plan_result result;
     struct backlog_counts refused;
-    json_t *requests; /* objects, or lines for people */
+    json_t *requests; /* JSON objects, or lines of text */
     struct cmd_progress progress;
     uint64_t taken;
-    uint64_t wrong; /* lines that are no job: the plan never saw them */
+    uint64_t wrong; /* invalid lines: not in the plan */
     uint64_t complaints;
 };
 
-/* A plan_request_cb with a struct planning: keeps what is to be shown of the first requests. */
+/* A plan_request_cb whose context is a struct planning. Keeps the first requests for printing. */
 void cmd_plan_keep_request(void *ctx, const struct plan_request *r);
 void cmd_plan_show(const struct planning *g);
-/* Jobs in the streams of the account. */
+/* The number of jobs in the account's streams. */
 uint64_t cmd_plan_waiting(const struct planning *g);

@@ -25,7 +25,7 @@ static const char *two_units(char *out, size_t room, uint64_t n, uint64_t small,
     return out;
 }
 
-/* Finer than what a status wants: "3 min 20 s". */
+/* More precise than in `purgeline status`: "3 min 20 s". */
 static const char *duration_words(char *out, size_t room, uint64_t ms)
 {
     static const char *const min_s[] = {"min", "s"}, *const h_min[] = {"h", "min"},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the commands print. Nothing else in src/cmd_*.c writes to stdout or stderr (tests/lint). */
+ * The output of the commands. No other file in src/cli writes to stdout or stderr; tests/lint
+ * checks this. */
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -20,8 +21,8 @@ const char *cmd_colour(enum cmd_colour colour)
     return isatty(STDOUT_FILENO) && !(no && *no) ? colours[colour] : "";
 }
 
-/* Our own escape sequences are told by where they are, not by what they are: a stranger cannot
- * write one. */
+/* Our own escape sequences are recognised by their address, not by their content, so text from
+ * outside cannot contain one. */
 static void clean(struct buf *out, struct span s)
 {
     for (size_t i = 0; i < array_len(colours); i++) {
@@ -107,8 +108,8 @@ void cmd_put(struct buf *out, const char *fmt, ...)
     va_end(ap);
 }
 
-/* jansson escapes C0 controls; DEL and the C1 controls (U+0080 to U+009F, in UTF-8 C2 80 to C2 9F)
- * it writes as they are, and many terminals obey them. They can only be inside strings. */
+/* jansson escapes C0 controls, but not DEL and the C1 controls (U+0080 to U+009F, in UTF-8 C2 80 to
+ * C2 9F), which many terminals obey. They can only be inside strings. */
 void cmd_print_json(const json_t *j, enum cmd_json form)
 {
     char *text =

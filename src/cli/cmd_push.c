@@ -63,16 +63,16 @@ struct push {
     struct cmd_session session;
     struct cmd_jobs jobs;
     bool wait, quiet;
-    uint64_t wait_ms; /* 0 = without end */
+    uint64_t wait_ms; /* 0: no limit */
 
     struct enqueue *enqueue;
     struct waitlist *waitlist;
     struct cmd_progress progress;
-    uint64_t wrong;      /* jobs that never left: bad input */
-    uint64_t first_open; /* the first line that Redis has not said yes to; 0: none */
+    uint64_t wrong;      /* invalid jobs, which were not sent */
+    uint64_t first_open; /* the first line that Redis did not accept; 0: none */
     uint64_t purged, failed, ended;
-    bool broken;  /* Redis refuses or is gone */
-    bool strange; /* Redis answered with something that is no job's id */
+    bool broken;  /* Redis refuses jobs or cannot be reached */
+    bool strange; /* Redis replied with an invalid job id */
     enum cmd_exit broken_code;
 };
 
@@ -83,7 +83,7 @@ static int take_wait(struct push *p)
     p->wait = true;
     if (optarg && cmd_parse_duration(optarg, &p->wait_ms) < 0)
         return cmd_jobs_bad_option("wait", "a time like 30s");
-    /* A bare number is seconds here, as with `timeout 30`. */
+    /* A number without a unit means seconds here, like in `timeout 30`. */
     if (optarg && strspn(optarg, "0123456789") == strlen(optarg))
         p->wait_ms *= 1000;
     return 0;
@@ -118,7 +118,7 @@ static int take_options(struct push *p, int argc, char **argv)
     return cmd_after_options("push", opt, cmd_push_help);
 }
 
-/* -- what becomes of a job -- */
+/* -- sending, and replies from Redis -- */
 
 static void complain(void *ctx, uint64_t line, const char *why)
 {
@@ -133,7 +133,8 @@ static void complain(void *ctx, uint64_t line, const char *why)
         cmd_fail(CMD_FAILED, "%s", why);
 }
 
-/* The line that cannot be sent any more may be known before those that were under way. */
+/* Keeps the lowest number: a line that cannot be sent may be reported before earlier lines that are
+ * still in progress. */
 static void note_open(struct push *p, uint64_t line)
 {
     if (!p->first_open || line < p->first_open)
@@ -154,9 +155,9 @@ static void on_answer(void *ctx, uint64_t line, const char *job, const char *ref
     if (!job)
         note_open(p, line);
     if (job && p->waitlist && waitlist_expect(p->waitlist, job) < 0)
-        p->strange = true; /* it was accepted, but nobody can wait for a job of that name */
+        p->strange = true; /* it was accepted, but jobs with such ids cannot be waited for */
     if (p->quiet || p->wait || !job) {
-        (void)refusal; /* said once, at the end */
+        (void)refusal; /* reported once, at the end */
         return;
     }
     if (!p->common.json) {
@@ -202,7 +203,7 @@ static int read_and_send(struct push *p, int argc, char **argv)
         .ctx = p,
         .bar = &p->progress,
         .what = "pushing",
-        /* The ids that scroll by are progress enough. */
+        /* The job ids printed to the terminal show the progress already. */
         .silent = !p->quiet && !p->wait && isatty(STDOUT_FILENO),
     };
 
@@ -239,10 +240,10 @@ static void on_receipt(void *ctx, const char *job, struct span text)
     const char *state = json_string_value(json_object_get(receipt, "state"));
     char note[64];
 
-    /* No receipt where one should be: purged or dead, nobody wrote down which. */
+    /* The receipt is missing, so it is unknown whether the job was purged or is a dead letter. */
     if (!state)
         state = "ended";
-    json_object_del(receipt, "scope"); /* who may read it over HTTP: no part of what it says */
+    json_object_del(receipt, "scope"); /* internal: who may read the receipt over HTTP */
     p->ended++;
     if (strcmp(state, "purged") == 0)
         p->purged++;

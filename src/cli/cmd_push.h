@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * `purgeline push -`: jobs from standard input for ever, an acknowledgement for each. */
+ * `purgeline push -`: pushes jobs from standard input until it ends, and acknowledges each line. */
 #pragma once
 
 #include "cmd_jobs.h"
 
-/* Returns the exit code, with everything printed. */
+/* Prints all results and errors. Returns the exit code. */
 int cmd_push_stream(const struct cmd_common *common, const struct cmd_jobs *jobs, bool quiet);

@@ -35,8 +35,8 @@ static const struct option options[] = {
 
 struct showing {
     struct cmd_common common;
-    bool all;     /* every number */
-    json_t *list; /* NULL: for people */
+    bool all;     /* print every number */
+    json_t *list; /* NULL: print text */
 };
 
 /* -- for people: a page -- */
@@ -138,7 +138,8 @@ static bool is_told_in_words(const char *name)
     return strncmp(name, "last_error", strlen("last_error")) == 0;
 }
 
-/* Every number the dispatcher publishes, under its own name: a new one needs no change here. */
+/* Prints every number that the dispatcher publishes under its own name, so a new number needs no
+ * change here. */
 static void print_dispatcher(const struct overview *o)
 {
     json_t *status = o->status ? json_loads(o->status, 0, NULL) : NULL, *value;

@@ -98,7 +98,7 @@ static int run(int argc, char **argv)
     c = find(argv[1]);
     if (!c)
         return unknown(argv[1]);
-    snprintf(name, sizeof(name), "purgeline %s", c->name); /* what getopt calls us */
+    snprintf(name, sizeof(name), "purgeline %s", c->name); /* getopt begins its messages with it */
     argv[1] = name;
     cmd_begin(c->name);
     return c->run(argc - 1, argv + 1);
@@ -108,10 +108,11 @@ int main(int argc, char **argv)
 {
     int code;
 
-    /* OpenSSL's and GnuTLS' users write the keys of every connection there, with which whoever
-     * recorded them reads our tokens: https://curl.se/docs/manpage.html "SSLKEYLOGFILE". */
+    /* Programs that use OpenSSL or GnuTLS write the TLS keys of every connection to the file that
+     * SSLKEYLOGFILE names. With these keys, anyone who recorded the traffic could read our tokens:
+     * https://curl.se/docs/manpage.html "SSLKEYLOGFILE". */
     unsetenv("SSLKEYLOGFILE");
-    signal(SIGPIPE, SIG_IGN); /* a peer that hangs up is an error to read, not the end */
+    signal(SIGPIPE, SIG_IGN); /* a write to a closed connection fails; it must not end us */
     code = run(argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fputs("purgeline: cannot write to stdout\n", stderr);

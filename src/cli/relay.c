@@ -4,7 +4,7 @@
  *   RELAY_NEW ────▶ RELAY_UNDER_WAY ──────────▶ RELAY_ACCEPTED ──▶ printed and forgotten, when all
  *     │   ▲               │                          │             before it are
  *     │   └───────────────┴── refused, or lost ◀─────┘ one before it was
- *     └──▶ RELAY_WRONG: no job; printed in its turn
+ *     └──▶ RELAY_WRONG: not a job; printed in its turn
  */
 #include "relay.h"
 
@@ -23,8 +23,8 @@ enum relay_state { RELAY_NEW, RELAY_UNDER_WAY, RELAY_ACCEPTED, RELAY_WRONG };
 struct relayed {
     enum relay_state state;
     uint64_t line;
-    struct span text; /* malloc'ed: to be sent again */
-    char *answer;     /* malloc'ed: the job's id, or what is wrong */
+    struct span text; /* malloc'ed; kept for sending it again */
+    char *answer;     /* malloc'ed; the job's id, or an error */
 };
 
 struct relay {
@@ -34,10 +34,10 @@ struct relay {
     struct producer *producer;
     struct jobform form;
     struct relayed ring[RELAY_LINES_MAX];
-    uint64_t first, next; /* of the ring: also the tags */
+    uint64_t first, next; /* lines in the ring; also used as tags */
     size_t bytes;
     bool away;
-    char why[512]; /* what was last wrong with Redis */
+    char why[512]; /* the last error from Redis */
 };
 
 static struct relayed *at(struct relay *r, uint64_t tag)
@@ -56,7 +56,7 @@ static void on_answer(void *ctx, uint64_t tag, const char *job, const char *refu
 {
     struct relay *r = ctx;
 
-    (void)refusal; /* producer says it, too */
+    (void)refusal; /* producer_put and producer_finish return it, too */
     if (job)
         answered(at(r, tag), RELAY_ACCEPTED, job);
     else
@@ -65,7 +65,7 @@ static void on_answer(void *ctx, uint64_t tag, const char *job, const char *refu
 
 /* -- output -- */
 
-/* What is final at the front of the ring. */
+/* Prints the answers to the oldest lines, up to the first line without an answer. */
 static int print(struct relay *r, size_t unflushed_max)
 {
     struct buf *out = pipe_out(r->pipe);
@@ -99,7 +99,8 @@ static int fill(struct relay *r, struct span text, char *err, size_t err_room)
     return rc;
 }
 
-/* 0 also when it is no job, which is an answer; else what producer_put says. */
+/* Sends one line. Returns 0 or the error of producer_put; also 0 if the line is not a job, because
+ * it then has its answer. */
 static int put(struct relay *r, uint64_t tag)
 {
     struct relayed *e = at(r, tag);
@@ -124,8 +125,8 @@ static int put(struct relay *r, uint64_t tag)
     return rc;
 }
 
-/* From the first that Redis has not: what it has behind that goes again, too, or the order of the
- * stream would not be that of the input. */
+/* Sends again all lines from the first one that Redis has not stored. This includes later lines
+ * that Redis has stored; otherwise the stream would not have the order of the input. */
 static int put_again(struct relay *r)
 {
     uint64_t tag = r->first;
@@ -142,8 +143,8 @@ static int put_again(struct relay *r)
     return rc;
 }
 
-/* Refusals that pass: https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors
- * has the form, Redis' src/server.c (createSharedObjects) the words. */
+/* Whether the refusal is temporary. The words are from Redis' src/server.c (createSharedObjects),
+ * the format is https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors */
 static bool passes(const char *refusal)
 {
     static const char *const words[] = {"OOM ",         "LOADING ",    "READONLY ",
@@ -156,7 +157,7 @@ static bool passes(const char *refusal)
     return false;
 }
 
-/* 0 when it is worth another try. */
+/* Waits before the next try. Returns 0, or a negative errno if there should be no next try. */
 static int wait_for_redis(struct relay *r, int rc)
 {
     if (rc == -EACCES || (rc == -EIO && !passes(r->why)))
@@ -167,7 +168,7 @@ static int wait_for_redis(struct relay *r, int rc)
     return pipe_sleep(r->pipe, AGAIN_MS) ? -ENOTCONN : 0;
 }
 
-/* Until Redis has everything taken so far, and the reader knows. */
+/* Sends until Redis has stored all lines taken so far, and writes their acknowledgements. */
 static int settle(struct relay *r)
 {
     int rc, printed;

@@ -7,37 +7,38 @@
 #include "pipe.h"
 #include "producer.h"
 
-/* One job or error at most is remembered for each line that is not acknowledged yet; so many, of so
- * many bytes, and then one line more. */
+/* At most one job or error is kept for each line that is not acknowledged yet. The limits are on
+ * the number of these lines and on their bytes, which the last line may exceed. */
 #define RELAY_LINES_MAX 1024
 #define RELAY_BYTES_MAX ((size_t)4 * 1024 * 1024)
 
 struct relay_options {
     enum lane lane;
     enum jobform_kind kind;
-    const struct jobform *defaults; /* fields for the jobs that do not say otherwise */
+    const struct jobform *defaults; /* fields for jobs that do not set them */
 
-    /* Writes the line that answers an input line: its job, or what is wrong with it. */
+    /* Writes the output line for an input line: its job, or what is wrong with it. */
     void (*answer)(void *ctx, uint64_t line, const char *job, const char *error, struct buf *out);
-    /* Redis is away, or will have nothing now, and so many lines wait; called once. */
+    /* Called once when Redis cannot be reached or refuses jobs temporarily, with the number of
+     * waiting lines. */
     void (*away)(void *ctx, const char *why, size_t lines);
-    void (*back)(void *ctx); /* Redis has them */
+    void (*back)(void *ctx); /* Redis has stored these lines */
     void *ctx;
 };
 
 struct relay_counts {
     uint64_t accepted;
-    uint64_t wrong; /* lines that are no job */
-    uint64_t open;  /* taken and not acknowledged: only after an error */
+    uint64_t wrong; /* lines that are not jobs */
+    uint64_t open;  /* taken but not acknowledged; only after an error */
 };
 
-/* Until the input ends or the process is asked to stop, and then until everything taken has been
- * acknowledged: 0. Else, with a sentence: -ENOTCONN: asked to stop while Redis is away; -EACCES:
- * login refused; -EIO: Redis refuses for good; -EPIPE: nobody reads the acknowledgements; another
- * errno: the input cannot be read.
+/* Runs until the input ends or the process is asked to stop, and then until everything taken has
+ * been acknowledged; returns 0. Errors, with a message: -ENOTCONN: asked to stop while Redis cannot
+ * be reached; -EACCES: login refused; -EIO: Redis refuses permanently; -EPIPE: nobody reads the
+ * acknowledgements; another errno: the input cannot be read.
  *
- * When Redis goes away, everything from the first line that is not acknowledged is sent again, in
- * order, when it is back: at least once, never out of order. */
+ * When Redis is available again after a failure, everything from the first line that is not
+ * acknowledged is sent again, in order: at least once, never out of order. */
 must_use int relay_run(struct pipe *pipe, struct redis_address *address,
                        const struct config_account *account, const struct relay_options *options,
                        struct relay_counts *counts, char *err, size_t err_room);
