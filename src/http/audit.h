@@ -9,8 +9,8 @@ struct audit;
 struct errand;
 
 struct audit *audit_new(struct loop *l);
-void audit_free(struct audit *a); /* says what it still owes */
+void audit_free(struct audit *a); /* logs the remaining number of suppressed lines */
 
-/* The errand's visit must be there. Neither queries nor headers are written: tokens travel there.
- */
+/* The errand must still have its visit. Queries and headers are not logged, because they may
+ * contain tokens. */
 void audit_refused(struct audit *a, const struct errand *e, int status, const char *why);

@@ -10,11 +10,11 @@
 #include "alloc.h"
 #include "client.h"
 
-/* libuv has four threads, and looking up a name for the dispatch needs one of them, too. */
+/* libuv has four threads. One of them is left for the name lookups of the dispatch loop. */
 #define CHORES_MAX 3u
 #define PLANS_MAX 1u
-#define ANSWER_MAX_S 10    /* Redis' for one command: who stops has to wait for it */
-#define PATIENCE_MS 60000u /* the visitor's */
+#define ANSWER_MAX_S 10    /* for one Redis command: stopping has to wait for it */
+#define PATIENCE_MS 60000u /* for the reply to the client */
 #define RETRY_MS 2000
 
 /* -- on the thread -- */
@@ -113,7 +113,7 @@ bool chore_has_room(const struct ingress *in)
     return in->chores < CHORES_MAX;
 }
 
-/* What it ordered before goes on. */
+/* Refuses the client; the work that it has ordered continues. */
 static void on_withdrawn(struct errand *e, int status, const char *why)
 {
     errand_refuse(e, status, why);

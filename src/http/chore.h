@@ -36,8 +36,8 @@ struct chore {
     char why[300];
 };
 
-/* Takes the order, which `free_order` frees. Answered at once when Redis is away or too many are
- * under way. */
+/* Takes the order, which `free_order` frees. Replies immediately if Redis cannot be reached or too
+ * many chores are running. */
 void chore_begin(struct errand *e, enum chore_kind kind, chore_work_cb *work, void *order,
                  thread_cb *free_order);
 
@@ -51,5 +51,5 @@ void chore_refuse(struct chore *c, int status, const char *fmt, ...) print_like(
 bool chore_answered(const struct chore *c);
 /* Replies after a failed command. `done` says what was done nevertheless; "" for nothing. */
 void chore_redis_failed(struct chore *c, int err, const char *done);
-/* The same for the log, in a word. */
+/* The outcome in one word, for the log. */
 const char *chore_outcome(int err);

@@ -34,8 +34,8 @@ struct ingress {
     struct desk_hooks *hooks;
     struct desk_ips *ips;
     struct quota proven;   /* bytes of requests in progress of producers; see errand_enter */
-    struct quota unproven; /* the same for clients that have not authenticated yet */
-    uint64_t full_said_ns; /* when memory last ran out; 0: never */
+    struct quota unproven; /* bytes of requests in progress of clients without authentication */
+    uint64_t full_said_ns; /* when full memory was last logged; 0: never */
     struct job_decoder decoder;
     struct jobform form;
     struct quota files;        /* bytes on disk of long replies */
@@ -43,9 +43,9 @@ struct ingress {
     struct timer *room;        /* fires when memory was returned */
     struct list errands_list;
     uint32_t errands;      /* that exist */
-    uint32_t vitals_asked; /* and not answered */
-    uint32_t chores;       /* under way on other threads */
-    uint32_t plans;        /* of them */
+    uint32_t vitals_asked; /* vitals not answered yet */
+    uint32_t chores;       /* running on other threads */
+    uint32_t plans;        /* chores of the kind CHORE_PLAN */
     bool stopping, redis_closed;
     struct ingress_counts {
         uint64_t jobs;
@@ -57,9 +57,9 @@ struct ingress {
 };
 
 struct errand {
-    struct list link; /* in the ingress's */
+    struct list link; /* in the ingress's list of errands */
     struct ingress *in;
-    struct visit *visit; /* NULL: gone */
+    struct visit *visit; /* NULL: the visit is over */
     const struct route *route;
     const struct config
         *config; /* reference to the configuration in effect when the errand began; it contains the
@@ -67,18 +67,18 @@ struct errand {
     const struct config_producer *who;
     bool by_token;                      /* the client has sent a token */
     struct span path;                   /* without query */
-    struct span query;                  /* behind the '?' */
+    struct span query;                  /* after the '?' */
     struct span parts[ROUTE_PARTS_MAX]; /* what the route's braces matched */
     uint32_t holds;
     bool answered;
-    bool served;            /* the request is complete, and the route has it */
+    bool served;            /* the request is complete and the route handles it */
     const char *audited;    /* reason of a refusal for the log; NULL: the same as in the reply */
     struct quota_bill bill; /* its memory, until it ends */
-    uint64_t put_bytes;     /* of them, for a job that Redis has not answered */
-    intray_cb *pushed;      /* who is told of the answer */
-    void *state;            /* the route's */
-    void (*late)(struct errand *e); /* what is true when it is late; must answer */
-    void (*part)(struct errand *e, struct span bytes, size_t *taken); /* of streamed bodies */
+    uint64_t put_bytes;     /* of the bill, for a job that Redis has not answered */
+    intray_cb *pushed;      /* gets Redis' answer to the job */
+    void *state;            /* belongs to the route */
+    void (*late)(struct errand *e); /* called when its time is up; must reply */
+    void (*part)(struct errand *e, struct span bytes, size_t *taken); /* for streamed bodies */
     /* After a reload. First: the client may continue, but its permissions may have changed. Second:
      * the client may not continue, and must get a reply; if NULL it is refused, unless it is
      * already being served. */
@@ -99,7 +99,7 @@ void errand_renew(struct errand *e);
 void errand_answer(struct errand *e, const struct answer *a);
 void errand_say(struct errand *e, int status, const char *json_fmt, ...) print_like(3, 4);
 void errand_say_json(struct errand *e, int status, struct json_t *j); /* takes j */
-/* The same with headers, up to one without a name. */
+/* Like errand_say_json, with headers; the last one has no name. */
 void errand_say_with(struct errand *e, int status, struct json_t *j,
                      const struct answer_header *headers);
 /* Logs a refusal; errand_refuse does this itself. */
@@ -125,32 +125,34 @@ void errand_refuse_full(struct errand *e);
 
 /* The value of a query parameter ("account=main"), not decoded; p == NULL when there is none. */
 struct span errand_query(const struct errand *e, const char *name);
-/* The account that was named (p == NULL: the only one the producer may use), or NULL; the second
- * refuses then. */
+/* The named account (p == NULL: the only one the producer may use), or NULL; errand_account then
+ * also refuses the request. */
 const struct config_account *errand_find_account(const struct errand *e, struct span name);
 const struct config_account *errand_account(struct errand *e, struct span name);
 
 /* -- desk_bulk.c -- */
-void desk_bulk_room(struct ingress *in); /* there is some again */
+void desk_bulk_room(struct ingress *in); /* called when memory was returned */
 
 /* -- desk_purge.c -- */
-/* Late, with a job on its way to Redis. */
+/* Replies if Redis has not confirmed a job in time. */
 route_cb desk_late_push;
-/* Checks the form against account and scopes, and its pace. 0, or the status of the refusal with a
- * sentence. */
+/* Checks the form against the account, the producer's scopes and its rate limit. 0, or the status
+ * of the refusal with a message. */
 must_use int desk_check(struct errand *e, const struct config_account *a, struct jobform *f,
                         struct job_spec *spec, uint64_t *retry_ms, char *err, size_t err_room);
-/* The same, and checks that Redis is connected; replies if a check fails. Every purge-all is logged
- * here. */
+/* Like desk_check, and also checks that Redis is connected; replies if a check fails. Every
+ * purge-all is logged here. */
 must_use bool desk_admit(struct errand *e, const struct config_account *a, struct jobform *f,
                          struct job_spec *spec);
-/* Puts an admitted job into Redis, its bytes on the errand's bill; the callback's context is the
- * errand, to be dropped there. When there is no room it is refused, and no callback comes. */
+/* Pushes an admitted job to Redis; its bytes are counted on the errand's bill. The callback's
+ * context is the errand, which the callback must drop. If there is no room, the request is refused
+ * and the callback is not called. */
 void desk_push(struct errand *e, const struct config_account *a, struct jobform *f,
                const struct intray_once *once, intray_cb *cb);
-/* What the job costs until Redis has answered. */
+/* The bytes to count for a job until Redis has answered. */
 uint64_t desk_put_bytes(struct jobform *f);
-/* The same with a context of the caller, which holds the errand and has counted the bytes. */
+/* Like desk_push, with a context of the caller, which must hold the errand and have counted the
+ * bytes. */
 void desk_put(struct errand *e, const struct config_account *a, struct jobform *f, intray_cb *cb,
               void *ctx);
 void desk_audit_all(const struct errand *e, const struct config_account *a,
@@ -160,19 +162,19 @@ void desk_refuse_put(struct errand *e, const struct intray_result *r);
 /* Why this text must not be parsed, or NULL. */
 const char *desk_json_flaw(struct span json, int depth_max);
 const char *desk_json_job_flaw(struct span json, int depth_max); /* of a job; stricter */
-/* A job's JSON into in->form. 0, or -EINVAL with a sentence. */
+/* Parses a job's JSON into in->form. 0, or -EINVAL with a message. */
 must_use int desk_read_form(struct ingress *in, struct span text, char *err, size_t err_room);
 uint64_t desk_cost(const struct config_account *a, const struct job_spec *spec);
 
 /* -- openmode.c: without configured producers only clients on this machine are served. 0, or the
  * status of the refusal with a message -- */
 must_use int openmode_refuses(const struct errand *e, const char **why);
-bool openmode_is_of_a_page(struct visit *v); /* a browser sends it for one */
+bool openmode_is_of_a_page(struct visit *v); /* a browser sent the request for a web page */
 
 /* -- known.c: identifies the client. 0 with e->who where the route needs a producer, or the status
  * of the refusal with a message. -- */
 must_use int known_authenticate(struct errand *e, const char **why);
-/* The producer of its certificate or its address; or NULL. */
+/* The producer identified by the client's certificate or address, or NULL. */
 const struct config_producer *known_without_token(const struct errand *e);
 /* After a reload: the same producer in the new configuration, or NULL if it can no longer be
  * identified. */
@@ -182,15 +184,16 @@ const struct config_producer *known_still(const struct errand *e);
 void withdraw_all(struct ingress *in);
 
 /* -- desk_fastly.c -- */
-/* The account and its service that the path names, or NULL and refused in Fastly's words. */
+/* The account and the service named in the path. NULL: the request was refused, in the format of
+ * Fastly's API. */
 const struct config_account *desk_fastly_account(struct errand *e,
                                                  const struct config_service **service);
-/* Decodes %XX; what is no escape stays as it came. */
+/* Decodes %XX. A '%' that does not begin an escape is kept. */
 void desk_unescape(struct span s, struct buf *out);
 
 /* -- desk_fastly_ips.c: Fastly's list of addresses -- */
 struct desk_ips *desk_ips_new(struct ingress *in);
-void desk_ips_free(struct desk_ips *ips); /* nothing is asked any more */
+void desk_ips_free(struct desk_ips *ips); /* no query may be in progress */
 
 /* -- desk_hook.c: the configured hooks with their secrets -- */
 route_cb desk_hook_head;
@@ -200,10 +203,10 @@ void desk_hooks_free(struct desk_hooks *h); /* NULL is fine */
 /* -- desk_admin.c -- */
 /* Handles the head of operator requests: their body is limited to 1 MB. */
 route_cb desk_order_head;
-/* The body as an object, empty when there is none. NULL and refused: it is no object, or has other
- * members than these. */
+/* Parses the body as an object; an empty body is an empty object. NULL: the request was refused,
+ * because the body is not an object or has other members than these. */
 struct json_t *desk_read_order(struct errand *e, const char *const *members);
-/* The account that the order's "account" or the query names; NULL and refused. */
+/* The account named by the order's "account" or by the query. NULL: the request was refused. */
 const struct config_account *desk_order_account(struct errand *e, const struct json_t *order);
 
 /* -- the routes -- */
@@ -214,8 +217,8 @@ route_cb desk_purge, desk_bulk_begin, desk_bulk_end, desk_job_get, desk_job_canc
     desk_fastly_service, desk_fastly_search, desk_fastly_versions, desk_fastly_ips,
     desk_fastly_customer, desk_fastly_verify, desk_fastly_openid;
 
-/* -- ingress.c: asks the dispatch loop, which answers soon or is in trouble; then comes
- * desk_vitals, whether or not the visit is still there -- */
+/* -- ingress.c: asks the dispatch loop for its state. desk_vitals is called with the answer, even
+ * if the visit is over -- */
 void ingress_ask_vitals(struct errand *e, bool metrics);
 void desk_vitals(struct errand *e, const struct vitals *v);
 

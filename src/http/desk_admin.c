@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * GET /v1/status, POST /v1/pause and /v1/resume: what an operator looks at and switches. */
+ * GET /v1/status, POST /v1/pause and /v1/resume, for operators. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,7 +152,8 @@ struct flip {
     char why[CONTROL_WHY_MAX_BYTES + 1];
 };
 
-/* A visitor does not wait for what is on the wire for as long as a person at a terminal. */
+/* Shorter than in the command: an HTTP client does not wait for requests in flight as long as a
+ * person at a terminal. */
 #define HOLD_WAIT_MS 5000
 
 static void say_paused(struct chore *c, const struct flip *f)
@@ -183,7 +184,7 @@ static void flip(struct chore *c)
         chore_say(c, 200, control_json(f->account->name, f->state, f->why));
 }
 
-/* 0, or refused. */
+/* 0, or negative if the request was refused. */
 static int read_why(struct errand *e, const json_t *order, char out[CONTROL_WHY_MAX_BYTES + 1])
 {
     const json_t *why = json_object_get(order, "why");

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * POST /v1/purge/bulk: jobs as JSON lines, as many as one likes. They are taken as they come, so
- * many at once are on their way to Redis and no more; the results, one for each line and in their
- * order, are the answer.
+ * POST /v1/purge/bulk: any number of jobs as JSON lines. They are pushed as they arrive, and the
+ * number of lines that Redis has not answered yet is limited. The reply has one result for each
+ * line, in the order of the lines.
  *
- *   parts ─▶ lines ─▶ job ─▶ ring of lines under way ─▶ Redis
+ *   parts ─▶ lines ─▶ job ─▶ ring of lines in progress ─▶ Redis
  *     ▲                            │ oldest first
- *     └── paused when it is full   └─▶ results (a spool) ─▶ the answer */
+ *     └── paused when it is full   └─▶ results (a spool) ─▶ the reply */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -21,41 +21,41 @@
 #define UNDER_WAY_MAX 4096u                           /* lines */
 #define BYTES_UNDER_WAY_MAX ((size_t)8 * 1024 * 1024) /* of lines that Redis has not answered */
 #define REST_KEPT_BYTES ((size_t)64 * 1024)
-#define LINE_BYTES ((size_t)768) /* of each, beside its text */
-#define STREAMS_FED 16u          /* at once, each with as much as it may have; more take turns */
-#define FAIR_BYTES ((size_t)64 * 1024) /* with so much under way a stream lets others go first */
+#define LINE_BYTES ((size_t)768)       /* of each line, in addition to its text */
+#define STREAMS_FED 16u                /* at once, each up to bytes_max; more streams take turns */
+#define FAIR_BYTES ((size_t)64 * 1024) /* a stream with more in progress lets others go first */
 #define PATIENCE_MS 30000u
 
 enum line_state { LINE_SENT, LINE_TAKEN, LINE_REFUSED, LINE_BLANK };
 
 struct line {
-    struct list link; /* in the bulk's, oldest first */
+    struct list link; /* in the bulk's list, oldest first */
     struct bulk *bulk;
     enum line_state state;
-    size_t bytes; /* on the errand's bill */
+    size_t bytes; /* on the bulk's bill */
     char job[56];
     char *error;
-    bool retry; /* nothing is wrong with the line */
+    bool retry; /* the line is valid and may be sent again */
 };
 
 struct bulk {
     struct errand *errand;
     const struct config_account *account; /* unless a line names another */
-    struct list waiting;                  /* in the endpoint's, while there is no room for it */
-    struct buf rest;                      /* of a line that has not ended; on the bill */
-    bool skips;                           /* that line is too long */
-    bool over;                            /* the body is there */
-    bool paused;                          /* as much as one stream may have is under way */
+    struct list waiting;                  /* in in->bulks_waiting while there is no room for it */
+    struct buf rest;                      /* the beginning of an incomplete line; on the bill */
+    bool skips;                           /* the incomplete line is too long */
+    bool over;                            /* the body is complete */
+    bool paused;                          /* it has reached the limits of one stream */
     bool stopped;                         /* there is no room for results: the rest is dropped */
-    bool minimal;           /* Prefer: return=minimal: only what was refused, and the sums */
-    struct list lines;      /* under way */
-    uint64_t first, next;   /* their numbers: of the oldest, and of the next to come */
-    size_t bytes;           /* of them */
-    size_t bytes_max;       /* that this stream may have under way */
-    struct quota_bill bill; /* for them */
+    bool minimal;           /* Prefer: return=minimal: only refused lines and the sums */
+    struct list lines;      /* in progress */
+    uint64_t first, next;   /* line numbers: of the oldest, and of the next to come */
+    size_t bytes;           /* of the lines in progress */
+    size_t bytes_max;       /* limit for the bytes of this stream */
+    struct quota_bill bill; /* for these bytes */
     uint64_t taken, refused;
     struct spool results;
-    int failed; /* the results cannot be kept: errno */
+    int failed; /* negative errno: the results cannot be stored */
 };
 
 /* -- results -- */
@@ -170,7 +170,8 @@ static void go_on(struct bulk *b)
         visit_continue(b->errand->visit);
 }
 
-/* Tells what is known of the oldest lines, and lets more come when there is room again. */
+/* Writes the results of the oldest lines, up to the first line without an answer, and continues
+ * reading when there is room again. */
 static void advance(struct bulk *b)
 {
     while (!list_empty(&b->lines)) {
@@ -192,7 +193,7 @@ static void advance(struct bulk *b)
     answer_if_done(b);
 }
 
-/* Others gave back what they had: who waits for it looks again, the first one first. */
+/* Memory was returned: the waiting streams try again, in the order in which they began to wait. */
 void desk_bulk_room(struct ingress *in)
 {
     struct list waiting, *node;
@@ -229,7 +230,7 @@ static void on_put(void *ctx, const struct intray_result *r)
     errand_drop(b->errand);
 }
 
-/* A command may be longer than its line: each field has a name on the wire. */
+/* A Redis command may be longer than its line, because it contains the name of each field. */
 static void count_command(struct line *l, size_t bytes)
 {
     size_t more = bytes > l->bytes ? bytes - l->bytes : 0;
@@ -272,7 +273,7 @@ static void push_line(struct bulk *b, struct line *l, struct span text)
     desk_put(e, a, f, on_put, l);
 }
 
-/* `bytes` are on the bill already. */
+/* `bytes` are already on the bill. */
 static void take_line(struct bulk *b, struct span text, size_t bytes)
 {
     struct line *l = alloc_zeroed(1, sizeof(*l));
@@ -291,7 +292,8 @@ static void take_line(struct bulk *b, struct span text, size_t bytes)
     b->skips = false;
 }
 
-/* `head` is the end of the line, behind what came of it before; it is on the bill already. */
+/* `head` is the last part of the line; the parts before it are in b->rest. It is already on the
+ * bill. */
 static void end_line(struct bulk *b, struct span head)
 {
     size_t bytes = b->rest.n + head.n + LINE_BYTES;
@@ -308,7 +310,8 @@ static void end_line(struct bulk *b, struct span head)
     buf_clear(&b->rest);
 }
 
-/* What comes of a line before its end. It is kept, and so on the bill, unless it is too long. */
+/* Keeps a part of a line that has not ended. The part stays on the bill, unless the line is too
+ * long and the part is dropped. */
 static void keep_rest(struct bulk *b, struct span text)
 {
     if (b->skips || buf_try_put(&b->rest, text) < 0) {
@@ -317,8 +320,8 @@ static void keep_rest(struct bulk *b, struct span text)
     }
 }
 
-/* Room for one more line, or for more of one: for its result, of the stream's own, on the bill. If
- * not it is noted what is to be waited for. */
+/* Whether there is room for one more line, or for another part of one: for its result, within the
+ * stream's limits, and on the bill. If not, the stream notes what it waits for. */
 static bool has_room(struct bulk *b, size_t bytes)
 {
     struct list *waiting = &b->errand->in->bulks_waiting;
@@ -352,7 +355,7 @@ static void on_part(struct errand *e, struct span part, size_t *taken)
         n += end ? 1 : 0;
         left = span_of(left.p + n, left.n - n);
     }
-    /* A long answer can only be sent when the body is over: the rest is read and dropped. */
+    /* A long reply can only be sent after the whole body: the rest is read and dropped. */
     *taken = b->stopped ? part.n : part.n - left.n;
     advance(b);
 }
@@ -362,14 +365,14 @@ void desk_bulk_end(struct errand *e)
     struct bulk *b = e->state;
 
     if (!b->stopped && (b->rest.n || b->skips)) {
-        quota_take_over(&b->bill, LINE_BYTES); /* nothing more can come that it would wait for */
+        quota_take_over(&b->bill, LINE_BYTES); /* the body is over, so this cannot wait */
         end_line(b, SPAN(""));
     }
     b->over = true;
     advance(b);
 }
 
-/* -- from beginning to end -- */
+/* -- begin, reload, end -- */
 
 static void on_late(struct errand *e)
 {
@@ -383,8 +386,8 @@ static void on_late(struct errand *e)
                       "them again");
 }
 
-/* The results of single lines are lost: it gets no 200, and pushes again what it did not see done.
- */
+/* The results of single lines are lost. The client gets no 200 and must push again what was not
+ * confirmed. */
 static void on_withdrawn(struct errand *e, int status, const char *why)
 {
     const struct bulk *b = e->state;
@@ -397,7 +400,8 @@ static void on_withdrawn(struct errand *e, int status, const char *why)
     errand_refuse(e, status, sentence);
 }
 
-/* Under new scopes: the account that lines mean when they name none may be another, or none. */
+/* The scopes have changed: lines that name no account may now belong to another account, or to
+ * none. */
 static void on_renewed(struct errand *e)
 {
     struct bulk *b = e->state;
@@ -427,8 +431,8 @@ static void take_prefer(void *ctx, struct span value)
         b->minimal |= span_eq_nocase(span_trim(part), SPAN("return=minimal"));
 }
 
-/* Streams and their lines are parties of their own beside their producer's single jobs: however
- * many lines wait, there is room for another stream and for a job. */
+/* In the quota, a producer's streams, their lines and its single jobs are separate parties: however
+ * many lines wait, there is room for another stream and for a single job. */
 static void open_bill(struct bulk *b)
 {
     struct errand *e = b->errand;
@@ -440,7 +444,7 @@ static void open_bill(struct bulk *b)
     b->bytes_max = min_u64(BYTES_UNDER_WAY_MAX, quota_most(&e->in->proven) / STREAMS_FED);
 }
 
-/* False, and refused. */
+/* False if the request was refused. */
 static bool enter(struct errand *e)
 {
     char party[180];

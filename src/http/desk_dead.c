@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * /v1/dead: the jobs that were given up on, to look at, to try again, to forget. */
+ * /v1/dead: lists, retries and drops dead letters, the jobs that were given up. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 
 #define LIMIT_DEFAULT 50
 #define LIMIT_MAX 1000
-/* Of what the letters hold: a letter can be of any size. */
+/* Limit for the contents of the listed letters, because a letter can have any size. */
 #define LIST_MAX_BYTES ((size_t)8 * 1024 * 1024)
 
 /* -- GET /v1/dead -- */
@@ -153,7 +153,7 @@ static bool take_id(struct act *a, const json_t *id)
     return true;
 }
 
-/* NULL, or what is wrong. */
+/* NULL, or what is wrong with the order. */
 static const char *take_order(struct act *a, const json_t *order)
 {
     const json_t *ids = json_object_get(order, "ids"), *all = json_object_get(order, "all");
@@ -165,7 +165,7 @@ static const char *take_order(struct act *a, const json_t *order)
     a->all = all != NULL;
     if (a->all)
         return NULL;
-    if (json_array_size(ids) == 0) /* also when it is no list */
+    if (json_array_size(ids) == 0) /* also if it is not a list */
         return "ids: expected a list of ids";
     a->ids = alloc_zeroed(json_array_size(ids), sizeof(*a->ids));
     for (size_t i = 0; i < json_array_size(ids); i++)

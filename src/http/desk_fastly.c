@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Fastly's purge API, for clients that let their base URL be set: the same requests, the same
- * shapes of answers. https://www.fastly.com/documentation/reference/api/purging/ */
+ * Fastly's purge API, for clients with a configurable base URL: same requests, same format of
+ * replies. https://www.fastly.com/documentation/reference/api/purging/ */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -13,10 +13,10 @@
 #include "standing.h"
 
 #define JSON_DEPTH_MAX 64
-#define REPLY_KEY_BYTES 256 /* each key is answered with an id, as JSON */
+#define REPLY_KEY_BYTES 256 /* the reply has an id for each key, as JSON */
 #define DECODED_MAX_BYTES ((size_t)KEY_MAX_BYTES * 3)
 
-/* -- what is asked for -- */
+/* -- service and options -- */
 
 static const struct config_service *find_service(const struct config_account *a, struct span name)
 {
@@ -45,7 +45,8 @@ const struct config_account *desk_fastly_account(struct errand *e,
     return NULL;
 }
 
-/* Purgeline-Lane is ours, for who can add a header; false when refused. */
+/* Purgeline-Lane is our own header, for clients that can send one. False if the request was
+ * refused. */
 static bool begin(struct errand *e, const struct config_service *service)
 {
     struct jobform *f = &e->in->form;
@@ -98,7 +99,7 @@ static int hex(char c)
                                   : -1;
 }
 
-/* The byte that the escape at the beginning of s stands for, or -1: it is no escape. */
+/* Returns the byte encoded by the escape at the beginning of s, or -1 if there is no escape. */
 static int escaped(struct span s)
 {
     int high = s.n >= 3 && *s.p == '%' ? hex(s.p[1]) : -1, low = high >= 0 ? hex(s.p[2]) : -1;
@@ -139,9 +140,9 @@ void desk_fastly_key(struct errand *e)
         return;
     }
     buf_init(&key, DECODED_MAX_BYTES);
-    /* Some clients escape the key as a part of a path, others send it as it is. */
+    /* Some clients percent-encode the key as a path segment, others send it unchanged. */
     desk_unescape(part, &key);
-    /* Not as a list: a space in it is an error, not two keys. */
+    /* Added as one key, not as a list: a space in it is an error and does not separate two keys. */
     rc = jobform_add_key(&e->in->form, buf_span(&key), err, sizeof(err));
     buf_deinit(&key);
     if (rc < 0) {
@@ -180,9 +181,9 @@ static bool starts_with_escaped_scheme(struct span url)
     return false;
 }
 
-/* A URL that was escaped as one part of a path: its scheme is followed by escaped slashes, no
- * slash, '?' or '#' is left, and every '%' begins an escape. No URL sent as it is looks like that,
- * so nobody's %2F is decoded by mistake. */
+/* Whether the URL was percent-encoded as one path segment: its scheme is followed by escaped
+ * slashes, it contains no slash, '?' or '#', and every '%' begins an escape. A URL that was not
+ * encoded never looks like that, so a %2F that belongs to the URL is not decoded by mistake. */
 static bool is_escaped_whole(struct span url)
 {
     if (!starts_with_escaped_scheme(url))
@@ -210,13 +211,14 @@ void desk_fastly_url(struct errand *e)
     buf_deinit(&url);
 }
 
-/* Clients that purge the site itself, sent here by its DNS or as to a proxy. */
+/* For clients that send PURGE to the site itself and reach us through its DNS or use us as a
+ * proxy. */
 void desk_fastly_site(struct errand *e)
 {
     struct span target = visit_target(e->visit), host = visit_header(e->visit, "Host");
     struct buf url;
 
-    /* It would be taken for a purge of the home page. */
+    /* Otherwise this request would purge the home page. */
     if (visit_header(e->visit, "X-Magento-Tags-Pattern").p) {
         errand_refuse(e, 400,
                       "X-Magento-Tags-Pattern: Fastly purges keys, not patterns; Fastly's module "
@@ -238,14 +240,15 @@ void desk_fastly_site(struct errand *e)
     buf_deinit(&url);
 }
 
-/* -- everything -- */
+/* -- purge-all -- */
 
 struct rate_limit_text {
     char remaining[24], reset[24];
 };
 
-/* What is left of the limit that a purge-all counts against, this one taken off, and when the
- * window that it opens will have passed. Clients take both for whole numbers; not known: not said.
+/* Sets headers with what remains, after this request, of the rate limit that a purge-all counts
+ * against, and the time when the window that it opens ends. Clients parse both as whole numbers, so
+ * the headers are left out if these are unknown.
  * https://www.fastly.com/documentation/reference/api/#rate-limiting */
 static void say_rate_limit(struct errand *e, const struct config_account *a,
                            struct rate_limit_text *text, struct answer_header headers[2])
@@ -261,7 +264,7 @@ static void say_rate_limit(struct errand *e, const struct config_account *a,
     headers[1] = (struct answer_header){"Fastly-RateLimit-Reset", text->reset};
 }
 
-/* Exactly what Fastly says: there is no id in it. */
+/* The same reply as Fastly's: it contains no id. */
 static void on_all(void *ctx, const struct intray_result *r)
 {
     struct errand *e = ctx;
@@ -316,8 +319,8 @@ static void add_header(void *ctx, struct span value)
         a->rc = jobform_add_key(a->form, key, a->err, a->err_room);
 }
 
-/* {"surrogate_keys": [...]} whatever the Content-Type says. A body that is no JSON at all is passed
- * over when the header names keys: old clients send forms. */
+/* Reads {"surrogate_keys": [...]}, whatever the Content-Type is. A body that is not JSON is ignored
+ * if the header names keys, because old clients send forms. */
 static void add_body(struct adding *a)
 {
     struct span body = visit_body(a->errand->visit);
@@ -330,7 +333,7 @@ static void add_body(struct adding *a)
         snprintf(where.text, sizeof(where.text), "%s", flaw);
     else
         doc = json_loadb(body.p, body.n, JSON_DECODE_ANY, &where);
-    visit_drop_body(a->errand->visit); /* before the form takes as much */
+    visit_drop_body(a->errand->visit); /* before the form needs as much memory */
     keys = json_object_get(doc, "surrogate_keys");
     if (!empty && !doc && a->form->targets == 0) {
         snprintf(a->err, a->err_room, "surrogate_keys: the body is not JSON: %s", where.text);
@@ -354,7 +357,7 @@ static void end_keys(struct errand *e)
     free(e->state);
 }
 
-/* Every key comes back with an id of its own: clients look each of theirs up. */
+/* The reply has an id of its own for every key, because clients look up each of their keys. */
 static void on_keys(void *ctx, const struct intray_result *r)
 {
     struct errand *e = ctx;

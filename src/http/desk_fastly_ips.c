@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * GET /public-ip-list: which addresses Fastly's caches have. Only Fastly knows, so it is asked, at
- * most once an hour, and what it said last stays good while it cannot be reached. Nobody needs a
- * token for it at Fastly, so clients send none.
+ * GET /public-ip-list: the addresses of Fastly's caches. The list is fetched from Fastly at most
+ * once an hour, and the last list stays valid while Fastly cannot be reached. Fastly requires no
+ * token for it, so clients send none.
  * https://www.fastly.com/documentation/reference/api/utils/public-ip-list/ */
 #include <jansson.h>
 #include <stdio.h>
@@ -26,12 +26,12 @@ struct desk_ips {
     struct ingress *in;
     json_t *list;                        /* NULL: never read */
     uint64_t read_ns, asked_ns;          /* NEVER: not yet */
-    char why[300];                       /* the last question failed; "" = it did not */
-    bool said;                           /* in the log, since it last succeeded */
-    struct errand *waiting[WAITING_MAX]; /* for the one under way */
+    char why[300];                       /* why the last query failed; "": it did not */
+    bool said;                           /* failure logged since the last success */
+    struct errand *waiting[WAITING_MAX]; /* for the query in progress */
     uint32_t waiting_count;
     bool asking;
-    /* the thread's while it asks */
+    /* used by the thread during the query */
     const struct config *config; /* held */
     const struct config_account *account;
     json_t *answer;
@@ -70,7 +70,7 @@ static bool is_list_of_texts(const json_t *list)
     return json_is_array(list);
 }
 
-/* NULL when it is not what is documented. */
+/* NULL if the reply does not have the documented format. */
 static json_t *take_list(struct span body)
 {
     json_t *doc = json_loadb(body.n ? body.p : "", body.n, 0, NULL), *list = NULL;
@@ -108,7 +108,7 @@ static void ask(void *ctx)
 
 /* -- on the loop -- */
 
-/* Anybody may ask: why it failed is for the log. */
+/* Anybody may send this request, so the reason of a failure is logged but not in the reply. */
 static void answer(struct desk_ips *ips, struct errand *e)
 {
     if (ips->list)
@@ -160,7 +160,7 @@ static void begin(struct desk_ips *ips)
     ips->asking = true;
     ips->asked_ns = clock_mono_ns();
     ips->config = config_hold(ips->in->config);
-    ips->account = &ips->config->accounts[0]; /* all of them know */
+    ips->account = &ips->config->accounts[0]; /* any account has access to the list */
     ips->in->chores++;
     thread_work(ips->in->loop, ask, on_asked, ips);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * What clients of Fastly's API ask before and beside their purges: who the token is, and which
- * services it may purge. Fastly's shapes, https://www.fastly.com/documentation/reference/api/, with
- * what is known here; what is not known is left out. */
+ * Requests that clients of Fastly's API send in addition to purges: whose token it is, and which
+ * services it may purge. Replies have Fastly's format,
+ * https://www.fastly.com/documentation/reference/api/, and contain what is known here; what is not
+ * known is left out. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 #include "json_text.h"
 #include "target.h"
 
-/* -- what the producer may see -- */
+/* -- services that the producer may purge -- */
 
 typedef void each_service_cb(json_t *out, const struct config_account *a,
                              const struct config_service *s);
@@ -57,7 +58,8 @@ static void add_name(json_t *map, const struct config_account *a, const struct c
     json_object_set_new(map, s->id, json_text_of(name_of(s)));
 }
 
-/* An account is one customer of Fastly's. A producer of several accounts is none of these. */
+/* Each account is one customer of Fastly's. A producer of several accounts has no single
+ * customer. */
 static const char *customer_of(const struct errand *e)
 {
     const struct config_account *only = errand_find_account(e, span_of(NULL, 0));
@@ -75,7 +77,7 @@ static bool may_all(const struct errand *e)
     return allowed && (e->who->kinds & PRODUCER_ALL);
 }
 
-/* -- whose token it is -- */
+/* -- token and user -- */
 
 static json_t *token_json(const struct errand *e)
 {
@@ -98,9 +100,9 @@ static json_t *customer_json(const struct errand *e)
                      json_text_of(customer_of(e)));
 }
 
-/* Generated clients take `scope` for one value of a list; those for Python, PHP, Ruby and Rust
- * raise an error at two in one text, so with two only `scopes` says it. They want a text in
- * expires_at, too: a token that never expires has none.
+/* Generated clients expect `scope` to be one value of a list. Those for Python, PHP, Ruby and Rust
+ * raise an error if the text contains two, so two scopes are only in `scopes`. They also expect a
+ * text in expires_at, which is left out because the token never expires.
  * https://www.fastly.com/documentation/reference/api/auth-tokens/user/ */
 void desk_fastly_token(struct errand *e)
 {
@@ -127,8 +129,8 @@ void desk_fastly_customer(struct errand *e)
     errand_say_json(e, 200, customer_json(e));
 }
 
-/* What the CLI's whoami reads, and nobody else: fastly/cli pkg/commands/whoami/root.go. It shows
- * the scope as it is. */
+/* Only the CLI's whoami reads this, and it shows the scope unchanged: fastly/cli
+ * pkg/commands/whoami/root.go. */
 void desk_fastly_verify(struct errand *e)
 {
     json_t *token = token_json(e);
@@ -142,7 +144,7 @@ void desk_fastly_verify(struct errand *e)
 
 /* -- services -- */
 
-/* 0, or -EINVAL and refused: the parameter is there and no number from 1 on. */
+/* 0, or -EINVAL if the request was refused: the parameter is present but not a number from 1 on. */
 static int page_number(struct errand *e, const char *name, uint64_t fallback, uint64_t *out)
 {
     struct span text = errand_query(e, name);
@@ -156,9 +158,8 @@ static int page_number(struct errand *e, const char *name, uint64_t fallback, ui
     return -EINVAL;
 }
 
-/* Clients ask for page after page until an empty one comes. Who does not say how long a page is
- * gets all of them on the first.
- * https://www.fastly.com/documentation/reference/api/services/service/ */
+/* Clients request page after page until one is empty. Without per_page, all services are on the
+ * first page. https://www.fastly.com/documentation/reference/api/services/service/ */
 void desk_fastly_services(struct errand *e)
 {
     json_t *all, *some;
@@ -176,8 +177,8 @@ void desk_fastly_services(struct errand *e)
     errand_say_json(e, 200, some);
 }
 
-/* Answers /details as well: nothing is known of versions. active_version is left out, for generated
- * clients accept an object there, but no null. */
+/* Also serves /details, because nothing is known about versions. active_version is left out,
+ * because generated clients accept an object there, but not null. */
 void desk_fastly_service(struct errand *e)
 {
     const struct config_service *service;
@@ -195,7 +196,7 @@ void desk_fastly_versions(struct errand *e)
         errand_say_json(e, 200, json_array());
 }
 
-/* As forms encode it: a '+' is a space. */
+/* Decodes the encoding of forms, where '+' is a space. */
 static void decode_query(struct span s, struct buf *out)
 {
     struct buf spaced;
@@ -242,9 +243,10 @@ void desk_fastly_search(struct errand *e)
         errand_refuse(e, 404, "Cannot find service");
 }
 
-/* -- signing in -- */
+/* -- sign-in -- */
 
-/* Host goes into the answer: it must look like a name or an address, with or without a port. */
+/* Host is copied into the reply, so it must look like a name or an address, with or without a
+ * port. */
 static bool is_host(struct span s)
 {
     for (size_t i = 0; i < s.n; i++)
@@ -254,8 +256,8 @@ static bool is_host(struct span s)
     return s.n > 0 && s.n <= HOST_MAX_BYTES + 8;
 }
 
-/* A proxy in front that ends TLS says so. Whoever sends this header is the only one to see what
- * comes of it. */
+/* A proxy that terminates TLS sends X-Forwarded-Proto. It needs no check: only the client that
+ * sends this header sees its effect. */
 static const char *scheme_of(struct visit *v)
 {
     struct span told = visit_header(v, "X-Forwarded-Proto");
@@ -267,8 +269,8 @@ static const char *scheme_of(struct visit *v)
     return visit_is_tls(v) ? "https" : "http";
 }
 
-/* The CLI fetches this from its account endpoint whenever it starts, and does not start without;
- * what is in it is used only by who signs in with a browser, which is not possible here.
+/* The CLI fetches this from its account endpoint whenever it starts, and does not start without it.
+ * Its content is used only for signing in with a browser, which is not possible here.
  * https://openid.net/specs/openid-connect-discovery-1_0.html section 3 */
 void desk_fastly_openid(struct errand *e)
 {

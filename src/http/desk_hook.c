@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * POST /hooks/{name}: what a publishing system posts, turned into a job as its hook says. */
+ * POST /hooks/{name}: turns a request from a publishing system into a job, as configured for its
+ * hook. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -19,16 +20,16 @@
 struct desk_hook {
     const struct config_hook *config;
     struct hook *hook;
-    char *secret; /* NULL: it cannot be read, and nobody is let in */
+    char *secret; /* NULL: it cannot be read, and all requests are refused */
 };
 
 struct desk_hooks {
     struct desk_hook *at;
     uint32_t count;
-    struct hook_job job; /* of the request that is looked at */
+    struct hook_job job; /* of the request being handled */
 };
 
-/* What any hook may do: no purge-all, since a document names targets. */
+/* The permissions of every hook: no purge-all, because a document names targets. */
 static const struct config_producer publisher = {
     .name = (char *)"a hook",
     .token_sha256 = (char *)"",
@@ -88,7 +89,7 @@ static bool header_of(void *ctx, const char *name, struct span *value)
     return value->p != NULL;
 }
 
-/* -- the proof -- */
+/* -- authentication -- */
 
 static int check_open(struct errand *e)
 {
@@ -167,7 +168,7 @@ static void apply(struct errand *e, const struct desk_hook *d, const struct hook
               rc == 0 ? "yes" : "no", rc ? err : "");
     if (rc == 0)
         push(e, d, job);
-    else if (rc == -ENOENT) /* a publisher's test, or an event nobody asked for: not its fault */
+    else if (rc == -ENOENT) /* a test, or an event that the hook ignores: no error of the client */
         errand_say_json(
             e, 200,
             json_pack("{soso}", "status", json_text_of("ignored"), "why", json_text_of(err)));
@@ -175,7 +176,7 @@ static void apply(struct errand *e, const struct desk_hook *d, const struct hook
         errand_refuse(e, 422, err);
 }
 
-/* What is certain before its body is not worth reading one. */
+/* Refuses early what can be refused without reading the body. */
 void desk_hook_head(struct errand *e)
 {
     const struct desk_hook *d = find(e->in->hooks, e->parts[0]);
@@ -203,7 +204,7 @@ void desk_hook(struct errand *e)
         errand_refuse(e, 404, "there is no such hook");
         return;
     }
-    errand_renew(e); /* the hook is of the configuration in force, so must its account be */
+    errand_renew(e); /* the hook is from the current configuration, so its account must be, too */
     e->who = &publisher;
     if (check_proof(e, d, &r) < 0)
         return;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * GET and DELETE /v1/jobs/{job}: what became of a job, and taking it back. */
+ * GET and DELETE /v1/jobs/{job}: shows the state of a job, and cancels it. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "jobplace.h"
 #include "json_text.h"
 
-#define TRIES_MAX 5 /* to find a job that moves */
+#define TRIES_MAX 5 /* to find a job that is being moved */
 
 struct subject {
     const struct config_account *account;
@@ -36,7 +36,7 @@ static struct redis *redis_of(const struct errand *e)
     return intray_redis(e->in->intray);
 }
 
-/* Looking costs Redis as much as a push does. */
+/* Counts against the rate limit, because looking up a job costs Redis as much as a push. */
 static bool in_pace(struct errand *e)
 {
     uint64_t retry_ms = e->who->admin ? 0 : gate_take(e->in->gate, e->who, 1, clock_mono_ns());
@@ -80,9 +80,10 @@ static struct subject *subject_of(struct errand *e)
     return s;
 }
 
-/* -- looking -- */
+/* -- lookup -- */
 
-/* Whether the producer may be told what another one wrote there: it could have pushed that job. */
+/* Whether the producer may see what another producer wrote into the receipt: only if it could have
+ * pushed that job itself. */
 static bool may_see(const struct errand *e, const json_t *scope)
 {
     const struct subject *s = e->state;
@@ -93,7 +94,7 @@ static bool may_see(const struct errand *e, const json_t *scope)
     if (gate_may_anything(e->who, s->lane))
         return true;
     if (json_array_size(scope) == 0 || !(e->who->lanes & 1u << s->lane))
-        return false; /* of an older version, or what cannot be decoded */
+        return false; /* a receipt of an older version, or of a job that cannot be decoded */
     json_array_foreach(scope, i, word)
     {
         struct span at = span_of(json_string_value(word), json_string_length(word));
@@ -123,7 +124,7 @@ static void say_receipt(struct errand *e, int status, struct span receipt)
     errand_say_json(e, status, j);
 }
 
-/* Answers unless it waits. */
+/* Replies, unless the job is waiting. True if it has replied. */
 static bool say_state(struct errand *e, int ended_status, enum job_state state, struct span receipt)
 {
     if (state == JOB_WAITING)
@@ -181,7 +182,7 @@ static json_t *cancelled_json(const struct subject *s)
     return j;
 }
 
-/* As it is kept: only whoever could push anything is shown its ref afterwards. */
+/* The receipt to store. This scope shows the job's ref only to producers that may push anything. */
 static char *cancelled_receipt(const struct subject *s)
 {
     json_t *j = cancelled_json(s);
@@ -231,7 +232,7 @@ static void take_back(struct errand *e)
     free(receipt);
 }
 
-/* Whoever may push such a job may take it back. 0, or refused. */
+/* A producer that may push this job may cancel it. 0, or negative if the request was refused. */
 static int check_fields(struct errand *e, const struct span *at, size_t count)
 {
     struct subject *s = e->state;
@@ -246,7 +247,7 @@ static int check_fields(struct errand *e, const struct span *at, size_t count)
         spec.original = span_of(NULL, 0);
         rc = gate_may_push(e->who, s->account, s->lane, &spec, err, sizeof(err));
     } else if (e->who->admin) {
-        rc = 0; /* what is no job may go */
+        rc = 0; /* an invalid job may be removed */
     }
     if (rc < 0)
         errand_refuse(e, 403, err);
@@ -287,8 +288,8 @@ static void look_for_it(struct errand *e)
     jobplace_find(redis_of(e), s->account->name, s->job, on_place, errand_hold(e));
 }
 
-/* The dispatcher hears of it within a second and lets go of what waits. What is on its way to
- * Fastly by then cannot be called back; it is purged, and its receipt stays "cancelled". */
+/* The dispatcher learns of this within a second and drops the waiting targets. Targets already sent
+ * to Fastly cannot be recalled: they are purged, and the receipt stays "cancelled". */
 void desk_job_cancel(struct errand *e)
 {
     if (!subject_of(e))

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * jansson follows nested values by recursion, keeps a table for each empty object and all of a
- * document at once: three bytes of a stranger can become three hundred. So JSON is looked at before
- * it is parsed. */
+ * Checks JSON before it is parsed, because jansson parses nested values by recursion, allocates a
+ * table for each empty object and keeps the whole document in memory: three bytes from a client can
+ * take three hundred. */
 #include <stdint.h>
 
 #include "desk.h"
 
-/* About what jansson allocates on 64 bits for an object with its first table, for an array, and for
- * any other value with its place in what holds it. */
+/* Approximately what jansson allocates on 64-bit machines for an object with its first table, for
+ * an array, and for any other value, including its entry in the array or object. */
 #define OBJECT_BYTES 320u
 #define ARRAY_BYTES 120u
 #define VALUE_BYTES 80u
 #define FREE_BYTES ((size_t)4 * 1024 * 1024)
 
-/* What comes after the text that begins at `i`, behind its quote. */
+/* Returns the index after the closing quote of the text that begins at `i`. */
 static size_t skip_text(struct span s, size_t i)
 {
     while (i < s.n && s.p[i] != '"')
@@ -21,7 +21,7 @@ static size_t skip_text(struct span s, size_t i)
     return i + 1;
 }
 
-/* `most`: of memory beside the bytes of the texts in it. */
+/* `most` limits the memory in addition to the bytes of the texts. */
 static const char *flaw(struct span s, int depth_max, size_t most)
 {
     size_t bytes = 0, i = 0;
@@ -50,7 +50,7 @@ const char *desk_json_flaw(struct span s, int depth_max)
     return flaw(s, depth_max, FREE_BYTES + 2 * s.n);
 }
 
-/* It has 10,000 targets at most: its length is that of its texts. */
+/* A job has 10,000 targets at most, so its length is mostly that of its texts. */
 const char *desk_json_job_flaw(struct span s, int depth_max)
 {
     return flaw(s, depth_max, FREE_BYTES + s.n / 2);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * POST /v1/plan: what would become of jobs, or of the backlog, without a request being sent. The
- * body is what may be pushed: one job, jobs as JSON lines, or {"jobs": […]}.
+ * POST /v1/plan: predicts what would happen to jobs, or to the backlog, without sending a request.
+ * The body is the same as for a push: one job, jobs as JSON lines, or {"jobs": […]}.
  *
- * A body of the largest size is foreseen within three seconds at the slowest budget. */
+ * A body of the largest size is planned within three seconds at the slowest budget. */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -18,20 +18,20 @@
 #include "plan_json.h"
 
 #define JSON_DEPTH_MAX 10
-#define REPLY_MS 50 /* as the command assumes */
+#define REPLY_MS 50 /* the default of the command, too */
 #define REPLY_MAX_MS 600000
 #define REQUESTS_MAX 1000
-#define TARGET_BYTES 512 /* about what a target in the window costs */
+#define TARGET_BYTES 512 /* approximate memory for a target in the window */
 #define ERRORS_MAX 20
-#define BACKLOG_MAX_JOBS 1000000 /* the command takes any number */
+#define BACKLOG_MAX_JOBS 1000000 /* the command has no limit */
 #define BACKLOG_MAX_S 10
 
 struct planner {
     /* -- the order -- */
     const struct config *config;
     const struct config_producer *who;
-    uint32_t window;                      /* targets at once: the daemon's, or what memory allows */
-    const struct config_account *account; /* NULL: the jobs say */
+    uint32_t window;                      /* targets at once: as in the daemon, or less */
+    const struct config_account *account; /* NULL: the jobs name it */
     bool backlog, fresh;
     uint64_t reply_ms, requests_wanted;
     char *body;
@@ -45,8 +45,8 @@ struct planner {
     struct plan *plan;
     const char *place; /* "line" or "job" */
     uint64_t taken;
-    uint64_t wrong;   /* jobs that the plan was not told of */
-    int first_status; /* of a job that is refused */
+    uint64_t wrong;   /* invalid jobs, not in the plan */
+    int first_status; /* of the first refused job */
     json_t *errors, *requests;
 };
 
@@ -68,7 +68,7 @@ static void on_request(void *ctx, const struct plan_request *r)
         json_array_append_new(p->requests, plan_json_request(r));
 }
 
-/* False, and the chore is refused. */
+/* False if the chore was refused. */
 static bool begin(struct planner *p)
 {
     struct plan_options o = {.account = p->account,
@@ -104,7 +104,7 @@ static void tell(struct planner *p, const struct plan_result *result)
     chore_say(p->chore, 200, j);
 }
 
-/* Told or not, a plan must come to its end. */
+/* Finishes the plan even if its result is not needed, because every plan must be finished. */
 static void end_plan(struct planner *p)
 {
     struct plan_result result;
@@ -139,7 +139,7 @@ static void plan_backlog(struct planner *p)
         chore_redis_failed(p->chore, rc, "");
 }
 
-/* -- jobs of the caller -- */
+/* -- jobs in the body -- */
 
 static void complain(struct planner *p, uint64_t number, int status, const char *why)
 {
@@ -150,8 +150,8 @@ static void complain(struct planner *p, uint64_t number, int status, const char 
                                                    json_text_of(why)));
 }
 
-/* The first job says which account is meant when the query does not. 0, or a status with a
- * sentence. */
+/* Without an account in the query, the first job determines the account. 0, or a status with a
+ * message. */
 static int find_account(struct planner *p, struct span name, char *err, size_t err_room)
 {
     const struct config_account *found = NULL;
@@ -175,7 +175,7 @@ static int find_account(struct planner *p, struct span name, char *err, size_t e
     return name.p ? 404 : 400;
 }
 
-/* 0, or the status of a refusal with a sentence. */
+/* 0, or the status of a refusal with a message. */
 static int check(struct planner *p, char *err, size_t err_room)
 {
     struct job_spec spec;
@@ -255,7 +255,7 @@ static void take_lines(struct planner *p)
     }
 }
 
-/* {"jobs": […]}, with "account" if one likes. 0, or the status of a refusal with a sentence. */
+/* Takes {"jobs": […]}, optionally with "account". 0, or the status of a refusal with a message. */
 static int take_object(struct planner *p, const json_t *doc, char *err, size_t err_room)
 {
     const json_t *jobs = json_object_get(doc, "jobs"), *name = json_object_get(doc, "account");
@@ -281,7 +281,7 @@ static int take_body(struct planner *p, char *err, size_t err_room)
 {
     struct span body = span_of(p->body, p->body_bytes);
     json_t *doc = desk_json_flaw(body, JSON_DEPTH_MAX)
-                      ? NULL /* it may be lines all the same */
+                      ? NULL /* it may still be JSON lines */
                       : json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
     int status = 0;
 
@@ -335,7 +335,7 @@ static void work(struct chore *c)
     json_decref(p->errors);
 }
 
-/* False, and refused. */
+/* False if the request was refused. */
 static bool take_number(struct errand *e, const char *name, uint64_t most, uint64_t *out)
 {
     struct span text = errand_query(e, name);
@@ -369,7 +369,8 @@ static bool take_query(struct errand *e, struct planner *p)
     return p->account;
 }
 
-/* A part of what HTTP clients may have holds the plan's window. False, and refused. */
+/* Reserves part of the memory of HTTP requests for the plan's window. False if the request was
+ * refused. */
 static bool take_memory(struct errand *e, struct planner *p)
 {
     uint64_t bytes = config_visits_max_bytes(p->config) / 4;

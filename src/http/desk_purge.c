@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * POST /v1/purge: one job, in Redis before the answer; and what all ways of pushing share. */
+ * POST /v1/purge: stores one job in Redis before it replies. Also the code shared by all routes
+ * that push. */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -18,8 +19,8 @@
 #define JSON_DEPTH_MAX 8 /* a job is a list in an object */
 #define WAIT_MAX_S 300
 #define IDEMPOTENCY_KEY_MAX_BYTES 255
-/* What a job costs beside its bytes until Redis has answered, and each of its fields on the wire.
- */
+/* The memory that a job needs in addition to its bytes until Redis has answered, and the overhead
+ * of each of its fields in the Redis command. */
 #define PUT_BYTES ((uint64_t)512)
 #define FIELD_BYTES ((uint64_t)24)
 
@@ -66,7 +67,7 @@ static bool full(struct errand *e, const struct config_account *a)
     return jobs + intray_under_way(e->in->intray) >= most;
 }
 
-/* Larger than what the dispatcher can hold: it would have to bury it. */
+/* Whether the job is larger than the dispatcher can hold: it would become a dead letter. */
 static bool too_large(const struct errand *e, const struct span *fields, size_t count, char *err,
                       size_t err_room)
 {
@@ -137,7 +138,7 @@ void desk_refuse_put(struct errand *e, const struct intray_result *r)
     }
 }
 
-/* -- one job from a visitor -- */
+/* -- one job from a client -- */
 
 struct pushed {
     const struct config_account *account;
@@ -198,7 +199,7 @@ static void answer_ended(struct errand *e, struct span receipt)
     json_t *j = pushed_json(e),
            *r = receipt.n ? json_loadb(receipt.p, receipt.n, JSON_ALLOW_NUL, NULL) : NULL;
 
-    json_object_del(r, "scope"); /* its own job: it is shown everything */
+    json_object_del(r, "scope"); /* the client's own job: it may see everything */
     json_object_set_new(j, "receipt", r ? r : json_null());
     errand_say_json(e, 200, j);
 }
@@ -238,7 +239,7 @@ static void on_patience_over(struct errand *e)
     }
 }
 
-/* It is told of its job, as Redis has it, but not what becomes of it. */
+/* Replies with the job, which Redis has stored, but no longer waits for its outcome. */
 static void on_withdrawn(struct errand *e, int status, const char *why)
 {
     (void)status;
@@ -323,7 +324,7 @@ static void on_pushed(void *ctx, const struct intray_result *r)
     e->pushed(e, r);
 }
 
-/* The command takes the body's place on the bill, until Redis has answered. */
+/* On the bill, the command replaces the body until Redis has answered. */
 void desk_push(struct errand *e, const struct config_account *a, struct jobform *f,
                const struct intray_once *once, intray_cb *cb)
 {
@@ -335,12 +336,12 @@ void desk_push(struct errand *e, const struct config_account *a, struct jobform 
     if (!e->late)
         e->late = desk_late_push;
     put(e, a, f, once, on_pushed, errand_hold(e));
-    jobform_clear(f, f->lane); /* a large one would lie there until the next */
+    jobform_clear(f, f->lane); /* a large one would use memory until the next push */
 }
 
 /* -- headers -- */
 
-/* "wait=30" among others: RFC 7240 section 4.3. */
+/* Finds "wait=30" among other preferences: RFC 7240 section 4.3. */
 static void take_prefer(void *ctx, struct span value)
 {
     struct pushed *p = ctx;
@@ -371,8 +372,8 @@ static void digest_to(struct span s, char out[DIGEST_TEXT_ROOM])
     (void)digest_text(digest, sizeof(digest), HOOK_HEX, out);
 }
 
-/* Two producers that chose the same key are two. 1 when there is such a header, 0, or -EINVAL and
- * refused. */
+/* Digests the producer's name with the key, so that two producers can use the same key. 1 if the
+ * header is present, 0 if not, or -EINVAL if the request was refused. */
 static int take_once(struct errand *e, struct once *o)
 {
     struct span key = visit_header(e->visit, "Idempotency-Key");
@@ -406,7 +407,7 @@ static struct pushed *prepare(struct errand *e, const struct config_account *a,
     p->targets = spec->targets_count;
     p->cost = desk_cost(a, spec);
     p->not_before_ms = spec->not_before_ms;
-    /* Asked before the job is put, so that the answer is there before the job's. */
+    /* Queried before the job is pushed, so that its answer arrives before the job's. */
     (void)standing_of(e->in->standing, a, clock_mono_ns());
     visit_headers_named(e->visit, "Prefer", take_prefer, p);
     e->state = p;
@@ -443,7 +444,8 @@ int desk_read_form(struct ingress *in, struct span text, char *err, size_t err_r
     return read_job(in, load_job(text, err, err_room), err, err_room);
 }
 
-/* The body goes as soon as its JSON is taken apart, for a large job would be there three times. */
+/* The body is freed as soon as its JSON is parsed; otherwise a large job would be in memory three
+ * times. */
 void desk_purge(struct errand *e)
 {
     struct jobform *f = &e->in->form;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What machines ask: is it alive, may it be sent to, how does it stand. */
+ * Health checks and metrics: /livez, /readyz, /metrics. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +39,7 @@ static const struct standing_account *stands(const struct errand *e, uint32_t ac
     return standing_last_of(in->standing, &in->config->accounts[account]);
 }
 
-/* Whether a lane of it takes no jobs, in words that say what to do. */
+/* Whether a lane of the account is unusable. `why` says what to do. */
 static bool lost_lane(const struct config_account *a, const struct standing_account *s, char *why,
                       size_t room)
 {
@@ -56,7 +56,7 @@ static bool lost_lane(const struct config_account *a, const struct standing_acco
     return false;
 }
 
-/* Whether the account's purges do not reach Fastly until somebody mends something. */
+/* Whether the account's purges do not reach Fastly until somebody fixes something. */
 static bool unready(const struct config_account *a, const struct standing_account *s, char *why,
                     size_t room)
 {
@@ -98,7 +98,8 @@ static void readyz_late(struct errand *e)
     errand_refuse(e, 503, "Redis does not answer");
 }
 
-/* First the dispatch loop: what Redis refuses it, the endpoint's own connection may not meet. */
+/* Asks the dispatch loop first: Redis may refuse commands of the dispatch loop that the endpoint's
+ * own connection does not send. */
 void desk_readyz(struct errand *e)
 {
     ingress_ask_vitals(e, false);
@@ -116,9 +117,9 @@ static void take_ready(struct errand *e, const struct vitals *v)
     }
 }
 
-/* -- /metrics: what the dispatch loop tells, then what Redis tells, then the endpoint itself -- */
+/* -- /metrics: from the dispatch loop, then from Redis, then from the endpoint itself -- */
 
-/* One fact of the endpoint: name, kind, sentence, value. */
+/* One metric of the endpoint: name, type, help text, value. */
 struct endpoint_fact {
     const char *name, *kind, *help;
     uint64_t (*value)(const struct ingress *in);
@@ -268,7 +269,7 @@ static void on_backlog(void *ctx, bool ok)
     errand_drop(e);
 }
 
-/* Redis hangs, or the dispatch loop does: the rest is worth telling all the same. */
+/* Redis or the dispatch loop does not answer: replies with the other metrics. */
 static void on_late(struct errand *e)
 {
     answer_metrics(e, false);

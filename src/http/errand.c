@@ -12,9 +12,9 @@
 #include "log.h"
 
 #define ANSWER_MAX_BYTES ((size_t)64 * 1024 * 1024)
-#define RETRY_MS 1000 /* what is away now may be back by then */
+#define RETRY_MS 1000 /* what is unavailable may be back by then */
 #define FULL_SAID_NS (60 * NS_PER_S)
-/* What any request costs: itself, what Redis is asked for it, its short answer. */
+/* The memory for any request: its own state, its Redis commands, its short reply. */
 #define VISIT_BYTES ((uint64_t)4096)
 
 struct errand *errand_hold(struct errand *e)
@@ -46,7 +46,7 @@ void errand_renew(struct errand *e)
     config_drop(old);
 }
 
-/* The route stands for the path: an id or a query in it may be a secret of somebody's. */
+/* Logs the route instead of the path, because an id or a query in the path may be secret. */
 static void say_answered(const struct errand *e, const struct answer *a)
 {
     struct span method = visit_method(e->visit);
@@ -89,7 +89,7 @@ void errand_say(struct errand *e, int status, const char *json_fmt, ...)
     va_start(ap, json_fmt);
     n = vsnprintf(few, sizeof(few), json_fmt, ap);
     va_end(ap);
-    must(n >= 0 && (size_t)n < sizeof(few)); /* what may be longer is built by jansson */
+    must(n >= 0 && (size_t)n < sizeof(few)); /* longer replies are built with jansson */
     buf_init(&text, sizeof(few));
     buf_put(&text, span_of(few, (size_t)n));
     a = json_answer(status, buf_take(&text));
@@ -135,8 +135,8 @@ static const char *title_of(int status)
     return "Error";
 }
 
-/* What a client of Fastly's API looks for: "msg" and "detail"; of a bad batch "status" and
- * "reason". */
+/* The error format that clients of Fastly's API expect: "msg" and "detail"; for an invalid batch,
+ * "status" and "reason". */
 static json_t *in_fastlys_voice(int status, const char *sentence)
 {
     if (status == 401)
@@ -205,7 +205,7 @@ void errand_refuse(struct errand *e, int status, const char *sentence)
     errand_refuse_later(e, status, status == 503 || status == 429 ? RETRY_MS : 0, sentence);
 }
 
-/* -- room -- */
+/* -- memory -- */
 
 static void open_bill(struct errand *e)
 {
@@ -220,7 +220,7 @@ static void open_bill(struct errand *e)
     quota_bill_open(unproven ? &in->unproven : &in->proven, party, &e->bill);
 }
 
-/* The largest body for which there will ever be room. */
+/* The largest body for which there can ever be enough memory. */
 static uint64_t body_most(const struct errand *e, uint64_t most)
 {
     uint64_t wanted = e->in->config->http.body_max_bytes;
@@ -254,7 +254,7 @@ bool errand_move(struct errand *e, const char *party)
     quota_bill_open(&e->in->proven, party, &e->bill);
     fits = quota_take(&e->bill, bytes);
     if (!fits) {
-        quota_take_over(&e->bill, bytes); /* it is there until it is answered */
+        quota_take_over(&e->bill, bytes); /* it uses memory until it is answered */
         errand_refuse_full(e);
     }
     return fits;
@@ -268,7 +268,7 @@ bool errand_take(struct errand *e, uint64_t bytes)
     return false;
 }
 
-/* Each of them in the log would be one more thing that a crowd can fill. */
+/* Not every refusal is logged, because many clients could then fill the log. */
 void errand_refuse_full(struct errand *e)
 {
     struct ingress *in = e->in;
@@ -287,7 +287,7 @@ void errand_refuse_full(struct errand *e)
            "too much is under way for the memory there is (memory_max); try again");
 }
 
-/* -- what is asked for -- */
+/* -- query and account -- */
 
 struct span errand_query(const struct errand *e, const char *name)
 {

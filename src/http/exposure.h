@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Files and folders of the configuration that hold secrets or jobs, and that other users of this
- * machine may read or change. */
+ * Finds files and folders of the configuration that hold secrets or jobs and that other users of
+ * this machine may read or change. */
 #pragma once
 
 #include "config.h"
@@ -16,6 +16,6 @@ struct exposure {
 
 typedef void exposure_cb(void *ctx, const struct exposure *e);
 
-/* Calls for each; what is not there is not exposed. The embedded Redis' folder counts only where
- * there is one. */
+/* Calls cb for each exposed file or folder. Missing files are not exposed. The embedded Redis'
+ * folder is checked only if the embedded Redis is used. */
 void exposure_look(const struct config *c, exposure_cb *cb, void *ctx);

@@ -10,9 +10,9 @@
 #include "digest.h"
 #include "log.h"
 
-#define GONE_RETRY_MS 60000u /* to who is no producer any more */
+#define GONE_RETRY_MS 60000u /* for a producer that was removed */
 
-/* A minute's worth may come at once; then they come back evenly. */
+/* A minute's worth of jobs may come at once; then the allowance is refilled evenly. */
 struct pace {
     double level; /* jobs */
     uint64_t at_ns;
@@ -20,7 +20,7 @@ struct pace {
 
 struct gate {
     const struct config *config;
-    struct pace *paces; /* one a producer */
+    struct pace *paces; /* one for each producer */
 };
 
 static const struct config_producer anybody = {
@@ -42,7 +42,7 @@ struct gate *gate_new(const struct config *c)
     return g;
 }
 
-/* By name: a producer that is in two configurations has one pace. */
+/* Finds it by name, so that a producer in both configurations keeps its rate count. */
 static struct pace *pace_of(const struct gate *g, const struct config_producer *p)
 {
     const struct config_producer *at = g->config->producers;
@@ -164,8 +164,8 @@ bool gate_may_service(const struct config_producer *p, const struct config_servi
     return among(&p->services, s->id) || (*s->name && among(&p->services, s->name));
 }
 
-/* "www.example.com" is itself, "*.example.com" everything below example.com. A pattern without a
- * port fits every port. */
+/* "www.example.com" matches itself, "*.example.com" everything below example.com. A pattern without
+ * a port matches every port. */
 static bool host_fits(const char *pattern, struct span host)
 {
     const char *colon = host.n ? memrchr(host.p, ':', host.n) : NULL;

@@ -13,8 +13,8 @@ static int refuse(char *err, size_t err_room, const char *setting, const char *w
     return -EACCES;
 }
 
-/* Base64 with or without its padding, hexadecimal in any case. What is longer than any digest stays
- * as it is: it matches none. */
+/* Normalises a digest: removes the padding of Base64, makes hexadecimal lower case. A text longer
+ * than any digest is returned unchanged, because it matches none. */
 static struct span plain(struct span sent, enum hook_encoding encoding, char room[DIGEST_TEXT_ROOM])
 {
     if (sent.n >= DIGEST_TEXT_ROOM)

@@ -17,7 +17,7 @@
 #include "thread.h"
 #include "waiters.h"
 
-#define PATIENCE_MS 5000 /* Redis answers within a millisecond or is in trouble */
+#define PATIENCE_MS 5000 /* Redis normally answers within a millisecond */
 #define FILES_BESIDES 256
 
 /* -- messages between the two loops -- */
@@ -34,7 +34,7 @@ struct letter {
     struct list link;
     enum letter_kind kind;
     const struct config *config; /* held */
-    struct errand *errand;       /* that asks */
+    struct errand *errand;       /* that asked for the vitals */
     bool metrics;
     struct vitals vitals;
 };
@@ -61,8 +61,8 @@ static struct span trim_query(struct span target, struct span *query)
     return span_of(target.p, (size_t)(mark - target.p));
 }
 
-/* An absolute target ("GET http://host/path") is what a proxy is asked: we are the origin, so it
- * must name the host that the visitor believes to be talking to. RFC 9112 section 3.2.2. */
+/* An absolute target ("GET http://host/path") is meant for a proxy. We are the origin, so it must
+ * name the host in the Host header. RFC 9112 section 3.2.2. */
 static int strip_authority(struct visit *v, struct span *target)
 {
     struct span host, rest;
@@ -97,8 +97,8 @@ static void refuse_route(struct errand *e, const char *allowed)
 }
 
 /* Some base URLs end with a slash and the client adds another; some clients end every path with
- * one. Accepted on Fastly's routes only: a proxy that guards /v1 by its path need not know both
- * spellings. */
+ * one. This is accepted on Fastly's routes only, so that a proxy that protects /v1 by its path need
+ * not know both spellings. */
 static const struct route *find_despite_slashes(struct errand *e, struct span target, char *allowed)
 {
     struct span method = visit_method(e->visit), path = e->path;
@@ -126,7 +126,7 @@ static void find_route(struct errand *e)
     if (!span_is(visit_method(e->visit), "PURGE"))
         status = strip_authority(e->visit, &target);
     else if (target.n && *target.p != '/')
-        target = SPAN("/"); /* desk_fastly_site looks at it as it came */
+        target = SPAN("/"); /* desk_fastly_site uses the original target */
     if (status) {
         errand_refuse(e, status, "an absolute target must be a URL of the host in Host");
         return;
@@ -162,7 +162,7 @@ static void on_head(void *ctx, struct visit *v)
     if (e->who)
         visit_prove(v);
     if (e->route->access == ROUTE_OPEN)
-        visit_collect(v, 0); /* nothing that anybody may ask has a body */
+        visit_collect(v, 0); /* open routes accept no body */
     if (errand_enter(e) && e->route->serve_head)
         e->route->serve_head(e);
 }
@@ -242,7 +242,8 @@ static void reload_tls(struct ingress *in, const struct config_http *before)
 
 /* -- limits and address -- */
 
-/* Some files are for other things, not least for Redis and Fastly: a crowd must not take those. */
+/* Keeps some file descriptors for other purposes, such as connections to Redis and Fastly, however
+ * many clients there are. */
 static uint32_t connections_possible(const struct ingress *in)
 {
     uint64_t files = in->options.files, wanted = in->config->http.connections;
@@ -295,7 +296,8 @@ static void reload_listen(struct ingress *in, const struct httpd_options *o)
 
 /* -- on the endpoint's thread -- */
 
-/* Takes the hold of c. What visitors in the building look at is held by their errands. */
+/* Takes over the caller's reference to c. Errands in progress keep their own reference to the
+ * configuration that they use. */
 static void configure(struct ingress *in, const struct config *c)
 {
     const struct config *old = in->config;
@@ -331,7 +333,7 @@ static void finish_when_done(struct ingress *in)
     jobform_deinit(&in->form);
     config_drop(in->config);
     post(in->dispatch_inbox, LETTER_STOPPED, NULL);
-    mailbox_close(in->mailbox); /* with it nothing is open any more, and the loop ends */
+    mailbox_close(in->mailbox); /* this closes the last handle, so the loop ends */
 }
 
 void ingress_chore_over(struct ingress *in)
@@ -464,7 +466,7 @@ static struct httpd *open_httpd(struct ingress *in, char *err, size_t err_room)
     return h;
 }
 
-/* So that the first visitor's estimate is one. */
+/* Queries the standing now, so that the first client already gets a real estimate. */
 static void on_redis_up(void *ctx)
 {
     struct ingress *in = ctx;
@@ -478,7 +480,7 @@ static void on_room(void *ctx)
     desk_bulk_room(ctx);
 }
 
-/* Not at once: whoever gives something back is in the middle of something. */
+/* Resumes streams later, because the caller that returned memory is still using its state. */
 static void on_freed(void *ctx)
 {
     struct ingress *in = ctx;
@@ -487,7 +489,8 @@ static void on_freed(void *ctx)
         timer_start_at(in->room, 0);
 }
 
-/* One quarter is for those who have proven nothing: they keep out each other, never a producer. */
+/* One quarter is for clients that have not authenticated. They can keep out each other, but never a
+ * producer. */
 static void share_memory(struct ingress *in)
 {
     uint64_t max = config_visits_max_bytes(in->config);

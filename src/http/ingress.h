@@ -17,20 +17,20 @@ struct vitals {
     char why[200];
     bool troubled; /* Redis refuses what dispatch needs: alive, but not ready */
     char trouble[512];
-    struct buf metrics; /* Prometheus text; only when wanted */
+    struct buf metrics; /* Prometheus text; only if requested */
 };
 typedef void vitals_cb(void *ctx, struct vitals *v, bool metrics_wanted);
 
 struct ingress_options {
     const struct config *config; /* shared: held while it is used */
     const struct redis_address *redis;
-    struct loop *loop; /* the dispatch loop: where the calls below come */
+    struct loop *loop; /* the dispatch loop, on which the callbacks are called */
     uint64_t files;    /* that this process may open */
     vitals_cb *vitals;
     void *ctx;
 };
 
-/* Listens and starts the thread. NULL with a sentence that begins with the setting. */
+/* Listens and starts the thread. NULL with a message that begins with the setting. */
 struct ingress *ingress_new(const struct ingress_options *o, char *err, size_t err_room);
 const char *ingress_address(const struct ingress *in); /* where it listens */
 /* Applies new producers, hooks, services and certificates. If a certificate is unusable, this is

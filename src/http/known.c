@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Who a visitor is. A token that is shown decides alone. Without one, a producer may be known by
- * the client certificate that TLS has verified, else by where the connection comes from: that is
- * the peer of the socket and nothing that a header says, so behind a proxy it is the proxy.
+ * Identifies the client. If it sends a token, only the token counts. Otherwise a producer is
+ * identified by the client certificate that TLS has verified, or else by the address that the
+ * connection comes from. This is the peer of the socket and not what a header says, so behind a
+ * proxy it is the proxy's address.
  *
- * A browser shows its certificate, and comes from its address, whatever page sends it here: what a
- * page sends is not taken for the producer's own. */
+ * A browser sends its certificate, and connects from its address, whichever web page makes the
+ * request. Therefore a request made by a web page needs a token. */
 #include "desk.h"
 #include "network.h"
 

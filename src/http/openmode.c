@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * Without producers nobody shows a token: whoever is on this machine may push. That must not reach
- * further than this machine. Two things carry a stranger's request to loopback: a web browser that
- * runs here, and a proxy.
+ * Without configured producers there are no tokens: any client on this machine may push, but no
+ * other client. Two things can forward a request from elsewhere to the loopback interface: a web
+ * browser on this machine, and a proxy.
  *
- * A page in a browser gives itself away by Origin and Sec-Fetch-Site. One that has made its own
- * name point to 127.0.0.1 (DNS rebinding) is of the same origin as we are, but its name is in Host:
- * so Host must be a name of this machine. Only PURGE may name a site there, for that is how one
- * asks a site to forget a page: browsers send Origin with every PURGE, and nothing but pages of the
- * named site could be purged with it. A Unix socket has no name that a page could borrow, and no
- * browser opens one: what comes over it may have any Host. */
+ * Requests of web pages are recognised by Origin and Sec-Fetch-Site. A page that has made its own
+ * name point to 127.0.0.1 (DNS rebinding) has the same origin as we have, but its name is in Host,
+ * so Host must be a name of this machine. Only PURGE may have the name of a site in Host, because
+ * this is how a client asks a site to purge a page. That is safe: browsers send Origin with every
+ * PURGE, and only pages of the named site could be purged with it. A Unix socket has no name that a
+ * page could use, and browsers do not open one, so requests over it may have any Host. */
 #include <arpa/inet.h>
 #include <stdio.h>
 
@@ -28,7 +28,7 @@ static bool is_loopback_number(struct span host)
     return inet_pton(AF_INET, text, &a) == 1 && ntohl(a.s_addr) >> 24 == 127;
 }
 
-/* Without ":port". */
+/* Removes ":port". */
 static struct span host_part(struct span s)
 {
     size_t n = s.n;
@@ -38,8 +38,8 @@ static struct span host_part(struct span s)
     return n && s.p[n - 1] == ':' ? span_of(s.p, n - 1) : s;
 }
 
-/* What is listened on may be another name of the loopback interface. "Any address" is none:
- * browsers connect to this machine for it. */
+/* Whether we listen on this host, which may be another name of the loopback interface. Wildcard
+ * addresses do not count: browsers that connect to one reach this machine. */
 static bool is_listened_on(const struct config *c, struct span host)
 {
     struct span rest = span_str(c->listen), one;

@@ -18,8 +18,8 @@ void pems_wipe(struct pems *p)
     buf_deinit(&p->client_ca);
 }
 
-/* What is wrong with it; NULL: nothing that can be seen from here. An empty file would be as good
- * as none: nobody would be asked for a certificate. */
+/* What is wrong with the file; NULL: no error found. An empty file is an error, because an empty
+ * client CA would be the same as none: clients would not be asked for a certificate. */
 static const char *pem_flaw(const struct buf *text)
 {
     if (text->n == 0)

@@ -9,11 +9,11 @@
 
 struct pems {
     struct buf cert, key, client_ca;
-    struct httpd_tls tls; /* points into the three */
+    struct httpd_tls tls; /* points into the three buffers */
 };
 
 /* 0, or negative with the setting, the file and what is wrong with it in `err`. *tls is NULL
  * without TLS. Whatever it returns, pems_wipe must follow. */
 must_use int pems_read(const struct config_http *c, struct pems *p, const struct httpd_tls **tls,
                        char *err, size_t err_room);
-void pems_wipe(struct pems *p); /* nothing of the key stays in memory */
+void pems_wipe(struct pems *p); /* removes the key from memory */

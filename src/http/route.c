@@ -35,7 +35,7 @@ static const struct route table[] = {
      "200 while jobs can be accepted and every account has an instance that dispatches it."},
     {"GET", "/metrics", ROUTE_PUSH, ROUTE_OURS, desk_metrics, NULL,
      "All metrics, in the Prometheus text format."},
-    /* Fastly's own: https://www.fastly.com/documentation/reference/api/purging/ */
+    /* Routes of Fastly's API: https://www.fastly.com/documentation/reference/api/purging/ */
     {"POST", "/service/{service}/purge", ROUTE_PUSH, ROUTE_FASTLY, desk_fastly_keys, NULL,
      "Fastly API: purge surrogate keys."},
     {"POST", "/service/{service}/purge/", ROUTE_PUSH, ROUTE_FASTLY, desk_fastly_keys, NULL,
@@ -79,7 +79,7 @@ const struct route *route_table(size_t *count)
     return table;
 }
 
-/* One part in braces at *pattern; the path's share of it is cut off. */
+/* Matches the part in braces at *pattern and removes the matched text from the path. */
 static bool match_part(const char **pattern, struct span *path, struct span *part, bool *rest)
 {
     const char *end = strchr(*pattern, '}');
@@ -117,7 +117,7 @@ static bool match(const struct route *r, struct span path, struct span target,
             path.n--;
         }
     }
-    /* "/purge/" with nothing behind it names nothing. */
+    /* A rest must not be empty: "/purge/" names no key. Only "/{path...}" matches an empty rest. */
     return path.n == 0 && (!rest || parts[n - 1].n > 0 || strcmp(r->path, "/{path...}") == 0);
 }
 
@@ -140,7 +140,7 @@ const struct route *route_find(struct span method, struct span path, struct span
         if (same_method(r, method))
             return r;
         if (strcmp(r->method, "PURGE") == 0 || strstr(allowed, r->method))
-            continue; /* fits every path */
+            continue; /* its route matches every path */
         n += (size_t)snprintf(allowed + n, 64 - n, "%s%s", n ? ", " : "", r->method);
         must(n < 64);
     }

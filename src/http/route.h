@@ -25,20 +25,20 @@ typedef void route_cb(struct errand *e);
 
 struct route {
     const char *method;
-    /* "{x}" is one segment that is not empty, "{x...}" the whole rest, slashes and query included.
-     */
+    /* "{x}" matches one segment that is not empty, "{x...}" the whole rest, including slashes and
+     * the query. */
     const char *path;
     enum route_access access;
     enum route_voice voice;
-    route_cb *serve;      /* the body is there */
-    route_cb *serve_head; /* the head is: for bodies that are streamed; NULL otherwise */
+    route_cb *serve;      /* called when the body is complete */
+    route_cb *serve_head; /* called before the body is read; may be NULL */
     const char *sentence;
 };
 
 const struct route *route_table(size_t *count);
 
-/* The route for a target without its query; *parts are what the braces matched, `target` from the
- * brace on for a rest. NULL: none, and *allowed is then the Allow header's value ("" when there is
- * no such path at all). `allowed` has room for 64 bytes. */
+/* Finds the route for `path`, the target without its query. *parts are what the braces matched; a
+ * rest is taken from `target`. NULL if there is none; *allowed is then the value of the Allow
+ * header, or "" if no route has this path. `allowed` has room for 64 bytes. */
 const struct route *route_find(struct span method, struct span path, struct span target,
                                struct span parts[ROUTE_PARTS_MAX], char allowed[64]);

@@ -23,7 +23,7 @@ void spool_deinit(struct spool *s)
     s->file = -1;
 }
 
-/* Some file systems know no file without a name: its name goes at once. */
+/* For file systems without unnamed files: creates a named file and removes its name immediately. */
 static int open_named(const char *folder)
 {
     char path[4096];

@@ -7,7 +7,7 @@
 #include "httpd.h"
 #include "quota.h"
 
-#define SPOOL_MEMORY_BYTES ((size_t)64 * 1024) /* of each; for the caller to count */
+#define SPOOL_MEMORY_BYTES ((size_t)64 * 1024) /* of each spool; the caller counts them */
 
 struct spool {
     struct buf memory;
@@ -15,14 +15,14 @@ struct spool {
     uint64_t file_bytes;
     struct quota_bill
         bill;  /* of the file; kept until spool_deinit, for the answer is read from it */
-    bool full; /* there was no room for more: it is time to come to an end */
+    bool full; /* the limit was exceeded: the caller should put no more than necessary */
 };
 
 void spool_init(struct spool *s, struct quota *files, const char *party);
 void spool_deinit(struct spool *s);
 
-/* 0, or the errno of the file (the disk is full): the spool is of no use then. What is put when it
- * is full is kept all the same. */
+/* 0, or the negative errno of the file, for example if the disk is full; the spool is then
+ * unusable. Text that is put after `full` was set is still kept. */
 must_use int spool_put(struct spool *s, struct span text);
-/* All that was put, as the body of the answer. 0 or the errno. */
+/* Makes everything that was put the body of the reply. 0 or a negative errno. */
 must_use int spool_answer(struct spool *s, struct answer *a);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * A producer is asked who it is once, when the head of its request has come. A stream may last
- * for hours, and a body for half a minute: so after a reload every visitor under way is looked at
- * again. Who is gone, or is known no more by what it was, is refused on the spot; who stays goes on
- * with the scopes and the pace of the new configuration. */
+ * After a reload, checks every request in progress again. A producer is identified only once, when
+ * the head of its request has arrived, but a stream may last for hours and a body for half a
+ * minute. A producer that was removed, or can no longer be identified in the same way, is refused
+ * immediately; the others continue with the scopes and the rate limits of the new configuration. */
 #include "desk.h"
 
 #define WITHDRAWN "the producer or its token was withdrawn while this was under way"
 #define OUTDATED                                                                                   \
     "this connection was opened before TLS, or a client certificate, was required: connect again"
 
-/* What was pushed before the reload is pushed; its answer is under way. */
+/* A job pushed before the reload stays pushed; the reply to its request is on its way. */
 static void withdraw(struct errand *e, int status, const char *why)
 {
     if (e->withdrawn)
@@ -30,7 +30,7 @@ static void look_again(struct errand *e)
         visit_prove(e->visit);
         if (e->served)
             return;
-        errand_renew(e); /* `now` is of the configuration in force, so must the rest be */
+        errand_renew(e); /* `now` is from the new configuration, so the rest must be, too */
         e->who = now;
         if (e->renewed)
             e->renewed(e);
