@@ -31,29 +31,29 @@
 #define USER_AGENT "purgeline/" PURGELINE_VERSION
 
 enum daemon_state {
-    DAEMON_STARTING, /* the embedded Redis is coming up */
+    DAEMON_STARTING, /* the embedded Redis is starting */
     DAEMON_RUNNING,
-    DAEMON_STOPPING,    /* accounts finish what is on the wire */
-    DAEMON_STOPPING_IO, /* senders, then the embedded Redis */
+    DAEMON_STOPPING,    /* accounts finish the requests in flight */
+    DAEMON_STOPPING_IO, /* the senders stop, then the embedded Redis */
 };
 
 struct daemon {
     enum daemon_state state;
     struct loop *loop;
-    const struct config *config; /* held; others that still use an old one hold that */
+    const struct config *config; /* held; users of an older one hold that one */
     const struct daemon_options *options;
     struct redis_address redis;
     struct embedded *embedded;
     struct senders *senders;
-    struct memory memory; /* that the accounts share */
+    struct memory memory; /* shared by the accounts */
     struct dispatch **accounts;
     uint32_t accounts_count;
-    uint64_t files;          /* that may be open */
+    uint64_t files;          /* limit of open files */
     struct ingress *ingress; /* NULL: no HTTP */
     bool ingress_leaving;    /* a reload ended HTTP: it is being stopped */
     bool ingress_stopped;
     char waits[CONFIG_CHANGES_MAX_BYTES + 8]; /* settings whose new values wait for a restart */
-    char http_why[400]; /* HTTP is wanted and not there: tried again; "": it is, or is not wanted */
+    char http_why[400]; /* why HTTP could not start and is retried; "": no failure */
     struct timer *tick, *grace, *listen_again;
     uint64_t tick_at_ns;
     uint64_t asked_to_stop_ns;
@@ -150,7 +150,7 @@ static void stop_io(struct daemon *d)
         on_senders_closed(d);
 }
 
-/* What did not finish is still in Redis: leaving now loses nothing. */
+/* Exiting now loses nothing: unfinished jobs are still in Redis. */
 static void leave_at_once(int code)
 {
     _exit(code);
@@ -193,7 +193,7 @@ static void on_stop_signal(void *ctx, int signum)
 
     uint64_t now_ns = clock_mono_ns();
 
-    /* timeout(1) and some shells signal the process and then its group: that is asking once. */
+    /* timeout(1) and some shells signal the process and then its group: this is one request. */
     if (d->state >= DAEMON_STOPPING && now_ns < d->asked_to_stop_ns + SAME_REQUEST_NS)
         return;
     d->asked_to_stop_ns = now_ns;
@@ -214,7 +214,7 @@ static void wipe_text(char *secret)
     free(secret);
 }
 
-/* All of them are known now; the first purge would find out one by one. */
+/* Logs all problems at once; otherwise the purges would reveal them one by one. */
 static void look_at_account(const struct config_account *a)
 {
     char why[400];
@@ -267,7 +267,7 @@ static struct endpoint *endpoint_of(const struct config_account *a)
     return e;
 }
 
-/* On the endpoint's behalf: how is the dispatch? */
+/* Reports the state of dispatch to the HTTP endpoint. */
 static void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
 {
     const struct daemon *d = ctx;
@@ -281,8 +281,8 @@ static void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
         metrics_render(d->accounts, d->accounts_count, now, &v->metrics);
 }
 
-/* A port that is taken, an address that is not there yet, a certificate that cannot be read: all of
- * it may be mended while this runs. */
+/* A port in use, an address that does not exist yet, a certificate that cannot be read: all of
+ * these may be fixed while the process runs. */
 static void listen_later(struct daemon *d, const char *why)
 {
     if (strcmp(why, d->http_why) != 0)
@@ -328,7 +328,7 @@ static void on_listen_again(void *ctx)
         start_ingress(d);
 }
 
-/* One that a reload ended is freed, and followed by another if one is wanted again by now. */
+/* Frees an endpoint that a reload ended, and starts a new one if `listen` is set again by now. */
 static void look_at_ingress(struct daemon *d)
 {
     if (!d->ingress_leaving || !d->ingress_stopped)
@@ -405,7 +405,7 @@ static void on_embedded_failed(void *ctx)
 
 /* -- reload ---------------------------------------------------------------------------------- */
 
-/* As on the disk; what needs a restart has its old value, and its name is in d->waits. */
+/* Settings that need a restart get their old values, and their names are stored in d->waits. */
 static void keep_old_values(struct daemon *d, struct config *fresh)
 {
     struct buf names;
@@ -416,7 +416,7 @@ static void keep_old_values(struct daemon *d, struct config *fresh)
     buf_deinit(&names);
 }
 
-/* A shared one, held by the caller; NULL with a sentence. */
+/* Returns a shared configuration, held by the caller; NULL with a message. */
 static const struct config *read_config(struct daemon *d, char *why, size_t why_room)
 {
     struct config c;
@@ -584,7 +584,7 @@ int daemon_run(const struct daemon_options *o)
     free(d->accounts);
     redis_address_deinit(&d->redis);
     config_drop(d->config);
-    must(config_shared() == 0); /* else somebody forgot to let go of one */
+    must(config_shared() == 0); /* otherwise a config_drop is missing */
     free(d);
     log_info("purgeline has stopped", "code=%d", code);
     return code;

@@ -18,17 +18,17 @@
 #include "span.h"
 
 #define LOOK_EVERY_NS (10 * NS_PER_MS)
-#define LOCK_PATIENCE_NS (15 * NS_PER_S) /* the previous one may still be writing its file */
+#define LOCK_PATIENCE_NS (15 * NS_PER_S) /* the previous Redis may still be writing its file */
 #define RESTART_NS NS_PER_S
-#define STABLE_NS (10 * NS_PER_S) /* with a full disk it starts, and ends at the first write */
+#define STABLE_NS (10 * NS_PER_S) /* Redis with a full disk starts but exits at the first write */
 #define STOP_NS (10 * NS_PER_S)   /* a Redis that was told to stop needs milliseconds */
-#define KILLED_NS (5 * NS_PER_S)  /* only a disk that hangs outlives SIGKILL */
+#define KILLED_NS (5 * NS_PER_S)  /* only a process blocked by its disk survives SIGKILL */
 #define SAY_AGAIN_NS (60 * NS_PER_S)
-#define WORDS_MAX_BYTES 4096 /* at the end of its log */
+#define WORDS_MAX_BYTES 4096 /* read from the end of its log */
 
 enum embedded_state {
     EMBEDDED_LOCKING,  /* waits for the lock of the data folder. next: STARTING */
-    EMBEDDED_STARTING, /* the child runs, its socket is watched for. next: RUNNING, DEAD */
+    EMBEDDED_STARTING, /* the child runs; we wait for its socket. next: RUNNING, DEAD */
     EMBEDDED_RUNNING,  /* next: DEAD */
     EMBEDDED_DEAD,     /* started again soon. next: STARTING */
     EMBEDDED_STOPPING, /* next: KILLING, or it is gone */
@@ -42,11 +42,11 @@ struct embedded {
     struct child *child;
     char *data_dir, *socket_path, *lock_path, *log_path;
     uint64_t log_bytes; /* of redis.log when the child was started */
-    bool ran;           /* one of them got so far as to accept connections */
-    char said[256];     /* why it ended, as said last ... */
-    uint64_t said_ns;   /* ... and when; 0: it runs, and has for a while */
+    bool ran;           /* a child has accepted connections at least once */
+    char said[256];     /* the reason why it ended that was last logged ... */
+    uint64_t said_ns;   /* ... and when; 0: it has been running for a while */
     int lock;
-    bool open_to_all; /* anybody may put files into the data folder */
+    bool open_to_all; /* other users may write to the data folder */
     uint64_t lock_until_ns;
     loop_cb *ready, *failed, *stopped;
     void *ctx, *stopped_ctx;
@@ -69,7 +69,7 @@ static void look_again(struct embedded *e, uint64_t after_ns)
     timer_start_at(e->timer, clock_mono_ns() + after_ns);
 }
 
-/* Then redis.log could not be written either. */
+/* If the disk is full, redis.log may lack the reason why Redis ended. */
 static bool is_full(const char *path)
 {
     struct statvfs disk;
@@ -77,7 +77,7 @@ static bool is_full(const char *path)
     return statvfs(path, &disk) == 0 && disk.f_bavail == 0;
 }
 
-/* Of "1234:M 28 Nov 2026 02:44:05.123 # Words" the words. */
+/* Returns "Words" from "1234:M 28 Nov 2026 02:44:05.123 # Words". */
 static struct span words_of(struct span line)
 {
     struct span rest = line, word;
@@ -88,8 +88,7 @@ static struct span words_of(struct span line)
     return span_next_word(&rest, '\n', &word) ? word : line;
 }
 
-/* The last words of the child, out of what its log has got since it was started; "" when it had
- * none. */
+/* The last message that the child has logged since it was started; "" if there is none. */
 static void last_words(const struct embedded *e, char *out, size_t room)
 {
     char text[WORDS_MAX_BYTES];
@@ -120,7 +119,7 @@ static uint64_t size_of(const char *path)
     return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
-/* Once for each reason, and now and then while it lasts. */
+/* Logs each reason once, and again from time to time while it persists. */
 static void say_ended(struct embedded *e, int status, int signum)
 {
     uint64_t now_ns = clock_mono_ns();
@@ -173,11 +172,11 @@ static void on_exit_of_child(void *ctx, int status, int signum)
     look_again(e, RESTART_NS);
 }
 
-/* appendfsync always: with everysec Redis says yes before it has written while the disk is slow,
- * and its death takes up to two seconds of jobs and of booked budget along
+/* appendfsync always: with everysec and a slow disk, Redis confirms commands before they are
+ * written, and its death loses up to two seconds of jobs and of booked budget
  * (https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/ "How durable is the
- * append only file?"; src/aof.c, flushAppendOnlyFile). When it cannot write it ends, and the
- * producer has no yes. */
+ * append only file?"; src/aof.c, flushAppendOnlyFile). With always, Redis exits when it cannot
+ * write, and the producer gets no confirmation. */
 static void start_child(struct embedded *e)
 {
     /* clang-format off */
@@ -201,7 +200,7 @@ static void start_child(struct embedded *e)
     int err;
 
     e->log_bytes = size_of(e->log_path);
-    unlink(e->socket_path); /* of one that was killed: we hold the lock, so nobody listens there */
+    unlink(e->socket_path); /* left by a killed Redis: we hold the lock, so nobody listens there */
     e->child = child_start(e->loop, argv, e->lock, on_exit_of_child, e, &err);
     if (!e->child) {
         log_error(
@@ -216,7 +215,7 @@ static void start_child(struct embedded *e)
     look_again(e, LOOK_EVERY_NS);
 }
 
-/* Said before anything is started: with a program missing there is nothing to try again. */
+/* Checks this before anything is started: if a program is missing, retrying cannot help. */
 static bool can_start(struct embedded *e)
 {
     static const struct {
@@ -258,8 +257,9 @@ static void try_lock(struct embedded *e)
     }
 }
 
-/* Killing it loses nothing: with appendfsync always every yes is on the disk before it is given,
- * and a last line that is torn is cut off at the next start (aof-load-truncated, on by default). */
+/* Killing Redis loses nothing: with appendfsync always, every command is on the disk before it is
+ * confirmed, and an incomplete last entry is cut off at the next start (aof-load-truncated, on by
+ * default). */
 static void kill_child(struct embedded *e)
 {
     log_warn(
@@ -270,7 +270,8 @@ static void kill_child(struct embedded *e)
     look_again(e, KILLED_NS);
 }
 
-/* Its disk hangs, most likely. It dies when the disk answers, and keeps its lock until then. */
+/* Most likely the disk of Redis hangs. Redis dies when the disk answers, and keeps its lock until
+ * then. */
 static void give_up(struct embedded *e)
 {
     log_error("The embedded Redis cannot be killed; exiting without it. Check the disk of the data "
