@@ -3,6 +3,9 @@
  * and the same state. Ids and times differ; entries are known by the order in which they came. */
 #include "twins.h"
 
+#include "client.h"
+#include "control.h"
+
 /* -- producers -- */
 
 static void play_push(struct twins *t)
@@ -121,11 +124,17 @@ static void play_lapse(struct twins *t)
 static void play_pause(struct twins *t)
 {
     bool paused = roll(t, 2);
-    redisReply *r = redis_server_try(t->server, "HSET " P "control paused %d why holidays", paused);
+    struct redis_address a;
+    struct client *c;
+    char err[200];
 
-    assert_int_equal(r->type == REDIS_REPLY_ERROR ? -ENOMEM : 0,
-                     store_pause(t->fake, paused, SPAN("holidays")));
-    freeReplyObject(r);
+    assert_int_equal(redis_address_parse(redis_server_url(t->server), &a, err, sizeof(err)), 0);
+    assert_int_equal(client_open(&a, &c, err, sizeof(err)), 0);
+    redis_address_deinit(&a);
+    assert_int_equal(
+        control_set(c, "main", paused ? CONTROL_PAUSED : CONTROL_GOES_ON, "holidays", "me"),
+        store_pause(t->fake, paused, SPAN("holidays")));
+    client_close(c);
 }
 
 /* -- reading -- */
