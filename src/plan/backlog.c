@@ -52,8 +52,8 @@ static void on_entry(void *ctx, enum lane lane, struct span id, const struct spa
         refuse(g, lane, id, why);
 }
 
-/* The highest lane that has more and finds room, or else the highest that has more; LANE_N: none.
- */
+/* The most urgent lane that has unread entries and room for its next page. If no lane has both, the
+ * most urgent lane that has unread entries; LANE_N if there is none. */
 static int choose_lane(const struct reading *g)
 {
     int first = LANE_N;

@@ -14,11 +14,11 @@
 
 #define SHELF_MAX_BYTES ((size_t)64 * 1024 * 1024)
 #define YEAR_MS (UINT64_C(366) * 24 * 3600 * 1000)
-#define HORIZON_NS (100 * YEAR_MS * NS_PER_MS) /* nobody waits longer, and no time overflows */
+#define HORIZON_NS (100 * YEAR_MS * NS_PER_MS) /* longest wait; no sum of times overflows */
 #define STEP_LEAST_NS UINT64_C(1000)
 
-/* What one more urgent target would wait is measured with one that is pushed, and taken back at the
- * moment when it would be sent: it costs nothing and is in no request. */
+/* The ghost is one extra urgent target that measures how long an urgent push would wait. It is
+ * removed at the moment when it would be sent, so it costs nothing and is in no request. */
 struct ghost {
     bool waiting;
     uint64_t since_ns, next_ns;
@@ -31,9 +31,9 @@ struct plan {
     struct lanes lanes;
     struct window window;
     struct grant grant;
-    struct list flights; /* batches on their way, the oldest first */
+    struct list flights; /* batches that were sent and not yet answered, oldest first */
     uint32_t in_flight;
-    struct shelf shelf; /* jobs that wait for their time; id_seq of a job is its repeat's number */
+    struct shelf shelf; /* jobs waiting for their time; a job's id_seq is its repeat's number */
     uint64_t began_ns, now_ns;
     struct ghost ghost;
     bool stuck; /* nothing more will ever be sent */
@@ -41,7 +41,7 @@ struct plan {
     struct budget budgets[LEDGER_N];
 };
 
-/* -- making ---------------------------------------------------------------------------------- */
+/* -- creating and freeing -------------------------------------------------------------------- */
 
 static void note_ledger(struct plan *p, enum ledger l)
 {
@@ -71,7 +71,7 @@ struct plan *plan_new(const struct plan_options *o)
 
     p->options = *o;
     p->account = o->account;
-    /* So far from 0 that ages within any window are times, too. */
+    /* Far enough from 0 that subtracting an age within any window gives a valid time. */
     p->began_ns = p->now_ns = p->ghost.next_ns = YEAR_MS * NS_PER_MS;
     job_decoder_init(&p->decoder);
     shelf_init(&p->shelf, SHELF_MAX_BYTES);
@@ -120,7 +120,7 @@ static uint64_t wall_ms(const struct plan *p)
     return p->options.wall_ms + elapsed_ms(p);
 }
 
-/* -- taking in ------------------------------------------------------------------------------- */
+/* -- adding jobs ----------------------------------------------------------------------------- */
 
 static void postpone(struct plan *p, enum lane lane, const struct span *fields, size_t count,
                      uint64_t wait_ms)
@@ -132,7 +132,8 @@ static void postpone(struct plan *p, enum lane lane, const struct span *fields, 
         p->result.beyond++;
 }
 
-/* The number of the job's repeat, 0 when it has none. */
+/* Puts the job's repeat on the shelf. Returns the number of the repeat, or 0 if the job has none or
+ * there is no room for it. */
 static uint32_t shelve_repeat(struct plan *p, enum lane lane, const struct span *fields,
                               size_t count, uint64_t repeat_ms)
 {
@@ -153,7 +154,8 @@ static void add(struct plan *p, enum lane lane, const struct job_spec *spec, uin
     l->merged += p->window.merged - merged;
 }
 
-/* What the daemon does with an entry it has read. */
+/* Treats an entry as the daemon does after reading it: it is refused, expires, is postponed or
+ * joins the window. */
 static int admit(struct plan *p, enum lane lane, const struct span *fields, size_t count,
                  bool first, char *err, size_t err_room)
 {
@@ -192,14 +194,14 @@ static void admit_due(struct plan *p)
     }
 }
 
-/* -- ends ------------------------------------------------------------------------------------ */
+/* -- ends of targets and jobs ---------------------------------------------------------------- */
 
 static void on_job_end(void *ctx, const struct window_job *job)
 {
     struct plan *p = ctx;
     struct plan_lane *l = &p->result.lanes[job->lane];
 
-    if (job->fate == FATE_CANCELLED) /* the ghost's */
+    if (job->fate == FATE_CANCELLED) /* only the ghost is ever cancelled */
         return;
     l->done_ms = p->result.done_ms = elapsed_ms(p);
     if (job->fate == FATE_EXPIRED) {
@@ -240,7 +242,7 @@ static uint64_t land_flights(struct plan *p)
 
 /* -- the ghost ------------------------------------------------------------------------------- */
 
-/* A key with a space in it: no job can name the same. */
+/* The key contains a space, so no job can name the same key. */
 static const char ghost_bytes[] = "one more";
 
 static bool is_ghost(const struct pending *t)
@@ -248,7 +250,7 @@ static bool is_ghost(const struct pending *t)
     return span_is(pending_bytes(t), ghost_bytes);
 }
 
-/* It stands in the longest queue of the urgent lane. */
+/* The service with the longest queue of targets; the ghost joins that queue. */
 static uint16_t ghost_service(const struct plan *p)
 {
     uint32_t longest = 0;
@@ -272,7 +274,8 @@ static void push_ghost(struct plan *p)
     p->ghost.since_ns = p->now_ns;
 }
 
-/* Again after a while that grows with the plan: a few hundred measurements, however long it is. */
+/* The next measurement comes after a pause that grows with the plan, so there are only a few
+ * hundred measurements however long the plan is. */
 static void measure_ghost(struct plan *p)
 {
     struct plan_result *r = &p->result;
@@ -289,7 +292,7 @@ static void measure_ghost(struct plan *p)
     p->ghost.next_ns = p->now_ns + max_u64(NS_PER_S, (p->now_ns - p->began_ns) / 64);
 }
 
-/* Takes it off a list of targets that are being sent; true when it was there. */
+/* Takes the ghost off a list of targets that are being sent. True if it was on the list. */
 static bool take_ghost(struct plan *p, struct list *targets)
 {
     list_each(it, targets) {
@@ -348,7 +351,7 @@ static void send_batch(struct plan *p, struct batch *b)
     p->in_flight++;
 }
 
-/* The ghost's unit goes back to where it came from. */
+/* Removes the ghost from the batch and gives its cost back to the budget. */
 static void without_ghost(struct plan *p, struct batch *b)
 {
     uint32_t cost = b->cost;
@@ -388,7 +391,8 @@ static void depart(struct plan *p, struct batch *b)
         batch_free(b);
 }
 
-/* Money for what waits, the urgent first, as the purse is asked for it. */
+/* Reserves units for waiting targets, urgent lane first, by the same rules as the purse. True if
+ * any units were reserved. */
 static bool ask(struct plan *p, uint64_t *when_ns)
 {
     bool any = false;
@@ -414,7 +418,7 @@ static bool ask(struct plan *p, uint64_t *when_ns)
     return any;
 }
 
-/* Everything that can be sent now. Returns when there will be more. */
+/* Sends everything that can be sent now. Returns when more can be sent. */
 static uint64_t send_ready(struct plan *p)
 {
     uint64_t next;
@@ -433,7 +437,7 @@ static uint64_t send_ready(struct plan *p)
     return next;
 }
 
-/* -- going on -------------------------------------------------------------------------------- */
+/* -- advancing time -------------------------------------------------------------------------- */
 
 static bool idle(const struct plan *p)
 {
@@ -441,7 +445,7 @@ static bool idle(const struct plan *p)
            shelf_next(&p->shelf) == NEVER;
 }
 
-/* Does what is due and moves the clock to when something is due next. False: nothing ever will be.
+/* Does what is due and moves the clock to the next event. False if nothing will ever happen again.
  */
 static bool step(struct plan *p)
 {
@@ -455,11 +459,11 @@ static bool step(struct plan *p)
         sends = send_ready(p);
     }
     in_flight = !list_empty(&p->flights);
-    if (in_flight) /* with these, those just sent */
+    if (in_flight) /* includes those sent just now */
         next = min_u64(next, list_first(&p->flights, struct batch, link)->sent_ns +
                                  p->options.reply_ms * NS_PER_MS);
     next = min_u64(min_u64(next, sends), shelf_next(&p->shelf));
-    p->stuck = next >= p->began_ns + HORIZON_NS && !in_flight; /* an answer always comes */
+    p->stuck = next >= p->began_ns + HORIZON_NS && !in_flight; /* every request is answered */
     if (p->stuck)
         return false;
     p->now_ns = max_u64(next, p->now_ns + STEP_LEAST_NS);
@@ -499,7 +503,7 @@ int plan_take(struct plan *p, enum lane lane, const struct span *fields, size_t 
 
 /* -- the end --------------------------------------------------------------------------------- */
 
-/* What was reserved and will not be sent. */
+/* Gives back units that were reserved and will not be spent. */
 static void give_back_grants(struct plan *p)
 {
     for (int l = 0; l < LEDGER_N; l++) {

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT
- * A plan, for programs: the same to the command line and over HTTP. */
+ * The JSON form of a plan, the same on the command line and over HTTP. */
 #pragma once
 
 #include "plan.h"
 
 struct json_t;
 
-/* Everything lent. */
+/* All pointers are lent. */
 struct plan_telling {
     const struct config_account *account;
     const struct plan_result *result;
-    uint64_t at_ms; /* its beginning, Unix */
+    uint64_t at_ms; /* Unix time of the plan's beginning */
     uint64_t reply_ms;
     uint32_t window;
     const char *of;          /* "backlog" or "list" */
     const char *spent_from;  /* "redis" or "nothing" */
-    uint64_t refused;        /* jobs that the plan never saw, besides those it refused */
-    struct json_t *requests; /* a list of plan_json_request; NULL: not asked for */
+    uint64_t refused;        /* jobs refused before the plan saw them; result->refused is added */
+    struct json_t *requests; /* a list of plan_json_request; NULL if not asked for */
 };
 
 extern const char *const plan_form_names[FORM_N];
