@@ -72,7 +72,7 @@ struct lateness {
 };
 
 #define SCARS_MAX 4096u
-#define SCARS_MAX_BYTES ((uint64_t)1 << 20) /* their targets may have 8 KiB each */
+#define SCARS_MAX_BYTES ((uint64_t)1 << 20) /* a target may have 8 KiB */
 
 struct service_state {
     uint32_t refusals; /* 404s in a row */
@@ -123,7 +123,7 @@ struct dispatch {
     uint64_t examine_next_ns;
     uint64_t beyond_seen; /* number of entries with ids beyond any clock, when the keys were last
                              examined */
-    uint64_t up_ns;       /* Redis is connected since */
+    uint64_t up_ns;       /* since when Redis is connected */
     uint64_t progress_ns; /* when a request was last begun or answered, or when last nothing could
                              be sent */
     bool funded[LEDGER_N][LANE_N]; /* as of the last tick: units were granted or requested */

@@ -16,7 +16,7 @@ const char *const dispatch_state_names[] = {
 };
 
 #define DUE_MOVE_MAX 1000u
-#define DUE_LOOK_EVERY_NS NS_PER_S /* somebody else may have put something into `later` */
+#define DUE_LOOK_EVERY_NS NS_PER_S /* another process may have added to `later` */
 
 void dispatch_wake(struct dispatch *d)
 {
@@ -68,9 +68,9 @@ static void on_settled(void *ctx, bool later)
     dispatch_wake(d);
 }
 
-/* -- making and unmaking --------------------------------------------------------------------- */
+/* -- creating and freeing -------------------------------------------------------------------- */
 
-/* Everything that is only remembered, not done: it is all still in Redis. */
+/* Initializes what is only kept in memory. All of it can be read again from Redis. */
 static void init_memory(struct dispatch *d)
 {
     struct lanes_options lanes = lanes_options_of(d->account);
@@ -123,7 +123,7 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     d->due_next_ns = d->progress_ns = now.mono_ns;
     d->lateness.due_ns = NEVER;
     brake_init(
-        &d->brake); /* not with the rest of the memory: Redis does not know what Fastly said */
+        &d->brake); /* kept when the memory is forgotten: Redis does not know what Fastly said */
     init_memory(d);
     d->trouble = trouble_new(d->options.account->name);
     d->queue = queue_new(o->loop, o->redis, d->account->name, o->owner, &callbacks, d);
@@ -156,8 +156,7 @@ void dispatch_free(struct dispatch *d)
     free(d);
 }
 
-/* -- settings
- * -------------------------------------------------------------------------------------- */
+/* -- settings -------------------------------------------------------------------------------- */
 
 static bool same_words(const struct config_words *a, const struct config_words *b)
 {
@@ -169,14 +168,15 @@ static bool same_words(const struct config_words *a, const struct config_words *
     return true;
 }
 
-/* What is waiting was let in by these lists. */
+/* The waiting targets were admitted by these lists of hosts. */
 static bool same_hosts(const struct config_account *a, const struct config_account *b)
 {
     return same_words(&a->direct_hosts, &b->direct_hosts) &&
            same_words(&a->direct_token_hosts, &b->direct_token_hosts);
 }
 
-/* What decides whether and where a target waits: when it changes, all of them are read anew. */
+/* Compares the settings that decide whether and where a target waits. If any of them changes, all
+ * jobs are read again. */
 static bool same_order(const struct config_account *a, const struct config_account *b)
 {
     if (a->services_count != b->services_count || a->key_form != b->key_form ||
@@ -189,7 +189,7 @@ static bool same_order(const struct config_account *a, const struct config_accou
     return true;
 }
 
-/* Takes the caller's hold of c. */
+/* Takes over the caller's reference to c. */
 static void apply(struct dispatch *d, const struct config *c, const struct config_account *a,
                   uint64_t now_ns)
 {
@@ -213,7 +213,7 @@ static void apply_next(struct dispatch *d)
     d->next_config = NULL;
 }
 
-/* With an empty memory, by the settings that hold by now. */
+/* Starts again with an empty memory and the newest settings. */
 static void start_over(struct dispatch *d)
 {
     forget_memory(d);
@@ -221,7 +221,7 @@ static void start_over(struct dispatch *d)
     init_memory(d);
 }
 
-/* -- leading and not ------------------------------------------------------------------------- */
+/* -- leading and not leading ----------------------------------------------------------------- */
 
 void dispatch_begin_drain(struct dispatch *d, const char *why)
 {
@@ -243,7 +243,7 @@ static void on_released(void *ctx, int err)
 {
     struct dispatch *d = ctx;
 
-    (void)err; /* then it runs out by itself */
+    (void)err; /* on an error the lease expires by itself */
     queue_close(d->queue, on_closed, d);
 }
 
@@ -256,7 +256,8 @@ static void release(struct dispatch *d)
         queue_close(d->queue, on_closed, d);
 }
 
-/* Everything on the wire is judged and, while Redis is there, written down. */
+/* True if all replies have been handled and their outcomes are written; while Redis is away, they
+ * need not be written. */
 static bool drained(const struct dispatch *d)
 {
     return d->in_flight == 0 && (settle_idle(d->settle) || !d->queue_up);
@@ -290,7 +291,7 @@ static void restore_tick(struct dispatch *d, struct now now)
     intake_start(d->intake);
 }
 
-/* -- later ----------------------------------------------------------------------------------- */
+/* -- postponed jobs -------------------------------------------------------------------------- */
 
 static void on_due(void *ctx, int err, uint32_t moved, uint64_t next_due_ms)
 {
@@ -318,7 +319,7 @@ static uint64_t due_tick(struct dispatch *d, struct now now)
     return NEVER;
 }
 
-/* What the account holds besides window, settle and reading. */
+/* The account's memory outside window, settle and reading. */
 static uint64_t elsewhere_bytes(const struct dispatch *d)
 {
     return d->flight_bytes + d->scars_bytes +
@@ -363,7 +364,7 @@ void dispatch_configure(struct dispatch *d, const struct config *c, const struct
                         struct endpoint *e, struct now now)
 {
     if (!endpoint_same(d->endpoint, e))
-        brake_release(&d->brake); /* what was said was not said to this one */
+        brake_release(&d->brake); /* the brake's reason came from the old endpoint */
     endpoint_drop(d->endpoint);
     d->endpoint = endpoint_hold(e);
     config_drop(d->next_config);

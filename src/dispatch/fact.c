@@ -55,7 +55,7 @@ static uint64_t requests_sum(const struct dispatch *d)
     return n;
 }
 
-/* How jobs end, in the order of `ends`. */
+/* Numbers of ended jobs, in the order of `ends`. */
 static uint64_t ended(const struct dispatch *d, size_t i)
 {
     const struct intake_counts *in = intake_counts(d->intake);
@@ -142,7 +142,7 @@ OF_OVERVIEW(value_later, o->later)
 OF_OVERVIEW(value_later_next, o->later_next_ms)
 OF_OVERVIEW(value_dead, o->dead)
 
-/* Who does not lead knows nothing of what was spent. */
+/* Only the leader knows what was spent. */
 static bool counts_budget(const struct fact_subject *s, size_t i)
 {
     const struct config_account *a = s->dispatch->account;
@@ -178,7 +178,7 @@ const struct fact dispatch_facts[] = {
     {.names = ONE("at"), ALONE, .value = value_at},
     {.names = ONE("renewals"), ALONE, .value = value_renewals},
 
-    /* is it well? */
+    /* health */
     {.metric = "purgeline_leading",
      .help = "1 while this instance dispatches the account, 0 while it stands by.",
      ALONE,
@@ -218,7 +218,7 @@ const struct fact dispatch_facts[] = {
      LABEL("cause", brake_cause_names, BRAKE_TOKEN + 1),
      .value = value_brake_cause},
 
-    /* what is at hand */
+    /* waiting work */
     {.names = ONE("window_targets"),
      .metric = "purgeline_window_targets",
      .help = "Pending targets held in memory.",
@@ -286,7 +286,7 @@ const struct fact dispatch_facts[] = {
      LEDGERS,
      .value = value_spent},
 
-    /* what came in */
+    /* input */
     {.names = ONE("jobs_taken"),
      .metric = "purgeline_jobs_taken_total",
      .help = "Jobs read from the lanes.",
@@ -312,7 +312,7 @@ const struct fact dispatch_facts[] = {
      ALONE,
      .value = value_postponed},
 
-    /* what went out, and what came back */
+    /* requests and replies */
     {.names = ONE("requests"), ALONE, .value = value_requests},
     {.names = ONE("batches"), ALONE, .value = value_batches},
     {.metric = "purgeline_requests_total",
@@ -374,7 +374,7 @@ const struct fact dispatch_facts[] = {
      ALONE,
      .value = value_missing},
 
-    /* what is written down */
+    /* outcomes written to Redis */
     {.metric = "purgeline_settled_jobs_total",
      .help = "Jobs whose outcome or postponement Redis has confirmed.",
      .type = FACT_COUNTER,
@@ -400,7 +400,7 @@ const struct fact dispatch_facts[] = {
      ALONE,
      .value = value_receipts_skipped},
 
-    /* how long it took */
+    /* durations */
     {.names = (const char *const[]){"urgent_to_wire_p99_ms", "normal_to_wire_p99_ms",
                                     "bulk_to_wire_p99_ms"},
      LANES,

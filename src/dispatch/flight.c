@@ -16,15 +16,16 @@ struct flight {
     uint64_t bytes; /* as counted in the dispatch's flight_bytes */
 };
 
-/* -- made once, used often ------------------------------------------------------------------- */
+/* -- recycled flights ------------------------------------------------------------------------ */
 
 /* URL exchanges are small and many, so they are recycled; key batches are neither. */
 #define KEPT_MAX_BYTES 4096
 
 #define FLIGHTS_LEAST_BYTES ((uint64_t)128 * 1024)
 
-/* Requests on the wire take memory besides what they are made of, a batch of keys up to 32 KiB:
- * they may have a sixteenth of what there is, and so may those that are kept to be used again. */
+/* Requests on the wire take memory in addition to their targets, a batch of keys up to 32 KiB. They
+ * may take a sixteenth of the memory limit, divided among the accounts, and recycled flights may
+ * take as much again. */
 static uint64_t flights_max_bytes(const struct dispatch *d)
 {
     const struct memory *m = d->memory.memory;
@@ -64,7 +65,8 @@ static void flight_free(struct flight *f)
     free(f);
 }
 
-/* It holds no endpoint while it rests, or a reload would leave the old token in memory. */
+/* Recycles the flight if it is small. exchange_reset drops its endpoint; otherwise the old token
+ * would stay in memory after a reload. */
 static void land(struct flight *f)
 {
     const struct exchange *x = f->x;
@@ -89,9 +91,9 @@ void flight_forget_landed(struct dispatch *d)
         flight_free(list_entry(node, struct flight, link));
 }
 
-/* -- what comes back to wait ----------------------------------------------------------------- */
+/* -- targets that wait again ----------------------------------------------------------------- */
 
-/* Last one first, so that at the front of their queue they stand in their old order. */
+/* Starts with the last target, so that they keep their order at the front of their queue. */
 static void put_back(struct dispatch *d, struct list *targets)
 {
     while (!list_empty(targets)) {
@@ -108,7 +110,7 @@ void flight_put_batch_back(struct dispatch *d, struct batch *b)
     b->count = 0;
 }
 
-/* Waits in `parked` until due; those that merged into newer ones are gone from it. */
+/* The targets wait in `parked` until due_ns. Targets that merge into newer ones are not parked. */
 void flight_park(struct dispatch *d, struct list *targets, const struct batch *like,
                  uint64_t due_ns)
 {
@@ -165,7 +167,8 @@ void flight_ask(const struct dispatch *d, const struct batch *b, struct span *ta
     }
 }
 
-/* An address in direct_hosts was written there by the operator; a name may resolve to anything. */
+/* An IP address in direct_hosts was written by the operator; a host name may resolve to any
+ * address. */
 static enum exchange_peer peer_of(const struct fastly_request *r)
 {
     struct span host, rest;
@@ -203,7 +206,7 @@ static void begin_purge_all(struct dispatch *d, struct batch *b)
         window_sent(&d->window, pending_of(it));
 }
 
-/* A query may hold what is nobody's business. */
+/* A query may contain private data, so it is not logged. */
 static struct span without_query(struct span s)
 {
     const char *mark = s.n ? memchr(s.p, '?', s.n) : NULL;
@@ -248,10 +251,10 @@ static void send_batch(struct dispatch *d, struct batch *b, uint64_t now_ns)
     senders_send(d->options.senders, f->x);
 }
 
-/* Takes a picked batch's targets out of the window; those too late are ended here. */
+/* Takes the targets of a picked batch out of the window and ends those that have expired. */
 static void depart(struct dispatch *d, struct batch *b, uint64_t wall_ms)
 {
-    bool from_queue = b->bisect == NULL; /* suspects left the table when they were first sent */
+    bool from_queue = b->bisect == NULL; /* suspects left the window when they were first sent */
 
     list_each_safe(it, next, &b->targets) {
         struct pending *t = pending_of(it);
@@ -267,7 +270,7 @@ static void depart(struct dispatch *d, struct batch *b, uint64_t wall_ms)
     b->cost = lanes_cost(&d->lanes, b->form, b->count);
 }
 
-/* Asks for money for what waits, the urgent first. */
+/* Requests units for the waiting targets, urgent lane first. Returns when to call it again. */
 static uint64_t ask_purse(struct dispatch *d, uint64_t now_ns)
 {
     uint64_t next = NEVER;
@@ -289,7 +292,7 @@ static uint64_t ask_purse(struct dispatch *d, uint64_t now_ns)
     return next;
 }
 
-/* One may always go. Answers make room, and wake us. */
+/* One request is always allowed. Replies free memory and request a tick. */
 static bool has_memory(const struct dispatch *d)
 {
     return d->in_flight == 0 || d->flight_bytes - d->landed_bytes < flights_max_bytes(d);
@@ -355,7 +358,7 @@ void flight_forget_waiting(struct dispatch *d)
     }
 }
 
-/* -- answers --------------------------------------------------------------------------------- */
+/* -- replies --------------------------------------------------------------------------------- */
 
 static void book(struct dispatch *d, const struct batch *b, const struct exchange *x,
                  uint64_t now_ns)
@@ -378,8 +381,8 @@ static enum answer answer_of(const struct exchange *x)
                                                : ANSWER_ODD;
 }
 
-/* A request with these targets went onto the wire at `start_ms`; it counts for those whose first it
- * is. The keys that a purge-all absorbs have none of their own. */
+/* A request with these targets was written at `start_ms`. A target counts only with its first
+ * request. Keys absorbed by a purge-all have no request of their own. */
 static void note_start(struct dispatch *d, const struct batch *b, uint64_t start_ms)
 {
     struct histogram *h = &d->counts.to_wire[b->lane];
@@ -425,7 +428,7 @@ void dispatch_on_reply(void *ctx, struct exchange *x)
         d->lanes.all_busy[b->service] = false;
     verdict_apply(d, b, x, now);
     put_back(d, &b->absorbed);
-    if (list_empty(&b->link)) /* it is no suspect */
+    if (list_empty(&b->link)) /* not a suspect */
         batch_free(b);
     land(f);
     dispatch_wake(d);

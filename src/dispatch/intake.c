@@ -13,15 +13,15 @@
 #include "log.h"
 
 #define READ_MAX 1024u /* entries of a lane in one read: four full batches of keys */
-/* About so many of a lane in one read: Redis holds a reply whole, and builds it in one go. */
+/* Approximate limit for a lane in one read: Redis builds a reply in one go and holds all of it. */
 #define READ_BYTES ((uint64_t)8 << 20)
-#define LEAST_ROOM ((uint64_t)16 * 1024)        /* with less, a read is not worth while */
-#define NO_ROOM_NS (50 * NS_PER_MS)             /* another account may have left some */
-#define FIRST_BYTES ((uint64_t)512 * 1024)      /* until it is known how large entries are */
-#define ENTRY_EXTRA_BYTES ((uint64_t)16 * 1024) /* that an accepted job may get: job, dead_* */
-#define LOOK_EVERY 64u     /* entries: at the clock, and at how much room there is */
+#define LEAST_ROOM ((uint64_t)16 * 1024)        /* with less, a read is not worthwhile */
+#define NO_ROOM_NS (50 * NS_PER_MS)             /* another account may have freed some by then */
+#define FIRST_BYTES ((uint64_t)512 * 1024)      /* assumed until entries have been read */
+#define ENTRY_EXTRA_BYTES ((uint64_t)16 * 1024) /* added to accepted jobs: job, dead_* */
+#define LOOK_EVERY 64u     /* entries between looks at the clock and at the room left */
 #define BLOCK_MS 2000u     /* how long a read of new entries may wait for the first */
-#define BLOCK_SHORT_MS 50u /* the same while a lane is left out for want of room */
+#define BLOCK_SHORT_MS 50u /* the same while a lane is left out because it has no room */
 #define AUDIT_EVERY_NS (5 * NS_PER_S)
 #define TRY_AGAIN_NS NS_PER_S /* after a refusal by Redis */
 
@@ -33,7 +33,7 @@ struct intake {
     struct settle *settle;
     struct memory_user *memory;
     uint64_t job_max_bytes;
-    uint64_t elsewhere_bytes; /* memory of the account that is the caller's to count */
+    uint64_t elsewhere_bytes; /* memory of the account that the caller counts */
     struct job_decoder decoder;
     intake_changed_cb *changed;
     void *ctx;
@@ -41,26 +41,26 @@ struct intake {
     struct loglimit *log_limit;
     uint64_t round; /* answers to reads of an earlier start are dropped */
     bool reading, auditing;
-    bool recheck;            /* from the beginning, passing over what is known */
-    bool asked[LANE_N];      /* by the read under way */
-    bool asked_all;          /* of all lanes */
-    uint64_t asked_ns;       /* the read or audit under way, or the last one */
-    uint64_t audit_ns;       /* next */
-    uint64_t not_before_ns;  /* of the next read: Redis refused the last one */
-    uint64_t surplus;        /* entries the last audit found and memory did not know */
-    bool lost[LANE_N];       /* intake_lane_is_lost */
-    struct known_jobs known; /* while recheck */
+    bool recheck;            /* reading from the beginning, skipping known jobs */
+    bool asked[LANE_N];      /* lanes of the read under way */
+    bool asked_all;          /* it reads all lanes */
+    uint64_t asked_ns;       /* when the read or audit under way, or the last one, began */
+    uint64_t audit_ns;       /* when the next audit is due */
+    uint64_t not_before_ns;  /* of the next read, after Redis refused the last one */
+    uint64_t surplus;        /* entries that the last audit found and memory did not know */
+    bool lost[LANE_N];       /* see intake_lane_is_lost */
+    struct known_jobs known; /* during a recheck */
     /* the read under way */
-    struct now now;       /* when it was last looked at */
-    enum lane spare_lane; /* for jobs of which ... */
-    uint64_t spare_bytes; /* ... there was so much room then, less what they took since */
+    struct now now;       /* the clock when it was last read */
+    enum lane spare_lane; /* the lane that spare_bytes is valid for */
+    uint64_t spare_bytes; /* room at the last look, minus what jobs took since */
     uint64_t got, got_bytes, cost_bytes;
-    uint64_t room_bytes[LANE_N]; /* as it began */
-    bool refused[LANE_N];        /* for want of memory */
+    uint64_t room_bytes[LANE_N]; /* when the read began */
+    bool refused[LANE_N];        /* an entry found too little memory */
     bool took_any;
-    /* what reads have shown */
-    uint64_t need_bytes[LANE_N];    /* of the next entry, which there was no room for; or 0 */
-    uint64_t mean_bytes, mean_cost; /* of an entry in Redis, and in memory */
+    /* learned from reads */
+    uint64_t need_bytes[LANE_N];    /* needed by the next entry, which found no room; or 0 */
+    uint64_t mean_bytes, mean_cost; /* size of an entry in Redis, and in memory */
 };
 
 struct read_call {
@@ -188,9 +188,9 @@ static void refuse(struct intake *in, const struct queue_entry *e, const char *w
              (unsigned long long)e->id.ms, (unsigned long long)e->id.seq, why);
 }
 
-/* A host that asks for the token is never asked over http: without the token it would refuse, and
- * as URLs merge whatever their scheme, a purge over https might be lost in one that cannot succeed.
- */
+/* A host that needs the token is never asked over http: without the token it would refuse. URLs
+ * that differ only in their scheme are merged, so a purge over https might be lost in one over http
+ * that cannot succeed. */
 const char *intake_why_not_direct(const struct config_account *a, const struct job_spec *spec)
 {
     for (uint32_t i = 0; i < spec->targets_count && a->url_mode == URL_MODE_DIRECT; i++) {
@@ -232,7 +232,8 @@ static bool is_beyond(const struct queue_entry *e)
     return queue_id_is_beyond(e->id) || e->id.seq > UINT32_MAX;
 }
 
-/* What ends at once: a reason and where the entry is, until Redis has confirmed it. */
+/* Memory for an entry that ends at once: its reason and its place, until Redis has confirmed the
+ * end. */
 #define END_BYTES 512
 
 void intake_take_stock(struct intake *in)
@@ -243,7 +244,8 @@ void intake_take_stock(struct intake *in)
     memory_use(in->memory, bytes > INTAKE_AT_REST_BYTES ? bytes - INTAKE_AT_REST_BYTES : 0);
 }
 
-/* When nothing at all waits here, the largest job must go in, whatever that takes. */
+/* When nothing else is waiting, even the largest job must be accepted, however much memory it
+ * takes. */
 static uint64_t room_of(const struct intake *in, enum lane lane)
 {
     bool empty = in->window->held == 0 && memory_is_ours(in->memory);
@@ -251,9 +253,9 @@ static uint64_t room_of(const struct intake *in, enum lane lane)
     return empty ? UINT64_MAX : memory_room(in->memory, lane);
 }
 
-/* `more` is what must be free for the entry besides when it is read again. More, at least, than
- * there was when this read began, if that was not enough for this entry alone: or it would be read
- * and refused without end. */
+/* `more` is the additional memory that must be free when the entry is read again. If all the room
+ * at the beginning of this read was too little for this entry alone, more than that is claimed;
+ * otherwise the entry would be read and refused endlessly. */
 static bool has_room(struct intake *in, enum lane lane, uint64_t bytes, uint64_t more)
 {
     uint64_t need = bytes + more, room;
@@ -318,7 +320,7 @@ static void end_early(struct intake *in, const struct queue_entry *e, const stru
     }
 }
 
-/* False: there is no room for it. */
+/* False if there is no room for the entry. */
 static bool take_entry(struct intake *in, const struct queue_entry *e)
 {
     struct window_add how = {.lane = e->lane,
@@ -363,8 +365,8 @@ static bool may_hold(void *ctx, enum lane lane, uint64_t bytes)
 
     struct intake *in = call->in;
 
-    in->mean_bytes = max_u64(in->mean_bytes, bytes); /* so that fewer are asked for next time */
-    /* It lies in memory twice, for a moment: as it arrived, and as targets. */
+    in->mean_bytes = max_u64(in->mean_bytes, bytes); /* so the next read asks for fewer */
+    /* For a moment the entry is in memory twice: as received, and as targets. */
     return call->round == in->round && has_room(in, lane, 2 * bytes, 0);
 }
 
@@ -383,8 +385,8 @@ static bool on_entry(void *ctx, const struct queue_entry *e)
     return (in->recheck && known_jobs_has(&in->known, e->lane, e->id)) || take_entry(in, e);
 }
 
-/* How large entries are: what was just seen, or what was seen before, slowly forgotten, whichever
- * is more. */
+/* The new size is the mean of this read, or half of the former size if that is larger, so that
+ * large entries are forgotten slowly. */
 static void learn_sizes(struct intake *in)
 {
     if (in->got == 0)
@@ -400,7 +402,7 @@ static void on_read(void *ctx, int err, bool all)
 
     free(ctx);
     in->reading = false;
-    if (call.round != in->round) { /* what it brought will be read again */
+    if (call.round != in->round) { /* its entries will be read again */
         queue_rewind(in->queue);
         in->changed(in->ctx);
         return;
@@ -417,7 +419,7 @@ static void on_read(void *ctx, int err, bool all)
     }
     if (err && err != -ENOTCONN)
         in->not_before_ns = clock_mono_ns() + TRY_AGAIN_NS;
-    if (err == 0 && all && in->asked_all) /* a lane left out would bring what is known once more */
+    if (err == 0 && all && in->asked_all) /* a lane left out would deliver known jobs again */
         end_recheck(in);
     in->changed(in->ctx);
 }
@@ -432,10 +434,10 @@ static struct read_call *call_new(struct intake *in)
 
 /* -- the audit ------------------------------------------------------------------------------- */
 
-/* What stands behind the place where we read would never be seen: after somebody deleted a stream,
- * or Redis came back with an older one, while its clock was set back. So now and then the number of
- * entries is compared with what memory knows, and if it was too high twice, or the newest id went
- * back, all of them are read once more. */
+/* Entries that appear before our reading position would never be seen. This happens after somebody
+ * deleted a stream, or after Redis came back with an older one, while its clock was set back. So
+ * from time to time the number of entries is compared with what memory knows. If it was too high
+ * twice, or if the newest id went back, all entries are read again. */
 
 static void begin_recheck(struct intake *in)
 {
@@ -470,7 +472,7 @@ static void on_depth(void *ctx, int err, const struct queue_depth depth[LANE_N])
     if (anew || (in->surplus && before))
         begin_recheck(in);
     else if (in->surplus)
-        in->audit_ns = 0; /* look again at once: it may have been in motion */
+        in->audit_ns = 0; /* look again at once: entries may have been on their way */
     in->changed(in->ctx);
 }
 
@@ -495,8 +497,8 @@ bool intake_lane_held_back(const struct intake *in, enum lane lane)
     return in->started && !has_room_for_next(in, lane);
 }
 
-/* As many of each lane as there is room for in the one that has least of it: what fills the window
- * is read first, and soon that lane has no room at all, and does not hold the others back. */
+/* Chooses the lanes to read and one number of entries that fits into each of them. The lane with
+ * the least room limits the others only for a short time: once it is full, it is not read. */
 static uint32_t choose_lanes(const struct intake *in, bool lanes[LANE_N], uint32_t *count)
 {
     uint64_t most = min_u64(READ_MAX, max_u64(READ_BYTES / in->mean_bytes, 1));
@@ -542,7 +544,7 @@ uint64_t intake_pull(struct intake *in, uint64_t elsewhere_bytes, uint64_t now_n
     intake_take_stock(in);
     if (!in->started || in->reading || in->auditing)
         return NEVER;
-    /* Between two reads nothing is on its way to us: the only moment when counting makes sense. */
+    /* Entries can only be counted between two reads, when none are on their way to us. */
     if (!in->recheck && now_ns >= in->audit_ns) {
         audit(in, now_ns);
         return NEVER;
@@ -550,7 +552,7 @@ uint64_t intake_pull(struct intake *in, uint64_t elsewhere_bytes, uint64_t now_n
     if (now_ns < in->not_before_ns)
         return in->not_before_ns;
     chosen = choose_lanes(in, how.lanes, &how.count);
-    if (chosen == 0) { /* answers make room, and wake us; so may another account, and does not */
+    if (chosen == 0) { /* our replies wake us; other accounts may make room without waking us */
         uint64_t next = in->recheck ? NEVER : in->audit_ns;
 
         return window_room(in->window, LANE_URGENT) ? min_u64(next, now_ns + NO_ROOM_NS) : next;

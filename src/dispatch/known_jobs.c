@@ -5,7 +5,7 @@
 
 #include "alloc.h"
 
-/* 16 bytes, as window_bytes and settle_bytes count them. */
+/* 16 bytes; window_bytes and settle_bytes count them as that. */
 struct known {
     uint64_t ms_lane, seq;
 };

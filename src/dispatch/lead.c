@@ -12,12 +12,13 @@
 #define RENEW_EVERY_NS NS_PER_S
 #define ASK_EVERY_NS NS_PER_S
 #define LOOK_EVERY_NS (10 * NS_PER_S)
-/* So long before the lease ends nothing is sent any more: what was handed out must have left. */
+/* Sending stops this long before the lease ends, so that requests handed to the senders have left.
+ */
 #define LEASE_MARGIN_NS (2 * NS_PER_S)
 
 /* -- is this Redis fit to hold jobs? ---------------------------------------------------------- */
 
-/* A Redis that evicts keys throws jobs away without telling anyone. */
+/* A Redis that evicts keys loses jobs silently. */
 static void on_server(void *ctx, int err, const struct queue_server *s)
 {
     struct dispatch *d = ctx;
@@ -25,7 +26,7 @@ static void on_server(void *ctx, int err, const struct queue_server *s)
 
     d->server_asked = false;
     if (err)
-        return; /* a refusal is said, and it is asked again */
+        return; /* the refusal is reported elsewhere, and we ask again */
     trouble_server(d->trouble, s, clock_mono_ns());
     evicts = s->maxmemory_policy[0] && strcmp(s->maxmemory_policy, "noeviction") != 0;
     if (!d->server_known && !evicts && !s->maxmemory_policy[0])
@@ -42,7 +43,7 @@ static void on_server(void *ctx, int err, const struct queue_server *s)
     dispatch_wake(d);
 }
 
-/* Somebody may set another maxmemory-policy, or fill it, while it runs. */
+/* Somebody may change the maxmemory-policy, or fill the memory, while Redis runs. */
 static void look_at_server(struct dispatch *d, uint64_t now_ns)
 {
     bool sound = d->server_checked && d->server_fit;
@@ -77,8 +78,9 @@ static void begin_leading(struct dispatch *d)
     purse_restore(d->purse);
 }
 
-/* A lease that ends later than any that is given: Redis' clock was set back. Its holder, if it
- * lives, will renew it within a second; who has not for as long as a lease holds is dead. */
+/* If a lease ends later than any lease that is given, Redis' clock was set back. A living holder
+ * renews such a lease within a second; a holder that has not renewed it for the length of a lease
+ * is dead. */
 static bool outlived(struct dispatch *d, const struct queue_lead *lead)
 {
     uint64_t now_ns = clock_mono_ns();
@@ -125,14 +127,14 @@ static void on_lead(void *ctx, int err, const struct queue_lead *lead)
         log_info(lead->paused ? "Dispatch is paused" : "Dispatch goes on", "account=%s why=\"%s\"",
                  d->account->name, lead->paused_why);
     if (d->paused && !lead->paused)
-        brake_release(&d->brake); /* whoever resumes means now */
+        brake_release(&d->brake); /* resuming takes effect at once */
     d->paused = lead->paused;
     memcpy(d->paused_why, lead->paused_why, sizeof(d->paused_why));
     fate_cancel(d, lead->cancelled, lead->cancelled_count);
     if (lead->leading && lead->paused != was_paused)
-        d->lead_next_ns = 0; /* who paused waits for our status to say that it holds */
+        d->lead_next_ns = 0; /* the client that paused waits for our status to confirm it */
     if (lead->cancelled_count == QUEUE_CANCELLED_MAX)
-        d->lead_next_ns = 0; /* there may be more */
+        d->lead_next_ns = 0; /* more may be waiting */
     if (!lead->leading) {
         follow(d, lead);
     } else {
@@ -161,7 +163,8 @@ uint64_t lead_tick(struct dispatch *d, struct now now)
     d->lead_next_ns = now.mono_ns + (d->state == DISPATCH_STANDBY ? ASK_EVERY_NS : RENEW_EVERY_NS);
     if (!d->server_fit || (d->stopping && d->state == DISPATCH_STANDBY))
         return d->lead_next_ns;
-    /* The script may take the lease and fail after that: then, too, somebody should read why. */
+    /* The script may take the lease and then fail. The status must tell the reason in that case,
+     * too. */
     if (d->state != DISPATCH_STANDBY || dispatch_troubled(d, now, why, sizeof(why)))
         status = report_json(d, now);
     d->lead_asked = true;

@@ -28,7 +28,7 @@ static void put_label(struct buf *out, const char *name, const char *value)
     buf_putc(out, '"');
 }
 
-/* name{account="…",label="…"   without the closing brace: histograms add theirs */
+/* Writes name{account="…",label="…" without the closing brace, because histograms add a label. */
 static void put_series(struct buf *out, const struct fact *f, const char *suffix,
                        const struct fact_subject *s, size_t i)
 {
@@ -40,7 +40,7 @@ static void put_series(struct buf *out, const struct fact *f, const char *suffix
     }
 }
 
-/* value / per, exactly: a double would lose the last digits of large counters. */
+/* Writes value / per exactly: a double would lose the last digits of large counters. */
 static void put_value(struct buf *out, uint64_t value, uint64_t per)
 {
     int digits = 0;
@@ -128,7 +128,8 @@ void metrics_render_backlog(const struct metrics_backlog *accounts, size_t count
     }
 }
 
-/* The account is the first label of whatever has one: see put_series. Its name needs no escapes. */
+/* The account is the first label of every metric that has one, see put_series. Account names need
+ * no escapes. */
 static struct span account_of(struct span line)
 {
     static const char label[] = "{account=\"";

@@ -4,10 +4,10 @@
 
 #include "account.h"
 
-/* So long may nothing happen that should. */
+/* Dispatch has stalled when nothing that should happen has happened for this long. */
 #define STALL_NS (60 * NS_PER_S)
 
-/* As often as a leader ticks when it has nothing else to do. */
+/* A leader ticks this often when it has nothing else to do. */
 #define LOOK_EVERY_NS NS_PER_S
 
 #define LATENESS_WINDOW_NS (60 * NS_PER_S)
@@ -55,8 +55,8 @@ static bool could_send(const struct dispatch *d, uint64_t now_ns)
     return false;
 }
 
-/* Waiting that has a reason is as good as progress. A tick comes every second at least, so the time
- * noted is never older than that when the reason ends. */
+/* Waiting for a good reason counts as progress. There is a tick at least every second, so the noted
+ * time is never older than that when the reason ends. */
 void progress_end(struct dispatch *d, struct now now, uint64_t next_ns)
 {
     d->lateness.due_ns = max_u64(next_ns, now.mono_ns);
@@ -65,10 +65,10 @@ void progress_end(struct dispatch *d, struct now now, uint64_t next_ns)
         d->progress_ns = now.mono_ns;
 }
 
-/* -- whether it did not ---------------------------------------------------------------------- */
+/* -- detecting a stall ----------------------------------------------------------------------- */
 
-/* Since when Redis owes an answer although it is connected; NEVER when it does not. The lease is
- * asked for every second, whoever leads: when that stops, nothing else goes on either. */
+/* Since when Redis owes a reply although it is connected; NEVER if it owes none. Every instance
+ * asks for the lease every second, leader or not; when that stops, nothing else works either. */
 static uint64_t redis_owes_since(const struct dispatch *d)
 {
     uint64_t asked = intake_asked_ns(d->intake);

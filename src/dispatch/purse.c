@@ -8,16 +8,17 @@
 #include "alloc.h"
 #include "log.h"
 
-/* One question at a time may be so large: what a crash between asking and sending can waste. */
+/* One request may reserve at least this many units. A crash between reserving and sending wastes
+ * the reservation. */
 #define ASK_MIN 256u
 
-/* Bookings are written at most this often, however short the window. */
+/* Bookings are written at most this often, however short the window is. */
 #define FLUSH_MIN_NS (5 * NS_PER_MS)
 
-/* A Redis that refuses (its disk is full) is asked again after so long. */
+/* A Redis that refuses (for example because its disk is full) is asked again after this time. */
 #define TRY_AGAIN_NS NS_PER_S
 
-/* Given up, and perhaps not arrived yet. */
+/* The cost of a request that timed out and may still arrive. */
 struct late {
     uint64_t due_ns, cost;
 };
@@ -26,16 +27,16 @@ struct purse_ledger {
     struct purse *purse;
     enum ledger ledger;
     struct budget budget;
-    uint64_t asked;    /* in the question under way */
+    uint64_t asked;    /* reserved by the request under way */
     uint64_t unbooked; /* booked in memory, not in Redis */
     uint64_t unbooked_since_ns;
     uint64_t spent_total;
-    struct late *late; /* in the order of their times */
+    struct late *late; /* sorted by due_ns */
     uint32_t late_count, late_room;
-    uint64_t not_before_ns; /* Redis refused: the next question, or the next try to restore */
-    bool busy;              /* a question is under way */
+    uint64_t not_before_ns; /* of the next request or restore, after Redis refused one */
+    bool busy;              /* a request to Redis is under way */
     bool restored;
-    bool refused; /* to be restored: asked again */
+    bool refused; /* the restore was refused and is repeated later */
 };
 
 struct purse {
@@ -44,10 +45,10 @@ struct purse {
     purse_changed_cb *changed;
     void *ctx;
     struct grant grant;
-    uint64_t round; /* answers to questions of an earlier life are not counted */
+    uint64_t round; /* answers from before the last restore are ignored */
     uint32_t timeout_ms;
-    uint64_t account_ms, account_ns; /* the account's time, and when it was that; 0: not known */
-    uint64_t account_round;          /* of the restore that told */
+    uint64_t account_ms, account_ns; /* its time, and our clock when it was read; 0: unknown */
+    uint64_t account_round;          /* of the restore that reported it */
     struct purse_ledger ledgers[LEDGER_N];
 };
 
@@ -110,19 +111,19 @@ static uint64_t window_ms(const struct purse_ledger *l)
     return l->budget.limits.window_ns / NS_PER_MS;
 }
 
-/* How long a request that nobody answered, or that a predecessor left on the wire, may still be
- * arriving: there is no end to it in principle, for the kernel goes on delivering what a killed
- * process wrote; what takes longer than another time-out is not waited for. A predecessor that
- * lives on without knowing that its lease is gone (Redis' clock was set forward, which ends leases
- * early) sends for as long as a lease at most. In short windows, which only tests have, it is a
- * twentieth of the window: with a restart every few seconds the budget would be held for nothing
- * otherwise. */
+/* How long a request may still be arriving that nobody answered or that a predecessor left on the
+ * wire. There is no strict limit, because the kernel goes on delivering what a killed process
+ * wrote; we wait for one more time-out and no longer. A predecessor that does not know that its
+ * lease is gone (Redis' clock was set forward, which ends leases early) goes on sending for at most
+ * the length of a lease. In short windows, which only tests have, the limit is a twentieth of the
+ * window; otherwise, with a restart every few seconds, the budget would be held for nothing. */
 static uint64_t late_ms(const struct purse_ledger *l)
 {
     return min_u64(LEASE_TTL_MS + l->purse->timeout_ms, window_ms(l) * BUDGET_AHEAD / BUDGET_BINS);
 }
 
-/* Neither the connection nor the lease is lost: without a pause we would ask in circles. */
+/* Neither the connection nor the lease is lost. Without a pause we would repeat the request
+ * endlessly. */
 static bool is_refusal(int err)
 {
     return err && err != -ENOTCONN && err != -EPERM;
@@ -132,7 +133,7 @@ struct restoring {
     struct purse_ledger *ledger;
     uint64_t round;
 };
-/* Redis may hold any number here; beyond every window one age is as good as another. */
+/* Redis may hold any number here; ages beyond every window are equivalent. */
 #define AGE_MAX_MS (100LL * 366 * 24 * 3600 * 1000)
 
 static int64_t age_ns(int64_t age_ms)
@@ -151,7 +152,7 @@ static void on_restored(void *ctx, int err, const struct queue_budget *b)
     uint64_t now_ns = clock_mono_ns();
 
     free(ctx);
-    if (restoring.round != p->round) /* of an earlier take-over; its own answer is on the way */
+    if (restoring.round != p->round) /* of an earlier take-over; the current answer is on its way */
         return;
     if (err) {
         l->refused = is_refusal(err);
@@ -166,7 +167,7 @@ static void on_restored(void *ctx, int err, const struct queue_budget *b)
     for (size_t i = 0; i < b->spent_count; i++)
         budget_restore_spent(&l->budget, min_u64(b->spent[i].cost, limits.units),
                              age_ns(b->spent[i].age_ms), now_ns);
-    if (p->account_round != p->round) { /* two answers differ by their time on the way */
+    if (p->account_round != p->round) { /* answers differ by their transit time */
         p->account_round = p->round;
         p->account_ms = b->account_ms;
         p->account_ns = now_ns;
@@ -196,7 +197,7 @@ void purse_restore(struct purse *p)
         struct purse_ledger *l = &p->ledgers[i];
 
         l->asked = l->unbooked = 0;
-        l->late_count = 0; /* counted with what was open */
+        l->late_count = 0; /* Redis counts these among the open units */
         p->grant.units[i] = 0;
         p->grant.more[i] = false;
         restore(l);
@@ -248,7 +249,7 @@ static void on_answer(void *ctx, int err)
         if (is_refusal(err))
             l->not_before_ns = clock_mono_ns() + TRY_AGAIN_NS;
         if (err == -EPERM)
-            l->restored = false; /* the successor counts what we had open as spent */
+            l->restored = false; /* our successor counts our open units as spent */
     }
     free(question);
     if (current)
@@ -272,11 +273,11 @@ static void ask_redis(struct purse_ledger *l)
     queue_spend(l->purse->queue, &spend, on_answer, question);
 }
 
-__extension__ typedef unsigned __int128 u128; /* units may be 1e12 */
+__extension__ typedef unsigned __int128 u128; /* units may be up to 1e12 */
 
-/* About a second's worth of an hourly budget: less is not worth a question, or a request. In a
- * short window it is a tenth of a second's worth, but never so much that leaving it over would
- * show. */
+/* The smallest portion worth a request: about a second's worth of an hourly budget. In a short
+ * window it is a tenth of a second's worth, but so small that leaving it unspent does not matter.
+ */
 static uint64_t crumb(const struct budget *b, enum lane lane, uint64_t missing)
 {
     const struct budget_limits *limits = &b->limits;
@@ -308,7 +309,7 @@ void purse_ask(struct purse *p, enum ledger ledger, enum lane lane, uint64_t wan
 
     if (!l->restored || have >= want)
         return;
-    if (l->busy) { /* asked for when the answer is there */
+    if (l->busy) { /* more is requested after the answer */
         p->grant.more[ledger] = true;
         return;
     }
@@ -365,7 +366,7 @@ void purse_book_late(struct purse *p, enum ledger ledger, uint64_t cost, uint64_
     l->late[l->late_count++] = (struct late){now_ns + late_ms(l) * NS_PER_MS, cost};
 }
 
-/* Returns when the next of them must have arrived. */
+/* Books late requests that must have arrived. Returns when the next one must have arrived. */
 static uint64_t book_the_late(struct purse_ledger *l, uint64_t now_ns)
 {
     uint32_t n = 0;

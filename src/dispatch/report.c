@@ -12,7 +12,7 @@ static void add_fact(json_t *report, const struct fact *f, const struct fact_sub
             json_object_set_new(report, f->names[i], json_integer((json_int_t)f->value(s, i)));
 }
 
-/* For how long nothing goes out, and what would mend it. */
+/* Tells how long nothing has been sent, and what would help. */
 static void add_brake(json_t *report, const struct dispatch *d, struct now now)
 {
     const struct brake *b = &d->brake;

@@ -9,24 +9,24 @@
 #include "clock.h"
 #include "log.h"
 
-/* Redis runs what it was sent in one go, and whoever pushes an urgent job meanwhile waits: a load
- * takes it about a millisecond, and two keep it busy. */
+/* Redis executes a write in one go, and a producer that pushes an urgent job meanwhile waits. A
+ * load takes Redis about a millisecond, and two loads keep it busy. */
 #define LOAD_MAX 256u   /* jobs in one write */
 #define LOADS_FLYING 2u /* writes under way at once */
 #define TRY_AGAIN_NS NS_PER_S
 
-/* What few of them have. Jobs that died of the same target share them: it may be 8 KiB long, and
- * thousands may wait for it. */
+/* Data that few jobs have. Jobs that died of the same target share it, because it may be 8 KiB long
+ * and thousands of jobs may wait for that target. */
 struct particulars {
-    uint32_t shared; /* jobs that have them */
+    uint32_t shared; /* number of jobs that share it */
     uint64_t due_ms;
     struct span reason, target;
     struct span *fields; /* of an oversized entry */
     size_t fields_count;
-    size_t bytes; /* all of it */
+    size_t bytes; /* total size */
 };
 
-/* A job that has ended, packed: while Redis is slower than what ends, there may be a million. */
+/* An ended job, packed: if jobs end faster than Redis confirms them, there may be a million. */
 struct ended {
     uint64_t id_ms;
     uint64_t id_seq;
@@ -245,7 +245,7 @@ static void on_written(void *ctx, int err)
     if (err) {
         s->counts.failed++;
         list_push_front(&s->waiting, &load->link);
-        if (err != -ENOTCONN) /* a refusal is said by the queue's owner */
+        if (err != -ENOTCONN) /* the queue's owner reports refusals */
             s->not_before_ns = clock_mono_ns() + TRY_AGAIN_NS;
     } else {
         for (uint32_t i = 0; i < load->count; i++) {
@@ -279,8 +279,8 @@ void settle_flush(struct settle *s, bool queue_up, uint64_t now_ns)
 
         write_load(s, list_entry(node, struct load, link));
     }
-    /* A half-full load goes only when nothing else is on its way: under load they fill up, when it
-     * is quiet nobody waits. */
+    /* A load that is not full is sent only when no other is on its way. Under pressure loads fill
+     * up; when it is quiet, no job waits. */
     if (s->open && s->flying_count == 0) {
         struct load *load = s->open;
 
@@ -294,7 +294,7 @@ uint64_t settle_unconfirmed(const struct settle *s, enum lane lane)
     return s->unconfirmed[lane];
 }
 
-/* The audit makes a list of them at times (known_jobs.c). */
+/* The audit sometimes lists these jobs (known_jobs.c). */
 #define LISTED_BYTES 16
 
 uint64_t settle_bytes(const struct settle *s)

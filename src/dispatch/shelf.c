@@ -99,7 +99,7 @@ struct shelved *shelf_take(struct shelf *s, uint64_t now_ns)
     return container_of(first, struct shelved, due);
 }
 
-/* A repeat keeps its number, and its place, until the end. */
+/* A repeat keeps its number and its place until the end. */
 void shelf_return(struct shelf *s, struct shelved *job)
 {
     if (job->repeat_ms)

@@ -14,9 +14,9 @@
 #include "log.h"
 
 #define ITEMS_MAX 48
-#define LASTS_NS (2 * NS_PER_S)      /* a refusal that is over by then troubles nobody */
-#define UNHEARD_NS (20 * NS_PER_S)   /* longer than any question waits to be asked again */
-#define SAY_AGAIN_NS (60 * NS_PER_S) /* at most so often, when Redis' words change */
+#define LASTS_NS (2 * NS_PER_S)      /* a shorter refusal is no trouble */
+#define UNHEARD_NS (20 * NS_PER_S)   /* longer than the pause before any command is repeated */
+#define SAY_AGAIN_NS (60 * NS_PER_S) /* minimum between logs when the words of Redis change */
 
 const char *const trouble_names[TROUBLE_N] = {
     [TROUBLE_REFUSED] = "refused",
@@ -25,14 +25,14 @@ const char *const trouble_names[TROUBLE_N] = {
     [TROUBLE_FULL] = "full",
 };
 
-struct item { /* since_ns 0: free */
+struct item { /* unused if since_ns is 0 */
     enum trouble_kind kind;
-    uint64_t id; /* with the kind: the question, or the key's hash */
+    uint64_t id; /* unique in its kind: the command, or a hash of the key */
     uint64_t since_ns, heard_ns, said_ns;
-    bool said, silent; /* silent: another item tells the same */
-    bool mute;         /* not examined yet */
-    char words[200];   /* Redis' own, as received */
-    char what[300];    /* a sentence, printable */
+    bool said, silent; /* silent: another item reports the same */
+    bool mute;         /* logged only after the keys were examined */
+    char words[200];   /* as received from Redis */
+    char what[300];    /* a printable sentence */
     const char *remedy;
 };
 
@@ -41,8 +41,8 @@ struct trouble {
     struct item items[ITEMS_MAX];
 };
 
-/* What Redis says, by the word that it begins with or that a script's error holds. `one`: it is the
- * same trouble whichever question met it. */
+/* The meaning of an error from Redis. An error is recognized by the word that it begins with or
+ * that a script's error contains. `one`: it is the same trouble whichever command met it. */
 struct meaning {
     const char *word;
     bool one, examine;
@@ -70,7 +70,7 @@ static const struct meaning *meaning_of(const char *words)
 {
     const struct meaning *m = meanings;
 
-    while (!strstr(words, m->word)) /* the last is found in everything */
+    while (!strstr(words, m->word)) /* the last word is empty and always matches */
         m++;
     return m;
 }
@@ -128,7 +128,7 @@ static struct item *find(struct trouble *t, enum trouble_kind kind, uint64_t id)
     return NULL;
 }
 
-/* A new one; when there is no room it takes the place of the one not heard of for longest. */
+/* Adds an item. If there is no room, it replaces the item not heard of for the longest time. */
 static struct item *add(struct trouble *t, enum trouble_kind kind, uint64_t id, uint64_t now_ns)
 {
     struct item *at = &t->items[0];
@@ -223,7 +223,7 @@ void trouble_examined(struct trouble *t, int err, const struct queue_fault *faul
             end(t, i, now_ns);
         if (!i->since_ns || !i->mute)
             continue;
-        i->silent = i->silent || count > 0; /* the key was named */
+        i->silent = i->silent || count > 0; /* the broken key is reported instead */
         say(t, i, now_ns);
     }
 }
@@ -296,7 +296,7 @@ bool trouble_now(const struct trouble *t, uint64_t now_ns, char *why, size_t roo
     for (size_t n = 0; n < ITEMS_MAX; n++) {
         const struct item *i = &t->items[n];
 
-        /* A key that is named says more than the questions that met it. */
+        /* A named key says more than the commands that failed because of it. */
         if (lasts(i, now_ns) && (!worst || i->kind > worst->kind))
             worst = i;
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * What keeps an account from being dispatched although Redis is connected: refused questions,
- * broken keys, a Redis that evicts or is full. Each is said once in the log, and once when it is
- * over; status, metrics and /readyz ask here. The queue reports every refusal, so no script of it
- * can fail without a word. */
+ * Tracks what prevents an account from being dispatched although Redis is connected: refused
+ * commands, broken keys, a Redis that evicts keys or is full. Each trouble is logged once when it
+ * appears and once when it is over; status, metrics and /readyz read it here. The queue reports
+ * every refusal, so none of its scripts can fail unnoticed. */
 #pragma once
 
 #include "queue.h"
@@ -10,10 +10,10 @@
 struct trouble;
 
 enum trouble_kind {
-    TROUBLE_REFUSED, /* Redis answers a question with an error */
-    TROUBLE_KEY,     /* a key of the account is not what it should be */
-    TROUBLE_EVICTS,  /* maxmemory-policy throws jobs away */
-    TROUBLE_FULL,    /* maxmemory is reached: producers are refused */
+    TROUBLE_REFUSED, /* Redis answers a command with an error */
+    TROUBLE_KEY,     /* a key of the account is broken */
+    TROUBLE_EVICTS,  /* maxmemory-policy lets Redis evict jobs */
+    TROUBLE_FULL,    /* maxmemory is reached, so pushes are refused */
     TROUBLE_N
 };
 extern const char *const trouble_names[TROUBLE_N];
@@ -22,20 +22,21 @@ extern const char *const trouble_names[TROUBLE_N];
 struct trouble *trouble_new(const char *account);
 void trouble_free(struct trouble *t); /* NULL is fine */
 
-/* A question was refused. True when the account's keys should be examined: what is wrong may be one
- * of them, and is said when trouble_examined tells. */
+/* Redis refused a command. Returns true if the account's keys should be examined, because one of
+ * them may be the cause; the refusal is then logged by trouble_examined. */
 must_use bool trouble_refused(struct trouble *t, const struct queue_refusal *r, uint64_t now_ns);
 void trouble_accepted(struct trouble *t, uint64_t question, uint64_t now_ns);
-/* The answer of queue_examine; err not 0: it is not known. */
+/* Takes the result of queue_examine. If err is not 0, the result is unknown. */
 void trouble_examined(struct trouble *t, int err, const struct queue_fault *faults, size_t count,
                       uint64_t now_ns);
 void trouble_server(struct trouble *t, const struct queue_server *s, uint64_t now_ns);
-/* The connection is gone: everything is asked anew. */
+/* Forgets all trouble, because the connection is lost and every command will be tried anew. */
 void trouble_forget(struct trouble *t);
 
-/* Ends what was not heard of for a while: nobody asks any more. Returns when to come again. */
+/* Ends refusals that have not been repeated for a while, because the command is no longer sent.
+ * Returns when to call it again. */
 uint64_t trouble_tick(struct trouble *t, uint64_t now_ns);
 
-/* Whether there is trouble that lasts; then `why` is a sentence with what to do. */
+/* True if there is trouble that lasts; `why` is then a sentence that says what to do. */
 bool trouble_now(const struct trouble *t, uint64_t now_ns, char *why, size_t room);
 bool trouble_has(const struct trouble *t, enum trouble_kind kind, uint64_t now_ns);

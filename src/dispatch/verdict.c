@@ -21,8 +21,8 @@ struct judged {
     struct now now;
 };
 
-/* Sends that failed are tried again later, each in its batch's company; who has been tried often
- * enough is buried. */
+/* Retries failed targets later, together with the rest of their batch. Targets that have used up
+ * their attempts become dead letters. */
 static void retry_later(struct judged *v, struct list *targets, const char *reason, bool counts)
 {
     struct dispatch *d = v->d;
@@ -99,8 +99,8 @@ static void on_retry(struct judged *v)
     bool sent = v->x->error != EXCHANGE_UNSENT && v->x->error != EXCHANGE_BLOCKED;
     struct pending *first = pending_of(v->b->targets.next);
 
-    /* An idle connection that the other side had closed says nothing about it: once more, at once.
-     */
+    /* A closed idle connection says nothing about the server, so the targets are sent again at
+     * once. */
     if (v->x->error == EXCHANGE_BROKEN && v->x->reused && first->attempts == 0) {
         list_each(it, &v->b->targets)
             pending_tried(pending_of(it));

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Looks after the account's keys: they are examined when Redis refuses a question, when a lane
- * brings impossible ids, and now and then, so that a key that is not needed yet is found before it
- * is. */
+ * Examines the account's keys when Redis refuses a command, when a lane contains impossible ids,
+ * and from time to time, so that a broken key is found before it is needed. */
 #include "account.h"
 
 #define LOOK_EVERY_NS (60 * NS_PER_S)
