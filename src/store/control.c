@@ -21,8 +21,8 @@ void control_clean(char *why)
             *c = ' ';
 }
 
-/* The script goes through when Redis is out of memory, but needs the right to HDEL, which a user of
- * Redis may lack who could pause until now: so the plain command comes first. */
+/* The plain command comes first. The script succeeds even when Redis is out of memory, but it needs
+ * the right to HDEL, which Redis users set up for older versions may lack. */
 int control_set(struct client *c, const char *account, enum control_state state, const char *why,
                 const char *by)
 {
@@ -60,11 +60,11 @@ static int ask_for(struct client *c, const char *account, const char *what,
     return rc;
 }
 
-/* What the leader said when it was last looked at. */
+/* The leader's report when it was last read. */
 struct leader {
-    char name[160];   /* "": nobody leads */
-    int64_t renewals; /* each publishes a status that was written before it */
-    int64_t first;    /* of them, since this leader was first seen */
+    char name[160];   /* "": no instance leads */
+    int64_t renewals; /* each publishes a status written before it */
+    int64_t first;    /* its renewals when it was first seen */
     int64_t in_flight;
     bool paused;
 };
@@ -101,8 +101,8 @@ static int look_at_leader(struct client *c, const char *account, struct leader *
     return 0;
 }
 
-/* The next renewal has found the pause in Redis, and what is published with the one after it was
- * written by a leader that knows. */
+/* The first renewal after the pause reads it from Redis. Only the status published with the renewal
+ * after that was written by a leader that knows of the pause. */
 static enum control_held held_by(const struct leader *l)
 {
     if (!l->name[0])

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The switch by which people stop and start the dispatch of an account, from wherever they do it.
- */
+ * Pauses and resumes the dispatch of an account, for whoever asks for it and wherever. */
 #pragma once
 
 #include "client.h"
@@ -10,29 +9,29 @@ struct json_t;
 
 enum control_state { CONTROL_GOES_ON, CONTROL_PAUSED };
 
-/* What is longer is no reason but a story. */
+/* The longest reason for a pause. */
 #define CONTROL_WHY_MAX_BYTES 149
 
-/* It becomes part of a line: control characters become blanks. */
+/* Replaces control characters with blanks, because the reason becomes part of a line. */
 void control_clean(char *why);
 
-/* Holds across restarts, until it is set again; possible when Redis is out of memory, too. `by`
- * names who wants it, for whoever finds the account paused. 0 or negative errno, see client_error.
- */
+/* Pauses or resumes the dispatch of an account. The state holds across restarts until it is set
+ * again, and can be set even when Redis is out of memory. `by` names who asked for it, for people
+ * who find the account paused. Returns 0 or negative errno, see client_error. */
 must_use int control_set(struct client *c, const char *account, enum control_state state,
                          const char *why, const char *by);
 
-/* How far a pause has come. */
+/* How far a pause has taken effect. */
 enum control_held {
-    CONTROL_HELD,    /* nothing is sent any more, and nothing is on the wire */
-    CONTROL_NOBODY,  /* nobody leads the account: nothing is sent anyway */
-    CONTROL_SENDING, /* the leader has not said so in time */
+    CONTROL_HELD,    /* nothing is sent any more, and no request is on the wire */
+    CONTROL_NOBODY,  /* no instance leads the account, so nothing is sent anyway */
+    CONTROL_SENDING, /* the leader has not confirmed the pause in time */
 };
 
-/* After a pause was set: waits until the leader says that it holds, at most wait_ms. *in_flight:
- * requests on the wire when it was last heard of. 0 or negative errno, see client_error. */
+/* Waits at most wait_ms until the leader confirms a pause that was set before. *in_flight: requests
+ * on the wire by the leader's last report. Returns 0 or negative errno, see client_error. */
 must_use int control_await_held(struct client *c, const char *account, uint32_t wait_ms,
                                 enum control_held *held, uint64_t *in_flight);
 
-/* What was set, for programs; NULL when `why` is no UTF-8. */
+/* The state that was set, as JSON; NULL if `why` is not UTF-8. */
 struct json_t *control_json(const char *account, enum control_state state, const char *why);

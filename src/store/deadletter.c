@@ -9,13 +9,14 @@
 #include "rediskey.h"
 #include "scripts.h"
 
-#define AT_ONCE 64 /* letters in one question */
-/* A letter can be large. A page is to be of that size, learned from the one before. */
+#define AT_ONCE 64 /* letters in one command */
+/* A page should have this size. How many letters that is, is estimated from the page before,
+ * because letters can be large. */
 #define PAGE_BYTES ((size_t)1024 * 1024)
 #define PAGE_FIRST 8
 
-/* Beyond these a letter is moved by plain commands: turning it into Lua's strings would hold Redis
- * too long. */
+/* Letters beyond these limits are moved by plain commands: converting them into Lua strings would
+ * hold Redis too long. */
 #define SMALL_FIELDS 40
 #define SMALL_BYTES 8192
 
@@ -79,7 +80,7 @@ static int show(const struct redisReply *entries, deadletter_cb *cb, void *ctx)
     return 0;
 }
 
-/* XREVRANGE dead <from> - COUNT <n> */
+/* Sends XREVRANGE dead <from> - COUNT <n>. */
 static int read_back(struct client *c, const char *account, const char *from, uint64_t n,
                      struct redisReply **out)
 {
@@ -102,7 +103,7 @@ static size_t bytes_of(const struct redisReply *entries)
     return bytes;
 }
 
-/* The page after one of n letters. */
+/* Size of the page after a page of n letters, in letters. */
 static uint64_t next_page(uint64_t n, size_t bytes)
 {
     return max_u64(1, min_u64(PAGE_BYTES / max_u64(bytes / n, 1), min_u64(n * 4, AT_ONCE)));
@@ -133,12 +134,12 @@ int deadletter_list(struct client *c, const char *account, uint64_t limit, deadl
     return rc;
 }
 
-/* -- a letter too large for the script: the same as a transaction -- */
+/* -- a letter too large for the script is moved by a transaction -- */
 
 #define TRIES_MAX 20
 
-/* Queues XADD <lane> * <own fields> and the letter's end inside MULTI. False: it holds no field of
- * its own. */
+/* Queues XADD <lane> * <own fields> and the removal of the letter inside MULTI. False if the letter
+ * has no field of its own. */
 static bool send_move(struct client *c, const char *stream, const char *dead,
                       const struct deadletter *letter)
 {
@@ -179,14 +180,14 @@ static char *lane_of(const char *account, const struct deadletter *letter)
     return rediskey_lane(account, lane);
 }
 
-/* What the four commands of send_move did, as move_once says it. EXEC does not say in words why a
- * part of it failed; the lane does. */
+/* Reads the replies to the four commands of send_move. Returns the same as move_once. EXEC does not
+ * say why a part of it failed, so the lane is asked. */
 static int receive_move(struct client *c, const char *stream)
 {
     struct redisReply *reply;
     int rc = 0;
 
-    for (int i = 0; rc == 0 && i < 4; i++) /* OK, QUEUED, QUEUED, what EXEC did */
+    for (int i = 0; rc == 0 && i < 4; i++) /* OK, QUEUED, QUEUED, and the reply of EXEC */
         rc = client_receive(c, &reply);
     if (rc < 0)
         return rc;
@@ -200,7 +201,7 @@ static int receive_move(struct client *c, const char *stream)
     return rc < 0 ? rc : -EAGAIN;
 }
 
-/* 1: moved; 0: it is not there; -EAGAIN: somebody changed the stream meanwhile. */
+/* Returns 1: moved; 0: there is no such letter; -EAGAIN: somebody changed the stream meanwhile. */
 static int move_once(struct client *c, const char *account, const char *dead, const char *id)
 {
     struct deadletter letter;
@@ -250,7 +251,7 @@ static struct letter_id letter_id_of(const struct redisReply *entry)
                                                           bytes_of_fields(fields) > SMALL_BYTES};
 }
 
-/* One command for all of these (at most AT_ONCE). */
+/* Handles all these letters (at most AT_ONCE) with one command. */
 static int act_together(struct client *c, const char *account, enum act act, const struct span *ids,
                         size_t count, uint64_t *done)
 {
@@ -281,7 +282,7 @@ static int act_together(struct client *c, const char *account, enum act act, con
     return rc;
 }
 
-/* At most AT_ONCE. */
+/* Handles at most AT_ONCE letters. */
 static int act_some(struct client *c, const char *account, enum act act,
                     const struct letter_id *ids, size_t count, uint64_t *done)
 {
@@ -308,7 +309,7 @@ static void free_ids(const struct letter_id *ids, size_t count)
         free(ids[i].id);
 }
 
-/* The named ones that are there, and whether they are large. */
+/* Finds those of the named letters that exist, and whether they are large. */
 static int look_at_ids(struct client *c, const char *account, const char *const *names,
                        size_t count, struct letter_id *out, size_t *found)
 {
@@ -357,7 +358,8 @@ int deadletter_drop(struct client *c, const char *account, const char *const *id
     return act_each(c, account, ACT_DROP, ids, count, done);
 }
 
-/* Oldest first up to `last`: what dies again meanwhile is newer and stays. */
+/* Handles letters from the oldest to `last`. Letters that are added meanwhile are newer and stay.
+ */
 static int act_page(struct client *c, const char *account, enum act act, uint64_t *page,
                     const char *from, const char *last, char **next, uint64_t *done)
 {
@@ -376,7 +378,7 @@ static int act_page(struct client *c, const char *account, enum act act, uint64_
     n = reply_count(entries);
     if (n > AT_ONCE)
         return client_distrust(c);
-    for (size_t i = 0; i < n; i++) /* the entries are gone with the next question */
+    for (size_t i = 0; i < n; i++) /* the next command frees the entries */
         ids[i] = letter_id_of(reply_at(entries, i));
     *page = next_page(n, bytes_of(entries));
     rc = act_some(c, account, act, ids, n, done);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The jobs that were given up on: to look at, to try again, to forget. */
+ * Lists, retries and drops dead letters, the jobs that were given up. */
 #pragma once
 
 #include "client.h"
@@ -13,25 +13,26 @@ struct deadletter {
     size_t bytes;                    /* of all these */
 };
 
-/* All spans are lent for the call. Nonzero ends the listing. */
+/* All spans are lent for the call. A nonzero result ends the listing. */
 typedef int deadletter_cb(void *ctx, const struct deadletter *letter);
 
-/* The newest first, at most `limit`. 0 or negative errno, see client_error. */
+/* Lists at most `limit` letters, newest first. Returns 0 or negative errno, see client_error. */
 must_use int deadletter_list(struct client *c, const char *account, uint64_t limit,
                              deadletter_cb *cb, void *ctx);
 
-/* "1700000000000-0" */
+/* True for an id like "1700000000000-0". */
 bool deadletter_id_ok(struct span id);
-/* Whether a field is one that giving up added to the job's own. */
+/* True if this field was added when the job was given up. */
 bool deadletter_added(struct span name);
 
-/* Gives the jobs back to their lanes, as new jobs. Each letter is gone and its job there, or
- * neither. `done` counts; ids that are not (any more) there are passed over. */
+/* Puts the jobs back into their lanes, as new jobs. For each letter, either the letter is gone and
+ * its job is in the lane, or nothing has changed. `done` counts the letters; ids that do not exist
+ * (any more) are skipped. */
 must_use int deadletter_retry(struct client *c, const char *account, const char *const *ids,
                               size_t count, uint64_t *done);
 must_use int deadletter_drop(struct client *c, const char *account, const char *const *ids,
                              size_t count, uint64_t *done);
 
-/* The same for all letters there are at the time of the call. */
+/* The same for all letters that exist at the time of the call. */
 must_use int deadletter_retry_all(struct client *c, const char *account, uint64_t *done);
 must_use int deadletter_drop_all(struct client *c, const char *account, uint64_t *done);

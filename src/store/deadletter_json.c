@@ -6,7 +6,7 @@
 #include "json_text.h"
 #include "log.h"
 
-/* A field that stands there several times (url) becomes a list. */
+/* A field that occurs several times (url) becomes a list. */
 static void add_field(json_t *fields, struct span name, struct span value)
 {
     char key[256];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A dead letter, for programs: the same to the command line and over HTTP. */
+ * The JSON form of a dead letter, the same on the command line and over HTTP. */
 #pragma once
 
 #include "deadletter.h"

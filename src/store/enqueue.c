@@ -30,7 +30,7 @@ struct enqueue {
     struct enqueue_counts counts;
     int stopped; /* -EIO or -ENOTCONN: nothing more is sent */
     char why[256];
-    struct config_account lone; /* the account with the one service a job names */
+    struct config_account lone; /* the account with the one service that a job names */
     struct config_service service;
     char service_id[SERVICE_ID_MAX_BYTES + 1];
 };
@@ -66,8 +66,8 @@ const struct enqueue_counts *enqueue_counts(const struct enqueue *e)
     return &e->counts;
 }
 
-/* A producer's machine need not know the services: where none is configured, the one that the job
- * names is taken for one, and the dispatcher, which knows them, has the last word. */
+/* A producer's machine need not know the services. If none is configured, the service that the job
+ * names is accepted here, and the dispatcher, which knows the services, decides. */
 static const struct config_account *account_for(struct enqueue *e, const struct span *fields,
                                                 size_t count)
 {
@@ -111,7 +111,7 @@ static void take_answer(struct enqueue *e, const struct sent *s, const struct re
     e->cb(e->ctx, s->tag, job, NULL);
 }
 
-/* The connection is gone: nobody will say what became of what was under way. */
+/* Ends all jobs under way as unknown, because the connection is gone. */
 static void lose(struct enqueue *e, const char *why)
 {
     stop(e, -ENOTCONN, why);
@@ -149,7 +149,7 @@ static void collect(struct enqueue *e, size_t jobs, size_t bytes)
     }
 }
 
-/* XADD stream * fields... Returns the bytes of the fields. */
+/* Sends XADD stream * fields... Returns the bytes of the fields. */
 static size_t send_job(struct enqueue *e, enum lane lane, const struct span *fields, size_t count)
 {
     size_t bytes = 0;
@@ -212,7 +212,7 @@ int enqueue_poll(struct enqueue *e, int timeout_ms, char *err, size_t err_room)
         rc = client_wait(e->client, timeout_ms, &reply);
         if (rc == 0)
             take_next(e, reply);
-        timeout_ms = 0; /* with the first come those that are there already */
+        timeout_ms = 0; /* then only those that have already arrived */
     }
     if (rc < 0 && rc != -ETIMEDOUT)
         lose(e, client_error(e->client));

@@ -15,8 +15,8 @@
 
 #define ARGV_FEW 64
 #define ONCE_TTL_S digits_of(INTRAY_IDEMPOTENCY_S)
-/* Visitors are told after five seconds that it is not known; so long may what they left behind wait
- * for Redis. */
+/* HTTP clients are told after five seconds that the outcome is unknown. The jobs that they leave
+ * behind wait this long for Redis. */
 #define PATIENCE_MS 10000u
 
 struct intray {
@@ -33,15 +33,15 @@ struct put {
     enum lane lane;
     intray_cb *cb;
     void *ctx;
-    char *refusal; /* Redis' words for the first command of a transaction that it refused */
+    char *refusal; /* Redis' error for the first command that it refused in a transaction */
 };
 
-/* -- a job that is to be made once --
- * The job and its mark are written together, so of many equal requests at once exactly one makes a
- * job. A small one goes through a script. A large one would hold Redis for too long while it is
- * made Lua's, and Lua takes no more than some 8,000 values; so it is added by a plain XADD, between
- * two small scripts, in a transaction: nobody sees the entry before the second script has let it
- * stand or removed it.
+/* -- a job with an idempotency key is added once --
+ * The job and its mark are written together, so that of many simultaneous equal requests exactly
+ * one adds a job. A small job is added by a script. Converting a large job into Lua strings would
+ * hold Redis too long, and Lua takes at most some 8,000 values. So a large job is added by a plain
+ * XADD between two small scripts, in a transaction: nobody sees the entry before the second script
+ * has kept or removed it.
  *
  *     MULTI   begin_once: notes how the stream ends   XADD   end_once: is it the first?   EXEC
  */
@@ -56,7 +56,7 @@ static void on_up(void *ctx)
 static void on_down(void *ctx, const char *why)
 {
     (void)ctx;
-    (void)why; /* the dispatcher, on its connections to the same Redis, says so */
+    (void)why; /* the dispatcher logs it for its own connections to this Redis */
 }
 
 struct intray *intray_new(struct loop *l, const struct redis_address *a, loop_cb *up, void *ctx)
@@ -159,7 +159,7 @@ static void on_added(void *ctx, struct redisReply *reply)
                &(struct intray_result){INTRAY_UNKNOWN, NULL, "Redis' answer is not an entry id"});
 }
 
-/* {"new" | "repeated" | "conflict", job} */
+/* Handles a script's reply: {"new" | "repeated" | "conflict", job}. */
 static void finish_once(struct put *p, const struct redisReply *told)
 {
     struct intray_result r = {INTRAY_ACCEPTED, NULL, NULL};
@@ -171,7 +171,7 @@ static void finish_once(struct put *p, const struct redisReply *told)
         r.outcome = INTRAY_CONFLICT;
     else if (span_is(what, "repeated"))
         r.outcome = INTRAY_REPEATED;
-    /* Other programs can write to Redis, too. */
+    /* The id is checked because other programs can write to Redis, too. */
     if (r.outcome != INTRAY_CONFLICT && !job_id_ok(job, &lane))
         r = (struct intray_result){INTRAY_REFUSED, NULL,
                                    "Idempotency-Key: its once:* key in Redis holds no job id; "
@@ -187,7 +187,7 @@ static void on_added_once(void *ctx, struct redisReply *reply)
         finish_once(p, reply);
 }
 
-/* Refused here, it is refused as a whole; EXEC does not say why. */
+/* If one command is refused here, the whole transaction is refused, and EXEC does not say why. */
 static void on_queued(void *ctx, struct redisReply *reply)
 {
     struct put *p = ctx;
@@ -196,7 +196,7 @@ static void on_queued(void *ctx, struct redisReply *reply)
         p->refusal = alloc_copy(reply_text(reply).p, reply_text(reply).n);
 }
 
-/* {what begin_once, XADD, end_once said} */
+/* Handles the reply of EXEC: {begin_once, XADD, end_once}. */
 static void on_exec(void *ctx, struct redisReply *reply)
 {
     struct put *p = ctx;
@@ -263,7 +263,8 @@ static void put_small_once(struct put *p, const struct marks *m, const struct sp
     put_fields(p, argv, n, fields, count, on_added_once);
 }
 
-/* All five are in the connection's buffer before anything else can be: on_queued sends nothing. */
+/* All five commands are in the connection's buffer before any other command can be: on_queued sends
+ * nothing. */
 static void put_large_once(struct put *p, const struct marks *m, const struct span *fields,
                            size_t count, struct span same)
 {

@@ -9,7 +9,7 @@
 #include "queue.h"
 #include "rediskey.h"
 
-#define SCANS_MAX 400u /* of 5,000 keys each: two million, a few seconds */
+#define SCANS_MAX 400u /* of 5,000 keys each: two million keys, which take a few seconds */
 
 struct search {
     struct span prefix; /* of the account's keys */
@@ -17,7 +17,7 @@ struct search {
     void *ctx;
 };
 
-/* What stands in the account's part of Redis under these names is ours. */
+/* True if a key with this name under the account's prefix belongs to purgeline. */
 static bool is_ours(struct span name)
 {
     static const char *const prefixes[] = {"receipt:", "once:", "probe"};
@@ -32,7 +32,7 @@ static bool is_ours(struct span name)
     return span_is(name, whole[0]);
 }
 
-/* A Redis answers only with keys that begin as it was asked. */
+/* Ignores keys without the prefix, which a faulty Redis might return. */
 static void judge(const struct search *s, struct span key)
 {
     struct span name;
@@ -59,7 +59,7 @@ void orphans_find(struct client *c, const char *account, orphans_cb *cb, void *c
         if (client_ask_words(
                 c, (const char *const[]){"SCAN", cursor, "MATCH", pattern, "COUNT", "5000", NULL},
                 &reply) < 0)
-            break; /* not permitted, as it need not be */
+            break; /* not permitted, and need not be */
         keys = reply_at(reply, 1);
         for (size_t i = 0; i < reply_count(keys); i++)
             judge(&s, reply_text(reply_at(keys, i)));

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * Keys in an account's part of Redis that are none of purgeline's. */
+ * Finds keys under an account's prefix in Redis that do not belong to purgeline. */
 #pragma once
 
 #include "client.h"
 
 enum orphan {
-    ORPHAN_STRANGE,   /* nobody knows what it is for */
-    ORPHAN_SET_ASIDE, /* by a repair, see repair.h */
+    ORPHAN_STRANGE,   /* of unknown purpose */
+    ORPHAN_SET_ASIDE, /* set aside by a repair, see repair.h */
 };
-/* `key` is lent. Must ask Redis nothing. */
+/* `key` is lent. The callback must not send commands to Redis. */
 typedef void orphans_cb(void *ctx, enum orphan what, struct span key);
 
-/* Looks through two million keys of the whole Redis at most. Finds none, or only the first ones,
- * when the user may not look, as it need not. */
+/* Looks through at most two million keys of the whole Redis. Finds none, or only the first ones, if
+ * the Redis user is not permitted to look; purgeline does not need that permission. */
 void orphans_find(struct client *c, const char *account, orphans_cb *cb, void *ctx);

@@ -35,7 +35,7 @@ static char *copy(const struct redisReply *r)
     return reply_nil(r) ? NULL : alloc_copy(s.p, s.n);
 }
 
-/* One command with one key; what Redis refuses (no group yet) reads as empty. */
+/* Sends one command with one key. `more`: further arguments, ended by NULL; or NULL. */
 static int ask(struct client *c, const char *account, const char *command, const char *what,
                const char *const *more, struct redisReply **out)
 {
@@ -88,7 +88,7 @@ static int read_waiting(struct client *c, const char *account, uint64_t now_ms, 
 {
     static const char *const first[] = {"0", "0", "WITHSCORES", NULL};
     struct redisReply *r;
-    int rc = ask(c, account, "ZCARD", "later", NULL, &r); /* of version 0.1.0 */
+    int rc = ask(c, account, "ZCARD", "later", NULL, &r); /* postponed by version 0.1.0 */
 
     if (rc == 0)
         o->later = (uint64_t)reply_number(r);
@@ -152,8 +152,8 @@ static int read_leader(struct client *c, const char *account, uint64_t now_ms, s
 
 /* -- budget -- */
 
-/* Adds up one page of bookings from `from` on; *next is where the next begins, NULL after the last.
- */
+/* Adds up one page of bookings that begins at `from`. *next is where the next page begins, NULL
+ * after the last. */
 static int add_spent(struct client *c, const char *account, const char *what, const char *from,
                      uint64_t *sum, char **next)
 {

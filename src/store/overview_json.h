@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * How an account stands, for programs: the same to the command line and over HTTP. */
+ * The JSON form of an account's state, the same on the command line and over HTTP. */
 #pragma once
 
 #include "overview.h"

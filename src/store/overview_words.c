@@ -8,7 +8,7 @@
 
 #include "log.h"
 
-/* What the leader said of itself; strangers may have written into its key. */
+/* The leader's report about itself. Other programs may have written into its key. */
 struct report {
     json_t *json;
     const char *state, *brake, *cause;
@@ -58,7 +58,7 @@ static void duration_words(char *out, size_t room, uint64_t ms)
         snprintf(out, room, "%" PRIu64 " h", ms / 3600000);
 }
 
-/* An older leader does not say what would mend it. */
+/* The remedy may be missing, because an older leader does not report it. */
 static void refused_words(const struct report *r, char *out, size_t room)
 {
     const char *remedy = text_of(r, "brake_remedy");
@@ -77,7 +77,7 @@ static void refused_words(const struct report *r, char *out, size_t room)
                      : "give it a valid one and reload purgeline");
 }
 
-/* The brake, when it is on. */
+/* Describes the brake, if it is on. */
 static bool held_words(const struct report *r, char *out, size_t room, enum overview_mood *mood)
 {
     static const struct {
@@ -104,7 +104,7 @@ static bool held_words(const struct report *r, char *out, size_t room, enum over
                      *mood == causes[i].mood ? causes[i].words : "coming back to its full pace");
         return true;
     }
-    /* a reason that only a newer leader knows */
+    /* a cause that only a newer leader knows */
     *mood = OVERVIEW_SLOWED;
     if (strcmp(r->brake, "growing") == 0)
         snprintf(out, room, "coming back to its full pace");

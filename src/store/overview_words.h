@@ -1,25 +1,28 @@
 /* SPDX-License-Identifier: MIT
- * How an account stands, in one sentence for people. */
+ * The state of an account in one sentence for people. */
 #pragma once
 
 #include "overview.h"
 
 enum overview_mood {
     OVERVIEW_GOOD,    /* nothing to do */
-    OVERVIEW_SLOWED,  /* it goes on by itself; look again later */
-    OVERVIEW_TROUBLE, /* it will not, or not soon, without somebody */
+    OVERVIEW_SLOWED,  /* it recovers by itself; look again later */
+    OVERVIEW_TROUBLE, /* it will not recover, or not soon, unless somebody acts */
 };
 
 #define OVERVIEW_WORDS_MAX 800
 
-/* Printable, whatever strangers wrote into Redis; `room` is OVERVIEW_WORDS_MAX. */
+/* The result is printable, whatever other programs wrote into Redis. `room` is OVERVIEW_WORDS_MAX.
+ */
 enum overview_mood overview_words(const struct overview *o, char *out, size_t room);
 
-/* What the leader last got wrong from Fastly: "status 503: ..." with its age; false: nothing. */
+/* The leader's last error from Fastly, like "status 503: ...", and its age. False if there is none.
+ */
 bool overview_last_error(const struct overview *o, char *out, size_t room, uint64_t *age_ms);
-/* Whether the leader knows no service: jobs with keys become dead letters. */
+/* True if the leader knows no service, so that jobs with keys become dead letters. */
 bool overview_no_service(const struct overview *o);
-/* Why the leader's HTTP endpoint does not listen although it should; false: it does. */
+/* Why the leader's HTTP endpoint is not listening although it should. False if it is listening. */
 bool overview_http(const struct overview *o, char *out, size_t room);
-/* Settings whose new values wait for a restart of the leader: "senders, window"; false: none. */
+/* Settings whose new values wait for a restart of the leader, like "senders, window". False if
+ * there are none. */
 bool overview_needs_restart(const struct overview *o, char *out, size_t room);

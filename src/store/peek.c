@@ -8,14 +8,14 @@
 #include "alloc.h"
 #include "rediskey.h"
 
-/* A page is to be so large; how many entries that are is learned from the one before. An entry may
- * name ten thousand targets, so the first page is small. */
+/* A page should have this size. How many entries that is, is estimated from the page before. An
+ * entry may name ten thousand targets, so the first page is small. */
 #define PAGE_BYTES ((size_t)4 * 1024 * 1024)
 #define PAGE_ENTRIES_FIRST 16u
 #define PAGE_ENTRIES_MAX 1000u
 #define BOOKINGS_AT_ONCE 1000u
 
-/* A stream, page by page. */
+/* A stream that is read page by page. */
 struct pages {
     char *key;
     char from[64]; /* "-", later "(<id>" */
@@ -28,7 +28,7 @@ static void pages_init(struct pages *p, char *key, uint32_t entries)
     *p = (struct pages){.key = key, .from = "-", .entries = entries, .more = true};
 }
 
-/* The next at most `entries` entries, lent until the next question. */
+/* Reads at most `entries` further entries, lent until the next command. */
 static int pages_next(struct client *c, struct pages *p, struct redisReply **out)
 {
     char count[16];
@@ -89,7 +89,7 @@ uint32_t peek_page_entries(const struct peek *p, enum lane lane)
     return p->lanes[lane].entries;
 }
 
-/* Returns the bytes of its fields. */
+/* Returns the bytes of the entry's fields. */
 static size_t hand_out(struct peek *p, enum lane lane, const struct redisReply *entry,
                        peek_entry_cb *cb, void *ctx)
 {
@@ -163,7 +163,7 @@ static int read_bookings(const struct looking *k, struct pages *bookings, enum l
     return rc;
 }
 
-/* open, level and when that was, as the dispatcher noted them last. */
+/* Reads the open units, the level and its time, as the dispatcher last stored them. */
 static int read_level(const struct looking *k, const char *account, enum ledger ledger)
 {
     char *key = rediskey(account, "budget"), fields[3][32];

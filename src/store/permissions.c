@@ -8,10 +8,11 @@
 #include "alloc.h"
 #include "rediskey.h"
 
-/* One command for each rule, such that it changes nothing: KEY is a key of the account that does
- * not exist, or one that expires within a second; CHANNEL the account's channel. Redis asks for
- * permission before it looks at anything else, in scripts as well, so an answer other than NOPERM
- * is a yes. ACL DRYRUN would tell the same, but only administrators may use it. */
+/* One command for each rule, chosen so that it changes nothing. KEY is a key of the account that
+ * does not exist, or one that expires within a second; CHANNEL is the account's channel. Redis
+ * checks permissions before anything else, in scripts as well, so any answer other than NOPERM
+ * means that the rule is granted. ACL DRYRUN would tell the same, but only administrators may use
+ * it. */
 static const struct need {
     const char *rule;
     const char *words[9];
@@ -58,7 +59,7 @@ static const struct need {
     {"+zrangebyscore", {"ZRANGEBYSCORE", "KEY", "0", "0"}},
     {"+zcard", {"ZCARD", "KEY"}},
     {"+publish", {"PUBLISH", "CHANNEL", ""}},
-    /* These write: into KEY, which has a second left to live, or is deleted at once. */
+    /* These write, but only into KEY, which expires within a second or is deleted at once. */
     {"+setex", {"SETEX", "KEY", "1", "x"}},
     {"+del", {"DEL", "KEY"}},
     {"+hset", {"HSET", "KEY", "f", ""}},
@@ -66,8 +67,8 @@ static const struct need {
     {"+rpush", {"RPUSH", "KEY", "x"}},
     {"+del", {"DEL", "KEY"}},
     {"+multi", {"MULTI"}},
-    {"+exec", {"EXEC"}}, /* after a MULTI that is refused: another error, so a yes */
-    /* The last one: from then on the connection is good for nothing else. */
+    {"+exec", {"EXEC"}}, /* if MULTI was refused, another error than NOPERM: granted */
+    /* The last command. Afterwards the connection is useless for anything else. */
     {"+subscribe", {"SUBSCRIBE", "CHANNEL"}},
 };
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Whether Redis permits its user all that purgeline does with an account's keys. */
+ * Checks whether Redis permits its user everything that purgeline does with an account's keys. */
 #pragma once
 
 #include "client.h"
 
-/* The rules that the user lacks, " +eval +xadd", to be freed; "" when it lacks none. Changes
- * nothing but an own key that expires within a second. The connection is good for nothing else
- * then. */
+/* The rules that the user lacks, like " +eval +xadd", to be freed; "" if none is missing. Changes
+ * nothing except a key of its own that expires within a second. Afterwards the connection can only
+ * be closed. */
 char *permissions_missing(struct client *c, const char *account);

@@ -12,8 +12,8 @@ struct producer {
     const struct config_account *account;
     enqueue_cb *cb;
     void *ctx;
-    struct client *client;   /* NULL when there is no connection; then there is */
-    struct enqueue *enqueue; /* none of these either */
+    struct client *client;   /* NULL without a connection */
+    struct enqueue *enqueue; /* NULL without a connection */
 };
 
 struct producer *producer_new(struct redis_address *address, const struct config_account *account,
@@ -48,8 +48,9 @@ void producer_free(struct producer *p)
     free(p);
 }
 
-/* Redis closes what is idle for long, or was restarted meanwhile. Noticed before something is sent,
- * that is no loss; after it, nobody could say whether the job arrived. */
+/* True if the connection is dead: Redis closes connections that are idle for long, or may have been
+ * restarted. Noticed before a job is sent, this does no harm; later, nobody could say whether the
+ * job arrived. */
 static bool stale(struct producer *p)
 {
     struct redisReply *reply;
@@ -72,7 +73,8 @@ int producer_connect(struct producer *p, char *err, size_t err_room)
     return 0;
 }
 
-/* A refusal stops enqueue, a loss the connection: the next call finds neither. */
+/* Cleans up after an error, so that the next call starts anew: a refusal stops the enqueue object,
+ * and a loss ends the connection. */
 static int ended(struct producer *p, int rc)
 {
     char ignored[256];

@@ -11,13 +11,13 @@
 #include "queue_internal.h"
 #include "redis_socket.h"
 
-/* Two connections. A blocking XREAD stalls whatever comes behind it on its own connection, so the
- * reader's does nothing else:
+/* Two connections. A blocking XREAD delays all later commands on its connection, so the reader's
+ * connection does nothing else:
  *
  *   reader   up ─▶ name ───────────────────────────────┐
  *   writer   up ─▶ name, scripts, are the lanes ours? ─┴─▶ queue is up
  *
- * Any loss takes the queue down; operations whose own connection is there go on regardless. */
+ * The queue is down if either connection is lost; operations on the other connection continue. */
 
 const char *const outcome_names[] = {
     [OUTCOME_PURGED] = "purged",   [OUTCOME_DEAD] = "dead",   [OUTCOME_CANCELLED] = "cancelled",
@@ -25,10 +25,10 @@ const char *const outcome_names[] = {
 };
 
 #define SETUP_RETRY_NS (1 * NS_PER_S)
-#define SAY_AGAIN_NS (5 * NS_PER_S) /* at most so often, when the reason of an outage changes */
+#define SAY_AGAIN_NS (5 * NS_PER_S) /* minimum between reports of a changed outage reason */
 
-/* "Connection refused" may become "NOAUTH ..." when Redis is back, and the first of them must not
- * be the last word. */
+/* Reports an outage, and again when its reason changes: "Connection refused" may become "NOAUTH
+ * ..." when Redis is back, and then the first reason must not be the last one reported. */
 static void say_down(struct queue *q, const char *why)
 {
     uint64_t now_ns = clock_mono_ns();
@@ -42,11 +42,11 @@ static void say_down(struct queue *q, const char *why)
     q->down = true;
     q->down_ns = now_ns;
     snprintf(q->why_down, sizeof(q->why_down), "%s", why);
-    memset(q->refused, 0, sizeof(q->refused)); /* everything is asked anew */
+    memset(q->refused, 0, sizeof(q->refused)); /* every question is asked anew */
     q->cb.down(q->ctx, why);
 }
 
-/* The connections are there, but the account's part of Redis is not fit for work. */
+/* Reports that the connections are up, but the account's keys cannot be used. */
 static void refuse(struct queue *q)
 {
     const struct queue_refusal r = {
@@ -59,7 +59,7 @@ static void refuse(struct queue *q)
         timer_start_at(q->retry, clock_mono_ns() + SETUP_RETRY_NS);
 }
 
-/* -- the set-up -- */
+/* -- set-up -- */
 
 static void half_ready(struct queue *q)
 {
@@ -156,7 +156,8 @@ static void on_writer_up(void *ctx)
     set_up_writer(q);
 }
 
-/* Only then is nothing else under way there: its bytes belong to reads from now on. */
+/* The reader's connection is only ready now, when no other command is under way on it: all further
+ * bytes belong to reads. */
 static void on_reader_named(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     (void)ctx, (void)reply;
@@ -199,7 +200,7 @@ static void on_retry(void *ctx)
         set_up_writer(q);
 }
 
-/* -- from beginning to end -- */
+/* -- creating and closing -- */
 
 static void name_keys(struct queue *q)
 {

@@ -5,8 +5,8 @@
  * simulator's seam.
  *
  * Keys, all under the hash tag of the account, P = purgeline:{<account>}:
- *   Pjobs:urgent|normal|bulk  streams of jobs: read from the beginning after a take-over, and on
- *               from there; an entry is deleted when its job has ended
+ *   Pjobs:urgent|normal|bulk  streams of jobs, which a new leader reads from the beginning; an
+ *               entry is deleted when its job has ended
  *   Pdead       stream of dead letters: the job's own fields, then dead_reason, dead_job, dead_at,
  *               dead_target
  *   Ppostponed  sorted set of jobs whose time has not come: score = due Unix ms, member = name
@@ -21,38 +21,38 @@
  *   Preceipt:<job id>  string, JSON, expiring; job id = <lane>-<entry id>
  *   Pcontrol    hash: paused (0|1), why, by, at
  *   Pstatus     string, JSON written by the leader every second, expiring
- *   Pcancelled  list of <lane>-<entry id>, expiring: taken back by their producers, for the leader
- *               to know; they stay until it has said that it knows them
+ *   Pcancelled  list of <lane>-<entry id>, expiring: jobs that their producers cancelled; they stay
+ *               until the leader has confirmed that it knows them
  *   Ponce:<digest>  string, expiring: the job that an Idempotency-Key stands for (store/intray)
- *   Ponce:<digest>:before  string, within one transaction only: how the lane ended before the job
- *   Pbroken:<key>:<Unix ms>  what was set aside because it was not what it should be (store/repair)
+ *   Ponce:<digest>:before  string, within one transaction only: the lane's newest id before the job
+ *   Pbroken:<key>:<Unix ms>  a broken key that a repair has set aside (store/repair)
  *   Psettled    pub/sub channel: job ids, space-separated, as they end
  *
- * Versions. Instances of two versions meet in one Redis while they are upgraded. So a form that is
- * stored may gain members, and never changes the meaning of one that it has; what must change gets
- * a new key (Plater became Ppostponed). A reader passes over what it does not know: members of
- * Pstatus, which says the `version` of the leader that wrote it, and of receipts; fields of Pbudget
- * and Pcontrol; keys. Two things it does not pass over, for it would do them wrongly, and makes
- * dead letters of: a job with an unknown field, and a packed job in Ppostponed:jobs that it cannot
- * read. `dead retry` sends the first again after the upgrade; and so daemons are upgraded before
- * producers.
+ * Versions. During an upgrade, instances of two versions use the same Redis. So a stored format may
+ * gain members, but the meaning of a member never changes; what must change gets a new key (Plater
+ * became Ppostponed). A reader ignores what it does not know: members of receipts and of Pstatus,
+ * which holds the `version` of the leader that wrote it; fields of Pbudget and Pcontrol; keys. Two
+ * things are not ignored, because they would be handled wrongly, and become dead letters: a job
+ * with an unknown field, and a packed job in Ppostponed:jobs that cannot be read. `dead retry`
+ * sends the former again after the upgrade. For this reason daemons are upgraded before producers.
  *
- * A job id that was given out finds its job without a search: its receipt; else its name in
- * Ppostponed (the name is the job id, unless somebody wrote a `job` field by hand that is taken
- * already); else its place; else the entry that the id is made of. The script that moves a job sets
- * and clears these.
+ * The id of a job leads to the job without a search: to its receipt; else to its name in Ppostponed
+ * (the name is the job id, unless somebody wrote a `job` field by hand with an id that is already
+ * taken); else to its place in Pplaces; else to the entry that the id is made of. The script that
+ * moves a job sets and clears these.
  *
- * Each lane has a group, "purgeline", that nobody reads by: scripts ask by it whether an entry is
- * there, and which id is the newest, without being handed the entry (scripts/shared/there.lua,
- * newest.lua).
+ * Each lane has a consumer group, "purgeline", which is not used for reading. Scripts use it to
+ * find out whether an entry exists, and which id is the newest, without receiving the entry
+ * (scripts/shared/there.lua, newest.lua).
  *
- * Redis does nothing else while a script runs. None takes more than 5 ms, whatever producers put
- * into Redis: each does so much at most, and what is large by itself is moved by plain commands.
+ * Redis does nothing else while a script runs. No script takes more than 5 ms, whatever producers
+ * put into Redis: each script does a limited amount of work, and large jobs are moved by plain
+ * commands.
  *
- * Every callback comes exactly once, on the loop, never from within the call. err: 0;
- * -ENOTCONN (connection lost, effect unknown: repeat, all operations can be); -EPERM (the lease is
- * not ours); -ENOMEM (Redis is out of memory or its disk is full: it refuses writes); -EIO (any
- * other refusal: `refused` has Redis' words). */
+ * Every callback is called exactly once, on the loop, never from within the call. err: 0;
+ * -ENOTCONN (the connection was lost and the effect is unknown: repeat the operation, which is
+ * always possible); -EPERM (the lease is not ours); -ENOMEM (Redis is out of memory or its disk is
+ * full, so it refuses writes); -EIO (any other refusal: `refused` gets Redis' error). */
 #pragma once
 
 #include "budget.h"
@@ -67,78 +67,80 @@ struct entry_id {
     uint64_t seq;
 };
 
-/* Redis answered a question with an error that is neither a lost connection nor a lost lease. */
+/* Redis answered a question (a command or a script) with an error that is neither a lost connection
+ * nor a lost lease. */
 struct queue_refusal {
     uint64_t question; /* the same for the same question about the same keys */
-    const char *doing; /* what was asked for: "renew the lease" */
-    const char *words; /* Redis' own */
+    const char *doing; /* what was asked for, like "renew the lease" */
+    const char *words; /* Redis' error */
 };
 
 struct queue_callbacks {
     void (*up)(void *ctx);                    /* both connections up, scripts loaded */
     void (*down)(void *ctx, const char *why); /* once per outage, and when its reason changes */
-    /* Every refusal of every question, before the question's own callback; and once when a question
-     * that was refused is answered. May be NULL. */
+    /* `refused` is called for every refusal of every question, before the question's own callback;
+     * `accepted` once when a question that was refused is answered. Both may be NULL. */
     void (*refused)(void *ctx, const struct queue_refusal *r);
     void (*accepted)(void *ctx, uint64_t question);
 };
 
-/* `owner` names this incarnation in the lease (printable, no spaces). Both strings are copied. */
+/* `owner` names this process in the lease (printable, no spaces). Both strings are copied. */
 struct queue *queue_new(struct loop *l, const struct redis_address *a, const char *account,
                         const char *owner, const struct queue_callbacks *cb, void *ctx);
 void queue_close(struct queue *q, loop_cb *closed, void *ctx);
 
-/* -- what the server is: fit to hold jobs? -- */
+/* -- the server: is it fit to hold jobs? -- */
 struct queue_server {
     char version[32];
-    char maxmemory_policy[32]; /* "" when CONFIG is not permitted */
+    char maxmemory_policy[32]; /* "" if CONFIG is not permitted */
     uint64_t maxmemory;
-    bool full; /* at its maxmemory: it refuses whatever needs memory */
+    bool full; /* at its maxmemory: refuses commands that need memory */
     bool aof;
     bool aof_known;
 };
 typedef void queue_server_cb(void *ctx, int err, const struct queue_server *s);
 void queue_server(struct queue *q, queue_server_cb *cb, void *ctx);
 
-/* -- are the account's keys what they should be? --
- * Looks for keys of the wrong type, values in `budget` that are no numbers, a lease without an end,
- * and a lane whose ids are beyond any clock, so that every later job of it is malformed. */
+/* -- are the account's keys sound? --
+ * Looks for keys of the wrong type, values in `budget` that are no numbers, a lease that never
+ * expires, and a lane whose ids are beyond any clock, so that all its later jobs are malformed. */
 #define QUEUE_FAULTS_MAX 16
 struct queue_fault {
     char key[160];
-    char what[96]; /* "holds a string where a stream belongs" */
+    char what[96]; /* like "holds a string where a stream belongs" */
 };
 typedef void queue_examine_cb(void *ctx, int err, const struct queue_fault *faults, size_t count);
 void queue_examine(struct queue *q, queue_examine_cb *cb, void *ctx);
-/* The faults in the reply of SCRIPT_EXAMINE; how many. */
+/* Extracts the faults from the reply of SCRIPT_EXAMINE. Returns their number. */
 size_t queue_faults(const struct redisReply *reply, struct queue_fault out[QUEUE_FAULTS_MAX]);
 #define QUEUE_EXAMINED 15 /* keys of SCRIPT_EXAMINE, in its order: queue_examined_keys */
 extern const char *const queue_examined_keys[QUEUE_EXAMINED]; /* "jobs:urgent" ... */
 
 /* -- the account's time --
- * Clocks are set, and Redis moves to a machine with another one; a window must not seem over
- * because of that. So an account has a time of its own, in ms: it began as Redis' clock, each
- * leader counts it on by its monotonic clock, and Redis keeps it with both clocks as they were
- * then. Only between leaders, for the seconds that nobody counts, are clocks believed: whichever of
- * the two (Redis' and the new leader's own) says that less time has passed; and never more than a
- * leader that had lost its lease counted itself. */
+ * Clocks may be set, and Redis may move to a machine with another clock; a budget window must not
+ * seem over because of that. So each account has a time of its own, in ms. It began as Redis'
+ * clock; each leader advances it by its monotonic clock; and Redis stores it together with the
+ * Redis clock and the leader's clock of that moment. Wall clocks are used only for the seconds
+ * between two leaders, when nobody counts. Of the two (Redis' and the new leader's own), the one
+ * that says that less time has passed is believed, and never more than a leader that had lost its
+ * lease has counted itself. */
 struct queue_clock {
-    uint64_t account_ms; /* the account's time; 0 = not known */
+    uint64_t account_ms; /* the account's time; 0: unknown */
     uint64_t wall_ms;    /* the clock of this machine */
 };
 
 /* -- the lease -- */
 #define QUEUE_CANCELLED_MAX 64
 struct queue_lead {
-    bool leading;     /* the lease is ours for ttl_ms from when this was asked */
-    bool taken_over;  /* we did not hold it just before: read everything anew */
-    char holder[160]; /* who leads otherwise */
+    bool leading;     /* the lease is ours for ttl_ms from when it was requested */
+    bool taken_over;  /* we did not hold it just before: read everything again */
+    char holder[160]; /* the leader, if we do not lead */
     uint64_t holder_ttl_ms;
-    bool paused; /* from control */
+    bool paused; /* from the key `control` */
     char paused_why[160];
-    /* Jobs that were cancelled; when it is full there may be more. Only to the leader. Their
-     * entries are gone already. They are forgotten when this is asked for the next time: an answer
-     * that is lost is told again. */
+    /* Cancelled jobs, only told to the leader; if the list is full there may be more. Their entries
+     * are gone already. The next request lets Redis forget them, so jobs in a lost answer are told
+     * again. */
     struct queue_name {
         enum lane lane;
         struct entry_id id;
@@ -147,7 +149,7 @@ struct queue_lead {
 };
 typedef void queue_lead_cb(void *ctx, int err, const struct queue_lead *lead);
 /* Takes or renews the lease. `usurp`: an owner known to be dead whose lease may be taken at once,
- * or NULL. `status` (JSON, may be empty) is published, and the account's time kept, when leading.
+ * or NULL. If we lead, `status` (JSON, may be empty) is published and the account's time is stored.
  */
 void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
                 const struct queue_clock *clock, queue_lead_cb *cb, void *ctx);
@@ -161,12 +163,12 @@ struct queue_entry {
     const struct span *fields; /* name, value, name, value ...; lent */
     size_t fields_count;       /* spans, so twice the number of fields */
     uint64_t bytes;            /* as job_bytes counts them */
-    bool oversized; /* beyond the ceiling: of its fields only the small ones without targets are
-                       here, and it can only be buried */
+    bool oversized; /* larger than entry_max_bytes: `fields` has only its small fields without
+                       targets, and it can only become a dead letter */
 };
-/* Redis does nothing else while a script runs, and turning an entry into Lua's strings costs more
- * than anything that is done with it. Entries beyond either of these are `large`: they are moved by
- * plain commands, one step after the other. */
+/* Redis does nothing else while a script runs, and converting an entry into Lua strings costs more
+ * than anything that is done with it. Entries beyond either of these limits are `large`: they are
+ * moved by plain commands, one step after the other. */
 #define QUEUE_SMALL_SPANS 32 /* names and values */
 #define QUEUE_SMALL_BYTES 4096
 static inline bool queue_entry_is_large(const struct queue_entry *e)
@@ -179,28 +181,29 @@ static inline bool queue_entry_is_large(const struct queue_entry *e)
 }
 
 struct queue_read {
-    bool lanes[LANE_N]; /* the ones to read */
-    uint32_t count;     /* at most so many entries of each */
-    uint32_t block_ms;  /* how long to wait for a first entry; 0 = not at all */
+    bool lanes[LANE_N]; /* the lanes to read */
+    uint32_t count;     /* limit of entries of each lane */
+    uint32_t block_ms;  /* how long to wait for a first entry; 0: not at all */
     uint64_t entry_max_bytes;
-    /* An entry of the lane turns out to have so many bytes and more: may it be held until it is
-     * handed out? False: as for `entry`. */
+    /* Called when an entry of the lane turns out to have at least `bytes` bytes: may it be held
+     * until it is handed out? Returning false has the same effect as for `entry`. */
     bool (*room)(void *ctx, enum lane lane, uint64_t bytes);
-    /* The next entry. False: there is no room for it; it, and what stands behind it in its lane, is
-     * read again by the next read. */
+    /* Called for the next entry. False: there is no room for it; the entry and all later ones of
+     * its lane are read again by the next read. */
     bool (*entry)(void *ctx, const struct queue_entry *e);
-    /* The read is over. all: the lanes that were asked hold nothing newer. */
+    /* Called when the read is over. all: the lanes that were read hold nothing newer. */
     void (*done)(void *ctx, int err, bool all);
 };
-/* The next entries of the lanes after those that were handed out before and taken; one read
- * outstanding at a time, on the reader's own connection. Entries come one by one as they arrive,
- * lane by lane, urgent first, oldest first; then `done`. Reading leaves no trace in Redis. */
+/* Reads the entries of the lanes that follow those handed out before and accepted. Only one read
+ * may be outstanding; it uses the reader's own connection. Entries are handed out one by one as
+ * they arrive, lane by lane, urgent first, oldest first; then `done` is called. Reading leaves no
+ * trace in Redis. */
 void queue_read(struct queue *q, const struct queue_read *how, void *ctx);
-size_t queue_reading_bytes(const struct queue *q); /* memory that reading takes now */
-/* The next read starts from the beginning: after a take-over. */
+size_t queue_reading_bytes(const struct queue *q); /* memory that reading uses now */
+/* Makes the next read start from the beginning, after a take-over. */
 void queue_rewind(struct queue *q);
 
-/* Milliseconds of an entry id that a clock can give: until the year 10889. */
+/* True if no clock gives the milliseconds of this id before the year 10889. */
 static inline bool queue_id_is_beyond(struct entry_id id)
 {
     return id.ms >> 48 != 0;
@@ -208,9 +211,9 @@ static inline bool queue_id_is_beyond(struct entry_id id)
 
 struct queue_depth {
     uint64_t entries;
-    bool all_read; /* none is newer than what was handed out last */
-    bool beyond; /* its newest id is beyond what any clock gives; so will be those of all to come */
-    bool anew; /* its newest id is older than that: the stream was deleted, or Redis lost its end */
+    bool all_read; /* no entry is newer than the last one handed out */
+    bool beyond;   /* its newest id is beyond any clock, and so will be all later ids */
+    bool anew; /* newest id older than the last handed out: stream deleted, or Redis lost its end */
 };
 typedef void queue_depth_cb(void *ctx, int err, const struct queue_depth depth[LANE_N]);
 void queue_depth(struct queue *q, queue_depth_cb *cb, void *ctx);
@@ -223,68 +226,69 @@ struct queue_settle {
     enum lane lane;
     struct entry_id id;
     enum outcome outcome;
-    bool plain;       /* no ref, no original id, no repeat: nothing to look up in the entry */
-    bool large;       /* the entry is (queue_entry_is_large): it is moved in steps */
-    bool receipt;     /* write one */
-    uint32_t targets; /* how many it named */
-    uint64_t due_ms;  /* Unix ms. OUTCOME_LATER: when. OUTCOME_PURGED: when a repeat is due; 0: its
-                         repeat_after from now, by this machine's clock as in queue_due */
-    struct span reason; /* dead letters and receipts; lent */
-    struct span target; /* the target that sank it; lent */
-    bool oversized;     /* it is buried without a look at its entry: the letter has `fields` */
+    bool plain;       /* no ref, no original id, no repeat: its entry need not be looked at */
+    bool large;       /* the entry is large (queue_entry_is_large): it is moved in steps */
+    bool receipt;     /* write a receipt */
+    uint32_t targets; /* number of targets that it named */
+    uint64_t due_ms;  /* Unix ms. OUTCOME_LATER: when it is due. OUTCOME_PURGED: when its repeat is
+                         due; 0: repeat_after from now, by this machine's clock as in queue_due */
+    struct span reason;        /* for dead letters and receipts; lent */
+    struct span target;        /* the target that made it fail; lent */
+    bool oversized;            /* ends without a look at its entry: its letter has `fields` */
     const struct span *fields; /* lent */
     size_t fields_count;
 };
-/* Removes the entries, and atomically with each: a receipt, a dead letter holding the entry's own
- * fields, or its place in `postponed`. An entry that is gone already changes nothing; only a plain
- * one among others that are there gets a receipt, unless it has one. A purged entry with a
- * `repeat_after` field above 0 leaves a copy without that field and with `not_before` = due_ms in
- * `postponed`: a job of its own, "<job id>+r".
+/* Removes the entries, and atomically with each writes a receipt, a dead letter with the entry's
+ * own fields, or its place in `postponed`. An entry that is gone already changes nothing, except
+ * that a plain one gets a receipt if it has none and other plain entries are there. A purged entry
+ * with a `repeat_after` field above 0 leaves a copy without that field and with `not_before` =
+ * due_ms in `postponed`: a job of its own, "<job id>+r".
  *
  * A receipt: {"job","state","at" (Unix ms),"targets"[,"ref"][,"reason"][,"scope"]}; bytes that are
- * no UTF-8 are read as Latin-1. `scope` comes with ref and reason and says what a producer must be
+ * not UTF-8 are read as Latin-1. `scope` comes with ref and reason and says what a producer must be
  * allowed to purge to be shown them: "url", "key", "all", "service:<name>", "host:<host>", "large".
- * When Redis is out of memory jobs end without receipts and err is 0; what dies or is postponed is
- * written even then, since it takes no more than the entry it replaces (but one of more than 256
- * KiB or some 1,000 fields waits for memory). A large entry moves in steps: a crash in between
- * leaves it twice. An oversized one is never looked at as a
- * whole, here or by a script; its letter has the fields given, without targets. */
+ * When Redis is out of memory, jobs end without receipts and err is 0. Dead letters and postponed
+ * jobs are written even then, since they take no more memory than the entries that they replace
+ * (but an entry of more than 256 KiB or some 1,000 fields waits for memory). A large entry is moved
+ * in steps, and a crash in between leaves it twice. An oversized entry is never read as a whole,
+ * here or by a script; its letter has the given fields, without targets. */
 void queue_settle(struct queue *q, const struct queue_settle *items, size_t count,
                   uint32_t receipt_ttl_s, queue_done_cb *cb, void *ctx);
 
-/* Receipts left out because Redis was out of memory: jobs end all the same. Since queue_new. */
+/* Number of receipts left out because Redis was out of memory, since queue_new. These jobs have
+ * ended all the same. */
 uint64_t queue_receipts_skipped(const struct queue *q);
 
-/* -- later -- */
+/* -- postponed jobs -- */
 typedef void queue_due_cb(void *ctx, int err, uint32_t moved, uint64_t next_due_ms);
-/* Moves at most `limit` entries whose time has come (wall_ms) back to their lanes, keeping the
- * original job id in field `job`. next_due_ms: Unix ms of the first that remains, NEVER when none
- * does. What version 0.1.0 left in `later` is moved to `postponed` on the way, a page in each call
- * until nothing is left; next_due_ms is wall_ms while there may be more. */
+/* Moves at most `limit` jobs whose time has come (wall_ms) back to their lanes, with the original
+ * job id in the field `job`. next_due_ms: when the first of the remaining jobs is due, in Unix ms;
+ * NEVER if none remains. Each call also moves a page of what version 0.1.0 left in `later` to
+ * `postponed`, until nothing is left; while there may be more, next_due_ms is wall_ms. */
 void queue_due(struct queue *q, uint64_t wall_ms, uint32_t limit, queue_due_cb *cb, void *ctx);
 
 /* -- the budget -- */
-/* If the lease is ours, and nobody else's restore came after ours: stores how much is open now
- * (absolute, so repeating it is harmless), books `book` units as spent now, stores the bucket's
- * level. Nothing may be sent on an open amount before this came back with 0. */
+/* If the lease is ours, and no other owner's restore came after ours: stores how many units are
+ * open now (absolute, so repeating it is harmless), books `book` units as spent now, and stores the
+ * bucket's level. Nothing may be sent from open units before the callback came with err 0. */
 struct queue_spend {
     enum ledger ledger;
-    uint64_t open; /* reserved and not yet booked, in all, after this */
-    uint64_t book; /* spent since the last call; 0 = nothing to book */
+    uint64_t open; /* total that is reserved and not yet booked, after this call */
+    uint64_t book; /* spent since the last call; 0: nothing to book */
     uint64_t level_micro;
-    uint64_t window_ms; /* bookings older than this are trimmed, in time */
+    uint64_t window_ms; /* older bookings are trimmed, sooner or later */
     struct queue_clock clock;
 };
 void queue_spend(struct queue *q, const struct queue_spend *s, queue_done_cb *cb, void *ctx);
 
 struct queue_spent {
-    int64_t age_ms; /* before now, by the account's time; negative: it may arrive until then */
+    int64_t age_ms; /* by the account's time; negative: it may arrive until then */
     uint64_t cost;
 };
 struct queue_budget {
-    bool known; /* this ledger was ever written */
+    bool known; /* this ledger has been written before */
     uint64_t level_micro;
-    uint64_t level_age_ms;           /* by Redis' clock: it only paces */
+    uint64_t level_age_ms;           /* by Redis' clock, because it is only used for pacing */
     uint64_t account_ms;             /* the account's time now */
     const struct queue_spent *spent; /* oldest first */
     size_t spent_count;
@@ -293,10 +297,10 @@ typedef void queue_budget_cb(void *ctx, int err, const struct queue_budget *b);
 struct queue_restore {
     enum ledger ledger;
     uint64_t window_ms;
-    uint64_t late_ms;         /* so long what the predecessor sent may still be arriving */
-    struct queue_clock clock; /* its time as counted by this process, if it led before */
+    uint64_t late_ms;         /* how long the predecessor's requests may still be arriving */
+    struct queue_clock clock; /* the account's time as counted by this process, if it led before */
 };
-/* After a take-over: books whatever the predecessor left open as spent late_ms from now, then reads
- * the window. */
+/* After a take-over: books what the predecessor left open as spent late_ms from now, then reads the
+ * bookings of the window. */
 void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_budget_cb *cb,
                           void *ctx);

@@ -118,7 +118,7 @@ static int reply_err(struct queue *q, const struct redisReply *reply)
 
 /* What a script is for, in words that follow "Redis refuses to". */
 static const char *const doing_of[SCRIPT_QUEUE_N] = {
-    [SCRIPT_LANES] = NULL, /* the set-up, which reports it itself */
+    [SCRIPT_LANES] = NULL, /* part of the set-up, which reports refusals itself */
     [SCRIPT_DEPTH] = "count the lanes",
     [SCRIPT_LEAD] = "give or renew the lease",
     [SCRIPT_RELEASE] = "take the lease back",
@@ -134,7 +134,7 @@ static const char *const doing_of[SCRIPT_QUEUE_N] = {
     [SCRIPT_ADOPT] = "move what version 0.1.0 postponed",
     [SCRIPT_SPEND] = "reserve budget",
     [SCRIPT_RESTORE] = "read the budget",
-    [SCRIPT_EXAMINE] = NULL, /* what is asked after a refusal */
+    [SCRIPT_EXAMINE] = NULL, /* sent after a refusal, to find its cause */
 };
 
 static void note_refusal(struct queue *q, uint64_t question, const char *doing)
@@ -199,8 +199,8 @@ static uint64_t mix(uint64_t hash, const char *p, size_t n)
 
 #define MIX_START UINT64_C(14695981039346656037)
 
-/* A script is one question for each set of keys: the lanes are settled, and the ledgers booked,
- * each for itself. */
+/* Each script is a separate question for each set of keys, because lanes are settled, and ledgers
+ * booked, independently. */
 static uint64_t question_of(enum script script, const struct queue_args *a)
 {
     unsigned char which = (unsigned char)script;
@@ -222,7 +222,7 @@ struct call {
     queue_reply_cb *cb;
     void *ctx;
     uint64_t question;
-    char doing[32]; /* "": a refusal is not worth telling */
+    char doing[32]; /* "": refusals are not reported */
     enum script script;
     bool whole; /* the text was sent, not its digest */
     struct queue_args args;
@@ -273,7 +273,7 @@ static void on_script(void *ctx, struct redisReply *reply)
     struct call *c = ctx;
 
     if (!c->whole && queue_reply_is(reply, "NOSCRIPT")) {
-        c->whole = true; /* EVAL teaches it again, under the same digest */
+        c->whole = true; /* EVAL loads it again, under the same digest */
         send_script(c);
         return;
     }

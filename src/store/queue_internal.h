@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What the files of the queue share: its inside, and how a script is called. */
+ * The internals of the queue, shared by the files that implement it, and the calling of scripts. */
 #pragma once
 
 #include "list.h"
@@ -8,18 +8,19 @@
 #include "reply.h"
 #include "scripts.h"
 
-/* Items per script call: bounds how long Redis is held. */
+/* Items per script call. This limits how long Redis is held. */
 #define SETTLE_CHUNK 256
-#define SETTLE_CHUNK_LOOKED 64         /* the same where entries are looked at */
-#define SETTLE_CHUNK_BYTES (64 * 1024) /* ... or reasons are long */
-#define DUE_CHUNK 64                   /* what one script brings back */
+#define SETTLE_CHUNK_LOOKED 64         /* the same if entries are looked at */
+#define SETTLE_CHUNK_BYTES (64 * 1024) /* of reasons and targets per call */
+#define DUE_CHUNK 64                   /* jobs that one script moves back */
 
-/* A job's id: "<lane>-<ms>-<seq>", and "+r" for a repeat; written by hand, up to 128 bytes. */
+/* A job id is "<lane>-<ms>-<seq>", with "+r" for a repeat. An id written by hand has up to 128
+ * bytes. */
 #define QUEUE_JOB_MAX 132
-#define QUEUE_NAME_MAX (QUEUE_JOB_MAX + 80) /* of something postponed: its job, "@<lane>-<id>" */
+#define QUEUE_NAME_MAX (QUEUE_JOB_MAX + 80) /* a postponed job: its id, "@<lane>-<id>" */
 
-/* Arguments of one command, kept in one run of bytes until its reply: a script that Redis has
- * forgotten is sent again. */
+/* Arguments of one command, kept in one piece of memory until its reply, because a script that
+ * Redis has forgotten is sent again. */
 struct queue_args {
     char *bytes;
     size_t n, room;
@@ -35,10 +36,10 @@ void queue_args_deinit(struct queue_args *a);
 void queue_arg(struct queue_args *a, struct span s);
 void queue_arg_u64(struct queue_args *a, uint64_t value);
 void queue_arg_id(struct queue_args *a, struct entry_id id); /* ms-seq */
-void queue_key(struct queue_args *a, const char *key); /* all keys before the other arguments */
-struct span queue_arg_at(const struct queue_args *a, size_t i); /* until the next one is added */
+void queue_key(struct queue_args *a, const char *key); /* keys come before all other arguments */
+struct span queue_arg_at(const struct queue_args *a, size_t i); /* valid until the next is added */
 
-/* err as in queue.h; the reply is NULL unless err is 0, and lent. */
+/* err is as in queue.h. The reply is lent, and NULL unless err is 0. */
 typedef void queue_reply_cb(struct queue *q, void *ctx, int err, struct redisReply *reply);
 
 /* Sends a script on the writer's connection. Takes the contents of *a. */
@@ -50,22 +51,23 @@ void queue_call(struct queue *q, struct redis *r, size_t argc, const struct span
 
 struct redis_entries *queue_entries_new(struct queue *q); /* in queue_read.c */
 
-/* The same for what may be refused without harm: a name, a script that is sent whole otherwise. */
+/* Like queue_call, for commands whose refusal does no harm: naming a connection, or loading a
+ * script, which is otherwise sent whole. */
 void queue_call_courtesy(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
                          queue_reply_cb *cb, void *ctx);
 
-/* 0 or what the error means. NULL: -ENOTCONN. Every reply goes
- * through here, and so every refusal is reported; `doing` NULL: it need not be. */
+/* Returns 0, or the error that the reply stands for; -ENOTCONN if the reply is NULL. Every reply
+ * goes through here, so that every refusal is reported. `doing` NULL: refusals are not reported. */
 int queue_judge(struct queue *q, uint64_t question, const char *doing,
                 const struct redisReply *reply);
-/* The same for a reply of which only the words of a refusal are there; NULL: it is none. */
+/* The same if only the text of a refusal is known; NULL: Redis did not refuse. */
 int queue_judge_words(struct queue *q, uint64_t question, const char *doing, const char *words);
-/* Scripts and commands have larger numbers. */
+/* Numbers of questions. Scripts and other commands have larger ones. */
 #define QUEUE_QUESTION_READ 1
 #define QUEUE_QUESTION_LANES 2 /* of the set-up */
-/* For an answer of another form than its command or script gives: -EIO. */
+/* For a reply in another form than its command or script gives. Returns -EIO. */
 must_use int queue_distrust(struct queue *q);
-bool queue_reply_is(const struct redisReply *reply, const char *word); /* an error of that kind */
+bool queue_reply_is(const struct redisReply *reply, const char *word); /* an error with this word */
 
 enum queue_key {
     KEY_JOBS, /* one per lane, in the order of enum lane */
@@ -86,15 +88,15 @@ enum queue_key {
 };
 
 struct queue_ledger {
-    uint64_t booked; /* in all since we took over, as the caller sees it */
-    uint32_t epoch;  /* counts restores: an operation from before one changes nothing after it */
+    uint64_t booked; /* total since we took over, as the caller sees it */
+    uint32_t epoch;  /* counts restores: an older operation changes nothing after one */
 };
 
 struct queue_lane {
-    struct entry_id seen; /* the last one handed out */
-    uint64_t got;         /* by the read under way */
-    struct entry_id end;  /* the newest id when the lane was last counted ... */
-    bool read_since;      /* ... and everything up to it was handed out since */
+    struct entry_id seen; /* id of the last entry handed out */
+    uint64_t got;         /* entries in the read under way */
+    struct entry_id end;  /* newest id when the lane was last counted */
+    bool read_since;      /* everything up to `end` was handed out since then */
 };
 
 struct queue_reading { /* the read under way */
@@ -102,7 +104,7 @@ struct queue_reading { /* the read under way */
     struct queue_read how;
     void *ctx;
     enum lane lane; /* whose entries are arriving */
-    bool refused;   /* there was no room for one: it will be read again */
+    bool refused;   /* there was no room for an entry; it will be read again */
 };
 
 struct queue {
@@ -113,25 +115,25 @@ struct queue {
     struct redis *writer;
     struct redis *reader; /* NULL once closed; then reads fail on the writer's closing connection */
     char *keys[KEY_N];
-    char sha[SCRIPT_QUEUE_N][41]; /* "" until Redis has told */
-    struct timer *retry;          /* the set-up was refused */
+    char sha[SCRIPT_QUEUE_N][41]; /* "" until Redis has returned it */
+    struct timer *retry;          /* repeats a refused set-up */
     bool writer_ready, reader_ready;
-    bool up;      /* said */
-    bool down;    /* said, and up was not since */
-    uint64_t seq; /* of budget operations */
+    bool up;      /* reported as up */
+    bool down;    /* reported as down, and not as up since */
+    uint64_t seq; /* number of budget operations */
     uint64_t receipts_skipped;
     uint64_t refused[32]; /* questions whose last answer was a refusal; 0: free */
-    char why_down[256];   /* as said last ... */
-    uint64_t down_ns;     /* ... and when */
+    char why_down[256];   /* the reason that was last reported */
+    uint64_t down_ns;     /* when it was reported */
     struct queue_ledger ledgers[LEDGER_N];
     struct queue_lane lanes[LANE_N];
     struct queue_reading reading;
-    struct list large; /* that stand in line */
-    bool large_busy;   /* one is under way */
-    bool adopted;      /* nothing that 0.1.0 postponed is left */
+    struct list large; /* waiting for their turn */
+    bool large_busy;   /* one is being handled */
+    bool adopted;      /* no job postponed by 0.1.0 is left */
     uint32_t adopt_page;
-    size_t told;          /* names of cancelled jobs that Redis may forget ... */
-    char told_digest[41]; /* ... and how it knows them */
+    size_t told;          /* names of cancelled jobs that Redis may forget */
+    char told_digest[41]; /* by which Redis recognizes these names */
     struct redis_entries *entries;
     loop_cb *closed;
     void *closed_ctx;
@@ -139,14 +141,14 @@ struct queue {
 };
 
 typedef void queue_step_cb(struct queue *q, void *ctx, int err);
-/* What is too large for a script (scripts.h). Everything is copied. Done one at a time; one
- * step after the other, the new place before the old is given up, so a crash in between leaves two
- * of it, never none. */
+/* For jobs too large for a script (scripts.h). Everything is copied. Jobs are handled one at a time
+ * and step by step: the new place is written before the old one is given up, so a crash in between
+ * leaves the job twice, never lost. */
 void queue_end_large(struct queue *q, const struct queue_settle *item, uint32_t ttl_s,
                      queue_step_cb *cb, void *ctx);
 void queue_return_large(struct queue *q, struct span name, queue_step_cb *cb, void *ctx);
 void queue_adopt_large(struct queue *q, struct span score, struct span member, queue_step_cb *cb,
                        void *ctx);
-/* What SCRIPT_SETTLE wants before its items. */
+/* Adds the arguments that SCRIPT_SETTLE expects before its items. */
 void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane, uint32_t ttl_s);
 must_use int queue_parse_id(struct span s, struct entry_id *out);

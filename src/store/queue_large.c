@@ -9,35 +9,36 @@
 #include "queue_internal.h"
 #include "queue_pack.h"
 
-/* Jobs that are too large for a script, one at a time: there may be hundreds of 80 MB, and a step
- * holds one of them whole.
+/* Jobs that are too large for a script are handled one at a time: there may be hundreds of them
+ * with 80 MB each, and a step holds a whole job in memory.
  *
- *   end      read the entry ─▶ write its dead letter, or what is put off ─▶ script: it ends
- *   return   read what was put off ─▶ write it to its lane ─▶ script: it is there
- *   adopt    (put off by 0.1.0) is the name free? ─▶ write it ─▶ score ─▶ remove the old one
+ *   end      read the entry ─▶ write its dead letter, or postpone it ─▶ script: it ends
+ *   return   read the postponed job ─▶ write it to its lane ─▶ script: it is there
+ *   adopt    (postponed by 0.1.0) is the name free? ─▶ write it ─▶ score ─▶ remove the old one
  *
- * The new place is written before the old is given up: a crash in between leaves a job twice. */
+ * The new place is written before the old one is given up, so a crash in between leaves a job
+ * twice. */
 
 struct large {
-    struct list link; /* of queue.large while another is under way */
+    struct list link; /* in queue.large while another job is under way */
     queue_step_cb *begin;
     queue_step_cb *cb;
     void *ctx;
-    struct queue_args kept; /* what the caller gave, flat */
+    struct queue_args kept; /* the caller's arguments, one after the other */
     enum lane lane;
     uint32_t ttl_s;
     struct queue_settle item; /* its spans are in `kept` */
     char job[QUEUE_JOB_MAX];
-    char name[QUEUE_NAME_MAX]; /* of what is put off; "" = nothing */
+    char name[QUEUE_NAME_MAX]; /* of the postponed job; "": none */
     uint64_t due_ms;
     char *ref; /* NULL: none */
     size_t ref_n;
-    struct buf packed; /* what is put off */
+    struct buf packed; /* the postponed job */
     char place[80];
     const char *entry; /* the id in `place` */
 };
 
-/* -- one after the other -- */
+/* -- one job at a time -- */
 
 static void begin_next(struct queue *q)
 {
@@ -59,7 +60,7 @@ static void free_large(struct large *l)
     free(l);
 }
 
-/* When the connection is gone, so are those behind it. */
+/* If the connection is gone, the jobs in the queue fail, too. */
 static void end_large(struct queue *q, struct large *l, int err)
 {
     struct list *node;
@@ -100,7 +101,7 @@ static void on_last_step(struct queue *q, void *ctx, int err, struct redisReply 
     end_large(q, ctx, err);
 }
 
-/* The next step, unless the one before it failed. */
+/* Sends the next command, unless the one before it failed. */
 static void go_on(struct queue *q, struct large *l, int err, size_t argc, const struct span *argv,
                   queue_reply_cb *next)
 {
@@ -112,7 +113,8 @@ static void go_on(struct queue *q, struct large *l, int err, size_t argc, const 
 
 /* -- a command of any size -- */
 
-/* argv: the command, its key, the rest. What a script can carry goes through without memory. */
+/* argv: the command, its key, the rest. A command that fits into a script succeeds without free
+ * memory. */
 static void write_large(struct queue *q, enum script script, const struct span *argv, size_t argc,
                         queue_reply_cb *cb, struct large *l)
 {
@@ -195,7 +197,8 @@ static void write_letter(struct queue *q, struct large *l, const struct redisRep
     free(argv);
 }
 
-/* The name is its job's unless that is taken. */
+/* Asks whether l->name is taken. A postponed job is named after its job id, unless that name is
+ * taken. */
 static void ask_name(struct queue *q, struct large *l, queue_reply_cb *cb)
 {
     queue_call(
@@ -267,7 +270,7 @@ static bool is_job_name(struct span v)
     return true;
 }
 
-/* What its end needs to know of it, as SCRIPT_SETTLE has it of others. */
+/* Collects what the end of the job depends on, as SCRIPT_SETTLE does for other entries. */
 static void look_at(struct large *l, const struct redisReply *fields, uint64_t *repeat_after_ms)
 {
     *repeat_after_ms = 0;
@@ -295,7 +298,7 @@ static void on_entry(struct queue *q, void *ctx, int err, struct redisReply *rep
     uint64_t repeat_after_ms;
 
     if (err || reply_count(reply) == 0) {
-        end_large(q, l, err); /* gone: it ended meanwhile */
+        end_large(q, l, err); /* gone: it has ended meanwhile */
         return;
     }
     if (reply_count(entry) != 2 || !reply_is_array(fields)) {
@@ -343,7 +346,7 @@ void queue_end_large(struct queue *q, const struct queue_settle *item, uint32_t 
     stand_in_line(q, l);
 }
 
-/* -- back to its lane -- */
+/* -- the way back to a lane -- */
 
 static void on_returned(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
@@ -368,7 +371,7 @@ static void on_returned(struct queue *q, void *ctx, int err, struct redisReply *
     queue_call_script(q, SCRIPT_RETURNED, &a, on_last_step, l);
 }
 
-/* -- what nobody can read becomes a dead letter -- */
+/* -- unreadable jobs become dead letters -- */
 
 static void bury_unreadable(struct queue *q, struct large *l, struct span bytes,
                             queue_reply_cb *then)
@@ -384,7 +387,7 @@ static void bury_unreadable(struct queue *q, struct large *l, struct span bytes,
                 13, then, l);
 }
 
-/* Takes its value away, then its name. */
+/* Removes the name after its value has been removed. */
 static void on_value_gone(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     struct large *l = ctx;
@@ -407,7 +410,7 @@ static void on_buried_value(struct queue *q, void *ctx, int err, struct redisRep
           on_value_gone);
 }
 
-/* -- back to its lane, continued -- */
+/* -- the way back to a lane, continued -- */
 
 static void write_back(struct queue *q, struct large *l, const struct packed_job *job)
 {
@@ -463,7 +466,7 @@ void queue_return_large(struct queue *q, struct span name, queue_step_cb *cb, vo
     stand_in_line(q, l);
 }
 
-/* -- what version 0.1.0 put off -- */
+/* -- jobs postponed by version 0.1.0 -- */
 
 enum { SCORE, MEMBER };
 

@@ -8,9 +8,9 @@
 #include "queue_internal.h"
 #include "queue_pack.h"
 
-/* Version 0.1.0 kept the whole job as the member of a sorted set, `later`, where nobody could find
- * it by its id. What it left there is moved over, a page at a time, whenever it is asked for what
- * is due; a page is to be so large, learned from the one before. */
+/* Version 0.1.0 kept the whole job as the member of a sorted set, `later`, so nobody could find it
+ * by its id. Each call of queue_due moves a page of what it left there. A page should have this
+ * size; how many jobs that is, is estimated from the page before. */
 #define ADOPT_BYTES (64u * 1024)
 #define ADOPT_MAX 64u
 
@@ -51,8 +51,8 @@ static void on_large_adopted(struct queue *q, void *ctx, int err)
 
 static void ask_due(struct queue *q, struct moving *m);
 
-/* A script moves only so many; the rest is asked for again, so that others come in between. Large
- * ones are due until they are back. */
+/* One script moves only a limited number of jobs. The rest is requested again, so that other
+ * commands can run in between. Large jobs stay due until they are back in their lanes. */
 static int take_due(struct queue *q, struct moving *m, const struct redisReply *reply)
 {
     uint64_t next = NEVER;
@@ -100,7 +100,7 @@ static void ask_due(struct queue *q, struct moving *m)
     queue_call_script(q, SCRIPT_DUE, &a, on_due, m);
 }
 
-/* -- what 0.1.0 put off -- */
+/* -- jobs postponed by 0.1.0 -- */
 
 static void on_page_adopted(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
@@ -108,7 +108,8 @@ static void on_page_adopted(struct queue *q, void *ctx, int err, struct redisRep
     one_done(ctx, err, 0);
 }
 
-/* Its score, its name, another name should that be taken, and the member itself. */
+/* Adds the arguments for one member: its score, its name, another name in case the first is taken,
+ * and the member itself. */
 static void put_member(struct queue_args *a, struct span score, struct span member)
 {
     struct packed_job job;
@@ -148,7 +149,7 @@ static void adopt_page(struct queue *q, struct moving *m, const struct redisRepl
             queue_adopt_large(q, score, member, on_large_adopted, m);
         } else {
             put_member(&a, score, member);
-            m->open -= small++ > 0; /* one for all of them */
+            m->open -= small++ > 0; /* the small ones share one script call */
         }
     }
     q->adopt_page = (uint32_t)max_u64(

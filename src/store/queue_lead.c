@@ -20,7 +20,8 @@ static void answer_lead(struct leading *l, int err)
     free(l);
 }
 
-/* "normal-1700000000000-0", as the endpoint put them there; what is none is passed over. */
+/* Names are like "normal-1700000000000-0", as the endpoint wrote them. Invalid names are skipped.
+ */
 static void take_cancelled(struct queue_lead *out, const struct redisReply *names)
 {
     size_t count = reply_count(names);
@@ -55,7 +56,7 @@ static void on_lead(struct queue *q, void *ctx, int err, struct redisReply *repl
     out->paused = reply_number(reply_at(reply, 4)) == 1;
     reply_copy(reply_at(reply, 5), out->paused_why, sizeof(out->paused_why));
     take_cancelled(out, reply_at(reply, 6));
-    /* From here on they are known, and the next question lets Redis forget them. */
+    /* We know these names now, and the next request lets Redis forget them. */
     q->told = out->leading ? reply_count(reply_at(reply, 6)) : 0;
     reply_copy(reply_at(reply, 7), q->told_digest, sizeof(q->told_digest));
     answer_lead(l, 0);
@@ -87,7 +88,7 @@ void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span
     queue_call_script(q, SCRIPT_LEAD, &a, on_lead, l);
 }
 
-/* -- plain questions and orders -- */
+/* -- plain commands -- */
 
 struct done {
     queue_done_cb *cb;
@@ -133,7 +134,7 @@ static int compare_id(struct entry_id a, struct entry_id b)
     return a.seq < b.seq ? -1 : a.seq > b.seq;
 }
 
-/* Its length, its newest id, and whether that one is there. */
+/* Takes a lane's length, its newest id, and whether that entry exists. */
 static struct queue_depth depth_of(struct queue_lane *lane, const struct redisReply *length,
                                    const struct redisReply *newest, const struct redisReply *there)
 {
@@ -145,8 +146,8 @@ static struct queue_depth depth_of(struct queue_lane *lane, const struct redisRe
         last = (struct entry_id){0, 0};
     depth.beyond = queue_id_is_beyond(last);
     depth.anew = compare_id(last, lane->seen) < 0;
-    /* Where the newest was deleted nobody can say whether something is before it, until a read that
-     * began afterwards has found the end. */
+    /* If the newest entry was deleted, nobody can say whether there are entries before it, until a
+     * read that began afterwards has found the end. */
     depth.all_read = depth.entries == 0 || compare_id(last, lane->seen) <= 0 ||
                      (!newest_is_there && lane->read_since && compare_id(last, lane->end) == 0);
     if (compare_id(last, lane->end) != 0)
@@ -181,14 +182,14 @@ void queue_depth(struct queue *q, queue_depth_cb *cb, void *ctx)
     queue_call_script(q, SCRIPT_DEPTH, &a, on_depth, d);
 }
 
-/* -- what the server is -- */
+/* -- the server -- */
 
 struct asking_server {
     queue_server_cb *cb;
     void *ctx;
 };
 
-/* The value of a line "name:value\r\n" of INFO, cut to fit. */
+/* Copies the value of a line "name:value\r\n" of INFO, truncated to fit. */
 static bool info_value(const char *info, const char *name, char *out, size_t room)
 {
     size_t n = strlen(name);
@@ -212,8 +213,8 @@ static uint64_t info_number(const char *info, const char *name)
     return info_value(info, name, number, sizeof(number)) ? strtoull(number, NULL, 10) : 0;
 }
 
-/* As Redis counts when it refuses with OOM: without the buffers of replicas and of its file
- * (src/evict.c, getMaxmemoryState). */
+/* The memory as Redis counts it for refusals with OOM: without the buffers of replicas and of its
+ * append-only file (src/evict.c, getMaxmemoryState). */
 static bool is_full(const char *info, uint64_t maxmemory)
 {
     uint64_t used = info_number(info, "used_memory");
@@ -227,7 +228,7 @@ static void on_info(struct queue *q, void *ctx, int err, struct redisReply *repl
     struct asking_server s = *(struct asking_server *)ctx;
     struct queue_server out = {0};
     char number[32] = "0";
-    const char *info = reply_text(reply).p; /* ended by a NUL */
+    const char *info = reply_text(reply).p; /* NUL-terminated */
 
     free(ctx);
     if (err == 0 && !reply_is_string(reply))

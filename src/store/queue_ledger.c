@@ -6,9 +6,9 @@
 #include "alloc.h"
 #include "queue_internal.h"
 
-/* Redis is sent totals, not differences, of bookings as well: an operation whose reply was lost may
- * or may not have been carried out. When it is repeated, given up, or folded into a later one, the
- * total of the next one puts the durable half right either way. */
+/* Redis is sent totals, not differences, of bookings as well, because an operation whose reply was
+ * lost may or may not have been carried out. Whether it is repeated, given up, or folded into a
+ * later one, the total of the next operation puts the durable half right. */
 
 struct spending {
     struct queue_spend s;
@@ -25,7 +25,7 @@ static void on_spent(struct queue *q, void *ctx, int err, struct redisReply *rep
     if (err == 0 && reply_number(reply) != 1)
         err = -EPERM;
     if (err && p->epoch == ledger->epoch)
-        ledger->booked -= p->s.book; /* not done, as far as the caller is concerned */
+        ledger->booked -= p->s.book; /* not done, from the caller's view */
     p->cb(p->ctx, err);
     free(p);
 }
@@ -90,7 +90,7 @@ static struct queue_spent *one_more(struct restoring *r)
     return &r->spent[r->budget.spent_count++];
 }
 
-/* now - then; both may be any number. */
+/* Returns now - then, where both may be any number. */
 static int64_t age_of(uint64_t then_ms, uint64_t now_ms)
 {
     bool past = now_ms > then_ms;
@@ -100,7 +100,7 @@ static int64_t age_of(uint64_t then_ms, uint64_t now_ms)
     return past ? ms : -ms;
 }
 
-/* One written by hand has only Redis' clock, in its id. */
+/* A booking written by hand has no time but the one in its id, by Redis' clock. */
 static void take_booking(struct restoring *r, const struct redisReply *entry)
 {
     const struct redisReply *fields = reply_at(entry, 1);
@@ -136,7 +136,7 @@ static void on_bookings(struct queue *q, void *ctx, int err, struct redisReply *
     ask_bookings(q, r, from);
 }
 
-/* Page by page: there is one for each second of the window, or more. */
+/* Reads page by page, because there is a booking for each second of the window, or more. */
 static void ask_bookings(struct queue *q, struct restoring *r, const char *from)
 {
     char count[16];

@@ -6,7 +6,7 @@
 
 #include "alloc.h"
 
-/* The first byte of what cmsgpack makes of a string or an array; others are not for jobs. */
+/* The first bytes that cmsgpack writes for strings and arrays. Jobs contain nothing else. */
 enum {
     FIXARRAY = 0x90,
     FIXSTR = 0xa0,
@@ -28,7 +28,7 @@ static bool take(struct span *rest, size_t n, struct span *out)
     return true;
 }
 
-/* A big-endian number of so many bytes. */
+/* Reads a big-endian number of `bytes` bytes. */
 static bool take_number(struct span *rest, size_t bytes, size_t *out)
 {
     struct span at;

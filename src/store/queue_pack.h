@@ -10,11 +10,11 @@
 struct packed_job {
     enum lane lane;
     struct span job, entry;
-    struct span *fields; /* of the packed bytes; free() */
+    struct span *fields; /* point into the packed bytes; free() the array */
     size_t fields_count;
 };
 
-/* 0, or -EINVAL if it is not a postponed job. */
+/* Returns 0, or -EINVAL if `bytes` is not a postponed job. */
 must_use int queue_unpack(struct span bytes, struct packed_job *out);
-/* *out is to be initialized. */
+/* *out must be initialized. */
 void queue_pack(const struct packed_job *job, struct buf *out);

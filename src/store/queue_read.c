@@ -6,18 +6,19 @@
 #include "client.h"
 #include "queue_internal.h"
 
-/* One read at a time, on the reader's connection. COUNT is one for all streams of a command, and
- * holds for each.
+/* One read at a time, on the reader's connection. A command has a single COUNT, which applies to
+ * each of its streams separately.
  *
- * No consumer group: there is one reader at a time (the lease), it remembers how far it came, and
- * after a restart everything that has not ended is still there, in order. A group would cost Redis
- * five times as much for each entry, and could hand entries to a connection that is dead already.
+ * Reads use no consumer group: there is one reader at a time (the lease), it remembers how far it
+ * has read, and after a restart everything that has not ended is still there, in order. A group
+ * would cost Redis five times as much for each entry, and could hand entries to a connection that
+ * is already dead.
  *
  * https://redis.io/docs/latest/commands/xread/ */
 
 static struct redis *reader_of(struct queue *q)
 {
-    return q->reader ? q->reader : q->writer; /* closing: it fails there, in turn */
+    return q->reader ? q->reader : q->writer; /* closing: the read fails there */
 }
 
 int queue_parse_id(struct span s, struct entry_id *out)
@@ -34,7 +35,8 @@ int queue_parse_id(struct span s, struct entry_id *out)
     return 0;
 }
 
-/* Ids arrive by the hundred thousand and are Redis' own words: the short way. */
+/* Parses an id without checks, for speed: ids arrive by the hundred thousand, and Redis wrote them
+ * itself. */
 static struct entry_id id_of(struct span s)
 {
     struct entry_id id = {0, 0};

@@ -6,25 +6,25 @@
 #include "clock.h"
 #include "queue_internal.h"
 
-/* One call of the caller becomes script calls of at most SETTLE_CHUNK items of one lane and one
- * kind: plain purges, nearly all there are, need no look at their entry. The order among items does
- * not matter: each stands for itself. */
+/* A call of queue_settle becomes script calls of at most SETTLE_CHUNK items of one lane and one
+ * kind. Nearly all items are plain purges, whose entries need not be looked at. The order of items
+ * does not matter, because they are independent. */
 
 enum kind { KIND_DROP, KIND_PURGED, KIND_OTHER, KIND_N };
 
 static const enum script script_of[KIND_N] = {
     [KIND_DROP] = SCRIPT_DROP, [KIND_PURGED] = SCRIPT_PURGED, [KIND_OTHER] = SCRIPT_SETTLE};
 
-struct settling { /* one queue_settle */
+struct settling { /* one call of queue_settle */
     struct queue *q;
     uint32_t ttl_s;
-    size_t open; /* script calls and large entries under way, and one while they are being sent */
-    int err;     /* of the first that failed */
+    size_t open; /* calls and large entries under way, plus one while they are sent */
+    int err;     /* of the first call that failed */
     queue_done_cb *cb;
     void *ctx;
 };
 
-struct chunk { /* being filled */
+struct chunk { /* items for the next script call */
     struct settling *s;
     enum lane lane;
     enum kind kind;
@@ -86,7 +86,7 @@ static void send_oversized(struct settling *s, const struct queue_settle *item)
     queue_call_script(q, SCRIPT_OVERSIZED, &a, on_oversized, s);
 }
 
-/* -- arguments, as the scripts want them -- */
+/* -- arguments of the scripts -- */
 
 static bool all_have_one(const struct chunk *c)
 {
@@ -152,7 +152,7 @@ static void send_chunk(struct chunk *c)
 
     if (c->kind == KIND_OTHER) {
         queue_begin_settle(q, &a, c->lane, c->s->ttl_s);
-        queue_arg_u64(&a, clock_wall_ms()); /* repeats are due by it, as queue_due goes by it */
+        queue_arg_u64(&a, clock_wall_ms()); /* queue_due uses this clock for repeats, too */
         for (size_t i = 0; i < c->count; i++)
             put_item(&a, c->items[i]);
     } else {
@@ -203,5 +203,5 @@ void queue_settle(struct queue *q, const struct queue_settle *items, size_t coun
         if (chunks[i].count)
             send_chunk(&chunks[i]);
     free(chunks);
-    s->open--; /* at least one is under way, and none answers before this returned */
+    s->open--; /* at least one call is under way, and none is answered before we return */
 }

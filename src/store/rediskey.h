@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The names of an account's keys in Redis, for the commands. */
+ * Builds the names of an account's keys in Redis, for the commands. */
 #pragma once
 
 #include "config.h"

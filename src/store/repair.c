@@ -36,9 +36,9 @@ static int examine(struct client *c, const char *account, struct queue_fault out
     return rc;
 }
 
-/* -- which key it is -- */
+/* -- identifying the key -- */
 
-/* What comes after "purgeline:{<account>}:". */
+/* The part after "purgeline:{<account>}:". */
 static const char *name_of(const struct queue_fault *f)
 {
     const char *at = strstr(f->key, "}:");
@@ -46,20 +46,20 @@ static const char *name_of(const struct queue_fault *f)
     return at ? at + 2 : f->key;
 }
 
-#define JOBS "jobs:" /* and the lane */
+#define JOBS "jobs:" /* followed by the lane */
 
 static bool is_beyond(const struct queue_fault *f)
 {
     return strncmp(name_of(f), JOBS, strlen(JOBS)) == 0 && strstr(f->what, "beyond any clock");
 }
 
-/* Of one that is beyond. */
+/* The lane of a fault for which is_beyond is true. */
 static const char *lane_of(const struct queue_fault *f)
 {
     return name_of(f) + strlen(JOBS);
 }
 
-/* Which ledgers are not known any more when this key is set aside. */
+/* True if setting this key aside loses what was spent in the ledger. */
 static bool forgets(const struct queue_fault *f, enum ledger l)
 {
     const char *name = name_of(f);
@@ -75,9 +75,9 @@ static void name_aside(const struct queue_fault *f, char *out, size_t room)
     snprintf(out, room, "%.*sbroken:%s:%" PRIu64, before, f->key, name_of(f), clock_wall_ms());
 }
 
-/* -- lanes that were mended in part -- */
+/* -- lanes that were repaired in part -- */
 
-#define SCANS_MAX 4000u /* of 5,000 keys each; a Redis that answers nonsense must not hold us */
+#define SCANS_MAX 4000u /* of 5,000 keys each: an end, even if Redis answers nonsense */
 #define IN_PART "was mended in part: jobs of it were set aside and are not pushed again"
 
 static bool is_in_part(const struct queue_fault *f)
@@ -85,8 +85,7 @@ static bool is_in_part(const struct queue_fault *f)
     return strncmp(name_of(f), JOBS, strlen(JOBS)) == 0 && strcmp(f->what, IN_PART) == 0;
 }
 
-/* Streams that were set aside and still hold jobs. A repair that came to its end leaves them
- * empty. */
+/* Streams that were set aside and still hold jobs. A completed repair leaves them empty. */
 struct asides {
     char **keys;
     size_t count, room;
@@ -108,7 +107,8 @@ static void asides_add(struct asides *s, struct span key)
     s->keys[s->count++] = alloc_copy(key.p, key.n);
 }
 
-/* What was set aside in the place of another type stays there. */
+/* Keeps only streams with jobs on the list. A key that was set aside because of its type stays
+ * where it is. */
 static int keep_with_jobs(struct client *c, struct asides *s)
 {
     struct redisReply *reply;
@@ -127,7 +127,7 @@ static int keep_with_jobs(struct client *c, struct asides *s)
     return rc == -EIO ? 0 : rc;
 }
 
-/* None where Redis does not permit SCAN. */
+/* Finds none if Redis does not permit SCAN. */
 static int find_asides(struct client *c, const char *account, struct asides *out)
 {
     char *pattern = rediskey(account, "broken:" JOBS "*"), cursor[32] = "0";
@@ -154,7 +154,7 @@ static int find_asides(struct client *c, const char *account, struct asides *out
     return rc < 0 && rc != -EIO ? rc : keep_with_jobs(c, out);
 }
 
-/* purgeline:{<account>}:broken:<name>:... */
+/* True for purgeline:{<account>}:broken:<name>:... */
 static bool is_aside_of(const char *key, const char *name)
 {
     const char *at = strstr(key, "}:broken:");
@@ -171,7 +171,7 @@ static void tell_lane(const char *account, const char *name, const struct asides
     bool told = *count == QUEUE_FAULTS_MAX, left = false;
 
     for (size_t i = 0; i < *count; i++)
-        told |= is_beyond(&out[i]) && strcmp(out[i].key, key) == 0; /* its repair does both */
+        told |= is_beyond(&out[i]) && strcmp(out[i].key, key) == 0; /* that repair does both */
     for (size_t i = 0; i < s->count; i++)
         left |= is_aside_of(s->keys[i], name);
     if (left && !told) {
@@ -266,8 +266,8 @@ static int book_all(struct client *c, const struct config_account *a, enum ledge
     return rc;
 }
 
-/* A ledger's stream that is broken, too, is mended by its own fault; until then nothing can be
- * booked in it, and nothing be spent. */
+/* If the ledger's stream is broken, too, its own fault repairs it; until then nothing can be booked
+ * in it, and nothing spent. */
 static int book_forgotten(struct client *c, const struct config_account *a,
                           const struct queue_fault *f)
 {
@@ -282,7 +282,7 @@ static int book_forgotten(struct client *c, const struct config_account *a,
 
 /* -- ids beyond any clock -- */
 
-/* XADD key * and the fields of an entry, with its former id as the job that it continues. */
+/* XADD key * with the fields of an entry; `job` is the former id, under which the job continues. */
 static int add_again(struct client *c, const char *key, const struct redisReply *fields,
                      const char *job)
 {
@@ -295,7 +295,7 @@ static int add_again(struct client *c, const char *key, const struct redisReply 
 
     for (size_t i = 0; i < n; i++)
         bytes += reply_text(reply_at(fields, i)).n;
-    copy = alloc_bytes(bytes + 1); /* the reply is gone once the next question is asked */
+    copy = alloc_bytes(bytes + 1); /* the next command frees the reply */
     argv[0] = SPAN("XADD");
     argv[1] = span_str(key);
     argv[2] = SPAN("*");
@@ -325,7 +325,7 @@ static bool has_job(const struct redisReply *fields)
     return false;
 }
 
-/* The first entry at or after `from`; its fields are lent until the next question. */
+/* Reads the first entry at or after `from`; its fields are lent until the next command. */
 static int first_entry(struct client *c, const char *key, const char *from, char id[48],
                        const struct redisReply **fields)
 {
@@ -339,8 +339,8 @@ static int first_entry(struct client *c, const char *key, const char *from, char
     return rc;
 }
 
-/* First to the new place, then away from the old: broken off in between, an entry is there twice.
- */
+/* Moves entries with impossible ids. Each is written to the new place before it is deleted at the
+ * old one, so an interruption leaves an entry twice. */
 static int move_beyond(struct client *c, const struct queue_fault *f, const char *aside)
 {
     const struct redisReply *fields;
@@ -361,8 +361,8 @@ static int move_beyond(struct client *c, const struct queue_fault *f, const char
     return rc;
 }
 
-/* Back to the lane, each under a new id, with its former id as the job. Broken off in between, one
- * is there twice; the next call goes on with what is left. */
+/* Pushes each entry to the lane again, under a new id and with its former id as the job. An
+ * interruption leaves one entry twice; the next call continues with the rest. */
 static int push_again(struct client *c, const struct queue_fault *f, const char *aside)
 {
     const struct redisReply *fields;
@@ -405,8 +405,8 @@ static int push_all_again(struct client *c, const struct config_account *a,
     return rc;
 }
 
-/* From some 7.x on Redis lowers a last id no further than to the highest id that was ever deleted.
- * The lane is renamed then, and what is left in it is pushed to a new one. */
+/* Since some 7.x version, Redis lowers a last id no further than to the highest id that was ever
+ * deleted. In that case the lane is renamed, and what is left in it is pushed to a new one. */
 static int mend_lane(struct client *c, const struct config_account *a, const struct queue_fault *f,
                      const char *aside)
 {
@@ -422,7 +422,7 @@ static int mend_lane(struct client *c, const struct config_account *a, const str
     if (rc == 0)
         rc = push_again(c, f, rest);
     free(rest);
-    return rc == 0 ? push_all_again(c, a, f) : rc; /* also those of a call that was broken off */
+    return rc == 0 ? push_all_again(c, a, f) : rc; /* also what an interrupted call left */
 }
 
 int repair_mend(struct client *c, const struct config_account *a, const struct queue_fault *f)

@@ -22,33 +22,33 @@
 enum script {
     /* Those of the queue, which it loads when it connects. */
     SCRIPT_LANES,      /* can the lanes be read? */
-    SCRIPT_DEPTH,      /* how much is in them */
+    SCRIPT_DEPTH,      /* length of the lanes */
     SCRIPT_LEAD,       /* take or renew the lease, read control, publish status */
     SCRIPT_RELEASE,    /* drop the lease */
     SCRIPT_DROP,       /* the end of plain purged jobs, no receipts */
     SCRIPT_PURGED,     /* the end of plain purged jobs, with receipts */
     SCRIPT_SETTLE,     /* the end of any job that is not large, one entry looked up at a time */
-    SCRIPT_END_LARGE,  /* the last step of a large one's end */
+    SCRIPT_END_LARGE,  /* the last step of a large job's end */
     SCRIPT_OVERSIZED,  /* the end of an entry that is too large to look at */
-    SCRIPT_WRITE,      /* a command that is to go through without memory ... */
-    SCRIPT_WRITE_HASH, /* ... on a hash */
-    SCRIPT_DUE,        /* from postponed back to the lanes */
-    SCRIPT_RETURNED,   /* the last step of a large one's way back */
-    SCRIPT_ADOPT,      /* what version 0.1.0 postponed */
-    SCRIPT_SPEND,      /* the ledger's durable half */
-    SCRIPT_RESTORE,    /* what the ledger held */
-    SCRIPT_EXAMINE,    /* keys of the wrong type, values that are no numbers */
+    SCRIPT_WRITE,      /* a stream command that must succeed without free memory */
+    SCRIPT_WRITE_HASH, /* a hash command that must succeed without free memory */
+    SCRIPT_DUE,        /* moves due jobs from postponed back to the lanes */
+    SCRIPT_RETURNED,   /* the last step of a large job's way back */
+    SCRIPT_ADOPT,      /* moves what version 0.1.0 postponed */
+    SCRIPT_SPEND,      /* reserves budget: the durable half of a ledger */
+    SCRIPT_RESTORE,    /* reads a ledger after a take-over */
+    SCRIPT_EXAMINE,    /* finds keys of the wrong type and values that are no numbers */
     SCRIPT_QUEUE_N,
 
     /* Those of the endpoint and the commands. */
     SCRIPT_PUT_ONCE = SCRIPT_QUEUE_N, /* add a job and its idempotency key */
-    SCRIPT_BEGIN_ONCE,                /* the same for a large job: before its XADD ... */
-    SCRIPT_END_ONCE,                  /* ... and after it */
+    SCRIPT_BEGIN_ONCE,                /* the same for a large job: the step before its XADD */
+    SCRIPT_END_ONCE,                  /* the same for a large job: the step after its XADD */
     SCRIPT_FIND_JOB,                  /* where a job is */
     SCRIPT_CANCEL_JOB,                /* take a job back */
-    SCRIPT_OVERVIEW,                  /* how an account stands */
+    SCRIPT_OVERVIEW,                  /* the state of an account */
     SCRIPT_RETRY_DEAD,                /* from the dead letters back to the lanes */
-    SCRIPT_DROP_LETTER,               /* the last step of a large one's way back */
+    SCRIPT_DROP_LETTER,               /* the last step of a large dead letter's way back */
     SCRIPT_BOOK_ALL,                  /* book a whole budget as spent */
     SCRIPT_LOWER_LAST_ID,             /* undo an entry id from a clock that was ahead */
     SCRIPT_N
@@ -60,7 +60,7 @@ struct script_text {
 
 extern const struct script_text scripts[SCRIPT_N];
 
-/* Larger commands than these are sent plain: a script would hold Redis too long (and Lua hands on
- * at most some 8,000 arguments: LUAI_MAXCSTACK). */
+/* Larger commands than these are sent without a script: it would hold Redis too long (and Lua
+ * passes on at most some 8,000 arguments: LUAI_MAXCSTACK). */
 #define SCRIPT_ARGS_MAX 2000
 #define SCRIPT_BYTES_MAX (256 * 1024)

@@ -29,7 +29,7 @@ static uint64_t number(struct span text, const char *name)
     return span_to_u64(value(text, name), &n) == 0 ? n : 0;
 }
 
-/* Without the buffers of replicas and of its file. */
+/* The used memory without the buffers of replicas and of the append-only file. */
 static uint64_t used_bytes(struct span text)
 {
     uint64_t used = number(text, "used_memory"), others = number(text, "mem_not_counted_for_evict");
@@ -47,7 +47,7 @@ int serverinfo_read(struct client *c, struct serverinfo *out)
         return rc;
     text = reply_text(reply);
     *out = (struct serverinfo){.text = alloc_copy(text.p, text.n)};
-    text.p = out->text; /* ended by a NUL, which sscanf(3) needs */
+    text.p = out->text; /* NUL-terminated, which sscanf(3) needs */
     out->version = value(text, "redis_version");
     out->version_known = sscanf(out->version.p, "%u.%u", &out->major, &out->minor) == 2;
     out->maxmemory_policy = value(text, "maxmemory_policy");

@@ -15,9 +15,9 @@
 #include "scripts.h"
 
 #define FRESH_NS NS_PER_S                  /* for callers that need the state of all accounts */
-#define ESTIMATE_FRESH_NS (50 * NS_PER_MS) /* for who pushes */
-#define LEADERLESS_FRESH_NS 0              /* somebody may lead any moment */
-#define HANDLING_MS 50                     /* reading, one request, its answer */
+#define ESTIMATE_FRESH_NS (50 * NS_PER_MS) /* for producers */
+#define LEADERLESS_FRESH_NS 0              /* another instance may lead at any moment */
+#define HANDLING_MS 50                     /* reading, one request, its reply */
 
 struct entry {
     struct standing *standing;
@@ -27,7 +27,7 @@ struct entry {
     bool asked;
 };
 
-struct asker { /* who waits for all accounts */
+struct asker { /* a caller that waits for all accounts */
     struct list link;
     standing_cb *done;
     void *ctx;
@@ -37,10 +37,10 @@ struct standing {
     struct redis *redis;
     struct entry *entries;
     uint32_t count;
-    struct list askers; /* of the refresh under way */
-    uint32_t open;      /* answers that it lacks; 0: there is none under way */
+    struct list askers; /* waiting for the refresh under way */
+    uint32_t open;      /* replies that it lacks; 0: no refresh is under way */
     bool ok;            /* of the refresh under way, or of the last one */
-    uint64_t asked_ns;  /* when it began; NEVER: there was none */
+    uint64_t asked_ns;  /* when the last refresh began; NEVER: there was none */
 };
 
 struct standing *standing_new(const struct config *c, struct redis *r)
@@ -72,7 +72,7 @@ void standing_free(struct standing *s)
 
 /* -- asking -- */
 
-#define LOOK_ANSWERS 12 /* overview.lua: one script, so that one answer says it all */
+#define LOOK_ANSWERS 12 /* number of values that overview.lua returns */
 
 static uint64_t number(const struct redisReply *r, size_t i)
 {
@@ -81,7 +81,7 @@ static uint64_t number(const struct redisReply *r, size_t i)
     return n < 0 ? 0 : (uint64_t)n;
 }
 
-/* A missing or negative number counts as 0: other programs can write this key, too. */
+/* A missing or negative number counts as 0, because other programs can write this key, too. */
 static double member(const json_t *j, const char *name)
 {
     json_int_t n = json_integer_value(json_object_get(j, name));
@@ -121,7 +121,7 @@ static void take_report(struct standing_account *s, struct span text)
     json_decref(j);
 }
 
-/* Where Redis was not asked, the age that was known is counted on. */
+/* If the age was not read from Redis, the last known age plus the time since then. */
 static uint64_t oldest_ms(const struct entry *e, const struct redisReply *r, size_t lane)
 {
     if (reply_number(reply_at(r, 3 + lane)) >= 0)
@@ -151,7 +151,7 @@ static void take(struct entry *e, const struct redisReply *r)
 
 struct question {
     struct entry *entry;
-    bool refreshes; /* somebody may wait for it */
+    bool refreshes; /* an asker may wait for it */
 };
 
 static void finish(struct standing *s, bool ok)
@@ -185,7 +185,7 @@ static void on_look(void *ctx, struct redisReply *reply)
 }
 
 enum purpose {
-    FOR_LATER, /* nobody waits for the answer */
+    FOR_LATER, /* nobody waits for the reply */
     TO_REFRESH,
 };
 
@@ -211,7 +211,7 @@ static void ask(struct entry *e, enum purpose purpose)
         free(keys[i]);
 }
 
-/* Without a leader it is the worst that can be said, and soon another. */
+/* Without a leader the state is the worst possible and may change soon, so it is always stale. */
 static bool is_stale(const struct entry *e, uint64_t now_ns)
 {
     uint64_t fresh_ns = e->now.overview.leader ? ESTIMATE_FRESH_NS : LEADERLESS_FRESH_NS;
@@ -270,7 +270,7 @@ void standing_refresh(struct standing *s, standing_cb *done, void *ctx)
         ask(&s->entries[i], TO_REFRESH);
 }
 
-/* -- guessing -- */
+/* -- estimating -- */
 
 uint64_t standing_eta_ms(const struct standing_account *s, const struct config_account *a,
                          enum lane lane, uint64_t cost)

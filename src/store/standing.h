@@ -9,11 +9,11 @@ struct standing;
 
 struct standing_account {
     bool known;               /* read at least once */
-    struct overview overview; /* no texts but `leader`, which is "" when there is one */
-    /* of the leader's own report */
-    double targets_per_job; /* that need a purge of their own: merging is taken into account */
+    struct overview overview; /* without texts, except `leader`: "" if there is one */
+    /* from the leader's report */
+    double targets_per_job; /* that need their own purge, after merging */
     uint64_t budget_left;
-    bool writes_known; /* the next was in the report */
+    bool writes_known; /* the report had writes_left */
     uint64_t writes_left;
     bool lost[LANE_N]; /* see intake_lane_is_lost */
     bool refused;      /* Fastly refuses the token */
@@ -24,20 +24,19 @@ struct standing_account {
 struct standing *standing_new(const struct config *c, struct redis *r);
 void standing_free(struct standing *s); /* its Redis must be closed */
 
-/* The known state, without waiting; starts a refresh when it is older than 50 ms. */
+/* The known state, without waiting. Starts a refresh if the state is older than 50 ms. */
 const struct standing_account *standing_of(struct standing *s, const struct config_account *a,
                                            uint64_t now_ns);
-/* The same, and asks nothing: after a refresh. */
+/* The known state, without a refresh: for use after standing_refresh. */
 const struct standing_account *standing_last_of(struct standing *s, const struct config_account *a);
-/* Calls `done` once, perhaps before this returned, when all accounts are known as they were at most
- * a second ago; with false when Redis did not answer. However many ask, Redis is asked once a
- * second.
- */
+/* Calls `done` once, perhaps before standing_refresh returns, when the state of all accounts is
+ * known and at most a second old; with false if Redis did not answer. Redis is asked at most once a
+ * second, however many callers there are. */
 typedef void standing_cb(void *ctx, bool ok);
 void standing_refresh(struct standing *s, standing_cb *done, void *ctx);
 
-/* In how many milliseconds a job of that cost in that lane will probably be purged; UINT64_MAX when
- * nobody can say (nobody dispatches, it is paused, or Fastly takes nothing). An estimate: what
- * waits before it, at the pace of the budget. */
+/* Estimates in how many milliseconds a job of this cost in this lane will be purged: what waits
+ * before it, at the pace of the budget. UINT64_MAX if there is no estimate (no instance leads,
+ * dispatch is paused, or Fastly takes nothing). */
 uint64_t standing_eta_ms(const struct standing_account *s, const struct config_account *a,
                          enum lane lane, uint64_t cost);

@@ -16,7 +16,7 @@
 #define POLL_NS NS_PER_S
 #define NAME_MAX_BYTES (JOB_ID_ROOM + 66) /* an account's name has at most 64 bytes */
 
-/* All who wait for one job. */
+/* All waiters for one job. */
 struct job {
     UT_hash_handle hh;
     struct waiters *waiters;
@@ -24,7 +24,7 @@ struct job {
     bool looking;
     bool heard;   /* its end was announced */
     bool delayed; /* WAITER_DELAYED */
-    bool again;   /* something was heard of it while it was looked up */
+    bool again;   /* a message about it came during the look-up */
     char *account;
     size_t name_bytes;
     char name[]; /* "<account> <job>", the key */
@@ -43,19 +43,19 @@ struct waiters {
     struct intray *intray;
     char **accounts;
     uint32_t accounts_count;
-    struct redis *listener; /* NULL until somebody waits */
-    struct timer *poll;     /* runs while jobs are waited for and no message can come */
+    struct redis *listener; /* NULL until the first client waits */
+    struct timer *poll;     /* runs while clients wait and no message can come */
     bool deaf;              /* the listener is away, or may not subscribe */
     bool polling;
     bool refusal_said;
-    struct job *jobs; /* the table */
-    uint32_t looks;   /* that Redis has not answered: they outlive waiters_close */
+    struct job *jobs; /* hash table */
+    uint32_t looks;   /* that Redis has not answered; they outlive waiters_close */
     bool over;
     loop_cb *closed;
     void *closed_ctx;
 };
 
-/* One channel. */
+/* The channel of one account. */
 struct channel {
     struct waiters *waiters;
     const char *account;
@@ -79,7 +79,7 @@ struct waiters *waiters_new(struct loop *l, const struct redis_address *a, const
     return w;
 }
 
-/* -- those who wait -- */
+/* -- waiters -- */
 
 static void free_job(struct job *j)
 {
@@ -90,7 +90,7 @@ static void free_job(struct job *j)
 
 static void look_up(struct job *j);
 
-/* The job may be gone from the table meanwhile, so the look carries its name. */
+/* A look-up carries the name of the job, because the job may leave the table meanwhile. */
 struct looking {
     struct waiters *waiters;
     size_t name_bytes;
@@ -219,7 +219,7 @@ static void on_message(void *ctx, const struct span *text)
         free(c);
         return;
     }
-    if (text->n == 0) { /* from now on; what ended before went unheard */
+    if (text->n == 0) { /* subscribed now; earlier ends were missed */
         c->waiters->deaf = false;
         look_at_all(c->waiters);
         return;
@@ -249,7 +249,7 @@ static void on_up(void *ctx)
     }
 }
 
-/* A refused SUBSCRIBE ends the connection, and its words are the reason. */
+/* A refused SUBSCRIBE ends the connection, and `why` is then Redis' error. */
 static void on_down(void *ctx, const char *why)
 {
     struct waiters *w = ctx;
@@ -292,7 +292,7 @@ void waiters_remove(struct waiter *x)
         free_job(j);
 }
 
-/* -- the end -- */
+/* -- closing -- */
 
 void waiters_give_up(struct waiters *w)
 {

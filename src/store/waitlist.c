@@ -13,14 +13,14 @@
 #include "clock.h"
 #include "rediskey.h"
 
-/* How it is certain that no end is missed: first subscribe, then look for the receipts of all, then
- * follow the messages. A connection that breaks begins anew at the first step. Where Redis permits
- * no SUBSCRIBE, receipts are looked for again and again instead; a job that ended without one is
- * not seen to end then. */
+/* This order makes certain that no end is missed: first subscribe, then look up the receipts of all
+ * jobs, then follow the messages. After a lost connection it starts again with the first step. If
+ * Redis does not permit SUBSCRIBE, receipts are looked up again and again instead; a job that ends
+ * without a receipt is then not seen to end. */
 
-#define LOOKUP_MAX 256 /* receipts asked for at once */
+#define LOOKUP_MAX 256 /* receipts in one command */
 #define AWAY_MAX_NS (60 * NS_PER_S)
-#define DEAF_MAX_NS (600 * NS_PER_S) /* without messages an end may go unseen: there is a limit */
+#define DEAF_MAX_NS (600 * NS_PER_S) /* a limit, because ends may be missed without messages */
 #define AGAIN_NS (NS_PER_S / 2)
 
 struct awaited {
@@ -41,7 +41,7 @@ struct waiting {
     struct waitlist *r;
     struct client *listener, *asker;
     uint64_t deadline_ns;
-    bool deaf; /* SUBSCRIBE is refused: `why` */
+    bool deaf; /* SUBSCRIBE is refused */
     waitlist_deaf_cb *told;
     waitlist_cb *cb;
     void *ctx;
@@ -69,7 +69,7 @@ uint64_t waitlist_open(const struct waitlist *r)
     return r->open;
 }
 
-/* "<lane>-<ms>-<seq>", nothing before or after. */
+/* Parses "<lane>-<ms>-<seq>", with nothing before or after it. */
 static int parse_job(struct span job, struct awaited *out)
 {
     struct span lane, ms, seq;
@@ -161,7 +161,7 @@ static int look_up(struct waiting *w, struct awaited *const *jobs, size_t count,
     return rc;
 }
 
-/* All that are open, once. */
+/* Looks up all jobs that have not ended, once. */
 static int sweep(struct waiting *w)
 {
     struct awaited *batch[LOOKUP_MAX];
@@ -179,7 +179,7 @@ static int sweep(struct waiting *w)
     return rc == 0 && n ? look_up(w, batch, n, WITHOUT_IS_OPEN) : rc;
 }
 
-/* A message on the channel: job ids that have ended, ours among them perhaps. */
+/* Handles a message of the channel: ids of jobs that have ended, perhaps some of ours. */
 static int on_message(struct waiting *w, struct span ids)
 {
     struct awaited *batch[LOOKUP_MAX];
@@ -235,7 +235,7 @@ static void pause_ns(uint64_t ns)
     nanosleep(&ts, NULL);
 }
 
-/* Without messages. */
+/* Waits by polling, without messages. */
 static int poll_receipts(struct waiting *w)
 {
     int rc = sweep(w);
@@ -255,7 +255,7 @@ static int follow(struct waiting *w)
 {
     int rc = subscribe(w);
 
-    if (rc == -EIO) { /* refused, and it will be so again */
+    if (rc == -EIO) { /* a refusal does not go away */
         if (!w->deaf && w->told)
             w->told(w->ctx, client_error(w->listener));
         w->deaf = true;
@@ -296,7 +296,7 @@ int waitlist_await(struct waitlist *r, const struct redis_address *a, uint64_t d
         rc = connect_both(&w, a, err, err_room);
         if (rc == 0) {
             rc = follow(&w);
-            /* What looks for receipts is the second connection. */
+            /* Receipts are looked up on the second connection. */
             snprintf(err, err_room, "%s",
                      rc == -EIO ? client_error(w.asker) : client_error(w.listener));
             client_close(w.listener);
@@ -310,7 +310,7 @@ int waitlist_await(struct waitlist *r, const struct redis_address *a, uint64_t d
             return -ETIMEDOUT;
         if (now - away_since > AWAY_MAX_NS)
             return -ENOTCONN;
-        pause_ns(AGAIN_NS); /* Redis is starting again, most likely */
+        pause_ns(AGAIN_NS); /* Redis is probably restarting */
     }
     return rc;
 }

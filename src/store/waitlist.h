@@ -6,26 +6,26 @@
 #include "redis.h"
 #include "span.h"
 
-/* `receipt` is the JSON that the dispatcher wrote, or empty when the job ended and no receipt is
- * kept (Redis was out of memory then, or it has expired). Comes once per job. */
+/* `receipt` is the JSON that the dispatcher wrote; it is empty if the job has ended and no receipt
+ * is kept (Redis was out of memory then, or the receipt has expired). Called once per job. */
 typedef void waitlist_cb(void *ctx, const char *job, struct span receipt);
 
 struct waitlist;
 
 struct waitlist *waitlist_new(const char *account);
 void waitlist_free(struct waitlist *r);
-/* `job` as in "normal-1700000000000-0". 0, or -EINVAL when it is no such thing. */
+/* `job` is an id like "normal-1700000000000-0". Returns 0, or -EINVAL if it is not a job id. */
 must_use int waitlist_expect(struct waitlist *r, const char *job);
-uint64_t waitlist_open(const struct waitlist *r); /* how many have not ended */
+uint64_t waitlist_open(const struct waitlist *r); /* jobs that have not ended */
 
-/* Told once when Redis refuses to tell of ends (SUBSCRIBE), in its words: receipts are looked for
- * now and then, and a job that ends without one is not seen to end; so without a deadline ten
- * minutes are one. */
+/* Called once, with Redis' error, if Redis refuses SUBSCRIBE. Receipts are then looked up from time
+ * to time, and a job that ends without a receipt is not seen to end; so without a deadline, waiting
+ * ends after ten minutes. */
 typedef void waitlist_deaf_cb(void *ctx, const char *why);
 
-/* Until all have ended: 0; -ETIMEDOUT at the monotonic time `deadline_ns` (NEVER: none); -ENOTCONN
- * when Redis was away for a minute, -EIO when it refuses to show receipts, with a sentence. May be
- * called again. `deaf` may be NULL. */
+/* Returns 0 when all jobs have ended; -ETIMEDOUT at the monotonic time `deadline_ns` (NEVER: none);
+ * with a sentence, -ENOTCONN if Redis was away for a minute, and -EIO if it refuses to show
+ * receipts. May be called again. `deaf` may be NULL. */
 must_use int waitlist_await(struct waitlist *r, const struct redis_address *a, uint64_t deadline_ns,
                             waitlist_cb *cb, waitlist_deaf_cb *deaf, void *ctx, char *err,
                             size_t err_room);
