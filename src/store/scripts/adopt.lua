@@ -1,7 +1,7 @@
--- Moves what version 0.1.0 postponed: the whole job was the member of a sorted set.
+-- Moves jobs that version 0.1.0 postponed: it kept the whole job as the member of a sorted set.
 -- KEYS later, postponed, postponed:jobs, dead.
 -- ARGV per member: score, name ('': not readable), another name, member.
--- Answers how many are left.
+-- Answers how many of them are left.
 -- Errors: a key of the wrong type.
 
 --@include shared/now.lua

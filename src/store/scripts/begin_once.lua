@@ -1,4 +1,5 @@
--- Before the XADD of a large job that is to be made once: notes how the stream ends.
+-- The step before the XADD of a large job with an idempotency key: notes the newest id of the
+-- stream.
 -- KEYS stream note.
 -- Answers the newest id of the stream.
 -- Errors: the lane is no stream; OOM.

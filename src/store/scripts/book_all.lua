@@ -4,8 +4,8 @@
 -- Answers the id of the booking.
 -- Errors: `spent` is no stream; OOM.
 --
--- By the account's time, where that is known, for it may be ahead of Redis' clock; a booking in
--- the future counts for longer, which is the safe side.
+-- The booking has the account's time, if that is known, because it may be ahead of Redis' clock. A
+-- booking in the future counts for longer, which is the safe side.
 
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)

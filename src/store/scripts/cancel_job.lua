@@ -1,12 +1,12 @@
--- Takes a job back.
+-- Cancels a job.
 -- KEYS receipt postponed postponed:jobs places settled cancelled stream.
 -- ARGV job, receipt, ttl_s, lane ('' when it is postponed), entry id.
--- Answers {1} when it was taken back, {0, receipt} when it has ended, {2} when it is not there.
+-- Answers {1} if it was cancelled, {0, receipt} if it has ended, {2} if it is not there.
 -- Errors: a key of the wrong type; OOM.
 --
 -- A script that fails in the middle is not rolled back. So each key that is written after the
--- receipt is read before it, which fails when the key is of the wrong type, and the receipt is
--- written before the job is removed. The leader knows jobs by their entries.
+-- receipt is read before the receipt is written, which fails if the key is of the wrong type; and
+-- the receipt is written before the job is removed. The leader identifies jobs by their entries.
 
 --@include shared/there.lua
 

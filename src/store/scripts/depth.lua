@@ -1,7 +1,7 @@
--- How much is in the lanes.
+-- Tells how many entries are in the lanes.
 -- KEYS urgent normal bulk.
--- Answers per lane its length, the newest id it ever had, and 1 when that entry is still there.
--- Errors: a lane is no stream. Never OOM.
+-- Answers per lane its length, the newest id it ever had, and 1 if that entry still exists.
+-- Errors: a lane is not a stream. Never OOM.
 
 --@include shared/there.lua
 --@include shared/newest.lua

@@ -1,8 +1,8 @@
--- The end of purged jobs that need no receipt and no look at their entries.
+-- Ends purged jobs that need no receipt and no look at their entries.
 -- KEYS stream.
 -- ARGV lane, channel, ids.
 -- Answers ended, 0.
--- Errors: the lane is no stream.
+-- Errors: the lane is not a stream.
 
 local n = redis.call('XDEL', KEYS[1], unpack(ARGV, 3))
 if n > 0 then

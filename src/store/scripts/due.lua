@@ -1,10 +1,11 @@
--- Brings postponed jobs whose time has come back to their lanes.
+-- Moves postponed jobs that are due back to their lanes.
 -- KEYS postponed, postponed:jobs, places, dead, urgent, normal, bulk.
 -- ARGV wall_ms, limit, small (bytes), most fields.
--- Answers moved, score of the next ('' when there is none), then the names of large ones.
+-- Answers moved, score of the next ('' if there is none), then the names of large jobs.
 -- Errors: a key of the wrong type.
 --
--- What is none of ours becomes a dead letter. It stops where it has done enough for once.
+-- What cannot be read as a job becomes a dead letter. The script stops early when it has done
+-- enough work for one call.
 
 --@include shared/now.lua
 

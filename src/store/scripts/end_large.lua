@@ -1,13 +1,13 @@
--- The last step of a large job's end: its dead letter is written already, or what is put off is in
--- postponed:jobs under `name`.
--- KEYS as those of settle.lua.
+-- The last step of a large job's end. Its dead letter has already been written, or the postponed
+-- job is in postponed:jobs under `name`.
+-- KEYS the same as those of settle.lua.
 -- ARGV lane, channel, ttl_s, id, outcome, receipt (0|1), targets, reason, job, has_ref (0|1), ref,
 -- name, due_ms.
 -- Answers ended, receipts left out.
--- Errors: a key of the wrong type; the entry is still there then.
+-- Errors: a key of the wrong type; the entry still exists then.
 --
--- The first three ask whether the keys are of their type: nothing can fail after the entry is
--- gone.
+-- The first three commands check the types of the keys, so that nothing can fail after the entry
+-- has been removed.
 
 --@include shared/receipt.lua
 

@@ -1,13 +1,14 @@
--- After the XADD of a large job that is to be made once: is it the first? If not, it is removed.
+-- The step after the XADD of a large job with an idempotency key: removes the job unless it is the
+-- first with this key.
 -- KEYS stream once note.
 -- ARGV same, ttl_s, lane.
--- Answers as put_once.lua does.
+-- Answers the same as put_once.lua.
 -- Errors: the newest entry is not ours, so the job was not added; a key of the wrong type.
 --
--- The newest entry is ours if nothing else happened to the stream: the XADD may have been refused,
--- and when Redis does not permit MULTI all of this is carried out all the same, among the commands
--- of others. XDEL comes first: it needs no memory, and after it the script may go on when there is
--- none.
+-- The newest entry is ours if nothing else happened to the stream. The XADD may have been refused;
+-- and if Redis does not permit MULTI, the commands are carried out nevertheless, mixed with those
+-- of other clients. XDEL comes first because it needs no memory, and after it the script may go on
+-- without free memory.
 
 --@include shared/newest.lua
 --@include shared/judge.lua

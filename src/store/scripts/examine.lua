@@ -1,10 +1,10 @@
--- Finds keys of the wrong type, and values that are no numbers.
+-- Finds keys of the wrong type, and values that are not numbers.
 -- KEYS in the order of queue_examined_keys.
--- Answers key, what is wrong with it, for each fault.
--- Errors: none: what the user may not look at is passed over.
+-- Answers for each fault the key and what is wrong with it.
+-- Errors: none. Keys that the user is not permitted to look at are skipped.
 --
--- An entry beyond 2^48 is looked for only where it can be found without reading others; an empty
--- stream remembers its last id.
+-- An entry id beyond 2^48 is only looked for if it can be found without reading other entries; an
+-- empty stream remembers its last id.
 
 local kinds = {'stream', 'stream', 'stream', 'stream', 'zset', 'string', 'hash', 'stream',
   'stream', 'stream', 'hash', 'list', 'zset', 'hash', 'hash'}

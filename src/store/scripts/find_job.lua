@@ -1,8 +1,9 @@
--- Where a job is.
+-- Finds where a job is.
 -- KEYS receipt postponed places later urgent normal bulk.
--- ARGV job, home (1 to 3; 0 for a repeat, which never was in a lane under its own id), entry id.
--- Answers what it is: ended and its receipt, postponed, lane with its number and the entry id,
--- unsure, unknown.
+-- ARGV job, home (its lane, 1 to 3; 0 for a repeat, which never was in a lane under its own id),
+-- entry id.
+-- Answers one of: ended and its receipt, postponed, lane with its number and the entry id, unsure,
+-- unknown.
 -- Errors: a key of the wrong type. Never OOM.
 
 --@include shared/there.lua

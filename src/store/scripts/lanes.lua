@@ -1,6 +1,6 @@
--- Can the lanes be read?
+-- Checks whether the lanes can be read.
 -- KEYS urgent normal bulk.
--- Answers per lane its length, or the words of a refusal.
+-- Answers per lane its length, or the error.
 -- Errors: none.
 
 local out = {}

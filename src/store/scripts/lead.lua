@@ -1,17 +1,17 @@
 -- Takes or renews the lease, reads control, publishes the status.
 -- KEYS lease control status budget cancelled.
--- ARGV owner, ttl_ms, usurp (an owner that may be driven out, or ''), status ('': none), clock,
+-- ARGV owner, ttl_ms, usurp (an owner that may be replaced, or ''), status ('': none), clock,
 -- wall, told, digest.
--- Answers leading, taken over, holder, its ms (-1: without end), paused, why, names of cancelled
--- jobs, their digest.
+-- Answers leading, taken over, holder, its remaining ms (-1: never expires), paused, why, names of
+-- cancelled jobs, their digest.
 -- Errors: a key of the wrong type. Never OOM.
 --
--- PEXPIRE goes first: it renews, and it is the write that lets the rest go through without memory.
--- HDEL is that when there is no lease.
+-- PEXPIRE comes first: it renews the lease, and it is the write that lets the other commands
+-- succeed without free memory. If there is no lease, HDEL is that write.
 --
--- Names of cancelled jobs stay on their list until the leader says that it has them: `told` of
--- them from the front, whose digest shows that they are still the same ones; an answer can be
--- lost, and the leader die.
+-- Names of cancelled jobs stay on their list until the leader confirms that it has them, because an
+-- answer can be lost and the leader can die. It confirms the first `told` names; their digest shows
+-- that they are still the same names.
 
 --@include shared/now.lua
 

@@ -1,9 +1,9 @@
 -- Lowers the last id of a lane whose entries came from a clock that was ahead.
 -- KEYS lane.
--- Answers 1, also when there is no such lane; or 0 when an entry is in the way.
--- Errors: the lane is no stream; some versions from 7.x on: the id is below one that was deleted.
+-- Answers 1, also if there is no such lane; or 0 if an entry is in the way.
+-- Errors: the lane is not a stream; since some 7.x version: the id is below one that was deleted.
 --
--- XSETID may lower the last id when no entry is above it:
+-- XSETID may lower the last id if no entry is above it:
 -- https://redis.io/docs/latest/commands/xsetid/
 
 if redis.call('TYPE', KEYS[1]).ok == 'none' then return 1 end

@@ -1,17 +1,17 @@
--- The end of an entry that is too large to look at: it becomes a dead letter.
--- KEYS as those of settle.lua.
+-- Ends an entry that is too large to look at: it becomes a dead letter.
+-- KEYS the same as those of settle.lua.
 -- ARGV lane, channel, ttl_s, id, receipt (0|1), reason, then the fields that the letter keeps.
 -- Answers ended, receipts left out.
 -- Errors: a key of the wrong type; nothing has changed then.
 --
--- Handing the entry to Lua would take long. So the letter is written first and taken back when
--- there was no such entry.
+-- Converting the entry into Lua strings would take long. So the letter is written first, and
+-- removed if it turns out that there was no such entry.
 
 --@include shared/receipt.lua
 
 local id, reason = ARGV[4], ARGV[6]
 local job, ref, letter = lane .. '-' .. id, nil, {}
--- Whether it is a hash: later would be too late.
+-- Fails now if the key is not a hash; later, a failure would leave the work half done.
 call('HLEN', KEYS[5])
 for i = 7, #ARGV - 1, 2 do
   local name, value = ARGV[i], ARGV[i + 1]

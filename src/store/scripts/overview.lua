@@ -1,13 +1,13 @@
--- How an account stands, in one answer.
+-- Tells the state of an account in one answer.
 -- KEYS the three lanes, postponed, dead, lease, control, status, later (of version 0.1.0).
 -- Answers the lengths of the lanes, the ages of their oldest entries, how many are postponed, when
 -- the next of them is due, dead letters, whether there is a lease, paused, status.
 -- Errors: a key of the wrong type.
 --
--- The oldest entry of a lane tells its age by its id, but XRANGE hands over the whole of it, and
--- one of 10,000 long URLs would keep Redis busy for a second. MEMORY USAGE counts the first node
--- of the stream for each of its nodes, of at most 100 entries, so it says how large that can be.
--- Where it can be larger than a script may look at, the age is -1: nobody knows.
+-- The id of a lane's oldest entry tells its age, but XRANGE returns the whole entry, and an entry
+-- with 10,000 long URLs would keep Redis busy for a second. MEMORY USAGE multiplies the size of the
+-- stream's first node (at most 100 entries) by the number of nodes, and so tells how large the
+-- oldest entry can be. If it can be larger than a script may look at, the age is -1: unknown.
 
 local out, t = {}, redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)

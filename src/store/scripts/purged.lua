@@ -1,14 +1,14 @@
--- The end of purged jobs that need a receipt, but no look at their entries.
+-- Ends purged jobs that need a receipt, but no look at their entries.
 -- KEYS stream, receipt prefix.
 -- ARGV lane, channel, ttl_s, n, n ids, n counts of targets, unless all are 1.
 -- Answers ended, receipts left out.
--- Errors: the lane is no stream.
+-- Errors: the lane is not a stream.
 --
--- All of them gone: it is repeated after a lost answer, and everything is done. Some gone (deleted
--- by hand): nobody can say which, and a receipt that is there is the true one, so the others get
--- theirs. Out of memory, receipts are left out, since a backlog of them could be larger than the
--- entries they replace. SETRANGE with an empty value is how a script asks whether memory is there:
--- it is refused when there is none, and changes nothing.
+-- If all entries are gone, the script is being repeated after a lost answer, and nothing is left to
+-- do. If some are gone (deleted by hand), nobody can say which; an existing receipt is the true
+-- one, so only jobs without a receipt get one. Without free memory, receipts are left out, because
+-- a backlog of them could be larger than the entries that they replace. SETRANGE with an empty
+-- value tests whether there is free memory: without it, it is refused, and it changes nothing.
 
 --@include shared/now.lua
 

@@ -1,7 +1,7 @@
--- Adds a small job once, and its mark.
+-- Adds a small job with an idempotency key and its mark, unless the mark exists.
 -- KEYS stream once.
 -- ARGV same, ttl_s, lane, field, value, field, value ...
--- Answers "new" and the job; for a mark that is there "repeated" or "conflict", and its job.
+-- Answers "new" and the job; if the mark exists, "repeated" or "conflict" and its job.
 -- Errors: a key of the wrong type; OOM.
 
 --@include shared/judge.lua

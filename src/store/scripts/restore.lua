@@ -1,11 +1,12 @@
--- What the ledger held, for who begins to lead.
+-- Reads a ledger, for an instance that begins to lead.
 -- KEYS lease budget spent.
 -- ARGV owner, k, seq, late_ms, clock, wall.
--- Answers 0 when the lease is not ours, otherwise 1, known, level, its age in ms, the account's
+-- Answers 0 if the lease is not ours, otherwise 1, known, level, its age in ms, the account's
 -- time.
 -- Errors: a key of the wrong type.
 --
--- A take-over alone leaves a hash without a level: the bucket is as full as that of a new account.
+-- A take-over alone leaves a hash without a level; the bucket is then as full as that of a new
+-- account.
 
 --@include shared/now.lua
 

@@ -4,8 +4,8 @@
 -- Answers how many moved.
 -- Errors: a key of the wrong type; OOM.
 --
--- Written at the new place before removed from the old: a refusal in the middle (out of memory)
--- loses nothing. Each becomes a new job with an id of its own, so a `job` field is left out, too.
+-- Each letter is written to its lane before it is removed here, so a refusal in the middle (out of
+-- memory) loses nothing. Each becomes a new job with a new id, so a `job` field is left out, too.
 
 local lanes = {urgent = KEYS[2], normal = KEYS[3], bulk = KEYS[4]}
 local moved = 0

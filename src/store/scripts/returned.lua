@@ -1,8 +1,8 @@
--- The last step of a large job's way back: it is in its lane again. When it was cancelled
--- meanwhile it goes from there.
+-- The last step of a large job's way back, after it was written to its lane. If it was cancelled
+-- meanwhile, it is removed from the lane.
 -- KEYS postponed, postponed:jobs, places, stream.
 -- ARGV name, job, place, entry id.
--- Answers 1, or 0 when it was cancelled.
+-- Answers 1, or 0 if it was cancelled.
 -- Errors: a key of the wrong type.
 
 redis.call('HDEL', KEYS[2], ARGV[1])

@@ -1,24 +1,24 @@
--- The end of any job whose entry is not large; each entry is looked up.
+-- Ends any jobs whose entries are not large; each entry is looked up.
 -- KEYS stream, receipt prefix, postponed, postponed:jobs, places, dead.
 -- ARGV lane, channel, ttl_s, wall_ms, then per item: id, outcome, receipt (0|1), targets, due_ms,
 -- reason, target.
 -- Answers ended, receipts left out.
 -- Errors: a key of the wrong type. The items before the one that failed are done.
 --
--- A job that continues another (field `job`, written only when something comes back from
--- `postponed`) ends under that one's id. A repeat is a job of its own, "<id>+r", so that each job
--- has one receipt. A `repeat_after` of 0 is none: 0 is true in Lua.
+-- A job that continues another (field `job`, only written when a job comes back from `postponed`)
+-- ends under the other job's id. A repeat is a job of its own, "<id>+r", so that each job has one
+-- receipt. A `repeat_after` of 0 means no repeat; it is checked because 0 is true in Lua.
 --
--- A postponed job is cmsgpack {lane, job, entry id, fields} under the job's id; when that is taken
--- (somebody wrote a `job` field by hand), under "<id>@<lane>-<entry id>". The entries are removed
--- together at the end, which costs Redis half as much; when one fails, those before it are removed
--- and the failure told, so that repeating it all moves nothing twice.
+-- A postponed job is cmsgpack {lane, job, entry id, fields} under the job's id, or, if that is
+-- taken (somebody wrote a `job` field by hand), under "<id>@<lane>-<entry id>". The entries are
+-- removed together at the end, which costs Redis half as much. If an item fails, the entries before
+-- it are removed and the failure is returned, so that repeating the call moves nothing twice.
 
 --@include shared/receipt.lua
 --@include shared/scope.lua
 
 local published, done, over = {}, {}, {}
--- Whether it is a hash: later would be too late.
+-- Fails now if the key is not a hash; later, a failure would leave the work half done.
 call('HLEN', KEYS[5])
 local function look(fields, own)
   local job, ref, again = own, nil, nil

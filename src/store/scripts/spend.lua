@@ -1,15 +1,17 @@
 -- Reserves budget: the durable half of the ledger.
 -- KEYS lease budget spent.
 -- ARGV owner, k, seq, open, booked, book, level, window_ms, clock, wall.
--- Answers 1, or 0 when the lease is not ours, or was another's in between: what that one spent we
--- do not know.
+-- Answers 1; or 0 if the lease is not ours, or was another owner's in between: we do not know what
+-- that owner spent.
 -- Errors: a key of the wrong type.
 --
--- Totals, not differences, so that repeating an operation whose reply was lost books nothing
--- twice: `open` is what is open after it, `booked` all that this owner booked since it took over,
--- `book` this operation's part of that. `seq` keeps a repeated script from overtaking a later one.
+-- The arguments are totals, not differences, so that repeating an operation whose reply was lost
+-- books nothing twice: `open` is what is open after it, `booked` is all that this owner has booked
+-- since it took over, and `book` is this operation's part of `booked`. `seq` keeps a repeated
+-- script from overtaking a later one.
 --
--- Trimmed by the account's time, which ids do not show: seldom, and then many at once.
+-- Old bookings are trimmed by the account's time, which ids do not show; so this is done seldom,
+-- and then for many bookings at once.
 
 --@include shared/now.lua
 --@include shared/when.lua

@@ -1,8 +1,8 @@
--- A plain command on a hash, carried out even when Redis is out of memory.
+-- Carries out a plain command on a hash, even when Redis is out of memory.
 -- KEYS key.
 -- ARGV command, arguments.
--- Answers what the command answers.
--- Errors: those of the command; the key is no hash.
+-- Answers the reply of the command.
+-- Errors: those of the command; the key is not a hash.
 
 redis.call('HDEL', KEYS[1], '')
 return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))

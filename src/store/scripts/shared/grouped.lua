@@ -1,9 +1,9 @@
--- grouped(key, command, ...): a command that needs our consumer group. Makes the group when there
--- is none; answers nil when there is no such key.
+-- grouped(key, command, ...): runs a command that needs our consumer group. Creates the group if
+-- there is none; returns nil if there is no such key.
 --
--- Nobody reads by this group: it exists for two commands that tell something of a stream without
--- handing over its entries (there.lua, newest.lua). XGROUP CREATE needs memory, so XDEL, which
--- does not, comes before it: a script that has written once may go on.
+-- The group is not used for reading. It exists for two commands that tell something about a stream
+-- without returning its entries (there.lua, newest.lua). XGROUP CREATE needs memory. XDEL does not,
+-- so it comes first: a script that has written once may go on without free memory.
 
 local function grouped(key, command, ...)
   if redis.call('EXISTS', key) == 0 then return nil end

@@ -1,5 +1,5 @@
--- judge(old, same): is there a mark already? Answers what the visitor is to be told, or nil. A
--- mark is "<digest of the request> <job>".
+-- judge(old, same): compares an existing mark with a request. Returns what the client is to be
+-- told, or nil if there is no mark. A mark is "<digest of the request> <job>".
 
 local function judge(old, same)
   if not old then return nil end

@@ -1,7 +1,7 @@
--- newest(key): the newest id that a stream ever had.
+-- newest(key): returns the newest id that a stream ever had.
 --
--- XINFO STREAM would answer the first and the last entry as well, whatever their size; a group
--- that is set to the end of the stream says where that is.
+-- XINFO STREAM would also return the first and the last entry, whatever their size. A group that is
+-- set to the end of the stream tells the id of that end.
 
 --@include shared/grouped.lua
 

@@ -1,4 +1,4 @@
--- now_ms(): Redis' clock in milliseconds. int(n): a number as Redis writes it, without exponent.
+-- now_ms(): Redis' clock in milliseconds. int(n): a number as Redis writes it, without an exponent.
 --
 -- Writing after TIME is allowed: since Redis 5 the effects of a script are replicated, not the
 -- script.

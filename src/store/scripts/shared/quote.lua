@@ -1,5 +1,5 @@
--- quote(s): a JSON string out of any bytes. What is valid UTF-8 stays; a byte that is not becomes
--- \u00XX, so it reads as Latin-1, which it probably was. cjson.encode would pass it through and
+-- quote(s): makes a JSON string from any bytes. Valid UTF-8 stays; any other byte becomes \u00XX,
+-- so it reads as Latin-1, which it probably was. cjson.encode would leave such a byte unchanged and
 -- make the document invalid.
 
 local short = {[8]='\\b', [9]='\\t', [10]='\\n', [12]='\\f', [13]='\\r',

@@ -1,6 +1,6 @@
 -- scope_of(fields): what a producer must be allowed to purge to be shown ref and reason, as a JSON
--- list of "url", "key", "all", "service:<name>", "host:<host>"; "large" where nobody looks, or the
--- word is odd. Needs quote().
+-- list of "url", "key", "all", "service:<name>", "host:<host>"; "large" stands for entries that no
+-- script looks at and for words that are too long or not printable. Needs quote().
 
 --@include shared/quote.lua
 

@@ -1,7 +1,7 @@
--- there(key, id): is an entry with exactly this id in the stream? Redis reads 1-02 as 1-2; what it
--- answers is the id as it is.
+-- there(key, id): true if an entry with exactly this id is in the stream. Redis reads 1-02 as 1-2,
+-- but returns the id of the entry itself.
 --
--- XRANGE would answer the whole entry, which can be 80 MB. XCLAIM with FORCE answers only the ids
+-- XRANGE would return the whole entry, which can have 80 MB. XCLAIM with FORCE returns only the ids
 -- of entries that exist; XACK empties the list of claims again.
 -- https://redis.io/docs/latest/commands/xclaim/
 
