@@ -4,7 +4,7 @@
 
 #include "buf.h"
 
-/* Appends the file to `out`. 0, -EMSGSIZE when it is longer than out may hold, or the errno of
+/* Appends the file to `out`. 0, -EMSGSIZE when it is longer than `out` allows, or the errno of
  * opening or reading. Intermediate buffers are wiped because files may contain secrets. */
 must_use int file_read(const char *path, struct buf *out);
 

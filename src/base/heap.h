@@ -17,7 +17,7 @@ struct heap {
 };
 
 void heap_init(struct heap *h);
-void heap_deinit(struct heap *h); /* the nodes are the caller's */
+void heap_deinit(struct heap *h); /* does not free the nodes */
 
 static inline void heap_node_init(struct heap_node *n)
 {

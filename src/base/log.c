@@ -11,7 +11,7 @@
 #include "clock.h"
 #include "show.h"
 
-#define LINE_MAX_BYTES 2048 /* with its newline */
+#define LINE_MAX_BYTES 2048 /* including the newline */
 
 static const char *const level_names[] = {
     [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
@@ -67,7 +67,7 @@ void log_line(enum log_level level, const char *what, const char *fmt, ...)
     if (line.n > LINE_MAX_BYTES - 1)
         line.n = LINE_MAX_BYTES - 1;
     buf_putc(&line, '\n');
-    (void)!write(STDERR_FILENO, line.p, line.n); /* nobody listens: nothing left to tell it to */
+    (void)!write(STDERR_FILENO, line.p, line.n); /* an error cannot be reported anywhere */
     buf_deinit(&line);
 }
 

@@ -7,7 +7,7 @@
 
 #define LOGLIMIT_PER_S 10u
 
-/* All zero at first. */
+/* Must be zeroed before the first use. */
 struct loglimit {
     uint64_t begun_ns; /* start of the current second */
     uint32_t written;  /* lines written in this second; 0: no second has begun */
@@ -17,5 +17,5 @@ struct loglimit {
 /* Returns whether one more line may be written. */
 bool loglimit_take(struct loglimit *l, uint64_t now_ns);
 /* Ends the second when it is over, and sets *unwritten to the number of lines suppressed in it, or
- * to 0. Returns when to come again, NEVER when nothing is counted. */
+ * to 0. Returns when to call it again, or NEVER if nothing is counted. */
 uint64_t loglimit_end(struct loglimit *l, uint64_t now_ns, uint64_t *unwritten);

@@ -12,7 +12,7 @@
 struct pool_chunk {
     char *items;   /* NULL: freed, and allocated again when needed; zeroed at first */
     uint32_t next; /* next chunk with room */
-    uint32_t free; /* head of the returned ones, linked through their first four bytes */
+    uint32_t free; /* first returned item; they are linked through their first four bytes */
     uint32_t fresh, used;
 };
 
@@ -20,9 +20,9 @@ struct pool {
     struct pool_chunk *chunks;
     uint32_t item_bytes;
     uint32_t chunks_count, chunks_room;
-    uint32_t allocated; /* chunks that have memory ... */
-    uint32_t empty;     /* ... and are empty: one is kept */
-    uint32_t open;      /* head of the chunks with room, or POOL_NONE */
+    uint32_t allocated; /* chunks that have memory */
+    uint32_t empty;     /* empty chunks that have memory; at most one is kept */
+    uint32_t open;      /* first chunk with room, or POOL_NONE */
     uint32_t used;
 };
 
@@ -37,7 +37,7 @@ static inline void *pool_at(const struct pool *p, uint32_t i)
     return p->chunks[i / POOL_CHUNK].items + (size_t)(i % POOL_CHUNK) * p->item_bytes;
 }
 
-/* All numbers are below this one. Not all of them have memory. */
+/* All item numbers are below this number. Not every number below it has memory. */
 static inline uint32_t pool_end(const struct pool *p)
 {
     return p->chunks_count * POOL_CHUNK;
@@ -49,4 +49,4 @@ static inline bool pool_has_memory(const struct pool *p, uint32_t i)
 }
 
 uint64_t pool_bytes(const struct pool *p);
-uint64_t pool_growth_bytes(const struct pool *p, uint32_t items); /* by taking so many more */
+uint64_t pool_growth_bytes(const struct pool *p, uint32_t items); /* when `items` more are taken */

@@ -6,8 +6,9 @@
 
 /* -- UTF-8 -- */
 
-/* What a first byte promises, and the range of the second: https://www.rfc-editor.org/rfc/rfc3629
- * section 4. It excludes overlong forms, surrogates and what is beyond U+10FFFF. */
+/* For each range of first bytes: the length of the sequence, and the valid range of the second
+ * byte: https://www.rfc-editor.org/rfc/rfc3629 section 4. It excludes overlong forms, surrogates
+ * and code points above U+10FFFF. */
 static const struct lead {
     unsigned char first, last, length, low, high;
 } leads[] = {
@@ -84,7 +85,7 @@ static uint32_t code_point(struct span s, size_t n)
 }
 
 /* https://www.unicode.org/reports/tr9/: U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069; and the
- * two separators, which some terminals take for a line's end. */
+ * two separators, which some terminals treat as the end of a line. */
 static bool is_harmful(uint32_t code)
 {
     return code < 0x20 || (code >= 0x7f && code <= 0x9f) || code == 0x200e || code == 0x200f ||
@@ -219,13 +220,14 @@ static intmax_t next_integer(struct arguments *a, const char *length)
     return va_arg(a->ap, int);
 }
 
-/* As it was passed: without its sign where the conversion knows none. */
+/* The argument for an unsigned conversion: n in the width in which it was passed. */
 static uintmax_t unsigned_of(intmax_t n, const char *length)
 {
     return *length && *length != 'h' ? (uintmax_t)n : (unsigned)n;
 }
 
-/* Rendered in the widest type; a format of our own making, so the compiler cannot check it. */
+/* Prints the number in the widest type. The format is built at run time, so the compiler cannot
+ * check it. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 static void put_number(struct buf *out, struct arguments *a, const struct spec *s)

@@ -9,8 +9,8 @@
 /* Appends `s` to `out`, escaped for that destination. */
 typedef void show_clean_cb(struct buf *out, struct span s);
 
-/* The inside of a quoted value of a log line: printable ASCII; a quote and a backslash get a
- * backslash in front, any other byte becomes \xNN. What log_quote wrote as \xNN stays like that. */
+/* For the inside of a quoted value in a log line: printable ASCII stays; a quote or a backslash
+ * gets a backslash in front; any other byte becomes \xNN. A \xNN written by log_quote is kept. */
 void show_for_log(struct buf *out, struct span s);
 
 /* For people at a terminal: valid UTF-8 stays. Control characters (C0, DEL, C1), characters that
@@ -21,7 +21,8 @@ void show_for_terminal(struct buf *out, struct span s);
  * becomes U+FFFD. */
 void show_as_utf8(struct buf *out, struct span s);
 
-/* How many bytes at the front of `s` are one character of valid UTF-8 (RFC 3629); 0: none. */
+/* The length in bytes of the first character of `s`, or 0 if `s` does not start with valid UTF-8
+ * (RFC 3629). */
 size_t show_utf8_length(struct span s);
 
 /* vsnprintf, appended to `out`, with every %s (and %.*s) cleaned. Knows the conversions

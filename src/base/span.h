@@ -45,7 +45,9 @@ struct span span_trim(struct span s); /* without blanks and tabs at either end *
  * Returns false when nothing is left. */
 bool span_next_word(struct span *rest, char sep, struct span *word);
 
-/* Decimal digits only, the whole span. 0, -EINVAL, or -ERANGE when it does not fit. */
+/* Parses the whole span, which must be decimal digits. 0, -EINVAL, or -ERANGE if the number does
+ * not fit. */
 must_use int span_to_u64(struct span s, uint64_t *out);
-/* The same, but -EINVAL for leading zeros: each number is written in one way only, as in an id. */
+/* The same, but -EINVAL for leading zeros, so that each number has only one spelling. Used for
+ * ids. */
 must_use int span_to_plain_u64(struct span s, uint64_t *out);

@@ -12,8 +12,8 @@ static size_t least(size_t a, size_t b, size_t c)
     return m < c ? m : c;
 }
 
-/* Optimal string alignment distance: one edit is a letter changed, added, dropped, or two swapped.
- */
+/* Optimal string alignment distance: one edit changes, adds or drops a letter, or swaps two
+ * neighbours. */
 static size_t edits(const char *a, const char *b)
 {
     size_t rows[3][WORD_MAX + 1];

@@ -4,6 +4,6 @@
 
 #include "base.h"
 
-/* The name that `word` was probably meant to be, or NULL: at most a third of its letters wrong,
- * missing, too many or swapped. */
+/* The name that `word` was probably meant to be, or NULL: at most a third of its letters may be
+ * wrong, missing, extra or swapped. */
 const char *suggest_word(const char *word, const char *const *names, size_t count);
