@@ -11,7 +11,7 @@ const char *const brake_cause_names[] = {
 
 #define HOLD_FIRST_MS 1000u
 #define HOLD_MAX_MS 60000u
-#define WAIT_MAX_MS (3600u * 1000u) /* absurd hints are cut to an hour */
+#define WAIT_MAX_MS (3600u * 1000u) /* longer hints are cut to an hour */
 
 void brake_init(struct brake *b)
 {
@@ -67,7 +67,8 @@ bool brake_hold(struct brake *b, enum brake_cause cause, uint32_t epoch, uint64_
     uint64_t until;
 
     if (epoch != b->epoch) {
-        /* One of those that were on the wire when the brake was pulled: it may only know more. */
+        /* The request was already in flight when the hold began. Its reply can only extend the
+         * hold. */
         until = now_ns + min_u64(wait_ms, WAIT_MAX_MS) * NS_PER_MS;
         if (b->state == BRAKE_HELD)
             b->until_ns = max_u64(b->until_ns, until);
@@ -79,7 +80,7 @@ bool brake_hold(struct brake *b, enum brake_cause cause, uint32_t epoch, uint64_
     b->state = BRAKE_HELD;
     b->cause = cause;
     b->until_ns = until;
-    if (!wait_ms) /* a server that says when needs no guessing, the next time either */
+    if (!wait_ms) /* the backoff grows only when the server gives no hint */
         b->tries++;
     b->failures = 0;
     b->epoch++;

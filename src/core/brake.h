@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Limits the requests in flight of an account: no limit, none for a while, one as a probe, then
- * more and more again. The same brake serves a 429, an outage and a refused token.
+ * Limits the requests in flight of an account: first no limit; after a failure nothing for a while,
+ * then one request as a probe, then gradually more. The same brake serves a 429, an outage and a
+ * refused token.
  *
  *            429, outage, 401                    time is up
  *   FREE ─────────────────────▶ HELD ───────────────────────▶ PROBING (one request)
@@ -13,7 +14,7 @@
 #include "base.h"
 
 enum brake_state {
-    BRAKE_FREE,    /* no limit of its own */
+    BRAKE_FREE,    /* the brake sets no limit */
     BRAKE_HELD,    /* nothing is sent before until_ns */
     BRAKE_PROBING, /* one request at a time */
     BRAKE_GROWING, /* limit requests; one more for every good answer */
@@ -48,8 +49,8 @@ uint32_t brake_limit(struct brake *b, uint32_t max, uint64_t now_ns);
 void brake_good(struct brake *b, uint32_t epoch, uint32_t max);
 /* A transport failure or 5xx. Returns true when this failure begins an outage. */
 bool brake_failure(struct brake *b, uint32_t epoch, uint64_t wait_ms, uint64_t now_ns);
-/* A 429 or a refused token: wait_ms is the server's hint, 0 = none: then 1 s, 2 s, 4 s ... 60 s.
- * Returns true when this begins a hold, false when one was on already. */
+/* A 429 or a refused token: wait_ms is the server's hint; without a hint (0) the hold lasts 1 s, 2
+ * s, 4 s ... 60 s. Returns true if this begins a hold, false if a hold was already in effect. */
 bool brake_hold(struct brake *b, enum brake_cause cause, uint32_t epoch, uint64_t wait_ms,
                 uint64_t now_ns);
 void brake_release(struct brake *b); /* an operator releases the brake: FREE at once */

@@ -10,7 +10,7 @@ const char *const ledger_names[LEDGER_N] = {
 
 __extension__ typedef unsigned __int128 u128;
 
-/* Rounded up: bins together are never shorter than the window. */
+/* Rounded up, so that all bins together are never shorter than the window. */
 static uint64_t bin_ns(const struct budget *b)
 {
     return (b->limits.window_ns + BUDGET_BINS - 1) / BUDGET_BINS;
@@ -21,8 +21,8 @@ static uint64_t *bin_at(struct budget *b, uint64_t index)
     return &b->bins[index % array_len(b->bins)];
 }
 
-/* The bucket is filled only up to the last whole millionth; the rest of the time stays owed, so no
- * rate, however small, is lost to rounding. */
+/* The bucket is filled only up to the last whole millionth; the remaining time is carried over, so
+ * that rounding never loses tokens, even at very low rates. */
 static void refill(struct budget *b, uint64_t now_ns)
 {
     uint64_t capacity = b->limits.burst * MICRO;
@@ -94,7 +94,7 @@ void budget_set_limits(struct budget *b, const struct budget_limits *limits, uin
     struct budget old;
     uint64_t width = bin_ns(b);
 
-    forget_old(b, now_ns); /* each bin is looked at once below */
+    forget_old(b, now_ns); /* each bin is then copied only once below */
     old = *b;
     budget_init(b, limits, now_ns);
     b->level_micro = min_u64(old.level_micro, b->level_micro);
@@ -110,7 +110,7 @@ void budget_restore_level(struct budget *b, uint64_t level_micro, uint64_t age_n
     refill(b, now_ns);
 }
 
-/* The sum over all bins stays far from what a number can hold. */
+/* Keeps the sum over all bins far below UINT64_MAX. */
 #define BIN_MAX (UINT64_MAX / 4 / (BUDGET_BINS + BUDGET_AHEAD + 2))
 
 void budget_restore_spent(struct budget *b, uint64_t cost, int64_t age_ns, uint64_t now_ns)
@@ -129,18 +129,18 @@ void budget_restore_spent(struct budget *b, uint64_t cost, int64_t age_ns, uint6
     b->spent += cost;
 }
 
-/* Down to which bucket level a lane may draw: urgent to nothing, normal to a tenth, bulk to half.
- */
+/* The bucket level down to which a lane may spend: urgent to zero, normal to a tenth, bulk to
+ * half. */
 static uint64_t bucket_floor(const struct budget *b, enum lane lane)
 {
     static const uint64_t tenths[] = {[LANE_URGENT] = 0, [LANE_NORMAL] = 1, [LANE_BULK] = 5};
 
-    /* A bucket of one unit holds it for everybody. */
+    /* If the bucket holds only one unit, every lane may spend it. */
     return min_u64(b->limits.burst * MICRO * tenths[lane] / 10, (b->limits.burst - 1) * MICRO);
 }
 
-/* With a backlog the window is always full, and an urgent purge would find no room in it: so a
- * sliver of the window, too, is not for the lower lanes. */
+/* During a backlog the window is always full. A small part of it is therefore closed to the lower
+ * lanes, so that an urgent purge finds room. */
 static uint64_t ledger_floor(const struct budget *b, enum lane lane)
 {
     uint64_t floor = b->limits.units * (uint64_t)lane / 400; /* normal 0.25 %, bulk 0.5 % */

@@ -53,7 +53,7 @@ void budget_restore_spent(struct budget *b, uint64_t cost, int64_t age_ns, uint6
 /* The most a lane may reserve now, limited by its floor in the bucket and its floor in the
  * ledger. */
 uint64_t budget_available(struct budget *b, enum lane lane, uint64_t now_ns);
-/* The largest cost the lane could ever reserve at once. */
+/* The largest cost the lane can ever reserve at once. */
 uint64_t budget_largest(const struct budget *b, enum lane lane);
 /* The earliest time `cost` may be available to the lane if nobody else reserves; NEVER when it
  * cannot be known before an open reservation is booked. cost <= budget_largest. */

@@ -68,7 +68,7 @@ struct config_account {
     bool allow_purge_all;
     enum url_mode url_mode;
     struct config_words direct_hosts;
-    struct config_words direct_token_hosts; /* hosts of these that get the API token */
+    struct config_words direct_token_hosts; /* which direct hosts get the API token */
     enum key_form key_form;
     struct config_budget budget;
     struct config_writes writes;
@@ -88,11 +88,11 @@ struct config_http {
     uint32_t idle_s;         /* idle time after which a connection is closed */
     uint32_t request_s;      /* time limit for receiving head and body of a request */
     uint64_t body_max_bytes; /* of a body that is not streamed */
-    uint64_t results_max;    /* of answers of bulk pushes, in temporary files, all together */
-    uint64_t backlog_max;    /* maximum of waiting jobs per account, then 503; 0 = no limit */
-    char *unix_mode;         /* of sockets, octal: config_unix_mode */
-    char *unix_group;        /* "" = that of the process */
-    char *tls_cert_file;     /* "" = plain HTTP */
+    uint64_t results_max;    /* total bytes of answers to bulk pushes, kept in temporary files */
+    uint64_t backlog_max; /* waiting jobs per account, beyond which pushes get 503; 0 = no limit */
+    char *unix_mode;      /* permissions of Unix sockets, octal; see config_unix_mode */
+    char *unix_group;     /* group of Unix sockets; "" = the process's group */
+    char *tls_cert_file;  /* "" = plain HTTP */
     char *tls_key_file;
     char *tls_client_ca_file; /* "" = clients need no certificate */
 };
@@ -104,16 +104,17 @@ enum { PRODUCER_URL = 1 << 0, PRODUCER_KEY = 1 << 1, PRODUCER_ALL = 1 << 2 };
  * never empty. */
 struct config_producer {
     char *name;
-    char *token_sha256; /* 64 hex digits, lower case: of the token the producer shows; "" = none */
-    struct config_words from; /* without a token: networks, "unix" */
-    char *certificate;        /* without a token: a name in its client certificate; "" = none */
+    char *token_sha256; /* SHA-256 of the producer's token, 64 lower-case hex digits; "" = none */
+    struct config_words from; /* identifies a producer without a token: networks, "unix" */
+    char *certificate; /* identifies a producer without a token: a name in its client certificate;
+                          "" = none */
     struct config_words accounts;
     struct config_words services; /* ids or names */
     struct config_words hosts;    /* of URLs: "www.example.com", "*.example.com" */
     uint32_t kinds;               /* PRODUCER_* */
     uint32_t lanes;               /* bit n is enum lane n */
     uint32_t jobs_per_minute;     /* 0 = no limit */
-    bool admin;                   /* dead letters, pause and resume, jobs of others */
+    bool admin; /* may use dead letters, pause and resume, and jobs of other producers */
 };
 
 enum hook_scheme {
@@ -128,15 +129,15 @@ enum hook_encoding { HOOK_HEX, HOOK_BASE64, HOOK_BASE64URL };
 struct config_signature {
     enum hook_scheme scheme;
     enum hook_encoding encoding; /* of the digest */
-    char *header;                /* that holds it */
-    char *value;          /* its form: "{digest}", "sha256={digest}", "t={time},v1={digest}" */
-    char *signs;          /* what is digested: {body} {time} {method} {path} {headers} and text */
+    char *header;                /* header that contains the digest */
+    char *value;          /* header's form: "{digest}", "sha256={digest}", "t={time},v1={digest}" */
+    char *signs;          /* the signed bytes: {body} {time} {method} {path} {headers} and text */
     char *time_header;    /* holds {time} when `value` does not; "" = none */
-    char *headers_header; /* names, comma-separated, those of {headers}; "" = none */
-    uint32_t tolerance_s; /* how old or new {time} may be; 0 = not looked at */
+    char *headers_header; /* header that lists the names of {headers}; "" = none */
+    uint32_t tolerance_s; /* how far {time} may be from now; 0 = not checked */
 };
 
-/* From a publishing system's posted JSON to a job. */
+/* How the JSON that a publishing system posts becomes a job. */
 struct config_hook {
     char *name;              /* in POST /hooks/<name> */
     char *account, *service; /* "" = the only account, its default service */
@@ -156,7 +157,7 @@ struct config {
     uint32_t senders;
     uint32_t window;
     uint64_t memory_max; /* in bytes, for jobs and requests */
-    char *listen;        /* addresses, comma-separated: setting_listen_next takes them apart */
+    char *listen;        /* comma-separated addresses; setting_listen_next splits them */
     uint32_t shutdown_grace_s;
     struct config_http http;
     struct config_account *accounts;
@@ -167,13 +168,14 @@ struct config {
     uint32_t hooks_count;
 };
 
-/* The values of the table in core/setting, for memory not used before. */
+/* Initialize a struct with the defaults of the table in core/setting. The memory must not hold
+ * earlier values. */
 void config_init(struct config *c); /* no accounts, producers, hooks */
 void config_account_init(struct config_account *a);
 void config_producer_init(struct config_producer *p); /* name and token_sha256 are "" */
 void config_hook_init(struct config_hook *h);         /* name is "" */
 
-/* An account without any. */
+/* For an account without services. */
 #define CONFIG_NO_SERVICE                                                                          \
     "no service is configured: only URLs can be purged, and jobs with keys become dead letters"
 #define CONFIG_NO_SERVICE_REMEDY "name them under services, or set FASTLY_SERVICE_ID"
@@ -187,19 +189,20 @@ must_use int config_words_add(struct config_words *w, struct span word);
 void config_words_free(struct config_words *w);
 bool config_words_have_host(const struct config_words *w, struct span host); /* with its port */
 
-/* Where Redis is: the configured URL, or unix://<data_dir>/redis.sock when embedded. malloc'ed. */
+/* The URL of Redis: the configured one, or unix://<data_dir>/redis.sock when embedded.
+ * malloc'ed. */
 char *config_redis_url(const struct config *c);
 bool config_redis_embedded(const struct config *c);
 
-/* The shares of memory_max: half is for jobs read from Redis, a quarter for HTTP requests in
+/* How memory_max is shared out: half is for jobs read from Redis, a quarter for HTTP requests in
  * progress, an eighth for HTTP connections and request heads. The last eighth is for the second
  * copy of one job while it is decoded. */
 uint64_t config_jobs_max_bytes(const struct config *c);
 uint64_t config_visits_max_bytes(const struct config *c);
 uint64_t config_heads_max_bytes(const struct config *c);
 
-/* The largest job the dispatcher can hold: in bytes as job_bytes counts them, an eighth of
- * memory_max. A larger one must be refused before it is accepted. */
+/* The largest job the dispatcher can hold: an eighth of memory_max, in bytes as job_bytes counts
+ * them. Larger jobs must be refused when they are pushed. */
 uint64_t config_job_max_bytes(const struct config *c);
 
 /* The effective burst: the configured one or 5 % of the purges, at least 1. */
@@ -217,17 +220,18 @@ must_use int config_validate(const struct config *c, char *err, size_t err_room)
 
 /* The account of that name, or NULL. NULL name: the only account, if there is one. */
 const struct config_account *config_account(const struct config *c, const char *name);
-/* What to do when Fastly refuses the account's token, to come after "; " or by itself. */
+/* Writes what the operator should do when Fastly refuses the account's token. The text works after
+ * "; " and alone. */
 void config_token_remedy(const struct config_account *a, char *out, size_t room);
 const struct config_lane *config_lane(const struct config_account *a, enum lane lane);
-void config_deinit(struct config *c); /* everything in it was malloc'ed */
+void config_deinit(struct config *c); /* all pointers in it must be malloc'ed */
 
 /* -- a reference-counted configuration, shared by threads until a reload replaces it -- */
 
 /* Moves *c into a shared, reference-counted configuration; the caller holds the only reference, and
  * *c is then empty. */
 const struct config *config_share(struct config *c);
-/* Of one that was shared; any thread. NULL is fine: NULL. */
+/* Adds a reference to a shared configuration, from any thread. Returns NULL for NULL. */
 const struct config *config_hold(const struct config *c);
 void config_drop(const struct config *c); /* the last drop frees it */
-uint64_t config_shared(void);             /* how many there are */
+uint64_t config_shared(void);             /* number of shared configurations in existence */

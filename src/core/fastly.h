@@ -18,12 +18,10 @@ enum verdict {
     VERDICT_PURGED,    /* 2xx and understood */
     VERDICT_THROTTLED, /* 429: does not count as an attempt */
     VERDICT_RETRY,     /* 408, 409, 425, 5xx, transport, a reply that cannot be understood */
-    VERDICT_REFUSED,   /* 400, 413, 414, 431 ...: something in it is bad; bisect, or dead when alone
-                        */
-    VERDICT_AUTH,      /* 401, 403 of the API: the account pauses */
+    VERDICT_REFUSED, /* 400, 413, 414, 431 ...: a target is bad; bisect, or dead letter if alone */
+    VERDICT_AUTH,    /* 401, 403 of the API: the account pauses */
     VERDICT_NO_SERVICE, /* 404 of the API: the service pauses */
-    VERDICT_DENIED, /* a refusal of this one target only (403 of purge_all, VCL's 403, 404 of a URL)
-                     */
+    VERDICT_DENIED, /* only this target is refused (403 of purge_all, VCL's 403, 404 of a URL) */
     VERDICT_N
 };
 
@@ -36,30 +34,29 @@ struct fastly_ask {
     bool soft;
     enum url_mode url_mode;
     enum key_form key_form;
-    const struct config_words *token_hosts; /* sites that may see the token; NULL: none */
+    const struct config_words *token_hosts; /* sites that may get the token; NULL: none */
     const struct span *targets;             /* keys: 1..256; URL: 1; all: none */
     size_t targets_count;
 };
 
 /* The request in parts: method "POST" or "PURGE"; url complete, byte-exact; `header` one extra
  * header line ("Surrogate-Key: a b", for the JSON form "Content-Type: application/json") or empty;
- * body (JSON form) or empty. The token, soft and user-agent headers are the sender's constant ones;
- * the token goes to the API, and to a site only if it is among token_hosts and asked over https.
- * `api` is the configured base URL without trailing slash. A batch above the two limits, an
+ * body (JSON form) or empty. The sender adds the constant headers: token, soft, user agent. The
+ * token goes to the API, and to a site only if the site is in token_hosts and the request uses
+ * https. `api` is the configured base URL without trailing slash. A batch above the two limits, an
  * unchecked key, URL or service id, and a soft purge-all are bugs and abort. */
 struct fastly_request {
     const char *method;
     struct buf url;
     struct buf header;
     struct buf body;
-    bool to_site; /* not to the API: the host of the URL is asked */
+    bool to_site; /* the request goes to the URL's host, not to the API */
     bool show_token;
 };
 
 void fastly_request_build(struct fastly_request *r, const char *api, const struct fastly_ask *ask);
 
-/* Bytes that `key` adds to a batch of `keys` keys and `bytes` bytes in this form: for the ceilings.
- */
+/* The number of bytes that `key` adds to a batch in this form, for checking the limits. */
 size_t fastly_key_bytes(enum key_form form, struct span key);
 
 /* The reply. status 0: no HTTP reply (transport failure). */
@@ -74,19 +71,19 @@ struct fastly_reply {
 struct fastly_judgement {
     enum verdict verdict;
     uint64_t wait_ms;    /* Retry-After / Reset, capped at an hour; 0 = no hint */
-    uint32_t keys_limit; /* "only supports up to N surrogate keys", or 0 */
-    char reason[128];    /* for people; printable, without secrets; "" when purged */
+    uint32_t keys_limit; /* N in "only supports up to N surrogate keys", or 0 */
+    char reason[128];    /* for users: printable, without secrets; "" if purged */
 };
 
-/* wall_ms turns dates into waits. For a purged batch, missing[i] is set for every key of the ask
- * that the reply does not name (missing has room for targets_count; left alone otherwise), and
- * *missing_count tells how many, 0 included; neither is touched when URLs or all were asked for. A
- * batch reply that names none of the keys, or is no JSON object, is VERDICT_RETRY. URL and all want
- * {"status": "ok"}, except that a site asked directly may answer any 2xx: its VCL writes the body.
- */
+/* Judges the reply. wall_ms is used to convert dates into waiting times. For a purged batch, sets
+ * missing[i] for every requested key that the reply does not name (missing has room for
+ * targets_count; other elements are not changed), and sets *missing_count to the number of such
+ * keys, which may be 0. Neither is changed for URLs and purge-alls. A batch reply that names none
+ * of the keys, or is not a JSON object, is VERDICT_RETRY. URLs and purge-alls need {"status":
+ * "ok"}, except that a site asked directly may answer any 2xx, because its VCL writes the body. */
 void fastly_judge(const struct fastly_ask *ask, const struct fastly_reply *reply, uint64_t wall_ms,
                   struct fastly_judgement *out, bool *missing, size_t *missing_count);
 
 /* Retry-After: seconds or an HTTP-date (RFC 9110 section 10.2.3), as milliseconds from now, at most
- * an hour. 0, or -EINVAL when it is neither. */
+ * an hour. 0, or -EINVAL if it is neither. */
 must_use int fastly_retry_after(struct span value, uint64_t wall_ms, uint64_t *wait_ms);

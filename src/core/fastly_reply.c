@@ -8,7 +8,7 @@
 #include <time.h>
 
 #define WAIT_MAX_MS UINT64_C(3600000)
-#define TEXT_MAX_BYTES 4096 /* of a reply that is no JSON, looked at for a reason */
+#define TEXT_MAX_BYTES 4096 /* part of a non-JSON reply that is searched for a reason */
 
 const char *const verdict_names[] = {
     [VERDICT_PURGED] = "purged", [VERDICT_THROTTLED] = "throttled",
@@ -19,10 +19,10 @@ const char *const verdict_names[] = {
 
 /* -- the verdict table -- */
 
-/* What was asked and who seems to answer. A URL asked for through the API runs through the
- * customer's VCL, so both the API ({"msg": ...}) and the site may be the one that says no:
- * https://github.com/fastly/cli/issues/645 , https://github.com/alphagov/govuk-cdn-config/pull/148
- */
+/* What was requested, and who seems to have answered. A URL purge through the API also runs through
+ * the customer's VCL, so either the API ({"msg": ...}) or the site may refuse it:
+ * https://github.com/fastly/cli/issues/645 ,
+ * https://github.com/alphagov/govuk-cdn-config/pull/148 */
 enum asked { ASKED_KEYS, ASKED_ALL, ASKED_URL_API, ASKED_URL_SITE, ASKED_URL_DIRECT, ASKED_N };
 
 #define ROW(from, to, keys, all, url_api, url_site, url_direct)                                    \
@@ -36,15 +36,16 @@ enum asked { ASKED_KEYS, ASKED_ALL, ASKED_URL_API, ASKED_URL_SITE, ASKED_URL_DIR
     }
 #define SAME(from, to, verdict) ROW(from, to, verdict, verdict, verdict, verdict, verdict)
 
-/* The first row that fits holds. A 3xx of the API means that `api` points somewhere else; that of a
- * site is a VCL that redirects what it does not know, and is not followed. */
+/* The first matching row applies. A 3xx from the API means that `api` points to something else. A
+ * 3xx from a site comes from a VCL that redirects unknown requests; it is not followed. */
 static const struct rule {
     int from, to;
     enum verdict verdict[ASKED_N];
 } rules[] = {
-    /* status; keys; all; URL: the API answers, the site behind it answers, the site was asked */
+    /* columns: status; keys; all; URL answered by the API, URL answered by the site behind it, URL
+     * sent directly to the site */
     SAME(0, 0, RETRY),
-    SAME(200, 299, PURGED), /* if the body is understood, too */
+    SAME(200, 299, PURGED), /* only if the body is understood, too */
     ROW(300, 399, RETRY, RETRY, RETRY, RETRY, DENIED),
     ROW(401, 401, AUTH, AUTH, AUTH, AUTH, DENIED),
     ROW(403, 403, AUTH, DENIED, AUTH, DENIED, DENIED),
@@ -92,8 +93,8 @@ static enum asked who_answers(const struct fastly_ask *ask, const json_t *body)
     return member(body, SPAN("msg")).n ? ASKED_URL_API : ASKED_URL_SITE;
 }
 
-/* A batch is answered with {"<key>": "<purge id>", ...}. "fail" is no id: it is what stands in the
- * place of one when a key is called "status" and the batch failed. */
+/* A batch reply is {"<key>": "<purge id>", ...}. "fail" is not an id: if a key is called "status"
+ * and the batch failed, the reply is {"status": "fail"}. */
 static bool names_key(const json_t *body, struct span key)
 {
     struct span id = member(body, key);
@@ -117,8 +118,8 @@ static bool understood_keys(const struct fastly_ask *ask, const json_t *body, bo
     return true;
 }
 
-/* Asked directly, a site's VCL may answer a purge with whatever it likes, so there any 2xx will do
- * unless it says {"status": "fail"}. */
+/* When a site is asked directly, its VCL may answer a purge with any body, so any 2xx counts as
+ * success unless the body is {"status": "fail"}. */
 static bool understood(const struct fastly_ask *ask, const json_t *body, bool *missing,
                        size_t *missing_count)
 {
@@ -131,7 +132,7 @@ static bool understood(const struct fastly_ask *ask, const json_t *body, bool *m
     return span_eq(status, SPAN("ok"));
 }
 
-/* -- the reply that nearly always comes, without a JSON tree -- */
+/* -- a fast path for the usual reply, without a JSON tree -- */
 
 static struct span past_blank(struct span s)
 {
@@ -150,7 +151,7 @@ static bool take_byte(struct span *rest, char c)
     return true;
 }
 
-/* A string of 0x20 to 0x7E without escapes; anything else is left to the real parser. */
+/* Reads a string of 0x20 to 0x7E without escapes. Anything else is left to jansson. */
 static bool take_string(struct span *rest, struct span *out)
 {
     size_t n = 0;
@@ -173,8 +174,8 @@ static bool take_pair(struct span *rest, struct span *name, struct span *value)
 }
 
 /* Exactly {"<key 1>": "<id>", ...} in the order asked, or {"status": "ok"} with or without an "id".
- * No only means that one must look closer. A tree of 256 keys takes 200 us of the one thread that
- * decides everything; this takes 12. */
+ * False only means that the body needs the full parser. A JSON tree of 256 keys takes 200 us on the
+ * dispatching thread; this takes 12 us. */
 static bool plainly_purged(const struct fastly_ask *ask, struct span body)
 {
     static const struct span words[] = {{"status", 6}, {"id", 2}};
@@ -197,7 +198,8 @@ static bool plainly_purged(const struct fastly_ask *ask, struct span body)
 
 /* -- the reason -- */
 
-/* Appends as one line of printable ASCII; what does not fit ends in "...". */
+/* Appends the text as one line of printable ASCII. Text that does not fit is cut and ends in
+ * "...". */
 static void append(char *out, size_t room, struct span text)
 {
     size_t n = strlen(out);
@@ -225,9 +227,9 @@ static struct span first_member(const json_t *object, const char *const names[],
     return s;
 }
 
-/* The forms of https://github.com/fastly/go-fastly/blob/main/fastly/errors.go : {"msg", "detail"},
- * {"status", "reason"}, RFC 9457 {"title", "detail"}, JSON:API {"errors": [{"title", "detail"}]},
- * and plain text. */
+/* The reply formats of https://github.com/fastly/go-fastly/blob/main/fastly/errors.go : {"msg",
+ * "detail"}, {"status", "reason"}, RFC 9457 {"title", "detail"}, JSON:API {"errors": [{"title",
+ * "detail"}]}, and plain text. */
 static void append_text(char *out, size_t room, struct span body, const json_t *json)
 {
     static const char *const heads[] = {"msg", "reason", "title"};
@@ -287,7 +289,8 @@ static void explain(struct fastly_judgement *j, const struct fastly_reply *reply
 
 /* -- the wait -- */
 
-/* RFC 9110 section 5.6.7: one form to write and two old ones that must be read. */
+/* RFC 9110 section 5.6.7: one preferred format and two obsolete ones that must still be
+ * accepted. */
 static int parse_date(const char *text, time_t *out)
 {
     static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
@@ -305,7 +308,7 @@ static int parse_date(const char *text, time_t *out)
     return -EINVAL;
 }
 
-/* From now until a Unix time in seconds: 0 when that is past. */
+/* Milliseconds from now until a Unix time in seconds; 0 if it has passed. */
 static uint64_t until(uint64_t at_s, uint64_t wall_ms)
 {
     uint64_t at_ms = min_u64(at_s, UINT64_MAX / 1000) * 1000;
@@ -330,7 +333,7 @@ int fastly_retry_after(struct span value, uint64_t wall_ms, uint64_t *wait_ms)
     time_t at;
     int err = span_to_u64(v, &seconds);
 
-    if (err != -EINVAL) { /* more seconds than fit are an hour as well */
+    if (err != -EINVAL) { /* a number too large for 64 bits also means an hour */
         *wait_ms = err < 0 || seconds > WAIT_MAX_MS / 1000 ? WAIT_MAX_MS : seconds * 1000;
         return 0;
     }
@@ -359,7 +362,7 @@ static uint64_t wait_hint(enum verdict verdict, const struct fastly_reply *reply
     return 0;
 }
 
-/* -- together -- */
+/* -- judging a reply -- */
 
 static void judge(const struct fastly_ask *ask, const struct fastly_reply *reply,
                   const json_t *body, struct fastly_judgement *out, bool *missing,

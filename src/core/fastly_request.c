@@ -3,7 +3,8 @@
 
 #define API_MAX_BYTES 2048
 
-/* Keys are 0x21 to 0x7E, so these two are all that JSON wants escaped (RFC 8259 section 7). */
+/* Keys are 0x21 to 0x7E, so these two are the only ones that JSON requires to be escaped (RFC 8259
+ * section 7). */
 static bool needs_escape(char c)
 {
     return c == '"' || c == '\\';
@@ -66,7 +67,7 @@ static void put_service(struct buf *url, const char *api, const struct fastly_as
     buf_put(url, what);
 }
 
-/* The checks are not for the keys' sake: one that held a line break would be another header. */
+/* The keys are checked again here because a key with a line break would inject another header. */
 static void build_keys(struct fastly_request *r, const char *api, const struct fastly_ask *ask)
 {
     size_t bytes = 0;
@@ -83,13 +84,13 @@ static void build_keys(struct fastly_request *r, const char *api, const struct f
         put_header(&r->header, ask);
         return;
     }
-    /* https://github.com/adobe/fastly-native-promises/issues/100 : another type is not understood.
-     */
+    /* https://github.com/adobe/fastly-native-promises/issues/100 : Fastly does not understand other
+     * content types. */
     buf_put(&r->header, SPAN("Content-Type: application/json"));
     put_json(&r->body, ask);
 }
 
-/* Without a scheme it is https that is asked: the cached object is the same for both. */
+/* A URL without a scheme is purged over https: http and https share the cached object. */
 static void build_direct(struct fastly_request *r, const struct fastly_ask *ask, struct span url)
 {
     struct span host, rest;
@@ -119,7 +120,8 @@ static void build_url(struct fastly_request *r, const char *api, const struct fa
     buf_put(&r->url, url);
 }
 
-/* https://www.fastly.com/documentation/reference/api/purging/#purge-all : has no soft form. */
+/* https://www.fastly.com/documentation/reference/api/purging/#purge-all : a purge-all has no soft
+ * form. */
 static void build_all(struct fastly_request *r, const char *api, const struct fastly_ask *ask)
 {
     must(ask->targets_count == 0 && !ask->soft);

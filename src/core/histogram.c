@@ -14,7 +14,7 @@ const uint64_t histogram_bounds_us[HISTOGRAM_BOUNDS] = {
     DECADE(UINT64_C(1000000000)),
 };
 
-/* The first bucket whose bound is not below us. */
+/* The first bucket whose upper bound is at least `us` microseconds. */
 static uint32_t bucket_of(uint64_t us)
 {
     uint32_t from = 0, to = HISTOGRAM_BOUNDS;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * How long things took, counted in buckets of fixed bounds: 0.5 ms, then 1, 2, 5 of every decade up
- * to 5,000 s, and beyond. Adding is O(1), nothing is allocated. */
+ * A histogram of durations with fixed bucket bounds: 0.5 ms, then 1, 2, 5 of every decade up to
+ * 5,000 s, and one bucket beyond. Adding is O(1) and allocates nothing. */
 #pragma once
 
 #include "base.h"
@@ -18,7 +18,7 @@ extern const uint64_t histogram_bounds_us[HISTOGRAM_BOUNDS];
 void histogram_add(struct histogram *h, uint64_t us);
 uint64_t histogram_count(const struct histogram *h);
 
-/* What `permille` of a thousand stayed below, at most one bucket away from the truth: within its
- * bucket they are taken for evenly spread. Beyond the last bound it is that bound; 0 when nothing
- * was counted. */
+/* The duration that `permille` of a thousand values do not exceed, accurate to one bucket: values
+ * are assumed to be evenly spread within a bucket. Beyond the last bound it returns the last bound;
+ * 0 if nothing was counted. */
 uint64_t histogram_quantile_us(const struct histogram *h, uint32_t permille);

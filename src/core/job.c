@@ -10,13 +10,13 @@
 #include "log.h"
 #include "suggest.h"
 
-/* One entry on its way from fields to a spec. */
+/* The state of decoding one entry into a spec. */
 struct decoding {
     struct job_decoder *d;
     const struct config_account *account;
     struct job_spec spec;
     struct span service; /* as named by the entry */
-    uint32_t named;      /* targets, equal ones included */
+    uint32_t named;      /* number of targets, duplicates included */
     bool needs_service;
     bool all;
     char *err;
@@ -60,7 +60,7 @@ void job_decoder_deinit(struct job_decoder *d)
 static void begin(struct job_decoder *d)
 {
     d->count = 0;
-    if (++d->mark == 0) { /* once in four billion entries the old marks would look new */
+    if (++d->mark == 0) { /* the mark wrapped around: old marks would look current */
         if (d->slots_count)
             memset(d->slots, 0, d->slots_count * sizeof(*d->slots));
         d->mark = 1;
@@ -83,7 +83,7 @@ static struct job_slot *find(struct job_decoder *d, const struct job_target *t)
     }
 }
 
-/* Doubles the room, so that at most half of the slots are ever in use. */
+/* Doubles the number of slots, so that at most half of them are ever in use. */
 static void grow(struct job_decoder *d)
 {
     d->room = d->room ? d->room * 2 : 16;
@@ -101,7 +101,7 @@ static void insert(struct job_decoder *d, const struct job_target *t)
 
     if (d->count == d->room)
         grow(d);
-    if (d->count == 0) { /* most jobs have no second one, and then no hash is needed */
+    if (d->count == 0) { /* most jobs have only one target, which needs no hash */
         d->targets[d->count++] = *t;
         return;
     }
@@ -229,7 +229,7 @@ static int take_job(struct decoding *x, struct span value)
     return 0;
 }
 
-/* The field names a producer may use; the frequent ones first. */
+/* The field names a producer may use, the most frequent first. */
 static const struct field {
     struct span name;
     int (*take)(struct decoding *x, struct span value);
@@ -295,7 +295,8 @@ static bool is_service(const struct config_service *s, struct span name)
     return span_is(name, s->id) || (s->name && *s->name && span_is(name, s->name));
 }
 
-/* An account may have a thousand services, so where a name was found last is looked at first. */
+/* An account may have a thousand services, so the place where the name was last found is tried
+ * first. */
 static int service_index(struct job_decoder *d, const struct config_account *a, struct span name,
                          uint16_t *out)
 {
@@ -337,7 +338,7 @@ static int find_service(struct decoding *x)
     return 0;
 }
 
-/* -- what needs more than one field -- */
+/* -- checks that involve more than one field -- */
 
 static int finish(struct decoding *x)
 {

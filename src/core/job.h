@@ -38,8 +38,8 @@ struct job_spec {
     struct span original; /* id of the job this one continues (later, repeat); empty = itself */
 };
 
-/* An open hash set over the targets of the entry being decoded. A slot counts only when it carries
- * the mark of this entry, so nothing is cleared between two of them. */
+/* A hash set with open addressing over the targets of the entry being decoded. A slot is in use
+ * only if it has the mark of this entry, so the set need not be cleared between entries. */
 struct job_slot {
     uint32_t mark;
     uint32_t target;
@@ -58,18 +58,17 @@ struct job_decoder {
                                                   time */
 };
 
-/* Whether these are the bytes of a job's id as producers are told it: "normal-1700000000000-0",
- * with
- * "+r" behind it for each repeat; the lane goes to *lane. Whatever comes back from Redis or from a
- * visitor as such an id is looked at here before anything is built from it. */
+/* Whether `id` is a valid job id as returned to producers: "normal-1700000000000-0", followed by
+ * "+r" for each repeat. Sets *lane. Every id that comes from Redis or a client must be checked here
+ * before it is used. */
 #define JOB_ID_ROOM 80 /* room for every accepted id, with a NUL */
 bool job_id_ok(struct span id, enum lane *lane);
 
-/* The same, and why not. Redis takes 1-02 for 1-2, so an id with leading zeros would find a job
- * whose id is another one. */
+/* The same check with the reason for a refusal. Redis reads 1-02 as 1-2, so an id with leading
+ * zeros would find a job that has a different id. */
 enum job_id_form {
     JOB_ID_NONE,   /* something else */
-    JOB_ID_PADDED, /* an id but for its leading zeros: no job was ever given it */
+    JOB_ID_PADDED, /* an id except for leading zeros; no job has such an id */
     JOB_ID_PLAIN,
 };
 enum job_id_form job_id_form(struct span id, enum lane *lane);
@@ -81,12 +80,13 @@ const char *job_unknown_field(struct span name, char *out, size_t room);
 void job_decoder_init(struct job_decoder *d);
 void job_decoder_deinit(struct job_decoder *d);
 
-/* `fields` are name, value, name, value ... as Redis returns them. Unknown fields are refused: a
- * misspelt `not_befor` must not purge at once; only the dead_* fields of a dead letter that is
- * pushed again are ignored. `keys` and `url` may repeat, the others may not. Equal targets within
- * one job count once; before that there may be JOB_TARGETS_MAX of them. 0, or
- * -EINVAL with a sentence that starts with the field's name ("keys: byte 0x20 in key 3"). Service:
- * id or name from the configuration; an account without a `services` list takes none. */
+/* Decodes `fields`: name, value, name, value ... as Redis returns them. Unknown fields are refused,
+ * so that a misspelt `not_befor` does not purge at once; only the dead_* fields of a dead letter
+ * that is pushed again are ignored. `keys` and `url` may repeat, the others may not. Duplicate
+ * targets within one job count once, but toward the limit JOB_TARGETS_MAX each of them counts. 0,
+ * or -EINVAL with a sentence that starts with the field's name ("keys: byte 0x20 in key 3"). The
+ * service is an id or a name from the configuration; an account without a `services` list accepts
+ * none. */
 must_use int job_decode(struct job_decoder *d, const struct config_account *account,
                         const struct span *fields, size_t fields_count, struct job_spec *out,
                         char *err, size_t err_room);

@@ -10,9 +10,9 @@
 #include "job.h"
 #include "log.h"
 
-/* Every key at its longest with the space that follows it. */
+/* The maximum number of keys, each at its maximum length and followed by a space. */
 #define KEYS_MAX_BYTES ((size_t)JOB_TARGETS_MAX * (KEY_MAX_BYTES + 1))
-#define KEYS_KEPT_BYTES ((size_t)256 * 1024) /* more was one large job's */
+#define KEYS_KEPT_BYTES ((size_t)256 * 1024) /* a larger buffer is freed after the job */
 
 void jobform_init(struct jobform *f, enum lane lane)
 {
@@ -125,7 +125,7 @@ static int add_keys(struct jobform *f, struct span text, char *err, size_t err_r
     while (span_next_word(&text, ' ', &key)) {
         if (jobform_add_key(f, key, err, err_room) == 0)
             continue;
-        f->keys.n = bytes; /* none of the line or all of it */
+        f->keys.n = bytes; /* add all keys of the text or none */
         f->targets = targets;
         return -EINVAL;
     }
@@ -183,7 +183,7 @@ static bool is_url(const char *name)
     return strcmp(name, "url") == 0 || strcmp(name, "urls") == 0;
 }
 
-/* A list element is one target: a space in it would make two of it. */
+/* Each list element is one target, so a key with a space is refused: it would become two keys. */
 static int add_list(struct jobform *f, const char *name, const json_t *list, char *err,
                     size_t err_room)
 {

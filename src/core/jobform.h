@@ -17,12 +17,12 @@ struct jobform {
     bool takes_account; /* accept "account" in JSON: it selects the stream and is not a field of the
                            job */
     struct span account; /* p == NULL: not named */
-    char **owned;        /* what the fields point into */
+    char **owned;        /* strings that the fields point to */
     size_t owned_count, owned_room;
 };
 
 enum jobform_kind {
-    JOBFORM_GUESS, /* a URL when it holds "://" */
+    JOBFORM_GUESS, /* a URL if it contains "://", otherwise keys */
     JOBFORM_KEY,
     JOBFORM_URL,
 };
@@ -38,13 +38,13 @@ void jobform_put(struct jobform *f, const char *name, struct span value); /* cop
 must_use int jobform_add_targets(struct jobform *f, enum jobform_kind kind, struct span text,
                                  char *err, size_t err_room);
 
-/* One target: a key with a space in it is refused. 0, or -EINVAL with a sentence. */
+/* Adds one key. A key that contains a space is refused. 0, or -EINVAL with a message. */
 must_use int jobform_add_key(struct jobform *f, struct span key, char *err, size_t err_room);
 must_use int jobform_add_url(struct jobform *f, struct span url, char *err, size_t err_room);
 
-/* A JSON object with the fields of the wire contract: "keys" a list or a text, "url" or "urls" a
- * list or a text, flags true or 1, numbers as numbers; "lane" besides, and "account" where
- * takes_account says so. 0, or -EINVAL with a sentence. */
+/* Adds the fields of a JSON object, named as in the wire contract: "keys", "url" and "urls" are a
+ * list or a string, flags are true or 1, numbers are numbers. "lane" is also accepted, and
+ * "account" if takes_account is set. 0, or -EINVAL with a message. */
 must_use int jobform_add_json(struct jobform *f, struct span text, char *err, size_t err_room);
 /* The same in two steps, so that the text can be freed before its copy is made. The first step
  * returns the object, which the caller owns, or NULL with a message. */
@@ -52,8 +52,8 @@ struct json_t *jobform_load(struct span text, char *err, size_t err_room);
 must_use int jobform_add_object(struct jobform *f, struct json_t *object, char *err,
                                 size_t err_room);
 
-/* Takes over every field of `from` whose name is not there yet. */
+/* Copies every field of `from` whose name this form does not have yet. */
 void jobform_add_missing(struct jobform *f, const struct jobform *from);
 
-/* The fields, complete; valid until the form changes. */
+/* The complete list of fields, valid until the form changes. */
 const struct span *jobform_fields(struct jobform *f, size_t *count);

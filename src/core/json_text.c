@@ -6,7 +6,7 @@
 
 #include "show.h"
 
-/* `s` itself if JSON can hold it, else a copy in `fresh` that JSON can hold. */
+/* Returns `s` if it is valid in JSON, otherwise a cleaned copy in `fresh`. */
 static struct span clean(struct span s, struct buf *fresh)
 {
     size_t at = 0, n = 1;
@@ -43,6 +43,6 @@ char *json_text_line(const json_t *j)
 {
     char *text = json_dumps(j, JSON_ENCODE_ANY | JSON_COMPACT);
 
-    must(text != NULL); /* every text in it is UTF-8, and memory does not run out: see alloc */
+    must(text != NULL); /* cannot fail: all strings are UTF-8, and allocation aborts (see alloc) */
     return text;
 }

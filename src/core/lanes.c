@@ -7,12 +7,12 @@
 #include "fastly.h"
 #include "job.h"
 
-/* One round of the ring gives each service so much: small enough that at Fastly's 28 per second
- * nobody waits long behind a neighbour, large enough that full batches need few rounds. */
+/* The cost units each service gets per round of the ring: small enough that at Fastly's 28 per
+ * second no service waits long behind another, large enough that full batches need few rounds. */
 #define QUANTUM 32u
 
-/* A lane's debt does not grow beyond one full batch: after a drought it gets a batch, not a flood.
- */
+/* What is owed to a lane is at most one full batch, so that a lane that got nothing for a while
+ * does not send a burst afterwards. */
 #define OWED_MAX FASTLY_BATCH_MAX_KEYS
 
 static uint32_t slots(const struct lanes *l)
@@ -20,7 +20,7 @@ static uint32_t slots(const struct lanes *l)
     return l->options.services + 1;
 }
 
-/* URLs without a service have the slot behind the configured ones. */
+/* URLs without a service use the slot after those of the configured services. */
 static uint32_t slot_of(const struct lanes *l, uint16_t service)
 {
     must(service == SERVICE_NONE || service < l->options.services);
@@ -92,8 +92,8 @@ uint32_t lanes_cost(const struct lanes *l, enum form form, uint32_t targets)
     return keys && l->options.batch_cost == BATCH_COST_KEY ? targets : 1;
 }
 
-/* What one waiting target counts for when cost is foreseen. With batches that cost 1 it is a guess
- * on the high side, and what was reserved too much serves the next. */
+/* Adds or removes one waiting target in the counts and the expected cost. If a batch costs 1, the
+ * expected cost is too high; units reserved in excess are used by the next request. */
 static void count(struct lanes *l, struct flow *f, const struct pending *t, int sign)
 {
     enum form form = pending_form(t);
@@ -170,7 +170,8 @@ void lanes_take_keys(struct lanes *l, uint16_t service, struct list *to)
     }
 }
 
-/* How many targets of this queue can travel now: 0 when it must wait, and then until *ready_ns. */
+/* How many targets of this queue can be sent now. 0 if it must wait; if it only lingers, *ready_ns
+ * is set to when it ends, if that is earlier. */
 static uint32_t ready_count(const struct lanes *l, const struct flow *f, enum form form,
                             uint64_t now_ns, uint64_t *ready_ns)
 {
@@ -184,7 +185,8 @@ static uint32_t ready_count(const struct lanes *l, const struct flow *f, enum fo
     if (form == FORM_ALL)
         return l->all_busy[slot_of(l, f->service)] ? 0 : 1;
     head = list_first(&f->queue[form], struct pending, link);
-    /* A bit-field of 48 bits counts in 48 bits: in nanoseconds it would wrap round after days. */
+    /* The cast is needed: arithmetic on a 48-bit bit-field is done in 48 bits, and nanoseconds
+     * would wrap around after days. */
     due = add_time((uint64_t)head->since_us * 1000, l->options.linger_ns[f->lane]);
     if (f->count[form] < l->options.batch_keys && f->bytes[form] < l->options.batch_bytes &&
         due > now_ns) {
@@ -194,7 +196,7 @@ static uint32_t ready_count(const struct lanes *l, const struct flow *f, enum fo
     return f->count[form] < l->options.batch_keys ? f->count[form] : l->options.batch_keys;
 }
 
-/* Cuts a ready count down to what the grant pays for; 0 when it pays for nothing. */
+/* Reduces a ready count to what the grant can pay for; 0 if nothing. */
 static uint32_t payable(const struct lanes *l, enum form form, uint32_t n,
                         const struct grant *grant)
 {
@@ -228,7 +230,7 @@ static struct batch *fill(struct lanes *l, struct flow *f, enum form form, uint3
     return b;
 }
 
-/* The flow's next request, if its turn in the round robin pays for it. */
+/* The flow's next request, if its deficit in the round robin covers the cost. */
 static struct batch *pick_from(struct lanes *l, struct flow *f, const struct grant *grant,
                                uint64_t now_ns, uint64_t *ready_ns, bool *wants_turn)
 {
@@ -287,8 +289,8 @@ struct batch *lanes_pick(struct lanes *l, enum lane lane, const struct grant *gr
 
     if (b)
         return b;
-    /* Whoever could send but has not saved up for it brings another round; each round saves QUANTUM
-     * and no request costs more than a full batch, so this ends. */
+    /* If a flow could send but its deficit is too small, there is another round. Each round adds
+     * QUANTUM and no request costs more than a full batch, so the loop ends. */
     while (wants_turn) {
         struct list *last = ring->prev;
 
@@ -314,7 +316,7 @@ struct batch *lanes_pick(struct lanes *l, enum lane lane, const struct grant *gr
     return NULL;
 }
 
-/* Only while a service is paused, which is seldom, is there something to look for. */
+/* The loop only runs while a service is paused, which is rare. */
 uint64_t lanes_want(const struct lanes *l, enum lane lane, enum ledger ledger, uint64_t now_ns)
 {
     uint64_t want = l->cost[lane][ledger];

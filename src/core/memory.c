@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory.h"
 
-/* In twentieths, as with the window's targets: a lane leaves one to each lane above it, counted
- * over both halves. */
+/* Counted in twentieths, like the window's targets: each lane leaves one twentieth of both halves
+ * to each lane above it. */
 #define PARTS 20
 
 void memory_init(struct memory *m, uint64_t max_bytes, uint32_t users)
@@ -28,7 +28,7 @@ static uint64_t own_part(const struct memory *m)
     return m->max_bytes / 2 / m->users;
 }
 
-/* What an account with so much takes of the common half. */
+/* How much of the common half an account uses that holds `bytes` in all. */
 static uint64_t beyond(const struct memory *m, uint64_t bytes)
 {
     uint64_t own = own_part(m);
@@ -44,7 +44,8 @@ void memory_use(struct memory_user *u, uint64_t bytes)
     u->used = bytes;
 }
 
-/* Of the common half, what is kept for those who may go first. */
+/* The part of the common half that is kept for claims of other accounts, in this lane and higher
+ * ones. */
 static uint64_t kept_for_others(const struct memory_user *u, enum lane lane)
 {
     const struct memory *m = u->memory;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * The bytes that jobs may take, for all accounts together: each is sure of an equal part of one
- * half, the other half is for whoever needs it. In both, the last twentieths are for the higher
- * lanes, so that an urgent job finds room behind a backlog.
+ * Limits the memory of jobs, for all accounts together. One half is divided equally among the
+ * accounts; the other half is shared by all. In both, the last twentieths are reserved for the
+ * higher lanes, so that an urgent job finds room despite a backlog.
  *
  *   ├── half: an equal part for each account ──┤── half: common ──────────────┤
- *   │ a   bulk n u│ b   bulk n u│ c   bulk n u │ bulk of all    normal  urgent│
- */
+ *   │ a   bulk n u│ b   bulk n u│ c   bulk n u │ bulk of all    normal  urgent│ */
 #pragma once
 
 #include "config.h"
@@ -17,7 +16,7 @@ struct memory {
     uint32_t users;
     uint64_t common; /* bytes used of the common half */
     struct memory_user *claimant[LANE_N];
-    uint64_t claimed[LANE_N]; /* what it waits for */
+    uint64_t claimed[LANE_N]; /* how many bytes the claimant waits for */
 };
 
 struct memory_user {

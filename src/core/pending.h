@@ -13,7 +13,7 @@ enum pending_state {
                         next: SENDING; gone when expired */
     PENDING_DELAYED, /* on a parked batch until a retry is due, and in the table.
                         next: WAITING, also at once when a more urgent job arrives */
-    PENDING_SENDING, /* in a batch, on the wire or about to be, or a suspect being bisected; in no
+    PENDING_SENDING, /* in a batch, in flight or about to be, or a suspect being bisected; in no
                         table: arrivals start a new one. next: gone, WAITING, DELAYED */
 };
 
@@ -24,22 +24,22 @@ enum form { FORM_KEYS, FORM_SOFT_KEYS, FORM_URL, FORM_ALL, FORM_N };
 #define PENDING_PUSHED_MAX_MS ((UINT64_C(1) << 44) - 1) /* in the year 2527 */
 
 struct pending {
-    struct list link; /* the list its state says */
+    struct list link; /* in the list that its state implies */
     uint32_t hash;
     uint32_t waiters;         /* head of the chain of jobs */
-    uint64_t expires_ms : 48; /* Unix; the latest of its jobs; 0 = never */
+    uint64_t expires_ms : 48; /* Unix; the latest expiry of its jobs; 0 = never */
     uint64_t bytes_count : 16;
-    uint64_t since_us : 48;  /* monotonic: when it began to wait */
+    uint64_t since_us : 48;  /* monotonic time when it began to wait */
     uint64_t service : 16;   /* SERVICE_NONE for a URL without one */
-    uint64_t pushed_ms : 44; /* Unix, by Redis' clock: the oldest job asking for it in its lane;
-                                PENDING_PUSHED_MAX_MS stands for later ones */
+    uint64_t pushed_ms : 44; /* Unix time, by Redis' clock, when the oldest job for it in its lane
+                                was pushed; at most PENDING_PUSHED_MAX_MS */
     uint64_t attempts : 12;  /* sends that failed, up to PENDING_ATTEMPTS_MAX; 429 does not count */
     uint64_t kind : 2, lane : 2, state : 2, soft : 1;
-    uint64_t started : 1; /* a request with it was on the wire since that job came */
+    uint64_t started : 1; /* it has been in a request since that job was pushed */
     char bytes[];
 };
 
-/* There are a million of them. */
+/* There may be a million of them in memory. */
 _Static_assert(offsetof(struct pending, bytes) == 48, "a pending target has grown");
 /* Values allowed for settings and producers must fit into the bit fields. */
 _Static_assert(CONFIG_ATTEMPTS_MAX <= PENDING_ATTEMPTS_MAX, "attempts");
@@ -52,7 +52,7 @@ static inline struct span pending_bytes(const struct pending *t)
     return span_of(t->bytes, t->bytes_count);
 }
 
-/* One more send failed. */
+/* Counts one more failed send. */
 static inline void pending_tried(struct pending *t)
 {
     if (t->attempts < PENDING_ATTEMPTS_MAX)

@@ -8,7 +8,7 @@
 #define RETRY_FIRST_MS 500u
 #define RETRY_MAX_MS 60000u
 
-/* attempt: 1 after the first failure. The jitter is added to hint_ms, never taken from it. */
+/* `attempt` is 1 after the first failure. The jitter is added to hint_ms, never taken from it. */
 static inline uint64_t retry_delay_ms(uint32_t attempt, uint64_t hint_ms, struct rng *rng)
 {
     uint64_t ceiling = RETRY_FIRST_MS;

@@ -21,7 +21,7 @@ const struct setting *setting_find(enum setting_scope scope, const char *name)
     return NULL;
 }
 
-/* -- what is allowed, in words -- */
+/* -- describing the allowed values -- */
 
 /* "a, b or c", with `last` before the last one. */
 static void choices(const struct setting *s, const char *last, struct buf *out)
@@ -73,7 +73,7 @@ void setting_expects(const struct setting *s, struct buf *out)
     }
 }
 
-/* What is expected of one word of a list. */
+/* Describes what one word of a list must look like. */
 static void word_expects(const struct setting *s, struct buf *out)
 {
     if (s->type == SETTING_SET)
@@ -133,7 +133,7 @@ bool setting_same(const struct setting *s, const void *a, const void *b)
 
     if (s->type == SETTING_GROUP)
         return true;
-    if (s->type == SETTING_TEXT) /* printed, a password would be stars */
+    if (s->type == SETTING_TEXT) /* printing would hide passwords */
         return strcmp(text_of(s, a), text_of(s, b)) == 0;
     buf_init(&x, SIZE_MAX / 2);
     buf_init(&y, SIZE_MAX / 2);

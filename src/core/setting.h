@@ -16,15 +16,15 @@ enum setting_scope {
 };
 
 enum setting_type {
-    SETTING_GROUP, /* no value: the settings whose names start with "<name>." are inside */
+    SETTING_GROUP, /* has no value; contains the settings whose names start with "<name>." */
     SETTING_TEXT,
     SETTING_NUMBER,
     SETTING_BYTES, /* a uint64_t; may be written as 256MiB */
     SETTING_FLAG,
     SETTING_CHOICE,
-    SETTING_SET,      /* of choices, at least one; bit n is the n-th */
-    SETTING_WORDS,    /* each of the form; in one line of text: comma-separated */
-    SETTING_SERVICES, /* in one line of text: "id", "id=name", comma-separated */
+    SETTING_SET,   /* at least one of the choices; bit n is choice n */
+    SETTING_WORDS, /* a list of words, each of the form; comma-separated when given as one line */
+    SETTING_SERVICES, /* when given as one line: "id" or "id=name", comma-separated */
 };
 
 /* What a text, or each word of a list, must look like. */
@@ -37,16 +37,16 @@ enum setting_form {
     SETTING_FORM_GROUP,        /* a group's name */
     SETTING_FORM_NETWORK,      /* an address, a network or "unix" */
     SETTING_FORM_PATH,         /* absolute */
-    SETTING_FORM_NAME,         /* what may stand in a Redis key or a URL */
-    SETTING_FORM_ACCOUNT,      /* the name of one */
+    SETTING_FORM_NAME,         /* characters allowed in a Redis key and a URL */
+    SETTING_FORM_ACCOUNT,      /* the name of an account */
     SETTING_FORM_API,          /* https://, or http:// to this machine */
     SETTING_FORM_PROXY,        /* env, or http(s)://host:port */
     SETTING_FORM_ENV,          /* a variable's name */
     SETTING_FORM_SERVICE,      /* a service's id or its name */
-    SETTING_FORM_SHA256,       /* in hex */
+    SETTING_FORM_SHA256,       /* 64 hex digits */
     SETTING_FORM_HEADER,       /* a header's name */
-    SETTING_FORM_HOST,         /* as in a URL, with its port */
-    SETTING_FORM_HOST_PATTERN, /* a host, or "*." and a domain */
+    SETTING_FORM_HOST,         /* as in a URL, including the port */
+    SETTING_FORM_HOST_PATTERN, /* a host, or "*." followed by a domain */
     SETTING_FORM_CONDITION,    /* path=value, header:name=value */
     SETTING_FORM_TEMPLATE,     /* checked by the code that uses it */
 };
@@ -67,15 +67,14 @@ struct setting {
     uint64_t min, max;   /* numbers and bytes */
     const char *const *choices;
     size_t choices_count;
-    const char *fallback;   /* the default, in the words of the file; NULL: it must be given */
-    const char *example;    /* in the sample's example of a producer or hook; NULL: the default */
+    const char *fallback;   /* the default, written as in the file; NULL: the setting is required */
+    const char *example;    /* shown in the sample, for a producer or hook; NULL: the default */
     enum setting_form form; /* texts and words */
     bool may_be_empty;      /* texts */
     bool may_be_list;       /* global texts: a list in the file is joined with commas */
     enum setting_reload reload;
-    bool guarded; /* path of a file or folder that no other user should read, and that none may
-                     change */
-    const char *sentence; /* lines for people, separated by \n */
+    bool guarded;         /* a path that other users should not read and must not change */
+    const char *sentence; /* description for users; lines are separated by \n */
     bool
         secret; /* may contain a secret: never quoted in errors, and printed without the password */
 };
@@ -91,31 +90,32 @@ void setting_expects(const struct setting *s, struct buf *out);
 must_use int setting_set(const struct setting *s, void *base, const char *text, char *err,
                          size_t err_room);
 
-/* The same for a set or words, which stand one by one in the file; *wrong is the one that err is
- * about. */
+/* The same for a set or a list of words given one by one; *wrong is the index of the word that err
+ * is about. */
 must_use int setting_set_words(const struct setting *s, void *base, char *const *words,
                                uint32_t count, uint32_t *wrong, char *err, size_t err_room);
 
-/* Whether two of the same scope have the same value there. */
+/* Whether two structs of the same scope have the same value for this setting. */
 bool setting_same(const struct setting *s, const void *a, const void *b);
-/* Makes *to have the value that *from has: of texts, numbers, flags and choices. */
+/* Copies the value of this setting from *from to *to. Only for texts, numbers, flags and
+ * choices. */
 void setting_copy(const struct setting *s, void *to, const void *from);
 
-/* The environment variable of a setting: PURGELINE_BUDGET_PURGES. False: it has none, like all
- * settings in lists. */
+/* The environment variable of a setting: PURGELINE_BUDGET_PURGES. False if it has none; settings
+ * inside lists have none. */
 bool setting_env_name(const struct setting *s, char *out, size_t room);
 
-/* All values of the scope as the table has them ("" for what must be given); for memory that is
- * zero or was set before. */
+/* Sets all settings of the scope to their defaults ("" for required ones). The memory must be zero
+ * or have been set before. */
 void setting_set_defaults(enum setting_scope scope, void *base);
-void setting_set_examples(enum setting_scope scope, void *base); /* those that there are */
+void setting_set_examples(enum setting_scope scope, void *base); /* for settings that have one */
 void setting_free(enum setting_scope scope, void *base);         /* all texts and lists */
 
 #define SETTING_UNIX "unix:" /* before the path of a socket in `listen` */
 
-/* The next address of `listen`, without spaces around it. False: there is none. */
+/* Gets the next address of `listen`, without surrounding spaces. False if there are no more. */
 bool setting_listen_next(struct span *rest, struct span *one);
-bool setting_listen_is_unix(struct span one); /* and not host:port */
+bool setting_listen_is_unix(struct span one); /* not host:port */
 
 /* Whether the host always means this machine: "localhost", "127.0.0.1", "[::1]" ... */
 bool setting_host_is_loopback(struct span host);
@@ -125,7 +125,7 @@ bool setting_host_is_loopback(struct span host);
 struct setting_list {
     const char *name, *one; /* "accounts", "an account" */
     uint32_t max;
-    size_t offset, count_offset, item_size; /* in struct config; of an item */
+    size_t offset, count_offset, item_size; /* the offsets are within struct config */
     const char *sentence;                   /* NULL: none */
 };
 

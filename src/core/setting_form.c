@@ -31,7 +31,7 @@ static bool port_ok(const char *text)
     return span_to_u64(span_str(text), &port) == 0 && port <= UINT16_MAX;
 }
 
-/* host:port with the host an IPv4 address, a name or an IPv6 address in brackets. */
+/* host:port, where host is an IPv4 address, a name, or an IPv6 address in brackets. */
 static bool listen_ok(const char *text)
 {
     const char *colon = strrchr(text, ':');
@@ -86,7 +86,7 @@ static bool listens_ok(const char *text)
     return count > 0;
 }
 
-/* An octal number, as chmod(1) takes it: "0660". */
+/* An octal number like "0660", as accepted by chmod(1). */
 static bool mode_ok(const char *text)
 {
     size_t n = strspn(text, "01234567");
@@ -108,8 +108,8 @@ static bool ends_in_port_zero(const char *text)
     return colon && span_to_u64(span_str(colon + 1), &port) == 0 && port == 0;
 }
 
-/* A base URL without user info, query or fragment: requests append to it. The token travels there,
- * so plain http is for this machine only. */
+/* A base URL without user info, query or fragment: requests append to it. The token is sent there,
+ * so plain http is allowed only for this machine. */
 static bool api_ok(const char *text)
 {
     bool plain = starts(text, "http://");
@@ -136,7 +136,7 @@ static bool api_ok(const char *text)
     return setting_word_ok(name, ".-[]:", 255) && (!plain || setting_host_is_loopback(name));
 }
 
-/* The user and the password are no part of it: they would stand in logs. */
+/* A user and a password are not allowed, because they would appear in logs. */
 static bool proxy_ok(const char *text)
 {
     const char *authority = strstr(text, "://");
@@ -182,7 +182,7 @@ static bool host_pattern_ok(const char *text)
            host[n - 1] != '.' && !strstr(host, "..");
 }
 
-/* Something before the "=" that there must be, also after "header:". */
+/* There must be a "=" with something before it, also after "header:". */
 static bool condition_ok(const char *text)
 {
     const char *name = starts(text, "header:") ? text + strlen("header:") : text;
@@ -250,10 +250,10 @@ bool setting_form_ok(enum setting_form form, const char *text)
            looks_right(form, text);
 }
 
-/* -- in words -- */
+/* -- descriptions for users -- */
 
 static const struct {
-    const char *one, *many; /* NULL: there are no lists of it */
+    const char *one, *many; /* NULL: no setting is a list of it */
 } words[] = {
     [SETTING_FORM_ANY] = {"text", NULL},
     [SETTING_FORM_LINES] = {"text", NULL},

@@ -16,7 +16,7 @@ static int set_text(const struct setting *s, char **at, const char *text)
     if (!setting_form_ok(s->form, text) && !(s->may_be_empty && n == 0))
         return -EINVAL;
     while (s->form == SETTING_FORM_API && text[n - 1] == '/')
-        n--; /* requests bring their own slash */
+        n--; /* requests add their own slash */
     free(*at);
     *at = alloc_copy(text, n);
     for (char *c = *at; s->form == SETTING_FORM_SHA256 && *c; c++)
@@ -38,7 +38,7 @@ static int set_number(const struct setting *s, void *at, const char *text)
     return 0;
 }
 
-static const char *const byte_units[] = {"", "KiB", "MiB", "GiB", "TiB"}; /* 1024 apart */
+static const char *const byte_units[] = {"", "KiB", "MiB", "GiB", "TiB"}; /* powers of 1024 */
 
 static int set_bytes(const struct setting *s, uint64_t *at, const char *text)
 {
@@ -65,7 +65,7 @@ static int set_flag(bool *at, const char *text)
     return 0;
 }
 
-/* The choice's number, or -EINVAL. */
+/* The index of the choice, or -EINVAL. */
 static int choice_of(const struct setting *s, const char *text)
 {
     for (size_t i = 0; i < s->choices_count; i++)
@@ -155,7 +155,7 @@ static int add_service(struct config_account *a, struct span item)
                                eq ? trimmed(span_of(eq + 1, item.n - id_bytes - 1)) : SPAN(""));
 }
 
-/* Builds the new list in an account of its own, so a bad item leaves the old one. */
+/* Builds the new list in a temporary account, so that a bad item leaves the old list unchanged. */
 static int set_services(struct config_account *a, const char *text)
 {
     struct config_account fresh = {0};
@@ -222,7 +222,7 @@ int setting_value_set_words(const struct setting *s, void *base, char *const *wo
     return set_set(s, at, words, count, wrong);
 }
 
-/* A list in one line of text. */
+/* Sets a list from one line of text. */
 static int set_line(const struct setting *s, void *base, const char *text)
 {
     struct config_words words = {0};
@@ -289,7 +289,7 @@ void setting_value_free(const struct setting *s, void *base)
 
 /* -- back to YAML -- */
 
-/* Plain where YAML cannot misread it, else in double quotes. */
+/* Whether YAML cannot misread the text without quotes. Other texts are printed in double quotes. */
 static bool plain(const char *text)
 {
     static const char *const words[] = {"true", "false", "null", "yes", "no", "on", "off"};
@@ -322,7 +322,7 @@ static void print_text(struct buf *out, const char *text)
     buf_putc(out, '"');
 }
 
-/* redis://user:password@host/0 without the password. */
+/* Prints redis://user:password@host/0 without the password. */
 static void print_secret(struct buf *out, const char *text)
 {
     const char *scheme = strstr(text, "://");

@@ -98,8 +98,8 @@ static bool is_alnum(char c)
     return (byte | 0x20) - 'a' < 26 || byte - '0' < 10;
 }
 
-/* ".", ".." and "a..b" are no names; and the first two would be steps through the path of the API.
- */
+/* ".", ".." and "a..b" are not valid names, and the first two would be path segments in the URL of
+ * the API. */
 static int name_check(struct span name, const char **why)
 {
     char before = '.';
@@ -134,7 +134,7 @@ static int ipv6_check(struct span address, const char **why)
     return refuse(why, "there is no IPv6 address between the brackets");
 }
 
-/* `after` is what follows the name: nothing, or ":port". */
+/* `after` is the text after the name: empty, or ":port". */
 static int port_check(struct span after, const char **why)
 {
     uint64_t port;
@@ -168,8 +168,9 @@ static bool is_byte(struct span path, size_t at, const char *hex)
     return path.n - at >= 2 && path.p[at] == hex[0] && (path.p[at + 1] | 0x20) == hex[1];
 }
 
-/* One byte of a path as the most careless server would see it: %2e is a dot, %2f a slash, %5c a
- * backslash, %3b a semicolon, and %25 a percent sign that may begin any of these once more. */
+/* Returns one byte of a path as the most lenient server would decode it: %2e is a dot, %2f a slash,
+ * %5c a backslash, %3b a semicolon, and %25 a percent sign that may start another of these
+ * escapes. */
 static char path_byte(struct span path, size_t *at)
 {
     static const struct {
@@ -193,10 +194,11 @@ static char path_byte(struct span path, size_t *at)
     return c;
 }
 
-/* No client asks for "/a/../b", it asks for "/b", so nothing is cached under such a path. But
- * "h/../../service/x/purge_all" put after https://api.fastly.com/purge/ may be another order.
- * A backslash separates like a slash where Windows is not far, and Java's servers drop what follows
- * a semicolon in a segment: "/..;x/" is "/../" there. */
+/* Whether the path has a ".." segment. Clients request "/b" rather than "/a/../b", so nothing is
+ * cached under such a path. But "h/../../service/x/purge_all" appended to
+ * https://api.fastly.com/purge/ could become a different request. Some servers, mainly on Windows,
+ * treat a backslash as a slash, and Java servers drop what follows a semicolon in a segment, so
+ * that "/..;x/" means "/../". */
 static bool climbs(struct span path)
 {
     size_t at = 0, length = 0, dots = 0;
@@ -220,7 +222,7 @@ static bool climbs(struct span path)
     return length == 2 && dots == 2;
 }
 
-/* A quick look: most URLs have neither a percent sign nor two dots in a row. */
+/* A fast check: most URLs have neither a percent sign nor two dots in a row. */
 static bool may_climb(struct span rest)
 {
     const char *dot = rest.p, *end = rest.p + rest.n;
@@ -280,8 +282,9 @@ bool service_id_ok(struct span id)
 
 /* -- identity -- */
 
-/* SipHash-1-3 (Aumasson, Bernstein, https://www.aumasson.jp/siphash/siphash.pdf): made for tables
- * whose keys a stranger chooses, and about as fast as anything on the 10 to 100 bytes we see. */
+/* SipHash-1-3 (Aumasson, Bernstein, https://www.aumasson.jp/siphash/siphash.pdf): designed for hash
+ * tables whose keys come from untrusted input, and about as fast as anything on the 10 to 100 bytes
+ * we see. */
 struct sip {
     uint64_t v0, v1, v2, v3;
 };
@@ -324,7 +327,7 @@ static inline uint64_t as_is(uint64_t w)
     return w;
 }
 
-/* A-Z to a-z in eight bytes at once. */
+/* Converts A-Z to a-z in eight bytes at once. */
 static inline uint64_t in_lower_case(uint64_t w)
 {
     uint64_t low = w & ~OCTETS(0x80);
@@ -333,7 +336,7 @@ static inline uint64_t in_lower_case(uint64_t w)
     return w | ((from_a & ~above_z & ~w & OCTETS(0x80)) >> 2);
 }
 
-/* The bytes and then their number, so that "ab","c" and "a","bc" differ. */
+/* Hashes the bytes and then their number, so that "ab","c" and "a","bc" differ. */
 static inline void sip_put(struct sip *s, struct span bytes, uint64_t map(uint64_t))
 {
     uint64_t w = 0, n = bytes.n;
@@ -354,7 +357,8 @@ static inline uint32_t sip_end(struct sip *s)
     return (uint32_t)(s->v0 ^ s->v1 ^ s->v2 ^ s->v3);
 }
 
-/* What of a URL's path counts: "" and "/" are the same, and so are "?q" and "/?q". */
+/* Skips the first slash of a URL's path, because "" and "/" are the same, and so are "?q" and
+ * "/?q". */
 static struct span past_slash(struct span rest)
 {
     return rest.n && rest.p[0] == '/' ? span_from(rest, 1) : rest;

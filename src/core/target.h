@@ -22,9 +22,9 @@ must_use int key_check(struct span key, const char **why);
 
 /* 0, or -EINVAL with a sentence: http://, https:// or no scheme, a host (name, IPv4 or [IPv6]) with
  * or without a port, at most 8 KiB, no control bytes, no space, no fragment, no user info, no ".."
- * segment in the path, nor what some servers read as one ("..;x", "%2e%2e", "%252e.", and with a
- * backslash or %5c in the place of a slash). Bytes from 0x80 up are taken as they are: what is sent
- * is what was given. Without a scheme "//host/x" is not a URL. */
+ * segment in the path, and nothing that some servers read as one ("..;x", "%2e%2e", "%252e.", also
+ * with a backslash or %5c instead of a slash). Bytes from 0x80 up are accepted and sent unchanged.
+ * "//host/x", which has no scheme, is not a URL. */
 must_use int url_check(struct span url, const char **why);
 
 /* The host[:port] part and the rest (path and query, "" or starting with '/' or '?') of a URL that
@@ -34,18 +34,19 @@ struct span host_name(struct span host); /* without its port; "[::1]" keeps the 
 /* Whether it is an IP address as inet_pton(3) reads it, in brackets if IPv6, not a name. */
 bool host_is_address(struct span host);
 
-/* [A-Za-z0-9]{1,64}: what may stand in the path of a request. */
+/* [A-Za-z0-9]{1,64}: what is allowed in the path of a request. */
 bool service_id_ok(struct span id);
 
 /* Identity. Keys: service and bytes. URLs: host in lower case, scheme ignored, path and query
  * untouched (https://www.fastly.com/documentation/reference/vcl/subroutines/hash/ : the default
  * hash is req.url and req.http.host); the service does not matter, and an empty path is "/" because
- * that is what a server sees. "h:80" and "h" are two hosts: the cache hashes the Host header. All:
- * the service. Softness is no part of it: hard absorbs soft. */
+ * that is what a server sees. "h:80" and "h" are different hosts, because the cache hashes the Host
+ * header. All: the service. Soft and hard purges are not distinguished: a hard purge absorbs a soft
+ * one. */
 uint32_t target_hash(enum target_kind kind, uint16_t service, struct span bytes);
 bool target_same(enum target_kind kind, struct span a, struct span b);
 
-/* To be set once, from randomness, before the first hash: producers choose the bytes that are
- * hashed, and must not be able to choose collisions. Tests leave it alone and get the same hashes
- * every time. */
+/* Must be called once with a random seed before the first hash: producers choose the hashed bytes
+ * and must not be able to cause collisions. Tests do not call it, so they always get the same
+ * hashes. */
 void target_hash_seed(uint64_t seed);

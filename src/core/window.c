@@ -10,8 +10,8 @@ struct waiter {
     uint32_t job;
 };
 
-/* A link of the chain of those who wait for a target is the number of a waiter or, with this bit,
- * of a job that is its own. */
+/* A link in a target's chain of waiters is the number of a waiter or, if this bit is set, the
+ * number of a job that is its own waiter. */
 #define OWN UINT32_C(0x80000000)
 
 #define TABLE_FIRST 1024u
@@ -116,8 +116,8 @@ static void insert(struct window *w, struct pending *t)
     w->table_count++;
 }
 
-/* Linear probing without tombstones: what follows the hole moves up if its own slot lies before it.
- */
+/* Linear probing without tombstones: later entries move into the hole if their own slot is not
+ * after it. */
 static void take_out(struct window *w, const struct pending *t)
 {
     uint32_t hole = slot_of(w, t->hash);
@@ -155,7 +155,7 @@ static uint32_t *next_of(const struct window *w, uint32_t link)
     return link & OWN ? &job_at(w, link & ~OWN)->next : &waiter_at(w, link)->next;
 }
 
-/* Takes the first link off the chain. Returns the number of the job that waited. */
+/* Removes the first link of the chain and returns the number of its job. */
 static uint32_t detach(struct window *w, uint32_t *chain)
 {
     uint32_t link = *chain, job = link & ~OWN;
@@ -190,7 +190,7 @@ static uint32_t job_new(struct window *w, const struct job_spec *spec, const str
 {
     uint32_t i = pool_take(&w->jobs);
 
-    must(i < OWN - 1); /* all bits set is the end of a chain */
+    must(i < OWN - 1); /* all bits set marks the end of a chain */
     w->jobs_of[how->lane]++;
     *job_at(w, i) = (struct window_job){.id_ms = how->id_ms,
                                         .id_seq = how->id_seq,
@@ -232,9 +232,9 @@ static uint64_t later_expiry(uint64_t a, uint64_t b)
     return a == 0 || b == 0 ? 0 : max_u64(a, b);
 }
 
-/* The wait for the wire is measured once for each target: for the oldest job of the lane that it
- * travels in. Who waited long in a lower lane says nothing about how fast an urgent one is served.
- */
+/* The time until a target is sent is measured once per target, for the oldest job in the lane that
+ * the target is sent in. How long a job waited in a lower lane says nothing about how fast urgent
+ * jobs are served. */
 static void note_push(struct pending *t, enum lane lane, uint64_t pushed_ms, bool started)
 {
     bool sooner = (unsigned)lane < t->lane, news = t->started && !started;
@@ -246,8 +246,9 @@ static void note_push(struct pending *t, enum lane lane, uint64_t pushed_ms, boo
     t->started = started;
 }
 
-/* What waits takes over what the newcomer asks for beyond it. A delayed one stays delayed unless
- * somebody more urgent asks: whoever pushes again must not undo a back-off. */
+/* Raises a waiting target to what a new job demands: hard, a more urgent lane, a later expiry. A
+ * delayed target stays delayed unless the new job is more urgent, because pushing a target again
+ * must not cancel its backoff. */
 static void strengthen(struct window *w, struct pending *t, bool soft, enum lane lane,
                        uint64_t expires_ms)
 {
@@ -293,8 +294,8 @@ void window_add(struct window *w, const struct job_spec *spec, const struct wind
     }
 }
 
-/* Lower lanes stop being read while there is still room for higher ones. Merged jobs take memory
- * too: four per target is the measure. */
+/* Lower lanes stop being read while there is still room for higher ones. Merged jobs use memory
+ * too, so the number of jobs is limited to four times that of targets. */
 uint32_t window_room(const struct window *w, enum lane lane)
 {
     uint64_t limit = (uint64_t)w->limit * (20 - (unsigned)lane) / 20;
@@ -306,7 +307,8 @@ uint32_t window_room(const struct window *w, enum lane lane)
     return (uint32_t)min_u64(limit - w->held, jobs - w->jobs.used);
 }
 
-/* What a list of all jobs takes, which the audit makes at times (dispatch/intake). */
+/* Bytes per job in the list of all jobs that the audit makes from time to time
+ * (dispatch/intake). */
 #define LISTED_BYTES 16
 
 uint64_t window_bytes(const struct window *w)
@@ -335,7 +337,7 @@ void window_sent(struct window *w, struct pending *t)
     take_out(w, t);
 }
 
-/* Everything that waits for `from` waits for `to` instead. */
+/* Makes all jobs that wait for `from` wait for `to` instead. */
 static void merge_into(struct window *w, struct pending *to, struct pending *from)
 {
     uint32_t *tail = &from->waiters;
@@ -408,14 +410,14 @@ void window_settle(struct window *w, struct pending *t, enum fate fate, window_e
             job->fate = fate;
         if (--job->open == 0 || fate == FATE_DEAD)
             cb(ctx, job);
-        if (job->open == 0) /* and stays so in a returned record: window_each_job goes by it */
+        if (job->open == 0) /* stays 0 in a freed record: window_each_job relies on it */
             job_free(w, i);
     }
     forget(w, t);
     shrink(w);
 }
 
-/* -- taking back -- */
+/* -- cancelling jobs -- */
 
 static uint64_t mark_of(uint64_t id_ms, uint64_t id_seq)
 {
@@ -431,7 +433,7 @@ static bool among(const struct window_job *job, const struct window_name *names,
     return false;
 }
 
-/* How many of the jobs are here. */
+/* Marks the named jobs that are in the window, and returns their number. */
 static uint32_t mark_cancelled(struct window *w, const struct window_name *names, size_t count)
 {
     uint64_t marks = 0;
@@ -462,7 +464,7 @@ static void release(struct window *w, uint32_t number, window_end_cb *cb, void *
     job_free(w, number);
 }
 
-/* Whether nobody is left who waits for t. */
+/* Detaches cancelled jobs from t. Returns whether no job waits for it any more. */
 static bool release_cancelled(struct window *w, struct pending *t, window_end_cb *cb, void *ctx)
 {
     uint32_t *at = &t->waiters;
@@ -493,7 +495,7 @@ void window_cancel(struct window *w, const struct window_name *jobs, size_t coun
             continue;
         }
         lanes_remove(w->lanes, t);
-        take_out(w, t); /* another one may have moved to this place: it is looked at next */
+        take_out(w, t); /* another target may have moved into this slot, so i stays */
         forget(w, t);
     }
     shrink(w);

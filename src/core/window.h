@@ -18,15 +18,15 @@ enum fate { FATE_PURGED, FATE_EXPIRED, FATE_CANCELLED, FATE_DEAD, FATE_N };
 /* The part of a job kept in memory; everything else stays in its stream entry. */
 struct __attribute__((packed, aligned(4))) window_job {
     uint32_t next;       /* in the chain of its only target */
-    uint64_t id_ms : 48; /* the entry's id: milliseconds (until the year 10889) ... */
+    uint64_t id_ms : 48; /* the entry's id: milliseconds (until the year 10889) */
     uint64_t lane : 2;
     uint64_t fate : 2;
-    uint64_t plain : 1; /* its entry holds nothing that its end needs (ref, original id, repeat) */
-    uint64_t cancelled : 1; /* its waiters are being taken away */
+    uint64_t plain : 1; /* its entry has no ref, original id or repeat, which its end would need */
+    uint64_t cancelled : 1; /* it is being cancelled */
     uint64_t large : 1;     /* its entry is too large for one script */
     uint64_t : 9;
-    uint32_t id_seq; /* ... and sequence */
-    uint16_t open;   /* targets not settled */
+    uint32_t id_seq; /* the entry's id: sequence number */
+    uint16_t open;   /* number of targets not settled */
     uint16_t targets;
 };
 
@@ -35,12 +35,12 @@ _Static_assert(sizeof(struct window_job) == 20, "a job in memory has grown");
 _Static_assert(JOB_TARGETS_MAX <= UINT16_MAX, "open, targets");
 
 struct window {
-    struct pending **table; /* open addressing, linear probing; WAITING and DELAYED ones */
+    struct pending **table; /* hash table with linear probing, for WAITING and DELAYED targets */
     uint32_t table_room, table_count;
     uint64_t bytes;  /* of pending targets, of all states */
     uint32_t limit;  /* pending targets, of all states */
     uint32_t held;   /* pending targets, of all states */
-    uint64_t merged; /* targets of jobs that found theirs waiting already */
+    uint64_t merged; /* targets of new jobs that were already waiting */
     struct pool jobs, waiters;
     uint32_t jobs_of[LANE_N];
     struct lanes *lanes;
@@ -54,45 +54,45 @@ struct window_add {
     uint64_t now_ns;
 };
 
-/* Called once per job that has no target left to wait for (job->open is 0; its record is gone
- * afterwards), and besides when a target died under a job that waits for others still (open > 0).
- */
+/* Called once for each job when its last target is settled (job->open is 0; the record is freed
+ * afterwards). Also called when a target of a job is dead while others are still pending (open >
+ * 0). */
 typedef void window_end_cb(void *ctx, const struct window_job *job);
 
 void window_init(struct window *w, uint32_t limit, struct lanes *lanes);
-void window_deinit(struct window *w); /* forgets everything that waits; nothing may be SENDING */
+void window_deinit(struct window *w); /* drops everything that waits; nothing may be SENDING */
 
 /* Adds a job and merges its targets with waiting ones: hard absorbs soft, the higher lane wins, the
  * latest expiry counts. */
 void window_add(struct window *w, const struct job_spec *spec, const struct window_add *how);
 
-/* Room for how many more targets or jobs there is. A job that names more targets than that is taken
- * all the same, whole, while there is room for one: the ceiling may be passed by one job. */
+/* How many more targets or jobs there is room for. While there is room for one, a job with any
+ * number of targets is accepted as a whole, so one job may exceed the limit. */
 uint32_t window_room(const struct window *w, enum lane lane);
 
-uint64_t window_bytes(const struct window *w); /* memory that it takes */
+uint64_t window_bytes(const struct window *w); /* memory in use */
 /* The most by which adding the job can increase window_bytes. */
 uint64_t window_cost_bytes(const struct window *w, const struct job_spec *spec);
 
-/* Marks the target as being sent: new jobs with the same target start a new pending target. (It has
- * left its queue.) */
+/* Marks the target as being sent: new jobs with the same target start a new pending target. The
+ * target must already have left its queue. */
 void window_sent(struct window *w, struct pending *t);
-/* It comes back to wait: into its lane before the others, or merged into what waits there by now.
- */
+/* Returns a target that was SENDING to WAITING: to the front of its queue, or merged into an
+ * identical target that is waiting by now. */
 void window_return(struct window *w, struct pending *t);
-/* It comes back to wait for a retry: returns the pending target to park (t itself, state DELAYED,
- * on no list), or NULL when it was merged into one that waits already. */
+/* The target must wait for a retry. Returns the pending target to park (t itself, in state DELAYED
+ * and on no list), or NULL if it was merged into an identical target that is already waiting. */
 struct pending *window_delay(struct window *w, struct pending *t);
 /* Makes a delayed target wait again when its retry is due. */
 void window_due(struct window *w, struct pending *t);
 
-/* The end of a target in state SENDING or WAITING; ends every job that waited for nothing else. */
+/* Ends a target in state SENDING or WAITING, and every job that waited for nothing else. */
 void window_settle(struct window *w, struct pending *t, enum fate fate, window_end_cb *cb,
                    void *ctx);
 
-/* Jobs taken back by who pushed them: what waits for nobody else is not sent. A target on the wire,
- * or parked until its retry, stays what it is. `cb` is called for each that has ended by that, with
- * FATE_CANCELLED. Looks at everything that waits, once for all of them. */
+/* Cancels jobs. Waiting targets that no other job waits for are not sent. Targets in flight or
+ * parked for a retry are not changed. `cb` is called for each job that this ends, with
+ * FATE_CANCELLED. Scans all waiting targets, once for all given jobs. */
 struct window_name {
     enum lane lane;
     uint64_t id_ms;
@@ -101,5 +101,5 @@ struct window_name {
 void window_cancel(struct window *w, const struct window_name *jobs, size_t count,
                    window_end_cb *cb, void *ctx);
 
-/* Every job that waits, in no order. */
+/* Calls `cb` for every waiting job, in no particular order. */
 void window_each_job(const struct window *w, window_end_cb *cb, void *ctx);
