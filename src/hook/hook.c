@@ -15,12 +15,12 @@
 #include "target.h"
 #include "template.h"
 
-#define OTHER_FIELDS_MAX_BYTES 1024 /* service and repeat_after; the settings are shorter */
+#define OTHER_FIELDS_MAX_BYTES 1024 /* for service and repeat_after; settings are shorter */
 
 struct condition {
     char *text;           /* as configured */
-    char *header;         /* or NULL: the path counts */
-    struct jsonpath path; /* empty for a header */
+    char *header;         /* NULL: the condition uses the path */
+    struct jsonpath path; /* unused for a header */
     bool compares, negated, starts;
     struct span value; /* in text */
 };
@@ -29,7 +29,7 @@ struct mapping {
     struct template *template;
     char *text; /* as configured */
     enum target_kind kind;
-    uint32_t nth; /* in its list */
+    uint32_t nth; /* index in its list of settings */
 };
 
 struct hook {
@@ -45,7 +45,7 @@ struct hook {
 
 struct hook_target {
     enum target_kind kind;
-    size_t at, n; /* in hook_job.text, which moves as it grows */
+    size_t at, n; /* offset and length in hook_job.text, which moves as it grows */
 };
 
 __attribute__((format(printf, 3, 4), cold)) static int wrong(char *err, size_t err_room,
@@ -61,7 +61,7 @@ __attribute__((format(printf, 3, 4), cold)) static int wrong(char *err, size_t e
 
 /* -- compiling -- */
 
-/* The first '=' that is in no double quotes; NULL when there is none. */
+/* The first '=' outside double quotes, or NULL. */
 static char *find_equals(char *text)
 {
     bool quoted = false;
@@ -251,8 +251,8 @@ static struct span target_bytes(const struct hook_job *j, const struct hook_targ
     return span_of(j->text.p + t->at, t->n);
 }
 
-/* The slot of an equal target, or the free one (0) where it belongs; else the target's number + 1.
- */
+/* The slot of an equal target, or the free slot where this target belongs. A slot contains the
+ * target's number + 1; 0 means free. */
 static uint32_t *find(struct hook_job *j, enum target_kind kind, struct span bytes)
 {
     uint32_t last = j->slots_count - 1;
@@ -269,7 +269,7 @@ static uint32_t *find(struct hook_job *j, enum target_kind kind, struct span byt
     }
 }
 
-/* Doubles the room, so that at most half of the slots are ever in use. */
+/* Doubles the number of slots, so that at most half of them are ever in use. */
 static void grow(struct hook_job *j)
 {
     j->targets_room = j->targets_room ? j->targets_room * 2 : 16;
@@ -281,7 +281,7 @@ static void grow(struct hook_job *j)
         *find(j, j->targets[i].kind, target_bytes(j, &j->targets[i])) = i + 1;
 }
 
-/* One mapping at work. */
+/* The context for applying one mapping. */
 struct mapper {
     const struct hook *h;
     const struct mapping *m;
@@ -325,7 +325,7 @@ static int add_target(void *context, struct span bytes)
     if (j->targets_count == x->h->max_targets || j->text.n + bytes.n >= HOOK_MAX_BYTES)
         return too_many(x->err, x->err_room, x->h);
     j->targets[j->targets_count] = (struct hook_target){x->m->kind, j->text.n, bytes.n};
-    /* The blank is what separates the keys of the one field. */
+    /* The blank separates the keys, because all keys go into one field. */
     buf_put(&j->text, bytes);
     buf_putc(&j->text, ' ');
     *slot = ++j->targets_count;
@@ -363,7 +363,8 @@ static void put_field(struct hook_job *j, struct span name, struct span value)
     j->fields[j->fields_count++] = value;
 }
 
-/* A copy in the job, which may outlive the hook. The text does not move: there is room. */
+/* Copies the value into the job, which may outlive the hook. make_fields has reserved the space, so
+ * the text does not move. */
 static void put_copy(struct hook_job *j, struct span name, const char *value)
 {
     size_t at = j->text.n;
@@ -374,7 +375,8 @@ static void put_copy(struct hook_job *j, struct span name, const char *value)
     put_field(j, name, span_of(j->text.p + at, j->text.n - at));
 }
 
-/* Keys come first and lie side by side, a blank after each, just as the field wants them. */
+/* The keys come first in the text, each followed by a blank, so together they already are the
+ * field's value. */
 static void make_fields(const struct hook *h, struct hook_job *j)
 {
     size_t room = 2 * ((size_t)j->urls + 4), n = j->text.n;
@@ -383,7 +385,8 @@ static void make_fields(const struct hook *h, struct hook_job *j)
         j->fields = alloc_grow(j->fields, room, sizeof(*j->fields));
         j->fields_room = room;
     }
-    /* Put and taken back: the spans are taken now, and the text must not move any more. */
+    /* Reserves space by appending and truncating, because the text must not move once spans point
+     * into it. */
     buf_put(&j->text, span_str(h->service));
     buf_put(&j->text, span_str(h->repeat_after));
     j->text.n = n;

@@ -7,7 +7,7 @@
 
 struct hook_request {
     struct span method; /* "POST" */
-    struct span path;   /* as it stood in the request, with the query: "/hooks/contentful" */
+    struct span path;   /* as received, with the query: "/hooks/contentful" */
     struct span body;
     template_header header;
     void *header_context;

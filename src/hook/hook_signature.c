@@ -10,8 +10,8 @@
 
 #define HEADER_NAME_MAX 128
 
-/* Above it a time is in milliseconds: in seconds it would be the year 5138, in milliseconds it is
- * 1973. */
+/* Times above this are in milliseconds: this number is the year 5138 in seconds, but 1973 in
+ * milliseconds. */
 #define SECONDS_MAX UINT64_C(100000000000)
 
 __attribute__((format(printf, 3, 4), cold)) static int wrong(char *err, size_t err_room,
@@ -25,7 +25,7 @@ __attribute__((format(printf, 3, 4), cold)) static int wrong(char *err, size_t e
     return -EINVAL;
 }
 
-/* Takes what is before the next comma off the front of *rest, trimmed. */
+/* Removes the text before the next comma from *rest, and returns it trimmed in *pair. */
 static bool next_pair(struct span *rest, struct span *pair)
 {
     if (!span_next_word(rest, ',', pair))
@@ -46,7 +46,7 @@ static const struct {
     {{"{method}", 8}, HOLE_METHOD}, {{"{path}", 6}, HOLE_PATH}, {{"{headers}", 9}, HOLE_HEADERS},
 };
 
-/* Takes a hole, or the text up to the next one, off the front of *rest. */
+/* Removes a placeholder, or the text up to the next placeholder, from *rest. */
 static enum hole next_piece(struct span *rest, struct span *piece)
 {
     const char *brace;
@@ -66,7 +66,8 @@ static enum hole next_piece(struct span *rest, struct span *piece)
     return HOLE_NONE;
 }
 
-/* The holes of a setting as a set of 1 << hole, and how many. Negative for a stray brace. */
+/* Gets the placeholders of a setting as bits (1 << hole), and the number of pieces. Negative for a
+ * stray brace. */
 static int holes_of(struct span text, unsigned *set, unsigned *pieces)
 {
     int count = 0;
@@ -85,7 +86,7 @@ static int holes_of(struct span text, unsigned *set, unsigned *pieces)
     return count;
 }
 
-/* One pair of `value`: text, a hole, text. */
+/* One pair of `value`: text, a placeholder, text. */
 struct pair {
     struct span before, after;
     enum hole hole;
@@ -139,7 +140,7 @@ static int check_signs(const struct config_signature *s, unsigned in_value, char
     unsigned set, pieces;
     bool time_in_value = in_value & 1u << HOLE_TIME;
     bool timed = time_in_value || *s->time_header;
-    /* A time_header may be among the signed headers; the header of the digest cannot. */
+    /* The signed headers may include time_header, but not the header with the digest. */
     unsigned covered = 1u << HOLE_TIME | (time_in_value ? 0 : 1u << HOLE_HEADERS);
 
     if (holes_of(span_str(s->signs), &set, &pieces) < 0 || set & 1u << HOLE_DIGEST)
@@ -212,7 +213,7 @@ int hook_signature_parse(const struct config_signature *s, struct span sent,
     struct span rest = sent, pair;
     bool timed = strstr(s->value, "{time}");
 
-    if (s->scheme == HOOK_TOKEN) /* a token may have commas */
+    if (s->scheme == HOOK_TOKEN) /* a token may contain commas */
         take_pair(s, span_trim(sent), &found);
     else
         while (next_pair(&rest, &pair))
@@ -240,7 +241,7 @@ int hook_signature_time(const struct config_signature *s, struct span time, uint
     return 0;
 }
 
-/* -- what was digested -- */
+/* -- the signed bytes -- */
 
 static int compare_names(const void *a, const void *b)
 {
@@ -250,7 +251,7 @@ static int compare_names(const void *a, const void *b)
     return c ? c : (x->n > y->n) - (x->n < y->n);
 }
 
-/* The names in lower case, sorted, each once. Their bytes are put into `room`. */
+/* Gets the names in lower case, sorted and without duplicates. Their bytes are stored in `room`. */
 static int sorted_names(struct span list, struct buf *room, struct span *names, size_t *count)
 {
     struct span rest, name;
@@ -293,7 +294,7 @@ static int put_header(const struct config_signature *s, const struct hook_reques
     return 0;
 }
 
-/* Whether the names include that of the time: it is covered by nothing else. */
+/* Whether the names include time_header. Only then is the time covered by the signature. */
 static bool covers_time(const struct config_signature *s, const struct span *names, size_t count)
 {
     if (!s->tolerance_s || !*s->time_header || strstr(s->signs, "{time}"))

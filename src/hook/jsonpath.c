@@ -8,12 +8,12 @@
 
 #include "alloc.h"
 
-/* A text on its way to steps. */
+/* The state of parsing a path. */
 struct parsing {
     struct jsonpath *p;
     struct span text;
-    size_t at;      /* the byte that is looked at */
-    char *name_end; /* where the next name goes */
+    size_t at;      /* position of the current byte */
+    char *name_end; /* where the next name is stored */
     const char *why;
 };
 
@@ -100,7 +100,8 @@ static int take_index(struct parsing *x)
     return add_step(x, step);
 }
 
-/* A name is due at the start and after a dot; brackets may follow anything, and may start. */
+/* A name must come at the start and after a dot. Brackets may come at the start and after anything
+ * else. */
 static int take_all(struct parsing *x)
 {
     bool name_due = !next_is(x, '[');

@@ -33,20 +33,20 @@ enum part_kind { PART_LITERAL, PART_VALUE, PART_HEADER };
 
 struct part {
     enum part_kind kind;
-    char *text; /* of a literal: its bytes; of a header: its name */
+    char *text; /* the bytes of a literal, or the name of a header */
     size_t text_bytes;
     unsigned
-        filters; /* a set of enum filter: order does not matter but for split, which is first */
+        filters; /* bits of enum filter; only split depends on the order, and it must be first */
     struct jsonpath path;
-    int list;                          /* whose current element the steps start from */
-    const struct jsonpath_step *steps; /* those of path behind the last [] */
+    int list;                          /* the list from whose current element the steps start */
+    const struct jsonpath_step *steps; /* the steps of `path` after its last [] */
     uint32_t steps_count;
 };
 
-/* One [] of the template, with its place: behind which other [] and by which steps. */
+/* One [] of the template: the list it stands for is reached from `outer` by `steps`. */
 struct list {
     int outer;
-    const struct jsonpath_step *steps; /* of the part that named it first */
+    const struct jsonpath_step *steps; /* point into the first part that uses the list */
     uint32_t steps_count;
 };
 
@@ -54,7 +54,7 @@ struct template
 {
     struct part parts[TEMPLATE_PARTS_MAX];
     uint32_t parts_count;
-    struct list lists[TEMPLATE_LISTS_MAX]; /* outer ones before inner ones */
+    struct list lists[TEMPLATE_LISTS_MAX]; /* outer lists come before inner lists */
     uint32_t lists_count;
 };
 
@@ -108,7 +108,8 @@ static int take_literal(struct parsing *x)
     return 0;
 }
 
-/* The first byte from `at` on that is one of `stops` and in no double quotes; text.n when none. */
+/* The position of the first byte from `at` on that is one of `stops` and outside double quotes;
+ * text.n if there is none. */
 static size_t find_unquoted(struct span text, size_t at, const char *stops)
 {
     bool quoted = false;
@@ -158,7 +159,7 @@ static int add_list(struct template *t, struct list l)
     return (int)t->lists_count++;
 }
 
-/* Every [] of the path becomes a list of the template, or is one already. */
+/* Maps every [] of the path to a list of the template, which is added if it is new. */
 static int bind_lists(struct template *t, struct part *p)
 {
     p->steps = p->path.steps;
@@ -299,8 +300,8 @@ static int put_slug(struct buf *b, struct span s)
     return e;
 }
 
-/* RFC 3986 section 3.3: what a path may hold as it is. A percent sign of the document is text, not
- * an escape: somebody who has escaped already needs no filter. */
+/* RFC 3986 section 3.3: bytes that a path may contain unescaped. A percent sign in the document is
+ * treated as text, because a value that is already escaped needs no filter. */
 static bool is_path_byte(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -335,8 +336,8 @@ static int put_filtered(struct buf *b, struct span s, unsigned set)
 struct expansion {
     const struct template *t;
     struct template_source *source;
-    const json_t *current[TEMPLATE_LISTS_MAX]; /* element of each list */
-    struct buf text;                           /* of the result so far */
+    const json_t *current[TEMPLATE_LISTS_MAX]; /* current element of each list */
+    struct buf text;                           /* the result built so far */
     template_result result;
     void *context;
 };

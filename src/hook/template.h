@@ -2,18 +2,18 @@
  * Text with placeholders that are filled from a JSON document, once for every element of its lists:
  * "article-{fields.slug.en-US}", "tag-{tags[].name|slug}", "https://{host}/{commits[].modified[]}".
  *
- *   {path}          what hook/jsonpath knows; texts, whole numbers, true and false
+ *   {path}          a path of hook/jsonpath to a string, an integer, true or false
  *   {header:name}   a header of the request
  *   {path|filter}   lower  letters A-Z in lower case
- *                   slug   lower case, and every other run of bytes than a-z 0-9 is one '-'
- *                   path   what a URL may not hold is percent-encoded; '/' stays
- *                   split  the parts of a comma-separated text, each by itself
- *   {{  }}          a brace
+ *                   slug   lower case; every run of bytes other than a-z and 0-9 becomes one '-'
+ *                   path   percent-encodes bytes that a URL path may not contain; '/' stays
+ *                   split  one result for each part of a comma-separated text
+ *   {{  }}          a literal brace
  *
  * Filters may follow each other: {tags|split|slug}. Several lists in one template give every
  * combination; but a list that is written the same twice is walked once, so that in
- * "{posts[].lang}/{posts[].slug}" both belong to the same post. What is missing, null, a fraction,
- * an object or a list without [] gives no result, and is no error; so does an empty one. */
+ * "{posts[].lang}/{posts[].slug}" both belong to the same post. A value that is missing, empty,
+ * null, a fraction, an object, or a list without [] gives no result; this is not an error. */
 #pragma once
 
 #include "base.h"
@@ -27,28 +27,29 @@ struct template;
 #define TEMPLATE_LISTS_MAX 8
 #define TEMPLATE_RESULT_MAX_BYTES 16384
 
-/* Elements and results looked at for one source, by all templates together: lists that combine must
- * not cost minutes. */
+/* The maximum number of elements and results visited for one source, by all templates together, so
+ * that combined lists cannot take minutes. */
 #define TEMPLATE_VISITS_MAX 100000
 
-/* A header of the request by its name, case ignored. False when it is not there. The value is lent
- * until the request is gone. */
+/* Looks up a header of the request by name, ignoring case. False if it is missing. The value is
+ * valid as long as the request. */
 typedef bool (*template_header)(void *context, const char *name, struct span *value);
 
-/* Where the holes' contents come from; for the templates of one request, one after the other. */
+/* The source of the placeholders' values, used for all templates of one request in turn. */
 struct template_source {
     const struct json_t *document;
-    template_header header; /* NULL: there are none */
+    template_header header; /* NULL: no headers */
     void *header_context;
-    uint32_t visits;  /* so far */
-    uint32_t missing; /* how often something was not there */
+    uint32_t visits;  /* number of visits so far */
+    uint32_t missing; /* how often a value was missing */
 };
 
-/* NULL, with "byte 7: ..." in err. */
+/* Returns NULL on an error, with "byte 7: ..." in err. */
 must_use struct template *template_new(struct span text, char *err, size_t err_room);
 void template_free(struct template *t);
 
-/* Called for each result; lent for the call. Anything but 0 ends the expansion. */
+/* Called for each result, which is valid only during the call. A return value other than 0 ends the
+ * expansion. */
 typedef int (*template_result)(void *context, struct span result);
 
 /* 0; -E2BIG after TEMPLATE_VISITS_MAX; -EMSGSIZE for a result that is too long; or what `result`
