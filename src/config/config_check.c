@@ -16,8 +16,8 @@ struct complaint {
     const struct config *config;
     char *err;
     size_t room;
-    enum setting_scope scope; /* what is looked at */
-    uint32_t index;           /* which of them */
+    enum setting_scope scope; /* scope of the item being checked */
+    uint32_t index;           /* index of that item */
 };
 
 static int complain(const struct complaint *c, const char *setting, const char *fmt, ...)
@@ -147,7 +147,7 @@ static int check_known(const struct complaint *c, const struct config_producer *
     return 0;
 }
 
-/* Where one network is of two producers, nobody could say whose a visitor is. */
+/* Networks of two producers must not overlap, or a client could belong to both. */
 static int check_from(const struct complaint *c, const struct config_producer *p)
 {
     struct network mine, other;
@@ -230,7 +230,7 @@ static bool mentions(const struct config_signature *s, const char *what)
     return strstr(s->signs, what) || strstr(s->value, what);
 }
 
-/* What is signed must be in the request. */
+/* Checks that the request contains everything that is signed. */
 static int check_signed_parts(const struct complaint *c, const struct config_signature *s)
 {
     if (!strstr(s->value, "{digest}"))
@@ -264,8 +264,8 @@ static int check_signature(const struct complaint *c, const struct config_hook *
     return s->scheme == HOOK_TOKEN ? 0 : check_signed_parts(c, s);
 }
 
-/* Templates, conditions and signature as the hook itself understands them. Its sentence starts with
- * the setting. */
+/* Checks templates, conditions and signature by compiling the hook. The hook's error message starts
+ * with the setting. */
 static int check_compiles(const struct complaint *c, const struct config_hook *h)
 {
     char sentence[256], *colon;
@@ -291,7 +291,7 @@ static int check_hook(const struct complaint *c, const struct config_hook *h)
     return rc < 0 ? rc : check_compiles(c, h);
 }
 
-/* -- the whole -- */
+/* -- the whole configuration -- */
 
 static int check_listen(const struct complaint *c)
 {
@@ -328,13 +328,13 @@ static int check_http(const struct complaint *c)
     return check_listen(c);
 }
 
-/* A text setting of an item. */
+/* The value of a text setting of an item. */
 static const char *text_at(const struct complaint *c, const struct setting *s, uint32_t index)
 {
     return *(char **)((char *)setting_list_at(c->scope, c->config, index) + s->offset);
 }
 
-/* At most 1,024 of each: comparing all pairs takes milliseconds. */
+/* Compares all pairs. There are at most 1,024 items, so this takes milliseconds. */
 static bool stands_twice(struct complaint *c, const char *setting, const char **text,
                          uint32_t *before)
 {

@@ -17,7 +17,7 @@
 #define SECRET_MAX_BYTES 4096
 #define SYSTEM_DATA_DIR "/var/lib/purgeline"
 
-/* Where things come from, for the sentence when they are wrong. */
+/* Where the values come from, for error messages. */
 struct source {
     const char *path; /* NULL: no file */
     struct config_tree tree;
@@ -87,7 +87,8 @@ static int apply_variable(struct source *src, const struct setting *s, struct co
     return -EINVAL;
 }
 
-/* The variable that Fastly's own tools read. Only for an account that names no service itself. */
+/* Applies the environment variable of Fastly's own tools, only to an account without a configured
+ * service. */
 static int apply_service_id(struct source *src, struct config *c)
 {
     const char *id = getenv("FASTLY_SERVICE_ID");
@@ -126,7 +127,7 @@ static char *default_data_dir(void)
     return alloc_str(SYSTEM_DATA_DIR);
 }
 
-/* -- all together -- */
+/* -- loading -- */
 
 static int check_redis(struct source *src, const struct config *c)
 {
@@ -211,9 +212,9 @@ void config_print_sample(FILE *out)
 
 struct secret_source {
     const char *what, *noun;  /* "token"; "account" */
-    const char *owner;        /* its name */
-    const char *file, *env;   /* where it is; "" = not there */
-    const char *fallback_env; /* what is told to be set when env is "" */
+    const char *owner;        /* the owner's name */
+    const char *file, *env;   /* where the secret is; "" = not set */
+    const char *fallback_env; /* the variable that the error message suggests if env is "" */
     bool (*byte_ok)(char c);
 };
 
@@ -296,13 +297,13 @@ static int read_secret(const struct secret_source *s, char **out, char *err, siz
     return take_secret(s, span_str(value), s->env, out, err, err_room);
 }
 
-/* What may stand in a header. */
+/* Bytes that are allowed in a header. */
 static bool is_header_byte(char c)
 {
     return c > 0x20 && c < 0x7f;
 }
 
-/* Anything but what betrays that it is no text. */
+/* All bytes except those that do not occur in text. */
 static bool is_text_byte(char c)
 {
     return (unsigned char)c >= 0x20 && c != 0x7f;

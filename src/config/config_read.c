@@ -49,7 +49,7 @@ static int refuse_unknown(struct config_mistake *m, const struct config_node *n,
 {
     const char *meant = suggest_word(n->key, names, count);
 
-    /* Perhaps it is a setting of an account, and stands outside of all accounts. */
+    /* It may be a setting of an account that was written outside all accounts. */
     for (enum setting_scope s = SETTING_ACCOUNT; n->depth == 1 && s < SETTING_SCOPE_N; s++)
         if (setting_find(s, n->key))
             return config_refuse(m, n, "no such setting here; it is one of %s",
@@ -59,8 +59,8 @@ static int refuse_unknown(struct config_mistake *m, const struct config_node *n,
     return config_refuse(m, n, "no such setting");
 }
 
-/* The index of the node's key in `names`, or -EINVAL: unknown or twice. `given` has, by the same
- * index, the nodes that were matched before in this mapping. */
+/* The index of the node's key in `names`, or -EINVAL if it is unknown or was given twice. `given`
+ * has, at the same indexes, the nodes of this mapping that were matched before. */
 static int match(struct config_mistake *m, const struct config_node *n, const char *const *names,
                  size_t count, const struct config_node **given)
 {
@@ -88,7 +88,7 @@ static int refuse_item(struct config_mistake *m, const struct config_node *list,
 
 /* -- values -- */
 
-/* Fills in `words` with the texts of a list, which stay the list's. */
+/* Fills `words` with the texts of a list. The list keeps owning them. */
 static int words_of(struct config_mistake *m, const struct config_node *list, uint32_t max,
                     char **words)
 {
@@ -121,7 +121,8 @@ static int read_words(struct config_mistake *m, const struct config_node *n,
     return rc;
 }
 
-/* A list where a text may be one: each is looked at on its own, so that the sentence says which. */
+/* Reads a list for a text setting that accepts one. Each item is checked separately, so that the
+ * error message can name it. */
 static int join(struct config_mistake *m, const struct config_node *list, const struct setting *s,
                 void *base, struct buf *all)
 {
@@ -160,7 +161,7 @@ static int read_text(struct config_mistake *m, const struct config_node *n, cons
 
 /* -- services -- */
 
-/* For a text where a service is expected: often the bare id. */
+/* The error for a text where a service mapping is expected; often it is just the id. */
 static int refuse_bare(struct config_mistake *m, const struct config_node *n, const char *expected)
 {
     char shown[80];
@@ -213,14 +214,15 @@ static int read_services(struct config_mistake *m, const struct config_node *n,
 
 /* -- mappings -- */
 
-/* The settings that may stand in a mapping, by their names in it. */
+/* The settings allowed in a mapping, and their names there. */
 struct fields {
     const char *names[FIELDS_MAX];
     const struct setting *settings[FIELDS_MAX]; /* NULL: the list of that name */
     size_t count;
 };
 
-/* The settings of a group, for example `purges` of "budget". Group "": those in no group. */
+/* Collects the settings of a group, for example `purges` of "budget". Group "" stands for settings
+ * without a group. */
 static void fields_init(struct fields *f, enum setting_scope scope, const char *group)
 {
     size_t count, n = strlen(group);
@@ -247,7 +249,7 @@ static void fields_init(struct fields *f, enum setting_scope scope, const char *
 static int read_mapping(struct config_mistake *m, const struct config_node *n,
                         enum setting_scope scope, const char *group, void *base);
 
-/* accounts, producers, hooks */
+/* Reads one of the lists: accounts, producers, hooks. */
 static int read_list(struct config_mistake *m, const struct config_node *n,
                      enum setting_scope scope, struct config *c)
 {

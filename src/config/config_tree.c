@@ -12,9 +12,10 @@
 
 #define PATH_MAX_BYTES ((CONFIG_DEPTH_MAX + 1) * 80)
 
-/* -- places -- */
+/* -- paths -- */
 
-/* "accounts[0].budget.purges", and "" for the root. Returns its bytes. */
+/* Writes the path of the node, like "accounts[0].budget.purges", or "" for the root. Returns its
+ * length. */
 static size_t path_of(const struct config_node *n, char out[PATH_MAX_BYTES])
 {
     size_t used = n->parent ? path_of(n->parent, out) : 0;
@@ -63,7 +64,7 @@ unsigned config_tree_line(const struct config_node *root, const char *path)
 struct builder {
     struct config_tree *tree;
     struct config_node *at; /* the innermost list or mapping that is open */
-    char *key;              /* that was read in it, until its value comes; else NULL */
+    char *key;              /* key read last in `at`, while its value is missing; else NULL */
     unsigned key_line;
     struct {
         char *name;
@@ -81,12 +82,12 @@ static bool awaits_key(const struct builder *b)
     return b->at && b->at->kind == CONFIG_MAPPING && !b->key;
 }
 
-/* A node for what is read next, to say where it is. It is not in the tree. */
+/* A temporary node for what is read next, for error messages. It is not in the tree. */
 static struct config_node here(const struct builder *b, size_t line)
 {
     struct config_node n = {.line = b->key ? b->key_line : (unsigned)line, .key = b->key};
 
-    if (awaits_key(b)) { /* it has no path of its own yet: that of the mapping */
+    if (awaits_key(b)) { /* it has no path yet, so use the path of the mapping */
         n = *b->at;
         n.line = (unsigned)line;
     } else if (b->at) {
@@ -114,7 +115,7 @@ static int begin(struct builder *b, enum config_node_kind kind, const char *text
     node->tail = &node->first;
     node->older = b->tree->newest;
     b->tree->newest = node;
-    b->key = NULL; /* the node has it now */
+    b->key = NULL; /* the node owns it now */
     *(b->at ? b->at->tail : &b->tree->root) = node;
     if (b->at) {
         b->at->tail = &node->next;
@@ -138,7 +139,7 @@ static void take_key(struct builder *b, const char *key, size_t line)
 
 /* -- anchors and aliases -- */
 
-/* Notes the anchor of the node that was added last. */
+/* Records the anchor of the node that was added last. */
 static int remember(struct builder *b, const yaml_char_t *name)
 {
     if (!name)
@@ -151,7 +152,7 @@ static int remember(struct builder *b, const yaml_char_t *name)
     return 0;
 }
 
-/* The node with the last anchor of that name (YAML 1.1, section 7.1); NULL: there is none. */
+/* The node with the most recent anchor of that name (YAML 1.1, section 7.1), or NULL. */
 static const struct config_node *recall(const struct builder *b, const char *name)
 {
     for (unsigned i = b->anchors_count; i-- > 0;)
@@ -160,7 +161,7 @@ static const struct config_node *recall(const struct builder *b, const char *nam
     return NULL;
 }
 
-/* Copies a node and what is inside to where the alias stands. */
+/* Copies a node and everything inside it to the place of the alias. */
 static int repeat(struct builder *b, const struct config_node *from, size_t line)
 {
     struct config_node place = here(b, line);
@@ -181,7 +182,7 @@ static int repeat(struct builder *b, const struct config_node *from, size_t line
     return rc;
 }
 
-/* The name is not shown: it may be a secret that begins with a star. */
+/* The error message does not show the name, because it may be a secret that begins with a star. */
 static int on_alias(struct builder *b, const char *name, size_t line)
 {
     const struct config_node *from = recall(b, name), place = here(b, line);
@@ -206,7 +207,7 @@ static int check_tag(struct builder *b, const yaml_char_t *tag, const char *usua
     const struct config_node place = here(b, line);
     const char *t = (const char *)tag;
 
-    if (!t || strcmp(t, "!") == 0 || strcmp(t, usual) == 0) /* says what is read anyway */
+    if (!t || strcmp(t, "!") == 0 || strcmp(t, usual) == 0) /* the tag names the default type */
         return 0;
     return config_refuse(b->mistake, &place, "a tag (!name): only values without one are read");
 }
@@ -272,7 +273,7 @@ static int on_event(struct builder *b, const yaml_event_t *e)
 
 /* -- the text -- */
 
-/* Passes on what libyaml says. For bytes that are no characters it gives an offset and no line. */
+/* Passes on libyaml's error message. For invalid characters libyaml gives an offset but no line. */
 static int refuse_syntax(struct builder *b, const yaml_parser_t *p, struct span yaml)
 {
     struct config_node place = {.line = (unsigned)p->problem_mark.line + 1};

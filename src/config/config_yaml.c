@@ -12,7 +12,7 @@
 struct writer {
     struct buf *out;
     enum config_yaml_style style;
-    const char *item; /* what opens the next line when it is the first of an item: "  - " */
+    const char *item; /* prefix of the next line if it is the first of an item: "  - " */
 };
 
 static const char *last_part(const char *name)
@@ -95,7 +95,7 @@ static void write_item(struct writer *w, enum setting_scope scope, const void *i
     write_scope(w, scope, item);
 }
 
-/* What an item would look like, as comments. */
+/* Writes an example item, commented out. */
 static void write_example(struct writer *w, enum setting_scope scope)
 {
     const struct setting_list *list = setting_list(scope);

@@ -7,7 +7,7 @@
 
 enum config_yaml_style {
     CONFIG_YAML_PLAIN,
-    CONFIG_YAML_EXPLAINED, /* each setting with its sentence, range and environment variable */
+    CONFIG_YAML_EXPLAINED, /* each setting with its description, range and environment variable */
 };
 
 /* Passwords are masked. */
