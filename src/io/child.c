@@ -15,7 +15,7 @@
 #include "span.h"
 
 struct child {
-    uv_process_t process; /* first: its handle is freed as the child */
+    uv_process_t process; /* must be first: freeing this handle frees the child */
     child_exit_cb *exited;
     void *ctx;
 };
@@ -32,8 +32,8 @@ static void free_handle(uv_handle_t *h)
     free(h);
 }
 
-/* setpriv(1) of util-linux, which Debian cannot be without, arms the death signal between fork and
- * exec: libuv has no hook there. */
+/* setpriv(1) sets the parent-death signal between fork and exec, because libuv has no hook there.
+ * It is part of util-linux, which is essential on Debian. */
 static const char **with_death_signal(const char *const argv[])
 {
     static const char *const prefix[] = {"setpriv", "--pdeathsig", "TERM", "--"};
@@ -48,9 +48,9 @@ static const char **with_death_signal(const char *const argv[])
     return all;
 }
 
-/* The rest is not for it: our environment may hold the API token, the child's can be read by
- * whoever may look into /proc, and a module of Redis could send it anywhere. The strings are
- * environ's. */
+/* Passes on only harmless variables. Our environment may contain the API token; the child's
+ * environment can be read through /proc, and a Redis module could send it anywhere. The strings
+ * belong to environ. */
 static char **clean_environment(void)
 {
     static const char *const kept[] = {"PATH=", "HOME=", "LANG=", "LC_ALL=", "TZ=", "TMPDIR="};
@@ -76,7 +76,7 @@ struct child *child_start(struct loop *l, const char *const argv[], int keep_fd,
     };
     const char **args = with_death_signal(argv);
     char **env = clean_environment();
-    /* In a session of its own: a Ctrl-C in our terminal is ours to handle, not the child's. */
+    /* The child gets its own session, so that a Ctrl-C in our terminal reaches only us. */
     uv_process_options_t o = {.flags = UV_PROCESS_DETACHED,
                               .exit_cb = on_exit_event,
                               .file = args[0],

@@ -9,19 +9,19 @@ struct child;
 
 typedef void child_exit_cb(void *ctx, int exit_status, int term_signal);
 
-/* argv[0] is looked up in PATH. The child gets SIGTERM when this process dies, however it dies, and
- * inherits keep_fd (-1: none). NULL with errno in *err when it cannot be started. */
+/* argv[0] is looked up in PATH. The child gets SIGTERM when this process dies for any reason, and
+ * inherits keep_fd (-1: none). Returns NULL, with errno in *err, if it cannot be started. */
 struct child *child_start(struct loop *l, const char *const argv[], int keep_fd,
                           child_exit_cb *exited, void *ctx, int *err);
 void child_signal(struct child *c, int signum);
-void child_close(struct child *c); /* after it exited, or to forget it; NULL is fine */
+void child_close(struct child *c); /* after it has exited, or to stop watching it; NULL is fine */
 
-/* Whether a program of this name could be started: it is in PATH, and we may execute it. */
+/* Whether a program of this name is in PATH and we may execute it. */
 bool child_in_path(const char *program);
 
-/* Takes an exclusive lock on the file (made when missing, mode 0600). The lock is held until every
- * process that inherited the descriptor has closed it. The descriptor, or -EWOULDBLOCK when
- * somebody holds it, or another negative errno. */
+/* Takes an exclusive lock on the file (created with mode 0600 if missing). The lock is held until
+ * every process that inherited the descriptor has closed it. Returns the descriptor, -EWOULDBLOCK
+ * if another process holds the lock, or another negative errno. */
 must_use int child_lock(const char *path);
 
 /* Whether a process accepts connections on this Unix socket. */

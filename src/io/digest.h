@@ -14,8 +14,8 @@ enum digest_kind { DIGEST_SHA256, DIGEST_SHA1 };
 
 void digest_sha256(struct span bytes, uint8_t out[DIGEST_SHA256_BYTES]);
 
-/* HMAC (RFC 2104) over the parts, one after the other. Returns the bytes written: 32 or 20. The key
- * must not be empty, because everybody could sign with an empty key. */
+/* HMAC (RFC 2104) over the concatenated parts. Returns the number of bytes written: 32 or 20. The
+ * key must not be empty, because anyone could sign with an empty key. */
 size_t digest_hmac(enum digest_kind kind, struct span key, const struct span *parts,
                    size_t parts_count, uint8_t out[DIGEST_MAX_BYTES]);
 
@@ -24,8 +24,8 @@ size_t digest_hmac(enum digest_kind kind, struct span key, const struct span *pa
 struct span digest_text(const uint8_t *digest, size_t n, enum hook_encoding encoding,
                         char out[DIGEST_TEXT_ROOM]);
 
-/* Compares in a time that depends on the lengths only. */
+/* Compares in a time that depends only on the lengths. */
 bool digest_same(struct span a, struct span b);
 
-/* Both are hashed first, so that not even the length of the secret shows. */
+/* Hashes both first, so that the time does not reveal even the length of the secret. */
 bool digest_same_secret(struct span a, struct span b);

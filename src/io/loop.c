@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Timers stand on a timerfd, not on uv_timer_t: those count whole milliseconds on a clock that is
- * read once per turn, so they are up to 2 ms late, and one that is started with 0 ms from its own
- * callback never lets the sockets have their turn (libuv < 1.45). A timerfd with an absolute
- * CLOCK_MONOTONIC time is never early, late by microseconds, and comes through the poll like any
- * other event. All timers of a loop share one: making another takes no descriptor, so it cannot
- * fail when a crowd of visitors has taken them all.
+ * Timers use a timerfd instead of uv_timer_t. A uv_timer_t counts whole milliseconds on a clock
+ * that is read once per turn, so it is up to 2 ms late, and one that is started with 0 ms from its
+ * own callback starves the sockets (libuv < 1.45). A timerfd with an absolute CLOCK_MONOTONIC time
+ * is never early, late only by microseconds, and is polled like any other descriptor. All timers of
+ * a loop share one timerfd, so creating a timer cannot fail when clients have used up all
+ * descriptors.
  *
- * Most starts say "now" or move the time back, thousands of times a second. "Now" is the end of
- * this turn, after the sockets, and costs no system call; for a later time than the timerfd's
- * nothing is done until that expires. */
+ * Most starts are for "now" or postpone a timer, thousands of times a second. "Now" means the end
+ * of this turn, after the sockets, and needs no system call. A time later than the timerfd's needs
+ * none either: the timerfd is set again only when it expires. */
 #include "loop.h"
 
 #include <sys/timerfd.h>
@@ -25,19 +25,19 @@
 
 struct loop {
     uv_loop_t uv;
-    uv_poll_t poll;    /* of the timerfd; counts as open while there are timers */
-    uv_check_t turn;   /* started while `soon` holds some */
-    uv_idle_t awake;   /* started with it: the loop shall not sleep */
+    uv_poll_t poll;    /* polls the timerfd; keeps the loop alive while there are timers */
+    uv_check_t turn;   /* started while `soon` is not empty */
+    uv_idle_t awake;   /* started together with `turn`, so that the loop does not sleep */
     int fd;            /* the timerfd */
     uint64_t fd_ns;    /* when it expires; NEVER: not armed */
-    struct heap later; /* timers, by their time */
+    struct heap later; /* timers ordered by time */
     struct list soon;  /* timers that are due at the end of this turn */
-    uint32_t timers;   /* not closed yet */
+    uint32_t timers;   /* number of timers not closed yet */
 };
 
 struct timer {
-    struct heap_node later; /* in the loop's, or ... */
-    struct list soon;       /* in the loop's, or in a list of those that fire now */
+    struct heap_node later; /* in the loop's heap `later` */
+    struct list soon;       /* in the loop's list `soon`, or in a list of timers firing now */
     struct loop *loop;
     uint64_t at_ns; /* 0: soon; NEVER: not started */
     loop_cb *cb;
@@ -128,7 +128,7 @@ static void arm(struct loop *l)
     must(err == 0);
 }
 
-/* Those that are stopped, or closed, by one before them leave the list. */
+/* A callback may stop or close other timers that are due; they then leave the list. */
 static void fire_all(struct list *due)
 {
     struct list *node;
@@ -141,7 +141,7 @@ static void fire_all(struct list *due)
     }
 }
 
-/* Armed anew after the poll saw it: then there is nothing to read, and nothing is due. */
+/* If the timerfd was set again after the poll reported it, the read fails and nothing is due. */
 static void on_expired(uv_poll_t *poll, int status, int events)
 {
     struct loop *l = poll->data;

@@ -4,7 +4,7 @@
 
 #include "base.h"
 
-struct loop;  /* one thread's */
+struct loop;  /* belongs to one thread */
 struct timer; /* fires once per start */
 struct watch; /* a signal */
 
@@ -12,13 +12,13 @@ typedef void loop_cb(void *ctx);
 typedef void loop_signal_cb(void *ctx, int signum);
 
 struct loop *loop_new(void);
-void loop_run(struct loop *l);  /* until nothing is open any more */
+void loop_run(struct loop *l);  /* returns when nothing is open any more */
 void loop_free(struct loop *l); /* must have nothing open: run it until it returns first */
 void *loop_uv(struct loop *l);  /* the uv_loop_t, for io's other files */
 
 struct timer *timer_new(struct loop *l, loop_cb *cb, void *ctx);
 /* Fires at the monotonic time `at_ns` (once; replaces an earlier start). Never early; up to 1 ms
- * late. at_ns in the past: on the next turn. */
+ * late. A time in the past means the next turn. */
 void timer_start_at(struct timer *t, uint64_t at_ns);
 void timer_stop(struct timer *t);
 void timer_close(struct timer *t); /* also from its own callback; NULL is fine */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The wake-up is an eventfd of our own. uv_async_t's receiver, when it runs before the writer came
- * back from its system call (on one core: nearly always), turns in circles and waits for it. */
+ * The wake-up uses our own eventfd instead of uv_async_t. If the receiver of a uv_async_t runs
+ * before the sender has returned from its system call, which on one core is nearly always, it
+ * busy-waits for the sender. */
 #include "mailbox.h"
 
 #include <sys/eventfd.h>
@@ -18,7 +19,7 @@ struct mailbox {
     uv_mutex_t lock;
     uv_cond_t woken;
     struct list posted; /* under lock */
-    uint32_t waking;    /* under lock: wake-ups being written */
+    uint32_t waking;    /* under lock: number of wake-ups being written */
     mailbox_cb *cb;
     void *ctx;
 };
@@ -69,7 +70,7 @@ struct mailbox *mailbox_new(struct loop *l, mailbox_cb *cb, void *ctx)
     return m;
 }
 
-/* Not under the lock: the receiver would run at once, and into it. */
+/* Must not hold the lock: the receiver would run at once and block on it. */
 static void wake(struct mailbox *m)
 {
     uint64_t once = 1;
@@ -82,7 +83,7 @@ static void wake(struct mailbox *m)
     uv_mutex_unlock(&m->lock);
 }
 
-/* The box that was not empty has a wake-up under way already. */
+/* If the mailbox was not empty, a wake-up is already on its way. */
 void mailbox_post_all(struct mailbox *m, struct list *nodes)
 {
     bool was_empty;
@@ -117,7 +118,7 @@ static void mailbox_closed(uv_handle_t *handle)
     free(m);
 }
 
-/* Whoever posted last may still be about to wake us. */
+/* Waits for threads that have posted but not yet finished the wake-up. */
 void mailbox_close(struct mailbox *m)
 {
     deliver(m);

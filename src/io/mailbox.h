@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Messages from any thread to one loop: a mutex, a list, one wake-up. Posting moves ownership; the
- * receiver takes the whole box at once, in the order of posting. */
+ * receiver takes all messages at once, in the order of posting. */
 #pragma once
 
 #include "list.h"
@@ -15,5 +15,5 @@ typedef void mailbox_cb(void *ctx, struct list *posted);
 struct mailbox *mailbox_new(struct loop *l, mailbox_cb *cb, void *ctx);
 void mailbox_post(struct mailbox *m, struct list *node);      /* any thread */
 void mailbox_post_all(struct mailbox *m, struct list *nodes); /* any thread; empties `nodes` */
-void mailbox_close(struct mailbox *m); /* the loop's thread; what is still inside must be drained by
-                                          a last call of cb before this returns */
+void mailbox_close(struct mailbox *m); /* the loop's thread; calls cb a last time for remaining
+                                          messages before it returns */

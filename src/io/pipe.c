@@ -15,16 +15,16 @@
 
 #define READ_BYTES ((size_t)64 * 1024)
 #define WRITE_BYTES                                                                                \
-    PIPE_BUF /* what a pipe that polls as writable takes without blocking: pipe(7) */
+    PIPE_BUF /* a pipe that polls as writable accepts this much without blocking: pipe(7) */
 
 struct pipe {
-    int in, out, signals; /* signals: -1 once we were asked to stop */
+    int in, out, signals; /* signals: -1 after a request to stop */
     sigset_t wanted, before;
     size_t line_max;
-    char *bytes; /* read and not yet handed out: from `start` up to `end` */
+    char *bytes; /* bytes read but not yet returned: from `start` up to `end` */
     size_t start, scanned, end, room;
     uint64_t number;
-    bool passing_over; /* the rest of a line that is too long */
+    bool passing_over; /* skipping the rest of a line that is too long */
     bool ended;
     int error;
     struct buf text;
@@ -48,7 +48,7 @@ struct pipe *pipe_new(int in_fd, int out_fd, size_t line_max_bytes)
     return p;
 }
 
-/* Takes the signal; the next one does what signals do. */
+/* Consumes the signal and restores the default behaviour for the next one. */
 static void note_signal(struct pipe *p)
 {
     struct signalfd_siginfo info;
@@ -74,7 +74,8 @@ void pipe_free(struct pipe *p)
     free(p);
 }
 
-/* The events of `fd`, 0 when the time is over or a signal came. A negative fd or time: none. */
+/* Waits for events of `fd`, at most `ms`, and returns them; 0 after the timeout or a signal. A
+ * negative fd is ignored; a negative time means no timeout. */
 static short wait_for(struct pipe *p, int fd, short events, int ms)
 {
     struct pollfd fds[] = {{.fd = fd, .events = events}, {.fd = p->signals, .events = POLLIN}};
@@ -102,7 +103,7 @@ static void make_room(struct pipe *p)
     }
 }
 
-/* Whether there is more to look at. */
+/* Reads more input without blocking. Returns whether anything was read. */
 static bool read_more(struct pipe *p)
 {
     ssize_t n;
@@ -120,7 +121,7 @@ static bool read_more(struct pipe *p)
     return n > 0;
 }
 
-/* Lets go of a line that is longer than it may be. */
+/* Discards a line that exceeds the maximum length. */
 static void bound(struct pipe *p)
 {
     if (p->end - p->start <= p->line_max && !p->passing_over)
@@ -151,7 +152,7 @@ enum pipe_event pipe_next(struct pipe *p, struct span *line, uint64_t *number)
             p->end > p->scanned ? memchr(p->bytes + p->scanned, '\n', p->end - p->scanned) : NULL;
         size_t length = lf ? (size_t)(lf - p->bytes) - p->start : 0;
 
-        stopped = p->signals < 0; /* what was not begun is the next one's */
+        stopped = p->signals < 0; /* after a stop request, no further line is returned */
         if (lf && !stopped)
             return cut(p, length, length + 1, line, number);
         p->scanned = p->end;

@@ -9,26 +9,27 @@ struct pipe;
 
 enum pipe_event {
     PIPE_LINE,
-    PIPE_TOO_LONG, /* a line beyond the ceiling, passed over */
-    PIPE_PAUSED,   /* no whole line is there now */
-    PIPE_ENDED,    /* nothing more will come: end of input, or it was asked to stop */
+    PIPE_TOO_LONG, /* a line above the maximum length, skipped */
+    PIPE_PAUSED,   /* no complete line is available now */
+    PIPE_ENDED,    /* end of input, or the process was asked to stop */
 };
 
-/* SIGTERM, SIGINT and SIGHUP ask to stop: the first is noted, the second ends the process as ever.
- */
+/* SIGTERM, SIGINT and SIGHUP are requests to stop: the first is recorded, the second ends the
+ * process as usual. */
 struct pipe *pipe_new(int in_fd, int out_fd, size_t line_max_bytes);
-void pipe_free(struct pipe *p); /* with what was not flushed; gives the signals back */
+void pipe_free(struct pipe *p); /* drops unflushed output; restores the signal mask */
 
-/* The next line without its end, lent until the next call, and its number from 1. Does not block. A
- * failing read ends the input; pipe_error says why. */
+/* Gets the next line without its line end, valid until the next call, and its number, starting at
+ * 1. Does not block. A read error ends the input; see pipe_error. */
 enum pipe_event pipe_next(struct pipe *p, struct span *line, uint64_t *number);
-void pipe_wait(struct pipe *p); /* until there may be something to read, or it is asked to stop */
+void pipe_wait(struct pipe *p);       /* waits for input or a request to stop */
 int pipe_error(const struct pipe *p); /* negative errno that ended the input, or 0 */
 
-/* Sleeps, but not when asked to stop. Whether that is so. */
+/* Sleeps until the time is over or there is a request to stop. Returns whether there was one. */
 bool pipe_sleep(struct pipe *p, int ms);
 
-/* Puts text into the output, which grows without end until it is flushed. */
+/* The output buffer, for appending. It grows without limit until it is flushed. */
 struct buf *pipe_out(struct pipe *p);
-/* Writes all of it, waiting for the reader. 0 or negative errno (-EPIPE: the reader is gone). */
+/* Writes all buffered output, waiting for the reader. 0 or negative errno (-EPIPE: the reader is
+ * gone). */
 must_use int pipe_flush(struct pipe *p);

@@ -16,7 +16,7 @@
 
 #define LARGE_BLOCK_BYTES (256 * 1024)
 
-/* First line of a small file; "" when it cannot be read. */
+/* Reads the first line of a small file; "" if it cannot be read. */
 static void read_line(const char *path, char *out, size_t room)
 {
     ssize_t n = 0;
@@ -40,8 +40,8 @@ static void pid_namespace(char *out, size_t room)
              link + strcspn(link, "0123456789"));
 }
 
-/* Field 22 of /proc/<pid>/stat, clock ticks since boot; 0 when it cannot be read or only a zombie
- * is left (proc(5)). */
+/* The start time of a process: field 22 of /proc/<pid>/stat, in clock ticks since boot. 0 if it
+ * cannot be read or only a zombie is left (proc(5)). */
 static unsigned long long start_time(long pid, bool *zombie)
 {
     char path[64], line[1024], *p;
@@ -50,7 +50,7 @@ static unsigned long long start_time(long pid, bool *zombie)
 
     snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
     read_line(path, line, sizeof(line));
-    p = strrchr(line, ')'); /* the name before it may hold anything */
+    p = strrchr(line, ')'); /* the name in parentheses may contain anything */
     if (p)
         sscanf(p + 1,
                " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
@@ -108,7 +108,7 @@ bool process_is_dead(const char *identity)
         return false;
     if (kill((pid_t)other.pid, 0) < 0 && errno == ESRCH)
         return true;
-    start = start_time(other.pid, &zombie); /* 0: hidden from us, so nothing is certain */
+    start = start_time(other.pid, &zombie); /* 0: hidden from us, so we cannot be certain */
     return zombie || (start && start != other.start);
 }
 
@@ -117,13 +117,13 @@ void process_harden(void)
     struct rlimit none = {0, 0};
 
     setrlimit(RLIMIT_CORE, &none);
-#ifndef __SANITIZE_ADDRESS__ /* whose leak checker must be able to look */
+#ifndef __SANITIZE_ADDRESS__ /* its leak checker must be able to attach */
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 #endif
 }
 
-/* Without it glibc learns from the first large block that is freed to keep the next ones:
- * mallopt(3), M_MMAP_THRESHOLD. */
+/* Without this, glibc raises its threshold when the first large block is freed and then keeps later
+ * blocks: mallopt(3), M_MMAP_THRESHOLD. */
 void process_return_memory(void)
 {
     (void)mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES);
@@ -135,7 +135,7 @@ uint64_t process_raise_files(void)
 
     must(getrlimit(RLIMIT_NOFILE, &r) == 0);
     r.rlim_cur = r.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &r) < 0) /* hardly: the kernel's own ceiling is lower */
+    if (setrlimit(RLIMIT_NOFILE, &r) < 0) /* rare: the kernel's own limit is lower */
         must(getrlimit(RLIMIT_NOFILE, &r) == 0);
     return r.rlim_cur;
 }

@@ -10,12 +10,13 @@
 #include "process.h"
 #include "thread.h"
 
-/* Counted in /proc/<pid>/fd, and rounded up: a loop has a handful, and a sender some connections;
- * an account has two connections to Redis. */
+/* Numbers of file descriptors, counted in /proc/<pid>/fd and rounded up. A loop has a few, a sender
+ * also has connections, and an account has two connections to Redis. */
 #define FILES_OF_PROCESS 32
 #define FILES_OF_SENDER 12
 #define FILES_OF_ACCOUNT 4
-/* libuv's own: https://docs.libuv.org/en/v1.x/threadpool.html ; and the HTTP endpoint's. */
+/* Other threads: libuv's pool (https://docs.libuv.org/en/v1.x/threadpool.html) and the HTTP
+ * endpoint's. */
 #define THREADS_BESIDES 5
 #define FILES_OF_HTTP 24
 

@@ -6,11 +6,11 @@
 #include "config.h"
 #include "loop.h"
 
-uint32_t rlimits_senders(const struct config *c); /* threads that talk to Fastly */
-/* 0, or negative errno with a sentence. `files`: that may be open. */
+uint32_t rlimits_senders(const struct config *c); /* number of sender threads */
+/* 0, or negative errno with a sentence. `files` is the number of files that may be open. */
 must_use int rlimits_suffice(const struct config *c, uint64_t files, char *err, size_t err_room);
-/* Starts the threads for look-ups and for chores, which libuv would start when they are first
- * needed, and abort when it cannot. */
+/* Starts libuv's thread pool, for name lookups and blocking work. libuv would otherwise start it on
+ * first use, and abort if it cannot. */
 void rlimits_take_threads(struct loop *l);
 /* Whether the HTTP endpoint can be started now. 0, or negative errno with a sentence. */
 must_use int rlimits_allow_http(char *err, size_t err_room);

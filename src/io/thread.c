@@ -51,7 +51,7 @@ void thread_join(struct thread *t)
     free(t);
 }
 
-/* All at the same time: each waits until the last is there. */
+/* All threads must exist at the same time, so each waits until the last one has started. */
 static void await_end(void *arg)
 {
     struct crowd *c = arg;
@@ -89,7 +89,7 @@ static void after_work(uv_work_t *req, int status)
 {
     struct work *w = req->data;
 
-    (void)status; /* nothing here cancels */
+    (void)status; /* work is never cancelled */
     w->done(w->ctx);
     free(w);
 }

@@ -9,10 +9,11 @@ struct thread;
 typedef void thread_cb(void *ctx);
 
 struct thread *thread_start(thread_cb *run, void *ctx);
-void thread_join(struct thread *t); /* waits for its end; frees */
-/* Whether so many more can be started now: for a moment they are. 0, or negative errno. */
+void thread_join(struct thread *t); /* waits for its end and frees it */
+/* Checks whether `count` more threads can be started now, by starting them for a moment. 0, or
+ * negative errno. */
 must_use int threads_possible(uint32_t count);
 
-/* `work` on one of libuv's threads, then `done` on the loop. When many are asked for they wait for
- * one another. `done` comes exactly once, never before this returned. */
+/* Runs `work` on a thread of libuv's pool, then `done` on the loop. If all threads are busy, the
+ * work is queued. `done` is called exactly once, never before this function has returned. */
 void thread_work(struct loop *l, thread_cb *work, thread_cb *done, void *ctx);
