@@ -14,13 +14,13 @@
 #include "redis_socket.h"
 
 #define CONNECT_S 3
-#define ANSWER_S 30 /* a slow script or a disk that syncs, but not a peer that is gone */
+#define ANSWER_S 30 /* long enough for a slow script or a disk sync */
 #define WORDS_MAX 32
 
 struct client {
     redisContext *hiredis;
     struct redis_replies *replies;
-    redisReply *reply; /* the one lent out */
+    redisReply *reply; /* the reply lent to the caller */
     char error[256];
 };
 
@@ -56,7 +56,7 @@ void client_send(struct client *c, size_t argc, const struct span *argv)
         p[i] = argv[i].p;
         n[i] = argv[i].n;
     }
-    /* A context in error refuses; the receive that follows tells. */
+    /* This fails if the context has an error; the next receive reports it. */
     (void)redisAppendCommandArgv(c->hiredis, (int)argc, p, n);
     free(p);
     free(n);
@@ -91,7 +91,7 @@ int client_fd(const struct client *c)
     return c->hiredis->fd;
 }
 
-/* 1 when there is something to read, 0 when the time is over, or -ENOTCONN. */
+/* Waits for input. 1: there is something to read; 0: the deadline has passed; or -ENOTCONN. */
 static int wait_readable(struct client *c, uint64_t deadline_ns)
 {
     struct pollfd p = {.fd = c->hiredis->fd, .events = POLLIN};

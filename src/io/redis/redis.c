@@ -22,18 +22,19 @@
 #include "reply.h"
 #include "rng.h"
 
-/* Nothing is ever torn down from within a callback of hiredis: 0.14 goes on using a context that
- * its connect callback freed. What has to end is noted, and `turn` runs on the loop's next turn:
+/* Nothing is freed from within a callback of hiredis, because hiredis 0.14 continues to use a
+ * context that its connect callback freed. Instead the loss is recorded, and `turn` runs on the
+ * loop's next turn:
  *
  *   WAITING ──timer──▶ RESOLVING ──▶ CONNECTING ──▶ GREETING ──▶ UP
  *      ▲                   │              │             │         │
- *      └───────────────────┴── lose(why): turn ─────────┴─────────┘
- */
+ *      └───────────────────┴── lose(why): turn ─────────┴─────────┘ */
 enum state {
     WAITING,    /* no connection; `timer` starts the next attempt */
-    RESOLVING,  /* `lookup` is out; `timer` says the outage aloud, the look-up goes on */
-    CONNECTING, /* `ac` is; `timer` ends the attempt */
-    GREETING,   /* AUTH, SELECT ... PING are out; `timer` ends the attempt */
+    RESOLVING,  /* `lookup` is running; when `timer` fires, the outage is reported and the lookup
+                   goes on */
+    CONNECTING, /* `ac` is connecting; `timer` ends the attempt */
+    GREETING,   /* AUTH, SELECT ... PING are sent; `timer` ends the attempt */
     UP
 };
 
@@ -41,10 +42,10 @@ enum state {
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 2000
 #define SAY_AGAIN_NS (5 * NS_PER_S)
-#define STABLE_NS (5 * NS_PER_S) /* a connection that lived this long was a good one */
+#define STABLE_NS (5 * NS_PER_S) /* a connection that lasted this long counts as good */
 
 struct call {         /* one command, from redis_command to its callback */
-    struct list link; /* in failed */
+    struct list link; /* in the list `failed` */
     struct redis_owed owed;
     struct redis *r;
     redis_reply_cb *cb;
@@ -53,7 +54,7 @@ struct call {         /* one command, from redis_command to its callback */
 
 struct lookup {
     uv_getaddrinfo_t req;
-    struct redis *r; /* NULL: nobody waits any more */
+    struct redis *r; /* NULL: nothing waits for it any more */
 };
 
 struct redis {
@@ -63,29 +64,29 @@ struct redis {
     redis_down_cb *down;
     void *ctx;
     enum state state;
-    struct ssl_st *tls;    /* of this connection; NULL: none */
-    redisAsyncContext *ac; /* NULL when there is no connection, or hiredis let go of it */
+    struct ssl_st *tls;    /* of the current connection; NULL: no TLS */
+    redisAsyncContext *ac; /* NULL if there is no connection or hiredis has released it */
     struct timer *timer;   /* see enum state */
-    struct timer *turn;    /* fires on the next turn when something is to be done */
+    struct timer *turn;    /* fires on the next turn if there is something to do */
     struct lookup *lookup;
-    struct addrinfo *addresses; /* of the last look-up */
-    struct addrinfo *next;      /* the one to try after this one fails */
-    struct list failed;         /* calls whose NULL is due */
+    struct addrinfo *addresses; /* result of the last lookup */
+    struct addrinfo *next;      /* address to try if the current one fails */
+    struct list failed;         /* calls whose callbacks will get NULL */
     struct redis_deadline deadline;
-    struct redis_streaming *streaming; /* the bytes that arrive are its; or NULL */
-    struct redis_text text;            /* scratch of redis_command */
+    struct redis_streaming *streaming; /* gets the bytes that arrive; or NULL */
+    struct redis_text text;            /* temporary buffer of redis_command */
     struct redis_replies *replies;
     struct redis_due due;
     struct rng rng;
     uint64_t up_since_ns;
-    uint32_t attempts; /* since the last good connection */
-    bool lost;         /* the connection, or the attempt at one, is over: turn has work */
-    bool outage;       /* down was called and up was not since */
-    loop_cb *closed;   /* redis_close was called */
+    uint32_t attempts; /* number of attempts since the last good connection */
+    bool lost;         /* the connection or the attempt has ended; `turn` will handle it */
+    bool outage;       /* `down` was called, and `up` not since then */
+    loop_cb *closed;   /* not NULL: redis_close was called */
     void *closed_ctx;
     char why[256];
-    char said[256];   /* the reason of the outage as told last ... */
-    uint64_t said_ns; /* ... and when */
+    char said[256];   /* the last reported reason for the outage */
+    uint64_t said_ns; /* when `said` was reported */
 };
 
 static void start_attempt(void *ctx);
@@ -96,7 +97,7 @@ static void turn_soon(struct redis *r)
     timer_start_at(r->turn, 0);
 }
 
-/* The first reason counts: what follows it is an echo. */
+/* Only the first reason is kept, because later ones are its consequences. */
 static void lose(struct redis *r, const char *fmt, ...) print_like(2, 3);
 
 static void lose(struct redis *r, const char *fmt, ...)
@@ -134,7 +135,7 @@ void redis_greeted(struct redis *r)
     r->up(r->ctx);
 }
 
-/* After REDIS_ERR hiredis frees ac by itself, and never calls on_disconnect. */
+/* After REDIS_ERR, hiredis frees ac itself and does not call on_disconnect. */
 static void on_connect(const redisAsyncContext *ac, int status)
 {
     struct redis *r = ac->data;
@@ -161,7 +162,7 @@ static void on_disconnect(const redisAsyncContext *ac, int status)
     r->ac = NULL;
 }
 
-/* The reason is given here: to hiredis it looks as if there were no memory. */
+/* Records the reason, because hiredis would report the refused part as out of memory. */
 static bool on_part(void *ctx, const struct redis_part *p)
 {
     struct redis *r = ctx;
@@ -181,7 +182,7 @@ static int prepare(struct redis *r)
         return -EIO;
     }
     redis_socket_tune(r->ac->c.fd, r->address.host != NULL);
-    r->ac->c.reader->maxbuf = REDIS_KEPT_BYTES; /* so much of it is kept between replies */
+    r->ac->c.reader->maxbuf = REDIS_KEPT_BYTES; /* kept between replies */
     redis_replies_serve(r->replies, r->ac->c.reader);
     redis_due_begin(&r->due, r->ac);
     if (r->address.tls) {
@@ -304,7 +305,7 @@ static void on_timer(void *ctx)
         lose(r, "no connection within 2 s");
 }
 
-/* -- what the next turn does -- */
+/* -- work of the next turn -- */
 
 static void wait_and_retry(struct redis *r)
 {
@@ -337,7 +338,7 @@ static void drop_connection(struct redis *r)
     r->ac = NULL;
     r->due.ac = NULL;
     ac->data = NULL;
-    redisAsyncFree(ac); /* its outstanding calls come to on_reply with NULL */
+    redisAsyncFree(ac); /* calls on_reply with NULL for all outstanding calls */
 }
 
 static void after_loss(struct redis *r)
@@ -408,7 +409,7 @@ static void on_turn(void *ctx)
 
 /* -- commands -- */
 
-/* Errors that say: not this server, not now. The command was not carried out. */
+/* Whether the error means that this server cannot be used now. The command was not executed. */
 static bool server_unfit(const char *refusal)
 {
     static const char *const words[] = {"LOADING ",     "MASTERDOWN ", "READONLY ",
@@ -521,7 +522,7 @@ bool redis_is_up(const struct redis *r)
     return r->state == UP && r->ac && !r->lost && !r->closed;
 }
 
-/* -- from beginning to end -- */
+/* -- opening and closing -- */
 
 static void on_silence(void *ctx)
 {

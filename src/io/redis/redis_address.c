@@ -9,7 +9,7 @@
 #include "redis.h"
 
 #define PORT_DEFAULT 6379
-#define DB_MAX 65535 /* Redis' own ceiling is its `databases` setting; it will say so */
+#define DB_MAX 65535 /* Redis itself refuses numbers above its `databases` setting */
 #define HOST_MAX 253 /* RFC 1035, 2.3.4 */
 #define UNIX_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
@@ -33,7 +33,7 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The byte that %XX at s.p[i] stands for; -1 when malformed or NUL. */
+/* The byte encoded by %XX at s.p[i], or -1 if it is malformed or NUL. */
 static int percent_byte(struct span s, size_t i)
 {
     int high, low;
@@ -47,7 +47,8 @@ static int percent_byte(struct span s, size_t i)
     return high * 16 + low;
 }
 
-/* Percent-decoding, so that a password may hold any byte but NUL. NULL when malformed. */
+/* Percent-decodes, so that a password may contain any byte except NUL. Returns NULL if
+ * malformed. */
 static char *decoded(struct span s)
 {
     char *out = alloc_bytes(s.n + 1);
@@ -101,7 +102,8 @@ static int parse_db(struct span s, struct redis_address *out, char *err, size_t 
     return 0;
 }
 
-/* user:password, :password; a bare user makes no sense to Redis. */
+/* Parses user:password or :password. A user without a password is refused, because Redis has no
+ * such login. */
 static int parse_login(struct span s, struct redis_address *out, char *err, size_t room)
 {
     size_t colon = find_first(s, ':');
@@ -128,7 +130,7 @@ static int parse_port(struct span s, struct redis_address *out, char *err, size_
     return 0;
 }
 
-/* host, host:port, [v6], [v6]:port */
+/* Parses host, host:port, [v6] or [v6]:port. */
 static int parse_host(struct span s, struct redis_address *out, char *err, size_t room)
 {
     struct span host, port;

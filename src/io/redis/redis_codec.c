@@ -28,7 +28,7 @@ static char *put_number(char *at, char sign, size_t value)
 
 size_t redis_format(struct redis_text *t, size_t argc, const struct span *argv)
 {
-    size_t most = 1 + 25 * (argc + 1); /* a sign, a number, and twice CR LF */
+    size_t most = 1 + 25 * (argc + 1); /* per argument: a sign, a number, and two CR LF */
     char *at;
 
     for (size_t i = 0; i < argc; i++)
@@ -69,16 +69,16 @@ struct chunk {
 };
 
 #define ELEMENTS_MAX                                                                               \
-    ((size_t)1 << 24) /* of all arrays of a reply: more than any entry or page has */
+    ((size_t)1 << 24) /* in all arrays of a reply together; more than any entry or page has */
 
 struct redis_replies {
     struct chunk *newest;
-    size_t elements;      /* of the reply under way, announced */
-    redis_part_cb *judge; /* NULL: everything is taken */
+    size_t elements;      /* number announced so far in the current reply */
+    redis_part_cb *judge; /* NULL: everything is accepted */
     void *ctx;
 };
 
-struct held { /* a reply that knows whose it is: hiredis tells only the reply itself */
+struct held { /* a reply with its owner, because hiredis passes only the reply when freeing it */
     struct redis_replies *owner;
     redisReply reply;
 };
@@ -107,7 +107,7 @@ static void *take(struct redis_replies *m, size_t n)
     return at;
 }
 
-/* All but one chunk of the usual size go. */
+/* Frees all chunks except one of the usual size. */
 static void take_all_back(struct redis_replies *m)
 {
     struct chunk *kept = NULL;
@@ -136,7 +136,7 @@ static unsigned level_of(const redisReadTask *task)
     return level;
 }
 
-/* NULL when it is not taken: hiredis ends the reading then. */
+/* Returns NULL if the part is not accepted; hiredis then stops reading. */
 static redisReply *new_reply(const redisReadTask *task, size_t count, struct span text)
 {
     struct redis_replies *m = task->privdata;
@@ -168,8 +168,9 @@ static void *new_string(const redisReadTask *task, char *p, size_t n)
     return r;
 }
 
-/* The peer says how many will come before it sends any: room for that many is not to be had for a
- * few bytes. NULL reads as out of memory, and ends the connection. */
+/* The server announces the number of elements before it sends them, so the number is limited: a few
+ * bytes must not make us allocate much memory. NULL is treated as out of memory and ends the
+ * connection. */
 static void *new_array(const redisReadTask *task, element_count count)
 {
     struct redis_replies *m = task->privdata;
@@ -200,8 +201,8 @@ static void *new_integer(const redisReadTask *task, long long value)
 }
 
 #if HIREDIS_MAJOR >= 1
-/* We never ask for RESP3. But hiredis hands out a number in the place of a pointer when a peer
- * speaks it and there is no function for it. */
+/* We never request RESP3. But if a server uses it and there is no function for a type, hiredis
+ * returns a number instead of a pointer. */
 static void *new_double(const redisReadTask *task, double value, char *p, size_t n)
 {
     (void)value;
@@ -214,7 +215,7 @@ static void *new_bool(const redisReadTask *task, int value)
 }
 #endif
 
-/* The task's type is that of what is not there. */
+/* Sets the type to nil, because task->type is the type of the missing value. */
 static void *new_nil(const redisReadTask *task)
 {
     redisReply *r = new_reply(task, 0, SPAN(""));

@@ -3,8 +3,8 @@
 
 #include "clock.h"
 
-/* A process that was stopped, or a loop that was held up, finds its timers due and its answers
- * unread: so long it reads before it judges. */
+/* If the process was stopped or the loop was blocked, timers expire while replies are still unread.
+ * This is the time for reading them before Redis is judged. */
 #define DOUBT_NS NS_PER_S
 
 static uint64_t due_ns(const struct redis_deadline *d)
@@ -43,7 +43,7 @@ void redis_deadline_deinit(struct redis_deadline *d)
     timer_close(d->timer);
 }
 
-/* A deadline that has moved back since is found out when the timer fires. */
+/* The timer is not moved when a deadline is postponed; on_timer checks the deadline. */
 void redis_deadline_owe(struct redis_deadline *d, struct redis_owed *o, uint32_t block_ms)
 {
     bool first = list_empty(&d->owed);

@@ -7,26 +7,26 @@
 #include "list.h"
 #include "loop.h"
 
-struct redis_owed { /* one answer */
+struct redis_owed { /* a pending reply */
     struct list link;
     uint64_t asked_ns, block_ns;
 };
 
 struct redis_deadline {
-    struct list owed; /* in their order */
+    struct list owed; /* in the order of the commands */
     struct timer *timer;
     loop_cb *over;
     void *ctx;
     uint64_t patience_ns;
-    uint64_t heard_ns; /* when Redis last said something */
-    bool doubt;        /* patience is over: was it Redis who was silent, or did we not listen? */
+    uint64_t heard_ns; /* when Redis last sent something */
+    bool doubt; /* timed out; but we may have been stopped, so unread replies are read first */
 };
 
 void redis_deadline_init(struct redis_deadline *d, struct loop *l, loop_cb *over, void *ctx);
 void redis_deadline_deinit(struct redis_deadline *d);
-/* An answer is owed from now on. For a command that waits in Redis, `block_ms` come on top. */
+/* Starts waiting for a reply. For a command that blocks inside Redis, `block_ms` is added. */
 void redis_deadline_owe(struct redis_deadline *d, struct redis_owed *o, uint32_t block_ms);
-/* It is not owed any more, whatever has come instead. Once more is fine. */
+/* Stops waiting for the reply. May be called again. */
 void redis_deadline_paid(struct redis_owed *o);
-/* Redis has said something, be it a part of an answer. */
+/* Records that Redis has sent something, even part of a reply. */
 void redis_deadline_heard(struct redis_deadline *d);

@@ -35,8 +35,8 @@ static bool is_channel(const struct redis_due *d, struct span name)
     return false;
 }
 
-/* With an error a server says why it hangs up, also before it was asked anything: hiredis ends the
- * connection with these words. */
+/* An error is always accepted: a server may send one before it closes the connection, even before
+ * the first command, and hiredis then reports it as the reason. */
 static bool reply_ok(struct redis_due *d, const struct redis_part *p)
 {
     bool answer = d->ac && d->ac->replies.head;
@@ -47,7 +47,7 @@ static bool reply_ok(struct redis_due *d, const struct redis_part *p)
     return d->message && p->type == REDIS_REPLY_ARRAY && p->count == 3;
 }
 
-/* {"subscribe" or "message", channel, whatever}: we never unsubscribe. */
+/* A message must be {"subscribe" or "message", channel, anything}, because we never unsubscribe. */
 bool redis_due_ok(struct redis_due *d, const struct redis_part *p)
 {
     if (p->level == 0)

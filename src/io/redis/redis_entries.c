@@ -14,9 +14,9 @@
  */
 enum expected { TOP, PAIR, KEY, LIST, ENTRY, ID, FIELDS, FIELD, OVER };
 
-#define LINE_MAX_BYTES 1024 /* of an error; everything else is a sign and a number */
+#define LINE_MAX_BYTES 1024 /* of an error; other lines are a sign and a number */
 #define READ_AT_LEAST                                                                              \
-    ((size_t)16 * 1024) /* TLS hands out records of up to that, at once or late                    \
+    ((size_t)16 * 1024) /* TLS delivers records of up to this size, at once or late                \
                          */
 #define SMALL_NAME_MAX_BYTES 64
 #define SMALL_VALUE_MAX_BYTES 256
@@ -26,7 +26,7 @@ enum expected { TOP, PAIR, KEY, LIST, ENTRY, ID, FIELDS, FIELD, OVER };
 enum keeping {
     WHOLE,   /* the entry's bytes stay in the buffer until it is complete */
     SMALL,   /* it is oversized: small fields are copied, the rest is dropped */
-    NOTHING, /* of this stream nothing is wanted any more */
+    NOTHING, /* the rest of this stream is skipped */
 };
 
 struct redis_entries {
@@ -34,22 +34,22 @@ struct redis_entries {
     void *ctx;
     char *p;
     size_t room, n;
-    size_t base; /* what lies before is done with */
-    size_t at;   /* next to look at */
+    size_t base; /* bytes before this are no longer needed */
+    size_t at;   /* next byte to parse */
     enum expected expected;
     enum keeping keeping;
     uint64_t max_bytes;
-    uint64_t streams, entries, fields; /* still to come, with the one under way */
-    bool in_string;                    /* its length is known, its bytes are not all there */
-    uint64_t string_bytes, skip;       /* of that string; bytes to drop */
+    uint64_t streams, entries, fields; /* still to come, including the current one */
+    bool in_string;                    /* its length is known, but it is incomplete */
+    uint64_t string_bytes, skip;       /* length of that string; bytes to drop */
     uint64_t entry_bytes;
-    uint64_t allowed_bytes; /* so much of this entry may be held */
+    uint64_t allowed_bytes; /* how much of this entry may be held in memory */
     struct span id;
     struct span *spans;
     size_t spans_count, spans_room;
-    char id_text[48]; /* of an oversized entry, as are these: */
+    char id_text[48]; /* for an oversized entry, like `small` */
     char small[SMALL_MAX][SMALL_NAME_MAX_BYTES + SMALL_VALUE_MAX_BYTES];
-    bool is_name;    /* the next string of the entry is one */
+    bool is_name;    /* the next string of the entry is a field name */
     bool small_name; /* the field's name is small */
     char error[LINE_MAX_BYTES + 1];
 };
@@ -112,7 +112,7 @@ const char *redis_entries_error(const struct redis_entries *e)
 
 /* -- the buffer ------------------------------------------------------------------------------ */
 
-/* The strings of the entry lie in the buffer, which has moved. */
+/* Adjusts pointers to the entry's strings after the buffer has moved. */
 static void follow(struct redis_entries *e, uintptr_t before)
 {
     uintptr_t by = (uintptr_t)e->p - before;
@@ -143,7 +143,7 @@ char *redis_entries_room(struct redis_entries *e, size_t *room)
 
     drop_done(e);
     if (e->in_string && e->skip == 0 &&
-        e->string_bytes + 2 > e->n - e->at) /* as much as is known to come */
+        e->string_bytes + 2 > e->n - e->at) /* at least what was announced */
         least += (size_t)e->string_bytes + 2 - (e->n - e->at);
     if (e->room - e->n < least) {
         want = e->n + least;
@@ -159,7 +159,7 @@ char *redis_entries_room(struct redis_entries *e, size_t *room)
 
 /* -- lines and strings ----------------------------------------------------------------------- */
 
-/* Nearly all numbers have one or two digits, and there are a dozen for each entry. */
+/* A fast path: nearly all numbers have one or two digits, and each entry has a dozen of them. */
 static bool short_number(struct redis_entries *e, char sign, int64_t *out)
 {
     const char *p = e->p + e->at;
@@ -182,7 +182,7 @@ static bool short_number(struct redis_entries *e, char sign, int64_t *out)
     return false;
 }
 
-/* The number after a sign. 1: there it is; 0: its end is not there yet. */
+/* Parses a number after a sign. 1: complete; 0: incomplete. */
 static int number(struct redis_entries *e, char sign, int64_t *out)
 {
     const char *p = e->p + e->at, *end = e->p + e->n, *digit = p + 1;
@@ -213,7 +213,7 @@ static int number(struct redis_entries *e, char sign, int64_t *out)
     return 1;
 }
 
-/* 1: *out is the string that was announced; 0: it is not all there. */
+/* Gets the announced string. 1: complete, in *out; 0: incomplete. */
 static int string(struct redis_entries *e, struct span *out)
 {
     if (e->n - e->at < e->string_bytes + 2)
@@ -238,7 +238,7 @@ static int length(struct redis_entries *e)
     return 1;
 }
 
-/* Drops bytes that are not kept, as far as they are there. */
+/* Drops skipped bytes that have arrived. */
 static int drop(struct redis_entries *e)
 {
     uint64_t here = min_u64(e->skip, e->n - e->at);
@@ -263,7 +263,7 @@ static void add_span(struct redis_entries *e, struct span s)
     e->spans[e->spans_count++] = s;
 }
 
-/* What makes an entry large are its targets; everything else that a producer may say is small. */
+/* Only its targets can make an entry large; all other fields are small. */
 static bool names_targets(struct span name)
 {
     return span_is(name, "keys") || span_is(name, "url");
@@ -284,8 +284,8 @@ static void keep_small(struct redis_entries *e, struct span name, struct span va
     add_span(e, span_of(at + SMALL_NAME_MAX_BYTES, value.n));
 }
 
-/* The entry turns out to be too large: what lies in the buffer is given up, but for its small
- * fields. When a name waits for its value, it is copied by itself. */
+/* The entry has become too large: drops it from the buffer, after copying its small fields. A name
+ * whose value has not arrived yet is copied, too. */
 static void shed(struct redis_entries *e)
 {
     size_t count = e->spans_count;
@@ -311,7 +311,7 @@ static void shed(struct redis_entries *e)
     e->base = e->at;
 }
 
-/* The entry grows by a string that is announced: is it still held? */
+/* Counts an announced string, and decides whether the entry is still held. */
 static void admit(struct redis_entries *e)
 {
     e->entry_bytes += e->string_bytes + JOB_STRING_BYTES;
@@ -328,7 +328,7 @@ static void admit(struct redis_entries *e)
     }
 }
 
-/* Of an oversized entry: a name waits in `spans` for its value. */
+/* Takes a string of an oversized entry. A name stays in `spans` until its value arrives. */
 static void take_small(struct redis_entries *e, struct span s, bool there)
 {
     size_t i = e->spans_count / 2;
@@ -393,7 +393,7 @@ static int field(struct redis_entries *e)
     return 1;
 }
 
-/* -- what is around entries ------------------------------------------------------------------ */
+/* -- arrays around entries --------------------------------------------------------------------- */
 
 static int count_of(struct redis_entries *e, uint64_t *out)
 {
@@ -406,7 +406,7 @@ static int count_of(struct redis_entries *e, uint64_t *out)
     return 1;
 }
 
-/* Of two, always. */
+/* Parses the start of an array, which must have two elements. */
 static int pair(struct redis_entries *e, enum expected next)
 {
     uint64_t n;
@@ -448,7 +448,7 @@ static int top(struct redis_entries *e)
     return rc;
 }
 
-/* A short string that is always kept. */
+/* Parses a short string, which is always kept. */
 static int word(struct redis_entries *e, struct span *out)
 {
     int rc = e->in_string ? 1 : length(e);
@@ -529,5 +529,5 @@ int redis_entries_took(struct redis_entries *e, size_t n)
         return rc;
     if (e->expected != OVER)
         return 0;
-    return e->at == e->n ? 1 : -EPROTO; /* one command is under way, so nothing follows */
+    return e->at == e->n ? 1 : -EPROTO; /* only one command is pending, so nothing may follow */
 }

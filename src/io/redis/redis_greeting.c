@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The commands that open a new connection: login, choice of the database, our name. They also find
- * out whether this server can hold a queue. */
+ * The commands that open a new connection: login, database, client name. They also check whether
+ * this server can hold a queue. */
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 #include <stdio.h>
@@ -13,8 +13,8 @@ static void on_refusable(redisAsyncContext *ac, void *reply, void *priv)
 {
     struct redis *r = ac->data;
 
-    (void)priv; /* a name is a courtesy; some services refuse it */
-    /* That is the answer to whatever comes first; then it hangs up. */
+    (void)priv; /* a client name is optional; some services refuse it */
+    /* Redis sends this error in reply to the first command and then closes the connection. */
     if (r && reply_refused(reply) && strstr(reply_text(reply).p, "max number of clients"))
         redis_lose(r, reply_text(reply).p);
 }
@@ -28,7 +28,7 @@ static void on_greeting(redisAsyncContext *ac, void *reply, void *priv)
         redis_lose(r, reply_text(reply).p);
 }
 
-/* A replica answers every read and refuses every write: not what a queue lives on. */
+/* Refuses replicas: they answer reads but refuse writes, and a queue needs writes. */
 static void on_role(redisAsyncContext *ac, void *reply, void *priv)
 {
     struct redis *r = ac->data;
@@ -38,7 +38,7 @@ static void on_role(redisAsyncContext *ac, void *reply, void *priv)
         redis_lose(r, "this Redis is a replica");
 }
 
-/* The last of the greeting: a server that is loading or has lost its master refuses it. */
+/* PING ends the greeting. A server that is loading or has lost its master refuses it. */
 static void on_ping(redisAsyncContext *ac, void *reply, void *priv)
 {
     struct redis *r = ac->data;

@@ -15,7 +15,8 @@ struct subscription {
     void *ctx;
 };
 
-/* {"subscribe", channel, 1} first, then {"message", channel, text}. NULL is the last. */
+/* The first reply is {"subscribe", channel, 1}, then come {"message", channel, text}, and NULL at
+ * the end. */
 static void on_message(redisAsyncContext *ac, void *reply, void *priv)
 {
     struct subscription *s = priv;
@@ -48,5 +49,5 @@ void redis_subscribe(struct redis *r, struct span channel, redis_message_cb *cb,
         if (redis_send(r, 2, argv, on_message, s) == REDIS_OK)
             return;
     }
-    redis_command(r, 2, argv, on_no_subscription, s); /* down: comes to NULL soon */
+    redis_command(r, 2, argv, on_no_subscription, s); /* down: soon calls it with NULL */
 }

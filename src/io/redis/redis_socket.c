@@ -33,7 +33,7 @@ void redis_socket_tune(int fd, bool tcp)
     set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, 5);
     set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 3);
     set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
-    /* Keepalive sleeps while bytes are unacknowledged; tcp(7), TCP_USER_TIMEOUT. */
+    /* Keepalive does not work while bytes are unacknowledged; see TCP_USER_TIMEOUT in tcp(7). */
     set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 15000);
 }
 
@@ -66,7 +66,8 @@ static SSL *new_session(SSL_CTX *ctx, const char *host)
     return NULL;
 }
 
-/* Why the handshake failed: the certificate first, for what follows is an echo of it. */
+/* Why the handshake failed. A certificate error is preferred, because other errors are its
+ * consequence. */
 static const char *tls_words(struct ssl_st *session)
 {
     long verified = session ? SSL_get_verify_result(session) : X509_V_OK;
@@ -91,14 +92,14 @@ int redis_socket_secure(struct redisContext *c, const char *host, struct ssl_st 
 
     if (ctx && SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
         SSL_CTX_set_default_verify_paths(ctx) == 1)
-        ssl = new_session(ctx, host); /* holds its own count of ctx */
+        ssl = new_session(ctx, host); /* has its own reference to ctx */
     SSL_CTX_free(ctx);
     if (!ssl) {
         snprintf(err, err_room, "TLS cannot be set up");
         return -EPROTO;
     }
-    /* hiredis' own TLS context checks the chain but not the name, hence our session. hiredis owns
-     * it only after success. */
+    /* We use our own session because the TLS context of hiredis checks the chain but not the name.
+     * hiredis owns the session only after success. */
     if (redisInitiateSSL(c, ssl) != REDIS_OK) {
         char words[160];
 

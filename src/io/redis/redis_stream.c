@@ -10,12 +10,12 @@
 #include "redis_internal.h"
 #include "redis_wire.h"
 
-/* hiredis' reader holds a string until it is complete, however long it is. So for one command the
- * bytes are read here and never seen by it; everything else about the connection stays its affair.
- */
+/* hiredis' reader keeps a string in memory until it is complete, however long it is. For one
+ * command the bytes are therefore read here and bypass hiredis, which still manages the
+ * connection. */
 
-/* Bytes that arrived; 0: none did. Negative: the connection is over, and hiredis finds that, too.
- */
+/* The number of bytes read; 0 if none have arrived. Negative if the connection has ended, which
+ * hiredis will find as well. */
 static ssize_t read_some(redisContext *c, char *at, size_t room)
 {
 #if HIREDIS_MAJOR >= 1
@@ -72,7 +72,7 @@ static void on_bytes(void *ctx)
     char *at;
     int rc;
 
-    if (!ac) /* the next turn ends it; hiredis would take the bytes for an answer to nothing */
+    if (!ac) /* it is about to end; hiredis must not see the bytes as an unexpected reply */
         return;
     at = s->sink->room(s->ctx, &room);
     n = read_some(&ac->c, at, room);
@@ -103,7 +103,7 @@ void redis_stream(struct redis *r, uint32_t block_ms, size_t argc, const struct 
     *s = (struct redis_streaming){.sink = sink, .ctx = ctx};
     list_init(&s->owed.link);
     if (ac) {
-        must(!ac->replies.head); /* or their bytes would be taken for this one's */
+        must(!ac->replies.head); /* otherwise their replies would be mixed with this one */
         n = redis_format(&text, argc, argv);
         rc = redisAppendFormattedCommand(&ac->c, text.p, n);
         free(text.p);

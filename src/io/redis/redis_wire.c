@@ -10,10 +10,10 @@
 #include "alloc.h"
 
 struct wire {
-    redisAsyncContext *ac; /* NULL once hiredis let go */
+    redisAsyncContext *ac; /* NULL after hiredis has released it */
     uv_poll_t poll;
     int wanted;        /* UV_READABLE, UV_WRITABLE */
-    int armed;         /* what uv_poll was started with: starting it anew costs a system call */
+    int armed;         /* events uv_poll was started with; starting it again costs a system call */
     loop_cb *readable; /* NULL: hiredis reads */
     void *ctx;
 };
@@ -36,7 +36,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     struct wire *w = poll->data;
 
     if (status < 0) {
-        /* libuv stopped watching. hiredis finds the error itself when it reads. */
+        /* libuv has stopped watching. hiredis will find the error when it reads. */
         w->armed = 0;
         events = UV_READABLE | UV_WRITABLE;
     }

@@ -27,7 +27,7 @@ int64_t reply_number(const struct redisReply *r)
 {
     if (r && r->type == REDIS_REPLY_INTEGER)
         return r->integer;
-    return strtoll(reply_text(r).p, NULL, 10); /* hiredis ends its strings with a NUL */
+    return strtoll(reply_text(r).p, NULL, 10); /* hiredis' strings end with a NUL */
 }
 
 bool reply_is_array(const struct redisReply *r)
