@@ -11,8 +11,8 @@
 
 #define LINES_MAX 16
 
-/* A line of ours in front of `next`. curl_slist_append would keep copies of the token that nobody
- * wipes, and could not share tails. */
+/* Adds a header line in front of `next`. curl_slist_append is not used, because it would make
+ * copies of the token that are never wiped, and its lists cannot share tails. */
 static struct curl_slist *add_line(struct endpoint *e, char *text, struct curl_slist *next)
 {
     struct curl_slist *line = &e->lines[e->lines_count++];
@@ -23,10 +23,10 @@ static struct curl_slist *add_line(struct endpoint *e, char *text, struct curl_s
     return line;
 }
 
-/* A name with a colon and nothing behind it keeps curl from adding that header itself. Expect needs
- * none: curl adds it to bodies above 1 MiB, which exchange_new has as the ceiling
- * (https://everything.curl.dev/http/post/expect100). Each line here is looked at ten
- * times a request. */
+/* A line with just a name and a colon keeps curl from adding that header. Expect needs no such
+ * line: curl adds it only to bodies above 1 MiB, which is the limit of exchange_new
+ * (https://everything.curl.dev/http/post/expect100). curl scans every line ten times per
+ * request. */
 static void build_set(struct endpoint *e, const struct endpoint_options *o, struct curl_slist *tail,
                       struct curl_slist *set[ENDPOINT_BODY_N][ENDPOINT_SOFT_N])
 {
@@ -75,7 +75,7 @@ struct endpoint *endpoint_hold(struct endpoint *e)
     return e;
 }
 
-/* The token's line is the last of its list; without a token, both end with what is no secret. */
+/* The token's line is the last of its list. Without a token, the last line is not secret. */
 static const char *token_line(const struct endpoint *e)
 {
     const struct curl_slist *l = e->headers[ENDPOINT_WITH_TOKEN][ENDPOINT_NO_BODY][ENDPOINT_HARD];

@@ -13,14 +13,15 @@ enum endpoint_soft { ENDPOINT_HARD, ENDPOINT_SOFT, ENDPOINT_SOFT_N };
 enum endpoint_token { ENDPOINT_WITHOUT_TOKEN, ENDPOINT_WITH_TOKEN, ENDPOINT_TOKEN_N };
 
 struct endpoint {
-    uint64_t number; /* never used twice in a process, unlike an address */
+    uint64_t number; /* unique within the process; an address could be reused */
     uint64_t holds;  /* atomic */
-    char *api;       /* the base URL; "" = none */
-    char *ca_file;   /* "" = the system's */
+    char *api;       /* base URL; "" = none */
+    char *ca_file;   /* "" = the system's CA file */
     struct proxy proxy;
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;
-    /* There are two sets of lists, with and without the token; those of a set share their tails:
+    /* There are two sets of lists, with and without the token. The lists of a set share their
+     * tails:
      *
      *   soft ─┐
      *         ├─▶ "Content-Type:" (none) ───────────┐
@@ -28,6 +29,6 @@ struct endpoint {
      *         ┌─▶ Content-Type: application/json ───┘
      *   soft ─┘  */
     struct curl_slist *headers[ENDPOINT_TOKEN_N][ENDPOINT_BODY_N][ENDPOINT_SOFT_N];
-    struct curl_slist *lines; /* every node of them, in one array */
+    struct curl_slist *lines; /* all nodes of the lists, in one array */
     size_t lines_count;
 };

@@ -10,8 +10,8 @@ struct fetch_secrets {
     const char *proxy_auth; /* "user:password" for the account's api_proxy; "" = none */
 };
 
-/* The path below the account's API, with the token as Fastly-Key (NULL: without one). 0 with
- * *status and the body, or -EIO: no answer, with a sentence that never holds the token. Never
- * follows a redirect. */
+/* Requests the path below the account's API, with the token as Fastly-Key (NULL: without a token).
+ * 0 with *status and the body, or -EIO if there is no answer, with a sentence that never contains
+ * the token. Does not follow redirects. */
 must_use int fetch(const struct config_account *a, const struct fetch_secrets *s, const char *path,
                    struct buf *body, int *status, char *err, size_t err_room);

@@ -39,8 +39,9 @@ static uint32_t word_at(const uint8_t *p)
     return IP4(p[0], p[1], p[2], p[3]);
 }
 
-/* Global unicast is 2000::/3; what lies in it and carries an IPv4 address is judged by that one.
- * v4-mapped addresses (::ffff:0:0/96) are outside and so refused: no resolver hands them to us. */
+/* Global unicast is 2000::/3. Addresses in it that contain an IPv4 address are judged by the IPv4
+ * address. v4-mapped addresses (::ffff:0:0/96) are outside this range and are therefore refused;
+ * resolvers do not return them. */
 static bool is_public6(const uint8_t ip[16])
 {
     static const uint8_t nat64[12] = {0x00, 0x64, 0xff, 0x9b};

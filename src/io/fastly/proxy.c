@@ -17,7 +17,8 @@
         must(set_code == CURLE_OK);                                                                \
     } while (0)
 
-/* Our own header: CURLOPT_PROXYUSERPWD takes a "%" for the beginning of an escape. RFC 7617. */
+/* Builds the header (RFC 7617) here, because CURLOPT_PROXYUSERPWD treats "%" as the start of an
+ * escape. */
 static struct curl_slist *auth_header(const char *auth)
 {
     static const char name[] = "Proxy-Authorization: Basic ";
@@ -65,7 +66,8 @@ bool proxy_same(const struct proxy *a, const struct proxy *b)
            strcmp(auth_of(a), auth_of(b)) == 0;
 }
 
-/* Headers are kept apart: the API's hold the token, which is no affair of the proxy. */
+/* Headers for the proxy and for the API are kept separate, because the proxy must not see the
+ * token. */
 void proxy_apply(void *easy, const struct proxy *p)
 {
     bool env = p && strcmp(p->url, "env") == 0;
@@ -90,7 +92,7 @@ void proxy_explain(void *easy, const struct proxy *p, const char *curl_words, ch
     long code = 0;
 
     curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &code);
-    if (code == 407 || code == 401) /* tinyproxy says 401 of a wrong password */
+    if (code == 407 || code == 401) /* tinyproxy answers 401 to a wrong password */
         snprintf(out, room,
                  "the proxy %.60s wants a user and password that it knows (%ld): see "
                  "api_proxy_auth_file",
@@ -99,7 +101,7 @@ void proxy_explain(void *easy, const struct proxy *p, const char *curl_words, ch
         snprintf(out, room, "the proxy %.60s refuses to connect to the API: status %ld", what,
                  code);
     else if (code)
-        snprintf(out, room, "%s", curl_words); /* the tunnel was there: it is not the proxy */
+        snprintf(out, room, "%s", curl_words); /* the tunnel existed: not the proxy's fault */
     else
         snprintf(out, room, "by the proxy %.60s: %.80s", what, curl_words);
 }

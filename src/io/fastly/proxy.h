@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The egress proxy of an account, for the io files that use libcurl: every connection through it is
- * a CONNECT tunnel, so the proxy sees host and port of the API and nothing else. */
+ * a CONNECT tunnel, so the proxy sees only the host and port of the API. */
 #pragma once
 
 #include "base.h"
@@ -8,21 +8,22 @@
 struct curl_slist;
 
 struct proxy {
-    char *url; /* "" = none, "env" = as the environment says, else http://host:port or https:// */
-    char *ca_file;              /* for an https proxy; "" = the system's */
-    struct curl_slist *headers; /* what the proxy is told and nobody else; NULL: nothing */
+    char *url;     /* "" = none, "env" = from the environment, else http://host:port or https:// */
+    char *ca_file; /* for an https proxy; "" = the system's */
+    struct curl_slist *headers; /* headers sent only to the proxy; NULL: none */
 };
 
 /* `auth` is "user:password", or "" for none. */
 void proxy_init(struct proxy *p, const char *url, const char *ca_file, const char *auth);
-void proxy_deinit(struct proxy *p); /* wipes */
+void proxy_deinit(struct proxy *p); /* wipes the credentials */
 bool proxy_is_used(const struct proxy *p);
 bool proxy_same(const struct proxy *a, const struct proxy *b);
 
-/* Sets an easy handle up for it; NULL: for no proxy, whatever the environment says. */
+/* Makes an easy handle use the proxy. NULL: no proxy, even if the environment sets one. */
 void proxy_apply(void *easy, const struct proxy *p);
 
-/* Why no connection came about, in words: what the proxy said or that it is not there, else
- * curl's. Only for a transfer by this proxy that failed before its request was sent. */
+/* Explains why there was no connection: the proxy's answer, or that the proxy cannot be reached, or
+ * else curl's message. Only for a transfer through this proxy that failed before its request was
+ * sent. */
 void proxy_explain(void *easy, const struct proxy *p, const char *curl_words, char *out,
                    size_t room);

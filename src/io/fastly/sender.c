@@ -15,32 +15,33 @@
 #define HEADER_MAX_BYTES 32768
 #define BODY_MAX_BYTES (1024 * 1024)
 
-/* Few exchanges under way travel best over one connection: fewer wake-ups, fewer handshakes. From
- * so many on a second loop is worth its while. */
+/* A few exchanges in flight are best sent over one connection, with fewer wake-ups and handshakes.
+ * From this number on, another loop is used as well. */
 #define PACK 32
-/* Handed over at the latest when so many are gathered, else at the end of the owner's turn. */
+/* Gathered exchanges are handed to the loop when there are this many, or at the end of the owner's
+ * turn. */
 #define GATHER 16
 
 struct outlet {
     struct sender_loop *loop;
     struct list gathered;
     uint32_t gathered_count;
-    uint32_t under_way; /* sent and not yet back, gathered ones included */
-    struct list ended;  /* comes back when the loop has ended */
+    uint32_t under_way; /* sent but not yet returned, including gathered exchanges */
+    struct list ended;  /* posted back when the loop has ended */
 };
 
 struct senders {
     struct mailbox *replies;
-    uv_prepare_t prepare; /* hands over what was gathered before the owner's loop sleeps */
+    uv_prepare_t prepare; /* hands over gathered exchanges before the owner's loop sleeps */
     struct outlet *out;
     uint32_t count, running;
     senders_cb *cb;
     void *ctx;
-    loop_cb *closed; /* set: closing */
+    loop_cb *closed; /* not NULL: closing */
     void *closed_ctx;
 };
 
-/* What exchange_new really makes. */
+/* What exchange_new really allocates. */
 struct parcel {
     struct exchange x;
     uint32_t out;

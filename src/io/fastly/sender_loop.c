@@ -9,8 +9,8 @@
  *              before the loop sleeps: one kick for all that was added, one post of all that is
  * done
  *
- * curl's example for libuv reads finished transfers only while others run, and so loses the last
- * one; here they are read after every action
+ * curl's example for libuv reads finished transfers only while others are running, and so misses
+ * the last one. Here they are read after every action
  * (https://curl.se/libcurl/c/curl_multi_socket_action.html). */
 #include "sender_loop.h"
 
@@ -27,7 +27,7 @@
 #include "clock.h"
 #include "transfer.h"
 
-/* Easy handles cost some 25 kB each. What comes above waits in its exchange. */
+/* The maximum number of easy handles, which use about 25 kB each. Further exchanges wait. */
 #define TRANSFERS_MAX 1024
 #define IDLE_MAX 128
 #define CONNECTIONS_MAX 256
@@ -39,23 +39,23 @@ struct sender_loop {
     struct loop *loop;
     CURLM *multi;
     struct mailbox *inbox, *replies;
-    uv_timer_t timer;                    /* what curl waits for */
+    uv_timer_t timer;                    /* curl's timeout */
     uv_prepare_t prepare;                /* before the loop sleeps */
-    uv_idle_t awake;                     /* started: it shall not sleep */
+    uv_idle_t awake;                     /* while it is started, the loop does not sleep */
     bool kick;                           /* curl wants to act now */
-    char connected[TRANSFER_ORIGIN_MAX]; /* whereto a connection has just been made, or "" */
+    char connected[TRANSFER_ORIGIN_MAX]; /* origin of the newest connection, or "" */
     struct list waiting;                 /* exchanges */
     struct list under_way, idle;         /* transfers */
     uint32_t under_way_count, idle_count;
     struct list sockets;
-    uint64_t *heard_ns; /* by socket: when something was last to be read there */
+    uint64_t *heard_ns; /* by socket: when it was last readable */
     int heard_room;
     struct list done;   /* exchanges to give back */
-    struct list stop;   /* posted into the inbox: no more comes, end */
-    struct list *ended; /* posted into replies as the last thing */
+    struct list stop;   /* posted into the inbox as the last message */
+    struct list *ended; /* posted into replies as the last message */
 };
 
-/* A socket of curl's that it wants watched. */
+/* A socket that curl wants to be watched. */
 struct watched {
     struct list link;
     uv_poll_t poll;
@@ -79,8 +79,8 @@ static void put_idle(struct sender_loop *s, struct transfer *t)
     s->idle_count++;
 }
 
-/* By number, for curl stops watching a socket with the last transfer on it. A number that is taken
- * again finds a time that is past: no harm. */
+/* Times are kept by socket number, because curl stops watching a socket when its last transfer
+ * ends. If the number is reused, the old time is harmless. */
 static void note_heard(struct sender_loop *s, int fd)
 {
     while (fd >= s->heard_room) {
@@ -94,9 +94,9 @@ static void note_heard(struct sender_loop *s, int fd)
     s->heard_ns[fd] = clock_mono_ns();
 }
 
-/* A connection that stays silent under a request until its time is up would swallow the next ones
- * too: h2 keeps it open, and new requests prefer it. curl offers no way to drop it but to see it
- * end. */
+/* Shuts down a connection on which nothing arrived until the request timed out. h2 would keep it
+ * open and new requests would prefer it, so they would time out as well. curl drops a connection
+ * only when it sees its end. */
 static void hang_up_if_silent(struct sender_loop *s, int fd, uint64_t since_ns)
 {
     if (fd >= 0 && fd < s->heard_room && s->heard_ns[fd] < since_ns)
@@ -130,9 +130,10 @@ static void collect_finished(struct sender_loop *s)
     start_waiting(s);
 }
 
-/* Newer libcurl wakes the transfers that wait for a connection when it turns out to be h2. When it
- * is HTTP/1.1 they would sit there until the first answer, however many connections they may have
- * (https://github.com/LadybirdBrowser/ladybird/pull/10655); added anew, they look again. */
+/* Newer libcurl resumes transfers that wait for a connection if it turns out to be h2. If it is
+ * HTTP/1.1, they would wait until the first answer, even if more connections are allowed
+ * (https://github.com/LadybirdBrowser/ladybird/pull/10655). Removing and adding them makes curl try
+ * again. */
 static void wake_parked(struct sender_loop *s)
 {
     list_each(node, &s->under_way) {
@@ -153,12 +154,12 @@ static void act(struct sender_loop *s, curl_socket_t fd, int events)
 
     /* Curl may have closed that socket earlier in this turn. */
     must(code == CURLM_OK || code == CURLM_BAD_SOCKET);
-    collect_finished(s); /* first: taking a finished one out would lose its end */
+    collect_finished(s); /* must come first: removing a finished transfer would lose its result */
     if (s->connected[0])
         wake_parked(s);
 }
 
-/* -- new ones -- */
+/* -- new exchanges -- */
 
 static struct transfer *take_idle(struct sender_loop *s)
 {
@@ -198,7 +199,7 @@ static void start_waiting(struct sender_loop *s)
         start(s, list_entry(list_pop_front(&s->waiting), struct exchange, link), now_ns);
 }
 
-/* -- what curl asks of the loop -- */
+/* -- curl's callbacks -- */
 
 static void on_socket_event(uv_poll_t *poll, int status, int events)
 {
@@ -232,7 +233,7 @@ static void watch_closed(uv_handle_t *handle)
     free(handle->data);
 }
 
-/* Closing takes the socket out of the poll at once; curl closes it next. */
+/* uv_close removes the socket from the poll at once, which must happen before curl closes it. */
 static void watch_end(struct watched *w)
 {
     list_remove(&w->link);
@@ -268,7 +269,7 @@ static void on_timer(uv_timer_t *timer)
     s->kick = true;
 }
 
-/* Never act from here: curl calls this from within its own functions. */
+/* Must not call curl_multi_socket_action: curl calls this from within its own functions. */
 static int on_curl_timer(CURLM *multi, long timeout_ms, void *ctx)
 {
     struct sender_loop *s = ctx;
@@ -365,7 +366,7 @@ static void run(void *ctx)
     mailbox_post_all(s->replies, &s->done);
 }
 
-/* -- set up, on the owner's thread -- */
+/* -- setup, on the owner's thread -- */
 
 static CURLM *multi_new(struct sender_loop *s, const struct senders_options *o)
 {
@@ -395,8 +396,8 @@ static void open_handles(struct sender_loop *s)
     uv_prepare_start(&s->prepare, on_prepare);
 }
 
-/* Signals are for the owner's thread. A blocked SIGPIPE is also what keeps OpenSSL's writes to a
- * closed socket from ending the process. */
+/* Blocks all signals, which are for the owner's thread. Blocking SIGPIPE also keeps OpenSSL's
+ * writes to a closed socket from ending the process. */
 static void start_thread(struct sender_loop *s)
 {
     sigset_t all, before;
@@ -437,7 +438,7 @@ void sender_loop_post(struct sender_loop *s, struct list *exchanges)
 
 void sender_loop_stop(struct sender_loop *s, struct list *ended)
 {
-    s->ended = ended; /* published by the mailbox's lock */
+    s->ended = ended; /* made visible to the thread by the mailbox's lock */
     mailbox_post(s->inbox, &s->stop);
 }
 

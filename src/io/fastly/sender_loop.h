@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * One of the senders' threads: a loop, a curl multi handle, the exchanges under way on it. */
+ * One of the senders' threads: a loop, a curl multi handle, and its exchanges. */
 #pragma once
 
 #include "mailbox.h"
@@ -7,11 +7,11 @@
 
 struct sender_loop;
 
-/* Starts the thread. What is finished goes into `replies`. */
+/* Starts the thread. Finished exchanges are posted to `replies`. */
 struct sender_loop *sender_loop_new(uint32_t number, const struct senders_options *o,
                                     struct mailbox *replies);
 void sender_loop_post(struct sender_loop *s, struct list *exchanges); /* empties the list */
 
-/* Gives everything back that is still under way, then posts `ended` as the last thing it does. */
+/* Returns all unfinished exchanges, then posts `ended` as the last message. */
 void sender_loop_stop(struct sender_loop *s, struct list *ended);
 void sender_loop_free(struct sender_loop *s); /* after `ended` arrived; joins the thread */

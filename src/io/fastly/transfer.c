@@ -22,23 +22,23 @@
 enum method { METHOD_UNSET, METHOD_POST, METHOD_GET, METHOD_OTHER };
 
 struct transfer_inside {
-    /* what the easy handle is set up for; setting only what changes saves a tenth of the work */
+    /* current settings of the easy handle; setting only what changes saves a tenth of the work */
     uint64_t endpoint_number;
-    uint64_t proxy_number; /* of the endpoint whose proxy is set; 0: none */
+    uint64_t proxy_number; /* number of the endpoint whose proxy is set; 0: none */
     enum method method;
     const char *method_name;
     char origin[TRANSFER_ORIGIN_MAX];
-    char *system_ca_file, *system_ca_path; /* libcurl's, from before anything was set */
+    char *system_ca_file, *system_ca_path; /* libcurl's defaults */
     bool has_body;
 
-    /* of this exchange */
-    struct curl_slist line; /* its own header, in front of the endpoint's */
-    bool opened;            /* it has got a socket of its own */
-    bool issued;            /* curl was about to write the request: some of it may have left */
-    bool lost;              /* curl wanted to issue it once more */
-    bool late;              /* start_before_ns had passed when the connection was ready */
-    bool blocked;           /* a peer's address was refused */
-    bool too_long;          /* the reply passed its ceiling */
+    /* for the current exchange */
+    struct curl_slist line; /* the exchange's own header, in front of the endpoint's headers */
+    bool opened;            /* a new socket was opened for it */
+    bool issued;   /* curl was about to write the request, so part of it may have been sent */
+    bool lost;     /* curl wanted to send it again */
+    bool late;     /* start_before_ns had passed when the connection was ready */
+    bool blocked;  /* a peer's address was refused */
+    bool too_long; /* the reply exceeded its limit */
     char curl_words[CURL_ERROR_SIZE];
 };
 
@@ -58,9 +58,8 @@ static size_t on_reply(char *p, size_t one, size_t n, void *ctx)
     return 0;
 }
 
-/* A name may resolve to anything, so it is the address that is judged, at the last moment. A
- * transfer that was issued before gets no second connection: whether to send again is not curl's
- * decision. */
+/* Checks the address just before connecting, because a name may resolve to anything. A transfer
+ * that was already issued gets no second connection: curl must not decide to send it again. */
 static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 {
     struct transfer *t = ctx;
@@ -78,22 +77,22 @@ static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockad
     return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
 
-/* A peer that is gone without a word is noticed by unacknowledged bytes, not after the quarter of
- * an hour of TCP's own patience. */
+/* Limits how long bytes may stay unacknowledged, so that a dead peer is detected sooner than by
+ * TCP's own timeout of a quarter of an hour. */
 static int on_socket(void *ctx, curl_socket_t fd, curlsocktype purpose)
 {
     struct transfer *t = ctx;
     unsigned ms = t->x->endpoint->timeout_ms;
 
     (void)purpose;
-    /* Best effort: without it only the noticing is later. */
+    /* Failure is harmless: a dead peer is only detected later. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
     return CURL_SOCKOPT_OK;
 }
 
-/* The connection is ready and the request is written next: the last moment to hold it back. Curl
- * comes here again when it lost an idle connection and wants to repeat the request by itself; then
- * the first one may have arrived, and repeating could spend a budget twice. */
+/* Called when the connection is ready, just before the request is written: the last chance to stop
+ * it. curl calls this again if it lost a reused connection and wants to repeat the request by
+ * itself. The first request may have arrived, so repeating it could use the budget twice. */
 static int on_issue(void *ctx, char *peer_ip, char *own_ip, int peer_port, int own_port)
 {
     struct transfer *t = ctx;
@@ -129,8 +128,8 @@ static void set_callbacks(struct transfer *t)
     set(t->easy, CURLOPT_PREREQDATA, t);
 }
 
-/* QUICK_EXIT: else a transfer that times out while its name is being resolved waits for the
- * resolver's thread, and all others of this loop with it. */
+/* QUICK_EXIT is needed because otherwise a transfer that times out during name resolution waits for
+ * the resolver's thread, and blocks all other transfers of this loop. */
 static void set_constants(CURL *easy)
 {
     set(easy, CURLOPT_NOSIGNAL, 1L);
@@ -175,7 +174,7 @@ void transfer_free(struct transfer *t)
     free(t);
 }
 
-/* An own authority instead of the system's, not beside it. */
+/* A configured CA file replaces the system's, rather than being added to it. */
 static void use_endpoint(struct transfer *t, const struct endpoint *e)
 {
     struct transfer_inside *in = t->inside;
@@ -254,16 +253,16 @@ static void use_headers(struct transfer *t, const struct exchange *x)
         set(t->easy, CURLOPT_HTTPHEADER, shared);
         return;
     }
-    /* Its own Content-Type stands for ours: the other list has none to add. */
+    /* If the exchange brings its own Content-Type, use the list without one. */
     if (x->body.n && span_starts_nocase(buf_span(&x->header), "content-type:"))
         shared = x->endpoint->headers[token][ENDPOINT_NO_BODY][soft];
     t->inside->line = (struct curl_slist){.data = x->header.p, .next = shared};
     set(t->easy, CURLOPT_HTTPHEADER, &t->inside->line);
 }
 
-/* curl takes only "scheme://host:port/" from us: what it does to paths is clever (dots, spaces,
- * braces, bytes above 0x7f), and a purge must name the very bytes. They go out as the request
- * target. */
+/* Only "scheme://host:port/" is given to curl as the URL, because curl rewrites paths (dots,
+ * spaces, braces, bytes above 0x7f), and a purge must send the exact bytes. The path is sent as the
+ * request target. */
 static size_t origin_bytes(struct span url)
 {
     size_t scheme = span_starts_nocase(url, "https://")  ? 8
@@ -281,10 +280,11 @@ static size_t origin_bytes(struct span url)
     return n;
 }
 
-/* The bytes of the URL's origin, as origin_bytes(); set, too. */
+/* Sets the URL's origin in the easy handle, if it has changed. Returns its length, like
+ * origin_bytes(). */
 static size_t use_origin(struct transfer *t, const struct buf *url)
 {
-    char *now = t->inside->origin; /* with the slash; "" at first */
+    char *now = t->inside->origin; /* ends with a slash; "" at first */
     size_t n = strlen(now);
 
     if (n && n <= url->n && memcmp(url->p, now, n) == 0)
@@ -318,7 +318,7 @@ static int use_url(struct transfer *t, const struct buf *url)
     return 0;
 }
 
-/* The last line of defence: callers that request the token check the URL as well. */
+/* A last check; callers that request the token check the URL as well. */
 static bool would_leak_token(const struct exchange *x)
 {
     struct span url = buf_span(&x->url), host, rest;
@@ -398,7 +398,7 @@ static const char *words_of(const struct transfer_inside *in, int result)
     return in->curl_words[0] ? in->curl_words : curl_easy_strerror((CURLcode)result);
 }
 
-/* A value that does not fit is no number and no date: as good as none. */
+/* A value that does not fit cannot be a number or a date, so it is ignored. */
 static void copy_header(CURL *easy, const char *name, char *out, size_t room)
 {
     struct curl_header *h;

@@ -5,36 +5,36 @@
 
 #include "sender.h"
 
-#define TRANSFER_ORIGIN_MAX 512 /* "https://host:port/" with its end */
+#define TRANSFER_ORIGIN_MAX 512 /* "https://host:port/" with its NUL */
 
 struct transfer {
-    struct list link;   /* the sender loop's: idle or under way */
+    struct list link;   /* in the sender loop's list: idle or under way */
     void *easy;         /* CURL * */
     struct exchange *x; /* NULL when idle */
-    char *connected; /* the sender loop's, TRANSFER_ORIGIN_MAX: whereto the newest connection is */
+    char *connected;    /* sender loop's, TRANSFER_ORIGIN_MAX: origin of the newest connection */
     struct transfer_inside *inside;
 };
 
 struct transfer *transfer_new(void);
 void transfer_free(struct transfer *t); /* not while in a multi handle; NULL is fine */
 
-/* Takes x and sets curl up for it. 0: may be added to a multi handle. -ETIME: too late to start.
- * -EINVAL: not something that can be a request. On error x is filled in as the answer, and is the
- * caller's again. */
+/* Takes ownership of x and sets up the easy handle for it. 0: may be added to a multi handle.
+ * -ETIME: too late to start. -EINVAL: not a valid request. On an error, x is filled in as the
+ * answer and belongs to the caller again. */
 must_use int transfer_begin(struct transfer *t, struct exchange *x, uint64_t now_ns);
 
-/* Curl is through with it (a CURLcode). Fills the answer in and returns the exchange. To be called
- * while still in the multi handle. */
+/* To be called when curl has finished the transfer with `result`, a CURLcode. Fills in the answer
+ * and returns the exchange. The handle must still be in the multi handle. */
 struct exchange *transfer_end(struct transfer *t, int result);
 
-/* Given up before curl was through with it. */
+/* Ends a transfer that curl has not finished, and returns its exchange. */
 struct exchange *transfer_abandon(struct transfer *t, const char *why);
 
 /* True if the transfer goes to this origin and curl holds it back: curl waits until another
  * connection shows whether it can be shared. */
 bool transfer_is_parked(const struct transfer *t, const char *origin);
 
-int transfer_socket(struct transfer *t); /* -1: none. Before it is taken out of the multi handle. */
+int transfer_socket(struct transfer *t); /* -1: none; must still be in the multi handle */
 
-/* An exchange that never reached a transfer. */
+/* Fills in the answer of an exchange that never reached a transfer. */
 void exchange_fail(struct exchange *x, enum exchange_error error, const char *why);
