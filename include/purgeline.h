@@ -24,22 +24,21 @@
  * rules is accepted here, and becomes a dead letter there.
  *
  * Lost connections. A job whose answer did not come because the connection broke, or because Redis
- * said nothing for 30 s, ends with PURGELINE_UNKNOWN: Redis has it or not. The library never pushes
- * a job again by itself. Pushing it again is nearly always right: identical purges are merged, and
- * at worst a page is purged twice. The next call tries once to reconnect; the caller decides on
- * pauses between attempts. A connection that Redis closed while no job was pending is replaced
- * silently.
+ * sent nothing for 30 s, ends with PURGELINE_UNKNOWN: Redis may or may not have it. The library
+ * never pushes a job again by itself. Pushing it again is nearly always right: identical purges are
+ * merged, and at worst a page is purged twice. The next call tries once to reconnect; the caller
+ * decides on pauses between attempts. A connection that Redis closed while no job was pending is
+ * replaced silently.
  *
  * Threads. A handle belongs to one thread at a time; different handles are independent, and the
- * library has no other state. It changes no signal handler: SIGPIPE is held back in the calling
- * thread during a call. After fork() a handle is of use to one of the two processes only.
+ * library has no other state. It changes no signal handler: SIGPIPE is blocked in the calling
+ * thread during a call. After fork() only one of the two processes may use a handle.
  *
  * Memory. Strings and arrays must stay valid during the call only; they are copied where necessary.
- * The library calls abort() when memory runs out, and never because of anything else that a caller
- * or Redis does.
+ * The library calls abort() when memory runs out, and for nothing else that a caller or Redis does.
  *
  * Time. purgeline_open and the first call after a loss resolve the name (as long as the resolver
- * takes) and then take at most 3 s to connect. No call waits more than 30 s for Redis to say
+ * takes) and then take at most 3 s to connect. No call waits more than 30 s for Redis to send
  * something. */
 #pragma once
 
@@ -54,35 +53,35 @@ extern "C" {
 
 /* The result of a call or a job. Later versions may add codes, which will be negative, too. */
 enum purgeline_code {
-    PURGELINE_OK = 0,       /* Redis has it */
-    PURGELINE_INVALID = -1, /* no valid job or call; nothing was sent; the sentence starts with the
-                               field's name */
-    PURGELINE_REFUSED = -2, /* Redis said no ("OOM ...", "READONLY ..."), to this job or to one
-                               before it that was under way */
+    PURGELINE_OK = 0,       /* Redis has stored the job */
+    PURGELINE_INVALID = -1, /* invalid job or call, and nothing was sent; the message starts with
+                               the field's name */
+    PURGELINE_REFUSED = -2, /* Redis refused this job ("OOM ...", "READONLY ..."), or an earlier one
+                               that was still pending */
     PURGELINE_LOST = -3,    /* no connection: this job was not sent */
-    PURGELINE_UNKNOWN = -4, /* sent, and the connection broke before the answer */
+    PURGELINE_UNKNOWN = -4, /* sent, but the connection broke before the answer */
     PURGELINE_DENIED = -5,  /* login refused; nothing was sent */
 };
 
 enum purgeline_lane { PURGELINE_NORMAL = 0, PURGELINE_URGENT = 1, PURGELINE_BULK = 2 };
 
-/* A job: keys, URLs and all at most 10,000 targets together, at least one. Begin with
- * `struct purgeline_job job = PURGELINE_JOB;` what is 0 or NULL then means "not given". */
+/* A job with 1 to 10,000 targets: keys, URLs and `all` together. Start with
+ * `struct purgeline_job job = PURGELINE_JOB;`, in which 0 and NULL mean "not given". */
 struct purgeline_job {
-    size_t size; /* sizeof(struct purgeline_job): so the library knows which fields there are */
+    size_t size; /* sizeof(struct purgeline_job): tells the library which fields exist */
     const char *const *keys; /* surrogate keys, each 1 to 1,024 bytes of 0x21 to 0x7E */
     size_t keys_count;
     const char *const *urls; /* http, https or no scheme; each at most 8 KiB, sent byte for byte */
     size_t urls_count;
-    int all;             /* 1: everything of the service; not with soft */
+    int all;             /* 1: all content of the service; not with soft */
     int soft;            /* 1: mark as stale instead of removing */
     const char *service; /* Fastly's id, or the name in the dispatcher's configuration; for keys and
                             all, unless the account has a default service. At most 255 bytes */
     enum purgeline_lane lane;
     uint64_t not_before_ms;   /* Unix time; not sent earlier */
-    uint64_t expires_ms;      /* Unix time; after that the job ends as expired */
-    uint64_t repeat_after_ms; /* purge again so long after success; at most 24 h */
-    const char *ref; /* at most 256 bytes of the caller's own; in receipts and dead letters */
+    uint64_t expires_ms;      /* Unix time; after it the job ends as expired */
+    uint64_t repeat_after_ms; /* purge again this long after success; at most 24 h */
+    const char *ref; /* the caller's own text, at most 256 bytes; in receipts and dead letters */
 };
 
 #define PURGELINE_JOB                                                                              \
@@ -91,17 +90,17 @@ struct purgeline_job {
             NULL                                                                                   \
     }
 
-#define PURGELINE_ID_ROOM 64   /* for a job id as "normal-1700000000000-0", and its NUL */
-#define PURGELINE_WHY_ROOM 256 /* for a sentence; a longer one is cut */
+#define PURGELINE_ID_ROOM 64   /* for a job id like "normal-1700000000000-0", with its NUL */
+#define PURGELINE_WHY_ROOM 256 /* for a message; a longer one is cut */
 
 struct purgeline;
 
 /* Connects to Redis: redis://[user:password@]host[:port][/db], rediss://... where built with
- * hiredis_ssl, or unix:///path[?db=N]; user and password percent-encoded. `account` is the one in
- * the dispatcher's configuration: [a-z0-9_-]{1,64}, mostly "main".
- * PURGELINE_OK with a handle for purgeline_close; else PURGELINE_INVALID (URL or account),
- * PURGELINE_LOST or PURGELINE_DENIED, a sentence without the password in `why` (which may be NULL
- * with room 0), and *out untouched. */
+ * hiredis_ssl, or unix:///path[?db=N]; user and password are percent-encoded. `account` is the name
+ * of an account in the dispatcher's configuration: [a-z0-9_-]{1,64}, usually "main". Returns
+ * PURGELINE_OK and a handle to be closed with purgeline_close. Otherwise returns PURGELINE_INVALID
+ * (URL or account), PURGELINE_LOST or PURGELINE_DENIED, writes a message without the password to
+ * `why` (which may be NULL with room 0), and leaves *out unchanged. */
 PURGELINE_API int purgeline_open(const char *redis_url, const char *account, struct purgeline **out,
                                  char *why, size_t why_room);
 
@@ -112,12 +111,12 @@ PURGELINE_API void purgeline_close(struct purgeline *p);
 /* -- one job, and wait -- */
 
 /* Pushes a job and waits for the reply, and therefore for the replies of all earlier pending jobs.
- * `id` (NULL with room 0, or PURGELINE_ID_ROOM) is the job's id, the one in receipts: written only
- * with PURGELINE_OK. Any code; purgeline_error has the sentence. */
+ * `id` (NULL with room 0, or PURGELINE_ID_ROOM) gets the job's id, as in receipts, only with
+ * PURGELINE_OK. May return any code; purgeline_error has the message. */
 PURGELINE_API int purgeline_push(struct purgeline *p, const struct purgeline_job *job, char *id,
                                  size_t id_room);
 
-/* The same for a job as a JSON object of `n` bytes: "keys" and "url" a text or a list, "all",
+/* The same for a job as a JSON object of `n` bytes: "keys" and "url" (a string or a list), "all",
  * "service", "soft", "not_before", "expires", "repeat_after", "ref", "lane". */
 PURGELINE_API int purgeline_push_json(struct purgeline *p, const char *json, size_t n, char *id,
                                       size_t id_room);
@@ -126,60 +125,60 @@ PURGELINE_API int purgeline_push_json(struct purgeline *p, const char *json, siz
 
 struct purgeline_result {
     int code;                      /* enum purgeline_code */
-    char text[PURGELINE_WHY_ROOM]; /* PURGELINE_OK: the job's id; else why */
+    char text[PURGELINE_WHY_ROOM]; /* PURGELINE_OK: the job's id; otherwise the reason */
 };
 
 /* Pushes `count` jobs, hundreds of them at a time, and waits for all replies. results[i] is the
  * result of jobs[i], independent of the other jobs; in Redis the jobs are in this order. After a
- * refusal or a loss the rest is not sent and has that code (REFUSED; LOST, not UNKNOWN).
- * PURGELINE_OK when all are, else the code of the first that is not. */
+ * refusal or a lost connection the remaining jobs are not sent and get the code REFUSED or LOST
+ * (not UNKNOWN). Returns PURGELINE_OK if all results are, otherwise the first other code. */
 PURGELINE_API int purgeline_push_many(struct purgeline *p, const struct purgeline_job *jobs,
                                       size_t count, struct purgeline_result *results);
 
-/* -- many under way, and a callback for each -- */
+/* -- many pending jobs, and a callback for each -- */
 
-/* Once per job for which purgeline_send returned PURGELINE_OK, in that order, from within a later
- * call with this handle, or the same one. `tag` is the one given then; `code` is OK, REFUSED or
- * UNKNOWN; `text` the job's id, or why: lent for the call. No function may be called with this
- * handle in here but purgeline_under_way: they return PURGELINE_INVALID. */
+/* Called once per job for which purgeline_send returned PURGELINE_OK, in the same order, during
+ * that call or a later call with this handle. `tag` is the one given to purgeline_send; `code` is
+ * OK, REFUSED or UNKNOWN; `text` is the job's id or the reason, valid only during the call. The
+ * callback may call only purgeline_under_way with this handle; other functions return
+ * PURGELINE_INVALID. */
 typedef void purgeline_answer_cb(void *ctx, void *tag, int code, const char *text);
 
 /* Sets the callback; call it before the first purgeline_send. NULL: no callback. */
 PURGELINE_API void purgeline_on_answer(struct purgeline *p, purgeline_answer_cb *cb, void *ctx);
 
-/* Puts a job under way without waiting for its answer; when 512 jobs or 4 MiB are under way
- * already, waits for half of those. It may stay in the library's buffer until purgeline_poll or
- * purgeline_wait, so call one of them when there is nothing more to send.
- * PURGELINE_OK: the callback will come. Else no callback comes for this one, it was not sent. After
- * REFUSED and LOST nothing is under way any more, and what was has had its callbacks. */
+/* Sends a job without waiting for its answer; if 512 jobs or 4 MiB are already pending, waits for
+ * half of them. The job may stay in the library's buffer until purgeline_poll or purgeline_wait, so
+ * call one of them when there is nothing more to send. PURGELINE_OK: the callback will be called.
+ * Otherwise the job was not sent and no callback is called for it. After REFUSED and LOST no jobs
+ * are pending any more, and the callbacks of those that were have been called. */
 PURGELINE_API int purgeline_send(struct purgeline *p, const struct purgeline_job *job, void *tag);
 PURGELINE_API int purgeline_send_json(struct purgeline *p, const char *json, size_t n, void *tag);
 
-/* Sends what waits to be sent, and returns when all are answered. PURGELINE_OK when all that were
- * sent since the last purgeline_wait are in Redis; else REFUSED or UNKNOWN as the first that is
+/* Sends buffered jobs, and returns when all jobs are answered. PURGELINE_OK if all jobs sent since
+ * the last purgeline_wait are in Redis; otherwise REFUSED or UNKNOWN, the code of the first that is
  * not. */
 PURGELINE_API int purgeline_wait(struct purgeline *p);
 
-/* Sends what waits to be sent, and takes the answers that come within `timeout_ms` (0: those that
- * are there); returns after the first few. For an event loop of the caller's: when purgeline_fd is
- * readable, call it with 0. PURGELINE_OK; REFUSED or UNKNOWN as soon as one under way was that;
- * then nothing is under way any more. */
+/* Sends buffered jobs, and handles the answers that arrive within `timeout_ms` (0: those already
+ * there); returns after the first few. To use it in an event loop, call it with 0 when purgeline_fd
+ * is readable. PURGELINE_OK; or REFUSED or UNKNOWN as soon as a pending job ended so, and then no
+ * jobs are pending any more. */
 PURGELINE_API int purgeline_poll(struct purgeline *p, int timeout_ms);
 
-/* The socket, to poll(2) for readable, or -1 without a connection. May be another after any call.
- */
+/* The socket, to be polled for input, or -1 without a connection. It may change with any call. */
 PURGELINE_API int purgeline_fd(const struct purgeline *p);
 
 PURGELINE_API size_t purgeline_under_way(const struct purgeline *p); /* jobs sent, not answered */
 
-/* -- words -- */
+/* -- messages -- */
 
-/* What was wrong in the last call that did not return PURGELINE_OK. Lent until the next call; never
- * with the password. */
+/* The error message of the last call that did not return PURGELINE_OK. Valid until the next call;
+ * never contains the password. */
 PURGELINE_API const char *purgeline_error(const struct purgeline *p);
 
 PURGELINE_API const char *purgeline_code_name(int code); /* "ok", "invalid", ... static */
-PURGELINE_API const char *purgeline_version(void);       /* "0.1.0", of the library; static */
+PURGELINE_API const char *purgeline_version(void);       /* the library's, "0.1.0"; static */
 
 #ifdef __cplusplus
 }

@@ -9,8 +9,8 @@
 
 struct hush {
     sigset_t before;
-    bool pending; /* one that is not ours waited already */
+    bool pending; /* a SIGPIPE that is not ours was already pending */
 };
 
 void hush_begin(struct hush *h);
-void hush_end(struct hush *h); /* takes back what came meanwhile; errno stays */
+void hush_end(struct hush *h); /* discards a SIGPIPE that arrived meanwhile; keeps errno */

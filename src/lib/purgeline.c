@@ -12,28 +12,28 @@
 #include "producer.h"
 #include "setting.h"
 
-#define SERVICE_NAME_MAX_BYTES 255 /* as in a configuration */
-/* While a new one is put under way, a full window of others still is. */
+#define SERVICE_NAME_MAX_BYTES 255 /* the same limit as in a configuration */
+/* While a new job is added, a full window of earlier jobs may still be pending. */
 #define TAGS ((size_t)2 * ENQUEUE_WINDOW)
 
 struct purgeline {
-    struct config config; /* with the one account */
+    struct config config; /* contains only this account */
     struct producer *producer;
     struct jobform form;
     purgeline_answer_cb *cb;
     void *ctx;
     void *tags[TAGS];
     uint64_t next;                /* number of the next job */
-    uint64_t own_from;            /* from here on the jobs are a call's that waits ... */
-    struct purgeline_result *own; /* ... and wants the answers in here; else NULL */
-    int first_wrong;              /* since the last purgeline_wait */
+    uint64_t own_from;            /* first job of a call that waits for its answers */
+    struct purgeline_result *own; /* where that call wants its answers; else NULL */
+    int first_wrong;              /* first error since the last purgeline_wait */
     char why_wrong[PURGELINE_WHY_ROOM];
-    bool inside; /* a call of this handle */
+    bool inside; /* a function is running with this handle */
     struct hush hush;
     char error[512];
 };
 
-/* -- into a call and out of it -- */
+/* -- entering and leaving a call -- */
 
 static int wrong(struct purgeline *p, int code, const char *why)
 {
@@ -59,7 +59,7 @@ static int leave(struct purgeline *p, int code)
     return code;
 }
 
-/* What producer says of a job that was not sent. */
+/* The code for a job that the producer could not send. */
 static int code_of(int rc)
 {
     switch (rc) {
@@ -119,7 +119,7 @@ static int set_account(struct purgeline *p, const char *name, char *err, size_t 
     p->config.accounts = a;
     p->config.accounts_count = 1;
     config_account_init(a);
-    a->allow_purge_all = true; /* whether it may, only the dispatcher knows */
+    a->allow_purge_all = true; /* only the dispatcher knows whether it is allowed */
     if (setting_set(setting_find(SETTING_ACCOUNT, "name"), a, name, why, sizeof(why)) == 0)
         return PURGELINE_OK;
     snprintf(err, err_room, "account: %s", why);
@@ -225,7 +225,7 @@ static void add_text(struct purgeline *p, const char *field, const char *text)
         jobform_put(&p->form, field, span_str(text));
 }
 
-/* A caller built with a newer header may only use what this library knows. */
+/* A caller built with a newer header may only use fields that this library knows. */
 static int check_size(struct purgeline *p, const struct purgeline_job *job)
 {
     if (!job)
@@ -272,8 +272,8 @@ static int fill_json(struct purgeline *p, const char *json, size_t n)
 
 /* -- sending -- */
 
-/* The account as it must be for any service that a job may name, or for none: which there are, only
- * the dispatcher knows. */
+/* Fills in a service with the name that the job uses, so that any name passes the check: only the
+ * dispatcher knows which services exist. */
 static int name_service(struct purgeline *p, const struct span *fields, size_t count,
                         struct config_service *out, char name[SERVICE_NAME_MAX_BYTES + 1])
 {
@@ -291,7 +291,8 @@ static int name_service(struct purgeline *p, const struct span *fields, size_t c
     return 0;
 }
 
-/* What the form holds, as number p->next. Negative errno as producer_put, p->error set. */
+/* Sends the job in the form as number p->next. Returns negative errno like producer_put, with
+ * p->error set. */
 static int put(struct purgeline *p)
 {
     struct config_account *a = p->config.accounts;
@@ -329,7 +330,7 @@ static void collect_own(struct purgeline *p, struct purgeline_result *results)
 
 static void finish_own(struct purgeline *p)
 {
-    char ignored[512]; /* each job has its own sentence */
+    char ignored[512]; /* each job has its own message */
 
     if (producer_finish(p->producer, ignored, sizeof(ignored)) < 0)
         ignored[0] = '\0';
@@ -373,7 +374,7 @@ int purgeline_push_json(struct purgeline *p, const char *json, size_t n, char *i
     return code != PURGELINE_OK ? code : leave(p, push(p, fill_json(p, json, n), id, id_room));
 }
 
-/* The caller's struct may be larger than ours. */
+/* Steps by the caller's struct size, which may be larger than ours. */
 static const struct purgeline_job *job_at(const struct purgeline_job *jobs, size_t i)
 {
     return (const void *)((const char *)jobs + i * jobs->size);
@@ -422,7 +423,7 @@ int purgeline_push_many(struct purgeline *p, const struct purgeline_job *jobs, s
     return code != PURGELINE_OK ? code : leave(p, push_many(p, jobs, count, results));
 }
 
-/* -- many under way -- */
+/* -- many pending jobs -- */
 
 void purgeline_on_answer(struct purgeline *p, purgeline_answer_cb *cb, void *ctx)
 {
@@ -483,7 +484,7 @@ size_t purgeline_under_way(const struct purgeline *p)
     return p ? producer_under_way(p->producer) : 0;
 }
 
-/* -- words -- */
+/* -- messages -- */
 
 const char *purgeline_error(const struct purgeline *p)
 {
