@@ -95,7 +95,8 @@ static void on_turn(void *ctx)
     ends_look(h);
 }
 
-/* A target may hold %00, %2F, %: what it means is the reader's affair. */
+/* Keeps percent escapes: a target may contain %00, %2F or a bare %, which its reader must
+ * interpret. */
 static size_t leave_escaped(void *cls, struct MHD_Connection *mhd, char *s)
 {
     (void)cls;
@@ -103,14 +104,15 @@ static size_t leave_escaped(void *cls, struct MHD_Connection *mhd, char *s)
     return strlen(s);
 }
 
-/* So many more are let in before those that make room for them are gone: with one at a time each
- * would need a turn of the loop. */
+/* How many connections beyond the limit are accepted before the ones dropped for them have closed.
+ * With only one, each new connection would need a turn of the loop. */
 static unsigned displacing_max(uint32_t connections)
 {
     return connections / 16 < DISPLACING_MAX ? connections / 16 + 1 : DISPLACING_MAX;
 }
 
-/* libmicrohttpd counts the connections of each of its daemons, and each address has its own. */
+/* Needed only with several addresses: each address has its own daemon of libmicrohttpd, which
+ * counts only its own connections. */
 static bool is_full(const struct httpd *h)
 {
     bool several = h->listeners.next != h->listeners.prev;
@@ -137,7 +139,8 @@ static struct MHD_Daemon *start_daemon(struct slot *s, int fd, const struct http
     struct MHD_OptionItem more[6] = {{MHD_OPTION_END, 0, NULL}};
     size_t n = 0;
 
-    /* It does not shut a connection down that it ends, so that conn_close still can answer. */
+    /* In turbo mode libmicrohttpd does not shut down connections that it ends, so conn_close can
+     * still answer. */
     if (!tls && !httpd_is_lenient())
         flags |= MHD_USE_TURBO;
     if (tls) {
@@ -184,7 +187,7 @@ static int add_slot(struct httpd *h, struct listener *l, const struct httpd_tls 
     int fd = fcntl(l->fd, F_DUPFD_CLOEXEC, 0);
 
     if (l->local)
-        tls = NULL; /* nobody is on the wire between */
+        tls = NULL; /* no network in between */
     if (fd < 0) {
         snprintf(err, err_room, "%s", strerror(errno));
         free(s);
@@ -215,7 +218,7 @@ static void on_dropped(uv_handle_t *handle)
     free(handle);
 }
 
-/* One that was never run, at once. */
+/* Frees a slot that has never run. */
 static void drop_slot(struct slot *s)
 {
     uv_poll_stop(s->poll);
@@ -226,7 +229,8 @@ static void drop_slot(struct slot *s)
     free(s);
 }
 
-/* One for each listener (`missing`: that has none). 0, or -EINVAL and all are as they were. */
+/* Which listeners get a new slot from add_slots: all, or only those without one. It returns 0, or
+ * -EINVAL with nothing changed. */
 enum renewal { SLOTS_ALL, SLOTS_MISSING };
 
 static bool has_slot(const struct httpd *h, const struct listener *l)
@@ -266,7 +270,7 @@ static void quiesce(struct slot *s)
         close(fd);
 }
 
-/* -- the certificate, kept for the next slot -- */
+/* -- the certificate, kept for later slots -- */
 
 static void forget_tls(struct httpd_tls *tls)
 {
@@ -294,7 +298,7 @@ static const struct httpd_tls *kept_tls(const struct httpd *h)
     return h->tls.cert_pem ? &h->tls : NULL;
 }
 
-/* -- from beginning to end -- */
+/* -- opening and closing -- */
 
 struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err, size_t err_room)
 {
@@ -354,8 +358,8 @@ static const struct slot *last_of_tcp(const struct httpd *h)
     return last;
 }
 
-/* What came in where less was asked for than now. Requests that have not begun are none yet; the
- * others are ended by their answer. */
+/* Ends connections that were accepted with other TLS settings: at once if no request has begun,
+ * otherwise after the answer. */
 static void end_outdated(struct httpd *h)
 {
     const struct slot *now = last_of_tcp(h);
@@ -375,7 +379,7 @@ static void end_outdated(struct httpd *h)
     }
 }
 
-/* Puts new slots in the place of all that there are. */
+/* Replaces all slots by new ones. */
 static int renew_slots(struct httpd *h, const struct httpd_tls *tls, char *err, size_t err_room)
 {
     struct list *last = h->slots.prev;
@@ -403,7 +407,8 @@ int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err, size_
     return 0;
 }
 
-/* Those at rest end now, the others with their visit: conn_rest looks at `left`. */
+/* Closes idle connections to addresses that are no longer listened on. conn_rest closes the others
+ * after their visit. */
 static void leave_slots(struct httpd *h)
 {
     list_each(node, &h->slots) {
@@ -464,7 +469,7 @@ int httpd_set_limits(struct httpd *h, const struct httpd_options *o, char *err, 
     h->options.heads_max_bytes = o->heads_max_bytes;
     if (o->connections == before.connections && o->per_address == before.per_address)
         return 0;
-    rc = renew_slots(h, kept_tls(h), err, err_room); /* libmicrohttpd cannot change these two */
+    rc = renew_slots(h, kept_tls(h), err, err_room); /* libmicrohttpd cannot change them */
     if (rc < 0) {
         h->options = before;
         return rc;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * How many connections each address has. libmicrohttpd could count, too: but each of its daemons
- * for itself, every one of the 2^64 addresses that a single IPv6 visitor has, and this machine's
- * own. */
+ * Counts the connections of each client address. libmicrohttpd's own limit is not used, because it
+ * counts per daemon, treats each of the 2^64 addresses that one IPv6 client may have as a different
+ * client, and includes this machine's own addresses. */
 #include <netinet/in.h>
 #include <search.h>
 #include <stdlib.h>
@@ -30,8 +30,8 @@ static uint64_t first_bytes(const uint8_t *p, size_t n)
     return key;
 }
 
-/* An IPv4 address, or the network (/64) of an IPv6 one. 0: 127.0.0.1 and ::1, which are not
- * counted, because a proxy on this machine speaks for many. */
+/* The key of an address: an IPv4 address, or the /64 network of an IPv6 address. 0 for 127.0.0.1
+ * and ::1, which are not counted, because a proxy on this machine may serve many clients. */
 static uint64_t key_of(const struct sockaddr *a)
 {
     const struct in6_addr *six = &((const struct sockaddr_in6 *)a)->sin6_addr;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <linux/sockios.h> /* SIOCOUTQ */
-#include <linux/tcp.h>     /* the C library's own tcp_info is shorter */
+#include <linux/tcp.h>     /* the C library's tcp_info lacks fields */
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -13,17 +13,18 @@
 #include "clock.h"
 #include "httpd_internal.h"
 
-#define SWEEP_SLACK_NS (100 * NS_PER_MS) /* deadlines of seconds: a timer that is late by this */
-/* libmicrohttpd keeps a connection's whole pool once it had a request: these are what is kept, 64
- * MiB together. One that never had any costs a kilobyte or two. */
+#define SWEEP_SLACK_NS (100 * NS_PER_MS) /* how late the timer may be; deadlines are seconds */
+/* The maximum number of idle connections of authenticated peers. libmicrohttpd keeps the whole pool
+ * of a connection after its first request: 64 MiB for this number. A connection without a request
+ * costs a kilobyte or two. */
 #define RESTED_MAX 744
-/* An answer of which less than this was taken within request_s is given up. */
+/* If less than this of an answer is read within request_s, the connection is dropped. */
 #define PROGRESS_BYTES 1024
 #define SHOW_MS 100
 #define SHOW_TIMES 20
-/* So many peers that have not proven who they are may keep their connection from one request to the
- * next. With more of them, each is answered once. While there are more, one of them is dropped for
- * who comes; else a known peer that is idle. */
+/* The maximum number of unauthenticated peers that may keep their connection after a request.
+ * Beyond it, each gets only one answer, and one of them is dropped for a new connection; otherwise
+ * an idle authenticated peer is dropped. */
 #define STRANGERS_KEPT 256
 
 /* -- deadlines -- */
@@ -52,7 +53,8 @@ static void leave_rest(struct conn *c)
     c->resting = false;
 }
 
-/* Where it stands when there are too many; whoever waits for an answer of ours is left alone. */
+/* Puts the connection into the list from which it may be dropped if there are too many. Peers that
+ * wait for our answer are in none. */
 static void enter_rest(struct conn *c)
 {
     struct httpd *h = c->slot->httpd;
@@ -84,14 +86,15 @@ void conn_set_phase(struct conn *c, enum conn_phase phase, uint64_t wait_ms)
         if (h->closed && phase != CONN_ANSWER)
             at_ns = min_u64(at_ns, h->close_by_ns);
         heap_insert(&h->deadlines, &c->deadline, at_ns);
-        /* A deadline that moved back is found out when the timer fires: most never come. */
+        /* If the earliest deadline was postponed, the timer is not changed; it is checked when the
+         * timer fires. Most deadlines never expire. */
         if (heap_min(&h->deadlines) == &c->deadline)
             arm(h);
     }
 }
 
-/* Not through libmicrohttpd, which has no way to end a connection from outside: its next read finds
- * the end. */
+/* Shuts down the socket, because libmicrohttpd offers no way to end a connection; its next read
+ * finds the end. */
 void conn_hang_up(struct conn *c)
 {
     shutdown(c->fd, SHUT_RDWR);
@@ -101,7 +104,8 @@ void conn_hang_up(struct conn *c)
     conn_set_phase(c, CONN_GONE, 0);
 }
 
-/* What was sent over a Unix socket and not read yet. How much was read is not counted there. */
+/* The number of bytes sent over a Unix socket but not read yet. The kernel does not count the bytes
+ * that were read. */
 static uint64_t unread_bytes(const struct conn *c)
 {
     int n = 0;
@@ -109,7 +113,7 @@ static uint64_t unread_bytes(const struct conn *c)
     return ioctl(c->fd, SIOCOUTQ, &n) == 0 && n > 0 ? (uint64_t)n : 0;
 }
 
-/* How much the peer took of what was sent; the kernel counts. */
+/* The number of sent bytes that the peer has acknowledged, from the kernel. */
 static uint64_t acked_bytes(const struct conn *c)
 {
     struct tcp_info info = {0};
@@ -134,9 +138,10 @@ static void look_at_reader(struct conn *c)
     conn_hang_up(c);
 }
 
-/* libmicrohttpd reads until there is nothing more to read and waits for the next event then; the
- * end is what it reads when nothing is there. A peer that goes on sending hides it, so it is shown
- * again; at last without regard for what the peer has not read yet. */
+/* Makes libmicrohttpd find the end of the connection. It reads until there is nothing left, and
+ * only then finds the end, so a peer that keeps sending hides it. The end is therefore shown
+ * several times, and at last the connection is shut down even if the peer has not read
+ * everything. */
 static void show_end(struct conn *c)
 {
     if (c->shown++ == SHOW_TIMES) {
@@ -179,7 +184,7 @@ void conn_on_deadline(void *ctx)
     arm(h);
 }
 
-/* -- their number -- */
+/* -- limiting their number -- */
 
 static bool is_crowded(const struct httpd *h)
 {
@@ -191,8 +196,9 @@ static uint64_t strangers(const struct httpd *h)
     return h->counts.connections - h->known_count;
 }
 
-/* Whose loss matters least. NULL: strangers that wait for an answer of ours fill the house. They
- * are gone soon, and neither a known peer nor who has just come is dropped for one of them. */
+/* The connection to drop. NULL if most connections are of unauthenticated peers that wait for our
+ * answer: they end soon, so neither an authenticated peer nor a new connection is dropped for
+ * them. */
 static struct conn *most_dispensable(struct httpd *h)
 {
     uint32_t few = h->options.connections / 4;
@@ -259,7 +265,7 @@ bool conn_is_unwelcome(const struct conn *c)
     return !c->known && strangers(c->slot->httpd) > STRANGERS_KEPT;
 }
 
-/* -- beginning and end -- */
+/* -- opening and closing -- */
 
 static void write_peer(const struct sockaddr *a, char *out, socklen_t room)
 {
@@ -272,7 +278,8 @@ static void write_peer(const struct sockaddr *a, char *out, socklen_t room)
 void conn_open(struct slot *s, struct MHD_Connection *mhd, void **socket_ctx)
 {
     struct conn *c = alloc_zeroed(1, sizeof(*c));
-    /* What libmicrohttpd 1.0 tells lies where the next is told: it must not be kept. */
+    /* Must be used before the next call: libmicrohttpd 1.0 returns every result in the same
+     * memory. */
     const struct sockaddr *peer =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
 
@@ -307,7 +314,7 @@ static bool peer_has_ended(const struct conn *c)
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
-/* Whether something was sent to it; over a Unix socket, that it has not read. */
+/* Whether anything was sent to the peer; for a Unix socket, anything that it has not read. */
 static bool was_told(const struct conn *c)
 {
     struct tcp_info info = {.tcpi_bytes_sent = 1};
@@ -318,8 +325,8 @@ static bool was_told(const struct conn *c)
     return getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0 || info.tcpi_bytes_sent;
 }
 
-/* A new libmicrohttpd ends a connection without a word when what it reads first is no request line:
- * a NUL in it, or two empty lines before it. */
+/* Answers 400 where a newer libmicrohttpd closes the connection without an answer: if the first
+ * line is not a request line, because it contains a NUL or follows two empty lines. */
 static void answer_no_request(struct conn *c)
 {
     static const char text[] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n"
@@ -341,7 +348,7 @@ void conn_close(struct slot *s, void **socket_ctx)
     heads_forget(c);
     address_leave(s->httpd, c->address);
     if (c->visit)
-        visit_end(c->visit); /* two errors in one head, and libmicrohttpd 0.9.75 does not say so */
+        visit_end(c->visit); /* not reported by libmicrohttpd 0.9.75 if a head has two errors */
     if (c->lingers)
         linger_begin(s->httpd, c->fd);
     list_remove(&c->link);
@@ -351,7 +358,7 @@ void conn_close(struct slot *s, void **socket_ctx)
     s->httpd->known_count -= c->known;
     free(c);
     *socket_ctx = NULL;
-    /* Another turn: a daemon that was full listens again only when it is run, and one that has
-     * nobody left can go, but not from within its own callback. */
+    /* Needs another turn: a full daemon accepts connections again only when it is run, and a daemon
+     * without connections can be stopped, but not from within its own callback. */
     httpd_run_soon(s->httpd);
 }

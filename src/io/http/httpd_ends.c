@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Peers that have sent all they will. libmicrohttpd watches edges: it reads what is there, and
- * waits for the next event. A FIN that came together with data brings no other event, so
- * libmicrohttpd never reads it, and half a request would hold its connection until its deadline. A
- * second epoll reports the FIN here (and that bytes have come, to httpd_heads.c). A request that is
- * incomplete after all was read stays so: hang up. */
+ * Detects peers that have closed their sending side. libmicrohttpd uses edge-triggered events: it
+ * reads what is there and waits for the next event. A FIN that arrives together with data causes no
+ * further event, so libmicrohttpd never reads it, and an incomplete request would keep its
+ * connection until the deadline. A second epoll reports the FIN here (and reports arriving bytes to
+ * httpd_heads.c). If everything was read and the request is still incomplete, the connection is
+ * closed. */
 #include <linux/sockios.h> /* SIOCINQ */
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -15,10 +16,11 @@
 #include "httpd_internal.h"
 
 #define EVENTS_MAX 256
-/* libmicrohttpd must have had its turn after the socket was seen to be empty: the first turn may
- * have read the last bytes, the second has nothing left to do with them. */
+/* Number of libmicrohttpd's turns to wait for after the socket was found empty: the first may have
+ * read the last bytes, and after the second they have been processed. */
 #define QUIET_TURNS 2
-/* What is unread after so many turns is not being read: the deadline ends it. */
+/* Bytes still unread after this many turns are not being read; then only the deadline ends the
+ * connection. */
 #define TURNS_MAX 200
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -71,7 +73,7 @@ void ends_close(struct httpd *h)
     close(h->ends_fd);
 }
 
-/* No memory for the watch: then the deadline ends the connection. */
+/* If the kernel has no memory for it, only the deadline ends the connection. */
 void ends_add(struct conn *c)
 {
     struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = c};
@@ -79,8 +81,8 @@ void ends_add(struct conn *c)
     (void)epoll_ctl(c->slot->httpd->ends_fd, EPOLL_CTL_ADD, c->fd, &e);
 }
 
-/* Not left to close(): a connection that lingers goes on as another descriptor of the same socket.
- */
+/* Must not be left to close(), because a lingering connection keeps another descriptor of the same
+ * socket. */
 void ends_remove(struct conn *c)
 {
     list_remove(&c->end);
@@ -109,7 +111,7 @@ static bool has_unread(const struct conn *c)
     return ioctl(c->fd, SIOCINQ, &n) == 0 && n > 0;
 }
 
-/* What was answered before its body came is still told. */
+/* Closes the connection, after sending an answer that was given before the body was complete. */
 static void give_up(struct conn *c)
 {
     if (c->visit && c->visit->answered)

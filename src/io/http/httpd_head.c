@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * What HTTP forbids in a head and libmicrohttpd lets pass, 0.9.75 much and 1.0 little: whatever two
- * readers could take for two different requests. RFC 9110 section 5, RFC 9112 sections 5 and 6. */
+ * Checks what HTTP forbids in a head but libmicrohttpd accepts (0.9.75 accepts much of it, 1.0
+ * little): everything that two readers could interpret as different requests. RFC 9110 section 5,
+ * RFC 9112 sections 5 and 6. */
 #include <string.h>
 #include <strings.h>
 
 #include "httpd_internal.h"
 
-/* The first whose reader of heads is strict. */
+/* The first version of libmicrohttpd that parses heads strictly. */
 #define STRICT_VERSION "0.9.77"
 
 bool httpd_is_lenient(void)
@@ -14,10 +15,11 @@ bool httpd_is_lenient(void)
     return strverscmp(MHD_get_version(), STRICT_VERSION) < 0;
 }
 
-/* Every parameter takes room in the connection's pool, 72 bytes for "a&", so a URL of 4 KiB could
- * be too much for 64 KiB. When the pool is full, a new libmicrohttpd answers with 431; an old one
- * answers with an error, reads on and answers again: it spins, or what it leaves is used after it
- * was freed. The memory is libmicrohttpd's own buffer, in which it cuts the query up next. */
+/* Cuts off the query before libmicrohttpd parses it. Every parameter takes memory in the
+ * connection's pool, 72 bytes for "a&", so a URL of 4 KiB could use up 64 KiB. If the pool is full,
+ * a newer libmicrohttpd answers 431; an old one answers with an error, continues to read and
+ * answers again, and then spins or uses freed memory. `uri` is libmicrohttpd's own buffer, which it
+ * parses next. */
 void httpd_head_hide_query(const char *uri)
 {
     char *mark = strchr((char *)uri, '?');
@@ -26,10 +28,10 @@ void httpd_head_hide_query(const char *uri)
         mark[1] = '\0';
 }
 
-/* What libmicrohttpd hands over at a time lies in its buffer as it was read, behind the head. When
- * something stands before it there, that is the line with the chunk's size, and before that the end
- * of the chunk before. An old one takes a lone LF for the end of these, 1.0 takes the LF behind a
- * chunk extension for the first byte of the chunk. */
+/* Each part that libmicrohttpd passes on lies in its buffer as it was received, after the head.
+ * Bytes directly before the part are the line with the chunk's size, and before that the end of the
+ * previous chunk. An old libmicrohttpd accepts a lone LF as the end of these lines; 1.0 treats the
+ * LF after a chunk extension as the first byte of the chunk. */
 bool httpd_head_is_chunk_sound(const struct visit *v, const char *part)
 {
     const char *begin = v->method + v->head_bytes;
@@ -102,9 +104,9 @@ static const char *framing_flaw(const struct look *l, const char *version)
     return NULL;
 }
 
-/* An old libmicrohttpd takes a lone LF for the end of a line, folded lines, and of a name or a
- * value with a NUL in it the part before. The head lies where it was read, but for a NUL in place
- * of every CR, LF and colon (and of more in the target): so each line must be name NUL value NUL
+/* Finds what an old libmicrohttpd accepts: a lone LF as the end of a line, folded lines, and a NUL
+ * in a name or value, which it cuts there. The head is still in the buffer, with a NUL in place of
+ * every CR, LF and colon (and of more in the target), so each line must be name NUL value NUL
  * NUL. */
 static bool is_sound_as_read(const char *head, size_t n, const struct visit *v, const char *version)
 {

@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: MIT
- * What heads of requests take of memory. libmicrohttpd keeps a head in the pool of its connection,
- * however slowly it comes, and the whole pool from the first request on; it has a limit for one
- * connection and none for all. So each is weighed here: by the bytes that the kernel got from its
- * peer while the first head comes (a second epoll says when there are more), and as a whole pool
- * when it has a body, and from the end of the first request on. When all are too heavy together,
- * the oldest peer that has not proven who it is goes first, then known peers that are idle; a
- * request that comes when all have one under way is refused.
- */
-#include <linux/tcp.h> /* the C library's own tcp_info is shorter */
+ * Limits the memory used by heads of requests. libmicrohttpd keeps a head in the pool of its
+ * connection, however slowly it arrives, and the whole pool after the first request. It can limit
+ * one connection but not all together. So each connection is counted here: while its first head
+ * arrives, by the bytes that the kernel has received (a second epoll reports new ones); as a whole
+ * pool if the request has a body, and always after the first request. If the sum is too large, the
+ * oldest unauthenticated peer is dropped first, then idle authenticated peers. If all connections
+ * have a request in progress, a new request is refused. */
+#include <linux/tcp.h> /* the C library's tcp_info lacks fields */
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "httpd_internal.h"
 
-/* Less is a head like any other: soon complete, and not worth a look. */
+/* Smaller heads are not counted: they are usual and soon complete. */
 #define LIGHT_BYTES 4096
-/* A request without a body: its head, and that of its answer. */
+/* Counted for a request without a body: its head and the head of its answer. */
 #define REQUEST_BYTES 8192
 
 static uint64_t received_bytes(const struct conn *c)
@@ -73,7 +72,7 @@ void heads_make_room(struct httpd *h)
         else if (!list_empty(&h->rested))
             conn_hang_up(list_first(&h->rested, struct conn, rest));
         else
-            return; /* all have a request under way */
+            return; /* all have a request in progress */
     }
 }
 
@@ -83,7 +82,7 @@ bool heads_admit(struct conn *c)
     uint64_t max = h->options.heads_max_bytes;
 
     heads_weigh(c);
-    list_remove(&c->heavy); /* it is not dropped for itself */
+    list_remove(&c->heavy); /* it must not be dropped for its own request */
     heads_make_room(h);
     heads_weigh(c);
     return !max || h->heavy_bytes <= max;

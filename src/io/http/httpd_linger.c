@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * A socket that is closed while its peer still sends is reset, and with it goes the answer that the
- * peer has not read. So what was answered early is read and dropped for a while: RFC 9112 section
- * 9.6. */
+ * If a socket is closed while its peer is still sending, it is reset, and the peer loses the answer
+ * that it has not read. So after an early answer, input is read and dropped for a while: RFC 9112
+ * section 9.6. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,11 +16,11 @@
 
 #define LINGER_MS 5000
 #define LINGER_BYTES (64 * 1024 * 1024)
-#define LINGERING_MAX 256 /* beyond it they are reset */
+#define LINGERING_MAX 256 /* more are reset */
 #define DRAIN_BYTES (64 * 1024)
 
 struct lingerer {
-    struct list link; /* in the httpd's, oldest first */
+    struct list link; /* in the httpd's list, oldest first */
     struct httpd *httpd;
     uv_poll_t poll;
     uint64_t until_ns;
@@ -115,7 +115,7 @@ void linger_end_all(struct httpd *h)
         end(list_entry(node, struct lingerer, link));
 }
 
-/* -- answers past libmicrohttpd -- */
+/* -- answers without libmicrohttpd -- */
 
 static enum MHD_Result put_header(void *cls, enum MHD_ValueKind kind, const char *name,
                                   const char *value)
@@ -144,7 +144,7 @@ void conn_cut(struct conn *c)
 {
     struct buf text;
 
-    buf_init(&text, SIZE_MAX); /* what we answer is ours */
+    buf_init(&text, SIZE_MAX); /* our own answers need no limit */
     put_answer(c->visit, &text);
     if (c->slot->tls)
         httpd_tls_send(c->mhd, buf_span(&text));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Where the HTTP server listens: TCP addresses and Unix sockets, each on its own. A Unix socket is
- * made without any permission, gets its group and its mode, and only then is listened on: nobody
- * comes in by the permissions of a moment. What a dead process left behind is replaced; who makes
- * that decision holds a lock on the folder, so that of two who start at once only one does. */
+ * Opens the HTTP server's listening sockets: TCP addresses and Unix sockets. A Unix socket is
+ * created without permissions, then gets its group and mode, and only then listens, so that nobody
+ * can connect with temporary permissions. A socket left behind by a dead process is replaced. This
+ * is done under a lock on the folder, so that only one of two processes that start at the same time
+ * does it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -21,11 +22,11 @@
 #include "setting.h"
 
 #define BACKLOG 4096
-#define GROUP_BYTES 65536 /* of a group's entry, with all its members */
+#define GROUP_BYTES 65536 /* buffer for a group's entry with its members */
 
 /* -- TCP -- */
 
-/* "host:port" or "[host]:port". */
+/* Splits "host:port" or "[host]:port". */
 static int split_listen(const char *listen, char *host, size_t room, char *port, size_t port_room)
 {
     const char *colon = strrchr(listen, ':');
@@ -50,8 +51,8 @@ static void share_port(int fd, enum port how)
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 }
 
-/* "0.0.0.0:80" is in the way of "127.0.0.1:80" unless both agree to share: what will be left does,
- * for that moment only. */
+/* "0.0.0.0:80" blocks "127.0.0.1:80" unless both sockets allow sharing the port. So listeners that
+ * are about to close allow it while the new ones are opened. */
 static enum port share_leaving(struct httpd *h, enum port how)
 {
     enum port needed = PORT_OWN;
@@ -79,7 +80,7 @@ static int listen_on(const struct addrinfo *a, enum port how, bool only_six)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
     share_port(fd, how);
     if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0) {
-        share_port(fd, PORT_OWN); /* nobody else of this user may join */
+        share_port(fd, PORT_OWN); /* other processes of this user must not share it */
         return fd;
     }
     rc = -errno;
@@ -183,7 +184,7 @@ static int grant(const struct listener *l, const struct httpd_options *o, char *
     return -EACCES;
 }
 
-/* 0: nobody listens there any more, and it is removed. */
+/* Removes a socket that no process listens on. 0 if it was removed. */
 static int remove_stale(const struct sockaddr_un *a, char *err, size_t err_room)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc = -EADDRINUSE;
@@ -225,7 +226,8 @@ static int bind_local(int fd, const struct sockaddr_un *a, char *err, size_t err
     return rc;
 }
 
-/* A descriptor of the folder, locked until it is closed; or negative errno with a sentence. */
+/* Locks the folder of `path`. Returns a descriptor that holds the lock until it is closed, or
+ * negative errno with a sentence. */
 static int lock_folder(const char *path, char *err, size_t err_room)
 {
     char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
@@ -257,7 +259,8 @@ static int remember_inode(struct listener *l)
     return 0;
 }
 
-/* Only what is ours: another may have been put there meanwhile. */
+/* Removes the socket's file only if it is still ours, because another process may have replaced
+ * it. */
 static void remove_socket(const struct listener *l)
 {
     struct stat s;
@@ -315,9 +318,9 @@ static int open_local(struct listener *l, const struct httpd_options *o, char *e
     return rc;
 }
 
-/* -- one or many -- */
+/* -- all listeners -- */
 
-/* "[::]:80" is every IPv4 address, too; unless that stands there by itself. */
+/* "[::]:80" includes all IPv4 addresses, unless "0.0.0.0:80" is listed separately. */
 static bool is_only_six(const char *listen, struct span name)
 {
     struct span rest = span_str(listen), one;
@@ -375,7 +378,7 @@ static bool is_wanted(const struct listener *l, const char *listen)
     return false;
 }
 
-/* The sockets that stay may have another mode or group now. */
+/* Applies the mode and group to Unix sockets that stay open, because they may have changed. */
 static int grant_again(struct httpd *h, const struct httpd_options *o, char *err, size_t err_room)
 {
     int rc = 0;

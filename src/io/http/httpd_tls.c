@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * libmicrohttpd's TLS is GnuTLS: it asks clients for certificates, and leaves it to us to look at
- * them. GnuTLS ends here. */
+ * Checks client certificates. libmicrohttpd uses GnuTLS: it requests certificates but leaves the
+ * check to us. Only this file uses GnuTLS directly. */
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 
 #include "httpd_internal.h"
 
 #define NAME_ROOM 1025 /* SETTING_TEXT_MAX_BYTES, and a NUL */
-#define NAMES_MAX 256  /* of a kind, in one certificate */
+#define NAMES_MAX 256  /* of each kind per certificate */
 
 bool httpd_tls_client_proven(struct MHD_Connection *mhd)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-    /* Its own servers' certificates, of the same authority, are none of a client. */
+    /* Server certificates from the same CA are not accepted from clients. */
     gnutls_typed_vdata_st purpose = {GNUTLS_DT_KEY_PURPOSE_OID,
                                      (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT, 0};
     unsigned status = 0;
@@ -24,8 +24,9 @@ bool httpd_tls_client_proven(struct MHD_Connection *mhd)
            status == 0;
 }
 
-/* The n-th CN or, in `alternative`, name for DNS. False: there is no n-th of any kind. A name that
- * is too long, or of another kind, is empty. */
+/* Gets the n-th CN or, if `alternative`, the n-th alternative name. False if there is no n-th name.
+ * The result is empty for a name that is too long, and for an alternative name that is not a DNS
+ * name. */
 static bool name_at(gnutls_x509_crt_t cert, bool alternative, unsigned n, char *name, size_t *bytes)
 {
     size_t room = *bytes;

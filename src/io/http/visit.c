@@ -7,17 +7,19 @@
 #include "clock.h"
 #include "httpd_internal.h"
 
-/* What is not worth reading only to be dropped: the connection ends instead. */
+/* The largest rest of a body that is read only to be dropped. If there is more, the connection is
+ * closed instead. */
 #define DISCARD_MAX_BYTES (64 * 1024)
-/* A streamed body that does not bring at least this much within request_s is given up. */
+/* A streamed body must bring at least this much within each request_s, or the connection is
+ * closed. */
 #define PROGRESS_BYTES 1024
-/* libmicrohttpd reads first from a connection that was resumed, and when it finds that the peer
- * closed its half, it closes the other without an answer. Those with a timeout of their own are
- * looked at before anything is read: they send their answer then. */
+/* libmicrohttpd first reads from a resumed connection, and if the peer has closed its side, it
+ * closes the connection without an answer. Connections with their own timeout are processed before
+ * anything is read, so they send their answer. */
 #define OWN_TIMEOUT_S 86400u
-/* How often somebody who waits for long is looked after. */
+/* How often a visit that waits long is checked for a closed peer. */
 #define LOOK_MS 1000u
-/* A body of unknown length is billed in steps of at least this. */
+/* A body of unknown length is counted on the bill in steps of at least this. */
 #define BILL_STEP_BYTES ((uint64_t)16 * 1024)
 
 static struct httpd *httpd_of(const struct visit *v)
@@ -30,7 +32,7 @@ static struct conn *conn_of(struct MHD_Connection *mhd)
     return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
-/* -- how it is to go on -- */
+/* -- options of a visit -- */
 
 void visit_set_ctx(struct visit *v, void *ctx)
 {
@@ -113,11 +115,11 @@ static void resume(struct conn *c)
         return;
     c->suspended = false;
     MHD_resume_connection(c->mhd);
-    httpd_run_soon(c->slot->httpd); /* it wakes nobody itself */
+    httpd_run_soon(c->slot->httpd); /* resuming does not wake the loop */
 }
 
-/* An old libmicrohttpd is lenient with chunks: what it takes for the next request may be a part of
- * this one to whoever passed it on. So there is no next one. */
+/* Whether the connection must close after the answer. An old libmicrohttpd parses chunks leniently:
+ * a part of this body, as a proxy in front sees it, could be read as the next request. */
 static bool must_close(const struct visit *v)
 {
     return httpd_of(v)->closed || conn_is_unwelcome(v->conn) || visit_is_outdated(v) ||
@@ -180,28 +182,30 @@ static enum MHD_Result queue_answer(struct visit *v)
     return rc;
 }
 
-/* Without waiting for the rest of the body; libmicrohttpd closes after it. */
+/* Queues the answer without waiting for the rest of the body. libmicrohttpd then closes the
+ * connection. */
 static enum MHD_Result queue_early(struct visit *v)
 {
     v->conn->lingers = true;
     return queue_answer(v);
 }
 
-/* libmicrohttpd takes no answer while a body comes; what it takes is that the connection ends. */
+/* Sends the answer directly and ends the connection, because libmicrohttpd accepts no answer while
+ * a body is arriving. */
 static enum MHD_Result cut(struct visit *v)
 {
     conn_cut(v->conn);
     return MHD_NO;
 }
 
-/* Nothing comes from libmicrohttpd until it is answered, or goes on. */
+/* Suspends the connection until it is answered or continued. */
 static enum MHD_Result wait_for_answer(struct visit *v)
 {
     v->conn->suspended = true;
     conn_set_phase(v->conn, CONN_ANSWER, v->patience_ms);
     MHD_set_connection_option(v->mhd, MHD_CONNECTION_OPTION_TIMEOUT, OWN_TIMEOUT_S);
     v->conn->own_timeout = true;
-    MHD_suspend_connection(v->mhd); /* before which: 1.0 sets nothing afterwards */
+    MHD_suspend_connection(v->mhd); /* must come last: 1.0 sets no options afterwards */
     return MHD_YES;
 }
 
@@ -239,7 +243,7 @@ static void refuse_body(struct visit *v)
     answer_plain(v, 413, sentence);
 }
 
-/* libmicrohttpd does not look at a connection that waits. */
+/* Checked here because libmicrohttpd does not watch suspended connections. */
 static bool peer_has_closed(const struct conn *c)
 {
     struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
@@ -282,7 +286,7 @@ void *visit_on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
     return v;
 }
 
-/* How long the body says it is; UINT64_MAX when it does not, being chunked. */
+/* The announced length of the body; UINT64_MAX if it is unknown (chunked). */
 static uint64_t body_announced(struct visit *v)
 {
     struct span length = visit_header(v, MHD_HTTP_HEADER_CONTENT_LENGTH);
@@ -295,7 +299,7 @@ static uint64_t body_announced(struct visit *v)
     return span_to_u64(length, &n) == 0 ? n : UINT64_MAX;
 }
 
-/* Answers what is to go no further. */
+/* Answers requests that must be refused because of their head. */
 static void inspect_head(struct visit *v, const char *method, const char *version)
 {
     struct conn *c = v->conn;
@@ -331,7 +335,7 @@ void visit_drop_body(struct visit *v)
     buf_deinit(&v->body);
 }
 
-/* There is no room for the body. */
+/* Answers a request whose body has no room on the bill. */
 static void answer_full(struct visit *v)
 {
     struct httpd *h = httpd_of(v);
@@ -344,7 +348,8 @@ static void answer_full(struct visit *v)
     must(v->answered);
 }
 
-/* Room on the bill for a body of so many bytes. False, and answered. */
+/* Makes room on the bill for a body of this many bytes. If there is none, answers and returns
+ * false. */
 static bool bill_body(struct visit *v, uint64_t bytes)
 {
     uint64_t more = bytes > v->billed_bytes ? bytes - v->billed_bytes : 0;
@@ -359,7 +364,7 @@ static bool bill_body(struct visit *v, uint64_t bytes)
     return false;
 }
 
-/* What its head says of the body may be a reason to read none of it. */
+/* Refuses a body without reading it, if its announced length is too large. */
 static void admit_body(struct visit *v, uint64_t announced)
 {
     bool known = announced != UINT64_MAX;
@@ -379,7 +384,7 @@ static enum MHD_Result begin(struct visit *v, const char *method, const char *ve
     bool flawed;
 
     v->method = method;
-    v->conn->phase = CONN_BODY; /* one deadline for both */
+    v->conn->phase = CONN_BODY; /* head and body share a deadline */
     v->chunked = visit_header(v, MHD_HTTP_HEADER_TRANSFER_ENCODING).p != NULL;
     announced = body_announced(v);
     v->conn->had_head = true;
@@ -407,7 +412,7 @@ static void renew_deadline(struct visit *v)
     conn_set_phase(v->conn, CONN_BODY, httpd_of(v)->options.request_s * 1000);
 }
 
-/* Steps double, as the buffer does. */
+/* The number of bytes to bill for. Steps double, like the buffer's size. */
 static uint64_t next_step(const struct visit *v, uint64_t bytes)
 {
     if (bytes <= v->billed_bytes)
@@ -433,7 +438,7 @@ static enum MHD_Result stream(struct visit *v, struct span part, size_t *left)
     v->goes_on = false;
     taken = h->options.calls->part(h->options.ctx, v, part);
     must(taken <= part.n);
-    *left = v->answered ? 0 : part.n - taken; /* left over, it would be waited with, not dropped */
+    *left = v->answered ? 0 : part.n - taken; /* otherwise the rest would be kept, not dropped */
     v->got_bytes += taken;
     renew_deadline(v);
     if (*left == 0)
@@ -491,7 +496,7 @@ void visit_end(struct visit *v)
 {
     struct httpd *h = httpd_of(v);
 
-    visit_drop_body(v); /* its bill ends with the visit */
+    visit_drop_body(v); /* while its bill is still valid */
     if (v->begun)
         h->options.calls->gone(h->options.ctx, v);
     v->conn->visit = NULL;
@@ -512,11 +517,13 @@ void visit_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
         return;
     *con_cls = NULL;
     c = v->conn;
-    /* It found that the rest of the body does not come; the answer can still be sent. */
+    /* libmicrohttpd found that the rest of the body will not come, but the answer can still be
+     * sent. */
     if (v->response && how != MHD_REQUEST_TERMINATED_COMPLETED_OK && !c->cut && !c->hung_up)
         conn_cut(c);
     visit_end(v);
-    /* One that failed may be on none of libmicrohttpd's lists any more, and would be put on one. */
+    /* Not for a failed connection: it may be on none of libmicrohttpd's lists any more, and setting
+     * the timeout would put it on one. */
     if (c->own_timeout && how == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
         MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
         c->own_timeout = false;

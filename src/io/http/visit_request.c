@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What a visit brings: its method, target, headers and body, and who sent it. */
+ * The parts of a visit: method, target, headers, body, and its peer. */
 #include <string.h>
 #include <strings.h>
 
