@@ -4,8 +4,8 @@
  * leave 1/(2n+1) to the next. For a single thread.
  *
  *     quota_bill_open(q, "cms", &bill);
- * if (quota_take(&bill, n)) …          the bytes are counted on the bill
- * quota_bill_close(&bill);             closing the bill returns them */
+ *     if (quota_take(&bill, n)) …      the bytes are counted on the bill
+ *     quota_bill_close(&bill);         closing the bill returns them */
 #pragma once
 
 #include "base.h"
