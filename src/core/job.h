@@ -25,7 +25,7 @@ struct job_target {
 /* The size of a job, for config_job_max_bytes. */
 uint64_t job_bytes(const struct span *fields, size_t fields_count);
 
-/* A decoded entry. The spans are lent: valid as long as the fields they were decoded from. */
+/* A decoded entry. The spans are valid as long as the fields they were decoded from. */
 struct job_spec {
     struct job_target *targets; /* owned by the decoder, reused by the next decode */
     uint32_t targets_count;

@@ -38,7 +38,7 @@ struct lanes_options {
     bool separate; /* URLs have their own ledger */
 };
 
-/* What may be spent now. */
+/* How much may be spent now. */
 struct grant {
     uint64_t units[LEDGER_N];
     bool more[LEDGER_N]; /* more units will come: wait for them rather than send a partial batch */

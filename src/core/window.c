@@ -100,8 +100,9 @@ static void resize(struct window *w, uint32_t room)
     free(old);
 }
 
-/* At three quarters full the table doubles; when a sixteenth is left it becomes a quarter (not in
- * take_out: window_cancel walks the table meanwhile). */
+/* The table doubles when it is three quarters full, and shrinks to a quarter when less than a
+ * sixteenth is used. It does not shrink in take_out, which window_cancel calls while it scans the
+ * table. */
 static void shrink(struct window *w)
 {
     if (w->table_count < w->table_room / 16 && w->table_room > 4 * TABLE_FIRST)
