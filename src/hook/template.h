@@ -11,7 +11,7 @@
  *   {{  }}          a literal brace
  *
  * Filters may follow each other: {tags|split|slug}. Several lists in one template give every
- * combination; but a list that is written the same twice is walked once, so that in
+ * combination; but a list that occurs twice with the same path is iterated once, so that in
  * "{posts[].lang}/{posts[].slug}" both belong to the same post. A value that is missing, empty,
  * null, a fraction, an object, or a list without [] gives no result; this is not an error. */
 #pragma once
