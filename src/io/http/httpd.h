@@ -4,7 +4,7 @@
  * a visit (a request is what we send to Fastly).
  *
  *   head ─▶ body … ─▶ whole ─▶ (Redis is asked) ─▶ visit_answer ─▶ gone
- *     └─ may answer at any of these; `late` comes when nobody did */
+ *     └─ may answer at any of these; `late` comes if there was no answer */
 #pragma once
 
 #include "buf.h"

@@ -20,7 +20,7 @@
 struct client {
     redisContext *hiredis;
     struct redis_replies *replies;
-    redisReply *reply; /* the reply lent to the caller */
+    redisReply *reply; /* the reply returned last */
     char error[256];
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Subscribing to a channel of Redis: its messages come to a callback until the connection is lost.
- */
+ * Subscribes to a channel of Redis and passes its messages to a callback until the connection is
+ * lost. */
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
