@@ -7,16 +7,14 @@
 
 struct redisContext;
 
-/* Ignores SIGPIPE, because hiredis uses write(2) and a closed connection would kill the process. */
+/* Ignores SIGPIPE, because hiredis uses write(2) and a closed connection would kill the process.
+ * Does not replace an existing signal handler. */
 void redis_socket_ignore_sigpipe(void);
 /* Sets close-on-exec, keepalive and the time limit for unacknowledged bytes, so that a dead peer is
  * detected within about 15 s, whether the connection is busy or idle. */
 void redis_socket_tune(int fd, bool tcp);
 
 struct ssl_st; /* OpenSSL's SSL */
-
-/* Does not replace an existing signal handler. */
-void redis_socket_ignore_sigpipe(void);
 
 /* TLS 1.2 or newer with the system's certificate authorities; the server's certificate must be for
  * `host`. Must be called before the first byte. 0, or -EPROTO with a sentence. *session is for
