@@ -426,7 +426,7 @@ static int error_line(struct redis_entries *e)
     size_t n = end ? (size_t)(end - p) : 0;
 
     if (!end)
-        return e->n - e->at > LINE_MAX_BYTES ? -EPROTO : 0;
+        return e->n - e->at > LINE_MAX_BYTES + 2 ? -EPROTO : 0; /* with its sign and "\r" */
     if (n < 2 || n - 2 > LINE_MAX_BYTES || end[-1] != '\r')
         return -EPROTO;
     memcpy(e->error, p + 1, n - 2);
