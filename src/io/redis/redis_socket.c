@@ -66,16 +66,21 @@ static SSL *new_session(SSL_CTX *ctx, const char *host)
     return NULL;
 }
 
-/* Why the handshake failed. A certificate error is preferred, because other errors are its
- * consequence. */
-static const char *tls_words(struct ssl_st *session)
+static bool bad_certificate(struct ssl_st *session, char *out, size_t room)
 {
     long verified = session ? SSL_get_verify_result(session) : X509_V_OK;
-    const char *words;
 
-    if (verified != X509_V_OK)
-        return X509_verify_cert_error_string(verified);
-    words = ERR_reason_error_string(ERR_peek_last_error());
+    if (verified == X509_V_OK)
+        return false;
+    snprintf(out, room, "TLS: certificate verify failed: %s",
+             X509_verify_cert_error_string(verified));
+    return true;
+}
+
+static const char *tls_words(void)
+{
+    const char *words = ERR_reason_error_string(ERR_peek_last_error());
+
     return words ? words : "the server ended the TLS handshake without a word";
 }
 
@@ -101,10 +106,7 @@ int redis_socket_secure(struct redisContext *c, const char *host, struct ssl_st 
     /* We use our own session because the TLS context of hiredis checks the chain but not the name.
      * hiredis owns the session only after success. */
     if (redisInitiateSSL(c, ssl) != REDIS_OK) {
-        char words[160];
-
-        redis_socket_words(ssl, c->errstr, words, sizeof(words));
-        snprintf(err, err_room, "TLS: %s", words);
+        redis_socket_words(ssl, c->errstr, err, err_room);
         SSL_free(ssl);
         return -EPROTO;
     }
@@ -113,9 +115,16 @@ int redis_socket_secure(struct redisContext *c, const char *host, struct ssl_st 
     return 0;
 }
 #else
-static const char *tls_words(struct ssl_st *session)
+static bool bad_certificate(struct ssl_st *session, char *out, size_t room)
 {
     (void)session;
+    (void)out;
+    (void)room;
+    return false;
+}
+
+static const char *tls_words(void)
+{
     return "the server ended the connection without a word";
 }
 
@@ -139,10 +148,13 @@ void redis_socket_words(struct ssl_st *session, const char *said, char *out, siz
 {
     static const char empty[] = "Success"; /* strerror(0) */
     size_t n = strlen(said), end = sizeof(empty) - 1;
+    const char *tls = session ? "TLS: " : "";
 
+    /* A bad certificate comes first: whatever else is said is its consequence. */
+    if (bad_certificate(session, out, room))
+        return;
     if (n >= end && strcmp(said + n - end, empty) == 0)
-        snprintf(out, room, "%.*s%s%s", (int)(n - end), said, session ? "TLS: " : "",
-                 tls_words(session));
+        snprintf(out, room, "%.*s%s%s", (int)(n - end), said, tls, tls_words());
     else
         snprintf(out, room, "%s", said);
 }

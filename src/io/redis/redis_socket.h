@@ -23,8 +23,10 @@ must_use int redis_socket_secure(struct redisContext *c, const char *host, struc
                                  char *err, size_t err_room);
 void redis_socket_forget(struct ssl_st *session); /* NULL is fine */
 
-/* The error message of a connection. hiredis says "Success" if the TLS handshake failed; then this
- * gives OpenSSL's message, otherwise `said` unchanged. `session` may be NULL. */
+/* The error message of a connection. If the certificate was refused, it says why; whether hiredis
+ * noticed that while connecting or later makes no difference. If hiredis says "Success" because
+ * the TLS handshake failed, this gives OpenSSL's message, otherwise `said` unchanged. `session` may
+ * be NULL. */
 void redis_socket_words(struct ssl_st *session, const char *said, char *out, size_t room);
 
 /* Whether the message is an error from Redis: a code in capitals, then a sentence. */
