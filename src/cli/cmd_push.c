@@ -9,10 +9,10 @@
 #include "client.h"
 #include "clock.h"
 #include "cmd_push.h"
-#include "enqueue.h"
 #include "json_text.h"
+#include "push_pipeline.h"
+#include "receipts_wait.h"
 #include "redis.h"
-#include "waitlist.h"
 
 #define COMPLAINTS_SHOWN 20
 
@@ -65,8 +65,8 @@ struct push {
     bool wait, quiet;
     uint64_t wait_ms; /* 0: no limit */
 
-    struct enqueue *enqueue;
-    struct waitlist *waitlist;
+    struct push_pipeline *enqueue;
+    struct receipts_wait *receipts_wait;
     struct cmd_progress progress;
     uint64_t wrong;      /* invalid jobs, which were not sent */
     uint64_t first_open; /* the first line that Redis did not accept; 0: none */
@@ -154,7 +154,7 @@ static void on_answer(void *ctx, uint64_t line, const char *job, const char *ref
 
     if (!job)
         note_open(p, line);
-    if (job && p->waitlist && waitlist_expect(p->waitlist, job) < 0)
+    if (job && p->receipts_wait && receipts_wait_expect(p->receipts_wait, job) < 0)
         p->strange = true; /* it was accepted, but jobs with such ids cannot be waited for */
     if (p->quiet || p->wait || !job) {
         (void)refusal; /* reported once, at the end */
@@ -175,7 +175,7 @@ static bool send(void *ctx, enum lane lane, const struct span *fields, size_t co
 {
     struct push *p = ctx;
     char err[512];
-    int rc = enqueue_put(p->enqueue, lane, fields, count, line, err, sizeof(err));
+    int rc = push_pipeline_put(p->enqueue, lane, fields, count, line, err, sizeof(err));
 
     if (rc == -EINVAL)
         complain(p, line, err);
@@ -190,7 +190,7 @@ static const char *accepted(void *ctx, char *note, size_t room)
     char number[32];
 
     snprintf(note, room, "%s jobs",
-             cmd_number_words(number, sizeof(number), enqueue_counts(p->enqueue)->accepted));
+             cmd_number_words(number, sizeof(number), push_pipeline_counts(p->enqueue)->accepted));
     return note;
 }
 
@@ -267,7 +267,7 @@ static void on_deaf(void *ctx, const char *why)
 
 static int await(struct push *p)
 {
-    uint64_t now = clock_mono_ns(), open = waitlist_open(p->waitlist);
+    uint64_t now = clock_mono_ns(), open = receipts_wait_open(p->receipts_wait);
     struct redis_address address;
     char err[256] = "";
     int rc = cmd_redis_address(&p->session.config, &address);
@@ -275,13 +275,14 @@ static int await(struct push *p)
     if (rc != 0)
         return rc;
     cmd_progress_begin(&p->progress, "purging", open);
-    rc = waitlist_await(p->waitlist, &address, p->wait_ms ? now + p->wait_ms * NS_PER_MS : NEVER,
-                        on_receipt, on_deaf, p, err, sizeof(err));
+    rc = receipts_wait_await(p->receipts_wait, &address,
+                             p->wait_ms ? now + p->wait_ms * NS_PER_MS : NEVER, on_receipt, on_deaf,
+                             p, err, sizeof(err));
     cmd_progress_end(&p->progress);
     redis_address_deinit(&address);
     if (!p->quiet)
         cmd_tell("%" PRIu64 " purged, %" PRIu64 " not, %" PRIu64 " open\n", p->purged, p->failed,
-                 waitlist_open(p->waitlist));
+                 receipts_wait_open(p->receipts_wait));
     if (p->strange)
         return cmd_fail(CMD_REDIS, "Redis returned an invalid job id: is this really Redis?");
     if (rc == -ETIMEDOUT)
@@ -296,9 +297,9 @@ static int await(struct push *p)
 
 static int sum_up(struct push *p)
 {
-    const struct enqueue_counts *c = enqueue_counts(p->enqueue);
+    const struct push_pipeline_counts *c = push_pipeline_counts(p->enqueue);
     char why[256];
-    int rc = enqueue_finish(p->enqueue, why, sizeof(why));
+    int rc = push_pipeline_finish(p->enqueue, why, sizeof(why));
 
     if (rc == -EIO)
         cmd_fail(CMD_FAILED, "Redis refuses: %s", why);
@@ -322,16 +323,16 @@ static int push(struct push *p, int argc, char **argv)
 {
     int rc, waited = CMD_OK;
 
-    p->enqueue = enqueue_new(p->session.client, p->session.account, on_answer, p);
+    p->enqueue = push_pipeline_new(p->session.client, p->session.account, on_answer, p);
     if (p->wait)
-        p->waitlist = waitlist_new(p->session.account->name);
+        p->receipts_wait = receipts_wait_new(p->session.account->name);
     rc = read_and_send(p, argc, argv);
     if (rc == 0)
         rc = sum_up(p);
     if (p->wait && rc != CMD_USAGE)
         waited = await(p);
-    waitlist_free(p->waitlist);
-    enqueue_free(p->enqueue);
+    receipts_wait_free(p->receipts_wait);
+    push_pipeline_free(p->enqueue);
     return rc != CMD_OK ? rc : waited;
 }
 

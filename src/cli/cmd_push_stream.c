@@ -7,7 +7,7 @@
 
 #include "cmd_push.h"
 #include "json_text.h"
-#include "relay.h"
+#include "push_relay.h"
 
 struct stream {
     bool json, quiet;
@@ -51,7 +51,7 @@ static void back(void *ctx)
     cmd_tell("purgeline push: Redis has stored the waiting lines\n");
 }
 
-static int sum_up(int rc, const struct relay_counts *c, const char *err, bool quiet)
+static int sum_up(int rc, const struct push_relay_counts *c, const char *err, bool quiet)
 {
     if (c->open)
         cmd_tell("%" PRIu64 " lines were read and not acknowledged: push them again\n", c->open);
@@ -73,10 +73,10 @@ static int sum_up(int rc, const struct relay_counts *c, const char *err, bool qu
 }
 
 static int relay(const struct config *config, const struct config_account *account,
-                 const struct relay_options *options, const struct stream *s)
+                 const struct push_relay_options *options, const struct stream *s)
 {
     struct redis_address address;
-    struct relay_counts counts;
+    struct push_relay_counts counts;
     char err[256] = "";
     struct pipe *pipe;
     int rc = cmd_redis_address(config, &address);
@@ -84,7 +84,7 @@ static int relay(const struct config *config, const struct config_account *accou
     if (rc != 0)
         return rc;
     pipe = pipe_new(STDIN_FILENO, STDOUT_FILENO, CMD_JOBS_LINE_MAX_BYTES);
-    rc = relay_run(pipe, &address, account, options, &counts, err, sizeof(err));
+    rc = push_relay_run(pipe, &address, account, options, &counts, err, sizeof(err));
     pipe_free(pipe);
     return sum_up(rc, &counts, err, s->quiet);
 }
@@ -92,13 +92,13 @@ static int relay(const struct config *config, const struct config_account *accou
 int cmd_push_stream(const struct cmd_common *common, const struct cmd_jobs *jobs, bool quiet)
 {
     struct stream s = {.json = common->json, .quiet = quiet};
-    const struct relay_options options = {.lane = jobs->lane,
-                                          .kind = jobs->kind,
-                                          .defaults = &jobs->defaults,
-                                          .answer = answer,
-                                          .away = away,
-                                          .back = back,
-                                          .ctx = &s};
+    const struct push_relay_options options = {.lane = jobs->lane,
+                                               .kind = jobs->kind,
+                                               .defaults = &jobs->defaults,
+                                               .answer = answer,
+                                               .away = away,
+                                               .back = back,
+                                               .ctx = &s};
     const struct config_account *account;
     struct config config;
     int rc = cmd_load(common, &config);

@@ -24,7 +24,7 @@ struct batch {
     uint32_t cost;
     enum form form;
     enum lane lane;
-    enum ledger ledger;
+    enum ledger_kind ledger;
     uint16_t service;
     uint32_t brake_epoch;
     uint64_t sent_ns;

@@ -64,7 +64,7 @@ static void advance(struct budget *b, uint64_t now_ns)
     forget_old(b, now_ns);
 }
 
-struct budget_limits budget_limits_of(const struct config_account *a, enum ledger l)
+struct budget_limits budget_limits_of(const struct config_account *a, enum ledger_kind l)
 {
     const struct config_budget *b = &a->budget;
 

@@ -14,7 +14,7 @@
 #include "config.h"
 
 /* The budget that a request is charged to. */
-enum ledger { LEDGER_PURGE, LEDGER_URL, LEDGER_WRITE, LEDGER_N };
+enum ledger_kind { LEDGER_PURGE, LEDGER_URL, LEDGER_WRITE, LEDGER_N };
 extern const char *const ledger_names[]; /* "purge", "url", "write" */
 
 #define BUDGET_BINS 3600                /* bins per window: one second each for Fastly's hour */
@@ -38,7 +38,7 @@ struct budget {
 };
 
 /* The limits of an account from its settings. */
-struct budget_limits budget_limits_of(const struct config_account *a, enum ledger l);
+struct budget_limits budget_limits_of(const struct config_account *a, enum ledger_kind l);
 
 /* Initializes the budget of a new account: a full bucket and an empty ledger. */
 void budget_init(struct budget *b, const struct budget_limits *limits, uint64_t now_ns);

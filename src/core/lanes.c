@@ -78,7 +78,7 @@ void lanes_deinit(struct lanes *l)
     free(l->all_busy);
 }
 
-enum ledger lanes_ledger(const struct lanes *l, enum form form)
+enum ledger_kind lanes_ledger(const struct lanes *l, enum form form)
 {
     if (form == FORM_ALL)
         return LEDGER_WRITE;
@@ -200,7 +200,7 @@ static uint32_t ready_count(const struct lanes *l, const struct flow *f, enum fo
 static uint32_t payable(const struct lanes *l, enum form form, uint32_t n,
                         const struct grant *grant)
 {
-    enum ledger ledger = lanes_ledger(l, form);
+    enum ledger_kind ledger = lanes_ledger(l, form);
     uint64_t units = grant->units[ledger];
 
     if (lanes_cost(l, form, n) <= units)
@@ -317,7 +317,7 @@ struct batch *lanes_pick(struct lanes *l, enum lane lane, const struct grant *gr
 }
 
 /* The loop only runs while a service is paused, which is rare. */
-uint64_t lanes_want(const struct lanes *l, enum lane lane, enum ledger ledger, uint64_t now_ns)
+uint64_t lanes_want(const struct lanes *l, enum lane lane, enum ledger_kind ledger, uint64_t now_ns)
 {
     uint64_t want = l->cost[lane][ledger];
 
@@ -331,7 +331,7 @@ uint64_t lanes_want(const struct lanes *l, enum lane lane, enum ledger ledger, u
     return want;
 }
 
-static bool flow_overdue(const struct lanes *l, const struct flow *f, enum ledger ledger,
+static bool flow_overdue(const struct lanes *l, const struct flow *f, enum ledger_kind ledger,
                          uint64_t now_ns)
 {
     uint64_t never = NEVER;
@@ -343,7 +343,7 @@ static bool flow_overdue(const struct lanes *l, const struct flow *f, enum ledge
     return false;
 }
 
-bool lanes_overdue(const struct lanes *l, enum lane lane, enum ledger ledger, uint64_t now_ns)
+bool lanes_overdue(const struct lanes *l, enum lane lane, enum ledger_kind ledger, uint64_t now_ns)
 {
     uint64_t never = NEVER;
 
@@ -366,7 +366,7 @@ static void keep_for(const struct lanes *l, enum lane lane, uint64_t now_ns, str
 {
     for (int ledger = 0; ledger < LEDGER_N; ledger++)
         rest->units[ledger] -=
-            min_u64(rest->units[ledger], lanes_want(l, lane, (enum ledger)ledger, now_ns));
+            min_u64(rest->units[ledger], lanes_want(l, lane, (enum ledger_kind)ledger, now_ns));
 }
 
 struct batch *lanes_next(struct lanes *l, const struct grant *grant, uint64_t now_ns,

@@ -83,10 +83,11 @@ struct batch *lanes_pick(struct lanes *l, enum lane lane, const struct grant *gr
 struct batch *lanes_next(struct lanes *l, const struct grant *grant, uint64_t now_ns,
                          uint64_t *ready_ns);
 /* The cost that waits in the lane for this ledger, without paused services. */
-uint64_t lanes_want(const struct lanes *l, enum lane lane, enum ledger ledger, uint64_t now_ns);
+uint64_t lanes_want(const struct lanes *l, enum lane lane, enum ledger_kind ledger,
+                    uint64_t now_ns);
 
 /* Whether something in the lane is ready to be sent and waits only for budget and its turn. */
-bool lanes_overdue(const struct lanes *l, enum lane lane, enum ledger ledger, uint64_t now_ns);
+bool lanes_overdue(const struct lanes *l, enum lane lane, enum ledger_kind ledger, uint64_t now_ns);
 
 /* The order in which lanes are to be tried now: first those that are owed their minimum share, then
  * by urgency. */
@@ -97,6 +98,6 @@ void lanes_account(struct lanes *l, enum lane lane, uint32_t cost);
 
 /* The cost of a batch of n targets of this form, and the ledger it is charged to. */
 uint32_t lanes_cost(const struct lanes *l, enum form form, uint32_t targets);
-enum ledger lanes_ledger(const struct lanes *l, enum form form);
+enum ledger_kind lanes_ledger(const struct lanes *l, enum form form);
 
 void lanes_pause_service(struct lanes *l, uint16_t service, uint64_t until_ns); /* 0 = runs */

@@ -17,11 +17,11 @@
 #include "dispatch.h"
 #include "embedded.h"
 #include "exposure.h"
-#include "ingress.h"
 #include "log.h"
-#include "metrics.h"
 #include "process.h"
 #include "rlimits.h"
+#include "server.h"
+#include "stats_prometheus.h"
 #include "target.h"
 
 #define EXIT_LIMITS 1
@@ -48,10 +48,10 @@ struct daemon {
     struct memory memory; /* shared by the accounts */
     struct dispatch **accounts;
     uint32_t accounts_count;
-    uint64_t files;          /* limit of open files */
-    struct ingress *ingress; /* NULL: no HTTP */
-    bool ingress_leaving;    /* a reload ended HTTP: it is being stopped */
-    bool ingress_stopped;
+    uint64_t files;                  /* limit of open files */
+    struct http_server *http_server; /* NULL: no HTTP */
+    bool http_server_leaving;        /* a reload ended HTTP: it is being stopped */
+    bool http_server_stopped;
     char waits[CONFIG_CHANGES_MAX_BYTES + 8]; /* settings whose new values wait for a restart */
     char http_why[400]; /* why HTTP could not start and is retried; "": no failure */
     struct timer *tick, *grace, *listen_again;
@@ -65,7 +65,7 @@ struct daemon {
 /* -- ticking --------------------------------------------------------------------------------- */
 
 static void stop_io(struct daemon *d);
-static void look_at_ingress(struct daemon *d);
+static void look_at_http_server(struct daemon *d);
 
 static bool all_stopped(const struct daemon *d)
 {
@@ -95,10 +95,11 @@ static void on_tick(void *ctx)
     uint64_t next = NEVER;
 
     d->tick_at_ns = NEVER;
-    look_at_ingress(d);
+    look_at_http_server(d);
     for (uint32_t i = 0; i < d->accounts_count; i++)
         next = min_u64(next, dispatch_tick(d->accounts[i], now));
-    if (d->state == DAEMON_STOPPING && all_stopped(d) && (!d->ingress || d->ingress_stopped))
+    if (d->state == DAEMON_STOPPING && all_stopped(d) &&
+        (!d->http_server || d->http_server_stopped))
         stop_io(d);
     else if (next != NEVER)
         tick_by(d, next);
@@ -131,9 +132,9 @@ static void on_senders_closed(void *ctx)
     for (uint32_t i = 0; i < d->accounts_count; i++)
         dispatch_free(d->accounts[i]);
     d->accounts_count = 0;
-    if (d->ingress)
-        ingress_free(d->ingress);
-    d->ingress = NULL;
+    if (d->http_server)
+        http_server_free(d->http_server);
+    d->http_server = NULL;
     if (d->embedded)
         embedded_stop(d->embedded, on_embedded_stopped, d);
     else
@@ -164,11 +165,11 @@ static void on_grace_over(void *ctx)
     leave_at_once(d->exit_code);
 }
 
-static void on_ingress_stopped(void *ctx)
+static void on_http_server_stopped(void *ctx)
 {
     struct daemon *d = ctx;
 
-    d->ingress_stopped = true;
+    d->http_server_stopped = true;
     on_wake(d);
 }
 
@@ -182,8 +183,8 @@ static void stop(struct daemon *d, int code)
     timer_stop(d->listen_again);
     for (uint32_t i = 0; i < d->accounts_count; i++)
         dispatch_stop(d->accounts[i]);
-    if (d->ingress && !d->ingress_leaving)
-        ingress_stop(d->ingress, on_ingress_stopped, d);
+    if (d->http_server && !d->http_server_leaving)
+        http_server_stop(d->http_server, on_http_server_stopped, d);
     on_wake(d);
 }
 
@@ -293,25 +294,25 @@ static void listen_later(struct daemon *d, const char *why)
     timer_start_at(d->listen_again, clock_mono_ns() + LISTEN_AGAIN_NS);
 }
 
-static void start_ingress(struct daemon *d)
+static void start_http_server(struct daemon *d)
 {
-    struct ingress_options o = {.config = d->config,
-                                .redis = &d->redis,
-                                .loop = d->loop,
-                                .files = d->files,
-                                .vitals = on_vitals,
-                                .ctx = d};
+    struct http_server_options o = {.config = d->config,
+                                    .redis = &d->redis,
+                                    .loop = d->loop,
+                                    .files = d->files,
+                                    .vitals = on_vitals,
+                                    .ctx = d};
     char why[sizeof(d->http_why)];
 
     timer_stop(d->listen_again);
     if (*d->config->listen) {
-        d->ingress = ingress_new(&o, why, sizeof(why));
-        if (!d->ingress) {
+        d->http_server = http_server_new(&o, why, sizeof(why));
+        if (!d->http_server) {
             listen_later(d, why);
             return;
         }
         log_info("The HTTP endpoint listens", "address=%s tls=%s producers=%u",
-                 ingress_address(d->ingress), *d->config->http.tls_cert_file ? "yes" : "no",
+                 http_server_address(d->http_server), *d->config->http.tls_cert_file ? "yes" : "no",
                  d->config->producers_count);
         if (d->config->producers_count == 0)
             log_warn("No producers are configured: every user of this machine may push over HTTP",
@@ -324,34 +325,34 @@ static void on_listen_again(void *ctx)
 {
     struct daemon *d = ctx;
 
-    if (d->state == DAEMON_RUNNING && !d->ingress)
-        start_ingress(d);
+    if (d->state == DAEMON_RUNNING && !d->http_server)
+        start_http_server(d);
 }
 
 /* Frees an endpoint that a reload ended, and starts a new one if `listen` is set again by now. */
-static void look_at_ingress(struct daemon *d)
+static void look_at_http_server(struct daemon *d)
 {
-    if (!d->ingress_leaving || !d->ingress_stopped)
+    if (!d->http_server_leaving || !d->http_server_stopped)
         return;
-    ingress_free(d->ingress);
-    d->ingress = NULL;
-    d->ingress_leaving = d->ingress_stopped = false;
+    http_server_free(d->http_server);
+    d->http_server = NULL;
+    d->http_server_leaving = d->http_server_stopped = false;
     log_info("The HTTP endpoint is closed: `listen` is empty", "");
     if (d->state == DAEMON_RUNNING)
-        start_ingress(d);
+        start_http_server(d);
 }
 
-static void reload_ingress(struct daemon *d)
+static void reload_http_server(struct daemon *d)
 {
-    if (d->ingress_leaving)
+    if (d->http_server_leaving)
         return;
-    if (!d->ingress) {
-        start_ingress(d);
+    if (!d->http_server) {
+        start_http_server(d);
     } else if (*d->config->listen) {
-        ingress_configure(d->ingress, d->config);
+        http_server_configure(d->http_server, d->config);
     } else {
-        d->ingress_leaving = true;
-        ingress_stop(d->ingress, on_ingress_stopped, d);
+        d->http_server_leaving = true;
+        http_server_stop(d->http_server, on_http_server_stopped, d);
     }
 }
 
@@ -386,7 +387,7 @@ static void start_accounts(struct daemon *d)
         endpoint_drop(e);
     }
     d->state = DAEMON_RUNNING;
-    start_ingress(d);
+    start_http_server(d);
     on_wake(d);
 }
 
@@ -443,7 +444,7 @@ static void take_config(struct daemon *d, const struct config *fresh)
         dispatch_configure(d->accounts[i], fresh, &fresh->accounts[i], e, clock_now());
         endpoint_drop(e);
     }
-    reload_ingress(d);
+    reload_http_server(d);
     config_drop(old);
 }
 

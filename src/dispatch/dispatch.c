@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "account.h"
 #include "alloc.h"
+#include "dispatch_internal.h"
 #include "fastly.h"
 #include "log.h"
 
@@ -33,9 +33,9 @@ static void on_up(void *ctx)
     d->queue_up = true;
     d->up_ns = d->progress_ns = clock_mono_ns();
     d->server_checked = d->server_fit = false;
-    d->lead_next_ns = d->due_next_ns = d->server_next_ns = d->examine_next_ns = 0;
+    d->lease_next_ns = d->due_next_ns = d->server_next_ns = d->examine_next_ns = 0;
     if (d->state == DISPATCH_RESTORING)
-        purse_restore(d->purse);
+        ledger_restore(d->ledgers);
     dispatch_wake(d);
 }
 
@@ -132,7 +132,7 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     d->intake = intake_new(d->account, d->queue, &d->window, d->settle, &d->memory, on_taken, d);
     intake_limit_log(d->intake, &d->log_limit);
     intake_limit(d->intake, o->job_max_bytes);
-    lead_init(d);
+    lease_init(d);
     return d;
 }
 
@@ -147,7 +147,7 @@ void dispatch_free(struct dispatch *d)
     intake_free(d->intake);
     memory_leave(&d->memory);
     settle_free(d->settle);
-    purse_free(d->purse);
+    ledger_free(d->ledgers);
     trouble_free(d->trouble);
     heap_deinit(&d->parked);
     endpoint_drop(d->endpoint);
@@ -199,7 +199,7 @@ static void apply(struct dispatch *d, const struct config *c, const struct confi
     d->account = d->options.account = a;
     intake_configure(d->intake, a);
     settle_configure(d->settle, a);
-    purse_configure(d->purse, a, now_ns);
+    ledger_configure(d->ledgers, a, now_ns);
     for (int lane = 0; lane < LANE_N; lane++)
         d->lanes.options.linger_ns[lane] = config_lane(a, (enum lane)lane)->linger_ms * NS_PER_MS;
     config_drop(old);
@@ -265,13 +265,13 @@ static bool drained(const struct dispatch *d)
 
 static void drain_tick(struct dispatch *d)
 {
-    if (d->state == DISPATCH_STANDBY && d->stopping && !d->lead_asked) {
+    if (d->state == DISPATCH_STANDBY && d->stopping && !d->lease_asked) {
         release(d);
         return;
     }
     if (d->state == DISPATCH_RESTORING && d->stopping)
         dispatch_begin_drain(d, "stopping");
-    if (d->state != DISPATCH_DRAINING || !drained(d) || d->lead_asked)
+    if (d->state != DISPATCH_DRAINING || !drained(d) || d->lease_asked)
         return;
     if (d->stopping) {
         release(d);
@@ -279,12 +279,12 @@ static void drain_tick(struct dispatch *d)
     }
     start_over(d);
     d->state = DISPATCH_STANDBY;
-    d->lead_next_ns = 0;
+    d->lease_next_ns = 0;
 }
 
 static void restore_tick(struct dispatch *d, struct now now)
 {
-    if (d->state != DISPATCH_RESTORING || !purse_ready(d->purse))
+    if (d->state != DISPATCH_RESTORING || !ledger_ready(d->ledgers))
         return;
     d->state = DISPATCH_LEADING;
     d->due_next_ns = now.mono_ns;
@@ -338,7 +338,7 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
     progress_begin(d, now);
     if (d->stopping && d->state == DISPATCH_LEADING)
         dispatch_begin_drain(d, "stopping");
-    next = lead_tick(d, now);
+    next = lease_tick(d, now);
     next = min_u64(next, watch_tick(d, now));
     restore_tick(d, now);
     if (d->state == DISPATCH_LEADING && d->queue_up) {
@@ -349,7 +349,7 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
     intake_take_stock(d->intake);
     settle_flush(d->settle, d->queue_up, now.mono_ns);
     if (d->queue_up) {
-        next = min_u64(next, purse_flush(d->purse, now.mono_ns));
+        next = min_u64(next, ledger_flush(d->ledgers, now.mono_ns));
         next = min_u64(next, settle_due(d->settle));
     }
     next = min_u64(next, say_unwritten(d, now.mono_ns));

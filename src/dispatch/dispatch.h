@@ -3,7 +3,7 @@
  * everything that is due and returns when it must be called next; between ticks, replies of Redis
  * and Fastly are only recorded, and a tick is requested.
  *
- *   intake ─▶ window ─▶ lanes ─▶ purse (may we?) ─▶ flight ─▶ senders ─▶ Fastly
+ *   intake ─▶ window ─▶ lanes ─▶ ledger (may we?) ─▶ flight ─▶ senders ─▶ Fastly
  *                         ▲                                                │
  *                         └── parked, put back ◀── verdict ◀───────────────┘
  *                                                     └─▶ settle ─▶ Redis */

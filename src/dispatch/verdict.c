@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "account.h"
+#include "dispatch_internal.h"
 #include "fastly.h"
 #include "log.h"
 #include "retry.h"
@@ -39,7 +39,7 @@ static void retry_later(struct judged *v, struct list *targets, const char *reas
         if (t->attempts < d->account->attempts)
             continue;
         list_remove(&t->link);
-        fate_bury(d, t, reason);
+        job_end_bury(d, t, reason);
     }
     d->counts.retries++;
     if (list_empty(targets))
@@ -70,10 +70,10 @@ static void on_purged(struct judged *v)
         if (v->missing[i++])
             list_push_back(&again, node);
         else
-            fate_end(d, pending_of(node), FATE_PURGED, "");
+            job_end_end(d, pending_of(node), FATE_PURGED, "");
     }
     while ((node = list_pop_front(&v->b->absorbed)))
-        fate_end(d, pending_of(node), FATE_PURGED, "");
+        job_end_end(d, pending_of(node), FATE_PURGED, "");
     d->counts.missing += v->missing_count;
     if (!list_empty(&again))
         retry_later(v, &again, "the reply never named this key", true);
@@ -88,8 +88,8 @@ static void on_throttled(struct judged *v)
         log_warn("Fastly throttles this account (429); sending is held until it may continue",
                  "account=%s wait_ms=%llu left_by_our_count=%llu", d->account->name,
                  (unsigned long long)((d->brake.until_ns - v->now.mono_ns) / NS_PER_MS),
-                 (unsigned long long)purse_left(d->purse, v->b->ledger, v->now.mono_ns));
-    purse_drain(d->purse, v->b->ledger, v->now.mono_ns);
+                 (unsigned long long)ledger_left(d->ledgers, v->b->ledger, v->now.mono_ns));
+    ledger_drain(d->ledgers, v->b->ledger, v->now.mono_ns);
     flight_put_batch_back(d, v->b);
 }
 
@@ -122,7 +122,7 @@ static void on_refused(struct judged *v)
 
     brake_good(&d->brake, b->brake_epoch, d->account->max_in_flight);
     if (b->count == 1) {
-        fate_bury(d, batch_pop(b), v->j.reason);
+        job_end_bury(d, batch_pop(b), v->j.reason);
         return;
     }
     if (v->j.keys_limit && v->j.keys_limit < b->count) {
@@ -176,7 +176,7 @@ static void on_denied(struct judged *v)
 {
     brake_good(&v->d->brake, v->b->brake_epoch, v->d->account->max_in_flight);
     while (v->b->count)
-        fate_bury(v->d, batch_pop(v->b), v->j.reason);
+        job_end_bury(v->d, batch_pop(v->b), v->j.reason);
 }
 
 static void (*const on_verdict[])(struct judged *v) = {

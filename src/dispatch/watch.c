@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Examines the account's keys when Redis refuses a command, when a lane contains impossible ids,
  * and from time to time, so that a broken key is found before it is needed. */
-#include "account.h"
+#include "dispatch_internal.h"
 
 #define LOOK_EVERY_NS (60 * NS_PER_S)
 #define LOOK_AGAIN_NS (5 * NS_PER_S) /* while something is wrong */

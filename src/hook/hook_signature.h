@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Parses the signature header of a webhook (digest and time) and builds the bytes that were signed.
- * http/hookgate computes the digest. */
+ * http/hook_auth computes the digest. */
 #pragma once
 
 #include "buf.h"

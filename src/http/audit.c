@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
-#include "desk.h"
+#include "http_internal.h"
 #include "log.h"
 #include "loglimit.h"
 
@@ -47,7 +47,7 @@ void audit_free(struct audit *a)
     free(a);
 }
 
-void audit_refused(struct audit *a, const struct errand *e, int status, const char *why)
+void audit_refused(struct audit *a, const struct request *e, int status, const char *why)
 {
     struct span target = visit_target(e->visit), method = visit_method(e->visit);
     const char *query = target.n ? memchr(target.p, '?', target.n) : NULL;

@@ -6,11 +6,11 @@
 #include "loop.h"
 
 struct audit;
-struct errand;
+struct request;
 
 struct audit *audit_new(struct loop *l);
 void audit_free(struct audit *a); /* logs the remaining number of suppressed lines */
 
-/* The errand must still have its visit. Queries and headers are not logged, because they may
+/* The request must still have its visit. Queries and headers are not logged, because they may
  * contain tokens. */
-void audit_refused(struct audit *a, const struct errand *e, int status, const char *why);
+void audit_refused(struct audit *a, const struct request *e, int status, const char *why);

@@ -6,7 +6,7 @@
  *
  * A browser sends its certificate, and connects from its address, whichever web page makes the
  * request. Therefore a request made by a web page needs a token. */
-#include "desk.h"
+#include "http_internal.h"
 #include "network.h"
 
 static struct span shown_token(struct visit *v)
@@ -22,7 +22,7 @@ static struct span shown_token(struct visit *v)
 }
 
 struct naming {
-    const struct gate *gate;
+    const struct auth *auth;
     const struct config_producer *found;
     bool several;
 };
@@ -30,15 +30,15 @@ struct naming {
 static void on_name(void *ctx, struct span name)
 {
     struct naming *n = ctx;
-    const struct config_producer *p = gate_find_certificate(n->gate, name);
+    const struct config_producer *p = auth_find_certificate(n->auth, name);
 
     n->several |= p && n->found && n->found != p;
     n->found = p ? p : n->found;
 }
 
-const struct config_producer *known_without_token(const struct errand *e)
+const struct config_producer *known_without_token(const struct request *e)
 {
-    struct naming n = {.gate = e->in->gate};
+    struct naming n = {.auth = e->in->auth};
     struct network from;
 
     visit_client_names(e->visit, on_name, &n);
@@ -48,7 +48,7 @@ const struct config_producer *known_without_token(const struct errand *e)
         return n.found;
     if (network_parse(span_str(visit_peer(e->visit)), &from) < 0)
         return NULL;
-    return gate_find_from(e->in->gate, &from);
+    return auth_find_from(e->in->auth, &from);
 }
 
 static int refuse(const char **why, const char *sentence, int status)
@@ -57,13 +57,13 @@ static int refuse(const char **why, const char *sentence, int status)
     return status;
 }
 
-static int identify(struct errand *e, const char **why)
+static int identify(struct request *e, const char **why)
 {
     struct span token = shown_token(e->visit);
 
     e->by_token = token.p;
     if (token.p) {
-        e->who = gate_find(e->in->gate, token);
+        e->who = auth_find(e->in->auth, token);
         return e->who ? 0 : refuse(why, "the token is not of a producer", 401);
     }
     e->who = known_without_token(e);
@@ -77,15 +77,15 @@ static int identify(struct errand *e, const char **why)
     return 0;
 }
 
-int known_authenticate(struct errand *e, const char **why)
+int known_authenticate(struct request *e, const char **why)
 {
     int status;
 
     *why = NULL;
     if (e->route->access == ROUTE_OPEN || e->route->access == ROUTE_SIGNED)
         return 0;
-    if (gate_open(e->in->gate)) {
-        e->who = gate_anybody();
+    if (auth_open(e->in->auth)) {
+        e->who = auth_anybody();
         return openmode_refuses(e, why);
     }
     status = identify(e, why);
@@ -94,12 +94,12 @@ int known_authenticate(struct errand *e, const char **why)
     return status;
 }
 
-const struct config_producer *known_still(const struct errand *e)
+const struct config_producer *known_still(const struct request *e)
 {
     const struct config_producer *now;
 
-    if (e->who == gate_anybody() || e->by_token)
-        return gate_still(e->in->gate, e->who);
+    if (e->who == auth_anybody() || e->by_token)
+        return auth_still(e->in->auth, e->who);
     now = known_without_token(e);
     return now && strcmp(now->name, e->who->name) == 0 ? now : NULL;
 }

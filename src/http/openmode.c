@@ -12,7 +12,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-#include "desk.h"
+#include "http_internal.h"
 #include "setting.h"
 
 #define DO "configure `producers:` and show a token"
@@ -83,7 +83,7 @@ static bool came_through_a_proxy(struct visit *v)
     return false;
 }
 
-int openmode_refuses(const struct errand *e, const char **why)
+int openmode_refuses(const struct request *e, const char **why)
 {
     struct visit *v = e->visit;
     struct span host = visit_header(v, "Host");

@@ -4,7 +4,7 @@
 
 #include "span.h"
 
-struct errand;
+struct request;
 
 enum route_access {
     ROUTE_OPEN,   /* everybody: the reply contains nothing confidential */
@@ -19,7 +19,7 @@ enum route_voice {
     ROUTE_FASTLY, /* {"msg": …, "detail": …}, as Fastly's API answers */
 };
 
-typedef void route_cb(struct errand *e);
+typedef void route_cb(struct request *e);
 
 #define ROUTE_PARTS_MAX 2
 

@@ -3,22 +3,22 @@
  * the head of its request has arrived, but a stream may last for hours and a body for half a
  * minute. A producer that was removed, or can no longer be identified in the same way, is refused
  * immediately; the others continue with the scopes and the rate limits of the new configuration. */
-#include "desk.h"
+#include "http_internal.h"
 
 #define WITHDRAWN "the producer or its token was withdrawn while this was under way"
 #define OUTDATED                                                                                   \
     "this connection was opened before TLS, or a client certificate, was required: connect again"
 
 /* A job pushed before the reload stays pushed; the reply to its request is on its way. */
-static void withdraw(struct errand *e, int status, const char *why)
+static void withdraw(struct request *e, int status, const char *why)
 {
     if (e->withdrawn)
         e->withdrawn(e, status, why);
     else if (!e->served)
-        errand_refuse(e, status, why);
+        request_refuse(e, status, why);
 }
 
-static void look_again(struct errand *e)
+static void look_again(struct request *e)
 {
     const struct config_producer *now = e->who ? known_still(e) : NULL;
 
@@ -30,18 +30,18 @@ static void look_again(struct errand *e)
         visit_prove(e->visit);
         if (e->served)
             return;
-        errand_renew(e); /* `now` is from the new configuration, so the rest must be, too */
+        request_renew(e); /* `now` is from the new configuration, so the rest must be, too */
         e->who = now;
         if (e->renewed)
             e->renewed(e);
     }
 }
 
-void withdraw_all(struct ingress *in)
+void withdraw_all(struct http_server *in)
 {
     httpd_forget_proven(in->httpd);
-    list_each_safe(node, next, &in->errands_list) {
-        struct errand *e = list_entry(node, struct errand, link);
+    list_each_safe(node, next, &in->requests_list) {
+        struct request *e = list_entry(node, struct request, link);
 
         if (!e->visit || !e->route || visit_answered(e->visit))
             continue;

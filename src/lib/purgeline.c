@@ -9,7 +9,7 @@
 #include "alloc.h"
 #include "hush.h"
 #include "jobform.h"
-#include "producer.h"
+#include "push.h"
 #include "setting.h"
 
 #define SERVICE_NAME_MAX_BYTES 255 /* the same limit as in a configuration */
@@ -18,7 +18,7 @@
 
 struct purgeline {
     struct config config; /* contains only this account */
-    struct producer *producer;
+    struct push_connection *producer;
     struct jobform form;
     purgeline_answer_cb *cb;
     void *ctx;
@@ -146,8 +146,8 @@ static int open_both(struct purgeline *p, const char *url, const char *account, 
         redis_address_deinit(&address);
         return rc;
     }
-    p->producer = producer_new(&address, p->config.accounts, on_answer, p);
-    return code_of(producer_connect(p->producer, err, err_room));
+    p->producer = push_connection_new(&address, p->config.accounts, on_answer, p);
+    return code_of(push_connection_connect(p->producer, err, err_room));
 }
 
 int purgeline_open(const char *redis_url, const char *account, struct purgeline **out, char *why,
@@ -177,7 +177,7 @@ void purgeline_close(struct purgeline *p)
 {
     if (!p || enter(p) != PURGELINE_OK)
         return;
-    producer_free(p->producer);
+    push_connection_free(p->producer);
     jobform_deinit(&p->form);
     config_deinit(&p->config);
     (void)leave(p, PURGELINE_OK);
@@ -291,8 +291,8 @@ static int name_service(struct purgeline *p, const struct span *fields, size_t c
     return 0;
 }
 
-/* Sends the job in the form as number p->next. Returns negative errno like producer_put, with
- * p->error set. */
+/* Sends the job in the form as number p->next. Returns negative errno like push_connection_put,
+ * with p->error set. */
 static int put(struct purgeline *p)
 {
     struct config_account *a = p->config.accounts;
@@ -307,8 +307,8 @@ static int put(struct purgeline *p)
         return -EINVAL;
     a->services = &service;
     a->services_count = 1;
-    rc =
-        producer_put(p->producer, p->form.lane, fields, count, p->next, p->error, sizeof(p->error));
+    rc = push_connection_put(p->producer, p->form.lane, fields, count, p->next, p->error,
+                             sizeof(p->error));
     a->services = NULL;
     a->services_count = 0;
     if (rc == 0)
@@ -332,7 +332,7 @@ static void finish_own(struct purgeline *p)
 {
     char ignored[512]; /* each job has its own message */
 
-    if (producer_finish(p->producer, ignored, sizeof(ignored)) < 0)
+    if (push_connection_finish(p->producer, ignored, sizeof(ignored)) < 0)
         ignored[0] = '\0';
     p->own = NULL;
 }
@@ -470,18 +470,19 @@ int purgeline_poll(struct purgeline *p, int timeout_ms)
 
     if (code != PURGELINE_OK)
         return code;
-    rc = producer_poll(p->producer, timeout_ms > 0 ? timeout_ms : 0, p->error, sizeof(p->error));
+    rc = push_connection_poll(p->producer, timeout_ms > 0 ? timeout_ms : 0, p->error,
+                              sizeof(p->error));
     return leave(p, rc == -ENOTCONN ? PURGELINE_UNKNOWN : code_of(rc));
 }
 
 int purgeline_fd(const struct purgeline *p)
 {
-    return p ? producer_fd(p->producer) : -1;
+    return p ? push_connection_fd(p->producer) : -1;
 }
 
 size_t purgeline_under_way(const struct purgeline *p)
 {
-    return p ? producer_under_way(p->producer) : 0;
+    return p ? push_connection_pending(p->producer) : 0;
 }
 
 /* -- messages -- */

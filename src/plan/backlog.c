@@ -8,12 +8,12 @@
 
 /* -- the budget ------------------------------------------------------------------------------ */
 
-static void on_spent(void *ctx, enum ledger l, uint64_t cost, uint64_t age_ms)
+static void on_spent(void *ctx, enum ledger_kind l, uint64_t cost, uint64_t age_ms)
 {
     plan_spent(ctx, l, cost, age_ms);
 }
 
-static void on_level(void *ctx, enum ledger l, uint64_t level_micro, uint64_t age_ms)
+static void on_level(void *ctx, enum ledger_kind l, uint64_t level_micro, uint64_t age_ms)
 {
     plan_level(ctx, l, level_micro, age_ms);
 }

@@ -8,8 +8,8 @@
 #include "alloc.h"
 #include "fastly.h"
 #include "intake.h"
-#include "purse.h"
-#include "shelf.h"
+#include "ledger.h"
+#include "plan_later.h"
 #include "window.h"
 
 #define SHELF_MAX_BYTES ((size_t)64 * 1024 * 1024)
@@ -33,7 +33,8 @@ struct plan {
     struct grant grant;
     struct list flights; /* batches that were sent and not yet answered, oldest first */
     uint32_t in_flight;
-    struct shelf shelf; /* jobs waiting for their time; a job's id_seq is its repeat's number */
+    struct plan_later
+        plan_later; /* jobs waiting for their time; a job's id_seq is its repeat's number */
     uint64_t began_ns, now_ns;
     struct ghost ghost;
     bool stuck; /* nothing more will ever be sent */
@@ -43,13 +44,13 @@ struct plan {
 
 /* -- creating and freeing -------------------------------------------------------------------- */
 
-static void note_ledger(struct plan *p, enum ledger l)
+static void note_ledger(struct plan *p, enum ledger_kind l)
 {
     p->result.ledgers[l].spent = p->budgets[l].spent;
     p->result.ledgers[l].left = budget_left(&p->budgets[l], p->now_ns);
 }
 
-static void init_ledger(struct plan *p, enum ledger l)
+static void init_ledger(struct plan *p, enum ledger_kind l)
 {
     struct budget_limits limits = budget_limits_of(p->account, l);
     const bool counted[] = {[LEDGER_PURGE] = true,
@@ -74,12 +75,12 @@ struct plan *plan_new(const struct plan_options *o)
     /* Far enough from 0 that subtracting an age within any window gives a valid time. */
     p->began_ns = p->now_ns = p->ghost.next_ns = YEAR_MS * NS_PER_MS;
     job_decoder_init(&p->decoder);
-    shelf_init(&p->shelf, SHELF_MAX_BYTES);
+    plan_later_init(&p->plan_later, SHELF_MAX_BYTES);
     list_init(&p->flights);
     lanes_init(&p->lanes, &lanes);
     window_init(&p->window, o->window, &p->lanes);
     for (int l = 0; l < LEDGER_N; l++)
-        init_ledger(p, (enum ledger)l);
+        init_ledger(p, (enum ledger_kind)l);
     return p;
 }
 
@@ -88,20 +89,20 @@ void plan_free(struct plan *p)
     if (!p)
         return;
     must(list_empty(&p->flights));
-    shelf_deinit(&p->shelf);
+    plan_later_deinit(&p->plan_later);
     window_deinit(&p->window);
     lanes_deinit(&p->lanes);
     job_decoder_deinit(&p->decoder);
     free(p);
 }
 
-void plan_level(struct plan *p, enum ledger l, uint64_t level_micro, uint64_t age_ms)
+void plan_level(struct plan *p, enum ledger_kind l, uint64_t level_micro, uint64_t age_ms)
 {
     budget_restore_level(&p->budgets[l], level_micro, min_u64(age_ms, YEAR_MS) * NS_PER_MS,
                          p->now_ns);
 }
 
-void plan_spent(struct plan *p, enum ledger l, uint64_t cost, uint64_t age_ms)
+void plan_spent(struct plan *p, enum ledger_kind l, uint64_t cost, uint64_t age_ms)
 {
     budget_restore_spent(&p->budgets[l], cost, (int64_t)(min_u64(age_ms, YEAR_MS) * NS_PER_MS),
                          p->now_ns);
@@ -126,18 +127,19 @@ static void postpone(struct plan *p, enum lane lane, const struct span *fields, 
                      uint64_t wait_ms)
 {
     if (wait_ms <= YEAR_MS &&
-        shelf_put(&p->shelf, lane, fields, count, p->now_ns + wait_ms * NS_PER_MS))
+        plan_later_put(&p->plan_later, lane, fields, count, p->now_ns + wait_ms * NS_PER_MS))
         p->result.postponed++;
     else
         p->result.beyond++;
 }
 
-/* Puts the job's repeat on the shelf. Returns the number of the repeat, or 0 if the job has none or
- * there is no room for it. */
+/* Puts the job's repeat on the plan_later. Returns the number of the repeat, or 0 if the job has
+ * none or there is no room for it. */
 static uint32_t shelve_repeat(struct plan *p, enum lane lane, const struct span *fields,
                               size_t count, uint64_t repeat_ms)
 {
-    uint32_t number = repeat_ms ? shelf_put_repeat(&p->shelf, lane, fields, count, repeat_ms) : 0;
+    uint32_t number =
+        repeat_ms ? plan_later_put_repeat(&p->plan_later, lane, fields, count, repeat_ms) : 0;
 
     p->result.beyond += repeat_ms && number == 0;
     return number;
@@ -182,15 +184,15 @@ static int admit(struct plan *p, enum lane lane, const struct span *fields, size
 
 static void admit_due(struct plan *p)
 {
-    struct shelved *job;
+    struct plan_later_job *job;
     char err[160];
 
-    while ((job = shelf_take(&p->shelf, p->now_ns))) {
+    while ((job = plan_later_take(&p->plan_later, p->now_ns))) {
         int rc =
             admit(p, job->lane, job->fields, job->count, job->repeat_ms == 0, err, sizeof(err));
 
         p->result.refused += rc < 0;
-        shelf_return(&p->shelf, job);
+        plan_later_return(&p->plan_later, job);
     }
 }
 
@@ -208,7 +210,7 @@ static void on_job_end(void *ctx, const struct window_job *job)
         p->result.expired++;
     } else if (job->id_seq) {
         p->result.repeats++;
-        shelf_repeat(&p->shelf, job->id_seq, p->now_ns);
+        plan_later_repeat(&p->plan_later, job->id_seq, p->now_ns);
     }
 }
 
@@ -391,7 +393,7 @@ static void depart(struct plan *p, struct batch *b)
         batch_free(b);
 }
 
-/* Reserves units for waiting targets, urgent lane first, by the same rules as the purse. True if
+/* Reserves units for waiting targets, urgent lane first, by the same rules as the ledger. True if
  * any units were reserved. */
 static bool ask(struct plan *p, uint64_t *when_ns)
 {
@@ -401,14 +403,14 @@ static bool ask(struct plan *p, uint64_t *when_ns)
         uint64_t want = 0;
 
         for (int lane = 0; lane < LANE_N; lane++) {
-            uint64_t own = lanes_want(&p->lanes, (enum lane)lane, (enum ledger)l, p->now_ns);
+            uint64_t own = lanes_want(&p->lanes, (enum lane)lane, (enum ledger_kind)l, p->now_ns);
             uint64_t portion;
 
             want += own;
             if (own == 0 || p->grant.units[l] >= want)
                 continue;
-            portion = purse_portion(&p->budgets[l], (enum lane)lane, want - p->grant.units[l],
-                                    p->now_ns, when_ns);
+            portion = ledger_portion(&p->budgets[l], (enum lane)lane, want - p->grant.units[l],
+                                     p->now_ns, when_ns);
             if (portion)
                 budget_reserve(&p->budgets[l], portion, p->now_ns);
             p->grant.units[l] += portion;
@@ -442,7 +444,7 @@ static uint64_t send_ready(struct plan *p)
 static bool idle(const struct plan *p)
 {
     return p->in_flight == 0 && p->window.held == p->ghost.waiting &&
-           shelf_next(&p->shelf) == NEVER;
+           plan_later_next(&p->plan_later) == NEVER;
 }
 
 /* Does what is due and moves the clock to the next event. False if nothing will ever happen again.
@@ -462,7 +464,7 @@ static bool step(struct plan *p)
     if (in_flight) /* includes those sent just now */
         next = min_u64(next, list_first(&p->flights, struct batch, link)->sent_ns +
                                  p->options.reply_ms * NS_PER_MS);
-    next = min_u64(min_u64(next, sends), shelf_next(&p->shelf));
+    next = min_u64(min_u64(next, sends), plan_later_next(&p->plan_later));
     p->stuck = next >= p->began_ns + HORIZON_NS && !in_flight; /* every request is answered */
     if (p->stuck)
         return false;

@@ -11,7 +11,7 @@
 
 #include "clock.h"
 #include "json_text.h"
-#include "rediskey.h"
+#include "keys.h"
 #include "scripts.h"
 
 void control_clean(char *why)
@@ -27,7 +27,7 @@ int control_set(struct client *c, const char *account, enum control_state state,
                 const char *by)
 {
     const char *paused = state == CONTROL_PAUSED ? "1" : "0";
-    char *key = rediskey(account, "control"), at[32];
+    char *key = redis_key(account, "control"), at[32];
     struct redisReply *reply;
     int rc;
 
@@ -53,7 +53,7 @@ int control_set(struct client *c, const char *account, enum control_state state,
 static int ask_for(struct client *c, const char *account, const char *what,
                    struct redisReply **reply)
 {
-    char *key = rediskey(account, what);
+    char *key = redis_key(account, what);
     int rc = client_ask_words(c, (const char *const[]){"GET", key, NULL}, reply);
 
     free(key);

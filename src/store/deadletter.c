@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "alloc.h"
-#include "rediskey.h"
+#include "keys.h"
 #include "scripts.h"
 
 #define AT_ONCE 64 /* letters in one command */
@@ -84,7 +84,7 @@ static int show(const struct redisReply *entries, deadletter_cb *cb, void *ctx)
 static int read_back(struct client *c, const char *account, const char *from, uint64_t n,
                      struct redisReply **out)
 {
-    char *key = rediskey(account, "dead");
+    char *key = redis_key(account, "dead");
     char *count = alloc_printf("%llu", (unsigned long long)n);
     int rc = client_ask_words(
         c, (const char *const[]){"XREVRANGE", key, from, "-", "COUNT", count, NULL}, out);
@@ -177,7 +177,7 @@ static char *lane_of(const char *account, const struct deadletter *letter)
 
     if (span_next_word(&job, '-', &name) && lane_parse(name, &lane) < 0)
         lane = LANE_NORMAL;
-    return rediskey_lane(account, lane);
+    return redis_key_lane(account, lane);
 }
 
 /* Reads the replies to the four commands of send_move. Returns the same as move_once. EXEC does not
@@ -256,13 +256,13 @@ static int act_together(struct client *c, const char *account, enum act act, con
                         size_t count, uint64_t *done)
 {
     struct span argv[AT_ONCE + 7];
-    char *keys[1 + LANE_N] = {rediskey(account, "dead")};
+    char *keys[1 + LANE_N] = {redis_key(account, "dead")};
     struct redisReply *reply;
     size_t n = 0;
     int rc;
 
     for (int lane = 0; lane < LANE_N; lane++)
-        keys[1 + lane] = rediskey_lane(account, (enum lane)lane);
+        keys[1 + lane] = redis_key_lane(account, (enum lane)lane);
     if (act == ACT_RETRY) {
         argv[n++] = SPAN("EVAL");
         argv[n++] = span_str(scripts[SCRIPT_RETRY_DEAD].text);
@@ -287,7 +287,7 @@ static int act_some(struct client *c, const char *account, enum act act,
                     const struct letter_id *ids, size_t count, uint64_t *done)
 {
     struct span together[AT_ONCE];
-    char *dead = rediskey(account, "dead");
+    char *dead = redis_key(account, "dead");
     size_t n = 0;
     int rc = 0;
 
@@ -313,7 +313,7 @@ static void free_ids(const struct letter_id *ids, size_t count)
 static int look_at_ids(struct client *c, const char *account, const char *const *names,
                        size_t count, struct letter_id *out, size_t *found)
 {
-    char *dead = rediskey(account, "dead");
+    char *dead = redis_key(account, "dead");
     struct redisReply *r;
     int rc = 0;
 
@@ -363,7 +363,7 @@ int deadletter_drop(struct client *c, const char *account, const char *const *id
 static int act_page(struct client *c, const char *account, enum act act, uint64_t *page,
                     const char *from, const char *last, char **next, uint64_t *done)
 {
-    char *key = rediskey(account, "dead"), *most = alloc_printf("%llu", (unsigned long long)*page);
+    char *key = redis_key(account, "dead"), *most = alloc_printf("%llu", (unsigned long long)*page);
     struct letter_id ids[AT_ONCE] = {0};
     struct redisReply *entries;
     size_t n;

@@ -7,8 +7,8 @@
 #include "alloc.h"
 #include "client.h"
 #include "job.h"
+#include "keys.h"
 #include "queue_pack.h"
-#include "rediskey.h"
 #include "scripts.h"
 
 /* -- ids -- */
@@ -19,7 +19,7 @@ static char *receipt_key(const char *account, const char *job)
     int n = snprintf(what, sizeof(what), "receipt:%s", job);
 
     must(n > 0 && (size_t)n < sizeof(what));
-    return rediskey(account, what);
+    return redis_key(account, what);
 }
 
 static void free_all(char **keys, size_t count)
@@ -79,9 +79,9 @@ void jobplace_find(struct redis *r, const char *account, const char *job, jobpla
     must(job_id_ok(span_str(job), &lane));
     *f = (struct finding){cb, ctx};
     for (size_t i = 0; i < array_len(rest); i++)
-        keys[1 + i] = rediskey(account, rest[i]);
+        keys[1 + i] = redis_key(account, rest[i]);
     for (int i = 0; i < LANE_N; i++)
-        keys[4 + i] = rediskey_lane(account, (enum lane)i);
+        keys[4 + i] = redis_key_lane(account, (enum lane)i);
     for (size_t i = 0; i < array_len(keys); i++)
         argv[3 + i] = span_str(keys[i]);
     if (!strchr(job, '+'))
@@ -144,8 +144,8 @@ void jobplace_read(struct redis *r, const char *account, const char *job,
 {
     struct span id = span_str(place->entry);
     struct reading *g = alloc_zeroed(1, sizeof(*g));
-    char *key = place->postponed ? rediskey(account, "postponed:jobs")
-                                 : rediskey_lane(account, place->lane);
+    char *key = place->postponed ? redis_key(account, "postponed:jobs")
+                                 : redis_key_lane(account, place->lane);
     const struct span hget[] = {SPAN("HGET"), span_str(key), span_str(job)};
     const struct span xrange[] = {SPAN("XRANGE"), span_str(key), id, id};
 
@@ -183,10 +183,13 @@ void jobplace_cancel(struct redis *r, const struct config_account *a, const char
                      void *ctx)
 {
     struct cancelling *c = alloc_zeroed(1, sizeof(*c));
-    char *keys[] = {receipt_key(a->name, job),           rediskey(a->name, "postponed"),
-                    rediskey(a->name, "postponed:jobs"), rediskey(a->name, "places"),
-                    rediskey(a->name, "settled"),        rediskey(a->name, "cancelled"),
-                    rediskey_lane(a->name, place->lane)};
+    char *keys[] = {receipt_key(a->name, job),
+                    redis_key(a->name, "postponed"),
+                    redis_key(a->name, "postponed:jobs"),
+                    redis_key(a->name, "places"),
+                    redis_key(a->name, "settled"),
+                    redis_key(a->name, "cancelled"),
+                    redis_key_lane(a->name, place->lane)};
     struct span argv[3 + array_len(keys) + 5] = {
         SPAN("EVAL"), span_str(scripts[SCRIPT_CANCEL_JOB].text), SPAN("7")};
     char ttl[16];

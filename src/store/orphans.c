@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "keys.h"
 #include "queue.h"
-#include "rediskey.h"
 
 #define SCANS_MAX 400u /* of 5,000 keys each: two million keys, which take a few seconds */
 
@@ -48,7 +48,7 @@ static void judge(const struct search *s, struct span key)
 
 void orphans_find(struct client *c, const char *account, orphans_cb *cb, void *ctx)
 {
-    char *prefix = rediskey(account, ""), *pattern = alloc_printf("%s*", prefix);
+    char *prefix = redis_key(account, ""), *pattern = alloc_printf("%s*", prefix);
     struct search s = {span_str(prefix), cb, ctx};
     char cursor[32] = "0";
     struct redisReply *reply;

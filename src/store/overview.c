@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "keys.h"
 #include "overview_words.h"
-#include "rediskey.h"
 
 #define SPENT_AT_ONCE 1000
 
@@ -39,7 +39,7 @@ static char *copy(const struct redisReply *r)
 static int ask(struct client *c, const char *account, const char *command, const char *what,
                const char *const *more, struct redisReply **out)
 {
-    char *key = rediskey(account, what);
+    char *key = redis_key(account, what);
     const char *words[8] = {command, key};
     int rc;
 
@@ -173,8 +173,8 @@ static int add_spent(struct client *c, const char *account, const char *what, co
     return 0;
 }
 
-static int read_spent(struct client *c, const char *account, enum ledger ledger, uint64_t from_ms,
-                      uint64_t *sum)
+static int read_spent(struct client *c, const char *account, enum ledger_kind ledger,
+                      uint64_t from_ms, uint64_t *sum)
 {
     char what[32], *from = alloc_printf("%" PRIu64, from_ms), *next;
     int rc;
@@ -189,7 +189,7 @@ static int read_spent(struct client *c, const char *account, enum ledger ledger,
     return rc;
 }
 
-static int read_budget(struct client *c, const struct config_account *a, enum ledger ledger,
+static int read_budget(struct client *c, const struct config_account *a, enum ledger_kind ledger,
                        uint64_t now_ms, struct overview_budget *b)
 {
     bool write = ledger == LEDGER_WRITE;
@@ -228,7 +228,7 @@ int overview_read(struct client *c, const struct config_account *a, struct overv
     if (rc == 0)
         rc = read_leader(c, a->name, now_ms, &o);
     for (int ledger = 0; rc == 0 && ledger < LEDGER_N; ledger++)
-        rc = read_budget(c, a, (enum ledger)ledger, now_ms, &o.budget[ledger]);
+        rc = read_budget(c, a, (enum ledger_kind)ledger, now_ms, &o.budget[ledger]);
     if (rc < 0)
         overview_deinit(&o);
     else

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
-#include "rediskey.h"
+#include "keys.h"
 
 /* A page should have this size. How many entries that is, is estimated from the page before. An
  * entry may name ten thousand targets, so the first page is small. */
@@ -65,7 +65,7 @@ struct peek *peek_new(struct client *c, const char *account)
 
     p->client = c;
     for (int lane = 0; lane < LANE_N; lane++)
-        pages_init(&p->lanes[lane], rediskey_lane(account, (enum lane)lane), PAGE_ENTRIES_FIRST);
+        pages_init(&p->lanes[lane], redis_key_lane(account, (enum lane)lane), PAGE_ENTRIES_FIRST);
     return p;
 }
 
@@ -144,7 +144,7 @@ static uint64_t since(uint64_t then_ms, uint64_t now_ms)
     return now_ms > then_ms ? now_ms - then_ms : 0;
 }
 
-static int read_bookings(const struct looking *k, struct pages *bookings, enum ledger ledger)
+static int read_bookings(const struct looking *k, struct pages *bookings, enum ledger_kind ledger)
 {
     struct redisReply *r;
     int rc = 0;
@@ -164,9 +164,9 @@ static int read_bookings(const struct looking *k, struct pages *bookings, enum l
 }
 
 /* Reads the open units, the level and its time, as the dispatcher last stored them. */
-static int read_level(const struct looking *k, const char *account, enum ledger ledger)
+static int read_level(const struct looking *k, const char *account, enum ledger_kind ledger)
 {
-    char *key = rediskey(account, "budget"), fields[3][32];
+    char *key = redis_key(account, "budget"), fields[3][32];
     static const char *const names[] = {"open", "level", "level_at"};
     struct redisReply *r;
     int rc;
@@ -185,7 +185,8 @@ static int read_level(const struct looking *k, const char *account, enum ledger 
     return 0;
 }
 
-static int read_ledger(const struct looking *k, const struct config_account *a, enum ledger ledger)
+static int read_ledger(const struct looking *k, const struct config_account *a,
+                       enum ledger_kind ledger)
 {
     uint64_t window_ms =
         (uint64_t)(ledger == LEDGER_WRITE ? a->writes.per_s : a->budget.per_s) * 1000;
@@ -194,7 +195,7 @@ static int read_ledger(const struct looking *k, const struct config_account *a, 
     int rc;
 
     snprintf(what, sizeof(what), "spent:%s", ledger_names[ledger]);
-    pages_init(&bookings, rediskey(a->name, what), BOOKINGS_AT_ONCE);
+    pages_init(&bookings, redis_key(a->name, what), BOOKINGS_AT_ONCE);
     snprintf(bookings.from, sizeof(bookings.from), "%" PRIu64, since(window_ms, k->now_ms));
     rc = read_bookings(k, &bookings, ledger);
     free(bookings.key);
@@ -212,6 +213,6 @@ int peek_budget(struct client *c, const struct config_account *a,
         return rc;
     k.now_ms = reply_time_ms(r);
     for (int l = 0; rc == 0 && l < LEDGER_N; l++)
-        rc = read_ledger(&k, a, (enum ledger)l);
+        rc = read_ledger(&k, a, (enum ledger_kind)l);
     return rc;
 }

@@ -30,9 +30,9 @@ must_use int peek_page(struct peek *p, enum lane lane, peek_entry_cb *cb, void *
 /* Ages are those at the time of the call, by Redis' clock. The callbacks must not send commands to
  * Redis. */
 struct peek_budget_sink {
-    void (*spent)(void *ctx, enum ledger l, uint64_t cost, uint64_t age_ms);
+    void (*spent)(void *ctx, enum ledger_kind l, uint64_t cost, uint64_t age_ms);
     /* as last stored by the dispatcher */
-    void (*level)(void *ctx, enum ledger l, uint64_t level_micro, uint64_t age_ms);
+    void (*level)(void *ctx, enum ledger_kind l, uint64_t level_micro, uint64_t age_ms);
 };
 /* Reports what was spent within the window of each ledger. The cost of requests on the wire counts
  * as spent now. Returns 0 or negative errno, see client_error. */

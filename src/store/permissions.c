@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "alloc.h"
-#include "rediskey.h"
+#include "keys.h"
 
 /* One command for each rule, chosen so that it changes nothing. KEY is a key of the account that
  * does not exist, or one that expires within a second; CHANNEL is the account's channel. Redis
@@ -89,7 +89,7 @@ static bool may(struct client *c, const struct need *n, const char *key, const c
 
 char *permissions_missing(struct client *c, const char *account)
 {
-    char *key = rediskey(account, "probe"), *channel = rediskey(account, "settled");
+    char *key = redis_key(account, "probe"), *channel = redis_key(account, "settled");
     char *rules = alloc_str("");
 
     for (size_t i = 0; i < array_len(needs); i++) {

@@ -23,7 +23,7 @@
  *   Pstatus     string, JSON written by the leader every second, expiring
  *   Pcancelled  list of <lane>-<entry id>, expiring: jobs that their producers cancelled; they stay
  *               until the leader has confirmed that it knows them
- *   Ponce:<digest>  string, expiring: the job that an Idempotency-Key stands for (store/intray)
+ *   Ponce:<digest>  string, expiring: the job that an Idempotency-Key stands for (store/submit)
  *   Ponce:<digest>:before  string, within one transaction only: the lane's newest id before the job
  *   Pbroken:<key>:<Unix ms>  a broken key that a repair has set aside (store/repair)
  *   Psettled    pub/sub channel: job ids, space-separated, as they end
@@ -131,7 +131,7 @@ struct queue_clock {
 
 /* -- the lease -- */
 #define QUEUE_CANCELLED_MAX 64
-struct queue_lead {
+struct queue_lease {
     bool leading;     /* the lease is ours for ttl_ms from when it was requested */
     bool taken_over;  /* we did not hold it just before: read everything again */
     char holder[160]; /* the leader, if we do not lead */
@@ -147,12 +147,12 @@ struct queue_lead {
     } cancelled[QUEUE_CANCELLED_MAX];
     size_t cancelled_count;
 };
-typedef void queue_lead_cb(void *ctx, int err, const struct queue_lead *lead);
+typedef void queue_lease_cb(void *ctx, int err, const struct queue_lease *lead);
 /* Takes or renews the lease. `usurp`: an owner known to be dead whose lease may be taken at once,
  * or NULL. If we lead, `status` (JSON, may be empty) is published and the account's time is stored.
  */
-void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
-                const struct queue_clock *clock, queue_lead_cb *cb, void *ctx);
+void queue_lease(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
+                 const struct queue_clock *clock, queue_lease_cb *cb, void *ctx);
 typedef void queue_done_cb(void *ctx, int err);
 void queue_release(struct queue *q, queue_done_cb *cb, void *ctx); /* drops the lease if ours */
 
@@ -272,7 +272,7 @@ void queue_due(struct queue *q, uint64_t wall_ms, uint32_t limit, queue_due_cb *
  * open now (absolute, so repeating it is harmless), books `book` units as spent now, and stores the
  * bucket's level. Nothing may be sent from open units before the callback came with err 0. */
 struct queue_spend {
-    enum ledger ledger;
+    enum ledger_kind ledger;
     uint64_t open; /* total that is reserved and not yet booked, after this call */
     uint64_t book; /* spent since the last call; 0: nothing to book */
     uint64_t level_micro;
@@ -295,7 +295,7 @@ struct queue_budget {
 };
 typedef void queue_budget_cb(void *ctx, int err, const struct queue_budget *b);
 struct queue_restore {
-    enum ledger ledger;
+    enum ledger_kind ledger;
     uint64_t window_ms;
     uint64_t late_ms;         /* how long the predecessor's requests may still be arriving */
     struct queue_clock clock; /* the account's time as counted by this process, if it led before */

@@ -30,7 +30,7 @@ static void on_spent(struct queue *q, void *ctx, int err, struct redisReply *rep
     free(p);
 }
 
-static void begin(struct queue *q, struct queue_args *a, enum ledger ledger)
+static void begin(struct queue *q, struct queue_args *a, enum ledger_kind ledger)
 {
     queue_args_init(a);
     queue_key(a, q->keys[KEY_LEASE]);

@@ -9,7 +9,7 @@
 
 #include "alloc.h"
 #include "clock.h"
-#include "rediskey.h"
+#include "keys.h"
 #include "scripts.h"
 
 #define ASIDE_MAX_BYTES 240
@@ -26,7 +26,7 @@ static int examine(struct client *c, const char *account, struct queue_fault out
     snprintf(number, sizeof(number), "%d", QUEUE_EXAMINED);
     argv[2] = span_str(number);
     for (size_t i = 0; i < QUEUE_EXAMINED; i++) {
-        keys[i] = rediskey(account, queue_examined_keys[i]);
+        keys[i] = redis_key(account, queue_examined_keys[i]);
         argv[3 + i] = span_str(keys[i]);
     }
     rc = client_ask(c, array_len(argv), argv, &reply);
@@ -60,7 +60,7 @@ static const char *lane_of(const struct queue_fault *f)
 }
 
 /* True if setting this key aside loses what was spent in the ledger. */
-static bool forgets(const struct queue_fault *f, enum ledger l)
+static bool forgets(const struct queue_fault *f, enum ledger_kind l)
 {
     const char *name = name_of(f);
 
@@ -130,7 +130,7 @@ static int keep_with_jobs(struct client *c, struct asides *s)
 /* Finds none if Redis does not permit SCAN. */
 static int find_asides(struct client *c, const char *account, struct asides *out)
 {
-    char *pattern = rediskey(account, "broken:" JOBS "*"), cursor[32] = "0";
+    char *pattern = redis_key(account, "broken:" JOBS "*"), cursor[32] = "0";
     struct redisReply *reply;
     int rc = 0;
 
@@ -167,7 +167,7 @@ static bool is_aside_of(const char *key, const char *name)
 static void tell_lane(const char *account, const char *name, const struct asides *s,
                       struct queue_fault out[QUEUE_FAULTS_MAX], size_t *count)
 {
-    char *key = rediskey(account, name);
+    char *key = redis_key(account, name);
     bool told = *count == QUEUE_FAULTS_MAX, left = false;
 
     for (size_t i = 0; i < *count; i++)
@@ -247,16 +247,16 @@ static int set_aside(struct client *c, const struct queue_fault *f, const char *
     return client_ask_words(c, (const char *const[]){"RENAMENX", f->key, aside, NULL}, &reply);
 }
 
-static int book_all(struct client *c, const struct config_account *a, enum ledger l)
+static int book_all(struct client *c, const struct config_account *a, enum ledger_kind l)
 {
     struct budget_limits limits = budget_limits_of(a, l);
-    char units[24], what[32], *budget = rediskey(a->name, "budget"), *spent;
+    char units[24], what[32], *budget = redis_key(a->name, "budget"), *spent;
     struct redisReply *reply;
     int rc;
 
     snprintf(units, sizeof(units), "%" PRIu64, limits.units);
     snprintf(what, sizeof(what), "spent:%s", ledger_names[l]);
-    spent = rediskey(a->name, what);
+    spent = redis_key(a->name, what);
     rc = client_ask_words(c,
                           (const char *const[]){"EVAL", scripts[SCRIPT_BOOK_ALL].text, "2", budget,
                                                 spent, units, NULL},
@@ -272,7 +272,7 @@ static int book_forgotten(struct client *c, const struct config_account *a,
                           const struct queue_fault *f)
 {
     for (int l = 0; l < LEDGER_N; l++) {
-        int rc = forgets(f, (enum ledger)l) ? book_all(c, a, (enum ledger)l) : 0;
+        int rc = forgets(f, (enum ledger_kind)l) ? book_all(c, a, (enum ledger_kind)l) : 0;
 
         if (rc < 0 && !strstr(client_error(c), "WRONGTYPE"))
             return rc;

@@ -9,8 +9,8 @@
 #include "alloc.h"
 #include "fuzz.h"
 #include "hook.h"
+#include "hook_auth.h"
 #include "hook_signature.h"
-#include "hookgate.h"
 #include "job.h"
 
 #define WALL_MS UINT64_C(1756794994000)
@@ -97,8 +97,8 @@ static void check_signature(const struct config_signature *s, struct span body, 
                  parsed.digests[i].p + parsed.digests[i].n <= sent.p + sent.n);
     }
     /* Nobody knows the secret. */
-    must(hookgate_check(s, SPAN("correct horse battery staple"), &request, WALL_MS, err,
-                        sizeof(err)) == -EACCES);
+    must(hook_auth_check(s, SPAN("correct horse battery staple"), &request, WALL_MS, err,
+                         sizeof(err)) == -EACCES);
     check_error(err, sizeof(err));
 }
 

@@ -10,13 +10,13 @@
 #include "alloc.h"
 #include "client.h"
 #include "fuzz.h"
-#include "intray.h"
 #include "job.h"
+#include "job_watch.h"
 #include "jobplace.h"
 #include "list.h"
 #include "queue.h"
 #include "redis_codec.h"
-#include "waiters.h"
+#include "submit.h"
 
 #define COMMANDS_MAX 3000 /* of one input: after so many it goes in circles */
 
@@ -134,8 +134,8 @@ static void answer_all(struct span resp)
 /* -- what is asked, and what may come of it -- */
 
 static struct queue *queue;
-static struct intray *intray;
-static struct waiters *waiters;
+static struct submit *submit;
+static struct job_watch *waiters;
 static unsigned called;
 
 static void check_err(int err)
@@ -166,7 +166,7 @@ static void on_read(void *ctx, int err, bool all)
     must(!err || !all);
 }
 
-static void on_lead(void *ctx, int err, const struct queue_lead *lead)
+static void on_lease(void *ctx, int err, const struct queue_lease *lead)
 {
     (void)ctx;
     check_err(err);
@@ -207,16 +207,16 @@ static void on_due(void *ctx, int err, uint32_t moved, uint64_t next_ms)
     check_err(err);
 }
 
-static void on_put(void *ctx, const struct intray_result *r)
+static void on_put(void *ctx, const struct submit_result *r)
 {
     enum lane lane;
 
     (void)ctx;
     called++;
-    if (r->outcome <= INTRAY_REPEATED)
+    if (r->outcome <= SUBMIT_REPEATED)
         must(job_id_ok(span_str(r->job), &lane));
     else
-        must(r->outcome == INTRAY_CONFLICT || r->why);
+        must(r->outcome == SUBMIT_CONFLICT || r->why);
 }
 
 static void on_look(void *ctx, enum job_state state, struct span receipt,
@@ -248,7 +248,7 @@ static void ask(unsigned what)
                                            .room = on_room,
                                            .entry = on_entry,
                                            .done = on_read};
-    static const struct intray_once once = {{"k", 1}, {"s", 1}};
+    static const struct submit_once once = {{"k", 1}, {"s", 1}};
     const struct span fields[] = {SPAN("keys"), SPAN("a")};
     const struct queue_clock clock = {1, 1};
     const struct queue_settle dead = {.outcome = OUTCOME_DEAD, .receipt = true, .targets = 1};
@@ -261,7 +261,7 @@ static void ask(unsigned what)
         queue_read(queue, &read, NULL);
         break;
     case 1:
-        queue_lead(queue, 5000, NULL, SPAN("{}"), &clock, on_lead, NULL);
+        queue_lease(queue, 5000, NULL, SPAN("{}"), &clock, on_lease, NULL);
         break;
     case 2:
         queue_depth(queue, on_depth, NULL);
@@ -282,15 +282,15 @@ static void ask(unsigned what)
         queue_budget_restore(queue, &restore, on_budget, NULL);
         break;
     case 8:
-        intray_put(intray, &account, LANE_NORMAL, fields, 2, &once, on_put, NULL);
+        submit_put(submit, &account, LANE_NORMAL, fields, 2, &once, on_put, NULL);
         break;
     default:
-        intray_put(intray, &account, LANE_NORMAL, fields, 2, NULL, on_put, NULL);
+        submit_put(submit, &account, LANE_NORMAL, fields, 2, NULL, on_put, NULL);
         break;
     }
-    jobplace_find(intray_redis(intray), account.name, "normal-1-2", on_look, NULL);
+    jobplace_find(submit_redis(submit), account.name, "normal-1-2", on_look, NULL);
     for (size_t i = 0; i < array_len(places); i++)
-        jobplace_read(intray_redis(intray), account.name, "normal-1-2", &places[i], on_fields,
+        jobplace_read(submit_redis(submit), account.name, "normal-1-2", &places[i], on_fields,
                       NULL);
 }
 
@@ -303,8 +303,8 @@ static void begin(void)
 
     list_init(&the_connection.asked);
     queue = queue_new(loop, &nowhere, "main", "me", &none, NULL);
-    intray = intray_new(loop, &nowhere, NULL, NULL);
-    waiters = waiters_new(loop, &nowhere, &config, intray);
+    submit = submit_new(loop, &nowhere, NULL, NULL);
+    waiters = job_watch_new(loop, &nowhere, &config, submit);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -16,12 +16,12 @@
 
 #include "alloc.h"
 #include "config_file.h"
-#include "desk.h"
 #include "fuzz.h"
+#include "http_internal.h"
+#include "job_watch.h"
 #include "log.h"
 #include "redis.h"
 #include "thread.h"
-#include "waiters.h"
 
 #define SERVICE "SU1Z0isxPaozGVKXdv0eY"
 #define QUIET_TURNS 4      /* without a byte: everything was said */
@@ -182,7 +182,7 @@ void thread_work(struct loop *l, thread_cb *work, thread_cb *done, void *ctx)
 
 /* -- the endpoint -- */
 
-static struct ingress *endpoint;
+static struct http_server *endpoint;
 static struct loop *dispatch_loop;
 static struct sockaddr_in endpoint_address;
 
@@ -203,7 +203,7 @@ static inline void open_endpoint(void)
     static struct config config;
     static char no_socket[] = "/nonexistent/redis.sock";
     static struct redis_address nowhere = {.unix_path = no_socket};
-    struct ingress_options o = {.redis = &nowhere, .files = 1000, .vitals = on_vitals};
+    struct http_server_options o = {.redis = &nowhere, .files = 1000, .vitals = on_vitals};
     char path[] = "/tmp/purgeline-fuzz-XXXXXX", err[400];
     int fd = mkstemp(path);
 
@@ -219,11 +219,11 @@ static inline void open_endpoint(void)
     dispatch_loop = loop_new();
     o.config = config_share(&config);
     o.loop = dispatch_loop;
-    endpoint = ingress_new(&o, err, sizeof(err));
+    endpoint = http_server_new(&o, err, sizeof(err));
     must(endpoint);
     endpoint_address = (struct sockaddr_in){
         .sin_family = AF_INET,
-        .sin_port = htons((uint16_t)atoi(strrchr(ingress_address(endpoint), ':') + 1)),
+        .sin_port = htons((uint16_t)atoi(strrchr(http_server_address(endpoint), ':') + 1)),
         .sin_addr = {htonl(INADDR_LOOPBACK)}};
 }
 
@@ -270,8 +270,8 @@ static inline struct span visit_endpoint(struct span bytes, size_t piece)
     }
     must(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)) == 0);
     close(fd);
-    waiters_give_up(endpoint->waiters);
-    for (int turns = 0; httpd_counts(endpoint->httpd)->connections || endpoint->errands; turns++) {
+    job_watch_give_up(endpoint->waiters);
+    for (int turns = 0; httpd_counts(endpoint->httpd)->connections || endpoint->requests; turns++) {
         must(turns < TURNS_MAX);
         turn();
     }

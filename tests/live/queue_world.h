@@ -44,7 +44,7 @@ struct world {
     char refusal[256]; /* as Redis said it last */
     bool closed;
     /* of the last answer of each kind */
-    struct queue_lead lead;
+    struct queue_lease lead;
     struct queue_server info;
     struct seen entries[ENTRIES_MAX];
     size_t count;
@@ -158,7 +158,7 @@ static inline int await(struct world *w, int answers)
     return w->err;
 }
 
-static inline void world_on_lead(void *ctx, int err, const struct queue_lead *lead)
+static inline void world_on_lease(void *ctx, int err, const struct queue_lease *lead)
 {
     struct world *w = ctx;
 
@@ -175,12 +175,12 @@ static inline struct queue_clock world_clock(void)
     return (struct queue_clock){now_ms, now_ms};
 }
 
-static inline int ask_lead(struct world *w, uint64_t ttl_ms, const char *usurp, const char *status)
+static inline int ask_lease(struct world *w, uint64_t ttl_ms, const char *usurp, const char *status)
 {
     struct queue_clock clock = world_clock();
     int answers = w->answers;
 
-    queue_lead(w->q, ttl_ms, usurp, span_str(status), &clock, world_on_lead, w);
+    queue_lease(w->q, ttl_ms, usurp, span_str(status), &clock, world_on_lease, w);
     assert_int_equal(w->answers, answers);
     return await(w, answers + 1);
 }
@@ -324,7 +324,7 @@ static inline void world_on_budget(void *ctx, int err, const struct queue_budget
 
 #define LATE_MS 20000 /* what a predecessor left open is waited for */
 
-static inline int ask_restore(struct world *w, enum ledger ledger, uint64_t window_ms)
+static inline int ask_restore(struct world *w, enum ledger_kind ledger, uint64_t window_ms)
 {
     struct queue_restore r = {ledger, window_ms, LATE_MS, {0, clock_wall_ms()}};
     int answers = w->answers;

@@ -90,11 +90,11 @@ static void play_lead(struct twins *t)
     const char *usurp = usurps[roll(t, array_len(usurps))];
     size_t who = roll(t, OWNERS);
     struct queue_clock clock = world_clock();
-    struct queue_lead lead;
-    int err = ask_lead(t->real[who], TTL_S * 1000, usurp, "{}");
+    struct queue_lease lead;
+    int err = ask_lease(t->real[who], TTL_S * 1000, usurp, "{}");
 
-    assert_int_equal(err, store_lead(t->fake, owners[who], TTL_S * 1000, usurp, SPAN("{}"), &clock,
-                                     now_ms(), &t->session[who].told, &lead));
+    assert_int_equal(err, store_lease(t->fake, owners[who], TTL_S * 1000, usurp, SPAN("{}"), &clock,
+                                      now_ms(), &t->session[who].told, &lead));
     assert_int_equal(t->real[who]->lead.leading, lead.leading);
     assert_int_equal(t->real[who]->lead.taken_over, lead.taken_over);
     assert_string_equal(t->real[who]->lead.holder, lead.holder);
@@ -274,7 +274,7 @@ static void play_spend(struct twins *t)
 {
     size_t who = roll(t, OWNERS);
     struct session *s = &t->session[who];
-    struct queue_spend spend = {.ledger = (enum ledger)roll(t, LEDGER_N),
+    struct queue_spend spend = {.ledger = (enum ledger_kind)roll(t, LEDGER_N),
                                 .open = roll(t, 50),
                                 .book = roll(t, 2) ? roll(t, 20) : 0,
                                 .level_micro = roll(t, 1000000000),
@@ -322,7 +322,7 @@ static void play_restore(struct twins *t)
 {
     size_t who = roll(t, OWNERS);
     struct session *s = &t->session[who];
-    struct queue_restore r = {(enum ledger)roll(t, LEDGER_N), 3600000, LATE_MS, {0, now_ms()}};
+    struct queue_restore r = {(enum ledger_kind)roll(t, LEDGER_N), 3600000, LATE_MS, {0, now_ms()}};
     int answers = t->real[who]->answers, err;
     struct store_window fake;
 

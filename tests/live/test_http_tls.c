@@ -16,7 +16,7 @@
 
 #define PATIENCE_MS 20000L
 
-struct gate {
+struct auth {
     struct rig *rig;
     unsigned port;
 };
@@ -59,7 +59,7 @@ static void make_certificate(const struct rig *r, const char *authority, const c
            name, name, common_name, usage, name, name, authority, authority, name, name);
 }
 
-static void open_gate(struct gate *g, void **state, const char *more)
+static void open_gate(struct auth *g, void **state, const char *more)
 {
     char *global;
 
@@ -85,7 +85,7 @@ static size_t drop(char *p, size_t size, size_t n, void *ctx)
     return size * n;
 }
 
-static CURL *visitor(const struct gate *g)
+static CURL *visitor(const struct auth *g)
 {
     char *url = alloc_printf("https://localhost:%u/livez", g->port);
     char *ca = alloc_printf("%s/ca.pem", g->rig->folder);
@@ -135,7 +135,7 @@ static bool shows(CURL *c, const char *common_name)
     return found;
 }
 
-static void show_certificate(CURL *c, const struct gate *g, const char *name)
+static void show_certificate(CURL *c, const struct auth *g, const char *name)
 {
     char *cert = alloc_printf("%s/%s.pem", g->rig->folder, name);
     char *key = alloc_printf("%s/%s.key", g->rig->folder, name);
@@ -156,7 +156,7 @@ static void tls_1_2_and_1_3_are_spoken_and_1_1_is_not(void **state)
     } versions[] = {{CURL_SSLVERSION_TLSv1_1 | CURL_SSLVERSION_MAX_TLSv1_1, false},
                     {CURL_SSLVERSION_TLSv1_2 | CURL_SSLVERSION_MAX_TLSv1_2, true},
                     {CURL_SSLVERSION_TLSv1_3 | CURL_SSLVERSION_MAX_TLSv1_3, true}};
-    struct gate g;
+    struct auth g;
 
     open_gate(&g, state, "");
     for (size_t i = 0; i < array_len(versions); i++) {
@@ -177,7 +177,7 @@ static void tls_1_2_and_1_3_are_spoken_and_1_1_is_not(void **state)
 static void plain_http_is_not_answered(void **state)
 {
     struct rawhttp r;
-    struct gate g;
+    struct auth g;
     CURL *c;
 
     open_gate(&g, state, "");
@@ -203,7 +203,7 @@ static void who_is_too_slow_is_told_so_over_tls_too(void **state)
     static const char begun[] = "POST /v1/purge HTTP/1.1\r\nHost: localhost\r\n"
                                 "Content-Length: 10\r\n\r\nhell";
     struct buf text;
-    struct gate g;
+    struct auth g;
     CURL *c;
     size_t n;
 
@@ -240,7 +240,7 @@ static void who_is_too_slow_is_told_so_over_tls_too(void **state)
 
 static void a_new_certificate_is_for_new_connections_and_old_ones_go_on(void **state)
 {
-    struct gate g;
+    struct auth g;
     CURL *old, *fresh;
 
     open_gate(&g, state, "");
@@ -277,7 +277,7 @@ static void a_broken_new_certificate_is_said_and_the_old_one_stays(void **state)
         "printf '\\0' >server.pem",
         "printf '\\0' >server.key",
     };
-    struct gate g;
+    struct auth g;
 
     open_gate(&g, state, "");
     run_in(g.rig, "cp server.pem good.pem && cp server.key good.key");
@@ -352,7 +352,7 @@ static void an_empty_certificate_is_said_without_an_address_too(void **state)
 
 /* -- more is asked for than before ------------------------------------------------------------ */
 
-static void reload(struct gate *g, const char *http)
+static void reload(struct auth *g, const char *http)
 {
     char *global = alloc_printf("listen: 127.0.0.1:0\nhttp:\n  tls_cert_file: %s/server.pem\n"
                                 "  tls_key_file: %s/server.key\n%s",
@@ -379,7 +379,7 @@ static void plain_connections_end_when_tls_is_introduced(void **state)
          "Content-Length: 46\r\n\r\n{\"keys\":[\"later\"],\"not_before\":4102444800000}  ",
          202},
     };
-    struct gate g = {.rig = rig_open(state, "", "listen: 127.0.0.1:0\n")};
+    struct auth g = {.rig = rig_open(state, "", "listen: 127.0.0.1:0\n")};
     struct rawhttp r[array_len(visitors)], last;
     int status;
 
@@ -412,7 +412,7 @@ static void plain_connections_end_when_tls_is_introduced(void **state)
 
 static void connections_without_a_certificate_end_when_one_is_asked_for(void **state)
 {
-    struct gate g;
+    struct auth g;
     char *ca;
     CURL *old;
 
@@ -434,7 +434,7 @@ static void an_authority_that_is_none_is_said_and_the_old_one_stays(void **state
         ": >clients.pem", "printf '\\0' >clients.pem", "echo nonsense >clients.pem",
         "rm clients.pem",
         "printf -- '-----BEGIN CERTIFICATE-----\\nx\\n-----END CERTIFICATE-----\\n' >clients.pem"};
-    struct gate g;
+    struct auth g;
     char *ca;
 
     open_gate(&g, state, "");
@@ -464,7 +464,7 @@ static void only_clients_of_the_authority_are_served(void **state)
     } clients[] = {
         {NULL, false}, {"stranger", false}, {"self", false}, {"server", false}, {"client", true}};
     char *more;
-    struct gate g;
+    struct auth g;
 
     g.rig = rig_open(state, "", "");
     make_authority(g.rig, "ca");
@@ -498,7 +498,7 @@ static void only_clients_of_the_authority_are_served(void **state)
 }
 
 /* A PURGE on a connection of its own, with the certificate of that name. */
-static long purge_as(const struct gate *g, const char *name, const char *header)
+static long purge_as(const struct auth *g, const char *name, const char *header)
 {
     struct curl_slist *headers = curl_slist_append(NULL, "Host: www.example.com");
     CURL *c = visitor(g);
@@ -514,7 +514,7 @@ static long purge_as(const struct gate *g, const char *name, const char *header)
     return status;
 }
 
-static void let_in(struct gate *g, const char *producers)
+static void let_in(struct auth *g, const char *producers)
 {
     char *more =
         alloc_printf("  tls_client_ca_file: %s/ca.pem\nproducers:\n%s", g->rig->folder, producers);
@@ -533,7 +533,7 @@ static void let_in(struct gate *g, const char *producers)
 /* By its CN, or by a name for DNS: all certificates here have localhost there. */
 static void a_producer_is_known_by_the_name_in_its_certificate(void **state)
 {
-    struct gate g;
+    struct auth g;
 
     open_gate(&g, state, "");
     make_certificate(g.rig, "ca", "press", "press.example", "clientAuth");
@@ -563,7 +563,7 @@ static void a_producer_is_known_by_the_name_in_its_certificate(void **state)
 static void a_unix_socket_is_plain_beside_tls(void **state)
 {
     struct rawhttp r;
-    struct gate g;
+    struct auth g;
     char *path;
 
     open_gate(&g, state, "");

@@ -6,9 +6,9 @@
 #include "clock.h"
 #include "config_file.h"
 #include "file.h"
-#include "ingress.h"
 #include "on_loop.h"
 #include "rawhttp.h"
+#include "server.h"
 
 #define PURGE "/v1/purge"
 
@@ -171,9 +171,9 @@ static void a_dispatcher_that_hangs_is_said_to_hang(void **state)
     static char no_socket[] = "/nonexistent/redis.sock";
     struct redis_address nowhere = {.unix_path = no_socket};
     struct config config;
-    struct ingress_options o = {.redis = &nowhere, .files = 1000, .vitals = on_vitals};
+    struct http_server_options o = {.redis = &nowhere, .files = 1000, .vitals = on_vitals};
     struct rawhttp_answer a;
-    struct ingress *in;
+    struct http_server *in;
     struct rawhttp r;
     bool stopped = false;
     char err[400];
@@ -184,18 +184,18 @@ static void a_dispatcher_that_hangs_is_said_to_hang(void **state)
     unsetenv("PURGELINE_LISTEN");
     o.config = config_share(&config);
     o.loop = dispatch_loop = loop_new();
-    in = ingress_new(&o, err, sizeof(err));
+    in = http_server_new(&o, err, sizeof(err));
     assert_non_null(in);
-    rawhttp_open(&r, (unsigned)atoi(strrchr(ingress_address(in), ':') + 1));
+    rawhttp_open(&r, (unsigned)atoi(strrchr(http_server_address(in), ':') + 1));
     rawhttp_say(&r, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
     a = rawhttp_await(&r);
     assert_int_equal(a.status, 503);
     assert_true(rawhttp_says(&a, "the dispatcher does not answer"));
     rawhttp_close(&r);
-    ingress_stop(in, on_stopped, &stopped);
+    http_server_stop(in, on_stopped, &stopped);
     while (!stopped)
         loop_run(o.loop);
-    ingress_free(in);
+    http_server_free(in);
     loop_run(o.loop);
     loop_free(o.loop);
     config_drop(o.config);

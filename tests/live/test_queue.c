@@ -248,10 +248,10 @@ static void forgotten_scripts_are_taught_again(void **state)
     (void)state;
     redis_server_do(w->server, "SCRIPT FLUSH");
     assert_int_equal(ask_depth(w), 0);
-    assert_int_equal(ask_lead(w, 5000, NULL, "{}"), 0);
+    assert_int_equal(ask_lease(w, 5000, NULL, "{}"), 0);
     assert_true(w->lead.leading);
     redis_server_do(w->server, "SCRIPT FLUSH");
-    assert_int_equal(ask_lead(w, 5000, NULL, "{}"), 0);
+    assert_int_equal(ask_lease(w, 5000, NULL, "{}"), 0);
     assert_true(w->lead.leading);
     assert_false(w->lead.taken_over);
     world_free(w);

@@ -17,7 +17,7 @@ static void a_full_redis_still_lets_jobs_end(void **state)
     r = redis_server_try(w->server, "SET a b");
     assert_non_null(strstr(r->str, "OOM"));
     freeReplyObject(r);
-    assert_int_equal(ask_lead(w, 5000, NULL, "{\"a\":1}"), 0);
+    assert_int_equal(ask_lease(w, 5000, NULL, "{\"a\":1}"), 0);
     assert_true(w->lead.leading);
     s[0] = purged(&w->entries[0]);
     s[1] = ended(&w->entries[1], OUTCOME_DEAD);
@@ -62,7 +62,7 @@ static void a_redis_that_refuses_every_write_says_enomem_and_loses_nothing(void 
     assert_int_equal(ask_settle(w, s, 2), -ENOMEM);
     assert_non_null(strstr(w->refusal, "NOREPLICAS"));
     assert_int_equal(ask_read(w, 1, 2, 1), 0);
-    assert_int_equal(ask_lead(w, 5000, NULL, ""), -ENOMEM);
+    assert_int_equal(ask_lease(w, 5000, NULL, ""), -ENOMEM);
     redis_server_do(w->server, "CONFIG SET min-replicas-to-write 0");
     expect_int(w, 2, "XLEN " P "jobs:normal");
     expect_int(w, 0, "XLEN " P "dead");

@@ -12,9 +12,9 @@
 #include "buf.h"
 #include "client.h"
 #include "deadletter.h"
-#include "intray.h"
 #include "jobplace.h"
-#include "standing.h"
+#include "overview_cache.h"
+#include "submit.h"
 
 #define POSTPONED 1000000
 #define MOST_US 5000
@@ -23,10 +23,10 @@
 struct trial {
     struct world *w;
     struct redis *redis; /* the endpoint's */
-    struct intray *intray;
+    struct submit *submit;
     struct client *client;
     struct config_account account;
-    enum intray_outcome put;
+    enum submit_outcome put;
     bool answered;
     enum job_state state;
     struct jobplace place;
@@ -211,7 +211,7 @@ static void count_lanes(struct trial *t)
 
 static void lead(struct trial *t)
 {
-    assert_int_equal(ask_lead(t->w, 3600000, NULL, "{}"), 0);
+    assert_int_equal(ask_lease(t->w, 3600000, NULL, "{}"), 0);
     assert_true(t->w->lead.leading);
 }
 
@@ -387,7 +387,7 @@ static void restore(struct trial *t)
     run_until(t->w, t->w->answers == answers + 1);
 }
 
-static void on_standing(void *ctx, bool ok)
+static void on_overview(void *ctx, bool ok)
 {
     struct trial *t = ctx;
 
@@ -400,17 +400,17 @@ static void look_at_standing(struct trial *t)
 {
     struct config_account a = {.name = (char *)"main"};
     struct config c = {.accounts = &a, .accounts_count = 1};
-    struct standing *s = standing_new(&c, t->redis);
+    struct overview_cache *s = overview_cache_new(&c, t->redis);
 
     t->answered = false;
-    standing_refresh(s, on_standing, t);
+    overview_cache_refresh(s, on_overview, t);
     run_until(t->w, t->answered);
-    standing_free(s);
+    overview_cache_free(s);
 }
 
 /* -- jobs that are to be made once -- */
 
-static void on_put(void *ctx, const struct intray_result *r)
+static void on_put(void *ctx, const struct submit_result *r)
 {
     struct trial *t = ctx;
 
@@ -423,10 +423,10 @@ static void on_put(void *ctx, const struct intray_result *r)
 
 static void put_once(struct trial *t, const struct span *fields, size_t count, const char *key)
 {
-    const struct intray_once once = {span_str(key), SPAN("same")};
+    const struct submit_once once = {span_str(key), SPAN("same")};
 
     t->answered = false;
-    intray_put(t->intray, &t->account, LANE_NORMAL, fields, count, &once, on_put, t);
+    submit_put(t->submit, &t->account, LANE_NORMAL, fields, count, &once, on_put, t);
     run_until(t->w, t->answered);
 }
 
@@ -435,9 +435,9 @@ static void put_twice(struct trial *t, const struct span *fields, size_t count)
     char *key = alloc_printf("key-%d", t->large++);
 
     put_once(t, fields, count, key);
-    assert_int_equal(t->put, INTRAY_ACCEPTED);
+    assert_int_equal(t->put, SUBMIT_ACCEPTED);
     put_once(t, fields, count, key);
-    assert_int_equal(t->put, INTRAY_REPEATED);
+    assert_int_equal(t->put, SUBMIT_REPEATED);
     free(key);
 }
 
@@ -504,8 +504,8 @@ static void no_script_holds_redis_for_more_than_5_ms(void **state)
     (void)state;
     assert_int_equal(redis_address_parse(redis_server_url(t.w->server), &a, err, sizeof(err)), 0);
     t.redis = redis_new(t.w->loop, &a, ignore_up, ignore_down, &t);
-    t.intray = intray_new(t.w->loop, &a, ignore_up, &t);
-    run_until(t.w, redis_is_up(t.redis) && intray_is_up(t.intray));
+    t.submit = submit_new(t.w->loop, &a, ignore_up, &t);
+    run_until(t.w, redis_is_up(t.redis) && submit_is_up(t.submit));
     assert_int_equal(client_open(&a, &t.client, err, sizeof(err)), 0);
     redis_address_deinit(&a);
     redis_server_do(t.w->server, "CONFIG SET slowlog-max-len 10000 appendfsync no");
@@ -541,7 +541,7 @@ static void no_script_holds_redis_for_more_than_5_ms(void **state)
     redis_close(t.redis, ignore_closed, &t);
     run_until(t.w, t.answered);
     t.answered = false;
-    intray_close(t.intray, ignore_closed, &t);
+    submit_close(t.submit, ignore_closed, &t);
     run_until(t.w, t.answered);
     world_free(t.w);
 }

@@ -51,8 +51,8 @@ void queue_depth(struct queue *q, queue_depth_cb *cb, void *ctx)
     fake_queue_send(op);
 }
 
-void queue_lead(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
-                const struct queue_clock *clock, queue_lead_cb *cb, void *ctx)
+void queue_lease(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
+                 const struct queue_clock *clock, queue_lease_cb *cb, void *ctx)
 {
     struct op *op = op_new(q, OP_LEAD, (void *)cb, ctx);
 
@@ -84,11 +84,11 @@ static void perform_examine(struct op *op)
 
 static void perform_lead(struct op *op)
 {
-    struct queue_lead *out = &op->u.lead.answer;
+    struct queue_lease *out = &op->u.lead.answer;
 
-    op->err = store_lead(store_of(op), op->q->owner, op->u.lead.ttl_ms, op->u.lead.usurp,
-                         span_str(op->u.lead.status), &op->u.lead.clock, engine_redis_ms(),
-                         &op->u.lead.told, out);
+    op->err = store_lease(store_of(op), op->q->owner, op->u.lead.ttl_ms, op->u.lead.usurp,
+                          span_str(op->u.lead.status), &op->u.lead.clock, engine_redis_ms(),
+                          &op->u.lead.told, out);
     if (op->err == 0 && out->taken_over)
         trace("redis: %s takes the lease of %s", op->q->owner, store_of(op)->account);
 }
@@ -287,7 +287,7 @@ void queue_spend(struct queue *q, const struct queue_spend *s, queue_done_cb *cb
 
 static void answer_spend(struct op *op, int err)
 {
-    enum ledger l = op->u.spend.spend.ledger;
+    enum ledger_kind l = op->u.spend.spend.ledger;
 
     if (err && op->u.spend.epoch == op->q->epoch[l])
         op->q->booked[l] -= op->u.spend.spend.book;
@@ -306,7 +306,7 @@ void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_
 
 static void answer_restore(struct op *op, int err)
 {
-    enum ledger l = op->u.restore.how.ledger;
+    enum ledger_kind l = op->u.restore.how.ledger;
 
     if (err == 0) {
         op->q->booked[l] = 0;
@@ -399,7 +399,7 @@ void op_answer(struct op *op, int err)
     case OP_LEAD:
         if (err == 0)
             op->q->told = op->u.lead.told;
-        ((queue_lead_cb *)op->cb)(op->ctx, err, err ? NULL : &op->u.lead.answer);
+        ((queue_lease_cb *)op->cb)(op->ctx, err, err ? NULL : &op->u.lead.answer);
         break;
     case OP_READ:
         answer_read(op, err);

@@ -66,7 +66,7 @@ struct op {
             char *status;
             struct queue_clock clock;
             uint64_t told;
-            struct queue_lead answer;
+            struct queue_lease answer;
         } lead;
         struct queue_server server;
         struct {

@@ -100,7 +100,7 @@ bool store_cancel(struct store *s, enum lane lane, struct entry_id id)
 }
 
 /* What the leader has heard of is forgotten, the rest told (once more). */
-static void tell_cancelled(struct store *s, uint64_t *told, struct queue_lead *out)
+static void tell_cancelled(struct store *s, uint64_t *told, struct queue_lease *out)
 {
     size_t heard = *told > s->cancelled_heard ? *told - s->cancelled_heard : 0;
     size_t n;
@@ -115,9 +115,9 @@ static void tell_cancelled(struct store *s, uint64_t *told, struct queue_lead *o
     *told = s->cancelled_heard + n;
 }
 
-int store_lead(struct store *s, const char *owner, uint64_t ttl_ms, const char *usurp,
-               struct span status, const struct queue_clock *clock, uint64_t now_ms, uint64_t *told,
-               struct queue_lead *out)
+int store_lease(struct store *s, const char *owner, uint64_t ttl_ms, const char *usurp,
+                struct span status, const struct queue_clock *clock, uint64_t now_ms,
+                uint64_t *told, struct queue_lease *out)
 {
     const char *holder = store_holder(s, now_ms);
     bool ours = strcmp(holder, owner) == 0;
@@ -125,7 +125,7 @@ int store_lead(struct store *s, const char *owner, uint64_t ttl_ms, const char *
 
     if (s->disk_full && (ours || take))
         return -ENOMEM;
-    *out = (struct queue_lead){
+    *out = (struct queue_lease){
         .leading = ours || take, .taken_over = !ours && take, .paused = s->paused};
     if (!out->leading)
         *told = 0;

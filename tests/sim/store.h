@@ -93,9 +93,9 @@ void store_delete_lanes(struct store *s);
 
 /* The operations of store/queue.h; err as there. `told`: how many cancelled jobs this owner has
  * heard of, counted from the first one ever; then how many it is told of. */
-must_use int store_lead(struct store *s, const char *owner, uint64_t ttl_ms, const char *usurp,
-                        struct span status, const struct queue_clock *clock, uint64_t now_ms,
-                        uint64_t *told, struct queue_lead *out);
+must_use int store_lease(struct store *s, const char *owner, uint64_t ttl_ms, const char *usurp,
+                         struct span status, const struct queue_clock *clock, uint64_t now_ms,
+                         uint64_t *told, struct queue_lease *out);
 must_use int store_release(struct store *s, const char *owner, uint64_t now_ms);
 must_use int store_pause(struct store *s, bool paused, struct span why);
 void store_depth(const struct store *s, const struct entry_id seen[LANE_N],

@@ -215,7 +215,7 @@ void witness_cancelled(const char *account, enum lane lane, struct entry_id id)
 
 /* -- what Fastly saw -- */
 
-static uint64_t budget_of(const char *account, enum ledger l, uint64_t *window_ns)
+static uint64_t budget_of(const char *account, enum ledger_kind l, uint64_t *window_ns)
 {
     const struct config_account *c = config_account(wt.config, account);
 
@@ -238,7 +238,7 @@ static void put_arrival(struct window *w, uint64_t at_ns, uint64_t cost)
     w->sum += cost;
 }
 
-static void check_window(struct account *a, enum ledger l, const struct request *r)
+static void check_window(struct account *a, enum ledger_kind l, const struct request *r)
 {
     struct window *w = &a->windows[l];
     uint64_t window_ns, budget = budget_of(a->name, l, &window_ns);
@@ -256,7 +256,7 @@ static void check_window(struct account *a, enum ledger l, const struct request 
                     a->name, w->sum, ledger_names[l], window_ns / NS_PER_S, budget);
 }
 
-static enum ledger ledger_of(const struct account *a, const struct request *r)
+static enum ledger_kind ledger_of(const struct account *a, const struct request *r)
 {
     const struct config_account *c = config_account(wt.config, a->name);
 

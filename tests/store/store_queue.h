@@ -82,7 +82,7 @@ static inline int tear_down(void **state)
     return 0;
 }
 
-static inline void on_lead(void *ctx, int err, const struct queue_lead *lead)
+static inline void on_lease(void *ctx, int err, const struct queue_lease *lead)
 {
     struct queue_world *w = ctx;
 
@@ -98,7 +98,7 @@ static inline int lead(struct queue_world *w)
     struct queue_clock clock = {w->store.now_ms, w->store.now_ms};
     unsigned answers = w->answers;
 
-    queue_lead(w->queue, 3000, NULL, SPAN("{}"), &clock, on_lead, w);
+    queue_lease(w->queue, 3000, NULL, SPAN("{}"), &clock, on_lease, w);
     store_until(&w->store, w->answers == answers + 1);
     return w->err;
 }

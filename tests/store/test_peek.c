@@ -102,7 +102,7 @@ static void a_lane_that_cannot_be_read_says_so(void **state)
 
 /* -- the budget -- */
 
-static void on_spent(void *ctx, enum ledger l, uint64_t cost, uint64_t age_ms)
+static void on_spent(void *ctx, enum ledger_kind l, uint64_t cost, uint64_t age_ms)
 {
     struct peek_world *w = ctx;
 
@@ -110,7 +110,7 @@ static void on_spent(void *ctx, enum ledger l, uint64_t cost, uint64_t age_ms)
     w->spent_age_ms = max_u64(w->spent_age_ms, age_ms);
 }
 
-static void on_level(void *ctx, enum ledger l, uint64_t level_micro, uint64_t age_ms)
+static void on_level(void *ctx, enum ledger_kind l, uint64_t level_micro, uint64_t age_ms)
 {
     struct peek_world *w = ctx;
 

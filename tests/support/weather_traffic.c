@@ -248,7 +248,7 @@ static enum fate fate_named(const char *state)
                                            : FATE_OTHER;
 }
 
-static enum fate fate_of(const redisReply *reply)
+static enum fate job_end_of(const redisReply *reply)
 {
     json_t *receipt = json_loadb(reply->str, reply->len, 0, NULL);
     const char *state = json_string_value(json_object_get(receipt, "state"));
@@ -274,7 +274,7 @@ static bool harvest_one(struct traffic *t, struct push_job *j, bool *lost)
     ask_for(t, "GET", j);
     if (redisGetReply(t->c, (void **)&reply) == REDIS_OK && reply->type == REDIS_REPLY_STRING) {
         j->seen = true;
-        j->fate = (uint8_t)fate_of(reply);
+        j->fate = (uint8_t)job_end_of(reply);
     }
     *lost = reply == NULL;
     if (reply)
@@ -413,7 +413,7 @@ static bool belongs(struct traffic *t, const redisReply *reply)
     json_t *receipt = json_loadb(reply->str, reply->len, 0, NULL);
     const char *id = json_string_value(json_object_get(receipt, "job"));
     const char *ref = json_string_value(json_object_get(receipt, "ref"));
-    bool ok = id && ref && take_in(t, id, ref, fate_of(reply));
+    bool ok = id && ref && take_in(t, id, ref, job_end_of(reply));
 
     json_decref(receipt);
     return ok;

@@ -10,60 +10,60 @@
 
 #include "alloc.h"
 #include "audit.h"
+#include "auth.h"
 #include "batch.h"
 #include "config.h"
-#include "desk.h"
 #include "dispatch.h"
-#include "enqueue.h"
-#include "gate.h"
 #include "hook.h"
-#include "ingress.h"
+#include "http_internal.h"
 #include "intake.h"
+#include "ledger.h"
 #include "loop.h"
+#include "overview_cache.h"
 #include "peek.h"
 #include "pipe.h"
 #include "plan.h"
-#include "producer.h"
-#include "purse.h"
+#include "push.h"
+#include "push_pipeline.h"
+#include "receipts_wait.h"
 #include "redis_codec.h"
 #include "redis_entries.h"
 #include "sender.h"
 #include "sender_loop.h"
+#include "server.h"
 #include "settle.h"
-#include "standing.h"
 #include "template.h"
 #include "transfer.h"
 #include "trouble.h"
-#include "waitlist.h"
 
 #define EACH(X)                                                                                    \
     X(audit)                                                                                       \
     X(batch)                                                                                       \
     X(config_words)                                                                                \
-    X(desk_hooks)                                                                                  \
-    X(desk_ips)                                                                                    \
+    X(api_hooks)                                                                                   \
+    X(api_ips)                                                                                     \
     X(dispatch)                                                                                    \
-    X(enqueue)                                                                                     \
+    X(push_pipeline)                                                                               \
     X(exchange)                                                                                    \
-    X(gate)                                                                                        \
+    X(auth)                                                                                        \
     X(hook)                                                                                        \
-    X(ingress)                                                                                     \
+    X(http_server)                                                                                 \
     X(intake)                                                                                      \
     X(loop)                                                                                        \
     X(peek)                                                                                        \
     X(pipe)                                                                                        \
     X(plan)                                                                                        \
-    X(producer)                                                                                    \
-    X(purse)                                                                                       \
+    X(push_connection)                                                                             \
+    X(ledger)                                                                                      \
     X(redis_entries)                                                                               \
     X(redis_replies)                                                                               \
     X(sender_loop)                                                                                 \
     X(settle)                                                                                      \
-    X(standing)                                                                                    \
+    X(overview_cache)                                                                              \
     X(template)                                                                                    \
     X(transfer)                                                                                    \
     X(trouble)                                                                                     \
-    X(waitlist)
+    X(receipts_wait)
 
 static void null_is_fine_to_free(void **state)
 {

@@ -17,7 +17,7 @@
 #include "alloc.h"
 #include "config_file.h"
 #include "hook.h"
-#include "hookgate.h"
+#include "hook_auth.h"
 
 #define WALL_MS UINT64_C(1756794995500) /* 1.5 s after tests/hooks/sign's clock */
 
@@ -144,8 +144,8 @@ static int check_at(struct loaded *l, uint64_t wall_ms)
 {
     struct hook_request request = request_of(l);
 
-    return hookgate_check(&l->hook->signature, span_str(l->secret), &request, wall_ms, err,
-                          sizeof(err));
+    return hook_auth_check(&l->hook->signature, span_str(l->secret), &request, wall_ms, err,
+                           sizeof(err));
 }
 
 static char *fields_of(const struct hook_job *job)

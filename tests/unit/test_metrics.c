@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "account.h"
 #include "alloc.h"
-#include "metrics.h"
+#include "dispatch_internal.h"
 #include "queue_internal.h"
+#include "stats_prometheus.h"
 
 #define ACCOUNTS 2
 #define NAME_MAX_BYTES 100
@@ -50,7 +50,7 @@ static int setup(void **state)
         d->settle = settle_new(d->account, NULL, NULL, NULL);
         d->intake = intake_new(d->account, NULL, &d->window, d->settle, NULL, NULL, NULL);
         d->trouble = trouble_new("main");
-        d->purse = purse_new(d->account, NULL, w->now.mono_ns, NULL, NULL);
+        d->ledgers = ledger_new(d->account, NULL, w->now.mono_ns, NULL, NULL);
     }
     buf_init(&w->out, METRICS_MAX_BYTES(ACCOUNTS));
     *state = w;
@@ -68,7 +68,7 @@ static int teardown(void **state)
         lanes_deinit(&w->d[i].lanes);
         intake_free(w->d[i].intake);
         settle_free(w->d[i].settle);
-        purse_free(w->d[i].purse);
+        ledger_free(w->d[i].ledgers);
         trouble_free(w->d[i].trouble);
         c.accounts[i] = w->accounts[i];
     }

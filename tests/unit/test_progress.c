@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "account.h"
 #include "alloc.h"
+#include "dispatch_internal.h"
 
 #define MINUTE_NS (60 * NS_PER_S)
 
@@ -38,7 +38,7 @@ static int setup(void **state)
     d->state = DISPATCH_LEADING;
     d->queue_up = d->server_fit = true;
     d->lease_until_ns = NEVER;
-    d->up_ns = d->lead_asked_ns = d->progress_ns = w->now.mono_ns;
+    d->up_ns = d->lease_asked_ns = d->progress_ns = w->now.mono_ns;
     d->lateness.due_ns = NEVER;
     d->lateness.since_ns = w->now.mono_ns;
     brake_init(&d->brake);
@@ -70,7 +70,7 @@ static bool stalled_after(struct world *w, uint64_t seconds)
 {
     for (uint64_t i = 0; i < seconds; i++) {
         w->now.mono_ns += NS_PER_S;
-        w->d.lead_asked_ns = w->now.mono_ns;
+        w->d.lease_asked_ns = w->now.mono_ns;
         progress_begin(&w->d, w->now);
         progress_end(&w->d, w->now, w->now.mono_ns + NS_PER_S);
     }

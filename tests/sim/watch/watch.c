@@ -2,7 +2,7 @@
  * Whatever the world does to a daemon, what it tells of itself must fit together; and when it waits
  * for a reason it must not be taken for a stalled one: somebody would restart it. The linker puts
  * this in the place of dispatch_tick (-Wl,--wrap). */
-#include "account.h"
+#include "dispatch_internal.h"
 
 uint64_t __real_dispatch_tick(struct dispatch *d, struct now now);
 uint64_t __wrap_dispatch_tick(struct dispatch *d, struct now now);

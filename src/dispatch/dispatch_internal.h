@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT
+ * The internals of one account's dispatch, shared by the files that implement it: dispatch.c runs
+ * the ticks, lease.c holds the lease, send.c sends requests, verdict.c judges replies, job_end.c
+ * ends targets and jobs, stall.c detects stalls, and stats.c, stats_json.c and stats_prometheus.c
+ * report. */
+#pragma once
+
+#include "batch.h"
+#include "brake.h"
+#include "dispatch.h"
+#include "fastly.h"
+#include "histogram.h"
+#include "intake.h"
+#include "job.h"
+#include "lanes.h"
+#include "ledger.h"
+#include "loglimit.h"
+#include "rng.h"
+#include "settle.h"
+#include "trouble.h"
+#include "window.h"
+
+enum dispatch_state {
+    DISPATCH_STANDBY,   /* another instance leads, or Redis is away. next: RESTORING */
+    DISPATCH_RESTORING, /* the lease is ours; the budget is being read. next: LEADING, DRAINING */
+    DISPATCH_LEADING,   /* next: DRAINING */
+    DISPATCH_DRAINING,  /* the lease is lost or we stop: no new requests are sent, replies are
+                           awaited. next: STANDBY, RELEASING */
+    DISPATCH_RELEASING, /* the lease is being given back, the queue closed. next: STOPPED */
+    DISPATCH_STOPPED,
+};
+
+extern const char *const dispatch_state_names[];
+
+/* Outcomes of requests: the class of the HTTP status, or why there was no reply. */
+enum answer {
+    ANSWER_ODD, /* an invalid HTTP status */
+    ANSWER_1XX,
+    ANSWER_5XX = ANSWER_1XX + 4,
+    ANSWER_UNSENT, /* this and the following ones correspond to exchange_error */
+    ANSWER_TIMEOUT,
+    ANSWER_BROKEN,
+    ANSWER_BLOCKED,
+    ANSWER_N
+};
+
+struct dispatch_counts {
+    uint64_t requests[FORM_N], answers[ANSWER_N], verdicts[VERDICT_N];
+    uint64_t targets_purged, batch_keys;
+    uint64_t jobs[FATE_N]; /* that ended */
+    uint64_t retries, throttled, bisected, missing;
+    /* Durations. A job's age is the difference between this machine's clock now and the clock of
+     * Redis at the push (the milliseconds of the job's id); an age below 0 counts as 0. */
+    struct histogram to_wire[LANE_N];   /* for each target: from the push of its oldest job in the
+                                           lane until its first request was written */
+    struct histogram to_purged[LANE_N]; /* for each job that ended purged */
+    struct histogram reply[FORM_N];     /* for each request with an answer: from its first byte
+                                           to the last of the answer */
+};
+
+/* Why a job with other targets still open will end dead. */
+struct scar {
+    enum lane lane;
+    struct entry_id id;
+    char *reason, *target;
+};
+
+/* The delay of ticks behind their due time, which shows when the loop was blocked. */
+struct lateness {
+    uint64_t due_ns; /* of the next tick */
+    uint64_t since_ns;
+    uint64_t worst_ns, before_ns; /* of this minute; of the one before */
+};
+
+#define SCARS_MAX 4096u
+#define SCARS_MAX_BYTES ((uint64_t)1 << 20) /* a target may have 8 KiB */
+
+struct service_state {
+    uint32_t refusals; /* 404s in a row */
+};
+
+struct dispatch {
+    struct dispatch_options options;
+    const struct config *config; /* held: the account is a part of it */
+    const struct config_account *account;
+    const struct config *next_config; /* held, or NULL */
+    const struct config_account
+        *next_account; /* in effect once no target waits in the order of the old one */
+    struct endpoint *endpoint;
+    enum dispatch_state state;
+    bool stopping;
+
+    struct queue *queue;
+    bool queue_up;
+    struct lanes lanes;
+    struct window window;
+    struct memory_user memory;
+    struct intake *intake;
+    struct settle *settle;
+    struct ledgers *ledgers;
+    struct brake brake;
+    struct rng rng;
+
+    struct heap parked;    /* batches until their retry is due */
+    struct list flights;   /* on the wire */
+    struct list landed;    /* flights to be recycled */
+    uint64_t flight_bytes; /* of both ... */
+    uint64_t landed_bytes; /* ... and of the latter */
+    uint32_t in_flight;
+    struct service_state *services;
+    struct scar *scars;
+    uint32_t scars_count;
+    uint64_t scars_bytes;
+    struct dispatch_counts counts;
+    struct loglimit log_limit; /* of lines about single jobs and targets */
+    char last_error[128];      /* of Fastly, or on the way there; "" = none so far */
+    uint64_t last_error_ns;    /* when */
+    int refused_status;        /* of Fastly's answer, when it refused the token last */
+    uint64_t wall_ms;          /* Unix time of the tick or reply being processed */
+
+    /* liveness */
+    struct trouble *trouble;
+    bool examining;
+    uint64_t examine_next_ns;
+    uint64_t beyond_seen; /* number of entries with ids beyond any clock, when the keys were last
+                             examined */
+    uint64_t up_ns;       /* since when Redis is connected */
+    uint64_t progress_ns; /* when a request was last begun or answered, or when last nothing could
+                             be sent */
+    bool funded[LEDGER_N][LANE_N]; /* as of the last tick: units were granted or requested */
+    struct lateness lateness;
+
+    /* the lease */
+    bool lease_asked;
+    uint64_t lease_asked_ns, lease_next_ns, lease_until_ns;
+    uint64_t renewals;          /* how often the lease was asked for or renewed */
+    uint64_t overlong_since_ns; /* since when the holder's lease has been longer than possible; 0 =
+                                   it is not */
+    char usurp[160]; /* a dead holder to be replaced by the next request for the lease; "" = none */
+    uint64_t
+        server_next_ns; /* when to check the server again: its settings may change while it runs */
+    bool server_asked;
+    bool server_known;   /* was ever asked with success */
+    bool server_checked; /* since the last connect */
+    bool server_fit;
+    bool paused;
+    char paused_why[160];
+
+    /* not_before and repeats */
+    bool due_asked,
+        due_soon; /* due_soon: ask again at once, because more jobs were postponed meanwhile */
+    uint64_t due_next_ns;
+};
+
+/* dispatch.c */
+void dispatch_wake(struct dispatch *d);
+void dispatch_begin_drain(struct dispatch *d, const char *why);
+
+/* lease.c */
+void lease_init(struct dispatch *d);
+uint64_t lease_tick(struct dispatch *d,
+                    struct now now); /* takes or renews the lease; returns when to call it again */
+bool lease_may_send(const struct dispatch *d, uint64_t now_ns);
+
+/* watch.c: what Redis refuses, and whether the account's keys are sound. */
+void watch_refused(void *ctx, const struct queue_refusal *r); /* callbacks of the queue */
+void watch_accepted(void *ctx, uint64_t question);
+uint64_t watch_tick(struct dispatch *d, struct now now);
+
+/* send.c */
+const char *dispatch_service_id(const struct dispatch *d, uint16_t service); /* "" for none */
+/* The request to Fastly for the batch; `targets` has room for a full batch. */
+void flight_ask(const struct dispatch *d, const struct batch *b, struct span *targets,
+                struct fastly_ask *ask);
+uint64_t flight_tick(struct dispatch *d, struct now now); /* sends all requests that may be sent */
+/* Makes all targets of the batch wait again, ahead of the others. */
+void flight_put_batch_back(struct dispatch *d, struct batch *b);
+/* Parks the targets until due_ns; `like` is the batch that they were part of. */
+void flight_park(struct dispatch *d, struct list *targets, const struct batch *like,
+                 uint64_t due_ns);
+void flight_forget_waiting(struct dispatch *d); /* parked batches and suspects */
+void flight_forget_landed(struct dispatch *d);
+
+/* verdict.c: handles a reply for the targets of its batch. Afterwards the batch is empty, or a
+ * suspect of its lane. */
+void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x, struct now now);
+
+/* job_end.c: ends a target, and the jobs that waited for nothing else. The target must be SENDING
+ * and on no list. */
+void job_end_end(struct dispatch *d, struct pending *t, enum fate fate, const char *reason);
+/* Ends jobs that their producers have cancelled: targets that wait for these jobs alone are not
+ * sent. */
+void job_end_cancel(struct dispatch *d, const struct queue_name *jobs, size_t count);
+void job_end_bury(struct dispatch *d, struct pending *t,
+                  const char *reason); /* ends the target as dead and logs it */
+
+/* stall.c: detects stalls. */
+void progress_begin(struct dispatch *d, struct now now);                 /* of a tick */
+void progress_end(struct dispatch *d, struct now now, uint64_t next_ns); /* the next one is due */
+uint64_t progress_late_ns(const struct dispatch *d); /* the worst of the last one to two minutes */
+
+/* stats_json.c */
+char *report_json(struct dispatch *d, struct now now); /* malloc'ed, for the status key */

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "dispatch_internal.h"
+#include "log.h"
+
+struct ending {
+    struct dispatch *dispatch;
+    enum fate fate; /* of the target */
+    const char *reason;
+    struct span target;
+};
+
+static struct scar *find_scar(struct dispatch *d, const struct window_job *job)
+{
+    for (uint32_t i = 0; i < d->scars_count; i++) {
+        struct scar *s = &d->scars[i];
+
+        if (s->id.ms == job->id_ms && s->id.seq == job->id_seq && s->lane == (enum lane)job->lane)
+            return s;
+    }
+    return NULL;
+}
+
+static uint64_t scar_bytes(const struct scar *s)
+{
+    return sizeof(*s) + ALLOC_TAKES(strlen(s->reason) + 1) + ALLOC_TAKES(strlen(s->target) + 1);
+}
+
+static void add_scar(struct dispatch *d, const struct window_job *job, const struct ending *e)
+{
+    if (d->scars_count == SCARS_MAX || d->scars_bytes > SCARS_MAX_BYTES || find_scar(d, job))
+        return;
+    d->scars = alloc_grow(d->scars, d->scars_count + 1, sizeof(*d->scars));
+    d->scars[d->scars_count++] = (struct scar){.lane = (enum lane)job->lane,
+                                               .id = {job->id_ms, job->id_seq},
+                                               .reason = alloc_str(e->reason),
+                                               .target = alloc_copy(e->target.p, e->target.n)};
+    d->scars_bytes += scar_bytes(&d->scars[d->scars_count - 1]);
+}
+
+static void drop_scar(struct dispatch *d, struct scar *s)
+{
+    d->scars_bytes -= scar_bytes(s);
+    free(s->reason);
+    free(s->target);
+    *s = d->scars[--d->scars_count];
+}
+
+static void count_end(struct dispatch *d, const struct window_job *job)
+{
+    uint64_t age_ms = d->wall_ms > job->id_ms ? d->wall_ms - job->id_ms : 0;
+
+    d->counts.jobs[job->fate]++;
+    if (job->fate == FATE_PURGED)
+        histogram_add(&d->counts.to_purged[job->lane], age_ms * 1000);
+}
+
+static void on_job_end(void *ctx, const struct window_job *job)
+{
+    static const enum outcome outcomes[] = {[FATE_PURGED] = OUTCOME_PURGED,
+                                            [FATE_EXPIRED] = OUTCOME_EXPIRED,
+                                            [FATE_CANCELLED] = OUTCOME_CANCELLED,
+                                            [FATE_DEAD] = OUTCOME_DEAD};
+    struct ending *e = ctx;
+    struct dispatch *d = e->dispatch;
+    struct queue_settle item = {.lane = (enum lane)job->lane,
+                                .id = {job->id_ms, job->id_seq},
+                                .outcome = outcomes[job->fate],
+                                .plain = job->plain,
+                                .large = job->large,
+                                .targets = job->targets};
+    struct scar *scar;
+
+    if (job->open > 0) {
+        add_scar(d, job, e);
+        return;
+    }
+    scar = job->fate == FATE_DEAD ? find_scar(d, job) : NULL;
+    if (job->fate == (unsigned)e->fate) {
+        item.reason = span_str(e->reason);
+        item.target = e->fate == FATE_DEAD ? e->target : span_of(NULL, 0);
+    }
+    if (scar) {
+        item.reason = span_str(scar->reason);
+        item.target = span_str(scar->target);
+    }
+    settle_add(d->settle, &item);
+    count_end(d, job);
+    if (scar)
+        drop_scar(d, scar);
+}
+
+void job_end_end(struct dispatch *d, struct pending *t, enum fate fate, const char *reason)
+{
+    struct ending e = {d, fate, reason, pending_bytes(t)};
+
+    if (fate == FATE_PURGED)
+        d->counts.targets_purged++;
+    window_settle(&d->window, t, fate, on_job_end, &e); /* t is freed after the last call */
+}
+
+void job_end_bury(struct dispatch *d, struct pending *t, const char *reason)
+{
+    struct span target = pending_bytes(t);
+
+    if (loglimit_take(&d->log_limit, clock_mono_ns()))
+        log_warn("A purge was given up; its jobs become dead letters",
+                 "account=%s kind=%s target=\"%.*s\" attempts=%u why=\"%s\"", d->account->name,
+                 target_kind_names[t->kind], (int)min_u64(target.n, 160), target.p, t->attempts,
+                 reason);
+    job_end_end(d, t, FATE_DEAD, reason);
+}
+
+static void on_cancelled(void *ctx, const struct window_job *job)
+{
+    struct dispatch *d = ctx;
+    struct scar *scar = find_scar(d, job);
+
+    count_end(d, job);
+    if (scar)
+        drop_scar(d, scar);
+}
+
+void job_end_cancel(struct dispatch *d, const struct queue_name *jobs, size_t count)
+{
+    struct window_name names[QUEUE_CANCELLED_MAX];
+
+    must(count <= QUEUE_CANCELLED_MAX);
+    for (size_t i = 0; i < count; i++)
+        names[i] = (struct window_name){jobs[i].lane, jobs[i].id.ms, jobs[i].id.seq};
+    window_cancel(&d->window, names, count, on_cancelled, d);
+}

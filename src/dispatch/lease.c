@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "dispatch_internal.h"
+#include "log.h"
+#include "process.h"
+
+#define RENEW_EVERY_NS NS_PER_S
+#define ASK_EVERY_NS NS_PER_S
+#define LOOK_EVERY_NS (10 * NS_PER_S)
+/* Sending stops this long before the lease ends, so that requests handed to the senders have left.
+ */
+#define LEASE_MARGIN_NS (2 * NS_PER_S)
+
+/* -- is this Redis fit to hold jobs? ---------------------------------------------------------- */
+
+/* A Redis that evicts keys loses jobs silently. */
+static void on_server(void *ctx, int err, const struct queue_server *s)
+{
+    struct dispatch *d = ctx;
+    bool evicts;
+
+    d->server_asked = false;
+    if (err)
+        return; /* the refusal is reported elsewhere, and we ask again */
+    trouble_server(d->trouble, s, clock_mono_ns());
+    evicts = s->maxmemory_policy[0] && strcmp(s->maxmemory_policy, "noeviction") != 0;
+    if (!d->server_known && !evicts && !s->maxmemory_policy[0])
+        log_warn("Redis does not report its maxmemory-policy; make sure that it is noeviction",
+                 "account=%s", d->account->name);
+    if (!d->server_known && s->aof_known && !s->aof)
+        log_warn("Redis has no append-only file: accepted jobs are lost when Redis restarts "
+                 "(CONFIG SET appendonly yes)",
+                 "account=%s", d->account->name);
+    d->server_known = d->server_checked = true;
+    if (!d->server_fit && !evicts)
+        d->lease_next_ns = 0;
+    d->server_fit = !evicts;
+    dispatch_wake(d);
+}
+
+/* Somebody may change the maxmemory-policy, or fill the memory, while Redis runs. */
+static void look_at_server(struct dispatch *d, uint64_t now_ns)
+{
+    bool sound = d->server_checked && d->server_fit;
+
+    if (d->server_asked || (sound && now_ns < d->server_next_ns))
+        return;
+    d->server_asked = true;
+    d->server_next_ns = now_ns + LOOK_EVERY_NS;
+    queue_server(d->queue, on_server, d);
+}
+
+/* -- the lease -------------------------------------------------------------------------------- */
+
+static void on_ledger(void *ctx, int err)
+{
+    struct dispatch *d = ctx;
+
+    if (err == -EPERM && d->state == DISPATCH_LEADING)
+        dispatch_begin_drain(d, "the lease was lost");
+    dispatch_wake(d);
+}
+
+void lease_init(struct dispatch *d)
+{
+    d->ledgers = ledger_new(d->account, d->queue, clock_mono_ns(), on_ledger, d);
+}
+
+static void begin_leading(struct dispatch *d)
+{
+    log_info("This instance leads the account", "account=%s", d->account->name);
+    d->state = DISPATCH_RESTORING;
+    ledger_restore(d->ledgers);
+}
+
+/* If a lease ends later than any lease that is given, Redis' clock was set back. A living holder
+ * renews such a lease within a second; a holder that has not renewed it for the length of a lease
+ * is dead. */
+static bool outlived(struct dispatch *d, const struct queue_lease *lead)
+{
+    uint64_t now_ns = clock_mono_ns();
+
+    if (lead->holder_ttl_ms <= LEASE_TTL_MS || lead->holder_ttl_ms == NEVER)
+        d->overlong_since_ns = 0;
+    else if (d->overlong_since_ns == 0)
+        d->overlong_since_ns = now_ns;
+    else
+        return now_ns - d->overlong_since_ns > LEASE_TTL_MS * NS_PER_MS;
+    return false;
+}
+
+static void follow(struct dispatch *d, const struct queue_lease *lead)
+{
+    if (d->state == DISPATCH_LEADING || d->state == DISPATCH_RESTORING) {
+        dispatch_begin_drain(d, "another instance holds the lease");
+        return;
+    }
+    if (process_is_dead(lead->holder) || outlived(d, lead)) {
+        snprintf(d->usurp, sizeof(d->usurp), "%s", lead->holder);
+        d->lease_next_ns = 0;
+    }
+}
+
+static void on_lease(void *ctx, int err, const struct queue_lease *lead)
+{
+    struct dispatch *d = ctx;
+    bool was_paused = d->paused;
+
+    d->lease_asked = false;
+    d->usurp[0] = '\0';
+    log_debug("Redis answered the lease request",
+              "account=%s leading=%s holder=\"%s\" cancelled=%zu took_ms=%llu why=\"%s\"",
+              d->account->name, !err && lead->leading ? "yes" : "no", err ? "" : lead->holder,
+              err ? 0 : lead->cancelled_count,
+              (unsigned long long)((clock_mono_ns() - d->lease_asked_ns) / NS_PER_MS),
+              err ? strerror(-err) : "");
+    if (err) {
+        dispatch_wake(d);
+        return;
+    }
+    if (lead->paused != d->paused)
+        log_info(lead->paused ? "Dispatch is paused" : "Dispatch goes on", "account=%s why=\"%s\"",
+                 d->account->name, lead->paused_why);
+    if (d->paused && !lead->paused)
+        brake_release(&d->brake); /* resuming takes effect at once */
+    d->paused = lead->paused;
+    memcpy(d->paused_why, lead->paused_why, sizeof(d->paused_why));
+    job_end_cancel(d, lead->cancelled, lead->cancelled_count);
+    if (lead->leading && lead->paused != was_paused)
+        d->lease_next_ns = 0; /* the client that paused waits for our status to confirm it */
+    if (lead->cancelled_count == QUEUE_CANCELLED_MAX)
+        d->lease_next_ns = 0; /* more may be waiting */
+    if (!lead->leading) {
+        follow(d, lead);
+    } else {
+        d->overlong_since_ns = 0;
+        d->lease_until_ns = d->lease_asked_ns + LEASE_TTL_MS * NS_PER_MS;
+        if (d->state == DISPATCH_STANDBY)
+            begin_leading(d);
+        else if (lead->taken_over && d->state == DISPATCH_RESTORING)
+            ledger_restore(d->ledgers);
+        else if (lead->taken_over && d->state == DISPATCH_LEADING)
+            dispatch_begin_drain(d, "the lease had lapsed: others may have led meanwhile");
+    }
+    dispatch_wake(d);
+}
+
+uint64_t lease_tick(struct dispatch *d, struct now now)
+{
+    struct queue_clock clock = ledger_clock(d->ledgers, now);
+    char *status = NULL, why[512];
+
+    if (!d->queue_up || d->lease_asked || d->state >= DISPATCH_RELEASING)
+        return NEVER;
+    if (now.mono_ns < d->lease_next_ns)
+        return d->lease_next_ns;
+    look_at_server(d, now.mono_ns);
+    d->lease_next_ns = now.mono_ns + (d->state == DISPATCH_STANDBY ? ASK_EVERY_NS : RENEW_EVERY_NS);
+    if (!d->server_fit || (d->stopping && d->state == DISPATCH_STANDBY))
+        return d->lease_next_ns;
+    /* The script may take the lease and then fail. The status must tell the reason in that case,
+     * too. */
+    if (d->state != DISPATCH_STANDBY || dispatch_troubled(d, now, why, sizeof(why)))
+        status = report_json(d, now);
+    d->lease_asked = true;
+    d->renewals++;
+    d->lease_asked_ns = now.mono_ns;
+    if (d->state != DISPATCH_LEADING)
+        clock.account_ms = 0;
+    queue_lease(d->queue, LEASE_TTL_MS, d->usurp[0] ? d->usurp : NULL, span_str(status), &clock,
+                on_lease, d);
+    free(status);
+    return d->lease_next_ns;
+}
+
+bool lease_may_send(const struct dispatch *d, uint64_t now_ns)
+{
+    return d->state == DISPATCH_LEADING && !d->paused &&
+           now_ns + LEASE_MARGIN_NS < d->lease_until_ns;
+}

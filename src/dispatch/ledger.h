@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ * The budgets of an account, recorded in Redis before they are spent.
+ *
+ *   budget ──ask──▶ asked of Redis ──yes──▶ granted ──spend──▶ on the wire ──book──▶ spent
+ *                        └── no answer: back to the budget          └── never sent: granted
+ * again */
+#pragma once
+
+#include "clock.h"
+#include "lanes.h"
+#include "queue.h"
+
+/* How long a lease holds. */
+#define LEASE_TTL_MS 10000u
+
+struct ledgers;
+
+typedef void ledger_changed_cb(void *ctx, int err); /* units were granted (0) or refused (-EPERM) */
+
+struct ledgers *ledger_new(const struct config_account *a, struct queue *q, uint64_t now_ns,
+                           ledger_changed_cb *changed, void *ctx);
+void ledger_free(struct ledgers *p); /* its queue must be closed */
+void ledger_configure(struct ledgers *p, const struct config_account *a, uint64_t now_ns);
+
+/* How many of the missing units to request now; 0: too few to be worth a request, and *when_ns is
+ * lowered to the time when there will be enough. Used by the daemon and by `plan`. */
+uint64_t ledger_portion(struct budget *b, enum lane lane, uint64_t missing, uint64_t now_ns,
+                        uint64_t *when_ns);
+
+/* Forgets everything and reads the ledgers from Redis; calls `changed` when every ledger has been
+ * read. */
+void ledger_restore(struct ledgers *p);
+bool ledger_ready(const struct ledgers *p);
+
+/* Requests units until `want` units are granted or requested, within the limit of the lane. It does
+ * not request less than the lane's share of a second; it then lowers *when_ns to the time of the
+ * next call. */
+void ledger_ask(struct ledgers *p, enum ledger_kind l, enum lane lane, uint64_t want,
+                uint64_t now_ns, uint64_t *when_ns);
+/* The units that may be spent immediately. */
+const struct grant *ledger_grant(const struct ledgers *p);
+void ledger_spend(struct ledgers *p, enum ledger_kind l, uint64_t cost);
+void ledger_unspend(struct ledgers *p, enum ledger_kind l, uint64_t cost); /* never sent */
+void ledger_book(struct ledgers *p, enum ledger_kind l, uint64_t cost, uint64_t now_ns);
+/* For a request without a reply, which may still arrive: its units stay open until it must have
+ * arrived. */
+void ledger_book_late(struct ledgers *p, enum ledger_kind l, uint64_t cost, uint64_t now_ns);
+void ledger_drain(struct ledgers *p, enum ledger_kind l,
+                  uint64_t now_ns); /* after a 429: another client uses the budget */
+/* Writes bookings to Redis that have waited for the length of a bin. Returns when to call it
+ * again. */
+uint64_t ledger_flush(struct ledgers *p, uint64_t now_ns);
+
+/* The account's time to be stored in Redis, once it has been restored. */
+struct queue_clock ledger_clock(const struct ledgers *p, struct now now);
+
+uint64_t ledger_left(struct ledgers *p, enum ledger_kind l, uint64_t now_ns);
+uint64_t ledger_spent_total(const struct ledgers *p,
+                            enum ledger_kind l); /* since the process began */

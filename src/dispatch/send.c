@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "dispatch_internal.h"
+#include "fastly.h"
+#include "log.h"
+
+/* One request on the wire. */
+struct flight {
+    struct list link;
+    struct dispatch *dispatch;
+    struct batch *batch;
+    struct exchange *x;
+    uint64_t bytes; /* as counted in the dispatch's flight_bytes */
+};
+
+/* -- recycled flights ------------------------------------------------------------------------ */
+
+/* URL exchanges are small and many, so they are recycled; key batches are neither. */
+#define KEPT_MAX_BYTES 4096
+
+#define FLIGHTS_LEAST_BYTES ((uint64_t)128 * 1024)
+
+/* Requests on the wire take memory in addition to their targets, a batch of keys up to 32 KiB. They
+ * may take a sixteenth of the memory limit, divided among the accounts, and recycled flights may
+ * take as much again. */
+static uint64_t flights_max_bytes(const struct dispatch *d)
+{
+    const struct memory *m = d->memory.memory;
+
+    return max_u64(m->max_bytes / 16 / m->users, FLIGHTS_LEAST_BYTES);
+}
+
+static void count_bytes(struct dispatch *d, struct flight *f)
+{
+    const struct exchange *x = f->x;
+    uint64_t bytes = sizeof(*f) + sizeof(*x) + x->url.room + x->header.room + x->body.room;
+
+    d->flight_bytes += bytes - f->bytes;
+    f->bytes = bytes;
+}
+
+static struct flight *flight_new(struct dispatch *d)
+{
+    struct list *node = list_pop_front(&d->landed);
+    struct flight *f = node ? list_entry(node, struct flight, link) : alloc_zeroed(1, sizeof(*f));
+
+    if (node) {
+        f->x->endpoint = endpoint_hold(d->endpoint);
+        d->landed_bytes -= f->bytes;
+    } else {
+        f->x = exchange_new(d->endpoint, FASTLY_REPLY_MAX_BYTES);
+    }
+    f->x->ctx = f;
+    f->dispatch = d;
+    return f;
+}
+
+static void flight_free(struct flight *f)
+{
+    f->dispatch->flight_bytes -= f->bytes;
+    exchange_free(f->x);
+    free(f);
+}
+
+/* Recycles the flight if it is small. exchange_reset drops its endpoint; otherwise the old token
+ * would stay in memory after a reload. */
+static void land(struct flight *f)
+{
+    const struct exchange *x = f->x;
+
+    if (x->url.room + x->header.room + x->body.room + x->reply.room > KEPT_MAX_BYTES ||
+        f->dispatch->landed_bytes >= flights_max_bytes(f->dispatch)) {
+        flight_free(f);
+        return;
+    }
+    exchange_reset(f->x);
+    count_bytes(f->dispatch, f);
+    f->dispatch->landed_bytes += f->bytes;
+    list_push_front(&f->dispatch->landed, &f->link);
+}
+
+void flight_forget_landed(struct dispatch *d)
+{
+    struct list *node;
+
+    d->landed_bytes = 0;
+    while ((node = list_pop_front(&d->landed)))
+        flight_free(list_entry(node, struct flight, link));
+}
+
+/* -- targets that wait again ----------------------------------------------------------------- */
+
+/* Starts with the last target, so that they keep their order at the front of their queue. */
+static void put_back(struct dispatch *d, struct list *targets)
+{
+    while (!list_empty(targets)) {
+        struct pending *t = pending_of(targets->prev);
+
+        list_remove(&t->link);
+        window_return(&d->window, t);
+    }
+}
+
+void flight_put_batch_back(struct dispatch *d, struct batch *b)
+{
+    put_back(d, &b->targets);
+    b->count = 0;
+}
+
+/* The targets wait in `parked` until due_ns. Targets that merge into newer ones are not parked. */
+void flight_park(struct dispatch *d, struct list *targets, const struct batch *like,
+                 uint64_t due_ns)
+{
+    struct batch *parked = batch_new(like->form, like->service, like->lane);
+    struct list *node;
+
+    while ((node = list_pop_front(targets))) {
+        struct pending *t = window_delay(&d->window, pending_of(node));
+
+        if (t)
+            list_push_back(&parked->targets, &t->link);
+    }
+    heap_insert(&d->parked, &parked->due, due_ns);
+}
+
+static uint64_t unpark_due(struct dispatch *d, uint64_t now_ns)
+{
+    struct heap_node *node;
+
+    while ((node = heap_min(&d->parked)) && node->key <= now_ns) {
+        struct batch *b = container_of(node, struct batch, due);
+
+        heap_remove(&d->parked, node);
+        while (!list_empty(&b->targets))
+            window_due(&d->window, pending_of(b->targets.next));
+        batch_free(b);
+    }
+    return node ? node->key : NEVER;
+}
+
+/* -- sending --------------------------------------------------------------------------------- */
+
+const char *dispatch_service_id(const struct dispatch *d, uint16_t service)
+{
+    return service == SERVICE_NONE ? "" : d->account->services[service].id;
+}
+
+void flight_ask(const struct dispatch *d, const struct batch *b, struct span *targets,
+                struct fastly_ask *ask)
+{
+    *ask = (struct fastly_ask){.kind = TARGET_KEY,
+                               .service = span_str(dispatch_service_id(d, b->service)),
+                               .url_mode = d->account->url_mode,
+                               .key_form = d->account->key_form,
+                               .token_hosts = &d->account->direct_token_hosts,
+                               .targets = targets};
+    list_each(it, &b->targets) {
+        const struct pending *t = pending_of(it);
+
+        ask->kind = (enum target_kind)t->kind;
+        ask->soft = t->soft;
+        if (t->kind != TARGET_ALL)
+            targets[ask->targets_count++] = pending_bytes(t);
+    }
+}
+
+/* An IP address in direct_hosts was written by the operator; a host name may resolve to any
+ * address. */
+static enum exchange_peer peer_of(const struct fastly_request *r)
+{
+    struct span host, rest;
+
+    if (!r->to_site)
+        return EXCHANGE_API;
+    url_split(buf_span(&r->url), &host, &rest);
+    return host_is_address(host) ? EXCHANGE_CHOSEN : EXCHANGE_STRANGER;
+}
+
+static void write_request(struct dispatch *d, const struct batch *b, struct exchange *x)
+{
+    struct fastly_request r = {.url = x->url, .header = x->header, .body = x->body};
+    struct span targets[FASTLY_BATCH_MAX_KEYS];
+    struct fastly_ask ask;
+
+    flight_ask(d, b, targets, &ask);
+    fastly_request_build(&r, d->account->api, &ask);
+    x->method = r.method;
+    x->url = r.url;
+    x->header = r.header;
+    x->body = r.body;
+    x->soft = ask.soft;
+    x->peer = peer_of(&r);
+    x->show_token = r.show_token;
+}
+
+static void begin_purge_all(struct dispatch *d, struct batch *b)
+{
+    log_info("Sending a purge-all", "account=%s service=%s", d->account->name,
+             dispatch_service_id(d, b->service));
+    d->lanes.all_busy[b->service] = true;
+    lanes_take_keys(&d->lanes, b->service, &b->absorbed);
+    list_each(it, &b->absorbed)
+        window_sent(&d->window, pending_of(it));
+}
+
+/* A query may contain private data, so it is not logged. */
+static struct span without_query(struct span s)
+{
+    const char *mark = s.n ? memchr(s.p, '?', s.n) : NULL;
+
+    return mark ? span_of(s.p, (size_t)(mark - s.p)) : s;
+}
+
+static void say_sent(const struct dispatch *d, const struct batch *b, const struct exchange *x)
+{
+    struct span url = without_query(buf_span(&x->url));
+    struct span first = without_query(pending_bytes(pending_of(b->targets.next)));
+
+    log_debug("Sending a request",
+              "account=%s method=%s url=\"%.*s\" first=\"%.*s\" targets=%u cost=%llu lane=%s "
+              "in_flight=%u",
+              d->account->name, x->method, (int)url.n, url.p, (int)first.n, first.p, b->count,
+              (unsigned long long)b->cost, lane_names[b->lane], d->in_flight);
+}
+
+static void send_batch(struct dispatch *d, struct batch *b, uint64_t now_ns)
+{
+    struct flight *f = flight_new(d);
+
+    if (b->form == FORM_ALL)
+        begin_purge_all(d, b);
+    write_request(d, b, f->x);
+    count_bytes(d, f);
+    f->x->start_before_ns = d->lease_until_ns;
+    f->batch = b;
+    list_push_back(&d->flights, &f->link);
+    b->brake_epoch = d->brake.epoch;
+    b->sent_ns = now_ns;
+    ledger_spend(d->ledgers, b->ledger, b->cost);
+    lanes_account(&d->lanes, b->lane, b->cost);
+    d->in_flight++;
+    d->progress_ns = now_ns;
+    d->counts.requests[b->form]++;
+    if (b->form == FORM_KEYS || b->form == FORM_SOFT_KEYS)
+        d->counts.batch_keys += b->count;
+    if (log_wants(LOG_DEBUG))
+        say_sent(d, b, f->x);
+    senders_send(d->options.senders, f->x);
+}
+
+/* Takes the targets of a picked batch out of the window and ends those that have expired. */
+static void depart(struct dispatch *d, struct batch *b, uint64_t wall_ms)
+{
+    bool from_queue = b->bisect == NULL; /* suspects left the window when they were first sent */
+
+    list_each_safe(it, next, &b->targets) {
+        struct pending *t = pending_of(it);
+
+        if (from_queue)
+            window_sent(&d->window, t);
+        if (t->expires_ms == 0 || t->expires_ms > wall_ms)
+            continue;
+        list_remove(&t->link);
+        b->count--;
+        job_end_end(d, t, FATE_EXPIRED, "expired before it could be sent");
+    }
+    b->cost = lanes_cost(&d->lanes, b->form, b->count);
+}
+
+/* Requests units for the waiting targets, urgent lane first. Returns when to call it again. */
+static uint64_t ask_ledger(struct dispatch *d, uint64_t now_ns)
+{
+    uint64_t next = NEVER;
+
+    for (int l = 0; l < LEDGER_N; l++) {
+        uint64_t want = 0;
+
+        for (int lane = 0; lane < LANE_N; lane++) {
+            uint64_t own = lanes_want(&d->lanes, (enum lane)lane, (enum ledger_kind)l, now_ns);
+            uint64_t when = NEVER;
+
+            want += own;
+            if (own)
+                ledger_ask(d->ledgers, (enum ledger_kind)l, (enum lane)lane, want, now_ns, &when);
+            d->funded[l][lane] = own && when == NEVER;
+            next = min_u64(next, when);
+        }
+    }
+    return next;
+}
+
+/* One request is always allowed. Replies free memory and request a tick. */
+static bool has_memory(const struct dispatch *d)
+{
+    return d->in_flight == 0 || d->flight_bytes - d->landed_bytes < flights_max_bytes(d);
+}
+
+static void say_held(const struct dispatch *d, uint64_t now_ns)
+{
+    uint64_t until_ns = d->brake.until_ns;
+
+    log_debug("Nothing is sent yet", "account=%s why=\"%s\" wait_ms=%llu in_flight=%u",
+              d->account->name, brake_cause_names[d->brake.cause],
+              (unsigned long long)((until_ns - min_u64(now_ns, until_ns)) / NS_PER_MS),
+              d->in_flight);
+}
+
+uint64_t flight_tick(struct dispatch *d, struct now now)
+{
+    uint64_t next = unpark_due(d, now.mono_ns);
+    uint32_t limit = brake_limit(&d->brake, d->account->max_in_flight, now.mono_ns);
+    struct batch *b;
+
+    if (!lease_may_send(d, now.mono_ns))
+        return next;
+    if (limit == 0) {
+        say_held(d, now.mono_ns);
+        return min_u64(next, d->brake.until_ns);
+    }
+    next = min_u64(next, ask_ledger(d, now.mono_ns));
+    while (d->in_flight < limit && has_memory(d) &&
+           (b = lanes_next(&d->lanes, ledger_grant(d->ledgers), now.mono_ns, &next))) {
+        depart(d, b, now.wall_ms);
+        if (b->count)
+            send_batch(d, b, now.mono_ns);
+        else
+            batch_free(b);
+    }
+    return next;
+}
+
+void flight_forget_waiting(struct dispatch *d)
+{
+    struct heap_node *node;
+
+    for (int lane = 0; lane < LANE_N; lane++) {
+        struct list *suspects = &d->lanes.suspects[lane];
+
+        while (!list_empty(suspects)) {
+            struct batch *b = list_first(suspects, struct batch, link);
+
+            list_remove(&b->link);
+            d->lanes.cost[lane][b->ledger] -= lanes_cost(&d->lanes, b->form, b->count);
+            flight_put_batch_back(d, b);
+            batch_free(b);
+        }
+    }
+    while ((node = heap_min(&d->parked))) {
+        struct batch *b = container_of(node, struct batch, due);
+
+        heap_remove(&d->parked, node);
+        while (!list_empty(&b->targets))
+            window_due(&d->window, pending_of(b->targets.next));
+        batch_free(b);
+    }
+}
+
+/* -- replies --------------------------------------------------------------------------------- */
+
+static void book(struct dispatch *d, const struct batch *b, const struct exchange *x,
+                 uint64_t now_ns)
+{
+    bool never_sent = x->error == EXCHANGE_UNSENT || x->error == EXCHANGE_BLOCKED;
+
+    if (never_sent)
+        ledger_unspend(d->ledgers, b->ledger, b->cost);
+    else if (x->error == EXCHANGE_TIMEOUT)
+        ledger_book_late(d->ledgers, b->ledger, b->cost, now_ns);
+    else
+        ledger_book(d->ledgers, b->ledger, b->cost, now_ns);
+}
+
+static enum answer answer_of(const struct exchange *x)
+{
+    if (x->error != EXCHANGE_OK)
+        return (enum answer)(ANSWER_UNSENT + (x->error - EXCHANGE_UNSENT));
+    return x->status >= 100 && x->status < 600 ? (enum answer)(ANSWER_1XX + x->status / 100 - 1)
+                                               : ANSWER_ODD;
+}
+
+/* A request with these targets was written at `start_ms`. A target counts only with its first
+ * request. Keys absorbed by a purge-all have no request of their own. */
+static void note_start(struct dispatch *d, const struct batch *b, uint64_t start_ms)
+{
+    struct histogram *h = &d->counts.to_wire[b->lane];
+
+    list_each(it, &b->targets) {
+        struct pending *t = pending_of(it);
+
+        if (!t->started)
+            histogram_add(h, start_ms > t->pushed_ms ? (start_ms - t->pushed_ms) * 1000 : 0);
+        t->started = 1;
+    }
+}
+
+static void note_answer(struct dispatch *d, const struct batch *b, const struct exchange *x,
+                        struct now now)
+{
+    enum answer answer = answer_of(x);
+
+    d->counts.answers[answer]++;
+    d->progress_ns = now.mono_ns;
+    d->wall_ms = now.wall_ms;
+    if (answer == ANSWER_UNSENT || answer == ANSWER_BLOCKED)
+        return;
+    note_start(d, b, now.wall_ms - (now.mono_ns - min_u64(x->started_ns, now.mono_ns)) / NS_PER_MS);
+    if (x->error == EXCHANGE_OK)
+        histogram_add(&d->counts.reply[b->form],
+                      (x->done_ns - min_u64(x->started_ns, x->done_ns)) / 1000);
+}
+
+void dispatch_on_reply(void *ctx, struct exchange *x)
+{
+    struct flight *f = x->ctx;
+    struct dispatch *d = f->dispatch;
+    struct batch *b = f->batch;
+    struct now now = clock_now();
+
+    (void)ctx;
+    list_remove(&f->link);
+    d->in_flight--;
+    note_answer(d, b, x, now);
+    book(d, b, x, now.mono_ns);
+    if (b->form == FORM_ALL)
+        d->lanes.all_busy[b->service] = false;
+    verdict_apply(d, b, x, now);
+    put_back(d, &b->absorbed);
+    if (list_empty(&b->link)) /* not a suspect */
+        batch_free(b);
+    land(f);
+    dispatch_wake(d);
+}

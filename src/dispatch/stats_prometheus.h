@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ * The facts of stats.c in the text format of Prometheus, version 0.0.4:
+ * https://prometheus.io/docs/instrumenting/exposition_formats/ */
+#pragma once
+
+#include "buf.h"
+#include "clock.h"
+#include "dispatch.h"
+#include "overview.h"
+
+#define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+/* Buffer size that is enough for both texts below with this many accounts. */
+#define METRICS_MAX_BYTES(accounts) ((size_t)(accounts)*128 * 1024 + 32 * 1024)
+
+/* Appends the metrics of the dispatchers. To be called on their loop. */
+void metrics_render(struct dispatch *const *accounts, size_t count, struct now now,
+                    struct buf *out);
+
+/* The state of an account as read from Redis. */
+struct metrics_backlog {
+    const char *account;
+    const struct overview
+        *overview; /* NULL: it could not be read, and the account gets no samples */
+};
+
+/* Appends the metrics read from Redis, and whether Redis is up. Any thread. No metric is also in
+ * metrics_render, so the two texts may be joined in any order. */
+/* Removes the lines of accounts that the client may not see. */
+typedef bool metrics_may_cb(void *ctx, struct span account);
+void metrics_filter(struct span text, metrics_may_cb *may, void *ctx, struct buf *out);
+void metrics_render_backlog(const struct metrics_backlog *accounts, size_t count, bool redis_up,
+                            struct buf *out);

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT
+ * Health checks and metrics: /livez, /readyz, /metrics. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "http_internal.h"
+#include "overview_cache.h"
+#include "stats_prometheus.h"
+
+/* -- /livez -- */
+
+static void livez_late(struct request *e)
+{
+    request_refuse(e, 503, "the dispatcher does not answer");
+}
+
+void api_livez(struct request *e)
+{
+    e->late = livez_late;
+    http_server_ask_vitals(e, false);
+}
+
+static void say_alive(struct request *e, const struct vitals *v)
+{
+    if (v->stalled)
+        request_refuse(e, 503, v->why);
+    else
+        request_say(e, 200, "{\"status\":\"ok\"}");
+}
+
+/* -- /readyz -- */
+
+static const struct overview_cache_account *stands(const struct request *e, uint32_t account)
+{
+    const struct http_server *in = e->in;
+
+    return overview_cache_last_of(in->overviews, &in->config->accounts[account]);
+}
+
+/* Whether a lane of the account is unusable. `why` says what to do. */
+static bool lost_lane(const struct config_account *a, const struct overview_cache_account *s,
+                      char *why, size_t room)
+{
+    for (int lane = 0; lane < LANE_N; lane++) {
+        if (!s->lost[lane])
+            continue;
+        snprintf(why, room,
+                 "account %s: the entry ids of lane %s are beyond what any clock gives, and its "
+                 "jobs become dead letters. When it is empty: DEL purgeline:{%s}:jobs:%s, then "
+                 "purgeline dead retry --all",
+                 a->name, lane_names[lane], a->name, lane_names[lane]);
+        return true;
+    }
+    return false;
+}
+
+/* Whether the account's purges do not reach Fastly until somebody fixes something. */
+static bool unready(const struct config_account *a, const struct overview_cache_account *s,
+                    char *why, size_t room)
+{
+    if (lost_lane(a, s, why, room))
+        return true;
+    if (!s->overview.leader)
+        snprintf(why, room, "nobody dispatches account %s", a->name);
+    else if (s->refused)
+        snprintf(why, room,
+                 "Fastly refuses the token of account %s: jobs are taken and kept, none is sent. "
+                 "purgeline status says what to do",
+                 a->name);
+    else
+        return false;
+    return true;
+}
+
+static void on_ready(void *ctx, bool ok)
+{
+    struct request *e = ctx;
+    const struct config *c = e->config;
+    char why[600];
+    bool wrong = false;
+
+    for (uint32_t i = 0; i < c->accounts_count && !wrong; i++)
+        wrong = unready(&c->accounts[i], stands(e, i), why, sizeof(why));
+    if (!ok) {
+        request_refuse(e, 503, "Redis is away");
+    } else if (wrong) {
+        request_refuse(e, 503, why);
+    } else {
+        request_say(e, 200, "{\"status\":\"ok\"}");
+    }
+    request_drop(e);
+}
+
+static void readyz_late(struct request *e)
+{
+    request_refuse(e, 503, "Redis does not answer");
+}
+
+/* Asks the dispatch loop first: Redis may refuse commands of the dispatch loop that the endpoint's
+ * own connection does not send. */
+void api_readyz(struct request *e)
+{
+    http_server_ask_vitals(e, false);
+}
+
+static void take_ready(struct request *e, const struct vitals *v)
+{
+    if (!e->visit || visit_answered(e->visit))
+        return;
+    if (v->troubled) {
+        request_refuse(e, 503, v->trouble);
+    } else {
+        e->late = readyz_late;
+        overview_cache_refresh(e->in->overviews, on_ready, request_hold(e));
+    }
+}
+
+/* -- /metrics: from the dispatch loop, then from Redis, then from the endpoint itself -- */
+
+/* One metric of the endpoint: name, type, help text, value. */
+struct endpoint_item {
+    const char *name, *kind, *help;
+    uint64_t (*value)(const struct http_server *in);
+};
+
+static uint64_t value_connections(const struct http_server *in)
+{
+    return httpd_counts(in->httpd)->connections;
+}
+
+static uint64_t value_accepted(const struct http_server *in)
+{
+    return httpd_counts(in->httpd)->accepted;
+}
+
+static uint64_t value_timeouts(const struct http_server *in)
+{
+    return httpd_counts(in->httpd)->timeouts;
+}
+
+static uint64_t value_turned_away(const struct http_server *in)
+{
+    return httpd_counts(in->httpd)->turned_away;
+}
+
+static uint64_t value_errands(const struct http_server *in)
+{
+    return in->requests;
+}
+
+static uint64_t value_jobs(const struct http_server *in)
+{
+    return in->counts.jobs;
+}
+
+static uint64_t value_under_way(const struct http_server *in)
+{
+    return submit_pending(in->submit);
+}
+
+static uint64_t value_full(const struct http_server *in)
+{
+    return in->counts.full;
+}
+
+static uint64_t value_bytes(const struct http_server *in)
+{
+    return in->proven.used + in->unproven.used;
+}
+
+static uint64_t value_bytes_max(const struct http_server *in)
+{
+    return in->proven.max + in->unproven.max;
+}
+
+static const struct endpoint_item facts[] = {
+    {"purgeline_http_connections", "gauge", "Open connections of producers.", value_connections},
+    {"purgeline_http_accepted_total", "counter", "Connections accepted.", value_accepted},
+    {"purgeline_http_timeouts_total", "counter", "Requests given up as too slow.", value_timeouts},
+    {"purgeline_http_turned_away_total", "counter",
+     "Connections closed at once because their address had http.per_address already.",
+     value_turned_away},
+    {"purgeline_http_visits_under_way", "gauge", "Requests of producers that wait for an answer.",
+     value_errands},
+    {"purgeline_http_jobs_total", "counter", "Jobs sent to Redis for producers.", value_jobs},
+    {"purgeline_http_jobs_under_way", "gauge", "Of these, not answered by Redis yet.",
+     value_under_way},
+    {"purgeline_http_full_total", "counter",
+     "Requests refused with 503 because others had as much under way as memory_max allows.",
+     value_full},
+    {"purgeline_http_bytes", "gauge", "Memory held by requests that are under way.", value_bytes},
+    {"purgeline_http_bytes_max", "gauge", "The most that they may hold.", value_bytes_max},
+};
+
+static void render_endpoint(const struct http_server *in, struct buf *out)
+{
+    for (size_t i = 0; i < array_len(facts); i++) {
+        const struct endpoint_item *f = &facts[i];
+
+        buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", f->name, f->help, f->name,
+                   f->kind, f->name, f->value(in));
+    }
+    buf_printf(out, "# HELP purgeline_http_answers_total Answers to producers, by class.\n"
+                    "# TYPE purgeline_http_answers_total counter\n");
+    for (unsigned i = 2; i <= 5; i++)
+        buf_printf(out, "purgeline_http_answers_total{class=\"%uxx\"} %" PRIu64 "\n", i,
+                   in->counts.by_status[i]);
+}
+
+static bool may_see(const struct request *e, const struct config_account *a)
+{
+    return e->who->admin || auth_may_account(e->who, a);
+}
+
+static bool may_see_named(void *ctx, struct span name)
+{
+    const struct request *e = ctx;
+    const struct config *c = e->in->config;
+
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        if (span_is(name, c->accounts[i].name))
+            return may_see(e, &c->accounts[i]);
+    return false;
+}
+
+static void render_backlog(const struct request *e, bool redis_up, struct buf *out)
+{
+    const struct config *c = e->config;
+    struct metrics_backlog *at = alloc_zeroed(c->accounts_count, sizeof(*at));
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        if (may_see(e, &c->accounts[i]))
+            at[n++] = (struct metrics_backlog){c->accounts[i].name,
+                                               redis_up ? &stands(e, i)->overview : NULL};
+    metrics_render_backlog(at, n, redis_up, out);
+    free(at);
+}
+
+static void end_metrics(struct request *e)
+{
+    struct buf *text = e->state;
+
+    buf_deinit(text);
+    free(text);
+}
+
+static void answer_metrics(struct request *e, bool redis_up)
+{
+    struct buf *text = e->state;
+    struct answer a = {.status = 200, .type = METRICS_CONTENT_TYPE, .file = -1};
+
+    if (!e->visit || visit_answered(e->visit))
+        return;
+    render_backlog(e, redis_up, text);
+    render_endpoint(e->in, text);
+    a.body_bytes = text->n;
+    a.body = buf_take(text);
+    request_answer(e, &a);
+}
+
+static void on_backlog(void *ctx, bool ok)
+{
+    struct request *e = ctx;
+
+    answer_metrics(e, ok);
+    request_drop(e);
+}
+
+/* Redis or the dispatch loop does not answer: replies with the other metrics. */
+static void on_late(struct request *e)
+{
+    answer_metrics(e, false);
+}
+
+void api_metrics(struct request *e)
+{
+    size_t most = METRICS_MAX_BYTES(e->in->config->accounts_count);
+    struct buf *text;
+
+    if (!request_take(e, most))
+        return;
+    text = alloc_zeroed(1, sizeof(*text));
+    buf_init(text, most);
+    e->state = text;
+    e->end = end_metrics;
+    e->late = on_late;
+    http_server_ask_vitals(e, true);
+}
+
+static void take_metrics(struct request *e, const struct vitals *v)
+{
+    if (!e->visit || visit_answered(e->visit))
+        return;
+    metrics_filter(buf_span(&v->metrics), may_see_named, e, e->state);
+    overview_cache_refresh(e->in->overviews, on_backlog, request_hold(e));
+}
+
+void api_health(struct request *e, const struct vitals *v)
+{
+    if (e->route->serve == api_livez)
+        say_alive(e, v);
+    else if (e->route->serve == api_readyz)
+        take_ready(e, v);
+    else
+        take_metrics(e, v);
+}

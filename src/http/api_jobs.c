@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT
+ * GET and DELETE /v1/jobs/{job}: shows the state of a job, and cancels it. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "http_internal.h"
+#include "jobplace.h"
+#include "json_text.h"
+
+#define TRIES_MAX 5 /* to find a job that is being moved */
+
+struct subject {
+    const struct config_account *account;
+    enum lane lane; /* that it was pushed to */
+    char job[JOB_ID_ROOM];
+    struct jobplace place;
+    uint32_t targets;
+    char *ref;
+    uint32_t tries;
+};
+
+static void end_subject(struct request *e)
+{
+    struct subject *s = e->state;
+
+    free(s->ref);
+    free(s);
+}
+
+static struct redis *redis_of(const struct request *e)
+{
+    return submit_redis(e->in->submit);
+}
+
+/* Counts against the rate limit, because looking up a job costs Redis as much as a push. */
+static bool in_pace(struct request *e)
+{
+    uint64_t retry_ms = e->who->admin ? 0 : auth_take(e->in->auth, e->who, 1, clock_mono_ns());
+    char why[64];
+
+    if (retry_ms == 0)
+        return true;
+    snprintf(why, sizeof(why), "more than %u jobs a minute", e->who->jobs_per_minute);
+    request_refuse_later(e, 429, retry_ms, why);
+    return false;
+}
+
+#define NOT_THERE "job: not there; it never was, or its receipt has expired"
+
+static struct subject *subject_of(struct request *e)
+{
+    const struct config_account *a = request_account(e, request_query(e, "account"));
+    enum job_id_form form;
+    struct subject *s;
+    enum lane lane;
+
+    if (!a)
+        return NULL;
+    form = job_id_form(e->parts[0], &lane);
+    if (form == JOB_ID_NONE) {
+        request_refuse(e, 400, "job: expected an id like normal-1700000000000-0");
+        return NULL;
+    }
+    if (!in_pace(e))
+        return NULL;
+    if (form == JOB_ID_PADDED) {
+        request_refuse(e, 404, NOT_THERE);
+        return NULL;
+    }
+    s = alloc_zeroed(1, sizeof(*s));
+    s->account = a;
+    s->lane = lane;
+    snprintf(s->job, sizeof(s->job), "%.*s", (int)e->parts[0].n, e->parts[0].p);
+    e->state = s;
+    e->end = end_subject;
+    return s;
+}
+
+/* -- lookup -- */
+
+/* Whether the producer may see what another producer wrote into the receipt: only if it could have
+ * pushed that job itself. */
+static bool may_see(const struct request *e, const json_t *scope)
+{
+    const struct subject *s = e->state;
+    bool kind_with_service = false, service = false;
+    const json_t *word;
+    size_t i;
+
+    if (auth_may_anything(e->who, s->lane))
+        return true;
+    if (json_array_size(scope) == 0 || !(e->who->lanes & 1u << s->lane))
+        return false; /* a receipt of an older version, or of a job that cannot be decoded */
+    json_array_foreach(scope, i, word)
+    {
+        struct span at = span_of(json_string_value(word), json_string_length(word));
+
+        if (!at.p || !auth_may_word(e->who, s->account, at))
+            return false;
+        kind_with_service |= span_is(at, "key") || span_is(at, "all");
+        service |= at.n > 8 && memcmp(at.p, "service:", 8) == 0;
+    }
+    return service || !kind_with_service || e->who->services.count == 0 ||
+           auth_may_default_service(e->who, s->account);
+}
+
+static void say_receipt(struct request *e, int status, struct span receipt)
+{
+    json_t *j = json_loadb(receipt.p, receipt.n, JSON_ALLOW_NUL, NULL);
+
+    if (!json_is_object(j)) {
+        json_decref(j);
+        j = json_object();
+    }
+    if (!may_see(e, json_object_get(j, "scope"))) {
+        json_object_del(j, "ref");
+        json_object_del(j, "reason");
+    }
+    json_object_del(j, "scope");
+    request_say_json(e, status, j);
+}
+
+/* Replies, unless the job is waiting. True if it has replied. */
+static bool say_state(struct request *e, int ended_status, enum job_state state,
+                      struct span receipt)
+{
+    if (state == JOB_WAITING)
+        return false;
+    if (state == JOB_ENDED)
+        say_receipt(e, ended_status, receipt);
+    else if (state == JOB_UNKNOWN)
+        request_refuse(e, 404, NOT_THERE);
+    else if (state == JOB_UNSURE)
+        request_refuse(e, 503,
+                       "job: not found yet; what an older version postponed is still being moved. "
+                       "Ask again in a while");
+    else
+        request_refuse(e, 503, "Redis is away");
+    return true;
+}
+
+static void on_look(void *ctx, enum job_state state, struct span receipt,
+                    const struct jobplace *place)
+{
+    struct request *e = ctx;
+    const struct subject *s = e->state;
+
+    (void)place;
+    if (!say_state(e, 200, state, receipt))
+        request_say(e, 200, "{\"job\":\"%s\",\"state\":\"waiting\"}", s->job);
+    request_drop(e);
+}
+
+static void late_look(struct request *e)
+{
+    request_refuse(e, 503, "Redis does not answer; ask again");
+}
+
+void api_job_get(struct request *e)
+{
+    const struct subject *s = subject_of(e);
+
+    if (!s)
+        return;
+    e->late = late_look;
+    jobplace_find(redis_of(e), s->account->name, s->job, on_look, request_hold(e));
+}
+
+/* -- cancelling -- */
+
+static json_t *cancelled_json(const struct subject *s)
+{
+    json_t *j =
+        json_pack("{sososIsi}", "job", json_text_of(s->job), "state", json_text_of("cancelled"),
+                  "at", (json_int_t)clock_wall_ms(), "targets", (int)s->targets);
+
+    if (s->ref)
+        json_object_set_new(j, "ref", json_text_of(s->ref));
+    return j;
+}
+
+/* The receipt to store. This scope shows the job's ref only to producers that may push anything. */
+static char *cancelled_receipt(const struct subject *s)
+{
+    json_t *j = cancelled_json(s);
+    char *text;
+
+    json_object_set_new(j, "scope", json_pack("[o]", json_text_of("large")));
+    text = json_text_line(j);
+    json_decref(j);
+    return text;
+}
+
+static void late_cancel(struct request *e)
+{
+    request_refuse(e, 503,
+                   "Redis does not answer: whether the job is cancelled is not known; cancel it "
+                   "again");
+}
+
+static void look_for_it(struct request *e);
+
+static void on_cancelled(void *ctx, enum jobplace_cancelled what, struct span receipt)
+{
+    struct request *e = ctx;
+    struct subject *s = e->state;
+
+    if (what == JOBPLACE_CANCELLED) {
+        request_say_json(e, 200, cancelled_json(s));
+    } else if (what == JOBPLACE_ENDED) {
+        say_receipt(e, 409, receipt);
+    } else if (what == JOBPLACE_FAILED) {
+        request_refuse(e, 503, receipt.n ? receipt.p : "Redis is away");
+    } else if (++s->tries < TRIES_MAX) {
+        look_for_it(e);
+    } else {
+        request_refuse(e, 503, "job: it keeps moving; ask again");
+    }
+    request_drop(e);
+}
+
+static void take_back(struct request *e)
+{
+    const struct subject *s = e->state;
+    char *receipt = cancelled_receipt(s);
+
+    jobplace_cancel(redis_of(e), s->account, s->job, &s->place, span_str(receipt), on_cancelled,
+                    request_hold(e));
+    free(receipt);
+}
+
+/* A producer that may push this job may cancel it. 0, or negative if the request was refused. */
+static int check_fields(struct request *e, const struct span *at, size_t count)
+{
+    struct subject *s = e->state;
+    struct job_spec spec;
+    char err[300];
+    int rc = job_decode(&e->in->decoder, s->account, at, count, &spec, err, sizeof(err));
+
+    if (rc == 0) {
+        s->targets = spec.targets_count;
+        free(s->ref);
+        s->ref = spec.ref.n ? alloc_copy(spec.ref.p, spec.ref.n) : NULL;
+        spec.original = span_of(NULL, 0);
+        rc = auth_may_push(e->who, s->account, s->lane, &spec, err, sizeof(err));
+    } else if (e->who->admin) {
+        rc = 0; /* an invalid job may be removed */
+    }
+    if (rc < 0)
+        request_refuse(e, 403, err);
+    return rc;
+}
+
+static void on_fields(void *ctx, enum jobplace_read what, const struct span *fields, size_t count,
+                      struct span why)
+{
+    struct request *e = ctx;
+
+    if (what == JOBPLACE_UNREADABLE)
+        request_refuse(e, 503, why.p);
+    else if (what == JOBPLACE_NOT_THERE)
+        on_cancelled(request_hold(e), JOBPLACE_MOVED, SPAN(""));
+    else if (check_fields(e, fields, count) == 0)
+        take_back(e);
+    request_drop(e);
+}
+
+static void on_place(void *ctx, enum job_state state, struct span receipt,
+                     const struct jobplace *place)
+{
+    struct request *e = ctx;
+    struct subject *s = e->state;
+
+    if (!say_state(e, 409, state, receipt)) {
+        s->place = *place;
+        jobplace_read(redis_of(e), s->account->name, s->job, place, on_fields, request_hold(e));
+    }
+    request_drop(e);
+}
+
+static void look_for_it(struct request *e)
+{
+    const struct subject *s = e->state;
+
+    jobplace_find(redis_of(e), s->account->name, s->job, on_place, request_hold(e));
+}
+
+/* The dispatcher learns of this within a second and drops the waiting targets. Targets already sent
+ * to Fastly cannot be recalled: they are purged, and the receipt stays "cancelled". */
+void api_job_cancel(struct request *e)
+{
+    if (!subject_of(e))
+        return;
+    e->late = late_cancel;
+    look_for_it(e);
+}

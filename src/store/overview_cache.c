@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+#include "overview_cache.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "brake.h"
+#include "client.h"
+#include "clock.h"
+#include "fastly.h"
+#include "keys.h"
+#include "list.h"
+#include "scripts.h"
+
+#define FRESH_NS NS_PER_S                  /* for callers that need the state of all accounts */
+#define ESTIMATE_FRESH_NS (50 * NS_PER_MS) /* for producers */
+#define LEADERLESS_FRESH_NS 0              /* another instance may lead at any moment */
+#define HANDLING_MS 50                     /* reading, one request, its reply */
+
+struct entry {
+    struct overview_cache *overviews;
+    char *account;
+    struct overview_cache_account now;
+    uint64_t read_ns; /* NEVER: not yet */
+    bool asked;
+};
+
+struct asker { /* a caller that waits for all accounts */
+    struct list link;
+    overview_cache_cb *done;
+    void *ctx;
+};
+
+struct overview_cache {
+    struct redis *redis;
+    struct entry *entries;
+    uint32_t count;
+    struct list askers; /* waiting for the refresh under way */
+    uint32_t open;      /* replies that it lacks; 0: no refresh is under way */
+    bool ok;            /* of the refresh under way, or of the last one */
+    uint64_t asked_ns;  /* when the last refresh began; NEVER: there was none */
+};
+
+struct overview_cache *overview_cache_new(const struct config *c, struct redis *r)
+{
+    struct overview_cache *s = alloc_zeroed(1, sizeof(*s));
+
+    s->redis = r;
+    s->asked_ns = NEVER;
+    list_init(&s->askers);
+    s->count = c->accounts_count; /* the same in every configuration: see config_change_possible */
+    s->entries = alloc_zeroed(s->count, sizeof(*s->entries));
+    for (uint32_t i = 0; i < s->count; i++) {
+        s->entries[i].overviews = s;
+        s->entries[i].account = alloc_str(c->accounts[i].name);
+        s->entries[i].read_ns = NEVER;
+    }
+    return s;
+}
+
+void overview_cache_free(struct overview_cache *s)
+{
+    if (!s)
+        return;
+    for (uint32_t i = 0; i < s->count; i++)
+        free(s->entries[i].account);
+    free(s->entries);
+    free(s);
+}
+
+/* -- asking -- */
+
+#define LOOK_ANSWERS 12 /* number of values that overview.lua returns */
+
+static uint64_t number(const struct redisReply *r, size_t i)
+{
+    int64_t n = reply_number(reply_at(r, i));
+
+    return n < 0 ? 0 : (uint64_t)n;
+}
+
+/* A missing or negative number counts as 0, because other programs can write this key, too. */
+static double member(const json_t *j, const char *name)
+{
+    json_int_t n = json_integer_value(json_object_get(j, name));
+
+    return n > 0 ? (double)n : 0;
+}
+
+static uint64_t whole(double n)
+{
+    return n <= 0 ? 0 : n >= 9e15 ? UINT64_C(9000000000000000) : (uint64_t)n;
+}
+
+static void take_report(struct overview_cache_account *s, struct span text)
+{
+    json_t *j = json_loadb(text.p, text.n, 0, NULL);
+    const char *brake, *cause;
+    double jobs = member(j, "jobs_taken"), targets = member(j, "targets_taken");
+
+    s->targets_per_job = jobs > 0 ? (targets - member(j, "targets_merged")) / jobs : 1;
+    if (s->targets_per_job < 0)
+        s->targets_per_job = 0;
+    s->budget_left = whole(member(j, "budget_left"));
+    s->writes_known = json_is_integer(json_object_get(j, "write_budget_left"));
+    s->writes_left = whole(member(j, "write_budget_left"));
+    for (int lane = 0; lane < LANE_N; lane++) {
+        char name[24];
+
+        snprintf(name, sizeof(name), "lost_%s", lane_names[lane]);
+        s->lost[lane] = member(j, name) > 0;
+    }
+    brake = json_string_value(json_object_get(j, "brake"));
+    s->held = brake && (strcmp(brake, brake_state_names[BRAKE_HELD]) == 0 ||
+                        strcmp(brake, brake_state_names[BRAKE_PROBING]) == 0);
+    s->stuck = json_is_string(json_object_get(j, "stalled"));
+    cause = json_string_value(json_object_get(j, "brake_cause"));
+    s->refused = s->held && cause && strcmp(cause, brake_cause_names[BRAKE_TOKEN]) == 0;
+    json_decref(j);
+}
+
+/* If the age was not read from Redis, the last known age plus the time since then. */
+static uint64_t oldest_ms(const struct entry *e, const struct redisReply *r, size_t lane)
+{
+    if (reply_number(reply_at(r, 3 + lane)) >= 0)
+        return number(r, 3 + lane);
+    if (e->read_ns == NEVER)
+        return 0;
+    return e->now.overview.lanes[lane].oldest_ms + (clock_mono_ns() - e->read_ns) / NS_PER_MS;
+}
+
+static void take(struct entry *e, const struct redisReply *r)
+{
+    struct overview_cache_account s = {.known = true};
+
+    for (size_t i = 0; i < LANE_N; i++)
+        s.overview.lanes[i] =
+            (struct overview_lane){.jobs = number(r, i), .oldest_ms = oldest_ms(e, r, i)};
+    s.overview.later = number(r, 6);
+    s.overview.later_next_ms = number(r, 7);
+    s.overview.dead = number(r, 8);
+    s.overview.leader = number(r, 9) == 1 ? (char *)"" : NULL;
+    s.overview.paused = number(r, 10) == 1;
+    overview_take_status(&s.overview, reply_text(reply_at(r, 11)));
+    take_report(&s, reply_text(reply_at(r, 11)));
+    e->now = s;
+    e->read_ns = clock_mono_ns();
+}
+
+struct question {
+    struct entry *entry;
+    bool refreshes; /* an asker may wait for it */
+};
+
+static void finish(struct overview_cache *s, bool ok)
+{
+    struct list told, *node;
+
+    s->ok = s->ok && ok;
+    if (--s->open)
+        return;
+    list_init(&told);
+    list_splice_back(&told, &s->askers);
+    while ((node = list_pop_front(&told))) {
+        struct asker *a = list_entry(node, struct asker, link);
+
+        a->done(a->ctx, s->ok);
+        free(a);
+    }
+}
+
+static void on_look(void *ctx, struct redisReply *reply)
+{
+    struct question *q = ctx;
+    bool ok = reply && !reply_refused(reply) && reply_count(reply) == LOOK_ANSWERS;
+
+    q->entry->asked = false;
+    if (ok)
+        take(q->entry, reply);
+    if (q->refreshes)
+        finish(q->entry->overviews, ok);
+    free(q);
+}
+
+enum purpose {
+    FOR_LATER, /* nobody waits for the reply */
+    TO_REFRESH,
+};
+
+static void ask(struct entry *e, enum purpose purpose)
+{
+    static const char *const what[] = {"jobs:urgent", "jobs:normal", "jobs:bulk",
+                                       "postponed",   "dead",        "lease",
+                                       "control",     "status",      "later"};
+    struct question *q = alloc_zeroed(1, sizeof(*q));
+    char *keys[array_len(what)];
+    struct span argv[3 + array_len(what)] = {SPAN("EVAL"), span_str(scripts[SCRIPT_OVERVIEW].text),
+                                             SPAN("9")};
+
+    q->entry = e;
+    q->refreshes = purpose == TO_REFRESH;
+    e->asked = true;
+    for (size_t i = 0; i < array_len(what); i++) {
+        keys[i] = redis_key(e->account, what[i]);
+        argv[3 + i] = span_str(keys[i]);
+    }
+    redis_command(e->overviews->redis, array_len(argv), argv, on_look, q);
+    for (size_t i = 0; i < array_len(what); i++)
+        free(keys[i]);
+}
+
+/* Without a leader the state is the worst possible and may change soon, so it is always stale. */
+static bool is_stale(const struct entry *e, uint64_t now_ns)
+{
+    uint64_t fresh_ns = e->now.overview.leader ? ESTIMATE_FRESH_NS : LEADERLESS_FRESH_NS;
+
+    return e->read_ns == NEVER || now_ns > e->read_ns + fresh_ns;
+}
+
+static struct entry *entry_of(struct overview_cache *s, const struct config_account *a)
+{
+    uint32_t i = 0;
+
+    while (i < s->count && strcmp(s->entries[i].account, a->name) != 0)
+        i++;
+    must(i < s->count); /* every configuration has the same accounts */
+    return &s->entries[i];
+}
+
+const struct overview_cache_account *
+overview_cache_of(struct overview_cache *s, const struct config_account *a, uint64_t now_ns)
+{
+    struct entry *e = entry_of(s, a);
+
+    if (!e->asked && is_stale(e, now_ns) && redis_is_up(s->redis))
+        ask(e, FOR_LATER);
+    return &e->now;
+}
+
+const struct overview_cache_account *overview_cache_last_of(struct overview_cache *s,
+                                                            const struct config_account *a)
+{
+    return &entry_of(s, a)->now;
+}
+
+void overview_cache_refresh(struct overview_cache *s, overview_cache_cb *done, void *ctx)
+{
+    uint64_t now_ns = clock_mono_ns();
+    struct asker *a;
+
+    if (!redis_is_up(s->redis)) {
+        done(ctx, false);
+        return;
+    }
+    if (s->open == 0 && s->asked_ns != NEVER && now_ns - s->asked_ns < FRESH_NS) {
+        done(ctx, s->ok);
+        return;
+    }
+    a = alloc_zeroed(1, sizeof(*a));
+    a->done = done;
+    a->ctx = ctx;
+    list_push_back(&s->askers, &a->link);
+    if (s->open)
+        return;
+    s->open = s->count;
+    s->ok = true;
+    s->asked_ns = now_ns;
+    for (uint32_t i = 0; i < s->count; i++)
+        ask(&s->entries[i], TO_REFRESH);
+}
+
+/* -- estimating -- */
+
+uint64_t overview_cache_eta_ms(const struct overview_cache_account *s,
+                               const struct config_account *a, enum lane lane, uint64_t cost)
+{
+    double before = (double)cost, per_ms = (double)a->budget.purges / (a->budget.per_s * 1000.0);
+    double at_once = (double)min_u64(s->budget_left, config_burst(&a->budget));
+    double linger = config_lane(a, lane)->linger_ms;
+
+    if (!s->known || !s->overview.leader || s->overview.paused || s->held || s->stuck)
+        return UINT64_MAX;
+    for (int i = 0; i <= (int)lane; i++)
+        before += (double)s->overview.lanes[i].jobs * s->targets_per_job;
+    if (a->budget.batch_cost == BATCH_COST_REQUEST)
+        before /= FASTLY_BATCH_MAX_KEYS;
+    if (before <= at_once)
+        return (uint64_t)linger + HANDLING_MS;
+    return whole((before - at_once) / per_ms + linger) + HANDLING_MS;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ * The state of each account, as last read from Redis by the HTTP endpoint. */
+#pragma once
+
+#include "overview.h"
+#include "redis.h"
+
+struct overview_cache;
+
+struct overview_cache_account {
+    bool known;               /* read at least once */
+    struct overview overview; /* without texts, except `leader`: "" if there is one */
+    /* from the leader's report */
+    double targets_per_job; /* that need their own purge, after merging */
+    uint64_t budget_left;
+    bool writes_known; /* the report had writes_left */
+    uint64_t writes_left;
+    bool lost[LANE_N]; /* see intake_lane_is_lost */
+    bool refused;      /* Fastly refuses the token */
+    bool stuck;        /* Redis refuses what the leader needs, or a key is broken */
+    bool held;         /* nothing is sent: throttled, an outage, or the token is refused */
+};
+
+struct overview_cache *overview_cache_new(const struct config *c, struct redis *r);
+void overview_cache_free(struct overview_cache *s); /* its Redis must be closed */
+
+/* The known state, without waiting. Starts a refresh if the state is older than 50 ms. */
+const struct overview_cache_account *
+overview_cache_of(struct overview_cache *s, const struct config_account *a, uint64_t now_ns);
+/* The known state, without a refresh: for use after overview_cache_refresh. */
+const struct overview_cache_account *overview_cache_last_of(struct overview_cache *s,
+                                                            const struct config_account *a);
+/* Calls `done` once, perhaps before overview_cache_refresh returns, when the state of all accounts
+ * is known and at most a second old; with false if Redis did not answer. Redis is asked at most
+ * once a second, however many callers there are. */
+typedef void overview_cache_cb(void *ctx, bool ok);
+void overview_cache_refresh(struct overview_cache *s, overview_cache_cb *done, void *ctx);
+
+/* Estimates in how many milliseconds a job of this cost in this lane will be purged: what waits
+ * before it, at the pace of the budget. UINT64_MAX if there is no estimate (no instance leads,
+ * dispatch is paused, or Fastly takes nothing). */
+uint64_t overview_cache_eta_ms(const struct overview_cache_account *s,
+                               const struct config_account *a, enum lane lane, uint64_t cost);

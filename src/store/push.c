@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#include "push.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+
+struct push_connection {
+    struct redis_address address;
+    const struct config_account *account;
+    push_pipeline_cb *cb;
+    void *ctx;
+    struct client *client;         /* NULL without a connection */
+    struct push_pipeline *enqueue; /* NULL without a connection */
+};
+
+struct push_connection *push_connection_new(struct redis_address *address,
+                                            const struct config_account *account,
+                                            push_pipeline_cb *cb, void *ctx)
+{
+    struct push_connection *p = alloc_zeroed(1, sizeof(*p));
+
+    p->address = *address;
+    *address = (struct redis_address){0};
+    p->account = account;
+    p->cb = cb;
+    p->ctx = ctx;
+    return p;
+}
+
+static void disconnect(struct push_connection *p)
+{
+    push_pipeline_free(p->enqueue);
+    client_close(p->client);
+    p->enqueue = NULL;
+    p->client = NULL;
+}
+
+void push_connection_free(struct push_connection *p)
+{
+    if (!p)
+        return;
+    if (p->enqueue)
+        push_pipeline_abandon(p->enqueue);
+    disconnect(p);
+    redis_address_deinit(&p->address);
+    free(p);
+}
+
+/* True if the connection is dead: Redis closes connections that are idle for long, or may have been
+ * restarted. Noticed before a job is sent, this does no harm; later, nobody could say whether the
+ * job arrived. */
+static bool stale(struct push_connection *p)
+{
+    struct redisReply *reply;
+
+    return client_wait(p->client, 0, &reply) != -ETIMEDOUT;
+}
+
+int push_connection_connect(struct push_connection *p, char *err, size_t err_room)
+{
+    int rc;
+
+    if (p->client && push_pipeline_pending(p->enqueue) == 0 && stale(p))
+        disconnect(p);
+    if (p->client)
+        return 0;
+    rc = client_open(&p->address, &p->client, err, err_room);
+    if (rc < 0)
+        return rc == -EACCES ? rc : -ENOTCONN;
+    p->enqueue = push_pipeline_new(p->client, p->account, p->cb, p->ctx);
+    return 0;
+}
+
+/* Cleans up after an error, so that the next call starts anew: a refusal stops the enqueue object,
+ * and a loss ends the connection. */
+static int ended(struct push_connection *p, int rc)
+{
+    char ignored[256];
+
+    if (rc == -EIO && push_pipeline_finish(p->enqueue, ignored, sizeof(ignored)) < 0) {
+        push_pipeline_free(p->enqueue);
+        p->enqueue = push_pipeline_new(p->client, p->account, p->cb, p->ctx);
+    } else if (rc == -ENOTCONN) {
+        disconnect(p);
+    }
+    return rc;
+}
+
+int push_connection_put(struct push_connection *p, enum lane lane, const struct span *fields,
+                        size_t fields_count, uint64_t tag, char *err, size_t err_room)
+{
+    int rc = push_connection_connect(p, err, err_room);
+
+    if (rc < 0)
+        return rc;
+    return ended(p, push_pipeline_put(p->enqueue, lane, fields, fields_count, tag, err, err_room));
+}
+
+int push_connection_finish(struct push_connection *p, char *err, size_t err_room)
+{
+    return p->client ? ended(p, push_pipeline_finish(p->enqueue, err, err_room)) : 0;
+}
+
+int push_connection_poll(struct push_connection *p, int timeout_ms, char *err, size_t err_room)
+{
+    return p->client ? ended(p, push_pipeline_poll(p->enqueue, timeout_ms, err, err_room)) : 0;
+}
+
+size_t push_connection_pending(const struct push_connection *p)
+{
+    return p->enqueue ? push_pipeline_pending(p->enqueue) : 0;
+}
+
+int push_connection_fd(const struct push_connection *p)
+{
+    return p->client ? client_fd(p->client) : -1;
+}

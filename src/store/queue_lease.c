@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "queue_internal.h"
+
+/* -- the lease -- */
+
+struct leading {
+    queue_lease_cb *cb;
+    void *ctx;
+    struct queue_lease lead;
+};
+
+static void answer_lease(struct leading *l, int err)
+{
+    l->cb(l->ctx, err, err ? NULL : &l->lead);
+    free(l);
+}
+
+/* Names are like "normal-1700000000000-0", as the endpoint wrote them. Invalid names are skipped.
+ */
+static void take_cancelled(struct queue_lease *out, const struct redisReply *names)
+{
+    size_t count = reply_count(names);
+
+    for (size_t i = 0; i < count && out->cancelled_count < QUEUE_CANCELLED_MAX; i++) {
+        struct span rest = reply_text(reply_at(names, i)), lane;
+        struct queue_name *name = &out->cancelled[out->cancelled_count];
+
+        if (span_next_word(&rest, '-', &lane) && lane_parse(lane, &name->lane) == 0 && rest.n > 1 &&
+            queue_parse_id(span_of(rest.p + 1, rest.n - 1), &name->id) == 0)
+            out->cancelled_count++;
+    }
+}
+
+static void on_lease(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct leading *l = ctx;
+    struct queue_lease *out = &l->lead;
+    int64_t ttl;
+
+    if (err == 0 && reply_count(reply) != 8)
+        err = queue_distrust(q);
+    if (err) {
+        answer_lease(l, err);
+        return;
+    }
+    out->leading = reply_number(reply_at(reply, 0)) == 1;
+    out->taken_over = reply_number(reply_at(reply, 1)) == 1;
+    reply_copy(reply_at(reply, 2), out->holder, sizeof(out->holder));
+    ttl = reply_number(reply_at(reply, 3));
+    out->holder_ttl_ms = ttl >= 0 ? (uint64_t)ttl : NEVER;
+    out->paused = reply_number(reply_at(reply, 4)) == 1;
+    reply_copy(reply_at(reply, 5), out->paused_why, sizeof(out->paused_why));
+    take_cancelled(out, reply_at(reply, 6));
+    /* We know these names now, and the next request lets Redis forget them. */
+    q->told = out->leading ? reply_count(reply_at(reply, 6)) : 0;
+    reply_copy(reply_at(reply, 7), q->told_digest, sizeof(q->told_digest));
+    answer_lease(l, 0);
+}
+
+void queue_lease(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
+                 const struct queue_clock *clock, queue_lease_cb *cb, void *ctx)
+{
+    struct leading *l = alloc_zeroed(1, sizeof(*l));
+    struct queue_args a;
+
+    must(ttl_ms > 0);
+    l->cb = cb;
+    l->ctx = ctx;
+    queue_args_init(&a);
+    queue_key(&a, q->keys[KEY_LEASE]);
+    queue_key(&a, q->keys[KEY_CONTROL]);
+    queue_key(&a, q->keys[KEY_STATUS]);
+    queue_key(&a, q->keys[KEY_BUDGET]);
+    queue_key(&a, q->keys[KEY_CANCELLED]);
+    queue_arg(&a, span_str(q->owner));
+    queue_arg_u64(&a, ttl_ms);
+    queue_arg(&a, span_str(usurp));
+    queue_arg(&a, status);
+    queue_arg_u64(&a, clock->account_ms);
+    queue_arg_u64(&a, clock->wall_ms);
+    queue_arg_u64(&a, q->told);
+    queue_arg(&a, span_str(q->told_digest));
+    queue_call_script(q, SCRIPT_LEAD, &a, on_lease, l);
+}
+
+/* -- plain commands -- */
+
+struct done {
+    queue_done_cb *cb;
+    void *ctx;
+};
+
+static void on_done(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct done d = *(struct done *)ctx;
+
+    (void)q, (void)reply;
+    free(ctx);
+    d.cb(d.ctx, err);
+}
+
+static struct done *new_done(queue_done_cb *cb, void *ctx)
+{
+    struct done *d = alloc_zeroed(1, sizeof(*d));
+
+    *d = (struct done){cb, ctx};
+    return d;
+}
+
+void queue_release(struct queue *q, queue_done_cb *cb, void *ctx)
+{
+    struct queue_args a;
+
+    queue_args_init(&a);
+    queue_key(&a, q->keys[KEY_LEASE]);
+    queue_arg(&a, span_str(q->owner));
+    queue_call_script(q, SCRIPT_RELEASE, &a, on_done, new_done(cb, ctx));
+}
+
+struct asking_depth {
+    queue_depth_cb *cb;
+    void *ctx;
+};
+
+static int compare_id(struct entry_id a, struct entry_id b)
+{
+    if (a.ms != b.ms)
+        return a.ms < b.ms ? -1 : 1;
+    return a.seq < b.seq ? -1 : a.seq > b.seq;
+}
+
+/* Takes a lane's length, its newest id, and whether that entry exists. */
+static struct queue_depth depth_of(struct queue_lane *lane, const struct redisReply *length,
+                                   const struct redisReply *newest, const struct redisReply *there)
+{
+    struct queue_depth depth = {.entries = reply_u64(length)};
+    struct entry_id last = {0, 0};
+    bool newest_is_there = reply_number(there) == 1;
+
+    if (queue_parse_id(reply_text(newest), &last) < 0)
+        last = (struct entry_id){0, 0};
+    depth.beyond = queue_id_is_beyond(last);
+    depth.anew = compare_id(last, lane->seen) < 0;
+    /* If the newest entry was deleted, nobody can say whether there are entries before it, until a
+     * read that began afterwards has found the end. */
+    depth.all_read = depth.entries == 0 || compare_id(last, lane->seen) <= 0 ||
+                     (!newest_is_there && lane->read_since && compare_id(last, lane->end) == 0);
+    if (compare_id(last, lane->end) != 0)
+        lane->read_since = false;
+    lane->end = last;
+    return depth;
+}
+
+static void on_depth(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct asking_depth d = *(struct asking_depth *)ctx;
+    struct queue_depth depth[LANE_N] = {0};
+
+    free(ctx);
+    if (err == 0 && reply_count(reply) != 3 * LANE_N)
+        err = queue_distrust(q);
+    for (size_t lane = 0; err == 0 && lane < LANE_N; lane++)
+        depth[lane] = depth_of(&q->lanes[lane], reply_at(reply, 3 * lane),
+                               reply_at(reply, 3 * lane + 1), reply_at(reply, 3 * lane + 2));
+    d.cb(d.ctx, err, depth);
+}
+
+void queue_depth(struct queue *q, queue_depth_cb *cb, void *ctx)
+{
+    struct asking_depth *d = alloc_zeroed(1, sizeof(*d));
+    struct queue_args a;
+
+    *d = (struct asking_depth){cb, ctx};
+    queue_args_init(&a);
+    for (int lane = 0; lane < LANE_N; lane++)
+        queue_key(&a, q->keys[KEY_JOBS + lane]);
+    queue_call_script(q, SCRIPT_DEPTH, &a, on_depth, d);
+}
+
+/* -- the server -- */
+
+struct asking_server {
+    queue_server_cb *cb;
+    void *ctx;
+};
+
+/* Copies the value of a line "name:value\r\n" of INFO, truncated to fit. */
+static bool info_value(const char *info, const char *name, char *out, size_t room)
+{
+    size_t n = strlen(name);
+    const char *line = info;
+
+    while (line && !(strncmp(line, name, n) == 0 && line[n] == ':')) {
+        line = strchr(line, '\n');
+        line = line ? line + 1 : NULL;
+    }
+    if (!line)
+        return false;
+    line += n + 1;
+    snprintf(out, room, "%.*s", (int)strcspn(line, "\r\n"), line);
+    return true;
+}
+
+static uint64_t info_number(const char *info, const char *name)
+{
+    char number[32];
+
+    return info_value(info, name, number, sizeof(number)) ? strtoull(number, NULL, 10) : 0;
+}
+
+/* The memory as Redis counts it for refusals with OOM: without the buffers of replicas and of its
+ * append-only file (src/evict.c, getMaxmemoryState). */
+static bool is_full(const char *info, uint64_t maxmemory)
+{
+    uint64_t used = info_number(info, "used_memory");
+    uint64_t others = info_number(info, "mem_not_counted_for_evict");
+
+    return maxmemory && used > others && used - others > maxmemory;
+}
+
+static void on_info(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct asking_server s = *(struct asking_server *)ctx;
+    struct queue_server out = {0};
+    char number[32] = "0";
+    const char *info = reply_text(reply).p; /* NUL-terminated */
+
+    free(ctx);
+    if (err == 0 && !reply_is_string(reply))
+        err = queue_distrust(q);
+    if (err) {
+        s.cb(s.ctx, err, NULL);
+        return;
+    }
+    (void)info_value(info, "redis_version", out.version, sizeof(out.version));
+    (void)info_value(info, "maxmemory_policy", out.maxmemory_policy, sizeof(out.maxmemory_policy));
+    if (info_value(info, "maxmemory", number, sizeof(number)))
+        out.maxmemory = strtoull(number, NULL, 10);
+    out.full = is_full(info, out.maxmemory);
+    out.aof_known = info_value(info, "aof_enabled", number, sizeof(number));
+    out.aof = out.aof_known && number[0] == '1';
+    s.cb(s.ctx, 0, &out);
+}
+
+void queue_server(struct queue *q, queue_server_cb *cb, void *ctx)
+{
+    struct asking_server *s = alloc_zeroed(1, sizeof(*s));
+    struct span info = SPAN("INFO");
+
+    *s = (struct asking_server){cb, ctx};
+    queue_call(q, q->writer, 1, &info, on_info, s);
+}

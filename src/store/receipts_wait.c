@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+#include "receipts_wait.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "alloc.h"
+#include "client.h"
+#include "clock.h"
+#include "keys.h"
+
+/* This order makes certain that no end is missed: first subscribe, then look up the receipts of all
+ * jobs, then follow the messages. After a lost connection it starts again with the first step. If
+ * Redis does not permit SUBSCRIBE, receipts are looked up again and again instead; a job that ends
+ * without a receipt is then not seen to end. */
+
+#define LOOKUP_MAX 256 /* receipts in one command */
+#define AWAY_MAX_NS (60 * NS_PER_S)
+#define DEAF_MAX_NS (600 * NS_PER_S) /* a limit, because ends may be missed without messages */
+#define AGAIN_NS (NS_PER_S / 2)
+
+struct awaited {
+    enum lane lane;
+    uint64_t ms, seq;
+    bool ended;
+};
+
+struct receipts_wait {
+    char *account;
+    struct awaited *jobs;
+    size_t count, room;
+    uint64_t open;
+};
+
+/* One call of receipts_wait_await. */
+struct waiting {
+    struct receipts_wait *r;
+    struct client *listener, *asker;
+    uint64_t deadline_ns;
+    bool deaf; /* SUBSCRIBE is refused */
+    receipts_wait_deaf_cb *told;
+    receipts_wait_cb *cb;
+    void *ctx;
+};
+
+struct receipts_wait *receipts_wait_new(const char *account)
+{
+    struct receipts_wait *r = alloc_zeroed(1, sizeof(*r));
+
+    r->account = alloc_str(account);
+    return r;
+}
+
+void receipts_wait_free(struct receipts_wait *r)
+{
+    if (!r)
+        return;
+    free(r->account);
+    free(r->jobs);
+    free(r);
+}
+
+uint64_t receipts_wait_open(const struct receipts_wait *r)
+{
+    return r->open;
+}
+
+/* Parses "<lane>-<ms>-<seq>", with nothing before or after it. */
+static int parse_job(struct span job, struct awaited *out)
+{
+    struct span lane, ms, seq;
+
+    if (!span_next_word(&job, '-', &lane) || !span_next_word(&job, '-', &ms) ||
+        !span_next_word(&job, '-', &seq) || job.n)
+        return -EINVAL;
+    *out = (struct awaited){0};
+    if (lane_parse(lane, &out->lane) < 0 || span_to_plain_u64(ms, &out->ms) < 0)
+        return -EINVAL;
+    return span_to_plain_u64(seq, &out->seq);
+}
+
+int receipts_wait_expect(struct receipts_wait *r, const char *job)
+{
+    struct awaited a;
+
+    if (parse_job(span_str(job), &a) < 0)
+        return -EINVAL;
+    if (r->count == r->room) {
+        r->room = r->room ? r->room * 2 : 64;
+        r->jobs = alloc_grow(r->jobs, r->room, sizeof(*r->jobs));
+    }
+    r->jobs[r->count++] = a;
+    r->open++;
+    return 0;
+}
+
+static int compare(const void *pa, const void *pb)
+{
+    const struct awaited *a = pa, *b = pb;
+
+    if (a->ms != b->ms)
+        return a->ms < b->ms ? -1 : 1;
+    if (a->seq != b->seq)
+        return a->seq < b->seq ? -1 : 1;
+    return (int)a->lane - (int)b->lane;
+}
+
+static struct awaited *find(struct receipts_wait *r, struct span job)
+{
+    struct awaited wanted;
+
+    if (parse_job(job, &wanted) < 0)
+        return NULL;
+    return bsearch(&wanted, r->jobs, r->count, sizeof(*r->jobs), compare);
+}
+
+/* -- asking for receipts -- */
+
+enum without {
+    WITHOUT_IS_OPEN, /* no receipt: it has not ended yet */
+    WITHOUT_IS_OVER, /* it has ended, receipt or not */
+};
+
+static void end(struct waiting *w, struct awaited *a, struct span receipt)
+{
+    char job[96];
+
+    a->ended = true;
+    w->r->open--;
+    snprintf(job, sizeof(job), "%s-%" PRIu64 "-%" PRIu64, lane_names[a->lane], a->ms, a->seq);
+    w->cb(w->ctx, job, receipt);
+}
+
+static int look_up(struct waiting *w, struct awaited *const *jobs, size_t count,
+                   enum without without)
+{
+    struct span argv[LOOKUP_MAX + 1] = {SPAN("MGET")};
+    char *keys[LOOKUP_MAX];
+    struct redisReply *reply;
+    char what[96];
+    int rc;
+
+    for (size_t i = 0; i < count; i++) {
+        snprintf(what, sizeof(what), "receipt:%s-%" PRIu64 "-%" PRIu64, lane_names[jobs[i]->lane],
+                 jobs[i]->ms, jobs[i]->seq);
+        keys[i] = redis_key(w->r->account, what);
+        argv[i + 1] = span_str(keys[i]);
+    }
+    rc = client_ask(w->asker, count + 1, argv, &reply);
+    for (size_t i = 0; i < count; i++) {
+        const struct redisReply *receipt = rc == 0 ? reply_at(reply, i) : NULL;
+
+        free(keys[i]);
+        if (rc == 0 && !jobs[i]->ended && (without == WITHOUT_IS_OVER || !reply_nil(receipt)))
+            end(w, jobs[i], reply_text(receipt));
+    }
+    return rc;
+}
+
+/* Looks up all jobs that have not ended, once. */
+static int sweep(struct waiting *w)
+{
+    struct awaited *batch[LOOKUP_MAX];
+    size_t n = 0;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < w->r->count; i++) {
+        if (!w->r->jobs[i].ended)
+            batch[n++] = &w->r->jobs[i];
+        if (n == LOOKUP_MAX) {
+            rc = look_up(w, batch, n, WITHOUT_IS_OPEN);
+            n = 0;
+        }
+    }
+    return rc == 0 && n ? look_up(w, batch, n, WITHOUT_IS_OPEN) : rc;
+}
+
+/* Handles a message of the channel: ids of jobs that have ended, perhaps some of ours. */
+static int on_message(struct waiting *w, struct span ids)
+{
+    struct awaited *batch[LOOKUP_MAX];
+    struct span id;
+    size_t n = 0;
+    int rc = 0;
+
+    while (rc == 0 && span_next_word(&ids, ' ', &id)) {
+        struct awaited *a = find(w->r, id);
+
+        if (a && !a->ended)
+            batch[n++] = a;
+        if (n == LOOKUP_MAX) {
+            rc = look_up(w, batch, n, WITHOUT_IS_OVER);
+            n = 0;
+        }
+    }
+    return rc == 0 && n ? look_up(w, batch, n, WITHOUT_IS_OVER) : rc;
+}
+
+/* -- listening -- */
+
+static int subscribe(struct waiting *w)
+{
+    char *channel = redis_key(w->r->account, "settled");
+    struct redisReply *reply;
+    int rc =
+        client_ask_words(w->listener, (const char *const[]){"SUBSCRIBE", channel, NULL}, &reply);
+
+    free(channel);
+    return rc;
+}
+
+static int listen_once(struct waiting *w)
+{
+    uint64_t now = clock_mono_ns(), left_ms;
+    struct redisReply *reply;
+    int rc;
+
+    if (now >= w->deadline_ns)
+        return -ETIMEDOUT;
+    left_ms = w->deadline_ns == NEVER ? INT_MAX : (w->deadline_ns - now) / NS_PER_MS + 1;
+    rc = client_wait(w->listener, left_ms > INT_MAX ? INT_MAX : (int)left_ms, &reply);
+    if (rc == 0 && span_is(reply_text(reply_at(reply, 0)), "message"))
+        rc = on_message(w, reply_text(reply_at(reply, 2)));
+    return rc;
+}
+
+static void pause_ns(uint64_t ns)
+{
+    struct timespec ts = {(time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S)};
+
+    nanosleep(&ts, NULL);
+}
+
+/* Waits by polling, without messages. */
+static int poll_receipts(struct waiting *w)
+{
+    int rc = sweep(w);
+
+    while (rc == 0 && w->r->open) {
+        uint64_t now = clock_mono_ns();
+
+        if (now >= w->deadline_ns)
+            return -ETIMEDOUT;
+        pause_ns(min_u64(AGAIN_NS, w->deadline_ns - now));
+        rc = sweep(w);
+    }
+    return rc;
+}
+
+static int follow(struct waiting *w)
+{
+    int rc = subscribe(w);
+
+    if (rc == -EIO) { /* a refusal does not go away */
+        if (!w->deaf && w->told)
+            w->told(w->ctx, client_error(w->listener));
+        w->deaf = true;
+        if (w->deadline_ns == NEVER)
+            w->deadline_ns = clock_mono_ns() + DEAF_MAX_NS;
+        return poll_receipts(w);
+    }
+    if (rc == 0)
+        rc = sweep(w);
+    while (rc == 0 && w->r->open)
+        rc = listen_once(w);
+    return rc;
+}
+
+static int connect_both(struct waiting *w, const struct redis_address *a, char *err, size_t room)
+{
+    int rc = client_open(a, &w->listener, err, room);
+
+    if (rc < 0)
+        return rc;
+    rc = client_open(a, &w->asker, err, room);
+    if (rc < 0) {
+        client_close(w->listener);
+        w->listener = NULL;
+    }
+    return rc;
+}
+
+int receipts_wait_await(struct receipts_wait *r, const struct redis_address *a,
+                        uint64_t deadline_ns, receipts_wait_cb *cb, receipts_wait_deaf_cb *deaf,
+                        void *ctx, char *err, size_t err_room)
+{
+    struct waiting w = {.r = r, .deadline_ns = deadline_ns, .cb = cb, .told = deaf, .ctx = ctx};
+    uint64_t away_since = clock_mono_ns(), now;
+    int rc = 0;
+
+    qsort(r->jobs, r->count, sizeof(*r->jobs), compare);
+    while (r->open) {
+        rc = connect_both(&w, a, err, err_room);
+        if (rc == 0) {
+            rc = follow(&w);
+            /* Receipts are looked up on the second connection. */
+            snprintf(err, err_room, "%s",
+                     rc == -EIO ? client_error(w.asker) : client_error(w.listener));
+            client_close(w.listener);
+            client_close(w.asker);
+            away_since = clock_mono_ns();
+        }
+        now = clock_mono_ns();
+        if (rc == 0 || rc == -ETIMEDOUT || rc == -EIO)
+            break; /* a refusal is the same at each try */
+        if (now >= deadline_ns)
+            return -ETIMEDOUT;
+        if (now - away_since > AWAY_MAX_NS)
+            return -ENOTCONN;
+        pause_ns(AGAIN_NS); /* Redis is probably restarting */
+    }
+    return rc;
+}

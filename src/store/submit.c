@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+#include "submit.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "client.h"
+#include "job.h"
+#include "keys.h"
+#include "log.h"
+#include "queue.h"
+#include "scripts.h"
+
+#define ARGV_FEW 64
+#define ONCE_TTL_S digits_of(SUBMIT_IDEMPOTENCY_S)
+/* HTTP clients are told after five seconds that the outcome is unknown. The jobs that they leave
+ * behind wait this long for Redis. */
+#define PATIENCE_MS 10000u
+
+struct submit {
+    struct redis *redis;
+    struct span *argv; /* scratch */
+    size_t argv_room;
+    uint64_t under_way;
+    loop_cb *up;
+    void *ctx;
+};
+
+struct put {
+    struct submit *submit;
+    enum lane lane;
+    submit_cb *cb;
+    void *ctx;
+    char *refusal; /* Redis' error for the first command that it refused in a transaction */
+};
+
+/* -- a job with an idempotency key is added once --
+ * The job and its mark are written together, so that of many simultaneous equal requests exactly
+ * one adds a job. A small job is added by a script. Converting a large job into Lua strings would
+ * hold Redis too long, and Lua takes at most some 8,000 values. So a large job is added by a plain
+ * XADD between two small scripts, in a transaction: nobody sees the entry before the second script
+ * has kept or removed it.
+ *
+ *     MULTI   begin_once: notes how the stream ends   XADD   end_once: is it the first?   EXEC
+ */
+
+static void on_up(void *ctx)
+{
+    struct submit *t = ctx;
+
+    t->up(t->ctx);
+}
+
+static void on_down(void *ctx, const char *why)
+{
+    (void)ctx;
+    (void)why; /* the dispatcher logs it for its own connections to this Redis */
+}
+
+struct submit *submit_new(struct loop *l, const struct redis_address *a, loop_cb *up, void *ctx)
+{
+    struct submit *t = alloc_zeroed(1, sizeof(*t));
+
+    t->up = up;
+    t->ctx = ctx;
+    t->redis = redis_new(l, a, on_up, on_down, t);
+    redis_set_patience(t->redis, PATIENCE_MS);
+    t->argv_room = ARGV_FEW;
+    t->argv = alloc_zeroed(t->argv_room, sizeof(*t->argv));
+    return t;
+}
+
+struct closing {
+    struct submit *submit;
+    loop_cb *closed;
+    void *ctx;
+};
+
+static void on_closed(void *ctx)
+{
+    struct closing *c = ctx;
+
+    must(c->submit->under_way == 0);
+    free(c->submit->argv);
+    free(c->submit);
+    c->closed(c->ctx);
+    free(c);
+}
+
+void submit_close(struct submit *t, loop_cb *closed, void *ctx)
+{
+    struct closing *c = alloc_zeroed(1, sizeof(*c));
+
+    *c = (struct closing){t, closed, ctx};
+    redis_close(t->redis, on_closed, c);
+}
+
+bool submit_is_up(const struct submit *t)
+{
+    return redis_is_up(t->redis);
+}
+
+uint64_t submit_pending(const struct submit *t)
+{
+    return t->under_way;
+}
+
+struct redis *submit_redis(struct submit *t)
+{
+    return t->redis;
+}
+
+static void finish(struct put *p, const struct submit_result *r)
+{
+    static const char *const outcomes[] = {[SUBMIT_ACCEPTED] = "accepted",
+                                           [SUBMIT_REPEATED] = "repeated",
+                                           [SUBMIT_CONFLICT] = "conflict",
+                                           [SUBMIT_REFUSED] = "refused",
+                                           [SUBMIT_UNKNOWN] = "unknown"};
+
+    log_debug("Redis answered a push over HTTP", "outcome=%s job=%s lane=%s why=\"%s\"",
+              outcomes[r->outcome], r->job ? r->job : "", lane_names[p->lane],
+              r->why ? r->why : "");
+    p->submit->under_way--;
+    p->cb(p->ctx, r);
+    free(p->refusal);
+    free(p);
+}
+
+static bool failed(struct put *p, const struct redisReply *reply)
+{
+    struct submit_result r = {SUBMIT_UNKNOWN, NULL, "the connection to Redis broke"};
+
+    if (reply && !reply_refused(reply))
+        return false;
+    if (reply)
+        r = (struct submit_result){SUBMIT_REFUSED, NULL, reply_text(reply).p};
+    finish(p, &r);
+    return true;
+}
+
+static void on_added(void *ctx, struct redisReply *reply)
+{
+    struct put *p = ctx;
+    struct span id;
+    enum lane lane;
+    char job[JOB_ID_ROOM];
+
+    if (failed(p, reply))
+        return;
+    id = reply_text(reply);
+    snprintf(job, sizeof(job), "%s-%.*s", lane_names[p->lane], (int)id.n, id.p);
+    if (job_id_ok(span_str(job), &lane))
+        finish(p, &(struct submit_result){SUBMIT_ACCEPTED, job, NULL});
+    else
+        finish(p,
+               &(struct submit_result){SUBMIT_UNKNOWN, NULL, "Redis' answer is not an entry id"});
+}
+
+/* Handles a script's reply: {"new" | "repeated" | "conflict", job}. */
+static void finish_once(struct put *p, const struct redisReply *told)
+{
+    struct submit_result r = {SUBMIT_ACCEPTED, NULL, NULL};
+    struct span what = reply_text(reply_at(told, 0)), job = reply_text(reply_at(told, 1));
+    enum lane lane;
+
+    r.job = job.p;
+    if (span_is(what, "conflict"))
+        r.outcome = SUBMIT_CONFLICT;
+    else if (span_is(what, "repeated"))
+        r.outcome = SUBMIT_REPEATED;
+    /* The id is checked because other programs can write to Redis, too. */
+    if (r.outcome != SUBMIT_CONFLICT && !job_id_ok(job, &lane))
+        r = (struct submit_result){SUBMIT_REFUSED, NULL,
+                                   "Idempotency-Key: its once:* key in Redis holds no job id; "
+                                   "delete that key"};
+    finish(p, &r);
+}
+
+static void on_added_once(void *ctx, struct redisReply *reply)
+{
+    struct put *p = ctx;
+
+    if (!failed(p, reply))
+        finish_once(p, reply);
+}
+
+/* If one command is refused here, the whole transaction is refused, and EXEC does not say why. */
+static void on_queued(void *ctx, struct redisReply *reply)
+{
+    struct put *p = ctx;
+
+    if (reply && reply_refused(reply) && !p->refusal)
+        p->refusal = alloc_copy(reply_text(reply).p, reply_text(reply).n);
+}
+
+/* Handles the reply of EXEC: {begin_once, XADD, end_once}. */
+static void on_exec(void *ctx, struct redisReply *reply)
+{
+    struct put *p = ctx;
+
+    if (reply && p->refusal) {
+        finish(p, &(struct submit_result){SUBMIT_REFUSED, NULL, p->refusal});
+        return;
+    }
+    for (size_t i = 0; i < reply_count(reply); i++)
+        if (failed(p, reply_at(reply, i)))
+            return;
+    if (!failed(p, reply))
+        finish_once(p, reply_at(reply, 2));
+}
+
+static struct span *room_for(struct submit *t, size_t count)
+{
+    if (t->argv_room < count) {
+        t->argv_room = count;
+        t->argv = alloc_grow(t->argv, count, sizeof(*t->argv));
+    }
+    return t->argv;
+}
+
+struct marks {
+    const char *stream;
+    char *once, *note;
+};
+
+static void put_fields(struct put *p, struct span *argv, size_t n, const struct span *fields,
+                       size_t count, redis_reply_cb *cb)
+{
+    for (size_t i = 0; i < count; i++)
+        argv[n++] = fields[i];
+    redis_command(p->submit->redis, n, argv, cb, p);
+}
+
+static void put_plain(struct put *p, const char *stream, const struct span *fields, size_t count,
+                      redis_reply_cb *cb)
+{
+    struct span *argv = room_for(p->submit, count + 3);
+    size_t n = 0;
+
+    argv[n++] = SPAN("XADD");
+    argv[n++] = span_str(stream);
+    argv[n++] = SPAN("*");
+    put_fields(p, argv, n, fields, count, cb);
+}
+
+static void put_small_once(struct put *p, const struct marks *m, const struct span *fields,
+                           size_t count, struct span same)
+{
+    struct span *argv = room_for(p->submit, count + 8);
+    size_t n = 0;
+
+    argv[n++] = SPAN("EVAL");
+    argv[n++] = span_str(scripts[SCRIPT_PUT_ONCE].text);
+    argv[n++] = SPAN("2");
+    argv[n++] = span_str(m->stream);
+    argv[n++] = span_str(m->once);
+    argv[n++] = same;
+    argv[n++] = SPAN(ONCE_TTL_S);
+    argv[n++] = span_str(lane_names[p->lane]);
+    put_fields(p, argv, n, fields, count, on_added_once);
+}
+
+/* All five commands are in the connection's buffer before any other command can be: on_queued sends
+ * nothing. */
+static void put_large_once(struct put *p, const struct marks *m, const struct span *fields,
+                           size_t count, struct span same)
+{
+    struct redis *r = p->submit->redis;
+    const struct span begin[] = {SPAN("EVAL"), span_str(scripts[SCRIPT_BEGIN_ONCE].text), SPAN("2"),
+                                 span_str(m->stream), span_str(m->note)};
+    const struct span end[] = {SPAN("EVAL"),
+                               span_str(scripts[SCRIPT_END_ONCE].text),
+                               SPAN("3"),
+                               span_str(m->stream),
+                               span_str(m->once),
+                               span_str(m->note),
+                               same,
+                               SPAN(ONCE_TTL_S),
+                               span_str(lane_names[p->lane])};
+
+    redis_command(r, 1, (const struct span[]){SPAN("MULTI")}, on_queued, p);
+    redis_command(r, array_len(begin), begin, on_queued, p);
+    put_plain(p, m->stream, fields, count, on_queued);
+    redis_command(r, array_len(end), end, on_queued, p);
+    redis_command(r, 1, (const struct span[]){SPAN("EXEC")}, on_exec, p);
+}
+
+static void put_job_once(struct put *p, const struct config_account *a, const char *stream,
+                         const struct span *fields, size_t count, const struct submit_once *once)
+{
+    const struct queue_entry e = {.fields = fields, .fields_count = count};
+    char what[96];
+    struct marks m;
+
+    snprintf(what, sizeof(what), "once:%.*s", (int)once->key.n, once->key.p);
+    m.stream = stream;
+    m.once = redis_key(a->name, what);
+    m.note = alloc_printf("%s:before", m.once);
+    if (queue_entry_is_large(&e))
+        put_large_once(p, &m, fields, count, once->same);
+    else
+        put_small_once(p, &m, fields, count, once->same);
+    free(m.once);
+    free(m.note);
+}
+
+void submit_put(struct submit *t, const struct config_account *a, enum lane lane,
+                const struct span *fields, size_t count, const struct submit_once *once,
+                submit_cb *cb, void *ctx)
+{
+    struct put *p = alloc_zeroed(1, sizeof(*p));
+    char *stream = redis_key_lane(a->name, lane);
+
+    *p = (struct put){.submit = t, .lane = lane, .cb = cb, .ctx = ctx};
+    t->under_way++;
+    if (once)
+        put_job_once(p, a, stream, fields, count, once);
+    else
+        put_plain(p, stream, fields, count, on_added);
+    free(stream);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ * Puts jobs from the HTTP endpoint into Redis over one pipelined connection. A job is accepted only
+ * after Redis has confirmed it. */
+#pragma once
+
+#include "config.h"
+#include "loop.h"
+#include "redis.h"
+#include "span.h"
+
+struct submit;
+
+enum submit_outcome {
+    SUBMIT_ACCEPTED, /* Redis has it */
+    SUBMIT_REPEATED, /* Redis had it already, under the same idempotency key */
+    SUBMIT_CONFLICT, /* the idempotency key was used for another request */
+    SUBMIT_REFUSED,  /* Redis refuses writes and does not have it */
+    SUBMIT_UNKNOWN,  /* the connection broke before the answer, or none came */
+};
+
+struct submit_result {
+    enum submit_outcome outcome;
+    const char *job; /* "normal-1700000000000-0"; NULL unless accepted or repeated */
+    const char *why; /* Redis' error */
+};
+
+typedef void submit_cb(void *ctx, const struct submit_result *r);
+
+/* `up` is called whenever Redis is connected (again). */
+struct submit *submit_new(struct loop *l, const struct redis_address *a, loop_cb *up, void *ctx);
+void submit_close(struct submit *t, loop_cb *closed, void *ctx); /* pending callbacks are called */
+
+bool submit_is_up(const struct submit *t);
+uint64_t submit_pending(const struct submit *t); /* jobs without an answer */
+/* The connection, for other commands. Redis answers these and the jobs in the order of sending. */
+struct redis *submit_redis(struct submit *t);
+
+/* How long jobs with the same idempotency key are the same job, once accepted. */
+#define SUBMIT_IDEMPOTENCY_S 86400 /* 24 h: README, deploy/openapi.yaml */
+
+struct submit_once {
+    struct span key;  /* hexadecimal digest of the producer and its Idempotency-Key */
+    struct span same; /* digest of the request; a different one is a conflict */
+};
+
+/* The fields must have been checked. `once` may be NULL. The callback is called exactly once, never
+ * before this function has returned. */
+void submit_put(struct submit *t, const struct config_account *a, enum lane lane,
+                const struct span *fields, size_t count, const struct submit_once *once,
+                submit_cb *cb, void *ctx);

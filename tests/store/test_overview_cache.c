@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT
+ * What the endpoint says of an account is what Redis held, and when Redis does not answer it says
+ * so. */
+#include "store_world.h"
+
+#include "overview_cache.h"
+
+struct overview_cache_world {
+    struct store_world store;
+    struct config config;
+    struct config_account account;
+    struct redis *redis;
+    struct overview_cache *overviews;
+    unsigned ups, answers, good;
+    bool closed;
+};
+
+static void on_up(void *ctx)
+{
+    struct overview_cache_world *w = ctx;
+
+    w->ups++;
+    loop_stop(w->store.loop);
+}
+
+static void on_down(void *ctx, const char *why)
+{
+    (void)ctx, (void)why;
+}
+
+static int set_up(void **state)
+{
+    struct overview_cache_world *w = alloc_zeroed(1, sizeof(*w));
+
+    store_open(&w->store);
+    w->account.name = (char *)"main";
+    w->config.accounts = &w->account;
+    w->config.accounts_count = 1;
+    w->redis = redis_new(w->store.loop, NULL, on_up, on_down, w);
+    w->overviews = overview_cache_new(&w->config, w->redis);
+    store_until(&w->store, w->ups == 1);
+    *state = w;
+    return 0;
+}
+
+static void on_closed(void *ctx)
+{
+    struct overview_cache_world *w = ctx;
+
+    w->closed = true;
+    loop_stop(w->store.loop);
+}
+
+static int tear_down(void **state)
+{
+    struct overview_cache_world *w = *state;
+
+    redis_close(w->redis, on_closed, w);
+    store_until(&w->store, w->closed);
+    overview_cache_free(w->overviews);
+    store_close(&w->store);
+    free(w);
+    return 0;
+}
+
+static void on_refreshed(void *ctx, bool ok)
+{
+    struct overview_cache_world *w = ctx;
+
+    w->answers++;
+    w->good += ok;
+    loop_stop(w->store.loop);
+}
+
+/* As if nobody had asked before. */
+static bool refresh(struct overview_cache_world *w)
+{
+    unsigned answers = w->answers, good = w->good;
+
+    store_until(&w->store, redis_is_up(w->redis));
+    overview_cache_free(w->overviews);
+    w->overviews = overview_cache_new(&w->config, w->redis);
+    overview_cache_refresh(w->overviews, on_refreshed, w);
+    store_until(&w->store, w->answers == answers + 1);
+    return w->good == good + 1;
+}
+
+static const struct overview_cache_account *known(struct overview_cache_world *w)
+{
+    return overview_cache_last_of(w->overviews, &w->account);
+}
+
+static void an_account_without_keys_is_empty(void **state)
+{
+    struct overview_cache_world *w = *state;
+
+    assert_true(refresh(w));
+    assert_true(known(w)->known);
+    assert_int_equal(known(w)->overview.lanes[LANE_NORMAL].jobs, 0);
+    assert_int_equal(known(w)->overview.lanes[LANE_NORMAL].oldest_ms, 0);
+    assert_int_equal(known(w)->overview.later_next_ms, 0);
+    assert_null(known(w)->overview.leader);
+    assert_false(known(w)->overview.paused);
+}
+
+static void it_says_what_is_in_redis(void **state)
+{
+    struct overview_cache_world *w = *state;
+    const struct overview_cache_account *s;
+
+    store_do(&w->store, "XADD " P "jobs:bulk * url a");
+    w->store.now_ms += 1500;
+    store_do(&w->store, "XADD " P "jobs:bulk * url a");
+    store_do(&w->store, "ZADD " P "postponed 1700000003500 x 1700000009000 y");
+    store_do(&w->store, "ZADD " P "later 5 z");
+    store_do(&w->store, "XADD " P "dead * url a");
+    store_do(&w->store, "SET " P "lease me");
+    store_do(&w->store, "HSET " P "control paused 1");
+    store_do(&w->store, "SET " P "status {\"budget_left\":7,\"stalled\":\"why\",\"lost_bulk\":1}");
+    assert_true(refresh(w));
+    s = known(w);
+    assert_int_equal(s->overview.lanes[LANE_BULK].jobs, 2);
+    assert_int_equal(s->overview.lanes[LANE_BULK].oldest_ms, 1500);
+    assert_int_equal(s->overview.later, 3);
+    assert_int_equal(s->overview.later_next_ms, 2000);
+    assert_int_equal(s->overview.dead, 1);
+    assert_non_null(s->overview.leader);
+    assert_true(s->overview.paused);
+    assert_int_equal(s->budget_left, 7);
+    assert_true(s->stuck);
+    assert_true(s->lost[LANE_BULK]);
+    assert_false(s->lost[LANE_NORMAL]);
+}
+
+/* An entry that a script may not look at is not looked at. */
+static void the_age_of_a_huge_entry_is_not_asked_for(void **state)
+{
+    struct overview_cache_world *w = *state;
+    char *big = alloc_zeroed(1100001, 1), *command;
+
+    memset(big, 'u', 1100000);
+    command = alloc_printf("XADD " P "jobs:urgent * url %s", big);
+    store_do(&w->store, command);
+    w->store.now_ms += 1500;
+    assert_true(refresh(w));
+    assert_int_equal(known(w)->overview.lanes[LANE_URGENT].jobs, 1);
+    assert_int_equal(known(w)->overview.lanes[LANE_URGENT].oldest_ms, 0);
+    free(command);
+    free(big);
+}
+
+static void looking_needs_no_memory(void **state)
+{
+    struct overview_cache_world *w = *state;
+
+    fakeredis_set_full(w->store.redis, OOM);
+    fakeredis_set_refusing(w->store.redis, "MISCONF the disk is full");
+    assert_true(refresh(w));
+    fakeredis_set_refusing(w->store.redis, NULL);
+    fakeredis_set_full(w->store.redis, NULL);
+}
+
+static void who_asks_in_vain_is_told_so(void **state)
+{
+    struct overview_cache_world *w = *state;
+
+    fakeio_fail_next("overview", FAKEIO_LOST_BEFORE, NULL);
+    assert_false(refresh(w));
+    assert_false(known(w)->known);
+    fakeio_fail_next("overview", FAKEIO_LOST_AFTER, NULL);
+    assert_false(refresh(w));
+    fakeio_fail_next("overview", FAKEIO_REFUSED, "NOPERM not you");
+    assert_false(refresh(w));
+    store_do(&w->store, "RPUSH " P "status x");
+    assert_false(refresh(w));
+    assert_false(known(w)->known);
+}
+
+static void many_who_ask_at_once_ask_redis_once(void **state)
+{
+    struct overview_cache_world *w = *state;
+
+    for (int i = 0; i < 5; i++)
+        overview_cache_refresh(w->overviews, on_refreshed, w);
+    store_until(&w->store, w->answers == 5);
+    assert_int_equal(w->good, 5);
+    assert_int_equal(fakeio_count("overview"), 1);
+}
+
+#define over_redis(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        over_redis(an_account_without_keys_is_empty),
+        over_redis(it_says_what_is_in_redis),
+        over_redis(the_age_of_a_huge_entry_is_not_asked_for),
+        over_redis(looking_needs_no_memory),
+        over_redis(who_asks_in_vain_is_told_so),
+        over_redis(many_who_ask_at_once_ask_redis_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

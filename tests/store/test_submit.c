@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT
+ * A visitor is told yes only when Redis has the job, and a job with an idempotency key is made
+ * once, whatever happens to the connection, and when. */
+#include "store_world.h"
+
+#include "reply.h"
+#include "submit.h"
+
+#define SPANS_MANY 80 /* more than a script may look at */
+
+struct submit_world {
+    struct store_world store;
+    struct config_account account;
+    struct submit *submit;
+    unsigned ups, answers;
+    bool closed;
+    enum submit_outcome outcome;
+    char job[64], why[200];
+};
+
+static void on_up(void *ctx)
+{
+    struct submit_world *w = ctx;
+
+    w->ups++;
+    loop_stop(w->store.loop);
+}
+
+static int set_up(void **state)
+{
+    struct submit_world *w = alloc_zeroed(1, sizeof(*w));
+
+    store_open(&w->store);
+    w->account.name = (char *)"main";
+    w->submit = submit_new(w->store.loop, NULL, on_up, w);
+    store_until(&w->store, w->ups == 1);
+    *state = w;
+    return 0;
+}
+
+static void on_closed(void *ctx)
+{
+    struct submit_world *w = ctx;
+
+    w->closed = true;
+    loop_stop(w->store.loop);
+}
+
+static int tear_down(void **state)
+{
+    struct submit_world *w = *state;
+
+    submit_close(w->submit, on_closed, w);
+    store_until(&w->store, w->closed);
+    store_close(&w->store);
+    free(w);
+    return 0;
+}
+
+static void on_put(void *ctx, const struct submit_result *r)
+{
+    struct submit_world *w = ctx;
+
+    w->answers++;
+    w->outcome = r->outcome;
+    snprintf(w->job, sizeof(w->job), "%s", r->job ? r->job : "");
+    snprintf(w->why, sizeof(w->why), "%s", r->why ? r->why : "");
+    loop_stop(w->store.loop);
+}
+
+/* `fields` of them, under an idempotency key unless that is NULL, asking for `same`. */
+static enum submit_outcome put(struct submit_world *w, size_t fields, const char *key,
+                               const char *same)
+{
+    struct span spans[SPANS_MANY];
+    struct submit_once once = {span_str(key), span_str(same)};
+    unsigned answers = w->answers;
+
+    for (size_t i = 0; i < fields; i += 2) {
+        spans[i] = SPAN("url");
+        spans[i + 1] = SPAN("example.com/a");
+    }
+    store_until(&w->store, submit_is_up(w->submit));
+    submit_put(w->submit, &w->account, LANE_NORMAL, spans, fields, key ? &once : NULL, on_put, w);
+    assert_int_equal(w->answers, answers);
+    store_until(&w->store, w->answers == answers + 1);
+    assert_int_equal(submit_pending(w->submit), 0);
+    return w->outcome;
+}
+
+static void expect_jobs(struct submit_world *w, unsigned n)
+{
+    store_expect_number(&w->store, "XLEN " P "jobs:normal", n);
+}
+
+static void an_accepted_job_is_in_its_lane(void **state)
+{
+    struct submit_world *w = *state;
+
+    assert_int_equal(put(w, 2, NULL, NULL), SUBMIT_ACCEPTED);
+    assert_string_equal(w->job, "normal-1700000000000-0");
+    store_expect(
+        &w->store, "XRANGE " P "jobs:normal - +",
+        "*1\r\n*2\r\n$15\r\n1700000000000-0\r\n*2\r\n$3\r\nurl\r\n$13\r\nexample.com/a\r\n");
+}
+
+static void a_lost_connection_leaves_it_unknown(void **state)
+{
+    struct submit_world *w = *state;
+
+    fakeio_fail_next("XADD", FAKEIO_LOST_BEFORE, NULL);
+    assert_int_equal(put(w, 2, NULL, NULL), SUBMIT_UNKNOWN);
+    expect_jobs(w, 0);
+    fakeio_fail_next("XADD", FAKEIO_LOST_AFTER, NULL);
+    assert_int_equal(put(w, 2, NULL, NULL), SUBMIT_UNKNOWN);
+    expect_jobs(w, 1);
+    assert_int_equal(put(w, 2, NULL, NULL), SUBMIT_ACCEPTED);
+    assert_int_equal(w->ups, 3);
+}
+
+static void without_memory_it_is_refused_in_redis_words(void **state)
+{
+    struct submit_world *w = *state;
+
+    fakeredis_set_full(w->store.redis, OOM);
+    assert_int_equal(put(w, 2, NULL, NULL), SUBMIT_REFUSED);
+    assert_string_equal(w->why, OOM);
+    assert_int_equal(put(w, 2, "a", "same"), SUBMIT_REFUSED);
+    assert_memory_equal(w->why, OOM, strlen(OOM));
+    assert_int_equal(put(w, SPANS_MANY, "a", "same"), SUBMIT_REFUSED);
+    assert_memory_equal(w->why, OOM, strlen(OOM));
+    expect_jobs(w, 0);
+    fakeredis_set_full(w->store.redis, NULL);
+    assert_int_equal(put(w, SPANS_MANY, "a", "same"), SUBMIT_ACCEPTED);
+    expect_jobs(w, 1);
+}
+
+/* A server that became a replica is none to talk to. */
+static void a_replica_is_left(void **state)
+{
+    struct submit_world *w = *state;
+
+    fakeio_fail_next("XADD", FAKEIO_REFUSED,
+                     "READONLY You can't write against a read only replica.");
+    assert_int_equal(put(w, 2, NULL, NULL), SUBMIT_UNKNOWN);
+    assert_false(submit_is_up(w->submit));
+    assert_int_equal(put(w, 2, NULL, NULL), SUBMIT_ACCEPTED);
+    assert_int_equal(w->ups, 2);
+}
+
+static void expect_once(struct submit_world *w, size_t fields)
+{
+    char job[sizeof(w->job)];
+
+    assert_int_equal(put(w, fields, "a", "same"), SUBMIT_ACCEPTED);
+    memcpy(job, w->job, sizeof(job));
+    assert_int_equal(put(w, fields, "a", "same"), SUBMIT_REPEATED);
+    assert_string_equal(w->job, job);
+    assert_int_equal(put(w, fields, "a", "other"), SUBMIT_CONFLICT);
+    expect_jobs(w, 1);
+    assert_int_equal(put(w, fields, "b", "same"), SUBMIT_ACCEPTED);
+    expect_jobs(w, 2);
+    store_expect_number(&w->store, "TTL " P "once:a", SUBMIT_IDEMPOTENCY_S);
+    store_expect(&w->store, "KEYS *:before", "*0\r\n");
+}
+
+static void a_small_job_is_made_once(void **state)
+{
+    struct submit_world *w = *state;
+
+    expect_once(w, 2);
+    assert_int_equal(fakeio_count("put_once"), 4);
+}
+
+static void a_large_job_is_made_once(void **state)
+{
+    struct submit_world *w = *state;
+
+    expect_once(w, SPANS_MANY);
+    assert_int_equal(fakeio_count("end_once"), 4);
+    assert_int_equal(fakeio_count("EXEC"), 4);
+    assert_int_equal(fakeio_count("put_once"), 0);
+}
+
+/* Of one of those steps: what is not known is asked again, and then there is one job. */
+static void expect_one_job_after(struct submit_world *w, size_t fields, const char *step,
+                                 enum fakeio_fault what, const char *key, unsigned jobs)
+{
+    enum submit_outcome again;
+
+    fakeio_fail_next(step, what, NULL);
+    assert_int_equal(put(w, fields, key, "same"), SUBMIT_UNKNOWN);
+    again = put(w, fields, key, "same");
+    assert_true(again == SUBMIT_ACCEPTED || again == SUBMIT_REPEATED);
+    expect_jobs(w, jobs);
+    assert_int_equal(put(w, fields, key, "same"), SUBMIT_REPEATED);
+    expect_jobs(w, jobs);
+    store_expect(&w->store, "KEYS *:before", "*0\r\n");
+}
+
+static void an_answer_that_was_lost_makes_no_second_job(void **state)
+{
+    static const char *const large[] = {"MULTI", "begin_once", "XADD", "end_once", "EXEC"};
+    struct submit_world *w = *state;
+    unsigned jobs = 0;
+    char key[16];
+
+    for (size_t i = 0; i < array_len(large); i++) {
+        for (int after = 0; after < 2; after++) {
+            snprintf(key, sizeof(key), "%zu%d", i, after);
+            expect_one_job_after(w, SPANS_MANY, large[i],
+                                 after ? FAKEIO_LOST_AFTER : FAKEIO_LOST_BEFORE, key, ++jobs);
+        }
+    }
+    expect_one_job_after(w, 2, "put_once", FAKEIO_LOST_BEFORE, "small", ++jobs);
+    expect_one_job_after(w, 2, "put_once", FAKEIO_LOST_AFTER, "smaller", ++jobs);
+}
+
+/* A user of Redis may not be permitted to use MULTI. */
+static void without_transactions_there_is_no_second_job_either(void **state)
+{
+    static const char *const words =
+        "NOPERM this user has no permissions to run the 'multi' command";
+    struct submit_world *w = *state;
+
+    fakeio_fail_next("MULTI", FAKEIO_REFUSED, words);
+    assert_int_equal(put(w, SPANS_MANY, "a", "same"), SUBMIT_REFUSED);
+    assert_string_equal(w->why, words);
+    assert_int_equal(put(w, SPANS_MANY, "a", "same"), SUBMIT_REPEATED);
+    expect_jobs(w, 1);
+}
+
+/* The XADD is refused: the script after it must not take another's entry for ours. */
+static void a_refused_xadd_leaves_the_entry_before_it_alone(void **state)
+{
+    struct submit_world *w = *state;
+
+    assert_int_equal(put(w, 2, NULL, NULL), SUBMIT_ACCEPTED);
+    fakeio_fail_next("MULTI", FAKEIO_REFUSED, "NOPERM not this");
+    fakeio_fail_next("XADD", FAKEIO_REFUSED, "NOPERM nor that");
+    assert_int_equal(put(w, SPANS_MANY, "a", "same"), SUBMIT_REFUSED);
+    expect_jobs(w, 1);
+    store_expect_number(&w->store, "EXISTS " P "once:a", 0);
+}
+
+static void a_key_of_the_wrong_type_is_said_and_adds_nothing(void **state)
+{
+    struct submit_world *w = *state;
+
+    store_do(&w->store, "RPUSH " P "once:a x");
+    assert_int_equal(put(w, 2, "a", "same"), SUBMIT_REFUSED);
+    assert_memory_equal(w->why, "WRONGTYPE", 9);
+    assert_int_equal(put(w, SPANS_MANY, "a", "same"), SUBMIT_REFUSED);
+    assert_memory_equal(w->why, "WRONGTYPE", 9);
+    expect_jobs(w, 0);
+    store_do(&w->store, "DEL " P "jobs:normal");
+    store_do(&w->store, "SET " P "jobs:normal x");
+    assert_int_equal(put(w, 2, NULL, NULL), SUBMIT_REFUSED);
+    assert_int_equal(put(w, 2, "b", "same"), SUBMIT_REFUSED);
+    assert_int_equal(put(w, SPANS_MANY, "b", "same"), SUBMIT_REFUSED);
+    store_expect_number(&w->store, "EXISTS " P "once:b", 0);
+}
+
+static void what_waits_when_it_closes_is_answered(void **state)
+{
+    struct submit_world *w = *state;
+    struct span fields[] = {SPAN("url"), SPAN("example.com/a")};
+
+    submit_put(w->submit, &w->account, LANE_NORMAL, fields, 2, NULL, on_put, w);
+    submit_close(w->submit, on_closed, w);
+    store_until(&w->store, w->closed);
+    assert_int_equal(w->answers, 1);
+    assert_int_equal(w->outcome, SUBMIT_UNKNOWN);
+    w->closed = false;
+    w->submit = submit_new(w->store.loop, NULL, on_up, w);
+}
+
+#define over_redis(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        over_redis(an_accepted_job_is_in_its_lane),
+        over_redis(a_lost_connection_leaves_it_unknown),
+        over_redis(without_memory_it_is_refused_in_redis_words),
+        over_redis(a_replica_is_left),
+        over_redis(a_small_job_is_made_once),
+        over_redis(a_large_job_is_made_once),
+        over_redis(an_answer_that_was_lost_makes_no_second_job),
+        over_redis(without_transactions_there_is_no_second_job_either),
+        over_redis(a_refused_xadd_leaves_the_entry_before_it_alone),
+        over_redis(a_key_of_the_wrong_type_is_said_and_adds_nothing),
+        over_redis(what_waits_when_it_closes_is_answered),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

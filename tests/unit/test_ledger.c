@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT
+ * The ledger against a queue that answers when the test says so. */
+#include "unit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "ledger.h"
+#include "rng.h"
+
+#define ASKED_MAX 16
+
+static struct {
+    queue_budget_cb *cb;
+    void *ctx;
+} asked[ASKED_MAX];
+static size_t asked_count;
+static unsigned changes;
+
+/* In the place of io's. */
+void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_budget_cb *cb,
+                          void *ctx)
+{
+    (void)q, (void)r;
+    must(asked_count < ASKED_MAX);
+    asked[asked_count].cb = cb;
+    asked[asked_count++].ctx = ctx;
+}
+
+void queue_spend(struct queue *q, const struct queue_spend *s, queue_done_cb *cb, void *ctx)
+{
+    (void)q, (void)s, (void)cb;
+    free(ctx);
+}
+
+static void on_changed(void *ctx, int err)
+{
+    (void)ctx, (void)err;
+    changes++;
+}
+
+static void answer(size_t i, uint64_t spent)
+{
+    const struct queue_spent one = {.age_ms = 0, .cost = spent};
+    const struct queue_budget b = {
+        .known = true, .account_ms = 1, .spent = &one, .spent_count = spent != 0};
+
+    asked[i].cb(asked[i].ctx, 0, &b);
+}
+
+static int setup(void **state)
+{
+    struct config_account *a = alloc_zeroed(1, sizeof(*a));
+
+    config_account_init(a);
+    asked_count = changes = 0;
+    *state = a;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct config c = {.accounts = *state, .accounts_count = 1};
+
+    config_deinit(&c);
+    return 0;
+}
+
+/* The lease was lost and taken again while the first answer was on its way: what the others spent
+ * in between is only in the second. */
+static void a_late_answer_of_an_earlier_take_over_is_dropped(void **state)
+{
+    struct ledgers *p = ledger_new(*state, NULL, NS_PER_S, on_changed, NULL);
+
+    ledger_restore(p);
+    ledger_restore(p);
+    assert_int_equal(asked_count, 2 * LEDGER_N);
+    for (size_t l = 0; l < LEDGER_N; l++)
+        answer(l, 0);
+    assert_false(ledger_ready(p));
+    assert_int_equal(changes, 0);
+    for (size_t l = 0; l < LEDGER_N; l++)
+        answer(LEDGER_N + l, 100);
+    assert_true(ledger_ready(p));
+    assert_true(ledger_left(p, LEDGER_PURGE, clock_mono_ns()) <= 100000 - 100);
+    ledger_free(p);
+}
+
+static void a_refusal_of_an_earlier_take_over_is_dropped(void **state)
+{
+    struct ledgers *p = ledger_new(*state, NULL, NS_PER_S, on_changed, NULL);
+
+    ledger_restore(p);
+    ledger_restore(p);
+    asked[0].cb(asked[0].ctx, -EIO, NULL);
+    assert_int_equal(changes, 0);
+    for (size_t l = 1; l < 2 * LEDGER_N; l++)
+        answer(l, 0);
+    assert_true(ledger_ready(p));
+    ledger_free(p);
+}
+
+/* At the ends of what the settings allow, nothing overflows: what is asked for is no more than
+ * there is and never nothing while there is as much as is missing, and when there is too little,
+ * the time that is given is one at which there is enough. */
+static void portions_are_right_up_to_the_ends_of_the_settings(void **state)
+{
+    static const uint64_t units[] = {1,
+                                     2,
+                                     1000,
+                                     184467440737,
+                                     184467440738,
+                                     922337203685,
+                                     999999999999,
+                                     UINT64_C(1000000000000)};
+    static const uint64_t windows_s[] = {1, 2, 3600, 86399, 86400};
+    struct rng rng = {.state = 7};
+
+    (void)state;
+    for (size_t u = 0; u < array_len(units); u++)
+        for (size_t w = 0; w < array_len(windows_s); w++)
+            for (int lane = 0; lane < LANE_N; lane++) {
+                uint64_t window_ns = windows_s[w] * NS_PER_S, now_ns = 5 * window_ns, when = NEVER;
+                struct budget_limits limits = {units[u], window_ns, 1 + rng_below(&rng, units[u]),
+                                               rng_below(&rng, units[u])};
+                struct budget *b = alloc_bytes(sizeof(*b));
+                uint64_t there, portion;
+
+                budget_init(b, &limits, now_ns);
+                there = budget_available(b, (enum lane)lane, now_ns);
+                assert_true(there <= units[u]);
+                portion = ledger_portion(b, (enum lane)lane, units[u], now_ns, &when);
+                assert_true(portion <= there && (portion > 0 || there == 0 || when != NEVER));
+                budget_reserve(b, there, now_ns);
+                when = budget_when(b, (enum lane)lane, 1, now_ns);
+                assert_true(when > now_ns);
+                budget_book(b, there, now_ns);
+                when = budget_when(b, (enum lane)lane, 1, now_ns);
+                assert_true(when != NEVER && when <= now_ns + 2 * window_ns + NS_PER_S);
+                assert_true(budget_available(b, (enum lane)lane, when) >= 1);
+                free(b);
+            }
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_late_answer_of_an_earlier_take_over_is_dropped),
+        T(a_refusal_of_an_earlier_take_over_is_dropped),
+        cmocka_unit_test(portions_are_right_up_to_the_ends_of_the_settings),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
