@@ -211,6 +211,35 @@ void api_fastly_url(struct request *e)
     buf_deinit(&url);
 }
 
+/* Headers with which modules for Varnish ask it to purge every page that matches a pattern. Without
+ * them the request would be taken for the purge of the URL that it was sent to. X-Magento-Tags-
+ * Pattern and X-Pool: the configuration that Magento has for Varnish,
+ * https://github.com/magento/magento2/blob/2.4-develop/app/code/Magento/PageCache/etc/varnish7.vcl
+ * X-Purge-Method: WP Rocket, inc/functions/varnish.php of https://github.com/wp-media/wp-rocket */
+static const struct pattern_header {
+    const char *name, *value; /* value: NULL for any */
+} pattern_headers[] = {
+    {"X-Magento-Tags-Pattern", NULL}, {"X-Pool", NULL}, {"X-Purge-Method", "regex"}};
+
+static bool refuse_pattern(struct request *e)
+{
+    for (size_t i = 0; i < array_len(pattern_headers); i++) {
+        const struct pattern_header *h = &pattern_headers[i];
+        struct span value = visit_header(e->visit, h->name);
+        char why[300];
+
+        if (!value.p || (h->value && !span_eq_nocase(value, span_str(h->value))))
+            continue;
+        snprintf(why, sizeof(why),
+                 "%s: Fastly cannot purge what matches a pattern: purge surrogate keys, a URL or "
+                 "the whole service instead. Fastly's own modules for Magento and WordPress do so",
+                 h->name);
+        request_refuse(e, 400, why);
+        return true;
+    }
+    return false;
+}
+
 /* For clients that send PURGE to the site itself and reach us through its DNS or use us as a
  * proxy. */
 void api_fastly_site(struct request *e)
@@ -218,13 +247,8 @@ void api_fastly_site(struct request *e)
     struct span target = visit_target(e->visit), host = visit_header(e->visit, "Host");
     struct buf url;
 
-    /* Otherwise this request would purge the home page. */
-    if (visit_header(e->visit, "X-Magento-Tags-Pattern").p) {
-        request_refuse(e, 400,
-                       "X-Magento-Tags-Pattern: Fastly purges keys, not patterns; Fastly's module "
-                       "for Magento does so");
+    if (refuse_pattern(e))
         return;
-    }
     if (target.n && *target.p != '/') {
         push_url(e, target);
         return;

@@ -5,7 +5,7 @@
 
 #define PRESS                                                                                      \
     "  - name: press\n    from: [127.0.0.2, \"fd00::/8\", unix]\n    kinds: [url]\n"               \
-    "    hosts: [www.gov.uk, shop.example.com]\n"
+    "    hosts: [www.gov.uk, shop.example.com, blog.example.com]\n"
 #define STRANGER "127.0.0.1"
 #define FRIEND "127.0.0.2"
 
@@ -47,6 +47,15 @@
     "PURGE / HTTP/1.1\r\n"                                                                         \
     "X-Magento-Tags-Pattern: ((^|,)cat_p_7(,|$))|((^|,)cat_p(,|$))\r\n"                            \
     "Host: shop.example.com\r\n\r\n"
+
+#define MAGENTO_POOL "PURGE / HTTP/1.1\r\nX-Pool: cf\r\nHost: shop.example.com\r\n\r\n"
+
+/* WP Rocket's add-on for Varnish empties the cache so, and purges a page with "default":
+ * inc/functions/varnish.php of https://github.com/wp-media/wp-rocket . */
+#define ROCKET(path, method)                                                                       \
+    "PURGE " path " HTTP/1.1\r\n"                                                                  \
+    "X-Purge-Method: " method "\r\n"                                                               \
+    "Host: blog.example.com\r\n\r\n"
 
 struct place {
     struct rig *r;
@@ -160,6 +169,11 @@ static void what_is_no_purge_of_a_page_is_refused(void **state)
     struct place p = open_place(state);
 
     say(&p, FRIEND, 400, MAGENTO_PATTERN);
+    say(&p, FRIEND, 400, MAGENTO_POOL);
+    say(&p, FRIEND, 400, ROCKET("/.*", "regex"));
+    say(&p, FRIEND, 400, ROCKET("/news/.*", "Regex"));
+    say(&p, FRIEND, 200, ROCKET("/news/", "default"));
+    await_purge(&p, "blog.example.com/news/", false);
     say(&p, FRIEND, 200, "PURGE / HTTP/1.1\r\nHost: shop.example.com\r\n\r\n");
     await_purge(&p, "shop.example.com/", false);
     close_place(&p);
