@@ -99,7 +99,7 @@ void job_end_end(struct dispatch *d, struct pending *t, enum fate fate, const ch
 
     if (fate == FATE_PURGED)
         d->counts.targets_purged++;
-    window_settle(&d->window, t, fate, on_job_end, &e); /* t is freed after the last call */
+    window_settle(&d->pace.window, t, fate, on_job_end, &e); /* t is freed after the last call */
 }
 
 void job_end_bury(struct dispatch *d, struct pending *t, const char *reason)
@@ -131,5 +131,5 @@ void job_end_cancel(struct dispatch *d, const struct queue_name *jobs, size_t co
     must(count <= QUEUE_CANCELLED_MAX);
     for (size_t i = 0; i < count; i++)
         names[i] = (struct window_name){jobs[i].lane, jobs[i].id.ms, jobs[i].id.seq};
-    window_cancel(&d->window, names, count, on_cancelled, d);
+    window_cancel(&d->pace.window, names, count, on_cancelled, d);
 }

@@ -468,18 +468,20 @@ static void unit_by_unit_two_services_get_the_same(void **state)
 static void purge_alls_of_a_service_go_one_after_the_other(void **state)
 {
     struct world *w = world_new(100);
+    struct list absorbed;
     struct batch *b;
 
     (void)state;
+    list_init(&absorbed);
     push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, "!");
     push_as(w, (struct push){LANE_NORMAL, 1, false, 0}, "!");
-    w->lanes.all_busy[0] = true;
+    lanes_begin_all(&w->lanes, 0, &absorbed);
     b = pick(w);
     assert_int_equal(b->service, 1);
     assert_int_equal(b->ledger, LEDGER_WRITE);
     finish(w, b, FATE_PURGED);
     assert_null(pick(w));
-    w->lanes.all_busy[0] = false;
+    lanes_end_all(&w->lanes, 0);
     b = pick(w);
     assert_int_equal(b->service, 0);
     finish(w, b, FATE_PURGED);
@@ -612,7 +614,7 @@ static void purge_all_takes_the_waiting_keys_of_its_service_and_no_others(void *
     push_as(w, (struct push){LANE_URGENT, 0, true, 0}, "c");
     push_as(w, (struct push){LANE_NORMAL, 1, false, 0}, "d");
     push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, "url:h/p");
-    lanes_take_keys(&w->lanes, 0, &absorbed);
+    lanes_begin_all(&w->lanes, 0, &absorbed);
     while (!list_empty(&absorbed)) {
         struct pending *t = pending_of(list_pop_front(&absorbed));
 

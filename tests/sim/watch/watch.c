@@ -33,7 +33,7 @@ static void look(const struct dispatch *d, struct now now)
 
     if (dispatch_stalled(d, now, why, sizeof(why)))
         base_abort(why, __FILE__, __LINE__);
-    must(sum(c->requests, FORM_N) == answers + d->in_flight);
+    must(sum(c->requests, FORM_N) == answers + d->pace.in_flight);
     must(sum(c->verdicts, VERDICT_N) == answers);
     must(c->verdicts[VERDICT_THROTTLED] == c->throttled);
     must(measured(c->reply, FORM_N) == sum(c->answers, ANSWER_UNSENT));
