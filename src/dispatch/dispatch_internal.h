@@ -45,7 +45,7 @@ enum answer {
 struct dispatch_counts {
     uint64_t requests[FORM_N], answers[ANSWER_N], verdicts[VERDICT_N];
     uint64_t targets_purged, batch_keys;
-    uint64_t jobs[FATE_N]; /* that ended */
+    uint64_t jobs[OUTCOME_N]; /* that ended */
     uint64_t retries, throttled, bisected, missing;
     /* Durations. A job's age is the difference between this machine's clock now and the clock of
      * Redis at the push (the milliseconds of the job's id); an age below 0 counts as 0. */
@@ -181,7 +181,8 @@ void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x
 
 /* job_end.c: ends a target, and the jobs that waited for nothing else. The target must be SENDING
  * and on no list. */
-void job_end_end(struct dispatch *d, struct pending *t, enum fate fate, const char *reason);
+void job_end_target(struct dispatch *d, struct pending *t, enum outcome outcome,
+                    const char *reason);
 /* Ends jobs that their producers have cancelled: targets that wait for these jobs alone are not
  * sent. */
 void job_end_cancel(struct dispatch *d, const struct queue_name *jobs, size_t count);

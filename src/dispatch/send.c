@@ -250,7 +250,7 @@ static void end_expired(struct dispatch *d, struct list *expired)
     struct list *node;
 
     while ((node = list_pop_front(expired)))
-        job_end_end(d, pending_of(node), FATE_EXPIRED, "expired before it could be sent");
+        job_end_target(d, pending_of(node), OUTCOME_EXPIRED, "expired before it could be sent");
 }
 
 /* One request is always allowed. Replies free memory and request a tick. */

@@ -62,15 +62,15 @@ static uint64_t ended(const struct dispatch *d, size_t i)
 
     switch (i) {
     case 0:
-        return d->counts.jobs[FATE_PURGED];
+        return d->counts.jobs[OUTCOME_PURGED];
     case 1:
-        return d->counts.jobs[FATE_DEAD];
+        return d->counts.jobs[OUTCOME_DEAD];
     case 2:
         return in->malformed;
     case 3:
-        return d->counts.jobs[FATE_EXPIRED] + in->expired;
+        return d->counts.jobs[OUTCOME_EXPIRED] + in->expired;
     default:
-        return d->counts.jobs[FATE_CANCELLED];
+        return d->counts.jobs[OUTCOME_CANCELLED];
     }
 }
 

@@ -70,10 +70,10 @@ static void on_purged(struct judged *v)
         if (v->missing[i++])
             list_push_back(&again, node);
         else
-            job_end_end(d, pending_of(node), FATE_PURGED, "");
+            job_end_target(d, pending_of(node), OUTCOME_PURGED, "");
     }
     while ((node = list_pop_front(&v->b->absorbed)))
-        job_end_end(d, pending_of(node), FATE_PURGED, "");
+        job_end_target(d, pending_of(node), OUTCOME_PURGED, "");
     d->counts.missing += v->missing_count;
     if (!list_empty(&again))
         retry_later(v, &again, "the reply never named this key", true);

@@ -198,10 +198,10 @@ static void on_job_end(void *ctx, const struct window_job *job)
     struct plan *p = ctx;
     struct plan_lane *l = &p->result.lanes[job->lane];
 
-    if (job->fate == FATE_CANCELLED) /* only the ghost is ever cancelled */
+    if (job->outcome == OUTCOME_CANCELLED) /* only the ghost is ever cancelled */
         return;
     l->done_ms = p->result.done_ms = elapsed_ms(p);
-    if (job->fate == FATE_EXPIRED) {
+    if (job->outcome == OUTCOME_EXPIRED) {
         p->result.expired++;
     } else if (job->id_seq) {
         p->result.repeats++;
@@ -209,12 +209,12 @@ static void on_job_end(void *ctx, const struct window_job *job)
     }
 }
 
-static void end_all(struct plan *p, struct list *targets, enum fate fate)
+static void end_all(struct plan *p, struct list *targets, enum outcome outcome)
 {
     struct list *node;
 
     while ((node = list_pop_front(targets)))
-        window_settle(&p->pace.window, pending_of(node), fate, on_job_end, p);
+        window_settle(&p->pace.window, pending_of(node), outcome, on_job_end, p);
 }
 
 static uint64_t land_flights(struct plan *p)
@@ -228,8 +228,8 @@ static uint64_t land_flights(struct plan *p)
         list_remove(&b->link);
         pace_end(&p->pace, b);
         budget_book(&p->budgets[b->ledger], b->cost, p->now_ns);
-        end_all(p, &b->targets, FATE_PURGED);
-        end_all(p, &b->absorbed, FATE_PURGED);
+        end_all(p, &b->targets, OUTCOME_PURGED);
+        end_all(p, &b->absorbed, OUTCOME_PURGED);
         batch_free(b);
     }
     return NEVER;
@@ -301,7 +301,7 @@ static struct pending *find_ghost(const struct plan *p, struct list *targets)
 /* The ghost would be sent now. It must be on no list. */
 static void end_ghost(struct plan *p, struct pending *ghost)
 {
-    window_settle(&p->pace.window, ghost, FATE_CANCELLED, on_job_end, p);
+    window_settle(&p->pace.window, ghost, OUTCOME_CANCELLED, on_job_end, p);
     measure_ghost(p);
 }
 
@@ -383,7 +383,7 @@ static uint64_t send_ready(struct plan *p)
         pace_ask(&p->pace, reserve, p, p->now_ns, &next);
         while ((b = pace_pick(&p->pace, now, &expired, &next))) {
             sent = true;
-            end_all(p, &expired, FATE_EXPIRED);
+            end_all(p, &expired, OUTCOME_EXPIRED);
             without_ghost(p, b);
             if (pace_begin(&p->pace, b, p->now_ns))
                 send_batch(p, b);

@@ -307,7 +307,7 @@ static void both_accounts_are_told_with_their_own_numbers(void **state)
     w->d[1].counts.verdicts[VERDICT_NO_SERVICE] = UINT64_MAX;
     w->d[0].counts.answers[ANSWER_1XX + 3] = 4;
     w->d[0].counts.answers[ANSWER_TIMEOUT] = 5;
-    w->d[0].counts.jobs[FATE_DEAD] = 6;
+    w->d[0].counts.jobs[OUTCOME_DEAD] = 6;
     w->d[0].counts.requests[FORM_URL] = 7;
     w->d[1].pace.brake.state = BRAKE_HELD;
     w->d[1].pace.brake.cause = BRAKE_TOKEN;
