@@ -463,3 +463,21 @@ void lanes_pause_service(struct lanes *l, uint16_t service, uint64_t until_ns)
     l->paused_until[slot_of(l, service)] = until_ns;
     l->pauses_end = max_u64(l->pauses_end, until_ns);
 }
+
+bool lanes_limit_keys(struct lanes *l, uint32_t keys)
+{
+    if (keys >= l->options.batch_keys)
+        return false;
+    l->options.batch_keys = keys;
+    return true;
+}
+
+uint64_t lanes_waiting(const struct lanes *l, enum lane lane)
+{
+    return l->waiting[lane];
+}
+
+uint32_t lanes_waiting_of(const struct lanes *l, enum lane lane, uint16_t service)
+{
+    return l->flows[(uint32_t)lane * slots(l) + slot_of(l, service)].total;
+}

@@ -105,3 +105,9 @@ uint32_t lanes_cost(const struct lanes *l, enum form form, uint32_t targets);
 enum ledger_kind lanes_ledger(const struct lanes *l, enum form form);
 
 void lanes_pause_service(struct lanes *l, uint16_t service, uint64_t until_ns); /* 0 = runs */
+/* Fastly takes at most this many keys in one request. Returns false if that was known already. */
+bool lanes_limit_keys(struct lanes *l, uint32_t keys);
+
+/* Targets that wait: in the lane, without suspects; of one service in the lane. */
+uint64_t lanes_waiting(const struct lanes *l, enum lane lane);
+uint32_t lanes_waiting_of(const struct lanes *l, enum lane lane, uint16_t service);

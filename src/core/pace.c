@@ -62,6 +62,22 @@ void pace_ask(struct pace *p, pace_reserve_cb *reserve, void *ctx, uint64_t now_
     }
 }
 
+void pace_grant(struct pace *p, enum ledger_kind ledger, uint64_t units)
+{
+    p->grant.units[ledger] += units;
+}
+
+void pace_take_back(struct pace *p, enum ledger_kind ledger, uint64_t units)
+{
+    must(p->grant.units[ledger] >= units);
+    p->grant.units[ledger] -= units;
+}
+
+uint64_t pace_granted(const struct pace *p, enum ledger_kind ledger)
+{
+    return p->grant.units[ledger];
+}
+
 /* -- from the lanes onto the wire ------------------------------------------------------------ */
 
 void pace_remove(struct pace *p, struct batch *b, struct pending *t)
@@ -104,8 +120,7 @@ bool pace_begin(struct pace *p, struct batch *b, uint64_t now_ns)
         lanes_begin_all(&p->lanes, b->service, &b->absorbed);
     list_each(it, &b->absorbed)
         window_sent(&p->window, pending_of(it));
-    must(p->grant.units[b->ledger] >= b->cost);
-    p->grant.units[b->ledger] -= b->cost;
+    pace_take_back(p, b->ledger, b->cost);
     lanes_account(&p->lanes, b->lane, b->cost);
     b->brake_epoch = p->brake.epoch;
     b->sent_ns = now_ns;
@@ -122,7 +137,7 @@ void pace_end(struct pace *p, const struct batch *b)
 
 void pace_refund(struct pace *p, const struct batch *b)
 {
-    p->grant.units[b->ledger] += b->cost;
+    pace_grant(p, b->ledger, b->cost);
 }
 
 bool pace_could_send(const struct pace *p, uint64_t now_ns)

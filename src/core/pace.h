@@ -44,6 +44,11 @@ bool pace_is_held(struct pace *p, uint64_t now_ns);
 void pace_ask(struct pace *p, pace_reserve_cb *reserve, void *ctx, uint64_t now_ns,
               uint64_t *next_ns);
 
+/* Units that the owner has reserved; or that it takes back, because nobody will spend them. */
+void pace_grant(struct pace *p, enum ledger_kind ledger, uint64_t units);
+void pace_take_back(struct pace *p, enum ledger_kind ledger, uint64_t units);
+uint64_t pace_granted(const struct pace *p, enum ledger_kind ledger);
+
 /* The next batch that may be sent now, or NULL; then *next_ns is lowered to the time at which one
  * becomes ready just by waiting. Targets that have expired are moved to `expired`; the owner may
  * remove more with pace_remove. The batch must then be passed to pace_begin. */

@@ -312,6 +312,31 @@ uint32_t window_room(const struct window *w, enum lane lane)
  * (dispatch/intake). */
 #define LISTED_BYTES 16
 
+uint32_t window_limit(const struct window *w)
+{
+    return w->limit;
+}
+
+uint32_t window_held(const struct window *w)
+{
+    return w->held;
+}
+
+uint64_t window_merged(const struct window *w)
+{
+    return w->merged;
+}
+
+uint32_t window_jobs(const struct window *w)
+{
+    return w->jobs.used;
+}
+
+uint32_t window_jobs_of(const struct window *w, enum lane lane)
+{
+    return w->jobs_of[lane];
+}
+
 uint64_t window_bytes(const struct window *w)
 {
     return w->bytes + w->table_room * sizeof(*w->table) + pool_bytes(&w->jobs) +

@@ -70,6 +70,11 @@ void window_add(struct window *w, const struct job_spec *spec, const struct wind
 uint32_t window_room(const struct window *w, enum lane lane);
 
 uint64_t window_bytes(const struct window *w); /* memory in use */
+uint32_t window_limit(const struct window *w);
+uint32_t window_held(const struct window *w);   /* pending targets, of all states */
+uint64_t window_merged(const struct window *w); /* targets of new jobs that were already waiting */
+uint32_t window_jobs(const struct window *w);
+uint32_t window_jobs_of(const struct window *w, enum lane lane);
 /* The most by which adding the job can increase window_bytes. */
 uint64_t window_cost_bytes(const struct window *w, const struct job_spec *spec);
 

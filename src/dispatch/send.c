@@ -28,9 +28,7 @@ struct flight {
  * take as much again. */
 static uint64_t flights_max_bytes(const struct dispatch *d)
 {
-    const struct memory *m = d->memory.memory;
-
-    return max_u64(m->max_bytes / 16 / m->users, FLIGHTS_LEAST_BYTES);
+    return max_u64(memory_share_bytes(&d->memory, 16), FLIGHTS_LEAST_BYTES);
 }
 
 static void count_bytes(struct dispatch *d, struct flight *f)
@@ -259,16 +257,6 @@ static bool has_memory(const struct dispatch *d)
     return d->pace.in_flight == 0 || d->flight_bytes - d->landed_bytes < flights_max_bytes(d);
 }
 
-static void say_held(const struct dispatch *d, uint64_t now_ns)
-{
-    uint64_t until_ns = d->pace.brake.until_ns;
-
-    log_debug("Nothing is sent yet", "account=%s why=\"%s\" wait_ms=%llu in_flight=%u",
-              d->account->name, brake_cause_names[d->pace.brake.cause],
-              (unsigned long long)((until_ns - min_u64(now_ns, until_ns)) / NS_PER_MS),
-              d->pace.in_flight);
-}
-
 uint64_t flight_tick(struct dispatch *d, struct now now)
 {
     uint64_t next = unpark_due(d, now.mono_ns);
@@ -279,7 +267,10 @@ uint64_t flight_tick(struct dispatch *d, struct now now)
     if (!lease_may_send(d, now.mono_ns))
         return next;
     if (held) {
-        say_held(d, now.mono_ns);
+        log_debug("Nothing is sent yet", "account=%s why=\"%s\" wait_ms=%llu in_flight=%u",
+                  d->account->name, brake_cause_names[d->pace.brake.cause],
+                  (unsigned long long)brake_wait_ms(&d->pace.brake, now.mono_ns),
+                  d->pace.in_flight);
         return min_u64(next, d->pace.brake.until_ns);
     }
     pace_ask(&d->pace, reserve, d, now.mono_ns, &next);

@@ -50,6 +50,13 @@ static void retry_later(struct judged *v, struct list *targets, const char *reas
     flight_park(d, targets, v->b, v->now.mono_ns + delay_ms * NS_PER_MS);
 }
 
+static void limit_keys(struct dispatch *d, uint32_t keys)
+{
+    if (lanes_limit_keys(&d->pace.lanes, keys))
+        log_warn("Fastly accepts fewer keys per request than before; batches are made smaller",
+                 "account=%s keys=%u", d->account->name, keys);
+}
+
 static void on_purged(struct judged *v)
 {
     struct dispatch *d = v->d;
@@ -59,11 +66,8 @@ static void on_purged(struct judged *v)
 
     list_init(&again);
     brake_good(&d->pace.brake, v->b->brake_epoch, d->account->max_in_flight);
-    if (learned && learned / 2 < d->pace.lanes.options.batch_keys) {
-        d->pace.lanes.options.batch_keys = (learned + 1) / 2;
-        log_warn("Fastly accepts fewer keys per request than before; batches are made smaller",
-                 "account=%s keys=%u", d->account->name, d->pace.lanes.options.batch_keys);
-    }
+    if (learned)
+        limit_keys(d, (learned + 1) / 2);
     if (v->b->service != SERVICE_NONE)
         d->services[v->b->service].refusals = 0;
     while ((node = list_pop_front(&v->b->targets))) {
@@ -87,7 +91,7 @@ static void on_throttled(struct judged *v)
     if (brake_hold(&d->pace.brake, BRAKE_THROTTLE, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
         log_warn("Fastly throttles this account (429); sending is held until it may continue",
                  "account=%s wait_ms=%llu left_by_our_count=%llu", d->account->name,
-                 (unsigned long long)((d->pace.brake.until_ns - v->now.mono_ns) / NS_PER_MS),
+                 (unsigned long long)brake_wait_ms(&d->pace.brake, v->now.mono_ns),
                  (unsigned long long)ledger_left(d->ledgers, v->b->ledger, v->now.mono_ns));
     ledger_drain(d->ledgers, v->b->ledger, v->now.mono_ns);
     flight_put_batch_back(d, v->b);
@@ -111,7 +115,7 @@ static void on_retry(struct judged *v)
         log_error("Fastly cannot be reached or answers with errors; sending one request at a time "
                   "until it is back",
                   "account=%s why=\"%s\" next_try_ms=%llu", d->account->name, v->j.reason,
-                  (unsigned long long)((d->pace.brake.until_ns - v->now.mono_ns) / NS_PER_MS));
+                  (unsigned long long)brake_wait_ms(&d->pace.brake, v->now.mono_ns));
     retry_later(v, &v->b->targets, v->j.reason, sent);
 }
 
@@ -126,9 +130,7 @@ static void on_refused(struct judged *v)
         return;
     }
     if (v->j.keys_limit && v->j.keys_limit < b->count) {
-        d->pace.lanes.options.batch_keys = v->j.keys_limit;
-        log_warn("Fastly accepts fewer keys per request than before; batches are made smaller",
-                 "account=%s keys=%u", d->account->name, v->j.keys_limit);
+        limit_keys(d, v->j.keys_limit);
         flight_put_batch_back(d, b);
         return;
     }

@@ -143,12 +143,12 @@ static uint32_t shelve_repeat(struct plan *p, enum lane lane, const struct span 
 static void add(struct plan *p, enum lane lane, const struct job_spec *spec, uint32_t repeat)
 {
     struct plan_lane *l = &p->result.lanes[lane];
-    uint64_t merged = p->pace.window.merged;
+    uint64_t merged = window_merged(&p->pace.window);
     struct window_add how = {.lane = lane, .id_seq = repeat, .plain = true, .now_ns = p->now_ns};
 
     window_add(&p->pace.window, spec, &how);
     l->targets += spec->targets_count;
-    l->merged += p->pace.window.merged - merged;
+    l->merged += window_merged(&p->pace.window) - merged;
 }
 
 /* Treats an entry as the daemon does after reading it: it is refused, expires, is postponed or
@@ -245,15 +245,21 @@ static bool is_ghost(const struct pending *t)
     return span_is(pending_bytes(t), ghost_bytes);
 }
 
-/* The service with the longest queue of targets; the ghost joins that queue. */
+/* The service with the longest queue of urgent targets; the ghost joins that queue. */
 static uint16_t ghost_service(const struct plan *p)
 {
-    uint32_t longest = 0;
+    uint16_t longest = p->account->services_count ? 0 : SERVICE_NONE;
+    uint32_t most = 0;
 
-    for (uint32_t s = 1; s < p->account->services_count; s++)
-        if (p->pace.lanes.flows[s].total > p->pace.lanes.flows[longest].total)
-            longest = s;
-    return p->account->services_count ? (uint16_t)longest : SERVICE_NONE;
+    for (uint32_t s = 0; s < p->account->services_count; s++) {
+        uint32_t waiting = lanes_waiting_of(&p->pace.lanes, LANE_URGENT, (uint16_t)s);
+
+        if (waiting > most) {
+            longest = (uint16_t)s;
+            most = waiting;
+        }
+    }
+    return longest;
 }
 
 static void push_ghost(struct plan *p)
@@ -346,7 +352,7 @@ static void without_ghost(struct plan *p, struct batch *b)
     if (!ghost)
         return;
     pace_remove(&p->pace, b, ghost);
-    p->pace.grant.units[b->ledger] -= cost - b->cost;
+    pace_take_back(&p->pace, b->ledger, cost - b->cost);
     budget_give_back(&p->budgets[b->ledger], cost - b->cost, p->now_ns);
     end_ghost(p, ghost);
 }
@@ -356,15 +362,15 @@ static void reserve(void *ctx, enum ledger_kind l, enum lane lane, uint64_t want
                     uint64_t *when_ns)
 {
     struct plan *p = ctx;
-    uint64_t *units = &p->pace.grant.units[l], portion;
+    uint64_t have = pace_granted(&p->pace, l), portion;
 
-    if (*units >= want)
+    if (have >= want)
         return;
-    portion = ledger_portion(&p->budgets[l], lane, want - *units, now_ns, when_ns);
+    portion = ledger_portion(&p->budgets[l], lane, want - have, now_ns, when_ns);
     if (portion == 0)
         return;
     budget_reserve(&p->budgets[l], portion, now_ns);
-    *units += portion;
+    pace_grant(&p->pace, l, portion);
     p->reserved = true;
 }
 
@@ -396,7 +402,7 @@ static uint64_t send_ready(struct plan *p)
 
 static bool idle(const struct plan *p)
 {
-    return p->pace.in_flight == 0 && p->pace.window.held == p->ghost.waiting &&
+    return p->pace.in_flight == 0 && window_held(&p->pace.window) == p->ghost.waiting &&
            plan_later_next(&p->plan_later) == NEVER;
 }
 
@@ -462,8 +468,10 @@ int plan_take(struct plan *p, enum lane lane, const struct span *fields, size_t 
 static void give_back_grants(struct plan *p)
 {
     for (int l = 0; l < LEDGER_N; l++) {
-        budget_give_back(&p->budgets[l], p->pace.grant.units[l], p->now_ns);
-        p->pace.grant.units[l] = 0;
+        uint64_t units = pace_granted(&p->pace, (enum ledger_kind)l);
+
+        pace_take_back(&p->pace, (enum ledger_kind)l, units);
+        budget_give_back(&p->budgets[l], units, p->now_ns);
     }
 }
 
@@ -481,7 +489,7 @@ void plan_finish(struct plan *p, struct plan_result *out)
         goes_on = step(p);
     give_back_grants(p);
     take_leave(p);
-    p->result.never = p->pace.window.held - p->ghost.waiting;
+    p->result.never = window_held(&p->pace.window) - p->ghost.waiting;
     while (idle(p) && !p->result.urgent_known && goes_on)
         goes_on = step(p);
     give_back_grants(p);
