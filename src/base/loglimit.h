@@ -16,6 +16,8 @@ struct loglimit {
 
 /* Returns whether one more line may be written. */
 bool loglimit_take(struct loglimit *l, uint64_t now_ns);
+/* When loglimit_end must be called; NEVER if nothing is counted. */
+uint64_t loglimit_due_ns(const struct loglimit *l);
 /* Ends the second when it is over, and sets *unwritten to the number of lines suppressed in it, or
  * to 0. Returns when to call it again, or NEVER if nothing is counted. */
 uint64_t loglimit_end(struct loglimit *l, uint64_t now_ns, uint64_t *unwritten);

@@ -20,6 +20,12 @@ void quota_init(struct quota *q, uint64_t max)
     list_init(&q->parties);
 }
 
+void quota_notify(struct quota *q, void (*freed)(void *ctx), void *ctx)
+{
+    q->freed = freed;
+    q->ctx = ctx;
+}
+
 void quota_deinit(struct quota *q)
 {
     must(list_empty(&q->parties) && q->used == 0);

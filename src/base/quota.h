@@ -27,6 +27,8 @@ struct quota_bill {
 };
 
 void quota_init(struct quota *q, uint64_t max);
+/* Calls `freed` whenever bytes are returned. */
+void quota_notify(struct quota *q, void (*freed)(void *ctx), void *ctx);
 void quota_deinit(struct quota *q); /* all bills must be closed */
 
 /* The largest number of bytes that one quota_take can ever get. */

@@ -309,7 +309,7 @@ static int sum_up(struct push *p)
         cmd_tell("Pushing stopped: push again from line %" PRIu64 " on\n", p->first_open);
     if ((p->jobs.file && (rc < 0 || p->wrong)) || c->unknown)
         cmd_tell("%" PRIu64 " jobs accepted, %" PRIu64 " of bad input not sent, %" PRIu64
-                 " refused by Redis, %" PRIu64 " of unknown fate%s\n",
+                 " refused by Redis, %" PRIu64 " of unknown outcome%s\n",
                  c->accepted, p->wrong, c->refused, c->unknown,
                  p->broken ? "; the rest was not sent" : "");
     else if (p->jobs.file && !p->quiet)

@@ -97,6 +97,11 @@ bool brake_failure(struct brake *b, uint32_t epoch, uint64_t wait_ms, uint64_t n
     return brake_hold(b, BRAKE_OUTAGE, epoch, wait_ms, now_ns);
 }
 
+uint64_t brake_wait_ms(const struct brake *b, uint64_t now_ns)
+{
+    return (b->until_ns - min_u64(now_ns, b->until_ns)) / NS_PER_MS;
+}
+
 void brake_release(struct brake *b)
 {
     uint32_t epoch = b->epoch;

@@ -53,4 +53,5 @@ bool brake_failure(struct brake *b, uint32_t epoch, uint64_t wait_ms, uint64_t n
  * s, 4 s ... 60 s. Returns true if this begins a hold, false if a hold was already in effect. */
 bool brake_hold(struct brake *b, enum brake_cause cause, uint32_t epoch, uint64_t wait_ms,
                 uint64_t now_ns);
+uint64_t brake_wait_ms(const struct brake *b, uint64_t now_ns); /* until the hold ends */
 void brake_release(struct brake *b); /* an operator releases the brake: FREE at once */

@@ -2,6 +2,7 @@
 #include "lanes.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
 #include "fastly.h"
@@ -52,6 +53,13 @@ struct lanes_options lanes_options_of(const struct config_account *a)
     for (int lane = 0; lane < LANE_N; lane++)
         o.linger_ns[lane] = config_lane(a, (enum lane)lane)->linger_ms * NS_PER_MS;
     return o;
+}
+
+void lanes_configure(struct lanes *l, const struct config_account *a)
+{
+    struct lanes_options o = lanes_options_of(a);
+
+    memcpy(l->options.linger_ns, o.linger_ns, sizeof(o.linger_ns));
 }
 
 void lanes_init(struct lanes *l, const struct lanes_options *o)
@@ -153,8 +161,28 @@ void lanes_add_suspect(struct lanes *l, struct batch *b)
     l->cost[b->lane][b->ledger] += lanes_cost(l, b->form, b->count);
 }
 
-void lanes_take_keys(struct lanes *l, uint16_t service, struct list *to)
+static void remove_suspect(struct lanes *l, struct batch *b)
 {
+    list_remove(&b->link);
+    l->cost[b->lane][b->ledger] -= lanes_cost(l, b->form, b->count);
+}
+
+struct batch *lanes_take_suspect(struct lanes *l)
+{
+    for (int lane = 0; lane < LANE_N; lane++) {
+        if (!list_empty(&l->suspects[lane])) {
+            struct batch *b = list_first(&l->suspects[lane], struct batch, link);
+
+            remove_suspect(l, b);
+            return b;
+        }
+    }
+    return NULL;
+}
+
+void lanes_begin_all(struct lanes *l, uint16_t service, struct list *to)
+{
+    l->all_busy[slot_of(l, service)] = true;
     for (int lane = 0; lane < LANE_N; lane++) {
         struct flow *f = flow_of(l, (enum lane)lane, service);
 
@@ -168,6 +196,11 @@ void lanes_take_keys(struct lanes *l, uint16_t service, struct list *to)
             }
         }
     }
+}
+
+void lanes_end_all(struct lanes *l, uint16_t service)
+{
+    l->all_busy[slot_of(l, service)] = false;
 }
 
 /* How many targets of this queue can be sent now. 0 if it must wait; if it only lingers, *ready_ns
@@ -272,9 +305,8 @@ static struct batch *pick_suspect(struct lanes *l, enum lane lane, const struct 
 
         if (paused(l, b->service, now_ns, ready_ns) || cost > grant->units[b->ledger])
             continue;
-        list_remove(&b->link);
+        remove_suspect(l, b);
         b->cost = cost;
-        l->cost[lane][b->ledger] -= cost;
         return b;
     }
     return NULL;
@@ -430,4 +462,22 @@ void lanes_pause_service(struct lanes *l, uint16_t service, uint64_t until_ns)
 {
     l->paused_until[slot_of(l, service)] = until_ns;
     l->pauses_end = max_u64(l->pauses_end, until_ns);
+}
+
+bool lanes_limit_keys(struct lanes *l, uint32_t keys)
+{
+    if (keys >= l->options.batch_keys)
+        return false;
+    l->options.batch_keys = keys;
+    return true;
+}
+
+uint64_t lanes_waiting(const struct lanes *l, enum lane lane)
+{
+    return l->waiting[lane];
+}
+
+uint32_t lanes_waiting_of(const struct lanes *l, enum lane lane, uint16_t service)
+{
+    return l->flows[(uint32_t)lane * slots(l) + slot_of(l, service)].total;
 }

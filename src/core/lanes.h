@@ -61,15 +61,19 @@ struct lanes {
 struct lanes_options lanes_options_of(const struct config_account *a);
 void lanes_init(struct lanes *l, const struct lanes_options *o);
 void lanes_deinit(struct lanes *l); /* must be empty */
+/* Takes over the settings that may change while targets wait: how long batches linger. */
+void lanes_configure(struct lanes *l, const struct config_account *a);
 
 void lanes_add(struct lanes *l, struct pending *t);       /* to the end of its queue */
 void lanes_put_back(struct lanes *l, struct pending *t);  /* to the front of its queue */
 void lanes_remove(struct lanes *l, struct pending *t);    /* from its queue */
 void lanes_add_suspect(struct lanes *l, struct batch *b); /* takes ownership of b */
+struct batch *lanes_take_suspect(struct lanes *l); /* any of them, which is the caller's; or NULL */
 
-/* Moves every waiting key of the service from its queues to `to`, the absorbed list of a
- * purge-all. */
-void lanes_take_keys(struct lanes *l, uint16_t service, struct list *to);
+/* A purge-all of the service is sent: moves every waiting key of the service from its queues to
+ * `to`, and no second purge-all is picked until it ends. */
+void lanes_begin_all(struct lanes *l, uint16_t service, struct list *to);
+void lanes_end_all(struct lanes *l, uint16_t service);
 
 /* The next request of the lane that the grant pays for, as a new batch of targets in state SENDING;
  * or NULL, and then *ready_ns is the time at which a request becomes ready just by waiting (NEVER:
@@ -101,3 +105,9 @@ uint32_t lanes_cost(const struct lanes *l, enum form form, uint32_t targets);
 enum ledger_kind lanes_ledger(const struct lanes *l, enum form form);
 
 void lanes_pause_service(struct lanes *l, uint16_t service, uint64_t until_ns); /* 0 = runs */
+/* Fastly takes at most this many keys in one request. Returns false if that was known already. */
+bool lanes_limit_keys(struct lanes *l, uint32_t keys);
+
+/* Targets that wait: in the lane, without suspects; of one service in the lane. */
+uint64_t lanes_waiting(const struct lanes *l, enum lane lane);
+uint32_t lanes_waiting_of(const struct lanes *l, enum lane lane, uint16_t service);

@@ -36,6 +36,21 @@ static uint64_t beyond(const struct memory *m, uint64_t bytes)
     return bytes > own ? bytes - own : 0;
 }
 
+uint64_t memory_max_bytes(const struct memory_user *u)
+{
+    return u->memory ? u->memory->max_bytes : 0;
+}
+
+uint64_t memory_share_bytes(const struct memory_user *u, uint32_t n)
+{
+    return u->memory->max_bytes / n / u->memory->users;
+}
+
+uint64_t memory_used(const struct memory_user *u)
+{
+    return u->used;
+}
+
 void memory_use(struct memory_user *u, uint64_t bytes)
 {
     struct memory *m = u->memory;

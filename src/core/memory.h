@@ -29,6 +29,11 @@ void memory_init(struct memory *m, uint64_t max_bytes, uint32_t users);
 void memory_join(struct memory *m, struct memory_user *u);
 void memory_leave(struct memory_user *u);
 
+uint64_t memory_max_bytes(const struct memory_user *u); /* of all accounts; 0: it has not joined */
+/* What each account gets of one n-th of the limit. */
+uint64_t memory_share_bytes(const struct memory_user *u, uint32_t n);
+uint64_t memory_used(const struct memory_user *u);
+
 /* Sets the number of bytes now in use. This only counts and never refuses. */
 void memory_use(struct memory_user *u, uint64_t bytes);
 

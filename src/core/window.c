@@ -198,7 +198,7 @@ static uint32_t job_new(struct window *w, const struct job_spec *spec, const str
                                         .lane = how->lane,
                                         .plain = how->plain,
                                         .large = how->large,
-                                        .fate = FATE_PURGED,
+                                        .outcome = OUTCOME_PURGED,
                                         .open = (uint16_t)spec->targets_count,
                                         .targets = (uint16_t)spec->targets_count};
     return i;
@@ -312,6 +312,31 @@ uint32_t window_room(const struct window *w, enum lane lane)
  * (dispatch/intake). */
 #define LISTED_BYTES 16
 
+uint32_t window_limit(const struct window *w)
+{
+    return w->limit;
+}
+
+uint32_t window_held(const struct window *w)
+{
+    return w->held;
+}
+
+uint64_t window_merged(const struct window *w)
+{
+    return w->merged;
+}
+
+uint32_t window_jobs(const struct window *w)
+{
+    return w->jobs.used;
+}
+
+uint32_t window_jobs_of(const struct window *w, enum lane lane)
+{
+    return w->jobs_of[lane];
+}
+
 uint64_t window_bytes(const struct window *w)
 {
     return w->bytes + w->table_room * sizeof(*w->table) + pool_bytes(&w->jobs) +
@@ -394,7 +419,7 @@ void window_due(struct window *w, struct pending *t)
     lanes_add(w->lanes, t);
 }
 
-void window_settle(struct window *w, struct pending *t, enum fate fate, window_end_cb *cb,
+void window_settle(struct window *w, struct pending *t, enum outcome outcome, window_end_cb *cb,
                    void *ctx)
 {
     if (t->state == PENDING_WAITING) {
@@ -407,9 +432,9 @@ void window_settle(struct window *w, struct pending *t, enum fate fate, window_e
         struct window_job *job = job_at(w, i);
 
         must(job->open > 0);
-        if (job->fate < (uint64_t)fate)
-            job->fate = fate;
-        if (--job->open == 0 || fate == FATE_DEAD)
+        if (job->outcome < (uint64_t)outcome)
+            job->outcome = outcome;
+        if (--job->open == 0 || outcome == OUTCOME_DEAD)
             cb(ctx, job);
         if (job->open == 0) /* stays 0 in a freed record: window_each_job relies on it */
             job_free(w, i);
@@ -458,7 +483,7 @@ static void release(struct window *w, uint32_t number, window_end_cb *cb, void *
 {
     struct window_job *job = job_at(w, number);
 
-    job->fate = job->fate < FATE_CANCELLED ? FATE_CANCELLED : job->fate;
+    job->outcome = job->outcome < OUTCOME_CANCELLED ? OUTCOME_CANCELLED : job->outcome;
     if (--job->open > 0)
         return;
     cb(ctx, job);

@@ -10,17 +10,15 @@
 
 #include "job.h"
 #include "lanes.h"
+#include "outcome.h"
 #include "pool.h"
-
-/* The outcome of a job, which is the worst outcome of its targets. */
-enum fate { FATE_PURGED, FATE_EXPIRED, FATE_CANCELLED, FATE_DEAD, FATE_N };
 
 /* The part of a job kept in memory; everything else stays in its stream entry. */
 struct __attribute__((packed, aligned(4))) window_job {
     uint32_t next;       /* in the chain of its only target */
     uint64_t id_ms : 48; /* the entry's id: milliseconds (until the year 10889) */
     uint64_t lane : 2;
-    uint64_t fate : 2;
+    uint64_t outcome : 2;
     uint64_t plain : 1; /* its entry has no ref, original id or repeat, which its end would need */
     uint64_t cancelled : 1; /* it is being cancelled */
     uint64_t large : 1;     /* its entry is too large for one script */
@@ -33,6 +31,7 @@ struct __attribute__((packed, aligned(4))) window_job {
 /* There is one of these for every job of the backlog. */
 _Static_assert(sizeof(struct window_job) == 20, "a job in memory has grown");
 _Static_assert(JOB_TARGETS_MAX <= UINT16_MAX, "open, targets");
+_Static_assert(OUTCOME_DEAD < 4 && LANE_N <= 4, "outcome, lane");
 
 struct window {
     struct pending **table; /* hash table with linear probing, for WAITING and DELAYED targets */
@@ -71,6 +70,11 @@ void window_add(struct window *w, const struct job_spec *spec, const struct wind
 uint32_t window_room(const struct window *w, enum lane lane);
 
 uint64_t window_bytes(const struct window *w); /* memory in use */
+uint32_t window_limit(const struct window *w);
+uint32_t window_held(const struct window *w);   /* pending targets, of all states */
+uint64_t window_merged(const struct window *w); /* targets of new jobs that were already waiting */
+uint32_t window_jobs(const struct window *w);
+uint32_t window_jobs_of(const struct window *w, enum lane lane);
 /* The most by which adding the job can increase window_bytes. */
 uint64_t window_cost_bytes(const struct window *w, const struct job_spec *spec);
 
@@ -87,12 +91,12 @@ struct pending *window_delay(struct window *w, struct pending *t);
 void window_due(struct window *w, struct pending *t);
 
 /* Ends a target in state SENDING or WAITING, and every job that waited for nothing else. */
-void window_settle(struct window *w, struct pending *t, enum fate fate, window_end_cb *cb,
+void window_settle(struct window *w, struct pending *t, enum outcome outcome, window_end_cb *cb,
                    void *ctx);
 
 /* Cancels jobs. Waiting targets that no other job waits for are not sent. Targets in flight or
  * parked for a retry are not changed. `cb` is called for each job that this ends, with
- * FATE_CANCELLED. Scans all waiting targets, once for all given jobs. */
+ * OUTCOME_CANCELLED. Scans all waiting targets, once for all given jobs. */
 struct window_name {
     enum lane lane;
     uint64_t id_ms;

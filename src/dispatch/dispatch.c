@@ -70,16 +70,6 @@ static void on_settled(void *ctx, bool later)
 
 /* -- creating and freeing -------------------------------------------------------------------- */
 
-/* Initializes what is only kept in memory. All of it can be read again from Redis. */
-static void init_memory(struct dispatch *d)
-{
-    struct lanes_options lanes = lanes_options_of(d->account);
-
-    lanes_init(&d->lanes, &lanes);
-    window_init(&d->window, d->options.window, &d->lanes);
-    d->services = alloc_zeroed(d->account->services_count + 1, sizeof(*d->services));
-}
-
 static uint64_t say_unwritten(struct dispatch *d, uint64_t now_ns)
 {
     uint64_t unwritten, next_ns = loglimit_end(&d->log_limit, now_ns, &unwritten);
@@ -90,12 +80,15 @@ static uint64_t say_unwritten(struct dispatch *d, uint64_t now_ns)
     return next_ns;
 }
 
+static struct service_state *services_new(const struct config_account *a)
+{
+    return alloc_zeroed(a->services_count + 1, sizeof(struct service_state));
+}
+
+/* Forgets what is only kept in memory, except the window and the lanes. */
 static void forget_memory(struct dispatch *d)
 {
-    must(d->in_flight == 0);
     flight_forget_waiting(d);
-    window_deinit(&d->window);
-    lanes_deinit(&d->lanes);
     for (uint32_t i = 0; i < d->scars_count; i++) {
         free(d->scars[i].reason);
         free(d->scars[i].target);
@@ -122,14 +115,14 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     list_init(&d->landed);
     d->due_next_ns = d->progress_ns = now.mono_ns;
     d->lateness.due_ns = NEVER;
-    brake_init(
-        &d->brake); /* kept when the memory is forgotten: Redis does not know what Fastly said */
-    init_memory(d);
+    pace_init(&d->pace, d->account, o->window);
+    d->services = services_new(d->account);
     d->trouble = trouble_new(d->options.account->name);
     d->queue = queue_new(o->loop, o->redis, d->account->name, o->owner, &callbacks, d);
     d->settle = settle_new(d->account, d->queue, on_settled, d);
     memory_join(o->memory, &d->memory);
-    d->intake = intake_new(d->account, d->queue, &d->window, d->settle, &d->memory, on_taken, d);
+    d->intake =
+        intake_new(d->account, d->queue, &d->pace.window, d->settle, &d->memory, on_taken, d);
     intake_limit_log(d->intake, &d->log_limit);
     intake_limit(d->intake, o->job_max_bytes);
     lease_init(d);
@@ -143,6 +136,7 @@ void dispatch_free(struct dispatch *d)
     must(d->state == DISPATCH_STOPPED);
     (void)say_unwritten(d, NEVER);
     forget_memory(d);
+    pace_deinit(&d->pace);
     flight_forget_landed(d);
     intake_free(d->intake);
     memory_leave(&d->memory);
@@ -200,8 +194,7 @@ static void apply(struct dispatch *d, const struct config *c, const struct confi
     intake_configure(d->intake, a);
     settle_configure(d->settle, a);
     ledger_configure(d->ledgers, a, now_ns);
-    for (int lane = 0; lane < LANE_N; lane++)
-        d->lanes.options.linger_ns[lane] = config_lane(a, (enum lane)lane)->linger_ms * NS_PER_MS;
+    pace_configure(&d->pace, a);
     config_drop(old);
 }
 
@@ -213,12 +206,14 @@ static void apply_next(struct dispatch *d)
     d->next_config = NULL;
 }
 
-/* Starts again with an empty memory and the newest settings. */
+/* Starts again with an empty memory and the newest settings. All that is forgotten can be read
+ * again from Redis. */
 static void start_over(struct dispatch *d)
 {
     forget_memory(d);
     apply_next(d);
-    init_memory(d);
+    pace_restart(&d->pace, d->account);
+    d->services = services_new(d->account);
 }
 
 /* -- leading and not leading ----------------------------------------------------------------- */
@@ -226,7 +221,7 @@ static void start_over(struct dispatch *d)
 void dispatch_begin_drain(struct dispatch *d, const char *why)
 {
     log_info("No new purges are sent; waiting for those in flight",
-             "account=%s why=\"%s\" in_flight=%u", d->account->name, why, d->in_flight);
+             "account=%s why=\"%s\" in_flight=%u", d->account->name, why, d->pace.in_flight);
     intake_stop(d->intake);
     d->state = DISPATCH_DRAINING;
 }
@@ -260,7 +255,7 @@ static void release(struct dispatch *d)
  * need not be written. */
 static bool drained(const struct dispatch *d)
 {
-    return d->in_flight == 0 && (settle_idle(d->settle) || !d->queue_up);
+    return d->pace.in_flight == 0 && (settle_idle(d->settle) || !d->queue_up);
 }
 
 static void drain_tick(struct dispatch *d)
@@ -364,7 +359,7 @@ void dispatch_configure(struct dispatch *d, const struct config *c, const struct
                         struct endpoint *e, struct now now)
 {
     if (!endpoint_same(d->endpoint, e))
-        brake_release(&d->brake); /* the brake's reason came from the old endpoint */
+        brake_release(&d->pace.brake); /* the brake's reason came from the old endpoint */
     endpoint_drop(d->endpoint);
     d->endpoint = endpoint_hold(e);
     config_drop(d->next_config);

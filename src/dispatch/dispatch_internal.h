@@ -6,19 +6,17 @@
 #pragma once
 
 #include "batch.h"
-#include "brake.h"
 #include "dispatch.h"
 #include "fastly.h"
 #include "histogram.h"
 #include "intake.h"
 #include "job.h"
-#include "lanes.h"
 #include "ledger.h"
 #include "loglimit.h"
+#include "pace.h"
 #include "rng.h"
 #include "settle.h"
 #include "trouble.h"
-#include "window.h"
 
 enum dispatch_state {
     DISPATCH_STANDBY,   /* another instance leads, or Redis is away. next: RESTORING */
@@ -47,7 +45,7 @@ enum answer {
 struct dispatch_counts {
     uint64_t requests[FORM_N], answers[ANSWER_N], verdicts[VERDICT_N];
     uint64_t targets_purged, batch_keys;
-    uint64_t jobs[FATE_N]; /* that ended */
+    uint64_t jobs[OUTCOME_N]; /* that ended */
     uint64_t retries, throttled, bisected, missing;
     /* Durations. A job's age is the difference between this machine's clock now and the clock of
      * Redis at the push (the milliseconds of the job's id); an age below 0 counts as 0. */
@@ -92,13 +90,11 @@ struct dispatch {
 
     struct queue *queue;
     bool queue_up;
-    struct lanes lanes;
-    struct window window;
+    struct pace pace;
     struct memory_user memory;
     struct intake *intake;
     struct settle *settle;
     struct ledgers *ledgers;
-    struct brake brake;
     struct rng rng;
 
     struct heap parked;    /* batches until their retry is due */
@@ -106,7 +102,6 @@ struct dispatch {
     struct list landed;    /* flights to be recycled */
     uint64_t flight_bytes; /* of both ... */
     uint64_t landed_bytes; /* ... and of the latter */
-    uint32_t in_flight;
     struct service_state *services;
     struct scar *scars;
     uint32_t scars_count;
@@ -127,7 +122,6 @@ struct dispatch {
     uint64_t up_ns;       /* since when Redis is connected */
     uint64_t progress_ns; /* when a request was last begun or answered, or when last nothing could
                              be sent */
-    bool funded[LEDGER_N][LANE_N]; /* as of the last tick: units were granted or requested */
     struct lateness lateness;
 
     /* the lease */
@@ -187,7 +181,8 @@ void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x
 
 /* job_end.c: ends a target, and the jobs that waited for nothing else. The target must be SENDING
  * and on no list. */
-void job_end_end(struct dispatch *d, struct pending *t, enum fate fate, const char *reason);
+void job_end_target(struct dispatch *d, struct pending *t, enum outcome outcome,
+                    const char *reason);
 /* Ends jobs that their producers have cancelled: targets that wait for these jobs alone are not
  * sent. */
 void job_end_cancel(struct dispatch *d, const struct queue_name *jobs, size_t count);

@@ -248,7 +248,7 @@ void intake_take_stock(struct intake *in)
  * takes. */
 static uint64_t room_of(const struct intake *in, enum lane lane)
 {
-    bool empty = in->window->held == 0 && memory_is_ours(in->memory);
+    bool empty = window_held(in->window) == 0 && memory_is_ours(in->memory);
 
     return empty ? UINT64_MAX : memory_room(in->memory, lane);
 }

@@ -8,7 +8,7 @@
 
 struct ending {
     struct dispatch *dispatch;
-    enum fate fate; /* of the target */
+    enum outcome outcome; /* of the target */
     const char *reason;
     struct span target;
 };
@@ -53,22 +53,18 @@ static void count_end(struct dispatch *d, const struct window_job *job)
 {
     uint64_t age_ms = d->wall_ms > job->id_ms ? d->wall_ms - job->id_ms : 0;
 
-    d->counts.jobs[job->fate]++;
-    if (job->fate == FATE_PURGED)
+    d->counts.jobs[job->outcome]++;
+    if (job->outcome == OUTCOME_PURGED)
         histogram_add(&d->counts.to_purged[job->lane], age_ms * 1000);
 }
 
 static void on_job_end(void *ctx, const struct window_job *job)
 {
-    static const enum outcome outcomes[] = {[FATE_PURGED] = OUTCOME_PURGED,
-                                            [FATE_EXPIRED] = OUTCOME_EXPIRED,
-                                            [FATE_CANCELLED] = OUTCOME_CANCELLED,
-                                            [FATE_DEAD] = OUTCOME_DEAD};
     struct ending *e = ctx;
     struct dispatch *d = e->dispatch;
     struct queue_settle item = {.lane = (enum lane)job->lane,
                                 .id = {job->id_ms, job->id_seq},
-                                .outcome = outcomes[job->fate],
+                                .outcome = (enum outcome)job->outcome,
                                 .plain = job->plain,
                                 .large = job->large,
                                 .targets = job->targets};
@@ -78,10 +74,10 @@ static void on_job_end(void *ctx, const struct window_job *job)
         add_scar(d, job, e);
         return;
     }
-    scar = job->fate == FATE_DEAD ? find_scar(d, job) : NULL;
-    if (job->fate == (unsigned)e->fate) {
+    scar = job->outcome == OUTCOME_DEAD ? find_scar(d, job) : NULL;
+    if (job->outcome == (unsigned)e->outcome) {
         item.reason = span_str(e->reason);
-        item.target = e->fate == FATE_DEAD ? e->target : span_of(NULL, 0);
+        item.target = e->outcome == OUTCOME_DEAD ? e->target : span_of(NULL, 0);
     }
     if (scar) {
         item.reason = span_str(scar->reason);
@@ -93,13 +89,13 @@ static void on_job_end(void *ctx, const struct window_job *job)
         drop_scar(d, scar);
 }
 
-void job_end_end(struct dispatch *d, struct pending *t, enum fate fate, const char *reason)
+void job_end_target(struct dispatch *d, struct pending *t, enum outcome outcome, const char *reason)
 {
-    struct ending e = {d, fate, reason, pending_bytes(t)};
+    struct ending e = {d, outcome, reason, pending_bytes(t)};
 
-    if (fate == FATE_PURGED)
+    if (outcome == OUTCOME_PURGED)
         d->counts.targets_purged++;
-    window_settle(&d->window, t, fate, on_job_end, &e); /* t is freed after the last call */
+    window_settle(&d->pace.window, t, outcome, on_job_end, &e); /* t is freed after the last call */
 }
 
 void job_end_bury(struct dispatch *d, struct pending *t, const char *reason)
@@ -111,7 +107,7 @@ void job_end_bury(struct dispatch *d, struct pending *t, const char *reason)
                  "account=%s kind=%s target=\"%.*s\" attempts=%u why=\"%s\"", d->account->name,
                  target_kind_names[t->kind], (int)min_u64(target.n, 160), target.p, t->attempts,
                  reason);
-    job_end_end(d, t, FATE_DEAD, reason);
+    job_end_target(d, t, OUTCOME_DEAD, reason);
 }
 
 static void on_cancelled(void *ctx, const struct window_job *job)
@@ -131,5 +127,5 @@ void job_end_cancel(struct dispatch *d, const struct queue_name *jobs, size_t co
     must(count <= QUEUE_CANCELLED_MAX);
     for (size_t i = 0; i < count; i++)
         names[i] = (struct window_name){jobs[i].lane, jobs[i].id.ms, jobs[i].id.seq};
-    window_cancel(&d->window, names, count, on_cancelled, d);
+    window_cancel(&d->pace.window, names, count, on_cancelled, d);
 }

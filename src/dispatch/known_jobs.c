@@ -26,7 +26,7 @@ static int compare_known(const void *left, const void *right)
 
 uint64_t known_jobs_count(const struct window *w, const struct settle *s)
 {
-    uint64_t n = w->jobs.used;
+    uint64_t n = window_jobs(w);
 
     for (int lane = 0; lane < LANE_N; lane++)
         n += settle_unconfirmed(s, (enum lane)lane);

@@ -68,7 +68,7 @@ static void on_ledger(void *ctx, int err)
 
 void lease_init(struct dispatch *d)
 {
-    d->ledgers = ledger_new(d->account, d->queue, clock_mono_ns(), on_ledger, d);
+    d->ledgers = ledger_new(d->account, d->queue, &d->pace.grant, clock_mono_ns(), on_ledger, d);
 }
 
 static void begin_leading(struct dispatch *d)
@@ -127,7 +127,7 @@ static void on_lease(void *ctx, int err, const struct queue_lease *lead)
         log_info(lead->paused ? "Dispatch is paused" : "Dispatch goes on", "account=%s why=\"%s\"",
                  d->account->name, lead->paused_why);
     if (d->paused && !lead->paused)
-        brake_release(&d->brake); /* resuming takes effect at once */
+        brake_release(&d->pace.brake); /* resuming takes effect at once */
     d->paused = lead->paused;
     memcpy(d->paused_why, lead->paused_why, sizeof(d->paused_why));
     job_end_cancel(d, lead->cancelled, lead->cancelled_count);

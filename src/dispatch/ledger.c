@@ -44,7 +44,7 @@ struct ledgers {
     struct queue *queue;
     ledger_changed_cb *changed;
     void *ctx;
-    struct grant grant;
+    struct grant *grant;
     uint64_t round; /* answers from before the last restore are ignored */
     uint32_t timeout_ms;
     uint64_t account_ms, account_ns; /* its time, and our clock when it was read; 0: unknown */
@@ -52,13 +52,14 @@ struct ledgers {
     struct ledger ledgers[LEDGER_N];
 };
 
-struct ledgers *ledger_new(const struct config_account *a, struct queue *q, uint64_t now_ns,
-                           ledger_changed_cb *changed, void *ctx)
+struct ledgers *ledger_new(const struct config_account *a, struct queue *q, struct grant *grant,
+                           uint64_t now_ns, ledger_changed_cb *changed, void *ctx)
 {
     struct ledgers *p = alloc_zeroed(1, sizeof(*p));
 
     p->account = a->name;
     p->queue = q;
+    p->grant = grant;
     p->changed = changed;
     p->ctx = ctx;
     p->timeout_ms = a->timeout_ms;
@@ -198,8 +199,8 @@ void ledger_restore(struct ledgers *p)
 
         l->asked = l->unbooked = 0;
         l->late_count = 0; /* Redis counts these among the open units */
-        p->grant.units[i] = 0;
-        p->grant.more[i] = false;
+        p->grant->units[i] = 0;
+        p->grant->more[i] = false;
         restore(l);
     }
 }
@@ -239,9 +240,9 @@ static void on_answer(void *ctx, int err)
               (unsigned long long)l->asked, (unsigned long long)question->booked,
               err ? strerror(-err) : "");
     if (current)
-        p->grant.more[l->kind] = false;
+        p->grant->more[l->kind] = false;
     if (current && err == 0) {
-        p->grant.units[l->kind] += l->asked;
+        p->grant->units[l->kind] += l->asked;
         l->asked = 0;
     } else if (current) {
         give_up_question(l, clock_mono_ns());
@@ -305,12 +306,12 @@ void ledger_ask(struct ledgers *p, enum ledger_kind ledger, enum lane lane, uint
                 uint64_t now_ns, uint64_t *when_ns)
 {
     struct ledger *l = &p->ledgers[ledger];
-    uint64_t have = p->grant.units[ledger] + l->asked, portion;
+    uint64_t have = p->grant->units[ledger] + l->asked, portion;
 
     if (!l->restored || have >= want)
         return;
     if (l->busy) { /* more is requested after the answer */
-        p->grant.more[ledger] = true;
+        p->grant->more[ledger] = true;
         return;
     }
     if (now_ns < l->not_before_ns) {
@@ -321,28 +322,12 @@ void ledger_ask(struct ledgers *p, enum ledger_kind ledger, enum lane lane, uint
     if (portion == 0)
         return;
     l->asked = portion;
-    p->grant.more[ledger] = true;
+    p->grant->more[ledger] = true;
     budget_reserve(&l->budget, l->asked, now_ns);
     ask_redis(l);
 }
 
-const struct grant *ledger_grant(const struct ledgers *p)
-{
-    return &p->grant;
-}
-
 /* -- spending -------------------------------------------------------------------------------- */
-
-void ledger_spend(struct ledgers *p, enum ledger_kind l, uint64_t cost)
-{
-    must(p->grant.units[l] >= cost);
-    p->grant.units[l] -= cost;
-}
-
-void ledger_unspend(struct ledgers *p, enum ledger_kind l, uint64_t cost)
-{
-    p->grant.units[l] += cost;
-}
 
 void ledger_book(struct ledgers *p, enum ledger_kind ledger, uint64_t cost, uint64_t now_ns)
 {

@@ -17,8 +17,9 @@ struct ledgers;
 
 typedef void ledger_changed_cb(void *ctx, int err); /* units were granted (0) or refused (-EPERM) */
 
-struct ledgers *ledger_new(const struct config_account *a, struct queue *q, uint64_t now_ns,
-                           ledger_changed_cb *changed, void *ctx);
+/* Units that Redis has granted are added to `grant`, which must live as long. */
+struct ledgers *ledger_new(const struct config_account *a, struct queue *q, struct grant *grant,
+                           uint64_t now_ns, ledger_changed_cb *changed, void *ctx);
 void ledger_free(struct ledgers *p); /* its queue must be closed */
 void ledger_configure(struct ledgers *p, const struct config_account *a, uint64_t now_ns);
 
@@ -37,10 +38,6 @@ bool ledger_ready(const struct ledgers *p);
  * next call. */
 void ledger_ask(struct ledgers *p, enum ledger_kind l, enum lane lane, uint64_t want,
                 uint64_t now_ns, uint64_t *when_ns);
-/* The units that may be spent immediately. */
-const struct grant *ledger_grant(const struct ledgers *p);
-void ledger_spend(struct ledgers *p, enum ledger_kind l, uint64_t cost);
-void ledger_unspend(struct ledgers *p, enum ledger_kind l, uint64_t cost); /* never sent */
 void ledger_book(struct ledgers *p, enum ledger_kind l, uint64_t cost, uint64_t now_ns);
 /* For a request without a reply, which may still arrive: its units stay open until it must have
  * arrived. */

@@ -28,9 +28,7 @@ struct flight {
  * take as much again. */
 static uint64_t flights_max_bytes(const struct dispatch *d)
 {
-    const struct memory *m = d->memory.memory;
-
-    return max_u64(m->max_bytes / 16 / m->users, FLIGHTS_LEAST_BYTES);
+    return max_u64(memory_share_bytes(&d->memory, 16), FLIGHTS_LEAST_BYTES);
 }
 
 static void count_bytes(struct dispatch *d, struct flight *f)
@@ -100,7 +98,7 @@ static void put_back(struct dispatch *d, struct list *targets)
         struct pending *t = pending_of(targets->prev);
 
         list_remove(&t->link);
-        window_return(&d->window, t);
+        window_return(&d->pace.window, t);
     }
 }
 
@@ -118,7 +116,7 @@ void flight_park(struct dispatch *d, struct list *targets, const struct batch *l
     struct list *node;
 
     while ((node = list_pop_front(targets))) {
-        struct pending *t = window_delay(&d->window, pending_of(node));
+        struct pending *t = window_delay(&d->pace.window, pending_of(node));
 
         if (t)
             list_push_back(&parked->targets, &t->link);
@@ -135,7 +133,7 @@ static uint64_t unpark_due(struct dispatch *d, uint64_t now_ns)
 
         heap_remove(&d->parked, node);
         while (!list_empty(&b->targets))
-            window_due(&d->window, pending_of(b->targets.next));
+            window_due(&d->pace.window, pending_of(b->targets.next));
         batch_free(b);
     }
     return node ? node->key : NEVER;
@@ -196,16 +194,6 @@ static void write_request(struct dispatch *d, const struct batch *b, struct exch
     x->show_token = r.show_token;
 }
 
-static void begin_purge_all(struct dispatch *d, struct batch *b)
-{
-    log_info("Sending a purge-all", "account=%s service=%s", d->account->name,
-             dispatch_service_id(d, b->service));
-    d->lanes.all_busy[b->service] = true;
-    lanes_take_keys(&d->lanes, b->service, &b->absorbed);
-    list_each(it, &b->absorbed)
-        window_sent(&d->window, pending_of(it));
-}
-
 /* A query may contain private data, so it is not logged. */
 static struct span without_query(struct span s)
 {
@@ -223,26 +211,22 @@ static void say_sent(const struct dispatch *d, const struct batch *b, const stru
               "account=%s method=%s url=\"%.*s\" first=\"%.*s\" targets=%u cost=%llu lane=%s "
               "in_flight=%u",
               d->account->name, x->method, (int)url.n, url.p, (int)first.n, first.p, b->count,
-              (unsigned long long)b->cost, lane_names[b->lane], d->in_flight);
+              (unsigned long long)b->cost, lane_names[b->lane], d->pace.in_flight);
 }
 
-static void send_batch(struct dispatch *d, struct batch *b, uint64_t now_ns)
+static void send_batch(struct dispatch *d, struct batch *b)
 {
     struct flight *f = flight_new(d);
 
     if (b->form == FORM_ALL)
-        begin_purge_all(d, b);
+        log_info("Sending a purge-all", "account=%s service=%s", d->account->name,
+                 dispatch_service_id(d, b->service));
     write_request(d, b, f->x);
     count_bytes(d, f);
     f->x->start_before_ns = d->lease_until_ns;
     f->batch = b;
     list_push_back(&d->flights, &f->link);
-    b->brake_epoch = d->brake.epoch;
-    b->sent_ns = now_ns;
-    ledger_spend(d->ledgers, b->ledger, b->cost);
-    lanes_account(&d->lanes, b->lane, b->cost);
-    d->in_flight++;
-    d->progress_ns = now_ns;
+    d->progress_ns = b->sent_ns;
     d->counts.requests[b->form]++;
     if (b->form == FORM_KEYS || b->form == FORM_SOFT_KEYS)
         d->counts.batch_keys += b->count;
@@ -251,83 +235,49 @@ static void send_batch(struct dispatch *d, struct batch *b, uint64_t now_ns)
     senders_send(d->options.senders, f->x);
 }
 
-/* Takes the targets of a picked batch out of the window and ends those that have expired. */
-static void depart(struct dispatch *d, struct batch *b, uint64_t wall_ms)
+static void reserve(void *ctx, enum ledger_kind l, enum lane lane, uint64_t want, uint64_t now_ns,
+                    uint64_t *when_ns)
 {
-    bool from_queue = b->bisect == NULL; /* suspects left the window when they were first sent */
+    struct dispatch *d = ctx;
 
-    list_each_safe(it, next, &b->targets) {
-        struct pending *t = pending_of(it);
-
-        if (from_queue)
-            window_sent(&d->window, t);
-        if (t->expires_ms == 0 || t->expires_ms > wall_ms)
-            continue;
-        list_remove(&t->link);
-        b->count--;
-        job_end_end(d, t, FATE_EXPIRED, "expired before it could be sent");
-    }
-    b->cost = lanes_cost(&d->lanes, b->form, b->count);
+    ledger_ask(d->ledgers, l, lane, want, now_ns, when_ns);
 }
 
-/* Requests units for the waiting targets, urgent lane first. Returns when to call it again. */
-static uint64_t ask_ledger(struct dispatch *d, uint64_t now_ns)
+static void end_expired(struct dispatch *d, struct list *expired)
 {
-    uint64_t next = NEVER;
+    struct list *node;
 
-    for (int l = 0; l < LEDGER_N; l++) {
-        uint64_t want = 0;
-
-        for (int lane = 0; lane < LANE_N; lane++) {
-            uint64_t own = lanes_want(&d->lanes, (enum lane)lane, (enum ledger_kind)l, now_ns);
-            uint64_t when = NEVER;
-
-            want += own;
-            if (own)
-                ledger_ask(d->ledgers, (enum ledger_kind)l, (enum lane)lane, want, now_ns, &when);
-            d->funded[l][lane] = own && when == NEVER;
-            next = min_u64(next, when);
-        }
-    }
-    return next;
+    while ((node = list_pop_front(expired)))
+        job_end_target(d, pending_of(node), OUTCOME_EXPIRED, "expired before it could be sent");
 }
 
 /* One request is always allowed. Replies free memory and request a tick. */
 static bool has_memory(const struct dispatch *d)
 {
-    return d->in_flight == 0 || d->flight_bytes - d->landed_bytes < flights_max_bytes(d);
-}
-
-static void say_held(const struct dispatch *d, uint64_t now_ns)
-{
-    uint64_t until_ns = d->brake.until_ns;
-
-    log_debug("Nothing is sent yet", "account=%s why=\"%s\" wait_ms=%llu in_flight=%u",
-              d->account->name, brake_cause_names[d->brake.cause],
-              (unsigned long long)((until_ns - min_u64(now_ns, until_ns)) / NS_PER_MS),
-              d->in_flight);
+    return d->pace.in_flight == 0 || d->flight_bytes - d->landed_bytes < flights_max_bytes(d);
 }
 
 uint64_t flight_tick(struct dispatch *d, struct now now)
 {
     uint64_t next = unpark_due(d, now.mono_ns);
-    uint32_t limit = brake_limit(&d->brake, d->account->max_in_flight, now.mono_ns);
+    bool held = pace_is_held(&d->pace, now.mono_ns);
+    struct list expired;
     struct batch *b;
 
     if (!lease_may_send(d, now.mono_ns))
         return next;
-    if (limit == 0) {
-        say_held(d, now.mono_ns);
-        return min_u64(next, d->brake.until_ns);
+    if (held) {
+        log_debug("Nothing is sent yet", "account=%s why=\"%s\" wait_ms=%llu in_flight=%u",
+                  d->account->name, brake_cause_names[d->pace.brake.cause],
+                  (unsigned long long)brake_wait_ms(&d->pace.brake, now.mono_ns),
+                  d->pace.in_flight);
+        return min_u64(next, d->pace.brake.until_ns);
     }
-    next = min_u64(next, ask_ledger(d, now.mono_ns));
-    while (d->in_flight < limit && has_memory(d) &&
-           (b = lanes_next(&d->lanes, ledger_grant(d->ledgers), now.mono_ns, &next))) {
-        depart(d, b, now.wall_ms);
-        if (b->count)
-            send_batch(d, b, now.mono_ns);
-        else
-            batch_free(b);
+    pace_ask(&d->pace, reserve, d, now.mono_ns, &next);
+    while (has_memory(d) && (b = pace_pick(&d->pace, now, &expired, &next))) {
+        end_expired(d, &expired);
+        if (pace_begin(&d->pace, b, now.mono_ns))
+            send_batch(d, b);
     }
     return next;
 }
@@ -335,25 +285,18 @@ uint64_t flight_tick(struct dispatch *d, struct now now)
 void flight_forget_waiting(struct dispatch *d)
 {
     struct heap_node *node;
+    struct batch *suspect;
 
-    for (int lane = 0; lane < LANE_N; lane++) {
-        struct list *suspects = &d->lanes.suspects[lane];
-
-        while (!list_empty(suspects)) {
-            struct batch *b = list_first(suspects, struct batch, link);
-
-            list_remove(&b->link);
-            d->lanes.cost[lane][b->ledger] -= lanes_cost(&d->lanes, b->form, b->count);
-            flight_put_batch_back(d, b);
-            batch_free(b);
-        }
+    while ((suspect = lanes_take_suspect(&d->pace.lanes))) {
+        flight_put_batch_back(d, suspect);
+        batch_free(suspect);
     }
     while ((node = heap_min(&d->parked))) {
         struct batch *b = container_of(node, struct batch, due);
 
         heap_remove(&d->parked, node);
         while (!list_empty(&b->targets))
-            window_due(&d->window, pending_of(b->targets.next));
+            window_due(&d->pace.window, pending_of(b->targets.next));
         batch_free(b);
     }
 }
@@ -366,7 +309,7 @@ static void book(struct dispatch *d, const struct batch *b, const struct exchang
     bool never_sent = x->error == EXCHANGE_UNSENT || x->error == EXCHANGE_BLOCKED;
 
     if (never_sent)
-        ledger_unspend(d->ledgers, b->ledger, b->cost);
+        pace_refund(&d->pace, b);
     else if (x->error == EXCHANGE_TIMEOUT)
         ledger_book_late(d->ledgers, b->ledger, b->cost, now_ns);
     else
@@ -421,11 +364,9 @@ void dispatch_on_reply(void *ctx, struct exchange *x)
 
     (void)ctx;
     list_remove(&f->link);
-    d->in_flight--;
+    pace_end(&d->pace, b);
     note_answer(d, b, x, now);
     book(d, b, x, now.mono_ns);
-    if (b->form == FORM_ALL)
-        d->lanes.all_busy[b->service] = false;
     verdict_apply(d, b, x, now);
     put_back(d, &b->absorbed);
     if (list_empty(&b->link)) /* not a suspect */

@@ -36,23 +36,9 @@ uint64_t progress_late_ns(const struct dispatch *d)
 
 /* -- whether something should happen --------------------------------------------------------- */
 
-static bool may_send(const struct dispatch *d, uint64_t now_ns)
-{
-    bool held = d->brake.state == BRAKE_HELD && now_ns < d->brake.until_ns;
-
-    return d->queue_up && !held && lease_may_send(d, now_ns);
-}
-
 static bool could_send(const struct dispatch *d, uint64_t now_ns)
 {
-    if (!may_send(d, now_ns))
-        return false;
-    for (int l = 0; l < LEDGER_N; l++)
-        for (int lane = 0; lane < LANE_N; lane++)
-            if (d->funded[l][lane] &&
-                lanes_overdue(&d->lanes, (enum lane)lane, (enum ledger_kind)l, now_ns))
-                return true;
-    return false;
+    return d->queue_up && lease_may_send(d, now_ns) && pace_could_send(&d->pace, now_ns);
 }
 
 /* Waiting for a good reason counts as progress. There is a tick at least every second, so the noted
@@ -60,7 +46,7 @@ static bool could_send(const struct dispatch *d, uint64_t now_ns)
 void progress_end(struct dispatch *d, struct now now, uint64_t next_ns)
 {
     d->lateness.due_ns = max_u64(next_ns, now.mono_ns);
-    if (now.mono_ns - d->progress_ns >= LOOK_EVERY_NS && d->in_flight == 0 &&
+    if (now.mono_ns - d->progress_ns >= LOOK_EVERY_NS && d->pace.in_flight == 0 &&
         !could_send(d, now.mono_ns))
         d->progress_ns = now.mono_ns;
 }
@@ -90,12 +76,12 @@ bool dispatch_stalled(const struct dispatch *d, struct now now, char *why, size_
                  (now.mono_ns - owes) / NS_PER_S);
         return true;
     }
-    if (d->in_flight > 0 && quiet_ns >= STALL_NS + timeout_ns) {
+    if (d->pace.in_flight > 0 && quiet_ns >= STALL_NS + timeout_ns) {
         snprintf(why, room, "requests are on the wire, but none was answered for %" PRIu64 " s",
                  quiet_ns / NS_PER_S);
         return true;
     }
-    if (d->in_flight == 0 && quiet_ns >= STALL_NS && could_send(d, now.mono_ns)) {
+    if (d->pace.in_flight == 0 && quiet_ns >= STALL_NS && could_send(d, now.mono_ns)) {
         snprintf(why, room, "purges could be sent, but no request began for %" PRIu64 " s",
                  quiet_ns / NS_PER_S);
         return true;

@@ -62,15 +62,15 @@ static uint64_t ended(const struct dispatch *d, size_t i)
 
     switch (i) {
     case 0:
-        return d->counts.jobs[FATE_PURGED];
+        return d->counts.jobs[OUTCOME_PURGED];
     case 1:
-        return d->counts.jobs[FATE_DEAD];
+        return d->counts.jobs[OUTCOME_DEAD];
     case 2:
         return in->malformed;
     case 3:
-        return d->counts.jobs[FATE_EXPIRED] + in->expired;
+        return d->counts.jobs[OUTCOME_EXPIRED] + in->expired;
     default:
-        return d->counts.jobs[FATE_CANCELLED];
+        return d->counts.jobs[OUTCOME_CANCELLED];
     }
 }
 
@@ -91,18 +91,19 @@ OF_DISPATCH(value_connected, d->queue_up)
 OF_DISPATCH(value_stalled, stalled(s))
 OF_DISPATCH(value_trouble, trouble_has(d->trouble, (enum trouble_kind)i, s->now.mono_ns))
 OF_DISPATCH(value_late, progress_late_ns(d))
-OF_DISPATCH(value_brake_state, d->brake.state == (enum brake_state)i)
+OF_DISPATCH(value_brake_state, d->pace.brake.state == (enum brake_state)i)
 OF_DISPATCH(value_brake_cause,
-            d->brake.state != BRAKE_FREE && d->brake.cause == (enum brake_cause)i)
-OF_DISPATCH(value_held, d->window.held)
-OF_DISPATCH(value_window_limit, d->window.limit)
-OF_DISPATCH(value_memory, d->memory.used)
-OF_DISPATCH(value_memory_limit, d->memory.memory ? d->memory.memory->max_bytes : 0)
+            d->pace.brake.state != BRAKE_FREE && d->pace.brake.cause == (enum brake_cause)i)
+OF_DISPATCH(value_held, window_held(&d->pace.window))
+OF_DISPATCH(value_window_limit, window_limit(&d->pace.window))
+OF_DISPATCH(value_memory, memory_used(&d->memory))
+OF_DISPATCH(value_memory_limit, memory_max_bytes(&d->memory))
 OF_DISPATCH(value_held_back, intake_lane_held_back(d->intake, (enum lane)i))
-OF_DISPATCH(value_jobs, d->window.jobs.used)
-OF_DISPATCH(value_jobs_of, d->window.jobs_of[i] + settle_unconfirmed(d->settle, (enum lane)i))
-OF_DISPATCH(value_waiting, d->lanes.waiting[i])
-OF_DISPATCH(value_in_flight, d->in_flight)
+OF_DISPATCH(value_jobs, window_jobs(&d->pace.window))
+OF_DISPATCH(value_jobs_of, window_jobs_of(&d->pace.window, (enum lane)i) +
+                               settle_unconfirmed(d->settle, (enum lane)i))
+OF_DISPATCH(value_waiting, lanes_waiting(&d->pace.lanes, (enum lane)i))
+OF_DISPATCH(value_in_flight, d->pace.in_flight)
 OF_DISPATCH(value_max_in_flight, d->account->max_in_flight)
 OF_DISPATCH(value_left, ledger_left(d->ledgers, (enum ledger_kind)i, s->now.mono_ns))
 OF_DISPATCH(value_units, budget_limits_of(d->account, (enum ledger_kind)i).units)
@@ -111,7 +112,7 @@ OF_DISPATCH(value_taken, intake_counts(d->intake)->jobs)
 OF_DISPATCH(value_targets, intake_counts(d->intake)->targets)
 OF_DISPATCH(value_lost, intake_lane_is_lost(d->intake, (enum lane)i))
 OF_DISPATCH(value_postponed, intake_counts(d->intake)->postponed)
-OF_DISPATCH(value_merged, d->window.merged)
+OF_DISPATCH(value_merged, window_merged(&d->pace.window))
 OF_DISPATCH(value_requests, requests_sum(d))
 OF_DISPATCH(value_requests_of, d->counts.requests[i])
 OF_DISPATCH(value_batches, d->counts.requests[FORM_KEYS] + d->counts.requests[FORM_SOFT_KEYS])

@@ -15,7 +15,7 @@ static void add_item(json_t *report, const struct stats_item *f, const struct st
 /* Tells how long nothing has been sent, and what would help. */
 static void add_brake(json_t *report, const struct dispatch *d, struct now now)
 {
-    const struct brake *b = &d->brake;
+    const struct brake *b = &d->pace.brake;
     char remedy[600];
 
     json_object_set_new(report, "brake", json_text_of(brake_state_names[b->state]));

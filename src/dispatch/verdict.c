@@ -50,6 +50,13 @@ static void retry_later(struct judged *v, struct list *targets, const char *reas
     flight_park(d, targets, v->b, v->now.mono_ns + delay_ms * NS_PER_MS);
 }
 
+static void limit_keys(struct dispatch *d, uint32_t keys)
+{
+    if (lanes_limit_keys(&d->pace.lanes, keys))
+        log_warn("Fastly accepts fewer keys per request than before; batches are made smaller",
+                 "account=%s keys=%u", d->account->name, keys);
+}
+
 static void on_purged(struct judged *v)
 {
     struct dispatch *d = v->d;
@@ -58,22 +65,19 @@ static void on_purged(struct judged *v)
     struct list *node;
 
     list_init(&again);
-    brake_good(&d->brake, v->b->brake_epoch, d->account->max_in_flight);
-    if (learned && learned / 2 < d->lanes.options.batch_keys) {
-        d->lanes.options.batch_keys = (learned + 1) / 2;
-        log_warn("Fastly accepts fewer keys per request than before; batches are made smaller",
-                 "account=%s keys=%u", d->account->name, d->lanes.options.batch_keys);
-    }
+    brake_good(&d->pace.brake, v->b->brake_epoch, d->account->max_in_flight);
+    if (learned)
+        limit_keys(d, (learned + 1) / 2);
     if (v->b->service != SERVICE_NONE)
         d->services[v->b->service].refusals = 0;
     while ((node = list_pop_front(&v->b->targets))) {
         if (v->missing[i++])
             list_push_back(&again, node);
         else
-            job_end_end(d, pending_of(node), FATE_PURGED, "");
+            job_end_target(d, pending_of(node), OUTCOME_PURGED, "");
     }
     while ((node = list_pop_front(&v->b->absorbed)))
-        job_end_end(d, pending_of(node), FATE_PURGED, "");
+        job_end_target(d, pending_of(node), OUTCOME_PURGED, "");
     d->counts.missing += v->missing_count;
     if (!list_empty(&again))
         retry_later(v, &again, "the reply never named this key", true);
@@ -84,10 +88,10 @@ static void on_throttled(struct judged *v)
     struct dispatch *d = v->d;
 
     d->counts.throttled++;
-    if (brake_hold(&d->brake, BRAKE_THROTTLE, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
+    if (brake_hold(&d->pace.brake, BRAKE_THROTTLE, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
         log_warn("Fastly throttles this account (429); sending is held until it may continue",
                  "account=%s wait_ms=%llu left_by_our_count=%llu", d->account->name,
-                 (unsigned long long)((d->brake.until_ns - v->now.mono_ns) / NS_PER_MS),
+                 (unsigned long long)brake_wait_ms(&d->pace.brake, v->now.mono_ns),
                  (unsigned long long)ledger_left(d->ledgers, v->b->ledger, v->now.mono_ns));
     ledger_drain(d->ledgers, v->b->ledger, v->now.mono_ns);
     flight_put_batch_back(d, v->b);
@@ -107,11 +111,11 @@ static void on_retry(struct judged *v)
         flight_put_batch_back(d, v->b);
         return;
     }
-    if (brake_failure(&d->brake, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
+    if (brake_failure(&d->pace.brake, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
         log_error("Fastly cannot be reached or answers with errors; sending one request at a time "
                   "until it is back",
                   "account=%s why=\"%s\" next_try_ms=%llu", d->account->name, v->j.reason,
-                  (unsigned long long)((d->brake.until_ns - v->now.mono_ns) / NS_PER_MS));
+                  (unsigned long long)brake_wait_ms(&d->pace.brake, v->now.mono_ns));
     retry_later(v, &v->b->targets, v->j.reason, sent);
 }
 
@@ -120,22 +124,20 @@ static void on_refused(struct judged *v)
     struct dispatch *d = v->d;
     struct batch *b = v->b, *half;
 
-    brake_good(&d->brake, b->brake_epoch, d->account->max_in_flight);
+    brake_good(&d->pace.brake, b->brake_epoch, d->account->max_in_flight);
     if (b->count == 1) {
         job_end_bury(d, batch_pop(b), v->j.reason);
         return;
     }
     if (v->j.keys_limit && v->j.keys_limit < b->count) {
-        d->lanes.options.batch_keys = v->j.keys_limit;
-        log_warn("Fastly accepts fewer keys per request than before; batches are made smaller",
-                 "account=%s keys=%u", d->account->name, v->j.keys_limit);
+        limit_keys(d, v->j.keys_limit);
         flight_put_batch_back(d, b);
         return;
     }
     d->counts.bisected++;
     half = batch_split(b);
-    lanes_add_suspect(&d->lanes, half);
-    lanes_add_suspect(&d->lanes, b);
+    lanes_add_suspect(&d->pace.lanes, half);
+    lanes_add_suspect(&d->pace.lanes, b);
 }
 
 static void on_auth(struct judged *v)
@@ -145,7 +147,7 @@ static void on_auth(struct judged *v)
 
     config_token_remedy(d->account, remedy, sizeof(remedy));
     d->refused_status = v->x->status;
-    if (brake_hold(&d->brake, BRAKE_TOKEN, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
+    if (brake_hold(&d->pace.brake, BRAKE_TOKEN, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
         log_error(
             "Fastly refuses the token: nothing is sent for this account, and its jobs are kept",
             "account=%s why=\"%s\" remedy=\"%s\"", d->account->name, v->j.reason, remedy);
@@ -160,21 +162,21 @@ static void on_no_service(struct judged *v)
                         << (s->refusals < SERVICE_PAUSE_DOUBLINGS ? s->refusals
                                                                   : SERVICE_PAUSE_DOUBLINGS);
 
-    brake_good(&d->brake, v->b->brake_epoch, d->account->max_in_flight);
+    brake_good(&d->pace.brake, v->b->brake_epoch, d->account->max_in_flight);
     pause_ns = min_u64(pause_ns, SERVICE_PAUSE_MAX_NS);
     if (s->refusals++ == 0)
         log_error(
             "Fastly does not know the service, or the token has no access to it; its purges wait",
             "account=%s service=%s why=\"%s\"", d->account->name,
             dispatch_service_id(d, v->b->service), v->j.reason);
-    lanes_pause_service(&d->lanes, v->b->service, v->now.mono_ns + pause_ns);
+    lanes_pause_service(&d->pace.lanes, v->b->service, v->now.mono_ns + pause_ns);
     v->j.wait_ms = pause_ns / NS_PER_MS;
     retry_later(v, &v->b->targets, v->j.reason, true);
 }
 
 static void on_denied(struct judged *v)
 {
-    brake_good(&v->d->brake, v->b->brake_epoch, v->d->account->max_in_flight);
+    brake_good(&v->d->pace.brake, v->b->brake_epoch, v->d->account->max_in_flight);
     while (v->b->count)
         job_end_bury(v->d, batch_pop(v->b), v->j.reason);
 }
@@ -208,7 +210,7 @@ static void judge(struct judged *v)
 void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x, struct now now)
 {
     struct judged v = {.d = d, .b = b, .x = x, .now = now};
-    enum brake_state before = d->brake.state;
+    enum brake_state before = d->pace.brake.state;
 
     judge(&v);
     d->counts.verdicts[v.j.verdict]++;
@@ -222,7 +224,8 @@ void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x
         d->last_error_ns = now.mono_ns;
     }
     on_verdict[v.j.verdict](&v);
-    if (d->brake.state != before)
+    if (d->pace.brake.state != before)
         log_debug("The state of the brake has changed", "account=%s from=\"%s\" to=\"%s\"",
-                  d->account->name, brake_state_names[before], brake_state_names[d->brake.state]);
+                  d->account->name, brake_state_names[before],
+                  brake_state_names[d->pace.brake.state]);
 }

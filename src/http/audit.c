@@ -51,12 +51,10 @@ void audit_refused(struct audit *a, const struct request *e, int status, const c
 {
     struct span target = visit_target(e->visit), method = visit_method(e->visit);
     const char *query = target.n ? memchr(target.p, '?', target.n) : NULL;
-    bool is_first = a->limit.written == 0;
 
     if (!loglimit_take(&a->limit, clock_mono_ns()))
         return;
-    if (is_first)
-        timer_start_at(a->timer, a->limit.begun_ns + NS_PER_S);
+    timer_start_at(a->timer, loglimit_due_ns(&a->limit));
     if (query)
         target.n = (size_t)(query - target.p);
     log_warn("HTTP request refused",

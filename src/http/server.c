@@ -498,8 +498,7 @@ static void share_memory(struct http_server *in)
 
     quota_init(&in->unproven, max / 4);
     quota_init(&in->proven, max - max / 4);
-    in->proven.freed = on_freed;
-    in->proven.ctx = in;
+    quota_notify(&in->proven, on_freed, in);
     in->room = timer_new(in->loop, on_room, in);
     list_init(&in->bulks_waiting);
     quota_init(&in->files, in->config->http.results_max);

@@ -9,8 +9,8 @@
 #include "fastly.h"
 #include "intake.h"
 #include "ledger.h"
+#include "pace.h"
 #include "plan_later.h"
-#include "window.h"
 
 #define SHELF_MAX_BYTES ((size_t)64 * 1024 * 1024)
 #define YEAR_MS (UINT64_C(366) * 24 * 3600 * 1000)
@@ -28,11 +28,9 @@ struct plan {
     struct plan_options options;
     const struct config_account *account;
     struct job_decoder decoder;
-    struct lanes lanes;
-    struct window window;
-    struct grant grant;
+    struct pace pace;
+    bool reserved;       /* units, since the pace was asked last */
     struct list flights; /* batches that were sent and not yet answered, oldest first */
-    uint32_t in_flight;
     struct plan_later
         plan_later; /* jobs waiting for their time; a job's id_seq is its repeat's number */
     uint64_t began_ns, now_ns;
@@ -68,7 +66,6 @@ static void init_ledger(struct plan *p, enum ledger_kind l)
 struct plan *plan_new(const struct plan_options *o)
 {
     struct plan *p = alloc_zeroed(1, sizeof(*p));
-    struct lanes_options lanes = lanes_options_of(o->account);
 
     p->options = *o;
     p->account = o->account;
@@ -77,8 +74,7 @@ struct plan *plan_new(const struct plan_options *o)
     job_decoder_init(&p->decoder);
     plan_later_init(&p->plan_later, SHELF_MAX_BYTES);
     list_init(&p->flights);
-    lanes_init(&p->lanes, &lanes);
-    window_init(&p->window, o->window, &p->lanes);
+    pace_init(&p->pace, o->account, o->window);
     for (int l = 0; l < LEDGER_N; l++)
         init_ledger(p, (enum ledger_kind)l);
     return p;
@@ -90,8 +86,7 @@ void plan_free(struct plan *p)
         return;
     must(list_empty(&p->flights));
     plan_later_deinit(&p->plan_later);
-    window_deinit(&p->window);
-    lanes_deinit(&p->lanes);
+    pace_deinit(&p->pace);
     job_decoder_deinit(&p->decoder);
     free(p);
 }
@@ -148,12 +143,12 @@ static uint32_t shelve_repeat(struct plan *p, enum lane lane, const struct span 
 static void add(struct plan *p, enum lane lane, const struct job_spec *spec, uint32_t repeat)
 {
     struct plan_lane *l = &p->result.lanes[lane];
-    uint64_t merged = p->window.merged;
+    uint64_t merged = window_merged(&p->pace.window);
     struct window_add how = {.lane = lane, .id_seq = repeat, .plain = true, .now_ns = p->now_ns};
 
-    window_add(&p->window, spec, &how);
+    window_add(&p->pace.window, spec, &how);
     l->targets += spec->targets_count;
-    l->merged += p->window.merged - merged;
+    l->merged += window_merged(&p->pace.window) - merged;
 }
 
 /* Treats an entry as the daemon does after reading it: it is refused, expires, is postponed or
@@ -203,10 +198,10 @@ static void on_job_end(void *ctx, const struct window_job *job)
     struct plan *p = ctx;
     struct plan_lane *l = &p->result.lanes[job->lane];
 
-    if (job->fate == FATE_CANCELLED) /* only the ghost is ever cancelled */
+    if (job->outcome == OUTCOME_CANCELLED) /* only the ghost is ever cancelled */
         return;
     l->done_ms = p->result.done_ms = elapsed_ms(p);
-    if (job->fate == FATE_EXPIRED) {
+    if (job->outcome == OUTCOME_EXPIRED) {
         p->result.expired++;
     } else if (job->id_seq) {
         p->result.repeats++;
@@ -214,12 +209,12 @@ static void on_job_end(void *ctx, const struct window_job *job)
     }
 }
 
-static void end_all(struct plan *p, struct list *targets)
+static void end_all(struct plan *p, struct list *targets, enum outcome outcome)
 {
     struct list *node;
 
     while ((node = list_pop_front(targets)))
-        window_settle(&p->window, pending_of(node), FATE_PURGED, on_job_end, p);
+        window_settle(&p->pace.window, pending_of(node), outcome, on_job_end, p);
 }
 
 static uint64_t land_flights(struct plan *p)
@@ -231,12 +226,10 @@ static uint64_t land_flights(struct plan *p)
         if (lands_ns > p->now_ns)
             return lands_ns;
         list_remove(&b->link);
-        p->in_flight--;
+        pace_end(&p->pace, b);
         budget_book(&p->budgets[b->ledger], b->cost, p->now_ns);
-        if (b->form == FORM_ALL)
-            p->lanes.all_busy[b->service] = false;
-        end_all(p, &b->targets);
-        end_all(p, &b->absorbed);
+        end_all(p, &b->targets, OUTCOME_PURGED);
+        end_all(p, &b->absorbed, OUTCOME_PURGED);
         batch_free(b);
     }
     return NEVER;
@@ -252,15 +245,21 @@ static bool is_ghost(const struct pending *t)
     return span_is(pending_bytes(t), ghost_bytes);
 }
 
-/* The service with the longest queue of targets; the ghost joins that queue. */
+/* The service with the longest queue of urgent targets; the ghost joins that queue. */
 static uint16_t ghost_service(const struct plan *p)
 {
-    uint32_t longest = 0;
+    uint16_t longest = p->account->services_count ? 0 : SERVICE_NONE;
+    uint32_t most = 0;
 
-    for (uint32_t s = 1; s < p->account->services_count; s++)
-        if (p->lanes.flows[s].total > p->lanes.flows[longest].total)
-            longest = s;
-    return p->account->services_count ? (uint16_t)longest : SERVICE_NONE;
+    for (uint32_t s = 0; s < p->account->services_count; s++) {
+        uint32_t waiting = lanes_waiting_of(&p->pace.lanes, LANE_URGENT, (uint16_t)s);
+
+        if (waiting > most) {
+            longest = (uint16_t)s;
+            most = waiting;
+        }
+    }
+    return longest;
 }
 
 static void push_ghost(struct plan *p)
@@ -271,7 +270,7 @@ static void push_ghost(struct plan *p)
     struct job_spec spec = {.targets = &target, .targets_count = 1, .service = service};
     struct window_add how = {.lane = LANE_URGENT, .plain = true, .now_ns = p->now_ns};
 
-    window_add(&p->window, &spec, &how);
+    window_add(&p->pace.window, &spec, &how);
     p->ghost.waiting = true;
     p->ghost.since_ns = p->now_ns;
 }
@@ -294,36 +293,25 @@ static void measure_ghost(struct plan *p)
     p->ghost.next_ns = p->now_ns + max_u64(NS_PER_S, (p->now_ns - p->began_ns) / 64);
 }
 
-/* Takes the ghost off a list of targets that are being sent. True if it was on the list. */
-static bool take_ghost(struct plan *p, struct list *targets)
+/* The ghost among targets that are being sent, or NULL. */
+static struct pending *find_ghost(const struct plan *p, struct list *targets)
 {
-    list_each(it, targets) {
-        struct pending *t = pending_of(it);
+    if (!p->ghost.waiting)
+        return NULL;
+    list_each(it, targets)
+        if (is_ghost(pending_of(it)))
+            return pending_of(it);
+    return NULL;
+}
 
-        if (!is_ghost(t))
-            continue;
-        list_remove(&t->link);
-        window_settle(&p->window, t, FATE_CANCELLED, on_job_end, p);
-        return true;
-    }
-    return false;
+/* The ghost would be sent now. It must be on no list. */
+static void end_ghost(struct plan *p, struct pending *ghost)
+{
+    window_settle(&p->pace.window, ghost, OUTCOME_CANCELLED, on_job_end, p);
+    measure_ghost(p);
 }
 
 /* -- sending --------------------------------------------------------------------------------- */
-
-static void begin_purge_all(struct plan *p, struct batch *b)
-{
-    p->lanes.all_busy[b->service] = true;
-    lanes_take_keys(&p->lanes, b->service, &b->absorbed);
-    list_each(it, &b->absorbed) {
-        window_sent(&p->window, pending_of(it));
-        p->result.absorbed++;
-    }
-    if (p->ghost.waiting && take_ghost(p, &b->absorbed)) {
-        p->result.absorbed--;
-        measure_ghost(p);
-    }
-}
 
 static void count_request(struct plan *p, const struct batch *b)
 {
@@ -343,99 +331,70 @@ static void count_request(struct plan *p, const struct batch *b)
 
 static void send_batch(struct plan *p, struct batch *b)
 {
+    struct pending *ghost = find_ghost(p, &b->absorbed);
+
     count_request(p, b);
-    if (b->form == FORM_ALL)
-        begin_purge_all(p, b);
-    b->sent_ns = p->now_ns;
-    p->grant.units[b->ledger] -= b->cost;
-    lanes_account(&p->lanes, b->lane, b->cost);
+    if (ghost) {
+        list_remove(&ghost->link);
+        end_ghost(p, ghost);
+    }
+    list_each(it, &b->absorbed)
+        p->result.absorbed++;
     list_push_back(&p->flights, &b->link);
-    p->in_flight++;
 }
 
 /* Removes the ghost from the batch and gives its cost back to the budget. */
 static void without_ghost(struct plan *p, struct batch *b)
 {
+    struct pending *ghost = find_ghost(p, &b->targets);
     uint32_t cost = b->cost;
 
-    if (!p->ghost.waiting || !take_ghost(p, &b->targets))
+    if (!ghost)
         return;
-    b->count--;
-    b->cost = b->count ? lanes_cost(&p->lanes, b->form, b->count) : 0;
-    p->grant.units[b->ledger] -= cost - b->cost;
+    pace_remove(&p->pace, b, ghost);
+    pace_take_back(&p->pace, b->ledger, cost - b->cost);
     budget_give_back(&p->budgets[b->ledger], cost - b->cost, p->now_ns);
-    measure_ghost(p);
+    end_ghost(p, ghost);
 }
 
-static void without_expired(struct plan *p, struct batch *b)
+/* Reserves units by the same rules as the ledger, and grants them at once. */
+static void reserve(void *ctx, enum ledger_kind l, enum lane lane, uint64_t want, uint64_t now_ns,
+                    uint64_t *when_ns)
 {
-    list_each_safe(it, next, &b->targets) {
-        struct pending *t = pending_of(it);
+    struct plan *p = ctx;
+    uint64_t have = pace_granted(&p->pace, l), portion;
 
-        if (t->expires_ms == 0 || t->expires_ms > wall_ms(p))
-            continue;
-        list_remove(&t->link);
-        b->count--;
-        window_settle(&p->window, t, FATE_EXPIRED, on_job_end, p);
-    }
-    b->cost = b->count ? lanes_cost(&p->lanes, b->form, b->count) : 0;
-}
-
-static void depart(struct plan *p, struct batch *b)
-{
-    list_each(it, &b->targets)
-        window_sent(&p->window, pending_of(it));
-    without_ghost(p, b);
-    without_expired(p, b);
-    if (b->count)
-        send_batch(p, b);
-    else
-        batch_free(b);
-}
-
-/* Reserves units for waiting targets, urgent lane first, by the same rules as the ledger. True if
- * any units were reserved. */
-static bool ask(struct plan *p, uint64_t *when_ns)
-{
-    bool any = false;
-
-    for (int l = 0; l < LEDGER_N; l++) {
-        uint64_t want = 0;
-
-        for (int lane = 0; lane < LANE_N; lane++) {
-            uint64_t own = lanes_want(&p->lanes, (enum lane)lane, (enum ledger_kind)l, p->now_ns);
-            uint64_t portion;
-
-            want += own;
-            if (own == 0 || p->grant.units[l] >= want)
-                continue;
-            portion = ledger_portion(&p->budgets[l], (enum lane)lane, want - p->grant.units[l],
-                                     p->now_ns, when_ns);
-            if (portion)
-                budget_reserve(&p->budgets[l], portion, p->now_ns);
-            p->grant.units[l] += portion;
-            any |= portion > 0;
-        }
-    }
-    return any;
+    if (have >= want)
+        return;
+    portion = ledger_portion(&p->budgets[l], lane, want - have, now_ns, when_ns);
+    if (portion == 0)
+        return;
+    budget_reserve(&p->budgets[l], portion, now_ns);
+    pace_grant(&p->pace, l, portion);
+    p->reserved = true;
 }
 
 /* Sends everything that can be sent now. Returns when more can be sent. */
 static uint64_t send_ready(struct plan *p)
 {
-    uint64_t next;
+    struct now now = {p->now_ns, wall_ms(p)};
+    struct list expired;
     struct batch *b;
-    bool any;
+    uint64_t next;
+    bool sent;
 
     do {
         next = NEVER;
-        any = ask(p, &next);
-        while (p->in_flight < p->account->max_in_flight &&
-               (b = lanes_next(&p->lanes, &p->grant, p->now_ns, &next))) {
-            depart(p, b);
-            any = true;
+        p->reserved = sent = false;
+        pace_ask(&p->pace, reserve, p, p->now_ns, &next);
+        while ((b = pace_pick(&p->pace, now, &expired, &next))) {
+            sent = true;
+            end_all(p, &expired, OUTCOME_EXPIRED);
+            without_ghost(p, b);
+            if (pace_begin(&p->pace, b, p->now_ns))
+                send_batch(p, b);
         }
-    } while (any);
+    } while (p->reserved || sent);
     return next;
 }
 
@@ -443,7 +402,7 @@ static uint64_t send_ready(struct plan *p)
 
 static bool idle(const struct plan *p)
 {
-    return p->in_flight == 0 && p->window.held == p->ghost.waiting &&
+    return p->pace.in_flight == 0 && window_held(&p->pace.window) == p->ghost.waiting &&
            plan_later_next(&p->plan_later) == NEVER;
 }
 
@@ -474,14 +433,14 @@ static bool step(struct plan *p)
 
 uint32_t plan_room(const struct plan *p, enum lane lane)
 {
-    return window_room(&p->window, lane);
+    return window_room(&p->pace.window, lane);
 }
 
 void plan_make_room(struct plan *p, enum lane lane, uint32_t count)
 {
     uint32_t enough = (uint32_t)min_u64(count, max_u64(p->options.window / 2, 1));
 
-    while (window_room(&p->window, lane) < enough) {
+    while (window_room(&p->pace.window, lane) < enough) {
         p->result.windowed = true;
         if (!step(p))
             return;
@@ -494,7 +453,7 @@ int plan_take(struct plan *p, enum lane lane, const struct span *fields, size_t 
     int rc;
 
     plan_make_room(p, lane, 1);
-    if (p->stuck && window_room(&p->window, lane) == 0) {
+    if (p->stuck && window_room(&p->pace.window, lane) == 0) {
         p->result.beyond++;
         return 0;
     }
@@ -509,8 +468,10 @@ int plan_take(struct plan *p, enum lane lane, const struct span *fields, size_t 
 static void give_back_grants(struct plan *p)
 {
     for (int l = 0; l < LEDGER_N; l++) {
-        budget_give_back(&p->budgets[l], p->grant.units[l], p->now_ns);
-        p->grant.units[l] = 0;
+        uint64_t units = pace_granted(&p->pace, (enum ledger_kind)l);
+
+        pace_take_back(&p->pace, (enum ledger_kind)l, units);
+        budget_give_back(&p->budgets[l], units, p->now_ns);
     }
 }
 
@@ -528,7 +489,7 @@ void plan_finish(struct plan *p, struct plan_result *out)
         goes_on = step(p);
     give_back_grants(p);
     take_leave(p);
-    p->result.never = p->window.held - p->ghost.waiting;
+    p->result.never = window_held(&p->pace.window) - p->ghost.waiting;
     while (idle(p) && !p->result.urgent_known && goes_on)
         goes_on = step(p);
     give_back_grants(p);

@@ -19,11 +19,6 @@
  *
  * The queue is down if either connection is lost; operations on the other connection continue. */
 
-const char *const outcome_names[] = {
-    [OUTCOME_PURGED] = "purged",   [OUTCOME_DEAD] = "dead",   [OUTCOME_CANCELLED] = "cancelled",
-    [OUTCOME_EXPIRED] = "expired", [OUTCOME_LATER] = "later",
-};
-
 #define SETUP_RETRY_NS (1 * NS_PER_S)
 #define SAY_AGAIN_NS (5 * NS_PER_S) /* minimum between reports of a changed outage reason */
 

@@ -58,6 +58,7 @@
 #include "budget.h"
 #include "config.h"
 #include "loop.h"
+#include "outcome.h"
 #include "redis.h"
 
 struct queue;
@@ -219,9 +220,6 @@ typedef void queue_depth_cb(void *ctx, int err, const struct queue_depth depth[L
 void queue_depth(struct queue *q, queue_depth_cb *cb, void *ctx);
 
 /* -- the end of jobs -- */
-enum outcome { OUTCOME_PURGED, OUTCOME_DEAD, OUTCOME_CANCELLED, OUTCOME_EXPIRED, OUTCOME_LATER };
-extern const char *const outcome_names[];
-
 struct queue_settle {
     enum lane lane;
     struct entry_id id;

@@ -19,11 +19,6 @@
 
 #define RECONNECT_NS (100 * NS_PER_MS)
 
-const char *const outcome_names[] = {
-    [OUTCOME_PURGED] = "purged",   [OUTCOME_DEAD] = "dead",   [OUTCOME_CANCELLED] = "cancelled",
-    [OUTCOME_EXPIRED] = "expired", [OUTCOME_LATER] = "later",
-};
-
 static struct list queues;
 
 void fake_queue_begin(void)

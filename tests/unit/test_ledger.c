@@ -18,6 +18,7 @@ static struct {
 } asked[ASKED_MAX];
 static size_t asked_count;
 static unsigned changes;
+static struct grant grant;
 
 /* In the place of io's. */
 void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_budget_cb *cb,
@@ -72,7 +73,7 @@ static int teardown(void **state)
  * in between is only in the second. */
 static void a_late_answer_of_an_earlier_take_over_is_dropped(void **state)
 {
-    struct ledgers *p = ledger_new(*state, NULL, NS_PER_S, on_changed, NULL);
+    struct ledgers *p = ledger_new(*state, NULL, &grant, NS_PER_S, on_changed, NULL);
 
     ledger_restore(p);
     ledger_restore(p);
@@ -90,7 +91,7 @@ static void a_late_answer_of_an_earlier_take_over_is_dropped(void **state)
 
 static void a_refusal_of_an_earlier_take_over_is_dropped(void **state)
 {
-    struct ledgers *p = ledger_new(*state, NULL, NS_PER_S, on_changed, NULL);
+    struct ledgers *p = ledger_new(*state, NULL, &grant, NS_PER_S, on_changed, NULL);
 
     ledger_restore(p);
     ledger_restore(p);

@@ -44,13 +44,13 @@ static int setup(void **state)
         d->account = &w->accounts[i];
         d->queue = &w->queue;
         d->progress_ns = w->now.mono_ns;
-        brake_init(&d->brake);
-        lanes_init(&d->lanes, &o);
-        window_init(&d->window, 100, &d->lanes);
+        brake_init(&d->pace.brake);
+        lanes_init(&d->pace.lanes, &o);
+        window_init(&d->pace.window, 100, &d->pace.lanes);
         d->settle = settle_new(d->account, NULL, NULL, NULL);
-        d->intake = intake_new(d->account, NULL, &d->window, d->settle, NULL, NULL, NULL);
+        d->intake = intake_new(d->account, NULL, &d->pace.window, d->settle, NULL, NULL, NULL);
         d->trouble = trouble_new("main");
-        d->ledgers = ledger_new(d->account, NULL, w->now.mono_ns, NULL, NULL);
+        d->ledgers = ledger_new(d->account, NULL, &d->pace.grant, w->now.mono_ns, NULL, NULL);
     }
     buf_init(&w->out, METRICS_MAX_BYTES(ACCOUNTS));
     *state = w;
@@ -64,8 +64,8 @@ static int teardown(void **state)
                        .accounts_count = ACCOUNTS};
 
     for (int i = 0; i < ACCOUNTS; i++) {
-        window_deinit(&w->d[i].window);
-        lanes_deinit(&w->d[i].lanes);
+        window_deinit(&w->d[i].pace.window);
+        lanes_deinit(&w->d[i].pace.lanes);
         intake_free(w->d[i].intake);
         settle_free(w->d[i].settle);
         ledger_free(w->d[i].ledgers);
@@ -243,7 +243,7 @@ static void fill(struct dispatch *d)
 
     for (uint64_t *at = (uint64_t *)&d->counts; at < (uint64_t *)(&d->counts + 1); at++)
         *at = n--;
-    d->window.merged = n;
+    d->pace.window.merged = n;
     d->state = DISPATCH_LEADING;
 }
 
@@ -254,7 +254,7 @@ static void prometheus_can_read_it(void **state)
     read_text(render(w));
     fill(&w->d[0]);
     fill(&w->d[1]);
-    w->d[1].brake.state = BRAKE_HELD;
+    w->d[1].pace.brake.state = BRAKE_HELD;
     w->accounts[0].allow_purge_all = w->accounts[0].budget.separate = true;
     read_text(render(w));
 }
@@ -307,10 +307,10 @@ static void both_accounts_are_told_with_their_own_numbers(void **state)
     w->d[1].counts.verdicts[VERDICT_NO_SERVICE] = UINT64_MAX;
     w->d[0].counts.answers[ANSWER_1XX + 3] = 4;
     w->d[0].counts.answers[ANSWER_TIMEOUT] = 5;
-    w->d[0].counts.jobs[FATE_DEAD] = 6;
+    w->d[0].counts.jobs[OUTCOME_DEAD] = 6;
     w->d[0].counts.requests[FORM_URL] = 7;
-    w->d[1].brake.state = BRAKE_HELD;
-    w->d[1].brake.cause = BRAKE_TOKEN;
+    w->d[1].pace.brake.state = BRAKE_HELD;
+    w->d[1].pace.brake.cause = BRAKE_TOKEN;
     w->d[0].lateness.worst_ns = NS_PER_S + NS_PER_S / 4;
     text = render(w);
     assert_line(text, "purgeline_leading{account=\"main\"} 1");

@@ -23,7 +23,7 @@ static void push(struct world *w)
     struct job_spec spec = {.targets = &target, .targets_count = 1};
     struct window_add how = {.lane = LANE_URGENT, .id_ms = 1, .now_ns = w->now.mono_ns};
 
-    window_add(&w->d.window, &spec, &how);
+    window_add(&w->d.pace.window, &spec, &how);
 }
 
 static int setup(void **state)
@@ -41,11 +41,11 @@ static int setup(void **state)
     d->up_ns = d->lease_asked_ns = d->progress_ns = w->now.mono_ns;
     d->lateness.due_ns = NEVER;
     d->lateness.since_ns = w->now.mono_ns;
-    brake_init(&d->brake);
-    lanes_init(&d->lanes, &o);
-    window_init(&d->window, 100, &d->lanes);
-    d->intake = intake_new(&w->account, NULL, &d->window, NULL, NULL, NULL, NULL);
-    d->funded[LEDGER_PURGE][LANE_URGENT] = true;
+    brake_init(&d->pace.brake);
+    lanes_init(&d->pace.lanes, &o);
+    window_init(&d->pace.window, 100, &d->pace.lanes);
+    d->intake = intake_new(&w->account, NULL, &d->pace.window, NULL, NULL, NULL, NULL);
+    d->pace.funded[LEDGER_PURGE][LANE_URGENT] = true;
     push(w);
     *state = w;
     return 0;
@@ -56,8 +56,8 @@ static int teardown(void **state)
     struct world *w = *state;
     struct config c = {.accounts = alloc_bytes(sizeof(w->account)), .accounts_count = 1};
 
-    window_deinit(&w->d.window);
-    lanes_deinit(&w->d.lanes);
+    window_deinit(&w->d.pace.window);
+    lanes_deinit(&w->d.pace.lanes);
     intake_free(w->d.intake);
     c.accounts[0] = w->account;
     config_deinit(&c);
@@ -101,7 +101,7 @@ static void an_answer_is_progress(void **state)
 
 static void no_money(struct world *w, bool on)
 {
-    w->d.funded[LEDGER_PURGE][LANE_URGENT] = !on;
+    w->d.pace.funded[LEDGER_PURGE][LANE_URGENT] = !on;
 }
 
 static void paused(struct world *w, bool on)
@@ -116,8 +116,8 @@ static void standby(struct world *w, bool on)
 
 static void braked(struct world *w, bool on)
 {
-    w->d.brake.state = on ? BRAKE_HELD : BRAKE_PROBING;
-    w->d.brake.until_ns = NEVER;
+    w->d.pace.brake.state = on ? BRAKE_HELD : BRAKE_PROBING;
+    w->d.pace.brake.until_ns = NEVER;
 }
 
 static void no_lease(struct world *w, bool on)
@@ -127,12 +127,12 @@ static void no_lease(struct world *w, bool on)
 
 static void service_paused(struct world *w, bool on)
 {
-    lanes_pause_service(&w->d.lanes, 0, on ? NEVER : 0);
+    lanes_pause_service(&w->d.pace.lanes, 0, on ? NEVER : 0);
 }
 
 static void lingering(struct world *w, bool on)
 {
-    w->d.lanes.options.linger_ns[LANE_URGENT] = on ? NEVER : 0;
+    w->d.pace.lanes.options.linger_ns[LANE_URGENT] = on ? NEVER : 0;
 }
 
 /* As before a retry: the target waits outside the lanes until it is due. */
@@ -141,14 +141,14 @@ static void delayed(struct world *w, bool on)
     if (on) {
         struct grant grant = {.units = {1, 1, 1}};
         uint64_t never = NEVER;
-        struct batch *b = lanes_next(&w->d.lanes, &grant, w->now.mono_ns, &never);
+        struct batch *b = lanes_next(&w->d.pace.lanes, &grant, w->now.mono_ns, &never);
 
         w->delayed = batch_pop(b);
         batch_free(b);
-        window_sent(&w->d.window, w->delayed);
-        w->delayed = window_delay(&w->d.window, w->delayed);
+        window_sent(&w->d.pace.window, w->delayed);
+        w->delayed = window_delay(&w->d.pace.window, w->delayed);
     } else {
-        window_due(&w->d.window, w->delayed);
+        window_due(&w->d.pace.window, w->delayed);
     }
 }
 
@@ -189,7 +189,7 @@ static void a_suspect_that_waits_counts_unless_its_service_is_paused(void **stat
     struct batch *b = batch_new(FORM_KEYS, 0, LANE_URGENT);
 
     delayed(w, true);
-    lanes_add_suspect(&w->d.lanes, b);
+    lanes_add_suspect(&w->d.pace.lanes, b);
     service_paused(w, true);
     assert_false(stalled_after(w, 3600));
     service_paused(w, false);
@@ -205,7 +205,7 @@ static void a_request_without_any_answer_is_a_stall_even_when_paused(void **stat
     struct world *w = *state;
 
     w->account.timeout_ms = 10000;
-    w->d.in_flight = 1;
+    w->d.pace.in_flight = 1;
     w->d.paused = true;
     assert_false(stalled_after(w, 69));
     assert_true(stalled_after(w, 1));

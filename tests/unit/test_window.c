@@ -19,8 +19,8 @@ static void five_equal_pushes_become_one_send_that_ends_five_jobs_S30(void **sta
     b = pick(w);
     assert_int_equal(b->count, 1);
     assert_null(pick(w));
-    finish(w, b, FATE_PURGED);
-    assert_int_equal(w->ended[FATE_PURGED], 5);
+    finish(w, b, OUTCOME_PURGED);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 5);
     world_free(w);
 }
 
@@ -37,10 +37,10 @@ static void a_key_pushed_while_in_flight_is_sent_once_more_S27(void **state)
     push(w, "k");
     second = pick(w);
     assert_int_equal(second->count, 1);
-    finish(w, first, FATE_PURGED);
-    assert_int_equal(w->ended[FATE_PURGED], 1);
-    finish(w, second, FATE_PURGED);
-    assert_int_equal(w->ended[FATE_PURGED], 3);
+    finish(w, first, OUTCOME_PURGED);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 1);
+    finish(w, second, OUTCOME_PURGED);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 3);
     world_free(w);
 }
 
@@ -85,10 +85,10 @@ static void three_hundred_tags_in_two_calls_all_arrive_S18(void **state)
     while ((b = pick(w))) {
         assert_true(b->count <= FASTLY_BATCH_MAX_KEYS);
         sent += b->count;
-        finish(w, b, FATE_PURGED);
+        finish(w, b, OUTCOME_PURGED);
     }
     assert_int_equal(sent, 300);
-    assert_int_equal(w->ended[FATE_PURGED], 300);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 300);
     world_free(w);
 }
 
@@ -104,8 +104,8 @@ static void hard_absorbs_soft_and_soft_does_not_soften(void **state)
     b = pick(w);
     assert_int_equal(b->form, FORM_KEYS);
     assert_null(pick(w));
-    finish(w, b, FATE_PURGED);
-    assert_int_equal(w->ended[FATE_PURGED], 3);
+    finish(w, b, OUTCOME_PURGED);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 3);
     world_free(w);
 }
 
@@ -120,7 +120,7 @@ static void the_highest_lane_of_its_jobs_wins(void **state)
     assert_null(pick_lane(w, LANE_BULK));
     b = pick_lane(w, LANE_URGENT);
     assert_non_null(b);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -139,7 +139,7 @@ static void the_latest_expiry_counts_and_never_is_the_latest(void **state)
     push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, "a");
     b = pick(w);
     assert_int_equal(list_first(&b->targets, struct pending, link)->expires_ms, 0);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -156,8 +156,8 @@ static void what_comes_back_merges_with_what_was_pushed_meanwhile(void **state)
     assert_int_equal(w->window.held, 1);
     b = pick(w);
     assert_null(pick(w));
-    finish(w, b, FATE_PURGED);
-    assert_int_equal(w->ended[FATE_PURGED], 2);
+    finish(w, b, OUTCOME_PURGED);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 2);
     world_free(w);
 }
 
@@ -174,7 +174,7 @@ static void attempts_are_not_forgotten_by_merging(void **state)
     bring_back(w, b);
     b = pick(w);
     assert_int_equal(list_first(&b->targets, struct pending, link)->attempts, 9);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -191,7 +191,7 @@ static void what_comes_back_stands_in_front(void **state)
     bring_back(w, b);
     b = pick(w);
     assert_true(span_is(pending_bytes(list_first(&b->targets, struct pending, link)), "first"));
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -222,20 +222,20 @@ static void a_dead_target_leaves_no_shadow_S31(void **state)
 
     (void)state;
     push(w, "k");
-    finish(w, pick(w), FATE_DEAD);
-    assert_int_equal(w->ended[FATE_DEAD], 1);
+    finish(w, pick(w), OUTCOME_DEAD);
+    assert_int_equal(w->ended[OUTCOME_DEAD], 1);
     push(w, "k");
     b = pick(w);
     assert_int_equal(b->count, 1);
-    finish(w, b, FATE_PURGED);
-    assert_int_equal(w->ended[FATE_PURGED], 1);
+    finish(w, b, OUTCOME_PURGED);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 1);
     assert_int_equal(w->window.held, 0);
     world_free(w);
 }
 
 /* -- jobs ------------------------------------------------------------------------------------ */
 
-static void a_job_ends_with_its_last_target_and_its_worst_fate(void **state)
+static void a_job_ends_with_its_last_target_and_its_worst_outcome(void **state)
 {
     struct world *w = world_new(100);
     struct batch *b;
@@ -245,14 +245,14 @@ static void a_job_ends_with_its_last_target_and_its_worst_fate(void **state)
     push(w, "a b c");
     b = pick(w);
     assert_int_equal(b->count, 3);
-    window_settle(&w->window, batch_pop(b), FATE_DEAD, on_end, w);
-    window_settle(&w->window, batch_pop(b), FATE_PURGED, on_end, w);
+    window_settle(&w->window, batch_pop(b), OUTCOME_DEAD, on_end, w);
+    window_settle(&w->window, batch_pop(b), OUTCOME_PURGED, on_end, w);
     assert_int_equal(w->window.jobs.used, 1);
     t = batch_pop(b);
-    window_settle(&w->window, t, FATE_PURGED, on_end, w);
+    window_settle(&w->window, t, OUTCOME_PURGED, on_end, w);
     batch_free(b);
-    assert_int_equal(w->ended[FATE_DEAD], 1);
-    assert_int_equal(w->ended[FATE_PURGED], 0);
+    assert_int_equal(w->ended[OUTCOME_DEAD], 1);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 0);
     assert_int_equal(w->window.jobs.used, 0);
     world_free(w);
 }
@@ -302,7 +302,7 @@ static void the_table_finds_everything_after_growth_and_removal(void **state)
     }
     for (int i = 0; i < 30; i++) { /* holes in the middle of probe runs */
         b = pick(w);
-        finish(w, b, FATE_PURGED);
+        finish(w, b, OUTCOME_PURGED);
     }
     for (int i = 0; i < 20000; i++) {
         snprintf(key, sizeof(key), "k%d", i);
@@ -335,12 +335,12 @@ static void a_batch_lingers_until_it_is_full_or_its_first_has_waited_enough(void
     b = pick(w);
     assert_non_null(b);
     assert_int_equal(b->count, 256);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     w->now_ns = 105 * MS;
     b = pick(w);
     assert_non_null(b);
     assert_int_equal(b->count, 1);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -366,7 +366,7 @@ static void a_batch_never_passes_the_header_limit(void **state)
             bytes += fastly_key_bytes(KEY_FORM_HEADER, pending_bytes(pending_of(it)));
         assert_true(bytes <= FASTLY_BATCH_MAX_BYTES);
         sent += b->count;
-        finish(w, b, FATE_PURGED);
+        finish(w, b, OUTCOME_PURGED);
     }
     assert_int_equal(sent, 40);
     world_free(w);
@@ -392,7 +392,7 @@ static void a_batch_is_cut_to_what_was_granted_S3(void **state)
     b = pick(w);
     assert_int_equal(b->count, 44);
     assert_int_equal(b->cost, 44);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     w->grant.units[LEDGER_PURGE] = 0;
     assert_null(pick(w));
     world_free(w);
@@ -414,7 +414,7 @@ static void with_cost_by_request_a_full_batch_costs_one(void **state)
     b = pick(w);
     assert_int_equal(b->count, 256);
     assert_int_equal(b->cost, 1);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -434,11 +434,11 @@ static void a_flood_of_one_service_does_not_starve_its_neighbour(void **state)
     w->grant.units[LEDGER_PURGE] = 28; /* a second's worth */
     while ((b = pick(w)) && b->service == 0) {
         before += b->count;
-        finish(w, b, FATE_PURGED);
+        finish(w, b, OUTCOME_PURGED);
     }
     assert_non_null(b);
     assert_true(before <= 64);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -458,7 +458,7 @@ static void unit_by_unit_two_services_get_the_same(void **state)
     for (int i = 0; i < 640; i++) {
         b = pick(w);
         got[b->service] += b->count;
-        finish(w, b, FATE_PURGED);
+        finish(w, b, OUTCOME_PURGED);
     }
     assert_in_range(got[0], 280, 360);
     assert_in_range(got[1], 280, 360);
@@ -468,21 +468,23 @@ static void unit_by_unit_two_services_get_the_same(void **state)
 static void purge_alls_of_a_service_go_one_after_the_other(void **state)
 {
     struct world *w = world_new(100);
+    struct list absorbed;
     struct batch *b;
 
     (void)state;
+    list_init(&absorbed);
     push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, "!");
     push_as(w, (struct push){LANE_NORMAL, 1, false, 0}, "!");
-    w->lanes.all_busy[0] = true;
+    lanes_begin_all(&w->lanes, 0, &absorbed);
     b = pick(w);
     assert_int_equal(b->service, 1);
     assert_int_equal(b->ledger, LEDGER_WRITE);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     assert_null(pick(w));
-    w->lanes.all_busy[0] = false;
+    lanes_end_all(&w->lanes, 0);
     b = pick(w);
     assert_int_equal(b->service, 0);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -505,7 +507,7 @@ static void under_a_permanent_urgent_stream_the_others_get_their_twentieth(void 
         b = pick(w);
         got[b->lane] += b->count;
         total += b->count;
-        finish(w, b, FATE_PURGED);
+        finish(w, b, OUTCOME_PURGED);
     }
     assert_true(got[LANE_NORMAL] * 100 >= total * 45 / 10);
     assert_true(got[LANE_BULK] * 100 >= total * 45 / 10);
@@ -530,12 +532,12 @@ static void what_is_granted_to_a_lingering_lane_is_not_for_the_lanes_below(void 
     b = pick(w);
     assert_int_equal(b->lane, LANE_BULK);
     assert_int_equal(b->count, 1);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     w->now_ns = 5 * MS;
     b = pick(w);
     assert_int_equal(b->lane, LANE_NORMAL);
     assert_int_equal(b->count, 2);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -551,7 +553,7 @@ static void a_lane_that_is_owed_its_share_may_take_what_the_urgent_wait_for(void
     lanes_account(&w->lanes, LANE_URGENT, 100);
     b = pick(w);
     assert_int_equal(b->lane, LANE_BULK);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -569,10 +571,10 @@ static void a_paused_service_wants_nothing_until_its_pause_is_over(void **state)
     assert_int_equal(lanes_want(&w->lanes, LANE_NORMAL, LEDGER_PURGE, 50 * MS - 1), 1);
     w->grant.units[LEDGER_PURGE] = 2;
     b = pick(w);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     b = pick(w);
     assert_int_equal(b->lane, LANE_BULK);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     assert_int_equal(lanes_want(&w->lanes, LANE_NORMAL, LEDGER_PURGE, 50 * MS), 3);
     lanes_pause_service(&w->lanes, 0, 0);
     assert_int_equal(lanes_want(&w->lanes, LANE_NORMAL, LEDGER_PURGE, 0), 3);
@@ -590,13 +592,13 @@ static void a_paused_service_waits_and_the_others_go_on(void **state)
     lanes_pause_service(&w->lanes, 0, 50 * MS);
     b = pick(w);
     assert_int_equal(b->service, 1);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     assert_null(pick_lane(w, LANE_NORMAL));
     assert_int_equal(w->ready_ns, 50 * MS);
     w->now_ns = 50 * MS;
     b = pick(w);
     assert_int_equal(b->service, 0);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -612,12 +614,12 @@ static void purge_all_takes_the_waiting_keys_of_its_service_and_no_others(void *
     push_as(w, (struct push){LANE_URGENT, 0, true, 0}, "c");
     push_as(w, (struct push){LANE_NORMAL, 1, false, 0}, "d");
     push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, "url:h/p");
-    lanes_take_keys(&w->lanes, 0, &absorbed);
+    lanes_begin_all(&w->lanes, 0, &absorbed);
     while (!list_empty(&absorbed)) {
         struct pending *t = pending_of(list_pop_front(&absorbed));
 
         window_sent(&w->window, t);
-        window_settle(&w->window, t, FATE_PURGED, on_end, w);
+        window_settle(&w->window, t, OUTCOME_PURGED, on_end, w);
         n++;
     }
     assert_int_equal(n, 3);
@@ -651,9 +653,9 @@ static void a_poison_key_among_256_is_found_in_at_most_17_extra_sends_S35(void *
                 refused |= span_is(pending_bytes(pending_of(it)), bad);
             if (!refused) {
                 batch_judged(b, true);
-                finish(w, b, FATE_PURGED);
+                finish(w, b, OUTCOME_PURGED);
             } else if (b->count == 1) {
-                finish(w, b, FATE_DEAD);
+                finish(w, b, OUTCOME_DEAD);
             } else {
                 half = batch_split(b);
                 lanes_add_suspect(&w->lanes, half);
@@ -661,8 +663,8 @@ static void a_poison_key_among_256_is_found_in_at_most_17_extra_sends_S35(void *
             }
         }
         assert_true(sends - 1 <= 17);
-        assert_int_equal(w->ended[FATE_PURGED], 255);
-        assert_int_equal(w->ended[FATE_DEAD], 1);
+        assert_int_equal(w->ended[OUTCOME_PURGED], 255);
+        assert_int_equal(w->ended[OUTCOME_DEAD], 1);
         world_free(w);
     }
 }
@@ -680,8 +682,8 @@ static void two_good_halves_of_a_refused_batch_teach_its_size_S20(void **state)
     assert_int_equal(half->count, 2);
     assert_int_equal(batch_judged(b, true), 0);
     assert_int_equal(batch_judged(half, true), 4);
-    finish(w, b, FATE_PURGED);
-    finish(w, half, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
+    finish(w, half, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -700,7 +702,7 @@ static void a_machine_that_is_up_for_years_lingers_as_long(void **state)
     w->now_ns = w->ready_ns;
     b = pick(w);
     assert_non_null(b);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -730,7 +732,7 @@ static void the_wait_for_the_wire_is_that_of_the_oldest_job(void **state)
     push(w, "a");
     b = pick_lane(w, LANE_NORMAL);
     assert_int_equal(pushed_ms(b), first);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -746,7 +748,7 @@ static void the_wait_in_a_lower_lane_is_not_that_of_an_urgent_job(void **state)
     push_as(w, (struct push){.lane = LANE_BULK}, "a");
     b = pick_lane(w, LANE_URGENT);
     assert_int_equal(pushed_ms(b), urgent);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -767,7 +769,7 @@ static void what_was_on_the_wire_is_not_measured_again_but_who_joins_it_is(void 
     second = push(w, "a");
     b = pick_lane(w, LANE_NORMAL);
     assert_int_equal(pushed_ms(b), second);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -785,7 +787,7 @@ static void what_returns_to_a_newer_one_leaves_its_wait_alone(void **state)
     bring_back(w, b);
     b = pick_lane(w, LANE_NORMAL);
     assert_int_equal(pushed_ms(b), newer);
-    finish(w, b, FATE_PURGED);
+    finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
 
@@ -817,8 +819,8 @@ static void a_job_takes_no_more_than_was_foreseen_and_gives_all_of_it_back(void 
         assert_in_range(window_bytes(&w->window) - before, 0, foreseen);
     }
     while ((b = pick(w)))
-        finish(w, b, FATE_PURGED);
-    assert_int_equal(w->ended[FATE_PURGED], 6000);
+        finish(w, b, OUTCOME_PURGED);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 6000);
     assert_int_equal(w->window.bytes, 0);
     assert_in_range(window_bytes(&w->window), 0, empty + 256 * 1024);
     world_free(w);
@@ -884,7 +886,7 @@ int main(void)
         cmocka_unit_test(what_comes_back_stands_in_front),
         cmocka_unit_test(duplicates_cost_no_targets_S29),
         cmocka_unit_test(a_dead_target_leaves_no_shadow_S31),
-        cmocka_unit_test(a_job_ends_with_its_last_target_and_its_worst_fate),
+        cmocka_unit_test(a_job_ends_with_its_last_target_and_its_worst_outcome),
         cmocka_unit_test(lower_lanes_run_out_of_room_first),
         cmocka_unit_test(jobs_merged_into_one_target_are_bounded_too),
         cmocka_unit_test(the_table_finds_everything_after_growth_and_removal),

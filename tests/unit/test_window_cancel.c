@@ -14,7 +14,7 @@ static void what_waits_for_a_cancelled_job_alone_is_not_sent(void **state)
 
     (void)state;
     cancel(w, push(w, "a b c"));
-    assert_int_equal(w->ended[FATE_CANCELLED], 1);
+    assert_int_equal(w->ended[OUTCOME_CANCELLED], 1);
     assert_int_equal(w->window.held, 0);
     assert_null(pick(w));
     world_free(w);
@@ -33,9 +33,9 @@ static void what_others_wait_for_as_well_is_sent_for_them(void **state)
     cancel(w, mistaken);
     b = pick(w);
     assert_int_equal(b->count, 1);
-    finish(w, b, FATE_PURGED);
-    assert_int_equal(w->ended[FATE_PURGED], 2);
-    assert_int_equal(w->ended[FATE_CANCELLED], 1);
+    finish(w, b, OUTCOME_PURGED);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 2);
+    assert_int_equal(w->ended[OUTCOME_CANCELLED], 1);
     assert_null(pick(w));
     world_free(w);
 }
@@ -50,9 +50,9 @@ static void a_target_on_the_wire_stays_and_its_job_ends_with_it(void **state)
     id = push(w, "a");
     b = pick(w);
     cancel(w, id);
-    assert_int_equal(w->ended[FATE_CANCELLED], 0);
-    finish(w, b, FATE_PURGED);
-    assert_int_equal(w->ended[FATE_PURGED], 1);
+    assert_int_equal(w->ended[OUTCOME_CANCELLED], 0);
+    finish(w, b, OUTCOME_PURGED);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 1);
     world_free(w);
 }
 
@@ -67,9 +67,9 @@ static void a_job_partly_on_the_wire_ends_as_cancelled(void **state)
     w->grant.units[LEDGER_PURGE] = 1;
     b = pick(w);
     cancel(w, id);
-    assert_int_equal(w->ended[FATE_CANCELLED], 0);
-    finish(w, b, FATE_PURGED);
-    assert_int_equal(w->ended[FATE_CANCELLED], 1);
+    assert_int_equal(w->ended[OUTCOME_CANCELLED], 0);
+    finish(w, b, OUTCOME_PURGED);
+    assert_int_equal(w->ended[OUTCOME_CANCELLED], 1);
     assert_int_equal(w->window.held, 0);
     world_free(w);
 }
@@ -84,9 +84,9 @@ static void the_same_id_in_another_lane_is_another_job(void **state)
     window_cancel(&w->window, &(struct window_name){LANE_BULK, id, 0}, 1, on_end, w);
     window_cancel(&w->window, &(struct window_name){LANE_NORMAL, id, 1}, 1, on_end, w);
     window_cancel(&w->window, &(struct window_name){LANE_NORMAL, id + 1, 0}, 1, on_end, w);
-    assert_int_equal(w->ended[FATE_CANCELLED], 0);
-    finish(w, pick(w), FATE_PURGED);
-    assert_int_equal(w->ended[FATE_PURGED], 1);
+    assert_int_equal(w->ended[OUTCOME_CANCELLED], 0);
+    finish(w, pick(w), OUTCOME_PURGED);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 1);
     world_free(w);
 }
 
@@ -110,13 +110,13 @@ static void half_of_many_are_cancelled_and_the_other_half_is_sent(void **state)
             names[k] = (struct window_name){LANE_NORMAL, ids[i + 2 * k], 0};
         window_cancel(&w->window, names, 50, on_end, w);
     }
-    assert_int_equal(w->ended[FATE_CANCELLED], array_len(ids) / 2);
+    assert_int_equal(w->ended[OUTCOME_CANCELLED], array_len(ids) / 2);
     while ((b = pick(w))) {
         sent_keys += b->count;
-        finish(w, b, FATE_PURGED);
+        finish(w, b, OUTCOME_PURGED);
     }
     assert_int_equal(sent_keys, array_len(ids) / 2);
-    assert_int_equal(w->ended[FATE_PURGED], array_len(ids) / 2);
+    assert_int_equal(w->ended[OUTCOME_PURGED], array_len(ids) / 2);
     world_free(w);
 }
 

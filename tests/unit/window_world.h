@@ -21,7 +21,7 @@ struct world {
     uint64_t now_ns;
     uint64_t ready_ns;
     uint32_t next_id;
-    uint32_t ended[4]; /* by fate */
+    uint32_t ended[4]; /* by outcome */
     uint64_t last_ended;
 };
 
@@ -47,7 +47,7 @@ static inline void on_end(void *ctx, const struct window_job *job)
 
     if (job->open > 0)
         return;
-    w->ended[job->fate]++;
+    w->ended[job->outcome]++;
     w->last_ended = job->id_ms;
 }
 
@@ -119,12 +119,12 @@ static inline struct batch *pick(struct world *w)
     return b;
 }
 
-static inline void finish(struct world *w, struct batch *b, enum fate fate)
+static inline void finish(struct world *w, struct batch *b, enum outcome outcome)
 {
     struct pending *t;
 
     while ((t = batch_pop(b)))
-        window_settle(&w->window, t, fate, on_end, w);
+        window_settle(&w->window, t, outcome, on_end, w);
     batch_free(b);
 }
 

@@ -33,11 +33,11 @@ static void look(const struct dispatch *d, struct now now)
 
     if (dispatch_stalled(d, now, why, sizeof(why)))
         base_abort(why, __FILE__, __LINE__);
-    must(sum(c->requests, FORM_N) == answers + d->in_flight);
+    must(sum(c->requests, FORM_N) == answers + d->pace.in_flight);
     must(sum(c->verdicts, VERDICT_N) == answers);
     must(c->verdicts[VERDICT_THROTTLED] == c->throttled);
     must(measured(c->reply, FORM_N) == sum(c->answers, ANSWER_UNSENT));
-    must(measured(c->to_purged, LANE_N) == c->jobs[FATE_PURGED]);
+    must(measured(c->to_purged, LANE_N) == c->jobs[OUTCOME_PURGED]);
     /* Keys that a purge-all absorbed were purged without a request of their own. */
     must(c->requests[FORM_ALL] > 0 || measured(c->to_wire, LANE_N) >= c->targets_purged);
     /* Once for whoever waits: a retry is no other start. */
