@@ -422,23 +422,24 @@ static void judge_token(struct report *r, const struct config_account *a,
 void check_account(const struct config_account *a, uint64_t now_ms, check_cb *cb, void *ctx)
 {
     struct report r = {.cb = cb, .ctx = ctx, .account = a->name, .subject = "token"};
-    char *token, *auth, err[300];
-    int rc = config_read_token(a, &token, err, sizeof(err));
+    char *token, *auth;
+    struct error err;
+    int rc = config_read_token(a, &token, &err);
 
     if (a->url_mode == URL_MODE_DIRECT && a->direct_token_hosts.count == 0)
         check_say(&r, CHECK_OK, "name those that ask for it in direct_token_hosts",
                   "sites are purged directly and never see it");
     if (rc == -ENOENT && a->url_mode == URL_MODE_DIRECT) {
         check_say(&r, CHECK_WARN, "", "%s; only direct purges without authentication will work",
-                  err);
+                  err.text);
         return;
     }
     if (rc < 0) {
-        check_say(&r, CHECK_FAIL, "put the API token there", "%s", err);
+        check_say(&r, CHECK_FAIL, "put the API token there", "%s", err.text);
         return;
     }
-    if (config_read_proxy_auth(a, &auth, err, sizeof(err)) < 0) {
-        check_say(&r, CHECK_FAIL, "put user:password there", "%s", err);
+    if (config_read_proxy_auth(a, &auth, &err) < 0) {
+        check_say(&r, CHECK_FAIL, "put user:password there", "%s", err.text);
     } else {
         judge_token(&r, a, &(struct fetch_secrets){token, auth}, now_ms);
         explicit_bzero(auth, strlen(auth));
@@ -491,15 +492,16 @@ static void judge_tls(const struct report *r, const struct config_http *h)
 
 static void judge_hook(const struct report *r, const struct config_hook *h)
 {
-    char *secret, err[300];
+    char *secret;
+    struct error err;
 
     if (h->signature.scheme == HOOK_UNSIGNED) {
         check_say(r, CHECK_WARN, "have its requests signed", "%s: anybody on this machine may post",
                   h->name);
         return;
     }
-    if (config_read_secret(h, &secret, err, sizeof(err)) < 0) {
-        check_say(r, CHECK_FAIL, "put its secret there", "%s", err);
+    if (config_read_secret(h, &secret, &err) < 0) {
+        check_say(r, CHECK_FAIL, "put its secret there", "%s", err.text);
         return;
     }
     explicit_bzero(secret, strlen(secret));

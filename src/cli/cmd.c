@@ -73,22 +73,22 @@ const char *cmd_config_path(const struct cmd_common *o)
 int cmd_load(const struct cmd_common *o, struct config *out)
 {
     struct redis_address address;
-    char err[1024];
+    struct error err;
 
-    if (config_load(cmd_config_path(o), out, err, sizeof(err)) < 0)
-        return cmd_fail(CMD_USAGE, "%s", err);
+    if (config_load(cmd_config_path(o), out, &err) < 0)
+        return cmd_fail(CMD_USAGE, "%s", err.text);
     if (!o->redis)
         return 0;
-    if (setting_set(setting_find(SETTING_GLOBAL, "redis"), out, o->redis, err, sizeof(err)) == 0) {
+    if (setting_set(setting_find(SETTING_GLOBAL, "redis"), out, o->redis, &err) == 0) {
         if (config_redis_embedded(out))
             return 0;
-        if (redis_address_parse(out->redis, &address, err, sizeof(err)) == 0) {
+        if (redis_address_parse(out->redis, &address, err.text, sizeof(err.text)) == 0) {
             redis_address_deinit(&address);
             return 0;
         }
     }
     config_deinit(out);
-    return cmd_fail(CMD_USAGE, "--redis: %s", err);
+    return cmd_fail(CMD_USAGE, "--redis: %s", err.text);
 }
 
 const struct config_account *cmd_account(const struct cmd_common *o, const struct config *c)

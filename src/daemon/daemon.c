@@ -246,20 +246,20 @@ static struct endpoint *endpoint_of(const struct config_account *a)
                                  .connect_timeout_ms = a->connect_timeout_ms,
                                  .timeout_ms = a->timeout_ms};
     struct endpoint *e;
-    char why[256];
+    struct error why;
     char *token = NULL, *proxy_auth = NULL;
 
     look_at_account(a);
-    if (config_read_token(a, &token, why, sizeof(why)) < 0)
+    if (config_read_token(a, &token, &why) < 0)
         log_error("The account has no token: Fastly will refuse its purges; they are kept until "
                   "there is one",
-                  "account=%s why=\"%s\"", a->name, why);
+                  "account=%s why=\"%s\"", a->name, why.text);
     else
         o.token = token;
-    if (config_read_proxy_auth(a, &proxy_auth, why, sizeof(why)) < 0)
+    if (config_read_proxy_auth(a, &proxy_auth, &why) < 0)
         log_error("The user and password for the proxy of this account cannot be read; the proxy "
                   "will refuse its requests",
-                  "account=%s why=\"%s\"", a->name, why);
+                  "account=%s why=\"%s\"", a->name, why.text);
     else
         o.proxy_auth = proxy_auth;
     e = endpoint_new(&o);
@@ -418,11 +418,11 @@ static void keep_old_values(struct daemon *d, struct config *fresh)
 }
 
 /* Returns a shared configuration, held by the caller; NULL with a message. */
-static const struct config *read_config(struct daemon *d, char *why, size_t why_room)
+static const struct config *read_config(struct daemon *d, struct error *err)
 {
     struct config c;
 
-    if (config_load(d->options->config_path, &c, why, why_room) < 0)
+    if (config_load(d->options->config_path, &c, err) < 0)
         return NULL;
     if (d->options->redis) {
         free(c.redis);
@@ -464,15 +464,15 @@ static void on_reload(void *ctx, int signum)
     const struct config *fresh;
     struct buf changed;
     const char *fixed;
-    char why[512];
+    struct error err;
 
     (void)signum;
     if (d->state != DAEMON_RUNNING)
         return;
-    fresh = read_config(d, why, sizeof(why));
+    fresh = read_config(d, &err);
     if (!fresh) {
         log_error("The new configuration is rejected; the old one stays in effect", "why=\"%s\"",
-                  why);
+                  err.text);
         return;
     }
     if (config_change_possible(d->config, fresh, &fixed) < 0) {
@@ -494,22 +494,22 @@ static void on_reload(void *ctx, int signum)
 /* 0, or the exit code. */
 static int prepare(struct daemon *d)
 {
-    char why[512];
+    struct error err;
     char *url;
-    int err = -EINVAL;
+    int rc = -EINVAL;
 
-    d->config = read_config(d, why, sizeof(why));
+    d->config = read_config(d, &err);
     if (d->config) {
         url = config_redis_url(d->config);
-        err = redis_address_parse(url, &d->redis, why, sizeof(why));
+        rc = redis_address_parse(url, &d->redis, err.text, sizeof(err.text));
         free(url);
     }
-    if (err) {
-        fprintf(stderr, "purgeline: %s\n", why);
+    if (rc < 0) {
+        fprintf(stderr, "purgeline: %s\n", err.text);
         return EXIT_CONFIG;
     }
-    if (rlimits_suffice(d->config, d->files, why, sizeof(why)) < 0) {
-        fprintf(stderr, "purgeline: %s\n", why);
+    if (rlimits_suffice(d->config, d->files, err.text, sizeof(err.text)) < 0) {
+        fprintf(stderr, "purgeline: %s\n", err.text);
         return EXIT_LIMITS;
     }
     return 0;

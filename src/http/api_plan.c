@@ -210,21 +210,21 @@ static void put_job(struct planner *p, uint64_t number)
 static void take_job(struct planner *p, struct span text, uint64_t number)
 {
     const char *flaw = api_json_flaw(text, JSON_DEPTH_MAX);
-    char err[300];
+    struct error err;
     int status = 400;
 
     jobform_clear(&p->form, LANE_NORMAL);
     p->form.takes_account = true;
     if (flaw)
-        snprintf(err, sizeof(err), "not a job: %s", flaw);
-    else if (jobform_add_json(&p->form, text, err, sizeof(err)) == 0)
-        status = check(p, err, sizeof(err));
+        error_set(&err, -EINVAL, "not a job: %s", flaw);
+    else if (jobform_add_json(&p->form, text, &err) == 0)
+        status = check(p, err.text, sizeof(err.text));
     if (status == 0) {
         put_job(p, number);
         return;
     }
     p->wrong++;
-    complain(p, number, status, err);
+    complain(p, number, status, err.text);
 }
 
 static void take_list(struct planner *p, const json_t *jobs)

@@ -270,13 +270,14 @@ static int follow(struct waiting *w)
     return rc;
 }
 
-static int connect_both(struct waiting *w, const struct redis_address *a, char *err, size_t room)
+static int connect_both(struct waiting *w, const struct redis_address *a, char *err,
+                        size_t err_room)
 {
-    int rc = client_open(a, &w->listener, err, room);
+    int rc = client_open(a, &w->listener, err, err_room);
 
     if (rc < 0)
         return rc;
-    rc = client_open(a, &w->asker, err, room);
+    rc = client_open(a, &w->asker, err, err_room);
     if (rc < 0) {
         client_close(w->listener);
         w->listener = NULL;
