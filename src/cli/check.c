@@ -222,9 +222,9 @@ static void check_permissions_anew(const struct redis_address *address,
                                    const struct config_account *a, check_cb *cb, void *ctx)
 {
     struct client *client;
-    char err[256];
+    struct error err;
 
-    if (client_open(address, &client, err, sizeof(err)) < 0)
+    if (client_open(address, &client, &err) < 0)
         return;
     check_permissions(client, a, cb, ctx);
     client_close(client);
@@ -233,20 +233,21 @@ static void check_permissions_anew(const struct redis_address *address,
 bool check_redis(const struct config *c, const char *account, check_cb *cb, void *ctx)
 {
     struct report r = {.cb = cb, .ctx = ctx, .subject = "redis"};
-    char *url = config_redis_url(c), err[256];
+    char *url = config_redis_url(c);
+    struct error err;
     struct redis_address address;
     struct client *client;
-    int rc = redis_address_parse(url, &address, err, sizeof(err));
+    int rc = redis_address_parse(url, &address, &err);
 
     free(url);
     if (rc < 0) {
-        check_say(&r, CHECK_FAIL, "", "%s", err);
+        check_say(&r, CHECK_FAIL, "", "%s", err.text);
         return true;
     }
-    rc = client_open(&address, &client, err, sizeof(err));
+    rc = client_open(&address, &client, &err);
     if (rc < 0) {
         redis_address_deinit(&address);
-        return !judge_absence(&r, c, err);
+        return !judge_absence(&r, c, err.text);
     }
     judge_server(&r, client);
     for (uint32_t i = 0; i < c->accounts_count; i++)

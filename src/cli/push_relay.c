@@ -9,7 +9,6 @@
 #include "push_relay.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
@@ -112,8 +111,7 @@ static int put(struct relay *r, uint64_t tag)
     if (rc == 0) {
         e->state = RELAY_UNDER_WAY;
         fields = jobform_fields(&r->form, &count);
-        rc = push_connection_put(r->producer, r->form.lane, fields, count, tag, err.text,
-                                 sizeof(err.text));
+        rc = push_connection_put(r->producer, r->form.lane, fields, count, tag, &err);
     }
     if (rc == -EINVAL) {
         answered(e, RELAY_WRONG, err.text);
@@ -177,7 +175,7 @@ static int settle(struct relay *r)
     for (;;) {
         rc = put_again(r);
         if (rc == 0)
-            rc = push_connection_finish(r->producer, r->why.text, sizeof(r->why.text));
+            rc = push_connection_finish(r->producer, &r->why);
         printed = print(r, 0);
         if (printed < 0)
             return printed;
@@ -243,7 +241,7 @@ static const char *reason(const struct relay *r, int rc)
 
 int push_relay_run(struct pipe *pipe, struct redis_address *address,
                    const struct config_account *account, const struct push_relay_options *options,
-                   struct push_relay_counts *counts, char *err, size_t err_room)
+                   struct push_relay_counts *counts, struct error *err)
 {
     struct relay *r = alloc_zeroed(1, sizeof(*r));
     int rc;
@@ -259,7 +257,7 @@ int push_relay_run(struct pipe *pipe, struct redis_address *address,
         rc = pipe_error(pipe);
     counts->open = r->next - r->first;
     if (rc < 0)
-        snprintf(err, err_room, "%s", reason(r, rc));
+        error_set(err, rc, "%s", reason(r, rc));
     push_connection_free(r->producer);
     for (; r->first < r->next; r->first++) {
         free((char *)at(r, r->first)->text.p);

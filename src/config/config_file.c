@@ -127,17 +127,17 @@ static char *default_data_dir(void)
 static int check_redis(struct source *src, const struct config *c)
 {
     struct redis_address address;
-    char why[256];
+    struct error why;
 
     if (config_redis_embedded(c))
         return 0;
-    if (redis_address_parse(c->redis, &address, why, sizeof(why)) == 0) {
+    if (redis_address_parse(c->redis, &address, &why) == 0) {
         redis_address_deinit(&address);
         return 0;
     }
     if (getenv("PURGELINE_REDIS"))
-        return error_set(src->err, -EINVAL, "PURGELINE_REDIS: %s", why);
-    return say_setting(src, "redis", why);
+        return error_set(src->err, -EINVAL, "PURGELINE_REDIS: %s", why.text);
+    return say_setting(src, "redis", why.text);
 }
 
 static int check(struct source *src, const struct config *c)

@@ -501,7 +501,7 @@ static int prepare(struct daemon *d)
     d->config = read_config(d, &err);
     if (d->config) {
         url = config_redis_url(d->config);
-        rc = redis_address_parse(url, &d->redis, err.text, sizeof(err.text));
+        rc = redis_address_parse(url, &d->redis, &err);
         free(url);
     }
     if (rc < 0) {

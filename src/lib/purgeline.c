@@ -129,15 +129,15 @@ static int set_account(struct purgeline *p, const char *name, struct error *err)
 static int open_both(struct purgeline *p, const char *url, const char *account, struct error *err)
 {
     struct redis_address address = {0};
-    char why[256];
+    struct error why;
     int rc;
 
     if (!url || !account) {
         error_set(err, -EINVAL, "%s: NULL", url ? "account" : "redis_url");
         return PURGELINE_INVALID;
     }
-    if (redis_address_parse(url, &address, why, sizeof(why)) < 0) {
-        error_set(err, -EINVAL, "redis_url: %s", why);
+    if (redis_address_parse(url, &address, &why) < 0) {
+        error_set(err, -EINVAL, "redis_url: %s", why.text);
         return PURGELINE_INVALID;
     }
     rc = set_account(p, account, err);
@@ -146,7 +146,7 @@ static int open_both(struct purgeline *p, const char *url, const char *account, 
         return rc;
     }
     p->producer = push_connection_new(&address, p->config.accounts, on_answer, p);
-    return code_of(push_connection_connect(p->producer, err->text, sizeof(err->text)));
+    return code_of(push_connection_connect(p->producer, err));
 }
 
 int purgeline_open(const char *redis_url, const char *account, struct purgeline **out, char *why,
@@ -305,8 +305,7 @@ static int put(struct purgeline *p)
         return -EINVAL;
     a->services = &service;
     a->services_count = 1;
-    rc = push_connection_put(p->producer, p->form.lane, fields, count, p->next, p->error.text,
-                             sizeof(p->error.text));
+    rc = push_connection_put(p->producer, p->form.lane, fields, count, p->next, &p->error);
     a->services = NULL;
     a->services_count = 0;
     if (rc == 0)
@@ -328,10 +327,9 @@ static void collect_own(struct purgeline *p, struct purgeline_result *results)
 
 static void finish_own(struct purgeline *p)
 {
-    char ignored[512]; /* each job has its own message */
+    struct error ignored; /* each job has its own message */
 
-    if (push_connection_finish(p->producer, ignored, sizeof(ignored)) < 0)
-        ignored[0] = '\0';
+    (void)!push_connection_finish(p->producer, &ignored);
     p->own = NULL;
 }
 
@@ -468,8 +466,7 @@ int purgeline_poll(struct purgeline *p, int timeout_ms)
 
     if (code != PURGELINE_OK)
         return code;
-    rc = push_connection_poll(p->producer, timeout_ms > 0 ? timeout_ms : 0, p->error.text,
-                              sizeof(p->error.text));
+    rc = push_connection_poll(p->producer, timeout_ms > 0 ? timeout_ms : 0, &p->error);
     return leave(p, rc == -ENOTCONN ? PURGELINE_UNKNOWN : code_of(rc));
 }
 
