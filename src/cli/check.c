@@ -287,14 +287,14 @@ static int ask(const struct report *r, const struct config_account *a,
                const struct fetch_secrets *token, const char *path, json_t **doc)
 {
     struct buf body;
-    char err[300];
+    struct error err;
     int status = 0;
 
     *doc = NULL;
     buf_init(&body, REPLY_MAX_BYTES);
-    if (fetch(a, token, path, &body, &status, err, sizeof(err)) < 0)
+    if (fetch(a, token, path, &body, &status, &err) < 0)
         check_say(r, CHECK_FAIL, "correct api, api_proxy or ca_file, or let this machine out",
-                  "%s%s: %s", a->api, path, err);
+                  "%s%s: %s", a->api, path, err.text);
     else
         *doc = json_loadb(body.n ? body.p : "", body.n, 0, NULL);
     buf_deinit(&body);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "check_files.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,11 +33,11 @@ static void judge_token(const struct report *r, const struct config_account *a)
 
 static void judge_authority(const struct report *r, const char *setting, const char *path)
 {
-    char why[400];
+    struct error why;
 
-    if (*path && cafile_test(path, why, sizeof(why)) < 0)
+    if (*path && cafile_test(path, &why) < 0)
         check_say(r, CHECK_FAIL, "put the authority's certificate there, or leave it empty",
-                  "%s: %s", setting, why);
+                  "%s: %s", setting, why.text);
 }
 
 void check_authorities(const struct config_account *a, check_cb *cb, void *ctx)

@@ -5,7 +5,6 @@
  * https://www.fastly.com/documentation/reference/api/utils/public-ip-list/ */
 #include <errno.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
@@ -97,8 +96,7 @@ static void ask(void *ctx)
         return;
     secrets.proxy_auth = auth;
     buf_init(&body, LIST_MAX_BYTES);
-    if (fetch(ips->account, &secrets, "/public-ip-list", &body, &status, ips->why.text,
-              sizeof(ips->why.text)) < 0)
+    if (fetch(ips->account, &secrets, "/public-ip-list", &body, &status, &ips->why) < 0)
         ips->answer = NULL;
     else if (status != 200 || !(ips->answer = take_list(buf_span(&body))))
         error_set(&ips->why, -EPROTO, "its answer is %d, or no list of addresses", status);

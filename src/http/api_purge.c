@@ -97,7 +97,7 @@ int api_check(struct request *e, const struct config_account *a, struct jobform 
         return 400;
     if (too_large(e, fields, count, err))
         return 413;
-    if (auth_may_push(e->who, a, f->lane, spec, err->text, sizeof(err->text)) < 0)
+    if (auth_may_push(e->who, a, f->lane, spec, err) < 0)
         return 403;
     if (full(e, a)) {
         *retry_ms = 10000;

@@ -220,7 +220,7 @@ static inline void open_endpoint(void)
     dispatch_loop = loop_new();
     o.config = config_share(&config);
     o.loop = dispatch_loop;
-    endpoint = http_server_new(&o, err.text, sizeof(err.text));
+    endpoint = http_server_new(&o, &err);
     must(endpoint);
     endpoint_address = (struct sockaddr_in){
         .sin_family = AF_INET,

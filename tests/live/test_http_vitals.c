@@ -184,7 +184,7 @@ static void a_dispatcher_that_hangs_is_said_to_hang(void **state)
     unsetenv("PURGELINE_LISTEN");
     o.config = config_share(&config);
     o.loop = dispatch_loop = loop_new();
-    in = http_server_new(&o, err.text, sizeof(err.text));
+    in = http_server_new(&o, &err);
     assert_non_null(in);
     rawhttp_open(&r, (unsigned)atoi(strrchr(http_server_address(in), ':') + 1));
     rawhttp_say(&r, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
