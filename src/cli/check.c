@@ -222,9 +222,9 @@ static void check_permissions_anew(const struct redis_address *address,
                                    const struct config_account *a, check_cb *cb, void *ctx)
 {
     struct client *client;
-    char err[256];
+    struct error err;
 
-    if (client_open(address, &client, err, sizeof(err)) < 0)
+    if (client_open(address, &client, &err) < 0)
         return;
     check_permissions(client, a, cb, ctx);
     client_close(client);
@@ -233,20 +233,21 @@ static void check_permissions_anew(const struct redis_address *address,
 bool check_redis(const struct config *c, const char *account, check_cb *cb, void *ctx)
 {
     struct report r = {.cb = cb, .ctx = ctx, .subject = "redis"};
-    char *url = config_redis_url(c), err[256];
+    char *url = config_redis_url(c);
+    struct error err;
     struct redis_address address;
     struct client *client;
-    int rc = redis_address_parse(url, &address, err, sizeof(err));
+    int rc = redis_address_parse(url, &address, &err);
 
     free(url);
     if (rc < 0) {
-        check_say(&r, CHECK_FAIL, "", "%s", err);
+        check_say(&r, CHECK_FAIL, "", "%s", err.text);
         return true;
     }
-    rc = client_open(&address, &client, err, sizeof(err));
+    rc = client_open(&address, &client, &err);
     if (rc < 0) {
         redis_address_deinit(&address);
-        return !judge_absence(&r, c, err);
+        return !judge_absence(&r, c, err.text);
     }
     judge_server(&r, client);
     for (uint32_t i = 0; i < c->accounts_count; i++)
@@ -286,14 +287,14 @@ static int ask(const struct report *r, const struct config_account *a,
                const struct fetch_secrets *token, const char *path, json_t **doc)
 {
     struct buf body;
-    char err[300];
+    struct error err;
     int status = 0;
 
     *doc = NULL;
     buf_init(&body, REPLY_MAX_BYTES);
-    if (fetch(a, token, path, &body, &status, err, sizeof(err)) < 0)
+    if (fetch(a, token, path, &body, &status, &err) < 0)
         check_say(r, CHECK_FAIL, "correct api, api_proxy or ca_file, or let this machine out",
-                  "%s%s: %s", a->api, path, err);
+                  "%s%s: %s", a->api, path, err.text);
     else
         *doc = json_loadb(body.n ? body.p : "", body.n, 0, NULL);
     buf_deinit(&body);
@@ -422,23 +423,24 @@ static void judge_token(struct report *r, const struct config_account *a,
 void check_account(const struct config_account *a, uint64_t now_ms, check_cb *cb, void *ctx)
 {
     struct report r = {.cb = cb, .ctx = ctx, .account = a->name, .subject = "token"};
-    char *token, *auth, err[300];
-    int rc = config_read_token(a, &token, err, sizeof(err));
+    char *token, *auth;
+    struct error err;
+    int rc = config_read_token(a, &token, &err);
 
     if (a->url_mode == URL_MODE_DIRECT && a->direct_token_hosts.count == 0)
         check_say(&r, CHECK_OK, "name those that ask for it in direct_token_hosts",
                   "sites are purged directly and never see it");
     if (rc == -ENOENT && a->url_mode == URL_MODE_DIRECT) {
         check_say(&r, CHECK_WARN, "", "%s; only direct purges without authentication will work",
-                  err);
+                  err.text);
         return;
     }
     if (rc < 0) {
-        check_say(&r, CHECK_FAIL, "put the API token there", "%s", err);
+        check_say(&r, CHECK_FAIL, "put the API token there", "%s", err.text);
         return;
     }
-    if (config_read_proxy_auth(a, &auth, err, sizeof(err)) < 0) {
-        check_say(&r, CHECK_FAIL, "put user:password there", "%s", err);
+    if (config_read_proxy_auth(a, &auth, &err) < 0) {
+        check_say(&r, CHECK_FAIL, "put user:password there", "%s", err.text);
     } else {
         judge_token(&r, a, &(struct fetch_secrets){token, auth}, now_ms);
         explicit_bzero(auth, strlen(auth));
@@ -491,15 +493,16 @@ static void judge_tls(const struct report *r, const struct config_http *h)
 
 static void judge_hook(const struct report *r, const struct config_hook *h)
 {
-    char *secret, err[300];
+    char *secret;
+    struct error err;
 
     if (h->signature.scheme == HOOK_UNSIGNED) {
         check_say(r, CHECK_WARN, "have its requests signed", "%s: anybody on this machine may post",
                   h->name);
         return;
     }
-    if (config_read_secret(h, &secret, err, sizeof(err)) < 0) {
-        check_say(r, CHECK_FAIL, "put its secret there", "%s", err);
+    if (config_read_secret(h, &secret, &err) < 0) {
+        check_say(r, CHECK_FAIL, "put its secret there", "%s", err.text);
         return;
     }
     explicit_bzero(secret, strlen(secret));

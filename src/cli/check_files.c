@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "check_files.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,12 +17,13 @@ static void wipe(char *secret)
 static void judge_token(const struct report *r, const struct config_account *a)
 {
     bool by_file = *a->token_file;
-    char *token, err[300];
+    char *token;
+    struct error err;
 
-    if (config_read_token(a, &token, err, sizeof(err)) < 0) {
+    if (config_read_token(a, &token, &err) < 0) {
         /* The daemon's environment may differ from ours, so a missing variable is only a
          * warning. */
-        check_say(r, by_file ? CHECK_FAIL : CHECK_WARN, "put the API token there", "%s", err);
+        check_say(r, by_file ? CHECK_FAIL : CHECK_WARN, "put the API token there", "%s", err.text);
         return;
     }
     check_say(r, CHECK_OK, "", "there is one in %s%s", by_file ? "" : "$",
@@ -33,11 +33,11 @@ static void judge_token(const struct report *r, const struct config_account *a)
 
 static void judge_authority(const struct report *r, const char *setting, const char *path)
 {
-    char why[400];
+    struct error why;
 
-    if (*path && cafile_test(path, why, sizeof(why)) < 0)
+    if (*path && cafile_test(path, &why) < 0)
         check_say(r, CHECK_FAIL, "put the authority's certificate there, or leave it empty",
-                  "%s: %s", setting, why);
+                  "%s: %s", setting, why.text);
 }
 
 void check_authorities(const struct config_account *a, check_cb *cb, void *ctx)
@@ -51,12 +51,13 @@ void check_authorities(const struct config_account *a, check_cb *cb, void *ctx)
 void check_files(const struct config_account *a, check_cb *cb, void *ctx)
 {
     struct report r = {.cb = cb, .ctx = ctx, .account = a->name, .subject = "token"};
-    char *auth, err[300];
+    char *auth;
+    struct error err;
 
     judge_token(&r, a);
     r.subject = "proxy";
-    if (config_read_proxy_auth(a, &auth, err, sizeof(err)) < 0)
-        check_say(&r, CHECK_FAIL, "put user:password there", "%s", err);
+    if (config_read_proxy_auth(a, &auth, &err) < 0)
+        check_say(&r, CHECK_FAIL, "put user:password there", "%s", err.text);
     else
         wipe(auth);
     check_authorities(a, cb, ctx);

@@ -73,22 +73,22 @@ const char *cmd_config_path(const struct cmd_common *o)
 int cmd_load(const struct cmd_common *o, struct config *out)
 {
     struct redis_address address;
-    char err[1024];
+    struct error err;
 
-    if (config_load(cmd_config_path(o), out, err, sizeof(err)) < 0)
-        return cmd_fail(CMD_USAGE, "%s", err);
+    if (config_load(cmd_config_path(o), out, &err) < 0)
+        return cmd_fail(CMD_USAGE, "%s", err.text);
     if (!o->redis)
         return 0;
-    if (setting_set(setting_find(SETTING_GLOBAL, "redis"), out, o->redis, err, sizeof(err)) == 0) {
+    if (setting_set(setting_find(SETTING_GLOBAL, "redis"), out, o->redis, &err) == 0) {
         if (config_redis_embedded(out))
             return 0;
-        if (redis_address_parse(out->redis, &address, err, sizeof(err)) == 0) {
+        if (redis_address_parse(out->redis, &address, &err) == 0) {
             redis_address_deinit(&address);
             return 0;
         }
     }
     config_deinit(out);
-    return cmd_fail(CMD_USAGE, "--redis: %s", err);
+    return cmd_fail(CMD_USAGE, "--redis: %s", err.text);
 }
 
 const struct config_account *cmd_account(const struct cmd_common *o, const struct config *c)
@@ -111,22 +111,23 @@ const struct config_account *cmd_account(const struct cmd_common *o, const struc
 
 int cmd_redis_address(const struct config *c, struct redis_address *out)
 {
-    char *url = config_redis_url(c), err[256];
-    int rc = redis_address_parse(url, out, err, sizeof(err));
+    char *url = config_redis_url(c);
+    struct error err;
+    int rc = redis_address_parse(url, out, &err);
 
     free(url);
-    return rc < 0 ? cmd_fail(CMD_USAGE, "redis: %s", err) : 0;
+    return rc < 0 ? cmd_fail(CMD_USAGE, "redis: %s", err.text) : 0;
 }
 
 int cmd_connect(const struct config *c, struct client **out)
 {
     struct redis_address address;
-    char err[256];
+    struct error err;
     int rc = cmd_redis_address(c, &address);
 
     if (rc != 0)
         return rc;
-    rc = client_open(&address, out, err, sizeof(err));
+    rc = client_open(&address, out, &err);
     if (rc == 0)
         ;
     else if (config_redis_embedded(c) && (rc == -ENOENT || rc == -ECONNREFUSED))
@@ -138,9 +139,9 @@ int cmd_connect(const struct config *c, struct client **out)
             "the socket %s belongs to another user's purgeline: use sudo, or POST to http://%s",
             address.unix_path, *c->listen ? c->listen : "its `listen` address");
     else if (address.unix_path)
-        rc = cmd_fail(CMD_REDIS, "Redis at %s: %s", address.unix_path, err);
+        rc = cmd_fail(CMD_REDIS, "Redis at %s: %s", address.unix_path, err.text);
     else
-        rc = cmd_fail(CMD_REDIS, "Redis at %s:%u: %s", address.host, address.port, err);
+        rc = cmd_fail(CMD_REDIS, "Redis at %s:%u: %s", address.host, address.port, err.text);
     redis_address_deinit(&address);
     return rc;
 }

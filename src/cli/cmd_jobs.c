@@ -151,27 +151,27 @@ static void wrong(const struct gathering *g, uint64_t line, const char *why)
 
 static void read_arguments(struct gathering *g, int argc, char **argv)
 {
-    char err[512];
+    struct error err;
     int rc = 0;
 
     for (int i = 0; rc == 0 && i < argc; i++)
-        rc = jobform_add_targets(&g->form, g->jobs->kind, span_str(argv[i]), err, sizeof(err));
+        rc = jobform_add_targets(&g->form, g->jobs->kind, span_str(argv[i]), &err);
     if (rc == 0)
         hand_over(g, &g->form, 0);
     else
-        wrong(g, 0, err);
+        wrong(g, 0, err.text);
 }
 
 static void read_json(struct gathering *g, struct span line, uint64_t number)
 {
     struct jobform f;
-    char err[512];
+    struct error err;
 
     jobform_init(&f, g->jobs->lane);
-    if (jobform_add_json(&f, line, err, sizeof(err)) == 0)
+    if (jobform_add_json(&f, line, &err) == 0)
         hand_over(g, &f, number);
     else
-        wrong(g, number, err);
+        wrong(g, number, err.text);
     jobform_deinit(&f);
 }
 
@@ -184,7 +184,7 @@ static void flush_gathered(struct gathering *g)
 
 static void read_line(struct gathering *g, struct span line, uint64_t number)
 {
-    char err[512];
+    struct error err;
 
     if (line.n == 0)
         return;
@@ -196,8 +196,8 @@ static void read_line(struct gathering *g, struct span line, uint64_t number)
     }
     if (g->lines == 0)
         g->first = number;
-    if (jobform_add_targets(&g->form, g->jobs->kind, line, err, sizeof(err)) < 0)
-        wrong(g, number, err);
+    if (jobform_add_targets(&g->form, g->jobs->kind, line, &err) < 0)
+        wrong(g, number, err.text);
     else if (++g->lines == g->jobs->per_job)
         flush_gathered(g);
 }

@@ -174,11 +174,11 @@ static void on_answer(void *ctx, uint64_t line, const char *job, const char *ref
 static bool send(void *ctx, enum lane lane, const struct span *fields, size_t count, uint64_t line)
 {
     struct push *p = ctx;
-    char err[512];
-    int rc = push_pipeline_put(p->enqueue, lane, fields, count, line, err, sizeof(err));
+    struct error err;
+    int rc = push_pipeline_put(p->enqueue, lane, fields, count, line, &err);
 
     if (rc == -EINVAL)
-        complain(p, line, err);
+        complain(p, line, err.text);
     else if (rc < 0)
         stop_at(p, line);
     return !p->broken;
@@ -269,7 +269,7 @@ static int await(struct push *p)
 {
     uint64_t now = clock_mono_ns(), open = receipts_wait_open(p->receipts_wait);
     struct redis_address address;
-    char err[256] = "";
+    struct error err = {""};
     int rc = cmd_redis_address(&p->session.config, &address);
 
     if (rc != 0)
@@ -277,7 +277,7 @@ static int await(struct push *p)
     cmd_progress_begin(&p->progress, "purging", open);
     rc = receipts_wait_await(p->receipts_wait, &address,
                              p->wait_ms ? now + p->wait_ms * NS_PER_MS : NEVER, on_receipt, on_deaf,
-                             p, err, sizeof(err));
+                             p, &err);
     cmd_progress_end(&p->progress);
     redis_address_deinit(&address);
     if (!p->quiet)
@@ -289,22 +289,22 @@ static int await(struct push *p)
         return cmd_fail(CMD_TIMEOUT, "not all ended in time; they stay in the queue");
     if (rc == -EIO)
         return cmd_fail(CMD_REDIS, "Redis refuses to show receipts: %s; the jobs stay in the queue",
-                        err);
+                        err.text);
     if (rc < 0)
-        return cmd_fail(CMD_REDIS, "Redis cannot be reached: %s", err);
+        return cmd_fail(CMD_REDIS, "Redis cannot be reached: %s", err.text);
     return p->failed ? CMD_FAILED : CMD_OK;
 }
 
 static int sum_up(struct push *p)
 {
     const struct push_pipeline_counts *c = push_pipeline_counts(p->enqueue);
-    char why[256];
-    int rc = push_pipeline_finish(p->enqueue, why, sizeof(why));
+    struct error why;
+    int rc = push_pipeline_finish(p->enqueue, &why);
 
     if (rc == -EIO)
-        cmd_fail(CMD_FAILED, "Redis refuses: %s", why);
+        cmd_fail(CMD_FAILED, "Redis refuses: %s", why.text);
     else if (rc == -ENOTCONN)
-        cmd_fail(CMD_REDIS, "the connection to Redis broke: %s", why);
+        cmd_fail(CMD_REDIS, "the connection to Redis broke: %s", why.text);
     if (p->jobs.file && p->first_open)
         cmd_tell("Pushing stopped: push again from line %" PRIu64 " on\n", p->first_open);
     if ((p->jobs.file && (rc < 0 || p->wrong)) || c->unknown)

@@ -77,16 +77,16 @@ static int relay(const struct config *config, const struct config_account *accou
 {
     struct redis_address address;
     struct push_relay_counts counts;
-    char err[256] = "";
+    struct error err = {""};
     struct pipe *pipe;
     int rc = cmd_redis_address(config, &address);
 
     if (rc != 0)
         return rc;
     pipe = pipe_new(STDIN_FILENO, STDOUT_FILENO, CMD_JOBS_LINE_MAX_BYTES);
-    rc = push_relay_run(pipe, &address, account, options, &counts, err, sizeof(err));
+    rc = push_relay_run(pipe, &address, account, options, &counts, &err);
     pipe_free(pipe);
-    return sum_up(rc, &counts, err, s->quiet);
+    return sum_up(rc, &counts, err.text, s->quiet);
 }
 
 int cmd_push_stream(const struct cmd_common *common, const struct cmd_jobs *jobs, bool quiet)

@@ -9,7 +9,6 @@
 #include "push_relay.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
@@ -37,7 +36,7 @@ struct relay {
     uint64_t first, next; /* lines in the ring; also used as tags */
     size_t bytes;
     bool away;
-    char why[512]; /* the last error from Redis */
+    struct error why; /* the last error from Redis */
 };
 
 static struct relayed *at(struct relay *r, uint64_t tag)
@@ -87,13 +86,13 @@ static int print(struct relay *r, size_t unflushed_max)
 
 /* -- sending -- */
 
-static int fill(struct relay *r, struct span text, char *err, size_t err_room)
+static int fill(struct relay *r, struct span text, struct error *err)
 {
     int rc;
 
     jobform_clear(&r->form, r->o->lane);
-    rc = text.p[0] == '{' ? jobform_add_json(&r->form, text, err, err_room)
-                          : jobform_add_targets(&r->form, r->o->kind, text, err, err_room);
+    rc = text.p[0] == '{' ? jobform_add_json(&r->form, text, err)
+                          : jobform_add_targets(&r->form, r->o->kind, text, err);
     if (rc == 0)
         jobform_add_missing(&r->form, r->o->defaults);
     return rc;
@@ -105,22 +104,22 @@ static int put(struct relay *r, uint64_t tag)
 {
     struct relayed *e = at(r, tag);
     const struct span *fields;
-    char err[512];
+    struct error err;
     size_t count;
-    int rc = fill(r, e->text, err, sizeof(err));
+    int rc = fill(r, e->text, &err);
 
     if (rc == 0) {
         e->state = RELAY_UNDER_WAY;
         fields = jobform_fields(&r->form, &count);
-        rc = push_connection_put(r->producer, r->form.lane, fields, count, tag, err, sizeof(err));
+        rc = push_connection_put(r->producer, r->form.lane, fields, count, tag, &err);
     }
     if (rc == -EINVAL) {
-        answered(e, RELAY_WRONG, err);
+        answered(e, RELAY_WRONG, err.text);
         return 0;
     }
     if (rc < 0) {
         e->state = RELAY_NEW;
-        snprintf(r->why, sizeof(r->why), "%s", err);
+        r->why = err;
     }
     return rc;
 }
@@ -160,10 +159,10 @@ static bool passes(const char *refusal)
 /* Waits before the next try. Returns 0, or a negative errno if there should be no next try. */
 static int wait_for_redis(struct relay *r, int rc)
 {
-    if (rc == -EACCES || (rc == -EIO && !passes(r->why)))
+    if (rc == -EACCES || (rc == -EIO && !passes(r->why.text)))
         return rc;
     if (!r->away)
-        r->o->away(r->o->ctx, r->why, (size_t)(r->next - r->first));
+        r->o->away(r->o->ctx, r->why.text, (size_t)(r->next - r->first));
     r->away = true;
     return pipe_sleep(r->pipe, AGAIN_MS) ? -ENOTCONN : 0;
 }
@@ -176,7 +175,7 @@ static int settle(struct relay *r)
     for (;;) {
         rc = put_again(r);
         if (rc == 0)
-            rc = push_connection_finish(r->producer, r->why, sizeof(r->why));
+            rc = push_connection_finish(r->producer, &r->why);
         printed = print(r, 0);
         if (printed < 0)
             return printed;
@@ -237,12 +236,12 @@ static int run(struct relay *r)
 
 static const char *reason(const struct relay *r, int rc)
 {
-    return rc == -EACCES || rc == -EIO || rc == -ENOTCONN ? r->why : strerror(-rc);
+    return rc == -EACCES || rc == -EIO || rc == -ENOTCONN ? r->why.text : strerror(-rc);
 }
 
 int push_relay_run(struct pipe *pipe, struct redis_address *address,
                    const struct config_account *account, const struct push_relay_options *options,
-                   struct push_relay_counts *counts, char *err, size_t err_room)
+                   struct push_relay_counts *counts, struct error *err)
 {
     struct relay *r = alloc_zeroed(1, sizeof(*r));
     int rc;
@@ -258,7 +257,7 @@ int push_relay_run(struct pipe *pipe, struct redis_address *address,
         rc = pipe_error(pipe);
     counts->open = r->next - r->first;
     if (rc < 0)
-        snprintf(err, err_room, "%s", reason(r, rc));
+        error_set(err, rc, "%s", reason(r, rc));
     push_connection_free(r->producer);
     for (; r->first < r->next; r->first++) {
         free((char *)at(r, r->first)->text.p);

@@ -42,4 +42,4 @@ struct push_relay_counts {
 must_use int push_relay_run(struct pipe *pipe, struct redis_address *address,
                             const struct config_account *account,
                             const struct push_relay_options *options,
-                            struct push_relay_counts *counts, char *err, size_t err_room);
+                            struct push_relay_counts *counts, struct error *err);

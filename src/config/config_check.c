@@ -14,8 +14,7 @@
 
 struct complaint {
     const struct config *config;
-    char *err;
-    size_t room;
+    struct error *err;
     enum setting_scope scope; /* scope of the item being checked */
     uint32_t index;           /* index of that item */
 };
@@ -28,17 +27,13 @@ static int complain(const struct complaint *c, const char *setting, const char *
     const struct setting_list *list = setting_list(c->scope);
     char place[64] = "";
     va_list ap;
-    int n;
 
     if (list)
         snprintf(place, sizeof(place), "%s[%u].", list->name, c->index);
-    n = snprintf(c->err, c->room, "%s%s: ", place, setting);
-    if (n > 0 && (size_t)n < c->room) {
-        va_start(ap, fmt);
-        vsnprintf(c->err + n, c->room - (size_t)n, fmt, ap);
-        va_end(ap);
-    }
-    return -EINVAL;
+    va_start(ap, fmt);
+    error_vset(c->err, -EINVAL, fmt, ap);
+    va_end(ap);
+    return error_set(c->err, -EINVAL, "%s%s: %s", place, setting, c->err->text);
 }
 
 static bool has_service(const struct config_account *a, const char *word)
@@ -268,16 +263,17 @@ static int check_signature(const struct complaint *c, const struct config_hook *
  * with the setting. */
 static int check_compiles(const struct complaint *c, const struct config_hook *h)
 {
-    char sentence[256], *colon;
-    struct hook *compiled = hook_new(h, sentence, sizeof(sentence));
+    struct error sentence;
+    struct hook *compiled = hook_new(h, &sentence);
+    char *colon;
 
     hook_free(compiled);
     if (compiled)
         return 0;
-    colon = strstr(sentence, ": ");
+    colon = strstr(sentence.text, ": ");
     must(colon);
     *colon = '\0';
-    return complain(c, sentence, "%s", colon + 2);
+    return complain(c, sentence.text, "%s", colon + 2);
 }
 
 static int check_hook(const struct complaint *c, const struct config_hook *h)
@@ -392,9 +388,9 @@ static int check_items(struct complaint c)
     return rc;
 }
 
-int config_validate(const struct config *config, char *err, size_t err_room)
+int config_validate(const struct config *config, struct error *err)
 {
-    struct complaint c = {.config = config, .err = err, .room = err_room};
+    struct complaint c = {.config = config, .err = err};
     int rc;
 
     if (config->accounts_count < 1 || config->accounts_count > CONFIG_ACCOUNTS_MAX)

@@ -21,8 +21,7 @@
 struct source {
     const char *path; /* NULL: no file */
     struct config_tree tree;
-    char *err;
-    size_t err_room;
+    struct error *err;
 };
 
 static int say_setting(struct source *src, const char *path, const char *why)
@@ -30,11 +29,9 @@ static int say_setting(struct source *src, const char *path, const char *why)
     unsigned line = config_tree_line(src->tree.root, path);
 
     if (line)
-        snprintf(src->err, src->err_room, "%s:%u: %s: %s", src->path, line, path, why);
-    else
-        snprintf(src->err, src->err_room, "%s%s%s: %s", src->path ? src->path : "",
-                 src->path ? ": " : "", path, why);
-    return -EINVAL;
+        return error_set(src->err, -EINVAL, "%s:%u: %s: %s", src->path, line, path, why);
+    return error_set(src->err, -EINVAL, "%s%s%s: %s", src->path ? src->path : "",
+                     src->path ? ": " : "", path, why);
 }
 
 /* -- the file -- */
@@ -48,14 +45,14 @@ static int apply_file(struct source *src, struct config *c)
     buf_init(&text, FILE_MAX_BYTES);
     rc = file_read(src->path, &text);
     if (rc < 0) {
-        snprintf(src->err, src->err_room, "%s: cannot read it: %s", src->path,
-                 rc == -EMSGSIZE ? "longer than 1 MiB" : strerror(-rc));
+        error_set(src->err, rc, "%s: cannot read it: %s", src->path,
+                  rc == -EMSGSIZE ? "longer than 1 MiB" : strerror(-rc));
     } else {
         rc = config_tree_parse(&src->tree, buf_span(&text), &mistake);
         if (rc == 0 && src->tree.root)
             rc = config_read(src->tree.root, c, &mistake);
         if (rc < 0)
-            snprintf(src->err, src->err_room, "%s:%u: %s", src->path, mistake.line, mistake.text);
+            error_set(src->err, rc, "%s:%u: %s", src->path, mistake.line, mistake.text);
     }
     buf_deinit(&text);
     return rc;
@@ -65,7 +62,8 @@ static int apply_file(struct source *src, struct config *c)
 
 static int apply_variable(struct source *src, const struct setting *s, struct config *c)
 {
-    char name[128], why[512];
+    char name[128];
+    struct error why;
     const char *value;
     void *base = c;
 
@@ -73,18 +71,16 @@ static int apply_variable(struct source *src, const struct setting *s, struct co
     if (!value)
         return 0;
     if (s->scope == SETTING_ACCOUNT) {
-        if (c->accounts_count != 1) {
-            snprintf(src->err, src->err_room,
-                     "%s: there are %u accounts; only in the file can it be said which is meant",
-                     name, c->accounts_count);
-            return -EINVAL;
-        }
+        if (c->accounts_count != 1)
+            return error_set(
+                src->err, -EINVAL,
+                "%s: there are %u accounts; only in the file can it be said which is meant", name,
+                c->accounts_count);
         base = &c->accounts[0];
     }
-    if (setting_set(s, base, value, why, sizeof(why)) == 0)
+    if (setting_set(s, base, value, &why) == 0)
         return 0;
-    snprintf(src->err, src->err_room, "%s: %s", name, why);
-    return -EINVAL;
+    return error_set(src->err, -EINVAL, "%s: %s", name, why.text);
 }
 
 /* Applies the environment variable of Fastly's own tools, only to an account without a configured
@@ -97,8 +93,7 @@ static int apply_service_id(struct source *src, struct config *c)
         return 0;
     if (config_services_add(&c->accounts[0], span_str(id), SPAN("")) == 0)
         return 0;
-    snprintf(src->err, src->err_room, "FASTLY_SERVICE_ID: expected 1 to 64 letters and digits");
-    return -EINVAL;
+    return error_set(src->err, -EINVAL, "FASTLY_SERVICE_ID: expected 1 to 64 letters and digits");
 }
 
 static int apply_environment(struct source *src, struct config *c)
@@ -132,30 +127,29 @@ static char *default_data_dir(void)
 static int check_redis(struct source *src, const struct config *c)
 {
     struct redis_address address;
-    char why[256];
+    struct error why;
 
     if (config_redis_embedded(c))
         return 0;
-    if (redis_address_parse(c->redis, &address, why, sizeof(why)) == 0) {
+    if (redis_address_parse(c->redis, &address, &why) == 0) {
         redis_address_deinit(&address);
         return 0;
     }
-    if (getenv("PURGELINE_REDIS")) {
-        snprintf(src->err, src->err_room, "PURGELINE_REDIS: %s", why);
-        return -EINVAL;
-    }
-    return say_setting(src, "redis", why);
+    if (getenv("PURGELINE_REDIS"))
+        return error_set(src->err, -EINVAL, "PURGELINE_REDIS: %s", why.text);
+    return say_setting(src, "redis", why.text);
 }
 
 static int check(struct source *src, const struct config *c)
 {
-    char why[512], *colon;
+    struct error why;
+    char *colon;
 
-    if (config_validate(c, why, sizeof(why)) < 0) {
-        colon = strstr(why, ": ");
+    if (config_validate(c, &why) < 0) {
+        colon = strstr(why.text, ": ");
         must(colon != NULL);
         *colon = '\0';
-        return say_setting(src, why, colon + 2);
+        return say_setting(src, why.text, colon + 2);
     }
     return check_redis(src, c);
 }
@@ -175,9 +169,9 @@ static int fill(struct source *src, struct config *c)
     return rc < 0 ? rc : check(src, c);
 }
 
-int config_load(const char *path, struct config *out, char *err, size_t err_room)
+int config_load(const char *path, struct config *out, struct error *err)
 {
-    struct source src = {.path = path, .err = err, .err_room = err_room};
+    struct source src = {.path = path, .err = err};
     struct config c;
     int rc;
 
@@ -237,64 +231,54 @@ static struct span trim(struct span s)
 }
 
 static int take_secret(const struct secret_source *s, struct span text, const char *from,
-                       char **out, char *err, size_t err_room)
+                       char **out, struct error *err)
 {
     struct span t = trim(text);
 
-    for (size_t i = 0; i < t.n; i++) {
-        if (s->byte_ok(t.p[i]))
-            continue;
-        snprintf(err, err_room, "%s: byte %zu of the %s is no printable character", from, i + 1,
-                 s->what);
-        return -EINVAL;
-    }
-    if (t.n == 0) {
-        snprintf(err, err_room, "%s: it is empty", from);
-        return -ENOENT;
-    }
+    for (size_t i = 0; i < t.n; i++)
+        if (!s->byte_ok(t.p[i]))
+            return error_set(err, -EINVAL, "%s: byte %zu of the %s is no printable character", from,
+                             i + 1, s->what);
+    if (t.n == 0)
+        return error_set(err, -ENOENT, "%s: it is empty", from);
     *out = alloc_copy(t.p, t.n);
     return 0;
 }
 
-static int secret_from_file(const struct secret_source *s, char **out, char *err, size_t err_room)
+static int secret_from_file(const struct secret_source *s, char **out, struct error *err)
 {
     enum file_access access;
     struct buf text;
     bool is_folder;
     int rc;
 
-    if (file_access(s->file, &access, &is_folder) == 0 && access == FILE_ANYBODY_WRITES) {
-        snprintf(err, err_room, "%s: anybody may change it, so it is not read: chmod 640", s->file);
-        return -EPERM;
-    }
+    if (file_access(s->file, &access, &is_folder) == 0 && access == FILE_ANYBODY_WRITES)
+        return error_set(err, -EPERM, "%s: anybody may change it, so it is not read: chmod 640",
+                         s->file);
     buf_init(&text, SECRET_MAX_BYTES);
     rc = file_read(s->file, &text);
     if (rc < 0)
-        snprintf(err, err_room, "%s: cannot read the %s: %s", s->file, s->what,
-                 rc == -EMSGSIZE ? "longer than 4096 bytes" : strerror(-rc));
+        error_set(err, rc, "%s: cannot read the %s: %s", s->file, s->what,
+                  rc == -EMSGSIZE ? "longer than 4096 bytes" : strerror(-rc));
     else
-        rc = take_secret(s, buf_span(&text), s->file, out, err, err_room);
+        rc = take_secret(s, buf_span(&text), s->file, out, err);
     wipe(&text);
     return rc == -EMSGSIZE ? -EINVAL : rc;
 }
 
-static int read_secret(const struct secret_source *s, char **out, char *err, size_t err_room)
+static int read_secret(const struct secret_source *s, char **out, struct error *err)
 {
     const char *value;
 
     if (*s->file)
-        return secret_from_file(s, out, err, err_room);
+        return secret_from_file(s, out, err);
     value = *s->env ? getenv(s->env) : NULL;
-    if (!value) {
-        snprintf(err, err_room, "%s %s: no %s: set %s%s or %s_file", s->noun, s->owner, s->what,
-                 *s->env ? "$" : "", *s->env ? s->env : s->fallback_env, s->what);
-        return -ENOENT;
-    }
-    if (strlen(value) > SECRET_MAX_BYTES) {
-        snprintf(err, err_room, "$%s: longer than 4096 bytes", s->env);
-        return -EINVAL;
-    }
-    return take_secret(s, span_str(value), s->env, out, err, err_room);
+    if (!value)
+        return error_set(err, -ENOENT, "%s %s: no %s: set %s%s or %s_file", s->noun, s->owner,
+                         s->what, *s->env ? "$" : "", *s->env ? s->env : s->fallback_env, s->what);
+    if (strlen(value) > SECRET_MAX_BYTES)
+        return error_set(err, -EINVAL, "$%s: longer than 4096 bytes", s->env);
+    return take_secret(s, span_str(value), s->env, out, err);
 }
 
 /* Bytes that are allowed in a header. */
@@ -309,7 +293,7 @@ static bool is_text_byte(char c)
     return (unsigned char)c >= 0x20 && c != 0x7f;
 }
 
-int config_read_token(const struct config_account *a, char **token, char *err, size_t err_room)
+int config_read_token(const struct config_account *a, char **token, struct error *err)
 {
     const struct secret_source s = {.what = "token",
                                     .noun = "account",
@@ -319,10 +303,10 @@ int config_read_token(const struct config_account *a, char **token, char *err, s
                                     .fallback_env = "$FASTLY_API_TOKEN",
                                     .byte_ok = is_header_byte};
 
-    return read_secret(&s, token, err, err_room);
+    return read_secret(&s, token, err);
 }
 
-int config_read_proxy_auth(const struct config_account *a, char **auth, char *err, size_t err_room)
+int config_read_proxy_auth(const struct config_account *a, char **auth, struct error *err)
 {
     const struct secret_source s = {.what = "user and password of the proxy",
                                     .noun = "account",
@@ -336,20 +320,19 @@ int config_read_proxy_auth(const struct config_account *a, char **auth, char *er
         *auth = alloc_str("");
         return 0;
     }
-    rc = secret_from_file(&s, &text, err, err_room);
+    rc = secret_from_file(&s, &text, err);
     if (rc < 0)
         return rc;
     if (!strchr(text, ':')) {
-        snprintf(err, err_room, "%s: expected user:password", s.file);
         explicit_bzero(text, strlen(text));
         free(text);
-        return -EINVAL;
+        return error_set(err, -EINVAL, "%s: expected user:password", s.file);
     }
     *auth = text;
     return 0;
 }
 
-int config_read_secret(const struct config_hook *h, char **secret, char *err, size_t err_room)
+int config_read_secret(const struct config_hook *h, char **secret, struct error *err)
 {
     const struct secret_source s = {.what = "secret",
                                     .noun = "hook",
@@ -360,5 +343,5 @@ int config_read_secret(const struct config_hook *h, char **secret, char *err, si
                                     .byte_ok = h->signature.scheme == HOOK_TOKEN ? is_header_byte
                                                                                  : is_text_byte};
 
-    return read_secret(&s, secret, err, err_room);
+    return read_secret(&s, secret, err);
 }

@@ -105,7 +105,8 @@ static int words_of(struct config_mistake *m, const struct config_node *list, ui
 static int read_words(struct config_mistake *m, const struct config_node *n,
                       const struct setting *s, void *base)
 {
-    char *words[CONFIG_WORDS_MAX], why[512];
+    char *words[CONFIG_WORDS_MAX];
+    struct error why;
     uint32_t wrong;
     int rc;
 
@@ -113,11 +114,10 @@ static int read_words(struct config_mistake *m, const struct config_node *n,
         return refuse_shape_of(m, n, s);
     rc = words_of(m, n, s->type == SETTING_SET ? (uint32_t)s->choices_count : CONFIG_WORDS_MAX,
                   words);
-    if (rc == 0 && n->count == 0 && setting_set(s, base, "", why, sizeof(why)) < 0)
-        return config_refuse(m, n, "%s", why);
-    if (rc == 0 && n->count &&
-        setting_set_words(s, base, words, n->count, &wrong, why, sizeof(why)) < 0)
-        rc = refuse_item(m, n, wrong, why);
+    if (rc == 0 && n->count == 0 && setting_set(s, base, "", &why) < 0)
+        return config_refuse(m, n, "%s", why.text);
+    if (rc == 0 && n->count && setting_set_words(s, base, words, n->count, &wrong, &why) < 0)
+        rc = refuse_item(m, n, wrong, why.text);
     return rc;
 }
 
@@ -126,12 +126,13 @@ static int read_words(struct config_mistake *m, const struct config_node *n,
 static int join(struct config_mistake *m, const struct config_node *list, const struct setting *s,
                 void *base, struct buf *all)
 {
-    char *words[CONFIG_WORDS_MAX], why[512];
+    char *words[CONFIG_WORDS_MAX];
+    struct error why;
     int rc = words_of(m, list, CONFIG_WORDS_MAX, words);
 
     for (uint32_t i = 0; rc == 0 && i < list->count; i++) {
-        if (setting_set(s, base, words[i], why, sizeof(why)) < 0)
-            rc = refuse_item(m, list, i, why);
+        if (setting_set(s, base, words[i], &why) < 0)
+            rc = refuse_item(m, list, i, why.text);
         else if (!*words[i] || strchr(words[i], ','))
             rc = refuse_item(m, list, i, "expected one address");
         buf_printf(all, "%s%s", i ? "," : "", words[i]);
@@ -145,7 +146,7 @@ static int read_text(struct config_mistake *m, const struct config_node *n, cons
                      void *base)
 {
     struct buf all;
-    char why[512];
+    struct error why;
     int rc = 0;
 
     buf_init(&all, SIZE_MAX);
@@ -153,8 +154,8 @@ static int read_text(struct config_mistake *m, const struct config_node *n, cons
         rc = join(m, n, s, base, &all);
     else if (n->kind != CONFIG_TEXT)
         rc = refuse_shape_of(m, n, s);
-    if (rc == 0 && setting_set(s, base, n->text ? n->text : buf_span(&all).p, why, sizeof(why)) < 0)
-        rc = config_refuse(m, n, "%s", why);
+    if (rc == 0 && setting_set(s, base, n->text ? n->text : buf_span(&all).p, &why) < 0)
+        rc = config_refuse(m, n, "%s", why.text);
     buf_deinit(&all);
     return rc;
 }

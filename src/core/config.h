@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base.h"
+#include "error.h"
 #include "span.h"
 
 enum lane { LANE_URGENT, LANE_NORMAL, LANE_BULK, LANE_N };
@@ -216,7 +217,7 @@ uint32_t config_unix_mode(const struct config *c); /* permission bits */
  * source, headroom below the budget, direct hosts for direct mode, accounts and services that
  * producers and hooks name ... 0, or -EINVAL with a sentence naming the setting by its path
  * ("accounts[0].budget.headroom: ...") in err. */
-must_use int config_validate(const struct config *c, char *err, size_t err_room);
+must_use int config_validate(const struct config *c, struct error *err);
 
 /* The account of that name, or NULL. NULL name: the only account, if there is one. */
 const struct config_account *config_account(const struct config *c, const char *name);

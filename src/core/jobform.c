@@ -96,20 +96,16 @@ const struct span *jobform_fields(struct jobform *f, size_t *count)
 
 /* -- targets -- */
 
-int jobform_add_key(struct jobform *f, struct span key, char *err, size_t err_room)
+int jobform_add_key(struct jobform *f, struct span key, struct error *err)
 {
     const char *why;
     char shown[96];
 
-    if (key_check(key, &why) < 0) {
-        snprintf(err, err_room, "keys: %s: \"%s\"", why,
-                 log_quote(shown, sizeof(shown), key.p, key.n));
-        return -EINVAL;
-    }
-    if (f->targets == JOB_TARGETS_MAX) {
-        snprintf(err, err_room, "keys: more than %d targets in one job", JOB_TARGETS_MAX);
-        return -EINVAL;
-    }
+    if (key_check(key, &why) < 0)
+        return error_set(err, -EINVAL, "keys: %s: \"%s\"", why,
+                         log_quote(shown, sizeof(shown), key.p, key.n));
+    if (f->targets == JOB_TARGETS_MAX)
+        return error_set(err, -EINVAL, "keys: more than %d targets in one job", JOB_TARGETS_MAX);
     if (f->keys.n)
         buf_putc(&f->keys, ' ');
     buf_put(&f->keys, key);
@@ -117,13 +113,13 @@ int jobform_add_key(struct jobform *f, struct span key, char *err, size_t err_ro
     return 0;
 }
 
-static int add_keys(struct jobform *f, struct span text, char *err, size_t err_room)
+static int add_keys(struct jobform *f, struct span text, struct error *err)
 {
     size_t bytes = f->keys.n, targets = f->targets;
     struct span key;
 
     while (span_next_word(&text, ' ', &key)) {
-        if (jobform_add_key(f, key, err, err_room) == 0)
+        if (jobform_add_key(f, key, err) == 0)
             continue;
         f->keys.n = bytes; /* add all keys of the text or none */
         f->targets = targets;
@@ -131,46 +127,41 @@ static int add_keys(struct jobform *f, struct span text, char *err, size_t err_r
     }
     if (f->targets > targets)
         return 0;
-    snprintf(err, err_room, "keys: empty");
-    return -EINVAL;
+    return error_set(err, -EINVAL, "keys: empty");
 }
 
-int jobform_add_url(struct jobform *f, struct span url, char *err, size_t err_room)
+int jobform_add_url(struct jobform *f, struct span url, struct error *err)
 {
     const char *why;
     char shown[96];
 
-    if (url_check(url, &why) < 0) {
-        snprintf(err, err_room, "url: %s: \"%s\"", why,
-                 log_quote(shown, sizeof(shown), url.p, url.n));
-        return -EINVAL;
-    }
-    if (f->targets == JOB_TARGETS_MAX) {
-        snprintf(err, err_room, "url: more than %d targets in one job", JOB_TARGETS_MAX);
-        return -EINVAL;
-    }
+    if (url_check(url, &why) < 0)
+        return error_set(err, -EINVAL, "url: %s: \"%s\"", why,
+                         log_quote(shown, sizeof(shown), url.p, url.n));
+    if (f->targets == JOB_TARGETS_MAX)
+        return error_set(err, -EINVAL, "url: more than %d targets in one job", JOB_TARGETS_MAX);
     put_span(f, "url", span_of(own(f, alloc_copy(url.p, url.n)), url.n));
     f->targets++;
     return 0;
 }
 
-int jobform_add_targets(struct jobform *f, enum jobform_kind kind, struct span text, char *err,
-                        size_t err_room)
+int jobform_add_targets(struct jobform *f, enum jobform_kind kind, struct span text,
+                        struct error *err)
 {
     bool url = kind == JOBFORM_URL ||
                (kind == JOBFORM_GUESS && text.n && memmem(text.p, text.n, "://", 3));
 
-    return url ? jobform_add_url(f, text, err, err_room) : add_keys(f, text, err, err_room);
+    return url ? jobform_add_url(f, text, err) : add_keys(f, text, err);
 }
 
 /* -- JSON -- */
 
-static int wrong(const char *name, const char *why, char *err, size_t err_room)
+static int field_error(const char *name, const char *why, struct error *err)
 {
     char shown[64];
 
-    snprintf(err, err_room, "%s: %s", log_quote(shown, sizeof(shown), name, strlen(name)), why);
-    return -EINVAL;
+    return error_set(err, -EINVAL, "%s: %s", log_quote(shown, sizeof(shown), name, strlen(name)),
+                     why);
 }
 
 static struct span json_span(const json_t *v)
@@ -184,37 +175,34 @@ static bool is_url(const char *name)
 }
 
 /* Each list element is one target, so a key with a space is refused: it would become two keys. */
-static int add_list(struct jobform *f, const char *name, const json_t *list, char *err,
-                    size_t err_room)
+static int add_list(struct jobform *f, const char *name, const json_t *list, struct error *err)
 {
     bool url = is_url(name);
     int rc = 0;
 
     if (!url && strcmp(name, "keys") != 0 && !job_field_known(span_str(name)) &&
         strcmp(name, "lane") != 0 && strcmp(name, "account") != 0) {
-        (void)job_unknown_field(span_str(name), err, err_room);
+        (void)job_unknown_field(span_str(name), err->text, sizeof(err->text));
         return -EINVAL;
     }
     if (!url && strcmp(name, "keys") != 0)
-        return wrong(name, "a list is only for keys and url", err, err_room);
+        return field_error(name, "a list is only for keys and url", err);
     for (size_t i = 0; rc == 0 && i < json_array_size(list); i++) {
         const json_t *v = json_array_get(list, i);
 
         if (!json_is_string(v))
-            return wrong(name, "the list may only hold texts", err, err_room);
-        rc = url ? jobform_add_url(f, json_span(v), err, err_room)
-                 : jobform_add_key(f, json_span(v), err, err_room);
+            return field_error(name, "the list may only hold texts", err);
+        rc = url ? jobform_add_url(f, json_span(v), err) : jobform_add_key(f, json_span(v), err);
     }
     return rc;
 }
 
-static int add_text(struct jobform *f, const char *name, struct span text, char *err,
-                    size_t err_room)
+static int add_text(struct jobform *f, const char *name, struct span text, struct error *err)
 {
     if (strcmp(name, "keys") == 0)
-        return add_keys(f, text, err, err_room);
+        return add_keys(f, text, err);
     if (is_url(name))
-        return jobform_add_url(f, text, err, err_room);
+        return jobform_add_url(f, text, err);
     if (f->takes_account && strcmp(name, "account") == 0) {
         f->account = span_of(own(f, alloc_copy(text.p, text.n)), text.n);
         return 0;
@@ -222,58 +210,57 @@ static int add_text(struct jobform *f, const char *name, struct span text, char 
     if (strcmp(name, "lane") == 0)
         return lane_parse(text, &f->lane) == 0
                    ? 0
-                   : wrong(name, "expected urgent, normal or bulk", err, err_room);
+                   : field_error(name, "expected urgent, normal or bulk", err);
     jobform_put(f, name, text);
     return 0;
 }
 
-static int add_field(struct jobform *f, const char *name, const json_t *v, char *err,
-                     size_t err_room)
+static int add_field(struct jobform *f, const char *name, const json_t *v, struct error *err)
 {
     char number[32];
 
     if (json_is_array(v))
-        return add_list(f, name, v, err, err_room);
+        return add_list(f, name, v, err);
     if (json_is_string(v))
-        return add_text(f, name, json_span(v), err, err_room);
+        return add_text(f, name, json_span(v), err);
     if (json_is_integer(v))
         snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(v));
     else if (json_is_boolean(v))
         snprintf(number, sizeof(number), "%d", json_is_true(v));
     else
-        return wrong(name, "expected a text, a number or true or false", err, err_room);
-    return add_text(f, name, span_str(number), err, err_room);
+        return field_error(name, "expected a text, a number or true or false", err);
+    return add_text(f, name, span_str(number), err);
 }
 
-json_t *jobform_load(struct span text, char *err, size_t err_room)
+json_t *jobform_load(struct span text, struct error *err)
 {
     json_error_t where;
     json_t *doc = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, &where);
 
     if (json_is_object(doc))
         return doc;
-    snprintf(err, err_room, "not a JSON object: %s", doc ? "another kind of value" : where.text);
+    error_set(err, -EINVAL, "not a JSON object: %s", doc ? "another kind of value" : where.text);
     json_decref(doc);
     return NULL;
 }
 
-int jobform_add_object(struct jobform *f, json_t *object, char *err, size_t err_room)
+int jobform_add_object(struct jobform *f, json_t *object, struct error *err)
 {
     const char *name;
     json_t *value;
 
     json_object_foreach(object, name, value)
     {
-        if (add_field(f, name, value, err, err_room) < 0)
+        if (add_field(f, name, value, err) < 0)
             return -EINVAL;
     }
     return 0;
 }
 
-int jobform_add_json(struct jobform *f, struct span text, char *err, size_t err_room)
+int jobform_add_json(struct jobform *f, struct span text, struct error *err)
 {
-    json_t *object = jobform_load(text, err, err_room);
-    int rc = object ? jobform_add_object(f, object, err, err_room) : -EINVAL;
+    json_t *object = jobform_load(text, err);
+    int rc = object ? jobform_add_object(f, object, err) : -EINVAL;
 
     json_decref(object);
     return rc;

@@ -36,21 +36,20 @@ void jobform_put(struct jobform *f, const char *name, struct span value); /* cop
 /* Adds a target, or several keys separated by spaces. 0, or -EINVAL with a message and the form
  * unchanged. */
 must_use int jobform_add_targets(struct jobform *f, enum jobform_kind kind, struct span text,
-                                 char *err, size_t err_room);
+                                 struct error *err);
 
 /* Adds one key. A key that contains a space is refused. 0, or -EINVAL with a message. */
-must_use int jobform_add_key(struct jobform *f, struct span key, char *err, size_t err_room);
-must_use int jobform_add_url(struct jobform *f, struct span url, char *err, size_t err_room);
+must_use int jobform_add_key(struct jobform *f, struct span key, struct error *err);
+must_use int jobform_add_url(struct jobform *f, struct span url, struct error *err);
 
 /* Adds the fields of a JSON object, named as in the wire contract: "keys", "url" and "urls" are a
  * list or a string, flags are true or 1, numbers are numbers. "lane" is also accepted, and
  * "account" if takes_account is set. 0, or -EINVAL with a message. */
-must_use int jobform_add_json(struct jobform *f, struct span text, char *err, size_t err_room);
+must_use int jobform_add_json(struct jobform *f, struct span text, struct error *err);
 /* The same in two steps, so that the text can be freed before its copy is made. The first step
  * returns the object, which the caller owns, or NULL with a message. */
-struct json_t *jobform_load(struct span text, char *err, size_t err_room);
-must_use int jobform_add_object(struct jobform *f, struct json_t *object, char *err,
-                                size_t err_room);
+struct json_t *jobform_load(struct span text, struct error *err);
+must_use int jobform_add_object(struct jobform *f, struct json_t *object, struct error *err);
 
 /* Copies every field of `from` whose name this form does not have yet. */
 void jobform_add_missing(struct jobform *f, const struct jobform *from);

@@ -82,17 +82,17 @@ static void word_expects(const struct setting *s, struct buf *out)
         buf_printf(out, "%s", setting_form_one(s->form));
 }
 
-static void say_found(const struct setting *s, const char *text, struct buf *expects, char *err,
-                      size_t err_room)
+static void say_found(const struct setting *s, const char *text, struct buf *expects,
+                      struct error *err)
 {
     if (s->secret || !*text)
-        snprintf(err, err_room, "expected %s%s", expects->p, *text ? "" : ", found nothing");
+        error_set(err, -EINVAL, "expected %s%s", expects->p, *text ? "" : ", found nothing");
     else
-        snprintf(err, err_room, "expected %s, found '%.80s'%s", expects->p, text,
-                 strlen(text) > 80 ? "..." : "");
+        error_set(err, -EINVAL, "expected %s, found '%.80s'%s", expects->p, text,
+                  strlen(text) > 80 ? "..." : "");
 }
 
-int setting_set(const struct setting *s, void *base, const char *text, char *err, size_t err_room)
+int setting_set(const struct setting *s, void *base, const char *text, struct error *err)
 {
     struct buf expects;
     int rc = setting_value_set(s, base, text);
@@ -101,13 +101,13 @@ int setting_set(const struct setting *s, void *base, const char *text, char *err
         return 0;
     buf_init(&expects, 4096);
     setting_expects(s, &expects);
-    say_found(s, text, &expects, err, err_room);
+    say_found(s, text, &expects, err);
     buf_deinit(&expects);
     return rc;
 }
 
 int setting_set_words(const struct setting *s, void *base, char *const *words, uint32_t count,
-                      uint32_t *wrong, char *err, size_t err_room)
+                      uint32_t *wrong, struct error *err)
 {
     struct buf expects;
     int rc = setting_value_set_words(s, base, words, count, wrong);
@@ -116,7 +116,7 @@ int setting_set_words(const struct setting *s, void *base, char *const *words, u
         return 0;
     buf_init(&expects, 4096);
     word_expects(s, &expects);
-    say_found(s, *wrong < count ? words[*wrong] : "", &expects, err, err_room);
+    say_found(s, *wrong < count ? words[*wrong] : "", &expects, err);
     buf_deinit(&expects);
     return rc;
 }
@@ -175,8 +175,8 @@ bool setting_env_name(const struct setting *s, char *out, size_t room)
 
 static void set_ours(const struct setting *s, void *base, const char *text)
 {
-    char err[256];
-    int rc = setting_set(s, base, text, err, sizeof(err));
+    struct error err;
+    int rc = setting_set(s, base, text, &err);
 
     must(rc == 0);
 }

@@ -87,13 +87,12 @@ void setting_expects(const struct setting *s, struct buf *out);
 
 /* Sets the value inside *base (a struct config, a struct config_account ... by scope) from text.
  * 0, or -EINVAL with "expected ..., found ..." in err and *base as it was. */
-must_use int setting_set(const struct setting *s, void *base, const char *text, char *err,
-                         size_t err_room);
+must_use int setting_set(const struct setting *s, void *base, const char *text, struct error *err);
 
 /* The same for a set or a list of words given one by one; *wrong is the index of the word that err
  * is about. */
 must_use int setting_set_words(const struct setting *s, void *base, char *const *words,
-                               uint32_t count, uint32_t *wrong, char *err, size_t err_room);
+                               uint32_t count, uint32_t *wrong, struct error *err);
 
 /* Whether two structs of the same scope have the same value for this setting. */
 bool setting_same(const struct setting *s, const void *a, const void *b);

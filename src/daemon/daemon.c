@@ -53,7 +53,7 @@ struct daemon {
     bool http_server_leaving;        /* a reload ended HTTP: it is being stopped */
     bool http_server_stopped;
     char waits[CONFIG_CHANGES_MAX_BYTES + 8]; /* settings whose new values wait for a restart */
-    char http_why[400]; /* why HTTP could not start and is retried; "": no failure */
+    struct error http_why; /* why HTTP could not start and is retried; "": no failure */
     struct timer *tick, *grace, *listen_again;
     uint64_t tick_at_ns;
     uint64_t asked_to_stop_ns;
@@ -218,16 +218,16 @@ static void wipe_text(char *secret)
 /* Logs all problems at once; otherwise the purges would reveal them one by one. */
 static void look_at_account(const struct config_account *a)
 {
-    char why[400];
+    struct error why;
 
-    if (*a->ca_file && cafile_test(a->ca_file, why, sizeof(why)) < 0)
+    if (*a->ca_file && cafile_test(a->ca_file, &why) < 0)
         log_error(
             "The ca_file of this account is unusable, so no purge can be sent: fix it, then reload",
-            "account=%s why=\"%s\"", a->name, why);
-    if (*a->api_proxy_ca_file && cafile_test(a->api_proxy_ca_file, why, sizeof(why)) < 0)
+            "account=%s why=\"%s\"", a->name, why.text);
+    if (*a->api_proxy_ca_file && cafile_test(a->api_proxy_ca_file, &why) < 0)
         log_error("The api_proxy_ca_file of this account is unusable, so no purge can be sent: fix "
                   "it, then reload",
-                  "account=%s why=\"%s\"", a->name, why);
+                  "account=%s why=\"%s\"", a->name, why.text);
     if (a->services_count == 0)
         log_warn("The account has no service: only URLs can be purged; jobs with keys become dead "
                  "letters",
@@ -246,20 +246,20 @@ static struct endpoint *endpoint_of(const struct config_account *a)
                                  .connect_timeout_ms = a->connect_timeout_ms,
                                  .timeout_ms = a->timeout_ms};
     struct endpoint *e;
-    char why[256];
+    struct error why;
     char *token = NULL, *proxy_auth = NULL;
 
     look_at_account(a);
-    if (config_read_token(a, &token, why, sizeof(why)) < 0)
+    if (config_read_token(a, &token, &why) < 0)
         log_error("The account has no token: Fastly will refuse its purges; they are kept until "
                   "there is one",
-                  "account=%s why=\"%s\"", a->name, why);
+                  "account=%s why=\"%s\"", a->name, why.text);
     else
         o.token = token;
-    if (config_read_proxy_auth(a, &proxy_auth, why, sizeof(why)) < 0)
+    if (config_read_proxy_auth(a, &proxy_auth, &why) < 0)
         log_error("The user and password for the proxy of this account cannot be read; the proxy "
                   "will refuse its requests",
-                  "account=%s why=\"%s\"", a->name, why);
+                  "account=%s why=\"%s\"", a->name, why.text);
     else
         o.proxy_auth = proxy_auth;
     e = endpoint_new(&o);
@@ -284,13 +284,13 @@ static void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
 
 /* A port in use, an address that does not exist yet, a certificate that cannot be read: all of
  * these may be fixed while the process runs. */
-static void listen_later(struct daemon *d, const char *why)
+static void listen_later(struct daemon *d, const struct error *why)
 {
-    if (strcmp(why, d->http_why) != 0)
+    if (strcmp(why->text, d->http_why.text) != 0)
         log_error("The HTTP endpoint cannot be started; retrying every second. To run without it, "
                   "set `listen` to nothing",
-                  "why=\"%s\"", why);
-    snprintf(d->http_why, sizeof(d->http_why), "%s", why);
+                  "why=\"%s\"", why->text);
+    d->http_why = *why;
     timer_start_at(d->listen_again, clock_mono_ns() + LISTEN_AGAIN_NS);
 }
 
@@ -302,13 +302,13 @@ static void start_http_server(struct daemon *d)
                                     .files = d->files,
                                     .vitals = on_vitals,
                                     .ctx = d};
-    char why[sizeof(d->http_why)];
+    struct error why;
 
     timer_stop(d->listen_again);
     if (*d->config->listen) {
-        d->http_server = http_server_new(&o, why, sizeof(why));
+        d->http_server = http_server_new(&o, &why);
         if (!d->http_server) {
-            listen_later(d, why);
+            listen_later(d, &why);
             return;
         }
         log_info("The HTTP endpoint listens", "address=%s tls=%s producers=%u",
@@ -318,7 +318,7 @@ static void start_http_server(struct daemon *d)
             log_warn("No producers are configured: every user of this machine may push over HTTP",
                      "");
     }
-    d->http_why[0] = '\0';
+    d->http_why.text[0] = '\0';
 }
 
 static void on_listen_again(void *ctx)
@@ -370,7 +370,7 @@ static void start_accounts(struct daemon *d)
         struct dispatch_options o = {.account = a,
                                      .config = d->config,
                                      .waits = d->waits,
-                                     .http = d->http_why,
+                                     .http = d->http_why.text,
                                      .window = d->config->window,
                                      .memory = &d->memory,
                                      .job_max_bytes = config_job_max_bytes(d->config),
@@ -418,11 +418,11 @@ static void keep_old_values(struct daemon *d, struct config *fresh)
 }
 
 /* Returns a shared configuration, held by the caller; NULL with a message. */
-static const struct config *read_config(struct daemon *d, char *why, size_t why_room)
+static const struct config *read_config(struct daemon *d, struct error *err)
 {
     struct config c;
 
-    if (config_load(d->options->config_path, &c, why, why_room) < 0)
+    if (config_load(d->options->config_path, &c, err) < 0)
         return NULL;
     if (d->options->redis) {
         free(c.redis);
@@ -464,15 +464,15 @@ static void on_reload(void *ctx, int signum)
     const struct config *fresh;
     struct buf changed;
     const char *fixed;
-    char why[512];
+    struct error err;
 
     (void)signum;
     if (d->state != DAEMON_RUNNING)
         return;
-    fresh = read_config(d, why, sizeof(why));
+    fresh = read_config(d, &err);
     if (!fresh) {
         log_error("The new configuration is rejected; the old one stays in effect", "why=\"%s\"",
-                  why);
+                  err.text);
         return;
     }
     if (config_change_possible(d->config, fresh, &fixed) < 0) {
@@ -494,22 +494,22 @@ static void on_reload(void *ctx, int signum)
 /* 0, or the exit code. */
 static int prepare(struct daemon *d)
 {
-    char why[512];
+    struct error err;
     char *url;
-    int err = -EINVAL;
+    int rc = -EINVAL;
 
-    d->config = read_config(d, why, sizeof(why));
+    d->config = read_config(d, &err);
     if (d->config) {
         url = config_redis_url(d->config);
-        err = redis_address_parse(url, &d->redis, why, sizeof(why));
+        rc = redis_address_parse(url, &d->redis, &err);
         free(url);
     }
-    if (err) {
-        fprintf(stderr, "purgeline: %s\n", why);
+    if (rc < 0) {
+        fprintf(stderr, "purgeline: %s\n", err.text);
         return EXIT_CONFIG;
     }
-    if (rlimits_suffice(d->config, d->files, why, sizeof(why)) < 0) {
-        fprintf(stderr, "purgeline: %s\n", why);
+    if (rlimits_suffice(d->config, d->files, &err) < 0) {
+        fprintf(stderr, "purgeline: %s\n", err.text);
         return EXIT_LIMITS;
     }
     return 0;

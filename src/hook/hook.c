@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -48,17 +47,6 @@ struct hook_target {
     size_t at, n; /* offset and length in hook_job.text, which moves as it grows */
 };
 
-__attribute__((format(printf, 3, 4), cold)) static int wrong(char *err, size_t err_room,
-                                                             const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(err, err_room, fmt, ap);
-    va_end(ap);
-    return -EINVAL;
-}
-
 /* -- compiling -- */
 
 /* The first '=' outside double quotes, or NULL. */
@@ -92,8 +80,7 @@ static void split_condition(struct condition *c, struct span *left)
     c->value.n -= c->starts;
 }
 
-static int compile_condition(struct condition *c, const char *text, uint32_t nth, char *err,
-                             size_t err_room)
+static int compile_condition(struct condition *c, const char *text, uint32_t nth, struct error *err)
 {
     struct span left;
     const char *why = "";
@@ -103,22 +90,21 @@ static int compile_condition(struct condition *c, const char *text, uint32_t nth
     split_condition(c, &left);
     if (left.n >= 7 && memcmp(left.p, "header:", 7) == 0) {
         if (left.n == 7)
-            return wrong(err, err_room, "when[%u]: the header's name is missing", nth);
+            return error_set(err, -EINVAL, "when[%u]: the header's name is missing", nth);
         c->header = alloc_copy(left.p + 7, left.n - 7);
         return 0;
     }
     if (jsonpath_init(&c->path, left, &at, &why) < 0)
-        return wrong(err, err_room, "when[%u]: byte %zu: %s", nth, at + 1, why);
+        return error_set(err, -EINVAL, "when[%u]: byte %zu: %s", nth, at + 1, why);
     return 0;
 }
 
-static int compile_conditions(struct hook *h, const struct config_words *when, char *err,
-                              size_t err_room)
+static int compile_conditions(struct hook *h, const struct config_words *when, struct error *err)
 {
     h->conditions = alloc_zeroed(when->count + 1, sizeof(*h->conditions));
     for (uint32_t i = 0; i < when->count; i++) {
         h->conditions_count++;
-        if (compile_condition(&h->conditions[i], when->at[i], i, err, err_room) < 0)
+        if (compile_condition(&h->conditions[i], when->at[i], i, err) < 0)
             return -EINVAL;
     }
     return 0;
@@ -130,23 +116,23 @@ static const char *list_name(enum target_kind kind)
 }
 
 static int compile_mappings(struct hook *h, const struct config_words *texts, enum target_kind kind,
-                            char *err, size_t err_room)
+                            struct error *err)
 {
-    char why[128];
+    struct error why;
 
     for (uint32_t i = 0; i < texts->count; i++) {
-        struct template *t = template_new(span_str(texts->at[i]), why, sizeof(why));
+        struct template *t = template_new(span_str(texts->at[i]), &why);
 
         if (!t)
-            return wrong(err, err_room, "%s[%u]: %s", list_name(kind), i, why);
+            return error_set(err, -EINVAL, "%s[%u]: %s", list_name(kind), i, why.text);
         h->mappings[h->mappings_count++] = (struct mapping){t, alloc_str(texts->at[i]), kind, i};
     }
     return 0;
 }
 
-static int compile(struct hook *h, const struct config_hook *c, char *err, size_t err_room)
+static int compile(struct hook *h, const struct config_hook *c, struct error *err)
 {
-    char why[128];
+    struct error why;
 
     h->mappings = alloc_zeroed((size_t)c->keys.count + c->urls.count + 1, sizeof(*h->mappings));
     h->max_targets = (uint32_t)min_u64(c->max_targets, JOB_TARGETS_MAX);
@@ -156,20 +142,20 @@ static int compile(struct hook *h, const struct config_hook *c, char *err, size_
     if (c->repeat_after_ms)
         snprintf(h->repeat_after, sizeof(h->repeat_after), "%u", c->repeat_after_ms);
     if (c->keys.count + c->urls.count == 0)
-        return wrong(err, err_room, "keys: neither keys nor urls: the hook would purge nothing");
-    if (hook_signature_check(&c->signature, why, sizeof(why)) < 0)
-        return wrong(err, err_room, "signature.%s", why);
-    if (compile_conditions(h, &c->when, err, err_room) < 0 ||
-        compile_mappings(h, &c->keys, TARGET_KEY, err, err_room) < 0)
+        return error_set(err, -EINVAL, "keys: neither keys nor urls: the hook would purge nothing");
+    if (hook_signature_check(&c->signature, &why) < 0)
+        return error_set(err, -EINVAL, "signature.%s", why.text);
+    if (compile_conditions(h, &c->when, err) < 0 ||
+        compile_mappings(h, &c->keys, TARGET_KEY, err) < 0)
         return -EINVAL;
-    return compile_mappings(h, &c->urls, TARGET_URL, err, err_room);
+    return compile_mappings(h, &c->urls, TARGET_URL, err);
 }
 
-struct hook *hook_new(const struct config_hook *c, char *err, size_t err_room)
+struct hook *hook_new(const struct config_hook *c, struct error *err)
 {
     struct hook *h = alloc_zeroed(1, sizeof(*h));
 
-    if (compile(h, c, err, err_room) == 0)
+    if (compile(h, c, err) == 0)
         return h;
     hook_free(h);
     return NULL;
@@ -286,8 +272,7 @@ struct mapper {
     const struct hook *h;
     const struct mapping *m;
     struct hook_job *job;
-    char *err;
-    size_t err_room;
+    struct error *err;
 };
 
 static int refuse(const struct mapper *x, struct span bytes, const char *why)
@@ -296,16 +281,15 @@ static int refuse(const struct mapper *x, struct span bytes, const char *why)
 
     log_quote(template, sizeof(template), x->m->text, strlen(x->m->text));
     log_quote(shown, sizeof(shown), bytes.p, bytes.n < 40 ? bytes.n : 40);
-    return wrong(x->err, x->err_room, "%s[%u] %s: %s%s%s", list_name(x->m->kind), x->m->nth,
-                 template, why, bytes.n ? ": " : "", bytes.n ? shown : "");
+    return error_set(x->err, -EINVAL, "%s[%u] %s: %s%s%s", list_name(x->m->kind), x->m->nth,
+                     template, why, bytes.n ? ": " : "", bytes.n ? shown : "");
 }
 
-static int too_many(char *err, size_t err_room, const struct hook *h)
+static int too_many(struct error *err, const struct hook *h)
 {
-    wrong(err, err_room,
-          "max_targets: the request names more than %u, or more than %u bytes of them",
-          h->max_targets, HOOK_MAX_BYTES);
-    return -E2BIG;
+    return error_set(err, -E2BIG,
+                     "max_targets: the request names more than %u, or more than %u bytes of them",
+                     h->max_targets, HOOK_MAX_BYTES);
 }
 
 static int add_target(void *context, struct span bytes)
@@ -323,7 +307,7 @@ static int add_target(void *context, struct span bytes)
     if (*slot)
         return 0;
     if (j->targets_count == x->h->max_targets || j->text.n + bytes.n >= HOOK_MAX_BYTES)
-        return too_many(x->err, x->err_room, x->h);
+        return too_many(x->err, x->h);
     j->targets[j->targets_count] = (struct hook_target){x->m->kind, j->text.n, bytes.n};
     /* The blank separates the keys, because all keys go into one field. */
     buf_put(&j->text, bytes);
@@ -332,17 +316,17 @@ static int add_target(void *context, struct span bytes)
     return 0;
 }
 
-static int map(const struct hook *h, struct template_source *source, struct hook_job *j, char *err,
-               size_t err_room)
+static int map(const struct hook *h, struct template_source *source, struct hook_job *j,
+               struct error *err)
 {
     for (uint32_t i = 0; i < h->mappings_count; i++) {
-        struct mapper x = {h, &h->mappings[i], j, err, err_room};
+        struct mapper x = {h, &h->mappings[i], j, err};
         int e;
 
-        *err = '\0';
+        err->text[0] = '\0';
         e = template_expand(x.m->template, source, add_target, &x);
         j->missing = source->missing;
-        if (e < 0 && *err == '\0')
+        if (e < 0 && err->text[0] == '\0')
             refuse(&x, SPAN(""),
                    e == -E2BIG ? "its lists have too many elements"
                                : "a result is longer than any URL may be");
@@ -413,7 +397,7 @@ static void begin(struct hook_job *j)
 }
 
 int hook_apply(const struct hook *h, const struct json_t *document,
-               const struct hook_request *request, struct hook_job *out, char *err, size_t err_room)
+               const struct hook_request *request, struct hook_job *out, struct error *err)
 {
     struct template_source source = {
         .document = document, .header = request->header, .header_context = request->header_context};
@@ -426,17 +410,14 @@ int hook_apply(const struct hook *h, const struct json_t *document,
 
         if (holds(c, document, request))
             continue;
-        wrong(err, err_room, "when[%u] %s: not so", i,
-              log_quote(shown, sizeof(shown), c->text, strlen(c->text)));
-        return -ENOENT;
+        return error_set(err, -ENOENT, "when[%u] %s: not so", i,
+                         log_quote(shown, sizeof(shown), c->text, strlen(c->text)));
     }
-    e = map(h, &source, out, err, err_room);
+    e = map(h, &source, out, err);
     if (e < 0)
         return e;
-    if (out->targets_count == 0) {
-        wrong(err, err_room, "keys: no template found anything to purge");
-        return -ENOENT;
-    }
+    if (out->targets_count == 0)
+        return error_set(err, -ENOENT, "keys: no template found anything to purge");
     make_fields(h, out);
     return 0;
 }

@@ -22,7 +22,7 @@ struct hook;
  *   header:name   the same for a header of the request: "header:x-github-event=push"
  *
  * Only strings, integers, true and false can be compared. */
-must_use struct hook *hook_new(const struct config_hook *c, char *err, size_t err_room);
+must_use struct hook *hook_new(const struct config_hook *c, struct error *err);
 void hook_free(struct hook *h);
 
 /* The result of hook_apply, reused for the next request. The spans are valid until then, even if
@@ -46,5 +46,5 @@ void hook_job_deinit(struct hook_job *j);
 /* 0; -ENOENT: the conditions do not hold, or there is nothing to purge; -EINVAL: a template result
  * is not a valid key or URL; -E2BIG: more than max_targets. Errors come with a message. */
 must_use int hook_apply(const struct hook *h, const struct json_t *document,
-                        const struct hook_request *request, struct hook_job *out, char *err,
-                        size_t err_room);
+                        const struct hook_request *request, struct hook_job *out,
+                        struct error *err);

@@ -2,8 +2,6 @@
 #include "hook_signature.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "log.h"
@@ -13,17 +11,6 @@
 /* Times above this are in milliseconds: this number is the year 5138 in seconds, but 1973 in
  * milliseconds. */
 #define SECONDS_MAX UINT64_C(100000000000)
-
-__attribute__((format(printf, 3, 4), cold)) static int wrong(char *err, size_t err_room,
-                                                             const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(err, err_room, fmt, ap);
-    va_end(ap);
-    return -EINVAL;
-}
 
 /* Removes the text before the next comma from *rest, and returns it trimmed in *pair. */
 static bool next_pair(struct span *rest, struct span *pair)
@@ -110,7 +97,7 @@ static struct pair pair_of(struct span text)
     return p;
 }
 
-static int check_value(const struct config_signature *s, unsigned *set, char *err, size_t err_room)
+static int check_value(const struct config_signature *s, unsigned *set, struct error *err)
 {
     struct span rest = span_str(s->value), pair;
     unsigned pieces, of_pair, pairs = 0, digests = 0, bare = 0;
@@ -119,23 +106,22 @@ static int check_value(const struct config_signature *s, unsigned *set, char *er
     while (next_pair(&rest, &pair)) {
         if (holes_of(pair, &of_pair, &pieces) != 1 ||
             of_pair & ~(1u << HOLE_DIGEST | 1u << HOLE_TIME | 1u << HOLE_NONE))
-            return wrong(err, err_room, "value: each part wants {digest} or {time}, once");
+            return error_set(err, -EINVAL, "value: each part wants {digest} or {time}, once");
         pairs++;
         digests += (of_pair >> HOLE_DIGEST) & 1;
         bare += pair_of(pair).before.n == 0;
         *set |= of_pair;
     }
     if (digests != 1)
-        return wrong(err, err_room, "value: {digest} is not in it once");
+        return error_set(err, -EINVAL, "value: {digest} is not in it once");
     if (pairs > 2 || (pairs == 2 && !(*set & 1u << HOLE_TIME)))
-        return wrong(err, err_room, "value: {time} is in it more than once");
+        return error_set(err, -EINVAL, "value: {time} is in it more than once");
     if (pairs == 2 && bare)
-        return wrong(err, err_room, "value: both {digest} and {time} want a name before them");
+        return error_set(err, -EINVAL, "value: both {digest} and {time} want a name before them");
     return 0;
 }
 
-static int check_signs(const struct config_signature *s, unsigned in_value, char *err,
-                       size_t err_room)
+static int check_signs(const struct config_signature *s, unsigned in_value, struct error *err)
 {
     unsigned set, pieces;
     bool time_in_value = in_value & 1u << HOLE_TIME;
@@ -144,34 +130,35 @@ static int check_signs(const struct config_signature *s, unsigned in_value, char
     unsigned covered = 1u << HOLE_TIME | (time_in_value ? 0 : 1u << HOLE_HEADERS);
 
     if (holes_of(span_str(s->signs), &set, &pieces) < 0 || set & 1u << HOLE_DIGEST)
-        return wrong(err, err_room, "signs: it may have {body} {time} {method} {path} {headers}");
+        return error_set(err, -EINVAL,
+                         "signs: it may have {body} {time} {method} {path} {headers}");
     if (pieces > HOOK_SIGNS_MAX)
-        return wrong(err, err_room, "signs: more than %d parts", HOOK_SIGNS_MAX);
+        return error_set(err, -EINVAL, "signs: more than %d parts", HOOK_SIGNS_MAX);
     if (!(set & 1u << HOLE_BODY))
-        return wrong(err, err_room, "signs: without {body} anything could be sent");
+        return error_set(err, -EINVAL, "signs: without {body} anything could be sent");
     if (set & 1u << HOLE_TIME && !timed)
-        return wrong(err, err_room, "signs: {time} is neither in value nor in a time_header");
+        return error_set(err, -EINVAL, "signs: {time} is neither in value nor in a time_header");
     if (set & 1u << HOLE_HEADERS && !*s->headers_header)
-        return wrong(err, err_room, "headers_header: missing, and signs has {headers}");
+        return error_set(err, -EINVAL, "headers_header: missing, and signs has {headers}");
     if (s->tolerance_s && timed && !(set & covered))
-        return wrong(err, err_room, "signs: without {time} an old request could be sent again");
+        return error_set(err, -EINVAL, "signs: without {time} an old request could be sent again");
     return 0;
 }
 
-int hook_signature_check(const struct config_signature *s, char *err, size_t err_room)
+int hook_signature_check(const struct config_signature *s, struct error *err)
 {
     unsigned set;
 
     if (s->scheme == HOOK_UNSIGNED)
         return 0;
     if (!*s->header)
-        return wrong(err, err_room, "header: missing");
-    if (check_value(s, &set, err, err_room) < 0)
+        return error_set(err, -EINVAL, "header: missing");
+    if (check_value(s, &set, err) < 0)
         return -EINVAL;
     if (s->scheme != HOOK_TOKEN)
-        return check_signs(s, set, err, err_room);
+        return check_signs(s, set, err);
     if (set & 1u << HOLE_TIME)
-        return wrong(err, err_room, "value: a token has no {time}");
+        return error_set(err, -EINVAL, "value: a token has no {time}");
     return 0;
 }
 
@@ -225,19 +212,19 @@ int hook_signature_parse(const struct config_signature *s, struct span sent,
 }
 
 int hook_signature_time(const struct config_signature *s, struct span time, uint64_t wall_ms,
-                        char *err, size_t err_room)
+                        struct error *err)
 {
     uint64_t sent_ms, apart_ms;
 
     if (span_to_u64(time, &sent_ms) < 0)
-        return wrong(err, err_room, "%s: the time is no number", s->header);
+        return error_set(err, -EINVAL, "%s: the time is no number", s->header);
     if (sent_ms < SECONDS_MAX)
         sent_ms *= 1000;
     apart_ms = sent_ms > wall_ms ? sent_ms - wall_ms : wall_ms - sent_ms;
     if (s->tolerance_s && apart_ms > (uint64_t)s->tolerance_s * 1000)
-        return wrong(err, err_room, "%s: signed %llu s %s, and only %u are allowed", s->header,
-                     (unsigned long long)apart_ms / 1000,
-                     sent_ms > wall_ms ? "in the future" : "ago", s->tolerance_s);
+        return error_set(err, -EINVAL, "%s: signed %llu s %s, and only %u are allowed", s->header,
+                         (unsigned long long)apart_ms / 1000,
+                         sent_ms > wall_ms ? "in the future" : "ago", s->tolerance_s);
     return 0;
 }
 
@@ -277,7 +264,7 @@ static int sorted_names(struct span list, struct buf *room, struct span *names, 
 }
 
 static int put_header(const struct config_signature *s, const struct hook_request *r,
-                      struct span name, struct buf *out, char *err, size_t err_room)
+                      struct span name, struct buf *out, struct error *err)
 {
     char text[HEADER_NAME_MAX + 1], shown[HEADER_NAME_MAX + 32];
     struct span value;
@@ -285,12 +272,12 @@ static int put_header(const struct config_signature *s, const struct hook_reques
     memcpy(text, name.p, name.n);
     text[name.n] = '\0';
     if (memchr(name.p, '\0', name.n) || !hook_request_header(r, text, &value))
-        return wrong(err, err_room, "%s: names %s, which the request does not have",
-                     s->headers_header, log_quote(shown, sizeof(shown), name.p, name.n));
+        return error_set(err, -EINVAL, "%s: names %s, which the request does not have",
+                         s->headers_header, log_quote(shown, sizeof(shown), name.p, name.n));
     if ((out->n && buf_try_put(out, SPAN(";")) < 0) || buf_try_put(out, name) < 0 ||
         buf_try_put(out, SPAN(":")) < 0 || buf_try_put(out, span_trim(value)) < 0)
-        return wrong(err, err_room, "%s: the signed headers are longer than %d bytes",
-                     s->headers_header, HOOK_SIGNED_MAX_BYTES);
+        return error_set(err, -EINVAL, "%s: the signed headers are longer than %d bytes",
+                         s->headers_header, HOOK_SIGNED_MAX_BYTES);
     return 0;
 }
 
@@ -306,7 +293,7 @@ static bool covers_time(const struct config_signature *s, const struct span *nam
 }
 
 static int put_headers(const struct config_signature *s, const struct hook_request *r,
-                       struct buf *out, char *err, size_t err_room)
+                       struct buf *out, struct error *err)
 {
     struct span list, names[HOOK_SIGNED_HEADERS];
     struct buf room;
@@ -314,15 +301,15 @@ static int put_headers(const struct config_signature *s, const struct hook_reque
     int e = 0;
 
     if (!hook_request_header(r, s->headers_header, &list))
-        return wrong(err, err_room, "%s: missing", s->headers_header);
+        return error_set(err, -EINVAL, "%s: missing", s->headers_header);
     buf_init(&room, HOOK_SIGNED_HEADERS * (HEADER_NAME_MAX + 1));
     if (sorted_names(list, &room, names, &count) < 0)
-        e = wrong(err, err_room, "%s: not a list of up to %d names of headers", s->headers_header,
-                  HOOK_SIGNED_HEADERS);
+        e = error_set(err, -EINVAL, "%s: not a list of up to %d names of headers",
+                      s->headers_header, HOOK_SIGNED_HEADERS);
     else if (!covers_time(s, names, count))
-        e = wrong(err, err_room, "%s: %s is not signed", s->headers_header, s->time_header);
+        e = error_set(err, -EINVAL, "%s: %s is not signed", s->headers_header, s->time_header);
     for (size_t i = 0; i < count && e == 0; i++)
-        e = put_header(s, r, names[i], out, err, err_room);
+        e = put_header(s, r, names[i], out, err);
     buf_deinit(&room);
     return e;
 }
@@ -347,7 +334,7 @@ static struct span hole_content(enum hole hole, const struct hook_request *r, st
 }
 
 int hook_signature_text(const struct config_signature *s, const struct hook_request *r,
-                        struct span time, struct hook_signed *out, char *err, size_t err_room)
+                        struct span time, struct hook_signed *out, struct error *err)
 {
     struct span rest = span_str(s->signs), piece;
     int e = 0;
@@ -355,7 +342,7 @@ int hook_signature_text(const struct config_signature *s, const struct hook_requ
     out->parts_count = 0;
     buf_init(&out->headers, HOOK_SIGNED_MAX_BYTES);
     if (strstr(s->signs, "{headers}"))
-        e = put_headers(s, r, &out->headers, err, err_room);
+        e = put_headers(s, r, &out->headers, err);
     while (e == 0 && rest.n && out->parts_count < HOOK_SIGNS_MAX) {
         enum hole hole = next_piece(&rest, &piece);
 

@@ -16,7 +16,7 @@
  * must contain {digest} once. `signs` must contain {body}; otherwise anyone who has seen one
  * request could send a different body. A time that is checked must be signed; otherwise an old
  * request could be replayed with a new time. */
-must_use int hook_signature_check(const struct config_signature *s, char *err, size_t err_room);
+must_use int hook_signature_check(const struct config_signature *s, struct error *err);
 
 struct hook_signature {
     struct span digests[HOOK_DIGESTS_MAX];
@@ -34,7 +34,7 @@ must_use int hook_signature_parse(const struct config_signature *s, struct span 
 /* Checks that `time` is within the tolerance. It is in seconds or milliseconds since the epoch; its
  * size tells which. 0, or -EINVAL with a sentence. */
 must_use int hook_signature_time(const struct config_signature *s, struct span time,
-                                 uint64_t wall_ms, char *err, size_t err_room);
+                                 uint64_t wall_ms, struct error *err);
 
 /* The signed bytes, as consecutive parts.
  *
@@ -50,6 +50,5 @@ struct hook_signed {
 
 /* 0, or -EINVAL with a sentence that names the missing header. Spans point into s and r. */
 must_use int hook_signature_text(const struct config_signature *s, const struct hook_request *r,
-                                 struct span time, struct hook_signed *out, char *err,
-                                 size_t err_room);
+                                 struct span time, struct hook_signed *out, struct error *err);
 void hook_signed_deinit(struct hook_signed *t);

@@ -17,7 +17,7 @@ struct parsing {
     const char *why;
 };
 
-static int wrong(struct parsing *x, const char *why)
+static int jsonpath_error(struct parsing *x, const char *why)
 {
     x->why = why;
     return -EINVAL;
@@ -36,7 +36,7 @@ static bool next_is(const struct parsing *x, char c)
 static int add_step(struct parsing *x, struct jsonpath_step step)
 {
     if (x->p->count == JSONPATH_STEPS_MAX)
-        return wrong(x, "more than 32 steps");
+        return jsonpath_error(x, "more than 32 steps");
     x->p->steps[x->p->count++] = step;
     return 0;
 }
@@ -60,7 +60,8 @@ static int take_plain(struct parsing *x)
     while (more(x) && is_plain(x->text.p[x->at]))
         *x->name_end++ = x->text.p[x->at++];
     if (x->name_end == name)
-        return wrong(x, more(x) ? "a byte that must be in double quotes" : "a name is missing");
+        return jsonpath_error(x, more(x) ? "a byte that must be in double quotes"
+                                         : "a name is missing");
     return add_member(x, name);
 }
 
@@ -75,7 +76,7 @@ static int take_quoted(struct parsing *x)
             *x->name_end++ = x->text.p[x->at];
     }
     if (!more(x))
-        return wrong(x, "the closing double quote is missing");
+        return jsonpath_error(x, "the closing double quote is missing");
     x->at++;
     return add_member(x, name);
 }
@@ -88,12 +89,12 @@ static int take_index(struct parsing *x)
     uint64_t index = 0;
 
     if (!end)
-        return wrong(x, "the closing ] is missing");
+        return jsonpath_error(x, "the closing ] is missing");
     digits = span_of(x->text.p + x->at + 1, (size_t)(end - x->text.p) - x->at - 1);
     if (digits.n) {
         step.kind = JSONPATH_INDEX;
         if (span_to_u64(digits, &index) < 0 || index > UINT32_MAX)
-            return wrong(x, "neither [] nor the number of an element");
+            return jsonpath_error(x, "neither [] nor the number of an element");
         step.index = (uint32_t)index;
     }
     x->at += digits.n + 2;
@@ -108,7 +109,7 @@ static int take_all(struct parsing *x)
     int e = 0;
 
     if (!more(x))
-        return wrong(x, "the path is empty");
+        return jsonpath_error(x, "the path is empty");
     while (e == 0 && (name_due || more(x))) {
         if (name_due) {
             e = next_is(x, '"') ? take_quoted(x) : take_plain(x);
@@ -119,7 +120,7 @@ static int take_all(struct parsing *x)
             x->at++;
             name_due = true;
         } else {
-            e = wrong(x, "neither a dot nor [ after a name");
+            e = jsonpath_error(x, "neither a dot nor [ after a name");
         }
     }
     return e;

@@ -64,14 +64,12 @@ struct parsing {
     struct template *t;
     struct span text;
     size_t at;
-    char *err;
-    size_t err_room;
+    struct error *err;
 };
 
-static int wrong(struct parsing *x, size_t at, const char *why)
+static int template_error(struct parsing *x, size_t at, const char *why)
 {
-    snprintf(x->err, x->err_room, "byte %zu: %s", at + 1, why);
-    return -EINVAL;
+    return error_set(x->err, -EINVAL, "byte %zu: %s", at + 1, why);
 }
 
 static struct part *add_part(struct parsing *x, enum part_kind kind)
@@ -91,7 +89,7 @@ static int take_literal(struct parsing *x)
     size_t start = x->at;
 
     if (!p)
-        return wrong(x, start, "more than 32 parts");
+        return template_error(x, start, "more than 32 parts");
     p->text = alloc_bytes(x->text.n - x->at + 1);
     for (; x->at < x->text.n; x->at++) {
         char c = x->text.p[x->at];
@@ -100,7 +98,7 @@ static int take_literal(struct parsing *x)
         if (c == '{' && !doubled)
             break;
         if (c == '}' && !doubled)
-            return wrong(x, x->at, "a } without its {; }} is a brace");
+            return template_error(x, x->at, "a } without its {; }} is a brace");
         if (c == '{' || c == '}')
             x->at++;
         p->text[p->text_bytes++] = c;
@@ -136,12 +134,12 @@ static int take_filter(struct parsing *x, struct part *p, size_t end)
         if (!span_is(name, filters[i].name))
             continue;
         if (filters[i].bit == FILTER_SPLIT && p->filters)
-            return wrong(x, start, "split must be the first filter");
+            return template_error(x, start, "split must be the first filter");
         p->filters |= filters[i].bit;
         x->at = stop;
         return 0;
     }
-    return wrong(x, start, "no such filter; there are lower, slug, path and split");
+    return template_error(x, start, "no such filter; there are lower, slug, path and split");
 }
 
 static int add_list(struct template *t, struct list l)
@@ -192,15 +190,16 @@ static int take_content(struct parsing *x, struct part *p, struct span content)
     if (content.n >= 7 && memcmp(content.p, "header:", 7) == 0) {
         content = span_of(content.p + 7, content.n - 7);
         if (!header_name_ok(content))
-            return wrong(x, start, "the name of a header is missing, or is none");
+            return template_error(x, start, "the name of a header is missing, or is none");
         p->kind = PART_HEADER;
         p->text = alloc_copy(content.p, content.n);
         p->text_bytes = content.n;
         return 0;
     }
     if (jsonpath_init(&p->path, content, &at, &why) < 0)
-        return wrong(x, start + at, why);
-    return bind_lists(x->t, p) < 0 ? wrong(x, start, "more than 8 lists in one template") : 0;
+        return template_error(x, start + at, why);
+    return bind_lists(x->t, p) < 0 ? template_error(x, start, "more than 8 lists in one template")
+                                   : 0;
 }
 
 static int take_hole(struct parsing *x)
@@ -212,9 +211,9 @@ static int take_hole(struct parsing *x)
     int e;
 
     if (!p)
-        return wrong(x, open, "more than 32 parts");
+        return template_error(x, open, "more than 32 parts");
     if (end == x->text.n)
-        return wrong(x, open, "a { without its }; {{ is a brace");
+        return template_error(x, open, "a { without its }; {{ is a brace");
     e = take_content(x, p, span_of(x->text.p + x->at, stop - x->at));
     x->at = stop;
     while (e == 0 && x->at < end)
@@ -228,16 +227,16 @@ static bool is_hole(const struct parsing *x)
     return x->text.p[x->at] == '{' && !(x->at + 1 < x->text.n && x->text.p[x->at + 1] == '{');
 }
 
-struct template *template_new(struct span text, char *err, size_t err_room)
+struct template *template_new(struct span text, struct error *err)
 {
-    struct parsing x = {.text = text, .err = err, .err_room = err_room};
+    struct parsing x = {.text = text, .err = err};
     int e = 0;
 
     x.t = alloc_zeroed(1, sizeof(*x.t));
     if (text.n == 0)
-        e = wrong(&x, 0, "the template is empty");
+        e = template_error(&x, 0, "the template is empty");
     else if (text.n > TEMPLATE_MAX_BYTES)
-        e = wrong(&x, TEMPLATE_MAX_BYTES, "the template is longer than 2048 bytes");
+        e = template_error(&x, TEMPLATE_MAX_BYTES, "the template is longer than 2048 bytes");
     while (e == 0 && x.at < text.n)
         e = is_hole(&x) ? take_hole(&x) : take_literal(&x);
     if (e == 0)

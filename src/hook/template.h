@@ -17,6 +17,7 @@
 #pragma once
 
 #include "base.h"
+#include "error.h"
 #include "span.h"
 
 struct json_t;
@@ -45,7 +46,7 @@ struct template_source {
 };
 
 /* Returns NULL on an error, with "byte 7: ..." in err. */
-must_use struct template *template_new(struct span text, char *err, size_t err_room);
+must_use struct template *template_new(struct span text, struct error *err);
 void template_free(struct template *t);
 
 /* Called for each result, which is valid only during the call. A return value other than 0 ends the

@@ -6,6 +6,7 @@
  *   parts ─▶ lines ─▶ job ─▶ ring of lines in progress ─▶ Redis
  *     ▲                            │ oldest first
  *     └── paused when it is full   └─▶ results (a spill) ─▶ the reply */
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -247,23 +248,23 @@ static void push_line(struct bulk *b, struct line *l, struct span text)
     const struct config_account *a = b->account;
     struct job_spec spec;
     uint64_t retry_ms;
-    char err[300];
+    struct error err;
     int status = 400;
 
-    if (api_read_form(e->in, text, err, sizeof(err)) == 0) {
+    if (api_read_form(e->in, text, &err) == 0) {
         if (f->account.p)
             a = request_find_account(e, f->account);
         if (a)
-            status = api_check(e, a, f, &spec, &retry_ms, err, sizeof(err));
+            status = api_check(e, a, f, &spec, &retry_ms, &err);
         else
-            snprintf(err, sizeof(err), "account: missing or not known");
+            error_set(&err, -ENOENT, "account: missing or not known");
     }
     if (status == 0 && !submit_is_up(e->in->submit)) {
         status = 503;
-        snprintf(err, sizeof(err), "Redis is away");
+        error_set(&err, -ENOTCONN, "Redis is away");
     }
     if (status) {
-        refuse_line(l, err, status == 503 || status == 429);
+        refuse_line(l, err.text, status == 503 || status == 429);
         return;
     }
     api_audit_all(e, a, &spec);

@@ -130,7 +130,7 @@ void api_fastly_key(struct request *e)
     const struct config_account *a = api_fastly_account(e, &service);
     struct span part = without_query(e->parts[1]);
     struct buf key;
-    char err[300];
+    struct error err;
     int rc;
 
     if (!a || !begin(e, service))
@@ -143,10 +143,10 @@ void api_fastly_key(struct request *e)
     /* Some clients percent-encode the key as a path segment, others send it unchanged. */
     api_unescape(part, &key);
     /* Added as one key, not as a list: a space in it is an error and does not separate two keys. */
-    rc = jobform_add_key(&e->in->form, buf_span(&key), err, sizeof(err));
+    rc = jobform_add_key(&e->in->form, buf_span(&key), &err);
     buf_deinit(&key);
     if (rc < 0) {
-        request_refuse(e, 400, err);
+        request_refuse(e, 400, err.text);
         return;
     }
     take_soft(e);
@@ -156,12 +156,12 @@ void api_fastly_key(struct request *e)
 static void push_url(struct request *e, struct span url)
 {
     const struct config_account *a;
-    char err[300];
+    struct error err;
 
     if (!begin(e, NULL))
         return;
-    if (jobform_add_targets(&e->in->form, JOBFORM_URL, url, err, sizeof(err)) < 0) {
-        request_refuse(e, 400, err);
+    if (jobform_add_targets(&e->in->form, JOBFORM_URL, url, &err) < 0) {
+        request_refuse(e, 400, err.text);
         return;
     }
     take_soft(e);
@@ -331,8 +331,7 @@ struct adding {
     struct request *request;
     struct jobform *form;
     int rc;
-    char *err;
-    size_t err_room;
+    struct error *err;
 };
 
 static void add_header(void *ctx, struct span value)
@@ -341,7 +340,7 @@ static void add_header(void *ctx, struct span value)
     struct span rest = value, key;
 
     while (a->rc == 0 && span_next_word(&rest, ' ', &key))
-        a->rc = jobform_add_key(a->form, key, a->err, a->err_room);
+        a->rc = jobform_add_key(a->form, key, a->err);
 }
 
 /* Reads {"surrogate_keys": [...]}, whatever the Content-Type is. A body that is not JSON is ignored
@@ -361,18 +360,16 @@ static void add_body(struct adding *a)
     visit_drop_body(a->request->visit); /* before the form needs as much memory */
     keys = json_object_get(doc, "surrogate_keys");
     if (!empty && !doc && a->form->targets == 0) {
-        snprintf(a->err, a->err_room, "surrogate_keys: the body is not JSON: %s", where.text);
-        a->rc = -EINVAL;
+        a->rc = error_set(a->err, -EINVAL, "surrogate_keys: the body is not JSON: %s", where.text);
     }
     if (keys && !json_is_array(keys) && !json_is_null(keys)) {
-        snprintf(a->err, a->err_room, "surrogate_keys: expected a list");
-        a->rc = -EINVAL;
+        a->rc = error_set(a->err, -EINVAL, "surrogate_keys: expected a list");
     }
     for (size_t i = 0; a->rc == 0 && i < json_array_size(keys); i++) {
         const json_t *key = json_array_get(keys, i);
 
         a->rc = jobform_add_key(a->form, span_of(json_string_value(key), json_string_length(key)),
-                                a->err, a->err_room);
+                                a->err);
     }
     json_decref(doc);
 }
@@ -413,8 +410,8 @@ void api_fastly_keys(struct request *e)
     const struct config_service *service;
     const struct config_account *a = api_fastly_account(e, &service);
     struct jobform *f = &e->in->form;
-    char err[300];
-    struct adding adding = {e, f, 0, err, sizeof(err)};
+    struct error err;
+    struct adding adding = {e, f, 0, &err};
     struct job_spec spec;
 
     if (!a || !begin(e, service))
@@ -423,11 +420,11 @@ void api_fastly_keys(struct request *e)
     if (adding.rc == 0)
         add_body(&adding);
     if (adding.rc == 0 && f->targets == 0) {
-        snprintf(err, sizeof(err), "no surrogate keys: neither a header nor surrogate_keys");
+        error_set(&err, -EINVAL, "no surrogate keys: neither a header nor surrogate_keys");
         adding.rc = -EINVAL;
     }
     if (adding.rc < 0) {
-        request_refuse(e, 400, err);
+        request_refuse(e, 400, err.text);
         return;
     }
     take_soft(e);

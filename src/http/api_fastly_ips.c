@@ -3,8 +3,8 @@
  * once an hour, and the last list stays valid while Fastly cannot be reached. Fastly requires no
  * token for it, so clients send none.
  * https://www.fastly.com/documentation/reference/api/utils/public-ip-list/ */
+#include <errno.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
@@ -26,7 +26,7 @@ struct api_ips {
     struct http_server *in;
     json_t *list;                         /* NULL: never read */
     uint64_t read_ns, asked_ns;           /* NEVER: not yet */
-    char why[300];                        /* why the last query failed; "": it did not */
+    struct error why;                     /* why the last query failed; "": it did not */
     bool said;                            /* failure logged since the last success */
     struct request *waiting[WAITING_MAX]; /* for the query in progress */
     uint32_t waiting_count;
@@ -90,17 +90,16 @@ static void ask(void *ctx)
     char *auth;
     int status;
 
-    *ips->why = '\0';
+    ips->why.text[0] = '\0';
     ips->answer = NULL;
-    if (config_read_proxy_auth(ips->account, &auth, ips->why, sizeof(ips->why)) < 0)
+    if (config_read_proxy_auth(ips->account, &auth, &ips->why) < 0)
         return;
     secrets.proxy_auth = auth;
     buf_init(&body, LIST_MAX_BYTES);
-    if (fetch(ips->account, &secrets, "/public-ip-list", &body, &status, ips->why,
-              sizeof(ips->why)) < 0)
+    if (fetch(ips->account, &secrets, "/public-ip-list", &body, &status, &ips->why) < 0)
         ips->answer = NULL;
     else if (status != 200 || !(ips->answer = take_list(buf_span(&body))))
-        snprintf(ips->why, sizeof(ips->why), "its answer is %d, or no list of addresses", status);
+        error_set(&ips->why, -EPROTO, "its answer is %d, or no list of addresses", status);
     buf_deinit(&body);
     explicit_bzero(auth, strlen(auth));
     free(auth);
@@ -122,7 +121,7 @@ static void take_answer(struct api_ips *ips)
     if (!ips->answer) {
         if (!ips->said)
             log_warn("The list of Fastly's addresses cannot be read", "account=%s why=\"%s\"",
-                     ips->account->name, ips->why);
+                     ips->account->name, ips->why.text);
         ips->said = true;
         return;
     }
@@ -188,7 +187,7 @@ void api_fastly_ips(struct request *e)
     if (!ips->asking && is_older(ips->read_ns, FRESH_NS) && is_older(ips->asked_ns, AGAIN_NS) &&
         task_has_room(e->in))
         begin(ips);
-    if (ips->list || (!ips->asking && *ips->why))
+    if (ips->list || (!ips->asking && ips->why.text[0]))
         answer(ips, e);
     else if (ips->asking)
         await(ips, e);

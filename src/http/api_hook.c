@@ -40,7 +40,7 @@ static const struct config_producer publisher = {
 struct api_hooks *api_hooks_new(const struct config *c)
 {
     struct api_hooks *h = alloc_zeroed(1, sizeof(*h));
-    char why[300];
+    struct error why;
 
     h->at = alloc_zeroed(c->hooks_count + 1, sizeof(*h->at));
     hook_job_init(&h->job);
@@ -48,12 +48,12 @@ struct api_hooks *api_hooks_new(const struct config *c)
         struct api_hook *d = &h->at[h->count++];
 
         d->config = &c->hooks[i];
-        d->hook = hook_new(d->config, why, sizeof(why));
+        d->hook = hook_new(d->config, &why);
         must(d->hook != NULL); /* it was compiled when the configuration was read */
         if (d->config->signature.scheme != HOOK_UNSIGNED &&
-            config_read_secret(d->config, &d->secret, why, sizeof(why)) < 0)
+            config_read_secret(d->config, &d->secret, &why) < 0)
             log_error("The hook has no secret: all its requests are refused", "hook=%s why=\"%s\"",
-                      d->config->name, why);
+                      d->config->name, why.text);
     }
     return h;
 }
@@ -103,15 +103,14 @@ static int check_open(struct request *e)
 
 static int check_proof(struct request *e, const struct api_hook *d, const struct hook_request *r)
 {
-    char err[300], said[400];
+    struct error err;
 
     if (d->config->signature.scheme == HOOK_UNSIGNED)
         return check_open(e);
-    if (hook_auth_check(&d->config->signature, span_str(d->secret), r, clock_wall_ms(), err,
-                        sizeof(err)) == 0)
+    if (hook_auth_check(&d->config->signature, span_str(d->secret), r, clock_wall_ms(), &err) == 0)
         return 0;
-    snprintf(said, sizeof(said), "hook rejected: invalid signature: %s", err);
-    e->audited = said;
+    error_set(&err, -EACCES, "hook rejected: invalid signature: %s", err.text);
+    e->audited = err.text;
     request_refuse(e, 401, "the signature is missing, wrong or too old");
     e->audited = NULL;
     return -EACCES;
@@ -161,19 +160,19 @@ static void apply(struct request *e, const struct api_hook *d, const struct hook
                   const json_t *document)
 {
     struct hook_job *job = &e->in->hooks->job;
-    char err[300];
-    int rc = hook_apply(d->hook, document, r, job, err, sizeof(err));
+    struct error err;
+    int rc = hook_apply(d->hook, document, r, job, &err);
 
     log_debug("Hook request parsed", "hook=%s job=%s why=\"%s\"", d->config->name,
-              rc == 0 ? "yes" : "no", rc ? err : "");
+              rc == 0 ? "yes" : "no", rc ? err.text : "");
     if (rc == 0)
         push(e, d, job);
     else if (rc == -ENOENT) /* a test, or an event that the hook ignores: no error of the client */
         request_say_json(
             e, 200,
-            json_pack("{soso}", "status", json_text_of("ignored"), "why", json_text_of(err)));
+            json_pack("{soso}", "status", json_text_of("ignored"), "why", json_text_of(err.text)));
     else
-        request_refuse(e, 422, err);
+        request_refuse(e, 422, err.text);
 }
 
 /* Refuses early what can be refused without reading the body. */

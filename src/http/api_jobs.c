@@ -238,20 +238,20 @@ static int check_fields(struct request *e, const struct span *at, size_t count)
 {
     struct subject *s = e->state;
     struct job_spec spec;
-    char err[300];
-    int rc = job_decode(&e->in->decoder, s->account, at, count, &spec, err, sizeof(err));
+    struct error err;
+    int rc = job_decode(&e->in->decoder, s->account, at, count, &spec, err.text, sizeof(err.text));
 
     if (rc == 0) {
         s->targets = spec.targets_count;
         free(s->ref);
         s->ref = spec.ref.n ? alloc_copy(spec.ref.p, spec.ref.n) : NULL;
         spec.original = span_of(NULL, 0);
-        rc = auth_may_push(e->who, s->account, s->lane, &spec, err, sizeof(err));
+        rc = auth_may_push(e->who, s->account, s->lane, &spec, &err);
     } else if (e->who->admin) {
         rc = 0; /* an invalid job may be removed */
     }
     if (rc < 0)
-        request_refuse(e, 403, err);
+        request_refuse(e, 403, err.text);
     return rc;
 }
 

@@ -151,7 +151,7 @@ static void complain(struct planner *p, uint64_t number, int status, const char 
 
 /* Without an account in the query, the first job determines the account. 0, or a status with a
  * message. */
-static int find_account(struct planner *p, struct span name, char *err, size_t err_room)
+static int find_account(struct planner *p, struct span name, struct error *err)
 {
     const struct config_account *found = NULL;
     uint32_t fit = 0;
@@ -168,29 +168,29 @@ static int find_account(struct planner *p, struct span name, char *err, size_t e
         p->account = found;
         return 0;
     }
-    snprintf(err, err_room, "account: %s",
-             name.p ? "no such account, or not for this producer"
-                    : "missing, and there is more than one");
+    error_set(err, -ENOENT, "account: %s",
+              name.p ? "no such account, or not for this producer"
+                     : "missing, and there is more than one");
     return name.p ? 404 : 400;
 }
 
 /* 0, or the status of a refusal with a message. */
-static int check(struct planner *p, char *err, size_t err_room)
+static int check(struct planner *p, struct error *err)
 {
     struct job_spec spec;
     size_t count;
     const struct span *fields = jobform_fields(&p->form, &count);
-    int status = p->account ? 0 : find_account(p, p->form.account, err, err_room);
+    int status = p->account ? 0 : find_account(p, p->form.account, err);
 
     if (status)
         return status;
     if (p->form.account.p && !span_is(p->form.account, p->account->name)) {
-        snprintf(err, err_room, "account: a plan is for one, this one for %s", p->account->name);
+        error_set(err, -EINVAL, "account: a plan is for one, this one for %s", p->account->name);
         return 400;
     }
-    if (job_decode(&p->decoder, p->account, fields, count, &spec, err, err_room) < 0)
+    if (job_decode(&p->decoder, p->account, fields, count, &spec, err->text, sizeof(err->text)) < 0)
         return 400;
-    return auth_may_push(p->who, p->account, p->form.lane, &spec, err, err_room) < 0 ? 403 : 0;
+    return auth_may_push(p->who, p->account, p->form.lane, &spec, err) < 0 ? 403 : 0;
 }
 
 static void put_job(struct planner *p, uint64_t number)
@@ -210,21 +210,21 @@ static void put_job(struct planner *p, uint64_t number)
 static void take_job(struct planner *p, struct span text, uint64_t number)
 {
     const char *flaw = api_json_flaw(text, JSON_DEPTH_MAX);
-    char err[300];
+    struct error err;
     int status = 400;
 
     jobform_clear(&p->form, LANE_NORMAL);
     p->form.takes_account = true;
     if (flaw)
-        snprintf(err, sizeof(err), "not a job: %s", flaw);
-    else if (jobform_add_json(&p->form, text, err, sizeof(err)) == 0)
-        status = check(p, err, sizeof(err));
+        error_set(&err, -EINVAL, "not a job: %s", flaw);
+    else if (jobform_add_json(&p->form, text, &err) == 0)
+        status = check(p, &err);
     if (status == 0) {
         put_job(p, number);
         return;
     }
     p->wrong++;
-    complain(p, number, status, err);
+    complain(p, number, status, err.text);
 }
 
 static void take_list(struct planner *p, const json_t *jobs)
@@ -255,28 +255,28 @@ static void take_lines(struct planner *p)
 }
 
 /* Takes {"jobs": […]}, optionally with "account". 0, or the status of a refusal with a message. */
-static int take_object(struct planner *p, const json_t *doc, char *err, size_t err_room)
+static int take_object(struct planner *p, const json_t *doc, struct error *err)
 {
     const json_t *jobs = json_object_get(doc, "jobs"), *name = json_object_get(doc, "account");
     int status = 0;
 
     if (!json_is_array(jobs) || (name && !json_is_string(name)) ||
         json_object_size(doc) > (name ? 2 : 1)) {
-        snprintf(err, err_room, "jobs: expected a list, and beside it only an account");
+        error_set(err, -EINVAL, "jobs: expected a list, and beside it only an account");
         return 400;
     }
     if (name && p->account && strcmp(json_string_value(name), p->account->name) != 0) {
-        snprintf(err, err_room, "account: the query says %s", p->account->name);
+        error_set(err, -EINVAL, "account: the query says %s", p->account->name);
         return 400;
     }
     if (name)
-        status = find_account(p, span_str(json_string_value(name)), err, err_room);
+        status = find_account(p, span_str(json_string_value(name)), err);
     if (status == 0)
         take_list(p, jobs);
     return status;
 }
 
-static int take_body(struct planner *p, char *err, size_t err_room)
+static int take_body(struct planner *p, struct error *err)
 {
     struct span body = span_of(p->body, p->body_bytes);
     json_t *doc = api_json_flaw(body, JSON_DEPTH_MAX)
@@ -287,7 +287,7 @@ static int take_body(struct planner *p, char *err, size_t err_room)
     if (!json_is_object(doc))
         take_lines(p);
     else if (json_object_get(doc, "jobs"))
-        status = take_object(p, doc, err, err_room);
+        status = take_object(p, doc, err);
     else
         take_job(p, span_of(p->body, p->body_bytes), 1);
     json_decref(doc);
@@ -296,8 +296,8 @@ static int take_body(struct planner *p, char *err, size_t err_room)
 
 static void plan_jobs(struct planner *p)
 {
-    char err[300] = "a job is expected, or {\"jobs\": [...]}, or jobs as JSON lines";
-    int status = take_body(p, err, sizeof(err));
+    struct error err = {"a job is expected, or {\"jobs\": [...]}, or jobs as JSON lines"};
+    int status = take_body(p, &err);
     const json_t *first = json_object_get(json_array_get(p->errors, 0), "error");
 
     if (p->taken || task_answered(p->task))
@@ -305,7 +305,7 @@ static void plan_jobs(struct planner *p)
     if (first)
         task_refuse(p->task, p->first_status, "%s", json_string_value(first));
     else
-        task_refuse(p->task, status ? status : 400, "%s", err);
+        task_refuse(p->task, status ? status : 400, "%s", err.text);
 }
 
 /* -- the route -- */

@@ -68,8 +68,8 @@ static bool full(struct request *e, const struct config_account *a)
 }
 
 /* Whether the job is larger than the dispatcher can hold: it would become a dead letter. */
-static bool too_large(const struct request *e, const struct span *fields, size_t count, char *err,
-                      size_t err_room)
+static bool too_large(const struct request *e, const struct span *fields, size_t count,
+                      struct error *err)
 {
     uint64_t bytes = job_bytes(fields, count), most = config_job_max_bytes(e->in->config);
     size_t largest = 1;
@@ -79,34 +79,34 @@ static bool too_large(const struct request *e, const struct span *fields, size_t
     for (size_t i = 3; i < count; i += 2)
         if (fields[i].n > fields[largest].n)
             largest = i;
-    snprintf(err, err_room,
-             "%.*s: the job has %" PRIu64 " bytes, and %" PRIu64
-             " is the most (an eighth of memory_max); push its targets as several jobs",
-             (int)min_u64(fields[largest - 1].n, 64), fields[largest - 1].p, bytes, most);
+    error_set(err, -EMSGSIZE,
+              "%.*s: the job has %" PRIu64 " bytes, and %" PRIu64
+              " is the most (an eighth of memory_max); push its targets as several jobs",
+              (int)min_u64(fields[largest - 1].n, 64), fields[largest - 1].p, bytes, most);
     return true;
 }
 
 int api_check(struct request *e, const struct config_account *a, struct jobform *f,
-              struct job_spec *spec, uint64_t *retry_ms, char *err, size_t err_room)
+              struct job_spec *spec, uint64_t *retry_ms, struct error *err)
 {
     size_t count;
     const struct span *fields = jobform_fields(f, &count);
 
     *retry_ms = 0;
-    if (job_decode(&e->in->decoder, a, fields, count, spec, err, err_room) < 0)
+    if (job_decode(&e->in->decoder, a, fields, count, spec, err->text, sizeof(err->text)) < 0)
         return 400;
-    if (too_large(e, fields, count, err, err_room))
+    if (too_large(e, fields, count, err))
         return 413;
-    if (auth_may_push(e->who, a, f->lane, spec, err, err_room) < 0)
+    if (auth_may_push(e->who, a, f->lane, spec, err) < 0)
         return 403;
     if (full(e, a)) {
         *retry_ms = 10000;
-        snprintf(err, err_room, "too many jobs are waiting already");
+        error_set(err, -EAGAIN, "too many jobs are waiting already");
         return 503;
     }
     *retry_ms = auth_take(e->in->auth, e->who, 1, clock_mono_ns());
     if (*retry_ms) {
-        snprintf(err, err_room, "more than %u jobs a minute", e->who->jobs_per_minute);
+        error_set(err, -EAGAIN, "more than %u jobs a minute", e->who->jobs_per_minute);
         return 429;
     }
     return 0;
@@ -286,11 +286,11 @@ bool api_admit(struct request *e, const struct config_account *a, struct jobform
                struct job_spec *spec)
 {
     uint64_t retry_ms;
-    char err[300];
-    int status = api_check(e, a, f, spec, &retry_ms, err, sizeof(err));
+    struct error err;
+    int status = api_check(e, a, f, spec, &retry_ms, &err);
 
     if (status) {
-        request_refuse_later(e, status, retry_ms, err);
+        request_refuse_later(e, status, retry_ms, err.text);
         return false;
     }
     if (!submit_is_up(e->in->submit)) {
@@ -418,31 +418,31 @@ static struct pushed *prepare(struct request *e, const struct config_account *a,
     return p;
 }
 
-static struct json_t *load_job(struct span text, char *err, size_t err_room)
+static struct json_t *load_job(struct span text, struct error *err)
 {
     const char *flaw = api_json_job_flaw(text, JSON_DEPTH_MAX);
 
     if (!flaw)
-        return jobform_load(text, err, err_room);
-    snprintf(err, err_room, "not a job: %s", flaw);
+        return jobform_load(text, err);
+    error_set(err, -EINVAL, "not a job: %s", flaw);
     return NULL;
 }
 
-static int read_job(struct http_server *in, json_t *job, char *err, size_t err_room)
+static int read_job(struct http_server *in, json_t *job, struct error *err)
 {
     struct jobform *f = &in->form;
     int rc;
 
     jobform_clear(f, LANE_NORMAL);
     f->takes_account = true;
-    rc = job ? jobform_add_object(f, job, err, err_room) : -EINVAL;
+    rc = job ? jobform_add_object(f, job, err) : -EINVAL;
     json_decref(job);
     return rc;
 }
 
-int api_read_form(struct http_server *in, struct span text, char *err, size_t err_room)
+int api_read_form(struct http_server *in, struct span text, struct error *err)
 {
-    return read_job(in, load_job(text, err, err_room), err, err_room);
+    return read_job(in, load_job(text, err), err);
 }
 
 /* The body is freed as soon as its JSON is parsed; otherwise a large job would be in memory three
@@ -453,16 +453,16 @@ void api_purge(struct request *e)
     const struct config_account *a;
     struct job_spec spec;
     struct once once;
-    char err[300];
+    struct error err;
     json_t *job;
     int has_once = take_once(e, &once);
 
     if (has_once < 0)
         return;
-    job = load_job(visit_body(e->visit), err, sizeof(err));
+    job = load_job(visit_body(e->visit), &err);
     visit_drop_body(e->visit);
-    if (read_job(e->in, job, err, sizeof(err)) < 0) {
-        request_refuse(e, 400, err);
+    if (read_job(e->in, job, &err) < 0) {
+        request_refuse(e, 400, err.text);
         return;
     }
     a = request_account(e, f->account.p ? f->account : request_query(e, "account"));

@@ -2,7 +2,6 @@
 #include "auth.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -192,43 +191,42 @@ static bool may_host(const struct config_producer *p, struct span url)
     return false;
 }
 
-static int no(char *err, size_t err_room, const char *field, const char *what)
+static int may_not(struct error *err, const char *field, const char *what)
 {
-    snprintf(err, err_room, "%s: this producer may not %s", field, what);
-    return -EACCES;
+    return error_set(err, -EACCES, "%s: this producer may not %s", field, what);
 }
 
-static int may_target(const struct config_producer *p, const struct job_target *t, char *err,
-                      size_t err_room)
+static int may_target(const struct config_producer *p, const struct job_target *t,
+                      struct error *err)
 {
     switch (t->kind) {
     case TARGET_URL:
         if (!(p->kinds & PRODUCER_URL))
-            return no(err, err_room, "url", "purge URLs");
-        return may_host(p, t->bytes) ? 0 : no(err, err_room, "url", "purge URLs of this host");
+            return may_not(err, "url", "purge URLs");
+        return may_host(p, t->bytes) ? 0 : may_not(err, "url", "purge URLs of this host");
     case TARGET_KEY:
-        return p->kinds & PRODUCER_KEY ? 0 : no(err, err_room, "keys", "purge keys");
+        return p->kinds & PRODUCER_KEY ? 0 : may_not(err, "keys", "purge keys");
     case TARGET_ALL:
-        return p->kinds & PRODUCER_ALL ? 0 : no(err, err_room, "all", "purge everything");
+        return p->kinds & PRODUCER_ALL ? 0 : may_not(err, "all", "purge everything");
     }
     return -EACCES;
 }
 
 int auth_may_push(const struct config_producer *p, const struct config_account *a, enum lane lane,
-                  const struct job_spec *spec, char *err, size_t err_room)
+                  const struct job_spec *spec, struct error *err)
 {
     int rc = 0;
 
     if (!auth_may_account(p, a))
-        return no(err, err_room, "account", "purge for this account");
+        return may_not(err, "account", "purge for this account");
     if (!(p->lanes & 1u << lane))
-        return no(err, err_room, "lane", "use this lane");
+        return may_not(err, "lane", "use this lane");
     if (spec->service != SERVICE_NONE && !auth_may_service(p, &a->services[spec->service]))
-        return no(err, err_room, "service", "purge this service");
+        return may_not(err, "service", "purge this service");
     if (spec->original.n)
-        return no(err, err_room, "job", "set this field");
+        return may_not(err, "job", "set this field");
     for (uint32_t i = 0; rc == 0 && i < spec->targets_count; i++)
-        rc = may_target(p, &spec->targets[i], err, err_room);
+        rc = may_target(p, &spec->targets[i], err);
     return rc;
 }
 

@@ -34,7 +34,7 @@ bool auth_may_service(const struct config_producer *p, const struct config_servi
 /* Checks a job that was decoded for the account. 0, or -EACCES with a message that names the
  * field. */
 must_use int auth_may_push(const struct config_producer *p, const struct config_account *a,
-                           enum lane lane, const struct job_spec *spec, char *err, size_t err_room);
+                           enum lane lane, const struct job_spec *spec, struct error *err);
 /* Checks one word of a receipt's scope (see store/queue.h, queue_settle): whether this producer
  * could have pushed a job with this word. */
 bool auth_may_word(const struct config_producer *p, const struct config_account *a,

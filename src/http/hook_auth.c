@@ -2,15 +2,13 @@
 #include "hook_auth.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #include "digest.h"
 #include "hook_signature.h"
 
-static int refuse(char *err, size_t err_room, const char *setting, const char *why)
+static int refuse(struct error *err, const char *setting, const char *why)
 {
-    snprintf(err, err_room, "%s: %s", setting, why);
-    return -EACCES;
+    return error_set(err, -EACCES, "%s: %s", setting, why);
 }
 
 /* Normalises a digest: removes the padding of Base64, makes hexadecimal lower case. A text longer
@@ -33,7 +31,7 @@ static struct span plain(struct span sent, enum hook_encoding encoding, char roo
 
 static int check_digest(const struct config_signature *s, struct span secret,
                         const struct hook_signed *text, const struct hook_signature *sent,
-                        char *err, size_t err_room)
+                        struct error *err)
 {
     enum digest_kind kind = s->scheme == HOOK_HMAC_SHA1 ? DIGEST_SHA1 : DIGEST_SHA256;
     char ours_room[DIGEST_TEXT_ROOM], theirs_room[DIGEST_TEXT_ROOM];
@@ -44,38 +42,37 @@ static int check_digest(const struct config_signature *s, struct span secret,
 
     for (uint32_t i = 0; i < sent->digests_count; i++)
         same |= digest_same(ours, plain(sent->digests[i], s->encoding, theirs_room));
-    return same ? 0 : refuse(err, err_room, s->header, "the signature does not match");
+    return same ? 0 : refuse(err, s->header, "the signature does not match");
 }
 
 static int find_time(const struct config_signature *s, const struct hook_request *request,
-                     uint64_t wall_ms, struct span *time, char *err, size_t err_room)
+                     uint64_t wall_ms, struct span *time, struct error *err)
 {
     if (!time->n && !*s->time_header)
         return 0;
     if (!time->n && !hook_request_header(request, s->time_header, time))
-        return refuse(err, err_room, s->time_header, "missing");
-    return hook_signature_time(s, *time, wall_ms, err, err_room) < 0 ? -EACCES : 0;
+        return refuse(err, s->time_header, "missing");
+    return hook_signature_time(s, *time, wall_ms, err) < 0 ? -EACCES : 0;
 }
 
 static int check_hmac(const struct config_signature *s, struct span secret,
                       const struct hook_request *request, struct hook_signature *sent,
-                      uint64_t wall_ms, char *err, size_t err_room)
+                      uint64_t wall_ms, struct error *err)
 {
     struct hook_signed text;
-    int e = find_time(s, request, wall_ms, &sent->time, err, err_room);
+    int e = find_time(s, request, wall_ms, &sent->time, err);
 
     if (e < 0)
         return e;
-    if (hook_signature_text(s, request, sent->time, &text, err, err_room) < 0)
+    if (hook_signature_text(s, request, sent->time, &text, err) < 0)
         return -EACCES;
-    e = check_digest(s, secret, &text, sent, err, err_room);
+    e = check_digest(s, secret, &text, sent, err);
     hook_signed_deinit(&text);
     return e;
 }
 
 int hook_auth_check(const struct config_signature *s, struct span secret,
-                    const struct hook_request *request, uint64_t wall_ms, char *err,
-                    size_t err_room)
+                    const struct hook_request *request, uint64_t wall_ms, struct error *err)
 {
     struct hook_signature sent;
     struct span value;
@@ -83,14 +80,13 @@ int hook_auth_check(const struct config_signature *s, struct span secret,
     if (s->scheme == HOOK_UNSIGNED)
         return 0;
     if (secret.n == 0)
-        return refuse(err, err_room, "secret", "the hook's secret is empty");
+        return refuse(err, "secret", "the hook's secret is empty");
     if (!hook_request_header(request, s->header, &value))
-        return refuse(err, err_room, s->header, "missing");
+        return refuse(err, s->header, "missing");
     if (hook_signature_parse(s, value, &sent) < 0)
-        return refuse(err, err_room, s->header, "does not have the configured format");
+        return refuse(err, s->header, "does not have the configured format");
     if (s->scheme == HOOK_TOKEN)
-        return digest_same_secret(sent.digests[0], secret)
-                   ? 0
-                   : refuse(err, err_room, s->header, "wrong token");
-    return check_hmac(s, secret, request, &sent, wall_ms, err, err_room);
+        return digest_same_secret(sent.digests[0], secret) ? 0
+                                                           : refuse(err, s->header, "wrong token");
+    return check_hmac(s, secret, request, &sent, wall_ms, err);
 }

@@ -10,5 +10,5 @@
  * unless the scheme is HOOK_UNSIGNED; an empty secret authenticates nobody. `s` must have passed
  * hook_signature_check. */
 must_use int hook_auth_check(const struct config_signature *s, struct span secret,
-                             const struct hook_request *request, uint64_t wall_ms, char *err,
-                             size_t err_room);
+                             const struct hook_request *request, uint64_t wall_ms,
+                             struct error *err);

@@ -140,7 +140,7 @@ route_cb api_late_push;
 /* Checks the form against the account, the producer's scopes and its rate limit. 0, or the status
  * of the refusal with a message. */
 must_use int api_check(struct request *e, const struct config_account *a, struct jobform *f,
-                       struct job_spec *spec, uint64_t *retry_ms, char *err, size_t err_room);
+                       struct job_spec *spec, uint64_t *retry_ms, struct error *err);
 /* Like api_check, and also checks that Redis is connected; replies if a check fails. Every
  * purge-all is logged here. */
 must_use bool api_admit(struct request *e, const struct config_account *a, struct jobform *f,
@@ -164,7 +164,7 @@ void api_refuse_put(struct request *e, const struct submit_result *r);
 const char *api_json_flaw(struct span json, int depth_max);
 const char *api_json_job_flaw(struct span json, int depth_max); /* of a job; stricter */
 /* Parses a job's JSON into in->form. 0, or -EINVAL with a message. */
-must_use int api_read_form(struct http_server *in, struct span text, char *err, size_t err_room);
+must_use int api_read_form(struct http_server *in, struct span text, struct error *err);
 uint64_t api_cost(const struct config_account *a, const struct job_spec *spec);
 
 /* -- openmode.c: without configured producers only clients on this machine are served. 0, or the

@@ -27,34 +27,31 @@ static const char *pem_flaw(const struct buf *text)
     return strlen(text->p) == text->n && strstr(text->p, "-----BEGIN ") ? NULL : "it is no PEM";
 }
 
-static int read_pem(const char *setting, const char *path, struct buf *out, char *err,
-                    size_t err_room)
+static int read_pem(const char *setting, const char *path, struct buf *out, struct error *err)
 {
     int rc = file_read(path, out);
     const char *flaw = rc < 0 ? NULL : pem_flaw(out);
 
     if (rc < 0)
-        snprintf(err, err_room, "http.%s: cannot read %s: %s", setting, path,
-                 rc == -EMSGSIZE ? "longer than 256 KiB" : strerror(-rc));
+        error_set(err, rc, "http.%s: cannot read %s: %s", setting, path,
+                  rc == -EMSGSIZE ? "longer than 256 KiB" : strerror(-rc));
     if (!flaw)
         return rc;
-    snprintf(err, err_room, "http.%s: %s: %s", setting, path, flaw);
-    return -EINVAL;
+    return error_set(err, -EINVAL, "http.%s: %s: %s", setting, path, flaw);
 }
 
-static int read_key(const char *path, struct buf *out, char *err, size_t err_room)
+static int read_key(const char *path, struct buf *out, struct error *err)
 {
     enum file_access access;
     bool is_folder;
 
     if (file_access(path, &access, &is_folder) < 0 || access != FILE_ANYBODY_WRITES)
-        return read_pem("tls_key_file", path, out, err, err_room);
-    snprintf(err, err_room, "http.tls_key_file: anybody may change %s: chmod 640", path);
-    return -EPERM;
+        return read_pem("tls_key_file", path, out, err);
+    return error_set(err, -EPERM, "http.tls_key_file: anybody may change %s: chmod 640", path);
 }
 
-int pems_read(const struct config_http *c, struct pems *p, const struct httpd_tls **tls, char *err,
-              size_t err_room)
+int pems_read(const struct config_http *c, struct pems *p, const struct httpd_tls **tls,
+              struct error *err)
 {
     int rc = 0;
 
@@ -64,11 +61,11 @@ int pems_read(const struct config_http *c, struct pems *p, const struct httpd_tl
     *tls = NULL;
     if (!*c->tls_cert_file)
         return 0;
-    rc = read_pem("tls_cert_file", c->tls_cert_file, &p->cert, err, err_room);
+    rc = read_pem("tls_cert_file", c->tls_cert_file, &p->cert, err);
     if (rc == 0)
-        rc = read_key(c->tls_key_file, &p->key, err, err_room);
+        rc = read_key(c->tls_key_file, &p->key, err);
     if (rc == 0 && *c->tls_client_ca_file)
-        rc = read_pem("tls_client_ca_file", c->tls_client_ca_file, &p->client_ca, err, err_room);
+        rc = read_pem("tls_client_ca_file", c->tls_client_ca_file, &p->client_ca, err);
     p->tls = (struct httpd_tls){p->cert.p, p->key.p, p->client_ca.n ? p->client_ca.p : NULL};
     *tls = &p->tls;
     return rc;

@@ -15,5 +15,5 @@ struct pems {
 /* 0, or negative with the setting, the file and what is wrong with it in `err`. *tls is NULL
  * without TLS. Whatever it returns, pems_wipe must follow. */
 must_use int pems_read(const struct config_http *c, struct pems *p, const struct httpd_tls **tls,
-                       char *err, size_t err_room);
+                       struct error *err);
 void pems_wipe(struct pems *p); /* removes the key from memory */

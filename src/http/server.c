@@ -227,13 +227,13 @@ static void reload_tls(struct http_server *in, const struct config_http *before)
 {
     const struct httpd_tls *tls;
     struct pems pems;
-    char err[300];
-    int rc = pems_read(&in->config->http, &pems, &tls, err, sizeof(err));
+    struct error err;
+    int rc = pems_read(&in->config->http, &pems, &tls, &err);
 
     if (rc == 0 && (tls || *before->tls_cert_file))
-        rc = httpd_set_tls(in->httpd, tls, err, sizeof(err));
+        rc = httpd_set_tls(in->httpd, tls, &err);
     if (rc < 0)
-        log_error("The new certificate is not taken; the old one stays", "why=\"%s\"", err);
+        log_error("The new certificate is not taken; the old one stays", "why=\"%s\"", err.text);
     else if (tls)
         log_info("New connections get the certificate that was read anew", "");
     else if (*before->tls_cert_file)
@@ -274,24 +274,25 @@ static struct httpd_options httpd_options(const struct http_server *in)
 
 static void reload_limits(struct http_server *in, const struct httpd_options *o)
 {
-    char err[300];
+    struct error err;
 
-    if (httpd_set_limits(in->httpd, o, err, sizeof(err)) < 0)
+    if (httpd_set_limits(in->httpd, o, &err) < 0)
         log_error("The new limits of the HTTP endpoint are not taken; the old ones stay",
-                  "why=\"%s\"", err);
+                  "why=\"%s\"", err.text);
 }
 
 static void reload_listen(struct http_server *in, const struct httpd_options *o)
 {
-    char *before = alloc_str(httpd_address(in->httpd)), err[300];
-    bool failed = httpd_set_listen(in->httpd, o, err, sizeof(err)) < 0;
+    char *before = alloc_str(httpd_address(in->httpd));
+    struct error err;
+    bool failed = httpd_set_listen(in->httpd, o, &err) < 0;
 
     if (strcmp(before, httpd_address(in->httpd)) != 0)
         log_info("The HTTP endpoint listens", "address=%s instead_of=%s", httpd_address(in->httpd),
                  before);
     if (failed)
         log_error("The new address is not listened on; the old ones stay",
-                  "listen=\"%s\" why=\"%s\"", in->config->listen, err);
+                  "listen=\"%s\" why=\"%s\"", in->config->listen, err.text);
     free(before);
 }
 
@@ -446,22 +447,21 @@ static void on_dispatch_letters(void *ctx, struct list *posted)
     }
 }
 
-static struct httpd *open_httpd(struct http_server *in, char *err, size_t err_room)
+static struct httpd *open_httpd(struct http_server *in, struct error *err)
 {
     static const struct httpd_calls calls = {on_head, on_part, on_whole, on_late, on_gone, on_full};
     const struct config *c = in->config;
     struct httpd_options o = httpd_options(in);
     struct httpd *h = NULL;
     struct pems pems;
-    char why[300];
 
     o.patience_ms = PATIENCE_MS;
     o.calls = &calls;
     o.ctx = in;
-    if (pems_read(&c->http, &pems, &o.tls, err, err_room) == 0) {
-        h = httpd_new(in->loop, &o, why, sizeof(why));
+    if (pems_read(&c->http, &pems, &o.tls, err) == 0) {
+        h = httpd_new(in->loop, &o, err);
         if (!h)
-            snprintf(err, err_room, "listen: %s", why);
+            error_set(err, -EINVAL, "listen: %s", err->text);
     }
     pems_wipe(&pems);
     return h;
@@ -504,11 +504,11 @@ static void share_memory(struct http_server *in)
     quota_init(&in->files, in->config->http.results_max);
 }
 
-struct http_server *http_server_new(const struct http_server_options *o, char *err, size_t err_room)
+struct http_server *http_server_new(const struct http_server_options *o, struct error *err)
 {
     struct http_server *in;
 
-    if (rlimits_allow_http(err, err_room) < 0)
+    if (rlimits_allow_http(err) < 0)
         return NULL;
     in = alloc_zeroed(1, sizeof(*in));
     in->options = *o;
@@ -517,7 +517,7 @@ struct http_server *http_server_new(const struct http_server_options *o, char *e
     in->accounts_count = o->config->accounts_count;
     list_init(&in->requests_list);
     in->loop = loop_new();
-    in->httpd = open_httpd(in, err, err_room);
+    in->httpd = open_httpd(in, err);
     if (!in->httpd) {
         loop_run(in->loop);
         loop_free(in->loop);

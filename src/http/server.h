@@ -31,8 +31,7 @@ struct http_server_options {
 };
 
 /* Listens and starts the thread. NULL with a message that begins with the setting. */
-struct http_server *http_server_new(const struct http_server_options *o, char *err,
-                                    size_t err_room);
+struct http_server *http_server_new(const struct http_server_options *o, struct error *err);
 const char *http_server_address(const struct http_server *in); /* where it listens */
 /* Applies new producers, hooks, services and certificates. If a certificate is unusable, this is
  * logged and the old one stays in use. */

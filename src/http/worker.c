@@ -33,7 +33,7 @@ void task_refuse(struct task *c, int status, const char *fmt, ...)
     must(c->status == 0);
     c->status = status;
     va_start(ap, fmt);
-    vsnprintf(c->why, sizeof(c->why), fmt, ap);
+    error_vset(&c->why, -EIO, fmt, ap);
     va_end(ap);
 }
 
@@ -61,9 +61,9 @@ const char *task_outcome(int err)
 static void work(void *ctx)
 {
     struct task *c = ctx;
-    char why[300];
+    struct error why;
 
-    if (client_open(c->redis, &c->client, why, sizeof(why)) < 0) {
+    if (client_open(c->redis, &c->client, &why) < 0) {
         task_refuse(c, 503, "Redis is away");
         return;
     }
@@ -81,7 +81,7 @@ static void answer(struct task *c)
     if (c->json)
         request_say_json(c->request, c->status, c->json);
     else
-        request_refuse(c->request, c->status, c->why);
+        request_refuse(c->request, c->status, c->why.text);
 }
 
 static void on_done(void *ctx)

@@ -33,7 +33,7 @@ struct task {
     thread_cb *free_order;
     int status;
     struct json_t *json;
-    char why[300];
+    struct error why;
 };
 
 /* Takes the order, which `free_order` frees. Replies immediately if Redis cannot be reached or too

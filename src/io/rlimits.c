@@ -29,27 +29,25 @@ uint32_t rlimits_senders(const struct config *c)
     return cores > 0 ? (uint32_t)cores : 1;
 }
 
-int rlimits_suffice(const struct config *c, uint64_t files, char *err, size_t err_room)
+int rlimits_suffice(const struct config *c, uint64_t files, struct error *err)
 {
     uint32_t senders = rlimits_senders(c), threads = senders + THREADS_BESIDES;
     uint64_t needed = FILES_OF_PROCESS + (uint64_t)senders * FILES_OF_SENDER +
                       (uint64_t)c->accounts_count * FILES_OF_ACCOUNT;
     int rc;
 
-    if (files < needed) {
-        snprintf(err, err_room,
-                 "this process may open %" PRIu64 " files and needs %" PRIu64
-                 " at least: raise its limit (ulimit -n, LimitNOFILE=)",
-                 files, needed);
-        return -EMFILE;
-    }
+    if (files < needed)
+        return error_set(err, -EMFILE,
+                         "this process may open %" PRIu64 " files and needs %" PRIu64
+                         " at least: raise its limit (ulimit -n, LimitNOFILE=)",
+                         files, needed);
     rc = threads_possible(threads);
     if (rc < 0)
-        snprintf(err, err_room,
-                 "this process cannot start %" PRIu32
-                 " threads: %s; raise its limit (ulimit -u, TasksMax=, pids.max)",
-                 threads, strerror(-rc));
-    return rc;
+        return error_set(err, rc,
+                         "this process cannot start %" PRIu32
+                         " threads: %s; raise its limit (ulimit -u, TasksMax=, pids.max)",
+                         threads, strerror(-rc));
+    return 0;
 }
 
 static void nothing(void *ctx)
@@ -62,19 +60,17 @@ void rlimits_take_threads(struct loop *l)
     thread_work(l, nothing, nothing, NULL);
 }
 
-int rlimits_allow_http(char *err, size_t err_room)
+int rlimits_allow_http(struct error *err)
 {
     int rc = process_spare_files(FILES_OF_HTTP);
 
-    if (rc < 0) {
-        snprintf(err, err_room,
-                 "%d more files cannot be opened: %s; raise the limit (LimitNOFILE=)",
-                 FILES_OF_HTTP, strerror(-rc));
-        return rc;
-    }
+    if (rc < 0)
+        return error_set(err, rc,
+                         "%d more files cannot be opened: %s; raise the limit (LimitNOFILE=)",
+                         FILES_OF_HTTP, strerror(-rc));
     rc = threads_possible(1);
     if (rc < 0)
-        snprintf(err, err_room, "no thread can be started: %s; raise the limit (TasksMax=)",
-                 strerror(-rc));
-    return rc;
+        return error_set(err, rc, "no thread can be started: %s; raise the limit (TasksMax=)",
+                         strerror(-rc));
+    return 0;
 }

@@ -8,9 +8,9 @@
 
 uint32_t rlimits_senders(const struct config *c); /* number of sender threads */
 /* 0, or negative errno with a sentence. `files` is the number of files that may be open. */
-must_use int rlimits_suffice(const struct config *c, uint64_t files, char *err, size_t err_room);
+must_use int rlimits_suffice(const struct config *c, uint64_t files, struct error *err);
 /* Starts libuv's thread pool, for name lookups and blocking work. libuv would otherwise start it on
  * first use, and abort if it cannot. */
 void rlimits_take_threads(struct loop *l);
 /* Whether the HTTP endpoint can be started now. 0, or negative errno with a sentence. */
-must_use int rlimits_allow_http(char *err, size_t err_room);
+must_use int rlimits_allow_http(struct error *err);

@@ -30,14 +30,14 @@ struct purgeline {
     char why_wrong[PURGELINE_WHY_ROOM];
     bool inside; /* a function is running with this handle */
     struct hush hush;
-    char error[512];
+    struct error error; /* of the last call that failed */
 };
 
 /* -- entering and leaving a call -- */
 
-static int wrong(struct purgeline *p, int code, const char *why)
+static int failed(struct purgeline *p, int code, const char *why)
 {
-    snprintf(p->error, sizeof(p->error), "%s", why);
+    error_set(&p->error, -EINVAL, "%s", why);
     return code;
 }
 
@@ -46,7 +46,7 @@ static int enter(struct purgeline *p)
     if (!p)
         return PURGELINE_INVALID;
     if (p->inside)
-        return wrong(p, PURGELINE_INVALID, "handle: in use: called from its own callback");
+        return failed(p, PURGELINE_INVALID, "handle: in use: called from its own callback");
     p->inside = true;
     hush_begin(&p->hush);
     return PURGELINE_OK;
@@ -110,51 +110,50 @@ static void on_answer(void *ctx, uint64_t tag, const char *job, const char *refu
 
 /* -- opening -- */
 
-static int set_account(struct purgeline *p, const char *name, char *err, size_t err_room)
+static int set_account(struct purgeline *p, const char *name, struct error *err)
 {
     struct config_account *a = alloc_zeroed(1, sizeof(*a));
-    char why[256];
+    struct error why;
 
     config_init(&p->config);
     p->config.accounts = a;
     p->config.accounts_count = 1;
     config_account_init(a);
     a->allow_purge_all = true; /* only the dispatcher knows whether it is allowed */
-    if (setting_set(setting_find(SETTING_ACCOUNT, "name"), a, name, why, sizeof(why)) == 0)
+    if (setting_set(setting_find(SETTING_ACCOUNT, "name"), a, name, &why) == 0)
         return PURGELINE_OK;
-    snprintf(err, err_room, "account: %s", why);
+    error_set(err, -EINVAL, "account: %s", why.text);
     return PURGELINE_INVALID;
 }
 
-static int open_both(struct purgeline *p, const char *url, const char *account, char *err,
-                     size_t err_room)
+static int open_both(struct purgeline *p, const char *url, const char *account, struct error *err)
 {
     struct redis_address address = {0};
-    char why[256];
+    struct error why;
     int rc;
 
     if (!url || !account) {
-        snprintf(err, err_room, "%s: NULL", url ? "account" : "redis_url");
+        error_set(err, -EINVAL, "%s: NULL", url ? "account" : "redis_url");
         return PURGELINE_INVALID;
     }
-    if (redis_address_parse(url, &address, why, sizeof(why)) < 0) {
-        snprintf(err, err_room, "redis_url: %s", why);
+    if (redis_address_parse(url, &address, &why) < 0) {
+        error_set(err, -EINVAL, "redis_url: %s", why.text);
         return PURGELINE_INVALID;
     }
-    rc = set_account(p, account, err, err_room);
+    rc = set_account(p, account, err);
     if (rc != PURGELINE_OK) {
         redis_address_deinit(&address);
         return rc;
     }
     p->producer = push_connection_new(&address, p->config.accounts, on_answer, p);
-    return code_of(push_connection_connect(p->producer, err, err_room));
+    return code_of(push_connection_connect(p->producer, err));
 }
 
 int purgeline_open(const char *redis_url, const char *account, struct purgeline **out, char *why,
                    size_t why_room)
 {
     struct purgeline *p;
-    char err[512] = "";
+    struct error err = {""};
     int code;
 
     if (!out)
@@ -162,13 +161,13 @@ int purgeline_open(const char *redis_url, const char *account, struct purgeline 
     p = alloc_zeroed(1, sizeof(*p));
     jobform_init(&p->form, LANE_NORMAL);
     (void)enter(p);
-    code = leave(p, open_both(p, redis_url, account, err, sizeof(err)));
+    code = leave(p, open_both(p, redis_url, account, &err));
     if (code == PURGELINE_OK) {
         *out = p;
         return code;
     }
     if (why)
-        snprintf(why, why_room, "%s", err);
+        snprintf(why, why_room, "%s", err.text);
     purgeline_close(p);
     return code;
 }
@@ -188,14 +187,13 @@ void purgeline_close(struct purgeline *p)
 
 static int invalid(struct purgeline *p, const char *field, const char *why)
 {
-    snprintf(p->error, sizeof(p->error), "%s: %s", field, why);
-    return -EINVAL;
+    return error_set(&p->error, -EINVAL, "%s: %s", field, why);
 }
 
 static int add_targets(struct purgeline *p, const char *field, const char *const *list,
                        size_t count)
 {
-    int (*add)(struct jobform *, struct span, char *, size_t) =
+    int (*add)(struct jobform *, struct span, struct error *) =
         field[0] == 'k' ? jobform_add_key : jobform_add_url;
 
     if (count && !list)
@@ -203,7 +201,7 @@ static int add_targets(struct purgeline *p, const char *field, const char *const
     for (size_t i = 0; i < count; i++) {
         if (!list[i])
             return invalid(p, field, "one of them is NULL");
-        if (add(&p->form, span_str(list[i]), p->error, sizeof(p->error)) < 0)
+        if (add(&p->form, span_str(list[i]), &p->error) < 0)
             return -EINVAL;
     }
     return 0;
@@ -267,7 +265,7 @@ static int fill_json(struct purgeline *p, const char *json, size_t n)
     jobform_clear(&p->form, LANE_NORMAL);
     if (!json)
         return invalid(p, "json", "NULL");
-    return jobform_add_json(&p->form, span_of(json, n), p->error, sizeof(p->error));
+    return jobform_add_json(&p->form, span_of(json, n), &p->error);
 }
 
 /* -- sending -- */
@@ -307,8 +305,7 @@ static int put(struct purgeline *p)
         return -EINVAL;
     a->services = &service;
     a->services_count = 1;
-    rc = push_connection_put(p->producer, p->form.lane, fields, count, p->next, p->error,
-                             sizeof(p->error));
+    rc = push_connection_put(p->producer, p->form.lane, fields, count, p->next, &p->error);
     a->services = NULL;
     a->services_count = 0;
     if (rc == 0)
@@ -330,10 +327,9 @@ static void collect_own(struct purgeline *p, struct purgeline_result *results)
 
 static void finish_own(struct purgeline *p)
 {
-    char ignored[512]; /* each job has its own message */
+    struct error ignored; /* each job has its own message */
 
-    if (push_connection_finish(p->producer, ignored, sizeof(ignored)) < 0)
-        ignored[0] = '\0';
+    (void)!push_connection_finish(p->producer, &ignored);
     p->own = NULL;
 }
 
@@ -354,7 +350,7 @@ static int push(struct purgeline *p, int filled, char *id, size_t id_room)
     if (rc < 0)
         return code_of(rc);
     if (result.code != PURGELINE_OK)
-        return wrong(p, result.code, result.text);
+        return failed(p, result.code, result.text);
     if (id)
         snprintf(id, id_room, "%s", result.text);
     return PURGELINE_OK;
@@ -394,7 +390,7 @@ static void put_many(struct purgeline *p, const struct purgeline_job *jobs, size
                 rc = put(p);
         }
         if (rc < 0)
-            set_result(&results[i], code_of(rc), p->error);
+            set_result(&results[i], code_of(rc), p->error.text);
     }
     p->next = from + count;
 }
@@ -411,7 +407,7 @@ static int push_many(struct purgeline *p, const struct purgeline_job *jobs, size
     finish_own(p);
     for (size_t i = 0; i < count; i++)
         if (results[i].code != PURGELINE_OK)
-            return wrong(p, results[i].code, results[i].text);
+            return failed(p, results[i].code, results[i].text);
     return PURGELINE_OK;
 }
 
@@ -454,7 +450,7 @@ static int wait_for_all(struct purgeline *p)
     finish_own(p);
     code = p->first_wrong;
     p->first_wrong = PURGELINE_OK;
-    return code == PURGELINE_OK ? code : wrong(p, code, p->why_wrong);
+    return code == PURGELINE_OK ? code : failed(p, code, p->why_wrong);
 }
 
 int purgeline_wait(struct purgeline *p)
@@ -470,8 +466,7 @@ int purgeline_poll(struct purgeline *p, int timeout_ms)
 
     if (code != PURGELINE_OK)
         return code;
-    rc = push_connection_poll(p->producer, timeout_ms > 0 ? timeout_ms : 0, p->error,
-                              sizeof(p->error));
+    rc = push_connection_poll(p->producer, timeout_ms > 0 ? timeout_ms : 0, &p->error);
     return leave(p, rc == -ENOTCONN ? PURGELINE_UNKNOWN : code_of(rc));
 }
 
@@ -489,7 +484,7 @@ size_t purgeline_under_way(const struct purgeline *p)
 
 const char *purgeline_error(const struct purgeline *p)
 {
-    return p ? p->error : "handle: NULL";
+    return p ? p->error.text : "handle: NULL";
 }
 
 const char *purgeline_code_name(int code)

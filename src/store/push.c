@@ -2,7 +2,6 @@
 #include "push.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
@@ -59,7 +58,7 @@ static bool stale(struct push_connection *p)
     return client_wait(p->client, 0, &reply) != -ETIMEDOUT;
 }
 
-int push_connection_connect(struct push_connection *p, char *err, size_t err_room)
+int push_connection_connect(struct push_connection *p, struct error *err)
 {
     int rc;
 
@@ -67,7 +66,7 @@ int push_connection_connect(struct push_connection *p, char *err, size_t err_roo
         disconnect(p);
     if (p->client)
         return 0;
-    rc = client_open(&p->address, &p->client, err, err_room);
+    rc = client_open(&p->address, &p->client, err);
     if (rc < 0)
         return rc == -EACCES ? rc : -ENOTCONN;
     p->enqueue = push_pipeline_new(p->client, p->account, p->cb, p->ctx);
@@ -78,9 +77,9 @@ int push_connection_connect(struct push_connection *p, char *err, size_t err_roo
  * and a loss ends the connection. */
 static int ended(struct push_connection *p, int rc)
 {
-    char ignored[256];
+    struct error ignored;
 
-    if (rc == -EIO && push_pipeline_finish(p->enqueue, ignored, sizeof(ignored)) < 0) {
+    if (rc == -EIO && push_pipeline_finish(p->enqueue, &ignored) < 0) {
         push_pipeline_free(p->enqueue);
         p->enqueue = push_pipeline_new(p->client, p->account, p->cb, p->ctx);
     } else if (rc == -ENOTCONN) {
@@ -90,23 +89,23 @@ static int ended(struct push_connection *p, int rc)
 }
 
 int push_connection_put(struct push_connection *p, enum lane lane, const struct span *fields,
-                        size_t fields_count, uint64_t tag, char *err, size_t err_room)
+                        size_t fields_count, uint64_t tag, struct error *err)
 {
-    int rc = push_connection_connect(p, err, err_room);
+    int rc = push_connection_connect(p, err);
 
     if (rc < 0)
         return rc;
-    return ended(p, push_pipeline_put(p->enqueue, lane, fields, fields_count, tag, err, err_room));
+    return ended(p, push_pipeline_put(p->enqueue, lane, fields, fields_count, tag, err));
 }
 
-int push_connection_finish(struct push_connection *p, char *err, size_t err_room)
+int push_connection_finish(struct push_connection *p, struct error *err)
 {
-    return p->client ? ended(p, push_pipeline_finish(p->enqueue, err, err_room)) : 0;
+    return p->client ? ended(p, push_pipeline_finish(p->enqueue, err)) : 0;
 }
 
-int push_connection_poll(struct push_connection *p, int timeout_ms, char *err, size_t err_room)
+int push_connection_poll(struct push_connection *p, int timeout_ms, struct error *err)
 {
-    return p->client ? ended(p, push_pipeline_poll(p->enqueue, timeout_ms, err, err_room)) : 0;
+    return p->client ? ended(p, push_pipeline_poll(p->enqueue, timeout_ms, err)) : 0;
 }
 
 size_t push_connection_pending(const struct push_connection *p)

@@ -19,7 +19,7 @@ void push_connection_free(struct push_connection *p);
 
 /* Connects if there is no connection, within a few seconds. Returns 0; or, with a sentence, -EACCES
  * if the login was refused and -ENOTCONN for everything else. */
-must_use int push_connection_connect(struct push_connection *p, char *err, size_t err_room);
+must_use int push_connection_connect(struct push_connection *p, struct error *err);
 
 /* Adds a job to the pipeline; waits for answers while the pipeline is full. `tag` is passed to the
  * callback. Returns 0, or an error if the job was not sent: -EINVAL: the job is invalid, and err
@@ -27,14 +27,13 @@ must_use int push_connection_connect(struct push_connection *p, char *err, size_
  * error but -EINVAL no job is under way, and the next call starts anew. */
 must_use int push_connection_put(struct push_connection *p, enum lane lane,
                                  const struct span *fields, size_t fields_count, uint64_t tag,
-                                 char *err, size_t err_room);
+                                 struct error *err);
 /* Waits for all answers. Returns 0; -EIO: a job was refused; -ENOTCONN: the outcome of some jobs is
  * unknown. */
-must_use int push_connection_finish(struct push_connection *p, char *err, size_t err_room);
+must_use int push_connection_finish(struct push_connection *p, struct error *err);
 /* Sends what is buffered and handles the answers that arrive within `timeout_ms`. Returns the same
  * as push_connection_finish. */
-must_use int push_connection_poll(struct push_connection *p, int timeout_ms, char *err,
-                                  size_t err_room);
+must_use int push_connection_poll(struct push_connection *p, int timeout_ms, struct error *err);
 
 size_t push_connection_pending(const struct push_connection *p);
 int push_connection_fd(const struct push_connection *p); /* -1 without a connection */

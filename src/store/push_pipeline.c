@@ -29,7 +29,7 @@ struct push_pipeline {
     size_t argv_room;
     struct push_pipeline_counts counts;
     int stopped; /* -EIO or -ENOTCONN: nothing more is sent */
-    char why[256];
+    struct error why;
     struct config_account lone; /* the account with the one service that a job names */
     struct config_service service;
     char service_id[SERVICE_ID_MAX_BYTES + 1];
@@ -92,7 +92,7 @@ static void stop(struct push_pipeline *e, int rc, const char *why)
     if (e->stopped)
         return;
     e->stopped = rc;
-    snprintf(e->why, sizeof(e->why), "%s", why);
+    error_set(&e->why, rc, "%s", why);
 }
 
 static void take_answer(struct push_pipeline *e, const struct sent *s,
@@ -171,41 +171,42 @@ static size_t send_job(struct push_pipeline *e, enum lane lane, const struct spa
     return bytes;
 }
 
-static int say(const struct push_pipeline *e, char *err, size_t err_room)
+/* 0, or the error that stopped the pipeline. */
+static int state_of(const struct push_pipeline *e, struct error *err)
 {
     if (e->stopped)
-        snprintf(err, err_room, "%s", e->why);
+        *err = e->why;
     return e->stopped;
 }
 
 int push_pipeline_put(struct push_pipeline *e, enum lane lane, const struct span *fields,
-                      size_t fields_count, uint64_t tag, char *err, size_t err_room)
+                      size_t fields_count, uint64_t tag, struct error *err)
 {
     struct job_spec spec;
     struct sent *s;
 
     if (e->stopped)
-        return say(e, err, err_room);
+        return state_of(e, err);
     if (job_decode(&e->decoder, account_for(e, fields, fields_count), fields, fields_count, &spec,
-                   err, err_room) < 0)
+                   err->text, sizeof(err->text)) < 0)
         return -EINVAL;
     if (e->under_way == ENQUEUE_WINDOW || e->bytes > BYTES_UNDER_WAY_MAX)
         collect(e, ENQUEUE_WINDOW / 2, BYTES_UNDER_WAY_MAX / 2);
     if (e->stopped)
-        return say(e, err, err_room);
+        return state_of(e, err);
     s = &e->ring[(e->head + e->under_way++) % ENQUEUE_WINDOW];
     *s = (struct sent){.tag = tag, .lane = lane, .bytes = send_job(e, lane, fields, fields_count)};
     e->bytes += s->bytes;
     return 0;
 }
 
-int push_pipeline_finish(struct push_pipeline *e, char *err, size_t err_room)
+int push_pipeline_finish(struct push_pipeline *e, struct error *err)
 {
     collect(e, 0, 0);
-    return say(e, err, err_room);
+    return state_of(e, err);
 }
 
-int push_pipeline_poll(struct push_pipeline *e, int timeout_ms, char *err, size_t err_room)
+int push_pipeline_poll(struct push_pipeline *e, int timeout_ms, struct error *err)
 {
     struct redisReply *reply;
     int rc = e->under_way ? client_flush(e->client) : 0;
@@ -218,7 +219,7 @@ int push_pipeline_poll(struct push_pipeline *e, int timeout_ms, char *err, size_
     }
     if (rc < 0 && rc != -ETIMEDOUT)
         lose(e, client_error(e->client));
-    return say(e, err, err_room);
+    return state_of(e, err);
 }
 
 void push_pipeline_abandon(struct push_pipeline *e)

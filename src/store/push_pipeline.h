@@ -33,13 +33,12 @@ void push_pipeline_abandon(struct push_pipeline *e);
  * err names the field; -EIO: Redis refuses writes, and nothing more is sent; -ENOTCONN: the
  * connection is gone. */
 must_use int push_pipeline_put(struct push_pipeline *e, enum lane lane, const struct span *fields,
-                               size_t fields_count, uint64_t tag, char *err, size_t err_room);
+                               size_t fields_count, uint64_t tag, struct error *err);
 /* Waits for all answers. Returns 0, or -EIO or -ENOTCONN with a sentence. */
-must_use int push_pipeline_finish(struct push_pipeline *e, char *err, size_t err_room);
+must_use int push_pipeline_finish(struct push_pipeline *e, struct error *err);
 /* Sends what is buffered and handles the answers that arrive within `timeout_ms`. Returns 0, or
  * -EIO or -ENOTCONN with a sentence. */
-must_use int push_pipeline_poll(struct push_pipeline *e, int timeout_ms, char *err,
-                                size_t err_room);
+must_use int push_pipeline_poll(struct push_pipeline *e, int timeout_ms, struct error *err);
 size_t push_pipeline_pending(const struct push_pipeline *e); /* sent and not yet answered */
 
 const struct push_pipeline_counts *push_pipeline_counts(const struct push_pipeline *e);

@@ -270,13 +270,13 @@ static int follow(struct waiting *w)
     return rc;
 }
 
-static int connect_both(struct waiting *w, const struct redis_address *a, char *err, size_t room)
+static int connect_both(struct waiting *w, const struct redis_address *a, struct error *err)
 {
-    int rc = client_open(a, &w->listener, err, room);
+    int rc = client_open(a, &w->listener, err);
 
     if (rc < 0)
         return rc;
-    rc = client_open(a, &w->asker, err, room);
+    rc = client_open(a, &w->asker, err);
     if (rc < 0) {
         client_close(w->listener);
         w->listener = NULL;
@@ -286,7 +286,7 @@ static int connect_both(struct waiting *w, const struct redis_address *a, char *
 
 int receipts_wait_await(struct receipts_wait *r, const struct redis_address *a,
                         uint64_t deadline_ns, receipts_wait_cb *cb, receipts_wait_deaf_cb *deaf,
-                        void *ctx, char *err, size_t err_room)
+                        void *ctx, struct error *err)
 {
     struct waiting w = {.r = r, .deadline_ns = deadline_ns, .cb = cb, .told = deaf, .ctx = ctx};
     uint64_t away_since = clock_mono_ns(), now;
@@ -294,12 +294,13 @@ int receipts_wait_await(struct receipts_wait *r, const struct redis_address *a,
 
     qsort(r->jobs, r->count, sizeof(*r->jobs), compare);
     while (r->open) {
-        rc = connect_both(&w, a, err, err_room);
+        rc = connect_both(&w, a, err);
         if (rc == 0) {
             rc = follow(&w);
             /* Receipts are looked up on the second connection. */
-            snprintf(err, err_room, "%s",
-                     rc == -EIO ? client_error(w.asker) : client_error(w.listener));
+            if (rc < 0)
+                error_set(err, rc, "%s",
+                          rc == -EIO ? client_error(w.asker) : client_error(w.listener));
             client_close(w.listener);
             client_close(w.asker);
             away_since = clock_mono_ns();

@@ -28,5 +28,4 @@ typedef void receipts_wait_deaf_cb(void *ctx, const char *why);
  * receipts. May be called again. `deaf` may be NULL. */
 must_use int receipts_wait_await(struct receipts_wait *r, const struct redis_address *a,
                                  uint64_t deadline_ns, receipts_wait_cb *cb,
-                                 receipts_wait_deaf_cb *deaf, void *ctx, char *err,
-                                 size_t err_room);
+                                 receipts_wait_deaf_cb *deaf, void *ctx, struct error *err);

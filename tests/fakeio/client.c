@@ -24,15 +24,13 @@ struct client {
     char error[256];
 };
 
-int client_open(const struct redis_address *a, struct client **out, char *err, size_t err_room)
+int client_open(const struct redis_address *a, struct client **out, struct error *err)
 {
     struct client *c;
 
     (void)a;
-    if (!fakeio_server()) {
-        snprintf(err, err_room, "Connection refused");
-        return -ECONNREFUSED;
-    }
+    if (!fakeio_server())
+        return error_set(err, -ECONNREFUSED, "Connection refused");
     c = alloc_zeroed(1, sizeof(*c));
     c->session = fakeredis_open(fakeio_server(), NULL, NULL, NULL);
     list_init(&c->waiting);

@@ -7,16 +7,17 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char *url = alloc_copy((const char *)data, size), err[200] = "";
+    char *url = alloc_copy((const char *)data, size);
+    struct error err = {""};
     struct redis_address a;
 
-    if (redis_address_parse(url, &a, err, sizeof(err)) == 0) {
+    if (redis_address_parse(url, &a, &err) == 0) {
         must(!a.host != !a.unix_path);
         must(a.unix_path || (*a.host && a.port > 0));
         must(!a.user || a.password);
         redis_address_deinit(&a);
     } else {
-        must(*err && strnlen(err, sizeof(err)) < sizeof(err));
+        must(*err.text && strnlen(err.text, sizeof(err.text)) < sizeof(err.text));
     }
     free(url);
     return 0;

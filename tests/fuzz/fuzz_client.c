@@ -53,11 +53,10 @@ int client_distrust(struct client *c)
     return fail(-EIO, "distrusted");
 }
 
-int client_open(const struct redis_address *a, struct client **out, char *err, size_t err_room)
+int client_open(const struct redis_address *a, struct client **out, struct error *err)
 {
     (void)a, (void)out;
-    snprintf(err, err_room, "there is only one");
-    return -ENOTCONN;
+    return error_set(err, -ENOTCONN, "there is only one");
 }
 
 void client_close(struct client *c)

@@ -12,14 +12,15 @@
 
 static int load(struct span text, struct config *c)
 {
-    char path[64], err[1024] = "";
+    char path[64];
+    struct error err = {""};
     int fd = memfd_create("purgeline.yaml", 0), rc;
 
     must(fd >= 0 && write(fd, text.p, text.n) == (ssize_t)text.n);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    rc = config_load(path, c, err, sizeof(err));
+    rc = config_load(path, c, &err);
     close(fd);
-    must(rc == 0 || *err);
+    must(rc == 0 || *err.text);
     return rc;
 }
 

@@ -24,22 +24,21 @@ static void take_line(struct jobform *f, struct job_decoder *d, struct span line
     bool json = line.n && line.p[0] == '{';
     const struct span *fields;
     struct job_spec spec;
-    char err[300] = "";
+    struct error err = {""};
     size_t count;
     int rc;
 
     jobform_clear(f, LANE_NORMAL);
-    rc = json ? jobform_add_json(f, line, err, sizeof(err))
-              : jobform_add_targets(f, JOBFORM_GUESS, line, err, sizeof(err));
+    rc = json ? jobform_add_json(f, line, &err) : jobform_add_targets(f, JOBFORM_GUESS, line, &err);
     if (rc < 0) {
-        check_sentence(err, sizeof(err));
+        check_sentence(err.text, sizeof(err.text));
         return;
     }
     fields = jobform_fields(f, &count);
     must(f->lane < LANE_N && count % 2 == 0);
-    rc = job_decode(d, &account, fields, count, &spec, err, sizeof(err));
+    rc = job_decode(d, &account, fields, count, &spec, err.text, sizeof(err.text));
     if (rc < 0)
-        check_sentence(err, sizeof(err));
+        check_sentence(err.text, sizeof(err.text));
     else
         must(spec.targets_count > 0 && spec.targets_count <= JOB_TARGETS_MAX);
     must(json || rc == 0); /* a plain target that was accepted is one */

@@ -59,22 +59,22 @@ static void check_hook(const struct config_hook *c, struct span body, struct spa
 {
     struct hook_request request = {SPAN("POST"), SPAN("/hooks/x"), body, find_header, &sent};
     static struct hook_job job; /* reused, as in the program */
-    char err[512] = "";
-    struct hook *h = hook_new(c, err, sizeof(err));
+    struct error err = {""};
+    struct hook *h = hook_new(c, &err);
     json_t *document = json_loadb(body.p, body.n, JSON_DECODE_ANY, NULL);
     int e;
 
     if (!h)
-        check_error(err, sizeof(err));
+        check_error(err.text, sizeof(err.text));
     if (h && document) {
         if (!job.text.max)
             hook_job_init(&job);
-        e = hook_apply(h, document, &request, &job, err, sizeof(err));
+        e = hook_apply(h, document, &request, &job, &err);
         must(e == 0 || e == -ENOENT || e == -EINVAL || e == -E2BIG);
         if (e == 0)
             check_job(&job);
         else
-            check_error(err, sizeof(err));
+            check_error(err.text, sizeof(err.text));
     }
     hook_free(h);
     json_decref(document);
@@ -84,10 +84,10 @@ static void check_signature(const struct config_signature *s, struct span body, 
 {
     struct hook_request request = {SPAN("POST"), SPAN("/hooks/x"), body, find_header, &sent};
     struct hook_signature parsed;
-    char err[512] = "";
+    struct error err = {""};
 
-    if (hook_signature_check(s, err, sizeof(err)) < 0) {
-        check_error(err, sizeof(err));
+    if (hook_signature_check(s, &err) < 0) {
+        check_error(err.text, sizeof(err.text));
         return;
     }
     if (hook_signature_parse(s, sent, &parsed) == 0) {
@@ -97,9 +97,9 @@ static void check_signature(const struct config_signature *s, struct span body, 
                  parsed.digests[i].p + parsed.digests[i].n <= sent.p + sent.n);
     }
     /* Nobody knows the secret. */
-    must(hook_auth_check(s, SPAN("correct horse battery staple"), &request, WALL_MS, err,
-                         sizeof(err)) == -EACCES);
-    check_error(err, sizeof(err));
+    must(hook_auth_check(s, SPAN("correct horse battery staple"), &request, WALL_MS, &err) ==
+         -EACCES);
+    check_error(err.text, sizeof(err.text));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -204,13 +204,14 @@ static inline void open_endpoint(void)
     static char no_socket[] = "/nonexistent/redis.sock";
     static struct redis_address nowhere = {.unix_path = no_socket};
     struct http_server_options o = {.redis = &nowhere, .files = 1000, .vitals = on_vitals};
-    char path[] = "/tmp/purgeline-fuzz-XXXXXX", err[400];
+    char path[] = "/tmp/purgeline-fuzz-XXXXXX";
+    struct error err;
     int fd = mkstemp(path);
 
     must(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
     close(fd);
-    if (config_load(path, &config, err, sizeof(err)) < 0) {
-        fprintf(stderr, "%s\n", err);
+    if (config_load(path, &config, &err) < 0) {
+        fprintf(stderr, "%s\n", err.text);
         abort();
     }
     unlink(path);
@@ -219,7 +220,7 @@ static inline void open_endpoint(void)
     dispatch_loop = loop_new();
     o.config = config_share(&config);
     o.loop = dispatch_loop;
-    endpoint = http_server_new(&o, err, sizeof(err));
+    endpoint = http_server_new(&o, &err);
     must(endpoint);
     endpoint_address = (struct sockaddr_in){
         .sin_family = AF_INET,

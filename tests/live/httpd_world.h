@@ -195,13 +195,13 @@ static inline struct httpd_options options(struct world *w)
 
 static inline void open_world(struct world *w, const struct httpd_options *o)
 {
-    char err[200];
+    struct error err;
 
     w->loop = loop_new();
     quota_init(&w->room, ROOM_BYTES);
-    w->httpd = httpd_new(w->loop, o, err, sizeof(err));
+    w->httpd = httpd_new(w->loop, o, &err);
     if (!w->httpd)
-        fail_msg("%s", err);
+        fail_msg("%s", err.text);
     w->port = (unsigned)atoi(strrchr(httpd_address(w->httpd), ':') + 1);
 }
 

@@ -104,13 +104,13 @@ static inline struct world *world_open(struct redis_server *server, const char *
         .up = world_on_up, .down = world_on_down, .refused = world_on_refused};
     struct world *w = alloc_zeroed(1, sizeof(*w));
     struct redis_address a;
-    char err[200];
+    struct error err;
 
     w->server = server;
     w->entry_max_bytes = w->room_bytes = UINT64_C(1) << 30;
     w->take_most = SIZE_MAX;
-    if (redis_address_parse(redis_server_url(server), &a, err, sizeof(err)) < 0)
-        fail_msg("%s", err);
+    if (redis_address_parse(redis_server_url(server), &a, &err) < 0)
+        fail_msg("%s", err.text);
     w->loop = loop_new();
     w->patience = timer_new(w->loop, out_of_patience, w);
     w->q = queue_new(w->loop, &a, "main", owner, &cb, w);

@@ -91,10 +91,10 @@ static inline void run_for(struct world *w, uint64_t ms)
 static inline void open_world(struct world *w, const char *url)
 {
     struct redis_address a;
-    char err[200];
+    struct error err;
 
-    if (redis_address_parse(url, &a, err, sizeof(err)) < 0)
-        fail_msg("%s", err);
+    if (redis_address_parse(url, &a, &err) < 0)
+        fail_msg("%s", err.text);
     w->loop = loop_new();
     w->patience = timer_new(w->loop, out_of_patience, w);
     w->r = redis_new(w->loop, &a, on_up, on_down, w);

@@ -126,10 +126,10 @@ static void play_pause(struct twins *t)
     bool paused = roll(t, 2);
     struct redis_address a;
     struct client *c;
-    char err[200];
+    struct error err;
 
-    assert_int_equal(redis_address_parse(redis_server_url(t->server), &a, err, sizeof(err)), 0);
-    assert_int_equal(client_open(&a, &c, err, sizeof(err)), 0);
+    assert_int_equal(redis_address_parse(redis_server_url(t->server), &a, &err), 0);
+    assert_int_equal(client_open(&a, &c, &err), 0);
     redis_address_deinit(&a);
     assert_int_equal(
         control_set(c, "main", paused ? CONTROL_PAUSED : CONTROL_GOES_ON, "holidays", "me"),

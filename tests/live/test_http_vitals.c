@@ -176,15 +176,15 @@ static void a_dispatcher_that_hangs_is_said_to_hang(void **state)
     struct http_server *in;
     struct rawhttp r;
     bool stopped = false;
-    char err[400];
+    struct error err;
 
     (void)state;
     setenv("PURGELINE_LISTEN", "127.0.0.1:0", 1);
-    assert_int_equal(config_load(NULL, &config, err, sizeof(err)), 0);
+    assert_int_equal(config_load(NULL, &config, &err), 0);
     unsetenv("PURGELINE_LISTEN");
     o.config = config_share(&config);
     o.loop = dispatch_loop = loop_new();
-    in = http_server_new(&o, err, sizeof(err));
+    in = http_server_new(&o, &err);
     assert_non_null(in);
     rawhttp_open(&r, (unsigned)atoi(strrchr(http_server_address(in), ':') + 1));
     rawhttp_say(&r, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");

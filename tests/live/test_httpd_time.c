@@ -309,11 +309,11 @@ static void a_place_where_one_cannot_listen_is_said(void **state)
     for (size_t i = 0; i < array_len(places); i++) {
         struct world w = {.loop = loop_new()};
         struct httpd_options o = options(&w);
-        char err[200] = "";
+        struct error err = {""};
 
         o.listen = places[i];
-        assert_null(httpd_new(w.loop, &o, err, sizeof(err)));
-        assert_true(strlen(err) > 5);
+        assert_null(httpd_new(w.loop, &o, &err));
+        assert_true(strlen(err.text) > 5);
         loop_run(w.loop);
         loop_free(w.loop);
     }

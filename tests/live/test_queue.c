@@ -308,11 +308,11 @@ static void a_stream_key_of_another_type_is_an_outage_with_its_reason(void **sta
     struct redis_address a;
     struct queue_callbacks cb = {.up = world_on_up, .down = world_on_down};
     struct world *w = alloc_zeroed(1, sizeof(*w));
-    char err[200];
+    struct error err;
 
     (void)state;
     redis_server_do(server, "SET " P "jobs:bulk surprise");
-    assert_int_equal(redis_address_parse(redis_server_unix_url(server), &a, err, sizeof(err)), 0);
+    assert_int_equal(redis_address_parse(redis_server_unix_url(server), &a, &err), 0);
     w->server = server;
     w->loop = loop_new();
     w->patience = timer_new(w->loop, out_of_patience, w);

@@ -457,16 +457,16 @@ static void words_of_redis_are_told_from_those_of_the_network(void **state)
 
 static void a_failure_is_never_called_success(void **state)
 {
-    char words[200];
+    struct error words;
 
     (void)state;
-    redis_socket_words(NULL, "SSL_connect failed: Success", words, sizeof(words));
-    assert_null(strstr(words, "Success"));
-    assert_non_null(strstr(words, "SSL_connect failed: the server ended"));
-    redis_socket_words(NULL, "Success", words, sizeof(words));
-    assert_null(strstr(words, "Success"));
-    redis_socket_words(NULL, "Connection reset by peer", words, sizeof(words));
-    assert_string_equal(words, "Connection reset by peer");
+    redis_socket_words(NULL, "SSL_connect failed: Success", &words);
+    assert_null(strstr(words.text, "Success"));
+    assert_non_null(strstr(words.text, "SSL_connect failed: the server ended"));
+    redis_socket_words(NULL, "Success", &words);
+    assert_null(strstr(words.text, "Success"));
+    redis_socket_words(NULL, "Connection reset by peer", &words);
+    assert_string_equal(words.text, "Connection reset by peer");
 }
 
 int main(void)

@@ -212,11 +212,11 @@ static void an_answer_that_promises_too_much_is_none(void **state)
     struct redis_address a = {.host = loopback};
     pid_t child = start_stranger(&s, &a.port);
     struct client *c;
-    char err[200];
+    struct error err;
 
     (void)state;
-    assert_int_equal(client_open(&a, &c, err, sizeof(err)), -ENOTCONN);
-    assert_string_equal(err, "Out of memory");
+    assert_int_equal(client_open(&a, &c, &err), -ENOTCONN);
+    assert_string_equal(err.text, "Out of memory");
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
 }

@@ -499,14 +499,14 @@ static void no_script_holds_redis_for_more_than_5_ms(void **state)
 {
     struct trial t = {.w = world_new(), .account = {.name = (char *)"main", .receipt_ttl_s = 60}};
     struct redis_address a;
-    char err[200];
+    struct error err;
 
     (void)state;
-    assert_int_equal(redis_address_parse(redis_server_url(t.w->server), &a, err, sizeof(err)), 0);
+    assert_int_equal(redis_address_parse(redis_server_url(t.w->server), &a, &err), 0);
     t.redis = redis_new(t.w->loop, &a, ignore_up, ignore_down, &t);
     t.submit = submit_new(t.w->loop, &a, ignore_up, &t);
     run_until(t.w, redis_is_up(t.redis) && submit_is_up(t.submit));
-    assert_int_equal(client_open(&a, &t.client, err, sizeof(err)), 0);
+    assert_int_equal(client_open(&a, &t.client, &err), 0);
     redis_address_deinit(&a);
     redis_server_do(t.w->server, "CONFIG SET slowlog-max-len 10000 appendfsync no");
     postpone_a_million(t.w->server);

@@ -40,13 +40,23 @@ static void add_account(struct config *c, const char *name)
     a->name = alloc_str(name);
 }
 
+static int set_one(const struct setting *s, void *base, const char *value, char *err, size_t room)
+{
+    struct error why;
+    int rc = setting_set(s, base, value, &why);
+
+    if (rc < 0)
+        snprintf(err, room, "%s", why.text);
+    return rc;
+}
+
 static int set_in_all(struct config *c, const struct setting *s, const char *value, char *err,
                       size_t room)
 {
     int rc = 0;
 
     for (uint32_t i = 0; i < c->accounts_count && rc == 0; i++)
-        rc = setting_set(s, &c->accounts[i], value, err, room);
+        rc = set_one(s, &c->accounts[i], value, err, room);
     return rc;
 }
 
@@ -119,7 +129,7 @@ int world_config_set(struct config *c, const char *name, const char *value, char
         return set_in_all(c, s, value, err, room);
     s = setting_find(SETTING_GLOBAL, name);
     if (s)
-        return setting_set(s, c, value, err, room);
+        return set_one(s, c, value, err, room);
     snprintf(err, room, "there is no setting %s", name);
     return -EINVAL;
 }

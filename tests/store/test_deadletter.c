@@ -18,7 +18,7 @@ static int set_up(void **state)
     struct dead_world *w = alloc_zeroed(1, sizeof(*w));
 
     store_open(&w->store);
-    assert_int_equal(client_open(NULL, &w->client, NULL, 0), 0);
+    assert_int_equal(client_open(NULL, &w->client, NULL), 0);
     *state = w;
     return 0;
 }
@@ -37,7 +37,7 @@ static int tear_down(void **state)
 static void open_again(struct dead_world *w)
 {
     client_close(w->client);
-    assert_int_equal(client_open(NULL, &w->client, NULL, 0), 0);
+    assert_int_equal(client_open(NULL, &w->client, NULL), 0);
 }
 
 #define DIED " dead_reason 404 dead_job urgent-5-1 dead_at 7 dead_target a"

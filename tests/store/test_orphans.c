@@ -21,7 +21,7 @@ static int set_up(void **state)
     struct orphan_world *w = alloc_zeroed(1, sizeof(*w));
 
     store_open(&w->store);
-    assert_int_equal(client_open(NULL, &w->client, NULL, 0), 0);
+    assert_int_equal(client_open(NULL, &w->client, NULL), 0);
     *state = w;
     return 0;
 }

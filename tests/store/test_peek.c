@@ -26,7 +26,7 @@ static int set_up(void **state)
     w->account.name = (char *)"main";
     w->account.budget.per_s = 3600;
     w->account.writes.per_s = 3600;
-    assert_int_equal(client_open(NULL, &w->client, NULL, 0), 0);
+    assert_int_equal(client_open(NULL, &w->client, NULL), 0);
     *state = w;
     return 0;
 }

@@ -23,7 +23,7 @@ static int set_up(void **state)
     w->account.budget.per_s = 3600;
     w->account.writes.requests = 10;
     w->account.writes.per_s = 3600;
-    assert_int_equal(client_open(NULL, &w->client, NULL, 0), 0);
+    assert_int_equal(client_open(NULL, &w->client, NULL), 0);
     *state = w;
     return 0;
 }
@@ -148,7 +148,7 @@ static void break_off(struct repair_world *w, const char *step, enum fakeio_faul
     fakeio_fail_next(step, what, NULL);
     assert_int_equal(mend(w), -ENOTCONN);
     client_close(w->client);
-    assert_int_equal(client_open(NULL, &w->client, NULL, 0), 0);
+    assert_int_equal(client_open(NULL, &w->client, NULL), 0);
 }
 
 /* Nothing waits in what was set aside any more. */

@@ -22,7 +22,7 @@
 #define SECRET "secret_env: HOOK_SECRET, signature: {header: x-signature}"
 #define HOOK "{name: h, urls: [u], " SECRET
 
-static char error[1024];
+static struct error error;
 
 static inline void write_file(const char *path, const char *text, size_t n)
 {
@@ -39,7 +39,7 @@ static inline int load(const char *text, struct config *out)
     int rc;
 
     write_file("purgeline.yaml", text, strlen(text));
-    rc = config_load("purgeline.yaml", out, error, sizeof(error));
+    rc = config_load("purgeline.yaml", out, &error);
     unlink("purgeline.yaml");
     return rc;
 }
@@ -47,7 +47,7 @@ static inline int load(const char *text, struct config *out)
 static inline void must_load(const char *text, struct config *out)
 {
     if (load(text, out) < 0)
-        fail_msg("%s: %s", text, error);
+        fail_msg("%s: %s", text, error.text);
 }
 
 static inline void assert_loads(const char *text)
@@ -64,7 +64,7 @@ static inline void assert_refused(const char *text, const char *sentence)
 
     if (load(text, &c) == 0)
         fail_msg("%s was taken", text);
-    assert_string_equal(error, sentence);
+    assert_string_equal(error.text, sentence);
     assert_int_equal(c.senders, 77); /* untouched */
 }
 

@@ -79,10 +79,10 @@ static void change(struct pair *p, const struct setting *s)
         "https://other.example",
         "http://127.0.0.1:3128",
         "1111111111111111111111111111111111111111111111111111111111111111"};
-    char err[300];
+    struct error err;
 
     for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++)
-        if (setting_set(s, base_of(&p->fresh, s), values[i], err, sizeof(err)) == 0 &&
+        if (setting_set(s, base_of(&p->fresh, s), values[i], &err) == 0 &&
             !setting_same(s, base_of(&p->old, s), base_of(&p->fresh, s)))
             return;
     fail_msg("no other value is known for %s", s->name);
@@ -154,13 +154,13 @@ static void several_are_named_with_their_places(void **state)
 static void a_redis_that_differs_in_its_password_differs(void **state)
 {
     const struct setting *redis = setting_find(SETTING_GLOBAL, "redis");
-    char err[200];
+    struct error err;
     struct pair p;
 
     (void)state;
     begin(&p);
-    assert_int_equal(setting_set(redis, &p.old, "redis://u:a@h", err, sizeof(err)), 0);
-    assert_int_equal(setting_set(redis, &p.fresh, "redis://u:b@h", err, sizeof(err)), 0);
+    assert_int_equal(setting_set(redis, &p.old, "redis://u:a@h", &err), 0);
+    assert_int_equal(setting_set(redis, &p.fresh, "redis://u:b@h", &err), 0);
     assert_false(setting_same(redis, &p.old, &p.fresh));
     end(&p);
 }

@@ -263,7 +263,7 @@ static void there_may_be_256_hooks_and_no_more(void **state)
     load_hooks(255, 0);
     load_hooks(256, 0);
     load_hooks(257, -EINVAL);
-    assert_string_equal(error, "purgeline.yaml:1: hooks: expected at most 256 entries");
+    assert_string_equal(error.text, "purgeline.yaml:1: hooks: expected at most 256 entries");
 }
 
 /* -- refusals of one setting -- */

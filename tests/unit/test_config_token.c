@@ -10,7 +10,7 @@
 
 #include "config_file.h"
 
-static char error[1024];
+static struct error error;
 
 static int read_token(const char *file_text, const char *env, char **token)
 {
@@ -33,7 +33,7 @@ static int read_token(const char *file_text, const char *env, char **token)
         assert_true(fputs(file_text, f) >= 0);
         fclose(f);
     }
-    rc = config_read_token(&a, token, error, sizeof(error));
+    rc = config_read_token(&a, token, &error);
     unlink(path);
     return rc;
 }
@@ -61,11 +61,12 @@ static void a_file_that_anybody_may_change_is_not_read(void **state)
     assert_true(fputs("abc", f) >= 0);
     fclose(f);
     assert_int_equal(chmod(a.token_file, 0602), 0);
-    assert_int_equal(config_read_token(&a, &token, error, sizeof(error)), -EPERM);
-    assert_string_equal(error, "/tmp/purgeline-token-w: anybody may change it, so it is not read: "
-                               "chmod 640");
+    assert_int_equal(config_read_token(&a, &token, &error), -EPERM);
+    assert_string_equal(error.text,
+                        "/tmp/purgeline-token-w: anybody may change it, so it is not read: "
+                        "chmod 640");
     assert_int_equal(chmod(a.token_file, 0640), 0);
-    assert_int_equal(config_read_token(&a, &token, error, sizeof(error)), 0);
+    assert_int_equal(config_read_token(&a, &token, &error), 0);
     free(token);
     unlink(a.token_file);
 }
@@ -89,9 +90,9 @@ static void no_token_is_told_from_a_bad_one_and_neither_is_shown(void **state)
     assert_int_equal(read_token(NULL, "", &token), -ENOENT);
     assert_int_equal(read_token("\n", NULL, &token), -ENOENT);
     assert_int_equal(read_token(NULL, "sec ret", &token), -EINVAL);
-    assert_null(strstr(error, "sec"));
+    assert_null(strstr(error.text, "sec"));
     assert_int_equal(read_token("sec\nret", NULL, &token), -EINVAL);
-    assert_null(strstr(error, "sec"));
+    assert_null(strstr(error.text, "sec"));
     assert_null(token);
 }
 
@@ -118,7 +119,7 @@ static int read_secret(struct secret from, char **secret)
     if (from.file_text)
         assert_int_equal(write(fd, from.file_text, strlen(from.file_text)), strlen(from.file_text));
     close(fd);
-    rc = config_read_secret(&h, secret, error, sizeof(error));
+    rc = config_read_secret(&h, secret, &error);
     unlink(path);
     return rc;
 }
@@ -128,7 +129,7 @@ static void assert_secret(struct secret from, const char *expected)
     char *secret;
 
     if (read_secret(from, &secret) < 0)
-        fail_msg("%s", error);
+        fail_msg("%s", error.text);
     assert_string_equal(secret, expected);
     free(secret);
 }
@@ -154,13 +155,13 @@ static void a_secret_that_cannot_be_is_refused_and_not_shown(void **state)
     (void)state;
     assert_int_equal(read_secret((struct secret){HOOK_HMAC_SHA1, "sec\nret", NULL}, &secret),
                      -EINVAL);
-    assert_null(strstr(error, "sec\n"));
-    assert_non_null(strstr(error, ": byte 4 of the secret is no printable character"));
+    assert_null(strstr(error.text, "sec\n"));
+    assert_non_null(strstr(error.text, ": byte 4 of the secret is no printable character"));
     assert_int_equal(read_secret((struct secret){HOOK_TOKEN, NULL, "sec ret"}, &secret), -EINVAL);
-    assert_string_equal(error, "HOOK_SECRET: byte 4 of the secret is no printable character");
+    assert_string_equal(error.text, "HOOK_SECRET: byte 4 of the secret is no printable character");
     assert_int_equal(read_secret((struct secret){HOOK_HMAC_SHA256, "\n", NULL}, &secret), -ENOENT);
     assert_int_equal(read_secret((struct secret){HOOK_HMAC_SHA256, NULL, ""}, &secret), -ENOENT);
-    assert_string_equal(error, "HOOK_SECRET: it is empty");
+    assert_string_equal(error.text, "HOOK_SECRET: it is empty");
     assert_null(secret);
 }
 
@@ -182,8 +183,8 @@ static void a_secret_of_4096_bytes_is_taken_and_of_4097_is_not(void **state)
         }
         text[n] = 's';
     }
-    assert_non_null(strstr(error, "longer than 4096 bytes"));
-    assert_null(strstr(error, "sss"));
+    assert_non_null(strstr(error.text, "longer than 4096 bytes"));
+    assert_null(strstr(error.text, "sss"));
 }
 
 static void what_must_be_set_is_said_when_there_is_no_secret(void **state)
@@ -194,12 +195,12 @@ static void what_must_be_set_is_said_when_there_is_no_secret(void **state)
 
     (void)state;
     assert_int_equal(read_secret((struct secret){0}, &secret), -ENOENT);
-    assert_string_equal(error, "hook cms: no secret: set $HOOK_SECRET or secret_file");
-    assert_int_equal(config_read_secret(&h, &secret, error, sizeof(error)), -ENOENT);
-    assert_string_equal(error, "hook cms: no secret: set secret_env or secret_file");
+    assert_string_equal(error.text, "hook cms: no secret: set $HOOK_SECRET or secret_file");
+    assert_int_equal(config_read_secret(&h, &secret, &error), -ENOENT);
+    assert_string_equal(error.text, "hook cms: no secret: set secret_env or secret_file");
     h.secret_file = (char *)"/nowhere/secret";
-    assert_int_equal(config_read_secret(&h, &secret, error, sizeof(error)), -ENOENT);
-    assert_string_equal(error,
+    assert_int_equal(config_read_secret(&h, &secret, &error), -ENOENT);
+    assert_string_equal(error.text,
                         "/nowhere/secret: cannot read the secret: No such file or directory");
     assert_null(secret);
 }

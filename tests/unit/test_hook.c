@@ -17,7 +17,7 @@
 
 static struct config_hook config;
 static struct hook_job job;
-static char err[256];
+static struct error err;
 
 /* Words separated by ';', cut in place. */
 static struct config_words words(char *text)
@@ -60,18 +60,18 @@ static int apply(const char *json)
 {
     struct hook_request request = {.header = find_header};
     char *text = strdup(json);
-    struct hook *h = hook_new(&config, err, sizeof(err));
+    struct hook *h = hook_new(&config, &err);
     json_t *document;
     int e;
 
     if (!h)
-        fail_msg("%s", err);
+        fail_msg("%s", err.text);
     for (char *c = text; *c; c++)
         *c = *c == '\'' ? '"' : *c;
     document = json_loads(text, JSON_DECODE_ANY, NULL);
     assert_non_null(document);
-    *err = '\0';
-    e = hook_apply(h, document, &request, &job, err, sizeof(err));
+    err.text[0] = '\0';
+    e = hook_apply(h, document, &request, &job, &err);
     json_decref(document);
     hook_free(h);
     free(text);
@@ -92,8 +92,9 @@ static const char *fields(void)
     struct job_spec spec;
 
     job_decoder_init(&decoder);
-    assert_int_equal(
-        job_decode(&decoder, &account, job.fields, job.fields_count, &spec, err, sizeof(err)), 0);
+    assert_int_equal(job_decode(&decoder, &account, job.fields, job.fields_count, &spec, err.text,
+                                sizeof(err.text)),
+                     0);
     assert_int_equal(spec.targets_count, job.keys + job.urls);
     job_decoder_deinit(&decoder);
     text[0] = '\0';
@@ -111,7 +112,7 @@ static void gives(const char *json, const char *wanted)
     int e = apply(json);
 
     if (e < 0)
-        fail_msg("%s: %s", json, err);
+        fail_msg("%s: %s", json, err.text);
     assert_string_equal(fields(), wanted);
 }
 
@@ -119,8 +120,8 @@ static void fails(const char *json, int wanted, const char *about)
 {
     int e = apply(json);
 
-    if (e != wanted || !strstr(err, about))
-        fail_msg("%s: %d, not %d; \"%s\" says nothing of \"%s\"", json, e, wanted, err, about);
+    if (e != wanted || !strstr(err.text, about))
+        fail_msg("%s: %d, not %d; \"%s\" says nothing of \"%s\"", json, e, wanted, err.text, about);
 }
 
 static void keys_and_urls_become_fields_of_a_job(void **state)
@@ -357,11 +358,11 @@ static void all_conditions_must_hold(void **state)
 
 static void refuses(const char *about)
 {
-    struct hook *h = hook_new(&config, err, sizeof(err));
+    struct hook *h = hook_new(&config, &err);
 
     hook_free(h);
-    if (h || strncmp(err, about, strlen(about)))
-        fail_msg("\"%s\" does not start with \"%s\"", err, about);
+    if (h || strncmp(err.text, about, strlen(about)))
+        fail_msg("\"%s\" does not start with \"%s\"", err.text, about);
 }
 
 static void a_hook_that_makes_no_sense_is_refused_when_it_is_compiled(void **state)

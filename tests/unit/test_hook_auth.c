@@ -21,7 +21,7 @@
 #define BODY "{\"id\":1}"
 
 static struct config_signature config;
-static char err[256];
+static struct error err;
 
 /* The request's headers: name, value, name, value ... */
 static const char *headers[16];
@@ -70,10 +70,10 @@ static int check_body(const char *body)
     struct hook_request request = {SPAN("POST"), SPAN("/hooks/cms"), span_str(body), find_header,
                                    NULL};
 
-    *err = '\0';
-    if (hook_signature_check(&config, err, sizeof(err)) < 0)
-        fail_msg("%s", err);
-    return hook_auth_check(&config, SPAN(SECRET), &request, WALL_MS, err, sizeof(err));
+    *err.text = '\0';
+    if (hook_signature_check(&config, &err) < 0)
+        fail_msg("%s", err.text);
+    return hook_auth_check(&config, SPAN(SECRET), &request, WALL_MS, &err);
 }
 
 /* `form` with the digest where it has a star. */
@@ -94,7 +94,7 @@ static void lets_in(const char *form, const char *digest)
     headers[0] = config.header;
     headers[1] = value;
     if (check_body(BODY) < 0)
-        fail_msg("%s: %s", value, err);
+        fail_msg("%s: %s", value, err.text);
     assert_int_equal(check_body("{\"id\":2}"), -EACCES);
 }
 
@@ -104,9 +104,9 @@ static void keeps_out(const char *form, const char *digest, const char *about)
 
     headers[0] = config.header;
     headers[1] = value;
-    if (check_body(BODY) != -EACCES || !strstr(err, about))
-        fail_msg("%s: \"%s\" says nothing of \"%s\"", value, err, about);
-    assert_null(strstr(err, SECRET));
+    if (check_body(BODY) != -EACCES || !strstr(err.text, about))
+        fail_msg("%s: \"%s\" says nothing of \"%s\"", value, err.text, about);
+    assert_null(strstr(err.text, SECRET));
 }
 
 static void a_digest_of_the_body_lets_in(void **state)
@@ -173,7 +173,7 @@ static void sha1_is_not_taken_for_sha256(void **state)
 static void a_header_that_is_missing_keeps_out(void **state)
 {
     assert_int_equal(check_body(BODY), -EACCES);
-    assert_string_equal(err, "x-signature: missing");
+    assert_string_equal(err.text, "x-signature: missing");
     (void)state;
 }
 
@@ -184,9 +184,8 @@ static void an_empty_secret_keeps_out(void **state)
     headers[0] = config.header;
     headers[1] = "";
     config.scheme = HOOK_TOKEN;
-    assert_int_equal(hook_auth_check(&config, SPAN(""), &request, WALL_MS, err, sizeof(err)),
-                     -EACCES);
-    assert_string_equal(err, "secret: the hook's secret is empty");
+    assert_int_equal(hook_auth_check(&config, SPAN(""), &request, WALL_MS, &err), -EACCES);
+    assert_string_equal(err.text, "secret: the hook's secret is empty");
     (void)state;
 }
 
@@ -350,8 +349,8 @@ static void refuses(char *value, char *signs, const char *about)
 {
     config.value = value;
     config.signs = signs;
-    if (hook_signature_check(&config, err, sizeof(err)) != -EINVAL || !strstr(err, about))
-        fail_msg("%s, %s: \"%s\" says nothing of \"%s\"", value, signs, err, about);
+    if (hook_signature_check(&config, &err) != -EINVAL || !strstr(err.text, about))
+        fail_msg("%s, %s: \"%s\" says nothing of \"%s\"", value, signs, err.text, about);
 }
 
 static void a_signature_that_protects_nothing_is_refused(void **state)

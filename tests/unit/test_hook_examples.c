@@ -55,7 +55,7 @@ struct loaded {
     const char *left_out; /* a header that is as if it had not been sent */
 };
 
-static char err[512];
+static struct error err;
 
 static char *read_file(const char *folder, const char *name, const char *ending, size_t *bytes)
 {
@@ -82,8 +82,8 @@ static const struct config_hook *load_hook(const struct sample *s, struct config
     char path[512];
 
     snprintf(path, sizeof(path), "%s/deploy/hooks/%s.yaml", getenv("SOURCE_DIR"), s->file);
-    if (config_load(path, config, err, sizeof(err)) < 0)
-        fail_msg("%s", err);
+    if (config_load(path, config, &err) < 0)
+        fail_msg("%s", err.text);
     for (uint32_t i = 0; i < config->hooks_count; i++)
         if (strcmp(config->hooks[i].name, s->hook) == 0)
             return &config->hooks[i];
@@ -144,8 +144,7 @@ static int check_at(struct loaded *l, uint64_t wall_ms)
 {
     struct hook_request request = request_of(l);
 
-    return hook_auth_check(&l->hook->signature, span_str(l->secret), &request, wall_ms, err,
-                           sizeof(err));
+    return hook_auth_check(&l->hook->signature, span_str(l->secret), &request, wall_ms, &err);
 }
 
 static char *fields_of(const struct hook_job *job)
@@ -167,20 +166,20 @@ static void each_sample_gives_the_job_it_should(void **state)
     for (size_t i = 0; i < array_len(samples); i++) {
         struct loaded l = load(&samples[i]);
         struct hook_request request = request_of(&l);
-        struct hook *h = hook_new(l.hook, err, sizeof(err));
+        struct hook *h = hook_new(l.hook, &err);
         json_t *document = json_loadb(l.body, l.body_bytes, 0, NULL);
         struct hook_job job;
         char *fields;
         int e;
 
         if (!h)
-            fail_msg("%s: %s", samples[i].file, err);
+            fail_msg("%s: %s", samples[i].file, err.text);
         assert_non_null(document);
         hook_job_init(&job);
-        *err = '\0';
-        e = hook_apply(h, document, &request, &job, err, sizeof(err));
+        *err.text = '\0';
+        e = hook_apply(h, document, &request, &job, &err);
         if (e != (*l.job ? 0 : -ENOENT))
-            fail_msg("%s: %d, %s", samples[i].name, e, err);
+            fail_msg("%s: %d, %s", samples[i].name, e, err.text);
         fields = fields_of(&job);
         if (strcmp(fields, l.job))
             fail_msg("%s: gives\n%snot\n%s", samples[i].name, fields, l.job);
@@ -199,7 +198,7 @@ static void each_sample_is_let_in(void **state)
         struct loaded l = load(&samples[i]);
 
         if (check_at(&l, WALL_MS) < 0)
-            fail_msg("%s: %s", samples[i].name, err);
+            fail_msg("%s: %s", samples[i].name, err.text);
         unload(&l);
     }
     (void)state;
@@ -252,8 +251,8 @@ static void an_old_time_keeps_out(void **state)
         struct loaded l = load(&samples[i]);
         int e = check_at(&l, WALL_MS + 300000);
 
-        if (samples[i].timed ? e != -EACCES || !strstr(err, "signed 301 s ago") : e < 0)
-            fail_msg("%s: %d, %s", samples[i].name, e, err);
+        if (samples[i].timed ? e != -EACCES || !strstr(err.text, "signed 301 s ago") : e < 0)
+            fail_msg("%s: %d, %s", samples[i].name, e, err.text);
         unload(&l);
     }
     (void)state;
@@ -269,8 +268,8 @@ static void a_missing_header_keeps_out(void **state)
         assert_string_equal(s->header, samples[i].signature);
         for (size_t n = 0; n < array_len(needed); n++) {
             l.left_out = needed[n];
-            if (*l.left_out && (check_at(&l, WALL_MS) != -EACCES || !strstr(err, "missing")))
-                fail_msg("%s without %s: %s", samples[i].name, l.left_out, err);
+            if (*l.left_out && (check_at(&l, WALL_MS) != -EACCES || !strstr(err.text, "missing")))
+                fail_msg("%s without %s: %s", samples[i].name, l.left_out, err.text);
         }
         unload(&l);
     }
@@ -323,7 +322,7 @@ static void the_examples_that_the_systems_publish_are_let_in(void **state)
             l.body_bytes = strlen(l.body);
             strcpy(l.headers, published[i].header);
             if (check_at(&l, published[i].wall_ms) < 0)
-                fail_msg("%s: %s", samples[n].name, err);
+                fail_msg("%s: %s", samples[n].name, err.text);
             unload(&l);
         }
     }

@@ -10,7 +10,7 @@
 #include "jobform.h"
 #include "lines.h"
 
-static char error[512];
+static struct error error;
 
 /* "name=value name=value" */
 static void assert_fields(struct jobform *f, const char *wanted)
@@ -30,12 +30,12 @@ static void assert_fields(struct jobform *f, const char *wanted)
 
 static int add(struct jobform *f, const char *text)
 {
-    return jobform_add_targets(f, JOBFORM_GUESS, span_str(text), error, sizeof(error));
+    return jobform_add_targets(f, JOBFORM_GUESS, span_str(text), &error);
 }
 
 static int add_json(struct jobform *f, const char *text)
 {
-    return jobform_add_json(f, span_str(text), error, sizeof(error));
+    return jobform_add_json(f, span_str(text), &error);
 }
 
 static void assert_json(const char *text, const char *wanted)
@@ -44,7 +44,7 @@ static void assert_json(const char *text, const char *wanted)
 
     jobform_init(&f, LANE_NORMAL);
     if (add_json(&f, text) < 0)
-        fail_msg("%s: %s", text, error);
+        fail_msg("%s: %s", text, error.text);
     assert_fields(&f, wanted);
     jobform_deinit(&f);
 }
@@ -55,8 +55,8 @@ static void refuse_json(const char *text, const char *why)
 
     jobform_init(&f, LANE_NORMAL);
     assert_int_equal(add_json(&f, text), -EINVAL);
-    if (!strstr(error, why))
-        fail_msg("%s: expected \"%s\", found \"%s\"", text, why, error);
+    if (!strstr(error.text, why))
+        fail_msg("%s: expected \"%s\", found \"%s\"", text, why, error.text);
     jobform_deinit(&f);
 }
 

@@ -9,22 +9,22 @@
 static struct redis_address parsed(const char *url)
 {
     struct redis_address a;
-    char err[200] = "";
+    struct error err = {""};
 
-    if (redis_address_parse(url, &a, err, sizeof(err)) < 0)
-        fail_msg("%s: %s", url, err);
+    if (redis_address_parse(url, &a, &err) < 0)
+        fail_msg("%s: %s", url, err.text);
     return a;
 }
 
 static void refused(const char *url, const char *word)
 {
     struct redis_address a = {.port = 77};
-    char err[200] = "";
+    struct error err = {""};
 
-    assert_int_equal(redis_address_parse(url, &a, err, sizeof(err)), -EINVAL);
-    if (!strstr(err, word))
-        fail_msg("%s: \"%s\" does not say \"%s\"", url, err, word);
-    assert_null(strstr(err, "s3cret"));
+    assert_int_equal(redis_address_parse(url, &a, &err), -EINVAL);
+    if (!strstr(err.text, word))
+        fail_msg("%s: \"%s\" does not say \"%s\"", url, err.text, word);
+    assert_null(strstr(err.text, "s3cret"));
     assert_int_equal(a.port, 77);
 }
 

@@ -9,7 +9,7 @@
 #include "setting.h"
 #include "setting_value.h"
 
-static char error[1024];
+static struct error error;
 
 static void set_api(const char *value, bool good)
 {
@@ -17,7 +17,7 @@ static void set_api(const char *value, bool good)
     int rc;
 
     config_account_init(&a);
-    rc = setting_set(setting_find(SETTING_ACCOUNT, "api"), &a, value, error, sizeof(error));
+    rc = setting_set(setting_find(SETTING_ACCOUNT, "api"), &a, value, &error);
     if ((rc == 0) != good)
         fail_msg("%s was %s", value, good ? "refused" : "taken");
     setting_free(SETTING_ACCOUNT, &a);
@@ -104,8 +104,7 @@ static void the_first_and_last_number_of_a_range_are_taken_and_their_neighbours_
 
         for (size_t k = 0; s->type == SETTING_NUMBER && k < 4; k++) {
             snprintf(text, sizeof(text), "%llu", (unsigned long long)tries[k]);
-            assert_int_equal(setting_set(s, b.of[s->scope], text, error, sizeof(error)),
-                             k < 2 ? 0 : -EINVAL);
+            assert_int_equal(setting_set(s, b.of[s->scope], text, &error), k < 2 ? 0 : -EINVAL);
             if (k < 2)
                 assert_held(s, b.of[s->scope], text);
         }
@@ -129,12 +128,12 @@ static void set_size(const char *text, uint64_t expected)
 
     config_init(&c);
     buf_init(&printed, 1024);
-    rc = setting_set(s, &c, text, error, sizeof(error));
+    rc = setting_set(s, &c, text, &error);
     if ((rc == 0) != (expected != 0))
         fail_msg("%s was %s", text, expected ? "refused" : "taken");
     assert_true(rc < 0 ? c.memory_max == 256 << 20 : c.memory_max == expected);
     setting_value_print(s, &c, &printed);
-    assert_int_equal(setting_set(s, &c, printed.p, error, sizeof(error)), 0);
+    assert_int_equal(setting_set(s, &c, printed.p, &error), 0);
     assert_true(rc < 0 ? c.memory_max == 256 << 20 : c.memory_max == expected);
     assert_in_range(config_jobs_max_bytes(&c) + config_visits_max_bytes(&c) +
                         config_heads_max_bytes(&c) + config_job_max_bytes(&c),
@@ -165,7 +164,7 @@ static void a_size_may_have_a_unit(void **state)
     set_size("-64MiB", 0);
     set_size("", 0);
     set_size("1", 0);
-    assert_non_null(strstr(error, "a size from 32MiB to 1TiB"));
+    assert_non_null(strstr(error.text, "a size from 32MiB to 1TiB"));
 }
 
 static void every_setting_has_a_default_that_is_allowed_and_a_variable_of_its_own(void **state)
@@ -217,8 +216,8 @@ static void try_all(enum setting_scope scope, const char *name, const struct att
         const struct setting *s = setting_find(scope, name);
         uint32_t wrong;
         int rc = s->type == SETTING_WORDS
-                     ? setting_set_words(s, b.of[scope], &word, 1, &wrong, error, sizeof(error))
-                     : setting_set(s, b.of[scope], word, error, sizeof(error));
+                     ? setting_set_words(s, b.of[scope], &word, 1, &wrong, &error)
+                     : setting_set(s, b.of[scope], word, &error);
 
         if ((rc == 0) != tries[i].good)
             fail_msg("'%s' was %s", word, tries[i].good ? "refused" : "taken");
@@ -288,7 +287,7 @@ static void a_digest_is_kept_in_lower_case(void **state)
     config_producer_init(&p);
     assert_int_equal(setting_set(setting_find(SETTING_PRODUCER, "token_sha256"), &p,
                                  "9F86D081884C7D659A2FEAA0C55AD015A3BF4F1B2B0B822CD15D6C15B0F00A08",
-                                 error, sizeof(error)),
+                                 &error),
                      0);
     assert_string_equal(p.token_sha256,
                         "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08");
@@ -372,10 +371,10 @@ static void a_list_takes_256_words_and_no_more(void **state)
     for (size_t i = 0; i < 257; i++)
         words[i] = (char *)"a";
     for (uint32_t n = 255; n <= 256; n++) {
-        assert_int_equal(setting_set_words(s, &p, words, n, &wrong, error, sizeof(error)), 0);
+        assert_int_equal(setting_set_words(s, &p, words, n, &wrong, &error), 0);
         assert_int_equal(p.accounts.count, n);
     }
-    assert_int_equal(setting_set_words(s, &p, words, 257, &wrong, error, sizeof(error)), -EINVAL);
+    assert_int_equal(setting_set_words(s, &p, words, 257, &wrong, &error), -EINVAL);
     assert_int_equal(wrong, 256);
     assert_int_equal(p.accounts.count, 256);
     setting_free(SETTING_PRODUCER, &p);
@@ -389,12 +388,12 @@ static void a_bad_word_leaves_the_list_as_it_was_and_is_pointed_at(void **state)
 
     (void)state;
     config_producer_init(&p);
-    assert_int_equal(setting_set(s, &p, "a.example, b.example", error, sizeof(error)), 0);
-    assert_int_equal(setting_set_words(s, &p, (char *[]){(char *)"c", (char *)"/"}, 2, &wrong,
-                                       error, sizeof(error)),
-                     -EINVAL);
+    assert_int_equal(setting_set(s, &p, "a.example, b.example", &error), 0);
+    assert_int_equal(
+        setting_set_words(s, &p, (char *[]){(char *)"c", (char *)"/"}, 2, &wrong, &error), -EINVAL);
     assert_int_equal(wrong, 1);
-    assert_string_equal(error, "expected a host like www.example.com or *.example.com, found '/'");
+    assert_string_equal(error.text,
+                        "expected a host like www.example.com or *.example.com, found '/'");
     assert_int_equal(p.hosts.count, 2);
     assert_string_equal(p.hosts.at[1], "b.example");
     setting_free(SETTING_PRODUCER, &p);
@@ -410,15 +409,15 @@ static void a_set_has_a_bit_for_each_of_its_choices_and_is_never_empty(void **st
     config_producer_init(&p);
     assert_int_equal(p.kinds, PRODUCER_URL | PRODUCER_KEY);
     assert_int_equal(p.lanes, 1 << LANE_URGENT | 1 << LANE_NORMAL | 1 << LANE_BULK);
-    assert_int_equal(setting_set(kinds, &p, "all", error, sizeof(error)), 0);
+    assert_int_equal(setting_set(kinds, &p, "all", &error), 0);
     assert_int_equal(p.kinds, PRODUCER_ALL);
-    assert_int_equal(setting_set(kinds, &p, "key,key,url", error, sizeof(error)), 0);
+    assert_int_equal(setting_set(kinds, &p, "key,key,url", &error), 0);
     assert_int_equal(p.kinds, PRODUCER_URL | PRODUCER_KEY);
-    assert_int_equal(setting_set(lanes, &p, "bulk", error, sizeof(error)), 0);
+    assert_int_equal(setting_set(lanes, &p, "bulk", &error), 0);
     assert_int_equal(p.lanes, 1 << LANE_BULK);
-    assert_int_equal(setting_set(kinds, &p, "", error, sizeof(error)), -EINVAL);
-    assert_string_equal(error, "expected some of url, key and all, found nothing");
-    assert_int_equal(setting_set(kinds, &p, "url,purge", error, sizeof(error)), -EINVAL);
+    assert_int_equal(setting_set(kinds, &p, "", &error), -EINVAL);
+    assert_string_equal(error.text, "expected some of url, key and all, found nothing");
+    assert_int_equal(setting_set(kinds, &p, "url,purge", &error), -EINVAL);
     assert_int_equal(p.kinds, PRODUCER_URL | PRODUCER_KEY);
     setting_free(SETTING_PRODUCER, &p);
 }
@@ -438,8 +437,8 @@ static void what_may_be_a_secret_is_in_no_sentence(void **state)
     for (size_t i = 0; i < array_len(secrets); i++) {
         const struct setting *s = setting_find(secrets[i].scope, secrets[i].name);
 
-        assert_int_equal(setting_set(s, b.of[s->scope], "hunter2!", error, sizeof(error)), -EINVAL);
-        assert_null(strstr(error, "hunter2"));
+        assert_int_equal(setting_set(s, b.of[s->scope], "hunter2!", &error), -EINVAL);
+        assert_null(strstr(error.text, "hunter2"));
     }
     bases_deinit(&b);
 }

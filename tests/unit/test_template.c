@@ -61,12 +61,12 @@ static bool find_header(void *context, const char *name, struct span *value)
 static int expand(const char *text, json_t *document)
 {
     struct template_source source = {.document = document, .header = find_header};
-    char err[128] = "";
-    struct template *t = template_new(span_str(text), err, sizeof(err));
+    struct error err = {""};
+    struct template *t = template_new(span_str(text), &err);
     int e;
 
     if (!t)
-        fail_msg("%s: %s", text, err);
+        fail_msg("%s: %s", text, err.text);
     results[0] = '\0';
     results_count = 0;
     e = template_expand(t, &source, put, NULL);
@@ -93,13 +93,14 @@ static void gives(const char *text, const char *wanted)
 
 static void wrong_at(const char *text, unsigned byte, const char *about)
 {
-    char err[128] = "", start[32];
-    struct template *t = template_new(span_str(text), err, sizeof(err));
+    char start[32];
+    struct error err = {""};
+    struct template *t = template_new(span_str(text), &err);
 
     template_free(t);
     snprintf(start, sizeof(start), "byte %u: ", byte);
-    if (t || strncmp(err, start, strlen(start)) || !strstr(err, about))
-        fail_msg("%s: \"%s\" is not \"%s ... %s\"", text, err, start, about);
+    if (t || strncmp(err.text, start, strlen(start)) || !strstr(err.text, about))
+        fail_msg("%s: \"%s\" is not \"%s ... %s\"", text, err.text, start, about);
 }
 
 static void a_path_leads_through_objects_and_into_lists(void **state)
@@ -302,7 +303,8 @@ static void whoever_takes_the_results_can_stop(void **state)
 {
     json_t *document = load(post);
     struct template_source source = {.document = document};
-    struct template *t = template_new(SPAN("{list[]}"), NULL, 0);
+    struct error err;
+    struct template *t = template_new(SPAN("{list[]}"), &err);
     int seen = 0;
 
     assert_int_equal(template_expand(t, &source, stop, &seen), -ECANCELED);

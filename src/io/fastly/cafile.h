@@ -3,7 +3,7 @@
  * every purge fails. */
 #pragma once
 
-#include "base.h"
+#include "error.h"
 
 /* 0, or negative errno with a sentence in err that begins with the path. */
-must_use int cafile_test(const char *path, char *err, size_t err_room);
+must_use int cafile_test(const char *path, struct error *err);

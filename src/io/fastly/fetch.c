@@ -54,17 +54,16 @@ static void set_up(CURL *easy, const struct config_account *a, const char *url,
         curl_easy_setopt(easy, CURLOPT_CAINFO, a->ca_file);
 }
 
-static void explain(CURL *easy, const struct proxy *p, const char *words, char *err,
-                    size_t err_room)
+static void explain(CURL *easy, const struct proxy *p, const char *words, struct error *err)
 {
     if (proxy_is_used(p))
-        proxy_explain(easy, p, words, err, err_room);
+        proxy_explain(easy, p, words, err);
     else
-        snprintf(err, err_room, "%s", words);
+        error_set(err, -EIO, "%s", words);
 }
 
 int fetch(const struct config_account *a, const struct fetch_secrets *s, const char *path,
-          struct buf *body, int *status, char *err, size_t err_room)
+          struct buf *body, int *status, struct error *err)
 {
     struct curl_slist *headers = headers_of(s->token);
     struct proxy proxy;
@@ -82,7 +81,7 @@ int fetch(const struct config_account *a, const struct fetch_secrets *s, const c
     if (rc == CURLE_OK)
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
     else
-        explain(easy, &proxy, *curl_error ? curl_error : curl_easy_strerror(rc), err, err_room);
+        explain(easy, &proxy, *curl_error ? curl_error : curl_easy_strerror(rc), err);
     curl_easy_cleanup(easy);
     proxy_deinit(&proxy);
     wipe(headers);

@@ -14,4 +14,4 @@ struct fetch_secrets {
  * 0 with *status and the body, or -EIO if there is no answer, with a sentence that never contains
  * the token. Does not follow redirects. */
 must_use int fetch(const struct config_account *a, const struct fetch_secrets *s, const char *path,
-                   struct buf *body, int *status, char *err, size_t err_room);
+                   struct buf *body, int *status, struct error *err);

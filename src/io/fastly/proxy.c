@@ -5,7 +5,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,23 +85,22 @@ void proxy_apply(void *easy, const struct proxy *p)
         set(easy, CURLOPT_PROXY_CAINFO, p->ca_file);
 }
 
-void proxy_explain(void *easy, const struct proxy *p, const char *curl_words, char *out,
-                   size_t room)
+void proxy_explain(void *easy, const struct proxy *p, const char *curl_words, struct error *out)
 {
     const char *what = strcmp(p->url, "env") == 0 ? "of the environment, if any" : p->url;
     long code = 0;
 
     curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &code);
     if (code == 407 || code == 401) /* tinyproxy answers 401 to a wrong password */
-        snprintf(out, room,
-                 "the proxy %.60s wants a user and password that it knows (%ld): see "
-                 "api_proxy_auth_file",
-                 what, code);
+        error_set(out, -EACCES,
+                  "the proxy %.60s wants a user and password that it knows (%ld): see "
+                  "api_proxy_auth_file",
+                  what, code);
     else if (code && code / 100 != 2)
-        snprintf(out, room, "the proxy %.60s refuses to connect to the API: status %ld", what,
-                 code);
+        error_set(out, -EACCES, "the proxy %.60s refuses to connect to the API: status %ld", what,
+                  code);
     else if (code)
-        snprintf(out, room, "%s", curl_words); /* the tunnel existed: not the proxy's fault */
+        error_set(out, -EIO, "%s", curl_words); /* the tunnel existed: not the proxy's fault */
     else
-        snprintf(out, room, "by the proxy %.60s: %.80s", what, curl_words);
+        error_set(out, -EIO, "by the proxy %.60s: %.80s", what, curl_words);
 }

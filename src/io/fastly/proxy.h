@@ -3,7 +3,7 @@
  * a CONNECT tunnel, so the proxy sees only the host and port of the API. */
 #pragma once
 
-#include "base.h"
+#include "error.h"
 
 struct curl_slist;
 
@@ -25,5 +25,4 @@ void proxy_apply(void *easy, const struct proxy *p);
 /* Explains why there was no connection: the proxy's answer, or that the proxy cannot be reached, or
  * else curl's message. Only for a transfer through this proxy that failed before its request was
  * sent. */
-void proxy_explain(void *easy, const struct proxy *p, const char *curl_words, char *out,
-                   size_t room);
+void proxy_explain(void *easy, const struct proxy *p, const char *curl_words, struct error *out);

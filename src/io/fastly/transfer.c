@@ -435,11 +435,11 @@ static void fail(struct transfer *t, int result)
     const struct transfer_inside *in = t->inside;
     struct exchange *x = t->x;
     const char *words = words_of(in, result);
-    char text[sizeof(x->error_text)];
+    struct error text;
 
     if (proxy_of(x) && !in->issued && !in->late && !in->blocked) {
-        proxy_explain(t->easy, proxy_of(x), words, text, sizeof(text));
-        words = text;
+        proxy_explain(t->easy, proxy_of(x), words, &text);
+        words = text.text;
     }
     exchange_fail(x, error_of(in, result), words);
 }

@@ -180,8 +180,8 @@ static void watch_slot(struct slot *s)
 }
 
 /* 0 or -EINVAL. */
-static int add_slot(struct httpd *h, struct listener *l, const struct httpd_tls *tls, char *err,
-                    size_t err_room)
+static int add_slot(struct httpd *h, struct listener *l, const struct httpd_tls *tls,
+                    struct error *err)
 {
     struct slot *s = alloc_zeroed(1, sizeof(*s));
     int fd = fcntl(l->fd, F_DUPFD_CLOEXEC, 0);
@@ -189,9 +189,8 @@ static int add_slot(struct httpd *h, struct listener *l, const struct httpd_tls 
     if (l->local)
         tls = NULL; /* no network in between */
     if (fd < 0) {
-        snprintf(err, err_room, "%s", strerror(errno));
         free(s);
-        return -EINVAL;
+        return error_set(err, -EINVAL, "%s", strerror(errno));
     }
     s->httpd = h;
     s->listener = l;
@@ -204,10 +203,9 @@ static int add_slot(struct httpd *h, struct listener *l, const struct httpd_tls 
     if (!s->daemon) {
         close(fd);
         free(s);
-        snprintf(err, err_room,
-                 tls ? "the certificate and its key are not accepted"
-                     : "the HTTP server does not start");
-        return -EINVAL;
+        return error_set(err, -EINVAL,
+                         tls ? "the certificate and its key are not accepted"
+                             : "the HTTP server does not start");
     }
     watch_slot(s);
     return 0;
@@ -241,8 +239,8 @@ static bool has_slot(const struct httpd *h, const struct listener *l)
     return false;
 }
 
-static int add_slots(struct httpd *h, enum renewal which, const struct httpd_tls *tls, char *err,
-                     size_t err_room)
+static int add_slots(struct httpd *h, enum renewal which, const struct httpd_tls *tls,
+                     struct error *err)
 {
     struct list *last = h->slots.prev;
     int rc = 0;
@@ -251,7 +249,7 @@ static int add_slots(struct httpd *h, enum renewal which, const struct httpd_tls
         struct listener *l = list_entry(node, struct listener, link);
 
         if (rc == 0 && (which == SLOTS_ALL || !has_slot(h, l)))
-            rc = add_slot(h, l, tls, err, err_room);
+            rc = add_slot(h, l, tls, err);
     }
     while (rc < 0 && h->slots.prev != last)
         drop_slot(list_entry(h->slots.prev, struct slot, link));
@@ -300,7 +298,7 @@ static const struct httpd_tls *kept_tls(const struct httpd *h)
 
 /* -- opening and closing -- */
 
-struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err, size_t err_room)
+struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, struct error *err)
 {
     struct httpd *h = alloc_zeroed(1, sizeof(*h));
 
@@ -314,8 +312,7 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err
     list_init(&h->ends);
     list_init(&h->heavy);
     list_init(&h->lingering);
-    if (listen_open(h, o, err, err_room) < 0 ||
-        add_slots(h, SLOTS_ALL, o->tls, err, err_room) < 0) {
+    if (listen_open(h, o, err) < 0 || add_slots(h, SLOTS_ALL, o->tls, err) < 0) {
         listen_close_all(h);
         free(h);
         return NULL;
@@ -380,10 +377,10 @@ static void end_outdated(struct httpd *h)
 }
 
 /* Replaces all slots by new ones. */
-static int renew_slots(struct httpd *h, const struct httpd_tls *tls, char *err, size_t err_room)
+static int renew_slots(struct httpd *h, const struct httpd_tls *tls, struct error *err)
 {
     struct list *last = h->slots.prev;
-    int rc = add_slots(h, SLOTS_ALL, tls, err, err_room);
+    int rc = add_slots(h, SLOTS_ALL, tls, err);
 
     if (rc < 0)
         return rc;
@@ -397,9 +394,9 @@ static int renew_slots(struct httpd *h, const struct httpd_tls *tls, char *err, 
     return 0;
 }
 
-int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err, size_t err_room)
+int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, struct error *err)
 {
-    int rc = renew_slots(h, tls, err, err_room);
+    int rc = renew_slots(h, tls, err);
 
     if (rc < 0)
         return rc;
@@ -434,14 +431,14 @@ static void leave_slots(struct httpd *h)
     httpd_run_soon(h);
 }
 
-int httpd_set_listen(struct httpd *h, const struct httpd_options *o, char *err, size_t err_room)
+int httpd_set_listen(struct httpd *h, const struct httpd_options *o, struct error *err)
 {
-    char why[300];
-    int rc = listen_open(h, o, err, err_room);
-    int slots = add_slots(h, SLOTS_MISSING, kept_tls(h), why, sizeof(why));
+    struct error why;
+    int rc = listen_open(h, o, err);
+    int slots = add_slots(h, SLOTS_MISSING, kept_tls(h), &why);
 
     if (slots < 0 && rc == 0)
-        snprintf(err, err_room, "%s", why);
+        *err = why;
     list_each_safe(node, next, &h->listeners) {
         struct listener *l = list_entry(node, struct listener, link);
 
@@ -456,7 +453,7 @@ int httpd_set_listen(struct httpd *h, const struct httpd_options *o, char *err, 
     return rc;
 }
 
-int httpd_set_limits(struct httpd *h, const struct httpd_options *o, char *err, size_t err_room)
+int httpd_set_limits(struct httpd *h, const struct httpd_options *o, struct error *err)
 {
     struct httpd_options before = h->options;
     int rc;
@@ -469,7 +466,7 @@ int httpd_set_limits(struct httpd *h, const struct httpd_options *o, char *err, 
     h->options.heads_max_bytes = o->heads_max_bytes;
     if (o->connections == before.connections && o->per_address == before.per_address)
         return 0;
-    rc = renew_slots(h, kept_tls(h), err, err_room); /* libmicrohttpd cannot change them */
+    rc = renew_slots(h, kept_tls(h), err); /* libmicrohttpd cannot change them */
     if (rc < 0) {
         h->options = before;
         return rc;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "buf.h"
+#include "error.h"
 #include "loop.h"
 #include "quota.h"
 #include "span.h"
@@ -80,15 +81,14 @@ struct httpd_counts {
 };
 
 /* Starts listening. NULL, with a sentence in err, on failure. */
-struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, char *err, size_t err_room);
+struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, struct error *err);
 /* The addresses listened on, comma-separated, with the actual ports instead of 0. */
 const char *httpd_address(const struct httpd *h);
 const struct httpd_counts *httpd_counts(const struct httpd *h);
 /* Sets the certificate for new connections (NULL: no TLS). Existing connections keep the old one,
  * unless TLS is turned on or off or client_ca_pem changes; then idle ones end at once and others
  * after their answer. 0, or -EINVAL with a sentence and nothing changed. */
-must_use int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, char *err,
-                           size_t err_room);
+must_use int httpd_set_tls(struct httpd *h, const struct httpd_tls *tls, struct error *err);
 /* Marks all connections as not authenticated (visit_prove), because the permissions have
  * changed. */
 void httpd_forget_proven(struct httpd *h);
@@ -96,12 +96,10 @@ void httpd_forget_proven(struct httpd *h);
  * on others, whose connections end after their visit. 0 (also if nothing changes), or negative
  * errno with a sentence about one address; then the other new addresses are open, and no old
  * address is closed. */
-must_use int httpd_set_listen(struct httpd *h, const struct httpd_options *o, char *err,
-                              size_t err_room);
+must_use int httpd_set_listen(struct httpd *h, const struct httpd_options *o, struct error *err);
 /* Sets the limits and times of the options for new visits and connections. Returns the same as
  * httpd_set_tls. */
-must_use int httpd_set_limits(struct httpd *h, const struct httpd_options *o, char *err,
-                              size_t err_room);
+must_use int httpd_set_limits(struct httpd *h, const struct httpd_options *o, struct error *err);
 /* Stops accepting connections, closes idle ones, and lets current visits be answered, each within
  * its time limit. Requests that are still incomplete, and answers that are still unread, after some
  * seconds are dropped. Then calls closed and frees the server. */

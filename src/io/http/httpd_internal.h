@@ -188,8 +188,7 @@ void ends_look(struct httpd *h); /* to be called after each turn of libmicrohttp
 /* httpd_listen.c */
 /* Marks listeners that are not wanted any more and opens new ones. 0, or the first error with a
  * sentence; the others are open nevertheless. */
-must_use int listen_open(struct httpd *h, const struct httpd_options *o, char *err,
-                         size_t err_room);
+must_use int listen_open(struct httpd *h, const struct httpd_options *o, struct error *err);
 void listen_close(struct httpd *h, struct listener *l);
 void listen_close_all(struct httpd *h);
 void listen_name(struct httpd *h); /* for httpd_address */

@@ -115,29 +115,23 @@ static const char *hint_of(int err)
     }
 }
 
-static int open_port(struct httpd *h, struct listener *l, char *err, size_t err_room)
+static int open_port(struct httpd *h, struct listener *l, struct error *err)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
     char host[256], port[16];
     int rc;
 
-    if (split_listen(l->name, host, sizeof(host), port, sizeof(port)) < 0) {
-        snprintf(err, err_room, "%s: expected host:port", l->name);
-        return -EINVAL;
-    }
+    if (split_listen(l->name, host, sizeof(host), port, sizeof(port)) < 0)
+        return error_set(err, -EINVAL, "%s: expected host:port", l->name);
     rc = getaddrinfo(*host ? host : NULL, port, &hints, &found);
-    if (rc != 0) {
-        snprintf(err, err_room, "%s: %s", l->name, gai_strerror(rc));
-        return -EINVAL;
-    }
+    if (rc != 0)
+        return error_set(err, -EINVAL, "%s: %s", l->name, gai_strerror(rc));
     l->fd = listen_on(found, share_leaving(h, PORT_SHARED), l->only_six);
     share_leaving(h, PORT_OWN);
     freeaddrinfo(found);
-    if (l->fd < 0) {
-        snprintf(err, err_room, "%s: cannot listen: %s%s", l->name, strerror(-l->fd),
-                 hint_of(-l->fd));
-        return l->fd;
-    }
+    if (l->fd < 0)
+        return error_set(err, l->fd, "%s: cannot listen: %s%s", l->name, strerror(-l->fd),
+                         hint_of(-l->fd));
     name_port(l);
     return 0;
 }
@@ -161,53 +155,47 @@ static int group_id(const char *name, gid_t *id)
     return found ? 0 : rc ? -rc : -ENOENT;
 }
 
-static int grant(const struct listener *l, const struct httpd_options *o, char *err,
-                 size_t err_room)
+static int grant(const struct listener *l, const struct httpd_options *o, struct error *err)
 {
     const char *group = o->unix_group ? o->unix_group : "";
     gid_t id = 0;
 
     if (*group) {
-        if (group_id(group, &id) < 0) {
-            snprintf(err, err_room, "%s: there is no group '%s'", l->name, group);
-            return -EINVAL;
-        }
-        if (lchown(path_of(l), (uid_t)-1, id) < 0) {
-            snprintf(err, err_room, "%s: cannot give it to group '%s': %s", l->name, group,
-                     errno == EPERM ? "purgeline's user must be in that group" : strerror(errno));
-            return -EACCES;
-        }
+        if (group_id(group, &id) < 0)
+            return error_set(err, -EINVAL, "%s: there is no group '%s'", l->name, group);
+        if (lchown(path_of(l), (uid_t)-1, id) < 0)
+            return error_set(err, -EACCES, "%s: cannot give it to group '%s': %s", l->name, group,
+                             errno == EPERM ? "purgeline's user must be in that group"
+                                            : strerror(errno));
     }
     if (chmod(path_of(l), o->unix_mode) == 0)
         return 0;
-    snprintf(err, err_room, "%s: cannot set its mode: %s", l->name, strerror(errno));
-    return -EACCES;
+    return error_set(err, -EACCES, "%s: cannot set its mode: %s", l->name, strerror(errno));
 }
 
 /* Removes a socket that no process listens on. 0 if it was removed. */
-static int remove_stale(const struct sockaddr_un *a, char *err, size_t err_room)
+static int remove_stale(const struct sockaddr_un *a, struct error *err)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc = -EADDRINUSE;
     struct stat s;
 
     if (fd < 0) {
-        rc = -errno;
-        snprintf(err, err_room, "cannot listen: %s", strerror(errno));
+        rc = error_set(err, -errno, "cannot listen: %s", strerror(errno));
     } else if (lstat(a->sun_path, &s) == 0 && !S_ISSOCK(s.st_mode)) {
-        snprintf(err, err_room, "cannot listen: what is there is no socket, so it is left alone");
+        error_set(err, rc, "cannot listen: what is there is no socket, so it is left alone");
     } else if (connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0 || errno == EAGAIN) {
-        snprintf(err, err_room, "cannot listen: another process listens there");
+        error_set(err, rc, "cannot listen: another process listens there");
     } else if (errno == ECONNREFUSED && unlink(a->sun_path) == 0) {
         rc = 0;
     } else {
-        snprintf(err, err_room, "cannot replace the socket that is there: %s", strerror(errno));
+        error_set(err, rc, "cannot replace the socket that is there: %s", strerror(errno));
     }
     if (fd >= 0)
         close(fd);
     return rc;
 }
 
-static int bind_local(int fd, const struct sockaddr_un *a, char *err, size_t err_room)
+static int bind_local(int fd, const struct sockaddr_un *a, struct error *err)
 {
     int rc;
 
@@ -215,20 +203,19 @@ static int bind_local(int fd, const struct sockaddr_un *a, char *err, size_t err
         return 0;
     rc = -errno;
     if (rc == -EADDRINUSE) {
-        rc = remove_stale(a, err, err_room);
+        rc = remove_stale(a, err);
         if (rc < 0)
             return rc;
         if (bind(fd, (const struct sockaddr *)a, sizeof(*a)) == 0)
             return 0;
         rc = -errno;
     }
-    snprintf(err, err_room, "cannot listen: %s", strerror(-rc));
-    return rc;
+    return error_set(err, rc, "cannot listen: %s", strerror(-rc));
 }
 
 /* Locks the folder of `path`. Returns a descriptor that holds the lock until it is closed, or
  * negative errno with a sentence. */
-static int lock_folder(const char *path, char *err, size_t err_room)
+static int lock_folder(const char *path, struct error *err)
 {
     char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
     size_t n = (size_t)(strrchr(path, '/') - path);
@@ -240,9 +227,9 @@ static int lock_folder(const char *path, char *err, size_t err_room)
         return fd;
     rc = -errno;
     if (rc == -EWOULDBLOCK)
-        snprintf(err, err_room, "another process has %s locked: try again", folder);
+        error_set(err, rc, "another process has %s locked: try again", folder);
     else
-        snprintf(err, err_room, "cannot listen in %s: %s", folder, strerror(-rc));
+        error_set(err, rc, "cannot listen in %s: %s", folder, strerror(-rc));
     if (fd >= 0)
         close(fd);
     return rc;
@@ -270,21 +257,19 @@ static void remove_socket(const struct listener *l)
 }
 
 static int make_socket(struct listener *l, const struct sockaddr_un *a,
-                       const struct httpd_options *o, char *err, size_t err_room)
+                       const struct httpd_options *o, struct error *err)
 {
-    char why[200];
+    struct error why;
     int rc;
 
     if (fchmod(l->fd, 0) < 0)
         return -errno;
-    rc = bind_local(l->fd, a, why, sizeof(why));
-    if (rc < 0) {
-        snprintf(err, err_room, "%s: %s", l->name, why);
-        return rc;
-    }
+    rc = bind_local(l->fd, a, &why);
+    if (rc < 0)
+        return error_set(err, rc, "%s: %s", l->name, why.text);
     rc = remember_inode(l);
     if (rc == 0)
-        rc = grant(l, o, err, err_room);
+        rc = grant(l, o, err);
     if (rc == 0 && listen(l->fd, BACKLOG) < 0)
         rc = -errno;
     if (rc < 0)
@@ -292,25 +277,21 @@ static int make_socket(struct listener *l, const struct sockaddr_un *a,
     return rc;
 }
 
-static int open_local(struct listener *l, const struct httpd_options *o, char *err, size_t err_room)
+static int open_local(struct listener *l, const struct httpd_options *o, struct error *err)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
-    char why[200];
+    struct error why;
     int lock, rc;
 
-    if (*path_of(l) != '/' || strlen(path_of(l)) >= sizeof(a.sun_path)) {
-        snprintf(err, err_room, "%s: expected unix:/path of at most 107 bytes", l->name);
-        return -EINVAL;
-    }
+    if (*path_of(l) != '/' || strlen(path_of(l)) >= sizeof(a.sun_path))
+        return error_set(err, -EINVAL, "%s: expected unix:/path of at most 107 bytes", l->name);
     snprintf(a.sun_path, sizeof(a.sun_path), "%s", path_of(l));
-    lock = lock_folder(a.sun_path, why, sizeof(why));
-    if (lock < 0) {
-        snprintf(err, err_room, "%s: %s", l->name, why);
-        return lock;
-    }
+    lock = lock_folder(a.sun_path, &why);
+    if (lock < 0)
+        return error_set(err, lock, "%s: %s", l->name, why.text);
     l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    snprintf(err, err_room, "%s: cannot listen", l->name);
-    rc = l->fd < 0 ? -errno : make_socket(l, &a, o, err, err_room);
+    error_set(err, -EIO, "%s: cannot listen", l->name); /* unless a step below says more */
+    rc = l->fd < 0 ? -errno : make_socket(l, &a, o, err);
     close(lock);
     if (rc < 0 && l->fd >= 0)
         close(l->fd);
@@ -341,8 +322,8 @@ static bool is_it(const struct listener *l, const char *listen, struct span name
     return span_is(name, l->name) && l->only_six == is_only_six(listen, name);
 }
 
-static int open_one(struct httpd *h, const struct httpd_options *o, struct span name, char *err,
-                    size_t err_room)
+static int open_one(struct httpd *h, const struct httpd_options *o, struct span name,
+                    struct error *err)
 {
     struct listener *l = alloc_zeroed(1, sizeof(*l));
     int rc;
@@ -350,7 +331,7 @@ static int open_one(struct httpd *h, const struct httpd_options *o, struct span 
     l->name = alloc_copy(name.p, name.n);
     l->local = setting_listen_is_unix(name);
     l->only_six = is_only_six(o->listen, name);
-    rc = l->local ? open_local(l, o, err, err_room) : open_port(h, l, err, err_room);
+    rc = l->local ? open_local(l, o, err) : open_port(h, l, err);
     if (rc < 0) {
         free(l->name);
         free(l);
@@ -379,7 +360,7 @@ static bool is_wanted(const struct listener *l, const char *listen)
 }
 
 /* Applies the mode and group to Unix sockets that stay open, because they may have changed. */
-static int grant_again(struct httpd *h, const struct httpd_options *o, char *err, size_t err_room)
+static int grant_again(struct httpd *h, const struct httpd_options *o, struct error *err)
 {
     int rc = 0;
 
@@ -387,12 +368,12 @@ static int grant_again(struct httpd *h, const struct httpd_options *o, char *err
         struct listener *l = list_entry(node, struct listener, link);
 
         if (l->local && !l->leaves && rc == 0)
-            rc = grant(l, o, err, err_room);
+            rc = grant(l, o, err);
     }
     return rc;
 }
 
-int listen_open(struct httpd *h, const struct httpd_options *o, char *err, size_t err_room)
+int listen_open(struct httpd *h, const struct httpd_options *o, struct error *err)
 {
     struct span rest = span_str(o->listen), one;
     int first = 0;
@@ -402,20 +383,18 @@ int listen_open(struct httpd *h, const struct httpd_options *o, char *err, size_
 
         l->leaves = !is_wanted(l, o->listen);
     }
-    first = grant_again(h, o, err, err_room);
+    first = grant_again(h, o, err);
     while (setting_listen_next(&rest, &one)) {
-        char why[300];
-        int rc = is_open(h, o->listen, one) ? 0 : open_one(h, o, one, why, sizeof(why));
+        struct error why;
+        int rc = is_open(h, o->listen, one) ? 0 : open_one(h, o, one, &why);
 
         if (rc < 0 && first == 0) {
-            snprintf(err, err_room, "%s", why);
+            *err = why;
             first = rc;
         }
     }
-    if (first == 0 && list_empty(&h->listeners)) {
-        snprintf(err, err_room, "expected host:port");
-        first = -EINVAL;
-    }
+    if (first == 0 && list_empty(&h->listeners))
+        return error_set(err, -EINVAL, "expected host:port");
     return first;
 }
 

@@ -21,13 +21,12 @@ struct client {
     redisContext *hiredis;
     struct redis_replies *replies;
     redisReply *reply; /* the reply returned last */
-    char error[256];
+    struct error error;
 };
 
-static int fail(struct client *c, int err, const char *what)
+static int fail(struct client *c, int code, const char *what)
 {
-    snprintf(c->error, sizeof(c->error), "%s", what);
-    return err;
+    return error_set(&c->error, code, "%s", what);
 }
 
 static int lost(struct client *c)
@@ -71,7 +70,7 @@ int client_receive(struct client *c, struct redisReply **out)
         return lost(c);
     c->reply = reply;
     if (reply_refused(c->reply))
-        (void)fail(c, 0, reply_text(c->reply).p);
+        (void)fail(c, -EIO, reply_text(c->reply).p);
     *out = c->reply;
     return 0;
 }
@@ -161,7 +160,7 @@ int client_ask_words(struct client *c, const char *const *words, struct redisRep
 
 const char *client_error(const struct client *c)
 {
-    return c->error;
+    return c->error.text;
 }
 
 /* -- opening -- */
@@ -185,7 +184,7 @@ static int connect_to(struct client *c, const struct redis_address *a)
     (void)redisSetTimeout(c->hiredis, answer);
     if (!a->tls)
         return 0;
-    rc = redis_socket_secure(c->hiredis, a->host, &session, c->error, sizeof(c->error));
+    rc = redis_socket_secure(c->hiredis, a->host, &session, &c->error);
     redis_socket_forget(session);
     return rc;
 }
@@ -211,9 +210,10 @@ static int select_db(struct client *c, const struct redis_address *a)
     return client_ask_words(c, (const char *const[]){"SELECT", db, NULL}, &reply);
 }
 
-int client_open(const struct redis_address *a, struct client **out, char *err, size_t err_room)
+int client_open(const struct redis_address *a, struct client **out, struct error *err)
 {
     struct client *c = alloc_zeroed(1, sizeof(*c));
+    bool locked;
     int rc;
 
     c->replies = redis_replies_new();
@@ -226,12 +226,10 @@ int client_open(const struct redis_address *a, struct client **out, char *err, s
         *out = c;
         return 0;
     }
-    if (strncmp(c->error, "NOAUTH", 6) == 0)
-        snprintf(err, err_room, "%s", REDIS_WANTS_A_PASSWORD);
-    else
-        snprintf(err, err_room, "%s", c->error);
+    locked = strncmp(c->error.text, "NOAUTH", 6) == 0;
     if (rc == -EIO)
-        rc = strncmp(c->error, "NOAUTH", 6) == 0 ? -EACCES : -ENOTCONN;
+        rc = locked ? -EACCES : -ENOTCONN;
+    error_set(err, rc, "%s", locked ? REDIS_WANTS_A_PASSWORD : c->error.text);
     client_close(c);
     return rc;
 }

@@ -3,6 +3,7 @@
  * pipeline. Replies are read with reply.h. */
 #pragma once
 
+#include "error.h"
 #include "redis.h"
 #include "reply.h"
 
@@ -11,8 +12,7 @@ struct client;
 /* Connects, authenticates and selects the database; gives up after a few seconds. 0, or -ENOENT (no
  * such socket), -ECONNREFUSED, -EACCES (login refused), -ENOTCONN (anything else) with a
  * sentence. */
-must_use int client_open(const struct redis_address *a, struct client **out, char *err,
-                         size_t err_room);
+must_use int client_open(const struct redis_address *a, struct client **out, struct error *err);
 void client_close(struct client *c); /* NULL is fine */
 
 /* Adds a command to the pipeline. It is sent by client_flush, or when the next reply is

@@ -115,11 +115,10 @@ static void lose(struct redis *r, const char *fmt, ...)
 
 static void lose_for(struct redis *r, const redisAsyncContext *ac)
 {
-    char words[200];
+    struct error words;
 
-    redis_socket_words(r->tls, ac->c.err ? ac->c.errstr : "connection closed", words,
-                       sizeof(words));
-    lose(r, "%s", words);
+    redis_socket_words(r->tls, ac->c.err ? ac->c.errstr : "connection closed", &words);
+    lose(r, "%s", words.text);
 }
 
 /* -- connecting -- */
@@ -186,11 +185,11 @@ static int prepare(struct redis *r)
     redis_replies_serve(r->replies, r->ac->c.reader);
     redis_due_begin(&r->due, r->ac);
     if (r->address.tls) {
-        char why[160];
+        struct error why;
 
-        err = redis_socket_secure(&r->ac->c, r->address.host, &r->tls, why, sizeof(why));
+        err = redis_socket_secure(&r->ac->c, r->address.host, &r->tls, &why);
         if (err < 0) {
-            lose(r, "%s", why);
+            lose(r, "%s", why.text);
             return err;
         }
     }

@@ -3,6 +3,7 @@
  * commands in order. Replies are read with reply.h. */
 #pragma once
 
+#include "error.h"
 #include "loop.h"
 #include "span.h"
 
@@ -22,8 +23,7 @@ struct redis_address {
 
 /* 0, or -EINVAL with a sentence that never contains the password. Refuses rediss:// if the program
  * was built without hiredis_ssl. */
-must_use int redis_address_parse(const char *url, struct redis_address *out, char *err,
-                                 size_t err_room);
+must_use int redis_address_parse(const char *url, struct redis_address *out, struct error *err);
 void redis_address_copy(const struct redis_address *from, struct redis_address *to);
 void redis_address_deinit(struct redis_address *a); /* wipes the password */
 

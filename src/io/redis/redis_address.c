@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/un.h>
 
@@ -12,18 +10,6 @@
 #define DB_MAX 65535 /* Redis itself refuses numbers above its `databases` setting */
 #define HOST_MAX 253 /* RFC 1035, 2.3.4 */
 #define UNIX_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
-
-static int wrong(char *err, size_t err_room, const char *fmt, ...) print_like(3, 4);
-
-static int wrong(char *err, size_t err_room, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(err, err_room, fmt, ap);
-    va_end(ap);
-    return -EINVAL;
-}
 
 static int hex_digit(char c)
 {
@@ -92,46 +78,47 @@ static struct span from(struct span s, size_t i)
     return i < s.n ? span_of(s.p + i, s.n - i) : span_of("", 0);
 }
 
-static int parse_db(struct span s, struct redis_address *out, char *err, size_t room)
+static int parse_db(struct span s, struct redis_address *out, struct error *err)
 {
     uint64_t db = 0;
 
     if (s.n && (span_to_u64(s, &db) < 0 || db > DB_MAX))
-        return wrong(err, room, "the database must be a number from 0 to %d", DB_MAX);
+        return error_set(err, -EINVAL, "the database must be a number from 0 to %d", DB_MAX);
     out->db = (uint32_t)db;
     return 0;
 }
 
 /* Parses user:password or :password. A user without a password is refused, because Redis has no
  * such login. */
-static int parse_login(struct span s, struct redis_address *out, char *err, size_t room)
+static int parse_login(struct span s, struct redis_address *out, struct error *err)
 {
     size_t colon = find_first(s, ':');
 
     if (colon == s.n)
-        return wrong(err, room, "before the @ there must be user:password or :password");
+        return error_set(err, -EINVAL, "before the @ there must be user:password or :password");
     if (colon)
         out->user = decoded(span_of(s.p, colon));
     out->password = decoded(from(s, colon + 1));
     if ((colon && !out->user) || !out->password)
-        return wrong(err, room, "a %% in user or password must be followed by two hex digits");
+        return error_set(err, -EINVAL,
+                         "a %% in user or password must be followed by two hex digits");
     if (!out->password[0])
-        return wrong(err, room, "the password is empty");
+        return error_set(err, -EINVAL, "the password is empty");
     return 0;
 }
 
-static int parse_port(struct span s, struct redis_address *out, char *err, size_t room)
+static int parse_port(struct span s, struct redis_address *out, struct error *err)
 {
     uint64_t port = PORT_DEFAULT;
 
     if (s.n && (span_to_u64(s, &port) < 0 || port == 0 || port > UINT16_MAX))
-        return wrong(err, room, "the port must be a number from 1 to 65535");
+        return error_set(err, -EINVAL, "the port must be a number from 1 to 65535");
     out->port = (uint16_t)port;
     return 0;
 }
 
 /* Parses host, host:port, [v6] or [v6]:port. */
-static int parse_host(struct span s, struct redis_address *out, char *err, size_t room)
+static int parse_host(struct span s, struct redis_address *out, struct error *err)
 {
     struct span host, port;
 
@@ -141,7 +128,8 @@ static int parse_host(struct span s, struct redis_address *out, char *err, size_
         host = span_of(s.p + 1, end - 1);
         port = from(s, end + 1);
         if (end == s.n || (port.n && port.p[0] != ':'))
-            return wrong(err, room, "an IPv6 address is written [address] or [address]:port");
+            return error_set(err, -EINVAL,
+                             "an IPv6 address is written [address] or [address]:port");
         port = from(port, 1);
     } else {
         size_t colon = find_first(s, ':');
@@ -150,65 +138,66 @@ static int parse_host(struct span s, struct redis_address *out, char *err, size_
         port = from(s, colon + 1);
     }
     if (host.n == 0 || host.n > HOST_MAX)
-        return wrong(err, room, "the host must have 1 to %d characters", HOST_MAX);
+        return error_set(err, -EINVAL, "the host must have 1 to %d characters", HOST_MAX);
     out->host = alloc_copy(host.p, host.n);
-    return parse_port(port, out, err, room);
+    return parse_port(port, out, err);
 }
 
-static int parse_network(struct span s, struct redis_address *out, char *err, size_t room)
+static int parse_network(struct span s, struct redis_address *out, struct error *err)
 {
     size_t at, slash;
     int rc = 0;
 
     at = find_last(s, '@');
     if (at < s.n) {
-        rc = parse_login(span_of(s.p, at), out, err, room);
+        rc = parse_login(span_of(s.p, at), out, err);
         s = from(s, at + 1);
     }
     slash = find_first(s, '/');
     if (rc == 0)
-        rc = parse_host(span_of(s.p, slash), out, err, room);
+        rc = parse_host(span_of(s.p, slash), out, err);
     if (rc == 0)
-        rc = parse_db(from(s, slash + 1), out, err, room);
+        rc = parse_db(from(s, slash + 1), out, err);
     return rc;
 }
 
-static int parse_unix(struct span s, struct redis_address *out, char *err, size_t room)
+static int parse_unix(struct span s, struct redis_address *out, struct error *err)
 {
     size_t question = find_first(s, '?');
     struct span query = from(s, question + 1);
 
     if (question == 0 || s.p[0] != '/' || question > UNIX_PATH_MAX)
-        return wrong(err, room, "unix:// takes an absolute path of at most %zu bytes",
-                     UNIX_PATH_MAX);
+        return error_set(err, -EINVAL, "unix:// takes an absolute path of at most %zu bytes",
+                         UNIX_PATH_MAX);
     out->unix_path = alloc_copy(s.p, question);
     if (query.n == 0)
         return 0;
     if (!span_starts_nocase(query, "db="))
-        return wrong(err, room, "after the path of unix:// only ?db=N is known");
-    return parse_db(from(query, 3), out, err, room);
+        return error_set(err, -EINVAL, "after the path of unix:// only ?db=N is known");
+    return parse_db(from(query, 3), out, err);
 }
 
-static int parse_scheme(struct span url, struct redis_address *out, char *err, size_t room)
+static int parse_scheme(struct span url, struct redis_address *out, struct error *err)
 {
     if (span_starts_nocase(url, "redis://"))
-        return parse_network(from(url, 8), out, err, room);
+        return parse_network(from(url, 8), out, err);
     if (span_starts_nocase(url, "unix://"))
-        return parse_unix(from(url, 7), out, err, room);
+        return parse_unix(from(url, 7), out, err);
     if (!span_starts_nocase(url, "rediss://"))
-        return wrong(err, room, "expected redis://, rediss:// or unix://");
+        return error_set(err, -EINVAL, "expected redis://, rediss:// or unix://");
 #ifdef HAVE_HIREDIS_SSL
     out->tls = true;
-    return parse_network(from(url, 9), out, err, room);
+    return parse_network(from(url, 9), out, err);
 #else
-    return wrong(err, room, "rediss:// needs a build with hiredis_ssl (hiredis 1.0 or newer)");
+    return error_set(err, -EINVAL,
+                     "rediss:// needs a build with hiredis_ssl (hiredis 1.0 or newer)");
 #endif
 }
 
-int redis_address_parse(const char *url, struct redis_address *out, char *err, size_t err_room)
+int redis_address_parse(const char *url, struct redis_address *out, struct error *err)
 {
     struct redis_address a = {0};
-    int rc = parse_scheme(span_str(url), &a, err, err_room);
+    int rc = parse_scheme(span_str(url), &a, err);
 
     if (rc < 0) {
         redis_address_deinit(&a);

@@ -7,7 +7,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -66,14 +65,14 @@ static SSL *new_session(SSL_CTX *ctx, const char *host)
     return NULL;
 }
 
-static bool bad_certificate(struct ssl_st *session, char *out, size_t room)
+static bool bad_certificate(struct ssl_st *session, struct error *out)
 {
     long verified = session ? SSL_get_verify_result(session) : X509_V_OK;
 
     if (verified == X509_V_OK)
         return false;
-    snprintf(out, room, "TLS: certificate verify failed: %s",
-             X509_verify_cert_error_string(verified));
+    error_set(out, -EPROTO, "TLS: certificate verify failed: %s",
+              X509_verify_cert_error_string(verified));
     return true;
 }
 
@@ -90,7 +89,7 @@ void redis_socket_forget(struct ssl_st *session)
 }
 
 int redis_socket_secure(struct redisContext *c, const char *host, struct ssl_st **session,
-                        char *err, size_t err_room)
+                        struct error *err)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     SSL *ssl = NULL;
@@ -99,14 +98,12 @@ int redis_socket_secure(struct redisContext *c, const char *host, struct ssl_st 
         SSL_CTX_set_default_verify_paths(ctx) == 1)
         ssl = new_session(ctx, host); /* has its own reference to ctx */
     SSL_CTX_free(ctx);
-    if (!ssl) {
-        snprintf(err, err_room, "TLS cannot be set up");
-        return -EPROTO;
-    }
+    if (!ssl)
+        return error_set(err, -EPROTO, "TLS cannot be set up");
     /* We use our own session because the TLS context of hiredis checks the chain but not the name.
      * hiredis owns the session only after success. */
     if (redisInitiateSSL(c, ssl) != REDIS_OK) {
-        redis_socket_words(ssl, c->errstr, err, err_room);
+        redis_socket_words(ssl, c->errstr, err);
         SSL_free(ssl);
         return -EPROTO;
     }
@@ -115,11 +112,10 @@ int redis_socket_secure(struct redisContext *c, const char *host, struct ssl_st 
     return 0;
 }
 #else
-static bool bad_certificate(struct ssl_st *session, char *out, size_t room)
+static bool bad_certificate(struct ssl_st *session, struct error *out)
 {
     (void)session;
     (void)out;
-    (void)room;
     return false;
 }
 
@@ -134,29 +130,28 @@ void redis_socket_forget(struct ssl_st *session)
 }
 
 int redis_socket_secure(struct redisContext *c, const char *host, struct ssl_st **session,
-                        char *err, size_t err_room)
+                        struct error *err)
 {
     (void)c;
     (void)host;
     (void)session;
-    snprintf(err, err_room, "built without hiredis_ssl");
-    return -EPROTO;
+    return error_set(err, -EPROTO, "built without hiredis_ssl");
 }
 #endif
 
-void redis_socket_words(struct ssl_st *session, const char *said, char *out, size_t room)
+void redis_socket_words(struct ssl_st *session, const char *said, struct error *out)
 {
     static const char empty[] = "Success"; /* strerror(0) */
     size_t n = strlen(said), end = sizeof(empty) - 1;
     const char *tls = session ? "TLS: " : "";
 
     /* A bad certificate comes first: whatever else is said is its consequence. */
-    if (bad_certificate(session, out, room))
+    if (bad_certificate(session, out))
         return;
     if (n >= end && strcmp(said + n - end, empty) == 0)
-        snprintf(out, room, "%.*s%s%s", (int)(n - end), said, tls, tls_words());
+        error_set(out, -EPROTO, "%.*s%s%s", (int)(n - end), said, tls, tls_words());
     else
-        snprintf(out, room, "%s", said);
+        error_set(out, -EIO, "%s", said);
 }
 
 bool redis_says(const char *why)

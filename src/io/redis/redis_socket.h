@@ -3,7 +3,7 @@
  * so that producers do not need it. */
 #pragma once
 
-#include "base.h"
+#include "error.h"
 
 struct redisContext;
 
@@ -20,14 +20,14 @@ struct ssl_st; /* OpenSSL's SSL */
  * `host`. Must be called before the first byte. 0, or -EPROTO with a sentence. *session is for
  * redis_socket_words, if the handshake fails; release it with redis_socket_forget. */
 must_use int redis_socket_secure(struct redisContext *c, const char *host, struct ssl_st **session,
-                                 char *err, size_t err_room);
+                                 struct error *err);
 void redis_socket_forget(struct ssl_st *session); /* NULL is fine */
 
 /* The error message of a connection. If the certificate was refused, it says why; whether hiredis
  * noticed that while connecting or later makes no difference. If hiredis says "Success" because
  * the TLS handshake failed, this gives OpenSSL's message, otherwise `said` unchanged. `session` may
  * be NULL. */
-void redis_socket_words(struct ssl_st *session, const char *said, char *out, size_t room);
+void redis_socket_words(struct ssl_st *session, const char *said, struct error *out);
 
 /* Whether the message is an error from Redis: a code in capitals, then a sentence. */
 bool redis_says(const char *why);
