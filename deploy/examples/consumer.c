@@ -4,10 +4,11 @@
  *     cc -o consumer consumer.c $(pkg-config --cflags --libs libpurgeline)
  *     ./consumer redis://127.0.0.1:6379 main < messages
  *
- * Standard input stands for the queue: each line is a message with a key, or with a job as JSON. Copy
- * the order of the steps: receive the available messages, push them without waiting for each answer,
- * and commit only when Redis has stored them. If the consumer is killed at any moment, the queue
- * delivers the uncommitted messages again; a purge may then be pushed twice, but none is lost. */
+ * Standard input stands for the queue: each line is a message with a key, or with a job as JSON.
+ * Copy the order of the steps: receive the available messages, push them without waiting for each
+ * answer, and commit only when Redis has stored them. If the consumer is killed at any moment, the
+ * queue delivers the uncommitted messages again; a purge may then be pushed twice, but none is
+ * lost. */
 #include <poll.h>
 #include <purgeline.h>
 #include <stdio.h>
