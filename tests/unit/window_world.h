@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A window on its lanes, with jobs pushed by a line and batches taken by hand: for tests of both.
- */
+ * A window with its lanes. Tests push jobs as a line of text, and take batches themselves. */
 #pragma once
 
 #include "unit.h"
@@ -21,7 +20,7 @@ struct world {
     uint64_t now_ns;
     uint64_t ready_ns;
     uint32_t next_id;
-    uint32_t ended[4]; /* by fate */
+    uint32_t ended[4]; /* by enum fate */
     uint64_t last_ended;
 };
 
