@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The limit to compare with: one thread, one libuv loop, one curl multi handle, and nothing else.
- * It repeats one POST with an empty body as fast as it can.
+ * The limit for programs that use libcurl: one thread, one libuv loop, one curl multi handle,
+ * nothing else. It repeats one POST with an empty body as fast as it can.
  *
  *   bare_curl --url U --ca FILE --header 'H: v' --count N --in-flight M [--connections C]
  *
@@ -25,7 +25,7 @@ struct run {
     uv_prepare_t prepare;
     uv_idle_t awake;
     CURLM *multi;
-    bool kick; /* curl wants to act at once */
+    bool kick; /* curl has set a timeout of 0: call it at once */
     long started, finished, errors;
 };
 
@@ -172,7 +172,7 @@ static void on_awake(uv_idle_t *awake)
     (void)awake;
 }
 
-/* One kick for all the handles that were added in this turn. */
+/* Calls curl once for all the handles that were added in this turn of the loop. */
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct run *r = prepare->data;
@@ -253,7 +253,7 @@ static void report(const struct run *r, double seconds)
 
 int main(int argc, char **argv)
 {
-    static struct run r = {.connections = 1}; /* the loop is left to the end of the process */
+    static struct run r = {.connections = 1}; /* its loop is never closed */
     uint64_t from_ns;
 
     parse(&r, argc, argv);

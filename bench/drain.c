@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * The limit that Redis sets to a dispatcher: reading jobs and removing them, and nothing else.
+ * The limit that Redis sets for a dispatcher: reads jobs and removes them, and does nothing else.
  *
  *   drain --redis SOCKET --stream S
  *
- * takes every entry with XREADGROUP COUNT 256, then XACK and XDEL of all of them, and prints
+ * reads all entries with XREADGROUP COUNT 256, removes them with XACK and XDEL, and prints
  * {"count": N, "seconds": s, "per_s": r, "cpu_s": c}. */
 #include <hiredis/hiredis.h>
 
@@ -59,13 +59,13 @@ static void append_removal(const char *stream, const redisReply *entries)
     argv[1] = stream;
     argv[2] = "drain";
     redisAppendCommandArgv(redis, 3 + (int)entries->elements, argv, NULL);
-    argv[1] = "XDEL"; /* the words of XACK, but for the group */
+    argv[1] = "XDEL"; /* the arguments of XACK without the group */
     argv[2] = stream;
     redisAppendCommandArgv(redis, 2 + (int)entries->elements, argv + 1, NULL);
 }
 
-/* The next entries are asked for together with the removal of those before, so that Redis never
- * waits for us. */
+/* Asks for the next entries together with the removal of the previous ones, so that Redis is never
+ * idle. */
 static long drain(const char *stream)
 {
     long count = 0;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * A producer that is never the bottleneck.
+ * A producer that is fast enough never to be the bottleneck.
  *
  *   load --redis SOCKET --account A --lane L | --stream S  --kind url|key|held --count N
  *        [--distinct D] [--rate R] [--pipeline P]
  *
- * pushes N jobs with one target each, pipelined: all different, or D different ones again and
- * again. With --rate it pushes R a second, evenly and one by one, and each URL carries the moment
- * it was pushed (Unix microseconds), for the sink to subtract. "held" are URLs that the sink writes
- * down. Prints {"count": N, "seconds": s, "per_s": r, "cpu_s": c}. */
+ * pushes N jobs with one target each, pipelined: all targets are different, or D targets repeat.
+ * With --rate it pushes R jobs a second, evenly and one by one, and each URL contains the time of
+ * the push (Unix microseconds), from which the sink computes the delay. The kind "held" means URLs
+ * that the sink logs. Prints {"count": N, "seconds": s, "per_s": r, "cpu_s": c}. */
 #include <hiredis/hiredis.h>
 
 #include <getopt.h>
@@ -44,7 +44,7 @@ static uint64_t clock_ns(clockid_t clock)
     return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-/* A URL of 48 bytes or a key of 40, as a site would have them. */
+/* Appends a job with a URL of 48 bytes or a key of 40 bytes, which are realistic lengths. */
 static void append(struct load *l, long i)
 {
     char target[96];

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The two answers of the sink that are not constant.
+-- The answers of the sink that are not constant.
 local ffi = require "ffi"
 
 ffi.cdef [[
@@ -13,13 +13,13 @@ local time = ffi.new("struct sink_time")
 local waits = {}
 local sink = {}
 
--- nginx's own clock knows milliseconds only.
+-- nginx's own clock has a resolution of one millisecond.
 local function now_us()
     ffi.C.clock_gettime(CLOCK_REALTIME, time)
     return tonumber(time.seconds) * 1e6 + tonumber(time.ns) / 1e3
 end
 
--- A reply names every key of the batch, or the missing ones would be sent again.
+-- The reply lists every key of the batch, because purgeline would send missing keys again.
 function sink.answer_batch()
     local keys = ngx.var.http_surrogate_key or ""
     local pairs = keys:gsub("(%S+) ?", '"%1": "4151-1635861748-11035", ')
@@ -28,7 +28,7 @@ function sink.answer_batch()
     ngx.print("{ ", pairs:sub(1, -3), " }\n")
 end
 
--- The URL carries the moment it was pushed.
+-- Records the delay of a request: its URL contains the time of the push.
 function sink.note_arrival()
     local at = now_us()
 

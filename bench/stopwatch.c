@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * Runs a dispatcher over what waits in Redis and takes its time.
+ * Runs a dispatcher with the jobs that wait in Redis, and measures its time.
  *
  *   stopwatch --redis SOCKET --account A --until delivered|under|empty --count N
  *             [--since lease|start] -- COMMAND...
  *
- *   delivered  all jobs are in its hands: it waits for more
+ *   delivered  it has read all jobs, and waits for more
  *   under      fewer than N jobs are left
- *   empty      no job is left: all are answered for and removed
+ *   empty      no job is left: all are acknowledged and removed
  *
  * Then it measures, stops the command with SIGTERM, and prints
- * {"seconds": s, "cpu_s": c, "rss_kb": r, "peak_kb": p}: time and processor time are those from the
- * moment that it takes the lease, or is started, to the goal; memory is that at the goal. */
+ * {"seconds": s, "cpu_s": c, "rss_kb": r, "peak_kb": p}: time and processor time between --since
+ * (the command takes the lease, or is started) and --until; memory at the end of that time. */
 #include <hiredis/hiredis.h>
 
 #include <getopt.h>
@@ -72,7 +72,7 @@ static void pause_ns(long ns)
     nanosleep(&t, NULL);
 }
 
-/* The number that COMMAND purgeline:{account}:KEY answers. */
+/* Redis' answer, a number, to COMMAND purgeline:{account}:KEY. */
 static long ask(struct stopwatch *w, const char *command, const char *key)
 {
     char name[160];
@@ -94,7 +94,7 @@ static long jobs_left(struct stopwatch *w)
            ask(w, "XLEN", "jobs:bulk");
 }
 
-/* The reader's connection is blocked in its read. */
+/* Whether the dispatcher's reading connection is blocked in its read. */
 static bool is_reading_idle(struct stopwatch *w)
 {
     redisReply *reply = redisCommand(w->redis, "CLIENT LIST TYPE normal");
@@ -162,7 +162,7 @@ static void start(struct stopwatch *w)
     w->give_up_ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)PATIENCE_S * NS_PER_S;
     w->child = fork();
     if (w->child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing is left behind, however we end */
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* ends with us, even if we are killed */
         execvp(w->command[0], w->command);
         _exit(127);
     }

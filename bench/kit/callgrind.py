@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reads what valgrind's callgrind writes (with --compress-strings=no --compress-pos=no):
+"""Reads the output of valgrind's callgrind (with --compress-strings=no --compress-pos=no):
 https://valgrind.org/docs/manual/cl-format.html"""
 import collections
 import os
@@ -7,8 +7,8 @@ import re
 
 
 class Profile:
-    """What each function cost itself, and what the calls between them cost in all. A function is
-    (object, file, name); instructions are counted."""
+    """The number of instructions of each function itself (own), and of each call from one function to
+    another (calls). A function is (object, file, name)."""
 
     def __init__(self, path):
         self.own = collections.Counter()
@@ -44,8 +44,8 @@ class Profile:
                     self.own[function] += cost
 
     def attributed(self, ours):
-        """Cost by our functions: {function: [its own, that of foreign code it called]}. What a
-        library does in a call of ours counts for the caller, but for what it calls back."""
+        """Cost of our functions: {function: [own cost, cost of the foreign code it called]}. The cost of a
+        library call counts for our function that called it, without the cost of our callbacks."""
         parts = collections.defaultdict(lambda: [0, 0])
         foreign = self.foreign_share(ours)
         for function, cost in self.own.items():
@@ -57,8 +57,8 @@ class Profile:
         return parts
 
     def foreign_share(self, ours):
-        """Of each foreign function's inclusive cost, the share that is not ours. By iteration, since
-        functions call each other in circles."""
+        """The share of each foreign function's inclusive cost that is not spent in our callbacks. Computed by
+        iteration, because functions can call each other recursively."""
         out = collections.defaultdict(list)
         inclusive = collections.Counter(self.own)
         for (caller, callee), cost in self.calls.items():
@@ -76,5 +76,5 @@ class Profile:
 
 
 def plain(name):
-    """Without the mark of a recursion, "'2", and that of a compiler's copy, ".part.0"."""
+    """The name without callgrind's suffix for recursion ("'2") and the compiler's for copies (".part.0")."""
     return re.sub(r"'\d+$|\.(part|isra|constprop|cold)(\.\d+)?", "", name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The result as a picture for README.md, and everything that is kept of a run."""
+"""Draws the results as a picture for README.md, and writes the files that --keep updates."""
 import html
 import json
 import os
@@ -10,7 +10,7 @@ from . import world as w
 MARGIN, WIDTH, LABEL, BAR, PITCH = 16, 760, 240, 380, 24
 US, THEM, LIMIT = "us", "them", "limit"
 
-# Title, unit, and the bars: name of the row, label, whose it is.
+# The panels: title, unit, and the bars. Each bar has the name of its row, a label, and whose program it is.
 PANELS = (
     ("Purges per second, one request each", "from Redis to Fastly's API over TLS, on one core", (
         ("celery_per_s", "Celery, requests", THEM), ("sidekiq_per_s", "Sidekiq, Net::HTTP", THEM),
@@ -31,7 +31,7 @@ PANELS = (
 BUDGET = (("bullmq", "BullMQ limiter", THEM), ("celery", "Celery rate_limit", THEM),
           ("purgeline", "purgeline", US))
 
-# An image cannot ask for the page's colours: it brings its own ground, as the viewer prefers it.
+# An image cannot use the colours of the page, so it has its own background, light or dark as the viewer prefers.
 STYLE = """
 text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328 }
 .ground { fill: #ffffff }
@@ -70,7 +70,7 @@ class Picture:
         self.y += 10
 
     def bar(self, label, share, value, whose):
-        """share: of the longest bar of the panel."""
+        """Draws a bar. `share` is its length relative to the longest bar of the panel."""
         self.text(LABEL - 10, self.y + 14, label, "strong" if whose == US else "", "end")
         self.rect(LABEL, self.y + 3, BAR * share, 15, whose)
         self.text(LABEL + BAR * share + 8, self.y + 14, value, "strong" if whose == US else "quiet")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What is measured of purgeline, and of what limits it. Each function takes the bench, measures once,
-and records samples by name; rows.py says what the names mean."""
+"""Measures purgeline and its limits. Each function gets the bench, measures once, and records samples by
+name; rows.py describes the names."""
 import json
 import os
 import signal
@@ -46,7 +46,7 @@ def urls(b):
 
 
 def loops(b):
-    """On two cores, one of which is the sink's: so what counts is processor time per request."""
+    """One and two sender loops. The sink uses one of the two cores, so this compares processor time per request."""
     n, cost = b.size.urls, {}
     for senders in 1, 2:
         b.world.start_redis()
@@ -77,8 +77,8 @@ def keys(b):
 
 
 def merged(b):
-    """The same keys again and again. With a budget of 10,000 a second what waits for its turn merges;
-    where nothing has to wait, a key is on the wire before the next job names it."""
+    """Jobs that repeat the same keys. With a budget of 10,000 a second, keys have to wait, and later jobs merge
+    with them; without it, a key is sent before the next job names it."""
     n, distinct = b.size.held, b.size.held // 100
     for name, more in (("all", {"receipts": "all", **TEN_THOUSAND_A_SECOND}),
                        ("none", {"receipts": "none", **TEN_THOUSAND_A_SECOND}),
@@ -95,14 +95,14 @@ TEN_THOUSAND_A_SECOND = {"purges": 36000000, "burst": 10000}
 
 
 def spent(b):
-    """What the account's ledger says was sent."""
+    """The number of units that were sent, according to the account's ledger."""
     bookings = b.world.redis.ask("XRANGE", b.world.key("spent:purge"), "-", "+")
     return sum(int(fields[fields.index(b"c") + 1]) for _, fields in bookings)
 
 
 def growth(b):
-    """What one more job costs, from a small backlog to a large one: between two sizes, so that what
-    starting and the last answer take is in neither."""
+    """The cost of one more job, for growing backlogs. It is the difference between two sizes of the backlog, which
+    excludes the time for starting and for the last answer."""
     wall, cpu = {}, {}
     for n in b.size.growth:
         times = [timed_backlog(b, n) for _ in range(max(1, min(5, b.size.growth[-1] // 5 // n)))]
@@ -113,7 +113,7 @@ def growth(b):
         per_job = [(took[large] - took[small]) / (large - small) * 1e6 for small, large in steps]
         for (_, large), us in zip(steps, per_job):
             b.record(f"{name}_{large}", us)
-        if per_job[0] > 0:  # a difference, after all
+        if per_job[0] > 0:  # it is a difference, and may be negative
             b.record(f"{name}_worst", max(per_job) / per_job[0])
 
 
@@ -135,7 +135,7 @@ def idle_mb(b):
 
 
 def memory(b):
-    """What a pending target takes, and what a job takes that merges into one."""
+    """The memory of a pending target, and of a job that is merged into a pending target."""
     n, before_mb, per_target = b.size.held, idle_mb(b), 0
     for name, distinct in ("held", n), ("absorbed", n // 100):
         b.world.start_redis()
@@ -153,7 +153,7 @@ def memory(b):
 
 
 def restart(b):
-    """A leader dies with a million jobs in its hands; its successor must find them all again."""
+    """The leader is killed while it holds a million jobs in memory; the next one must read them all again."""
     n = b.size.held
     b.world.start_redis()
     b.world.pause(True)
@@ -162,7 +162,7 @@ def restart(b):
     until(lambda: pending(b) == n, "all to be delivered", daemon)
     daemon.stop(signal.SIGKILL)
 
-    b.world.redis.ask("DEL", b.world.key("status"))  # the dead one's
+    b.world.redis.ask("DEL", b.world.key("status"))  # left behind by the killed leader
     began = time.monotonic()
     daemon = b.world.start_purgeline()
     b.record("restart_read_s", time_until_all_is_read(b, daemon, n) - began)
@@ -174,7 +174,7 @@ def restart(b):
 
 
 def pending(b):
-    """Jobs that the leader has in hand."""
+    """The number of jobs that the leader holds in memory."""
     return sum(reported(b, f"in_hand_{lane}") for lane in ("urgent", "normal", "bulk"))
 
 
@@ -185,7 +185,8 @@ def reported(b, what):
 
 
 def time_until_all_is_read(b, daemon, n):
-    """What it publishes is up to a second old, so the moment is that in which it came to rest."""
+    """The time at which all jobs have been read. The published number of jobs is up to a second old, so this is the
+    time at which the daemon stopped using the processor."""
     samples, end = [(time.monotonic(), daemon.cpu_s())], time.monotonic() + w.PATIENCE_S
     while reported(b, "window_jobs") < n:
         if time.monotonic() > end:
@@ -193,7 +194,7 @@ def time_until_all_is_read(b, daemon, n):
         time.sleep(0.02)
         samples.append((time.monotonic(), daemon.cpu_s()))
     for (_, cpu_before), (at, cpu) in reversed(list(zip(samples, samples[1:]))):
-        if cpu - cpu_before > 0.005:  # of 0.02: it was at work until then
+        if cpu - cpu_before > 0.005:  # of 20 ms: it was working until then
             return at
     return samples[-1][0]
 
@@ -207,7 +208,7 @@ def push_and_see(b, n):
 
 def push_urgent(b, name):
     push_and_see(b, 20)
-    b.world.from_sink("arrivals")  # those opened the connection
+    b.world.from_sink("arrivals")  # discards the first ones, which had to open the connection
     push_and_see(b, b.size.waits)
     out = json.loads(b.world.from_sink("arrivals"))
     if out["count"] != b.size.waits:
@@ -224,8 +225,8 @@ def latency(b):
 
 
 def latency_full(b):
-    """With a backlog that drains as fast as the budget lets it: 1,000 a second. Urgent jobs find
-    tokens, since bulk leaves them half of the burst."""
+    """The same with a backlog that drains at the speed of the budget, 1,000 a second. There are tokens for urgent
+    jobs, because the bulk lane may use only half of the burst."""
     n = b.size.held
     b.world.start_redis()
     b.world.load("--lane", "bulk", "--kind", "key", "--count", n)
@@ -254,7 +255,7 @@ def idle(b):
 # -- HTTP enqueue --------------------------------------------------------------------------------
 
 def wrk(b, url, body, *headers, method="POST"):
-    """64 connections for a while, on the core of Redis."""
+    """Runs wrk with 64 connections for a while, on the core of Redis."""
     script = b.world.path("wrk.lua")
     with open(script, "w") as f:
         f.write(f"wrk.method = {json.dumps(method)}\nwrk.body = {json.dumps(body)}\n")
@@ -276,7 +277,8 @@ end
 
 
 def enqueue_of(b, name, server, url, body, *headers, jobs=None):
-    """jobs: how many entries Redis has; as many as were answered, or it was not durable."""
+    """Measures how fast a server accepts jobs. `jobs` returns the number of entries in Redis, which must contain
+    every job that was confirmed."""
     wrk_before, cpu = jobs() if jobs else 0, server.cpu_s()
     out = wrk(b, url, body, *headers)
     spent = server.cpu_s() - cpu
@@ -290,7 +292,7 @@ def enqueue_of(b, name, server, url, body, *headers, jobs=None):
 
 
 def ceiling(b):
-    """What wrk and a constant answer can do."""
+    """The limit: wrk and a constant answer."""
     server, _, port = b.world.start_nginx(f"ceiling-{len(b.world.ports_taken)}", 0)
     enqueue_of(b, "ceiling", server, f"http://127.0.0.1:{port}/v1/purge",
                BODY, "Content-Type: application/json")
@@ -298,7 +300,7 @@ def ceiling(b):
 
 
 def accepting(b, **more):
-    """A purgeline that accepts, and (its account is paused, its window is full) does nothing else."""
+    """Starts a purgeline that only accepts jobs: its account is paused and its window is full."""
     b.world.start_redis()
     b.world.pause(True)
     port = b.world.free_port()
@@ -321,7 +323,7 @@ def enqueue(b):
 
 
 def enqueue_busy(b):
-    """The same while what comes in goes out: the same URL every time, so most of it merges."""
+    """The same while jobs are also dispatched. All have the same URL, so most of them merge."""
     b.world.start_redis()
     port = b.world.free_port()
     daemon = b.world.start_purgeline(listen=f"127.0.0.1:{port}")
@@ -356,7 +358,7 @@ def bulk(b):
 # -- durability ----------------------------------------------------------------------------------
 
 def always(b):
-    """What it costs that nothing said yes to is lost, not even with Redis' machine."""
+    """The cost of never losing a confirmed job, not even when Redis' machine crashes."""
     before, b.now = b.now, {}
     b.prefix, b.world.appendfsync = "always_", "always"
     try:
@@ -369,7 +371,7 @@ def always(b):
 # -- limits --------------------------------------------------------------------------------------
 
 def limits(b):
-    """The ends of the road: HTTP/2 and HTTP/1.1 senders in C, Redis with nothing else to do."""
+    """The limits: HTTP/2 and HTTP/1.1 clients in C, and Redis alone."""
     out = run(0, "h2load", "-n", str(b.size.bare), "-c1", "-m64", "-t1", "-H",
               ":method: POST", b.world.url + PURGE_PATH)
     rate = next(line for line in out.splitlines() if line.startswith("finished in"))

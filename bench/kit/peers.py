@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What people use instead, each doing the same: from Redis to one request per purge, or from HTTP
-into Redis. Each writes to a Redis of its own, is pinned to core 0 and stopped by its process id."""
+"""The alternatives to purgeline. Each does the same work: one request per job from Redis, or HTTP requests
+into Redis. Each has a Redis of its own, runs on core 0, and is stopped by its process id."""
 import bisect
 import os
 import shutil
@@ -35,7 +35,7 @@ def have(program):
 
 
 def prepare(chosen):
-    """Fetches and builds what no package brings ready. What cannot be had is left out later on."""
+    """Downloads and builds the peers that are not in a package. Those that are missing are skipped later."""
     for what in fetch, compile_go:
         try:
             what(chosen)
@@ -61,8 +61,8 @@ def compile_go(chosen):
 # -- the whole job -------------------------------------------------------------------------------
 
 def race(b, name, command, count, env=None, cwd=None, per_request=1, result=None):
-    """Runs a dispatcher over `count` waiting jobs. Its start is left out: the time runs from the
-    first requests that the sink sees. Returns processor seconds per job."""
+    """Runs a dispatcher with `count` waiting jobs. The time is measured from the first request that the sink
+    receives, so that it does not include the start. Returns processor seconds per job."""
     before, wanted = b.world.purges_seen(), -(-count // per_request)
     server = Server(b.world, name, 0, command, env=env, cwd=cwd)
     seen, peak_mb = [0], [0]
@@ -165,7 +165,7 @@ def celery(b):
 
 
 def curl(b):
-    """No queue at all: a file of URLs."""
+    """curl without a queue: it reads the URLs from a file."""
     n = share(b, 30000)
     with open(b.world.path("curl.txt"), "w") as f:
         f.write('request = "POST"\nheader = "Fastly-Key: token"\n')
@@ -221,14 +221,14 @@ PURGES, PER_S = 278, 10
 
 
 def fullest_window(times):
-    """The most that were sent in any PER_S seconds."""
+    """The largest number of purges within any PER_S seconds."""
     times.sort()
     return max(bisect.bisect_left(times, at + PER_S) - i for i, at in enumerate(times))
 
 
 def budget(b):
-    """All limiters at once, since there is next to nothing to do; each with a Redis database of its
-    own kind of keys, and URLs that say whose they are."""
+    """Runs all limiters at the same time, because they are mostly idle. Each uses its own Redis keys, and URLs that
+    contain its name."""
     n = int(PURGES * b.size.held_s / PER_S * 2)
     b.world.start_redis()
     b.world.load("--lane", "normal", "--kind", "held", "--count", n)

@@ -60,7 +60,7 @@ def holds(value, goal):
 
 
 def of_goal(value, goal):
-    """1 and more: reached."""
+    """How far the goal is reached: 1 or more means that it is met."""
     sign, bound = goal.split()
     if sign == ">=":
         return value / float(bound)
@@ -131,7 +131,7 @@ def table(result):
 
 
 def write_into_page(mark, text):
-    """Puts text between the marks of that name in bench/README.md."""
+    """Replaces the text between the two comments with this mark in bench/README.md."""
     path = os.path.join(w.here, "README.md")
     begin, end = f"<!-- {mark}: written by ", f"<!-- end of {mark} -->"
     with open(path) as f:

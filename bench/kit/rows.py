@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The one table: name of the sample | what it is | decimals | goal, if any. A blank name begins a
-section. What follows with two spaces belongs to the row above it."""
+"""The table of rows: name of the sample | description | decimals | goal, if any. A line without a name begins
+a section. A description that is indented by two more spaces belongs to the row above."""
 
 ROWS = """
 | URL jobs, one request each, TLS, HTTP/2
@@ -158,7 +158,7 @@ def growth_rows(sizes):
 
 
 def rows(size):
-    """(name, what, decimals, goal) for each, and (None, section, None, None)."""
+    """Yields (name, description, decimals, goal) for each row, and (None, section, None, None) for each section."""
     text = ROWS.format(held=f"{size.held:,}", hundredth=f"{size.held // 100:,}",
                        growth="\n".join(growth_rows(size.growth)),
                        peers="\n".join(peer_rows()) + "\n",

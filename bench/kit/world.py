@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The machine as a measurement finds it: which core runs what, a fresh Redis, the sink, purgeline.
+"""The set-up of a measurement: the cores, a fresh Redis, the sink, purgeline.
 
-Core 0 belongs to what is measured, core 1 to everything around it."""
+The measured program runs on core 0, everything else on core 1."""
 import ctypes
 import json
 import os
@@ -27,13 +27,13 @@ cores = sorted(os.sched_getaffinity(0))
 
 
 class Failed(Exception):
-    """A measurement that gave no figure, and why."""
+    """A measurement failed, with the reason."""
 
 
 def pinned(core):
-    """What a child does before it becomes the program: core None means all of them."""
+    """The function that a child process runs before exec. It pins the process to a core; None means all cores."""
     def prepare():
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nothing is left behind, however we end
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # ends with us, even if we are killed
         if core is not None:
             os.sched_setaffinity(0, {cores[core % len(cores)]})
     return prepare
@@ -49,7 +49,7 @@ def run(core, *command, **options):
 
 
 def until(true, what, alive=None, every_s=0.01, patience_s=PATIENCE_S):
-    """Waits for true(); gives up when the process `alive` ends or patience does."""
+    """Waits until true() returns true. Fails when the process `alive` ends, or after patience_s."""
     end = time.monotonic() + patience_s
     while not true():
         if alive is not None and alive.process.poll() is not None:
@@ -65,7 +65,7 @@ def can_connect(port):
 
 
 def build():
-    """build/release, brought up to date."""
+    """Builds build/release if necessary, and returns its path."""
     folder, log = os.path.join(root, "build/release"), os.path.join(root, "build/bench.log")
     os.makedirs(os.path.dirname(log), exist_ok=True)
     with open(log, "w") as f:
@@ -80,7 +80,7 @@ def build():
 
 
 class Server:
-    """A program that runs until it is stopped, by its process id alone."""
+    """A program that runs until it is stopped. It is stopped by its process id."""
 
     def __init__(self, world, name, core, command, env=None, cwd=None):
         self.name = name
@@ -114,11 +114,11 @@ class Server:
         return self.status("VmRSS") / 1024
 
     def peak_mb(self):
-        """0 of a process that has ended."""
+        """The highest resident memory so far; 0 if the process has ended."""
         return self.status("VmHWM", 0) / 1024
 
     def wakeups(self):
-        """How often its threads slept and were woken."""
+        """The number of times that its threads slept and were woken."""
         n = 0
         for task in os.listdir(f"/proc/{self.pid}/task"):
             with open(f"/proc/{self.pid}/task/{task}/status") as status:
@@ -139,7 +139,7 @@ class Server:
 
 
 class Redis:
-    """Just enough of RESP to look around: never in a measured path."""
+    """A simple Redis client, for checks outside of the measured path."""
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
@@ -237,7 +237,7 @@ class World:
         self.questions = 0
 
     def from_sink(self, what):
-        """Over one connection that stays open, since it is asked often."""
+        """Sends a request to the sink, over one connection that stays open because this is called often."""
         if self.sink_socket is None:
             self.sink_socket = socket.socket(socket.AF_UNIX)
             self.sink_socket.connect(self.path("sink/sink.sock"))
@@ -262,15 +262,15 @@ class World:
                 return body.decode()
 
     def purges_seen(self):
-        """Requests that the sink has taken since it was started; our questions left out."""
+        """The number of requests that the sink has received since it was started, without our own queries."""
         self.questions += 1
         return int(self.from_sink("requests").split()[9]) - self.questions
 
     # -- Redis --
 
     def start_redis(self, *options):
-        """With a file of commands, as the embedded one has it, but not rewritten meanwhile; it is
-        flushed every second unless said otherwise, as most have it."""
+        """Starts a fresh Redis with an append-only file, like the embedded one, but without rewrites of the file. It is
+        flushed every second, the usual setting, unless self.appendfsync says otherwise."""
         self.stop_redis()
         folder = self.path("redis")
         shutil.rmtree(folder, ignore_errors=True)
@@ -331,12 +331,12 @@ accounts:
         return server
 
     def load(self, *options):
-        """Pushes jobs, or other entries with --stream; what it took."""
+        """Pushes jobs, or other entries with --stream. Returns the times."""
         return json.loads(run(1, self.tool("bench_load"), "--redis", self.redis_path, "--account",
                               ACCOUNT, *map(str, options)))
 
     def timed(self, goal, count, core=0, since="lease", **configuration):
-        """A run of purgeline over what waits in Redis: see stopwatch.c."""
+        """Measures a run of purgeline that dispatches the jobs waiting in Redis: see stopwatch.c."""
         command = ["taskset", "-c", ",".join(str(c) for c in cores) if core is None else
                    str(cores[core])] + self.configuration(**configuration)
         return json.loads(run(1, self.tool("bench_stopwatch"), "--redis", self.redis_path,

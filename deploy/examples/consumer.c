@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * A consumer of a message queue that hands purges on, in C with libpurgeline.
+ * An example consumer of a message queue that pushes purges, in C with libpurgeline.
  *
  *     cc -o consumer consumer.c $(pkg-config --cflags --libs libpurgeline)
  *     ./consumer redis://127.0.0.1:6379 main < messages
  *
- * Lines on standard input stand for the queue: a message is a key, or a job as JSON. What is to be
- * copied is the order of things: take what is there, push it with all of it under way at once, and
- * commit only when Redis has it. Killed anywhere, the queue gives the rest again; a purge may then
- * come twice, and none is lost. */
+ * Standard input stands for the queue: each line is a message with a key, or with a job as JSON.
+ * Copy the order of the steps: receive the available messages, push them without waiting for each
+ * answer, and commit only when Redis has stored them. If the consumer is killed at any moment, the
+ * queue delivers the uncommitted messages again; a purge may then be pushed twice, but none is
+ * lost. */
 #include <poll.h>
 #include <purgeline.h>
 #include <stdio.h>
@@ -28,7 +29,7 @@ struct batch {
     size_t count;
 };
 
-/* -- the queue: to be replaced -- */
+/* -- the queue: replace this with your own -- */
 
 static unsigned long last_offset;
 
@@ -39,7 +40,7 @@ static int more_is_there(void)
     return poll(&p, 1, 0) == 1;
 }
 
-/* Waits for a message, then takes those that are there already. 0 at the end. */
+/* Waits for a message, then also takes those that are already available. 0 at the end of input. */
 static size_t receive(struct batch *b)
 {
     size_t room = 0;
@@ -63,7 +64,7 @@ static size_t receive(struct batch *b)
     return b->count;
 }
 
-/* Everything up to this offset need not be given again. */
+/* Tells the queue that it need not deliver messages up to this offset again. */
 static void commit(unsigned long offset)
 {
     printf("committed %lu\n", offset);
@@ -90,8 +91,8 @@ static void send_message(struct purgeline *p, struct message *m)
     job.keys_count = 1;
     m->code = m->text[0] == '{' ? purgeline_send_json(p, m->text, strlen(m->text), m)
                                 : purgeline_send(p, &job, m);
-    /* What is invalid will never be a job, however often it is tried: it belongs wherever you keep
-     * such. */
+    /* An invalid message stays invalid, however often it is tried. Move it to your dead-letter
+     * queue. */
     if (m->code != PURGELINE_OK)
         fprintf(stderr, "message %lu: %s\n", m->offset, purgeline_error(p));
 }
@@ -101,7 +102,7 @@ static int is_done(const struct message *m)
     return m->code == PURGELINE_OK || m->code == PURGELINE_INVALID;
 }
 
-/* Everything from the first that is not done, once. How many of the batch are done then. */
+/* Pushes all messages after the first `done` ones, once. Returns how many of the batch are done. */
 static size_t push(struct purgeline *p, struct batch *b, size_t done)
 {
     for (size_t i = done; i < b->count; i++) {
@@ -126,7 +127,7 @@ static void push_and_commit(struct purgeline *p, struct batch *b)
         if (done > before)
             commit(b->messages[done - 1].offset);
         if (done < b->count)
-            sleep(1); /* Redis is away, or full */
+            sleep(1); /* Redis cannot be reached, or is out of memory */
     }
     for (size_t i = 0; i < b->count; i++)
         free(b->messages[i].text);
@@ -143,7 +144,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s REDIS-URL ACCOUNT\n", argv[0]);
         return 2;
     }
-    setvbuf(stdin, NULL, _IONBF, 0); /* or poll(2) would not see what stdio has read already */
+    setvbuf(stdin, NULL, _IONBF, 0); /* poll(2) would not see data in stdio's buffer */
     while ((code = purgeline_open(argv[1], argv[2], &p, why, sizeof(why))) != PURGELINE_OK) {
         fprintf(stderr, "%s\n", why);
         if (code != PURGELINE_LOST)

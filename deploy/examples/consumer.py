@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""A consumer of a message queue that hands purges on, in Python with nothing but a socket.
+"""An example consumer of a message queue that pushes purges, in Python without further libraries.
 
     ./consumer.py redis://127.0.0.1:6379/0 main < messages
 
-REDIS-URL is what `redis:` in purgeline's configuration says: redis://[[user]:password@]host[:port][/db],
+The first argument is the value of `redis:` in purgeline's configuration: redis://[[user]:password@]host[:port][/db],
 the same with rediss://, or unix:///path[?db=N].
 
-Lines on standard input stand for the queue: a message is a key, or a job as JSON with the fields of
-the Redis contract. What is to be copied is the order of things: take what is there, XADD all of it
-in one go, and commit only when Redis has answered. Killed anywhere, the queue gives the rest again;
-a purge may then come twice, and none is lost.
+Standard input stands for the queue: each line is a message with a key, or with a job as JSON with the fields of
+the Redis contract. Copy the order of the steps: receive the available messages, XADD all of them in one
+pipeline, and commit only when Redis has answered. If the consumer is killed at any moment, the queue
+delivers the uncommitted messages again; a purge may then be pushed twice, but none is lost.
 
-With redis-py, Redis below is redis.Redis.from_url(url).pipeline(transaction=False) and its xadd.
+With redis-py, replace the class Redis by redis.Redis.from_url(url).pipeline(transaction=False) and its xadd.
 """
 import json
 import os
@@ -26,7 +26,7 @@ BATCH = 500
 
 
 class Redis:
-    """As much of the protocol as XADD needs: https://redis.io/docs/latest/develop/reference/protocol-spec/"""
+    """The part of the protocol that XADD needs: https://redis.io/docs/latest/develop/reference/protocol-spec/"""
 
     def __init__(self, address):
         if address["path"]:
@@ -45,7 +45,7 @@ class Redis:
             self.ask([["SELECT", address["db"]]])
 
     def ask(self, commands):
-        """Sends all, then reads as many replies. An exception: nobody knows which of them arrived."""
+        """Sends all commands, then reads their replies. After an exception, some of them may have been executed."""
         self.socket.sendall(b"".join(encoded(c) for c in commands))
         replies = [self.reply() for _ in commands]
         for reply in replies:
@@ -65,7 +65,7 @@ class Redis:
 
 
 def address_of(url):
-    """What a Redis URL says. ValueError: it says something that we would not do."""
+    """Parses a Redis URL. Raises ValueError if the URL is invalid."""
     u = urlsplit(url)
     if u.scheme not in ("redis", "rediss", "unix"):
         raise ValueError("expected redis://, rediss:// or unix://")
@@ -84,7 +84,7 @@ def encoded(words):
 
 
 def xadd(account, message):
-    """The one command: a job is an entry with flat fields. ValueError: it is no job."""
+    """The command that pushes a message: a job is an entry with flat fields. ValueError: not a valid job."""
     if not message:
         raise ValueError("empty")
     job = json.loads(message) if message.startswith("{") else {"keys": message}
@@ -101,10 +101,10 @@ def xadd(account, message):
     return command
 
 
-# -- the queue: to be replaced --
+# -- the queue: replace this with your own --
 
 def messages():
-    """Batches of (offset, text): waits for one, then takes those that are there already."""
+    """Yields batches of (offset, text): waits for a message, then also takes those that are already available."""
     rest, offset = b"", 0
     while True:
         chunk = os.read(0, 65536)
@@ -121,7 +121,7 @@ def messages():
 
 
 def commit(offset):
-    """Everything up to this offset need not be given again."""
+    """Tells the queue that it need not deliver messages up to this offset again."""
     print("committed", offset, flush=True)
 
 
@@ -132,7 +132,7 @@ def commands_of(account, batch):
         try:
             yield xadd(account, text)
         except (ValueError, TypeError) as e:
-            # It will never be a job, however often it is tried: it belongs wherever you keep such.
+            # It stays invalid, however often it is tried. Move it to your dead-letter queue.
             print("message %d: %s" % (offset, e), file=sys.stderr)
 
 

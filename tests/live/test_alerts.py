@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Every alert is raised in a real Prometheus by the fault that it names, and ends when its command has been obeyed;
-every query of the dashboard is answered there.
+"""Tests the alerts and the dashboard with a real Prometheus. Each alert fires when its fault happens, and ends after its
+command has been run. Every query of the dashboard gets an answer.
 
-The rules are the ones in deploy/prometheus, with all their durations divided by SHRINK, so that five minutes are five
-seconds. Thresholds are as they stand: a job of 13 hours ago is one that was pushed with such an id.
+The rules are those in deploy/prometheus, with all durations divided by SHRINK, so that five minutes become five
+seconds. Thresholds are unchanged: a job that is 13 hours old is pushed with an id of that age.
 """
 import ctypes
 import json
@@ -27,7 +27,7 @@ SHRINK = 60
 STRANGER = "SU2aStrangerToFastly00"
 HOUR_MS = 3600 * 1000
 PTRACE_ATTACH, PTRACE_DETACH = 16, 17
-LONG_S = 300  # what waits for a minute that the daemon counts itself
+LONG_S = 300  # for waiting times of the daemon itself, which cannot be shortened
 
 CONFIG = """
 redis: redis://127.0.0.1:{redis}
@@ -50,7 +50,7 @@ accounts:
 
 
 def shrunk(rules):
-    """The rules in a time that goes faster."""
+    """The rules with shorter durations."""
     def shorter(match):
         unit = {"s": 1, "m": 60, "h": 3600}[match.group(3)]
         return f"{match.group(1)}{max(1000, int(match.group(2)) * unit * 1000 // SHRINK)}ms{match.group(4)}"
@@ -93,7 +93,7 @@ class World(Stage):
         until("Prometheus is ready", lambda: ask(self.prometheus + "/-/ready")[0] == 200)
 
     def query(self, expression):
-        """The answer's samples; None when it is no answer."""
+        """The samples of the answer; None if the query failed."""
         status, body = ask(self.prometheus + "/api/v1/query?" + urllib.parse.urlencode({"query": expression}))
         return json.loads(body)["data"]["result"] if status == 200 else None
 
@@ -105,7 +105,7 @@ class World(Stage):
         return [a["annotations"] for a in json.loads(body)["data"]["alerts"]
                 if a["labels"]["alertname"] == alert and a["state"] == "firing"]
 
-    # -- what is watched --
+    # -- purgeline and Redis --
 
     def configure(self, purges=100000, per_s=3600, in_flight=64):
         self.write("purgeline.yaml", CONFIG.format(
@@ -133,12 +133,12 @@ class World(Stage):
         until("purgeline answers", lambda: ask(f"http://127.0.0.1:{self.port}/livez")[0])
 
     def await_scrapes(self, expression="purgeline_leading == 1"):
-        """Prometheus has seen it like this, and more than once: a rise is seen only from somewhere."""
+        """Waits until Prometheus has scraped this state several times: an increase is only visible from an old value."""
         until(expression, lambda: self.query(expression) and
               self.query('count_over_time(purgeline_build_info[3s]) >= 3'))
 
     def anew(self):
-        """All is well, and nothing is left of what was before."""
+        """Restores a state without faults, and removes everything that the previous test left behind."""
         self.untrace()
         self.stop("purgeline", kill=True)
         self.stop("redis", kill=True)
@@ -158,10 +158,10 @@ class World(Stage):
     def pause(self):
         self.redis("HSET", "purgeline:{main}:control", "paused", 1, "why", "test", "by", "test")
 
-    # -- stopping one thread of it --
+    # -- stopping one thread of purgeline --
 
     def trace_a_sender(self):
-        """What a thread that hangs looks like: it alone stands still."""
+        """Stops only the sender's thread, to simulate a thread that hangs."""
         tasks = f"/proc/{self.children['purgeline'].pid}/task"
         for tid in os.listdir(tasks):
             with open(f"{tasks}/{tid}/comm") as name:
@@ -186,7 +186,7 @@ class World(Stage):
                 pass
             self.traced = 0
 
-    # -- what systemctl was asked for --
+    # -- the calls of systemctl --
 
     def obey_systemctl(self):
         with open(self.path("systemctl.calls")) as calls:
@@ -205,7 +205,7 @@ class World(Stage):
                     raise AssertionError(f"systemctl {call}")
 
 
-# -- the faults, by the alert that names them --
+# -- the faults, in the order of the alerts --
 
 def gone(w):
     w.stop("purgeline")
@@ -266,7 +266,7 @@ def jobs_wait(w):
 
 def budget_nearly_spent(w):
     w.stop("purgeline")
-    w.configure(purges=1000, per_s=20)                  # a window that is full within this test
+    w.configure(purges=1000, per_s=20)                  # a window short enough to be spent within this test
     w.push("normal", "keys", " ".join(f"k{i}" for i in range(8000)), age_ms=HOUR_MS)
     w.start_purgeline()
 
@@ -290,7 +290,7 @@ def service_unknown(w):
 
 def redis_refuses_writes(w):
     w.sandbox("fault", "latency_ms=800")
-    shutil.rmtree(w.path("redis"))                      # what a disk that cannot be written to looks like
+    shutil.rmtree(w.path("redis"))                      # simulates a disk that cannot be written to
     w.push("normal", "keys", "a")
     w.redis("BGSAVE")
 
@@ -309,11 +309,11 @@ def urgent_slow(w):
 
 def loop_stalls(w):
     w.signal("purgeline", signal.SIGSTOP)
-    time.sleep(4)                                       # the fault itself: it gets no CPU for so long
+    time.sleep(4)                                       # the fault: purgeline gets no CPU for this time
     w.signal("purgeline", signal.SIGCONT)
 
 
-# What the test does besides obeying the command: what is not in a command's hands.
+# What the test does in addition to the command, because no command could do it.
 def fastly_is_back(w):
     w.sandbox("reset")
 
@@ -346,7 +346,7 @@ FAULTS = {
 
 
 def filled_in(w, command):
-    """What a person fills in, and where the test's machine differs from theirs."""
+    """The command with placeholders filled in, and changed where the test's machine differs from a user's."""
     for there, here in {
             "/etc/purgeline/": w.path("etc/purgeline/"),
             "NEWTOKEN": w.path("etc/purgeline/token.new"),
@@ -388,7 +388,7 @@ def dashboard_is_answered(w, score):
     for query in sorted({json.loads(f'"{q}"') for q in queries}):
         real = query.replace("$account", "main").replace("$__rate_interval", "15s")
         result = w.query(real)
-        # What filters by value may well be empty; everything else has series.
+        # The result of a query that filters by value may be empty; all others have series.
         fits = result is not None and (result or re.search(r"> 0$|== 1$|!=", query))
         score.ok(fits, f"the dashboard's query is answered: {query}", result)
 

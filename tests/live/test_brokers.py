@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Every line about message queues in deploy/examples/README.md is run with a real broker, as it stands there.
+"""Runs every command of deploy/examples/README.md about message queues, unchanged, with a real broker.
 
-RabbitMQ is Debian's; Kafka is what tests/support/kafka_cluster.py starts. For each line: what is published is purged; when
-Redis is away, or the consumer is killed meanwhile, nothing is lost; and what is no job goes where the document says.
+RabbitMQ is Debian's; Kafka is the mock cluster that tests/support/kafka_cluster.py starts. For each command: published
+messages are purged; nothing is lost while Redis is down, or when the consumer is killed in that time; and messages that
+are not valid jobs end where the document says.
 """
 import json
 import os
@@ -19,12 +20,12 @@ from test_documents import blocks, commands  # noqa: E402
 
 DOCUMENT = "deploy/examples/README.md"
 POISON = '{"keyz": "a misspelt field"}'
-RABBIT = "/usr/lib/rabbitmq/bin/"  # what is in PATH wants to be root or rabbitmq
+RABBIT = "/usr/lib/rabbitmq/bin/"  # the programs in PATH insist on running as root or rabbitmq
 CLUSTER = os.path.join(ROOT, "tests/support/kafka_cluster.py")
 
 
 class Lines:
-    """The document's, by how they begin; each is to be used."""
+    """The commands of the document. The test finds them by their beginnings, and must run each of them."""
 
     def __init__(self):
         self.all = [c for block in blocks(DOCUMENT) for c in commands(block)]
@@ -61,10 +62,10 @@ class World(Stage):
     def redis_goes_away(self):
         self.stop("redis", kill=True)
 
-    # -- what consists of many processes --
+    # -- commands that consist of many processes --
 
     def session(self, name, line):
-        """Starts a line of shell, with the brokers' addresses filled in; all that it starts is in one session."""
+        """Runs a shell command with the brokers' addresses filled in. All its processes are in one session."""
         for place, what in self.places.items():
             line = line.replace(place, what)
         self.write(f"{name}.log", "")
@@ -72,7 +73,7 @@ class World(Stage):
         until("it has a session", lambda: self.ended(name) or os.getsid(leader) == leader)
 
     def kill_session(self, name):
-        """All that is in its session, at once."""
+        """Kills all processes of the session at once."""
         subprocess.run(["pkill", "-KILL", "-s", str(self.sessions.pop(name))])
         self.stop(name)
 
@@ -80,7 +81,7 @@ class World(Stage):
         return self.children[name].poll() is not None
 
     def members(self, name, *program):
-        """The ids of the processes in its session, or of those that run one program."""
+        """The ids of the processes in the session, or of those among them that run one program."""
         words = ["pgrep", "-s", str(self.sessions[name]), *(("-x", *program) if program else ())]
         return [int(pid) for pid in subprocess.run(words, stdout=subprocess.PIPE, text=True).stdout.split()]
 
@@ -150,7 +151,7 @@ class Kafka(World):
         self.until(f"the offset is {wanted}", lambda: self.offset() == wanted)
 
     def ends_well(self, name):
-        """kcat is told to end; so does what it feeds."""
+        """Stops kcat with SIGTERM, and waits until the whole pipe has ended. Returns the exit code."""
         os.kill(until("kcat runs", lambda: self.members(name, "kcat"))[0], signal.SIGTERM)
         return self.children[name].wait(60)
 
@@ -161,7 +162,7 @@ def group_line(w, score, title, line):
     w.await_purges(f"{title}-before", f"https://www.example.com/{title}", f"{title}-b")
     score.ok(True, f"{title}: what was published before it started, is purged")
     score.ok("line 2" in w.log("consumer") or '"line":2,"error"' in w.log("consumer"),
-             f"{title}: what is no job is answered with an error", w.log("consumer"))
+             f"{title}: an invalid job is answered with an error", w.log("consumer"))
     w.redis_goes_away()
     w.publish(f"{title}-meanwhile")
     w.says("consumer", "Redis refuses jobs")
@@ -186,23 +187,23 @@ def offset_line(w, score, line):
     w.session("consumer", line)
     w.await_purges("one", "two")
     w.await_offset(w.end())
-    score.ok(True, "offset: stands behind all that was acknowledged, what is no job and what is empty among it")
+    score.ok(True, "offset: is after all answered messages, including invalid and empty ones")
     known = w.offset()
     w.redis_goes_away()
     w.publish("three", "four")
     w.says("consumer", "Redis refuses jobs")
     w.kill_session("consumer")
-    score.ok(w.offset() == known, "offset: stays where it is while Redis has nothing", w.offset())
+    score.ok(w.offset() == known, "offset: does not change while Redis is down", w.offset())
     w.redis_starts()
     w.session("consumer", line)
     w.await_purges("three", "four")
     w.await_offset(w.end())
-    score.ok(True, "offset: what was on its way when the consumer was killed, comes again")
+    score.ok(True, "offset: messages in flight when the consumer was killed are delivered again")
     w.kill_session("consumer")
 
 
 def offset_gone(w, score, line):
-    """The broker deletes what is old, whether or not anybody had it."""
+    """The broker deletes old messages, even if no consumer has read them."""
     known = w.offset()
     while w.oldest() <= known:
         w.publish(*["x" * 400000] * 5)
@@ -220,13 +221,13 @@ def offset_gone(w, score, line):
 
 
 def python_consumer(w, score):
-    """The queue of consumer.py is standard input."""
+    """kcat feeds consumer.py, which reads messages from standard input."""
     line = f"kcat -b broker -C -t changes -p 0 -o {w.end()} -q -u | {ROOT}/deploy/examples/consumer.py '{w.redis_url}' main"
     w.publish("py-one", "{oops", "py-two")
     w.session("consumer", line)
     w.await_purges("py-one", "py-two")
     w.says("consumer", "committed 3")
-    score.ok("message 2: " in w.log("consumer"), "consumer.py: says what is no job, and goes on", w.log("consumer"))
+    score.ok("message 2: " in w.log("consumer"), "consumer.py: reports an invalid job and continues", w.log("consumer"))
     w.redis_goes_away()
     w.publish("py-three")
     w.says("consumer", "Redis: ")
@@ -294,7 +295,7 @@ class Rabbit(World):
         return output
 
     def count(self, queue):
-        """Messages that wait, and messages in the hands of a consumer."""
+        """The number of waiting messages, and the number of messages that a consumer has not acknowledged."""
         line = re.search(rf"^{queue}\t(\d*)\t(\d*)$", self.ctl("list_queues name messages_ready messages_unacknowledged"), re.M)
         return tuple(int(n or 0) for n in line.groups())
 
@@ -321,9 +322,9 @@ def rabbit_delivers(w, score, line):
     w.await_purges("good-1", "good-2", "after-poison")
     dead = w.dead()
     score.ok(dead.rstrip("\n") == f"good-1\n{POISON}\ngood-2",
-             "RabbitMQ: a message with a line that is no job goes to purges-dead", dead)
+             "RabbitMQ: a message with an invalid line goes to purges-dead", dead)
     w.await_count("purges", 0, 0)
-    score.ok("line 2" in w.log("consumer"), "RabbitMQ: and it is said why", w.log("consumer"))
+    score.ok("line 2" in w.log("consumer"), "RabbitMQ: the reason is printed", w.log("consumer"))
 
 
 def rabbit_loses_nothing(w, score, line):
@@ -340,7 +341,7 @@ def rabbit_loses_nothing(w, score, line):
     w.await_count("purges", 1, 1)
     w.kill_session("consumer")
     w.await_count("purges", 2, 0)
-    score.ok(True, "RabbitMQ: what was on its way when the consumer was killed, is in the queue again")
+    score.ok(True, "RabbitMQ: messages in flight when the consumer was killed are in the queue again")
     w.redis_starts()
     w.session("consumer", line)
     w.await_purges("killed-1", "killed-2")
@@ -350,7 +351,7 @@ def rabbit_loses_nothing(w, score, line):
 
 
 def rabbit_gives_back(w, score, line, title):
-    """The consumer ends, and what it had in hand waits for the next one."""
+    """The consumer exits, and the message that it held is in the queue again."""
     w.session("consumer", line)
     w.until("amqp-consume ends", lambda: w.ended("consumer"))
     w.await_count("purges", 1, 0)
@@ -367,7 +368,7 @@ def rabbit_taken_again(w, score, line, title, job):
 
 
 def rabbit_fails(w, score, line):
-    """What is well and cannot be pushed must not end among what is no job."""
+    """A valid message that cannot be pushed must not go to the queue for invalid messages."""
     title, acl = "what Redis refuses", f"redis-cli -s {w.path('redis.sock')} ACL SETUSER default"
     w.stop("purgeline")
     w.run(f"{acl} -xadd")
@@ -416,7 +417,7 @@ def rabbit(score, lines):
     try:
         w.begin()
         w.session("declare", declare)
-        score.ok(w.children["declare"].wait(60) == 0, "RabbitMQ: the queue of the dead is declared", w.log("declare"))
+        score.ok(w.children["declare"].wait(60) == 0, "RabbitMQ: the queue purges-dead is declared", w.log("declare"))
         rabbit_delivers(w, score, line)
         rabbit_loses_nothing(w, score, line)
         rabbit_fails(w, score, line)

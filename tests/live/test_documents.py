@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Every line of shell in the documents is run, as it stands there.
+"""Runs every shell command in the documents, unchanged.
 
-DECIDED names them all: a line that it does not name fails the test, and so does one that it names in vain. What a
-reader fills in (a token, a folder of the system, the port) is filled in from PLACES.
+DECIDED lists them all: the test fails if a command is missing there, or no longer in the document. Values that a
+reader would fill in (a token, a folder of the system, the port) are replaced as listed in self.places.
 """
 import os
 import re
@@ -14,9 +14,9 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 from stage import PURGELINE, ROOT, SERVICE, Score, Stage, ask, free_port, skip_without, until  # noqa: E402
 
-RUN = "run"                  # it must succeed; and its output must match, if there is a second word
-DAEMON = "daemon"            # it runs in the background from here on
-NO = "no"                    # not run, for the reason given
+RUN = "run"                  # must succeed; if there is a pattern, the output must match it
+DAEMON = "daemon"            # runs in the background from here on
+NO = "no"                    # not run, for the given reason
 BROKER = (NO, "test_brokers.py runs it with a real broker")
 
 DECIDED = {
@@ -89,7 +89,7 @@ DECIDED = {
 
 
 def blocks(document):
-    """The shell in a document: the text of each fenced block, or of a manual's examples."""
+    """The shell commands in a document: the text of each fenced block, or of a manual's examples."""
     with open(os.path.join(ROOT, document)) as page:
         text = page.read()
     if document.endswith(".md"):
@@ -105,7 +105,7 @@ def is_whole(command):
 
 
 def commands(block):
-    """One by one, without the comments behind them."""
+    """Yields each command of a block, without comments."""
     lines = []
     for line in block.splitlines():
         line = re.sub(r"(^|\s+)# .*$", "", line).rstrip()
@@ -120,7 +120,7 @@ def commands(block):
 
 
 class Shell:
-    """One shell for a document: what a line sets, the next ones have."""
+    """The shell for a document. It is the same for all commands, so variables keep their values."""
 
     def __init__(self, stage, folder):
         self.stage = stage
@@ -151,7 +151,7 @@ class Shell:
 
 
 class Reading:
-    """One document, from its first line to its last."""
+    """Runs the commands of one document, from the first to the last."""
 
     def __init__(self, score, document):
         self.score, self.document = score, document
@@ -185,7 +185,7 @@ class Reading:
         return command
 
     def configure(self):
-        """What the reader of this document has done before."""
+        """Does what the document expects its reader to have done before."""
         if self.document == "deploy/README.md":
             self.stage.env["PURGELINE_CONFIG"] = self.stage.path("etc/purgeline/purgeline.yaml")
             del self.stage.env["FASTLY_API_TOKEN"]
@@ -213,10 +213,10 @@ class Reading:
                 if first in decided:
                     self.obey(shell, command, *decided[first])
                 else:
-                    self.score.ok(False, f"{self.document}: what is to become of the new line: {first}",
-                                  "see DECIDED")
+                    self.score.ok(False, f"{self.document}: every command is in DECIDED: {first}",
+                                  "add the command to DECIDED")
             for line in sorted(set(decided) - seen):
-                self.score.ok(False, f"{self.document}: still has the line: {line}")
+                self.score.ok(False, f"{self.document}: still has the command: {line}")
         finally:
             shell.close(self.pid)
             self.stage.close()
@@ -236,7 +236,7 @@ class Reading:
                 self.await_receipt(output.strip())
 
     def await_receipt(self, entry):
-        """What was put into Redis by hand went into the right one, and has been purged."""
+        """Checks that the job which was pushed with redis-cli went to the right Redis and has been purged."""
         get = f"redis-cli -s {self.stage.path('.local/state/purgeline/redis.sock')} GET " \
               f"'purgeline:{{main}}:receipt:normal-{entry}'"
         receipt = until("a receipt", lambda: self.stage.run(get)[1].strip())
@@ -244,7 +244,7 @@ class Reading:
 
 
 def inline_commands(score):
-    """`purgeline …` within a sentence: the command and its options exist."""
+    """Checks that each `purgeline …` within a sentence is an existing command with existing options."""
     for document in DECIDED:
         with open(os.path.join(ROOT, document)) as page:
             spans = set(re.findall(r"`(?:[A-Z_]+=\S+ )?purgeline ([a-z][^`]*)`", page.read()))

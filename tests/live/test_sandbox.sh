@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# The sandbox itself, from outside: what it answers, what it really purges, how it misbehaves
-# when told to, what it logs. Everything else is tested against it, so it is tested first.
+# Tests the sandbox from outside: its answers, its real purges, its faults and its log. All other live
+# tests rely on it.
 set -u
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -16,7 +16,7 @@ for tool in nginx varnishd curl jq openssl nghttp; do
         { echo "skip - $tool is not installed"; echo "0 passed, 0 failed"; exit 77; }
 done
 
-# Saying what happened ---------------------------------------------------------------------------
+# Results ----------------------------------------------------------------------------------------
 
 ok() { passed=$((passed + 1)); echo "ok - $1"; }
 not_ok() { failed=$((failed + 1)); printf 'not ok - %s\n' "$1"; shift; printf '#   %s\n' "$@"; }
@@ -25,7 +25,7 @@ like() { if [[ $1 =~ $2 ]]; then ok "$3"; else not_ok "$3" "got:  $1" "want: $2"
 unlike() { if [[ $1 =~ $2 ]]; then not_ok "$3" "got:  $1" "without: $2"; else ok "$3"; fi; }
 json() { jq -r "$2" <<<"$1" 2>&1; }
 
-# Asking -----------------------------------------------------------------------------------------
+# Requests ---------------------------------------------------------------------------------------
 
 # api [curl args…] PATH: sets $status, $headers (names in lower case), $body, $rc.
 api() {
@@ -53,7 +53,7 @@ fresh_start() { sandbox reset >/dev/null; }
 last_log() { tail -n 1 "$SANDBOX_LOG"; }
 log_field() { json "$(last_log)" "$1"; }
 
-# page PATH [curl args…]: sets $version, $cache, $headers of a page of the site.
+# page PATH [curl args…]: fetches a page of the site, and sets $version, $cache and $headers.
 page() {
     local path=$1
     shift
@@ -62,7 +62,7 @@ page() {
     cache=$(header x-cache)
 }
 
-# settles SENTENCE COMMAND…: the command comes true soon (background work has no event to await).
+# settles SENTENCE COMMAND…: repeats the command until it succeeds, because background work has no event to await.
 settles() {
     local what=$1 until=$((SECONDS + 5))
     shift
@@ -115,7 +115,7 @@ for name in localhost api.fastly.com; do
     is "$rc $status" "0 200" "the certificate is good for $name"
 done
 
-# Who may ask --------------------------------------------------------------------------------------
+# Authentication -----------------------------------------------------------------------------------
 
 msg='{"msg":"Provided credentials are missing or invalid"}'
 ask --cacert "$SANDBOX_CA" -X POST -H 'Surrogate-Key: a' "$SANDBOX_API/service/$id/purge"
@@ -413,7 +413,7 @@ keys_purge "a bad";     is "$status" 200 "poison= ends it"
 keys_purge "a b c";     like "$status $body" '^400 .*up to 2 surrogate keys' "key_limit moves the limit"
 fresh_start
 
-# GOAWAY: one connection, two streams. The quick one triggers it while the slow one is under way.
+# GOAWAY: one connection, two streams. The quick request triggers it while the slow one is in progress.
 fault latency_ms=600 kind=url
 fault goaway=1 kind=key count=1
 trace=$(nghttp -v --no-verify-peer -H ':method: POST' -H "Fastly-Key: right-token" \
@@ -463,7 +463,7 @@ is "$status $(header fastly-ratelimit-remaining)" "200 0" "the write budget coun
 purge "/service/$id/purge_all"
 is "$status $(header fastly-ratelimit-remaining) $(log_field .kind)" "429 0 all" "… and ends"
 
-# The window slides: hammer for three windows of one second, then read the log as a bookkeeper.
+# The window slides: send as fast as possible for three windows of one second, then check the log.
 fresh_start
 fault budget=50 per_s=1
 from=$(wc -l <"$SANDBOX_LOG")

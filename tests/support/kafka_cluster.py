@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""A Kafka broker on loopback for tests: the cluster that librdkafka brings along, with its topic. Prints its address, and runs
-until it is stopped.
+"""A Kafka broker on loopback for tests: librdkafka's mock cluster, with one topic. Prints its address, and runs until it
+is stopped.
 
     kafka_cluster.py TOPIC
 
-It speaks Kafka's protocol, keeps messages, groups and their offsets in memory, and of each partition no more than 5 MB:
+It speaks Kafka's protocol, and keeps messages, groups and offsets in memory, at most 5 MB per partition:
 https://github.com/confluentinc/librdkafka/blob/master/src/rdkafka_mock.h
 """
 import ctypes

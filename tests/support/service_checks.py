@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The service as people install it, looked at from inside a machine that systemd has booted: see tests/systemd.
+"""Checks the installed service, from inside a machine that was booted with systemd: see tests/systemd.
 
-It runs as root and changes the machine it runs in: tests/systemd throws that away afterwards.
+This runs as root and changes the machine. tests/systemd discards the changes afterwards.
 """
 import json
 import os
@@ -31,7 +31,7 @@ EXPOSURE_MAX = 1.4
 
 
 def run(command):
-    """Exit code and output of a line of shell."""
+    """Runs a shell command. Returns its exit code and output."""
     done = subprocess.run(["bash", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, timeout=2 * PATIENCE_S)
     return done.returncode, done.stdout.decode(errors="replace")
@@ -57,7 +57,7 @@ def write(path, text, mode=0o644):
 
 
 class Fastly:
-    """The sandbox, at an address that stays the same."""
+    """The sandbox, always at the same address."""
 
     def __init__(self):
         self.log = f"{FASTLY}/requests.log"
@@ -83,7 +83,7 @@ class Fastly:
 
 
 class Service:
-    """purgeline.service, as systemctl shows it."""
+    """The state of purgeline.service, from systemctl."""
 
     def show(self, name):
         return output(f"systemctl show --property {name} --value purgeline").strip()
@@ -117,13 +117,13 @@ class Checks:
         self.ok = self.score.ok
         self.fastly, self.service = Fastly(), Service()
         self.tokens = []
-        self.redis = ""              # for commands: the embedded one, which they find by themselves
+        self.redis = ""              # assignment before each command; empty: the embedded Redis, which they find
         self.redis_password = f"pw-{secrets.token_hex(16)}"
 
-    # -- what others do ------------------------------------------------------------------------------
+    # -- what users and Fastly do --------------------------------------------------------------------
 
     def new_token(self):
-        """One that Fastly takes from now on, and no other."""
+        """Creates a new token. From now on, Fastly accepts only this one."""
         self.tokens.append(f"tkn-{secrets.token_hex(16)}")
         write("/root/token", self.tokens[-1] + "\n", 0o600)
         if len(self.tokens) > 1:
@@ -131,10 +131,10 @@ class Checks:
         self.fastly.start(self.tokens[-1])
 
     def set(self, name, value):
-        """Changes a setting in the file, as with an editor."""
+        """Changes a setting in the configuration file."""
         text, count = re.subn(rf"^(\s*(?:- )?{name}:) .*$", rf"\g<1> {value}", read(SETTINGS), flags=re.M)
         if count != 1:
-            raise AssertionError(f"{name} stands {count} times in {SETTINGS}")
+            raise AssertionError(f"{name} occurs {count} times in {SETTINGS}")
         write(SETTINGS, text)
 
     def push(self, *keys):
@@ -142,7 +142,7 @@ class Checks:
         return self.ok(code == 0, f"purgeline push takes {keys[0]}{' and more' if len(keys) > 1 else ''}", said)
 
     def post(self, key):
-        """A job over HTTP: producers there read no file of settings."""
+        """Pushes a job over HTTP, which works even while the configuration file is broken. Returns the status."""
         code, said = run(f"""curl -s -w '%{{http_code}}' -d '{{"keys":["{key}"]}}' {HTTP}/v1/purge""")
         return said[-3:] if code == 0 else said
 
@@ -153,11 +153,11 @@ class Checks:
         return self.ok(code == 0, f"{DOCUMENT}: {command.splitlines()[0]}", f"exit code {code}", said)
 
     def line(self, words):
-        """The command with these words in the block that installs."""
+        """The command that contains these words in the document's installation block."""
         return next(command for command in commands(blocks(DOCUMENT)[0]) if words in command)
 
     def point(self, beginning):
-        """The commands within the point of the list that begins with these words."""
+        """The commands in the list item that begins with these words."""
         text = re.search(rf"^\* {re.escape(beginning)}(.*?)(?=^\* |\Z)", read(DOCUMENT), re.M | re.S)
         return re.findall(r"`((?:install|systemctl|chgrp) [^`]*)`", " ".join(text.group(1).split()))
 
@@ -172,7 +172,7 @@ class Checks:
                 self.service.await_ready()
 
     def configure(self):
-        """What the document tells people to do between two of its lines."""
+        """The edit of the configuration that the document asks for between two commands."""
         self.set("services", f"[{{id: {SERVICE}, name: news}}]")
         self.set("api", f"https://127.0.0.1:{API_PORT}")
         self.set("ca_file", "/etc/purgeline/ca.pem")
@@ -180,13 +180,13 @@ class Checks:
     # -- the checks ----------------------------------------------------------------------------------
 
     def devices(self):
-        """Where nobody may make device nodes, the unit is tried without the one setting that needs them."""
+        """Switches PrivateDevices= off if this machine does not allow device nodes to be created."""
         probe = "systemd-run --quiet --wait --pipe --uid=nobody --property=PrivateDevices={} " \
                 "bash -c ': </dev/zero >/dev/null'"
         if run(probe.format("yes"))[0] == 0:
             print("# PrivateDevices= is on, as the unit has it")
         elif run(probe.format("no"))[0] == 0:
-            print("# PrivateDevices= is off here: this machine lets nobody make device nodes")
+            print("# PrivateDevices= is off: this machine does not allow device nodes to be created")
             write(f"{DROP_INS}/devices.conf", "[Service]\nPrivateDevices=no\n")
 
     def start(self):
@@ -203,7 +203,7 @@ class Checks:
                 "the daemon runs as purgeline and has no capability", status)
 
     def broken_file(self):
-        """The reload fails, and what was in force before stays so."""
+        """With a broken file, the reload fails and the old configuration stays in force."""
         good = read(SETTINGS)
         self.broken_reload("unknown-setting", f"{SETTINGS}:", lambda: write(SETTINGS, good + "no_such_setting: 1\n"))
         self.broken_reload("no-yaml", f"{SETTINGS}:", lambda: write(SETTINGS, "accounts: [\n"))
@@ -213,7 +213,7 @@ class Checks:
         self.broken_reload("no-token", f"{TOKEN}: ", lambda: os.rename(TOKEN, f"{TOKEN}.away"))
         os.rename(f"{TOKEN}.away", TOKEN)
         code, said = run("systemctl reload purgeline")
-        self.ok(code == 0, "mended, it can be reloaded", said, self.service.journal())
+        self.ok(code == 0, "after a repair of the files, a reload succeeds", said, self.service.journal())
 
     def broken_reload(self, name, reason, break_it):
         pid, cursor = self.service.pid(), self.service.cursor()
@@ -223,23 +223,23 @@ class Checks:
         until("the journal has the reason", lambda: reason in self.service.journal(cursor))
         answer = self.post(name)
         self.ok(answer == "202" and self.service.is_active() and self.service.pid() == pid,
-                f"{name}: the old configuration goes on", answer, self.service.journal(cursor))
+                f"{name}: the old configuration stays in force", answer, self.service.journal(cursor))
         self.fastly.await_purged(name)
 
     def broken_start(self):
-        """A file that is wrong will be so the next time, too."""
+        """With a mistake in the configuration, systemd does not start the service again."""
         good = read(SETTINGS)
         write(SETTINGS, good + "no_such_setting: 1\n")
         run("systemctl restart purgeline")
         until("the unit has failed", lambda: self.service.show("ActiveState") == "failed")
         ended = [self.service.show(name) for name in ("Result", "ExecMainStatus", "NRestarts")]
-        self.ok(ended == ["exit-code", "2", "0"], "with an unknown setting it does not start, and not again", ended)
+        self.ok(ended == ["exit-code", "2", "0"], "with an unknown setting it is started only once", ended)
         write(SETTINGS, good)
         output("systemctl start purgeline")
         self.service.await_ready()
 
     def token(self):
-        """Fastly takes only the new one; what is pushed before purgeline has it is kept."""
+        """Fastly accepts only a new token; jobs that are pushed before purgeline has it are kept."""
         pid = self.service.pid()
         self.new_token()
         self.push("before-the-new-token")
@@ -254,7 +254,7 @@ class Checks:
         self.status_says(0, "all is well")
 
     def status_says(self, wanted, words):
-        """The leader tells how it stands now and then, so the words may come a little later."""
+        """Waits for these words, because the leader publishes its status only from time to time."""
         said = until(f"purgeline status says {words}", lambda: self.status(words))
         self.ok(said[0] == wanted, f"purgeline status says {words} and exits with {wanted}", *said)
 
@@ -273,13 +273,13 @@ class Checks:
         self.end_of_outage(keys, "its backlog is sent")
 
     def backlog(self, name):
-        """Jobs that wait, for Fastly has an outage."""
+        """Starts an outage of Fastly, and pushes jobs, which have to wait."""
         keys = [f"{name}-{i}" for i in range(50)]
         self.fastly.fault("status=503")
         self.push(*keys)
-        until("Fastly has said no", lambda: any(r["status"] == 503 and keys[0] in r.get("keys", ())
+        until("Fastly has refused one", lambda: any(r["status"] == 503 and keys[0] in r.get("keys", ())
                                                 for r in self.fastly.requests()))
-        self.ok(not set(keys) & self.fastly.purged(), "while Fastly is out of order, they wait")
+        self.ok(not set(keys) & self.fastly.purged(), "during an outage of Fastly, jobs wait")
         return keys
 
     def end_of_outage(self, keys, sentence):
@@ -303,7 +303,7 @@ class Checks:
         self.end_of_outage(keys, "the new one sends the backlog of the old one")
 
     def build_next_version(self):
-        """The same code under another number. To the build it is what it has linked itself."""
+        """Changes the version number inside the program. The build does not notice, because the file's time is kept."""
         version = output("purgeline --version").split()[1]
         newer = version[:-1] + str((int(version[-1]) + 1) % 10)
         linked = os.stat(PROGRAM)
@@ -319,12 +319,12 @@ class Checks:
         code, said = run("systemctl stop purgeline")
         self.ok(code == 0 and self.service.show("ActiveState") == "inactive", "it stops", said)
         results = [self.service.show(name) for name in ("Result", "ExecMainCode", "ExecMainStatus")]
-        self.ok(results == ["success", "1", "0"], "within its time, with exit code 0", results)
+        self.ok(results == ["success", "1", "0"], "it stops in time, with exit code 0", results)
         left = [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
-        self.ok(len(pids) > 1 and not left, "nothing of it is left, its Redis neither", pids, left)
+        self.ok(len(pids) > 1 and not left, "all its processes have ended, including Redis", pids, left)
 
     def own_redis(self):
-        """One with a password, which is then taken away."""
+        """Uses a Redis with a password, and then stops it for a while."""
         with open("/etc/redis/redis.conf", "a") as conf:
             conf.write(f"appendonly yes\nrequirepass {self.redis_password}\n")
         output("systemctl start redis-server")
@@ -339,16 +339,16 @@ class Checks:
         self.ok(self.service.is_active() and self.service.pid() == pid, "without Redis the unit stays active", why)
         self.status_says(3, "Redis")
         answer = self.post("while-redis-is-away")
-        self.ok(answer == "503", "without Redis no job gets a yes", answer)
+        self.ok(answer == "503", "without Redis no job is accepted", answer)
         output("systemctl start redis-server")
         self.service.await_ready()
-        self.ok(self.service.pid() == pid, "when Redis is back, the same daemon goes on")
+        self.ok(self.service.pid() == pid, "when Redis is back, the same daemon continues")
         self.end_of_outage(keys, "nothing of what it had accepted is lost")
         self.push("after-redis-was-away")
         self.fastly.await_purged("after-redis-was-away")
 
     def dynamic_user(self):
-        """Older units let systemd make up a user, and got a copy of the token."""
+        """Upgrades from an older unit, in which systemd created a dynamic user and copied the token."""
         output("systemctl stop purgeline && userdel purgeline && rm -rf /var/lib/purgeline /etc/purgeline/environment")
         output("chown root:root /etc/purgeline/token && chmod 600 /etc/purgeline/token")
         self.redis = ""
@@ -376,7 +376,7 @@ class Checks:
             self.ok(not lines, f"the journal does not have {secret[:6]}…", *lines)
 
     def exposure(self):
-        """Of the unit as it is shipped, whatever this machine needed."""
+        """Rates the exposure of the unit as shipped, without the changes that this machine needs."""
         shutil.rmtree(DROP_INS, ignore_errors=True)
         code, said = run(f"systemd-analyze security --no-pager --offline=yes --threshold={int(EXPOSURE_MAX * 10)} "
                          f"{UNIT_FILE}")
@@ -393,12 +393,13 @@ class Checks:
         return self.score.close()
 
     def go_through(self, *checks):
-        """Each begins where the one before has left the service: the first that cannot be finished is the last."""
+        """Runs checks that depend on each other: each starts with the state that the previous one left. Stops at the
+        first one that cannot be finished."""
         for check in checks:
             try:
                 check()
             except (AssertionError, subprocess.SubprocessError, OSError, ValueError) as wrong:
-                self.ok(False, f"{check.__name__} could be finished, and what comes after it", wrong,
+                self.ok(False, f"{check.__name__} and the checks after it can be finished", wrong,
                         self.service.journal())
                 return
 

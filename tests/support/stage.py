@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A folder, a Fastly and servers of a test's own, all on loopback; what was started ends with it."""
+"""A separate folder, sandbox and servers for a test, all on loopback. All of them end with the test."""
 import os
 import random
 import shutil
@@ -14,11 +14,11 @@ import urllib.request
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 PURGELINE = os.environ.get("PURGELINE_BIN") or os.path.join(ROOT, "build/asan/purgeline")
 SERVICE = "SU1Z0isxPaozGVKXdv0eY"
-PATIENCE_S = 60  # ten times what anything here takes on a machine that does nothing else
+PATIENCE_S = 60  # ten times as long as any step takes on an idle machine
 
 
 def free_port():
-    """One that nobody listens on, below those that the kernel gives to connections."""
+    """An unused port, below the kernel's range of automatic ports."""
     while True:
         port = random.randrange(12000, 32000)
         with socket.socket() as s:
@@ -30,7 +30,7 @@ def free_port():
 
 
 def ask(url, timeout=10):
-    """Status and body of a GET; (0, reason) when nobody answers."""
+    """Status and body of a GET request; (0, reason) if there is no answer."""
     try:
         with urllib.request.urlopen(url, timeout=timeout) as reply:
             return reply.status, reply.read().decode()
@@ -41,7 +41,7 @@ def ask(url, timeout=10):
 
 
 def until(what, condition, patience_s=PATIENCE_S):
-    """What the condition returns as soon as that is true; asks again and again, for others decide when."""
+    """Calls the condition again and again until its result is true, and returns the result."""
     end = time.monotonic() + patience_s
     while True:
         found = condition()
@@ -75,7 +75,7 @@ class Stage:
         return self.path(name)
 
     def program(self, name, script):
-        """A program of this stage, found before those of the machine."""
+        """Creates a program that is found in PATH before those of the machine."""
         return self.write(f"bin/{name}", "#!/bin/bash\n" + script, 0o755)
 
     def start(self, name, *command, **more_env):
@@ -103,7 +103,7 @@ class Stage:
             return log.read()
 
     def run(self, command, patience_s=PATIENCE_S):
-        """Exit code and output of a line of shell."""
+        """Runs a shell command. Returns its exit code and output."""
         done = subprocess.run(["bash", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, cwd=self.dir, env=self.env, timeout=patience_s)
         return done.returncode, done.stdout.decode(errors="replace")
@@ -113,7 +113,7 @@ class Stage:
                               check=True, stdout=subprocess.PIPE, env=self.env).stdout.decode()
 
     def fastly(self, *options):
-        """Starts one; its addresses are in the environment of all that is started later."""
+        """Starts the sandbox. Its addresses are in the environment of all processes that are started later."""
         printed = self.sandbox("up", "--service", SERVICE, "--token", "right-token", *options)
         for line in printed.splitlines():
             name, _, value = line.partition("=")
@@ -129,7 +129,7 @@ class Stage:
 
 
 class Score:
-    """What went well and what did not, for people and for the exit code."""
+    """Prints and counts the results of the checks."""
 
     def __init__(self):
         self.passed = self.failed = 0

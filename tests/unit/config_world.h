@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Configurations for tests: read from a text in a folder of the test's own, in an environment
- * without settings. */
+ * Configurations for tests. They are read from a text in a folder of the test's own, in an
+ * environment without settings. */
 #pragma once
 
 #include "unit.h"
@@ -15,7 +15,7 @@
 #include "config_yaml.h"
 #include "setting.h"
 
-/* What a producer and a hook must have; the closing brace is the caller's. */
+/* The required fields of a producer and of a hook. The caller adds the closing brace. */
 #define A64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define B64 "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define PRODUCER "{name: cms, token_sha256: " A64

@@ -33,7 +33,7 @@ static void a_hint_is_waited_for_exactly_and_an_absurd_one_is_cut_to_an_hour(voi
     assert_int_equal(b.until_ns, 7 * NS_PER_S);
     brake_hold(&b, BRAKE_THROTTLE, b.epoch, UINT64_C(86400000) * 365, 0);
     assert_int_equal(b.until_ns, 3600 * NS_PER_S);
-    brake_hold(&b, BRAKE_THROTTLE, b.epoch, 0, 0); /* and neither made the next guess longer */
+    brake_hold(&b, BRAKE_THROTTLE, b.epoch, 0, 0); /* Neither call may double the next wait. */
     assert_int_equal(b.until_ns, NS_PER_S);
 }
 
@@ -101,7 +101,7 @@ static void eight_failures_in_a_row_are_an_outage_and_seven_are_not(void **state
     assert_int_equal(b.cause, BRAKE_OUTAGE);
 }
 
-/* Retry-After ignored, then undercut by the jitter:
+/* A sender ignored Retry-After, and its jitter then undercut it:
  * https://github.com/svix/svix-webhooks/issues/2199 */
 static void the_jitter_never_undercuts_what_the_server_asked_for_S40(void **state)
 {
@@ -133,7 +133,7 @@ static void resuming_frees_at_once_and_old_answers_do_not_pull_it_again(void **s
     assert_int_equal(brake_limit(&b, MAX, 0), MAX);
 }
 
-/* However often it is tried meanwhile. */
+/* Failed attempts in between must not change that time. */
 static void it_knows_since_when_nothing_good_came(void **state)
 {
     struct brake b;

@@ -23,7 +23,7 @@ static struct budget *make(struct budget_limits limits, uint64_t now_ns)
     return b;
 }
 
-/* What the receiving side counts: every cost with its time of arrival, any window of the past. */
+/* What Fastly would count: each cost with its time of arrival, over any window in the past. */
 struct receiver {
     uint64_t *at;
     uint64_t *cost;
@@ -88,7 +88,7 @@ static void what_is_open_counts_until_a_window_after_it_was_booked(void **state)
 
     (void)state;
     budget_reserve(b, 100, 0);
-    assert_int_equal(budget_available(b, LANE_URGENT, 2 * HOUR_NS), 0); /* still on its way */
+    assert_int_equal(budget_available(b, LANE_URGENT, 2 * HOUR_NS), 0); /* still in flight */
     budget_book(b, 100, 2 * HOUR_NS);
     assert_int_equal(budget_available(b, LANE_URGENT, 3 * HOUR_NS), 0);
     assert_int_equal(budget_available(b, LANE_URGENT, 3 * HOUR_NS + NS_PER_S), 100);
@@ -108,7 +108,7 @@ static void what_was_never_sent_is_given_back_whole(void **state)
     free(b);
 }
 
-/* The bucket is full again, and the window is as full as a backlog makes it. */
+/* The bucket is full again, and the window is as full as a backlog can make it. */
 static void a_sliver_of_the_window_is_for_the_lanes_above(void **state)
 {
     struct budget_limits limits = {.units = 10000, .window_ns = HOUR_NS, .burst = 1000};
@@ -159,7 +159,7 @@ static void when_it_says_so_it_is_available_and_not_a_nanosecond_earlier(void **
         }
         cost = 1 + rng_below(&dice, budget_largest(b, lane));
         when = budget_when(b, lane, cost, now);
-        if (when == NEVER) /* e.g. a burst so small that a lane's floor leaves nothing */
+        if (when == NEVER) /* e.g. the burst is so small that a floor leaves nothing */
             assert_true(limits.burst < 20);
         else if (when > now)
             assert_true(budget_available(b, lane, when - 1) < cost);
@@ -169,7 +169,7 @@ static void when_it_says_so_it_is_available_and_not_a_nanosecond_earlier(void **
     }
 }
 
-/* 11 let through where 10 were expected, twice as many at the edge of a fixed window:
+/* A limiter let 11 through instead of 10, and twice as many at the edge of a fixed window:
  * https://github.com/OptimalBits/bull/issues/2777 */
 static void no_sliding_window_ever_holds_more_than_the_budget_S5b(void **state)
 {
@@ -205,7 +205,8 @@ static void no_sliding_window_ever_holds_more_than_the_budget_S5b(void **state)
     }
 }
 
-/* 32 per second fell to 6 per second over hours: https://github.com/OptimalBits/bull/issues/1540 */
+/* A limiter's rate fell from 32 to 6 per second over hours:
+ * https://github.com/OptimalBits/bull/issues/1540 */
 static void a_day_of_backlog_uses_99_percent_of_every_hour_S5c(void **state)
 {
     struct budget *b = make(fastly_hour(), 0);
@@ -233,7 +234,7 @@ static void a_day_of_backlog_uses_99_percent_of_every_hour_S5c(void **state)
     free(b);
 }
 
-/* "Allowed" for ever when the interval is below a millisecond:
+/* A limiter allowed everything if the interval was below a millisecond:
  * https://github.com/brandur/redis-cell/issues/50 */
 static void every_rate_from_one_an_hour_to_a_million_a_second_is_kept_S5d(void **state)
 {
@@ -245,7 +246,7 @@ static void every_rate_from_one_an_hour_to_a_million_a_second_is_kept_S5d(void *
             .units = rates[i], .window_ns = HOUR_NS, .burst = max_u64(rates[i] / 20, 1)};
         struct budget *b = make(limits, 0);
         uint64_t now = 0, spent = 0;
-        uint64_t step = HOUR_NS / 100003; /* no divisor of anything */
+        uint64_t step = HOUR_NS / 100003; /* divides none of the intervals evenly */
 
         while (now < 2 * HOUR_NS) {
             uint64_t can = budget_available(b, LANE_URGENT, now);
@@ -341,7 +342,7 @@ static void after_a_429_every_lane_goes_on_at_the_pace_of_the_refill(void **stat
     free(b);
 }
 
-/* An instance that stands by for days, and is told to read its configuration anew. */
+/* A standby instance reloads its configuration after days without sending. */
 static void new_limits_after_a_long_rest_bring_nothing_back(void **state)
 {
     struct budget_limits limits = fastly_hour();
@@ -357,7 +358,7 @@ static void new_limits_after_a_long_rest_bring_nothing_back(void **state)
     free(b);
 }
 
-/* Other programs can write into the ledger's stream. */
+/* Other programs can write to the ledger's stream. */
 static void costs_without_end_are_no_budget(void **state)
 {
     struct budget *b = make(fastly_hour(), 5 * HOUR_NS);

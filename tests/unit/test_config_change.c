@@ -42,7 +42,7 @@ static void *base_of(struct config *c, const struct setting *s)
     return s->scope == SETTING_GLOBAL ? c : setting_list_at(s->scope, c, 0);
 }
 
-/* Another value than the one in old, whatever the setting takes. */
+/* Sets a value that differs from that in `old`, whatever the type of the setting. */
 static void change(struct pair *p, const struct setting *s)
 {
     static const char *const values[] = {
@@ -88,7 +88,7 @@ static void change(struct pair *p, const struct setting *s)
     fail_msg("no other value is known for %s", s->name);
 }
 
-/* A new setting is in one of the two lists, or it changes silently. */
+/* A new setting that is in neither list would change without a message. */
 static void every_setting_that_differs_is_named_once(void **state)
 {
     size_t count;

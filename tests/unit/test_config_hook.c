@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A hook that could never work is refused when the configuration is read, at its line. */
+ * A hook that could never work is refused with its line when the configuration is read. */
 #include "config_world.h"
 
 #define SIGNED "secret_env: S\n    signature: {header: x-signature}"

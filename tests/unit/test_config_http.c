@@ -142,7 +142,7 @@ static void every_setting_of_a_hook_is_read(void **state)
     assert_string_equal(h->signature.headers_header, "X-Headers");
     assert_int_equal(h->signature.tolerance_s, 0);
     assert_int_equal(h->when.count, 2);
-    assert_string_equal(h->when.at[0], "sys.type=Entry, or so"); /* no comma cuts it */
+    assert_string_equal(h->when.at[0], "sys.type=Entry, or so"); /* not split at the comma */
     assert_string_equal(h->keys.at[0], "a-{sys.id}");
     assert_string_equal(h->urls.at[0], "https://www.example.com/{slug}");
     assert_int_equal(h->max_targets, 3);
@@ -176,7 +176,7 @@ static void what_is_printed_of_them_reads_back_as_the_same(void **state)
     config_deinit(&again);
 }
 
-/* Takes the examples out of their comments: from "# For example:" to the next empty line. */
+/* Extracts the example from the comments, between "# For example:" and the next empty line. */
 static void uncomment(const char *sample, struct buf *out)
 {
     struct span rest = span_str(sample), line;
@@ -259,7 +259,7 @@ static void there_may_be_256_hooks_and_no_more(void **state)
 {
     (void)state;
     assert_int_equal(setting_list(SETTING_HOOK)->max, 256);
-    assert_int_equal(setting_list(SETTING_PRODUCER)->max, 1024); /* by the same rule */
+    assert_int_equal(setting_list(SETTING_PRODUCER)->max, 1024); /* the same rule */
     load_hooks(255, 0);
     load_hooks(256, 0);
     load_hooks(257, -EINVAL);

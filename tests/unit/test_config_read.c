@@ -72,7 +72,7 @@ static void a_bare_service_is_shown_how_it_is_written(void **state)
                    "letters and digits, and a name of at most 255 printable bytes");
 }
 
-/* Each item is `head`, five digits and `tail`. */
+/* Loads a list whose items consist of `head`, five digits and `tail`. */
 static void load_many(const char *before, const char *head, const char *tail, unsigned count,
                       const char *after, const char *refusal)
 {

@@ -32,7 +32,7 @@ static void assert_refused(struct span yaml, unsigned line, const char *sentence
     assert_int_equal(mistake.line, line);
 }
 
-/* "[a, a, ... last]", with `count` times what is repeated. */
+/* "[a, a, ... last]", in which `repeated` occurs `count` times. */
 static struct span list_of(struct buf *out, const char *first, const char *repeated, unsigned count,
                            const char *last)
 {
@@ -118,7 +118,7 @@ static void an_alias_is_a_copy_in_its_own_place(void **state)
     assert_int_equal(n->count, 2);
     n = n->first->next;
     assert_string_equal(n->key, "c");
-    assert_int_equal(n->line, 2); /* where it is written */
+    assert_int_equal(n->line, 2); /* the line of the alias */
     assert_string_equal(n->first->text, "2");
     assert_int_equal(config_tree_line(tree.root, "d.c[0]"), 2);
     config_tree_deinit(&tree);
@@ -157,7 +157,7 @@ static void a_billion_laughs_are_refused_as_soon_as_they_are_many(void **state)
     }
     assert_int_equal(config_tree_parse(&tree, buf_span(&text), &mistake), -EINVAL);
     config_tree_deinit(&tree);
-    assert_int_equal(mistake.line, 6); /* until then 123,456 nodes; a5 would have 1,111,111 */
+    assert_int_equal(mistake.line, 6); /* 123,456 nodes before it; with a5, 1,111,111 */
     assert_non_null(strstr(mistake.text, "more than 262144 values"));
     buf_deinit(&text);
 }
@@ -222,7 +222,7 @@ static void there_are_256_anchors_and_no_more(void **state)
     buf_deinit(&text);
 }
 
-/* -- what is not read -- */
+/* -- YAML that is not accepted -- */
 
 static void a_tag_is_refused_unless_it_says_what_is_read_anyway(void **state)
 {

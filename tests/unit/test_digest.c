@@ -27,7 +27,7 @@ static const char *hmac(enum digest_kind kind, const char *key, size_t key_bytes
     return hex(digest, n);
 }
 
-/* FIPS 180-4, the examples of NIST. */
+/* Examples from NIST for FIPS 180-4. */
 static void sha256_is_that_of_the_standard(void **state)
 {
     uint8_t digest[DIGEST_SHA256_BYTES];
@@ -41,7 +41,7 @@ static void sha256_is_that_of_the_standard(void **state)
     (void)state;
 }
 
-/* RFC 4231 sections 4.2, 4.3 and 4.7; RFC 2202 section 3, test case 2. */
+/* Test cases from RFC 4231 sections 4.2, 4.3 and 4.7, and RFC 2202 section 3, test case 2. */
 static void hmac_is_that_of_the_standard(void **state)
 {
     char key[131];

@@ -57,7 +57,7 @@ static void builds(const struct fastly_ask *ask, const char *method, const char 
     assert_true(span_is(buf_span(&request.body), body));
 }
 
-/* Builds in a child that is expected to abort. */
+/* Builds the request in a child process, which must abort. */
 static void aborts(const struct fastly_ask *ask)
 {
     int status;
@@ -84,7 +84,7 @@ static void keys_travel_in_the_surrogate_key_header(void **state)
     (void)state;
 }
 
-/* https://github.com/fastly/cli/pull/1566 : in the path it may be decoded, or not. */
+/* In the path, a key may be decoded on the way: https://github.com/fastly/cli/pull/1566 */
 static void even_one_key_does_not_travel_in_the_path(void **state)
 {
     struct span key[] = {SPAN("a/b%2F?+#,")};
@@ -109,7 +109,7 @@ static void the_json_form_escapes_what_json_wants_escaped(void **state)
     (void)state;
 }
 
-/* https://github.com/fastly/fastly-magento2/issues/759 : a query was lost on the way. */
+/* In another program, the query was lost: https://github.com/fastly/fastly-magento2/issues/759 */
 static void a_url_goes_out_as_it_came_in(void **state)
 {
     struct span url[] = {SPAN("HTTP://Www.Example.com//a//./b?z=1&a=%2f&z=1&u=http://x/")};
@@ -130,7 +130,7 @@ static void a_url_without_scheme_is_asked_for_over_https(void **state)
     (void)state;
 }
 
-/* A producer chooses the URL; only the operator says which site may see the token. */
+/* The producer chooses the URL, but only the operator decides which sites get the token. */
 static void the_token_goes_to_a_site_only_if_it_is_listed_and_over_https(void **state)
 {
     static char *listed[] = {(char *)"www.example.com", (char *)"b.example:8443"};
@@ -210,7 +210,7 @@ static void a_batch_of_257_keys_is_our_mistake(void **state)
     (void)state;
 }
 
-/* `count` keys of 1024 bytes and one that fills up to `total` bytes of header value. */
+/* `count` keys of 1024 bytes and one shorter key, so that the header value has `total` bytes. */
 static struct fastly_ask batch_of_bytes(size_t total, char c, enum key_form form)
 {
     static char text[KEY_MAX_BYTES];
@@ -500,7 +500,7 @@ static void the_batch_limit_is_read_from_the_refusal(void **state)
     (void)state;
 }
 
-/* The forms of https://github.com/fastly/go-fastly/blob/main/fastly/errors.go */
+/* The formats in https://github.com/fastly/go-fastly/blob/main/fastly/errors.go */
 static void the_reason_is_found_in_every_form_of_error(void **state)
 {
     is_judged(&ask_keys, 404, "{\"msg\":\"Record not found\",\"detail\":\"Cannot find service\"}",

@@ -60,8 +60,8 @@ static void the_worst_that_others_may_do_is_told(void **state)
     assert_int_equal(access_of(folder, 0700), FILE_PRIVATE);
 }
 
-/* root:purgeline 0440 is how a service gets a secret; somebody's file that any of "users" may read
- * is not. */
+/* Services often get a secret as a file of root:purgeline with mode 0440. A file that belongs to
+ * another user and that the group "users" may read is not private. */
 static void a_group_is_trusted_when_root_says_so(void **state)
 {
     (void)state;

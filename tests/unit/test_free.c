@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * NULL is fine to free, and every noun's _free is in here: a new one that is not fails the test. */
+ * Every _free function accepts NULL. The test fails if a new one is missing in its list. */
 #include "unit.h"
 
 #include <glob.h>

@@ -15,7 +15,7 @@
 
 #define NODES 500
 
-/* Every parent is no larger than its children, and every node knows its place. */
+/* Checks that no parent is larger than its children, and that every node knows its position. */
 static void check(const struct heap *h)
 {
     for (uint32_t i = 0; i < h->count; i++) {

@@ -19,7 +19,7 @@ static struct config_hook config;
 static struct hook_job job;
 static struct error err;
 
-/* Words separated by ';', cut in place. */
+/* Splits the words at ';', in place. */
 static struct config_words words(char *text)
 {
     static char *at[8][16];
@@ -84,7 +84,7 @@ static struct config_service service = {service_id, service_name};
 static struct config_account account = {
     .name = account_name, .services = &service, .services_count = 1};
 
-/* The fields as "name=value", one a line. What the hook lets through a job must understand. */
+/* The fields as "name=value", one per line. Also checks that they are a valid job. */
 static const char *fields(void)
 {
     static char text[8192];

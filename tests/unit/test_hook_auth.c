@@ -53,7 +53,7 @@ static int set_up(void **state)
     return 0;
 }
 
-/* What OpenSSL says of the text, in the configured encoding. */
+/* The digest of the text, computed with OpenSSL, in the configured encoding. */
 static const char *sign(const char *text)
 {
     static char out[DIGEST_TEXT_ROOM];
@@ -76,7 +76,7 @@ static int check_body(const char *body)
     return hook_auth_check(&config, SPAN(SECRET), &request, WALL_MS, &err);
 }
 
-/* `form` with the digest where it has a star. */
+/* `form` with its star replaced by the digest. */
 static const char *filled(const char *form, const char *digest)
 {
     static char value[512];

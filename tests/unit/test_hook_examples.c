@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The hooks of deploy/hooks, as they stand there, and requests such as those systems send:
- * tests/hooks/<sample>.json, .headers (made by tests/hooks/sign) and .job, which is what must come
- * of it; an empty one: nothing. */
+ * Tests the hooks of deploy/hooks, unchanged, with requests like those that these systems send:
+ * tests/hooks/<sample>.json and .headers (written by tests/hooks/sign). The .job file has the
+ * expected job; if it is empty, nothing must be purged. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,13 +19,13 @@
 #include "hook.h"
 #include "hook_auth.h"
 
-#define WALL_MS UINT64_C(1756794995500) /* 1.5 s after tests/hooks/sign's clock */
+#define WALL_MS UINT64_C(1756794995500) /* 1.5 s after the time in tests/hooks/sign */
 
 static const struct sample {
     const char *name;
     const char *file; /* in deploy/hooks */
     const char *hook;
-    const char *signature; /* the header that holds it */
+    const char *signature; /* the name of the header with the signature */
     bool timed;
 } samples[] = {
     {"contentful-publish", "contentful", "contentful", "x-contentful-signature", true},
@@ -46,13 +46,13 @@ static const struct sample {
     {"github-ping", "github", "github", "x-hub-signature-256", false},
 };
 
-/* A sample that is loaded: its request can be spoilt before it is checked. */
+/* A loaded sample. A test can modify its request before it is checked. */
 struct loaded {
     struct config config;
     const struct config_hook *hook;
     char *body, *headers, *job, *secret, *path;
     size_t body_bytes;
-    const char *left_out; /* a header that is as if it had not been sent */
+    const char *left_out; /* a header that is left out of the request */
 };
 
 static struct error err;
@@ -159,7 +159,7 @@ static char *fields_of(const struct hook_job *job)
     return buf_take(&text);
 }
 
-/* -- the tests: each over all samples -- */
+/* -- the tests: each checks all samples -- */
 
 static void each_sample_gives_the_job_it_should(void **state)
 {
@@ -222,7 +222,7 @@ static void a_flipped_bit_of_the_body_keeps_out(void **state)
     (void)state;
 }
 
-/* Every third letter or digit of the header: separators are matched by their form. */
+/* Changes every third letter or digit of the header. Separators are not changed. */
 static void a_flipped_bit_of_the_signature_keeps_out(void **state)
 {
     for (size_t i = 0; i < array_len(samples); i++) {
@@ -290,7 +290,7 @@ static void another_secret_keeps_out(void **state)
     (void)state;
 }
 
-/* The two that these systems publish themselves:
+/* The examples that these systems publish themselves:
  * https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
  * https://github.com/sanity-io/webhook-toolkit (its tests) */
 static void the_examples_that_the_systems_publish_are_let_in(void **state)
@@ -342,7 +342,7 @@ int main(void)
         cmocka_unit_test(the_examples_that_the_systems_publish_are_let_in),
     };
 
-    /* As with no configuration at all: the examples are hooks only, and leave the account to it. */
+    /* The examples contain only hooks, so the account comes from the environment. */
     setenv("FASTLY_SERVICE_ID", "SU1Z0isxPaozGVKXdv0eY", 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@ static struct config_service services[] = {{STRING("SU1Z0isxPaozGVKXdv0eY"), STR
                                            {STRING("SU2Z0isxPaozGVKXdv0eY"), STRING("shop")},
                                            {STRING("SU3Z0isxPaozGVKXdv0eY"), STRING("")}};
 static char account_name[] = "main";
-static struct config_account account; /* as configured by the test */
+static struct config_account account; /* set by each test */
 static struct job_decoder decoder;
 static struct job_spec spec;
 static char err[256];
@@ -58,7 +58,7 @@ static int close_decoder(void **state)
             fail_msg("refused: %s", err);                                                          \
     } while (0)
 
-/* Refused with exactly this sentence, and nothing handed out. */
+/* The job is refused with exactly this sentence, and no output is written. */
 #define BAD(sentence, ...)                                                                         \
     do {                                                                                           \
         struct job_spec untouched = spec;                                                          \
@@ -269,8 +269,8 @@ static void soft_and_all_are_0_or_1(void **state)
     (void)state;
 }
 
-/* https://github.com/lineofflight/frankfurter/issues/568 : purging everything is never an accident.
- */
+/* Purging everything must never happen by accident:
+ * https://github.com/lineofflight/frankfurter/issues/568 */
 static void purge_all_needs_the_permission_of_the_configuration(void **state)
 {
     BAD("all: purge-all is not allowed for account main (allow_purge_all)", SPAN("all"), SPAN("1"));
@@ -471,7 +471,7 @@ static void only_what_we_call_a_job_is_the_id_of_one(void **state)
     (void)state;
 }
 
-/* Entries from a server that is not a Redis. */
+/* Such an entry can only come from a server that is not a real Redis. */
 static void a_name_without_a_value_is_refused(void **state)
 {
     (void)state;

@@ -111,7 +111,7 @@ static void a_job_holds_10000_targets_and_not_one_more(void **state)
     jobform_init(&f, LANE_NORMAL);
     for (int i = 0; i < JOB_TARGETS_MAX - 1; i++)
         assert_int_equal(add(&f, "k"), 0);
-    assert_int_equal(add(&f, "k k"), -EINVAL); /* the whole line or nothing of it */
+    assert_int_equal(add(&f, "k k"), -EINVAL); /* no part of the line is added */
     assert_int_equal(add(&f, "k"), 0);
     assert_int_equal(add(&f, "k"), -EINVAL);
     assert_int_equal(add(&f, "http://h/"), -EINVAL);
@@ -149,7 +149,7 @@ static void json_chooses_the_lane_of_its_job(void **state)
 static void json_that_is_wrong_is_refused_by_the_field(void **state)
 {
     (void)state;
-    refuse_json("{\"keys\": [\"a b\"]}", "keys: "); /* would silently become two keys */
+    refuse_json("{\"keys\": [\"a b\"]}", "keys: "); /* otherwise it becomes two keys */
     refuse_json("{\"keys\": [\"\"]}", "keys: ");
     refuse_json("{\"keys\": [1]}", "keys: the list may only hold texts");
     refuse_json("{\"keys\": {}}", "keys: expected a text");
@@ -228,7 +228,7 @@ static void a_line_too_long_is_passed_over_and_the_next_is_read(void **state)
     FILE *f;
 
     (void)state;
-    for (size_t n = 9999; n <= 10001; n++) { /* with its newline */
+    for (size_t n = 9999; n <= 10001; n++) { /* including the newline */
         memset(text, 'x', n);
         memcpy(text + n - 1, "\ny\n", 3);
         f = file_of(text, n + 2);

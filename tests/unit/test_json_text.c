@@ -29,7 +29,7 @@ static void any_bytes_are_a_text(void **state)
     gives(span_of(NULL, 0), "\"\"");
     gives(SPAN("caf\xc3\xa9"), "\"caf\xc3\xa9\"");
     gives(SPAN("caf\xe9"), "\"caf\xc3\xa9\"");
-    gives(SPAN("near '\"\\ua\xc3'"), "\"near '\\\"\\\\ua\xc3\x83'\""); /* jansson cuts so */
+    gives(SPAN("near '\"\\ua\xc3'"), "\"near '\\\"\\\\ua\xc3\x83'\""); /* jansson cuts like this */
     gives(SPAN("a\0b"), "\"a\xef\xbf\xbd"
                         "b\"");
     gives(SPAN("\xff\xfe\xfd"), "\"\xc3\xbf\xc3\xbe\xc3\xbd\"");

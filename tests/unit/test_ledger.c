@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The ledger against a queue that answers when the test says so. */
+ * Tests the ledger with a fake queue that answers when the test tells it to. */
 #include "unit.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@ static size_t asked_count;
 static unsigned changes;
 static struct grant grant;
 
-/* In the place of io's. */
+/* Replaces the function of store. */
 void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_budget_cb *cb,
                           void *ctx)
 {
@@ -69,8 +69,8 @@ static int teardown(void **state)
     return 0;
 }
 
-/* The lease was lost and taken again while the first answer was on its way: what the others spent
- * in between is only in the second. */
+/* The lease was lost and taken again while the first answer was in flight. Only the second answer
+ * contains what others spent in between. */
 static void a_late_answer_of_an_earlier_take_over_is_dropped(void **state)
 {
     struct ledgers *p = ledger_new(*state, NULL, &grant, NS_PER_S, on_changed, NULL);
@@ -103,9 +103,9 @@ static void a_refusal_of_an_earlier_take_over_is_dropped(void **state)
     ledger_free(p);
 }
 
-/* At the ends of what the settings allow, nothing overflows: what is asked for is no more than
- * there is and never nothing while there is as much as is missing, and when there is too little,
- * the time that is given is one at which there is enough. */
+/* Nothing overflows at the limits of the settings. The ledger never asks for more than there is,
+ * and it always asks for something if enough is left. If too little is left, it returns a time at
+ * which enough will be. */
 static void portions_are_right_up_to_the_ends_of_the_settings(void **state)
 {
     static const uint64_t units[] = {1,

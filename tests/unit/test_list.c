@@ -17,7 +17,7 @@ struct item {
     struct list link;
 };
 
-/* Walks the list both ways and writes the ids down. */
+/* Walks the list in both directions, and returns the ids in order. */
 static const char *order(struct list *l)
 {
     static char text[64];

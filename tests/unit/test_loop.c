@@ -58,7 +58,7 @@ static void a_timer_never_fires_early(void **state)
         loop_run(s.loop);
         assert_int_equal(s.times, 1);
         assert_true(s.fired_ns >= s.at_ns);
-        assert_true(s.fired_ns - s.at_ns < 500 * NS_PER_MS); /* a busy machine, not a lost timer */
+        assert_true(s.fired_ns - s.at_ns < 500 * NS_PER_MS); /* tolerates a busy machine */
     }
     shot_deinit(&s);
 }
@@ -126,7 +126,7 @@ static void a_stopped_timer_does_not_fire(void **state)
     shot_deinit(&s);
 }
 
-/* Two timers due in the same turn: the first to come stops the second. */
+/* Two timers that are due in the same turn. The first one stops the second. */
 struct pair {
     struct timer *timer[2];
     struct loop *loop;
@@ -205,7 +205,7 @@ static void closing_nothing_is_fine(void **state)
     watch_close(NULL);
 }
 
-/* Whoever needs one more while a crowd has taken all descriptors gets it. */
+/* A timer works even when all file descriptors are in use. */
 static void a_timer_needs_no_descriptor(void **state)
 {
     struct rlimit before, none;
@@ -245,7 +245,7 @@ static void on_either(void *ctx)
         timer_close(p->timers[i]);
 }
 
-/* Whichever is first: the other one is due with it. */
+/* Both timers are due in the same turn; either may fire first. */
 static void a_timer_that_another_closes_does_not_fire(void **state)
 {
     static const uint64_t times_ns[] = {0, 1};
@@ -257,7 +257,7 @@ static void a_timer_that_another_closes_does_not_fire(void **state)
 
         timer_start_at(p.timers[0], times_ns[k]);
         timer_start_at(p.timers[1], times_ns[k]);
-        loop_run(l); /* ends with the last of them */
+        loop_run(l); /* returns when the last timer has been closed */
         assert_int_equal(p.fired, 1);
         loop_free(l);
     }

@@ -22,7 +22,7 @@ struct office {
     struct loop *loop;
     struct mailbox *box;
     unsigned seen, wanted, calls;
-    unsigned next[THREADS]; /* the number expected of each */
+    unsigned next[THREADS]; /* the next expected number from each thread */
     struct letter letters[THREADS][POSTS];
 };
 

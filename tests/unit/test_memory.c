@@ -33,7 +33,7 @@ static void share(struct memory *m, struct memory_user *a, struct memory_user *b
     memory_join(m, b);
 }
 
-/* A bulk backlog of one must not keep the urgent jobs of another waiting. */
+/* A bulk backlog of one account must not delay the urgent jobs of another. */
 static void what_one_account_holds_leaves_the_others_their_part(void **state)
 {
     struct memory m;
@@ -48,7 +48,7 @@ static void what_one_account_holds_leaves_the_others_their_part(void **state)
     assert_false(memory_is_ours(&b));
     assert_int_equal(memory_room(&b, LANE_BULK), 45 * MIB);
     assert_int_equal(memory_room(&b, LANE_URGENT), (50 + 20) * MIB);
-    memory_use(&a, 150 * MIB); /* its urgent jobs took all there is */
+    memory_use(&a, 150 * MIB); /* its urgent jobs have used all memory */
     assert_int_equal(memory_room(&b, LANE_BULK), 45 * MIB);
     assert_int_equal(memory_room(&b, LANE_URGENT), 50 * MIB);
     memory_leave(&a);
@@ -65,13 +65,13 @@ static void what_is_claimed_is_kept_from_the_same_lane_and_those_below(void **st
     memory_use(&a, 130 * MIB);
     memory_use(&b, 50 * MIB);
     memory_claim(&b, LANE_NORMAL, 20 * MIB);
-    memory_use(&a, 100 * MIB); /* 30 fall free, of which 20 are claimed */
+    memory_use(&a, 100 * MIB); /* 30 are freed, 20 of which are claimed */
     assert_int_equal(memory_room(&a, LANE_BULK), 10 * MIB);
     assert_int_equal(memory_room(&a, LANE_NORMAL), 20 * MIB);
     assert_int_equal(memory_room(&a, LANE_URGENT), 50 * MIB);
     assert_int_equal(memory_room(&b, LANE_NORMAL), 40 * MIB);
-    assert_int_equal(memory_room(&b, LANE_BULK), 0); /* its own, behind the claim */
-    memory_claim(&a, LANE_NORMAL, 100 * MIB);        /* the first one counts */
+    assert_int_equal(memory_room(&b, LANE_BULK), 0); /* even its own: the claim goes first */
+    memory_claim(&a, LANE_NORMAL, 100 * MIB);        /* only the first claim counts */
     assert_int_equal(memory_room(&b, LANE_NORMAL), 40 * MIB);
     memory_unclaim(&a, LANE_NORMAL);
     memory_unclaim(&b, LANE_NORMAL);

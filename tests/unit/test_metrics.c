@@ -95,14 +95,15 @@ static const char *render(struct world *w)
 
 /* -- the format ------------------------------------------------------------------------------ */
 
-/* A reader of the text format, as strict as promtool: one HELP and one TYPE before the samples of a
- * metric, all of them together, no series twice, counters named _total, buckets cumulative. */
+/* A parser for the text format, as strict as promtool: one HELP and one TYPE before the samples of
+ * each metric, all its samples together, no duplicate series, counters named _total, cumulative
+ * buckets. */
 struct reader {
-    char name[NAME_MAX_BYTES], type[16]; /* of the metric under way */
-    char bucket[256];                    /* the histogram under way: its labels without le */
-    double below, bound;                 /* of its last bucket */
-    bool helped, complete;               /* complete: its +Inf bucket was there */
-    char **seen;                         /* metrics and series */
+    char name[NAME_MAX_BYTES], type[16]; /* of the current metric */
+    char bucket[256];                    /* the current histogram: its labels without le */
+    double below, bound;                 /* value and bound of its last bucket */
+    bool helped, complete;               /* complete: its +Inf bucket has been read */
+    char **seen;                         /* names of metrics and series so far */
     size_t seen_count;
 };
 
@@ -137,7 +138,7 @@ static void read_comment(struct reader *r, const char *line)
         see(r, line, 7 + n);
         memcpy(r->name, line + 7, n);
         r->name[n] = '\0';
-        assert_true(strlen(line) > 7 + n + 10); /* a sentence */
+        assert_true(strlen(line) > 7 + n + 10); /* the help is a sentence */
         assert_int_equal(line[strlen(line) - 1], '.');
     } else {
         assert_true(r->helped && strncmp(line + 7, r->name, n) == 0 && !r->name[n]);
@@ -150,7 +151,7 @@ static void read_comment(struct reader *r, const char *line)
     r->helped = help;
 }
 
-/* {a="b",c="d"} : returns what comes after. */
+/* Parses {a="b",c="d"}. Returns the text after it. */
 static const char *read_labels(const char *p)
 {
     assert_int_equal(*p++, '{');
@@ -236,7 +237,7 @@ static void read_text(const char *text)
     free(copy);
 }
 
-/* Each bucket holds less than the one before it: what is not added up is seen. */
+/* Each bucket gets fewer values than the one before, so missing cumulation is noticed. */
 static void fill(struct dispatch *d)
 {
     uint64_t n = 1000;
@@ -295,7 +296,7 @@ static void redis_that_is_away_has_no_backlog(void **state)
     assert_no(w->out.p, "account=");
 }
 
-/* -- what it says ---------------------------------------------------------------------------- */
+/* -- contents --------------------------------------------------------------------------------- */
 
 static void both_accounts_are_told_with_their_own_numbers(void **state)
 {
@@ -413,7 +414,7 @@ static void the_status_has_the_names_that_people_read(void **state)
     free(text);
 }
 
-/* -- drift ----------------------------------------------------------------------------------- */
+/* -- metrics in other files ------------------------------------------------------------------- */
 
 static char *read_file(const char *name)
 {
@@ -432,7 +433,7 @@ static char *read_file(const char *name)
     return text;
 }
 
-/* A metric is named with what follows a series: { or a space. */
+/* Whether the name occurs in the text as a metric, followed by { or a space. */
 static bool is_emitted(const char *text, const char *name, size_t n)
 {
     for (const char *at = text; (at = strchr(at, '\n')); at++)
@@ -455,7 +456,7 @@ static size_t check_names(const char *emitted, const char *file, const char *tex
     return found;
 }
 
-/* lane="urgent" and cause=\"outage\" */
+/* Checks values like lane="urgent" and cause=\"outage\". */
 static size_t check_values(const char *emitted, const char *file, const char *text)
 {
     static const char *const labels[] = {"lane",    "cause", "state",  "verdict",

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * deploy/openapi.yaml against the table of routes: what is served is described, and nothing else.
- */
+ * Compares deploy/openapi.yaml with the table of routes: both must contain the same routes. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -83,7 +82,7 @@ static yaml_node_t *item(const yaml_node_t *n, size_t i)
     return yaml_document_get_node(&doc, n->data.sequence.items.start[i]);
 }
 
-/* "#/components/schemas/Job"; NULL when it leads nowhere. */
+/* Resolves a reference like "#/components/schemas/Job". NULL if it leads nowhere. */
 static yaml_node_t *resolve(const char *ref)
 {
     yaml_node_t *n = root();
@@ -108,7 +107,7 @@ static yaml_node_t *followed(yaml_node_t *n)
 
 /* -- the routes ------------------------------------------------------------------------------ */
 
-/* As OpenAPI writes them: it knows neither the rest of a path nor the method PURGE. */
+/* The path in OpenAPI's syntax, which has neither wildcards nor the method PURGE. */
 static void path_of(const struct route *r, char *out, size_t room)
 {
     size_t n = 0;
@@ -214,7 +213,7 @@ static void nothing_else_is_described(void **state)
     assert_true(operations > 10);
 }
 
-/* A name of its own is what generated clients call it. */
+/* Client generators use the operation's name for a function. */
 static void every_operation_has_a_name_of_its_own_and_answers(void **state)
 {
     const char *names[OPERATIONS_MAX];

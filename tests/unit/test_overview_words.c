@@ -41,7 +41,7 @@ static void the_sentence_says_what_matters_most(void **state)
          OVERVIEW_SLOWED, "coming back to its full pace"},
         {"{\"state\":\"draining\",\"brake\":\"free\"}", OVERVIEW_SLOWED,
          "its leader is taking over or leaving"},
-        /* a leader of a newer version says more, and knows more reasons */
+        /* a leader of a newer version sends more members, and has other reasons */
         {"{\"version\":\"99.1\",\"state\":\"leading\",\"brake\":\"free\",\"new\":{\"a\":[1]}}",
          OVERVIEW_GOOD, "all is well: nothing waits"},
         {"{\"version\":7,\"state\":\"leading\",\"brake\":\"growing\",\"brake_cause\":\"a new "
@@ -72,7 +72,7 @@ static void the_sentence_says_what_matters_most(void **state)
     assert_string_equal(words, "nobody dispatches it: start 'purgeline run', or look at its log");
 }
 
-/* Whoever may write into Redis must not write to the terminal. */
+/* Text that others wrote into Redis must not control the terminal. */
 static void what_others_wrote_is_shown_as_text(void **state)
 {
     struct overview o = led("{\"last_error\":\"a\\u001b[2Jb\",\"last_error_age_ms\":5,"

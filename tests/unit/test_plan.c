@@ -61,7 +61,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* With the options as the test has set them. */
+/* Uses the options that the test has set. */
 static struct plan *begin(struct world *w)
 {
     w->plan = plan_new(&w->options);
@@ -99,7 +99,7 @@ static const struct plan_result *finish(struct world *w)
     return &w->r;
 }
 
-/* -- what is asked ---------------------------------------------------------------------------- */
+/* -- targets and cost ------------------------------------------------------------------------ */
 
 static void equal_targets_are_one_and_cost_once(void **state)
 {
@@ -192,7 +192,7 @@ static void a_site_that_wants_the_token_is_not_asked_over_http(void **state)
     assert_int_equal(finish(w)->lanes[LANE_NORMAL].requests, 3);
 }
 
-/* -- when it is done -------------------------------------------------------------------------- */
+/* -- time of completion ---------------------------------------------------------------------- */
 
 static void an_urgent_job_is_done_with_its_answer(void **state)
 {
@@ -395,8 +395,8 @@ static void an_account_for_urls_only_is_measured_too(void **state)
     assert_int_equal(w->asked_batches, 1);
 }
 
-/* Its unit, asked for while it lingers, is not for the bulk lane, which would get under its floor.
- */
+/* The unit that a lingering normal job has asked for must not go to the bulk lane, which would get
+ * below its floor. */
 static void a_normal_job_that_lingers_does_not_feed_the_bulk_lane(void **state)
 {
     struct world *w = *state;
@@ -442,7 +442,7 @@ static void room_is_made_by_going_on(void **state)
     assert_int_equal(finish(w)->lanes[LANE_URGENT].cost, 100);
 }
 
-/* A century is what a plan looks ahead; the last request begins a second before it is over. */
+/* A plan covers a century. The last request begins a second before its end. */
 static void an_answer_that_comes_after_the_end_of_all_plans_is_awaited(void **state)
 {
     struct world *w = *state;

@@ -45,8 +45,8 @@ static void what_was_given_back_is_taken_again_before_anything_grows(void **stat
     pool_deinit(&p);
 }
 
-/* 10,000 keys wanted by 3,000 jobs: what took a peak must be there for something else afterwards.
- */
+/* 10,000 keys for 3,000 jobs: memory that was used for a peak must be available for other things
+ * afterwards. */
 static void chunks_with_nothing_in_them_are_freed_but_for_one(void **state)
 {
     struct pool p;

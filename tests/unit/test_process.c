@@ -29,7 +29,7 @@ static void two_incarnations_of_one_process_number_differ(void **state)
     assert_string_not_equal(a, b);
 }
 
-/* The identity of a child, read through a pipe; the child lives until `hold` is closed. */
+/* Reads the identity of a child from a pipe. The child lives until `hold` is closed. */
 static pid_t child_with_identity(char out[PROCESS_IDENTITY_MAX], int *hold)
 {
     int answer[2], wait_for[2];

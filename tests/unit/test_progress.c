@@ -8,7 +8,7 @@
 
 #define MINUTE_NS (60 * NS_PER_S)
 
-/* A leader with one urgent key that could be sent, money, and nothing in its way. */
+/* A leader with one urgent key to send, enough budget, and no reason to wait. */
 struct world {
     struct config_account account;
     struct dispatch d;
@@ -65,7 +65,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Time passes as it does for a leader: a tick and a question for the lease every second. */
+/* Lets time pass as for a leader: every second a tick, and a renewal of the lease. */
 static bool stalled_after(struct world *w, uint64_t seconds)
 {
     for (uint64_t i = 0; i < seconds; i++) {
@@ -96,8 +96,8 @@ static void an_answer_is_progress(void **state)
     assert_true(stalled_after(w, 1));
 }
 
-/* The reasons to wait: with each of them an hour of silence is none, and it is forgotten when the
- * reason ends. */
+/* The reasons to wait. With each of them, an hour without progress is not a stall, and this hour
+ * does not count after the reason has ended. */
 
 static void no_money(struct world *w, bool on)
 {
@@ -135,7 +135,7 @@ static void lingering(struct world *w, bool on)
     w->d.pace.lanes.options.linger_ns[LANE_URGENT] = on ? NEVER : 0;
 }
 
-/* As before a retry: the target waits outside the lanes until it is due. */
+/* Like before a retry: the target waits outside of the lanes until it is due. */
 static void delayed(struct world *w, bool on)
 {
     if (on) {
@@ -212,7 +212,7 @@ static void a_request_without_any_answer_is_a_stall_even_when_paused(void **stat
     assert_string_equal(w->why, "requests are on the wire, but none was answered for 70 s");
 }
 
-/* Nobody ticks any more: then nobody asks for the lease, either. */
+/* If the ticks stop, the renewals of the lease stop, too. */
 static void a_loop_that_forgot_an_account_is_a_stall(void **state)
 {
     struct world *w = *state;
@@ -226,7 +226,7 @@ static void a_loop_that_forgot_an_account_is_a_stall(void **state)
     w->d.queue_up = false;
     assert_false(dispatch_stalled(&w->d, w->now, w->why, sizeof(w->why)));
     w->d.queue_up = true;
-    w->d.up_ns = w->now.mono_ns; /* it came back just now */
+    w->d.up_ns = w->now.mono_ns; /* the connection was restored just now */
     assert_false(dispatch_stalled(&w->d, w->now, w->why, sizeof(w->why)));
 }
 

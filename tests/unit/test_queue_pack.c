@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Postponed jobs as they lie in Redis; what is none must be seen to be none. */
+ * Tests the format of postponed jobs in Redis. Values that are not valid jobs must be recognised.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -93,7 +94,7 @@ static void what_is_cut_or_longer_is_none(void **state)
     buf_deinit(&b);
 }
 
-/* An array that claims four billion fields must not make anybody allocate them. */
+/* An array that claims to have four billion fields must not cause an allocation of that size. */
 static void what_is_no_job_is_none(void **state)
 {
     static const struct span cases[] = {

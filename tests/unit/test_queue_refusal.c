@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Every question of the queue that Redis refuses is reported, and so is its end: whatever script is
- * added, it has no place to be silent. */
+ * Every error that Redis returns to the queue is reported, and so is the end of the problem. This
+ * also holds for scripts that are added later. */
 #include "unit.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "alloc.h"
 #include "queue_internal.h"
 
-/* In the place of io's: the test answers. */
+/* Replaces the functions of io. The test answers. */
 static struct {
     redis_reply_cb *cb;
     void *ctx;
@@ -148,7 +148,7 @@ static void every_script_that_is_refused_is_reported(void **state)
     for (int s = 0; s < SCRIPT_QUEUE_N; s++) {
         struct queue *q = make();
 
-        if (s == SCRIPT_LANES || s == SCRIPT_EXAMINE) { /* the queue is down; it is no need */
+        if (s == SCRIPT_LANES || s == SCRIPT_EXAMINE) { /* reported elsewhere: see queue_call.c */
             drop(q);
             continue;
         }

@@ -32,7 +32,7 @@ static void one_alone_gets_two_thirds_and_not_a_byte_more(void **state)
     quota_deinit(&q);
 }
 
-/* However many are greedy, the next one still gets something. */
+/* Even if many accounts use as much as they can, the next one still gets a share. */
 static void who_comes_last_still_gets_a_share(void **state)
 {
     struct quota q;
@@ -97,7 +97,7 @@ static void what_is_given_back_is_told_and_can_be_taken_again(void **state)
     assert_true(quota_take(&b, 150));
     quota_bill_close(&b);
     assert_int_equal(freed, 2);
-    quota_bill_close(&b); /* once more is fine */
+    quota_bill_close(&b); /* a second close is allowed */
     quota_deinit(&q);
 }
 

@@ -25,7 +25,7 @@ static void a_command_is_written_byte_for_byte(void **state)
     free(t.p);
 }
 
-/* What is left of the one before would be taken for channels. */
+/* Remains of a longer command would be taken for channel names. */
 static void after_a_command_nothing_is_left_of_a_longer_one(void **state)
 {
     const struct span longer[] = {SPAN("EVAL"), SPAN("a"), SPAN("b"), SPAN("c"), SPAN("d")};
@@ -97,7 +97,7 @@ static void a_reply_of_every_kind_is_read(void **state)
     end(&r);
 }
 
-/* Around the size of a chunk, and far above; and one after the other in the same memory. */
+/* Tests sizes around that of a chunk and much larger ones, one after another in the same memory. */
 static void a_reply_may_be_of_any_size(void **state)
 {
     static const size_t sizes[] = {1, 65400, 65471, 65472, 65535, 65536, 65537, 1000000, 3};
@@ -124,7 +124,7 @@ static void a_reply_may_be_of_any_size(void **state)
     end(&r);
 }
 
-/* The connection is lost in the middle. */
+/* The connection is lost in the middle of a reply. */
 static void half_a_reply_is_given_back_with_its_reader(void **state)
 {
     struct reading r = begin();
@@ -147,7 +147,7 @@ static void a_few_bytes_do_not_get_room_for_a_billion_elements(void **state)
     end(&r);
 }
 
-/* Nine levels of what one of them may have would be more than a gigabyte. */
+/* Nine nested levels, each with the maximum size of one, would need more than a gigabyte. */
 static void arrays_within_arrays_share_the_room_of_one(void **state)
 {
     struct reading r = begin();

@@ -15,11 +15,11 @@
 
 struct world {
     struct redis_entries *entries;
-    struct buf told; /* what the sink was told, in words */
+    struct buf told; /* the calls of the sink, as text */
     uint64_t room_bytes;
-    size_t entries_most; /* taken, then no more */
+    size_t entries_most; /* after this many entries, the sink accepts no more */
     size_t held_most;
-    const char *unwanted; /* a stream */
+    const char *unwanted; /* the name of a stream that the sink refuses */
 };
 
 static bool on_stream(void *ctx, struct span key, uint64_t entries)
@@ -79,7 +79,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Feeds all of it, `step` bytes at a time: the last answer. */
+/* Feeds the whole reply, `step` bytes at a time. Returns the last result. */
 static int feed(struct world *w, struct span reply, size_t step, uint64_t max_bytes)
 {
     int rc = 0;
@@ -102,7 +102,7 @@ static int feed(struct world *w, struct span reply, size_t step, uint64_t max_by
     return rc;
 }
 
-/* Cut in every way, it says the same. */
+/* Checks that the result is the same wherever the reply is split. */
 static void expect(struct world *w, const char *reply, const char *told)
 {
     for (size_t step = 1; step <= strlen(reply); step++) {
@@ -163,7 +163,7 @@ static void what_is_no_such_reply_is_none(void **state)
     assert_int_equal(feed(w, span_str(bad[array_len(bad) - 1]), 4, NO_CEILING), 0);
 }
 
-/* -- large ones -- */
+/* -- large entries -- */
 
 static void put_string(struct buf *b, const char *text, size_t n)
 {
@@ -173,7 +173,8 @@ static void put_string(struct buf *b, const char *text, size_t n)
     buf_printf(b, "\r\n");
 }
 
-/* Entry 1-0: ref, a large value, service, a small one; entry 2-0: one key; another stream. */
+/* The reply has entry 1-0 (ref, a large value, service, a small value), entry 2-0 (one key), and
+ * another stream. */
 static struct span large_reply(struct buf *b, const char *name, size_t bytes)
 {
     buf_printf(b, "*2\r\n*2\r\n$1\r\nn\r\n*2\r\n*2\r\n$3\r\n1-0\r\n*6\r\n");

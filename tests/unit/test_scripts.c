@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The table of Lua scripts that the build makes holds all of them, and nothing that Redis need not
- * read. */
+ * The table of Lua scripts that the build generates contains all scripts, without comments and
+ * indentation. */
 #include "unit.h"
 
 #include <string.h>

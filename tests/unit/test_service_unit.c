@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * deploy/purgeline.service: what operators are promised of it. */
+ * Checks what deploy/purgeline.service promises to operators. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -32,7 +32,7 @@ static size_t at_line(const char *text, const char *line)
     return (size_t)(at - text);
 }
 
-/* Credentials are copied when the service starts: a reload would never see a new token. */
+/* LoadCredential= copies the token when the service starts, so a reload would not get a new one. */
 static void a_reload_is_enough_for_a_new_token(void **state)
 {
     char *text = unit_text();

@@ -50,7 +50,7 @@ static void the_token_goes_over_https_or_stays_on_this_machine(void **state)
     set_api("https://a b", false);
 }
 
-/* One of everything that has settings. */
+/* One of each struct that has settings. */
 struct bases {
     struct config config;
     struct config_account account;
@@ -77,7 +77,8 @@ static void bases_deinit(struct bases *b)
         setting_free(s, b->of[s]);
 }
 
-/* What was set is what stands there: the field is wide enough for its range. */
+/* Checks that the stored value is the value that was set: the field is large enough for the range.
+ */
 static void assert_held(const struct setting *s, const void *base, const char *text)
 {
     struct buf printed;
@@ -137,7 +138,7 @@ static void set_size(const char *text, uint64_t expected)
     assert_true(rc < 0 ? c.memory_max == 256 << 20 : c.memory_max == expected);
     assert_in_range(config_jobs_max_bytes(&c) + config_visits_max_bytes(&c) +
                         config_heads_max_bytes(&c) + config_job_max_bytes(&c),
-                    c.memory_max - 3, c.memory_max); /* what is left of a division */
+                    c.memory_max - 3, c.memory_max); /* the remainder of a division */
     buf_deinit(&printed);
     setting_free(SETTING_GLOBAL, &c);
 }
@@ -183,7 +184,7 @@ static void every_setting_has_a_default_that_is_allowed_and_a_variable_of_its_ow
             if (setting_env_name(&table[i], a, sizeof(a)) &&
                 setting_env_name(&table[k], b, sizeof(b)))
                 assert_string_not_equal(a, b);
-        /* What must be given is shown in the example. */
+        /* A required setting has an example. */
         assert_true(table[i].type == SETTING_GROUP || table[i].fallback || table[i].example);
     }
 }

@@ -235,7 +235,7 @@ static void between_brackets_stands_an_ipv6_address(void **state)
     (void)state;
 }
 
-/* Behind https://api.fastly.com/purge/ such a path could turn into /service/x/purge_all. */
+/* Appended to https://api.fastly.com/purge/, such a path could become /service/x/purge_all. */
 static void no_url_climbs_out_of_the_path_it_is_put_under(void **state)
 {
     static const char *const bad[] = {"h/..",      "h/../",      "h/../../service/x/purge_all",
@@ -313,7 +313,7 @@ static void an_empty_path_is_the_root(void **state)
     (void)state;
 }
 
-/* https://github.com/fastly/fastly-magento2/issues/759 : the query is part of what is cached. */
+/* The query is part of the cache key: https://github.com/fastly/fastly-magento2/issues/759 */
 static void path_and_query_count_byte_by_byte(void **state)
 {
     other_url("h/x", "h/X");
@@ -352,7 +352,7 @@ static void a_hundred_thousand_keys_spread_evenly(void **state)
 
         bucket[target_hash(TARGET_KEY, 0, span_of(key, (size_t)n)) % BUCKETS]++;
     }
-    for (int i = 0; i < BUCKETS; i++) /* 98 expected; six standard deviations are 60 */
+    for (int i = 0; i < BUCKETS; i++) /* 98 are expected; 60 is six standard deviations */
         assert_in_range(bucket[i], 38, 158);
     (void)state;
 }

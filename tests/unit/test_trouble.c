@@ -14,7 +14,7 @@
 static struct trouble *t;
 static char why[512];
 
-/* What was logged since: lines on stderr. */
+/* The lines that have been logged to stderr. */
 static FILE *said;
 static int kept_stderr;
 
@@ -100,7 +100,7 @@ static void when_no_key_is_to_blame_redis_own_words_are_said(void **state)
     assert_true(refuse(7, "ERR attempt to perform \"arithmetic\"\non a nil value", S(1)));
     trouble_examined(t, 0, NULL, 0, S(1));
     assert_int_equal(lines_with("Redis refuses to reserve budget: ERR attempt"), 1);
-    assert_int_equal(lines_with(""), 1); /* the line break of a stranger does not make another */
+    assert_int_equal(lines_with(""), 1); /* a line break in the key does not create another line */
 }
 
 static void when_the_keys_cannot_be_examined_it_is_said_all_the_same(void **state)
@@ -129,7 +129,7 @@ static void each_command_that_is_not_permitted_is_said(void **state)
     assert_int_equal(lines_with("redis-acl.conf"), 2);
 }
 
-/* The three ledgers, for one, meet the same. */
+/* For example, all three ledgers get the same error. */
 static void the_same_words_are_said_once_whatever_was_asked(void **state)
 {
     (void)state;
@@ -190,7 +190,8 @@ static void none_is_fine_to_free(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
-/* Who says that it is Redis may name any key: no line of the log is its own. */
+/* A server that is not a real Redis may return any name of a key. It must not start a new line in
+ * the log. */
 static void the_name_of_a_key_begins_no_line(void **state)
 {
     struct queue_fault f = {"jobs\n2026-11-28T00:00:00.000Z error \"forged\"", "is \x1b[2J a list"};

@@ -7,7 +7,7 @@
 
 /* -- merging --------------------------------------------------------------------------------- */
 
-/* Five purges per product save: https://github.com/fastly/fastly-magento2/issues/73 */
+/* One save of a product caused five purges: https://github.com/fastly/fastly-magento2/issues/73 */
 static void five_equal_pushes_become_one_send_that_ends_five_jobs_S30(void **state)
 {
     struct world *w = world_new(100);
@@ -24,7 +24,8 @@ static void five_equal_pushes_become_one_send_that_ends_five_jobs_S30(void **sta
     world_free(w);
 }
 
-/* A trigger during the active job was lost: https://github.com/taskforcesh/bullmq/issues/3427 */
+/* In another queue, a trigger during the active job was lost:
+ * https://github.com/taskforcesh/bullmq/issues/3427 */
 static void a_key_pushed_while_in_flight_is_sent_once_more_S27(void **state)
 {
     struct world *w = world_new(100);
@@ -44,7 +45,7 @@ static void a_key_pushed_while_in_flight_is_sent_once_more_S27(void **state)
     world_free(w);
 }
 
-/* One signature for all tag batches, so only the first was sent: FOSHttpCache getRequestSignature,
+/* FOSHttpCache's getRequestSignature was the same for all tag batches, so only the first was sent:
  * https://github.com/FriendsOfSymfony/FOSHttpCache */
 static void the_identity_covers_kind_service_and_bytes_S18(void **state)
 {
@@ -195,7 +196,7 @@ static void what_comes_back_stands_in_front(void **state)
     world_free(w);
 }
 
-/* A million pushes over ten thousand keys hold ten thousand targets:
+/* A million pushes of ten thousand keys use ten thousand targets:
  * https://github.com/lochmueller/staticfilecache/issues/263 */
 static void duplicates_cost_no_targets_S29(void **state)
 {
@@ -213,8 +214,8 @@ static void duplicates_cost_no_targets_S29(void **state)
     world_free(w);
 }
 
-/* A dedup key that outlived its job blocked new ones: https://github.com/hibiken/asynq/issues/275
- */
+/* In another queue, a deduplication key outlived its job and blocked new ones:
+ * https://github.com/hibiken/asynq/issues/275 */
 static void a_dead_target_leaves_no_shadow_S31(void **state)
 {
     struct world *w = world_new(100);
@@ -284,7 +285,7 @@ static void jobs_merged_into_one_target_are_bounded_too(void **state)
     assert_int_equal(window_room(&w->window, LANE_URGENT), 1);
     push(w, "same");
     assert_int_equal(window_room(&w->window, LANE_URGENT), 0);
-    push(w, "same"); /* a read may bring more than was asked for */
+    push(w, "same"); /* a read may return more jobs than requested */
     assert_int_equal(window_room(&w->window, LANE_URGENT), 0);
     world_free(w);
 }
@@ -300,7 +301,7 @@ static void the_table_finds_everything_after_growth_and_removal(void **state)
         snprintf(key, sizeof(key), "k%d", i);
         push(w, key);
     }
-    for (int i = 0; i < 30; i++) { /* holes in the middle of probe runs */
+    for (int i = 0; i < 30; i++) { /* removes entries in the middle of probe sequences */
         b = pick(w);
         finish(w, b, OUTCOME_PURGED);
     }
@@ -372,7 +373,7 @@ static void a_batch_never_passes_the_header_limit(void **state)
     world_free(w);
 }
 
-/* A batch larger than the tokens left is split, not starved:
+/* A batch that is larger than the remaining tokens is split instead of waiting:
  * https://github.com/NCIOCPL/cgov-digital-platform/issues/2128 */
 static void a_batch_is_cut_to_what_was_granted_S3(void **state)
 {
@@ -387,7 +388,7 @@ static void a_batch_is_cut_to_what_was_granted_S3(void **state)
     }
     w->grant.units[LEDGER_PURGE] = 44;
     w->grant.more[LEDGER_PURGE] = true;
-    assert_null(pick(w)); /* the rest is on its way: no half batch */
+    assert_null(pick(w)); /* the remaining tokens are on their way, so no partial batch is sent */
     w->grant.more[LEDGER_PURGE] = false;
     b = pick(w);
     assert_int_equal(b->count, 44);
@@ -431,7 +432,7 @@ static void a_flood_of_one_service_does_not_starve_its_neighbour(void **state)
         push_as(w, (struct push){LANE_NORMAL, 0, false, 0}, key);
     }
     push_as(w, (struct push){LANE_NORMAL, 1, false, 0}, "lonely");
-    w->grant.units[LEDGER_PURGE] = 28; /* a second's worth */
+    w->grant.units[LEDGER_PURGE] = 28; /* units for a second */
     while ((b = pick(w)) && b->service == 0) {
         before += b->count;
         finish(w, b, OUTCOME_PURGED);
@@ -515,7 +516,7 @@ static void under_a_permanent_urgent_stream_the_others_get_their_twentieth(void 
     world_free(w);
 }
 
-/* A unit that was taken from below the bulk lane's floor must not be spent by it. */
+/* Units that were granted below the bulk lane's floor must not be spent by the bulk lane. */
 static void what_is_granted_to_a_lingering_lane_is_not_for_the_lanes_below(void **state)
 {
     struct world *w = world_new(1000);
@@ -629,7 +630,7 @@ static void purge_all_takes_the_waiting_keys_of_its_service_and_no_others(void *
 
 /* -- bisection ------------------------------------------------------------------------------- */
 
-/* One bad item blocks the queue or is retried for ever:
+/* In another program, one bad item blocked the queue or was retried for ever:
  * https://github.com/forem/forem/issues/3938 */
 static void a_poison_key_among_256_is_found_in_at_most_17_extra_sends_S35(void **state)
 {
@@ -706,7 +707,7 @@ static void a_machine_that_is_up_for_years_lingers_as_long(void **state)
     world_free(w);
 }
 
-/* The push that the wait for the wire would be measured from, of the one target in b. */
+/* The time of the push from which the delay of the only target in b is measured. */
 static uint64_t pushed_ms(const struct batch *b)
 {
     const struct pending *t = pending_of(b->targets.next);
@@ -793,7 +794,7 @@ static void what_returns_to_a_newer_one_leaves_its_wait_alone(void **state)
 
 /* -- bytes -- */
 
-/* So a job is let in only where it fits: what it may take is known before. */
+/* The memory of a job is computed before it is accepted, so the computation must be right. */
 static void a_job_takes_no_more_than_was_foreseen_and_gives_all_of_it_back(void **state)
 {
     struct world *w = world_new(1000000);
@@ -843,7 +844,7 @@ static void a_waiting_key_of_40_bytes_takes_133_bytes(void **state)
 
 /* -- narrow fields -- */
 
-/* Counted in eight bits, a target was tried for ever where `attempts` was above 255. */
+/* The counter had eight bits, so a target was retried for ever if `attempts` was above 255. */
 static void as_many_tries_are_counted_as_the_setting_allows(void **state)
 {
     const struct setting *attempts = setting_find(SETTING_ACCOUNT, "attempts");

@@ -90,7 +90,7 @@ static void the_same_id_in_another_lane_is_another_job(void **state)
     world_free(w);
 }
 
-/* Taking one out of the table moves others to its place: none may be passed over. */
+/* Removing an entry from the table moves others into its place. None of them may be skipped. */
 static void half_of_many_are_cancelled_and_the_other_half_is_sent(void **state)
 {
     struct world *w = world_new(100000);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What every unit test begins with. */
+ * Included by every unit test. */
 #pragma once
 
 #include <setjmp.h>

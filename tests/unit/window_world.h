@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A window on its lanes, with jobs pushed by a line and batches taken by hand: for tests of both.
- */
+ * A window with its lanes. Tests push jobs as a line of text, and take batches themselves. */
 #pragma once
 
 #include "unit.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// What a careful Go programmer writes in a day: Redis stream to Fastly, and HTTP to Redis stream.
+// A dispatcher (Redis stream to Fastly) and an HTTP server (HTTP to Redis stream), as a careful Go
+// programmer would write them in a day.
 //
 //	peer urls|keys REDIS SINK CA WORKERS     dispatch the stream "jobs"
 //	peer serve REDIS ADDRESS                 POST {"url": "..."} adds it to the stream "jobs"
@@ -61,7 +62,7 @@ func post(c *http.Client, url, keys string) {
 	}
 }
 
-// Reads the stream to its end and beyond.
+// Reads the stream, and waits for more at its end.
 func read(path string, take func([]job)) {
 	c := dial(path)
 	c.ask("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
@@ -79,7 +80,7 @@ func read(path string, take func([]job)) {
 	}
 }
 
-// Removes what is done, as much at a time as there is.
+// Removes finished jobs, up to 256 at a time.
 func remove(path string, done chan []job) {
 	c := dial(path)
 	for jobs := range done {
@@ -144,7 +145,7 @@ type push struct {
 	reply chan any
 }
 
-// One connection for all requests: what comes in together goes out together.
+// Uses one Redis connection for all requests, and pipelines those that arrive together.
 func serve(path, address string) {
 	pushes := make(chan push, 1024)
 	go func() {

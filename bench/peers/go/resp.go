@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// A Redis connection: just enough of RESP, with pipelining by hand.
+// A Redis connection with the required parts of RESP, and explicit pipelining.
 type redis struct {
 	r *bufio.Reader
 	w *bufio.Writer

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// fastify in front of a stream:  node enqueue.js REDIS PORT
+// fastify that adds requests to a stream:  node enqueue.js REDIS PORT
 'use strict';
 const Redis = require('ioredis');
 const fastify = require('fastify')();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What one writes by hand: a Redis stream, 64 requests at a time.
+// A dispatcher written by hand: a Redis stream, 64 requests at a time.
 //   node streams.js undici|fastly REDIS SINK     (NODE_EXTRA_CA_CERTS: the sink's certificate)
 //   node streams.js keys REDIS SINK              256 keys a request
 'use strict';
@@ -30,7 +30,8 @@ function undiciSender() {
     return ([target]) => send(`/purge/${target}`, { 'fastly-key': 'token' });
 }
 
-// Its base address is not meant to be changed; and without an agent it connects anew for each request.
+// The package has no setting for its base address. It also opens a connection for each request unless it
+// gets an agent.
 function fastlySender() {
     const Fastly = require('fastly');
     const { Agent } = require('https');

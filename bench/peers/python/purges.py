@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Celery:  REDIS=… SINK=… CA=… python3 -m celery -A purges worker -P threads -c 32
             REDIS=… python3 purges.py COUNT PREFIX
-RATE: as Celery has it, "1668/m"."""
+RATE is in Celery's format, for example "1668/m"."""
 import os
 import sys
 import threading

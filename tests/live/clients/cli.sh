@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Fastly's command line, the official binary as npm has it, against a purgeline, led there by the very
-# line of the README; nothing else is changed.
+# Runs Fastly's official command-line tool, from npm, with purgeline instead of Fastly. Only the export line
+# of the README tells it to use purgeline.
 #
-#     cli.sh NODE_MODULES http://127.0.0.1:8126 SERVICE TOKEN FOLDER        all but purge-all, which
-#     cli.sh NODE_MODULES http://127.0.0.1:8126 SERVICE TOKEN FOLDER all    takes in what still waits
+#     cli.sh NODE_MODULES http://127.0.0.1:8126 SERVICE TOKEN FOLDER        all commands but purge-all
+#     cli.sh NODE_MODULES http://127.0.0.1:8126 SERVICE TOKEN FOLDER all    purge-all, which replaces all
+#                                                                           purges that still wait
 set -euo pipefail
 
 fastly=$1/@fastly/cli-linux-x64/fastly
@@ -13,11 +14,11 @@ eval "${line//http:\/\/127.0.0.1:8126/$2}"
 export FASTLY_API_TOKEN=$4
 service=$3
 export HOME=$5 XDG_CONFIG_HOME=$5
-# It looks for newer releases of itself: not from within a test.
+# The tool looks for newer releases of itself. These variables prevent that.
 export HTTP_PROXY=http://127.0.0.1:9 HTTPS_PROXY=http://127.0.0.1:9 NO_PROXY=127.0.0.1
 cd "$HOME"
 
-# says TEXT COMMAND...: the command succeeds, and TEXT is in what it prints.
+# says TEXT COMMAND...: checks that the command succeeds and that its output contains TEXT.
 says() {
     local text=$1 out
     shift

@@ -1,13 +1,13 @@
--- api.fastly.com as far as purging goes: judge the request, carry it out, answer.
+-- The purging part of api.fastly.com: checks a request, carries it out, answers it.
 --
 --      read ─▶ refused? ─▶ wait (latency) ─▶ hang, reset, crash? ─▶ purge Varnish ─▶ answer
 --               │ 401 403 404 400 429 status=…                       │ not for garbage, empty
 --               └──────────────────────────▶ answer ◀────────────────┘
 --
--- A purge is carried out just before an answer that says so, or not at all. What is refused
--- with 4xx costs nothing; what gets past the budget has spent it, whatever the answer.
+-- A purge is carried out just before the answer that confirms it, or not at all. A request that is
+-- refused with 4xx costs nothing; a request that passes the budget check costs budget, whatever the answer.
 --
--- Bodies and headers are those of recorded exchanges, for instance
+-- Bodies and headers are copied from recorded exchanges, for instance
 -- https://github.com/fastly/go-fastly/tree/main/fastly/fixtures/purges
 
 local budget = require "sandbox.budget"
@@ -56,7 +56,7 @@ local function slow_down(headers)
         .. 'Please contact support@fastly.com if you think this is a mistake."}', headers)
 end
 
--- <cache node>-<start of its process>-<counter>; opaque to clients.
+-- The id of a purge: <cache node>-<start time of its process>-<counter>. Clients do not interpret it.
 local function purge_id()
     return string.format("%d-%d-%d", settings.node, dict:get("epoch"), dict:incr("purge_id", 1, 0))
 end
@@ -76,7 +76,7 @@ local function purged_one()
     return answer(200, '{ "status": "ok", "id": "' .. purge_id() .. '" }', edge_headers(JSON))
 end
 
--- One id for the batch, numbered by key. No Content-Type, as recorded.
+-- Each key gets the batch's id with a number appended. There is no Content-Type, as in the recordings.
 local function purged_batch(keys)
     local id, out = purge_id(), {}
     for i, key in ipairs(keys) do out[i] = string.format('%s: "%s-%d"', json.str(key), id, i) end
@@ -172,7 +172,7 @@ local function refused_by_fault(rec)
     return with_retry_after(answer(rule.value, body, { ["Content-Type"] = "text/plain" }), rule)
 end
 
--- What it costs if it gets past the budget. purge_all draws on the write budget instead.
+-- The cost of a request that passes the budget check. purge_all uses the write budget instead.
 local function cost(rec)
     if rec.kind == "url" or rec.kind == "purge" then return 1 end
     if not rec.keys then return 0 end
@@ -209,7 +209,7 @@ local function reset(rec)
     ngx.exit(444)                           -- TCP reset; under HTTP/2 a reset of the stream
 end
 
--- The worker drops dead, with every connection it has. nginx starts another at once.
+-- Kills the worker process and so resets all its connections. nginx starts another worker at once.
 local function crash(rec)
     written_unanswered(rec)
     ffi.C._exit(1)
@@ -234,7 +234,7 @@ local function leave_out_keys(rec)
     return { unpack(rec.keys, 1, math.max(0, #rec.keys - rule.value)) }
 end
 
--- Carrying out -------------------------------------------------------------------------------
+-- Carrying out a purge -----------------------------------------------------------------------
 
 local PURGE = {
     key   = function(rec) return cache.purge_keys(rec.keys, rec.soft) end,
@@ -267,7 +267,7 @@ local function carry_out(rec)
     return ANSWER[rec.kind](rec, keys)
 end
 
--- Requests that are no purges ------------------------------------------------------------------
+-- Requests that are not purges -----------------------------------------------------------------
 
 local function service_list()
     local list = {}
@@ -313,7 +313,7 @@ local function other(rec)
     return said_no(404, "Record not found", "Cannot find " .. path)
 end
 
--- The whole of it --------------------------------------------------------------------------------
+-- Handling a request -----------------------------------------------------------------------------
 
 local function send(rec, reply)
     rec.status = reply.status
@@ -324,8 +324,8 @@ local function send(rec, reply)
     ngx.print(reply.body)
 end
 
--- A graceful restart of nginx tells every connection to go away: GOAWAY under HTTP/2, a close
--- after the answer under HTTP/1.1.
+-- Restarts nginx gracefully, which closes every connection: HTTP/2 connections get a GOAWAY, and HTTP/1.1
+-- connections are closed after the answer.
 local function go_away(rec)
     if not state.fault("goaway", rec.kind, rec.service) then return end
     ngx.eof()

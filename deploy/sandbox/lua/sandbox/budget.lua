@@ -1,15 +1,15 @@
--- The account's purge budget as Fastly would count it: units in a sliding window.
+-- The account's purge budget, counted like Fastly does: units in a sliding window.
 --
 -- The window is a queue of bins, each per_s / 3600 wide (at least 1 ms: the clock's step).
 --
 --      newest                                            oldest
 --      [i 3] [i-1 7] [i-4 1] …                   [i-3600 2] ] [i-3601 …  dropped
 --
--- A request in bin i is judged with all of i-3600 … i. The oldest of these 3601 bins lies at
--- least partly inside the window, so the count is never too low, and at most one bin too high.
+-- For a request in bin i, the bins i-3600 … i are added up. The oldest of these 3601 bins lies at
+-- least partly inside the window, so the sum is never too low, and at most one bin too high.
 -- Time is read under the lock and never goes back, so bins are only ever added at one end.
 --
--- purge_all draws on another budget, general writes, counted by the clock hour:
+-- purge_all uses another budget, that of general writes, which is counted per clock hour:
 -- https://www.fastly.com/documentation/reference/api/#rate-limiting
 
 local state = require "sandbox.state"
@@ -18,7 +18,7 @@ local M = {}
 local dict = ngx.shared.sandbox
 local BINS = 3600
 
--- Holders never yield, so this only ever spins against another worker, for microseconds.
+-- The owner of the lock never yields, so this waits only for another worker, for microseconds.
 local function locked(action, ...)
     while not dict:add("lock", true, 5) do end
     local ok, a, b = pcall(action, ...)
@@ -75,12 +75,12 @@ local function spend(units, force)
     return now, true
 end
 
--- The moment that counts, and whether the budget had room for `units` more.
+-- Spends `units` if the budget allows it. Returns the time for which they count, and whether they were spent.
 function M.spend(units)
     return locked(spend, units, false)
 end
 
--- Somebody else of the same customer spends: nobody asks whether there is room.
+-- Spends units for another client of the same customer, even beyond the budget.
 function M.foreign(units)
     locked(spend, units, true)
 end
@@ -92,7 +92,7 @@ function M.forget()
     end)
 end
 
--- One write. Returns ok, what remains of the hour, and when the next one begins.
+-- Counts one write. Returns whether it is allowed, how many remain in this hour, and when the next hour begins.
 function M.write()
     local hour = math.floor(ngx.time() / 3600)
     local used = dict:incr("writes:" .. hour, 1, 0)

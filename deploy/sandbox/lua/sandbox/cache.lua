@@ -1,12 +1,12 @@
--- Carries a purge over to Varnish: one request per purge on a kept-alive connection, and back
--- only when Varnish has done it. (Sub-requests would do, but nginx-lua has none under HTTP/2.)
+-- Sends purges to Varnish: one request per purge on a kept-alive connection. Returns only when Varnish has
+-- purged. (Sub-requests would be simpler, but nginx-lua does not support them under HTTP/2.)
 
 local settings = require "settings"
 
 local M = {}
 local POOL = { pool_size = 256 }
-local IDLE_MS = 50000               -- Varnish is told to keep idle connections for 60 s
-local MAX_KEYS_BYTES = 60000        -- of one header line; see http_req_hdr_len in ./sandbox
+local IDLE_MS = 50000               -- less than the 60 s after which Varnish closes idle connections
+local MAX_KEYS_BYTES = 60000        -- in one header line; see http_req_hdr_len in ./sandbox
 
 local function exchange(request)
     local sock = ngx.socket.tcp()
@@ -31,7 +31,8 @@ local function exchange(request)
     return true
 end
 
--- True, or nil and why not. An idle connection may just have been closed: that one try is free.
+-- Returns true, or nil and the reason. If it fails on a reused connection, which Varnish may just have
+-- closed, it tries once more.
 local function purge(what, soft, host, path, keys)
     local request = table.concat({
         "PURGE ", path, " HTTP/1.1\r\nHost: ", host,
@@ -45,7 +46,7 @@ end
 
 local HIDE = { ["%"] = "%25", [","] = "%2C" }       -- as in default.vcl.in
 
--- Keys that no page can carry (a space, a control character) need not be asked for.
+-- Keys with a space or a control character are skipped: no page can have them.
 local function purgeable(key)
     return not key:find("[^\33-\126]") and key:gsub("[%%,]", HIDE)
 end

@@ -1,4 +1,4 @@
--- The control port: faults and settings in, state out. Plain HTTP, loopback only.
+-- The control port: sets faults and settings, and shows the state. Plain HTTP, loopback only.
 
 local budget = require "sandbox.budget"
 local json = require "sandbox.json"

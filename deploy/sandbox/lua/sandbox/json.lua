@@ -1,4 +1,4 @@
--- JSON, as little of it as the sandbox needs (Debian's nginx brings no JSON library).
+-- The parts of JSON that the sandbox needs (Debian's nginx has no JSON library).
 
 local M = {}
 
@@ -6,13 +6,13 @@ local function escape(char)
     return string.format("\\u%04x", char:byte())
 end
 
--- A JSON string; bytes from 0x80 up are passed on as they are.
+-- A JSON string. Bytes from 0x80 up are copied unchanged.
 function M.str(s)
     return '"' .. s:gsub('[%z\1-\31"\\\127]', escape) .. '"'
 end
 
--- A JSON string of ASCII only: a byte from 0x80 up becomes \u00XX. So any bytes make a valid
--- line, and whoever decodes it as Latin-1 has exactly the bytes back.
+-- A JSON string of ASCII only: a byte from 0x80 up becomes \u00XX. So any bytes result in a valid
+-- line, and encoding the decoded text as Latin-1 restores them.
 function M.bytes(s)
     return '"' .. s:gsub('[%z\1-\31"\\\127-\255]', escape) .. '"'
 end
@@ -23,7 +23,8 @@ function M.array(list, item)
     return "[" .. table.concat(out, ",") .. "]"
 end
 
--- Numbers, strings, booleans, arrays and objects with string names (sorted: stable to read).
+-- Encodes numbers, strings, booleans, arrays, and objects with string names. Names are sorted, so that the
+-- output is always the same.
 function M.encode(value)
     local kind = type(value)
     if kind == "string" then return M.str(value) end
@@ -88,7 +89,7 @@ local function decode_string(s, at)
     end
 end
 
--- The shared shape of arrays and objects: items, commas, a closing bracket.
+-- The common syntax of arrays and objects: items, commas, a closing bracket.
 local function decode_items(s, at, close, item)
     at = skip(s, at + 1)
     if s:sub(at, at) == close then return at + 1 end
@@ -140,7 +141,7 @@ function decode_value(s, at, depth)
     fail(at)
 end
 
--- The value, or nil and the byte at which the text stopped being JSON.
+-- Returns the value, or nil and the position of the first byte that is not valid JSON.
 function M.decode(s)
     local ok, value, at = pcall(decode_value, s, skip(s, 1), 0)
     if not ok then

@@ -1,8 +1,8 @@
--- requests.log: one JSON line per request, one write(2) per line, nothing buffered.
+-- requests.log: one JSON line per request, one write(2) per line, without a buffer.
 --
--- A request is written when it ends. One that will never be answered (fault hang, reset or
--- crash) is written as it arrives, with status 0 and done null; one whose client gave up
--- waiting is written at that moment with status 499.
+-- A request is logged when it ends. A request that will never be answered (fault hang, reset or
+-- crash) is logged when it arrives, with status 0 and done null. A request whose client gives up
+-- waiting is logged at that moment, with status 499.
 
 local json = require "sandbox.json"
 local settings = require "settings"
@@ -44,7 +44,7 @@ function M.write(rec)
     file:write(line(rec))
 end
 
--- What is known of the current request before anybody has judged it.
+-- The record of the current request before it is checked.
 function M.begin()
     local rec = {
         begin = ngx.req.start_time(),   -- its first byte
@@ -58,7 +58,7 @@ function M.begin()
     return rec
 end
 
--- The log phase: comes for every request, answered or not.
+-- The log phase: nginx calls it for every request, answered or not.
 function M.finish()
     local rec = ngx.ctx.rec
     if not rec then return end

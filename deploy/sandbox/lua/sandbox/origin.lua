@@ -1,5 +1,5 @@
--- The origin of the site: every page, and in it how often it has been fetched. So a page that
--- shows a higher version than before is fresh.
+-- The origin of the site. Every page exists, and its version says how often it has been fetched. So a
+-- page with a higher version than before is fresh.
 --
 --   /article/17             Surrogate-Key: article-17 section-news all-articles
 --   /anything?keys=a+b      Surrogate-Key: a b

@@ -1,12 +1,12 @@
--- What a request asks for: kind, service, keys or URL, soft. Read from the bytes as they came;
--- nothing is decoded or normalised. https://www.fastly.com/documentation/reference/api/purging/
+-- Parses a request: kind, service, keys or URL, soft. The bytes are used as received, without decoding or
+-- normalisation. https://www.fastly.com/documentation/reference/api/purging/
 
 local json = require "sandbox.json"
 
 local M = {}
 
--- An HTTP/2 request may have a body without saying so, or none. Newer nginx-lua refuses to
--- look (it raises an error); then there is none.
+-- An HTTP/2 request may have a body without a Content-Length. Newer versions of nginx-lua raise an error
+-- when such a body is read; then it is treated as empty.
 local function body_text()
     local length = tonumber(ngx.var.http_content_length)
     if length or ngx.var.http_transfer_encoding then
@@ -17,7 +17,7 @@ local function body_text()
     return ngx.req.get_body_data() or ""
 end
 
--- The words of all Surrogate-Key header lines, and how long they are together.
+-- The keys in all Surrogate-Key header lines, and the total length of these lines.
 local function header_keys()
     local value = ngx.req.get_headers(0)["surrogate-key"] or ""
     if type(value) == "table" then value = table.concat(value, " ") end
@@ -26,7 +26,7 @@ local function header_keys()
     return keys, #value
 end
 
--- The list in {"surrogate_keys": [...]}, whatever the Content-Type says; nil if it is none.
+-- The list in {"surrogate_keys": [...]}, whatever the Content-Type says; nil if the body is invalid.
 local function body_keys()
     local text = body_text()
     if not text:find("%S") then return {} end
@@ -41,7 +41,7 @@ local function body_keys()
     return keys
 end
 
--- Header and body together; a key named twice is one key.
+-- The keys of header and body, without duplicates.
 local function union(a, b)
     local seen, keys = {}, {}
     for _, list in ipairs { a, b } do
@@ -91,9 +91,9 @@ local function read_service(rec, service, rest)
     end
 end
 
--- Fills in what the request line and headers say.
+-- Fills in `rec` from the request line and the headers.
 function M.read(rec)
-    rec.soft = ngx.req.get_headers(0)["fastly-soft-purge"] ~= nil   -- presence; the value is free
+    rec.soft = ngx.req.get_headers(0)["fastly-soft-purge"] ~= nil   -- any value
     local service, rest = rec.uri:match("^/service/([^/?]+)(/?.*)$")
     if rec.method == "POST" then
         local url = rec.uri:match("^/purge/(.*)$")
@@ -109,7 +109,7 @@ function M.read(rec)
     rec.n = rec.keys and #rec.keys or 0
 end
 
--- A PURGE that came to the site itself.
+-- A PURGE request to the site itself.
 function M.read_site_purge(rec)
     local host = ngx.var.http_host or ""
     rec.kind, rec.url = "purge", "http://" .. host .. rec.uri

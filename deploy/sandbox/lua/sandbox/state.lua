@@ -1,6 +1,6 @@
--- What can be changed while the sandbox runs: settings (stay until changed) and faults (rules
--- that some or the next n requests fall under). Kept in shared memory, so that all workers and
--- a reloaded configuration see the same.
+-- The state that can be changed while the sandbox runs: settings (permanent), and faults (rules for some
+-- requests or for the next n). It is in shared memory, so that all workers see the same, also after a
+-- reload of the configuration.
 
 local json = require "sandbox.json"
 local start = require "settings"
@@ -21,7 +21,7 @@ end
 
 local function text(s) return s end
 
--- name = { how to read it, what it is at the start }
+-- name = { function that parses it, initial value }
 local SETTINGS = {
     budget    = { number, start.budget },           -- purges per window; 0 = unlimited
     per_s     = { function(s) local n = number(s) return n and n > 0 and n or nil end, start.per_s },
@@ -32,12 +32,12 @@ local SETTINGS = {
     effect    = { one_of("0", "1"), "1" },          -- carry purges out on Varnish
 }
 
--- A fault's kinds unless the rule names its own. A dead token is dead for every request;
--- the rest is about purges.
+-- The kinds of requests that a fault applies to, unless the rule names others. An invalid token affects
+-- all requests; the other faults affect purges only.
 local PURGES = "key,keys,url,all,purge"
 local ANY = PURGES .. ",other"
 
--- name = { how to read its value ("0" always clears it), kinds it applies to }
+-- name = { function that parses the value ("0" always ends the fault), kinds it applies to }
 local FAULTS = {
     latency_ms   = { number, PURGES },
     throttle     = { number, PURGES },
@@ -54,7 +54,7 @@ local FAULTS = {
     not_found    = { number, ANY },
 }
 
--- These say more about the faults named beside them.
+-- Options of the faults in the same request.
 local DETAILS = { count = number, kind = text, service = text, retry_after = text,
                   jitter_ms = number, body = text }
 
@@ -64,7 +64,7 @@ function M.get(name)
     return dict:get("set:" .. name)
 end
 
--- Idempotent: workers come and go (reload, crash), the state stays.
+-- Idempotent, because each new worker calls it (after a reload or crash) and the state must survive.
 function M.start()
     for name, spec in pairs(SETTINGS) do dict:add("set:" .. name, spec[2]) end
     dict:add("faults", "[]")
@@ -73,7 +73,7 @@ function M.start()
 end
 
 function M.reset()
-    local keep = {}                     -- ids stay unique, other workers see a newer version
+    local keep = {}                     -- so ids stay unique, and other workers see a newer version
     for _, name in ipairs { "epoch", "purge_id", "rule_id", "version" } do
         keep[name] = dict:get(name) or 0
     end
@@ -105,7 +105,7 @@ local function covers(rule, kind, service)
         and (not rule.service or rule.service == service)
 end
 
--- The rule `name` that the request falls under, or nil. Taking it uses up one of its count.
+-- The rule `name` that applies to the request, or nil. Each call that returns a rule uses up one of its count.
 function M.fault(name, kind, service)
     for _, rule in ipairs(load_rules()) do
         if rule.name == name and covers(rule, kind, service) then
@@ -154,12 +154,12 @@ local function read_values(args)
     return set, faults, details
 end
 
--- All of args (name = text) or none. Returns true, or nil and what was wrong.
+-- Applies all of args (name = text), or none. Returns true, or nil and an error message.
 function M.change(args)
     local set, faults, details = read_values(args)
     if not set then return nil, faults end
     for name, value in pairs(set) do dict:set("set:" .. name, value) end
-    if set.per_s then require("sandbox.budget").forget() end    -- bins of another width
+    if set.per_s then require("sandbox.budget").forget() end    -- its bins had another width
     if next(faults) then
         local list = load_rules()
         for name, value in pairs(faults) do list = put_rule(list, name, value, details) end
