@@ -19,13 +19,28 @@ struct batch *batch_new(enum form form, uint16_t service, enum lane lane)
     return b;
 }
 
+static uint32_t leave_bisection(struct batch *b)
+{
+    struct bisect *both = b->bisect;
+    uint32_t learned = 0;
+
+    if (!both)
+        return 0;
+    b->bisect = NULL;
+    if (--both->open == 0) {
+        learned = both->passed == 2 ? both->refused : 0;
+        free(both);
+    }
+    return learned;
+}
+
 void batch_free(struct batch *b)
 {
     if (!b)
         return;
     must(list_empty(&b->targets) && list_empty(&b->absorbed) && list_empty(&b->link));
     must(b->due.pos == HEAP_NOWHERE);
-    batch_judged(b, false);
+    (void)leave_bisection(b);
     free(b);
 }
 
@@ -55,7 +70,7 @@ struct batch *batch_split(struct batch *b)
     must(b->count >= 2);
     both->refused = b->count;
     both->open = 2;
-    batch_judged(b, false);
+    (void)leave_bisection(b);
     b->bisect = half->bisect = both;
     half->ledger = b->ledger;
     while (b->count > keep) {
@@ -69,18 +84,9 @@ struct batch *batch_split(struct batch *b)
     return half;
 }
 
-uint32_t batch_judged(struct batch *b, bool passed)
+uint32_t batch_passed(struct batch *b)
 {
-    struct bisect *both = b->bisect;
-    uint32_t learned = 0;
-
-    if (!both)
-        return 0;
-    b->bisect = NULL;
-    both->passed += passed;
-    if (--both->open == 0) {
-        learned = both->passed == 2 ? both->refused : 0;
-        free(both);
-    }
-    return learned;
+    if (b->bisect)
+        b->bisect->passed++;
+    return leave_bisection(b);
 }

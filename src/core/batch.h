@@ -40,6 +40,6 @@ struct pending *batch_pop(struct batch *b);         /* or NULL */
  * afterwards. count >= 2. */
 struct batch *batch_split(struct batch *b);
 
-/* Tells the bisection that this half has been judged, and detaches the batch from it. Returns the
- * size of the refused batch if both halves passed, or 0. */
-uint32_t batch_judged(struct batch *b, bool passed);
+/* Tells the bisection that this half was purged, and detaches the batch from it. Returns the size
+ * of the refused batch if both halves were purged, or 0. */
+uint32_t batch_passed(struct batch *b);

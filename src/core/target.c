@@ -53,6 +53,13 @@ static struct span without_scheme(struct span url)
     return url;
 }
 
+struct span url_without_query(struct span url)
+{
+    const char *mark = url.n ? memchr(url.p, '?', url.n) : NULL;
+
+    return mark ? span_of(url.p, (size_t)(mark - url.p)) : url;
+}
+
 void url_split(struct span url, struct span *host, struct span *rest)
 {
     struct span s = without_scheme(url);

@@ -269,7 +269,7 @@ static struct endpoint *endpoint_of(const struct config_account *a)
 }
 
 /* Reports the state of dispatch to the HTTP endpoint. */
-static void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
+static void on_vitals(void *ctx, struct vitals *v, enum vitals_wanted wanted)
 {
     const struct daemon *d = ctx;
     struct now now = clock_now();
@@ -278,7 +278,7 @@ static void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
         v->stalled = dispatch_stalled(d->accounts[i], now, v->why, sizeof(v->why));
     for (uint32_t i = 0; i < d->accounts_count && !v->troubled; i++)
         v->troubled = dispatch_troubled(d->accounts[i], now, v->trouble, sizeof(v->trouble));
-    if (metrics_wanted)
+    if (wanted == VITALS_AND_METRICS)
         metrics_render(d->accounts, d->accounts_count, now, &v->metrics);
 }
 

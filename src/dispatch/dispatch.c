@@ -162,20 +162,16 @@ static bool same_words(const struct config_words *a, const struct config_words *
     return true;
 }
 
-/* The waiting targets were admitted by these lists of hosts. */
-static bool same_hosts(const struct config_account *a, const struct config_account *b)
-{
-    return same_words(&a->direct_hosts, &b->direct_hosts) &&
-           same_words(&a->direct_token_hosts, &b->direct_token_hosts);
-}
-
 /* Compares the settings that decide whether and where a target waits. If any of them changes, all
- * jobs are read again. */
+ * jobs are read again. The lists of hosts belong to them, because waiting targets were admitted by
+ * them. */
 static bool same_order(const struct config_account *a, const struct config_account *b)
 {
     if (a->services_count != b->services_count || a->key_form != b->key_form ||
         a->url_mode != b->url_mode || a->budget.batch_cost != b->budget.batch_cost ||
-        a->budget.separate != b->budget.separate || !same_hosts(a, b))
+        a->budget.separate != b->budget.separate ||
+        !same_words(&a->direct_hosts, &b->direct_hosts) ||
+        !same_words(&a->direct_token_hosts, &b->direct_token_hosts))
         return false;
     for (uint32_t i = 0; i < a->services_count; i++)
         if (strcmp(a->services[i].id, b->services[i].id) != 0)
@@ -184,8 +180,8 @@ static bool same_order(const struct config_account *a, const struct config_accou
 }
 
 /* Takes over the caller's reference to c. */
-static void apply(struct dispatch *d, const struct config *c, const struct config_account *a,
-                  uint64_t now_ns)
+static void apply_settings(struct dispatch *d, const struct config *c,
+                           const struct config_account *a, uint64_t now_ns)
 {
     const struct config *old = d->config;
 
@@ -201,7 +197,7 @@ static void apply(struct dispatch *d, const struct config *c, const struct confi
 static void apply_next(struct dispatch *d)
 {
     if (d->next_account)
-        apply(d, d->next_config, d->next_account, clock_mono_ns());
+        apply_settings(d, d->next_config, d->next_account, clock_mono_ns());
     d->next_account = NULL;
     d->next_config = NULL;
 }
@@ -366,7 +362,7 @@ void dispatch_configure(struct dispatch *d, const struct config *c, const struct
     d->next_account = NULL;
     d->next_config = NULL;
     if (same_order(d->account, a)) {
-        apply(d, config_hold(c), a, now.mono_ns);
+        apply_settings(d, config_hold(c), a, now.mono_ns);
     } else {
         d->next_account = a;
         d->next_config = config_hold(c);

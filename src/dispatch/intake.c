@@ -177,7 +177,7 @@ static void end_at_once(struct intake *in, const struct queue_entry *e, enum out
     settle_add(in->settle, &item);
 }
 
-static void refuse(struct intake *in, const struct queue_entry *e, const char *why)
+static void bury_entry(struct intake *in, const struct queue_entry *e, const char *why)
 {
     in->counts.malformed++;
     end_at_once(in, e, OUTCOME_DEAD, 0, span_str(why));
@@ -256,7 +256,7 @@ static uint64_t room_of(const struct intake *in, enum lane lane)
 /* `more` is the additional memory that must be free when the entry is read again. If all the room
  * at the beginning of this read was too little for this entry alone, more than that is claimed;
  * otherwise the entry would be read and refused endlessly. */
-static bool has_room(struct intake *in, enum lane lane, uint64_t bytes, uint64_t more)
+static bool has_room_for(struct intake *in, enum lane lane, uint64_t bytes, uint64_t more)
 {
     uint64_t need = bytes + more, room;
 
@@ -334,7 +334,7 @@ static bool take_entry(struct intake *in, const struct queue_entry *e)
 
     if (fit == FITS && window_room(in->window, e->lane) == 0)
         return false;
-    if (!has_room(in, e->lane, cost, e->bytes))
+    if (!has_room_for(in, e->lane, cost, e->bytes))
         return false;
     in->took_any = true;
     in->counts.jobs++;
@@ -343,7 +343,7 @@ static bool take_entry(struct intake *in, const struct queue_entry *e)
         in->counts.beyond += is_beyond(e);
         if (queue_id_is_beyond(e->id))
             set_lost(in, e->lane, true);
-        refuse(in, e, why);
+        bury_entry(in, e, why);
         return true;
     }
     in->counts.targets += spec.targets_count;
@@ -367,10 +367,10 @@ static bool may_hold(void *ctx, enum lane lane, uint64_t bytes)
 
     in->mean_bytes = max_u64(in->mean_bytes, bytes); /* so the next read asks for fewer */
     /* For a moment the entry is in memory twice: as received, and as targets. */
-    return call->round == in->round && has_room(in, lane, 2 * bytes, 0);
+    return call->round == in->round && has_room_for(in, lane, 2 * bytes, 0);
 }
 
-static bool on_entry(void *ctx, const struct queue_entry *e)
+static bool on_queue_entry(void *ctx, const struct queue_entry *e)
 {
     const struct read_call *call = ctx;
     struct intake *in = call->in;
@@ -476,7 +476,7 @@ static void on_depth(void *ctx, int err, const struct queue_depth depth[LANE_N])
     in->changed(in->ctx);
 }
 
-static void audit(struct intake *in, uint64_t now_ns)
+static void count_lanes(struct intake *in, uint64_t now_ns)
 {
     in->audit_ns = now_ns + AUDIT_EVERY_NS;
     in->auditing = true;
@@ -536,7 +536,7 @@ uint64_t intake_pull(struct intake *in, uint64_t elsewhere_bytes, uint64_t now_n
 {
     struct queue_read how = {.entry_max_bytes = in->job_max_bytes + ENTRY_EXTRA_BYTES,
                              .room = may_hold,
-                             .entry = on_entry,
+                             .entry = on_queue_entry,
                              .done = on_read};
     uint32_t chosen;
 
@@ -546,7 +546,7 @@ uint64_t intake_pull(struct intake *in, uint64_t elsewhere_bytes, uint64_t now_n
         return NEVER;
     /* Entries can only be counted between two reads, when none are on their way to us. */
     if (!in->recheck && now_ns >= in->audit_ns) {
-        audit(in, now_ns);
+        count_lanes(in, now_ns);
         return NEVER;
     }
     if (now_ns < in->not_before_ns)

@@ -58,7 +58,7 @@ static void count_end(struct dispatch *d, const struct window_job *job)
         histogram_add(&d->counts.to_purged[job->lane], age_ms * 1000);
 }
 
-static void on_job_end(void *ctx, const struct window_job *job)
+static void on_job_ended(void *ctx, const struct window_job *job)
 {
     struct ending *e = ctx;
     struct dispatch *d = e->dispatch;
@@ -95,7 +95,8 @@ void job_end_target(struct dispatch *d, struct pending *t, enum outcome outcome,
 
     if (outcome == OUTCOME_PURGED)
         d->counts.targets_purged++;
-    window_settle(&d->pace.window, t, outcome, on_job_end, &e); /* t is freed after the last call */
+    window_settle(&d->pace.window, t, outcome, on_job_ended,
+                  &e); /* t is freed after the last call */
 }
 
 void job_end_bury(struct dispatch *d, struct pending *t, const char *reason)
@@ -110,7 +111,7 @@ void job_end_bury(struct dispatch *d, struct pending *t, const char *reason)
     job_end_target(d, t, OUTCOME_DEAD, reason);
 }
 
-static void on_cancelled(void *ctx, const struct window_job *job)
+static void on_job_cancelled(void *ctx, const struct window_job *job)
 {
     struct dispatch *d = ctx;
     struct scar *scar = find_scar(d, job);
@@ -127,5 +128,5 @@ void job_end_cancel(struct dispatch *d, const struct queue_name *jobs, size_t co
     must(count <= QUEUE_CANCELLED_MAX);
     for (size_t i = 0; i < count; i++)
         names[i] = (struct window_name){jobs[i].lane, jobs[i].id.ms, jobs[i].id.seq};
-    window_cancel(&d->pace.window, names, count, on_cancelled, d);
+    window_cancel(&d->pace.window, names, count, on_job_cancelled, d);
 }

@@ -71,13 +71,6 @@ void lease_init(struct dispatch *d)
     d->ledgers = ledger_new(d->account, d->queue, &d->pace.grant, clock_mono_ns(), on_ledger, d);
 }
 
-static void begin_leading(struct dispatch *d)
-{
-    log_info("This instance leads the account", "account=%s", d->account->name);
-    d->state = DISPATCH_RESTORING;
-    ledger_restore(d->ledgers);
-}
-
 /* If a lease ends later than any lease that is given, Redis' clock was set back. A living holder
  * renews such a lease within a second; a holder that has not renewed it for the length of a lease
  * is dead. */
@@ -140,12 +133,15 @@ static void on_lease(void *ctx, int err, const struct queue_lease *lead)
     } else {
         d->overlong_since_ns = 0;
         d->lease_until_ns = d->lease_asked_ns + LEASE_TTL_MS * NS_PER_MS;
-        if (d->state == DISPATCH_STANDBY)
-            begin_leading(d);
-        else if (lead->taken_over && d->state == DISPATCH_RESTORING)
+        if (d->state == DISPATCH_STANDBY) {
+            log_info("This instance leads the account", "account=%s", d->account->name);
+            d->state = DISPATCH_RESTORING;
             ledger_restore(d->ledgers);
-        else if (lead->taken_over && d->state == DISPATCH_LEADING)
+        } else if (lead->taken_over && d->state == DISPATCH_RESTORING) {
+            ledger_restore(d->ledgers);
+        } else if (lead->taken_over && d->state == DISPATCH_LEADING) {
             dispatch_begin_drain(d, "the lease had lapsed: others may have led meanwhile");
+        }
     }
     dispatch_wake(d);
 }

@@ -130,7 +130,7 @@ static bool is_refusal(int err)
     return err && err != -ENOTCONN && err != -EPERM;
 }
 
-struct restoring {
+struct restore_call {
     struct ledger *ledger;
     uint64_t round;
 };
@@ -146,14 +146,14 @@ static int64_t age_ns(int64_t age_ms)
 
 static void on_restored(void *ctx, int err, const struct queue_budget *b)
 {
-    struct restoring restoring = *(struct restoring *)ctx;
-    struct ledger *l = restoring.ledger;
+    struct restore_call call = *(struct restore_call *)ctx;
+    struct ledger *l = call.ledger;
     struct ledgers *p = l->all;
     struct budget_limits limits = l->budget.limits;
     uint64_t now_ns = clock_mono_ns();
 
     free(ctx);
-    if (restoring.round != p->round) /* of an earlier take-over; the current answer is on its way */
+    if (call.round != p->round) /* of an earlier take-over; the current answer is on its way */
         return;
     if (err) {
         l->refused = is_refusal(err);
@@ -183,12 +183,12 @@ static void restore(struct ledger *l)
     struct now now = clock_now();
     struct queue_restore r = {
         l->kind, window_ms(l), late_ms(l), {account_ms(l->all, now.mono_ns), now.wall_ms}};
-    struct restoring *restoring = alloc_bytes(sizeof(*restoring));
+    struct restore_call *call = alloc_bytes(sizeof(*call));
 
-    *restoring = (struct restoring){l, l->all->round};
+    *call = (struct restore_call){l, l->all->round};
     l->restored = l->refused = false;
     l->not_before_ns = 0;
-    queue_budget_restore(l->all->queue, &r, on_restored, restoring);
+    queue_budget_restore(l->all->queue, &r, on_restored, call);
 }
 
 void ledger_restore(struct ledgers *p)
@@ -215,13 +215,7 @@ bool ledger_ready(const struct ledgers *p)
 
 /* -- asking ---------------------------------------------------------------------------------- */
 
-static void give_up_question(struct ledger *l, uint64_t now_ns)
-{
-    budget_give_back(&l->budget, l->asked, now_ns);
-    l->asked = 0;
-}
-
-struct question {
+struct spend_call {
     struct ledger *ledger;
     uint64_t round;
     uint64_t booked;
@@ -229,15 +223,15 @@ struct question {
 
 static void on_answer(void *ctx, int err)
 {
-    struct question *question = ctx;
-    struct ledger *l = question->ledger;
+    struct spend_call *call = ctx;
+    struct ledger *l = call->ledger;
     struct ledgers *p = l->all;
-    bool current = question->round == p->round;
+    bool current = call->round == p->round;
 
     l->busy = false;
     log_debug("Redis answered a budget request",
               "account=%s ledger=%d reserved=%llu booked=%llu why=\"%s\"", p->account, l->kind,
-              (unsigned long long)l->asked, (unsigned long long)question->booked,
+              (unsigned long long)l->asked, (unsigned long long)call->booked,
               err ? strerror(-err) : "");
     if (current)
         p->grant->more[l->kind] = false;
@@ -245,21 +239,22 @@ static void on_answer(void *ctx, int err)
         p->grant->units[l->kind] += l->asked;
         l->asked = 0;
     } else if (current) {
-        give_up_question(l, clock_mono_ns());
-        l->unbooked += question->booked;
+        budget_give_back(&l->budget, l->asked, clock_mono_ns());
+        l->asked = 0;
+        l->unbooked += call->booked;
         if (is_refusal(err))
             l->not_before_ns = clock_mono_ns() + TRY_AGAIN_NS;
         if (err == -EPERM)
             l->restored = false; /* our successor counts our open units as spent */
     }
-    free(question);
+    free(call);
     if (current)
         p->changed(p->ctx, err);
 }
 
 static void ask_redis(struct ledger *l)
 {
-    struct question *question = alloc_zeroed(1, sizeof(*question));
+    struct spend_call *call = alloc_zeroed(1, sizeof(*call));
     struct now now = clock_now();
     struct queue_spend spend = {.ledger = l->kind,
                                 .open = l->budget.open,
@@ -268,10 +263,10 @@ static void ask_redis(struct ledger *l)
                                 .window_ms = window_ms(l),
                                 .clock = {account_ms(l->all, now.mono_ns), now.wall_ms}};
 
-    *question = (struct question){l, l->all->round, l->unbooked};
+    *call = (struct spend_call){l, l->all->round, l->unbooked};
     l->unbooked = 0;
     l->busy = true;
-    queue_spend(l->all->queue, &spend, on_answer, question);
+    queue_spend(l->all->queue, &spend, on_answer, call);
 }
 
 __extension__ typedef unsigned __int128 u128; /* units may be up to 1e12 */

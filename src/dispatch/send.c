@@ -195,17 +195,10 @@ static void write_request(struct dispatch *d, const struct batch *b, struct exch
 }
 
 /* A query may contain private data, so it is not logged. */
-static struct span without_query(struct span s)
-{
-    const char *mark = s.n ? memchr(s.p, '?', s.n) : NULL;
-
-    return mark ? span_of(s.p, (size_t)(mark - s.p)) : s;
-}
-
 static void say_sent(const struct dispatch *d, const struct batch *b, const struct exchange *x)
 {
-    struct span url = without_query(buf_span(&x->url));
-    struct span first = without_query(pending_bytes(pending_of(b->targets.next)));
+    struct span url = url_without_query(buf_span(&x->url));
+    struct span first = url_without_query(pending_bytes(pending_of(b->targets.next)));
 
     log_debug("Sending a request",
               "account=%s method=%s url=\"%.*s\" first=\"%.*s\" targets=%u cost=%llu lane=%s "
@@ -214,7 +207,7 @@ static void say_sent(const struct dispatch *d, const struct batch *b, const stru
               (unsigned long long)b->cost, lane_names[b->lane], d->pace.in_flight);
 }
 
-static void send_batch(struct dispatch *d, struct batch *b)
+static void send_request(struct dispatch *d, struct batch *b)
 {
     struct flight *f = flight_new(d);
 
@@ -235,8 +228,8 @@ static void send_batch(struct dispatch *d, struct batch *b)
     senders_send(d->options.senders, f->x);
 }
 
-static void reserve(void *ctx, enum ledger_kind l, enum lane lane, uint64_t want, uint64_t now_ns,
-                    uint64_t *when_ns)
+static void reserve_in_redis(void *ctx, enum ledger_kind l, enum lane lane, uint64_t want,
+                             uint64_t now_ns, uint64_t *when_ns)
 {
     struct dispatch *d = ctx;
 
@@ -273,11 +266,11 @@ uint64_t flight_tick(struct dispatch *d, struct now now)
                   d->pace.in_flight);
         return min_u64(next, d->pace.brake.until_ns);
     }
-    pace_ask(&d->pace, reserve, d, now.mono_ns, &next);
+    pace_ask(&d->pace, reserve_in_redis, d, now.mono_ns, &next);
     while (has_memory(d) && (b = pace_pick(&d->pace, now, &expired, &next))) {
         end_expired(d, &expired);
         if (pace_begin(&d->pace, b, now.mono_ns))
-            send_batch(d, b);
+            send_request(d, b);
     }
     return next;
 }

@@ -130,7 +130,7 @@ void metrics_render_backlog(const struct metrics_backlog *accounts, size_t count
 
 /* The account is the first label of every metric that has one, see put_series. Account names need
  * no escapes. */
-static struct span account_of(struct span line)
+static struct span label_account(struct span line)
 {
     static const char label[] = "{account=\"";
     const char *at = line.n ? memmem(line.p, line.n, label, sizeof(label) - 1) : NULL, *end;
@@ -147,7 +147,7 @@ void metrics_filter(struct span text, metrics_may_cb *may, void *ctx, struct buf
     struct span line, account;
 
     while (span_next_word(&text, '\n', &line)) {
-        account = account_of(line);
+        account = label_account(line);
         if (account.p && !may(ctx, account))
             continue;
         buf_put(out, line);

@@ -120,7 +120,7 @@ static void end(struct trouble *t, struct item *i, uint64_t now_ns)
 
 /* -- items -- */
 
-static struct item *find(struct trouble *t, enum trouble_kind kind, uint64_t id)
+static struct item *find_item(struct trouble *t, enum trouble_kind kind, uint64_t id)
 {
     for (size_t n = 0; n < ITEMS_MAX; n++)
         if (t->items[n].since_ns && t->items[n].kind == kind && t->items[n].id == id)
@@ -129,7 +129,8 @@ static struct item *find(struct trouble *t, enum trouble_kind kind, uint64_t id)
 }
 
 /* Adds an item. If there is no room, it replaces the item not heard of for the longest time. */
-static struct item *add(struct trouble *t, enum trouble_kind kind, uint64_t id, uint64_t now_ns)
+static struct item *new_item(struct trouble *t, enum trouble_kind kind, uint64_t id,
+                             uint64_t now_ns)
 {
     struct item *at = &t->items[0];
 
@@ -156,12 +157,12 @@ static bool told_by_another(const struct trouble *t, const struct item *new, con
 bool trouble_refused(struct trouble *t, const struct queue_refusal *r, uint64_t now_ns)
 {
     const struct meaning *m = meaning_of(r->words);
-    struct item *i = find(t, TROUBLE_REFUSED, r->question);
+    struct item *i = find_item(t, TROUBLE_REFUSED, r->question);
     char shown[200];
     bool news = !i || strncmp(i->words, r->words, sizeof(i->words) - 1) != 0;
 
     if (!i)
-        i = add(t, TROUBLE_REFUSED, r->question, now_ns);
+        i = new_item(t, TROUBLE_REFUSED, r->question, now_ns);
     i->heard_ns = now_ns;
     if (!news)
         return false;
@@ -178,7 +179,7 @@ bool trouble_refused(struct trouble *t, const struct queue_refusal *r, uint64_t 
 
 void trouble_accepted(struct trouble *t, uint64_t question, uint64_t now_ns)
 {
-    struct item *i = find(t, TROUBLE_REFUSED, question);
+    struct item *i = find_item(t, TROUBLE_REFUSED, question);
 
     if (i)
         end(t, i, now_ns);
@@ -197,11 +198,11 @@ static uint64_t id_of(const struct queue_fault *f)
 
 static void take_fault(struct trouble *t, const struct queue_fault *f, uint64_t now_ns)
 {
-    struct item *i = find(t, TROUBLE_KEY, id_of(f));
+    struct item *i = find_item(t, TROUBLE_KEY, id_of(f));
     bool news = !i || strcmp(i->words, f->what) != 0;
 
     if (!i)
-        i = add(t, TROUBLE_KEY, id_of(f), now_ns);
+        i = new_item(t, TROUBLE_KEY, id_of(f), now_ns);
     i->heard_ns = now_ns;
     if (!news)
         return;
@@ -233,14 +234,14 @@ void trouble_examined(struct trouble *t, int err, const struct queue_fault *faul
 static void set(struct trouble *t, enum trouble_kind kind, bool is, uint64_t now_ns,
                 const char *remedy, const char *what)
 {
-    struct item *i = find(t, kind, 0);
+    struct item *i = find_item(t, kind, 0);
 
     if (!is && i)
         end(t, i, now_ns);
     if (!is)
         return;
     if (!i)
-        i = add(t, kind, 0, now_ns);
+        i = new_item(t, kind, 0, now_ns);
     i->heard_ns = now_ns;
     snprintf(i->what, sizeof(i->what), "%s", what);
     i->remedy = remedy;

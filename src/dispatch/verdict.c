@@ -21,9 +21,12 @@ struct judged {
     struct now now;
 };
 
+enum attempt { ATTEMPT_COUNTS, ATTEMPT_IS_FREE };
+
 /* Retries failed targets later, together with the rest of their batch. Targets that have used up
  * their attempts become dead letters. */
-static void retry_later(struct judged *v, struct list *targets, const char *reason, bool counts)
+static void retry_later(struct judged *v, struct list *targets, const char *reason,
+                        enum attempt attempt)
 {
     struct dispatch *d = v->d;
     uint32_t worst = 1;
@@ -32,7 +35,7 @@ static void retry_later(struct judged *v, struct list *targets, const char *reas
     list_each_safe(it, next, targets) {
         struct pending *t = pending_of(it);
 
-        if (counts)
+        if (attempt == ATTEMPT_COUNTS)
             pending_tried(t);
         if (t->attempts > worst)
             worst = t->attempts;
@@ -60,7 +63,7 @@ static void limit_keys(struct dispatch *d, uint32_t keys)
 static void on_purged(struct judged *v)
 {
     struct dispatch *d = v->d;
-    uint32_t learned = batch_judged(v->b, true), i = 0;
+    uint32_t learned = batch_passed(v->b), i = 0;
     struct list again;
     struct list *node;
 
@@ -80,7 +83,7 @@ static void on_purged(struct judged *v)
         job_end_target(d, pending_of(node), OUTCOME_PURGED, "");
     d->counts.missing += v->missing_count;
     if (!list_empty(&again))
-        retry_later(v, &again, "the reply never named this key", true);
+        retry_later(v, &again, "the reply never named this key", ATTEMPT_COUNTS);
 }
 
 static void on_throttled(struct judged *v)
@@ -116,7 +119,7 @@ static void on_retry(struct judged *v)
                   "until it is back",
                   "account=%s why=\"%s\" next_try_ms=%llu", d->account->name, v->j.reason,
                   (unsigned long long)brake_wait_ms(&d->pace.brake, v->now.mono_ns));
-    retry_later(v, &v->b->targets, v->j.reason, sent);
+    retry_later(v, &v->b->targets, v->j.reason, sent ? ATTEMPT_COUNTS : ATTEMPT_IS_FREE);
 }
 
 static void on_refused(struct judged *v)
@@ -171,7 +174,7 @@ static void on_no_service(struct judged *v)
             dispatch_service_id(d, v->b->service), v->j.reason);
     lanes_pause_service(&d->pace.lanes, v->b->service, v->now.mono_ns + pause_ns);
     v->j.wait_ms = pause_ns / NS_PER_MS;
-    retry_later(v, &v->b->targets, v->j.reason, true);
+    retry_later(v, &v->b->targets, v->j.reason, ATTEMPT_COUNTS);
 }
 
 static void on_denied(struct judged *v)

@@ -6,18 +6,14 @@
 #define LOOK_EVERY_NS (60 * NS_PER_S)
 #define LOOK_AGAIN_NS (5 * NS_PER_S) /* while something is wrong */
 
-static void examine_by(struct dispatch *d, uint64_t at_ns)
-{
-    d->examine_next_ns = min_u64(d->examine_next_ns, at_ns);
-    dispatch_wake(d);
-}
-
 void watch_refused(void *ctx, const struct queue_refusal *r)
 {
     struct dispatch *d = ctx;
 
-    if (trouble_refused(d->trouble, r, clock_mono_ns()))
-        examine_by(d, 0);
+    if (!trouble_refused(d->trouble, r, clock_mono_ns()))
+        return;
+    d->examine_next_ns = 0;
+    dispatch_wake(d);
 }
 
 void watch_accepted(void *ctx, uint64_t question)

@@ -44,7 +44,7 @@ struct part {
 };
 
 /* One [] of the template: the list it stands for is reached from `outer` by `steps`. */
-struct list {
+struct template_list {
     int outer;
     const struct jsonpath_step *steps; /* point into the first part that uses the list */
     uint32_t steps_count;
@@ -54,25 +54,25 @@ struct template
 {
     struct part parts[TEMPLATE_PARTS_MAX];
     uint32_t parts_count;
-    struct list lists[TEMPLATE_LISTS_MAX]; /* outer lists come before inner lists */
+    struct template_list lists[TEMPLATE_LISTS_MAX]; /* outer lists come before inner lists */
     uint32_t lists_count;
 };
 
 /* -- from text to parts -- */
 
-struct parsing {
+struct template_parse {
     struct template *t;
     struct span text;
     size_t at;
     struct error *err;
 };
 
-static int template_error(struct parsing *x, size_t at, const char *why)
+static int template_error(struct template_parse *x, size_t at, const char *why)
 {
     return error_set(x->err, -EINVAL, "byte %zu: %s", at + 1, why);
 }
 
-static struct part *add_part(struct parsing *x, enum part_kind kind)
+static struct part *add_part(struct template_parse *x, enum part_kind kind)
 {
     struct part *p;
 
@@ -83,7 +83,7 @@ static struct part *add_part(struct parsing *x, enum part_kind kind)
     return p;
 }
 
-static int take_literal(struct parsing *x)
+static int take_literal(struct template_parse *x)
 {
     struct part *p = add_part(x, PART_LITERAL);
     size_t start = x->at;
@@ -123,7 +123,7 @@ static size_t find_unquoted(struct span text, size_t at, const char *stops)
     return text.n;
 }
 
-static int take_filter(struct parsing *x, struct part *p, size_t end)
+static int take_filter(struct template_parse *x, struct part *p, size_t end)
 {
     size_t start = x->at + 1;
     size_t stop = find_unquoted(x->text, start, "|}");
@@ -142,10 +142,10 @@ static int take_filter(struct parsing *x, struct part *p, size_t end)
     return template_error(x, start, "no such filter; there are lower, slug, path and split");
 }
 
-static int add_list(struct template *t, struct list l)
+static int add_list(struct template *t, struct template_list l)
 {
     for (uint32_t i = 0; i < t->lists_count; i++) {
-        const struct list *other = &t->lists[i];
+        const struct template_list *other = &t->lists[i];
 
         if (other->outer == l.outer && other->steps_count == l.steps_count &&
             jsonpath_same(other->steps, l.steps, l.steps_count))
@@ -164,8 +164,8 @@ static int bind_lists(struct template *t, struct part *p)
     for (uint32_t i = 0; i < p->path.count; i++) {
         if (p->path.steps[i].kind != JSONPATH_EACH)
             continue;
-        p->list =
-            add_list(t, (struct list){p->list, p->steps, (uint32_t)(&p->path.steps[i] - p->steps)});
+        p->list = add_list(
+            t, (struct template_list){p->list, p->steps, (uint32_t)(&p->path.steps[i] - p->steps)});
         if (p->list < 0)
             return -E2BIG;
         p->steps = &p->path.steps[i + 1];
@@ -182,7 +182,7 @@ static bool header_name_ok(struct span name)
     return name.n > 0;
 }
 
-static int take_content(struct parsing *x, struct part *p, struct span content)
+static int take_content(struct template_parse *x, struct part *p, struct span content)
 {
     size_t start = x->at, at = 0;
     const char *why = "";
@@ -202,7 +202,7 @@ static int take_content(struct parsing *x, struct part *p, struct span content)
                                    : 0;
 }
 
-static int take_hole(struct parsing *x)
+static int take_hole(struct template_parse *x)
 {
     size_t open = x->at++;
     size_t end = find_unquoted(x->text, x->at, "}");
@@ -222,14 +222,14 @@ static int take_hole(struct parsing *x)
     return e;
 }
 
-static bool is_hole(const struct parsing *x)
+static bool is_hole(const struct template_parse *x)
 {
     return x->text.p[x->at] == '{' && !(x->at + 1 < x->text.n && x->text.p[x->at + 1] == '{');
 }
 
 struct template *template_new(struct span text, struct error *err)
 {
-    struct parsing x = {.text = text, .err = err};
+    struct template_parse x = {.text = text, .err = err};
     int e = 0;
 
     x.t = alloc_zeroed(1, sizeof(*x.t));
@@ -410,7 +410,7 @@ static int render(struct expansion *x, uint32_t from)
 
 static int walk(struct expansion *x, uint32_t nth)
 {
-    const struct list *l = &x->t->lists[nth];
+    const struct template_list *l = &x->t->lists[nth];
     const json_t *list;
     int e = 0;
 

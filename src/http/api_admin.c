@@ -22,7 +22,7 @@ void api_order_head(struct request *e)
     visit_collect(e->visit, ORDER_MAX_BYTES);
 }
 
-static bool among(const char *const *members, const char *name)
+static bool is_member(const char *const *members, const char *name)
 {
     while (*members && strcmp(*members, name) != 0)
         members++;
@@ -61,7 +61,7 @@ json_t *api_read_order(struct request *e, const char *const *members)
     }
     json_object_foreach(order, name, value)
     {
-        if (among(members, name))
+        if (is_member(members, name))
             continue;
         meant = meant_by(members, name);
         snprintf(why, sizeof(why), "%s: unknown field%s%s%s",
@@ -91,22 +91,22 @@ const struct config_account *api_order_account(struct request *e, const json_t *
 
 /* -- status -- */
 
-struct look {
+struct status_order {
     const struct config_account **accounts;
     uint32_t count;
 };
 
-static void free_look(void *order)
+static void free_status_order(void *order)
 {
-    struct look *l = order;
+    struct status_order *l = order;
 
     free(l->accounts);
     free(l);
 }
 
-static void look(struct task *c)
+static void read_status(struct task *c)
 {
-    const struct look *l = c->order;
+    const struct status_order *l = c->order;
     json_t *list = json_array();
 
     for (uint32_t i = 0; i < l->count; i++) {
@@ -129,7 +129,7 @@ void api_status(struct request *e)
     const struct config *config = e->config;
     struct span name = request_query(e, "account");
     const struct config_account *one = name.p ? request_account(e, name) : NULL;
-    struct look *l;
+    struct status_order *l;
 
     if (name.p && !one)
         return;
@@ -141,7 +141,7 @@ void api_status(struct request *e)
         if (one ? a == one : auth_may_account(e->who, a))
             l->accounts[l->count++] = a;
     }
-    task_begin(e, TASK_ADMIN, look, l, free_look);
+    task_begin(e, TASK_ADMIN, read_status, l, free_status_order);
 }
 
 /* -- pause and resume -- */

@@ -90,7 +90,7 @@ static void tell_taken(struct bulk *b, uint64_t number, const struct line *l)
     put_result(b, span_of(text, (size_t)n));
 }
 
-static void audit(const struct bulk *b)
+static void log_bulk(const struct bulk *b)
 {
     char why[80];
 
@@ -149,7 +149,7 @@ static void answer_if_done(struct bulk *b)
         refuse_failed(b);
         return;
     }
-    audit(b);
+    log_bulk(b);
     request_answer(e, &a);
 }
 
@@ -207,14 +207,16 @@ void api_bulk_room(struct http_server *in)
 
 /* -- lines -- */
 
-static void refuse_line(struct line *l, const char *why, bool retry)
+enum line_retry { LINE_IS_WRONG, LINE_MAY_COME_AGAIN };
+
+static void refuse_line(struct line *l, const char *why, enum line_retry retry)
 {
     l->state = LINE_REFUSED;
     l->error = alloc_str(why);
-    l->retry = retry;
+    l->retry = retry == LINE_MAY_COME_AGAIN;
 }
 
-static void on_put(void *ctx, const struct submit_result *r)
+static void on_line_put(void *ctx, const struct submit_result *r)
 {
     struct line *l = ctx;
     struct bulk *b = l->bulk;
@@ -223,9 +225,10 @@ static void on_put(void *ctx, const struct submit_result *r)
         l->state = LINE_TAKEN;
         snprintf(l->job, sizeof(l->job), "%s", r->job);
     } else if (r->outcome == SUBMIT_REFUSED) {
-        refuse_line(l, r->why, true);
+        refuse_line(l, r->why, LINE_MAY_COME_AGAIN);
     } else {
-        refuse_line(l, "Redis gave no answer: whether it has the job is not known", true);
+        refuse_line(l, "Redis gave no answer: whether it has the job is not known",
+                    LINE_MAY_COME_AGAIN);
     }
     advance(b);
     request_drop(b->request);
@@ -264,14 +267,15 @@ static void push_line(struct bulk *b, struct line *l, struct span text)
         error_set(&err, -ENOTCONN, "Redis is away");
     }
     if (status) {
-        refuse_line(l, err.text, status == 503 || status == 429);
+        refuse_line(l, err.text,
+                    status == 503 || status == 429 ? LINE_MAY_COME_AGAIN : LINE_IS_WRONG);
         return;
     }
     api_audit_all(e, a, &spec);
     count_command(l, api_put_bytes(f));
     l->state = LINE_SENT;
     request_hold(e);
-    api_put(e, a, f, on_put, l);
+    api_put(e, a, f, on_line_put, l);
 }
 
 /* `bytes` are already on the bill. */
@@ -285,7 +289,7 @@ static void take_line(struct bulk *b, struct span text, size_t bytes)
     b->bytes += bytes;
     text = span_trim(text);
     if (b->skips)
-        refuse_line(l, "longer than 1 MiB", false);
+        refuse_line(l, "longer than 1 MiB", LINE_IS_WRONG);
     else if (text.n)
         push_line(b, l, text);
     else
@@ -323,7 +327,7 @@ static void keep_rest(struct bulk *b, struct span text)
 
 /* Whether there is room for one more line, or for another part of one: for its result, within the
  * stream's limits, and on the bill. If not, the stream notes what it waits for. */
-static bool has_room(struct bulk *b, size_t bytes)
+static bool has_room_to_read(struct bulk *b, size_t bytes)
 {
     struct list *waiting = &b->request->in->bulks_waiting;
     bool others_first = !list_empty(waiting) && b->bytes > FAIR_BYTES;
@@ -338,7 +342,7 @@ static bool has_room(struct bulk *b, size_t bytes)
     return false;
 }
 
-static void on_part(struct request *e, struct span part, size_t *taken)
+static void on_bulk_part(struct request *e, struct span part, size_t *taken)
 {
     struct bulk *b = e->state;
     struct span left = part;
@@ -347,7 +351,7 @@ static void on_part(struct request *e, struct span part, size_t *taken)
         const char *end = memchr(left.p, '\n', left.n);
         size_t n = end ? (size_t)(end - left.p) : left.n;
 
-        if (!has_room(b, n + (end ? LINE_BYTES : 0)))
+        if (!has_room_to_read(b, n + (end ? LINE_BYTES : 0)))
             break;
         if (end)
             end_line(b, span_of(left.p, n));
@@ -375,7 +379,7 @@ void api_bulk_end(struct request *e)
 
 /* -- begin, reload, end -- */
 
-static void on_late(struct request *e)
+static void on_bulk_late(struct request *e)
 {
     const struct bulk *b = e->state;
 
@@ -390,7 +394,7 @@ static void on_late(struct request *e)
 
 /* The results of single lines are lost. The client gets no 200 and must push again what was not
  * confirmed. */
-static void on_withdrawn(struct request *e, int status, const char *why)
+static void on_bulk_withdrawn(struct request *e, int status, const char *why)
 {
     const struct bulk *b = e->state;
     char sentence[300];
@@ -424,7 +428,7 @@ static void end_bulk(struct request *e)
     free(b);
 }
 
-static void take_prefer(void *ctx, struct span value)
+static void take_return(void *ctx, struct span value)
 {
     struct bulk *b = ctx;
     struct span part;
@@ -435,7 +439,7 @@ static void take_prefer(void *ctx, struct span value)
 
 /* In the quota, a producer's streams, their lines and its single jobs are separate parties: however
  * many lines wait, there is room for another stream and for a single job. */
-static void open_bill(struct bulk *b)
+static void open_bulk_bill(struct bulk *b)
 {
     struct request *e = b->request;
     char party[180];
@@ -471,16 +475,16 @@ void api_bulk_begin(struct request *e)
     list_init(&b->lines);
     list_init(&b->waiting);
     b->request = e;
-    open_bill(b);
+    open_bulk_bill(b);
     b->account = request_find_account(e, name);
     b->first = b->next = 1;
     buf_init(&b->rest, LINE_MAX_BYTES);
     spill_init(&b->results, &e->in->files, e->who->name);
-    visit_headers_named(e->visit, "Prefer", take_prefer, b);
+    visit_headers_named(e->visit, "Prefer", take_return, b);
     e->state = b;
-    e->part = on_part;
-    e->late = on_late;
-    e->withdrawn = on_withdrawn;
+    e->part = on_bulk_part;
+    e->late = on_bulk_late;
+    e->withdrawn = on_bulk_withdrawn;
     e->renewed = on_renewed;
     e->end = end_bulk;
     visit_stream(e->visit);

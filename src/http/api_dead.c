@@ -111,7 +111,7 @@ static int act_on(struct client *c, const struct act *a, uint64_t *done)
                                                                         done);
 }
 
-static void audit(const struct task *c, uint64_t done, int rc)
+static void log_dead_order(const struct task *c, uint64_t done, int rc)
 {
     const struct act *a = c->order;
 
@@ -128,7 +128,7 @@ static void act(struct task *c)
     int rc = act_on(c->client, a, &done);
     char so_far[64] = "";
 
-    audit(c, done, rc);
+    log_dead_order(c, done, rc);
     if (rc < 0) {
         if (done)
             snprintf(so_far, sizeof(so_far), "%" PRIu64 " were %s", done, done_names[a->verb]);

@@ -47,7 +47,7 @@ const struct config_account *api_fastly_account(struct request *e,
 
 /* Purgeline-Lane is our own header, for clients that can send one. False if the request was
  * refused. */
-static bool begin(struct request *e, const struct config_service *service)
+static bool begin_form(struct request *e, const struct config_service *service)
 {
     struct jobform *f = &e->in->form;
     struct span lane = visit_header(e->visit, "Purgeline-Lane");
@@ -117,23 +117,16 @@ void api_unescape(struct span s, struct buf *out)
     }
 }
 
-static struct span without_query(struct span s)
-{
-    const char *mark = s.n ? memchr(s.p, '?', s.n) : NULL;
-
-    return mark ? span_of(s.p, (size_t)(mark - s.p)) : s;
-}
-
 void api_fastly_key(struct request *e)
 {
     const struct config_service *service;
     const struct config_account *a = api_fastly_account(e, &service);
-    struct span part = without_query(e->parts[1]);
+    struct span part = url_without_query(e->parts[1]);
     struct buf key;
     struct error err;
     int rc;
 
-    if (!a || !begin(e, service))
+    if (!a || !begin_form(e, service))
         return;
     if (part.n > DECODED_MAX_BYTES) {
         request_refuse(e, 400, "keys: longer than 1024 bytes");
@@ -158,7 +151,7 @@ static void push_url(struct request *e, struct span url)
     const struct config_account *a;
     struct error err;
 
-    if (!begin(e, NULL))
+    if (!begin_form(e, NULL))
         return;
     if (jobform_add_targets(&e->in->form, JOBFORM_URL, url, &err) < 0) {
         request_refuse(e, 400, err.text);
@@ -311,7 +304,7 @@ void api_fastly_all(struct request *e)
     const struct config_account *a = api_fastly_account(e, &service);
     struct job_spec spec;
 
-    if (!a || !begin(e, service))
+    if (!a || !begin_form(e, service))
         return;
     if (!a->allow_purge_all) {
         request_refuse(e, 403, "all: purge-all is not allowed for this account (allow_purge_all)");
@@ -414,7 +407,7 @@ void api_fastly_keys(struct request *e)
     struct adding adding = {e, f, 0, &err};
     struct job_spec spec;
 
-    if (!a || !begin(e, service))
+    if (!a || !begin_form(e, service))
         return;
     visit_headers_named(e->visit, "Surrogate-Key", add_header, &adding);
     if (adding.rc == 0)

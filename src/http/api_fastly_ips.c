@@ -71,7 +71,7 @@ static bool is_list_of_texts(const json_t *list)
 }
 
 /* NULL if the reply does not have the documented format. */
-static json_t *take_list(struct span body)
+static json_t *list_of_ips(struct span body)
 {
     json_t *doc = json_loadb(body.n ? body.p : "", body.n, 0, NULL), *list = NULL;
     json_t *four = json_object_get(doc, "addresses"), *six = json_object_get(doc, "ipv6_addresses");
@@ -98,7 +98,7 @@ static void ask(void *ctx)
     buf_init(&body, LIST_MAX_BYTES);
     if (fetch(ips->account, &secrets, "/public-ip-list", &body, &status, &ips->why) < 0)
         ips->answer = NULL;
-    else if (status != 200 || !(ips->answer = take_list(buf_span(&body))))
+    else if (status != 200 || !(ips->answer = list_of_ips(buf_span(&body))))
         error_set(&ips->why, -EPROTO, "its answer is %d, or no list of addresses", status);
     buf_deinit(&body);
     explicit_bzero(auth, strlen(auth));
@@ -108,7 +108,7 @@ static void ask(void *ctx)
 /* -- on the loop -- */
 
 /* Anybody may send this request, so the reason of a failure is logged but not in the reply. */
-static void answer(struct api_ips *ips, struct request *e)
+static void answer_ips(struct api_ips *ips, struct request *e)
 {
     if (ips->list)
         request_say_json(e, 200, json_incref(ips->list));
@@ -141,7 +141,7 @@ static void on_asked(void *ctx)
     take_answer(ips);
     config_drop(ips->config);
     for (uint32_t i = 0; i < ips->waiting_count; i++) {
-        answer(ips, ips->waiting[i]);
+        answer_ips(ips, ips->waiting[i]);
         request_drop(ips->waiting[i]);
     }
     ips->waiting_count = 0;
@@ -154,7 +154,7 @@ static bool is_older(uint64_t then_ns, uint64_t age_ns)
     return then_ns == NEVER || clock_mono_ns() - then_ns > age_ns;
 }
 
-static void begin(struct api_ips *ips)
+static void ask_fastly(struct api_ips *ips)
 {
     ips->asking = true;
     ips->asked_ns = clock_mono_ns();
@@ -164,7 +164,7 @@ static void begin(struct api_ips *ips)
     thread_work(ips->in->loop, ask, on_asked, ips);
 }
 
-static void on_late(struct request *e)
+static void answer_ips_late(struct request *e)
 {
     request_refuse(e, 503, "Fastly does not answer");
 }
@@ -175,7 +175,7 @@ static void await(struct api_ips *ips, struct request *e)
         request_refuse(e, 503, "too many requests are waiting for the list already");
         return;
     }
-    e->late = on_late;
+    e->late = answer_ips_late;
     visit_set_patience(e->visit, ips->account->connect_timeout_ms + ips->account->timeout_ms);
     ips->waiting[ips->waiting_count++] = request_hold(e);
 }
@@ -186,9 +186,9 @@ void api_fastly_ips(struct request *e)
 
     if (!ips->asking && is_older(ips->read_ns, FRESH_NS) && is_older(ips->asked_ns, AGAIN_NS) &&
         task_has_room(e->in))
-        begin(ips);
+        ask_fastly(ips);
     if (ips->list || (!ips->asking && ips->why.text[0]))
-        answer(ips, e);
+        answer_ips(ips, e);
     else if (ips->asking)
         await(ips, e);
     else

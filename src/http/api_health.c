@@ -19,7 +19,7 @@ static void livez_late(struct request *e)
 void api_livez(struct request *e)
 {
     e->late = livez_late;
-    http_server_ask_vitals(e, false);
+    http_server_ask_vitals(e, VITALS_HEALTH);
 }
 
 static void say_alive(struct request *e, const struct vitals *v)
@@ -102,7 +102,7 @@ static void readyz_late(struct request *e)
  * own connection does not send. */
 void api_readyz(struct request *e)
 {
-    http_server_ask_vitals(e, false);
+    http_server_ask_vitals(e, VITALS_HEALTH);
 }
 
 static void take_ready(struct request *e, const struct vitals *v)
@@ -209,7 +209,7 @@ static void render_endpoint(const struct http_server *in, struct buf *out)
                    in->counts.by_status[i]);
 }
 
-static bool may_see(const struct request *e, const struct config_account *a)
+static bool may_see_account(const struct request *e, const struct config_account *a)
 {
     return e->who->admin || auth_may_account(e->who, a);
 }
@@ -221,7 +221,7 @@ static bool may_see_named(void *ctx, struct span name)
 
     for (uint32_t i = 0; i < c->accounts_count; i++)
         if (span_is(name, c->accounts[i].name))
-            return may_see(e, &c->accounts[i]);
+            return may_see_account(e, &c->accounts[i]);
     return false;
 }
 
@@ -232,7 +232,7 @@ static void render_backlog(const struct request *e, bool redis_up, struct buf *o
     size_t n = 0;
 
     for (uint32_t i = 0; i < c->accounts_count; i++)
-        if (may_see(e, &c->accounts[i]))
+        if (may_see_account(e, &c->accounts[i]))
             at[n++] = (struct metrics_backlog){c->accounts[i].name,
                                                redis_up ? &stands(e, i)->overview : NULL};
     metrics_render_backlog(at, n, redis_up, out);
@@ -247,14 +247,16 @@ static void end_metrics(struct request *e)
     free(text);
 }
 
-static void answer_metrics(struct request *e, bool redis_up)
+enum redis_answer { REDIS_ANSWERED, REDIS_SILENT };
+
+static void answer_metrics(struct request *e, enum redis_answer redis)
 {
     struct buf *text = e->state;
     struct answer a = {.status = 200, .type = METRICS_CONTENT_TYPE, .file = -1};
 
     if (!e->visit || visit_answered(e->visit))
         return;
-    render_backlog(e, redis_up, text);
+    render_backlog(e, redis == REDIS_ANSWERED, text);
     render_endpoint(e->in, text);
     a.body_bytes = text->n;
     a.body = buf_take(text);
@@ -265,14 +267,14 @@ static void on_backlog(void *ctx, bool ok)
 {
     struct request *e = ctx;
 
-    answer_metrics(e, ok);
+    answer_metrics(e, ok ? REDIS_ANSWERED : REDIS_SILENT);
     request_drop(e);
 }
 
 /* Redis or the dispatch loop does not answer: replies with the other metrics. */
-static void on_late(struct request *e)
+static void metrics_late(struct request *e)
 {
-    answer_metrics(e, false);
+    answer_metrics(e, REDIS_SILENT);
 }
 
 void api_metrics(struct request *e)
@@ -286,8 +288,8 @@ void api_metrics(struct request *e)
     buf_init(text, most);
     e->state = text;
     e->end = end_metrics;
-    e->late = on_late;
-    http_server_ask_vitals(e, true);
+    e->late = metrics_late;
+    http_server_ask_vitals(e, VITALS_AND_METRICS);
 }
 
 static void take_metrics(struct request *e, const struct vitals *v)

@@ -73,7 +73,7 @@ void api_hooks_free(struct api_hooks *h)
     free(h);
 }
 
-static const struct api_hook *find(const struct api_hooks *h, struct span name)
+static const struct api_hook *find_hook(const struct api_hooks *h, struct span name)
 {
     for (uint32_t i = 0; i < h->count; i++)
         if (span_is(name, h->at[i].config->name))
@@ -118,7 +118,7 @@ static int check_proof(struct request *e, const struct api_hook *d, const struct
 
 /* -- the job -- */
 
-static void on_put(void *ctx, const struct submit_result *r)
+static void on_hook_put(void *ctx, const struct submit_result *r)
 {
     struct request *e = ctx;
 
@@ -129,14 +129,10 @@ static void on_put(void *ctx, const struct submit_result *r)
     request_drop(e);
 }
 
-static const struct config_account *account_of(const struct request *e, const struct config_hook *c)
-{
-    return request_find_account(e, *c->account ? span_str(c->account) : span_of(NULL, 0));
-}
-
 static void push(struct request *e, const struct api_hook *d, const struct hook_job *job)
 {
-    const struct config_account *a = account_of(e, d->config);
+    struct span name = *d->config->account ? span_str(d->config->account) : span_of(NULL, 0);
+    const struct config_account *a = request_find_account(e, name);
     struct jobform *f = &e->in->form;
     char ref[100];
     struct job_spec spec;
@@ -145,19 +141,19 @@ static void push(struct request *e, const struct api_hook *d, const struct hook_
     jobform_clear(f, d->config->lane);
     f->takes_account = false;
     for (size_t i = 0; i < job->fields_count; i += 2) {
-        char name[16];
+        char field[16];
 
-        snprintf(name, sizeof(name), "%.*s", (int)job->fields[i].n, job->fields[i].p);
-        jobform_put(f, name, job->fields[i + 1]);
+        snprintf(field, sizeof(field), "%.*s", (int)job->fields[i].n, job->fields[i].p);
+        jobform_put(f, field, job->fields[i + 1]);
     }
     snprintf(ref, sizeof(ref), "hook:%s", d->config->name);
     jobform_put(f, "ref", span_str(ref));
     if (api_admit(e, a, f, &spec))
-        api_push(e, a, f, NULL, on_put);
+        api_push(e, a, f, NULL, on_hook_put);
 }
 
-static void apply(struct request *e, const struct api_hook *d, const struct hook_request *r,
-                  const json_t *document)
+static void apply_template(struct request *e, const struct api_hook *d,
+                           const struct hook_request *r, const json_t *document)
 {
     struct hook_job *job = &e->in->hooks->job;
     struct error err;
@@ -178,7 +174,7 @@ static void apply(struct request *e, const struct api_hook *d, const struct hook
 /* Refuses early what can be refused without reading the body. */
 void api_hook_head(struct request *e)
 {
-    const struct api_hook *d = find(e->in->hooks, e->parts[0]);
+    const struct api_hook *d = find_hook(e->in->hooks, e->parts[0]);
 
     if (!d)
         request_refuse(e, 404, "there is no such hook");
@@ -188,7 +184,7 @@ void api_hook_head(struct request *e)
 
 void api_hook(struct request *e)
 {
-    const struct api_hook *d = find(e->in->hooks, e->parts[0]);
+    const struct api_hook *d = find_hook(e->in->hooks, e->parts[0]);
     struct hook_request r = {.method = visit_method(e->visit),
                              .path = visit_target(e->visit),
                              .body = visit_body(e->visit),
@@ -219,7 +215,7 @@ void api_hook(struct request *e)
     }
     document = json_loadb(r.body.p, r.body.n, 0, &where);
     if (document) {
-        apply(e, d, &r, document);
+        apply_template(e, d, &r, document);
     } else {
         snprintf(why, sizeof(why), "not JSON: %s", where.text);
         request_refuse(e, 400, why);

@@ -84,7 +84,7 @@ static struct subject *subject_of(struct request *e)
 
 /* Whether the producer may see what another producer wrote into the receipt: only if it could have
  * pushed that job itself. */
-static bool may_see(const struct request *e, const json_t *scope)
+static bool may_see_receipt(const struct request *e, const json_t *scope)
 {
     const struct subject *s = e->state;
     bool kind_with_service = false, service = false;
@@ -116,7 +116,7 @@ static void say_receipt(struct request *e, int status, struct span receipt)
         json_decref(j);
         j = json_object();
     }
-    if (!may_see(e, json_object_get(j, "scope"))) {
+    if (!may_see_receipt(e, json_object_get(j, "scope"))) {
         json_object_del(j, "ref");
         json_object_del(j, "reason");
     }
@@ -204,7 +204,7 @@ static void late_cancel(struct request *e)
 
 static void look_for_it(struct request *e);
 
-static void on_cancelled(void *ctx, enum jobplace_cancelled what, struct span receipt)
+static void on_cancel_answer(void *ctx, enum jobplace_cancelled what, struct span receipt)
 {
     struct request *e = ctx;
     struct subject *s = e->state;
@@ -228,7 +228,7 @@ static void take_back(struct request *e)
     const struct subject *s = e->state;
     char *receipt = cancelled_receipt(s);
 
-    jobplace_cancel(redis_of(e), s->account, s->job, &s->place, span_str(receipt), on_cancelled,
+    jobplace_cancel(redis_of(e), s->account, s->job, &s->place, span_str(receipt), on_cancel_answer,
                     request_hold(e));
     free(receipt);
 }
@@ -263,7 +263,7 @@ static void on_fields(void *ctx, enum jobplace_read what, const struct span *fie
     if (what == JOBPLACE_UNREADABLE)
         request_refuse(e, 503, why.p);
     else if (what == JOBPLACE_NOT_THERE)
-        on_cancelled(request_hold(e), JOBPLACE_MOVED, SPAN(""));
+        on_cancel_answer(request_hold(e), JOBPLACE_MOVED, SPAN(""));
     else if (check_fields(e, fields, count) == 0)
         take_back(e);
     request_drop(e);

@@ -69,7 +69,7 @@ static void on_request(void *ctx, const struct plan_request *r)
 }
 
 /* False if the task was refused. */
-static bool begin(struct planner *p)
+static bool begin_plan(struct planner *p)
 {
     struct plan_options o = {.account = p->account,
                              .window = p->window,
@@ -129,7 +129,7 @@ static void plan_backlog(struct planner *p)
     struct backlog_counts counts;
     int rc;
 
-    if (!begin(p))
+    if (!begin_plan(p))
         return;
     rc = backlog_read_jobs(p->task->client, p->account, p->plan, &counts, on_page, p);
     if (rc == -ECANCELED)
@@ -199,7 +199,7 @@ static void put_job(struct planner *p, uint64_t number)
     const struct span *fields = jobform_fields(&p->form, &count);
     char err[300];
 
-    if (!p->plan && !begin(p))
+    if (!p->plan && !begin_plan(p))
         return;
     if (plan_take(p->plan, p->form.lane, fields, count, err, sizeof(err)) < 0)
         complain(p, number, 400, err);
@@ -227,7 +227,7 @@ static void take_job(struct planner *p, struct span text, uint64_t number)
     complain(p, number, status, err.text);
 }
 
-static void take_list(struct planner *p, const json_t *jobs)
+static void take_jobs(struct planner *p, const json_t *jobs)
 {
     p->place = "job";
     for (size_t i = 0; !task_answered(p->task) && i < json_array_size(jobs); i++) {
@@ -272,7 +272,7 @@ static int take_object(struct planner *p, const json_t *doc, struct error *err)
     if (name)
         status = find_account(p, span_str(json_string_value(name)), err);
     if (status == 0)
-        take_list(p, jobs);
+        take_jobs(p, jobs);
     return status;
 }
 
@@ -310,7 +310,7 @@ static void plan_jobs(struct planner *p)
 
 /* -- the route -- */
 
-static void work(struct task *c)
+static void plan_on_worker(struct task *c)
 {
     struct planner *p = c->order;
 
@@ -396,5 +396,5 @@ void api_plan(struct request *e)
         free_planner(p);
         return;
     }
-    task_begin(e, TASK_PLAN, work, p, free_planner);
+    task_begin(e, TASK_PLAN, plan_on_worker, p, free_planner);
 }

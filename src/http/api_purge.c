@@ -241,7 +241,7 @@ static void on_patience_over(struct request *e)
 }
 
 /* Replies with the job, which Redis has stored, but no longer waits for its outcome. */
-static void on_withdrawn(struct request *e, int status, const char *why)
+static void on_push_withdrawn(struct request *e, int status, const char *why)
 {
     (void)status;
     (void)why;
@@ -259,7 +259,7 @@ static void on_visitor_gone(struct request *e)
     request_drop(e);
 }
 
-static void on_put(void *ctx, const struct submit_result *r)
+static void on_job_put(void *ctx, const struct submit_result *r)
 {
     struct request *e = ctx;
     struct pushed *p = e->state;
@@ -271,7 +271,7 @@ static void on_put(void *ctx, const struct submit_result *r)
         p->repeated = r->outcome == SUBMIT_REPEATED;
         if (p->wait_s && e->visit && !visit_answered(e->visit) && !e->in->stopping) {
             visit_await(e->visit, p->wait_s * 1000);
-            e->withdrawn = on_withdrawn;
+            e->withdrawn = on_push_withdrawn;
             p->waiter = job_watch_add(e->in->waiters, p->account, p->job,
                                       p->not_before_ms ? WAITER_DELAYED : WAITER_PLAIN, on_waited,
                                       request_hold(e));
@@ -343,7 +343,7 @@ void api_push(struct request *e, const struct config_account *a, struct jobform 
 /* -- headers -- */
 
 /* Finds "wait=30" among other preferences: RFC 7240 section 4.3. */
-static void take_prefer(void *ctx, struct span value)
+static void take_wait(void *ctx, struct span value)
 {
     struct pushed *p = ctx;
     struct span part;
@@ -410,7 +410,7 @@ static struct pushed *prepare(struct request *e, const struct config_account *a,
     p->not_before_ms = spec->not_before_ms;
     /* Queried before the job is pushed, so that its answer arrives before the job's. */
     (void)overview_cache_of(e->in->overviews, a, clock_mono_ns());
-    visit_headers_named(e->visit, "Prefer", take_prefer, p);
+    visit_headers_named(e->visit, "Prefer", take_wait, p);
     e->state = p;
     e->end = end_pushed;
     e->late = on_patience_over;
@@ -469,5 +469,5 @@ void api_purge(struct request *e)
     if (!a || !api_admit(e, a, f, &spec))
         return;
     prepare(e, a, f, &spec);
-    api_push(e, a, f, has_once ? &once.once : NULL, on_put);
+    api_push(e, a, f, has_once ? &once.once : NULL, on_job_put);
 }

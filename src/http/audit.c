@@ -49,14 +49,12 @@ void audit_free(struct audit *a)
 
 void audit_refused(struct audit *a, const struct request *e, int status, const char *why)
 {
-    struct span target = visit_target(e->visit), method = visit_method(e->visit);
-    const char *query = target.n ? memchr(target.p, '?', target.n) : NULL;
+    struct span target = url_without_query(visit_target(e->visit));
+    struct span method = visit_method(e->visit);
 
     if (!loglimit_take(&a->limit, clock_mono_ns()))
         return;
     timer_start_at(a->timer, loglimit_due_ns(&a->limit));
-    if (query)
-        target.n = (size_t)(query - target.p);
     log_warn("HTTP request refused",
              "status=%d producer=\"%s\" peer=%s method=%.*s path=\"%.*s\" why=\"%.400s\"", status,
              e->who ? e->who->name : "", visit_peer(e->visit), (int)min_u64(method.n, 40), method.p,

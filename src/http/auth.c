@@ -12,14 +12,14 @@
 #define GONE_RETRY_MS 60000u /* for a producer that was removed */
 
 /* A minute's worth of jobs may come at once; then the allowance is refilled evenly. */
-struct pace {
+struct job_rate {
     double level; /* jobs */
     uint64_t at_ns;
 };
 
 struct auth {
     const struct config *config;
-    struct pace *paces; /* one for each producer */
+    struct job_rate *rates; /* one for each producer */
 };
 
 static const struct config_producer anybody = {
@@ -35,20 +35,20 @@ struct auth *auth_new(const struct config *c)
     struct auth *g = alloc_zeroed(1, sizeof(*g));
 
     g->config = c;
-    g->paces = alloc_zeroed(c->producers_count + 1, sizeof(*g->paces));
+    g->rates = alloc_zeroed(c->producers_count + 1, sizeof(*g->rates));
     for (uint32_t i = 0; i < c->producers_count; i++)
-        g->paces[i].level = c->producers[i].jobs_per_minute;
+        g->rates[i].level = c->producers[i].jobs_per_minute;
     return g;
 }
 
 /* Finds it by name, so that a producer in both configurations keeps its rate count. */
-static struct pace *pace_of(const struct auth *g, const struct config_producer *p)
+static struct job_rate *rate_of(const struct auth *g, const struct config_producer *p)
 {
     const struct config_producer *at = g->config->producers;
 
     for (uint32_t i = 0; i < g->config->producers_count; i++)
         if (&at[i] == p || strcmp(at[i].name, p->name) == 0)
-            return &g->paces[i];
+            return &g->rates[i];
     return NULL;
 }
 
@@ -57,13 +57,13 @@ struct auth *auth_renew(struct auth *old, const struct config *c)
     struct auth *g = auth_new(c);
 
     for (uint32_t i = 0; i < c->producers_count; i++) {
-        const struct pace *before = pace_of(old, &c->producers[i]);
+        const struct job_rate *before = rate_of(old, &c->producers[i]);
 
         if (!before)
             continue;
-        g->paces[i].at_ns = before->at_ns;
-        if (before->level < g->paces[i].level)
-            g->paces[i].level = before->level;
+        g->rates[i].at_ns = before->at_ns;
+        if (before->level < g->rates[i].level)
+            g->rates[i].level = before->level;
     }
     auth_free(old);
     return g;
@@ -73,7 +73,7 @@ void auth_free(struct auth *g)
 {
     if (!g)
         return;
-    free(g->paces);
+    free(g->rates);
     free(g);
 }
 
@@ -145,7 +145,7 @@ const struct config_producer *auth_still(const struct auth *g, const struct conf
 
 /* -- scopes -- */
 
-static bool among(const struct config_words *w, const char *word)
+static bool is_word_of(const struct config_words *w, const char *word)
 {
     for (uint32_t i = 0; i < w->count; i++)
         if (strcmp(w->at[i], word) == 0)
@@ -155,12 +155,12 @@ static bool among(const struct config_words *w, const char *word)
 
 bool auth_may_account(const struct config_producer *p, const struct config_account *a)
 {
-    return among(&p->accounts, a->name);
+    return is_word_of(&p->accounts, a->name);
 }
 
 bool auth_may_service(const struct config_producer *p, const struct config_service *s)
 {
-    return among(&p->services, s->id) || (*s->name && among(&p->services, s->name));
+    return is_word_of(&p->services, s->id) || (*s->name && is_word_of(&p->services, s->name));
 }
 
 /* "www.example.com" matches itself, "*.example.com" everything below example.com. A pattern without
@@ -278,23 +278,23 @@ bool auth_may_word(const struct config_producer *p, const struct config_account 
     return span_is(what, "host") && may_host(p, rest);
 }
 
-/* -- pace -- */
+/* -- jobs per minute -- */
 
 uint64_t auth_take(struct auth *g, const struct config_producer *p, uint32_t jobs, uint64_t now_ns)
 {
     double most = p->jobs_per_minute, gained;
-    struct pace *pace;
+    struct job_rate *rate;
 
     if (p->jobs_per_minute == 0)
         return 0;
-    pace = pace_of(g, p);
-    if (!pace)
+    rate = rate_of(g, p);
+    if (!rate)
         return GONE_RETRY_MS;
-    gained = (double)(now_ns - pace->at_ns) / (60.0 * (double)NS_PER_S) * most;
-    pace->level = pace->level + gained > most ? most : pace->level + gained;
-    pace->at_ns = now_ns;
-    if (pace->level < jobs)
-        return (uint64_t)((jobs - pace->level) / most * 60000.0) + 1;
-    pace->level -= jobs;
+    gained = (double)(now_ns - rate->at_ns) / (60.0 * (double)NS_PER_S) * most;
+    rate->level = rate->level + gained > most ? most : rate->level + gained;
+    rate->at_ns = now_ns;
+    if (rate->level < jobs)
+        return (uint64_t)((jobs - rate->level) / most * 60000.0) + 1;
+    rate->level -= jobs;
     return 0;
 }

@@ -6,7 +6,7 @@
 #include "digest.h"
 #include "hook_signature.h"
 
-static int refuse(struct error *err, const char *setting, const char *why)
+static int refuse_delivery(struct error *err, const char *setting, const char *why)
 {
     return error_set(err, -EACCES, "%s: %s", setting, why);
 }
@@ -42,7 +42,7 @@ static int check_digest(const struct config_signature *s, struct span secret,
 
     for (uint32_t i = 0; i < sent->digests_count; i++)
         same |= digest_same(ours, plain(sent->digests[i], s->encoding, theirs_room));
-    return same ? 0 : refuse(err, s->header, "the signature does not match");
+    return same ? 0 : refuse_delivery(err, s->header, "the signature does not match");
 }
 
 static int find_time(const struct config_signature *s, const struct hook_request *request,
@@ -51,7 +51,7 @@ static int find_time(const struct config_signature *s, const struct hook_request
     if (!time->n && !*s->time_header)
         return 0;
     if (!time->n && !hook_request_header(request, s->time_header, time))
-        return refuse(err, s->time_header, "missing");
+        return refuse_delivery(err, s->time_header, "missing");
     return hook_signature_time(s, *time, wall_ms, err) < 0 ? -EACCES : 0;
 }
 
@@ -80,13 +80,14 @@ int hook_auth_check(const struct config_signature *s, struct span secret,
     if (s->scheme == HOOK_UNSIGNED)
         return 0;
     if (secret.n == 0)
-        return refuse(err, "secret", "the hook's secret is empty");
+        return refuse_delivery(err, "secret", "the hook's secret is empty");
     if (!hook_request_header(request, s->header, &value))
-        return refuse(err, s->header, "missing");
+        return refuse_delivery(err, s->header, "missing");
     if (hook_signature_parse(s, value, &sent) < 0)
-        return refuse(err, s->header, "does not have the configured format");
+        return refuse_delivery(err, s->header, "does not have the configured format");
     if (s->scheme == HOOK_TOKEN)
-        return digest_same_secret(sent.digests[0], secret) ? 0
-                                                           : refuse(err, s->header, "wrong token");
+        return digest_same_secret(sent.digests[0], secret)
+                   ? 0
+                   : refuse_delivery(err, s->header, "wrong token");
     return check_hmac(s, secret, request, &sent, wall_ms, err);
 }

@@ -220,7 +220,7 @@ route_cb api_purge, api_bulk_begin, api_bulk_end, api_job_get, api_job_cancel, a
 
 /* -- server.c: asks the dispatch loop for its state. api_health is called with the answer, even
  * if the visit is over -- */
-void http_server_ask_vitals(struct request *e, bool metrics);
+void http_server_ask_vitals(struct request *e, enum vitals_wanted wanted);
 void api_health(struct request *e, const struct vitals *v);
 
 /* -- server.c: called when a task ends, because stopping waits for the last one -- */

@@ -51,7 +51,7 @@ const struct config_producer *known_without_token(const struct request *e)
     return auth_find_from(e->in->auth, &from);
 }
 
-static int refuse(const char **why, const char *sentence, int status)
+static int refuse_client(const char **why, const char *sentence, int status)
 {
     *why = sentence;
     return status;
@@ -64,15 +64,15 @@ static int identify(struct request *e, const char **why)
     e->by_token = token.p;
     if (token.p) {
         e->who = auth_find(e->in->auth, token);
-        return e->who ? 0 : refuse(why, "the token is not of a producer", 401);
+        return e->who ? 0 : refuse_client(why, "the token is not of a producer", 401);
     }
     e->who = known_without_token(e);
     if (!e->who)
-        return refuse(why, "a producer's token is needed: Authorization: Bearer, or Fastly-Key",
-                      401);
+        return refuse_client(
+            why, "a producer's token is needed: Authorization: Bearer, or Fastly-Key", 401);
     if (openmode_is_of_a_page(e->visit)) {
         e->who = NULL;
-        return refuse(why, "a web page must show a producer's token", 403);
+        return refuse_client(why, "a web page must show a producer's token", 403);
     }
     return 0;
 }
@@ -90,7 +90,7 @@ int known_authenticate(struct request *e, const char **why)
     }
     status = identify(e, why);
     if (status == 0 && e->route->access == ROUTE_ADMIN && !e->who->admin)
-        return refuse(why, "this needs a producer with admin: true", 403);
+        return refuse_client(why, "this needs a producer with admin: true", 403);
     return status;
 }
 

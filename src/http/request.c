@@ -167,7 +167,7 @@ void request_audit(const struct request *e, int status, const char *sentence)
         audit_refused(e->in->audit, e, status, sentence);
 }
 
-static void refuse(struct request *e, int status, uint64_t retry_ms, const char *sentence)
+static void answer_refusal(struct request *e, int status, uint64_t retry_ms, const char *sentence)
 {
     bool ours = !e->route || e->route->voice == ROUTE_OURS;
     char seconds[24], *text;
@@ -197,7 +197,7 @@ void request_refuse_later(struct request *e, int status, uint64_t retry_ms, cons
     if (!e->visit || visit_answered(e->visit))
         return;
     request_audit(e, status, e->audited ? e->audited : sentence);
-    refuse(e, status, retry_ms, sentence);
+    answer_refusal(e, status, retry_ms, sentence);
 }
 
 void request_refuse(struct request *e, int status, const char *sentence)
@@ -207,7 +207,7 @@ void request_refuse(struct request *e, int status, const char *sentence)
 
 /* -- memory -- */
 
-static void open_bill(struct request *e)
+static void open_request_bill(struct request *e)
 {
     struct http_server *in = e->in;
     bool unproven = e->route->access == ROUTE_OPEN || e->route->access == ROUTE_SIGNED;
@@ -230,7 +230,7 @@ static uint64_t body_most(const struct request *e, uint64_t most)
 
 bool request_enter(struct request *e)
 {
-    open_bill(e);
+    open_request_bill(e);
     visit_bill(e->visit, &e->bill);
     if (e->route->access == ROUTE_SIGNED)
         visit_collect(e->visit, body_most(e, quota_most(&e->in->unproven)));
@@ -283,8 +283,8 @@ void request_refuse_full(struct request *e)
                  in->counts.full, in->proven.used, in->proven.max, in->unproven.used,
                  in->unproven.max);
     }
-    refuse(e, 503, RETRY_MS,
-           "too much is under way for the memory there is (memory_max); try again");
+    answer_refusal(e, 503, RETRY_MS,
+                   "too much is under way for the memory there is (memory_max); try again");
 }
 
 /* -- query and account -- */

@@ -35,7 +35,7 @@ struct letter {
     enum letter_kind kind;
     const struct config *config; /* held */
     struct request *request;     /* that asked for the vitals */
-    bool metrics;
+    enum vitals_wanted wanted;
     struct vitals vitals;
 };
 
@@ -168,7 +168,7 @@ static void on_head(void *ctx, struct visit *v)
         e->route->serve_head(e);
 }
 
-static size_t on_part(void *ctx, struct visit *v, struct span part)
+static size_t on_visit_part(void *ctx, struct visit *v, struct span part)
 {
     struct request *e = visit_ctx(v);
     size_t taken = part.n;
@@ -188,7 +188,7 @@ static void on_whole(void *ctx, struct visit *v)
     e->route->serve(e);
 }
 
-static void on_late(void *ctx, struct visit *v)
+static void on_visit_late(void *ctx, struct visit *v)
 {
     struct request *e = visit_ctx(v);
 
@@ -366,20 +366,13 @@ static void on_httpd_closed(void *ctx)
     job_watch_close(in->waiters, on_job_watch_closed, in);
 }
 
-static void stop(struct http_server *in)
-{
-    in->stopping = true;
-    httpd_close(in->httpd, on_httpd_closed, in);
-    job_watch_give_up(in->waiters);
-}
-
-void http_server_ask_vitals(struct request *e, bool metrics)
+void http_server_ask_vitals(struct request *e, enum vitals_wanted wanted)
 {
     struct letter *l = alloc_zeroed(1, sizeof(*l));
 
     l->kind = LETTER_ASK_VITALS;
     l->request = request_hold(e);
-    l->metrics = metrics;
+    l->wanted = wanted;
     e->in->vitals_asked++;
     mailbox_post(e->in->dispatch_inbox, &l->link);
 }
@@ -404,7 +397,9 @@ static void on_letters(void *ctx, struct list *posted)
         if (l->kind == LETTER_CONFIGURE) {
             configure(in, l->config);
         } else if (l->kind == LETTER_STOP) {
-            stop(in);
+            in->stopping = true;
+            httpd_close(in->httpd, on_httpd_closed, in);
+            job_watch_give_up(in->waiters);
         } else {
             take_vitals(in, l);
             answered = true;
@@ -435,7 +430,7 @@ static void on_dispatch_letters(void *ctx, struct list *posted)
         if (l->kind == LETTER_ASK_VITALS) {
             l->kind = LETTER_VITALS;
             buf_init(&l->vitals.metrics, METRICS_MAX_BYTES(in->accounts_count));
-            in->options.vitals(in->options.ctx, &l->vitals, l->metrics);
+            in->options.vitals(in->options.ctx, &l->vitals, l->wanted);
             mailbox_post(in->mailbox, &l->link);
             continue;
         }
@@ -449,7 +444,8 @@ static void on_dispatch_letters(void *ctx, struct list *posted)
 
 static struct httpd *open_httpd(struct http_server *in, struct error *err)
 {
-    static const struct httpd_calls calls = {on_head, on_part, on_whole, on_late, on_gone, on_full};
+    static const struct httpd_calls calls = {on_head,       on_visit_part, on_whole,
+                                             on_visit_late, on_gone,       on_full};
     const struct config *c = in->config;
     struct httpd_options o = httpd_options(in);
     struct httpd *h = NULL;

@@ -19,7 +19,8 @@ struct vitals {
     char trouble[512];
     struct buf metrics; /* Prometheus text; only if requested */
 };
-typedef void vitals_cb(void *ctx, struct vitals *v, bool metrics_wanted);
+enum vitals_wanted { VITALS_HEALTH, VITALS_AND_METRICS };
+typedef void vitals_cb(void *ctx, struct vitals *v, enum vitals_wanted wanted);
 
 struct http_server_options {
     const struct config *config; /* shared: held while it is used */

@@ -58,7 +58,7 @@ const char *task_outcome(int err)
     return err == 0 ? "done" : err == -EIO ? "refused" : "unknown";
 }
 
-static void work(void *ctx)
+static void run_task(void *ctx)
 {
     struct task *c = ctx;
     struct error why;
@@ -76,7 +76,7 @@ static void work(void *ctx)
 
 /* -- on the loop -- */
 
-static void answer(struct task *c)
+static void answer_task(struct task *c)
 {
     if (c->json)
         request_say_json(c->request, c->status, c->json);
@@ -89,7 +89,7 @@ static void on_done(void *ctx)
     struct task *c = ctx;
     struct http_server *in = c->request->in;
 
-    answer(c);
+    answer_task(c);
     request_drop(c->request);
     c->free_order(c->order);
     in->tasks--;
@@ -98,7 +98,7 @@ static void on_done(void *ctx)
     http_server_task_over(in);
 }
 
-static void on_late(struct request *e)
+static void on_task_late(struct request *e)
 {
     bool changes = strcmp(e->route->method, "GET") != 0 && e->route->access == ROUTE_ADMIN;
 
@@ -114,7 +114,7 @@ bool task_has_room(const struct http_server *in)
 }
 
 /* Refuses the client; the work that it has ordered continues. */
-static void on_withdrawn(struct request *e, int status, const char *why)
+static void on_task_withdrawn(struct request *e, int status, const char *why)
 {
     request_refuse(e, status, why);
 }
@@ -148,10 +148,10 @@ void task_begin(struct request *e, enum task_kind kind, task_work_cb *cb, void *
     c->free_order = free_order;
     c->request = request_hold(e);
     snprintf(c->by, sizeof(c->by), "%.120s from %s", e->who->name, visit_peer(e->visit));
-    e->late = on_late;
-    e->withdrawn = on_withdrawn;
+    e->late = on_task_late;
+    e->withdrawn = on_task_withdrawn;
     visit_set_patience(e->visit, PATIENCE_MS);
     in->tasks++;
     in->plans += kind == TASK_PLAN;
-    thread_work(in->loop, work, on_done, c);
+    thread_work(in->loop, run_task, on_done, c);
 }

@@ -27,34 +27,34 @@ int backlog_read_budget(struct client *c, const struct config_account *a, struct
 
 /* -- the jobs -------------------------------------------------------------------------------- */
 
-struct reading {
+struct backlog_read {
     struct peek *peek;
     struct plan *plan;
     struct backlog_counts *counts;
     uint64_t jobs;
 };
 
-static void refuse(struct reading *g, enum lane lane, struct span id, const char *why)
+static void count_refused(struct backlog_read *g, enum lane lane, struct span id, const char *why)
 {
     if (g->counts->refused++ == 0)
         snprintf(g->counts->why, sizeof(g->counts->why), "%s-%.*s: %s", lane_names[lane], (int)id.n,
                  id.p, why);
 }
 
-static void on_entry(void *ctx, enum lane lane, struct span id, const struct span *fields,
-                     size_t fields_count)
+static void on_peeked_entry(void *ctx, enum lane lane, struct span id, const struct span *fields,
+                            size_t fields_count)
 {
-    struct reading *g = ctx;
+    struct backlog_read *g = ctx;
     char why[128];
 
     g->jobs++;
     if (plan_take(g->plan, lane, fields, fields_count, why, sizeof(why)) < 0)
-        refuse(g, lane, id, why);
+        count_refused(g, lane, id, why);
 }
 
 /* The most urgent lane that has unread entries and room for its next page. If no lane has both, the
  * most urgent lane that has unread entries; LANE_N if there is none. */
-static int choose_lane(const struct reading *g)
+static int choose_lane(const struct backlog_read *g)
 {
     int first = LANE_N;
 
@@ -71,13 +71,13 @@ static int choose_lane(const struct reading *g)
 int backlog_read_jobs(struct client *c, const struct config_account *a, struct plan *p,
                       struct backlog_counts *counts, backlog_progress_cb *progress, void *ctx)
 {
-    struct reading g = {.peek = peek_new(c, a->name), .plan = p, .counts = counts};
+    struct backlog_read g = {.peek = peek_new(c, a->name), .plan = p, .counts = counts};
     int lane, rc = 0;
 
     *counts = (struct backlog_counts){0};
     while (rc == 0 && (lane = choose_lane(&g)) < LANE_N) {
         plan_make_room(p, (enum lane)lane, peek_page_entries(g.peek, (enum lane)lane));
-        rc = peek_page(g.peek, (enum lane)lane, on_entry, &g);
+        rc = peek_page(g.peek, (enum lane)lane, on_peeked_entry, &g);
         if (rc == 0 && !progress(ctx, g.jobs))
             rc = -ECANCELED;
     }

@@ -140,7 +140,7 @@ static uint32_t shelve_repeat(struct plan *p, enum lane lane, const struct span 
     return number;
 }
 
-static void add(struct plan *p, enum lane lane, const struct job_spec *spec, uint32_t repeat)
+static void add_job(struct plan *p, enum lane lane, const struct job_spec *spec, uint32_t repeat)
 {
     struct plan_lane *l = &p->result.lanes[lane];
     uint64_t merged = window_merged(&p->pace.window);
@@ -151,10 +151,12 @@ static void add(struct plan *p, enum lane lane, const struct job_spec *spec, uin
     l->merged += window_merged(&p->pace.window) - merged;
 }
 
+enum admission { ADMIT_NEW, ADMIT_REPEAT };
+
 /* Treats an entry as the daemon does after reading it: it is refused, expires, is postponed or
  * joins the window. */
 static int admit(struct plan *p, enum lane lane, const struct span *fields, size_t count,
-                 bool first, char *err, size_t err_room)
+                 enum admission how, char *err, size_t err_room)
 {
     struct job_spec spec;
     const char *why_not;
@@ -171,8 +173,8 @@ static int admit(struct plan *p, enum lane lane, const struct span *fields, size
     } else if (spec.not_before_ms > wall_ms(p)) {
         postpone(p, lane, fields, count, spec.not_before_ms - wall_ms(p));
     } else {
-        p->result.lanes[lane].jobs += first;
-        add(p, lane, &spec, shelve_repeat(p, lane, fields, count, spec.repeat_after_ms));
+        p->result.lanes[lane].jobs += how == ADMIT_NEW;
+        add_job(p, lane, &spec, shelve_repeat(p, lane, fields, count, spec.repeat_after_ms));
     }
     return 0;
 }
@@ -183,8 +185,8 @@ static void admit_due(struct plan *p)
     char err[160];
 
     while ((job = plan_later_take(&p->plan_later, p->now_ns))) {
-        int rc =
-            admit(p, job->lane, job->fields, job->count, job->repeat_ms == 0, err, sizeof(err));
+        int rc = admit(p, job->lane, job->fields, job->count,
+                       job->repeat_ms ? ADMIT_REPEAT : ADMIT_NEW, err, sizeof(err));
 
         p->result.refused += rc < 0;
         plan_later_return(&p->plan_later, job);
@@ -193,7 +195,7 @@ static void admit_due(struct plan *p)
 
 /* -- ends of targets and jobs ---------------------------------------------------------------- */
 
-static void on_job_end(void *ctx, const struct window_job *job)
+static void on_planned_end(void *ctx, const struct window_job *job)
 {
     struct plan *p = ctx;
     struct plan_lane *l = &p->result.lanes[job->lane];
@@ -214,7 +216,7 @@ static void end_all(struct plan *p, struct list *targets, enum outcome outcome)
     struct list *node;
 
     while ((node = list_pop_front(targets)))
-        window_settle(&p->pace.window, pending_of(node), outcome, on_job_end, p);
+        window_settle(&p->pace.window, pending_of(node), outcome, on_planned_end, p);
 }
 
 static uint64_t land_flights(struct plan *p)
@@ -239,11 +241,6 @@ static uint64_t land_flights(struct plan *p)
 
 /* The key contains a space, so no job can name the same key. */
 static const char ghost_bytes[] = "one more";
-
-static bool is_ghost(const struct pending *t)
-{
-    return span_is(pending_bytes(t), ghost_bytes);
-}
 
 /* The service with the longest queue of urgent targets; the ghost joins that queue. */
 static uint16_t ghost_service(const struct plan *p)
@@ -299,7 +296,7 @@ static struct pending *find_ghost(const struct plan *p, struct list *targets)
     if (!p->ghost.waiting)
         return NULL;
     list_each(it, targets)
-        if (is_ghost(pending_of(it)))
+        if (span_is(pending_bytes(pending_of(it)), ghost_bytes))
             return pending_of(it);
     return NULL;
 }
@@ -307,7 +304,7 @@ static struct pending *find_ghost(const struct plan *p, struct list *targets)
 /* The ghost would be sent now. It must be on no list. */
 static void end_ghost(struct plan *p, struct pending *ghost)
 {
-    window_settle(&p->pace.window, ghost, OUTCOME_CANCELLED, on_job_end, p);
+    window_settle(&p->pace.window, ghost, OUTCOME_CANCELLED, on_planned_end, p);
     measure_ghost(p);
 }
 
@@ -329,7 +326,7 @@ static void count_request(struct plan *p, const struct batch *b)
         p->options.request(p->options.ctx, &r);
 }
 
-static void send_batch(struct plan *p, struct batch *b)
+static void count_as_sent(struct plan *p, struct batch *b)
 {
     struct pending *ghost = find_ghost(p, &b->absorbed);
 
@@ -358,8 +355,8 @@ static void without_ghost(struct plan *p, struct batch *b)
 }
 
 /* Reserves units by the same rules as the ledger, and grants them at once. */
-static void reserve(void *ctx, enum ledger_kind l, enum lane lane, uint64_t want, uint64_t now_ns,
-                    uint64_t *when_ns)
+static void reserve_at_once(void *ctx, enum ledger_kind l, enum lane lane, uint64_t want,
+                            uint64_t now_ns, uint64_t *when_ns)
 {
     struct plan *p = ctx;
     uint64_t have = pace_granted(&p->pace, l), portion;
@@ -386,13 +383,13 @@ static uint64_t send_ready(struct plan *p)
     do {
         next = NEVER;
         p->reserved = sent = false;
-        pace_ask(&p->pace, reserve, p, p->now_ns, &next);
+        pace_ask(&p->pace, reserve_at_once, p, p->now_ns, &next);
         while ((b = pace_pick(&p->pace, now, &expired, &next))) {
             sent = true;
             end_all(p, &expired, OUTCOME_EXPIRED);
             without_ghost(p, b);
             if (pace_begin(&p->pace, b, p->now_ns))
-                send_batch(p, b);
+                count_as_sent(p, b);
         }
     } while (p->reserved || sent);
     return next;
@@ -457,7 +454,7 @@ int plan_take(struct plan *p, enum lane lane, const struct span *fields, size_t 
         p->result.beyond++;
         return 0;
     }
-    rc = admit(p, lane, fields, count, true, err, err_room);
+    rc = admit(p, lane, fields, count, ADMIT_NEW, err, err_room);
     p->result.refused += rc < 0;
     return rc;
 }
@@ -475,12 +472,6 @@ static void give_back_grants(struct plan *p)
     }
 }
 
-static void take_leave(struct plan *p)
-{
-    for (int l = 0; l < LEDGER_N; l++)
-        p->result.ledgers[l].left_then = budget_left(&p->budgets[l], p->now_ns);
-}
-
 void plan_finish(struct plan *p, struct plan_result *out)
 {
     bool goes_on = true;
@@ -488,7 +479,8 @@ void plan_finish(struct plan *p, struct plan_result *out)
     while (!idle(p) && goes_on)
         goes_on = step(p);
     give_back_grants(p);
-    take_leave(p);
+    for (int l = 0; l < LEDGER_N; l++)
+        p->result.ledgers[l].left_then = budget_left(&p->budgets[l], p->now_ns);
     p->result.never = window_held(&p->pace.window) - p->ghost.waiting;
     while (idle(p) && !p->result.urgent_known && goes_on)
         goes_on = step(p);

@@ -91,7 +91,7 @@ static void free_job(struct job *j)
 static void look_up(struct job *j);
 
 /* A look-up carries the name of the job, because the job may leave the table meanwhile. */
-struct looking {
+struct job_lookup {
     struct job_watch *waiters;
     size_t name_bytes;
     char name[];
@@ -125,7 +125,7 @@ static void free_when_over(struct job_watch *w)
 static void on_looked(void *ctx, enum job_state state, struct span receipt,
                       const struct jobplace *place)
 {
-    struct looking *k = ctx;
+    struct job_lookup *k = ctx;
     struct job_watch *w = k->waiters;
     struct job *j;
 
@@ -146,7 +146,7 @@ static void on_looked(void *ctx, enum job_state state, struct span receipt,
 
 static void look_up(struct job *j)
 {
-    struct looking *k;
+    struct job_lookup *k;
 
     j->again = j->looking;
     if (j->looking)
@@ -161,7 +161,10 @@ static void look_up(struct job *j)
                   on_looked, k);
 }
 
-static struct job *job_of(struct job_watch *w, const char *account, struct span id, bool make)
+enum job_missing { JOB_LEAVE_IT, JOB_MAKE_IT };
+
+static struct job *job_of(struct job_watch *w, const char *account, struct span id,
+                          enum job_missing missing)
 {
     char name[NAME_MAX_BYTES];
     int n = snprintf(name, sizeof(name), "%s %.*s", account, (int)id.n, id.p);
@@ -170,7 +173,7 @@ static struct job *job_of(struct job_watch *w, const char *account, struct span 
     if (n < 0 || (size_t)n >= sizeof(name))
         return NULL;
     HASH_FIND(hh, w->jobs, name, (size_t)n, j);
-    if (j || !make)
+    if (j || missing == JOB_LEAVE_IT)
         return j;
     j = alloc_zeroed(1, sizeof(*j) + (size_t)n + 1);
     j->waiters = w;
@@ -226,7 +229,7 @@ static void on_message(void *ctx, const struct span *text)
     }
     rest = *text;
     while (span_next_word(&rest, ' ', &id)) {
-        struct job *j = job_of(c->waiters, c->account, id, false);
+        struct job *j = job_of(c->waiters, c->account, id, JOB_LEAVE_IT);
 
         if (!j)
             continue;
@@ -271,7 +274,7 @@ struct job_watcher *job_watch_add(struct job_watch *w, const struct config_accou
 
     if (!w->listener)
         w->listener = redis_new(w->loop, w->address, on_up, on_down, w);
-    x->job = job_of(w, a->name, span_str(job), true);
+    x->job = job_of(w, a->name, span_str(job), JOB_MAKE_IT);
     must(x->job != NULL);
     x->job->delayed |= kind == WAITER_DELAYED;
     x->cb = cb;

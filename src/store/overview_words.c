@@ -9,19 +9,19 @@
 #include "log.h"
 
 /* The leader's report about itself. Other programs may have written into its key. */
-struct report {
+struct leader_status {
     json_t *json;
     const char *state, *brake, *cause;
 };
 
-static const char *text_of(const struct report *r, const char *name)
+static const char *text_of(const struct leader_status *r, const char *name)
 {
     const char *text = json_string_value(json_object_get(r->json, name));
 
     return text ? text : "";
 }
 
-static void open_report(struct report *r, const struct overview *o)
+static void open_status(struct leader_status *r, const struct overview *o)
 {
     r->json = o->status ? json_loads(o->status, 0, NULL) : NULL;
     r->state = text_of(r, "state");
@@ -59,7 +59,7 @@ static void duration_words(char *out, size_t room, uint64_t ms)
 }
 
 /* The remedy may be missing, because an older leader does not report it. */
-static void refused_words(const struct report *r, char *out, size_t room)
+static void refused_words(const struct leader_status *r, char *out, size_t room)
 {
     const char *remedy = text_of(r, "brake_remedy");
     json_int_t status = json_integer_value(json_object_get(r->json, "brake_status"));
@@ -78,7 +78,8 @@ static void refused_words(const struct report *r, char *out, size_t room)
 }
 
 /* Describes the brake, if it is on. */
-static bool held_words(const struct report *r, char *out, size_t room, enum overview_mood *mood)
+static bool held_words(const struct leader_status *r, char *out, size_t room,
+                       enum overview_mood *mood)
 {
     static const struct {
         const char *cause, *words;
@@ -115,8 +116,8 @@ static bool held_words(const struct report *r, char *out, size_t room, enum over
     return true;
 }
 
-static enum overview_mood going_words(const struct overview *o, const struct report *r, char *out,
-                                      size_t room)
+static enum overview_mood going_words(const struct overview *o, const struct leader_status *r,
+                                      char *out, size_t room)
 {
     const struct overview_budget *b = &o->budget[LEDGER_PURGE];
     uint64_t jobs = waiting(o);
@@ -138,9 +139,9 @@ static enum overview_mood going_words(const struct overview *o, const struct rep
 enum overview_mood overview_words(const struct overview *o, char *out, size_t room)
 {
     enum overview_mood mood = OVERVIEW_TROUBLE;
-    struct report r;
+    struct leader_status r;
 
-    open_report(&r, o);
+    open_status(&r, o);
     if (!o->leader)
         snprintf(out, room, "nobody dispatches it: start 'purgeline run', or look at its log");
     else if (o->paused)
@@ -156,10 +157,10 @@ enum overview_mood overview_words(const struct overview *o, char *out, size_t ro
 bool overview_last_error(const struct overview *o, char *out, size_t room, uint64_t *age_ms)
 {
     const char *text;
-    struct report r;
+    struct leader_status r;
     bool there;
 
-    open_report(&r, o);
+    open_status(&r, o);
     text = text_of(&r, "last_error");
     there = *text;
     log_quote(out, room, text, strlen(text));
@@ -171,10 +172,10 @@ bool overview_last_error(const struct overview *o, char *out, size_t room, uint6
 static bool report_text(const struct overview *o, const char *name, char *out, size_t room)
 {
     const char *text;
-    struct report r;
+    struct leader_status r;
     bool there;
 
-    open_report(&r, o);
+    open_status(&r, o);
     text = text_of(&r, name);
     there = *text;
     log_quote(out, room, text, strlen(text));
@@ -184,10 +185,10 @@ static bool report_text(const struct overview *o, const char *name, char *out, s
 
 bool overview_no_service(const struct overview *o)
 {
-    struct report r;
+    struct leader_status r;
     bool none;
 
-    open_report(&r, o);
+    open_status(&r, o);
     none = json_is_true(json_object_get(r.json, "no_service"));
     json_decref(r.json);
     return none;

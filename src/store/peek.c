@@ -132,7 +132,7 @@ int peek_page(struct peek *p, enum lane lane, peek_entry_cb *cb, void *ctx)
 
 /* -- the budget -- */
 
-struct looking {
+struct ledger_peek {
     struct client *client;
     const struct peek_budget_sink *sink;
     void *ctx;
@@ -144,7 +144,8 @@ static uint64_t since(uint64_t then_ms, uint64_t now_ms)
     return now_ms > then_ms ? now_ms - then_ms : 0;
 }
 
-static int read_bookings(const struct looking *k, struct pages *bookings, enum ledger_kind ledger)
+static int read_bookings(const struct ledger_peek *k, struct pages *bookings,
+                         enum ledger_kind ledger)
 {
     struct redisReply *r;
     int rc = 0;
@@ -164,7 +165,7 @@ static int read_bookings(const struct looking *k, struct pages *bookings, enum l
 }
 
 /* Reads the open units, the level and its time, as the dispatcher last stored them. */
-static int read_level(const struct looking *k, const char *account, enum ledger_kind ledger)
+static int read_level(const struct ledger_peek *k, const char *account, enum ledger_kind ledger)
 {
     char *key = redis_key(account, "budget"), fields[3][32];
     static const char *const names[] = {"open", "level", "level_at"};
@@ -185,7 +186,7 @@ static int read_level(const struct looking *k, const char *account, enum ledger_
     return 0;
 }
 
-static int read_ledger(const struct looking *k, const struct config_account *a,
+static int read_ledger(const struct ledger_peek *k, const struct config_account *a,
                        enum ledger_kind ledger)
 {
     uint64_t window_ms =
@@ -205,7 +206,7 @@ static int read_ledger(const struct looking *k, const struct config_account *a,
 int peek_budget(struct client *c, const struct config_account *a,
                 const struct peek_budget_sink *sink, void *ctx)
 {
-    struct looking k = {.client = c, .sink = sink, .ctx = ctx};
+    struct ledger_peek k = {.client = c, .sink = sink, .ctx = ctx};
     struct redisReply *r;
     int rc = client_ask_words(c, (const char *const[]){"TIME", NULL}, &r);
 

@@ -217,7 +217,7 @@ int queue_distrust(struct queue *q)
 
 /* -- calls -- */
 
-struct call {
+struct queue_call {
     struct queue *q;
     queue_reply_cb *cb;
     void *ctx;
@@ -230,7 +230,7 @@ struct call {
 
 static void on_reply(void *ctx, struct redisReply *reply)
 {
-    struct call *c = ctx;
+    struct queue_call *c = ctx;
     struct queue *q = c->q;
     int err = queue_judge(q, c->question, *c->doing ? c->doing : NULL, reply);
 
@@ -238,9 +238,9 @@ static void on_reply(void *ctx, struct redisReply *reply)
     free(c);
 }
 
-static struct call *new_call(struct queue *q, queue_reply_cb *cb, void *ctx)
+static struct queue_call *new_call(struct queue *q, queue_reply_cb *cb, void *ctx)
 {
-    struct call *c = alloc_zeroed(1, sizeof(*c));
+    struct queue_call *c = alloc_zeroed(1, sizeof(*c));
 
     c->q = q;
     c->cb = cb;
@@ -251,7 +251,7 @@ static struct call *new_call(struct queue *q, queue_reply_cb *cb, void *ctx)
 void queue_call(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
                 queue_reply_cb *cb, void *ctx)
 {
-    struct call *c = new_call(q, cb, ctx);
+    struct queue_call *c = new_call(q, cb, ctx);
 
     c->question = mix(MIX_START, argv[0].p, argv[0].n);
     if (argc > 1)
@@ -266,11 +266,11 @@ void queue_call_courtesy(struct queue *q, struct redis *r, size_t argc, const st
     redis_command(r, argc, argv, on_reply, new_call(q, cb, ctx));
 }
 
-static void send_script(struct call *c);
+static void send_script(struct queue_call *c);
 
 static void on_script(void *ctx, struct redisReply *reply)
 {
-    struct call *c = ctx;
+    struct queue_call *c = ctx;
 
     if (!c->whole && queue_reply_is(reply, "NOSCRIPT")) {
         c->whole = true; /* EVAL loads it again, under the same digest */
@@ -281,7 +281,7 @@ static void on_script(void *ctx, struct redisReply *reply)
     on_reply(c, reply);
 }
 
-static void send_script(struct call *c)
+static void send_script(struct queue_call *c)
 {
     const struct queue_args *a = &c->args;
     struct span few[32], *argv = few;
@@ -302,7 +302,7 @@ static void send_script(struct call *c)
 void queue_call_script(struct queue *q, enum script script, struct queue_args *a,
                        queue_reply_cb *cb, void *ctx)
 {
-    struct call *c = new_call(q, cb, ctx);
+    struct queue_call *c = new_call(q, cb, ctx);
 
     c->question = question_of(script, a);
     if (doing_of[script])

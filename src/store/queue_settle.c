@@ -24,7 +24,7 @@ struct settling { /* one call of queue_settle */
     void *ctx;
 };
 
-struct chunk { /* items for the next script call */
+struct settle_chunk { /* items for the next script call */
     struct settling *s;
     enum lane lane;
     enum kind kind;
@@ -88,7 +88,7 @@ static void send_oversized(struct settling *s, const struct queue_settle *item)
 
 /* -- arguments of the scripts -- */
 
-static bool all_have_one(const struct chunk *c)
+static bool all_have_one(const struct settle_chunk *c)
 {
     for (size_t i = 0; i < c->count; i++)
         if (c->items[i]->targets != 1)
@@ -96,7 +96,7 @@ static bool all_have_one(const struct chunk *c)
     return true;
 }
 
-static void put_plain(struct queue_args *a, const struct chunk *c)
+static void put_plain(struct queue_args *a, const struct settle_chunk *c)
 {
     if (c->kind == KIND_PURGED) {
         queue_arg_u64(a, c->s->ttl_s);
@@ -135,7 +135,7 @@ void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane, u
     queue_arg_u64(a, ttl_s);
 }
 
-static void begin_plain(struct queue *q, struct queue_args *a, const struct chunk *c)
+static void begin_plain(struct queue *q, struct queue_args *a, const struct settle_chunk *c)
 {
     queue_args_init(a);
     queue_key(a, q->keys[KEY_JOBS + c->lane]);
@@ -145,7 +145,7 @@ static void begin_plain(struct queue *q, struct queue_args *a, const struct chun
     queue_arg(a, span_str(q->keys[KEY_SETTLED]));
 }
 
-static void send_chunk(struct chunk *c)
+static void send_chunk(struct settle_chunk *c)
 {
     struct queue *q = c->s->q;
     struct queue_args a;
@@ -164,7 +164,7 @@ static void send_chunk(struct chunk *c)
     c->count = c->bytes = 0;
 }
 
-static void add_item(struct chunk *c, const struct queue_settle *item)
+static void add_item(struct settle_chunk *c, const struct queue_settle *item)
 {
     size_t most = c->kind == KIND_OTHER ? SETTLE_CHUNK_LOOKED : SETTLE_CHUNK;
 
@@ -178,7 +178,7 @@ void queue_settle(struct queue *q, const struct queue_settle *items, size_t coun
                   uint32_t receipt_ttl_s, queue_done_cb *cb, void *ctx)
 {
     struct settling *s = alloc_zeroed(1, sizeof(*s));
-    struct chunk *chunks = alloc_zeroed(LANE_N * KIND_N, sizeof(*chunks));
+    struct settle_chunk *chunks = alloc_zeroed(LANE_N * KIND_N, sizeof(*chunks));
 
     must(count > 0);
     *s = (struct settling){q, receipt_ttl_s ? receipt_ttl_s : 1, 1, 0, cb, ctx};

@@ -186,10 +186,10 @@ static struct http_server *endpoint;
 static struct loop *dispatch_loop;
 static struct sockaddr_in endpoint_address;
 
-static inline void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
+static inline void on_vitals(void *ctx, struct vitals *v, enum vitals_wanted wanted)
 {
     (void)ctx;
-    if (metrics_wanted)
+    if (wanted)
         buf_put(&v->metrics, SPAN("purgeline_up 1\n"));
 }
 

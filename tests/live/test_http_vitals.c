@@ -150,11 +150,11 @@ static void late_answers_say_what_is_true_for_their_route(void **state)
     world_close(&w);
 }
 
-static void on_vitals(void *ctx, struct vitals *v, bool metrics_wanted)
+static void on_vitals(void *ctx, struct vitals *v, enum vitals_wanted wanted)
 {
     (void)ctx;
     (void)v;
-    (void)metrics_wanted;
+    (void)wanted;
 }
 
 static struct loop *dispatch_loop;

@@ -45,7 +45,7 @@ bool httpd_head_is_chunk_sound(const struct visit *v, const char *part)
     return part < begin + 2 || part[-2] == '\r';
 }
 
-struct look {
+struct head_scan {
     unsigned lengths, codings, hosts;
     bool chunked;
     const char *flaw;
@@ -71,7 +71,7 @@ static bool has_control(const char *p, size_t n)
 static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t n,
                                  const char *value, size_t value_bytes)
 {
-    struct look *l = cls;
+    struct head_scan *l = cls;
 
     (void)kind;
     if (!is_token(name, n))
@@ -89,7 +89,7 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
     return l->flaw ? MHD_NO : MHD_YES;
 }
 
-static const char *framing_flaw(const struct look *l, const char *version)
+static const char *framing_flaw(const struct head_scan *l, const char *version)
 {
     if (l->hosts > 1)
         return "more than one Host header";
@@ -128,7 +128,7 @@ static bool is_sound_as_read(const char *head, size_t n, const struct visit *v, 
 
 const char *httpd_head_flaw(const struct visit *v, const char *method, const char *version)
 {
-    struct look l = {0};
+    struct head_scan l = {0};
 
     if (!is_token(method, strlen(method)))
         return "invalid method";
