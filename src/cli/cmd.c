@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "config_file.h"
 #include "redis.h"
+#include "redis_error.h"
 #include "setting.h"
 
 #define CONFIG_PATH "/etc/purgeline/purgeline.yaml"
@@ -146,26 +147,16 @@ int cmd_connect(const struct config *c, struct client **out)
     return rc;
 }
 
-#define PERMIT " (give its user the rules in deploy/redis-acl.conf)"
-
 int cmd_redis_failed(const struct client *client, int err)
 {
-    static const struct {
-        const char *word, *hint;
-    } hints[] = {
-        {"WRONGTYPE", " ('purgeline check' names the key, 'purgeline check --repair' mends it)"},
-        {"NOPERM", PERMIT},
-        {"The user executing the script", PERMIT}, /* Redis 7.0, inside scripts */
-        {"ACL failure in script", PERMIT},         /* Redis 8.0, inside scripts */
-        {"", ""},
-    };
-    size_t i = 0;
+    const char *words = client_error(client);
+    const char *advice = redis_error_advice(redis_error_of(words));
 
     if (err == -ENOTCONN)
-        return cmd_fail(CMD_REDIS, "the connection to Redis broke: %s", client_error(client));
-    while (!strstr(client_error(client), hints[i].word)) /* the last word is "": always found */
-        i++;
-    return cmd_fail(CMD_FAILED, "Redis refuses: %s%s", client_error(client), hints[i].hint);
+        return cmd_fail(CMD_REDIS, "the connection to Redis broke: %s", words);
+    if (*advice)
+        return cmd_fail(CMD_FAILED, "Redis refuses: %s (%s)", words, advice);
+    return cmd_fail(CMD_FAILED, "Redis refuses: %s", words);
 }
 
 int cmd_session_open(const struct cmd_common *o, struct cmd_session *s)

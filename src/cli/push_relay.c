@@ -13,6 +13,7 @@
 
 #include "alloc.h"
 #include "lines.h"
+#include "redis_error.h"
 
 #define AGAIN_MS 500
 #define FLUSH_BYTES 4096
@@ -142,24 +143,10 @@ static int put_again(struct relay *r)
     return rc;
 }
 
-/* Whether the refusal is temporary. The words are from Redis' src/server.c (createSharedObjects),
- * the format is https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors */
-static bool passes(const char *refusal)
-{
-    static const char *const words[] = {"OOM ",         "LOADING ",    "READONLY ",
-                                        "MISCONF ",     "NOREPLICAS ", "BUSY ",
-                                        "CLUSTERDOWN ", "MASTERDOWN ", "TRYAGAIN "};
-
-    for (size_t i = 0; i < array_len(words); i++)
-        if (strncmp(refusal, words[i], strlen(words[i])) == 0)
-            return true;
-    return false;
-}
-
 /* Waits before the next try. Returns 0, or a negative errno if there should be no next try. */
 static int wait_for_redis(struct relay *r, int rc)
 {
-    if (rc == -EACCES || (rc == -EIO && !passes(r->why.text)))
+    if (rc == -EACCES || (rc == -EIO && !redis_error_passes(redis_error_of(r->why.text))))
         return rc;
     if (!r->away)
         r->o->away(r->o->ctx, r->why.text, (size_t)(r->next - r->first));

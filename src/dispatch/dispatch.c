@@ -8,6 +8,7 @@
 #include "dispatch_internal.h"
 #include "fastly.h"
 #include "log.h"
+#include "redis_error.h"
 
 const char *const dispatch_state_names[] = {
     [DISPATCH_STANDBY] = "standby",     [DISPATCH_RESTORING] = "restoring",
@@ -45,8 +46,7 @@ static void on_down(void *ctx, const char *why)
 
     log_error("Redis is away or refuses commands; nothing is sent until it is back, and "
               "nothing is lost",
-              "account=%s why=\"%s\"", d->account->name,
-              strncmp(why, "NOAUTH", 6) == 0 ? REDIS_WANTS_A_PASSWORD : why);
+              "account=%s why=\"%s\"", d->account->name, redis_error_shown(why));
     d->queue_up = false;
     trouble_forget(d->trouble);
     dispatch_wake(d);

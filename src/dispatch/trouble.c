@@ -12,6 +12,7 @@
 
 #include "alloc.h"
 #include "log.h"
+#include "redis_error.h"
 
 #define ITEMS_MAX 48
 #define LASTS_NS (2 * NS_PER_S)      /* a shorter refusal is no trouble */
@@ -31,8 +32,9 @@ struct item { /* unused if since_ns is 0 */
     uint64_t since_ns, heard_ns, said_ns;
     bool said, silent; /* silent: another item reports the same */
     bool mute;         /* logged only after the keys were examined */
-    char words[200];   /* as received from Redis */
-    char what[300];    /* a printable sentence */
+    enum redis_error error;
+    char words[200]; /* as received from Redis */
+    char what[300];  /* a printable sentence */
     const char *remedy;
 };
 
@@ -41,38 +43,16 @@ struct trouble {
     struct item items[ITEMS_MAX];
 };
 
-/* The meaning of an error from Redis. An error is recognized by the word that it begins with or
- * that a script's error contains. `one`: it is the same trouble whichever command met it. */
-struct meaning {
-    const char *word;
-    bool one, examine;
-    const char *remedy;
-};
-
-#define REPAIR "purgeline check names the key, and purgeline check --repair repairs it"
-#define PERMIT                                                                                     \
-    "give purgeline's Redis user the rules in deploy/redis-acl.conf; purgeline check says which "  \
-    "are missing"
-
-static const struct meaning meanings[] = {
-    {"OOM ", true, false, "raise maxmemory of Redis or free memory: redis-cli INFO memory"},
-    {"MISCONF ", true, false, "free space on the disk of Redis; the log of Redis has details"},
-    {"NOREPLICAS ", true, false,
-     "bring the replicas of Redis back, or lower min-replicas-to-write"},
-    {"BUSY ", true, false, "a script blocks Redis; redis-cli SCRIPT KILL ends it"},
-    {"NOPERM", false, false, PERMIT},
-    {"The user executing the script", false, false, PERMIT}, /* Redis 7.0, inside of scripts */
-    {"ACL failure in script", false, false, PERMIT},         /* Redis 8.0, the same */
-    {"", false, true, REPAIR},
-};
-
-static const struct meaning *meaning_of(const char *words)
+/* An error of Redis as a whole: it is the same trouble whichever command met it. */
+static bool is_of_server(enum redis_error e)
 {
-    const struct meaning *m = meanings;
+    return e == REDIS_ERROR_BUSY || redis_error_is_full(e);
+}
 
-    while (!strstr(words, m->word)) /* the last word is empty and always matches */
-        m++;
-    return m;
+/* Whether a key of the account may be the cause. */
+static bool is_of_key(enum redis_error e)
+{
+    return !is_of_server(e) && e != REDIS_ERROR_NOPERM;
 }
 
 struct trouble *trouble_new(const char *account)
@@ -142,13 +122,15 @@ static struct item *new_item(struct trouble *t, enum trouble_kind kind, uint64_t
     return at;
 }
 
-static bool told_by_another(const struct trouble *t, const struct item *new, const char *word)
+static bool told_by_another(const struct trouble *t, const struct item *new)
 {
     for (size_t n = 0; n < ITEMS_MAX; n++) {
         const struct item *i = &t->items[n];
 
-        if (i != new && i->since_ns && i->kind == TROUBLE_REFUSED &&
-            !i->silent &&strstr(i->words, word))
+        if (i == new || !i->since_ns || i->kind != TROUBLE_REFUSED || i->silent)
+            continue;
+        if (is_of_server(new->error) ? i->error == new->error
+                                     : strstr(i->words, new->words) != NULL)
             return true;
     }
     return false;
@@ -156,7 +138,7 @@ static bool told_by_another(const struct trouble *t, const struct item *new, con
 
 bool trouble_refused(struct trouble *t, const struct queue_refusal *r, uint64_t now_ns)
 {
-    const struct meaning *m = meaning_of(r->words);
+    enum redis_error e = redis_error_of(r->words);
     struct item *i = find_item(t, TROUBLE_REFUSED, r->question);
     char shown[200];
     bool news = !i || strncmp(i->words, r->words, sizeof(i->words) - 1) != 0;
@@ -169,12 +151,13 @@ bool trouble_refused(struct trouble *t, const struct queue_refusal *r, uint64_t 
     snprintf(i->words, sizeof(i->words), "%s", r->words);
     snprintf(i->what, sizeof(i->what), "Redis refuses to %s: %s", r->doing,
              log_quote(shown, sizeof(shown), i->words, strlen(i->words)));
-    i->remedy = m->remedy;
-    i->silent = told_by_another(t, i, m->one ? m->word : i->words);
-    i->mute = m->examine;
-    if (!m->examine)
+    i->error = e;
+    i->remedy = redis_error_advice(is_of_key(e) ? REDIS_ERROR_WRONGTYPE : e);
+    i->silent = told_by_another(t, i);
+    i->mute = is_of_key(e);
+    if (!i->mute)
         say(t, i, now_ns);
-    return m->examine;
+    return i->mute;
 }
 
 void trouble_accepted(struct trouble *t, uint64_t question, uint64_t now_ns)

@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "json_text.h"
 #include "keys.h"
+#include "redis_error.h"
 #include "scripts.h"
 
 void control_clean(char *why)
@@ -36,7 +37,7 @@ int control_set(struct client *c, const char *account, enum control_state state,
         c,
         (const char *const[]){"HSET", key, "paused", paused, "why", why, "by", by, "at", at, NULL},
         &reply);
-    if (rc == -EIO && strncmp(client_error(c), "OOM", 3) == 0)
+    if (rc == -EIO && redis_error_of(client_error(c)) == REDIS_ERROR_OOM)
         rc = client_ask_words(c,
                               (const char *const[]){"EVAL", scripts[SCRIPT_WRITE_HASH].text, "1",
                                                     key, "HSET", "paused", paused, "why", why, "by",

@@ -12,6 +12,7 @@
 #include "keys.h"
 #include "list.h"
 #include "log.h"
+#include "redis_error.h"
 
 #define POLL_NS NS_PER_S
 #define NAME_MAX_BYTES (JOB_ID_ROOM + 66) /* an account's name has at most 64 bytes */
@@ -259,7 +260,7 @@ static void on_down(void *ctx, const char *why)
 
     w->deaf = true;
     poll_soon(w);
-    if (w->refusal_said || strncmp(why, "NOPERM", 6) != 0)
+    if (w->refusal_said || redis_error_of(why) != REDIS_ERROR_NOPERM)
         return;
     w->refusal_said = true;
     log_warn("Redis does not permit SUBSCRIBE: receipts of awaited jobs are polled every second. "

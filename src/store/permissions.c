@@ -7,6 +7,7 @@
 
 #include "alloc.h"
 #include "keys.h"
+#include "redis_error.h"
 
 /* One command for each rule, chosen so that it changes nothing. KEY is a key of the account that
  * does not exist, or one that expires within a second; CHANNEL is the account's channel. Redis
@@ -84,7 +85,8 @@ static bool may(struct client *c, const struct need *n, const char *key, const c
         else if (strcmp(words[i], "CHANNEL") == 0)
             words[i] = channel;
     }
-    return client_ask_words(c, words, &reply) != -EIO || strncmp(client_error(c), "NOPERM", 6) != 0;
+    return client_ask_words(c, words, &reply) != -EIO ||
+           redis_error_of(client_error(c)) != REDIS_ERROR_NOPERM;
 }
 
 char *permissions_missing(struct client *c, const char *account)

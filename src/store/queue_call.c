@@ -5,6 +5,7 @@
 
 #include "alloc.h"
 #include "queue_internal.h"
+#include "redis_error.h"
 
 /* -- arguments -- */
 
@@ -90,21 +91,10 @@ struct span queue_arg_at(const struct queue_args *a, size_t i)
 
 /* -- replies -- */
 
-bool queue_reply_is(const struct redisReply *reply, const char *word)
-{
-    return reply_refused(reply) && strstr(reply_text(reply).p, word);
-}
-
 static int refusal_err(struct queue *q, const char *words)
 {
-    static const char *const full[] = {"OOM ", "MISCONF ", "NOREPLICAS "};
-
     snprintf(q->error, sizeof(q->error), "%s", words);
-    /* Redis 6 wraps a script's errors: "ERR Error running script ... -OOM command not ..." */
-    for (size_t i = 0; i < array_len(full); i++)
-        if (strstr(words, full[i]))
-            return -ENOMEM;
-    return -EIO;
+    return redis_error_is_full(redis_error_of(words)) ? -ENOMEM : -EIO;
 }
 
 static int reply_err(struct queue *q, const struct redisReply *reply)
@@ -272,7 +262,8 @@ static void on_script(void *ctx, struct redisReply *reply)
 {
     struct queue_call *c = ctx;
 
-    if (!c->whole && queue_reply_is(reply, "NOSCRIPT")) {
+    if (!c->whole && reply_refused(reply) &&
+        redis_error_of(reply_text(reply).p) == REDIS_ERROR_NOSCRIPT) {
         c->whole = true; /* EVAL loads it again, under the same digest */
         send_script(c);
         return;

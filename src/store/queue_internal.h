@@ -67,7 +67,6 @@ int queue_judge_words(struct queue *q, uint64_t question, const char *doing, con
 #define QUEUE_QUESTION_LANES 2 /* of the set-up */
 /* For a reply in another form than its command or script gives. Returns -EIO. */
 must_use int queue_distrust(struct queue *q);
-bool queue_reply_is(const struct redisReply *reply, const char *word); /* an error with this word */
 
 enum queue_key {
     KEY_JOBS, /* one per lane, in the order of enum lane */

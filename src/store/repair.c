@@ -10,6 +10,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "keys.h"
+#include "redis_error.h"
 #include "scripts.h"
 
 #define ASIDE_MAX_BYTES 240
@@ -274,7 +275,7 @@ static int book_forgotten(struct client *c, const struct config_account *a,
     for (int l = 0; l < LEDGER_N; l++) {
         int rc = forgets(f, (enum ledger_kind)l) ? book_all(c, a, (enum ledger_kind)l) : 0;
 
-        if (rc < 0 && !strstr(client_error(c), "WRONGTYPE"))
+        if (rc < 0 && redis_error_of(client_error(c)) != REDIS_ERROR_WRONGTYPE)
             return rc;
     }
     return 0;

@@ -12,5 +12,5 @@ struct fakeredis *fakeio_server(void); /* NULL: away */
 bool fakeio_run(struct fakeredis_session *s, size_t argc, const struct span *argv, struct buf *out);
 /* hiredis' form of an answer, for freeReplyObject. */
 struct redisReply *fakeio_reply(const struct buf *answer);
-/* An error that makes io give the connection up (see server_unfit in redis.c). */
+/* An error that makes io give the connection up (redis_note_refusal in redis.c). */
 bool fakeio_is_unfit(const char *refusal);

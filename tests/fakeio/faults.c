@@ -5,6 +5,7 @@
 #include "alloc.h"
 #include "fakeio_internal.h"
 #include "map.h"
+#include "redis_error.h"
 #include "scripts.h"
 
 #define FAULTS_MAX 16
@@ -134,11 +135,5 @@ struct redisReply *fakeio_reply(const struct buf *answer)
 
 bool fakeio_is_unfit(const char *refusal)
 {
-    static const char *const words[] = {"LOADING ",     "MASTERDOWN ", "READONLY ",
-                                        "CLUSTERDOWN ", "MOVED ",      "NOAUTH "};
-
-    for (size_t i = 0; i < array_len(words); i++)
-        if (strncmp(refusal, words[i], strlen(words[i])) == 0)
-            return true;
-    return false;
+    return redis_error_is_unfit(redis_error_of(refusal));
 }

@@ -11,6 +11,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "redis_codec.h"
+#include "redis_error.h"
 #include "redis_socket.h"
 
 #define CONNECT_S 3
@@ -213,7 +214,7 @@ static int select_db(struct client *c, const struct redis_address *a)
 int client_open(const struct redis_address *a, struct client **out, struct error *err)
 {
     struct client *c = alloc_zeroed(1, sizeof(*c));
-    bool locked;
+    enum redis_error refusal;
     int rc;
 
     c->replies = redis_replies_new();
@@ -226,10 +227,10 @@ int client_open(const struct redis_address *a, struct client **out, struct error
         *out = c;
         return 0;
     }
-    locked = strncmp(c->error.text, "NOAUTH", 6) == 0;
+    refusal = redis_error_of(c->error.text);
     if (rc == -EIO)
-        rc = locked ? -EACCES : -ENOTCONN;
-    error_set(err, rc, "%s", locked ? REDIS_WANTS_A_PASSWORD : c->error.text);
+        rc = refusal == REDIS_ERROR_NOAUTH ? -EACCES : -ENOTCONN;
+    error_set(err, rc, "%s", redis_error_shown(c->error.text));
     client_close(c);
     return rc;
 }

@@ -16,6 +16,7 @@
 #include "redis_codec.h"
 #include "redis_deadline.h"
 #include "redis_due.h"
+#include "redis_error.h"
 #include "redis_internal.h"
 #include "redis_socket.h"
 #include "redis_wire.h"
@@ -408,18 +409,6 @@ static void on_turn(void *ctx)
 
 /* -- commands -- */
 
-/* Whether the error means that this server cannot be used now. The command was not executed. */
-static bool server_unfit(const char *refusal)
-{
-    static const char *const words[] = {"LOADING ",     "MASTERDOWN ", "READONLY ",
-                                        "CLUSTERDOWN ", "MOVED ",      "NOAUTH "};
-
-    for (size_t i = 0; i < array_len(words); i++)
-        if (strncmp(refusal, words[i], strlen(words[i])) == 0)
-            return true;
-    return strstr(refusal, "-READONLY ") != NULL; /* Redis 6 wraps a script's errors */
-}
-
 static void on_reply(redisAsyncContext *ac, void *reply, void *priv)
 {
     struct call *c = priv;
@@ -429,8 +418,8 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *priv)
     redis_deadline_paid(&c->owed);
     if (reply)
         redis_deadline_heard(&r->deadline);
-    if (!r->lost && reply_refused(reply) && server_unfit(reply_text(reply).p))
-        lose(r, "%s", reply_text(reply).p);
+    if (!r->lost && reply_refused(reply))
+        redis_note_refusal(r, reply_text(reply).p);
     if (!reply || r->lost || r->closed) {
         fail_call(c);
         return;
@@ -499,7 +488,7 @@ void redis_lose(struct redis *r, const char *why)
 
 void redis_note_refusal(struct redis *r, const char *words)
 {
-    if (server_unfit(words))
+    if (redis_error_is_unfit(redis_error_of(words)))
         lose(r, "%s", words);
 }
 

@@ -27,12 +27,6 @@ must_use int redis_address_parse(const char *url, struct redis_address *out, str
 void redis_address_copy(const struct redis_address *from, struct redis_address *to);
 void redis_address_deinit(struct redis_address *a); /* wipes the password */
 
-/* The message for NOAUTH. */
-#define REDIS_WANTS_A_PASSWORD                                                                     \
-    "Redis wants a password (NOAUTH): name it in its URL, redis://:PASSWORD@HOST:PORT or with a "  \
-    "user "                                                                                        \
-    "redis://USER:PASSWORD@HOST:PORT"
-
 typedef void redis_up_cb(void *ctx); /* connected, authenticated, db selected */
 /* Called once per outage, and again if Redis can be reached but refuses us ("NOAUTH ..."), because
  * that is a different problem. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "redis_error.h"
 #include "redis_internal.h"
 #include "reply.h"
 
@@ -15,7 +16,7 @@ static void on_refusable(redisAsyncContext *ac, void *reply, void *priv)
 
     (void)priv; /* a client name is optional; some services refuse it */
     /* Redis sends this error in reply to the first command and then closes the connection. */
-    if (r && reply_refused(reply) && strstr(reply_text(reply).p, "max number of clients"))
+    if (r && reply_refused(reply) && redis_error_of(reply_text(reply).p) == REDIS_ERROR_CLIENTS)
         redis_lose(r, reply_text(reply).p);
 }
 

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+#include "redis_error.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base.h"
+
+enum { FULL = 1, UNFIT = 2, PASSES = 4 };
+
+#define PERMIT                                                                                     \
+    "give purgeline's Redis user the rules in deploy/redis-acl.conf; purgeline check says which "  \
+    "are missing"
+
+static const struct {
+    const char *word; /* that the error begins with */
+    unsigned traits;
+    const char *advice;
+} errors[REDIS_ERROR_N] = {
+    [REDIS_ERROR_OTHER] = {NULL, 0, ""},
+    [REDIS_ERROR_OOM] = {"OOM", FULL | PASSES,
+                         "raise maxmemory of Redis or free memory: redis-cli INFO memory"},
+    [REDIS_ERROR_MISCONF] = {"MISCONF", FULL | PASSES,
+                             "free space on the disk of Redis; the log of Redis has details"},
+    [REDIS_ERROR_NOREPLICAS] = {"NOREPLICAS", FULL | PASSES,
+                                "bring the replicas of Redis back, or lower min-replicas-to-write"},
+    [REDIS_ERROR_BUSY] = {"BUSY", PASSES, "a script blocks Redis; redis-cli SCRIPT KILL ends it"},
+    [REDIS_ERROR_LOADING] = {"LOADING", UNFIT | PASSES, ""},
+    [REDIS_ERROR_READONLY] = {"READONLY", UNFIT | PASSES, ""},
+    [REDIS_ERROR_MASTERDOWN] = {"MASTERDOWN", UNFIT | PASSES, ""},
+    [REDIS_ERROR_CLUSTERDOWN] = {"CLUSTERDOWN", UNFIT | PASSES, ""},
+    [REDIS_ERROR_MOVED] = {"MOVED", UNFIT, ""},
+    [REDIS_ERROR_TRYAGAIN] = {"TRYAGAIN", PASSES, ""},
+    [REDIS_ERROR_CLIENTS] = {"ERR max number of clients", 0, ""},
+    [REDIS_ERROR_NOAUTH] = {"NOAUTH", UNFIT,
+                            "Redis wants a password (NOAUTH): name it in its URL, "
+                            "redis://:PASSWORD@HOST:PORT or with a user "
+                            "redis://USER:PASSWORD@HOST:PORT"},
+    [REDIS_ERROR_NOPERM] = {"NOPERM", 0, PERMIT},
+    [REDIS_ERROR_WRONGTYPE] = {"WRONGTYPE", 0,
+                               "purgeline check names the key, and purgeline check --repair "
+                               "repairs it"},
+    [REDIS_ERROR_NOSCRIPT] = {"NOSCRIPT", 0, ""},
+};
+
+/* Whether the text at `p` is this word and not the beginning of another, like BUSY of BUSYGROUP. */
+static bool is_word(const char *p, const char *word)
+{
+    size_t n = strlen(word);
+
+    return strncmp(p, word, n) == 0 && (p[n] == ' ' || p[n] == '\0');
+}
+
+/* Redis 6 wraps the error of a script's command: "ERR Error running script (...): @user_script:1:
+ * -OOM command not allowed ...", for some errors without the '-'. */
+static bool is_wrapped(const char *text, const char *word)
+{
+    const char *at = strncmp(text, "ERR ", 4) == 0 ? strstr(text, word) : NULL;
+
+    while (at && !(at > text && (at[-1] == '-' || at[-1] == ' ') && is_word(at, word)))
+        at = strstr(at + 1, word);
+    return at != NULL;
+}
+
+enum redis_error redis_error_of(const char *words)
+{
+    for (int e = REDIS_ERROR_OTHER + 1; e < REDIS_ERROR_N; e++)
+        if (is_word(words, errors[e].word))
+            return (enum redis_error)e;
+    if (strstr(words, "The user executing the script") || /* Redis 7.0, in scripts */
+        strstr(words, "ACL failure in script"))           /* Redis 8.0, in scripts */
+        return REDIS_ERROR_NOPERM;
+    for (int e = REDIS_ERROR_OTHER + 1; e < REDIS_ERROR_N; e++)
+        if (is_wrapped(words, errors[e].word))
+            return (enum redis_error)e;
+    return REDIS_ERROR_OTHER;
+}
+
+const char *redis_error_advice(enum redis_error e)
+{
+    return errors[e].advice;
+}
+
+const char *redis_error_shown(const char *words)
+{
+    return redis_error_of(words) == REDIS_ERROR_NOAUTH ? errors[REDIS_ERROR_NOAUTH].advice : words;
+}
+
+bool redis_error_is_full(enum redis_error e)
+{
+    return errors[e].traits & FULL;
+}
+
+bool redis_error_is_unfit(enum redis_error e)
+{
+    return errors[e].traits & UNFIT;
+}
+
+bool redis_error_passes(enum redis_error e)
+{
+    return errors[e].traits & PASSES;
+}
