@@ -38,9 +38,9 @@ void pace_restart(struct pace *p, const struct config_account *a)
     init_waiting(p, a, window_limit);
 }
 
-bool pace_is_held(struct pace *p, uint64_t now_ns)
+uint64_t pace_held_until_ns(struct pace *p, uint64_t now_ns)
 {
-    return brake_limit(&p->brake, p->max_in_flight, now_ns) == 0;
+    return brake_limit(&p->brake, p->max_in_flight, now_ns) == 0 ? p->brake.until_ns : 0;
 }
 
 void pace_ask(struct pace *p, pace_reserve_cb *reserve, void *ctx, uint64_t now_ns,

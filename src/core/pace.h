@@ -37,8 +37,8 @@ void pace_configure(struct pace *p, const struct config_account *a);
  * the brake stay as they are: only we know what Fastly said. */
 void pace_restart(struct pace *p, const struct config_account *a);
 
-/* Whether the brake forbids every request until brake.until_ns. */
-bool pace_is_held(struct pace *p, uint64_t now_ns);
+/* Until when the brake forbids every request; 0: it does not. */
+uint64_t pace_held_until_ns(struct pace *p, uint64_t now_ns);
 /* Reserves units for everything that waits, urgent lane first. Lowers *next_ns to the time at which
  * more may be available. */
 void pace_ask(struct pace *p, pace_reserve_cb *reserve, void *ctx, uint64_t now_ns,

@@ -253,18 +253,18 @@ static bool has_memory(const struct dispatch *d)
 uint64_t flight_tick(struct dispatch *d, struct now now)
 {
     uint64_t next = unpark_due(d, now.mono_ns);
-    bool held = pace_is_held(&d->pace, now.mono_ns);
+    uint64_t held_until_ns = pace_held_until_ns(&d->pace, now.mono_ns);
     struct list expired;
     struct batch *b;
 
     if (!lease_may_send(d, now.mono_ns))
         return next;
-    if (held) {
+    if (held_until_ns) {
         log_debug("Nothing is sent yet", "account=%s why=\"%s\" wait_ms=%llu in_flight=%u",
                   d->account->name, brake_cause_names[d->pace.brake.cause],
                   (unsigned long long)brake_wait_ms(&d->pace.brake, now.mono_ns),
                   d->pace.in_flight);
-        return min_u64(next, d->pace.brake.until_ns);
+        return min_u64(next, held_until_ns);
     }
     pace_ask(&d->pace, reserve_in_redis, d, now.mono_ns, &next);
     while (has_memory(d) && (b = pace_pick(&d->pace, now, &expired, &next))) {

@@ -126,11 +126,11 @@ static void a_pulled_brake_stops_everything_until_its_time(void **state)
     w->pace.funded[LEDGER_PURGE][LANE_URGENT] = true;
     assert_true(pace_could_send(&w->pace, w->now.mono_ns));
     (void)brake_hold(&w->pace.brake, BRAKE_THROTTLE, w->pace.brake.epoch, 1000, w->now.mono_ns);
-    assert_true(pace_is_held(&w->pace, w->now.mono_ns));
+    assert_int_equal(pace_held_until_ns(&w->pace, w->now.mono_ns), w->now.mono_ns + NS_PER_S);
     assert_false(pace_could_send(&w->pace, w->now.mono_ns));
     assert_null(next(w));
     w->now.mono_ns += NS_PER_S;
-    assert_false(pace_is_held(&w->pace, w->now.mono_ns));
+    assert_int_equal(pace_held_until_ns(&w->pace, w->now.mono_ns), 0);
     b = next(w);
     assert_non_null(b);
     assert_int_equal(b->brake_epoch, w->pace.brake.epoch);
@@ -236,7 +236,7 @@ static void a_restart_forgets_what_waits_and_keeps_the_brake_and_the_grant(void 
     assert_int_equal(window_held(&w->pace.window), 0);
     assert_int_equal(window_limit(&w->pace.window), 100);
     assert_int_equal(w->pace.max_in_flight, 1);
-    assert_true(pace_is_held(&w->pace, w->now.mono_ns));
+    assert_int_equal(pace_held_until_ns(&w->pace, w->now.mono_ns), w->now.mono_ns + NS_PER_S);
     assert_int_equal(pace_granted(&w->pace, LEDGER_PURGE), 1000);
 }
 
