@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "account_endpoint.h"
 #include "alloc.h"
-#include "cafile.h"
 #include "clock.h"
 #include "config.h"
 #include "config_change.h"
@@ -28,7 +28,6 @@
 #define EXIT_CONFIG 2
 #define LISTEN_AGAIN_NS NS_PER_S
 #define SAME_REQUEST_NS (100 * NS_PER_MS)
-#define USER_AGENT "purgeline/" PURGELINE_VERSION
 
 enum daemon_state {
     DAEMON_STARTING, /* the embedded Redis is starting */
@@ -208,66 +207,6 @@ static void on_stop_signal(void *ctx, int signum)
 
 /* -- accounts -------------------------------------------------------------------------------- */
 
-static void wipe_text(char *secret)
-{
-    if (secret)
-        explicit_bzero(secret, strlen(secret));
-    free(secret);
-}
-
-/* Logs all problems at once; otherwise the purges would reveal them one by one. */
-static void look_at_account(const struct config_account *a)
-{
-    struct error why;
-
-    if (*a->ca_file && cafile_test(a->ca_file, &why) < 0)
-        log_error(
-            "The ca_file of this account is unusable, so no purge can be sent: fix it, then reload",
-            "account=%s why=\"%s\"", a->name, why.text);
-    if (*a->api_proxy_ca_file && cafile_test(a->api_proxy_ca_file, &why) < 0)
-        log_error("The api_proxy_ca_file of this account is unusable, so no purge can be sent: fix "
-                  "it, then reload",
-                  "account=%s why=\"%s\"", a->name, why.text);
-    if (a->services_count == 0)
-        log_warn("The account has no service: only URLs can be purged; jobs with keys become dead "
-                 "letters",
-                 "account=%s remedy=\"%s\"", a->name, CONFIG_NO_SERVICE_REMEDY);
-}
-
-static struct endpoint *endpoint_of(const struct config_account *a)
-{
-    struct endpoint_options o = {.api = a->api,
-                                 .ca_file = a->ca_file,
-                                 .proxy = a->api_proxy,
-                                 .proxy_ca_file = a->api_proxy_ca_file,
-                                 .proxy_auth = "",
-                                 .token = "",
-                                 .user_agent = USER_AGENT,
-                                 .connect_timeout_ms = a->connect_timeout_ms,
-                                 .timeout_ms = a->timeout_ms};
-    struct endpoint *e;
-    struct error why;
-    char *token = NULL, *proxy_auth = NULL;
-
-    look_at_account(a);
-    if (config_read_token(a, &token, &why) < 0)
-        log_error("The account has no token: Fastly will refuse its purges; they are kept until "
-                  "there is one",
-                  "account=%s why=\"%s\"", a->name, why.text);
-    else
-        o.token = token;
-    if (config_read_proxy_auth(a, &proxy_auth, &why) < 0)
-        log_error("The user and password for the proxy of this account cannot be read; the proxy "
-                  "will refuse its requests",
-                  "account=%s why=\"%s\"", a->name, why.text);
-    else
-        o.proxy_auth = proxy_auth;
-    e = endpoint_new(&o);
-    wipe_text(token);
-    wipe_text(proxy_auth);
-    return e;
-}
-
 /* Reports the state of dispatch to the HTTP endpoint. */
 static void on_vitals(void *ctx, struct vitals *v, enum vitals_wanted wanted)
 {
@@ -366,7 +305,7 @@ static void start_accounts(struct daemon *d)
     memory_init(&d->memory, config_jobs_max_bytes(d->config), d->config->accounts_count);
     for (uint32_t i = 0; i < d->config->accounts_count; i++) {
         const struct config_account *a = &d->config->accounts[i];
-        struct endpoint *e = endpoint_of(a);
+        struct endpoint *e = account_endpoint(a);
         struct dispatch_options o = {.account = a,
                                      .config = d->config,
                                      .waits = d->waits,
@@ -439,7 +378,7 @@ static void take_config(struct daemon *d, const struct config *fresh)
 
     d->config = fresh;
     for (uint32_t i = 0; i < d->accounts_count; i++) {
-        struct endpoint *e = endpoint_of(&fresh->accounts[i]);
+        struct endpoint *e = account_endpoint(&fresh->accounts[i]);
 
         dispatch_configure(d->accounts[i], fresh, &fresh->accounts[i], e, clock_now());
         endpoint_drop(e);

@@ -62,8 +62,8 @@ void dispatch_configure(struct dispatch *d, const struct config *c, const struct
 bool dispatch_stalled(const struct dispatch *d, struct now now, char *why, size_t room);
 
 /* True while Redis is connected but refuses commands that dispatch needs, a key of the account is
- * broken, or Redis evicts keys or is full; `why` then says what to do. Nothing is lost, but such an
- * instance is not ready. */
+ * broken, Redis evicts keys or is full, or the endpoint has a fault; `why` then says what to do.
+ * Nothing is lost, but such an instance is not ready. */
 bool dispatch_troubled(const struct dispatch *d, struct now now, char *why, size_t room);
 
 /* Finishes requests in flight, releases the lease and closes the queue; dispatch_stopped is then

@@ -91,5 +91,11 @@ bool dispatch_stalled(const struct dispatch *d, struct now now, char *why, size_
 
 bool dispatch_troubled(const struct dispatch *d, struct now now, char *why, size_t room)
 {
-    return d->state < DISPATCH_RELEASING && trouble_now(d->trouble, now.mono_ns, why, room);
+    if (d->state >= DISPATCH_RELEASING)
+        return false;
+    if (trouble_now(d->trouble, now.mono_ns, why, room))
+        return true;
+    if (*endpoint_fault(d->endpoint))
+        snprintf(why, room, "%s", endpoint_fault(d->endpoint));
+    return *endpoint_fault(d->endpoint) != '\0';
 }

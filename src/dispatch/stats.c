@@ -89,7 +89,9 @@ OF_DISPATCH(value_leading, d->state == DISPATCH_LEADING)
 OF_DISPATCH(value_paused, d->paused)
 OF_DISPATCH(value_connected, d->queue_up)
 OF_DISPATCH(value_stalled, stalled(s))
-OF_DISPATCH(value_trouble, trouble_has(d->trouble, (enum trouble_kind)i, s->now.mono_ns))
+OF_DISPATCH(value_trouble, i == TROUBLE_ENDPOINT
+                               ? *endpoint_fault(d->endpoint) != '\0'
+                               : trouble_has(d->trouble, (enum trouble_kind)i, s->now.mono_ns))
 OF_DISPATCH(value_late, progress_late_ns(d))
 OF_DISPATCH(value_brake_state, d->pace.brake.state == (enum brake_state)i)
 OF_DISPATCH(value_brake_cause,
@@ -197,7 +199,7 @@ const struct stats_item dispatch_stats[] = {
     {.metric = "purgeline_trouble",
      .help = "1 while this problem exists: Redis refuses a command of the dispatcher (refused), a "
              "Redis key of the account is broken (key), Redis may evict jobs (evicts), Redis has "
-             "reached maxmemory (full).",
+             "reached maxmemory (full), the token or a CA file cannot be read (endpoint).",
      LABEL("kind", trouble_names, TROUBLE_N),
      .value = value_trouble},
     {.metric = "purgeline_redis_connected",

@@ -20,10 +20,8 @@
 #define SAY_AGAIN_NS (60 * NS_PER_S) /* minimum between logs when the words of Redis change */
 
 const char *const trouble_names[TROUBLE_N] = {
-    [TROUBLE_REFUSED] = "refused",
-    [TROUBLE_KEY] = "key",
-    [TROUBLE_EVICTS] = "evicts",
-    [TROUBLE_FULL] = "full",
+    [TROUBLE_REFUSED] = "refused", [TROUBLE_KEY] = "key",           [TROUBLE_EVICTS] = "evicts",
+    [TROUBLE_FULL] = "full",       [TROUBLE_ENDPOINT] = "endpoint",
 };
 
 struct item { /* unused if since_ns is 0 */

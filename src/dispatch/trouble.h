@@ -10,10 +10,12 @@
 struct trouble;
 
 enum trouble_kind {
-    TROUBLE_REFUSED, /* Redis answers a command with an error */
-    TROUBLE_KEY,     /* a key of the account is broken */
-    TROUBLE_EVICTS,  /* maxmemory-policy lets Redis evict jobs */
-    TROUBLE_FULL,    /* maxmemory is reached, so pushes are refused */
+    TROUBLE_REFUSED,  /* Redis answers a command with an error */
+    TROUBLE_KEY,      /* a key of the account is broken */
+    TROUBLE_EVICTS,   /* maxmemory-policy lets Redis evict jobs */
+    TROUBLE_FULL,     /* maxmemory is reached, so pushes are refused */
+    TROUBLE_ENDPOINT, /* the endpoint has a fault, for example no token: see endpoint_fault; not
+                         recorded here */
     TROUBLE_N
 };
 extern const char *const trouble_names[TROUBLE_N];

@@ -64,6 +64,7 @@ static inline struct endpoint_options plain_options(void)
                                      .proxy_auth = "",
                                      .token = TOKEN,
                                      .user_agent = "purgeline-test/1",
+                                     .fault = "",
                                      .connect_timeout_ms = 60000, /* a busy machine is slow, too */
                                      .timeout_ms = 120000};
 }

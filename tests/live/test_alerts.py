@@ -242,6 +242,12 @@ def token_refused(w):
     w.put_token("right-token")
 
 
+def account_unusable(w):
+    os.remove(w.path("etc/purgeline/token"))
+    w.signal("purgeline", signal.SIGHUP)
+    until("the token is missed", lambda: "The account has no token" in w.log("purgeline"))
+
+
 def fastly_away(w):
     w.sandbox("fault", "status=503")
     for i in range(8):
@@ -330,6 +336,7 @@ FAULTS = {
     "PurgelineRedisRefuses": (redis_refuses, "ends"),
     "PurgelineRedisFull": (redis_full, "ends"),
     "PurgelineRedisAway": (redis_away, "ends"),
+    "PurgelineAccountUnusable": (account_unusable, "ends"),
     "PurgelineTokenRefused": (token_refused, "ends"),
     "PurgelineFastlyAway": (fastly_away, "ends", fastly_is_back),
     "PurgelineUrgentWaits": (urgent_waits, "ends"),

@@ -80,6 +80,36 @@ static void a_redis_that_went_away_is_no_readiness_that_was_cached(void **state)
     world_close(&w);
 }
 
+/* An account that cannot be purged is known at the start, before its first purge would tell. */
+static void without_a_token_it_is_not_ready_until_there_is_one(void **state)
+{
+    char account[200];
+    struct rig *r = rig_open(state, "", HTTP_LISTENS);
+    const char *status[] = {"status", "--config", r->config, NULL};
+    char *token = alloc_printf("%s/token", r->folder), *page = alloc_printf("%s/page", r->folder);
+    struct http *h;
+
+    snprintf(account, sizeof(account), "    token_file: %s\n    token_env: \"\"\n", token);
+    rig_configure(r, account, HTTP_LISTENS);
+    rig_start_leading(r, 0);
+    instance_await_said(&r->instances[0], "The HTTP endpoint listens", 1);
+    h = http_of(r, 0, "http", NULL);
+    world_assert_problem(http_do(h, "GET", "/readyz", NULL, NULL), 503,
+                         "account main: The account has no token");
+    http_assert_has(http_do(h, "GET", "/metrics", NULL, NULL),
+                    "purgeline_trouble{account=\"main\",kind=\"endpoint\"} 1");
+    rig_await(r, instance_command(status, NULL, page) == 1 && text_has(page, "has no token"));
+    http_expect(h, 202, "POST", PURGE, "{\"keys\":[\"more\"]}", NULL);
+    write_text(token, sandbox_token(r->sandbox));
+    instance_signal(&r->instances[0], SIGHUP);
+    rig_await(r, requests_naming(&r->requests, "more", 200) == 1);
+    rig_await(r, http_do(h, "GET", "/readyz", NULL, NULL)->status == 200);
+    http_close(h);
+    free(token);
+    free(page);
+    rig_close(r);
+}
+
 /* Rotating the token by the book: the log says what to do, status and readiness tell that it was
  * not done yet, jobs are accepted all the time, and the reload is all that is wanted. */
 static void a_refused_token_is_no_readiness_until_the_file_is_mended_and_reloaded(void **state)
@@ -288,6 +318,7 @@ static void a_broken_budget_leaves_no_estimate(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        rig_test(without_a_token_it_is_not_ready_until_there_is_one),
         rig_test(a_refused_token_is_no_readiness_until_the_file_is_mended_and_reloaded),
         rig_test(however_many_ask_redis_is_asked_once_a_second),
         rig_test(a_redis_that_went_away_is_no_readiness_that_was_cached),

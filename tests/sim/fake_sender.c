@@ -63,6 +63,12 @@ bool endpoint_same(const struct endpoint *a, const struct endpoint *b)
     return strcmp(a->api, b->api) == 0 && strcmp(a->token, b->token) == 0;
 }
 
+const char *endpoint_fault(const struct endpoint *e)
+{
+    (void)e;
+    return "";
+}
+
 struct endpoint *endpoint_hold(struct endpoint *e)
 {
     e->holds++;

@@ -50,6 +50,14 @@ static int setup(void **state)
         d->settle = settle_new(d->account, NULL, NULL, NULL);
         d->intake = intake_new(d->account, NULL, &d->pace.window, d->settle, NULL, NULL, NULL);
         d->trouble = trouble_new("main");
+        d->endpoint = endpoint_new(&(struct endpoint_options){.api = "",
+                                                              .ca_file = "",
+                                                              .proxy = "",
+                                                              .proxy_ca_file = "",
+                                                              .proxy_auth = "",
+                                                              .token = "",
+                                                              .user_agent = "",
+                                                              .fault = ""});
         d->ledgers = ledger_new(d->account, NULL, &d->pace.grant, w->now.mono_ns, NULL, NULL);
     }
     buf_init(&w->out, METRICS_MAX_BYTES(ACCOUNTS));
@@ -70,6 +78,7 @@ static int teardown(void **state)
         settle_free(w->d[i].settle);
         ledger_free(w->d[i].ledgers);
         trouble_free(w->d[i].trouble);
+        endpoint_drop(w->d[i].endpoint);
         c.accounts[i] = w->accounts[i];
     }
     config_deinit(&c);

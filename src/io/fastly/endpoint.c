@@ -61,12 +61,18 @@ struct endpoint *endpoint_new(const struct endpoint_options *o)
     e->holds = 1;
     e->api = alloc_str(o->api);
     e->ca_file = alloc_str(o->ca_file);
+    e->fault = alloc_str(o->fault);
     proxy_init(&e->proxy, o->proxy, o->proxy_ca_file, o->proxy_auth);
     e->connect_timeout_ms = o->connect_timeout_ms;
     e->timeout_ms = o->timeout_ms;
     e->lines = alloc_zeroed(LINES_MAX, sizeof(*e->lines));
     build_headers(e, o);
     return e;
+}
+
+const char *endpoint_fault(const struct endpoint *e)
+{
+    return e->fault;
 }
 
 struct endpoint *endpoint_hold(struct endpoint *e)
@@ -103,5 +109,6 @@ void endpoint_drop(struct endpoint *e)
     proxy_deinit(&e->proxy);
     free(e->api);
     free(e->ca_file);
+    free(e->fault);
     free(e);
 }

@@ -17,6 +17,7 @@ struct endpoint {
     uint64_t holds;  /* atomic */
     char *api;       /* base URL; "" = none */
     char *ca_file;   /* "" = the system's CA file */
+    char *fault;     /* "" = none */
     struct proxy proxy;
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;

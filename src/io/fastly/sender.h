@@ -21,9 +21,11 @@ struct endpoint_options {
     const char *user_agent;
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;
+    const char *fault; /* why its requests cannot succeed, and what to do; "" = they can */
 };
 
 struct endpoint *endpoint_new(const struct endpoint_options *o);
+const char *endpoint_fault(const struct endpoint *e); /* that of the options */
 struct endpoint *endpoint_hold(struct endpoint *e);
 /* Whether both have the same destination and credentials, so that Fastly treats both in the same
  * way. */
