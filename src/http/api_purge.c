@@ -383,7 +383,9 @@ static int take_once(struct request *e, struct once *o)
     if (!key.p)
         return 0;
     if (key.n == 0 || key.n > IDEMPOTENCY_KEY_MAX_BYTES) {
-        request_refuse(e, 400, "Idempotency-Key: expected 1 to 255 bytes");
+        request_refuse(
+            e, 400,
+            "Idempotency-Key: expected 1 to " digits_of(IDEMPOTENCY_KEY_MAX_BYTES) " bytes");
         return -EINVAL;
     }
     buf_init(&both, 1024);

@@ -12,7 +12,6 @@
 #include "push.h"
 #include "setting.h"
 
-#define SERVICE_NAME_MAX_BYTES 255 /* the same limit as in a configuration */
 /* While a new job is added, a full window of earlier jobs may still be pending. */
 #define TAGS ((size_t)2 * ENQUEUE_WINDOW)
 
@@ -283,7 +282,8 @@ static int name_service(struct purgeline *p, const struct span *fields, size_t c
         if (!span_is(fields[i], "service"))
             continue;
         if (value.n > SERVICE_NAME_MAX_BYTES || (value.n && memchr(value.p, '\0', value.n)))
-            return invalid(p, "service", "not a name of 1 to 255 bytes");
+            return invalid(p, "service",
+                           "not a name of 1 to " digits_of(SERVICE_NAME_MAX_BYTES) " bytes");
         snprintf(name, SERVICE_NAME_MAX_BYTES + 1, "%.*s", (int)value.n, value.p);
     }
     *out = (struct config_service){.id = (char *)"", .name = name};
