@@ -136,10 +136,10 @@ static void on_wrong_line(void *ctx, uint64_t line, const char *why)
 static bool take(void *ctx, enum lane lane, const struct span *fields, size_t count, uint64_t line)
 {
     struct planning *g = ctx;
-    char why[512];
+    struct error why;
 
-    if (plan_take(g->plan, lane, fields, count, why, sizeof(why)) < 0)
-        complain(g, line, why);
+    if (plan_take(g->plan, lane, fields, count, &why) < 0)
+        complain(g, line, why.text);
     g->taken++;
     return true;
 }

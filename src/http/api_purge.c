@@ -93,7 +93,7 @@ int api_check(struct request *e, const struct config_account *a, struct jobform 
     const struct span *fields = jobform_fields(f, &count);
 
     *retry_ms = 0;
-    if (job_decode(&e->in->decoder, a, fields, count, spec, err->text, sizeof(err->text)) < 0)
+    if (job_decode(&e->in->decoder, a, fields, count, spec, err) < 0)
         return 400;
     if (too_large(e, fields, count, err))
         return 413;

@@ -154,18 +154,16 @@ static void add(struct plan *p, enum lane lane, const struct job_spec *spec, uin
 /* Treats an entry as the daemon does after reading it: it is refused, expires, is postponed or
  * joins the window. */
 static int admit(struct plan *p, enum lane lane, const struct span *fields, size_t count,
-                 bool first, char *err, size_t err_room)
+                 bool first, struct error *err)
 {
     struct job_spec spec;
     const char *why_not;
 
-    if (job_decode(&p->decoder, p->account, fields, count, &spec, err, err_room) < 0)
+    if (job_decode(&p->decoder, p->account, fields, count, &spec, err) < 0)
         return -EINVAL;
     why_not = intake_why_not_direct(p->account, &spec);
-    if (why_not) {
-        snprintf(err, err_room, "%s", why_not);
-        return -EINVAL;
-    }
+    if (why_not)
+        return error_set(err, -EINVAL, "%s", why_not);
     if (spec.expires_ms && spec.expires_ms <= wall_ms(p)) {
         p->result.expired++;
     } else if (spec.not_before_ms > wall_ms(p)) {
@@ -180,11 +178,10 @@ static int admit(struct plan *p, enum lane lane, const struct span *fields, size
 static void admit_due(struct plan *p)
 {
     struct plan_later_job *job;
-    char err[160];
+    struct error err;
 
     while ((job = plan_later_take(&p->plan_later, p->now_ns))) {
-        int rc =
-            admit(p, job->lane, job->fields, job->count, job->repeat_ms == 0, err, sizeof(err));
+        int rc = admit(p, job->lane, job->fields, job->count, job->repeat_ms == 0, &err);
 
         p->result.refused += rc < 0;
         plan_later_return(&p->plan_later, job);
@@ -447,8 +444,8 @@ void plan_make_room(struct plan *p, enum lane lane, uint32_t count)
     }
 }
 
-int plan_take(struct plan *p, enum lane lane, const struct span *fields, size_t count, char *err,
-              size_t err_room)
+int plan_take(struct plan *p, enum lane lane, const struct span *fields, size_t count,
+              struct error *err)
 {
     int rc;
 
@@ -457,7 +454,7 @@ int plan_take(struct plan *p, enum lane lane, const struct span *fields, size_t 
         p->result.beyond++;
         return 0;
     }
-    rc = admit(p, lane, fields, count, true, err, err_room);
+    rc = admit(p, lane, fields, count, true, err);
     p->result.refused += rc < 0;
     return rc;
 }

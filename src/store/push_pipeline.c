@@ -188,7 +188,7 @@ int push_pipeline_put(struct push_pipeline *e, enum lane lane, const struct span
     if (e->stopped)
         return state_of(e, err);
     if (job_decode(&e->decoder, account_for(e, fields, fields_count), fields, fields_count, &spec,
-                   err->text, sizeof(err->text)) < 0)
+                   err) < 0)
         return -EINVAL;
     if (e->pending == ENQUEUE_WINDOW || e->bytes > PENDING_MAX_BYTES)
         collect(e, ENQUEUE_WINDOW / 2, PENDING_MAX_BYTES / 2);
