@@ -2,17 +2,25 @@
  * libpurgeline: pushes purges to purgeline through Redis, one by one or many at a time.
  *
  *     struct purgeline *p;
- *     char why[256], id[PURGELINE_ID_ROOM];
- *     const char *keys[] = {"article-17", "home"};
- *     struct purgeline_job job = PURGELINE_JOB;
+ *     char why[PURGELINE_WHY_ROOM];
  *
- *     job.keys = keys;
- *     job.keys_count = 2;
  *     if (purgeline_open("redis://127.0.0.1:6379", "main", &p, why, sizeof(why)) == PURGELINE_OK) {
- *         if (purgeline_push(p, &job, id, sizeof(id)) != PURGELINE_OK)
+ *         if (purgeline_push_key(p, "article-17") != PURGELINE_OK)
  *             fprintf(stderr, "not pushed: %s\n", purgeline_error(p));
  *         purgeline_close(p);
  *     }
+ *
+ * Anything else that a job can be is a struct purgeline_job:
+ *
+ *     const char *keys[] = {"article-17", "home"};
+ *     struct purgeline_job job = PURGELINE_JOB;
+ *     char id[PURGELINE_ID_ROOM];
+ *
+ *     job.keys = keys;
+ *     job.keys_count = 2;
+ *     job.lane = PURGELINE_URGENT;
+ *     if (purgeline_push(p, &job, id, sizeof(id)) == PURGELINE_OK)
+ *         puts(id);
  *
  * What PURGELINE_OK means. Redis has confirmed that it stored the job. From then on the dispatcher
  * ensures that the job is purged, or recorded as dead with the reason. What a crash of Redis may
@@ -101,8 +109,9 @@ struct purgeline;
  * PURGELINE_OK and a handle to be closed with purgeline_close. Otherwise returns PURGELINE_INVALID
  * (URL or account), PURGELINE_LOST or PURGELINE_DENIED, writes a message without the password to
  * `why` (which may be NULL with room 0), and leaves *out unchanged. */
-PURGELINE_API int purgeline_open(const char *redis_url, const char *account, struct purgeline **out,
-                                 char *why, size_t why_room);
+PURGELINE_API enum purgeline_code purgeline_open(const char *redis_url, const char *account,
+                                                 struct purgeline **out, char *why,
+                                                 size_t why_room);
 
 /* Closes the handle without waiting: pending jobs end as PURGELINE_UNKNOWN, and their callbacks are
  * called before this returns. Must not be called from the callback. NULL is fine. */
@@ -113,13 +122,17 @@ PURGELINE_API void purgeline_close(struct purgeline *p);
 /* Pushes a job and waits for the reply, and therefore for the replies of all earlier pending jobs.
  * `id` (NULL with room 0, or PURGELINE_ID_ROOM) gets the job's id, as in receipts, only with
  * PURGELINE_OK. May return any code; purgeline_error has the message. */
-PURGELINE_API int purgeline_push(struct purgeline *p, const struct purgeline_job *job, char *id,
-                                 size_t id_room);
+PURGELINE_API enum purgeline_code
+purgeline_push(struct purgeline *p, const struct purgeline_job *job, char *id, size_t id_room);
+
+/* The same for the commonest job: one surrogate key, in the normal lane, of the account's default
+ * service. */
+PURGELINE_API enum purgeline_code purgeline_push_key(struct purgeline *p, const char *key);
 
 /* The same for a job as a JSON object of `n` bytes: "keys" and "url" (a string or a list), "all",
  * "service", "soft", "not_before", "expires", "repeat_after", "ref", "lane". */
-PURGELINE_API int purgeline_push_json(struct purgeline *p, const char *json, size_t n, char *id,
-                                      size_t id_room);
+PURGELINE_API enum purgeline_code purgeline_push_json(struct purgeline *p, const char *json,
+                                                      size_t n, char *id, size_t id_room);
 
 /* -- an array of jobs, and wait -- */
 
@@ -132,15 +145,17 @@ struct purgeline_result {
  * result of jobs[i], independent of the other jobs; in Redis the jobs are in this order. After a
  * refusal or a lost connection the remaining jobs are not sent and get the code REFUSED or LOST
  * (not UNKNOWN). Returns PURGELINE_OK if all results are, otherwise the first other code. */
-PURGELINE_API int purgeline_push_many(struct purgeline *p, const struct purgeline_job *jobs,
-                                      size_t count, struct purgeline_result *results);
+PURGELINE_API enum purgeline_code purgeline_push_many(struct purgeline *p,
+                                                      const struct purgeline_job *jobs,
+                                                      size_t count,
+                                                      struct purgeline_result *results);
 
 /* -- many pending jobs, and a callback for each -- */
 
 /* Called once per job for which purgeline_send returned PURGELINE_OK, in the same order, during
  * that call or a later call with this handle. `tag` is the one given to purgeline_send; `code` is
  * OK, REFUSED or UNKNOWN; `text` is the job's id or the reason, valid only during the call. The
- * callback may call only purgeline_under_way with this handle; other functions return
+ * callback may call only purgeline_pending with this handle; other functions return
  * PURGELINE_INVALID. */
 typedef void purgeline_answer_cb(void *ctx, void *tag, int code, const char *text);
 
@@ -152,24 +167,28 @@ PURGELINE_API void purgeline_on_answer(struct purgeline *p, purgeline_answer_cb 
  * call one of them when there is nothing more to send. PURGELINE_OK: the callback will be called.
  * Otherwise the job was not sent and no callback is called for it. After REFUSED and LOST no jobs
  * are pending any more, and the callbacks of those that were have been called. */
-PURGELINE_API int purgeline_send(struct purgeline *p, const struct purgeline_job *job, void *tag);
-PURGELINE_API int purgeline_send_json(struct purgeline *p, const char *json, size_t n, void *tag);
+PURGELINE_API enum purgeline_code purgeline_send(struct purgeline *p,
+                                                 const struct purgeline_job *job, void *tag);
+PURGELINE_API enum purgeline_code purgeline_send_json(struct purgeline *p, const char *json,
+                                                      size_t n, void *tag);
 
 /* Sends buffered jobs, and returns when all jobs are answered. PURGELINE_OK if all jobs sent since
  * the last purgeline_wait are in Redis; otherwise REFUSED or UNKNOWN, the code of the first that is
  * not. */
-PURGELINE_API int purgeline_wait(struct purgeline *p);
+PURGELINE_API enum purgeline_code purgeline_wait(struct purgeline *p);
 
 /* Sends buffered jobs, and handles the answers that arrive within `timeout_ms` (0: those already
  * there); returns after the first few. To use it in an event loop, call it with 0 when purgeline_fd
  * is readable. PURGELINE_OK; or REFUSED or UNKNOWN as soon as a pending job ended so, and then no
  * jobs are pending any more. */
-PURGELINE_API int purgeline_poll(struct purgeline *p, int timeout_ms);
+PURGELINE_API enum purgeline_code purgeline_poll(struct purgeline *p, int timeout_ms);
 
 /* The socket, to be polled for input, or -1 without a connection. It may change with any call. */
 PURGELINE_API int purgeline_fd(const struct purgeline *p);
 
-PURGELINE_API size_t purgeline_under_way(const struct purgeline *p); /* jobs sent, not answered */
+PURGELINE_API size_t purgeline_pending(const struct purgeline *p); /* jobs sent, not answered */
+/* The former name of purgeline_pending. */
+PURGELINE_API size_t purgeline_under_way(const struct purgeline *p);
 
 /* -- messages -- */
 

@@ -144,7 +144,7 @@ static void hand_over(struct gathering *g, struct jobform *f, uint64_t line)
     jobform_clear(f, g->jobs->lane);
 }
 
-static void wrong(const struct gathering *g, uint64_t line, const char *why)
+static void refuse_input(const struct gathering *g, uint64_t line, const char *why)
 {
     g->reader->wrong(g->reader->ctx, line, why);
 }
@@ -159,7 +159,7 @@ static void read_arguments(struct gathering *g, int argc, char **argv)
     if (rc == 0)
         hand_over(g, &g->form, 0);
     else
-        wrong(g, 0, err.text);
+        refuse_input(g, 0, err.text);
 }
 
 static void read_json(struct gathering *g, struct span line, uint64_t number)
@@ -171,7 +171,7 @@ static void read_json(struct gathering *g, struct span line, uint64_t number)
     if (jobform_add_json(&f, line, &err) == 0)
         hand_over(g, &f, number);
     else
-        wrong(g, number, err.text);
+        refuse_input(g, number, err.text);
     jobform_deinit(&f);
 }
 
@@ -197,7 +197,7 @@ static void read_line(struct gathering *g, struct span line, uint64_t number)
     if (g->lines == 0)
         g->first = number;
     if (jobform_add_targets(&g->form, g->jobs->kind, line, &err) < 0)
-        wrong(g, number, err.text);
+        refuse_input(g, number, err.text);
     else if (++g->lines == g->jobs->per_job)
         flush_gathered(g);
 }
@@ -219,9 +219,9 @@ static void read_lines(struct gathering *g, FILE *file)
     lines_init(&l, file, CMD_JOBS_LINE_MAX_BYTES);
     while (!g->over && (rc = lines_next(&l, &line)) != 0) {
         if (rc == -EMSGSIZE) {
-            wrong(g, l.number, "longer than 16 MiB");
+            refuse_input(g, l.number, "longer than 16 MiB");
         } else if (rc < 0) {
-            wrong(g, l.number + 1, strerror(-rc));
+            refuse_input(g, l.number + 1, strerror(-rc));
             break;
         } else {
             read_line(g, line, l.number);

@@ -125,7 +125,7 @@ static void complain(struct planning *g, uint64_t line, const char *why)
         cmd_fail(CMD_FAILED, "%s", why);
 }
 
-static void wrong(void *ctx, uint64_t line, const char *why)
+static void on_wrong_line(void *ctx, uint64_t line, const char *why)
 {
     struct planning *g = ctx;
 
@@ -136,10 +136,10 @@ static void wrong(void *ctx, uint64_t line, const char *why)
 static bool take(void *ctx, enum lane lane, const struct span *fields, size_t count, uint64_t line)
 {
     struct planning *g = ctx;
-    char why[512];
+    struct error why;
 
-    if (plan_take(g->plan, lane, fields, count, why, sizeof(why)) < 0)
-        complain(g, line, why);
+    if (plan_take(g->plan, lane, fields, count, &why) < 0)
+        complain(g, line, why.text);
     g->taken++;
     return true;
 }
@@ -176,7 +176,7 @@ static int read_backlog(struct planning *g)
 static int read_list(struct planning *g, int argc, char **argv)
 {
     const struct cmd_jobs_reader r = {.job = take,
-                                      .wrong = wrong,
+                                      .wrong = on_wrong_line,
                                       .progress = taken,
                                       .ctx = g,
                                       .bar = &g->progress,

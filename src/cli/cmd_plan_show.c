@@ -191,7 +191,7 @@ static void print_notes(const struct planning *g)
 
     if (g->backlog && r->refused) {
         note(r->refused, "jobs are invalid and become dead letters; the first:");
-        cmd_print("                %s\n", g->refused.why);
+        cmd_print("                %s\n", g->refused.why.text);
     }
     note(r->expired, "jobs expire before they can be sent");
     note(r->postponed, "jobs have a not_before and are planned for that time");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  *             put                       answer
- *   RELAY_NEW ────▶ RELAY_UNDER_WAY ──────────▶ RELAY_ACCEPTED ──▶ printed and forgotten, when all
+ *   RELAY_NEW ────▶ RELAY_PENDING ────────────▶ RELAY_ACCEPTED ──▶ printed and forgotten, when all
  *     │   ▲               │                          │             before it are
  *     │   └───────────────┴── refused, or lost ◀─────┘ one before it was
  *     └──▶ RELAY_WRONG: not a job; printed in its turn
@@ -18,7 +18,7 @@
 #define AGAIN_MS 500
 #define FLUSH_BYTES 4096
 
-enum push_relay_state { RELAY_NEW, RELAY_UNDER_WAY, RELAY_ACCEPTED, RELAY_WRONG };
+enum push_relay_state { RELAY_NEW, RELAY_PENDING, RELAY_ACCEPTED, RELAY_WRONG };
 
 struct relayed {
     enum push_relay_state state;
@@ -110,7 +110,7 @@ static int put(struct relay *r, uint64_t tag)
     int rc = fill(r, e->text, &err);
 
     if (rc == 0) {
-        e->state = RELAY_UNDER_WAY;
+        e->state = RELAY_PENDING;
         fields = jobform_fields(&r->form, &count);
         rc = push_connection_put(r->producer, r->form.lane, fields, count, tag, &err);
     }

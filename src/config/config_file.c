@@ -12,6 +12,7 @@
 #include "config_yaml.h"
 #include "file.h"
 #include "redis.h"
+#include "target.h"
 
 #define FILE_MAX_BYTES (1024 * 1024)
 #define SECRET_MAX_BYTES 4096
@@ -93,7 +94,8 @@ static int apply_service_id(struct source *src, struct config *c)
         return 0;
     if (config_services_add(&c->accounts[0], span_str(id), SPAN("")) == 0)
         return 0;
-    return error_set(src->err, -EINVAL, "FASTLY_SERVICE_ID: expected 1 to 64 letters and digits");
+    return error_set(src->err, -EINVAL, "FASTLY_SERVICE_ID: expected 1 to %d letters and digits",
+                     SERVICE_ID_MAX_BYTES);
 }
 
 static int apply_environment(struct source *src, struct config *c)

@@ -6,6 +6,7 @@
 
 #include "log.h"
 #include "suggest.h"
+#include "target.h"
 
 #define FIELDS_MAX 64 /* settings in one mapping */
 #define A_SERVICE "{id: SU1Z0isxPaozGVKXdv0eY, name: news}"
@@ -190,10 +191,10 @@ static int read_service(struct config_mistake *m, const struct config_node *n,
         return refuse_missing(m, n, "id");
     if (config_services_add(a, span_str(found[0]->text), span_str(found[1] ? found[1]->text : "")) <
         0)
-        return config_refuse(
-            m, found[0],
-            "expected an id of 1 to 64 letters and digits, and a name of at most 255 "
-            "printable bytes");
+        return config_refuse(m, found[0],
+                             "expected an id of 1 to %d letters and digits, and a name of at most "
+                             "%d printable bytes",
+                             SERVICE_ID_MAX_BYTES, SERVICE_NAME_MAX_BYTES);
     return 0;
 }
 

@@ -2,8 +2,6 @@
 #include "job.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
@@ -19,20 +17,8 @@ struct decoding {
     uint32_t named;      /* number of targets, duplicates included */
     bool needs_service;
     bool all;
-    char *err;
-    size_t err_room;
+    struct error *err;
 };
-
-__attribute__((format(printf, 2, 3), cold)) static int wrong(struct decoding *x, const char *fmt,
-                                                             ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(x->err, x->err_room, fmt, ap);
-    va_end(ap);
-    return -EINVAL;
-}
 
 uint64_t job_bytes(const struct span *fields, size_t fields_count)
 {
@@ -119,7 +105,8 @@ static int add(struct decoding *x, const char *field, enum target_kind kind, str
     struct job_target t = {kind, bytes};
 
     if (x->named++ == JOB_TARGETS_MAX)
-        return wrong(x, "%s: more than %d targets in one job", field, JOB_TARGETS_MAX);
+        return error_set(x->err, -EINVAL, "%s: more than %d targets in one job", field,
+                         JOB_TARGETS_MAX);
     insert(x->d, &t);
     x->needs_service |= kind != TARGET_URL;
     return 0;
@@ -136,7 +123,7 @@ static int take_keys(struct decoding *x, struct span value)
     while (span_next_word(&value, ' ', &key)) {
         nth++;
         if (key_check(key, &why) < 0)
-            return wrong(x, "keys: %s (key %u)", why, nth);
+            return error_set(x->err, -EINVAL, "keys: %s (key %u)", why, nth);
         if (add(x, "keys", TARGET_KEY, key) < 0)
             return -EINVAL;
     }
@@ -148,14 +135,14 @@ static int take_url(struct decoding *x, struct span value)
     const char *why;
 
     if (url_check(value, &why) < 0)
-        return wrong(x, "url: %s", why);
+        return error_set(x->err, -EINVAL, "url: %s", why);
     return add(x, "url", TARGET_URL, value);
 }
 
 static int take_flag(struct decoding *x, const char *name, struct span value, bool *out)
 {
     if (value.n != 1 || (value.p[0] != '0' && value.p[0] != '1'))
-        return wrong(x, "%s: neither 0 nor 1", name);
+        return error_set(x->err, -EINVAL, "%s: neither 0 nor 1", name);
     *out = value.p[0] == '1';
     return 0;
 }
@@ -175,7 +162,7 @@ static int take_soft(struct decoding *x, struct span value)
 static int take_service(struct decoding *x, struct span value)
 {
     x->service = value;
-    return value.n ? 0 : wrong(x, "service: empty");
+    return value.n ? 0 : error_set(x->err, -EINVAL, "service: empty");
 }
 
 static int take_number(struct decoding *x, const char *name, struct span value, uint64_t max,
@@ -185,9 +172,9 @@ static int take_number(struct decoding *x, const char *name, struct span value, 
     int err = span_to_u64(value, &number);
 
     if (err == -EINVAL)
-        return wrong(x, "%s: not a whole number of milliseconds", name);
+        return error_set(x->err, -EINVAL, "%s: not a whole number of milliseconds", name);
     if (err < 0 || number > max)
-        return wrong(x, "%s: above %llu ms", name, (unsigned long long)max);
+        return error_set(x->err, -EINVAL, "%s: above %llu ms", name, (unsigned long long)max);
     *out = number;
     return 0;
 }
@@ -210,7 +197,7 @@ static int take_repeat_after(struct decoding *x, struct span value)
 static int take_ref(struct decoding *x, struct span value)
 {
     if (value.n > JOB_REF_MAX_BYTES)
-        return wrong(x, "ref: longer than %d bytes", JOB_REF_MAX_BYTES);
+        return error_set(x->err, -EINVAL, "ref: longer than %d bytes", JOB_REF_MAX_BYTES);
     x->spec.ref = value;
     return 0;
 }
@@ -218,12 +205,12 @@ static int take_ref(struct decoding *x, struct span value)
 static int take_job(struct decoding *x, struct span value)
 {
     if (value.n == 0 || value.n > JOB_ORIGINAL_MAX_BYTES)
-        return wrong(x, "job: not 1 to %d bytes", JOB_ORIGINAL_MAX_BYTES);
+        return error_set(x->err, -EINVAL, "job: not 1 to %d bytes", JOB_ORIGINAL_MAX_BYTES);
     for (size_t i = 0; i < value.n; i++) {
         char c = value.p[i];
 
         if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '+' && c != '-')
-            return wrong(x, "job: a byte other than a-z 0-9 + -");
+            return error_set(x->err, -EINVAL, "job: a byte other than a-z 0-9 + -");
     }
     x->spec.original = value;
     return 0;
@@ -255,7 +242,7 @@ bool job_field_known(struct span name)
     return false;
 }
 
-const char *job_unknown_field(struct span name, char *out, size_t room)
+int job_unknown_field(struct span name, struct error *err)
 {
     const char *names[array_len(fields_known)], *meant;
     char shown[64];
@@ -264,28 +251,25 @@ const char *job_unknown_field(struct span name, char *out, size_t room)
         names[i] = fields_known[i].name.p;
     log_quote(shown, sizeof(shown), name.p, name.n);
     meant = suggest_word(shown, names, array_len(names));
-    snprintf(out, room, "%s: unknown field%s%s%s", shown, meant ? "; did you mean " : "",
-             meant ? meant : "", meant ? "?" : "");
-    return out;
+    return error_set(err, -EINVAL, "%s: unknown field%s%s%s", shown, meant ? "; did you mean " : "",
+                     meant ? meant : "", meant ? "?" : "");
 }
 
 static int take_field(struct decoding *x, struct span name, struct span value, uint32_t *seen)
 {
-    char sentence[160];
-
     for (unsigned i = 0; i < array_len(fields_known); i++) {
         const struct field *f = &fields_known[i];
 
         if (!span_eq(name, f->name))
             continue;
         if (!f->repeats && *seen & 1u << i)
-            return wrong(x, "%s: given twice", f->name.p);
+            return error_set(x->err, -EINVAL, "%s: given twice", f->name.p);
         *seen |= 1u << i;
         return f->take(x, value);
     }
     if (name.n > 5 && memcmp(name.p, "dead_", 5) == 0)
         return 0;
-    return wrong(x, "%s", job_unknown_field(name, sentence, sizeof(sentence)));
+    return job_unknown_field(name, x->err);
 }
 
 /* -- the service -- */
@@ -325,16 +309,17 @@ static int find_service(struct decoding *x)
     if (!x->service.n && !x->needs_service)
         return 0;
     if (a->services_count == 0)
-        return wrong(x, "service: account %s has none configured", a->name);
+        return error_set(x->err, -EINVAL, "service: account %s has none configured", a->name);
     if (name.n == 0 && a->services_count > 1)
-        return wrong(x, "service: missing, and account %s has no default_service", a->name);
+        return error_set(x->err, -EINVAL, "service: missing, and account %s has no default_service",
+                         a->name);
     if (name.n == 0) {
         x->spec.service = 0;
         return 0;
     }
     if (service_index(x->d, a, name, &x->spec.service) < 0)
-        return wrong(x, "service: \"%s\" is not a service of account %s",
-                     log_quote(shown, sizeof(shown), name.p, name.n), a->name);
+        return error_set(x->err, -EINVAL, "service: \"%s\" is not a service of account %s",
+                         log_quote(shown, sizeof(shown), name.p, name.n), a->name);
     return 0;
 }
 
@@ -345,28 +330,29 @@ static int finish(struct decoding *x)
     struct job_spec *s = &x->spec;
 
     if (x->all && s->soft)
-        return wrong(x, "soft: not possible with all");
+        return error_set(x->err, -EINVAL, "soft: not possible with all");
     if (x->all && !x->account->allow_purge_all)
-        return wrong(x, "all: purge-all is not allowed for account %s (allow_purge_all)",
-                     x->account->name);
+        return error_set(x->err, -EINVAL,
+                         "all: purge-all is not allowed for account %s (allow_purge_all)",
+                         x->account->name);
     if (x->d->count == 0)
-        return wrong(x, "no target: one of keys, url, all");
+        return error_set(x->err, -EINVAL, "no target: one of keys, url, all");
     if (s->expires_ms && s->expires_ms <= s->not_before_ms)
-        return wrong(x, "expires: not after not_before");
+        return error_set(x->err, -EINVAL, "expires: not after not_before");
     return find_service(x);
 }
 
 int job_decode(struct job_decoder *d, const struct config_account *account,
-               const struct span *fields, size_t fields_count, struct job_spec *out, char *err,
-               size_t err_room)
+               const struct span *fields, size_t fields_count, struct job_spec *out,
+               struct error *err)
 {
-    struct decoding x = {.d = d, .account = account, .err = err, .err_room = err_room};
+    struct decoding x = {.d = d, .account = account, .err = err};
     uint32_t seen = 0;
     int e;
 
     begin(d);
     if (fields_count % 2)
-        return wrong(&x, "a field has no value");
+        return error_set(err, -EINVAL, "a field has no value");
     for (size_t i = 0; i < fields_count; i += 2) {
         e = take_field(&x, fields[i], fields[i + 1], &seen);
         if (e < 0)

@@ -73,9 +73,9 @@ enum job_id_form {
 };
 enum job_id_form job_id_form(struct span id, enum lane *lane);
 
-/* The fields of a job; and the error message for an unknown field, with a suggestion. */
 bool job_field_known(struct span name);
-const char *job_unknown_field(struct span name, char *out, size_t room);
+/* Returns -EINVAL with the error message for an unknown field, which suggests a known one. */
+int job_unknown_field(struct span name, struct error *err);
 
 void job_decoder_init(struct job_decoder *d);
 void job_decoder_deinit(struct job_decoder *d);
@@ -89,4 +89,4 @@ void job_decoder_deinit(struct job_decoder *d);
  * none. */
 must_use int job_decode(struct job_decoder *d, const struct config_account *account,
                         const struct span *fields, size_t fields_count, struct job_spec *out,
-                        char *err, size_t err_room);
+                        struct error *err);

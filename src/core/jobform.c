@@ -182,8 +182,7 @@ static int add_list(struct jobform *f, const char *name, const json_t *list, str
 
     if (!url && strcmp(name, "keys") != 0 && !job_field_known(span_str(name)) &&
         strcmp(name, "lane") != 0 && strcmp(name, "account") != 0) {
-        (void)job_unknown_field(span_str(name), err->text, sizeof(err->text));
-        return -EINVAL;
+        return job_unknown_field(span_str(name), err);
     }
     if (!url && strcmp(name, "keys") != 0)
         return field_error(name, "a list is only for keys and url", err);

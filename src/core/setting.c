@@ -9,6 +9,7 @@
 #include "alloc.h"
 #include "setting_form.h"
 #include "setting_value.h"
+#include "target.h"
 
 const struct setting *setting_find(enum setting_scope scope, const char *name)
 {
@@ -67,8 +68,8 @@ void setting_expects(const struct setting *s, struct buf *out)
         buf_printf(out, "up to %d %s", CONFIG_WORDS_MAX, setting_form_many(s->form));
         break;
     case SETTING_SERVICES:
-        buf_printf(out, "up to %d services with an id of at most 64 letters and digits",
-                   CONFIG_SERVICES_MAX);
+        buf_printf(out, "up to %d services with an id of at most %d letters and digits",
+                   CONFIG_SERVICES_MAX, SERVICE_ID_MAX_BYTES);
         break;
     }
 }

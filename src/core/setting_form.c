@@ -229,7 +229,7 @@ static bool looks_right(enum setting_form form, const char *text)
     case SETTING_FORM_ENV:
         return env_ok(text);
     case SETTING_FORM_SERVICE:
-        return strlen(text) <= 255;
+        return strlen(text) <= SERVICE_NAME_MAX_BYTES;
     case SETTING_FORM_SHA256:
         return sha256_ok(text);
     case SETTING_FORM_HEADER: /* a token of RFC 9110, section 5.6.2 */

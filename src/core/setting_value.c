@@ -116,7 +116,8 @@ bool config_words_have_host(const struct config_words *w, struct span host)
 
 int config_services_add(struct config_account *a, struct span id, struct span name)
 {
-    if (a->services_count == CONFIG_SERVICES_MAX || !service_id_ok(id) || name.n > 255)
+    if (a->services_count == CONFIG_SERVICES_MAX || !service_id_ok(id) ||
+        name.n > SERVICE_NAME_MAX_BYTES)
         return -EINVAL;
     a->services = alloc_grow(a->services, a->services_count + 1, sizeof(*a->services));
     a->services[a->services_count].id = alloc_copy(id.p, id.n);

@@ -16,6 +16,7 @@ extern const char *const target_kind_names[]; /* "key", "url", "all" */
 #define URL_MAX_BYTES 8192
 #define HOST_MAX_BYTES 253 /* RFC 1035 section 2.3.4, as text */
 #define SERVICE_ID_MAX_BYTES 64
+#define SERVICE_NAME_MAX_BYTES 255 /* the name in the configuration */
 
 /* 0, or -EINVAL with a plain sentence in *why (static): 1 to 1,024 bytes of 0x21 to 0x7E. */
 must_use int key_check(struct span key, const char **why);

@@ -2,7 +2,6 @@
 #include "intake.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -282,25 +281,25 @@ static bool has_room_for(struct intake *in, enum lane lane, uint64_t bytes, uint
 enum fit { FITS, MALFORMED, ENDS_AT_ONCE };
 
 static enum fit understand(struct intake *in, const struct queue_entry *e, struct job_spec *spec,
-                           char *why, size_t room)
+                           struct error *err)
 {
     const char *why_not;
 
     if (is_beyond(e)) {
-        snprintf(why, room, "entry id: beyond what any clock gives");
+        error_set(err, -EINVAL, "entry id: beyond what any clock gives");
         return MALFORMED;
     }
     if (e->oversized) {
-        snprintf(why, room,
-                 "job: it has %llu bytes, and %llu is the most that memory_max leaves for one",
-                 (unsigned long long)e->bytes, (unsigned long long)in->job_max_bytes);
+        error_set(err, -EMSGSIZE,
+                  "job: it has %llu bytes, and %llu is the most that memory_max leaves for one",
+                  (unsigned long long)e->bytes, (unsigned long long)in->job_max_bytes);
         return MALFORMED;
     }
-    if (job_decode(&in->decoder, in->account, e->fields, e->fields_count, spec, why, room) < 0)
+    if (job_decode(&in->decoder, in->account, e->fields, e->fields_count, spec, err) < 0)
         return MALFORMED;
     why_not = intake_why_not_direct(in->account, spec);
     if (why_not) {
-        snprintf(why, room, "%s", why_not);
+        error_set(err, -EINVAL, "%s", why_not);
         return MALFORMED;
     }
     if ((spec->expires_ms && spec->expires_ms <= in->now.wall_ms) ||
@@ -328,8 +327,8 @@ static bool take_entry(struct intake *in, const struct queue_entry *e)
                              .id_seq = (uint32_t)e->id.seq,
                              .now_ns = in->now.mono_ns};
     struct job_spec spec;
-    char why[160];
-    enum fit fit = understand(in, e, &spec, why, sizeof(why));
+    struct error err;
+    enum fit fit = understand(in, e, &spec, &err);
     uint64_t cost = fit == FITS ? window_cost_bytes(in->window, &spec) : END_BYTES;
 
     if (fit == FITS && window_room(in->window, e->lane) == 0)
@@ -343,7 +342,7 @@ static bool take_entry(struct intake *in, const struct queue_entry *e)
         in->counts.beyond += is_beyond(e);
         if (queue_id_is_beyond(e->id))
             set_lost(in, e->lane, true);
-        bury_entry(in, e, why);
+        bury_entry(in, e, err.text);
         return true;
     }
     in->counts.targets += spec.targets_count;

@@ -19,8 +19,8 @@
 #include "spill.h"
 
 #define LINE_MAX_BYTES ((size_t)1024 * 1024)
-#define UNDER_WAY_MAX 4096u                           /* lines */
-#define BYTES_UNDER_WAY_MAX ((size_t)8 * 1024 * 1024) /* of lines that Redis has not answered */
+#define PENDING_MAX 4096u                           /* lines */
+#define PENDING_MAX_BYTES ((size_t)8 * 1024 * 1024) /* of lines that Redis has not answered */
 #define REST_KEPT_BYTES ((size_t)64 * 1024)
 #define LINE_BYTES ((size_t)768)       /* of each line, in addition to its text */
 #define STREAMS_FED 16u                /* at once, each up to bytes_max; more streams take turns */
@@ -189,7 +189,7 @@ static void advance(struct bulk *b)
         free_line(l);
         b->first++;
     }
-    if (b->paused && b->next - b->first <= UNDER_WAY_MAX / 2 && b->bytes <= b->bytes_max / 2)
+    if (b->paused && b->next - b->first <= PENDING_MAX / 2 && b->bytes <= b->bytes_max / 2)
         go_on(b);
     answer_if_done(b);
 }
@@ -333,7 +333,7 @@ static bool has_room_to_read(struct bulk *b, size_t bytes)
     bool others_first = !list_empty(waiting) && b->bytes > FAIR_BYTES;
 
     b->stopped = b->stopped || b->results.full || b->failed;
-    b->paused = b->next - b->first >= UNDER_WAY_MAX || b->bytes >= b->bytes_max;
+    b->paused = b->next - b->first >= PENDING_MAX || b->bytes >= b->bytes_max;
     if (b->stopped || b->paused)
         return false;
     if (!others_first && quota_take(&b->bill, bytes))
@@ -447,7 +447,7 @@ static void open_bulk_bill(struct bulk *b)
     snprintf(party, sizeof(party), "lines of %.100s %.60s", e->who->name,
              auth_open(e->in->auth) ? visit_peer(e->visit) : "");
     quota_bill_open(&e->in->proven, party, &b->bill);
-    b->bytes_max = min_u64(BYTES_UNDER_WAY_MAX, quota_most(&e->in->proven) / STREAMS_FED);
+    b->bytes_max = min_u64(PENDING_MAX_BYTES, quota_most(&e->in->proven) / STREAMS_FED);
 }
 
 /* False if the request was refused. */

@@ -155,7 +155,7 @@ static uint64_t value_jobs(const struct http_server *in)
     return in->counts.jobs;
 }
 
-static uint64_t value_under_way(const struct http_server *in)
+static uint64_t value_pending(const struct http_server *in)
 {
     return submit_pending(in->submit);
 }
@@ -186,7 +186,7 @@ static const struct endpoint_item facts[] = {
      value_errands},
     {"purgeline_http_jobs_total", "counter", "Jobs sent to Redis for producers.", value_jobs},
     {"purgeline_http_jobs_under_way", "gauge", "Of these, not answered by Redis yet.",
-     value_under_way},
+     value_pending},
     {"purgeline_http_full_total", "counter",
      "Requests refused with 503 because others had as much under way as memory_max allows.",
      value_full},

@@ -239,7 +239,7 @@ static int check_fields(struct request *e, const struct span *at, size_t count)
     struct subject *s = e->state;
     struct job_spec spec;
     struct error err;
-    int rc = job_decode(&e->in->decoder, s->account, at, count, &spec, err.text, sizeof(err.text));
+    int rc = job_decode(&e->in->decoder, s->account, at, count, &spec, &err);
 
     if (rc == 0) {
         s->targets = spec.targets_count;

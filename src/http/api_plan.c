@@ -188,7 +188,7 @@ static int check(struct planner *p, struct error *err)
         error_set(err, -EINVAL, "account: a plan is for one, this one for %s", p->account->name);
         return 400;
     }
-    if (job_decode(&p->decoder, p->account, fields, count, &spec, err->text, sizeof(err->text)) < 0)
+    if (job_decode(&p->decoder, p->account, fields, count, &spec, err) < 0)
         return 400;
     return auth_may_push(p->who, p->account, p->form.lane, &spec, err) < 0 ? 403 : 0;
 }
@@ -197,12 +197,12 @@ static void put_job(struct planner *p, uint64_t number)
 {
     size_t count;
     const struct span *fields = jobform_fields(&p->form, &count);
-    char err[300];
+    struct error err;
 
     if (!p->plan && !begin_plan(p))
         return;
-    if (plan_take(p->plan, p->form.lane, fields, count, err, sizeof(err)) < 0)
-        complain(p, number, 400, err);
+    if (plan_take(p->plan, p->form.lane, fields, count, &err) < 0)
+        complain(p, number, 400, err.text);
     else
         p->taken++;
 }

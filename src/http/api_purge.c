@@ -93,7 +93,7 @@ int api_check(struct request *e, const struct config_account *a, struct jobform 
     const struct span *fields = jobform_fields(f, &count);
 
     *retry_ms = 0;
-    if (job_decode(&e->in->decoder, a, fields, count, spec, err->text, sizeof(err->text)) < 0)
+    if (job_decode(&e->in->decoder, a, fields, count, spec, err) < 0)
         return 400;
     if (too_large(e, fields, count, err))
         return 413;
@@ -383,7 +383,9 @@ static int take_once(struct request *e, struct once *o)
     if (!key.p)
         return 0;
     if (key.n == 0 || key.n > IDEMPOTENCY_KEY_MAX_BYTES) {
-        request_refuse(e, 400, "Idempotency-Key: expected 1 to 255 bytes");
+        request_refuse(
+            e, 400,
+            "Idempotency-Key: expected 1 to " digits_of(IDEMPOTENCY_KEY_MAX_BYTES) " bytes");
         return -EINVAL;
     }
     buf_init(&both, 1024);

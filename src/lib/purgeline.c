@@ -12,7 +12,6 @@
 #include "push.h"
 #include "setting.h"
 
-#define SERVICE_NAME_MAX_BYTES 255 /* the same limit as in a configuration */
 /* While a new job is added, a full window of earlier jobs may still be pending. */
 #define TAGS ((size_t)2 * ENQUEUE_WINDOW)
 
@@ -23,10 +22,10 @@ struct purgeline {
     purgeline_answer_cb *cb;
     void *ctx;
     void *tags[TAGS];
-    uint64_t next;                /* number of the next job */
-    uint64_t own_from;            /* first job of a call that waits for its answers */
-    struct purgeline_result *own; /* where that call wants its answers; else NULL */
-    int first_wrong;              /* first error since the last purgeline_wait */
+    uint64_t next;                   /* number of the next job */
+    uint64_t own_from;               /* first job of a call that waits for its answers */
+    struct purgeline_result *own;    /* where that call wants its answers; else NULL */
+    enum purgeline_code first_wrong; /* first error since the last purgeline_wait */
     char why_wrong[PURGELINE_WHY_ROOM];
     bool inside; /* a function is running with this handle */
     struct hush hush;
@@ -35,13 +34,13 @@ struct purgeline {
 
 /* -- entering and leaving a call -- */
 
-static int failed(struct purgeline *p, int code, const char *why)
+static enum purgeline_code failed(struct purgeline *p, enum purgeline_code code, const char *why)
 {
     error_set(&p->error, -EINVAL, "%s", why);
     return code;
 }
 
-static int enter(struct purgeline *p)
+static enum purgeline_code enter(struct purgeline *p)
 {
     if (!p)
         return PURGELINE_INVALID;
@@ -52,7 +51,7 @@ static int enter(struct purgeline *p)
     return PURGELINE_OK;
 }
 
-static int leave(struct purgeline *p, int code)
+static enum purgeline_code leave(struct purgeline *p, enum purgeline_code code)
 {
     hush_end(&p->hush);
     p->inside = false;
@@ -60,7 +59,7 @@ static int leave(struct purgeline *p, int code)
 }
 
 /* The code for a job that the producer could not send. */
-static int code_of(int rc)
+static enum purgeline_code code_of(int rc)
 {
     switch (rc) {
     case 0:
@@ -78,7 +77,7 @@ static int code_of(int rc)
 
 /* -- answers -- */
 
-static void to_caller(struct purgeline *p, void *tag, int code, const char *text)
+static void to_caller(struct purgeline *p, void *tag, enum purgeline_code code, const char *text)
 {
     if (code != PURGELINE_OK && p->first_wrong == PURGELINE_OK) {
         p->first_wrong = code;
@@ -88,7 +87,7 @@ static void to_caller(struct purgeline *p, void *tag, int code, const char *text
         p->cb(p->ctx, tag, code, text);
 }
 
-static void set_result(struct purgeline_result *r, int code, const char *text)
+static void set_result(struct purgeline_result *r, enum purgeline_code code, const char *text)
 {
     r->code = code;
     snprintf(r->text, sizeof(r->text), "%.*s", PURGELINE_WHY_ROOM - 1, text);
@@ -97,7 +96,7 @@ static void set_result(struct purgeline_result *r, int code, const char *text)
 static void on_answer(void *ctx, uint64_t tag, const char *job, const char *refusal)
 {
     struct purgeline *p = ctx;
-    int code = job ? PURGELINE_OK : refusal ? PURGELINE_REFUSED : PURGELINE_UNKNOWN;
+    enum purgeline_code code = job ? PURGELINE_OK : refusal ? PURGELINE_REFUSED : PURGELINE_UNKNOWN;
     const char *text = job       ? job
                        : refusal ? refusal
                                  : "the connection to Redis was lost before the answer";
@@ -110,7 +109,7 @@ static void on_answer(void *ctx, uint64_t tag, const char *job, const char *refu
 
 /* -- opening -- */
 
-static int set_account(struct purgeline *p, const char *name, struct error *err)
+static enum purgeline_code set_account(struct purgeline *p, const char *name, struct error *err)
 {
     struct config_account *a = alloc_zeroed(1, sizeof(*a));
     struct error why;
@@ -126,7 +125,8 @@ static int set_account(struct purgeline *p, const char *name, struct error *err)
     return PURGELINE_INVALID;
 }
 
-static int open_both(struct purgeline *p, const char *url, const char *account, struct error *err)
+static enum purgeline_code open_both(struct purgeline *p, const char *url, const char *account,
+                                     struct error *err)
 {
     struct redis_address address = {0};
     struct error why;
@@ -149,12 +149,12 @@ static int open_both(struct purgeline *p, const char *url, const char *account, 
     return code_of(push_connection_connect(p->producer, err));
 }
 
-int purgeline_open(const char *redis_url, const char *account, struct purgeline **out, char *why,
-                   size_t why_room)
+enum purgeline_code purgeline_open(const char *redis_url, const char *account,
+                                   struct purgeline **out, char *why, size_t why_room)
 {
     struct purgeline *p;
     struct error err = {""};
-    int code;
+    enum purgeline_code code;
 
     if (!out)
         return PURGELINE_INVALID;
@@ -282,7 +282,8 @@ static int name_service(struct purgeline *p, const struct span *fields, size_t c
         if (!span_is(fields[i], "service"))
             continue;
         if (value.n > SERVICE_NAME_MAX_BYTES || (value.n && memchr(value.p, '\0', value.n)))
-            return invalid(p, "service", "not a name of 1 to 255 bytes");
+            return invalid(p, "service",
+                           "not a name of 1 to " digits_of(SERVICE_NAME_MAX_BYTES) " bytes");
         snprintf(name, SERVICE_NAME_MAX_BYTES + 1, "%.*s", (int)value.n, value.p);
     }
     *out = (struct config_service){.id = (char *)"", .name = name};
@@ -313,7 +314,7 @@ static int put(struct purgeline *p)
     return rc;
 }
 
-static int send(struct purgeline *p, int filled, void *tag)
+static enum purgeline_code send(struct purgeline *p, int filled, void *tag)
 {
     p->tags[p->next % TAGS] = tag;
     return code_of(filled < 0 ? filled : put(p));
@@ -333,7 +334,7 @@ static void finish_own(struct purgeline *p)
     p->own = NULL;
 }
 
-static int push(struct purgeline *p, int filled, char *id, size_t id_room)
+static enum purgeline_code push(struct purgeline *p, int filled, char *id, size_t id_room)
 {
     struct purgeline_result result;
     int rc = filled;
@@ -350,22 +351,33 @@ static int push(struct purgeline *p, int filled, char *id, size_t id_room)
     if (rc < 0)
         return code_of(rc);
     if (result.code != PURGELINE_OK)
-        return failed(p, result.code, result.text);
+        return failed(p, (enum purgeline_code)result.code, result.text);
     if (id)
         snprintf(id, id_room, "%s", result.text);
     return PURGELINE_OK;
 }
 
-int purgeline_push(struct purgeline *p, const struct purgeline_job *job, char *id, size_t id_room)
+enum purgeline_code purgeline_push(struct purgeline *p, const struct purgeline_job *job, char *id,
+                                   size_t id_room)
 {
-    int code = enter(p);
+    enum purgeline_code code = enter(p);
 
     return code != PURGELINE_OK ? code : leave(p, push(p, fill(p, job), id, id_room));
 }
 
-int purgeline_push_json(struct purgeline *p, const char *json, size_t n, char *id, size_t id_room)
+enum purgeline_code purgeline_push_key(struct purgeline *p, const char *key)
 {
-    int code = enter(p);
+    struct purgeline_job job = PURGELINE_JOB;
+
+    job.keys = &key;
+    job.keys_count = 1;
+    return purgeline_push(p, &job, NULL, 0);
+}
+
+enum purgeline_code purgeline_push_json(struct purgeline *p, const char *json, size_t n, char *id,
+                                        size_t id_room)
+{
+    enum purgeline_code code = enter(p);
 
     return code != PURGELINE_OK ? code : leave(p, push(p, fill_json(p, json, n), id, id_room));
 }
@@ -395,8 +407,8 @@ static void put_many(struct purgeline *p, const struct purgeline_job *jobs, size
     p->next = from + count;
 }
 
-static int push_many(struct purgeline *p, const struct purgeline_job *jobs, size_t count,
-                     struct purgeline_result *results)
+static enum purgeline_code push_many(struct purgeline *p, const struct purgeline_job *jobs,
+                                     size_t count, struct purgeline_result *results)
 {
     if (count && (!jobs || !results))
         return code_of(invalid(p, jobs ? "results" : "jobs", "NULL"));
@@ -407,14 +419,14 @@ static int push_many(struct purgeline *p, const struct purgeline_job *jobs, size
     finish_own(p);
     for (size_t i = 0; i < count; i++)
         if (results[i].code != PURGELINE_OK)
-            return failed(p, results[i].code, results[i].text);
+            return failed(p, (enum purgeline_code)results[i].code, results[i].text);
     return PURGELINE_OK;
 }
 
-int purgeline_push_many(struct purgeline *p, const struct purgeline_job *jobs, size_t count,
-                        struct purgeline_result *results)
+enum purgeline_code purgeline_push_many(struct purgeline *p, const struct purgeline_job *jobs,
+                                        size_t count, struct purgeline_result *results)
 {
-    int code = enter(p);
+    enum purgeline_code code = enter(p);
 
     return code != PURGELINE_OK ? code : leave(p, push_many(p, jobs, count, results));
 }
@@ -429,23 +441,23 @@ void purgeline_on_answer(struct purgeline *p, purgeline_answer_cb *cb, void *ctx
     p->ctx = ctx;
 }
 
-int purgeline_send(struct purgeline *p, const struct purgeline_job *job, void *tag)
+enum purgeline_code purgeline_send(struct purgeline *p, const struct purgeline_job *job, void *tag)
 {
-    int code = enter(p);
+    enum purgeline_code code = enter(p);
 
     return code != PURGELINE_OK ? code : leave(p, send(p, fill(p, job), tag));
 }
 
-int purgeline_send_json(struct purgeline *p, const char *json, size_t n, void *tag)
+enum purgeline_code purgeline_send_json(struct purgeline *p, const char *json, size_t n, void *tag)
 {
-    int code = enter(p);
+    enum purgeline_code code = enter(p);
 
     return code != PURGELINE_OK ? code : leave(p, send(p, fill_json(p, json, n), tag));
 }
 
-static int wait_for_all(struct purgeline *p)
+static enum purgeline_code wait_for_all(struct purgeline *p)
 {
-    int code;
+    enum purgeline_code code;
 
     finish_own(p);
     code = p->first_wrong;
@@ -453,16 +465,17 @@ static int wait_for_all(struct purgeline *p)
     return code == PURGELINE_OK ? code : failed(p, code, p->why_wrong);
 }
 
-int purgeline_wait(struct purgeline *p)
+enum purgeline_code purgeline_wait(struct purgeline *p)
 {
-    int code = enter(p);
+    enum purgeline_code code = enter(p);
 
     return code != PURGELINE_OK ? code : leave(p, wait_for_all(p));
 }
 
-int purgeline_poll(struct purgeline *p, int timeout_ms)
+enum purgeline_code purgeline_poll(struct purgeline *p, int timeout_ms)
 {
-    int code = enter(p), rc;
+    enum purgeline_code code = enter(p);
+    int rc;
 
     if (code != PURGELINE_OK)
         return code;
@@ -475,9 +488,14 @@ int purgeline_fd(const struct purgeline *p)
     return p ? push_connection_fd(p->producer) : -1;
 }
 
-size_t purgeline_under_way(const struct purgeline *p)
+size_t purgeline_pending(const struct purgeline *p)
 {
     return p ? push_connection_pending(p->producer) : 0;
+}
+
+size_t purgeline_under_way(const struct purgeline *p)
+{
+    return purgeline_pending(p);
 }
 
 /* -- messages -- */

@@ -2,7 +2,6 @@
 #include "backlog.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #include "peek.h"
 
@@ -37,19 +36,18 @@ struct backlog_read {
 static void count_refused(struct backlog_read *g, enum lane lane, struct span id, const char *why)
 {
     if (g->counts->refused++ == 0)
-        snprintf(g->counts->why, sizeof(g->counts->why), "%s-%.*s: %s", lane_names[lane], (int)id.n,
-                 id.p, why);
+        error_set(&g->counts->why, -EINVAL, "%s-%.*s: %s", lane_names[lane], (int)id.n, id.p, why);
 }
 
 static void on_peeked_entry(void *ctx, enum lane lane, struct span id, const struct span *fields,
                             size_t fields_count)
 {
     struct backlog_read *g = ctx;
-    char why[128];
+    struct error why;
 
     g->jobs++;
-    if (plan_take(g->plan, lane, fields, fields_count, why, sizeof(why)) < 0)
-        count_refused(g, lane, id, why);
+    if (plan_take(g->plan, lane, fields, fields_count, &why) < 0)
+        count_refused(g, lane, id, why.text);
 }
 
 /* The most urgent lane that has unread entries and room for its next page. If no lane has both, the

@@ -8,7 +8,7 @@
 
 struct backlog_counts {
     uint64_t refused; /* entries that the dispatcher will put into the dead letters */
-    char why[160];    /* the reason for the first of them, with its id; "" if there is none */
+    struct error why; /* the reason for the first of them, with its id; "" if there is none */
 };
 
 /* Called once per page; returning false ends the reading. */

@@ -156,18 +156,16 @@ enum admission { ADMIT_NEW, ADMIT_REPEAT };
 /* Treats an entry as the daemon does after reading it: it is refused, expires, is postponed or
  * joins the window. */
 static int admit(struct plan *p, enum lane lane, const struct span *fields, size_t count,
-                 enum admission how, char *err, size_t err_room)
+                 enum admission how, struct error *err)
 {
     struct job_spec spec;
     const char *why_not;
 
-    if (job_decode(&p->decoder, p->account, fields, count, &spec, err, err_room) < 0)
+    if (job_decode(&p->decoder, p->account, fields, count, &spec, err) < 0)
         return -EINVAL;
     why_not = intake_why_not_direct(p->account, &spec);
-    if (why_not) {
-        snprintf(err, err_room, "%s", why_not);
-        return -EINVAL;
-    }
+    if (why_not)
+        return error_set(err, -EINVAL, "%s", why_not);
     if (spec.expires_ms && spec.expires_ms <= wall_ms(p)) {
         p->result.expired++;
     } else if (spec.not_before_ms > wall_ms(p)) {
@@ -182,11 +180,11 @@ static int admit(struct plan *p, enum lane lane, const struct span *fields, size
 static void admit_due(struct plan *p)
 {
     struct plan_later_job *job;
-    char err[160];
+    struct error err;
 
     while ((job = plan_later_take(&p->plan_later, p->now_ns))) {
         int rc = admit(p, job->lane, job->fields, job->count,
-                       job->repeat_ms ? ADMIT_REPEAT : ADMIT_NEW, err, sizeof(err));
+                       job->repeat_ms ? ADMIT_REPEAT : ADMIT_NEW, &err);
 
         p->result.refused += rc < 0;
         plan_later_return(&p->plan_later, job);
@@ -444,8 +442,8 @@ void plan_make_room(struct plan *p, enum lane lane, uint32_t count)
     }
 }
 
-int plan_take(struct plan *p, enum lane lane, const struct span *fields, size_t count, char *err,
-              size_t err_room)
+int plan_take(struct plan *p, enum lane lane, const struct span *fields, size_t count,
+              struct error *err)
 {
     int rc;
 
@@ -454,7 +452,7 @@ int plan_take(struct plan *p, enum lane lane, const struct span *fields, size_t 
         p->result.beyond++;
         return 0;
     }
-    rc = admit(p, lane, fields, count, ADMIT_NEW, err, err_room);
+    rc = admit(p, lane, fields, count, ADMIT_NEW, err);
     p->result.refused += rc < 0;
     return rc;
 }

@@ -84,7 +84,7 @@ uint32_t plan_room(const struct plan *p, enum lane lane);
  * -EINVAL with a sentence if the job would be refused; it is then counted as refused. The fields
  * are lent. */
 must_use int plan_take(struct plan *p, enum lane lane, const struct span *fields, size_t count,
-                       char *err, size_t err_room);
+                       struct error *err);
 
 /* Advances until everything is done. */
 void plan_finish(struct plan *p, struct plan_result *out);

@@ -14,7 +14,7 @@ struct push_connection;
 struct push_connection *push_connection_new(struct redis_address *address,
                                             const struct config_account *account,
                                             push_pipeline_cb *cb, void *ctx);
-/* Jobs under way end as unknown; their callbacks are called from here. NULL is fine. */
+/* Pending jobs end as unknown; their callbacks are called from here. NULL is fine. */
 void push_connection_free(struct push_connection *p);
 
 /* Connects if there is no connection, within a few seconds. Returns 0; or, with a sentence, -EACCES
@@ -24,7 +24,7 @@ must_use int push_connection_connect(struct push_connection *p, struct error *er
 /* Adds a job to the pipeline; waits for answers while the pipeline is full. `tag` is passed to the
  * callback. Returns 0, or an error if the job was not sent: -EINVAL: the job is invalid, and err
  * names the field; -EIO: Redis refused an earlier job; -EACCES, -ENOTCONN: no connection. After any
- * error but -EINVAL no job is under way, and the next call starts anew. */
+ * error but -EINVAL no job is pending, and the next call starts anew. */
 must_use int push_connection_put(struct push_connection *p, enum lane lane,
                                  const struct span *fields, size_t fields_count, uint64_t tag,
                                  struct error *err);

@@ -8,7 +8,7 @@
 #include "alloc.h"
 #include "keys.h"
 
-#define BYTES_UNDER_WAY_MAX ((size_t)4 * 1024 * 1024)
+#define PENDING_MAX_BYTES ((size_t)4 * 1024 * 1024)
 
 struct sent {
     uint64_t tag;
@@ -24,7 +24,7 @@ struct push_pipeline {
     struct job_decoder decoder;
     char *streams[LANE_N];
     struct sent ring[ENQUEUE_WINDOW];
-    size_t head, under_way, bytes;
+    size_t head, pending, bytes;
     struct span *argv;
     size_t argv_room;
     struct push_pipeline_counts counts;
@@ -112,12 +112,12 @@ static void take_answer(struct push_pipeline *e, const struct sent *s,
     e->cb(e->ctx, s->tag, job, NULL);
 }
 
-/* Ends all jobs under way as unknown, because the connection is gone. */
+/* Ends all pending jobs as unknown, because the connection is gone. */
 static void lose(struct push_pipeline *e, const char *why)
 {
     stop(e, -ENOTCONN, why);
     e->bytes = 0;
-    for (; e->under_way; e->under_way--) {
+    for (; e->pending; e->pending--) {
         uint64_t tag = e->ring[e->head].tag;
 
         e->head = (e->head + 1) % ENQUEUE_WINDOW;
@@ -131,17 +131,17 @@ static void take_next(struct push_pipeline *e, const struct redisReply *reply)
     const struct sent s = e->ring[e->head];
 
     e->head = (e->head + 1) % ENQUEUE_WINDOW;
-    e->under_way--;
+    e->pending--;
     e->bytes -= s.bytes;
     take_answer(e, &s, reply);
 }
 
-/* Waits for answers until at most `jobs` and `bytes` are under way. */
+/* Waits for answers until at most `jobs` and `bytes` are pending. */
 static void collect(struct push_pipeline *e, size_t jobs, size_t bytes)
 {
     struct redisReply *reply;
 
-    while (e->under_way > jobs || e->bytes > bytes) {
+    while (e->pending > jobs || e->bytes > bytes) {
         if (client_receive(e->client, &reply) < 0) {
             lose(e, client_error(e->client));
             return;
@@ -188,13 +188,13 @@ int push_pipeline_put(struct push_pipeline *e, enum lane lane, const struct span
     if (e->stopped)
         return state_of(e, err);
     if (job_decode(&e->decoder, account_for(e, fields, fields_count), fields, fields_count, &spec,
-                   err->text, sizeof(err->text)) < 0)
+                   err) < 0)
         return -EINVAL;
-    if (e->under_way == ENQUEUE_WINDOW || e->bytes > BYTES_UNDER_WAY_MAX)
-        collect(e, ENQUEUE_WINDOW / 2, BYTES_UNDER_WAY_MAX / 2);
+    if (e->pending == ENQUEUE_WINDOW || e->bytes > PENDING_MAX_BYTES)
+        collect(e, ENQUEUE_WINDOW / 2, PENDING_MAX_BYTES / 2);
     if (e->stopped)
         return state_of(e, err);
-    s = &e->ring[(e->head + e->under_way++) % ENQUEUE_WINDOW];
+    s = &e->ring[(e->head + e->pending++) % ENQUEUE_WINDOW];
     *s = (struct sent){.tag = tag, .lane = lane, .bytes = send_job(e, lane, fields, fields_count)};
     e->bytes += s->bytes;
     return 0;
@@ -209,9 +209,9 @@ int push_pipeline_finish(struct push_pipeline *e, struct error *err)
 int push_pipeline_poll(struct push_pipeline *e, int timeout_ms, struct error *err)
 {
     struct redisReply *reply;
-    int rc = e->under_way ? client_flush(e->client) : 0;
+    int rc = e->pending ? client_flush(e->client) : 0;
 
-    while (rc == 0 && e->under_way) {
+    while (rc == 0 && e->pending) {
         rc = client_wait(e->client, timeout_ms, &reply);
         if (rc == 0)
             take_next(e, reply);
@@ -229,5 +229,5 @@ void push_pipeline_abandon(struct push_pipeline *e)
 
 size_t push_pipeline_pending(const struct push_pipeline *e)
 {
-    return e->under_way;
+    return e->pending;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Adds checked jobs to an account's streams, with many under way at once, and reports for each
+ * Adds checked jobs to an account's streams, with many pending at once, and reports for each
  * whether Redis accepted it. */
 #pragma once
 
@@ -26,7 +26,7 @@ struct push_pipeline;
 struct push_pipeline *push_pipeline_new(struct client *c, const struct config_account *account,
                                         push_pipeline_cb *cb, void *ctx);
 void push_pipeline_free(struct push_pipeline *e);
-/* Stops without waiting for answers: jobs under way end as unknown, and nothing more is sent. */
+/* Stops without waiting for answers: pending jobs end as unknown, and nothing more is sent. */
 void push_pipeline_abandon(struct push_pipeline *e);
 
 /* `tag` is passed to the callback. Returns 0; -EINVAL: the job is invalid, nothing was sent, and

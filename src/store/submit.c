@@ -23,7 +23,7 @@ struct submit {
     struct redis *redis;
     struct span *argv; /* scratch */
     size_t argv_room;
-    uint64_t under_way;
+    uint64_t pending;
     loop_cb *up;
     void *ctx;
 };
@@ -82,7 +82,7 @@ static void on_closed(void *ctx)
 {
     struct closing *c = ctx;
 
-    must(c->submit->under_way == 0);
+    must(c->submit->pending == 0);
     free(c->submit->argv);
     free(c->submit);
     c->closed(c->ctx);
@@ -104,7 +104,7 @@ bool submit_is_up(const struct submit *t)
 
 uint64_t submit_pending(const struct submit *t)
 {
-    return t->under_way;
+    return t->pending;
 }
 
 struct redis *submit_redis(struct submit *t)
@@ -123,7 +123,7 @@ static void finish(struct put *p, const struct submit_result *r)
     log_debug("Redis answered a push over HTTP", "outcome=%s job=%s lane=%s why=\"%s\"",
               outcomes[r->outcome], r->job ? r->job : "", lane_names[p->lane],
               r->why ? r->why : "");
-    p->submit->under_way--;
+    p->submit->pending--;
     p->cb(p->ctx, r);
     free(p->refusal);
     free(p);
@@ -315,7 +315,7 @@ void submit_put(struct submit *t, const struct config_account *a, enum lane lane
     char *stream = redis_key_lane(a->name, lane);
 
     *p = (struct put){.submit = t, .lane = lane, .cb = cb, .ctx = ctx};
-    t->under_way++;
+    t->pending++;
     if (once)
         put_job_once(p, a, stream, fields, count, once);
     else

@@ -36,7 +36,7 @@ static void take_line(struct jobform *f, struct job_decoder *d, struct span line
     }
     fields = jobform_fields(f, &count);
     must(f->lane < LANE_N && count % 2 == 0);
-    rc = job_decode(d, &account, fields, count, &spec, err.text, sizeof(err.text));
+    rc = job_decode(d, &account, fields, count, &spec, &err);
     if (rc < 0)
         check_sentence(err.text, sizeof(err.text));
     else

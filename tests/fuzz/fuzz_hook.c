@@ -44,12 +44,11 @@ static void check_job(const struct hook_job *job)
 {
     struct job_decoder decoder;
     struct job_spec spec;
-    char err[160];
+    struct error err;
 
     must(job->fields_count % 2 == 0 && job->keys + job->urls <= TARGETS_MAX);
     job_decoder_init(&decoder);
-    must(job_decode(&decoder, &account, job->fields, job->fields_count, &spec, err, sizeof(err)) ==
-         0);
+    must(job_decode(&decoder, &account, job->fields, job->fields_count, &spec, &err) == 0);
     must(spec.targets_count == job->keys + job->urls && spec.targets_count > 0);
     must(spec.soft && spec.repeat_after_ms == 1000);
     job_decoder_deinit(&decoder);

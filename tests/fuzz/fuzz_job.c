@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct config_account *account;
     struct span rest = span_of((const char *)data, size);
     struct job_spec spec = {.service = 4711};
-    char err[160] = "";
+    struct error err = {""};
     size_t n = 0;
 
     if (size == 0)
@@ -73,10 +73,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (rest.n && n < array_len(fields))
         fields[n++] = fuzz_line(&rest);
     n &= ~(size_t)1;
-    if (job_decode(&decoder, account, fields, n, &spec, err, sizeof(err)) == 0) {
+    if (job_decode(&decoder, account, fields, n, &spec, &err) == 0) {
         check_spec(&spec, account);
     } else {
-        check_error(err, sizeof(err));
+        check_error(err.text, sizeof(err.text));
         must(spec.service == 4711);
     }
     return 0;

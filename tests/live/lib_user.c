@@ -25,7 +25,7 @@ int main(int argc, char **argv)
     struct purgeline_job job = PURGELINE_JOB;
     char why[PURGELINE_WHY_ROOM], id[PURGELINE_ID_ROOM];
     struct purgeline *p;
-    int answers = 0, one = 1, i;
+    int answers = 0, one = 1, code, i;
 
     if (argc != 2 || purgeline_open(argv[1], "main", &p, why, sizeof(why)) != PURGELINE_OK)
         return 1;
@@ -38,6 +38,9 @@ int main(int argc, char **argv)
     for (i = 0; i < 1000; i++)
         if (purgeline_send(p, &job, &one) != PURGELINE_OK)
             return 3;
+    code = purgeline_push_key(p, "home");
+    if (code != PURGELINE_OK || purgeline_pending(p) > 0 || purgeline_under_way(p) > 0)
+        return 5;
     if (purgeline_wait(p) != PURGELINE_OK || answers != 1000 || buf_put() != 17)
         return 4;
     purgeline_close(p);

@@ -120,6 +120,23 @@ static void what_only_the_dispatcher_knows_is_left_to_it(void **state)
     purgeline_close(p);
 }
 
+static void one_key_needs_no_job(void **state)
+{
+    struct world *w = *state;
+    struct purgeline *p = open_library(w);
+
+    assert_code(purgeline_push_key(p, "article-17"), PURGELINE_OK);
+    assert_int_equal(purgeline_pending(p), 0);
+    assert_entry(w, NORMAL, 0, "keys=article-17");
+    assert_code(purgeline_push_key(p, "two keys"), PURGELINE_INVALID);
+    assert_starts(purgeline_error(p), "keys: ");
+    assert_code(purgeline_push_key(p, NULL), PURGELINE_INVALID);
+    assert_starts(purgeline_error(p), "keys: ");
+    assert_code(purgeline_push_key(NULL, "article-17"), PURGELINE_INVALID);
+    assert_int_equal(length(w, NORMAL), 1);
+    purgeline_close(p);
+}
+
 static void a_job_may_be_json(void **state)
 {
     const char *json = "{\"keys\":[\"a\",\"b\"],\"service\":\"news\",\"lane\":\"bulk\"}tail";
@@ -269,7 +286,8 @@ static void answers_come_in_order_with_their_tags(void **state)
 
     listen_to(p, &told);
     send_some(p, 5000);
-    assert_true(purgeline_under_way(p) > 0);
+    assert_true(purgeline_pending(p) > 0);
+    assert_int_equal(purgeline_under_way(p), purgeline_pending(p)); /* the former name */
     /* What waits for itself does not take the others' answers. */
     assert_code(purgeline_push(p, &job, NULL, 0), PURGELINE_OK);
     assert_int_equal(told.count, 5000);
@@ -290,7 +308,7 @@ static void it_fits_into_a_loop_of_the_callers(void **state)
     listen_to(p, &told);
     send_some(p, 100);
     assert_code(purgeline_poll(p, 0), PURGELINE_OK);
-    while (purgeline_under_way(p)) {
+    while (purgeline_pending(p)) {
         assert_int_equal(poll(&fd, 1, AWAIT_PATIENCE_MS), 1);
         assert_code(purgeline_poll(p, 0), PURGELINE_OK);
     }
@@ -432,7 +450,7 @@ static void what_was_not_answered_is_unknown(void **state)
     assert_code(purgeline_wait(p), PURGELINE_UNKNOWN);
     assert_int_equal(told.codes[-PURGELINE_UNKNOWN], 5);
     assert_true(told.in_order);
-    assert_int_equal(purgeline_under_way(p), 0);
+    assert_int_equal(purgeline_pending(p), 0);
     assert_int_equal(purgeline_fd(p), -1);
     assert_code(purgeline_push(p, &job, NULL, 0), PURGELINE_LOST);
     redis_server_restart(w->redis);
@@ -515,6 +533,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(every_field_becomes_one_of_the_wire_contract),
         T(what_only_the_dispatcher_knows_is_left_to_it),
+        T(one_key_needs_no_job),
         T(a_job_may_be_json),
         T(what_is_no_job_is_named_and_not_sent),
         T(a_wrong_call_is_an_error_and_no_crash),

@@ -61,7 +61,7 @@ static void assert_user_works(struct world *w)
 {
     assert_builds(w, "$D/user $U");
     shell_assert_out(&w->shell, PURGELINE_VERSION " normal-");
-    assert_int_equal(length(w, NORMAL), 1001);
+    assert_int_equal(length(w, NORMAL), 1002);
     assert_entry(w, NORMAL, 0, "service=news keys=article-17 home");
 }
 

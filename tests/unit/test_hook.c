@@ -92,9 +92,7 @@ static const char *fields(void)
     struct job_spec spec;
 
     job_decoder_init(&decoder);
-    assert_int_equal(job_decode(&decoder, &account, job.fields, job.fields_count, &spec, err.text,
-                                sizeof(err.text)),
-                     0);
+    assert_int_equal(job_decode(&decoder, &account, job.fields, job.fields_count, &spec, &err), 0);
     assert_int_equal(spec.targets_count, job.keys + job.urls);
     job_decoder_deinit(&decoder);
     text[0] = '\0';

@@ -73,11 +73,11 @@ static int push(struct world *w, enum lane lane, const char *const *words)
 {
     struct span fields[16];
     size_t count = 0;
-    char err[160];
+    struct error err;
 
     for (; words[count]; count++)
         fields[count] = span_str(words[count]);
-    return plan_take(w->plan, lane, fields, count, err, sizeof(err));
+    return plan_take(w->plan, lane, fields, count, &err);
 }
 
 #define PUSH(lane, ...) push(w, lane, (const char *const[]){__VA_ARGS__, NULL})
@@ -152,10 +152,10 @@ static void what_the_dispatcher_would_refuse_is_refused_with_the_same_sentence(v
 {
     struct world *w = *state;
     struct span fields[] = {SPAN("keys"), SPAN("a"), SPAN("not_befor"), SPAN("1")};
-    char err[160];
+    struct error err;
 
-    assert_int_equal(plan_take(begin(w), LANE_NORMAL, fields, 4, err, sizeof(err)), -EINVAL);
-    assert_string_equal(err, "not_befor: unknown field; did you mean not_before?");
+    assert_int_equal(plan_take(begin(w), LANE_NORMAL, fields, 4, &err), -EINVAL);
+    assert_string_equal(err.text, "not_befor: unknown field; did you mean not_before?");
     assert_int_equal(finish(w)->refused, 1);
     assert_int_equal(w->r.lanes[LANE_NORMAL].jobs, 0);
 }
@@ -176,7 +176,7 @@ static void a_site_that_wants_the_token_is_not_asked_over_http(void **state)
 {
     struct world *w = *state;
     const struct span fields[] = {SPAN("url"), SPAN("http://Ours.example/")};
-    char err[160];
+    struct error err;
 
     w->account.url_mode = URL_MODE_DIRECT;
     assert_int_equal(config_words_add(&w->account.direct_hosts, SPAN("ours.example")), 0);
@@ -186,9 +186,10 @@ static void a_site_that_wants_the_token_is_not_asked_over_http(void **state)
     assert_int_equal(PUSH(LANE_NORMAL, "url", "https://ours.example/"), 0);
     assert_int_equal(PUSH(LANE_NORMAL, "url", "ours.example/2"), 0);
     assert_int_equal(PUSH(LANE_NORMAL, "url", "http://open.example/"), 0);
-    assert_int_equal(plan_take(w->plan, LANE_NORMAL, fields, 2, err, sizeof(err)), -EINVAL);
-    assert_string_equal(err, "url: its host is among the account's direct_token_hosts: ask for "
-                             "https, http would show the token");
+    assert_int_equal(plan_take(w->plan, LANE_NORMAL, fields, 2, &err), -EINVAL);
+    assert_string_equal(err.text,
+                        "url: its host is among the account's direct_token_hosts: ask for "
+                        "https, http would show the token");
     assert_int_equal(finish(w)->lanes[LANE_NORMAL].requests, 3);
 }
 

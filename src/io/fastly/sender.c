@@ -26,7 +26,7 @@ struct outlet {
     struct sender_loop *loop;
     struct list gathered;
     uint32_t gathered_count;
-    uint32_t under_way; /* sent but not yet returned, including gathered exchanges */
+    uint32_t in_flight; /* sent but not yet returned, including gathered exchanges */
     struct list ended;  /* posted back when the loop has ended */
 };
 
@@ -95,9 +95,9 @@ static uint32_t choose(const struct senders *s)
     uint32_t best = 0;
 
     for (uint32_t i = 0; i < s->count; i++) {
-        if (s->out[i].under_way < PACK)
+        if (s->out[i].in_flight < PACK)
             return i;
-        if (s->out[i].under_way < s->out[best].under_way)
+        if (s->out[i].in_flight < s->out[best].in_flight)
             best = i;
     }
     return best;
@@ -111,7 +111,7 @@ void senders_send(struct senders *s, struct exchange *x)
     must(!s->closed);
     p->out = choose(s);
     out = &s->out[p->out];
-    out->under_way++;
+    out->in_flight++;
     list_push_back(&out->gathered, &x->link);
     if (++out->gathered_count >= GATHER)
         hand_over(out);
@@ -132,7 +132,7 @@ static void on_gone(uv_handle_t *handle)
 
 static void on_ended(struct senders *s, struct outlet *out)
 {
-    must(out->under_way == 0);
+    must(out->in_flight == 0);
     sender_loop_free(out->loop);
     if (--s->running > 0)
         return;
@@ -161,7 +161,7 @@ static void on_replies(void *ctx, struct list *posted)
             on_ended(s, ended);
             continue;
         }
-        s->out[p->out].under_way--;
+        s->out[p->out].in_flight--;
         s->cb(s->ctx, &p->x);
     }
 }

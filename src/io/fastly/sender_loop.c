@@ -45,8 +45,8 @@ struct sender_loop {
     bool kick;                           /* curl wants to act now */
     char connected[TRANSFER_ORIGIN_MAX]; /* origin of the newest connection, or "" */
     struct list waiting;                 /* exchanges */
-    struct list under_way, idle;         /* transfers */
-    uint32_t under_way_count, idle_count;
+    struct list in_flight, idle;         /* transfers */
+    uint32_t in_flight_count, idle_count;
     struct list sockets;
     uint64_t *heard_ns; /* by socket: when it was last readable */
     int heard_room;
@@ -70,7 +70,7 @@ static void start_waiting(struct sender_loop *s);
 static void put_idle(struct sender_loop *s, struct transfer *t)
 {
     list_remove(&t->link);
-    s->under_way_count--;
+    s->in_flight_count--;
     if (s->idle_count >= IDLE_MAX) {
         transfer_free(t);
         return;
@@ -136,7 +136,7 @@ static void collect_finished(struct sender_loop *s)
  * again. */
 static void wake_parked(struct sender_loop *s)
 {
-    list_each(node, &s->under_way) {
+    list_each(node, &s->in_flight) {
         struct transfer *t = list_entry(node, struct transfer, link);
 
         if (!transfer_is_parked(t, s->connected))
@@ -176,8 +176,8 @@ static void start(struct sender_loop *s, struct exchange *x, uint64_t now_ns)
     struct transfer *t = take_idle(s);
     CURLMcode code;
 
-    list_push_back(&s->under_way, &t->link);
-    s->under_way_count++;
+    list_push_back(&s->in_flight, &t->link);
+    s->in_flight_count++;
     t->connected = s->connected;
     if (transfer_begin(t, x, now_ns) < 0) {
         put_idle(s, t);
@@ -195,7 +195,7 @@ static void start_waiting(struct sender_loop *s)
     if (list_empty(&s->waiting))
         return;
     now_ns = clock_mono_ns();
-    while (s->under_way_count < TRANSFERS_MAX && !list_empty(&s->waiting))
+    while (s->in_flight_count < TRANSFERS_MAX && !list_empty(&s->waiting))
         start(s, list_entry(list_pop_front(&s->waiting), struct exchange, link), now_ns);
 }
 
@@ -311,7 +311,7 @@ static void give_back_all(struct sender_loop *s)
 {
     struct list *node;
 
-    while ((node = list_pop_front(&s->under_way))) {
+    while ((node = list_pop_front(&s->in_flight))) {
         struct transfer *t = list_entry(node, struct transfer, link);
 
         curl_multi_remove_handle(s->multi, t->easy);
@@ -418,7 +418,7 @@ struct sender_loop *sender_loop_new(uint32_t number, const struct senders_option
     s->number = number;
     s->replies = replies;
     list_init(&s->waiting);
-    list_init(&s->under_way);
+    list_init(&s->in_flight);
     list_init(&s->idle);
     list_init(&s->sockets);
     list_init(&s->done);
