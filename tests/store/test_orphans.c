@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What stands among an account's keys and is none of purgeline's is found, and nothing else; and
- * what Redis does not permit is named. */
+ * Keys of an account that are not purgeline's are found, and no others. A missing permission is
+ * named. */
 #include "store_world.h"
 
 #include "client.h"
@@ -12,7 +12,7 @@
 struct orphan_world {
     struct store_world store;
     struct client *client;
-    unsigned found[2]; /* by enum orphan */
+    unsigned found[2]; /* number of keys, by enum orphan */
     char last[2][100];
 };
 
