@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * --log-level debug: each step of a purge is a line, and none of them holds a secret. */
+ * --log-level debug logs a line for each step of a purge, without any secret. */
 #include "http_world.h"
 
 #define SECRET "a-secret-of-the-hook"
@@ -21,7 +21,8 @@ static const char *const steps[] = {
     "Redis answered a write of job outcomes",
 };
 
-/* A key, a URL with a query, a hook, a failure, a 429, somebody who may not push. */
+/* Pushes a key, a URL with a query and a hook, and causes a failure, a 429 and a refused request.
+ */
 static struct world play(void **state, const char *level)
 {
     struct world w;

@@ -292,6 +292,6 @@ int main(int argc, char **argv)
         rig_test(all_of_it_together_and_what_was_accepted_is_purged),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

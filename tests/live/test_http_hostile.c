@@ -603,6 +603,6 @@ int main(int argc, char **argv)
         rig_test(a_crowd_at_the_door_keeps_nobody_out),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

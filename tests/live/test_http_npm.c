@@ -27,7 +27,7 @@ static int run(const char *fmt, ...)
 
 static const char *clients(void)
 {
-    const char *folder = getenv("CLIENTS_DIR"); /* ctest sets it */
+    const char *folder = getenv("CLIENTS_DIR"); /* set by ctest */
 
     must(folder);
     return folder;

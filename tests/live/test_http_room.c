@@ -190,6 +190,6 @@ int main(int argc, char **argv)
         rig_test(half_sent_bodies_of_one_producer_do_not_starve_another),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

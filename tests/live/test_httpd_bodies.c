@@ -406,6 +406,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_stream_that_waits_may_be_answered_instead),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -340,6 +340,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_place_where_one_cannot_listen_is_said),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -184,6 +184,6 @@ int main(int argc, char **argv)
         rig_test(three_instances_share_one_budget_and_survive_their_leader_s5),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }
