@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What operators ask for while Redis is away, refuses or is busy: nothing is held up by it, and
- * nothing is forgotten. */
+ * Requests of operators while Redis is down, refuses commands or is busy: they delay nothing else,
+ * and none is forgotten. */
 #include "admin_world.h"
 
 #include <signal.h>
@@ -43,13 +43,14 @@ static void a_redis_that_refuses_is_quoted(void **state)
 
 #define PAUSE_OTHER "{\"account\":\"other\",\"why\":\"full\"}"
 
-/* Nothing is written until then. */
+/* While it is held, Redis executes no writes. */
 static void hold_writes(struct world *w, bool hold)
 {
     redis_server_do(w->rig->redis, hold ? "CLIENT PAUSE 20000 WRITE" : "CLIENT UNPAUSE");
 }
 
-/* So many orders wait for Redis; the dispatcher has no such command. */
+/* Whether this many requests of operators wait for Redis. The dispatcher does not use this command.
+ */
 static bool waiting(struct world *w, unsigned n)
 {
     char *list = redis_server_str(w->rig->redis, "CLIENT LIST");
