@@ -153,7 +153,7 @@ static void the_daemon_does_its_whole_job(void **state)
 }
 
 /* The answer comes long before the waiting time is over. */
-static void who_waits_is_answered_without_subscribe(void **state)
+static void a_waiting_client_is_answered_without_subscribe(void **state)
 {
     struct world w = open_users(state, "");
 
@@ -319,7 +319,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         rig_test(the_daemon_does_its_whole_job),
-        rig_test(who_waits_is_answered_without_subscribe),
+        rig_test(a_waiting_client_is_answered_without_subscribe),
         rig_test(a_producer_pushes_and_waits_and_does_nothing_else),
         rig_test(push_wait_without_the_channel_looks_for_receipts),
         rig_test(push_wait_without_receipts_fails_with_a_sentence),

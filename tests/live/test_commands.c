@@ -418,7 +418,7 @@ static void check_without_redis_ends_with_3(void **state)
     shell_assert_out(&w->shell, "fail  redis: Redis does not answer");
 }
 
-static void check_says_that_a_file_of_authorities_is_none(void **state)
+static void check_reports_an_invalid_ca_file(void **state)
 {
     struct world *w = *state;
 
@@ -540,7 +540,7 @@ int main(void)
         T(check_says_what_a_crash_of_redis_may_take),
         T(check_finds_a_misspelt_variable),
         T(check_without_redis_ends_with_3),
-        T(check_says_that_a_file_of_authorities_is_none),
+        T(check_reports_an_invalid_ca_file),
         T(what_is_nearly_right_is_answered_with_what_was_meant),
         T(as_another_user_it_says_whose_socket_it_is),
         T(mistakes_in_yaml_are_told_in_the_words_of_the_file),

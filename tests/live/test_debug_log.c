@@ -76,7 +76,7 @@ static void no_line_holds_a_secret(void **state)
     world_close(&w);
 }
 
-static void nothing_of_it_is_said_otherwise(void **state)
+static void without_the_option_no_step_is_logged(void **state)
 {
     struct world w = play(state, NULL);
 
@@ -90,7 +90,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         rig_test(each_step_is_a_line),
         rig_test(no_line_holds_a_secret),
-        rig_test(nothing_of_it_is_said_otherwise),
+        rig_test(without_the_option_no_step_is_logged),
     };
 
     cmocka_set_test_filter(argc > 1 ? argv[1] : NULL);

@@ -314,7 +314,7 @@ static size_t starts_of(const struct home *h)
 }
 
 /* Its last line is logged once, however often it is restarted. */
-static void why_it_keeps_ending_is_said_once_in_its_own_words(void **state)
+static void the_last_message_of_a_crashing_redis_is_logged_once(void **state)
 {
     struct instance *i;
     struct home h;
@@ -370,7 +370,7 @@ int main(int argc, char **argv)
         rig_test(two_of_them_do_not_share_a_data_folder),
         rig_test(without_redis_server_it_says_what_to_install_and_exits),
         rig_test(one_that_cannot_be_executed_is_an_end_as_well),
-        rig_test(why_it_keeps_ending_is_said_once_in_its_own_words),
+        rig_test(the_last_message_of_a_crashing_redis_is_logged_once),
         rig_test(one_that_does_not_stop_is_killed_and_nothing_is_lost),
         rig_test(what_it_said_yes_to_is_purged_once_its_full_disk_has_room),
     };

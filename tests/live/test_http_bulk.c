@@ -82,7 +82,7 @@ static void nothing_is_an_answer_without_lines(void **state)
     world_close(&w);
 }
 
-static void who_wants_little_is_told_what_was_refused_and_the_sums(void **state)
+static void a_minimal_result_has_the_refused_lines_and_the_totals(void **state)
 {
     struct world w = world_open(state, "", CMS);
     const struct http_reply *r =
@@ -284,7 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         rig_test(each_line_has_its_result_in_its_order_and_a_bad_one_sinks_nobody),
         rig_test(nothing_is_an_answer_without_lines),
-        rig_test(who_wants_little_is_told_what_was_refused_and_the_sums),
+        rig_test(a_minimal_result_has_the_refused_lines_and_the_totals),
         rig_test(a_line_may_be_a_mebibyte_long_and_not_a_byte_longer),
         rig_test(a_long_one_takes_no_more_memory_than_a_short_one),
         rig_test(what_redis_did_not_take_is_said_line_by_line_and_may_be_pushed_again),

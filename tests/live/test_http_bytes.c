@@ -40,7 +40,7 @@ static void one_line_of_bulk_does_not_end_the_daemon(void **state)
     closed(&w);
 }
 
-static void every_route_that_reads_json_survives_what_is_none(void **state)
+static void every_route_that_reads_json_survives_invalid_json(void **state)
 {
     static const char *const routes[] = {"/v1/purge",
                                          "/v1/plan",
@@ -254,7 +254,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         rig_test(one_line_of_bulk_does_not_end_the_daemon),
-        rig_test(every_route_that_reads_json_survives_what_is_none),
+        rig_test(every_route_that_reads_json_survives_invalid_json),
         rig_test(an_answer_names_the_field_and_quotes_it_once),
         rig_test(heads_and_queries_of_any_bytes_get_an_answer),
         rig_test(the_name_of_a_service_may_be_any_bytes),

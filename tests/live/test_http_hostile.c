@@ -427,7 +427,7 @@ static void garbage_behind_a_good_request_takes_nothing_from_it(void **state)
     close_door(&d);
 }
 
-static void who_closes_its_half_is_answered_all_the_same(void **state)
+static void a_client_that_half_closes_still_gets_an_answer(void **state)
 {
     struct door d;
 
@@ -445,7 +445,7 @@ static void who_closes_its_half_is_answered_all_the_same(void **state)
     close_door(&d);
 }
 
-static void who_leaves_in_the_middle_is_forgotten(void **state)
+static void a_client_that_leaves_in_the_middle_is_forgotten(void **state)
 {
     static const char *const begun[] = {
         "", "POST", "POST /v1/purge HTTP/1.1\r\nHo",
@@ -525,7 +525,7 @@ static void a_body_that_drips_is_given_up_and_stalls_nobody(void **state)
     close_door(&d);
 }
 
-static void who_never_reads_its_answers_is_given_up_and_stalls_nobody(void **state)
+static void a_client_that_never_reads_is_given_up_and_delays_no_other(void **state)
 {
     static const char ask[] = "GET /nowhere HTTP/1.1\r\n" HOST "\r\n";
     struct rawhttp r;
@@ -595,11 +595,11 @@ int main(int argc, char **argv)
         rig_test(a_chunked_body_without_end_is_refused_and_ended),
         rig_test(pipelined_requests_are_answered_in_order),
         rig_test(garbage_behind_a_good_request_takes_nothing_from_it),
-        rig_test(who_closes_its_half_is_answered_all_the_same),
-        rig_test(who_leaves_in_the_middle_is_forgotten),
+        rig_test(a_client_that_half_closes_still_gets_an_answer),
+        rig_test(a_client_that_leaves_in_the_middle_is_forgotten),
         rig_test(a_head_that_drips_is_given_up_and_stalls_nobody),
         rig_test(a_body_that_drips_is_given_up_and_stalls_nobody),
-        rig_test(who_never_reads_its_answers_is_given_up_and_stalls_nobody),
+        rig_test(a_client_that_never_reads_is_given_up_and_delays_no_other),
         rig_test(a_crowd_at_the_door_keeps_nobody_out),
     };
 

@@ -158,7 +158,7 @@ static void a_pending_repeat_is_found_and_can_be_cancelled(void **state)
     world_close(&w);
 }
 
-static void a_repeat_after_of_nothing_is_none(void **state)
+static void a_repeat_after_of_0_does_not_repeat(void **state)
 {
     struct world w = world_open(state, "", "");
     struct job j = push_json(&w, "{\"keys\":[\"once\"],\"repeat_after\":0,\"ref\":\"r\"}");
@@ -359,7 +359,7 @@ int main(void)
         rig_test(a_job_that_came_back_is_found_and_cancelled_under_its_id),
         rig_test(a_job_that_came_back_leaves_the_index_when_it_ends),
         rig_test(a_pending_repeat_is_found_and_can_be_cancelled),
-        rig_test(a_repeat_after_of_nothing_is_none),
+        rig_test(a_repeat_after_of_0_does_not_repeat),
         rig_test(a_producer_may_cancel_its_own_postponed_job_and_no_other),
         rig_test(a_large_job_is_found_wherever_it_is),
         rig_test(what_an_older_version_postponed_is_found_and_comes_due),

@@ -143,7 +143,7 @@ static const char *receipt_state(const struct http_reply *r)
     return text ? text : "";
 }
 
-static void who_prefers_to_wait_is_told_that_it_is_purged(void **state)
+static void a_waiting_client_is_told_that_its_job_is_purged(void **state)
 {
     struct world w = opened(state);
     const struct http_reply *r = http_expect(w.h, 200, "POST", PURGE, "{\"keys\":[\"a\"]}",
@@ -154,7 +154,7 @@ static void who_prefers_to_wait_is_told_that_it_is_purged(void **state)
     world_close(&w);
 }
 
-static void who_prefers_to_wait_is_told_that_it_is_dead(void **state)
+static void a_waiting_client_is_told_that_its_job_is_dead(void **state)
 {
     struct world w = world_open(state, "    attempts: 1\n", "");
     const struct http_reply *r;
@@ -166,7 +166,7 @@ static void who_prefers_to_wait_is_told_that_it_is_dead(void **state)
     world_close(&w);
 }
 
-static void who_prefers_to_wait_is_told_that_it_expired(void **state)
+static void a_waiting_client_is_told_that_its_job_expired(void **state)
 {
     struct world w = opened(state);
     const struct http_reply *r = http_expect(
@@ -228,7 +228,7 @@ static void patience_that_ends_is_answered_with_202(void **state)
 
 /* Like printf | nc: the client has closed its sending side, but still wants the answer. Since this
  * looks like a client that has gone, it gets an answer early. */
-static void who_closes_its_half_while_it_waits_is_answered_early(void **state)
+static void a_client_that_half_closes_while_it_waits_is_answered_early(void **state)
 {
     static const char body[] = "{\"keys\":[\"a\"]}";
     struct world w = opened(state);
@@ -464,13 +464,13 @@ int main(void)
         rig_test(a_batch_that_costs_one_says_so),
         rig_test(not_before_is_waited_for),
         rig_test(repeat_after_purges_twice),
-        rig_test(who_prefers_to_wait_is_told_that_it_is_purged),
-        rig_test(who_prefers_to_wait_is_told_that_it_is_dead),
-        rig_test(who_prefers_to_wait_is_told_that_it_expired),
+        rig_test(a_waiting_client_is_told_that_its_job_is_purged),
+        rig_test(a_waiting_client_is_told_that_its_job_is_dead),
+        rig_test(a_waiting_client_is_told_that_its_job_expired),
         rig_test(where_no_receipts_are_kept_the_wait_ends_all_the_same),
         rig_test(an_instance_that_does_not_lead_takes_jobs_and_waits_for_them),
         rig_test(patience_that_ends_is_answered_with_202),
-        rig_test(who_closes_its_half_while_it_waits_is_answered_early),
+        rig_test(a_client_that_half_closes_while_it_waits_is_answered_early),
         rig_test(a_waiting_visitor_who_goes_away_leaves_nothing_behind),
         rig_test(a_job_that_is_put_off_can_be_cancelled),
         rig_test(a_job_that_ended_cannot_be_cancelled),

@@ -198,7 +198,7 @@ static void plain_http_is_not_answered(void **state)
 }
 
 /* Written around libmicrohttpd, which accepts no answer before the request is complete. */
-static void who_is_too_slow_is_told_so_over_tls_too(void **state)
+static void a_slow_client_is_told_so_over_tls_too(void **state)
 {
     static const char begun[] = "POST /v1/purge HTTP/1.1\r\nHost: localhost\r\n"
                                 "Content-Length: 10\r\n\r\nhell";
@@ -429,7 +429,7 @@ static void connections_without_a_certificate_end_when_one_is_asked_for(void **s
 }
 
 /* While a file is being rewritten, it is empty for a moment. This must not admit everybody. */
-static void an_authority_that_is_none_is_said_and_the_old_one_stays(void **state)
+static void an_invalid_ca_file_is_reported_and_the_old_one_stays(void **state)
 {
     static const char *const breaks[] = {
         ": >clients.pem", "printf '\\0' >clients.pem", "echo nonsense >clients.pem",
@@ -589,14 +589,14 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         rig_test(tls_1_2_and_1_3_are_spoken_and_1_1_is_not),
         rig_test(plain_http_is_not_answered),
-        rig_test(who_is_too_slow_is_told_so_over_tls_too),
+        rig_test(a_slow_client_is_told_so_over_tls_too),
         rig_test(a_new_certificate_is_for_new_connections_and_old_ones_go_on),
         rig_test(plain_connections_end_when_tls_is_introduced),
         rig_test(connections_without_a_certificate_end_when_one_is_asked_for),
         rig_test(a_broken_new_certificate_is_said_and_the_old_one_stays),
         rig_test(a_start_with_a_bad_certificate_waits_until_it_is_mended),
         rig_test(an_empty_certificate_is_said_without_an_address_too),
-        rig_test(an_authority_that_is_none_is_said_and_the_old_one_stays),
+        rig_test(an_invalid_ca_file_is_reported_and_the_old_one_stays),
         rig_test(only_clients_of_the_authority_are_served),
         rig_test(a_producer_is_known_by_the_name_in_its_certificate),
         rig_test(a_unix_socket_is_plain_beside_tls),

@@ -340,7 +340,7 @@ static void s43_no_token_is_ever_in_the_log(void **state)
     world_close(&w);
 }
 
-static void who_is_refused_is_in_the_log_with_why(void **state)
+static void a_refused_client_is_logged_with_the_reason(void **state)
 {
     struct world w = with_one(state, "", "    allow_purge_all: true\n");
     struct instance *i = &w.r->instances[0];
@@ -361,7 +361,7 @@ static void who_is_refused_is_in_the_log_with_why(void **state)
 }
 
 /* Newer versions of libmicrohttpd refuse the request before we see it, so it is not logged. */
-static void a_chunk_that_is_none_is_in_the_log_as_what_it_is(void **state)
+static void an_invalid_chunk_is_logged_as_such(void **state)
 {
     struct world w = world_open(state, "", "");
     struct rawhttp r;
@@ -501,7 +501,7 @@ static int status_of(struct world *w, const char *options)
     return status;
 }
 
-static void who_shows_no_certificate_of_the_authority_is_not_served(void **state)
+static void a_client_without_a_certificate_of_the_ca_is_not_served(void **state)
 {
     struct world w = {.r = rig_open(state, "", "")};
     struct instance *i;
@@ -547,13 +547,13 @@ int main(void)
         rig_test(sighup_lets_new_producers_in_and_old_ones_out),
         rig_test(a_producer_has_no_new_minute_after_a_reload),
         rig_test(s43_no_token_is_ever_in_the_log),
-        rig_test(who_is_refused_is_in_the_log_with_why),
+        rig_test(a_refused_client_is_logged_with_the_reason),
         rig_test(a_body_that_is_too_large_is_in_the_log),
-        rig_test(a_chunk_that_is_none_is_in_the_log_as_what_it_is),
+        rig_test(an_invalid_chunk_is_logged_as_such),
         rig_test(a_job_that_the_dispatcher_cannot_hold_is_refused_and_its_field_named),
         rig_test(refused_lines_of_a_bulk_are_in_the_log),
         rig_test(a_flood_of_refusals_does_not_flood_the_log),
-        rig_test(who_shows_no_certificate_of_the_authority_is_not_served),
+        rig_test(a_client_without_a_certificate_of_the_ca_is_not_served),
     };
 
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);

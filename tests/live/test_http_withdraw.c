@@ -129,7 +129,7 @@ static void half_a_body_is_not_waited_for(void **state)
     close_scene(&s);
 }
 
-static void who_waits_for_a_receipt_is_told_of_the_job_and_no_more(void **state)
+static void a_client_that_waits_for_a_receipt_is_told_of_the_job_only(void **state)
 {
     struct scene s;
 
@@ -200,7 +200,7 @@ int main(int argc, char **argv)
         rig_test(a_stream_ends_when_the_token_changes),
         rig_test(a_stream_of_anybody_ends_when_producers_are_introduced),
         rig_test(half_a_body_is_not_waited_for),
-        rig_test(who_waits_for_a_receipt_is_told_of_the_job_and_no_more),
+        rig_test(a_client_that_waits_for_a_receipt_is_told_of_the_job_only),
         rig_test(a_stream_goes_on_under_narrower_scopes),
         rig_test(a_stream_goes_on_at_a_slower_pace),
     };

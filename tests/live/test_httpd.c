@@ -207,7 +207,7 @@ static void a_half_closed_peer_is_answered(void **state)
     close_world(w);
 }
 
-static void who_asks_nothing_makes_room_for_who_does(void **state)
+static void an_idle_client_makes_room_for_another(void **state)
 {
     SPECIAL_WORLD(w, connections, 4);
     struct rawhttp idle[4], r;
@@ -520,7 +520,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_file_is_an_answer_too),
         cmocka_unit_test(leave_to_continue_is_given_when_the_body_is_wanted),
         cmocka_unit_test(a_half_closed_peer_is_answered),
-        cmocka_unit_test(who_asks_nothing_makes_room_for_who_does),
+        cmocka_unit_test(an_idle_client_makes_room_for_another),
         cmocka_unit_test(when_all_are_busy_a_new_one_waits),
         cmocka_unit_test(one_address_has_a_limit_of_its_own),
         cmocka_unit_test(a_head_of_72_kib_is_read_and_a_longer_one_is_refused),

@@ -71,7 +71,7 @@ static void two_gibibytes_announced_are_refused_before_they_come(void **state)
 }
 
 /* Closing a connection with unread bytes causes a reset, which must not destroy the answer. */
-static void who_sends_all_of_what_is_refused_still_reads_the_answer(void **state)
+static void a_client_that_sends_all_of_a_refused_body_gets_the_answer(void **state)
 {
     struct world *w = plain_world();
 
@@ -392,7 +392,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_body_may_be_as_long_as_was_said_and_no_longer),
         cmocka_unit_test(a_visit_may_be_told_a_ceiling_of_its_own),
         cmocka_unit_test(two_gibibytes_announced_are_refused_before_they_come),
-        cmocka_unit_test(who_sends_all_of_what_is_refused_still_reads_the_answer),
+        cmocka_unit_test(a_client_that_sends_all_of_a_refused_body_gets_the_answer),
         cmocka_unit_test(a_lone_lf_in_the_framing_of_chunks_is_refused),
         cmocka_unit_test(nothing_is_served_behind_chunks_that_end_oddly),
         cmocka_unit_test(chunks_may_be_cut_anywhere),

@@ -107,7 +107,7 @@ static void unfinished_requests_make_room_for_who_comes(void **state)
     close_world(w);
 }
 
-static void who_is_known_keeps_its_place_while_strangers_come(void **state)
+static void a_known_client_keeps_its_connection_while_strangers_come(void **state)
 {
     SPECIAL_WORLD(w, connections, 400);
     struct rawhttp known, busy, r[500];
@@ -173,7 +173,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(all_requests_before_a_fin_are_answered),
         cmocka_unit_test(a_refusal_is_told_although_the_body_never_comes),
         cmocka_unit_test(unfinished_requests_make_room_for_who_comes),
-        cmocka_unit_test(who_is_known_keeps_its_place_while_strangers_come),
+        cmocka_unit_test(a_known_client_keeps_its_connection_while_strangers_come),
         cmocka_unit_test(of_many_strangers_each_is_answered_once),
     };
 

@@ -54,7 +54,7 @@ static void a_visit_may_ask_for_more_patience(void **state)
     close_world(w);
 }
 
-static void who_asks_nothing_is_hung_up_on(void **state)
+static void an_idle_client_is_disconnected(void **state)
 {
     SPECIAL_WORLD(w, idle_s, 1);
     struct rawhttp r[2];
@@ -71,7 +71,7 @@ static void who_asks_nothing_is_hung_up_on(void **state)
     close_world(w);
 }
 
-static void a_request_that_does_not_come_is_told_so(void **state)
+static void an_unfinished_request_is_answered_with_408(void **state)
 {
     static const char *const begun[] = {
         "POST /a HTTP/1.1\r\nHost: ", "POST /a HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\nhell",
@@ -92,7 +92,7 @@ static void a_request_that_does_not_come_is_told_so(void **state)
     close_world(w);
 }
 
-static void who_was_refused_and_does_not_send_the_body_gets_the_refusal(void **state)
+static void a_client_that_does_not_send_a_refused_body_gets_the_answer(void **state)
 {
     SPECIAL_WORLD(w, request_s, 1);
     struct rawhttp r;
@@ -324,9 +324,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(late_comes_when_nobody_answers),
         cmocka_unit_test(a_stream_that_nobody_continues_is_late_too),
         cmocka_unit_test(a_visit_may_ask_for_more_patience),
-        cmocka_unit_test(who_asks_nothing_is_hung_up_on),
-        cmocka_unit_test(a_request_that_does_not_come_is_told_so),
-        cmocka_unit_test(who_was_refused_and_does_not_send_the_body_gets_the_refusal),
+        cmocka_unit_test(an_idle_client_is_disconnected),
+        cmocka_unit_test(an_unfinished_request_is_answered_with_408),
+        cmocka_unit_test(a_client_that_does_not_send_a_refused_body_gets_the_answer),
         cmocka_unit_test(a_slow_stream_lives_while_it_brings_something),
         cmocka_unit_test(a_reader_that_takes_nothing_is_given_up),
         cmocka_unit_test(a_reader_that_takes_its_time_gets_it_all),

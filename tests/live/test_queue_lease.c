@@ -196,7 +196,7 @@ static void what_was_open_counts_as_spent_after_a_take_over(void **state)
 }
 
 /* It does not know the costs of the other instance. */
-static void who_does_not_restore_what_another_one_spent_may_not_spend(void **state)
+static void an_instance_that_has_not_restored_the_budget_may_not_spend(void **state)
 {
     struct world *w = world_new(), *next;
 
@@ -365,7 +365,7 @@ int main(void)
         cmocka_unit_test(an_unknown_ledger_is_empty),
         cmocka_unit_test(without_the_lease_nothing_is_spent),
         cmocka_unit_test(what_was_open_counts_as_spent_after_a_take_over),
-        cmocka_unit_test(who_does_not_restore_what_another_one_spent_may_not_spend),
+        cmocka_unit_test(an_instance_that_has_not_restored_the_budget_may_not_spend),
         cmocka_unit_test(between_leaders_the_clock_that_says_less_is_believed),
         cmocka_unit_test(the_leader_keeps_the_time_of_the_account),
         cmocka_unit_test(a_booking_whose_reply_was_lost_counts_once),

@@ -33,7 +33,7 @@ static void a_server_that_stops_answering_is_given_up_and_found_again(void **sta
     close_world(&w);
 }
 
-static void who_owes_nothing_may_be_silent(void **state)
+static void a_server_that_owes_no_answer_may_be_silent(void **state)
 {
     struct world w = {.server = redis_server_start(NULL, NULL)};
 
@@ -132,7 +132,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_server_that_stops_answering_is_given_up_and_found_again),
-        cmocka_unit_test(who_owes_nothing_may_be_silent),
+        cmocka_unit_test(a_server_that_owes_no_answer_may_be_silent),
         cmocka_unit_test(a_command_that_waits_in_redis_has_that_time_on_top),
         cmocka_unit_test(a_stream_that_falls_silent_is_given_up),
         cmocka_unit_test(an_answer_that_nobody_read_is_no_silence),

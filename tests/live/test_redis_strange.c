@@ -205,7 +205,7 @@ static void whatever_a_message_says_is_handed_over(void **state)
 /* -- blocking commands -- */
 
 /* A few bytes that promise hundreds of megabytes. */
-static void an_answer_that_promises_too_much_is_none(void **state)
+static void an_answer_that_promises_too_much_is_refused(void **state)
 {
     const struct stranger s = {"*9000000\r\n*9000000\r\n", false, true};
     struct redis_address a = {.host = loopback};
@@ -226,7 +226,7 @@ int main(void)
         cmocka_unit_test(an_answer_to_nothing_ends_the_connection),
         cmocka_unit_test(a_message_of_another_form_ends_the_subscription),
         cmocka_unit_test(whatever_a_message_says_is_handed_over),
-        cmocka_unit_test(an_answer_that_promises_too_much_is_none),
+        cmocka_unit_test(an_answer_that_promises_too_much_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

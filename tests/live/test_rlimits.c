@@ -79,7 +79,7 @@ static void allow_again(const struct instance *i, const struct rlimit *before)
 }
 
 /* The first client that waits for a job causes another connection to Redis. */
-static void who_waits_for_a_job_needs_no_file(void **state)
+static void waiting_for_a_job_needs_no_file_descriptor(void **state)
 {
     static const char key[] = "{\"keys\":[\"a\"]}";
     struct rig *r = rig_open(state, "", "listen: 127.0.0.1:0\n");
@@ -122,7 +122,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         rig_test(too_few_files_are_said_at_the_start),
         rig_test(too_few_threads_are_said_at_the_start),
-        rig_test(who_waits_for_a_job_needs_no_file),
+        rig_test(waiting_for_a_job_needs_no_file_descriptor),
         rig_test(http_waits_for_files),
     };
 

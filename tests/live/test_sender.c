@@ -339,7 +339,7 @@ static void a_status_and_its_hints_are_passed_on(void **state)
 }
 
 /* A value that is not reset would be sent with another purge. */
-static void what_was_reset_is_as_new_and_can_be_sent_again(void **state)
+static void a_reset_exchange_is_like_new_and_can_be_sent_again(void **state)
 {
     struct rig r;
     struct exchange *x, *fresh;
@@ -480,7 +480,7 @@ int main(void)
         cmocka_unit_test(methods_change_from_one_exchange_to_the_next),
         cmocka_unit_test(what_can_be_no_request_is_given_back_as_blocked),
         cmocka_unit_test(a_status_and_its_hints_are_passed_on),
-        cmocka_unit_test(what_was_reset_is_as_new_and_can_be_sent_again),
+        cmocka_unit_test(a_reset_exchange_is_like_new_and_can_be_sent_again),
         cmocka_unit_test(a_redirect_is_a_status_and_is_not_followed),
         cmocka_unit_test(a_reply_may_be_as_long_as_its_ceiling_and_no_longer),
         cmocka_unit_test(an_answer_that_is_cut_off_is_broken),

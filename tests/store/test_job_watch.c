@@ -108,7 +108,7 @@ static void expect_told(struct wait_world *w, const char *receipt)
     assert_string_equal(w->receipt, receipt);
 }
 
-static void who_waits_hears_of_the_end(void **state)
+static void a_waiting_client_is_told_of_the_end(void **state)
 {
     struct wait_world *w = *state;
 
@@ -169,7 +169,7 @@ static void an_end_that_went_unheard_is_found(void **state)
     assert_int_equal(fakeio_count("SUBSCRIBE"), 2);
 }
 
-static void who_may_not_subscribe_asks_again_and_again(void **state)
+static void without_subscribe_the_client_polls(void **state)
 {
     struct wait_world *w = *state;
 
@@ -196,7 +196,7 @@ static void a_look_up_that_was_lost_is_made_again(void **state)
     expect_told(w, RECEIPT);
 }
 
-static void who_is_given_up_hears_nothing(void **state)
+static void a_waiter_that_is_given_up_gets_no_receipt(void **state)
 {
     struct wait_world *w = *state;
 
@@ -212,14 +212,14 @@ static void who_is_given_up_hears_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        over_redis(who_waits_hears_of_the_end),
+        over_redis(a_waiting_client_is_told_of_the_end),
         over_redis(a_job_that_has_ended_is_told_at_once),
         over_redis(a_job_that_is_nowhere_has_ended_without_a_receipt),
         over_redis(a_delayed_job_that_is_nowhere_is_waited_for),
         over_redis(an_end_that_went_unheard_is_found),
-        over_redis(who_may_not_subscribe_asks_again_and_again),
+        over_redis(without_subscribe_the_client_polls),
         over_redis(a_look_up_that_was_lost_is_made_again),
-        over_redis(who_is_given_up_hears_nothing),
+        over_redis(a_waiter_that_is_given_up_gets_no_receipt),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

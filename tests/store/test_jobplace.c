@@ -242,7 +242,7 @@ static void looking_leaves_no_claim_and_needs_no_memory(void **state)
     fakeredis_set_full(w->store.redis, NULL);
 }
 
-static void who_asks_in_vain_is_told_so(void **state)
+static void a_failed_search_is_reported(void **state)
 {
     struct place_world *w = *state;
 
@@ -283,7 +283,7 @@ static void put_packed(struct place_world *w, const struct packed_job *job)
     buf_deinit(&packed);
 }
 
-static void a_postponed_job_is_read_and_what_is_none_has_no_fields(void **state)
+static void a_postponed_job_is_read_and_an_invalid_one_has_no_fields(void **state)
 {
     struct place_world *w = *state;
     struct span fields[] = {SPAN("url"), SPAN("a")};
@@ -299,7 +299,7 @@ static void a_postponed_job_is_read_and_what_is_none_has_no_fields(void **state)
     assert_int_equal(read_job(w, JOB), JOBPLACE_NOT_THERE);
 }
 
-static void who_reads_in_vain_is_told_why(void **state)
+static void a_failed_read_is_reported_with_the_reason(void **state)
 {
     struct place_world *w = *state;
 
@@ -435,10 +435,10 @@ int main(void)
         over_redis(a_repeat_was_never_in_a_lane_under_its_own_id),
         over_redis(what_an_old_version_postponed_is_unsure),
         over_redis(looking_leaves_no_claim_and_needs_no_memory),
-        over_redis(who_asks_in_vain_is_told_so),
+        over_redis(a_failed_search_is_reported),
         over_redis(a_job_is_read_from_its_lane),
-        over_redis(a_postponed_job_is_read_and_what_is_none_has_no_fields),
-        over_redis(who_reads_in_vain_is_told_why),
+        over_redis(a_postponed_job_is_read_and_an_invalid_one_has_no_fields),
+        over_redis(a_failed_read_is_reported_with_the_reason),
         over_redis(a_job_in_a_lane_is_taken_back_and_the_leader_told),
         over_redis(a_postponed_job_is_taken_back_and_no_other),
         over_redis(a_job_that_moved_meanwhile_is_not_ended),

@@ -81,7 +81,7 @@ static void what_is_not_ours_is_found_in_this_account_alone(void **state)
     assert_string_equal(w->last[ORPHAN_SET_ASIDE], P "broken:dead:1700000000000");
 }
 
-static void who_may_not_look_finds_none(void **state)
+static void without_permission_no_orphan_is_found(void **state)
 {
     struct orphan_world *w = *state;
 
@@ -129,7 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         over_redis(our_own_keys_are_no_orphans),
         over_redis(what_is_not_ours_is_found_in_this_account_alone),
-        over_redis(who_may_not_look_finds_none),
+        over_redis(without_permission_no_orphan_is_found),
         over_redis(what_is_not_permitted_is_named_once),
         over_redis(asking_leaves_nothing_but_a_key_that_expires),
     };

@@ -159,7 +159,7 @@ static void looking_needs_no_memory(void **state)
     fakeredis_set_full(w->store.redis, NULL);
 }
 
-static void who_asks_in_vain_is_told_so(void **state)
+static void a_failed_refresh_is_reported(void **state)
 {
     struct overview_cache_world *w = *state;
 
@@ -195,7 +195,7 @@ int main(void)
         over_redis(it_says_what_is_in_redis),
         over_redis(the_age_of_a_huge_entry_is_not_asked_for),
         over_redis(looking_needs_no_memory),
-        over_redis(who_asks_in_vain_is_told_so),
+        over_redis(a_failed_refresh_is_reported),
         over_redis(many_who_ask_at_once_ask_redis_once),
     };
 
