@@ -3,9 +3,9 @@
  * everything that is due and returns when it must be called next; between ticks, replies of Redis
  * and Fastly are only recorded, and a tick is requested.
  *
- *   intake ─▶ window ─▶ lanes ─▶ ledger (may we?) ─▶ flight ─▶ senders ─▶ Fastly
- *                         ▲                                                │
- *                         └── parked, put back ◀── verdict ◀───────────────┘
+ *   intake ─▶ window ─▶ lanes ─▶ ledger (may we?) ─▶ send ─▶ senders ─▶ Fastly
+ *                         ▲                                              │
+ *                         └── parked, put back ◀── verdict ◀─────────────┘
  *                                                     └─▶ settle ─▶ Redis */
 #pragma once
 

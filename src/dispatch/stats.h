@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The facts that an account reports: one table, from which the status JSON and the metrics are
+ * The statistics of an account: one table, from which the status JSON and the metrics are
  * generated. */
 #pragma once
 
@@ -10,7 +10,7 @@
 
 enum stats_type { STATS_GAUGE, STATS_COUNTER, STATS_HISTOGRAM };
 
-/* The subject of a fact: a dispatcher and a time, or an overview. */
+/* What a statistic describes: a dispatcher at a time, or an overview. */
 struct stats_subject {
     const char *account;
     struct dispatch *dispatch;
@@ -22,7 +22,7 @@ typedef uint64_t stats_value(const struct stats_subject *s, size_t i);
 typedef const struct histogram *stats_histogram(const struct stats_subject *s, size_t i);
 typedef bool stats_holds(const struct stats_subject *s, size_t i);
 
-/* One fact, or one for each value of its label, numbered by i. */
+/* One statistic, or one for each value of its label, numbered by i. */
 struct stats_item {
     const char *const *names; /* in the status JSON, one for each value, NULL to leave one out */
     const char *metric;       /* NULL: in the status JSON only */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The facts of stats.c in the text format of Prometheus, version 0.0.4:
+ * The statistics of stats.c in the text format of Prometheus, version 0.0.4:
  * https://prometheus.io/docs/instrumenting/exposition_formats/ */
 #pragma once
 

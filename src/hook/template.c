@@ -190,7 +190,7 @@ static int take_content(struct template_parse *x, struct part *p, struct span co
     if (content.n >= 7 && memcmp(content.p, "header:", 7) == 0) {
         content = span_of(content.p + 7, content.n - 7);
         if (!header_name_ok(content))
-            return template_error(x, start, "the name of a header is missing, or is none");
+            return template_error(x, start, "missing or invalid header name");
         p->kind = PART_HEADER;
         p->text = alloc_copy(content.p, content.n);
         p->text_bytes = content.n;

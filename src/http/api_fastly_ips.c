@@ -17,7 +17,7 @@
 
 #define FRESH_NS (3600 * NS_PER_S)
 #define AGAIN_NS                                                                                   \
-    (5 * NS_PER_S) /* after a failure, so that visitors cannot make us flood Fastly                \
+    (5 * NS_PER_S) /* after a failure, so that clients cannot make us flood Fastly                 \
                     */
 #define LIST_MAX_BYTES ((size_t)1024 * 1024)
 #define WAITING_MAX 64u

@@ -145,7 +145,7 @@ static uint64_t value_turned_away(const struct http_server *in)
     return httpd_counts(in->httpd)->turned_away;
 }
 
-static uint64_t value_errands(const struct http_server *in)
+static uint64_t value_requests(const struct http_server *in)
 {
     return in->requests;
 }
@@ -175,29 +175,31 @@ static uint64_t value_bytes_max(const struct http_server *in)
     return in->proven.max + in->unproven.max;
 }
 
-static const struct endpoint_item facts[] = {
+static const struct endpoint_item endpoint_items[] = {
     {"purgeline_http_connections", "gauge", "Open connections of producers.", value_connections},
     {"purgeline_http_accepted_total", "counter", "Connections accepted.", value_accepted},
-    {"purgeline_http_timeouts_total", "counter", "Requests given up as too slow.", value_timeouts},
+    {"purgeline_http_timeouts_total", "counter", "Requests ended because they were too slow.",
+     value_timeouts},
     {"purgeline_http_turned_away_total", "counter",
-     "Connections closed at once because their address had http.per_address already.",
+     "Connections closed at once because their address already had http.per_address connections.",
      value_turned_away},
     {"purgeline_http_visits_under_way", "gauge", "Requests of producers that wait for an answer.",
-     value_errands},
+     value_requests},
     {"purgeline_http_jobs_total", "counter", "Jobs sent to Redis for producers.", value_jobs},
-    {"purgeline_http_jobs_under_way", "gauge", "Of these, not answered by Redis yet.",
-     value_pending},
+    {"purgeline_http_jobs_under_way", "gauge",
+     "Jobs sent to Redis for producers and not answered yet.", value_pending},
     {"purgeline_http_full_total", "counter",
-     "Requests refused with 503 because others had as much under way as memory_max allows.",
+     "Requests refused with 503 because others used all the memory that memory_max allows.",
      value_full},
-    {"purgeline_http_bytes", "gauge", "Memory held by requests that are under way.", value_bytes},
-    {"purgeline_http_bytes_max", "gauge", "The most that they may hold.", value_bytes_max},
+    {"purgeline_http_bytes", "gauge", "Memory used by requests in progress.", value_bytes},
+    {"purgeline_http_bytes_max", "gauge", "Memory limit for requests in progress.",
+     value_bytes_max},
 };
 
 static void render_endpoint(const struct http_server *in, struct buf *out)
 {
-    for (size_t i = 0; i < array_len(facts); i++) {
-        const struct endpoint_item *f = &facts[i];
+    for (size_t i = 0; i < array_len(endpoint_items); i++) {
+        const struct endpoint_item *f = &endpoint_items[i];
 
         buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", f->name, f->help, f->name,
                    f->kind, f->name, f->value(in));

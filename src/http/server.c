@@ -298,7 +298,7 @@ static void reload_listen(struct http_server *in, const struct httpd_options *o)
 
 /* -- on the endpoint's thread -- */
 
-/* Takes over the caller's reference to c. Errands in progress keep their own reference to the
+/* Takes over the caller's reference to c. Requests in progress keep their own reference to the
  * configuration that they use. */
 static void configure(struct http_server *in, const struct config *c)
 {

@@ -12,15 +12,15 @@
 
 #define WORDS_MAX 32
 
-struct waiting { /* an answer that nobody has asked for yet */
+struct waiting { /* a reply that the client has not asked for yet */
     struct list link;
     struct redisReply *reply;
 };
 
 struct client {
-    struct fakeredis_session *session; /* NULL: lost */
+    struct fakeredis_session *session; /* NULL: the connection is lost */
     struct list waiting;
-    struct redisReply *reply; /* the one lent out */
+    struct redisReply *reply; /* the reply that is lent to the caller */
     char error[256];
 };
 
@@ -94,7 +94,7 @@ int client_receive(struct client *c, struct redisReply **out)
 
     take_back(c);
     if (!node) {
-        must(!c->session); /* or nothing was asked */
+        must(!c->session); /* otherwise no command was sent */
         snprintf(c->error, sizeof(c->error), "connection lost");
         return -ENOTCONN;
     }

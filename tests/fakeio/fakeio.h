@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT
- * io's connections to Redis (redis.h, client.h), made to the fake Redis: the linker takes these in
- * the place of the real ones. Commands arrive, and are answered, on the loop's next turn. What goes
- * wrong on the way is scripted. */
+ * io's connections to Redis (redis.h, client.h), implemented with the fake Redis. The linker uses
+ * these functions instead of io's. Commands arrive, and are answered, in the loop's next turn.
+ * Tests can request faults. */
 #pragma once
 
 #include "fakeredis.h"
 
-/* Connections that are made from now on lead to this one; NULL: none can be made. */
+/* New connections lead to this Redis; NULL: connecting fails. */
 void fakeio_serve(struct fakeredis *f);
 
 enum fakeio_fault {
-    FAKEIO_LOST_BEFORE, /* the connection is lost, the command not carried out */
-    FAKEIO_LOST_AFTER,  /* it is carried out, and the connection lost before the answer */
+    FAKEIO_LOST_BEFORE, /* the connection is lost, and the command is not executed */
+    FAKEIO_LOST_AFTER,  /* the command is executed, and the connection is lost before the answer */
     FAKEIO_REFUSED,     /* Redis answers with an error */
 };
-/* Happens to the next command of that name, or the next call of that script ("put_once"), once. The
- * texts are kept, not copied; `words` is for FAKEIO_REFUSED. */
+/* The fault happens once, to the next command with this name, or to the next call of this script
+ * ("put_once"). The texts must stay valid; `words` is the error message for FAKEIO_REFUSED. */
 void fakeio_fail_next(const char *name, enum fakeio_fault what, const char *words);
-/* That many of them did not happen yet. */
+/* The number of requested faults that have not happened yet. */
 size_t fakeio_pending(void);
 void fakeio_forget(void);
-/* How many commands, or calls of a script, of that name arrived since the last fakeio_forget. */
+/* The number of commands or script calls with this name since the last fakeio_forget. */
 size_t fakeio_count(const char *name);

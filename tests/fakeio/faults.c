@@ -18,8 +18,8 @@ struct fault {
 static struct fakeredis *server;
 static struct fault faults[FAULTS_MAX];
 static size_t faults_count;
-static struct map counts;  /* of commands by name, as numbers */
-static struct map digests; /* of scripts that were ever loaded: their names */
+static struct map counts;  /* number of commands, by name */
+static struct map digests; /* digest of each loaded script, to its name */
 
 void fakeio_serve(struct fakeredis *f)
 {
@@ -63,7 +63,7 @@ static const char *name_of_text(struct span text)
     return "an unknown script";
 }
 
-/* What SCRIPT LOAD told is remembered, for EVALSHA. */
+/* Remembers the answer to SCRIPT LOAD for EVALSHA. */
 static void learn(size_t argc, const struct span *argv, const struct buf *out)
 {
     if (argc == 3 && span_is(argv[0], "SCRIPT") && span_is(argv[1], "LOAD") && out->n > 45)
@@ -88,7 +88,7 @@ static void count(struct span name)
     map_put(&counts, name, (void *)(uintptr_t)n);
 }
 
-/* -- running -- */
+/* -- executing commands -- */
 
 static bool take_fault(struct span command, const char *script, struct fault *out)
 {

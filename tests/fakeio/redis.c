@@ -18,15 +18,15 @@ struct call {
     struct list link;
     redis_reply_cb *cb;
     void *ctx;
-    bool lost; /* asked while there was no connection */
+    bool lost; /* sent while there was no connection */
     size_t argc;
-    struct span *argv; /* a copy, in one piece with what it leads to */
+    struct span *argv; /* a copy; the words are in the same block of memory */
 };
 
-struct reading { /* a redis_stream under way */
+struct reading { /* a redis_stream in progress */
     const struct redis_sink *sink;
     void *ctx;
-    uint64_t until_ns; /* it waits so long for an answer that is not nil */
+    uint64_t until_ns; /* until then it waits for an answer that is not nil */
     size_t argc;
     struct span *argv;
 };
@@ -86,7 +86,7 @@ static struct span *copy_arguments(size_t argc, const struct span *argv)
     return copy;
 }
 
-/* -- connecting, and losing the connection -- */
+/* -- connecting and disconnecting -- */
 
 static void on_message(void *ctx, struct span channel, struct span text)
 {
@@ -164,7 +164,7 @@ static void disconnect(struct redis *r)
 static void lose(struct redis *r, const char *why)
 {
     disconnect(r);
-    turn_soon(r); /* for calls that are lost with it */
+    turn_soon(r); /* for calls that are lost with the connection */
     timer_start_at(r->later, clock_mono_ns() + RECONNECT_NS);
     say_down(r, why);
 }
@@ -181,7 +181,7 @@ static void connect_again(struct redis *r)
     r->up(r->ctx);
 }
 
-/* -- what a turn does -- */
+/* -- what happens in a turn -- */
 
 static void answer(struct redis *r, struct call *c)
 {
@@ -205,7 +205,8 @@ static void answer(struct redis *r, struct call *c)
     free(c);
 }
 
-/* Those that are there now: what their callbacks ask is for the next turn. */
+/* Answers the calls that are present now. Calls made by their callbacks are answered in the next
+ * turn. */
 static void answer_calls(struct redis *r)
 {
     struct list now, *node;
@@ -235,7 +236,8 @@ static void tell_messages(struct redis *r)
     }
 }
 
-/* 1: complete; 0: it wants more; negative: this is no answer to it. */
+/* Returns 1 if the answer is complete, 0 if more is needed, and a negative value if it is invalid.
+ */
 static int pour(const struct reading *reading, struct span answer_bytes)
 {
     int rc = 0;
@@ -337,7 +339,7 @@ bool redis_is_up(const struct redis *r)
     return r->session && !r->closed;
 }
 
-/* Nothing here takes time. */
+/* There are no timeouts here. */
 void redis_set_patience(struct redis *r, uint32_t ms)
 {
     must(r && ms);
@@ -382,7 +384,8 @@ void redis_stream(struct redis *r, uint32_t block_ms, size_t argc, const struct 
     turn_soon(r);
 }
 
-/* On the list it is told when the connection is lost; before, here. */
+/* A subscription on the list is told when the connection is lost; before it is on the list, this
+ * function tells it. */
 static void on_subscribed(void *ctx, struct redisReply *reply)
 {
     struct subscription *s = ctx;

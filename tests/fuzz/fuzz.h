@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * What every fuzzer shares: the entry point that libFuzzer and replay.c call, and cutting the input
- * into lines. */
+ * Used by all fuzzers: the entry point that libFuzzer and replay.c call, and a function that splits
+ * the input into lines. */
 #pragma once
 
 #include "span.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Takes the bytes up to the next '\n' (or all) off the front of *rest. */
+/* Removes the bytes up to the next '\n' (or all bytes) from the front of *rest, and returns them.
+ */
 static inline struct span fuzz_line(struct span *rest)
 {
     const char *end = rest->n ? memchr(rest->p, '\n', rest->n) : NULL;

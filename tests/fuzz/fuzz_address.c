@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The address of a Redis, from a configuration or an environment. Input: the address. */
+ * The address of a Redis, from the configuration or the environment. Input: the address. */
 #include "alloc.h"
 #include "fuzz.h"
 #include "redis.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Whatever a Redis may answer, or what only says that it is one, to commands that wait for their
- * answers: status, plan, dead letters, check and its repairs, over HTTP and by hand. Input: a byte
- * that chooses what is asked, then RESP: the answers, one for each command; after the last the
- * connection is lost. The linker puts the functions here in the place of io's client. */
+ * Any answers of a Redis, or of a server that claims to be one, to commands that wait for their
+ * answers: status, plan, dead letters, check and its repairs, over HTTP and on the command line.
+ * Input: a byte that chooses the command, then RESP: one answer for each Redis command; after the
+ * last one the connection is lost. The linker uses the functions in this file instead of io's
+ * client. */
 #include <errno.h>
 #include <hiredis/hiredis.h>
 #include <jansson.h>
@@ -24,11 +25,11 @@
 #include "repair.h"
 #include "serverinfo.h"
 
-/* -- a client that is answered from the input -- */
+/* -- a client that gets its answers from the input -- */
 
 struct client {
     redisReader *reader;
-    redisReply *reply; /* lent */
+    redisReply *reply; /* lent to the caller */
     char error[256];
 };
 
@@ -70,7 +71,7 @@ void client_send(struct client *c, size_t argc, const struct span *argv)
 
     (void)c;
     must(argc > 0);
-    for (size_t i = 0; i < argc; i++) /* that each is there, to its last byte */
+    for (size_t i = 0; i < argc; i++) /* reads every byte, so that the sanitizer checks them */
         for (size_t k = 0; k < argv[i].n; k++)
             bytes += (unsigned char)argv[i].p[k];
     must(bytes > 0);
@@ -144,7 +145,7 @@ void client_set_patience(struct client *c, uint32_t answer_s)
     (void)c, (void)answer_s;
 }
 
-/* -- what is asked -- */
+/* -- the commands -- */
 
 static struct config_account account;
 

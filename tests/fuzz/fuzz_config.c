@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A configuration file. What is accepted must print as YAML that reads back as the same; what is
- * not is refused with a sentence. Input: the file. */
+ * A configuration file. If it is accepted, printing it must produce YAML that is read as the same
+ * configuration; otherwise it must be refused with a sentence. Input: the file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The body and the headers of Fastly's purge by keys. Input: a digit that chooses the type of the
- * body, the value of Surrogate-Key up to a newline, the body. */
+ * The body and the headers of Fastly's route for purging keys. Input: a digit that chooses the type
+ * of the body, the value of Surrogate-Key up to a newline, the body. */
 #include "visit_world.h"
 
 static const char *const types[] = {"", "Content-Type: application/json\r\n",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Replies to XREAD from a server that may not be a Redis. Input: a byte for the size of
- * the pieces in which the rest arrives, one for the ceilings, then the reply. Cut into other pieces
- * it must say the same. */
+ * Replies to XREAD from a server that may not be a real Redis. Input: a byte for the size of the
+ * pieces in which the reply arrives, a byte for the limits, then the reply. The result must not
+ * depend on the size of the pieces. */
 #include <errno.h>
 #include <stdlib.h>
 

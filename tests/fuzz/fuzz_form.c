@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Lines of jobs as `purgeline push -` and the bulk route read them: keys, a URL, or a JSON object.
- * What is accepted must be understood by the dispatcher, or refused with a sentence. Input: lines.
- */
+ * Lines of jobs in the format of `purgeline push -` and the bulk route: keys, a URL, or a JSON
+ * object. The dispatcher must understand every accepted line, or refuse it with a sentence. Input:
+ * lines. */
 #include "alloc.h"
 #include "fuzz.h"
 #include "job.h"
@@ -41,7 +41,7 @@ static void take_line(struct jobform *f, struct job_decoder *d, struct span line
         check_sentence(err.text, sizeof(err.text));
     else
         must(spec.targets_count > 0 && spec.targets_count <= JOB_TARGETS_MAX);
-    must(json || rc == 0); /* a plain target that was accepted is one */
+    must(json || rc == 0); /* an accepted target that is not JSON is valid */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

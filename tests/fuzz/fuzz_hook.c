@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Hooks: templates and conditions of operators, documents and signatures of strangers. Input, one a
- * line: a template of keys, one of URLs, a condition, a signature's `value` and `signs`, the header
- * that was sent, and then the document. */
+ * Hooks: templates and conditions from operators, documents and signatures from clients. Input, one
+ * per line: a template for keys, one for URLs, a condition, a signature's `value` and `signs`, the
+ * header that was sent; then the document. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static struct config_service service = {service_id, empty};
 static const struct config_account account = {
     .name = main_name, .services = &service, .services_count = 1, .default_service = empty};
 
-/* Every header has the value that was sent. */
+/* Every header has the value from the input. */
 static bool find_header(void *context, const char *name, struct span *value)
 {
     must(*name);
@@ -39,7 +39,7 @@ static void check_error(const char *err, size_t room)
         must(err[i] >= 0x20 && err[i] < 0x7f);
 }
 
-/* What comes out is a job that is understood, with as many targets as were said. */
+/* The result is a valid job with the reported number of targets. */
 static void check_job(const struct hook_job *job)
 {
     struct job_decoder decoder;
@@ -57,7 +57,7 @@ static void check_job(const struct hook_job *job)
 static void check_hook(const struct config_hook *c, struct span body, struct span sent)
 {
     struct hook_request request = {SPAN("POST"), SPAN("/hooks/x"), body, find_header, &sent};
-    static struct hook_job job; /* reused, as in the program */
+    static struct hook_job job; /* reused, like in the program */
     struct error err = {""};
     struct hook *h = hook_new(c, &err);
     json_t *document = json_loadb(body.p, body.n, JSON_DECODE_ANY, NULL);
@@ -95,7 +95,7 @@ static void check_signature(const struct config_signature *s, struct span body, 
             must(parsed.digests[i].p >= sent.p &&
                  parsed.digests[i].p + parsed.digests[i].n <= sent.p + sent.n);
     }
-    /* Nobody knows the secret. */
+    /* The input cannot be signed with this secret. */
     must(hook_auth_check(s, SPAN("correct horse battery staple"), &request, WALL_MS, &err) ==
          -EACCES);
     check_error(err.text, sizeof(err.text));

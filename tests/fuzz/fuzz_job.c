@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Stream entries of strangers. Input: a digit that chooses the account, then name and value of each
- * field, one a line. What is accepted must be sound enough to build requests from. */
+ * Stream entries, which any producer can write. Input: a digit that chooses the account, then name
+ * and value of each field, one per line. If the entry is accepted, it must be possible to build
+ * requests from it. */
 #include <errno.h>
 
 #include "fastly_buffers.h"
@@ -58,7 +59,7 @@ static void check_error(const char *err, size_t room)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct job_decoder decoder; /* reused, as in the program */
+    static struct job_decoder decoder; /* reused for all inputs, like in the program */
     static struct span fields[200];
     const struct config_account *account;
     struct span rest = span_of((const char *)data, size);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * What lies in Redis and is shown: `status`, `control`, the lease and dead letters, which others
- * can write, too. Input: the leader, why and by whom it is paused, one a line; then the status;
- * behind a line "--" the fields of a dead letter, one a line. All of it must come out as JSON. */
+ * Data in Redis that is shown to users, and that others can write, too: `status`, `control`, the
+ * lease and dead letters. Input: the leader, the reason of a pause and who paused, one per line;
+ * then the status; after a line "--" the fields of a dead letter, one per line. The result must be
+ * valid JSON. */
 #include <hiredis/hiredis.h>
 #include <jansson.h>
 #include <stdlib.h>

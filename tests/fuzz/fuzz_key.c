@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * A surrogate key in the path, as Fastly's API takes it. Input: the key as it stands there. */
+ * A surrogate key in the path of a request to Fastly's API. Input: the key as it is in the path. */
 #include "visit_world.h"
 
 #define BEGIN "POST /service/" SERVICE "/purge/"
 
-/* "keys\n<key>\n" somewhere among the fields of the job. */
+/* Finds "keys\n<key>\n" among the fields of the job. */
 static struct span key_put(void)
 {
     struct span rest = buf_span(&last_job);

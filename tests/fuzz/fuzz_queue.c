@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Whatever a Redis may answer, or what only says that it is one. Input: a digit that chooses what
- * is asked, then RESP: the answers, one for each command; after the last the connection is lost.
- * The linker puts the functions here in the place of io's connection. */
+ * Any answers of a Redis, or of a server that claims to be one, to the queue. Input: a digit that
+ * chooses the command, then RESP: one answer for each Redis command; after the last one the
+ * connection is lost. The linker uses the functions in this file instead of io's connection. */
 #include <errno.h>
 #include <hiredis/hiredis.h>
 #include <inttypes.h>
@@ -18,13 +18,13 @@
 #include "redis_codec.h"
 #include "submit.h"
 
-#define COMMANDS_MAX 3000 /* of one input: after so many it goes in circles */
+#define COMMANDS_MAX 3000 /* per input; more would be an endless loop */
 
-/* -- a connection that answers from the input -- */
+/* -- a connection that gets its answers from the input -- */
 
 struct redis {
     struct list asked;
-    const struct redis_sink *sink; /* of the reader; NULL: it is not asked */
+    const struct redis_sink *sink; /* of the reader; NULL: there is no read in progress */
     void *sink_ctx;
 };
 
@@ -105,7 +105,7 @@ static void answer_reader(struct span resp)
     sink->done(ctx, rc > 0 ? 0 : -ENOTCONN);
 }
 
-/* The memory of the replies is that of the program's own connection. */
+/* Uses the same functions for the memory of replies as the program's own connection. */
 static void answer_all(struct span resp)
 {
     struct redis_replies *memory = redis_replies_new();
@@ -131,7 +131,7 @@ static void answer_all(struct span resp)
     redis_replies_free(memory);
 }
 
-/* -- what is asked, and what may come of it -- */
+/* -- the commands, and checks of their results -- */
 
 static struct queue *queue;
 static struct submit *submit;

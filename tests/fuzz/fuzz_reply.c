@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Replies of whoever answers. Input: a digit that chooses what was asked, status, Retry-After,
- * remaining and reset, one a line, then the body. The verdict on a 2xx is compared with a second,
- * plain reading of the body by the JSON library. */
+ * Replies to requests, from any server. Input: a digit that chooses the request, then status,
+ * Retry-After, remaining and reset, one per line, then the body. The verdict on a 2xx reply is
+ * compared with that of a simple second parser, which uses the JSON library. */
 #include <jansson.h>
 
 #include "fastly.h"

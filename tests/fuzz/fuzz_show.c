@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Bytes of strangers in logs, on terminals and in JSON. Input: the bytes. */
+ * Any bytes in logs, on terminals and in JSON. Input: the bytes. */
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -18,10 +18,10 @@ static void check_log(struct span in, struct buf *out)
         must(out->p[i] >= 0x20 && out->p[i] < 0x7f && (out->p[i] != '"' || escaped));
         escaped = out->p[i] == '\\' && !escaped;
     }
-    must(!escaped); /* it would take the closing quote with it */
+    must(!escaped); /* it would escape the closing quote */
 }
 
-/* No control character, C1 included, and nothing that is not UTF-8. */
+/* There must be no control characters, including C1, and no invalid UTF-8. */
 static void check_terminal(struct span in, struct buf *out)
 {
     struct span rest;
@@ -37,7 +37,7 @@ static void check_terminal(struct span in, struct buf *out)
     }
 }
 
-/* Bytes that were a JSON text stay what they were. */
+/* Bytes that are already valid in JSON are not changed. */
 static void check_json(struct span in)
 {
     json_t *j = json_text(in), *as_it_is = json_stringn(in.p, in.n);

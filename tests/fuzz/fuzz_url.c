@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * URLs of strangers, two of them, one a line: what passes the check has a plain host, goes out byte
- * for byte, and two that are the same have the same hash. */
+ * Two URLs, one per line. If a URL is accepted, it has a valid host and is sent unchanged; two URLs
+ * for the same target have the same hash. */
 #include "fastly_buffers.h"
 #include "fuzz.h"
 #include "target.h"
@@ -33,7 +33,7 @@ static void check_request(struct span url, enum url_mode mode)
     fastly_request_deinit(&r);
 }
 
-/* The same URL over the other scheme is the same target. */
+/* The same URL with the other scheme is the same target. */
 static void check_scheme(struct span url, struct span host, struct span rest)
 {
     struct buf other;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The JSON of our own API. Input: a digit that chooses the route, the body behind it. */
+ * The JSON of our own API. Input: a digit that chooses the route, then the body. */
 #include "client.h"
 #include "visit_world.h"
 
@@ -16,14 +16,14 @@ static const char *const heads[] = {
 
 #define PLAN 2
 
-/* These ask a Redis of their own, and there is none. */
+/* These routes wait for an answer of Redis, and there is no Redis. */
 static bool blocks(size_t route)
 {
     return route >= 4;
 }
 
-/* A plan from nothing has a connection, which it need not use. The linker puts these in the place
- * of io's (-Wl,--wrap). */
+/* A plan that does not use the backlog opens a connection, too, but need not use it. The linker
+ * uses these functions instead of io's (-Wl,--wrap). */
 static bool there_is_a_client;
 
 int __wrap_client_open(const struct redis_address *a, struct client **out, char *err, size_t room);
@@ -66,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     status = first_status(visit_endpoint(buf_span(&text), text.n));
     must((status >= 200 && status < 500) || (status == 503 && blocks(data[0] % array_len(heads))));
     if (data[0] % array_len(heads) == 0)
-        must((status == 202) == (jobs_put == put + 1)); /* a yes is a job, a no is none */
+        must((status == 202) == (jobs_put == put + 1)); /* a refusal pushes nothing */
     buf_deinit(&text);
     return 0;
 }

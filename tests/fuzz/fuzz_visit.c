@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Bytes of strangers at the HTTP endpoint, to the answer and the end of the connection. Input: a
- * byte that says how many are sent at once (0: all), then the bytes. */
+ * Any bytes that are sent to the HTTP endpoint, up to the response and the end of the connection.
+ * Input: a byte with the number of bytes that are sent at once (0: all), then the bytes. */
 #include "visit_world.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -12,6 +12,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     got = visit_endpoint(span_of((const char *)data + 1, size - 1), data[0] ? data[0] : size);
     status = first_status(got);
-    must(status < 500 || status == 503 || status == 505); /* nothing is our fault */
+    must(status < 500 || status == 503 || status == 505); /* the input must not cause another 5xx */
     return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Feeds every file of the folders named as arguments to a fuzzer, without libFuzzer. An empty
- * corpus is a failure: it would prove nothing. */
+ * Passes every file in the folders named as arguments to a fuzzer, without libFuzzer. An empty
+ * corpus is an error, because it would test nothing. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,13 +23,13 @@ static int replay_file(const char *path)
     data = alloc_bytes(INPUT_MAX_BYTES);
     n = fread(data, 1, INPUT_MAX_BYTES, f);
     fclose(f);
-    data = alloc_grow(data, n, 1); /* so that reading past the end is found */
+    data = alloc_grow(data, n, 1); /* copied, so that the sanitizer finds reads past the end */
     LLVMFuzzerTestOneInput(data, n);
     free(data);
     return 0;
 }
 
-/* The number of files replayed, or -1. */
+/* Returns the number of files, or -1. */
 static int replay_folder(const char *folder)
 {
     DIR *dir = opendir(folder);

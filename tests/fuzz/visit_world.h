@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The whole HTTP endpoint on one thread, from bytes on a socket to the answer on it, with a Redis
- * that takes everything: for the fuzzers of what strangers ask. The linker puts the functions here
- * in the place of io's Redis and threads. */
+ * The whole HTTP endpoint in one thread, from the bytes on a socket to the response, with a Redis
+ * that accepts everything. The fuzzers of the endpoint use it. The linker uses the functions in
+ * this file instead of io's Redis and threads. */
 #pragma once
 
 #include <arpa/inet.h>
@@ -24,11 +24,11 @@
 #include "thread.h"
 
 #define SERVICE "SU1Z0isxPaozGVKXdv0eY"
-#define QUIET_TURNS 4      /* without a byte: everything was said */
-#define TURNS_MAX 100000   /* after which something hangs */
+#define QUIET_TURNS 4      /* after so many turns without a byte, the response is complete */
+#define TURNS_MAX 100000   /* after so many turns, something hangs */
 #define ANSWERS_MAX 262144 /* bytes */
 
-/* -- a Redis that takes everything -- */
+/* -- a Redis that accepts everything -- */
 
 struct redis {
     struct list asked;
@@ -42,7 +42,7 @@ struct ask {
     bool adds;
 };
 
-/* The job that was put into it last: the fields behind XADD's three words. */
+/* The fields of the job that was pushed last, after the first three words of its XADD. */
 static struct buf last_job;
 static size_t jobs_put;
 
@@ -149,7 +149,7 @@ void thread_join(struct thread *t)
     (void)t;
 }
 
-/* What blocks is done in a turn of its own; it finds no Redis. */
+/* Blocking work is done in a separate turn. It gets no connection to Redis. */
 struct turn {
     struct timer *timer;
     thread_cb *work, *done;
@@ -215,7 +215,7 @@ static inline void open_endpoint(void)
         abort();
     }
     unlink(path);
-    log_set_level(LOG_ERROR); /* every purge-all is audited */
+    log_set_level(LOG_ERROR); /* hides the audit line of each purge-all */
     buf_init(&last_job, SIZE_MAX);
     dispatch_loop = loop_new();
     o.config = config_share(&config);
@@ -234,7 +234,7 @@ static inline void turn(void)
     uv_run(loop_uv(dispatch_loop), UV_RUN_NOWAIT);
 }
 
-/* libFuzzer's clock interrupts; what began goes on. */
+/* libFuzzer's timer interrupts connect(), which then continues in the background. */
 static inline void connect_to_endpoint(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLOUT};
@@ -248,7 +248,7 @@ static inline void connect_to_endpoint(int fd)
 
 static char answers[ANSWERS_MAX + 1];
 
-/* Sends, `piece` bytes a turn, and returns what came back, in `answers`. */
+/* Sends the bytes, `piece` of them per turn. Returns the response, which is stored in `answers`. */
 static inline struct span visit_endpoint(struct span bytes, size_t piece)
 {
     const struct linger hard = {1, 0};
@@ -280,7 +280,7 @@ static inline struct span visit_endpoint(struct span bytes, size_t piece)
     return span_of(answers, got);
 }
 
-/* The status of the first answer; 0 for none. */
+/* The status of the first response; 0 if there is none. */
 static inline int first_status(struct span got)
 {
     if (got.n == 0)

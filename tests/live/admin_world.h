@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A service with two accounts that is run over HTTP, and who runs it: operators and a producer. */
+ * A service with two accounts that is administered over HTTP, and its clients: operators and a
+ * producer. */
 #pragma once
 
 #include "http.h"
@@ -17,7 +18,7 @@
 #define BOSS "Fastly-Key: boss-token"
 #define DEAD "purgeline:{main}:dead"
 
-/* ops may do everything; cms only push keys of news; boss is an operator of one account. */
+/* ops may do everything; cms may only push keys of news; boss is an operator of one account. */
 static const char producers[] = HTTP_LISTENS
     "producers:\n"
     "  - name: ops\n"
@@ -36,7 +37,8 @@ static const char producers[] = HTTP_LISTENS
 
 /* -- a service with two accounts, and its clients ------------------------------------------ */
 
-/* Of the test that runs, so that a failing one is cleaned up behind. */
+/* The world of the current test. It is static, so that it can be closed after the test has failed.
+ */
 static struct world {
     struct rig *rig;
     struct http *http;
@@ -126,9 +128,9 @@ static inline size_t dead_count(struct world *w)
     return rig_dead_count(w->rig);
 }
 
-/* -- the same JSON --------------------------------------------------------------------------- */
+/* -- comparing JSON -------------------------------------------------------------------------- */
 
-/* What goes on while one looks: ages, and what the dispatcher says of itself. */
+/* Whether a member changes with time: ages, and the dispatcher's own counters. */
 static inline bool moves(const char *name)
 {
     size_t n = strlen(name);
@@ -137,7 +139,8 @@ static inline bool moves(const char *name)
            (n > 3 && (strcmp(name + n - 3, "_ms") == 0 || strcmp(name + n - 3, "_at") == 0));
 }
 
-/* The same members with the same values, but for those that move: these are of the same kind. */
+/* Checks that both have the same members with the same values. Values that change with time only
+ * need the same type. */
 static inline void assert_alike(json_t *ours, json_t *theirs, const char *where)
 {
     const char *name;

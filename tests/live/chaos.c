@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * The real thing in bad weather: two purgelines, a Redis on a small disk, a sandbox behind a cable,
- * and a producer; whatever can die, freeze, fill up or be cut does so at random. Judged from the
- * outside: by the producer's own list and by what arrived at the sandbox. The same seed throws the
- * same dice; what they hit depends on the machine. */
+ * The real programs with random faults: two purgelines, a Redis on a small disk, a sandbox behind a
+ * cable, and a producer. Anything that can die, hang, fill up or be cut does so at random. The
+ * result is judged from outside, by the producer's own list and by the requests that the sandbox
+ * received. The same seed causes the same faults, but their effects depend on the machine. */
 #include "rig.h"
 
 #include <hiredis/hiredis.h>
@@ -33,7 +33,7 @@
 #define WATCH_EVERY_MS 100u
 #define CALM_PATIENCE_MS 180000u
 
-/* In the long run about what is pushed can be sent, so after each calamity the budget is the limit.
+/* On average, about as much is pushed as can be sent, so after each fault the budget is the limit.
  */
 #define ACCOUNT                                                                                    \
     "    budget: {purges: 3000, per_s: 10, burst: 1500}\n"                                         \
@@ -43,7 +43,7 @@
 
 static uint64_t minutes = 2, seed;
 
-/* -- what there is ---------------------------------------------------------------------------- */
+/* -- state ------------------------------------------------------------------------------------ */
 
 enum condition { UP, DOWN, ASLEEP };
 enum slot { SLOT_REDIS = INSTANCES, SLOT_NET, SLOT_DISK, SLOT_FASTLY, SLOT_FASTLY_TOO, SLOT_N };
@@ -56,13 +56,13 @@ struct chaos {
     struct traffic traffic;
     struct rng rng;
     uint64_t begin_ms, now_ms; /* monotonic */
-    uint64_t until_ms[SLOT_N]; /* when this piece of weather ends; 0: none */
+    uint64_t until_ms[SLOT_N]; /* when this fault ends; 0: no fault */
     enum condition instance[INSTANCES];
     bool redis_down;
     struct weather_fastly fastly;
     struct fences fences;
     struct judge judge;
-    int leader; /* -1: nobody, or not known */
+    int leader; /* -1: none or unknown */
     int last_leader;
     uint64_t leads_since_ms;
     uint64_t takeovers, next_event_ms, next_harvest_ms, next_watch_ms;
@@ -166,7 +166,7 @@ static void begin_redis(struct chaos *c, unsigned slot)
     tell(c, "kill -9 of Redis, back in %" PRIu64 " ms", c->until_ms[slot] - c->now_ms);
 }
 
-/* Small files, so that they are rewritten often. */
+/* The file is small, so that it is rewritten often. */
 #define SMALL_FILES "CONFIG SET auto-aof-rewrite-min-size 8mb"
 
 static void end_redis(struct chaos *c, unsigned slot)
@@ -177,10 +177,10 @@ static void end_redis(struct chaos *c, unsigned slot)
     c->redis_down = false;
 }
 
-/* With appendfsync always Redis ends when it cannot write (the embedded one is tested like that).
- * Most have it at everysec: then it says yes to the first pushes before it finds out that it cannot
- * write them, and keeps them in memory until it can. Killed in between it would lose what it
- * accepted, which is not ours to test. */
+/* With appendfsync always, Redis exits when it cannot write (the embedded one is tested like that).
+ * Most installations use everysec: then Redis confirms the first pushes before it notices that it
+ * cannot write them, and keeps them in memory until it can. If it were killed in between, it would
+ * lose confirmed pushes, which is not purgeline's fault and so not tested. */
 static void begin_disk(struct chaos *c, unsigned slot)
 {
     if (!c->has_disk || c->redis_down)
@@ -201,7 +201,7 @@ static bool redis_says(struct chaos *c, const char *a, const char *b)
     return ok;
 }
 
-/* False when it has just begun to by itself. */
+/* False if Redis has just started a rewrite by itself. */
 static bool begins_rewriting(struct chaos *c)
 {
     redisReply *reply = redis_server_try(c->rig->redis, "BGREWRITEAOF");
@@ -211,11 +211,11 @@ static bool begins_rewriting(struct chaos *c)
     return ok;
 }
 
-/* It is over when Redis has written down what it kept in memory, and has written its file anew.
- * Redis 7.0 takes a short write back (ftruncate) and goes on where that would have ended, for the
- * file that a rewrite began is not opened to append (src/aof.c, openNewIncrAofForAppend): the hole
- * is read as "Bad file format" by the next start, and the file is refused. Another rewrite heals.
- */
+/* This ends when Redis has written the data that it kept in memory, and has rewritten its file.
+ * After a short write, Redis 7.0 truncates the file (ftruncate) but continues at the old position,
+ * because a file that a rewrite has created is not opened for appending (src/aof.c,
+ * openNewIncrAofForAppend). The next start would read the resulting hole as "Bad file format" and
+ * refuse the file. Another rewrite repairs it. */
 static void end_disk(struct chaos *c, unsigned slot)
 {
     if (c->disk.full) {
@@ -276,7 +276,7 @@ static void end_fastly(struct chaos *c, unsigned slot)
     weather_fastly_end(&c->fastly, slot - SLOT_FASTLY);
 }
 
-/* -- the weather ------------------------------------------------------------------------------ */
+/* -- faults ----------------------------------------------------------------------------------- */
 
 static const struct {
     void (*begin)(struct chaos *c, unsigned slot);
@@ -335,7 +335,7 @@ static void assert_nobody_left_by_himself(struct chaos *c)
             fail_msg("purgeline %u ended by itself with %d", n, c->rig->instances[n].code);
 }
 
-/* The lease names its holder: host/boot/namespace/pid/... */
+/* The lease contains the name of its holder: host/boot/namespace/pid/... */
 static int holder(struct chaos *c, const char *lease)
 {
     long pid = 0;
@@ -382,7 +382,7 @@ static void watch(struct chaos *c)
     }
 }
 
-/* -- the play --------------------------------------------------------------------------------- */
+/* -- the run ---------------------------------------------------------------------------------- */
 
 static void storm(struct chaos *c)
 {
@@ -413,7 +413,7 @@ static bool all_ended(struct chaos *c)
            c->traffic.open_count == 0;
 }
 
-/* Without a deadline of its own: what is left over is the judges' affair. */
+/* Has no deadline of its own: the checks report whatever is left. */
 static uint64_t calm(struct chaos *c)
 {
     uint64_t begin_ms = c->now_ms, over_ms = begin_ms + CALM_PATIENCE_MS;
@@ -432,7 +432,7 @@ static uint64_t calm(struct chaos *c)
     return c->now_ms - begin_ms;
 }
 
-/* -- judgement -------------------------------------------------------------------------------- */
+/* -- checks ----------------------------------------------------------------------------------- */
 
 static void note_requests(struct chaos *c)
 {
@@ -487,7 +487,7 @@ static void judge_all(struct chaos *c, uint64_t calm_ms)
 
 /* -- opening and closing ---------------------------------------------------------------------- */
 
-/* What the machine does not permit is left out, aloud. */
+/* Prints and skips what the machine does not permit. */
 static void open_places(struct chaos *c)
 {
     const char *why = "no mount namespace (it takes root)";
@@ -535,7 +535,7 @@ static void close_all(struct chaos *c)
     weather_disk_close(&c->disk);
 }
 
-/* A handler, unlike SIG_IGN, is not handed down to the programs we start. */
+/* A handler, because unlike SIG_IGN it is not inherited by the programs that we start. */
 static void ignore(int signum)
 {
     (void)signum;

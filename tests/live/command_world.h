@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A Redis and a shell: where the commands are tried that need no dispatcher. */
+ * A Redis and a shell, for tests of the commands that need no dispatcher. */
 #pragma once
 
 #include <setjmp.h>
@@ -54,7 +54,7 @@ static inline int teardown(void **state)
     return 0;
 }
 
-/* "name=value name=value" of the n-th entry of a stream. */
+/* The n-th entry of a stream, as "name=value name=value". */
 static inline void entry_text(struct world *w, const char *stream, size_t n, char *out, size_t room)
 {
     redisReply *r = redis_server_try(w->redis, "XRANGE %s - +", stream);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What clients go on with while Redis stands still: probes, streams of small jobs, single large
- * ones. Without a limit each of them once took hundreds of megabytes. */
+ * Requests that clients keep sending while Redis hangs: probes, streams of small jobs, and large
+ * jobs. Without a limit, each kind once used hundreds of megabytes. */
 #pragma once
 
 #include <stdlib.h>
@@ -12,14 +12,14 @@
 #include "rawhttp.h"
 #include "redis_server.h"
 
-#define FLOOD_READERS 20000 /* probes, so many of them at the same time */
+#define FLOOD_READERS 20000 /* probes at the same time */
 #define FLOOD_AT_ONCE 500
-#define FLOOD_STREAMS 60 /* of so many jobs each */
+#define FLOOD_STREAMS 60 /* number of streams, with this many jobs each */
 #define FLOOD_LINES 4000
-#define FLOOD_JOBS 24 /* single ones, so large */
+#define FLOOD_JOBS 24 /* number of single jobs, of this size each */
 #define FLOOD_JOB_BYTES 8000000
 
-/* Asked and left, again and again; a reset leaves no port in TIME_WAIT that others would lack. */
+/* Sends requests and closes the connections with a reset, which leaves no port in TIME_WAIT. */
 static inline void flood_readers(unsigned port)
 {
     struct rawhttp r[FLOOD_AT_ONCE];
@@ -78,7 +78,7 @@ static inline void flood_begin_jobs(struct http *h)
     }
 }
 
-/* What the last line of a stream's answer says, or one for a single job. */
+/* The number of accepted jobs: for a stream from the last line of the answer, otherwise 1. */
 static inline size_t flood_accepted(const struct http_reply *r)
 {
     const char *sums =

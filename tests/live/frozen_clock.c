@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Loaded into a redis-server (LD_PRELOAD): what time it is stands in a file, as microseconds in 8
- * bytes, so that a test decides it. Only the wall clock; what measures durations goes on. */
+ * Loaded into a redis-server (LD_PRELOAD). The time is read from a file with 8 bytes of
+ * microseconds, so that a test can set it. This affects only the wall clock, not clocks that
+ * measure durations. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>

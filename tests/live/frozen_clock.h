@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A wall clock that the test sets, for itself and for a server that it starts (frozen_clock.c). */
+ * A wall clock that a test sets for itself and for a server that it starts (frozen_clock.c). */
 #pragma once
 
 #include <fcntl.h>
@@ -10,7 +10,8 @@
 
 #include "base.h"
 
-/* Microseconds. What is started from now on, until frozen_clock_begun, goes by it. */
+/* `now_us` is in microseconds. Programs that are started between this call and frozen_clock_begun
+ * use this clock. */
 static inline volatile uint64_t *frozen_clock_new(const char *path, uint64_t now_us)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The endpoint as clients of Fastly's API see it. */
+ * For tests that use the endpoint as clients of Fastly's API do. */
 #pragma once
 
 #include "http_world.h"
@@ -14,7 +14,7 @@ static inline struct world fastly_open(void **state)
     return world_open(state, PURGE_ALL, CMS);
 }
 
-/* Generated clients and most others: JSON that says "ok" and has an id. */
+/* Generated clients and most others need JSON with the status "ok" and an id. */
 static inline void assert_ok(const struct http_reply *r)
 {
     assert_string_equal(http_header(r, "Content-Type"), "application/json");
@@ -22,7 +22,7 @@ static inline void assert_ok(const struct http_reply *r)
     assert_true(strlen(http_text(r, "id")) > 0);
 }
 
-/* A map from every key, and nothing else, to an id of its own. */
+/* A map from each of the keys to a different id, and nothing else. */
 static inline void assert_map(const struct http_reply *r, size_t keys)
 {
     const char *key;

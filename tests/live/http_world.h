@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * One endpoint with its producers, and what came of a visit at the sandbox. */
+ * An endpoint with its producers, and functions that check the requests at the sandbox. */
 #pragma once
 
 #include "http.h"
@@ -15,7 +15,7 @@
 #include "config.h"
 #include "digest.h"
 
-/* The producer "cms": may purge everything that there is, but administer nothing. */
+/* The producer "cms" may purge everything but is no operator. */
 #define TOKEN "a-token-of-purgeline"
 #define TOKEN_SHA256 "2ff43ef6e2c2db9c344ff540f583af93e4d8a4f0f439d84de1360b19ffedb029"
 #define KEY_HEADER "Fastly-Key: " TOKEN
@@ -44,7 +44,7 @@ static inline void world_close(struct world *w)
     rig_close(w->r);
 }
 
-/* What was sent to the sandbox for this key or URL: once, and answered. */
+/* The only request for this key or URL at the sandbox, which must have been answered. */
 static inline const struct request *world_sent(struct world *w, const char *target)
 {
     rig_await(w->r, requests_naming(&w->r->requests, target, 200) > 0);
@@ -67,7 +67,7 @@ static inline size_t world_count(struct world *w, const char *kind)
     return n;
 }
 
-/* Whatever was accepted before this was sent has been sent now. */
+/* Returns when all jobs that were accepted before have been sent. */
 static inline void world_flush(struct world *w)
 {
     struct job last = rig_push(w->r, "bulk", "keys", "the-last-one", NULL);
@@ -76,7 +76,7 @@ static inline void world_flush(struct world *w)
     rig_await_empty(w->r);
 }
 
-/* As RFC 9457 has it, and the sentence begins like that. */
+/* The response is a problem as defined by RFC 9457, and its text begins with `detail`. */
 static inline void world_assert_problem(const struct http_reply *r, int status, const char *detail)
 {
     assert_int_equal(r->status, status);
@@ -97,7 +97,7 @@ static inline struct job world_job(const struct http_reply *r)
     return j;
 }
 
-/* Configuration lines of a producer. */
+/* Lines of the configuration for a producer. */
 static inline char *world_producer(const char *name, const char *token, const char *more)
 {
     char text[DIGEST_TEXT_ROOM];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The HTTP server alone, on this very thread, and what became of its visits: for the server's
- * tests. What it does depends on the target. */
+ * The HTTP server without the rest of the daemon, in the test's own thread, with a record of its
+ * requests. Its response depends on the target of the request. */
 #pragma once
 
 #include <setjmp.h>
@@ -26,9 +26,9 @@
 #define ROOM_BYTES ((uint64_t)64 * 1024 * 1024)
 #define BODY_MAX ((uint64_t)64 * 1024)
 
-/* What became of one visit, kept after it is gone. */
+/* The record of a request, kept after the request is over. */
 struct seen {
-    struct visit *visit; /* NULL: gone */
+    struct visit *visit; /* NULL: over */
     char target[128];
     size_t body_bytes;
     unsigned parts, wholes, lates, gones;
@@ -37,19 +37,19 @@ struct seen {
 };
 
 struct world {
-    struct quota room; /* of all bodies; each visit is a party of its own */
+    struct quota room; /* for all bodies; each request counts as a separate party */
     struct loop *loop;
     struct httpd *httpd;
     unsigned port;
     struct seen seen[SEEN_MAX];
     size_t seen_count;
-    size_t take;       /* of each part; 0: all */
-    bool goes_on;      /* visit_continue within the part */
-    uint32_t patience; /* of each visit, when not 0 */
+    size_t take;       /* bytes of each part to consume; 0: all */
+    bool goes_on;      /* call visit_continue within the callback for the part */
+    uint32_t patience; /* of each request, unless it is 0 */
     bool closed;
 };
 
-/* -- the server's calls: what is done depends on the target -- */
+/* -- callbacks of the server: they depend on the target -- */
 
 static inline void answer_text(struct visit *v, int status, const char *text)
 {
@@ -131,7 +131,7 @@ static inline void answer_file(struct visit *v)
     visit_answer(v, &a);
 }
 
-/* More than any socket holds. */
+/* An answer that is larger than the buffer of any socket. */
 static inline void answer_long(struct visit *v)
 {
     struct answer a = {.status = 200, .file = -1, .body_bytes = (size_t)64 * 1024 * 1024};
@@ -179,7 +179,7 @@ static inline void on_gone(void *ctx, struct visit *v)
 
 static const struct httpd_calls calls = {on_head, on_part, on_whole, on_late, on_gone, NULL};
 
-/* -- the world -- */
+/* -- opening and closing -- */
 
 static inline struct httpd_options options(struct world *w)
 {
@@ -214,7 +214,7 @@ static inline struct world *plain_world(void)
     return w;
 }
 
-/* With something other than usual, in one line. */
+/* Opens a world with one changed option. */
 #define SPECIAL_WORLD(w, field, value)                                                             \
     struct world *w = alloc_zeroed(1, sizeof(*w));                                                 \
     struct httpd_options o_ = options(w);                                                          \

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * What a user of the library writes, built with what is installed and nothing else. In C as old as
- * may be, and in C++, too. */
+ * A program of a user of the library. It is built with the installed files only, as C in an old
+ * version and as C++. */
 #include <purgeline.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Names as the library has inside: they must not meet. */
+/* Names that also exist inside the library. They must not conflict. */
 int buf_put(void);
 int buf_put(void)
 {

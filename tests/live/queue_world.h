@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * One queue on a loop against a Redis of its own, driven one step at a time. */
+ * One queue on a loop with a real Redis. The test drives it step by step. */
 #pragma once
 
 #include <setjmp.h>
@@ -41,15 +41,15 @@ struct world {
     int ups, downs, answers;
     char why[256];
     int err;
-    char refusal[256]; /* as Redis said it last */
+    char refusal[256]; /* the last error message of Redis */
     bool closed;
-    /* of the last answer of each kind */
+    /* The last answer of each kind. */
     struct queue_lease lead;
     struct queue_server info;
     struct seen entries[ENTRIES_MAX];
     size_t count;
     bool all;
-    uint64_t entry_max_bytes, room_bytes; /* of the next read */
+    uint64_t entry_max_bytes, room_bytes; /* for the next read */
     size_t take_most;
     struct queue_depth depth[LANE_N];
     uint32_t moved;
@@ -97,7 +97,7 @@ static inline void world_on_closed(void *ctx)
     loop_stop(w->loop);
 }
 
-/* A second instance at the same server: `server` is then the other world's to stop. */
+/* A second instance that uses the same server. The other world stops `server`. */
 static inline struct world *world_open(struct redis_server *server, const char *owner)
 {
     static const struct queue_callbacks cb = {
@@ -143,7 +143,7 @@ static inline void world_free(struct world *w)
     redis_server_stop(server);
 }
 
-/* -- questions that wait for their answer -- */
+/* -- commands: each waits for its answer -- */
 
 static inline void world_on_done(void *ctx, int err)
 {
@@ -167,7 +167,7 @@ static inline void world_on_lease(void *ctx, int err, const struct queue_lease *
     world_answered(w, err);
 }
 
-/* The account's time is that of this machine here. */
+/* The account's time is taken from this machine's clock. */
 static inline struct queue_clock world_clock(void)
 {
     uint64_t now_ms = clock_wall_ms();
@@ -229,7 +229,8 @@ static inline void world_on_read(void *ctx, int err, bool all)
     world_answered(w, err);
 }
 
-/* As many of each lane as is asked of those that are asked at all. */
+/* Reads from the lanes whose number is above 0. The limit for each of them is the largest number.
+ */
 static inline void start_read(struct world *w, uint32_t urgent, uint32_t normal, uint32_t bulk,
                               uint32_t block_ms)
 {
@@ -322,7 +323,7 @@ static inline void world_on_budget(void *ctx, int err, const struct queue_budget
     world_answered(w, err);
 }
 
-#define LATE_MS 20000 /* what a predecessor left open is waited for */
+#define LATE_MS 20000 /* wait this long for requests that a previous leader left behind */
 
 static inline int ask_restore(struct world *w, enum ledger_kind ledger, uint64_t window_ms)
 {
@@ -392,7 +393,7 @@ static inline struct queue_settle ended(const struct seen *s, enum outcome outco
 
 /* -- jobs and receipts -- */
 
-/* `count` new jobs of a lane, read. */
+/* Pushes `count` jobs to a lane, and reads them. */
 static inline void have(struct world *w, const char *lane, int count)
 {
     for (int i = 0; i < count; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A connection to a Redis of the test's own, on a loop of its own, and what came of it. */
+ * A connection to a real Redis, on its own loop, with a record of its events. */
 #pragma once
 
 #include <setjmp.h>
@@ -76,7 +76,7 @@ static inline void on_pause_over(void *ctx)
     loop_stop(w->loop);
 }
 
-/* Lets `ms` pass: to see that something does not happen. */
+/* Runs the loop for `ms`, to check that something does not happen. */
 static inline void run_for(struct world *w, uint64_t ms)
 {
     struct timer *t = timer_new(w->loop, on_pause_over, w);

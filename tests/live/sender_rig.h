@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A sender with one endpoint, a web server to send to, and what came back: for the sender's tests.
- */
+ * For tests of the sender: a sender with one endpoint, a web server to send to, and the replies. */
 #pragma once
 
 #include <setjmp.h>
@@ -27,7 +26,7 @@
 
 static struct web web;
 
-/* -- a sender with one endpoint, and what came back -- */
+/* -- a sender with one endpoint, and the replies -- */
 
 struct rig {
     struct loop *loop;
@@ -65,7 +64,7 @@ static inline struct endpoint_options plain_options(void)
                                      .token = TOKEN,
                                      .user_agent = "purgeline-test/1",
                                      .fault = "",
-                                     .connect_timeout_ms = 60000, /* a busy machine is slow, too */
+                                     .connect_timeout_ms = 60000, /* for a busy machine */
                                      .timeout_ms = 120000};
 }
 
@@ -149,7 +148,7 @@ static inline void send_one(struct rig *r, uint16_t port, const char *target, co
     senders_send(r->senders, ask(r, "https", port, target, header));
 }
 
-/* Sends one, waits for it, and lends what came back. */
+/* Sends a request, waits for the reply, and returns it. It is valid until the next one. */
 static inline struct exchange *fetch(struct rig *r, uint16_t port, const char *target,
                                      const char *header)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The users of deploy/redis-acl.conf do their whole job and nothing else; and what a user may not
- * do is said. */
+ * The users of deploy/redis-acl.conf can do everything that they need, and nothing else. A missing
+ * permission is reported. */
 #include "http_world.h"
 
 #include "clock.h"
@@ -21,7 +21,7 @@ static FILE *open_rules(void)
     return f;
 }
 
-/* "user NAME RULES..." as ACL SETUSER NAME RULES... */
+/* Converts "user NAME RULES..." into ACL SETUSER NAME RULES... */
 static void set_user(struct redis_server *s, char *line)
 {
     char *words[128], *save;
@@ -51,7 +51,7 @@ static void set_users(struct redis_server *s)
     fclose(f);
 }
 
-/* The daemon's configuration, with its user of Redis. */
+/* The daemon's configuration, with the daemon's Redis user. */
 static struct world open_users(void **state, const char *account)
 {
     struct world w = {.r = rig_open(state, account, HTTP_LISTENS)};
@@ -85,7 +85,7 @@ static void close_all(struct world *w)
     world_close(w);
 }
 
-/* Everything that was denied to anybody; nothing should have been. */
+/* Checks in Redis' ACL log that no command of any user was denied. */
 static void assert_nothing_was_denied(struct world *w)
 {
     redisReply *log = redis_server_try(w->r->redis, "ACL LOG");
@@ -152,8 +152,8 @@ static void the_daemon_does_its_whole_job(void **state)
     close_all(&w);
 }
 
-/* Long before the waiting is over. */
-static void who_waits_is_answered_without_subscribe(void **state)
+/* The answer comes long before the waiting time is over. */
+static void a_waiting_client_is_answered_without_subscribe(void **state)
 {
     struct world w = open_users(state, "");
 
@@ -192,7 +192,7 @@ static void a_producer_pushes_and_waits_and_does_nothing_else(void **state)
     close_all(&w);
 }
 
-/* A user without the channel is told so, and gets its receipts all the same. */
+/* Without access to the channel, the client is told so, and polls for its receipts. */
 static void push_wait_without_the_channel_looks_for_receipts(void **state)
 {
     struct world w = open_users(state, "");
@@ -261,7 +261,8 @@ static void check_is_content_with_the_daemons_user(void **state)
     close_all(&w);
 }
 
-/* What a user may not do: the instance says it, is not ready, and check names the rule. */
+/* If a permission is missing, the instance reports it and is not ready, and check names the rule.
+ */
 static void a_missing_permission_is_said_and_check_names_the_rule(void **state)
 {
     static const char *const rules[] = {"info", "evalsha",   "xread",
@@ -295,7 +296,7 @@ static void a_missing_permission_is_said_and_check_names_the_rule(void **state)
     }
 }
 
-/* As the head of the file tells it: included by redis.conf. */
+/* Includes the file in redis.conf, as described at the head of the file. */
 static void redis_takes_the_file_as_it_is(void **state)
 {
     (void)state;
@@ -318,7 +319,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         rig_test(the_daemon_does_its_whole_job),
-        rig_test(who_waits_is_answered_without_subscribe),
+        rig_test(a_waiting_client_is_answered_without_subscribe),
         rig_test(a_producer_pushes_and_waits_and_does_nothing_else),
         rig_test(push_wait_without_the_channel_looks_for_receipts),
         rig_test(push_wait_without_receipts_fails_with_a_sentence),

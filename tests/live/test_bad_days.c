@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Bad days: dead tokens, missing services, broken connections and replies, malformed jobs. */
+ * Invalid tokens, missing services, broken connections and replies, malformed jobs. */
 #include "rig.h"
 
 #include <signal.h>
@@ -18,8 +18,9 @@ static void write_file(const char *path, const char *text)
     must(fclose(f) == 0);
 }
 
-/* S8, S26: the key of a Fastly account was changed and nobody saw the line in the log; badges were
- * stale for a day: https://github.com/ossf/best-practices-badge/issues/1487 */
+/* S8, S26: in another project, the key of a Fastly account was changed, nobody noticed the log
+ * line, and badges were stale for a day: https://github.com/ossf/best-practices-badge/issues/1487
+ */
 static void a_dead_token_pauses_the_account_until_a_new_one_is_loaded_s8(void **state)
 {
     struct rig *r = rig_open(state, "", "");
@@ -178,7 +179,8 @@ static uint64_t begin_of(struct rig *r, const char *key, size_t n)
     return requests_find(&r->requests, key, n)->begin_ms;
 }
 
-/* S13: a purge that overtook the commit it was for: https://github.com/dotCMS/core/issues/13100 */
+/* S13: in another project, a purge happened before the commit it was for:
+ * https://github.com/dotCMS/core/issues/13100 */
 static void not_before_holds_even_across_a_crash_s13(void **state)
 {
     struct rig *r = rig_open(state, "", "");
@@ -200,7 +202,7 @@ static void not_before_holds_even_across_a_crash_s13(void **state)
     rig_close(r);
 }
 
-/* S13: the edge fetched anew from a shield that was purged a moment later:
+/* S13: an edge node may fetch the old page again from a shield node that is purged a moment later:
  * https://www.fastly.com/documentation/guides/full-site-delivery/purging/purging-best-practices/ */
 static void repeat_after_purges_a_second_time_even_across_a_crash_s13(void **state)
 {
@@ -217,7 +219,7 @@ static void repeat_after_purges_a_second_time_even_across_a_crash_s13(void **sta
     assert_in_range(begin_of(r, "k", 1), first_ms + 1500, first_ms + 3000);
     rig_await(r, redis_server_int(r->redis, "ZCARD purgeline:{main}:postponed") == 0);
     rig_await_empty(r);
-    assert_int_equal(rig_receipts(r, "purged"), 2); /* the job's and its repetition's */
+    assert_int_equal(rig_receipts(r, "purged"), 2); /* one for the job and one for its repetition */
     assert_int_equal(requests_naming(&r->requests, "k", ANY_STATUS), 2);
     rig_close(r);
 }
@@ -262,7 +264,7 @@ static void paused_by_hand_nothing_is_sent_until_it_is_resumed(void **state)
     rig_close(r);
 }
 
-/* It would be found out by every purge, and by every job. */
+/* Otherwise each purge and each job would fail one by one. */
 static void what_an_account_lacks_is_said_at_the_start(void **state)
 {
     const char *status[] = {"status", "--config", NULL, NULL};
@@ -350,6 +352,6 @@ int main(int argc, char **argv)
         rig_test(a_bad_configuration_at_reload_changes_nothing),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The budget, as the receiving side counts it: never more, whatever happens; and what a 429 does.
- */
+ * The budget as counted by the receiver is never exceeded. Also tests the reaction to a 429. */
 #include "rig.h"
 
 #include <signal.h>
@@ -12,8 +11,8 @@
 #include "alloc.h"
 #include "clock.h"
 
-/* S1: saving a section anew fired a purge per entry; Cloudflare answered 429 and the job ran into
- * its time limit: https://github.com/putyourlightson/craft-blitz/issues/296 */
+/* S1: in another project, saving a section sent a purge for each entry; Cloudflare answered 429,
+ * and the job reached its time limit: https://github.com/putyourlightson/craft-blitz/issues/296 */
 static void ten_thousand_jobs_against_a_throttling_api_are_all_purged_s1(void **state)
 {
     struct rig *r = rig_open(state, "    budget: {purges: 100000, burst: 20000}\n", "");
@@ -35,8 +34,8 @@ static const struct request *nth(struct rig *r, size_t n)
     return &r->requests.at[n];
 }
 
-/* S2: a "throttle" sent all its chunks at once, and when any of them went through, all were
- * reported as done: https://github.com/putyourlightson/craft-blitz/issues/341 */
+/* S2: in another project, a "throttle" sent all chunks at once, and if any of them succeeded, all
+ * were reported as done: https://github.com/putyourlightson/craft-blitz/issues/341 */
 static void when_the_third_of_ten_batches_is_throttled_only_its_keys_are_sent_again_s2(void **state)
 {
     struct rig *r =
@@ -48,7 +47,7 @@ static void when_the_third_of_ten_batches_is_throttled_only_its_keys_are_sent_ag
     sandbox_fault(r->sandbox, "effect=0&latency_ms=400&count=2");
     rig_push_keys(r, "normal", "k", 0, 2560);
     rig_start(r, 0);
-    rig_await(r, sandbox_faults_used_up(r->sandbox)); /* the second is being answered */
+    rig_await(r, sandbox_faults_used_up(r->sandbox)); /* the second request is being answered */
     sandbox_fault(r->sandbox, "throttle=1&count=1&retry_after=1");
     third = nth(r, 2);
     assert_int_equal(third->status, 429);
@@ -66,8 +65,8 @@ static void when_the_third_of_ten_batches_is_throttled_only_its_keys_are_sent_ag
     rig_close(r);
 }
 
-/* S3: a load of more tags than the limit had left was refused as a whole, again and again:
- * https://github.com/NCIOCPL/cgov-digital-platform/issues/2128 */
+/* S3: in another project, a batch with more tags than the remaining limit was refused as a whole,
+ * again and again: https://github.com/NCIOCPL/cgov-digital-platform/issues/2128 */
 static void a_job_larger_than_the_budget_is_sent_in_parts_and_does_not_starve_s3(void **state)
 {
     struct rig *r = rig_open(state, "    budget: {purges: 200, per_s: 1, burst: 100}\n", "");
@@ -82,15 +81,15 @@ static void a_job_larger_than_the_budget_is_sent_in_parts_and_does_not_starve_s3
     large = rig_push(r, "normal", "keys", keys, NULL);
     rig_push_keys(r, "normal", "after-", 0, 1000);
     rig_await_ended(r, &large, "purged");
-    assert_false(rig_is_empty(r)); /* it did not have to wait for all the small ones */
+    assert_false(rig_is_empty(r)); /* it did not wait for all the small jobs */
     rig_await_empty(r);
     assert_int_equal(rig_receipts(r, "purged"), 1301);
     assert_in_range(requests_peak(&r->requests, 1000), 1, 200);
     rig_close(r);
 }
 
-/* S5b: a limiter by fixed windows let 11 through where 10 were allowed, and twice as many around
- * the edge: https://github.com/OptimalBits/bull/issues/2777 */
+/* S5b: a limiter with fixed windows let 11 through instead of 10, and twice as many around the edge
+ * of a window: https://github.com/OptimalBits/bull/issues/2777 */
 static void restarts_within_the_window_refill_nothing_s5b(void **state)
 {
     struct rig *r = rig_open(state, "    budget: {purges: 300, per_s: 3, burst: 150}\n", "");
@@ -114,15 +113,15 @@ static void restarts_within_the_window_refill_nothing_s5b(void **state)
     rig_close(r);
 }
 
-/* S5e: waiting for one's turn counted as a failed attempt, so valid messages ended in the dead
- * letter queue: https://github.com/taskforcesh/bullmq/issues/1571 */
+/* S5e: in another queue, waiting because of a limit counted as a failed attempt, so valid messages
+ * became dead letters: https://github.com/taskforcesh/bullmq/issues/1571 */
 static void five_429s_burn_no_attempt_s5e(void **state)
 {
     struct rig *r = rig_open(state, "    attempts: 2\n", "");
     struct job j;
 
     sandbox_fault(r->sandbox, "throttle=1&count=5&retry_after=1");
-    sandbox_fault(r->sandbox, "status=503&count=1&retry_after=1"); /* one attempt, after them */
+    sandbox_fault(r->sandbox, "status=503&count=1&retry_after=1"); /* uses one attempt */
     rig_start_leading(r, 0);
     j = rig_push(r, "normal", "keys", "k", NULL);
     rig_await_ended(r, &j, "purged");
@@ -131,7 +130,7 @@ static void five_429s_burn_no_attempt_s5e(void **state)
     rig_close(r);
 }
 
-/* S5f: purges from the vendor's own pages and tools spend the same budget:
+/* S5f: purges from the vendor's own pages and tools use the same limit:
  * https://github.com/danielpigott/cloudflare-cli/issues/15 */
 static void when_somebody_else_spends_too_all_is_purged_all_the_same_s5f(void **state)
 {
@@ -146,9 +145,8 @@ static void when_somebody_else_spends_too_all_is_purged_all_the_same_s5f(void **
     rig_close(r);
 }
 
-/* -- S40: Retry-After was ignored, later undercut by jitter:
- * https://github.com/svix/svix-webhooks/issues/2199
- */
+/* S40: another sender ignored Retry-After, and later its jitter undercut it:
+ * https://github.com/svix/svix-webhooks/issues/2199 */
 static void nothing_is_sent_before(struct rig *r, const char *key, size_t n, uint64_t at_ms)
 {
     rig_await(r, requests_find(&r->requests, key, n));
@@ -228,6 +226,6 @@ int main(int argc, char **argv)
         rig_test(while_told_to_slow_down_nothing_at_all_is_sent_s40),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

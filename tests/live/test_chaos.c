@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The promise as a whole: whatever dies, nothing is lost, the budget is kept, and it is used. */
+ * Whatever dies, no job is lost, and the budget is kept and used. */
 #include "rig.h"
 
 #include <hiredis/hiredis.h>
@@ -24,12 +24,12 @@
 
 struct chaos {
     struct rig *rig;
-    redisContext *c; /* NULL while Redis is away */
+    redisContext *c; /* NULL while Redis is down */
     struct rng rng;
     uint64_t last_push_ms[KEYS];
     unsigned pushed, kills;
-    uint64_t redis_died_ms, redis_back_ms; /* Unix; 0: not yet */
-    uint64_t seen[KEYS];                   /* begin of the latest request that purged the key */
+    uint64_t redis_died_ms, redis_back_ms; /* Unix time; 0: not yet */
+    uint64_t seen[KEYS];                   /* start of the latest request that purged the key */
 };
 
 static void connect_producer(struct chaos *c)
@@ -101,7 +101,7 @@ static void play(struct chaos *c)
     } while (c->pushed < JOBS || !rig_is_empty(c->rig));
 }
 
-/* -- what is asserted ------------------------------------------------------------------------ */
+/* -- checks ----------------------------------------------------------------------------------- */
 
 static void note_purges(struct chaos *c)
 {
@@ -116,8 +116,8 @@ static void note_purges(struct chaos *c)
         }
 }
 
-/* nginx and Redis read the clock once per turn of their loops, so the beginning of a request may be
- * stamped a little before a push that it followed. */
+/* nginx and Redis read the clock once per turn of their loops, so a request may be logged with a
+ * slightly earlier time than the push that caused it. */
 #define CLOCK_CACHE_MS 5
 
 static void assert_every_key_was_purged_after_its_last_push(struct chaos *c)
@@ -135,8 +135,8 @@ static void assert_every_key_was_purged_after_its_last_push(struct chaos *c)
     assert_int_equal(late, 0);
 }
 
-/* What was spent from one moment to another, whole windows only: in a part of one more may be spent
- * than its share. Adds how many windows that were. */
+/* The cost between two times, in whole windows only, because part of a window may contain more than
+ * its share. Adds the number of these windows to *windows. */
 static uint64_t spent(struct chaos *c, uint64_t from_ms, uint64_t until_ms, uint64_t *windows)
 {
     uint64_t n = (until_ms - from_ms) / WINDOW_MS;
@@ -145,11 +145,11 @@ static uint64_t spent(struct chaos *c, uint64_t from_ms, uint64_t until_ms, uint
     return requests_spent(&c->rig->requests, from_ms, from_ms + n * WINDOW_MS);
 }
 
-/* While Redis is away nothing may be sent, and what was not sent in time cannot be made up for
- * later: so the time from its death to the first request after its return is left out. */
+/* While Redis is down nothing may be sent, and this time cannot be made up for later. So the time
+ * from the death of Redis to the first request after its return is left out. */
 static void assert_the_budget_was_kept_and_used(struct chaos *c)
 {
-    uint64_t peak = requests_peak(&c->rig->requests, WINDOW_MS); /* sorts by time */
+    uint64_t peak = requests_peak(&c->rig->requests, WINDOW_MS); /* also sorts them by time */
     const struct requests *r = &c->rig->requests;
     uint64_t begin = r->at[0].t_ms, end = r->at[r->count - 1].t_ms, windows = 0;
     uint64_t again = requests_first(&c->rig->requests, c->redis_back_ms);
@@ -162,10 +162,10 @@ static void assert_the_budget_was_kept_and_used(struct chaos *c)
            WINDOW_MS / 1000, used, windows * WINDOW_MS / 1000, again - c->redis_back_ms);
     assert_in_range(peak, 1, BUDGET);
     assert_true(windows >= 4);
-    /* Each kill costs what a start takes, and how long that is the machine decides: 0.3 % in all on
-     * a quiet one, four times that on a busy one. A reservation that is thrown away with each kill,
-     * or a lease that has to run out, costs half of it all. (That 99 % are used is for the
-     * simulator to show: sim/day.) */
+    /* Each kill costs the time of a start, which depends on the machine: together 0.3 % on an idle
+     * machine, and four times that on a busy one. Losing a reservation with each kill, or waiting
+     * for a lease to expire, would cost half of the budget. (The simulator checks that 99 % are
+     * used: sim/day.) */
     assert_true(used >= 97.0);
 }
 
@@ -175,7 +175,7 @@ static void nothing_is_lost_and_the_budget_is_kept_whatever_dies(void **state)
     struct chaos *c = &chaos;
 
     c->rig = rig_open(state, "    budget: {purges: 4000, per_s: 10, burst: 400}\n", "");
-    sandbox_fault(c->rig->sandbox, "effect=0"); /* the log is the judge, the cache has a holiday */
+    sandbox_fault(c->rig->sandbox, "effect=0"); /* the cache is not checked */
     c->rng.state = 20240229;
     connect_producer(c);
     rig_start_leading(c->rig, 0);
@@ -198,6 +198,6 @@ int main(int argc, char **argv)
         rig_test(nothing_is_lost_and_the_budget_is_kept_whatever_dies),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

@@ -311,7 +311,7 @@ static void status_tells_the_backlog_and_that_nobody_dispatches_it(void **state)
     shell_assert_out(&w->shell, "bulk          1 job, the oldest for ");
 }
 
-/* For people: sentences; the numbers of the leader only when they are asked for. */
+/* The output for people consists of sentences; the leader's numbers are shown only on request. */
 static void status_is_a_page_and_its_counters_are_asked_for(void **state)
 {
     struct world *w = *state;
@@ -343,7 +343,7 @@ static void status_counts_what_was_spent_within_the_window(void **state)
 
     redis_server_do(w->redis, "SET purgeline:{main}:lease host/1/2 EX 100");
     redis_server_do(w->redis, "HSET purgeline:{main}:budget purge:open 5");
-    redis_server_do(w->redis, "XADD purgeline:{main}:spent:purge 1000-0 c 700"); /* long ago */
+    redis_server_do(w->redis, "XADD purgeline:{main}:spent:purge 1000-0 c 700"); /* old */
     for (int i = 0; i < 1500; i++)
         redis_server_do(w->redis, "XADD purgeline:{main}:spent:purge * c 2");
     assert_int_equal(shell_run(&w->shell, "$P status --json"), 0);
@@ -378,7 +378,7 @@ static void check_says_what_a_crash_of_redis_may_take(void **state)
     struct world *w = *state;
 
     redis_server_do(w->redis, "CONFIG SET appendfsync everysec");
-    assert_int_equal(shell_run(&w->shell, "$P check"), 1); /* nobody answers for Fastly */
+    assert_int_equal(shell_run(&w->shell, "$P check"), 1); /* there is no Fastly */
     shell_assert_out(&w->shell, "warn  redis: its append-only file is written later");
     shell_assert_out(&w->shell, "CONFIG SET appendfsync always");
     redis_server_do(w->redis, "ACL SETUSER default -config");
@@ -418,7 +418,7 @@ static void check_without_redis_ends_with_3(void **state)
     shell_assert_out(&w->shell, "fail  redis: Redis does not answer");
 }
 
-static void check_says_that_a_file_of_authorities_is_none(void **state)
+static void check_reports_an_invalid_ca_file(void **state)
 {
     struct world *w = *state;
 
@@ -449,7 +449,7 @@ static void as_another_user_it_says_whose_socket_it_is(void **state)
 {
     struct world *w = *state;
 
-    if (geteuid() != 0) /* who is not root has nobody else to be */
+    if (geteuid() != 0) /* only root can become another user */
         skip();
     assert_int_equal(shell_run(&w->shell,
                                "mkdir -m 700 $D/data && touch $D/data/redis.sock &&\n"
@@ -540,7 +540,7 @@ int main(void)
         T(check_says_what_a_crash_of_redis_may_take),
         T(check_finds_a_misspelt_variable),
         T(check_without_redis_ends_with_3),
-        T(check_says_that_a_file_of_authorities_is_none),
+        T(check_reports_an_invalid_ca_file),
         T(what_is_nearly_right_is_answered_with_what_was_meant),
         T(as_another_user_it_says_whose_socket_it_is),
         T(mistakes_in_yaml_are_told_in_the_words_of_the_file),

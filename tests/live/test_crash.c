@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Ends of all kinds: killed between two steps, asked to stop, asked twice, Redis gone. */
+ * All ways to end: killed between two steps, SIGTERM, a second SIGTERM, Redis gone. */
 #include "rig.h"
 
 #include <hiredis/hiredis.h>
@@ -11,7 +11,7 @@
 #include "alloc.h"
 #include "clock.h"
 
-/* Whatever was sent before this was answered has been sent now. */
+/* Returns when all jobs that were pushed before have been sent. */
 static void flush_through(struct rig *r)
 {
     struct job last = rig_push(r, "normal", "keys", "the-last-one", NULL);
@@ -20,8 +20,8 @@ static void flush_through(struct rig *r)
     rig_await_empty(r);
 }
 
-/* S22, for all that follow: programs took a purge off the queue first and did it then, so a crash
- * lost it. https://github.com/sidekiq/sidekiq/wiki/Reliability */
+/* S22, also for the following tests: other programs removed a purge from the queue before sending
+ * it, so a crash lost it. https://github.com/sidekiq/sidekiq/wiki/Reliability */
 static void killed_after_taking_a_job_it_is_sent_after_the_restart_s22(void **state)
 {
     struct rig *r;
@@ -70,7 +70,7 @@ static void killed_between_reply_and_acknowledgement_it_is_sent_once_more_s22(vo
     j = rig_push(r, "normal", "keys", "k", NULL);
     rig_await(r, sandbox_faults_used_up(r->sandbox));
     redis_server_do(r->redis,
-                    "CLIENT PAUSE 60000 WRITE"); /* the reply comes, it cannot be written */
+                    "CLIENT PAUSE 60000 WRITE"); /* the reply arrives but cannot be recorded */
     rig_await(r, requests_naming(&r->requests, "k", 200) == 1);
     instance_kill(&r->instances[0]);
     redis_server_do(r->redis, "CLIENT UNPAUSE");
@@ -98,7 +98,7 @@ static void killed_after_the_acknowledgement_nothing_is_sent_again_s22(void **st
     rig_close(r);
 }
 
-/* -- being asked to stop --------------------------------------------------------------------- */
+/* -- SIGTERM ----------------------------------------------------------------------------------- */
 
 static void push_urls(struct rig *r, unsigned count)
 {
@@ -108,8 +108,8 @@ static void push_urls(struct rig *r, unsigned count)
     redis_server_do(r->redis, "EVAL %s 1 purgeline:{main}:jobs:bulk %u", script, count);
 }
 
-/* S23: at the end of a purger one batch was still handled and success logged, the rest was gone:
- * https://github.com/letsencrypt/boulder (cmd/akamai-purger) */
+/* S23: when another purger was stopped, one batch was finished and success was logged, but the
+ * other batches were lost: https://github.com/letsencrypt/boulder (cmd/akamai-purger) */
 static void sigterm_finishes_what_is_on_the_wire_and_keeps_the_rest_s23(void **state)
 {
     uint64_t asked_ns;
@@ -152,7 +152,7 @@ static void a_second_sigterm_ends_it_at_once_without_loss(void **state)
     rig_await(r, requests_naming(&r->requests, "k", 0) == 1);
     instance_signal(&r->instances[0], SIGTERM);
     instance_await_said(&r->instances[0], "Stopping", 1);
-    /* What comes right after the first still counts as the first. */
+    /* A second SIGTERM right after the first is ignored. */
     await_until(-1, 2000, ends_when_asked_again(&r->instances[0]));
     assert_int_equal(r->instances[0].code, 1);
     rig_start(r, 0);
@@ -179,9 +179,9 @@ static void what_outlasts_the_grace_is_sent_after_the_next_start(void **state)
 
 /* -- Redis ----------------------------------------------------------------------------------- */
 
-/* S24: a failover of Redis lost what had been written:
- * https://github.com/sidekiq/sidekiq/issues/3811 Here the answer of Fastly comes while Redis is
- * down. */
+/* S24: in another queue, a failover of Redis lost written data:
+ * https://github.com/sidekiq/sidekiq/issues/3811 Here, Fastly's answer arrives while Redis is down.
+ */
 static void an_answer_that_comes_while_redis_is_away_is_written_when_it_is_back_s24(void **state)
 {
     struct rig *r;
@@ -211,7 +211,7 @@ static void redis_being_away_is_said_once_and_not_every_second(void **state)
     rig_start_leading(r, 0);
     redis_server_kill(r->redis);
     instance_await_said(&r->instances[0], "Redis is away", 1);
-    /* This long nothing else happens. */
+    /* Nothing else happens for this time. */
     await_until(-1, 10000, clock_mono_ns() % (3 * NS_PER_S) < 20 * NS_PER_MS);
     redis_server_restart(r->redis);
     j = rig_push(r, "normal", "keys", "k", NULL);
@@ -220,9 +220,8 @@ static void redis_being_away_is_said_once_and_not_every_second(void **state)
     rig_close(r);
 }
 
-/* S24: an evicting Redis threw the keys of a queue away:
- * https://github.com/taskforcesh/bullmq/issues/1046
- */
+/* S24: in another queue, Redis evicted the queue's keys:
+ * https://github.com/taskforcesh/bullmq/issues/1046 */
 static void a_redis_that_evicts_is_waited_for_until_it_no_longer_does_s24(void **state)
 {
     struct rig *r;
@@ -238,7 +237,7 @@ static void a_redis_that_evicts_is_waited_for_until_it_no_longer_does_s24(void *
     rig_close(r);
 }
 
-/* S24: Redis ran out of memory: https://github.com/sidekiq/sidekiq/issues/5558 */
+/* S24: in another queue, Redis ran out of memory: https://github.com/sidekiq/sidekiq/issues/5558 */
 static void a_full_redis_refuses_pushes_but_what_it_has_is_purged_s24(void **state)
 {
     const char *push[] = {"push", "--config", NULL, "one-more", NULL};
@@ -280,6 +279,6 @@ int main(int argc, char **argv)
         rig_test(a_full_redis_refuses_pushes_but_what_it_has_is_purged_s24),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

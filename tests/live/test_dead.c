@@ -86,7 +86,7 @@ static void two_retries_at_once_move_each_letter_once(void **state)
     assert_int_equal(length(w, DEAD), 0);
 }
 
-/* Lua can pass on some 8,000 values; a job may name 10,000 URLs. */
+/* A Lua script can pass on about 8,000 values, but a job may have 10,000 URLs. */
 static void a_letter_too_large_for_a_script_is_retried_all_the_same(void **state)
 {
     struct world *w = *state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * --log-level debug: each step of a purge is a line, and none of them holds a secret. */
+ * --log-level debug logs a line for each step of a purge, without any secret. */
 #include "http_world.h"
 
 #define SECRET "a-secret-of-the-hook"
@@ -21,7 +21,8 @@ static const char *const steps[] = {
     "Redis answered a write of job outcomes",
 };
 
-/* A key, a URL with a query, a hook, a failure, a 429, somebody who may not push. */
+/* Pushes a key, a URL with a query and a hook, and causes a failure, a 429 and a refused request.
+ */
 static struct world play(void **state, const char *level)
 {
     struct world w;
@@ -75,7 +76,7 @@ static void no_line_holds_a_secret(void **state)
     world_close(&w);
 }
 
-static void nothing_of_it_is_said_otherwise(void **state)
+static void without_the_option_no_step_is_logged(void **state)
 {
     struct world w = play(state, NULL);
 
@@ -89,7 +90,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         rig_test(each_step_is_a_line),
         rig_test(no_line_holds_a_secret),
-        rig_test(nothing_of_it_is_said_otherwise),
+        rig_test(without_the_option_no_step_is_logged),
     };
 
     cmocka_set_test_filter(argc > 1 ? argv[1] : NULL);

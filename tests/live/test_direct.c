@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * url_mode: direct against real sites: who is shown the API token, and who is not. */
+ * url_mode: direct with real sites: which of them get the API token. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,12 +29,12 @@ static struct world {
     struct redis_server *redis;
     struct instance daemon;
     char *config;
-    char *said; /* the daemon's log */
+    char *said; /* the daemon's log file */
 } w;
 
 /* -- the world ------------------------------------------------------------------------------- */
 
-/* Whether the file has the text, and how often. */
+/* How many times the file contains the text. */
 static size_t times(const char *path, const char *text)
 {
     struct buf b;
@@ -56,7 +56,8 @@ static void configure(const char *token_hosts)
     fprintf(f,
             "redis: %s\nlisten: \"\"\naccounts:\n  - api: https://127.0.0.1:%u\n"
             "    ca_file: %s\n    url_mode: direct\n    attempts: 2\n"
-            "    api_proxy: http://127.0.0.1:%u\n" /* nobody's, so no site is asked by it */
+            "    api_proxy: http://127.0.0.1:%u\n" /* unused port: sites must not be requested
+                                                      through it */
             "    direct_hosts: [\"127.0.0.1:%u\", \"127.0.0.1:%u\", \"127.0.0.1:%u\", "
             "\"127.0.0.1:%u\", \"localhost:%u\"]\n"
             "    direct_token_hosts: [%s]\n",
@@ -97,7 +98,8 @@ static void stop(void)
     assert_int_equal(times(w.said, TOKEN), 0);
 }
 
-/* Purges "<scheme>127.0.0.1:<port><target>", awaits the end, and says what it was. malloc'ed. */
+/* Purges "<scheme>127.0.0.1:<port><target>", waits for the end, and returns the state. Allocated
+ * with malloc. */
 static char *purge(const char *scheme, const char *host, uint16_t port, const char *target)
 {
     char *url = alloc_printf("%s%s:%u%s", scheme, host, port, target), *id, *receipt;
@@ -118,7 +120,7 @@ static void ends_as(char *receipt, const char *text)
     free(receipt);
 }
 
-/* The site answers before it writes its log. */
+/* Waits for this line in the site's log, which is written after the response. */
 static void site_saw(uint16_t port, const char *what)
 {
     char line[256];
@@ -170,7 +172,7 @@ static void a_listed_site_is_shown_the_token_over_https_and_never_over_http(void
     assert_int_equal(times(w.web.log, "/d"), 0);
     assert_int_equal(times(w.web.log, TOKEN), 3);
 
-    configure(""); /* taken away again: also on connections that are open */
+    configure(""); /* removed again, which also affects open connections */
     instance_signal(&w.daemon, SIGHUP);
     instance_await_said(&w.daemon, "were reloaded", 2);
     ends_as(purge("https://", "127.0.0.1", w.web.h2, "/f"), "\"purged\"");
@@ -197,7 +199,7 @@ static void neither_a_redirect_nor_a_retry_takes_the_token_elsewhere(void **stat
     stop();
 }
 
-/* A name may resolve to anything tomorrow; an address in the configuration was meant. */
+/* A name may resolve to another address tomorrow; an address in the configuration is explicit. */
 static void a_listed_name_that_resolves_to_a_private_address_is_not_contacted(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * `purgeline run` without any configuration: its own Redis lives and dies with it, the jobs stay.
- */
+ * `purgeline run` without a configuration starts its own Redis, which ends with it. The jobs are
+ * kept. */
 #include "rig.h"
 
 #include <hiredis/hiredis.h>
@@ -14,7 +14,7 @@
 #include "weather_disk.h"
 
 struct home {
-    struct rig *rig; /* its own Redis is not used */
+    struct rig *rig; /* the rig's own Redis is not used */
     char *env[8];
     char *socket, *log;
 };
@@ -25,7 +25,7 @@ static void open_home(struct home *h, void **state)
     h->env[0] = alloc_printf("PURGELINE_DATA_DIR=%s/data", h->rig->folder);
     h->env[1] = alloc_printf("PURGELINE_API=%s", sandbox_api(h->rig->sandbox));
     h->env[2] = alloc_printf("PURGELINE_CA_FILE=%s", sandbox_ca(h->rig->sandbox));
-    h->env[3] = alloc_str("FASTLY_SERVICE_ID=" NEWS); /* FASTLY_API_TOKEN is set by the rig */
+    h->env[3] = alloc_str("FASTLY_SERVICE_ID=" NEWS); /* the rig sets FASTLY_API_TOKEN */
     h->env[4] = alloc_str("PURGELINE_LISTEN=");
     h->env[5] = NULL;
     h->socket = alloc_printf("%s/data/redis.sock", h->rig->folder);
@@ -50,7 +50,8 @@ static void start(struct home *h)
     instance_await_said(i, "leads the account", before + 1);
 }
 
-/* One command with its words; the reply as text or, when it is a number, as that. malloc'ed. */
+/* Runs a Redis command. Returns the reply as text, also if it is a number. Allocated with malloc.
+ */
 static char *ask(struct home *h, const char *fmt, const char *arg)
 {
     redisContext *c = redisConnectUnix(h->socket);
@@ -86,7 +87,7 @@ static pid_t redis_pid(struct home *h)
     return pid;
 }
 
-/* A zombie whose new parent does not care for it is gone as well. */
+/* A zombie counts as gone, because its new parent may not collect it. */
 static bool is_gone(pid_t pid)
 {
     char path[64], state = '?';
@@ -101,7 +102,7 @@ static bool is_gone(pid_t pid)
     return state == 'Z' || state == 'X';
 }
 
-/* Whether Redis has said yes; no connection, and one that breaks, are a no. */
+/* Whether Redis has confirmed the push; false if the connection fails. */
 static bool is_pushed(struct home *h, const char *key)
 {
     redisContext *c = redisConnectUnix(h->socket);
@@ -157,7 +158,7 @@ static void killed_its_redis_dies_too_and_the_jobs_are_there_after_the_restart(v
         push(&h, key);
         rig_await(h.rig, requests_naming(&h.rig->requests, key, 0) == 1);
         instance_kill(&h.rig->instances[0]);
-        if (round < 2) /* once it is started again at once */
+        if (round < 2) /* the first times it is restarted at once */
             await_until(-1, 5000, is_gone(redis));
         start(&h);
         await_purged(&h, key);
@@ -197,7 +198,7 @@ static void two_of_them_do_not_share_a_data_folder(void **state)
     close_home(&h);
 }
 
-/* How many it says yes to: those that the last page of its file has room for. */
+/* The number of confirmed pushes: as many as fit on the last page of the full disk. */
 static unsigned push_until_refused(struct home *h)
 {
     char key[16];
@@ -217,7 +218,7 @@ static void what_it_said_yes_to_is_purged_once_its_full_disk_has_room(void **sta
     unsigned accepted;
 
     if (weather_mounts_hide() < 0 || weather_disk_open(&disk, 8) < 0)
-        skip(); /* it takes root */
+        skip(); /* this needs root */
     open_home(&h, state);
     free(h.env[0]);
     h.env[0] = alloc_printf("PURGELINE_DATA_DIR=%s", disk.folder);
@@ -245,9 +246,9 @@ static void what_it_said_yes_to_is_purged_once_its_full_disk_has_room(void **sta
     weather_disk_close(&disk);
 }
 
-/* -- with other programs in its PATH -- */
+/* -- with fake programs in PATH -- */
 
-/* `redis-server` is this script there; NULL: there is none. setpriv is what it is. */
+/* Replaces `redis-server` by this script; NULL: there is none. setpriv stays the real one. */
 static void use_path(struct home *h, const char *script)
 {
     char *bin = alloc_printf("%s/bin", h->rig->folder),
@@ -312,8 +313,8 @@ static size_t starts_of(const struct home *h)
     return n;
 }
 
-/* What it said last is said, once, however often it is tried. */
-static void why_it_keeps_ending_is_said_once_in_its_own_words(void **state)
+/* Its last line is logged once, however often it is restarted. */
+static void the_last_message_of_a_crashing_redis_is_logged_once(void **state)
 {
     struct instance *i;
     struct home h;
@@ -336,7 +337,7 @@ static void why_it_keeps_ending_is_said_once_in_its_own_words(void **state)
     close_home(&h);
 }
 
-/* It runs, and does not hear SIGTERM: what stands behind it dies with it. */
+/* The script ignores SIGTERM. When it is killed, the Redis that it started dies, too. */
 static void one_that_does_not_stop_is_killed_and_nothing_is_lost(void **state)
 {
     struct instance *i;
@@ -369,11 +370,11 @@ int main(int argc, char **argv)
         rig_test(two_of_them_do_not_share_a_data_folder),
         rig_test(without_redis_server_it_says_what_to_install_and_exits),
         rig_test(one_that_cannot_be_executed_is_an_end_as_well),
-        rig_test(why_it_keeps_ending_is_said_once_in_its_own_words),
+        rig_test(the_last_message_of_a_crashing_redis_is_logged_once),
         rig_test(one_that_does_not_stop_is_killed_and_nothing_is_lost),
         rig_test(what_it_said_yes_to_is_purged_once_its_full_disk_has_room),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * The operator's part of the HTTP API: what it tells is what the command line tells, and what it
- * does is done once and written down. */
+ * The HTTP API for operators returns the same as the command line, and its changes happen once and
+ * are audited. */
 #include "admin_world.h"
 
 #include "clock.h"
 
-/* The ids of all dead letters as members of an order, oldest first. malloc'ed. */
+/* The ids of all dead letters as JSON for a request, oldest first. Allocated with malloc. */
 static char *order_of_all(struct world *w)
 {
     const struct http_reply *r =
@@ -64,7 +64,7 @@ static void a_status_is_of_the_accounts_one_may_see(void **state)
     end(w);
 }
 
-/* -- who may --------------------------------------------------------------------------------- */
+/* -- permissions ------------------------------------------------------------------------------ */
 
 static void only_operators_are_let_in(void **state)
 {
@@ -176,7 +176,7 @@ static void a_dropped_letter_is_forgotten(void **state)
     bury(w, "one");
     order = order_of_all(w);
     bury(w, "two");
-    /* One that is not there beside one that is. */
+    /* One existing letter, and one that does not exist. */
     more = alloc_printf("%.*s,\"1-1\"]}", (int)strlen(order) - 2, order);
     r = http_expect(w->http, 200, "POST", "/v1/dead/drop", more, OPS, NULL);
     assert_int_equal(http_number(r, "dropped"), 1);

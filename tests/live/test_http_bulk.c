@@ -6,7 +6,7 @@
 
 #define BULK "/v1/purge/bulk"
 
-/* The n-th line of the answer, from 0; the caller's. NULL: there is none. */
+/* The n-th line of the answer, from 0; NULL if there is none. The caller frees it. */
 static json_t *line_of(const struct http_reply *r, size_t n)
 {
     const char *at = r->body, *end = r->body + r->body_bytes;
@@ -82,7 +82,7 @@ static void nothing_is_an_answer_without_lines(void **state)
     world_close(&w);
 }
 
-static void who_wants_little_is_told_what_was_refused_and_the_sums(void **state)
+static void a_minimal_result_has_the_refused_lines_and_the_totals(void **state)
 {
     struct world w = world_open(state, "", CMS);
     const struct http_reply *r =
@@ -94,7 +94,7 @@ static void who_wants_little_is_told_what_was_refused_and_the_sums(void **state)
     world_close(&w);
 }
 
-/* Key lists of exactly so many bytes of line: "{"keys":["k...k", ...]}". */
+/* Writes a line of exactly this many bytes with a list of keys: "{"keys":["k...k", ...]}". */
 static void put_line_of(struct buf *b, size_t bytes)
 {
     size_t end = b->n + bytes;
@@ -144,7 +144,7 @@ static size_t resident_kb(pid_t pid)
     return kb;
 }
 
-/* The address sanitizer keeps 256 MB of what was freed; of the daemon's we want to see the rest. */
+/* The address sanitizer keeps 256 MB of freed memory, which would hide that of the daemon. */
 static void keep_nothing_freed(void)
 {
     const char *options = getenv("ASAN_OPTIONS");
@@ -154,7 +154,7 @@ static void keep_nothing_freed(void)
     free(more);
 }
 
-/* The account is paused and its window small, so that what grows is the endpoint's alone. */
+/* The account is paused and its window is small, so only the endpoint's memory can grow. */
 static void a_long_one_takes_no_more_memory_than_a_short_one(void **state)
 {
     struct world w;
@@ -177,7 +177,7 @@ static void a_long_one_takes_no_more_memory_than_a_short_one(void **state)
     assert_line(r, lines - 1, lines, "job", "bulk-");
     assert_sums(r, lines, lines, 0);
     assert_int_equal(redis_server_int(w.r->redis, "XLEN purgeline:{main}:jobs:bulk"), lines);
-    /* 8 MB went in and 9 MB came out. */
+    /* 8 MB were sent and 9 MB returned */
     if (after > before + 64 * 1024)
         fail_msg("%zu kB became %zu kB", before, after);
     buf_deinit(&text);
@@ -223,7 +223,7 @@ static void scopes_hold_for_every_line(void **state)
     world_close(&w);
 }
 
-/* Lines that are no jobs: each has a result that is longer than itself. */
+/* Invalid jobs, whose results are longer than the lines themselves. */
 static char *bad_lines(size_t n)
 {
     struct buf text;
@@ -234,7 +234,7 @@ static char *bad_lines(size_t n)
     return buf_take(&text);
 }
 
-/* The sums are the last line. */
+/* The totals are in the last line. */
 static json_t *sums_of(const struct http_reply *r)
 {
     const char *last = memrchr(r->body, '\n', r->body_bytes - 1);
@@ -256,14 +256,14 @@ static void results_have_a_ceiling_and_the_push_says_where_it_ended(void **state
     assert_int_equal(json_integer_value(json_object_get(sums, "refused")), next - 1);
     assert_non_null(strstr(json_string_value(json_object_get(sums, "error")), "results_max"));
     json_decref(sums);
-    /* What it took is free again, and minimal results of good lines need none. */
+    /* The space is free again, and minimal results of valid lines need none. */
     http_expect(w.h, 200, "POST", BULK, "{\"keys\":[\"a\"]}", KEY_HEADER, NULL);
     http_expect(w.h, 200, "POST", BULK, lines + 2 * 95000, KEY_HEADER, NULL);
     free(lines);
     world_close(&w);
 }
 
-/* The folder for temporary files is gone: said in words, and nothing else suffers. */
+/* The folder for temporary files is missing: the error is explained, and nothing else fails. */
 static void results_that_cannot_be_kept_are_said_and_others_go_on(void **state)
 {
     char *lines = bad_lines(10000);
@@ -284,7 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         rig_test(each_line_has_its_result_in_its_order_and_a_bad_one_sinks_nobody),
         rig_test(nothing_is_an_answer_without_lines),
-        rig_test(who_wants_little_is_told_what_was_refused_and_the_sums),
+        rig_test(a_minimal_result_has_the_refused_lines_and_the_totals),
         rig_test(a_line_may_be_a_mebibyte_long_and_not_a_byte_longer),
         rig_test(a_long_one_takes_no_more_memory_than_a_short_one),
         rig_test(what_redis_did_not_take_is_said_line_by_line_and_may_be_pushed_again),

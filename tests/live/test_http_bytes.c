@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT
- * Bytes that are no text, from visitors and from whoever else can write to Redis: each gets an
- * answer that says what is wrong, and the daemon stays up. */
+ * Bytes that are not valid text, from clients and from others that can write to Redis. Each is
+ * answered with an error that names the problem, and the daemon keeps running. */
 #include "http_world.h"
 
 #include "rawhttp.h"
 #include "shell.h"
 
 #define P "purgeline:{main}:"
-#define CUT "\"\\ua\xc3\xa9\"" /* jansson's complaint about it ends within a character */
+#define CUT "\"\\ua\xc3\xa9\"" /* where jansson cuts its error message */
 
 static struct world opened(void **state)
 {
     return world_open(state, "", "");
 }
 
-/* The same process as before answers, and no sanitizer complained. */
+/* Checks that the same process still answers, and that no sanitizer has complained. */
 static void closed(struct world *w)
 {
     http_expect(w->h, 202, "POST", "/v1/purge", "{\"keys\":[\"the-last-word\"]}", NULL);
@@ -23,7 +23,7 @@ static void closed(struct world *w)
     world_close(w);
 }
 
-/* -- from visitors -- */
+/* -- from clients -- */
 
 static void one_line_of_bulk_does_not_end_the_daemon(void **state)
 {
@@ -40,7 +40,7 @@ static void one_line_of_bulk_does_not_end_the_daemon(void **state)
     closed(&w);
 }
 
-static void every_route_that_reads_json_survives_what_is_none(void **state)
+static void every_route_that_reads_json_survives_invalid_json(void **state)
 {
     static const char *const routes[] = {"/v1/purge",
                                          "/v1/plan",
@@ -66,7 +66,7 @@ static void every_route_that_reads_json_survives_what_is_none(void **state)
     closed(&w);
 }
 
-/* What is quoted is quoted once, and bytes are named by their values. */
+/* Quoted text is quoted only once, and invalid bytes are shown as hexadecimal values. */
 static void an_answer_names_the_field_and_quotes_it_once(void **state)
 {
     struct world w = opened(state);
@@ -119,7 +119,7 @@ static void heads_and_queries_of_any_bytes_get_an_answer(void **state)
     closed(&w);
 }
 
-/* A file must be UTF-8; a variable need not. */
+/* A configuration file must be UTF-8, but an environment variable need not be. */
 static void the_name_of_a_service_may_be_any_bytes(void **state)
 {
     struct world w;
@@ -135,7 +135,7 @@ static void the_name_of_a_service_may_be_any_bytes(void **state)
 
 /* -- from Redis -- */
 
-/* Puts `value` behind the digest that the mark of the one Idempotency-Key holds. */
+/* Replaces the text after the digest in the key of the only Idempotency-Key. */
 static void forge_mark(struct world *w, const char *value)
 {
     redis_server_do(w->r->redis, "EVAL %s 0 %s",
@@ -158,7 +158,7 @@ static void a_forged_mark_of_an_idempotency_key_is_refused_by_name(void **state)
 
         forge_mark(&w, values[i]);
         status = http_do(w.h, "POST", "/v1/purge", push, key, NULL)->status;
-        if (status != 503 && status != 422) /* a second word is no mark of ours at all */
+        if (status != 503 && status != 422) /* with a second word, it is not our key at all */
             fail_msg("%s: %d", values[i], status);
         status = http_do(w.h, "POST", "/v1/purge", push, key, "Prefer: wait=1", NULL)->status;
         assert_true(status == 503 || status == 422);
@@ -195,7 +195,7 @@ static void forged_keys_of_redis_are_shown_and_not_believed(void **state)
     closed(&w);
 }
 
-/* The leader reads these itself, every second or when it takes over. */
+/* The leader itself reads these keys, every second or when it becomes leader. */
 static void forged_keys_of_redis_do_not_end_the_leader(void **state)
 {
     struct world w = opened(state);
@@ -254,7 +254,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         rig_test(one_line_of_bulk_does_not_end_the_daemon),
-        rig_test(every_route_that_reads_json_survives_what_is_none),
+        rig_test(every_route_that_reads_json_survives_invalid_json),
         rig_test(an_answer_names_the_field_and_quotes_it_once),
         rig_test(heads_and_queries_of_any_bytes_get_an_answer),
         rig_test(the_name_of_a_service_may_be_any_bytes),
@@ -264,6 +264,6 @@ int main(int argc, char **argv)
         rig_test(a_terminal_is_shown_escape_sequences_and_not_sent_them),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

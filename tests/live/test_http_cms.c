@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * Fastly's API as publishing systems and package registries know it: each test sends what one of
- * them is known to send and looks at the answer as that one does; then at what Fastly was asked. */
+ * Fastly's API as used by publishing systems and package registries. Each test sends a request that
+ * one of them is known to send, checks the answer as that program does, and then checks what was
+ * sent to Fastly. */
 #include "http_fastly.h"
 #include "rawhttp.h"
 
 /* -- publishing systems -- */
 
-/* The plugin asks for the service by name before it purges; soft is its default, even for all. */
+/* Before it purges, the plugin looks up the service by its name. It purges softly by default, even
+ * everything. */
 static void wordpress_finds_its_service_and_purges_softly(void **state)
 {
     struct world w = fastly_open(state);
@@ -19,7 +21,7 @@ static void wordpress_finds_its_service_and_purges_softly(void **state)
                     "Surrogate-Key: p-17 tm-post home",
                     "Content-Type: application/x-www-form-urlencoded; charset=UTF-8", NULL);
     assert_map(r, 3);
-    world_assert_sent(&w, "p-17", true); /* or purge-all would take it in */
+    world_assert_sent(&w, "p-17", true); /* otherwise purge-all would absorb it */
     http_assert_text(http_expect(w.h, 200, "POST", ALL, "", KEY_HEADER, "Fastly-Soft-Purge: 1",
                                  "Content-Type: application/x-www-form-urlencoded", NULL),
                      "status", "ok");
@@ -37,7 +39,7 @@ static void wordpress_purges_a_page_at_the_site_itself(void **state)
     world_close(&w);
 }
 
-/* The plugin shows what is in msg. */
+/* The plugin shows the text in msg. */
 static void wordpress_is_told_why_in_msg(void **state)
 {
     struct world w = fastly_open(state);
@@ -63,8 +65,8 @@ static bool among(const json_t *list, const char *text)
     return false;
 }
 
-/* Its form of settings believes in a token with both scopes, or a global one of an engineer, that
- * is for the service. */
+/* The settings form accepts a token with both scopes, or a global token of a user with the role
+ * engineer, if it is valid for the service. */
 static void drupal_believes_in_the_token_and_purges(void **state)
 {
     struct world w = fastly_open(state);
@@ -90,7 +92,7 @@ static void drupal_believes_in_the_token_and_purges(void **state)
     world_close(&w);
 }
 
-/* What it may not do its token does not promise: Drupal says so in its settings. */
+/* Drupal's settings show what the token does not permit. */
 static void a_token_that_may_not_purge_all_does_not_say_it_may(void **state)
 {
     struct world w = world_open(state, "", CMS);
@@ -104,7 +106,7 @@ static void a_token_that_may_not_purge_all_does_not_say_it_may(void **state)
     world_close(&w);
 }
 
-/* Acquia's module stops for 12 hours at exactly this sentence. */
+/* Acquia's module stops for 12 hours when it gets exactly this sentence. */
 static void acquia_is_told_of_an_unknown_service_in_fastlys_words(void **state)
 {
     struct world w = fastly_open(state);
@@ -116,9 +118,9 @@ static void acquia_is_told_of_an_unknown_service_in_fastlys_words(void **state)
     world_close(&w);
 }
 
-/* Magento's module for Fastly, Model/Api.php (cleanBySurrogateKey, cleanAll) of
- * https://github.com/fastly/fastly-magento2 , as src/Client.php of
- * https://github.com/laminas/laminas-http puts it on the wire. Anything but 200 is a failure. */
+/* Requests of Magento's module for Fastly, Model/Api.php (cleanBySurrogateKey, cleanAll) of
+ * https://github.com/fastly/fastly-magento2 , as sent by src/Client.php of
+ * https://github.com/laminas/laminas-http . It treats every status but 200 as a failure. */
 #define LAMINAS                                                                                    \
     " HTTP/1.1\r\n"                                                                                \
     "Host: api.fastly.com\r\n"                                                                     \
@@ -155,7 +157,7 @@ static void magento_sends_json_without_a_type_and_nothing_without_a_length(void 
     world_close(&w);
 }
 
-/* Its older versions, over PHP's curl: JSON that says it is a form. */
+/* Older versions use PHP's curl, which sends JSON with the Content-Type of a form. */
 static void magento_sends_json_under_another_name(void **state)
 {
     struct world w = fastly_open(state);
@@ -172,8 +174,8 @@ static void magento_sends_json_under_another_name(void **state)
     world_close(&w);
 }
 
-/* S19: it returned within its loop when messages to a chat were on. Here there is one request, and
- * every key of it is sent. */
+/* S19: the module returned inside its loop if notifications to a chat were on. In our case there is
+ * one request, and all of its keys are sent. */
 static void s19_every_key_of_six_hundred_in_a_body_is_sent(void **state)
 {
     struct world w = fastly_open(state);
@@ -196,8 +198,8 @@ static void s19_every_key_of_six_hundred_in_a_body_is_sent(void **state)
     world_close(&w);
 }
 
-/* FOSHttpCache, under Symfony and others. S18: its second call within a flush had the same
- * signature as the first and was not sent. */
+/* FOSHttpCache is used by Symfony and others. S18: its second call within a flush had the same
+ * signature as the first, and was not sent. */
 static void s18_two_calls_of_foshttpcache_with_the_same_target_both_arrive(void **state)
 {
     struct world w = fastly_open(state);
@@ -218,7 +220,8 @@ static void s18_two_calls_of_foshttpcache_with_the_same_target_both_arrive(void 
     world_close(&w);
 }
 
-/* The header is always there, with 0 or 1: its presence is what counts, for Fastly as for us. */
+/* The header is always present, with the value 0 or 1. Like for Fastly, only its presence counts.
+ */
 static void shopware_always_sends_the_soft_header(void **state)
 {
     struct world w = fastly_open(state);
@@ -274,7 +277,7 @@ static void rubygems_purges_at_the_site_with_its_key(void **state)
     world_close(&w);
 }
 
-/* As to a proxy: the target names the host. */
+/* The request has the form of a request to a proxy: the target contains the host. */
 static void a_purge_with_an_absolute_target_is_of_that_url(void **state)
 {
     static const char url[] = "http://www.example.com//a/b?x=1&x=2";
@@ -285,8 +288,8 @@ static void a_purge_with_an_absolute_target_is_of_that_url(void **state)
     world_close(&w);
 }
 
-/* app/services/edge_cache/bust/fastly.rb: the URL as it is, then the same with a variant's query;
- * S47: the variants are the caller's own, each is sent. */
+/* app/services/edge_cache/bust/fastly.rb purges the URL, and then the URL with a query for a
+ * variant. S47: the client names all variants itself, and each is sent. */
 static void s47_forem_purges_a_page_and_its_variant(void **state)
 {
     struct world w = fastly_open(state);
@@ -312,7 +315,8 @@ static void hexpm_sends_json_and_wants_exactly_200(void **state)
     world_close(&w);
 }
 
-/* URLEncoder, with its pluses made to %20; the keys have none, but much else. */
+/* Kestra uses URLEncoder and replaces each plus by %20. The keys have no spaces but many other
+ * characters. */
 static void kestra_encodes_whatever_is_no_letter(void **state)
 {
     struct world w = fastly_open(state);
@@ -320,13 +324,13 @@ static void kestra_encodes_whatever_is_no_letter(void **state)
     assert_ok(http_expect(w.h, 200, "POST", KEYS "/blog%2Fpost%3A1%2B2%40x", NULL, KEY_HEADER,
                           "Content-Type: application/json", NULL));
     world_assert_sent(&w, "blog/post:1+2@x", false);
-    /* A key has no spaces: Fastly would take it for two, or for none. */
+    /* A key with a space is invalid: Fastly would treat it as two keys or as none. */
     http_assert_text(http_expect(w.h, 400, "POST", KEYS "/two%20words", NULL, KEY_HEADER, NULL),
                      "status", "fail");
     world_close(&w);
 }
 
-/* The Guardian's and Chef's: slashes in the path, as they are. */
+/* The clients of The Guardian and Chef do not escape slashes in the path. */
 static void the_guardian_sends_keys_with_slashes(void **state)
 {
     struct world w = fastly_open(state);
@@ -339,7 +343,7 @@ static void the_guardian_sends_keys_with_slashes(void **state)
     world_close(&w);
 }
 
-/* crates.io and GitHub Docs: no scheme. */
+/* crates.io and GitHub Docs send URLs without a scheme. */
 static void a_url_without_a_scheme_is_sent_without_one(void **state)
 {
     struct world w = fastly_open(state);

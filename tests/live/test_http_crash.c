@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * Fifty thousand posts while the daemon and its Redis are killed again and again: what was answered
- * with a yes is purged. P1 and S22 at the door: https://github.com/sidekiq/sidekiq/wiki/Reliability
- */
+ * Sends fifty thousand POST requests while the daemon and its Redis are killed again and again.
+ * Every job that was confirmed must be purged. P1 and S22 for HTTP:
+ * https://github.com/sidekiq/sidekiq/wiki/Reliability */
 #include "http_world.h"
 
 #include "clock.h"
 
 #define POSTS 50000u
 #define AT_ONCE 16u        /* connections */
-#define KILL_EVERY 5000u   /* posts; in turn the daemon and Redis */
+#define KILL_EVERY 5000u   /* posts; kills the daemon and Redis in turn */
 #define REDIS_AWAY_FOR 400 /* posts */
 
 #define ACCOUNT                                                                                    \
@@ -17,13 +17,13 @@
 
 struct storm {
     struct world w;
-    bool *yes; /* by number of the post */
+    bool *yes; /* confirmed posts, by number */
     unsigned posted, answered, yeses, busy, broken, killed_daemons, killed_redises;
     bool redis_away;
     unsigned redis_back_at;
 };
 
-/* The three ways a producer may ask, each with a key of its own. */
+/* Uses the three kinds of requests that push a job in turn, each with a different key. */
 static void post_one(struct storm *s)
 {
     unsigned n = s->posted++;
@@ -66,7 +66,7 @@ static void take_all_answers(struct storm *s)
         take_answer(s);
 }
 
-/* As it is: some posts are on their way, some jobs on the wire. */
+/* Kills it while posts and requests to Fastly are in flight. */
 static void kill_daemon(struct storm *s)
 {
     struct instance *i = &s->w.r->instances[0];
@@ -120,7 +120,7 @@ static void rage(struct storm *s)
     }
 }
 
-/* Which of them the sandbox has seen and purged. */
+/* The posts whose keys were purged at the sandbox. */
 static bool *seen_at_sandbox(struct rig *r)
 {
     bool *seen = alloc_zeroed(POSTS, sizeof(*seen));
@@ -160,7 +160,7 @@ static void s22_every_yes_is_purged_though_daemon_and_redis_are_killed(void **st
         "%u posts: %u yes, %u busy, %u without an answer; killed: the daemon %u times, Redis %u\n",
         s.posted, s.yeses, s.busy, s.broken, s.killed_daemons, s.killed_redises);
     assert_int_equal(lost, 0);
-    assert_true(s.yeses > POSTS * 9 / 10); /* or little was proven */
+    assert_true(s.yeses > POSTS * 9 / 10); /* fewer would prove little */
     assert_true(s.killed_daemons >= 4 && s.killed_redises >= 4);
     assert_int_equal(rig_dead_count(s.w.r), 0);
     free(seen);

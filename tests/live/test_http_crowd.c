@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Ten thousand connections that ask nothing: what they cost the daemon, and that there may be so
- * many. Wants the program as users get it, for the sanitizers' memory is another. */
+ * Ten thousand idle connections: they are allowed, and use little memory. Needs a release build,
+ * because sanitizers use additional memory. */
 #include "rig.h"
 
 #include <stdio.h>
@@ -42,7 +42,7 @@ static long resident_kib(const struct instance *i)
     return kib;
 }
 
-/* The next one is answered, so all before it were let in. */
+/* When the next one is answered, all earlier ones have been accepted. */
 static void await_let_in(unsigned port)
 {
     struct rawhttp r;
@@ -86,7 +86,7 @@ static void ten_thousand_that_ask_nothing_cost_less_than_100_mb(void **state)
     rig_close(r);
 }
 
-/* As an operator meets it: the shell that starts the daemon allows few files. */
+/* The shell that starts the daemon allows only few open files. */
 static void more_connections_than_files_are_said_and_not_let_in(void **state)
 {
     const char *program = getenv("PURGELINE_BIN");
@@ -112,6 +112,6 @@ int main(int argc, char **argv)
         rig_test(more_connections_than_files_are_said_and_not_let_in),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * Fastly's API as its own clients know it, and what all of them rely on: each test sends what one
- * of them is known to send and looks at the answer as that client does; then at what Fastly was
- * asked. */
+ * Fastly's API as used by Fastly's own clients, and the properties that all clients rely on. Each
+ * test sends a request that one of them is known to send, checks the answer as that client does,
+ * and then checks what was sent to Fastly. */
 #include "http_fastly.h"
 
 #include <time.h>
 
-/* -- go-fastly and what is built upon it -- */
+/* -- go-fastly and programs that use it -- */
 
-/* fastly/purge.go: the key is escaped as a part of a path. S10, S46: it arrives as it was. */
+/* fastly/purge.go escapes the key as a part of the path. S10, S46: it arrives unescaped. */
 static void s46_a_key_that_the_go_client_escapes_arrives_as_it_was(void **state)
 {
     struct world w = fastly_open(state);
@@ -38,7 +38,8 @@ static void the_go_client_sends_its_keys_in_a_header_and_reads_a_map(void **stat
     world_close(&w);
 }
 
-/* The client rebuilds the query from a map; what it then sends is what we are asked for. S44 */
+/* The client rebuilds the query from a map. The URL is purged exactly as the client sends it. S44
+ */
 static void s44_the_url_of_the_go_client_is_sent_as_it_came(void **state)
 {
     static const char url[] = "https://www.example.com/a//b/%2e?a=3&z=%20x";
@@ -63,7 +64,7 @@ static void the_go_client_purges_all_and_reads_a_status(void **state)
 
 /* -- the command line -- */
 
-/* pkg/commands/service/purge: one key goes as a batch of one, and must be in the map. */
+/* pkg/commands/service/purge sends a single key as a batch, and expects it in the map. */
 static void s14_the_cli_finds_its_key_in_the_map(void **state)
 {
     struct world w = fastly_open(state);
@@ -77,7 +78,8 @@ static void s14_the_cli_finds_its_key_in_the_map(void **state)
     world_close(&w);
 }
 
-/* --file: all lines of the file in one header of one request; Fastly says 400 to that. S20, S21 */
+/* --file sends all lines of the file in one header of one request, which Fastly answers with 400.
+ * S20, S21 */
 static void s21_six_hundred_keys_in_one_header_arrive_in_batches(void **state)
 {
     struct world w = fastly_open(state);
@@ -105,7 +107,7 @@ static void s21_six_hundred_keys_in_one_header_arrive_in_batches(void **state)
     world_close(&w);
 }
 
-/* go-fastly, the CLI's --file and Drupal put a whole batch into one header; Fastly takes 69 KB. */
+/* go-fastly, the CLI's --file and Drupal send a whole batch in one header; Fastly accepts 69 KB. */
 static void a_batch_of_256_keys_of_256_bytes_fits_into_one_header(void **state)
 {
     struct world w = fastly_open(state);
@@ -127,8 +129,8 @@ static void a_batch_of_256_keys_of_256_bytes_fits_into_one_header(void **state)
 
 /* -- the generated clients -- */
 
-/* fastly-js, -py, -php, -ruby, -rust: headers in lower case, keys in the path as they are, a batch
- * as JSON. */
+/* fastly-js, -py, -php, -ruby and -rust send headers in lower case, keys unescaped in the path, and
+ * a batch as JSON. */
 static void generated_clients_send_raw_keys_and_lower_case_headers(void **state)
 {
     struct world w = fastly_open(state);
@@ -151,7 +153,7 @@ static void generated_clients_send_raw_keys_and_lower_case_headers(void **state)
     world_close(&w);
 }
 
-/* The Rust client writes null for a body it was not given, the keys then being in the header. */
+/* The Rust client sends null as the body if it has none; then the keys are in the header. */
 static void a_body_of_null_leaves_the_header_to_say_it(void **state)
 {
     struct world w = fastly_open(state);
@@ -167,7 +169,7 @@ static void a_body_of_null_leaves_the_header_to_say_it(void **state)
     world_close(&w);
 }
 
-/* Its reader takes these headers for whole numbers or dies. */
+/* The client fails if these headers are not whole numbers. */
 static void no_answer_has_rate_limit_headers_that_mean_nothing(void **state)
 {
     struct world w = fastly_open(state);
@@ -191,7 +193,7 @@ static void keys_of_header_and_body_together_are_all_purged(void **state)
     world_close(&w);
 }
 
-/* fastly-perl, fastly-ruby up to 3, and PyPI's first attempt at batches. */
+/* fastly-perl, fastly-ruby up to version 3, and PyPI's first implementation of batches. */
 static void old_clients_send_forms_and_the_older_header(void **state)
 {
     struct world w = fastly_open(state);
@@ -212,7 +214,8 @@ static void old_clients_send_forms_and_the_older_header(void **state)
 
 /* -- what every client relies on -- */
 
-/* What Fastly says beside the map (go-fastly fixtures/purges/purge_by_keys.yaml). */
+/* Fastly sends this header in addition to the map (go-fastly fixtures/purges/purge_by_keys.yaml).
+ */
 static void a_batch_says_how_many_keys_it_had(void **state)
 {
     struct world w = fastly_open(state);
@@ -240,8 +243,8 @@ static bool is_whole_number(const char *text)
     return strlen(text) > 0 && strspn(text, "0123456789") == strlen(text);
 }
 
-/* go-fastly fixtures/purges/purge_all.yaml: no id, not to be stored, and what is left of the
- * writes; here they are ours, and left out until the leader has told them. */
+/* go-fastly fixtures/purges/purge_all.yaml: no id, not to be stored, and the remaining writes. Here
+ * these are our own remaining writes, and are left out until the leader has published them. */
 static void purge_all_says_exactly_what_fastly_says(void **state)
 {
     struct world w = world_open(state, PURGE_ALL "    writes: {requests: 100, per_s: 3600}\n", CMS);
@@ -264,8 +267,8 @@ static void purge_all_says_exactly_what_fastly_says(void **state)
     world_close(&w);
 }
 
-/* A base URL that ends with a slash, and clients that end every path with one; but a PURGE's path
- * is the site's, and our own paths are guarded by one spelling. */
+/* Some base URLs end with a slash, and some clients append a slash to every path. But the path of a
+ * PURGE is the site's, and our own paths have only one spelling. */
 static void a_slash_too_many_is_passed_over(void **state)
 {
     struct world w = fastly_open(state);
@@ -291,8 +294,8 @@ static void a_slash_too_many_is_passed_over(void **state)
     world_close(&w);
 }
 
-/* fastly-go's first releases, and encodeURIComponent: the URL as one part of the path. Whatever
- * else holds escapes is sent as it came. */
+/* fastly-go's first releases, and encodeURIComponent, escape the whole URL as one part of the path.
+ * Other escapes are sent unchanged. */
 static void a_url_escaped_as_a_whole_is_decoded_once(void **state)
 {
     struct world w = fastly_open(state);
@@ -346,7 +349,7 @@ static void a_batch_that_cannot_be_is_refused_as_fastly_does(void **state)
     world_close(&w);
 }
 
-/* The boundary of a key's length, in each of the forms. */
+/* The maximum length of a key, in each kind of request. */
 static void a_key_may_have_1024_bytes_and_no_more(void **state)
 {
     struct world w = fastly_open(state);
@@ -367,7 +370,7 @@ static void a_key_may_have_1024_bytes_and_no_more(void **state)
     world_close(&w);
 }
 
-/* The service is known by its name as well, and each has keys of its own. */
+/* A service can also be named by its name, and each service has its own keys. */
 static void a_service_is_found_by_id_and_by_name(void **state)
 {
     struct world w = fastly_open(state);
@@ -380,7 +383,7 @@ static void a_service_is_found_by_id_and_by_name(void **state)
     world_close(&w);
 }
 
-/* A lane is ours; who can add a header may choose one. */
+/* The lane is our own extension. A client that can add a header can choose one. */
 static void a_header_chooses_the_lane(void **state)
 {
     struct world w = fastly_open(state);
@@ -392,7 +395,7 @@ static void a_header_chooses_the_lane(void **state)
     world_close(&w);
 }
 
-/* S15 to S17: the yes comes when Redis has it, and there is none when it has not. */
+/* S15 to S17: a client gets a confirmation only after Redis has stored the job. */
 static void s16_no_client_is_told_yes_while_redis_is_away(void **state)
 {
     struct world w = fastly_open(state);
@@ -411,7 +414,7 @@ static void s16_no_client_is_told_yes_while_redis_is_away(void **state)
     world_close(&w);
 }
 
-/* S41: everything of a service goes only where it was allowed, and never unseen. */
+/* S41: all content of a service is purged only if that is allowed, and it is always audited. */
 static void s41_purge_all_is_guarded_and_audited(void **state)
 {
     struct world w = world_open(state, "", CMS);

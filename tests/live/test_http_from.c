@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Producers that show no token, because their programs cannot: known by where they come from. */
+ * Producers whose programs cannot send a token are identified by their network address. */
 #include "http_world.h"
 #include "rawhttp.h"
 
@@ -9,9 +9,8 @@
 #define STRANGER "127.0.0.1"
 #define FRIEND "127.0.0.2"
 
-/* The two requests for each page of GOV.UK, by app/services/fastly_clearer.rb and purger.rb of
- * https://github.com/alphagov/cache-clearing-service , as Ruby's Net::HTTP puts them on the wire.
- */
+/* The two requests that GOV.UK sends for each page: app/services/fastly_clearer.rb and purger.rb of
+ * https://github.com/alphagov/cache-clearing-service , as sent by Ruby's Net::HTTP. */
 #define GOVUK_HEADERS                                                                              \
     "Accept-Encoding: gzip;q=1.0,deflate;q=0.6,identity;q=0.3\r\n"                                 \
     "Accept: */*\r\n"                                                                              \
@@ -22,10 +21,10 @@
 #define GOVUK_ACCOUNT                                                                              \
     "PURGE /government/news HTTP/1.1\r\n"                                                          \
     "Cookie: __Host-govuk_account_session=1\r\n" GOVUK_HEADERS
-/* A page by Magento's module for Fastly, Model/Api.php (cleanUrl) of
- * https://github.com/fastly/fastly-magento2 , as src/Client.php of
- * https://github.com/laminas/laminas-http puts it on the wire. The token is until when it holds,
- * and an HMAC-SHA1 with the service's id: it is for a VCL, not for us. */
+/* The purge of a page by Magento's module for Fastly, Model/Api.php (cleanUrl) of
+ * https://github.com/fastly/fastly-magento2 , as sent by src/Client.php of
+ * https://github.com/laminas/laminas-http . The token consists of its expiry time and an HMAC-SHA1
+ * over the service id. It is meant for VCL, and is not a token of ours. */
 #define MAGENTO                                                                                    \
     "PURGE /a-product.html HTTP/1.1\r\n"                                                           \
     "Host: shop.example.com\r\n"                                                                   \
@@ -34,15 +33,15 @@
     "User-Agent: Laminas_Http_Client\r\n"                                                          \
     "X-Purge-Token: 1700000005_bb35dbbb9ba278ec55aefe338efe00cec6ebd236\r\n"                       \
     "Fastly-Soft-Purge: 1\r\n\r\n"
-/* The same by older versions of the module, over PHP's curl. */
+/* The same request of older versions of the module, which use PHP's curl. */
 #define MAGENTO_CURL                                                                               \
     "PURGE /another-product.html HTTP/1.1\r\n"                                                     \
     "Host: shop.example.com\r\n"                                                                   \
     "Accept: */*\r\n"                                                                              \
     "X-Purge-Token: 1700000005_3c30819d64e6af4202e689c9430d83a0e29390e1\r\n\r\n"
 
-/* Magento by itself takes whatever it purges for a Varnish: CacheInvalidate/Model/PurgeCache.php of
- * https://github.com/magento/magento2 . */
+/* Magento itself treats every server that it purges as a Varnish:
+ * CacheInvalidate/Model/PurgeCache.php of https://github.com/magento/magento2 . */
 #define MAGENTO_PATTERN                                                                            \
     "PURGE / HTTP/1.1\r\n"                                                                         \
     "X-Magento-Tags-Pattern: ((^|,)cat_p_7(,|$))|((^|,)cat_p(,|$))\r\n"                            \
@@ -72,7 +71,7 @@ static void configure(struct place *p, const char *producers)
     free(all);
 }
 
-/* It listens before it has reached Redis. */
+/* The endpoint listens before it is connected to Redis. */
 static bool is_ready(const struct place *p)
 {
     struct rawhttp r;
@@ -156,14 +155,14 @@ static void a_purge_without_any_token_is_taken_from_where_it_may_come(void **sta
     await_purge(&p, "shop.example.com/a-product.html", true);
     await_purge(&p, "shop.example.com/another-product.html", false);
     requests_forget(&p.r->requests);
-    say(&p, FRIEND, 200, GOVUK_ACCOUNT); /* the page as those see it who have signed in */
+    say(&p, FRIEND, 200, GOVUK_ACCOUNT); /* the page for signed-in users */
     await_purge(&p, "www.gov.uk/government/news", true);
     say(&p, NULL, 200, "PURGE /over-a-socket HTTP/1.1\r\nHost: www.gov.uk\r\n\r\n");
     rig_await(p.r, requests_naming(&p.r->requests, "www.gov.uk/over-a-socket", 200) == 1);
     close_place(&p);
 }
 
-/* "OK" would say that all pages with these tags are fresh. */
+/* The answer "OK" would mean that all pages with these tags are fresh. */
 static void what_is_no_purge_of_a_page_is_refused(void **state)
 {
     struct place p = open_place(state);
@@ -194,7 +193,7 @@ static void a_token_that_is_shown_must_be_right(void **state)
 {
     struct place p = open_place(state);
 
-    say_push(&p, FRIEND, 202, KEY_HEADER "\r\n"); /* it is cms then, who may push keys */
+    say_push(&p, FRIEND, 202, KEY_HEADER "\r\n"); /* it is cms, which may push keys */
     say_push(&p, FRIEND, 401, "Fastly-Key: wrong\r\n");
     say_push(&p, NULL, 401, "Authorization: Bearer wrong\r\n");
     say(&p, FRIEND, 401, "PURGE /x HTTP/1.1\r\nHost: www.gov.uk\r\nFastly-Key: wrong\r\n\r\n");
@@ -214,7 +213,7 @@ static void what_a_header_says_of_the_address_is_not_believed(void **state)
     close_place(&p);
 }
 
-/* The browser of somebody there sends what a page tells it to. */
+/* A web page can make a browser at this address send requests. */
 static void no_page_may_push_from_there(void **state)
 {
     struct place p = open_place(state);

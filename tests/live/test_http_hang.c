@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Redis stands still, and clients go on: what they have under way stays within memory_max, who is
- * too many is told at once, and when Redis goes on, everything that was accepted is purged. Wants
- * the program as users get it, for the sanitizers' memory is another. */
+ * Redis hangs while clients keep sending. Requests in progress use no more than memory_max, further
+ * clients are refused at once, and when Redis continues, every accepted job is purged. Needs a
+ * release build, because sanitizers use additional memory. */
 #include "http_world.h"
 
 #include <sys/resource.h>
@@ -21,14 +21,14 @@ static struct world opened(void **state)
                       "memory_max: 64MiB\nhttp: {connections: 20000}\n");
 }
 
-/* Nothing ends by itself while the test lasts. */
+/* With timeouts that do not expire during the test. */
 static struct world opened_patient(void **state)
 {
     return world_open(state, "    budget: {purges: 100000000}\n",
                       "memory_max: 64MiB\nhttp: {connections: 20000, request_s: 600}\n");
 }
 
-/* Of the daemon, in KiB: "VmHWM", "RssAnon". */
+/* A number of the daemon from /proc, in KiB: "VmHWM", "RssAnon". */
 static long memory_kib(const struct world *w, const char *what)
 {
     char *path = alloc_printf("/proc/%d/status", (int)w->r->instances[0].pid);
@@ -55,7 +55,8 @@ static void assert_within(const struct world *w, const char *after)
     assert_in_range(peak, 1, (MEMORY_MAX_MIB + SLACK_MIB) * MIB);
 }
 
-/* All answers: a yes, or 503 with Retry-After. Returns how many of them were a yes. */
+/* Checks that all answers are confirmations, or 503 with Retry-After. Returns the number of
+ * confirmations. */
 static size_t await_answers(struct http *h, size_t count)
 {
     size_t yes = 0;
@@ -74,7 +75,7 @@ static size_t await_answers(struct http *h, size_t count)
     return yes;
 }
 
-/* -- what must hold -- */
+/* -- checks -- */
 
 static void assert_goes_on(struct world *w)
 {
@@ -117,7 +118,7 @@ static void streams_while_redis_hangs(void **state)
     world_close(&w);
 }
 
-/* Streams that wait for room take turns: none of them is refused for want of it. */
+/* Streams that wait for memory take turns, and none of them is refused. */
 static void many_streams_at_once_all_come_through(void **state)
 {
     struct world w = opened(state);
@@ -147,7 +148,7 @@ static void large_jobs_while_redis_hangs(void **state)
     world_close(&w);
 }
 
-/* A receipt for each: whatever was accepted has ended, and nothing is left or dead. */
+/* Checks that there is a receipt for every accepted job, and that no job is left or dead. */
 static void assert_all_purged(struct world *w, size_t jobs)
 {
     rig_await_empty(w->r);
@@ -184,12 +185,13 @@ static void all_of_it_together_and_what_was_accepted_is_purged(void **state)
     world_close(&w);
 }
 
-/* -- connections with a request under way -- */
+/* -- connections with a request in progress -- */
 
 #define ASKING 400
 #define ASKING_ADMITTED (MEMORY_MAX_MIB * 1024 / 8 / 88) /* a connection takes 88 KiB */
 
-/* None of them can be dropped, so there is no room for more: these are told at once. */
+/* None of them can be closed, so there is no room for further clients, which are refused at once.
+ */
 static void requests_that_wait_leave_no_room_for_more(void **state)
 {
     struct world w = opened(state);
@@ -216,7 +218,7 @@ static void requests_that_wait_leave_no_room_for_more(void **state)
     world_close(&w);
 }
 
-/* -- heads that come half and stay -- */
+/* -- incomplete request heads -- */
 
 #define HALF_HEADS 2000
 #define HALF_HEAD_BYTES 70000
@@ -230,7 +232,8 @@ static void may_open_all(void)
     must(setrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur > 2 * HALF_HEADS);
 }
 
-/* `begin` and a long word that does not end. The oldest are closed meanwhile. */
+/* Sends `begin` and a long word without an end. The oldest connections are closed in the meantime.
+ */
 static void send_half_heads(struct world *w, const char *begin, struct rawhttp *at)
 {
     unsigned port = rawhttp_port(&w->r->instances[0]);
@@ -257,7 +260,7 @@ static size_t count_open(struct rawhttp *at)
     return n;
 }
 
-/* An eighth of memory_max is room for so many of them. */
+/* The number of heads that fit into an eighth of memory_max. */
 #define HALF_HEADS_KEPT (MEMORY_MAX_MIB * 1024 * 1024 / 8 / HALF_HEAD_BYTES)
 
 static void half_heads_stay_within_memory_max(void **state)
@@ -292,6 +295,6 @@ int main(int argc, char **argv)
         rig_test(all_of_it_together_and_what_was_accepted_is_purged),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

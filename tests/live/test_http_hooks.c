@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * Publishing systems post to the real daemon: the hooks of deploy/hooks as they stand there, and
- * the samples of tests/hooks. */
+ * Requests of publishing systems to the real daemon: the hooks of deploy/hooks, unchanged, with the
+ * samples of tests/hooks. */
 #include "http_world.h"
 
 #include "clock.h"
 #include "digest.h"
 #include "file.h"
 
-/* tests/hooks/sign has the words; a token that stands in a header has no spaces. */
+/* The secret is the one in tests/hooks/sign. A token that is sent in a header has no spaces. */
 static char *secret_of(const char *system)
 {
     if (strcmp(system, "strapi") == 0)
@@ -27,7 +27,7 @@ static char *read_text(const char *path, const char *file)
     return buf_take(&text);
 }
 
-/* The example's entry, with its secret in the environment instead of /etc. */
+/* The entry of the example, with its secret in the environment instead of /etc. */
 static void add_hook(struct buf *yaml, const char *system)
 {
     char *file = alloc_printf("%s.yaml", system), *text = read_text("deploy/hooks", file);
@@ -66,7 +66,7 @@ static struct world open_hooks(void **state)
 
 #define HEADERS_MAX 8
 
-/* Posts the sample with the headers that its system sends; `body` NULL: its own. */
+/* Posts the sample with its headers; `body` NULL: with its own body. */
 static const struct http_reply *post(struct world *w, int status, const char *hook,
                                      const char *sample, const char *body)
 {
@@ -119,7 +119,7 @@ static void a_test_of_the_publisher_is_answered_and_purges_nothing(void **state)
 
     http_assert_text(post(&w, 200, "github", "github-ping", NULL), "status", "ignored");
     world_flush(&w);
-    assert_int_equal(world_count(&w, "keys"), 1); /* the flush itself */
+    assert_int_equal(world_count(&w, "keys"), 1); /* that of the flush */
     world_close(&w);
 }
 
@@ -130,7 +130,7 @@ static void what_is_not_signed_so_is_refused_and_said_in_the_log_without_the_sec
     post(&w, 401, "github", "github-push", "{\"ref\":\"refs/heads/main\"}");
     http_expect(w.h, 401, "POST", "/hooks/github", "{}", NULL);
     http_expect(w.h, 401, "POST", "/hooks/strapi", "{}", "Authorization: Bearer guess", NULL);
-    post(&w, 401, "sanity", "sanity", NULL); /* signed well, but long ago */
+    post(&w, 401, "sanity", "sanity", NULL); /* a valid signature, but too old */
     instance_await_said(&w.r->instances[0], "hook rejected: invalid signature: ", 4);
     assert_int_equal(instance_said(&w.r->instances[0], "bytes or more"), 0);
     assert_int_equal(instance_said(&w.r->instances[0], "token-of-strapi"), 0);
@@ -141,7 +141,7 @@ static void what_is_not_signed_so_is_refused_and_said_in_the_log_without_the_sec
     world_close(&w);
 }
 
-/* "t=<ms>,v1=<digest>" over "<ms>.<body>". */
+/* The header "t=<ms>,v1=<digest>" with the digest of "<ms>.<body>". */
 static char *sanity_signature(const char *body)
 {
     char *secret = secret_of("sanity"),

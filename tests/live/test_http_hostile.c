@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Visitors who mean no good, or know no better, at the daemon's own door: each gets a clear answer
- * or the end of its connection, others are served meanwhile, and the daemon ends well (which under
- * the sanitizers means that nothing was leaked). */
+ * Malicious or broken clients of the real daemon. Each gets a clear answer or is disconnected,
+ * other clients are still served, and the daemon exits with 0 (with sanitizers, this also means
+ * that there are no leaks). */
 #include "rig.h"
 
 #include <stdio.h>
@@ -18,11 +18,11 @@
 struct door {
     struct rig *rig;
     unsigned port;
-    struct rawhttp neighbour; /* who behaves, on one connection all along */
+    struct rawhttp neighbour; /* a well-behaved client, on one connection */
     unsigned posted;
 };
 
-/* -- the neighbour --------------------------------------------------------------------------- */
+/* -- the well-behaved client ----------------------------------------------------------------- */
 
 static void post(struct rawhttp *r, const char *json)
 {
@@ -30,7 +30,7 @@ static void post(struct rawhttp *r, const char *json)
                 json);
 }
 
-/* One job; it must be taken whatever else goes on. */
+/* Pushes one job, which must be accepted whatever else happens. */
 static void neighbour_posts(struct door *d)
 {
     char json[64];
@@ -48,7 +48,7 @@ static void open_door(struct door *d, void **state, const char *global)
     rig_start_leading(d->rig, 0);
     d->port = rawhttp_port(&d->rig->instances[0]);
     rawhttp_open(&d->neighbour, d->port);
-    do { /* the endpoint has a connection to Redis of its own */
+    do { /* the endpoint has its own connection to Redis */
         post(&d->neighbour, "{\"keys\":[\"first\"]}");
         a = rawhttp_await(&d->neighbour);
     } while (a.status == 503);
@@ -58,12 +58,12 @@ static void open_door(struct door *d, void **state, const char *global)
 static void close_door(struct door *d)
 {
     neighbour_posts(d);
-    assert_int_equal(instance_said(&d->rig->instances[0], "ERROR: "), 0); /* of a sanitizer */
+    assert_int_equal(instance_said(&d->rig->instances[0], "ERROR: "), 0); /* from a sanitizer */
     rawhttp_close(&d->neighbour);
     rig_close(d->rig);
 }
 
-/* -- one visitor at a time ------------------------------------------------------------------- */
+/* -- one client at a time -------------------------------------------------------------------- */
 
 static char *filled(char with, size_t n)
 {
@@ -74,7 +74,7 @@ static char *filled(char with, size_t n)
     return text;
 }
 
-/* The status that the bytes get, 0 for the end of the connection without one. */
+/* The status that these bytes get; 0 if the connection ends without one. */
 static int status_of(struct door *d, const char *p, size_t n)
 {
     struct rawhttp r;
@@ -278,7 +278,7 @@ static void floods_of_headers_are_refused(void **state)
     free(text);
     free(many);
     buf_init(&small, SIZE_MAX);
-    for (int i = 0; i < 10000; i++) /* not long, but taken apart they are more than there is room */
+    for (int i = 0; i < 10000; i++) /* short, but parsed it needs too much memory */
         buf_put(&small, SPAN("a:b\r\n"));
     many = buf_take(&small);
     text = alloc_printf("GET /livez HTTP/1.1\r\n" HOST "%s\r\n", many);
@@ -292,7 +292,7 @@ static void floods_of_headers_are_refused(void **state)
         buf_put(&small, SPAN("a=b;"));
     text = alloc_printf("GET /livez HTTP/1.1\r\n" HOST "Cookie: %s\r\n\r\n", small.p);
     status = status_of(&d, text, strlen(text));
-    assert_true(status == 200 || is_a_no(status)); /* whether cookies are read at all is not ours */
+    assert_true(status == 200 || is_a_no(status)); /* cookies may be ignored */
     free(text);
     buf_deinit(&small);
     free(many);
@@ -300,7 +300,7 @@ static void floods_of_headers_are_refused(void **state)
     close_door(&d);
 }
 
-/* -- lengths, at their limit and beside it --------------------------------------------------- */
+/* -- lengths around their limits ------------------------------------------------------------- */
 
 static void try_lengths(struct door *d, const char *before, size_t limit, const char *after)
 {
@@ -379,7 +379,7 @@ static void a_chunked_body_without_end_is_refused_and_ended(void **state)
     close_door(&d);
 }
 
-/* -- one behind the other -------------------------------------------------------------------- */
+/* -- several requests on a connection -------------------------------------------------------- */
 
 static void pipelined_requests_are_answered_in_order(void **state)
 {
@@ -427,7 +427,7 @@ static void garbage_behind_a_good_request_takes_nothing_from_it(void **state)
     close_door(&d);
 }
 
-static void who_closes_its_half_is_answered_all_the_same(void **state)
+static void a_client_that_half_closes_still_gets_an_answer(void **state)
 {
     struct door d;
 
@@ -445,7 +445,7 @@ static void who_closes_its_half_is_answered_all_the_same(void **state)
     close_door(&d);
 }
 
-static void who_leaves_in_the_middle_is_forgotten(void **state)
+static void a_client_that_leaves_in_the_middle_is_forgotten(void **state)
 {
     static const char *const begun[] = {
         "", "POST", "POST /v1/purge HTTP/1.1\r\nHo",
@@ -468,12 +468,12 @@ static void who_leaves_in_the_middle_is_forgotten(void **state)
     close_door(&d);
 }
 
-/* -- the slow -------------------------------------------------------------------------------- */
+/* -- slow clients ---------------------------------------------------------------------------- */
 
 #define SLOW 50
 
-/* Each of them sends the text byte by byte, one in every turn, in which the neighbour posts once;
- * all must be told that they were too slow. */
+/* Each of them sends the text byte by byte. After each byte, the well-behaved client posts once.
+ * All slow clients must be told that they were too slow. */
 static void drip(struct door *d, const char *text)
 {
     struct rawhttp slow[SLOW];
@@ -525,7 +525,7 @@ static void a_body_that_drips_is_given_up_and_stalls_nobody(void **state)
     close_door(&d);
 }
 
-static void who_never_reads_its_answers_is_given_up_and_stalls_nobody(void **state)
+static void a_client_that_never_reads_is_given_up_and_delays_no_other(void **state)
 {
     static const char ask[] = "GET /nowhere HTTP/1.1\r\n" HOST "\r\n";
     struct rawhttp r;
@@ -544,7 +544,7 @@ static void who_never_reads_its_answers_is_given_up_and_stalls_nobody(void **sta
     close_door(&d);
 }
 
-/* -- the many -------------------------------------------------------------------------------- */
+/* -- many clients ---------------------------------------------------------------------------- */
 
 static unsigned may_open(unsigned wanted)
 {
@@ -556,7 +556,7 @@ static unsigned may_open(unsigned wanted)
     return r.rlim_cur < wanted + 200 ? (unsigned)r.rlim_cur - 200 : wanted;
 }
 
-/* Ten times as many as are let in; who has asked nothing for longest makes room. */
+/* Ten times as many clients as allowed: the one that has been idle for longest makes room. */
 static void a_crowd_at_the_door_keeps_nobody_out(void **state)
 {
     unsigned count = may_open(20000);
@@ -568,7 +568,7 @@ static void a_crowd_at_the_door_keeps_nobody_out(void **state)
         rawhttp_open(&crowd[i], d.port);
         if (i % 100)
             continue;
-        post(&crowd[i], "{\"keys\":[\"a\"]}"); /* once it is answered, all before are let in */
+        post(&crowd[i], "{\"keys\":[\"a\"]}"); /* its answer: all before are accepted */
         rawhttp_await_status(&crowd[i], 202);
         neighbour_posts(&d);
     }
@@ -595,14 +595,14 @@ int main(int argc, char **argv)
         rig_test(a_chunked_body_without_end_is_refused_and_ended),
         rig_test(pipelined_requests_are_answered_in_order),
         rig_test(garbage_behind_a_good_request_takes_nothing_from_it),
-        rig_test(who_closes_its_half_is_answered_all_the_same),
-        rig_test(who_leaves_in_the_middle_is_forgotten),
+        rig_test(a_client_that_half_closes_still_gets_an_answer),
+        rig_test(a_client_that_leaves_in_the_middle_is_forgotten),
         rig_test(a_head_that_drips_is_given_up_and_stalls_nobody),
         rig_test(a_body_that_drips_is_given_up_and_stalls_nobody),
-        rig_test(who_never_reads_its_answers_is_given_up_and_stalls_nobody),
+        rig_test(a_client_that_never_reads_is_given_up_and_delays_no_other),
         rig_test(a_crowd_at_the_door_keeps_nobody_out),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

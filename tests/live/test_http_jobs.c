@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * GET and DELETE /v1/jobs/{id}: an id that was given out finds its job, wherever that is. */
+ * GET and DELETE /v1/jobs/{id} find the job of each id that was returned, wherever the job is. */
 #include "http_world.h"
 
 #include "buf.h"
@@ -45,7 +45,7 @@ static void cancelling_takes_the_very_job_that_was_named(void **state)
     struct world w = world_open(state, "", "");
     char ids[2][40] = {"1700000000000-1", "1700000000000-10"}, job[64];
 
-    /* Each is the other's beginning, and both are in every lane. */
+    /* Each id is a prefix of the other, and both are in every lane. */
     for (int lane = 0; lane < LANE_N; lane++)
         for (int i = 0; i < 2; i++)
             redis_server_do(w.r->redis, "XADD " P "jobs:%s %s keys k not_before " FAR,
@@ -98,7 +98,7 @@ static void a_postponed_job_is_found_among_very_many(void **state)
     world_close(&w);
 }
 
-/* Back in its lane it has another entry id, and keeps the id that was given out. */
+/* The job has another entry id when it is back in its lane, but keeps the id that was returned. */
 static void a_job_that_came_back_is_found_and_cancelled_under_its_id(void **state)
 {
     struct world w = world_open(state, "", "");
@@ -117,7 +117,7 @@ static void a_job_that_came_back_is_found_and_cancelled_under_its_id(void **stat
     expect_state(&w, j.id, "cancelled");
     rig_await_empty(w.r);
     expect_index_is_empty(&w);
-    /* The leader hears of the entry, and lets go of what waits. */
+    /* The leader is told of the cancelled entry, and drops its waiting targets. */
     rig_await(w.r, redis_server_int(w.r->redis, "LLEN " P "cancelled") == 0);
     rig_dispatch_pause(w.r, false);
     world_flush(&w);
@@ -158,7 +158,7 @@ static void a_pending_repeat_is_found_and_can_be_cancelled(void **state)
     world_close(&w);
 }
 
-static void a_repeat_after_of_nothing_is_none(void **state)
+static void a_repeat_after_of_0_does_not_repeat(void **state)
 {
     struct world w = world_open(state, "", "");
     struct job j = push_json(&w, "{\"keys\":[\"once\"],\"repeat_after\":0,\"ref\":\"r\"}");
@@ -187,7 +187,7 @@ static void a_producer_may_cancel_its_own_postponed_job_and_no_other(void **stat
     world_close(&w);
 }
 
-/* A large one moves in steps; it is found and cancelled all the same. */
+/* A large job is moved in several steps, but can always be found and cancelled. */
 static void a_large_job_is_found_wherever_it_is(void **state)
 {
     struct world w = world_open(state, "", "");
@@ -211,7 +211,7 @@ static void a_large_job_is_found_wherever_it_is(void **state)
     world_close(&w);
 }
 
-/* What version 0.1.0 had postponed when it was replaced: the whole job as a member of `later`. */
+/* Jobs that version 0.1.0 postponed are whole members of `later`. */
 static void what_an_older_version_postponed_is_found_and_comes_due(void **state)
 {
     static const char *const pack =
@@ -224,7 +224,7 @@ static void what_an_older_version_postponed_is_found_and_comes_due(void **state)
                     "normal-1700000000000-1", "1700000000000-1");
     redis_server_do(w.r->redis, "EVAL %s 1 " P "later 1700000000000 %s %s due", pack, due.id,
                     "1700000000000-10");
-    redis_server_do(w.r->redis, "DEL " P "lease"); /* who leads anew looks */
+    redis_server_do(w.r->redis, "DEL " P "lease"); /* a new leader looks for them */
     rig_await(w.r, redis_server_int(w.r->redis, "EXISTS " P "later") == 0);
     rig_await_ended(w.r, &due, "purged");
     expect_state(&w, "normal-1700000000000-1", "waiting");
@@ -238,7 +238,7 @@ static void before_it_is_moved_an_old_job_is_not_said_to_be_nowhere(void **state
 {
     struct world w = world_open(state, "", "");
 
-    /* Another leads, and does not move it. */
+    /* Another instance leads now, and does not move it. */
     instance_await_said(&w.r->instances[0], "This instance leads", 1);
     redis_server_do(w.r->redis, "SET " P "lease somebody-else");
     instance_await_said(&w.r->instances[0], "another instance holds the lease", 1);
@@ -251,9 +251,9 @@ static void before_it_is_moved_an_old_job_is_not_said_to_be_nowhere(void **state
     world_close(&w);
 }
 
-/* -- ids that no clock gives -- */
+/* -- ids in the far future -- */
 
-/* Redis numbers on from the newest id, whatever it is. */
+/* Redis always continues after the newest id. */
 static void an_id_beyond_every_clock_fails_readiness_until_the_stream_is_mended(void **state)
 {
     struct world w = world_open(state, "", "");
@@ -276,9 +276,9 @@ static void an_id_beyond_every_clock_fails_readiness_until_the_stream_is_mended(
     world_close(&w);
 }
 
-/* -- what others wrote -- */
+/* -- data written by others -- */
 
-/* Pushed into Redis, and over at once: its receipt has a ref and a reason. */
+/* Pushes a job through Redis that ends at once. Its receipt has a ref and a reason. */
 static void expect_ref(struct world *w, const char *fields, const char *header, const char *ref)
 {
     char *id = redis_server_str(w->r->redis, "EVAL %s 1 " P "jobs:bulk %s",
@@ -325,7 +325,7 @@ static void whoever_may_purge_anything_sees_everything(void **state)
     world_close(&w);
 }
 
-/* -- the pace -- */
+/* -- jobs_per_minute -- */
 
 static void looking_counts_in_the_pace(void **state)
 {
@@ -359,7 +359,7 @@ int main(void)
         rig_test(a_job_that_came_back_is_found_and_cancelled_under_its_id),
         rig_test(a_job_that_came_back_leaves_the_index_when_it_ends),
         rig_test(a_pending_repeat_is_found_and_can_be_cancelled),
-        rig_test(a_repeat_after_of_nothing_is_none),
+        rig_test(a_repeat_after_of_0_does_not_repeat),
         rig_test(a_producer_may_cancel_its_own_postponed_job_and_no_other),
         rig_test(a_large_job_is_found_wherever_it_is),
         rig_test(what_an_older_version_postponed_is_found_and_comes_due),

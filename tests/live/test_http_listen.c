@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Where the endpoint listens: several addresses, and Unix sockets, each with a life of its own. */
+ * The endpoint listens on several addresses and Unix sockets, which can be opened and closed
+ * separately. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -19,7 +20,7 @@ struct place {
     unsigned port;
 };
 
-/* Lines that listen on a port of 127.0.0.1 and of ::1, and on a socket. */
+/* A configuration that listens on a port of 127.0.0.1 and ::1, and on a socket. */
 static char *three(const struct place *p, const char *more)
 {
     return alloc_printf("listen:\n  - 127.0.0.1:%u\n  - \"[::1]:%u\"\n  - unix:%s\n%s", p->port,
@@ -100,8 +101,8 @@ static void a_port_of_each_family_and_a_socket_are_served(void **state)
     close_place(&p);
 }
 
-/* Whoever may open the socket is on this machine, whatever its Host says; what a page or a proxy
- * sends is refused there, too. */
+/* A client of the socket is on this machine, whatever its Host is. Requests from web pages or
+ * proxies are refused there, too. */
 static void over_a_socket_any_host_may_push_but_no_proxy(void **state)
 {
     struct place p = open_place(state);
@@ -167,13 +168,13 @@ static void a_reload_adds_and_removes_addresses(void **state)
     assert_int_equal(mode_of(p.socket), 0);
     rawhttp_await_end(&old);
     rawhttp_close(&old);
-    assert_lives(kept); /* its address stayed */
+    assert_lives(kept); /* this address is still open */
     rawhttp_open_unix(&kept, other);
     assert_lives(kept);
     rawhttp_open(&kept, p.port);
     assert_lives(kept);
 
-    /* One that is taken: the other new one is opened, and nothing is left. */
+    /* One address is in use: the other new one is opened, and the old one is closed. */
     configure(&p, alloc_printf("listen: [127.0.0.1:%u, \"unix:%s\"]\n",
                                redis_server_port(p.r->redis), p.socket));
     instance_signal(&p.r->instances[0], SIGHUP);
@@ -203,7 +204,7 @@ static void the_socket_of_a_dead_process_is_replaced_and_no_other(void **state)
     instance_await_said(&p.r->instances[0], "The HTTP endpoint listens", 2);
     assert_lives_at(&p);
 
-    /* A second one at the same socket. */
+    /* A second instance with the same socket. */
     configure(&p, alloc_printf("listen: unix:%s\n", p.socket));
     i = rig_start(p.r, 1);
     instance_await_said(i, "another process listens there", 1);
@@ -211,7 +212,7 @@ static void the_socket_of_a_dead_process_is_replaced_and_no_other(void **state)
     rig_stop(p.r, 0);
     assert_int_equal(mode_of(p.socket), 0);
 
-    /* What is no socket is somebody's. */
+    /* A file that is not a socket belongs to somebody else. */
     fd = open(p.socket, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     close(fd);
@@ -223,7 +224,7 @@ static void the_socket_of_a_dead_process_is_replaced_and_no_other(void **state)
     close_place(&p);
 }
 
-/* [::] alone is every address of IPv4, too. */
+/* Without IPV6_V6ONLY, [::] would include all IPv4 addresses. */
 static void both_any_addresses_of_one_port_go_together(void **state)
 {
     struct place p = open_place(state);

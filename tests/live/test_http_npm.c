@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Clients of Fastly's API as npm has them (Fastly's for JavaScript, its command line, Adobe's)
- * against the endpoint: what is in live/clients looks at the answers, this at what Fastly was
- * asked. Skipped when npm cannot reach its registry. */
+ * Clients of Fastly's API from npm (Fastly's JavaScript client and command line, Adobe's client)
+ * with the endpoint. The programs in live/clients check the answers, this test checks what was sent
+ * to Fastly. Skipped if npm cannot reach its registry. */
 #include "http_world.h"
 
 #define SKIPPED 77
@@ -27,7 +27,7 @@ static int run(const char *fmt, ...)
 
 static const char *clients(void)
 {
-    const char *folder = getenv("CLIENTS_DIR"); /* ctest sets it */
+    const char *folder = getenv("CLIENTS_DIR"); /* set by ctest */
 
     must(folder);
     return folder;
@@ -66,7 +66,7 @@ static void the_client_of_npm_led_here_by_a_plugin_purges(void **state)
     world_close(&w);
 }
 
-/* It believes to talk with api.fastly.com, over TLS, and trusts an authority of ours. */
+/* The client connects to the name api.fastly.com over TLS, and trusts our CA. */
 static void the_client_of_npm_led_here_by_name_purges(void **state)
 {
     struct world w = {.r = rig_open(state, "", "")};
@@ -107,7 +107,8 @@ static void run_cli(struct world *w, const char *more)
                      0);
 }
 
-/* The official binary, told where to go as the README says. npm has it for one kind of machine. */
+/* The official binary, redirected as the README describes. npm has it only for some architectures.
+ */
 static void the_command_line_of_fastly_purges(void **state)
 {
     struct world w;
@@ -154,7 +155,7 @@ static void the_client_of_adobe_purges(void **state)
     world_close(&w);
 }
 
-/* The versions of the lock file, outside of the sources. */
+/* Installs the versions of the lock file, outside of the source tree. */
 static int install_clients(void)
 {
     const char *from = getenv("SOURCE_DIR"), *to = clients();

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * Without producers only this machine may push: neither a page whose own name points to it, nor
- * whoever a proxy serves. */
+ * Without producers, only this machine may push: neither web pages with a name that resolves to
+ * 127.0.0.1, nor clients of a proxy. */
 #include "http_world.h"
 
 #define PURGE "/v1/purge"
 #define KEYS "/service/" NEWS "/purge"
 #define A "{\"keys\":[\"a\"]}"
 
-/* A page whose own name points to 127.0.0.1 is of our origin, as its browser sees it. */
+/* A browser treats a page whose name resolves to 127.0.0.1 as having the same origin as the
+ * endpoint. */
 static void without_producers_the_host_must_be_this_machine(void **state)
 {
     static const char *const ours[] = {
@@ -60,7 +61,7 @@ static void without_producers_the_host_must_be_this_machine(void **state)
     world_close(&w);
 }
 
-/* How one asks a site to forget a page; a browser would say Origin. */
+/* This is how a program purges a page of a site. A browser would send Origin. */
 static void without_producers_a_purge_may_name_a_site(void **state)
 {
     struct world w = world_open(state, "", "");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * POST /v1/plan: what the command foresees, of what the producer may push. */
+ * POST /v1/plan predicts the same as the command, for targets that the producer may push. */
 #include "admin_world.h"
 
 static const char jobs[] = "{\"keys\":\"a b\"}\n"

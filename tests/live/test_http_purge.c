@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * POST /v1/purge and what belongs to it: what a job says is what becomes of it, and whoever wants
- * to hear of its end does. */
+ * POST /v1/purge and related routes: every field of a job takes effect, and clients can wait for
+ * its end. */
 #include "http_world.h"
 
 #include "clock.h"
@@ -14,7 +14,7 @@ static struct world opened(void **state)
     return world_open(state, "", "");
 }
 
-/* The state of a job as GET tells it. */
+/* The state of a job according to GET. */
 static const char *state_of(struct world *w, const struct job *j)
 {
     char target[128];
@@ -23,7 +23,7 @@ static const char *state_of(struct world *w, const struct job *j)
     return http_text(http_do(w->h, "GET", target, NULL, NULL), "state");
 }
 
-/* -- what a job may say -- */
+/* -- fields of a job -- */
 
 static void every_field_of_a_job_does_what_it_says(void **state)
 {
@@ -77,13 +77,13 @@ static void all_purges_everything_where_it_is_allowed(void **state)
         http_expect(w.h, 202, "POST", PURGE, "{\"all\":true,\"service\":\"shop\"}", NULL);
 
     assert_int_equal(http_number(r, "targets"), 1);
-    assert_int_equal(http_number(r, "cost"), 0); /* it is paid from another budget */
+    assert_int_equal(http_number(r, "cost"), 0); /* it uses another budget */
     rig_await(w.r, world_count(&w, "all") == 1);
     instance_await_said(&w.r->instances[0], "A producer pushes a purge-all", 1);
     world_close(&w);
 }
 
-/* What people type: curl says that it is a form. */
+/* What users type: curl adds the Content-Type of a form. */
 static void curl_with_d_works_as_written(void **state)
 {
     struct world w = opened(state);
@@ -143,7 +143,7 @@ static const char *receipt_state(const struct http_reply *r)
     return text ? text : "";
 }
 
-static void who_prefers_to_wait_is_told_that_it_is_purged(void **state)
+static void a_waiting_client_is_told_that_its_job_is_purged(void **state)
 {
     struct world w = opened(state);
     const struct http_reply *r = http_expect(w.h, 200, "POST", PURGE, "{\"keys\":[\"a\"]}",
@@ -154,7 +154,7 @@ static void who_prefers_to_wait_is_told_that_it_is_purged(void **state)
     world_close(&w);
 }
 
-static void who_prefers_to_wait_is_told_that_it_is_dead(void **state)
+static void a_waiting_client_is_told_that_its_job_is_dead(void **state)
 {
     struct world w = world_open(state, "    attempts: 1\n", "");
     const struct http_reply *r;
@@ -166,7 +166,7 @@ static void who_prefers_to_wait_is_told_that_it_is_dead(void **state)
     world_close(&w);
 }
 
-static void who_prefers_to_wait_is_told_that_it_expired(void **state)
+static void a_waiting_client_is_told_that_its_job_expired(void **state)
 {
     struct world w = opened(state);
     const struct http_reply *r = http_expect(
@@ -188,7 +188,7 @@ static void where_no_receipts_are_kept_the_wait_ends_all_the_same(void **state)
     world_close(&w);
 }
 
-/* Whoever listens: the one that leads hears of it from Redis. */
+/* The leader is told by Redis of jobs that were pushed to another instance. */
 static void an_instance_that_does_not_lead_takes_jobs_and_waits_for_them(void **state)
 {
     struct world w = opened(state);
@@ -206,7 +206,7 @@ static void an_instance_that_does_not_lead_takes_jobs_and_waits_for_them(void **
     world_close(&w);
 }
 
-/* The job goes on: only the answer was waited for. */
+/* Only the answer was waited for; the job continues. */
 static void patience_that_ends_is_answered_with_202(void **state)
 {
     struct world w = opened(state);
@@ -226,9 +226,9 @@ static void patience_that_ends_is_answered_with_202(void **state)
     world_close(&w);
 }
 
-/* As printf | nc does: nothing more will be said, but the answer is wanted. It cannot be told from
- * one who has gone, so it comes early. */
-static void who_closes_its_half_while_it_waits_is_answered_early(void **state)
+/* Like printf | nc: the client has closed its sending side, but still wants the answer. Since this
+ * looks like a client that has gone, it gets an answer early. */
+static void a_client_that_half_closes_while_it_waits_is_answered_early(void **state)
 {
     static const char body[] = "{\"keys\":[\"a\"]}";
     struct world w = opened(state);
@@ -251,7 +251,7 @@ static void who_closes_its_half_while_it_waits_is_answered_early(void **state)
     world_close(&w);
 }
 
-/* With the sanitizers the daemon's end says whether anything is left behind. */
+/* With sanitizers, the end of the daemon shows whether memory was leaked. */
 static void a_waiting_visitor_who_goes_away_leaves_nothing_behind(void **state)
 {
     struct world w = opened(state);
@@ -268,7 +268,7 @@ static void a_waiting_visitor_who_goes_away_leaves_nothing_behind(void **state)
     for (size_t i = 0; i < array_len(calls); i++)
         http_drop(calls[i]);
     http_close(others);
-    /* While their jobs still wait: the only visit is this request itself. */
+    /* Their jobs are still waiting, but this request is the only open one. */
     rig_await(w.r, strstr(http_do(w.h, "GET", "/metrics", NULL, NULL)->body,
                           "\npurgeline_http_visits_under_way 1\n"));
     rig_dispatch_pause(w.r, false);
@@ -278,7 +278,7 @@ static void a_waiting_visitor_who_goes_away_leaves_nothing_behind(void **state)
     world_close(&w);
 }
 
-/* -- looking, and taking back -- */
+/* -- reading and cancelling -- */
 
 static void a_job_that_is_put_off_can_be_cancelled(void **state)
 {
@@ -313,7 +313,7 @@ static void a_job_that_ended_cannot_be_cancelled(void **state)
     world_close(&w);
 }
 
-/* Its receipt is written first: a waiting visitor is told so, and it stays. */
+/* The receipt is written first, so a waiting client gets it, and it is kept. */
 static void a_visitor_waiting_for_a_cancelled_job_is_told(void **state)
 {
     struct world w = opened(state);
@@ -350,7 +350,7 @@ static void a_job_that_never_was_is_not_found(void **state)
     world_close(&w);
 }
 
-/* -- what cannot be -- */
+/* -- invalid jobs -- */
 
 static void a_refusal_names_the_field(void **state)
 {
@@ -407,7 +407,8 @@ static char *with_keys(unsigned count)
     return text;
 }
 
-/* S47: however many variants of a page somebody makes of it, a job has an end. */
+/* S47: even if somebody purges all variants of a page, the number of targets of a job is limited.
+ */
 static void s47_a_job_has_ten_thousand_targets_and_no_more(void **state)
 {
     struct world w = world_open(state, "    budget: {purges: 1000000, burst: 1000000}\n", "");
@@ -463,13 +464,13 @@ int main(void)
         rig_test(a_batch_that_costs_one_says_so),
         rig_test(not_before_is_waited_for),
         rig_test(repeat_after_purges_twice),
-        rig_test(who_prefers_to_wait_is_told_that_it_is_purged),
-        rig_test(who_prefers_to_wait_is_told_that_it_is_dead),
-        rig_test(who_prefers_to_wait_is_told_that_it_expired),
+        rig_test(a_waiting_client_is_told_that_its_job_is_purged),
+        rig_test(a_waiting_client_is_told_that_its_job_is_dead),
+        rig_test(a_waiting_client_is_told_that_its_job_expired),
         rig_test(where_no_receipts_are_kept_the_wait_ends_all_the_same),
         rig_test(an_instance_that_does_not_lead_takes_jobs_and_waits_for_them),
         rig_test(patience_that_ends_is_answered_with_202),
-        rig_test(who_closes_its_half_while_it_waits_is_answered_early),
+        rig_test(a_client_that_half_closes_while_it_waits_is_answered_early),
         rig_test(a_waiting_visitor_who_goes_away_leaves_nothing_behind),
         rig_test(a_job_that_is_put_off_can_be_cancelled),
         rig_test(a_job_that_ended_cannot_be_cancelled),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What clients of Fastly's API ask beside their purges: the answers have Fastly's shapes and hold
- * only what the producer may see. */
+ * Requests of Fastly's clients that are not purges. The answers have the format of Fastly's, and
+ * contain only what the producer may see. */
 #include "http_fastly.h"
 
 #define TWO                                                                                        \
@@ -30,7 +30,7 @@ static void assert_name_at(const struct http_reply *r, size_t i, const char *nam
 
 /* -- services -- */
 
-/* go-fastly SearchService and the CLI's `service search`: "search" is no service's id. */
+/* go-fastly's SearchService and the CLI's `service search`: "search" is not a service id. */
 static void a_service_is_found_by_its_name(void **state)
 {
     struct world w = fastly_open(state);
@@ -47,7 +47,7 @@ static void a_service_is_found_by_its_name(void **state)
     world_close(&w);
 }
 
-/* go-fastly GetServiceDetails, the CLI's `service describe`, Terraform. */
+/* Used by go-fastly's GetServiceDetails, the CLI's `service describe`, and Terraform. */
 static void details_and_versions_say_only_what_is_known(void **state)
 {
     struct world w = fastly_open(state);
@@ -66,7 +66,7 @@ static void details_and_versions_say_only_what_is_known(void **state)
     world_close(&w);
 }
 
-/* A client that asks for page after page until one is empty never ended. */
+/* A client that reads pages until one is empty must come to an end. */
 static void pages_of_services_come_to_an_end(void **state)
 {
     struct world w = fastly_open(state);
@@ -88,10 +88,10 @@ static void pages_of_services_come_to_an_end(void **state)
     world_close(&w);
 }
 
-/* -- whose token it is -- */
+/* -- the owner of the token -- */
 
-/* fastly-py 14.1 model/token_response.py, and php, ruby and rust alike: `scope` is an enum of
- * single values, and "purge_select purge_all" raises. */
+/* In fastly-py 14.1 model/token_response.py, and in php, ruby and rust, `scope` is an enum of
+ * single values, and "purge_select purge_all" raises an exception. */
 static void a_token_with_two_scopes_has_no_single_one(void **state)
 {
     struct world w = fastly_open(state);
@@ -100,7 +100,7 @@ static void a_token_with_two_scopes_has_no_single_one(void **state)
     assert_null(json_object_get(r->json, "scope"));
     assert_int_equal(json_array_size(json_object_get(r->json, "scopes")), 2);
     assert_null(json_object_get(r->json, "created_at"));
-    assert_null(json_object_get(r->json, "expires_at")); /* there: a text, and null raises */
+    assert_null(json_object_get(r->json, "expires_at")); /* null would raise an exception there */
     world_close(&w);
 }
 
@@ -165,9 +165,9 @@ static void reads_need_a_token(void **state)
     world_close(&w);
 }
 
-/* -- Fastly's own addresses -- */
+/* -- Fastly's addresses -- */
 
-/* Generated clients send no token for it; go-fastly does. */
+/* Generated clients send no token with this request, but go-fastly does. */
 static void the_addresses_are_what_fastly_says(void **state)
 {
     struct world w = fastly_open(state);
@@ -180,7 +180,7 @@ static void the_addresses_are_what_fastly_says(void **state)
     assert_string_equal(six, "2001:db8::/32");
     get(&w, "/public-ip-list");
     (void)requests_with_status(&w.r->requests, 200);
-    assert_int_equal(world_count(&w, "other"), 1); /* Fastly was asked once */
+    assert_int_equal(world_count(&w, "other"), 1); /* Fastly was asked only once */
     world_close(&w);
 }
 
@@ -197,8 +197,8 @@ static void addresses_that_fastly_does_not_tell_are_not_invented(void **state)
     world_close(&w);
 }
 
-/* All who wait for one question get its answer; and who stops the daemon waits no longer than that.
- */
+/* All clients that wait share one request to Fastly. When the daemon is stopped, they do not delay
+ * it further. */
 static void a_fastly_that_is_slow_to_tell_its_addresses_holds_nobody_up(void **state)
 {
     struct world w = world_open(state, "    timeout_ms: 2000\n", CMS);
@@ -212,7 +212,7 @@ static void a_fastly_that_is_slow_to_tell_its_addresses_holds_nobody_up(void **s
         assert_int_equal(http_call_reply(c)->status, 503);
         http_drop(c);
     }
-    /* It is not asked again at once: the answer is there. */
+    /* The failure is cached, so Fastly is not asked again at once. */
     http_expect(w.h, 503, "GET", "/public-ip-list", NULL, NULL);
     rig_stop(w.r, 0);
     rig_configure(w.r, "    timeout_ms: 2000\n", HTTP_LISTENS CMS);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * The requests of clients that cannot be installed here, as their sources say: method, target,
- * headers and body, one row for each; and that the replies fit the models with which generated
- * clients read them, which raise at a text that is no value of a list and at a null. */
+ * Requests of clients that cannot be installed here, copied from their sources: method, target,
+ * headers and body. The replies must match the models of the generated clients, which raise
+ * exceptions for texts outside of an enum, and for null. */
 #include "http_fastly.h"
 
 enum reply { REPLY_ID, REPLY_MAP, REPLY_ALL };
 
 static const struct replay {
-    const char *client; /* with its version, and where the request is made */
+    const char *client; /* its version, and the file that makes the request */
     const char *method, *target, *headers[6], *body;
     enum reply reply;
-    const char *sent[2]; /* what Fastly must have been asked for */
+    const char *sent[2]; /* what must be sent to Fastly */
     bool soft;
 } replays[] = {
     /* fastly/fastly-py 14.1.0 fastly/api/purge_api.py, fastly/api_client.py */
@@ -39,7 +39,7 @@ static const struct replay {
      REPLY_ID,
      {"https://www.example.com/py?x=1"},
      false},
-    /* fastly/fastly-php 13.1.0 lib/Api/PurgeApi.php: what is no value is left out */
+    /* fastly/fastly-php 13.1.0 lib/Api/PurgeApi.php: omits empty values */
     {"fastly-php bulkPurgeTag",
      "POST",
      KEYS,
@@ -58,7 +58,7 @@ static const struct replay {
      REPLY_ID,
      {"php-one"},
      true},
-    /* fastly/fastly-ruby 17.0.0 lib/fastly/api/purge_api.rb; up to 4 it escaped as CGI does */
+    /* fastly/fastly-ruby 17.0.0 lib/fastly/api/purge_api.rb; up to version 4 it escaped like CGI */
     {"fastly-ruby bulk_purge_tag",
      "POST",
      KEYS,
@@ -76,7 +76,7 @@ static const struct replay {
      REPLY_ID,
      {"ruby/old:1"},
      true},
-    /* fastly/fastly-rust 13.1.0 src/apis/purge_api.rs: a body that was not given is null */
+    /* fastly/fastly-rust 13.1.0 src/apis/purge_api.rs: sends null if there is no body */
     {"fastly-rust bulk_purge_tag",
      "POST",
      KEYS,
@@ -103,7 +103,7 @@ static const struct replay {
      REPLY_ID,
      {"https://www.example.com/go?a=1&b=%20"},
      false},
-    /* fastly/go-fastly 17.2 fastly/purge.go: RawRequest joins what base URL and path bring */
+    /* fastly/go-fastly 17.2 fastly/purge.go: RawRequest joins the base URL and the path */
     {"go-fastly PurgeKey",
      "POST",
      "/" KEYS "/go%2Fkey",
@@ -153,7 +153,7 @@ static const struct replay {
      REPLY_MAP,
      {"p-1", "tm-post"},
      true},
-    /* fastly/fastly-magento2 Model/Api.php, as it was in 2016: curl's own Content-Type */
+    /* fastly/fastly-magento2 Model/Api.php in 2016: with curl's default Content-Type */
     {"Magento cleanBySurrogateKey",
      "POST",
      KEYS "/cat_p_1",
@@ -194,11 +194,11 @@ static const struct http_reply *replay(struct world *w, const struct replay *p)
 {
     const char *const *h = p->headers;
 
-    /* A NULL ends the headers. */
+    /* The headers end with a NULL. */
     return http_do(w->h, p->method, p->target, p->body, h[0], h[1], h[2], h[3], h[4], h[5], NULL);
 }
 
-/* PurgeResponse{status, id}, a map of texts, InlineResponse200{status}. */
+/* The models: PurgeResponse{status, id}, a map of texts, InlineResponse200{status}. */
 static bool fits(const struct http_reply *r, enum reply kind)
 {
     size_t texts = 0;
@@ -235,7 +235,7 @@ static void every_client_gets_a_reply_that_it_can_read(void **state)
     world_close(&w);
 }
 
-/* Each of them purges everything in the same way; Magento and WordPress say soft as well. */
+/* All clients purge everything with the same request; Magento's and WordPress' are soft, too. */
 static void every_client_purges_everything(void **state)
 {
     struct world w = fastly_open(state);
@@ -250,7 +250,7 @@ static void every_client_purges_everything(void **state)
     world_close(&w);
 }
 
-/* -- the models of fastly-py 14.1 fastly/model, which php, ruby and rust share -- */
+/* -- the models of fastly-py 14.1 fastly/model, which are the same in php, ruby and rust -- */
 
 static const char *const token_texts[] = {"id",           "user_id",    "name", "created_at",
                                           "last_used_at", "expires_at", "ip",   "user_agent"};

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * Who may have how much under way: bodies that come half and stay, from those who have proven
- * nothing and from a producer, keep no other producer out. */
+ * Limits for requests in progress: incomplete bodies, from unauthenticated clients and from a
+ * producer, do not lock out other producers. */
 #include "http_world.h"
 
 #include "rawhttp.h"
 
 #define PURGE "/v1/purge"
 #define BODY ((size_t)8 * 1024 * 1024)
-#define MANY 40 /* more than all bodies together might once hold */
+#define MANY 40 /* more than all bodies together could hold once */
 
 /* sha256 of "another-token" */
 #define OTHER_HEADER "Fastly-Key: another-token\r\n"
@@ -24,7 +24,7 @@ struct crowd {
     char *half;
 };
 
-/* All but the last bytes of a body; what comes back is not read. */
+/* Sends a body without its last bytes. The answer is not read. */
 static void begin_half(struct crowd *c, struct world *w, const char *target, const char *header)
 {
     unsigned port = rawhttp_port(&w->r->instances[0]);
@@ -40,7 +40,7 @@ static void begin_half(struct crowd *c, struct world *w, const char *target, con
     }
 }
 
-/* How many have been answered by now, each with that status. */
+/* The number of connections that have been answered with this status so far. */
 static size_t count_answers(struct rawhttp *at, size_t count, int status)
 {
     size_t n = 0;
@@ -52,7 +52,7 @@ static size_t count_answers(struct rawhttp *at, size_t count, int status)
         rawhttp_read(&at[i]);
         if (!rawhttp_next(&at[i], &a))
             continue;
-        at[i].taken = taken; /* it counts the next time, too */
+        at[i].taken = taken; /* so that it is counted again next time */
         assert_int_equal(a.status, status);
         n++;
     }
@@ -77,7 +77,7 @@ static void assert_may_push(struct world *w)
     http_expect(w->h, 202, "POST", PURGE, "{\"keys\":[\"a\"]}", KEY_HEADER, NULL);
 }
 
-/* -- those who have proven nothing -- */
+/* -- unauthenticated clients -- */
 
 static void half_sent_bodies_to_a_hook_keep_no_producer_out(void **state)
 {
@@ -86,7 +86,7 @@ static void half_sent_bodies_to_a_hook_keep_no_producer_out(void **state)
 
     begin_half(&c, &w, "/hooks/cms", "");
     assert_may_push(&w);
-    rig_await(w.r, count_answers(c.at, MANY, 503) >= MANY - 4); /* at the head */
+    rig_await(w.r, count_answers(c.at, MANY, 503) >= MANY - 4); /* refused at the head */
     end_crowd(&c);
     world_close(&w);
 }
@@ -131,7 +131,7 @@ static void a_route_that_is_open_takes_no_body(void **state)
     world_close(&w);
 }
 
-/* The bodies together have a ceiling, and it is said once that it was met. */
+/* There is a limit for all bodies together, and the log says once that it was reached. */
 static void unproven_bodies_of_unknown_length_have_their_ceiling_too(void **state)
 {
     struct world w = opened(state);
@@ -190,6 +190,6 @@ int main(int argc, char **argv)
         rig_test(half_sent_bodies_of_one_producer_do_not_starve_another),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

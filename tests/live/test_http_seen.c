@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What strangers can make the daemon say in its log, and what producers see of each other in the
- * metrics. */
+ * What clients can cause in the log, and what producers see of each other in the metrics. */
 #include "http_world.h"
 
 #define CMS_KEY "Fastly-Key: cms-token"
@@ -17,7 +16,7 @@ static size_t number_after(const struct instance *i, const char *text)
     return number;
 }
 
-/* Whoever may write to the streams, or guesses at a hook. */
+/* Clients that may write to the streams, or that guess the signature of a hook. */
 static void a_flood_of_malformed_jobs_does_not_flood_the_log(void **state)
 {
     struct world w = world_open(state, "", "");

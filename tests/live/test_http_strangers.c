@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * A stranger with ten thousand connections, and a producer who pushes meanwhile. Wants the program
- * as users get it.
+ * A stranger opens ten thousand connections, while a producer pushes. Needs a release build.
  *
- * The rule: pushes are timed alone, and then while the stranger is at work, in the same run on the
- * same machine; the median of the second may be DELAY_MAX_MS more than the median of the first. A
- * median, because a push that waits for the stranger's ten thousand waits every time, while one
- * that waits for another program on this machine does so now and then. What the kernel says that
- * daemon, Redis and producer have waited for a core does not count, for the machine may be busy:
- * proc(5), /proc/<pid>/task/<tid>/schedstat. Each kind gets a few rounds, for it may be busier in
- * the second half of one; the best of them counts. */
+ * Pushes are timed first alone, and then during the attack, in the same run on the same machine.
+ * The median of the second may be DELAY_MAX_MS higher than the median of the first. The median is
+ * used because a push that has to wait for the attacker's connections waits every time, while other
+ * programs on this machine delay only some pushes. The time for which daemon, Redis and producer
+ * waited for a core is subtracted, because the machine may be busy (proc(5),
+ * /proc/<pid>/task/<tid>/schedstat). Each kind of attack gets a few rounds, and the best counts,
+ * because the machine may be busier during the second half of a round. */
 #include "rig.h"
 
 #include <arpa/inet.h>
@@ -39,12 +38,12 @@
 #define PRODUCER "producers:\n  - {name: cms, token_sha256: \"" TOKEN_SHA256 "\"}\n"
 #define HEAD "POST /v1/purge HTTP/1.1\r\nHost: localhost\r\n"
 
-/* -- the stranger, a process of its own -- */
+/* -- the stranger, a separate process -- */
 
 struct kind {
-    const char *first; /* said on each connection when it is open; NULL: nothing */
-    const char *then;  /* again and again, on all of them in turn */
-    bool ends;         /* each is closed once it has said its first */
+    const char *first; /* sent once on each new connection; NULL: nothing */
+    const char *then;  /* sent repeatedly, on all connections in turn */
+    bool ends;         /* each connection is closed after `first` */
 };
 
 static void raise_files(void)
@@ -56,8 +55,8 @@ static void raise_files(void)
     must(setrlimit(RLIMIT_NOFILE, &r) == 0);
 }
 
-/* Each from another address: there are not ports enough on one, and a limit of each would not help.
- */
+/* Uses many source addresses: one does not have enough ports, and a limit per address must not
+ * help. */
 static int open_one(unsigned port, const struct kind *k)
 {
     static uint32_t opened;
@@ -80,7 +79,7 @@ static int open_one(unsigned port, const struct kind *k)
     return k->ends ? -1 : fd;
 }
 
-/* Says it, drops what is answered, and comes again when it was thrown out. */
+/* Sends the text, discards answers, and reconnects after being disconnected. */
 static void go_on(int *fd, unsigned port, const struct kind *k)
 {
     char dropped[4096];
@@ -103,7 +102,7 @@ static void be_the_stranger(unsigned port, const struct kind *k, int ready)
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     raise_files();
-    (void)!nice(10); /* a real one has a machine of its own, and takes no time of this one */
+    (void)!nice(10); /* a real attacker does not use this machine's CPU */
     for (unsigned i = 0; i < CROWD; i++)
         fds[i] = open_one(port, k);
     must(write(ready, "", 1) == 1);
@@ -157,7 +156,7 @@ static void push_first(struct rawhttp *r)
 {
     int status;
 
-    do { /* the endpoint has a connection to Redis of its own */
+    do { /* the endpoint has its own connection to Redis */
         say_push(r);
         status = rawhttp_await(r).status;
     } while (status == 503);
@@ -171,7 +170,7 @@ static int compare(const void *left, const void *right)
     return *a < *b ? -1 : *a > *b;
 }
 
-/* How long the threads of a process had something to do and no core to do it on, in all. */
+/* The total time for which the threads of a process were runnable but had no core. */
 static uint64_t starved_us(pid_t pid)
 {
     char *folder = alloc_printf("/proc/%d/task", (int)pid);
@@ -196,7 +195,7 @@ static uint64_t starved_us(pid_t pid)
     return ns / 1000;
 }
 
-/* Those that a push needs. */
+/* The processes that a push needs. */
 static struct needed {
     pid_t daemon, redis;
 } needed;
@@ -224,7 +223,7 @@ static uint64_t timing_us(const struct timing *t)
 }
 
 struct times {
-    uint64_t kept_us, fresh_us; /* medians: on a connection kept open; connect included */
+    uint64_t kept_us, fresh_us; /* medians: with an open connection; with a new one */
 };
 
 static struct times time_pushes(struct rawhttp *kept, unsigned port)
@@ -287,7 +286,7 @@ static void assert_undelayed(void **state, const struct kind *k)
     rig_close(r);
 }
 
-/* -- the kinds -- */
+/* -- the kinds of attacks -- */
 
 static void ten_thousand_silent_connections_delay_no_push(void **state)
 {

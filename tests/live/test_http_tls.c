@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The HTTP endpoint with TLS: who is let in, with which versions and certificates, and certificates
- * that change while connections are open. */
+ * The HTTP endpoint with TLS: versions, client certificates, and certificates that change while
+ * connections are open. */
 #include "rig.h"
 
 #include <curl/curl.h>
@@ -21,8 +21,8 @@ struct auth {
     unsigned port;
 };
 
-/* -- certificates: ca signs server and client, other is another authority with a client of its own
- */
+/* -- certificates: the CA signs those of the server and of a client; "other" is another CA with its
+ * own client -- */
 
 static void run_in(const struct rig *r, const char *fmt, ...) print_like(2, 3);
 static void run_in(const struct rig *r, const char *fmt, ...)
@@ -76,7 +76,7 @@ static void open_gate(struct auth *g, void **state, const char *more)
     g->port = rawhttp_port(&g->rig->instances[0]);
 }
 
-/* -- visitors -------------------------------------------------------------------------------- */
+/* -- clients ---------------------------------------------------------------------------------- */
 
 static size_t drop(char *p, size_t size, size_t n, void *ctx)
 {
@@ -103,7 +103,7 @@ static CURL *visitor(const struct auth *g)
     return c;
 }
 
-/* The status, or 0 when there was no answer. */
+/* Returns the status, or 0 if there was no answer. */
 static long visit(CURL *c)
 {
     long status = 0;
@@ -168,7 +168,7 @@ static void tls_1_2_and_1_3_are_spoken_and_1_1_is_not(void **state)
         curl_easy_setopt(c, CURLOPT_ERRORBUFFER, why);
         assert_int_equal(visit(c), versions[i].served ? 200 : 0);
         if (!versions[i].served)
-            assert_null(strstr(why, "no protocols available")); /* it is not we who refuse */
+            assert_null(strstr(why, "no protocols available")); /* the refusal is the server's */
         curl_easy_cleanup(c);
     }
     rig_close(g.rig);
@@ -189,7 +189,7 @@ static void plain_http_is_not_answered(void **state)
         assert_int_equal(poll(&p, 1, (int)PATIENCE_MS), 1);
         rawhttp_read(&r);
     }
-    assert_true(r.got.n < 32); /* an alert at most */
+    assert_true(r.got.n < 32); /* at most an alert */
     rawhttp_close(&r);
     c = visitor(&g);
     assert_int_equal(visit(c), 200);
@@ -197,8 +197,8 @@ static void plain_http_is_not_answered(void **state)
     rig_close(g.rig);
 }
 
-/* Past libmicrohttpd, for it takes no answer while a request is not there. */
-static void who_is_too_slow_is_told_so_over_tls_too(void **state)
+/* Written around libmicrohttpd, which accepts no answer before the request is complete. */
+static void a_slow_client_is_told_so_over_tls_too(void **state)
 {
     static const char begun[] = "POST /v1/purge HTTP/1.1\r\nHost: localhost\r\n"
                                 "Content-Length: 10\r\n\r\nhell";
@@ -247,7 +247,7 @@ static void a_new_certificate_is_for_new_connections_and_old_ones_go_on(void **s
     old = visitor(&g);
     assert_int_equal(visit(old), 200);
     assert_true(shows(old, "first"));
-    for (unsigned i = 1; i <= 3; i++) { /* each leaves another server behind, with what it has */
+    for (unsigned i = 1; i <= 3; i++) { /* each one leaves a server with its connections behind */
         char name[16];
 
         snprintf(name, sizeof(name), "next-%u", i);
@@ -261,7 +261,7 @@ static void a_new_certificate_is_for_new_connections_and_old_ones_go_on(void **s
         assert_int_equal(visit(old), 200);
         assert_int_equal(connections_made(old), 0);
     }
-    rig_close(g.rig); /* with a connection open */
+    rig_close(g.rig); /* while a connection is open */
     curl_easy_cleanup(old);
 }
 
@@ -302,7 +302,7 @@ static void a_start_with_a_bad_certificate_waits_until_it_is_mended(void **state
     } bad[] = {
         {"server.pem", "none.key", "http.tls_key_file: cannot read"},
         {"none.pem", "server.key", "http.tls_cert_file: cannot read"},
-        {"server.pem", "", "http.tls_key_file: cannot read"}, /* the folder */
+        {"server.pem", "", "http.tls_key_file: cannot read"}, /* a folder */
         {"server.pem", "ca.key", "the certificate and its key are not accepted"},
         {"later.pem", "server.key", "http.tls_cert_file: cannot read"},
     };
@@ -327,7 +327,8 @@ static void a_start_with_a_bad_certificate_waits_until_it_is_mended(void **state
     rig_close(r);
 }
 
-/* On a Unix socket the certificate serves nobody, but it is kept for an address that may come. */
+/* A Unix socket does not use the certificate, but it is checked because an address may be added
+ * later. */
 static void an_empty_certificate_is_said_without_an_address_too(void **state)
 {
     static const char *const bad[][2] = {{"empty.pem", "server.key"}, {"server.pem", "empty.pem"}};
@@ -350,7 +351,7 @@ static void an_empty_certificate_is_said_without_an_address_too(void **state)
     rig_close(r);
 }
 
-/* -- more is asked for than before ------------------------------------------------------------ */
+/* -- a reload that requires more -------------------------------------------------------------- */
 
 static void reload(struct auth *g, const char *http)
 {
@@ -364,12 +365,12 @@ static void reload(struct auth *g, const char *http)
     instance_await_said(&g->rig->instances[0], "certificate that was read anew", 1);
 }
 
-/* Idle, in a head, in a body, in a stream, and waiting for a receipt. */
+/* Connections that are idle, in a head, in a body, in a stream, and waiting for a receipt. */
 static void plain_connections_end_when_tls_is_introduced(void **state)
 {
     static const struct {
         const char *said;
-        int status; /* 0: the end without an answer */
+        int status; /* 0: closed without an answer */
     } visitors[] = {
         {"", 0},
         {"POST /v1/purge HTTP/1.1\r\nHost: local", 0},
@@ -392,7 +393,7 @@ static void plain_connections_end_when_tls_is_introduced(void **state)
         rawhttp_say(&r[i], "%s", visitors[i].said);
     }
     rawhttp_open(&last, g.port);
-    do { /* all before it are seen then, and Redis is there */
+    do { /* then all earlier ones have been seen */
         rawhttp_say(&last, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
         status = rawhttp_await(&last).status;
     } while (status == 503);
@@ -427,8 +428,8 @@ static void connections_without_a_certificate_end_when_one_is_asked_for(void **s
     rig_close(g.rig);
 }
 
-/* A file that is written anew is empty for a moment: that must not let in whoever comes. */
-static void an_authority_that_is_none_is_said_and_the_old_one_stays(void **state)
+/* While a file is being rewritten, it is empty for a moment. This must not admit everybody. */
+static void an_invalid_ca_file_is_reported_and_the_old_one_stays(void **state)
 {
     static const char *const breaks[] = {
         ": >clients.pem", "printf '\\0' >clients.pem", "echo nonsense >clients.pem",
@@ -454,7 +455,7 @@ static void an_authority_that_is_none_is_said_and_the_old_one_stays(void **state
     rig_close(g.rig);
 }
 
-/* -- certificates of clients ----------------------------------------------------------------- */
+/* -- client certificates ---------------------------------------------------------------------- */
 
 static void only_clients_of_the_authority_are_served(void **state)
 {
@@ -497,7 +498,7 @@ static void only_clients_of_the_authority_are_served(void **state)
     rig_close(g.rig);
 }
 
-/* A PURGE on a connection of its own, with the certificate of that name. */
+/* Sends a PURGE on a new connection, with the certificate of this name. */
 static long purge_as(const struct auth *g, const char *name, const char *header)
 {
     struct curl_slist *headers = curl_slist_append(NULL, "Host: www.example.com");
@@ -530,7 +531,7 @@ static void let_in(struct auth *g, const char *producers)
     instance_await_said(&g->rig->instances[0], "certificate that was read anew", before + 1);
 }
 
-/* By its CN, or by a name for DNS: all certificates here have localhost there. */
+/* The name may be the CN or a DNS name. All certificates here have the DNS name localhost. */
 static void a_producer_is_known_by_the_name_in_its_certificate(void **state)
 {
     struct auth g;
@@ -548,7 +549,7 @@ static void a_producer_is_known_by_the_name_in_its_certificate(void **state)
     await_until(-1, AWAIT_PATIENCE_MS, purge_as(&g, "other", "X-None;") == 200);
     assert_int_equal(purge_as(&g, "press", "X-None;"), 200);
 
-    /* One with the names of two producers is of neither. */
+    /* A certificate with the names of two producers belongs to neither. */
     let_in(&g, "  - {name: all, certificate: localhost}\n"
                "  - {name: press, certificate: press.example}\n");
     await_until(-1, AWAIT_PATIENCE_MS, purge_as(&g, "press", "X-None;") == 401);
@@ -559,7 +560,7 @@ static void a_producer_is_known_by_the_name_in_its_certificate(void **state)
     rig_close(g.rig);
 }
 
-/* Nobody is on the wire between: neither TLS nor a certificate is asked for there. */
+/* Nobody can listen in on a socket, so neither TLS nor a certificate is needed there. */
 static void a_unix_socket_is_plain_beside_tls(void **state)
 {
     struct rawhttp r;
@@ -588,19 +589,19 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         rig_test(tls_1_2_and_1_3_are_spoken_and_1_1_is_not),
         rig_test(plain_http_is_not_answered),
-        rig_test(who_is_too_slow_is_told_so_over_tls_too),
+        rig_test(a_slow_client_is_told_so_over_tls_too),
         rig_test(a_new_certificate_is_for_new_connections_and_old_ones_go_on),
         rig_test(plain_connections_end_when_tls_is_introduced),
         rig_test(connections_without_a_certificate_end_when_one_is_asked_for),
         rig_test(a_broken_new_certificate_is_said_and_the_old_one_stays),
         rig_test(a_start_with_a_bad_certificate_waits_until_it_is_mended),
         rig_test(an_empty_certificate_is_said_without_an_address_too),
-        rig_test(an_authority_that_is_none_is_said_and_the_old_one_stays),
+        rig_test(an_invalid_ca_file_is_reported_and_the_old_one_stays),
         rig_test(only_clients_of_the_authority_are_served),
         rig_test(a_producer_is_known_by_the_name_in_its_certificate),
         rig_test(a_unix_socket_is_plain_beside_tls),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What machines ask, and what they are told: Redis is asked for many of them once, an answer that
- * is late says what is true for its route, and an estimate is given when there can be one. */
+ * Routes for monitoring. Redis is asked once for many requests, each route has the right answer
+ * when Redis is late, and there is an estimate when one is possible. */
 #include "http_world.h"
 
 #include "clock.h"
@@ -37,7 +37,7 @@ static struct world opened(void **state)
     return world_open(state, "", "");
 }
 
-/* -- asked for many at once -- */
+/* -- one question for many requests -- */
 
 static long long scripts_asked(struct world *w)
 {
@@ -49,7 +49,7 @@ static long long scripts_asked(struct world *w)
     return calls;
 }
 
-/* Anybody may ask this, as often as he likes. */
+/* Anybody may send this request at any rate. */
 static void however_many_ask_redis_is_asked_once_a_second(void **state)
 {
     static const char *const routes[] = {"/readyz", "/metrics"};
@@ -110,8 +110,8 @@ static void without_a_token_it_is_not_ready_until_there_is_one(void **state)
     rig_close(r);
 }
 
-/* Rotating the token by the book: the log says what to do, status and readiness tell that it was
- * not done yet, jobs are accepted all the time, and the reload is all that is wanted. */
+/* The documented rotation of the token: the log says what to do, status and readiness show that it
+ * has not been done yet, jobs are accepted all the time, and a reload is enough. */
 static void a_refused_token_is_no_readiness_until_the_file_is_mended_and_reloaded(void **state)
 {
     char said[200], account[200];
@@ -147,7 +147,7 @@ static void a_refused_token_is_no_readiness_until_the_file_is_mended_and_reloade
     rig_close(r);
 }
 
-/* -- late -- */
+/* -- late answers -- */
 
 static void late_answers_say_what_is_true_for_their_route(void **state)
 {
@@ -195,7 +195,7 @@ static void on_stopped(void *ctx)
     loop_stop(dispatch_loop);
 }
 
-/* The endpoint alone, beside a dispatch loop that nobody runs. */
+/* The endpoint without a running dispatch loop. */
 static void a_dispatcher_that_hangs_is_said_to_hang(void **state)
 {
     static char no_socket[] = "/nonexistent/redis.sock";
@@ -251,7 +251,7 @@ static void the_first_push_of_all_is_answered_with_an_estimate(void **state)
 
     rig_start_leading(r, 0);
     h = http_of(r, 0, "http", NULL);
-    rig_await(r, push(h)->status != 503); /* the endpoint has a connection to Redis of its own */
+    rig_await(r, push(h)->status != 503); /* the endpoint has its own connection to Redis */
     assert_true(has_eta(push(h)));
     http_close(h);
     rig_close(r);
@@ -300,7 +300,7 @@ static void a_refused_token_leaves_no_estimate(void **state)
     rig_close(r);
 }
 
-/* The leader cannot book what it would spend. */
+/* The leader cannot record what it spends. */
 static void a_broken_budget_leaves_no_estimate(void **state)
 {
     struct world w = opened(state);
@@ -331,6 +331,6 @@ int main(int argc, char **argv)
         rig_test(a_broken_budget_leaves_no_estimate),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Who may push over HTTP, and what: tokens, scopes, pace; and what the log says of those who may
- * not. */
+ * Permissions of HTTP clients: tokens, scopes, pace. The log entries of refused requests. */
 #include "http_world.h"
 
 #include <microhttpd.h>
@@ -15,7 +14,7 @@
 #define KEYS "/service/" NEWS "/purge"
 #define A "{\"keys\":[\"a\"]}"
 
-/* Configuration lines of a producer; its token is "<name>-token". */
+/* Lines of the configuration for a producer whose token is "<name>-token". */
 static char *producer(const char *name, const char *more)
 {
     char *token = alloc_printf("%s-token", name), text[DIGEST_TEXT_ROOM], *lines;
@@ -30,7 +29,7 @@ static char *producer(const char *name, const char *more)
     return lines;
 }
 
-/* The only producer, and its visitor. */
+/* A world with a single producer and its client. */
 static struct world with_one(void **state, const char *more, const char *account)
 {
     char *lines = producer("cms", more), *global = alloc_printf("producers:\n%s", lines);
@@ -74,7 +73,7 @@ static void a_token_is_shown_in_any_of_three_headers(void **state)
     world_close(&w);
 }
 
-/* S42: it must be said who may; who is not among them may nothing. */
+/* S42: with producers, a client without a valid token may do nothing. */
 static void s42_without_a_token_nothing_is_done_in_either_voice(void **state)
 {
     struct world w = with_one(state, "", "");
@@ -92,13 +91,13 @@ static void s42_without_a_token_nothing_is_done_in_either_voice(void **state)
     http_expect(w.h, 401, "DELETE", "/v1/jobs/normal-1-0", NULL, NULL);
     http_expect(w.h, 401, "POST", "/v1/purge/bulk", A "\n", NULL);
     http_expect(w.h, 401, "GET", "/tokens/self", NULL, NULL);
-    http_expect(w.h, 200, "GET", "/readyz", NULL, NULL); /* says nothing of what is inside */
+    http_expect(w.h, 200, "GET", "/readyz", NULL, NULL); /* reveals nothing about the jobs */
     world_flush(&w);
     assert_int_equal(requests_naming(&w.r->requests, "a", ANY_STATUS), 0);
     world_close(&w);
 }
 
-/* A page that somebody looks at in a browser on this machine is not this machine. */
+/* A web page in a browser on this machine must not count as this machine. */
 static void s42_without_producers_no_web_page_may_push(void **state)
 {
     struct world w = world_open(state, "", "");
@@ -111,7 +110,7 @@ static void s42_without_producers_no_web_page_may_push(void **state)
     world_close(&w);
 }
 
-/* Who shows a token may come through whatever it likes. */
+/* A client with a token may use any proxy and any Host. */
 static void with_producers_proxies_and_names_are_free(void **state)
 {
     struct world w = with_one(state, "", "");
@@ -139,7 +138,7 @@ static void kinds_are_what_a_producer_may_purge(void **state)
     world_close(&w);
 }
 
-/* Everything of a service is not among what a producer may unless that is said. */
+/* A producer may purge all content of a service only if its scopes say so. */
 static void s41_a_producer_may_not_purge_all_by_default(void **state)
 {
     struct world w = with_one(state, "", "    allow_purge_all: true\n");
@@ -152,7 +151,7 @@ static void s41_a_producer_may_not_purge_all_by_default(void **state)
     world_close(&w);
 }
 
-/* S45: a purge goes to whatever host it names, so a producer has its own. */
+/* S45: a purge is sent to the host that it names, so each producer has its own hosts. */
 static void s45_hosts_are_those_whose_urls_it_may_purge(void **state)
 {
     struct world w = with_one(state, "    hosts: [www.example.com, \"*.example.net\"]\n", "");
@@ -171,7 +170,7 @@ static void s45_hosts_are_those_whose_urls_it_may_purge(void **state)
     http_expect(w.h, 403, "PURGE", "http://other.org/x", NULL, "Host: www.example.com", CMS_KEY,
                 NULL);
     http_expect(w.h, 200, "PURGE", "/x", NULL, "Host: www.example.com", CMS_KEY, NULL);
-    /* An URL with a user's name in front of an allowed host names another. */
+    /* A URL with an allowed host as its user name is for another host. */
     assert_refused(&w, 400, "url: ", "{\"urls\":[\"https://www.example.com@other.org/x\"]}");
     world_close(&w);
 }
@@ -182,7 +181,7 @@ static void services_are_those_it_may_purge(void **state)
     const struct http_reply *r;
 
     assert_taken(&w, "{\"service\":\"" SHOP "\",\"keys\":[\"a\"]}");
-    assert_refused(&w, 403, "service: ", A); /* the default is news */
+    assert_refused(&w, 403, "service: ", A); /* the default service is news */
     http_expect(w.h, 404, "POST", KEYS "/a", NULL, CMS_KEY, NULL);
     http_expect(w.h, 404, "GET", "/service/" NEWS, NULL, CMS_KEY, NULL);
     http_expect(w.h, 200, "POST", "/service/" SHOP "/purge/a", NULL, CMS_KEY, NULL);
@@ -256,7 +255,7 @@ static void more_than_its_pace_is_429_with_retry_after(void **state)
     http_expect(w.h, 200, "POST", KEYS "/a", NULL, CMS_KEY, NULL);
     r = http_expect(w.h, 429, "POST", PURGE, A, CMS_KEY, NULL);
     wait_s = atoi(http_header(r, "Retry-After"));
-    assert_true(wait_s >= 20 && wait_s <= 30); /* one comes back every 30 s */
+    assert_true(wait_s >= 20 && wait_s <= 30); /* one every 30 s is allowed */
     assert_string_equal(http_header(r, "Content-Type"), "application/problem+json");
     r = http_expect(w.h, 429, "POST", KEYS "/a", NULL, CMS_KEY, NULL);
     assert_non_null(http_header(r, "Retry-After"));
@@ -264,7 +263,7 @@ static void more_than_its_pace_is_429_with_retry_after(void **state)
     world_close(&w);
 }
 
-/* What is refused anyway does not count. */
+/* A refused request does not count. */
 static void a_refused_job_costs_no_pace(void **state)
 {
     struct world w = with_one(state, "    jobs_per_minute: 1\n", "");
@@ -276,7 +275,7 @@ static void a_refused_job_costs_no_pace(void **state)
     world_close(&w);
 }
 
-/* -- reading the configuration anew -- */
+/* -- reloading the configuration -- */
 
 static void reconfigure(struct world *w, const char *lines)
 {
@@ -307,7 +306,7 @@ static void a_producer_has_no_new_minute_after_a_reload(void **state)
 {
     struct world w = with_one(state, "    jobs_per_minute: 2\n", "");
     char *old = producer("cms", "    jobs_per_minute: 2\n"), *new = producer("new", "");
-    char *lines = alloc_printf("%s%s", new, old); /* it stands elsewhere now */
+    char *lines = alloc_printf("%s%s", new, old); /* the same producer at another position */
 
     assert_taken(&w, A);
     assert_taken(&w, A);
@@ -322,7 +321,7 @@ static void a_producer_has_no_new_minute_after_a_reload(void **state)
 
 /* -- the log -- */
 
-/* S43: neither a right token nor a wrong one, wherever it travels. */
+/* S43: no token, valid or not, and wherever it is in the request. */
 static void s43_no_token_is_ever_in_the_log(void **state)
 {
     struct world w = with_one(state, "", "");
@@ -341,7 +340,7 @@ static void s43_no_token_is_ever_in_the_log(void **state)
     world_close(&w);
 }
 
-static void who_is_refused_is_in_the_log_with_why(void **state)
+static void a_refused_client_is_logged_with_the_reason(void **state)
 {
     struct world w = with_one(state, "", "    allow_purge_all: true\n");
     struct instance *i = &w.r->instances[0];
@@ -361,8 +360,8 @@ static void who_is_refused_is_in_the_log_with_why(void **state)
     world_close(&w);
 }
 
-/* A newer libmicrohttpd refuses it before we see any of it, and it is in no log. */
-static void a_chunk_that_is_none_is_in_the_log_as_what_it_is(void **state)
+/* Newer versions of libmicrohttpd refuse the request before we see it, so it is not logged. */
+static void an_invalid_chunk_is_logged_as_such(void **state)
 {
     struct world w = world_open(state, "", "");
     struct rawhttp r;
@@ -397,7 +396,7 @@ static void a_body_that_is_too_large_is_in_the_log(void **state)
     world_close(&w);
 }
 
-/* It would be accepted and then buried. */
+/* Otherwise it would be accepted and later become a dead letter. */
 static void a_job_that_the_dispatcher_cannot_hold_is_refused_and_its_field_named(void **state)
 {
     struct world w = world_open(state, "", "memory_max: 32MiB\n");
@@ -406,7 +405,7 @@ static void a_job_that_the_dispatcher_cannot_hold_is_refused_and_its_field_named
 
     buf_init(&body, 8 << 20);
     buf_printf(&body, "{\"lane\":\"bulk\",\"urls\":[");
-    /* As JSON it is just small enough; as a job, with the names of its fields, it is not. */
+    /* It just fits as JSON, but not as a job, which includes the names of the fields. */
     for (unsigned i = 0; i < 10000; i++)
         buf_printf(&body, "%s\"http://a/%0391u\"", i ? "," : "", i);
     buf_printf(&body, "]}");
@@ -433,7 +432,7 @@ static void refused_lines_of_a_bulk_are_in_the_log(void **state)
     world_close(&w);
 }
 
-/* The sum of what stands behind not_written= in the log. */
+/* The sum of all values of not_written= in the log. */
 static size_t not_written(const struct instance *i)
 {
     FILE *f = fopen(i->log, "r");
@@ -467,7 +466,7 @@ static void a_flood_of_refusals_does_not_flood_the_log(void **state)
     world_close(&w);
 }
 
-/* -- certificates of clients -- */
+/* -- client certificates -- */
 
 static void make_certificates(const struct rig *r)
 {
@@ -482,7 +481,7 @@ static void make_certificates(const struct rig *r)
     free(command);
 }
 
-/* What curl of the command line is answered; 0 when nothing. */
+/* The status that the curl program gets; 0 for none. */
 static int status_of(struct world *w, const char *options)
 {
     char *out = alloc_printf("%s/status", w->r->folder);
@@ -502,7 +501,7 @@ static int status_of(struct world *w, const char *options)
     return status;
 }
 
-static void who_shows_no_certificate_of_the_authority_is_not_served(void **state)
+static void a_client_without_a_certificate_of_the_ca_is_not_served(void **state)
 {
     struct world w = {.r = rig_open(state, "", "")};
     struct instance *i;
@@ -548,13 +547,13 @@ int main(void)
         rig_test(sighup_lets_new_producers_in_and_old_ones_out),
         rig_test(a_producer_has_no_new_minute_after_a_reload),
         rig_test(s43_no_token_is_ever_in_the_log),
-        rig_test(who_is_refused_is_in_the_log_with_why),
+        rig_test(a_refused_client_is_logged_with_the_reason),
         rig_test(a_body_that_is_too_large_is_in_the_log),
-        rig_test(a_chunk_that_is_none_is_in_the_log_as_what_it_is),
+        rig_test(an_invalid_chunk_is_logged_as_such),
         rig_test(a_job_that_the_dispatcher_cannot_hold_is_refused_and_its_field_named),
         rig_test(refused_lines_of_a_bulk_are_in_the_log),
         rig_test(a_flood_of_refusals_does_not_flood_the_log),
-        rig_test(who_shows_no_certificate_of_the_authority_is_not_served),
+        rig_test(a_client_without_a_certificate_of_the_ca_is_not_served),
     };
 
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);

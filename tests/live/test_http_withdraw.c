@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What a reload takes away is gone at once, also for those who are in the middle of a request. */
+ * A permission that a reload removes is gone at once, even for requests in progress. */
 #include "http_world.h"
 
 #include "clock.h"
@@ -8,7 +8,7 @@
 #define A "{\"keys\":[\"a\"]}"
 #define BULK "POST /v1/purge/bulk HTTP/1.1\r\nHost: localhost\r\n"
 #define CMS_KEY "Fastly-Key: cms-token"
-/* Long before any deadline of the server's: request_s, patience. */
+/* Much shorter than all timeouts of the server. */
 #define SOON_MS 5000
 
 static void reconfigure(struct world *w, const char *lines)
@@ -22,11 +22,11 @@ static void reconfigure(struct world *w, const char *lines)
     instance_await_said(i, "Configuration and tokens were reloaded", 1);
 }
 
-/* "cms", with a stream under way that has had one line. */
+/* The producer "cms" with a stream in progress that has sent one line. */
 struct scene {
     struct world w;
     struct rawhttp r;
-    char *other; /* lines of the producer that stays */
+    char *other; /* lines of the remaining producer */
 };
 
 static void chunk(struct rawhttp *r, const char *text)
@@ -60,7 +60,7 @@ static void close_scene(struct scene *s)
     world_close(&s->w);
 }
 
-/* Nothing more is sent by the producer: the answer does not wait for it. */
+/* The answer arrives although the producer sends nothing more. */
 static void assert_ended(struct scene *s, int status, const char *words)
 {
     uint64_t begun_ns = clock_mono_ns();
@@ -76,7 +76,7 @@ static void assert_ended(struct scene *s, int status, const char *words)
     assert_int_equal(requests_naming(&s->w.r->requests, "after", ANY_STATUS), 0);
 }
 
-/* -- who is gone -- */
+/* -- removed producers -- */
 
 static void a_stream_ends_when_its_producer_is_removed(void **state)
 {
@@ -121,14 +121,15 @@ static void half_a_body_is_not_waited_for(void **state)
     open_scene(&s, state, "");
     rawhttp_say(&s.r, "POST /v1/purge HTTP/1.1\r\nHost: localhost\r\n" CMS_KEY
                       "\r\nContent-Length: 1000\r\n\r\n{\"keys\":");
-    /* One after the other: when this is answered the head before it has been seen. */
+    /* This is processed after the head before it, so when it is answered, that head has been seen.
+     */
     http_expect(s.w.h, 202, "POST", "/v1/purge", A, CMS_KEY, NULL);
     reconfigure(&s.w, s.other);
     assert_ended(&s, 401, "the producer or its token was withdrawn");
     close_scene(&s);
 }
 
-static void who_waits_for_a_receipt_is_told_of_the_job_and_no_more(void **state)
+static void a_client_that_waits_for_a_receipt_is_told_of_the_job_only(void **state)
 {
     struct scene s;
 
@@ -142,9 +143,9 @@ static void who_waits_for_a_receipt_is_told_of_the_job_and_no_more(void **state)
     close_scene(&s);
 }
 
-/* -- who stays, with less -- */
+/* -- producers with fewer permissions -- */
 
-/* The stream goes on: its next line gets this error, and its last one is taken. */
+/* The stream continues: its next line gets this error, and its last line is accepted. */
 static void assert_next_line_refused(struct scene *s, const char *more, const char *line,
                                      const char *last, const char *error)
 {
@@ -153,7 +154,7 @@ static void assert_next_line_refused(struct scene *s, const char *more, const ch
 
     reconfigure(&s->w, lines);
     free(lines);
-    /* After the letter to the endpoint; then the new scopes are in force. */
+    /* The endpoint has been told, and then the new scopes are in force. */
     rig_await(s->w.r,
               http_do(s->w.h, "POST", "/v1/purge", A, "Fastly-Key: other-token", NULL)->status ==
                   401);
@@ -199,7 +200,7 @@ int main(int argc, char **argv)
         rig_test(a_stream_ends_when_the_token_changes),
         rig_test(a_stream_of_anybody_ends_when_producers_are_introduced),
         rig_test(half_a_body_is_not_waited_for),
-        rig_test(who_waits_for_a_receipt_is_told_of_the_job_and_no_more),
+        rig_test(a_client_that_waits_for_a_receipt_is_told_of_the_job_only),
         rig_test(a_stream_goes_on_under_narrower_scopes),
         rig_test(a_stream_goes_on_at_a_slower_pace),
     };

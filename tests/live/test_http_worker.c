@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What operators ask for while Redis is away, refuses or is busy: nothing is held up by it, and
- * nothing is forgotten. */
+ * Requests of operators while Redis is down, refuses commands or is busy: they delay nothing else,
+ * and none is forgotten. */
 #include "admin_world.h"
 
 #include <signal.h>
@@ -43,13 +43,14 @@ static void a_redis_that_refuses_is_quoted(void **state)
 
 #define PAUSE_OTHER "{\"account\":\"other\",\"why\":\"full\"}"
 
-/* Nothing is written until then. */
+/* While it is held, Redis executes no writes. */
 static void hold_writes(struct world *w, bool hold)
 {
     redis_server_do(w->rig->redis, hold ? "CLIENT PAUSE 20000 WRITE" : "CLIENT UNPAUSE");
 }
 
-/* So many orders wait for Redis; the dispatcher has no such command. */
+/* Whether this many requests of operators wait for Redis. The dispatcher does not use this command.
+ */
 static bool waiting(struct world *w, unsigned n)
 {
     char *list = redis_server_str(w->rig->redis, "CLIENT LIST");
@@ -112,7 +113,7 @@ static void a_plan_leaves_room_for_operators(void **state)
     end(w);
 }
 
-static void who_left_has_asked_all_the_same(void **state)
+static void a_request_is_carried_out_after_its_client_has_left(void **state)
 {
     struct world *w = begin(state);
     struct http_call *c;
@@ -128,7 +129,7 @@ static void who_left_has_asked_all_the_same(void **state)
     end(w);
 }
 
-static void who_waits_is_answered_before_it_stops(void **state)
+static void waiting_clients_are_answered_before_it_stops(void **state)
 {
     struct world *w = begin(state);
     struct instance *i = &w->rig->instances[0];
@@ -148,10 +149,13 @@ static void who_waits_is_answered_before_it_stops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(without_redis_everything_is_for_later), T(a_redis_that_refuses_is_quoted),
-        T(only_so_many_are_served_at_once),       T(a_redis_that_says_nothing_is_given_up),
-        T(a_plan_leaves_room_for_operators),      T(who_left_has_asked_all_the_same),
-        T(who_waits_is_answered_before_it_stops),
+        T(without_redis_everything_is_for_later),
+        T(a_redis_that_refuses_is_quoted),
+        T(only_so_many_are_served_at_once),
+        T(a_redis_that_says_nothing_is_given_up),
+        T(a_plan_leaves_room_for_operators),
+        T(a_request_is_carried_out_after_its_client_has_left),
+        T(waiting_clients_are_answered_before_it_stops),
     };
 
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A yes means that Redis has the job, once: the same request twice, and a Redis that is away, hangs
- * or takes nothing. */
+ * A confirmation means that Redis has the job, exactly once. Tests repeated requests, and a Redis
+ * that is down, hangs or refuses writes. */
 #include "http_world.h"
 
 #include "buf.h"
@@ -8,7 +8,7 @@
 
 #define P "purgeline:{main}:"
 #define PURGE "/v1/purge"
-#define PATIENCE_MS 5000 /* of the endpoint with Redis */
+#define PATIENCE_MS 5000 /* of the endpoint's connection to Redis */
 
 static struct world opened(void **state)
 {
@@ -19,7 +19,7 @@ static struct world opened(void **state)
 
 #define ONCE "Idempotency-Key: 8e03978e-40d5-43dd-bc93-6894a57f9324"
 
-/* S32: looking first and writing then lets two through. */
+/* S32: checking first and writing later would let two requests through. */
 static void s32_of_64_equal_requests_at_once_one_makes_a_job(void **state)
 {
     struct world w = opened(state);
@@ -41,7 +41,7 @@ static void s32_of_64_equal_requests_at_once_one_makes_a_job(void **state)
     assert_int_equal(replayed, 63);
     http_close(all);
     world_flush(&w);
-    assert_int_equal(rig_receipts(w.r, "purged"), 2); /* and the last of all */
+    assert_int_equal(rig_receipts(w.r, "purged"), 2); /* one is from world_flush */
     assert_int_equal(requests_naming(&w.r->requests, "a", ANY_STATUS), 1);
     world_close(&w);
 }
@@ -113,7 +113,7 @@ static void a_key_that_is_empty_or_too_long_is_refused(void **state)
     world_close(&w);
 }
 
-/* As many targets as a job may have, each a field of its own, some 1 MB in all. */
+/* As many targets as a job may have, each in its own field, together about 1 MB. */
 static char *ten_thousand_urls(char last)
 {
     struct buf b;
@@ -162,7 +162,7 @@ static void a_job_of_10000_urls_is_made_once(void **state)
     world_close(&w);
 }
 
-/* Somebody wrote a list where its mark belongs. */
+/* Somebody wrote a list to the key that the request needs. */
 static void a_large_job_that_is_refused_leaves_nothing(void **state)
 {
     struct world w = opened(state);
@@ -194,7 +194,7 @@ static void a_large_job_is_refused_in_redis_words(void **state)
     world_close(&w);
 }
 
-/* -- never a yes that does not hold -- */
+/* -- no false confirmations -- */
 
 static void assert_busy(const struct http_reply *r)
 {
@@ -219,7 +219,7 @@ static void s25_without_redis_there_is_no_yes(void **state)
     world_close(&w);
 }
 
-/* It takes the bytes and says nothing: the connection looks as if all was well. */
+/* Redis accepts the bytes but does not answer, so the connection looks fine. */
 static void a_redis_that_hangs_is_a_no_after_a_while(void **state)
 {
     struct world w = opened(state);
@@ -277,7 +277,7 @@ static void a_full_backlog_takes_no_more(void **state)
     world_close(&w);
 }
 
-/* S24: told to stop while clients wait, the daemon stops and the clients get a reply. */
+/* S24: when the daemon is stopped while clients wait, the clients get an answer. */
 static void a_stopping_daemon_answers_who_waits(void **state)
 {
     struct world w = opened(state);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the HTTP server answers, whom it lets in, and what it refuses before anybody sees it. */
+ * The HTTP server: responses, connection limits, and requests that are refused before the
+ * application sees them. */
 #include "httpd_world.h"
 
 /* -- requests and answers -- */
@@ -181,7 +182,7 @@ static void leave_to_continue_is_given_when_the_body_is_wanted(void **state)
     rawhttp_say(&r, "POST /refuse HTTP/1.1\r\n" HOST
                     "Content-Length: 2\r\nExpect: 100-continue\r\n\r\n");
     rawhttp_await_status(&r, 401);
-    rawhttp_await_end(&r); /* whether the body comes is not known, so the next request is not */
+    rawhttp_await_end(&r); /* the body may still come, so no request is expected after it */
     rawhttp_close(&r);
     close_world(w);
 }
@@ -192,7 +193,7 @@ static void a_half_closed_peer_is_answered(void **state)
     struct rawhttp older, r;
 
     (void)state;
-    visit_world(w, &older); /* the only connection there is would be looked at more often */
+    visit_world(w, &older); /* with a single connection, the server would check it more often */
     pump_until(w, httpd_counts(w->httpd)->connections == 1);
     visit_world(w, &r);
     rawhttp_say(&r, "POST /later HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nok");
@@ -206,7 +207,7 @@ static void a_half_closed_peer_is_answered(void **state)
     close_world(w);
 }
 
-static void who_asks_nothing_makes_room_for_who_does(void **state)
+static void an_idle_client_makes_room_for_another(void **state)
 {
     SPECIAL_WORLD(w, connections, 4);
     struct rawhttp idle[4], r;
@@ -219,7 +220,7 @@ static void who_asks_nothing_makes_room_for_who_does(void **state)
     visit_world(w, &r);
     rawhttp_say(&r, "GET /a HTTP/1.1\r\n" HOST "\r\n");
     rawhttp_await_status(&r, 200);
-    rawhttp_await_end(&idle[0]); /* who was it longest */
+    rawhttp_await_end(&idle[0]); /* the one that has been idle for longest */
     assert_int_equal(httpd_counts(w->httpd)->connections, 4);
     rawhttp_say(&idle[1], "GET /b HTTP/1.1\r\n" HOST "\r\n");
     rawhttp_await_status(&idle[1], 200);
@@ -299,7 +300,7 @@ static void the_limit_of_one_address_is_not_that_of_its_neighbours_or_of_this_ma
     close_world(w);
 }
 
-/* -- what is refused before anybody sees it -- */
+/* -- requests that the server refuses itself -- */
 
 static void a_head_of_72_kib_is_read_and_a_longer_one_is_refused(void **state)
 {
@@ -399,7 +400,7 @@ static void what_two_readers_could_read_differently_is_refused(void **state)
     close_world(w);
 }
 
-/* As much as a URL may be long, and as many parameters as it can hold. */
+/* A URL of the maximum length with as many parameters as fit. */
 static void a_url_of_8_kib_may_hold_any_number_of_parameters(void **state)
 {
     static const char *const parameters[] = {"a&", "a=b&", "&", "=&", "a=%26&"};
@@ -429,7 +430,7 @@ static void a_url_of_8_kib_may_hold_any_number_of_parameters(void **state)
     close_world(w);
 }
 
-/* Rather than with the end of the connection. */
+/* Closing the connection without an answer would be less helpful. */
 static void what_is_no_request_line_is_answered_with_400(void **state)
 {
     static const struct {
@@ -460,7 +461,7 @@ static void what_is_no_request_line_is_answered_with_400(void **state)
     close_world(w);
 }
 
-/* An old libmicrohttpd passes over any number of them, a new one over one. */
+/* Old versions of libmicrohttpd skip any number of empty lines, newer ones only one. */
 static void empty_lines_before_a_request_are_passed_over_or_refused(void **state)
 {
     struct world *w = plain_world();
@@ -480,7 +481,7 @@ static void empty_lines_before_a_request_are_passed_over_or_refused(void **state
     close_world(w);
 }
 
-/* Each would take room that the connection does not have. */
+/* Each parameter would need memory that the connection does not have. */
 static void a_query_of_thousands_of_parameters_does_no_harm(void **state)
 {
     struct world *w = plain_world();
@@ -519,7 +520,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_file_is_an_answer_too),
         cmocka_unit_test(leave_to_continue_is_given_when_the_body_is_wanted),
         cmocka_unit_test(a_half_closed_peer_is_answered),
-        cmocka_unit_test(who_asks_nothing_makes_room_for_who_does),
+        cmocka_unit_test(an_idle_client_makes_room_for_another),
         cmocka_unit_test(when_all_are_busy_a_new_one_waits),
         cmocka_unit_test(one_address_has_a_limit_of_its_own),
         cmocka_unit_test(a_head_of_72_kib_is_read_and_a_longer_one_is_refused),
@@ -531,6 +532,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_query_of_thousands_of_parameters_does_no_harm),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

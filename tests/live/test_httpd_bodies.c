@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Bodies that the HTTP server collects and streams, and those that it will not. */
+ * Request bodies that the HTTP server collects or streams, and bodies that it refuses. */
 #include "httpd_world.h"
 
 /* -- bodies -- */
@@ -70,8 +70,8 @@ static void two_gibibytes_announced_are_refused_before_they_come(void **state)
     close_world(w);
 }
 
-/* The answer must not be lost to the reset of a connection that is closed with bytes unread. */
-static void who_sends_all_of_what_is_refused_still_reads_the_answer(void **state)
+/* Closing a connection with unread bytes causes a reset, which must not destroy the answer. */
+static void a_client_that_sends_all_of_a_refused_body_gets_the_answer(void **state)
 {
     struct world *w = plain_world();
 
@@ -137,8 +137,8 @@ static void a_lone_lf_in_the_framing_of_chunks_is_refused(void **state)
     close_world(w);
 }
 
-/* An old libmicrohttpd takes these for the end of the body. Whoever passed them on may not, so what
- * follows is nobody's request. */
+/* Old versions of libmicrohttpd treat these as the end of the body. A proxy in front may not, so
+ * the following bytes must not be treated as a request. */
 static void nothing_is_served_behind_chunks_that_end_oddly(void **state)
 {
     static const char *const chunks[] = {
@@ -166,7 +166,8 @@ static void nothing_is_served_behind_chunks_that_end_oddly(void **state)
     close_world(w);
 }
 
-/* Many pieces of many sizes, cut anywhere: the check of their framing must not stumble over it. */
+/* Many chunks of different sizes, split at arbitrary places. The check of their framing must handle
+ * this. */
 static void chunks_may_be_cut_anywhere(void **state)
 {
     static const char chunks[] = "5\r\nhello\r\n1\r\n,\r\n7\r\n\r\nworld\r\n0\r\n\r\n";
@@ -228,8 +229,8 @@ static void after_a_refusal_a_short_body_is_dropped_and_the_connection_goes_on(v
     close_world(w);
 }
 
-/* Each may have its largest body; all of them at once may not. Who is too many is told at the head.
- */
+/* Each request may have the largest body, but not all at once. Further requests are refused at the
+ * head. */
 static void bodies_together_have_a_ceiling(void **state)
 {
     SPECIAL_WORLD(w, body_max_bytes, 2 * 1024 * 1024);
@@ -266,7 +267,7 @@ static void a_stream_comes_in_parts_that_make_the_whole(void **state)
     (void)state;
     visit_world(w, &r);
     rawhttp_say(&r, "POST /stream HTTP/1.1\r\n" HOST "Content-Length: 1000000\r\n\r\n");
-    fill(&r, 1000000); /* longer than any that is collected */
+    fill(&r, 1000000); /* longer than any collected body */
     rawhttp_await_status(&r, 200);
     assert_int_equal(w->seen[0].streamed.n, 1000000);
     assert_true(w->seen[0].parts > 1);
@@ -391,7 +392,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_body_may_be_as_long_as_was_said_and_no_longer),
         cmocka_unit_test(a_visit_may_be_told_a_ceiling_of_its_own),
         cmocka_unit_test(two_gibibytes_announced_are_refused_before_they_come),
-        cmocka_unit_test(who_sends_all_of_what_is_refused_still_reads_the_answer),
+        cmocka_unit_test(a_client_that_sends_all_of_a_refused_body_gets_the_answer),
         cmocka_unit_test(a_lone_lf_in_the_framing_of_chunks_is_refused),
         cmocka_unit_test(nothing_is_served_behind_chunks_that_end_oddly),
         cmocka_unit_test(chunks_may_be_cut_anywhere),
@@ -406,6 +407,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_stream_that_waits_may_be_answered_instead),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

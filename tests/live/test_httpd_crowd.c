@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Who is dropped, and when, so that others get in: peers that have sent all they will, and peers
- * that have not proven who they are. */
+ * Which connections are closed to make room for others: those of clients that have finished
+ * sending, and those of clients that have not shown a valid token. */
 #include "httpd_world.h"
 
 static void say_and_end(struct world *w, const char *text)
@@ -13,8 +13,8 @@ static void say_and_end(struct world *w, const char *text)
     rawhttp_close(&r);
 }
 
-/* request_s and idle_s are a minute, and so is the patience of pump_until: what is awaited here
- * comes of the FIN. */
+/* request_s, idle_s and the patience of pump_until are one minute each, so the awaited events are
+ * caused by the FIN. */
 static void half_a_request_and_a_fin_hold_no_connection(void **state)
 {
     static const char *const halves[] = {
@@ -43,7 +43,7 @@ static void half_a_request_and_a_fin_hold_no_connection(void **state)
     close_world(w);
 }
 
-/* The FIN is seen while libmicrohttpd still has most of it before it. */
+/* The FIN is seen while libmicrohttpd has not yet read most of the requests. */
 static void all_requests_before_a_fin_are_answered(void **state)
 {
     struct world *w = plain_world();
@@ -79,7 +79,7 @@ static void a_refusal_is_told_although_the_body_never_comes(void **state)
     close_world(w);
 }
 
-/* -- when there are too many -- */
+/* -- too many connections -- */
 
 static void unfinished_requests_make_room_for_who_comes(void **state)
 {
@@ -100,14 +100,14 @@ static void unfinished_requests_make_room_for_who_comes(void **state)
     visit_world(w, &other);
     rawhttp_say(&other, "GET /a HTTP/1.1\r\n" HOST "\r\n");
     rawhttp_await_status(&other, 200);
-    rawhttp_await_end(&r[0]); /* the first to begin is the first to go */
+    rawhttp_await_end(&r[0]); /* the oldest is closed first */
     for (size_t i = 0; i < 3; i++)
         rawhttp_close(&r[i]);
     rawhttp_close(&other);
     close_world(w);
 }
 
-static void who_is_known_keeps_its_place_while_strangers_come(void **state)
+static void a_known_client_keeps_its_connection_while_strangers_come(void **state)
 {
     SPECIAL_WORLD(w, connections, 400);
     struct rawhttp known, busy, r[500];
@@ -134,7 +134,7 @@ static void who_is_known_keeps_its_place_while_strangers_come(void **state)
     close_world(w);
 }
 
-/* Or a thousand of them, with requests without end, would take turns with whoever pushes. */
+/* Otherwise a thousand of them, with endless requests, would take turns with the producers. */
 static void of_many_strangers_each_is_answered_once(void **state)
 {
     SPECIAL_WORLD(w, connections, 400);
@@ -173,7 +173,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(all_requests_before_a_fin_are_answered),
         cmocka_unit_test(a_refusal_is_told_although_the_body_never_comes),
         cmocka_unit_test(unfinished_requests_make_room_for_who_comes),
-        cmocka_unit_test(who_is_known_keeps_its_place_while_strangers_come),
+        cmocka_unit_test(a_known_client_keeps_its_connection_while_strangers_come),
         cmocka_unit_test(of_many_strangers_each_is_answered_once),
     };
 

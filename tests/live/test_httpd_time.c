@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * How long the HTTP server waits for its visitors and for those who answer them, and how it ends.
- */
+ * How long the HTTP server waits for its clients and for the application, and how it shuts down. */
 #include "httpd_world.h"
 
-/* -- patience and deadlines -- */
+/* -- patience and timeouts -- */
 
 static void late_comes_when_nobody_answers(void **state)
 {
@@ -46,16 +45,16 @@ static void a_visit_may_ask_for_more_patience(void **state)
     w->patience = 0;
     visit_world(w, &r[1]);
     rawhttp_say(&r[1], "GET /later HTTP/1.1\r\n" HOST "\r\n");
-    assert_answer(&r[1], 503, "late"); /* the clock of the impatient says how long that was */
+    assert_answer(&r[1], 503, "late"); /* the other request's timeout has measured the time */
     assert_int_equal(w->seen[0].lates, 0);
-    visit_set_patience(w->seen[0].visit, 1); /* and to less, later */
+    visit_set_patience(w->seen[0].visit, 1); /* a shorter one, set later */
     assert_answer(&r[0], 503, "late");
     rawhttp_close(&r[0]);
     rawhttp_close(&r[1]);
     close_world(w);
 }
 
-static void who_asks_nothing_is_hung_up_on(void **state)
+static void an_idle_client_is_disconnected(void **state)
 {
     SPECIAL_WORLD(w, idle_s, 1);
     struct rawhttp r[2];
@@ -72,7 +71,7 @@ static void who_asks_nothing_is_hung_up_on(void **state)
     close_world(w);
 }
 
-static void a_request_that_does_not_come_is_told_so(void **state)
+static void an_unfinished_request_is_answered_with_408(void **state)
 {
     static const char *const begun[] = {
         "POST /a HTTP/1.1\r\nHost: ", "POST /a HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\nhell",
@@ -93,7 +92,7 @@ static void a_request_that_does_not_come_is_told_so(void **state)
     close_world(w);
 }
 
-static void who_was_refused_and_does_not_send_the_body_gets_the_refusal(void **state)
+static void a_client_that_does_not_send_a_refused_body_gets_the_answer(void **state)
 {
     SPECIAL_WORLD(w, request_s, 1);
     struct rawhttp r;
@@ -187,16 +186,16 @@ static void a_peer_that_leaves_is_gone_once(void **state)
         rawhttp_say(&r, "%s", begun[i]);
         pump_until(w, w->seen_count == i + 1);
         rawhttp_reset(&r);
-        if (i == 1) { /* it is found out when it is answered */
+        if (i == 1) { /* this is noticed when it is answered */
             pump_until(w, w->seen[i].wholes == 1);
             answer_text(w->seen[i].visit, 200, "");
         }
         pump_until(w, w->seen[i].gones == 1);
     }
-    close_world(w); /* and nowhere twice */
+    close_world(w); /* and is not counted twice */
 }
 
-/* -- the end -- */
+/* -- closing -- */
 
 static void closing_waits_for_the_visits_under_way_and_for_nobody_else(void **state)
 {
@@ -252,7 +251,7 @@ static void closing_waits_seconds_for_a_request_that_does_not_come(void **state)
         visit_world(w, &r[i]);
         rawhttp_say(&r[i], "%s", begun[i]);
     }
-    pump_until(w, httpd_counts(w->httpd)->visits == 3); /* the first has no whole line */
+    pump_until(w, httpd_counts(w->httpd)->visits == 3); /* the first one has no complete line */
     for (int i = 0; i < 20; i++)
         pump(w);
     close_world(w);
@@ -276,7 +275,7 @@ static void closing_ends_a_stream_that_does_not_end(void **state)
         rawhttp_say(&r, "\r\n");
         pump(w);
         rawhttp_read(&r);
-        assert_true(w->seen[0].streamed.n < (size_t)1 << 32); /* far beyond some seconds' worth */
+        assert_true(w->seen[0].streamed.n < (size_t)1 << 32); /* that would take minutes */
     }
     pump_until(w, w->closed);
     free_world(w);
@@ -294,7 +293,7 @@ static void an_answer_that_is_being_read_is_read_to_its_end_when_closing(void **
     pump_until(w, w->seen_count == 1 && w->seen[0].wholes == 1);
     httpd_close(w->httpd, on_closed, w);
     assert_int_equal(rawhttp_await(&r).body.n, 64 * 1024 * 1024);
-    for (int i = 0; i < 10000 && !w->closed; i++) /* not kept, though the answer did not say so */
+    for (int i = 0; i < 10000 && !w->closed; i++) /* closed, although the answer did not say so */
         pump(w);
     assert_true(w->closed);
     free_world(w);
@@ -325,9 +324,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(late_comes_when_nobody_answers),
         cmocka_unit_test(a_stream_that_nobody_continues_is_late_too),
         cmocka_unit_test(a_visit_may_ask_for_more_patience),
-        cmocka_unit_test(who_asks_nothing_is_hung_up_on),
-        cmocka_unit_test(a_request_that_does_not_come_is_told_so),
-        cmocka_unit_test(who_was_refused_and_does_not_send_the_body_gets_the_refusal),
+        cmocka_unit_test(an_idle_client_is_disconnected),
+        cmocka_unit_test(an_unfinished_request_is_answered_with_408),
+        cmocka_unit_test(a_client_that_does_not_send_a_refused_body_gets_the_answer),
         cmocka_unit_test(a_slow_stream_lives_while_it_brings_something),
         cmocka_unit_test(a_reader_that_takes_nothing_is_given_up),
         cmocka_unit_test(a_reader_that_takes_its_time_gets_it_all),
@@ -340,6 +339,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_place_where_one_cannot_listen_is_said),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

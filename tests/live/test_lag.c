@@ -4,9 +4,9 @@
 #include "base.h"
 #include "clock.h"
 
-#define LINGER_MS 100 /* of the bulk lane: nothing in it is on the wire sooner */
+#define LINGER_MS 100 /* of the bulk lane: no job in it is sent earlier */
 
-/* The buckets it is counted in are at most two and a half times as wide as the truth. */
+/* The histogram's buckets are up to two and a half times as wide as the real value. */
 static void how_long_a_job_waited_for_the_wire_is_told_by_lane(void **state)
 {
     long long told_ms = 0, waited_ms;

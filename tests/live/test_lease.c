@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Several purgelines for one account: one leads, the others stand by, the budget is one. */
+ * Several purgelines for one account: one is the leader, the others are on standby, and the budget
+ * is shared. */
 #include "rig.h"
 
 #include <signal.h>
@@ -57,7 +58,7 @@ static void of_two_instances_one_leads_and_the_other_takes_over_when_it_is_kille
     instance_kill(&r->instances[leader]);
     killed_ns = clock_mono_ns();
     instance_await_said(&r->instances[1 - leader], LEADS, 1);
-    /* On the same machine a dead holder's lease need not be waited for. */
+    /* On the same machine, the lease of a dead process is taken over without waiting. */
     assert_true(clock_mono_ns() - killed_ns < LEASE_MS / 2 * NS_PER_MS);
     rig_await_empty(r);
     assert_int_equal(rig_receipts(r, "purged"), 1500);
@@ -80,7 +81,7 @@ static void the_standby_takes_over_when_the_leader_stops(void **state)
     rig_close(r);
 }
 
-/* -- a leader that slept --------------------------------------------------------------------- */
+/* -- a leader that was stopped for a while ---------------------------------------------------- */
 
 static bool is_among(const unsigned long *conns, size_t count, unsigned long conn)
 {
@@ -90,7 +91,7 @@ static bool is_among(const unsigned long *conns, size_t count, unsigned long con
     return false;
 }
 
-/* Requests that came by one of these connections since then. */
+/* The number of requests on one of these connections since then. */
 static size_t requests_by(struct rig *r, const unsigned long *conns, size_t count,
                           uint64_t since_ms)
 {
@@ -116,7 +117,7 @@ static size_t connections_so_far(struct rig *r, unsigned long *conns, size_t roo
     return count;
 }
 
-/* A machine that was suspended wakes up and still believes to hold the lock:
+/* A machine that was suspended still believes after waking that it holds the lock:
  * https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html */
 static void a_leader_that_slept_longer_than_its_lease_sends_nothing_more(void **state)
 {
@@ -145,7 +146,7 @@ static void a_leader_that_slept_longer_than_its_lease_sends_nothing_more(void **
     rig_close(r);
 }
 
-/* S5: two data centres were each configured with the full limit:
+/* S5: in another project, two data centres each used the full limit:
  * https://github.com/letsencrypt/boulder/issues/7487 */
 static void three_instances_share_one_budget_and_survive_their_leader_s5(void **state)
 {
@@ -165,9 +166,9 @@ static void three_instances_share_one_budget_and_survive_their_leader_s5(void **
     killed_ms = clock_wall_ms();
     rig_await(r, leading_now(r, 3) == 1);
     rig_await_empty(r);
-    /* The next one goes on where it was, neither from an empty budget nor from a full one. What was
-     * on the wire counts as spent at the take-over, and a busy machine loses a moment: how near to
-     * the whole budget it comes is for the simulator to say. */
+    /* The next leader continues where the first one stopped: its budget is neither empty nor full.
+     * Requests in flight count as spent at the take-over, and a busy machine loses some time. The
+     * simulator checks how much of the budget is used. */
     begin_ms = requests_first(&r->requests, killed_ms);
     assert_true(requests_spent(&r->requests, begin_ms, begin_ms + 10000) >= 3000 * 8 / 10);
     assert_int_equal(rig_receipts(r, "purged"), 6300);
@@ -184,6 +185,6 @@ int main(int argc, char **argv)
         rig_test(three_instances_share_one_budget_and_survive_their_leader_s5),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

@@ -38,11 +38,11 @@ static void assert_starts(const char *text, const char *with)
         fail_msg("\"%s\" does not start with \"%s\"", text, with);
 }
 
-/* What the callback was told. */
+/* The arguments of the callback. */
 struct told {
     struct purgeline *p;
     size_t count;
-    size_t codes[8]; /* by code, made positive */
+    size_t codes[8]; /* number of answers, by the absolute value of the code */
     bool in_order;
     uintptr_t next;
 };
@@ -71,7 +71,7 @@ static void send_some(struct purgeline *p, size_t count)
         assert_code(purgeline_send(p, &job, (void *)i), PURGELINE_OK);
 }
 
-/* -- a yes -- */
+/* -- accepted jobs -- */
 
 static void every_field_becomes_one_of_the_wire_contract(void **state)
 {
@@ -153,7 +153,7 @@ static void a_job_may_be_json(void **state)
     purgeline_close(p);
 }
 
-/* -- no job -- */
+/* -- invalid jobs -- */
 
 static void refused(struct purgeline *p, const struct purgeline_job *job, const char *field)
 {
@@ -249,7 +249,7 @@ static void a_caller_of_a_later_version_may_use_what_this_one_knows(void **state
     purgeline_close(p);
 }
 
-/* -- many -- */
+/* -- many jobs -- */
 
 static void each_of_many_has_a_result_of_its_own(void **state)
 {
@@ -288,7 +288,7 @@ static void answers_come_in_order_with_their_tags(void **state)
     send_some(p, 5000);
     assert_true(purgeline_pending(p) > 0);
     assert_int_equal(purgeline_under_way(p), purgeline_pending(p)); /* the former name */
-    /* What waits for itself does not take the others' answers. */
+    /* A call that waits for its own answer must not take the answers of others. */
     assert_code(purgeline_push(p, &job, NULL, 0), PURGELINE_OK);
     assert_int_equal(told.count, 5000);
     assert_code(purgeline_wait(p), PURGELINE_OK);
@@ -376,7 +376,7 @@ static void each_thread_has_a_handle_of_its_own(void **state)
     assert_int_equal(length(*state, NORMAL), 4000);
 }
 
-/* -- Redis says no -- */
+/* -- errors of Redis -- */
 
 static void without_redis_nothing_is_open(void **state)
 {
@@ -428,7 +428,7 @@ static void what_redis_refuses_may_be_tried_again(void **state)
     purgeline_close(p);
 }
 
-/* Redis reads, and answers no writes. */
+/* Redis reads commands, but does not answer writes. */
 static void hold_answers(struct world *w)
 {
     redis_server_do(w->redis, "CLIENT PAUSE 100000 WRITE");
@@ -494,8 +494,7 @@ static void an_idle_connection_that_was_closed_costs_nothing(void **state)
     purgeline_close(p);
 }
 
-/* Writing into a closed socket raises SIGPIPE, which ends a process that has not asked otherwise.
- */
+/* Writing to a closed socket raises SIGPIPE, which by default ends the process. */
 static void a_redis_that_hangs_up_does_not_end_the_process(void **state)
 {
     struct world *w = *state;
@@ -503,7 +502,7 @@ static void a_redis_that_hangs_up_does_not_end_the_process(void **state)
     void (*before)(int) = signal(SIGPIPE, SIG_DFL);
     sigset_t pending, mask;
 
-    send_some(p, 10); /* wait in the library */
+    send_some(p, 10); /* these wait inside the library */
     redis_server_kill(w->redis);
     assert_code(purgeline_wait(p), PURGELINE_UNKNOWN);
     sigpending(&pending);

@@ -2,7 +2,7 @@
 #include "base.h"
 #include "command_world.h"
 
-/* $T is a tree that `cmake --install` made, $CC what it was built with, $U where Redis is. */
+/* $T is the result of `cmake --install`, $CC the compiler of the build, $U the URL of Redis. */
 
 static int install(void **state)
 {
@@ -15,7 +15,7 @@ static int install(void **state)
     if (system("cmake --install $BUILD_DIR --prefix $T >$T/log 2>&1") != 0)
         return system("cat $T/log; exit 1");
     assert_int_equal(setenv("PKG_CONFIG_PATH", "", 1), 0);
-    /* A sanitizer's runtime must come with the program. */
+    /* The program must be linked with the runtime of the library's sanitizer. */
     setenv("FLAGS", sanitize && *sanitize ? "-fsanitize=$SANITIZE" : "", 1);
     return 0;
 }
@@ -136,7 +136,7 @@ static void the_example_of_the_manual_works(void **state)
     assert_entry(w, NORMAL, 0, "keys=article-17 home");
 }
 
-/* Every function of the header is in the manual. */
+/* The manual describes every function of the header. */
 static void the_manual_names_every_function(void **state)
 {
     struct world *w = *state;
@@ -204,7 +204,7 @@ static void the_consumer_in_python_goes_where_the_url_says(void **state)
     redis_server_do(w->redis, "SELECT 3");
     assert_int_equal(length(w, NORMAL), 2);
     redis_server_do(w->redis, "SELECT 0");
-    /* A password must not travel in clear because a scheme is not known. */
+    /* A password must not be sent unencrypted because of an unknown scheme. */
     assert_int_equal(shell_run(&w->shell, "echo a | $SOURCE_DIR/deploy/examples/consumer.py "
                                           "valkey://u:secret@127.0.0.1 main"),
                      1);
@@ -216,7 +216,7 @@ static void the_consumer_in_python_goes_where_the_url_says(void **state)
     unsetenv("TCP");
 }
 
-/* A consumer that is started while Redis is away, and again when it is there. */
+/* The consumer is started while Redis is down, and waits until Redis is up. */
 static void assert_waits_for_redis(struct world *w, const char *consumer)
 {
     char line[512];

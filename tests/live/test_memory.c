@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Memory is bounded (P7): by what the kernel says of the running program, whatever waits in Redis
- * and whatever clients do meanwhile. Each input filled it without end when only targets were
- * counted, entry by entry. */
+ * The memory of the running program, as measured by the kernel, is limited (P7), whatever waits in
+ * Redis and whatever clients do. Each of these inputs used memory without limit when only targets
+ * were counted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,12 +25,12 @@
 #define P "purgeline:{main}:"
 #define MIB ((uint64_t)1 << 20)
 #define MEMORY_MAX (64 * MIB)
-#define PROGRAM (16 * MIB) /* what is no job and no request: code, libraries, connections */
+#define PROGRAM (16 * MIB) /* code, libraries and connections, without jobs and requests */
 #define PATIENCE_MS 600000u
 #define KEYS 10000
-#define UNHEARD "listen: \"\"\n" /* nothing but Redis */
+#define UNHEARD "listen: \"\"\n" /* without HTTP */
 
-/* How much of each is pushed; `full` is what once took 1 GiB, and takes minutes. */
+/* The numbers of jobs to push. `full` has those that once used 1 GiB, and takes minutes. */
 static struct {
     unsigned wide, waiters, large;
 } jobs = {60, 800, 12};
@@ -42,12 +42,12 @@ struct world {
     struct instance instance;
     char config[128];
     uint64_t pushed;
-    uint64_t peak; /* the most memory it had */
+    uint64_t peak; /* the highest memory so far */
     bool sanitized;
-    bool flooded; /* clients were told no for jobs that Redis took after all, so more may end */
+    bool flooded; /* jobs may be stored although clients were refused: more jobs may end */
 };
 
-/* -- a daemon that is looked at -------------------------------------------------------------- */
+/* -- measuring a daemon ---------------------------------------------------------------------- */
 
 static void start(struct world *w, const char *global)
 {
@@ -73,7 +73,7 @@ static int setup(void **state)
     struct world *w = alloc_zeroed(1, sizeof(*w));
 
     sink_start(&w->sink);
-    w->redis = redis_server_start("--appendonly", "no"); /* hundreds of MB go through it */
+    w->redis = redis_server_start("--appendonly", "no"); /* fast enough for hundreds of MB */
     *state = w;
     return 0;
 }
@@ -91,7 +91,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* A number of /proc/<pid>/status, in bytes; the most of it is kept. */
+/* Reads a number from /proc/<pid>/status, in bytes, and keeps the highest. */
 static void look(struct world *w)
 {
     char path[64], line[256];
@@ -123,7 +123,7 @@ static bool is_sanitized(const struct world *w)
     return found;
 }
 
-/* A number of what the leader publishes every second; 0 when there is nothing. */
+/* A number from the leader's status, which it publishes every second; 0 if there is none. */
 static uint64_t status(struct world *w, const char *name)
 {
     char *text = redis_server_str(w->redis, "GET " P "status"), quoted[64];
@@ -154,9 +154,10 @@ static void pause_sending(struct world *w, bool paused)
     redis_server_do(w->redis, "HSET " P "control paused %d", paused);
 }
 
-/* -- what is pushed -------------------------------------------------------------------------- */
+/* -- pushing ---------------------------------------------------------------------------------- */
 
-/* Jobs of KEYS keys each, `bytes` long or a little more; the same in all of them, or not. */
+/* Pushes jobs of KEYS keys, each `bytes` long or slightly longer; the keys of all jobs are the same
+ * or not. */
 static void push(struct world *w, const char *lane, unsigned count, size_t bytes, bool same)
 {
     struct buf keys;
@@ -196,7 +197,7 @@ static void push_large(struct world *w)
     push(w, "bulk", jobs.large, 799, false);
 }
 
-/* -- what must come of it -------------------------------------------------------------------- */
+/* -- checks ----------------------------------------------------------------------------------- */
 
 static void assert_bounded(struct world *w, const char *what)
 {
@@ -262,7 +263,7 @@ static void memory_is_bounded_whatever_waits(void **state)
     end(w);
 }
 
-/* -- and clients go on while Redis stands still ---------------------------------------------- */
+/* -- clients while Redis hangs ---------------------------------------------------------------- */
 
 static struct http *visit(struct world *w)
 {
@@ -313,7 +314,7 @@ static void a_backlog_and_a_flood_at_once(void **state)
     end(w);
 }
 
-/* One read brought a thousand jobs, each with thousands of targets. */
+/* A single read returned a thousand jobs with thousands of targets each. */
 static void one_read_does_not_pass_a_small_window(void **state)
 {
     struct world *w = *state;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The main job, end to end: what is pushed into Redis is purged in a real cache, and accounted for.
- */
+ * End to end: purges that are pushed into Redis take effect in a real cache and are counted. */
 #include "rig.h"
 
 #include <stdio.h>
@@ -11,7 +10,7 @@
 
 #define PAGE "/article/17"
 
-/* A page that is in the cache. */
+/* Fetches a page until it is in the cache. */
 static unsigned cached(struct rig *r, const char *host, const char *path)
 {
     struct page page;
@@ -198,7 +197,7 @@ static void the_ref_of_a_job_stands_in_its_receipt(void **state)
     rig_close(r);
 }
 
-/* S4: a client library asked for the service before each purge and so used up the API's limit:
+/* S4: a client library looked up the service before each purge, and so used up the API's limit:
  * https://github.com/fastly/fastly-ruby/issues/50 */
 static void a_batch_is_exactly_one_request_s4(void **state)
 {
@@ -208,14 +207,14 @@ static void a_batch_is_exactly_one_request_s4(void **state)
     rig_push_keys(r, "normal", "key-", 0, 256);
     rig_start_leading(r, 0);
     rig_await_empty(r);
-    rig_stop(r, 0); /* so nothing can come after */
+    rig_stop(r, 0); /* no request can follow */
     rig_await(r, requests_with_status(&r->requests, 200) == 1);
     assert_int_equal(requests_with_status(&r->requests, ANY_STATUS), 1);
     assert_int_equal(r->requests.at[0].n, 256);
     rig_close(r);
 }
 
-/* S10: keys with / or * in the path of the URL purged nothing until they were renamed:
+/* S10: in another project, keys with / or * in the path of the URL purged nothing:
  * https://github.com/rust-lang/promote-release/pull/73 */
 static void odd_keys_travel_byte_for_byte_in_a_batch_even_alone_s10(void **state)
 {
@@ -249,9 +248,9 @@ static void odd_keys_travel_byte_for_byte_in_a_batch_even_alone_s10(void **state
     rig_close(r);
 }
 
-/* S18: batches of tags were told apart by a signature that left the tags out, so only the first was
- * sent: https://github.com/FriendsOfSymfony/FOSHttpCache (Fastly proxy client, getRequestSignature)
- */
+/* S18: another client identified batches of tags by a signature without the tags, so only the first
+ * was sent: https://github.com/FriendsOfSymfony/FOSHttpCache (Fastly proxy client,
+ * getRequestSignature) */
 static void three_hundred_tags_in_two_jobs_all_arrive_s18(void **state)
 {
     struct rig *r;
@@ -277,7 +276,7 @@ static void three_hundred_tags_in_two_jobs_all_arrive_s18(void **state)
     rig_close(r);
 }
 
-/* S30: one saved product made five purges of the same thing:
+/* S30: in another project, one save of a product sent the same purge five times:
  * https://github.com/fastly/fastly-magento2/issues/73 */
 static void five_equal_purges_in_a_burst_are_sent_once_s30(void **state)
 {
@@ -295,7 +294,7 @@ static void five_equal_purges_in_a_burst_are_sent_once_s30(void **state)
     rig_close(r);
 }
 
-/* S29: a queue of 36,867 rows held 7,476 different URLs:
+/* S29: in another project, a queue of 36,867 rows had only 7,476 different URLs:
  * https://github.com/lochmueller/staticfilecache/issues/263 */
 static void a_hundred_thousand_jobs_over_a_hundred_keys_are_few_requests_s29(void **state)
 {
@@ -334,6 +333,6 @@ int main(int argc, char **argv)
         rig_test(a_hundred_thousand_jobs_over_a_hundred_keys_are_few_requests_s29),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

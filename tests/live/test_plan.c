@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "command_world.h"
 
-/* The plan that the line prints as JSON; "code" is what it must return. */
+/* Runs the command, whose output must be JSON. `code` is the expected exit code. */
 static json_t *plan(struct world *w, int code, const char *line)
 {
     int got = shell_run(&w->shell, "%s", line);

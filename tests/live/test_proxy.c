@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * api_proxy: the way to the API leads through an egress proxy, for the daemon and for check. */
+ * api_proxy: the daemon and check connect to the API through an egress proxy. */
 #include "rig.h"
 
 #include <signal.h>
@@ -100,7 +100,7 @@ static void daemon_and_check_go_by_the_proxy(void **state)
     finish();
 }
 
-/* The daemon did without, check with it: one of the two lied. */
+/* In an older version, the daemon ignored the environment but check used it. */
 static void the_environment_says_nothing_unless_it_is_asked(void **state)
 {
     char *to_nobody, *to_us, *log;
@@ -143,7 +143,7 @@ static void reload(void)
     instance_await_said(&w.r->instances[0], "were reloaded", before + 1);
 }
 
-/* Whatever hinders the proxy is said in words, costs no attempt and loses nothing. */
+/* A problem with the proxy is logged with a reason, costs no attempt, and loses no job. */
 static void an_unknown_user_is_said_and_the_right_one_taken_by_a_reload(void **state)
 {
     struct job j;
@@ -156,7 +156,7 @@ static void an_unknown_user_is_said_and_the_right_one_taken_by_a_reload(void **s
     j = rig_push(w.r, "normal", "keys", "a", NULL);
     check(1, "");
     shell_assert_out(&w.shell, "wants a user and password that it knows (40");
-    for (int i = 0; i < 12; i++) { /* failures in a row are what is said in the log */
+    for (int i = 0; i < 12; i++) { /* failures are logged only after several in a row */
         char url[64];
 
         snprintf(url, sizeof(url), "https://www.example.com/%d", i);
@@ -212,7 +212,7 @@ static void a_proxy_may_be_reached_by_tls_and_must_prove_itself(void **state)
     struct job j;
 
     begin(state);
-    web_start(&w.web); /* for its certificate */
+    web_start(&w.web); /* only for its certificate */
     snprintf(cert, sizeof(cert), "%s/leaf.pem", w.web.dir);
     snprintf(key, sizeof(key), "%s/leaf.key", w.web.dir);
     egress_add_tls(&w.egress, cert, key);

@@ -14,11 +14,11 @@
 #include "clock.h"
 #include "command_world.h"
 
-/* `purgeline push -` between a feeder and a reader, who are both this test. */
+/* `purgeline push -`, with the test as its writer and its reader. */
 struct stream {
     pid_t pid;
     int in, out;
-    char heard[1 << 16]; /* read and not yet asked for */
+    char heard[1 << 16]; /* read from it but not yet returned */
     size_t n;
     char err_path[128];
 };
@@ -55,7 +55,7 @@ static void say(struct stream *s, const char *text)
     assert_int_equal(write(s->in, text, n), n);
 }
 
-/* The next line of its output; "" at its end. Lent until the next call. */
+/* The next line of its output; "" at its end. Valid until the next call. */
 static const char *hear(struct stream *s)
 {
     static char line[4096];
@@ -112,7 +112,7 @@ static void assert_job(const char *answer, const char *lane)
         fail_msg("\"%s\" is no job of %s", answer, lane);
 }
 
-/* The key that the job with this id asks for. */
+/* The key in the job with this id. */
 static void key_of(struct world *w, const char *job, char *out, size_t room)
 {
     const char *id = job + strlen("normal-");
@@ -127,7 +127,7 @@ static void key_of(struct world *w, const char *job, char *out, size_t room)
     freeReplyObject(r);
 }
 
-/* -- an answer for each line -- */
+/* -- an answer to each line -- */
 
 static void a_slow_producer_sees_its_acknowledgement_at_once(void **state)
 {
@@ -220,7 +220,7 @@ static void a_line_longer_than_any_job_is_passed_over(void **state)
 
 /* -- Redis goes away -- */
 
-/* Writes 1 to `count`, each on a line, from a process of its own. */
+/* Writes 1 to `count`, one per line, from a child process. */
 static pid_t feed(struct stream *s, int count)
 {
     pid_t pid = fork();
@@ -318,8 +318,7 @@ static void a_full_redis_is_waited_for(void **state)
     assert_int_equal(length(w, NORMAL), 2);
 }
 
-/* A Redis of which nothing is real but its answers: the first XADD is refused for want of memory,
- * and the n-th gets the id 1-n. */
+/* A fake Redis: the first XADD is refused because of memory, and the n-th gets the id 1-n. */
 static void serve(int listening)
 {
     char bytes[4096], answer[64];
@@ -327,7 +326,7 @@ static void serve(int listening)
     ssize_t n;
 
     prctl(PR_SET_PDEATHSIG,
-          SIGKILL); /* a test that fails leaves nobody behind who holds its output */
+          SIGKILL); /* ends with the test, even if it fails, because it holds the test's output */
     fd = accept(listening, NULL, NULL);
 
     while ((n = read(fd, bytes, sizeof(bytes) - 1)) > 0) {
@@ -425,7 +424,7 @@ static void while_redis_is_away_the_feeder_is_held_back(void **state)
     (void)finish(&s);
 }
 
-/* -- the end -- */
+/* -- ending -- */
 
 static void asked_to_stop_it_finishes_what_it_read(void **state)
 {
@@ -491,7 +490,7 @@ static void a_reader_that_sleeps_does_not_keep_it_from_being_killed(void **state
     start(w, &s, NULL);
     assert_true(fcntl(s.out, F_SETPIPE_SZ, 4096) > 0);
     feeder = feed(&s, 100000);
-    await_until(-1, AWAIT_PATIENCE_MS, length(w, NORMAL) > 500); /* more than the pipe holds */
+    await_until(-1, AWAIT_PATIENCE_MS, length(w, NORMAL) > 500); /* more than fits into the pipe */
     await_until(-1, AWAIT_PATIENCE_MS, kill(s.pid, SIGTERM) == 0 && is_dead(s.pid));
     assert_int_equal(finish(&s), -SIGTERM);
     assert_int_equal(waitpid(feeder, NULL, 0), feeder);

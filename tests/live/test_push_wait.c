@@ -68,7 +68,7 @@ static void a_job_that_is_already_over_is_not_waited_for_in_vain(void **state)
     struct rig *r = open_all(state, "");
 
     rig_start_leading(r, 0);
-    /* The first lines are settled long before the last one is typed. */
+    /* The first lines must be acknowledged before the last one is written. */
     assert_int_equal(
         shell_run(&the_shell,
                   "{ seq 600 | sed 's/^/k/'; until [ \"$(redis-cli -p %u XLEN "
@@ -123,7 +123,7 @@ static void waiting_outlives_a_redis_that_dies_and_comes_back(void **state)
     instance_await_said(&r->instances[0], "paused", 1);
     assert_int_equal(
         shell_run(&the_shell, "$P push --wait=60 a > $D/out 2> $D/err & echo $! > $D/pid"), 0);
-    /* It waits once it has subscribed. */
+    /* It waits as soon as it has subscribed. */
     rig_await(r, redis_server_int(r->redis, "EVAL %s 0",
                                   "return redis.call('PUBSUB','NUMSUB',"
                                   "'purgeline:{main}:settled')[2]") == 1);
@@ -149,7 +149,7 @@ static void a_push_of_urls_with_options_reaches_the_api(void **state)
     close_all(r);
 }
 
-/* -- check against an API -- */
+/* -- check with an API -- */
 
 static void check_is_content_with_a_good_token_and_its_services(void **state)
 {
@@ -220,11 +220,10 @@ static size_t begun_since(struct requests *q, uint64_t ms)
     return n;
 }
 
-/* A pause that returns before it holds is followed by purges that the operator has just forbidden.
- */
+/* If a pause returned before it is in effect, purges would be sent after it. */
 static void nothing_is_sent_after_a_pause_has_returned(void **state)
 {
-    /* Slow enough that there is something left to send. */
+    /* Slow enough that jobs remain to be sent. */
     struct rig *r = open_all(state, "    budget: {purges: 40, per_s: 1, burst: 1}\n");
 
     rig_start_leading(r, 0);

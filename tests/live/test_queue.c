@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Reading, and staying whole when connections and servers die. */
+ * Reading entries, and surviving the death of connections and servers. */
 #include "queue_world.h"
 
 static void jobs_pushed_before_the_first_start_are_read(void **state)
@@ -87,7 +87,7 @@ static void a_blocking_read_is_woken_by_any_lane(void **state)
         int answers = w->answers;
 
         start_read(w, 5, 5, 5, 15000);
-        assert_int_equal(ask_depth(w), 0); /* the writer is not held up */
+        assert_int_equal(ask_depth(w), 0); /* the writing connection is not blocked */
         push(w, lanes[i], "k");
         assert_int_equal(await(w, answers + 2), 0);
         assert_int_equal(w->count, 1);
@@ -169,7 +169,7 @@ static void a_deleted_entry_is_not_read(void **state)
     world_free(w);
 }
 
-/* The command left our buffers, but may still be on its way. */
+/* The command has left our buffers but may not have arrived yet. */
 static void wait_until_blocked(struct world *w)
 {
     bool blocked = false;
@@ -182,7 +182,7 @@ static void wait_until_blocked(struct world *w)
     }
 }
 
-/* The reply with the entries is on its way when the connection ends. */
+/* The connection ends while the reply with the entries is on its way. */
 static void entries_of_a_swallowed_reply_are_read_again(void **state)
 {
     struct world *w = world_new();
@@ -195,7 +195,7 @@ static void entries_of_a_swallowed_reply_are_read_again(void **state)
     start_read(w, 5, 5, 5, 15000);
     assert_int_equal(ask_depth(w), 0);
     wait_until_blocked(w);
-    /* served and cut in one transaction: the reply never leaves Redis */
+    /* executed and disconnected in one transaction, so the reply is never sent */
     redis_server_do(w->server, "MULTI");
     redis_server_do(w->server, "XADD " P "jobs:normal * service news keys swallowed");
     redis_server_do(w->server, "XADD " P "jobs:bulk * service news keys another");
@@ -270,7 +270,7 @@ static void a_flushed_redis_is_read_on(void **state)
     assert_int_equal(ask_read(w, 1, 5, 5), 0);
     assert_int_equal(w->count, 1);
     assert_string_equal(w->entries[0].text, "service=news\nkeys=after\n");
-    /* while a read waits */
+    /* while a read is waiting */
     answers = w->answers;
     start_read(w, 5, 5, 5, 15000);
     assert_int_equal(ask_depth(w), 0);
@@ -282,7 +282,7 @@ static void a_flushed_redis_is_read_on(void **state)
     world_free(w);
 }
 
-/* Ids may start again below what was seen. */
+/* The ids of a new stream may be lower than the last id that was read. */
 static void a_stream_that_was_made_anew_is_noticed(void **state)
 {
     struct world *w = world_new();
@@ -326,7 +326,7 @@ static void a_stream_key_of_another_type_is_an_outage_with_its_reason(void **sta
     world_free(w);
 }
 
-/* A machine that dies without a word leaves its blocked read behind. */
+/* A machine that dies without closing its connections leaves a blocked read behind. */
 static void a_read_left_behind_swallows_nothing(void **state)
 {
     struct world *w = world_new(), *next;
@@ -394,7 +394,7 @@ static void closing_answers_what_is_outstanding(void **state)
     redis_server_stop(server);
 }
 
-/* -- no room -- */
+/* -- not enough memory -- */
 
 static void what_there_was_no_room_for_is_read_again_in_order(void **state)
 {

@@ -147,7 +147,7 @@ static void an_unknown_ledger_is_empty(void **state)
 
     (void)state;
     assert_int_equal(ask_lease(w, 5000, NULL, ""), 0);
-    for (int i = 0; i < 2; i++) { /* nor does having asked make it known */
+    for (int i = 0; i < 2; i++) { /* asking does not make it known, either */
         assert_int_equal(ask_restore(w, LEDGER_WRITE, 3600000), 0);
         assert_false(w->budget.known);
         assert_int_equal(w->budget.spent_count, 0);
@@ -174,7 +174,7 @@ static void what_was_open_counts_as_spent_after_a_take_over(void **state)
     assert_int_equal(ask_lease(w, 60000, NULL, ""), 0);
     assert_int_equal(ask_spend(w, spend(100, 0)), 0);
     assert_int_equal(ask_spend(w, spend(70, 30)), 0);
-    assert_int_equal(ask_spend(w, spend(60, 0)), 0); /* ten were given back */
+    assert_int_equal(ask_spend(w, spend(60, 0)), 0); /* ten were returned */
     next = world_open(w->server, "next");
     assert_int_equal(ask_lease(next, 60000, "me", ""), 0);
     assert_int_equal(ask_restore(next, LEDGER_PURGE, 3600000), 0);
@@ -185,7 +185,7 @@ static void what_was_open_counts_as_spent_after_a_take_over(void **state)
     assert_int_equal(next->spent[0].cost, 30);
     assert_int_equal(next->spent[1].cost, 60);
     assert_in_range(next->spent[0].age_ms, 0, 10000);
-    assert_in_range(next->spent[1].age_ms + LATE_MS, 0, 10000); /* it may still be arriving */
+    assert_in_range(next->spent[1].age_ms + LATE_MS, 0, 10000); /* the request may still arrive */
     assert_int_equal(ask_restore(next, LEDGER_PURGE, 3600000), 0);
     assert_int_equal(spent_in_all(next), 90);
     assert_int_equal(ask_spend(w, spend(0, 5)), -EPERM);
@@ -195,8 +195,8 @@ static void what_was_open_counts_as_spent_after_a_take_over(void **state)
     world_free(w);
 }
 
-/* It does not know what the other one spent. */
-static void who_does_not_restore_what_another_one_spent_may_not_spend(void **state)
+/* It does not know the costs of the other instance. */
+static void an_instance_that_has_not_restored_the_budget_may_not_spend(void **state)
 {
     struct world *w = world_new(), *next;
 
@@ -213,7 +213,7 @@ static void who_does_not_restore_what_another_one_spent_may_not_spend(void **sta
     world_free(w);
 }
 
-/* How much older the only booking became while nobody led. */
+/* By how much the only cost aged while there was no leader. */
 static int64_t age_after(struct world *w, const char *clock_at, const char *clock_wall)
 {
     redis_server_do(w->server, "HSET " P "budget clock_at %s clock_wall %s", clock_at, clock_wall);
@@ -231,9 +231,9 @@ static void between_leaders_the_clock_that_says_less_is_believed(void **state)
     snprintf(minute_ago, sizeof(minute_ago), "%llu", (unsigned long long)clock_wall_ms() - 60000);
     assert_int_equal(ask_lease(w, 60000, NULL, ""), 0);
     assert_int_equal(ask_spend(w, spend(0, 30)), 0);
-    assert_in_range(age_after(w, "1000", now), 0, 10000);          /* Redis' was set forward */
-    assert_in_range(age_after(w, now, "1000"), 0, 10000);          /* our own was */
-    assert_in_range(age_after(w, "9999999999999", now), 0, 10000); /* Redis' was set back */
+    assert_in_range(age_after(w, "1000", now), 0, 10000); /* Redis' clock was set forward */
+    assert_in_range(age_after(w, now, "1000"), 0, 10000); /* our own clock was set forward */
+    assert_in_range(age_after(w, "9999999999999", now), 0, 10000); /* Redis' clock was set back */
     assert_in_range(age_after(w, minute_ago, minute_ago), 60000, 90000);
     world_free(w);
 }
@@ -244,13 +244,13 @@ static void the_leader_keeps_the_time_of_the_account(void **state)
 
     (void)state;
     assert_int_equal(ask_lease(w, 60000, NULL, ""), 0);
-    expect_int(w, 0, "HEXISTS " P "budget clock"); /* taken over: it is to be restored first */
+    expect_int(w, 0, "HEXISTS " P "budget clock"); /* the budget must be restored first */
     assert_int_equal(ask_lease(w, 60000, NULL, ""), 0);
     expect_int(w, 1, "HEXISTS " P "budget clock");
     world_free(w);
 }
 
-/* The reply is lost, not the effect: the booking is repeated and counts once. */
+/* Only the reply is lost. The command is repeated, and counts once. */
 static void a_booking_whose_reply_was_lost_counts_once(void **state)
 {
     struct world *w = world_new();
@@ -263,7 +263,7 @@ static void a_booking_whose_reply_was_lost_counts_once(void **state)
     assert_int_equal(ask_spend(w, spend(0, 40)), -ENOTCONN);
     redis_server_restart(w->server);
     run_until(w, w->ups == 2);
-    /* carried out in our place, as the lost one may have been */
+    /* as if the lost command had been executed */
     redis_server_do(w->server, "HINCRBY " P "budget purge:booked 40");
     redis_server_do(w->server, "HINCRBY " P "budget purge:seq 1");
     redis_server_do(w->server, "XADD " P "spent:purge * c 40");
@@ -286,7 +286,7 @@ static void a_booking_that_never_arrived_counts_once_when_repeated(void **state)
     assert_int_equal(ask_spend(w, spend(0, 40)), -ENOTCONN);
     redis_server_restart(w->server);
     run_until(w, w->ups == 2);
-    assert_int_equal(ask_spend(w, spend(0, 45)), 0); /* repeated, with what came since */
+    assert_int_equal(ask_spend(w, spend(0, 45)), 0); /* repeated together with new costs */
     assert_int_equal(ask_restore(w, LEDGER_PURGE, 3600000), 0);
     assert_int_equal(spent_in_all(w), 95);
     world_free(w);
@@ -303,7 +303,7 @@ static void what_is_older_than_the_window_is_not_restored(void **state)
     assert_int_equal(ask_restore(w, LEDGER_PURGE, 3600000), 0);
     assert_int_equal(spent_in_all(w), 3);
     assert_int_equal(ask_restore(w, LEDGER_PURGE, 4000000000000), 0);
-    assert_int_equal(spent_in_all(w), 102); /* trimming takes whole nodes only */
+    assert_int_equal(spent_in_all(w), 102); /* Redis trims only whole nodes */
     world_free(w);
 }
 
@@ -320,7 +320,8 @@ static void old_bookings_are_trimmed(void **state)
     world_free(w);
 }
 
-/* An answer can be lost, and the leader die with it: names stay until it says that it has them. */
+/* An answer can be lost together with the leader, so Redis keeps the names until the leader
+ * confirms them. */
 static void cancelled_jobs_are_told_until_the_leader_has_heard(void **state)
 {
     struct world *me = world_new(), *you = world_open(me->server, "you");
@@ -332,7 +333,7 @@ static void cancelled_jobs_are_told_until_the_leader_has_heard(void **state)
     assert_int_equal(me->lead.cancelled_count, 64);
     expect_int(me, 70, "LLEN " P "cancelled");
 
-    /* It dies: whoever leads next is told the same. */
+    /* It dies, and the next leader is told the same names. */
     redis_server_do(me->server, "DEL " P "lease");
     assert_int_equal(ask_lease(you, 5000, NULL, ""), 0);
     assert_int_equal(you->lead.cancelled_count, 64);
@@ -341,7 +342,7 @@ static void cancelled_jobs_are_told_until_the_leader_has_heard(void **state)
     assert_int_equal(you->lead.cancelled_count, 6);
     assert_int_equal(you->lead.cancelled[0].id.seq, 64);
 
-    /* What it heard of is not at the front any more. */
+    /* The confirmed name is no longer at the front. */
     redis_server_do(me->server, "LPOP " P "cancelled");
     assert_int_equal(ask_lease(you, 5000, NULL, ""), 0);
     assert_int_equal(you->lead.cancelled_count, 5);
@@ -364,7 +365,7 @@ int main(void)
         cmocka_unit_test(an_unknown_ledger_is_empty),
         cmocka_unit_test(without_the_lease_nothing_is_spent),
         cmocka_unit_test(what_was_open_counts_as_spent_after_a_take_over),
-        cmocka_unit_test(who_does_not_restore_what_another_one_spent_may_not_spend),
+        cmocka_unit_test(an_instance_that_has_not_restored_the_budget_may_not_spend),
         cmocka_unit_test(between_leaders_the_clock_that_says_less_is_believed),
         cmocka_unit_test(the_leader_keeps_the_time_of_the_account),
         cmocka_unit_test(a_booking_whose_reply_was_lost_counts_once),

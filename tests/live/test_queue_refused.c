@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * A Redis that refuses: full, without its disk, with something else in our keys. */
+ * A Redis that refuses commands because it is full, has no disk, or has other data in our keys. */
 #include "queue_world.h"
 
-/* Sidekiq, BullMQ and others lost jobs to a full Redis:
- * https://github.com/sidekiq/sidekiq/issues/2883. What frees memory must go on. */
+/* Sidekiq, BullMQ and others lost jobs when Redis was full:
+ * https://github.com/sidekiq/sidekiq/issues/2883. Commands that free memory must still work. */
 static void a_full_redis_still_lets_jobs_end(void **state)
 {
     struct world *w = world_new();
@@ -47,8 +47,8 @@ static void a_full_redis_still_lets_jobs_end(void **state)
     world_free(w);
 }
 
-/* As it does without its replicas, and, in other words, when it cannot write its disk:
- * https://redis.io/docs/latest/operate/oss_and_stack/management/replication/ */
+/* Redis refuses writes without its replicas, or, with another message, when it cannot write to
+ * disk: https://redis.io/docs/latest/operate/oss_and_stack/management/replication/ */
 static void a_redis_that_refuses_every_write_says_enomem_and_loses_nothing(void **state)
 {
     struct world *w = world_new();
@@ -90,7 +90,8 @@ static void a_dead_key_of_another_type_loses_nothing(void **state)
     world_free(w);
 }
 
-/* The first is buried, the second cannot be put off: repeating both buries the first only once. */
+/* The first becomes a dead letter, but the second cannot be postponed. After repeating both, there
+ * is only one dead letter. */
 static void a_failure_in_the_middle_moves_nothing_twice(void **state)
 {
     struct world *w = world_new();

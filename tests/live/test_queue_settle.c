@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The end of jobs: receipts, dead letters, later. */
+ * The end of jobs: receipts, dead letters, postponed jobs. */
 #include "queue_world.h"
 
 static const char odd_key[] = "a\0b\r\n\xff\xfe\"\\ \xc3\xa4";
@@ -82,11 +82,12 @@ static void without_receipts_nothing_is_left(void **state)
     assert_int_equal(ask_depth(w), 0);
     assert_int_equal(w->depth[LANE_BULK].entries, 0);
     expect_int(w, 0, "EXISTS " P "receipt:bulk-0-0 " P "dead " P "postponed");
-    expect_int(w, 1, "DBSIZE"); /* the stream */
+    expect_int(w, 1, "DBSIZE"); /* only the stream */
     world_free(w);
 }
 
-/* Somebody deletes entries while their purge is on the wire; of one he says why. */
+/* Somebody deletes entries while their purges are in flight, and writes the reason for one of them.
+ */
 static void a_receipt_that_is_there_is_not_written_over(void **state)
 {
     struct world *w = world_new();
@@ -142,7 +143,7 @@ static void settling_twice_changes_nothing_the_second_time(void **state)
     world_free(w);
 }
 
-/* Some of a batch ended before: those keep their receipt, the others get theirs. */
+/* Some jobs of a batch have ended before. They keep their receipts, and the others get theirs. */
 static void a_batch_that_ended_in_part_is_completed(void **state)
 {
     struct world *w = world_new();
@@ -184,7 +185,7 @@ static void a_receipt_carries_ref_and_reason(void **state)
     world_free(w);
 }
 
-/* What is no UTF-8 is read as Latin-1; whatever comes, the receipt is JSON. */
+/* Bytes that are not UTF-8 are read as Latin-1, so that the receipt is always valid JSON. */
 static void any_ref_makes_a_valid_receipt(void **state)
 {
     static const struct {
@@ -199,7 +200,7 @@ static void any_ref_makes_a_valid_receipt(void **state)
         {"\xed\xa0\x80", 3, "\xc3\xad\xc2\xa0\xc2\x80"}, /* a surrogate */
         {"\xc0\xaf", 2, "\xc3\x80\xc2\xaf"},             /* overlong */
         {"\xf4\x90\x80\x80", 4, "\xc3\xb4\xc2\x90\xc2\x80\xc2\x80"},
-        {"x\xe2\x82", 3, "x\xc3\xa2\xc2\x82"}, /* cut off */
+        {"x\xe2\x82", 3, "x\xc3\xa2\xc2\x82"}, /* truncated */
         {"]<>[^%-]", 8, "]<>[^%-]"},
     };
     struct world *w = world_new();
@@ -297,7 +298,7 @@ static void later_returns_byte_exact_under_its_first_id(void **state)
                           sizeof(odd_key)));
     assert_int_equal(ask_read(w, 0, 1, 0), 0);
     job = job_id(&w->entries[0]);
-    for (int round = 0; round < 2; round++) { /* the second time it has a `job` of its own */
+    for (int round = 0; round < 2; round++) { /* the second entry has its own `job` field */
         s = ended(&w->entries[0], OUTCOME_LATER);
         s.due_ms = 1900000000123 + (uint64_t)round;
         assert_int_equal(ask_settle(w, &s, 1), 0);
@@ -322,7 +323,7 @@ static void later_returns_byte_exact_under_its_first_id(void **state)
     s = ended(&w->entries[0], OUTCOME_PURGED);
     assert_int_equal(ask_settle(w, &s, 1), 0);
     expect_receipt(w, job, "purged");
-    expect_int(w, 2, "DBSIZE"); /* the stream, one receipt */
+    expect_int(w, 2, "DBSIZE"); /* the stream and one receipt */
     free(job);
     world_free(w);
 }
@@ -453,7 +454,7 @@ static void an_end_is_published(void **state)
     world_free(w);
 }
 
-/* An entry of 10,000 URLs has more fields than a script can hand to XADD. */
+/* An entry with 10,000 URLs has more fields than a script can pass to XADD. */
 static void push_large(struct world *w, int urls)
 {
     size_t count = 3 + 2 * (size_t)urls;
@@ -519,8 +520,8 @@ static void jobs_at_the_edge_of_what_a_script_can_carry_end_as_others(void **sta
     a_job_of_very_many_fields_can_die_and_wait(10000);
 }
 
-/* Killed after a large one was written to its new place and before the old was given up: it is
- * read and put off again, and what was written is not in the way. */
+/* The leader was killed after it wrote a large job to its new place and before it removed the old
+ * entry. The job is read and postponed again, and the existing copy does no harm. */
 static void a_large_job_that_was_half_moved_is_moved_once(void **state)
 {
     struct world *w = world_new();
@@ -552,7 +553,7 @@ static void a_large_job_that_was_half_moved_is_moved_once(void **state)
     world_free(w);
 }
 
-/* Cancelled while it was being put off: what was written of it goes. */
+/* The job is cancelled while it is being postponed, and its copy is removed. */
 static void a_large_job_that_went_meanwhile_leaves_nothing(void **state)
 {
     struct world *w = world_new();
@@ -566,7 +567,7 @@ static void a_large_job_that_went_meanwhile_leaves_nothing(void **state)
     s.due_ms = 5;
     answers = w->answers;
     queue_settle(w->q, &s, 1, 60, world_on_done, w);
-    redis_server_do(w->server, "DEL " P "jobs:bulk"); /* at whatever step it is */
+    redis_server_do(w->server, "DEL " P "jobs:bulk"); /* at any of its steps */
     run_until(w, w->answers == answers + 1);
     assert_int_equal(w->err, 0);
     assert_int_equal(redis_server_int(w->server, "HLEN " P "postponed:jobs"),
@@ -599,7 +600,7 @@ static void an_oversized_entry_is_buried_with_what_was_kept_of_it_and_once(void 
     s.fields_count = array_len(kept);
     job = job_id(&w->entries[0]);
     assert_int_equal(ask_settle(w, &s, 1), 0);
-    assert_int_equal(ask_settle(w, &s, 1), 0); /* its answer was lost: nothing twice */
+    assert_int_equal(ask_settle(w, &s, 1), 0); /* the answer was lost; it must not be repeated */
     expect_int(w, 1, "XLEN " P "dead");
     expect_int(w, 1, "XLEN " P "jobs:normal");
     expect_receipt(w, job, "dead");

@@ -47,7 +47,7 @@ static void a_host_name_is_resolved(void **state)
     (void)state;
     open_world(&w, url);
     run_until(&w, w.ups == 1);
-    assert_int_equal(w.downs, 0); /* whatever ::1 says, 127.0.0.1 is tried before anybody is told */
+    assert_int_equal(w.downs, 0); /* 127.0.0.1 is tried before the failure of ::1 is reported */
     close_world(&w);
     free(url);
 }
@@ -319,7 +319,7 @@ static int count_commands(const char *p, ssize_t n)
     return count;
 }
 
-/* Says LOADING on its first two connections, PONG to everything on later ones. */
+/* Answers LOADING on its first two connections, and PONG to everything on later ones. */
 static void play_a_loading_server(int listener)
 {
     static const char loading[] = "-LOADING Redis is loading the dataset in memory\r\n";
@@ -404,7 +404,7 @@ static void an_idle_connection_is_kept_under_watch(void **state)
     (void)state;
     open_world(&w, redis_server_url(w.server));
     run_until(&w, w.ups == 1);
-    run_for(&w, 300); /* delayed acknowledgements have their own timer, for at most 200 ms */
+    run_for(&w, 300); /* a delayed acknowledgement has its own timer, of at most 200 ms */
     snprintf(peer, sizeof(peer), "0100007F:%04X 01 ", redis_server_port(w.server));
     f = fopen("/proc/net/tcp", "r");
     assert_non_null(f);
@@ -415,7 +415,7 @@ static void an_idle_connection_is_kept_under_watch(void **state)
     close_world(&w);
 }
 
-/* The first reason of an outage must not be the last word when Redis is back and refuses us. */
+/* When Redis is back and refuses our login, the reported reason must change. */
 static void a_password_that_is_missing_is_said_although_the_outage_began_otherwise(void **state)
 {
     struct world w = {.server = redis_server_start(NULL, NULL)};

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A Redis that stands still: its connection is given up when an answer is owed for too long, and
- * only then. */
+ * A Redis that hangs: its connection is closed if an answer takes too long, and only then. */
 #include "redis_world.h"
 
 static void open_with_patience(struct world *w, uint32_t ms)
@@ -10,7 +9,7 @@ static void open_with_patience(struct world *w, uint32_t ms)
     run_until(w, w->ups == 1);
 }
 
-/* No single command can be taken back, so all that is owed ends, as unknown. */
+/* No single command can be withdrawn, so all unanswered commands end with an unknown result. */
 static void a_server_that_stops_answering_is_given_up_and_found_again(void **state)
 {
     struct world w = {.server = redis_server_start(NULL, NULL)};
@@ -34,7 +33,7 @@ static void a_server_that_stops_answering_is_given_up_and_found_again(void **sta
     close_world(&w);
 }
 
-static void who_owes_nothing_may_be_silent(void **state)
+static void a_server_that_owes_no_answer_may_be_silent(void **state)
 {
     struct world w = {.server = redis_server_start(NULL, NULL)};
 
@@ -47,7 +46,7 @@ static void who_owes_nothing_may_be_silent(void **state)
     close_world(&w);
 }
 
-/* -- a command whose answer comes as bytes -- */
+/* -- a command with a streamed answer -- */
 
 static char bytes[100];
 static size_t bytes_n;
@@ -111,7 +110,8 @@ static void a_stream_that_falls_silent_is_given_up(void **state)
     close_world(&w);
 }
 
-/* A loop that stood still finds its deadline over and the answer unread: it was not Redis. */
+/* If our own loop was blocked, the answer may be unread when the timeout expires. This is not
+ * Redis' fault. */
 static void an_answer_that_nobody_read_is_no_silence(void **state)
 {
     struct world w = {.server = redis_server_start(NULL, NULL)};
@@ -121,7 +121,7 @@ static void an_answer_that_nobody_read_is_no_silence(void **state)
     command(&w, "ECHO", "a");
     run_for(&w, 1);
     command(&w, "ECHO", "b");
-    usleep(300000); /* the loop stands still: there is no event to wait for */
+    usleep(300000); /* blocks the loop; there is no event to wait for */
     run_until(&w, w.replies == 2);
     assert_int_equal(w.nulls, 0);
     assert_int_equal(w.downs, 0);
@@ -132,7 +132,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_server_that_stops_answering_is_given_up_and_found_again),
-        cmocka_unit_test(who_owes_nothing_may_be_silent),
+        cmocka_unit_test(a_server_that_owes_no_answer_may_be_silent),
         cmocka_unit_test(a_command_that_waits_in_redis_has_that_time_on_top),
         cmocka_unit_test(a_stream_that_falls_silent_is_given_up),
         cmocka_unit_test(an_answer_that_nobody_read_is_no_silence),

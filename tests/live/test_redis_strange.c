@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * Somebody answers at the address of Redis who does not keep to its protocol. The connection is
- * given up with a reason, and the next one may be better; hiredis has assertions that such answers
- * would meet. */
+ * The server at Redis' address does not follow the protocol. The connection is closed with a
+ * reason, and another one is tried. Some of these answers would fail assertions in hiredis. */
 #include <errno.h>
 #include <fcntl.h>
 
 #include "client.h"
 #include "redis_world.h"
 
-#define GREETING 3 /* CLIENT SETNAME, ROLE, PING; a client that waits sends SELECT */
+#define GREETING 3 /* CLIENT SETNAME, ROLE, PING; a blocking client sends SELECT */
 
 static char loopback[] = "127.0.0.1";
 
@@ -34,18 +33,18 @@ static int count_commands(const char *p, ssize_t n)
     return count;
 }
 
-/* Answers each command with OK. On its first connection what is strange comes right after the
- * answer to the greeting, or is the answer to the command that follows it. */
+/* Answers each command with OK. On its first connection, it sends strange bytes right after the
+ * answer to the greeting, or as the answer to the next command. */
 struct stranger {
     const char *says;
     bool asked;
-    bool first; /* at once, in the place of any answer */
+    bool first; /* at once, instead of any answer */
 };
 
 static void say(int fd, const char *text)
 {
     if (write(fd, text, strlen(text)) < 0)
-        return; /* it has hung up, which it may */
+        return; /* the client has disconnected, which is allowed */
 }
 
 static void serve(int fd, const struct stranger *s)
@@ -102,7 +101,7 @@ static void close_stranger(struct world *w, pid_t child)
     waitpid(child, NULL, 0);
 }
 
-/* -- more answers than commands -- */
+/* -- answers without a command -- */
 
 static void an_answer_to_nothing_ends_the_connection(void **state)
 {
@@ -135,7 +134,7 @@ static void an_answer_to_nothing_ends_the_connection(void **state)
     }
 }
 
-/* -- messages that are none -- */
+/* -- invalid messages -- */
 
 static void on_message(void *ctx, const struct span *text)
 {
@@ -184,7 +183,7 @@ static void a_message_of_another_form_ends_the_subscription(void **state)
     }
 }
 
-/* Only its third part is the message. */
+/* Only the third element is the message. */
 static void whatever_a_message_says_is_handed_over(void **state)
 {
     static const char says[] = "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n*1\r\n*0\r\n"
@@ -203,10 +202,10 @@ static void whatever_a_message_says_is_handed_over(void **state)
     close_stranger(&w, child);
 }
 
-/* -- commands that wait for their answers -- */
+/* -- blocking commands -- */
 
-/* A few bytes, and room for hundreds of megabytes. */
-static void an_answer_that_promises_too_much_is_none(void **state)
+/* A few bytes that promise hundreds of megabytes. */
+static void an_answer_that_promises_too_much_is_refused(void **state)
 {
     const struct stranger s = {"*9000000\r\n*9000000\r\n", false, true};
     struct redis_address a = {.host = loopback};
@@ -227,7 +226,7 @@ int main(void)
         cmocka_unit_test(an_answer_to_nothing_ends_the_connection),
         cmocka_unit_test(a_message_of_another_form_ends_the_subscription),
         cmocka_unit_test(whatever_a_message_says_is_handed_over),
-        cmocka_unit_test(an_answer_that_promises_too_much_is_none),
+        cmocka_unit_test(an_answer_that_promises_too_much_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

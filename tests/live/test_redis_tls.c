@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Redis behind TLS, with a certificate signed by an authority of the test's own. A purgeline that
- * was built without TLS to Redis (Debian 12's hiredis has none) must say so. */
+ * Redis with TLS and a certificate of the test's own CA. A purgeline that was built without TLS to
+ * Redis (Debian 12's hiredis does not have it) must say so. */
 #include "rig.h"
 
 #include <stdio.h>
@@ -23,8 +23,8 @@ static void run(struct world *w, const char *line)
 
 #define NEW_KEY "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
 
-/* Redis also listens on a TLS port, as `name` ("IP:127.0.0.1"); PURGELINE_REDIS leads there. The
- * authority is in $D/ca.pem. */
+/* Redis also listens on a TLS port with a certificate for `name` ("IP:127.0.0.1"), and
+ * PURGELINE_REDIS is its address. The CA is in $D/ca.pem. */
 static void open_world(struct world *w, void **state, const char *name)
 {
     unsigned port = redis_server_free_port();
@@ -55,7 +55,7 @@ static void trust(struct world *w, const char *file)
 {
     char *path = alloc_printf("%s/%s", w->shell.folder, file);
 
-    setenv("SSL_CERT_FILE", path, 1); /* OpenSSL's own, instead of the system's authorities */
+    setenv("SSL_CERT_FILE", path, 1); /* OpenSSL's variable that replaces the system's CAs */
     free(path);
 }
 
@@ -85,7 +85,7 @@ static void a_job_goes_all_its_way_over_tls(void **state)
     shell_assert_out(&w.shell, "purged");
     assert_int_equal(requests_naming(&w.rig->requests, "a-key", 200), 1);
     run(&w, "$P status");
-    /* What reads for a long time and what writes much goes over it as well. */
+    /* Also tests long reads and large writes. */
     run(&w, "seq 1000 | sed 's/^/many-/' | $P push --lane bulk -");
     rig_await_empty(w.rig);
     assert_int_equal(rig_receipts(w.rig, "purged"), 1001);

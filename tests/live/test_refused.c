@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Redis is connected and refuses: it is said once, the instance is not ready but alive, status and
- * metrics say so, check names the key, and check --repair mends it without deleting anything. */
+ * Redis is connected but refuses commands: this is logged once, the instance is not ready but
+ * alive, status and metrics show it, check names the key, and check --repair repairs it without
+ * deleting anything. */
 #include "http_world.h"
 
 #include "shell.h"
@@ -11,7 +12,7 @@
 
 static struct shell sh;
 
-/* An instance with an endpoint that need not become ready. */
+/* An instance with an HTTP endpoint that does not have to become ready. */
 static struct world open_unready(void **state)
 {
     struct world w = {.r = rig_open(state, BUDGET, HTTP_LISTENS)};
@@ -93,7 +94,7 @@ static void assert_well_again(struct world *w, const char *key)
     free(over);
 }
 
-/* How often the trouble itself was said. */
+/* How many times the problem itself was logged. */
 static size_t complaints(struct world *w, const char *key)
 {
     char *text = alloc_printf("error \"The key %s", key);
@@ -157,7 +158,8 @@ static void a_key_that_breaks_under_the_leader_is_said_and_mended(void **state)
     close_all(&w);
 }
 
-/* Nothing may be sent for a window after the budget was set aside: who knows what was. */
+/* After the budget was moved aside, nothing may be sent for one window, because it is unknown what
+ * was spent. */
 static void counting_anew_assumes_that_the_whole_budget_was_spent(void **state)
 {
     struct world w = open_unready(state);
@@ -200,7 +202,7 @@ static void a_lane_of_another_type_is_named(void **state)
     close_all(&w);
 }
 
-/* An id from the far future: all later ones of the lane come after it. */
+/* After an id from the far future, all later ids of the lane are even higher. */
 static void an_id_beyond_any_clock_is_said_and_mended(void **state)
 {
     struct world w = open_unready(state);

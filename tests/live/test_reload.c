@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * What a SIGHUP changes, what it leaves alone, and what it costs. */
+ * Effects and costs of a SIGHUP, and settings that it does not change. */
 #include "http_world.h"
 #include "rawhttp.h"
 #include "shell.h"
 
-/* -- the daemon's log, read as it grows ------------------------------------------------------- */
+/* -- reading the daemon's log ----------------------------------------------------------------- */
 
 struct tail {
     FILE *f;
@@ -20,13 +20,13 @@ static struct tail tail_open(const struct instance *i)
     return t;
 }
 
-/* Whether a line with the text has come; it is in t->line then. */
+/* Whether a line with the text has appeared; t->line then contains it. */
 static bool tail_has(struct tail *t, const char *text)
 {
     long start;
 
     while ((start = ftell(t->f)) >= 0 && fgets(t->line, sizeof(t->line), t->f)) {
-        if (!strchr(t->line, '\n')) { /* not all of it yet */
+        if (!strchr(t->line, '\n')) { /* an incomplete line */
             assert_int_equal(fseek(t->f, start, SEEK_SET), 0);
             return false;
         }
@@ -51,10 +51,11 @@ static unsigned long in_use(const struct tail *t)
     return strtoul(strchr(at, '=') + 1, NULL, 10);
 }
 
-/* -- what it costs ---------------------------------------------------------------------------- */
+/* -- costs of a reload ------------------------------------------------------------------------ */
 
-/* The 1,025th was refused, and each of those before was kept. Every fiftieth changes how purges are
- * counted, so that the old configuration is needed until what is on the wire has landed. */
+/* In an older version, the 1,025th reload failed, and all earlier configurations stayed in memory.
+ * Every fiftieth reload changes how purges are counted, so that the old configuration is needed
+ * until all requests in flight have ended. */
 static void five_thousand_reloads_under_traffic_keep_no_old_configuration(void **state)
 {
     struct world w = world_open(state, "", CMS);
@@ -73,7 +74,7 @@ static void five_thousand_reloads_under_traffic_keep_no_old_configuration(void *
         most = in_use(&t) > most ? in_use(&t) : most;
     }
     world_flush(&w);
-    reload(w.r, &t); /* puts the one before away */
+    reload(w.r, &t); /* frees the previous one */
     http_expect(w.h, 202, "POST", "/v1/purge", "{\"keys\":[\"last\"]}", KEY_HEADER, NULL);
     reload(w.r, &t);
     if (in_use(&t) > 3 || most > 50)
@@ -83,9 +84,10 @@ static void five_thousand_reloads_under_traffic_keep_no_old_configuration(void *
     world_close(&w);
 }
 
-/* -- the endpoint's own settings -------------------------------------------------------------- */
+/* -- settings of the endpoint ----------------------------------------------------------------- */
 
-/* A visit from 127.0.0.1 to `host`: its status; 0: nobody listens, or the other side hung up. */
+/* Sends a request from 127.0.0.1 to `host`. Returns the status; 0 if nobody listens or the server
+ * disconnects. */
 static int visit(const char *host, unsigned port)
 {
     char base[64];
@@ -125,8 +127,9 @@ static struct world open_at(void **state, const char *host, unsigned port)
     return w;
 }
 
-/* Whoever narrows the address to this machine's own was still exposed, and the log said that all
- * was read anew. The port is the same: the old socket is in the way of the new one. */
+/* In an older version, the endpoint stayed reachable from outside after its address was restricted
+ * to this machine, although the log said that everything was reloaded. The port is the same, so the
+ * old socket blocks the new one. */
 static void a_narrowed_address_is_left_at_once(void **state)
 {
     unsigned port = free_port();
@@ -145,7 +148,7 @@ static void a_narrowed_address_is_left_at_once(void **state)
     instance_await_said(&w.r->instances[0], "instead_of=0.0.0.0:", 1);
     assert_int_equal(visit("127.0.0.2", port), 0);
     assert_int_equal(visit("127.0.0.1", port), 200);
-    /* Its connection was kept alive by the client, but not by us. */
+    /* The client kept its connection, but the server closed it. */
     assert_int_equal(http_do(kept, "GET", "/livez", NULL, NULL)->status, 0);
     http_close(kept);
 
@@ -165,7 +168,7 @@ static void an_address_that_is_taken_leaves_the_old_one_and_that_is_said(void **
     struct tail t = tail_open(&w.r->instances[0]);
     char line[64];
 
-    /* The Redis of the test listens there. */
+    /* The test's Redis uses this port. */
     snprintf(line, sizeof(line), "listen: 127.0.0.1:%u\n", redis_server_port(w.r->redis));
     configure(&w, line);
     reload(w.r, &t);
@@ -182,7 +185,7 @@ static void an_address_that_is_taken_leaves_the_old_one_and_that_is_said(void **
     rig_close(w.r);
 }
 
-/* The purges in Redis are sent meanwhile. */
+/* In the meantime, the purges in Redis are sent. */
 static void a_port_that_is_taken_at_the_start_is_waited_for(void **state)
 {
     struct rig *r = rig_open(state, "", "");
@@ -229,7 +232,7 @@ static void http_can_be_ended_and_begun_again(void **state)
         reload(w.r, &t);
         await_until(-1, AWAIT_PATIENCE_MS, visit("127.0.0.1", port) == 200);
     }
-    /* Changed back while the first is still ending. */
+    /* Changed back while the first listener is still closing. */
     configure(&w, "listen: \"\"\n");
     instance_signal(&w.r->instances[0], SIGHUP);
     await_until(-1, AWAIT_PATIENCE_MS, tail_has(&t, "were reloaded"));
@@ -237,7 +240,7 @@ static void http_can_be_ended_and_begun_again(void **state)
     reload(w.r, &t);
     await_until(-1, AWAIT_PATIENCE_MS, visit("127.0.0.1", port) == 200);
     configure(&w, "listen: \"\"\n");
-    reload(w.r, &t); /* and stopped while it is ending */
+    reload(w.r, &t); /* and stopped while it is closing */
     fclose(t.f);
     rig_close(w.r);
 }
@@ -253,8 +256,8 @@ static int push(const struct world *w, size_t bytes)
     return status;
 }
 
-/* From an address that is counted. The status of the answer, with the connection left open; 0: it
- * was hung up on, and is closed. */
+/* Connects from an address that has a limit. Returns the status and leaves the connection open; 0
+ * if the server disconnects. */
 static int knock(struct rawhttp *r, unsigned port)
 {
     int status;
@@ -284,7 +287,7 @@ static void the_limits_of_the_endpoint_are_taken(void **state)
     configure(&w, HTTP_LISTENS "http: {idle_s: 1}\n");
     reload(w.r, &t);
     await_until(-1, AWAIT_PATIENCE_MS, push(&w, 4096) == 202);
-    rawhttp_open(&silent, port); /* would be kept for a minute */
+    rawhttp_open(&silent, port); /* would stay open for a minute */
     rawhttp_await_end(&silent);
     rawhttp_close(&silent);
 
@@ -300,10 +303,10 @@ static void the_limits_of_the_endpoint_are_taken(void **state)
     configure(&w, HTTP_LISTENS "http: {per_address: 1}\n");
     reload(w.r, &t);
     await_until(-1, AWAIT_PATIENCE_MS, visit("127.0.0.1", port) == 200);
-    http_close(w.h); /* its connection would be the one */
+    http_close(w.h); /* otherwise it would use the only connection */
     w.h = NULL;
     await_until(-1, AWAIT_PATIENCE_MS,
-                knock(&silent, port) == 200); /* the ones before may linger */
+                knock(&silent, port) == 200); /* earlier connections may still be closing */
     assert_int_equal(knock(&other, port), 0);
 
     configure(&w, HTTP_LISTENS "http: {connections: 1}\n");
@@ -316,7 +319,8 @@ static void the_limits_of_the_endpoint_are_taken(void **state)
     rig_close(w.r);
 }
 
-/* All but these is taken; before, nothing was, and only the first of them was named. */
+/* All settings but these are applied. In an older version none was, and only the first was named.
+ */
 static void settings_that_need_a_restart_are_named_and_the_others_taken(void **state)
 {
     struct world w = world_open(state, "", CMS);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Limits of the process that are too low, at its start and while it runs: it says so, and goes on
- * when there is room again. */
+ * Resource limits of the process that are too low, at the start and later. The daemon reports them,
+ * and continues when resources are available again. */
 #include "rig.h"
 
 #include <signal.h>
@@ -28,8 +28,8 @@ static void too_few_files_are_said_at_the_start(void **state)
     shell_close(&s);
 }
 
-/* Root has no limit of threads, so it is another user, whom nobody else is. Leaks are looked for in
- * a thread, too. */
+/* Root has no limit for threads, so this uses an otherwise unused user. The leak sanitizer needs a
+ * thread, too. */
 static void too_few_threads_are_said_at_the_start(void **state)
 {
     const char *as = geteuid() ? "" : "setpriv --reuid 54321 --clear-groups --inh-caps=-all";
@@ -47,7 +47,7 @@ static void too_few_threads_are_said_at_the_start(void **state)
     shell_close(&s);
 }
 
-/* -- while it runs -- */
+/* -- while running -- */
 
 static bool is_open(const struct instance *i, rlim_t file)
 {
@@ -59,8 +59,8 @@ static bool is_open(const struct instance *i, rlim_t file)
     return open;
 }
 
-/* So many more than it has: the limit is for their numbers, and some below may be free. Returns
- * what it might before. */
+/* Lowers the limit so that it can open `more` files. The limit is for file numbers, and some lower
+ * ones may be free. Returns the old limit. */
 static struct rlimit allow_files(const struct instance *i, unsigned more)
 {
     struct rlimit before, now;
@@ -78,8 +78,8 @@ static void allow_again(const struct instance *i, const struct rlimit *before)
     assert_int_equal(prlimit(i->pid, RLIMIT_NOFILE, before, NULL), 0);
 }
 
-/* The first who waits for a job makes it open one more connection to Redis. */
-static void who_waits_for_a_job_needs_no_file(void **state)
+/* The first client that waits for a job causes another connection to Redis. */
+static void waiting_for_a_job_needs_no_file_descriptor(void **state)
 {
     static const char key[] = "{\"keys\":[\"a\"]}";
     struct rig *r = rig_open(state, "", "listen: 127.0.0.1:0\n");
@@ -89,7 +89,7 @@ static void who_waits_for_a_job_needs_no_file(void **state)
 
     rawhttp_open(&v, rawhttp_port(i));
     rawhttp_say(&v, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    (void)rawhttp_await_any(&v); /* so it was let in */
+    (void)rawhttp_await_any(&v); /* so it was accepted */
     before = allow_files(i, 0);
     rawhttp_say(&v,
                 "POST /v1/purge HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=60\r\n"
@@ -102,7 +102,7 @@ static void who_waits_for_a_job_needs_no_file(void **state)
     rig_close(r);
 }
 
-/* An address that comes with a reload waits for room. */
+/* An address that a reload adds is opened when there are enough file descriptors. */
 static void http_waits_for_files(void **state)
 {
     struct rig *r = rig_open(state, "", "");
@@ -122,7 +122,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         rig_test(too_few_files_are_said_at_the_start),
         rig_test(too_few_threads_are_said_at_the_start),
-        rig_test(who_waits_for_a_job_needs_no_file),
+        rig_test(waiting_for_a_job_needs_no_file_descriptor),
         rig_test(http_waits_for_files),
     };
 

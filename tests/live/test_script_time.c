@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Redis does nothing else while a script runs: none may take more than 5 ms, whatever producers put
- * into it. 1,000,000 jobs are postponed, and the lanes hold jobs of 10,000 targets.
+ * A running script blocks Redis, so no script may take more than 5 ms, whatever producers push.
+ * 1,000,000 jobs are postponed, and the lanes contain jobs with 10,000 targets.
  *
- * Redis' own slowlog measures, and it counts by the clock on the wall: whoever takes the processor
- * from Redis makes a script look slow. So a step that took too long is done again, and judged by
- * the quickest: what a script has to do it has to do every time. */
+ * The times come from Redis' slowlog, which uses the wall clock, so a script looks slow if another
+ * program takes the processor away. So a step that took too long is repeated, and the fastest run
+ * counts: the work of a script is the same each time. */
 #include "queue_world.h"
 
 #include <limits.h>
@@ -22,7 +22,7 @@
 
 struct trial {
     struct world *w;
-    struct redis *redis; /* the endpoint's */
+    struct redis *redis; /* that of the endpoint */
     struct submit *submit;
     struct client *client;
     struct config_account account;
@@ -30,13 +30,13 @@ struct trial {
     bool answered;
     enum job_state state;
     struct jobplace place;
-    int large;     /* pushed so far */
-    long worst_us; /* of all steps' quickest rounds */
+    int large;     /* number of large jobs so far */
+    long worst_us; /* of the fastest runs of all steps */
 };
 
-/* -- what there is -- */
+/* -- the data -- */
 
-/* Straight into Redis: pushing and postponing a million takes a while. */
+/* Written directly into Redis, because pushing and postponing a million jobs takes a while. */
 static void postpone_a_million(struct redis_server *s)
 {
     static const char script[] =
@@ -54,7 +54,7 @@ static void postpone_a_million(struct redis_server *s)
 
 enum shape { SHAPE_KEYS, SHAPE_URLS };
 
-/* 10,000 targets: keys share one field, URLs have one each. */
+/* 10,000 targets: keys share one field, URLs have one field each. */
 static char *push_targets(struct trial *t, enum lane lane, enum shape shape, const char *more)
 {
     redisContext *c = redisConnect("127.0.0.1", (int)redis_server_port(t->w->server));
@@ -116,7 +116,7 @@ static long slowest_script(struct trial *t)
 
 typedef void step_fn(struct trial *t);
 
-/* `prepare` is not measured. */
+/* The time of `prepare` is not included. */
 static void measure(struct trial *t, const char *name, step_fn *prepare, step_fn *step)
 {
     long best = LONG_MAX;
@@ -285,7 +285,7 @@ static void make_large_letters(struct trial *t)
     bury(t);
 }
 
-/* As large as one can be that is not `large`. */
+/* The largest job that is not `large`. */
 static void push_small_ones(struct trial *t)
 {
     empty_lanes(t);
@@ -408,7 +408,7 @@ static void look_at_standing(struct trial *t)
     overview_cache_free(s);
 }
 
-/* -- jobs that are to be made once -- */
+/* -- jobs with an idempotency key -- */
 
 static void on_put(void *ctx, const struct submit_result *r)
 {
@@ -465,7 +465,7 @@ static void put_8_mb_once(struct trial *t)
     free(keys);
 }
 
-/* As large as one can be that goes through a single script. */
+/* The largest job that a single script can create. */
 static void put_small_once(struct trial *t)
 {
     char text[QUEUE_SMALL_BYTES - 4];
@@ -475,7 +475,7 @@ static void put_small_once(struct trial *t)
     put_twice(t, fields, 2);
 }
 
-/* -- all of it -- */
+/* -- running all steps -- */
 
 static void ignore_up(void *ctx)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Ways on which secrets leave a process without its doing: its children, its TLS libraries, the
- * modes of its files. */
+ * Ways in which secrets can leak from a process: its children, its TLS libraries, the permissions
+ * of its files. */
 #include "http_world.h"
 #include "shell.h"
 #include "web.h"
@@ -19,9 +19,9 @@ static void put(const char *path, const char *text, mode_t mode)
     assert_int_equal(chmod(path, mode), 0);
 }
 
-/* -- what a child inherits ------------------------------------------------------------------- */
+/* -- the environment of children ------------------------------------------------------------- */
 
-/* A redis-server that writes down its environment first: the real one overwrites it soon. */
+/* A fake redis-server that first saves its environment, which the real one overwrites. */
 static void the_embedded_redis_does_not_inherit_the_token(void **state)
 {
     struct rig *r = rig_open(state, "", "");
@@ -53,9 +53,9 @@ static void the_embedded_redis_does_not_inherit_the_token(void **state)
     rig_close(r);
 }
 
-/* -- TLS keys for whoever records ------------------------------------------------------------- */
+/* -- TLS session keys ------------------------------------------------------------------------- */
 
-/* libcurl and GnuTLS both write it; tcpdump and this file show the token in clear. */
+/* libcurl and GnuTLS both write this file. With tcpdump, it would reveal the token. */
 static void keys_of_tls_connections_are_written_nowhere(void **state)
 {
     struct web web = {0};
@@ -66,7 +66,7 @@ static void keys_of_tls_connections_are_written_nowhere(void **state)
     struct http *h;
     struct job j;
 
-    web_start(&web); /* for its certificate */
+    web_start(&web); /* only for its certificate */
     assert_int_equal(chmod(web.ca, 0644), 0);
     lines = alloc_printf(HTTP_LISTENS "http: {tls_cert_file: %s/leaf.pem, "
                                       "tls_key_file: %s/leaf.key}\n" CMS,
@@ -94,7 +94,7 @@ static void keys_of_tls_connections_are_written_nowhere(void **state)
     web_stop(&web);
 }
 
-/* -- files of others' ------------------------------------------------------------------------- */
+/* -- permissions of files --------------------------------------------------------------------- */
 
 static void a_token_file_that_others_may_read_is_said_and_one_they_may_change_refused(void **state)
 {
@@ -115,7 +115,7 @@ static void a_token_file_that_others_may_read_is_said_and_one_they_may_change_re
     rig_stop(r, 0);
 
     put(token, sandbox_token(r->sandbox),
-        0440); /* as systemd and configuration management have it */
+        0440); /* the mode that systemd and configuration management use */
     rig_start_leading(r, 0);
     assert_int_equal(shell_run(&shell, "$P check --config %s", r->config), 0);
     assert_null(strstr(shell.out, "privacy"));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * What a sender puts on the wire, and what it makes of an answer. */
+ * Requests that the sender sends, and how it handles responses. */
 #include "sender_rig.h"
 
-/* -- what goes out -- */
+/* -- requests -- */
 
 static void a_reply_comes_back_over_h2(void **state)
 {
@@ -67,7 +67,7 @@ static void soft_is_said_only_when_it_is_soft(void **state)
 
     (void)state;
     rig_open(&r);
-    for (int i = 0; i < 4; i++) { /* the same handle, back and forth */
+    for (int i = 0; i < 4; i++) { /* the same handle, alternating */
         x = ask(&r, "https", web.h2, "/", NULL);
         x->soft = i % 2;
         senders_send(r.senders, x);
@@ -85,7 +85,7 @@ static void the_token_goes_only_with_what_asks_for_it(void **state)
 
     (void)state;
     rig_open(&r);
-    for (int i = 0; i < 32; i++) { /* the same handles and connections, in every combination */
+    for (int i = 0; i < 32; i++) { /* the same handles and connections in all combinations */
         x = ask(&r, "https", i & 1 ? web.h1 : web.h2, "/", i & 2 ? "Surrogate-Key: a" : NULL);
         x->soft = i & 4;
         x->show_token = i & 8;
@@ -184,7 +184,7 @@ static void a_large_body_does_not_wait_for_leave_to_continue(void **state)
         buf_clear(&x->reply);
         senders_send(r.senders, x);
         await(&r, r.back_count + 1);
-        /* The echo is longer than a reply may be; that it came at all is the point. */
+        /* The response is longer than allowed, but it shows that the request arrived. */
         assert_int_equal(x->error, EXCHANGE_BROKEN);
         assert_true(says(x, "content-length: 1048"));
         assert_false(says(x, "expect"));
@@ -192,7 +192,7 @@ static void a_large_body_does_not_wait_for_leave_to_continue(void **state)
     rig_close(&r);
 }
 
-/* A header line of the largest batch there is. */
+/* A header line with the size of the largest batch. */
 static void a_header_of_16_384_bytes_arrives_whole(void **state)
 {
     struct rig r;
@@ -213,7 +213,7 @@ static void a_header_of_16_384_bytes_arrives_whole(void **state)
     rig_close(&r);
 }
 
-/* https://github.com/fastly/fastly-magento2/issues/759: a URL lost its query on the way. */
+/* In another program, the query was lost: https://github.com/fastly/fastly-magento2/issues/759 */
 static void targets_go_out_byte_for_byte(void **state)
 {
     static const char *const targets[] = {
@@ -315,7 +315,7 @@ static void what_can_be_no_request_is_given_back_as_blocked(void **state)
     rig_close(&r);
 }
 
-/* -- what comes back -- */
+/* -- responses -- */
 
 static void a_status_and_its_hints_are_passed_on(void **state)
 {
@@ -338,8 +338,8 @@ static void a_status_and_its_hints_are_passed_on(void **state)
     rig_close(&r);
 }
 
-/* Whatever is forgotten here would travel with somebody else's purge. */
-static void what_was_reset_is_as_new_and_can_be_sent_again(void **state)
+/* A value that is not reset would be sent with another purge. */
+static void a_reset_exchange_is_like_new_and_can_be_sent_again(void **state)
 {
     struct rig r;
     struct exchange *x, *fresh;
@@ -480,7 +480,7 @@ int main(void)
         cmocka_unit_test(methods_change_from_one_exchange_to_the_next),
         cmocka_unit_test(what_can_be_no_request_is_given_back_as_blocked),
         cmocka_unit_test(a_status_and_its_hints_are_passed_on),
-        cmocka_unit_test(what_was_reset_is_as_new_and_can_be_sent_again),
+        cmocka_unit_test(a_reset_exchange_is_like_new_and_can_be_sent_again),
         cmocka_unit_test(a_redirect_is_a_status_and_is_not_followed),
         cmocka_unit_test(a_reply_may_be_as_long_as_its_ceiling_and_no_longer),
         cmocka_unit_test(an_answer_that_is_cut_off_is_broken),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What a sender does when connections fail, when it must not send, and when it ends. */
+ * The sender when connections fail, when it must not send, and when it is closed. */
 #include "sender_rig.h"
 
 #include <curl/curl.h>
@@ -106,7 +106,7 @@ static void a_private_authority_is_not_trusted_by_default(void **state)
     rig_open(&r);
     assert_ok(fetch(&r, web.h2, "/", NULL));
     o.ca_file = "";
-    endpoint_drop(r.endpoint); /* the same handle, and a connection that is open already */
+    endpoint_drop(r.endpoint); /* the same handle, and a connection that is already open */
     r.endpoint = endpoint_new(&o);
     x = fetch(&r, web.h2, "/", NULL);
     assert_int_equal(x->error, EXCHANGE_BLOCKED);
@@ -140,12 +140,12 @@ static void a_connection_closed_while_idle_is_replaced_unnoticed(void **state)
 
         assert_ok(x);
         assert_false(x->reused);
-        rest(150); /* the closing is the server's, and there is no event of ours to wait for */
+        rest(150); /* the server closes it, which causes no event that the test could await */
     }
     rig_close(&r);
 }
 
-/* nginx says GOAWAY after the 20th request of a connection. */
+/* nginx sends GOAWAY after the 20th request of a connection. */
 static void what_a_goaway_cuts_off_is_given_back_once_and_can_be_repeated(void **state)
 {
     struct rig r;
@@ -180,7 +180,8 @@ static void requests_one_after_another_survive_every_goaway(void **state)
     rig_close(&r);
 }
 
-/* https://phabricator.wikimedia.org/T249583: one connection that hangs held all purges up. */
+/* In another program, one hanging connection delayed all purges:
+ * https://phabricator.wikimedia.org/T249583 */
 static void a_connection_that_went_silent_is_left_after_its_first_timeout(void **state)
 {
     struct endpoint_options o = plain_options();
@@ -197,14 +198,14 @@ static void a_connection_that_went_silent_is_left_after_its_first_timeout(void *
     assert_int_equal(x->error, EXCHANGE_TIMEOUT);
     x = fetch(&r, web.h2, "/", NULL);
     assert_ok(x);
-    /* The server goes on by then, and what it says late may reach a newer libcurl before the next
-     * request is made: to that one the connection is as good as any. */
+    /* By then the server continues, and its late data may reach a newer libcurl before the next
+     * request. Then libcurl considers the connection usable. */
     if (curl_version_info(CURLVERSION_NOW)->version_num < 0x080000)
         assert_false(x->reused);
     rig_close(&r);
 }
 
-/* -- what is held back -- */
+/* -- requests that must not be sent -- */
 
 static void a_private_peer_is_refused_unless_allowed(void **state)
 {
@@ -214,7 +215,7 @@ static void a_private_peer_is_refused_unless_allowed(void **state)
 
     (void)state;
     rig_open(&r);
-    assert_ok(fetch(&r, web.h2, "/", NULL)); /* leaves a connection that must not be taken */
+    assert_ok(fetch(&r, web.h2, "/", NULL)); /* leaves an open connection, which must not be used */
     for (size_t i = 0; i < array_len(hosts); i++) {
         struct exchange *x = exchange_new(r.endpoint, REPLY_MAX);
 
@@ -242,7 +243,7 @@ static void too_late_at_the_start_is_unsent(void **state)
     rig_close(&r);
 }
 
-/* They wait inside curl for the only stream there is, and their time passes. */
+/* The requests wait inside curl for the only stream until they expire. */
 static void too_late_when_a_stream_is_free_is_unsent(void **state)
 {
     struct endpoint_options o = plain_options();
@@ -263,7 +264,7 @@ static void too_late_when_a_stream_is_free_is_unsent(void **state)
     rig_close(&r);
 }
 
-/* -- the end -- */
+/* -- closing -- */
 
 static void closing_gives_each_back_once(void **state)
 {

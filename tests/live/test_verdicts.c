@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What an answer means for those it was given to: status by status, limits, poison, gaps in a
- * reply. */
+ * The reaction to an answer: each status, limits, invalid keys, keys missing in the reply. */
 #include "rig.h"
 
 #include <stdio.h>
@@ -20,7 +19,7 @@ static char *key_name(unsigned i)
     return name;
 }
 
-/* S14: a client checks that every key it sent stands in the reply:
+/* S14: another client checks that the reply contains every key:
  * https://github.com/fastly/cli/blob/main/pkg/commands/service/purge/purge.go */
 static void keys_that_the_reply_leaves_out_are_sent_again_and_only_they_s14(void **state)
 {
@@ -39,7 +38,7 @@ static void keys_that_the_reply_leaves_out_are_sent_again_and_only_they_s14(void
     rig_close(r);
 }
 
-/* S20: 257 keys in one request were all refused:
+/* S20: in another project, a request with 257 keys was refused:
  * https://github.com/fastly/fastly-magento2/issues/104 */
 static void two_hundred_and_fifty_seven_keys_are_two_requests_s20(void **state)
 {
@@ -55,7 +54,7 @@ static void two_hundred_and_fifty_seven_keys_are_two_requests_s20(void **state)
     rig_close(r);
 }
 
-/* S20: a provider lowered its limit and a plugin failed silently:
+/* S20: a provider lowered its limit, and a plugin failed silently:
  * https://github.com/cloudflare/Cloudflare-WordPress/issues/268 */
 static void a_lower_limit_is_learned_from_its_first_refusal_s20(void **state)
 {
@@ -73,7 +72,7 @@ static void a_lower_limit_is_learned_from_its_first_refusal_s20(void **state)
     rig_close(r);
 }
 
-/* S21: a command line tool sent all lines of a file in one header:
+/* S21: a command-line tool sent all lines of a file in one header:
  * https://github.com/fastly/go-fastly (PurgeKeys) */
 static void a_batch_never_has_a_header_above_16384_bytes_s21(void **state)
 {
@@ -100,9 +99,8 @@ static void a_batch_never_has_a_header_above_16384_bytes_s21(void **state)
     rig_close(r);
 }
 
-/* S21: the length of a key:
- * https://www.fastly.com/documentation/reference/http/http-headers/Surrogate-Key/
- */
+/* S21: the maximum length of a key:
+ * https://www.fastly.com/documentation/reference/http/http-headers/Surrogate-Key/ */
 static void a_key_of_1024_bytes_is_purged_and_one_of_1025_is_a_dead_letter_s21(void **state)
 {
     struct rig *r = rig_open(state, "", "");
@@ -125,9 +123,9 @@ static void a_key_of_1024_bytes_is_purged_and_one_of_1025_is_a_dead_letter_s21(v
     rig_close(r);
 }
 
-/* -- S26: a 404 counted as a failure until somebody noticed:
- * https://github.com/wikimedia/operations-software-varnish-vhtcpd One test per class of status.
- * ------------------------------------------------------------- */
+/* S26: in another program, a 404 counted as a failure until somebody noticed it:
+ * https://github.com/wikimedia/operations-software-varnish-vhtcpd
+ * There is one test for each class of status. */
 
 static void these_are_tried_again(void **state, const char *const *statuses)
 {
@@ -237,11 +235,10 @@ static void a_status_that_never_ends_is_a_dead_letter_after_all_attempts_s26(voi
     rig_close(r);
 }
 
-/* -- what waits, and what is on the wire ------------------------------------------------------- */
+/* -- waiting and in flight -------------------------------------------------------------------- */
 
-/* S27: an event that came while its job was running was lost:
- * https://github.com/taskforcesh/bullmq/issues/3427
- */
+/* S27: in another queue, an event that arrived while its job was running was lost:
+ * https://github.com/taskforcesh/bullmq/issues/3427 */
 static void a_key_pushed_while_it_is_on_the_wire_is_sent_exactly_once_more_s27(void **state)
 {
     struct rig *r = rig_open(state, "    lanes: {normal: {linger_ms: 300}}\n", "");
@@ -259,15 +256,14 @@ static void a_key_pushed_while_it_is_on_the_wire_is_sent_exactly_once_more_s27(v
     rig_stop(r, 0);
     rig_await(r, requests_naming(&r->requests, "k", 200) == 2);
     assert_int_equal(requests_naming(&r->requests, "k", ANY_STATUS), 2);
-    /* The second overtook the first, which was being answered slowly. */
+    /* The second request was answered before the first, whose answer was slow. */
     assert_in_range(requests_find(&r->requests, "k", 0)->begin_ms, again[2].ms,
                     requests_find(&r->requests, "k", 1)->done_ms);
     rig_close(r);
 }
 
-/* S31: the trace that a deleted job left kept new ones of its kind out:
- * https://github.com/hibiken/asynq/issues/275
- */
+/* S31: in another queue, the remains of a deleted job blocked new jobs of its kind:
+ * https://github.com/hibiken/asynq/issues/275 */
 static void a_target_that_was_given_up_on_is_sent_when_it_is_pushed_again_s31(void **state)
 {
     struct rig *r = rig_open(state, "", "");
@@ -282,7 +278,7 @@ static void a_target_that_was_given_up_on_is_sent_when_it_is_pushed_again_s31(vo
     rig_close(r);
 }
 
-/* S35: one bad item was sent again for ever and blocked the queue:
+/* S35: in another project, one bad item was sent again for ever and blocked the queue:
  * https://github.com/forem/forem/issues/3938 */
 static void a_poisonous_key_among_256_is_found_and_its_neighbours_are_purged_once_s35(void **state)
 {
@@ -305,8 +301,8 @@ static void a_poisonous_key_among_256_is_found_and_its_neighbours_are_purged_onc
     rig_close(r);
 }
 
-/* S36: one slow connection built up the backlog of all: https://phabricator.wikimedia.org/T241232
- */
+/* S36: in another program, one slow connection delayed all purges:
+ * https://phabricator.wikimedia.org/T241232 */
 static void a_black_hole_stops_nobody_else_and_is_left_after_its_time_s36(void **state)
 {
     struct rig *r = rig_open(state, "    timeout_ms: 2000\n", "");
@@ -351,6 +347,6 @@ int main(int argc, char **argv)
         rig_test(a_black_hole_stops_nobody_else_and_is_left_after_its_time_s36),
     };
 
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* "a_second*" */
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL); /* e.g. "a_second*" */
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A leader's queue over the fake Redis. */
+ * A leader's queue that uses the fake Redis. */
 #pragma once
 
 #include "store_world.h"
@@ -108,7 +108,7 @@ static inline void on_done(void *ctx, int err)
     answered(ctx, err);
 }
 
-/* The job under ENTRY. */
+/* Settles the job with the entry id ENTRY. */
 static inline int settle(struct queue_world *w, enum outcome outcome, bool large)
 {
     struct queue_settle item = {.lane = LANE_NORMAL,
@@ -127,7 +127,7 @@ static inline int settle(struct queue_world *w, enum outcome outcome, bool large
     return w->err;
 }
 
-/* After a lost connection. */
+/* Waits until the queue is up again after a lost connection. */
 static inline void await_up(struct queue_world *w, unsigned ups)
 {
     store_until(&w->store, w->ups == ups);

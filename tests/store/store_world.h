@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A fake Redis with a clock that stands still, and a loop for those who ask it. */
+ * A fake Redis with a clock that the test sets, and a loop for its clients. */
 #pragma once
 
 #include "unit.h"
@@ -25,8 +25,8 @@ struct store_world {
     struct loop *loop;
     struct timer *patience;
     struct fakeredis *redis;
-    struct fakeredis_session *hand; /* of who looks what is in Redis */
-    uint64_t now_ms;                /* Redis' clock */
+    struct fakeredis_session *hand; /* for the test's own commands */
+    uint64_t now_ms;                /* the time of Redis' clock */
     struct buf said;
 };
 
@@ -47,7 +47,7 @@ static inline void store_open(struct store_world *w)
     fakeio_serve(w->redis);
 }
 
-/* The connections must be closed. */
+/* All connections must be closed before. */
 static inline void store_close(struct store_world *w)
 {
     timer_close(w->patience);
@@ -61,7 +61,7 @@ static inline void store_close(struct store_world *w)
     buf_deinit(&w->said);
 }
 
-/* Who is waited for calls loop_stop. */
+/* Runs the loop until the condition is true. The awaited callback calls loop_stop. */
 #define store_until(w, condition)                                                                  \
     do {                                                                                           \
         timer_start_at((w)->patience, clock_mono_ns() + ON_LOOP_PATIENCE_S * NS_PER_S);            \
@@ -70,7 +70,7 @@ static inline void store_close(struct store_world *w)
         timer_stop((w)->patience);                                                                 \
     } while (0)
 
-/* A command by hand, in words; "_" is an empty one. Its answer, as RESP. */
+/* Runs a command, given as words; "_" is an empty word. Returns the reply as RESP. */
 static inline const char *store_ask(struct store_world *w, const char *command)
 {
     struct span rest = span_str(command), argv[64];

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Retrying and dropping dead letters, and pausing: each letter is gone and its job in its lane, or
- * neither, whatever happens on the way. */
+ * Retrying and dropping dead letters, and pausing. Whatever happens in between, either the letter
+ * is gone and its job is in its lane, or neither has happened. */
 #include "store_world.h"
 
 #include "control.h"
 #include "deadletter.h"
 
-#define LETTERS 150 /* more than go in one question */
+#define LETTERS 150 /* more than fit into one command */
 
 struct dead_world {
     struct store_world store;
@@ -33,7 +33,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* After its connection was lost. */
+/* Reconnects after the connection was lost. */
 static void open_again(struct dead_world *w)
 {
     client_close(w->client);
@@ -50,7 +50,7 @@ static void bury(struct dead_world *w, const char *fields)
     store_do(&w->store, command);
 }
 
-/* Too large for the script. */
+/* Adds a letter that is too large for the script. */
 static void bury_large(struct dead_world *w)
 {
     char *big = alloc_zeroed(9001, 1), *command;
@@ -95,7 +95,7 @@ static void a_retried_letter_is_a_job_of_its_lane_again(void **state)
 
 static int note_letter(void *ctx, const struct deadletter *l)
 {
-    *(struct deadletter *)ctx = *l; /* its numbers only are looked at */
+    *(struct deadletter *)ctx = *l; /* only its numbers are used */
     return 0;
 }
 
@@ -197,7 +197,8 @@ static void without_memory_letters_stay(void **state)
     }
 }
 
-/* Small ones by the script, large ones by a transaction, of which Redis carries out what it can. */
+/* The script moves small letters. A transaction moves large ones, and Redis executes the commands
+ * of a transaction even if one of them fails. */
 static void a_lane_that_is_no_stream_swallows_no_letter(void **state)
 {
     struct dead_world *w = *state;
@@ -211,7 +212,7 @@ static void a_lane_that_is_no_stream_swallows_no_letter(void **state)
     store_expect_number(&w->store, "XLEN " P "dead", 1);
 }
 
-/* With a connection lost at each step: a letter is there, or its job is, and never both. */
+/* The connection is lost at each step. Afterwards there is either the letter or its job. */
 static void a_lost_connection_leaves_a_letter_or_its_job(void **state)
 {
     static const char *const small[] = {"XRANGE", "retry_dead"};
@@ -254,7 +255,7 @@ static void pausing_is_refused_aloud(void **state)
     store_expect(&w->store, "HGET " P "control paused", "$1\r\n1\r\n");
 }
 
-/* A full Redis is when people need it most. */
+/* Pausing is needed most when Redis is full. */
 static void pausing_needs_no_memory(void **state)
 {
     struct dead_world *w = *state;

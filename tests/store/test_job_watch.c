@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Who waits for the end of a job hears of it by a message, also when the message, the look-up or a
- * connection is lost. */
+ * A client that waits for the end of a job is told by a message. It is also told if the message,
+ * the look-up or a connection is lost. */
 #include "store_world.h"
 
 #include "job_watch.h"
@@ -78,7 +78,7 @@ static void turn(void *ctx)
     loop_stop(((struct wait_world *)ctx)->store.loop);
 }
 
-/* Until the command or script has arrived so often. */
+/* Waits until the command or script has arrived this many times. */
 static void await_count(struct wait_world *w, const char *name, size_t n)
 {
     struct timer *t = timer_new(w->store.loop, turn, w);
@@ -108,13 +108,13 @@ static void expect_told(struct wait_world *w, const char *receipt)
     assert_string_equal(w->receipt, receipt);
 }
 
-static void who_waits_hears_of_the_end(void **state)
+static void a_waiting_client_is_told_of_the_end(void **state)
 {
     struct wait_world *w = *state;
 
     store_do(&w->store, "XADD " P "jobs:normal * url a");
     add(w, WAITER_PLAIN);
-    await_count(w, "find_job", 2); /* at once, and when messages begin to come */
+    await_count(w, "find_job", 2); /* once at the start, and once when the subscription begins */
     assert_int_equal(w->ended, 0);
     end_job(w);
     store_do(&w->store, "PUBLISH " P "settled normal-9-9");
@@ -140,7 +140,7 @@ static void a_job_that_is_nowhere_has_ended_without_a_receipt(void **state)
     expect_told(w, "");
 }
 
-/* It leaves its lane, is postponed and comes back: in between it may be nowhere. */
+/* The job leaves its lane, is postponed, and comes back. In between it may be found nowhere. */
 static void a_delayed_job_that_is_nowhere_is_waited_for(void **state)
 {
     struct wait_world *w = *state;
@@ -153,7 +153,8 @@ static void a_delayed_job_that_is_nowhere_is_waited_for(void **state)
     expect_told(w, RECEIPT);
 }
 
-/* What ended while nobody listened is looked up when somebody does again. */
+/* A job that ended while the subscription was down is looked up when the subscription is up again.
+ */
 static void an_end_that_went_unheard_is_found(void **state)
 {
     struct wait_world *w = *state;
@@ -168,7 +169,7 @@ static void an_end_that_went_unheard_is_found(void **state)
     assert_int_equal(fakeio_count("SUBSCRIBE"), 2);
 }
 
-static void who_may_not_subscribe_asks_again_and_again(void **state)
+static void without_subscribe_the_client_polls(void **state)
 {
     struct wait_world *w = *state;
 
@@ -195,7 +196,7 @@ static void a_look_up_that_was_lost_is_made_again(void **state)
     expect_told(w, RECEIPT);
 }
 
-static void who_is_given_up_hears_nothing(void **state)
+static void a_waiter_that_is_given_up_gets_no_receipt(void **state)
 {
     struct wait_world *w = *state;
 
@@ -211,14 +212,14 @@ static void who_is_given_up_hears_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        over_redis(who_waits_hears_of_the_end),
+        over_redis(a_waiting_client_is_told_of_the_end),
         over_redis(a_job_that_has_ended_is_told_at_once),
         over_redis(a_job_that_is_nowhere_has_ended_without_a_receipt),
         over_redis(a_delayed_job_that_is_nowhere_is_waited_for),
         over_redis(an_end_that_went_unheard_is_found),
-        over_redis(who_may_not_subscribe_asks_again_and_again),
+        over_redis(without_subscribe_the_client_polls),
         over_redis(a_look_up_that_was_lost_is_made_again),
-        over_redis(who_is_given_up_hears_nothing),
+        over_redis(a_waiter_that_is_given_up_gets_no_receipt),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A job id finds its job wherever it went, and that one alone; and a job is taken back whole. */
+ * A job id leads to its job wherever the job is, and to no other job. Cancelling removes the whole
+ * job. */
 #include "store_world.h"
 
 #include "jobplace.h"
@@ -20,7 +21,7 @@ struct place_world {
     enum jobplace_read read;
     struct jobplace place;
     char receipt[100];
-    char fields[100]; /* read last, a space after each; or why not */
+    char fields[100]; /* the fields read last, each followed by a space; or the error */
 };
 
 static void on_up(void *ctx)
@@ -103,7 +104,7 @@ static void on_cancelled(void *ctx, enum jobplace_cancelled what, struct span re
     note(w, receipt);
 }
 
-/* From where it was found last. */
+/* Cancels the job where it was found last. */
 static enum jobplace_cancelled cancel(struct place_world *w, const char *job)
 {
     unsigned answers = w->answers;
@@ -128,7 +129,7 @@ static void on_read(void *ctx, enum jobplace_read what, const struct span *field
     note(w, SPAN(""));
 }
 
-/* From where it was found last. */
+/* Reads the job where it was found last. */
 static enum jobplace_read read_job(struct place_world *w, const char *job)
 {
     unsigned answers = w->answers;
@@ -181,7 +182,7 @@ static void an_entry_of_another_lane_is_another_job(void **state)
     assert_int_equal(find(w, "urgent-" MS "-0"), JOB_UNKNOWN);
 }
 
-/* Redis itself takes 9-01 for 9-1. */
+/* Redis itself accepts 9-01 for 9-1. */
 static void a_place_written_in_another_way_leads_nowhere(void **state)
 {
     struct place_world *w = *state;
@@ -196,8 +197,8 @@ static void a_place_written_in_another_way_leads_nowhere(void **state)
     store_expect(&w->store, "KEYS *receipt:*", "*0\r\n");
 }
 
-/* Back in a lane it has another entry id; what the index says of an entry that is gone is dropped.
- */
+/* A job that returned to its lane has another entry id there. An index entry for a missing entry is
+ * removed. */
 static void a_job_that_came_back_is_found_by_its_place(void **state)
 {
     struct place_world *w = *state;
@@ -241,7 +242,7 @@ static void looking_leaves_no_claim_and_needs_no_memory(void **state)
     fakeredis_set_full(w->store.redis, NULL);
 }
 
-static void who_asks_in_vain_is_told_so(void **state)
+static void a_failed_search_is_reported(void **state)
 {
     struct place_world *w = *state;
 
@@ -282,7 +283,7 @@ static void put_packed(struct place_world *w, const struct packed_job *job)
     buf_deinit(&packed);
 }
 
-static void a_postponed_job_is_read_and_what_is_none_has_no_fields(void **state)
+static void a_postponed_job_is_read_and_an_invalid_one_has_no_fields(void **state)
 {
     struct place_world *w = *state;
     struct span fields[] = {SPAN("url"), SPAN("a")};
@@ -298,7 +299,7 @@ static void a_postponed_job_is_read_and_what_is_none_has_no_fields(void **state)
     assert_int_equal(read_job(w, JOB), JOBPLACE_NOT_THERE);
 }
 
-static void who_reads_in_vain_is_told_why(void **state)
+static void a_failed_read_is_reported_with_the_reason(void **state)
 {
     struct place_world *w = *state;
 
@@ -313,7 +314,7 @@ static void who_reads_in_vain_is_told_why(void **state)
     assert_string_equal(w->fields, WRONGTYPE);
 }
 
-/* -- taking back -- */
+/* -- cancelling -- */
 
 static void expect_taken_back(struct place_world *w)
 {
@@ -396,7 +397,7 @@ static void without_memory_for_its_receipt_a_job_stays(void **state)
     assert_int_equal(cancel(w, JOB), JOBPLACE_CANCELLED);
 }
 
-/* A script that fails in the middle is not rolled back. */
+/* Redis does not roll back a script that fails in the middle. */
 static void what_cannot_be_written_later_stops_it_before_the_start(void **state)
 {
     static const struct {
@@ -434,10 +435,10 @@ int main(void)
         over_redis(a_repeat_was_never_in_a_lane_under_its_own_id),
         over_redis(what_an_old_version_postponed_is_unsure),
         over_redis(looking_leaves_no_claim_and_needs_no_memory),
-        over_redis(who_asks_in_vain_is_told_so),
+        over_redis(a_failed_search_is_reported),
         over_redis(a_job_is_read_from_its_lane),
-        over_redis(a_postponed_job_is_read_and_what_is_none_has_no_fields),
-        over_redis(who_reads_in_vain_is_told_why),
+        over_redis(a_postponed_job_is_read_and_an_invalid_one_has_no_fields),
+        over_redis(a_failed_read_is_reported_with_the_reason),
         over_redis(a_job_in_a_lane_is_taken_back_and_the_leader_told),
         over_redis(a_postponed_job_is_taken_back_and_no_other),
         over_redis(a_job_that_moved_meanwhile_is_not_ended),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What stands among an account's keys and is none of purgeline's is found, and nothing else; and
- * what Redis does not permit is named. */
+ * Keys of an account that are not purgeline's are found, and no others. A missing permission is
+ * named. */
 #include "store_world.h"
 
 #include "client.h"
@@ -12,7 +12,7 @@
 struct orphan_world {
     struct store_world store;
     struct client *client;
-    unsigned found[2]; /* by enum orphan */
+    unsigned found[2]; /* number of keys, by enum orphan */
     char last[2][100];
 };
 
@@ -81,7 +81,7 @@ static void what_is_not_ours_is_found_in_this_account_alone(void **state)
     assert_string_equal(w->last[ORPHAN_SET_ASIDE], P "broken:dead:1700000000000");
 }
 
-static void who_may_not_look_finds_none(void **state)
+static void without_permission_no_orphan_is_found(void **state)
 {
     struct orphan_world *w = *state;
 
@@ -129,7 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         over_redis(our_own_keys_are_no_orphans),
         over_redis(what_is_not_ours_is_found_in_this_account_alone),
-        over_redis(who_may_not_look_finds_none),
+        over_redis(without_permission_no_orphan_is_found),
         over_redis(what_is_not_permitted_is_named_once),
         over_redis(asking_leaves_nothing_but_a_key_that_expires),
     };

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What the endpoint says of an account is what Redis held, and when Redis does not answer it says
- * so. */
+ * The endpoint reports an account as it is in Redis. If Redis does not answer, it says so. */
 #include "store_world.h"
 
 #include "overview_cache.h"
@@ -72,7 +71,7 @@ static void on_refreshed(void *ctx, bool ok)
     loop_stop(w->store.loop);
 }
 
-/* As if nobody had asked before. */
+/* Asks Redis again, without the cached answer. */
 static bool refresh(struct overview_cache_world *w)
 {
     unsigned answers = w->answers, good = w->good;
@@ -132,7 +131,7 @@ static void it_says_what_is_in_redis(void **state)
     assert_false(s->lost[LANE_NORMAL]);
 }
 
-/* An entry that a script may not look at is not looked at. */
+/* An entry that is too large for a script is not read. */
 static void the_age_of_a_huge_entry_is_not_asked_for(void **state)
 {
     struct overview_cache_world *w = *state;
@@ -160,7 +159,7 @@ static void looking_needs_no_memory(void **state)
     fakeredis_set_full(w->store.redis, NULL);
 }
 
-static void who_asks_in_vain_is_told_so(void **state)
+static void a_failed_refresh_is_reported(void **state)
 {
     struct overview_cache_world *w = *state;
 
@@ -196,7 +195,7 @@ int main(void)
         over_redis(it_says_what_is_in_redis),
         over_redis(the_age_of_a_huge_entry_is_not_asked_for),
         over_redis(looking_needs_no_memory),
-        over_redis(who_asks_in_vain_is_told_so),
+        over_redis(a_failed_refresh_is_reported),
         over_redis(many_who_ask_at_once_ask_redis_once),
     };
 

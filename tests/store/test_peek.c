@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Whoever looks at an account's lanes and budget sees every job once and every cost with its age.
- */
+ * Reading an account's lanes and budget returns every job once, and every cost with its age. */
 #include "store_world.h"
 
 #include "client.h"
 #include "peek.h"
 
-#define JOBS 100 /* several pages */
+#define JOBS 100 /* more than one page */
 
 struct peek_world {
     struct store_world store;
@@ -128,7 +127,7 @@ static void what_was_spent_within_the_window_is_told_with_its_age(void **state)
     char command[200];
 
     snprintf(command, sizeof(command), "XADD " P "spent:%s 1699996399999-0 cost 5",
-             ledger_names[LEDGER_PURGE]); /* an hour and a millisecond ago */
+             ledger_names[LEDGER_PURGE]); /* one hour and one millisecond ago */
     store_do(&w->store, command);
     snprintf(command, sizeof(command), "XADD " P "spent:%s 1699999999000-0 cost 30",
              ledger_names[LEDGER_PURGE]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The queue of a leader over a Redis that forgets scripts, loses connections, has no memory, or
- * holds keys of the wrong type: whatever is repeated then happens once. */
+ * A leader's queue with a Redis that forgets scripts, loses connections, is out of memory, or has
+ * keys of the wrong type. Repeated commands must take effect only once. */
 #include "store_queue.h"
 
 static void scripts_that_redis_forgot_are_taught_again(void **state)
@@ -43,7 +43,7 @@ static void a_full_disk_is_said(void **state)
     assert_int_equal(lead(w), 0);
 }
 
-/* Names stay until they were told and the leader has said so. */
+/* The names of cancelled jobs are returned until the leader has acknowledged them. */
 static void an_answer_with_cancelled_jobs_that_was_lost_is_told_again(void **state)
 {
     struct queue_world *w = *state;
@@ -187,7 +187,7 @@ static void a_waiting_read_hears_of_a_new_entry(void **state)
     struct queue_world *w = *state;
 
     start_read(w, 20000);
-    assert_int_equal(lead(w), 0); /* other questions go on meanwhile */
+    assert_int_equal(lead(w), 0); /* other commands are still answered */
     assert_int_equal(w->reads, 0);
     store_do(&w->store, "XADD " P "jobs:normal " ENTRY " url a");
     store_until(&w->store, w->answers == 2);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * A large job moves in steps. Whichever of them fails, repeating it all ends it, and it is never
- * nowhere. */
+ * A large job is moved in several steps. If one of them fails, repeating all of them completes the
+ * move. The job is always in at least one place. */
 #include "store_queue.h"
 
-#define BIG 5000 /* bytes: too large for a script */
+#define BIG 5000 /* bytes; too large for a script */
 
 static void push_large(struct queue_world *w)
 {
@@ -17,7 +17,7 @@ static void push_large(struct queue_world *w)
     free(big);
 }
 
-/* In how many places a job is, of which it may be in two. */
+/* The number of places where the job is; at most two are allowed. */
 static unsigned places(struct queue_world *w)
 {
     static const char *const commands[] = {"XLEN " P "jobs:normal", "XLEN " P "dead",
@@ -41,7 +41,8 @@ static void expect_settled(struct queue_world *w, enum outcome outcome)
     store_expect_number(&w->store, "EXISTS " P "receipt:normal-" ENTRY, outcome != OUTCOME_LATER);
 }
 
-/* Each step that this outcome takes; true: it took it. */
+/* Lets this step of settling a job with this outcome fail. Returns false if the outcome has no such
+ * step. */
 static bool fails_at(struct queue_world *w, enum outcome outcome, const char *step,
                      enum fakeio_fault what)
 {
@@ -89,7 +90,7 @@ static void without_memory_a_large_job_ends_all_the_same(void **state)
     assert_int_equal(queue_receipts_skipped(w->queue), 1);
 }
 
-/* -- the way back -- */
+/* -- moving a postponed job back -- */
 
 static unsigned moved;
 

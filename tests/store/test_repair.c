@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Mending an account's keys: nothing is deleted, whatever is in the way and whenever it breaks off.
- */
+ * Repairing an account's keys deletes nothing, whatever the keys contain and wherever the repair is
+ * interrupted. */
 #include "store_world.h"
 
 #include "repair.h"
@@ -43,7 +43,7 @@ static void find(struct repair_world *w)
     assert_int_equal(repair_find(w->client, "main", w->faults, &w->count), 0);
 }
 
-/* All that is found; the first error. */
+/* Repairs all faults that are found. Returns the first error. */
 static int mend(struct repair_world *w)
 {
     int rc = 0;
@@ -73,7 +73,7 @@ static void an_account_without_faults_is_left_alone(void **state)
     store_expect(&w->store, "KEYS *broken*", "*0\r\n");
 }
 
-/* Of each kind of key the wrong one: it is set aside and still there. */
+/* Every kind of key is tested with the wrong type. It is moved aside and still exists. */
 static void keys_of_the_wrong_type_are_set_aside(void **state)
 {
     struct repair_world *w = *state;
@@ -93,7 +93,7 @@ static void keys_of_the_wrong_type_are_set_aside(void **state)
     }
 }
 
-/* What was spent is not known any more: all of it counts as spent. */
+/* It is no longer known what was spent, so the whole budget counts as spent. */
 static void a_lost_ledger_is_booked_whole(void **state)
 {
     struct repair_world *w = *state;
@@ -107,7 +107,7 @@ static void a_lost_ledger_is_booked_whole(void **state)
     store_expect_number(&w->store, "XLEN " P "spent:write", 1);
 }
 
-/* The clock of the account may be ahead of that of Redis, never behind it. */
+/* The account's clock may be ahead of Redis' clock, but not behind it. */
 static void a_booking_is_at_the_later_of_two_clocks(void **state)
 {
     struct repair_world *w = *state;
@@ -151,7 +151,7 @@ static void break_off(struct repair_world *w, const char *step, enum fakeio_faul
     assert_int_equal(client_open(NULL, &w->client, NULL), 0);
 }
 
-/* Nothing waits in what was set aside any more. */
+/* Checks that no job is left in the keys that were moved aside. */
 static void expect_finished(struct repair_world *w)
 {
     char names[2048], command[200];
@@ -168,7 +168,7 @@ static void expect_finished(struct repair_world *w)
     }
 }
 
-/* Wherever it breaks off, the next call finishes it. */
+/* Wherever a repair is interrupted, the next one completes it. */
 static void broken_off_it_goes_on(void **state)
 {
     static const char *const steps[] = {"XRANGE", "XADD", "XDEL", "lower_last_id"};
@@ -177,7 +177,7 @@ static void broken_off_it_goes_on(void **state)
     for (size_t i = 0; i < 2 * array_len(steps); i++) {
         for (int what = FAKEIO_LOST_BEFORE; what <= FAKEIO_LOST_AFTER; what++) {
             store_do(&w->store, "FLUSHALL");
-            if (i % 2) /* with another job, the lane seems sound once those are moved */
+            if (i % 2) /* with another job, the lane looks sound after the first step */
                 store_do(&w->store, "XADD " P "jobs:bulk 5-1 url other");
             store_do(&w->store, "XADD " P "jobs:bulk 999999999999999-0 url far");
             break_off(w, steps[i / 2], (enum fakeio_fault)what);
@@ -194,7 +194,7 @@ static void broken_off_it_goes_on(void **state)
     }
 }
 
-/* Of a lane that had to begin anew, too: its other jobs are under :rest. */
+/* If the lane had to be recreated, its other jobs are under :rest. */
 static void what_an_earlier_repair_left_aside_is_told_and_pushed(void **state)
 {
     struct repair_world *w = *state;
@@ -214,7 +214,7 @@ static void what_an_earlier_repair_left_aside_is_told_and_pushed(void **state)
     store_expect_number(&w->store, "XLEN " P "broken:dead:5", 1);
 }
 
-/* A user of Redis may have the right to repair and none to look for keys. */
+/* A Redis user may have the permissions for a repair but not for SCAN. */
 static void without_scan_a_lane_is_mended_all_the_same(void **state)
 {
     struct repair_world *w = *state;
@@ -233,7 +233,7 @@ static void without_scan_a_lane_is_mended_all_the_same(void **state)
     assert_int_equal(repair_find(w->client, "main", w->faults, &w->count), -ENOTCONN);
 }
 
-/* As Redis does from some 7.x on. */
+/* Some versions of Redis 7 behave like this. */
 static void a_last_id_that_cannot_be_lowered_is_left_behind(void **state)
 {
     static const char *const steps[] = {"RENAMENX", "XADD"};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What a Redis says of itself is read as it says it, and what it keeps to itself reads as empty. */
+ * The fields of INFO are parsed, and missing fields are empty. */
 #include "store_world.h"
 
 #include "client.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * A visitor is told yes only when Redis has the job, and a job with an idempotency key is made
- * once, whatever happens to the connection, and when. */
+ * A client gets a confirmation only if Redis has stored the job. A job with an idempotency key is
+ * created only once, whatever happens to the connection. */
 #include "store_world.h"
 
 #include "reply.h"
 #include "submit.h"
 
-#define SPANS_MANY 80 /* more than a script may look at */
+#define SPANS_MANY 80 /* too many for a script */
 
 struct submit_world {
     struct store_world store;
@@ -68,7 +68,8 @@ static void on_put(void *ctx, const struct submit_result *r)
     loop_stop(w->store.loop);
 }
 
-/* `fields` of them, under an idempotency key unless that is NULL, asking for `same`. */
+/* Submits a job of `fields` fields. `key` is the idempotency key or NULL; `same` is the digest of
+ * the request. */
 static enum submit_outcome put(struct submit_world *w, size_t fields, const char *key,
                                const char *same)
 {
@@ -135,7 +136,7 @@ static void without_memory_it_is_refused_in_redis_words(void **state)
     expect_jobs(w, 1);
 }
 
-/* A server that became a replica is none to talk to. */
+/* A connection to a server that has become a replica is closed. */
 static void a_replica_is_left(void **state)
 {
     struct submit_world *w = *state;
@@ -182,7 +183,7 @@ static void a_large_job_is_made_once(void **state)
     assert_int_equal(fakeio_count("put_once"), 0);
 }
 
-/* Of one of those steps: what is not known is asked again, and then there is one job. */
+/* After a failure of this step, the client asks again, and there must be only one job. */
 static void expect_one_job_after(struct submit_world *w, size_t fields, const char *step,
                                  enum fakeio_fault what, const char *key, unsigned jobs)
 {
@@ -216,7 +217,7 @@ static void an_answer_that_was_lost_makes_no_second_job(void **state)
     expect_one_job_after(w, 2, "put_once", FAKEIO_LOST_AFTER, "smaller", ++jobs);
 }
 
-/* A user of Redis may not be permitted to use MULTI. */
+/* The Redis user may have no permission for MULTI. */
 static void without_transactions_there_is_no_second_job_either(void **state)
 {
     static const char *const words =
@@ -230,7 +231,7 @@ static void without_transactions_there_is_no_second_job_either(void **state)
     expect_jobs(w, 1);
 }
 
-/* The XADD is refused: the script after it must not take another's entry for ours. */
+/* If the XADD is refused, the script after it must not use the entry of another client. */
 static void a_refused_xadd_leaves_the_entry_before_it_alone(void **state)
 {
     struct submit_world *w = *state;

@@ -11,7 +11,7 @@
 
 #include "clock.h"
 
-#define LOOK_EVERY_MS 5 /* Redis and other processes have no event to offer */
+#define LOOK_EVERY_MS 5 /* changes in Redis and in other processes cause no event */
 
 struct await await_begin(const char *what, int fd, uint64_t patience_ms)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Waiting for something to become true, with an end: what the tests do instead of sleeping. */
+ * Waits until a condition is true, with a deadline. Tests use this instead of sleeping. */
 #pragma once
 
 #include "base.h"
@@ -9,14 +9,14 @@
 struct await {
     const char *what;
     uint64_t until_ns;
-    int fd; /* readable when something may have changed; -1: only time tells */
+    int fd; /* readable when the condition may have changed; -1: check from time to time */
 };
 
 struct await await_begin(const char *what, int fd, uint64_t patience_ms);
-/* Returns when it is worth looking again; fails the test when patience is over. */
+/* Returns when the condition should be checked again. Fails the test at the deadline. */
 void await_more(struct await *a);
 
-/* `fd` only makes it quick: nothing is missed without it. */
+/* `fd` only speeds this up; -1 works as well. */
 #define await_until(fd, patience_ms, condition)                                                    \
     do {                                                                                           \
         struct await await_ = await_begin(#condition, fd, patience_ms);                            \

@@ -17,7 +17,7 @@
 #include "file.h"
 #include "redis_server.h"
 
-/* A TLS server that carries bytes: tinyproxy has none. */
+/* A TLS server that forwards bytes, because tinyproxy does not support TLS. */
 static const char tls_front[] =
     "import socket, ssl, sys, threading\n"
     "c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n"
@@ -60,7 +60,7 @@ static pid_t spawn(const char *const *argv)
 
     must(pid >= 0);
     if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when a test aborts */
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* ends with the test, even if that aborts */
         execvp(argv[0], (char *const *)argv);
         _exit(127);
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * A request to Fastly with buffers of its own. The daemon lends it those of an exchange. */
+ * A request to Fastly with its own buffers. In the daemon, the exchange provides them. */
 #pragma once
 
 #include "fastly.h"
 
-#define URL_BESIDES_BYTES 2176 /* the API's address, and words */
+#define URL_BESIDES_BYTES 2176 /* the API's address and fixed text */
 
 static inline void fastly_request_init(struct fastly_request *r)
 {

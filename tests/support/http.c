@@ -17,12 +17,12 @@
 #define REPLY_MAX_BYTES ((size_t)64 * 1024 * 1024)
 
 struct http {
-    struct list link; /* in `opened` */
+    struct list link; /* on the list `opened` */
     char *base, *ca_file;
     CURLM *multi;
     struct list calls;
     size_t under_way;
-    struct http_call *last; /* of http_do */
+    struct http_call *last; /* started by http_do */
 };
 
 struct http_call {
@@ -33,11 +33,12 @@ struct http_call {
     char *url, *target, *body;
     struct buf head_bytes, body_bytes;
     struct http_reply reply;
-    bool over, told; /* told: http_next has returned it */
+    bool over, told; /* told: already returned by http_next */
     void *ctx;
 };
 
-/* So that those of a test that failed, and never returned, are no leak. */
+/* All clients. Those of a failed test, which never closed them, are still reachable and so not
+ * reported as leaks. */
 static struct list opened = {&opened, &opened};
 
 struct http *http_open(const char *base, const char *ca_file)
@@ -95,14 +96,14 @@ struct http *http_serve(struct rig *r, unsigned n)
     return h;
 }
 
-/* -- one call -- */
+/* -- one request -- */
 
 static size_t keep(char *p, size_t size, size_t n, void *ctx)
 {
     return buf_try_put(ctx, span_of(p, size * n)) == 0 ? size * n : 0;
 }
 
-/* Only the lines of the last head: a 100 may come before it. */
+/* Keeps only the lines of the last head, because a 100 response may come before it. */
 static size_t keep_head(char *p, size_t size, size_t n, void *ctx)
 {
     if (size * n > 5 && memcmp(p, "HTTP/", 5) == 0)
@@ -128,7 +129,7 @@ static void set_options(struct http_call *c, const char *method)
     curl_easy_setopt(curl, CURLOPT_CAINFO, c->http->ca_file);
     curl_easy_setopt(curl, CURLOPT_PRIVATE, c);
     if (strcmp(method, "POST") == 0 || c->body) {
-        /* Without a body of its own a POST says Content-Length: 0, and no Content-Type. */
+        /* Without a body, a POST has Content-Length: 0 and no Content-Type. */
         curl_easy_setopt(curl, CURLOPT_POST, 1L);
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, c->body ? c->body : "");
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, c->body ? (long)strlen(c->body) : 0L);
@@ -154,7 +155,7 @@ static struct http_call *begin(struct http *h, const char *method, const char *t
     buf_init(&c->body_bytes, REPLY_MAX_BYTES);
     c->curl = curl_easy_init();
     must(c->curl);
-    /* What curl adds by itself is taken away: a test says what its client sends. */
+    /* Removes the headers that curl adds, so that the test decides what is sent. */
     c->headers = curl_slist_append(NULL, "Expect:");
     while ((header = va_arg(headers, const char *)))
         c->headers = curl_slist_append(c->headers, header);
@@ -209,7 +210,7 @@ static void finish(struct http_call *c, CURLcode code)
     r->json = json_loadb(r->body, r->body_bytes, 0, NULL);
 }
 
-/* Takes up what curl says is over. */
+/* Collects the requests that curl has finished. */
 static void look(struct http *h)
 {
     struct http_call *c = NULL;
@@ -231,7 +232,7 @@ void http_run(struct http *h, int wait_ms)
     must(curl_multi_perform(h->multi, &running) == CURLM_OK);
 }
 
-/* Bodies up to this much fit into any socket's buffer, whether the peer reads or not. */
+/* Bodies of at most this size fit into the buffer of any socket, even if the peer does not read. */
 #define SENT_BYTES ((curl_off_t)16 * 1024)
 
 static bool is_sent(struct http_call *c)
@@ -367,7 +368,7 @@ void http_call_set_ctx(struct http_call *c, void *ctx)
     c->ctx = ctx;
 }
 
-/* -- looking at a reply -- */
+/* -- reading a reply -- */
 
 const char *http_header(const struct http_reply *r, const char *name)
 {

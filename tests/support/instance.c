@@ -19,7 +19,7 @@ static const char *program(void)
 {
     const char *bin = getenv("PURGELINE_BIN");
 
-    must(bin); /* ctest sets it */
+    must(bin); /* set by ctest */
     return bin;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * For tests that run a loop of their own: stop it, or run it until something holds. */
+ * For tests with their own loop: stops it, or runs it until a condition is true. */
 #pragma once
 
 #include <stdio.h>
@@ -9,10 +9,10 @@
 #include "clock.h"
 #include "loop.h"
 
-#define ON_LOOP_PATIENCE_S 120 /* the machine may be busy */
+#define ON_LOOP_PATIENCE_S 120 /* long enough for a busy machine */
 
-/* Lets loop_run() return, from this thread. The daemon has no use for it: its loops end when
- * nothing is open any more. */
+/* Makes loop_run() return, in this thread. The daemon does not need this: its loops end when all
+ * handles are closed. */
 static inline void loop_stop(struct loop *l)
 {
     uv_stop(loop_uv(l));
@@ -25,7 +25,7 @@ static inline void out_of_patience(void *ctx)
     abort();
 }
 
-/* `w` has a loop and a timer `patience` that calls out_of_patience(). */
+/* `w` has a loop, and a timer `patience` that calls out_of_patience(). */
 #define run_until(w, condition)                                                                    \
     do {                                                                                           \
         timer_start_at((w)->patience, clock_mono_ns() + ON_LOOP_PATIENCE_S * NS_PER_S);            \

@@ -30,7 +30,8 @@ void rawhttp_open_from(struct rawhttp *r, const char *source, unsigned port)
 
     *r = (struct rawhttp){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     must(r->fd >= 0 && inet_pton(AF_INET, source, &from.sin_addr) == 1);
-    /* The port is chosen when the other end is known: else there are 28,000 for all. */
+    /* Chooses the port when the destination is known; otherwise all connections share 28,000 ports.
+     */
     (void)setsockopt(r->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
     if (bind(r->fd, (struct sockaddr *)&from, sizeof(from)) < 0)
         fail_msg("bind to %s: %s", source, strerror(errno));
@@ -91,7 +92,7 @@ void rawhttp_half_close(struct rawhttp *r)
 
 /* -- sending --------------------------------------------------------------------------------- */
 
-/* Something may have changed when it returns. */
+/* Waits. The condition may have changed when it returns. */
 static void rest(struct rawhttp *r, short events, const struct await *a)
 {
     struct pollfd p = {.fd = r->fd, .events = events};
@@ -260,7 +261,7 @@ bool rawhttp_says(const struct rawhttp_answer *a, const char *text)
     return a->body.n && memmem(a->body.p, a->body.n, text, strlen(text));
 }
 
-/* -- where ------------------------------------------------------------------------------------ */
+/* -- address ---------------------------------------------------------------------------------- */
 
 unsigned rawhttp_port(const struct instance *i)
 {
@@ -272,7 +273,7 @@ unsigned rawhttp_port(const struct instance *i)
     instance_await_said(i, said, 1);
     f = fopen(i->log, "r");
     must(f);
-    while (fgets(line, sizeof(line), f)) { /* the last counts: it may have been started again */
+    while (fgets(line, sizeof(line), f)) { /* the last one counts: it may have been restarted */
         const char *at = strstr(line, said) ? strstr(line, "address=") : NULL;
 
         if (at)

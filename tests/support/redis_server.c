@@ -29,8 +29,8 @@ struct redis_server {
     redisContext *c;
 };
 
-/* Below those that the kernel gives to connections (net.ipv4.ip_local_port_range begins at 32768),
- * so that none of them takes it before it is listened on. */
+/* Below the kernel's range of automatic ports (net.ipv4.ip_local_port_range begins at 32768), so
+ * that no connection can take the port first. */
 #define PORT_MIN 12000u
 #define PORTS 20000u
 
@@ -124,15 +124,15 @@ static void fork_server(struct redis_server *s)
         run_server(s);
 }
 
-/* Another test may have taken the port since it was found free: Redis ends at once then. Nobody has
- * been told the port of a new server yet, so it gets another one. */
+/* If another test took the port after it was found free, Redis exits at once. A new server, whose
+ * port nobody knows yet, then gets another port. */
 static void await_answer(struct redis_server *s, bool is_new)
 {
     uint64_t until = clock_mono_ns() + 120 * NS_PER_S;
 
     while (!answers(s)) {
         must(clock_mono_ns() < until);
-        usleep(2000); /* a server being born has no event to offer */
+        usleep(2000); /* a server that is starting causes no event */
         if (waitpid(s->pid, NULL, WNOHANG) != s->pid)
             continue;
         if (is_new)

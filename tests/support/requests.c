@@ -12,7 +12,7 @@
 #include "alloc.h"
 #include "clock.h"
 
-/* -- one line -------------------------------------------------------------------------------- */
+/* -- a line of the log ------------------------------------------------------------------------ */
 
 static uint64_t time_ms(const json_t *line, const char *name)
 {
@@ -71,7 +71,7 @@ static void add_line(struct requests *r, const char *text, size_t n)
     json_decref(line);
 }
 
-/* -- the file -------------------------------------------------------------------------------- */
+/* -- the log ---------------------------------------------------------------------------------- */
 
 void requests_open(struct requests *r, const char *log_path)
 {
@@ -134,7 +134,7 @@ void requests_read(struct requests *r)
     }
 }
 
-/* -- questions ------------------------------------------------------------------------------- */
+/* -- searching -------------------------------------------------------------------------------- */
 
 size_t requests_with_status(struct requests *r, unsigned status)
 {
@@ -183,14 +183,14 @@ static int compare_t(const void *left, const void *right)
     return (a->t_ms > b->t_ms) - (a->t_ms < b->t_ms);
 }
 
-/* A refusal costs nothing; somebody who hung up has been let in before. */
+/* A refused request costs nothing. A request whose client gave up (499) had been accepted. */
 static uint64_t cost_of(const struct request *q)
 {
     return q->status >= 400 && q->status < 500 && q->status != 499 ? 0 : q->cost;
 }
 
-/* The log knows milliseconds: two requests whose times differ by exactly a window may in truth have
- * been a little closer, so they are counted together. */
+/* The log has whole milliseconds. Two requests whose times differ by exactly a window may have been
+ * slightly closer, so they count as being in one window. */
 uint64_t requests_peak(struct requests *r, uint64_t window_ms)
 {
     uint64_t sum = 0, peak = 0;
@@ -200,7 +200,7 @@ uint64_t requests_peak(struct requests *r, uint64_t window_ms)
     qsort(r->at, r->count, sizeof(*r->at), compare_t);
     for (size_t i = 0; i < r->count; i++) {
         sum += cost_of(&r->at[i]);
-        /* A window holds its beginning and not its end; stamps are cut to whole milliseconds. */
+        /* A window includes its start but not its end; times are truncated to milliseconds. */
         while (r->at[i].t_ms - r->at[first].t_ms >= window_ms)
             sum -= cost_of(&r->at[first++]);
         peak = max_u64(peak, sum);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * What arrived at the sandbox: its log, read as it grows. Times are Unix milliseconds. */
+ * The requests that the sandbox received, read from its log. Times are Unix milliseconds. */
 #pragma once
 
 #include "base.h"
 
 struct request {
-    uint64_t t_ms;     /* the moment that counts for the budget */
-    uint64_t begin_ms; /* its first byte */
+    uint64_t t_ms;     /* the time that counts for the budget */
+    uint64_t begin_ms; /* the time of its first byte */
     uint64_t done_ms;  /* 0: never answered */
     char kind[8];      /* key keys url all purge other */
     char service[65];
@@ -15,7 +15,7 @@ struct request {
     unsigned cost, n;
     char proto[12];
     unsigned long conn;
-    char **keys; /* n of them */
+    char **keys; /* n of them, NULL for other kinds */
     char *url;
 };
 
@@ -23,28 +23,29 @@ struct requests {
     struct request *at;
     size_t count, room;
     int fd, inotify;
-    uint64_t since_ms; /* what began before is left out */
-    char *rest;        /* the beginning of a line */
+    uint64_t since_ms; /* requests that began earlier are ignored */
+    char *rest;        /* an incomplete line */
     size_t rest_count;
 };
 
-void requests_open(struct requests *r, const char *log_path); /* from now on */
+void requests_open(struct requests *r, const char *log_path); /* reads from the end */
 void requests_close(struct requests *r);
-void requests_read(struct requests *r);   /* whatever has come since */
-void requests_forget(struct requests *r); /* all that was read */
+void requests_read(struct requests *r);   /* reads everything that has been added */
+void requests_forget(struct requests *r); /* forgets everything that was read */
 
-/* Those answered with this status; ANY_STATUS for all. They read the log first. */
+/* The number of requests with this status; ANY_STATUS for all. These functions read the log first.
+ */
 #define ANY_STATUS 1000u
 size_t requests_with_status(struct requests *r, unsigned status);
-/* Requests naming this key or URL, and of these those with that status. */
+/* The number of requests that name this key or URL, and have this status. */
 size_t requests_naming(struct requests *r, const char *target, unsigned status);
-/* The n-th (from 0) request naming it, or NULL. */
+/* The n-th (from 0) request that names it, or NULL. */
 const struct request *requests_find(struct requests *r, const char *target, size_t n);
 bool request_names(const struct request *q, const char *target);
 
-/* The most that was spent in any window of that length. */
+/* The highest cost in any window of this length. */
 uint64_t requests_peak(struct requests *r, uint64_t window_ms);
-/* When the first request since `from_ms` came; there must be one. */
+/* The time of the first request since `from_ms`; there must be one. */
 uint64_t requests_first(struct requests *r, uint64_t from_ms);
-/* What was spent from `from_ms` on until before `until_ms`. */
+/* The cost from `from_ms` up to but excluding `until_ms`. */
 uint64_t requests_spent(struct requests *r, uint64_t from_ms, uint64_t until_ms);

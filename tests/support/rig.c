@@ -15,7 +15,7 @@
 #define P "purgeline:{main}:"
 #define STOP_PATIENCE_MS 20000u
 
-/* Of the test that runs; it outlives a test that fails and so never returns. */
+/* The rig of the current test. It is static because a failed test never returns. */
 static struct rig the_rig;
 static bool is_open;
 
@@ -208,7 +208,7 @@ void rig_await_empty(struct rig *r)
     await_until(r->requests.inotify, AWAIT_PATIENCE_MS, rig_is_empty(r));
 }
 
-/* -- what became of them --------------------------------------------------------------------- */
+/* -- receipts and dead letters ---------------------------------------------------------------- */
 
 char *rig_receipt(struct rig *r, const struct job *j, const char *member)
 {
@@ -241,7 +241,7 @@ void rig_await_ended(struct rig *r, const struct job *j, const char *state)
     rig_assert_ended(r, j, state);
 }
 
-/* In the server: a hundred thousand of them need not travel. */
+/* Counts inside Redis, because there may be a hundred thousand receipts. */
 size_t rig_receipts(struct rig *r, const char *state)
 {
     static const char script[] =

@@ -26,7 +26,7 @@ struct sandbox {
     CURL *curl;
 };
 
-/* -- its life -------------------------------------------------------------------------------- */
+/* -- starting and stopping -------------------------------------------------------------------- */
 
 static void run_script(const struct sandbox *s, const char *const *options)
 {
@@ -36,10 +36,10 @@ static void run_script(const struct sandbox *s, const char *const *options)
     char *said = alloc_printf("%s.out", s->folder);
     size_t n = 6;
 
-    must(source); /* ctest sets it */
+    must(source); /* set by ctest */
     for (; options && *options && n < array_len(argv) - 1; options++)
         argv[n++] = *options;
-    prctl(PR_SET_PDEATHSIG, SIGTERM); /* then it takes nginx and Varnish along */
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* it stops nginx and Varnish when we end */
     must(freopen(said, "w", stdout) && dup2(STDOUT_FILENO, STDERR_FILENO) >= 0);
     execv(script, (char **)argv);
     perror(script);
@@ -143,7 +143,7 @@ void sandbox_stop(struct sandbox *s)
     free(s);
 }
 
-/* -- its control port ------------------------------------------------------------------------ */
+/* -- the control port ------------------------------------------------------------------------- */
 
 static size_t swallow(char *p, size_t size, size_t n, void *ctx)
 {
@@ -243,7 +243,7 @@ const char *sandbox_site(const struct sandbox *s)
     return s->site;
 }
 
-/* -- its site -------------------------------------------------------------------------------- */
+/* -- the site --------------------------------------------------------------------------------- */
 
 static size_t read_header(char *p, size_t size, size_t n, void *ctx)
 {

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT
- * The sandbox of deploy/sandbox, started for a test program and gone with it. Whatever goes wrong
- * in here fails the test. */
+ * The sandbox of deploy/sandbox. It is started for a test program and ends with it. Any error in
+ * these functions fails the test. */
 #pragma once
 
 #include "base.h"
 
 struct sandbox;
 
-/* `options`: what goes after `sandbox run --dir DIR`, NULL-terminated; NULL for none. Without a
- * budget among them it counts and lets everything through. */
+/* `options` are the arguments after `sandbox run --dir DIR`, NULL-terminated; NULL for none. If
+ * there is no --budget, it counts purges but never refuses them. */
 struct sandbox *sandbox_start(const char *const *options);
 void sandbox_stop(struct sandbox *s); /* NULL is fine */
 
-/* "throttle=1&count=3": see `sandbox --help`, with & between and form-encoded. */
+/* "throttle=1&count=3": see `sandbox --help`, but joined with & and form-encoded. */
 void sandbox_fault(struct sandbox *s, const char *fmt, ...) print_like(2, 3);
-/* Whether every fault that had a count has met as many requests: they have arrived. */
+/* Whether every fault with a count has been applied as many times. */
 bool sandbox_faults_used_up(struct sandbox *s);
 void sandbox_reset(struct sandbox *s);
 
@@ -24,12 +24,12 @@ const char *sandbox_token(const struct sandbox *s);
 const char *sandbox_log(const struct sandbox *s);
 const char *sandbox_site(const struct sandbox *s);
 
-/* A page of the cached site, as a reader gets it. */
+/* A page of the cached site, as a visitor sees it. */
 struct page {
-    bool hit;   /* it came out of the cache */
-    bool stale; /* and is known to be out of date */
+    bool hit;   /* it came from the cache */
+    bool stale; /* it is marked as stale */
     unsigned version;
 };
 
-/* host NULL: the site's own address. */
+/* host NULL: the address of the site. */
 struct page sandbox_page(struct sandbox *s, const char *host, const char *path);

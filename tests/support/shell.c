@@ -20,7 +20,7 @@ void shell_open(struct shell *s)
 {
     const char *bin = getenv("PURGELINE_BIN");
 
-    must(bin); /* ctest sets it */
+    must(bin); /* set by ctest */
     *s = (struct shell){.folder = "/tmp/purgeline-shell-XXXXXX"};
     must(mkdtemp(s->folder));
     setenv("P", bin, 1);

@@ -27,7 +27,7 @@ struct connection {
 static struct connection connections[CONNECTIONS_MAX];
 static size_t count;
 
-/* The value of a header in the lines of head. */
+/* The value of a header in `head`. */
 static struct span header(struct span head, const char *name)
 {
     struct span line, value;
@@ -64,7 +64,7 @@ static void answer(struct connection *c, struct span keys)
     buf_deinit(&body);
 }
 
-/* Answers the first request, if it is all there. */
+/* Answers the first request if it is complete. */
 static bool take_request(struct connection *c)
 {
     char *end = c->in.n ? memmem(c->in.p, c->in.n, "\r\n\r\n", 4) : NULL;
@@ -86,7 +86,7 @@ static bool take_request(struct connection *c)
     return true;
 }
 
-/* False: it is over. */
+/* Returns false when the connection is over. */
 static bool serve(struct connection *c)
 {
     char bytes[65536];
@@ -141,7 +141,7 @@ __attribute__((noreturn)) static void run(int listener)
             fds[i] = (struct pollfd){connections[i].fd, POLLIN, 0};
         if (poll(fds, n + 1, -1) < 0)
             continue;
-        for (size_t i = n; i-- > 0;) /* from behind: what ends is replaced by the last */
+        for (size_t i = n; i-- > 0;) /* backwards: the last one replaces a closed one */
             if (fds[i].revents && !serve(&connections[i]))
                 hang_up(i);
         if (fds[n].revents)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * A stand-in for Fastly's API that says yes to everything at once, for tests that send more than
- * the sandbox would take. HTTP/1.1 without TLS, a process of its own on a free loopback port. */
+ * A stand-in for Fastly's API that accepts everything at once, for tests that send more than the
+ * sandbox could handle. It speaks HTTP/1.1 without TLS, and is a process with a free loopback port.
+ */
 #pragma once
 
 #include <sys/types.h>

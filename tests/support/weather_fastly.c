@@ -7,7 +7,7 @@
 #include "alloc.h"
 #include "clock.h"
 
-#define OMITTED 3u /* as omit_keys below says */
+#define OMITTED 3u /* the value of omit_keys below */
 
 static const struct {
     const char *name, *how;
@@ -28,7 +28,7 @@ static const struct {
     {"empty", "empty=1&count=5"},
 };
 
-/* Unix ms. */
+/* Times in Unix milliseconds. */
 struct spell {
     uint64_t from_ms, until_ms;
 };
@@ -62,7 +62,7 @@ const char *weather_fastly_begin(struct weather_fastly *f, unsigned which, struc
     return faults[i].how;
 }
 
-/* Requests at its edges may or may not have been hit: they get the benefit of the doubt. */
+/* Requests near the beginning and the end of the fault may or may not have been affected. */
 static void add_omission(struct weather_fastly *f)
 {
     f->omissions = alloc_grow(f->omissions, f->omissions_count + 1, sizeof(*f->omissions));

@@ -6,7 +6,7 @@
 #include "alloc.h"
 #include "clock.h"
 
-/* The first moments of a reign belong to its predecessor, too: it ends what is on the wire. */
+/* In this time after a change of leaders, requests of the previous one may still be in flight. */
 #define REIGN_BEGINS_MS 1000u
 #define WATCHED_MS 10000u
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The verdicts after the weather: each a sentence, printed with ok or FAIL, and counted. */
+ * The checks at the end of a chaos run. Each prints a sentence with ok or FAIL, and is counted. */
 #pragma once
 
 #include "rig.h"
@@ -10,7 +10,7 @@ struct judge {
 };
 
 void judge(struct judge *j, bool ok, const char *what);
-/* What became of the jobs; the requests have been noted. */
+/* Checks the results of the jobs, after all requests have been noted. */
 void judge_jobs(struct judge *j, struct rig *r, struct traffic *t);
-/* Asks so many instances to stop. */
+/* Stops this many instances and checks their exit codes. */
 void judge_instances(struct judge *j, struct rig *r, unsigned count);

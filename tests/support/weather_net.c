@@ -18,7 +18,7 @@
 #include "alloc.h"
 #include "weather_relay.h"
 
-/* For documentation, so nobody's: RFC 5737. */
+/* Reserved for documentation, so nobody uses it: RFC 5737. */
 #define NEAR_ADDRESS "192.0.2.2"
 #define FAR_ADDRESS "192.0.2.1"
 #define NAME "api.fastly.com"
@@ -49,7 +49,7 @@ static void go_to(int namespace)
     must(setns(namespace, CLONE_NEWNET) == 0);
 }
 
-/* `ip` and so many words, in that namespace. */
+/* Runs `ip` with these arguments in the namespace. */
 static bool ip(int namespace, const char *words)
 {
     char *command = alloc_printf("PATH=$PATH:/usr/sbin:/sbin ip %s", words);
@@ -91,7 +91,7 @@ static bool lay_cable(struct weather_net *n)
     return ok;
 }
 
-/* The name, for this process and its children alone. */
+/* Resolves the API's name to the relay, for this process and its children only. */
 static bool name_the_ear(void)
 {
     char path[] = "/tmp/purgeline-hosts-XXXXXX";
@@ -136,7 +136,7 @@ static void start_relay(struct weather_net *n)
     close(ear);
 }
 
-/* -- the whole ------------------------------------------------------------------------------- */
+/* -- opening and closing ---------------------------------------------------------------------- */
 
 struct weather_net *weather_net_open(const char *api, const char **why)
 {
@@ -192,7 +192,7 @@ void weather_net_leave(struct weather_net *n)
         go_to(n->home);
 }
 
-/* -- cutting it ------------------------------------------------------------------------------ */
+/* -- cutting the network ---------------------------------------------------------------------- */
 
 static const struct {
     const char *cut, *mend;

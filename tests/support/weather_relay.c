@@ -17,12 +17,13 @@
 #define PAIRS 256u
 #define CHUNK 16384u
 
-/* A connection, two directions: [0] reads from fd[0] and writes to fd[1], [1] the other way. */
+/* A connection with two directions: [0] reads from fd[0] and writes to fd[1], [1] the other way
+ * round. */
 struct pair {
     int fd[2];
     struct way {
         size_t begin, end;
-        bool over; /* its reader has said so, and its writer was told */
+        bool over; /* the reader has reached the end, and the writer has been shut down */
         char bytes[CHUNK];
     } way[2];
 };
@@ -30,7 +31,7 @@ struct pair {
 static struct pair *pairs[PAIRS];
 static size_t count;
 
-/* Who is behind a cut does not say goodbye. */
+/* A peer behind a cut network sends no FIN. */
 static void prepare(int fd)
 {
     int one = 1, idle_s = 5, every_s = 2, times = 3, ms = 10000;
@@ -68,7 +69,7 @@ static void take(int ear, uint16_t port)
     pairs[count++] = p;
 }
 
-/* False when the connection is beyond help. */
+/* Returns false if the connection has to be closed. */
 static bool carry(struct pair *p, int from)
 {
     struct way *w = &p->way[from];
@@ -123,7 +124,7 @@ void weather_relay_run(int ear, uint16_t port)
                     (struct pollfd){.fd = pairs[i]->fd[side], .events = wanted(pairs[i], side)};
         if (poll(polls, 1 + 2 * count, -1) < 0)
             continue;
-        for (size_t i = count; i-- > 0;) { /* backwards: drop() moves the last one here */
+        for (size_t i = count; i-- > 0;) { /* backwards, because drop() moves the last one here */
             short seen = (short)(polls[1 + 2 * i].revents | polls[2 + 2 * i].revents);
             bool hopeless = (seen & (POLLERR | POLLNVAL)) != 0;
 

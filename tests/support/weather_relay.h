@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Carries TCP connections from a listening socket, of whatever network namespace, to a port on
- * loopback of the namespace it runs in. */
+ * Forwards TCP connections from a listening socket, which may be in another network namespace, to a
+ * port on loopback of its own namespace. */
 #pragma once
 
 #include "base.h"

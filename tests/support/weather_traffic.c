@@ -21,8 +21,8 @@
 #define HARVEST 500u
 #define SHOWN 5u
 
-/* nginx and Redis read the clock once per turn of their loops: what they say may be so much too
- * early. */
+/* nginx and Redis read the clock once per turn of their loops, so their times may be early by this
+ * much. */
 #define CLOCK_SLACK_MS 5u
 
 static const char *const lanes[] = {"urgent", "normal", "bulk"};
@@ -38,7 +38,7 @@ static void hang_up(struct traffic *t)
     if (t->c)
         redisFree(t->c);
     t->c = NULL;
-    t->answered = t->count; /* what has no answer gets none */
+    t->answered = t->count; /* unanswered pushes will not be answered any more */
 }
 
 void traffic_close(struct traffic *t)
@@ -63,7 +63,7 @@ static bool reach(struct traffic *t, uint64_t now_ms)
     return t->c != NULL;
 }
 
-/* -- targets have numbers: keys, then URLs, then keys of one job alone ------------------------ */
+/* -- the number of a target says what it is: keys, then URLs, then keys of only one job ------- */
 
 static char *target_name(uint32_t number)
 {
@@ -98,8 +98,8 @@ static struct push_target *target(struct traffic *t, uint32_t number)
 
 /* -- pushing --------------------------------------------------------------------------------- */
 
-/* Mostly ordinary jobs; of the others each has a key of its own, so that no neighbour's purge
- * counts for it. */
+/* Most jobs are ordinary. Each of the others has a key of its own, so that the purge of another job
+ * does not count for it. */
 static void invent(struct traffic *t, struct push_job *j, uint32_t number)
 {
     uint64_t dice = rng_below(&t->rng, 100), now_ms = clock_wall_ms();
@@ -188,7 +188,7 @@ void traffic_push(struct traffic *t, uint64_t now_ms)
     write_out(t);
 }
 
-/* -- what Redis said ------------------------------------------------------------------------- */
+/* -- replies of Redis ------------------------------------------------------------------------- */
 
 static void accept_job(struct traffic *t, uint32_t number, const char *id)
 {
@@ -264,8 +264,8 @@ static void ask_for(struct traffic *t, const char *verb, const struct push_job *
                             lanes[j->lane], j->ms, j->seq, j->again ? "+r" : "") == REDIS_OK);
 }
 
-/* True when it is settled and its receipt is gone. A receipt is read, then removed; each may fail.
- */
+/* Returns true when the job has ended and its receipt is removed. The receipt is read and then
+ * removed; both may fail. */
 static bool harvest_one(struct traffic *t, struct push_job *j, bool *lost)
 {
     redisReply *reply = NULL;
@@ -319,7 +319,7 @@ void traffic_harvest(struct traffic *t)
         hang_up(t);
 }
 
-/* -- what the sandbox saw -------------------------------------------------------------------- */
+/* -- requests at the sandbox ------------------------------------------------------------------ */
 
 static void note_target(struct traffic *t, const char *name, const struct request *q, bool purged)
 {
@@ -340,7 +340,7 @@ void traffic_note(struct traffic *t, const struct request *q, unsigned omitted)
         note_target(t, q->url, q, q->purged);
 }
 
-/* -- judgement ------------------------------------------------------------------------------- */
+/* -- checks ----------------------------------------------------------------------------------- */
 
 static bool shown(unsigned *wrong)
 {
@@ -386,7 +386,8 @@ unsigned traffic_ended_badly(struct traffic *t)
     return wrong;
 }
 
-/* A push whose answer was lost, and that arrived: from now on a job like all others. */
+/* A push that arrived although its answer was lost: from now on it is treated like any other job.
+ */
 static bool take_in(struct traffic *t, const char *id, const char *ref, enum fate fate)
 {
     uint32_t number = (uint32_t)strtoul(ref, NULL, 10);

@@ -106,7 +106,7 @@ static void make_authorities(const struct web *w)
               " -extfile san -out leaf.pem");
 }
 
-/* All are held open until all are known, so that no two are the same. */
+/* Keeps all sockets open until all ports are known, so that the ports differ. */
 static void find_ports(uint16_t ports[PORTS])
 {
     int fds[PORTS];
@@ -151,7 +151,7 @@ static void launch(struct web *w)
     w->pid = fork();
     must(w->pid >= 0);
     if (w->pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when a test aborts */
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* ends with the test, even if that aborts */
         execlp("nginx", "nginx", "-p", prefix, "-c", "nginx.conf", "-e", "error.log", (char *)NULL);
         execl("/usr/sbin/nginx", "nginx", "-p", prefix, "-c", "nginx.conf", "-e", "error.log",
               (char *)NULL);

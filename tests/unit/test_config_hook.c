@@ -4,7 +4,7 @@
 
 #define SIGNED "secret_env: S\n    signature: {header: x-signature}"
 
-static void a_template_that_is_none_is_refused_at_its_byte(void **state)
+static void an_invalid_template_is_refused_at_its_byte(void **state)
 {
     (void)state;
     assert_refused("hooks:\n  - name: h\n    " SIGNED "\n    urls:\n      - h/{a}\n      - h/{a\n",
@@ -14,7 +14,7 @@ static void a_template_that_is_none_is_refused_at_its_byte(void **state)
                    "slug, path and split");
 }
 
-static void a_condition_with_a_path_that_is_none_is_refused(void **state)
+static void a_condition_with_an_invalid_path_is_refused(void **state)
 {
     (void)state;
     assert_refused("hooks:\n  - name: h\n    urls: [u]\n    " SIGNED "\n    when: [a..b=c]\n",
@@ -39,8 +39,8 @@ static void a_signature_that_protects_nothing_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(a_template_that_is_none_is_refused_at_its_byte),
-        T(a_condition_with_a_path_that_is_none_is_refused),
+        T(an_invalid_template_is_refused_at_its_byte),
+        T(a_condition_with_an_invalid_path_is_refused),
         T(a_signature_that_protects_nothing_is_refused),
     };
 

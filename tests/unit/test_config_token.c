@@ -81,7 +81,7 @@ static void the_token_is_read_from_the_environment(void **state)
     free(token);
 }
 
-static void no_token_is_told_from_a_bad_one_and_neither_is_shown(void **state)
+static void a_missing_token_differs_from_a_bad_one_and_neither_is_shown(void **state)
 {
     char *token = NULL;
 
@@ -211,7 +211,7 @@ int main(void)
         cmocka_unit_test(the_token_is_read_from_its_file_without_the_newline),
         cmocka_unit_test(the_token_is_read_from_the_environment),
         cmocka_unit_test(a_file_that_anybody_may_change_is_not_read),
-        cmocka_unit_test(no_token_is_told_from_a_bad_one_and_neither_is_shown),
+        cmocka_unit_test(a_missing_token_differs_from_a_bad_one_and_neither_is_shown),
         cmocka_unit_test(a_secret_is_read_from_its_file_or_else_from_the_environment),
         cmocka_unit_test(the_secret_of_a_digest_is_any_text),
         cmocka_unit_test(a_secret_that_cannot_be_is_refused_and_not_shown),

@@ -162,7 +162,7 @@ static void a_timer_that_is_due_can_still_be_stopped(void **state)
     loop_free(p.loop);
 }
 
-static void a_timer_that_starts_itself_anew_does_not_keep_others_from_firing(void **state)
+static void a_timer_that_restarts_itself_does_not_keep_others_from_firing(void **state)
 {
     struct shot s;
     struct timer *other;
@@ -272,7 +272,7 @@ int main(void)
         cmocka_unit_test(an_earlier_start_replaces_a_later_one),
         cmocka_unit_test(a_stopped_timer_does_not_fire),
         cmocka_unit_test(a_timer_that_is_due_can_still_be_stopped),
-        cmocka_unit_test(a_timer_that_starts_itself_anew_does_not_keep_others_from_firing),
+        cmocka_unit_test(a_timer_that_restarts_itself_does_not_keep_others_from_firing),
         cmocka_unit_test(a_watched_signal_arrives_on_the_loop),
         cmocka_unit_test(closing_nothing_is_fine),
         cmocka_unit_test(a_timer_needs_no_descriptor),

@@ -38,7 +38,7 @@ static void addresses_networks_and_unix_are_understood(void **state)
     }
 }
 
-static void what_is_none_of_them_is_refused(void **state)
+static void an_invalid_network_is_refused(void **state)
 {
     static const char *const bad[] = {"",
                                       "10.1.0.0/33",
@@ -100,7 +100,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_networks_and_unix_are_understood),
-        cmocka_unit_test(what_is_none_of_them_is_refused),
+        cmocka_unit_test(an_invalid_network_is_refused),
         cmocka_unit_test(one_in_the_other_is_seen_to_the_bit),
     };
 

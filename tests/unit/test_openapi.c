@@ -234,7 +234,7 @@ static void every_operation_has_a_name_of_its_own_and_answers(void **state)
     }
 }
 
-static void who_needs_no_token_is_said_where_it_is_so(void **state)
+static void routes_without_a_token_are_described_as_such(void **state)
 {
     size_t count;
     const struct route *table = route_table(&count);
@@ -305,7 +305,7 @@ int main(void)
         cmocka_unit_test(every_route_is_described_in_the_words_of_the_table),
         cmocka_unit_test(nothing_else_is_described),
         cmocka_unit_test(every_operation_has_a_name_of_its_own_and_answers),
-        cmocka_unit_test(who_needs_no_token_is_said_where_it_is_so),
+        cmocka_unit_test(routes_without_a_token_are_described_as_such),
         cmocka_unit_test(every_part_of_a_path_is_a_parameter),
         cmocka_unit_test(every_reference_leads_somewhere),
     };

@@ -323,7 +323,7 @@ static void an_empty_bucket_is_waited_for(void **state)
     assert_int_equal(finish(w)->done_ms, 36 + 50); /* 3,600 s for 100,000 */
 }
 
-static void what_nobody_will_live_to_see_is_said_to_come_never(void **state)
+static void a_time_after_a_century_is_reported_as_never(void **state)
 {
     struct world *w = *state;
 
@@ -478,7 +478,7 @@ int main(void)
         TEST(what_expires_while_the_budget_is_spent_is_said_to_expire),
         TEST(what_was_spent_before_counts_until_its_hour_is_over),
         TEST(an_empty_bucket_is_waited_for),
-        TEST(what_nobody_will_live_to_see_is_said_to_come_never),
+        TEST(a_time_after_a_century_is_reported_as_never),
         TEST(an_answer_that_comes_after_the_end_of_all_plans_is_awaited),
         TEST(an_urgent_purge_overtakes_whatever_bulk_there_is),
         TEST(an_urgent_purge_waits_behind_urgent_ones),

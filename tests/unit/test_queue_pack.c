@@ -75,7 +75,7 @@ static void any_number_of_fields_comes_back(void **state)
     }
 }
 
-static void what_is_cut_or_longer_is_none(void **state)
+static void a_truncated_or_longer_value_is_invalid(void **state)
 {
     struct span fields[] = {SPAN("keys"), SPAN("a")};
     struct packed_job job;
@@ -95,7 +95,7 @@ static void what_is_cut_or_longer_is_none(void **state)
 }
 
 /* An array that claims to have four billion fields must not cause an allocation of that size. */
-static void what_is_no_job_is_none(void **state)
+static void an_invalid_job_is_recognised(void **state)
 {
     static const struct span cases[] = {
         SPAN("garbage"),
@@ -145,8 +145,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strings_of_every_length_come_back),
         cmocka_unit_test(any_number_of_fields_comes_back),
-        cmocka_unit_test(what_is_cut_or_longer_is_none),
-        cmocka_unit_test(what_is_no_job_is_none),
+        cmocka_unit_test(a_truncated_or_longer_value_is_invalid),
+        cmocka_unit_test(an_invalid_job_is_recognised),
         cmocka_unit_test(random_damage_does_no_harm),
     };
 

@@ -33,7 +33,7 @@ static void one_alone_gets_two_thirds_and_not_a_byte_more(void **state)
 }
 
 /* Even if many accounts use as much as they can, the next one still gets a share. */
-static void who_comes_last_still_gets_a_share(void **state)
+static void the_last_one_still_gets_a_share(void **state)
 {
     struct quota q;
     struct quota_bill greedy[8], last;
@@ -139,7 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_alone_gets_two_thirds_and_not_a_byte_more),
-        cmocka_unit_test(who_comes_last_still_gets_a_share),
+        cmocka_unit_test(the_last_one_still_gets_a_share),
         cmocka_unit_test(bills_of_one_party_have_one_share),
         cmocka_unit_test(what_is_given_back_is_told_and_can_be_taken_again),
         cmocka_unit_test(what_cannot_be_refused_is_counted_beyond_the_ceiling),

@@ -134,7 +134,7 @@ static void a_refusal_is_told_in_its_words(void **state)
     assert_null(redis_entries_error(w->entries));
 }
 
-static void what_is_no_such_reply_is_none(void **state)
+static void an_unexpected_reply_is_invalid(void **state)
 {
     static const char *const bad[] = {
         "+OK\r\n",
@@ -327,7 +327,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(an_entry_comes_as_it_is_however_its_bytes_are_cut),
         T(a_refusal_is_told_in_its_words),
-        T(what_is_no_such_reply_is_none),
+        T(an_unexpected_reply_is_invalid),
         T(an_entry_up_to_the_ceiling_is_whole_and_beyond_it_only_its_small_fields_are_there),
         T(an_oversized_entry_is_never_held),
         T(many_small_fields_are_oversized_too),

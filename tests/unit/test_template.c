@@ -151,7 +151,7 @@ static void what_is_missing_gives_nothing_and_is_counted(void **state)
     (void)state;
 }
 
-static void an_empty_result_is_none_but_an_empty_hole_is_one(void **state)
+static void an_empty_result_is_left_out_but_a_placeholder_may_be_empty(void **state)
 {
     gives("{empty}", "");
     assert_int_equal(missing, 0);
@@ -321,7 +321,7 @@ int main(void)
         cmocka_unit_test(an_odd_name_stands_in_quotes),
         cmocka_unit_test(texts_whole_numbers_and_truth_values_are_text),
         cmocka_unit_test(what_is_missing_gives_nothing_and_is_counted),
-        cmocka_unit_test(an_empty_result_is_none_but_an_empty_hole_is_one),
+        cmocka_unit_test(an_empty_result_is_left_out_but_a_placeholder_may_be_empty),
         cmocka_unit_test(lists_combine),
         cmocka_unit_test(a_list_written_twice_is_walked_once),
         cmocka_unit_test(a_header_fills_a_hole),

@@ -182,7 +182,7 @@ static void more_troubles_than_there_is_room_for_are_no_trouble(void **state)
     assert_true(trouble_now(t, S(10), why, sizeof(why)));
 }
 
-static void none_is_fine_to_free(void **state)
+static void null_can_be_freed(void **state)
 {
     (void)state;
     trouble_free(NULL);
@@ -219,7 +219,7 @@ int main(void)
         T(a_redis_that_evicts_or_is_full_is_said_once_and_when_it_is_over),
         T(more_troubles_than_there_is_room_for_are_no_trouble),
         T(the_name_of_a_key_begins_no_line),
-        T(none_is_fine_to_free),
+        T(null_can_be_freed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Adobe's client of Fastly's API against a purgeline. Its entry point is a constant of a module.
+// Tests purgeline with Adobe's client of Fastly's API, whose base URL is a constant in a module.
 //
-//   node adobe.mjs NODE_MODULES http://127.0.0.1:8126 SERVICE TOKEN         all but purge-all, which
-//   node adobe.mjs NODE_MODULES http://127.0.0.1:8126 SERVICE TOKEN all     takes in what still waits
+//   node adobe.mjs NODE_MODULES http://127.0.0.1:8126 SERVICE TOKEN         all purges but purge-all
+//   node adobe.mjs NODE_MODULES http://127.0.0.1:8126 SERVICE TOKEN all     purge-all, which replaces all
+//                                                                           purges that still wait
 import assert from "node:assert";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
@@ -14,7 +15,7 @@ const source = (file) =>
 (await import(source("config.js"))).default.mainEntryPoint = base;
 const { default: connect } = await import(source("index.js"));
 const client = connect(token, service);
-const soft = connect(token, service); // which keeps every header that it ever sent
+const soft = connect(token, service); // another one, because a client keeps all headers that it has sent
 
 function isOk(reply) {
     assert.strictEqual(reply.status, 200);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Fastly's own client for JavaScript against a purgeline, in the two ways in which its users can lead
-// it elsewhere; its base path is a literal of each method.
+// Tests purgeline with Fastly's own JavaScript client. Its base URL is a literal in each method, so there
+// are two ways to redirect it:
 //
-//   node fastly.js plugin http://127.0.0.1:8126 SERVICE TOKEN    each request is sent elsewhere
-//   node fastly.js agent 8126 SERVICE TOKEN                      api.fastly.com is this machine
+//   node fastly.js plugin http://127.0.0.1:8126 SERVICE TOKEN    change the URL of each request
+//   node fastly.js agent 8126 SERVICE TOKEN                      resolve api.fastly.com to this machine
 "use strict";
 
 const assert = require("node:assert");
