@@ -68,7 +68,7 @@ static size_t await_answers(struct http *h, size_t count)
         if (r->status == 503)
             assert_non_null(http_header(r, "Retry-After"));
         else if (r->status != 200 && r->status != 202)
-            fail_msg("%d: %.200s", r->status, r->body ? r->body : r->why);
+            fail_msg("%d: %.200s", r->status, r->status ? r->body : r->why);
         yes += r->status != 503;
         http_drop(c);
     }

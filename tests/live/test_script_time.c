@@ -7,7 +7,9 @@
  * counts: the work of a script is the same each time. */
 #include "queue_world.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <sched.h>
 
 #include "buf.h"
 #include "client.h"
@@ -112,6 +114,16 @@ static long slowest_script(struct trial *t)
     }
     freeReplyObject(r);
     return worst;
+}
+
+/* Redis measures with a clock, so other programs must not take its core away while a script runs.
+ * Only root may ask for that; without it, the best of many rounds has to do. */
+static void run_undisturbed(const struct redis_server *s)
+{
+    const struct sched_param first = {.sched_priority = 1};
+
+    if (sched_setscheduler(redis_server_pid(s), SCHED_FIFO, &first) < 0)
+        print_message("Redis may be interrupted: %s\n", strerror(errno));
 }
 
 typedef void step_fn(struct trial *t);
@@ -510,6 +522,7 @@ static void no_script_holds_redis_for_more_than_5_ms(void **state)
     redis_address_deinit(&a);
     redis_server_do(t.w->server, "CONFIG SET slowlog-max-len 10000 appendfsync no");
     postpone_a_million(t.w->server);
+    run_undisturbed(t.w->server);
     redis_server_do(t.w->server, "CONFIG SET slowlog-log-slower-than 500");
     lead(&t);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include "alloc.h"
 #include "engine.h"
@@ -252,4 +253,11 @@ void play_story(const struct story *s, const struct play_options *o, struct play
         trace_dump();
     free(p.dead_seen);
     world_end();
+}
+
+void play_limit(unsigned cpu_s)
+{
+    const struct itimerval once = {.it_value = {.tv_sec = (time_t)cpu_s}};
+
+    must(setitimer(ITIMER_PROF, &once, NULL) == 0);
 }

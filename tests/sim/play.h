@@ -61,3 +61,7 @@ typedef void play_verb(struct play *p);
 play_verb play_push, play_cancel;                                 /* push.c */
 play_verb play_redis, play_fastly, play_reply, play_fail_request; /* weather_verbs.c */
 play_verb play_expect, play_quiet;                                /* expect.c */
+
+/* Ends this process with SIGPROF when it has used so much CPU time from now on: a play that does
+ * not end. A play waits for nothing, so the time that others take from it does not count. */
+void play_limit(unsigned cpu_s);

@@ -11,7 +11,7 @@
 #include "alloc.h"
 #include "weather.h"
 
-#define PATIENCE_S 60 /* so long one play may take */
+#define PATIENCE_S 60 /* the CPU time that one play may take */
 
 void story_print(const struct story *s, FILE *out)
 {
@@ -30,7 +30,7 @@ static void play_in_child(const struct story *s, int fd)
     struct play_options o = {.how = PLAY_PROMISES_ONLY, .silent = true};
     struct play_result r;
 
-    alarm(PATIENCE_S);
+    play_limit(PATIENCE_S);
     play_story(s, &o, &r);
     if (!r.passed && write(fd, r.message, strlen(r.message)) < 0)
         _exit(3);
@@ -161,7 +161,7 @@ static void work(const struct weather_run *w, struct board *board, uint32_t me, 
         struct story s;
 
         board->now[me] = w->first + i;
-        alarm(PATIENCE_S);
+        play_limit(PATIENCE_S);
         weather_story(w->first + i, &s);
         play_story(&s, &o, &r);
         story_deinit(&s);

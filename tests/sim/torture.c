@@ -12,7 +12,7 @@
 #include "engine.h"
 #include "play.h"
 
-#define PATIENCE_S 120 /* so long one branch may take */
+#define PATIENCE_S 120 /* the CPU time that one branch may take */
 #define BRANCHES_MAX 64
 
 static const enum fault ways[IO_N][FAULT_N] = {
@@ -104,7 +104,7 @@ static bool branch_off(uint64_t n, enum io io, enum fault fault)
     must(b->pid >= 0);
     if (b->pid == 0) {
         tt.is_branch = true;
-        alarm(PATIENCE_S);
+        play_limit(PATIENCE_S);
         trace_live(tt.options->verbose);
         return true;
     }
