@@ -89,14 +89,14 @@ static struct service_state *services_new(const struct config_account *a)
 static void forget_memory(struct dispatch *d)
 {
     flight_forget_waiting(d);
-    for (uint32_t i = 0; i < d->scars_count; i++) {
-        free(d->scars[i].reason);
-        free(d->scars[i].target);
+    for (uint32_t i = 0; i < d->job_failures_count; i++) {
+        free(d->job_failures[i].reason);
+        free(d->job_failures[i].target);
     }
-    free(d->scars);
-    d->scars = NULL;
-    d->scars_count = 0;
-    d->scars_bytes = 0;
+    free(d->job_failures);
+    d->job_failures = NULL;
+    d->job_failures_count = 0;
+    d->job_failures_bytes = 0;
     free(d->services);
 }
 
@@ -313,7 +313,7 @@ static uint64_t due_tick(struct dispatch *d, struct now now)
 /* The account's memory outside window, settle and reading. */
 static uint64_t elsewhere_bytes(const struct dispatch *d)
 {
-    return d->flight_bytes + d->scars_bytes +
+    return d->flight_bytes + d->job_failures_bytes +
            d->parked.count * (ALLOC_TAKES(sizeof(struct batch)) + sizeof(struct heap_node *));
 }
 

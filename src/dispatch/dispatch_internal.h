@@ -56,8 +56,8 @@ struct dispatch_counts {
                                            to the last of the answer */
 };
 
-/* Why a job with other targets still open will end dead. */
-struct scar {
+/* The first failure of a job with other targets still open: why it will end dead. */
+struct job_failure {
     enum lane lane;
     struct entry_id id;
     char *reason, *target;
@@ -70,8 +70,8 @@ struct lateness {
     uint64_t worst_ns, before_ns; /* of this minute; of the one before */
 };
 
-#define SCARS_MAX 4096u
-#define SCARS_MAX_BYTES ((uint64_t)1 << 20) /* a target may have 8 KiB */
+#define JOB_FAILURES_MAX 4096u
+#define JOB_FAILURES_MAX_BYTES ((uint64_t)1 << 20) /* a target may have 8 KiB */
 
 struct service_state {
     uint32_t refusals; /* 404s in a row */
@@ -103,9 +103,9 @@ struct dispatch {
     uint64_t flight_bytes; /* of both ... */
     uint64_t landed_bytes; /* ... and of the latter */
     struct service_state *services;
-    struct scar *scars;
-    uint32_t scars_count;
-    uint64_t scars_bytes;
+    struct job_failure *job_failures;
+    uint32_t job_failures_count;
+    uint64_t job_failures_bytes;
     struct dispatch_counts counts;
     struct loglimit log_limit; /* of lines about single jobs and targets */
     char last_error[128];      /* of Fastly, or on the way there; "" = none so far */

@@ -13,40 +13,43 @@ struct ending {
     struct span target;
 };
 
-static struct scar *find_scar(struct dispatch *d, const struct window_job *job)
+static struct job_failure *find_failure(struct dispatch *d, const struct window_job *job)
 {
-    for (uint32_t i = 0; i < d->scars_count; i++) {
-        struct scar *s = &d->scars[i];
+    for (uint32_t i = 0; i < d->job_failures_count; i++) {
+        struct job_failure *f = &d->job_failures[i];
 
-        if (s->id.ms == job->id_ms && s->id.seq == job->id_seq && s->lane == (enum lane)job->lane)
-            return s;
+        if (f->id.ms == job->id_ms && f->id.seq == job->id_seq && f->lane == (enum lane)job->lane)
+            return f;
     }
     return NULL;
 }
 
-static uint64_t scar_bytes(const struct scar *s)
+static uint64_t failure_bytes(const struct job_failure *f)
 {
-    return sizeof(*s) + ALLOC_TAKES(strlen(s->reason) + 1) + ALLOC_TAKES(strlen(s->target) + 1);
+    return sizeof(*f) + ALLOC_TAKES(strlen(f->reason) + 1) + ALLOC_TAKES(strlen(f->target) + 1);
 }
 
-static void add_scar(struct dispatch *d, const struct window_job *job, const struct ending *e)
+static void add_failure(struct dispatch *d, const struct window_job *job, const struct ending *e)
 {
-    if (d->scars_count == SCARS_MAX || d->scars_bytes > SCARS_MAX_BYTES || find_scar(d, job))
+    if (d->job_failures_count == JOB_FAILURES_MAX ||
+        d->job_failures_bytes > JOB_FAILURES_MAX_BYTES || find_failure(d, job))
         return;
-    d->scars = alloc_grow(d->scars, d->scars_count + 1, sizeof(*d->scars));
-    d->scars[d->scars_count++] = (struct scar){.lane = (enum lane)job->lane,
-                                               .id = {job->id_ms, job->id_seq},
-                                               .reason = alloc_str(e->reason),
-                                               .target = alloc_copy(e->target.p, e->target.n)};
-    d->scars_bytes += scar_bytes(&d->scars[d->scars_count - 1]);
+    d->job_failures =
+        alloc_grow(d->job_failures, d->job_failures_count + 1, sizeof(*d->job_failures));
+    d->job_failures[d->job_failures_count++] =
+        (struct job_failure){.lane = (enum lane)job->lane,
+                             .id = {job->id_ms, job->id_seq},
+                             .reason = alloc_str(e->reason),
+                             .target = alloc_copy(e->target.p, e->target.n)};
+    d->job_failures_bytes += failure_bytes(&d->job_failures[d->job_failures_count - 1]);
 }
 
-static void drop_scar(struct dispatch *d, struct scar *s)
+static void drop_failure(struct dispatch *d, struct job_failure *f)
 {
-    d->scars_bytes -= scar_bytes(s);
-    free(s->reason);
-    free(s->target);
-    *s = d->scars[--d->scars_count];
+    d->job_failures_bytes -= failure_bytes(f);
+    free(f->reason);
+    free(f->target);
+    *f = d->job_failures[--d->job_failures_count];
 }
 
 static void count_end(struct dispatch *d, const struct window_job *job)
@@ -68,25 +71,25 @@ static void on_job_ended(void *ctx, const struct window_job *job)
                                 .plain = job->plain,
                                 .large = job->large,
                                 .targets = job->targets};
-    struct scar *scar;
+    struct job_failure *failure;
 
     if (job->open > 0) {
-        add_scar(d, job, e);
+        add_failure(d, job, e);
         return;
     }
-    scar = job->outcome == OUTCOME_DEAD ? find_scar(d, job) : NULL;
+    failure = job->outcome == OUTCOME_DEAD ? find_failure(d, job) : NULL;
     if (job->outcome == (unsigned)e->outcome) {
         item.reason = span_str(e->reason);
         item.target = e->outcome == OUTCOME_DEAD ? e->target : span_of(NULL, 0);
     }
-    if (scar) {
-        item.reason = span_str(scar->reason);
-        item.target = span_str(scar->target);
+    if (failure) {
+        item.reason = span_str(failure->reason);
+        item.target = span_str(failure->target);
     }
     settle_add(d->settle, &item);
     count_end(d, job);
-    if (scar)
-        drop_scar(d, scar);
+    if (failure)
+        drop_failure(d, failure);
 }
 
 void job_end_target(struct dispatch *d, struct pending *t, enum outcome outcome, const char *reason)
@@ -114,11 +117,11 @@ void job_end_bury(struct dispatch *d, struct pending *t, const char *reason)
 static void on_job_cancelled(void *ctx, const struct window_job *job)
 {
     struct dispatch *d = ctx;
-    struct scar *scar = find_scar(d, job);
+    struct job_failure *failure = find_failure(d, job);
 
     count_end(d, job);
-    if (scar)
-        drop_scar(d, scar);
+    if (failure)
+        drop_failure(d, failure);
 }
 
 void job_end_cancel(struct dispatch *d, const struct queue_name *jobs, size_t count)
