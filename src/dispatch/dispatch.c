@@ -88,7 +88,7 @@ static struct service_state *services_new(const struct config_account *a)
 /* Forgets what is only kept in memory, except the window and the lanes. */
 static void forget_memory(struct dispatch *d)
 {
-    flight_forget_waiting(d);
+    send_forget_waiting(d);
     for (uint32_t i = 0; i < d->job_failures_count; i++) {
         free(d->job_failures[i].reason);
         free(d->job_failures[i].target);
@@ -111,8 +111,8 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     d->endpoint = endpoint_hold(o->endpoint);
     d->rng.state = o->seed;
     heap_init(&d->parked);
-    list_init(&d->flights);
-    list_init(&d->landed);
+    list_init(&d->requests);
+    list_init(&d->spare);
     d->due_next_ns = d->progress_ns = now.mono_ns;
     d->lateness.due_ns = NEVER;
     pace_init(&d->pace, d->account, o->window);
@@ -137,7 +137,7 @@ void dispatch_free(struct dispatch *d)
     (void)say_unwritten(d, NEVER);
     forget_memory(d);
     pace_deinit(&d->pace);
-    flight_forget_landed(d);
+    send_forget_spare(d);
     intake_free(d->intake);
     memory_leave(&d->memory);
     settle_free(d->settle);
@@ -313,7 +313,7 @@ static uint64_t due_tick(struct dispatch *d, struct now now)
 /* The account's memory outside window, settle and reading. */
 static uint64_t elsewhere_bytes(const struct dispatch *d)
 {
-    return d->flight_bytes + d->job_failures_bytes +
+    return d->requests_bytes + d->job_failures_bytes +
            d->parked.count * (ALLOC_TAKES(sizeof(struct batch)) + sizeof(struct heap_node *));
 }
 
@@ -334,7 +334,7 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
     restore_tick(d, now);
     if (d->state == DISPATCH_LEADING && d->queue_up) {
         next = min_u64(next, due_tick(d, now));
-        next = min_u64(next, flight_tick(d, now));
+        next = min_u64(next, send_tick(d, now));
         next = min_u64(next, intake_pull(d->intake, elsewhere_bytes(d), now.mono_ns));
     }
     intake_take_stock(d->intake);

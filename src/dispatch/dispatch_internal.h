@@ -97,11 +97,11 @@ struct dispatch {
     struct ledgers *ledgers;
     struct rng rng;
 
-    struct heap parked;    /* batches until their retry is due */
-    struct list flights;   /* on the wire */
-    struct list landed;    /* flights to be recycled */
-    uint64_t flight_bytes; /* of both ... */
-    uint64_t landed_bytes; /* ... and of the latter */
+    struct heap parked;      /* batches until their retry is due */
+    struct list requests;    /* in flight */
+    struct list spare;       /* finished requests, kept to be used again */
+    uint64_t requests_bytes; /* of both ... */
+    uint64_t spare_bytes;    /* ... and of the latter */
     struct service_state *services;
     struct job_failure *job_failures;
     uint32_t job_failures_count;
@@ -164,16 +164,15 @@ uint64_t watch_tick(struct dispatch *d, struct now now);
 /* send.c */
 const char *dispatch_service_id(const struct dispatch *d, uint16_t service); /* "" for none */
 /* The request to Fastly for the batch; `targets` has room for a full batch. */
-void flight_ask(const struct dispatch *d, const struct batch *b, struct span *targets,
-                struct fastly_ask *ask);
-uint64_t flight_tick(struct dispatch *d, struct now now); /* sends all requests that may be sent */
+void send_ask_of(const struct dispatch *d, const struct batch *b, struct span *targets,
+                 struct fastly_ask *ask);
+uint64_t send_tick(struct dispatch *d, struct now now); /* sends all requests that may be sent */
 /* Makes all targets of the batch wait again, ahead of the others. */
-void flight_put_batch_back(struct dispatch *d, struct batch *b);
+void send_put_batch_back(struct dispatch *d, struct batch *b);
 /* Parks the targets until due_ns; `like` is the batch that they were part of. */
-void flight_park(struct dispatch *d, struct list *targets, const struct batch *like,
-                 uint64_t due_ns);
-void flight_forget_waiting(struct dispatch *d); /* parked batches and suspects */
-void flight_forget_landed(struct dispatch *d);
+void send_park(struct dispatch *d, struct list *targets, const struct batch *like, uint64_t due_ns);
+void send_forget_waiting(struct dispatch *d); /* parked batches and suspects */
+void send_forget_spare(struct dispatch *d);
 
 /* verdict.c: handles a reply for the targets of its batch. Afterwards the batch is empty, or a
  * suspect of its lane. */

@@ -8,85 +8,86 @@
 #include "log.h"
 
 /* One request on the wire. */
-struct flight {
+struct sent_request {
     struct list link;
     struct dispatch *dispatch;
     struct batch *batch;
     struct exchange *x;
-    uint64_t bytes; /* as counted in the dispatch's flight_bytes */
+    uint64_t bytes; /* as counted in the dispatch's requests_bytes */
 };
 
-/* -- recycled flights ------------------------------------------------------------------------ */
+/* -- recycled requests ----------------------------------------------------------------------- */
 
 /* URL exchanges are small and many, so they are recycled; key batches are neither. */
 #define KEPT_MAX_BYTES 4096
 
-#define FLIGHTS_LEAST_BYTES ((uint64_t)128 * 1024)
+#define REQUESTS_LEAST_BYTES ((uint64_t)128 * 1024)
 
 /* Requests on the wire take memory in addition to their targets, a batch of keys up to 32 KiB. They
- * may take a sixteenth of the memory limit, divided among the accounts, and recycled flights may
+ * may take a sixteenth of the memory limit, divided among the accounts, and recycled requests may
  * take as much again. */
-static uint64_t flights_max_bytes(const struct dispatch *d)
+static uint64_t requests_max_bytes(const struct dispatch *d)
 {
-    return max_u64(memory_share_bytes(&d->memory, 16), FLIGHTS_LEAST_BYTES);
+    return max_u64(memory_share_bytes(&d->memory, 16), REQUESTS_LEAST_BYTES);
 }
 
-static void count_bytes(struct dispatch *d, struct flight *f)
+static void count_bytes(struct dispatch *d, struct sent_request *r)
 {
-    const struct exchange *x = f->x;
-    uint64_t bytes = sizeof(*f) + sizeof(*x) + x->url.room + x->header.room + x->body.room;
+    const struct exchange *x = r->x;
+    uint64_t bytes = sizeof(*r) + sizeof(*x) + x->url.room + x->header.room + x->body.room;
 
-    d->flight_bytes += bytes - f->bytes;
-    f->bytes = bytes;
+    d->requests_bytes += bytes - r->bytes;
+    r->bytes = bytes;
 }
 
-static struct flight *flight_new(struct dispatch *d)
+static struct sent_request *sent_request_new(struct dispatch *d)
 {
-    struct list *node = list_pop_front(&d->landed);
-    struct flight *f = node ? list_entry(node, struct flight, link) : alloc_zeroed(1, sizeof(*f));
+    struct list *node = list_pop_front(&d->spare);
+    struct sent_request *r =
+        node ? list_entry(node, struct sent_request, link) : alloc_zeroed(1, sizeof(*r));
 
     if (node) {
-        f->x->endpoint = endpoint_hold(d->endpoint);
-        d->landed_bytes -= f->bytes;
+        r->x->endpoint = endpoint_hold(d->endpoint);
+        d->spare_bytes -= r->bytes;
     } else {
-        f->x = exchange_new(d->endpoint, FASTLY_REPLY_MAX_BYTES);
+        r->x = exchange_new(d->endpoint, FASTLY_REPLY_MAX_BYTES);
     }
-    f->x->ctx = f;
-    f->dispatch = d;
-    return f;
+    r->x->ctx = r;
+    r->dispatch = d;
+    return r;
 }
 
-static void flight_free(struct flight *f)
+static void sent_request_free(struct sent_request *r)
 {
-    f->dispatch->flight_bytes -= f->bytes;
-    exchange_free(f->x);
-    free(f);
+    r->dispatch->requests_bytes -= r->bytes;
+    exchange_free(r->x);
+    free(r);
 }
 
-/* Recycles the flight if it is small. exchange_reset drops its endpoint; otherwise the old token
+/* Recycles the request if it is small. exchange_reset drops its endpoint; otherwise the old token
  * would stay in memory after a reload. */
-static void land(struct flight *f)
+static void sent_request_recycle(struct sent_request *r)
 {
-    const struct exchange *x = f->x;
+    const struct exchange *x = r->x;
 
     if (x->url.room + x->header.room + x->body.room + x->reply.room > KEPT_MAX_BYTES ||
-        f->dispatch->landed_bytes >= flights_max_bytes(f->dispatch)) {
-        flight_free(f);
+        r->dispatch->spare_bytes >= requests_max_bytes(r->dispatch)) {
+        sent_request_free(r);
         return;
     }
-    exchange_reset(f->x);
-    count_bytes(f->dispatch, f);
-    f->dispatch->landed_bytes += f->bytes;
-    list_push_front(&f->dispatch->landed, &f->link);
+    exchange_reset(r->x);
+    count_bytes(r->dispatch, r);
+    r->dispatch->spare_bytes += r->bytes;
+    list_push_front(&r->dispatch->spare, &r->link);
 }
 
-void flight_forget_landed(struct dispatch *d)
+void send_forget_spare(struct dispatch *d)
 {
     struct list *node;
 
-    d->landed_bytes = 0;
-    while ((node = list_pop_front(&d->landed)))
-        flight_free(list_entry(node, struct flight, link));
+    d->spare_bytes = 0;
+    while ((node = list_pop_front(&d->spare)))
+        sent_request_free(list_entry(node, struct sent_request, link));
 }
 
 /* -- targets that wait again ----------------------------------------------------------------- */
@@ -102,15 +103,14 @@ static void put_back(struct dispatch *d, struct list *targets)
     }
 }
 
-void flight_put_batch_back(struct dispatch *d, struct batch *b)
+void send_put_batch_back(struct dispatch *d, struct batch *b)
 {
     put_back(d, &b->targets);
     b->count = 0;
 }
 
 /* The targets wait in `parked` until due_ns. Targets that merge into newer ones are not parked. */
-void flight_park(struct dispatch *d, struct list *targets, const struct batch *like,
-                 uint64_t due_ns)
+void send_park(struct dispatch *d, struct list *targets, const struct batch *like, uint64_t due_ns)
 {
     struct batch *parked = batch_new(like->form, like->service, like->lane);
     struct list *node;
@@ -146,8 +146,8 @@ const char *dispatch_service_id(const struct dispatch *d, uint16_t service)
     return service == SERVICE_NONE ? "" : d->account->services[service].id;
 }
 
-void flight_ask(const struct dispatch *d, const struct batch *b, struct span *targets,
-                struct fastly_ask *ask)
+void send_ask_of(const struct dispatch *d, const struct batch *b, struct span *targets,
+                 struct fastly_ask *ask)
 {
     *ask = (struct fastly_ask){.kind = TARGET_KEY,
                                .service = span_str(dispatch_service_id(d, b->service)),
@@ -183,7 +183,7 @@ static void write_request(struct dispatch *d, const struct batch *b, struct exch
     struct span targets[FASTLY_BATCH_MAX_KEYS];
     struct fastly_ask ask;
 
-    flight_ask(d, b, targets, &ask);
+    send_ask_of(d, b, targets, &ask);
     fastly_request_build(&r, d->account->api, &ask);
     x->method = r.method;
     x->url = r.url;
@@ -209,23 +209,23 @@ static void say_sent(const struct dispatch *d, const struct batch *b, const stru
 
 static void send_request(struct dispatch *d, struct batch *b)
 {
-    struct flight *f = flight_new(d);
+    struct sent_request *r = sent_request_new(d);
 
     if (b->form == FORM_ALL)
         log_info("Sending a purge-all", "account=%s service=%s", d->account->name,
                  dispatch_service_id(d, b->service));
-    write_request(d, b, f->x);
-    count_bytes(d, f);
-    f->x->start_before_ns = d->lease_until_ns;
-    f->batch = b;
-    list_push_back(&d->flights, &f->link);
+    write_request(d, b, r->x);
+    count_bytes(d, r);
+    r->x->start_before_ns = d->lease_until_ns;
+    r->batch = b;
+    list_push_back(&d->requests, &r->link);
     d->progress_ns = b->sent_ns;
     d->counts.requests[b->form]++;
     if (b->form == FORM_KEYS || b->form == FORM_SOFT_KEYS)
         d->counts.batch_keys += b->count;
     if (log_wants(LOG_DEBUG))
-        say_sent(d, b, f->x);
-    senders_send(d->options.senders, f->x);
+        say_sent(d, b, r->x);
+    senders_send(d->options.senders, r->x);
 }
 
 static void reserve_in_redis(void *ctx, enum ledger_kind l, enum lane lane, uint64_t want,
@@ -247,10 +247,10 @@ static void end_expired(struct dispatch *d, struct list *expired)
 /* One request is always allowed. Replies free memory and request a tick. */
 static bool has_memory(const struct dispatch *d)
 {
-    return d->pace.in_flight == 0 || d->flight_bytes - d->landed_bytes < flights_max_bytes(d);
+    return d->pace.in_flight == 0 || d->requests_bytes - d->spare_bytes < requests_max_bytes(d);
 }
 
-uint64_t flight_tick(struct dispatch *d, struct now now)
+uint64_t send_tick(struct dispatch *d, struct now now)
 {
     uint64_t next = unpark_due(d, now.mono_ns);
     uint64_t held_until_ns = pace_held_until_ns(&d->pace, now.mono_ns);
@@ -275,13 +275,13 @@ uint64_t flight_tick(struct dispatch *d, struct now now)
     return next;
 }
 
-void flight_forget_waiting(struct dispatch *d)
+void send_forget_waiting(struct dispatch *d)
 {
     struct heap_node *node;
     struct batch *suspect;
 
     while ((suspect = lanes_take_suspect(&d->pace.lanes))) {
-        flight_put_batch_back(d, suspect);
+        send_put_batch_back(d, suspect);
         batch_free(suspect);
     }
     while ((node = heap_min(&d->parked))) {
@@ -350,13 +350,13 @@ static void note_answer(struct dispatch *d, const struct batch *b, const struct 
 
 void dispatch_on_reply(void *ctx, struct exchange *x)
 {
-    struct flight *f = x->ctx;
-    struct dispatch *d = f->dispatch;
-    struct batch *b = f->batch;
+    struct sent_request *r = x->ctx;
+    struct dispatch *d = r->dispatch;
+    struct batch *b = r->batch;
     struct now now = clock_now();
 
     (void)ctx;
-    list_remove(&f->link);
+    list_remove(&r->link);
     pace_end(&d->pace, b);
     note_answer(d, b, x, now);
     book(d, b, x, now.mono_ns);
@@ -364,6 +364,6 @@ void dispatch_on_reply(void *ctx, struct exchange *x)
     put_back(d, &b->absorbed);
     if (list_empty(&b->link)) /* not a suspect */
         batch_free(b);
-    land(f);
+    sent_request_recycle(r);
     dispatch_wake(d);
 }

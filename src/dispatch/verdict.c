@@ -50,7 +50,7 @@ static void retry_later(struct judged *v, struct list *targets, const char *reas
     delay_ms = retry_delay_ms(worst, v->j.wait_ms, &d->rng);
     log_debug("Targets will be retried later", "account=%s attempts=%u wait_ms=%llu why=\"%s\"",
               d->account->name, worst, (unsigned long long)delay_ms, reason);
-    flight_park(d, targets, v->b, v->now.mono_ns + delay_ms * NS_PER_MS);
+    send_park(d, targets, v->b, v->now.mono_ns + delay_ms * NS_PER_MS);
 }
 
 static void limit_keys(struct dispatch *d, uint32_t keys)
@@ -97,7 +97,7 @@ static void on_throttled(struct judged *v)
                  (unsigned long long)brake_wait_ms(&d->pace.brake, v->now.mono_ns),
                  (unsigned long long)ledger_left(d->ledgers, v->b->ledger, v->now.mono_ns));
     ledger_drain(d->ledgers, v->b->ledger, v->now.mono_ns);
-    flight_put_batch_back(d, v->b);
+    send_put_batch_back(d, v->b);
 }
 
 static void on_retry(struct judged *v)
@@ -111,7 +111,7 @@ static void on_retry(struct judged *v)
     if (v->x->error == EXCHANGE_BROKEN && v->x->reused && first->attempts == 0) {
         list_each(it, &v->b->targets)
             pending_tried(pending_of(it));
-        flight_put_batch_back(d, v->b);
+        send_put_batch_back(d, v->b);
         return;
     }
     if (brake_failure(&d->pace.brake, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
@@ -134,7 +134,7 @@ static void on_refused(struct judged *v)
     }
     if (v->j.keys_limit && v->j.keys_limit < b->count) {
         limit_keys(d, v->j.keys_limit);
-        flight_put_batch_back(d, b);
+        send_put_batch_back(d, b);
         return;
     }
     d->counts.bisected++;
@@ -154,7 +154,7 @@ static void on_auth(struct judged *v)
         log_error(
             "Fastly refuses the token: nothing is sent for this account, and its jobs are kept",
             "account=%s why=\"%s\" remedy=\"%s\"", d->account->name, v->j.reason, remedy);
-    flight_put_batch_back(d, v->b);
+    send_put_batch_back(d, v->b);
 }
 
 static void on_no_service(struct judged *v)
@@ -202,7 +202,7 @@ static void judge(struct judged *v)
                                  .rate_remaining = span_str(x->rate_remaining),
                                  .rate_reset = span_str(x->rate_reset)};
 
-    flight_ask(v->d, v->b, targets, &ask);
+    send_ask_of(v->d, v->b, targets, &ask);
     fastly_judge(&ask, &reply, v->now.wall_ms, &v->j, v->missing, &v->missing_count);
     if (x->error != EXCHANGE_OK)
         log_quote(v->j.reason, sizeof(v->j.reason), x->error_text, strlen(x->error_text));
