@@ -17,9 +17,9 @@
 #define HORIZON_NS (100 * YEAR_MS * NS_PER_MS) /* longest wait; no sum of times overflows */
 #define STEP_LEAST_NS UINT64_C(1000)
 
-/* The ghost is one extra urgent target that measures how long an urgent push would wait. It is
+/* The sample is one extra urgent target that measures how long an urgent push would wait. It is
  * removed at the moment when it would be sent, so it costs nothing and is in no request. */
-struct ghost {
+struct sample {
     bool waiting;
     uint64_t since_ns, next_ns;
 };
@@ -29,12 +29,12 @@ struct plan {
     const struct config_account *account;
     struct job_decoder decoder;
     struct pace pace;
-    bool reserved;       /* units, since the pace was asked last */
-    struct list flights; /* batches that were sent and not yet answered, oldest first */
+    bool reserved;         /* units, since the pace was asked last */
+    struct list in_flight; /* batches that were sent and not yet answered, oldest first */
     struct plan_later
         plan_later; /* jobs waiting for their time; a job's id_seq is its repeat's number */
     uint64_t began_ns, now_ns;
-    struct ghost ghost;
+    struct sample sample;
     bool stuck; /* nothing more will ever be sent */
     struct plan_result result;
     struct budget budgets[LEDGER_N];
@@ -70,10 +70,10 @@ struct plan *plan_new(const struct plan_options *o)
     p->options = *o;
     p->account = o->account;
     /* Far enough from 0 that subtracting an age within any window gives a valid time. */
-    p->began_ns = p->now_ns = p->ghost.next_ns = YEAR_MS * NS_PER_MS;
+    p->began_ns = p->now_ns = p->sample.next_ns = YEAR_MS * NS_PER_MS;
     job_decoder_init(&p->decoder);
     plan_later_init(&p->plan_later, SHELF_MAX_BYTES);
-    list_init(&p->flights);
+    list_init(&p->in_flight);
     pace_init(&p->pace, o->account, o->window);
     for (int l = 0; l < LEDGER_N; l++)
         init_ledger(p, (enum ledger_kind)l);
@@ -84,7 +84,7 @@ void plan_free(struct plan *p)
 {
     if (!p)
         return;
-    must(list_empty(&p->flights));
+    must(list_empty(&p->in_flight));
     plan_later_deinit(&p->plan_later);
     pace_deinit(&p->pace);
     job_decoder_deinit(&p->decoder);
@@ -198,7 +198,7 @@ static void on_planned_end(void *ctx, const struct window_job *job)
     struct plan *p = ctx;
     struct plan_lane *l = &p->result.lanes[job->lane];
 
-    if (job->outcome == OUTCOME_CANCELLED) /* only the ghost is ever cancelled */
+    if (job->outcome == OUTCOME_CANCELLED) /* only the sample is ever cancelled */
         return;
     l->done_ms = p->result.done_ms = elapsed_ms(p);
     if (job->outcome == OUTCOME_EXPIRED) {
@@ -217,14 +217,14 @@ static void end_all(struct plan *p, struct list *targets, enum outcome outcome)
         window_settle(&p->pace.window, pending_of(node), outcome, on_planned_end, p);
 }
 
-static uint64_t land_flights(struct plan *p)
+static uint64_t end_answered(struct plan *p)
 {
-    while (!list_empty(&p->flights)) {
-        struct batch *b = list_first(&p->flights, struct batch, link);
-        uint64_t lands_ns = b->sent_ns + p->options.reply_ms * NS_PER_MS;
+    while (!list_empty(&p->in_flight)) {
+        struct batch *b = list_first(&p->in_flight, struct batch, link);
+        uint64_t answered_ns = b->sent_ns + p->options.reply_ms * NS_PER_MS;
 
-        if (lands_ns > p->now_ns)
-            return lands_ns;
+        if (answered_ns > p->now_ns)
+            return answered_ns;
         list_remove(&b->link);
         pace_end(&p->pace, b);
         budget_book(&p->budgets[b->ledger], b->cost, p->now_ns);
@@ -235,13 +235,13 @@ static uint64_t land_flights(struct plan *p)
     return NEVER;
 }
 
-/* -- the ghost ------------------------------------------------------------------------------- */
+/* -- the sample ------------------------------------------------------------------------------ */
 
 /* The key contains a space, so no job can name the same key. */
-static const char ghost_bytes[] = "one more";
+static const char sample_key[] = "one more";
 
-/* The service with the longest queue of urgent targets; the ghost joins that queue. */
-static uint16_t ghost_service(const struct plan *p)
+/* The service with the longest queue of urgent targets; the sample joins that queue. */
+static uint16_t sample_service(const struct plan *p)
 {
     uint16_t longest = p->account->services_count ? 0 : SERVICE_NONE;
     uint32_t most = 0;
@@ -257,53 +257,53 @@ static uint16_t ghost_service(const struct plan *p)
     return longest;
 }
 
-static void push_ghost(struct plan *p)
+static void push_sample(struct plan *p)
 {
-    uint16_t service = ghost_service(p);
+    uint16_t service = sample_service(p);
     struct job_target target = {service == SERVICE_NONE ? TARGET_URL : TARGET_KEY,
-                                span_str(ghost_bytes)};
+                                span_str(sample_key)};
     struct job_spec spec = {.targets = &target, .targets_count = 1, .service = service};
     struct window_add how = {.lane = LANE_URGENT, .plain = true, .now_ns = p->now_ns};
 
     window_add(&p->pace.window, &spec, &how);
-    p->ghost.waiting = true;
-    p->ghost.since_ns = p->now_ns;
+    p->sample.waiting = true;
+    p->sample.since_ns = p->now_ns;
 }
 
 /* The next measurement comes after a pause that grows with the plan, so there are only a few
  * hundred measurements however long the plan is. */
-static void measure_ghost(struct plan *p)
+static void note_sample(struct plan *p)
 {
     struct plan_result *r = &p->result;
-    uint64_t waited_ms = (p->now_ns - p->ghost.since_ns) / NS_PER_MS;
+    uint64_t waited_ms = (p->now_ns - p->sample.since_ns) / NS_PER_MS;
 
     if (!r->urgent_known)
         r->urgent_ms = waited_ms;
     if (!r->urgent_known || waited_ms > r->urgent_worst_ms) {
         r->urgent_worst_ms = waited_ms;
-        r->urgent_worst_at_ms = (p->ghost.since_ns - p->began_ns) / NS_PER_MS;
+        r->urgent_worst_at_ms = (p->sample.since_ns - p->began_ns) / NS_PER_MS;
     }
     r->urgent_known = true;
-    p->ghost.waiting = false;
-    p->ghost.next_ns = p->now_ns + max_u64(NS_PER_S, (p->now_ns - p->began_ns) / 64);
+    p->sample.waiting = false;
+    p->sample.next_ns = p->now_ns + max_u64(NS_PER_S, (p->now_ns - p->began_ns) / 64);
 }
 
-/* The ghost among targets that are being sent, or NULL. */
-static struct pending *find_ghost(const struct plan *p, struct list *targets)
+/* The sample among targets that are being sent, or NULL. */
+static struct pending *find_sample(const struct plan *p, struct list *targets)
 {
-    if (!p->ghost.waiting)
+    if (!p->sample.waiting)
         return NULL;
     list_each(it, targets)
-        if (span_is(pending_bytes(pending_of(it)), ghost_bytes))
+        if (span_is(pending_bytes(pending_of(it)), sample_key))
             return pending_of(it);
     return NULL;
 }
 
-/* The ghost would be sent now. It must be on no list. */
-static void end_ghost(struct plan *p, struct pending *ghost)
+/* The sample would be sent now. It must be on no list. */
+static void end_sample(struct plan *p, struct pending *sample)
 {
-    window_settle(&p->pace.window, ghost, OUTCOME_CANCELLED, on_planned_end, p);
-    measure_ghost(p);
+    window_settle(&p->pace.window, sample, OUTCOME_CANCELLED, on_planned_end, p);
+    note_sample(p);
 }
 
 /* -- sending --------------------------------------------------------------------------------- */
@@ -326,30 +326,30 @@ static void count_request(struct plan *p, const struct batch *b)
 
 static void count_as_sent(struct plan *p, struct batch *b)
 {
-    struct pending *ghost = find_ghost(p, &b->absorbed);
+    struct pending *sample = find_sample(p, &b->absorbed);
 
     count_request(p, b);
-    if (ghost) {
-        list_remove(&ghost->link);
-        end_ghost(p, ghost);
+    if (sample) {
+        list_remove(&sample->link);
+        end_sample(p, sample);
     }
     list_each(it, &b->absorbed)
         p->result.absorbed++;
-    list_push_back(&p->flights, &b->link);
+    list_push_back(&p->in_flight, &b->link);
 }
 
-/* Removes the ghost from the batch and gives its cost back to the budget. */
-static void without_ghost(struct plan *p, struct batch *b)
+/* Removes the sample from the batch and gives its cost back to the budget. */
+static void without_sample(struct plan *p, struct batch *b)
 {
-    struct pending *ghost = find_ghost(p, &b->targets);
+    struct pending *sample = find_sample(p, &b->targets);
     uint32_t cost = b->cost;
 
-    if (!ghost)
+    if (!sample)
         return;
-    pace_remove(&p->pace, b, ghost);
+    pace_remove(&p->pace, b, sample);
     pace_take_back(&p->pace, b->ledger, cost - b->cost);
     budget_give_back(&p->budgets[b->ledger], cost - b->cost, p->now_ns);
-    end_ghost(p, ghost);
+    end_sample(p, sample);
 }
 
 /* Reserves units by the same rules as the ledger, and grants them at once. */
@@ -385,7 +385,7 @@ static uint64_t send_ready(struct plan *p)
         while ((b = pace_pick(&p->pace, now, &expired, &next))) {
             sent = true;
             end_all(p, &expired, OUTCOME_EXPIRED);
-            without_ghost(p, b);
+            without_sample(p, b);
             if (pace_begin(&p->pace, b, p->now_ns))
                 count_as_sent(p, b);
         }
@@ -397,7 +397,7 @@ static uint64_t send_ready(struct plan *p)
 
 static bool idle(const struct plan *p)
 {
-    return p->pace.in_flight == 0 && window_held(&p->pace.window) == p->ghost.waiting &&
+    return p->pace.in_flight == 0 && window_held(&p->pace.window) == p->sample.waiting &&
            plan_later_next(&p->plan_later) == NEVER;
 }
 
@@ -405,18 +405,18 @@ static bool idle(const struct plan *p)
  */
 static bool step(struct plan *p)
 {
-    uint64_t next = land_flights(p), sends;
+    uint64_t next = end_answered(p), sends;
     bool in_flight;
 
     admit_due(p);
     sends = send_ready(p);
-    if (!p->ghost.waiting && p->now_ns >= p->ghost.next_ns) {
-        push_ghost(p);
+    if (!p->sample.waiting && p->now_ns >= p->sample.next_ns) {
+        push_sample(p);
         sends = send_ready(p);
     }
-    in_flight = !list_empty(&p->flights);
+    in_flight = !list_empty(&p->in_flight);
     if (in_flight) /* includes those sent just now */
-        next = min_u64(next, list_first(&p->flights, struct batch, link)->sent_ns +
+        next = min_u64(next, list_first(&p->in_flight, struct batch, link)->sent_ns +
                                  p->options.reply_ms * NS_PER_MS);
     next = min_u64(min_u64(next, sends), plan_later_next(&p->plan_later));
     p->stuck = next >= p->began_ns + HORIZON_NS && !in_flight; /* every request is answered */
@@ -479,7 +479,7 @@ void plan_finish(struct plan *p, struct plan_result *out)
     give_back_grants(p);
     for (int l = 0; l < LEDGER_N; l++)
         p->result.ledgers[l].left_then = budget_left(&p->budgets[l], p->now_ns);
-    p->result.never = window_held(&p->pace.window) - p->ghost.waiting;
+    p->result.never = window_held(&p->pace.window) - p->sample.waiting;
     while (idle(p) && !p->result.urgent_known && goes_on)
         goes_on = step(p);
     give_back_grants(p);
