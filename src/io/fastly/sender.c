@@ -41,15 +41,15 @@ struct senders {
     void *closed_ctx;
 };
 
-/* What exchange_new really allocates. */
-struct parcel {
+/* What exchange_new really allocates: an exchange and the number of the outlet that sends it. */
+struct outlet_exchange {
     struct exchange x;
     uint32_t out;
 };
 
 struct exchange *exchange_new(struct endpoint *e, size_t reply_max)
 {
-    struct parcel *p = alloc_zeroed(1, sizeof(*p));
+    struct outlet_exchange *p = alloc_zeroed(1, sizeof(*p));
 
     buf_init(&p->x.url, URL_MAX_BYTES);
     buf_init(&p->x.header, HEADER_MAX_BYTES);
@@ -69,7 +69,7 @@ void exchange_free(struct exchange *x)
     buf_deinit(&x->body);
     buf_deinit(&x->reply);
     endpoint_drop(x->endpoint);
-    free(container_of(x, struct parcel, x));
+    free(container_of(x, struct outlet_exchange, x));
 }
 
 static void hand_over(struct outlet *out)
@@ -105,7 +105,7 @@ static uint32_t choose(const struct senders *s)
 
 void senders_send(struct senders *s, struct exchange *x)
 {
-    struct parcel *p = container_of(x, struct parcel, x);
+    struct outlet_exchange *p = container_of(x, struct outlet_exchange, x);
     struct outlet *out;
 
     must(!s->closed);
@@ -155,7 +155,7 @@ static void on_replies(void *ctx, struct list *posted)
 
     while ((node = list_pop_front(posted))) {
         struct outlet *ended = ended_by(s, node);
-        struct parcel *p = container_of(node, struct parcel, x.link);
+        struct outlet_exchange *p = container_of(node, struct outlet_exchange, x.link);
 
         if (ended) {
             on_ended(s, ended);
