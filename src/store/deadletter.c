@@ -46,16 +46,29 @@ static size_t bytes_of_fields(const struct redisReply *fields)
 
 /* -- listing -- */
 
-static void read_letter(const struct redisReply *entry, struct deadletter *out)
+static struct span *fields_of(const struct redisReply *fields, size_t count)
 {
-    const struct redisReply *fields = reply_at(entry, 1);
+    struct span *out = alloc_zeroed(max_u64(count, 1), sizeof(*out));
+
+    for (size_t i = 0; i < count; i++)
+        out[i] = reply_text(reply_at(fields, i));
+    return out;
+}
+
+/* The spans point into the entry. Release the letter with letter_deinit. */
+static void letter_read(const struct redisReply *entry, struct deadletter *out)
+{
+    const struct redisReply *reply = reply_at(entry, 1);
+    size_t count = reply_count(reply) / 2 * 2;
+    struct span *fields = fields_of(reply, count);
     uint64_t at;
 
-    *out = (struct deadletter){
-        .id = reply_text(reply_at(entry, 0)), .fields = fields, .bytes = bytes_of_fields(fields)};
-    for (size_t i = 0; i + 1 < reply_count(fields); i += 2) {
-        struct span name = reply_text(reply_at(fields, i));
-        struct span value = reply_text(reply_at(fields, i + 1));
+    *out = (struct deadletter){.id = reply_text(reply_at(entry, 0)),
+                               .fields = fields,
+                               .fields_count = count,
+                               .bytes = bytes_of_fields(reply)};
+    for (size_t i = 0; i < count; i += 2) {
+        struct span name = fields[i], value = fields[i + 1];
 
         if (span_is(name, "dead_job"))
             out->job = value;
@@ -68,16 +81,22 @@ static void read_letter(const struct redisReply *entry, struct deadletter *out)
     }
 }
 
+static void letter_deinit(struct deadletter *letter)
+{
+    free((void *)letter->fields);
+}
+
 static int show(const struct redisReply *entries, deadletter_cb *cb, void *ctx)
 {
     struct deadletter letter;
+    int rc = 0;
 
-    for (size_t i = 0; i < reply_count(entries); i++) {
-        read_letter(reply_at(entries, i), &letter);
-        if (cb(ctx, &letter) != 0)
-            return 1;
+    for (size_t i = 0; rc == 0 && i < reply_count(entries); i++) {
+        letter_read(reply_at(entries, i), &letter);
+        rc = cb(ctx, &letter);
+        letter_deinit(&letter);
     }
-    return 0;
+    return rc;
 }
 
 /* Sends XREVRANGE dead <from> - COUNT <n>. */
@@ -146,19 +165,19 @@ static bool send_move(struct client *c, const char *stream, const char *dead,
     const struct span drop[] = {SPAN("EVAL"),     span_str(scripts[SCRIPT_DROP_LETTER].text),
                                 SPAN("2"),        span_str(dead),
                                 span_str(stream), letter->id};
-    size_t n = 3, count = reply_count(letter->fields);
-    struct span *argv = alloc_zeroed(count + 3, sizeof(*argv));
+    size_t n = 3;
+    struct span *argv = alloc_zeroed(letter->fields_count + 3, sizeof(*argv));
 
     argv[0] = SPAN("XADD");
     argv[1] = span_str(stream);
     argv[2] = SPAN("*");
-    for (size_t i = 0; i + 1 < count; i += 2) {
-        struct span name = reply_text(reply_at(letter->fields, i));
+    for (size_t i = 0; i < letter->fields_count; i += 2) {
+        struct span name = letter->fields[i];
 
         if (deadletter_added(name) || span_is(name, "job"))
             continue;
         argv[n++] = name;
-        argv[n++] = reply_text(reply_at(letter->fields, i + 1));
+        argv[n++] = letter->fields[i + 1];
     }
     if (n > 3) {
         client_send(c, 1, (struct span[]){SPAN("MULTI")});
@@ -213,10 +232,11 @@ static int move_once(struct client *c, const char *account, const char *dead, co
         rc = client_ask_words(c, (const char *const[]){"XRANGE", dead, id, id, NULL}, &reply);
     if (rc < 0 || reply_count(reply) == 0)
         return rc;
-    read_letter(reply_at(reply, 0), &letter);
+    letter_read(reply_at(reply, 0), &letter);
     stream = lane_of(account, &letter);
     if (send_move(c, stream, dead, &letter))
         rc = receive_move(c, stream);
+    letter_deinit(&letter);
     free(stream);
     return rc;
 }

@@ -8,9 +8,10 @@
 struct deadletter {
     struct span id; /* of the dead letter itself */
     struct span job, reason, target;
-    uint64_t at_ms;                  /* Unix; 0 = unknown */
-    const struct redisReply *fields; /* of the entry: name, value, name, value ... */
-    size_t bytes;                    /* of all these */
+    uint64_t at_ms;            /* Unix; 0 = unknown */
+    const struct span *fields; /* of the entry: name, value, name, value ... */
+    size_t fields_count;       /* of these spans; even */
+    size_t bytes;              /* of all these */
 };
 
 /* All spans are lent for the call. A nonzero result ends the listing. */

@@ -29,11 +29,8 @@ json_t *deadletter_json(const struct deadletter *l)
                           "reason", json_text(l->reason), "target", json_text(l->target), "at",
                           (json_int_t)l->at_ms, "fields", fields);
 
-    for (size_t i = 0; i + 1 < reply_count(l->fields); i += 2) {
-        struct span name = reply_text(reply_at(l->fields, i));
-
-        if (!deadletter_added(name))
-            add_field(fields, name, reply_text(reply_at(l->fields, i + 1)));
-    }
+    for (size_t i = 0; i < l->fields_count; i += 2)
+        if (!deadletter_added(l->fields[i]))
+            add_field(fields, l->fields[i], l->fields[i + 1]);
     return j;
 }

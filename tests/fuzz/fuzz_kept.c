@@ -3,7 +3,6 @@
  * lease and dead letters. Input: the leader, the reason of a pause and who paused, one per line;
  * then the status; after a line "--" the fields of a dead letter, one per line. The result must be
  * valid JSON. */
-#include <hiredis/hiredis.h>
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -48,23 +47,22 @@ static void check_overview(struct span *rest, struct span status)
 
 static void check_letter(struct span rest)
 {
-    struct redisReply texts[FIELDS_MAX], *at[FIELDS_MAX];
-    struct redisReply fields = {.type = REDIS_REPLY_ARRAY, .element = at};
-    struct deadletter l = {.id = SPAN("1-1"), .fields = &fields};
+    struct span fields[FIELDS_MAX];
+    struct deadletter l = {.id = SPAN("1-1"), .fields = fields};
+    size_t count = 0;
 
-    for (; rest.n && fields.elements < FIELDS_MAX; fields.elements++) {
+    for (; rest.n && count < FIELDS_MAX; count++) {
         struct span s = fuzz_line(&rest);
 
-        texts[fields.elements] =
-            (struct redisReply){.type = REDIS_REPLY_STRING, .str = own(s), .len = s.n};
-        at[fields.elements] = &texts[fields.elements];
+        fields[count] = span_of(own(s), s.n);
         l.job = l.reason;
         l.reason = l.target;
         l.target = s;
     }
+    l.fields_count = count / 2 * 2;
     check(deadletter_json(&l));
-    for (size_t i = 0; i < fields.elements; i++)
-        free(texts[i].str);
+    while (count > 0)
+        free((void *)fields[--count].p);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
