@@ -112,8 +112,6 @@ struct queue_fault {
 };
 typedef void queue_examine_cb(void *ctx, int err, const struct queue_fault *faults, size_t count);
 void queue_examine(struct queue *q, queue_examine_cb *cb, void *ctx);
-/* Extracts the faults from the reply of SCRIPT_EXAMINE. Returns their number. */
-size_t queue_faults(const struct redisReply *reply, struct queue_fault out[QUEUE_FAULTS_MAX]);
 #define QUEUE_EXAMINED 15 /* keys of SCRIPT_EXAMINE, in its order: queue_examined_keys */
 extern const char *const queue_examined_keys[QUEUE_EXAMINED]; /* "jobs:urgent" ... */
 

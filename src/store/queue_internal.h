@@ -51,6 +51,9 @@ void queue_call(struct queue *q, struct redis *r, size_t argc, const struct span
 
 struct redis_entries *queue_entries_new(struct queue *q); /* in queue_read.c */
 
+/* Extracts the faults from the reply of SCRIPT_EXAMINE. Returns their number. */
+size_t queue_faults(const struct redisReply *reply, struct queue_fault out[QUEUE_FAULTS_MAX]);
+
 /* Like queue_call, for commands whose refusal does no harm: naming a connection, or loading a
  * script, which is otherwise sent whole. */
 void queue_call_courtesy(struct queue *q, struct redis *r, size_t argc, const struct span *argv,

@@ -10,6 +10,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "keys.h"
+#include "queue_internal.h"
 #include "redis_error.h"
 #include "scripts.h"
 
