@@ -110,7 +110,7 @@ static void judge_fullness(const struct report *r, const struct serverinfo *s)
 {
     uint64_t most = s->maxmemory, used = s->used_bytes;
 
-    if (most && used > most)
+    if (s->full)
         check_say(r, CHECK_FAIL, "raise Redis' maxmemory or free memory",
                   "it is at its maxmemory (%" PRIu64 " of %" PRIu64 " bytes): it takes no new jobs",
                   used, most);

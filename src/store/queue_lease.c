@@ -5,6 +5,7 @@
 
 #include "alloc.h"
 #include "queue_internal.h"
+#include "serverinfo.h"
 
 /* -- the lease -- */
 
@@ -189,46 +190,17 @@ struct asking_server {
     void *ctx;
 };
 
-/* Copies the value of a line "name:value\r\n" of INFO, truncated to fit. */
-static bool info_value(const char *info, const char *name, char *out, size_t room)
+/* Truncates the text to fit. */
+static void copy_text(struct span text, char *out, size_t room)
 {
-    size_t n = strlen(name);
-    const char *line = info;
-
-    while (line && !(strncmp(line, name, n) == 0 && line[n] == ':')) {
-        line = strchr(line, '\n');
-        line = line ? line + 1 : NULL;
-    }
-    if (!line)
-        return false;
-    line += n + 1;
-    snprintf(out, room, "%.*s", (int)strcspn(line, "\r\n"), line);
-    return true;
-}
-
-static uint64_t info_number(const char *info, const char *name)
-{
-    char number[32];
-
-    return info_value(info, name, number, sizeof(number)) ? strtoull(number, NULL, 10) : 0;
-}
-
-/* The memory as Redis counts it for refusals with OOM: without the buffers of replicas and of its
- * append-only file (src/evict.c, getMaxmemoryState). */
-static bool is_full(const char *info, uint64_t maxmemory)
-{
-    uint64_t used = info_number(info, "used_memory");
-    uint64_t others = info_number(info, "mem_not_counted_for_evict");
-
-    return maxmemory && used > others && used - others > maxmemory;
+    snprintf(out, room, "%.*s", (int)min_u64(text.n, room), text.p);
 }
 
 static void on_info(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     struct asking_server s = *(struct asking_server *)ctx;
-    struct queue_server out = {0};
-    char number[32] = "0";
-    const char *info = reply_text(reply).p; /* NUL-terminated */
+    struct queue_server out;
+    struct serverinfo info;
 
     free(ctx);
     if (err == 0 && !reply_is_string(reply))
@@ -237,13 +209,14 @@ static void on_info(struct queue *q, void *ctx, int err, struct redisReply *repl
         s.cb(s.ctx, err, NULL);
         return;
     }
-    (void)info_value(info, "redis_version", out.version, sizeof(out.version));
-    (void)info_value(info, "maxmemory_policy", out.maxmemory_policy, sizeof(out.maxmemory_policy));
-    if (info_value(info, "maxmemory", number, sizeof(number)))
-        out.maxmemory = strtoull(number, NULL, 10);
-    out.full = is_full(info, out.maxmemory);
-    out.aof_known = info_value(info, "aof_enabled", number, sizeof(number));
-    out.aof = out.aof_known && number[0] == '1';
+    serverinfo_parse(reply_text(reply), &info);
+    out = (struct queue_server){.maxmemory = info.maxmemory,
+                                .full = info.full,
+                                .aof = info.aof,
+                                .aof_known = info.aof_known};
+    copy_text(info.version, out.version, sizeof(out.version));
+    copy_text(info.maxmemory_policy, out.maxmemory_policy, sizeof(out.maxmemory_policy));
+    serverinfo_deinit(&info);
     s.cb(s.ctx, 0, &out);
 }
 

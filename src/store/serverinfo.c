@@ -29,7 +29,8 @@ static uint64_t number(struct span text, const char *name)
     return span_to_u64(value(text, name), &n) == 0 ? n : 0;
 }
 
-/* The used memory without the buffers of replicas and of the append-only file. */
+/* The memory as Redis counts it for refusals with OOM: without the buffers of replicas and of its
+ * append-only file (src/evict.c, getMaxmemoryState). */
 static uint64_t used_bytes(struct span text)
 {
     uint64_t used = number(text, "used_memory"), others = number(text, "mem_not_counted_for_evict");
@@ -37,15 +38,8 @@ static uint64_t used_bytes(struct span text)
     return used > others ? used - others : 0;
 }
 
-int serverinfo_read(struct client *c, struct serverinfo *out)
+void serverinfo_parse(struct span text, struct serverinfo *out)
 {
-    struct redisReply *reply;
-    struct span text;
-    int rc = client_ask_words(c, (const char *const[]){"INFO", NULL}, &reply);
-
-    if (rc < 0)
-        return rc;
-    text = reply_text(reply);
     *out = (struct serverinfo){.text = alloc_copy(text.p, text.n)};
     text.p = out->text; /* NUL-terminated, which sscanf(3) needs */
     out->version = value(text, "redis_version");
@@ -53,10 +47,21 @@ int serverinfo_read(struct client *c, struct serverinfo *out)
     out->maxmemory_policy = value(text, "maxmemory_policy");
     out->maxmemory = number(text, "maxmemory");
     out->used_bytes = used_bytes(text);
+    out->full = out->maxmemory && out->used_bytes > out->maxmemory;
+    out->aof_known = value(text, "aof_enabled").n > 0;
     out->aof = span_is(value(text, "aof_enabled"), "1");
     out->aof_last_write = value(text, "aof_last_write_status");
     out->last_snapshot = value(text, "rdb_last_bgsave_status");
-    return 0;
+}
+
+int serverinfo_read(struct client *c, struct serverinfo *out)
+{
+    struct redisReply *reply;
+    int rc = client_ask_words(c, (const char *const[]){"INFO", NULL}, &reply);
+
+    if (rc == 0)
+        serverinfo_parse(reply_text(reply), out);
+    return rc;
 }
 
 void serverinfo_deinit(struct serverinfo *s)

@@ -69,6 +69,50 @@ static void a_full_server_uses_more_than_its_ceiling(void **state)
     fakeredis_set_full(w->store.redis, NULL);
 }
 
+static bool is_full(const char *info)
+{
+    struct serverinfo s;
+    bool full;
+
+    serverinfo_parse(span_str(info), &s);
+    full = s.full;
+    serverinfo_deinit(&s);
+    return full;
+}
+
+static void buffers_of_replicas_do_not_make_a_server_full(void **state)
+{
+    (void)state;
+    assert_false(is_full("maxmemory:100\r\nused_memory:100\r\n"));
+    assert_true(is_full("maxmemory:100\r\nused_memory:101\r\n"));
+    assert_false(is_full("maxmemory:100\r\nused_memory:108\r\nmem_not_counted_for_evict:8\r\n"));
+    assert_true(is_full("maxmemory:100\r\nused_memory:109\r\nmem_not_counted_for_evict:8\r\n"));
+    assert_false(is_full("maxmemory:100\r\nused_memory:1\r\nmem_not_counted_for_evict:8\r\n"));
+    assert_false(is_full("used_memory:1\r\nmaxmemory:0\r\n"));
+    assert_false(is_full(""));
+}
+
+static void a_server_may_keep_silent_about_its_append_only_file(void **state)
+{
+    static const struct {
+        const char *info;
+        bool aof_known, aof;
+    } cases[] = {{"redis_version:7.0.15\r\n", false, false},
+                 {"aof_enabled:0\r\n", true, false},
+                 {"aof_enabled:1\n", true, true},
+                 {"xaof_enabled:1\r\naof_enabled_too:1\r\n", false, false}};
+
+    (void)state;
+    for (size_t i = 0; i < array_len(cases); i++) {
+        struct serverinfo s;
+
+        serverinfo_parse(span_str(cases[i].info), &s);
+        assert_int_equal(s.aof_known, cases[i].aof_known);
+        assert_int_equal(s.aof, cases[i].aof);
+        serverinfo_deinit(&s);
+    }
+}
+
 static void a_server_that_tells_nothing_is_told_from_one_that_does(void **state)
 {
     struct info_world *w = *state;
@@ -113,6 +157,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         over_redis(a_server_tells_its_version_and_how_it_keeps_things),
         over_redis(a_full_server_uses_more_than_its_ceiling),
+        cmocka_unit_test(buffers_of_replicas_do_not_make_a_server_full),
+        cmocka_unit_test(a_server_may_keep_silent_about_its_append_only_file),
         over_redis(a_server_that_tells_nothing_is_told_from_one_that_does),
         over_redis(settings_that_wait_for_a_restart_are_told_in_the_leaders_words),
     };
