@@ -11,6 +11,7 @@
 #include "alloc.h"
 #include "client.h"
 #include "clock.h"
+#include "job.h"
 #include "keys.h"
 
 /* This order makes certain that no end is missed: first subscribe, then look up the receipts of all
@@ -69,16 +70,15 @@ uint64_t receipts_wait_open(const struct receipts_wait *r)
     return r->open;
 }
 
-/* Parses "<lane>-<ms>-<seq>", with nothing before or after it. */
+/* A job with "+r" is a repeat. Nobody waits for repeats. */
 static int parse_job(struct span job, struct awaited *out)
 {
     struct span lane, ms, seq;
 
-    if (!span_next_word(&job, '-', &lane) || !span_next_word(&job, '-', &ms) ||
-        !span_next_word(&job, '-', &seq) || job.n)
-        return -EINVAL;
     *out = (struct awaited){0};
-    if (lane_parse(lane, &out->lane) < 0 || span_to_plain_u64(ms, &out->ms) < 0)
+    if (!job_id_ok(job, &out->lane) || !span_next_word(&job, '-', &lane) ||
+        !span_next_word(&job, '-', &ms) || !span_next_word(&job, '-', &seq) ||
+        span_to_plain_u64(ms, &out->ms) < 0)
         return -EINVAL;
     return span_to_plain_u64(seq, &out->seq);
 }
