@@ -36,7 +36,8 @@ struct brake {
     uint32_t tries;    /* consecutive holds without a hint and without a return to FREE */
     uint32_t limit;
     uint32_t failures; /* in a row */
-    uint32_t epoch;    /* replies to requests of an earlier epoch are ignored */
+    uint32_t epoch;    /* number of the latest hold or release; a reply to a request from an earlier
+                          epoch can only make the present hold longer */
 };
 
 void brake_init(struct brake *b);
@@ -50,7 +51,8 @@ void brake_good(struct brake *b, uint32_t epoch, uint32_t max);
 /* A transport failure or 5xx. Returns true when this failure begins an outage. */
 bool brake_failure(struct brake *b, uint32_t epoch, uint64_t wait_ms, uint64_t now_ns);
 /* A 429 or a refused token: wait_ms is the server's hint; without a hint (0) the hold lasts 1 s, 2
- * s, 4 s ... 60 s. Returns true if this begins a hold, false if a hold was already in effect. */
+ * s, 4 s ... 60 s. Returns true if this begins a hold, false for a request of an earlier epoch: its
+ * hint then makes a hold that is in effect last longer, if it ends later. */
 bool brake_hold(struct brake *b, enum brake_cause cause, uint32_t epoch, uint64_t wait_ms,
                 uint64_t now_ns);
 uint64_t brake_wait_ms(const struct brake *b, uint64_t now_ns); /* until the hold ends */
