@@ -33,6 +33,12 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/* a - b, or 0 if b is larger. */
+static inline uint64_t minus_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
 /* a + b, or NEVER if the sum would overflow. */
 static inline uint64_t add_time(uint64_t a, uint64_t b)
 {

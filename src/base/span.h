@@ -39,6 +39,13 @@ static inline bool span_is(struct span a, const char *s)
 bool span_eq_nocase(struct span a, struct span b); /* ASCII letters only */
 bool span_starts_nocase(struct span a, const char *prefix);
 
+static inline bool byte_is_alnum(char c) /* an ASCII letter or digit */
+{
+    unsigned byte = (unsigned char)c;
+
+    return (byte | 0x20) - 'a' < 26 || byte - '0' < 10;
+}
+
 struct span span_trim(struct span s); /* without blanks and tabs at either end */
 
 /* Cuts the next run of bytes up to `sep` off the front of *rest; runs of `sep` count as one.

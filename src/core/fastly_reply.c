@@ -316,18 +316,9 @@ static uint64_t until(uint64_t at_s, uint64_t wall_ms)
     return at_ms > wall_ms ? min_u64(at_ms - wall_ms, WAIT_MAX_MS) : 0;
 }
 
-static struct span trimmed(struct span s)
-{
-    while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
-        s = span_of(s.p + 1, s.n - 1);
-    while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-        s.n--;
-    return s;
-}
-
 int fastly_retry_after(struct span value, uint64_t wall_ms, uint64_t *wait_ms)
 {
-    struct span v = trimmed(value);
+    struct span v = span_trim(value);
     uint64_t seconds;
     char text[64];
     time_t at;
@@ -356,8 +347,8 @@ static uint64_t wait_hint(enum verdict verdict, const struct fastly_reply *reply
     if (fastly_retry_after(reply->retry_after, wall_ms, &wait_ms) == 0)
         return wait_ms;
     if (verdict == VERDICT_THROTTLED &&
-        span_to_u64(trimmed(reply->rate_remaining), &remaining) == 0 && remaining == 0 &&
-        span_to_u64(trimmed(reply->rate_reset), &reset_s) == 0)
+        span_to_u64(span_trim(reply->rate_remaining), &remaining) == 0 && remaining == 0 &&
+        span_to_u64(span_trim(reply->rate_reset), &reset_s) == 0)
         return until(reset_s, wall_ms);
     return 0;
 }

@@ -31,9 +31,7 @@ static uint64_t own_part(const struct memory *m)
 /* How much of the common half an account uses that holds `bytes` in all. */
 static uint64_t beyond(const struct memory *m, uint64_t bytes)
 {
-    uint64_t own = own_part(m);
-
-    return bytes > own ? bytes - own : 0;
+    return minus_u64(bytes, own_part(m));
 }
 
 uint64_t memory_max_bytes(const struct memory_user *u)
@@ -87,7 +85,7 @@ uint64_t memory_room(const struct memory_user *u, enum lane lane)
             return 0;
     if (common > others)
         most = max_u64(most, own + common - others);
-    return most > u->used ? most - u->used : 0;
+    return minus_u64(most, u->used);
 }
 
 bool memory_is_ours(const struct memory_user *u)

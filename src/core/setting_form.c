@@ -6,15 +6,10 @@
 #include "network.h"
 #include "target.h"
 
-static bool is_alnum(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
 bool setting_word_ok(struct span s, const char *more, size_t max)
 {
     for (size_t i = 0; i < s.n; i++)
-        if (!is_alnum(s.p[i]) && (s.p[i] == '\0' || !strchr(more, s.p[i])))
+        if (!byte_is_alnum(s.p[i]) && (s.p[i] == '\0' || !strchr(more, s.p[i])))
             return false;
     return s.n >= 1 && s.n <= max;
 }

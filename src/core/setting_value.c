@@ -136,24 +136,13 @@ void config_services_free(struct config_account *a)
     a->services_count = 0;
 }
 
-static struct span trimmed(struct span s)
-{
-    while (s.n && *s.p == ' ') {
-        s.p++;
-        s.n--;
-    }
-    while (s.n && s.p[s.n - 1] == ' ')
-        s.n--;
-    return s;
-}
-
 static int add_service(struct config_account *a, struct span item)
 {
     const char *eq = memchr(item.p, '=', item.n);
     size_t id_bytes = eq ? (size_t)(eq - item.p) : item.n;
 
-    return config_services_add(a, trimmed(span_of(item.p, id_bytes)),
-                               eq ? trimmed(span_of(eq + 1, item.n - id_bytes - 1)) : SPAN(""));
+    return config_services_add(a, span_trim(span_of(item.p, id_bytes)),
+                               eq ? span_trim(span_of(eq + 1, item.n - id_bytes - 1)) : SPAN(""));
 }
 
 /* Builds the new list in a temporary account, so that a bad item leaves the old list unchanged. */
@@ -164,7 +153,7 @@ static int set_services(struct config_account *a, const char *text)
     int rc = 0;
 
     while (rc == 0 && span_next_word(&rest, ',', &item))
-        rc = add_service(&fresh, trimmed(item));
+        rc = add_service(&fresh, span_trim(item));
     if (rc < 0) {
         config_services_free(&fresh);
         return rc;
@@ -232,7 +221,7 @@ static int set_line(const struct setting *s, void *base, const char *text)
     int rc = 0;
 
     while (rc == 0 && span_next_word(&rest, ',', &item))
-        rc = config_words_add(&words, trimmed(item));
+        rc = config_words_add(&words, span_trim(item));
     if (rc == 0)
         rc = setting_value_set_words(s, base, words.at, words.count, &wrong);
     config_words_free(&words);

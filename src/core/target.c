@@ -98,13 +98,6 @@ bool host_is_address(struct span host)
     return inet_pton(v6 ? AF_INET6 : AF_INET, text, &address) == 1;
 }
 
-static bool is_alnum(char c)
-{
-    unsigned byte = (unsigned char)c;
-
-    return (byte | 0x20) - 'a' < 26 || byte - '0' < 10;
-}
-
 /* ".", ".." and "a..b" are not valid names, and the first two would be path segments in the URL of
  * the API. */
 static int name_check(struct span name, const char **why)
@@ -118,7 +111,7 @@ static int name_check(struct span name, const char **why)
     for (size_t i = 0; i < name.n; i++) {
         char c = name.p[i];
 
-        if (!is_alnum(c) && c != '.' && c != '-' && c != '_')
+        if (!byte_is_alnum(c) && c != '.' && c != '-' && c != '_')
             return refuse(why, "the host has a byte other than A-Z a-z 0-9 . _ -");
         if (c == '.' && before == '.')
             return refuse(why, "the host has an empty label");
@@ -282,7 +275,7 @@ bool service_id_ok(struct span id)
     if (id.n == 0 || id.n > SERVICE_ID_MAX_BYTES)
         return false;
     for (size_t i = 0; i < id.n; i++)
-        if (!is_alnum(id.p[i]))
+        if (!byte_is_alnum(id.p[i]))
             return false;
     return true;
 }

@@ -288,7 +288,7 @@ static void on_due(void *ctx, int err, uint32_t moved, uint64_t next_due_ms)
 {
     struct dispatch *d = ctx;
     struct now now = clock_now();
-    uint64_t wait_ms = next_due_ms > now.wall_ms ? next_due_ms - now.wall_ms : 0;
+    uint64_t wait_ms = minus_u64(next_due_ms, now.wall_ms);
     uint64_t wait_ns = DUE_LOOK_EVERY_NS;
 
     if (err == 0)

@@ -54,7 +54,7 @@ static void drop_failure(struct dispatch *d, struct job_failure *f)
 
 static void count_end(struct dispatch *d, const struct window_job *job)
 {
-    uint64_t age_ms = d->wall_ms > job->id_ms ? d->wall_ms - job->id_ms : 0;
+    uint64_t age_ms = minus_u64(d->wall_ms, job->id_ms);
 
     d->counts.jobs[job->outcome]++;
     if (job->outcome == OUTCOME_PURGED)

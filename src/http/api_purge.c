@@ -165,7 +165,7 @@ static uint64_t eta_ms(const struct request *e)
     uint64_t now_ms = clock_wall_ms();
 
     return max_u64(overview_cache_eta_ms(s, p->account, p->lane, p->cost),
-                   p->not_before_ms > now_ms ? p->not_before_ms - now_ms : 0);
+                   minus_u64(p->not_before_ms, now_ms));
 }
 
 static json_t *pushed_json(const struct request *e)

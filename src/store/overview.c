@@ -23,11 +23,6 @@ static int read_now(struct client *c, uint64_t *ms)
     return rc;
 }
 
-static uint64_t since(uint64_t then_ms, uint64_t now_ms)
-{
-    return now_ms > then_ms ? now_ms - then_ms : 0;
-}
-
 static char *copy(const struct redisReply *r)
 {
     struct span s = reply_text(r);
@@ -80,7 +75,7 @@ static int read_lane(struct client *c, const char *account, enum lane lane, uint
     if (rc < 0)
         return rc;
     if (reply_count(r))
-        out->oldest_ms = since(reply_id_ms(reply_at(reply_at(r, 0), 0)), now_ms);
+        out->oldest_ms = minus_u64(now_ms, reply_id_ms(reply_at(reply_at(r, 0), 0)));
     return 0;
 }
 
@@ -99,7 +94,7 @@ static int read_waiting(struct client *c, const char *account, uint64_t now_ms, 
     if (rc == 0)
         rc = ask(c, account, "ZRANGE", "postponed", first, &r);
     if (rc == 0 && reply_count(r) == 2)
-        o->later_next_ms = since(now_ms, (uint64_t)reply_number(reply_at(r, 1)));
+        o->later_next_ms = minus_u64((uint64_t)reply_number(reply_at(r, 1)), now_ms);
     if (rc == 0)
         rc = ask(c, account, "XLEN", "dead", NULL, &r);
     if (rc == 0)
@@ -146,7 +141,7 @@ static int read_leader(struct client *c, const char *account, uint64_t now_ms, s
     o->paused_why = copy(reply_at(r, 1));
     o->paused_by = copy(reply_at(r, 2));
     if (o->paused)
-        o->paused_ms = since((uint64_t)reply_number(reply_at(r, 3)), now_ms);
+        o->paused_ms = minus_u64(now_ms, (uint64_t)reply_number(reply_at(r, 3)));
     return 0;
 }
 
@@ -209,9 +204,9 @@ static int read_budget(struct client *c, const struct config_account *a, enum le
         return rc;
     b->known = !reply_nil(r);
     b->open = (uint64_t)reply_number(r);
-    rc = read_spent(c, a->name, ledger, since(window_ms, now_ms), &b->spent);
+    rc = read_spent(c, a->name, ledger, minus_u64(now_ms, window_ms), &b->spent);
     used = b->spent + b->open + b->headroom;
-    b->left = b->units > used ? b->units - used : 0;
+    b->left = minus_u64(b->units, used);
     return rc;
 }
 

@@ -139,11 +139,6 @@ struct ledger_peek {
     uint64_t now_ms; /* Redis' clock */
 };
 
-static uint64_t since(uint64_t then_ms, uint64_t now_ms)
-{
-    return now_ms > then_ms ? now_ms - then_ms : 0;
-}
-
 static int read_bookings(const struct ledger_peek *k, struct pages *bookings,
                          enum ledger_kind ledger)
 {
@@ -158,7 +153,7 @@ static int read_bookings(const struct ledger_peek *k, struct pages *bookings,
 
             if (cost > 0)
                 k->sink->spent(k->ctx, ledger, (uint64_t)cost,
-                               since(reply_id_ms(reply_at(entry, 0)), k->now_ms));
+                               minus_u64(k->now_ms, reply_id_ms(reply_at(entry, 0))));
         }
     }
     return rc;
@@ -180,7 +175,7 @@ static int read_level(const struct ledger_peek *k, const char *account, enum led
     if (rc < 0 || reply_nil(reply_at(r, 0)))
         return rc;
     k->sink->level(k->ctx, ledger, (uint64_t)reply_number(reply_at(r, 1)),
-                   since((uint64_t)reply_number(reply_at(r, 2)), k->now_ms));
+                   minus_u64(k->now_ms, (uint64_t)reply_number(reply_at(r, 2))));
     if (reply_number(reply_at(r, 0)) > 0)
         k->sink->spent(k->ctx, ledger, (uint64_t)reply_number(reply_at(r, 0)), 0);
     return 0;
@@ -197,7 +192,7 @@ static int read_ledger(const struct ledger_peek *k, const struct config_account 
 
     snprintf(what, sizeof(what), "spent:%s", ledger_names[ledger]);
     pages_init(&bookings, redis_key(a->name, what), BOOKINGS_AT_ONCE);
-    snprintf(bookings.from, sizeof(bookings.from), "%" PRIu64, since(window_ms, k->now_ms));
+    snprintf(bookings.from, sizeof(bookings.from), "%" PRIu64, minus_u64(k->now_ms, window_ms));
     rc = read_bookings(k, &bookings, ledger);
     free(bookings.key);
     return rc < 0 ? rc : read_level(k, a->name, ledger);

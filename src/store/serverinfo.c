@@ -33,9 +33,7 @@ static uint64_t number(struct span text, const char *name)
  * append-only file (src/evict.c, getMaxmemoryState). */
 static uint64_t used_bytes(struct span text)
 {
-    uint64_t used = number(text, "used_memory"), others = number(text, "mem_not_counted_for_evict");
-
-    return used > others ? used - others : 0;
+    return minus_u64(number(text, "used_memory"), number(text, "mem_not_counted_for_evict"));
 }
 
 void serverinfo_parse(struct span text, struct serverinfo *out)
