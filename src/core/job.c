@@ -54,7 +54,7 @@ static void begin(struct job_decoder *d)
 }
 
 /* The slot that holds an equal target, or the free one where it belongs. */
-static struct job_slot *find(struct job_decoder *d, const struct job_target *t)
+static struct job_slot *find_slot(struct job_decoder *d, const struct job_target *t)
 {
     uint32_t last = d->slots_count - 1;
     uint32_t at = target_hash(t->kind, 0, t->bytes) & last;
@@ -78,10 +78,10 @@ static void grow(struct job_decoder *d)
     d->slots_count = d->room * 2;
     d->slots = alloc_zeroed(d->slots_count, sizeof(*d->slots));
     for (uint32_t i = 0; i < d->count; i++)
-        *find(d, &d->targets[i]) = (struct job_slot){d->mark, i};
+        *find_slot(d, &d->targets[i]) = (struct job_slot){d->mark, i};
 }
 
-static void insert(struct job_decoder *d, const struct job_target *t)
+static void add_target(struct job_decoder *d, const struct job_target *t)
 {
     struct job_slot *slot;
 
@@ -92,8 +92,8 @@ static void insert(struct job_decoder *d, const struct job_target *t)
         return;
     }
     if (d->count == 1)
-        *find(d, d->targets) = (struct job_slot){d->mark, 0};
-    slot = find(d, t);
+        *find_slot(d, d->targets) = (struct job_slot){d->mark, 0};
+    slot = find_slot(d, t);
     if (slot->mark == d->mark)
         return;
     *slot = (struct job_slot){d->mark, d->count};
@@ -107,7 +107,7 @@ static int add(struct decoding *x, const char *field, enum target_kind kind, str
     if (x->named++ == JOB_TARGETS_MAX)
         return error_set(x->err, -EINVAL, "%s: more than %d targets in one job", field,
                          JOB_TARGETS_MAX);
-    insert(x->d, &t);
+    add_target(x->d, &t);
     x->needs_service |= kind != TARGET_URL;
     return 0;
 }

@@ -59,15 +59,15 @@ void window_deinit(struct window *w)
 
 /* -- the table ------------------------------------------------------------------------------- */
 
-static uint32_t slot_of(const struct window *w, uint32_t hash)
+static uint32_t table_slot(const struct window *w, uint32_t hash)
 {
     return hash & (w->table_room - 1);
 }
 
-static struct pending *find(const struct window *w, uint32_t hash, enum target_kind kind,
-                            uint16_t service, struct span bytes)
+static struct pending *find_pending(const struct window *w, uint32_t hash, enum target_kind kind,
+                                    uint16_t service, struct span bytes)
 {
-    for (uint32_t i = slot_of(w, hash); w->table[i]; i = slot_of(w, i + 1)) {
+    for (uint32_t i = table_slot(w, hash); w->table[i]; i = table_slot(w, i + 1)) {
         struct pending *t = w->table[i];
 
         if (t->hash == hash && t->kind == (unsigned)kind &&
@@ -80,10 +80,10 @@ static struct pending *find(const struct window *w, uint32_t hash, enum target_k
 
 static void put(struct window *w, struct pending *t)
 {
-    uint32_t i = slot_of(w, t->hash);
+    uint32_t i = table_slot(w, t->hash);
 
     while (w->table[i])
-        i = slot_of(w, i + 1);
+        i = table_slot(w, i + 1);
     w->table[i] = t;
 }
 
@@ -109,7 +109,7 @@ static void shrink(struct window *w)
         resize(w, w->table_room / 4);
 }
 
-static void insert(struct window *w, struct pending *t)
+static void insert_pending(struct window *w, struct pending *t)
 {
     if (w->table_count >= w->table_room / 4 * 3)
         resize(w, w->table_room * 2);
@@ -121,16 +121,16 @@ static void insert(struct window *w, struct pending *t)
  * after it. */
 static void take_out(struct window *w, const struct pending *t)
 {
-    uint32_t hole = slot_of(w, t->hash);
+    uint32_t hole = table_slot(w, t->hash);
 
     while (w->table[hole] != t) {
         must(w->table[hole] != NULL);
-        hole = slot_of(w, hole + 1);
+        hole = table_slot(w, hole + 1);
     }
-    for (uint32_t i = slot_of(w, hole + 1); w->table[i]; i = slot_of(w, i + 1)) {
-        uint32_t home = slot_of(w, w->table[i]->hash);
+    for (uint32_t i = table_slot(w, hole + 1); w->table[i]; i = table_slot(w, i + 1)) {
+        uint32_t home = table_slot(w, w->table[i]->hash);
 
-        if (slot_of(w, i - home) >= slot_of(w, i - hole)) {
+        if (table_slot(w, i - home) >= table_slot(w, i - hole)) {
             w->table[hole] = w->table[i];
             hole = i;
         }
@@ -278,7 +278,7 @@ void window_add(struct window *w, const struct job_spec *spec, const struct wind
     for (uint32_t i = 0; i < spec->targets_count; i++) {
         const struct job_target *target = &spec->targets[i];
         uint32_t hash = target_hash(target->kind, spec->service, target->bytes);
-        struct pending *t = find(w, hash, target->kind, spec->service, target->bytes);
+        struct pending *t = find_pending(w, hash, target->kind, spec->service, target->bytes);
 
         if (t) {
             w->merged++;
@@ -288,7 +288,7 @@ void window_add(struct window *w, const struct job_spec *spec, const struct wind
             t = pending_new(spec, target, hash, how);
             w->held++;
             w->bytes += size_of(t);
-            insert(w, t);
+            insert_pending(w, t);
             lanes_add(w->lanes, t);
         }
         attach(w, t, job);
@@ -382,7 +382,7 @@ static void merge_into(struct window *w, struct pending *to, struct pending *fro
 
 static struct pending *twin(const struct window *w, const struct pending *t)
 {
-    return find(w, t->hash, (enum target_kind)t->kind, t->service, pending_bytes(t));
+    return find_pending(w, t->hash, (enum target_kind)t->kind, t->service, pending_bytes(t));
 }
 
 void window_return(struct window *w, struct pending *t)
@@ -394,7 +394,7 @@ void window_return(struct window *w, struct pending *t)
         merge_into(w, other, t);
         return;
     }
-    insert(w, t);
+    insert_pending(w, t);
     lanes_put_back(w->lanes, t);
 }
 
@@ -408,7 +408,7 @@ struct pending *window_delay(struct window *w, struct pending *t)
         return NULL;
     }
     t->state = PENDING_DELAYED;
-    insert(w, t);
+    insert_pending(w, t);
     return t;
 }
 

@@ -70,7 +70,7 @@ struct leader {
     bool paused;
 };
 
-static int64_t member(const json_t *status, const char *name)
+static int64_t status_number(const json_t *status, const char *name)
 {
     return (int64_t)json_integer_value(json_object_get(status, name));
 }
@@ -92,9 +92,9 @@ static int look_at_leader(struct client *c, const char *account, struct leader *
         return rc;
     text = reply_text(reply);
     status = json_loadb(text.p, text.n, 0, NULL);
-    l->renewals = member(status, "renewals");
-    l->in_flight = member(status, "in_flight");
-    l->paused = member(status, "paused") == 1;
+    l->renewals = status_number(status, "renewals");
+    l->in_flight = status_number(status, "in_flight");
+    l->paused = status_number(status, "paused") == 1;
     if (strcmp(name, l->name) != 0)
         l->first = l->renewals;
     memcpy(l->name, name, sizeof(name));

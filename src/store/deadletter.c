@@ -123,7 +123,7 @@ static size_t bytes_of(const struct redisReply *entries)
 }
 
 /* Size of the page after a page of n letters, in letters. */
-static uint64_t next_page(uint64_t n, size_t bytes)
+static uint64_t letters_per_page(uint64_t n, size_t bytes)
 {
     return max_u64(1, min_u64(PAGE_BYTES / max_u64(bytes / n, 1), min_u64(n * 4, AT_ONCE)));
 }
@@ -144,7 +144,7 @@ int deadletter_list(struct client *c, const char *account, uint64_t limit, deadl
         if (rc < 0 || show(entries, cb, ctx) != 0 || reply_count(entries) < n)
             break;
         limit -= n;
-        page = next_page(n, bytes_of(entries));
+        page = letters_per_page(n, bytes_of(entries));
         last = reply_text(reply_at(reply_at(entries, n - 1), 0));
         free(from);
         from = alloc_printf("(%.*s", (int)last.n, last.p);
@@ -189,7 +189,7 @@ static bool send_move(struct client *c, const char *stream, const char *dead,
     return n > 3;
 }
 
-static char *lane_of(const char *account, const struct deadletter *letter)
+static char *stream_of(const char *account, const struct deadletter *letter)
 {
     struct span job = letter->job, name;
     enum lane lane = LANE_NORMAL;
@@ -233,7 +233,7 @@ static int move_once(struct client *c, const char *account, const char *dead, co
     if (rc < 0 || reply_count(reply) == 0)
         return rc;
     letter_read(reply_at(reply, 0), &letter);
-    stream = lane_of(account, &letter);
+    stream = stream_of(account, &letter);
     if (send_move(c, stream, dead, &letter))
         rc = receive_move(c, stream);
     letter_deinit(&letter);
@@ -400,7 +400,7 @@ static int act_page(struct client *c, const char *account, enum act act, uint64_
         return client_distrust(c);
     for (size_t i = 0; i < n; i++) /* the next command frees the entries */
         ids[i] = letter_id_of(reply_at(entries, i));
-    *page = next_page(n, bytes_of(entries));
+    *page = letters_per_page(n, bytes_of(entries));
     rc = act_some(c, account, act, ids, n, done);
     must(ids[n - 1].id);
     *next = alloc_printf("(%s", ids[n - 1].id);

@@ -122,7 +122,7 @@ static void hand_out_postponed(const struct reading *g, struct span packed)
     free(job.fields);
 }
 
-static void on_read(void *ctx, struct redisReply *reply)
+static void on_fields_read(void *ctx, struct redisReply *reply)
 {
     struct reading g = *(struct reading *)ctx;
     const struct redisReply *job = g.postponed ? reply : reply_at(reply, 0);
@@ -151,9 +151,9 @@ void jobplace_read(struct redis *r, const char *account, const char *job,
 
     *g = (struct reading){cb, ctx, place->postponed};
     if (place->postponed)
-        redis_command(r, array_len(hget), hget, on_read, g);
+        redis_command(r, array_len(hget), hget, on_fields_read, g);
     else
-        redis_command(r, array_len(xrange), xrange, on_read, g);
+        redis_command(r, array_len(xrange), xrange, on_fields_read, g);
     free(key);
 }
 

@@ -33,7 +33,7 @@ static bool is_ours(struct span name)
 }
 
 /* Ignores keys without the prefix, which a faulty Redis might return. */
-static void judge(const struct search *s, struct span key)
+static void judge_key(const struct search *s, struct span key)
 {
     struct span name;
 
@@ -62,7 +62,7 @@ void orphans_find(struct client *c, const char *account, orphans_cb *cb, void *c
             break; /* not permitted, and need not be */
         keys = reply_at(reply, 1);
         for (size_t i = 0; i < reply_count(keys); i++)
-            judge(&s, reply_text(reply_at(keys, i)));
+            judge_key(&s, reply_text(reply_at(keys, i)));
         snprintf(cursor, sizeof(cursor), "%s", reply_text(reply_at(reply, 0)).p);
         if (strcmp(cursor, "0") == 0)
             break;

@@ -31,8 +31,8 @@ static char *copy(const struct redisReply *r)
 }
 
 /* Sends one command with one key. `more`: further arguments, ended by NULL; or NULL. */
-static int ask(struct client *c, const char *account, const char *command, const char *what,
-               const char *const *more, struct redisReply **out)
+static int ask_key(struct client *c, const char *account, const char *command, const char *what,
+                   const char *const *more, struct redisReply **out)
 {
     char *key = redis_key(account, what);
     const char *words[8] = {command, key};
@@ -67,11 +67,11 @@ static int read_lane(struct client *c, const char *account, enum lane lane, uint
     int rc;
 
     snprintf(what, sizeof(what), "jobs:%s", lane_names[lane]);
-    rc = ask(c, account, "XLEN", what, NULL, &r);
+    rc = ask_key(c, account, "XLEN", what, NULL, &r);
     if (rc < 0)
         return rc;
     out->jobs = (uint64_t)reply_number(r);
-    rc = ask(c, account, "XRANGE", what, first, &r);
+    rc = ask_key(c, account, "XRANGE", what, first, &r);
     if (rc < 0)
         return rc;
     if (reply_count(r))
@@ -83,20 +83,20 @@ static int read_waiting(struct client *c, const char *account, uint64_t now_ms, 
 {
     static const char *const first[] = {"0", "0", "WITHSCORES", NULL};
     struct redisReply *r;
-    int rc = ask(c, account, "ZCARD", "later", NULL, &r); /* postponed by version 0.1.0 */
+    int rc = ask_key(c, account, "ZCARD", "later", NULL, &r); /* postponed by version 0.1.0 */
 
     if (rc == 0)
         o->later = (uint64_t)reply_number(r);
     if (rc == 0)
-        rc = ask(c, account, "ZCARD", "postponed", NULL, &r);
+        rc = ask_key(c, account, "ZCARD", "postponed", NULL, &r);
     if (rc == 0)
         o->later += (uint64_t)reply_number(r);
     if (rc == 0)
-        rc = ask(c, account, "ZRANGE", "postponed", first, &r);
+        rc = ask_key(c, account, "ZRANGE", "postponed", first, &r);
     if (rc == 0 && reply_count(r) == 2)
         o->later_next_ms = minus_u64((uint64_t)reply_number(reply_at(r, 1)), now_ms);
     if (rc == 0)
-        rc = ask(c, account, "XLEN", "dead", NULL, &r);
+        rc = ask_key(c, account, "XLEN", "dead", NULL, &r);
     if (rc == 0)
         o->dead = (uint64_t)reply_number(r);
     return rc;
@@ -116,16 +116,16 @@ static int read_leader(struct client *c, const char *account, uint64_t now_ms, s
     static const char *const control[] = {"paused", "why", "by", "at", NULL};
     struct redisReply *r;
     bool endless;
-    int rc = ask(c, account, "GET", "lease", NULL, &r);
+    int rc = ask_key(c, account, "GET", "lease", NULL, &r);
 
     if (rc < 0)
         return rc;
     o->leader = copy(r);
-    rc = ask(c, account, "PTTL", "lease", NULL, &r);
+    rc = ask_key(c, account, "PTTL", "lease", NULL, &r);
     if (rc < 0)
         return rc;
     endless = o->leader && reply_number(r) == -1;
-    rc = ask(c, account, "GET", "status", NULL, &r);
+    rc = ask_key(c, account, "GET", "status", NULL, &r);
     if (rc < 0)
         return rc;
     o->status = copy(r);
@@ -134,7 +134,7 @@ static int read_leader(struct client *c, const char *account, uint64_t now_ms, s
     if (endless && !o->stalled)
         o->stalled = alloc_str("the lease never expires, so nobody can take over from its holder "
                                "(purgeline check --repair)");
-    rc = ask(c, account, "HMGET", "control", control, &r);
+    rc = ask_key(c, account, "HMGET", "control", control, &r);
     if (rc < 0)
         return rc;
     o->paused = reply_number(reply_at(r, 0)) == 1;
@@ -153,8 +153,8 @@ static int add_spent(struct client *c, const char *account, const char *what, co
                      uint64_t *sum, char **next)
 {
     struct redisReply *r;
-    int rc = ask(c, account, "XRANGE", what,
-                 (const char *const[]){from, "+", "COUNT", "1000", NULL}, &r);
+    int rc = ask_key(c, account, "XRANGE", what,
+                     (const char *const[]){from, "+", "COUNT", "1000", NULL}, &r);
     size_t n;
 
     *next = NULL;
@@ -199,7 +199,7 @@ static int read_budget(struct client *c, const struct config_account *a, enum le
     b->units = write ? a->writes.requests : a->budget.purges;
     b->headroom = write ? 0 : a->budget.headroom;
     snprintf(field, sizeof(field), "%s:open", ledger_names[ledger]);
-    rc = ask(c, a->name, "HGET", "budget", (const char *const[]){field, NULL}, &r);
+    rc = ask_key(c, a->name, "HGET", "budget", (const char *const[]){field, NULL}, &r);
     if (rc < 0)
         return rc;
     b->known = !reply_nil(r);
@@ -255,7 +255,7 @@ char *overview_ask_needs_restart(struct client *c, const char *account)
     char *out;
     json_t *j;
 
-    if (ask(c, account, "GET", "status", NULL, &r) < 0)
+    if (ask_key(c, account, "GET", "status", NULL, &r) < 0)
         return NULL;
     j = json_loadb(reply_text(r).p, reply_text(r).n, 0, NULL);
     waits = json_string_value(json_object_get(j, "needs_restart"));

@@ -5,7 +5,7 @@
 
 #include "json_text.h"
 
-static json_t *number(uint64_t n)
+static json_t *number_json(uint64_t n)
 {
     return json_integer((json_int_t)n);
 }
@@ -18,8 +18,9 @@ static json_t *lanes_json(const struct overview *o)
         const struct overview_lane *l = &o->lanes[i];
 
         json_object_set_new(lanes, lane_names[i],
-                            json_pack("{sososo}", "jobs", number(l->jobs), "in_hand",
-                                      number(l->in_hand), "oldest_ms", number(l->oldest_ms)));
+                            json_pack("{sososo}", "jobs", number_json(l->jobs), "in_hand",
+                                      number_json(l->in_hand), "oldest_ms",
+                                      number_json(l->oldest_ms)));
     }
     return lanes;
 }
@@ -33,9 +34,9 @@ static json_t *budgets_json(const struct overview *o)
 
         if (b->counted)
             json_object_set_new(budgets, ledger_names[i],
-                                json_pack("{sosososo}", "units", number(b->units), "spent",
-                                          number(b->spent), "open", number(b->open), "left",
-                                          number(b->left)));
+                                json_pack("{sosososo}", "units", number_json(b->units), "spent",
+                                          number_json(b->spent), "open", number_json(b->open),
+                                          "left", number_json(b->left)));
     }
     return budgets;
 }
@@ -53,12 +54,12 @@ json_t *overview_json(const struct config_account *a, const struct overview *o)
     if (o->paused) {
         json_object_set_new(j, "paused_why", json_text_of(o->paused_why));
         json_object_set_new(j, "paused_by", json_text_of(o->paused_by));
-        json_object_set_new(j, "paused_ms", number(o->paused_ms));
+        json_object_set_new(j, "paused_ms", number_json(o->paused_ms));
     }
     json_object_set_new(j, "lanes", lanes_json(o));
     json_object_set_new(j, "budget", budgets_json(o));
-    json_object_set_new(j, "later", number(o->later));
-    json_object_set_new(j, "dead", number(o->dead));
+    json_object_set_new(j, "later", number_json(o->later));
+    json_object_set_new(j, "dead", number_json(o->dead));
     json_object_set_new(j, "dispatcher", status ? status : json_null());
     return j;
 }

@@ -108,7 +108,7 @@ static size_t hand_out(struct peek *p, enum lane lane, const struct redisReply *
     return bytes;
 }
 
-static uint32_t next_page(uint32_t entries, size_t bytes)
+static uint32_t entries_per_page(uint32_t entries, size_t bytes)
 {
     uint64_t fit = PAGE_BYTES / max_u64(bytes / entries, 1);
 
@@ -126,7 +126,7 @@ int peek_page(struct peek *p, enum lane lane, peek_entry_cb *cb, void *ctx)
         return rc;
     for (size_t i = 0; i < reply_count(r); i++)
         bytes += hand_out(p, lane, reply_at(r, i), cb, ctx);
-    pages->entries = next_page(pages->entries, bytes);
+    pages->entries = entries_per_page(pages->entries, bytes);
     return 0;
 }
 

@@ -172,7 +172,7 @@ static size_t send_job(struct push_pipeline *e, enum lane lane, const struct spa
 }
 
 /* 0, or the error that stopped the pipeline. */
-static int state_of(const struct push_pipeline *e, struct error *err)
+static int report_stop(const struct push_pipeline *e, struct error *err)
 {
     if (e->stopped)
         *err = e->why;
@@ -186,14 +186,14 @@ int push_pipeline_put(struct push_pipeline *e, enum lane lane, const struct span
     struct sent *s;
 
     if (e->stopped)
-        return state_of(e, err);
+        return report_stop(e, err);
     if (job_decode(&e->decoder, account_for(e, fields, fields_count), fields, fields_count, &spec,
                    err) < 0)
         return -EINVAL;
     if (e->pending == ENQUEUE_WINDOW || e->bytes > PENDING_MAX_BYTES)
         collect(e, ENQUEUE_WINDOW / 2, PENDING_MAX_BYTES / 2);
     if (e->stopped)
-        return state_of(e, err);
+        return report_stop(e, err);
     s = &e->ring[(e->head + e->pending++) % ENQUEUE_WINDOW];
     *s = (struct sent){.tag = tag, .lane = lane, .bytes = send_job(e, lane, fields, fields_count)};
     e->bytes += s->bytes;
@@ -203,7 +203,7 @@ int push_pipeline_put(struct push_pipeline *e, enum lane lane, const struct span
 int push_pipeline_finish(struct push_pipeline *e, struct error *err)
 {
     collect(e, 0, 0);
-    return state_of(e, err);
+    return report_stop(e, err);
 }
 
 int push_pipeline_poll(struct push_pipeline *e, int timeout_ms, struct error *err)
@@ -219,7 +219,7 @@ int push_pipeline_poll(struct push_pipeline *e, int timeout_ms, struct error *er
     }
     if (rc < 0 && rc != -ETIMEDOUT)
         lose(e, client_error(e->client));
-    return state_of(e, err);
+    return report_stop(e, err);
 }
 
 void push_pipeline_abandon(struct push_pipeline *e)

@@ -291,7 +291,7 @@ static void look_at(struct large *l, const struct redisReply *fields, uint64_t *
     }
 }
 
-static void on_entry(struct queue *q, void *ctx, int err, struct redisReply *reply)
+static void on_large_entry(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     struct large *l = ctx;
     const struct redisReply *entry = reply_at(reply, 0), *fields = reply_at(entry, 1);
@@ -327,7 +327,7 @@ static void begin_end(struct queue *q, void *ctx, int err)
     queue_call(q, q->writer, 4,
                (const struct span[]){SPAN("XRANGE"), span_str(q->keys[KEY_JOBS + l->item.lane]),
                                      span_str(l->entry), span_str(l->entry)},
-               on_entry, l);
+               on_large_entry, l);
 }
 
 void queue_end_large(struct queue *q, const struct queue_settle *item, uint32_t ttl_s,

@@ -19,7 +19,7 @@ enum {
 
 /* -- reading -- */
 
-static bool take(struct span *rest, size_t n, struct span *out)
+static bool take_bytes(struct span *rest, size_t n, struct span *out)
 {
     if (rest->n < n)
         return false;
@@ -34,7 +34,7 @@ static bool take_number(struct span *rest, size_t bytes, size_t *out)
     struct span at;
     size_t n = 0;
 
-    if (!take(rest, bytes, &at))
+    if (!take_bytes(rest, bytes, &at))
         return false;
     for (size_t i = 0; i < bytes; i++)
         n = n << 8 | (uint8_t)at.p[i];
@@ -52,7 +52,7 @@ static bool take_string(struct span *rest, struct span *out)
         n = head - FIXSTR;
     else if (head < STR_8 || head > STR_32 || !take_number(rest, (size_t)1 << (head - STR_8), &n))
         return false;
-    return take(rest, n, out);
+    return take_bytes(rest, n, out);
 }
 
 static bool take_array(struct span *rest, size_t *count)

@@ -96,7 +96,7 @@ static bool all_have_one(const struct settle_chunk *c)
     return true;
 }
 
-static void put_plain(struct queue_args *a, const struct settle_chunk *c)
+static void put_ids(struct queue_args *a, const struct settle_chunk *c)
 {
     if (c->kind == KIND_PURGED) {
         queue_arg_u64(a, c->s->ttl_s);
@@ -157,7 +157,7 @@ static void send_chunk(struct settle_chunk *c)
             put_item(&a, c->items[i]);
     } else {
         begin_plain(q, &a, c);
-        put_plain(&a, c);
+        put_ids(&a, c);
     }
     c->s->open++;
     queue_call_script(q, script_of[c->kind], &a, on_chunk, c->s);

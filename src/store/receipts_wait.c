@@ -135,8 +135,8 @@ static void end(struct waiting *w, struct awaited *a, struct span receipt)
     w->cb(w->ctx, job, receipt);
 }
 
-static int look_up(struct waiting *w, struct awaited *const *jobs, size_t count,
-                   enum without without)
+static int look_up_receipts(struct waiting *w, struct awaited *const *jobs, size_t count,
+                            enum without without)
 {
     struct span argv[LOOKUP_MAX + 1] = {SPAN("MGET")};
     char *keys[LOOKUP_MAX];
@@ -172,15 +172,15 @@ static int sweep(struct waiting *w)
         if (!w->r->jobs[i].ended)
             batch[n++] = &w->r->jobs[i];
         if (n == LOOKUP_MAX) {
-            rc = look_up(w, batch, n, WITHOUT_IS_OPEN);
+            rc = look_up_receipts(w, batch, n, WITHOUT_IS_OPEN);
             n = 0;
         }
     }
-    return rc == 0 && n ? look_up(w, batch, n, WITHOUT_IS_OPEN) : rc;
+    return rc == 0 && n ? look_up_receipts(w, batch, n, WITHOUT_IS_OPEN) : rc;
 }
 
 /* Handles a message of the channel: ids of jobs that have ended, perhaps some of ours. */
-static int on_message(struct waiting *w, struct span ids)
+static int take_message(struct waiting *w, struct span ids)
 {
     struct awaited *batch[LOOKUP_MAX];
     struct span id;
@@ -193,11 +193,11 @@ static int on_message(struct waiting *w, struct span ids)
         if (a && !a->ended)
             batch[n++] = a;
         if (n == LOOKUP_MAX) {
-            rc = look_up(w, batch, n, WITHOUT_IS_OVER);
+            rc = look_up_receipts(w, batch, n, WITHOUT_IS_OVER);
             n = 0;
         }
     }
-    return rc == 0 && n ? look_up(w, batch, n, WITHOUT_IS_OVER) : rc;
+    return rc == 0 && n ? look_up_receipts(w, batch, n, WITHOUT_IS_OVER) : rc;
 }
 
 /* -- listening -- */
@@ -224,7 +224,7 @@ static int listen_once(struct waiting *w)
     left_ms = w->deadline_ns == NEVER ? INT_MAX : (w->deadline_ns - now) / NS_PER_MS + 1;
     rc = client_wait(w->listener, left_ms > INT_MAX ? INT_MAX : (int)left_ms, &reply);
     if (rc == 0 && span_is(reply_text(reply_at(reply, 0)), "message"))
-        rc = on_message(w, reply_text(reply_at(reply, 2)));
+        rc = take_message(w, reply_text(reply_at(reply, 2)));
     return rc;
 }
 

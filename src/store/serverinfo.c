@@ -22,7 +22,7 @@ static struct span value(struct span text, const char *name)
     return SPAN("");
 }
 
-static uint64_t number(struct span text, const char *name)
+static uint64_t number_value(struct span text, const char *name)
 {
     uint64_t n;
 
@@ -33,7 +33,8 @@ static uint64_t number(struct span text, const char *name)
  * append-only file (src/evict.c, getMaxmemoryState). */
 static uint64_t used_bytes(struct span text)
 {
-    return minus_u64(number(text, "used_memory"), number(text, "mem_not_counted_for_evict"));
+    return minus_u64(number_value(text, "used_memory"),
+                     number_value(text, "mem_not_counted_for_evict"));
 }
 
 void serverinfo_parse(struct span text, struct serverinfo *out)
@@ -43,7 +44,7 @@ void serverinfo_parse(struct span text, struct serverinfo *out)
     out->version = value(text, "redis_version");
     out->version_known = sscanf(out->version.p, "%u.%u", &out->major, &out->minor) == 2;
     out->maxmemory_policy = value(text, "maxmemory_policy");
-    out->maxmemory = number(text, "maxmemory");
+    out->maxmemory = number_value(text, "maxmemory");
     out->used_bytes = used_bytes(text);
     out->full = out->maxmemory && out->used_bytes > out->maxmemory;
     out->aof_known = value(text, "aof_enabled").n > 0;

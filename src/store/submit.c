@@ -46,14 +46,14 @@ struct put {
  *     MULTI   begin_once: notes how the stream ends   XADD   end_once: is it the first?   EXEC
  */
 
-static void on_up(void *ctx)
+static void on_redis_up(void *ctx)
 {
     struct submit *t = ctx;
 
     t->up(t->ctx);
 }
 
-static void on_down(void *ctx, const char *why)
+static void on_redis_down(void *ctx, const char *why)
 {
     (void)ctx;
     (void)why; /* the dispatcher logs it for its own connections to this Redis */
@@ -65,7 +65,7 @@ struct submit *submit_new(struct loop *l, const struct redis_address *a, loop_cb
 
     t->up = up;
     t->ctx = ctx;
-    t->redis = redis_new(l, a, on_up, on_down, t);
+    t->redis = redis_new(l, a, on_redis_up, on_redis_down, t);
     redis_set_patience(t->redis, PATIENCE_MS);
     t->argv_room = ARGV_FEW;
     t->argv = alloc_zeroed(t->argv_room, sizeof(*t->argv));
@@ -112,7 +112,7 @@ struct redis *submit_redis(struct submit *t)
     return t->redis;
 }
 
-static void finish(struct put *p, const struct submit_result *r)
+static void finish_put(struct put *p, const struct submit_result *r)
 {
     static const char *const outcomes[] = {[SUBMIT_ACCEPTED] = "accepted",
                                            [SUBMIT_REPEATED] = "repeated",
@@ -137,7 +137,7 @@ static bool failed(struct put *p, const struct redisReply *reply)
         return false;
     if (reply)
         r = (struct submit_result){SUBMIT_REFUSED, NULL, reply_text(reply).p};
-    finish(p, &r);
+    finish_put(p, &r);
     return true;
 }
 
@@ -153,10 +153,10 @@ static void on_added(void *ctx, struct redisReply *reply)
     id = reply_text(reply);
     snprintf(job, sizeof(job), "%s-%.*s", lane_names[p->lane], (int)id.n, id.p);
     if (job_id_ok(span_str(job), &lane))
-        finish(p, &(struct submit_result){SUBMIT_ACCEPTED, job, NULL});
+        finish_put(p, &(struct submit_result){SUBMIT_ACCEPTED, job, NULL});
     else
-        finish(p,
-               &(struct submit_result){SUBMIT_UNKNOWN, NULL, "Redis' answer is not an entry id"});
+        finish_put(
+            p, &(struct submit_result){SUBMIT_UNKNOWN, NULL, "Redis' answer is not an entry id"});
 }
 
 /* Handles a script's reply: {"new" | "repeated" | "conflict", job}. */
@@ -176,7 +176,7 @@ static void finish_once(struct put *p, const struct redisReply *told)
         r = (struct submit_result){SUBMIT_REFUSED, NULL,
                                    "Idempotency-Key: its once:* key in Redis holds no job id; "
                                    "delete that key"};
-    finish(p, &r);
+    finish_put(p, &r);
 }
 
 static void on_added_once(void *ctx, struct redisReply *reply)
@@ -202,7 +202,7 @@ static void on_exec(void *ctx, struct redisReply *reply)
     struct put *p = ctx;
 
     if (reply && p->refusal) {
-        finish(p, &(struct submit_result){SUBMIT_REFUSED, NULL, p->refusal});
+        finish_put(p, &(struct submit_result){SUBMIT_REFUSED, NULL, p->refusal});
         return;
     }
     for (size_t i = 0; i < reply_count(reply); i++)
