@@ -41,7 +41,7 @@ static const char *meant_by(const char *const *members, const char *name)
 json_t *api_read_order(struct request *e, const char *const *members)
 {
     struct span body = visit_body(e->visit);
-    const char *flaw = api_json_flaw(body, JSON_DEPTH_MAX);
+    const char *flaw = api_json_flaw(body, JSON_DEPTH_MAX, NULL);
     json_error_t where = {.text = ""};
     json_t *order = NULL;
     json_t *value;

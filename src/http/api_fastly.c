@@ -342,7 +342,7 @@ static void add_body(struct adding *a)
 {
     struct span body = visit_body(a->request->visit);
     bool empty = body.n == 0;
-    const char *flaw = api_json_flaw(body, JSON_DEPTH_MAX);
+    const char *flaw = api_json_job_flaw(body, JSON_DEPTH_MAX);
     json_t *doc = NULL, *keys;
     json_error_t where = {.text = ""};
 

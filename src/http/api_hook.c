@@ -182,6 +182,33 @@ void api_hook_head(struct request *e)
         (void)check_open(e);
 }
 
+/* Parses the document, whose memory is on the request's bill meanwhile. */
+static void read_document(struct request *e, const struct api_hook *d, const struct hook_request *r)
+{
+    uint64_t bytes;
+    const char *flaw = api_json_flaw(r->body, JSON_DEPTH_MAX, &bytes);
+    json_error_t where;
+    json_t *document;
+    char why[240];
+
+    if (flaw) {
+        snprintf(why, sizeof(why), "the document cannot be read: %s", flaw);
+        request_refuse(e, 400, why);
+        return;
+    }
+    if (!request_take_parsed(e, bytes))
+        return;
+    document = json_loadb(r->body.p, r->body.n, 0, &where);
+    if (document) {
+        apply_template(e, d, r, document);
+    } else {
+        snprintf(why, sizeof(why), "not JSON: %s", where.text);
+        request_refuse(e, 400, why);
+    }
+    json_decref(document);
+    quota_give(&e->bill, bytes);
+}
+
 void api_hook(struct request *e)
 {
     const struct api_hook *d = find_hook(e->in->hooks, e->parts[0]);
@@ -190,10 +217,7 @@ void api_hook(struct request *e)
                              .body = visit_body(e->visit),
                              .header = header_of,
                              .header_context = e};
-    json_t *document;
-    json_error_t where;
-    char why[240], party[120];
-    const char *flaw;
+    char party[120];
 
     if (!d) {
         request_refuse(e, 404, "there is no such hook");
@@ -205,20 +229,6 @@ void api_hook(struct request *e)
         return;
     snprintf(party, sizeof(party), "hook %.100s", d->config->name);
     visit_prove(e->visit);
-    if (!request_prove(e, &publisher, party))
-        return;
-    flaw = api_json_flaw(r.body, JSON_DEPTH_MAX);
-    if (flaw) {
-        snprintf(why, sizeof(why), "the document cannot be read: %s", flaw);
-        request_refuse(e, 400, why);
-        return;
-    }
-    document = json_loadb(r.body.p, r.body.n, 0, &where);
-    if (document) {
-        apply_template(e, d, &r, document);
-    } else {
-        snprintf(why, sizeof(why), "not JSON: %s", where.text);
-        request_refuse(e, 400, why);
-    }
-    json_decref(document);
+    if (request_prove(e, &publisher, party))
+        read_document(e, d, &r);
 }

@@ -207,35 +207,57 @@ static void put_job(struct planner *p, uint64_t number)
         p->taken++;
 }
 
-static void take_job(struct planner *p, struct span text, uint64_t number)
+/* NULL: the job's text could not be read, as `err` says. */
+static void take_job(struct planner *p, json_t *job, uint64_t number, struct error *err)
 {
-    const char *flaw = api_json_flaw(text, JSON_DEPTH_MAX);
-    struct error err;
     int status = 400;
 
     jobform_clear(&p->form, LANE_NORMAL);
     p->form.takes_account = true;
-    if (flaw)
-        error_set(&err, -EINVAL, "not a job: %s", flaw);
-    else if (jobform_add_json(&p->form, text, &err) == 0)
-        status = check(p, &err);
+    if (job && jobform_add_object(&p->form, job, err) == 0)
+        status = check(p, err);
     if (status == 0) {
         put_job(p, number);
         return;
     }
     p->wrong++;
-    complain(p, number, status, err.text);
+    complain(p, number, status, err->text);
+}
+
+static void plan_line(struct planner *p, struct span text, uint64_t number)
+{
+    const char *flaw = api_json_flaw(text, JSON_DEPTH_MAX, NULL);
+    struct error err;
+    json_t *job = NULL;
+
+    if (flaw)
+        error_set(&err, -EINVAL, "not a job: %s", flaw);
+    else
+        job = jobform_load(text, &err);
+    take_job(p, job, number, &err);
+    json_decref(job);
 }
 
 static void take_jobs(struct planner *p, const json_t *jobs)
 {
     p->place = "job";
     for (size_t i = 0; !task_answered(p->task) && i < json_array_size(jobs); i++) {
-        char *text = json_text_line(json_array_get(jobs, i));
+        json_t *job = json_array_get(jobs, i);
+        struct error err = {"not a JSON object: another kind of value"};
 
-        take_job(p, span_str(text), i + 1);
-        free(text);
+        take_job(p, json_is_object(job) ? job : NULL, i + 1, &err);
     }
+}
+
+/* Takes the next line off the text, without its end and spaces. */
+static struct span next_line(struct span *rest)
+{
+    const char *end = memchr(rest->p, '\n', rest->n);
+    size_t n = end ? (size_t)(end - rest->p) : rest->n, past = end ? n + 1 : n;
+    struct span line = span_of(rest->p, n && rest->p[n - 1] == '\r' ? n - 1 : n);
+
+    *rest = span_of(rest->p + past, rest->n - past);
+    return span_trim(line);
 }
 
 static void take_lines(struct planner *p)
@@ -244,13 +266,10 @@ static void take_lines(struct planner *p)
 
     p->place = "line";
     for (uint64_t number = 1; !task_answered(p->task) && rest.n; number++) {
-        const char *end = memchr(rest.p, '\n', rest.n);
-        size_t n = end ? (size_t)(end - rest.p) : rest.n, past = end ? n + 1 : n;
-        struct span line = span_trim(span_of(rest.p, n && rest.p[n - 1] == '\r' ? n - 1 : n));
+        struct span line = next_line(&rest);
 
-        rest = span_of(rest.p + past, rest.n - past);
         if (line.n)
-            take_job(p, line, number);
+            plan_line(p, line, number);
     }
 }
 
@@ -279,7 +298,7 @@ static int take_object(struct planner *p, const json_t *doc, struct error *err)
 static int take_body(struct planner *p, struct error *err)
 {
     struct span body = span_of(p->body, p->body_bytes);
-    json_t *doc = api_json_flaw(body, JSON_DEPTH_MAX)
+    json_t *doc = api_json_flaw(body, JSON_DEPTH_MAX, NULL)
                       ? NULL /* it may still be JSON lines */
                       : json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
     int status = 0;
@@ -289,7 +308,7 @@ static int take_body(struct planner *p, struct error *err)
     else if (json_object_get(doc, "jobs"))
         status = take_object(p, doc, err);
     else
-        take_job(p, span_of(p->body, p->body_bytes), 1);
+        take_job(p, doc, 1, err);
     json_decref(doc);
     return status;
 }
@@ -368,14 +387,32 @@ static bool take_query(struct request *e, struct planner *p)
     return p->account;
 }
 
-/* Reserves part of the memory of HTTP requests for the plan's window. False if the request was
- * refused. */
+static uint64_t needed(struct span text)
+{
+    uint64_t bytes;
+
+    return api_json_flaw(text, JSON_DEPTH_MAX, &bytes) ? 0 : bytes; /* it is not parsed */
+}
+
+/* The memory for the JSON: of one document, or of one line at a time. */
+static uint64_t parsed_bytes(const struct planner *p)
+{
+    struct span rest = span_of(p->body, p->body_bytes);
+    uint64_t most = needed(rest);
+
+    while (rest.n)
+        most = max_u64(most, needed(next_line(&rest)));
+    return most;
+}
+
+/* Reserves part of the memory of HTTP requests for the plan's window, its copy of the body and the
+ * JSON. False if the request was refused. */
 static bool take_memory(struct request *e, struct planner *p)
 {
     uint64_t bytes = config_visits_max_bytes(p->config) / 4;
 
     p->window = (uint32_t)min_u64(p->config->window, max_u64(bytes / TARGET_BYTES, 1));
-    return request_take(e, bytes);
+    return request_take(e, bytes + p->body_bytes) && request_take_parsed(e, parsed_bytes(p));
 }
 
 void api_plan(struct request *e)
@@ -392,6 +429,7 @@ void api_plan(struct request *e)
     }
     p->body = alloc_copy(body.p, body.n);
     p->body_bytes = body.n;
+    visit_drop_body(e->visit);
     if (!take_memory(e, p)) {
         free_planner(p);
         return;

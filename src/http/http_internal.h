@@ -120,6 +120,9 @@ must_use bool request_prove(struct request *e, const struct config_producer *who
 must_use bool request_move(struct request *e, const char *party);
 /* Takes this many more bytes on the bill. False: no room, and refused. */
 must_use bool request_take(struct request *e, uint64_t bytes);
+/* Takes the bytes that a document needs when it is parsed. False: there is no room now, or there
+ * never is, and the request was refused. */
+must_use bool request_take_parsed(struct request *e, uint64_t bytes);
 /* Replies 503 because requests in progress use all their memory. Counted, and logged once a
  * minute. */
 void request_refuse_full(struct request *e);
@@ -160,8 +163,9 @@ void api_audit_all(const struct request *e, const struct config_account *a,
                    const struct job_spec *spec);
 /* The reply for a job that Redis did not store. */
 void api_refuse_put(struct request *e, const struct submit_result *r);
-/* Why this text must not be parsed, or NULL. */
-const char *api_json_flaw(struct span json, int depth_max);
+/* Why this text must not be parsed, or NULL; and approximately how many bytes jansson needs for it,
+ * unless `needed` is NULL. */
+const char *api_json_flaw(struct span json, int depth_max, uint64_t *needed);
 const char *api_json_job_flaw(struct span json, int depth_max); /* of a job; stricter */
 /* Parses a job's JSON into in->form. 0, or -EINVAL with a message. */
 must_use int api_read_form(struct http_server *in, struct span text, struct error *err);

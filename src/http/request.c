@@ -268,6 +268,21 @@ bool request_take(struct request *e, uint64_t bytes)
     return false;
 }
 
+bool request_take_parsed(struct request *e, uint64_t bytes)
+{
+    uint64_t most = quota_most(&e->in->proven), room = most - min_u64(most, e->bill.bytes);
+    char why[160];
+
+    if (bytes <= room)
+        return request_take(e, bytes);
+    snprintf(why, sizeof(why),
+             "the JSON needs %" PRIu64 " bytes of memory in addition to its text, and %" PRIu64
+             " is the most (a part of memory_max)",
+             bytes, room);
+    request_refuse(e, 413, why);
+    return false;
+}
+
 /* Not every refusal is logged, because many clients could then fill the log. */
 void request_refuse_full(struct request *e)
 {
