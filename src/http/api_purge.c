@@ -430,9 +430,10 @@ static struct json_t *load_job(struct span text, struct error *err)
     return NULL;
 }
 
-static int read_job(struct http_server *in, json_t *job, struct error *err)
+int api_read_form(struct http_server *in, struct span text, struct error *err)
 {
     struct jobform *f = &in->form;
+    json_t *job = load_job(text, err);
     int rc;
 
     jobform_clear(f, LANE_NORMAL);
@@ -442,13 +443,6 @@ static int read_job(struct http_server *in, json_t *job, struct error *err)
     return rc;
 }
 
-int api_read_form(struct http_server *in, struct span text, struct error *err)
-{
-    return read_job(in, load_job(text, err), err);
-}
-
-/* The body is freed as soon as its JSON is parsed; otherwise a large job would be in memory three
- * times. */
 void api_purge(struct request *e)
 {
     struct jobform *f = &e->in->form;
@@ -456,14 +450,11 @@ void api_purge(struct request *e)
     struct job_spec spec;
     struct once once;
     struct error err;
-    json_t *job;
     int has_once = take_once(e, &once);
 
     if (has_once < 0)
         return;
-    job = load_job(visit_body(e->visit), &err);
-    visit_drop_body(e->visit);
-    if (read_job(e->in, job, &err) < 0) {
+    if (api_read_form(e->in, visit_body(e->visit), &err) < 0) {
         request_refuse(e, 400, err.text);
         return;
     }
