@@ -7,6 +7,7 @@
 
 #include "alloc.h"
 #include "keys.h"
+#include "page_guard.h"
 #include "scripts.h"
 
 #define AT_ONCE 64 /* letters in one command */
@@ -381,7 +382,8 @@ int deadletter_drop(struct client *c, const char *account, const char *const *id
 /* Handles letters from the oldest to `last`. Letters that are added meanwhile are newer and stay.
  */
 static int act_page(struct client *c, const char *account, enum act act, uint64_t *page,
-                    const char *from, const char *last, char **next, uint64_t *done)
+                    const char *from, const char *last, struct page_guard *guard, char **next,
+                    uint64_t *done)
 {
     char *key = redis_key(account, "dead"), *most = alloc_printf("%llu", (unsigned long long)*page);
     struct letter_id ids[AT_ONCE] = {0};
@@ -393,6 +395,8 @@ static int act_page(struct client *c, const char *account, enum act act, uint64_
     free(key);
     free(most);
     *next = NULL;
+    if (rc == 0)
+        rc = page_guard_check(guard, c, entries);
     if (rc < 0 || reply_count(entries) == 0)
         return rc;
     n = reply_count(entries);
@@ -411,20 +415,24 @@ static int act_page(struct client *c, const char *account, enum act act, uint64_
 static int act_all(struct client *c, const char *account, enum act act, uint64_t *done)
 {
     struct redisReply *newest;
-    char *from, *last, *next;
+    char *key = redis_key(account, "dead"), *from, *last, *next;
+    struct page_guard guard;
     uint64_t page = PAGE_FIRST;
     struct span id;
     int rc;
 
     *done = 0;
-    rc = read_back(c, account, "+", 1, &newest);
+    rc = page_guard_begin(&guard, c, key);
+    free(key);
+    if (rc == 0)
+        rc = read_back(c, account, "+", 1, &newest);
     if (rc < 0 || reply_count(newest) == 0)
         return rc;
     id = reply_text(reply_at(reply_at(newest, 0), 0));
     last = alloc_copy(id.p, id.n);
     from = alloc_str("-");
     do {
-        rc = act_page(c, account, act, &page, from, last, &next, done);
+        rc = act_page(c, account, act, &page, from, last, &guard, &next, done);
         free(from);
         from = next;
     } while (rc == 0 && next);

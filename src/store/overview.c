@@ -10,6 +10,7 @@
 #include "alloc.h"
 #include "keys.h"
 #include "overview_words.h"
+#include "page_guard.h"
 
 #define SPENT_AT_ONCE 1000
 
@@ -150,7 +151,7 @@ static int read_leader(struct client *c, const char *account, uint64_t now_ms, s
 /* Adds up one page of bookings that begins at `from`. *next is where the next page begins, NULL
  * after the last. */
 static int add_spent(struct client *c, const char *account, const char *what, const char *from,
-                     uint64_t *sum, char **next)
+                     struct page_guard *guard, uint64_t *sum, char **next)
 {
     struct redisReply *r;
     int rc = ask_key(c, account, "XRANGE", what,
@@ -158,6 +159,8 @@ static int add_spent(struct client *c, const char *account, const char *what, co
     size_t n;
 
     *next = NULL;
+    if (rc == 0)
+        rc = page_guard_check(guard, c, r);
     if (rc < 0)
         return rc;
     n = reply_count(r);
@@ -171,12 +174,17 @@ static int add_spent(struct client *c, const char *account, const char *what, co
 static int read_spent(struct client *c, const char *account, enum ledger_kind ledger,
                       uint64_t from_ms, uint64_t *sum)
 {
-    char what[32], *from = alloc_printf("%" PRIu64, from_ms), *next;
+    char what[32], *from = alloc_printf("%" PRIu64, from_ms), *next = NULL, *key;
+    struct page_guard guard;
     int rc;
 
     snprintf(what, sizeof(what), "spent:%s", ledger_names[ledger]);
+    key = redis_key(account, what);
+    rc = page_guard_begin(&guard, c, key);
+    free(key);
     do {
-        rc = add_spent(c, account, what, from, sum, &next);
+        if (rc == 0)
+            rc = add_spent(c, account, what, from, &guard, sum, &next);
         free(from);
         from = next;
     } while (rc == 0 && next);

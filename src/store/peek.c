@@ -7,6 +7,7 @@
 
 #include "alloc.h"
 #include "keys.h"
+#include "page_guard.h"
 
 /* A page should have this size. How many entries that is, is estimated from the page before. An
  * entry may name ten thousand targets, so the first page is small. */
@@ -20,7 +21,8 @@ struct pages {
     char *key;
     char from[64]; /* "-", later "(<id>" */
     uint32_t entries;
-    bool more;
+    bool more, begun;
+    struct page_guard guard;
 };
 
 static void pages_init(struct pages *p, char *key, uint32_t entries)
@@ -33,11 +35,16 @@ static int pages_next(struct client *c, struct pages *p, struct redisReply **out
 {
     char count[16];
     struct redisReply *r;
-    int rc;
+    int rc = p->begun ? 0 : page_guard_begin(&p->guard, c, p->key);
 
+    if (rc < 0)
+        return rc;
+    p->begun = true;
     snprintf(count, sizeof(count), "%u", p->entries);
     rc = client_ask_words(
         c, (const char *const[]){"XRANGE", p->key, p->from, "+", "COUNT", count, NULL}, &r);
+    if (rc == 0)
+        rc = page_guard_check(&p->guard, c, r);
     if (rc < 0)
         return rc;
     p->more = reply_count(r) == p->entries;

@@ -10,6 +10,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "keys.h"
+#include "page_guard.h"
 #include "queue_internal.h"
 #include "redis_error.h"
 #include "scripts.h"
@@ -328,13 +329,15 @@ static bool has_job(const struct redisReply *fields)
 }
 
 /* Reads the first entry at or after `from`; its fields are lent until the next command. */
-static int first_entry(struct client *c, const char *key, const char *from, char id[48],
-                       const struct redisReply **fields)
+static int first_entry(struct client *c, const char *key, const char *from,
+                       struct page_guard *guard, char id[48], const struct redisReply **fields)
 {
     struct redisReply *reply;
     int rc = client_ask_words(
         c, (const char *const[]){"XRANGE", key, from, "+", "COUNT", "1", NULL}, &reply);
 
+    if (rc == 0)
+        rc = page_guard_check(guard, c, reply);
     *fields = rc == 0 ? reply_at(reply_at(reply, 0), 1) : NULL;
     if (*fields)
         snprintf(id, 48, "%s", reply_text(reply_at(reply_at(reply, 0), 0)).p);
@@ -346,10 +349,11 @@ static int first_entry(struct client *c, const char *key, const char *from, char
 static int move_beyond(struct client *c, const struct queue_fault *f, const char *aside)
 {
     const struct redisReply *fields;
+    struct page_guard guard;
     char id[48], *job;
-    int rc;
+    int rc = page_guard_begin(&guard, c, f->key);
 
-    while ((rc = first_entry(c, f->key, BEYOND, id, &fields)) == 0 && fields) {
+    while (rc == 0 && (rc = first_entry(c, f->key, BEYOND, &guard, id, &fields)) == 0 && fields) {
         struct redisReply *reply;
 
         job = alloc_printf("%s-%s", lane_of(f), id);
@@ -368,10 +372,11 @@ static int move_beyond(struct client *c, const struct queue_fault *f, const char
 static int push_again(struct client *c, const struct queue_fault *f, const char *aside)
 {
     const struct redisReply *fields;
+    struct page_guard guard;
     char id[48], *job;
-    int rc;
+    int rc = page_guard_begin(&guard, c, aside);
 
-    while ((rc = first_entry(c, aside, "-", id, &fields)) == 0 && fields) {
+    while (rc == 0 && (rc = first_entry(c, aside, "-", &guard, id, &fields)) == 0 && fields) {
         struct redisReply *reply;
 
         job = alloc_printf("%s-%s", lane_of(f), id);

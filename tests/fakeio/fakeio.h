@@ -17,6 +17,10 @@ enum fakeio_fault {
 /* The fault happens once, to the next command with this name, or to the next call of this script
  * ("put_once"). The texts must stay valid; `words` is the error message for FAKEIO_REFUSED. */
 void fakeio_fail_next(const char *name, enum fakeio_fault what, const char *words);
+/* Until fakeio_forget, commands with this name are answered by the callback, as a server that is no
+ * Redis might. */
+typedef void fakeio_lie_cb(size_t argc, const struct span *argv, struct buf *out);
+void fakeio_lie(const char *name, fakeio_lie_cb *cb);
 /* The number of requested faults that have not happened yet. */
 size_t fakeio_pending(void);
 void fakeio_forget(void);

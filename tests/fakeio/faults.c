@@ -18,6 +18,8 @@ struct fault {
 static struct fakeredis *server;
 static struct fault faults[FAULTS_MAX];
 static size_t faults_count;
+static const char *lie_name; /* NULL: no lies */
+static fakeio_lie_cb *lie;
 static struct map counts;  /* number of commands, by name */
 static struct map digests; /* digest of each loaded script, to its name */
 
@@ -37,6 +39,12 @@ void fakeio_fail_next(const char *name, enum fakeio_fault what, const char *word
     faults[faults_count++] = (struct fault){name, words, what};
 }
 
+void fakeio_lie(const char *name, fakeio_lie_cb *cb)
+{
+    lie_name = name;
+    lie = cb;
+}
+
 size_t fakeio_pending(void)
 {
     return faults_count;
@@ -45,6 +53,7 @@ size_t fakeio_pending(void)
 void fakeio_forget(void)
 {
     faults_count = 0;
+    lie_name = NULL;
     map_deinit(&counts);
 }
 
@@ -115,6 +124,10 @@ bool fakeio_run(struct fakeredis_session *s, size_t argc, const struct span *arg
         return false;
     if (fails && f.what == FAKEIO_REFUSED) {
         buf_printf(out, "-%s\r\n", f.words);
+        return true;
+    }
+    if (lie_name && span_is(argv[0], lie_name)) {
+        lie(argc, argv, out);
         return true;
     }
     fakeredis_run(s, argc, argv, out);
