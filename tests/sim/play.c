@@ -8,8 +8,9 @@
 #include <sys/time.h>
 
 #include "alloc.h"
+#include "client.h"
+#include "control.h"
 #include "engine.h"
-#include "fake_redis.h"
 #include "instance.h"
 #include "world.h"
 
@@ -133,25 +134,32 @@ static void on_clock(struct play *p)
     engine_jump_wall(play_jump_ms(p, play_word(p, 1)));
 }
 
-static void pause_all(bool paused)
+static void pause_all(enum control_state state)
 {
-    struct fake_account *a;
+    const struct config *c = world_config();
+    struct client *client;
+    struct error err;
 
-    for (uint32_t i = 0; (a = fake_redis_account_at(i)); i++)
-        if (store_pause(a->store, paused, SPAN("the story says so")) < 0)
-            trace("Redis refuses to note a pause");
+    if (client_open(NULL, &client, &err) < 0) {
+        trace("no pause can be noted: %s", err.text);
+        return;
+    }
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        if (control_set(client, c->accounts[i].name, state, "the story says so", "story") < 0)
+            trace("Redis refuses to note a pause: %s", client_error(client));
+    client_close(client);
 }
 
 static void on_pause(struct play *p)
 {
     (void)p;
-    pause_all(true);
+    pause_all(CONTROL_PAUSED);
 }
 
 static void on_resume(struct play *p)
 {
     (void)p;
-    pause_all(false);
+    pause_all(CONTROL_GOES_ON);
 }
 
 static void on_wait(struct play *p)
@@ -239,7 +247,6 @@ void play_story(const struct story *s, const struct play_options *o, struct play
     fastly_weather.waits = true;
     fastly_fake_keep_unseen(o->how == PLAY_WITH_EXPECTATIONS);
     fault_branch(o->branch);
-    p.dead_seen = alloc_zeroed(FAKE_ACCOUNTS_MAX, sizeof(*p.dead_seen));
     if (!starts_itself(s))
         world_start("first", "first");
     do_steps(&p);
@@ -251,7 +258,8 @@ void play_story(const struct story *s, const struct play_options *o, struct play
         o->failed(out->message);
     else if (!out->passed && !o->verbose && !o->silent)
         trace_dump();
-    free(p.dead_seen);
+    if (o->over)
+        o->over(out->passed);
     world_end();
 }
 

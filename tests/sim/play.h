@@ -19,6 +19,8 @@ struct play_options {
     bool verbose;                        /* everything that happens, on stderr */
     bool silent;                         /* no trace when it fails */
     void (*failed)(const char *message); /* instead of the trace, which it may show; or NULL */
+    /* Told before the world is taken apart: a process that ends then need not do that. Or NULL. */
+    void (*over)(bool passed);
 };
 
 struct play_result {
@@ -45,7 +47,7 @@ struct play {
     enum play_how how;
     struct pushed last;
     uint64_t acked_before, dead_looked;
-    uint32_t *dead_seen; /* per account: letters looked at */
+    uint64_t dead_seen[CONFIG_ACCOUNTS_MAX]; /* letters looked at */
 };
 
 /* The story went otherwise than it says: file:line and the sentence. */

@@ -8,7 +8,11 @@
 #include "alloc.h"
 #include "engine.h"
 #include "fake_redis.h"
+#include "keys.h"
 #include "play.h"
+#include "producer.h"
+#include "queue_internal.h"
+#include "reply.h"
 #include "world.h"
 
 struct pushing {
@@ -106,13 +110,28 @@ static size_t put_raw(const struct pushing *p, struct span *fields)
     return n;
 }
 
+bool producer_push(const char *account, enum lane lane, const struct span *fields, size_t n,
+                   struct entry_id *id)
+{
+    char *key = redis_key_lane(account, lane);
+    struct span *argv = alloc_bytes((n + 3) * sizeof(*argv));
+    const struct redisReply *reply;
+
+    argv[0] = SPAN("XADD");
+    argv[1] = span_str(key);
+    argv[2] = SPAN("*");
+    memcpy(argv + 3, fields, n * sizeof(*fields));
+    reply = fake_redis_ask(n + 3, argv);
+    free(argv);
+    free(key);
+    return !reply_refused(reply) && queue_parse_id(reply_text(reply), id) == 0;
+}
+
 static void push_fields(struct pushing *p, const struct span *fields, size_t n)
 {
-    struct fake_account *a = fake_redis_account(p->account);
     struct entry_id id;
 
-    if (fake_redis_weather.away ||
-        store_push(a->store, p->lane, fields, n, engine_redis_ms(), &id) < 0) {
+    if (fake_redis_weather.away || !producer_push(p->account, p->lane, fields, n, &id)) {
         trace("redis: a push is refused");
         return;
     }
@@ -184,15 +203,17 @@ void play_push(struct play *play)
 /* "cancel" is a producer's XDEL; "cancel told" is DELETE /v1/jobs/{id}. */
 void play_cancel(struct play *p)
 {
-    bool told = play_flag(p, "told"), there;
-    struct store *s;
+    const struct pushed *job = &p->last;
+    const struct redisReply *gone;
 
-    if (!p->last.account[0] || fake_redis_weather.away)
+    if (!job->account[0] || fake_redis_weather.away)
         return;
-    s = fake_redis_account(p->last.account)->store;
-    witness_cancelled(p->last.account, p->last.lane, p->last.id);
-    there = told ? store_cancel(s, p->last.lane, p->last.id)
-                 : stream_delete(&s->lanes[p->last.lane], p->last.id);
-    if (!there)
+    witness_cancelled(job->account, job->lane, job->id);
+    gone = fake_redis_say("XDEL purgeline:{%s}:jobs:%s %" PRIu64 "-%" PRIu64, job->account,
+                          lane_names[job->lane], job->id.ms, job->id.seq);
+    if (reply_number(gone) != 1)
         trace("redis: nothing to cancel");
+    if (play_flag(p, "told"))
+        fake_redis_say("RPUSH purgeline:{%s}:cancelled %s-%" PRIu64 "-%" PRIu64, job->account,
+                       lane_names[job->lane], job->id.ms, job->id.seq);
 }

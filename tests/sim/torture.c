@@ -148,17 +148,21 @@ static void begin(const struct story *s, const struct torture_options *o,
     fflush(NULL);
 }
 
+static void on_over(bool passed)
+{
+    if (tt.is_branch)
+        _exit(passed ? 0 : 1);
+}
+
 int torture_story(const struct story *s, const struct torture_options *o,
                   struct torture_result *out)
 {
     struct play_options play = {
-        .how = PLAY_PROMISES_ONLY, .failed = on_failure, .branch = on_operation};
+        .how = PLAY_PROMISES_ONLY, .failed = on_failure, .over = on_over, .branch = on_operation};
     struct play_result r;
 
     begin(s, o, out);
     play_story(s, &play, &r);
-    if (tt.is_branch)
-        _exit(r.passed ? 0 : 1);
     while (tt.running)
         wait_for_one();
     out->operations = r.operations;

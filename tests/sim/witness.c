@@ -7,8 +7,12 @@
 
 #include "alloc.h"
 #include "budget.h"
+#include "ends.h"
 #include "engine.h"
 #include "fake_redis.h"
+#include "fields.h"
+#include "inside.h"
+#include "map.h"
 
 #define MEMORY_SLACK_BYTES ((uint64_t)256 * 1024)
 
@@ -23,8 +27,9 @@ struct job {
     struct target **targets, **covers; /* covers: all of its service, per target; or NULL */
     size_t targets_count;
     bool hard, cancelled, repeats;
-    uint32_t ends;
+    uint32_t ends, receipts, letters;
     enum outcome outcome;
+    char receipt[16]; /* the state that the last one says */
 };
 
 struct window {
@@ -45,11 +50,10 @@ struct account {
 static struct {
     const struct config *config;
     enum witness_scope scope;
-    struct account accounts[FAKE_ACCOUNTS_MAX];
+    struct account accounts[CONFIG_ACCOUNTS_MAX];
     uint32_t accounts_count;
     uint64_t open;
     struct witness_sums sums;
-    struct event *sampling;
     bool memory_was_short; /* then receipts may be left out */
 } wt;
 
@@ -347,7 +351,7 @@ static bool refused_alone(const struct job *j)
     return false;
 }
 
-static void check_end(const struct job *j, const struct store_ended *e)
+static void check_end(const struct job *j, const struct ended *e)
 {
     switch (e->outcome) {
     case OUTCOME_PURGED:
@@ -386,16 +390,13 @@ static void expect_repeat(struct account *a, const struct job *j)
     free(id);
 }
 
-static void on_ended(void *ctx, const struct store_ended *e)
+static void on_ended(const struct ended *e)
 {
-    const struct fake_account *fake = ctx;
-    struct account *a = account_of(fake->store->account);
+    struct account *a = account_of(e->account);
     struct job *j = a ? map_get(&a->jobs, e->job) : NULL;
 
-    if (wt.scope != WITNESS_ALL)
-        return;
     trace("redis: job %.*s ends as %s", (int)e->job.n, e->job.p, outcome_names[e->outcome]);
-    wt.memory_was_short = wt.memory_was_short || fake->store->out_of_memory;
+    wt.memory_was_short = wt.memory_was_short || fake_redis_memory_full();
     if (!j) {
         engine_fail("P1: job %.*s ended, and nobody pushed it", (int)e->job.n, e->job.p);
         return;
@@ -411,6 +412,19 @@ static void on_ended(void *ctx, const struct store_ended *e)
         engine_fail("job %s: its repeat is %s", j->id, e->repeats ? "unasked for" : "forgotten");
     if (e->repeats)
         expect_repeat(a, j);
+}
+
+static void on_receipt(const char *account, struct span job, struct span json)
+{
+    struct account *a = account_of(account);
+    struct job *j = a ? map_get(&a->jobs, job) : NULL;
+    const char *state = strstr(json.p, "\"state\":\"");
+
+    if (!j)
+        return;
+    j->receipts++;
+    snprintf(j->receipt, sizeof(j->receipt), "%.*s", state ? (int)strcspn(state + 9, "\"") : 0,
+             state ? state + 9 : "");
 }
 
 /* -- what the leader says of itself -- */
@@ -449,18 +463,12 @@ static void check_ceilings(const struct account *a, const char *status)
     check_ceiling(a, status, "in_flight", config_account(wt.config, a->name)->max_in_flight);
 }
 
-static void sample(void *ctx)
+static void on_status(const char *account, struct span json)
 {
-    struct fake_account *fake;
+    const struct account *a = account_of(account);
 
-    (void)ctx;
-    for (uint32_t i = 0; (fake = fake_redis_account_at(i)); i++) {
-        const struct account *a = account_of(fake->store->account);
-
-        if (a && fake->store->status)
-            check_ceilings(a, fake->store->status);
-    }
-    wt.sampling = engine_at(engine_now_ns() + NS_PER_S, ENGINE_NOBODY, sample, NULL);
+    if (a)
+        check_ceilings(a, json.p);
 }
 
 /* -- from beginning to end -- */
@@ -476,10 +484,13 @@ void witness_begin(const struct config *c, enum witness_scope scope)
         snprintf(a->name, sizeof(a->name), "%s", c->accounts[i].name);
         map_init(&a->targets);
         map_init(&a->jobs);
-        fake_redis_account(a->name)->store->ended = on_ended;
+    }
+    ends_watch.status = on_status;
+    if (scope == WITNESS_ALL) {
+        ends_watch.ended = on_ended;
+        ends_watch.receipt = on_receipt;
     }
     fastly_watch = (struct fastly_watch){on_arrived, on_confirmed, on_refused};
-    wt.sampling = engine_at(engine_now_ns(), ENGINE_NOBODY, sample, NULL);
 }
 
 void witness_configure(const struct config *c)
@@ -503,7 +514,6 @@ static void free_jobs(struct map *jobs)
 
 void witness_end(void)
 {
-    engine_cancel(wt.sampling);
     for (uint32_t i = 0; i < wt.accounts_count; i++) {
         struct account *a = &wt.accounts[i];
 
@@ -526,39 +536,37 @@ const struct witness_sums *witness_sums(void)
     return &wt.sums;
 }
 
-static void check_letters(const struct account *a, const struct store *s, const struct job *j)
+static void count_letter(void *ctx, const struct fields *letter)
 {
-    uint32_t letters = 0;
+    struct account *a = ctx;
+    struct job *j = map_get(&a->jobs, fields_get(letter, "dead_job"));
 
-    for (size_t i = 0; i < s->dead.count; i++) {
-        const struct fields *f = s->dead.at[s->dead.first + i].fields;
-
-        letters += f && span_is(fields_get(f, "dead_job"), j->id);
-    }
-    if (letters != (j->outcome == OUTCOME_DEAD))
-        engine_fail("P1: job %s of %s ended as %s and has %u dead letters", j->id, a->name,
-                    outcome_names[j->outcome], letters);
+    if (j)
+        j->letters++;
 }
 
-static void check_last(const struct account *a, const struct store *s, const struct job *j)
+static void check_receipts(const struct account *a, const struct job *j)
 {
-    const struct receipt *r = store_receipt(s, j->id);
-    uint32_t writes = r ? r->writes : 0;
+    if (config_account(wt.config, a->name)->receipts == RECEIPTS_ALL && !wt.memory_was_short &&
+        j->receipts != 1)
+        engine_fail("P1: job %s of %s ended and has %u receipts", j->id, a->name, j->receipts);
+    if (j->receipts && strcmp(j->receipt, outcome_names[j->outcome]) != 0)
+        engine_fail("P1: job %s ended as %s, its receipt says %s", j->id, outcome_names[j->outcome],
+                    j->receipt);
+}
 
+static void check_last(const struct account *a, const struct job *j)
+{
     if (j->cancelled)
         return;
     if (j->ends == 0) {
         engine_fail("P1: job %s of %s never ended", j->id, a->name);
         return;
     }
-    if (config_account(wt.config, a->name)->receipts == RECEIPTS_ALL && !wt.memory_was_short &&
-        writes != 1)
-        engine_fail("P1: job %s of %s ended and has %u receipts", j->id, a->name, writes);
-    if (r && strcmp(r->state, outcome_names[j->outcome]) != 0)
-        engine_fail("P1: job %s ended as %s, its receipt says %s", j->id, outcome_names[j->outcome],
-                    r->state);
-    if (j->outcome == OUTCOME_DEAD)
-        check_letters(a, s, j);
+    check_receipts(a, j);
+    if (j->letters != (j->outcome == OUTCOME_DEAD))
+        engine_fail("P1: job %s of %s ended as %s and has %u dead letters", j->id, a->name,
+                    outcome_names[j->outcome], j->letters);
 }
 
 void witness_at_end(void)
@@ -566,6 +574,7 @@ void witness_at_end(void)
     for (uint32_t i = 0; wt.scope == WITNESS_ALL && i < wt.accounts_count; i++) {
         struct account *a = &wt.accounts[i];
 
-        map_each(slot, &a->jobs) check_last(a, fake_redis_account(a->name)->store, slot->value);
+        (void)inside_letters(a->name, 0, count_letter, a);
+        map_each(slot, &a->jobs) check_last(a, slot->value);
     }
 }

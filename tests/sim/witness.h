@@ -14,7 +14,7 @@
 
 #include "config.h"
 #include "fastly_fake.h"
-#include "store.h"
+#include "queue.h"
 
 enum witness_scope {
     WITNESS_ALL,

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+#include "ends.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "fake_link.h"
+#include "fake_redis.h"
+#include "inside.h"
+#include "reply.h"
+
+#define KEYS_AT 3
+
+struct removed { /* an entry of a lane, by the command under way */
+    char account[72];
+    enum lane lane;
+    struct entry_id id;
+    char job[160];
+};
+
+struct ends_watch ends_watch;
+
+static struct {
+    const char *name;
+    size_t argc;
+    const struct span *argv;
+    struct removed *removed;
+    size_t count, room;
+} es;
+
+/* ARGV[n] of the script under way. */
+static struct span script_arg(size_t n)
+{
+    uint64_t keys = 0;
+    size_t at;
+
+    must(es.argc > 2 && span_to_u64(es.argv[2], &keys) == 0);
+    at = KEYS_AT + keys + n - 1;
+    return at < es.argc ? es.argv[at] : SPAN("");
+}
+
+/* -- what happens within a command -- */
+
+static struct span field(const struct fakeredis_entry *e, const char *name)
+{
+    for (size_t i = 0; i + 1 < e->count; i += 2)
+        if (span_is(e->fields[i], name))
+            return e->fields[i + 1];
+    return span_of(NULL, 0);
+}
+
+static void on_removed(void *ctx, struct span key, const struct fakeredis_entry *e)
+{
+    struct span job = field(e, "job");
+    struct removed *r;
+
+    (void)ctx;
+    if (!es.name)
+        return;
+    if (es.count == es.room) {
+        es.room = es.room ? es.room * 2 : 64;
+        es.removed = alloc_grow(es.removed, es.room, sizeof(*es.removed));
+    }
+    r = &es.removed[es.count];
+    if (!inside_is_lane(key, r->account, sizeof(r->account), &r->lane))
+        return;
+    r->id = (struct entry_id){e->ms, e->seq};
+    if (job.n)
+        snprintf(r->job, sizeof(r->job), "%.*s", (int)job.n, job.p);
+    else
+        snprintf(r->job, sizeof(r->job), "%s-%" PRIu64 "-%" PRIu64, lane_names[r->lane], e->ms,
+                 e->seq);
+    es.count++;
+}
+
+static void on_added(void *ctx, struct span key, const struct fakeredis_entry *e)
+{
+    (void)ctx, (void)e;
+    fake_link_added(key);
+}
+
+static void on_written(void *ctx, struct span key, struct span text)
+{
+    char account[72];
+    struct span job;
+
+    (void)ctx;
+    if (ends_watch.receipt && inside_is_receipt(key, account, sizeof(account), &job))
+        ends_watch.receipt(account, job, text);
+    else if (ends_watch.status && inside_is_status(key, account, sizeof(account)))
+        ends_watch.status(account, text);
+}
+
+void ends_begin_all(struct fakeredis *f)
+{
+    static const struct fakeredis_watch watch = {on_added, on_removed, on_written};
+
+    free(es.removed);
+    memset(&es, 0, sizeof(es));
+    ends_watch = (struct ends_watch){NULL, NULL, NULL};
+    fakeredis_watch(f, &watch, NULL);
+}
+
+/* -- what it was -- */
+
+static bool outcome_named(struct span name, enum outcome *out)
+{
+    for (int i = OUTCOME_PURGED; i <= OUTCOME_LATER; i++) {
+        if (!span_is(name, outcome_names[i]))
+            continue;
+        *out = (enum outcome)i;
+        return true;
+    }
+    return false;
+}
+
+/* The item of settle.lua for this entry: id, outcome, receipt, targets, due_ms, reason, target. */
+static bool look_in_settle(const struct removed *r, struct ended *out)
+{
+    char id[48];
+
+    snprintf(id, sizeof(id), "%" PRIu64 "-%" PRIu64, r->id.ms, r->id.seq);
+    for (size_t n = 5; script_arg(n).n; n += 7) {
+        if (!span_is(script_arg(n), id))
+            continue;
+        out->reason = script_arg(n + 5);
+        return outcome_named(script_arg(n + 1), &out->outcome);
+    }
+    return false;
+}
+
+/* False: that entry has gone for another reason than that its job has ended. */
+static bool look(const struct removed *r, struct ended *out)
+{
+    if (strcmp(es.name, "purged") == 0 || strcmp(es.name, "drop") == 0) {
+        out->outcome = OUTCOME_PURGED;
+        return true;
+    }
+    if (strcmp(es.name, "settle") == 0)
+        return look_in_settle(r, out);
+    if (strcmp(es.name, "end_large") == 0) {
+        out->reason = script_arg(8);
+        return outcome_named(script_arg(5), &out->outcome);
+    }
+    out->outcome = OUTCOME_DEAD;
+    out->reason = script_arg(6);
+    return strcmp(es.name, "oversized") == 0;
+}
+
+static void tell(const struct removed *r)
+{
+    struct ended e = {.account = r->account, .job = span_str(r->job)};
+
+    if (!look(r, &e) || e.outcome == OUTCOME_LATER)
+        return;
+    e.repeats = e.outcome == OUTCOME_PURGED && inside_is_postponed(r->account, r->job, "+r");
+    if (ends_watch.ended)
+        ends_watch.ended(&e);
+}
+
+void ends_begin(const char *name, size_t argc, const struct span *argv)
+{
+    es.name = name;
+    es.argc = argc;
+    es.argv = argv;
+    es.count = 0;
+}
+
+void ends_finish(void)
+{
+    for (size_t i = 0; i < es.count; i++)
+        tell(&es.removed[i]);
+    es.name = NULL;
+    es.count = 0;
+}
