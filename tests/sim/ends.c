@@ -13,20 +13,22 @@
 
 #define KEYS_AT 3
 
-struct removed { /* an entry of a lane, by the command under way */
+struct change { /* an entry of a lane that the command under way adds or removes */
     char account[72];
     enum lane lane;
     struct entry_id id;
     char job[160];
+    struct fields *fields; /* NULL: it is removed */
 };
 
 struct ends_watch ends_watch;
 
 static struct {
-    const char *name;
+    const char *name; /* NULL: no command is under way */
+    enum ends_asker asker;
     size_t argc;
     const struct span *argv;
-    struct removed *removed;
+    struct change *changes;
     size_t count, room;
 } es;
 
@@ -51,33 +53,46 @@ static struct span field(const struct fakeredis_entry *e, const char *name)
     return span_of(NULL, 0);
 }
 
+/* NULL: it is not of a lane. */
+static struct change *note(struct span key, const struct fakeredis_entry *e)
+{
+    struct change *c;
+
+    if (es.count == es.room) {
+        es.room = es.room ? es.room * 2 : 64;
+        es.changes = alloc_grow(es.changes, es.room, sizeof(*es.changes));
+    }
+    c = &es.changes[es.count];
+    if (!inside_is_lane(key, c->account, sizeof(c->account), &c->lane))
+        return NULL;
+    es.count++;
+    c->id = (struct entry_id){e->ms, e->seq};
+    c->fields = NULL;
+    return c;
+}
+
 static void on_removed(void *ctx, struct span key, const struct fakeredis_entry *e)
 {
     struct span job = field(e, "job");
-    struct removed *r;
+    struct change *c = es.name ? note(key, e) : NULL;
 
     (void)ctx;
-    if (!es.name)
+    if (!c)
         return;
-    if (es.count == es.room) {
-        es.room = es.room ? es.room * 2 : 64;
-        es.removed = alloc_grow(es.removed, es.room, sizeof(*es.removed));
-    }
-    r = &es.removed[es.count];
-    if (!inside_is_lane(key, r->account, sizeof(r->account), &r->lane))
-        return;
-    r->id = (struct entry_id){e->ms, e->seq};
     if (job.n)
-        snprintf(r->job, sizeof(r->job), "%.*s", (int)job.n, job.p);
+        snprintf(c->job, sizeof(c->job), "%.*s", (int)job.n, job.p);
     else
-        snprintf(r->job, sizeof(r->job), "%s-%" PRIu64 "-%" PRIu64, lane_names[r->lane], e->ms,
+        snprintf(c->job, sizeof(c->job), "%s-%" PRIu64 "-%" PRIu64, lane_names[c->lane], e->ms,
                  e->seq);
-    es.count++;
 }
 
 static void on_added(void *ctx, struct span key, const struct fakeredis_entry *e)
 {
-    (void)ctx, (void)e;
+    struct change *c = es.name && es.asker == ENDS_API ? note(key, e) : NULL;
+
+    (void)ctx;
+    if (c)
+        c->fields = fields_copy(e->fields, e->count);
     fake_link_added(key);
 }
 
@@ -97,9 +112,9 @@ void ends_begin_all(struct fakeredis *f)
 {
     static const struct fakeredis_watch watch = {on_added, on_removed, on_written};
 
-    free(es.removed);
+    free(es.changes);
     memset(&es, 0, sizeof(es));
-    ends_watch = (struct ends_watch){NULL, NULL, NULL};
+    ends_watch = (struct ends_watch){NULL, NULL, NULL, NULL};
     fakeredis_watch(f, &watch, NULL);
 }
 
@@ -107,7 +122,7 @@ void ends_begin_all(struct fakeredis *f)
 
 static bool outcome_named(struct span name, enum outcome *out)
 {
-    for (int i = OUTCOME_PURGED; i <= OUTCOME_LATER; i++) {
+    for (int i = 0; i < OUTCOME_N; i++) {
         if (!span_is(name, outcome_names[i]))
             continue;
         *out = (enum outcome)i;
@@ -117,7 +132,7 @@ static bool outcome_named(struct span name, enum outcome *out)
 }
 
 /* The item of settle.lua for this entry: id, outcome, receipt, targets, due_ms, reason, target. */
-static bool look_in_settle(const struct removed *r, struct ended *out)
+static bool look_in_settle(const struct change *r, struct ended *out)
 {
     char id[48];
 
@@ -132,7 +147,7 @@ static bool look_in_settle(const struct removed *r, struct ended *out)
 }
 
 /* False: that entry has gone for another reason than that its job has ended. */
-static bool look(const struct removed *r, struct ended *out)
+static bool look(const struct change *r, struct ended *out)
 {
     if (strcmp(es.name, "purged") == 0 || strcmp(es.name, "drop") == 0) {
         out->outcome = OUTCOME_PURGED;
@@ -149,20 +164,33 @@ static bool look(const struct removed *r, struct ended *out)
     return strcmp(es.name, "oversized") == 0;
 }
 
-static void tell(const struct removed *r)
+static void tell_end(const struct change *c)
 {
-    struct ended e = {.account = r->account, .job = span_str(r->job)};
+    struct ended e = {.account = c->account, .job = span_str(c->job)};
 
-    if (!look(r, &e) || e.outcome == OUTCOME_LATER)
+    if (!look(c, &e) || e.outcome == OUTCOME_LATER)
         return;
-    e.repeats = e.outcome == OUTCOME_PURGED && inside_is_postponed(r->account, r->job, "+r");
+    e.repeats = e.outcome == OUTCOME_PURGED && inside_is_postponed(c->account, c->job, "+r");
     if (ends_watch.ended)
         ends_watch.ended(&e);
 }
 
-void ends_begin(const char *name, size_t argc, const struct span *argv)
+static bool is_removed_again(const struct change *c)
+{
+    for (size_t i = 0; i < es.count; i++) {
+        const struct change *other = &es.changes[i];
+
+        if (!other->fields && other->lane == c->lane && strcmp(other->account, c->account) == 0 &&
+            other->id.ms == c->id.ms && other->id.seq == c->id.seq)
+            return true;
+    }
+    return false;
+}
+
+void ends_begin(const char *name, enum ends_asker asker, size_t argc, const struct span *argv)
 {
     es.name = name;
+    es.asker = asker;
     es.argc = argc;
     es.argv = argv;
     es.count = 0;
@@ -170,8 +198,15 @@ void ends_begin(const char *name, size_t argc, const struct span *argv)
 
 void ends_finish(void)
 {
-    for (size_t i = 0; i < es.count; i++)
-        tell(&es.removed[i]);
+    for (size_t i = 0; i < es.count; i++) {
+        struct change *c = &es.changes[i];
+
+        if (es.asker == ENDS_DAEMON)
+            tell_end(c);
+        else if (c->fields && ends_watch.added && !is_removed_again(c))
+            ends_watch.added(c->account, c->lane, c->id, c->fields);
+        free(c->fields);
+    }
     es.name = NULL;
     es.count = 0;
 }

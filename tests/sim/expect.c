@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "api.h"
 #include "engine.h"
 #include "inside.h"
 #include "instance.h"
@@ -303,6 +304,18 @@ static void expect_cost(struct play *p)
         play_fail(p, "%" PRIu64 " units have been spent", cost);
 }
 
+/* `expect job waiting`: the last answer to GET. */
+static void expect_job(struct play *p)
+{
+    if (strcmp(play_word(p, 2), api_last_seen()) != 0)
+        play_fail(p, "the job is \"%s\"", api_last_seen());
+}
+
+static void expect_accepted(struct play *p)
+{
+    check_number(p, api_accepted(), "jobs have been accepted");
+}
+
 /* That a job has ended as purged, dead ... : how many in all. */
 static void expect_ended(struct play *p)
 {
@@ -324,7 +337,7 @@ void play_expect(struct play *p)
         {"dead", expect_dead},       {"receipt", expect_receipt},   {"waiting", expect_waiting},
         {"later", expect_later},     {"leader", expect_leader},     {"stopped", expect_stopped},
         {"cost", expect_cost},       {"purged", expect_ended},      {"expired", expect_ended},
-        {"trouble", expect_trouble}};
+        {"trouble", expect_trouble}, {"job", expect_job},           {"accepted", expect_accepted}};
 
     for (size_t i = 0; i < array_len(words); i++) {
         if (strcmp(words[i].word, play_word(p, 1)) == 0) {

@@ -65,6 +65,17 @@ void fake_link_begin(void)
     list_init(&links);
 }
 
+/* The endpoint's, which is nobody's instance. */
+static bool is_of_api(const struct redis *r)
+{
+    return r->loop->instance == ENGINE_NOBODY;
+}
+
+static const char *name_of(const struct redis *r)
+{
+    return is_of_api(r) ? "the endpoint" : instance_name(r->loop->instance);
+}
+
 /* -- connecting -- */
 
 static void on_connected(void *ctx);
@@ -179,31 +190,34 @@ static void on_broken(void *ctx)
 
 static void carry_out(struct call *c)
 {
+    enum ends_asker asker = is_of_api(c->r) ? ENDS_API : ENDS_DAEMON;
+
+    c->done = true;
     buf_clear(&c->answer);
-    fake_redis_run(c->r->session, c->name, c->argc, c->argv, &c->answer);
+    fake_redis_run(c->r->session, c->name, asker, c->argc, c->argv, &c->answer);
 }
 
 enum luck { EACH_BY_CHANCE, ALL_ARRIVE };
 
-/* A command of a connection that is no more: it may have been on its way, and arrive all the same.
- */
-static void strand(struct call *c, enum luck luck)
-{
-    bool on_its_way = c->event && !c->done && c->r->session && c->fault == FAULT_NONE;
-
-    engine_cancel(c->event);
-    engine_cancel(c->until);
-    c->event = c->until = NULL;
-    if (on_its_way && (luck == ALL_ARRIVE || rng_below(engine_rng(), 2)))
-        carry_out(c);
-    c->done = true;
-    c->waits = false;
-}
-
+/* The commands of a connection that is no more: some were on their way, and arrive all the same;
+ * but none arrives when one before it did not. */
 static void strand_all(struct redis *r, enum luck luck)
 {
-    list_each(it, &r->calls)
-        strand(list_entry(it, struct call, link), luck);
+    bool arrives = r->session != NULL;
+
+    list_each(it, &r->calls) {
+        struct call *c = list_entry(it, struct call, link);
+
+        arrives = arrives && (c->done || (c->event && c->fault == FAULT_NONE &&
+                                          (luck == ALL_ARRIVE || rng_below(engine_rng(), 2))));
+        engine_cancel(c->event);
+        engine_cancel(c->until);
+        c->event = c->until = NULL;
+        if (arrives && !c->done)
+            carry_out(c);
+        c->done = true;
+        c->waits = false;
+    }
     if (r->session)
         fakeredis_close(r->session);
     r->session = NULL;
@@ -213,7 +227,7 @@ static void lose(struct redis *r, const char *why)
 {
     if (!r->session || r->closed)
         return;
-    trace("redis: a connection of %s breaks: %s", instance_name(r->loop->instance), why);
+    trace("redis: a connection of %s breaks: %s", name_of(r), why);
     snprintf(r->why, sizeof(r->why), "%s", why);
     strand_all(r, EACH_BY_CHANCE);
     r->breaking = engine_at(engine_now_ns(), r->loop->instance, on_broken, r);
@@ -239,7 +253,7 @@ static void reply(struct call *c)
 {
     struct redis *r = c->r;
 
-    c->done = c->on_its_way_back = true;
+    c->on_its_way_back = true;
     r->reply_ns = max_u64(engine_now_ns() + fake_redis_delay(), r->reply_ns);
     c->event = engine_at(r->reply_ns, r->loop->instance, on_reply, c);
 }
@@ -280,7 +294,7 @@ static void on_arrival(void *ctx)
     struct call *c = ctx;
 
     c->event = NULL;
-    trace_detail("redis: %s of %s arrives", c->name, instance_name(c->r->loop->instance));
+    trace_detail("redis: %s of %s arrives", c->name, name_of(c->r));
     if (c->fault == FAULT_LOST_BEFORE)
         lose(c->r, "reset");
     else
@@ -343,10 +357,10 @@ static void send(struct call *c)
     struct redis *r = c->r;
 
     list_push_back(&r->calls, &c->link);
-    if (r->dead || r->closed || instance_doomed(r->loop->instance))
+    if (r->dead || r->closed || (!is_of_api(r) && instance_doomed(r->loop->instance)))
         return;
     if (is_counted(c))
-        c->fault = fault_next(IO_REDIS);
+        c->fault = fault_next(is_of_api(r) ? IO_API : IO_REDIS);
     if (c->fault == FAULT_KILL_BEFORE) {
         instance_kill(r->loop->instance);
         return;
@@ -377,6 +391,12 @@ struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_
 bool redis_is_up(const struct redis *r)
 {
     return r->session && !r->closed;
+}
+
+/* Every answer comes, or the connection is lost. */
+void redis_set_patience(struct redis *r, uint32_t ms)
+{
+    must(r && ms);
 }
 
 static struct call *new_call(struct redis *r, size_t argc, const struct span *argv, void *ctx)

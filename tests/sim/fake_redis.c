@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "alloc.h"
-#include "ends.h"
 #include "engine.h"
 #include "fake_link.h"
 #include "fakeio_internal.h"
@@ -197,8 +196,8 @@ static void say_broken(struct buf *out)
                strlen(what), what);
 }
 
-void fake_redis_run(struct fakeredis_session *s, const char *name, size_t argc,
-                    const struct span *argv, struct buf *out)
+void fake_redis_run(struct fakeredis_session *s, const char *name, enum ends_asker asker,
+                    size_t argc, const struct span *argv, struct buf *out)
 {
     if (is_refused(name)) {
         buf_printf(out, "-%s\r\n", WRONG_TYPE);
@@ -208,7 +207,7 @@ void fake_redis_run(struct fakeredis_session *s, const char *name, size_t argc,
         say_broken(out);
         return;
     }
-    ends_begin(name, argc, argv);
+    ends_begin(name, asker, argc, argv);
     fakeredis_run(s, argc, argv, out);
     fakeio_learn(argc, argv, out);
     ends_finish();

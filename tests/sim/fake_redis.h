@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base.h"
+#include "ends.h"
 #include "fakeredis.h"
 
 struct redisReply;
@@ -47,5 +48,5 @@ struct redisReply *fake_redis_say(const char *fmt, ...) print_like(1, 2);
 /* The name of the script that a command runs, or of the command itself. */
 void fake_redis_name(size_t argc, const struct span *argv, char out[FAKE_REDIS_NAME]);
 /* What a connection's command is answered. */
-void fake_redis_run(struct fakeredis_session *s, const char *name, size_t argc,
-                    const struct span *argv, struct buf *out);
+void fake_redis_run(struct fakeredis_session *s, const char *name, enum ends_asker asker,
+                    size_t argc, const struct span *argv, struct buf *out);

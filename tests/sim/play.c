@@ -172,15 +172,18 @@ static const struct {
     play_verb *verb;
     bool expects;
 } verbs[] = {
-    {"push", play_push, false},     {"cancel", play_cancel, false},
-    {"expect", play_expect, true},  {"quiet", play_quiet, true},
-    {"reply", play_reply, false},   {"fail", play_fail_request, false},
-    {"fastly", play_fastly, false}, {"redis", play_redis, false},
-    {"start", on_start, false},     {"stop", on_stop, false},
-    {"kill", on_kill, false},       {"freeze", on_freeze, false},
-    {"thaw", on_thaw, false},       {"reload", on_reload, false},
-    {"clock", on_clock, false},     {"pause", on_pause, false},
-    {"resume", on_resume, false},   {"wait", on_wait, false},
+    {"post", play_post, false},         {"get", play_get, false},
+    {"delete", play_delete, false},     {"dead", play_dead, false},
+    {"http", play_http, false},         {"push", play_push, false},
+    {"cancel", play_cancel, false},     {"expect", play_expect, true},
+    {"quiet", play_quiet, true},        {"reply", play_reply, false},
+    {"fail", play_fail_request, false}, {"fastly", play_fastly, false},
+    {"redis", play_redis, false},       {"start", on_start, false},
+    {"stop", on_stop, false},           {"kill", on_kill, false},
+    {"freeze", on_freeze, false},       {"thaw", on_thaw, false},
+    {"reload", on_reload, false},       {"clock", on_clock, false},
+    {"pause", on_pause, false},         {"resume", on_resume, false},
+    {"wait", on_wait, false},
 };
 
 static void do_step(struct play *p)

@@ -19,8 +19,10 @@ static const enum fault ways[IO_N][FAULT_N] = {
     [IO_REDIS] = {FAULT_LOST_BEFORE, FAULT_LOST_AFTER, FAULT_KILL_BEFORE, FAULT_KILL_AFTER},
     [IO_FASTLY] = {FAULT_LOST_BEFORE, FAULT_LOST_AFTER, FAULT_KILL_BEFORE, FAULT_KILL_AFTER,
                    FAULT_UNSENT, FAULT_SILENT},
+    [IO_API] = {FAULT_LOST_BEFORE, FAULT_LOST_AFTER},
 };
-static const char *const io_names[IO_N] = {[IO_REDIS] = "Redis", [IO_FASTLY] = "Fastly"};
+static const char *const io_names[IO_N] = {
+    [IO_REDIS] = "Redis", [IO_FASTLY] = "Fastly", [IO_API] = "Redis, from the endpoint"};
 
 struct board { /* shared with the branches */
     uint32_t failed;

@@ -45,7 +45,7 @@ static void lose(struct play *p)
 
     if (*play_word(p, 3) && text_number(play_word(p, 3), &n) < 0)
         play_fail(p, "lose: the %s-th?", play_word(p, 3));
-    fault_soon(IO_REDIS,
+    fault_soon(strcmp(play_word(p, 0), "http") == 0 ? IO_API : IO_REDIS,
                strcmp(play_word(p, 2), "answer") == 0 ? FAULT_LOST_AFTER : FAULT_LOST_BEFORE,
                (uint32_t)n);
 }
@@ -141,6 +141,15 @@ void play_redis(struct play *p)
 
     if (!do_word(p, words, array_len(words)))
         play_fail(p, "redis does not \"%s\"", play_word(p, 1));
+}
+
+/* "http loses answer 1": of the endpoint's connection to Redis. */
+void play_http(struct play *p)
+{
+    if (strcmp(play_word(p, 1), "loses") == 0)
+        lose(p);
+    else
+        play_fail(p, "http does not \"%s\"", play_word(p, 1));
 }
 
 /* -- answers -- */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "arrivals.h"
 #include "budget.h"
 #include "ends.h"
 #include "engine.h"
@@ -26,25 +27,17 @@ struct job {
     uint64_t accepted_ns, not_before_ms, expires_ms;
     struct target **targets, **covers; /* covers: all of its service, per target; or NULL */
     size_t targets_count;
-    bool hard, cancelled, repeats;
+    bool hard, cancelled, cancellation_told, repeats;
     uint32_t ends, receipts, letters;
     enum outcome outcome;
     char receipt[16]; /* the state that the last one says */
-};
-
-struct window {
-    struct arrival {
-        uint64_t at_ns, cost;
-    } * at;
-    size_t first, count, room;
-    uint64_t sum;
 };
 
 struct account {
     char name[72];
     struct map targets, jobs;
     uint64_t largest; /* targets of the job that names most of them */
-    struct window windows[LEDGER_N];
+    struct arrivals windows[LEDGER_N];
 };
 
 static struct {
@@ -202,19 +195,46 @@ void witness_pushed(const char *account, enum lane lane, struct entry_id id,
     free(f);
 }
 
-void witness_cancelled(const char *account, enum lane lane, struct entry_id id)
+static struct job *job_of(const char *account, struct span id)
 {
     struct account *a = account_of(account);
-    char name[96];
-    struct job *j;
 
-    job_id(name, sizeof(name), lane, id);
-    j = a ? map_get(&a->jobs, span_str(name)) : NULL;
+    return a ? map_get(&a->jobs, id) : NULL;
+}
+
+void witness_cancelled_job(const char *account, const char *job)
+{
+    struct job *j = job_of(account, span_str(job));
+
     if (!j || j->cancelled)
         return;
     j->cancelled = true;
     if (j->ends == 0)
         wt.open--;
+}
+
+void witness_cancelled(const char *account, enum lane lane, struct entry_id id)
+{
+    char name[96];
+
+    job_id(name, sizeof(name), lane, id);
+    witness_cancelled_job(account, name);
+}
+
+void witness_cancellation_told(const char *account, const char *job)
+{
+    struct job *j = job_of(account, span_str(job));
+
+    if (j)
+        j->cancellation_told = true;
+}
+
+bool witness_must_know(const char *account, const char *job)
+{
+    const struct job *j = job_of(account, span_str(job));
+
+    return j && !j->cancelled && !wt.memory_was_short && !fake_redis_memory_full() &&
+           config_account(wt.config, account)->receipts == RECEIPTS_ALL;
 }
 
 /* -- what Fastly saw -- */
@@ -227,37 +247,17 @@ static uint64_t budget_of(const char *account, enum ledger_kind l, uint64_t *win
     return l == LEDGER_WRITE ? c->writes.requests : c->budget.purges - c->budget.headroom;
 }
 
-static void put_arrival(struct window *w, uint64_t at_ns, uint64_t cost)
-{
-    if (w->first + w->count == w->room) {
-        if (w->first)
-            memmove(w->at, w->at + w->first, w->count * sizeof(*w->at));
-        w->first = 0;
-        if (w->count * 2 >= w->room) {
-            w->room = w->room ? w->room * 2 : 64;
-            w->at = alloc_grow(w->at, w->room, sizeof(*w->at));
-        }
-    }
-    w->at[w->first + w->count++] = (struct arrival){at_ns, cost};
-    w->sum += cost;
-}
-
 static void check_window(struct account *a, enum ledger_kind l, const struct request *r)
 {
-    struct window *w = &a->windows[l];
     uint64_t window_ns, budget = budget_of(a->name, l, &window_ns);
+    uint64_t sum = arrivals_add(&a->windows[l], r->arrived_ns, r->cost, window_ns);
 
-    while (w->count && w->at[w->first].at_ns + window_ns <= r->arrived_ns) {
-        w->sum -= w->at[w->first++].cost;
-        w->count--;
-    }
-    put_arrival(w, r->arrived_ns, r->cost);
     if (l == LEDGER_PURGE)
-        wt.sums.window_max = max_u64(wt.sums.window_max, w->sum);
-    if (w->sum > budget)
+        wt.sums.window_max = max_u64(wt.sums.window_max, sum);
+    if (sum > budget)
         engine_fail("P2: account %s: %" PRIu64 " units of the %s budget arrived within %" PRIu64
                     " s; %" PRIu64 " are allowed",
-                    a->name, w->sum, ledger_names[l], window_ns / NS_PER_S, budget);
+                    a->name, sum, ledger_names[l], window_ns / NS_PER_S, budget);
 }
 
 static enum ledger_kind ledger_of(const struct account *a, const struct request *r)
@@ -416,8 +416,7 @@ static void on_ended(const struct ended *e)
 
 static void on_receipt(const char *account, struct span job, struct span json)
 {
-    struct account *a = account_of(account);
-    struct job *j = a ? map_get(&a->jobs, job) : NULL;
+    struct job *j = job_of(account, job);
     const char *state = strstr(json.p, "\"state\":\"");
 
     if (!j)
@@ -521,7 +520,7 @@ void witness_end(void)
         map_each(slot, &a->targets) free(slot->value);
         map_deinit(&a->targets);
         for (int l = 0; l < LEDGER_N; l++)
-            free(a->windows[l].at);
+            arrivals_deinit(&a->windows[l]);
     }
     wt.accounts_count = 0;
 }
@@ -538,11 +537,25 @@ const struct witness_sums *witness_sums(void)
 
 static void count_letter(void *ctx, const struct fields *letter)
 {
-    struct account *a = ctx;
-    struct job *j = map_get(&a->jobs, fields_get(letter, "dead_job"));
+    struct job *j = job_of(ctx, fields_get(letter, "dead_job"));
 
     if (j)
         j->letters++;
+}
+
+static void uncount_letter(void *ctx, const struct fields *letter)
+{
+    struct job *j = job_of(ctx, fields_get(letter, "dead_job"));
+
+    if (j)
+        j->letters--;
+}
+
+/* What is there before and no more afterwards has been counted. */
+void witness_letters(const char *account, enum witness_letters when)
+{
+    (void)inside_letters(account, 0, when == LETTERS_BEFORE ? count_letter : uncount_letter,
+                         (void *)account);
 }
 
 static void check_receipts(const struct account *a, const struct job *j)
@@ -557,6 +570,9 @@ static void check_receipts(const struct account *a, const struct job *j)
 
 static void check_last(const struct account *a, const struct job *j)
 {
+    if (j->cancellation_told && strcmp(j->receipt, outcome_names[OUTCOME_CANCELLED]) != 0)
+        engine_fail("P10: job %s of %s was said to be cancelled, its receipt says \"%s\"", j->id,
+                    a->name, j->receipt);
     if (j->cancelled)
         return;
     if (j->ends == 0) {
@@ -574,7 +590,7 @@ void witness_at_end(void)
     for (uint32_t i = 0; wt.scope == WITNESS_ALL && i < wt.accounts_count; i++) {
         struct account *a = &wt.accounts[i];
 
-        (void)inside_letters(a->name, 0, count_letter, a);
+        (void)inside_letters(a->name, 0, count_letter, a->name);
         map_each(slot, &a->jobs) check_last(a, slot->value);
     }
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "api.h"
 #include "engine.h"
 #include "fake_link.h"
 #include "fake_redis.h"
@@ -173,6 +174,7 @@ void world_begin(const struct world_options *o)
     instance_begin();
     instance_on_death(on_death);
     witness_begin(o->config, o->scope);
+    api_begin();
 }
 
 void world_end(void)
@@ -180,7 +182,7 @@ void world_end(void)
     memset(wd.wanted, 0, sizeof(wd.wanted));
     witness_end();
     instance_end();
-    engine_settle();
+    api_end();
     fastly_fake_end();
     fake_redis_end();
     engine_end();
@@ -269,7 +271,7 @@ static bool quiet(void)
 {
     const struct config *c = world_config();
 
-    if (witness_open())
+    if (witness_open() || api_open())
         return false;
     for (uint32_t i = 0; i < c->accounts_count; i++)
         if (inside_waiting(c->accounts[i].name))
