@@ -264,6 +264,16 @@ static void expect_later(struct play *p)
     check_number(p, n, "jobs wait for their time");
 }
 
+static void expect_letters(struct play *p)
+{
+    const struct config *c = world_config();
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        n += inside_letters(c->accounts[i].name, UINT64_MAX, NULL, NULL);
+    check_number(p, n, "dead letters are there");
+}
+
 static void expect_leader(struct play *p)
 {
     const char *account = play_option(p, "account");
@@ -337,7 +347,8 @@ void play_expect(struct play *p)
         {"dead", expect_dead},       {"receipt", expect_receipt},   {"waiting", expect_waiting},
         {"later", expect_later},     {"leader", expect_leader},     {"stopped", expect_stopped},
         {"cost", expect_cost},       {"purged", expect_ended},      {"expired", expect_ended},
-        {"trouble", expect_trouble}, {"job", expect_job},           {"accepted", expect_accepted}};
+        {"trouble", expect_trouble}, {"job", expect_job},           {"accepted", expect_accepted},
+        {"letters", expect_letters}};
 
     for (size_t i = 0; i < array_len(words); i++) {
         if (strcmp(words[i].word, play_word(p, 1)) == 0) {

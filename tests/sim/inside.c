@@ -69,6 +69,11 @@ uint64_t inside_waiting(const char *account)
            count("XLEN", account, "jobs:normal") + count("XLEN", account, "jobs:bulk");
 }
 
+uint64_t inside_left_over(const char *account)
+{
+    return count("HLEN", account, "places") + count("HLEN", account, "postponed:jobs");
+}
+
 bool inside_is_postponed(const char *account, const char *job, const char *suffix)
 {
     return !reply_nil(fake_redis_say("ZSCORE purgeline:{%s}:postponed %s%s", account, job, suffix));

@@ -16,6 +16,7 @@ bool inside_is_status(struct span key, char *account, size_t room);
 /* -- jobs -- */
 uint64_t inside_waiting(const char *account);   /* entries in the lanes, and postponed jobs */
 uint64_t inside_postponed(const char *account); /* jobs */
+uint64_t inside_left_over(const char *account); /* what leads to waiting jobs */
 bool inside_is_postponed(const char *account, const char *job, const char *suffix);
 
 typedef void inside_letter_cb(void *ctx, const struct fields *letter);

@@ -48,6 +48,7 @@ static struct {
     uint64_t open;
     struct witness_sums sums;
     bool memory_was_short; /* then receipts may be left out */
+    bool deleted_by_hand;  /* then what leads to a job may be left over */
 } wt;
 
 static struct account *account_of(const char *name)
@@ -189,7 +190,7 @@ void witness_pushed(const char *account, enum lane lane, struct entry_id id,
     j = new_job(a, span_str(name));
     j->not_before_ms = number(f, "not_before");
     j->expires_ms = number(f, "expires");
-    j->repeats = fields_get(f, "repeat_after").n > 0;
+    j->repeats = number(f, "repeat_after") > 0;
     take_targets(a, j, f);
     a->largest = max_u64(a->largest, j->targets_count);
     free(f);
@@ -206,17 +207,17 @@ void witness_cancelled_job(const char *account, const char *job)
 {
     struct job *j = job_of(account, span_str(job));
 
-    if (!j || j->cancelled)
-        return;
-    j->cancelled = true;
-    if (j->ends == 0)
+    if (j && !j->cancelled && j->ends == 0)
         wt.open--;
+    if (j)
+        j->cancelled = true;
 }
 
 void witness_cancelled(const char *account, enum lane lane, struct entry_id id)
 {
     char name[96];
 
+    wt.deleted_by_hand = true;
     job_id(name, sizeof(name), lane, id);
     witness_cancelled_job(account, name);
 }
@@ -396,7 +397,7 @@ static void on_ended(const struct ended *e)
     struct job *j = a ? map_get(&a->jobs, e->job) : NULL;
 
     trace("redis: job %.*s ends as %s", (int)e->job.n, e->job.p, outcome_names[e->outcome]);
-    wt.memory_was_short = wt.memory_was_short || fake_redis_memory_full();
+    wt.memory_was_short |= fake_redis_memory_full();
     if (!j) {
         engine_fail("P1: job %.*s ended, and nobody pushed it", (int)e->job.n, e->job.p);
         return;
@@ -592,5 +593,8 @@ void witness_at_end(void)
 
         (void)inside_letters(a->name, 0, count_letter, a->name);
         map_each(slot, &a->jobs) check_last(a, slot->value);
+        if (!wt.deleted_by_hand && inside_left_over(a->name))
+            engine_fail("account %s: all jobs have ended, and Redis still holds where they are",
+                        a->name);
     }
 }
