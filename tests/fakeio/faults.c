@@ -72,14 +72,14 @@ static const char *name_of_text(struct span text)
     return "an unknown script";
 }
 
-/* Remembers the answer to SCRIPT LOAD for EVALSHA. */
-static void learn(size_t argc, const struct span *argv, const struct buf *out)
+void fakeio_learn(size_t argc, const struct span *argv, const struct buf *out)
 {
-    if (argc == 3 && span_is(argv[0], "SCRIPT") && span_is(argv[1], "LOAD") && out->n > 45)
+    if (argc == 3 && span_is(argv[0], "SCRIPT") && span_is(argv[1], "LOAD") && out->n > 45 &&
+        !map_get(&digests, span_of(out->p + 5, 40)))
         map_put(&digests, span_of(out->p + 5, 40), (void *)name_of_text(argv[2]));
 }
 
-static const char *script_of(size_t argc, const struct span *argv)
+const char *fakeio_script(size_t argc, const struct span *argv)
 {
     const char *name = NULL;
 
@@ -113,7 +113,7 @@ static bool take_fault(struct span command, const char *script, struct fault *ou
 
 bool fakeio_run(struct fakeredis_session *s, size_t argc, const struct span *argv, struct buf *out)
 {
-    const char *script = script_of(argc, argv);
+    const char *script = fakeio_script(argc, argv);
     struct fault f;
     bool fails = take_fault(argv[0], script, &f);
 
@@ -131,18 +131,19 @@ bool fakeio_run(struct fakeredis_session *s, size_t argc, const struct span *arg
         return true;
     }
     fakeredis_run(s, argc, argv, out);
-    learn(argc, argv, out);
+    fakeio_learn(argc, argv, out);
     return !fails;
 }
 
 struct redisReply *fakeio_reply(const struct buf *answer)
 {
-    redisReader *reader = redisReaderCreate();
+    static redisReader *reader; /* one for all: an answer is always whole */
     void *reply = NULL;
 
+    if (!reader)
+        reader = redisReaderCreate();
     must(reader && redisReaderFeed(reader, answer->p, answer->n) == REDIS_OK);
     must(redisReaderGetReply(reader, &reply) == REDIS_OK && reply);
-    redisReaderFree(reader);
     return reply;
 }
 

@@ -23,6 +23,28 @@ void fakeredis_set_refusing(struct fakeredis *f, const char *words);
 /* What CONFIG GET and INFO say of these. */
 void fakeredis_set_policy(struct fakeredis *f, const char *maxmemory_policy);
 
+/* An entry of a stream. */
+struct fakeredis_entry {
+    uint64_t ms, seq;
+    const struct span *fields; /* name, value, name, value ... */
+    size_t count;
+};
+/* For those who check what is done to the data. Called from within the command that does it, also
+ * when a script calls that. Everything is lent. Any of them may be NULL; so may `w`. */
+struct fakeredis_watch {
+    void (*added)(void *ctx, struct span key, const struct fakeredis_entry *e);   /* XADD */
+    void (*removed)(void *ctx, struct span key, const struct fakeredis_entry *e); /* XDEL, XTRIM */
+    void (*written)(void *ctx, struct span key, struct span text);                /* SET, SETEX */
+};
+void fakeredis_watch(struct fakeredis *f, const struct fakeredis_watch *w, void *ctx);
+
+/* Puts a stream there with so many entries, all of the present millisecond, which are only made
+ * when they are read: a million of them costs nothing. Until then nothing can be added behind them.
+ */
+typedef void fakeredis_make_cb(void *ctx, struct span *fields, size_t count); /* lent */
+void fakeredis_backlog(struct fakeredis *f, struct span key, uint64_t entries, size_t fields,
+                       fakeredis_make_cb *make, void *ctx);
+
 /* A message of a channel that the session has subscribed to. */
 typedef void fakeredis_message_cb(void *ctx, struct span channel, struct span text);
 /* `changed` comes after each command of any session that changed something; both may be NULL. */

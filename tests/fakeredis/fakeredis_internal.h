@@ -35,10 +35,10 @@ struct stream_id {
     uint64_t ms, seq;
 };
 
-struct stream_item {
+struct stream_item { /* in one piece of memory with the bytes of its fields */
     struct stream_id id;
     size_t count; /* names and values */
-    struct bytes fields[];
+    struct span fields[];
 };
 
 struct group {
@@ -49,12 +49,20 @@ struct group {
     size_t pending_count;
 };
 
+struct backlog {            /* entries that are not made yet, behind all others */
+    uint64_t ms, next, end; /* ids */
+    size_t fields;
+    fakeredis_make_cb *make;
+    void *ctx;
+};
+
 struct fstream {
     struct stream_item **items; /* sorted; the first one is items[head] */
     size_t head, count, room;
     struct stream_id last, deleted; /* the newest id ever, the highest that was deleted */
     struct group *groups;
     size_t groups_count;
+    struct backlog backlog;
 };
 
 struct value {
@@ -77,7 +85,11 @@ struct fakeredis {
     struct list sessions;
     const char *full, *refusing, *policy;
     uint64_t changes; /* counts them */
+    struct fakeredis_watch watch;
+    void *watch_ctx;
     struct lua_State *lua;
+    struct lua_memory *lua_memory;
+    struct buf called; /* the answer to the redis.call that is under way */
 };
 
 struct queued { /* a command between MULTI and EXEC */
@@ -141,6 +153,7 @@ static inline struct span bytes_span(struct bytes b)
 void say_status(struct ask *a, const char *words);
 void say_error(struct ask *a, const char *fmt, ...) print_like(2, 3);
 void say_number(struct ask *a, int64_t n);
+size_t put_digits(char out[20], uint64_t n); /* without a NUL; returns how many */
 void say_text(struct ask *a, struct span s);
 void say_score(struct ask *a, double score);
 void say_nil(struct ask *a);
@@ -164,7 +177,7 @@ uint64_t fakeredis_now_ms(const struct fakeredis *f);
 struct value *value_find(struct fakeredis *f, struct span name); /* NULL; expires what is due */
 /* False: of another kind, and the answer is an error already. *out is NULL when there is none. */
 must_use bool value_of(struct ask *a, size_t i, enum kind kind, struct value **out);
-struct value *value_make(struct ask *a, size_t i, enum kind kind);
+struct value *value_make(struct fakeredis *f, struct span name, enum kind kind);
 void value_remove(struct fakeredis *f, struct value *v);
 void value_changed(struct fakeredis *f,
                    struct value *v); /* an empty one, if no stream, is removed */
@@ -182,6 +195,8 @@ int stream_id_compare(struct stream_id a, struct stream_id b);
 bool stream_id_parse(struct span s, uint64_t seq, struct stream_id *out);
 void say_stream_id(struct ask *a, struct stream_id id);
 #define INVALID_STREAM_ID "ERR Invalid stream ID specified as stream command argument"
+size_t stream_length(const struct fstream *s);
+bool stream_has(const struct fstream *s, struct stream_id id);
 /* The position of the first item that is not below `id`; s->count when all are. */
 size_t stream_position(const struct fstream *s, struct stream_id id);
 static inline struct stream_item *stream_at(const struct fstream *s, size_t i)
@@ -202,3 +217,10 @@ void fakeredis_carry_out(struct ask *a);
 void fakeredis_lua_open(struct fakeredis *f);
 void fakeredis_lua_close(struct fakeredis *f);
 void fakeredis_lua_pack_open(struct lua_State *L); /* cmsgpack */
+
+/* -- their memory -- */
+#define LUA_MEMORY_SMALL 256 /* bytes: what is larger comes from malloc */
+struct lua_memory;
+struct lua_memory *lua_memory_new(void);
+void lua_memory_free(struct lua_memory *m);                            /* after lua_close */
+void *lua_memory_change(void *ctx, void *old, size_t old_n, size_t n); /* lua_Alloc */

@@ -121,17 +121,10 @@ static bool no_longer_pending(struct group *g, struct stream_id id)
     return true;
 }
 
-static bool has_item(const struct fstream *s, struct stream_id id)
-{
-    size_t i = stream_position(s, id);
-
-    return i < s->count && stream_id_compare(stream_at(s, i)->id, id) == 0;
-}
-
 /* Whether the consumer gets it. */
 static bool claim(const struct fstream *s, struct group *g, struct stream_id id, bool force)
 {
-    if (!has_item(s, id)) {
+    if (!stream_has(s, id)) {
         (void)no_longer_pending(g, id);
         return false;
     }
@@ -226,7 +219,7 @@ static void info_stream(struct ask *a, const struct fstream *s)
 {
     say_array(a, 8);
     say_text(a, SPAN("length"));
-    say_number(a, (int64_t)s->count);
+    say_number(a, (int64_t)stream_length(s));
     say_text(a, SPAN("last-generated-id"));
     say_stream_id(a, s->last);
     say_text(a, SPAN("max-deleted-entry-id"));

@@ -29,7 +29,7 @@ static void run_hset(struct ask *a)
     if (!value_of(a, 1, KIND_HASH, &v))
         return;
     if (!v)
-        v = value_make(a, 1, KIND_HASH);
+        v = value_make(a->f, a->argv[1], KIND_HASH);
     for (size_t i = 2; i < a->argc; i += 2) {
         struct bytes *old = map_get(&v->hash, a->argv[i]), *field = old;
 

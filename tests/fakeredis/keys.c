@@ -67,14 +67,14 @@ bool value_of(struct ask *a, size_t i, enum kind kind, struct value **out)
     return false;
 }
 
-struct value *value_make(struct ask *a, size_t i, enum kind kind)
+struct value *value_make(struct fakeredis *f, struct span name, enum kind kind)
 {
     struct value *v = alloc_zeroed(1, sizeof(*v));
 
-    v->name = bytes_copy(a->argv[i]);
+    v->name = bytes_copy(name);
     v->kind = kind;
     v->expires_ms = NEVER;
-    map_put(&a->f->keys, a->argv[i], v);
+    map_put(&f->keys, name, v);
     return v;
 }
 

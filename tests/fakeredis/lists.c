@@ -38,7 +38,7 @@ static void run_rpush(struct ask *a)
     if (!value_of(a, 1, KIND_LIST, &v))
         return;
     if (!v)
-        v = value_make(a, 1, KIND_LIST);
+        v = value_make(a->f, a->argv[1], KIND_LIST);
     for (size_t i = 2; i < a->argc; i++)
         texts_push(&v->list, a->argv[i]);
     value_changed(a->f, v);

@@ -5,7 +5,8 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
-#include <openssl/sha.h>
+#include <math.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,11 +25,18 @@ static const char running_key;
 
 static void sha1hex(struct span s, char out[SHA_ROOM])
 {
-    unsigned char digest[SHA_DIGEST_LENGTH];
+    static const char digits[] = "0123456789abcdef";
+    static EVP_MD *sha1; /* looking it up takes longer than the digest */
+    unsigned char digest[20];
 
-    SHA1((const unsigned char *)s.p, s.n, digest);
-    for (size_t i = 0; i < sizeof(digest); i++)
-        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    if (!sha1)
+        sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
+    must(EVP_Digest(s.p, s.n, digest, NULL, sha1, NULL) == 1);
+    for (size_t i = 0; i < sizeof(digest); i++) {
+        out[2 * i] = digits[digest[i] >> 4];
+        out[2 * i + 1] = digits[digest[i] & 15];
+    }
+    out[SHA_ROOM - 1] = '\0';
 }
 
 /* -- from an answer to Lua -- */
@@ -94,6 +102,16 @@ static struct running *running(lua_State *L)
     return r;
 }
 
+/* As "%.17g" would; returns its length. */
+static size_t write_number(char out[40], double number)
+{
+    uint64_t whole = number >= 0 && number < 1e15 ? (uint64_t)number : 0;
+
+    if (number == (double)whole && !(number == 0 && signbit(number)))
+        return put_digits(out, whole);
+    return (size_t)snprintf(out, 40, "%.17g", number);
+}
+
 /* The arguments, in memory that Lua frees; NULL: one is neither a text nor a number. */
 static struct span *arguments(lua_State *L, int n)
 {
@@ -102,8 +120,7 @@ static struct span *arguments(lua_State *L, int n)
 
     for (int i = 0; i < n; i++) {
         if (lua_type(L, i + 1) == LUA_TNUMBER) {
-            snprintf(number, sizeof(number), "%.17g", lua_tonumber(L, i + 1));
-            lua_pushstring(L, number);
+            lua_pushlstring(L, number, write_number(number, lua_tonumber(L, i + 1)));
             lua_replace(L, i + 1);
         } else if (lua_type(L, i + 1) != LUA_TSTRING) {
             return NULL;
@@ -131,7 +148,7 @@ static bool call(lua_State *L)
     struct running *r = running(L);
     int argc = lua_gettop(L);
     struct span *argv, rest;
-    struct buf out;
+    struct buf *out = &r->ask->f->called;
     struct ask a = {.f = r->ask->f, .s = r->ask->s, .argc = (size_t)argc, .in_script = true};
     const char *words;
 
@@ -155,14 +172,12 @@ static bool call(lua_State *L)
         return true;
     }
     r->dirty |= (a.command->flags & WRITES) != 0;
-    buf_init(&out, (size_t)1 << 40);
-    a.out = &out;
+    buf_clear(out);
+    a.out = out;
     a.command->run(&a);
-    rest = buf_span(&out);
+    rest = buf_span(out);
     push_answer(L, &rest);
-    argc = out.p[0] == '-';
-    buf_deinit(&out);
-    return argc;
+    return out->p[0] == '-';
 }
 
 static int run_call(lua_State *L)
@@ -419,7 +434,7 @@ static void run_script_command(struct ask *a)
 
     if (arg_is(a, 1, "LOAD") && a->argc == 3) {
         sha1hex(a->argv[2], sha);
-        if (!load(a, a->argv[2], sha))
+        if (!loaded(a, sha) && !load(a, a->argv[2], sha))
             return;
         lua_settop(a->f->lua, 0);
         say_text(a, span_str(sha));
@@ -497,8 +512,11 @@ void fakeredis_lua_open(struct fakeredis *f)
         {NULL, NULL},
     };
 
-    f->lua = luaL_newstate();
+    f->lua_memory = lua_memory_new();
+    f->lua = lua_newstate(lua_memory_change, f->lua_memory);
     must(f->lua);
+    lua_gc(f->lua, LUA_GCSETPAUSE, 400); /* percent: there is memory enough */
+    buf_init(&f->called, (size_t)1 << 40);
     open_library(f->lua, "", luaopen_base);
     open_library(f->lua, LUA_TABLIBNAME, luaopen_table);
     open_library(f->lua, LUA_STRLIBNAME, luaopen_string);
@@ -515,4 +533,6 @@ void fakeredis_lua_open(struct fakeredis *f)
 void fakeredis_lua_close(struct fakeredis *f)
 {
     lua_close(f->lua);
+    lua_memory_free(f->lua_memory);
+    buf_deinit(&f->called);
 }

@@ -50,6 +50,12 @@ void fakeredis_set_policy(struct fakeredis *f, const char *maxmemory_policy)
     f->policy = maxmemory_policy;
 }
 
+void fakeredis_watch(struct fakeredis *f, const struct fakeredis_watch *w, void *ctx)
+{
+    f->watch = w ? *w : (struct fakeredis_watch){NULL, NULL, NULL};
+    f->watch_ctx = ctx;
+}
+
 /* -- sessions -- */
 
 struct fakeredis_session *fakeredis_open(struct fakeredis *f, fakeredis_message_cb *message,

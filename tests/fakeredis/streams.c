@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
@@ -28,10 +26,12 @@ bool stream_id_parse(struct span s, uint64_t seq, struct stream_id *out)
 
 void say_stream_id(struct ask *a, struct stream_id id)
 {
-    char text[48];
+    char text[41];
+    size_t n = put_digits(text, id.ms);
 
-    snprintf(text, sizeof(text), "%" PRIu64 "-%" PRIu64, id.ms, id.seq);
-    say_text(a, span_str(text));
+    text[n++] = '-';
+    n += put_digits(text + n, id.seq);
+    say_text(a, span_of(text, n));
 }
 
 static bool next_id(struct stream_id *id)
@@ -54,17 +54,10 @@ static bool previous_id(struct stream_id *id)
 
 /* -- the stream -- */
 
-static void item_free(struct stream_item *item)
-{
-    for (size_t i = 0; i < item->count; i++)
-        free(item->fields[i].p);
-    free(item);
-}
-
 void stream_free(struct fstream *s)
 {
     for (size_t i = 0; i < s->count; i++)
-        item_free(stream_at(s, i));
+        free(stream_at(s, i));
     free(s->items);
     for (size_t i = 0; i < s->groups_count; i++) {
         free(s->groups[i].name.p);
@@ -101,27 +94,63 @@ static void append(struct fstream *s, struct stream_item *item)
         }
     }
     s->items[s->head + s->count++] = item;
-    s->last = item->id;
 }
 
-static void remove_first(struct fstream *s)
+static struct fakeredis_entry entry_of(const struct stream_item *item)
 {
-    item_free(s->items[s->head++]);
+    return (struct fakeredis_entry){item->id.ms, item->id.seq, item->fields, item->count};
+}
+
+static void tell_added(const struct fakeredis *f, const struct value *v,
+                       const struct stream_item *item)
+{
+    struct fakeredis_entry e = entry_of(item);
+
+    if (f->watch.added)
+        f->watch.added(f->watch_ctx, bytes_span(v->name), &e);
+}
+
+static void let_go(const struct fakeredis *f, const struct value *v, struct stream_item *item)
+{
+    struct fakeredis_entry e = entry_of(item);
+
+    if (f->watch.removed)
+        f->watch.removed(f->watch_ctx, bytes_span(v->name), &e);
+    free(item);
+}
+
+static void remove_first(const struct fakeredis *f, struct value *v)
+{
+    let_go(f, v, v->stream.items[v->stream.head++]);
+    v->stream.count--;
+}
+
+/* By moving the fewer ones. */
+static void close_gap(struct fstream *s, size_t i)
+{
+    struct stream_item **first = s->items + s->head;
+
     s->count--;
+    if (i > s->count / 2) {
+        memmove(first + i, first + i + 1, (s->count - i) * sizeof(*first));
+        return;
+    }
+    memmove(first + 1, first, i * sizeof(*first));
+    s->head++;
 }
 
-static bool remove_item(struct fstream *s, struct stream_id id)
+static bool remove_item(const struct fakeredis *f, struct value *v, struct stream_id id)
 {
+    struct fstream *s = &v->stream;
     size_t i = stream_position(s, id);
 
     if (i == s->count || stream_id_compare(stream_at(s, i)->id, id) != 0)
         return false;
     if (i == 0) {
-        remove_first(s);
+        remove_first(f, v);
     } else {
-        item_free(stream_at(s, i));
-        memmove(s->items + s->head + i, s->items + s->head + i + 1,
-                (--s->count - i) * sizeof(*s->items));
+        let_go(f, v, stream_at(s, i));
+        close_gap(s, i);
     }
     if (stream_id_compare(id, s->deleted) > 0)
         s->deleted = id;
@@ -134,7 +163,7 @@ static void say_item(struct ask *a, const struct stream_item *item)
     say_stream_id(a, item->id);
     say_array(a, item->count);
     for (size_t i = 0; i < item->count; i++)
-        say_text(a, bytes_span(item->fields[i]));
+        say_text(a, item->fields[i]);
 }
 
 /* -- adding -- */
@@ -183,11 +212,21 @@ static bool choose_id(struct ask *a, const struct wish *wish, struct stream_id l
 
 static struct stream_item *new_item(const struct span *fields, size_t count)
 {
-    struct stream_item *item = alloc_zeroed(1, sizeof(*item) + count * sizeof(item->fields[0]));
+    size_t bytes = sizeof(struct stream_item) + count * sizeof(*fields);
+    struct stream_item *item;
+    char *to;
 
-    item->count = count;
     for (size_t i = 0; i < count; i++)
-        item->fields[i] = bytes_copy(fields[i]);
+        bytes += fields[i].n;
+    item = alloc_bytes(bytes);
+    item->count = count;
+    to = (char *)(item->fields + count);
+    for (size_t i = 0; i < count; i++) {
+        item->fields[i] = span_of(to, fields[i].n);
+        if (fields[i].n)
+            memcpy(to, fields[i].p, fields[i].n);
+        to += fields[i].n;
+    }
     return item;
 }
 
@@ -217,13 +256,57 @@ static void run_xadd(struct ask *a)
     }
     if (!choose_id(a, &wish, last, &id))
         return;
+    must(!v || v->stream.backlog.next == v->stream.backlog.end);
     if (!v)
-        v = value_make(a, 1, KIND_STREAM);
+        v = value_make(a->f, a->argv[1], KIND_STREAM);
     item = new_item(a->argv + at + 1, a->argc - at - 1);
     item->id = id;
     append(&v->stream, item);
+    v->stream.last = id;
+    tell_added(a->f, v, item);
     value_changed(a->f, v);
     say_stream_id(a, id);
+}
+
+/* -- entries that are only made when they are read -- */
+
+void fakeredis_backlog(struct fakeredis *f, struct span key, uint64_t entries, size_t fields,
+                       fakeredis_make_cb *make, void *ctx)
+{
+    struct value *v = value_make(f, key, KIND_STREAM);
+    struct fstream *s = &v->stream;
+
+    must(entries > 0);
+    s->backlog = (struct backlog){fakeredis_now_ms(f), 0, entries, fields, make, ctx};
+    s->last = (struct stream_id){s->backlog.ms, entries - 1};
+    value_changed(f, v);
+}
+
+static void make_one(struct fstream *s)
+{
+    struct backlog *b = &s->backlog;
+    struct span *fields = alloc_zeroed(b->fields, sizeof(*fields));
+    struct stream_item *item;
+
+    b->make(b->ctx, fields, b->fields);
+    item = new_item(fields, b->fields);
+    item->id = (struct stream_id){b->ms, b->next++};
+    append(s, item);
+    free(fields);
+}
+
+size_t stream_length(const struct fstream *s)
+{
+    return s->count + (s->backlog.end - s->backlog.next);
+}
+
+bool stream_has(const struct fstream *s, struct stream_id id)
+{
+    const struct backlog *b = &s->backlog;
+    size_t i = stream_position(s, id);
+
+    return (i < s->count && stream_id_compare(stream_at(s, i)->id, id) == 0) ||
+           (id.ms == b->ms && id.seq >= b->next && id.seq < b->end);
 }
 
 /* -- removing -- */
@@ -248,7 +331,7 @@ static void run_xdel(struct ask *a)
     }
     for (size_t i = 2; i < a->argc; i++) {
         must(stream_id_parse(a->argv[i], 0, &id));
-        n += remove_item(&v->stream, id);
+        n += remove_item(a->f, v, id);
     }
     if (n)
         value_changed(a->f, v);
@@ -282,7 +365,7 @@ static void run_xtrim(struct ask *a)
     while (v && v->stream.count &&
            (by_id ? stream_id_compare(stream_at(&v->stream, 0)->id, least) < 0
                   : v->stream.count > (size_t)most)) {
-        remove_first(&v->stream);
+        remove_first(a->f, v);
         n++;
     }
     if (n)
@@ -320,7 +403,7 @@ static void run_xlen(struct ask *a)
     struct value *v;
 
     if (value_of(a, 1, KIND_STREAM, &v))
-        say_number(a, v ? (int64_t)v->stream.count : 0);
+        say_number(a, v ? (int64_t)stream_length(&v->stream) : 0);
 }
 
 enum end { FROM, TO };
@@ -434,14 +517,16 @@ static bool xread_options(struct ask *a, struct xread *x)
 }
 
 /* How many entries of a stream a read gets, and from which position on. */
-static size_t unread(const struct xread *x, const struct value *v, struct stream_id after,
-                     size_t *from)
+static size_t unread(const struct xread *x, struct value *v, struct stream_id after, size_t *from)
 {
     size_t n;
 
     if (!v || !next_id(&after))
         return 0;
     *from = stream_position(&v->stream, after);
+    while (v->stream.backlog.next < v->stream.backlog.end &&
+           (x->most == 0 || v->stream.count - *from < (size_t)x->most))
+        make_one(&v->stream);
     n = v->stream.count - *from;
     return x->most ? (size_t)min_u64(n, (uint64_t)x->most) : n;
 }

@@ -35,9 +35,11 @@ static void put(struct ask *a, struct span text, uint64_t expires_ms)
 
     if (v)
         value_remove(a->f, v);
-    v = value_make(a, 1, KIND_STRING);
+    v = value_make(a->f, a->argv[1], KIND_STRING);
     v->string = bytes_copy(text);
     v->expires_ms = expires_ms;
+    if (a->f->watch.written)
+        a->f->watch.written(a->f->watch_ctx, bytes_span(v->name), bytes_span(v->string));
     value_changed(a->f, v);
 }
 
@@ -132,7 +134,7 @@ static void run_setrange(struct ask *a)
         return;
     }
     if (!v)
-        v = value_make(a, 1, KIND_STRING);
+        v = value_make(a->f, a->argv[1], KIND_STRING);
     overwrite(v, (size_t)from, a->argv[3]);
     value_changed(a->f, v);
     say_number(a, (int64_t)v->string.n);

@@ -152,7 +152,7 @@ static void run_zadd(struct ask *a)
         return;
     }
     if (!v)
-        v = value_make(a, 1, KIND_ZSET);
+        v = value_make(a->f, a->argv[1], KIND_ZSET);
     for (size_t i = o.first; i < a->argc; i += 2) {
         enum added added = add(v, &o, a->argv[i], a->argv[i + 1]);
 

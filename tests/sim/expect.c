@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * What a story expects, and how it is told what was there instead. */
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
+#include "api.h"
 #include "engine.h"
-#include "fake_redis.h"
+#include "inside.h"
 #include "instance.h"
 #include "play.h"
 #include "world.h"
@@ -171,44 +173,64 @@ static const char *shown(const struct fields *f, const char *name)
     return value.p ? value.p : "";
 }
 
+static void check_letter(void *ctx, const struct fields *f)
+{
+    struct play *p = ctx;
+
+    if (!letter_matches(p, f))
+        play_fail(p, "a dead letter has another reason \"%s\", target \"%s\"",
+                  shown(f, "dead_reason"), shown(f, "dead_target"));
+}
+
 static void expect_dead(struct play *p)
 {
+    const struct config *c = world_config();
     uint64_t wanted = 1, found = 0;
 
     if (text_number(play_word(p, 2), &wanted) < 0)
         wanted = 1;
-    for (uint32_t a = 0; fake_redis_account_at(a); a++) {
-        const struct stream *dead = &fake_redis_account_at(a)->store->dead;
+    for (uint32_t a = 0; a < c->accounts_count; a++) {
+        uint64_t seen = p->dead_seen[a];
 
-        for (size_t i = p->dead_seen[a]; i < dead->count; i++, found++) {
-            const struct fields *f = dead->at[dead->first + i].fields;
-
-            if (!letter_matches(p, f))
-                play_fail(p, "a dead letter has another reason \"%s\", target \"%s\"",
-                          shown(f, "dead_reason"), shown(f, "dead_target"));
-        }
-        p->dead_seen[a] = (uint32_t)dead->count;
+        p->dead_seen[a] = inside_letters(c->accounts[a].name, seen, check_letter, p);
+        found += p->dead_seen[a] - seen;
     }
     if (found != wanted)
         play_fail(p, "%" PRIu64 " dead letters were written since the last time this was asked",
                   found);
 }
 
-static bool receipt_matches(const struct play *p, const struct receipt *r)
+static bool is_text(const json_t *receipt, const char *name, const char *wanted)
 {
-    const char *ref = play_option(p, "ref"), *targets = play_option(p, "targets");
-    uint64_t n = 0;
+    const char *text = json_string_value(json_object_get(receipt, name));
 
-    return strcmp(r->state, play_word(p, 2)) == 0 && (!ref || (r->ref && !strcmp(r->ref, ref))) &&
-           (!targets || (text_number(targets, &n) == 0 && n == r->targets));
+    return !wanted || (text && strcmp(text, wanted) == 0);
+}
+
+static bool receipt_matches(void *ctx, struct span json)
+{
+    const struct play *p = ctx;
+    const char *targets = play_option(p, "targets");
+    json_t *r = json_loadb(json.p, json.n, 0, NULL);
+    uint64_t n = 0;
+    bool matches = is_text(r, "state", play_word(p, 2)) &&
+                   is_text(r, "ref", play_option(p, "ref")) &&
+                   (!targets || (text_number(targets, &n) == 0 &&
+                                 n == (uint64_t)json_integer_value(json_object_get(r, "targets"))));
+
+    if (!r)
+        play_fail(ctx, "this receipt is no JSON: %.*s", (int)json.n, json.p);
+    json_decref(r);
+    return matches;
 }
 
 static void expect_receipt(struct play *p)
 {
-    struct fake_account *a;
+    const struct config *c = world_config();
 
-    for (uint32_t i = 0; (a = fake_redis_account_at(i)); i++)
-        map_each(slot, &a->store->receipts) if (receipt_matches(p, slot->value)) return;
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        if (inside_any_receipt(c->accounts[i].name, receipt_matches, p))
+            return;
     play_fail(p, "there is no such receipt");
 }
 
@@ -224,30 +246,41 @@ static void check_number(struct play *p, uint64_t seen, const char *what)
 
 static void expect_waiting(struct play *p)
 {
+    const struct config *c = world_config();
     uint64_t n = 0;
 
-    for (uint32_t i = 0; fake_redis_account_at(i); i++)
-        n += store_waiting(fake_redis_account_at(i)->store);
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        n += inside_waiting(c->accounts[i].name);
     check_number(p, n, "jobs wait in Redis");
 }
 
 static void expect_later(struct play *p)
 {
+    const struct config *c = world_config();
     uint64_t n = 0;
 
-    for (uint32_t i = 0; fake_redis_account_at(i); i++)
-        n += fake_redis_account_at(i)->store->later_count;
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        n += inside_postponed(c->accounts[i].name);
     check_number(p, n, "jobs wait for their time");
+}
+
+static void expect_letters(struct play *p)
+{
+    const struct config *c = world_config();
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        n += inside_letters(c->accounts[i].name, UINT64_MAX, NULL, NULL);
+    check_number(p, n, "dead letters are there");
 }
 
 static void expect_leader(struct play *p)
 {
     const char *account = play_option(p, "account");
-    const struct store *s =
-        fake_redis_account(account ? account : world_config()->accounts[0].name)->store;
-    const char *holder = store_holder(s, engine_redis_ms());
-    const char *name = *holder ? strrchr(holder, '/') + 1 : "nobody";
+    const char *name = inside_leader(account ? account : world_config()->accounts[0].name);
 
+    if (!name)
+        name = "nobody";
     if (strcmp(name, play_word(p, 2)) != 0)
         play_fail(p, "%s leads", name);
 }
@@ -281,6 +314,18 @@ static void expect_cost(struct play *p)
         play_fail(p, "%" PRIu64 " units have been spent", cost);
 }
 
+/* `expect job waiting`: the last answer to GET. */
+static void expect_job(struct play *p)
+{
+    if (strcmp(play_word(p, 2), api_last_seen()) != 0)
+        play_fail(p, "the job is \"%s\"", api_last_seen());
+}
+
+static void expect_accepted(struct play *p)
+{
+    check_number(p, api_accepted(), "jobs have been accepted");
+}
+
 /* That a job has ended as purged, dead ... : how many in all. */
 static void expect_ended(struct play *p)
 {
@@ -302,7 +347,8 @@ void play_expect(struct play *p)
         {"dead", expect_dead},       {"receipt", expect_receipt},   {"waiting", expect_waiting},
         {"later", expect_later},     {"leader", expect_leader},     {"stopped", expect_stopped},
         {"cost", expect_cost},       {"purged", expect_ended},      {"expired", expect_ended},
-        {"trouble", expect_trouble}};
+        {"trouble", expect_trouble}, {"job", expect_job},           {"accepted", expect_accepted},
+        {"letters", expect_letters}};
 
     for (size_t i = 0; i < array_len(words); i++) {
         if (strcmp(words[i].word, play_word(p, 1)) == 0) {

@@ -1,76 +1,88 @@
 /* SPDX-License-Identifier: MIT */
 #include "fake_redis.h"
 
+#include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
 #include "engine.h"
-#include "fake_queue.h"
+#include "fake_link.h"
+#include "fakeio_internal.h"
+#include "keys.h"
 
-struct waiter {
-    struct list link;
-    struct fake_account *account;
-    bool lanes[LANE_N];
-    struct entry_id seen[LANE_N];
-    uint32_t most;
-    struct event *until;
-    waiter_cb *cb;
-    void *ctx;
-};
+#define OOM "OOM command not allowed when used memory > 'maxmemory'."
+#define DISK_FULL                                                                                  \
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to "  \
+    "disk."
+#define WRONG_TYPE "WRONGTYPE Operation against a key holding the wrong kind of value"
+#define NAMES_MAX 8
 
 struct fake_redis_weather fake_redis_weather;
-static struct fake_account accounts[FAKE_ACCOUNTS_MAX];
-static uint32_t accounts_count;
+
+/* What a story calls a question, and the scripts and commands that it consists of. */
+static const struct {
+    const char *question;
+    const char *names[NAMES_MAX];
+} questions[] = {
+    {"server", {"INFO"}},     {"lead", {"lead"}},
+    {"release", {"release"}}, {"read", {"XREAD"}},
+    {"depth", {"depth"}},     {"settle", {"drop", "purged", "settle", "oversized", "end_large"}},
+    {"due", {"due"}},         {"spend", {"spend"}},
+    {"restore", {"restore"}},
+};
+
+static struct {
+    struct fakeredis *redis;
+    struct fakeredis_session *hand;
+    struct redisReply *reply; /* lent out */
+    bool memory_full, refuses[array_len(questions)];
+    char policy[32];
+    char *broken_key;
+} fr;
+
+static uint64_t now_us(void *ctx)
+{
+    (void)ctx;
+    return engine_redis_ms() * 1000;
+}
 
 void fake_redis_begin(void)
 {
+    memset(&fr, 0, sizeof(fr));
     fake_redis_weather = (struct fake_redis_weather){0};
-    accounts_count = 0;
+    fr.redis = fakeredis_new(now_us, NULL);
+    fr.hand = fakeredis_open(fr.redis, NULL, NULL, NULL);
+    fakeio_forget();
+    fakeio_serve(fr.redis);
+    fake_link_begin();
+    ends_begin_all(fr.redis);
 }
 
-static void waiter_free(struct waiter *w)
+static void take_back(void)
 {
-    list_remove(&w->link);
-    engine_cancel(w->until);
-    free(w);
+    if (fr.reply)
+        freeReplyObject(fr.reply);
+    fr.reply = NULL;
 }
 
 void fake_redis_end(void)
 {
-    for (uint32_t i = 0; i < accounts_count; i++) {
-        struct list *waiters = &accounts[i].waiters;
-
-        while (!list_empty(waiters))
-            waiter_free(list_first(waiters, struct waiter, link));
-        store_free(accounts[i].store);
-    }
-    accounts_count = 0;
+    take_back();
+    fakeio_serve(NULL);
+    fakeio_forget();
+    fakeredis_close(fr.hand);
+    fakeredis_free(fr.redis);
+    free(fr.broken_key);
+    memset(&fr, 0, sizeof(fr));
 }
 
-static void on_added(void *ctx);
-
-struct fake_account *fake_redis_account(const char *name)
+struct fakeredis *fake_redis(void)
 {
-    struct fake_account *a;
-
-    for (uint32_t i = 0; i < accounts_count; i++)
-        if (strcmp(accounts[i].store->account, name) == 0)
-            return &accounts[i];
-    must(accounts_count < FAKE_ACCOUNTS_MAX);
-    a = &accounts[accounts_count++];
-    a->store = store_new(name);
-    a->store->added = on_added;
-    a->store->ctx = a;
-    a->serving = false;
-    list_init(&a->waiters);
-    return a;
+    return fr.redis;
 }
 
-struct fake_account *fake_redis_account_at(uint32_t i)
-{
-    return i < accounts_count ? &accounts[i] : NULL;
-}
+/* -- the network -- */
 
 uint64_t fake_redis_delay(void)
 {
@@ -84,86 +96,149 @@ uint64_t fake_redis_delay(void)
 void fake_redis_leave(void)
 {
     fake_redis_weather.away = true;
-    fake_queue_break_all("Redis went away");
-    for (uint32_t i = 0; i < accounts_count; i++) {
-        struct list *waiters = &accounts[i].waiters;
-
-        while (!list_empty(waiters))
-            waiter_drop(list_first(waiters, struct waiter, link));
-    }
+    fakeio_serve(NULL);
+    fake_link_break_all("Redis went away");
 }
 
 void fake_redis_return(void)
 {
     fake_redis_weather.away = false;
+    fakeio_serve(fr.redis);
 }
 
-/* -- reads that wait -- */
+/* -- what it refuses -- */
 
-static bool serve(struct waiter *w)
+void fake_redis_set_memory(enum redis_state s)
 {
-    struct fake_account *a = w->account;
-    struct stream_entry **found = alloc_bytes((w->most + 1) * sizeof(struct stream_entry *));
-    size_t n = 0;
-    int lane = 0;
-
-    for (; lane < LANE_N && n == 0; lane++)
-        if (w->lanes[lane])
-            n = store_read(a->store, (enum lane)lane, w->seen[lane], w->most, engine_redis_ms(),
-                           found);
-    if (n)
-        w->cb(w->ctx, (enum lane)(lane - 1), found, n);
-    free(found);
-    return n > 0;
+    fr.memory_full = s == REDIS_FULL;
+    fakeredis_set_full(fr.redis, fr.memory_full ? OOM : NULL);
 }
 
-static void serve_all(void *ctx)
+bool fake_redis_memory_full(void)
 {
-    struct fake_account *a = ctx;
+    return fr.memory_full;
+}
 
-    a->serving = false;
-    list_each_safe(it, next, &a->waiters) {
-        struct waiter *w = list_entry(it, struct waiter, link);
+void fake_redis_set_disk(enum redis_state s)
+{
+    fakeredis_set_refusing(fr.redis, s == REDIS_FULL ? DISK_FULL : NULL);
+}
 
-        if (serve(w))
-            waiter_free(w);
+void fake_redis_set_policy(const char *policy)
+{
+    snprintf(fr.policy, sizeof(fr.policy), "%s", policy);
+    fakeredis_set_policy(fr.redis, fr.policy);
+}
+
+static bool set_refused(const char *question, bool refuses)
+{
+    for (size_t i = 0; i < array_len(questions); i++) {
+        if (strcmp(questions[i].question, question) != 0)
+            continue;
+        fr.refuses[i] = refuses;
+        return true;
     }
+    return false;
 }
 
-static void on_added(void *ctx)
+bool fake_redis_refuse(const char *question, const char *account, const char *key)
 {
-    struct fake_account *a = ctx;
+    free(fr.broken_key);
+    fr.broken_key = key ? redis_key(account, key) : NULL;
+    return set_refused(question, true);
+}
 
-    if (a->serving || list_empty(&a->waiters))
+bool fake_redis_accept(const char *question)
+{
+    free(fr.broken_key);
+    fr.broken_key = NULL;
+    return set_refused(question, false);
+}
+
+void fake_redis_heal(void)
+{
+    fake_redis_return();
+    fake_redis_weather = (struct fake_redis_weather){0};
+    fake_redis_set_memory(REDIS_WELL);
+    fake_redis_set_disk(REDIS_WELL);
+    fake_redis_set_policy("noeviction");
+    memset(fr.refuses, 0, sizeof(fr.refuses));
+    free(fr.broken_key);
+    fr.broken_key = NULL;
+}
+
+static bool is_refused(const char *name)
+{
+    for (size_t i = 0; i < array_len(questions); i++)
+        for (size_t k = 0; fr.refuses[i] && k < NAMES_MAX && questions[i].names[k]; k++)
+            if (strcmp(questions[i].names[k], name) == 0)
+                return true;
+    return false;
+}
+
+/* -- commands -- */
+
+void fake_redis_name(size_t argc, const struct span *argv, char out[FAKE_REDIS_NAME])
+{
+    const char *script = fakeio_script(argc, argv);
+    struct span name = *script ? span_str(script) : argv[0];
+    size_t n = (size_t)min_u64(name.n, FAKE_REDIS_NAME - 1);
+
+    memcpy(out, name.p, n);
+    out[n] = '\0';
+}
+
+static void say_broken(struct buf *out)
+{
+    static const char what[] = "holds a string where something else belongs";
+
+    buf_printf(out, "*2\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n", strlen(fr.broken_key), fr.broken_key,
+               strlen(what), what);
+}
+
+void fake_redis_run(struct fakeredis_session *s, const char *name, enum ends_asker asker,
+                    size_t argc, const struct span *argv, struct buf *out)
+{
+    if (is_refused(name)) {
+        buf_printf(out, "-%s\r\n", WRONG_TYPE);
         return;
-    a->serving = true;
-    engine_at(engine_now_ns(), ENGINE_NOBODY, serve_all, a);
+    }
+    if (fr.broken_key && strcmp(name, "examine") == 0) {
+        say_broken(out);
+        return;
+    }
+    ends_begin(name, asker, argc, argv);
+    fakeredis_run(s, argc, argv, out);
+    fakeio_learn(argc, argv, out);
+    ends_finish();
 }
 
-static void on_waited(void *ctx)
-{
-    struct waiter *w = ctx;
+/* -- by hand -- */
 
-    w->until = NULL;
-    w->cb(w->ctx, LANE_URGENT, NULL, 0);
-    waiter_free(w);
+struct redisReply *fake_redis_ask(size_t argc, const struct span *argv)
+{
+    struct buf out;
+
+    take_back();
+    buf_init(&out, (size_t)1 << 40);
+    fakeredis_run(fr.hand, argc, argv, &out);
+    fr.reply = fakeio_reply(&out);
+    buf_deinit(&out);
+    return fr.reply;
 }
 
-struct waiter *waiter_new(struct fake_account *a, const bool lanes[LANE_N],
-                          const struct entry_id seen[LANE_N], uint32_t most, uint64_t until_ns,
-                          waiter_cb *cb, void *ctx)
+struct redisReply *fake_redis_say(const char *fmt, ...)
 {
-    struct waiter *w = alloc_zeroed(1, sizeof(*w));
+    struct span rest, argv[16];
+    char words[400];
+    size_t argc = 0;
+    va_list ap;
 
-    *w = (struct waiter){.account = a, .most = most, .cb = cb, .ctx = ctx};
-    memcpy(w->lanes, lanes, sizeof(w->lanes));
-    memcpy(w->seen, seen, sizeof(w->seen));
-    w->until = engine_at(until_ns, ENGINE_NOBODY, on_waited, w);
-    list_push_back(&a->waiters, &w->link);
-    return w;
-}
-
-void waiter_drop(struct waiter *w)
-{
-    waiter_free(w);
+    va_start(ap, fmt);
+    must((size_t)vsnprintf(words, sizeof(words), fmt, ap) < sizeof(words));
+    va_end(ap);
+    rest = span_str(words);
+    while (argc < array_len(argv) && span_next_word(&rest, ' ', &argv[argc]))
+        argc++;
+    return fake_redis_ask(argc, argv);
 }

@@ -1,25 +1,18 @@
 /* SPDX-License-Identifier: MIT
- * The fake Redis as a server that the fake queues talk to: one store per account, reads that wait
- * for a first entry, and connections that take time and break. */
+ * The machine that runs Redis, and the network to it. The data and the commands are those of
+ * tests/fakeredis; here is what goes wrong: it is away, slow, full, refuses a command. Connections
+ * are in fake_link.c. */
 #pragma once
 
-#include "list.h"
-#include "store.h"
+#include "base.h"
+#include "ends.h"
+#include "fakeredis.h"
 
-#define FAKE_ACCOUNTS_MAX 8
-
-struct waiter;
-
-struct fake_account {
-    struct store *store;
-    struct list waiters; /* blocked reads, the oldest first */
-    bool serving;        /* an event will look after them */
-};
+struct redisReply;
 
 void fake_redis_begin(void);
 void fake_redis_end(void);
-struct fake_account *fake_redis_account(const char *name); /* made when first asked for */
-struct fake_account *fake_redis_account_at(uint32_t i);    /* NULL: there are fewer */
+struct fakeredis *fake_redis(void);
 
 /* -- the network to it -- */
 struct fake_redis_weather {
@@ -31,12 +24,29 @@ uint64_t fake_redis_delay(void); /* of one message */
 void fake_redis_leave(void);     /* all connections break, none can be made */
 void fake_redis_return(void);
 
-/* -- reads that wait -- */
+/* -- what it refuses -- */
+enum redis_state { REDIS_WELL, REDIS_FULL };
+void fake_redis_set_memory(enum redis_state s); /* full: takes nothing more, gives and deletes */
+void fake_redis_set_disk(enum redis_state s);   /* full: refuses every write */
+bool fake_redis_memory_full(void);
+void fake_redis_set_policy(const char *maxmemory_policy);
+/* A question by the names of stories ("spend"): the scripts and commands it consists of are refused
+ * from now on, and an examination of the keys finds `key` broken (NULL: it finds nothing). False:
+ * there is no such question. */
+must_use bool fake_redis_refuse(const char *question, const char *account, const char *key);
+must_use bool fake_redis_accept(const char *question);
+void fake_redis_heal(void); /* all of the above is over */
 
-/* Entries for a waiting read (none: it waited long enough). */
-typedef void waiter_cb(void *ctx, enum lane lane, struct stream_entry **entries, size_t count);
-/* `seen`: the last entries that are known already. */
-struct waiter *waiter_new(struct fake_account *a, const bool lanes[LANE_N],
-                          const struct entry_id seen[LANE_N], uint32_t most, uint64_t until_ns,
-                          waiter_cb *cb, void *ctx);
-void waiter_drop(struct waiter *w); /* nobody listens any more */
+/* -- a session for those who look, and for producers: nothing goes wrong with it by itself -- */
+/* The answer is lent until the next question. */
+struct redisReply *fake_redis_ask(size_t argc, const struct span *argv);
+/* In words, separated by blanks. */
+struct redisReply *fake_redis_say(const char *fmt, ...) print_like(1, 2);
+
+/* -- for fake_link.c -- */
+#define FAKE_REDIS_NAME 24
+/* The name of the script that a command runs, or of the command itself. */
+void fake_redis_name(size_t argc, const struct span *argv, char out[FAKE_REDIS_NAME]);
+/* What a connection's command is answered. */
+void fake_redis_run(struct fakeredis_session *s, const char *name, enum ends_asker asker,
+                    size_t argc, const struct span *argv, struct buf *out);

@@ -5,8 +5,8 @@
 
 #include "config.h"
 #include "fault.h"
+#include "fields.h"
 #include "list.h"
-#include "stream.h"
 #include "target.h"
 
 struct parcel; /* an exchange under way */

@@ -16,7 +16,7 @@ enum fault {
 };
 extern const char *const fault_names[FAULT_N];
 
-enum io { IO_REDIS, IO_FASTLY, IO_N };
+enum io { IO_REDIS, IO_FASTLY, IO_API /* the endpoint, to Redis */, IO_N };
 
 void fault_begin(void);
 enum fault fault_next(enum io io); /* what becomes of the operation that is about to leave */

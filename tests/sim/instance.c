@@ -8,6 +8,7 @@
 
 #include "alloc.h"
 #include "engine.h"
+#include "fake_link.h"
 #include "fake_sender.h"
 #include "process.h"
 #include "redis.h"
@@ -16,6 +17,7 @@ enum instance_state { INSTANCE_OFF, INSTANCE_RUNNING, INSTANCE_STOPPING };
 
 struct instance {
     char *name, *host;
+    struct loop loop;
     char identity[PROCESS_IDENTITY_MAX];
     uint32_t incarnation;
     enum instance_state state;
@@ -220,6 +222,7 @@ static struct dispatch *dispatch_of(struct instance *in, const struct config_acc
                                  .memory = &in->memory,
                                  .job_max_bytes = config_job_max_bytes(in->config),
                                  .owner = in->identity,
+                                 .loop = &in->loop,
                                  .redis = &nowhere,
                                  .senders = in->senders,
                                  .endpoint = e,
@@ -244,6 +247,7 @@ void instance_start(int i, const char *host, const struct config *c)
     in->config = c;
     snprintf(in->identity, sizeof(in->identity), "%s/boot/ns/%" PRIu32 "/0/%s", host,
              ++incarnations, in->name);
+    in->loop.instance = i;
     in->state = INSTANCE_RUNNING;
     in->tick_at_ns = NEVER;
     in->senders = fake_senders_new(i, dispatch_on_reply, in);
@@ -281,7 +285,7 @@ static void let_go(struct instance *in)
             if (!dispatch_stopped(in->accounts[a]))
                 (void)dispatch_tick(in->accounts[a], now);
         fake_senders_answer_dead(in->senders);
-        fake_queue_answer_dead(i);
+        fake_link_answer_dead(i);
     }
 }
 
@@ -300,7 +304,7 @@ void instance_kill_now(int i)
     in->doomed = dying = true;
     engine_hold(i);
     fake_senders_bury(in->senders);
-    fake_queue_bury(i);
+    fake_link_bury(i);
     let_go(in);
     take_apart(in);
     dying = false;

@@ -6,7 +6,7 @@
 
 #include "config.h"
 #include "dispatch.h"
-#include "fake_queue.h"
+#include "queue.h"
 
 #define INSTANCES_MAX 8
 

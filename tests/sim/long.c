@@ -9,7 +9,9 @@
 #include "engine.h"
 #include "fake_redis.h"
 #include "fake_sender.h"
+#include "inside.h"
 #include "instance.h"
+#include "producer.h"
 #include "world.h"
 
 #define BUDGET 100000
@@ -17,14 +19,16 @@
 
 /* -- the world of all of them -- */
 
-static struct fields *next_bulk_job(void *ctx)
+static void next_bulk_job(void *ctx, struct span *fields, size_t count)
 {
+    static char key[32];
     uint64_t *number = ctx;
-    char key[32];
-    struct span fields[] = {SPAN("keys"), {key, 0}, SPAN("service"), SPAN("news")};
 
-    fields[1].n = (size_t)snprintf(key, sizeof(key), "page-%" PRIu64, (*number)++);
-    return fields_copy(fields, array_len(fields));
+    must(count == 4);
+    fields[0] = SPAN("keys");
+    fields[1] = span_of(key, (size_t)snprintf(key, sizeof(key), "page-%" PRIu64, (*number)++));
+    fields[2] = SPAN("service");
+    fields[3] = SPAN("news");
 }
 
 static void set(struct config *c, const char *name, const char *value)
@@ -46,8 +50,8 @@ static void begin(const char *window, uint64_t backlog, uint64_t *number)
     fastly_weather.think_max_ns = 150 * NS_PER_MS;
     fake_redis_weather.latency_max_ns = NS_PER_MS;
     *number = 0;
-    stream_backlog(&fake_redis_account("main")->store->lanes[LANE_BULK], backlog, next_bulk_job,
-                   number);
+    fakeredis_backlog(fake_redis(), SPAN("purgeline:{main}:jobs:bulk"), backlog, 4, next_bulk_job,
+                      number);
 }
 
 /* Ends the world. */
@@ -82,9 +86,9 @@ int long_day(uint32_t hours)
 
 static const char *leader(void)
 {
-    const char *holder = store_holder(fake_redis_account("main")->store, engine_redis_ms());
+    const char *name = inside_leader("main");
 
-    return *holder ? strrchr(holder, '/') + 1 : "first";
+    return name ? name : "first";
 }
 
 /* The leader is killed; on every tenth minute its machine stays away until the other took over. */
@@ -135,7 +139,6 @@ static void on_arrived(const struct request *r)
 
 static void push_urgent(uint32_t n)
 {
-    struct store *s = fake_redis_account("main")->store;
     char key[32];
     struct span fields[] = {SPAN("keys"), {key, 0}, SPAN("service"), SPAN("shop")};
     struct entry_id id;
@@ -143,7 +146,7 @@ static void push_urgent(uint32_t n)
     fields[1].n = (size_t)snprintf(key, sizeof(key), "urgent-%u", n);
     urgent.pushed_ns[n] = engine_now_ns();
     urgent.took_ns[n] = NEVER;
-    must(store_push(s, LANE_URGENT, fields, array_len(fields), engine_redis_ms(), &id) == 0);
+    must(producer_push("main", LANE_URGENT, fields, array_len(fields), &id));
 }
 
 static int compare_times(const void *pa, const void *pb)

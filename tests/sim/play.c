@@ -8,8 +8,9 @@
 #include <sys/time.h>
 
 #include "alloc.h"
+#include "client.h"
+#include "control.h"
 #include "engine.h"
-#include "fake_redis.h"
 #include "instance.h"
 #include "world.h"
 
@@ -133,25 +134,32 @@ static void on_clock(struct play *p)
     engine_jump_wall(play_jump_ms(p, play_word(p, 1)));
 }
 
-static void pause_all(bool paused)
+static void pause_all(enum control_state state)
 {
-    struct fake_account *a;
+    const struct config *c = world_config();
+    struct client *client;
+    struct error err;
 
-    for (uint32_t i = 0; (a = fake_redis_account_at(i)); i++)
-        if (store_pause(a->store, paused, SPAN("the story says so")) < 0)
-            trace("Redis refuses to note a pause");
+    if (client_open(NULL, &client, &err) < 0) {
+        trace("no pause can be noted: %s", err.text);
+        return;
+    }
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        if (control_set(client, c->accounts[i].name, state, "the story says so", "story") < 0)
+            trace("Redis refuses to note a pause: %s", client_error(client));
+    client_close(client);
 }
 
 static void on_pause(struct play *p)
 {
     (void)p;
-    pause_all(true);
+    pause_all(CONTROL_PAUSED);
 }
 
 static void on_resume(struct play *p)
 {
     (void)p;
-    pause_all(false);
+    pause_all(CONTROL_GOES_ON);
 }
 
 static void on_wait(struct play *p)
@@ -164,15 +172,18 @@ static const struct {
     play_verb *verb;
     bool expects;
 } verbs[] = {
-    {"push", play_push, false},     {"cancel", play_cancel, false},
-    {"expect", play_expect, true},  {"quiet", play_quiet, true},
-    {"reply", play_reply, false},   {"fail", play_fail_request, false},
-    {"fastly", play_fastly, false}, {"redis", play_redis, false},
-    {"start", on_start, false},     {"stop", on_stop, false},
-    {"kill", on_kill, false},       {"freeze", on_freeze, false},
-    {"thaw", on_thaw, false},       {"reload", on_reload, false},
-    {"clock", on_clock, false},     {"pause", on_pause, false},
-    {"resume", on_resume, false},   {"wait", on_wait, false},
+    {"post", play_post, false},         {"get", play_get, false},
+    {"delete", play_delete, false},     {"dead", play_dead, false},
+    {"http", play_http, false},         {"push", play_push, false},
+    {"cancel", play_cancel, false},     {"expect", play_expect, true},
+    {"quiet", play_quiet, true},        {"reply", play_reply, false},
+    {"fail", play_fail_request, false}, {"fastly", play_fastly, false},
+    {"redis", play_redis, false},       {"start", on_start, false},
+    {"stop", on_stop, false},           {"kill", on_kill, false},
+    {"freeze", on_freeze, false},       {"thaw", on_thaw, false},
+    {"reload", on_reload, false},       {"clock", on_clock, false},
+    {"pause", on_pause, false},         {"resume", on_resume, false},
+    {"wait", on_wait, false},
 };
 
 static void do_step(struct play *p)
@@ -239,7 +250,6 @@ void play_story(const struct story *s, const struct play_options *o, struct play
     fastly_weather.waits = true;
     fastly_fake_keep_unseen(o->how == PLAY_WITH_EXPECTATIONS);
     fault_branch(o->branch);
-    p.dead_seen = alloc_zeroed(FAKE_ACCOUNTS_MAX, sizeof(*p.dead_seen));
     if (!starts_itself(s))
         world_start("first", "first");
     do_steps(&p);
@@ -251,7 +261,8 @@ void play_story(const struct story *s, const struct play_options *o, struct play
         o->failed(out->message);
     else if (!out->passed && !o->verbose && !o->silent)
         trace_dump();
-    free(p.dead_seen);
+    if (o->over)
+        o->over(out->passed);
     world_end();
 }
 

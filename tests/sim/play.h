@@ -19,6 +19,8 @@ struct play_options {
     bool verbose;                        /* everything that happens, on stderr */
     bool silent;                         /* no trace when it fails */
     void (*failed)(const char *message); /* instead of the trace, which it may show; or NULL */
+    /* Told before the world is taken apart: a process that ends then need not do that. Or NULL. */
+    void (*over)(bool passed);
 };
 
 struct play_result {
@@ -45,7 +47,7 @@ struct play {
     enum play_how how;
     struct pushed last;
     uint64_t acked_before, dead_looked;
-    uint32_t *dead_seen; /* per account: letters looked at */
+    uint64_t dead_seen[CONFIG_ACCOUNTS_MAX]; /* letters looked at */
 };
 
 /* The story went otherwise than it says: file:line and the sentence. */
@@ -58,9 +60,9 @@ const char *play_word(const struct play *p, size_t i);  /* "" behind the last */
 int64_t play_jump_ms(struct play *p, const char *by); /* "+1h", "-10s" */
 
 typedef void play_verb(struct play *p);
-play_verb play_push, play_cancel;                                 /* push.c */
-play_verb play_redis, play_fastly, play_reply, play_fail_request; /* weather_verbs.c */
-play_verb play_expect, play_quiet;                                /* expect.c */
+play_verb play_push, play_cancel, play_post, play_get, play_delete, play_dead; /* push.c */
+play_verb play_redis, play_http, play_fastly, play_reply, play_fail_request;   /* weather_verbs.c */
+play_verb play_expect, play_quiet;                                             /* expect.c */
 
 /* Ends this process with SIGPROF when it has used so much CPU time from now on: a play that does
  * not end. A play waits for nothing, so the time that others take from it does not count. */

@@ -6,9 +6,14 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "api.h"
 #include "engine.h"
 #include "fake_redis.h"
+#include "keys.h"
 #include "play.h"
+#include "producer.h"
+#include "queue_internal.h"
+#include "reply.h"
 #include "world.h"
 
 struct pushing {
@@ -17,7 +22,8 @@ struct pushing {
     enum lane lane;
     struct words targets;
     const char *field; /* of the targets: keys, url, all, or NULL for raw */
-    bool each;
+    bool each, post;
+    const char *once;
     struct words options; /* name, value ... */
 };
 
@@ -66,6 +72,8 @@ static bool take_option(struct pushing *p, const char *word)
         option(p, "ref", v);
     else if (strcmp(word, "soft") == 0)
         option(p, "soft", "1");
+    else if ((v = text_value(word, "once")))
+        option(p, "ref", p->once = v);
     else if (!(text_value(word, "lane") || text_value(word, "account") ||
                text_value(word, "times")))
         return false;
@@ -106,13 +114,32 @@ static size_t put_raw(const struct pushing *p, struct span *fields)
     return n;
 }
 
+bool producer_push(const char *account, enum lane lane, const struct span *fields, size_t n,
+                   struct entry_id *id)
+{
+    char *key = redis_key_lane(account, lane);
+    struct span *argv = alloc_bytes((n + 3) * sizeof(*argv));
+    const struct redisReply *reply;
+
+    argv[0] = SPAN("XADD");
+    argv[1] = span_str(key);
+    argv[2] = SPAN("*");
+    memcpy(argv + 3, fields, n * sizeof(*fields));
+    reply = fake_redis_ask(n + 3, argv);
+    free(argv);
+    free(key);
+    return !reply_refused(reply) && queue_parse_id(reply_text(reply), id) == 0;
+}
+
 static void push_fields(struct pushing *p, const struct span *fields, size_t n)
 {
-    struct fake_account *a = fake_redis_account(p->account);
     struct entry_id id;
 
-    if (fake_redis_weather.away ||
-        store_push(a->store, p->lane, fields, n, engine_redis_ms(), &id) < 0) {
+    if (p->post) {
+        api_post(p->account, p->lane, fields, n, p->once);
+        return;
+    }
+    if (fake_redis_weather.away || !producer_push(p->account, p->lane, fields, n, &id)) {
         trace("redis: a push is refused");
         return;
     }
@@ -155,9 +182,9 @@ static void push_job(struct pushing *p, size_t from, size_t to)
     free(keys);
 }
 
-void play_push(struct play *play)
+static void push_or_post(struct play *play, bool post)
 {
-    struct pushing p = {.play = play};
+    struct pushing p = {.play = play, .post = post};
     const char *lane = play_option(play, "lane"), *times = play_option(play, "times");
     const char *account = play_option(play, "account");
     uint64_t n = 1;
@@ -181,18 +208,66 @@ void play_push(struct play *play)
     words_deinit(&p.options);
 }
 
+void play_push(struct play *play)
+{
+    push_or_post(play, false);
+}
+
+void play_post(struct play *play)
+{
+    push_or_post(play, true);
+}
+
+static void last_job(const struct play *p, char *out, size_t room)
+{
+    const struct pushed *job = &p->last;
+
+    if (*api_last_job())
+        snprintf(out, room, "%s", api_last_job());
+    else
+        snprintf(out, room, "%s-%" PRIu64 "-%" PRIu64, lane_names[job->lane], job->id.ms,
+                 job->id.seq);
+}
+
+void play_get(struct play *p)
+{
+    char job[160];
+
+    last_job(p, job, sizeof(job));
+    api_get(world_config()->accounts[0].name, job);
+}
+
+void play_delete(struct play *p)
+{
+    char job[160];
+
+    last_job(p, job, sizeof(job));
+    api_delete(world_config()->accounts[0].name, job);
+}
+
+void play_dead(struct play *p)
+{
+    bool drop = strcmp(play_word(p, 1), "drop") == 0;
+
+    if (!drop && strcmp(play_word(p, 1), "retry") != 0)
+        play_fail(p, "dead: retry or drop, not \"%s\"", play_word(p, 1));
+    api_dead(world_config()->accounts[0].name, drop ? API_DEAD_DROP : API_DEAD_RETRY);
+}
+
 /* "cancel" is a producer's XDEL; "cancel told" is DELETE /v1/jobs/{id}. */
 void play_cancel(struct play *p)
 {
-    bool told = play_flag(p, "told"), there;
-    struct store *s;
+    const struct pushed *job = &p->last;
+    const struct redisReply *gone;
 
-    if (!p->last.account[0] || fake_redis_weather.away)
+    if (!job->account[0] || fake_redis_weather.away)
         return;
-    s = fake_redis_account(p->last.account)->store;
-    witness_cancelled(p->last.account, p->last.lane, p->last.id);
-    there = told ? store_cancel(s, p->last.lane, p->last.id)
-                 : stream_delete(&s->lanes[p->last.lane], p->last.id);
-    if (!there)
+    witness_cancelled(job->account, job->lane, job->id);
+    gone = fake_redis_say("XDEL purgeline:{%s}:jobs:%s %" PRIu64 "-%" PRIu64, job->account,
+                          lane_names[job->lane], job->id.ms, job->id.seq);
+    if (reply_number(gone) != 1)
         trace("redis: nothing to cancel");
+    if (play_flag(p, "told"))
+        fake_redis_say("RPUSH purgeline:{%s}:cancelled %s-%" PRIu64 "-%" PRIu64, job->account,
+                       lane_names[job->lane], job->id.ms, job->id.seq);
 }

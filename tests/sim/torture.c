@@ -19,8 +19,10 @@ static const enum fault ways[IO_N][FAULT_N] = {
     [IO_REDIS] = {FAULT_LOST_BEFORE, FAULT_LOST_AFTER, FAULT_KILL_BEFORE, FAULT_KILL_AFTER},
     [IO_FASTLY] = {FAULT_LOST_BEFORE, FAULT_LOST_AFTER, FAULT_KILL_BEFORE, FAULT_KILL_AFTER,
                    FAULT_UNSENT, FAULT_SILENT},
+    [IO_API] = {FAULT_LOST_BEFORE, FAULT_LOST_AFTER},
 };
-static const char *const io_names[IO_N] = {[IO_REDIS] = "Redis", [IO_FASTLY] = "Fastly"};
+static const char *const io_names[IO_N] = {
+    [IO_REDIS] = "Redis", [IO_FASTLY] = "Fastly", [IO_API] = "Redis, from the endpoint"};
 
 struct board { /* shared with the branches */
     uint32_t failed;
@@ -148,17 +150,21 @@ static void begin(const struct story *s, const struct torture_options *o,
     fflush(NULL);
 }
 
+static void on_over(bool passed)
+{
+    if (tt.is_branch)
+        _exit(passed ? 0 : 1);
+}
+
 int torture_story(const struct story *s, const struct torture_options *o,
                   struct torture_result *out)
 {
     struct play_options play = {
-        .how = PLAY_PROMISES_ONLY, .failed = on_failure, .branch = on_operation};
+        .how = PLAY_PROMISES_ONLY, .failed = on_failure, .over = on_over, .branch = on_operation};
     struct play_result r;
 
     begin(s, o, out);
     play_story(s, &play, &r);
-    if (tt.is_branch)
-        _exit(r.passed ? 0 : 1);
     while (tt.running)
         wait_for_one();
     out->operations = r.operations;

@@ -177,6 +177,27 @@ static void make_push(struct making *m)
         at(m, ms + roll(m, 0, 50), "cancel%s", ONE_OF(m, "", " told"));
 }
 
+/* What producers ask the endpoint. */
+static void make_post(struct making *m)
+{
+    uint64_t first = roll(m, 1, m->names), last = first + roll(m, 0, 3), ms = moment(m);
+    char options[200], *ref;
+
+    put_options(m, options, sizeof(options));
+    ref = strstr(options, " ref="); /* it has one already */
+    if (ref)
+        *ref = '\0';
+    if (chance(m, 5))
+        last = first + 500; /* too large for a script */
+    at(m, ms, "post key k-{%" PRIu64 "..%" PRIu64 "}%s once=o%zu", first, last, options, m->count);
+    if (chance(m, 20))
+        at(m, ms + roll(m, 0, 3000), "%s", ONE_OF(m, "delete", "get"));
+    if (chance(m, 20))
+        at(m, ms, "http loses %s %" PRIu64, ONE_OF(m, "question", "answer"), roll(m, 1, 6));
+    if (chance(m, 5))
+        at(m, ms, "dead %s", ONE_OF(m, "retry", "retry", "drop"));
+}
+
 /* -- faults -- */
 
 static void restart(struct making *m)
@@ -339,7 +360,7 @@ void weather_story(uint64_t seed, struct story *out)
     pushes = roll(&m, 1, 40);
     troubles = roll(&m, 0, 12);
     for (uint64_t i = 0; i < pushes; i++)
-        make_push(&m);
+        chance(&m, 15) ? make_post(&m) : make_push(&m);
     for (uint64_t i = 0; i < troubles; i++)
         make_trouble(&m);
     qsort(m.lines, m.count, sizeof(*m.lines), compare);

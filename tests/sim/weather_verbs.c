@@ -5,10 +5,10 @@
 #include <time.h>
 
 #include "engine.h"
-#include "fake_op.h"
 #include "fake_redis.h"
 #include "fake_sender.h"
 #include "play.h"
+#include "reply.h"
 #include "world.h"
 
 static uint64_t number_option(struct play *p, const char *name, uint64_t fallback)
@@ -32,11 +32,11 @@ static uint64_t time_word(struct play *p, const char *word)
 
 /* -- Redis -- */
 
-static struct store *store_named(const struct play *p)
+static const char *account_named(const struct play *p)
 {
     const char *account = play_option(p, "account");
 
-    return fake_redis_account(account ? account : world_config()->accounts[0].name)->store;
+    return account ? account : world_config()->accounts[0].name;
 }
 
 static void lose(struct play *p)
@@ -45,54 +45,111 @@ static void lose(struct play *p)
 
     if (*play_word(p, 3) && text_number(play_word(p, 3), &n) < 0)
         play_fail(p, "lose: the %s-th?", play_word(p, 3));
-    fault_soon(IO_REDIS,
+    fault_soon(strcmp(play_word(p, 0), "http") == 0 ? IO_API : IO_REDIS,
                strcmp(play_word(p, 2), "answer") == 0 ? FAULT_LOST_AFTER : FAULT_LOST_BEFORE,
                (uint32_t)n);
 }
 
-/* "redis refuses spend key=budget": each operation of the name comes back with an error, and the
- * key is what the examination names. */
-static void refuse(struct play *p, struct store *s, bool refuses)
+static void on_refuses(struct play *p)
 {
-    const char *key = play_option(p, "key");
-    uint32_t bit = 0;
+    if (!fake_redis_refuse(play_word(p, 2), account_named(p), play_option(p, "key")))
+        play_fail(p, "redis is not asked \"%s\"", play_word(p, 2));
+}
 
-    for (int i = 0; i < OP_N; i++)
-        if (strcmp(play_word(p, 2), op_names[i]) == 0)
-            bit = 1u << i;
-    if (!bit)
-        play_fail(p, "redis has no operation \"%s\"", play_word(p, 2));
-    s->refuses = refuses ? s->refuses | bit : s->refuses & ~bit;
-    snprintf(s->broken_key, sizeof(s->broken_key), "%s", refuses && key ? key : "");
+static void on_accepts(struct play *p)
+{
+    if (!fake_redis_accept(play_word(p, 2)))
+        play_fail(p, "redis is not asked \"%s\"", play_word(p, 2));
+}
+
+static enum redis_state state_word(const struct play *p)
+{
+    return strcmp(play_word(p, 2), "full") == 0 ? REDIS_FULL : REDIS_WELL;
+}
+
+static void on_memory(struct play *p)
+{
+    fake_redis_set_memory(state_word(p));
+}
+
+static void on_disk(struct play *p)
+{
+    fake_redis_set_disk(state_word(p));
+}
+
+static void on_deletes(struct play *p)
+{
+    for (int lane = 0; lane < LANE_N; lane++) {
+        const char *account = account_named(p), *name = lane_names[lane];
+
+        if (reply_u64(fake_redis_say("XLEN purgeline:{%s}:jobs:%s", account, name)) == 0)
+            fake_redis_say("DEL purgeline:{%s}:jobs:%s", account, name);
+    }
+}
+
+static void on_slow(struct play *p)
+{
+    fake_redis_weather.latency_max_ns = time_word(p, play_word(p, 2));
+}
+
+static void on_redis_clock(struct play *p)
+{
+    engine_jump_redis(play_jump_ms(p, play_word(p, 2)));
+}
+
+static void on_policy(struct play *p)
+{
+    fake_redis_set_policy(play_word(p, 2));
+}
+
+static void on_away(struct play *p)
+{
+    (void)p;
+    fake_redis_leave();
+}
+
+static void on_back(struct play *p)
+{
+    (void)p;
+    fake_redis_return();
+}
+
+struct word {
+    const char *word;
+    play_verb *verb;
+};
+
+/* False: there is no such word. */
+static bool do_word(struct play *p, const struct word *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(words[i].word, play_word(p, 1)) != 0)
+            continue;
+        words[i].verb(p);
+        return true;
+    }
+    return false;
 }
 
 void play_redis(struct play *p)
 {
-    const char *what = play_word(p, 1);
-    struct store *s = store_named(p);
+    static const struct word words[] = {
+        {"away", on_away},       {"back", on_back},         {"loses", lose},
+        {"slow", on_slow},       {"deletes", on_deletes},   {"memory", on_memory},
+        {"disk", on_disk},       {"clock", on_redis_clock}, {"refuses", on_refuses},
+        {"accepts", on_accepts}, {"policy", on_policy}};
 
-    if (strcmp(what, "away") == 0)
-        fake_redis_leave();
-    else if (strcmp(what, "back") == 0)
-        fake_redis_return();
-    else if (strcmp(what, "loses") == 0)
+    if (!do_word(p, words, array_len(words)))
+        play_fail(p, "redis does not \"%s\"", play_word(p, 1));
+}
+
+/* "http loses answer 1": of the endpoint's connection to Redis. */
+void play_http(struct play *p)
+{
+    if (strcmp(play_word(p, 1), "loses") == 0)
         lose(p);
-    else if (strcmp(what, "slow") == 0)
-        fake_redis_weather.latency_max_ns = time_word(p, play_word(p, 2));
-    else if (strcmp(what, "deletes") == 0)
-        store_delete_lanes(s);
-    else if (strcmp(what, "memory") == 0)
-        s->out_of_memory = strcmp(play_word(p, 2), "full") == 0;
-    else if (strcmp(what, "disk") == 0)
-        s->disk_full = strcmp(play_word(p, 2), "full") == 0;
-    else if (strcmp(what, "clock") == 0)
-        engine_jump_redis(play_jump_ms(p, play_word(p, 2)));
-    else if (strcmp(what, "refuses") == 0 || strcmp(what, "accepts") == 0)
-        refuse(p, s, strcmp(what, "refuses") == 0);
-    else if (strcmp(what, "policy") == 0)
-        snprintf(s->policy, sizeof(s->policy), "%s", play_word(p, 2));
     else
-        play_fail(p, "redis does not \"%s\"", what);
+        play_fail(p, "http does not \"%s\"", play_word(p, 1));
 }
 
 /* -- answers -- */
@@ -255,20 +312,14 @@ static void on_far(struct play *p)
 
 void play_fastly(struct play *p)
 {
-    static const struct {
-        const char *word;
-        play_verb *verb;
-    } words[] = {{"answers", on_answers}, {"next", take_next},   {"weather", take_chances},
-                 {"poison", on_poison},   {"token", on_token},   {"unknown", on_unknown},
-                 {"limit", on_limit},     {"allows", on_allows}, {"foreign", on_foreign}};
+    static const struct word words[] = {
+        {"answers", on_answers}, {"next", take_next},   {"weather", take_chances},
+        {"poison", on_poison},   {"token", on_token},   {"unknown", on_unknown},
+        {"limit", on_limit},     {"allows", on_allows}, {"foreign", on_foreign}};
     const char *what = play_word(p, 1);
 
-    for (size_t i = 0; i < array_len(words); i++) {
-        if (strcmp(words[i].word, what) == 0) {
-            words[i].verb(p);
-            return;
-        }
-    }
+    if (do_word(p, words, array_len(words)))
+        return;
     if (strcmp(what, "waits") == 0)
         fastly_weather.waits = true;
     else if (strcmp(what, "refuses") == 0 || strcmp(what, "accepts") == 0)

@@ -6,9 +6,14 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "arrivals.h"
 #include "budget.h"
+#include "ends.h"
 #include "engine.h"
 #include "fake_redis.h"
+#include "fields.h"
+#include "inside.h"
+#include "map.h"
 
 #define MEMORY_SLACK_BYTES ((uint64_t)256 * 1024)
 
@@ -22,35 +27,28 @@ struct job {
     uint64_t accepted_ns, not_before_ms, expires_ms;
     struct target **targets, **covers; /* covers: all of its service, per target; or NULL */
     size_t targets_count;
-    bool hard, cancelled, repeats;
-    uint32_t ends;
+    bool hard, cancelled, cancellation_told, repeats;
+    uint32_t ends, receipts, letters;
     enum outcome outcome;
-};
-
-struct window {
-    struct arrival {
-        uint64_t at_ns, cost;
-    } * at;
-    size_t first, count, room;
-    uint64_t sum;
+    char receipt[16]; /* the state that the last one says */
 };
 
 struct account {
     char name[72];
     struct map targets, jobs;
     uint64_t largest; /* targets of the job that names most of them */
-    struct window windows[LEDGER_N];
+    struct arrivals windows[LEDGER_N];
 };
 
 static struct {
     const struct config *config;
     enum witness_scope scope;
-    struct account accounts[FAKE_ACCOUNTS_MAX];
+    struct account accounts[CONFIG_ACCOUNTS_MAX];
     uint32_t accounts_count;
     uint64_t open;
     struct witness_sums sums;
-    struct event *sampling;
     bool memory_was_short; /* then receipts may be left out */
+    bool deleted_by_hand;  /* then what leads to a job may be left over */
 } wt;
 
 static struct account *account_of(const char *name)
@@ -192,25 +190,52 @@ void witness_pushed(const char *account, enum lane lane, struct entry_id id,
     j = new_job(a, span_str(name));
     j->not_before_ms = number(f, "not_before");
     j->expires_ms = number(f, "expires");
-    j->repeats = fields_get(f, "repeat_after").n > 0;
+    j->repeats = number(f, "repeat_after") > 0;
     take_targets(a, j, f);
     a->largest = max_u64(a->largest, j->targets_count);
     free(f);
 }
 
-void witness_cancelled(const char *account, enum lane lane, struct entry_id id)
+static struct job *job_of(const char *account, struct span id)
 {
     struct account *a = account_of(account);
-    char name[96];
-    struct job *j;
 
-    job_id(name, sizeof(name), lane, id);
-    j = a ? map_get(&a->jobs, span_str(name)) : NULL;
-    if (!j || j->cancelled)
-        return;
-    j->cancelled = true;
-    if (j->ends == 0)
+    return a ? map_get(&a->jobs, id) : NULL;
+}
+
+void witness_cancelled_job(const char *account, const char *job)
+{
+    struct job *j = job_of(account, span_str(job));
+
+    if (j && !j->cancelled && j->ends == 0)
         wt.open--;
+    if (j)
+        j->cancelled = true;
+}
+
+void witness_cancelled(const char *account, enum lane lane, struct entry_id id)
+{
+    char name[96];
+
+    wt.deleted_by_hand = true;
+    job_id(name, sizeof(name), lane, id);
+    witness_cancelled_job(account, name);
+}
+
+void witness_cancellation_told(const char *account, const char *job)
+{
+    struct job *j = job_of(account, span_str(job));
+
+    if (j)
+        j->cancellation_told = true;
+}
+
+bool witness_must_know(const char *account, const char *job)
+{
+    const struct job *j = job_of(account, span_str(job));
+
+    return j && !j->cancelled && !wt.memory_was_short && !fake_redis_memory_full() &&
+           config_account(wt.config, account)->receipts == RECEIPTS_ALL;
 }
 
 /* -- what Fastly saw -- */
@@ -223,37 +248,17 @@ static uint64_t budget_of(const char *account, enum ledger_kind l, uint64_t *win
     return l == LEDGER_WRITE ? c->writes.requests : c->budget.purges - c->budget.headroom;
 }
 
-static void put_arrival(struct window *w, uint64_t at_ns, uint64_t cost)
-{
-    if (w->first + w->count == w->room) {
-        if (w->first)
-            memmove(w->at, w->at + w->first, w->count * sizeof(*w->at));
-        w->first = 0;
-        if (w->count * 2 >= w->room) {
-            w->room = w->room ? w->room * 2 : 64;
-            w->at = alloc_grow(w->at, w->room, sizeof(*w->at));
-        }
-    }
-    w->at[w->first + w->count++] = (struct arrival){at_ns, cost};
-    w->sum += cost;
-}
-
 static void check_window(struct account *a, enum ledger_kind l, const struct request *r)
 {
-    struct window *w = &a->windows[l];
     uint64_t window_ns, budget = budget_of(a->name, l, &window_ns);
+    uint64_t sum = arrivals_add(&a->windows[l], r->arrived_ns, r->cost, window_ns);
 
-    while (w->count && w->at[w->first].at_ns + window_ns <= r->arrived_ns) {
-        w->sum -= w->at[w->first++].cost;
-        w->count--;
-    }
-    put_arrival(w, r->arrived_ns, r->cost);
     if (l == LEDGER_PURGE)
-        wt.sums.window_max = max_u64(wt.sums.window_max, w->sum);
-    if (w->sum > budget)
+        wt.sums.window_max = max_u64(wt.sums.window_max, sum);
+    if (sum > budget)
         engine_fail("P2: account %s: %" PRIu64 " units of the %s budget arrived within %" PRIu64
                     " s; %" PRIu64 " are allowed",
-                    a->name, w->sum, ledger_names[l], window_ns / NS_PER_S, budget);
+                    a->name, sum, ledger_names[l], window_ns / NS_PER_S, budget);
 }
 
 static enum ledger_kind ledger_of(const struct account *a, const struct request *r)
@@ -347,7 +352,7 @@ static bool refused_alone(const struct job *j)
     return false;
 }
 
-static void check_end(const struct job *j, const struct store_ended *e)
+static void check_end(const struct job *j, const struct ended *e)
 {
     switch (e->outcome) {
     case OUTCOME_PURGED:
@@ -386,16 +391,13 @@ static void expect_repeat(struct account *a, const struct job *j)
     free(id);
 }
 
-static void on_ended(void *ctx, const struct store_ended *e)
+static void on_ended(const struct ended *e)
 {
-    const struct fake_account *fake = ctx;
-    struct account *a = account_of(fake->store->account);
+    struct account *a = account_of(e->account);
     struct job *j = a ? map_get(&a->jobs, e->job) : NULL;
 
-    if (wt.scope != WITNESS_ALL)
-        return;
     trace("redis: job %.*s ends as %s", (int)e->job.n, e->job.p, outcome_names[e->outcome]);
-    wt.memory_was_short = wt.memory_was_short || fake->store->out_of_memory;
+    wt.memory_was_short |= fake_redis_memory_full();
     if (!j) {
         engine_fail("P1: job %.*s ended, and nobody pushed it", (int)e->job.n, e->job.p);
         return;
@@ -411,6 +413,18 @@ static void on_ended(void *ctx, const struct store_ended *e)
         engine_fail("job %s: its repeat is %s", j->id, e->repeats ? "unasked for" : "forgotten");
     if (e->repeats)
         expect_repeat(a, j);
+}
+
+static void on_receipt(const char *account, struct span job, struct span json)
+{
+    struct job *j = job_of(account, job);
+    const char *state = strstr(json.p, "\"state\":\"");
+
+    if (!j)
+        return;
+    j->receipts++;
+    snprintf(j->receipt, sizeof(j->receipt), "%.*s", state ? (int)strcspn(state + 9, "\"") : 0,
+             state ? state + 9 : "");
 }
 
 /* -- what the leader says of itself -- */
@@ -449,18 +463,12 @@ static void check_ceilings(const struct account *a, const char *status)
     check_ceiling(a, status, "in_flight", config_account(wt.config, a->name)->max_in_flight);
 }
 
-static void sample(void *ctx)
+static void on_status(const char *account, struct span json)
 {
-    struct fake_account *fake;
+    const struct account *a = account_of(account);
 
-    (void)ctx;
-    for (uint32_t i = 0; (fake = fake_redis_account_at(i)); i++) {
-        const struct account *a = account_of(fake->store->account);
-
-        if (a && fake->store->status)
-            check_ceilings(a, fake->store->status);
-    }
-    wt.sampling = engine_at(engine_now_ns() + NS_PER_S, ENGINE_NOBODY, sample, NULL);
+    if (a)
+        check_ceilings(a, json.p);
 }
 
 /* -- from beginning to end -- */
@@ -476,10 +484,13 @@ void witness_begin(const struct config *c, enum witness_scope scope)
         snprintf(a->name, sizeof(a->name), "%s", c->accounts[i].name);
         map_init(&a->targets);
         map_init(&a->jobs);
-        fake_redis_account(a->name)->store->ended = on_ended;
+    }
+    ends_watch.status = on_status;
+    if (scope == WITNESS_ALL) {
+        ends_watch.ended = on_ended;
+        ends_watch.receipt = on_receipt;
     }
     fastly_watch = (struct fastly_watch){on_arrived, on_confirmed, on_refused};
-    wt.sampling = engine_at(engine_now_ns(), ENGINE_NOBODY, sample, NULL);
 }
 
 void witness_configure(const struct config *c)
@@ -503,7 +514,6 @@ static void free_jobs(struct map *jobs)
 
 void witness_end(void)
 {
-    engine_cancel(wt.sampling);
     for (uint32_t i = 0; i < wt.accounts_count; i++) {
         struct account *a = &wt.accounts[i];
 
@@ -511,7 +521,7 @@ void witness_end(void)
         map_each(slot, &a->targets) free(slot->value);
         map_deinit(&a->targets);
         for (int l = 0; l < LEDGER_N; l++)
-            free(a->windows[l].at);
+            arrivals_deinit(&a->windows[l]);
     }
     wt.accounts_count = 0;
 }
@@ -526,39 +536,54 @@ const struct witness_sums *witness_sums(void)
     return &wt.sums;
 }
 
-static void check_letters(const struct account *a, const struct store *s, const struct job *j)
+static void count_letter(void *ctx, const struct fields *letter)
 {
-    uint32_t letters = 0;
+    struct job *j = job_of(ctx, fields_get(letter, "dead_job"));
 
-    for (size_t i = 0; i < s->dead.count; i++) {
-        const struct fields *f = s->dead.at[s->dead.first + i].fields;
-
-        letters += f && span_is(fields_get(f, "dead_job"), j->id);
-    }
-    if (letters != (j->outcome == OUTCOME_DEAD))
-        engine_fail("P1: job %s of %s ended as %s and has %u dead letters", j->id, a->name,
-                    outcome_names[j->outcome], letters);
+    if (j)
+        j->letters++;
 }
 
-static void check_last(const struct account *a, const struct store *s, const struct job *j)
+static void uncount_letter(void *ctx, const struct fields *letter)
 {
-    const struct receipt *r = store_receipt(s, j->id);
-    uint32_t writes = r ? r->writes : 0;
+    struct job *j = job_of(ctx, fields_get(letter, "dead_job"));
 
+    if (j)
+        j->letters--;
+}
+
+/* What is there before and no more afterwards has been counted. */
+void witness_letters(const char *account, enum witness_letters when)
+{
+    (void)inside_letters(account, 0, when == LETTERS_BEFORE ? count_letter : uncount_letter,
+                         (void *)account);
+}
+
+static void check_receipts(const struct account *a, const struct job *j)
+{
+    if (config_account(wt.config, a->name)->receipts == RECEIPTS_ALL && !wt.memory_was_short &&
+        j->receipts != 1)
+        engine_fail("P1: job %s of %s ended and has %u receipts", j->id, a->name, j->receipts);
+    if (j->receipts && strcmp(j->receipt, outcome_names[j->outcome]) != 0)
+        engine_fail("P1: job %s ended as %s, its receipt says %s", j->id, outcome_names[j->outcome],
+                    j->receipt);
+}
+
+static void check_last(const struct account *a, const struct job *j)
+{
+    if (j->cancellation_told && strcmp(j->receipt, outcome_names[OUTCOME_CANCELLED]) != 0)
+        engine_fail("P10: job %s of %s was said to be cancelled, its receipt says \"%s\"", j->id,
+                    a->name, j->receipt);
     if (j->cancelled)
         return;
     if (j->ends == 0) {
         engine_fail("P1: job %s of %s never ended", j->id, a->name);
         return;
     }
-    if (config_account(wt.config, a->name)->receipts == RECEIPTS_ALL && !wt.memory_was_short &&
-        writes != 1)
-        engine_fail("P1: job %s of %s ended and has %u receipts", j->id, a->name, writes);
-    if (r && strcmp(r->state, outcome_names[j->outcome]) != 0)
-        engine_fail("P1: job %s ended as %s, its receipt says %s", j->id, outcome_names[j->outcome],
-                    r->state);
-    if (j->outcome == OUTCOME_DEAD)
-        check_letters(a, s, j);
+    check_receipts(a, j);
+    if (j->letters != (j->outcome == OUTCOME_DEAD))
+        engine_fail("P1: job %s of %s ended as %s and has %u dead letters", j->id, a->name,
+                    outcome_names[j->outcome], j->letters);
 }
 
 void witness_at_end(void)
@@ -566,6 +591,10 @@ void witness_at_end(void)
     for (uint32_t i = 0; wt.scope == WITNESS_ALL && i < wt.accounts_count; i++) {
         struct account *a = &wt.accounts[i];
 
-        map_each(slot, &a->jobs) check_last(a, fake_redis_account(a->name)->store, slot->value);
+        (void)inside_letters(a->name, 0, count_letter, a->name);
+        map_each(slot, &a->jobs) check_last(a, slot->value);
+        if (!wt.deleted_by_hand && inside_left_over(a->name))
+            engine_fail("account %s: all jobs have ended, and Redis still holds where they are",
+                        a->name);
     }
 }

@@ -14,7 +14,7 @@
 
 #include "config.h"
 #include "fastly_fake.h"
-#include "store.h"
+#include "queue.h"
 
 enum witness_scope {
     WITNESS_ALL,
@@ -30,6 +30,15 @@ void witness_pushed(const char *account, enum lane lane, struct entry_id id,
                     const struct span *fields, size_t count);
 /* A producer deleted the entry: whatever becomes of it is right. */
 void witness_cancelled(const char *account, enum lane lane, struct entry_id id);
+
+/* The same by the job's id; and that Redis has said so to the producer. */
+void witness_cancelled_job(const char *account, const char *job);
+void witness_cancellation_told(const char *account, const char *job);
+/* Whether Redis cannot have forgotten that accepted job. */
+bool witness_must_know(const char *account, const char *job);
+/* Dead letters are taken away in between. */
+enum witness_letters { LETTERS_BEFORE, LETTERS_AFTER };
+void witness_letters(const char *account, enum witness_letters when);
 
 uint64_t witness_open(void); /* jobs that have not ended */
 void witness_at_end(void);   /* nothing more will come: all must have ended */

@@ -8,9 +8,12 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "api.h"
 #include "engine.h"
+#include "fake_link.h"
 #include "fake_redis.h"
 #include "fake_sender.h"
+#include "inside.h"
 #include "instance.h"
 #include "setting.h"
 
@@ -167,11 +170,11 @@ void world_begin(const struct world_options *o)
     engine_begin(o->seed);
     fault_begin();
     fake_redis_begin();
-    fake_queue_begin();
     fastly_fake_begin();
     instance_begin();
     instance_on_death(on_death);
     witness_begin(o->config, o->scope);
+    api_begin();
 }
 
 void world_end(void)
@@ -179,7 +182,7 @@ void world_end(void)
     memset(wd.wanted, 0, sizeof(wd.wanted));
     witness_end();
     instance_end();
-    engine_settle();
+    api_end();
     fastly_fake_end();
     fake_redis_end();
     engine_end();
@@ -234,10 +237,10 @@ void world_kill(const char *name)
 
 void world_heal(void)
 {
-    struct fake_account *a;
+    const struct config *c = world_config();
     bool any = false;
 
-    fake_redis_weather = (struct fake_redis_weather){0};
+    fake_redis_heal();
     fake_wire = (struct fake_wire){0};
     memset(fastly_weather.permille, 0, sizeof(fastly_weather.permille));
     fastly_weather.permille_429 = fastly_weather.permille_503 = fastly_weather.permille_omit = 0;
@@ -245,12 +248,8 @@ void world_heal(void)
     fastly_weather.unknown_service[0] = '\0';
     fastly_weather.allows = 0;
     fastly_fake_answer_all();
-    for (uint32_t i = 0; (a = fake_redis_account_at(i)); i++) {
-        a->store->out_of_memory = a->store->disk_full = a->store->paused = false;
-        a->store->refuses = 0;
-        a->store->broken_key[0] = '\0';
-        snprintf(a->store->policy, sizeof(a->store->policy), "noeviction");
-    }
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        fake_redis_say("HDEL purgeline:{%s}:control paused", c->accounts[i].name);
     for (int i = 0; i < INSTANCES_MAX; i++) {
         instance_thaw(i);
         any = any || wd.wanted[i];
@@ -270,12 +269,12 @@ static void run_who_is_wanted(void)
 
 static bool quiet(void)
 {
-    struct fake_account *a;
+    const struct config *c = world_config();
 
-    if (witness_open())
+    if (witness_open() || api_open())
         return false;
-    for (uint32_t i = 0; (a = fake_redis_account_at(i)); i++)
-        if (store_waiting(a->store))
+    for (uint32_t i = 0; i < c->accounts_count; i++)
+        if (inside_waiting(c->accounts[i].name))
             return false;
     return true;
 }

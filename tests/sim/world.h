@@ -4,7 +4,6 @@
 #pragma once
 
 #include "config.h"
-#include "fake_queue.h"
 #include "witness.h"
 
 /* The settings of a story: those of the product by their names, and a few of the world. */
