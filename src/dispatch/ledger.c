@@ -269,27 +269,19 @@ static void ask_redis(struct ledger *l)
     queue_spend(l->all->queue, &spend, on_answer, call);
 }
 
-__extension__ typedef unsigned __int128 u128; /* units may be up to 1e12 */
-
-/* The smallest portion worth a request: about a second's worth of an hourly budget. In a short
- * window it is a tenth of a second's worth, but so small that leaving it unspent does not matter.
- */
-static uint64_t crumb(const struct budget *b, enum lane lane, uint64_t missing)
+/* Urgent purges are worth a request each. */
+static uint64_t crumb(struct budget *b, enum lane lane, uint64_t missing, uint64_t now_ns)
 {
-    const struct budget_limits *limits = &b->limits;
-    uint64_t per_100ms = (uint64_t)((u128)limits->units * (NS_PER_S / 10) / limits->window_ns);
-    uint64_t least = max_u64(limits->units / BUDGET_BINS, min_u64(per_100ms, limits->units / 500));
-
     if (lane == LANE_URGENT)
         return 1;
-    return max_u64(min_u64(min_u64(least, missing), budget_largest(b, lane)), 1);
+    return min_u64(budget_crumb(b, lane, now_ns), max_u64(missing, 1));
 }
 
 uint64_t ledger_portion(struct budget *b, enum lane lane, uint64_t missing, uint64_t now_ns,
                         uint64_t *when_ns)
 {
     uint64_t most = min_u64(missing, max_u64(b->limits.units / BUDGET_BINS, ASK_MIN));
-    uint64_t available = budget_available(b, lane, now_ns), least = crumb(b, lane, most);
+    uint64_t available = budget_available(b, lane, now_ns), least = crumb(b, lane, most, now_ns);
 
     if (available >= least)
         return min_u64(most, available);
