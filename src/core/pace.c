@@ -121,7 +121,7 @@ bool pace_begin(struct pace *p, struct batch *b, uint64_t now_ns)
     list_each(it, &b->absorbed)
         window_sent(&p->window, pending_of(it));
     pace_take_back(p, b->ledger, b->cost);
-    lanes_account(&p->lanes, b->lane, b->cost);
+    lanes_account(&p->lanes, b->lane, b->cost, now_ns);
     b->brake_epoch = p->brake.epoch;
     b->sent_ns = now_ns;
     p->in_flight++;

@@ -150,6 +150,7 @@ static void on_restored(void *ctx, int err, const struct queue_budget *b)
     struct ledger *l = call.ledger;
     struct ledgers *p = l->all;
     struct budget_limits limits = l->budget.limits;
+    struct budget_learnt learnt = l->budget.learnt;
     uint64_t now_ns = clock_mono_ns();
 
     free(ctx);
@@ -162,6 +163,7 @@ static void on_restored(void *ctx, int err, const struct queue_budget *b)
         return;
     }
     budget_init(&l->budget, &limits, now_ns);
+    l->budget.learnt = learnt;
     if (b->known)
         budget_restore_level(&l->budget, b->level_micro,
                              min_u64(b->level_age_ms, AGE_MAX_MS) * NS_PER_MS, now_ns);
@@ -356,6 +358,11 @@ void ledger_drain(struct ledgers *p, enum ledger_kind l, uint64_t now_ns)
     budget_drain(&p->ledgers[l].budget, now_ns);
 }
 
+bool ledger_learn(struct ledgers *p, enum ledger_kind l, uint64_t now_ns)
+{
+    return budget_learn(&p->ledgers[l].budget, now_ns);
+}
+
 uint64_t ledger_flush(struct ledgers *p, uint64_t now_ns)
 {
     uint64_t next = NEVER;
@@ -384,6 +391,16 @@ uint64_t ledger_flush(struct ledgers *p, uint64_t now_ns)
 uint64_t ledger_left(struct ledgers *p, enum ledger_kind l, uint64_t now_ns)
 {
     return budget_left(&p->ledgers[l].budget, now_ns);
+}
+
+uint64_t ledger_burst(const struct ledgers *p, enum ledger_kind l, uint64_t now_ns)
+{
+    return budget_burst(&p->ledgers[l].budget, now_ns);
+}
+
+uint64_t ledger_pace_micro(struct ledgers *p, enum ledger_kind l, uint64_t now_ns)
+{
+    return budget_pace_micro(&p->ledgers[l].budget, LANE_URGENT, now_ns);
 }
 
 uint64_t ledger_spent_total(const struct ledgers *p, enum ledger_kind l)

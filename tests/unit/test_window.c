@@ -551,7 +551,7 @@ static void a_lane_that_is_owed_its_share_may_take_what_the_urgent_wait_for(void
     push_as(w, (struct push){.lane = LANE_URGENT}, "a b");
     push_as(w, (struct push){.lane = LANE_BULK}, "c d");
     w->grant.units[LEDGER_PURGE] = 2;
-    lanes_account(&w->lanes, LANE_URGENT, 100);
+    lanes_account(&w->lanes, LANE_URGENT, 100, 0);
     b = pick(w);
     assert_int_equal(b->lane, LANE_BULK);
     finish(w, b, OUTCOME_PURGED);
