@@ -403,6 +403,11 @@ uint64_t ledger_pace_micro(struct ledgers *p, enum ledger_kind l, uint64_t now_n
     return budget_pace_micro(&p->ledgers[l].budget, LANE_URGENT, now_ns);
 }
 
+uint64_t ledger_at_once(struct ledgers *p, enum ledger_kind l, enum lane lane, uint64_t now_ns)
+{
+    return budget_available(&p->ledgers[l].budget, lane, now_ns);
+}
+
 uint64_t ledger_spent_total(const struct ledgers *p, enum ledger_kind l)
 {
     return p->ledgers[l].spent_total;

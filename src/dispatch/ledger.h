@@ -58,5 +58,7 @@ uint64_t ledger_left(struct ledgers *p, enum ledger_kind l, uint64_t now_ns);
 uint64_t ledger_burst(const struct ledgers *p, enum ledger_kind l, uint64_t now_ns);
 /* What may be spent per second until more leaves the window, in millionths of a unit. */
 uint64_t ledger_pace_micro(struct ledgers *p, enum ledger_kind l, uint64_t now_ns);
+/* What the lane could still request now. */
+uint64_t ledger_at_once(struct ledgers *p, enum ledger_kind l, enum lane lane, uint64_t now_ns);
 uint64_t ledger_spent_total(const struct ledgers *p,
                             enum ledger_kind l); /* since the process began */
