@@ -14,7 +14,7 @@
 
 /* A lane that got nothing for this long goes first, however little it is owed: the share of a lane
  * may be less than a unit per second. */
-static const uint64_t patience_ns[LANE_N] = {NEVER, 5 * NS_PER_S, 30 * NS_PER_S};
+static const uint64_t patience_ns[LANE_N] = {NS_PER_S / 2, 5 * NS_PER_S, 30 * NS_PER_S};
 
 /* What is owed to a lane is at most one full batch, so that a lane that got nothing for a while
  * does not send a burst afterwards. */

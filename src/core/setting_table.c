@@ -323,7 +323,7 @@ static const struct setting table[] = {
     {.name = "lanes.urgent.burst_leaves",
      ACCOUNT(urgent.burst_leaves),
      NUMBER(0, 100),
-     .fallback = "10"},
+     .fallback = "20"},
     {GROUP(SETTING_ACCOUNT, "lanes.normal")},
     {.name = "lanes.normal.linger_ms",
      ACCOUNT(normal.linger_ms),

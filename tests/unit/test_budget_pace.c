@@ -20,7 +20,7 @@ static struct budget_limits limits_of(uint64_t units, uint64_t window_ns)
     return (struct budget_limits){.units = units,
                                   .window_ns = window_ns,
                                   .burst = max_u64(units / 2, 1),
-                                  .leaves = {10, 50, 75}};
+                                  .leaves = {20, 50, 75}};
 }
 
 static struct budget_limits fastly_hour(void)

@@ -128,7 +128,7 @@ static void portions_are_right_up_to_the_ends_of_the_settings(void **state)
                                                window_ns,
                                                1 + rng_below(&rng, units[u]),
                                                rng_below(&rng, units[u]),
-                                               {10, 50, 75}};
+                                               {20, 50, 75}};
                 struct budget *b = alloc_bytes(sizeof(*b));
                 uint64_t there, portion;
 
