@@ -12,8 +12,9 @@
  * second no service waits long behind another, large enough that full batches need few rounds. */
 #define QUANTUM 32u
 
-/* A lane that got nothing for this long goes first, however little it is owed: the share of a lane
- * may be less than a unit per second. */
+/* A lane that got nothing for this long goes before a lane that is owed its share, and the lower
+ * lanes then get a unit, however little they are owed: the share of a lane may be less than a unit
+ * per second. */
 static const uint64_t patience_ns[LANE_N] = {NS_PER_S / 2, 5 * NS_PER_S, 30 * NS_PER_S};
 
 /* What is owed to a lane is at most one full batch, so that a lane that got nothing for a while
@@ -425,19 +426,25 @@ static bool is_impatient(const struct lanes *l, enum lane lane, uint64_t now_ns)
     return has_work(l, lane) && now_ns >= add_time(l->served_ns[lane], patience_ns[lane]);
 }
 
+/* Lower ranks go first, and in a rank the urgent lane. */
+static int rank(const struct lanes *l, enum lane lane, uint64_t now_ns)
+{
+    if (is_impatient(l, lane, now_ns))
+        return lane == LANE_URGENT ? 1 : 0;
+    return is_owed(l, lane) ? 2 : 3;
+}
+
 void lanes_order(const struct lanes *l, uint64_t now_ns, enum lane order[LANE_N])
 {
     int n = 0;
 
-    for (int first = 1; first >= 0; first--)
-        for (int lane = 0; lane < LANE_N; lane++) {
-            bool owed = is_owed(l, (enum lane)lane) || is_impatient(l, (enum lane)lane, now_ns);
-
-            if (owed == (bool)first)
+    for (int of = 0; of <= 3; of++)
+        for (int lane = 0; lane < LANE_N; lane++)
+            if (rank(l, (enum lane)lane, now_ns) == of)
                 order[n++] = (enum lane)lane;
-        }
 }
 
+/* Whether the lane goes before one with work above it only because it waited for long. */
 static bool overtakes(const struct lanes *l, enum lane lane, uint64_t now_ns)
 {
     bool others = false;
@@ -447,13 +454,10 @@ static bool overtakes(const struct lanes *l, enum lane lane, uint64_t now_ns)
     return others && is_impatient(l, lane, now_ns);
 }
 
-/* Impatience alone is worth what is owed, or one unit, and no waiting for more. */
-static void limit_to_owed(const struct lanes *l, enum lane lane, struct grant *rest)
+static void limit_to_one(struct grant *rest)
 {
-    int64_t owed = l->owed_centi[lane] / 100;
-
     for (int ledger = 0; ledger < LEDGER_N; ledger++) {
-        rest->units[ledger] = min_u64(rest->units[ledger], owed > 1 ? (uint64_t)owed : 1);
+        rest->units[ledger] = min_u64(rest->units[ledger], 1);
         rest->more[ledger] = false;
     }
 }
@@ -471,8 +475,8 @@ struct batch *lanes_next(struct lanes *l, const struct grant *grant, uint64_t no
         for (int before = 0; before < i; before++)
             if (order[before] < order[i])
                 keep_for(l, order[before], now_ns, &rest);
-        if (overtakes(l, order[i], now_ns) && !is_owed(l, order[i]))
-            limit_to_owed(l, order[i], &rest);
+        if (overtakes(l, order[i], now_ns))
+            limit_to_one(&rest);
         b = lanes_pick(l, order[i], &rest, now_ns, ready_ns);
     }
     return b;

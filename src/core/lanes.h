@@ -94,8 +94,8 @@ uint64_t lanes_want(const struct lanes *l, enum lane lane, enum ledger_kind ledg
 /* Whether something in the lane is ready to be sent and waits only for budget and its turn. */
 bool lanes_overdue(const struct lanes *l, enum lane lane, enum ledger_kind ledger, uint64_t now_ns);
 
-/* The order in which lanes are to be tried now: first those that are owed their minimum share, then
- * by urgency. */
+/* The order in which lanes are to be tried now: those that got nothing for long, those that are
+ * owed their minimum share, then by urgency. */
 void lanes_order(const struct lanes *l, uint64_t now_ns, enum lane order[LANE_N]);
 
 /* Records that the lane has spent `cost`, to keep track of the minimum shares. */
