@@ -149,6 +149,7 @@ static void a_burst_is_paid_for_by_the_pace_until_it_has_left_the_window(void **
     for (uint64_t s = 0; s < 355; s++) {
         h->now_ns += NS_PER_S;
         spend(h, budget_available(&h->b, LANE_NORMAL, h->now_ns), 0);
+        assert_int_equal(budget_available(&h->b, LANE_NORMAL, h->now_ns), 0);
         assert_in_range(pace(h, LANE_NORMAL), 13700000, 14100000);
     }
     assert_in_range(budget_left(&h->b, h->now_ns), 25, 150);
