@@ -96,7 +96,7 @@ uint64_t budget_pace_micro(struct budget *b, enum lane lane, uint64_t now_ns);
 void budget_reserve(struct budget *b, uint64_t cost, uint64_t now_ns);   /* tokens -> open */
 void budget_give_back(struct budget *b, uint64_t cost, uint64_t now_ns); /* open -> tokens */
 void budget_book(struct budget *b, uint64_t cost, uint64_t now_ns);      /* open -> spent */
-/* Handles a 429 although our count was within the budget. Empties the bucket down to the floor of
+/* Handles a 429 when the budget is spent by our count, too. Empties the bucket down to the floor of
  * the lowest lane, so that all lanes continue at the pace of the refill and none waits for its
  * floor. */
 void budget_drain(struct budget *b, uint64_t now_ns);

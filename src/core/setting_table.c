@@ -343,7 +343,7 @@ static const struct setting table[] = {
      ACCOUNT(max_in_flight),
      NUMBER(1, 10000),
      .fallback = "64",
-     .sentence = "Maximum number of requests in flight."},
+     .sentence = "Maximum number of requests in flight. One place in 16 is for the urgent lane."},
     {.name = "connect_timeout_ms",
      ACCOUNT(connect_timeout_ms),
      NUMBER(1, 600000),

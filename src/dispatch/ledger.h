@@ -43,7 +43,7 @@ void ledger_book(struct ledgers *p, enum ledger_kind l, uint64_t cost, uint64_t 
  * arrived. */
 void ledger_book_late(struct ledgers *p, enum ledger_kind l, uint64_t cost, uint64_t now_ns);
 void ledger_drain(struct ledgers *p, enum ledger_kind l,
-                  uint64_t now_ns); /* after a 429, whatever its reason */
+                  uint64_t now_ns); /* after a 429 when our count was full as well */
 /* Halves the burst for a window, if our count says that there was room when the 429 came. Returns
  * whether it did. What was learnt survives a take-over of ours, for Redis does not know it. */
 bool ledger_learn(struct ledgers *p, enum ledger_kind l, uint64_t now_ns);

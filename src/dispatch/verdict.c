@@ -86,13 +86,16 @@ static void on_purged(struct judged *v)
         retry_later(v, &again, "the reply never named this key", ATTEMPT_COUNTS);
 }
 
-/* Fastly counts over less than our window, or another client spends. */
+/* If there was room in the budget by our count, Fastly counts over less than our window, or another
+ * client spends: less is sent at once from now on. Otherwise nothing is sent at once. */
 static void learn(struct judged *v)
 {
     struct dispatch *d = v->d;
 
-    if (!ledger_learn(d->ledgers, v->b->ledger, v->now.mono_ns))
+    if (!ledger_learn(d->ledgers, v->b->ledger, v->now.mono_ns)) {
+        ledger_drain(d->ledgers, v->b->ledger, v->now.mono_ns);
         return;
+    }
     d->counts.learnt++;
     log_warn("By our count there was room in the budget: from now on less is sent at once",
              "account=%s burst=%llu for_s=%u", d->account->name,
@@ -113,7 +116,6 @@ static void on_throttled(struct judged *v)
                  (unsigned long long)ledger_left(d->ledgers, v->b->ledger, v->now.mono_ns));
         learn(v);
     }
-    ledger_drain(d->ledgers, v->b->ledger, v->now.mono_ns);
     send_put_batch_back(d, v->b);
 }
 
