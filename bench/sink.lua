@@ -28,6 +28,11 @@ function sink.answer_batch()
     ngx.print("{ ", pairs:sub(1, -3), " }\n")
 end
 
+function sink.answer_url()
+    ngx.sleep(REPLY_TIME_S)
+    ngx.print('{"status":"ok","id":"17722-1500509140-5286"}\n')
+end
+
 -- Records the delay of a request: its URL contains the time of the push.
 function sink.note_arrival()
     local at = now_us()

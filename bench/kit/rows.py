@@ -70,6 +70,13 @@ wait_max_ms |   longest, ms | 2 |
 wait_full_p50_ms | with {held} bulk keys waiting: p50, ms | 2 |
 wait_full_p99_ms |   p99, ms | 2 | <= 5
 wait_full_max_ms |   longest, ms | 2 |
+fresh_keys_s | {fresh} keys pushed, nothing spent of 100,000 an hour, 20 ms reply time: last answer after, s | 2 | <= 1
+fresh_keys_fill |   keys per request, of 256 at most | 1 |
+fresh_urls_s | the same with URLs, and urgent ones pushed meanwhile | 2 | <= 10
+fresh_urls_ratio |   of what 64 in flight can do | 2 | >= 0.80
+fresh_wait_p50_ms |   urgent URL meanwhile, push to wire: p50, ms | 2 |
+fresh_wait_p99_ms |   p99, ms | 2 | <= 5
+fresh_wait_max_ms |   longest, ms | 2 |
 idle_wakeups | idle, HTTP endpoint open: wake-ups per second | 1 | <= 5
 idle_cpu_ms |   CPU ms per second | 2 |
 idle_mb |   resident memory, MB | 1 | <= 15
@@ -159,7 +166,7 @@ def growth_rows(sizes):
 
 def rows(size):
     """Yields (name, description, decimals, goal) for each row, and (None, section, None, None) for each section."""
-    text = ROWS.format(held=f"{size.held:,}", hundredth=f"{size.held // 100:,}",
+    text = ROWS.format(held=f"{size.held:,}", fresh=f"{size.fresh:,}", hundredth=f"{size.held // 100:,}",
                        growth="\n".join(growth_rows(size.growth)),
                        peers="\n".join(peer_rows()) + "\n",
                        held_budget="\n".join(budget_rows()))

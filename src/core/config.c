@@ -81,7 +81,7 @@ uint64_t config_job_max_bytes(const struct config *c)
 
 uint64_t config_burst(const struct config_budget *b)
 {
-    return b->burst ? b->burst : max_u64(b->purges / 20, 1);
+    return b->burst ? b->burst : max_u64(b->purges / 2, 1);
 }
 
 const struct config_account *config_account(const struct config *c, const char *name)

@@ -39,7 +39,7 @@ struct config_service {
 struct config_budget {
     uint64_t purges;   /* cost units per window */
     uint32_t per_s;    /* the window; 3600 is Fastly's hour */
-    uint64_t burst;    /* token bucket capacity; 0 = 5 % of purges */
+    uint64_t burst;    /* token bucket capacity; 0 = half of purges */
     uint64_t headroom; /* reserved for people and tools that purge without purgeline */
     enum batch_cost batch_cost;
     bool separate; /* URLs and keys each have their own budget of this size */
@@ -52,6 +52,8 @@ struct config_writes {
 
 struct config_lane {
     uint32_t linger_ms;
+    uint32_t burst_leaves; /* what a burst leaves of the budget for the rest of the window, in
+                              percent */
 };
 
 struct config_account {
@@ -206,7 +208,7 @@ uint64_t config_heads_max_bytes(const struct config *c);
  * them. Larger jobs must be refused when they are pushed. */
 uint64_t config_job_max_bytes(const struct config *c);
 
-/* The effective burst: the configured one or 5 % of the purges, at least 1. */
+/* The effective burst: the configured one or half of the purges, at least 1. */
 uint64_t config_burst(const struct config_budget *b);
 
 /* The first address that other machines can reach; p == NULL if there is none. */

@@ -12,6 +12,11 @@
  * second no service waits long behind another, large enough that full batches need few rounds. */
 #define QUANTUM 32u
 
+/* A lane that got nothing for this long goes before a lane that is owed its share, and the lower
+ * lanes then get a unit, however little they are owed: the share of a lane may be less than a unit
+ * per second. */
+static const uint64_t patience_ns[LANE_N] = {NS_PER_S / 2, 5 * NS_PER_S, 30 * NS_PER_S};
+
 /* What is owed to a lane is at most one full batch, so that a lane that got nothing for a while
  * does not send a burst afterwards. */
 #define OWED_MAX FASTLY_BATCH_MAX_KEYS
@@ -115,12 +120,19 @@ static void count(struct lanes *l, struct flow *f, const struct pending *t, int 
     l->cost[f->lane][lanes_ledger(l, form)] += (uint64_t)sign;
 }
 
+static bool has_work(const struct lanes *l, enum lane lane)
+{
+    return l->waiting[lane] > 0 || !list_empty(&l->suspects[lane]);
+}
+
 static struct flow *enter(struct lanes *l, struct pending *t)
 {
     struct flow *f = flow_of(l, t->lane, t->service);
 
     must(list_empty(&t->link));
     t->state = PENDING_WAITING;
+    if (!has_work(l, (enum lane)f->lane))
+        l->served_ns[f->lane] = (uint64_t)t->since_us * 1000;
     if (f->total == 0)
         list_push_back(&l->active[f->lane], &f->ring);
     count(l, f, t, 1);
@@ -401,29 +413,6 @@ static void keep_for(const struct lanes *l, enum lane lane, uint64_t now_ns, str
             min_u64(rest->units[ledger], lanes_want(l, lane, (enum ledger_kind)ledger, now_ns));
 }
 
-struct batch *lanes_next(struct lanes *l, const struct grant *grant, uint64_t now_ns,
-                         uint64_t *ready_ns)
-{
-    enum lane order[LANE_N];
-    struct batch *b = NULL;
-
-    lanes_order(l, order);
-    for (int i = 0; i < LANE_N && !b; i++) {
-        struct grant rest = *grant;
-
-        for (int before = 0; before < i; before++)
-            if (order[before] < order[i])
-                keep_for(l, order[before], now_ns, &rest);
-        b = lanes_pick(l, order[i], &rest, now_ns, ready_ns);
-    }
-    return b;
-}
-
-static bool has_work(const struct lanes *l, enum lane lane)
-{
-    return l->waiting[lane] > 0 || !list_empty(&l->suspects[lane]);
-}
-
 static bool is_owed(const struct lanes *l, enum lane lane)
 {
     uint64_t enough = min_u64(QUANTUM, l->waiting[lane]);
@@ -432,18 +421,70 @@ static bool is_owed(const struct lanes *l, enum lane lane)
            (uint64_t)l->owed_centi[lane] >= enough * 100;
 }
 
-void lanes_order(const struct lanes *l, enum lane order[LANE_N])
+static bool is_impatient(const struct lanes *l, enum lane lane, uint64_t now_ns)
+{
+    return has_work(l, lane) && now_ns >= add_time(l->served_ns[lane], patience_ns[lane]);
+}
+
+/* Lower ranks go first, and in a rank the urgent lane. */
+static int rank(const struct lanes *l, enum lane lane, uint64_t now_ns)
+{
+    if (is_impatient(l, lane, now_ns))
+        return lane == LANE_URGENT ? 1 : 0;
+    return is_owed(l, lane) ? 2 : 3;
+}
+
+void lanes_order(const struct lanes *l, uint64_t now_ns, enum lane order[LANE_N])
 {
     int n = 0;
 
-    for (int owed = 1; owed >= 0; owed--)
+    for (int of = 0; of <= 3; of++)
         for (int lane = 0; lane < LANE_N; lane++)
-            if (is_owed(l, (enum lane)lane) == (bool)owed)
+            if (rank(l, (enum lane)lane, now_ns) == of)
                 order[n++] = (enum lane)lane;
 }
 
-void lanes_account(struct lanes *l, enum lane lane, uint32_t cost)
+/* Whether the lane goes before one with work above it only because it waited for long. */
+static bool overtakes(const struct lanes *l, enum lane lane, uint64_t now_ns)
 {
+    bool others = false;
+
+    for (int above = 0; above < (int)lane; above++)
+        others |= has_work(l, (enum lane)above);
+    return others && is_impatient(l, lane, now_ns);
+}
+
+static void limit_to_one(struct grant *rest)
+{
+    for (int ledger = 0; ledger < LEDGER_N; ledger++) {
+        rest->units[ledger] = min_u64(rest->units[ledger], 1);
+        rest->more[ledger] = false;
+    }
+}
+
+struct batch *lanes_next(struct lanes *l, const struct grant *grant, uint64_t now_ns,
+                         uint64_t *ready_ns)
+{
+    enum lane order[LANE_N];
+    struct batch *b = NULL;
+
+    lanes_order(l, now_ns, order);
+    for (int i = 0; i < LANE_N && !b; i++) {
+        struct grant rest = *grant;
+
+        for (int before = 0; before < i; before++)
+            if (order[before] < order[i])
+                keep_for(l, order[before], now_ns, &rest);
+        if (overtakes(l, order[i], now_ns))
+            limit_to_one(&rest);
+        b = lanes_pick(l, order[i], &rest, now_ns, ready_ns);
+    }
+    return b;
+}
+
+void lanes_account(struct lanes *l, enum lane lane, uint32_t cost, uint64_t now_ns)
+{
+    l->served_ns[lane] = now_ns;
     for (int other = 0; other < LANE_N; other++) {
         int64_t *owed = &l->owed_centi[other];
 

@@ -52,6 +52,7 @@ struct lanes {
     uint64_t waiting[LANE_N];        /* targets, without suspects */
     uint64_t cost[LANE_N][LEDGER_N]; /* cost of everything waiting, suspects included */
     int64_t owed_centi[LANE_N];      /* owed of its minimum share, in hundredths of a unit */
+    uint64_t served_ns[LANE_N];      /* when it last got something, or its work began to wait */
     uint64_t *paused_until;          /* per service: monotonic ns, 0 = not paused */
     uint64_t pauses_end;             /* when the last of these pauses ends */
     bool *all_busy;                  /* per service: a purge-all is in flight */
@@ -93,12 +94,12 @@ uint64_t lanes_want(const struct lanes *l, enum lane lane, enum ledger_kind ledg
 /* Whether something in the lane is ready to be sent and waits only for budget and its turn. */
 bool lanes_overdue(const struct lanes *l, enum lane lane, enum ledger_kind ledger, uint64_t now_ns);
 
-/* The order in which lanes are to be tried now: first those that are owed their minimum share, then
- * by urgency. */
-void lanes_order(const struct lanes *l, enum lane order[LANE_N]);
+/* The order in which lanes are to be tried now: those that got nothing for long, those that are
+ * owed their minimum share, then by urgency. */
+void lanes_order(const struct lanes *l, uint64_t now_ns, enum lane order[LANE_N]);
 
 /* Records that the lane has spent `cost`, to keep track of the minimum shares. */
-void lanes_account(struct lanes *l, enum lane lane, uint32_t cost);
+void lanes_account(struct lanes *l, enum lane lane, uint32_t cost, uint64_t now_ns);
 
 /* The cost of a batch of n targets of this form, and the ledger it is charged to. */
 uint32_t lanes_cost(const struct lanes *l, enum form form, uint32_t targets);

@@ -87,14 +87,27 @@ void pace_remove(struct pace *p, struct batch *b, struct pending *t)
     b->cost = b->count ? lanes_cost(&p->lanes, b->form, b->count) : 0;
 }
 
+/* A burst fills all that may be in flight for seconds. A few places are therefore kept for urgent
+ * purges, so that none has to wait for an answer. */
+#define KEPT_FOR_URGENT 16 /* one of so many */
+
+static struct batch *next_batch(struct pace *p, uint64_t now_ns, uint64_t *next_ns)
+{
+    uint32_t limit = brake_limit(&p->brake, p->max_in_flight, now_ns);
+
+    if (p->in_flight >= limit)
+        return NULL;
+    if (p->in_flight >= limit - limit / KEPT_FOR_URGENT)
+        return lanes_pick(&p->lanes, LANE_URGENT, &p->grant, now_ns, next_ns);
+    return lanes_next(&p->lanes, &p->grant, now_ns, next_ns);
+}
+
 struct batch *pace_pick(struct pace *p, struct now now, struct list *expired, uint64_t *next_ns)
 {
     struct batch *b;
 
     list_init(expired);
-    if (p->in_flight >= brake_limit(&p->brake, p->max_in_flight, now.mono_ns))
-        return NULL;
-    b = lanes_next(&p->lanes, &p->grant, now.mono_ns, next_ns);
+    b = next_batch(p, now.mono_ns, next_ns);
     if (!b)
         return NULL;
     list_each_safe(it, next, &b->targets) {
@@ -121,7 +134,7 @@ bool pace_begin(struct pace *p, struct batch *b, uint64_t now_ns)
     list_each(it, &b->absorbed)
         window_sent(&p->window, pending_of(it));
     pace_take_back(p, b->ledger, b->cost);
-    lanes_account(&p->lanes, b->lane, b->cost);
+    lanes_account(&p->lanes, b->lane, b->cost, now_ns);
     b->brake_epoch = p->brake.epoch;
     b->sent_ns = now_ns;
     p->in_flight++;

@@ -46,7 +46,7 @@ struct dispatch_counts {
     uint64_t requests[FORM_N], answers[ANSWER_N], verdicts[VERDICT_N];
     uint64_t targets_purged, batch_keys;
     uint64_t jobs[OUTCOME_N]; /* that ended */
-    uint64_t retries, throttled, bisected, missing;
+    uint64_t retries, throttled, learnt, bisected, missing;
     /* Durations. A job's age is the difference between this machine's clock now and the clock of
      * Redis at the push (the milliseconds of the job's id); an age below 0 counts as 0. */
     struct histogram to_wire[LANE_N];   /* for each target: from the push of its oldest job in the

@@ -150,6 +150,7 @@ static void on_restored(void *ctx, int err, const struct queue_budget *b)
     struct ledger *l = call.ledger;
     struct ledgers *p = l->all;
     struct budget_limits limits = l->budget.limits;
+    struct budget_learnt learnt = l->budget.learnt;
     uint64_t now_ns = clock_mono_ns();
 
     free(ctx);
@@ -162,6 +163,7 @@ static void on_restored(void *ctx, int err, const struct queue_budget *b)
         return;
     }
     budget_init(&l->budget, &limits, now_ns);
+    l->budget.learnt = learnt;
     if (b->known)
         budget_restore_level(&l->budget, b->level_micro,
                              min_u64(b->level_age_ms, AGE_MAX_MS) * NS_PER_MS, now_ns);
@@ -269,27 +271,19 @@ static void ask_redis(struct ledger *l)
     queue_spend(l->all->queue, &spend, on_answer, call);
 }
 
-__extension__ typedef unsigned __int128 u128; /* units may be up to 1e12 */
-
-/* The smallest portion worth a request: about a second's worth of an hourly budget. In a short
- * window it is a tenth of a second's worth, but so small that leaving it unspent does not matter.
- */
-static uint64_t crumb(const struct budget *b, enum lane lane, uint64_t missing)
+/* Urgent purges are worth a request each. */
+static uint64_t crumb(struct budget *b, enum lane lane, uint64_t missing, uint64_t now_ns)
 {
-    const struct budget_limits *limits = &b->limits;
-    uint64_t per_100ms = (uint64_t)((u128)limits->units * (NS_PER_S / 10) / limits->window_ns);
-    uint64_t least = max_u64(limits->units / BUDGET_BINS, min_u64(per_100ms, limits->units / 500));
-
     if (lane == LANE_URGENT)
         return 1;
-    return max_u64(min_u64(min_u64(least, missing), budget_largest(b, lane)), 1);
+    return min_u64(budget_crumb(b, lane, now_ns), max_u64(missing, 1));
 }
 
 uint64_t ledger_portion(struct budget *b, enum lane lane, uint64_t missing, uint64_t now_ns,
                         uint64_t *when_ns)
 {
     uint64_t most = min_u64(missing, max_u64(b->limits.units / BUDGET_BINS, ASK_MIN));
-    uint64_t available = budget_available(b, lane, now_ns), least = crumb(b, lane, most);
+    uint64_t available = budget_available(b, lane, now_ns), least = crumb(b, lane, most, now_ns);
 
     if (available >= least)
         return min_u64(most, available);
@@ -364,6 +358,11 @@ void ledger_drain(struct ledgers *p, enum ledger_kind l, uint64_t now_ns)
     budget_drain(&p->ledgers[l].budget, now_ns);
 }
 
+bool ledger_learn(struct ledgers *p, enum ledger_kind l, uint64_t now_ns)
+{
+    return budget_learn(&p->ledgers[l].budget, now_ns);
+}
+
 uint64_t ledger_flush(struct ledgers *p, uint64_t now_ns)
 {
     uint64_t next = NEVER;
@@ -392,6 +391,21 @@ uint64_t ledger_flush(struct ledgers *p, uint64_t now_ns)
 uint64_t ledger_left(struct ledgers *p, enum ledger_kind l, uint64_t now_ns)
 {
     return budget_left(&p->ledgers[l].budget, now_ns);
+}
+
+uint64_t ledger_burst(const struct ledgers *p, enum ledger_kind l, uint64_t now_ns)
+{
+    return budget_burst(&p->ledgers[l].budget, now_ns);
+}
+
+uint64_t ledger_pace_micro(struct ledgers *p, enum ledger_kind l, uint64_t now_ns)
+{
+    return budget_pace_micro(&p->ledgers[l].budget, LANE_URGENT, now_ns);
+}
+
+uint64_t ledger_at_once(struct ledgers *p, enum ledger_kind l, enum lane lane, uint64_t now_ns)
+{
+    return budget_available(&p->ledgers[l].budget, lane, now_ns);
 }
 
 uint64_t ledger_spent_total(const struct ledgers *p, enum ledger_kind l)

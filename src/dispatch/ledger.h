@@ -43,7 +43,10 @@ void ledger_book(struct ledgers *p, enum ledger_kind l, uint64_t cost, uint64_t 
  * arrived. */
 void ledger_book_late(struct ledgers *p, enum ledger_kind l, uint64_t cost, uint64_t now_ns);
 void ledger_drain(struct ledgers *p, enum ledger_kind l,
-                  uint64_t now_ns); /* after a 429: another client uses the budget */
+                  uint64_t now_ns); /* after a 429 when our count was full as well */
+/* Halves the burst for a window, if our count says that there was room when the 429 came. Returns
+ * whether it did. What was learnt survives a take-over of ours, for Redis does not know it. */
+bool ledger_learn(struct ledgers *p, enum ledger_kind l, uint64_t now_ns);
 /* Writes bookings to Redis that have waited for the length of a bin. Returns when to call it
  * again. */
 uint64_t ledger_flush(struct ledgers *p, uint64_t now_ns);
@@ -52,5 +55,10 @@ uint64_t ledger_flush(struct ledgers *p, uint64_t now_ns);
 struct queue_clock ledger_clock(const struct ledgers *p, struct now now);
 
 uint64_t ledger_left(struct ledgers *p, enum ledger_kind l, uint64_t now_ns);
+uint64_t ledger_burst(const struct ledgers *p, enum ledger_kind l, uint64_t now_ns);
+/* What may be spent per second until more leaves the window, in millionths of a unit. */
+uint64_t ledger_pace_micro(struct ledgers *p, enum ledger_kind l, uint64_t now_ns);
+/* What the lane could still request now. */
+uint64_t ledger_at_once(struct ledgers *p, enum ledger_kind l, enum lane lane, uint64_t now_ns);
 uint64_t ledger_spent_total(const struct ledgers *p,
                             enum ledger_kind l); /* since the process began */

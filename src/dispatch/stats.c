@@ -109,6 +109,10 @@ OF_DISPATCH(value_in_flight, d->pace.in_flight)
 OF_DISPATCH(value_max_in_flight, d->account->max_in_flight)
 OF_DISPATCH(value_left, ledger_left(d->ledgers, (enum ledger_kind)i, s->now.mono_ns))
 OF_DISPATCH(value_units, budget_limits_of(d->account, (enum ledger_kind)i).units)
+OF_DISPATCH(value_burst, ledger_burst(d->ledgers, (enum ledger_kind)i, s->now.mono_ns))
+OF_DISPATCH(value_pace, ledger_pace_micro(d->ledgers, (enum ledger_kind)i, s->now.mono_ns) / 1000)
+OF_DISPATCH(value_at_once, ledger_at_once(d->ledgers, LEDGER_PURGE, (enum lane)i, s->now.mono_ns))
+OF_DISPATCH(value_learnt, d->counts.learnt)
 OF_DISPATCH(value_spent, ledger_spent_total(d->ledgers, (enum ledger_kind)i))
 OF_DISPATCH(value_taken, intake_counts(d->intake)->jobs)
 OF_DISPATCH(value_targets, intake_counts(d->intake)->targets)
@@ -153,6 +157,12 @@ static bool counts_budget(const struct stats_subject *s, size_t i)
     if (s->dispatch->state != DISPATCH_LEADING)
         return false;
     return i == LEDGER_PURGE || (i == LEDGER_URL ? a->budget.separate : a->allow_purge_all);
+}
+
+static bool counts_lanes(const struct stats_subject *s, size_t i)
+{
+    (void)i;
+    return counts_budget(s, LEDGER_PURGE);
 }
 
 /* -- the tables ------------------------------------------------------------------------------ */
@@ -282,6 +292,26 @@ const struct stats_item dispatch_stats[] = {
      LEDGERS,
      .holds = counts_budget,
      .value = value_units},
+    {.names = (const char *const[]){"budget_burst", NULL, NULL},
+     .metric = "purgeline_budget_burst",
+     .help = "Budget units that may be spent at once: the setting, or less for a while after a 429 "
+             "although units were left.",
+     LEDGERS,
+     .holds = counts_budget,
+     .value = value_burst},
+    {.names = (const char *const[]){"budget_pace_milli", NULL, NULL},
+     .metric = "purgeline_budget_pace_milli",
+     .help = "Thousandths of a budget unit that can be spent per second until more leaves the "
+             "window.",
+     LEDGERS,
+     .holds = counts_budget,
+     .value = value_pace},
+    {.names = (const char *const[]){"at_once_urgent", "at_once_normal", "at_once_bulk"},
+     .metric = "purgeline_budget_at_once",
+     .help = "Budget units that the lane could spend at once now.",
+     LANES,
+     .holds = counts_lanes,
+     .value = value_at_once},
     {.names = (const char *const[]){"spent", NULL, NULL},
      .metric = "purgeline_budget_spent_total",
      .help = "Budget units spent.",
@@ -364,6 +394,13 @@ const struct stats_item dispatch_stats[] = {
      .type = STATS_COUNTER,
      ALONE,
      .value = value_throttled},
+    {.names = ONE("bursts_halved"),
+     .metric = "purgeline_bursts_halved_total",
+     .help = "Times that a 429 came although units of the budget were left, and the burst was "
+             "halved.",
+     .type = STATS_COUNTER,
+     ALONE,
+     .value = value_learnt},
     {.names = ONE("bisected"),
      .metric = "purgeline_bisections_total",
      .help = "Refused batches that were split in halves.",

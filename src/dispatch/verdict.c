@@ -86,17 +86,36 @@ static void on_purged(struct judged *v)
         retry_later(v, &again, "the reply never named this key", ATTEMPT_COUNTS);
 }
 
+/* If there was room in the budget by our count, Fastly counts over less than our window, or another
+ * client spends: less is sent at once from now on. Otherwise nothing is sent at once. */
+static void learn(struct judged *v)
+{
+    struct dispatch *d = v->d;
+
+    if (!ledger_learn(d->ledgers, v->b->ledger, v->now.mono_ns)) {
+        ledger_drain(d->ledgers, v->b->ledger, v->now.mono_ns);
+        return;
+    }
+    d->counts.learnt++;
+    log_warn("By our count there was room in the budget: from now on less is sent at once",
+             "account=%s burst=%llu for_s=%u", d->account->name,
+             (unsigned long long)ledger_burst(d->ledgers, v->b->ledger, v->now.mono_ns),
+             v->b->ledger == LEDGER_WRITE ? d->account->writes.per_s : d->account->budget.per_s);
+}
+
 static void on_throttled(struct judged *v)
 {
     struct dispatch *d = v->d;
 
     d->counts.throttled++;
-    if (brake_hold(&d->pace.brake, BRAKE_THROTTLE, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
+    if (brake_hold(&d->pace.brake, BRAKE_THROTTLE, v->b->brake_epoch, v->j.wait_ms,
+                   v->now.mono_ns)) {
         log_warn("Fastly throttles this account (429); sending is held until it may continue",
                  "account=%s wait_ms=%llu left_by_our_count=%llu", d->account->name,
                  (unsigned long long)brake_wait_ms(&d->pace.brake, v->now.mono_ns),
                  (unsigned long long)ledger_left(d->ledgers, v->b->ledger, v->now.mono_ns));
-    ledger_drain(d->ledgers, v->b->ledger, v->now.mono_ns);
+        learn(v);
+    }
     send_put_batch_back(d, v->b);
 }
 

@@ -104,6 +104,7 @@ static void take_report(struct overview_cache_account *s, struct span text)
     if (s->targets_per_job < 0)
         s->targets_per_job = 0;
     s->budget_left = whole(member(j, "budget_left"));
+    s->pace_per_ms = member(j, "budget_pace_milli") / 1e6;
     s->writes_known = json_is_integer(json_object_get(j, "write_budget_left"));
     s->writes_left = whole(member(j, "write_budget_left"));
     for (int lane = 0; lane < LANE_N; lane++) {
@@ -111,6 +112,8 @@ static void take_report(struct overview_cache_account *s, struct span text)
 
         snprintf(name, sizeof(name), "lost_%s", lane_names[lane]);
         s->lost[lane] = member(j, name) > 0;
+        snprintf(name, sizeof(name), "at_once_%s", lane_names[lane]);
+        s->at_once[lane] = member(j, name);
     }
     brake = json_string_value(json_object_get(j, "brake"));
     s->held = brake && (strcmp(brake, brake_state_names[BRAKE_HELD]) == 0 ||
@@ -273,12 +276,27 @@ void overview_cache_refresh(struct overview_cache *s, overview_cache_cb *done, v
 
 /* -- estimating -- */
 
+/* The burst makes the pace slower until it has left the window; then the pace is that of the whole
+ * budget. */
+static double paced_ms(const struct overview_cache_account *s, const struct config_budget *b,
+                       double before, double at_once)
+{
+    double window_ms = b->per_s * 1000.0, whole_pace = (double)b->purges / window_ms;
+    double pace = (s->pace_per_ms > 0 ? s->pace_per_ms : whole_pace) - at_once / window_ms;
+    double in_window;
+
+    if (pace < whole_pace / 10)
+        pace = whole_pace / 10;
+    in_window = at_once + pace * window_ms;
+    if (before <= in_window)
+        return (before - at_once) / pace;
+    return window_ms + (before - in_window) / whole_pace;
+}
+
 uint64_t overview_cache_eta_ms(const struct overview_cache_account *s,
                                const struct config_account *a, enum lane lane, uint64_t cost)
 {
-    double before = (double)cost, per_ms = (double)a->budget.purges / (a->budget.per_s * 1000.0);
-    double at_once = (double)min_u64(s->budget_left, config_burst(&a->budget));
-    double linger = config_lane(a, lane)->linger_ms;
+    double before = (double)cost, linger = config_lane(a, lane)->linger_ms;
 
     if (!s->known || !s->overview.leader || s->overview.paused || s->held || s->stuck)
         return UINT64_MAX;
@@ -286,7 +304,7 @@ uint64_t overview_cache_eta_ms(const struct overview_cache_account *s,
         before += (double)s->overview.lanes[i].jobs * s->targets_per_job;
     if (a->budget.batch_cost == BATCH_COST_REQUEST)
         before /= FASTLY_BATCH_MAX_KEYS;
-    if (before <= at_once)
+    if (before <= s->at_once[lane])
         return (uint64_t)linger + HANDLING_MS;
-    return whole((before - at_once) / per_ms + linger) + HANDLING_MS;
+    return whole(paced_ms(s, &a->budget, before, s->at_once[lane]) + linger) + HANDLING_MS;
 }

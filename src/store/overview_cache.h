@@ -13,7 +13,9 @@ struct overview_cache_account {
     /* from the leader's report */
     double targets_per_job; /* that need their own purge, after merging */
     uint64_t budget_left;
-    bool writes_known; /* the report had writes_left */
+    double at_once[LANE_N]; /* units that the lane may spend now */
+    double pace_per_ms;     /* units that may be spent after that; 0: not in the report */
+    bool writes_known;      /* the report had writes_left */
     uint64_t writes_left;
     bool lost[LANE_N]; /* see intake_lane_is_lost */
     bool refused;      /* Fastly refuses the token */

@@ -120,7 +120,7 @@ static void sigterm_finishes_what_is_on_the_wire_and_keeps_the_rest_s23(void **s
     sandbox_fault(r->sandbox, "latency_ms=2500");
     push_urls(r, 100000);
     rig_start_leading(r, 0);
-    rig_await(r, rig_status(r, "in_flight") == 500);
+    rig_await(r, rig_status(r, "in_flight") == 500 - 500 / 16); /* a few are for urgent ones */
     asked_ns = clock_mono_ns();
     rig_stop(r, 0);
     assert_true(clock_mono_ns() - asked_ns < 15 * NS_PER_S);
@@ -128,7 +128,7 @@ static void sigterm_finishes_what_is_on_the_wire_and_keeps_the_rest_s23(void **s
     assert_int_equal(rig_receipts(r, "purged") +
                          (size_t)redis_server_int(r->redis, "XLEN purgeline:{main}:jobs:bulk"),
                      100000);
-    assert_true(rig_receipts(r, "purged") >= 500);
+    assert_true(rig_receipts(r, "purged") >= 500 - 500 / 16);
     rig_await(r, requests_with_status(&r->requests, 200) == rig_receipts(r, "purged"));
     assert_int_equal(requests_with_status(&r->requests, ANY_STATUS), rig_receipts(r, "purged"));
     rig_close(r);

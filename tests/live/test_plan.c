@@ -152,7 +152,7 @@ static void a_backlog_beyond_the_window_is_planned_to_its_end(void **state)
     json_t *j;
 
     assert_int_equal(shell_run(&w->shell, "seq 5000 | $P push -q -l bulk -f -"), 0);
-    j = plan(w, 0, "PURGELINE_WINDOW=1000 $P plan --backlog --json");
+    j = plan(w, 0, "PURGELINE_WINDOW=1000 PURGELINE_BUDGET_BURST=2000 $P plan --backlog --json");
     assert_int_equal(number(j, "lanes", "bulk", "cost"), 5000);
     assert_true(json_is_true(json_object_get(json_object_get(j, "exceptions"), "windowed")));
     assert_true(number(j, "lanes", "bulk", "done_ms") > 60000);

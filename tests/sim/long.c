@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
 #include "engine.h"
@@ -82,6 +83,95 @@ int long_day(uint32_t hours)
     return verdict("a permanent backlog", hours, 99);
 }
 
+/* -- bursts in every lane -- */
+
+/* How long each lane got nothing while it had work, as Fastly saw it. */
+static struct lane_watch {
+    uint64_t pushed, arrived, since_ns, worst_ns;
+} lane_watch[LANE_N];
+static void (*witness_arrived)(const struct request *r);
+
+static void watch_lanes(const struct request *r)
+{
+    static const char first_letters[LANE_N] = {'u', 'n', 'p'};
+
+    witness_arrived(r);
+    for (size_t i = 0; r->kind == TARGET_KEY && i < r->targets->count; i++)
+        for (int lane = 0; lane < LANE_N; lane++) {
+            struct lane_watch *l = &lane_watch[lane];
+
+            if (r->targets->at[i].p[0] != first_letters[lane])
+                continue;
+            l->arrived++;
+            l->worst_ns = max_u64(l->worst_ns, r->arrived_ns - l->since_ns);
+            l->since_ns = r->arrived_ns;
+        }
+}
+
+static void push_many(enum lane lane, const char *prefix, uint32_t count)
+{
+    struct lane_watch *l = &lane_watch[lane];
+    struct store *s = fake_redis_account("main")->store;
+    char key[32];
+    struct span fields[] = {SPAN("keys"), {key, 0}, SPAN("service"), SPAN("shop")};
+    struct entry_id id;
+
+    if (l->pushed == l->arrived)
+        l->since_ns = engine_now_ns();
+    for (uint32_t i = 0; i < count; i++) {
+        fields[1].n = (size_t)snprintf(key, sizeof(key), "%s-%" PRIu64, prefix, l->pushed++);
+        must(store_push(s, lane, fields, array_len(fields), engine_redis_ms(), &id) == 0);
+    }
+}
+
+/* One urgent purge every few seconds; now and then thousands of them, or of normal ones. */
+static void push_something(void)
+{
+    uint64_t dice = rng_below(engine_rng(), 1000);
+
+    push_many(LANE_URGENT, "urgent", dice == 0 ? 3000 : 1);
+    if (dice >= 990)
+        push_many(LANE_NORMAL, "normal", (uint32_t)rng_below(engine_rng(), 30000));
+}
+
+static int tell_lanes(void)
+{
+    static const uint64_t patience_s[LANE_N] = {1, 10, 60};
+    bool good = true;
+
+    for (int i = 0; i < LANE_N; i++) {
+        const struct lane_watch *l = &lane_watch[i];
+        bool waits = l->pushed > l->arrived || i == LANE_BULK;
+        uint64_t since_ns = waits ? engine_now_ns() - l->since_ns : 0;
+        uint64_t worst_ns = max_u64(l->worst_ns, since_ns);
+
+        printf("%s: %" PRIu64 " purges, at most %.1f s without any\n", lane_names[i], l->arrived,
+               (double)worst_ns / 1e9);
+        good &= worst_ns <= patience_s[i] * NS_PER_S;
+    }
+    return good ? 0 : -1;
+}
+
+int long_bursts(uint32_t hours)
+{
+    uint64_t number;
+    int rc;
+
+    begin("100000", (uint64_t)hours * BUDGET + 100000, &number);
+    memset(lane_watch, 0, sizeof(lane_watch));
+    lane_watch[LANE_BULK].since_ns = engine_now_ns();
+    witness_arrived = fastly_watch.arrived;
+    fastly_watch.arrived = watch_lanes;
+    world_start("first", "a");
+    engine_run(engine_now_ns() + 5 * NS_PER_S);
+    while (engine_now_ns() < ENGINE_START_NS + hours * HOUR_NS && !engine_failure()) {
+        push_something();
+        engine_run(engine_now_ns() + rng_below(engine_rng(), 6 * NS_PER_S));
+    }
+    rc = tell_lanes();
+    return verdict("a backlog and bursts", hours, 99) < 0 ? -1 : rc;
+}
+
 /* -- restarts -- */
 
 static const char *leader(void)
@@ -97,6 +187,10 @@ static void minute(uint32_t n)
     bool failover = n % 10 == 9;
     char name[32];
 
+    if (rng_below(engine_rng(), 20) == 0)
+        push_many(LANE_NORMAL, "normal", (uint32_t)rng_below(engine_rng(), 30000));
+    if (rng_below(engine_rng(), 40) == 0)
+        push_many(LANE_URGENT, "urgent", (uint32_t)rng_below(engine_rng(), 30000));
     snprintf(name, sizeof(name), "%s", leader());
     world_kill(name);
     engine_run(engine_now_ns() + (failover ? 30 : 1) * NS_PER_S);
@@ -115,7 +209,7 @@ int long_restarts(uint32_t hours)
         minute(n);
     }
     engine_run(ENGINE_START_NS + hours * HOUR_NS);
-    return verdict("a restart every minute, a failover every ten", hours, 97);
+    return verdict("bursts, a restart every minute, a failover every ten", hours, 99);
 }
 
 /* -- urgent before millions -- */

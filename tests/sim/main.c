@@ -22,6 +22,7 @@ static const char help[] =
     "  -f, --from SEED     beginning with this one (default 1)\n"
     "  -p, --print SEED    write the story of that seed\n"
     "      --day HOURS     a permanent backlog against 100,000 an hour\n"
+    "      --bursts HOURS  the same, with bursts in every lane\n"
     "      --restarts HOURS   the same, with a restart every minute and a failover every ten\n"
     "      --backlog N     10,000 urgent pushes while N bulk jobs wait\n"
     "  -h, --help\n";
@@ -92,6 +93,7 @@ int main(int argc, char **argv)
                                             {"from", required_argument, NULL, 'f'},
                                             {"print", required_argument, NULL, 'p'},
                                             {"day", required_argument, NULL, 'D'},
+                                            {"bursts", required_argument, NULL, 'U'},
                                             {"restarts", required_argument, NULL, 'R'},
                                             {"backlog", required_argument, NULL, 'B'},
                                             {"help", no_argument, NULL, 'h'},
@@ -116,6 +118,8 @@ int main(int argc, char **argv)
             return print_weather(strtoull(optarg, NULL, 10));
         } else if (opt == 'D') {
             return long_day((uint32_t)strtoul(optarg, NULL, 10)) < 0;
+        } else if (opt == 'U') {
+            return long_bursts((uint32_t)strtoul(optarg, NULL, 10)) < 0;
         } else if (opt == 'R') {
             return long_restarts((uint32_t)strtoul(optarg, NULL, 10)) < 0;
         } else if (opt == 'B') {

@@ -131,6 +131,28 @@ static void it_says_what_is_in_redis(void **state)
     assert_false(s->lost[LANE_NORMAL]);
 }
 
+static uint64_t eta_ms(struct overview_cache_world *w, enum lane lane, uint64_t cost)
+{
+    return overview_cache_eta_ms(known(w), &w->account, lane, cost);
+}
+
+static void the_estimate_knows_what_may_be_sent_at_once_and_the_pace_of_the_rest(void **state)
+{
+    struct overview_cache_world *w = *state;
+
+    w->account.budget.purges = 100000;
+    w->account.budget.per_s = 3600;
+    store_do(&w->store, "SET " P "lease me");
+    store_do(&w->store, "SET " P "status {\"budget_left\":100000,\"budget_pace_milli\":27777,"
+                        "\"at_once_normal\":49500,\"at_once_bulk\":24500}");
+    assert_true(refresh(w));
+    assert_in_range(eta_ms(w, LANE_NORMAL, 20000), 0, 999);
+    assert_in_range(eta_ms(w, LANE_BULK, 20000), 0, 999);
+    assert_in_range(eta_ms(w, LANE_BULK, 30000), 250 * 1000, 280 * 1000);
+    assert_in_range(eta_ms(w, LANE_NORMAL, 100000), 3550 * 1000, 3650 * 1000);
+    assert_in_range(eta_ms(w, LANE_NORMAL, 200000), 7150 * 1000, 7250 * 1000);
+}
+
 /* An entry that is too large for a script is not read. */
 static void the_age_of_a_huge_entry_is_not_asked_for(void **state)
 {
@@ -193,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         over_redis(an_account_without_keys_is_empty),
         over_redis(it_says_what_is_in_redis),
+        over_redis(the_estimate_knows_what_may_be_sent_at_once_and_the_pace_of_the_rest),
         over_redis(the_age_of_a_huge_entry_is_not_asked_for),
         over_redis(looking_needs_no_memory),
         over_redis(a_failed_refresh_is_reported),

@@ -95,11 +95,11 @@ static void an_anchor_may_be_used_for_what_accounts_have_in_common(void **state)
     config_deinit(&c);
 }
 
-static void burst_zero_means_five_percent_and_at_least_one(void **state)
+static void burst_zero_means_half_and_at_least_one(void **state)
 {
     (void)state;
-    assert_int_equal(config_burst(&(struct config_budget){.purges = 100000}), 5000);
-    assert_int_equal(config_burst(&(struct config_budget){.purges = 19}), 1);
+    assert_int_equal(config_burst(&(struct config_budget){.purges = 100000}), 50000);
+    assert_int_equal(config_burst(&(struct config_budget){.purges = 1}), 1);
     assert_int_equal(config_burst(&(struct config_budget){.purges = 100, .burst = 9}), 9);
 }
 
@@ -561,7 +561,7 @@ int main(void)
         T(what_the_file_does_not_name_keeps_its_default),
         T(every_kind_of_setting_is_read_from_the_file),
         T(an_anchor_may_be_used_for_what_accounts_have_in_common),
-        T(burst_zero_means_five_percent_and_at_least_one),
+        T(burst_zero_means_half_and_at_least_one),
         T(the_embedded_redis_is_at_a_socket_in_the_data_folder),
         T(a_value_of_the_wrong_type_is_named_with_its_line),
         T(a_flow_mapping_over_several_lines_is_still_found),

@@ -214,16 +214,40 @@ static void normal_jobs_linger_for_company(void **state)
     assert_int_equal(finish(w)->lanes[LANE_NORMAL].done_ms, 55);
 }
 
-static void a_bulk_job_gets_its_half_of_the_burst_and_then_the_pace_of_the_hour(void **state)
+static void
+a_bulk_job_gets_a_quarter_of_the_budget_at_once_and_then_the_pace_of_the_rest(void **state)
 {
     struct world *w = *state;
-    uint64_t paced_ms = (10000 - 2500) * UINT64_C(3600000) / 100000;
+    uint64_t paced_ms = (30000 - 24500) * UINT64_C(3600000) / 75000;
 
     begin(w);
-    push_keys(w, LANE_BULK, "S1", 10000);
+    push_keys(w, LANE_BULK, "S1", 30000);
     finish(w);
-    assert_in_range(w->r.lanes[LANE_BULK].done_ms, paced_ms, paced_ms + 2000);
-    assert_int_equal(w->r.lanes[LANE_BULK].cost, 10000);
+    assert_in_range(w->r.lanes[LANE_BULK].done_ms, paced_ms - 5000, paced_ms + 5000);
+    assert_int_equal(w->r.lanes[LANE_BULK].cost, 30000);
+}
+
+static void twenty_thousand_keys_of_an_idle_account_are_sent_at_once(void **state)
+{
+    struct world *w = *state;
+
+    begin(w);
+    push_keys(w, LANE_NORMAL, "S1", 20000);
+    assert_in_range(finish(w)->done_ms, 0, 500);
+}
+
+static void half_an_hours_budget_is_sent_at_once_and_half_within_the_hour(void **state)
+{
+    struct world *w = *state;
+
+    begin(w);
+    push_keys(w, LANE_NORMAL, "S1", 49000);
+    assert_in_range(finish(w)->done_ms, 0, 2000);
+    plan_free(w->plan);
+    begin(w);
+    push_keys(w, LANE_NORMAL, "S1", 100000);
+    assert_in_range(finish(w)->done_ms, 3500 * 1000, 3610 * 1000);
+    assert_in_range(w->r.urgent_worst_ms, 0, 1000);
 }
 
 static void more_than_an_hours_budget_takes_more_than_an_hour(void **state)
@@ -234,7 +258,7 @@ static void more_than_an_hours_budget_takes_more_than_an_hour(void **state)
     begin(w);
     push_keys(w, LANE_BULK, "S1", 15000);
     finish(w);
-    assert_in_range(w->r.done_ms, 5300 * 1000, 5500 * 1000);
+    assert_in_range(w->r.done_ms, 4700 * 1000, 4900 * 1000);
     assert_int_equal(w->r.ledgers[LEDGER_PURGE].cost, 15000);
 }
 
@@ -364,6 +388,7 @@ static void the_measurement_costs_nothing_and_is_in_no_request(void **state)
 {
     struct world *w = *state;
 
+    w->account.budget.burst = 5000;
     begin(w);
     push_keys(w, LANE_URGENT, "S1", 6000);
     finish(w);
@@ -403,6 +428,7 @@ static void a_normal_job_that_lingers_does_not_feed_the_bulk_lane(void **state)
     struct world *w = *state;
 
     w->account.normal.linger_ms = 60000;
+    w->account.budget.burst = 5000;
     begin(w);
     push_keys(w, LANE_BULK, "S1", 5000);
     push_keys(w, LANE_NORMAL, "S1", 1);
@@ -419,6 +445,7 @@ static void more_than_the_window_holds_is_planned_piece_by_piece(void **state)
     struct world *w = *state;
 
     w->options.window = 1000;
+    w->account.budget.burst = 5000;
     begin(w);
     for (int i = 0; i < 500; i++) {
         push_keys(w, LANE_BULK, "S1", 10);
@@ -470,7 +497,9 @@ int main(void)
         TEST(a_site_that_wants_the_token_is_not_asked_over_http),
         TEST(an_urgent_job_is_done_with_its_answer),
         TEST(normal_jobs_linger_for_company),
-        TEST(a_bulk_job_gets_its_half_of_the_burst_and_then_the_pace_of_the_hour),
+        TEST(a_bulk_job_gets_a_quarter_of_the_budget_at_once_and_then_the_pace_of_the_rest),
+        TEST(twenty_thousand_keys_of_an_idle_account_are_sent_at_once),
+        TEST(half_an_hours_budget_is_sent_at_once_and_half_within_the_hour),
         TEST(more_than_an_hours_budget_takes_more_than_an_hour),
         TEST(requests_on_the_wire_are_limited),
         TEST(a_job_waits_for_its_time_and_a_repeat_is_sent_twice),

@@ -551,9 +551,61 @@ static void a_lane_that_is_owed_its_share_may_take_what_the_urgent_wait_for(void
     push_as(w, (struct push){.lane = LANE_URGENT}, "a b");
     push_as(w, (struct push){.lane = LANE_BULK}, "c d");
     w->grant.units[LEDGER_PURGE] = 2;
-    lanes_account(&w->lanes, LANE_URGENT, 100);
+    lanes_account(&w->lanes, LANE_URGENT, 100, 0);
     b = pick(w);
     assert_int_equal(b->lane, LANE_BULK);
+    finish(w, b, OUTCOME_PURGED);
+    world_free(w);
+}
+
+/* A unit per second: 5 % of it would be a unit in 20 seconds, and a full share in ten minutes. */
+static void at_a_slow_pace_no_lane_waits_for_long(void **state)
+{
+    static const uint64_t most_s[LANE_N] = {3, 10, 60};
+    struct world *w = world_new(1000);
+    uint64_t last_s[LANE_N] = {0};
+    char key[16];
+
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        snprintf(key, sizeof(key), "n%d", i);
+        push_as(w, (struct push){.lane = LANE_NORMAL}, key);
+        snprintf(key, sizeof(key), "b%d", i);
+        push_as(w, (struct push){.lane = LANE_BULK}, key);
+    }
+    for (uint64_t s = 1; s <= 180; s++) {
+        struct batch *b;
+
+        w->now_ns = s * NS_PER_S;
+        w->grant.units[LEDGER_PURGE] = 1;
+        snprintf(key, sizeof(key), "u%d", (int)s);
+        push_as(w, (struct push){.lane = LANE_URGENT}, key);
+        b = pick(w);
+        last_s[b->lane] = s;
+        finish(w, b, OUTCOME_PURGED);
+        for (int lane = 0; lane < LANE_N; lane++)
+            assert_in_range(s - last_s[lane], 0, most_s[lane]);
+    }
+    world_free(w);
+}
+
+static void a_lane_that_waited_for_long_overtakes_with_no_more_than_it_is_owed(void **state)
+{
+    struct world *w = world_new(100);
+    struct batch *b;
+
+    (void)state;
+    push_as(w, (struct push){.lane = LANE_BULK}, "a b c d e");
+    w->now_ns = 31 * NS_PER_S;
+    push_as(w, (struct push){.lane = LANE_URGENT}, "f g");
+    w->grant.units[LEDGER_PURGE] = 4;
+    b = pick(w);
+    assert_int_equal(b->lane, LANE_BULK);
+    assert_int_equal(b->count, 1);
+    finish(w, b, OUTCOME_PURGED);
+    b = pick(w);
+    assert_int_equal(b->lane, LANE_URGENT);
+    assert_int_equal(b->count, 2);
     finish(w, b, OUTCOME_PURGED);
     world_free(w);
 }
@@ -901,6 +953,8 @@ int main(void)
         cmocka_unit_test(under_a_permanent_urgent_stream_the_others_get_their_twentieth),
         cmocka_unit_test(what_is_granted_to_a_lingering_lane_is_not_for_the_lanes_below),
         cmocka_unit_test(a_lane_that_is_owed_its_share_may_take_what_the_urgent_wait_for),
+        cmocka_unit_test(at_a_slow_pace_no_lane_waits_for_long),
+        cmocka_unit_test(a_lane_that_waited_for_long_overtakes_with_no_more_than_it_is_owed),
         cmocka_unit_test(a_paused_service_wants_nothing_until_its_pause_is_over),
         cmocka_unit_test(a_paused_service_waits_and_the_others_go_on),
         cmocka_unit_test(purge_all_takes_the_waiting_keys_of_its_service_and_no_others),

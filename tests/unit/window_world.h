@@ -114,7 +114,7 @@ static inline struct batch *pick(struct world *w)
     w->ready_ns = NEVER;
     b = sent(w, lanes_next(&w->lanes, &w->grant, w->now_ns, &w->ready_ns));
     if (b)
-        lanes_account(&w->lanes, b->lane, b->cost);
+        lanes_account(&w->lanes, b->lane, b->cost, w->now_ns);
     return b;
 }
 
