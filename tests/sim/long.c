@@ -111,7 +111,6 @@ static void watch_lanes(const struct request *r)
 static void push_many(enum lane lane, const char *prefix, uint32_t count)
 {
     struct lane_watch *l = &lane_watch[lane];
-    struct store *s = fake_redis_account("main")->store;
     char key[32];
     struct span fields[] = {SPAN("keys"), {key, 0}, SPAN("service"), SPAN("shop")};
     struct entry_id id;
@@ -120,7 +119,7 @@ static void push_many(enum lane lane, const char *prefix, uint32_t count)
         l->since_ns = engine_now_ns();
     for (uint32_t i = 0; i < count; i++) {
         fields[1].n = (size_t)snprintf(key, sizeof(key), "%s-%" PRIu64, prefix, l->pushed++);
-        must(store_push(s, lane, fields, array_len(fields), engine_redis_ms(), &id) == 0);
+        must(producer_push("main", lane, fields, array_len(fields), &id));
     }
 }
 
