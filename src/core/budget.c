@@ -196,6 +196,13 @@ static void set_pace(struct budget *b, enum lane lane, const struct lowest *l)
     p->dip_micro = l->dip_micro;
 }
 
+/* Twice per bin, so that an urgent purge that waits for a new measurement waits for less than a
+ * second of Fastly's hour. */
+static uint64_t measured_until_ns(const struct budget *b)
+{
+    return b->measured_ns + bin_ns(b) / 2;
+}
+
 /* The lowest points are those just before a bin becomes free, and the end of the window. */
 static void measure(struct budget *b, uint64_t now_ns)
 {
@@ -266,7 +273,7 @@ static void advance(struct budget *b, uint64_t now_ns)
         measure(b, b->paced_ns);
     save(b, now_ns);
     forget_old(b, now_ns);
-    if (b->stale || now_ns >= b->measured_ns + bin_ns(b))
+    if (b->stale || now_ns >= measured_until_ns(b))
         measure(b, now_ns);
 }
 
@@ -456,7 +463,7 @@ uint64_t budget_when(struct budget *b, enum lane lane, uint64_t cost, uint64_t n
     if (budget_available(b, lane, now_ns) >= cost)
         return now_ns;
     oldest = next_filled(b, b->tail, now_ns / bin_ns(b));
-    again = min_u64(b->measured_ns + bin_ns(b), freed_ns(b, oldest));
+    again = min_u64(measured_until_ns(b), freed_ns(b, oldest));
     when = min_u64(burst_when(b, lane, cost, now_ns), savings_when(b, lane, cost));
     when = max_u64(min_u64(when, again), now_ns + 1);
     return max_u64(when, ledger_when(b, cost, now_ns));

@@ -144,7 +144,7 @@ static int tell_lanes(void)
         uint64_t since_ns = waits ? engine_now_ns() - l->since_ns : 0;
         uint64_t worst_ns = max_u64(l->worst_ns, since_ns);
 
-        printf("%s: %" PRIu64 " purges, at most %.1f s without any\n", lane_names[i], l->arrived,
+        printf("%s: %" PRIu64 " purges, at most %.3f s without any\n", lane_names[i], l->arrived,
                (double)worst_ns / 1e9);
         good &= worst_ns <= patience_s[i] * NS_PER_S;
     }
