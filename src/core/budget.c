@@ -268,6 +268,9 @@ static void save(struct budget *b, uint64_t now_ns)
 
 static void advance(struct budget *b, uint64_t now_ns)
 {
+    /* All that is sent in a tick is sent at the same time. */
+    if (now_ns == b->paced_ns && !b->stale)
+        return;
     refill(b, now_ns);
     if (b->stale)
         measure(b, b->paced_ns);

@@ -436,12 +436,18 @@ static int rank(const struct lanes *l, enum lane lane, uint64_t now_ns)
 
 void lanes_order(const struct lanes *l, uint64_t now_ns, enum lane order[LANE_N])
 {
-    int n = 0;
+    int ranks[LANE_N];
 
-    for (int of = 0; of <= 3; of++)
-        for (int lane = 0; lane < LANE_N; lane++)
-            if (rank(l, (enum lane)lane, now_ns) == of)
-                order[n++] = (enum lane)lane;
+    for (int lane = 0; lane < LANE_N; lane++) {
+        int of = rank(l, (enum lane)lane, now_ns), at = lane;
+
+        for (; at > 0 && ranks[at - 1] > of; at--) {
+            ranks[at] = ranks[at - 1];
+            order[at] = order[at - 1];
+        }
+        ranks[at] = of;
+        order[at] = (enum lane)lane;
+    }
 }
 
 /* Whether the lane goes before one with work above it only because it waited for long. */

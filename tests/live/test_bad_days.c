@@ -283,8 +283,9 @@ static void what_an_account_lacks_is_said_at_the_start(void **state)
     instance_await_said(&r->instances[0], "The account has no service", 1);
     status[2] = r->config;
     await_until(-1, AWAIT_PATIENCE_MS,
-                instance_command(status, NULL, said) == 0 &&
-                    instance_said(&page, "no service is configured: only URLs") > 0);
+                instance_command(status, NULL, said) == 1 &&
+                    instance_said(&page, "no service is configured: only URLs") > 0 &&
+                    instance_said(&page, "/nope.pem: cannot read it") > 0);
     free(text);
     free(said);
     rig_close(r);

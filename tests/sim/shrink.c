@@ -165,21 +165,24 @@ static void work(const struct weather_run *w, struct board *board, uint32_t me, 
         weather_story(w->first + i, &s);
         play_story(&s, &o, &r);
         story_deinit(&s);
-        if (!r.passed)
+        if (!r.passed) {
+            fprintf(stderr, "seed %" PRIu64 ": %s\n", w->first + i, r.message);
             _exit(1);
+        }
         __atomic_add_fetch(&board->played, 1, __ATOMIC_RELAXED);
     }
     _exit(0);
 }
 
-static void report(uint64_t seed)
+static void report(uint64_t seed, int status)
 {
     char message[700];
     struct story s;
 
     weather_story(seed, &s);
     if (play_apart(&s, message, sizeof(message))) {
-        fprintf(stderr, "seed %" PRIu64 " failed, and passed when played again\n", seed);
+        fprintf(stderr, "seed %" PRIu64 " failed after others (%s), and passed when played alone\n",
+                seed, WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "see above");
         story_deinit(&s);
         return;
     }
@@ -214,7 +217,7 @@ int weather_run(const struct weather_run *w)
         if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
             continue;
         if (failed++ == 0)
-            report(board->now[i]);
+            report(board->now[i], status);
         else
             fprintf(stderr, "seed %" PRIu64 " fails, too\n", board->now[i]);
     }
