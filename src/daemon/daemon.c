@@ -20,6 +20,7 @@
 #include "log.h"
 #include "process.h"
 #include "rlimits.h"
+#include "route.h"
 #include "server.h"
 #include "stats_prometheus.h"
 #include "target.h"
@@ -236,6 +237,7 @@ static void listen_later(struct daemon *d, const struct error *why)
 static void start_http_server(struct daemon *d)
 {
     struct http_server_options o = {.config = d->config,
+                                    .routes = &http_routes,
                                     .redis = &d->redis,
                                     .loop = d->loop,
                                     .files = d->files,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The table of HTTP routes: method, path, required permission, description. */
+ * HTTP routes: method, path, required permission, description; and finding one in a table. */
 #pragma once
 
 #include "span.h"
@@ -35,10 +35,16 @@ struct route {
     const char *sentence;
 };
 
-const struct route *route_table(size_t *count);
+struct route_table {
+    const struct route *routes;
+    size_t count;
+};
+
+extern const struct route_table http_routes; /* all routes of the endpoint: routes.c */
 
 /* Finds the route for `path`, the target without its query. *parts are what the braces matched; a
  * rest is taken from `target`. NULL if there is none; *allowed is then the value of the Allow
  * header, or "" if no route has this path. `allowed` has room for 64 bytes. */
-const struct route *route_find(struct span method, struct span path, struct span target,
-                               struct span parts[ROUTE_PARTS_MAX], char allowed[64]);
+const struct route *route_find(const struct route_table *t, struct span method, struct span path,
+                               struct span target, struct span parts[ROUTE_PARTS_MAX],
+                               char allowed[64]);

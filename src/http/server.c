@@ -103,7 +103,8 @@ static const struct route *find_despite_slashes(struct request *e, struct span t
                                                 char *allowed)
 {
     struct span method = visit_method(e->visit), path = e->path;
-    const struct route *r = route_find(method, path, target, e->parts, allowed);
+    const struct route *r =
+        route_find(e->in->options.routes, method, path, target, e->parts, allowed);
     char ignored[64];
 
     if (r)
@@ -111,10 +112,11 @@ static const struct route *find_despite_slashes(struct request *e, struct span t
     if (path.n > 1 && path.p[1] == '/') {
         path = span_of(path.p + 1, path.n - 1);
         target = span_of(target.p + 1, target.n - 1);
-        r = route_find(method, path, target, e->parts, ignored);
+        r = route_find(e->in->options.routes, method, path, target, e->parts, ignored);
     }
     if (!r && path.n > 1 && path.p[path.n - 1] == '/')
-        r = route_find(method, span_of(path.p, path.n - 1), target, e->parts, ignored);
+        r = route_find(e->in->options.routes, method, span_of(path.p, path.n - 1), target, e->parts,
+                       ignored);
     return r && r->voice == ROUTE_FASTLY ? r : NULL;
 }
 

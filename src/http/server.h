@@ -9,6 +9,7 @@
 #include "redis.h"
 
 struct http_server;
+struct route_table;
 
 /* The state of the dispatch loop, requested by the endpoint and filled in on the dispatch
  * thread. */
@@ -25,8 +26,9 @@ typedef void vitals_cb(void *ctx, struct vitals *v, enum vitals_wanted wanted);
 struct http_server_options {
     const struct config *config; /* shared: held while it is used */
     const struct redis_address *redis;
-    struct loop *loop; /* the dispatch loop, on which the callbacks are called */
-    uint64_t files;    /* that this process may open */
+    struct loop *loop;                /* the dispatch loop, on which the callbacks are called */
+    uint64_t files;                   /* that this process may open */
+    const struct route_table *routes; /* lent until http_server_free */
     vitals_cb *vitals;
     void *ctx;
 };

@@ -8,6 +8,7 @@
 #include "file.h"
 #include "on_loop.h"
 #include "rawhttp.h"
+#include "route.h"
 #include "server.h"
 
 #define PURGE "/v1/purge"
@@ -201,7 +202,8 @@ static void a_dispatcher_that_hangs_is_said_to_hang(void **state)
     static char no_socket[] = "/nonexistent/redis.sock";
     struct redis_address nowhere = {.unix_path = no_socket};
     struct config config;
-    struct http_server_options o = {.redis = &nowhere, .files = 1000, .vitals = on_vitals};
+    struct http_server_options o = {
+        .redis = &nowhere, .routes = &http_routes, .files = 1000, .vitals = on_vitals};
     struct rawhttp_answer a;
     struct http_server *in;
     struct rawhttp r;
