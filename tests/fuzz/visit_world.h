@@ -203,7 +203,8 @@ static inline void open_endpoint(void)
     static struct config config;
     static char no_socket[] = "/nonexistent/redis.sock";
     static struct redis_address nowhere = {.unix_path = no_socket};
-    struct http_server_options o = {.redis = &nowhere, .files = 1000, .vitals = on_vitals};
+    struct http_server_options o = {
+        .redis = &nowhere, .routes = &http_routes, .files = 1000, .vitals = on_vitals};
     char path[] = "/tmp/purgeline-fuzz-XXXXXX";
     struct error err;
     int fd = mkstemp(path);

@@ -193,7 +193,7 @@ static void post(struct sandbox *s, const char *path, const char *form)
     curl_easy_setopt(s->curl, CURLOPT_URL, url);
     curl_easy_setopt(s->curl, CURLOPT_POSTFIELDS, form);
     curl_easy_setopt(s->curl, CURLOPT_WRITEFUNCTION, swallow);
-    curl_easy_setopt(s->curl, CURLOPT_TIMEOUT, 20L);
+    curl_easy_setopt(s->curl, CURLOPT_TIMEOUT, 120L);
     must(curl_easy_perform(s->curl) == CURLE_OK);
     curl_easy_getinfo(s->curl, CURLINFO_RESPONSE_CODE, &status);
     if (status != 200)
@@ -275,7 +275,7 @@ struct page sandbox_page(struct sandbox *s, const char *host, const char *path)
     curl_easy_setopt(s->curl, CURLOPT_WRITEFUNCTION, swallow);
     curl_easy_setopt(s->curl, CURLOPT_HEADERFUNCTION, read_header);
     curl_easy_setopt(s->curl, CURLOPT_HEADERDATA, &page);
-    curl_easy_setopt(s->curl, CURLOPT_TIMEOUT, 20L);
+    curl_easy_setopt(s->curl, CURLOPT_TIMEOUT, 120L);
     must(curl_easy_perform(s->curl) == CURLE_OK);
     curl_easy_getinfo(s->curl, CURLINFO_RESPONSE_CODE, &status);
     must(status == 200);
