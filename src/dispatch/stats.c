@@ -202,8 +202,8 @@ const struct stats_item dispatch_stats[] = {
      ALONE,
      .value = value_paused},
     {.metric = "purgeline_stalled",
-     .help = "1 when dispatch has made no progress for a minute although it should have, or when "
-             "Redis refuses commands that dispatch needs.",
+     .help = "1 when dispatch has made no progress for a minute although it should have, or while "
+             "one of the problems of purgeline_trouble exists.",
      ALONE,
      .value = value_stalled},
     {.metric = "purgeline_trouble",

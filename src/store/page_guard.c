@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "page_guard.h"
 
-#include <string.h>
+#include "queue_internal.h"
 
 /* Entries that producers may add while the stream is read: as many as it had, and these. Reading is
  * much faster than adding. */
@@ -17,24 +17,15 @@ int page_guard_begin(struct page_guard *g, struct client *c, const char *key)
     return rc;
 }
 
-static bool parse_id(struct span id, uint64_t *ms, uint64_t *seq)
+static bool grows(struct page_guard *g, struct span text)
 {
-    const char *dash = id.n ? memchr(id.p, '-', id.n) : NULL;
-    size_t before = dash ? (size_t)(dash - id.p) : 0;
+    struct entry_id id;
 
-    return dash && span_to_plain_u64(span_of(id.p, before), ms) == 0 &&
-           span_to_plain_u64(span_of(dash + 1, id.n - before - 1), seq) == 0;
-}
-
-static bool grows(struct page_guard *g, struct span id)
-{
-    uint64_t ms, seq;
-
-    if (!parse_id(id, &ms, &seq))
+    if (queue_parse_id(text, &id) < 0)
         return false;
-    if (g->begun && (ms < g->ms || (ms == g->ms && seq <= g->seq)))
+    if (g->begun && (id.ms < g->ms || (id.ms == g->ms && id.seq <= g->seq)))
         return false;
-    *g = (struct page_guard){.left = g->left, .ms = ms, .seq = seq, .begun = true};
+    *g = (struct page_guard){.left = g->left, .ms = id.ms, .seq = id.seq, .begun = true};
     return true;
 }
 
