@@ -19,6 +19,9 @@ struct redis_address {
     uint32_t db;
     char *user, *password; /* NULL if not given */
     bool tls;
+    /* For TLS; NULL if not given. The certificate authorities (NULL: the system's), and the
+     * certificate and key that we show. PEM files, read at each connect. */
+    char *ca_file, *cert_file, *key_file;
 };
 
 /* 0, or -EINVAL with a sentence that never contains the password. Refuses rediss:// if the program

@@ -219,6 +219,9 @@ void redis_address_copy(const struct redis_address *from, struct redis_address *
     to->unix_path = copy_or_null(from->unix_path);
     to->user = copy_or_null(from->user);
     to->password = copy_or_null(from->password);
+    to->ca_file = copy_or_null(from->ca_file);
+    to->cert_file = copy_or_null(from->cert_file);
+    to->key_file = copy_or_null(from->key_file);
 }
 
 void redis_address_deinit(struct redis_address *a)
@@ -229,5 +232,8 @@ void redis_address_deinit(struct redis_address *a)
     free(a->user);
     free(a->host);
     free(a->unix_path);
+    free(a->ca_file);
+    free(a->cert_file);
+    free(a->key_file);
     *a = (struct redis_address){0};
 }
