@@ -36,6 +36,13 @@ uint64_t quota_most(const struct quota *q)
     return q->max / 3 * 2;
 }
 
+uint64_t quota_bill_room(const struct quota_bill *b)
+{
+    uint64_t most = quota_most(b->party->quota);
+
+    return most - min_u64(most, b->bytes);
+}
+
 static struct quota_party *party_of(struct quota *q, const char *name)
 {
     struct quota_party *p;

@@ -33,6 +33,8 @@ void quota_deinit(struct quota *q); /* all bills must be closed */
 
 /* The largest number of bytes that one quota_take can ever get. */
 uint64_t quota_most(const struct quota *q);
+/* The largest number of bytes that this bill could still get if there were no others. */
+uint64_t quota_bill_room(const struct quota_bill *b);
 
 /* The name identifies the party. */
 void quota_bill_open(struct quota *q, const char *party, struct quota_bill *b);

@@ -12,6 +12,8 @@
 
 /* Buffer size that is enough for both texts below with this many accounts. */
 #define METRICS_MAX_BYTES(accounts) ((size_t)(accounts)*128 * 1024 + 32 * 1024)
+/* Most texts are not longer: names are short, and most counters are 0. */
+#define METRICS_LIKELY_BYTES(accounts) ((size_t)(accounts)*32 * 1024 + 32 * 1024)
 
 /* Appends the metrics of the dispatchers. To be called on their loop. */
 void metrics_render(struct dispatch *const *accounts, size_t count, struct now now,

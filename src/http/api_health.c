@@ -260,6 +260,9 @@ static void answer_metrics(struct request *e, enum redis_answer redis)
         return;
     render_backlog(e, redis == REDIS_ANSWERED, text);
     render_endpoint(e->in, text);
+    e->in->metrics_bytes = text->room;
+    if (text->room > e->bill.bytes)
+        quota_take_over(&e->bill, text->room - e->bill.bytes);
     a.body_bytes = text->n;
     a.body = buf_take(text);
     request_answer(e, &a);
@@ -279,15 +282,25 @@ static void metrics_late(struct request *e)
     answer_metrics(e, REDIS_SILENT);
 }
 
+/* What the metrics will probably need: as much as the last time. With many accounts, that may be
+ * more than a request can ever get, but then the operator needs them more than ever. */
+static uint64_t metrics_bytes(const struct request *e)
+{
+    uint64_t likely = METRICS_LIKELY_BYTES(e->in->config->accounts_count);
+
+    if (e->in->metrics_bytes)
+        likely = e->in->metrics_bytes;
+    return min_u64(likely, quota_bill_room(&e->bill));
+}
+
 void api_metrics(struct request *e)
 {
-    size_t most = METRICS_MAX_BYTES(e->in->config->accounts_count);
     struct buf *text;
 
-    if (!request_take(e, most))
+    if (!request_take(e, metrics_bytes(e)))
         return;
     text = alloc_zeroed(1, sizeof(*text));
-    buf_init(text, most);
+    buf_init(text, METRICS_MAX_BYTES(e->in->config->accounts_count));
     e->state = text;
     e->end = end_metrics;
     e->late = metrics_late;

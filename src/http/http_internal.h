@@ -39,6 +39,7 @@ struct http_server {
     struct job_decoder decoder;
     struct jobform form;
     struct quota files;        /* bytes on disk of long replies */
+    uint64_t metrics_bytes;    /* memory that the last text of /metrics needed; 0: none yet */
     struct list bulks_waiting; /* streams that wait for room */
     struct timer *room;        /* fires when memory was returned */
     struct list requests_list;
@@ -118,10 +119,10 @@ must_use bool request_prove(struct request *e, const struct config_producer *who
                             const char *party);
 /* Moves the bill to another party. False: no room, and refused. */
 must_use bool request_move(struct request *e, const char *party);
-/* Takes this many more bytes on the bill. False: no room, and refused. */
+/* Takes this many more bytes on the bill. False: refused, with 503 if there is no room now, and
+ * with 413 if there never is. */
 must_use bool request_take(struct request *e, uint64_t bytes);
-/* Takes the bytes that a document needs when it is parsed. False: there is no room now, or there
- * never is, and the request was refused. */
+/* The same for the bytes that a document needs when it is parsed. */
 must_use bool request_take_parsed(struct request *e, uint64_t bytes);
 /* Replies 503 because requests in progress use all their memory. Counted, and logged once a
  * minute. */

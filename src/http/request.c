@@ -260,27 +260,33 @@ bool request_move(struct request *e, const char *party)
     return fits;
 }
 
-bool request_take(struct request *e, uint64_t bytes)
+static bool take(struct request *e, uint64_t bytes, const char *what)
 {
+    uint64_t room = quota_bill_room(&e->bill);
+    char why[160];
+
     if (quota_take(&e->bill, bytes))
         return true;
-    request_refuse_full(e);
+    if (bytes <= room) {
+        request_refuse_full(e);
+        return false;
+    }
+    snprintf(why, sizeof(why),
+             "%s %" PRIu64 " bytes of memory in addition to its text, and %" PRIu64
+             " is the most (a part of memory_max)",
+             what, bytes, room);
+    request_refuse(e, 413, why);
     return false;
+}
+
+bool request_take(struct request *e, uint64_t bytes)
+{
+    return take(e, bytes, "the request needs");
 }
 
 bool request_take_parsed(struct request *e, uint64_t bytes)
 {
-    uint64_t most = quota_most(&e->in->proven), room = most - min_u64(most, e->bill.bytes);
-    char why[160];
-
-    if (bytes <= room)
-        return request_take(e, bytes);
-    snprintf(why, sizeof(why),
-             "the JSON needs %" PRIu64 " bytes of memory in addition to its text, and %" PRIu64
-             " is the most (a part of memory_max)",
-             bytes, room);
-    request_refuse(e, 413, why);
-    return false;
+    return take(e, bytes, "the JSON needs");
 }
 
 /* Not every refusal is logged, because many clients could then fill the log. */

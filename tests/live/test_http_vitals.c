@@ -38,6 +38,31 @@ static struct world opened(void **state)
     return world_open(state, "", "");
 }
 
+/* -- many accounts -- */
+
+/* Their metrics could need more memory than one request may ever have. */
+static void metrics_of_many_accounts_fit_into_little_memory(void **state)
+{
+    struct world w;
+    struct buf accounts;
+
+    buf_init(&accounts, 1024 * 1024);
+    for (int i = 1; i < CONFIG_ACCOUNTS_MAX; i++)
+        buf_printf(&accounts,
+                   "  - name: n%d\n    api: %s\n    ca_file: %s\n"
+                   "    services: [{id: SU3Other0000000000000, name: other}]\n",
+                   i, sandbox_api(*state), sandbox_ca(*state));
+    w = world_open(state, accounts.p, "memory_max: 32MiB\n");
+    for (int i = 0; i < 2; i++) {
+        const struct http_reply *r = http_expect(w.h, 200, "GET", "/metrics", NULL, NULL);
+
+        assert_non_null(strstr(r->body, "account=\"main\""));
+        assert_non_null(strstr(r->body, "account=\"n255\""));
+    }
+    buf_deinit(&accounts);
+    world_close(&w);
+}
+
 /* -- one question for many requests -- */
 
 static long long scripts_asked(struct world *w)
@@ -322,6 +347,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         rig_test(without_a_token_it_is_not_ready_until_there_is_one),
         rig_test(a_refused_token_is_no_readiness_until_the_file_is_mended_and_reloaded),
+        rig_test(metrics_of_many_accounts_fit_into_little_memory),
         rig_test(however_many_ask_redis_is_asked_once_a_second),
         rig_test(a_redis_that_went_away_is_no_readiness_that_was_cached),
         rig_test(late_answers_say_what_is_true_for_their_route),

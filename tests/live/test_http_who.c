@@ -422,6 +422,24 @@ static void a_job_that_the_dispatcher_cannot_hold_is_refused_and_its_field_named
     world_close(&w);
 }
 
+/* 503 would make the client send it again and again. */
+static void a_batch_for_which_there_is_never_enough_memory_is_too_large(void **state)
+{
+    struct world w = world_open(state, "", "memory_max: 32MiB\n");
+    struct buf body;
+
+    buf_init(&body, 8 << 20);
+    buf_printf(&body, "{\"surrogate_keys\":[");
+    for (unsigned i = 0; i < 4000; i++)
+        buf_printf(&body, "%s\"%0600u\"", i ? "," : "", i);
+    buf_printf(&body, "]}");
+    assert_non_null(
+        strstr(http_expect(w.h, 413, "POST", KEYS, body.p, NULL)->body, "a part of memory_max"));
+    http_expect(w.h, 200, "POST", KEYS, "{\"surrogate_keys\":[\"a\"]}", NULL);
+    buf_deinit(&body);
+    world_close(&w);
+}
+
 static void refused_lines_of_a_bulk_are_in_the_log(void **state)
 {
     struct world w = with_one(state, "    kinds: [url]\n", "");
@@ -551,6 +569,7 @@ int main(void)
         rig_test(a_body_that_is_too_large_is_in_the_log),
         rig_test(an_invalid_chunk_is_logged_as_such),
         rig_test(a_job_that_the_dispatcher_cannot_hold_is_refused_and_its_field_named),
+        rig_test(a_batch_for_which_there_is_never_enough_memory_is_too_large),
         rig_test(refused_lines_of_a_bulk_are_in_the_log),
         rig_test(a_flood_of_refusals_does_not_flood_the_log),
         rig_test(a_client_without_a_certificate_of_the_ca_is_not_served),

@@ -22,8 +22,15 @@ static void one_alone_gets_two_thirds_and_not_a_byte_more(void **state)
     quota_init(&q, 300);
     assert_int_equal(quota_most(&q), 200);
     quota_bill_open(&q, "a", &b);
+    assert_int_equal(quota_bill_room(&b), 200);
     assert_false(quota_take(&b, 202));
-    assert_true(quota_take(&b, 200));
+    assert_true(quota_take(&b, 150));
+    assert_int_equal(quota_bill_room(&b), 50);
+    assert_true(quota_take(&b, 50));
+    assert_int_equal(quota_bill_room(&b), 0);
+    quota_take_over(&b, 1);
+    assert_int_equal(quota_bill_room(&b), 0);
+    quota_give(&b, 1);
     assert_false(quota_take(&b, 2));
     assert_int_equal(q.used, 200);
     assert_int_equal(q.refused, 2);
