@@ -9,7 +9,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "queue_internal.h"
-#include "redis_socket.h"
+#include "redis_error.h"
 
 /* Two connections. A blocking XREAD delays all later commands on its connection, so the reader's
  * connection does nothing else:

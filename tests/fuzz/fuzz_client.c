@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * Any answers of a Redis, or of a server that claims to be one, to commands that wait for their
  * answers: status, plan, dead letters, check and its repairs, over HTTP and on the command line.
- * Input: a byte that chooses the command, then RESP: one answer for each Redis command; after the
- * last one the connection is lost. The linker uses the functions in this file instead of io's
- * client. */
+ * Input: a byte whose lower half chooses the command and whose upper half the size of the pieces in
+ * which the answers arrive (0: all at once), then RESP: one answer for each Redis command; after
+ * the last one the connection is lost. The linker uses the functions in this file instead of io's
+ * transport. */
 #include <errno.h>
-#include <hiredis/hiredis.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "alloc.h"
 #include "backlog.h"
@@ -21,128 +23,91 @@
 #include "json_text.h"
 #include "overview_json.h"
 #include "overview_words.h"
-#include "redis_codec.h"
+#include "redis_transport.h"
 #include "repair.h"
 #include "serverinfo.h"
 
-/* -- a client that gets its answers from the input -- */
+/* -- a transport whose bytes come from the input -- */
 
-struct client {
-    redisReader *reader;
-    redisReply *reply; /* lent to the caller */
-    char error[256];
+struct redis_transport {
+    struct span greeting, rest; /* what arrives next, and then */
+    size_t piece;               /* 0: everything at once */
+    bool waits;                 /* before a piece arrives, there is nothing to read */
+    int fd;                     /* always ready */
 };
 
-static struct client the_client;
+static struct redis_transport the_transport;
 
-static void take_back(void)
+int redis_transport_open(const struct redis_address *a, const struct addrinfo *to,
+                         struct redis_transport **out, struct error *err)
 {
-    if (the_client.reply)
-        the_client.reader->fn->freeObject(the_client.reply);
-    the_client.reply = NULL;
-}
-
-static int fail(int err, const char *what)
-{
-    snprintf(the_client.error, sizeof(the_client.error), "%s", what);
-    return err;
-}
-
-int client_distrust(struct client *c)
-{
-    (void)c;
-    return fail(-EIO, "distrusted");
-}
-
-int client_open(const struct redis_address *a, struct client **out, struct error *err)
-{
-    (void)a, (void)out;
-    return error_set(err, -ENOTCONN, "there is only one");
-}
-
-void client_close(struct client *c)
-{
-    (void)c;
-}
-
-void client_send(struct client *c, size_t argc, const struct span *argv)
-{
-    size_t bytes = 0;
-
-    (void)c;
-    must(argc > 0);
-    for (size_t i = 0; i < argc; i++) /* reads every byte, so that the sanitizer checks them */
-        for (size_t k = 0; k < argv[i].n; k++)
-            bytes += (unsigned char)argv[i].p[k];
-    must(bytes > 0);
-}
-
-int client_receive(struct client *c, struct redisReply **out)
-{
-    void *reply = NULL;
-
-    take_back();
-    if (redisReaderGetReply(c->reader, &reply) != REDIS_OK || !reply)
-        return fail(-ENOTCONN, "connection lost");
-    c->reply = reply;
-    if (reply_refused(reply))
-        (void)fail(0, reply_text(reply).p);
-    *out = reply;
+    (void)a, (void)to, (void)err;
+    *out = &the_transport;
     return 0;
 }
 
-int client_flush(struct client *c)
+void redis_transport_free(struct redis_transport *t)
 {
-    (void)c;
+    (void)t;
+}
+
+int redis_transport_connect(struct redis_transport *t, struct error *err)
+{
+    (void)t, (void)err;
     return 0;
 }
 
-int client_fd(const struct client *c)
+const char *redis_transport_delay(const struct redis_transport *t)
 {
-    (void)c;
-    return -1;
+    (void)t;
+    return "";
 }
 
-int client_wait(struct client *c, int timeout_ms, struct redisReply **out)
+ssize_t redis_transport_read(struct redis_transport *t, char *p, size_t room, struct error *err)
 {
-    (void)timeout_ms;
-    return client_receive(c, out);
-}
+    struct span *from = t->greeting.n ? &t->greeting : &t->rest;
+    size_t n = from->n < room ? from->n : room;
 
-int client_ask(struct client *c, size_t argc, const struct span *argv, struct redisReply **out)
-{
-    struct redisReply *reply;
-    int rc;
-
-    client_send(c, argc, argv);
-    rc = client_receive(c, &reply);
-    if (rc == 0 && reply_refused(reply))
-        rc = -EIO;
-    if (rc == 0)
-        *out = reply;
-    return rc;
-}
-
-int client_ask_words(struct client *c, const char *const *words, struct redisReply **out)
-{
-    struct span argv[32];
-    size_t argc = 0;
-
-    for (; words[argc]; argc++) {
-        must(argc < array_len(argv));
-        argv[argc] = span_str(words[argc]);
+    (void)err;
+    if (t->piece) {
+        n = n < t->piece ? n : t->piece;
+        t->waits = !t->waits;
+        if (t->waits)
+            return -EAGAIN;
     }
-    return client_ask(c, argc, argv, out);
+    if (n)
+        memcpy(p, from->p, n);
+    *from = span_of(from->p + n, from->n - n);
+    return (ssize_t)n;
 }
 
-const char *client_error(const struct client *c)
+/* Reads every byte, so that the sanitizer checks them. */
+ssize_t redis_transport_write(struct redis_transport *t, const char *p, size_t n, struct error *err)
 {
-    return c->error;
+    size_t sum = 0;
+
+    (void)t, (void)err;
+    for (size_t i = 0; i < n; i++)
+        sum += (unsigned char)p[i];
+    must(n > 0 && sum > 0);
+    return (ssize_t)n;
 }
 
-void client_set_patience(struct client *c, uint32_t answer_s)
+int redis_transport_fd(const struct redis_transport *t)
 {
-    (void)c, (void)answer_s;
+    return t->fd;
+}
+
+unsigned redis_transport_reading_wants(const struct redis_transport *t)
+{
+    (void)t;
+    return REDIS_WANTS_READABLE;
+}
+
+unsigned redis_transport_writing_wants(const struct redis_transport *t)
+{
+    (void)t;
+    return REDIS_WANTS_WRITABLE;
 }
 
 /* -- the commands -- */
@@ -285,22 +250,27 @@ static void ask(struct client *c, unsigned what)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct redis_replies *replies;
+    static char path[] = "/fuzz";
+    const struct redis_address address = {.unix_path = path};
+    struct client *client;
+    struct error err;
+    int rc;
 
     if (size == 0)
         return 0;
     if (!account.name) {
         config_account_init(&account);
+        the_transport.fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        must(the_transport.fd >= 0);
         if (config_services_add(&account, SPAN("S1"), SPAN("news")) < 0)
             return 0;
     }
-    the_client = (struct client){.reader = redisReaderCreate()};
-    replies = redis_replies_new();
-    redis_replies_serve(replies, the_client.reader);
-    redisReaderFeed(the_client.reader, (const char *)data + 1, size - 1);
-    ask(&the_client, data[0]);
-    take_back();
-    redisReaderFree(the_client.reader);
-    redis_replies_free(replies);
+    the_transport.greeting = SPAN("+OK\r\n");
+    the_transport.rest = span_of((const char *)data + 1, size - 1);
+    the_transport.piece = data[0] / 16;
+    rc = client_open(&address, &client, &err);
+    must(rc == 0);
+    ask(client, data[0]);
+    client_close(client);
     return 0;
 }

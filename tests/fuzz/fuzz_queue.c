@@ -3,7 +3,6 @@
  * chooses the command, then RESP: one answer for each Redis command; after the last one the
  * connection is lost. The linker uses the functions in this file instead of io's connection. */
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -105,30 +104,25 @@ static void answer_reader(struct span resp)
     sink->done(ctx, rc > 0 ? 0 : -ENOTCONN);
 }
 
-/* Uses the same functions for the memory of replies as the program's own connection. */
 static void answer_all(struct span resp)
 {
-    struct redis_replies *memory = redis_replies_new();
-    redisReader *reader = redisReaderCreate();
+    struct redis_reader *reader = redis_reader_new(NULL, NULL);
     struct list *node;
 
     if (the_connection.sink)
         answer_reader(resp);
-    redis_replies_serve(memory, reader);
-    redisReaderFeed(reader, resp.p, resp.n);
+    redis_reader_feed(reader, resp.p, resp.n);
     while ((node = list_pop_front(&the_connection.asked))) {
         struct ask *a = list_entry(node, struct ask, link);
-        void *reply = NULL;
+        struct redisReply *reply = NULL;
+        const char *why;
 
-        if (redisReaderGetReply(reader, &reply) != REDIS_OK)
+        if (redis_reader_next(reader, &reply, &why) < 0)
             reply = NULL;
         a->cb(a->ctx, reply);
-        if (reply)
-            reader->fn->freeObject(reply);
         free(a);
     }
-    redisReaderFree(reader);
-    redis_replies_free(memory);
+    redis_reader_free(reader);
 }
 
 /* -- the commands, and checks of their results -- */

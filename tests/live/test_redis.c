@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "redis_world.h"
 
+#include "redis_error.h"
 #include "redis_socket.h"
 
 static char loopback[] = "127.0.0.1";

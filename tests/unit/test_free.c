@@ -56,7 +56,7 @@
     X(push_connection)                                                                             \
     X(ledger)                                                                                      \
     X(redis_entries)                                                                               \
-    X(redis_replies)                                                                               \
+    X(redis_reader)                                                                                \
     X(sender_loop)                                                                                 \
     X(settle)                                                                                      \
     X(overview_cache)                                                                              \

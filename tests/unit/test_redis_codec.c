@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,66 +21,78 @@ static void a_command_is_written_byte_for_byte(void **state)
     struct redis_text t = {0};
 
     (void)state;
-    assert_int_equal(redis_format(&t, array_len(argv), argv), sizeof(expected) - 1);
-    assert_memory_equal(t.p, expected, sizeof(expected) - 1);
+    redis_format(&t, array_len(argv), argv);
+    assert_int_equal(t.to - t.from, sizeof(expected) - 1);
+    assert_memory_equal(t.p + t.from, expected, sizeof(expected) - 1);
     free(t.p);
 }
 
-/* Remains of a longer command would be taken for channel names. */
-static void after_a_command_nothing_is_left_of_a_longer_one(void **state)
+/* Commands are appended while others are sent in pieces of any size. */
+static void commands_are_sent_in_order_and_without_gaps(void **state)
 {
-    const struct span longer[] = {SPAN("EVAL"), SPAN("a"), SPAN("b"), SPAN("c"), SPAN("d")};
-    const struct span shorter[] = {SPAN("SUBSCRIBE"), SPAN("channel")};
-    struct redis_text t = {0};
-    size_t n;
+    static const size_t sizes[] = {0, 1, 100, 5000, 300000, 3, 70000};
+    struct redis_text t = {0}, expected = {0};
+    char *long_text = alloc_bytes(300000);
+    size_t sent = 0;
 
     (void)state;
-    redis_format(&t, array_len(longer), longer);
-    n = redis_format(&t, array_len(shorter), shorter);
-    assert_int_equal(strlen(t.p), n);
+    memset(long_text, 'x', 300000);
+    for (size_t i = 0; i < 50; i++) {
+        struct span argv[] = {SPAN("SET"), span_of(long_text, sizes[i % array_len(sizes)])};
+        size_t n;
+
+        long_text[0] = (char)('a' + i % 26);
+        redis_format(&t, 2, argv);
+        redis_format(&expected, 2, argv);
+        n = (t.to - t.from) / (1 + i % 3);
+        assert_memory_equal(t.p + t.from, expected.p + sent, n);
+        redis_text_sent(&t, n);
+        sent += n;
+    }
+    redis_text_sent(&t, t.to - t.from);
+    assert_true(t.room <= REDIS_KEPT_BYTES);
     free(t.p);
+    free(expected.p);
+    free(long_text);
 }
 
-struct reading {
-    struct redis_replies *replies;
-    redisReader *reader;
-};
+/* -- replies -- */
 
-static struct reading begin(void)
+static redisReply *read_reply(struct redis_reader *r)
 {
-    struct reading r = {redis_replies_new(), redisReaderCreate()};
+    struct redisReply *reply;
+    const char *why;
 
-    redis_replies_serve(r.replies, r.reader);
-    return r;
-}
-
-static void end(struct reading *r)
-{
-    redisReaderFree(r->reader);
-    redis_replies_free(r->replies);
-}
-
-static redisReply *read_reply(struct reading *r)
-{
-    void *reply;
-
-    assert_int_equal(redisReaderGetReply(r->reader, &reply), REDIS_OK);
+    assert_in_range(redis_reader_next(r, &reply, &why), 0, 1);
     return reply;
 }
 
-static void feed(struct reading *r, const char *bytes)
+static void feed(struct redis_reader *r, const char *bytes)
 {
-    assert_int_equal(redisReaderFeed(r->reader, bytes, strlen(bytes)), REDIS_OK);
+    redis_reader_feed(r, bytes, strlen(bytes));
+}
+
+static void assert_unreadable(const char *bytes)
+{
+    struct redis_reader *r = redis_reader_new(NULL, NULL);
+    struct redisReply *reply;
+    const char *why = "";
+
+    feed(r, bytes);
+    assert_int_equal(redis_reader_next(r, &reply, &why), -EPROTO);
+    assert_true(why[0]);
+    assert_int_equal(redis_reader_next(r, &reply, &why), -EPROTO); /* and it remains so */
+    redis_reader_free(r);
 }
 
 static void a_reply_of_every_kind_is_read(void **state)
 {
-    struct reading r = begin();
+    struct redis_reader *r = redis_reader_new(NULL, NULL);
     redisReply *reply;
 
     (void)state;
-    feed(&r, "*7\r\n:-7\r\n$3\r\nabc\r\n$-1\r\n+OK\r\n*2\r\n$0\r\n\r\n*0\r\n-ERR no\r\n*-1\r\n");
-    reply = read_reply(&r);
+    feed(r, "*7\r\n:-7\r\n$3\r\nabc\r\n$-1\r\n+OK\r\n*2\r\n$0\r\n\r\n*0\r\n-ERR no\r\n*-1\r\n");
+    reply = read_reply(r);
     assert_int_equal(reply->type, REDIS_REPLY_ARRAY);
     assert_int_equal(reply->elements, 7);
     assert_int_equal(reply->element[0]->integer, -7);
@@ -93,15 +106,14 @@ static void a_reply_of_every_kind_is_read(void **state)
     assert_int_equal(reply->element[5]->type, REDIS_REPLY_ERROR);
     assert_string_equal(reply->element[5]->str, "ERR no");
     assert_int_equal(reply->element[6]->type, REDIS_REPLY_NIL);
-    r.reader->fn->freeObject(reply);
-    end(&r);
+    redis_reader_free(r);
 }
 
 /* Tests sizes around that of a chunk and much larger ones, one after another in the same memory. */
 static void a_reply_may_be_of_any_size(void **state)
 {
     static const size_t sizes[] = {1, 65400, 65471, 65472, 65535, 65536, 65537, 1000000, 3};
-    struct reading r = begin();
+    struct redis_reader *r = redis_reader_new(NULL, NULL);
 
     (void)state;
     for (size_t i = 0; i < array_len(sizes); i++) {
@@ -109,60 +121,75 @@ static void a_reply_may_be_of_any_size(void **state)
         redisReply *reply;
 
         memset(text, 'a' + (int)i, sizes[i]);
-        feed(&r, head);
-        redisReaderFeed(r.reader, text, sizes[i]);
-        assert_null(read_reply(&r));
-        feed(&r, "\r\n:5\r\n");
-        reply = read_reply(&r);
+        feed(r, head);
+        redis_reader_feed(r, text, sizes[i]);
+        assert_null(read_reply(r));
+        feed(r, "\r\n:5\r\n");
+        reply = read_reply(r);
         assert_int_equal(reply->element[0]->len, sizes[i]);
         assert_memory_equal(reply->element[0]->str, text, sizes[i]);
         assert_int_equal(reply->element[1]->integer, 5);
-        r.reader->fn->freeObject(reply);
         free(text);
         free(head);
     }
-    end(&r);
+    redis_reader_free(r);
 }
 
 /* The connection is lost in the middle of a reply. */
 static void half_a_reply_is_given_back_with_its_reader(void **state)
 {
-    struct reading r = begin();
+    struct redis_reader *r = redis_reader_new(NULL, NULL);
 
     (void)state;
-    feed(&r, "*3\r\n$3\r\nabc\r\n*2\r\n");
-    assert_null(read_reply(&r));
-    end(&r);
+    feed(r, "*3\r\n$3\r\nabc\r\n*2\r\n");
+    assert_null(read_reply(r));
+    redis_reader_free(r);
 }
 
 static void a_few_bytes_do_not_get_room_for_a_billion_elements(void **state)
 {
-    struct reading r = begin();
-    void *reply = NULL;
-
     (void)state;
-    feed(&r, "*1000000000\r\n");
-    assert_int_equal(redisReaderGetReply(r.reader, &reply), REDIS_ERR);
-    assert_null(reply);
-    end(&r);
+    assert_unreadable("*1000000000\r\n");
 }
 
 /* Nine nested levels, each with the maximum size of one, would need more than a gigabyte. */
 static void arrays_within_arrays_share_the_room_of_one(void **state)
 {
-    struct reading r = begin();
-    void *reply = NULL;
+    (void)state;
+    assert_unreadable("*1\r\n*10000000\r\n*10000000\r\n");
+}
+
+static void what_is_no_reply_is_refused(void **state)
+{
+    (void)state;
+    assert_unreadable("HTTP/1.1 400 Bad Request\r\n");
+}
+
+static bool no_integers(void *ctx, const struct redis_part *p)
+{
+    int *parts = ctx;
+
+    ++*parts;
+    return p->type != REDIS_REPLY_INTEGER;
+}
+
+static void a_part_that_is_refused_ends_reading(void **state)
+{
+    int parts = 0;
+    struct redis_reader *r = redis_reader_new(no_integers, &parts);
+    struct redisReply *reply;
+    const char *why;
 
     (void)state;
-    feed(&r, "*1\r\n*10000000\r\n*10000000\r\n");
-    assert_int_equal(redisReaderGetReply(r.reader, &reply), REDIS_ERR);
-    assert_null(reply);
-    end(&r);
+    feed(r, "*3\r\n+a\r\n:1\r\n+b\r\n");
+    assert_int_equal(redis_reader_next(r, &reply, &why), -EPROTO);
+    assert_int_equal(parts, 3);
+    redis_reader_free(r);
 }
 
 static void each_reply_may_have_that_size(void **state)
 {
-    struct reading r = begin();
+    struct redis_reader *r = redis_reader_new(NULL, NULL);
     char *text = alloc_bytes(5 * 1000000);
     size_t n = 0;
 
@@ -172,26 +199,27 @@ static void each_reply_may_have_that_size(void **state)
     for (int i = 0; i < 20; i++) {
         redisReply *reply;
 
-        feed(&r, "*1000000\r\n");
-        redisReaderFeed(r.reader, text, n);
-        reply = read_reply(&r);
+        feed(r, "*1000000\r\n");
+        redis_reader_feed(r, text, n);
+        reply = read_reply(r);
         assert_int_equal(reply->elements, 1000000);
-        r.reader->fn->freeObject(reply);
     }
     free(text);
-    end(&r);
+    redis_reader_free(r);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_command_is_written_byte_for_byte),
-        cmocka_unit_test(after_a_command_nothing_is_left_of_a_longer_one),
+        cmocka_unit_test(commands_are_sent_in_order_and_without_gaps),
         cmocka_unit_test(a_reply_of_every_kind_is_read),
         cmocka_unit_test(a_reply_may_be_of_any_size),
         cmocka_unit_test(half_a_reply_is_given_back_with_its_reader),
         cmocka_unit_test(a_few_bytes_do_not_get_room_for_a_billion_elements),
         cmocka_unit_test(arrays_within_arrays_share_the_room_of_one),
+        cmocka_unit_test(what_is_no_reply_is_refused),
+        cmocka_unit_test(a_part_that_is_refused_ends_reading),
         cmocka_unit_test(each_reply_may_have_that_size),
     };
 

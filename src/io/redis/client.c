@@ -2,26 +2,33 @@
 #include "client.h"
 
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <limits.h>
+#include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "alloc.h"
 #include "clock.h"
 #include "redis_codec.h"
 #include "redis_error.h"
-#include "redis_socket.h"
+#include "redis_transport.h"
 
 #define CONNECT_S 3
 #define ANSWER_S 30 /* long enough for a slow script or a disk sync */
+/* An answer that keeps coming may take longer than one that does not come, but not forever. */
+#define TRICKLE_FACTOR 4
 #define WORDS_MAX 32
+#define READ_BYTES 16384 /* a TLS record */
 
 struct client {
-    redisContext *hiredis;
-    struct redis_replies *replies;
-    redisReply *reply; /* the reply returned last */
+    struct redis_transport *transport;
+    struct redis_reader *reader;
+    struct redis_text out;
+    uint32_t answer_s;
+    int lost; /* 0; or -ENOTCONN: the connection has failed, see `why` */
+    struct error why;
     struct error error;
 };
 
@@ -30,9 +37,17 @@ static int fail(struct client *c, int code, const char *what)
     return error_set(&c->error, code, "%s", what);
 }
 
+/* Every later call fails with the same reason. */
 static int lost(struct client *c)
 {
-    return fail(c, -ENOTCONN, c->hiredis->err ? c->hiredis->errstr : "connection lost");
+    return fail(c, c->lost, c->why.text);
+}
+
+static int lose(struct client *c, const char *why)
+{
+    if (!c->lost)
+        c->lost = error_set(&c->why, -ENOTCONN, "%s", why);
+    return lost(c);
 }
 
 int client_distrust(struct client *c)
@@ -40,96 +55,160 @@ int client_distrust(struct client *c)
     return fail(c, -EIO, "the answer has not the form that Redis gives it: is it Redis?");
 }
 
-static void take_back(struct client *c)
+/* -- moving bytes -- */
+
+/* Waits until the socket allows one of `wants`. 1; or 0: the deadline has passed. */
+static int await(struct redis_transport *t, unsigned wants, uint64_t deadline_ns)
 {
-    if (c->reply)
-        c->hiredis->reader->fn->freeObject(c->reply);
-    c->reply = NULL;
+    struct pollfd p = {.fd = redis_transport_fd(t)};
+    uint64_t left_ms;
+    int rc;
+
+    p.events = (short)((wants & REDIS_WANTS_READABLE ? POLLIN : 0) |
+                       (wants & REDIS_WANTS_WRITABLE ? POLLOUT : 0));
+    do {
+        left_ms = (minus_u64(deadline_ns, clock_mono_ns()) + NS_PER_MS - 1) / NS_PER_MS;
+        rc = poll(&p, 1, left_ms > INT_MAX ? INT_MAX : (int)left_ms);
+    } while (rc < 0 && errno == EINTR);
+    return rc > 0;
 }
+
+/* Reads what has arrived, if anything. 1; or 0: nothing; or -ENOTCONN. */
+static int read_some(struct client *c)
+{
+    char bytes[READ_BYTES];
+    struct error why;
+    ssize_t n = redis_transport_read(c->transport, bytes, sizeof(bytes), &why);
+
+    if (n == -EAGAIN)
+        return 0;
+    if (n <= 0)
+        return lose(c, n < 0 ? why.text : "Server closed the connection");
+    redis_reader_feed(c->reader, bytes, (size_t)n);
+    return 1;
+}
+
+/* Sends what the kernel accepts. 1; or 0: nothing; or -ENOTCONN. */
+static int write_some(struct client *c)
+{
+    struct error why;
+    ssize_t n;
+
+    if (c->out.from == c->out.to)
+        return 0;
+    n = redis_transport_write(c->transport, c->out.p + c->out.from, c->out.to - c->out.from, &why);
+    if (n == -EAGAIN)
+        return 0;
+    if (n < 0)
+        return lose(c, why.text);
+    redis_text_sent(&c->out, (size_t)n);
+    return 1;
+}
+
+static unsigned wants(const struct client *c)
+{
+    unsigned writing = redis_transport_writing_wants(c->transport);
+
+    return redis_transport_reading_wants(c->transport) | (c->out.from < c->out.to ? writing : 0);
+}
+
+/* Moves bytes in both directions, so that neither side waits for the other to read. Waits for the
+ * first; -ENOTCONN if none can be moved until the deadline. */
+static int move_some(struct client *c, uint64_t deadline_ns)
+{
+    struct error why;
+    int wrote, got;
+
+    do {
+        wrote = write_some(c);
+        if (wrote > 0 && c->out.from == c->out.to)
+            continue; /* the answer cannot be there yet */
+        got = wrote < 0 ? wrote : read_some(c);
+        if (got < 0)
+            return got;
+        if (wrote + got > 0)
+            return 0;
+    } while (await(c->transport, wants(c), deadline_ns));
+    error_set(&why, -ENOTCONN, "no answer within %u s", c->answer_s);
+    return lose(c, why.text);
+}
+
+static uint64_t from_now(uint64_t s)
+{
+    return clock_mono_ns() + s * NS_PER_S;
+}
+
+/* -- commands and replies -- */
 
 void client_send(struct client *c, size_t argc, const struct span *argv)
 {
-    const char **p = alloc_zeroed(argc, sizeof(*p));
-    size_t *n = alloc_zeroed(argc, sizeof(*n));
+    redis_format(&c->out, argc, argv);
+}
 
-    for (size_t i = 0; i < argc; i++) {
-        p[i] = argv[i].p;
-        n[i] = argv[i].n;
-    }
-    /* This fails if the context has an error; the next receive reports it. */
-    (void)redisAppendCommandArgv(c->hiredis, (int)argc, p, n);
-    free(p);
-    free(n);
+/* 1: there is a reply; 0: not yet; or -ENOTCONN. */
+static int next_reply(struct client *c, struct redisReply **out)
+{
+    const char *why;
+    int rc = redis_reader_next(c->reader, out, &why);
+
+    return rc < 0 ? lose(c, why) : rc;
 }
 
 int client_receive(struct client *c, struct redisReply **out)
 {
-    void *reply = NULL;
+    uint64_t over_ns = from_now((uint64_t)c->answer_s * TRICKLE_FACTOR);
+    int rc;
 
-    take_back(c);
-    if (c->hiredis->err || redisGetReply(c->hiredis, &reply) != REDIS_OK || !reply)
+    if (c->lost)
         return lost(c);
-    c->reply = reply;
-    if (reply_refused(c->reply))
-        (void)fail(c, -EIO, reply_text(c->reply).p);
-    *out = c->reply;
+    while ((rc = next_reply(c, out)) == 0) {
+        if (clock_mono_ns() >= over_ns)
+            return lose(c, "the answer does not end");
+        rc = move_some(c, min_u64(over_ns, from_now(c->answer_s)));
+        if (rc < 0)
+            return rc;
+    }
+    if (rc < 0)
+        return rc;
+    if (reply_refused(*out))
+        (void)fail(c, -EIO, reply_text(*out).p);
     return 0;
 }
 
 int client_flush(struct client *c)
 {
-    int done = 0;
+    int rc = c->lost ? lost(c) : 0;
 
-    while (!done)
-        if (c->hiredis->err || redisBufferWrite(c->hiredis, &done) != REDIS_OK)
-            return lost(c);
-    return 0;
+    while (rc == 0 && c->out.from < c->out.to) {
+        rc = write_some(c);
+        if (rc == 0)
+            rc = move_some(c, from_now(c->answer_s));
+        else if (rc > 0)
+            rc = 0;
+    }
+    return rc;
 }
 
 int client_fd(const struct client *c)
 {
-    return c->hiredis->fd;
-}
-
-/* Waits for input. 1: there is something to read; 0: the deadline has passed; or -ENOTCONN. */
-static int wait_readable(struct client *c, uint64_t deadline_ns)
-{
-    struct pollfd p = {.fd = c->hiredis->fd, .events = POLLIN};
-    uint64_t now, left_ms;
-    int rc;
-
-    do {
-        now = clock_mono_ns();
-        left_ms = deadline_ns > now ? (deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS : 0;
-        rc = poll(&p, 1, left_ms > INT_MAX ? INT_MAX : (int)left_ms);
-    } while (rc < 0 && errno == EINTR);
-    return rc < 0 ? fail(c, -ENOTCONN, strerror(errno)) : rc > 0;
+    return redis_transport_fd(c->transport);
 }
 
 int client_wait(struct client *c, int timeout_ms, struct redisReply **out)
 {
     uint64_t deadline = clock_mono_ns() + (uint64_t)timeout_ms * NS_PER_MS;
-    void *reply = NULL;
     int rc;
 
-    take_back(c);
-    if (c->hiredis->err)
+    if (c->lost)
         return lost(c);
-    while (redisGetReplyFromReader(c->hiredis, &reply) == REDIS_OK) {
-        if (reply) {
-            c->reply = reply;
-            *out = c->reply;
-            return 0;
-        }
-        rc = wait_readable(c, deadline);
+    while ((rc = next_reply(c, out)) == 0) {
+        rc = read_some(c);
         if (rc < 0)
             return rc;
-        if (rc == 0)
+        if (rc == 0 && !await(c->transport, redis_transport_reading_wants(c->transport), deadline))
             return -ETIMEDOUT;
-        if (redisBufferRead(c->hiredis) != REDIS_OK)
-            break;
     }
-    return lost(c);
+    return rc < 0 ? rc : 0;
 }
 
 int client_ask(struct client *c, size_t argc, const struct span *argv, struct redisReply **out)
@@ -166,28 +245,43 @@ const char *client_error(const struct client *c)
 
 /* -- opening -- */
 
-static int connect_to(struct client *c, const struct redis_address *a)
+/* Connects to one address. 0 or negative errno. */
+static int connect_to(struct client *c, const struct redis_address *a, const struct addrinfo *to)
 {
-    struct timeval connect = {.tv_sec = CONNECT_S}, answer = {.tv_sec = ANSWER_S};
-    struct ssl_st *session = NULL;
+    uint64_t deadline = from_now(CONNECT_S);
     int rc;
 
-    errno = 0;
-    c->hiredis = a->unix_path ? redisConnectUnixWithTimeout(a->unix_path, connect)
-                              : redisConnectWithTimeout(a->host, a->port, connect);
-    must(c->hiredis != NULL);
-    if (c->hiredis->err) {
-        rc = errno == ENOENT || errno == ECONNREFUSED || errno == EACCES ? -errno : -ENOTCONN;
-        return fail(c, rc, c->hiredis->errstr);
-    }
-    redis_replies_serve(c->replies, c->hiredis->reader);
-    redis_socket_tune(c->hiredis->fd, !a->unix_path);
-    (void)redisSetTimeout(c->hiredis, answer);
-    if (!a->tls)
-        return 0;
-    rc = redis_socket_secure(c->hiredis, a->host, &session, &c->error);
-    redis_socket_forget(session);
+    redis_transport_free(c->transport);
+    c->transport = NULL;
+    rc = redis_transport_open(a, to, &c->transport, &c->error);
+    if (rc < 0)
+        return rc;
+    while ((rc = redis_transport_connect(c->transport, &c->error)) == -EAGAIN)
+        if (!await(c->transport, redis_transport_reading_wants(c->transport), deadline))
+            return error_set(&c->error, -ETIMEDOUT, "no connection within %d s%s", CONNECT_S,
+                             redis_transport_delay(c->transport));
     return rc;
+}
+
+static int connect_to_host(struct client *c, const struct redis_address *a)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *all = NULL;
+    int rc = getaddrinfo(a->host, NULL, &hints, &all);
+
+    if (rc != 0)
+        return error_set(&c->error, -ENOTCONN, "cannot resolve %s: %s", a->host, gai_strerror(rc));
+    rc = -ENOTCONN;
+    for (const struct addrinfo *at = all; at && rc < 0; at = at->ai_next)
+        rc = connect_to(c, a, at);
+    freeaddrinfo(all);
+    return rc;
+}
+
+static int connect_client(struct client *c, const struct redis_address *a)
+{
+    int rc = a->unix_path ? connect_to(c, a, NULL) : connect_to_host(c, a);
+
+    return rc == 0 || rc == -ENOENT || rc == -ECONNREFUSED || rc == -EACCES ? rc : -ENOTCONN;
 }
 
 static int log_in(struct client *c, const struct redis_address *a)
@@ -217,8 +311,9 @@ int client_open(const struct redis_address *a, struct client **out, struct error
     enum redis_error refusal;
     int rc;
 
-    c->replies = redis_replies_new();
-    rc = connect_to(c, a);
+    c->reader = redis_reader_new(NULL, NULL);
+    c->answer_s = ANSWER_S;
+    rc = connect_client(c, a);
     if (rc == 0)
         rc = log_in(c, a);
     if (rc == 0)
@@ -237,15 +332,15 @@ int client_open(const struct redis_address *a, struct client **out, struct error
 
 void client_set_patience(struct client *c, uint32_t answer_s)
 {
-    (void)redisSetTimeout(c->hiredis, (struct timeval){.tv_sec = answer_s});
+    c->answer_s = answer_s;
 }
 
 void client_close(struct client *c)
 {
     if (!c)
         return;
-    take_back(c);
-    redisFree(c->hiredis);
-    redis_replies_free(c->replies);
+    redis_transport_free(c->transport);
+    redis_reader_free(c->reader);
+    free(c->out.p);
     free(c);
 }

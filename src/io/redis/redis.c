@@ -431,10 +431,13 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *priv)
 int redis_send(struct redis *r, size_t argc, const struct span *argv, redisCallbackFn *fn,
                void *priv)
 {
-    size_t n = redis_format(&r->text, argc, argv);
-    int rc = redisAsyncFormattedCommand(r->ac, fn, priv, r->text.p, n);
+    size_t n;
+    int rc;
 
-    redis_text_trim(&r->text);
+    redis_format(&r->text, argc, argv);
+    n = r->text.to;
+    rc = redisAsyncFormattedCommand(r->ac, fn, priv, r->text.p, n);
+    redis_text_sent(&r->text, n);
     return rc;
 }
 

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "redis_codec.h"
 
+#include <errno.h>
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
 
 #include "alloc.h"
 
 /* -- commands -- */
-
-#define TEXT_KEPT_BYTES ((size_t)256 * 1024)
 
 static char *put_number(char *at, char sign, size_t value)
 {
@@ -26,18 +25,34 @@ static char *put_number(char *at, char sign, size_t value)
     return at;
 }
 
-size_t redis_format(struct redis_text *t, size_t argc, const struct span *argv)
+/* What has been sent is cut off only if that is at least half of the buffer's contents, so that
+ * each byte is moved once on average. */
+static char *room_for(struct redis_text *t, size_t n)
+{
+    size_t kept = t->to - t->from;
+
+    if (t->room - t->to >= n)
+        return t->p + t->to;
+    if (t->from >= kept && t->from > 0) {
+        memmove(t->p, t->p + t->from, kept);
+        t->from = 0;
+        t->to = kept;
+    }
+    if (t->room - t->to < n) {
+        t->room = t->to + n + (t->to + n) / 2;
+        t->p = alloc_grow(t->p, t->room, 1);
+    }
+    return t->p + t->to;
+}
+
+void redis_format(struct redis_text *t, size_t argc, const struct span *argv)
 {
     size_t most = 1 + 25 * (argc + 1); /* per argument: a sign, a number, and two CR LF */
     char *at;
 
     for (size_t i = 0; i < argc; i++)
         most += argv[i].n;
-    if (most > t->room) {
-        t->room = most < REDIS_KEPT_BYTES ? most + most / 2 : most;
-        t->p = alloc_grow(t->p, t->room, 1);
-    }
-    at = put_number(t->p, '*', argc);
+    at = put_number(room_for(t, most), '*', argc);
     for (size_t i = 0; i < argc; i++) {
         at = put_number(at, '$', argv[i].n);
         if (argv[i].n)
@@ -47,11 +62,16 @@ size_t redis_format(struct redis_text *t, size_t argc, const struct span *argv)
         *at++ = '\n';
     }
     *at = '\0';
-    return (size_t)(at - t->p);
+    t->to = (size_t)(at - t->p);
 }
 
-void redis_text_trim(struct redis_text *t)
+void redis_text_sent(struct redis_text *t, size_t n)
 {
+    must(n <= t->to - t->from);
+    t->from += n;
+    if (t->from < t->to)
+        return;
+    t->from = t->to = 0;
     if (t->room <= REDIS_KEPT_BYTES)
         return;
     free(t->p);
@@ -267,4 +287,53 @@ void redis_replies_judge(struct redis_replies *m, redis_part_cb *cb, void *ctx)
 {
     m->judge = cb;
     m->ctx = ctx;
+}
+
+struct redis_reader {
+    struct redis_replies *replies;
+    redisReader *hiredis;
+    redisReply *reply; /* the one returned last */
+};
+
+struct redis_reader *redis_reader_new(redis_part_cb *judge, void *ctx)
+{
+    struct redis_reader *r = alloc_zeroed(1, sizeof(*r));
+
+    r->replies = redis_replies_new();
+    redis_replies_judge(r->replies, judge, ctx);
+    r->hiredis = redisReaderCreate();
+    must(r->hiredis);
+    r->hiredis->maxbuf = REDIS_KEPT_BYTES;
+    redis_replies_serve(r->replies, r->hiredis);
+    return r;
+}
+
+void redis_reader_free(struct redis_reader *r)
+{
+    if (!r)
+        return;
+    give_back(r->reply);
+    redisReaderFree(r->hiredis);
+    redis_replies_free(r->replies);
+    free(r);
+}
+
+void redis_reader_feed(struct redis_reader *r, const char *p, size_t n)
+{
+    (void)redisReaderFeed(r->hiredis, p, n); /* an error remains, and _next returns it */
+}
+
+int redis_reader_next(struct redis_reader *r, struct redisReply **out, const char **why)
+{
+    void *reply = NULL;
+
+    give_back(r->reply);
+    r->reply = NULL;
+    if (redisReaderGetReply(r->hiredis, &reply) != REDIS_OK) {
+        *why = r->hiredis->errstr;
+        return -EPROTO;
+    }
+    r->reply = reply;
+    *out = reply;
+    return reply != NULL;
 }

@@ -7,17 +7,20 @@
 
 #define REDIS_KEPT_BYTES ((size_t)256 * 1024) /* larger buffers are freed after use */
 
-struct redis_text { /* grows; must be zeroed at first */
+/* Bytes on their way to Redis: p[from] to p[to] are not sent yet. Grows; must be zeroed at first;
+ * free `p`. */
+struct redis_text {
     char *p;
-    size_t room;
+    size_t room, from, to;
 };
 
-/* Writes the command in wire format to t->p and returns its length. A NUL follows, because hiredis
- * searches the command for channel names with strchr(3).
+/* Appends the command in wire format. A NUL follows, because hiredis searches the command for
+ * channel names with strchr(3).
  * https://redis.io/docs/latest/develop/reference/protocol-spec/ */
-size_t redis_format(struct redis_text *t, size_t argc, const struct span *argv);
-/* Frees the buffer if a large command has made it grow. */
-void redis_text_trim(struct redis_text *t);
+void redis_format(struct redis_text *t, size_t argc, const struct span *argv);
+/* Removes n bytes from the front. A buffer that a large command has made grow is freed when it is
+ * empty. */
+void redis_text_sent(struct redis_text *t, size_t n);
 
 /* A part of a reply that is being received. */
 struct redis_part {
@@ -29,6 +32,17 @@ struct redis_part {
 };
 typedef bool redis_part_cb(void *ctx, const struct redis_part *p); /* false: refused */
 
+struct redisReply;
+struct redis_reader; /* turns bytes into replies, for one connection */
+
+/* Calls `judge` for each part of a reply. If it refuses one, reading ends with an error. NULL:
+ * everything is accepted. */
+struct redis_reader *redis_reader_new(redis_part_cb *judge, void *ctx);
+void redis_reader_free(struct redis_reader *r); /* NULL is fine */
+void redis_reader_feed(struct redis_reader *r, const char *p, size_t n);
+/* Gets the next reply; it is valid until the next call. 1; or 0: it has not arrived completely; or
+ * -EPROTO with a sentence, and then nothing more can be read. */
+must_use int redis_reader_next(struct redis_reader *r, struct redisReply **out, const char **why);
 struct redisReader;
 struct redis_replies; /* memory for one reply, because a connection has only one at a time */
 

@@ -100,3 +100,10 @@ bool redis_error_passes(enum redis_error e)
 {
     return errors[e].traits & PASSES;
 }
+
+bool redis_says(const char *words)
+{
+    size_t n = strspn(words, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+    return n > 2 && words[n] == ' ';
+}

@@ -38,3 +38,6 @@ bool redis_error_is_full(enum redis_error e);
 bool redis_error_is_unfit(enum redis_error e);
 /* The same command may succeed later. */
 bool redis_error_passes(enum redis_error e);
+/* Whether the message is from Redis and not about the connection: a code in capitals, then a
+ * sentence. */
+bool redis_says(const char *words);

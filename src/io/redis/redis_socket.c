@@ -153,10 +153,3 @@ void redis_socket_words(struct ssl_st *session, const char *said, struct error *
     else
         error_set(out, -EIO, "%s", said);
 }
-
-bool redis_says(const char *why)
-{
-    size_t n = strspn(why, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
-
-    return n > 2 && why[n] == ' ';
-}

@@ -28,6 +28,3 @@ void redis_socket_forget(struct ssl_st *session); /* NULL is fine */
  * the TLS handshake failed, this gives OpenSSL's message, otherwise `said` unchanged. `session` may
  * be NULL. */
 void redis_socket_words(struct ssl_st *session, const char *said, struct error *out);
-
-/* Whether the message is an error from Redis: a code in capitals, then a sentence. */
-bool redis_says(const char *why);

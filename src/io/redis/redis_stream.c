@@ -97,15 +97,14 @@ void redis_stream(struct redis *r, uint32_t block_ms, size_t argc, const struct 
     redisAsyncContext *ac = redis_connection(r);
     struct redis_text text = {0};
     int rc = REDIS_ERR;
-    size_t n;
 
     must(!*at);
     *s = (struct redis_streaming){.sink = sink, .ctx = ctx};
     list_init(&s->owed.link);
     if (ac) {
         must(!ac->replies.head); /* otherwise their replies would be mixed with this one */
-        n = redis_format(&text, argc, argv);
-        rc = redisAppendFormattedCommand(&ac->c, text.p, n);
+        redis_format(&text, argc, argv);
+        rc = redisAppendFormattedCommand(&ac->c, text.p, text.to);
         free(text.p);
     }
     if (rc != REDIS_OK) {
