@@ -39,8 +39,8 @@
  * replaced silently.
  *
  * Threads. A handle belongs to one thread at a time; different handles are independent, and the
- * library has no other state. It changes no signal handler: SIGPIPE is blocked in the calling
- * thread during a call. After fork() only one of the two processes may use a handle.
+ * library has no other state. It changes no signal handler and never raises SIGPIPE. After fork()
+ * only one of the two processes may use a handle.
  *
  * Memory. Strings and arrays must stay valid during the call only; they are copied where necessary.
  * The library calls abort() when memory runs out, and for nothing else that a caller or Redis does.
@@ -103,12 +103,12 @@ struct purgeline_job {
 
 struct purgeline;
 
-/* Connects to Redis: redis://[user:password@]host[:port][/db], rediss://... where built with
- * hiredis_ssl, or unix:///path[?db=N]; user and password are percent-encoded. `account` is the name
- * of an account in the dispatcher's configuration: [a-z0-9_-]{1,64}, usually "main". Returns
- * PURGELINE_OK and a handle to be closed with purgeline_close. Otherwise returns PURGELINE_INVALID
- * (URL or account), PURGELINE_LOST or PURGELINE_DENIED, writes a message without the password to
- * `why` (which may be NULL with room 0), and leaves *out unchanged. */
+/* Connects to Redis: redis://[user:password@]host[:port][/db], the same with rediss:// for TLS, or
+ * unix:///path[?db=N]; user and password are percent-encoded. `account` is the name of an account
+ * in the dispatcher's configuration: [a-z0-9_-]{1,64}, usually "main". Returns PURGELINE_OK and a
+ * handle to be closed with purgeline_close. Otherwise returns PURGELINE_INVALID (URL or account),
+ * PURGELINE_LOST or PURGELINE_DENIED, writes a message without the password to `why` (which may be
+ * NULL with room 0), and leaves *out unchanged. */
 PURGELINE_API enum purgeline_code purgeline_open(const char *redis_url, const char *account,
                                                  struct purgeline **out, char *why,
                                                  size_t why_room);

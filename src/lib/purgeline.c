@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "alloc.h"
-#include "hush.h"
 #include "jobform.h"
 #include "push.h"
 #include "setting.h"
@@ -27,8 +26,7 @@ struct purgeline {
     struct purgeline_result *own;    /* where that call wants its answers; else NULL */
     enum purgeline_code first_wrong; /* first error since the last purgeline_wait */
     char why_wrong[PURGELINE_WHY_ROOM];
-    bool inside; /* a function is running with this handle */
-    struct hush hush;
+    bool inside;        /* a function is running with this handle */
     struct error error; /* of the last call that failed */
 };
 
@@ -47,13 +45,11 @@ static enum purgeline_code enter(struct purgeline *p)
     if (p->inside)
         return failed(p, PURGELINE_INVALID, "handle: in use: called from its own callback");
     p->inside = true;
-    hush_begin(&p->hush);
     return PURGELINE_OK;
 }
 
 static enum purgeline_code leave(struct purgeline *p, enum purgeline_code code)
 {
-    hush_end(&p->hush);
     p->inside = false;
     return code;
 }

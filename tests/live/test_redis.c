@@ -2,7 +2,6 @@
 #include "redis_world.h"
 
 #include "redis_error.h"
-#include "redis_socket.h"
 
 static char loopback[] = "127.0.0.1";
 
@@ -456,27 +455,12 @@ static void words_of_redis_are_told_from_those_of_the_network(void **state)
     assert_false(redis_says(""));
 }
 
-static void a_failure_is_never_called_success(void **state)
-{
-    struct error words;
-
-    (void)state;
-    redis_socket_words(NULL, "SSL_connect failed: Success", &words);
-    assert_null(strstr(words.text, "Success"));
-    assert_non_null(strstr(words.text, "SSL_connect failed: the server ended"));
-    redis_socket_words(NULL, "Success", &words);
-    assert_null(strstr(words.text, "Success"));
-    redis_socket_words(NULL, "Connection reset by peer", &words);
-    assert_string_equal(words.text, "Connection reset by peer");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_password_that_is_missing_is_said_although_the_outage_began_otherwise),
         cmocka_unit_test(too_many_clients_are_said_in_redis_words),
         cmocka_unit_test(words_of_redis_are_told_from_those_of_the_network),
-        cmocka_unit_test(a_failure_is_never_called_success),
         cmocka_unit_test(tcp_comes_up_and_answers),
         cmocka_unit_test(a_unix_socket_comes_up_and_selects_its_database),
         cmocka_unit_test(a_host_name_is_resolved),

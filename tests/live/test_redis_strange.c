@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The server at Redis' address does not follow the protocol. The connection is closed with a
- * reason, and another one is tried. Some of these answers would fail assertions in hiredis. */
+ * reason, and another one is tried. */
 #include <errno.h>
 #include <fcntl.h>
 
@@ -220,6 +220,51 @@ static void an_answer_that_promises_too_much_is_refused(void **state)
     waitpid(child, NULL, 0);
 }
 
+/* Each byte comes in time, but the answer never ends. */
+static pid_t start_trickle(uint16_t *port)
+{
+    int listener = listen_on_loopback(port);
+    pid_t child = fork();
+    char in[4096];
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        int fd;
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        signal(SIGPIPE, SIG_IGN);
+        fd = accept(listener, NULL, NULL);
+        if (read(fd, in, sizeof(in)) > 0)
+            say(fd, "+OK\r\n"); /* to SELECT */
+        if (read(fd, in, sizeof(in)) > 0)
+            say(fd, "$1000000\r\n");
+        while (write(fd, "x", 1) == 1)
+            usleep(50000); /* the pace of the answer is what is tested */
+        _exit(0);
+    }
+    close(listener);
+    return child;
+}
+
+static void an_answer_that_trickles_ends_nevertheless(void **state)
+{
+    struct redis_address a = {.host = loopback};
+    pid_t child = start_trickle(&a.port);
+    struct redisReply *reply;
+    struct client *c;
+    struct error err;
+
+    (void)state;
+    assert_int_equal(client_open(&a, &c, &err), 0);
+    client_set_patience(c, 1);
+    client_send(c, 1, (const struct span[]){SPAN("PING")});
+    assert_int_equal(client_receive(c, &reply), -ENOTCONN);
+    assert_string_equal(client_error(c), "the answer does not end");
+    client_close(c);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +272,7 @@ int main(void)
         cmocka_unit_test(a_message_of_another_form_ends_the_subscription),
         cmocka_unit_test(whatever_a_message_says_is_handed_over),
         cmocka_unit_test(an_answer_that_promises_too_much_is_refused),
+        cmocka_unit_test(an_answer_that_trickles_ends_nevertheless),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -165,23 +165,23 @@ static void what_is_no_reply_is_refused(void **state)
     assert_unreadable("HTTP/1.1 400 Bad Request\r\n");
 }
 
-static bool no_integers(void *ctx, const struct redis_part *p)
+static bool only_strings(void *ctx, const struct redis_part *p)
 {
     int *parts = ctx;
 
     ++*parts;
-    return p->type != REDIS_REPLY_INTEGER;
+    return p->kind != REDIS_PART_OTHER || p->level == 0;
 }
 
 static void a_part_that_is_refused_ends_reading(void **state)
 {
     int parts = 0;
-    struct redis_reader *r = redis_reader_new(no_integers, &parts);
+    struct redis_reader *r = redis_reader_new(only_strings, &parts);
     struct redisReply *reply;
     const char *why;
 
     (void)state;
-    feed(r, "*3\r\n+a\r\n:1\r\n+b\r\n");
+    feed(r, "*3\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n");
     assert_int_equal(redis_reader_next(r, &reply, &why), -EPROTO);
     assert_int_equal(parts, 3);
     redis_reader_free(r);

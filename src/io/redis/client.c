@@ -164,7 +164,7 @@ int client_receive(struct client *c, struct redisReply **out)
     while ((rc = next_reply(c, out)) == 0) {
         if (clock_mono_ns() >= over_ns)
             return lose(c, "the answer does not end");
-        rc = move_some(c, min_u64(over_ns, from_now(c->answer_s)));
+        rc = move_some(c, from_now(c->answer_s));
         if (rc < 0)
             return rc;
     }

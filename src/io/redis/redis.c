@@ -2,8 +2,6 @@
 #include "redis.h"
 
 #include <errno.h>
-#include <hiredis/async.h>
-#include <hiredis/hiredis.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,14 +16,11 @@
 #include "redis_due.h"
 #include "redis_error.h"
 #include "redis_internal.h"
-#include "redis_socket.h"
-#include "redis_wire.h"
 #include "reply.h"
 #include "rng.h"
 
-/* Nothing is freed from within a callback of hiredis, because hiredis 0.14 continues to use a
- * context that its connect callback freed. Instead the loss is recorded, and `turn` runs on the
- * loop's next turn:
+/* A connection is never freed from within one of its events. Instead the loss is recorded, and
+ * `turn` runs at the end of the loop's turn:
  *
  *   WAITING ──timer──▶ RESOLVING ──▶ CONNECTING ──▶ GREETING ──▶ UP
  *      ▲                   │              │             │         │
@@ -34,7 +29,7 @@ enum state {
     WAITING,    /* no connection; `timer` starts the next attempt */
     RESOLVING,  /* `lookup` is running; when `timer` fires, the outage is reported and the lookup
                    goes on */
-    CONNECTING, /* `ac` is connecting; `timer` ends the attempt */
+    CONNECTING, /* `wire` is connecting; `timer` ends the attempt */
     GREETING,   /* AUTH, SELECT ... PING are sent; `timer` ends the attempt */
     UP
 };
@@ -46,9 +41,8 @@ enum state {
 #define STABLE_NS (5 * NS_PER_S) /* a connection that lasted this long counts as good */
 
 struct call {         /* one command, from redis_command to its callback */
-    struct list link; /* in the list `failed` */
+    struct list link; /* in the list `pending`, then perhaps in `failed` */
     struct redis_owed owed;
-    struct redis *r;
     redis_reply_cb *cb;
     void *ctx;
 };
@@ -65,18 +59,17 @@ struct redis {
     redis_down_cb *down;
     void *ctx;
     enum state state;
-    struct ssl_st *tls;    /* of the current connection; NULL: no TLS */
-    redisAsyncContext *ac; /* NULL if there is no connection or hiredis has released it */
-    struct timer *timer;   /* see enum state */
-    struct timer *turn;    /* fires on the next turn if there is something to do */
+    struct redis_wire *wire; /* NULL: no connection */
+    struct timer *timer;     /* see enum state */
+    struct timer *turn;      /* fires at the end of the turn if there is something to do */
     struct lookup *lookup;
     struct addrinfo *addresses; /* result of the last lookup */
     struct addrinfo *next;      /* address to try if the current one fails */
+    struct list pending;        /* calls that wait for their replies, in order */
     struct list failed;         /* calls whose callbacks will get NULL */
     struct redis_deadline deadline;
     struct redis_streaming *streaming; /* gets the bytes that arrive; or NULL */
-    struct redis_text text;            /* temporary buffer of redis_command */
-    struct redis_replies *replies;
+    struct redis_reader *reader;       /* of the current connection */
     struct redis_due due;
     struct rng rng;
     uint64_t up_since_ns;
@@ -114,12 +107,89 @@ static void lose(struct redis *r, const char *fmt, ...)
     turn_soon(r);
 }
 
-static void lose_for(struct redis *r, const redisAsyncContext *ac)
-{
-    struct error words;
+/* -- replies -- */
 
-    redis_socket_words(r->tls, ac->c.err ? ac->c.errstr : "connection closed", &words);
-    lose(r, "%s", words.text);
+#define READ_BYTES 16384 /* a TLS record */
+#define READS_MAX 8      /* in one turn; then it is the turn of others */
+
+static bool on_part(void *ctx, const struct redis_part *p)
+{
+    struct redis *r = ctx;
+
+    if (redis_due_ok(&r->due, redis_is_owed(r), p))
+        return true;
+    lose(r, "it says what nobody asked for: is it Redis?");
+    return false;
+}
+
+static void fail_call(struct redis *r, struct call *c)
+{
+    list_push_back(&r->failed, &c->link);
+    turn_soon(r);
+}
+
+static void answer_call(struct redis *r, struct call *c, struct redisReply *reply)
+{
+    redis_deadline_paid(&c->owed);
+    if (reply_refused(reply))
+        redis_note_refusal(r, reply_text(reply).p);
+    if (r->lost) {
+        fail_call(r, c);
+        return;
+    }
+    c->cb(c->ctx, reply);
+    free(c);
+}
+
+static void deliver(struct redis *r, struct redisReply *reply)
+{
+    struct list *node = list_pop_front(&r->pending);
+
+    if (node)
+        answer_call(r, list_entry(node, struct call, link), reply);
+    else if (reply_refused(reply))
+        lose(r, "%s", reply_text(reply).p);
+    else
+        redis_message_arrived(r, reply);
+}
+
+static void deliver_all(struct redis *r)
+{
+    struct redisReply *reply;
+    bool heard = false;
+    const char *why;
+    int rc = 1;
+
+    while (!r->lost && !r->closed && rc > 0) {
+        rc = redis_reader_next(r->reader, &reply, &why);
+        if (rc < 0)
+            lose(r, "%s", why);
+        if (rc <= 0)
+            return;
+        if (!heard)
+            redis_deadline_heard(&r->deadline);
+        heard = true;
+        deliver(r, reply);
+    }
+}
+
+static void on_readable(void *ctx)
+{
+    struct redis *r = ctx;
+    char bytes[READ_BYTES];
+    size_t n = sizeof(bytes);
+
+    for (int i = 0; i < READS_MAX && n == sizeof(bytes) && !r->lost && !r->closed; i++) {
+        if (r->streaming) {
+            redis_stream_read(r);
+            return;
+        }
+        n = redis_wire_read(r->wire, bytes, sizeof(bytes));
+        if (n == 0)
+            return;
+        redis_reader_feed(r->reader, bytes, n);
+        deliver_all(r);
+    }
 }
 
 /* -- connecting -- */
@@ -135,99 +205,39 @@ void redis_greeted(struct redis *r)
     r->up(r->ctx);
 }
 
-/* After REDIS_ERR, hiredis frees ac itself and does not call on_disconnect. */
-static void on_connect(const redisAsyncContext *ac, int status)
-{
-    struct redis *r = ac->data;
-
-    if (!r)
-        return;
-    if (status == REDIS_OK) {
-        r->state = GREETING;
-        redis_greet(r, r->ac, &r->address);
-        return;
-    }
-    lose_for(r, ac);
-    r->ac = NULL;
-}
-
-static void on_disconnect(const redisAsyncContext *ac, int status)
-{
-    struct redis *r = ac->data;
-
-    (void)status;
-    if (!r)
-        return;
-    lose_for(r, ac);
-    r->ac = NULL;
-}
-
-/* Records the reason, because hiredis would report the refused part as out of memory. */
-static bool on_part(void *ctx, const struct redis_part *p)
+static void on_connected(void *ctx)
 {
     struct redis *r = ctx;
 
-    if (redis_due_ok(&r->due, p))
-        return true;
-    lose(r, "it says what nobody asked for: is it Redis?");
-    return false;
+    if (r->lost || r->closed)
+        return;
+    r->state = GREETING;
+    redis_greet(r, &r->address);
 }
 
-static int prepare(struct redis *r)
+static void on_lost(void *ctx, const char *why)
 {
-    int err;
-
-    if (r->ac->c.err) {
-        lose(r, "%s", r->ac->c.errstr);
-        return -EIO;
-    }
-    redis_socket_tune(r->ac->c.fd, r->address.host != NULL);
-    r->ac->c.reader->maxbuf = REDIS_KEPT_BYTES; /* kept between replies */
-    redis_replies_serve(r->replies, r->ac->c.reader);
-    redis_due_begin(&r->due, r->ac);
-    if (r->address.tls) {
-        struct error why;
-
-        err = redis_socket_secure(&r->ac->c, r->address.host, &r->tls, &why);
-        if (err < 0) {
-            lose(r, "%s", why.text);
-            return err;
-        }
-    }
-    err = redis_wire_attach(r->loop, r->ac);
-    if (err < 0)
-        lose(r, "%s", uv_strerror(err));
-    return err;
+    lose(ctx, "%s", why);
 }
 
-static void connect_to(struct redis *r, redisAsyncContext *ac)
+static void connect_to(struct redis *r, const struct addrinfo *to)
 {
+    static const struct redis_wire_events events = {on_connected, on_readable, on_lost};
+    struct error why;
+
     r->state = CONNECTING;
     timer_start_at(r->timer, clock_mono_ns() + CONNECT_TIMEOUT_NS);
-    r->ac = ac;
-    if (!ac) {
-        lose(r, "out of memory");
-        return;
-    }
-    ac->data = r;
-    if (prepare(r) < 0)
-        return;
-    redisAsyncSetDisconnectCallback(ac, on_disconnect);
-    redisAsyncSetConnectCallback(ac, on_connect);
+    r->reader = redis_reader_new(on_part, r);
+    if (redis_wire_open(r->loop, &r->address, to, &events, r, &r->wire, &why) < 0)
+        lose(r, "%s", why.text);
 }
 
 static void connect_next(struct redis *r)
 {
-    struct addrinfo *a = r->next;
-    char ip[NI_MAXHOST];
-    int rc;
+    const struct addrinfo *a = r->next;
 
     r->next = a->ai_next;
-    rc = getnameinfo(a->ai_addr, a->ai_addrlen, ip, sizeof(ip), NULL, 0, NI_NUMERICHOST);
-    if (rc != 0)
-        lose(r, "%s", gai_strerror(rc));
-    else
-        connect_to(r, redisAsyncConnect(ip, r->address.port));
+    connect_to(r, a);
 }
 
 static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
@@ -277,7 +287,7 @@ static void start_attempt(void *ctx)
     if (r->address.host)
         resolve(r);
     else
-        connect_to(r, redisAsyncConnectUnix(r->address.unix_path));
+        connect_to(r, NULL);
 }
 
 static void say_down(struct redis *r, const char *why)
@@ -302,7 +312,7 @@ static void on_timer(void *ctx)
     else if (r->state == RESOLVING)
         say_down(r, "the name of the host is not resolved within 2 s");
     else
-        lose(r, "no connection within 2 s");
+        lose(r, "no connection within 2 s%s", r->wire ? redis_wire_delay(r->wire) : "");
 }
 
 /* -- work of the next turn -- */
@@ -318,27 +328,20 @@ static void wait_and_retry(struct redis *r)
     timer_start_at(r->timer, clock_mono_ns() + ms * NS_PER_MS);
 }
 
-static void fail_call(struct call *c)
-{
-    list_push_back(&c->r->failed, &c->link);
-    turn_soon(c->r);
-}
-
+/* Ends what waits on the connection, and the connection itself. Commands get NULL soon. */
 static void drop_connection(struct redis *r)
 {
-    redisAsyncContext *ac = r->ac;
-
-    redis_socket_forget(r->tls);
-    r->tls = NULL;
     if (r->streaming)
         redis_stream_fail(r, r->streaming);
     r->streaming = NULL;
-    if (!ac)
-        return;
-    r->ac = NULL;
-    r->due.ac = NULL;
-    ac->data = NULL;
-    redisAsyncFree(ac); /* calls on_reply with NULL for all outstanding calls */
+    list_each(it, &r->pending)
+        redis_deadline_paid(&list_entry(it, struct call, link)->owed);
+    list_splice_back(&r->failed, &r->pending);
+    redis_wire_free(r->wire);
+    redis_reader_free(r->reader);
+    r->wire = NULL;
+    r->reader = NULL;
+    redis_message_fail_all(r);
 }
 
 static void after_loss(struct redis *r)
@@ -385,9 +388,6 @@ static void finish(struct redis *r)
     }
     uv_freeaddrinfo(r->addresses);
     redis_address_deinit(&r->address);
-    free(r->text.p);
-    redis_replies_free(r->replies);
-    redis_due_deinit(&r->due);
     free(r);
     closed(ctx);
 }
@@ -409,60 +409,33 @@ static void on_turn(void *ctx)
 
 /* -- commands -- */
 
-static void on_reply(redisAsyncContext *ac, void *reply, void *priv)
+static struct call *new_call(redis_reply_cb *cb, void *ctx)
 {
-    struct call *c = priv;
-    struct redis *r = c->r;
+    struct call *c = alloc_bytes(sizeof(*c));
 
-    (void)ac;
-    redis_deadline_paid(&c->owed);
-    if (reply)
-        redis_deadline_heard(&r->deadline);
-    if (!r->lost && reply_refused(reply))
-        redis_note_refusal(r, reply_text(reply).p);
-    if (!reply || r->lost || r->closed) {
-        fail_call(c);
-        return;
-    }
-    c->cb(c->ctx, reply);
-    free(c);
-}
-
-int redis_send(struct redis *r, size_t argc, const struct span *argv, redisCallbackFn *fn,
-               void *priv)
-{
-    size_t n;
-    int rc;
-
-    redis_format(&r->text, argc, argv);
-    n = r->text.to;
-    rc = redisAsyncFormattedCommand(r->ac, fn, priv, r->text.p, n);
-    redis_text_sent(&r->text, n);
-    return rc;
+    c->cb = cb;
+    c->ctx = ctx;
+    list_init(&c->owed.link);
+    return c;
 }
 
 void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb,
                    void *ctx)
 {
-    struct call *c = alloc_zeroed(1, sizeof(*c));
+    struct call *c = new_call(cb, ctx);
 
     must(argc > 0 && argc <= INT32_MAX);
-    c->r = r;
-    c->cb = cb;
-    c->ctx = ctx;
     must(!r->streaming);
     if (!redis_is_up(r)) {
-        fail_call(c);
+        fail_call(r, c);
         return;
     }
     redis_deadline_owe(&r->deadline, &c->owed, 0);
-    if (redis_send(r, argc, argv, on_reply, c) == REDIS_OK)
-        return;
-    redis_deadline_paid(&c->owed);
-    fail_call(c);
+    list_push_back(&r->pending, &c->link);
+    redis_wire_send(r->wire, argc, argv);
 }
 
-/* -- for redis_stream.c and redis_message.c -- */
+/* -- for redis_greeting.c, redis_stream.c and redis_message.c -- */
 
 struct redis_streaming **redis_streaming_of(struct redis *r)
 {
@@ -479,9 +452,21 @@ struct redis_due *redis_due_of(struct redis *r)
     return &r->due;
 }
 
-redisAsyncContext *redis_connection(struct redis *r)
+struct redis_wire *redis_connection(struct redis *r)
 {
-    return redis_is_up(r) ? r->ac : NULL;
+    return redis_is_up(r) ? r->wire : NULL;
+}
+
+bool redis_is_owed(const struct redis *r)
+{
+    return !list_empty(&r->pending);
+}
+
+/* The time for the whole greeting is limited by `timer`. */
+void redis_send_greeting(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb)
+{
+    list_push_back(&r->pending, &new_call(cb, r)->link);
+    redis_wire_send(r->wire, argc, argv);
 }
 
 void redis_lose(struct redis *r, const char *why)
@@ -497,10 +482,7 @@ void redis_note_refusal(struct redis *r, const char *words)
 
 void redis_fail(struct redis *r, redis_reply_cb *cb, void *ctx)
 {
-    struct call *c = alloc_zeroed(1, sizeof(*c));
-
-    *c = (struct call){.r = r, .cb = cb, .ctx = ctx};
-    fail_call(c);
+    fail_call(r, new_call(cb, ctx));
 }
 
 void redis_set_patience(struct redis *r, uint32_t ms)
@@ -510,7 +492,7 @@ void redis_set_patience(struct redis *r, uint32_t ms)
 
 bool redis_is_up(const struct redis *r)
 {
-    return r->state == UP && r->ac && !r->lost && !r->closed;
+    return r->state == UP && !r->lost && !r->closed;
 }
 
 /* -- opening and closing -- */
@@ -528,16 +510,15 @@ struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_
     struct redis *r = alloc_zeroed(1, sizeof(*r));
 
     must(a->host || a->unix_path);
-    redis_socket_ignore_sigpipe();
     r->loop = l;
     redis_address_copy(a, &r->address);
     r->up = up;
     r->down = down;
     r->ctx = ctx;
+    list_init(&r->pending);
     list_init(&r->failed);
+    redis_due_init(&r->due);
     r->rng.state = clock_mono_ns() ^ (uintptr_t)r;
-    r->replies = redis_replies_new();
-    redis_replies_judge(r->replies, on_part, r);
     r->timer = timer_new(l, on_timer, r);
     r->turn = timer_new(l, on_turn, r);
     redis_deadline_init(&r->deadline, l, on_silence, r);

@@ -24,8 +24,7 @@ struct redis_address {
     char *ca_file, *cert_file, *key_file;
 };
 
-/* 0, or -EINVAL with a sentence that never contains the password. Refuses rediss:// if the program
- * was built without hiredis_ssl. */
+/* 0, or -EINVAL with a sentence that never contains the password. */
 must_use int redis_address_parse(const char *url, struct redis_address *out, struct error *err);
 void redis_address_copy(const struct redis_address *from, struct redis_address *to);
 void redis_address_deinit(struct redis_address *a); /* wipes the password */
@@ -36,7 +35,7 @@ typedef void redis_up_cb(void *ctx); /* connected, authenticated, db selected */
 typedef void redis_down_cb(void *ctx, const char *why);
 
 /* `reply` is NULL if the connection was lost before the reply; whether the command took effect is
- * then unknown. The reply belongs to hiredis and is valid only during the call. */
+ * then unknown. The reply is valid only during the call. */
 typedef void redis_reply_cb(void *ctx, struct redisReply *reply);
 
 struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_cb *up,

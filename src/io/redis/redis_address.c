@@ -185,13 +185,8 @@ static int parse_scheme(struct span url, struct redis_address *out, struct error
         return parse_unix(from(url, 7), out, err);
     if (!span_starts_nocase(url, "rediss://"))
         return error_set(err, -EINVAL, "expected redis://, rediss:// or unix://");
-#ifdef HAVE_HIREDIS_SSL
     out->tls = true;
     return parse_network(from(url, 9), out, err);
-#else
-    return error_set(err, -EINVAL,
-                     "rediss:// needs a build with hiredis_ssl (hiredis 1.0 or newer)");
-#endif
 }
 
 int redis_address_parse(const char *url, struct redis_address *out, struct error *err)

@@ -47,7 +47,7 @@ static char *room_for(struct redis_text *t, size_t n)
 
 void redis_format(struct redis_text *t, size_t argc, const struct span *argv)
 {
-    size_t most = 1 + 25 * (argc + 1); /* per argument: a sign, a number, and two CR LF */
+    size_t most = 25 * (argc + 1); /* per argument: a sign, a number, and two CR LF */
     char *at;
 
     for (size_t i = 0; i < argc; i++)
@@ -61,7 +61,6 @@ void redis_format(struct redis_text *t, size_t argc, const struct span *argv)
         *at++ = '\r';
         *at++ = '\n';
     }
-    *at = '\0';
     t->to = (size_t)(at - t->p);
 }
 
@@ -91,15 +90,17 @@ struct chunk {
 #define ELEMENTS_MAX                                                                               \
     ((size_t)1 << 24) /* in all arrays of a reply together; more than any entry or page has */
 
-struct redis_replies {
-    struct chunk *newest;
+struct redis_reader {
+    redisReader *hiredis;
+    bool lent;            /* the memory holds the reply that was returned last */
+    struct chunk *newest; /* memory for one reply, because a connection has only one at a time */
     size_t elements;      /* number announced so far in the current reply */
     redis_part_cb *judge; /* NULL: everything is accepted */
     void *ctx;
 };
 
 struct held { /* a reply with its owner, because hiredis passes only the reply when freeing it */
-    struct redis_replies *owner;
+    struct redis_reader *owner;
     redisReply reply;
 };
 
@@ -109,7 +110,7 @@ typedef size_t element_count;
 typedef int element_count;
 #endif
 
-static void *take(struct redis_replies *m, size_t n)
+static void *take(struct redis_reader *m, size_t n)
 {
     struct chunk *c = m->newest;
     void *at;
@@ -128,7 +129,7 @@ static void *take(struct redis_replies *m, size_t n)
 }
 
 /* Frees all chunks except one of the usual size. */
-static void take_all_back(struct redis_replies *m)
+static void take_all_back(struct redis_reader *m)
 {
     struct chunk *kept = NULL;
 
@@ -147,6 +148,20 @@ static void take_all_back(struct redis_replies *m)
     m->newest = kept;
 }
 
+static enum redis_part_kind kind_of(int type)
+{
+    switch (type) {
+    case REDIS_REPLY_STRING:
+        return REDIS_PART_STRING;
+    case REDIS_REPLY_ARRAY:
+        return REDIS_PART_ARRAY;
+    case REDIS_REPLY_ERROR:
+        return REDIS_PART_ERROR;
+    default:
+        return REDIS_PART_OTHER;
+    }
+}
+
 static unsigned level_of(const redisReadTask *task)
 {
     unsigned level = 0;
@@ -159,8 +174,8 @@ static unsigned level_of(const redisReadTask *task)
 /* Returns NULL if the part is not accepted; hiredis then stops reading. */
 static redisReply *new_reply(const redisReadTask *task, size_t count, struct span text)
 {
-    struct redis_replies *m = task->privdata;
-    struct redis_part part = {task->type, level_of(task), (size_t)task->idx, count, text};
+    struct redis_reader *m = task->privdata;
+    struct redis_part part = {kind_of(task->type), level_of(task), (size_t)task->idx, count, text};
     struct held *h;
 
     if (m->judge && !m->judge(m->ctx, &part))
@@ -193,7 +208,7 @@ static void *new_string(const redisReadTask *task, char *p, size_t n)
  * connection. */
 static void *new_array(const redisReadTask *task, element_count count)
 {
-    struct redis_replies *m = task->privdata;
+    struct redis_reader *m = task->privdata;
     size_t bytes = (size_t)count * sizeof(redisReply *);
     redisReply *r;
 
@@ -245,27 +260,14 @@ static void *new_nil(const redisReadTask *task)
     return r;
 }
 
+/* hiredis calls this for a reply that it cannot complete. */
 static void give_back(void *reply)
 {
     if (reply)
         take_all_back(container_of(reply, struct held, reply)->owner);
 }
 
-struct redis_replies *redis_replies_new(void)
-{
-    return alloc_zeroed(1, sizeof(struct redis_replies));
-}
-
-void redis_replies_free(struct redis_replies *m)
-{
-    if (!m)
-        return;
-    take_all_back(m);
-    free(m->newest);
-    free(m);
-}
-
-void redis_replies_serve(struct redis_replies *m, struct redisReader *reader)
+struct redis_reader *redis_reader_new(redis_part_cb *judge, void *ctx)
 {
     static redisReplyObjectFunctions functions = {
         .createString = new_string,
@@ -278,33 +280,15 @@ void redis_replies_serve(struct redis_replies *m, struct redisReader *reader)
 #endif
         .freeObject = give_back
     };
-
-    reader->fn = &functions;
-    reader->privdata = m;
-}
-
-void redis_replies_judge(struct redis_replies *m, redis_part_cb *cb, void *ctx)
-{
-    m->judge = cb;
-    m->ctx = ctx;
-}
-
-struct redis_reader {
-    struct redis_replies *replies;
-    redisReader *hiredis;
-    redisReply *reply; /* the one returned last */
-};
-
-struct redis_reader *redis_reader_new(redis_part_cb *judge, void *ctx)
-{
     struct redis_reader *r = alloc_zeroed(1, sizeof(*r));
 
-    r->replies = redis_replies_new();
-    redis_replies_judge(r->replies, judge, ctx);
+    r->judge = judge;
+    r->ctx = ctx;
     r->hiredis = redisReaderCreate();
     must(r->hiredis);
     r->hiredis->maxbuf = REDIS_KEPT_BYTES;
-    redis_replies_serve(r->replies, r->hiredis);
+    r->hiredis->fn = &functions;
+    r->hiredis->privdata = r;
     return r;
 }
 
@@ -312,9 +296,9 @@ void redis_reader_free(struct redis_reader *r)
 {
     if (!r)
         return;
-    give_back(r->reply);
     redisReaderFree(r->hiredis);
-    redis_replies_free(r->replies);
+    take_all_back(r);
+    free(r->newest);
     free(r);
 }
 
@@ -327,13 +311,14 @@ int redis_reader_next(struct redis_reader *r, struct redisReply **out, const cha
 {
     void *reply = NULL;
 
-    give_back(r->reply);
-    r->reply = NULL;
+    if (r->lent)
+        take_all_back(r);
+    r->lent = false;
     if (redisReaderGetReply(r->hiredis, &reply) != REDIS_OK) {
         *why = r->hiredis->errstr;
         return -EPROTO;
     }
-    r->reply = reply;
+    r->lent = reply != NULL;
     *out = reply;
     return reply != NULL;
 }

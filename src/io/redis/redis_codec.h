@@ -14,17 +14,23 @@ struct redis_text {
     size_t room, from, to;
 };
 
-/* Appends the command in wire format. A NUL follows, because hiredis searches the command for
- * channel names with strchr(3).
+/* Appends the command in wire format.
  * https://redis.io/docs/latest/develop/reference/protocol-spec/ */
 void redis_format(struct redis_text *t, size_t argc, const struct span *argv);
 /* Removes n bytes from the front. A buffer that a large command has made grow is freed when it is
  * empty. */
 void redis_text_sent(struct redis_text *t, size_t n);
 
-/* A part of a reply that is being received. */
+enum redis_part_kind {
+    REDIS_PART_STRING, /* a bulk string */
+    REDIS_PART_ARRAY,
+    REDIS_PART_ERROR,
+    REDIS_PART_OTHER
+};
+
+/* A part of a reply that is being received. A part that is nil has the kind of what is missing. */
 struct redis_part {
-    int type;         /* hiredis' REDIS_REPLY_... */
+    enum redis_part_kind kind;
     unsigned level;   /* 0: the reply itself, 1: its elements ... */
     size_t index;     /* index in its array */
     size_t count;     /* for an array: its number of elements */
@@ -43,13 +49,3 @@ void redis_reader_feed(struct redis_reader *r, const char *p, size_t n);
 /* Gets the next reply; it is valid until the next call. 1; or 0: it has not arrived completely; or
  * -EPROTO with a sentence, and then nothing more can be read. */
 must_use int redis_reader_next(struct redis_reader *r, struct redisReply **out, const char **why);
-struct redisReader;
-struct redis_replies; /* memory for one reply, because a connection has only one at a time */
-
-struct redis_replies *redis_replies_new(void);
-void redis_replies_free(struct redis_replies *m); /* after its reader; NULL is fine */
-/* Makes the reader use this memory for its replies. hiredis frees each reply before it starts the
- * next. */
-void redis_replies_serve(struct redis_replies *m, struct redisReader *reader);
-/* Calls `cb` for each part. If it refuses one, reading ends with an error. */
-void redis_replies_judge(struct redis_replies *m, redis_part_cb *cb, void *ctx);

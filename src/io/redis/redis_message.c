@@ -1,53 +1,56 @@
 /* SPDX-License-Identifier: MIT
  * Subscribes to a channel of Redis and passes its messages to a callback until the connection is
  * lost. */
-#include <hiredis/async.h>
-#include <hiredis/hiredis.h>
 #include <stdlib.h>
 
 #include "alloc.h"
 #include "redis_internal.h"
 #include "reply.h"
 
-struct subscription {
-    struct redis *r;
-    redis_message_cb *cb;
-    void *ctx;
-};
-
-/* The first reply is {"subscribe", channel, 1}, then come {"message", channel, text}, and NULL at
- * the end. */
-static void on_message(redisAsyncContext *ac, void *reply, void *priv)
+static void end_subscription(struct redis_subscription *s)
 {
-    struct subscription *s = priv;
-    struct span text = reply_text(reply_at(reply, 2));
+    s->cb(s->ctx, NULL);
+    free(s->channel);
+    free(s);
+}
 
-    (void)ac;
-    if (!reply) {
-        s->cb(s->ctx, NULL);
-        free(s);
-        return;
-    }
-    if (reply_count(reply) == 3)
-        s->cb(s->ctx, &text);
+/* The first is {"subscribe", channel, 1}, then come {"message", channel, text}. */
+void redis_message_arrived(struct redis *r, const struct redisReply *message)
+{
+    const struct redis_subscription *s =
+        redis_due_find(redis_due_of(r), reply_text(reply_at(message, 1)));
+    struct span text = reply_text(reply_at(message, 2));
+
+    must(s); /* redis_due_ok has checked it */
+    s->cb(s->ctx, &text);
+}
+
+void redis_message_fail_all(struct redis *r)
+{
+    struct list *node;
+
+    while ((node = list_pop_front(&redis_due_of(r)->subscriptions)))
+        end_subscription(list_entry(node, struct redis_subscription, link));
 }
 
 static void on_no_subscription(void *ctx, struct redisReply *reply)
 {
     (void)reply;
-    on_message(NULL, NULL, ctx);
+    end_subscription(ctx);
 }
 
 void redis_subscribe(struct redis *r, struct span channel, redis_message_cb *cb, void *ctx)
 {
-    struct subscription *s = alloc_zeroed(1, sizeof(*s));
+    struct redis_subscription *s = alloc_zeroed(1, sizeof(*s));
     const struct span argv[] = {SPAN("SUBSCRIBE"), channel};
+    struct redis_wire *w = redis_connection(r);
 
-    *s = (struct subscription){r, cb, ctx};
-    if (redis_is_up(r)) {
-        redis_due_subscribe(redis_due_of(r), channel);
-        if (redis_send(r, 2, argv, on_message, s) == REDIS_OK)
-            return;
+    *s = (struct redis_subscription){
+        .channel = alloc_copy(channel.p, channel.n), .cb = cb, .ctx = ctx};
+    if (!w) {
+        redis_fail(r, on_no_subscription, s);
+        return;
     }
-    redis_command(r, 2, argv, on_no_subscription, s); /* down: soon calls it with NULL */
+    list_push_back(&redis_due_of(r)->subscriptions, &s->link);
+    redis_wire_send(w, 2, argv);
 }

@@ -33,6 +33,7 @@ struct redis_transport {
     bool agreed;    /* the TLS handshake is complete */
     bool heard;     /* something has arrived */
     bool ended;     /* the server has closed the connection */
+    bool pending;   /* see redis_transport_pending */
     int io_error;   /* errno of the last recv(2) that failed; 0: none */
     unsigned reading_wants, writing_wants;
     SSL *ssl; /* NULL: no TLS */
@@ -273,26 +274,26 @@ const char *redis_transport_delay(const struct redis_transport *t)
 
 /* -- reading -- */
 
-/* A server that wants TLS answers plain text with a TLS alert, RFC 8446, 5.1: content type 21,
- * version 3.x. No reply of Redis begins so. */
-static bool is_tls_alert(const char *p, ssize_t n)
+#define HINT_TLS "if the server expects TLS, its address begins with rediss://"
+
+/* A server that wants TLS does not understand plain text. It ends the connection, perhaps with a
+ * TLS alert, RFC 8446, 5.1: content type 21, version 3.x. No reply of Redis begins so. */
+static bool wants_tls(const struct redis_transport *t, const char *p, ssize_t n)
 {
-    return n >= 2 && p[0] == 21 && p[1] == 3;
+    return t->to.any.sa_family != AF_UNIX && (n <= 0 || (n >= 2 && p[0] == 21 && p[1] == 3));
 }
 
 static ssize_t plain_read(struct redis_transport *t, char *p, size_t room, struct error *err)
 {
     bool first = !t->heard;
     ssize_t n = socket_read(t, p, room);
+    const char *why = n < 0 ? strerror(errno) : "Server closed the connection";
 
     if (n < 0 && errno == EAGAIN)
         return -EAGAIN;
-    if (n < 0)
-        return error_set(err, -errno, "%s", strerror(errno));
-    if (first && is_tls_alert(p, n))
-        return error_set(err, -EPROTO,
-                         "the server expects TLS on this port: its address begins with rediss://");
-    return n;
+    if (first && wants_tls(t, p, n))
+        return error_set(err, -EPROTO, "%s; " HINT_TLS, why);
+    return n < 0 ? error_set(err, -errno, "%s", why) : n;
 }
 
 static ssize_t tls_read(struct redis_transport *t, char *p, size_t room, struct error *err)
@@ -310,6 +311,7 @@ static ssize_t tls_read(struct redis_transport *t, char *p, size_t room, struct 
         if (n > 0)
             got += (size_t)n;
     } while (n > 0 && got < room && SSL_has_pending(t->ssl));
+    t->pending = n > 0 && got == room;
     if (n > 0) {
         t->reading_wants = REDIS_WANTS_READABLE;
         return (ssize_t)got;
@@ -325,6 +327,11 @@ static ssize_t tls_read(struct redis_transport *t, char *p, size_t room, struct 
 ssize_t redis_transport_read(struct redis_transport *t, char *p, size_t room, struct error *err)
 {
     return t->ssl ? tls_read(t, p, room, err) : plain_read(t, p, room, err);
+}
+
+bool redis_transport_pending(const struct redis_transport *t)
+{
+    return t->pending;
 }
 
 /* -- writing -- */

@@ -2,127 +2,244 @@
 #include "redis_wire.h"
 
 #include <errno.h>
-#include <hiredis/async.h>
-#include <hiredis/hiredis.h>
 #include <stdlib.h>
 #include <uv.h>
 
 #include "alloc.h"
+#include "redis_codec.h"
+#include "redis_transport.h"
 
-struct wire {
-    redisAsyncContext *ac; /* NULL after hiredis has released it */
+struct wire_handles { /* libuv's, which outlive the wire until libuv has closed them */
     uv_poll_t poll;
-    int wanted;        /* UV_READABLE, UV_WRITABLE */
-    int armed;         /* events uv_poll was started with; starting it again costs a system call */
-    loop_cb *readable; /* NULL: hiredis reads */
+    uv_prepare_t flush; /* started while there is something to send */
+    int open;
+};
+
+struct redis_wire {
+    const struct redis_wire_events *events;
     void *ctx;
+    struct redis_transport *transport;
+    struct redis_text out;
+    struct wire_handles *handles;
+    struct timer *again; /* started if bytes are pending in the transport, see redis_transport.h */
+    bool connected, lost;
+    bool flushing; /* `flush` is started */
+    int armed;     /* events uv_poll was started with; starting it again costs a system call */
 };
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
-static void arm(struct wire *w)
+static int wanted_events(const struct redis_wire *w)
 {
-    if (!w->ac || w->wanted == w->armed)
+    unsigned wants = redis_transport_reading_wants(w->transport);
+
+    if (w->lost)
+        return 0;
+    if (w->out.from < w->out.to)
+        wants |= redis_transport_writing_wants(w->transport);
+    return (wants & REDIS_WANTS_READABLE ? UV_READABLE : 0) |
+           (wants & REDIS_WANTS_WRITABLE ? UV_WRITABLE : 0) | UV_DISCONNECT;
+}
+
+static void arm(struct redis_wire *w)
+{
+    int wanted = wanted_events(w);
+
+    if (wanted == w->armed)
         return;
-    w->armed = w->wanted;
-    if (w->wanted)
-        (void)uv_poll_start(&w->poll, w->wanted | UV_DISCONNECT, on_poll);
+    w->armed = wanted;
+    if (wanted)
+        (void)uv_poll_start(&w->handles->poll, wanted, on_poll);
     else
-        (void)uv_poll_stop(&w->poll);
+        (void)uv_poll_stop(&w->handles->poll);
+}
+
+static void lose(struct redis_wire *w, const char *why)
+{
+    if (w->lost)
+        return;
+    w->lost = true;
+    w->events->lost(w->ctx, why);
+}
+
+/* -- writing -- */
+
+static void flush(struct redis_wire *w)
+{
+    struct error why;
+    ssize_t n = 1;
+
+    while (n > 0 && !w->lost && w->out.from < w->out.to) {
+        n = redis_transport_write(w->transport, w->out.p + w->out.from, w->out.to - w->out.from,
+                                  &why);
+        if (n > 0)
+            redis_text_sent(&w->out, (size_t)n);
+        else if (n != -EAGAIN)
+            lose(w, why.text);
+    }
+}
+
+/* Called after all callbacks of a turn, before the loop sleeps. */
+static void on_flush(uv_prepare_t *handle)
+{
+    struct redis_wire *w = handle->data;
+
+    uv_prepare_stop(handle);
+    w->flushing = false;
+    flush(w);
+    arm(w);
+}
+
+void redis_wire_send(struct redis_wire *w, size_t argc, const struct span *argv)
+{
+    must(w->connected);
+    redis_format(&w->out, argc, argv);
+    if (w->flushing || w->lost)
+        return;
+    w->flushing = true;
+    uv_prepare_start(&w->handles->flush, on_flush);
+}
+
+/* -- reading -- */
+
+size_t redis_wire_read(struct redis_wire *w, char *p, size_t room)
+{
+    struct error why;
+    ssize_t n;
+
+    if (w->lost)
+        return 0;
+    n = redis_transport_read(w->transport, p, room, &why);
+    if (n == 0)
+        lose(w, "Server closed the connection");
+    else if (n < 0 && n != -EAGAIN)
+        lose(w, why.text);
+    return n > 0 ? (size_t)n : 0;
+}
+
+static void read_on(struct redis_wire *w)
+{
+    if (w->lost)
+        return;
+    w->events->readable(w->ctx);
+    if (!w->lost && redis_transport_pending(w->transport))
+        timer_start_at(w->again, 0);
+}
+
+static void on_again(void *ctx)
+{
+    struct redis_wire *w = ctx;
+
+    read_on(w);
+    arm(w);
+}
+
+/* -- events -- */
+
+static void go_on_connecting(struct redis_wire *w)
+{
+    struct error why;
+    int rc = redis_transport_connect(w->transport, &why);
+
+    if (rc == 0) {
+        w->connected = true;
+        w->events->connected(w->ctx);
+    } else if (rc != -EAGAIN) {
+        lose(w, why.text);
+    }
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
-    struct wire *w = poll->data;
+    struct redis_wire *w = poll->data;
+    unsigned ready = events & UV_WRITABLE ? REDIS_WANTS_WRITABLE : 0;
 
+    if (events & (UV_READABLE | UV_DISCONNECT))
+        ready |= REDIS_WANTS_READABLE;
     if (status < 0) {
-        /* libuv has stopped watching. hiredis will find the error when it reads. */
+        /* libuv has stopped watching. Reading finds the error. */
         w->armed = 0;
-        events = UV_READABLE | UV_WRITABLE;
+        ready = REDIS_WANTS_READABLE | REDIS_WANTS_WRITABLE;
     }
-    if (w->ac && (events & (UV_READABLE | UV_DISCONNECT))) {
-        if (w->readable)
-            w->readable(w->ctx);
-        else
-            redisAsyncHandleRead(w->ac);
+    if (!w->connected && !w->lost) {
+        go_on_connecting(w);
+    } else {
+        if (ready & redis_transport_reading_wants(w->transport) || events & UV_DISCONNECT)
+            read_on(w);
+        if (ready & redis_transport_writing_wants(w->transport))
+            flush(w);
     }
-    if (w->ac && (events & UV_WRITABLE))
-        redisAsyncHandleWrite(w->ac);
     arm(w);
 }
 
-static void add_read(void *priv)
-{
-    struct wire *w = priv;
+/* -- opening and closing -- */
 
-    w->wanted |= UV_READABLE;
-    arm(w);
+static void on_handle_closed(uv_handle_t *h)
+{
+    struct wire_handles *handles = h->data;
+
+    if (--handles->open == 0)
+        free(handles);
 }
 
-static void del_read(void *priv)
+static void close_handle(struct wire_handles *handles, uv_handle_t *h)
 {
-    struct wire *w = priv;
-
-    w->wanted &= ~UV_READABLE;
-    arm(w);
+    h->data = handles;
+    uv_close(h, on_handle_closed);
 }
 
-static void add_write(void *priv)
+static int watch(struct redis_wire *w, struct loop *l, struct error *err)
 {
-    struct wire *w = priv;
+    struct wire_handles *handles = alloc_zeroed(1, sizeof(*handles));
+    int rc = uv_poll_init(loop_uv(l), &handles->poll, redis_transport_fd(w->transport));
 
-    w->wanted |= UV_WRITABLE;
-    arm(w);
-}
-
-static void del_write(void *priv)
-{
-    struct wire *w = priv;
-
-    w->wanted &= ~UV_WRITABLE;
-    arm(w);
-}
-
-static void on_poll_closed(uv_handle_t *h)
-{
-    free(h->data);
-}
-
-/* hiredis 1.x may call this twice for one context. */
-static void cleanup(void *priv)
-{
-    struct wire *w = priv;
-
-    if (!w->ac)
-        return;
-    w->ac = NULL;
-    uv_close((uv_handle_t *)&w->poll, on_poll_closed);
-}
-
-int redis_wire_attach(struct loop *l, struct redisAsyncContext *ac)
-{
-    struct wire *w = alloc_zeroed(1, sizeof(*w));
-    int err = uv_poll_init(loop_uv(l), &w->poll, ac->c.fd);
-
-    if (err < 0) {
-        free(w);
-        return err;
+    if (rc < 0) {
+        free(handles);
+        return error_set(err, rc, "%s", uv_strerror(rc));
     }
-    w->ac = ac;
-    w->poll.data = w;
-    ac->ev.data = w;
-    ac->ev.addRead = add_read;
-    ac->ev.delRead = del_read;
-    ac->ev.addWrite = add_write;
-    ac->ev.delWrite = del_write;
-    ac->ev.cleanup = cleanup;
+    uv_prepare_init(loop_uv(l), &handles->flush);
+    handles->open = 2;
+    handles->poll.data = handles->flush.data = w;
+    w->handles = handles;
+    w->again = timer_new(l, on_again, w);
+    arm(w); /* a socket that does not connect yet counts as writable */
     return 0;
 }
 
-void redis_wire_divert(struct redisAsyncContext *ac, loop_cb *readable, void *ctx)
+int redis_wire_open(struct loop *l, const struct redis_address *a, const struct addrinfo *to,
+                    const struct redis_wire_events *events, void *ctx, struct redis_wire **out,
+                    struct error *err)
 {
-    struct wire *w = ac->ev.data;
+    struct redis_wire *w = alloc_zeroed(1, sizeof(*w));
+    int rc = redis_transport_open(a, to, &w->transport, err);
 
-    w->readable = readable;
+    w->events = events;
     w->ctx = ctx;
+    if (rc == 0)
+        rc = watch(w, l, err);
+    if (rc < 0) {
+        redis_wire_free(w);
+        return rc;
+    }
+    *out = w;
+    return 0;
+}
+
+void redis_wire_free(struct redis_wire *w)
+{
+    if (!w)
+        return;
+    if (w->handles) {
+        close_handle(w->handles, (uv_handle_t *)&w->handles->poll);
+        close_handle(w->handles, (uv_handle_t *)&w->handles->flush);
+    }
+    timer_close(w->again);
+    redis_transport_free(w->transport);
+    free(w->out.p);
+    free(w);
+}
+
+const char *redis_wire_delay(const struct redis_wire *w)
+{
+    return redis_transport_delay(w->transport);
 }

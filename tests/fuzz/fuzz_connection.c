@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT
+ * Any bytes on a connection to Redis that belongs to a loop, while commands, a subscription or a
+ * stream wait for them. Every callback is called exactly once. Input: a byte that says what waits
+ * (1: two commands, 2: a subscription, 4: a stream) and whether the greeting is answered first (8),
+ * and in its upper half the size of the pieces in which the bytes arrive (0: all at once); then the
+ * bytes. After them the server closes. The linker uses the functions in this file instead of io's
+ * transport. */
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "fuzz.h"
+#include "redis.h"
+#include "redis_transport.h"
+#include "reply.h"
+
+enum { COMMANDS = 1, SUBSCRIPTION = 2, STREAM = 4, GREETED = 8 };
+
+/* -- a transport whose bytes come from the input -- */
+
+struct redis_transport {
+    struct span greeting, rest; /* what arrives next, and then */
+    size_t piece;               /* 0: everything at once */
+    int fd;                     /* always ready */
+};
+
+static struct redis_transport the_transport;
+
+int redis_transport_open(const struct redis_address *a, const struct addrinfo *to,
+                         struct redis_transport **out, struct error *err)
+{
+    (void)a, (void)to, (void)err;
+    the_transport.fd = eventfd(1, EFD_CLOEXEC);
+    must(the_transport.fd >= 0);
+    *out = &the_transport;
+    return 0;
+}
+
+void redis_transport_free(struct redis_transport *t)
+{
+    if (t)
+        close(t->fd);
+}
+
+int redis_transport_connect(struct redis_transport *t, struct error *err)
+{
+    (void)t, (void)err;
+    return 0;
+}
+
+const char *redis_transport_delay(const struct redis_transport *t)
+{
+    (void)t;
+    return "";
+}
+
+ssize_t redis_transport_read(struct redis_transport *t, char *p, size_t room, struct error *err)
+{
+    struct span *from = t->greeting.n ? &t->greeting : &t->rest;
+    size_t n = from->n < room ? from->n : room;
+
+    (void)err;
+    must(room > 0);
+    if (t->piece && n > t->piece)
+        n = t->piece;
+    if (n)
+        memcpy(p, from->p, n);
+    *from = span_of(from->p + n, from->n - n);
+    return (ssize_t)n;
+}
+
+bool redis_transport_pending(const struct redis_transport *t)
+{
+    return t->piece % 2;
+}
+
+/* Reads every byte, so that the sanitizer checks them. */
+ssize_t redis_transport_write(struct redis_transport *t, const char *p, size_t n, struct error *err)
+{
+    size_t sum = 0;
+
+    (void)t, (void)err;
+    for (size_t i = 0; i < n; i++)
+        sum += (unsigned char)p[i];
+    must(n > 0 && sum > 0);
+    return (ssize_t)(n > 50 ? 50 : n);
+}
+
+int redis_transport_fd(const struct redis_transport *t)
+{
+    return t->fd;
+}
+
+unsigned redis_transport_reading_wants(const struct redis_transport *t)
+{
+    (void)t;
+    return REDIS_WANTS_READABLE;
+}
+
+unsigned redis_transport_writing_wants(const struct redis_transport *t)
+{
+    (void)t;
+    return REDIS_WANTS_WRITABLE;
+}
+
+/* -- what waits for the bytes -- */
+
+static struct {
+    unsigned what;
+    struct redis *r;
+    unsigned owed;  /* callbacks */
+    unsigned early; /* 1: a function has not returned yet, so no callback may be called */
+    bool closing, closed;
+    char room[7];
+} run;
+
+static void on_closed(void *ctx)
+{
+    (void)ctx;
+    must(run.owed == 0);
+    run.closed = true;
+}
+
+static void on_down(void *ctx, const char *why)
+{
+    (void)ctx;
+    must(why[0]);
+    if (!run.closing)
+        redis_close(run.r, on_closed, NULL);
+    run.closing = true;
+}
+
+static size_t look_at(const struct redisReply *reply, unsigned depth)
+{
+    size_t sum = reply_text(reply).n + reply_count(reply);
+
+    for (size_t i = 0; depth && i < reply_count(reply); i++)
+        sum += look_at(reply_at(reply, i), depth - 1);
+    return sum;
+}
+
+static void on_reply(void *ctx, struct redisReply *reply)
+{
+    (void)ctx;
+    must(!run.early && run.owed > 0);
+    run.owed--;
+    must(look_at(reply, 8) < SIZE_MAX);
+}
+
+static void on_message(void *ctx, const struct span *text)
+{
+    (void)ctx;
+    must(!run.early && run.owed > 0);
+    if (!text)
+        run.owed--;
+}
+
+static char *stream_room(void *ctx, size_t *n)
+{
+    (void)ctx;
+    *n = sizeof(run.room);
+    return run.room;
+}
+
+static int stream_took(void *ctx, size_t n)
+{
+    (void)ctx;
+    must(n > 0 && n <= sizeof(run.room));
+    if (memchr(run.room, 'E', n))
+        return -EPROTO;
+    return run.room[n - 1] == '\n';
+}
+
+static const char *stream_error(void *ctx)
+{
+    (void)ctx;
+    return run.room[0] == '-' ? "ERR of the stream" : NULL;
+}
+
+static void stream_done(void *ctx, int err)
+{
+    (void)ctx;
+    must(!run.early && run.owed > 0 && (err == 0 || err == -ENOTCONN));
+    run.owed--;
+}
+
+static const struct redis_sink sink = {stream_room, stream_took, stream_error, stream_done};
+
+static void ask(void)
+{
+    static const struct span echo[] = {SPAN("ECHO"), SPAN("some text")};
+
+    run.early = 1;
+    if (run.what & SUBSCRIPTION) {
+        redis_subscribe(run.r, SPAN("c"), on_message, NULL);
+        run.owed++;
+    } else if (run.what & STREAM) {
+        redis_stream(run.r, 0, 2, echo, &sink, NULL);
+        run.owed++;
+    } else if (run.what & COMMANDS) {
+        redis_command(run.r, 2, echo, on_reply, NULL);
+        redis_command(run.r, 2, echo, on_reply, NULL);
+        run.owed += 2;
+    }
+    run.early = 0;
+}
+
+static void on_up(void *ctx)
+{
+    (void)ctx;
+    ask();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct loop *loop;
+    static char path[] = "/fuzz";
+    const struct redis_address address = {.unix_path = path};
+
+    if (size == 0)
+        return 0;
+    if (!loop)
+        loop = loop_new();
+    memset(&run, 0, sizeof(run));
+    run.what = data[0] % 16;
+    the_transport = (struct redis_transport){
+        .greeting = run.what & GREETED ? SPAN("+OK\r\n*1\r\n$6\r\nmaster\r\n+PONG\r\n") : SPAN(""),
+        .rest = span_of((const char *)data + 1, size - 1),
+        .piece = data[0] / 16};
+    run.r = redis_new(loop, &address, on_up, on_down, NULL);
+    ask(); /* before it is up */
+    loop_run(loop);
+    must(run.closed);
+    return 0;
+}
