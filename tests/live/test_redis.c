@@ -450,6 +450,7 @@ static void words_of_redis_are_told_from_those_of_the_network(void **state)
     (void)state;
     assert_true(redis_says("NOAUTH Authentication required."));
     assert_true(redis_says("ERR max number of clients reached"));
+    assert_true(redis_says("TLS: certificate verify failed: certificate has expired"));
     assert_false(redis_says("Connection refused"));
     assert_false(redis_says("no connection within 2 s"));
     assert_false(redis_says(""));

@@ -121,7 +121,7 @@ static int move_some(struct client *c, uint64_t deadline_ns)
 
     do {
         wrote = write_some(c);
-        if (wrote > 0 && c->out.from == c->out.to)
+        if (wrote > 0 && c->out.from == c->out.to && !redis_transport_pending(c->transport))
             continue; /* the answer cannot be there yet */
         got = wrote < 0 ? wrote : read_some(c);
         if (got < 0)

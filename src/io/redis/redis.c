@@ -78,8 +78,8 @@ struct redis {
     bool outage;       /* `down` was called, and `up` not since then */
     loop_cb *closed;   /* not NULL: redis_close was called */
     void *closed_ctx;
-    char why[256];
-    char said[256];   /* the last reported reason for the outage */
+    char why[512];
+    char said[512];   /* the last reported reason for the outage */
     uint64_t said_ns; /* when `said` was reported */
 };
 
@@ -103,6 +103,8 @@ static void lose(struct redis *r, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(r->why, sizeof(r->why), fmt, ap);
     va_end(ap);
+    if (!r->why[0]) /* the server has sent an error without words */
+        snprintf(r->why, sizeof(r->why), "refused without a reason");
     r->lost = true;
     turn_soon(r);
 }

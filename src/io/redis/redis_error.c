@@ -105,5 +105,5 @@ bool redis_says(const char *words)
 {
     size_t n = strspn(words, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
 
-    return n > 2 && words[n] == ' ';
+    return n > 2 && (words[n] == ' ' || strncmp(words, "TLS: ", 5) == 0);
 }

@@ -38,6 +38,6 @@ bool redis_error_is_full(enum redis_error e);
 bool redis_error_is_unfit(enum redis_error e);
 /* The same command may succeed later. */
 bool redis_error_passes(enum redis_error e);
-/* Whether the message is from Redis and not about the connection: a code in capitals, then a
- * sentence. */
+/* Whether the message shows that Redis can be reached but refuses us, unlike "Connection refused":
+ * an error of Redis, which is a code in capitals and a sentence, or one of TLS. */
 bool redis_says(const char *words);

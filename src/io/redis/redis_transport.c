@@ -39,7 +39,7 @@ struct redis_transport {
     SSL *ssl; /* NULL: no TLS */
     BIO_METHOD *bio;
     struct redis_tls tls;
-    int failed; /* negative: the error that the next read reports; `why` is its sentence */
+    int failed; /* negative: the error that every further read reports; `why` is its sentence */
     struct error why;
 };
 
@@ -244,6 +244,7 @@ static int agree(struct redis_transport *t, struct error *err)
     if (rc != 1)
         return tls_result(t, rc, &t->reading_wants, err);
     t->agreed = true;
+    t->pending = SSL_has_pending(t->ssl);
     return 0;
 }
 
@@ -316,12 +317,14 @@ static ssize_t tls_read(struct redis_transport *t, char *p, size_t room, struct 
         t->reading_wants = REDIS_WANTS_READABLE;
         return (ssize_t)got;
     }
-    n = tls_result(t, n, &t->reading_wants, got ? &t->why : err);
-    if (!got)
-        return n;
+    n = tls_result(t, n, &t->reading_wants, &t->why);
     if (n != 0 && n != -EAGAIN)
-        t->failed = n; /* for the next call: first come the bytes before it */
-    return (ssize_t)got;
+        t->failed = n;
+    if (got)
+        return (ssize_t)got; /* what came before an error is handed over first */
+    if (t->failed)
+        *err = t->why;
+    return n;
 }
 
 ssize_t redis_transport_read(struct redis_transport *t, char *p, size_t room, struct error *err)

@@ -33,8 +33,8 @@ const char *redis_transport_delay(const struct redis_transport *t);
 /* Returns the number of bytes; 0: the server has closed the connection. */
 must_use ssize_t redis_transport_read(struct redis_transport *t, char *p, size_t room,
                                       struct error *err);
-/* True after a read that filled its buffer while more bytes are already decrypted or received here:
- * the socket may stay silent, so read again without waiting for it. */
+/* True if there may be bytes that have left the socket already, after connecting or after a read
+ * that filled its buffer: read again without waiting for the socket. */
 bool redis_transport_pending(const struct redis_transport *t);
 /* Returns the number of bytes sent, at least 1. After -EAGAIN, the same bytes must be offered
  * again, perhaps followed by more. If the server has closed the connection, this waits for input:

@@ -144,6 +144,8 @@ static void go_on_connecting(struct redis_wire *w)
     if (rc == 0) {
         w->connected = true;
         w->events->connected(w->ctx);
+        if (redis_transport_pending(w->transport))
+            timer_start_at(w->again, 0);
     } else if (rc != -EAGAIN) {
         lose(w, why.text);
     }
