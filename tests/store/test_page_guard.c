@@ -95,7 +95,7 @@ static void on_spent(void *ctx, enum ledger_kind l, uint64_t cost, uint64_t age_
     (void)ctx, (void)l, (void)cost, (void)age_ms;
 }
 
-static const struct peek_budget_sink sink = {on_spent, NULL};
+static const struct peek_budget_sink sink = {.spent = on_spent};
 
 static void a_lane_whose_pages_repeat_is_not_read_for_ever(void **state)
 {
