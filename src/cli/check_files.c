@@ -40,6 +40,24 @@ void check_authorities(const struct config_account *a, check_cb *cb, void *ctx)
     judge_authority(&r, "api_proxy_ca_file", a->api_proxy_ca_file);
 }
 
+bool check_redis_files(const struct redis_address *a, check_cb *cb, void *ctx)
+{
+    struct report r = {.cb = cb, .ctx = ctx, .subject = "redis"};
+    struct redis_address now;
+    struct error why;
+    int rc;
+
+    redis_address_copy(a, &now);
+    rc = redis_address_refresh(&now, &why);
+    redis_address_deinit(&now);
+    if (rc < 0)
+        check_say(&r, CHECK_FAIL, "put it there, readable for the user that runs purgeline", "%s",
+                  why.text);
+    else if (a->ca_file)
+        judge_authority(&r, "redis_tls.ca_file", a->ca_file);
+    return rc == 0;
+}
+
 void check_files(const struct config_account *a, check_cb *cb, void *ctx)
 {
     struct report r = {.cb = cb, .ctx = ctx, .account = a->name, .subject = "token"};

@@ -11,7 +11,7 @@
 #include "config_tree.h"
 #include "config_yaml.h"
 #include "file.h"
-#include "redis.h"
+#include "redis_config.h"
 #include "secret.h"
 #include "target.h"
 
@@ -20,7 +20,8 @@
 
 /* Where the values come from, for error messages. */
 struct source {
-    const char *path; /* NULL: no file */
+    const char *path;  /* NULL: no file */
+    const char *redis; /* of --redis; NULL: not given */
     struct config_tree tree;
     struct error *err;
 };
@@ -126,34 +127,40 @@ static char *default_data_dir(void)
 
 /* -- loading -- */
 
-static int check_redis(struct source *src, const struct config *c)
+/* Reports "setting: why", with where the value comes from. */
+static int say_wrong(struct source *src, struct error *wrong)
 {
-    struct redis_address address;
-    struct error why;
+    char *colon = strstr(wrong->text, ": "), name[128];
+    const struct setting *s;
 
-    if (config_redis_embedded(c))
-        return 0;
-    if (redis_address_parse(c->redis, &address, &why) == 0) {
-        redis_address_deinit(&address);
-        return 0;
-    }
-    if (getenv("PURGELINE_REDIS"))
-        return error_set(src->err, -EINVAL, "PURGELINE_REDIS: %s", why.text);
-    return say_setting(src, "redis", why.text);
+    must(colon != NULL);
+    *colon = '\0';
+    s = setting_find(SETTING_GLOBAL, wrong->text);
+    if (src->redis && strcmp(wrong->text, "redis") == 0)
+        return error_set(src->err, -EINVAL, "--redis: %s", colon + 2);
+    if (s && setting_env_name(s, name, sizeof(name)) && getenv(name))
+        return error_set(src->err, -EINVAL, "%s: %s", name, colon + 2);
+    return say_setting(src, wrong->text, colon + 2);
 }
 
 static int check(struct source *src, const struct config *c)
 {
+    struct redis_address address;
     struct error why;
-    char *colon;
 
-    if (config_validate(c, &why) < 0) {
-        colon = strstr(why.text, ": ");
-        must(colon != NULL);
-        *colon = '\0';
-        return say_setting(src, why.text, colon + 2);
-    }
-    return check_redis(src, c);
+    if (config_validate(c, &why) < 0 || redis_config_address(c, &address, &why) < 0)
+        return say_wrong(src, &why);
+    redis_address_deinit(&address);
+    return 0;
+}
+
+static int apply_redis(struct source *src, struct config *c)
+{
+    struct error why;
+
+    if (!src->redis || setting_set(setting_find(SETTING_GLOBAL, "redis"), c, src->redis, &why) == 0)
+        return 0;
+    return error_set(src->err, -EINVAL, "--redis: %s", why.text);
 }
 
 static int fill(struct source *src, struct config *c)
@@ -164,6 +171,8 @@ static int fill(struct source *src, struct config *c)
         setting_list_add(SETTING_ACCOUNT, c);
     if (rc == 0)
         rc = apply_environment(src, c);
+    if (rc == 0)
+        rc = apply_redis(src, c);
     if (rc == 0 && !*c->data_dir) {
         free(c->data_dir);
         c->data_dir = default_data_dir();
@@ -171,9 +180,9 @@ static int fill(struct source *src, struct config *c)
     return rc < 0 ? rc : check(src, c);
 }
 
-int config_load(const char *path, struct config *out, struct error *err)
+int config_load(const char *path, const char *redis, struct config *out, struct error *err)
 {
-    struct source src = {.path = path, .err = err};
+    struct source src = {.path = path, .redis = redis, .err = err};
     struct config c;
     int rc;
 

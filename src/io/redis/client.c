@@ -214,15 +214,18 @@ static int select_db(struct client *c, const struct redis_address *a)
 int client_open(const struct redis_address *a, struct client **out, struct error *err)
 {
     struct client *c = alloc_zeroed(1, sizeof(*c));
+    struct redis_address now; /* with the current password */
     enum redis_error refusal;
     int rc;
 
     c->replies = redis_replies_new();
-    rc = connect_to(c, a);
+    redis_address_copy(a, &now);
+    rc = redis_address_refresh(&now, &c->error) < 0 ? -ENOTCONN : connect_to(c, &now);
     if (rc == 0)
-        rc = log_in(c, a);
+        rc = log_in(c, &now);
     if (rc == 0)
-        rc = select_db(c, a);
+        rc = select_db(c, &now);
+    redis_address_deinit(&now);
     if (rc == 0) {
         *out = c;
         return 0;
@@ -245,7 +248,8 @@ void client_close(struct client *c)
     if (!c)
         return;
     take_back(c);
-    redisFree(c->hiredis);
+    if (c->hiredis)
+        redisFree(c->hiredis);
     redis_replies_free(c->replies);
     free(c);
 }

@@ -272,9 +272,12 @@ static void resolve(struct redis *r)
 static void start_attempt(void *ctx)
 {
     struct redis *r = ctx;
+    struct error why;
 
     r->attempts++;
-    if (r->address.host)
+    if (redis_address_refresh(&r->address, &why) < 0)
+        lose(r, "%s", why.text);
+    else if (r->address.host)
         resolve(r);
     else
         connect_to(r, redisAsyncConnectUnix(r->address.unix_path));

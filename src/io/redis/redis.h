@@ -18,6 +18,8 @@ struct redis_address {
     uint16_t port;
     uint32_t db;
     char *user, *password; /* NULL if not given */
+    /* Where the password is, if the URL has none; NULL if not given. */
+    char *password_file, *password_env;
     bool tls;
     /* For TLS; NULL if not given. The certificate authorities (NULL: the system's), and the
      * certificate and key that we show. PEM files, read at each connect. */
@@ -27,6 +29,10 @@ struct redis_address {
 /* 0, or -EINVAL with a sentence that never contains the password. Refuses rediss:// if the program
  * was built without hiredis_ssl. */
 must_use int redis_address_parse(const char *url, struct redis_address *out, struct error *err);
+/* Reads the password from its file or environment variable, and checks that the files of TLS can be
+ * read. To be called on a copy before each connection, so that a changed password takes effect.
+ * 0, or negative errno with a sentence that names the setting. */
+must_use int redis_address_refresh(struct redis_address *a, struct error *err);
 void redis_address_copy(const struct redis_address *from, struct redis_address *to);
 void redis_address_deinit(struct redis_address *a); /* wipes the password */
 

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "alloc.h"
 #include "redis.h"
+#include "secret.h"
 
 #define PORT_DEFAULT 6379
 #define DB_MAX 65535 /* Redis itself refuses numbers above its `databases` setting */
@@ -207,6 +211,53 @@ int redis_address_parse(const char *url, struct redis_address *out, struct error
     return 0;
 }
 
+/* -- what is read at each connection -- */
+
+static int read_password(const char *setting, const char *file, const char *env, char **password,
+                         struct error *err)
+{
+    struct error why;
+    char *fresh;
+    int rc;
+
+    if (!file && !env)
+        return 0;
+    if (file)
+        rc = secret_from_file(file, "password", secret_is_text_byte, &fresh, &why);
+    else
+        rc = secret_from_env(env, "password", secret_is_text_byte, &fresh, &why);
+    if (rc < 0)
+        return error_set(err, rc, "redis_auth.%s_%s: %s", setting, file ? "file" : "env", why.text);
+    secret_free(*password);
+    *password = fresh;
+    return 0;
+}
+
+static int try_file(const char *setting, const char *path, struct error *err)
+{
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+
+    if (path && fd < 0)
+        return error_set(err, -errno, "redis_tls.%s: %s: cannot be read: %s", setting, path,
+                         strerror(errno));
+    if (path)
+        close(fd);
+    return 0;
+}
+
+int redis_address_refresh(struct redis_address *a, struct error *err)
+{
+    int rc = read_password("password", a->password_file, a->password_env, &a->password, err);
+
+    if (rc == 0)
+        rc = try_file("ca_file", a->ca_file, err);
+    if (rc == 0)
+        rc = try_file("cert_file", a->cert_file, err);
+    return rc < 0 ? rc : try_file("key_file", a->key_file, err);
+}
+
+/* -- copies -- */
+
 static char *copy_or_null(const char *s)
 {
     return s ? alloc_str(s) : NULL;
@@ -219,6 +270,8 @@ void redis_address_copy(const struct redis_address *from, struct redis_address *
     to->unix_path = copy_or_null(from->unix_path);
     to->user = copy_or_null(from->user);
     to->password = copy_or_null(from->password);
+    to->password_file = copy_or_null(from->password_file);
+    to->password_env = copy_or_null(from->password_env);
     to->ca_file = copy_or_null(from->ca_file);
     to->cert_file = copy_or_null(from->cert_file);
     to->key_file = copy_or_null(from->key_file);
@@ -226,9 +279,9 @@ void redis_address_copy(const struct redis_address *from, struct redis_address *
 
 void redis_address_deinit(struct redis_address *a)
 {
-    if (a->password)
-        explicit_bzero(a->password, strlen(a->password));
-    free(a->password);
+    secret_free(a->password);
+    free(a->password_file);
+    free(a->password_env);
     free(a->user);
     free(a->host);
     free(a->unix_path);
