@@ -14,6 +14,7 @@
 #include "alloc.h"
 #include "check_files.h"
 #include "check_say.h"
+#include "check_sentinel.h"
 #include "check_store.h"
 #include "child.h"
 #include "client.h"
@@ -247,6 +248,8 @@ bool check_redis(const struct config *c, const char *account, check_cb *cb, void
         redis_address_deinit(&address);
         return false;
     }
+    if (address.master)
+        check_sentinels(&address, cb, ctx);
     rc = client_open(&address, &client, &err);
     if (rc < 0) {
         redis_address_deinit(&address);

@@ -109,10 +109,12 @@ int cmd_connect(const struct config *c, struct client **out)
 {
     struct redis_address address;
     struct error err;
+    char name[300];
     int rc = cmd_redis_address(c, &address);
 
     if (rc != 0)
         return rc;
+    redis_address_name(&address, name, sizeof(name));
     rc = client_open(&address, out, &err);
     if (rc == 0)
         ;
@@ -124,10 +126,8 @@ int cmd_connect(const struct config *c, struct client **out)
             CMD_REDIS,
             "the socket %s belongs to another user's purgeline: use sudo, or POST to http://%s",
             address.unix_path, *c->listen ? c->listen : "its `listen` address");
-    else if (address.unix_path)
-        rc = cmd_fail(CMD_REDIS, "Redis at %s: %s", address.unix_path, err.text);
     else
-        rc = cmd_fail(CMD_REDIS, "Redis at %s:%u: %s", address.host, address.port, err.text);
+        rc = cmd_fail(CMD_REDIS, "Redis at %s: %s", name, err.text);
     redis_address_deinit(&address);
     return rc;
 }

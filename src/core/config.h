@@ -164,6 +164,7 @@ struct config_redis_tls {
 struct config_redis_auth {
     char *user;
     char *password_file, *password_env;
+    char *sentinel_user, *sentinel_password_file, *sentinel_password_env;
 };
 
 struct config {

@@ -473,6 +473,8 @@ static void say_accounts(const struct config *c)
 
 static void start(struct daemon *d)
 {
+    char redis[300];
+
     d->loop = loop_new();
     rlimits_take_threads(d->loop);
     d->tick = timer_new(d->loop, on_tick, d);
@@ -482,8 +484,9 @@ static void start(struct daemon *d)
     d->sigint = watch_signal(d->loop, SIGINT, on_stop_signal, d);
     d->sighup = watch_signal(d->loop, SIGHUP, on_reload, d);
     d->tick_at_ns = NEVER;
+    redis_address_name(&d->redis, redis, sizeof(redis));
     log_info("purgeline is starting", "version=%s accounts=%u redis=%s", PURGELINE_VERSION,
-             d->config->accounts_count, d->redis.unix_path ? d->redis.unix_path : d->redis.host);
+             d->config->accounts_count, redis);
     say_accounts(d->config);
     exposure_look(d->config, on_exposure, d);
     if (strcmp(d->config->redis, "embedded") == 0)

@@ -146,6 +146,35 @@ static void an_url_from_the_command_line_replaces_the_configured_one(void **stat
     assert_string_equal(error.text, "--redis: the port must be a number from 1 to 65535");
 }
 
+static void sentinels_have_a_login_of_their_own(void **state)
+{
+    struct redis_address a, first;
+
+    (void)state;
+    a = address_of("redis: redis+sentinel://:s3cret@h1,h2/m\nredis_auth: {sentinel_user: bob, "
+                   "sentinel_password_file: /proc/self/cwd/password}");
+    write_file("password", "other\n", 6);
+    redis_address_first_sentinel(&a, &first);
+    assert_int_equal(redis_address_refresh(&first, &error), 0);
+    assert_string_equal(first.user, "bob");
+    assert_string_equal(first.password, "other");
+    assert_string_equal(a.password, "s3cret");
+    redis_address_deinit(&first);
+    unlink("password");
+    redis_address_first_sentinel(&a, &first);
+    assert_int_equal(redis_address_refresh(&first, &error), -ENOENT);
+    assert_string_equal(error.text, "redis_auth.sentinel_password_file: /proc/self/cwd/password: "
+                                    "cannot read the password: No such file or directory");
+    redis_address_deinit(&first);
+    redis_address_deinit(&a);
+    assert_refused("redis: redis://h\nredis_auth: {sentinel_password_env: P}",
+                   "purgeline.yaml:2: redis_auth.sentinel_password_env: the URL of Redis names no "
+                   "sentinels: use redis+sentinel://");
+    assert_refused("redis: redis+sentinel://h/m\nredis_auth: {sentinel_user: u}",
+                   "purgeline.yaml:2: redis_auth.sentinel_user: a user needs a password: set "
+                   "sentinel_password_file or sentinel_password_env");
+}
+
 static bool has_tls(void)
 {
     struct redis_address a;
@@ -200,6 +229,7 @@ int main(void)
         T(contradictions_are_refused_by_their_setting),
         T(a_contradiction_from_the_environment_is_named_by_its_variable),
         T(an_url_from_the_command_line_replaces_the_configured_one),
+        T(sentinels_have_a_login_of_their_own),
         T(the_files_of_tls_are_named_if_they_cannot_be_read),
     };
 

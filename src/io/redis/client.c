@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "client.h"
+#include "client_internal.h"
 
 #include <errno.h>
 #include <hiredis/hiredis.h>
@@ -22,6 +22,8 @@ struct client {
     redisContext *hiredis;
     struct redis_replies *replies;
     redisReply *reply; /* the reply returned last */
+    uint64_t pending;  /* commands without a reply */
+    bool replica;      /* it has refused a command because it is a replica */
     struct error error;
 };
 
@@ -32,7 +34,10 @@ static int fail(struct client *c, int code, const char *what)
 
 static int lost(struct client *c)
 {
-    return fail(c, -ENOTCONN, c->hiredis->err ? c->hiredis->errstr : "connection lost");
+    return fail(c, -ENOTCONN,
+                c->replica        ? "READONLY: this Redis has become a replica"
+                : c->hiredis->err ? c->hiredis->errstr
+                                  : "connection lost");
 }
 
 int client_distrust(struct client *c)
@@ -60,6 +65,27 @@ void client_send(struct client *c, size_t argc, const struct span *argv)
     (void)redisAppendCommandArgv(c->hiredis, (int)argc, p, n);
     free(p);
     free(n);
+    c->pending++;
+}
+
+/* Notes what a reply shows about the server. */
+static void note(struct client *c)
+{
+    struct span text = reply_text(c->reply);
+
+    if (c->pending)
+        c->pending--;
+    if (!reply_refused(c->reply))
+        return;
+    (void)fail(c, -EIO, text.p);
+    if (redis_error_of(text.p) == REDIS_ERROR_READONLY)
+        c->replica = true;
+}
+
+/* Whether nothing more can come from this connection. */
+static bool is_over(const struct client *c)
+{
+    return c->hiredis->err || (c->replica && c->pending == 0);
 }
 
 int client_receive(struct client *c, struct redisReply **out)
@@ -67,11 +93,10 @@ int client_receive(struct client *c, struct redisReply **out)
     void *reply = NULL;
 
     take_back(c);
-    if (c->hiredis->err || redisGetReply(c->hiredis, &reply) != REDIS_OK || !reply)
+    if (is_over(c) || redisGetReply(c->hiredis, &reply) != REDIS_OK || !reply)
         return lost(c);
     c->reply = reply;
-    if (reply_refused(c->reply))
-        (void)fail(c, -EIO, reply_text(c->reply).p);
+    note(c);
     *out = c->reply;
     return 0;
 }
@@ -113,11 +138,12 @@ int client_wait(struct client *c, int timeout_ms, struct redisReply **out)
     int rc;
 
     take_back(c);
-    if (c->hiredis->err)
+    if (is_over(c))
         return lost(c);
     while (redisGetReplyFromReader(c->hiredis, &reply) == REDIS_OK) {
         if (reply) {
             c->reply = reply;
+            note(c);
             *out = c->reply;
             return 0;
         }
@@ -142,7 +168,7 @@ int client_ask(struct client *c, size_t argc, const struct span *argv, struct re
     if (rc < 0)
         return rc;
     if (reply_refused(reply))
-        return -EIO;
+        return c->replica ? lost(c) : -EIO;
     *out = reply;
     return 0;
 }
@@ -211,21 +237,18 @@ static int select_db(struct client *c, const struct redis_address *a)
     return client_ask_words(c, (const char *const[]){"SELECT", db, NULL}, &reply);
 }
 
-int client_open(const struct redis_address *a, struct client **out, struct error *err)
+int client_open_at(const struct redis_address *a, struct client **out, struct error *err)
 {
     struct client *c = alloc_zeroed(1, sizeof(*c));
-    struct redis_address now; /* with the current password */
     enum redis_error refusal;
     int rc;
 
     c->replies = redis_replies_new();
-    redis_address_copy(a, &now);
-    rc = redis_address_refresh(&now, &c->error) < 0 ? -ENOTCONN : connect_to(c, &now);
+    rc = connect_to(c, a);
     if (rc == 0)
-        rc = log_in(c, &now);
-    if (rc == 0)
-        rc = select_db(c, &now);
-    redis_address_deinit(&now);
+        rc = log_in(c, a);
+    if (rc == 0 && !a->is_sentinel)
+        rc = select_db(c, a);
     if (rc == 0) {
         *out = c;
         return 0;

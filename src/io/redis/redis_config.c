@@ -71,6 +71,26 @@ static int add_login(const struct config_redis_auth *auth, struct redis_address 
     return 0;
 }
 
+static int add_sentinel_login(const struct config_redis_auth *auth, struct redis_address *a,
+                              struct error *err)
+{
+    bool given = false;
+    int rc = check_login("sentinel_", auth->sentinel_user, auth->sentinel_password_file,
+                         auth->sentinel_password_env, &given, err);
+
+    if (rc < 0 || !given)
+        return rc;
+    if (!a->master)
+        return error_set(
+            err, -EINVAL,
+            "redis_auth.%s: the URL of Redis names no sentinels: use redis+sentinel://",
+            *auth->sentinel_password_file ? "sentinel_password_file" : "sentinel_password_env");
+    a->sentinel_user = text_or_null(auth->sentinel_user);
+    a->sentinel_password_file = text_or_null(auth->sentinel_password_file);
+    a->sentinel_password_env = text_or_null(auth->sentinel_password_env);
+    return 0;
+}
+
 int redis_config_address_at(const struct config *c, const char *url, struct redis_address *out,
                             struct error *err)
 {
@@ -83,6 +103,8 @@ int redis_config_address_at(const struct config *c, const char *url, struct redi
     rc = add_tls(&c->redis_tls, &a, err);
     if (rc == 0)
         rc = add_login(&c->redis_auth, &a, err);
+    if (rc == 0)
+        rc = add_sentinel_login(&c->redis_auth, &a, err);
     if (rc < 0)
         redis_address_deinit(&a);
     else
@@ -102,6 +124,9 @@ static int refuse_for_embedded(const struct config *c, struct error *err)
         {"redis_auth.user", c->redis_auth.user},
         {"redis_auth.password_file", c->redis_auth.password_file},
         {"redis_auth.password_env", c->redis_auth.password_env},
+        {"redis_auth.sentinel_user", c->redis_auth.sentinel_user},
+        {"redis_auth.sentinel_password_file", c->redis_auth.sentinel_password_file},
+        {"redis_auth.sentinel_password_env", c->redis_auth.sentinel_password_env},
     };
 
     for (size_t i = 0; i < array_len(others); i++)
