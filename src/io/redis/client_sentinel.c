@@ -15,8 +15,9 @@ static int ask_role(struct client *c, const char *role, struct error *err)
     int rc = client_ask_words(c, (const char *const[]){"ROLE", NULL}, &reply);
 
     if (rc < 0)
-        return error_set(err, -ENOTCONN, "it does not say that it is a %s: %s", role,
-                         client_error(c));
+        return error_set(
+            err, redis_error_of(client_error(c)) == REDIS_ERROR_NOAUTH ? -EACCES : -ENOTCONN,
+            "it does not say that it is a %s: %s", role, client_error(c));
     if (span_is(reply_text(reply_at(reply, 0)), role))
         return 0;
     return error_set(err, -ENOTCONN, "it is no %s", role);
