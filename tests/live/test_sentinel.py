@@ -13,7 +13,7 @@ import time
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
-from stage import SERVICE, Score, Stage, free_port, skip_without, until  # noqa: E402
+from stage import ROOT, SERVICE, Score, Stage, free_port, skip_without, until  # noqa: E402
 
 MASTER = "mymaster"
 SOON_S = 20  # ten times as long as the daemon may need after Redis has a master
@@ -39,7 +39,12 @@ class FakeSentinel:
         self.asked = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
+        self.listening = []  # connections that have subscribed
         threading.Thread(target=self.accept, daemon=True).start()
+
+    def publish(self, text):
+        for peer in self.listening:
+            peer.sendall(f"*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n${len(text)}\r\n{text}\r\n".encode())
 
     def accept(self):
         while True:
@@ -58,6 +63,8 @@ class FakeSentinel:
                         lines.readline()
                         words.append(lines.readline().strip().decode().lower())
                     peer.sendall(self.answer(words).encode())
+                    if words[0] == "subscribe":
+                        self.listening.append(peer)
             except (OSError, ValueError):
                 pass
 
@@ -211,13 +218,13 @@ class World(Stage):
             return stat.read().rsplit(")", 1)[1].split()[0] != "T"
 
 
-def after(w, score, what, n):
+def after(w, score, what, n, soon_s=SOON_S):
     """Checks what must be true after each failover to Redis n."""
     begun = w.await_master(n)
     w.resume()
     w.purge_one()
     took = time.monotonic() - begun
-    score.ok(took < SOON_S, f"{what}: a key is purged {took:.1f} s after Redis has a master", w.log("purgeline"))
+    score.ok(took < soon_s, f"{what}: a key is purged {took:.1f} s after Redis has a master", w.log("purgeline"))
     until("all jobs are purged", lambda: w.left() == 0)
     score.ok(w.left() == 0, f"{what}: the jobs that were acknowledged and replicated are purged")
     score.ok(w.connected_to(n) >= 2, f"{what}: the daemon is connected to the new master")
@@ -280,13 +287,14 @@ def a_frozen_master_is_not_believed_when_it_wakes(w, score):
 
 
 def master_and_sentinel_freeze(w, score):
-    """The sentinel that the daemon listens to freezes, and then the master: no news come, and no connection breaks."""
+    """The sentinel that the daemon listens to freezes, and then the master: no news come, and no connection breaks.
+    The sentinel is asked again every 10 s."""
     until("a sentinel is listened to", lambda: w.sentinel_listened_to() is not None)
     listened = w.sentinel_listened_to()
     w.queue(20)
     w.signal(f"sentinel{listened}", signal.SIGSTOP)
     w.signal("redis1", signal.SIGSTOP)
-    after(w, score, "frozen together with a sentinel", 0)
+    after(w, score, "frozen together with a sentinel", 0, 2 * SOON_S)
     w.signal(f"sentinel{listened}", signal.SIGCONT)
     w.signal("redis1", signal.SIGCONT)
     back_in_sync(w, 1)
@@ -326,6 +334,39 @@ def a_sentinel_that_names_a_replica_is_not_believed(w, score):
     code, told = w.run("purgeline check")
     score.ok("the sentinels disagree" in told, "check says that the sentinels disagree", told)
     w.stop("purgeline")
+
+
+def news_end_the_connection(w, score):
+    """A sentinel that still names the old master when it is asked: only its news make the daemon leave."""
+    fake = FakeSentinel(w.redis_ports[w.master()])
+    w.use(fake.port)
+    w.start_daemon()
+    until("the daemon listens", lambda: fake.listening)
+    fake.publish(f"other 127.0.0.1 1 127.0.0.1 {w.dead_port}")
+    fake.publish(f"{MASTER} 127.0.0.1 {fake.named} 127.0.0.1 {w.dead_port}")
+    w.await_said(f"{SWITCHED} 127.0.0.1:{w.dead_port} the master")
+    w.purge_one()
+    score.ok(True, "news of a failover end the connection to the old master at once")
+    w.stop("purgeline")
+
+
+def a_master_without_its_replica_refuses_jobs(w, score):
+    """With the two settings of deploy/redis.md, jobs that a failover could lose are not accepted."""
+    m = w.master()
+    w.use(*w.sentinel_ports)
+    until("the replica is in sync", lambda: "master_link_status:up" in w.redis(1 - m, "INFO", "replication"))
+    for words in ("min-replicas-to-write 1", "min-replicas-max-lag 10"):
+        with open(os.path.join(ROOT, "deploy/redis.md")) as document:
+            if f"redis-cli CONFIG SET {words}" not in document.read():
+                raise AssertionError(f"deploy/redis.md does not say {words}")
+        w.redis(m, "CONFIG", "SET", *words.split())
+    accepted = w.run("purgeline push --key with")[0]
+    w.stop(f"redis{1 - m}")
+    until("the master has noticed", lambda: "connected_slaves:0" in w.redis(m, "INFO", "replication"))
+    code, told = w.run("purgeline push --key without")
+    score.ok(accepted == 0 and code != 0 and "NOREPLICAS" in told,
+             "a master without its replica refuses jobs", code, told)
+    w.redis(m, "CONFIG", "SET", "min-replicas-to-write", 0)
 
 
 def sentinels_may_want_a_password(w, score):
@@ -377,7 +418,8 @@ def a_new_password_needs_no_restart(w, score):
     w.purge_one()
     score.ok(True, "a changed password takes effect without a restart", killed)
     text = w.log("purgeline")
-    score.ok("password-1" not in text and "password-2" not in text and "sesame" not in text, "no password is in the log", text)
+    score.ok("password-1" not in text and "password-2" not in text and "sesame" not in text,
+             "no password is in the log", text)
 
 
 def main():
@@ -402,6 +444,7 @@ def main():
 STORIES = [sentinels_are_asked_in_turn, the_master_is_killed, an_operator_fails_over,
            a_frozen_master_is_not_believed_when_it_wakes, master_and_sentinel_freeze,
            the_sentinel_that_is_listened_to_dies, a_sentinel_that_names_a_replica_is_not_believed,
+           news_end_the_connection, a_master_without_its_replica_refuses_jobs,
            sentinels_may_want_a_password, a_new_password_needs_no_restart]
 
 if __name__ == "__main__":

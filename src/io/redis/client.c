@@ -35,7 +35,7 @@ static int fail(struct client *c, int code, const char *what)
 static int lost(struct client *c)
 {
     return fail(c, -ENOTCONN,
-                c->replica        ? "READONLY: this Redis has become a replica"
+                c->replica        ? "this Redis has become a replica"
                 : c->hiredis->err ? c->hiredis->errstr
                                   : "connection lost");
 }

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "alloc.h"
 #include "client_internal.h"
 #include "redis_error.h"
 
@@ -101,28 +101,30 @@ static int open_master(struct redis_address *a, const struct redis_place *at, st
 static int open_by_sentinels(struct redis_address *a, struct client **out, struct error *err)
 {
     struct redis_place at;
-    struct error why, all = {""};
+    char *all = alloc_str(""), *more;
+    struct error why;
     bool named = false;
     int rc = -ENOTCONN;
 
     for (uint32_t i = 0; i < a->sentinels_count; i++) {
-        size_t n = strlen(all.text);
-
         if (ask_first(a, &at, &why) < 0) {
-            snprintf(all.text + n, sizeof(all.text) - n, "%s%s", n ? "; " : "", why.text);
+            more = alloc_printf("%s%s%s", all, *all ? "; " : "", why.text);
+            free(all);
+            all = more;
         } else {
             named = true;
             rc = open_master(a, &at, out, err);
             free(at.host);
             if (rc == 0 || rc == -EACCES)
-                return rc;
+                break;
         }
         redis_address_next_sentinel(a);
     }
-    if (named)
-        return rc;
-    return error_set(err, -ENOTCONN, "none of the %u sentinels can say which server is %s: %s",
-                     a->sentinels_count, a->master, all.text);
+    if (!named)
+        error_set(err, rc, "none of the %u sentinels can say which server is %s: %s",
+                  a->sentinels_count, a->master, all);
+    free(all);
+    return rc;
 }
 
 int client_open(const struct redis_address *a, struct client **out, struct error *err)
