@@ -103,12 +103,15 @@ struct purgeline_job {
 
 struct purgeline;
 
-/* Connects to Redis: redis://[user:password@]host[:port][/db], the same with rediss:// for TLS, or
- * unix:///path[?db=N]; user and password are percent-encoded. `account` is the name of an account
- * in the dispatcher's configuration: [a-z0-9_-]{1,64}, usually "main". Returns PURGELINE_OK and a
- * handle to be closed with purgeline_close. Otherwise returns PURGELINE_INVALID (URL or account),
- * PURGELINE_LOST or PURGELINE_DENIED, writes a message without the password to `why` (which may be
- * NULL with room 0), and leaves *out unchanged. */
+/* Connects to Redis: redis://[user:password@]host[:port][/db], the same with rediss:// for
+ * TLS, unix:///path[?db=N], or redis+sentinel://host:port,host:port/master[/db]; user and
+ * password are percent-encoded. TLS files and the login may also come from the environment:
+ * PURGELINE_REDIS_TLS_CA_FILE, _CERT_FILE, _KEY_FILE, PURGELINE_REDIS_AUTH_USER, _PASSWORD_FILE,
+ * _PASSWORD_ENV. `account` is the name of an account in the dispatcher's configuration:
+ * [a-z0-9_-]{1,64}, usually "main". Returns PURGELINE_OK and a handle to be closed with
+ * purgeline_close. Otherwise returns PURGELINE_INVALID (URL or account), PURGELINE_LOST or
+ * PURGELINE_DENIED, writes a message without the password to `why` (which may be NULL with room 0),
+ * and leaves *out unchanged. */
 PURGELINE_API enum purgeline_code purgeline_open(const char *redis_url, const char *account,
                                                  struct purgeline **out, char *why,
                                                  size_t why_room);

@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "alloc.h"
+#include "check_files.h"
 #include "check_say.h"
+#include "check_sentinel.h"
 #include "check_store.h"
 #include "child.h"
 #include "client.h"
@@ -21,7 +23,7 @@
 #include "fetch.h"
 #include "log.h"
 #include "overview.h"
-#include "redis.h"
+#include "redis_config.h"
 #include "serverinfo.h"
 #include "setting.h"
 #include "suggest.h"
@@ -233,17 +235,21 @@ static void check_permissions_anew(const struct redis_address *address,
 bool check_redis(const struct config *c, const char *account, check_cb *cb, void *ctx)
 {
     struct report r = {.cb = cb, .ctx = ctx, .subject = "redis"};
-    char *url = config_redis_url(c);
     struct error err;
     struct redis_address address;
     struct client *client;
-    int rc = redis_address_parse(url, &address, &err);
+    int rc = redis_config_address(c, &address, &err);
 
-    free(url);
     if (rc < 0) {
         check_say(&r, CHECK_FAIL, "", "%s", err.text);
         return true;
     }
+    if (!check_redis_files(&address, cb, ctx)) {
+        redis_address_deinit(&address);
+        return false;
+    }
+    if (address.master)
+        check_sentinels(&address, cb, ctx);
     rc = client_open(&address, &client, &err);
     if (rc < 0) {
         redis_address_deinit(&address);

@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "check_files.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "cafile.h"
 #include "check_say.h"
 #include "config_file.h"
-
-static void wipe(char *secret)
-{
-    explicit_bzero(secret, strlen(secret));
-    free(secret);
-}
+#include "secret.h"
 
 static void judge_token(const struct report *r, const struct config_account *a)
 {
@@ -28,7 +20,7 @@ static void judge_token(const struct report *r, const struct config_account *a)
     }
     check_say(r, CHECK_OK, "", "there is one in %s%s", by_file ? "" : "$",
               by_file ? a->token_file : a->token_env);
-    wipe(token);
+    secret_free(token);
 }
 
 static void judge_authority(const struct report *r, const char *setting, const char *path)
@@ -48,6 +40,24 @@ void check_authorities(const struct config_account *a, check_cb *cb, void *ctx)
     judge_authority(&r, "api_proxy_ca_file", a->api_proxy_ca_file);
 }
 
+bool check_redis_files(const struct redis_address *a, check_cb *cb, void *ctx)
+{
+    struct report r = {.cb = cb, .ctx = ctx, .subject = "redis"};
+    struct redis_address now;
+    struct error why;
+    int rc;
+
+    redis_address_copy(a, &now);
+    rc = redis_address_refresh(&now, &why);
+    redis_address_deinit(&now);
+    if (rc < 0)
+        check_say(&r, CHECK_FAIL, "put it there, readable for the user that runs purgeline", "%s",
+                  why.text);
+    else if (a->ca_file)
+        judge_authority(&r, "redis_tls.ca_file", a->ca_file);
+    return rc == 0;
+}
+
 void check_files(const struct config_account *a, check_cb *cb, void *ctx)
 {
     struct report r = {.cb = cb, .ctx = ctx, .account = a->name, .subject = "token"};
@@ -59,7 +69,7 @@ void check_files(const struct config_account *a, check_cb *cb, void *ctx)
     if (config_read_proxy_auth(a, &auth, &err) < 0)
         check_say(&r, CHECK_FAIL, "put user:password there", "%s", err.text);
     else
-        wipe(auth);
+        secret_free(auth);
     check_authorities(a, cb, ctx);
     r.subject = "service";
     if (a->services_count == 0)

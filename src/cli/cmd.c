@@ -10,7 +10,7 @@
 #include "client.h"
 #include "clock.h"
 #include "config_file.h"
-#include "redis.h"
+#include "redis_config.h"
 #include "redis_error.h"
 #include "setting.h"
 
@@ -73,23 +73,11 @@ const char *cmd_config_path(const struct cmd_common *o)
 
 int cmd_load(const struct cmd_common *o, struct config *out)
 {
-    struct redis_address address;
     struct error err;
 
-    if (config_load(cmd_config_path(o), out, &err) < 0)
+    if (config_load(cmd_config_path(o), o->redis, out, &err) < 0)
         return cmd_fail(CMD_USAGE, "%s", err.text);
-    if (!o->redis)
-        return 0;
-    if (setting_set(setting_find(SETTING_GLOBAL, "redis"), out, o->redis, &err) == 0) {
-        if (config_redis_embedded(out))
-            return 0;
-        if (redis_address_parse(out->redis, &address, &err) == 0) {
-            redis_address_deinit(&address);
-            return 0;
-        }
-    }
-    config_deinit(out);
-    return cmd_fail(CMD_USAGE, "--redis: %s", err.text);
+    return 0;
 }
 
 const struct config_account *cmd_account(const struct cmd_common *o, const struct config *c)
@@ -112,22 +100,21 @@ const struct config_account *cmd_account(const struct cmd_common *o, const struc
 
 int cmd_redis_address(const struct config *c, struct redis_address *out)
 {
-    char *url = config_redis_url(c);
     struct error err;
-    int rc = redis_address_parse(url, out, &err);
 
-    free(url);
-    return rc < 0 ? cmd_fail(CMD_USAGE, "redis: %s", err.text) : 0;
+    return redis_config_address(c, out, &err) < 0 ? cmd_fail(CMD_USAGE, "%s", err.text) : 0;
 }
 
 int cmd_connect(const struct config *c, struct client **out)
 {
     struct redis_address address;
     struct error err;
+    char name[300];
     int rc = cmd_redis_address(c, &address);
 
     if (rc != 0)
         return rc;
+    redis_address_name(&address, name, sizeof(name));
     rc = client_open(&address, out, &err);
     if (rc == 0)
         ;
@@ -139,10 +126,8 @@ int cmd_connect(const struct config *c, struct client **out)
             CMD_REDIS,
             "the socket %s belongs to another user's purgeline: use sudo, or POST to http://%s",
             address.unix_path, *c->listen ? c->listen : "its `listen` address");
-    else if (address.unix_path)
-        rc = cmd_fail(CMD_REDIS, "Redis at %s: %s", address.unix_path, err.text);
     else
-        rc = cmd_fail(CMD_REDIS, "Redis at %s:%u: %s", address.host, address.port, err.text);
+        rc = cmd_fail(CMD_REDIS, "Redis at %s: %s", name, err.text);
     redis_address_deinit(&address);
     return rc;
 }

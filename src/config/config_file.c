@@ -11,16 +11,17 @@
 #include "config_tree.h"
 #include "config_yaml.h"
 #include "file.h"
-#include "redis.h"
+#include "redis_config.h"
+#include "secret.h"
 #include "target.h"
 
 #define FILE_MAX_BYTES (1024 * 1024)
-#define SECRET_MAX_BYTES 4096
 #define SYSTEM_DATA_DIR "/var/lib/purgeline"
 
 /* Where the values come from, for error messages. */
 struct source {
-    const char *path; /* NULL: no file */
+    const char *path;  /* NULL: no file */
+    const char *redis; /* of --redis; NULL: not given */
     struct config_tree tree;
     struct error *err;
 };
@@ -126,34 +127,40 @@ static char *default_data_dir(void)
 
 /* -- loading -- */
 
-static int check_redis(struct source *src, const struct config *c)
+/* Reports "setting: why", with where the value comes from. */
+static int say_wrong(struct source *src, struct error *wrong)
 {
-    struct redis_address address;
-    struct error why;
+    char *colon = strstr(wrong->text, ": "), name[128];
+    const struct setting *s;
 
-    if (config_redis_embedded(c))
-        return 0;
-    if (redis_address_parse(c->redis, &address, &why) == 0) {
-        redis_address_deinit(&address);
-        return 0;
-    }
-    if (getenv("PURGELINE_REDIS"))
-        return error_set(src->err, -EINVAL, "PURGELINE_REDIS: %s", why.text);
-    return say_setting(src, "redis", why.text);
+    must(colon != NULL);
+    *colon = '\0';
+    s = setting_find(SETTING_GLOBAL, wrong->text);
+    if (src->redis && strcmp(wrong->text, "redis") == 0)
+        return error_set(src->err, -EINVAL, "--redis: %s", colon + 2);
+    if (s && setting_env_name(s, name, sizeof(name)) && getenv(name))
+        return error_set(src->err, -EINVAL, "%s: %s", name, colon + 2);
+    return say_setting(src, wrong->text, colon + 2);
 }
 
 static int check(struct source *src, const struct config *c)
 {
+    struct redis_address address;
     struct error why;
-    char *colon;
 
-    if (config_validate(c, &why) < 0) {
-        colon = strstr(why.text, ": ");
-        must(colon != NULL);
-        *colon = '\0';
-        return say_setting(src, why.text, colon + 2);
-    }
-    return check_redis(src, c);
+    if (config_validate(c, &why) < 0 || redis_config_address(c, &address, &why) < 0)
+        return say_wrong(src, &why);
+    redis_address_deinit(&address);
+    return 0;
+}
+
+static int apply_redis(struct source *src, struct config *c)
+{
+    struct error why;
+
+    if (!src->redis || setting_set(setting_find(SETTING_GLOBAL, "redis"), c, src->redis, &why) == 0)
+        return 0;
+    return error_set(src->err, -EINVAL, "--redis: %s", why.text);
 }
 
 static int fill(struct source *src, struct config *c)
@@ -164,6 +171,8 @@ static int fill(struct source *src, struct config *c)
         setting_list_add(SETTING_ACCOUNT, c);
     if (rc == 0)
         rc = apply_environment(src, c);
+    if (rc == 0)
+        rc = apply_redis(src, c);
     if (rc == 0 && !*c->data_dir) {
         free(c->data_dir);
         c->data_dir = default_data_dir();
@@ -171,9 +180,9 @@ static int fill(struct source *src, struct config *c)
     return rc < 0 ? rc : check(src, c);
 }
 
-int config_load(const char *path, struct config *out, struct error *err)
+int config_load(const char *path, const char *redis, struct config *out, struct error *err)
 {
-    struct source src = {.path = path, .err = err};
+    struct source src = {.path = path, .redis = redis, .err = err};
     struct config c;
     int rc;
 
@@ -211,88 +220,17 @@ struct secret_source {
     const char *owner;        /* the owner's name */
     const char *file, *env;   /* where the secret is; "" = not set */
     const char *fallback_env; /* the variable that the error message suggests if env is "" */
-    bool (*byte_ok)(char c);
+    secret_byte_cb *byte_ok;
 };
-
-static void wipe(struct buf *b)
-{
-    if (b->p)
-        explicit_bzero(b->p, b->room);
-    buf_deinit(b);
-}
-
-static struct span trim(struct span s)
-{
-    while (s.n && strchr(" \t\r\n", *s.p)) {
-        s.p++;
-        s.n--;
-    }
-    while (s.n && strchr(" \t\r\n", s.p[s.n - 1]))
-        s.n--;
-    return s;
-}
-
-static int take_secret(const struct secret_source *s, struct span text, const char *from,
-                       char **out, struct error *err)
-{
-    struct span t = trim(text);
-
-    for (size_t i = 0; i < t.n; i++)
-        if (!s->byte_ok(t.p[i]))
-            return error_set(err, -EINVAL, "%s: byte %zu of the %s is no printable character", from,
-                             i + 1, s->what);
-    if (t.n == 0)
-        return error_set(err, -ENOENT, "%s: it is empty", from);
-    *out = alloc_copy(t.p, t.n);
-    return 0;
-}
-
-static int secret_from_file(const struct secret_source *s, char **out, struct error *err)
-{
-    enum file_access access;
-    struct buf text;
-    bool is_folder;
-    int rc;
-
-    if (file_access(s->file, &access, &is_folder) == 0 && access == FILE_ANYBODY_WRITES)
-        return error_set(err, -EPERM, "%s: anybody may change it, so it is not read: chmod 640",
-                         s->file);
-    buf_init(&text, SECRET_MAX_BYTES);
-    rc = file_read(s->file, &text);
-    if (rc < 0)
-        error_set(err, rc, "%s: cannot read the %s: %s", s->file, s->what,
-                  rc == -EMSGSIZE ? "longer than 4096 bytes" : strerror(-rc));
-    else
-        rc = take_secret(s, buf_span(&text), s->file, out, err);
-    wipe(&text);
-    return rc == -EMSGSIZE ? -EINVAL : rc;
-}
 
 static int read_secret(const struct secret_source *s, char **out, struct error *err)
 {
-    const char *value;
-
     if (*s->file)
-        return secret_from_file(s, out, err);
-    value = *s->env ? getenv(s->env) : NULL;
-    if (!value)
+        return secret_from_file(s->file, s->what, s->byte_ok, out, err);
+    if (!*s->env || !getenv(s->env))
         return error_set(err, -ENOENT, "%s %s: no %s: set %s%s or %s_file", s->noun, s->owner,
                          s->what, *s->env ? "$" : "", *s->env ? s->env : s->fallback_env, s->what);
-    if (strlen(value) > SECRET_MAX_BYTES)
-        return error_set(err, -EINVAL, "$%s: longer than 4096 bytes", s->env);
-    return take_secret(s, span_str(value), s->env, out, err);
-}
-
-/* Bytes that are allowed in a header. */
-static bool is_header_byte(char c)
-{
-    return c > 0x20 && c < 0x7f;
-}
-
-/* All bytes except those that do not occur in text. */
-static bool is_text_byte(char c)
-{
-    return (unsigned char)c >= 0x20 && c != 0x7f;
+    return secret_from_env(s->env, s->what, s->byte_ok, out, err);
 }
 
 int config_read_token(const struct config_account *a, char **token, struct error *err)
@@ -303,18 +241,13 @@ int config_read_token(const struct config_account *a, char **token, struct error
                                     .file = a->token_file,
                                     .env = a->token_env,
                                     .fallback_env = "$FASTLY_API_TOKEN",
-                                    .byte_ok = is_header_byte};
+                                    .byte_ok = secret_is_header_byte};
 
     return read_secret(&s, token, err);
 }
 
 int config_read_proxy_auth(const struct config_account *a, char **auth, struct error *err)
 {
-    const struct secret_source s = {.what = "user and password of the proxy",
-                                    .noun = "account",
-                                    .owner = a->name,
-                                    .file = a->api_proxy_auth_file,
-                                    .byte_ok = is_text_byte};
     char *text;
     int rc;
 
@@ -322,13 +255,13 @@ int config_read_proxy_auth(const struct config_account *a, char **auth, struct e
         *auth = alloc_str("");
         return 0;
     }
-    rc = secret_from_file(&s, &text, err);
+    rc = secret_from_file(a->api_proxy_auth_file, "user and password of the proxy",
+                          secret_is_text_byte, &text, err);
     if (rc < 0)
         return rc;
     if (!strchr(text, ':')) {
-        explicit_bzero(text, strlen(text));
-        free(text);
-        return error_set(err, -EINVAL, "%s: expected user:password", s.file);
+        secret_free(text);
+        return error_set(err, -EINVAL, "%s: expected user:password", a->api_proxy_auth_file);
     }
     *auth = text;
     return 0;
@@ -336,14 +269,14 @@ int config_read_proxy_auth(const struct config_account *a, char **auth, struct e
 
 int config_read_secret(const struct config_hook *h, char **secret, struct error *err)
 {
-    const struct secret_source s = {.what = "secret",
-                                    .noun = "hook",
-                                    .owner = h->name,
-                                    .file = h->secret_file,
-                                    .env = h->secret_env,
-                                    .fallback_env = "secret_env",
-                                    .byte_ok = h->signature.scheme == HOOK_TOKEN ? is_header_byte
-                                                                                 : is_text_byte};
+    const struct secret_source s = {
+        .what = "secret",
+        .noun = "hook",
+        .owner = h->name,
+        .file = h->secret_file,
+        .env = h->secret_env,
+        .fallback_env = "secret_env",
+        .byte_ok = h->signature.scheme == HOOK_TOKEN ? secret_is_header_byte : secret_is_text_byte};
 
     return read_secret(&s, secret, err);
 }

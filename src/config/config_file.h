@@ -8,10 +8,12 @@
 
 /* Fills *out with the defaults, then the file (path NULL: none; a missing file that was named is an
  * error), then the environment (PURGELINE_REDIS ... ; for the one account of the default
- * configuration also PURGELINE_API, PURGELINE_CA_FILE, FASTLY_SERVICE_ID), then validates. 0, or
+ * configuration also PURGELINE_API, PURGELINE_CA_FILE, FASTLY_SERVICE_ID), then `redis` from the
+ * option --redis (NULL: not given), then validates. 0, or
  * negative errno with a sentence in err that gives file, line, setting and what was expected. On
  * error *out is untouched. Release with config_deinit. */
-must_use int config_load(const char *path, struct config *out, struct error *err);
+must_use int config_load(const char *path, const char *redis, struct config *out,
+                         struct error *err);
 
 /* Writes a commented sample configuration: every setting, its default, its range, its sentence. */
 void config_print_sample(FILE *out);

@@ -154,8 +154,23 @@ struct config_hook {
     uint32_t repeat_after_ms;       /* 0 = once */
 };
 
+/* For rediss:// */
+struct config_redis_tls {
+    char *ca_file; /* "" = the system's */
+    char *cert_file, *key_file;
+};
+
+/* The login, if it is not in the URL. All may be "". */
+struct config_redis_auth {
+    char *user;
+    char *password_file, *password_env;
+    char *sentinel_user, *sentinel_password_file, *sentinel_password_env;
+};
+
 struct config {
     char *redis;
+    struct config_redis_tls redis_tls;
+    struct config_redis_auth redis_auth;
     char *data_dir;
     uint32_t senders;
     uint32_t window;

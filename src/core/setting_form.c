@@ -147,6 +147,7 @@ static bool proxy_ok(const char *text)
 static bool redis_ok(const char *text)
 {
     return strcmp(text, "embedded") == 0 || starts(text, "redis://") || starts(text, "rediss://") ||
+           starts(text, "redis+sentinel://") || starts(text, "rediss+sentinel://") ||
            starts(text, "unix:///");
 }
 
@@ -252,7 +253,8 @@ static const struct {
 } words[] = {
     [SETTING_FORM_ANY] = {"text", NULL},
     [SETTING_FORM_LINES] = {"text", NULL},
-    [SETTING_FORM_REDIS] = {"embedded, redis://[user:password@]host:port/db, rediss://... or "
+    [SETTING_FORM_REDIS] = {"embedded, redis://[user:password@]host:port/db, rediss://..., "
+                            "redis+sentinel://host:port,host:port/master or "
                             "unix:///path",
                             NULL},
     [SETTING_FORM_LISTEN] = {"addresses like 127.0.0.1:8126, [::1]:8126 or unix:/path, "

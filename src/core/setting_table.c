@@ -27,6 +27,8 @@ static const char *const hook_encodings[] = {
 #define GROUP(scope_, name_) .name = (name_), .scope = (scope_), .type = SETTING_GROUP
 #define TEXT(form_) .type = SETTING_TEXT, .form = (form_)
 #define TEXT_OR_NONE(form_) TEXT(form_), .may_be_empty = true
+#define OF_REDIS(member, form_)                                                                    \
+    .name = #member, GLOBAL(member), .reload = SETTING_RESTART, TEXT_OR_NONE(form_), .fallback = ""
 #define WORDS(form_) .type = SETTING_WORDS, .form = (form_)
 #define SET(names) .type = SETTING_SET, .choices = (names), .choices_count = array_len(names)
 #define NUMBER(min_, max_) .type = SETTING_NUMBER, .min = (min_), .max = (max_)
@@ -45,6 +47,29 @@ static const struct setting table[] = {
      .fallback = "embedded",
      .secret = true,
      .sentence = "Where jobs are kept. embedded: purgeline run starts its own redis-server."},
+    {GROUP(SETTING_GLOBAL, "redis_tls"),
+     .sentence = "TLS of rediss://. The files are read at each connection."},
+    {OF_REDIS(redis_tls.ca_file, SETTING_FORM_PATH),
+     .sentence = "PEM file with the CA certificates to trust. Empty: the system's."},
+    {OF_REDIS(redis_tls.cert_file, SETTING_FORM_PATH),
+     .sentence = "PEM file with the certificate that Redis asks of its clients. Empty: none."},
+    {OF_REDIS(redis_tls.key_file, SETTING_FORM_PATH), .guarded = true,
+     .sentence = "PEM file with the private key of that certificate."},
+    {GROUP(SETTING_GLOBAL, "redis_auth"),
+     .sentence = "The login, if the URL has none. Passwords are read at each connection, so a new "
+                 "one needs\n"
+                 "neither a restart nor a reload."},
+    {OF_REDIS(redis_auth.user, SETTING_FORM_ANY), .sentence = "Empty: Redis' default user."},
+    {OF_REDIS(redis_auth.password_file, SETTING_FORM_PATH), .guarded = true, .secret = true,
+     .sentence = "File that holds the password. Empty: password_env is used."},
+    {OF_REDIS(redis_auth.password_env, SETTING_FORM_ENV), .secret = true,
+     .sentence = "Environment variable that holds the password."},
+    {OF_REDIS(redis_auth.sentinel_user, SETTING_FORM_ANY),
+     .sentence = "Empty: the default user of the sentinels."},
+    {OF_REDIS(redis_auth.sentinel_password_file, SETTING_FORM_PATH), .guarded = true,
+     .secret = true, .sentence = "File that holds the password, if the sentinels want one."},
+    {OF_REDIS(redis_auth.sentinel_password_env, SETTING_FORM_ENV), .secret = true,
+     .sentence = "Environment variable that holds it."},
     {.name = "data_dir",
      GLOBAL(data_dir),
      .guarded = true,

@@ -19,6 +19,7 @@
 #include "exposure.h"
 #include "log.h"
 #include "process.h"
+#include "redis_config.h"
 #include "rlimits.h"
 #include "route.h"
 #include "server.h"
@@ -363,12 +364,8 @@ static const struct config *read_config(struct daemon *d, struct error *err)
 {
     struct config c;
 
-    if (config_load(d->options->config_path, &c, err) < 0)
+    if (config_load(d->options->config_path, d->options->redis, &c, err) < 0)
         return NULL;
-    if (d->options->redis) {
-        free(c.redis);
-        c.redis = alloc_str(d->options->redis);
-    }
     if (d->config)
         keep_old_values(d, &c);
     return config_share(&c);
@@ -436,15 +433,11 @@ static void on_reload(void *ctx, int signum)
 static int prepare(struct daemon *d)
 {
     struct error err;
-    char *url;
     int rc = -EINVAL;
 
     d->config = read_config(d, &err);
-    if (d->config) {
-        url = config_redis_url(d->config);
-        rc = redis_address_parse(url, &d->redis, &err);
-        free(url);
-    }
+    if (d->config)
+        rc = redis_config_address(d->config, &d->redis, &err);
     if (rc < 0) {
         fprintf(stderr, "purgeline: %s\n", err.text);
         return EXIT_CONFIG;
@@ -480,6 +473,8 @@ static void say_accounts(const struct config *c)
 
 static void start(struct daemon *d)
 {
+    char redis[300];
+
     d->loop = loop_new();
     rlimits_take_threads(d->loop);
     d->tick = timer_new(d->loop, on_tick, d);
@@ -489,8 +484,9 @@ static void start(struct daemon *d)
     d->sigint = watch_signal(d->loop, SIGINT, on_stop_signal, d);
     d->sighup = watch_signal(d->loop, SIGHUP, on_reload, d);
     d->tick_at_ns = NEVER;
+    redis_address_name(&d->redis, redis, sizeof(redis));
     log_info("purgeline is starting", "version=%s accounts=%u redis=%s", PURGELINE_VERSION,
-             d->config->accounts_count, d->redis.unix_path ? d->redis.unix_path : d->redis.host);
+             d->config->accounts_count, redis);
     say_accounts(d->config);
     exposure_look(d->config, on_exposure, d);
     if (strcmp(d->config->redis, "embedded") == 0)

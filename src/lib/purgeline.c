@@ -5,10 +5,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
 #include "jobform.h"
 #include "push.h"
+#include "redis_config.h"
 #include "setting.h"
 
 /* While a new job is added, a full window of earlier jobs may still be pending. */
@@ -121,26 +123,56 @@ static enum purgeline_code set_account(struct purgeline *p, const char *name, st
     return PURGELINE_INVALID;
 }
 
+/* A program that links this library has no file for the TLS and the login of Redis, but may have
+ * the environment variables of the purgeline programs. */
+static int apply_environment(struct config *c, struct error *err)
+{
+    size_t count;
+    const struct setting *table = setting_table(&count);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct setting *s = &table[i];
+        struct error why;
+        const char *value;
+        char name[128];
+
+        if (s->scope != SETTING_GLOBAL || strncmp(s->name, "redis_", 6) != 0)
+            continue;
+        value = setting_env_name(s, name, sizeof(name)) ? getenv(name) : NULL;
+        if (value && setting_set(s, c, value, &why) < 0)
+            return error_set(err, -EINVAL, "%s: %s", name, why.text);
+    }
+    return 0;
+}
+
+/* The error calls the URL what the function's parameter is called. */
+static int find_redis(struct purgeline *p, const char *url, struct redis_address *out,
+                      struct error *err)
+{
+    struct error why;
+    int rc = redis_config_address_at(&p->config, url, out, &why);
+
+    if (rc < 0)
+        error_set(err, rc, "%s%s", strncmp(why.text, "redis: ", 7) == 0 ? "redis_url" : why.text,
+                  strncmp(why.text, "redis: ", 7) == 0 ? why.text + 5 : "");
+    return rc;
+}
+
 static enum purgeline_code open_both(struct purgeline *p, const char *url, const char *account,
                                      struct error *err)
 {
     struct redis_address address = {0};
-    struct error why;
     int rc;
 
     if (!url || !account) {
         error_set(err, -EINVAL, "%s: NULL", url ? "account" : "redis_url");
         return PURGELINE_INVALID;
     }
-    if (redis_address_parse(url, &address, &why) < 0) {
-        error_set(err, -EINVAL, "redis_url: %s", why.text);
-        return PURGELINE_INVALID;
-    }
     rc = set_account(p, account, err);
-    if (rc != PURGELINE_OK) {
-        redis_address_deinit(&address);
+    if (rc != PURGELINE_OK)
         return rc;
-    }
+    if (apply_environment(&p->config, err) < 0 || find_redis(p, url, &address, err) < 0)
+        return PURGELINE_INVALID;
     p->producer = push_connection_new(&address, p->config.accounts, on_answer, p);
     return code_of(push_connection_connect(p->producer, err));
 }

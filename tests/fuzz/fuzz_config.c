@@ -18,7 +18,7 @@ static int load(struct span text, struct config *c)
 
     must(fd >= 0 && write(fd, text.p, text.n) == (ssize_t)text.n);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    rc = config_load(path, c, &err);
+    rc = config_load(path, NULL, c, &err);
     close(fd);
     must(rc == 0 || *err.text);
     return rc;

@@ -211,7 +211,7 @@ static inline void open_endpoint(void)
 
     must(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
     close(fd);
-    if (config_load(path, &config, &err) < 0) {
+    if (config_load(path, NULL, &config, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
         abort();
     }

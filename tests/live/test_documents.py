@@ -17,6 +17,8 @@ from stage import PURGELINE, ROOT, SERVICE, Score, Stage, ask, free_port, skip_w
 RUN = "run"                  # must succeed; if there is a pattern, the output must match it
 DAEMON = "daemon"            # runs in the background from here on
 NO = "no"                    # not run, for the given reason
+MOVES = (NO, "test_redis_moves.py moves jobs with it, on this machine")
+SENTINEL = (NO, "for Redis servers with replicas; test_sentinel.py runs it")
 BROKER = (NO, "test_brokers.py runs it with a real broker")
 
 DECIDED = {
@@ -51,6 +53,18 @@ DECIDED = {
              "PURGELINE_TOKEN_FILE=/etc/purgeline/token exec purgeline run"),
         "PURGELINE_TOKEN_FILE=/etc/purgeline/token purgeline check": (RUN,),
         "purgeline push --wait article-17": (RUN, "purged"),
+    },
+    "deploy/redis.md": {
+        "redis-cli CONFIG SET min-replicas-to-write 1": SENTINEL,
+        "redis-cli CONFIG SET min-replicas-max-lag 10": SENTINEL,
+        "systemctl stop purgeline redis-server": MOVES,
+        "cp -a /var/lib/purgeline/appendonlydir /var/lib/redis/": MOVES,
+        "chown -R redis:redis /var/lib/redis/appendonlydir": MOVES,
+        "systemctl start redis-server": MOVES,
+        "redis-cli -h new REPLICAOF old 6379": MOVES,
+        "redis-cli -h new INFO replication": MOVES,
+        "redis-cli -h old FAILOVER TO new 6379": MOVES,
+        "redis-cli -h new ROLE": MOVES,
     },
     "deploy/examples/README.md": {
         "kcat -b broker -G purges -X auto.offset.reset=earliest -q -u changes | purgeline push --json -": BROKER,

@@ -237,7 +237,7 @@ static void a_dispatcher_that_hangs_is_said_to_hang(void **state)
 
     (void)state;
     setenv("PURGELINE_LISTEN", "127.0.0.1:0", 1);
-    assert_int_equal(config_load(NULL, &config, &err), 0);
+    assert_int_equal(config_load(NULL, NULL, &config, &err), 0);
     unsetenv("PURGELINE_LISTEN");
     o.config = config_share(&config);
     o.loop = dispatch_loop = loop_new();

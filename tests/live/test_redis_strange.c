@@ -265,6 +265,44 @@ static void an_answer_that_trickles_ends_nevertheless(void **state)
     waitpid(child, NULL, 0);
 }
 
+static void assert_readonly(struct redisReply *reply)
+{
+    assert_true(reply_refused(reply));
+    assert_true(span_starts_nocase(reply_text(reply), "READONLY"));
+}
+
+/* All refusals are delivered, so that their jobs are known to be refused; then the connection is
+ * over, and its owner looks for the master. */
+static void a_server_that_becomes_a_replica_is_left(void **state)
+{
+    struct redis_server *server = redis_server_start(NULL, NULL);
+    const struct span set[] = {SPAN("SET"), SPAN("k"), SPAN("v")};
+    struct redis_address a = {.host = loopback, .port = (uint16_t)redis_server_port(server)};
+    struct redisReply *reply;
+    struct client *c;
+    struct error err;
+
+    (void)state;
+    assert_int_equal(client_open(&a, &c, &err), 0);
+    assert_int_equal(client_ask(c, 3, set, &reply), 0);
+    redis_server_do(server, "REPLICAOF 127.0.0.1 1");
+    client_send(c, 3, set);
+    client_send(c, 3, set);
+    assert_int_equal(client_receive(c, &reply), 0);
+    assert_readonly(reply);
+    assert_int_equal(client_receive(c, &reply), 0);
+    assert_readonly(reply);
+    assert_int_equal(client_receive(c, &reply), -ENOTCONN);
+    assert_int_equal(client_wait(c, 0, &reply), -ENOTCONN);
+    assert_int_equal(client_ask(c, 3, set, &reply), -ENOTCONN);
+    assert_string_equal(client_error(c), "this Redis has become a replica");
+    client_close(c);
+    assert_int_equal(client_open(&a, &c, &err), 0);
+    assert_int_equal(client_ask(c, 3, set, &reply), -ENOTCONN);
+    client_close(c);
+    redis_server_stop(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +311,7 @@ int main(void)
         cmocka_unit_test(whatever_a_message_says_is_handed_over),
         cmocka_unit_test(an_answer_that_promises_too_much_is_refused),
         cmocka_unit_test(an_answer_that_trickles_ends_nevertheless),
+        cmocka_unit_test(a_server_that_becomes_a_replica_is_left),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

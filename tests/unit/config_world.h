@@ -39,7 +39,7 @@ static inline int load(const char *text, struct config *out)
     int rc;
 
     write_file("purgeline.yaml", text, strlen(text));
-    rc = config_load("purgeline.yaml", out, &error);
+    rc = config_load("purgeline.yaml", NULL, out, &error);
     unlink("purgeline.yaml");
     return rc;
 }

@@ -8,7 +8,7 @@ static void without_a_file_there_is_one_account_with_an_embedded_redis(void **st
     struct config c;
 
     (void)state;
-    assert_int_equal(config_load(NULL, &c, &error), 0);
+    assert_int_equal(config_load(NULL, NULL, &c, &error), 0);
     assert_string_equal(c.redis, "embedded");
     assert_int_equal(c.window, 1000000);
     assert_string_equal(c.listen, "127.0.0.1:8126");
@@ -165,7 +165,7 @@ static void a_wrong_shape_is_refused(void **state)
     assert_refused(
         "redis: [a]\n",
         "purgeline.yaml:1: redis: expected embedded, redis://[user:password@]host:port/db, "
-        "rediss://... or unix:///path, found a list");
+        "rediss://..., redis+sentinel://host:port,host:port/master or unix:///path, found a list");
     assert_refused(
         "accounts:\n  - budget: 4\n",
         "purgeline.yaml:2: accounts[0].budget: expected settings below it, found a single "
@@ -188,7 +188,7 @@ static void a_file_that_is_not_there_is_an_error_when_it_was_named(void **state)
     struct config c;
 
     (void)state;
-    assert_int_equal(config_load("nowhere.yaml", &c, &error), -ENOENT);
+    assert_int_equal(config_load("nowhere.yaml", NULL, &c, &error), -ENOENT);
     assert_string_equal(error.text, "nowhere.yaml: cannot read it: No such file or directory");
 }
 
@@ -201,10 +201,10 @@ static void a_file_of_one_mebibyte_is_read_and_one_byte_more_is_not(void **state
     (void)state;
     memset(text, '#', n);
     write_file("big.yaml", text, n - 1);
-    assert_int_equal(config_load("big.yaml", &c, &error), 0);
+    assert_int_equal(config_load("big.yaml", NULL, &c, &error), 0);
     config_deinit(&c);
     write_file("big.yaml", text, n);
-    assert_int_equal(config_load("big.yaml", &c, &error), -EMSGSIZE);
+    assert_int_equal(config_load("big.yaml", NULL, &c, &error), -EMSGSIZE);
     assert_string_equal(error.text, "big.yaml: cannot read it: longer than 1 MiB");
     unlink("big.yaml");
     free(text);
@@ -364,7 +364,7 @@ static void a_data_folder_whose_socket_path_would_be_too_long_is_refused(void **
     for (int n = 95; n <= 97; n++) {
         snprintf(folder, sizeof(folder), "/%0*d", n - 1, 0);
         setenv("PURGELINE_DATA_DIR", folder, 1);
-        assert_int_equal(config_load(NULL, &c, &error), n <= 96 ? 0 : -EINVAL);
+        assert_int_equal(config_load(NULL, NULL, &c, &error), n <= 96 ? 0 : -EINVAL);
         if (n <= 96)
             config_deinit(&c);
     }
@@ -400,7 +400,7 @@ static void a_bad_variable_is_refused_by_its_name(void **state)
 
     (void)state;
     setenv("PURGELINE_WINDOW", "x", 1);
-    assert_int_equal(config_load(NULL, &c, &error), -EINVAL);
+    assert_int_equal(config_load(NULL, NULL, &c, &error), -EINVAL);
     assert_string_equal(error.text,
                         "PURGELINE_WINDOW: expected a number from 1 to 100000000, found 'x'");
 }
@@ -420,7 +420,7 @@ static void fastlys_own_variable_names_the_service_when_the_file_names_none(void
 
     (void)state;
     setenv("FASTLY_SERVICE_ID", "SU1Z0isxPaozGVKXdv0eY", 1);
-    assert_int_equal(config_load(NULL, &c, &error), 0);
+    assert_int_equal(config_load(NULL, NULL, &c, &error), 0);
     assert_int_equal(c.accounts[0].services_count, 1);
     assert_string_equal(c.accounts[0].services[0].id, "SU1Z0isxPaozGVKXdv0eY");
     config_deinit(&c);
@@ -429,7 +429,7 @@ static void fastlys_own_variable_names_the_service_when_the_file_names_none(void
     assert_string_equal(c.accounts[0].services[0].id, "other");
     config_deinit(&c);
     setenv("FASTLY_SERVICE_ID", "../x", 1);
-    assert_int_equal(config_load(NULL, &c, &error), -EINVAL);
+    assert_int_equal(config_load(NULL, NULL, &c, &error), -EINVAL);
 }
 
 /* -- the sample -- */
@@ -455,8 +455,8 @@ static void the_sample_says_the_defaults(void **state)
     (void)state;
     config_print_sample(f);
     fclose(f);
-    assert_int_equal(config_load("sample.yaml", &sample, &error), 0);
-    assert_int_equal(config_load(NULL, &none, &error), 0);
+    assert_int_equal(config_load("sample.yaml", NULL, &sample, &error), 0);
+    assert_int_equal(config_load(NULL, NULL, &none, &error), 0);
     buf_init(&a, 1 << 20);
     buf_init(&b, 1 << 20);
     config_yaml(&sample, CONFIG_YAML_PLAIN, &a);

@@ -82,7 +82,7 @@ static const struct config_hook *load_hook(const struct sample *s, struct config
     char path[512];
 
     snprintf(path, sizeof(path), "%s/deploy/hooks/%s.yaml", getenv("SOURCE_DIR"), s->file);
-    if (config_load(path, config, &err) < 0)
+    if (config_load(path, NULL, config, &err) < 0)
         fail_msg("%s", err.text);
     for (uint32_t i = 0; i < config->hooks_count; i++)
         if (strcmp(config->hooks[i].name, s->hook) == 0)

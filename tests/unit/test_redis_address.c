@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "redis.h"
+#include "redis_sentinel.h"
 #include "unit.h"
 
 static struct redis_address parsed(const char *url)
@@ -157,6 +159,139 @@ static void a_host_of_254_characters_is_refused(void **state)
     refused(url, "253");
 }
 
+/* -- Sentinel -- */
+
+static void sentinels_are_a_list_before_the_name_of_the_master(void **state)
+{
+    struct redis_address a =
+        parsed("redis+sentinel://ann:s3cret@h1:1,h2,[2001:db8::1]:26380/my-master.1_A/3");
+
+    (void)state;
+    assert_null(a.host);
+    assert_string_equal(a.user, "ann");
+    assert_string_equal(a.password, "s3cret");
+    assert_string_equal(a.master, "my-master.1_A");
+    assert_int_equal(a.db, 3);
+    assert_int_equal(a.sentinels_count, 3);
+    assert_string_equal(a.sentinels[0].host, "h1");
+    assert_int_equal(a.sentinels[0].port, 1);
+    assert_string_equal(a.sentinels[1].host, "h2");
+    assert_int_equal(a.sentinels[1].port, 26379);
+    assert_string_equal(a.sentinels[2].host, "2001:db8::1");
+    assert_int_equal(a.sentinels[2].port, 26380);
+    redis_address_deinit(&a);
+}
+
+static void hostile_lists_of_sentinels_are_refused(void **state)
+{
+    static const char *const many = "redis+sentinel://h,h,h,h,h,h,h,h,h,h,h,h,h,h,h,h,"
+                                    "h,h,h,h,h,h,h,h,h,h,h,h,h,h,h,h";
+    char url[512];
+    struct redis_address a;
+
+    (void)state;
+    refused("redis+sentinel://", "the host must have");
+    refused("redis+sentinel:///m", "the host must have");
+    refused("redis+sentinel://h1,/m", "separated by commas");
+    refused("redis+sentinel://,h1/m", "the host must have");
+    refused("redis+sentinel://h1,,h2/m", "the host must have");
+    refused("redis+sentinel://h1:0/m", "the port");
+    refused("redis+sentinel://h1:65536/m", "the port");
+    refused("redis+sentinel://h1,[::1/m", "IPv6");
+    refused("redis+sentinel://h1", "the name of the master");
+    refused("redis+sentinel://h1/", "the name of the master");
+    refused("redis+sentinel://h1//3", "the name of the master");
+    refused("redis+sentinel://h1/a b", "the name of the master");
+    refused("redis+sentinel://h1/a%2", "the name of the master");
+    refused("redis+sentinel://h1/a%00b", "the name of the master");
+    refused("redis+sentinel://h1/a%2fb", "the name of the master");
+    refused("redis+sentinel://h1/m/x", "the database");
+    refused("redis+sentinel://:s3cret@", "the host must have");
+    refused("redis+sentinel://s3cret@h1/m", "user:password");
+    refused("redis+sentinels://h1/m", "expected redis://");
+    snprintf(url, sizeof(url), "%s/m", many);
+    a = parsed(url);
+    assert_int_equal(a.sentinels_count, REDIS_SENTINELS_MAX);
+    redis_address_deinit(&a);
+    snprintf(url, sizeof(url), "%s,h/m", many);
+    refused(url, "1 to 32 sentinels");
+}
+
+static void a_masters_name_has_at_most_255_bytes(void **state)
+{
+    char url[512] = "redis+sentinel://h/";
+    size_t n = strlen(url);
+    struct redis_address a;
+
+    (void)state;
+    memset(url + n, 'm', 255);
+    a = parsed(url);
+    redis_address_deinit(&a);
+    url[n + 255] = 'm';
+    refused(url, "the name of the master");
+}
+
+static void sentinels_are_asked_in_turn_with_their_own_login(void **state)
+{
+    struct redis_address a = parsed("redis+sentinel://ann:s3cret@h1,h2:5,h3/m/2"), b, s;
+
+    (void)state;
+    a.sentinel_user = strdup("bob");
+    redis_address_copy(&a, &b);
+    redis_address_deinit(&a);
+    redis_address_next_sentinel(&b);
+    redis_address_first_sentinel(&b, &s);
+    assert_string_equal(s.host, "h2");
+    assert_int_equal(s.port, 5);
+    assert_string_equal(s.user, "bob");
+    assert_null(s.password);
+    assert_null(s.master);
+    assert_int_equal(s.db, 0);
+    redis_address_deinit(&s);
+    redis_address_next_sentinel(&b);
+    redis_address_next_sentinel(&b);
+    assert_string_equal(b.sentinels[0].host, "h1");
+    assert_string_equal(b.sentinels[2].host, "h3");
+    redis_address_deinit(&b);
+}
+
+static bool switched(const char *text, struct redis_place *out)
+{
+    return redis_sentinel_switched(span_str(text), "m", out);
+}
+
+static void news_of_a_failover_name_the_new_master(void **state)
+{
+    struct redis_place at = {0};
+
+    (void)state;
+    assert_true(switched("m 10.0.0.1 6379 ::1 6380", &at));
+    assert_string_equal(at.host, "::1");
+    assert_int_equal(at.port, 6380);
+    free(at.host);
+    assert_false(switched("mm 10.0.0.1 6379 10.0.0.2 6379", &at));
+    assert_false(switched("m 10.0.0.1 6379 10.0.0.2", &at));
+    assert_false(switched("m 10.0.0.1 6379 10.0.0.2 0", &at));
+    assert_false(switched("m 10.0.0.1 6379 10.0.0.2 65536", &at));
+    assert_false(switched("m 10.0.0.1 6379 10.0.0.2 6379 x", &at));
+    assert_false(switched("", &at));
+}
+
+static void a_name_for_people_has_no_password(void **state)
+{
+    struct redis_address a = parsed("redis+sentinel://ann:s3cret@h1,h2/m");
+    const struct redis_place at = {(char *)"h9", 6};
+    char name[300];
+
+    (void)state;
+    redis_address_name(&a, name, sizeof(name));
+    assert_string_equal(name, "master m of 2 sentinels");
+    redis_address_set_master(&a, &at);
+    redis_address_name(&a, name, sizeof(name));
+    assert_string_equal(name, "h9:6");
+    redis_address_deinit(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +304,12 @@ int main(void)
         cmocka_unit_test(what_is_malformed_is_refused_without_the_password),
         cmocka_unit_test(port_and_database_reach_their_ends),
         cmocka_unit_test(a_host_of_254_characters_is_refused),
+        cmocka_unit_test(sentinels_are_a_list_before_the_name_of_the_master),
+        cmocka_unit_test(hostile_lists_of_sentinels_are_refused),
+        cmocka_unit_test(a_masters_name_has_at_most_255_bytes),
+        cmocka_unit_test(sentinels_are_asked_in_turn_with_their_own_login),
+        cmocka_unit_test(news_of_a_failover_name_the_new_master),
+        cmocka_unit_test(a_name_for_people_has_no_password),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "client.h"
+#include "client_internal.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -27,6 +27,8 @@ struct client {
     struct redis_reader *reader;
     struct redis_text out;
     uint32_t answer_s;
+    uint64_t pending; /* commands without a reply */
+    bool replica;     /* it has refused a command because it is a replica */
     int lost; /* 0; or -ENOTCONN: the connection has failed, see `why` */
     struct error why;
     struct error error;
@@ -143,6 +145,7 @@ static uint64_t from_now(uint64_t s)
 void client_send(struct client *c, size_t argc, const struct span *argv)
 {
     redis_format(&c->out, argc, argv);
+    c->pending++;
 }
 
 /* 1: there is a reply; 0: not yet; or -ENOTCONN. */
@@ -154,12 +157,32 @@ static int next_reply(struct client *c, struct redisReply **out)
     return rc < 0 ? lose(c, why) : rc;
 }
 
+/* Notes what a reply shows about the server. */
+static void note(struct client *c, const struct redisReply *reply)
+{
+    if (c->pending)
+        c->pending--;
+    if (!reply_refused(reply))
+        return;
+    (void)fail(c, -EIO, reply_text(reply).p);
+    if (redis_error_of(reply_text(reply).p) == REDIS_ERROR_READONLY)
+        c->replica = true;
+}
+
+/* Whether nothing more can come from this connection. */
+static bool is_over(struct client *c)
+{
+    if (c->replica && c->pending == 0)
+        (void)lose(c, "this Redis has become a replica");
+    return c->lost;
+}
+
 int client_receive(struct client *c, struct redisReply **out)
 {
     uint64_t over_ns = from_now((uint64_t)c->answer_s * TRICKLE_FACTOR);
     int rc;
 
-    if (c->lost)
+    if (is_over(c))
         return lost(c);
     while ((rc = next_reply(c, out)) == 0) {
         if (clock_mono_ns() >= over_ns)
@@ -170,8 +193,7 @@ int client_receive(struct client *c, struct redisReply **out)
     }
     if (rc < 0)
         return rc;
-    if (reply_refused(*out))
-        (void)fail(c, -EIO, reply_text(*out).p);
+    note(c, *out);
     return 0;
 }
 
@@ -199,7 +221,7 @@ int client_wait(struct client *c, int timeout_ms, struct redisReply **out)
     uint64_t deadline = clock_mono_ns() + (uint64_t)timeout_ms * NS_PER_MS;
     int rc;
 
-    if (c->lost)
+    if (is_over(c))
         return lost(c);
     while ((rc = next_reply(c, out)) == 0) {
         rc = read_some(c);
@@ -208,7 +230,10 @@ int client_wait(struct client *c, int timeout_ms, struct redisReply **out)
         if (rc == 0 && !await(c->transport, redis_transport_reading_wants(c->transport), deadline))
             return -ETIMEDOUT;
     }
-    return rc < 0 ? rc : 0;
+    if (rc < 0)
+        return rc;
+    note(c, *out);
+    return 0;
 }
 
 int client_ask(struct client *c, size_t argc, const struct span *argv, struct redisReply **out)
@@ -221,7 +246,7 @@ int client_ask(struct client *c, size_t argc, const struct span *argv, struct re
     if (rc < 0)
         return rc;
     if (reply_refused(reply))
-        return -EIO;
+        return c->replica && is_over(c) ? lost(c) : -EIO;
     *out = reply;
     return 0;
 }
@@ -305,7 +330,7 @@ static int select_db(struct client *c, const struct redis_address *a)
     return client_ask_words(c, (const char *const[]){"SELECT", db, NULL}, &reply);
 }
 
-int client_open(const struct redis_address *a, struct client **out, struct error *err)
+int client_open_at(const struct redis_address *a, struct client **out, struct error *err)
 {
     struct client *c = alloc_zeroed(1, sizeof(*c));
     enum redis_error refusal;
@@ -316,7 +341,7 @@ int client_open(const struct redis_address *a, struct client **out, struct error
     rc = connect_client(c, a);
     if (rc == 0)
         rc = log_in(c, a);
-    if (rc == 0)
+    if (rc == 0 && !a->is_sentinel)
         rc = select_db(c, a);
     if (rc == 0) {
         *out = c;

@@ -9,17 +9,25 @@
 
 struct client;
 
-/* Connects, authenticates and selects the database; gives up after a few seconds. 0, or -ENOENT (no
+/* Connects, authenticates and selects the database; with Sentinel, to the server that a sentinel
+ * names and that says that it is the master. Gives up after a few seconds. 0, or -ENOENT (no
  * such socket), -ECONNREFUSED, -EACCES (login refused), -ENOTCONN (anything else) with a
  * sentence. */
 must_use int client_open(const struct redis_address *a, struct client **out, struct error *err);
 void client_close(struct client *c); /* NULL is fine */
 
+/* Asks all sentinels of the address, one after the other. `cb` is called for each, with the master
+ * that it names, or with NULL and a sentence that begins with the sentinel. */
+typedef void client_sentinel_cb(void *ctx, const struct redis_place *master, const char *why);
+void client_ask_sentinels(const struct redis_address *a, client_sentinel_cb *cb, void *ctx);
+
 /* Adds a command to the pipeline. It is sent by client_flush, or when the next reply is
  * requested. */
 void client_send(struct client *c, size_t argc, const struct span *argv);
-/* Gets the next reply, in order; it is valid until the next call. 0, or -ENOTCONN: the connection
- * is lost (see client_error), and it is unknown whether unanswered commands took effect. */
+/* Gets the next reply, in order; after a refusal that shows that the server is a replica
+ * (READONLY), and all pending replies, the connection counts as lost. A reply is valid until the
+ * next call. 0, or -ENOTCONN: the connection is lost (see client_error), and it is unknown whether
+ * unanswered commands took effect. */
 must_use int client_receive(struct client *c, struct redisReply **out);
 /* Sends everything in the pipeline. Blocks only while the kernel's buffer is full. 0 or
  * -ENOTCONN. */

@@ -16,17 +16,22 @@
 #include "redis_due.h"
 #include "redis_error.h"
 #include "redis_internal.h"
+#include "redis_lookup.h"
+#include "redis_sentinel.h"
 #include "reply.h"
 #include "rng.h"
 
 /* A connection is never freed from within one of its events. Instead the loss is recorded, and
  * `turn` runs at the end of the loop's turn:
  *
+ * With Sentinel, ASKING comes before RESOLVING.
+ *
  *   WAITING ──timer──▶ RESOLVING ──▶ CONNECTING ──▶ GREETING ──▶ UP
  *      ▲                   │              │             │         │
  *      └───────────────────┴── lose(why): turn ─────────┴─────────┘ */
 enum state {
     WAITING,    /* no connection; `timer` starts the next attempt */
+    ASKING,     /* `sentinel` is asked for the master */
     RESOLVING,  /* `lookup` is running; when `timer` fires, the outage is reported and the lookup
                    goes on */
     CONNECTING, /* `wire` is connecting; `timer` ends the attempt */
@@ -47,11 +52,6 @@ struct call {         /* one command, from redis_command to its callback */
     void *ctx;
 };
 
-struct lookup {
-    uv_getaddrinfo_t req;
-    struct redis *r; /* NULL: nothing waits for it any more */
-};
-
 struct redis {
     struct loop *loop;
     struct redis_address address;
@@ -59,10 +59,11 @@ struct redis {
     redis_down_cb *down;
     void *ctx;
     enum state state;
-    struct redis_wire *wire; /* NULL: no connection */
-    struct timer *timer;     /* see enum state */
-    struct timer *turn;      /* fires at the end of the turn if there is something to do */
-    struct lookup *lookup;
+    struct redis_wire *wire;         /* NULL: no connection */
+    struct timer *timer;             /* see enum state */
+    struct timer *turn;              /* fires at the end of the turn if there is something to do */
+    struct redis_sentinel *sentinel; /* NULL: the address has no sentinels */
+    struct redis_lookup *lookup;
     struct addrinfo *addresses; /* result of the last lookup */
     struct addrinfo *next;      /* address to try if the current one fails */
     struct list pending;        /* calls that wait for their replies, in order */
@@ -242,51 +243,73 @@ static void connect_next(struct redis *r)
     connect_to(r, a);
 }
 
-static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
+static void on_found(void *ctx, struct addrinfo *found, const char *why)
 {
-    struct lookup *lookup = req->data;
-    struct redis *r = lookup->r;
+    struct redis *r = ctx;
 
-    free(lookup);
-    if (!r) {
-        uv_freeaddrinfo(found);
-        return;
-    }
     r->lookup = NULL;
     uv_freeaddrinfo(r->addresses);
     r->addresses = r->next = found;
-    if (status < 0 || !found)
-        lose(r, "cannot resolve %s: %s", r->address.host, uv_strerror(status));
-    else
+    if (found)
         connect_next(r);
+    else
+        lose(r, "cannot resolve %s: %s", r->address.host, why);
 }
 
 static void resolve(struct redis *r)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct lookup *lookup = alloc_zeroed(1, sizeof(*lookup));
-    int err;
+    const char *why;
 
     r->state = RESOLVING;
     timer_start_at(r->timer, clock_mono_ns() + CONNECT_TIMEOUT_NS);
-    lookup->r = r;
-    lookup->req.data = lookup;
-    err =
-        uv_getaddrinfo(loop_uv(r->loop), &lookup->req, on_resolved, r->address.host, NULL, &hints);
-    if (err == 0) {
-        r->lookup = lookup;
-        return;
+    redis_lookup_cancel(r->lookup);
+    r->lookup = redis_lookup_new(r->loop, r->address.host, on_found, r, &why);
+    if (!r->lookup)
+        lose(r, "cannot resolve %s: %s", r->address.host, why);
+}
+
+/* An answer of a sentinel, or news of a failover. The old master may still answer, but nothing that
+ * it says counts any more. */
+static void on_master(void *ctx, const struct redis_place *now, bool changed)
+{
+    struct redis *r = ctx;
+
+    if (changed) {
+        r->attempts = 0;
+        r->next = NULL;
     }
-    free(lookup);
-    lose(r, "cannot resolve %s: %s", r->address.host, uv_strerror(err));
+    if (r->closed || r->lost)
+        return;
+    if (r->state == ASKING) {
+        redis_address_set_master(&r->address, now);
+        resolve(r);
+    } else if (changed && r->state == WAITING) {
+        timer_start_at(r->timer, 0);
+    } else if (changed) {
+        lose(r, "Sentinel has made %s:%u the master", now->host, now->port);
+    }
+}
+
+static void on_sentinels_failed(void *ctx, const char *why)
+{
+    struct redis *r = ctx;
+
+    if (r->state == ASKING)
+        lose(r, "%s", why);
 }
 
 static void start_attempt(void *ctx)
 {
     struct redis *r = ctx;
+    struct error why;
 
     r->attempts++;
-    if (r->address.host)
+    r->state = ASKING;
+    if (redis_address_refresh(&r->address, &why) < 0)
+        lose(r, "%s", why.text);
+    else if (r->sentinel)
+        redis_sentinel_ask(r->sentinel);
+    else if (r->address.host)
         resolve(r);
     else
         connect_to(r, NULL);
@@ -351,13 +374,17 @@ static void after_loss(struct redis *r)
     bool was_up = r->state == UP;
 
     drop_connection(r);
+    redis_lookup_cancel(r->lookup);
+    r->lookup = NULL;
     r->lost = false;
     if (was_up && clock_mono_ns() - r->up_since_ns >= STABLE_NS)
         r->attempts = 0;
-    if (!was_up && r->next && r->state != RESOLVING) {
+    if (!was_up && r->next && (r->state == CONNECTING || r->state == GREETING)) {
         connect_next(r);
         return;
     }
+    if (!was_up && r->sentinel && r->state != ASKING)
+        redis_sentinel_distrust(r->sentinel);
     wait_and_retry(r);
     say_down(r, r->why);
 }
@@ -384,14 +411,19 @@ static void finish(struct redis *r)
     timer_close(r->timer);
     timer_close(r->turn);
     redis_deadline_deinit(&r->deadline);
-    if (r->lookup) {
-        r->lookup->r = NULL;
-        (void)uv_cancel((uv_req_t *)&r->lookup->req);
-    }
+    redis_lookup_cancel(r->lookup);
     uv_freeaddrinfo(r->addresses);
     redis_address_deinit(&r->address);
     free(r);
     closed(ctx);
+}
+
+static void on_sentinel_closed(void *ctx)
+{
+    struct redis *r = ctx;
+
+    r->sentinel = NULL;
+    turn_soon(r);
 }
 
 static void on_turn(void *ctx)
@@ -405,6 +437,8 @@ static void on_turn(void *ctx)
     deliver_failed(r);
     if (!list_empty(&r->failed))
         turn_soon(r);
+    else if (r->closed && r->sentinel)
+        redis_sentinel_close(r->sentinel, on_sentinel_closed, r);
     else if (r->closed)
         finish(r);
 }
@@ -438,6 +472,11 @@ void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_
 }
 
 /* -- for redis_greeting.c, redis_stream.c and redis_message.c -- */
+
+const struct redis_address *redis_address_of(const struct redis *r)
+{
+    return &r->address;
+}
 
 struct redis_streaming **redis_streaming_of(struct redis *r)
 {
@@ -511,7 +550,7 @@ struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_
 {
     struct redis *r = alloc_zeroed(1, sizeof(*r));
 
-    must(a->host || a->unix_path);
+    must(a->host || a->unix_path || a->master);
     r->loop = l;
     redis_address_copy(a, &r->address);
     r->up = up;
@@ -521,6 +560,8 @@ struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_
     list_init(&r->failed);
     redis_due_init(&r->due);
     r->rng.state = clock_mono_ns() ^ (uintptr_t)r;
+    if (a->master)
+        r->sentinel = redis_sentinel_new(l, a, on_master, on_sentinels_failed, r);
     r->timer = timer_new(l, on_timer, r);
     r->turn = timer_new(l, on_turn, r);
     redis_deadline_init(&r->deadline, l, on_silence, r);

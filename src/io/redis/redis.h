@@ -10,22 +10,51 @@
 struct redis;
 struct redisReply;
 
-/* The parts of redis://[user:pass@]host:port/db, rediss://..., unix:///path[?db=N]. Defaults: port
- * 6379, db 0. */
+struct redis_place {
+    char *host;
+    uint16_t port;
+};
+
+/* The parts of redis://[user:pass@]host:port/db, rediss://..., unix:///path[?db=N], and
+ * redis+sentinel://[user:pass@]host:port,host:port.../master[/db], rediss+sentinel://... Defaults:
+ * port 6379, of a sentinel 26379; db 0. */
 struct redis_address {
-    char *host; /* NULL for a Unix socket */
+    char *host; /* NULL for a Unix socket, and with Sentinel until a sentinel has named it */
     char *unix_path;
     uint16_t port;
     uint32_t db;
     char *user, *password; /* NULL if not given */
+    /* Where the password is, if the URL has none; NULL if not given. */
+    char *password_file, *password_env;
     bool tls;
     /* For TLS; NULL if not given. The certificate authorities (NULL: the system's), and the
      * certificate and key that we show. PEM files, read at each connect. */
     char *ca_file, *cert_file, *key_file;
+    /* With Sentinel: the name of the master, and whom to ask which server that is, in this order.
+     * The login is for sentinels that want one. NULL if not given. */
+    char *master;
+    struct redis_place *sentinels;
+    uint32_t sentinels_count;
+    char *sentinel_user, *sentinel_password_file, *sentinel_password_env;
+    bool is_sentinel; /* this server is a sentinel: it has no databases */
 };
+#define REDIS_SENTINELS_MAX 32
 
 /* 0, or -EINVAL with a sentence that never contains the password. */
 must_use int redis_address_parse(const char *url, struct redis_address *out, struct error *err);
+/* Reads the password from its file or environment variable, and checks that the files of TLS can be
+ * read. To be called on a copy before each connection, so that a changed password takes effect.
+ * 0, or negative errno with a sentence that names the setting. */
+must_use int redis_address_refresh(struct redis_address *a, struct error *err);
+/* The address of the first of a's sentinels. */
+void redis_address_first_sentinel(const struct redis_address *a, struct redis_address *out);
+void redis_address_next_sentinel(struct redis_address *a); /* the first becomes the last */
+/* The host and the port as a sentinel says them. False if they are invalid. Free out->host. */
+must_use bool redis_place_parse(struct span host, struct span port, struct redis_place *out);
+/* Takes the host and port that a sentinel has named. */
+void redis_address_set_master(struct redis_address *a, const struct redis_place *at);
+/* "host:port", the path of a socket, or "master mymaster of 3 sentinels"; for messages. */
+void redis_address_name(const struct redis_address *a, char *out, size_t room);
 void redis_address_copy(const struct redis_address *from, struct redis_address *to);
 void redis_address_deinit(struct redis_address *a); /* wipes the password */
 

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "alloc.h"
 #include "redis.h"
+#include "secret.h"
 
 #define PORT_DEFAULT 6379
+#define SENTINEL_PORT_DEFAULT 26379
+#define MASTER_MAX 255
 #define DB_MAX 65535 /* Redis itself refuses numbers above its `databases` setting */
 #define HOST_MAX 253 /* RFC 1035, 2.3.4 */
 #define UNIX_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
@@ -107,18 +114,19 @@ static int parse_login(struct span s, struct redis_address *out, struct error *e
     return 0;
 }
 
-static int parse_port(struct span s, struct redis_address *out, struct error *err)
+static int parse_port(struct span s, uint16_t fallback, uint16_t *out, struct error *err)
 {
-    uint64_t port = PORT_DEFAULT;
+    uint64_t port = fallback;
 
     if (s.n && (span_to_u64(s, &port) < 0 || port == 0 || port > UINT16_MAX))
         return error_set(err, -EINVAL, "the port must be a number from 1 to 65535");
-    out->port = (uint16_t)port;
+    *out = (uint16_t)port;
     return 0;
 }
 
 /* Parses host, host:port, [v6] or [v6]:port. */
-static int parse_host(struct span s, struct redis_address *out, struct error *err)
+static int parse_place(struct span s, uint16_t port_default, struct redis_place *out,
+                       struct error *err)
 {
     struct span host, port;
 
@@ -139,26 +147,75 @@ static int parse_host(struct span s, struct redis_address *out, struct error *er
     }
     if (host.n == 0 || host.n > HOST_MAX)
         return error_set(err, -EINVAL, "the host must have 1 to %d characters", HOST_MAX);
+    if (parse_port(port, port_default, &out->port, err) < 0)
+        return -EINVAL;
     out->host = alloc_copy(host.p, host.n);
-    return parse_port(port, out, err);
+    return 0;
+}
+
+/* Parses the login before the @, if there is one, and removes it from *s. */
+static int take_login(struct span *s, struct redis_address *out, struct error *err)
+{
+    size_t at = find_last(*s, '@');
+    struct span login = span_of(s->p, at);
+
+    if (at == s->n)
+        return 0;
+    *s = from(*s, at + 1);
+    return parse_login(login, out, err);
 }
 
 static int parse_network(struct span s, struct redis_address *out, struct error *err)
 {
-    size_t at, slash;
-    int rc = 0;
+    struct redis_place place;
+    int rc = take_login(&s, out, err);
+    size_t slash = find_first(s, '/');
 
-    at = find_last(s, '@');
-    if (at < s.n) {
-        rc = parse_login(span_of(s.p, at), out, err);
-        s = from(s, at + 1);
+    if (rc == 0)
+        rc = parse_place(span_of(s.p, slash), PORT_DEFAULT, &place, err);
+    if (rc < 0)
+        return rc;
+    out->host = place.host;
+    out->port = place.port;
+    return parse_db(from(s, slash + 1), out, err);
+}
+
+/* The characters are those that sentinel.conf allows in the name of a master. */
+static int parse_master(struct span s, struct redis_address *out, struct error *err)
+{
+    out->master = decoded(s);
+    if (!out->master || s.n == 0 || s.n > MASTER_MAX ||
+        strspn(out->master, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
+            strlen(out->master))
+        return error_set(err, -EINVAL,
+                         "after the sentinels there must be / and the name of the master: 1 to %d "
+                         "letters, digits, '.', '-' and '_'",
+                         MASTER_MAX);
+    return 0;
+}
+
+static int parse_sentinels(struct span s, struct redis_address *out, struct error *err)
+{
+    int rc = take_login(&s, out, err);
+    size_t slash = find_first(s, '/');
+    struct span hosts = span_of(s.p, slash), rest = from(s, slash + 1);
+
+    out->sentinels = alloc_zeroed(REDIS_SENTINELS_MAX, sizeof(*out->sentinels));
+    while (rc == 0 && (hosts.n || out->sentinels_count == 0)) {
+        size_t comma = find_first(hosts, ',');
+
+        if (out->sentinels_count == REDIS_SENTINELS_MAX || comma + 1 == hosts.n)
+            return error_set(err, -EINVAL, "expected 1 to %d sentinels, separated by commas",
+                             REDIS_SENTINELS_MAX);
+        rc = parse_place(span_of(hosts.p, comma), SENTINEL_PORT_DEFAULT,
+                         &out->sentinels[out->sentinels_count], err);
+        out->sentinels_count += rc == 0;
+        hosts = from(hosts, comma + 1);
     }
-    slash = find_first(s, '/');
+    slash = find_first(rest, '/');
     if (rc == 0)
-        rc = parse_host(span_of(s.p, slash), out, err);
-    if (rc == 0)
-        rc = parse_db(from(s, slash + 1), out, err);
-    return rc;
+        rc = parse_master(span_of(rest.p, slash), out, err);
+    return rc < 0 ? rc : parse_db(from(rest, slash + 1), out, err);
 }
 
 static int parse_unix(struct span s, struct redis_address *out, struct error *err)
@@ -179,14 +236,25 @@ static int parse_unix(struct span s, struct redis_address *out, struct error *er
 
 static int parse_scheme(struct span url, struct redis_address *out, struct error *err)
 {
-    if (span_starts_nocase(url, "redis://"))
-        return parse_network(from(url, 8), out, err);
-    if (span_starts_nocase(url, "unix://"))
-        return parse_unix(from(url, 7), out, err);
-    if (!span_starts_nocase(url, "rediss://"))
-        return error_set(err, -EINVAL, "expected redis://, rediss:// or unix://");
-    out->tls = true;
-    return parse_network(from(url, 9), out, err);
+    static const struct {
+        const char *prefix;
+        int (*parse)(struct span rest, struct redis_address *out, struct error *err);
+        bool tls;
+    } schemes[] = {{"redis://", parse_network, false},
+                   {"rediss://", parse_network, true},
+                   {"unix://", parse_unix, false},
+                   {"redis+sentinel://", parse_sentinels, false},
+                   {"rediss+sentinel://", parse_sentinels, true}};
+
+    for (size_t i = 0; i < array_len(schemes); i++) {
+        if (!span_starts_nocase(url, schemes[i].prefix))
+            continue;
+        out->tls = schemes[i].tls;
+        return schemes[i].parse(from(url, strlen(schemes[i].prefix)), out, err);
+    }
+    return error_set(err, -EINVAL,
+                     "expected redis://, rediss://, unix://, redis+sentinel:// or "
+                     "rediss+sentinel://");
 }
 
 int redis_address_parse(const char *url, struct redis_address *out, struct error *err)
@@ -202,9 +270,127 @@ int redis_address_parse(const char *url, struct redis_address *out, struct error
     return 0;
 }
 
+/* -- what is read at each connection -- */
+
+static int read_password(const char *setting, const char *file, const char *env, char **password,
+                         struct error *err)
+{
+    struct error why;
+    char *fresh;
+    int rc;
+
+    if (!file && !env)
+        return 0;
+    if (file)
+        rc = secret_from_file(file, "password", secret_is_text_byte, &fresh, &why);
+    else
+        rc = secret_from_env(env, "password", secret_is_text_byte, &fresh, &why);
+    if (rc < 0)
+        return error_set(err, rc, "redis_auth.%s_%s: %s", setting, file ? "file" : "env", why.text);
+    secret_free(*password);
+    *password = fresh;
+    return 0;
+}
+
+static int try_file(const char *setting, const char *path, struct error *err)
+{
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+
+    if (path && fd < 0)
+        return error_set(err, -errno, "redis_tls.%s: %s: cannot be read: %s", setting, path,
+                         strerror(errno));
+    if (path)
+        close(fd);
+    return 0;
+}
+
+int redis_address_refresh(struct redis_address *a, struct error *err)
+{
+    int rc = read_password(a->is_sentinel ? "sentinel_password" : "password", a->password_file,
+                           a->password_env, &a->password, err);
+
+    if (rc == 0)
+        rc = try_file("ca_file", a->ca_file, err);
+    if (rc == 0)
+        rc = try_file("cert_file", a->cert_file, err);
+    return rc < 0 ? rc : try_file("key_file", a->key_file, err);
+}
+
+/* -- Sentinel -- */
+
 static char *copy_or_null(const char *s)
 {
     return s ? alloc_str(s) : NULL;
+}
+
+void redis_address_first_sentinel(const struct redis_address *a, struct redis_address *out)
+{
+    must(a->sentinels_count > 0);
+    *out = (struct redis_address){
+        .host = alloc_str(a->sentinels[0].host),
+        .port = a->sentinels[0].port,
+        .user = copy_or_null(a->sentinel_user),
+        .password_file = copy_or_null(a->sentinel_password_file),
+        .password_env = copy_or_null(a->sentinel_password_env),
+        .tls = a->tls,
+        .ca_file = copy_or_null(a->ca_file),
+        .cert_file = copy_or_null(a->cert_file),
+        .key_file = copy_or_null(a->key_file),
+        .is_sentinel = true,
+    };
+}
+
+void redis_address_next_sentinel(struct redis_address *a)
+{
+    struct redis_place first = a->sentinels[0];
+
+    memmove(a->sentinels, a->sentinels + 1, (a->sentinels_count - 1) * sizeof(*a->sentinels));
+    a->sentinels[a->sentinels_count - 1] = first;
+}
+
+bool redis_place_parse(struct span host, struct span port, struct redis_place *out)
+{
+    uint64_t number;
+
+    if (host.n == 0 || host.n > HOST_MAX || memchr(host.p, '\0', host.n) ||
+        span_to_u64(port, &number) < 0 || number == 0 || number > UINT16_MAX)
+        return false;
+    *out = (struct redis_place){alloc_copy(host.p, host.n), (uint16_t)number};
+    return true;
+}
+
+void redis_address_set_master(struct redis_address *a, const struct redis_place *at)
+{
+    free(a->host);
+    a->host = alloc_str(at->host);
+    a->port = at->port;
+}
+
+/* -- whole addresses -- */
+
+void redis_address_name(const struct redis_address *a, char *out, size_t room)
+{
+    if (a->unix_path)
+        snprintf(out, room, "%s", a->unix_path);
+    else if (a->master && !a->host)
+        snprintf(out, room, "master %s of %u sentinels", a->master, a->sentinels_count);
+    else
+        snprintf(out, room, "%s:%u", a->host, a->port);
+}
+
+static void copy_sentinels(const struct redis_address *from, struct redis_address *to)
+{
+    to->master = copy_or_null(from->master);
+    to->sentinel_user = copy_or_null(from->sentinel_user);
+    to->sentinel_password_file = copy_or_null(from->sentinel_password_file);
+    to->sentinel_password_env = copy_or_null(from->sentinel_password_env);
+    if (!from->master)
+        return;
+    to->sentinels = alloc_zeroed(from->sentinels_count, sizeof(*to->sentinels));
+    for (uint32_t i = 0; i < from->sentinels_count; i++) {
+        to->sentinels[i].host = alloc_str(from->sentinels[i].host);
+        to->sentinels[i].port = from->sentinels[i].port;
+    }
 }
 
 void redis_address_copy(const struct redis_address *from, struct redis_address *to)
@@ -214,21 +400,31 @@ void redis_address_copy(const struct redis_address *from, struct redis_address *
     to->unix_path = copy_or_null(from->unix_path);
     to->user = copy_or_null(from->user);
     to->password = copy_or_null(from->password);
+    to->password_file = copy_or_null(from->password_file);
+    to->password_env = copy_or_null(from->password_env);
     to->ca_file = copy_or_null(from->ca_file);
     to->cert_file = copy_or_null(from->cert_file);
     to->key_file = copy_or_null(from->key_file);
+    copy_sentinels(from, to);
 }
 
 void redis_address_deinit(struct redis_address *a)
 {
-    if (a->password)
-        explicit_bzero(a->password, strlen(a->password));
-    free(a->password);
+    secret_free(a->password);
+    free(a->password_file);
+    free(a->password_env);
     free(a->user);
     free(a->host);
     free(a->unix_path);
     free(a->ca_file);
     free(a->cert_file);
     free(a->key_file);
+    free(a->master);
+    for (uint32_t i = 0; i < a->sentinels_count; i++)
+        free(a->sentinels[i].host);
+    free(a->sentinels);
+    free(a->sentinel_user);
+    free(a->sentinel_password_file);
+    free(a->sentinel_password_env);
     *a = (struct redis_address){0};
 }

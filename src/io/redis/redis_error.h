@@ -29,6 +29,9 @@ enum redis_error {
 enum redis_error redis_error_of(const char *words);
 /* What the operator can do about it; "": nothing that we know. */
 const char *redis_error_advice(enum redis_error e);
+#define REDIS_SENTINEL_NOAUTH                                                                      \
+    "it wants a password, or another one: name it with redis_auth.sentinel_password_file"
+
 /* What to show a person: the words, or a sentence that says what to do about them. */
 const char *redis_error_shown(const char *words);
 

@@ -21,11 +21,33 @@ static void on_greeting(void *ctx, struct redisReply *reply)
         redis_lose(ctx, reply_text(reply).p);
 }
 
-/* Refuses replicas: they answer reads but refuse writes, and a queue needs writes. */
+static void lose_as_no_master(struct redis *r, const struct redis_address *a,
+                              const struct redisReply *reply)
+{
+    char why[512];
+
+    snprintf(why, sizeof(why), "Sentinel names %s:%u as the master, but it %s%.100s", a->host,
+             a->port, reply_refused(reply) ? "does not say that it is: " : "is a replica",
+             reply_refused(reply) ? reply_text(reply).p : "");
+    redis_lose(r, why);
+}
+
+/* Refuses replicas: they answer reads but refuse writes, and a queue needs writes. A server that
+ * sentinels have named must say that it is the master, because their news may be old. */
 static void on_role(void *ctx, struct redisReply *reply)
 {
-    if (span_is(reply_text(reply_at(reply, 0)), "slave"))
-        redis_lose(ctx, "this Redis is a replica");
+    struct redis *r = ctx;
+    const struct redis_address *a = redis_address_of(r);
+    struct span role = reply_text(reply_at(reply, 0));
+
+    if (!reply)
+        return;
+    if (a->is_sentinel && !span_is(role, "sentinel"))
+        redis_lose(r, "it is no sentinel");
+    else if (a->master && !span_is(role, "master"))
+        lose_as_no_master(r, a, reply);
+    else if (span_is(role, "slave"))
+        redis_lose(r, "this Redis is a replica");
 }
 
 /* PING ends the greeting. A server that is loading or has lost its master refuses it. */

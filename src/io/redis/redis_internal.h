@@ -15,6 +15,7 @@ struct redis_streaming { /* a running redis_stream */
     struct redis_owed owed;
 };
 
+const struct redis_address *redis_address_of(const struct redis *r);
 struct redis_streaming **redis_streaming_of(struct redis *r); /* *result NULL: none */
 struct redis_deadline *redis_deadline_of(struct redis *r);
 struct redis_due *redis_due_of(struct redis *r);

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "client_internal.h"
+#include "redis_error.h"
+
+#define SENTINEL_ANSWER_S 2
+
+static int ask_role(struct client *c, const char *role, struct error *err)
+{
+    struct redisReply *reply;
+    int rc = client_ask_words(c, (const char *const[]){"ROLE", NULL}, &reply);
+
+    if (rc < 0)
+        return error_set(
+            err, redis_error_of(client_error(c)) == REDIS_ERROR_NOAUTH ? -EACCES : -ENOTCONN,
+            "it does not say that it is a %s: %s", role, client_error(c));
+    if (span_is(reply_text(reply_at(reply, 0)), role))
+        return 0;
+    return error_set(err, -ENOTCONN, "it is no %s", role);
+}
+
+/* Connects and checks that the server says of itself that it is this. */
+static int open_role(const struct redis_address *a, const char *role, struct client **out,
+                     struct error *err)
+{
+    struct client *c;
+    int rc = client_open_at(a, &c, err);
+
+    if (rc < 0)
+        return rc;
+    rc = ask_role(c, role, err);
+    if (rc < 0)
+        client_close(c);
+    else
+        *out = c;
+    return rc;
+}
+
+static int ask_master(struct client *c, const char *master, struct redis_place *out,
+                      struct error *err)
+{
+    const char *const words[] = {"SENTINEL", "get-master-addr-by-name", master, NULL};
+    struct redisReply *reply;
+    int rc;
+
+    client_set_patience(c, SENTINEL_ANSWER_S);
+    rc = client_ask_words(c, words, &reply);
+    if (rc < 0)
+        return error_set(err, rc, "%s", client_error(c));
+    if (reply_nil(reply))
+        return error_set(err, -ENOENT, "it knows no master of this name");
+    if (!redis_place_parse(reply_text(reply_at(reply, 0)), reply_text(reply_at(reply, 1)), out))
+        return error_set(err, -EIO, "its answer makes no sense");
+    return 0;
+}
+
+/* Asks the first of the address's sentinels. The error begins with its name. */
+static int ask_first(const struct redis_address *a, struct redis_place *out, struct error *err)
+{
+    struct redis_address sentinel;
+    struct client *c;
+    struct error why;
+    char name[300];
+    int rc;
+
+    redis_address_first_sentinel(a, &sentinel);
+    redis_address_name(&sentinel, name, sizeof(name));
+    rc = redis_address_refresh(&sentinel, &why);
+    if (rc == 0)
+        rc = open_role(&sentinel, "sentinel", &c, &why);
+    redis_address_deinit(&sentinel);
+    if (rc == 0) {
+        rc = ask_master(c, a->master, out, &why);
+        client_close(c);
+    }
+    if (rc == -EACCES)
+        error_set(&why, rc, "%s", REDIS_SENTINEL_NOAUTH);
+    return rc < 0 ? error_set(err, rc, "%s: %s", name, why.text) : 0;
+}
+
+/* -- opening -- */
+
+static int open_master(struct redis_address *a, const struct redis_place *at, struct client **out,
+                       struct error *err)
+{
+    struct error why;
+    int rc;
+
+    redis_address_set_master(a, at);
+    rc = open_role(a, "master", out, &why);
+    return rc < 0 ? error_set(err, rc, "Sentinel names %s:%u as the master: %s", a->host, a->port,
+                              why.text)
+                  : 0;
+}
+
+/* Tries the master that each sentinel names, as the news of the first one may be old. */
+static int open_by_sentinels(struct redis_address *a, struct client **out, struct error *err)
+{
+    struct redis_place at;
+    char *all = alloc_str(""), *more;
+    struct error why;
+    bool named = false;
+    int rc = -ENOTCONN;
+
+    for (uint32_t i = 0; i < a->sentinels_count; i++) {
+        if (ask_first(a, &at, &why) < 0) {
+            more = alloc_printf("%s%s%s", all, *all ? "; " : "", why.text);
+            free(all);
+            all = more;
+        } else {
+            named = true;
+            rc = open_master(a, &at, out, err);
+            free(at.host);
+            if (rc == 0 || rc == -EACCES)
+                break;
+        }
+        redis_address_next_sentinel(a);
+    }
+    if (!named)
+        error_set(err, rc, "none of the %u sentinels can say which server is %s: %s",
+                  a->sentinels_count, a->master, all);
+    free(all);
+    return rc;
+}
+
+int client_open(const struct redis_address *a, struct client **out, struct error *err)
+{
+    struct redis_address now; /* with the current password */
+    int rc;
+
+    redis_address_copy(a, &now);
+    rc = redis_address_refresh(&now, err);
+    if (rc < 0)
+        rc = -ENOTCONN;
+    else if (now.master)
+        rc = open_by_sentinels(&now, out, err);
+    else
+        rc = client_open_at(&now, out, err);
+    redis_address_deinit(&now);
+    return rc;
+}
+
+void client_ask_sentinels(const struct redis_address *a, client_sentinel_cb *cb, void *ctx)
+{
+    struct redis_address now;
+
+    redis_address_copy(a, &now);
+    for (uint32_t i = 0; i < now.sentinels_count; i++) {
+        struct redis_place at = {0};
+        struct error why;
+
+        if (ask_first(&now, &at, &why) < 0)
+            cb(ctx, NULL, why.text);
+        else
+            cb(ctx, &at, NULL);
+        free(at.host);
+        redis_address_next_sentinel(&now);
+    }
+    redis_address_deinit(&now);
+}

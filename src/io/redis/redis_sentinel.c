@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+#include "redis_sentinel.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "redis_error.h"
+#include "reply.h"
+
+/* How long one sentinel has to accept the connection and to answer. */
+#define ANSWER_NS (3 * NS_PER_S / 2)
+/* How often the sentinel that is listened to is asked again. It may be frozen: then its kernel
+ * keeps the connection open, and a failover would not be heard. */
+#define RENEW_NS (10 * NS_PER_S)
+#define RETRY_NS NS_PER_S
+
+/* A connection to one sentinel. The answer is asked for and the channel subscribed to with one
+ * write, so that no failover happens between them. */
+struct link {
+    struct redis_sentinel *s;
+    struct redis *redis;
+    char name[300];
+};
+
+struct redis_sentinel {
+    struct loop *loop;
+    struct redis_address address;
+    redis_sentinel_master_cb *master;
+    redis_sentinel_failed_cb *failed;
+    void *ctx;
+    struct link *asking;    /* has not answered yet */
+    struct link *listening; /* has answered */
+    struct redis_place now; /* the master that was named last; host NULL: none */
+    struct timer *timer;    /* ends the question, or begins the next one */
+    uint32_t tried;         /* sentinels asked in this round */
+    uint32_t links;         /* not yet closed, including abandoned ones */
+    char why[512];          /* what was wrong with the sentinels asked in this round */
+    loop_cb *closed;        /* not NULL: redis_sentinel_close was called */
+    void *closed_ctx;
+};
+
+static void ask_next(struct redis_sentinel *s);
+
+/* -- links -- */
+
+static void finish_if_closed(struct redis_sentinel *s)
+{
+    loop_cb *closed = s->closed;
+    void *ctx = s->closed_ctx;
+
+    if (!closed || s->links)
+        return;
+    timer_close(s->timer);
+    redis_address_deinit(&s->address);
+    free(s->now.host);
+    free(s);
+    closed(ctx);
+}
+
+static void on_link_closed(void *ctx)
+{
+    struct link *k = ctx;
+    struct redis_sentinel *s = k->s;
+
+    free(k);
+    s->links--;
+    finish_if_closed(s);
+}
+
+static bool is_in_use(const struct link *k)
+{
+    return k == k->s->asking || k == k->s->listening;
+}
+
+static void drop(struct link **at)
+{
+    struct link *k = *at;
+
+    *at = NULL;
+    if (k)
+        redis_close(k->redis, on_link_closed, k);
+}
+
+/* -- asking -- */
+
+static void end_round(struct redis_sentinel *s)
+{
+    char why[sizeof(s->why) + 320];
+
+    snprintf(why, sizeof(why), "none of the %u sentinels can say which server is %s: %s",
+             s->address.sentinels_count, s->address.master, s->why);
+    s->tried = 0;
+    s->why[0] = '\0';
+    timer_start_at(s->timer, clock_mono_ns() + RETRY_NS);
+    s->failed(s->ctx, why);
+}
+
+/* The sentinel that is asked now cannot help. */
+static void give_up(struct redis_sentinel *s, const char *why)
+{
+    size_t n = strlen(s->why);
+
+    if (redis_error_of(why) == REDIS_ERROR_NOAUTH)
+        why = REDIS_SENTINEL_NOAUTH;
+    snprintf(s->why + n, sizeof(s->why) - n, "%s%s: %s", n ? "; " : "", s->asking->name, why);
+    drop(&s->asking);
+    redis_address_next_sentinel(&s->address);
+    if (s->tried < s->address.sentinels_count)
+        ask_next(s);
+    else
+        end_round(s);
+}
+
+/* Takes ownership of fresh.host. */
+static void take_master(struct redis_sentinel *s, struct redis_place fresh)
+{
+    bool changed =
+        !s->now.host || strcmp(s->now.host, fresh.host) != 0 || s->now.port != fresh.port;
+
+    free(s->now.host);
+    s->now = fresh;
+    s->master(s->ctx, &s->now, changed);
+}
+
+static const char *wrong_with(const struct redisReply *reply)
+{
+    return !reply                 ? "the connection was lost"
+           : reply_refused(reply) ? reply_text(reply).p
+           : reply_nil(reply)     ? "it knows no master of this name"
+                                  : "its answer makes no sense";
+}
+
+static void on_answer(void *ctx, struct redisReply *reply)
+{
+    struct link *k = ctx;
+    struct redis_sentinel *s = k->s;
+    struct redis_place fresh;
+
+    if (k != s->asking)
+        return;
+    if (!redis_place_parse(reply_text(reply_at(reply, 0)), reply_text(reply_at(reply, 1)),
+                           &fresh)) {
+        give_up(s, wrong_with(reply));
+        return;
+    }
+    drop(&s->listening);
+    s->listening = k;
+    s->asking = NULL;
+    timer_start_at(s->timer, clock_mono_ns() + RENEW_NS);
+    take_master(s, fresh);
+}
+
+static void on_news(void *ctx, const struct span *text)
+{
+    struct link *k = ctx;
+    struct redis_sentinel *s = k->s;
+    struct redis_place fresh;
+
+    if (text && is_in_use(k) && redis_sentinel_switched(*text, s->address.master, &fresh))
+        take_master(s, fresh);
+}
+
+static void on_link_up(void *ctx)
+{
+    struct link *k = ctx;
+    const struct span ask[] = {SPAN("SENTINEL"), SPAN("get-master-addr-by-name"),
+                               span_str(k->s->address.master)};
+
+    if (k != k->s->asking)
+        return;
+    redis_command(k->redis, array_len(ask), ask, on_answer, k);
+    redis_subscribe(k->redis, SPAN("+switch-master"), on_news, k);
+}
+
+static void on_link_down(void *ctx, const char *why)
+{
+    struct link *k = ctx;
+    struct redis_sentinel *s = k->s;
+
+    if (k == s->asking) {
+        give_up(s, why);
+    } else if (k == s->listening) {
+        drop(&s->listening);
+        if (!s->asking)
+            redis_sentinel_ask(s);
+    }
+}
+
+static void ask_next(struct redis_sentinel *s)
+{
+    struct link *k = alloc_zeroed(1, sizeof(*k));
+    struct redis_address a;
+
+    redis_address_first_sentinel(&s->address, &a);
+    redis_address_name(&a, k->name, sizeof(k->name));
+    k->s = s;
+    k->redis = redis_new(s->loop, &a, on_link_up, on_link_down, k);
+    redis_address_deinit(&a);
+    s->asking = k;
+    s->links++;
+    s->tried++;
+    timer_start_at(s->timer, clock_mono_ns() + ANSWER_NS);
+}
+
+static void on_sentinel_timer(void *ctx)
+{
+    struct redis_sentinel *s = ctx;
+
+    if (s->closed)
+        return;
+    if (s->asking)
+        give_up(s, "no answer within 1.5 s");
+    else
+        redis_sentinel_ask(s);
+}
+
+/* -- for the connection to the master -- */
+
+struct redis_sentinel *redis_sentinel_new(struct loop *l, const struct redis_address *a,
+                                          redis_sentinel_master_cb *master,
+                                          redis_sentinel_failed_cb *failed, void *ctx)
+{
+    struct redis_sentinel *s = alloc_zeroed(1, sizeof(*s));
+
+    s->loop = l;
+    redis_address_copy(a, &s->address);
+    s->master = master;
+    s->failed = failed;
+    s->ctx = ctx;
+    s->timer = timer_new(l, on_sentinel_timer, s);
+    return s;
+}
+
+void redis_sentinel_ask(struct redis_sentinel *s)
+{
+    if (s->asking || s->closed)
+        return;
+    s->tried = 0;
+    s->why[0] = '\0';
+    ask_next(s);
+}
+
+void redis_sentinel_distrust(struct redis_sentinel *s)
+{
+    if (!s->asking)
+        redis_address_next_sentinel(&s->address);
+}
+
+void redis_sentinel_close(struct redis_sentinel *s, loop_cb *closed, void *ctx)
+{
+    if (s->closed)
+        return;
+    s->closed = closed;
+    s->closed_ctx = ctx;
+    drop(&s->asking);
+    drop(&s->listening);
+    timer_start_at(s->timer, 0);
+}
+
+bool redis_sentinel_switched(struct span text, const char *master, struct redis_place *out)
+{
+    struct span words[5], rest = text;
+    size_t n = 0;
+
+    while (n < array_len(words) && span_next_word(&rest, ' ', &words[n]))
+        n++;
+    return n == array_len(words) && rest.n == 0 && span_is(words[0], master) &&
+           redis_place_parse(words[3], words[4], out);
+}
