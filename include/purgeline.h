@@ -46,8 +46,8 @@
  * The library calls abort() when memory runs out, and for nothing else that a caller or Redis does.
  *
  * Time. purgeline_open and the first call after a loss resolve the name (as long as the resolver
- * takes) and then take at most 3 s to connect. No call waits more than 30 s for Redis to send
- * something. */
+ * takes) and then take at most 3 s to connect to each of its addresses. No call waits more than
+ * 30 s for Redis to send something, nor more than 120 s for one answer. */
 #pragma once
 
 #include <stddef.h>
@@ -186,7 +186,8 @@ PURGELINE_API enum purgeline_code purgeline_wait(struct purgeline *p);
  * jobs are pending any more. */
 PURGELINE_API enum purgeline_code purgeline_poll(struct purgeline *p, int timeout_ms);
 
-/* The socket, to be polled for input, or -1 without a connection. It may change with any call. */
+/* The socket, to be polled for input after purgeline_poll, which leaves no answer unhandled that
+ * has arrived; or -1 without a connection. It may change with any call. */
 PURGELINE_API int purgeline_fd(const struct purgeline *p);
 
 PURGELINE_API size_t purgeline_pending(const struct purgeline *p); /* jobs sent, not answered */

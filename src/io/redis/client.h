@@ -32,7 +32,9 @@ must_use int client_receive(struct client *c, struct redisReply **out);
 /* Sends everything in the pipeline. Blocks only while the kernel's buffer is full. 0 or
  * -ENOTCONN. */
 must_use int client_flush(struct client *c);
-int client_fd(const struct client *c); /* for poll(2), to wait for input */
+/* For poll(2), to wait for input. Replies may have left the socket already; there are none of these
+ * after client_wait has returned -ETIMEDOUT. */
+int client_fd(const struct client *c);
 /* Like client_receive, but returns -ETIMEDOUT if there is no reply within `timeout_ms`. */
 must_use int client_wait(struct client *c, int timeout_ms, struct redisReply **out);
 /* Sends one command and waits for its reply. There must be no pending replies. -EIO: Redis refused,
@@ -47,5 +49,6 @@ const char *client_error(const struct client *c);
 /* To be called when a reply does not have the form that its command requires. Sets client_error and
  * returns -EIO. */
 must_use int client_distrust(struct client *c);
-/* Sets the timeout for replies, after which the connection counts as lost; the default is 30 s. */
+/* Sets the timeout for replies, after which the connection counts as lost; the default is 30 s. A
+ * reply that keeps coming may take four times as long. */
 void client_set_patience(struct client *c, uint32_t answer_s);
