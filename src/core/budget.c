@@ -56,12 +56,25 @@ static uint64_t freed_ns(const struct budget *b, uint64_t index)
     return (index + BUDGET_BINS + 1) * bin_ns(b);
 }
 
+static uint64_t since_ns(const struct budget_learnt *learnt, uint64_t now_ns)
+{
+    int64_t ns = (int64_t)(now_ns - learnt->at_ns);
+
+    return ns > 0 ? (uint64_t)ns : 0;
+}
+
+bool budget_learnt_age(const struct budget *b, uint64_t now_ns, uint64_t *age_ns)
+{
+    *age_ns = since_ns(&b->learnt, now_ns);
+    return b->learnt.burst > 0 && *age_ns < 2 * b->limits.window_ns;
+}
+
 uint64_t budget_burst(const struct budget *b, uint64_t now_ns)
 {
-    uint64_t all = b->limits.burst, part = min_u64(b->learnt.burst, all);
-    uint64_t age = now_ns - min_u64(now_ns, b->learnt.at_ns), window = b->limits.window_ns;
+    uint64_t all = b->limits.burst, part = min_u64(b->learnt.burst, all), age;
+    uint64_t window = b->limits.window_ns;
 
-    if (b->learnt.at_ns == 0 || age >= 2 * window)
+    if (!budget_learnt_age(b, now_ns, &age))
         return all;
     if (age <= window)
         return part;
@@ -526,9 +539,18 @@ bool budget_learn(struct budget *b, uint64_t now_ns)
     if (ledger_room(b, LANE_BULK) == 0)
         return false;
     b->learnt.burst = max_u64(budget_burst(b, now_ns) / 2, min_u64(least, b->limits.burst));
-    b->learnt.at_ns = max_u64(now_ns, 1);
+    b->learnt.spent = b->spent + b->open;
+    b->learnt.at_ns = now_ns;
     b->level_micro = min_u64(b->level_micro, b->learnt.burst * MICRO);
     return true;
+}
+
+void budget_restore_learnt(struct budget *b, struct budget_learnt learnt)
+{
+    if (learnt.burst == 0)
+        return;
+    if (b->learnt.burst == 0 || (int64_t)(learnt.at_ns - b->learnt.at_ns) > 0)
+        b->learnt = learnt;
 }
 
 uint64_t budget_left(struct budget *b, uint64_t now_ns)

@@ -47,8 +47,9 @@ struct budget_pace {
 
 /* What a 429 taught: Fastly counts over less than our window, or another client spends. */
 struct budget_learnt {
-    uint64_t burst; /* at most so much at once, for a window; then it grows back */
-    uint64_t at_ns; /* 0: nothing was learnt */
+    uint64_t burst; /* at most so much at once, for a window; then it grows back; 0: nothing */
+    uint64_t spent; /* our count when the 429 came, with what was open */
+    uint64_t at_ns; /* may lie before the clock's zero, and wraps around then: use the age */
 };
 
 struct budget {
@@ -104,5 +105,9 @@ void budget_drain(struct budget *b, uint64_t now_ns);
  * it did. */
 bool budget_learn(struct budget *b, uint64_t now_ns);
 uint64_t budget_burst(const struct budget *b, uint64_t now_ns); /* the most at once, as learnt */
+/* Whether a 429 still limits the burst, and since how long. */
+bool budget_learnt_age(const struct budget *b, uint64_t now_ns, uint64_t *age_ns);
+/* What a 429 taught a predecessor. Forgotten if we have learnt something since then. */
+void budget_restore_learnt(struct budget *b, struct budget_learnt learnt);
 
 uint64_t budget_left(struct budget *b, uint64_t now_ns); /* units - headroom - spent - open */

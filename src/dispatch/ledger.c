@@ -35,6 +35,7 @@ struct ledger {
     uint32_t late_count, late_room;
     uint64_t not_before_ns; /* of the next request or restore, after Redis refused one */
     bool busy;              /* a request to Redis is under way */
+    bool unwritten;         /* what a 429 taught is not in Redis yet */
     bool restored;
     bool refused; /* the restore was refused and is repeated later */
 };
@@ -144,6 +145,13 @@ static int64_t age_ns(int64_t age_ms)
     return (age_ms > most ? most : age_ms < -most ? -most : age_ms) * (int64_t)NS_PER_MS;
 }
 
+static struct budget_learnt learnt_of(const struct queue_learnt *q, uint64_t now_ns)
+{
+    uint64_t age_ms = min_u64(q->age_ms, AGE_MAX_MS);
+
+    return (struct budget_learnt){q->burst, q->spent, now_ns - age_ms * NS_PER_MS};
+}
+
 static void on_restored(void *ctx, int err, const struct queue_budget *b)
 {
     struct restore_call call = *(struct restore_call *)ctx;
@@ -164,6 +172,7 @@ static void on_restored(void *ctx, int err, const struct queue_budget *b)
     }
     budget_init(&l->budget, &limits, now_ns);
     l->budget.learnt = learnt;
+    budget_restore_learnt(&l->budget, learnt_of(&b->learnt, now_ns));
     if (b->known)
         budget_restore_level(&l->budget, b->level_micro,
                              min_u64(b->level_age_ms, AGE_MAX_MS) * NS_PER_MS, now_ns);
@@ -244,6 +253,7 @@ static void on_answer(void *ctx, int err)
         budget_give_back(&l->budget, l->asked, clock_mono_ns());
         l->asked = 0;
         l->unbooked += call->booked;
+        l->unwritten = l->budget.learnt.burst > 0;
         if (is_refusal(err))
             l->not_before_ns = clock_mono_ns() + TRY_AGAIN_NS;
         if (err == -EPERM)
@@ -252,6 +262,16 @@ static void on_answer(void *ctx, int err)
     free(call);
     if (current)
         p->changed(p->ctx, err);
+}
+
+static struct queue_learnt learnt_for_redis(const struct ledger *l, uint64_t now_ns)
+{
+    const struct budget_learnt *learnt = &l->budget.learnt;
+    uint64_t age_ns;
+
+    if (!budget_learnt_age(&l->budget, now_ns, &age_ns))
+        return (struct queue_learnt){0};
+    return (struct queue_learnt){learnt->burst, learnt->spent, age_ns / NS_PER_MS};
 }
 
 static void ask_redis(struct ledger *l)
@@ -263,10 +283,12 @@ static void ask_redis(struct ledger *l)
                                 .book = l->unbooked,
                                 .level_micro = l->budget.level_micro,
                                 .window_ms = window_ms(l),
-                                .clock = {account_ms(l->all, now.mono_ns), now.wall_ms}};
+                                .clock = {account_ms(l->all, now.mono_ns), now.wall_ms},
+                                .learnt = learnt_for_redis(l, now.mono_ns)};
 
     *call = (struct spend_call){l, l->all->round, l->unbooked};
     l->unbooked = 0;
+    l->unwritten = false;
     l->busy = true;
     queue_spend(l->all->queue, &spend, on_answer, call);
 }
@@ -360,7 +382,14 @@ void ledger_drain(struct ledgers *p, enum ledger_kind l, uint64_t now_ns)
 
 bool ledger_learn(struct ledgers *p, enum ledger_kind l, uint64_t now_ns)
 {
-    return budget_learn(&p->ledgers[l].budget, now_ns);
+    struct ledger *ledger = &p->ledgers[l];
+
+    if (!budget_learn(&ledger->budget, now_ns))
+        return false;
+    if (ledger->unbooked == 0)
+        ledger->unbooked_since_ns = now_ns;
+    ledger->unwritten = true;
+    return true;
 }
 
 uint64_t ledger_flush(struct ledgers *p, uint64_t now_ns)
@@ -378,7 +407,7 @@ uint64_t ledger_flush(struct ledgers *p, uint64_t now_ns)
             restore(l);
         else if (l->refused)
             next = min_u64(next, l->not_before_ns);
-        if (l->unbooked == 0 || l->busy || !l->restored)
+        if ((l->unbooked == 0 && !l->unwritten) || l->busy || !l->restored)
             continue;
         if (due <= now_ns)
             ask_redis(l);

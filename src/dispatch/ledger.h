@@ -45,7 +45,7 @@ void ledger_book_late(struct ledgers *p, enum ledger_kind l, uint64_t cost, uint
 void ledger_drain(struct ledgers *p, enum ledger_kind l,
                   uint64_t now_ns); /* after a 429 when our count was full as well */
 /* Halves the burst for a window, if our count says that there was room when the 429 came. Returns
- * whether it did. What was learnt survives a take-over of ours, for Redis does not know it. */
+ * whether it did. Redis is told with the next booking, so that whoever leads next knows it. */
 bool ledger_learn(struct ledgers *p, enum ledger_kind l, uint64_t now_ns);
 /* Writes bookings to Redis that have waited for the length of a bin. Returns when to call it
  * again. */

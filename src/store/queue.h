@@ -16,7 +16,9 @@
  *   Plater      what version 0.1.0 postponed: member = the packed job; moved over, see queue_due
  *   Please      string: the owner, expiring
  *   Pbudget     hash, per ledger <k> in url|write|purge: <k>:open, <k>:level (micro-units),
- *               <k>:level_at (Unix ms); clock, clock_at, clock_wall: the account's time (below)
+ *               <k>:level_at (Unix ms); <k>:learnt, <k>:learnt_spent, <k>:learnt_at (by the
+ *               account's time): what a 429 taught; clock, clock_at, clock_wall: the account's time
+ *               (below)
  *   Pspent:<k>  stream: one entry per booking, fields c = cost, t = when, by the account's time
  *   Preceipt:<job id>  string, JSON, expiring; job id = <lane>-<entry id>
  *   Pcontrol    hash: paused (0|1), why, by, at
@@ -264,6 +266,13 @@ typedef void queue_due_cb(void *ctx, int err, uint32_t moved, uint64_t next_due_
 void queue_due(struct queue *q, uint64_t wall_ms, uint32_t limit, queue_due_cb *cb, void *ctx);
 
 /* -- the budget -- */
+/* What a 429 taught: see core/budget. */
+struct queue_learnt {
+    uint64_t burst; /* 0: nothing was learnt */
+    uint64_t spent;
+    uint64_t age_ms; /* by the account's time */
+};
+
 /* If the lease is ours, and no other owner's restore came after ours: stores how many units are
  * open now (absolute, so repeating it is harmless), books `book` units as spent now, and stores the
  * bucket's level. Nothing may be sent from open units before the callback came with err 0. */
@@ -274,6 +283,7 @@ struct queue_spend {
     uint64_t level_micro;
     uint64_t window_ms; /* older bookings are trimmed, sooner or later */
     struct queue_clock clock;
+    struct queue_learnt learnt;
 };
 void queue_spend(struct queue *q, const struct queue_spend *s, queue_done_cb *cb, void *ctx);
 
@@ -284,8 +294,9 @@ struct queue_spent {
 struct queue_budget {
     bool known; /* this ledger has been written before */
     uint64_t level_micro;
-    uint64_t level_age_ms;           /* by Redis' clock, because it is only used for pacing */
-    uint64_t account_ms;             /* the account's time now */
+    uint64_t level_age_ms; /* by Redis' clock, because it is only used for pacing */
+    uint64_t account_ms;   /* the account's time now */
+    struct queue_learnt learnt;
     const struct queue_spent *spent; /* oldest first */
     size_t spent_count;
 };

@@ -57,6 +57,9 @@ void queue_spend(struct queue *q, const struct queue_spend *s, queue_done_cb *cb
     queue_arg_u64(&a, s->window_ms);
     queue_arg_u64(&a, s->clock.account_ms);
     queue_arg_u64(&a, s->clock.wall_ms);
+    queue_arg_u64(&a, s->learnt.burst);
+    queue_arg_u64(&a, s->learnt.spent);
+    queue_arg_u64(&a, minus_u64(s->clock.account_ms, s->learnt.age_ms));
     queue_call_script(q, SCRIPT_SPEND, &a, on_spent, p);
 }
 
@@ -153,7 +156,7 @@ static void on_restored(struct queue *q, void *ctx, int err, struct redisReply *
     struct restoring *r = ctx;
     struct queue_ledger *ledger = &q->ledgers[r->how.ledger];
 
-    if (err == 0 && reply_count(reply) < 5)
+    if (err == 0 && reply_count(reply) < 8)
         err = -EPERM;
     if (err) {
         end_restore(r, err);
@@ -164,6 +167,9 @@ static void on_restored(struct queue *q, void *ctx, int err, struct redisReply *
     r->budget.level_micro = reply_u64(reply_at(reply, 2));
     r->budget.level_age_ms = reply_u64(reply_at(reply, 3));
     r->budget.account_ms = reply_u64(reply_at(reply, 4));
+    r->budget.learnt =
+        (struct queue_learnt){reply_u64(reply_at(reply, 5)), reply_u64(reply_at(reply, 6)),
+                              reply_u64(reply_at(reply, 7))};
     ask_bookings(q, r, "-");
 }
 

@@ -195,6 +195,31 @@ static void what_was_open_counts_as_spent_after_a_take_over(void **state)
     world_free(w);
 }
 
+static void what_a_429_taught_is_known_after_a_take_over(void **state)
+{
+    struct world *w = world_new(), *next;
+    struct queue_spend taught = spend(100, 30), untaught = spend(100, 30);
+
+    (void)state;
+    taught.learnt = (struct queue_learnt){.burst = 25000, .spent = 31000, .age_ms = 60000};
+    assert_int_equal(ask_lease(w, 60000, NULL, ""), 0);
+    assert_int_equal(ask_spend(w, spend(100, 30)), 0);
+    assert_int_equal(ask_restore(w, LEDGER_PURGE, 3600000), 0);
+    assert_int_equal(w->budget.learnt.burst, 0);
+    assert_int_equal(ask_spend(w, taught), 0);
+    assert_int_equal(ask_spend(w, untaught), 0); /* it does not take it back */
+    next = world_open(w->server, "next");
+    assert_int_equal(ask_lease(next, 60000, "me", ""), 0);
+    assert_int_equal(ask_restore(next, LEDGER_PURGE, 3600000), 0);
+    assert_int_equal(next->budget.learnt.burst, 25000);
+    assert_int_equal(next->budget.learnt.spent, 31000);
+    assert_in_range(next->budget.learnt.age_ms, 60000, 90000);
+    assert_int_equal(ask_restore(next, LEDGER_URL, 3600000), 0);
+    assert_int_equal(next->budget.learnt.burst, 0);
+    world_close(next);
+    world_free(w);
+}
+
 /* It does not know the costs of the other instance. */
 static void an_instance_that_has_not_restored_the_budget_may_not_spend(void **state)
 {
@@ -365,6 +390,7 @@ int main(void)
         cmocka_unit_test(an_unknown_ledger_is_empty),
         cmocka_unit_test(without_the_lease_nothing_is_spent),
         cmocka_unit_test(what_was_open_counts_as_spent_after_a_take_over),
+        cmocka_unit_test(what_a_429_taught_is_known_after_a_take_over),
         cmocka_unit_test(an_instance_that_has_not_restored_the_budget_may_not_spend),
         cmocka_unit_test(between_leaders_the_clock_that_says_less_is_believed),
         cmocka_unit_test(the_leader_keeps_the_time_of_the_account),

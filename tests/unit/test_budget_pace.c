@@ -218,6 +218,30 @@ static void a_429_halves_the_burst_for_a_window_and_then_it_grows_back(void **st
     assert_true(budget_available(&h->b, LANE_BULK, h->now_ns) > 0);
 }
 
+/* The predecessor may have learnt it before this machine's clock began. */
+static void what_a_predecessor_learnt_ends_at_the_same_time(void **state)
+{
+    struct history *h = *state;
+    struct budget_limits limits = fastly_hour();
+    uint64_t age_ns;
+
+    begin(h, &limits, 8);
+    h->now_ns = HOUR_NS / 4;
+    budget_init(&h->b, &limits, h->now_ns);
+    assert_false(budget_learnt_age(&h->b, h->now_ns, &age_ns));
+    budget_restore_learnt(&h->b, (struct budget_learnt){0});
+    assert_int_equal(budget_burst(&h->b, h->now_ns), 50000);
+    budget_restore_learnt(&h->b, (struct budget_learnt){25000, 31000, h->now_ns - HOUR_NS / 2});
+    assert_true(budget_learnt_age(&h->b, h->now_ns, &age_ns));
+    assert_int_equal(age_ns, HOUR_NS / 2);
+    assert_int_equal(budget_burst(&h->b, h->now_ns + HOUR_NS / 2), 25000);
+    assert_int_equal(budget_burst(&h->b, h->now_ns + HOUR_NS), 37500);
+    assert_false(budget_learnt_age(&h->b, h->now_ns + 3 * HOUR_NS / 2, &age_ns));
+    /* what is older does not replace it */
+    budget_restore_learnt(&h->b, (struct budget_learnt){1000, 1, h->now_ns - HOUR_NS});
+    assert_int_equal(budget_burst(&h->b, h->now_ns), 25000);
+}
+
 /* The wall was reached: it says nothing about bursts. */
 static void a_429_when_our_count_is_full_teaches_nothing(void **state)
 {
@@ -363,6 +387,7 @@ int main(void)
         T(a_burst_of_bulk_leaves_urgent_purges_their_budget),
         T(urgent_purges_cannot_spend_what_the_rest_of_the_hour_needs),
         T(a_429_halves_the_burst_for_a_window_and_then_it_grows_back),
+        T(what_a_predecessor_learnt_ends_at_the_same_time),
         T(a_429_when_our_count_is_full_teaches_nothing),
         T(no_window_of_10000_histories_holds_more_than_the_budget),
         T(in_no_history_a_lane_waits_for_long),

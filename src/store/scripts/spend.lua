@@ -1,6 +1,7 @@
 -- Reserves budget: the durable half of the ledger.
 -- KEYS lease budget spent.
--- ARGV owner, k, seq, open, booked, book, level, window_ms, clock, wall.
+-- ARGV owner, k, seq, open, booked, book, level, window_ms, clock, wall, and what a 429 taught:
+-- the burst (0: nothing), what was spent then, and when by the account's time.
 -- Answers 1; or 0 if the lease is not ours, or was another owner's in between: we do not know what
 -- that owner spent.
 -- Errors: a key of the wrong type.
@@ -43,4 +44,8 @@ end
 call('HSET', budget, k .. 'owner', ARGV[1], k .. 'seq', ARGV[3], k .. 'open', ARGV[4],
   k .. 'booked', booked, k .. 'level', ARGV[7], k .. 'level_at', int(now),
   'clock', ARGV[9], 'clock_at', int(now), 'clock_wall', ARGV[10])
+if ARGV[11] ~= '0' then
+  call('HSET', budget, k .. 'learnt', ARGV[11], k .. 'learnt_spent', ARGV[12],
+    k .. 'learnt_at', ARGV[13])
+end
 return 1
