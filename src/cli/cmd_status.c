@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "client.h"
 #include "cmd.h"
@@ -15,7 +16,8 @@ const char cmd_status_help[] =
     "usage: purgeline status [OPTION...]\n"
     "\n"
     "Shows for each account a one-line summary, its leader, the jobs waiting in each lane and\n"
-    "since when, the remaining budget, the number of dead letters, and the last error.\n"
+    "since when, the remaining budget, what a 429 taught about it, the number of dead letters,\n"
+    "and the last error.\n"
     "\n"
     "      --all            also show all numbers recently published by the leader\n"
     "  -a, --account NAME   show this account only\n"
@@ -91,6 +93,38 @@ static void print_lanes(const struct overview *o)
                   o->dead == 1 ? "letter" : "letters", cmd_colour(CMD_PLAIN));
 }
 
+static const char *clock_words(char *out, size_t room, uint64_t wall_ms)
+{
+    time_t s = (time_t)(wall_ms / 1000);
+    struct tm tm;
+
+    if (!localtime_r(&s, &tm) || strftime(out, room, "%H:%M:%S", &tm) == 0)
+        snprintf(out, room, "?");
+    return out;
+}
+
+static void print_refused_early(const struct overview *o, enum ledger_kind l)
+{
+    char spent[32], units[32], burst[32], window[32], at[32], until[32];
+    struct overview_early e;
+
+    if (!overview_refused_early(o, l, &e))
+        return;
+    cmd_print(
+        "  refused       %sFastly refused at %s of %s in our count at %s: somebody else spends "
+        "from this account, or it averages over less than %s; ",
+        cmd_colour(CMD_YELLOW), cmd_number_words(spent, sizeof(spent), e.spent),
+        cmd_number_words(units, sizeof(units), e.units), clock_words(at, sizeof(at), e.at_ms),
+        cmd_duration_words(window, sizeof(window), minus_u64(e.halved_until_ms, e.at_ms)));
+    if (e.growing)
+        cmd_print("bursts grow back until %s", clock_words(until, sizeof(until), e.less_until_ms));
+    else
+        cmd_print("bursts are halved to %s until %s",
+                  cmd_number_words(burst, sizeof(burst), e.burst),
+                  clock_words(until, sizeof(until), e.halved_until_ms));
+    cmd_print("%s\n", cmd_colour(CMD_PLAIN));
+}
+
 static void print_budgets(const struct config_account *a, const struct overview *o)
 {
     static const char *const titles[LEDGER_N] = {
@@ -101,12 +135,14 @@ static void print_budgets(const struct config_account *a, const struct overview 
         const struct overview_budget *b = &o->budget[i];
         uint32_t per_s = i == LEDGER_WRITE ? a->writes.per_s : a->budget.per_s;
 
-        if (b->counted)
-            cmd_print("  %-12s  %s of %s left (%u %%), per %s\n", titles[i],
-                      cmd_number_words(left, sizeof(left), b->left),
-                      cmd_number_words(units, sizeof(units), b->units),
-                      b->units ? (unsigned)(b->left * 100.0 / b->units) : 0,
-                      cmd_duration_words(window, sizeof(window), (uint64_t)per_s * 1000));
+        if (!b->counted)
+            continue;
+        cmd_print("  %-12s  %s of %s left (%u %%), per %s\n", titles[i],
+                  cmd_number_words(left, sizeof(left), b->left),
+                  cmd_number_words(units, sizeof(units), b->units),
+                  b->units ? (unsigned)(b->left * 100.0 / b->units) : 0,
+                  cmd_duration_words(window, sizeof(window), (uint64_t)per_s * 1000));
+        print_refused_early(o, (enum ledger_kind)i);
     }
 }
 

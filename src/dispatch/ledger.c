@@ -422,6 +422,15 @@ uint64_t ledger_left(struct ledgers *p, enum ledger_kind l, uint64_t now_ns)
     return budget_left(&p->ledgers[l].budget, now_ns);
 }
 
+bool ledger_learnt(const struct ledgers *p, enum ledger_kind l, uint64_t now_ns,
+                   struct budget_learnt *learnt, uint64_t *age_ns)
+{
+    const struct budget *b = &p->ledgers[l].budget;
+
+    *learnt = b->learnt;
+    return budget_learnt_age(b, now_ns, age_ns);
+}
+
 uint64_t ledger_burst(const struct ledgers *p, enum ledger_kind l, uint64_t now_ns)
 {
     return budget_burst(&p->ledgers[l].budget, now_ns);

@@ -55,6 +55,9 @@ uint64_t ledger_flush(struct ledgers *p, uint64_t now_ns);
 struct queue_clock ledger_clock(const struct ledgers *p, struct now now);
 
 uint64_t ledger_left(struct ledgers *p, enum ledger_kind l, uint64_t now_ns);
+/* What a 429 taught, and how long ago. False if no burst is smaller for it. */
+bool ledger_learnt(const struct ledgers *p, enum ledger_kind l, uint64_t now_ns,
+                   struct budget_learnt *learnt, uint64_t *age_ns);
 uint64_t ledger_burst(const struct ledgers *p, enum ledger_kind l, uint64_t now_ns);
 /* What may be spent per second until more leaves the window, in millionths of a unit. */
 uint64_t ledger_pace_micro(struct ledgers *p, enum ledger_kind l, uint64_t now_ns);

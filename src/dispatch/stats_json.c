@@ -33,6 +33,31 @@ static void add_brake(json_t *report, const struct dispatch *d, struct now now)
     json_object_set_new(report, "brake_status", json_integer(d->refused_status));
 }
 
+/* Tells when a 429 came although units were left by our count, and what follows from it. */
+static void add_learnt(json_t *report, const struct dispatch *d, struct now now)
+{
+    json_t *all = json_object();
+
+    for (enum ledger_kind l = 0; l < LEDGER_N; l++) {
+        struct budget_limits limits = budget_limits_of(d->account, l);
+        uint64_t window_ms = limits.window_ns / NS_PER_MS, age_ns, at_ms;
+        struct budget_learnt learnt;
+
+        if (!ledger_learnt(d->ledgers, l, now.mono_ns, &learnt, &age_ns))
+            continue;
+        at_ms = minus_u64(now.wall_ms, age_ns / NS_PER_MS);
+        json_object_set_new(all, ledger_names[l],
+                            json_pack("{sIsIsIsIsIsI}", "at", (json_int_t)at_ms, "halved_until",
+                                      (json_int_t)(at_ms + window_ms), "less_until",
+                                      (json_int_t)(at_ms + 2 * window_ms), "spent",
+                                      (json_int_t)learnt.spent, "units", (json_int_t)limits.units,
+                                      "burst", (json_int_t)learnt.burst));
+    }
+    if (json_object_size(all))
+        json_object_set(report, "refused_early", all);
+    json_decref(all);
+}
+
 char *report_json(struct dispatch *d, struct now now)
 {
     struct stats_subject subject = {.account = d->account->name, .dispatch = d, .now = now};
@@ -42,6 +67,7 @@ char *report_json(struct dispatch *d, struct now now)
     json_object_set_new(report, "version", json_text_of(PURGELINE_VERSION));
     json_object_set_new(report, "state", json_text_of(dispatch_state_names[d->state]));
     add_brake(report, d, now);
+    add_learnt(report, d, now);
     if (*d->last_error) {
         json_object_set_new(report, "last_error", json_text_of(d->last_error));
         json_object_set_new(

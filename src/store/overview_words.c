@@ -169,6 +169,32 @@ bool overview_last_error(const struct overview *o, char *out, size_t room, uint6
     return there;
 }
 
+static uint64_t number_of(const json_t *j, const char *name)
+{
+    json_int_t n = json_integer_value(json_object_get(j, name));
+
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+bool overview_refused_early(const struct overview *o, enum ledger_kind l,
+                            struct overview_early *out)
+{
+    const json_t *j;
+    struct leader_status r;
+
+    open_status(&r, o);
+    j = json_object_get(json_object_get(r.json, "refused_early"), ledger_names[l]);
+    *out = (struct overview_early){number_of(j, "at"),
+                                   number_of(j, "halved_until"),
+                                   number_of(j, "less_until"),
+                                   number_of(j, "spent"),
+                                   number_of(j, "units"),
+                                   number_of(j, "burst"),
+                                   number_of(r.json, "at") >= number_of(j, "halved_until")};
+    json_decref(r.json);
+    return out->at_ms > 0;
+}
+
 static bool report_text(const struct overview *o, const char *name, char *out, size_t room)
 {
     const char *text;

@@ -19,6 +19,16 @@ enum overview_mood overview_words(const struct overview *o, char *out, size_t ro
 /* The leader's last error from Fastly, like "status 503: ...", and its age. False if there is none.
  */
 bool overview_last_error(const struct overview *o, char *out, size_t room, uint64_t *age_ms);
+/* A 429 that came although units were left by the leader's count, and what followed. */
+struct overview_early {
+    uint64_t at_ms, halved_until_ms, less_until_ms; /* Unix milliseconds */
+    uint64_t spent, units;                          /* by the leader's count at that time */
+    uint64_t burst;                                 /* at most so much at once until then */
+    bool growing;                                   /* the burst grows back already */
+};
+/* False if none came to this ledger, or the burst is again as large as before. */
+bool overview_refused_early(const struct overview *o, enum ledger_kind l,
+                            struct overview_early *out);
 /* True if the leader knows no service, so that jobs with keys become dead letters. */
 bool overview_no_service(const struct overview *o);
 /* Why the leader's HTTP endpoint is not listening although it should. False if it is listening. */

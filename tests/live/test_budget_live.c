@@ -10,6 +10,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "shell.h"
 
 /* S1: in another project, saving a section sent a purge for each entry; Cloudflare answered 429,
  * and the job reached its time limit: https://github.com/putyourlightson/craft-blitz/issues/296 */
@@ -145,6 +146,28 @@ static void when_somebody_else_spends_too_all_is_purged_all_the_same_s5f(void **
     rig_close(r);
 }
 
+static void status_tells_of_a_429_that_came_too_early(void **state)
+{
+    struct rig *r = rig_open(state, "", "");
+    struct shell sh;
+    struct job j;
+
+    shell_open(&sh);
+    setenv("PURGELINE_CONFIG", r->config, 1);
+    sandbox_fault(r->sandbox, "throttle=1&count=1&retry_after=1");
+    rig_start_leading(r, 0);
+    j = rig_push(r, "normal", "keys", "a b", NULL);
+    rig_await_ended(r, &j, "purged");
+    rig_await(r, shell_run(&sh, "$P status") == 0 && strstr(sh.out, "Fastly refused at 2 of "));
+    shell_assert_out(&sh, "; bursts are halved to 25,000 until ");
+    rig_stop(r, 0);
+    rig_start_leading(r, 0); /* its successor knows it, too */
+    rig_await(r, shell_run(&sh, "$P status") == 0 && strstr(sh.out, "Fastly refused at 2 of "));
+    unsetenv("PURGELINE_CONFIG");
+    shell_close(&sh);
+    rig_close(r);
+}
+
 /* S40: another sender ignored Retry-After, and later its jitter undercut it:
  * https://github.com/svix/svix-webhooks/issues/2199 */
 static void nothing_is_sent_before(struct rig *r, const char *key, size_t n, uint64_t at_ms)
@@ -221,6 +244,7 @@ int main(int argc, char **argv)
         rig_test(restarts_within_the_window_refill_nothing_s5b),
         rig_test(five_429s_burn_no_attempt_s5e),
         rig_test(when_somebody_else_spends_too_all_is_purged_all_the_same_s5f),
+        rig_test(status_tells_of_a_429_that_came_too_early),
         rig_test(retry_after_in_seconds_is_honoured_for_429_and_503_s40),
         rig_test(retry_after_as_a_date_is_honoured_for_429_and_503_s40),
         rig_test(while_told_to_slow_down_nothing_at_all_is_sent_s40),

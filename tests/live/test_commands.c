@@ -336,6 +336,24 @@ static void status_is_a_page_and_its_counters_are_asked_for(void **state)
     shell_assert_out(&w->shell, "requests_keys 71,234");
 }
 
+static void status_tells_in_a_sentence_what_a_429_taught(void **state)
+{
+    struct world *w = *state;
+
+    redis_server_do(w->redis, "SET purgeline:{main}:lease host/1/2 PX 600000");
+    redis_server_do(w->redis, "SET purgeline:{main}:status %s",
+                    "{\"state\":\"leading\",\"brake\":\"free\",\"at\":1800000000000,"
+                    "\"refused_early\":{\"purge\":{\"at\":1799998990000,"
+                    "\"halved_until\":1800002590000,\"less_until\":1800006190000,"
+                    "\"spent\":31000,\"units\":100000,\"burst\":25000}}}");
+    assert_int_equal(shell_run(&w->shell, "TZ=UTC0 $P status"), 0);
+    shell_assert_out(
+        &w->shell, "left (100 %), per 1 h\n"
+                   "  refused       Fastly refused at 31,000 of 100,000 in our count at 07:43:10: "
+                   "somebody else spends from this account, or it averages over less than 1 h; "
+                   "bursts are halved to 25,000 until 08:43:10\n");
+}
+
 static void status_counts_what_was_spent_within_the_window(void **state)
 {
     struct world *w = *state;
@@ -534,6 +552,7 @@ int main(void)
         T(a_password_is_needed_used_and_never_shown),
         T(a_pause_is_written_down_with_who_and_why_and_ends),
         T(status_tells_the_backlog_and_that_nobody_dispatches_it),
+        T(status_tells_in_a_sentence_what_a_429_taught),
         T(status_counts_what_was_spent_within_the_window),
         T(status_is_a_page_and_its_counters_are_asked_for),
         T(check_refuses_a_redis_that_evicts_and_says_the_setting),

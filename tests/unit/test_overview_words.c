@@ -96,11 +96,41 @@ static void what_others_wrote_is_shown_as_text(void **state)
     assert_false(overview_needs_restart(&o, words, sizeof(words)));
 }
 
+static void a_429_that_came_too_early_is_told_for_its_ledger(void **state)
+{
+    static const char halved[] =
+        "{\"at\":1500,\"refused_early\":{\"url\":{\"at\":1000,\"halved_until\":2000,"
+        "\"less_until\":3000,\"spent\":31000,\"units\":100000,\"burst\":25000}}}";
+    static const char growing[] =
+        "{\"at\":2000,\"refused_early\":{\"url\":{\"at\":1000,\"halved_until\":2000}}}";
+    struct overview o = led(halved);
+    struct overview_early e;
+
+    (void)state;
+    assert_false(overview_refused_early(&o, LEDGER_PURGE, &e));
+    assert_true(overview_refused_early(&o, LEDGER_URL, &e));
+    assert_int_equal(e.at_ms, 1000);
+    assert_int_equal(e.halved_until_ms, 2000);
+    assert_int_equal(e.less_until_ms, 3000);
+    assert_int_equal(e.spent, 31000);
+    assert_int_equal(e.units, 100000);
+    assert_int_equal(e.burst, 25000);
+    assert_false(e.growing);
+    o = led(growing);
+    assert_true(overview_refused_early(&o, LEDGER_URL, &e));
+    assert_true(e.growing);
+    o = led("{\"refused_early\":{\"purge\":{\"at\":-5}}}");
+    assert_false(overview_refused_early(&o, LEDGER_PURGE, &e));
+    o = led("{\"refused_early\":7}");
+    assert_false(overview_refused_early(&o, LEDGER_PURGE, &e));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_sentence_says_what_matters_most),
         cmocka_unit_test(what_others_wrote_is_shown_as_text),
+        cmocka_unit_test(a_429_that_came_too_early_is_told_for_its_ledger),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
