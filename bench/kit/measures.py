@@ -210,9 +210,13 @@ def push_urgent(b, name):
     push_and_see(b, 20)
     b.world.from_sink("arrivals")  # discards the first ones, which had to open the connection
     push_and_see(b, b.size.waits)
+    record_arrivals(b, name, b.size.waits)
+
+
+def record_arrivals(b, name, n):
     out = json.loads(b.world.from_sink("arrivals"))
-    if out["count"] != b.size.waits:
-        raise w.Failed(f"of {b.size.waits} urgent URLs the sink saw {out['count']}")
+    if out["count"] != n:
+        raise w.Failed(f"of {n} urgent URLs the sink saw {out['count']}")
     for part in "p50", "p99", "max":
         b.record(f"{name}_{part}_ms", out[part + "_ms"])
 
@@ -236,6 +240,23 @@ def latency_full(b):
     if b.size.name != "smoke" and b.world.redis.ask("XLEN", b.world.key("jobs:bulk")) < n * 9 // 10:
         raise w.Failed("the backlog was gone too soon")
     push_urgent(b, "wait_full")
+    daemon.stop()
+
+
+def latency_burst(b):
+    """The same while half of Fastly's hour goes at once: keys that are pushed in one go, and urgent URLs during the
+    half second that this takes."""
+    n = min(b.size.waits, b.size.rate // 2)
+    b.world.start_redis()
+    daemon = b.world.start_purgeline(purges=FASTLY_HOUR, burst=0)
+    push_and_see(b, 20)
+    b.world.from_sink("arrivals")
+    urgent = w.Server(b.world, "urgent", 1, b.world.load_command("--lane", "urgent", "--kind", "url", "--count", n,
+                                                                 "--rate", b.size.rate))
+    b.world.load("--lane", "normal", "--kind", "key", "--count", b.size.burst)
+    until(lambda: int(b.world.from_sink("arrived")) >= n, f"{n} urgent URLs", patience_s=10)
+    urgent.stop()
+    record_arrivals(b, "wait_burst", n)
     daemon.stop()
 
 

@@ -330,10 +330,12 @@ accounts:
         until(lambda: self.redis.ask("EXISTS", self.key("lease")) == 1, "the lease", server)
         return server
 
+    def load_command(self, *options):
+        return [self.tool("bench_load"), "--redis", self.redis_path, "--account", ACCOUNT, *map(str, options)]
+
     def load(self, *options):
         """Pushes jobs, or other entries with --stream. Returns the times."""
-        return json.loads(run(1, self.tool("bench_load"), "--redis", self.redis_path, "--account",
-                              ACCOUNT, *map(str, options)))
+        return json.loads(run(1, *self.load_command(*options)))
 
     def timed(self, goal, count, core=0, since="lease", **configuration):
         """Measures a run of purgeline that dispatches the jobs waiting in Redis: see stopwatch.c."""

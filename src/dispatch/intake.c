@@ -346,6 +346,8 @@ static bool take_entry(struct intake *in, const struct queue_entry *e)
         return true;
     }
     in->counts.targets += spec.targets_count;
+    if (e->lane == LANE_URGENT)
+        settle_make_way(in->settle, in->now.mono_ns);
     if (fit == ENDS_AT_ONCE) {
         end_early(in, e, &spec);
         return true;

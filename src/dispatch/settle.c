@@ -9,10 +9,13 @@
 #include "clock.h"
 #include "log.h"
 
-/* Redis executes a write in one go, and a producer that pushes an urgent job meanwhile waits. A
- * load takes Redis about a millisecond, and two loads keep it busy. */
+/* Redis executes a write in one go, and whoever pushes or sends an urgent job meanwhile waits. A
+ * load takes Redis about a millisecond, and two loads keep it busy. While urgent jobs come, loads
+ * are written in parts, which takes Redis a twentieth longer in all. */
 #define LOAD_MAX 256u   /* jobs in one write */
+#define PART_MAX 64u    /* the same while urgent jobs come */
 #define LOADS_FLYING 2u /* writes under way at once */
+#define PARTS_FOR_NS NS_PER_S
 #define TRY_AGAIN_NS NS_PER_S
 
 /* Data that few jobs have. Jobs that died of the same target share it, because it may be 8 KiB long
@@ -39,6 +42,7 @@ struct load {
     struct list link;
     struct settle *settle;
     uint32_t count;
+    uint32_t written, writing; /* confirmed by Redis; under way */
     struct ended items[LOAD_MAX];
 };
 
@@ -54,6 +58,7 @@ struct settle {
     struct list flying;
     uint32_t flying_count;
     uint64_t not_before_ns; /* after a refusal by Redis */
+    uint64_t parts_until_ns;
     uint64_t unconfirmed[LANE_N];
     struct particulars *last; /* of the job that ended last; or NULL */
     uint64_t bytes;           /* of loads and particulars */
@@ -101,7 +106,7 @@ static struct load *load_new(struct settle *s)
     struct load *load = alloc_bytes(sizeof(*load));
 
     load->settle = s;
-    load->count = 0;
+    load->count = load->written = 0;
     list_init(&load->link);
     s->bytes += sizeof(*load);
     return load;
@@ -232,17 +237,25 @@ void settle_add(struct settle *s, const struct queue_settle *item)
     }
 }
 
+static void write_part(struct settle *s, struct load *load);
+
 static void on_written(void *ctx, int err)
 {
     struct load *load = ctx;
     struct settle *s = load->settle;
     bool later = false;
 
+    log_debug("Redis answered a write of job outcomes", "account=%s jobs=%u why=\"%s\"", s->account,
+              load->writing, err ? strerror(-err) : "");
+    load->written += load->writing;
+    if (err == 0 && load->written < load->count) {
+        write_part(s, load);
+        return;
+    }
     list_remove(&load->link);
     s->flying_count--;
-    log_debug("Redis answered a write of job outcomes", "account=%s jobs=%u why=\"%s\"", s->account,
-              load->count, err ? strerror(-err) : "");
     if (err) {
+        load->written = 0; /* a part that is written twice does no harm */
         s->counts.failed++;
         list_push_front(&s->waiting, &load->link);
         if (err != -ENOTCONN) /* the queue's owner reports refusals */
@@ -259,15 +272,27 @@ static void on_written(void *ctx, int err)
     s->changed(s->ctx, later);
 }
 
-static void write_load(struct settle *s, struct load *load)
+static void write_part(struct settle *s, struct load *load)
 {
+    uint32_t most = clock_mono_ns() < s->parts_until_ns ? PART_MAX : LOAD_MAX;
     struct queue_settle items[LOAD_MAX];
 
-    for (uint32_t i = 0; i < load->count; i++)
-        items[i] = unpack(&load->items[i]);
+    load->writing = (uint32_t)min_u64(load->count - load->written, most);
+    for (uint32_t i = 0; i < load->writing; i++)
+        items[i] = unpack(&load->items[load->written + i]);
+    queue_settle(s->queue, items, load->writing, s->receipt_ttl_s, on_written, load);
+}
+
+static void write_load(struct settle *s, struct load *load)
+{
     list_push_back(&s->flying, &load->link);
     s->flying_count++;
-    queue_settle(s->queue, items, load->count, s->receipt_ttl_s, on_written, load);
+    write_part(s, load);
+}
+
+void settle_make_way(struct settle *s, uint64_t now_ns)
+{
+    s->parts_until_ns = now_ns + PARTS_FOR_NS;
 }
 
 void settle_flush(struct settle *s, bool queue_up, uint64_t now_ns)

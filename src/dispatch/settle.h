@@ -26,6 +26,8 @@ void settle_configure(struct settle *s, const struct config_account *a);
 void settle_add(struct settle *s, const struct queue_settle *item);
 /* Writes the collected outcomes, or keeps them while Redis is away. */
 void settle_flush(struct settle *s, bool queue_up, uint64_t now_ns);
+/* An urgent job came: for a second, writes are smaller, so that Redis has time for others. */
+void settle_make_way(struct settle *s, uint64_t now_ns);
 /* Ended jobs that Redis has not confirmed, per lane: in Redis they still count as waiting. */
 uint64_t settle_unconfirmed(const struct settle *s, enum lane lane);
 uint64_t settle_bytes(const struct settle *s); /* memory that they take */
