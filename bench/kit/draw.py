@@ -51,6 +51,8 @@ text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-seri
 
 
 class Picture:
+    style, about = STYLE, "purgeline compared"
+
     def __init__(self):
         self.parts, self.y = [], 8
 
@@ -79,8 +81,8 @@ class Picture:
     def svg(self):
         height = self.y + MARGIN // 2
         return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-                f'width="{WIDTH}" height="{height}" role="img" aria-label="purgeline compared">\n'
-                f'<style>{STYLE}</style>\n'
+                f'width="{WIDTH}" height="{height}" role="img" aria-label="{self.about}">\n'
+                f'<style>{self.style}</style>\n'
                 '<rect width="100%" height="100%" rx="6" class="ground"/>\n' +
                 "\n".join(self.parts) + "\n</svg>\n")
 

@@ -23,6 +23,10 @@ def first(pattern, text):
     return found.group(1) if found else ""
 
 
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def machine():
     cpu = first(r"model name\s*: (.*)", open("/proc/cpuinfo").read())
     kb = int(first(r"MemTotal:\s*(\d+)", open("/proc/meminfo").read()))
@@ -68,8 +72,7 @@ def of_goal(value, goal):
 
 
 def report(bench):
-    result = {"date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-              "machine": machine(), "versions": versions(),
+    result = {"date": now(), "machine": machine(), "versions": versions(),
               "load_before": bench.load_before, "others": round(bench.others, 3),
               "size": bench.size.name,
               "repeats": bench.repeats, "seconds": round(bench.seconds), "notes": bench.notes,

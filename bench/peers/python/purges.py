@@ -5,6 +5,7 @@ RATE is in Celery's format, for example "1668/m"."""
 import os
 import sys
 import threading
+import time
 
 import celery
 import requests
@@ -26,6 +27,7 @@ def purge(target):
 
 
 if __name__ == "__main__":
+    print(time.time())
     with app.producer_pool.acquire() as producer:
         for i in range(int(sys.argv[1])):
             purge.apply_async((f"{sys.argv[2]}{i}",), producer=producer)
