@@ -350,7 +350,7 @@ void budget_set_limits(struct budget *b, const struct budget_limits *limits, uin
 
 void budget_restore_level(struct budget *b, uint64_t level_micro, uint64_t age_ns, uint64_t now_ns)
 {
-    b->level_micro = min_u64(level_micro, b->limits.burst * MICRO);
+    b->level_micro = min_u64(level_micro, budget_burst(b, now_ns) * MICRO);
     b->refilled_ns = now_ns - min_u64(now_ns, age_ns);
     refill(b, now_ns);
 }

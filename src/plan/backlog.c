@@ -17,9 +17,14 @@ static void on_level(void *ctx, enum ledger_kind l, uint64_t level_micro, uint64
     plan_level(ctx, l, level_micro, age_ms);
 }
 
+static void on_learnt(void *ctx, enum ledger_kind l, uint64_t burst, uint64_t age_ms)
+{
+    plan_learnt(ctx, l, burst, age_ms);
+}
+
 int backlog_read_budget(struct client *c, const struct config_account *a, struct plan *p)
 {
-    static const struct peek_budget_sink sink = {on_spent, on_level};
+    static const struct peek_budget_sink sink = {on_spent, on_level, on_learnt};
 
     return peek_budget(c, a, &sink, p);
 }

@@ -97,6 +97,14 @@ void plan_level(struct plan *p, enum ledger_kind l, uint64_t level_micro, uint64
                          p->now_ns);
 }
 
+void plan_learnt(struct plan *p, enum ledger_kind l, uint64_t burst, uint64_t age_ms)
+{
+    struct budget_learnt learnt = {.burst = burst,
+                                   .at_ns = p->now_ns - min_u64(age_ms, YEAR_MS) * NS_PER_MS};
+
+    budget_restore_learnt(&p->budgets[l], learnt);
+}
+
 void plan_spent(struct plan *p, enum ledger_kind l, uint64_t cost, uint64_t age_ms)
 {
     budget_restore_spent(&p->budgets[l], cost, (int64_t)(min_u64(age_ms, YEAR_MS) * NS_PER_MS),

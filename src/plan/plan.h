@@ -73,6 +73,8 @@ void plan_free(struct plan *p);
  * told nothing about starts full. */
 void plan_level(struct plan *p, enum ledger_kind l, uint64_t level_micro, uint64_t age_ms);
 void plan_spent(struct plan *p, enum ledger_kind l, uint64_t cost, uint64_t age_ms);
+/* A 429 left this burst (core/budget); to be told before the level. */
+void plan_learnt(struct plan *p, enum ledger_kind l, uint64_t burst, uint64_t age_ms);
 
 /* Makes room for `count` more targets in the lane: while there is too little room, the plan
  * advances until there is enough or until everything added so far is done. A count above half of

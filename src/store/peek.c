@@ -166,6 +166,27 @@ static int read_bookings(const struct ledger_peek *k, struct pages *bookings,
     return rc;
 }
 
+/* Reads what a 429 taught. The account's time went on since `clock` was stored at `clock_at`. */
+static int read_learnt(const struct ledger_peek *k, const char *account, enum ledger_kind ledger)
+{
+    char *key = redis_key(account, "budget"), burst[32], at[32];
+    struct redisReply *r;
+    uint64_t clock_ms;
+    int rc;
+
+    snprintf(burst, sizeof(burst), "%s:learnt", ledger_names[ledger]);
+    snprintf(at, sizeof(at), "%s:learnt_at", ledger_names[ledger]);
+    rc = client_ask_words(
+        k->client, (const char *const[]){"HMGET", key, burst, at, "clock", "clock_at", NULL}, &r);
+    free(key);
+    if (rc < 0 || reply_u64(reply_at(r, 0)) == 0)
+        return rc;
+    clock_ms = add_time(reply_u64(reply_at(r, 2)), minus_u64(k->now_ms, reply_u64(reply_at(r, 3))));
+    k->sink->learnt(k->ctx, ledger, reply_u64(reply_at(r, 0)),
+                    minus_u64(clock_ms, reply_u64(reply_at(r, 1))));
+    return 0;
+}
+
 /* Reads the open units, the level and its time, as the dispatcher last stored them. */
 static int read_level(const struct ledger_peek *k, const char *account, enum ledger_kind ledger)
 {
@@ -202,6 +223,8 @@ static int read_ledger(const struct ledger_peek *k, const struct config_account 
     snprintf(bookings.from, sizeof(bookings.from), "%" PRIu64, minus_u64(k->now_ms, window_ms));
     rc = read_bookings(k, &bookings, ledger);
     free(bookings.key);
+    if (rc == 0)
+        rc = read_learnt(k, a->name, ledger);
     return rc < 0 ? rc : read_level(k, a->name, ledger);
 }
 

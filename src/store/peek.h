@@ -33,6 +33,8 @@ struct peek_budget_sink {
     void (*spent)(void *ctx, enum ledger_kind l, uint64_t cost, uint64_t age_ms);
     /* as last stored by the dispatcher */
     void (*level)(void *ctx, enum ledger_kind l, uint64_t level_micro, uint64_t age_ms);
+    /* the burst that a 429 left, reported before the level; the age by the account's time */
+    void (*learnt)(void *ctx, enum ledger_kind l, uint64_t burst, uint64_t age_ms);
 };
 /* Reports what was spent within the window of each ledger. The cost of requests on the wire counts
  * as spent now. Returns 0 or negative errno, see client_error. */

@@ -13,7 +13,7 @@ struct peek_world {
     struct config_account account;
     unsigned entries[LANE_N], fields;
     char first_id[50];
-    uint64_t spent[LEDGER_N], spent_age_ms, level, level_age_ms;
+    uint64_t spent[LEDGER_N], spent_age_ms, level, level_age_ms, burst, burst_age_ms;
     unsigned levels;
 };
 
@@ -119,7 +119,17 @@ static void on_level(void *ctx, enum ledger_kind l, uint64_t level_micro, uint64
     w->level_age_ms = age_ms;
 }
 
-static const struct peek_budget_sink sink = {on_spent, on_level};
+static void on_learnt(void *ctx, enum ledger_kind l, uint64_t burst, uint64_t age_ms)
+{
+    struct peek_world *w = ctx;
+
+    assert_int_equal(l, LEDGER_URL);
+    assert_int_equal(w->levels, 0);
+    w->burst = burst;
+    w->burst_age_ms = age_ms;
+}
+
+static const struct peek_budget_sink sink = {on_spent, on_level, on_learnt};
 
 static void what_was_spent_within_the_window_is_told_with_its_age(void **state)
 {
@@ -155,6 +165,19 @@ static void what_is_on_the_wire_counts_as_spent_now(void **state)
     assert_int_equal(w->level_age_ms, 500);
 }
 
+static void what_a_429_taught_is_told_with_its_age_by_the_accounts_time(void **state)
+{
+    struct peek_world *w = *state;
+
+    assert_int_equal(peek_budget(w->client, &w->account, &sink, w), 0);
+    assert_int_equal(w->burst, 0);
+    store_do(&w->store, "HSET " P "budget url:learnt 25000 url:learnt_at 1000000 clock 1002000 "
+                        "clock_at 1699999999500");
+    assert_int_equal(peek_budget(w->client, &w->account, &sink, w), 0);
+    assert_int_equal(w->burst, 25000);
+    assert_int_equal(w->burst_age_ms, 2500);
+}
+
 #define over_redis(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -164,6 +187,7 @@ int main(void)
         over_redis(a_lane_that_cannot_be_read_says_so),
         over_redis(what_was_spent_within_the_window_is_told_with_its_age),
         over_redis(what_is_on_the_wire_counts_as_spent_now),
+        over_redis(what_a_429_taught_is_told_with_its_age_by_the_accounts_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -347,6 +347,18 @@ static void an_empty_bucket_is_waited_for(void **state)
     assert_int_equal(finish(w)->done_ms, 36 + 50); /* 3,600 s for 100,000 */
 }
 
+static void a_burst_that_a_429_halved_is_planned_as_half(void **state)
+{
+    struct world *w = *state;
+
+    begin(w);
+    plan_learnt(w->plan, LEDGER_PURGE, 1000, 1800 * 1000);
+    plan_level(w->plan, LEDGER_PURGE, UINT64_C(50000000000), 0);
+    push_keys(w, LANE_URGENT, "S1", 2000);
+    /* 1,000 at once, and 1,000 at up to 100,000 an hour, which is how fast the bucket refills */
+    assert_in_range(finish(w)->done_ms, 36000, 37000);
+}
+
 static void a_time_after_a_century_is_reported_as_never(void **state)
 {
     struct world *w = *state;
@@ -507,6 +519,7 @@ int main(void)
         TEST(what_expires_while_the_budget_is_spent_is_said_to_expire),
         TEST(what_was_spent_before_counts_until_its_hour_is_over),
         TEST(an_empty_bucket_is_waited_for),
+        TEST(a_burst_that_a_429_halved_is_planned_as_half),
         TEST(a_time_after_a_century_is_reported_as_never),
         TEST(an_answer_that_comes_after_the_end_of_all_plans_is_awaited),
         TEST(an_urgent_purge_overtakes_whatever_bulk_there_is),
