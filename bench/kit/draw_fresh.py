@@ -79,8 +79,8 @@ class Picture(draw.Picture):
         if r["never"]:
             text, _, lost = text.partition("; ")
             lost = f'; <tspan class="lost">{lost}</tspan>'
-        self.parts.append(f'<text x="{x:.0f}" y="{self.y + 16:.0f}" class="value{" strong" if kind == draw.US else ""}">'
-                          f"{text}{lost}{mark}</text>")
+        strong = " strong" if kind == draw.US else ""
+        self.parts.append(f'<text x="{x:.0f}" y="{self.y + 16:.0f}" class="value{strong}">{text}{lost}{mark}</text>')
 
 
 TITLES = {1000: "1,000 keys", 20000: "20,000 keys", 100000: "100,000 keys: all that an hour allows",
@@ -120,7 +120,8 @@ def caption(found):
 
 
 def table(found):
-    lines = [f"bench/fresh, {found['date']}", found["machine"], "",
+    lines = [f"bench/fresh, {found['date']}",
+             f"{found['machine']}; load of the machine before {found['load_before']}", "",
              f"{'keys':>8}  {'sender':<24} {'half':>12} {'last':>12} {'429s':>7} {'never':>8}"]
     for r in found["results"]:
         lines.append(f"{r['keys']:>8,}  {r['who']:<24} {words(r['half_s']):>12} {words(r['last_s']):>12} "

@@ -29,7 +29,7 @@ struct client {
     uint32_t answer_s;
     uint64_t pending; /* commands without a reply */
     bool replica;     /* it has refused a command because it is a replica */
-    int lost; /* 0; or -ENOTCONN: the connection has failed, see `why` */
+    int lost;         /* 0; or -ENOTCONN: the connection has failed, see `why` */
     struct error why;
     struct error error;
 };
