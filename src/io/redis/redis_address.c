@@ -297,8 +297,7 @@ static int try_file(const char *setting, const char *path, struct error *err)
     int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 
     if (path && fd < 0)
-        return error_set(err, -errno, "redis_tls.%s: %s: cannot be read: %s", setting, path,
-                         strerror(errno));
+        return error_set(err, -errno, "redis_tls.%s %s: %s", setting, path, strerror(errno));
     if (path)
         close(fd);
     return 0;
