@@ -117,7 +117,10 @@ int cmd_redis_address(const struct config *c, struct redis_address *out)
     int rc = redis_address_parse(url, out, &err);
 
     free(url);
-    return rc < 0 ? cmd_fail(CMD_USAGE, "redis: %s", err.text) : 0;
+    if (rc < 0)
+        return cmd_fail(CMD_USAGE, "redis: %s", err.text);
+    out->replicas = c->redis_replicas;
+    return 0;
 }
 
 int cmd_connect(const struct config *c, struct client **out)

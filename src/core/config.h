@@ -22,7 +22,8 @@ must_use int lane_parse(struct span name, enum lane *out); /* 0 or -EINVAL */
 #define CONFIG_ACCOUNTS_MAX 256
 #define CONFIG_PRODUCERS_MAX 1024
 #define CONFIG_HOOKS_MAX 256
-#define CONFIG_WORDS_MAX 256             /* in one list */
+#define CONFIG_WORDS_MAX 256 /* in one list */
+#define CONFIG_REPLICAS_MAX 5
 #define CONFIG_SOCKET_NAME "/redis.sock" /* of the embedded Redis, in data_dir */
 
 /* A list of words, each malloc'ed. */
@@ -156,6 +157,7 @@ struct config_hook {
 
 struct config {
     char *redis;
+    uint32_t redis_replicas;
     char *data_dir;
     uint32_t senders;
     uint32_t window;

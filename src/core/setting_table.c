@@ -45,6 +45,17 @@ static const struct setting table[] = {
      .fallback = "embedded",
      .secret = true,
      .sentence = "Where jobs are kept. embedded: purgeline run starts its own redis-server."},
+    {.name = "redis_replicas",
+     GLOBAL(redis_replicas),
+     .reload = SETTING_RESTART,
+     NUMBER(0, CONFIG_REPLICAS_MAX),
+     .fallback = "0",
+     .sentence =
+         "A job is accepted, budget reserved and a lease held only when this many replicas "
+         "of Redis\n"
+         "have it, so that a failover loses nothing. Redis waits for them for up to 1 s. 0: "
+         "a failover\n"
+         "may lose what was written in the last moments."},
     {.name = "data_dir",
      GLOBAL(data_dir),
      .guarded = true,

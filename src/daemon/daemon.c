@@ -443,6 +443,7 @@ static int prepare(struct daemon *d)
     if (d->config) {
         url = config_redis_url(d->config);
         rc = redis_address_parse(url, &d->redis, &err);
+        d->redis.replicas = d->config->redis_replicas;
         free(url);
     }
     if (rc < 0) {

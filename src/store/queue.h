@@ -54,7 +54,8 @@
  * Every callback is called exactly once, on the loop, never from within the call. err: 0;
  * -ENOTCONN (the connection was lost and the effect is unknown: repeat the operation, which is
  * always possible); -EPERM (the lease is not ours); -ENOMEM (Redis is out of memory or its disk is
- * full, so it refuses writes); -EIO (any other refusal: `refused` gets Redis' error). */
+ * full, so it refuses writes; or too few replicas have what was written); -EIO (any other refusal:
+ * `refused` gets Redis' error). */
 #pragma once
 
 #include "budget.h"

@@ -5,6 +5,7 @@
 #include "list.h"
 #include "queue.h"
 #include "redis_entries.h"
+#include "replicated.h"
 #include "reply.h"
 #include "scripts.h"
 
@@ -115,6 +116,7 @@ struct queue {
     struct queue_callbacks cb;
     void *ctx;
     struct redis *writer;
+    struct replicated *replicated; /* on the writer: for lease and budget */
     struct redis *reader; /* NULL once closed; then reads fail on the writer's closing connection */
     char *keys[KEY_N];
     char sha[SCRIPT_QUEUE_N][41]; /* "" until Redis has returned it */

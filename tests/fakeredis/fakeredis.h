@@ -23,6 +23,12 @@ void fakeredis_set_refusing(struct fakeredis *f, const char *words);
 /* What CONFIG GET and INFO say of these. */
 void fakeredis_set_policy(struct fakeredis *f, const char *maxmemory_policy);
 
+/* What WAIT answers: how many replicas have all that was written; and INFO, how many there are. */
+void fakeredis_set_replicas(struct fakeredis *f, unsigned have, unsigned connected);
+/* Its master_replid, of 40 characters; another one after a failover or a restart. Kept, not copied.
+ */
+void fakeredis_set_history(struct fakeredis *f, const char *replid);
+
 /* An entry of a stream. */
 struct fakeredis_entry {
     uint64_t ms, seq;

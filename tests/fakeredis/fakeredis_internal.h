@@ -84,6 +84,8 @@ struct fakeredis {
     struct map keys; /* to struct value */
     struct list sessions;
     const char *full, *refusing, *policy;
+    const char *history; /* master_replid */
+    unsigned replicas_have, replicas;
     uint64_t changes; /* counts them */
     struct fakeredis_watch watch;
     void *watch_ctx;

@@ -12,6 +12,7 @@ struct fakeredis *fakeredis_new(fakeredis_clock *now_us, void *ctx)
     f->now_us = now_us;
     f->clock_ctx = ctx;
     f->policy = "noeviction";
+    f->history = "0000000000000000000000000000000000000001";
     map_init(&f->keys);
     list_init(&f->sessions);
     fakeredis_lua_open(f);
@@ -48,6 +49,18 @@ void fakeredis_set_refusing(struct fakeredis *f, const char *words)
 void fakeredis_set_policy(struct fakeredis *f, const char *maxmemory_policy)
 {
     f->policy = maxmemory_policy;
+}
+
+void fakeredis_set_replicas(struct fakeredis *f, unsigned have, unsigned connected)
+{
+    f->replicas_have = have;
+    f->replicas = connected;
+}
+
+void fakeredis_set_history(struct fakeredis *f, const char *replid)
+{
+    must(strlen(replid) == 40);
+    f->history = replid;
 }
 
 void fakeredis_watch(struct fakeredis *f, const struct fakeredis_watch *w, void *ctx)
