@@ -213,7 +213,7 @@ static void run_config(struct ask *a)
     } else if (arg_is(a, 2, "appendfsync")) {
         say_array(a, 2);
         say_text(a, a->argv[2]);
-        say_text(a, SPAN("always"));
+        say_text(a, span_str(a->f->fsync));
     } else {
         say_array(a, 0);
     }
