@@ -25,7 +25,7 @@
  * What PURGELINE_OK means. Redis has confirmed that it stored the job. From then on the dispatcher
  * ensures that the job is purged, or recorded as dead with the reason. What a crash of Redis may
  * lose depends on its `appendfsync` setting: nothing with `always`, up to two seconds with
- * `everysec`.
+ * `everysec`. What a failover may lose depends on purgeline_need_replicas.
  *
  * What is checked. The fields of a job are checked by the dispatcher's own code. Only the
  * dispatcher knows the services of an account and whether it may purge all: a job that breaks these
@@ -67,7 +67,8 @@ enum purgeline_code {
     PURGELINE_REFUSED = -2, /* Redis refused this job ("OOM ...", "READONLY ..."), or an earlier one
                                that was still pending */
     PURGELINE_LOST = -3,    /* no connection: this job was not sent */
-    PURGELINE_UNKNOWN = -4, /* sent, but the connection broke before the answer */
+    PURGELINE_UNKNOWN = -4, /* sent, but the connection broke before the answer, or too few replicas
+                               have the job */
     PURGELINE_DENIED = -5,  /* login refused; nothing was sent */
 };
 
@@ -115,6 +116,13 @@ struct purgeline;
 PURGELINE_API enum purgeline_code purgeline_open(const char *redis_url, const char *account,
                                                  struct purgeline **out, char *why,
                                                  size_t why_room);
+
+/* How many replicas of Redis must have a job as well before it ends with PURGELINE_OK, 0 to 5. 0,
+ * the default: a failover of Redis may lose the jobs of the last moments. With more, Redis waits up
+ * to 1 s for its replicas. If too few have a job by then, it ends with PURGELINE_UNKNOWN, and so do
+ * all pending jobs; the connection is then made anew. Returns PURGELINE_INVALID if jobs are
+ * pending. Use the number that the dispatcher has as redis_replicas. */
+PURGELINE_API enum purgeline_code purgeline_need_replicas(struct purgeline *p, unsigned replicas);
 
 /* Closes the handle without waiting: pending jobs end as PURGELINE_UNKNOWN, and their callbacks are
  * called before this returns. Must not be called from the callback. NULL is fine. */

@@ -171,7 +171,27 @@ static bool judge_disk(const struct report *r, const struct serverinfo *s)
     return s->aof && writes;
 }
 
-static void judge_server(const struct report *r, struct client *client)
+/* What a failover can lose with the present setting. */
+static void judge_replicas(const struct report *r, const struct serverinfo *s, uint32_t want)
+{
+    if (want > s->replicas)
+        check_say(r, CHECK_FAIL, "bring replicas up, or lower redis_replicas",
+                  "no job is accepted and none sent: redis_replicas is %" PRIu32 ", and %" PRIu64
+                  " replicas are connected",
+                  want, s->replicas);
+    else if (want)
+        check_say(r, CHECK_OK, "",
+                  "a job is accepted when %" PRIu32 " of its %" PRIu64
+                  " replicas have it: a failover to one of these loses nothing",
+                  want, s->replicas);
+    else if (s->replicas)
+        check_say(r, CHECK_WARN, "set redis_replicas: 1, here and for those who push",
+                  "a failover to one of its %" PRIu64
+                  " replicas may lose what was accepted in the last moments (redis_replicas: 0)",
+                  s->replicas);
+}
+
+static void judge_server(const struct report *r, struct client *client, uint32_t replicas)
 {
     struct serverinfo s;
 
@@ -184,6 +204,7 @@ static void judge_server(const struct report *r, struct client *client)
     judge_memory(r, &s);
     if (judge_disk(r, &s))
         judge_fsync(r, client);
+    judge_replicas(r, &s, replicas);
     serverinfo_deinit(&s);
 }
 
@@ -228,7 +249,7 @@ static void check_permissions_anew(const struct redis_address *address,
 
     if (client_open(address, &client, &err) < 0)
         return;
-    check_permissions(client, a, cb, ctx);
+    check_permissions(client, a, address->replicas, cb, ctx);
     client_close(client);
 }
 
@@ -255,7 +276,7 @@ bool check_redis(const struct config *c, const char *account, check_cb *cb, void
         redis_address_deinit(&address);
         return !judge_absence(&r, c, err.text);
     }
-    judge_server(&r, client);
+    judge_server(&r, client, c->redis_replicas);
     for (uint32_t i = 0; i < c->accounts_count; i++)
         if (!account || strcmp(account, c->accounts[i].name) == 0)
             judge_leader(&r, client, c->accounts[i].name);

@@ -47,10 +47,11 @@ void check_keys(struct client *c, const struct config_account *a, check_cb *cb, 
 
 /* -- permissions -- */
 
-void check_permissions(struct client *c, const struct config_account *a, check_cb *cb, void *ctx)
+void check_permissions(struct client *c, const struct config_account *a, uint32_t replicas,
+                       check_cb *cb, void *ctx)
 {
     struct report r = {.cb = cb, .ctx = ctx, .account = a->name, .subject = "permissions"};
-    char *rules = permissions_missing(c, a->name), *remedy;
+    char *rules = permissions_missing(c, a->name, replicas), *remedy;
 
     remedy =
         alloc_printf("ACL SETUSER <user> ~purgeline:* &purgeline:*%s; deploy/redis-acl.conf has "

@@ -9,4 +9,5 @@
 /* Both query Redis. They change nothing except a test key of their own, which expires within a
  * second. */
 void check_keys(struct client *c, const struct config_account *a, check_cb *cb, void *ctx);
-void check_permissions(struct client *c, const struct config_account *a, check_cb *cb, void *ctx);
+void check_permissions(struct client *c, const struct config_account *a, uint32_t replicas,
+                       check_cb *cb, void *ctx);

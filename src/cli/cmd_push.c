@@ -303,6 +303,8 @@ static int sum_up(struct push *p)
 
     if (rc == -EIO)
         cmd_fail(CMD_FAILED, "Redis refuses: %s", why.text);
+    else if (rc == -ENOTCONN && push_pipeline_few(p->enqueue))
+        cmd_fail(CMD_REDIS, "%s: they are not accepted, though they may be purged", why.text);
     else if (rc == -ENOTCONN)
         cmd_fail(CMD_REDIS, "the connection to Redis broke: %s", why.text);
     if (p->jobs.file && p->first_open)
@@ -323,7 +325,8 @@ static int push(struct push *p, int argc, char **argv)
 {
     int rc, waited = CMD_OK;
 
-    p->enqueue = push_pipeline_new(p->session.client, p->session.account, on_answer, p);
+    p->enqueue = push_pipeline_new(p->session.client, p->session.account,
+                                   p->session.config.redis_replicas, on_answer, p);
     if (p->wait)
         p->receipts_wait = receipts_wait_new(p->session.account->name);
     rc = read_and_send(p, argc, argv);

@@ -372,6 +372,13 @@ static int check_data_dir(const struct complaint *c)
                     max);
 }
 
+static int check_replicas(const struct complaint *c)
+{
+    if (c->config->redis_replicas == 0 || !config_redis_embedded(c->config))
+        return 0;
+    return complain(c, "redis_replicas", "the embedded Redis has no replicas: expected 0");
+}
+
 static int check_items(struct complaint c)
 {
     int rc = 0;
@@ -397,6 +404,8 @@ int config_validate(const struct config *config, struct error *err)
         return complain(&c, "accounts", "expected 1 to %d accounts, found %u", CONFIG_ACCOUNTS_MAX,
                         config->accounts_count);
     rc = check_data_dir(&c);
+    if (rc == 0)
+        rc = check_replicas(&c);
     if (rc == 0)
         rc = check_unique(c);
     if (rc == 0)

@@ -22,7 +22,8 @@ must_use int lane_parse(struct span name, enum lane *out); /* 0 or -EINVAL */
 #define CONFIG_ACCOUNTS_MAX 256
 #define CONFIG_PRODUCERS_MAX 1024
 #define CONFIG_HOOKS_MAX 256
-#define CONFIG_WORDS_MAX 256             /* in one list */
+#define CONFIG_WORDS_MAX 256 /* in one list */
+#define CONFIG_REPLICAS_MAX 5
 #define CONFIG_SOCKET_NAME "/redis.sock" /* of the embedded Redis, in data_dir */
 
 /* A list of words, each malloc'ed. */
@@ -171,6 +172,7 @@ struct config {
     char *redis;
     struct config_redis_tls redis_tls;
     struct config_redis_auth redis_auth;
+    uint32_t redis_replicas;
     char *data_dir;
     uint32_t senders;
     uint32_t window;

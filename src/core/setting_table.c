@@ -70,6 +70,17 @@ static const struct setting table[] = {
      .secret = true, .sentence = "File that holds the password, if the sentinels want one."},
     {OF_REDIS(redis_auth.sentinel_password_env, SETTING_FORM_ENV), .secret = true,
      .sentence = "Environment variable that holds it."},
+    {.name = "redis_replicas",
+     GLOBAL(redis_replicas),
+     .reload = SETTING_RESTART,
+     NUMBER(0, CONFIG_REPLICAS_MAX),
+     .fallback = "0",
+     .sentence =
+         "A job is accepted, budget reserved and a lease held only when this many replicas "
+         "of Redis\n"
+         "have it, so that a failover loses nothing. Redis waits for them for up to 1 s. 0: "
+         "a failover\n"
+         "may lose what was written in the last moments."},
     {.name = "data_dir",
      GLOBAL(data_dir),
      .guarded = true,

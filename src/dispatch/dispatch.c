@@ -34,6 +34,7 @@ static void on_up(void *ctx)
     d->queue_up = true;
     d->up_ns = d->progress_ns = clock_mono_ns();
     d->server_checked = d->server_fit = false;
+    d->lease_unsure = true;
     d->lease_next_ns = d->due_next_ns = d->server_next_ns = d->examine_next_ns = 0;
     if (d->state == DISPATCH_RESTORING)
         ledger_restore(d->ledgers);

@@ -127,6 +127,11 @@ struct dispatch {
     /* the lease */
     bool lease_asked;
     uint64_t lease_asked_ns, lease_next_ns, lease_until_ns;
+    bool lease_unsure; /* we are connected anew, perhaps to another master, and it has not confirmed
+                          the lease yet */
+    bool withheld;     /* queue_lease */
+    bool frail;        /* Redis may lose its last writes */
+    bool had_replicas;
     uint64_t renewals;          /* how often the lease was asked for or renewed */
     uint64_t overlong_since_ns; /* since when the holder's lease has been longer than possible; 0 =
                                    it is not */

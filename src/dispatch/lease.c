@@ -18,6 +18,16 @@
 
 /* -- is this Redis fit to hold jobs? ---------------------------------------------------------- */
 
+/* Whether Redis may lose writes that it has confirmed: by a failover, unless we wait for replicas,
+ * and by a crash. A replica that was there once may come back as the master. */
+static void judge_frailty(struct dispatch *d, const struct queue_server *s)
+{
+    d->had_replicas |= s->replicas > 0;
+    d->frail = d->options.redis->replicas == 0 && (d->had_replicas || !s->syncs_always);
+    queue_frail(d->queue, d->frail ? QUEUE_MAY_LOSE : QUEUE_KEEPS);
+    ledger_set_frail(d->ledgers, d->frail);
+}
+
 /* A Redis that evicts keys loses jobs silently. */
 static void on_server(void *ctx, int err, const struct queue_server *s)
 {
@@ -28,6 +38,7 @@ static void on_server(void *ctx, int err, const struct queue_server *s)
     if (err)
         return; /* the refusal is reported elsewhere, and we ask again */
     trouble_server(d->trouble, s, clock_mono_ns());
+    judge_frailty(d, s);
     evicts = s->maxmemory_policy[0] && strcmp(s->maxmemory_policy, "noeviction") != 0;
     if (!d->server_known && !evicts && !s->maxmemory_policy[0])
         log_warn("Redis does not report its maxmemory-policy; make sure that it is noeviction",
@@ -89,11 +100,18 @@ static bool outlived(struct dispatch *d, const struct queue_lease *lead)
 
 static void follow(struct dispatch *d, const struct queue_lease *lead)
 {
+    if (lead->withheld && !d->withheld)
+        log_info(
+            "Redis was restarted, or another server took its place: it may have lost a lease, so "
+            "this instance waits for the length of one before it leads",
+            "account=%s wait_ms=%u", d->account->name, LEASE_TTL_MS);
+    d->withheld = lead->withheld;
     if (d->state == DISPATCH_LEADING || d->state == DISPATCH_RESTORING) {
-        dispatch_begin_drain(d, "another instance holds the lease");
+        dispatch_begin_drain(d, lead->withheld ? "Redis has lost the lease"
+                                               : "another instance holds the lease");
         return;
     }
-    if (process_is_dead(lead->holder) || outlived(d, lead)) {
+    if ((!lead->withheld && process_is_dead(lead->holder)) || outlived(d, lead)) {
         snprintf(d->usurp, sizeof(d->usurp), "%s", lead->holder);
         d->lease_next_ns = 0;
     }
@@ -122,6 +140,7 @@ static void on_lease(void *ctx, int err, const struct queue_lease *lead)
     if (d->paused && !lead->paused)
         brake_release(&d->pace.brake); /* resuming takes effect at once */
     d->paused = lead->paused;
+    d->lease_unsure = false;
     memcpy(d->paused_why, lead->paused_why, sizeof(d->paused_why));
     job_end_cancel(d, lead->cancelled, lead->cancelled_count);
     if (lead->leading && lead->paused != was_paused)
@@ -132,6 +151,7 @@ static void on_lease(void *ctx, int err, const struct queue_lease *lead)
         follow(d, lead);
     } else {
         d->overlong_since_ns = 0;
+        d->withheld = false;
         d->lease_until_ns = d->lease_asked_ns + LEASE_TTL_MS * NS_PER_MS;
         if (d->state == DISPATCH_STANDBY) {
             log_info("This instance leads the account", "account=%s", d->account->name);
@@ -176,6 +196,6 @@ uint64_t lease_tick(struct dispatch *d, struct now now)
 
 bool lease_may_send(const struct dispatch *d, uint64_t now_ns)
 {
-    return d->state == DISPATCH_LEADING && !d->paused &&
+    return d->state == DISPATCH_LEADING && !d->paused && !d->lease_unsure &&
            now_ns + LEASE_MARGIN_NS < d->lease_until_ns;
 }

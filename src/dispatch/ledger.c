@@ -23,6 +23,11 @@ struct late {
     uint64_t due_ns, cost;
 };
 
+/* A reservation of the last LEDGER_LOSS_MS. */
+struct recent {
+    uint64_t at_ns, units;
+};
+
 struct ledger {
     struct ledgers *all;
     enum ledger_kind kind;
@@ -33,6 +38,9 @@ struct ledger {
     uint64_t spent_total;
     struct late *late; /* sorted by due_ns */
     uint32_t late_count, late_room;
+    struct recent *recent; /* oldest first; only if Redis may lose writes */
+    uint32_t recent_count, recent_room;
+    uint64_t recent_units;
     uint64_t not_before_ns; /* of the next request or restore, after Redis refused one */
     bool busy;              /* a request to Redis is under way */
     bool unwritten;         /* what a 429 taught is not in Redis yet */
@@ -48,6 +56,7 @@ struct ledgers {
     struct grant *grant;
     uint64_t round; /* answers from before the last restore are ignored */
     uint32_t timeout_ms;
+    bool frail;                      /* Redis may lose its last writes */
     uint64_t account_ms, account_ns; /* its time, and our clock when it was read; 0: unknown */
     uint64_t account_round;          /* of the restore that reported it */
     struct ledger ledgers[LEDGER_N];
@@ -78,8 +87,10 @@ void ledger_free(struct ledgers *p)
 {
     if (!p)
         return;
-    for (int l = 0; l < LEDGER_N; l++)
+    for (int l = 0; l < LEDGER_N; l++) {
         free(p->ledgers[l].late);
+        free(p->ledgers[l].recent);
+    }
     free(p);
 }
 
@@ -189,11 +200,28 @@ static void on_restored(void *ctx, int err, const struct queue_budget *b)
         p->changed(p->ctx, 0);
 }
 
+/* How many units a failover may lose, at most: a burst, and what the pace gives meanwhile. */
+static uint64_t ahead(const struct ledger *l)
+{
+    const struct budget_limits *limits = &l->budget.limits;
+    uint64_t gained = limits->units * LEDGER_LOSS_MS / (limits->window_ns / NS_PER_MS) + 1;
+
+    return l->all->frail ? min_u64(limits->units, limits->burst + gained) : 0;
+}
+
+void ledger_set_frail(struct ledgers *p, bool frail)
+{
+    p->frail = frail;
+}
+
 static void restore(struct ledger *l)
 {
     struct now now = clock_now();
-    struct queue_restore r = {
-        l->kind, window_ms(l), late_ms(l), {account_ms(l->all, now.mono_ns), now.wall_ms}};
+    struct queue_restore r = {.ledger = l->kind,
+                              .window_ms = window_ms(l),
+                              .ahead = ahead(l),
+                              .late_ms = late_ms(l),
+                              .clock = {account_ms(l->all, now.mono_ns), now.wall_ms}};
     struct restore_call *call = alloc_bytes(sizeof(*call));
 
     *call = (struct restore_call){l, l->all->round};
@@ -246,6 +274,8 @@ static void on_answer(void *ctx, int err)
               err ? strerror(-err) : "");
     if (current)
         p->grant->more[l->kind] = false;
+    if (l->recent_count && l->asked) /* Redis may have reserved them only now */
+        l->recent[l->recent_count - 1].at_ns = clock_mono_ns();
     if (current && err == 0) {
         p->grant->units[l->kind] += l->asked;
         l->asked = 0;
@@ -282,6 +312,7 @@ static void ask_redis(struct ledger *l)
                                 .open = l->budget.open,
                                 .book = l->unbooked,
                                 .level_micro = l->budget.level_micro,
+                                .ahead = ahead(l),
                                 .window_ms = window_ms(l),
                                 .clock = {account_ms(l->all, now.mono_ns), now.wall_ms},
                                 .learnt = learnt_for_redis(l, now.mono_ns)};
@@ -291,6 +322,36 @@ static void ask_redis(struct ledger *l)
     l->unwritten = false;
     l->busy = true;
     queue_spend(l->all->queue, &spend, on_answer, call);
+}
+
+/* -- what Redis may lose -- */
+
+static void note_recent(struct ledger *l, uint64_t units, uint64_t now_ns)
+{
+    if (l->recent_count == l->recent_room) {
+        l->recent_room = l->recent_room ? l->recent_room * 2 : 16;
+        l->recent = alloc_grow(l->recent, l->recent_room, sizeof(*l->recent));
+    }
+    l->recent[l->recent_count++] = (struct recent){now_ns, units};
+    l->recent_units += units;
+}
+
+/* How many units may be reserved now, so that Redis never loses more than `ahead`. If there are
+ * none, *when_ns is lowered to the time when there are. */
+static uint64_t loss_allows(struct ledger *l, uint64_t now_ns, uint64_t *when_ns)
+{
+    uint32_t old = 0;
+
+    while (old < l->recent_count && l->recent[old].at_ns + LEDGER_LOSS_MS * NS_PER_MS <= now_ns)
+        l->recent_units -= l->recent[old++].units;
+    l->recent_count -= old;
+    if (old)
+        memmove(l->recent, l->recent + old, l->recent_count * sizeof(*l->recent));
+    if (!l->all->frail)
+        return NEVER;
+    if (l->recent_units >= ahead(l))
+        *when_ns = min_u64(*when_ns, l->recent[0].at_ns + LEDGER_LOSS_MS * NS_PER_MS);
+    return minus_u64(ahead(l), l->recent_units);
 }
 
 /* Urgent purges are worth a request each. */
@@ -317,7 +378,7 @@ void ledger_ask(struct ledgers *p, enum ledger_kind ledger, enum lane lane, uint
                 uint64_t now_ns, uint64_t *when_ns)
 {
     struct ledger *l = &p->ledgers[ledger];
-    uint64_t have = p->grant->units[ledger] + l->asked, portion;
+    uint64_t have = p->grant->units[ledger] + l->asked, portion, allowed;
 
     if (!l->restored || have >= want)
         return;
@@ -329,10 +390,15 @@ void ledger_ask(struct ledgers *p, enum ledger_kind ledger, enum lane lane, uint
         *when_ns = min_u64(*when_ns, l->not_before_ns);
         return;
     }
+    allowed = loss_allows(l, now_ns, when_ns);
+    if (allowed == 0)
+        return;
     portion = ledger_portion(&l->budget, lane, want - have, now_ns, when_ns);
     if (portion == 0)
         return;
-    l->asked = portion;
+    l->asked = min_u64(portion, allowed);
+    if (p->frail)
+        note_recent(l, l->asked, now_ns);
     p->grant->more[ledger] = true;
     budget_reserve(&l->budget, l->asked, now_ns);
     ask_redis(l);

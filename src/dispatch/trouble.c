@@ -147,8 +147,12 @@ bool trouble_refused(struct trouble *t, const struct queue_refusal *r, uint64_t 
     if (!news)
         return false;
     snprintf(i->words, sizeof(i->words), "%s", r->words);
-    snprintf(i->what, sizeof(i->what), "Redis refuses to %s: %s", r->doing,
-             log_quote(shown, sizeof(shown), i->words, strlen(i->words)));
+    log_quote(shown, sizeof(shown), i->words, strlen(i->words));
+    if (e == REDIS_ERROR_UNREPLICATED)
+        snprintf(i->what, sizeof(i->what),
+                 "No job is accepted and none sent until more replicas of Redis follow: %s", shown);
+    else
+        snprintf(i->what, sizeof(i->what), "Redis refuses to %s: %s", r->doing, shown);
     i->error = e;
     i->remedy = redis_error_advice(is_of_key(e) ? REDIS_ERROR_WRONGTYPE : e);
     i->silent = told_by_another(t, i);

@@ -220,12 +220,16 @@ static void on_line_put(void *ctx, const struct submit_result *r)
 {
     struct line *l = ctx;
     struct bulk *b = l->bulk;
+    char why[200];
 
     if (r->outcome == SUBMIT_ACCEPTED) {
         l->state = LINE_TAKEN;
         snprintf(l->job, sizeof(l->job), "%s", r->job);
     } else if (r->outcome == SUBMIT_REFUSED) {
         refuse_line(l, r->why, LINE_MAY_COME_AGAIN);
+    } else if (r->outcome == SUBMIT_UNREPLICATED) {
+        snprintf(why, sizeof(why), "%.120s: it is not accepted, though it may be purged", r->why);
+        refuse_line(l, why, LINE_MAY_COME_AGAIN);
     } else {
         refuse_line(l, "Redis gave no answer: whether it has the job is not known",
                     LINE_MAY_COME_AGAIN);

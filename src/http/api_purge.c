@@ -131,6 +131,10 @@ void api_refuse_put(struct request *e, const struct submit_result *r)
     } else if (r->outcome == SUBMIT_REFUSED) {
         snprintf(why, sizeof(why), "Redis refuses the job: %.150s", r->why);
         request_refuse(e, 503, why);
+    } else if (r->outcome == SUBMIT_UNREPLICATED) {
+        snprintf(why, sizeof(why),
+                 "%.120s: it is not accepted, though it may be purged; push it again", r->why);
+        request_refuse(e, 503, why);
     } else {
         request_refuse(
             e, 503,

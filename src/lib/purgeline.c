@@ -97,7 +97,9 @@ static void on_answer(void *ctx, uint64_t tag, const char *job, const char *refu
     enum purgeline_code code = job ? PURGELINE_OK : refusal ? PURGELINE_REFUSED : PURGELINE_UNKNOWN;
     const char *text = job       ? job
                        : refusal ? refusal
-                                 : "the connection to Redis was lost before the answer";
+                       : push_connection_few(p->producer)
+                           ? "too few replicas have the job"
+                           : "the connection to Redis was lost before the answer";
 
     if (p->own && tag >= p->own_from)
         set_result(&p->own[tag - p->own_from], code, text);
@@ -209,6 +211,21 @@ void purgeline_close(struct purgeline *p)
     config_deinit(&p->config);
     (void)leave(p, PURGELINE_OK);
     free(p);
+}
+
+enum purgeline_code purgeline_need_replicas(struct purgeline *p, unsigned replicas)
+{
+    enum purgeline_code code = enter(p);
+
+    if (code != PURGELINE_OK)
+        return code;
+    if (replicas > CONFIG_REPLICAS_MAX)
+        code = failed(p, PURGELINE_INVALID, "replicas: more than " digits_of(CONFIG_REPLICAS_MAX));
+    else if (push_connection_pending(p->producer))
+        code = failed(p, PURGELINE_INVALID, "replicas: jobs are pending");
+    else
+        push_connection_set_replicas(p->producer, replicas);
+    return leave(p, code);
 }
 
 /* -- from a job to fields -- */

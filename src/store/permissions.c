@@ -72,6 +72,8 @@ static const struct need {
     /* The last command. Afterwards the connection is useless for anything else. */
     {"+subscribe", {"SUBSCRIBE", "CHANNEL"}},
 };
+/* Only with redis_replicas. */
+static const struct need replicas_need = {"+wait", {"WAIT", "0", "1"}};
 
 static bool may(struct client *c, const struct need *n, const char *key, const char *channel)
 {
@@ -89,10 +91,10 @@ static bool may(struct client *c, const struct need *n, const char *key, const c
            redis_error_of(client_error(c)) != REDIS_ERROR_NOPERM;
 }
 
-char *permissions_missing(struct client *c, const char *account)
+char *permissions_missing(struct client *c, const char *account, uint32_t replicas)
 {
     char *key = redis_key(account, "probe"), *channel = redis_key(account, "settled");
-    char *rules = alloc_str("");
+    char *rules = alloc_str(replicas && !may(c, &replicas_need, key, channel) ? " +wait" : "");
 
     for (size_t i = 0; i < array_len(needs); i++) {
         char *more;

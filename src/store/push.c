@@ -29,6 +29,25 @@ struct push_connection *push_connection_new(struct redis_address *address,
     return p;
 }
 
+static struct push_pipeline *new_pipeline(struct push_connection *p)
+{
+    return push_pipeline_new(p->client, p->account, p->address.replicas, p->cb, p->ctx);
+}
+
+void push_connection_set_replicas(struct push_connection *p, uint32_t replicas)
+{
+    p->address.replicas = replicas;
+    if (!p->client || push_pipeline_pending(p->enqueue))
+        return;
+    push_pipeline_free(p->enqueue);
+    p->enqueue = new_pipeline(p);
+}
+
+bool push_connection_few(const struct push_connection *p)
+{
+    return p->enqueue && push_pipeline_few(p->enqueue);
+}
+
 static void disconnect(struct push_connection *p)
 {
     push_pipeline_free(p->enqueue);
@@ -69,7 +88,7 @@ int push_connection_connect(struct push_connection *p, struct error *err)
     rc = client_open(&p->address, &p->client, err);
     if (rc < 0)
         return rc == -EACCES ? rc : -ENOTCONN;
-    p->enqueue = push_pipeline_new(p->client, p->account, p->cb, p->ctx);
+    p->enqueue = new_pipeline(p);
     return 0;
 }
 
@@ -81,7 +100,7 @@ static int ended(struct push_connection *p, int rc)
 
     if (rc == -EIO && push_pipeline_finish(p->enqueue, &ignored) < 0) {
         push_pipeline_free(p->enqueue);
-        p->enqueue = push_pipeline_new(p->client, p->account, p->cb, p->ctx);
+        p->enqueue = new_pipeline(p);
     } else if (rc == -ENOTCONN) {
         disconnect(p);
     }

@@ -17,6 +17,12 @@ struct push_connection *push_connection_new(struct redis_address *address,
 /* Pending jobs end as unknown; their callbacks are called from here. NULL is fine. */
 void push_connection_free(struct push_connection *p);
 
+/* How many replicas must have a job before it is accepted, from the next connection or the next
+ * time that no job is pending. Initially it is what the address says. */
+void push_connection_set_replicas(struct push_connection *p, uint32_t replicas);
+/* Whether the jobs that ended as unknown did so because too few replicas have them. */
+bool push_connection_few(const struct push_connection *p);
+
 /* Connects if there is no connection, within a few seconds. Returns 0; or, with a sentence, -EACCES
  * if the login was refused and -ENOTCONN for everything else. */
 must_use int push_connection_connect(struct push_connection *p, struct error *err);

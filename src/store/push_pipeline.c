@@ -7,13 +7,24 @@
 
 #include "alloc.h"
 #include "keys.h"
+#include "replicas.h"
 
 #define PENDING_MAX_BYTES ((size_t)4 * 1024 * 1024)
 
+#define JOB_ROOM 96
+
+/* With replicas, one WAIT covers many jobs. The outcome of a job is kept until the answer to its
+ * WAIT:
+ *
+ *   ring: │ answered, outcome kept │ not answered │   WAITs are sent behind jobs marked `then_wait`
+ *         head                     head + answered */
 struct sent {
     uint64_t tag;
     enum lane lane;
     size_t bytes;
+    bool then_wait; /* WAIT was sent behind it */
+    char *job;      /* its id, or NULL if it was refused; while it waits for replicas */
+    char *refusal;
 };
 
 struct push_pipeline {
@@ -25,6 +36,12 @@ struct push_pipeline {
     char *streams[LANE_N];
     struct sent ring[ENQUEUE_WINDOW];
     size_t head, pending, bytes;
+    uint32_t replicas; /* 0: a job is accepted when Redis has it */
+    size_t answered;   /* jobs whose outcome is kept */
+    size_t uncovered;  /* jobs without a WAIT behind them: the last ones */
+    size_t waits;      /* WAITs sent and not yet answered */
+    bool wait_is_next; /* the next answer is that of a WAIT */
+    bool few;          /* stopped because too few replicas have the jobs */
     struct span *argv;
     size_t argv_room;
     struct push_pipeline_counts counts;
@@ -36,12 +53,13 @@ struct push_pipeline {
 };
 
 struct push_pipeline *push_pipeline_new(struct client *c, const struct config_account *account,
-                                        push_pipeline_cb *cb, void *ctx)
+                                        uint32_t replicas, push_pipeline_cb *cb, void *ctx)
 {
     struct push_pipeline *e = alloc_zeroed(1, sizeof(*e));
 
     e->client = c;
     e->account = account;
+    e->replicas = replicas;
     e->cb = cb;
     e->ctx = ctx;
     job_decoder_init(&e->decoder);
@@ -50,10 +68,19 @@ struct push_pipeline *push_pipeline_new(struct client *c, const struct config_ac
     return e;
 }
 
+static struct sent *nth(struct push_pipeline *e, size_t i)
+{
+    return &e->ring[(e->head + i) % ENQUEUE_WINDOW];
+}
+
 void push_pipeline_free(struct push_pipeline *e)
 {
     if (!e)
         return;
+    for (size_t i = 0; i < e->answered; i++) {
+        free(nth(e, i)->job);
+        free(nth(e, i)->refusal);
+    }
     for (int lane = 0; lane < LANE_N; lane++)
         free(e->streams[lane]);
     job_decoder_deinit(&e->decoder);
@@ -95,45 +122,117 @@ static void stop(struct push_pipeline *e, int rc, const char *why)
     error_set(&e->why, rc, "%s", why);
 }
 
-static void take_answer(struct push_pipeline *e, const struct sent *s,
-                        const struct redisReply *reply)
+/* -- the outcome of jobs -- */
+
+/* Takes the oldest job off the ring. */
+static struct sent pop(struct push_pipeline *e)
 {
-    struct span text = reply_text(reply);
-    char job[96];
-
-    if (reply_refused(reply)) {
-        e->counts.refused++;
-        stop(e, -EIO, text.p);
-        e->cb(e->ctx, s->tag, NULL, text.p);
-        return;
-    }
-    e->counts.accepted++;
-    snprintf(job, sizeof(job), "%s-%.*s", lane_names[s->lane], (int)text.n, text.p);
-    e->cb(e->ctx, s->tag, job, NULL);
-}
-
-/* Ends all pending jobs as unknown, because the connection is gone. */
-static void lose(struct push_pipeline *e, const char *why)
-{
-    stop(e, -ENOTCONN, why);
-    e->bytes = 0;
-    for (; e->pending; e->pending--) {
-        uint64_t tag = e->ring[e->head].tag;
-
-        e->head = (e->head + 1) % ENQUEUE_WINDOW;
-        e->counts.unknown++;
-        e->cb(e->ctx, tag, NULL, NULL);
-    }
-}
-
-static void take_next(struct push_pipeline *e, const struct redisReply *reply)
-{
-    const struct sent s = e->ring[e->head];
+    struct sent s = *nth(e, 0);
 
     e->head = (e->head + 1) % ENQUEUE_WINDOW;
     e->pending--;
     e->bytes -= s.bytes;
-    take_answer(e, &s, reply);
+    return s;
+}
+
+static void end_job(struct push_pipeline *e, uint64_t tag, const char *job, const char *refusal)
+{
+    e->counts.accepted += job != NULL;
+    e->counts.refused += refusal != NULL;
+    e->counts.unknown += !job && !refusal;
+    e->cb(e->ctx, tag, job, refusal);
+}
+
+/* Ends all pending jobs as unknown. */
+static void lose(struct push_pipeline *e, const char *why)
+{
+    stop(e, -ENOTCONN, why);
+    e->answered = e->uncovered = e->waits = 0;
+    e->wait_is_next = false;
+    while (e->pending) {
+        struct sent s = pop(e);
+
+        free(s.job);
+        end_job(e, s.tag, NULL, s.refusal);
+        free(s.refusal);
+    }
+}
+
+/* Redis has the jobs, but too few replicas do. */
+static void lose_few(struct push_pipeline *e, const struct replicas_few *few)
+{
+    char why[200];
+
+    snprintf(why, sizeof(why), "%u of %u replicas have the job%s%.120s", few->have, few->want,
+             few->refusal ? ": " : "", few->refusal ? few->refusal : "");
+    e->few = !e->stopped;
+    lose(e, why);
+}
+
+/* Handles the answer to a WAIT: all jobs before it are confirmed, or none is. */
+static void take_wait(struct push_pipeline *e, const struct redisReply *reply)
+{
+    struct replicas_few few;
+
+    e->wait_is_next = false;
+    e->waits--;
+    if (!replicas_have(reply, e->replicas, &few)) {
+        lose_few(e, &few);
+        return;
+    }
+    while (e->answered) {
+        struct sent s = pop(e);
+
+        e->answered--;
+        end_job(e, s.tag, s.job, s.refusal);
+        free(s.job);
+        free(s.refusal);
+    }
+}
+
+/* Handles the answer to the oldest job without one. */
+static void take_answer(struct push_pipeline *e, const struct redisReply *reply)
+{
+    struct sent *s = nth(e, e->answered);
+    struct span text = reply_text(reply);
+    bool refused = reply_refused(reply);
+    char job[JOB_ROOM];
+
+    snprintf(job, sizeof(job), "%s-%.*s", lane_names[s->lane], (int)text.n, text.p);
+    if (refused)
+        stop(e, -EIO, text.p);
+    if (e->replicas == 0) {
+        end_job(e, pop(e).tag, refused ? NULL : job, refused ? text.p : NULL);
+        return;
+    }
+    s->job = refused ? NULL : alloc_str(job);
+    s->refusal = refused ? alloc_copy(text.p, text.n) : NULL;
+    e->answered++;
+    e->wait_is_next = s->then_wait;
+}
+
+static void take_next(struct push_pipeline *e, const struct redisReply *reply)
+{
+    if (e->wait_is_next)
+        take_wait(e, reply);
+    else
+        take_answer(e, reply);
+}
+
+/* -- sending and receiving -- */
+
+/* Sends a WAIT behind the jobs that have none. */
+static void cover(struct push_pipeline *e)
+{
+    struct replicas_wait w;
+
+    if (e->replicas == 0 || e->uncovered == 0)
+        return;
+    replicas_wait(&w, e->replicas);
+    client_send(e->client, REPLICAS_ARGC, w.argv);
+    nth(e, e->pending - 1)->then_wait = true;
+    e->uncovered = 0;
+    e->waits++;
 }
 
 /* Waits for answers until at most `jobs` and `bytes` are pending. */
@@ -142,6 +241,8 @@ static void collect(struct push_pipeline *e, size_t jobs, size_t bytes)
     struct redisReply *reply;
 
     while (e->pending > jobs || e->bytes > bytes) {
+        if (e->waits == 0)
+            cover(e);
         if (client_receive(e->client, &reply) < 0) {
             lose(e, client_error(e->client));
             return;
@@ -197,6 +298,8 @@ int push_pipeline_put(struct push_pipeline *e, enum lane lane, const struct span
     s = &e->ring[(e->head + e->pending++) % ENQUEUE_WINDOW];
     *s = (struct sent){.tag = tag, .lane = lane, .bytes = send_job(e, lane, fields, fields_count)};
     e->bytes += s->bytes;
+    if (++e->uncovered == ENQUEUE_WINDOW / 2)
+        cover(e);
     return 0;
 }
 
@@ -209,8 +312,11 @@ int push_pipeline_finish(struct push_pipeline *e, struct error *err)
 int push_pipeline_poll(struct push_pipeline *e, int timeout_ms, struct error *err)
 {
     struct redisReply *reply;
-    int rc = e->pending ? client_flush(e->client) : 0;
+    int rc = 0;
 
+    cover(e);
+    if (e->pending)
+        rc = client_flush(e->client);
     while (rc == 0 && e->pending) {
         rc = client_wait(e->client, timeout_ms, &reply);
         if (rc == 0)
@@ -225,6 +331,11 @@ int push_pipeline_poll(struct push_pipeline *e, int timeout_ms, struct error *er
 void push_pipeline_abandon(struct push_pipeline *e)
 {
     lose(e, "abandoned");
+}
+
+bool push_pipeline_few(const struct push_pipeline *e)
+{
+    return e->few;
 }
 
 size_t push_pipeline_pending(const struct push_pipeline *e)

@@ -10,8 +10,8 @@
 
 /* Called once per job that was sent, in the order of push_pipeline_put. `job`
  * ("normal-1700000000000-0") is NULL if Redis refused the job with the error `refusal`. Both are
- * NULL if the connection broke before the answer, so that nobody knows whether Redis has the job.
- */
+ * NULL if the connection broke before the answer, so that nobody knows whether Redis has the job,
+ * or if too few replicas have it. */
 typedef void push_pipeline_cb(void *ctx, uint64_t tag, const char *job, const char *refusal);
 
 struct push_pipeline_counts {
@@ -22,9 +22,11 @@ struct push_pipeline_counts {
 
 struct push_pipeline;
 
-/* The client and the account must outlive the enqueue object. */
+/* The client and the account must outlive the enqueue object. `replicas` is how many replicas must
+ * have a job as well before it is accepted. If there are fewer, all pending jobs end as unknown,
+ * and the pipeline stops as if the connection were lost. */
 struct push_pipeline *push_pipeline_new(struct client *c, const struct config_account *account,
-                                        push_pipeline_cb *cb, void *ctx);
+                                        uint32_t replicas, push_pipeline_cb *cb, void *ctx);
 void push_pipeline_free(struct push_pipeline *e);
 /* Stops without waiting for answers: pending jobs end as unknown, and nothing more is sent. */
 void push_pipeline_abandon(struct push_pipeline *e);
@@ -39,6 +41,8 @@ must_use int push_pipeline_finish(struct push_pipeline *e, struct error *err);
 /* Sends what is buffered and handles the answers that arrive within `timeout_ms`. Returns 0, or
  * -EIO or -ENOTCONN with a sentence. */
 must_use int push_pipeline_poll(struct push_pipeline *e, int timeout_ms, struct error *err);
+/* Whether it stopped because too few replicas have the jobs. */
+bool push_pipeline_few(const struct push_pipeline *e);
 size_t push_pipeline_pending(const struct push_pipeline *e); /* sent and not yet answered */
 
 const struct push_pipeline_counts *push_pipeline_counts(const struct push_pipeline *e);

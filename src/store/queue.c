@@ -240,6 +240,7 @@ struct queue *queue_new(struct loop *l, const struct redis_address *a, const cha
     q->entries = queue_entries_new(q);
     q->retry = timer_new(l, on_retry, q);
     q->writer = redis_new(l, a, on_writer_up, on_writer_down, q);
+    q->replicated = replicated_new(q->writer, a ? a->replicas : 0);
     q->reader = redis_new(l, a, on_reader_up, on_reader_down, q);
     return q;
 }
@@ -257,6 +258,7 @@ static void on_writer_closed(void *ctx)
 
     for (int i = 0; i < KEY_N; i++)
         free(q->keys[i]);
+    replicated_free(q->replicated);
     free(q->account);
     free(q->owner);
     redis_entries_free(q->entries);

@@ -19,6 +19,8 @@
  *               <k>:level_at (Unix ms); <k>:learnt, <k>:learnt_spent, <k>:learnt_at (by the
  *               account's time): what a 429 taught; clock, clock_at, clock_wall: the account's time
  *               (below)
+ *               lease_history; <k>:ahead, <k>:history: Redis' replication history, if writes may be
+ *               lost, and how many units they can be (queue_frail)
  *   Pspent:<k>  stream: one entry per booking, fields c = cost, t = when, by the account's time
  *   Preceipt:<job id>  string, JSON, expiring; job id = <lane>-<entry id>
  *   Pcontrol    hash: paused (0|1), why, by, at
@@ -54,7 +56,8 @@
  * Every callback is called exactly once, on the loop, never from within the call. err: 0;
  * -ENOTCONN (the connection was lost and the effect is unknown: repeat the operation, which is
  * always possible); -EPERM (the lease is not ours); -ENOMEM (Redis is out of memory or its disk is
- * full, so it refuses writes); -EIO (any other refusal: `refused` gets Redis' error). */
+ * full, so it refuses writes; or too few replicas have what was written); -EIO (any other refusal:
+ * `refused` gets Redis' error). */
 #pragma once
 
 #include "budget.h"
@@ -100,6 +103,8 @@ struct queue_server {
     bool full; /* at its maxmemory: refuses commands that need memory */
     bool aof;
     bool aof_known;
+    bool syncs_always; /* it is known to write its append-only file before it answers */
+    uint64_t replicas; /* connected */
 };
 typedef void queue_server_cb(void *ctx, int err, const struct queue_server *s);
 void queue_server(struct queue *q, queue_server_cb *cb, void *ctx);
@@ -137,7 +142,9 @@ struct queue_lease {
     bool taken_over;  /* we did not hold it just before: read everything again */
     char holder[160]; /* the leader, if we do not lead */
     uint64_t holder_ttl_ms;
-    bool paused; /* from the key `control` */
+    bool withheld; /* nobody holds the lease. A failover or restart of Redis may have lost one, so
+                      we get it after ttl_ms */
+    bool paused;   /* from the key `control` */
     char paused_why[160];
     /* Cancelled jobs, only told to the leader; if the list is full there may be more. Their entries
      * are gone already. The next request lets Redis forget them, so jobs in a lost answer are told
@@ -154,6 +161,12 @@ typedef void queue_lease_cb(void *ctx, int err, const struct queue_lease *lead);
  */
 void queue_lease(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
                  const struct queue_clock *clock, queue_lease_cb *cb, void *ctx);
+/* Whether Redis may lose its last writes, by a failover or a crash, although it has answered. If
+ * so, each lease is written down together with Redis' replication history (master_replid), which is
+ * another one after a failover or a restart. Who then finds no lease waits for the length of one
+ * before it takes the lease. */
+enum queue_frailty { QUEUE_KEEPS, QUEUE_MAY_LOSE };
+void queue_frail(struct queue *q, enum queue_frailty f);
 typedef void queue_done_cb(void *ctx, int err);
 void queue_release(struct queue *q, queue_done_cb *cb, void *ctx); /* drops the lease if ours */
 
@@ -284,6 +297,7 @@ struct queue_spend {
     uint64_t window_ms; /* older bookings are trimmed, sooner or later */
     struct queue_clock clock;
     struct queue_learnt learnt;
+    uint64_t ahead; /* how many units Redis may lose, at most; 0: none */
 };
 void queue_spend(struct queue *q, const struct queue_spend *s, queue_done_cb *cb, void *ctx);
 
@@ -306,8 +320,10 @@ struct queue_restore {
     uint64_t window_ms;
     uint64_t late_ms;         /* how long the predecessor's requests may still be arriving */
     struct queue_clock clock; /* the account's time as counted by this process, if it led before */
+    uint64_t ahead;           /* as in queue_spend, from now on */
 };
 /* After a take-over: books what the predecessor left open as spent late_ms from now, then reads the
- * bookings of the window. */
+ * bookings of the window. If Redis has another replication history than when the predecessor wrote
+ * last, its last reservations may be lost: its `ahead` is booked, too. */
 void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_budget_cb *cb,
                           void *ctx);

@@ -258,7 +258,30 @@ void queue_call_courtesy(struct queue *q, struct redis *r, size_t argc, const st
 
 static void send_script(struct queue_call *c);
 
-static void on_script(void *ctx, struct redisReply *reply)
+/* The lease and the budget are only held and reserved when the replicas know, too. Whatever else a
+ * failover undoes is done once more: a job is purged twice. */
+static bool needs_replicas(enum script script)
+{
+    return script == SCRIPT_LEAD || script == SCRIPT_SPEND || script == SCRIPT_RESTORE;
+}
+
+/* Too few replicas count as a refusal: nothing is done until there are enough. */
+static void end_few(struct queue_call *c, const struct replicas_few *few)
+{
+    char words[200];
+    int err;
+
+    if (few->refusal)
+        snprintf(words, sizeof(words), "%s", few->refusal);
+    else
+        snprintf(words, sizeof(words), "UNREPLICATED %u of %u replicas have what was written",
+                 few->have, few->want);
+    err = queue_judge_words(c->q, c->question, *c->doing ? c->doing : NULL, words);
+    c->cb(c->q, c->ctx, err, NULL);
+    free(c);
+}
+
+static void on_script(void *ctx, struct redisReply *reply, const struct replicas_few *few)
 {
     struct queue_call *c = ctx;
 
@@ -269,7 +292,15 @@ static void on_script(void *ctx, struct redisReply *reply)
         return;
     }
     queue_args_deinit(&c->args);
-    on_reply(c, reply);
+    if (few)
+        end_few(c, few);
+    else
+        on_reply(c, reply);
+}
+
+static void on_plain_script(void *ctx, struct redisReply *reply)
+{
+    on_script(ctx, reply, NULL);
 }
 
 static void send_script(struct queue_call *c)
@@ -285,7 +316,10 @@ static void send_script(struct queue_call *c)
     argv[2] = span_of(keys, put_u64(keys, a->keys));
     for (size_t i = 0; i < a->count; i++)
         argv[3 + i] = span_of(a->bytes + a->at[i].offset, a->at[i].n);
-    redis_command(c->q->writer, a->count + 3, argv, on_script, c);
+    if (needs_replicas(c->script))
+        replicated_command(c->q->replicated, a->count + 3, argv, on_script, c);
+    else
+        redis_command(c->q->writer, a->count + 3, argv, on_plain_script, c);
     if (argv != few)
         free(argv);
 }

@@ -5,6 +5,7 @@
 #include "list.h"
 #include "queue.h"
 #include "redis_entries.h"
+#include "replicated.h"
 #include "reply.h"
 #include "scripts.h"
 
@@ -90,8 +91,9 @@ enum queue_key {
 };
 
 struct queue_ledger {
-    uint64_t booked; /* total since we took over, as the caller sees it */
-    uint32_t epoch;  /* counts restores: an older operation changes nothing after one */
+    uint64_t booked;  /* total since we took over, as the caller sees it */
+    char history[48]; /* in which it was restored, if that was frail; or "" */
+    uint32_t epoch;   /* counts restores: an older operation changes nothing after one */
 };
 
 struct queue_lane {
@@ -115,6 +117,7 @@ struct queue {
     struct queue_callbacks cb;
     void *ctx;
     struct redis *writer;
+    struct replicated *replicated; /* on the writer: for lease and budget */
     struct redis *reader; /* NULL once closed; then reads fail on the writer's closing connection */
     char *keys[KEY_N];
     char sha[SCRIPT_QUEUE_N][41]; /* "" until Redis has returned it */
@@ -134,6 +137,10 @@ struct queue {
     bool large_busy;   /* one is being handled */
     bool adopted;      /* no job postponed by 0.1.0 is left */
     uint32_t adopt_page;
+    bool frail;           /* queue_frail */
+    char led_in[48];      /* the history in which we had the lease last, if it was frail; or "" */
+    char withheld[48];    /* the history for which the lease is withheld; "": it is not */
+    uint64_t withheld_ns; /* since when */
     size_t told;          /* names of cancelled jobs that Redis may forget */
     char told_digest[41]; /* by which Redis recognizes these names */
     struct redis_entries *entries;

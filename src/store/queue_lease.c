@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
+#include "clock.h"
 #include "queue_internal.h"
 #include "serverinfo.h"
 
@@ -37,13 +39,35 @@ static void take_cancelled(struct queue_lease *out, const struct redisReply *nam
     }
 }
 
+/* Notes the history of this answer, and since when the lease has been withheld in it. */
+static void note_history(struct queue *q, const struct redisReply *present,
+                         const struct queue_lease *lead)
+{
+    char history[sizeof(q->withheld)];
+
+    reply_copy(present, history, sizeof(history));
+    if (lead->leading)
+        snprintf(q->led_in, sizeof(q->led_in), "%s", q->frail ? history : "");
+    if (!lead->withheld)
+        history[0] = '\0';
+    if (strcmp(q->withheld, history) == 0)
+        return;
+    memcpy(q->withheld, history, sizeof(history));
+    q->withheld_ns = clock_mono_ns();
+}
+
+void queue_frail(struct queue *q, enum queue_frailty f)
+{
+    q->frail = f == QUEUE_MAY_LOSE;
+}
+
 static void on_lease(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     struct leading *l = ctx;
     struct queue_lease *out = &l->lead;
     int64_t ttl;
 
-    if (err == 0 && reply_count(reply) != 8)
+    if (err == 0 && reply_count(reply) != 10)
         err = queue_distrust(q);
     if (err) {
         answer_lease(l, err);
@@ -54,6 +78,8 @@ static void on_lease(struct queue *q, void *ctx, int err, struct redisReply *rep
     reply_copy(reply_at(reply, 2), out->holder, sizeof(out->holder));
     ttl = reply_number(reply_at(reply, 3));
     out->holder_ttl_ms = ttl >= 0 ? (uint64_t)ttl : NEVER;
+    out->withheld = reply_number(reply_at(reply, 9)) == 1;
+    note_history(q, reply_at(reply, 8), out);
     out->paused = reply_number(reply_at(reply, 4)) == 1;
     reply_copy(reply_at(reply, 5), out->paused_why, sizeof(out->paused_why));
     take_cancelled(out, reply_at(reply, 6));
@@ -68,6 +94,7 @@ void queue_lease(struct queue *q, uint64_t ttl_ms, const char *usurp, struct spa
 {
     struct leading *l = alloc_zeroed(1, sizeof(*l));
     struct queue_args a;
+    bool waited = clock_mono_ns() - q->withheld_ns >= ttl_ms * NS_PER_MS;
 
     must(ttl_ms > 0);
     l->cb = cb;
@@ -86,6 +113,9 @@ void queue_lease(struct queue *q, uint64_t ttl_ms, const char *usurp, struct spa
     queue_arg_u64(&a, clock->wall_ms);
     queue_arg_u64(&a, q->told);
     queue_arg(&a, span_str(q->told_digest));
+    queue_arg_u64(&a, q->frail);
+    queue_arg(&a, waited ? span_str(q->withheld) : SPAN(""));
+    queue_arg(&a, span_str(q->led_in));
     queue_call_script(q, SCRIPT_LEAD, &a, on_lease, l);
 }
 
@@ -188,6 +218,7 @@ void queue_depth(struct queue *q, queue_depth_cb *cb, void *ctx)
 struct asking_server {
     queue_server_cb *cb;
     void *ctx;
+    bool syncs_always;
 };
 
 /* Truncates the text to fit. */
@@ -213,18 +244,31 @@ static void on_info(struct queue *q, void *ctx, int err, struct redisReply *repl
     out = (struct queue_server){.maxmemory = info.maxmemory,
                                 .full = info.full,
                                 .aof = info.aof,
-                                .aof_known = info.aof_known};
+                                .aof_known = info.aof_known,
+                                .syncs_always = s.syncs_always && info.aof,
+                                .replicas = info.replicas};
     copy_text(info.version, out.version, sizeof(out.version));
     copy_text(info.maxmemory_policy, out.maxmemory_policy, sizeof(out.maxmemory_policy));
     serverinfo_deinit(&info);
     s.cb(s.ctx, 0, &out);
 }
 
+/* Our user may not be permitted to know. */
+static void on_appendfsync(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    struct asking_server *s = ctx;
+
+    (void)q;
+    s->syncs_always = err == 0 && span_is(reply_text(reply_at(reply, 1)), "always");
+}
+
 void queue_server(struct queue *q, queue_server_cb *cb, void *ctx)
 {
     struct asking_server *s = alloc_zeroed(1, sizeof(*s));
+    const struct span fsync[] = {SPAN("CONFIG"), SPAN("GET"), SPAN("appendfsync")};
     struct span info = SPAN("INFO");
 
-    *s = (struct asking_server){cb, ctx};
+    *s = (struct asking_server){.cb = cb, .ctx = ctx};
+    queue_call_courtesy(q, q->writer, array_len(fsync), fsync, on_appendfsync, s);
     queue_call(q, q->writer, 1, &info, on_info, s);
 }

@@ -60,6 +60,7 @@ void queue_spend(struct queue *q, const struct queue_spend *s, queue_done_cb *cb
     queue_arg_u64(&a, s->learnt.burst);
     queue_arg_u64(&a, s->learnt.spent);
     queue_arg_u64(&a, minus_u64(s->clock.account_ms, s->learnt.age_ms));
+    queue_arg_u64(&a, s->ahead);
     queue_call_script(q, SCRIPT_SPEND, &a, on_spent, p);
 }
 
@@ -163,6 +164,7 @@ static void on_restored(struct queue *q, void *ctx, int err, struct redisReply *
         return;
     }
     *ledger = (struct queue_ledger){.epoch = ledger->epoch + 1};
+    snprintf(ledger->history, sizeof(ledger->history), "%s", q->led_in);
     r->budget.known = reply_u64(reply_at(reply, 1)) == 1;
     r->budget.level_micro = reply_u64(reply_at(reply, 2));
     r->budget.level_age_ms = reply_u64(reply_at(reply, 3));
@@ -185,5 +187,7 @@ void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_
     queue_arg_u64(&a, r->late_ms);
     queue_arg_u64(&a, r->clock.account_ms);
     queue_arg_u64(&a, r->clock.wall_ms);
+    queue_arg_u64(&a, r->ahead);
+    queue_arg(&a, span_str(q->ledgers[r->ledger].history));
     queue_call_script(q, SCRIPT_RESTORE, &a, on_restored, restoring);
 }

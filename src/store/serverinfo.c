@@ -49,6 +49,7 @@ void serverinfo_parse(struct span text, struct serverinfo *out)
     out->full = out->maxmemory && out->used_bytes > out->maxmemory;
     out->aof_known = value(text, "aof_enabled").n > 0;
     out->aof = span_is(value(text, "aof_enabled"), "1");
+    out->replicas = number_value(text, "connected_slaves");
     out->aof_last_write = value(text, "aof_last_write_status");
     out->last_snapshot = value(text, "rdb_last_bgsave_status");
 }

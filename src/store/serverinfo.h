@@ -15,6 +15,7 @@ struct serverinfo { /* the spans point into `text`; "" if not reported */
     bool full;           /* at its maxmemory: refuses commands that need memory */
     bool aof;            /* it keeps an append-only file */
     bool aof_known;      /* it reports whether it keeps one */
+    uint64_t replicas;   /* connected to it */
     struct span aof_last_write, last_snapshot; /* "ok", or the failure */
 };
 

@@ -11,6 +11,7 @@
 #include "keys.h"
 #include "log.h"
 #include "queue.h"
+#include "replicated.h"
 #include "scripts.h"
 
 #define ARGV_FEW 64
@@ -21,7 +22,8 @@
 
 struct submit {
     struct redis *redis;
-    struct span *argv; /* scratch */
+    struct replicated *replicated; /* on that connection: for what adds jobs */
+    struct span *argv;             /* scratch */
     size_t argv_room;
     uint64_t pending;
     loop_cb *up;
@@ -67,6 +69,7 @@ struct submit *submit_new(struct loop *l, const struct redis_address *a, loop_cb
     t->ctx = ctx;
     t->redis = redis_new(l, a, on_redis_up, on_redis_down, t);
     redis_set_patience(t->redis, PATIENCE_MS);
+    t->replicated = replicated_new(t->redis, a ? a->replicas : 0);
     t->argv_room = ARGV_FEW;
     t->argv = alloc_zeroed(t->argv_room, sizeof(*t->argv));
     return t;
@@ -83,6 +86,7 @@ static void on_closed(void *ctx)
     struct closing *c = ctx;
 
     must(c->submit->pending == 0);
+    replicated_free(c->submit->replicated);
     free(c->submit->argv);
     free(c->submit);
     c->closed(c->ctx);
@@ -114,11 +118,10 @@ struct redis *submit_redis(struct submit *t)
 
 static void finish_put(struct put *p, const struct submit_result *r)
 {
-    static const char *const outcomes[] = {[SUBMIT_ACCEPTED] = "accepted",
-                                           [SUBMIT_REPEATED] = "repeated",
-                                           [SUBMIT_CONFLICT] = "conflict",
-                                           [SUBMIT_REFUSED] = "refused",
-                                           [SUBMIT_UNKNOWN] = "unknown"};
+    static const char *const outcomes[] = {
+        [SUBMIT_ACCEPTED] = "accepted", [SUBMIT_REPEATED] = "repeated",
+        [SUBMIT_CONFLICT] = "conflict", [SUBMIT_REFUSED] = "refused",
+        [SUBMIT_UNKNOWN] = "unknown",   [SUBMIT_UNREPLICATED] = "unreplicated"};
 
     log_debug("Redis answered a push over HTTP", "outcome=%s job=%s lane=%s why=\"%s\"",
               outcomes[r->outcome], r->job ? r->job : "", lane_names[p->lane],
@@ -129,26 +132,42 @@ static void finish_put(struct put *p, const struct submit_result *r)
     free(p);
 }
 
-static bool failed(struct put *p, const struct redisReply *reply)
+/* Too few replicas have the job: it is not accepted, although it may be dispatched. */
+static void finish_few(struct put *p, const struct replicas_few *few)
+{
+    struct submit_result r = {.outcome = SUBMIT_UNREPLICATED};
+    char why[200];
+
+    snprintf(why, sizeof(why), "%u of %u replicas have the job%s%.120s", few->have, few->want,
+             few->refusal ? ": " : "", few->refusal ? few->refusal : "");
+    r.why = why;
+    finish_put(p, &r);
+}
+
+static bool failed(struct put *p, const struct redisReply *reply, const struct replicas_few *few)
 {
     struct submit_result r = {SUBMIT_UNKNOWN, NULL, "the connection to Redis broke"};
 
     if (reply && !reply_refused(reply))
         return false;
+    if (few) {
+        finish_few(p, few);
+        return true;
+    }
     if (reply)
         r = (struct submit_result){SUBMIT_REFUSED, NULL, reply_text(reply).p};
     finish_put(p, &r);
     return true;
 }
 
-static void on_added(void *ctx, struct redisReply *reply)
+static void on_added(void *ctx, struct redisReply *reply, const struct replicas_few *few)
 {
     struct put *p = ctx;
     struct span id;
     enum lane lane;
     char job[JOB_ID_ROOM];
 
-    if (failed(p, reply))
+    if (failed(p, reply, few))
         return;
     id = reply_text(reply);
     snprintf(job, sizeof(job), "%s-%.*s", lane_names[p->lane], (int)id.n, id.p);
@@ -179,11 +198,11 @@ static void finish_once(struct put *p, const struct redisReply *told)
     finish_put(p, &r);
 }
 
-static void on_added_once(void *ctx, struct redisReply *reply)
+static void on_added_once(void *ctx, struct redisReply *reply, const struct replicas_few *few)
 {
     struct put *p = ctx;
 
-    if (!failed(p, reply))
+    if (!failed(p, reply, few))
         finish_once(p, reply);
 }
 
@@ -197,7 +216,7 @@ static void on_queued(void *ctx, struct redisReply *reply)
 }
 
 /* Handles the reply of EXEC: {begin_once, XADD, end_once}. */
-static void on_exec(void *ctx, struct redisReply *reply)
+static void on_exec(void *ctx, struct redisReply *reply, const struct replicas_few *few)
 {
     struct put *p = ctx;
 
@@ -206,9 +225,9 @@ static void on_exec(void *ctx, struct redisReply *reply)
         return;
     }
     for (size_t i = 0; i < reply_count(reply); i++)
-        if (failed(p, reply_at(reply, i)))
+        if (failed(p, reply_at(reply, i), NULL))
             return;
-    if (!failed(p, reply))
+    if (!failed(p, reply, few))
         finish_once(p, reply_at(reply, 2));
 }
 
@@ -226,24 +245,30 @@ struct marks {
     char *once, *note;
 };
 
-static void put_fields(struct put *p, struct span *argv, size_t n, const struct span *fields,
-                       size_t count, redis_reply_cb *cb)
+static size_t add_fields(struct span *argv, size_t n, const struct span *fields, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         argv[n++] = fields[i];
-    redis_command(p->submit->redis, n, argv, cb, p);
+    return n;
 }
 
-static void put_plain(struct put *p, const char *stream, const struct span *fields, size_t count,
-                      redis_reply_cb *cb)
+/* Fills the scratch with XADD stream * fields... Returns the number of words. */
+static size_t add_words(struct submit *t, const char *stream, const struct span *fields,
+                        size_t count)
 {
-    struct span *argv = room_for(p->submit, count + 3);
-    size_t n = 0;
+    struct span *argv = room_for(t, count + 3);
 
-    argv[n++] = SPAN("XADD");
-    argv[n++] = span_str(stream);
-    argv[n++] = SPAN("*");
-    put_fields(p, argv, n, fields, count, cb);
+    argv[0] = SPAN("XADD");
+    argv[1] = span_str(stream);
+    argv[2] = SPAN("*");
+    return add_fields(argv, 3, fields, count);
+}
+
+static void put_plain(struct put *p, const char *stream, const struct span *fields, size_t count)
+{
+    size_t n = add_words(p->submit, stream, fields, count);
+
+    replicated_command(p->submit->replicated, n, p->submit->argv, on_added, p);
 }
 
 static void put_small_once(struct put *p, const struct marks *m, const struct span *fields,
@@ -260,7 +285,8 @@ static void put_small_once(struct put *p, const struct marks *m, const struct sp
     argv[n++] = same;
     argv[n++] = SPAN(ONCE_TTL_S);
     argv[n++] = span_str(lane_names[p->lane]);
-    put_fields(p, argv, n, fields, count, on_added_once);
+    n = add_fields(argv, n, fields, count);
+    replicated_command(p->submit->replicated, n, argv, on_added_once, p);
 }
 
 /* All five commands are in the connection's buffer before any other command can be: on_queued sends
@@ -280,12 +306,14 @@ static void put_large_once(struct put *p, const struct marks *m, const struct sp
                                same,
                                SPAN(ONCE_TTL_S),
                                span_str(lane_names[p->lane])};
+    size_t n;
 
     redis_command(r, 1, (const struct span[]){SPAN("MULTI")}, on_queued, p);
     redis_command(r, array_len(begin), begin, on_queued, p);
-    put_plain(p, m->stream, fields, count, on_queued);
+    n = add_words(p->submit, m->stream, fields, count);
+    redis_command(r, n, p->submit->argv, on_queued, p);
     redis_command(r, array_len(end), end, on_queued, p);
-    redis_command(r, 1, (const struct span[]){SPAN("EXEC")}, on_exec, p);
+    replicated_command(p->submit->replicated, 1, (const struct span[]){SPAN("EXEC")}, on_exec, p);
 }
 
 static void put_job_once(struct put *p, const struct config_account *a, const char *stream,
@@ -319,6 +347,6 @@ void submit_put(struct submit *t, const struct config_account *a, enum lane lane
     if (once)
         put_job_once(p, a, stream, fields, count, once);
     else
-        put_plain(p, stream, fields, count, on_added);
+        put_plain(p, stream, fields, count);
     free(stream);
 }

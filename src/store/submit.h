@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Puts jobs from the HTTP endpoint into Redis over one pipelined connection. A job is accepted only
- * after Redis has confirmed it. */
+ * after Redis has confirmed it, and as many replicas as the address of Redis asks for. */
 #pragma once
 
 #include "config.h"
@@ -11,17 +11,18 @@
 struct submit;
 
 enum submit_outcome {
-    SUBMIT_ACCEPTED, /* Redis has it */
-    SUBMIT_REPEATED, /* Redis had it already, under the same idempotency key */
-    SUBMIT_CONFLICT, /* the idempotency key was used for another request */
-    SUBMIT_REFUSED,  /* Redis refuses writes and does not have it */
-    SUBMIT_UNKNOWN,  /* the connection broke before the answer, or none came */
+    SUBMIT_ACCEPTED,     /* Redis has it */
+    SUBMIT_REPEATED,     /* Redis had it already, under the same idempotency key */
+    SUBMIT_CONFLICT,     /* the idempotency key was used for another request */
+    SUBMIT_REFUSED,      /* Redis refuses writes and does not have it */
+    SUBMIT_UNKNOWN,      /* the connection broke before the answer, or none came */
+    SUBMIT_UNREPLICATED, /* Redis has it, but too few replicas do: a failover may lose it */
 };
 
 struct submit_result {
     enum submit_outcome outcome;
     const char *job; /* "normal-1700000000000-0"; NULL unless accepted or repeated */
-    const char *why; /* Redis' error */
+    const char *why; /* Redis' error, or how many replicas have the job */
 };
 
 typedef void submit_cb(void *ctx, const struct submit_result *r);

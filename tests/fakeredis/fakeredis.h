@@ -22,6 +22,13 @@ void fakeredis_set_full(struct fakeredis *f, const char *words);
 void fakeredis_set_refusing(struct fakeredis *f, const char *words);
 /* What CONFIG GET and INFO say of these. */
 void fakeredis_set_policy(struct fakeredis *f, const char *maxmemory_policy);
+void fakeredis_set_fsync(struct fakeredis *f, const char *appendfsync);
+
+/* What WAIT answers: how many replicas have all that was written; and INFO, how many there are. */
+void fakeredis_set_replicas(struct fakeredis *f, unsigned have, unsigned connected);
+/* Its master_replid, of 40 characters; another one after a failover or a restart. Kept, not copied.
+ */
+void fakeredis_set_history(struct fakeredis *f, const char *replid);
 
 /* An entry of a stream. */
 struct fakeredis_entry {
@@ -51,6 +58,7 @@ typedef void fakeredis_message_cb(void *ctx, struct span channel, struct span te
 struct fakeredis_session *fakeredis_open(struct fakeredis *f, fakeredis_message_cb *message,
                                          void (*changed)(void *ctx), void *ctx);
 void fakeredis_close(struct fakeredis_session *s);
+uint64_t fakeredis_number(const struct fakeredis_session *s); /* 1, 2, ... of those of a Redis */
 /* Carries a command out and appends its answer. XREAD never waits here: it answers nil. */
 void fakeredis_run(struct fakeredis_session *s, size_t argc, const struct span *argv,
                    struct buf *out);

@@ -83,7 +83,10 @@ struct fakeredis {
     void *clock_ctx;
     struct map keys; /* to struct value */
     struct list sessions;
-    const char *full, *refusing, *policy;
+    const char *full, *refusing, *policy, *fsync;
+    uint64_t opened;     /* sessions */
+    const char *history; /* master_replid */
+    unsigned replicas_have, replicas;
     uint64_t changes; /* counts them */
     struct fakeredis_watch watch;
     void *watch_ctx;
@@ -99,6 +102,7 @@ struct queued { /* a command between MULTI and EXEC */
 
 struct fakeredis_session {
     struct list link;
+    uint64_t number;
     struct fakeredis *f;
     fakeredis_message_cb *message;
     void (*changed)(void *ctx);

@@ -178,15 +178,25 @@ static void run_role(struct ask *a)
     say_array(a, 0);
 }
 
+static void run_wait(struct ask *a)
+{
+    int64_t want, ms;
+
+    if (arg_number(a, 1, &want) && arg_number(a, 2, &ms))
+        say_number(a, a->f->replicas_have);
+}
+
 static void run_info(struct ask *a)
 {
-    char text[400];
+    char text[600];
 
     snprintf(text, sizeof(text),
              "# Server\r\nredis_version:7.0.15\r\n\r\n# Memory\r\nused_memory:%d\r\n"
              "maxmemory:%d\r\nmaxmemory_policy:%s\r\nmem_not_counted_for_evict:0\r\n\r\n"
-             "# Persistence\r\nloading:0\r\naof_enabled:1\r\n",
-             a->f->full ? 2000000 : 1000000, a->f->full ? 1500000 : 0, a->f->policy);
+             "# Persistence\r\nloading:0\r\naof_enabled:1\r\n\r\n"
+             "# Replication\r\nrole:master\r\nconnected_slaves:%u\r\nmaster_replid:%s\r\n",
+             a->f->full ? 2000000 : 1000000, a->f->full ? 1500000 : 0, a->f->policy, a->f->replicas,
+             a->f->history);
     say_text(a, span_str(text));
 }
 
@@ -203,7 +213,7 @@ static void run_config(struct ask *a)
     } else if (arg_is(a, 2, "appendfsync")) {
         say_array(a, 2);
         say_text(a, a->argv[2]);
-        say_text(a, SPAN("always"));
+        say_text(a, span_str(a->f->fsync));
     } else {
         say_array(a, 0);
     }
@@ -290,6 +300,7 @@ const struct command fakeredis_server[] = {
     {"time", 1, 0, run_time},
     {"role", 1, NOT_IN_SCRIPTS, run_role},
     {"info", -1, 0, run_info},
+    {"wait", 3, NOT_IN_SCRIPTS, run_wait},
     {"config", -2, NOT_IN_SCRIPTS, run_config},
     {"memory", -2, 0, run_memory},
     {"publish", 3, 0, run_publish},

@@ -12,6 +12,8 @@ struct fakeredis *fakeredis_new(fakeredis_clock *now_us, void *ctx)
     f->now_us = now_us;
     f->clock_ctx = ctx;
     f->policy = "noeviction";
+    f->fsync = "always";
+    f->history = "0000000000000000000000000000000000000001";
     map_init(&f->keys);
     list_init(&f->sessions);
     fakeredis_lua_open(f);
@@ -50,6 +52,23 @@ void fakeredis_set_policy(struct fakeredis *f, const char *maxmemory_policy)
     f->policy = maxmemory_policy;
 }
 
+void fakeredis_set_fsync(struct fakeredis *f, const char *appendfsync)
+{
+    f->fsync = appendfsync;
+}
+
+void fakeredis_set_replicas(struct fakeredis *f, unsigned have, unsigned connected)
+{
+    f->replicas_have = have;
+    f->replicas = connected;
+}
+
+void fakeredis_set_history(struct fakeredis *f, const char *replid)
+{
+    must(strlen(replid) == 40);
+    f->history = replid;
+}
+
 void fakeredis_watch(struct fakeredis *f, const struct fakeredis_watch *w, void *ctx)
 {
     f->watch = w ? *w : (struct fakeredis_watch){NULL, NULL, NULL};
@@ -65,7 +84,13 @@ struct fakeredis_session *fakeredis_open(struct fakeredis *f, fakeredis_message_
 
     *s = (struct fakeredis_session){.f = f, .message = message, .changed = changed, .ctx = ctx};
     list_push_back(&f->sessions, &s->link);
+    s->number = ++f->opened;
     return s;
+}
+
+uint64_t fakeredis_number(const struct fakeredis_session *s)
+{
+    return s->number;
 }
 
 static void forget_queued(struct fakeredis_session *s)

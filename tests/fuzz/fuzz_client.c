@@ -185,7 +185,7 @@ static void on_finding(void *ctx, const struct check_finding *f)
 static void check_all(struct client *c)
 {
     check_keys(c, &account, on_finding, NULL);
-    check_permissions(c, &account, on_finding, NULL);
+    check_permissions(c, &account, 1, on_finding, NULL);
 }
 
 static void look_at_server(struct client *c)

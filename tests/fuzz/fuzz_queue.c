@@ -248,7 +248,8 @@ static void ask(unsigned what)
     const struct queue_settle dead = {.outcome = OUTCOME_DEAD, .receipt = true, .targets = 1};
     const struct queue_spend spend = {.ledger = LEDGER_PURGE, .open = 1, .clock = clock};
     const struct jobplace places[] = {{.postponed = true}, {.lane = LANE_BULK, .entry = "1-2"}};
-    const struct queue_restore restore = {LEDGER_PURGE, 3600000, 1000, clock};
+    const struct queue_restore restore = {
+        .ledger = LEDGER_PURGE, .window_ms = 3600000, .ahead = 5, .late_ms = 1000, .clock = clock};
 
     switch (what % 10) {
     case 0:

@@ -203,10 +203,10 @@ static const char *const script_templates[SCRIPT_N][3] = {
     [SCRIPT_LANES] = {LANES " |", "%s %s %s |"},
     [SCRIPT_DEPTH] = {LANES " |", "%s %s %s |"},
     [SCRIPT_LEAD] = {P "lease " P "control " P "status " P "budget " P
-                       "cancelled | %o 3000 _ {} %c %c %G %D",
+                       "cancelled | %o 3000 _ {} %c %c %G %D 1 _ _",
                      P "lease " P "control " P "status " P "budget " P
-                       "cancelled | %o 30 %o _ 0 %c 0 _",
-                     "%t %h %t %h %l | %o %n %o {} %c %c %n %w"},
+                       "cancelled | %o 30 %o _ 0 %c 0 _ 0 _ %m",
+                     "%t %h %t %h %l | %o %n %o {} %c %c %n %w %n %w %w"},
     [SCRIPT_RELEASE] = {P "lease | %o", "%t | %o"},
     [SCRIPT_DROP] = {"%J | %L channel %i %i %i", "%s | %L channel %i"},
     [SCRIPT_PURGED] = {"%J " P "receipt: | %L channel 60 2 %i %i 1 3",
@@ -234,12 +234,14 @@ static const char *const script_templates[SCRIPT_N][3] = {
     [SCRIPT_ADOPT] = {P "later " P "postponed " P "postponed:jobs " P
                         "dead | %n %m normal-8-8 %m %n _ x %m",
                       "%z %z %h %s | %c %m %m %m"},
-    [SCRIPT_SPEND] = {P "lease " P "budget " P "spent:purge | %o purge %n 10 30 5 100 3000 %c %c",
-                      P "lease " P "budget " P "spent:purge | %o purge 9%n 10 9%n 5 100 300 %c %c",
-                      "%t %h %s | %o url %n %n %n %n %n %n %c %c"},
-    [SCRIPT_RESTORE] = {P "lease " P "budget " P "spent:purge | %o purge %n 20000 0 %c",
-                        P "lease " P "budget " P "spent:purge | %o purge 1 20000 %c %c",
-                        "%t %h %s | %o url %n %n %c %c"},
+    [SCRIPT_SPEND] = {P "lease " P "budget " P
+                        "spent:purge | %o purge %n 10 30 5 100 3000 %c %c 50 20 %c 7",
+                      P "lease " P "budget " P
+                        "spent:purge | %o purge 9%n 10 9%n 5 100 300 %c %c 0 0 0 0",
+                      "%t %h %s | %o url %n %n %n %n %n %n %c %c %n %n %c %n"},
+    [SCRIPT_RESTORE] = {P "lease " P "budget " P "spent:purge | %o purge %n 20000 0 %c 7 %m",
+                        P "lease " P "budget " P "spent:purge | %o purge 1 20000 %c %c 0 _",
+                        "%t %h %s | %o url %n %n %c %c %n %w"},
     [SCRIPT_EXAMINE] = {LANES " " P "dead " P "postponed " P "lease " P "budget " P "spent:purge " P
                               "spent:url " P "spent:write " P "control " P "cancelled " P "later " P
                               "postponed:jobs " P "places |"},

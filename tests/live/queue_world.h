@@ -327,7 +327,10 @@ static inline void world_on_budget(void *ctx, int err, const struct queue_budget
 
 static inline int ask_restore(struct world *w, enum ledger_kind ledger, uint64_t window_ms)
 {
-    struct queue_restore r = {ledger, window_ms, LATE_MS, {0, clock_wall_ms()}};
+    struct queue_restore r = {.ledger = ledger,
+                              .window_ms = window_ms,
+                              .late_ms = LATE_MS,
+                              .clock = {0, clock_wall_ms()}};
     int answers = w->answers;
 
     queue_budget_restore(w->q, &r, world_on_budget, w);

@@ -31,6 +31,7 @@ struct twins {
     struct fakeredis *fake;
     struct fakeredis_session *session;
     volatile uint64_t *now_us; /* both read it */
+    char history[41];
     struct rng rng;
     uint64_t seed;
     unsigned step;
@@ -527,6 +528,18 @@ static void play_history(struct twins *t, uint64_t seed)
     compare_data(t);
 }
 
+/* Scripts write it down. */
+static void take_history(struct twins *t)
+{
+    char *info = redis_server_str(t->server, "INFO replication");
+    const char *at = strstr(info, "master_replid:");
+
+    assert_non_null(at);
+    snprintf(t->history, sizeof(t->history), "%.40s", at + strlen("master_replid:"));
+    fakeredis_set_history(t->fake, t->history);
+    free(info);
+}
+
 static void open_twins(struct twins *t, char folder[])
 {
     char *path, *info;
@@ -546,6 +559,7 @@ static void open_twins(struct twins *t, char folder[])
     assert_non_null(t->real);
     assert_int_equal(t->real->err, 0);
     t->fake = fakeredis_new(fake_now, t);
+    take_history(t);
     t->session = fakeredis_open(t->fake, NULL, NULL, NULL);
     unlink(path);
     free(path);

@@ -392,7 +392,10 @@ static void on_budget(void *ctx, int err, const struct queue_budget *b)
 
 static void restore(struct trial *t)
 {
-    struct queue_restore r = {LEDGER_PURGE, 3600000, 1000, {0, clock_wall_ms()}};
+    struct queue_restore r = {.ledger = LEDGER_PURGE,
+                              .window_ms = 3600000,
+                              .late_ms = 1000,
+                              .clock = {0, clock_wall_ms()}};
     int answers = t->w->answers;
 
     queue_budget_restore(t->w->q, &r, on_budget, t->w);

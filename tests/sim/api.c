@@ -36,6 +36,7 @@ struct question {
 
 static struct {
     struct loop loop;
+    struct redis_address redis;
     struct submit *submit;
     struct list questions;
     uint64_t open, accepted;
@@ -80,8 +81,10 @@ static void on_posted(void *ctx, const struct submit_result *r)
         engine_fail("P8: Idempotency-Key %s: a conflict with itself", q->once);
     if (r->job && strcmp(r->job, q->job) != 0)
         engine_fail("P8: a POST is answered with job %s, and it added \"%s\"", r->job, q->job);
-    if (r->job)
+    if (r->job) {
         api.accepted++;
+        witness_accepted(q->account, r->job);
+    }
     if (r->job || !q->once)
         end(q);
     else
@@ -114,6 +117,17 @@ static void on_added(const char *account, enum lane lane, struct entry_id id,
         if (q->once && q->job[0])
             engine_fail("P8: Idempotency-Key %s: jobs %s and %s were added", q->once, q->job, job);
         snprintf(q->job, sizeof(q->job), "%s", job);
+    }
+}
+
+/* Redis has lost some of them: those whose clients were told nothing are added again. */
+void api_rolled_back(void)
+{
+    list_each(it, &api.questions) {
+        struct question *q = list_entry(it, struct question, link);
+
+        if (q->asks == POST && !q->answered && witness_lost(q->account, q->job))
+            q->job[0] = '\0';
     }
 }
 
@@ -255,7 +269,8 @@ void api_begin(void)
     api.last_seen = "";
     list_init(&api.questions);
     ends_watch.added = on_added;
-    api.submit = submit_new(&api.loop, NULL, on_up, NULL);
+    api.redis.replicas = world_config()->redis_replicas;
+    api.submit = submit_new(&api.loop, &api.redis, on_up, NULL);
 }
 
 static void on_closed(void *ctx)

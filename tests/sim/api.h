@@ -23,6 +23,9 @@ void api_delete(const char *account, const char *job);
 enum api_dead { API_DEAD_RETRY, API_DEAD_DROP };
 void api_dead(const char *account, enum api_dead what);
 
+/* Redis has lost its last writes; the witness knows already. */
+void api_rolled_back(void);
+
 uint64_t api_open(void);         /* questions without an answer */
 uint64_t api_accepted(void);     /* jobs, since the beginning */
 const char *api_last_job(void);  /* the last one that a POST has added; "": none */

@@ -108,14 +108,19 @@ static void on_written(void *ctx, struct span key, struct span text)
         ends_watch.status(account, text);
 }
 
-void ends_begin_all(struct fakeredis *f)
+void ends_look_at(struct fakeredis *f)
 {
     static const struct fakeredis_watch watch = {on_added, on_removed, on_written};
 
+    fakeredis_watch(f, &watch, NULL);
+}
+
+void ends_begin_all(struct fakeredis *f)
+{
     free(es.changes);
     memset(&es, 0, sizeof(es));
     ends_watch = (struct ends_watch){NULL, NULL, NULL, NULL};
-    fakeredis_watch(f, &watch, NULL);
+    ends_look_at(f);
 }
 
 /* -- what it was -- */

@@ -27,6 +27,7 @@ struct ends_watch {
 extern struct ends_watch ends_watch; /* any of them may be NULL */
 
 void ends_begin_all(struct fakeredis *f);
+void ends_look_at(struct fakeredis *f); /* this one has taken its place */
 /* Around a command; `name`: of its script, or of itself. All is lent. */
 void ends_begin(const char *name, enum ends_asker asker, size_t argc, const struct span *argv);
 void ends_finish(void);

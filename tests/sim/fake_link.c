@@ -12,6 +12,7 @@
 #include "fakeio_internal.h"
 #include "fault.h"
 #include "instance.h"
+#include "journal.h"
 #include "redis.h"
 
 /* A command on its way:
@@ -32,6 +33,7 @@ struct call {
     struct event *event; /* its arrival, then its answer */
     struct event *until; /* waits at Redis so long */
     bool done, waits;
+    uint64_t confirms;    /* WAIT: commands that the replica will have */
     bool on_its_way_back; /* the answer: a part of it arrives even if the connection breaks */
     redis_reply_cb *cb;   /* NULL for a reply that goes to a sink */
     const struct redis_sink *sink; /* or NULL */
@@ -272,8 +274,37 @@ static void on_waited(void *ctx)
     reply(c);
 }
 
+static void on_replicated(void *ctx)
+{
+    struct call *c = ctx;
+
+    c->until = NULL;
+    fake_redis_confirm(c->confirms);
+    reply(c);
+}
+
+/* WAIT: the replica answers, or the time that it may take is over. What follows on the connection
+ * is carried out meanwhile, which Redis would only do later. */
+static void wait_for_replica(struct call *c)
+{
+    bool follows = fake_redis_replica_follows();
+    uint64_t ms = 0, delay = fake_redis_delay();
+
+    must(c->argc == 3 && span_to_u64(c->argv[2], &ms) == 0);
+    c->done = true;
+    c->confirms = follows ? journal_count() : 0;
+    buf_clear(&c->answer);
+    buf_printf(&c->answer, ":%d\r\n", follows);
+    c->until = engine_at(engine_now_ns() + (follows ? delay : ms * NS_PER_MS), ENGINE_NOBODY,
+                         on_replicated, c);
+}
+
 static void arrive(struct call *c)
 {
+    if (strcmp(c->name, "WAIT") == 0) {
+        wait_for_replica(c);
+        return;
+    }
     carry_out(c);
     if (c->fault == FAULT_LOST_AFTER) {
         c->on_its_way_back = true;
@@ -345,10 +376,11 @@ static void on_unasked(void *ctx)
 }
 
 /* Setting a connection up, and looking for broken keys, changes nothing, and is not counted: what a
- * story loses, and torture, is a question about jobs. */
+ * story loses, and torture, is a question about jobs. A WAIT is part of the question before it. */
 static bool is_counted(const struct call *c)
 {
     return !span_is(c->argv[0], "CLIENT") && !span_is(c->argv[0], "SCRIPT") &&
+           !span_is(c->argv[0], "CONFIG") && !span_is(c->argv[0], "WAIT") &&
            strcmp(c->name, "examine") != 0;
 }
 

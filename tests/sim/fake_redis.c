@@ -9,6 +9,7 @@
 #include "engine.h"
 #include "fake_link.h"
 #include "fakeio_internal.h"
+#include "journal.h"
 #include "keys.h"
 
 #define OOM "OOM command not allowed when used memory > 'maxmemory'."
@@ -36,15 +37,22 @@ static struct {
     struct fakeredis *redis;
     struct fakeredis_session *hand;
     struct redisReply *reply; /* lent out */
-    bool memory_full, refuses[array_len(questions)];
+    bool memory_full, disk_full, refuses[array_len(questions)];
     char policy[32];
     char *broken_key;
+    /* -- its replica -- */
+    bool may_fail;      /* it has one, and keeps a journal */
+    bool replica_away;  /* which then follows no longer */
+    uint64_t confirmed; /* commands that the replica has said it has */
+    uint64_t failures;
+    uint64_t replay_us; /* 0: nothing is being replayed */
+    char history[41];
 } fr;
 
 static uint64_t now_us(void *ctx)
 {
     (void)ctx;
-    return engine_redis_ms() * 1000;
+    return fr.replay_us ? fr.replay_us : engine_redis_ms() * 1000;
 }
 
 void fake_redis_begin(void)
@@ -53,10 +61,94 @@ void fake_redis_begin(void)
     fake_redis_weather = (struct fake_redis_weather){0};
     fr.redis = fakeredis_new(now_us, NULL);
     fr.hand = fakeredis_open(fr.redis, NULL, NULL, NULL);
+    journal_begin();
     fakeio_forget();
     fakeio_serve(fr.redis);
     fake_link_begin();
     ends_begin_all(fr.redis);
+}
+
+static void take_back(void);
+
+/* -- failures that lose the last writes -- */
+
+void fake_redis_may_fail(void)
+{
+    fr.may_fail = true;
+    fakeredis_set_fsync(fr.redis, "everysec");
+    fakeredis_set_replicas(fr.redis, 0, 1);
+}
+
+void fake_redis_set_replica_away(bool away)
+{
+    fr.replica_away = away;
+}
+
+bool fake_redis_replica_follows(void)
+{
+    return fr.may_fail && !fr.replica_away;
+}
+
+void fake_redis_confirm(uint64_t commands)
+{
+    fr.confirmed = max_u64(fr.confirmed, commands);
+}
+
+static bool is_journaled(const char *name)
+{
+    static const char *const reads[] = {"XREAD", "XRANGE", "INFO", "CONFIG",  "CLIENT", "WAIT",
+                                        "ROLE",  "PING",   "TIME", "examine", "depth",  "lanes"};
+
+    for (size_t i = 0; i < array_len(reads); i++)
+        if (strcmp(reads[i], name) == 0)
+            return false;
+    return fr.may_fail;
+}
+
+static void note(const struct fakeredis_session *s, const char *name, size_t argc,
+                 const struct span *argv)
+{
+    const struct journal_at when = {.now_ns = engine_now_ns(),
+                                    .redis_us = now_us(NULL),
+                                    .full = fr.memory_full ? OOM : NULL,
+                                    .refusing = fr.disk_full ? DISK_FULL : NULL,
+                                    .session = fr.failures << 32 | fakeredis_number(s)};
+
+    if (is_journaled(name))
+        journal_note(&when, argc, argv);
+}
+
+/* The one that has those commands only takes its place. */
+static void replace(uint64_t commands)
+{
+    take_back();
+    fakeredis_close(fr.hand);
+    fakeredis_free(fr.redis);
+    fr.redis = fakeredis_new(now_us, NULL);
+    journal_replay(fr.redis, commands, &fr.replay_us);
+    fr.replay_us = 0;
+    fr.failures++;
+    snprintf(fr.history, sizeof(fr.history), "%040llx", 1 + (unsigned long long)fr.failures);
+    fakeredis_set_history(fr.redis, fr.history);
+    fake_redis_may_fail();
+    fakeredis_set_full(fr.redis, fr.memory_full ? OOM : NULL);
+    fakeredis_set_refusing(fr.redis, fr.disk_full ? DISK_FULL : NULL);
+    if (*fr.policy)
+        fakeredis_set_policy(fr.redis, fr.policy);
+    ends_look_at(fr.redis);
+    fr.hand = fakeredis_open(fr.redis, NULL, NULL, NULL);
+}
+
+uint64_t fake_redis_fail(uint64_t loses_ns)
+{
+    uint64_t kept;
+
+    must(fr.may_fail);
+    fake_redis_leave();
+    kept = max_u64(fr.confirmed, journal_count_by(engine_now_ns() - loses_ns));
+    trace("redis: its last %llu commands are lost", (unsigned long long)(journal_count() - kept));
+    replace(kept);
+    return kept;
 }
 
 static void take_back(void)
@@ -74,6 +166,7 @@ void fake_redis_end(void)
     fakeredis_close(fr.hand);
     fakeredis_free(fr.redis);
     free(fr.broken_key);
+    journal_end();
     memset(&fr, 0, sizeof(fr));
 }
 
@@ -121,7 +214,8 @@ bool fake_redis_memory_full(void)
 
 void fake_redis_set_disk(enum redis_state s)
 {
-    fakeredis_set_refusing(fr.redis, s == REDIS_FULL ? DISK_FULL : NULL);
+    fr.disk_full = s == REDIS_FULL;
+    fakeredis_set_refusing(fr.redis, fr.disk_full ? DISK_FULL : NULL);
 }
 
 void fake_redis_set_policy(const char *policy)
@@ -158,6 +252,7 @@ bool fake_redis_accept(const char *question)
 void fake_redis_heal(void)
 {
     fake_redis_return();
+    fr.replica_away = false;
     fake_redis_weather = (struct fake_redis_weather){0};
     fake_redis_set_memory(REDIS_WELL);
     fake_redis_set_disk(REDIS_WELL);
@@ -208,6 +303,7 @@ void fake_redis_run(struct fakeredis_session *s, const char *name, enum ends_ask
         return;
     }
     ends_begin(name, asker, argc, argv);
+    note(s, name, argc, argv);
     fakeredis_run(s, argc, argv, out);
     fakeio_learn(argc, argv, out);
     ends_finish();
@@ -218,9 +314,12 @@ void fake_redis_run(struct fakeredis_session *s, const char *name, enum ends_ask
 struct redisReply *fake_redis_ask(size_t argc, const struct span *argv)
 {
     struct buf out;
+    char name[FAKE_REDIS_NAME];
 
     take_back();
     buf_init(&out, (size_t)1 << 40);
+    fake_redis_name(argc, argv, name);
+    note(fr.hand, name, argc, argv);
     fakeredis_run(fr.hand, argc, argv, &out);
     fr.reply = fakeio_reply(&out);
     buf_deinit(&out);

@@ -24,6 +24,16 @@ uint64_t fake_redis_delay(void); /* of one message */
 void fake_redis_leave(void);     /* all connections break, none can be made */
 void fake_redis_return(void);
 
+/* -- failures that lose the last writes -- */
+/* From the beginning: it has a replica, and its file is written every second. */
+void fake_redis_may_fail(void);
+/* It is away, and who comes back lacks what was written in the last time, but has what its replica
+ * has confirmed. Returns how many commands (journal.h) that is. */
+uint64_t fake_redis_fail(uint64_t loses_ns);
+void fake_redis_set_replica_away(bool away);
+bool fake_redis_replica_follows(void);
+void fake_redis_confirm(uint64_t commands); /* the replica has them */
+
 /* -- what it refuses -- */
 enum redis_state { REDIS_WELL, REDIS_FULL };
 void fake_redis_set_memory(enum redis_state s); /* full: takes nothing more, gives and deletes */

@@ -23,6 +23,7 @@ struct instance {
     enum instance_state state;
     bool doomed, frozen;
     const struct config *config;
+    struct redis_address redis;
     struct memory memory;
     struct dispatch *accounts[CONFIG_ACCOUNTS_MAX];
     struct senders *senders;
@@ -215,7 +216,6 @@ static struct endpoint *endpoint_of(const struct config_account *a)
 
 static struct dispatch *dispatch_of(struct instance *in, const struct config_account *a)
 {
-    static const struct redis_address nowhere;
     struct endpoint *e = endpoint_of(a);
     struct dispatch_options o = {.account = a,
                                  .window = in->config->window,
@@ -223,7 +223,7 @@ static struct dispatch *dispatch_of(struct instance *in, const struct config_acc
                                  .job_max_bytes = config_job_max_bytes(in->config),
                                  .owner = in->identity,
                                  .loop = &in->loop,
-                                 .redis = &nowhere,
+                                 .redis = &in->redis,
                                  .senders = in->senders,
                                  .endpoint = e,
                                  .seed = rng_next(engine_rng()),
@@ -245,6 +245,7 @@ void instance_start(int i, const char *host, const struct config *c)
     free(in->host);
     in->host = alloc_str(host);
     in->config = c;
+    in->redis.replicas = c->redis_replicas;
     snprintf(in->identity, sizeof(in->identity), "%s/boot/ns/%" PRIu32 "/0/%s", host,
              ++incarnations, in->name);
     in->loop.instance = i;

@@ -237,6 +237,17 @@ static bool starts_itself(const struct story *s)
     return false;
 }
 
+static bool redis_fails(const struct story *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        const struct words *w = &s->steps[i].words;
+
+        if (w->count > 1 && strcmp(w->at[0], "redis") == 0 && strcmp(w->at[1], "fails") == 0)
+            return true;
+    }
+    return false;
+}
+
 void play_story(const struct story *s, const struct play_options *o, struct play_result *out)
 {
     struct play p = {.story = s, .how = o->how};
@@ -245,6 +256,7 @@ void play_story(const struct story *s, const struct play_options *o, struct play
     *out = (struct play_result){0};
     world.revive = o->branch != NULL;
     world.config = configure(&p, NULL);
+    world.redis_fails = world.config->redis_replicas || redis_fails(s);
     world_begin(&world);
     trace_live(o->verbose);
     fastly_weather.waits = true;

@@ -21,6 +21,8 @@ struct making {
     uint64_t length_ms; /* traffic and faults happen until then */
     bool two_accounts, all, second;
     bool redis_ahead; /* of the clocks, this one may be set forward */
+    bool fails;       /* Redis loses its last writes */
+    bool replicas;    /* redis_replicas: 1 */
     uint64_t far_ms;
     uint32_t names; /* how many different keys */
 };
@@ -133,6 +135,10 @@ static void choose_settings(struct making *m, struct story *s, uint64_t seed)
     if (m->far_ms > 10000)
         m->far_ms = 10000;
     m->redis_ahead = chance(m, 50);
+    m->fails = seed % 4 == 3;
+    m->replicas = m->fails && seed % 8 == 7;
+    if (m->replicas)
+        set(s, "redis_replicas", "1");
 }
 
 /* -- traffic -- */
@@ -194,7 +200,7 @@ static void make_post(struct making *m)
         at(m, ms + roll(m, 0, 3000), "%s", ONE_OF(m, "delete", "get"));
     if (chance(m, 20))
         at(m, ms, "http loses %s %" PRIu64, ONE_OF(m, "question", "answer"), roll(m, 1, 6));
-    if (chance(m, 5))
+    if (!m->fails && chance(m, 5))
         at(m, ms, "dead %s", ONE_OF(m, "retry", "retry", "drop"));
 }
 
@@ -292,10 +298,32 @@ static void trouble_fastly(struct making *m)
 /* Who sets both forward while nobody leads deceives everybody. */
 static void set_a_clock(struct making *m)
 {
-    bool redis = chance(m, 50), forward = redis == m->redis_ahead && chance(m, 60);
+    bool redis = !m->fails && chance(m, 50), forward = redis == m->redis_ahead && chance(m, 60);
 
     at(m, moment(m), "%sclock %s%" PRIu64 "s", redis ? "redis " : "", forward ? "+" : "-",
        roll(m, 1, 600));
+}
+
+/* At most what LEDGER_LOSS_MS says is lost, and not twice in a row; with a replica, any time since
+ * it has confirmed something. */
+static void fail_redis(struct making *m)
+{
+    uint64_t ms = roll(m, 6000, 12000);
+
+    for (uint64_t count = roll(m, 1, 3); count; count--, ms += roll(m, 4000, 20000)) {
+        uint64_t loses = m->replicas ? roll(m, 0, 5000) : roll(m, 0, 900);
+
+        if (m->replicas && chance(m, 40)) {
+            at(m, ms - roll(m, 0, 3000), "redis replica away");
+            at(m, ms + roll(m, 0, 6000), "redis replica back");
+        }
+        if (chance(m, 40))
+            at(m, ms, "%s", ONE_OF(m, "kill first", "freeze first"));
+        at(m, ms, "redis fails loses=%" PRIu64 "ms", loses);
+        at(m, ms + (chance(m, 70) ? roll(m, 0, 2000) : roll(m, 2000, 15000)), "redis back");
+        at(m, ms + roll(m, 0, 15000), "thaw first");
+        at(m, ms + roll(m, 0, 15000), "start first");
+    }
 }
 
 static void make_trouble(struct making *m)
@@ -363,6 +391,8 @@ void weather_story(uint64_t seed, struct story *out)
         chance(&m, 15) ? make_post(&m) : make_push(&m);
     for (uint64_t i = 0; i < troubles; i++)
         make_trouble(&m);
+    if (m.fails)
+        fail_redis(&m);
     qsort(m.lines, m.count, sizeof(*m.lines), compare);
     for (size_t i = 0; i < m.count; i++) {
         char *text = alloc_printf("%" PRIu64 "ms %s", m.lines[i].ms, m.lines[i].text);

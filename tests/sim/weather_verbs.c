@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "api.h"
 #include "engine.h"
 #include "fake_redis.h"
 #include "fake_sender.h"
@@ -114,6 +115,21 @@ static void on_back(struct play *p)
     fake_redis_return();
 }
 
+/* "redis fails loses=300ms", then "redis back": another master, or the same after a crash, without
+ * what was written last. */
+static void on_fails(struct play *p)
+{
+    const char *loses = play_option(p, "loses");
+
+    witness_rolled_back(fake_redis_fail(loses ? time_word(p, loses) : 0));
+    api_rolled_back();
+}
+
+static void on_replica(struct play *p)
+{
+    fake_redis_set_replica_away(strcmp(play_word(p, 2), "away") == 0);
+}
+
 struct word {
     const char *word;
     play_verb *verb;
@@ -137,7 +153,8 @@ void play_redis(struct play *p)
         {"away", on_away},       {"back", on_back},         {"loses", lose},
         {"slow", on_slow},       {"deletes", on_deletes},   {"memory", on_memory},
         {"disk", on_disk},       {"clock", on_redis_clock}, {"refuses", on_refuses},
-        {"accepts", on_accepts}, {"policy", on_policy}};
+        {"accepts", on_accepts}, {"policy", on_policy},     {"fails", on_fails},
+        {"replica", on_replica}};
 
     if (!do_word(p, words, array_len(words)))
         play_fail(p, "redis does not \"%s\"", play_word(p, 1));

@@ -1,61 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-#include "witness.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
-#include "arrivals.h"
-#include "budget.h"
 #include "ends.h"
 #include "engine.h"
 #include "fake_redis.h"
 #include "fields.h"
 #include "inside.h"
-#include "map.h"
+#include "journal.h"
+#include "witness_internal.h"
 
 #define MEMORY_SLACK_BYTES ((uint64_t)256 * 1024)
 
-struct target {               /* something that may be purged */
-    uint64_t hard_ns, any_ns; /* when the latest confirmed request for it started */
-    bool pushed_hard, refused;
-};
-
-struct job {
-    char *id;
-    uint64_t accepted_ns, not_before_ms, expires_ms;
-    struct target **targets, **covers; /* covers: all of its service, per target; or NULL */
-    size_t targets_count;
-    bool hard, cancelled, cancellation_told, repeats;
-    uint32_t ends, receipts, letters;
-    enum outcome outcome;
-    char receipt[16]; /* the state that the last one says */
-};
-
-struct account {
-    char name[72];
-    struct map targets, jobs;
-    uint64_t largest; /* targets of the job that names most of them */
-    struct arrivals windows[LEDGER_N];
-};
-
-static struct {
-    const struct config *config;
-    enum witness_scope scope;
-    struct account accounts[CONFIG_ACCOUNTS_MAX];
-    uint32_t accounts_count;
-    uint64_t open;
-    struct witness_sums sums;
-    bool memory_was_short; /* then receipts may be left out */
-    bool deleted_by_hand;  /* then what leads to a job may be left over */
-} wt;
+struct witness_world witness;
 
 static struct account *account_of(const char *name)
 {
-    for (uint32_t i = 0; i < wt.accounts_count; i++)
-        if (strcmp(wt.accounts[i].name, name) == 0)
-            return &wt.accounts[i];
+    for (uint32_t i = 0; i < witness.accounts_count; i++)
+        if (strcmp(witness.accounts[i].name, name) == 0)
+            return &witness.accounts[i];
     return NULL;
 }
 
@@ -113,7 +78,7 @@ static void add_target(struct job *j, struct target *t, struct target *cover)
 
 static const char *service_of(struct account *a, const struct fields *f)
 {
-    const struct config_account *c = config_account(wt.config, a->name);
+    const struct config_account *c = config_account(witness.config, a->name);
     struct span name = fields_get(f, "service");
 
     for (uint32_t i = 0; i < c->services_count; i++)
@@ -160,13 +125,17 @@ static uint64_t number(const struct fields *f, const char *name)
 
 static struct job *new_job(struct account *a, struct span id)
 {
-    struct job *j = alloc_zeroed(1, sizeof(*j));
+    struct job *j = map_take(&a->jobs, id);
 
+    if (j)
+        witness_free_job(j); /* Redis had lost it, and it is added again */
+    j = alloc_zeroed(1, sizeof(*j));
+    j->added_at = journal_count();
     j->id = alloc_copy(id.p, id.n);
     j->accepted_ns = engine_now_ns();
     map_put(&a->jobs, id, j);
-    wt.open++;
-    wt.sums.jobs++;
+    witness.open++;
+    witness.sums.jobs++;
     return j;
 }
 
@@ -183,7 +152,7 @@ void witness_pushed(const char *account, enum lane lane, struct entry_id id,
     struct job *j;
     char name[96];
 
-    if (wt.scope != WITNESS_ALL || !a)
+    if (witness.scope != WITNESS_ALL || !a)
         return;
     f = fields_copy(spans, count);
     job_id(name, sizeof(name), lane, id);
@@ -208,7 +177,7 @@ void witness_cancelled_job(const char *account, const char *job)
     struct job *j = job_of(account, span_str(job));
 
     if (j && !j->cancelled && j->ends == 0)
-        wt.open--;
+        witness.open--;
     if (j)
         j->cancelled = true;
 }
@@ -217,7 +186,7 @@ void witness_cancelled(const char *account, enum lane lane, struct entry_id id)
 {
     char name[96];
 
-    wt.deleted_by_hand = true;
+    witness.deleted_by_hand = true;
     job_id(name, sizeof(name), lane, id);
     witness_cancelled_job(account, name);
 }
@@ -234,15 +203,15 @@ bool witness_must_know(const char *account, const char *job)
 {
     const struct job *j = job_of(account, span_str(job));
 
-    return j && !j->cancelled && !wt.memory_was_short && !fake_redis_memory_full() &&
-           config_account(wt.config, account)->receipts == RECEIPTS_ALL;
+    return j && !j->cancelled && !witness.memory_was_short && !fake_redis_memory_full() &&
+           config_account(witness.config, account)->receipts == RECEIPTS_ALL;
 }
 
 /* -- what Fastly saw -- */
 
 static uint64_t budget_of(const char *account, enum ledger_kind l, uint64_t *window_ns)
 {
-    const struct config_account *c = config_account(wt.config, account);
+    const struct config_account *c = config_account(witness.config, account);
 
     *window_ns = (l == LEDGER_WRITE ? c->writes.per_s : c->budget.per_s) * NS_PER_S;
     return l == LEDGER_WRITE ? c->writes.requests : c->budget.purges - c->budget.headroom;
@@ -254,7 +223,7 @@ static void check_window(struct account *a, enum ledger_kind l, const struct req
     uint64_t sum = arrivals_add(&a->windows[l], r->arrived_ns, r->cost, window_ns);
 
     if (l == LEDGER_PURGE)
-        wt.sums.window_max = max_u64(wt.sums.window_max, sum);
+        witness.sums.window_max = max_u64(witness.sums.window_max, sum);
     if (sum > budget)
         engine_fail("P2: account %s: %" PRIu64 " units of the %s budget arrived within %" PRIu64
                     " s; %" PRIu64 " are allowed",
@@ -263,7 +232,7 @@ static void check_window(struct account *a, enum ledger_kind l, const struct req
 
 static enum ledger_kind ledger_of(const struct account *a, const struct request *r)
 {
-    const struct config_account *c = config_account(wt.config, a->name);
+    const struct config_account *c = config_account(witness.config, a->name);
 
     if (r->kind == TARGET_ALL)
         return LEDGER_WRITE;
@@ -285,12 +254,12 @@ static void on_arrived(const struct request *r)
 {
     struct account *a = account_of(r->account);
 
-    wt.sums.requests++;
-    wt.sums.cost += r->cost;
+    witness.sums.requests++;
+    witness.sums.cost += r->cost;
     if (!a)
         return;
     check_window(a, ledger_of(a, r), r);
-    for (size_t i = 0; wt.scope == WITNESS_ALL && i < r->targets->count; i++) {
+    for (size_t i = 0; witness.scope == WITNESS_ALL && i < r->targets->count; i++) {
         const struct target *t = asked_for(a, r, i);
 
         if (!t)
@@ -305,7 +274,7 @@ static void on_arrived(const struct request *r)
 static void on_confirmed(const struct request *r, size_t i)
 {
     struct account *a = account_of(r->account);
-    struct target *t = a && wt.scope == WITNESS_ALL ? asked_for(a, r, i) : NULL;
+    struct target *t = a && witness.scope == WITNESS_ALL ? asked_for(a, r, i) : NULL;
 
     if (!t)
         return;
@@ -317,7 +286,7 @@ static void on_confirmed(const struct request *r, size_t i)
 static void on_refused(const struct request *r)
 {
     struct account *a = account_of(r->account);
-    struct target *t = a && wt.scope == WITNESS_ALL ? asked_for(a, r, 0) : NULL;
+    struct target *t = a && witness.scope == WITNESS_ALL ? asked_for(a, r, 0) : NULL;
 
     if (t)
         t->refused = true;
@@ -356,22 +325,22 @@ static void check_end(const struct job *j, const struct ended *e)
 {
     switch (e->outcome) {
     case OUTCOME_PURGED:
-        wt.sums.purged++;
+        witness.sums.purged++;
         check_purged(j);
         break;
     case OUTCOME_EXPIRED:
-        wt.sums.expired++;
+        witness.sums.expired++;
         if (!j->expires_ms || engine_wall_max_ms() < j->expires_ms)
             engine_fail("job %s ended as expired, and is not", j->id);
         break;
     case OUTCOME_DEAD:
-        wt.sums.dead++;
+        witness.sums.dead++;
         if (!refused_alone(j) && e->reason.n >= 3 && memcmp(e->reason.p, "400", 3) == 0)
             engine_fail("P5: job %s died of a refusal (%.*s), but asked for nothing bad", j->id,
                         (int)e->reason.n, e->reason.p);
         break;
     default:
-        wt.sums.cancelled++;
+        witness.sums.cancelled++;
         if (!j->cancelled)
             engine_fail("P1: job %s ended as %s, and nobody cancelled it", j->id,
                         outcome_names[e->outcome]);
@@ -397,7 +366,7 @@ static void on_ended(const struct ended *e)
     struct job *j = a ? map_get(&a->jobs, e->job) : NULL;
 
     trace("redis: job %.*s ends as %s", (int)e->job.n, e->job.p, outcome_names[e->outcome]);
-    wt.memory_was_short |= fake_redis_memory_full();
+    witness.memory_was_short |= fake_redis_memory_full();
     if (!j) {
         engine_fail("P1: job %.*s ended, and nobody pushed it", (int)e->job.n, e->job.p);
         return;
@@ -406,8 +375,9 @@ static void on_ended(const struct ended *e)
         engine_fail("P1: job %s ended twice: as %s, then as %s", j->id, outcome_names[j->outcome],
                     outcome_names[e->outcome]);
     if (j->ends == 1 && !j->cancelled)
-        wt.open--;
+        witness.open--;
     j->outcome = e->outcome;
+    j->ended_at = journal_count();
     check_end(j, e);
     if (e->repeats != (e->outcome == OUTCOME_PURGED && j->repeats))
         engine_fail("job %s: its repeat is %s", j->id, e->repeats ? "unasked for" : "forgotten");
@@ -454,13 +424,13 @@ static void check_ceiling(const struct account *a, const char *status, const cha
  * largest job is not known, targets are not looked at. */
 static void check_ceilings(const struct account *a, const char *status)
 {
-    uint64_t window = wt.config->window, bytes = config_jobs_max_bytes(wt.config);
+    uint64_t window = witness.config->window, bytes = config_jobs_max_bytes(witness.config);
 
     check_ceiling(a, status, "window_jobs", window * 4);
     if (a->largest)
         check_ceiling(a, status, "window_targets", window - 1 + a->largest);
     check_ceiling(a, status, "memory_bytes", bytes + bytes / 16 + MEMORY_SLACK_BYTES);
-    check_ceiling(a, status, "in_flight", config_account(wt.config, a->name)->max_in_flight);
+    check_ceiling(a, status, "in_flight", config_account(witness.config, a->name)->max_in_flight);
 }
 
 static void on_status(const char *account, struct span json)
@@ -475,11 +445,11 @@ static void on_status(const char *account, struct span json)
 
 void witness_begin(const struct config *c, enum witness_scope scope)
 {
-    memset(&wt, 0, sizeof(wt));
-    wt.scope = scope;
-    wt.config = c;
+    memset(&witness, 0, sizeof(witness));
+    witness.scope = scope;
+    witness.config = c;
     for (uint32_t i = 0; i < c->accounts_count; i++) {
-        struct account *a = &wt.accounts[wt.accounts_count++];
+        struct account *a = &witness.accounts[witness.accounts_count++];
 
         snprintf(a->name, sizeof(a->name), "%s", c->accounts[i].name);
         map_init(&a->targets);
@@ -495,27 +465,27 @@ void witness_begin(const struct config *c, enum witness_scope scope)
 
 void witness_configure(const struct config *c)
 {
-    wt.config = c;
+    witness.config = c;
+}
+
+void witness_free_job(struct job *j)
+{
+    free(j->targets);
+    free(j->covers);
+    free(j->id);
+    free(j);
 }
 
 static void free_jobs(struct map *jobs)
 {
-    map_each(slot, jobs)
-    {
-        struct job *j = slot->value;
-
-        free(j->targets);
-        free(j->covers);
-        free(j->id);
-        free(j);
-    }
+    map_each(slot, jobs) witness_free_job(slot->value);
     map_deinit(jobs);
 }
 
 void witness_end(void)
 {
-    for (uint32_t i = 0; i < wt.accounts_count; i++) {
-        struct account *a = &wt.accounts[i];
+    for (uint32_t i = 0; i < witness.accounts_count; i++) {
+        struct account *a = &witness.accounts[i];
 
         free_jobs(&a->jobs);
         map_each(slot, &a->targets) free(slot->value);
@@ -523,17 +493,17 @@ void witness_end(void)
         for (int l = 0; l < LEDGER_N; l++)
             arrivals_deinit(&a->windows[l]);
     }
-    wt.accounts_count = 0;
+    witness.accounts_count = 0;
 }
 
 uint64_t witness_open(void)
 {
-    return wt.open;
+    return witness.open;
 }
 
 const struct witness_sums *witness_sums(void)
 {
-    return &wt.sums;
+    return &witness.sums;
 }
 
 static void count_letter(void *ctx, const struct fields *letter)
@@ -561,8 +531,8 @@ void witness_letters(const char *account, enum witness_letters when)
 
 static void check_receipts(const struct account *a, const struct job *j)
 {
-    if (config_account(wt.config, a->name)->receipts == RECEIPTS_ALL && !wt.memory_was_short &&
-        j->receipts != 1)
+    if (config_account(witness.config, a->name)->receipts == RECEIPTS_ALL &&
+        !witness.memory_was_short && j->receipts != 1)
         engine_fail("P1: job %s of %s ended and has %u receipts", j->id, a->name, j->receipts);
     if (j->receipts && strcmp(j->receipt, outcome_names[j->outcome]) != 0)
         engine_fail("P1: job %s ended as %s, its receipt says %s", j->id, outcome_names[j->outcome],
@@ -588,12 +558,12 @@ static void check_last(const struct account *a, const struct job *j)
 
 void witness_at_end(void)
 {
-    for (uint32_t i = 0; wt.scope == WITNESS_ALL && i < wt.accounts_count; i++) {
-        struct account *a = &wt.accounts[i];
+    for (uint32_t i = 0; witness.scope == WITNESS_ALL && i < witness.accounts_count; i++) {
+        struct account *a = &witness.accounts[i];
 
         (void)inside_letters(a->name, 0, count_letter, a->name);
         map_each(slot, &a->jobs) check_last(a, slot->value);
-        if (!wt.deleted_by_hand && inside_left_over(a->name))
+        if (!witness.deleted_by_hand && inside_left_over(a->name))
             engine_fail("account %s: all jobs have ended, and Redis still holds where they are",
                         a->name);
     }

@@ -40,6 +40,12 @@ bool witness_must_know(const char *account, const char *job);
 enum witness_letters { LETTERS_BEFORE, LETTERS_AFTER };
 void witness_letters(const char *account, enum witness_letters when);
 
+/* A client was told that Redis has it. With redis_replicas, no failure may lose it then. */
+void witness_accepted(const char *account, const char *job);
+/* Redis has lost all but the first so many commands (journal.h). What they did is undone. */
+void witness_rolled_back(uint64_t commands);
+bool witness_lost(const char *account, const char *job); /* by that */
+
 uint64_t witness_open(void); /* jobs that have not ended */
 void witness_at_end(void);   /* nothing more will come: all must have ended */
 
@@ -47,5 +53,6 @@ struct witness_sums {
     uint64_t requests, cost; /* that arrived, all accounts */
     uint64_t window_max;     /* the most cost in any window of the purge budget */
     uint64_t jobs, purged, dead, expired, cancelled;
+    uint64_t lost; /* jobs that a failure of Redis has lost */
 };
 const struct witness_sums *witness_sums(void);

@@ -170,6 +170,8 @@ void world_begin(const struct world_options *o)
     engine_begin(o->seed);
     fault_begin();
     fake_redis_begin();
+    if (o->redis_fails)
+        fake_redis_may_fail();
     fastly_fake_begin();
     instance_begin();
     instance_on_death(on_death);

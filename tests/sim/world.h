@@ -11,7 +11,8 @@ struct world_options {
     struct config *config;
     uint64_t seed;
     enum witness_scope scope;
-    bool revive; /* an instance that was killed is started again */
+    bool redis_fails; /* it has a replica, and may lose its last writes */
+    bool revive;      /* an instance that was killed is started again */
 };
 
 struct config *world_config_new(void); /* defaults: account main, services news and shop */

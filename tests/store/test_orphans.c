@@ -93,7 +93,7 @@ static void without_permission_no_orphan_is_found(void **state)
 
 static void expect_missing(struct orphan_world *w, const char *rules)
 {
-    char *missing = permissions_missing(w->client, "main");
+    char *missing = permissions_missing(w->client, "main", 0);
 
     assert_string_equal(missing, rules);
     free(missing);

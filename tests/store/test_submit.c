@@ -26,15 +26,28 @@ static void on_up(void *ctx)
     loop_stop(w->store.loop);
 }
 
-static int set_up(void **state)
+static void open_submit(void **state, const struct redis_address *address)
 {
     struct submit_world *w = alloc_zeroed(1, sizeof(*w));
 
     store_open(&w->store);
     w->account.name = (char *)"main";
-    w->submit = submit_new(w->store.loop, NULL, on_up, w);
+    w->submit = submit_new(w->store.loop, address, on_up, w);
     store_until(&w->store, w->ups == 1);
     *state = w;
+}
+
+static int set_up(void **state)
+{
+    open_submit(state, NULL);
+    return 0;
+}
+
+static int set_up_with_replicas(void **state)
+{
+    const struct redis_address address = {.replicas = 2};
+
+    open_submit(state, &address);
     return 0;
 }
 
@@ -276,6 +289,82 @@ static void what_waits_when_it_closes_is_answered(void **state)
     w->submit = submit_new(w->store.loop, NULL, on_up, w);
 }
 
+/* -- replicas -- */
+
+static void set_replicas(struct submit_world *w, unsigned have)
+{
+    fakeredis_set_replicas(w->store.redis, have, 2);
+}
+
+static void a_job_is_accepted_when_enough_replicas_have_it(void **state)
+{
+    struct submit_world *w = *state;
+
+    set_replicas(w, 2);
+    assert_int_equal(put(w, 2, NULL, NULL), SUBMIT_ACCEPTED);
+    assert_string_equal(w->job, "normal-1700000000000-0");
+    set_replicas(w, 1);
+    assert_int_equal(put(w, 2, NULL, NULL), SUBMIT_UNREPLICATED);
+    assert_string_equal(w->why, "1 of 2 replicas have the job");
+    assert_string_equal(w->job, "");
+    expect_jobs(w, 2);
+}
+
+/* Who repeats a request is told yes only when the replicas have the job by then. */
+static void a_repeated_job_needs_the_replicas_as_well(void **state)
+{
+    struct submit_world *w = *state;
+
+    for (size_t fields = 2; fields <= SPANS_MANY; fields += SPANS_MANY - 2) {
+        const char *key = fields == 2 ? "small" : "large";
+
+        set_replicas(w, 0);
+        assert_int_equal(put(w, fields, key, "same"), SUBMIT_UNREPLICATED);
+        assert_int_equal(put(w, fields, key, "same"), SUBMIT_UNREPLICATED);
+        set_replicas(w, 2);
+        assert_int_equal(put(w, fields, key, "same"), SUBMIT_REPEATED);
+    }
+    expect_jobs(w, 2);
+}
+
+static void a_refused_wait_is_no_yes(void **state)
+{
+    struct submit_world *w = *state;
+
+    set_replicas(w, 2);
+    fakeio_fail_next("WAIT", FAKEIO_REFUSED, "NOPERM this user has no permissions");
+    assert_int_equal(put(w, 2, NULL, NULL), SUBMIT_UNREPLICATED);
+    assert_string_equal(w->why,
+                        "0 of 2 replicas have the job: NOPERM this user has no permissions");
+    fakeio_fail_next("WAIT", FAKEIO_LOST_BEFORE, NULL);
+    assert_int_equal(put(w, 2, NULL, NULL), SUBMIT_UNKNOWN);
+}
+
+static void a_refused_job_is_refused_without_waiting(void **state)
+{
+    struct submit_world *w = *state;
+
+    fakeredis_set_full(w->store.redis, OOM);
+    assert_int_equal(put(w, 2, NULL, NULL), SUBMIT_REFUSED);
+    assert_string_equal(w->why, OOM);
+}
+
+/* The first job has a WAIT of its own; those that come while it is under way share the second. */
+static void many_jobs_share_a_wait(void **state)
+{
+    struct submit_world *w = *state;
+    struct span fields[] = {SPAN("url"), SPAN("example.com/a")};
+
+    set_replicas(w, 2);
+    for (int i = 0; i < 100; i++)
+        submit_put(w->submit, &w->account, LANE_NORMAL, fields, 2, NULL, on_put, w);
+    store_until(&w->store, w->answers == 100);
+    assert_int_equal(w->outcome, SUBMIT_ACCEPTED);
+    expect_jobs(w, 100);
+    assert_int_equal(fakeio_count("WAIT"), 2);
+}
+
+#define with_replicas(test) cmocka_unit_test_setup_teardown(test, set_up_with_replicas, tear_down)
 #define over_redis(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -292,6 +381,11 @@ int main(void)
         over_redis(a_refused_xadd_leaves_the_entry_before_it_alone),
         over_redis(a_key_of_the_wrong_type_is_said_and_adds_nothing),
         over_redis(what_waits_when_it_closes_is_answered),
+        with_replicas(a_job_is_accepted_when_enough_replicas_have_it),
+        with_replicas(a_repeated_job_needs_the_replicas_as_well),
+        with_replicas(a_refused_wait_is_no_yes),
+        with_replicas(a_refused_job_is_refused_without_waiting),
+        with_replicas(many_jobs_share_a_wait),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

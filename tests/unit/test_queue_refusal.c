@@ -113,6 +113,7 @@ static struct queue *make(void)
     for (int i = 0; i < KEY_N; i++)
         q->keys[i] = alloc_printf("key-%d", i);
     q->entries = queue_entries_new(q);
+    q->replicated = replicated_new(NULL, 0);
     return q;
 }
 
@@ -121,6 +122,7 @@ static void drop(struct queue *q)
     for (int i = 0; i < KEY_N; i++)
         free(q->keys[i]);
     redis_entries_free(q->entries);
+    replicated_free(q->replicated);
     free(q);
 }
 

@@ -65,6 +65,7 @@ static void each_error_has_its_consequences(void **state)
         {REDIS_ERROR_OOM, true, false, true, true},
         {REDIS_ERROR_MISCONF, true, false, true, true},
         {REDIS_ERROR_NOREPLICAS, true, false, true, true},
+        {REDIS_ERROR_UNREPLICATED, true, false, true, true},
         {REDIS_ERROR_BUSY, false, false, true, true},
         {REDIS_ERROR_LOADING, false, true, true, false},
         {REDIS_ERROR_READONLY, false, true, true, false},

@@ -27,6 +27,7 @@ struct redis_address {
     /* Where the password is, if the URL has none; NULL if not given. */
     char *password_file, *password_env;
     bool tls;
+    uint32_t replicas; /* that must have a write before it counts: replicated.h; not from the URL */
     /* For TLS; NULL if not given. The certificate authorities (NULL: the system's), and the
      * certificate and key that we show. PEM files, read at each connect. */
     char *ca_file, *cert_file, *key_file;

@@ -105,11 +105,13 @@ int redis_config_address_at(const struct config *c, const char *url, struct redi
         rc = add_login(&c->redis_auth, &a, err);
     if (rc == 0)
         rc = add_sentinel_login(&c->redis_auth, &a, err);
-    if (rc < 0)
+    if (rc < 0) {
         redis_address_deinit(&a);
-    else
-        *out = a;
-    return rc;
+        return rc;
+    }
+    a.replicas = c->redis_replicas;
+    *out = a;
+    return 0;
 }
 
 /* The embedded Redis has neither TLS nor a login. */

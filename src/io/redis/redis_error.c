@@ -24,6 +24,8 @@ static const struct {
                              "free space on the disk of Redis; the log of Redis has details"},
     [REDIS_ERROR_NOREPLICAS] = {"NOREPLICAS", FULL | PASSES,
                                 "bring the replicas of Redis back, or lower min-replicas-to-write"},
+    [REDIS_ERROR_UNREPLICATED] = {"UNREPLICATED", FULL | PASSES,
+                                  "bring the replicas of Redis back, or lower redis_replicas"},
     [REDIS_ERROR_BUSY] = {"BUSY", PASSES, "a script blocks Redis; redis-cli SCRIPT KILL ends it"},
     [REDIS_ERROR_LOADING] = {"LOADING", UNFIT | PASSES, ""},
     [REDIS_ERROR_READONLY] = {"READONLY", UNFIT | PASSES, ""},

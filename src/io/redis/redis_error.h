@@ -7,21 +7,22 @@
 
 enum redis_error {
     REDIS_ERROR_OTHER,
-    REDIS_ERROR_OOM,         /* the memory is full: refuses commands that need some */
-    REDIS_ERROR_MISCONF,     /* the disk is full or broken: refuses writes */
-    REDIS_ERROR_NOREPLICAS,  /* too few replicas: refuses writes */
-    REDIS_ERROR_BUSY,        /* a script runs for too long */
-    REDIS_ERROR_LOADING,     /* it has started and still reads its data */
-    REDIS_ERROR_READONLY,    /* it is a replica */
-    REDIS_ERROR_MASTERDOWN,  /* it is a replica without its primary */
-    REDIS_ERROR_CLUSTERDOWN, /* a part of the cluster is missing */
-    REDIS_ERROR_MOVED,       /* another server of the cluster has the key */
-    REDIS_ERROR_TRYAGAIN,    /* keys are on their way to another server of the cluster */
-    REDIS_ERROR_CLIENTS,     /* too many connections */
-    REDIS_ERROR_NOAUTH,      /* it wants a password */
-    REDIS_ERROR_NOPERM,      /* the user may not do this */
-    REDIS_ERROR_WRONGTYPE,   /* the key holds something else */
-    REDIS_ERROR_NOSCRIPT,    /* it does not know the script by this digest */
+    REDIS_ERROR_OOM,          /* the memory is full: refuses commands that need some */
+    REDIS_ERROR_MISCONF,      /* the disk is full or broken: refuses writes */
+    REDIS_ERROR_NOREPLICAS,   /* too few replicas: refuses writes */
+    REDIS_ERROR_UNREPLICATED, /* our own word: too few replicas confirmed what was written */
+    REDIS_ERROR_BUSY,         /* a script runs for too long */
+    REDIS_ERROR_LOADING,      /* it has started and still reads its data */
+    REDIS_ERROR_READONLY,     /* it is a replica */
+    REDIS_ERROR_MASTERDOWN,   /* it is a replica without its primary */
+    REDIS_ERROR_CLUSTERDOWN,  /* a part of the cluster is missing */
+    REDIS_ERROR_MOVED,        /* another server of the cluster has the key */
+    REDIS_ERROR_TRYAGAIN,     /* keys are on their way to another server of the cluster */
+    REDIS_ERROR_CLIENTS,      /* too many connections */
+    REDIS_ERROR_NOAUTH,       /* it wants a password */
+    REDIS_ERROR_NOPERM,       /* the user may not do this */
+    REDIS_ERROR_WRONGTYPE,    /* the key holds something else */
+    REDIS_ERROR_NOSCRIPT,     /* it does not know the script by this digest */
     REDIS_ERROR_N
 };
 
@@ -35,7 +36,7 @@ const char *redis_error_advice(enum redis_error e);
 /* What to show a person: the words, or a sentence that says what to do about them. */
 const char *redis_error_shown(const char *words);
 
-/* Redis refuses new data until somebody makes room or repairs something. */
+/* Redis, or we for its replicas, refuse new data until somebody makes room or repairs something. */
 bool redis_error_is_full(enum redis_error e);
 /* The server as a whole cannot be used now: the connection should be made anew. */
 bool redis_error_is_unfit(enum redis_error e);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "alloc.h"
+
 bool reply_refused(const struct redisReply *r)
 {
     return r && r->type == REDIS_REPLY_ERROR;
@@ -82,4 +84,30 @@ uint64_t reply_id_ms(const struct redisReply *r)
 uint64_t reply_time_ms(const struct redisReply *r)
 {
     return reply_u64(reply_at(r, 0)) * 1000 + reply_u64(reply_at(r, 1)) / 1000;
+}
+
+struct redisReply *reply_duplicate(const struct redisReply *r)
+{
+    redisReply *copy = alloc_zeroed(1, sizeof(*copy));
+
+    copy->type = r->type;
+    copy->integer = r->integer;
+    copy->len = r->len;
+    copy->str = r->str ? alloc_copy(r->str, r->len) : NULL;
+    copy->elements = reply_count(r);
+    copy->element = alloc_zeroed(copy->elements + 1, sizeof(redisReply *));
+    for (size_t i = 0; i < copy->elements; i++)
+        copy->element[i] = reply_duplicate(r->element[i]);
+    return copy;
+}
+
+void reply_free_duplicate(struct redisReply *r)
+{
+    if (!r)
+        return;
+    for (size_t i = 0; i < r->elements; i++)
+        reply_free_duplicate(r->element[i]);
+    free(r->element);
+    free(r->str);
+    free(r);
 }

@@ -25,3 +25,7 @@ uint64_t reply_id_ms(const struct redisReply *r);   /* of an entry id, "<ms>-<se
 uint64_t reply_time_ms(const struct redisReply *r); /* of a reply to TIME, in Unix milliseconds */
 /* Copies the text with a NUL, and cuts it if it does not fit. */
 void reply_copy(const struct redisReply *r, char *out, size_t room);
+
+/* A copy that outlives the reply, to be freed with reply_free_duplicate. */
+struct redisReply *reply_duplicate(const struct redisReply *r);
+void reply_free_duplicate(struct redisReply *r); /* NULL is fine */

@@ -38,7 +38,7 @@ if is[7] == 'hash' then
   local names = {'clock', 'clock_at', 'clock_wall'}
   for _, k in ipairs({'purge', 'url', 'write'}) do
     for _, f in ipairs({'open', 'level', 'level_at', 'seq', 'booked', 'learnt', 'learnt_spent',
-      'learnt_at'}) do
+      'learnt_at', 'ahead'}) do
       names[#names + 1] = k .. ':' .. f
     end
   end

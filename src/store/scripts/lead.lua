@@ -1,9 +1,10 @@
 -- Takes or renews the lease, reads control, publishes the status.
 -- KEYS lease control status budget cancelled.
 -- ARGV owner, ttl_ms, usurp (an owner that may be replaced, or ''), status ('': none), clock,
--- wall, told, digest.
+-- wall, told, digest, frail (1: writes may be lost), waited,
+-- led_in (the history in which the owner led last, or '').
 -- Answers leading, taken over, holder, its remaining ms (-1: never expires), paused, why, names of
--- cancelled jobs, their digest.
+-- cancelled jobs, their digest, the present history, whether the lease is withheld because of it.
 -- Errors: a key of the wrong type. Never OOM.
 --
 -- PEXPIRE comes first: it renews the lease, and it is the write that lets the other commands
@@ -12,13 +13,25 @@
 -- Names of cancelled jobs stay on their list until the leader confirms that it has them, because an
 -- answer can be lost and the leader can die. It confirms the first `told` names; their digest shows
 -- that they are still the same names.
+--
+-- After a failover, a lease that was taken in the last moments may be lost, while its holder still
+-- counts on it. So who finds that the history is not the one in which the lease was last held gets
+-- it only after it has `waited` for the length of a lease in the present one.
 
 --@include shared/now.lua
+--@include shared/other_history.lua
 
-local holder, taken = redis.call('GET', KEYS[1]) or '', 0
+local holder, taken, withheld = redis.call('GET', KEYS[1]) or '', 0, 0
+local held_in = redis.pcall('HGET', KEYS[4], 'lease_history')
+if type(held_in) ~= 'string' then held_in = nil end
+local present = history()
 if holder == ARGV[1] then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
-elseif holder == '' or (ARGV[3] ~= '' and holder == ARGV[3]) then
+elseif holder ~= '' and (ARGV[3] == '' or holder ~= ARGV[3]) then
+  taken = 0
+elseif other_history(held_in or ARGV[11]) and present ~= ARGV[10] then
+  withheld = 1
+else
   redis.call('HDEL', KEYS[2], '')
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   holder, taken = ARGV[1], 1
@@ -28,6 +41,11 @@ if leading == 1 and ARGV[4] ~= '' then redis.call('SET', KEYS[3], ARGV[4], 'EX',
 if leading == 1 and taken == 0 and ARGV[5] ~= '0' then
   redis.call('HSET', KEYS[4], 'clock', ARGV[5], 'clock_at', int(now_ms()), 'clock_wall',
     ARGV[6])
+end
+if leading == 1 and ARGV[9] == '1' then
+  if held_in ~= present then redis.call('HSET', KEYS[4], 'lease_history', present) end
+elseif leading == 1 and held_in then
+  redis.call('HDEL', KEYS[4], 'lease_history')
 end
 local c = redis.call('HMGET', KEYS[2], 'paused', 'why')
 local function names(n) return redis.call('LRANGE', KEYS[5], 0, n - 1) end
@@ -40,4 +58,4 @@ if leading == 1 then
   gone = names(64)
 end
 return {leading, taken, holder, redis.call('PTTL', KEYS[1]),
-  c[1] == '1' and 1 or 0, c[2] or '', gone, digest(gone)}
+  c[1] == '1' and 1 or 0, c[2] or '', gone, digest(gone), present, withheld}

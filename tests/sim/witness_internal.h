@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ * What the witness knows, shared by its files. */
+#pragma once
+
+#include "arrivals.h"
+#include "budget.h"
+#include "map.h"
+#include "witness.h"
+
+struct target {               /* something that may be purged */
+    uint64_t hard_ns, any_ns; /* when the latest confirmed request for it started */
+    bool pushed_hard, refused;
+};
+
+struct job {
+    char *id;
+    uint64_t accepted_ns, not_before_ms, expires_ms;
+    struct target **targets, **covers; /* covers: all of its service, per target; or NULL */
+    size_t targets_count;
+    bool hard, cancelled, cancellation_told, repeats;
+    uint32_t ends, receipts, letters;
+    uint64_t added_at, ended_at; /* the commands (journal.h) that did it */
+    bool accepted;               /* a client was told so */
+    bool lost;                   /* Redis has lost it */
+    enum outcome outcome;
+    char receipt[16]; /* the state that the last one says */
+};
+
+struct account {
+    char name[72];
+    struct map targets, jobs;
+    uint64_t largest; /* targets of the job that names most of them */
+    struct arrivals windows[LEDGER_N];
+};
+
+struct witness_world {
+    const struct config *config;
+    enum witness_scope scope;
+    struct account accounts[CONFIG_ACCOUNTS_MAX];
+    uint32_t accounts_count;
+    uint64_t open;
+    struct witness_sums sums;
+    bool memory_was_short; /* then receipts may be left out */
+    bool deleted_by_hand;  /* then what leads to a job may be left over */
+};
+extern struct witness_world witness;
+
+void witness_free_job(struct job *j);

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT
+ * A failure of Redis has lost its last writes: what the witness has seen of these is undone. */
+#include <stdio.h>
+
+#include "engine.h"
+#include "witness_internal.h"
+
+static uint64_t *sum_of(enum outcome o)
+{
+    switch (o) {
+    case OUTCOME_PURGED:
+        return &witness.sums.purged;
+    case OUTCOME_EXPIRED:
+        return &witness.sums.expired;
+    case OUTCOME_DEAD:
+        return &witness.sums.dead;
+    default:
+        return &witness.sums.cancelled;
+    }
+}
+
+/* Its entry is back: it will end once more. */
+static void undo_end(struct job *j)
+{
+    (*sum_of(j->outcome))--;
+    j->ends = 0;
+    j->receipts = 0;
+    if (!j->cancelled)
+        witness.open++;
+}
+
+/* Whatever becomes of it is right, as if it were cancelled: the leader may have read it. */
+static void lose(const struct account *a, struct job *j)
+{
+    if (j->accepted && witness.config->redis_replicas)
+        engine_fail("P1: job %s of %s was accepted, and a failover has lost it", j->id, a->name);
+    if (j->ends)
+        (*sum_of(j->outcome))--;
+    else if (!j->cancelled)
+        witness.open--;
+    j->lost = j->cancelled = true;
+    j->cancellation_told = false;
+    witness.sums.lost++;
+}
+
+void witness_rolled_back(uint64_t commands)
+{
+    for (uint32_t i = 0; i < witness.accounts_count; i++) {
+        struct account *a = &witness.accounts[i];
+
+        map_each(slot, &a->jobs)
+        {
+            struct job *j = slot->value;
+
+            if (j->lost)
+                continue;
+            j->cancellation_told = false;
+            if (j->added_at > commands)
+                lose(a, j);
+            else if (j->ends && j->ended_at > commands)
+                undo_end(j);
+        }
+    }
+}
+
+static struct job *job_of(const char *account, const char *id)
+{
+    for (uint32_t i = 0; i < witness.accounts_count; i++)
+        if (strcmp(witness.accounts[i].name, account) == 0)
+            return map_get(&witness.accounts[i].jobs, span_str(id));
+    return NULL;
+}
+
+void witness_accepted(const char *account, const char *id)
+{
+    struct job *j = job_of(account, id);
+
+    if (j)
+        j->accepted = true;
+}
+
+bool witness_lost(const char *account, const char *id)
+{
+    const struct job *j = job_of(account, id);
+
+    return j && j->lost;
+}
