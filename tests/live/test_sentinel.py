@@ -314,6 +314,7 @@ def the_sentinel_that_is_listened_to_dies(w, score):
 
 def a_sentinel_that_names_a_replica_is_not_believed(w, score):
     m = w.master()
+    w.stop(f"redis{1 - m}")
     w.start_redis(1 - m, "--replicaof", "127.0.0.1", str(w.redis_ports[m]))
     fake = FakeSentinel(w.redis_ports[1 - m])
     w.stop("purgeline")
@@ -338,6 +339,7 @@ def a_sentinel_that_names_a_replica_is_not_believed(w, score):
 
 def news_end_the_connection(w, score):
     """A sentinel that still names the old master when it is asked: only its news make the daemon leave."""
+    w.stop("purgeline")
     fake = FakeSentinel(w.redis_ports[w.master()])
     w.use(fake.port)
     w.start_daemon()
