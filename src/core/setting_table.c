@@ -34,7 +34,6 @@ static const char *const hook_encodings[] = {
 #define NUMBER(min_, max_) .type = SETTING_NUMBER, .min = (min_), .max = (max_)
 #define BYTES(min_, max_) .type = SETTING_BYTES, .min = (min_), .max = (max_)
 #define CHOICE(names) .type = SETTING_CHOICE, .choices = (names), .choices_count = array_len(names)
-
 #define UNITS_MAX UINT64_C(1000000000000)
 #define MIB (UINT64_C(1) << 20)
 #define TIB (UINT64_C(1) << 40)
@@ -75,12 +74,9 @@ static const struct setting table[] = {
      .reload = SETTING_RESTART,
      NUMBER(0, CONFIG_REPLICAS_MAX),
      .fallback = "0",
-     .sentence =
-         "A job is accepted, budget reserved and a lease held only when this many replicas "
-         "of Redis\n"
-         "have it, so that a failover loses nothing. Redis waits for them for up to 1 s. 0: "
-         "a failover\n"
-         "may lose what was written in the last moments."},
+     .sentence = "A job is accepted, budget reserved and a lease held only when this many replicas "
+                 "of Redis\nhave it, so that a failover loses nothing. Redis waits for them for up "
+                 "to 1 s. 0: a failover\nmay lose what was written in the last moments."},
     {.name = "data_dir",
      GLOBAL(data_dir),
      .guarded = true,

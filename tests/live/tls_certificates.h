@@ -22,7 +22,8 @@ static inline void tls_run(struct shell *s, const char *line)
 #define TLS_NEW_KEY "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
 
 /* Makes $D/FILE.pem and $D/FILE.key, signed by $D/CA.pem, for `names` ("IP:127.0.0.1"). If days is
- * negative, it has expired. OpenSSL 3.0 cannot set the beginning, and 3.5 wants it before the end. */
+ * negative, it has expired. OpenSSL 3.0 cannot set the beginning, and 3.5 wants it before the end.
+ */
 static inline void tls_make(struct shell *s, const char *file, const char *ca, const char *names,
                             int days)
 {
