@@ -63,7 +63,7 @@ DECIDED = {
         "systemctl start redis-server": MOVES,
         "redis-cli -h new REPLICAOF old 6379": MOVES,
         "redis-cli -h new INFO replication": MOVES,
-        "redis-cli -h old FAILOVER TO new 6379": MOVES,
+        "redis-cli -h old FAILOVER TO new 6379 TIMEOUT 10000": MOVES,
         "redis-cli -h new ROLE": MOVES,
     },
     "deploy/examples/README.md": {
