@@ -130,9 +130,9 @@ class Checks:
             self.fastly.stop()
         self.fastly.start(self.tokens[-1])
 
-    def set(self, name, value):
+    def set(self, name, value, indent=r"\s*(?:- )?"):
         """Changes a setting in the configuration file."""
-        text, count = re.subn(rf"^(\s*(?:- )?{name}:) .*$", rf"\g<1> {value}", read(SETTINGS), flags=re.M)
+        text, count = re.subn(rf"^({indent}{name}:) .*$", rf"\g<1> {value}", read(SETTINGS), flags=re.M)
         if count != 1:
             raise AssertionError(f"{name} occurs {count} times in {SETTINGS}")
         write(SETTINGS, text)
@@ -175,7 +175,7 @@ class Checks:
         """The edit of the configuration that the document asks for between two commands."""
         self.set("services", f"[{{id: {SERVICE}, name: news}}]")
         self.set("api", f"https://127.0.0.1:{API_PORT}")
-        self.set("ca_file", "/etc/purgeline/ca.pem")
+        self.set("ca_file", "/etc/purgeline/ca.pem", indent="    ")  # of the account, not of redis_tls
 
     # -- the checks ----------------------------------------------------------------------------------
 
