@@ -17,6 +17,9 @@ from stage import ROOT, SERVICE, Score, Stage, free_port, skip_without, until  #
 
 MASTER = "mymaster"
 SOON_S = 20  # ten times as long as the daemon may need after Redis has a master
+# A command gives a sentinel 2 s, and the master that it names 2 s. One that waits as long as for a slow command needs
+# 30 s more.
+COMMAND_S = 30
 LEADS = "leads the account"
 JOBS = "purgeline:{main}:jobs:normal"
 SWITCHED = "Sentinel has made"
@@ -295,9 +298,23 @@ def master_and_sentinel_freeze(w, score):
     w.signal(f"sentinel{listened}", signal.SIGSTOP)
     w.signal("redis1", signal.SIGSTOP)
     after(w, score, "frozen together with a sentinel", 0, 2 * SOON_S)
+    a_command_does_not_wait_for_what_is_frozen(w, score, listened)
     w.signal(f"sentinel{listened}", signal.SIGCONT)
     w.signal("redis1", signal.SIGCONT)
     back_in_sync(w, 1)
+
+
+def a_command_does_not_wait_for_what_is_frozen(w, score, frozen_sentinel):
+    """The first sentinels in the list: a frozen one, and one with old news, that names a frozen Redis."""
+    before = w.env["PURGELINE_REDIS"]
+    fake = FakeSentinel(w.redis_ports[1])
+    w.use(w.sentinel_ports[frozen_sentinel], fake.port, *w.sentinel_ports)
+    begun = time.monotonic()
+    code, told = w.run("purgeline push --key first")
+    took = time.monotonic() - begun
+    score.ok(code == 0 and fake.asked == 1 and took < COMMAND_S,
+             f"a command finds the master in {took:.1f} s although a sentinel and a Redis before it are frozen", told)
+    w.env["PURGELINE_REDIS"] = before
 
 
 def the_sentinel_that_is_listened_to_dies(w, score):

@@ -16,7 +16,6 @@
 #include "redis_transport.h"
 
 #define CONNECT_S 3
-#define ANSWER_S 30 /* long enough for a slow script or a disk sync */
 /* An answer that keeps coming may take longer than one that does not come, but not forever. */
 #define TRICKLE_FACTOR 4
 #define WORDS_MAX 32
@@ -28,6 +27,7 @@ struct client {
     struct redis_text out;
     uint32_t answer_s;
     uint64_t pending; /* commands without a reply */
+    bool timed_out;   /* lost, because no reply came in time */
     bool replica;     /* it has refused a command because it is a replica */
     int lost;         /* 0; or -ENOTCONN: the connection has failed, see `why` */
     struct error why;
@@ -131,6 +131,7 @@ static int move_some(struct client *c, uint64_t deadline_ns)
         if (wrote + got > 0)
             return 0;
     } while (await(c->transport, wants(c), deadline_ns));
+    c->timed_out = !c->lost;
     error_set(&why, -ENOTCONN, "no answer within %u s", c->answer_s);
     return lose(c, why.text);
 }
@@ -330,14 +331,15 @@ static int select_db(struct client *c, const struct redis_address *a)
     return client_ask_words(c, (const char *const[]){"SELECT", db, NULL}, &reply);
 }
 
-int client_open_at(const struct redis_address *a, struct client **out, struct error *err)
+int client_open_at(const struct redis_address *a, uint32_t answer_s, struct client **out,
+                   struct error *err)
 {
     struct client *c = alloc_zeroed(1, sizeof(*c));
     enum redis_error refusal;
     int rc;
 
     c->reader = redis_reader_new(NULL, NULL);
-    c->answer_s = ANSWER_S;
+    c->answer_s = answer_s;
     rc = connect_client(c, a);
     if (rc == 0)
         rc = log_in(c, a);
@@ -350,9 +352,16 @@ int client_open_at(const struct redis_address *a, struct client **out, struct er
     refusal = redis_error_of(c->error.text);
     if (rc == -EIO)
         rc = refusal == REDIS_ERROR_NOAUTH ? -EACCES : -ENOTCONN;
+    else if (client_timed_out(c))
+        rc = -ETIMEDOUT;
     error_set(err, rc, "%s", redis_error_shown(c->error.text));
     client_close(c);
     return rc;
+}
+
+bool client_timed_out(const struct client *c)
+{
+    return c->timed_out;
 }
 
 void client_set_patience(struct client *c, uint32_t answer_s)

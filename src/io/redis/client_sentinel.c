@@ -8,27 +8,32 @@
 #include "redis_error.h"
 
 #define SENTINEL_ANSWER_S 2
+/* A sentinel's news may be old, and the master that it names frozen. So the other sentinels are
+ * asked before a master that is only slow gets more time. */
+#define MASTER_ANSWER_S 2
+#define SLOW_MASTER_ANSWER_S 10
 
 static int ask_role(struct client *c, const char *role, struct error *err)
 {
     struct redisReply *reply;
     int rc = client_ask_words(c, (const char *const[]){"ROLE", NULL}, &reply);
 
-    if (rc < 0)
-        return error_set(
-            err, redis_error_of(client_error(c)) == REDIS_ERROR_NOAUTH ? -EACCES : -ENOTCONN,
-            "it does not say that it is a %s: %s", role, client_error(c));
-    if (span_is(reply_text(reply_at(reply, 0)), role))
+    if (rc == 0 && span_is(reply_text(reply_at(reply, 0)), role))
         return 0;
-    return error_set(err, -ENOTCONN, "it is no %s", role);
+    if (rc == 0)
+        return error_set(err, -ENOTCONN, "it is no %s", role);
+    rc = client_timed_out(c)                                     ? -ETIMEDOUT
+         : redis_error_of(client_error(c)) == REDIS_ERROR_NOAUTH ? -EACCES
+                                                                 : -ENOTCONN;
+    return error_set(err, rc, "it does not say that it is a %s: %s", role, client_error(c));
 }
 
 /* Connects and checks that the server says of itself that it is this. */
-static int open_role(const struct redis_address *a, const char *role, struct client **out,
-                     struct error *err)
+static int open_role(const struct redis_address *a, const char *role, uint32_t answer_s,
+                     struct client **out, struct error *err)
 {
     struct client *c;
-    int rc = client_open_at(a, &c, err);
+    int rc = client_open_at(a, answer_s, &c, err);
 
     if (rc < 0)
         return rc;
@@ -47,7 +52,6 @@ static int ask_master(struct client *c, const char *master, struct redis_place *
     struct redisReply *reply;
     int rc;
 
-    client_set_patience(c, SENTINEL_ANSWER_S);
     rc = client_ask_words(c, words, &reply);
     if (rc < 0)
         return error_set(err, rc, "%s", client_error(c));
@@ -71,7 +75,7 @@ static int ask_first(const struct redis_address *a, struct redis_place *out, str
     redis_address_name(&sentinel, name, sizeof(name));
     rc = redis_address_refresh(&sentinel, &why);
     if (rc == 0)
-        rc = open_role(&sentinel, "sentinel", &c, &why);
+        rc = open_role(&sentinel, "sentinel", SENTINEL_ANSWER_S, &c, &why);
     redis_address_deinit(&sentinel);
     if (rc == 0) {
         rc = ask_master(c, a->master, out, &why);
@@ -84,46 +88,65 @@ static int ask_first(const struct redis_address *a, struct redis_place *out, str
 
 /* -- opening -- */
 
-static int open_master(struct redis_address *a, const struct redis_place *at, struct client **out,
+static int open_master(struct redis_address *a, uint32_t answer_s, struct client **out,
                        struct error *err)
 {
     struct error why;
-    int rc;
+    int rc = open_role(a, "master", answer_s, out, &why);
 
-    redis_address_set_master(a, at);
-    rc = open_role(a, "master", out, &why);
     return rc < 0 ? error_set(err, rc, "Sentinel names %s:%u as the master: %s", a->host, a->port,
                               why.text)
                   : 0;
 }
 
-/* Tries the master that each sentinel names, as the news of the first one may be old. */
-static int open_by_sentinels(struct redis_address *a, struct client **out, struct error *err)
+static bool same_place(const struct redis_address *a, const struct redis_place *b)
+{
+    return a->host && strcmp(a->host, b->host) == 0 && a->port == b->port;
+}
+
+/* Tries the master that each sentinel names, as the news of the first one may be old. -ETIMEDOUT:
+ * one of these did not answer in time. */
+static int open_by_sentinels(struct redis_address *a, uint32_t answer_s, struct client **out,
+                             struct error *err)
 {
     struct redis_place at;
     char *all = alloc_str(""), *more;
     struct error why;
-    bool named = false;
+    bool named = false, slow = false;
     int rc = -ENOTCONN;
 
-    for (uint32_t i = 0; i < a->sentinels_count; i++) {
+    for (uint32_t i = 0; i < a->sentinels_count; i++, redis_address_next_sentinel(a)) {
         if (ask_first(a, &at, &why) < 0) {
             more = alloc_printf("%s%s%s", all, *all ? "; " : "", why.text);
             free(all);
             all = more;
-        } else {
-            named = true;
-            rc = open_master(a, &at, out, err);
-            free(at.host);
-            if (rc == 0 || rc == -EACCES)
-                break;
+            continue;
         }
-        redis_address_next_sentinel(a);
+        if (!named || !same_place(a, &at)) {
+            redis_address_set_master(a, &at);
+            rc = open_master(a, answer_s, out, err);
+            slow = slow || rc == -ETIMEDOUT;
+        }
+        named = true;
+        free(at.host);
+        if (rc == 0 || rc == -EACCES)
+            break;
     }
     if (!named)
         error_set(err, rc, "none of the %u sentinels can say which server is %s: %s",
                   a->sentinels_count, a->master, all);
     free(all);
+    return rc < 0 && slow ? -ETIMEDOUT : rc;
+}
+
+static int open_master_of(struct redis_address *a, struct client **out, struct error *err)
+{
+    int rc = open_by_sentinels(a, MASTER_ANSWER_S, out, err);
+
+    if (rc == -ETIMEDOUT)
+        rc = open_by_sentinels(a, SLOW_MASTER_ANSWER_S, out, err);
+    if (rc == 0)
+        client_set_patience(*out, CLIENT_ANSWER_S);
     return rc;
 }
 
@@ -137,11 +160,11 @@ int client_open(const struct redis_address *a, struct client **out, struct error
     if (rc < 0)
         rc = -ENOTCONN;
     else if (now.master)
-        rc = open_by_sentinels(&now, out, err);
+        rc = open_master_of(&now, out, err);
     else
-        rc = client_open_at(&now, out, err);
+        rc = client_open_at(&now, CLIENT_ANSWER_S, out, err);
     redis_address_deinit(&now);
-    return rc;
+    return rc == -ETIMEDOUT ? -ENOTCONN : rc;
 }
 
 void client_ask_sentinels(const struct redis_address *a, client_sentinel_cb *cb, void *ctx)
