@@ -160,12 +160,14 @@ struct lowest {
     int64_t dip_micro;
 };
 
-/* What the lane's bursts leave for each bin of time, in millionths. */
+/* What the lane's bursts leave for each bin of time, in millionths. The floor is part of it. */
 static uint64_t left_per_bin(const struct budget *b, enum lane lane)
 {
-    u128 micro = (u128)(b->limits.units - b->limits.headroom) * b->limits.leaves[lane] * MICRO;
+    u128 micro =
+        (u128)(b->limits.units - b->limits.headroom) * b->limits.leaves[lane] * MICRO / 100;
+    u128 floor = (u128)ledger_floor(b, lane) * MICRO;
 
-    return (uint64_t)(micro / 100 / BUDGET_BINS);
+    return (uint64_t)((micro > floor ? micro - floor + BUDGET_BINS - 1 : 0) / BUDGET_BINS);
 }
 
 static void begin_lowest(const struct budget *b, enum lane lane, uint64_t first_ns,

@@ -81,7 +81,10 @@ uint64_t config_job_max_bytes(const struct config *c)
 
 uint64_t config_burst(const struct config_budget *b)
 {
-    return b->burst ? b->burst : max_u64(b->purges / 2, 1);
+    /* With what budget.c keeps of a burst for the urgent lane, so that normal can spend half. */
+    uint64_t half = b->purges / 2 + b->purges / 200;
+
+    return b->burst ? b->burst : max_u64(half, 1);
 }
 
 const struct config_account *config_account(const struct config *c, const char *name)

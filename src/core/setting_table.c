@@ -311,7 +311,7 @@ static const struct setting table[] = {
      ACCOUNT(budget.burst),
      NUMBER(0, UNITS_MAX),
      .fallback = "0",
-     .sentence = "Maximum number of units that may be spent at once; 0 = half of purges."},
+     .sentence = "Most units that go at once; 0 = half of purges and 1 in 200 for urgent ones."},
     {.name = "budget.headroom",
      ACCOUNT(budget.headroom),
      NUMBER(0, UNITS_MAX),

@@ -19,7 +19,7 @@ static struct budget_limits limits_of(uint64_t units, uint64_t window_ns)
 {
     return (struct budget_limits){.units = units,
                                   .window_ns = window_ns,
-                                  .burst = max_u64(units / 2, 1),
+                                  .burst = config_burst(&(struct config_budget){.purges = units}),
                                   .leaves = {20, 50, 75}};
 }
 
@@ -131,9 +131,9 @@ static void of_an_idle_hour_each_lane_may_send_its_part_at_once(void **state)
     struct budget_limits limits = fastly_hour();
 
     begin(h, &limits, 1);
-    assert_int_equal(budget_available(&h->b, LANE_URGENT, h->now_ns), 50000);
-    assert_in_range(budget_available(&h->b, LANE_NORMAL, h->now_ns), 49500, 50000);
-    assert_in_range(budget_available(&h->b, LANE_BULK, h->now_ns), 24500, 25000);
+    assert_int_equal(budget_available(&h->b, LANE_URGENT, h->now_ns), 50500);
+    assert_int_equal(budget_available(&h->b, LANE_NORMAL, h->now_ns), 50000); /* exactly half */
+    assert_int_equal(budget_available(&h->b, LANE_BULK, h->now_ns), 25000);
 }
 
 static void a_burst_is_paid_for_by_the_pace_until_it_has_left_the_window(void **state)
@@ -150,7 +150,7 @@ static void a_burst_is_paid_for_by_the_pace_until_it_has_left_the_window(void **
         h->now_ns += NS_PER_S;
         spend(h, budget_available(&h->b, LANE_NORMAL, h->now_ns), 0);
         assert_int_equal(budget_available(&h->b, LANE_NORMAL, h->now_ns), 0);
-        assert_in_range(pace(h, LANE_NORMAL), 13700000, 14100000);
+        assert_in_range(pace(h, LANE_NORMAL), 13600000, 14100000);
     }
     assert_in_range(budget_left(&h->b, h->now_ns), 25, 150);
     h->now_ns += 7 * NS_PER_S;
@@ -206,12 +206,12 @@ static void a_429_halves_the_burst_for_a_window_and_then_it_grows_back(void **st
 
     begin(h, &limits, 6);
     assert_true(budget_learn(&h->b, h->now_ns));
-    assert_int_equal(budget_burst(&h->b, h->now_ns), 25000);
-    assert_int_equal(budget_available(&h->b, LANE_URGENT, h->now_ns), 25000);
-    assert_int_equal(budget_burst(&h->b, h->now_ns + HOUR_NS), 25000);
-    assert_int_equal(budget_burst(&h->b, h->now_ns + HOUR_NS * 3 / 2), 37500);
-    assert_int_equal(budget_burst(&h->b, h->now_ns + 2 * HOUR_NS), 50000);
-    assert_int_equal(budget_available(&h->b, LANE_URGENT, h->now_ns + 4 * HOUR_NS), 50000);
+    assert_int_equal(budget_burst(&h->b, h->now_ns), 25250);
+    assert_int_equal(budget_available(&h->b, LANE_URGENT, h->now_ns), 25250);
+    assert_int_equal(budget_burst(&h->b, h->now_ns + HOUR_NS), 25250);
+    assert_int_equal(budget_burst(&h->b, h->now_ns + HOUR_NS * 3 / 2), 37875);
+    assert_int_equal(budget_burst(&h->b, h->now_ns + 2 * HOUR_NS), 50500);
+    assert_int_equal(budget_available(&h->b, LANE_URGENT, h->now_ns + 4 * HOUR_NS), 50500);
     for (int i = 0; i < 40; i++)
         assert_true(budget_learn(&h->b, h->now_ns));
     assert_int_equal(budget_burst(&h->b, h->now_ns), 28); /* a second's worth */
@@ -230,16 +230,16 @@ static void what_a_predecessor_learnt_ends_at_the_same_time(void **state)
     budget_init(&h->b, &limits, h->now_ns);
     assert_false(budget_learnt_age(&h->b, h->now_ns, &age_ns));
     budget_restore_learnt(&h->b, (struct budget_learnt){0});
-    assert_int_equal(budget_burst(&h->b, h->now_ns), 50000);
-    budget_restore_learnt(&h->b, (struct budget_learnt){25000, 31000, h->now_ns - HOUR_NS / 2});
+    assert_int_equal(budget_burst(&h->b, h->now_ns), 50500);
+    budget_restore_learnt(&h->b, (struct budget_learnt){25250, 31000, h->now_ns - HOUR_NS / 2});
     assert_true(budget_learnt_age(&h->b, h->now_ns, &age_ns));
     assert_int_equal(age_ns, HOUR_NS / 2);
-    assert_int_equal(budget_burst(&h->b, h->now_ns + HOUR_NS / 2), 25000);
-    assert_int_equal(budget_burst(&h->b, h->now_ns + HOUR_NS), 37500);
+    assert_int_equal(budget_burst(&h->b, h->now_ns + HOUR_NS / 2), 25250);
+    assert_int_equal(budget_burst(&h->b, h->now_ns + HOUR_NS), 37875);
     assert_false(budget_learnt_age(&h->b, h->now_ns + 3 * HOUR_NS / 2, &age_ns));
     /* what is older does not replace it */
     budget_restore_learnt(&h->b, (struct budget_learnt){1000, 1, h->now_ns - HOUR_NS});
-    assert_int_equal(budget_burst(&h->b, h->now_ns), 25000);
+    assert_int_equal(budget_burst(&h->b, h->now_ns), 25250);
 }
 
 /* The wall was reached: it says nothing about bursts. */
@@ -251,7 +251,7 @@ static void a_429_when_our_count_is_full_teaches_nothing(void **state)
     begin(h, &limits, 7);
     budget_restore_spent(&h->b, 99600, 0, h->now_ns);
     assert_false(budget_learn(&h->b, h->now_ns));
-    assert_int_equal(budget_burst(&h->b, h->now_ns), 50000);
+    assert_int_equal(budget_burst(&h->b, h->now_ns), 50500);
 }
 
 /* -- properties ------------------------------------------------------------------------------ */

