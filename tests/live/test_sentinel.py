@@ -290,8 +290,7 @@ def a_frozen_master_is_not_believed_when_it_wakes(w, score):
 
 
 def master_and_sentinel_freeze(w, score):
-    """The sentinel that the daemon listens to freezes, and then the master: no news come, and no connection breaks.
-    The sentinel is asked again every 10 s."""
+    """A sentinel freezes, and then the master: no connection breaks, and the news come from the other sentinels."""
     until("a sentinel is listened to", lambda: w.sentinel_listened_to() is not None)
     listened = w.sentinel_listened_to()
     w.queue(20)
@@ -366,6 +365,22 @@ def news_end_the_connection(w, score):
     w.await_said(f"{SWITCHED} 127.0.0.1:{w.dead_port} the master")
     w.purge_one()
     score.ok(True, "news of a failover end the connection to the old master at once")
+    w.stop("purgeline")
+
+
+def all_sentinels_are_listened_to(w, score):
+    """The first sentinel answers, but has no news. It names the old master also when it is asked again."""
+    m = w.master()
+    silent, other = FakeSentinel(w.redis_ports[m]), FakeSentinel(w.redis_ports[m])
+    w.use(silent.port, other.port)
+    w.start_daemon()
+    until("the daemon listens to both", lambda: silent.listening and other.listening)
+    asked = silent.asked
+    other.publish(f"{MASTER} 127.0.0.1 {other.named} 127.0.0.1 {w.dead_port}")
+    w.await_said(f"{SWITCHED} 127.0.0.1:{w.dead_port} the master")
+    until("the other sentinel is asked", lambda: other.asked)
+    score.ok(silent.asked == asked, "news of any sentinel are heard, and it is asked first then")
+    w.purge_one()
     w.stop("purgeline")
 
 
@@ -463,7 +478,7 @@ def main():
 STORIES = [sentinels_are_asked_in_turn, the_master_is_killed, an_operator_fails_over,
            a_frozen_master_is_not_believed_when_it_wakes, master_and_sentinel_freeze,
            the_sentinel_that_is_listened_to_dies, a_sentinel_that_names_a_replica_is_not_believed,
-           news_end_the_connection, a_master_without_its_replica_refuses_jobs,
+           news_end_the_connection, all_sentinels_are_listened_to, a_master_without_its_replica_refuses_jobs,
            sentinels_may_want_a_password, a_new_password_needs_no_restart]
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@
 
 /* How long one sentinel has to accept the connection and to answer. */
 #define ANSWER_NS (3 * NS_PER_S / 2)
-/* How often the sentinel that is listened to is asked again. It may be frozen: then its kernel
- * keeps the connection open, and a failover would not be heard. */
+/* How often the sentinel that has answered is asked again. News may be lost while the others are
+ * connected to, and it may be frozen: then its kernel keeps the connection open. */
 #define RENEW_NS (10 * NS_PER_S)
 #define RETRY_NS NS_PER_S
 
@@ -21,6 +21,7 @@
 struct link {
     struct redis_sentinel *s;
     struct redis *redis;
+    bool dropped;
     char name[300];
 };
 
@@ -32,6 +33,7 @@ struct redis_sentinel {
     void *ctx;
     struct link *asking;    /* has not answered yet */
     struct link *listening; /* has answered */
+    struct link **all; /* to each of the sentinels, only for news; NULL until one has answered */
     struct redis_place now; /* the master that was named last; host NULL: none */
     struct timer *timer;    /* ends the question, or begins the next one */
     uint32_t tried;         /* sentinels asked in this round */
@@ -55,6 +57,7 @@ static void finish_if_closed(struct redis_sentinel *s)
     timer_close(s->timer);
     redis_address_deinit(&s->address);
     free(s->now.host);
+    free(s->all);
     free(s);
     closed(ctx);
 }
@@ -69,9 +72,16 @@ static void on_link_closed(void *ctx)
     finish_if_closed(s);
 }
 
-static bool is_in_use(const struct link *k)
+static struct link *new_link(struct redis_sentinel *s, const struct redis_address *sentinel,
+                             redis_up_cb *up, redis_down_cb *down)
 {
-    return k == k->s->asking || k == k->s->listening;
+    struct link *k = alloc_zeroed(1, sizeof(*k));
+
+    redis_address_name(sentinel, k->name, sizeof(k->name));
+    k->s = s;
+    k->redis = redis_new(s->loop, sentinel, up, down, k);
+    s->links++;
+    return k;
 }
 
 static void drop(struct link **at)
@@ -79,8 +89,10 @@ static void drop(struct link **at)
     struct link *k = *at;
 
     *at = NULL;
-    if (k)
-        redis_close(k->redis, on_link_closed, k);
+    if (!k)
+        return;
+    k->dropped = true;
+    redis_close(k->redis, on_link_closed, k);
 }
 
 /* -- asking -- */
@@ -132,6 +144,67 @@ static const char *wrong_with(const struct redisReply *reply)
                                   : "its answer makes no sense";
 }
 
+/* -- news -- */
+
+/* Begins the next question with this sentinel. */
+static void ask_first(struct redis_sentinel *s, const char *name)
+{
+    for (uint32_t i = 0; i < s->address.sentinels_count; i++) {
+        struct redis_address first;
+        char its_name[300];
+
+        redis_address_first_sentinel(&s->address, &first);
+        redis_address_name(&first, its_name, sizeof(its_name));
+        redis_address_deinit(&first);
+        if (strcmp(its_name, name) == 0)
+            return;
+        redis_address_next_sentinel(&s->address);
+    }
+}
+
+static void on_news(void *ctx, const struct span *text)
+{
+    struct link *k = ctx;
+    struct redis_sentinel *s = k->s;
+    struct redis_place fresh;
+
+    if (!text || k->dropped || !redis_sentinel_switched(*text, s->address.master, &fresh))
+        return;
+    if (!s->asking)
+        ask_first(s, k->name);
+    take_master(s, fresh);
+}
+
+static void on_listener_up(void *ctx)
+{
+    struct link *k = ctx;
+
+    redis_subscribe(k->redis, SPAN("+switch-master"), on_news, k);
+}
+
+static void on_listener_down(void *ctx, const char *why)
+{
+    (void)ctx; /* it connects again, and the others are listened to meanwhile */
+    (void)why;
+}
+
+static void listen_to_all(struct redis_sentinel *s)
+{
+    struct redis_address sentinel;
+
+    if (s->all)
+        return;
+    s->all = alloc_zeroed(s->address.sentinels_count, sizeof(struct link *));
+    for (uint32_t i = 0; i < s->address.sentinels_count; i++) {
+        redis_address_first_sentinel(&s->address, &sentinel);
+        s->all[i] = new_link(s, &sentinel, on_listener_up, on_listener_down);
+        redis_address_deinit(&sentinel);
+        redis_address_next_sentinel(&s->address);
+    }
+}
+
+/* -- questions and answers -- */
+
 static void on_answer(void *ctx, struct redisReply *reply)
 {
     struct link *k = ctx;
@@ -149,17 +222,8 @@ static void on_answer(void *ctx, struct redisReply *reply)
     s->listening = k;
     s->asking = NULL;
     timer_start_at(s->timer, clock_mono_ns() + RENEW_NS);
+    listen_to_all(s);
     take_master(s, fresh);
-}
-
-static void on_news(void *ctx, const struct span *text)
-{
-    struct link *k = ctx;
-    struct redis_sentinel *s = k->s;
-    struct redis_place fresh;
-
-    if (text && is_in_use(k) && redis_sentinel_switched(*text, s->address.master, &fresh))
-        take_master(s, fresh);
 }
 
 static void on_link_up(void *ctx)
@@ -190,16 +254,11 @@ static void on_link_down(void *ctx, const char *why)
 
 static void ask_next(struct redis_sentinel *s)
 {
-    struct link *k = alloc_zeroed(1, sizeof(*k));
-    struct redis_address a;
+    struct redis_address sentinel;
 
-    redis_address_first_sentinel(&s->address, &a);
-    redis_address_name(&a, k->name, sizeof(k->name));
-    k->s = s;
-    k->redis = redis_new(s->loop, &a, on_link_up, on_link_down, k);
-    redis_address_deinit(&a);
-    s->asking = k;
-    s->links++;
+    redis_address_first_sentinel(&s->address, &sentinel);
+    s->asking = new_link(s, &sentinel, on_link_up, on_link_down);
+    redis_address_deinit(&sentinel);
     s->tried++;
     timer_start_at(s->timer, clock_mono_ns() + ANSWER_NS);
 }
@@ -256,6 +315,8 @@ void redis_sentinel_close(struct redis_sentinel *s, loop_cb *closed, void *ctx)
     s->closed_ctx = ctx;
     drop(&s->asking);
     drop(&s->listening);
+    for (uint32_t i = 0; s->all && i < s->address.sentinels_count; i++)
+        drop(&s->all[i]);
     timer_start_at(s->timer, 0);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Asks the sentinels of a Redis which server is the master, and listens to one of them for a
+ * Asks the sentinels of a Redis which server is the master, and listens to all of them for a
  * change. The protocol: https://redis.io/docs/latest/develop/reference/sentinel-clients/ */
 #pragma once
 
@@ -18,8 +18,9 @@ struct redis_sentinel *redis_sentinel_new(struct loop *l, const struct redis_add
                                           redis_sentinel_master_cb *master,
                                           redis_sentinel_failed_cb *failed, void *ctx);
 /* Asks the sentinels in turn, beginning with the one that has answered last. Then `master` or
- * `failed` is called, never before this function has returned. The sentinel that has answered is
- * listened to until the next question. If it is lost, the others are asked without being told. */
+ * `failed` is called, never before this function has returned. From the first answer on, all
+ * sentinels are listened to: one of them may be frozen, or cut off together with the master. If the
+ * one that has answered is lost, the others are asked without being told. */
 void redis_sentinel_ask(struct redis_sentinel *s);
 /* To be called when the server that was named cannot be used: begins the next question with another
  * sentinel. */
