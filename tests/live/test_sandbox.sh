@@ -92,9 +92,10 @@ is "$(sandbox status >/dev/null; echo $?)" 0 "status tells that it runs"
 is "$(wc -l <"$SANDBOX_LOG")" 0 "starting leaves no line in the log"
 
 other=$(mktemp -d)
-"$root/deploy/sandbox/sandbox" up --dir "$other" >/dev/null
-is "$? $("$root/deploy/sandbox/sandbox" down --dir "$other"; echo $?)" "0 0" \
-    "two sandboxes run side by side"
+"$root/deploy/sandbox/sandbox" up --dir "$other" --api-address 127.0.0.2 >/dev/null
+is "$? $(grep -o '^SANDBOX_API=.https://[0-9.]*' "$other/env")" "0 SANDBOX_API='https://127.0.0.2" \
+    "--api-address: its API has another address, and a certificate for it"
+is "$("$root/deploy/sandbox/sandbox" down --dir "$other"; echo $?)" 0 "two sandboxes run side by side"
 rm -rf "$other"
 
 # TLS and protocols --------------------------------------------------------------------------------
