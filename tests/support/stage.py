@@ -59,7 +59,7 @@ class Stage:
         os.mkdir(self.bin)
         os.symlink(PURGELINE, self.path("bin/purgeline"))
         self.children = {}
-        self.sandboxes = []
+        self.on = []  # words before the command that starts the sandbox
         self.env = {name: value for name, value in os.environ.items()
                     if not name.startswith(("PURGELINE_", "FASTLY_", "XDG_")) and "proxy" not in name.lower()}
         self.env.update(HOME=self.dir, PATH=f"{self.bin}:{os.environ['PATH']}:/usr/sbin:/sbin", LC_ALL="C.UTF-8")
@@ -109,8 +109,8 @@ class Stage:
         return done.returncode, done.stdout.decode(errors="replace")
 
     def sandbox(self, command, *words):
-        return subprocess.run([f"{ROOT}/deploy/sandbox/sandbox", command, "--dir", self.path("sandbox"), *words],
-                              check=True, stdout=subprocess.PIPE, env=self.env).stdout.decode()
+        return subprocess.run([*self.on, f"{ROOT}/deploy/sandbox/sandbox", command, "--dir", self.path("sandbox"),
+                               *words], check=True, stdout=subprocess.PIPE, env=self.env).stdout.decode()
 
     def fastly(self, *options):
         """Starts the sandbox. Its addresses are in the environment of all processes that are started later."""
