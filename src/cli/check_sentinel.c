@@ -22,8 +22,10 @@ static void on_sentinel(void *ctx, const struct redis_place *master, const char 
     char *name;
 
     if (!master) {
-        check_say(&s->report, CHECK_WARN, "start it, or take it out of 'redis'", "sentinel %s",
-                  why);
+        check_say(&s->report, CHECK_WARN,
+                  strstr(why, ": TLS: ") ? "correct its certificate, or redis_tls"
+                                         : "start it, or take it out of 'redis'",
+                  "sentinel %s", why);
         return;
     }
     name = alloc_printf("%s:%u", master->host, master->port);
@@ -49,7 +51,7 @@ void check_sentinels(const struct redis_address *a, check_cb *cb, void *ctx)
         check_say(&s.report, CHECK_OK, "", "%u of %u sentinels answer; master of %s is %s",
                   s.answered, a->sentinels_count, a->master, s.named);
     else
-        check_say(&s.report, CHECK_FAIL, "start them, or correct 'redis' in the configuration",
+        check_say(&s.report, CHECK_FAIL, "start them, or correct the configuration",
                   "none of the %u sentinels can say which server is %s", a->sentinels_count,
                   a->master);
     free(s.named);

@@ -24,7 +24,7 @@ LEADS = "leads the account"
 JOBS = "purgeline:{main}:jobs:normal"
 SWITCHED = "Sentinel has made"
 
-SENTINEL_CONF = """port {port}
+SENTINEL_CONF = """{options}
 bind 127.0.0.1
 dir {dir}
 sentinel monitor {master} 127.0.0.1 {redis} 2
@@ -84,8 +84,13 @@ class FakeSentinel:
 
 
 class World(Stage):
+    scheme = "redis+sentinel"
+
     def __init__(self):
         super().__init__()
+        self.tls = {}  # options of Redis and its sentinels that need TLS
+        self.tls_of_cli = []
+        self.prepare()
         self.fastly()
         self.env.update(FASTLY_API_TOKEN="right-token", FASTLY_SERVICE_ID=SERVICE, PURGELINE_LISTEN="",
                         PURGELINE_SENDERS="1")
@@ -101,15 +106,19 @@ class World(Stage):
         until("the sentinels know each other and the replica", self.sentinels_are_ready)
         self.use(self.dead_port, *self.sentinel_ports)
 
+    def prepare(self):
+        """Called before anything is started."""
+
     def use(self, *ports):
         hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
-        self.env["PURGELINE_REDIS"] = f"redis+sentinel://{hosts}/{MASTER}"
+        self.env["PURGELINE_REDIS"] = f"{self.scheme}://{hosts}/{MASTER}"
 
     # -- Redis and its sentinels --
 
     def start_redis(self, n, *more):
         os.makedirs(self.path(f"redis{n}"), exist_ok=True)
-        self.start(f"redis{n}", "redis-server", "--port", str(self.redis_ports[n]), "--bind", "127.0.0.1", "--dir",
+        options = [word for name, value in self.listening(self.redis_ports[n]).items() for word in (f"--{name}", value)]
+        self.start(f"redis{n}", "redis-server", *options, "--bind", "127.0.0.1", "--dir",
                    self.path(f"redis{n}"), "--appendonly", "yes", "--save", "", "--repl-diskless-sync-delay", "0",
                    "--maxmemory-policy", "noeviction", *more)
         until("Redis answers", lambda: self.redis(n, "PING") == "PONG")
@@ -117,13 +126,18 @@ class World(Stage):
     def start_sentinel(self, n):
         port = self.sentinel_ports[n]
         path = self.write(f"sentinel{n}/sentinel.conf", SENTINEL_CONF.format(
-            port=port, dir=self.path(f"sentinel{n}"), master=MASTER, redis=self.redis_ports[0]))
+            options="\n".join(f"{name} {value}" for name, value in self.listening(port).items()),
+            dir=self.path(f"sentinel{n}"), master=MASTER, redis=self.redis_ports[0]))
         self.start(f"sentinel{n}", "redis-server", path, "--sentinel")
         until("the sentinel answers", lambda: self.cli(port, "PING") == "PONG")
 
+    def listening(self, port):
+        """Options of a server that listens on this port."""
+        return {"port": "0", "tls-port": str(port), **self.tls} if self.tls else {"port": str(port)}
+
     def cli(self, port, *words):
         try:
-            done = subprocess.run(["redis-cli", "-p", str(port), *map(str, words)], stdin=subprocess.DEVNULL,
+            done = subprocess.run(["redis-cli", *self.tls_of_cli, "-p", str(port), *map(str, words)], stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.env, timeout=3)
         except subprocess.TimeoutExpired:
             return "(frozen)"

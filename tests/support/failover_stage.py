@@ -191,6 +191,9 @@ class FailoverStage(Stage):
                 return n
         return None
 
+    def await_master(self):
+        return until("there is a master", lambda: [n for n in (self.master(),) if n is not None])[0]
+
     def in_sync(self):
         named = self.named_masters()
         if named[0] is None or named.count(named[0]) != 3 or self.connected_replicas(named[0]) != 2:
