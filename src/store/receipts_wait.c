@@ -16,13 +16,15 @@
 
 /* This order makes certain that no end is missed: first subscribe, then look up the receipts of all
  * jobs, then follow the messages. After a lost connection it starts again with the first step. If
- * Redis does not permit SUBSCRIBE, receipts are looked up again and again instead; a job that ends
- * without a receipt is then not seen to end. */
+ * Redis does not permit SUBSCRIBE, or a proxy in front of it closes the connection because of it,
+ * receipts are looked up again and again instead; a job that ends without a receipt is then not
+ * seen to end. */
 
 #define LOOKUP_MAX 256 /* receipts in one command */
 #define AWAY_MAX_NS (60 * NS_PER_S)
 #define DEAF_MAX_NS (600 * NS_PER_S) /* a limit, because ends may be missed without messages */
 #define AGAIN_NS (NS_PER_S / 2)
+#define HANG_UPS_MAX 3 /* in a row: a restarted Redis, for example, closes the connection once */
 
 struct awaited {
     enum lane lane;
@@ -42,7 +44,8 @@ struct waiting {
     struct receipts_wait *r;
     struct client *listener, *asker;
     uint64_t deadline_ns;
-    bool deaf; /* SUBSCRIBE is refused */
+    bool deaf;    /* SUBSCRIBE is refused */
+    int hang_ups; /* how often it has ended its connection while the other one went on */
     receipts_wait_deaf_cb *told;
     receipts_wait_cb *cb;
     void *ctx;
@@ -251,9 +254,23 @@ static int poll_receipts(struct waiting *w)
     return rc;
 }
 
-static int follow(struct waiting *w)
+/* -EIO if SUBSCRIBE has been refused, in words or by the end of the connection. */
+static int begin_listening(struct waiting *w)
 {
     int rc = subscribe(w);
+
+    if (rc == 0)
+        w->hang_ups = 0;
+    if (rc != -ENOTCONN || sweep(w) < 0)
+        return rc;
+    if (!w->r->open)
+        return 0;
+    return ++w->hang_ups < HANG_UPS_MAX ? -ENOTCONN : -EIO;
+}
+
+static int follow(struct waiting *w)
+{
+    int rc = begin_listening(w);
 
     if (rc == -EIO) { /* a refusal does not go away */
         if (!w->deaf && w->told)
