@@ -414,6 +414,28 @@ def always(b):
         b.now, b.prefix, b.world.appendfsync = before, "", "everysec"
 
 
+def replicas(b):
+    """The cost of losing nothing in a failover. Redis has a replica in both cases, so what differs is the waiting for
+    it: that of a producer for its answer, and that of the dispatcher for its reservations."""
+    before, b.now, b.world.replicated = b.now, {}, True
+    per_s = {}
+    try:
+        for count in 0, 1:
+            b.prefix, b.world.redis_replicas = f"replicas_{count}_", count
+            enqueue(b)
+            latency(b)
+            b.world.start_redis()
+            b.world.load("--lane", "normal", "--kind", "key", "--count", b.size.keys)
+            keys_per_s = b.size.keys / b.world.timed("empty", b.size.keys, receipts="none")["seconds"]
+            b.record("keys_per_s", keys_per_s)
+            per_s[count] = {"enqueue": b.now["enqueue_per_s"], "keys": keys_per_s}
+        for what, with_one in per_s[1].items():
+            b.record(f"{what}_ratio", with_one / per_s[0][what])
+    finally:
+        b.world.stop_redis()
+        b.now, b.prefix, b.world.redis_replicas, b.world.replicated = before, "", 0, False
+
+
 # -- limits --------------------------------------------------------------------------------------
 
 def limits(b):

@@ -124,6 +124,20 @@ always_wait_p99_ms |   p99, ms | 2 |
 always_enqueue_per_s | purgeline, POST /v1/purge, requests/s | 0 |
 always_enqueue_p99_ms |   p99, ms | 1 |
 
+| Redis with a replica, on the same core: what redis_replicas: 1 costs
+replicas_0_enqueue_per_s | redis_replicas: 0, POST /v1/purge, requests/s | 0 |
+replicas_0_enqueue_p99_ms |   p99, ms | 1 |
+replicas_0_wait_p50_ms |   urgent URL, push to wire, idle otherwise: p50, ms | 2 |
+replicas_0_wait_p99_ms |   p99, ms | 2 |
+replicas_0_keys_per_s |   one key per job, receipts: none, keys/s | 0 |
+replicas_1_enqueue_per_s | redis_replicas: 1, POST /v1/purge, requests/s | 0 |
+replicas_1_enqueue_ratio |   of that without | 2 |
+replicas_1_enqueue_p99_ms |   p99, ms | 1 |
+replicas_1_wait_p50_ms |   urgent URL, push to wire, idle otherwise: p50, ms | 2 |
+replicas_1_wait_p99_ms |   p99, ms | 2 |
+replicas_1_keys_per_s |   one key per job, receipts: none, keys/s | 0 |
+replicas_1_keys_ratio |   of that without | 2 |
+
 | Cost as work grows: what one more job of one key takes, receipts: none
 {growth}
 | The whole job elsewhere: Redis to one request per purge

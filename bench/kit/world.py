@@ -173,8 +173,10 @@ class World:
         self.dir = tempfile.mkdtemp(prefix="purgeline-bench.")
         self.servers = []
         self.redis_path = os.path.join(self.dir, "redis.sock")
-        self.redis_server = None
+        self.redis_server = self.replica = None
         self.appendfsync = "everysec"
+        self.replicated = False  # whether Redis gets a replica
+        self.redis_replicas = 0  # the setting
         self.redis = None
         self.ports_taken = set()
         self.make_certificate()
@@ -289,9 +291,24 @@ class World:
             except (OSError, Failed):
                 return False
         until(answers, "Redis", self.redis_server)
+        self.replica = self.start_replica(*options) if self.replicated else None
+
+    def start_replica(self, *options):
+        folder = self.path("replica")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.mkdir(folder)
+        self.redis.ask("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+        replica = Server(self, "replica", 1, [
+            "redis-server", "--bind", "127.0.0.1", "--port", str(self.free_port()), "--dir", folder,
+            "--replicaof", "127.0.0.1", str(self.redis_port), "--appendonly", "yes", "--save", "",
+            "--appendfsync", self.appendfsync, "--auto-aof-rewrite-percentage", "0", *options])
+        until(lambda: b"state=online" in self.redis.ask("INFO", "replication"), "the replica", replica)
+        return replica
 
     def stop_redis(self):
         if self.redis_server:
+            if self.replica:
+                self.replica.stop(signal.SIGKILL)
             self.redis_server.stop(signal.SIGKILL)  # it need not save anything
             if os.path.exists(self.redis_path):
                 os.unlink(self.redis_path)
@@ -310,6 +327,7 @@ class World:
         path = self.path("purgeline.yaml")
         with open(path, "w") as f:
             f.write(f"""redis: unix://{self.redis_path}
+redis_replicas: {self.redis_replicas}
 data_dir: {self.dir}
 senders: {senders}
 window: {window}
