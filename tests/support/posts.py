@@ -12,7 +12,7 @@ import threading
 import time
 
 KEYS = 200
-CLOCK_SLACK_S = 0.005  # nginx and Redis read the clock once per turn of their loops
+CLOCK_SLACK_S = 0.005  # times are rounded to milliseconds
 PATIENCE_S = 10  # longer than an answer may take while Redis waits for its replicas
 
 Job = collections.namedtuple("Job", "id key sent answered to")
@@ -160,7 +160,7 @@ def purges_by_key(requests):
     for r in requests:
         if r["status"] == 200 and r["purged"]:
             for key in r.get("keys", []):
-                purges[key].append(r["begin"])
+                purges[key].append(r["t"])  # "begin" may be too early when nginx was busy
     for times in purges.values():
         times.sort()
     return purges
@@ -173,7 +173,7 @@ def receipts_of(redis, jobs):
 
 
 def is_purged(job, receipt, purges):
-    """Whether the receipt is true: a request for the key began after the push and before the receipt."""
+    """Whether the receipt is true: a request for the key arrived after the push and before the receipt."""
     times = purges[job.key]
     at = bisect.bisect_left(times, job.sent - CLOCK_SLACK_S)
     return receipt["state"] == "purged" and at < len(times) and times[at] <= receipt["at"] / 1000 + CLOCK_SLACK_S
