@@ -47,7 +47,8 @@
  *
  * Time. purgeline_open and the first call after a loss resolve the name (as long as the resolver
  * takes) and then take at most 3 s to connect to each of its addresses. No call waits more than
- * 30 s for Redis to send something, nor more than 120 s for one answer. */
+ * 30 s for Redis to send something, nor more than 120 s for one answer. With a Cluster, a call may
+ * also wait up to 30 s while the account's keys are moved to another node. */
 #pragma once
 
 #include <stddef.h>
@@ -105,14 +106,14 @@ struct purgeline_job {
 struct purgeline;
 
 /* Connects to Redis: redis://[user:password@]host[:port][/db], the same with rediss:// for
- * TLS, unix:///path[?db=N], or redis+sentinel://host:port,host:port/master[/db]; user and
- * password are percent-encoded. TLS files and the login may also come from the environment:
- * PURGELINE_REDIS_TLS_CA_FILE, _CERT_FILE, _KEY_FILE, PURGELINE_REDIS_AUTH_USER, _PASSWORD_FILE,
- * _PASSWORD_ENV. `account` is the name of an account in the dispatcher's configuration:
- * [a-z0-9_-]{1,64}, usually "main". Returns PURGELINE_OK and a handle to be closed with
- * purgeline_close. Otherwise returns PURGELINE_INVALID (URL or account), PURGELINE_LOST or
- * PURGELINE_DENIED, writes a message without the password to `why` (which may be NULL with room 0),
- * and leaves *out unchanged. */
+ * TLS, unix:///path[?db=N], redis+sentinel://host:port,host:port/master[/db], or
+ * redis+cluster://host:port,host:port; user and password are percent-encoded. TLS files and the
+ * login may also come from the environment: PURGELINE_REDIS_TLS_CA_FILE, _CERT_FILE, _KEY_FILE,
+ * PURGELINE_REDIS_AUTH_USER, _PASSWORD_FILE, _PASSWORD_ENV. `account` is the name of an account in
+ * the dispatcher's configuration: [a-z0-9_-]{1,64}, usually "main". Returns PURGELINE_OK and a
+ * handle to be closed with purgeline_close. Otherwise returns PURGELINE_INVALID (URL or account),
+ * PURGELINE_LOST or PURGELINE_DENIED, writes a message without the password to `why` (which may be
+ * NULL with room 0), and leaves *out unchanged. */
 PURGELINE_API enum purgeline_code purgeline_open(const char *redis_url, const char *account,
                                                  struct purgeline **out, char *why,
                                                  size_t why_room);

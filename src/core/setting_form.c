@@ -148,6 +148,7 @@ static bool redis_ok(const char *text)
 {
     return strcmp(text, "embedded") == 0 || starts(text, "redis://") || starts(text, "rediss://") ||
            starts(text, "redis+sentinel://") || starts(text, "rediss+sentinel://") ||
+           starts(text, "redis+cluster://") || starts(text, "rediss+cluster://") ||
            starts(text, "unix:///");
 }
 
@@ -253,10 +254,11 @@ static const struct {
 } words[] = {
     [SETTING_FORM_ANY] = {"text", NULL},
     [SETTING_FORM_LINES] = {"text", NULL},
-    [SETTING_FORM_REDIS] = {"embedded, redis://[user:password@]host:port/db, rediss://..., "
-                            "redis+sentinel://host:port,host:port/master or "
-                            "unix:///path",
-                            NULL},
+    [SETTING_FORM_REDIS] =
+        {"embedded, redis://[user:password@]host:port/db, rediss://..., "
+         "redis+sentinel://host:port,host:port/master, redis+cluster://host:port,host:port or "
+         "unix:///path",
+         NULL},
     [SETTING_FORM_LISTEN] = {"addresses like 127.0.0.1:8126, [::1]:8126 or unix:/path, "
                              "comma-separated or as a list",
                              NULL},

@@ -266,7 +266,7 @@ static void push_line(struct bulk *b, struct line *l, struct span text)
         else
             error_set(&err, -ENOENT, "account: missing or not known");
     }
-    if (status == 0 && !submit_is_up(e->in->submit)) {
+    if (status == 0 && !submit_is_up(e->in->submit, a->name)) {
         status = 503;
         error_set(&err, -ENOTCONN, "Redis is away");
     }

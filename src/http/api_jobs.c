@@ -33,7 +33,9 @@ static void end_subject(struct request *e)
 
 static struct redis *redis_of(const struct request *e)
 {
-    return submit_redis(e->in->submit);
+    const struct subject *s = e->state;
+
+    return submit_redis(e->in->submit, s->account->name);
 }
 
 /* Counts against the rate limit, because looking up a job costs Redis as much as a push. */

@@ -297,7 +297,7 @@ bool api_admit(struct request *e, const struct config_account *a, struct jobform
         request_refuse_later(e, status, retry_ms, err.text);
         return false;
     }
-    if (!submit_is_up(e->in->submit)) {
+    if (!submit_is_up(e->in->submit, a->name)) {
         request_refuse(e, 503, "Redis is away");
         return false;
     }

@@ -474,6 +474,13 @@ static void on_redis_up(void *ctx)
         (void)overview_cache_of(in->overviews, &in->config->accounts[i], clock_mono_ns());
 }
 
+static struct redis *connection_of(void *ctx, const char *account)
+{
+    struct http_server *in = ctx;
+
+    return submit_redis(in->submit, account);
+}
+
 static void on_room(void *ctx)
 {
     api_bulk_room(ctx);
@@ -527,7 +534,9 @@ struct http_server *http_server_new(const struct http_server_options *o, struct 
     in->mailbox = mailbox_new(in->loop, on_letters, in);
     in->dispatch_inbox = mailbox_new(o->loop, on_dispatch_letters, in);
     in->submit = submit_new(in->loop, o->redis, on_redis_up, in);
-    in->overviews = overview_cache_new(o->config, submit_redis(in->submit));
+    for (uint32_t i = 0; i < o->config->accounts_count; i++)
+        submit_serve(in->submit, o->config->accounts[i].name);
+    in->overviews = overview_cache_new(o->config, connection_of, in);
     in->waiters = job_watch_new(in->loop, o->redis, o->config, in->submit);
     in->auth = auth_new(o->config);
     in->audit = audit_new(in->loop);

@@ -121,7 +121,7 @@ static void on_task_withdrawn(struct request *e, int status, const char *why)
 
 static const char *why_not(const struct http_server *in, enum task_kind kind)
 {
-    if (!submit_is_up(in->submit))
+    if (!submit_is_up(in->submit, NULL))
         return "Redis is away";
     if (!task_has_room(in) || (kind == TASK_PLAN && in->plans >= PLANS_MAX))
         return "too many requests of this kind are in progress";

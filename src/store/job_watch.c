@@ -158,8 +158,8 @@ static void look_up(struct job *j)
     k->waiters = j->waiters;
     k->name_bytes = j->name_bytes;
     memcpy(k->name, j->name, j->name_bytes);
-    jobplace_find(submit_redis(j->waiters->submit), j->account, j->name + strlen(j->account) + 1,
-                  on_looked, k);
+    jobplace_find(submit_redis(j->waiters->submit, j->account), j->account,
+                  j->name + strlen(j->account) + 1, on_looked, k);
 }
 
 enum job_missing { JOB_LEAVE_IT, JOB_MAKE_IT };

@@ -34,7 +34,8 @@ struct asker { /* a caller that waits for all accounts */
 };
 
 struct overview_cache {
-    struct redis *redis;
+    overview_cache_redis_cb *redis_of;
+    void *ctx;
     struct entry *entries;
     uint32_t count;
     struct list askers; /* waiting for the refresh under way */
@@ -43,11 +44,13 @@ struct overview_cache {
     uint64_t asked_ns;  /* when the last refresh began; NEVER: there was none */
 };
 
-struct overview_cache *overview_cache_new(const struct config *c, struct redis *r)
+struct overview_cache *overview_cache_new(const struct config *c, overview_cache_redis_cb *redis_of,
+                                          void *ctx)
 {
     struct overview_cache *s = alloc_zeroed(1, sizeof(*s));
 
-    s->redis = r;
+    s->redis_of = redis_of;
+    s->ctx = ctx;
     s->asked_ns = NEVER;
     list_init(&s->askers);
     s->count = c->accounts_count; /* the same in every configuration: see config_change_possible */
@@ -192,6 +195,11 @@ enum purpose {
     TO_REFRESH,
 };
 
+static struct redis *redis_of(const struct entry *e)
+{
+    return e->overviews->redis_of(e->overviews->ctx, e->account);
+}
+
 static void ask(struct entry *e, enum purpose purpose)
 {
     static const char *const what[] = {"jobs:urgent", "jobs:normal", "jobs:bulk",
@@ -209,7 +217,7 @@ static void ask(struct entry *e, enum purpose purpose)
         keys[i] = redis_key(e->account, what[i]);
         argv[3 + i] = span_str(keys[i]);
     }
-    redis_command(e->overviews->redis, array_len(argv), argv, on_look, q);
+    redis_command(redis_of(e), array_len(argv), argv, on_look, q);
     for (size_t i = 0; i < array_len(what); i++)
         free(keys[i]);
 }
@@ -237,7 +245,7 @@ overview_cache_of(struct overview_cache *s, const struct config_account *a, uint
 {
     struct entry *e = entry_of(s, a);
 
-    if (!e->asked && is_stale(e, now_ns) && redis_is_up(s->redis))
+    if (!e->asked && is_stale(e, now_ns) && redis_is_up(redis_of(e)))
         ask(e, FOR_LATER);
     return &e->now;
 }
@@ -253,7 +261,9 @@ void overview_cache_refresh(struct overview_cache *s, overview_cache_cb *done, v
     uint64_t now_ns = clock_mono_ns();
     struct asker *a;
 
-    if (!redis_is_up(s->redis)) {
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (redis_is_up(redis_of(&s->entries[i])))
+            continue;
         done(ctx, false);
         return;
     }

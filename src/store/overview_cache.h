@@ -23,8 +23,11 @@ struct overview_cache_account {
     bool held;         /* nothing is sent: throttled, an outage, or the token is refused */
 };
 
-struct overview_cache *overview_cache_new(const struct config *c, struct redis *r);
-void overview_cache_free(struct overview_cache *s); /* its Redis must be closed */
+/* The connection of an account. */
+typedef struct redis *overview_cache_redis_cb(void *ctx, const char *account);
+struct overview_cache *overview_cache_new(const struct config *c, overview_cache_redis_cb *redis_of,
+                                          void *ctx);
+void overview_cache_free(struct overview_cache *s); /* its connections must be closed */
 
 /* The known state, without waiting. Starts a refresh if the state is older than 50 ms. */
 const struct overview_cache_account *

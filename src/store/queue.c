@@ -228,6 +228,7 @@ struct queue *queue_new(struct loop *l, const struct redis_address *a, const cha
                         const char *owner, const struct queue_callbacks *cb, void *ctx)
 {
     struct queue *q = alloc_zeroed(1, sizeof(*q));
+    struct redis_address at = a ? *a : (struct redis_address){0};
 
     must(account[0] && owner[0]);
     q->loop = l;
@@ -239,9 +240,10 @@ struct queue *queue_new(struct loop *l, const struct redis_address *a, const cha
     name_keys(q);
     q->entries = queue_entries_new(q);
     q->retry = timer_new(l, on_retry, q);
-    q->writer = redis_new(l, a, on_writer_up, on_writer_down, q);
-    q->replicated = replicated_new(q->writer, a ? a->replicas : 0);
-    q->reader = redis_new(l, a, on_reader_up, on_reader_down, q);
+    at.home = q->keys[KEY_JOBS];
+    q->writer = redis_new(l, a ? &at : NULL, on_writer_up, on_writer_down, q);
+    q->replicated = replicated_new(q->writer, at.replicas);
+    q->reader = redis_new(l, a ? &at : NULL, on_reader_up, on_reader_down, q);
     return q;
 }
 

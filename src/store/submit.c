@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <uthash.h>
 
 #include "alloc.h"
 #include "client.h"
@@ -20,10 +21,24 @@
  * behind wait this long for Redis. */
 #define PATIENCE_MS 10000u
 
-struct submit {
+struct submit_link { /* a connection */
+    UT_hash_handle hh;
+    struct submit *submit;
+    char *account; /* that it is for; NULL: for all */
+    char *home;    /* a key of the account */
     struct redis *redis;
     struct replicated *replicated; /* on that connection: for what adds jobs */
-    struct span *argv;             /* scratch */
+};
+
+struct submit {
+    struct loop *loop;
+    const struct redis_address *address;
+    struct submit_link all; /* for all accounts; in a Cluster it only shows whether there is one */
+    struct submit_link *accounts; /* in a Cluster: hash table by account */
+    uint32_t closing;             /* connections that are not closed yet */
+    loop_cb *closed;
+    void *closed_ctx;
+    struct span *argv; /* scratch */
     size_t argv_room;
     uint64_t pending;
     loop_cb *up;
@@ -32,6 +47,7 @@ struct submit {
 
 struct put {
     struct submit *submit;
+    struct submit_link *link;
     enum lane lane;
     submit_cb *cb;
     void *ctx;
@@ -50,9 +66,9 @@ struct put {
 
 static void on_redis_up(void *ctx)
 {
-    struct submit *t = ctx;
+    struct submit_link *k = ctx;
 
-    t->up(t->ctx);
+    k->submit->up(k->submit->ctx);
 }
 
 static void on_redis_down(void *ctx, const char *why)
@@ -61,49 +77,88 @@ static void on_redis_down(void *ctx, const char *why)
     (void)why; /* the dispatcher logs it for its own connections to this Redis */
 }
 
+static void open_link(struct submit *t, struct submit_link *k)
+{
+    struct redis_address at = t->address ? *t->address : (struct redis_address){0};
+
+    k->submit = t;
+    at.home = k->home;
+    k->redis = redis_new(t->loop, t->address ? &at : NULL, on_redis_up, on_redis_down, k);
+    redis_set_patience(k->redis, PATIENCE_MS);
+    k->replicated = replicated_new(k->redis, at.replicas);
+}
+
 struct submit *submit_new(struct loop *l, const struct redis_address *a, loop_cb *up, void *ctx)
 {
     struct submit *t = alloc_zeroed(1, sizeof(*t));
 
+    t->loop = l;
+    t->address = a;
     t->up = up;
     t->ctx = ctx;
-    t->redis = redis_new(l, a, on_redis_up, on_redis_down, t);
-    redis_set_patience(t->redis, PATIENCE_MS);
-    t->replicated = replicated_new(t->redis, a ? a->replicas : 0);
     t->argv_room = ARGV_FEW;
     t->argv = alloc_zeroed(t->argv_room, sizeof(*t->argv));
+    open_link(t, &t->all);
     return t;
 }
 
-struct closing {
-    struct submit *submit;
-    loop_cb *closed;
-    void *ctx;
-};
+static struct submit_link *link_of(struct submit *t, const char *account)
+{
+    struct submit_link *k = NULL;
+
+    if (account)
+        HASH_FIND_STR(t->accounts, account, k);
+    return k ? k : &t->all;
+}
+
+void submit_serve(struct submit *t, const char *account)
+{
+    struct submit_link *k;
+
+    if (!t->address || !t->address->cluster || link_of(t, account) != &t->all)
+        return;
+    k = alloc_zeroed(1, sizeof(*k));
+    k->account = alloc_str(account);
+    k->home = redis_key_lane(account, LANE_NORMAL);
+    open_link(t, k);
+    HASH_ADD_KEYPTR(hh, t->accounts, k->account, strlen(k->account), k);
+}
 
 static void on_closed(void *ctx)
 {
-    struct closing *c = ctx;
+    struct submit_link *k = ctx;
+    struct submit *t = k->submit;
+    loop_cb *closed = t->closed;
+    void *closed_ctx = t->closed_ctx;
 
-    must(c->submit->pending == 0);
-    replicated_free(c->submit->replicated);
-    free(c->submit->argv);
-    free(c->submit);
-    c->closed(c->ctx);
-    free(c);
+    replicated_free(k->replicated);
+    if (k != &t->all) {
+        HASH_DEL(t->accounts, k);
+        free(k->account);
+        free(k->home);
+        free(k);
+    }
+    if (--t->closing)
+        return;
+    must(t->pending == 0);
+    free(t->argv);
+    free(t);
+    closed(closed_ctx);
 }
 
 void submit_close(struct submit *t, loop_cb *closed, void *ctx)
 {
-    struct closing *c = alloc_zeroed(1, sizeof(*c));
-
-    *c = (struct closing){t, closed, ctx};
-    redis_close(t->redis, on_closed, c);
+    t->closed = closed;
+    t->closed_ctx = ctx;
+    t->closing = 1 + HASH_COUNT(t->accounts);
+    for (struct submit_link *k = t->accounts; k; k = k->hh.next)
+        redis_close(k->redis, on_closed, k);
+    redis_close(t->all.redis, on_closed, &t->all);
 }
 
-bool submit_is_up(const struct submit *t)
+bool submit_is_up(const struct submit *t, const char *account)
 {
-    return redis_is_up(t->redis);
+    return redis_is_up(link_of((struct submit *)t, account)->redis);
 }
 
 uint64_t submit_pending(const struct submit *t)
@@ -111,9 +166,9 @@ uint64_t submit_pending(const struct submit *t)
     return t->pending;
 }
 
-struct redis *submit_redis(struct submit *t)
+struct redis *submit_redis(struct submit *t, const char *account)
 {
-    return t->redis;
+    return link_of(t, account)->redis;
 }
 
 static void finish_put(struct put *p, const struct submit_result *r)
@@ -268,7 +323,7 @@ static void put_plain(struct put *p, const char *stream, const struct span *fiel
 {
     size_t n = add_words(p->submit, stream, fields, count);
 
-    replicated_command(p->submit->replicated, n, p->submit->argv, on_added, p);
+    replicated_command(p->link->replicated, n, p->submit->argv, on_added, p);
 }
 
 static void put_small_once(struct put *p, const struct marks *m, const struct span *fields,
@@ -286,7 +341,7 @@ static void put_small_once(struct put *p, const struct marks *m, const struct sp
     argv[n++] = SPAN(ONCE_TTL_S);
     argv[n++] = span_str(lane_names[p->lane]);
     n = add_fields(argv, n, fields, count);
-    replicated_command(p->submit->replicated, n, argv, on_added_once, p);
+    replicated_command(p->link->replicated, n, argv, on_added_once, p);
 }
 
 /* All five commands are in the connection's buffer before any other command can be: on_queued sends
@@ -294,7 +349,7 @@ static void put_small_once(struct put *p, const struct marks *m, const struct sp
 static void put_large_once(struct put *p, const struct marks *m, const struct span *fields,
                            size_t count, struct span same)
 {
-    struct redis *r = p->submit->redis;
+    struct redis *r = p->link->redis;
     const struct span begin[] = {SPAN("EVAL"), span_str(scripts[SCRIPT_BEGIN_ONCE].text), SPAN("2"),
                                  span_str(m->stream), span_str(m->note)};
     const struct span end[] = {SPAN("EVAL"),
@@ -313,7 +368,7 @@ static void put_large_once(struct put *p, const struct marks *m, const struct sp
     n = add_words(p->submit, m->stream, fields, count);
     redis_command(r, n, p->submit->argv, on_queued, p);
     redis_command(r, array_len(end), end, on_queued, p);
-    replicated_command(p->submit->replicated, 1, (const struct span[]){SPAN("EXEC")}, on_exec, p);
+    replicated_command(p->link->replicated, 1, (const struct span[]){SPAN("EXEC")}, on_exec, p);
 }
 
 static void put_job_once(struct put *p, const struct config_account *a, const char *stream,
@@ -342,7 +397,7 @@ void submit_put(struct submit *t, const struct config_account *a, enum lane lane
     struct put *p = alloc_zeroed(1, sizeof(*p));
     char *stream = redis_key_lane(a->name, lane);
 
-    *p = (struct put){.submit = t, .lane = lane, .cb = cb, .ctx = ctx};
+    *p = (struct put){.submit = t, .link = link_of(t, a->name), .lane = lane, .cb = cb, .ctx = ctx};
     t->pending++;
     if (once)
         put_job_once(p, a, stream, fields, count, once);

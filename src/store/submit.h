@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Puts jobs from the HTTP endpoint into Redis over one pipelined connection. A job is accepted only
- * after Redis has confirmed it, and as many replicas as the address of Redis asks for. */
+ * Puts jobs from the HTTP endpoint into Redis over one pipelined connection, in a Cluster over one
+ * for each account. A job is accepted only after Redis has confirmed it, and as many replicas as
+ * the address of Redis asks for. */
 #pragma once
 
 #include "config.h"
@@ -27,14 +28,18 @@ struct submit_result {
 
 typedef void submit_cb(void *ctx, const struct submit_result *r);
 
-/* `up` is called whenever Redis is connected (again). */
+/* `up` is called whenever Redis is connected (again). The address is lent until submit_close. */
 struct submit *submit_new(struct loop *l, const struct redis_address *a, loop_cb *up, void *ctx);
 void submit_close(struct submit *t, loop_cb *closed, void *ctx); /* pending callbacks are called */
 
-bool submit_is_up(const struct submit *t);
+/* To be called before anything is put for the account. */
+void submit_serve(struct submit *t, const char *account);
+
+/* Whether jobs of the account can be put; NULL: whether Redis can be reached. */
+bool submit_is_up(const struct submit *t, const char *account);
 uint64_t submit_pending(const struct submit *t); /* jobs without an answer */
-/* The connection, for other commands. Redis answers these and the jobs in the order of sending. */
-struct redis *submit_redis(struct submit *t);
+/* The connection of the account, for other commands about it. */
+struct redis *submit_redis(struct submit *t, const char *account);
 
 /* How long jobs with the same idempotency key are the same job, once accepted. */
 #define SUBMIT_IDEMPOTENCY_S 86400 /* 24 h: README, deploy/openapi.yaml */

@@ -283,10 +283,10 @@ static void ask(unsigned what)
         submit_put(submit, &account, LANE_NORMAL, fields, 2, NULL, on_put, NULL);
         break;
     }
-    jobplace_find(submit_redis(submit), account.name, "normal-1-2", on_look, NULL);
+    jobplace_find(submit_redis(submit, account.name), account.name, "normal-1-2", on_look, NULL);
     for (size_t i = 0; i < array_len(places); i++)
-        jobplace_read(submit_redis(submit), account.name, "normal-1-2", &places[i], on_fields,
-                      NULL);
+        jobplace_read(submit_redis(submit, account.name), account.name, "normal-1-2", &places[i],
+                      on_fields, NULL);
 }
 
 static void begin(void)

@@ -411,11 +411,19 @@ static void on_overview(void *ctx, bool ok)
     loop_stop(t->w->loop);
 }
 
+static struct redis *redis_of(void *ctx, const char *account)
+{
+    const struct trial *t = ctx;
+
+    (void)account;
+    return t->redis;
+}
+
 static void look_at_standing(struct trial *t)
 {
     struct config_account a = {.name = (char *)"main"};
     struct config c = {.accounts = &a, .accounts_count = 1};
-    struct overview_cache *s = overview_cache_new(&c, t->redis);
+    struct overview_cache *s = overview_cache_new(&c, redis_of, t);
 
     t->answered = false;
     overview_cache_refresh(s, on_overview, t);
@@ -520,7 +528,7 @@ static void no_script_holds_redis_for_more_than_5_ms(void **state)
     assert_int_equal(redis_address_parse(redis_server_url(t.w->server), &a, &err), 0);
     t.redis = redis_new(t.w->loop, &a, ignore_up, ignore_down, &t);
     t.submit = submit_new(t.w->loop, &a, ignore_up, &t);
-    run_until(t.w, redis_is_up(t.redis) && submit_is_up(t.submit));
+    run_until(t.w, redis_is_up(t.redis) && submit_is_up(t.submit, NULL));
     assert_int_equal(client_open(&a, &t.client, &err), 0);
     redis_address_deinit(&a);
     redis_server_do(t.w->server, "CONFIG SET slowlog-max-len 10000 appendfsync no");

@@ -153,8 +153,9 @@ static void cancel(struct question *q, const struct jobplace *place)
     char *receipt = alloc_printf("{\"job\":\"%s\",\"state\":\"cancelled\"}", q->job);
 
     witness_cancelled_job(q->account, q->job);
-    jobplace_cancel(submit_redis(api.submit), config_account(world_config(), q->account), q->job,
-                    place, span_str(receipt), on_cancelled, q);
+    jobplace_cancel(submit_redis(api.submit, q->account),
+                    config_account(world_config(), q->account), q->job, place, span_str(receipt),
+                    on_cancelled, q);
     free(receipt);
 }
 
@@ -188,7 +189,7 @@ static void ask(struct question *q)
     if (q->asks == POST)
         post(q);
     else
-        jobplace_find(submit_redis(api.submit), q->account, q->job, on_found, q);
+        jobplace_find(submit_redis(api.submit, q->account), q->account, q->job, on_found, q);
 }
 
 /* -- the questions -- */

@@ -191,7 +191,7 @@ static void a_look_up_that_was_lost_is_made_again(void **state)
     end_job(w);
     add(w, WAITER_PLAIN);
     await_count(w, "SUBSCRIBE", 1);
-    store_until(&w->store, submit_is_up(w->submit));
+    store_until(&w->store, submit_is_up(w->submit, NULL));
     store_do(&w->store, "PUBLISH " P "settled " JOB);
     expect_told(w, RECEIPT);
 }

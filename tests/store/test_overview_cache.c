@@ -27,6 +27,14 @@ static void on_down(void *ctx, const char *why)
     (void)ctx, (void)why;
 }
 
+static struct redis *redis_of(void *ctx, const char *account)
+{
+    const struct overview_cache_world *w = ctx;
+
+    (void)account;
+    return w->redis;
+}
+
 static int set_up(void **state)
 {
     struct overview_cache_world *w = alloc_zeroed(1, sizeof(*w));
@@ -36,7 +44,7 @@ static int set_up(void **state)
     w->config.accounts = &w->account;
     w->config.accounts_count = 1;
     w->redis = redis_new(w->store.loop, NULL, on_up, on_down, w);
-    w->overviews = overview_cache_new(&w->config, w->redis);
+    w->overviews = overview_cache_new(&w->config, redis_of, w);
     store_until(&w->store, w->ups == 1);
     *state = w;
     return 0;
@@ -78,7 +86,7 @@ static bool refresh(struct overview_cache_world *w)
 
     store_until(&w->store, redis_is_up(w->redis));
     overview_cache_free(w->overviews);
-    w->overviews = overview_cache_new(&w->config, w->redis);
+    w->overviews = overview_cache_new(&w->config, redis_of, w);
     overview_cache_refresh(w->overviews, on_refreshed, w);
     store_until(&w->store, w->answers == answers + 1);
     return w->good == good + 1;

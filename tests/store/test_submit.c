@@ -94,7 +94,7 @@ static enum submit_outcome put(struct submit_world *w, size_t fields, const char
         spans[i] = SPAN("url");
         spans[i + 1] = SPAN("example.com/a");
     }
-    store_until(&w->store, submit_is_up(w->submit));
+    store_until(&w->store, submit_is_up(w->submit, NULL));
     submit_put(w->submit, &w->account, LANE_NORMAL, spans, fields, key ? &once : NULL, on_put, w);
     assert_int_equal(w->answers, answers);
     store_until(&w->store, w->answers == answers + 1);
@@ -157,7 +157,7 @@ static void a_replica_is_left(void **state)
     fakeio_fail_next("XADD", FAKEIO_REFUSED,
                      "READONLY You can't write against a read only replica.");
     assert_int_equal(put(w, 2, NULL, NULL), SUBMIT_UNKNOWN);
-    assert_false(submit_is_up(w->submit));
+    assert_false(submit_is_up(w->submit, NULL));
     assert_int_equal(put(w, 2, NULL, NULL), SUBMIT_ACCEPTED);
     assert_int_equal(w->ups, 2);
 }

@@ -165,7 +165,8 @@ static void a_wrong_shape_is_refused(void **state)
     assert_refused(
         "redis: [a]\n",
         "purgeline.yaml:1: redis: expected embedded, redis://[user:password@]host:port/db, "
-        "rediss://..., redis+sentinel://host:port,host:port/master or unix:///path, found a list");
+        "rediss://..., redis+sentinel://host:port,host:port/master, "
+        "redis+cluster://host:port,host:port or unix:///path, found a list");
     assert_refused(
         "accounts:\n  - budget: 4\n",
         "purgeline.yaml:2: accounts[0].budget: expected settings below it, found a single "

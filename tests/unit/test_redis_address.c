@@ -286,10 +286,49 @@ static void a_name_for_people_has_no_password(void **state)
     (void)state;
     redis_address_name(&a, name, sizeof(name));
     assert_string_equal(name, "master m of 2 sentinels");
-    redis_address_set_master(&a, &at);
+    redis_address_set_place(&a, &at);
     redis_address_name(&a, name, sizeof(name));
     assert_string_equal(name, "h9:6");
     redis_address_deinit(&a);
+}
+
+/* -- Cluster -- */
+
+static void nodes_of_a_cluster_are_a_list(void **state)
+{
+    struct redis_address a = parsed("rediss+cluster://ann:s3cret@h1:1,h2,[2001:db8::1]:7000"), copy;
+    char name[300];
+
+    (void)state;
+    assert_true(a.cluster && a.tls);
+    assert_null(a.host);
+    assert_string_equal(a.user, "ann");
+    assert_string_equal(a.password, "s3cret");
+    redis_address_copy(&a, &copy);
+    redis_address_deinit(&a);
+    assert_int_equal(copy.nodes_count, 3);
+    assert_string_equal(copy.nodes[0].host, "h1");
+    assert_int_equal(copy.nodes[0].port, 1);
+    assert_int_equal(copy.nodes[1].port, 6379);
+    assert_string_equal(copy.nodes[2].host, "2001:db8::1");
+    assert_int_equal(copy.nodes[2].port, 7000);
+    redis_address_name(&copy, name, sizeof(name));
+    assert_string_equal(name, "a Cluster (h1:1 and 2 other nodes)");
+    redis_address_deinit(&copy);
+}
+
+static void lists_of_nodes_that_make_no_sense_are_refused(void **state)
+{
+    struct redis_address a = parsed("redis+cluster://h1/0");
+
+    (void)state;
+    redis_address_deinit(&a);
+    refused("redis+cluster://", "the host must have");
+    refused("redis+cluster://h1,", "separated by commas");
+    refused("redis+cluster://h1,,h2", "the host must have");
+    refused("redis+cluster://h1:65536", "the port");
+    refused("redis+cluster://h1/1", "a Cluster has only database 0");
+    refused("redis+cluster://h1/mymaster", "a Cluster has only database 0");
 }
 
 int main(void)
@@ -310,6 +349,8 @@ int main(void)
         cmocka_unit_test(sentinels_are_asked_in_turn_with_their_own_login),
         cmocka_unit_test(news_of_a_failover_name_the_new_master),
         cmocka_unit_test(a_name_for_people_has_no_password),
+        cmocka_unit_test(nodes_of_a_cluster_are_a_list),
+        cmocka_unit_test(lists_of_nodes_that_make_no_sense_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

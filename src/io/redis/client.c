@@ -11,28 +11,13 @@
 
 #include "alloc.h"
 #include "clock.h"
-#include "redis_codec.h"
 #include "redis_error.h"
-#include "redis_transport.h"
 
 #define CONNECT_S 3
 /* An answer that keeps coming may take longer than one that does not come, but not forever. */
 #define TRICKLE_FACTOR 4
 #define WORDS_MAX 32
 #define READ_BYTES 16384 /* a TLS record */
-
-struct client {
-    struct redis_transport *transport;
-    struct redis_reader *reader;
-    struct redis_text out;
-    uint32_t answer_s;
-    uint64_t pending; /* commands without a reply */
-    bool timed_out;   /* lost, because no reply came in time */
-    bool replica;     /* it has refused a command because it is a replica */
-    int lost;         /* 0; or -ENOTCONN: the connection has failed, see `why` */
-    struct error why;
-    struct error error;
-};
 
 static int fail(struct client *c, int code, const char *what)
 {
@@ -45,7 +30,7 @@ static int lost(struct client *c)
     return fail(c, c->lost, c->why.text);
 }
 
-static int lose(struct client *c, const char *why)
+int client_lose(struct client *c, const char *why)
 {
     if (!c->lost)
         c->lost = error_set(&c->why, -ENOTCONN, "%s", why);
@@ -85,7 +70,7 @@ static int read_some(struct client *c)
     if (n == -EAGAIN)
         return 0;
     if (n <= 0)
-        return lose(c, n < 0 ? why.text : "Server closed the connection");
+        return client_lose(c, n < 0 ? why.text : "Server closed the connection");
     redis_reader_feed(c->reader, bytes, (size_t)n);
     return 1;
 }
@@ -102,7 +87,7 @@ static int write_some(struct client *c)
     if (n == -EAGAIN)
         return 0;
     if (n < 0)
-        return lose(c, why.text);
+        return client_lose(c, why.text);
     redis_text_sent(&c->out, (size_t)n);
     return 1;
 }
@@ -133,7 +118,7 @@ static int move_some(struct client *c, uint64_t deadline_ns)
     } while (await(c->transport, wants(c), deadline_ns));
     c->timed_out = !c->lost;
     error_set(&why, -ENOTCONN, "no answer within %u s", c->answer_s);
-    return lose(c, why.text);
+    return client_lose(c, why.text);
 }
 
 static uint64_t from_now(uint64_t s)
@@ -146,16 +131,23 @@ static uint64_t from_now(uint64_t s)
 void client_send(struct client *c, size_t argc, const struct span *argv)
 {
     redis_format(&c->out, argc, argv);
+    if (c->cluster)
+        client_cluster_sends(c->cluster, argc, argv);
     c->pending++;
+}
+
+int client_next_reply(struct client *c, struct redisReply **out)
+{
+    const char *why;
+    int rc = redis_reader_next(c->reader, out, &why);
+
+    return rc < 0 ? client_lose(c, why) : rc;
 }
 
 /* 1: there is a reply; 0: not yet; or -ENOTCONN. */
 static int next_reply(struct client *c, struct redisReply **out)
 {
-    const char *why;
-    int rc = redis_reader_next(c->reader, out, &why);
-
-    return rc < 0 ? lose(c, why) : rc;
+    return c->cluster ? client_cluster_next(c, out) : client_next_reply(c, out);
 }
 
 /* Notes what a reply shows about the server. */
@@ -174,7 +166,7 @@ static void note(struct client *c, const struct redisReply *reply)
 static bool is_over(struct client *c)
 {
     if (c->replica && c->pending == 0)
-        (void)lose(c, "this Redis has become a replica");
+        (void)client_lose(c, "this Redis has become a replica");
     return c->lost;
 }
 
@@ -187,7 +179,7 @@ int client_receive(struct client *c, struct redisReply **out)
         return lost(c);
     while ((rc = next_reply(c, out)) == 0) {
         if (clock_mono_ns() >= over_ns)
-            return lose(c, "the answer does not end");
+            return client_lose(c, "the answer does not end");
         rc = move_some(c, from_now(c->answer_s));
         if (rc < 0)
             return rc;
@@ -373,6 +365,7 @@ void client_close(struct client *c)
 {
     if (!c)
         return;
+    client_cluster_free(c->cluster);
     redis_transport_free(c->transport);
     redis_reader_free(c->reader);
     free(c->out.p);

@@ -10,9 +10,10 @@
 struct client;
 
 /* Connects, authenticates and selects the database; with Sentinel, to the server that a sentinel
- * names and that says that it is the master. Gives up after a few seconds. 0, or -ENOENT (no
- * such socket), -ECONNREFUSED, -EACCES (login refused), -ENOTCONN (anything else) with a
- * sentence. */
+ * names and that says that it is the master; with a Cluster, to any node, and then to whichever has
+ * the keys of a command: replies come in the order of sending all the same. Gives up after a few
+ * seconds. 0, or -ENOENT (no such socket), -ECONNREFUSED, -EACCES (login refused), -ENOTCONN
+ * (anything else) with a sentence. */
 must_use int client_open(const struct redis_address *a, struct client **out, struct error *err);
 void client_close(struct client *c); /* NULL is fine */
 
@@ -32,8 +33,9 @@ must_use int client_receive(struct client *c, struct redisReply **out);
 /* Sends everything in the pipeline. Blocks only while the kernel's buffer is full. 0 or
  * -ENOTCONN. */
 must_use int client_flush(struct client *c);
-/* For poll(2), to wait for input. Replies may have left the socket already; there are none of these
- * after client_wait has returned -ETIMEDOUT. */
+/* For poll(2), to wait for input. With a Cluster, each call of this file may change it. Replies may
+ * have left the socket already; there are none of these after client_wait has returned -ETIMEDOUT.
+ */
 int client_fd(const struct client *c);
 /* Like client_receive, but returns -ETIMEDOUT if there is no reply within `timeout_ms`. */
 must_use int client_wait(struct client *c, int timeout_ms, struct redisReply **out);

@@ -123,7 +123,7 @@ static int open_by_sentinels(struct redis_address *a, uint32_t answer_s, struct 
             continue;
         }
         if (!named || !same_place(a, &at)) {
-            redis_address_set_master(a, &at);
+            redis_address_set_place(a, &at);
             rc = open_master(a, answer_s, out, err);
             slow = slow || rc == -ETIMEDOUT;
         }
@@ -161,6 +161,8 @@ int client_open(const struct redis_address *a, struct client **out, struct error
         rc = -ENOTCONN;
     else if (now.master)
         rc = open_master_of(&now, out, err);
+    else if (now.cluster)
+        rc = client_open_cluster(&now, out, err);
     else
         rc = client_open_at(&now, CLIENT_ANSWER_S, out, err);
     redis_address_deinit(&now);

@@ -5,39 +5,18 @@
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <uv.h>
 
 #include "alloc.h"
 #include "clock.h"
-#include "list.h"
-#include "redis_codec.h"
-#include "redis_deadline.h"
-#include "redis_due.h"
 #include "redis_error.h"
 #include "redis_internal.h"
 #include "redis_lookup.h"
+#include "redis_nodes.h"
 #include "redis_sentinel.h"
 #include "reply.h"
-#include "rng.h"
-
-/* A connection is never freed from within one of its events. Instead the loss is recorded, and
- * `turn` runs at the end of the loop's turn:
- *
- * With Sentinel, ASKING comes before RESOLVING.
- *
- *   WAITING ──timer──▶ RESOLVING ──▶ CONNECTING ──▶ GREETING ──▶ UP
- *      ▲                   │              │             │         │
- *      └───────────────────┴── lose(why): turn ─────────┴─────────┘ */
-enum state {
-    WAITING,    /* no connection; `timer` starts the next attempt */
-    ASKING,     /* `sentinel` is asked for the master */
-    RESOLVING,  /* `lookup` is running; when `timer` fires, the outage is reported and the lookup
-                   goes on */
-    CONNECTING, /* `wire` is connecting; `timer` ends the attempt */
-    GREETING,   /* AUTH, SELECT ... PING are sent; `timer` ends the attempt */
-    UP
-};
 
 #define CONNECT_TIMEOUT_NS (2 * NS_PER_S)
 #define BACKOFF_MIN_MS 50
@@ -45,49 +24,10 @@ enum state {
 #define SAY_AGAIN_NS (5 * NS_PER_S)
 #define STABLE_NS (5 * NS_PER_S) /* a connection that lasted this long counts as good */
 
-struct call {         /* one command, from redis_command to its callback */
-    struct list link; /* in the list `pending`, then perhaps in `failed` */
-    struct redis_owed owed;
-    redis_reply_cb *cb;
-    void *ctx;
-};
-
-struct redis {
-    struct loop *loop;
-    struct redis_address address;
-    redis_up_cb *up;
-    redis_down_cb *down;
-    void *ctx;
-    enum state state;
-    struct redis_wire *wire;         /* NULL: no connection */
-    struct timer *timer;             /* see enum state */
-    struct timer *turn;              /* fires at the end of the turn if there is something to do */
-    struct redis_sentinel *sentinel; /* NULL: the address has no sentinels */
-    struct redis_lookup *lookup;
-    struct addrinfo *addresses; /* result of the last lookup */
-    struct addrinfo *next;      /* address to try if the current one fails */
-    struct list pending;        /* calls that wait for their replies, in order */
-    struct list failed;         /* calls whose callbacks will get NULL */
-    struct redis_deadline deadline;
-    struct redis_streaming *streaming; /* gets the bytes that arrive; or NULL */
-    struct redis_reader *reader;       /* of the current connection */
-    struct redis_due due;
-    struct rng rng;
-    uint64_t up_since_ns;
-    uint32_t attempts; /* number of attempts since the last good connection */
-    bool lost;         /* the connection or the attempt has ended; `turn` will handle it */
-    bool outage;       /* `down` was called, and `up` not since then */
-    loop_cb *closed;   /* not NULL: redis_close was called */
-    void *closed_ctx;
-    char why[512];
-    char said[512];   /* the last reported reason for the outage */
-    uint64_t said_ns; /* when `said` was reported */
-};
-
 static void start_attempt(void *ctx);
 static void connect_next(struct redis *r);
 
-static void turn_soon(struct redis *r)
+void redis_turn_soon(struct redis *r)
 {
     timer_start_at(r->turn, 0);
 }
@@ -107,7 +47,7 @@ static void lose(struct redis *r, const char *fmt, ...)
     if (!r->why[0]) /* the server has sent an error without words */
         snprintf(r->why, sizeof(r->why), "refused without a reason");
     r->lost = true;
-    turn_soon(r);
+    redis_turn_soon(r);
 }
 
 /* -- replies -- */
@@ -119,29 +59,57 @@ static bool on_part(void *ctx, const struct redis_part *p)
 {
     struct redis *r = ctx;
 
-    if (redis_due_ok(&r->due, redis_is_owed(r), p))
+    if (redis_due_ok(&r->due, !list_empty(&r->pending), p))
         return true;
     lose(r, "it says what nobody asked for: is it Redis?");
     return false;
 }
 
-static void fail_call(struct redis *r, struct call *c)
+void redis_fail_call(struct redis *r, struct redis_call *c)
 {
     list_push_back(&r->failed, &c->link);
-    turn_soon(r);
+    redis_turn_soon(r);
 }
 
-static void answer_call(struct redis *r, struct call *c, struct redisReply *reply)
+static void end_call(struct redis_call *c, struct redisReply *reply)
 {
-    redis_deadline_paid(&c->owed);
+    c->cb(c->ctx, reply);
+    reply_free_duplicate(c->kept);
+    free(c->text.p);
+    free(c);
+}
+
+/* A yes of WAIT that would also stand for what a node has that we have left. */
+static void end_stale(struct redis_call *c)
+{
+    const char *words = redis_cluster_unconfirmed;
+    struct redis_reader *reader = redis_reader_new(NULL, NULL);
+    struct redisReply *reply = NULL;
+    const char *why;
+
+    redis_reader_feed(reader, words, strlen(words));
+    must(redis_reader_next(reader, &reply, &why) == 1);
+    end_call(c, reply);
+    redis_reader_free(reader);
+}
+
+void redis_answer(struct redis *r, struct redis_call *c, struct redisReply *reply)
+{
     if (reply_refused(reply))
         redis_note_refusal(r, reply_text(reply).p);
-    if (r->lost) {
-        fail_call(r, c);
-        return;
-    }
-    c->cb(c->ctx, reply);
-    free(c);
+    if (r->lost)
+        redis_fail_call(r, c);
+    else if (c->stale)
+        end_stale(c);
+    else
+        end_call(c, reply);
+}
+
+static void answer_call(struct redis *r, struct redis_call *c, struct redisReply *reply)
+{
+    redis_deadline_paid(&c->owed);
+    if (!redis_follow_took(r, c, reply))
+        redis_answer(r, c, reply);
 }
 
 static void deliver(struct redis *r, struct redisReply *reply)
@@ -149,7 +117,7 @@ static void deliver(struct redis *r, struct redisReply *reply)
     struct list *node = list_pop_front(&r->pending);
 
     if (node)
-        answer_call(r, list_entry(node, struct call, link), reply);
+        answer_call(r, list_entry(node, struct redis_call, link), reply);
     else if (reply_refused(reply))
         lose(r, "%s", reply_text(reply).p);
     else
@@ -173,6 +141,7 @@ static void deliver_all(struct redis *r)
             redis_deadline_heard(&r->deadline);
         heard = true;
         deliver(r, reply);
+        redis_follow_go(r);
     }
 }
 
@@ -183,7 +152,7 @@ static void on_readable(void *ctx)
     size_t n = sizeof(bytes);
 
     for (int i = 0; i < READS_MAX && n == sizeof(bytes) && !r->lost && !r->closed; i++) {
-        if (r->streaming) {
+        if (r->streaming && r->state == REDIS_UP) {
             redis_stream_read(r);
             return;
         }
@@ -202,10 +171,16 @@ void redis_greeted(struct redis *r)
     if (r->lost || r->closed)
         return;
     timer_stop(r->timer);
-    r->state = UP;
+    r->state = REDIS_UP;
     r->outage = false;
     r->up_since_ns = clock_mono_ns();
-    r->up(r->ctx);
+    if (r->follow.nodes)
+        redis_nodes_good(r->follow.nodes, &r->address);
+    r->follow.round = 0;
+    if (r->follow.on)
+        redis_follow_resume(r);
+    else
+        r->up(r->ctx);
 }
 
 static void on_connected(void *ctx)
@@ -214,7 +189,7 @@ static void on_connected(void *ctx)
 
     if (r->lost || r->closed)
         return;
-    r->state = GREETING;
+    r->state = REDIS_GREETING;
     redis_greet(r, &r->address);
 }
 
@@ -228,7 +203,7 @@ static void connect_to(struct redis *r, const struct addrinfo *to)
     static const struct redis_wire_events events = {on_connected, on_readable, on_lost};
     struct error why;
 
-    r->state = CONNECTING;
+    r->state = REDIS_CONNECTING;
     timer_start_at(r->timer, clock_mono_ns() + CONNECT_TIMEOUT_NS);
     r->reader = redis_reader_new(on_part, r);
     if (redis_wire_open(r->loop, &r->address, to, &events, r, &r->wire, &why) < 0)
@@ -260,7 +235,7 @@ static void resolve(struct redis *r)
 {
     const char *why;
 
-    r->state = RESOLVING;
+    r->state = REDIS_RESOLVING;
     timer_start_at(r->timer, clock_mono_ns() + CONNECT_TIMEOUT_NS);
     redis_lookup_cancel(r->lookup);
     r->lookup = redis_lookup_new(r->loop, r->address.host, on_found, r, &why);
@@ -280,10 +255,10 @@ static void on_master(void *ctx, const struct redis_place *now, bool changed)
     }
     if (r->closed || r->lost)
         return;
-    if (r->state == ASKING) {
-        redis_address_set_master(&r->address, now);
+    if (r->state == REDIS_ASKING) {
+        redis_address_set_place(&r->address, now);
         resolve(r);
-    } else if (changed && r->state == WAITING) {
+    } else if (changed && r->state == REDIS_WAITING) {
         timer_start_at(r->timer, 0);
     } else if (changed) {
         lose(r, "Sentinel has made %s:%u the master", now->host, now->port);
@@ -294,7 +269,7 @@ static void on_sentinels_failed(void *ctx, const char *why)
 {
     struct redis *r = ctx;
 
-    if (r->state == ASKING)
+    if (r->state == REDIS_ASKING)
         lose(r, "%s", why);
 }
 
@@ -304,7 +279,9 @@ static void start_attempt(void *ctx)
     struct error why;
 
     r->attempts++;
-    r->state = ASKING;
+    r->state = REDIS_ASKING;
+    if (r->follow.nodes)
+        redis_nodes_choose(r->follow.nodes, &r->address);
     if (redis_address_refresh(&r->address, &why) < 0)
         lose(r, "%s", why.text);
     else if (r->sentinel)
@@ -332,9 +309,11 @@ static void on_timer(void *ctx)
 {
     struct redis *r = ctx;
 
-    if (r->state == WAITING)
+    if (r->state == REDIS_WAITING)
         start_attempt(r);
-    else if (r->state == RESOLVING)
+    else if (r->state == REDIS_UP)
+        redis_follow_resume(r);
+    else if (r->state == REDIS_RESOLVING)
         say_down(r, "the name of the host is not resolved within 2 s");
     else
         lose(r, "no connection within 2 s%s", r->wire ? redis_wire_delay(r->wire) : "");
@@ -349,8 +328,20 @@ static void wait_and_retry(struct redis *r)
     if (r->attempts < 6)
         ms = min_u64(BACKOFF_MAX_MS, (uint64_t)BACKOFF_MIN_MS << r->attempts);
     ms = ms / 2 + rng_below(&r->rng, ms / 2 + 1);
-    r->state = WAITING;
+    r->state = REDIS_WAITING;
     timer_start_at(r->timer, clock_mono_ns() + ms * NS_PER_MS);
+}
+
+static void end_connection(struct redis *r)
+{
+    redis_wire_free(r->wire);
+    redis_reader_free(r->reader);
+    r->wire = NULL;
+    r->reader = NULL;
+    redis_message_fail_all(r);
+    redis_lookup_cancel(r->lookup);
+    r->lookup = NULL;
+    r->lost = false;
 }
 
 /* Ends what waits on the connection, and the connection itself. Commands get NULL soon. */
@@ -359,31 +350,39 @@ static void drop_connection(struct redis *r)
     if (r->streaming)
         redis_stream_fail(r, r->streaming);
     r->streaming = NULL;
+    redis_follow_fail(r, &r->failed);
     list_each(it, &r->pending)
-        redis_deadline_paid(&list_entry(it, struct call, link)->owed);
+        redis_deadline_paid(&list_entry(it, struct redis_call, link)->owed);
     list_splice_back(&r->failed, &r->pending);
-    redis_wire_free(r->wire);
-    redis_reader_free(r->reader);
-    r->wire = NULL;
-    r->reader = NULL;
-    redis_message_fail_all(r);
+    end_connection(r);
+}
+
+/* Another node of the Cluster was named. In the greeting, the rest of it is forgotten. */
+static void hop(struct redis *r)
+{
+    r->follow.hop = false;
+    r->next = NULL;
+    list_splice_back(&r->failed, &r->pending);
+    end_connection(r);
+    start_attempt(r);
 }
 
 static void after_loss(struct redis *r)
 {
-    bool was_up = r->state == UP;
+    bool was_up = r->state == REDIS_UP;
 
     drop_connection(r);
-    redis_lookup_cancel(r->lookup);
-    r->lookup = NULL;
-    r->lost = false;
     if (was_up && clock_mono_ns() - r->up_since_ns >= STABLE_NS)
         r->attempts = 0;
-    if (!was_up && r->next && (r->state == CONNECTING || r->state == GREETING)) {
+    if (!was_up && r->next && (r->state == REDIS_CONNECTING || r->state == REDIS_GREETING)) {
         connect_next(r);
         return;
     }
-    if (!was_up && r->sentinel && r->state != ASKING)
+    if (!was_up && redis_follow_tries_next(r)) {
+        start_attempt(r);
+        return;
+    }
+    if (!was_up && r->sentinel && r->state != REDIS_ASKING)
         redis_sentinel_distrust(r->sentinel);
     wait_and_retry(r);
     say_down(r, r->why);
@@ -396,10 +395,9 @@ static void deliver_failed(struct redis *r)
     list_init(&now);
     list_splice_back(&now, &r->failed);
     while ((node = list_pop_front(&now))) {
-        struct call *c = list_entry(node, struct call, link);
+        struct redis_call *c = list_entry(node, struct redis_call, link);
 
-        c->cb(c->ctx, NULL);
-        free(c);
+        end_call(c, NULL);
     }
 }
 
@@ -411,7 +409,7 @@ static void finish(struct redis *r)
     timer_close(r->timer);
     timer_close(r->turn);
     redis_deadline_deinit(&r->deadline);
-    redis_lookup_cancel(r->lookup);
+    redis_follow_deinit(r);
     uv_freeaddrinfo(r->addresses);
     redis_address_deinit(&r->address);
     free(r);
@@ -423,31 +421,35 @@ static void on_sentinel_closed(void *ctx)
     struct redis *r = ctx;
 
     r->sentinel = NULL;
-    turn_soon(r);
+    redis_turn_soon(r);
 }
 
 static void on_turn(void *ctx)
 {
     struct redis *r = ctx;
 
+    if (r->closed || (r->lost && !r->follow.hop))
+        redis_follow_drop_guest(r);
     if (r->closed)
         drop_connection(r);
+    else if (r->lost && r->follow.hop)
+        hop(r);
     else if (r->lost)
         after_loss(r);
     deliver_failed(r);
     if (!list_empty(&r->failed))
-        turn_soon(r);
+        redis_turn_soon(r);
     else if (r->closed && r->sentinel)
         redis_sentinel_close(r->sentinel, on_sentinel_closed, r);
-    else if (r->closed)
+    else if (r->closed && !r->follow.guests)
         finish(r);
 }
 
 /* -- commands -- */
 
-static struct call *new_call(redis_reply_cb *cb, void *ctx)
+static struct redis_call *new_call(redis_reply_cb *cb, void *ctx)
 {
-    struct call *c = alloc_bytes(sizeof(*c));
+    struct redis_call *c = alloc_zeroed(1, sizeof(*c));
 
     c->cb = cb;
     c->ctx = ctx;
@@ -458,49 +460,46 @@ static struct call *new_call(redis_reply_cb *cb, void *ctx)
 void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb,
                    void *ctx)
 {
-    struct call *c = new_call(cb, ctx);
+    struct redis_call *c = new_call(cb, ctx);
 
     must(argc > 0 && argc <= INT32_MAX);
     must(!r->streaming);
     if (!redis_is_up(r)) {
-        fail_call(r, c);
+        redis_fail_call(r, c);
         return;
     }
+    if (redis_follow_sends(r, c, argc, argv))
+        return;
     redis_deadline_owe(&r->deadline, &c->owed, 0);
     list_push_back(&r->pending, &c->link);
     redis_wire_send(r->wire, argc, argv);
 }
 
-/* -- for redis_greeting.c, redis_stream.c and redis_message.c -- */
+/* -- for the other files of the connection -- */
 
-const struct redis_address *redis_address_of(const struct redis *r)
+void redis_send_call(struct redis *r, struct redis_call *c)
 {
-    return &r->address;
+    redis_deadline_owe(&r->deadline, &c->owed, 0);
+    list_push_back(&r->pending, &c->link);
+    redis_wire_send_text(r->wire, span_of(c->text.p, c->text.to));
 }
 
-struct redis_streaming **redis_streaming_of(struct redis *r)
+void redis_command_text(struct redis *r, struct span text, redis_reply_cb *cb, void *ctx)
 {
-    return &r->streaming;
-}
+    struct redis_call *c = new_call(cb, ctx);
 
-struct redis_deadline *redis_deadline_of(struct redis *r)
-{
-    return &r->deadline;
-}
-
-struct redis_due *redis_due_of(struct redis *r)
-{
-    return &r->due;
+    if (!redis_is_up(r)) {
+        redis_fail_call(r, c);
+        return;
+    }
+    redis_deadline_owe(&r->deadline, &c->owed, 0);
+    list_push_back(&r->pending, &c->link);
+    redis_wire_send_text(r->wire, text);
 }
 
 struct redis_wire *redis_connection(struct redis *r)
 {
-    return redis_is_up(r) ? r->wire : NULL;
-}
-
-bool redis_is_owed(const struct redis *r)
-{
-    return !list_empty(&r->pending);
+    return r->state == REDIS_UP && redis_is_up(r) && !r->lost ? r->wire : NULL;
 }
 
 /* The time for the whole greeting is limited by `timer`. */
@@ -517,13 +516,15 @@ void redis_lose(struct redis *r, const char *why)
 
 void redis_note_refusal(struct redis *r, const char *words)
 {
-    if (redis_error_is_unfit(redis_error_of(words)))
+    enum redis_error e = redis_error_of(words);
+
+    if (redis_error_is_unfit(e) && !(r->is_guest && e == REDIS_ERROR_MOVED))
         lose(r, "%s", words);
 }
 
 void redis_fail(struct redis *r, redis_reply_cb *cb, void *ctx)
 {
-    fail_call(r, new_call(cb, ctx));
+    redis_fail_call(r, new_call(cb, ctx));
 }
 
 void redis_set_patience(struct redis *r, uint32_t ms)
@@ -533,7 +534,9 @@ void redis_set_patience(struct redis *r, uint32_t ms)
 
 bool redis_is_up(const struct redis *r)
 {
-    return r->state == UP && !r->lost && !r->closed;
+    if (r->closed)
+        return false;
+    return (r->state == REDIS_UP || r->follow.on) && (!r->lost || r->follow.hop);
 }
 
 /* -- opening and closing -- */
@@ -550,7 +553,7 @@ struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_
 {
     struct redis *r = alloc_zeroed(1, sizeof(*r));
 
-    must(a->host || a->unix_path || a->master);
+    must(a->host || a->unix_path || a->master || a->cluster);
     r->loop = l;
     redis_address_copy(a, &r->address);
     r->up = up;
@@ -559,6 +562,7 @@ struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_
     list_init(&r->pending);
     list_init(&r->failed);
     redis_due_init(&r->due);
+    redis_follow_init(r);
     r->rng.state = clock_mono_ns() ^ (uintptr_t)r;
     if (a->master)
         r->sentinel = redis_sentinel_new(l, a, on_master, on_sentinels_failed, r);
@@ -566,7 +570,7 @@ struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_
     r->turn = timer_new(l, on_turn, r);
     redis_deadline_init(&r->deadline, l, on_silence, r);
     redis_set_patience(r, REDIS_PATIENCE_MS);
-    r->state = WAITING;
+    r->state = REDIS_WAITING;
     timer_start_at(r->timer, 0);
     return r;
 }
@@ -577,5 +581,5 @@ void redis_close(struct redis *r, loop_cb *closed, void *ctx)
     r->closed = closed;
     r->closed_ctx = ctx;
     timer_stop(r->timer);
-    turn_soon(r);
+    redis_turn_soon(r);
 }

@@ -15,11 +15,14 @@ struct redis_place {
     uint16_t port;
 };
 
-/* The parts of redis://[user:pass@]host:port/db, rediss://..., unix:///path[?db=N], and
- * redis+sentinel://[user:pass@]host:port,host:port.../master[/db], rediss+sentinel://... Defaults:
- * port 6379, of a sentinel 26379; db 0. */
+/* The parts of redis://[user:pass@]host:port/db, rediss://..., unix:///path[?db=N],
+ * redis+sentinel://[user:pass@]host:port,host:port.../master[/db], rediss+sentinel://..., and
+ * redis+cluster://[user:pass@]host:port,host:port..., rediss+cluster://... Defaults: port 6379, of
+ * a sentinel 26379; db 0. */
 struct redis_address {
-    char *host; /* NULL for a Unix socket, and with Sentinel until a sentinel has named it */
+    /* NULL for a Unix socket, with Sentinel until a sentinel has named it, and with a Cluster until
+     * a node is chosen. */
+    char *host;
     char *unix_path;
     uint16_t port;
     uint32_t db;
@@ -38,8 +41,18 @@ struct redis_address {
     uint32_t sentinels_count;
     char *sentinel_user, *sentinel_password_file, *sentinel_password_env;
     bool is_sentinel; /* this server is a sentinel: it has no databases */
+    /* With a Cluster: the nodes that the URL names, whom to ask for the others. */
+    bool cluster;
+    struct redis_place *nodes;
+    uint32_t nodes_count;
+    /* With a Cluster: a key that a connection on a loop serves: it goes to the node that has the
+     * key, and follows it. NULL: to any master. Not from the URL: whoever connects sets it in a
+     * copy of the address. */
+    const char *home;
 };
 #define REDIS_SENTINELS_MAX 32
+#define REDIS_NODES_MAX 64
+#define REDIS_SLOTS 16384 /* of a Cluster */
 
 /* 0, or -EINVAL with a sentence that never contains the password. */
 must_use int redis_address_parse(const char *url, struct redis_address *out, struct error *err);
@@ -52,9 +65,11 @@ void redis_address_first_sentinel(const struct redis_address *a, struct redis_ad
 void redis_address_next_sentinel(struct redis_address *a); /* the first becomes the last */
 /* The host and the port as a sentinel says them. False if they are invalid. Free out->host. */
 must_use bool redis_place_parse(struct span host, struct span port, struct redis_place *out);
-/* Takes the host and port that a sentinel has named. */
-void redis_address_set_master(struct redis_address *a, const struct redis_place *at);
-/* "host:port", the path of a socket, or "master mymaster of 3 sentinels"; for messages. */
+/* Takes the host and port of the server to connect to, which a sentinel or a node of a Cluster has
+ * named. */
+void redis_address_set_place(struct redis_address *a, const struct redis_place *at);
+/* "host:port", the path of a socket, "master mymaster of 3 sentinels", or "a Cluster (host:port and
+ * 2 other nodes)"; for messages. */
 void redis_address_name(const struct redis_address *a, char *out, size_t room);
 void redis_address_copy(const struct redis_address *from, struct redis_address *to);
 void redis_address_deinit(struct redis_address *a); /* wipes the password */
@@ -68,6 +83,9 @@ typedef void redis_down_cb(void *ctx, const char *why);
  * then unknown. The reply is valid only during the call. */
 typedef void redis_reply_cb(void *ctx, struct redisReply *reply);
 
+/* The address is copied. In a Cluster, commands whose keys have moved to another node are sent
+ * there without being reported as failed, so their order may change: redis_follow.h. All keys of
+ * one connection should have the hash tag of a->home. */
 struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_cb *up,
                         redis_down_cb *down, void *ctx);
 bool redis_is_up(const struct redis *r);

@@ -194,28 +194,53 @@ static int parse_master(struct span s, struct redis_address *out, struct error *
     return 0;
 }
 
+/* Parses places separated by commas. `what` names them in messages. */
+static int parse_places(struct span s, const char *what, uint32_t max, uint16_t port_default,
+                        struct redis_place **out, uint32_t *count, struct error *err)
+{
+    *out = alloc_zeroed(max, sizeof(**out));
+    do {
+        size_t comma = find_first(s, ',');
+
+        if (*count == max || comma + 1 == s.n)
+            return error_set(err, -EINVAL, "expected 1 to %u %s, separated by commas", max, what);
+        if (parse_place(span_of(s.p, comma), port_default, *out + *count, err) < 0)
+            return -EINVAL;
+        ++*count;
+        s = from(s, comma + 1);
+    } while (s.n);
+    return 0;
+}
+
 static int parse_sentinels(struct span s, struct redis_address *out, struct error *err)
 {
     int rc = take_login(&s, out, err);
     size_t slash = find_first(s, '/');
-    struct span hosts = span_of(s.p, slash), rest = from(s, slash + 1);
+    struct span rest = from(s, slash + 1);
 
-    out->sentinels = alloc_zeroed(REDIS_SENTINELS_MAX, sizeof(*out->sentinels));
-    while (rc == 0 && (hosts.n || out->sentinels_count == 0)) {
-        size_t comma = find_first(hosts, ',');
-
-        if (out->sentinels_count == REDIS_SENTINELS_MAX || comma + 1 == hosts.n)
-            return error_set(err, -EINVAL, "expected 1 to %d sentinels, separated by commas",
-                             REDIS_SENTINELS_MAX);
-        rc = parse_place(span_of(hosts.p, comma), SENTINEL_PORT_DEFAULT,
-                         &out->sentinels[out->sentinels_count], err);
-        out->sentinels_count += rc == 0;
-        hosts = from(hosts, comma + 1);
-    }
+    if (rc == 0)
+        rc = parse_places(span_of(s.p, slash), "sentinels", REDIS_SENTINELS_MAX,
+                          SENTINEL_PORT_DEFAULT, &out->sentinels, &out->sentinels_count, err);
     slash = find_first(rest, '/');
     if (rc == 0)
         rc = parse_master(span_of(rest.p, slash), out, err);
     return rc < 0 ? rc : parse_db(from(rest, slash + 1), out, err);
+}
+
+static int parse_cluster(struct span s, struct redis_address *out, struct error *err)
+{
+    int rc = take_login(&s, out, err);
+    size_t slash = find_first(s, '/');
+    struct span db = from(s, slash + 1);
+
+    out->cluster = true;
+    if (rc == 0)
+        rc = parse_places(span_of(s.p, slash), "nodes", REDIS_NODES_MAX, PORT_DEFAULT, &out->nodes,
+                          &out->nodes_count, err);
+    if (rc == 0 && db.n && !span_is(db, "0"))
+        return error_set(err, -EINVAL,
+                         "a Cluster has only database 0: after the nodes there must be nothing");
+    return rc;
 }
 
 static int parse_unix(struct span s, struct redis_address *out, struct error *err)
@@ -244,7 +269,9 @@ static int parse_scheme(struct span url, struct redis_address *out, struct error
                    {"rediss://", parse_network, true},
                    {"unix://", parse_unix, false},
                    {"redis+sentinel://", parse_sentinels, false},
-                   {"rediss+sentinel://", parse_sentinels, true}};
+                   {"rediss+sentinel://", parse_sentinels, true},
+                   {"redis+cluster://", parse_cluster, false},
+                   {"rediss+cluster://", parse_cluster, true}};
 
     for (size_t i = 0; i < array_len(schemes); i++) {
         if (!span_starts_nocase(url, schemes[i].prefix))
@@ -253,8 +280,8 @@ static int parse_scheme(struct span url, struct redis_address *out, struct error
         return schemes[i].parse(from(url, strlen(schemes[i].prefix)), out, err);
     }
     return error_set(err, -EINVAL,
-                     "expected redis://, rediss://, unix://, redis+sentinel:// or "
-                     "rediss+sentinel://");
+                     "expected redis://, rediss://, unix://, redis+sentinel://, "
+                     "rediss+sentinel://, redis+cluster:// or rediss+cluster://");
 }
 
 int redis_address_parse(const char *url, struct redis_address *out, struct error *err)
@@ -358,7 +385,7 @@ bool redis_place_parse(struct span host, struct span port, struct redis_place *o
     return true;
 }
 
-void redis_address_set_master(struct redis_address *a, const struct redis_place *at)
+void redis_address_set_place(struct redis_address *a, const struct redis_place *at)
 {
     free(a->host);
     a->host = alloc_str(at->host);
@@ -373,23 +400,29 @@ void redis_address_name(const struct redis_address *a, char *out, size_t room)
         snprintf(out, room, "%s", a->unix_path);
     else if (a->master && !a->host)
         snprintf(out, room, "master %s of %u sentinels", a->master, a->sentinels_count);
+    else if (a->cluster && !a->host && a->nodes_count == 1)
+        snprintf(out, room, "a Cluster (%s:%u)", a->nodes[0].host, a->nodes[0].port);
+    else if (a->cluster && !a->host)
+        snprintf(out, room, "a Cluster (%s:%u and %u other node%s)", a->nodes[0].host,
+                 a->nodes[0].port, a->nodes_count - 1, a->nodes_count == 2 ? "" : "s");
     else
         snprintf(out, room, "%s:%u", a->host, a->port);
 }
 
-static void copy_sentinels(const struct redis_address *from, struct redis_address *to)
+static struct redis_place *copy_places(const struct redis_place *from, uint32_t count)
 {
-    to->master = copy_or_null(from->master);
-    to->sentinel_user = copy_or_null(from->sentinel_user);
-    to->sentinel_password_file = copy_or_null(from->sentinel_password_file);
-    to->sentinel_password_env = copy_or_null(from->sentinel_password_env);
-    if (!from->master)
-        return;
-    to->sentinels = alloc_zeroed(from->sentinels_count, sizeof(*to->sentinels));
-    for (uint32_t i = 0; i < from->sentinels_count; i++) {
-        to->sentinels[i].host = alloc_str(from->sentinels[i].host);
-        to->sentinels[i].port = from->sentinels[i].port;
-    }
+    struct redis_place *to = count ? alloc_zeroed(count, sizeof(*to)) : NULL;
+
+    for (uint32_t i = 0; i < count; i++)
+        to[i] = (struct redis_place){alloc_str(from[i].host), from[i].port};
+    return to;
+}
+
+static void free_places(struct redis_place *places, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        free(places[i].host);
+    free(places);
 }
 
 void redis_address_copy(const struct redis_address *from, struct redis_address *to)
@@ -404,7 +437,13 @@ void redis_address_copy(const struct redis_address *from, struct redis_address *
     to->ca_file = copy_or_null(from->ca_file);
     to->cert_file = copy_or_null(from->cert_file);
     to->key_file = copy_or_null(from->key_file);
-    copy_sentinels(from, to);
+    to->master = copy_or_null(from->master);
+    to->sentinels = copy_places(from->sentinels, from->sentinels_count);
+    to->sentinel_user = copy_or_null(from->sentinel_user);
+    to->sentinel_password_file = copy_or_null(from->sentinel_password_file);
+    to->sentinel_password_env = copy_or_null(from->sentinel_password_env);
+    to->nodes = copy_places(from->nodes, from->nodes_count);
+    to->home = copy_or_null(from->home);
 }
 
 void redis_address_deinit(struct redis_address *a)
@@ -419,9 +458,9 @@ void redis_address_deinit(struct redis_address *a)
     free(a->cert_file);
     free(a->key_file);
     free(a->master);
-    for (uint32_t i = 0; i < a->sentinels_count; i++)
-        free(a->sentinels[i].host);
-    free(a->sentinels);
+    free_places(a->sentinels, a->sentinels_count);
+    free_places(a->nodes, a->nodes_count);
+    free((char *)a->home);
     free(a->sentinel_user);
     free(a->sentinel_password_file);
     free(a->sentinel_password_env);

@@ -64,6 +64,12 @@ void redis_format(struct redis_text *t, size_t argc, const struct span *argv)
     t->to = (size_t)(at - t->p);
 }
 
+void redis_text_add(struct redis_text *t, struct span formatted)
+{
+    memcpy(room_for(t, formatted.n), formatted.p, formatted.n);
+    t->to += formatted.n;
+}
+
 void redis_text_sent(struct redis_text *t, size_t n)
 {
     must(n <= t->to - t->from);

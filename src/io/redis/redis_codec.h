@@ -17,6 +17,7 @@ struct redis_text {
 /* Appends the command in wire format.
  * https://redis.io/docs/latest/develop/reference/protocol-spec/ */
 void redis_format(struct redis_text *t, size_t argc, const struct span *argv);
+void redis_text_add(struct redis_text *t, struct span formatted); /* appends it as it is */
 /* Removes n bytes from the front. A buffer that a large command has made grow is freed when it is
  * empty. */
 void redis_text_sent(struct redis_text *t, size_t n);

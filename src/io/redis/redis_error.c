@@ -30,8 +30,12 @@ static const struct {
     [REDIS_ERROR_LOADING] = {"LOADING", UNFIT | PASSES, ""},
     [REDIS_ERROR_READONLY] = {"READONLY", UNFIT | PASSES, ""},
     [REDIS_ERROR_MASTERDOWN] = {"MASTERDOWN", UNFIT | PASSES, ""},
-    [REDIS_ERROR_CLUSTERDOWN] = {"CLUSTERDOWN", UNFIT | PASSES, ""},
-    [REDIS_ERROR_MOVED] = {"MOVED", UNFIT, ""},
+    [REDIS_ERROR_CLUSTERDOWN] = {"CLUSTERDOWN", UNFIT | PASSES,
+                                 "bring the missing nodes of the Cluster back: redis-cli --cluster "
+                                 "check HOST:PORT names the slots that no node has"},
+    [REDIS_ERROR_MOVED] = {"MOVED", UNFIT,
+                           "this Redis belongs to a Cluster: name it with redis+cluster://"},
+    [REDIS_ERROR_ASK] = {"ASK", 0, ""},
     [REDIS_ERROR_TRYAGAIN] = {"TRYAGAIN", PASSES, ""},
     [REDIS_ERROR_CLIENTS] = {"ERR max number of clients", 0, ""},
     [REDIS_ERROR_NOAUTH] = {"NOAUTH", UNFIT,
@@ -44,6 +48,16 @@ static const struct {
                                "repairs it"},
     [REDIS_ERROR_NOSCRIPT] = {"NOSCRIPT", 0, ""},
 };
+
+const char redis_cluster_moving[] =
+    "TRYAGAIN the account's keys are being moved to another node of the Cluster, and this does not "
+    "end: redis-cli --cluster check shows it, --cluster fix ends it";
+const char redis_cluster_disagrees[] =
+    "MOVED the nodes of the Cluster do not agree which of them has the account's keys: redis-cli "
+    "--cluster check shows it";
+const char redis_cluster_unconfirmed[] =
+    "-UNREPLICATED the account's keys have moved to another node before replicas have confirmed "
+    "what was written\r\n";
 
 /* Whether the text at `p` is this word and not the beginning of another, like BUSY of BUSYGROUP. */
 static bool is_word(const char *p, const char *word)

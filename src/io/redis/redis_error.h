@@ -17,6 +17,7 @@ enum redis_error {
     REDIS_ERROR_MASTERDOWN,   /* it is a replica without its primary */
     REDIS_ERROR_CLUSTERDOWN,  /* a part of the cluster is missing */
     REDIS_ERROR_MOVED,        /* another server of the cluster has the key */
+    REDIS_ERROR_ASK,          /* the same for this command only: keys are on their way there */
     REDIS_ERROR_TRYAGAIN,     /* keys are on their way to another server of the cluster */
     REDIS_ERROR_CLIENTS,      /* too many connections */
     REDIS_ERROR_NOAUTH,       /* it wants a password */
@@ -32,6 +33,11 @@ enum redis_error redis_error_of(const char *words);
 const char *redis_error_advice(enum redis_error e);
 #define REDIS_SENTINEL_NOAUTH                                                                      \
     "it wants a password, or another one: name it with redis_auth.sentinel_password_file"
+
+/* Our own words about a Cluster, when its redirects lead nowhere. */
+extern const char redis_cluster_moving[];      /* TRYAGAIN does not end */
+extern const char redis_cluster_disagrees[];   /* MOVED leads in a circle */
+extern const char redis_cluster_unconfirmed[]; /* in place of a reply to WAIT, in wire format */
 
 /* What to show a person: the words, or a sentence that says what to do about them. */
 const char *redis_error_shown(const char *words);

@@ -2,9 +2,11 @@
  * The commands that open a new connection: login, database, client name. They also check whether
  * this server can hold a queue. */
 #include <stdio.h>
+#include <string.h>
 
 #include "redis_error.h"
 #include "redis_internal.h"
+#include "redis_nodes.h"
 #include "reply.h"
 
 static void on_refusable(void *ctx, struct redisReply *reply)
@@ -37,7 +39,7 @@ static void lose_as_no_master(struct redis *r, const struct redis_address *a,
 static void on_role(void *ctx, struct redisReply *reply)
 {
     struct redis *r = ctx;
-    const struct redis_address *a = redis_address_of(r);
+    const struct redis_address *a = &r->address;
     struct span role = reply_text(reply_at(reply, 0));
 
     if (!reply)
@@ -48,6 +50,33 @@ static void on_role(void *ctx, struct redisReply *reply)
         lose_as_no_master(r, a, reply);
     else if (span_is(role, "slave"))
         redis_lose(r, "this Redis is a replica");
+}
+
+/* The answer to a command with a key shows whether this node of a Cluster has the slot of the key.
+ * Our user may not be permitted to ask; then the first command shows it. */
+static void on_probe(void *ctx, struct redisReply *reply)
+{
+    redis_follow_probe(ctx, reply);
+    if (reply_refused(reply))
+        redis_note_refusal(ctx, reply_text(reply).p);
+}
+
+static void on_slots(void *ctx, struct redisReply *reply)
+{
+    struct redis *r = ctx;
+
+    if (reply_refused(reply) && strstr(reply_text(reply).p, "cluster support disabled"))
+        redis_lose(r, "this Redis is no Cluster: name it with redis:// or rediss://");
+    redis_nodes_learn(r->follow.nodes, reply);
+}
+
+static void greet_node(struct redis *r, const char *home)
+{
+    const struct span probe[] = {SPAN("EXISTS"), span_str(home)};
+
+    redis_send_greeting(r, 2, (const struct span[]){SPAN("CLUSTER"), SPAN("SLOTS")}, on_slots);
+    if (home)
+        redis_send_greeting(r, 2, probe, on_probe);
 }
 
 /* PING ends the greeting. A server that is loading or has lost its master refuses it. */
@@ -73,6 +102,8 @@ void redis_greet(struct redis *r, const struct redis_address *a)
     if (a->db)
         redis_send_greeting(r, 2, (const struct span[]){SPAN("SELECT"), span_str(db)}, on_greeting);
     redis_send_greeting(r, 3, name, on_refusable);
+    if (a->cluster)
+        greet_node(r, a->home);
     redis_send_greeting(r, 1, (const struct span[]){SPAN("ROLE")}, on_role);
     redis_send_greeting(r, 1, (const struct span[]){SPAN("PING")}, on_ping);
 }

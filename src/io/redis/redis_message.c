@@ -17,8 +17,7 @@ static void end_subscription(struct redis_subscription *s)
 /* The first is {"subscribe", channel, 1}, then come {"message", channel, text}. */
 void redis_message_arrived(struct redis *r, const struct redisReply *message)
 {
-    const struct redis_subscription *s =
-        redis_due_find(redis_due_of(r), reply_text(reply_at(message, 1)));
+    const struct redis_subscription *s = redis_due_find(&r->due, reply_text(reply_at(message, 1)));
     struct span text = reply_text(reply_at(message, 2));
 
     must(s); /* redis_due_ok has checked it */
@@ -29,7 +28,7 @@ void redis_message_fail_all(struct redis *r)
 {
     struct list *node;
 
-    while ((node = list_pop_front(&redis_due_of(r)->subscriptions)))
+    while ((node = list_pop_front(&r->due.subscriptions)))
         end_subscription(list_entry(node, struct redis_subscription, link));
 }
 
@@ -51,6 +50,6 @@ void redis_subscribe(struct redis *r, struct span channel, redis_message_cb *cb,
         redis_fail(r, on_no_subscription, s);
         return;
     }
-    list_push_back(&redis_due_of(r)->subscriptions, &s->link);
+    list_push_back(&r->due.subscriptions, &s->link);
     redis_wire_send(w, 2, argv);
 }

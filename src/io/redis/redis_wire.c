@@ -90,14 +90,26 @@ static void on_flush(uv_prepare_t *handle)
     arm(w);
 }
 
-void redis_wire_send(struct redis_wire *w, size_t argc, const struct span *argv)
+static void flush_soon(struct redis_wire *w)
 {
-    must(w->connected);
-    redis_format(&w->out, argc, argv);
     if (w->flushing || w->lost)
         return;
     w->flushing = true;
     uv_prepare_start(&w->handles->flush, on_flush);
+}
+
+void redis_wire_send(struct redis_wire *w, size_t argc, const struct span *argv)
+{
+    must(w->connected);
+    redis_format(&w->out, argc, argv);
+    flush_soon(w);
+}
+
+void redis_wire_send_text(struct redis_wire *w, struct span text)
+{
+    must(w->connected);
+    redis_text_add(&w->out, text);
+    flush_soon(w);
 }
 
 /* -- reading -- */

@@ -30,6 +30,8 @@ void redis_wire_free(struct redis_wire *w); /* closes the connection; NULL is fi
 const char *redis_wire_delay(const struct redis_wire *w);
 /* Sends a command before the loop sleeps. Only after `connected`. */
 void redis_wire_send(struct redis_wire *w, size_t argc, const struct span *argv);
+/* The same for a command that redis_format has formatted. */
+void redis_wire_send_text(struct redis_wire *w, struct span text);
 /* Returns the number of bytes read, or 0 if there are none; `lost` has been called if that is
  * because the connection has ended. If `room` is full, there may be more, and `readable` will be
  * called again. */

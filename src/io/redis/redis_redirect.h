@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ * What a node of a Cluster says instead of carrying out a command, and which commands it may say it
+ * to. https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/ */
+#pragma once
+
+#include "redis.h"
+#include "redis_codec.h"
+
+enum redis_redirect_kind {
+    REDIS_REDIRECT_NONE,
+    REDIS_REDIRECT_AGAIN, /* TRYAGAIN: the keys are being moved; later, the same node */
+    REDIS_REDIRECT_ASK,   /* ASK: this key is at another node already; this command only */
+    REDIS_REDIRECT_MOVED, /* MOVED: the keys are at another node */
+};
+
+struct redis_redirect {
+    enum redis_redirect_kind kind;
+    uint32_t slot;         /* not of TRYAGAIN */
+    struct redis_place at; /* the other node; host NULL: of TRYAGAIN, or the host is this one */
+};
+
+/* Reads an error of Redis. Such an error means that the command was not carried out. 1: it is one
+ * of these, and out->at.host is to be freed; 0: it is another error; -EPROTO: a MOVED or ASK that
+ * names no node. */
+must_use int redis_redirect_parse(const char *words, struct redis_redirect *out);
+
+/* What matters about a command when a Cluster moves keys. */
+enum redis_command_kind {
+    REDIS_KEYED,   /* it has keys: a node carries it out only if it has these */
+    REDIS_KEYLESS, /* any node carries it out, and it may be repeated */
+    REDIS_WAIT,    /* the same, but the answer is about the earlier commands of the connection */
+    REDIS_MULTI,   /* begins a transaction */
+    REDIS_EXEC,    /* ends it */
+};
+enum redis_command_kind redis_command_kind_of(struct span name);
