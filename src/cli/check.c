@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "alloc.h"
+#include "check_cluster.h"
 #include "check_files.h"
 #include "check_say.h"
 #include "check_sentinel.h"
@@ -276,7 +277,10 @@ bool check_redis(const struct config *c, const char *account, check_cb *cb, void
         redis_address_deinit(&address);
         return !judge_absence(&r, c, err.text);
     }
-    judge_server(&r, client, c->redis_replicas);
+    if (address.cluster)
+        check_cluster(&address, c, account, judge_server, cb, ctx);
+    else
+        judge_server(&r, client, c->redis_replicas);
     for (uint32_t i = 0; i < c->accounts_count; i++)
         if (!account || strcmp(account, c->accounts[i].name) == 0)
             judge_leader(&r, client, c->accounts[i].name);
