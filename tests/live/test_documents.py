@@ -19,6 +19,7 @@ DAEMON = "daemon"            # runs in the background from here on
 NO = "no"                    # not run, for the given reason
 MOVES = (NO, "test_redis_moves.py moves jobs with it, on this machine")
 SENTINEL = (NO, "for Redis servers with replicas; test_sentinel.py runs it")
+CLUSTER = (NO, "test_cluster.py moves jobs with it, on this machine")
 BROKER = (NO, "test_brokers.py runs it with a real broker")
 
 DECIDED = {
@@ -57,6 +58,9 @@ DECIDED = {
     "deploy/redis.md": {
         "redis-cli CONFIG SET min-replicas-to-write 1": SENTINEL,
         "redis-cli CONFIG SET min-replicas-max-lag 10": SENTINEL,
+        "systemctl stop purgeline": CLUSTER,
+        "redis-cli --cluster import h1:6379 --cluster-from old:6379": CLUSTER,
+        "redis-cli -h old DBSIZE": CLUSTER,
         "systemctl stop purgeline redis-server": MOVES,
         "cp -a /var/lib/purgeline/appendonlydir /var/lib/redis/": MOVES,
         "chown -R redis:redis /var/lib/redis/appendonlydir": MOVES,
