@@ -18,8 +18,6 @@ struct redis_transport {
     int fd;                     /* always ready */
 };
 
-static struct redis_transport the_transport;
-
 /* Moves up to n bytes of what arrives next to p. Returns how many. */
 static inline ssize_t fake_transport_take(struct redis_transport *t, char *p, size_t n)
 {

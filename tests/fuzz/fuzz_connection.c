@@ -18,6 +18,8 @@ enum { COMMANDS = 1, SUBSCRIPTION = 2, STREAM = 4, GREETED = 8 };
 
 /* -- a transport whose bytes come from the input -- */
 
+static struct redis_transport the_transport;
+
 int redis_transport_open(const struct redis_address *a, const struct addrinfo *to,
                          struct redis_transport **out, struct error *err)
 {

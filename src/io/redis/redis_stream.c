@@ -83,20 +83,19 @@ static void pass_line(struct redis *r)
 static void look(struct redis *r)
 {
     struct redis_streaming *s = r->streaming;
-    const char *end = memchr(s->line, '\r', s->line_n);
+    char *end = s->line[0] == '-' ? memchr(s->line, '\r', s->line_n) : NULL;
+    bool whole = end && end + 2 <= s->line + s->line_n;
 
-    if (s->line[0] == '-' && !end && s->line_n < sizeof(s->line))
+    if (s->line[0] == '-' && !whole && s->line_n < sizeof(s->line))
         return;
-    if (s->line[0] == '-' && end && end + 2 > s->line + s->line_n)
-        return;
-    if (s->line[0] == '-' && end) {
-        s->line[end - s->line] = '\0';
+    if (whole) {
+        *end = '\0';
         if (redis_follow_took_stream(r, s->line + 1)) {
             redis_deadline_paid(&s->owed);
             redis_follow_go(r);
             return;
         }
-        s->line[end - s->line] = '\r';
+        *end = '\r';
     }
     pass_line(r);
 }
