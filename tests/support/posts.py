@@ -15,7 +15,7 @@ KEYS = 200
 CLOCK_SLACK_S = 0.005  # times are rounded to milliseconds
 PATIENCE_S = 10  # longer than an answer may take while Redis waits for its replicas
 
-Job = collections.namedtuple("Job", "id key sent answered to")
+Job = collections.namedtuple("Job", "id key ref sent answered to")
 
 
 class Ledger:
@@ -30,12 +30,20 @@ class Ledger:
         self.stopped = False
 
     def take(self):
-        """False when enough was pushed."""
+        """The name of the next push; None when enough was pushed."""
         with self.lock:
             if self.stopped or self.pushed >= self.wanted:
-                return False
+                return None
             self.pushed += 1
-            return True
+            return f"push-{id(self):x}-{self.pushed}"
+
+    def accept(self, job, key, ref, sent, to):
+        with self.lock:
+            self.accepted.append(Job(job, key, ref, sent, time.time(), to))
+
+
+def form_of(key, ref):
+    return json.dumps({"keys": [key], "ref": ref})
 
 
 class Producer(threading.Thread):
@@ -51,8 +59,8 @@ class Producer(threading.Thread):
         self.host.enter()
         due = time.monotonic()
         turn = 0
-        while self.ledger.take():
-            self.post(self.addresses[turn % len(self.addresses)])
+        while ref := self.ledger.take():
+            self.post(self.addresses[turn % len(self.addresses)], ref)
             turn += 1
             now = time.monotonic()
             due = max(due + 1 / self.per_s, now - 1)
@@ -61,19 +69,19 @@ class Producer(threading.Thread):
         for connection in self.connections.values():
             connection.close()
 
-    def post(self, address):
+    def post(self, address, ref):
         key = f"k{self.rng.randrange(KEYS)}"
         sent = time.time()
         try:
-            status, body = self.ask(address, json.dumps({"keys": [key]}))
+            status, body = self.ask(address, form_of(key, ref))
         except (OSError, http.client.HTTPException):
             self.connections.pop(address).close()
             status = 0
+        if 200 <= status < 300:
+            self.ledger.accept(json.loads(body)["job"], key, ref, sent, address)
+            return
         with self.ledger.lock:
-            if 200 <= status < 300:
-                self.ledger.accepted.append(Job(json.loads(body)["job"], key, sent, time.time(), address))
-            else:
-                self.ledger.refused[status] += 1
+            self.ledger.refused[status] += 1
 
     def ask(self, address, body):
         if address not in self.connections:
@@ -93,17 +101,16 @@ class Pusher(threading.Thread):
 
     def run(self):
         due = time.monotonic()
-        while self.ledger.take():
+        while ref := self.ledger.take():
             key = f"k{self.rng.randrange(KEYS)}"
             sent = time.time()
-            self.child.stdin.write(f"{key}\n".encode())
+            self.child.stdin.write(f"{form_of(key, ref)}\n".encode())
             self.child.stdin.flush()
             line = self.child.stdout.readline().decode().strip()
-            with self.ledger.lock:
-                if line.startswith("normal-"):
-                    self.ledger.accepted.append(Job(line, key, sent, time.time(), "redis"))
-                else:
-                    self.odd.append(line)
+            if line.startswith("normal-"):
+                self.ledger.accept(line, key, ref, sent, "redis")
+            else:
+                self.odd.append(line)
             if not line:
                 break
             now = time.monotonic()
@@ -167,9 +174,11 @@ def purges_by_key(requests):
 
 
 def receipts_of(redis, jobs):
-    """The receipt of each job, or None."""
+    """The receipt of each job, or None. Two masters at a time may give the same id to two jobs: the receipt is for the
+    one that it names."""
     answers = redis.ask_many([("GET", "purgeline:{main}:receipt:" + job.id) for job in jobs])
-    return [json.loads(answer) if answer else None for answer in answers]
+    receipts = [json.loads(answer) if answer else None for answer in answers]
+    return [receipt if receipt and receipt["ref"] == job.ref else None for job, receipt in zip(jobs, receipts)]
 
 
 def is_purged(job, receipt, purges):
