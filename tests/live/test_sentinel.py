@@ -303,6 +303,36 @@ def a_frozen_master_is_not_believed_when_it_wakes(w, score):
     back_in_sync(w, 0)
 
 
+def a_command_does_not_believe_a_late_answer(w, score):
+    """`push -` has a connection to the master, which freezes and answers when another one has taken its place."""
+    m = w.master()
+    with open(w.path("late.log"), "w") as log:
+        child = subprocess.Popen(["purgeline", "push", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                                 env=w.env, text=True, bufsize=1)
+    try:
+        child.stdin.write("early\n")
+        score.ok(child.stdout.readline().startswith("normal-"), "a command pushes through a connection that stays open")
+        w.await_replication()
+        w.signal(f"redis{m}", signal.SIGSTOP)
+        child.stdin.write("late\n")
+        w.await_master(1 - m)
+        until("all sentinels name the new master", lambda: w.master() == 1 - m)
+        w.signal(f"redis{m}", signal.SIGCONT)
+        job = child.stdout.readline().strip()
+        receipt = f"purgeline:{{main}}:receipt:{job}"
+        until("the job is purged", lambda: "purged" in w.redis(1 - m, "GET", receipt))
+        score.ok(True, "late: the answer of the old master does not count, and the new one gets the job")
+        child.stdin.close()
+        score.ok(child.wait(60) == 0, "late: the command has pushed all lines", w.log("late"))
+    finally:
+        child.kill()
+        child.wait()
+    back_in_sync(w, m)
+    w.cli(w.sentinel_ports[0], "SENTINEL", "FAILOVER", MASTER)
+    w.await_master(m)
+    back_in_sync(w, 1 - m)
+
+
 def master_and_sentinel_freeze(w, score):
     """A sentinel freezes, and then the master: no connection breaks, and the news come from the other sentinels."""
     until("a sentinel is listened to", lambda: w.sentinel_listened_to() is not None)
@@ -490,8 +520,9 @@ def main():
 
 
 STORIES = [sentinels_are_asked_in_turn, the_master_is_killed, an_operator_fails_over,
-           a_frozen_master_is_not_believed_when_it_wakes, master_and_sentinel_freeze,
-           the_sentinel_that_is_listened_to_dies, a_sentinel_that_names_a_replica_is_not_believed,
+           a_frozen_master_is_not_believed_when_it_wakes, a_command_does_not_believe_a_late_answer,
+           master_and_sentinel_freeze, the_sentinel_that_is_listened_to_dies,
+           a_sentinel_that_names_a_replica_is_not_believed,
            news_end_the_connection, all_sentinels_are_listened_to, a_master_without_its_replica_refuses_jobs,
            sentinels_may_want_a_password, a_new_password_needs_no_restart]
 

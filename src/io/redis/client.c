@@ -16,6 +16,9 @@
 #define CONNECT_S 3
 /* An answer that keeps coming may take longer than one that does not come, but not forever. */
 #define TRICKLE_FACTOR 4
+/* A reply that took longer may come from a master that was frozen or cut off, and that has another
+ * one in its place by now. */
+#define DOUBT_NS NS_PER_S
 #define WORDS_MAX 32
 #define READ_BYTES 16384 /* a TLS record */
 
@@ -133,7 +136,8 @@ void client_send(struct client *c, size_t argc, const struct span *argv)
     redis_format(&c->out, argc, argv);
     if (c->cluster)
         client_cluster_sends(c->cluster, argc, argv);
-    c->pending++;
+    if (c->pending++ == 0)
+        c->asked_ns = clock_mono_ns();
 }
 
 int client_next_reply(struct client *c, struct redisReply **out)
@@ -150,16 +154,50 @@ static int next_reply(struct client *c, struct redisReply **out)
     return c->cluster ? client_cluster_next(c, out) : client_next_reply(c, out);
 }
 
-/* Notes what a reply shows about the server. */
-static void note(struct client *c, const struct redisReply *reply)
+/* How many sentinels still name this server, and how many another one. */
+struct opinions {
+    const struct redis_address *a;
+    uint32_t same, other;
+};
+
+static void on_opinion(void *ctx, const struct redis_place *master, const char *why)
 {
+    struct opinions *o = ctx;
+
+    (void)why;
+    if (!master)
+        return;
+    if (strcmp(master->host, o->a->host) == 0 && master->port == o->a->port)
+        o->same++;
+    else
+        o->other++;
+}
+
+static bool is_replaced(struct client *c)
+{
+    struct opinions o = {.a = c->named};
+
+    if (!c->named || clock_mono_ns() - c->asked_ns < DOUBT_NS)
+        return false;
+    client_ask_sentinels(c->named, on_opinion, &o);
+    return o.other > o.same;
+}
+
+/* Notes what a reply shows about the server. 0, or -ENOTCONN: the reply does not count. */
+static int note(struct client *c, const struct redisReply *reply)
+{
+    if (c->pending && is_replaced(c))
+        return client_lose(c,
+                           "this Redis took so long to answer that another one is the master now");
     if (c->pending)
         c->pending--;
+    c->asked_ns = clock_mono_ns();
     if (!reply_refused(reply))
-        return;
+        return 0;
     (void)fail(c, -EIO, reply_text(reply).p);
     if (redis_error_of(reply_text(reply).p) == REDIS_ERROR_READONLY)
         c->replica = true;
+    return 0;
 }
 
 /* Whether nothing more can come from this connection. */
@@ -186,8 +224,7 @@ int client_receive(struct client *c, struct redisReply **out)
     }
     if (rc < 0)
         return rc;
-    note(c, *out);
-    return 0;
+    return note(c, *out);
 }
 
 int client_flush(struct client *c)
@@ -225,8 +262,7 @@ int client_wait(struct client *c, int timeout_ms, struct redisReply **out)
     }
     if (rc < 0)
         return rc;
-    note(c, *out);
-    return 0;
+    return note(c, *out);
 }
 
 int client_ask(struct client *c, size_t argc, const struct span *argv, struct redisReply **out)
@@ -351,6 +387,12 @@ int client_open_at(const struct redis_address *a, uint32_t answer_s, struct clie
     return rc;
 }
 
+void client_set_named(struct client *c, const struct redis_address *a)
+{
+    c->named = alloc_zeroed(1, sizeof(*c->named));
+    redis_address_copy(a, c->named);
+}
+
 bool client_timed_out(const struct client *c)
 {
     return c->timed_out;
@@ -368,6 +410,9 @@ void client_close(struct client *c)
     client_cluster_free(c->cluster);
     redis_transport_free(c->transport);
     redis_reader_free(c->reader);
+    if (c->named)
+        redis_address_deinit(c->named);
+    free(c->named);
     free(c->out.p);
     free(c);
 }

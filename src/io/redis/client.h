@@ -26,9 +26,10 @@ void client_ask_sentinels(const struct redis_address *a, client_sentinel_cb *cb,
  * requested. */
 void client_send(struct client *c, size_t argc, const struct span *argv);
 /* Gets the next reply, in order; after a refusal that shows that the server is a replica
- * (READONLY), and all pending replies, the connection counts as lost. A reply is valid until the
- * next call. 0, or -ENOTCONN: the connection is lost (see client_error), and it is unknown whether
- * unanswered commands took effect. */
+ * (READONLY), and all pending replies, the connection counts as lost; also after a reply that took
+ * long, if most sentinels name another server by now. A reply is valid until the next call. 0, or
+ * -ENOTCONN: the connection is lost (see client_error), and it is unknown whether unanswered
+ * commands took effect. */
 must_use int client_receive(struct client *c, struct redisReply **out);
 /* Sends everything in the pipeline. Blocks only while the kernel's buffer is full. 0 or
  * -ENOTCONN. */

@@ -16,10 +16,12 @@ struct client {
     struct redis_text out;
     struct client_cluster *cluster; /* NULL: not a Cluster */
     uint32_t answer_s;
-    uint64_t pending; /* commands without a reply */
-    bool timed_out;   /* lost, because no reply came in time */
-    bool replica;     /* it has refused a command because it is a replica */
-    int lost;         /* 0; or -ENOTCONN: the connection has failed, see `why` */
+    uint64_t pending;            /* commands without a reply */
+    uint64_t asked_ns;           /* when the oldest of these was sent, or became the oldest */
+    struct redis_address *named; /* the sentinels that named this server; NULL: none did */
+    bool timed_out;              /* lost, because no reply came in time */
+    bool replica;                /* it has refused a command because it is a replica */
+    int lost;                    /* 0; or -ENOTCONN: the connection has failed, see `why` */
     struct error why;
     struct error error;
 };
@@ -31,6 +33,9 @@ struct client {
  * does not answer in time. */
 must_use int client_open_at(const struct redis_address *a, uint32_t answer_s, struct client **out,
                             struct error *err);
+/* Sets the address whose sentinels have named this server. They are asked again after a reply that
+ * took long, which does not count if most of them name another server. */
+void client_set_named(struct client *c, const struct redis_address *a);
 /* Whether the connection was lost because a reply did not come in time. */
 bool client_timed_out(const struct client *c);
 /* Ends the connection: every later call fails with this reason. Returns -ENOTCONN. */

@@ -145,9 +145,11 @@ static int open_master_of(struct redis_address *a, struct client **out, struct e
 
     if (rc == -ETIMEDOUT)
         rc = open_by_sentinels(a, SLOW_MASTER_ANSWER_S, out, err);
-    if (rc == 0)
-        client_set_patience(*out, CLIENT_ANSWER_S);
-    return rc;
+    if (rc < 0)
+        return rc;
+    client_set_patience(*out, CLIENT_ANSWER_S);
+    client_set_named(*out, a);
+    return 0;
 }
 
 int client_open(const struct redis_address *a, struct client **out, struct error *err)
