@@ -517,8 +517,9 @@ void redis_lose(struct redis *r, const char *why)
 void redis_note_refusal(struct redis *r, const char *words)
 {
     enum redis_error e = redis_error_of(words);
+    bool follows = r->follow.nodes || r->is_guest;
 
-    if (redis_error_is_unfit(e) && !(r->is_guest && e == REDIS_ERROR_MOVED))
+    if (redis_error_is_unfit(e) && !(follows && e == REDIS_ERROR_MOVED))
         lose(r, "%s", words);
 }
 
