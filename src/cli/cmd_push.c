@@ -13,6 +13,7 @@
 #include "push_pipeline.h"
 #include "receipts_wait.h"
 #include "redis.h"
+#include "redis_error.h"
 
 #define COMPLAINTS_SHOWN 20
 
@@ -302,7 +303,7 @@ static int sum_up(struct push *p)
     int rc = push_pipeline_finish(p->enqueue, &why);
 
     if (rc == -EIO)
-        cmd_fail(CMD_FAILED, "Redis refuses: %s", why.text);
+        cmd_fail(CMD_FAILED, "Redis refuses: %s", redis_error_shown(why.text));
     else if (rc == -ENOTCONN && push_pipeline_few(p->enqueue))
         cmd_fail(CMD_REDIS, "%s: they are not accepted, though they may be purged", why.text);
     else if (rc == -ENOTCONN)

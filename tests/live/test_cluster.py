@@ -283,6 +283,9 @@ def accounts_are_on_several_nodes(w, score):
     for a in ACCOUNTS:
         code, told = w.run(f"purgeline push --account {a} --wait=50s first-{a}")
         score.ok(code == 0, f"a job of {a} is purged", told)
+    elsewhere = next(n for n in w.masters() if n != w.owner(ACCOUNTS[0]))
+    code, told = w.run(f"purgeline push --redis redis://127.0.0.1:{w.ports[elsewhere]} --account {ACCOUNTS[0]} --key k")
+    score.ok(code != 0 and "name it with redis+cluster://" in told, "an address of one node is explained", code, told)
     code, told = w.run("purgeline status --json")
     score.ok(code == 0, "status shows all accounts", told)
     code, told = w.run("purgeline check")

@@ -99,7 +99,9 @@ const char *redis_error_advice(enum redis_error e)
 
 const char *redis_error_shown(const char *words)
 {
-    return redis_error_of(words) == REDIS_ERROR_NOAUTH ? errors[REDIS_ERROR_NOAUTH].advice : words;
+    enum redis_error e = redis_error_of(words);
+
+    return e == REDIS_ERROR_NOAUTH || e == REDIS_ERROR_MOVED ? errors[e].advice : words;
 }
 
 bool redis_error_is_full(enum redis_error e)
