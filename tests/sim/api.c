@@ -11,6 +11,7 @@
 #include "ends.h"
 #include "engine.h"
 #include "fake_loop.h"
+#include "fake_redis.h"
 #include "fields.h"
 #include "jobplace.h"
 #include "submit.h"
@@ -31,6 +32,7 @@ struct question {
     enum lane lane;
     struct fields *fields;
     bool answered;
+    bool cut_off; /* the job was added to a master that is cut off */
     struct event *again;
 };
 
@@ -69,6 +71,15 @@ static void end(struct question *q)
 
 /* -- POST -- */
 
+static void accept(const struct question *q, const char *job)
+{
+    api.accepted++;
+    if (!q->cut_off)
+        witness_accepted(q->account, job);
+    else if (world_config()->redis_replicas)
+        engine_fail("P1: job %s is accepted, and no replica has it", job);
+}
+
 static void on_posted(void *ctx, const struct submit_result *r)
 {
     struct question *q = ctx;
@@ -81,10 +92,8 @@ static void on_posted(void *ctx, const struct submit_result *r)
         engine_fail("P8: Idempotency-Key %s: a conflict with itself", q->once);
     if (r->job && strcmp(r->job, q->job) != 0)
         engine_fail("P8: a POST is answered with job %s, and it added \"%s\"", r->job, q->job);
-    if (r->job) {
-        api.accepted++;
-        witness_accepted(q->account, r->job);
-    }
+    if (r->job)
+        accept(q, r->job);
     if (r->job || !q->once)
         end(q);
     else
@@ -100,14 +109,12 @@ static void post(struct question *q)
 }
 
 /* Redis has a job from the endpoint: whose is it? */
-static void on_added(const char *account, enum lane lane, struct entry_id id,
-                     const struct fields *f)
+static void take_added(enum lane lane, struct entry_id id, const struct fields *f, bool cut_off)
 {
     char job[JOB_MAX];
     struct span ref = fields_get(f, "ref");
 
     snprintf(job, sizeof(job), "%s-%" PRIu64 "-%" PRIu64, lane_names[lane], id.ms, id.seq);
-    witness_pushed(account, lane, id, f->at, f->count);
     snprintf(api.last_job, sizeof(api.last_job), "%s", job);
     list_each(it, &api.questions) {
         struct question *q = list_entry(it, struct question, link);
@@ -117,7 +124,28 @@ static void on_added(const char *account, enum lane lane, struct entry_id id,
         if (q->once && q->job[0])
             engine_fail("P8: Idempotency-Key %s: jobs %s and %s were added", q->once, q->job, job);
         snprintf(q->job, sizeof(q->job), "%s", job);
+        q->cut_off = cut_off;
     }
+}
+
+static void on_added(const char *account, enum lane lane, struct entry_id id,
+                     const struct fields *f)
+{
+    witness_pushed(account, lane, id, f->at, f->count);
+    take_added(lane, id, f, false);
+}
+
+static void on_added_cut_off(const char *account, enum lane lane, struct entry_id id,
+                             const struct fields *f)
+{
+    witness_pushed_cut_off(account, f->at, f->count);
+    take_added(lane, id, f, true);
+}
+
+/* Who asks a master that is cut off hears of its jobs. */
+static bool is_cut_off(void)
+{
+    return fake_redis_cut_off(api.loop.instance);
 }
 
 /* Redis has lost some of them: those whose clients were told nothing are added again. */
@@ -125,9 +153,12 @@ void api_rolled_back(void)
 {
     list_each(it, &api.questions) {
         struct question *q = list_entry(it, struct question, link);
+        bool lost = q->cut_off || witness_lost(q->account, q->job);
 
-        if (q->asks == POST && !q->answered && witness_lost(q->account, q->job))
-            q->job[0] = '\0';
+        if (q->asks != POST || q->answered || !lost || is_cut_off())
+            continue;
+        q->job[0] = '\0';
+        q->cut_off = false;
     }
 }
 
@@ -139,7 +170,7 @@ static void on_cancelled(void *ctx, enum jobplace_cancelled what, struct span re
 
     (void)receipt;
     trace("http: DELETE of %s: %d", q->job, (int)what);
-    if (what == JOBPLACE_MOVED || what == JOBPLACE_FAILED) {
+    if (what == JOBPLACE_MOVED || what == JOBPLACE_FAILED || is_cut_off()) {
         ask_again(q);
         return;
     }
@@ -171,10 +202,12 @@ static void on_found(void *ctx, enum job_state state, struct span receipt,
 
     (void)receipt;
     trace("http: job %s is %s", q->job, words[state]);
-    if (state == JOB_UNKNOWN && witness_must_know(q->account, q->job))
-        engine_fail("P9: job %s was accepted, and is unknown", q->job);
-    if (state == JOB_ASKED_IN_VAIN || state == JOB_UNSURE) {
+    if (is_cut_off() || state == JOB_ASKED_IN_VAIN || state == JOB_UNSURE) {
         ask_again(q);
+        return;
+    }
+    if (state == JOB_UNKNOWN && witness_must_know(q->account, q->job)) {
+        engine_fail("P9: job %s was accepted, and is unknown", q->job);
     } else if (q->asks == DELETE && state == JOB_WAITING) {
         cancel(q, place);
     } else {
@@ -270,6 +303,7 @@ void api_begin(void)
     api.last_seen = "";
     list_init(&api.questions);
     ends_watch.added = on_added;
+    ends_watch.added_cut_off = on_added_cut_off;
     api.redis.replicas = world_config()->redis_replicas;
     api.submit = submit_new(&api.loop, &api.redis, on_up, NULL);
 }

@@ -12,6 +12,15 @@ void arrivals_deinit(struct arrivals *w)
     *w = (struct arrivals){0};
 }
 
+void arrivals_copy(struct arrivals *to, const struct arrivals *from)
+{
+    arrivals_deinit(to);
+    *to = *from;
+    to->at = alloc_zeroed(from->room + 1, sizeof(*to->at));
+    if (from->room)
+        memcpy(to->at, from->at, from->room * sizeof(*to->at));
+}
+
 static void put_arrival(struct arrivals *w, uint64_t at_ns, uint64_t cost)
 {
     if (w->first + w->count == w->room) {

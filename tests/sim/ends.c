@@ -86,9 +86,19 @@ static void on_removed(void *ctx, struct span key, const struct fakeredis_entry 
                  e->seq);
 }
 
+static bool is_of_api(void)
+{
+    return es.asker == ENDS_API || es.asker == ENDS_API_CUT_OFF;
+}
+
+static bool is_cut_off(void)
+{
+    return es.asker == ENDS_API_CUT_OFF || es.asker == ENDS_DAEMON_CUT_OFF;
+}
+
 static void on_added(void *ctx, struct span key, const struct fakeredis_entry *e)
 {
-    struct change *c = es.name && es.asker == ENDS_API ? note(key, e) : NULL;
+    struct change *c = es.name && is_of_api() ? note(key, e) : NULL;
 
     (void)ctx;
     if (c)
@@ -102,6 +112,8 @@ static void on_written(void *ctx, struct span key, struct span text)
     struct span job;
 
     (void)ctx;
+    if (es.name && is_cut_off())
+        return;
     if (ends_watch.receipt && inside_is_receipt(key, account, sizeof(account), &job))
         ends_watch.receipt(account, job, text);
     else if (ends_watch.status && inside_is_status(key, account, sizeof(account)))
@@ -119,7 +131,7 @@ void ends_begin_all(struct fakeredis *f)
 {
     free(es.changes);
     memset(&es, 0, sizeof(es));
-    ends_watch = (struct ends_watch){NULL, NULL, NULL, NULL};
+    ends_watch = (struct ends_watch){NULL, NULL, NULL, NULL, NULL};
     ends_look_at(f);
 }
 
@@ -203,13 +215,15 @@ void ends_begin(const char *name, enum ends_asker asker, size_t argc, const stru
 
 void ends_finish(void)
 {
+    ends_added_cb *added = is_cut_off() ? ends_watch.added_cut_off : ends_watch.added;
+
     for (size_t i = 0; i < es.count; i++) {
         struct change *c = &es.changes[i];
 
         if (es.asker == ENDS_DAEMON)
             tell_end(c);
-        else if (c->fields && ends_watch.added && !is_removed_again(c))
-            ends_watch.added(c->account, c->lane, c->id, c->fields);
+        else if (c->fields && added && !is_removed_again(c))
+            added(c->account, c->lane, c->id, c->fields);
         free(c->fields);
     }
     es.name = NULL;

@@ -14,13 +14,16 @@ struct ended {
     struct span reason;
     bool repeats; /* it left a job "<job>+r" in postponed */
 };
-/* Who asks. */
-enum ends_asker { ENDS_DAEMON, ENDS_API };
+/* Who asks; and whether it asks a master that is cut off, on which nothing lasts. */
+enum ends_asker { ENDS_DAEMON, ENDS_API, ENDS_DAEMON_CUT_OFF, ENDS_API_CUT_OFF };
+typedef void ends_added_cb(const char *account, enum lane lane, struct entry_id id,
+                           const struct fields *f);
 /* `ended` and `added` are told when the command that did it is over. Everything is lent. */
 struct ends_watch {
     void (*ended)(const struct ended *e);
     /* The endpoint, not the daemon, has added a job to a lane, and not removed it at once. */
-    void (*added)(const char *account, enum lane lane, struct entry_id id, const struct fields *f);
+    ends_added_cb *added;
+    ends_added_cb *added_cut_off; /* to a master that is cut off */
     void (*receipt)(const char *account, struct span job, struct span json);
     void (*status)(const char *account, struct span json); /* what the leader says of itself */
 };

@@ -276,8 +276,10 @@ static void expect_letters(struct play *p)
 
 static void expect_leader(struct play *p)
 {
-    const char *account = play_option(p, "account");
-    const char *name = inside_leader(account ? account : world_config()->accounts[0].name);
+    const char *option = play_option(p, "account");
+    const char *account = option ? option : world_config()->accounts[0].name;
+    const char *name =
+        play_flag(p, "cut-off") ? inside_leader_cut_off(account) : inside_leader(account);
 
     if (!name)
         name = "nobody";

@@ -73,6 +73,12 @@ static bool is_of_api(const struct redis *r)
     return r->loop->instance == ENGINE_NOBODY;
 }
 
+/* Its Redis is not that of most others. */
+static bool is_cut_off(const struct redis *r)
+{
+    return fake_redis_cut_off(r->loop->instance);
+}
+
 static const char *name_of(const struct redis *r)
 {
     return is_of_api(r) ? "the endpoint" : instance_name(r->loop->instance);
@@ -99,12 +105,12 @@ static void on_connected(void *ctx)
     struct redis *r = ctx;
 
     r->connecting = NULL;
-    if (fake_redis_weather.away) {
+    if (fake_redis_weather.away && !is_cut_off(r)) {
         connect_soon(r, RECONNECT_NS);
         say_down(r, "connection refused");
         return;
     }
-    r->session = fakeredis_open(fake_redis(), NULL, NULL, NULL);
+    r->session = fakeredis_open(fake_redis_of(r->loop->instance), NULL, NULL, NULL);
     r->said_down = false;
     r->up(r->ctx);
 }
@@ -194,6 +200,8 @@ static void carry_out(struct call *c)
 {
     enum ends_asker asker = is_of_api(c->r) ? ENDS_API : ENDS_DAEMON;
 
+    if (is_cut_off(c->r))
+        asker = is_of_api(c->r) ? ENDS_API_CUT_OFF : ENDS_DAEMON_CUT_OFF;
     c->done = true;
     buf_clear(&c->answer);
     fake_redis_run(c->r->session, c->name, asker, c->argc, c->argv, &c->answer);
@@ -235,10 +243,24 @@ static void lose(struct redis *r, const char *why)
     r->breaking = engine_at(engine_now_ns(), r->loop->instance, on_broken, r);
 }
 
+static void break_those(bool cut_off, const char *why)
+{
+    list_each(it, &links) {
+        struct redis *r = list_entry(it, struct redis, link);
+
+        if (is_cut_off(r) == cut_off)
+            lose(r, why);
+    }
+}
+
 void fake_link_break_all(const char *why)
 {
-    list_each(it, &links)
-        lose(list_entry(it, struct redis, link), why);
+    break_those(false, why);
+}
+
+void fake_link_break_cut_off(const char *why)
+{
+    break_those(true, why);
 }
 
 /* -- a command's way -- */
@@ -283,20 +305,50 @@ static void on_replicated(void *ctx)
     reply(c);
 }
 
+static uint64_t wait_ns(const struct call *c)
+{
+    uint64_t ms = 0;
+
+    must(c->argc == 3 && span_to_u64(c->argv[2], &ms) == 0);
+    return ms * NS_PER_MS;
+}
+
 /* WAIT: the replica answers, or the time that it may take is over. What follows on the connection
  * is carried out meanwhile, which Redis would only do later. */
 static void wait_for_replica(struct call *c)
 {
-    bool follows = fake_redis_replica_follows();
-    uint64_t ms = 0, delay = fake_redis_delay();
+    bool follows = fake_redis_replica_follows() && !is_cut_off(c->r);
+    uint64_t delay = fake_redis_delay();
 
-    must(c->argc == 3 && span_to_u64(c->argv[2], &ms) == 0);
     c->done = true;
     c->confirms = follows ? journal_count() : 0;
     buf_clear(&c->answer);
     buf_printf(&c->answer, ":%d\r\n", follows);
-    c->until = engine_at(engine_now_ns() + (follows ? delay : ms * NS_PER_MS), ENGINE_NOBODY,
+    c->until = engine_at(engine_now_ns() + (follows ? delay : wait_ns(c)), ENGINE_NOBODY,
                          on_replicated, c);
+}
+
+static void wait_in_vain(struct call *c)
+{
+    c->confirms = 0;
+    buf_clear(&c->answer);
+    buf_printf(&c->answer, ":0\r\n");
+    engine_cancel(c->until);
+    c->until = engine_at(engine_now_ns() + wait_ns(c), ENGINE_NOBODY, on_replicated, c);
+}
+
+void fake_link_replica_is_gone(void)
+{
+    list_each(it, &links) {
+        struct redis *r = list_entry(it, struct redis, link);
+
+        list_each(at, &r->calls) {
+            struct call *c = list_entry(at, struct call, link);
+
+            if (is_cut_off(r) && c->confirms && c->until)
+                wait_in_vain(c);
+        }
+    }
 }
 
 static void arrive(struct call *c)

@@ -7,7 +7,10 @@
 #include "fakeredis.h"
 
 void fake_link_begin(void);
-void fake_link_break_all(const char *why);
+void fake_link_break_all(const char *why); /* but for those to a master that is cut off */
+void fake_link_break_cut_off(const char *why);
+/* For those to a master that is cut off: no replica confirms anything any more. */
+void fake_link_replica_is_gone(void);
 /* An entry has come into a stream: who waits for it is answered. */
 void fake_link_added(struct span key);
 

@@ -47,6 +47,9 @@ static struct {
     uint64_t failures;
     uint64_t replay_us; /* 0: nothing is being replayed */
     char history[41];
+    /* -- two masters -- */
+    struct fakeredis *cut_off; /* NULL: there is only one */
+    uint32_t with;             /* its clients: FAKE_REDIS_WITH */
 } fr;
 
 static uint64_t now_us(void *ctx)
@@ -118,12 +121,9 @@ static void note(const struct fakeredis_session *s, const char *name, size_t arg
         journal_note(&when, argc, argv);
 }
 
-/* The one that has those commands only takes its place. */
-static void replace(uint64_t commands)
+/* One that has only those commands is the master now. */
+static void promote(uint64_t commands)
 {
-    take_back();
-    fakeredis_close(fr.hand);
-    fakeredis_free(fr.redis);
     fr.redis = fakeredis_new(now_us, NULL);
     journal_replay(fr.redis, commands, &fr.replay_us);
     fr.replay_us = 0;
@@ -139,16 +139,65 @@ static void replace(uint64_t commands)
     fr.hand = fakeredis_open(fr.redis, NULL, NULL, NULL);
 }
 
+static uint64_t count_kept(uint64_t loses_ns)
+{
+    uint64_t kept = max_u64(fr.confirmed, journal_count_by(engine_now_ns() - loses_ns));
+
+    trace("redis: its last %llu commands are lost", (unsigned long long)(journal_count() - kept));
+    return kept;
+}
+
 uint64_t fake_redis_fail(uint64_t loses_ns)
 {
     uint64_t kept;
 
     must(fr.may_fail);
     fake_redis_leave();
-    kept = max_u64(fr.confirmed, journal_count_by(engine_now_ns() - loses_ns));
-    trace("redis: its last %llu commands are lost", (unsigned long long)(journal_count() - kept));
-    replace(kept);
+    kept = count_kept(loses_ns);
+    take_back();
+    fakeredis_close(fr.hand);
+    fakeredis_free(fr.redis);
+    promote(kept);
     return kept;
+}
+
+/* -- two masters -- */
+
+uint64_t fake_redis_split(uint64_t loses_ns, uint32_t with)
+{
+    uint64_t kept;
+
+    must(fr.may_fail && !fr.cut_off);
+    fr.with = with;
+    fake_redis_leave();
+    kept = count_kept(loses_ns);
+    take_back();
+    fakeredis_close(fr.hand);
+    fr.cut_off = fr.redis;
+    fake_link_replica_is_gone();
+    promote(kept);
+    return kept;
+}
+
+void fake_redis_join(void)
+{
+    if (!fr.cut_off)
+        return;
+    fake_link_break_cut_off("the master has become a replica");
+    take_back();
+    fakeredis_free(fr.cut_off);
+    fr.cut_off = NULL;
+    fr.with = 0;
+}
+
+bool fake_redis_cut_off(int instance)
+{
+    return fr.with & FAKE_REDIS_WITH(instance);
+}
+
+struct fakeredis *fake_redis_of(int instance)
+{
+    return fake_redis_cut_off(instance) ? fr.cut_off : fr.redis;
 }
 
 static void take_back(void)
@@ -160,6 +209,7 @@ static void take_back(void)
 
 void fake_redis_end(void)
 {
+    fake_redis_join();
     take_back();
     fakeio_serve(NULL);
     fakeio_forget();
@@ -251,6 +301,7 @@ bool fake_redis_accept(const char *question)
 
 void fake_redis_heal(void)
 {
+    fake_redis_join();
     fake_redis_return();
     fr.replica_away = false;
     fake_redis_weather = (struct fake_redis_weather){0};
@@ -303,7 +354,8 @@ void fake_redis_run(struct fakeredis_session *s, const char *name, enum ends_ask
         return;
     }
     ends_begin(name, asker, argc, argv);
-    note(s, name, argc, argv);
+    if (asker == ENDS_DAEMON || asker == ENDS_API)
+        note(s, name, argc, argv);
     fakeredis_run(s, argc, argv, out);
     fakeio_learn(argc, argv, out);
     ends_finish();
@@ -323,6 +375,20 @@ struct redisReply *fake_redis_ask(size_t argc, const struct span *argv)
     fakeredis_run(fr.hand, argc, argv, &out);
     fr.reply = fakeio_reply(&out);
     buf_deinit(&out);
+    return fr.reply;
+}
+
+struct redisReply *fake_redis_ask_cut_off(size_t argc, const struct span *argv)
+{
+    struct fakeredis_session *s = fakeredis_open(fr.cut_off, NULL, NULL, NULL);
+    struct buf out;
+
+    take_back();
+    buf_init(&out, (size_t)1 << 40);
+    fakeredis_run(s, argc, argv, &out);
+    fr.reply = fakeio_reply(&out);
+    buf_deinit(&out);
+    fakeredis_close(s);
     return fr.reply;
 }
 

@@ -34,6 +34,19 @@ void fake_redis_set_replica_away(bool away);
 bool fake_redis_replica_follows(void);
 void fake_redis_confirm(uint64_t commands); /* the replica has them */
 
+/* -- two masters -- */
+/* The endpoint is ENGINE_NOBODY's, as its connection is. */
+#define FAKE_REDIS_WITH(instance) (UINT32_C(1) << ((instance) + 1))
+/* The master is cut off from its replicas, but not from the clients in `with`, which it goes on
+ * answering. For all others it is away, and who comes back is a replica, as after a failure.
+ * Returns how many commands that replica has. */
+uint64_t fake_redis_split(uint64_t loses_ns, uint32_t with);
+/* The network is whole again: what has been written on the master that was cut off is gone. */
+void fake_redis_join(void);
+bool fake_redis_cut_off(int instance);         /* it is a client of that master */
+struct fakeredis *fake_redis_of(int instance); /* the master that it can reach */
+struct redisReply *fake_redis_ask_cut_off(size_t argc, const struct span *argv); /* that master */
+
 /* -- what it refuses -- */
 enum redis_state { REDIS_WELL, REDIS_FULL };
 void fake_redis_set_memory(enum redis_state s); /* full: takes nothing more, gives and deletes */

@@ -136,10 +136,24 @@ bool inside_any_receipt(const char *account, inside_receipt_cb *cb, void *ctx)
 
 /* -- who leads -- */
 
-const char *inside_leader(const char *account)
+static const char *name_of_owner(const struct redisReply *owner)
 {
-    const struct redisReply *owner = fake_redis_say("GET purgeline:{%s}:lease", account);
     const char *slash = reply_nil(owner) ? NULL : strrchr(reply_text(owner).p, '/');
 
     return slash ? slash + 1 : NULL;
+}
+
+const char *inside_leader(const char *account)
+{
+    return name_of_owner(fake_redis_say("GET purgeline:{%s}:lease", account));
+}
+
+const char *inside_leader_cut_off(const char *account)
+{
+    char *key = alloc_printf("purgeline:{%s}:lease", account);
+    const struct span argv[] = {SPAN("GET"), span_str(key)};
+    const char *name = name_of_owner(fake_redis_ask_cut_off(array_len(argv), argv));
+
+    free(key);
+    return name;
 }

@@ -29,3 +29,4 @@ bool inside_any_receipt(const char *account, inside_receipt_cb *cb, void *ctx);
 
 /* -- who leads -- */
 const char *inside_leader(const char *account); /* its name; NULL: nobody. Lent for a moment */
+const char *inside_leader_cut_off(const char *account); /* on a master that is cut off */

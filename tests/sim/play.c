@@ -242,7 +242,8 @@ static bool redis_fails(const struct story *s)
     for (size_t i = 0; i < s->count; i++) {
         const struct words *w = &s->steps[i].words;
 
-        if (w->count > 1 && strcmp(w->at[0], "redis") == 0 && strcmp(w->at[1], "fails") == 0)
+        if (w->count > 1 && strcmp(w->at[0], "redis") == 0 &&
+            (strcmp(w->at[1], "fails") == 0 || strcmp(w->at[1], "splits") == 0))
             return true;
     }
     return false;

@@ -21,7 +21,8 @@ struct making {
     uint64_t length_ms; /* traffic and faults happen until then */
     bool two_accounts, all, second;
     bool redis_ahead; /* of the clocks, this one may be set forward */
-    bool fails;       /* Redis loses its last writes */
+    bool fails;       /* Redis loses its last writes ... */
+    bool splits;      /* ... while it goes on answering some */
     bool replicas;    /* redis_replicas: 1 */
     uint64_t far_ms;
     uint32_t names; /* how many different keys */
@@ -137,6 +138,7 @@ static void choose_settings(struct making *m, struct story *s, uint64_t seed)
     m->redis_ahead = chance(m, 50);
     m->fails = seed % 4 == 3;
     m->replicas = m->fails && seed % 8 == 7;
+    m->splits = m->fails && seed % 16 >= 8;
     if (m->replicas)
         set(s, "redis_replicas", "1");
 }
@@ -326,6 +328,28 @@ static void fail_redis(struct making *m)
     }
 }
 
+/* The master goes on answering some of its clients, while another one is elected. */
+static void split_redis(struct making *m)
+{
+    uint64_t ms = roll(m, 4000, 12000), loses = m->replicas ? roll(m, 0, 5000) : roll(m, 0, 900);
+
+    if (m->replicas && chance(m, 30)) {
+        at(m, ms - roll(m, 0, 3000), "redis replica away");
+        at(m, ms + roll(m, 0, 6000), "redis replica back");
+    }
+    at(m, ms, "redis splits with=%s loses=%" PRIu64 "ms",
+       ONE_OF(m, "first", "second", "endpoint", "first,endpoint", "first,second",
+              "first,second,endpoint"),
+       loses);
+    at(m, ms + roll(m, 0, 12000), "redis back");
+    if (chance(m, 30))
+        at(m, ms + roll(m, 0, 15000), "%s", ONE_OF(m, "kill first", "freeze first"));
+    if (chance(m, 80))
+        at(m, ms + (chance(m, 50) ? roll(m, 0, 2000) : roll(m, 2000, 60000)), "redis heals");
+    at(m, ms + roll(m, 0, 60000), "thaw first");
+    at(m, ms + roll(m, 0, 60000), "start first");
+}
+
 static void make_trouble(struct making *m)
 {
     switch (roll(m, 0, 9)) {
@@ -361,7 +385,7 @@ static void begin(struct making *m)
     if (chance(m, 70))
         at(m, 0, "redis slow %" PRIu64 "us", roll(m, 1, 5000));
     at(m, 0, "start first host=a");
-    m->second = chance(m, 40);
+    m->second = chance(m, m->splits ? 90 : 40);
     if (m->second)
         at(m, roll(m, 0, 2000), "start second host=%s", ONE_OF(m, "a", "b"));
 }
@@ -391,7 +415,9 @@ void weather_story(uint64_t seed, struct story *out)
         chance(&m, 15) ? make_post(&m) : make_push(&m);
     for (uint64_t i = 0; i < troubles; i++)
         make_trouble(&m);
-    if (m.fails)
+    if (m.splits)
+        split_redis(&m);
+    else if (m.fails)
         fail_redis(&m);
     qsort(m.lines, m.count, sizeof(*m.lines), compare);
     for (size_t i = 0; i < m.count; i++) {

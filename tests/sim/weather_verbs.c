@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * What Redis, Fastly and the network to them do in a story. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "alloc.h"
 #include "api.h"
 #include "engine.h"
 #include "fake_redis.h"
 #include "fake_sender.h"
+#include "instance.h"
 #include "play.h"
 #include "reply.h"
 #include "world.h"
@@ -125,6 +128,42 @@ static void on_fails(struct play *p)
     api_rolled_back();
 }
 
+/* "first,endpoint" */
+static uint32_t clients_named(const char *names)
+{
+    struct span rest = span_str(names), name;
+    uint32_t with = 0;
+
+    while (span_next_word(&rest, ',', &name)) {
+        char *text = alloc_copy(name.p, name.n);
+
+        with |=
+            FAKE_REDIS_WITH(strcmp(text, "endpoint") == 0 ? ENGINE_NOBODY : instance_find(text));
+        free(text);
+    }
+    return with;
+}
+
+static void on_heals(struct play *p)
+{
+    (void)p;
+    fake_redis_join();
+    witness_joined();
+    api_rolled_back();
+}
+
+/* "redis splits with=first loses=300ms", then "redis back" and "redis heals": two masters. */
+static void on_splits(struct play *p)
+{
+    const char *loses = play_option(p, "loses"), *with = play_option(p, "with");
+    uint32_t clients = clients_named(with ? with : "");
+
+    on_heals(p);
+    witness_rolled_back(fake_redis_split(loses ? time_word(p, loses) : 0, clients));
+    witness_split(clients);
+    api_rolled_back();
+}
+
 static void on_replica(struct play *p)
 {
     fake_redis_set_replica_away(strcmp(play_word(p, 2), "away") == 0);
@@ -154,7 +193,7 @@ void play_redis(struct play *p)
         {"slow", on_slow},       {"deletes", on_deletes},   {"memory", on_memory},
         {"disk", on_disk},       {"clock", on_redis_clock}, {"refuses", on_refuses},
         {"accepts", on_accepts}, {"policy", on_policy},     {"fails", on_fails},
-        {"replica", on_replica}};
+        {"replica", on_replica}, {"splits", on_splits},     {"heals", on_heals}};
 
     if (!do_word(p, words, array_len(words)))
         play_fail(p, "redis does not \"%s\"", play_word(p, 1));

@@ -165,6 +165,23 @@ void witness_pushed(const char *account, enum lane lane, struct entry_id id,
     free(f);
 }
 
+/* They may be purged before they are lost. */
+void witness_pushed_cut_off(const char *account, const struct span *spans, size_t count)
+{
+    struct account *a = account_of(account);
+    struct fields *f;
+    struct job *j;
+
+    if (witness.scope != WITNESS_ALL || !a)
+        return;
+    f = fields_copy(spans, count);
+    j = alloc_zeroed(1, sizeof(*j));
+    take_targets(a, j, f);
+    a->largest = max_u64(a->largest, j->targets_count);
+    witness_free_job(j);
+    free(f);
+}
+
 static struct job *job_of(const char *account, struct span id)
 {
     struct account *a = account_of(account);
@@ -220,7 +237,7 @@ static uint64_t budget_of(const char *account, enum ledger_kind l, uint64_t *win
 static void check_window(struct account *a, enum ledger_kind l, const struct request *r)
 {
     uint64_t window_ns, budget = budget_of(a->name, l, &window_ns);
-    uint64_t sum = arrivals_add(&a->windows[l], r->arrived_ns, r->cost, window_ns);
+    uint64_t sum = witness_add_arrival(a, l, r, window_ns);
 
     if (l == LEDGER_PURGE)
         witness.sums.window_max = max_u64(witness.sums.window_max, sum);
@@ -490,8 +507,10 @@ void witness_end(void)
         free_jobs(&a->jobs);
         map_each(slot, &a->targets) free(slot->value);
         map_deinit(&a->targets);
-        for (int l = 0; l < LEDGER_N; l++)
+        for (int l = 0; l < LEDGER_N; l++) {
             arrivals_deinit(&a->windows[l]);
+            arrivals_deinit(&a->cut_off[l]);
+        }
     }
     witness.accounts_count = 0;
 }

@@ -45,6 +45,12 @@ void witness_accepted(const char *account, const char *job);
 /* Redis has lost all but the first so many commands (journal.h). What they did is undone. */
 void witness_rolled_back(uint64_t commands);
 bool witness_lost(const char *account, const char *job); /* by that */
+/* A master is cut off together with some instances (FAKE_REDIS_WITH), until the network is whole
+ * again. What is done on it is not looked at, for it will be gone. With redis_replicas, P2 holds
+ * all the same. Without, it holds for the leader on each side, with what both knew before. */
+void witness_split(uint32_t with);
+void witness_joined(void);
+void witness_pushed_cut_off(const char *account, const struct span *fields, size_t count);
 
 uint64_t witness_open(void); /* jobs that have not ended */
 void witness_at_end(void);   /* nothing more will come: all must have ended */

@@ -31,6 +31,7 @@ struct account {
     struct map targets, jobs;
     uint64_t largest; /* targets of the job that names most of them */
     struct arrivals windows[LEDGER_N];
+    struct arrivals cut_off[LEDGER_N]; /* what the leader on the other side knows of */
 };
 
 struct witness_world {
@@ -42,7 +43,12 @@ struct witness_world {
     struct witness_sums sums;
     bool memory_was_short; /* then receipts may be left out */
     bool deleted_by_hand;  /* then what leads to a job may be left over */
+    uint32_t cut_off;      /* instances that are, or were, FAKE_REDIS_WITH; 0: none ever */
+    uint64_t split_ns, joined_ns;
 };
 extern struct witness_world witness;
 
 void witness_free_job(struct job *j);
+/* Adds what arrived to the windows that it counts in. Returns the most cost in any of them. */
+uint64_t witness_add_arrival(struct account *a, enum ledger_kind l, const struct request *r,
+                             uint64_t window_ns);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * A failure of Redis has lost its last writes: what the witness has seen of these is undone. */
+ * A failure of Redis has lost its last writes: what the witness has seen of these is undone. And
+ * two masters, each with a leader: what each of them spends. */
 #include <stdio.h>
 
 #include "engine.h"
+#include "fake_redis.h"
 #include "witness_internal.h"
 
 static uint64_t *sum_of(enum outcome o)
@@ -75,8 +77,11 @@ void witness_accepted(const char *account, const char *id)
 {
     struct job *j = job_of(account, id);
 
-    if (j)
-        j->accepted = true;
+    if (!j)
+        return;
+    j->accepted = true;
+    if (j->lost && witness.config->redis_replicas)
+        engine_fail("P1: job %s of %s is accepted, and a failover has lost it before", id, account);
 }
 
 bool witness_lost(const char *account, const char *id)
@@ -84,4 +89,40 @@ bool witness_lost(const char *account, const char *id)
     const struct job *j = job_of(account, id);
 
     return j && j->lost;
+}
+
+/* -- two masters -- */
+
+void witness_split(uint32_t with)
+{
+    witness.cut_off = with;
+    witness.split_ns = engine_now_ns();
+    witness.joined_ns = NEVER;
+    for (uint32_t i = 0; i < witness.accounts_count; i++)
+        for (int l = 0; l < LEDGER_N; l++)
+            arrivals_copy(&witness.accounts[i].cut_off[l], &witness.accounts[i].windows[l]);
+}
+
+void witness_joined(void)
+{
+    if (witness.joined_ns == NEVER)
+        witness.joined_ns = engine_now_ns();
+}
+
+/* With redis_replicas there are no two sides. */
+uint64_t witness_add_arrival(struct account *a, enum ledger_kind l, const struct request *r,
+                             uint64_t window_ns)
+{
+    bool aside = witness.cut_off & FAKE_REDIS_WITH(r->instance), both = false;
+    uint64_t here = 0, there = 0;
+
+    if (witness.config->redis_replicas || r->started_ns >= witness.joined_ns)
+        aside = false;
+    else if (witness.cut_off)
+        both = r->started_ns < witness.split_ns;
+    if (!aside || both)
+        here = arrivals_add(&a->windows[l], r->arrived_ns, r->cost, window_ns);
+    if (aside || both)
+        there = arrivals_add(&a->cut_off[l], r->arrived_ns, r->cost, window_ns);
+    return max_u64(here, there);
 }

@@ -243,6 +243,8 @@ void world_heal(void)
     bool any = false;
 
     fake_redis_heal();
+    witness_joined();
+    api_rolled_back();
     fake_wire = (struct fake_wire){0};
     memset(fastly_weather.permille, 0, sizeof(fastly_weather.permille));
     fastly_weather.permille_429 = fastly_weather.permille_503 = fastly_weather.permille_omit = 0;
