@@ -9,6 +9,7 @@
 #include "cmd.h"
 #include "log.h"
 #include "overview.h"
+#include "overview_instances.h"
 #include "overview_json.h"
 #include "overview_words.h"
 
@@ -17,7 +18,7 @@ const char cmd_status_help[] =
     "\n"
     "Shows for each account a one-line summary, its leader, the jobs waiting in each lane and\n"
     "since when, the remaining budget, what a 429 taught about it, the number of dead letters,\n"
-    "and the last error.\n"
+    "and the last error; and, if there are several instances, which of them leads which accounts.\n"
     "\n"
     "      --all            also show all numbers recently published by the leader\n"
     "  -a, --account NAME   show this account only\n"
@@ -39,6 +40,7 @@ struct showing {
     struct cmd_common common;
     bool all;     /* print every number */
     json_t *list; /* NULL: print text */
+    struct overview_instances *instances;
 };
 
 /* -- for people: a page -- */
@@ -214,6 +216,52 @@ static void print_account(const struct showing *s, const struct config_account *
         print_dispatcher(o);
 }
 
+/* -- who leads what -- */
+
+#define NAMES_SHOWN 8 /* of accounts, for each instance */
+
+/* "host, process 4711" of "<host>/<boot id>/<pid namespace>/<pid>/...". */
+static void name_words(const char *name, char *out, size_t room)
+{
+    const char *pid = name;
+    char host[100];
+
+    for (int i = 0; pid && i < 3; i++) {
+        pid = strchr(pid, '/');
+        pid = pid ? pid + 1 : NULL;
+    }
+    log_quote(host, sizeof(host), name, strcspn(name, "/"));
+    if (pid)
+        snprintf(out, room, "%s, process %.*s", host, (int)strspn(pid, "0123456789"), pid);
+    else
+        snprintf(out, room, "%s", host);
+}
+
+static void print_led(const struct overview_instance *in)
+{
+    for (uint32_t i = 0; i < in->led.count && i < NAMES_SHOWN; i++)
+        cmd_print("%s%s", i ? ", " : ": ", in->led.at[i]);
+    if (in->leads > NAMES_SHOWN)
+        cmd_print(" and %u more", in->leads - NAMES_SHOWN);
+    cmd_print("\n");
+}
+
+static void print_instances(const struct overview_instances *s)
+{
+    if (s->count < 2)
+        return;
+    cmd_print("\n%s%u instances%s\n", cmd_colour(CMD_BOLD), s->count, cmd_colour(CMD_PLAIN));
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct overview_instance *in = &s->at[i];
+        char name[160];
+
+        name_words(in->name, name, sizeof(name));
+        cmd_print("  %s: leads %u of %u %s", name, in->leads, in->accounts,
+                  in->accounts == 1 ? "account" : "accounts");
+        print_led(in);
+    }
+}
+
 /* -- all accounts -- */
 
 static int show_one(const struct showing *s, struct client *client, const struct config_account *a)
@@ -227,6 +275,7 @@ static int show_one(const struct showing *s, struct client *client, const struct
         json_array_append_new(s->list, overview_json(a, &o));
     else
         print_account(s, a, &o);
+    overview_instances_add(s->instances, a->name, &o);
     rc = overview_needs_help(&o) ? CMD_FAILED : CMD_OK;
     overview_deinit(&o);
     return rc;
@@ -238,6 +287,7 @@ static int show_all(struct showing *s, const struct config *config, struct clien
     int worst = CMD_OK;
 
     s->list = s->common.json ? json_array() : NULL;
+    s->instances = overview_instances_new();
     for (uint32_t i = 0; i < config->accounts_count && worst <= CMD_FAILED; i++) {
         int rc;
 
@@ -248,13 +298,17 @@ static int show_all(struct showing *s, const struct config *config, struct clien
         rc = show_one(s, client, &config->accounts[i]);
         worst = rc > worst ? rc : worst;
     }
+    if (!s->list && worst <= CMD_FAILED)
+        print_instances(s->instances);
     if (s->list && worst <= CMD_FAILED) {
-        json_t *all = json_pack("{sO}", "accounts", s->list);
+        json_t *all = json_pack("{sOso}", "accounts", s->list, "instances",
+                                overview_instances_json(s->instances));
 
         cmd_print_json(all, CMD_JSON_TREE);
         json_decref(all);
     }
     json_decref(s->list);
+    overview_instances_free(s->instances);
     return worst;
 }
 

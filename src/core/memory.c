@@ -53,6 +53,7 @@ void memory_use(struct memory_user *u, uint64_t bytes)
 {
     struct memory *m = u->memory;
 
+    m->freed += beyond(m, bytes) < beyond(m, u->used);
     m->common = m->common - beyond(m, u->used) + beyond(m, bytes);
     u->used = bytes;
 }
@@ -107,6 +108,13 @@ void memory_unclaim(struct memory_user *u, enum lane lane)
 {
     struct memory *m = u->memory;
 
-    if (m->claimant[lane] == u)
-        m->claimant[lane] = NULL;
+    if (m->claimant[lane] != u)
+        return;
+    m->claimant[lane] = NULL;
+    m->freed++;
+}
+
+uint64_t memory_freed(const struct memory *m)
+{
+    return m->freed;
 }

@@ -15,6 +15,7 @@ struct memory {
     uint64_t max_bytes;
     uint32_t users;
     uint64_t common; /* bytes used of the common half */
+    uint64_t freed;  /* see memory_freed */
     struct memory_user *claimant[LANE_N];
     uint64_t claimed[LANE_N]; /* how many bytes the claimant waits for */
 };
@@ -39,6 +40,8 @@ void memory_use(struct memory_user *u, uint64_t bytes);
 
 uint64_t memory_room(const struct memory_user *u,
                      enum lane lane); /* bytes that it may still take */
+/* Grows whenever an account may have got room because another one gave some back. */
+uint64_t memory_freed(const struct memory *m);
 /* True if no other user uses any of the common half. */
 bool memory_is_ours(const struct memory_user *u);
 

@@ -38,6 +38,13 @@ enum daemon_state {
     DAEMON_STOPPING_IO, /* the senders stop, then the embedded Redis */
 };
 
+/* When an account is to be ticked. With many accounts most of them are idle, so each has a time of
+ * its own. */
+struct turn {
+    struct daemon *daemon;
+    uint64_t at_ns;
+};
+
 struct daemon {
     enum daemon_state state;
     struct loop *loop;
@@ -46,8 +53,10 @@ struct daemon {
     struct redis_address redis;
     struct embedded *embedded;
     struct senders *senders;
-    struct memory memory; /* shared by the accounts */
+    struct memory memory;        /* shared by the accounts */
+    struct instances *instances; /* likewise */
     struct dispatch **accounts;
+    struct turn *turns; /* one per account */
     uint32_t accounts_count;
     uint64_t files;                  /* limit of open files */
     struct http_server *http_server; /* NULL: no HTTP */
@@ -89,16 +98,43 @@ static void on_wake(void *ctx)
     tick_by(ctx, 0);
 }
 
+static void on_account_wake(void *ctx)
+{
+    struct turn *t = ctx;
+
+    t->at_ns = 0;
+    tick_by(t->daemon, 0);
+}
+
+/* Ticks the accounts whose time has come. Returns when the next one's time comes. */
+static uint64_t tick_accounts(struct daemon *d, struct now now)
+{
+    uint64_t next = NEVER, freed = memory_freed(&d->memory);
+
+    for (uint32_t i = 0; i < d->accounts_count; i++)
+        if (d->turns[i].at_ns <= now.mono_ns) {
+            d->turns[i].at_ns = NEVER; /* the tick may wake itself */
+            next = dispatch_tick(d->accounts[i], now);
+            d->turns[i].at_ns = min_u64(d->turns[i].at_ns, next);
+        }
+    freed = memory_freed(&d->memory) - freed;
+    next = NEVER;
+    for (uint32_t i = 0; i < d->accounts_count; i++) {
+        if (freed && dispatch_awaits_memory(d->accounts[i]))
+            d->turns[i].at_ns = 0;
+        next = min_u64(next, d->turns[i].at_ns);
+    }
+    return next;
+}
+
 static void on_tick(void *ctx)
 {
     struct daemon *d = ctx;
-    struct now now = clock_now();
-    uint64_t next = NEVER;
+    uint64_t next;
 
     d->tick_at_ns = NEVER;
     look_at_http_server(d);
-    for (uint32_t i = 0; i < d->accounts_count; i++)
-        next = min_u64(next, dispatch_tick(d->accounts[i], now));
+    next = tick_accounts(d, clock_now());
     if (d->state == DAEMON_STOPPING && all_stopped(d) &&
         (!d->http_server || d->http_server_stopped))
         stop_io(d);
@@ -183,7 +219,7 @@ static void stop(struct daemon *d, int code)
     timer_start_at(d->grace, clock_mono_ns() + d->config->shutdown_grace_s * NS_PER_S);
     timer_stop(d->listen_again);
     for (uint32_t i = 0; i < d->accounts_count; i++)
-        dispatch_stop(d->accounts[i]);
+        dispatch_stop(d->accounts[i], DISPATCH_HANDS_OVER);
     if (d->http_server && !d->http_server_leaving)
         http_server_stop(d->http_server, on_http_server_stopped, d);
     on_wake(d);
@@ -305,6 +341,8 @@ static void start_accounts(struct daemon *d)
 
     d->senders = senders_new(d->loop, &so, dispatch_on_reply, d);
     d->accounts = alloc_zeroed(d->config->accounts_count, sizeof(*d->accounts));
+    d->turns = alloc_zeroed(d->config->accounts_count, sizeof(*d->turns));
+    d->instances = instances_new(d->owner, d->config->accounts_count);
     memory_init(&d->memory, config_jobs_max_bytes(d->config), d->config->accounts_count);
     for (uint32_t i = 0; i < d->config->accounts_count; i++) {
         const struct config_account *a = &d->config->accounts[i];
@@ -317,13 +355,17 @@ static void start_accounts(struct daemon *d)
                                      .memory = &d->memory,
                                      .job_max_bytes = config_job_max_bytes(d->config),
                                      .owner = d->owner,
+                                     .instances = d->instances,
+                                     .number = i,
                                      .loop = d->loop,
                                      .redis = &d->redis,
                                      .senders = d->senders,
                                      .endpoint = e,
                                      .seed = process_random(),
-                                     .wake = on_wake,
-                                     .ctx = d};
+                                     .wake = on_account_wake,
+                                     .ctx = &d->turns[i]};
+
+        d->turns[i] = (struct turn){.daemon = d};
 
         d->accounts[d->accounts_count++] = dispatch_new(&o, clock_now());
         endpoint_drop(e);
@@ -520,6 +562,8 @@ int daemon_run(const struct daemon_options *o)
     loop_free(d->loop);
     code = d->exit_code;
     free(d->accounts);
+    free(d->turns);
+    instances_free(d->instances);
     redis_address_deinit(&d->redis);
     config_drop(d->config);
     must(config_shared() == 0); /* otherwise a config_drop is missing */

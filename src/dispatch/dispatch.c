@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dispatch.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -236,6 +237,7 @@ static void on_released(void *ctx, int err)
     struct dispatch *d = ctx;
 
     (void)err; /* on an error the lease expires by itself */
+    hand_over_end(d);
     queue_close(d->queue, on_closed, d);
 }
 
@@ -243,9 +245,35 @@ static void release(struct dispatch *d)
 {
     d->state = DISPATCH_RELEASING;
     if (d->queue_up)
-        queue_release(d->queue, on_released, d);
+        queue_release(d->queue, QUEUE_LEAVES, on_released, d);
     else
-        queue_close(d->queue, on_closed, d);
+        on_released(d, -ENOTCONN);
+}
+
+static void stand_by(struct dispatch *d, uint64_t lease_next_ns)
+{
+    start_over(d);
+    d->state = DISPATCH_STANDBY;
+    d->lease_next_ns = lease_next_ns;
+}
+
+static void on_handed_over(void *ctx, int err)
+{
+    struct dispatch *d = ctx;
+
+    (void)err; /* on an error the lease expires by itself */
+    instances_released(d->options.instances, d->options.number, d->hand_over.to);
+    hand_over_end(d);
+    stand_by(d, clock_mono_ns() + LEASE_ASK_EVERY_NS); /* leave it to the successor */
+    dispatch_wake(d);
+}
+
+static void hand_over(struct dispatch *d)
+{
+    d->state = DISPATCH_RELEASING;
+    queue_release(d->queue,
+                  d->hand_over.why == HAND_OVER_BALANCING ? QUEUE_BALANCES : QUEUE_HANDS_OVER,
+                  on_handed_over, d);
 }
 
 /* True if all replies have been handled and their outcomes are written; while Redis is away, they
@@ -255,7 +283,7 @@ static bool drained(const struct dispatch *d)
     return d->pace.in_flight == 0 && (settle_idle(d->settle) || !d->queue_up);
 }
 
-static void drain_tick(struct dispatch *d)
+static void drain_tick(struct dispatch *d, struct now now)
 {
     if (d->state == DISPATCH_STANDBY && d->stopping && !d->lease_asked) {
         release(d);
@@ -265,13 +293,15 @@ static void drain_tick(struct dispatch *d)
         dispatch_begin_drain(d, "stopping");
     if (d->state != DISPATCH_DRAINING || !drained(d) || d->lease_asked)
         return;
-    if (d->stopping) {
-        release(d);
+    if ((d->stopping || d->hand_over.to[0]) && d->queue_up &&
+        !ledger_close(d->ledgers, now.mono_ns))
         return;
-    }
-    start_over(d);
-    d->state = DISPATCH_STANDBY;
-    d->lease_next_ns = 0;
+    if (d->stopping)
+        release(d);
+    else if (d->hand_over.to[0] && d->queue_up)
+        hand_over(d);
+    else
+        stand_by(d, 0);
 }
 
 static void restore_tick(struct dispatch *d, struct now now)
@@ -328,9 +358,8 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
         return NEVER;
     d->wall_ms = now.wall_ms;
     progress_begin(d, now);
-    if (d->stopping && d->state == DISPATCH_LEADING)
-        dispatch_begin_drain(d, "stopping");
-    next = lease_tick(d, now);
+    next = hand_over_tick(d, now.mono_ns);
+    next = min_u64(next, lease_tick(d, now));
     next = min_u64(next, watch_tick(d, now));
     restore_tick(d, now);
     if (d->state == DISPATCH_LEADING && d->queue_up) {
@@ -345,9 +374,14 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
         next = min_u64(next, settle_due(d->settle));
     }
     next = min_u64(next, say_unwritten(d, now.mono_ns));
-    drain_tick(d);
+    drain_tick(d, now);
     progress_end(d, now, next);
     return next;
+}
+
+bool dispatch_awaits_memory(const struct dispatch *d)
+{
+    return d->state == DISPATCH_LEADING && intake_idle(d->intake);
 }
 
 /* -- reload and stop ------------------------------------------------------------------------- */
@@ -375,9 +409,10 @@ void dispatch_configure(struct dispatch *d, const struct config *c, const struct
     dispatch_wake(d);
 }
 
-void dispatch_stop(struct dispatch *d)
+void dispatch_stop(struct dispatch *d, enum dispatch_leaving how)
 {
     d->stopping = true;
+    d->hand_over.given_up = how == DISPATCH_LEAVES_AT_ONCE;
     dispatch_wake(d);
 }
 

@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "config.h"
+#include "instances.h"
 #include "memory.h"
 #include "queue.h"
 #include "sender.h"
@@ -26,9 +27,12 @@ struct dispatch_options {
     const char *http;  /* why the configured HTTP endpoint is not listening, for the report; NULL or
                           "": it is */
     uint32_t window;   /* pending targets held in memory */
-    struct memory *memory;  /* shared by all accounts; lent until dispatch_free */
-    uint64_t job_max_bytes; /* config_job_max_bytes */
-    const char *owner;      /* identity of this process, from process_identity */
+    struct memory *memory;       /* shared by all accounts; lent until dispatch_free */
+    uint64_t job_max_bytes;      /* config_job_max_bytes */
+    const char *owner;           /* identity of this process, from process_identity */
+    struct instances *instances; /* shared by all accounts; lent until dispatch_free; NULL: other
+                                    instances are ignored */
+    uint32_t number;             /* of the account, for `instances` */
     struct loop *loop;
     const struct redis_address *redis;
     struct senders *senders;
@@ -45,6 +49,10 @@ const char *dispatch_account(const struct dispatch *d); /* its name */
 
 /* Returns the monotonic time of the next tick. */
 uint64_t dispatch_tick(struct dispatch *d, struct now now);
+
+/* Whether the account may read more jobs when other accounts give memory back: then it must be
+ * ticked. */
+bool dispatch_awaits_memory(const struct dispatch *d);
 
 /* The callback for the senders: handles the reply to an exchange of any account; takes x. ctx is
  * unused. */
@@ -67,6 +75,8 @@ bool dispatch_stalled(const struct dispatch *d, struct now now, char *why, size_
 bool dispatch_troubled(const struct dispatch *d, struct now now, char *why, size_t room);
 
 /* Finishes requests in flight, releases the lease and closes the queue; dispatch_stopped is then
- * true. */
-void dispatch_stop(struct dispatch *d);
+ * true. Before that, dispatch goes on until another instance is ready to take the account over
+ * (DISPATCH_HANDS_OVER), if there is one, for at most eleven seconds. */
+enum dispatch_leaving { DISPATCH_HANDS_OVER, DISPATCH_LEAVES_AT_ONCE };
+void dispatch_stop(struct dispatch *d, enum dispatch_leaving how);
 bool dispatch_stopped(const struct dispatch *d);

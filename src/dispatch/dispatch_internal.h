@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT
  * The internals of one account's dispatch, shared by the files that implement it: dispatch.c runs
- * the ticks, lease.c holds the lease, send.c sends requests, verdict.c judges replies, job_end.c
- * ends targets and jobs, stall.c detects stalls, and stats.c, stats_json.c and stats_prometheus.c
- * report. */
+ * the ticks, lease.c holds the lease, hand_over.c passes it on, send.c sends requests, verdict.c
+ * judges replies, job_end.c ends targets and jobs, stall.c detects stalls, and stats.c,
+ * stats_json.c and stats_prometheus.c report. */
 #pragma once
 
 #include "batch.h"
 #include "dispatch.h"
 #include "fastly.h"
 #include "histogram.h"
+#include "instances.h"
 #include "intake.h"
 #include "job.h"
 #include "ledger.h"
 #include "loglimit.h"
 #include "pace.h"
+#include "process.h"
 #include "rng.h"
 #include "settle.h"
 #include "trouble.h"
@@ -47,6 +49,7 @@ struct dispatch_counts {
     uint64_t targets_purged, batch_keys;
     uint64_t jobs[OUTCOME_N]; /* that ended */
     uint64_t retries, throttled, learnt, bisected, missing;
+    uint64_t hand_overs[2]; /* by enum hand_over_why */
     /* Durations. A job's age is the difference between this machine's clock now and the clock of
      * Redis at the push (the milliseconds of the job's id); an age below 0 counts as 0. */
     struct histogram to_wire[LANE_N];   /* for each target: from the push of its oldest job in the
@@ -72,6 +75,16 @@ struct lateness {
 
 #define JOB_FAILURES_MAX 4096u
 #define JOB_FAILURES_MAX_BYTES ((uint64_t)1 << 20) /* a target may have 8 KiB */
+
+/* A hand-over of the account by this instance, which leads it. */
+struct hand_over {
+    char to[PROCESS_IDENTITY_MAX]; /* "": none is under way */
+    enum hand_over_why why;
+    bool ready; /* the successor waits for the lease */
+    uint64_t since_ns;
+    uint64_t again_ns; /* when the account may be moved for balance again */
+    bool given_up;     /* we stop without a successor */
+};
 
 struct service_state {
     uint32_t refusals; /* 404s in a row */
@@ -145,6 +158,14 @@ struct dispatch {
     bool paused;
     char paused_why[160];
 
+    /* other instances */
+    struct hand_over hand_over;
+    uint64_t stop_ns;      /* when we were told to stop; 0: we were not */
+    uint64_t next_since;   /* since when the leader has wanted to hand the account to us; 0: it does
+                              not */
+    uint64_t absent_since; /* since when we have seen no leader, or a dead one; 0: there is one */
+    uint64_t status_ns;    /* when the status was published last */
+
     /* not_before and repeats */
     bool due_asked,
         due_soon; /* due_soon: ask again at once, because more jobs were postponed meanwhile */
@@ -160,6 +181,17 @@ void lease_init(struct dispatch *d);
 uint64_t lease_tick(struct dispatch *d,
                     struct now now); /* takes or renews the lease; returns when to call it again */
 bool lease_may_send(const struct dispatch *d, uint64_t now_ns);
+
+#define LEASE_ASK_EVERY_NS NS_PER_S
+
+/* hand_over.c */
+uint64_t hand_over_tick(struct dispatch *d, uint64_t now_ns); /* returns when to call it again */
+struct queue_announcement hand_over_announce(const struct dispatch *d, uint64_t now_ns);
+/* Takes the answer to a request for the lease ... */
+void hand_over_heard(struct dispatch *d, const struct queue_lease *lead, uint64_t now_ns);
+/* ... and, if we do not lead, decides when to ask again. */
+void hand_over_stand_by(struct dispatch *d, const struct queue_lease *lead, uint64_t now_ns);
+void hand_over_end(struct dispatch *d); /* done, or given up */
 
 /* watch.c: what Redis refuses, and whether the account's keys are sound. */
 void watch_refused(void *ctx, const struct queue_refusal *r); /* callbacks of the queue */

@@ -10,7 +10,8 @@
 #include "process.h"
 
 #define RENEW_EVERY_NS NS_PER_S
-#define ASK_EVERY_NS NS_PER_S
+/* The same while the successor is expected to announce that it is ready. */
+#define RENEW_HANDING_OVER_NS (50 * NS_PER_MS)
 #define LOOK_EVERY_NS (10 * NS_PER_S)
 /* Sending stops this long before the lease ends, so that requests handed to the senders have left.
  */
@@ -111,10 +112,10 @@ static void follow(struct dispatch *d, const struct queue_lease *lead)
                                                : "another instance holds the lease");
         return;
     }
-    if ((!lead->withheld && process_is_dead(lead->holder)) || outlived(d, lead)) {
+    if ((!lead->withheld && process_is_dead(lead->holder)) || outlived(d, lead))
         snprintf(d->usurp, sizeof(d->usurp), "%s", lead->holder);
-        d->lease_next_ns = 0;
-    }
+    if (d->state == DISPATCH_STANDBY)
+        hand_over_stand_by(d, lead, clock_mono_ns());
 }
 
 static void on_lease(void *ctx, int err, const struct queue_lease *lead)
@@ -143,6 +144,7 @@ static void on_lease(void *ctx, int err, const struct queue_lease *lead)
     d->lease_unsure = false;
     memcpy(d->paused_why, lead->paused_why, sizeof(d->paused_why));
     job_end_cancel(d, lead->cancelled, lead->cancelled_count);
+    hand_over_heard(d, lead, clock_mono_ns());
     if (lead->leading && lead->paused != was_paused)
         d->lease_next_ns = 0; /* the client that paused waits for our status to confirm it */
     if (lead->cancelled_count == QUEUE_CANCELLED_MAX)
@@ -150,7 +152,7 @@ static void on_lease(void *ctx, int err, const struct queue_lease *lead)
     if (!lead->leading) {
         follow(d, lead);
     } else {
-        d->overlong_since_ns = 0;
+        d->overlong_since_ns = d->absent_since = d->next_since = 0;
         d->withheld = false;
         d->lease_until_ns = d->lease_asked_ns + LEASE_TTL_MS * NS_PER_MS;
         if (d->state == DISPATCH_STANDBY) {
@@ -166,8 +168,16 @@ static void on_lease(void *ctx, int err, const struct queue_lease *lead)
     dispatch_wake(d);
 }
 
+static uint64_t ask_every_ns(const struct dispatch *d)
+{
+    if (d->state == DISPATCH_STANDBY)
+        return LEASE_ASK_EVERY_NS;
+    return d->hand_over.to[0] && !d->hand_over.ready ? RENEW_HANDING_OVER_NS : RENEW_EVERY_NS;
+}
+
 uint64_t lease_tick(struct dispatch *d, struct now now)
 {
+    struct queue_announcement said = hand_over_announce(d, now.mono_ns);
     struct queue_clock clock = ledger_clock(d->ledgers, now);
     char *status = NULL, why[512];
 
@@ -176,7 +186,7 @@ uint64_t lease_tick(struct dispatch *d, struct now now)
     if (now.mono_ns < d->lease_next_ns)
         return d->lease_next_ns;
     look_at_server(d, now.mono_ns);
-    d->lease_next_ns = now.mono_ns + (d->state == DISPATCH_STANDBY ? ASK_EVERY_NS : RENEW_EVERY_NS);
+    d->lease_next_ns = now.mono_ns + ask_every_ns(d);
     if (!d->server_fit || (d->stopping && d->state == DISPATCH_STANDBY))
         return d->lease_next_ns;
     /* The script may take the lease and then fail. The status must tell the reason in that case,
@@ -189,7 +199,7 @@ uint64_t lease_tick(struct dispatch *d, struct now now)
     if (d->state != DISPATCH_LEADING)
         clock.account_ms = 0;
     queue_lease(d->queue, LEASE_TTL_MS, d->usurp[0] ? d->usurp : NULL, span_str(status), &clock,
-                on_lease, d);
+                &said, on_lease, d);
     free(status);
     return d->lease_next_ns;
 }

@@ -46,6 +46,7 @@ struct ledger {
     bool unwritten;         /* what a 429 taught is not in Redis yet */
     bool restored;
     bool refused; /* the restore was refused and is repeated later */
+    bool failed;  /* the last request */
 };
 
 struct ledgers {
@@ -268,6 +269,7 @@ static void on_answer(void *ctx, int err)
     bool current = call->round == p->round;
 
     l->busy = false;
+    l->failed = err != 0;
     log_debug("Redis answered a budget request",
               "account=%s ledger=%d reserved=%llu booked=%llu why=\"%s\"", p->account, l->kind,
               (unsigned long long)l->asked, (unsigned long long)call->booked,
@@ -481,6 +483,28 @@ uint64_t ledger_flush(struct ledgers *p, uint64_t now_ns)
             next = min_u64(next, due);
     }
     return next;
+}
+
+bool ledger_close(struct ledgers *p, uint64_t now_ns)
+{
+    bool closed = true;
+
+    for (int i = 0; i < LEDGER_N; i++) {
+        struct ledger *l = &p->ledgers[i];
+        uint64_t unused = p->grant->units[i];
+
+        if (!l->restored || l->failed) /* what is open then counts as spent */
+            continue;
+        if (unused) {
+            budget_give_back(&l->budget, unused, now_ns);
+            p->grant->units[i] = 0;
+            l->unwritten = true;
+        }
+        if ((l->unbooked || l->unwritten) && !l->busy)
+            ask_redis(l);
+        closed = closed && !l->busy;
+    }
+    return closed;
 }
 
 uint64_t ledger_left(struct ledgers *p, enum ledger_kind l, uint64_t now_ns)

@@ -58,6 +58,11 @@ bool ledger_learn(struct ledgers *p, enum ledger_kind l, uint64_t now_ns);
  * again. */
 uint64_t ledger_flush(struct ledgers *p, uint64_t now_ns);
 
+/* Before the lease is given back: returns what is reserved and not used, and writes what is booked,
+ * so that the successor neither loses nor gains a unit. Returns whether all of it is in Redis, or
+ * cannot be; otherwise it is called again when `changed` was. */
+must_use bool ledger_close(struct ledgers *p, uint64_t now_ns);
+
 /* The account's time to be stored in Redis, once it has been restored. */
 struct queue_clock ledger_clock(const struct ledgers *p, struct now now);
 

@@ -55,6 +55,17 @@ static uint64_t requests_sum(const struct dispatch *d)
     return n;
 }
 
+static uint64_t instances_there(const struct dispatch *d)
+{
+    return d->options.instances ? instances_count(d->options.instances, d->options.number) : 1;
+}
+
+static uint64_t led_here(const struct dispatch *d)
+{
+    return d->options.instances ? instances_led(d->options.instances)
+                                : d->state == DISPATCH_LEADING;
+}
+
 /* Numbers of ended jobs, in the order of `ends`. */
 static uint64_t ended(const struct dispatch *d, size_t i)
 {
@@ -86,6 +97,11 @@ static uint64_t unconfirmed(const struct dispatch *d)
 OF_DISPATCH(value_at, s->now.wall_ms)
 OF_DISPATCH(value_renewals, d->renewals)
 OF_DISPATCH(value_leading, d->state == DISPATCH_LEADING)
+OF_DISPATCH(value_instances, instances_there(d))
+OF_DISPATCH(value_instance_leads, led_here(d))
+OF_DISPATCH(value_instance_accounts,
+            d->options.instances ? instances_accounts(d->options.instances) : 1)
+OF_DISPATCH(value_hand_overs, d->counts.hand_overs[i])
 OF_DISPATCH(value_paused, d->paused)
 OF_DISPATCH(value_connected, d->queue_up)
 OF_DISPATCH(value_stalled, stalled(s))
@@ -169,6 +185,9 @@ static bool counts_lanes(const struct stats_subject *s, size_t i)
 
 static const char *const ends[] = {"purged", "dead", "malformed", "expired", "cancelled"};
 
+static const char *const hand_over_why_names[] = {
+    [HAND_OVER_STOPPING] = "stopping", [HAND_OVER_BALANCING] = "balance"};
+
 static const char *const forms[FORM_N] = {
     [FORM_KEYS] = "key", [FORM_SOFT_KEYS] = "soft_key", [FORM_URL] = "url", [FORM_ALL] = "all"};
 
@@ -196,6 +215,20 @@ const struct stats_item dispatch_stats[] = {
      .help = "1 while this instance dispatches the account, 0 while it stands by.",
      ALONE,
      .value = value_leading},
+    {.names = ONE("instances"),
+     .metric = "purgeline_instances",
+     .help = "Instances that can dispatch the account, with this one, as seen by this one.",
+     ALONE,
+     .value = value_instances},
+    {.names = ONE("instance_leads"), ALONE, .value = value_instance_leads},
+    {.names = ONE("instance_accounts"), ALONE, .value = value_instance_accounts},
+    {.names = (const char *const[]){"hand_overs_stopping", "hand_overs_balance"},
+     .metric = "purgeline_hand_overs_total",
+     .help = "Times that this instance handed the account over to another one, because it stopped "
+             "or led more than its share.",
+     .type = STATS_COUNTER,
+     LABEL("why", hand_over_why_names, 2),
+     .value = value_hand_overs},
     {.names = ONE("paused"),
      .metric = "purgeline_paused",
      .help = "1 while an operator has paused the account.",

@@ -8,6 +8,7 @@
 #include "alloc.h"
 #include "control.h"
 #include "log.h"
+#include "overview_instances.h"
 #include "overview_json.h"
 #include "suggest.h"
 #include "worker.h"
@@ -106,22 +107,29 @@ static void free_status_order(void *order)
 
 static void read_status(struct task *c)
 {
+    struct overview_instances *instances = overview_instances_new();
     const struct status_order *l = c->order;
     json_t *list = json_array();
+    int rc = 0;
 
-    for (uint32_t i = 0; i < l->count; i++) {
+    for (uint32_t i = 0; rc == 0 && i < l->count; i++) {
         struct overview o;
-        int rc = overview_read(c->client, l->accounts[i], &o);
 
-        if (rc < 0) {
-            task_redis_failed(c, rc, "");
-            json_decref(list);
-            return;
-        }
+        rc = overview_read(c->client, l->accounts[i], &o);
+        if (rc < 0)
+            break;
         json_array_append_new(list, overview_json(l->accounts[i], &o));
+        overview_instances_add(instances, l->accounts[i]->name, &o);
         overview_deinit(&o);
     }
-    task_say(c, 200, json_pack("{so}", "accounts", list));
+    if (rc < 0)
+        task_redis_failed(c, rc, "");
+    else
+        task_say(
+            c, 200,
+            json_pack("{sOso}", "accounts", list, "instances", overview_instances_json(instances)));
+    json_decref(list);
+    overview_instances_free(instances);
 }
 
 void api_status(struct request *e)

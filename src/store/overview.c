@@ -13,6 +13,7 @@
 #include "page_guard.h"
 
 #define SPENT_AT_ONCE 1000
+#define OVERVIEW_INSTANCE_MS 5000 /* how long an announcement holds */
 
 static int read_now(struct client *c, uint64_t *ms)
 {
@@ -146,6 +147,31 @@ static int read_leader(struct client *c, const char *account, uint64_t now_ms, s
     return 0;
 }
 
+/* How the announcements are written is explained in scripts/lead.lua. An instance that also has an
+ * old announcement, of another role, is there only once. */
+static int read_instances(struct client *c, const char *account, uint64_t now_ms,
+                          struct overview *o)
+{
+    static const char *const all[] = {"0", "255", "WITHSCORES", NULL};
+    struct redisReply *r;
+    int rc = ask_key(c, account, "ZRANGE", "instances", all, &r);
+
+    for (size_t i = 0; rc == 0 && i + 1 < reply_count(r); i += 2) {
+        struct span name = reply_text(reply_at(r, i)), role;
+        uint64_t at_ms = reply_u64(reply_at(r, i + 1));
+        bool there = false;
+
+        if (!span_next_word(&name, ' ', &role) || name.n == 0 || span_is(role, "next") ||
+            max_u64(now_ms, at_ms) - min_u64(now_ms, at_ms) > OVERVIEW_INSTANCE_MS)
+            continue;
+        for (uint32_t k = 0; k < o->instances.count; k++)
+            there = there || span_is(name, o->instances.at[k]);
+        if (!there && config_words_add(&o->instances, name) < 0)
+            break;
+    }
+    return rc;
+}
+
 /* -- budget -- */
 
 /* Adds up one page of bookings that begins at `from`. *next is where the next page begins, NULL
@@ -230,6 +256,8 @@ int overview_read(struct client *c, const struct config_account *a, struct overv
         rc = read_waiting(c, a->name, now_ms, &o);
     if (rc == 0)
         rc = read_leader(c, a->name, now_ms, &o);
+    if (rc == 0)
+        rc = read_instances(c, a->name, now_ms, &o);
     for (int ledger = 0; rc == 0 && ledger < LEDGER_N; ledger++)
         rc = read_budget(c, a, (enum ledger_kind)ledger, now_ms, &o.budget[ledger]);
     if (rc < 0)
@@ -246,6 +274,7 @@ void overview_deinit(struct overview *o)
     free(o->paused_by);
     free(o->stalled);
     free(o->status);
+    config_words_free(&o->instances);
     *o = (struct overview){0};
 }
 

@@ -30,6 +30,8 @@ struct overview {
     struct overview_budget budget[LEDGER_N];
     char *stalled; /* why the leader cannot work, by its report; NULL: not reported */
     char *status;  /* the leader's last report, JSON; NULL: no recent one */
+    /* Names of the instances that announced themselves in the last seconds. */
+    struct config_words instances;
 };
 
 /* Returns 0 or negative errno, see client_error. Release the result with overview_deinit. */

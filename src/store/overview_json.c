@@ -41,6 +41,15 @@ static json_t *budgets_json(const struct overview *o)
     return budgets;
 }
 
+static json_t *instances_json(const struct overview *o)
+{
+    json_t *names = json_array();
+
+    for (uint32_t i = 0; i < o->instances.count; i++)
+        json_array_append_new(names, json_text_of(o->instances.at[i]));
+    return names;
+}
+
 json_t *overview_json(const struct config_account *a, const struct overview *o)
 {
     json_t *j = json_object();
@@ -49,6 +58,7 @@ json_t *overview_json(const struct config_account *a, const struct overview *o)
     json_object_set_new(j, "account", json_text_of(a->name));
     json_object_set_new(j, "ok", json_boolean(!overview_needs_help(o)));
     json_object_set_new(j, "leader", json_text_of(o->leader));
+    json_object_set_new(j, "instances", instances_json(o));
     json_object_set_new(j, "stalled", json_text_of(o->stalled));
     json_object_set_new(j, "paused", json_boolean(o->paused));
     if (o->paused) {

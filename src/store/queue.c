@@ -212,6 +212,7 @@ static void name_keys(struct queue *q)
         [KEY_POSTPONED] = "postponed",
         [KEY_POSTPONED_JOBS] = "postponed:jobs",
         [KEY_PLACES] = "places",
+        [KEY_INSTANCES] = "instances",
     };
 
     for (int i = 0; i < LANE_N; i++)

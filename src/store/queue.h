@@ -25,6 +25,8 @@
  *   Preceipt:<job id>  string, JSON, expiring; job id = <lane>-<entry id>
  *   Pcontrol    hash: paused (0|1), why, by, at
  *   Pstatus     string, JSON written by the leader every second, expiring
+ *   Pinstances  sorted set, expiring: the instances that are configured with the account, whom the
+ *               leader will hand it to, and when it was last moved (scripts/lead.lua)
  *   Pcancelled  list of <lane>-<entry id>, expiring: jobs that their producers cancelled; they stay
  *               until the leader has confirmed that it knows them
  *   Ponce:<digest>  string, expiring: the job that an Idempotency-Key stands for (store/submit)
@@ -137,6 +139,15 @@ struct queue_clock {
 
 /* -- the lease -- */
 #define QUEUE_CANCELLED_MAX 64
+#define QUEUE_INSTANCES_MAX 63 /* others; more are ignored */
+enum queue_role { QUEUE_STANDBY, QUEUE_READY, QUEUE_LEADER, QUEUE_LEAVING, QUEUE_ROLE_N };
+/* What an instance tells the others when it asks for the lease. */
+struct queue_announcement {
+    enum queue_role role;
+    bool may_take;    /* an absent lease, although there are other instances. Who is alone, and whom
+                         the leader hands the account to, may always */
+    const char *next; /* of the leader: whom it will hand the account to; NULL: nobody */
+};
 struct queue_lease {
     bool leading;     /* the lease is ours for ttl_ms from when it was requested */
     bool taken_over;  /* we did not hold it just before: read everything again */
@@ -154,13 +165,24 @@ struct queue_lease {
         struct entry_id id;
     } cancelled[QUEUE_CANCELLED_MAX];
     size_t cancelled_count;
+    /* Other instances that are configured with this account and were heard of in the last seconds;
+     * lent during the callback. */
+    struct queue_instance {
+        struct span owner;
+        bool ready;   /* to lead the account, which is being handed to it */
+        bool leaving; /* it stops: it takes nothing any more */
+    } others[QUEUE_INSTANCES_MAX];
+    size_t others_count;
+    bool next;         /* the leader hands the account to us */
+    uint64_t moved_ms; /* how long ago it was moved to balance the instances; NEVER: not lately */
 };
 typedef void queue_lease_cb(void *ctx, int err, const struct queue_lease *lead);
 /* Takes or renews the lease. `usurp`: an owner known to be dead whose lease may be taken at once,
  * or NULL. If we lead, `status` (JSON, may be empty) is published and the account's time is stored.
- */
+ * `said` NULL: nothing is announced, and an absent lease is taken. */
 void queue_lease(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
-                 const struct queue_clock *clock, queue_lease_cb *cb, void *ctx);
+                 const struct queue_clock *clock, const struct queue_announcement *said,
+                 queue_lease_cb *cb, void *ctx);
 /* Whether Redis may lose its last writes, by a failover or a crash, although it has answered. If
  * so, each lease is written down together with Redis' replication history (master_replid), which is
  * another one after a failover or a restart. Who then finds no lease waits for the length of one
@@ -168,7 +190,9 @@ void queue_lease(struct queue *q, uint64_t ttl_ms, const char *usurp, struct spa
 enum queue_frailty { QUEUE_KEEPS, QUEUE_MAY_LOSE };
 void queue_frail(struct queue *q, enum queue_frailty f);
 typedef void queue_done_cb(void *ctx, int err);
-void queue_release(struct queue *q, queue_done_cb *cb, void *ctx); /* drops the lease if ours */
+enum queue_release_why { QUEUE_HANDS_OVER, QUEUE_LEAVES, QUEUE_BALANCES };
+/* Drops the lease if it is ours. */
+void queue_release(struct queue *q, enum queue_release_why why, queue_done_cb *cb, void *ctx);
 
 /* -- reading -- */
 struct queue_entry {

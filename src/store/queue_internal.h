@@ -87,6 +87,7 @@ enum queue_key {
     KEY_STATUS,
     KEY_SETTLED,
     KEY_CANCELLED,
+    KEY_INSTANCES,
     KEY_N
 };
 

@@ -61,13 +61,33 @@ void queue_frail(struct queue *q, enum queue_frailty f)
     q->frail = f == QUEUE_MAY_LOSE;
 }
 
+static const char *const roles[QUEUE_ROLE_N] = {[QUEUE_STANDBY] = "standby",
+                                                [QUEUE_READY] = "ready",
+                                                [QUEUE_LEADER] = "leader",
+                                                [QUEUE_LEAVING] = "leaving"};
+
+/* Takes pairs of a role and a name. A role that only a newer version knows counts as standby. */
+static void take_others(struct queue_lease *out, const struct redisReply *others)
+{
+    size_t count = reply_count(others) / 2;
+
+    for (size_t i = 0; i < count && out->others_count < QUEUE_INSTANCES_MAX; i++) {
+        struct span role = reply_text(reply_at(others, 2 * i));
+
+        out->others[out->others_count++] =
+            (struct queue_instance){.owner = reply_text(reply_at(others, 2 * i + 1)),
+                                    .ready = span_is(role, roles[QUEUE_READY]),
+                                    .leaving = span_is(role, roles[QUEUE_LEAVING])};
+    }
+}
+
 static void on_lease(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     struct leading *l = ctx;
     struct queue_lease *out = &l->lead;
-    int64_t ttl;
+    int64_t ttl, moved;
 
-    if (err == 0 && reply_count(reply) != 10)
+    if (err == 0 && reply_count(reply) != 13)
         err = queue_distrust(q);
     if (err) {
         answer_lease(l, err);
@@ -83,6 +103,10 @@ static void on_lease(struct queue *q, void *ctx, int err, struct redisReply *rep
     out->paused = reply_number(reply_at(reply, 4)) == 1;
     reply_copy(reply_at(reply, 5), out->paused_why, sizeof(out->paused_why));
     take_cancelled(out, reply_at(reply, 6));
+    take_others(out, reply_at(reply, 10));
+    out->next = reply_number(reply_at(reply, 11)) == 1;
+    moved = reply_number(reply_at(reply, 12));
+    out->moved_ms = moved >= 0 ? (uint64_t)moved : NEVER;
     /* We know these names now, and the next request lets Redis forget them. */
     q->told = out->leading ? reply_count(reply_at(reply, 6)) : 0;
     reply_copy(reply_at(reply, 7), q->told_digest, sizeof(q->told_digest));
@@ -90,7 +114,8 @@ static void on_lease(struct queue *q, void *ctx, int err, struct redisReply *rep
 }
 
 void queue_lease(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
-                 const struct queue_clock *clock, queue_lease_cb *cb, void *ctx)
+                 const struct queue_clock *clock, const struct queue_announcement *said,
+                 queue_lease_cb *cb, void *ctx)
 {
     struct leading *l = alloc_zeroed(1, sizeof(*l));
     struct queue_args a;
@@ -105,6 +130,7 @@ void queue_lease(struct queue *q, uint64_t ttl_ms, const char *usurp, struct spa
     queue_key(&a, q->keys[KEY_STATUS]);
     queue_key(&a, q->keys[KEY_BUDGET]);
     queue_key(&a, q->keys[KEY_CANCELLED]);
+    queue_key(&a, q->keys[KEY_INSTANCES]);
     queue_arg(&a, span_str(q->owner));
     queue_arg_u64(&a, ttl_ms);
     queue_arg(&a, span_str(usurp));
@@ -116,6 +142,9 @@ void queue_lease(struct queue *q, uint64_t ttl_ms, const char *usurp, struct spa
     queue_arg_u64(&a, q->frail);
     queue_arg(&a, waited ? span_str(q->withheld) : SPAN(""));
     queue_arg(&a, span_str(q->led_in));
+    queue_arg(&a, span_str(said ? roles[said->role] : ""));
+    queue_arg_u64(&a, !said || said->may_take);
+    queue_arg(&a, span_str(said ? said->next : NULL));
     queue_call_script(q, SCRIPT_LEAD, &a, on_lease, l);
 }
 
@@ -143,13 +172,17 @@ static struct done *new_done(queue_done_cb *cb, void *ctx)
     return d;
 }
 
-void queue_release(struct queue *q, queue_done_cb *cb, void *ctx)
+void queue_release(struct queue *q, enum queue_release_why why, queue_done_cb *cb, void *ctx)
 {
+    static const char *const reasons[] = {
+        [QUEUE_HANDS_OVER] = "", [QUEUE_LEAVES] = "leaving", [QUEUE_BALANCES] = "moved"};
     struct queue_args a;
 
     queue_args_init(&a);
     queue_key(&a, q->keys[KEY_LEASE]);
+    queue_key(&a, q->keys[KEY_INSTANCES]);
     queue_arg(&a, span_str(q->owner));
+    queue_arg(&a, span_str(reasons[why]));
     queue_call_script(q, SCRIPT_RELEASE, &a, on_done, new_done(cb, ctx));
 }
 

@@ -256,7 +256,7 @@ static void ask(unsigned what)
         queue_read(queue, &read, NULL);
         break;
     case 1:
-        queue_lease(queue, 5000, NULL, SPAN("{}"), &clock, on_lease, NULL);
+        queue_lease(queue, 5000, NULL, SPAN("{}"), &clock, NULL, on_lease, NULL);
         break;
     case 2:
         queue_depth(queue, on_depth, NULL);

@@ -24,7 +24,7 @@ struct words {
 
 static const char *const streams[] = {"jobs:urgent", "jobs:normal", "jobs:bulk", "dead",
                                       "spent:purge"};
-static const char *const zsets[] = {"postponed", "later"};
+static const char *const zsets[] = {"postponed", "later", "instances"};
 static const char *const hashes[] = {"postponed:jobs", "places", "budget", "control"};
 static const char *const lists[] = {"cancelled"};
 static const char *const texts[] = {"lease",  "status",        "once:a",
@@ -202,12 +202,12 @@ static const char *const commands[] = {
 static const char *const script_templates[SCRIPT_N][3] = {
     [SCRIPT_LANES] = {LANES " |", "%s %s %s |"},
     [SCRIPT_DEPTH] = {LANES " |", "%s %s %s |"},
-    [SCRIPT_LEAD] = {P "lease " P "control " P "status " P "budget " P
-                       "cancelled | %o 3000 _ {} %c %c %G %D 1 _ _",
-                     P "lease " P "control " P "status " P "budget " P
-                       "cancelled | %o 30 %o _ 0 %c 0 _ 0 _ %m",
-                     "%t %h %t %h %l | %o %n %o {} %c %c %n %w %n %w %w"},
-    [SCRIPT_RELEASE] = {P "lease | %o", "%t | %o"},
+    [SCRIPT_LEAD] = {P "lease " P "control " P "status " P "budget " P "cancelled " P
+                       "instances | %o 3000 _ {} %c %c %G %D 1 _ _ leader 1 %o",
+                     P "lease " P "control " P "status " P "budget " P "cancelled " P
+                       "instances | %o 30 %o _ 0 %c 0 _ 0 _ %m ready 0 _",
+                     "%t %h %t %h %l %z | %o %n %o {} %c %c %n %w %n %w %w leaving 0 %o"},
+    [SCRIPT_RELEASE] = {P "lease " P "instances | %o moved", "%t %z | %o leaving"},
     [SCRIPT_DROP] = {"%J | %L channel %i %i %i", "%s | %L channel %i"},
     [SCRIPT_PURGED] = {"%J " P "receipt: | %L channel 60 2 %i %i 1 3",
                        "%J " P "receipt: | %L channel 1 1 %i",

@@ -180,7 +180,7 @@ static inline int ask_lease(struct world *w, uint64_t ttl_ms, const char *usurp,
     struct queue_clock clock = world_clock();
     int answers = w->answers;
 
-    queue_lease(w->q, ttl_ms, usurp, span_str(status), &clock, world_on_lease, w);
+    queue_lease(w->q, ttl_ms, usurp, span_str(status), &clock, NULL, world_on_lease, w);
     assert_int_equal(w->answers, answers);
     return await(w, answers + 1);
 }

@@ -39,11 +39,11 @@ static void a_released_lease_is_free_and_only_ours_is_released(void **state)
     other = world_open(w->server, "other");
     assert_int_equal(ask_lease(w, 5000, NULL, ""), 0);
     answers = other->answers;
-    queue_release(other->q, world_on_done, other);
+    queue_release(other->q, QUEUE_LEAVES, world_on_done, other);
     assert_int_equal(await(other, answers + 1), 0);
     expect_str(w, "me", "GET " P "lease");
     answers = w->answers;
-    queue_release(w->q, world_on_done, w);
+    queue_release(w->q, QUEUE_LEAVES, world_on_done, w);
     assert_int_equal(await(w, answers + 1), 0);
     assert_int_equal(ask_lease(other, 5000, NULL, ""), 0);
     assert_true(other->lead.leading);

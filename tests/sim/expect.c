@@ -287,6 +287,43 @@ static void expect_leader(struct play *p)
         play_fail(p, "%s leads", name);
 }
 
+/* `expect leads first 2`: so many accounts. */
+static void expect_leads(struct play *p)
+{
+    const struct config *c = world_config();
+    uint64_t wanted = 0, n = 0;
+
+    for (uint32_t i = 0; i < c->accounts_count; i++) {
+        const char *name = inside_leader(c->accounts[i].name);
+
+        n += name && strcmp(name, play_word(p, 2)) == 0;
+    }
+    if (text_number(play_word(p, 3), &wanted) < 0 || n != wanted)
+        play_fail(p, "it leads %" PRIu64 " accounts", n);
+}
+
+/* `expect gap most=100ms`: between two requests of the same account that no line has checked. */
+static void expect_gap(struct play *p)
+{
+    const struct config *c = world_config();
+    uint64_t last_ns[CONFIG_ACCOUNTS_MAX] = {0}, widest_ns = 0, most_ns = 0, when_ns = 0;
+    struct request *r;
+
+    while ((r = fastly_fake_unseen())) {
+        uint64_t *last = &last_ns[config_account(c, r->account) - c->accounts];
+
+        if (*last && r->started_ns - *last > widest_ns) {
+            widest_ns = r->started_ns - *last;
+            when_ns = r->started_ns;
+        }
+        *last = r->started_ns;
+        fastly_fake_look(r);
+    }
+    if (text_time(play_option(p, "most"), &most_ns) < 0 || widest_ns > most_ns)
+        play_fail(p, "an account had no request for %" PRIu64 " ms, until %" PRIu64 " ms",
+                  widest_ns / NS_PER_MS, (when_ns - ENGINE_START_NS) / NS_PER_MS);
+}
+
 static void expect_stopped(struct play *p)
 {
     const char *name = *play_word(p, 2) ? play_word(p, 2) : "first";
@@ -350,7 +387,7 @@ void play_expect(struct play *p)
         {"later", expect_later},     {"leader", expect_leader},     {"stopped", expect_stopped},
         {"cost", expect_cost},       {"purged", expect_ended},      {"expired", expect_ended},
         {"trouble", expect_trouble}, {"job", expect_job},           {"accepted", expect_accepted},
-        {"letters", expect_letters}};
+        {"letters", expect_letters}, {"leads", expect_leads},       {"gap", expect_gap}};
 
     for (size_t i = 0; i < array_len(words); i++) {
         if (strcmp(words[i].word, play_word(p, 1)) == 0) {

@@ -25,6 +25,7 @@ struct instance {
     const struct config *config;
     struct redis_address redis;
     struct memory memory;
+    struct instances *instances;
     struct dispatch *accounts[CONFIG_ACCOUNTS_MAX];
     struct senders *senders;
     struct event *tick;
@@ -170,6 +171,7 @@ static void take_apart(struct instance *in)
 {
     for (uint32_t i = 0; i < in->config->accounts_count; i++)
         dispatch_free(in->accounts[i]);
+    instances_free(in->instances);
     fake_senders_free(in->senders);
     engine_cancel(in->tick);
     in->tick = NULL;
@@ -222,6 +224,8 @@ static struct dispatch *dispatch_of(struct instance *in, const struct config_acc
                                  .memory = &in->memory,
                                  .job_max_bytes = config_job_max_bytes(in->config),
                                  .owner = in->identity,
+                                 .instances = in->instances,
+                                 .number = (uint32_t)(a - in->config->accounts),
                                  .loop = &in->loop,
                                  .redis = &in->redis,
                                  .senders = in->senders,
@@ -252,6 +256,7 @@ void instance_start(int i, const char *host, const struct config *c)
     in->state = INSTANCE_RUNNING;
     in->tick_at_ns = NEVER;
     in->senders = fake_senders_new(i, dispatch_on_reply, in);
+    in->instances = instances_new(in->identity, c->accounts_count);
     memory_init(&in->memory, config_jobs_max_bytes(c), c->accounts_count);
     for (uint32_t a = 0; a < c->accounts_count; a++)
         in->accounts[a] = dispatch_of(in, &c->accounts[a]);
@@ -267,7 +272,7 @@ void instance_stop(int i)
     trace("%s is told to stop", in->name);
     in->state = INSTANCE_STOPPING;
     for (uint32_t a = 0; a < in->config->accounts_count; a++)
-        dispatch_stop(in->accounts[a]);
+        dispatch_stop(in->accounts[a], DISPATCH_HANDS_OVER);
     on_wake(in);
 }
 
@@ -279,7 +284,7 @@ static void let_go(struct instance *in)
     int rounds = 0;
 
     for (uint32_t a = 0; a < in->config->accounts_count; a++)
-        dispatch_stop(in->accounts[a]);
+        dispatch_stop(in->accounts[a], DISPATCH_LEAVES_AT_ONCE);
     while (!all_stopped(in)) {
         must(rounds++ < 1000);
         for (uint32_t a = 0; a < in->config->accounts_count; a++)

@@ -98,7 +98,7 @@ static inline int lead(struct queue_world *w)
     struct queue_clock clock = {w->store.now_ms, w->store.now_ms};
     unsigned answers = w->answers;
 
-    queue_lease(w->queue, 3000, NULL, SPAN("{}"), &clock, on_lease, w);
+    queue_lease(w->queue, 3000, NULL, SPAN("{}"), &clock, NULL, on_lease, w);
     store_until(&w->store, w->answers == answers + 1);
     return w->err;
 }

@@ -16,10 +16,12 @@
 #include "dispatch.h"
 #include "hook.h"
 #include "http_internal.h"
+#include "instances.h"
 #include "intake.h"
 #include "ledger.h"
 #include "loop.h"
 #include "overview_cache.h"
+#include "overview_instances.h"
 #include "peek.h"
 #include "pipe.h"
 #include "plan.h"
@@ -48,6 +50,8 @@
     X(auth)                                                                                        \
     X(hook)                                                                                        \
     X(http_server)                                                                                 \
+    X(instances)                                                                                   \
+    X(overview_instances)                                                                          \
     X(intake)                                                                                      \
     X(loop)                                                                                        \
     X(peek)                                                                                        \

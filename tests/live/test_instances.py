@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Three instances share 300 accounts on a real Redis. One dies, one freezes, all are restarted one after the other during
+a backlog: each account is led again soon, and nothing is purged twice or beyond the budget. Times are printed, and the
+verdicts allow ten times as much.
+"""
+import collections
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+from stage import Score, Stage, free_port, skip_without, until  # noqa: E402
+
+ACCOUNTS = [f"a{n}" for n in range(int(os.environ.get("ACCOUNTS", "300")))]
+BUSY = ACCOUNTS[:6]  # those with a backlog
+NAMES = ["one", "two", "three"]
+PER_S = 25  # purges of a busy account: its budget, of which no burst is left
+WINDOW_S = 10
+LEASE_S = 10
+PATIENCE_S = 180
+
+CONFIG = """redis: redis://127.0.0.1:{redis}
+listen: ""
+senders: 1
+accounts:
+"""
+ACCOUNT = """- name: {name}
+  token_env: FASTLY_API_TOKEN
+  budget: {{purges: {purges}, per_s: {per_s}, burst: 1}}
+  lanes: {{bulk: {{linger_ms: 0}}}}
+"""
+
+
+class Redis:
+    """A connection that sends many commands at once."""
+
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.lines = self.socket.makefile("rb")
+
+    def all(self, commands):
+        text = b""
+        for words in commands:
+            text += b"*%d\r\n" % len(words)
+            for word in words:
+                text += b"$%d\r\n%s\r\n" % (len(word.encode()), word.encode())
+        self.socket.sendall(text)
+        return [self.reply() for _ in commands]
+
+    def reply(self):
+        line = self.lines.readline()
+        kind, rest = line[:1], line[1:].strip().decode()
+        if kind == b"$":
+            return None if rest == "-1" else self.lines.read(int(rest) + 2)[:-2].decode()
+        return int(rest) if kind == b":" else rest
+
+
+class World(Stage):
+    def __init__(self):
+        super().__init__()
+        self.fastly("--budget", "0")
+        self.env.update(FASTLY_API_TOKEN="right-token")
+        self.port = free_port()
+        self.start("redis", "redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.dir, "--save",
+                   "", "--maxmemory-policy", "noeviction")
+        until("Redis answers", lambda: self.run(f"redis-cli -p {self.port} PING")[1].strip() == "PONG")
+        self.redis = Redis(self.port)
+        budget = {"purges": PER_S * WINDOW_S, "per_s": WINDOW_S}
+        self.write("purgeline.yaml", CONFIG.format(redis=self.port) +
+                   "".join(ACCOUNT.format(name=name, **budget) for name in ACCOUNTS))
+        for name in NAMES:
+            self.launch(name)
+        until("all accounts are led", lambda: None not in self.leaders().values(), PATIENCE_S)
+
+    def launch(self, name):
+        connected = self.count(name, "Connected to Redis")
+        self.start(name, "purgeline", "run", "--config", self.path("purgeline.yaml"))
+        until(f"{name} is there", lambda: self.count(name, "Connected to Redis") >= connected + len(ACCOUNTS), PATIENCE_S)
+
+    def count(self, name, text):
+        return self.log(name).count(text) if os.path.exists(self.path(f"{name}.log")) else 0
+
+    def leaders(self):
+        """Which instance leads each account; None: nobody."""
+        pids = {str(self.children[name].pid): name for name in NAMES if name in self.children}
+        leases = self.redis.all([("GET", f"purgeline:{{{a}}}:lease") for a in ACCOUNTS])
+        return {a: lease and pids.get(lease.split("/")[3], "somebody") for a, lease in zip(ACCOUNTS, leases)}
+
+    def shares(self):
+        counts = collections.Counter(self.leaders().values())
+        return [counts[name] for name in NAMES if name in self.children]
+
+    def balanced(self):
+        shares = self.shares()
+        return sum(shares) == len(ACCOUNTS) and max(shares) - min(shares) <= 1
+
+    def waiting(self):
+        return sum(self.redis.all([("XLEN", f"purgeline:{{{a}}}:jobs:bulk") for a in ACCOUNTS]))
+
+    def push(self, account, urls):
+        self.redis.all([("XADD", f"purgeline:{{{account}}}:jobs:bulk", "*", "url", url) for url in urls])
+
+    def requests(self):
+        """The time and URL of each request for a URL."""
+        with open(self.path("sandbox/requests.log")) as log:
+            found = [json.loads(line) for line in log if line.endswith("\n")]
+        return [(line["t"], line["url"]) for line in found if line["kind"] == "url"]
+
+
+# -- the stories --
+
+
+def each_leads_a_third(w, score):
+    begun = time.monotonic()
+    until("each instance leads a third", w.balanced, PATIENCE_S)
+    score.ok(True, f"each instance leads a third of {len(ACCOUNTS)} accounts after {time.monotonic() - begun:.1f} s: "
+             f"{w.shares()}")
+    code, told = w.run(f"purgeline status --config {w.path('purgeline.yaml')}")
+    third = len(ACCOUNTS) // 3
+    score.ok(code == 0 and "\n3 instances\n" in told and
+             len(re.findall(rf", process \d+: leads ({third}|{third + 1}) of {len(ACCOUNTS)} accounts: a", told)) == 3,
+             "status says who leads what", code, told)
+    told = json.loads(w.run(f"purgeline status --json --config {w.path('purgeline.yaml')}")[1])
+    score.ok(sum(each["leads"] for each in told["instances"]) == len(ACCOUNTS) and len(told["instances"]) == 3 and
+             len(told["accounts"][0]["instances"]) == 3, "so does its JSON", told["instances"])
+
+
+def led_again(w, gone):
+    """Waits until accounts that `gone` led are led by others; returns how long the last one took."""
+    begun = time.monotonic()
+    until("all accounts are led by others", lambda: not {gone, "somebody", None} & set(w.leaders().values()), PATIENCE_S)
+    return time.monotonic() - begun
+
+
+def a_frozen_instance_is_replaced(w, score):
+    w.signal("one", signal.SIGSTOP)
+    took = led_again(w, "one")
+    score.ok(took < 10 * (LEASE_S + 1), f"a frozen instance: its accounts are led again after {took:.1f} s "
+             f"(a lease holds for {LEASE_S} s): {w.shares()}")
+    w.signal("one", signal.SIGCONT)
+    until("all are led, in equal parts", w.balanced, PATIENCE_S)
+
+
+def a_killed_instance_is_replaced(w, score):
+    w.children["two"].kill()
+    w.children["two"].wait()
+    took = led_again(w, "two")
+    del w.children["two"]
+    score.ok(took < 10 * (LEASE_S + 1), f"a killed instance: its accounts are led again after {took:.1f} s: {w.shares()}")
+    w.launch("two")
+    until("all are led, in equal parts", w.balanced, PATIENCE_S)
+
+
+def largest_gaps(requests):
+    """For each account, the longest time between two of its requests."""
+    last, gaps = {}, collections.defaultdict(float)
+    for t, url in sorted(requests):
+        account = url.split("/")[3]
+        gaps[account] = max(gaps[account], t - last.get(account, t))
+        last[account] = t
+    return gaps
+
+
+def most_in_a_window(requests):
+    most = 0
+    for account in BUSY:
+        times = sorted(t for t, url in requests if url.split("/")[3] == account)
+        first = 0
+        for n, t in enumerate(times):
+            while times[first] <= t - WINDOW_S:
+                first += 1
+            most = max(most, n - first + 1)
+    return most
+
+
+def all_are_restarted_during_a_backlog(w, score):
+    pushed = collections.Counter()
+    for a in BUSY:
+        pushed[a] = 40 * PER_S
+        w.push(a, [f"https://www.example.com/{a}/{n}" for n in range(pushed[a])])
+    until("purges go out", lambda: len(w.requests()) > 10 * len(BUSY))
+    for name in NAMES:
+        begun = time.monotonic()
+        w.stop(name)
+        print(f"# {name} has stopped after {time.monotonic() - begun:.1f} s", flush=True)
+        w.launch(name)
+        for a in BUSY:  # the backlog lasts
+            more = max(0, 20 * PER_S - w.redis.all([("XLEN", f"purgeline:{{{a}}}:jobs:bulk")])[0])
+            w.push(a, [f"https://www.example.com/{a}/{n}" for n in range(pushed[a], pushed[a] + more)])
+            pushed[a] += more
+    busy = w.requests()
+    until("all is purged", lambda: w.waiting() == 0, PATIENCE_S)
+    requests = w.requests()
+    gaps = largest_gaps(busy)
+    print("# longest time without a request, in ms: " +
+          ", ".join(f"{a} {1000 * gaps[a]:.0f}" for a in BUSY), flush=True)
+    score.ok(max(gaps.values()) < LEASE_S, f"no account waited for longer than {1000 * max(gaps.values()):.0f} ms")
+    urls = collections.Counter(url for _, url in requests)
+    twice = [url for url, n in urls.items() if n > 1]
+    score.ok(not twice, f"{len(urls)} purges, none of them twice", twice[:10])
+    score.ok(len(urls) == sum(pushed.values()), f"all {sum(pushed.values())} jobs are purged", len(urls))
+    most = most_in_a_window(requests)
+    score.ok(most <= PER_S * WINDOW_S, f"at most {most} of {PER_S * WINDOW_S} purges of an account in {WINDOW_S} s")
+    until("all are led, in equal parts", w.balanced, PATIENCE_S)
+
+
+def main():
+    skip_without("redis-server", "redis-cli", "nginx", "varnishd", "curl")
+    score = Score()
+    w = World()
+    try:
+        for story in [story for story in STORIES if not sys.argv[1:] or story.__name__ in sys.argv[1:]]:
+            try:
+                story(w, score)
+            except (AssertionError, OSError, subprocess.SubprocessError) as wrong:
+                score.ok(False, story.__name__, repr(wrong), w.shares(), *[w.log(name) for name in NAMES])
+                break
+    finally:
+        for name in w.children:
+            w.signal(name, signal.SIGCONT)
+        w.close()
+    return score.close()
+
+
+STORIES = [each_leads_a_third, a_frozen_instance_is_replaced, a_killed_instance_is_replaced,
+           all_are_restarted_during_a_backlog]
+
+if __name__ == "__main__":
+    sys.exit(main())
