@@ -19,7 +19,7 @@ must_use int lane_parse(struct span name, enum lane *out); /* 0 or -EINVAL */
 #define CONFIG_WINDOW_MAX 100000000
 #define CONFIG_ATTEMPTS_MAX 1000
 #define CONFIG_SERVICES_MAX 1024
-#define CONFIG_ACCOUNTS_MAX 256
+#define CONFIG_ACCOUNTS_MAX 1024
 #define CONFIG_PRODUCERS_MAX 1024
 #define CONFIG_HOOKS_MAX 256
 #define CONFIG_WORDS_MAX 256 /* in one list */
