@@ -47,7 +47,7 @@ const char *instances_lighter(const struct instances *s, uint32_t account, const
 /* An account is being handed over, until instances_end_hand_over. False: too many others are.
  * A stopping instance may hand over more of them at once than one that only balances. */
 #define INSTANCES_HAND_OVERS_STOPPING 32u
-#define INSTANCES_HAND_OVERS_BALANCING 4u
+#define INSTANCES_HAND_OVERS_BALANCING 8u
 enum hand_over_why { HAND_OVER_STOPPING, HAND_OVER_BALANCING };
 must_use bool instances_begin_hand_over(struct instances *s, const char *to,
                                         enum hand_over_why why);

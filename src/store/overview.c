@@ -161,9 +161,10 @@ static int read_instances(struct client *c, const char *account, uint64_t now_ms
         uint64_t at_ms = reply_u64(reply_at(r, i + 1));
         bool there = false;
 
-        if (!span_next_word(&name, ' ', &role) || name.n == 0 || span_is(role, "next") ||
+        if (!span_next_word(&name, ' ', &role) || name.n < 2 || span_is(role, "next") ||
             max_u64(now_ms, at_ms) - min_u64(now_ms, at_ms) > OVERVIEW_INSTANCE_MS)
             continue;
+        name = span_of(name.p + 1, name.n - 1);
         for (uint32_t k = 0; k < o->instances.count; k++)
             there = there || span_is(name, o->instances.at[k]);
         if (!there && config_words_add(&o->instances, name) < 0)

@@ -24,7 +24,7 @@ NAMES = ["one", "two", "three"]
 PER_S = 25  # purges of a busy account: its budget, of which no burst is left
 WINDOW_S = 10
 LEASE_S = 10
-PATIENCE_S = 180
+PATIENCE_S = int(os.environ.get("PATIENCE", "180"))
 
 CONFIG = """redis: redis://127.0.0.1:{redis}
 listen: ""
@@ -33,6 +33,8 @@ accounts:
 """
 ACCOUNT = """- name: {name}
   token_env: FASTLY_API_TOKEN
+  api: {api}
+  ca_file: {ca_file}
   budget: {{purges: {purges}, per_s: {per_s}, burst: 1}}
   lanes: {{bulk: {{linger_ms: 0}}}}
 """
@@ -63,18 +65,18 @@ class Redis:
 
 
 class World(Stage):
-    def __init__(self):
-        super().__init__()
+    def begin(self):
         self.fastly("--budget", "0")
         self.env.update(FASTLY_API_TOKEN="right-token")
+        fastly = {"api": self.env.pop("PURGELINE_API"), "ca_file": self.env.pop("PURGELINE_CA_FILE")}
         self.port = free_port()
         self.start("redis", "redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.dir, "--save",
                    "", "--maxmemory-policy", "noeviction")
         until("Redis answers", lambda: self.run(f"redis-cli -p {self.port} PING")[1].strip() == "PONG")
         self.redis = Redis(self.port)
-        budget = {"purges": PER_S * WINDOW_S, "per_s": WINDOW_S}
+        fastly.update(purges=PER_S * WINDOW_S, per_s=WINDOW_S)
         self.write("purgeline.yaml", CONFIG.format(redis=self.port) +
-                   "".join(ACCOUNT.format(name=name, **budget) for name in ACCOUNTS))
+                   "".join(ACCOUNT.format(name=name, **fastly) for name in ACCOUNTS))
         for name in NAMES:
             self.launch(name)
         until("all accounts are led", lambda: None not in self.leaders().values(), PATIENCE_S)
@@ -98,8 +100,9 @@ class World(Stage):
         return [counts[name] for name in NAMES if name in self.children]
 
     def balanced(self):
+        """All are led, and no instance leads many more than another one: each account is moved once a minute at most."""
         shares = self.shares()
-        return sum(shares) == len(ACCOUNTS) and max(shares) - min(shares) <= 1
+        return sum(shares) == len(ACCOUNTS) and max(shares) - min(shares) <= max(1, len(ACCOUNTS) // 20)
 
     def waiting(self):
         return sum(self.redis.all([("XLEN", f"purgeline:{{{a}}}:jobs:bulk") for a in ACCOUNTS]))
@@ -123,9 +126,8 @@ def each_leads_a_third(w, score):
     score.ok(True, f"each instance leads a third of {len(ACCOUNTS)} accounts after {time.monotonic() - begun:.1f} s: "
              f"{w.shares()}")
     code, told = w.run(f"purgeline status --config {w.path('purgeline.yaml')}")
-    third = len(ACCOUNTS) // 3
-    score.ok(code == 0 and "\n3 instances\n" in told and
-             len(re.findall(rf", process \d+: leads ({third}|{third + 1}) of {len(ACCOUNTS)} accounts: a", told)) == 3,
+    found = [int(n) for n in re.findall(rf", process \d+: leads (\d+) of {len(ACCOUNTS)} accounts: a", told)]
+    score.ok(code == 0 and "\n3 instances\n" in told and len(found) == 3 and sum(found) == len(ACCOUNTS),
              "status says who leads what", code, told)
     told = json.loads(w.run(f"purgeline status --json --config {w.path('purgeline.yaml')}")[1])
     score.ok(sum(each["leads"] for each in told["instances"]) == len(ACCOUNTS) and len(told["instances"]) == 3 and
@@ -216,6 +218,7 @@ def main():
     score = Score()
     w = World()
     try:
+        w.begin()
         for story in [story for story in STORIES if not sys.argv[1:] or story.__name__ in sys.argv[1:]]:
             try:
                 story(w, score)
