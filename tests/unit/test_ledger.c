@@ -30,10 +30,29 @@ void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_
     asked[asked_count++].ctx = ctx;
 }
 
+/* The last request of a budget; the test answers it with answer_spend. */
+static struct {
+    struct queue_spend said;
+    queue_done_cb *cb;
+    void *ctx;
+} spending;
+
 void queue_spend(struct queue *q, const struct queue_spend *s, queue_done_cb *cb, void *ctx)
 {
-    (void)q, (void)s, (void)cb;
-    free(ctx);
+    (void)q;
+    must(!spending.cb);
+    spending.said = *s;
+    spending.cb = cb;
+    spending.ctx = ctx;
+}
+
+static void answer_spend(int err)
+{
+    queue_done_cb *cb = spending.cb;
+
+    assert_non_null(cb);
+    spending.cb = NULL;
+    cb(spending.ctx, err);
 }
 
 static void on_changed(void *ctx, int err)
@@ -103,6 +122,57 @@ static void a_refusal_of_an_earlier_take_over_is_dropped(void **state)
     ledger_free(p);
 }
 
+static struct ledgers *led(void **state)
+{
+    struct ledgers *p = ledger_new(*state, NULL, &grant, clock_mono_ns(), on_changed, NULL);
+
+    const struct queue_budget unknown = {.account_ms = 1}; /* a new account: its bucket is full */
+
+    grant = (struct grant){0};
+    ledger_restore(p);
+    for (size_t l = 0; l < LEDGER_N; l++)
+        asked[l].cb(asked[l].ctx, 0, &unknown);
+    assert_true(ledger_ready(p));
+    return p;
+}
+
+/* A successor must neither lose units nor get them twice. */
+static void closing_returns_what_is_unused_and_books_what_is_spent(void **state)
+{
+    struct ledgers *p = led(state);
+    uint64_t when_ns = NEVER, now_ns = clock_mono_ns();
+
+    ledger_ask(p, LEDGER_PURGE, LANE_URGENT, 10, now_ns, &when_ns);
+    answer_spend(0);
+    assert_int_equal(grant.units[LEDGER_PURGE], 10);
+    grant.units[LEDGER_PURGE] -= 4; /* sent, and then answered */
+    ledger_book(p, LEDGER_PURGE, 3, now_ns);
+    ledger_book_late(p, LEDGER_PURGE, 1, now_ns); /* it may still arrive */
+    assert_false(ledger_close(p, now_ns));
+    assert_int_equal(spending.said.open, 1);
+    assert_int_equal(spending.said.book, 3);
+    assert_int_equal(grant.units[LEDGER_PURGE], 0);
+    assert_false(ledger_close(p, now_ns)); /* and asks nothing while the answer is on its way */
+    answer_spend(0);
+    assert_true(ledger_close(p, now_ns));
+    assert_null(spending.cb);
+    ledger_free(p);
+}
+
+/* The successor then counts what is open as spent. */
+static void closing_ends_although_redis_refuses(void **state)
+{
+    struct ledgers *p = led(state);
+    uint64_t when_ns = NEVER, now_ns = clock_mono_ns();
+
+    ledger_ask(p, LEDGER_PURGE, LANE_URGENT, 10, now_ns, &when_ns);
+    answer_spend(0);
+    assert_false(ledger_close(p, now_ns));
+    answer_spend(-EIO);
+    assert_true(ledger_close(p, now_ns));
+    ledger_free(p);
+}
+
 /* Nothing overflows at the limits of the settings. The ledger never asks for more than there is,
  * and it always asks for something if enough is left. If too little is left, it returns a time at
  * which enough will be. */
@@ -159,6 +229,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_late_answer_of_an_earlier_take_over_is_dropped),
         T(a_refusal_of_an_earlier_take_over_is_dropped),
+        T(closing_returns_what_is_unused_and_books_what_is_spent),
+        T(closing_ends_although_redis_refuses),
         cmocka_unit_test(portions_are_right_up_to_the_ends_of_the_settings),
     };
 
