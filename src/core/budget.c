@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "budget.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "alloc.h"
 
 #define MICRO UINT64_C(1000000)
 
@@ -16,24 +19,27 @@ static uint64_t bin_ns(const struct budget *b)
     return (b->limits.window_ns + BUDGET_BINS - 1) / BUDGET_BINS;
 }
 
-static uint64_t *bin_at(struct budget *b, uint64_t index)
+static uint64_t bin_at(const struct budget *b, uint64_t index)
 {
-    return &b->bins[index % BUDGET_RING];
+    return b->bins ? b->bins[index % BUDGET_RING] : 0;
 }
 
 static void bin_add(struct budget *b, uint64_t index, uint64_t cost)
 {
-    *bin_at(b, index) += cost;
+    if (cost == 0)
+        return;
+    if (!b->bins)
+        b->bins = alloc_zeroed(BUDGET_RING, sizeof(*b->bins));
+    b->bins[index % BUDGET_RING] += cost;
     b->spent += cost;
-    if (cost)
-        b->filled[index % BUDGET_RING / 64] |= UINT64_C(1) << index % 64;
+    b->filled[index % BUDGET_RING / 64] |= UINT64_C(1) << index % 64;
 }
 
 static void bin_clear(struct budget *b, uint64_t index)
 {
-    b->stale |= *bin_at(b, index) > 0;
-    b->spent -= *bin_at(b, index);
-    *bin_at(b, index) = 0;
+    b->stale |= bin_at(b, index) > 0;
+    b->spent -= bin_at(b, index);
+    b->bins[index % BUDGET_RING] = 0;
     b->filled[index % BUDGET_RING / 64] &= ~(UINT64_C(1) << index % 64);
 }
 
@@ -100,6 +106,19 @@ static void refill(struct budget *b, uint64_t now_ns)
     b->refilled_ns += (uint64_t)(gained * b->limits.window_ns / ((u128)b->limits.units * MICRO));
 }
 
+static void empty_bins(struct budget *b)
+{
+    free(b->bins);
+    b->bins = NULL;
+    memset(b->filled, 0, sizeof(b->filled));
+    b->spent = 0;
+}
+
+void budget_deinit(struct budget *b)
+{
+    empty_bins(b);
+}
+
 /* A bin is free again one whole window after its end. */
 static void forget_old(struct budget *b, uint64_t now_ns)
 {
@@ -109,15 +128,15 @@ static void forget_old(struct budget *b, uint64_t now_ns)
     if (keep_from <= b->tail)
         return;
     if (keep_from > b->tail + BUDGET_RING) {
-        memset(b->bins, 0, sizeof(b->bins));
-        memset(b->filled, 0, sizeof(b->filled));
-        b->spent = 0;
+        empty_bins(b);
         b->stale = true;
         b->tail = keep_from;
         return;
     }
     while ((b->tail = next_filled(b, b->tail, keep_from)) < keep_from)
         bin_clear(b, b->tail);
+    if (b->bins && b->spent == 0)
+        empty_bins(b);
 }
 
 /* During a backlog the window is always full. A small part of it is therefore closed to the lower
@@ -230,7 +249,7 @@ static void measure(struct budget *b, uint64_t now_ns)
         for (int lane = 0; lane < LANE_N; lane++)
             lower(b, &lowest[lane], freed_ns(b, i) - now_ns, gone,
                   lowest[lane].per_bin * (i - b->tail) + lowest[lane].per_end);
-        gone += *bin_at(b, i);
+        gone += bin_at(b, i);
     }
     for (int lane = 0; lane < LANE_N; lane++) {
         lower(b, &lowest[lane], b->limits.window_ns, gone, lowest[lane].per_bin * BUDGET_BINS);
@@ -327,6 +346,7 @@ void budget_init(struct budget *b, const struct budget_limits *limits, uint64_t 
 {
     must(limits->units > 0 && limits->window_ns > 0 && limits->headroom < limits->units);
     must(limits->burst > 0 && limits->burst <= limits->units);
+    empty_bins(b);
     memset(b, 0, sizeof(*b));
     b->limits = *limits;
     b->level_micro = limits->burst * MICRO;
@@ -342,12 +362,14 @@ void budget_set_limits(struct budget *b, const struct budget_limits *limits, uin
 
     forget_old(b, now_ns); /* each bin is then copied only once below */
     old = *b;
+    b->bins = NULL;
     budget_init(b, limits, now_ns);
     b->level_micro = min_u64(old.level_micro, b->level_micro);
     b->learnt = old.learnt;
     b->open = old.open;
     for (uint64_t i = old.tail; i <= now_ns / width + BUDGET_AHEAD + 1; i++)
-        budget_restore_spent(b, *bin_at(&old, i), (int64_t)(now_ns - (i + 1) * width), now_ns);
+        budget_restore_spent(b, bin_at(&old, i), (int64_t)(now_ns - (i + 1) * width), now_ns);
+    free(old.bins);
 }
 
 void budget_restore_level(struct budget *b, uint64_t level_micro, uint64_t age_ns, uint64_t now_ns)
@@ -371,7 +393,7 @@ void budget_restore_spent(struct budget *b, uint64_t cost, int64_t age_ns, uint6
     forget_old(b, now_ns);
     if (at < b->tail)
         return;
-    bin_add(b, at, min_u64(cost, BIN_MAX - min_u64(*bin_at(b, at), BIN_MAX)));
+    bin_add(b, at, min_u64(cost, BIN_MAX - min_u64(bin_at(b, at), BIN_MAX)));
     b->stale = true;
 }
 
@@ -439,7 +461,7 @@ static uint64_t ledger_when(struct budget *b, uint64_t cost, uint64_t now_ns)
     if (over == 0)
         return now_ns;
     for (uint64_t i = next_filled(b, b->tail, end); i < end; i = next_filled(b, i + 1, end)) {
-        uint64_t freed = *bin_at(b, i);
+        uint64_t freed = bin_at(b, i);
 
         if (freed >= over)
             return freed_ns(b, i);

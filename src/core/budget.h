@@ -63,17 +63,20 @@ struct budget {
     uint64_t drawn_micro; /* spent beyond the pace since then */
     bool stale;           /* they must be measured again */
     uint64_t open;
-    uint64_t spent; /* sum of the bins */
-    uint64_t tail;  /* index of the oldest bin that may hold something */
-    uint64_t bins[BUDGET_RING];
+    uint64_t spent;                    /* sum of the bins */
+    uint64_t tail;                     /* index of the oldest bin that may hold something */
     uint64_t filled[BUDGET_RING / 64]; /* one bit for each bin that holds something */
+    uint64_t *bins; /* BUDGET_RING of them; NULL while none holds anything, because most of many
+                       accounts are idle */
 };
 
 /* The limits of an account from its settings. */
 struct budget_limits budget_limits_of(const struct config_account *a, enum ledger_kind l);
 
-/* Initializes the budget of a new account: a full bucket and an empty ledger. */
+/* Initializes the budget of a new account: a full bucket and an empty ledger. *b must be all zero,
+ * or a budget. */
 void budget_init(struct budget *b, const struct budget_limits *limits, uint64_t now_ns);
+void budget_deinit(struct budget *b);
 /* Sets new limits (reload); spent units stay counted. */
 void budget_set_limits(struct budget *b, const struct budget_limits *limits, uint64_t now_ns);
 /* Restores the budget from Redis after a take-over. */

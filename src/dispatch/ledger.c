@@ -89,6 +89,7 @@ void ledger_free(struct ledgers *p)
     if (!p)
         return;
     for (int l = 0; l < LEDGER_N; l++) {
+        budget_deinit(&p->ledgers[l].budget);
         free(p->ledgers[l].late);
         free(p->ledgers[l].recent);
     }

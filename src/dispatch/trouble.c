@@ -38,7 +38,8 @@ struct item { /* unused if since_ns is 0 */
 
 struct trouble {
     const char *account;
-    struct item items[ITEMS_MAX];
+    struct item *items; /* allocated with the first one: most accounts never have any */
+    size_t items_count; /* 0, or ITEMS_MAX */
 };
 
 /* An error of Redis as a whole: it is the same trouble whichever command met it. */
@@ -63,12 +64,17 @@ struct trouble *trouble_new(const char *account)
 
 void trouble_free(struct trouble *t)
 {
+    if (!t)
+        return;
+    free(t->items);
     free(t);
 }
 
 void trouble_forget(struct trouble *t)
 {
-    memset(t->items, 0, sizeof(t->items));
+    free(t->items);
+    t->items = NULL;
+    t->items_count = 0;
 }
 
 /* -- saying -- */
@@ -100,7 +106,7 @@ static void end(struct trouble *t, struct item *i, uint64_t now_ns)
 
 static struct item *find_item(struct trouble *t, enum trouble_kind kind, uint64_t id)
 {
-    for (size_t n = 0; n < ITEMS_MAX; n++)
+    for (size_t n = 0; n < t->items_count; n++)
         if (t->items[n].since_ns && t->items[n].kind == kind && t->items[n].id == id)
             return &t->items[n];
     return NULL;
@@ -110,9 +116,14 @@ static struct item *find_item(struct trouble *t, enum trouble_kind kind, uint64_
 static struct item *new_item(struct trouble *t, enum trouble_kind kind, uint64_t id,
                              uint64_t now_ns)
 {
-    struct item *at = &t->items[0];
+    struct item *at;
 
-    for (size_t n = 0; n < ITEMS_MAX && at->since_ns; n++)
+    if (!t->items) {
+        t->items = alloc_zeroed(ITEMS_MAX, sizeof(*t->items));
+        t->items_count = ITEMS_MAX;
+    }
+    at = &t->items[0];
+    for (size_t n = 0; n < t->items_count && at->since_ns; n++)
         if (t->items[n].heard_ns < at->heard_ns || !t->items[n].since_ns)
             at = &t->items[n];
     *at = (struct item){
@@ -122,7 +133,7 @@ static struct item *new_item(struct trouble *t, enum trouble_kind kind, uint64_t
 
 static bool told_by_another(const struct trouble *t, const struct item *new)
 {
-    for (size_t n = 0; n < ITEMS_MAX; n++) {
+    for (size_t n = 0; n < t->items_count; n++) {
         const struct item *i = &t->items[n];
 
         if (i == new || !i->since_ns || i->kind != TROUBLE_REFUSED || i->silent)
@@ -202,7 +213,7 @@ void trouble_examined(struct trouble *t, int err, const struct queue_fault *faul
 {
     for (size_t n = 0; n < count; n++)
         take_fault(t, &faults[n], now_ns);
-    for (size_t n = 0; n < ITEMS_MAX; n++) {
+    for (size_t n = 0; n < t->items_count; n++) {
         struct item *i = &t->items[n];
 
         if (i->since_ns && i->kind == TROUBLE_KEY && err == 0 && i->heard_ns != now_ns)
@@ -257,7 +268,7 @@ uint64_t trouble_tick(struct trouble *t, uint64_t now_ns)
 {
     uint64_t next = NEVER;
 
-    for (size_t n = 0; n < ITEMS_MAX; n++) {
+    for (size_t n = 0; n < t->items_count; n++) {
         struct item *i = &t->items[n];
 
         if (!i->since_ns || i->kind != TROUBLE_REFUSED)
@@ -279,7 +290,7 @@ bool trouble_now(const struct trouble *t, uint64_t now_ns, char *why, size_t roo
 {
     const struct item *worst = NULL;
 
-    for (size_t n = 0; n < ITEMS_MAX; n++) {
+    for (size_t n = 0; n < t->items_count; n++) {
         const struct item *i = &t->items[n];
 
         /* A named key says more than the commands that failed because of it. */
@@ -293,7 +304,7 @@ bool trouble_now(const struct trouble *t, uint64_t now_ns, char *why, size_t roo
 
 bool trouble_has(const struct trouble *t, enum trouble_kind kind, uint64_t now_ns)
 {
-    for (size_t n = 0; n < ITEMS_MAX; n++)
+    for (size_t n = 0; n < t->items_count; n++)
         if (t->items[n].kind == kind && lasts(&t->items[n], now_ns))
             return true;
     return false;

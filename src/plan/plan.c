@@ -85,6 +85,8 @@ void plan_free(struct plan *p)
     if (!p)
         return;
     must(list_empty(&p->in_flight));
+    for (int l = 0; l < LEDGER_N; l++)
+        budget_deinit(&p->budgets[l]);
     plan_later_deinit(&p->plan_later);
     pace_deinit(&p->pace);
     job_decoder_deinit(&p->decoder);

@@ -47,7 +47,7 @@ static void metrics_of_many_accounts_fit_into_little_memory(void **state)
     struct buf accounts;
 
     buf_init(&accounts, 1024 * 1024);
-    for (int i = 1; i < CONFIG_ACCOUNTS_MAX; i++)
+    for (int i = 1; i < 256; i++)
         buf_printf(&accounts,
                    "  - name: n%d\n    api: %s\n    ca_file: %s\n"
                    "    services: [{id: SU3Other0000000000000, name: other}]\n",

@@ -17,10 +17,16 @@ static struct budget_limits fastly_hour(void)
 
 static struct budget *make(struct budget_limits limits, uint64_t now_ns)
 {
-    struct budget *b = alloc_bytes(sizeof(*b));
+    struct budget *b = alloc_zeroed(1, sizeof(*b));
 
     budget_init(b, &limits, now_ns);
     return b;
+}
+
+static void drop(struct budget *b)
+{
+    budget_deinit(b);
+    free(b);
 }
 
 /* When that much is available to the lane, if nobody else reserves. */
@@ -77,7 +83,7 @@ static void a_fresh_account_starts_with_a_full_burst_and_no_more(void **state)
     assert_int_equal(budget_available(b, LANE_NORMAL, HOUR_NS * 7), 4500);
     assert_int_equal(budget_available(b, LANE_BULK, HOUR_NS * 7), 2500);
     assert_int_equal(budget_available(b, LANE_URGENT, HOUR_NS * 9), 5000);
-    free(b);
+    drop(b);
 }
 
 static void the_bucket_refills_at_the_hourly_rate(void **state)
@@ -90,7 +96,7 @@ static void the_bucket_refills_at_the_hourly_rate(void **state)
     assert_int_equal(budget_available(b, LANE_URGENT, 0), 0);
     assert_int_equal(budget_available(b, LANE_URGENT, 36 * NS_PER_S - 1), 999);
     assert_int_equal(budget_available(b, LANE_URGENT, 36 * NS_PER_S), 1000);
-    free(b);
+    drop(b);
 }
 
 static void what_is_open_counts_until_a_window_after_it_was_booked(void **state)
@@ -104,7 +110,7 @@ static void what_is_open_counts_until_a_window_after_it_was_booked(void **state)
     budget_book(b, 100, 2 * HOUR_NS);
     assert_int_equal(budget_available(b, LANE_URGENT, 3 * HOUR_NS), 0);
     assert_int_equal(budget_available(b, LANE_URGENT, 3 * HOUR_NS + NS_PER_S), 100);
-    free(b);
+    drop(b);
 }
 
 static void what_was_never_sent_is_given_back_whole(void **state)
@@ -117,7 +123,7 @@ static void what_was_never_sent_is_given_back_whole(void **state)
     budget_give_back(b, 256, 0);
     assert_int_equal(budget_available(b, LANE_URGENT, 0), 5000);
     assert_int_equal(budget_left(b, 0), 100000);
-    free(b);
+    drop(b);
 }
 
 /* The window is as full as a backlog makes it. */
@@ -132,7 +138,7 @@ static void a_sliver_of_the_window_is_for_the_lanes_above(void **state)
     assert_int_equal(budget_available(b, LANE_BULK, 2 * HOUR_NS), 0);
     assert_int_equal(budget_available(b, LANE_NORMAL, 2 * HOUR_NS), 60);
     assert_int_equal(budget_available(b, LANE_URGENT, 2 * HOUR_NS), 150);
-    free(b);
+    drop(b);
 }
 
 /* An urgent flood took the sliver: the lanes below go on slowly while it fills again. */
@@ -149,7 +155,7 @@ static void a_lane_whose_sliver_is_spent_goes_on_at_a_quarter_of_the_pace(void *
     assert_int_equal(budget_pace_micro(b, LANE_URGENT, now), 5000000);
     assert_int_equal(budget_pace_micro(b, LANE_BULK, now), 1250000);
     assert_int_equal(budget_available(b, LANE_BULK, now + NS_PER_S), 1);
-    free(b);
+    drop(b);
 }
 
 static void headroom_is_left_to_others(void **state)
@@ -162,7 +168,7 @@ static void headroom_is_left_to_others(void **state)
     assert_int_equal(budget_available(b, LANE_URGENT, 0), 70);
     budget_reserve(b, 70, 0);
     assert_int_equal(budget_available(b, LANE_URGENT, 0), 0);
-    free(b);
+    drop(b);
 }
 
 static void before_the_time_it_says_nothing_is_available_and_then_soon(void **state)
@@ -189,7 +195,7 @@ static void before_the_time_it_says_nothing_is_available_and_then_soon(void **st
         }
         cost = 1 + rng_below(&dice, budget_crumb(b, lane, now));
         assert_int_not_equal(available_ns(b, lane, cost, now), NEVER);
-        free(b);
+        drop(b);
     }
 }
 
@@ -225,7 +231,7 @@ static void no_sliding_window_ever_holds_more_than_the_budget_S5b(void **state)
         }
         assert_true(r.worst <= limits.units);
         receiver_deinit(&r);
-        free(b);
+        drop(b);
     }
 }
 
@@ -256,7 +262,7 @@ static void a_backlog_of_24_windows_uses_99_percent_of_each_S5c(void **state)
     assert_true(r.worst <= 10000);
     assert_true(r.total >= 24 * 9900);
     receiver_deinit(&r);
-    free(b);
+    drop(b);
 }
 
 /* A limiter allowed everything if the interval was below a millisecond:
@@ -283,7 +289,7 @@ static void every_rate_from_one_an_hour_to_a_million_a_second_is_kept_S5d(void *
         }
         assert_true(spent <= 2 * rates[i]);
         assert_true(spent + spent / 100 + 1 >= 2 * rates[i] - 1);
-        free(b);
+        drop(b);
     }
 }
 
@@ -299,8 +305,8 @@ static void a_restart_refills_nothing(void **state)
     budget_restore_spent(after, 200, 100 * NS_PER_MS, NS_PER_S + 100 * NS_PER_MS);
     assert_int_equal(budget_available(after, LANE_URGENT, NS_PER_S + 100 * NS_PER_MS), 10);
     assert_int_equal(budget_left(after, NS_PER_S + 100 * NS_PER_MS), 800);
-    free(before);
-    free(after);
+    drop(before);
+    drop(after);
 }
 
 static void what_may_still_be_arriving_counts_from_when_it_must_have(void **state)
@@ -315,7 +321,7 @@ static void what_may_still_be_arriving_counts_from_when_it_must_have(void **stat
     assert_int_equal(budget_available(b, LANE_URGENT, 31 * NS_PER_S + HOUR_NS), 60);
     assert_int_equal(budget_available(b, LANE_URGENT, 190 * NS_PER_S + HOUR_NS), 60);
     assert_int_equal(budget_available(b, LANE_URGENT, 191 * NS_PER_S + HOUR_NS), 100);
-    free(b);
+    drop(b);
 }
 
 static void what_a_predecessor_left_open_is_waited_for_and_survives_a_reload(void **state)
@@ -334,7 +340,7 @@ static void what_a_predecessor_left_open_is_waited_for_and_survives_a_reload(voi
     budget_restore_spent(b, 100, -20 * (int64_t)NS_PER_S, when);
     budget_set_limits(b, &limits, when);
     assert_int_equal(budget_available(b, LANE_URGENT, when + HOUR_NS + 20 * NS_PER_S), 0);
-    free(b);
+    drop(b);
 }
 
 static void new_limits_keep_what_was_spent(void **state)
@@ -349,7 +355,7 @@ static void new_limits_keep_what_was_spent(void **state)
     limits.burst = 5000;
     budget_set_limits(b, &limits, NS_PER_S);
     assert_int_equal(budget_left(b, NS_PER_S), 1000);
-    free(b);
+    drop(b);
 }
 
 static void after_a_429_every_lane_goes_on_at_the_pace_of_the_refill(void **state)
@@ -364,7 +370,7 @@ static void after_a_429_every_lane_goes_on_at_the_pace_of_the_refill(void **stat
     budget_reserve(b, 2527, NS_PER_S);
     budget_drain(b, NS_PER_S);
     assert_int_equal(budget_available(b, LANE_URGENT, NS_PER_S), 0);
-    free(b);
+    drop(b);
 }
 
 /* A standby instance reloads its configuration after days without sending. */
@@ -380,7 +386,7 @@ static void new_limits_after_a_long_rest_bring_nothing_back(void **state)
     }
     budget_set_limits(b, &limits, 100 * HOUR_NS);
     assert_int_equal(budget_left(b, 100 * HOUR_NS), 100000);
-    free(b);
+    drop(b);
 }
 
 /* Other programs can write to the ledger's stream. */
@@ -393,7 +399,7 @@ static void costs_without_end_are_no_budget(void **state)
         budget_restore_spent(b, UINT64_C(1) << 63, i * 60 * (int64_t)NS_PER_S, 5 * HOUR_NS);
     assert_int_equal(budget_left(b, 5 * HOUR_NS), 0);
     assert_int_equal(budget_left(b, 7 * HOUR_NS), 100000);
-    free(b);
+    drop(b);
 }
 
 int main(void)

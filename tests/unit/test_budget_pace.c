@@ -99,16 +99,20 @@ static void restart(struct history *h)
 /* When the lane gets a unit if it alone has work from now on. */
 static uint64_t first_unit_ns(const struct history *h, enum lane lane)
 {
-    static struct budget b;
+    struct budget b = h->b;
     uint64_t now_ns = h->now_ns;
 
-    b = h->b;
+    if (b.bins) {
+        b.bins = alloc_zeroed(BUDGET_RING, sizeof(*b.bins));
+        memcpy(b.bins, h->b.bins, BUDGET_RING * sizeof(*b.bins));
+    }
     while (budget_available(&b, lane, now_ns) == 0) {
         uint64_t when_ns = budget_when(&b, lane, 1, now_ns);
 
         assert_true(when_ns > now_ns && when_ns < NEVER);
         now_ns = when_ns;
     }
+    budget_deinit(&b);
     return now_ns;
 }
 
@@ -366,13 +370,16 @@ static void a_backlog_uses_the_whole_budget_whatever_happened_before(void **stat
 
 static int setup(void **state)
 {
-    *state = alloc_bytes(sizeof(struct history));
+    *state = alloc_zeroed(1, sizeof(struct history));
     return 0;
 }
 
 static int teardown(void **state)
 {
-    free(*state);
+    struct history *h = *state;
+
+    budget_deinit(&h->b);
+    free(h);
     return 0;
 }
 

@@ -199,7 +199,7 @@ static void portions_are_right_up_to_the_ends_of_the_settings(void **state)
                                                1 + rng_below(&rng, units[u]),
                                                rng_below(&rng, units[u]),
                                                {20, 50, 75}};
-                struct budget *b = alloc_bytes(sizeof(*b));
+                struct budget *b = alloc_zeroed(1, sizeof(*b));
                 uint64_t there, portion;
 
                 budget_init(b, &limits, now_ns);
@@ -218,6 +218,7 @@ static void portions_are_right_up_to_the_ends_of_the_settings(void **state)
                     assert_true(next > when && next <= now_ns + 2 * window_ns + NS_PER_S);
                     when = next;
                 }
+                budget_deinit(b);
                 free(b);
             }
 }
