@@ -252,6 +252,7 @@ static void release(struct dispatch *d)
 
 static void stand_by(struct dispatch *d, uint64_t lease_next_ns)
 {
+    hand_over_end(d);
     start_over(d);
     d->state = DISPATCH_STANDBY;
     d->lease_next_ns = lease_next_ns;
@@ -263,7 +264,6 @@ static void on_handed_over(void *ctx, int err)
 
     (void)err; /* on an error the lease expires by itself */
     instances_released(d->options.instances, d->options.number, d->hand_over.to);
-    hand_over_end(d);
     stand_by(d, clock_mono_ns() + LEASE_ASK_EVERY_NS); /* leave it to the successor */
     dispatch_wake(d);
 }
