@@ -14,7 +14,7 @@ struct waiter {
  * number of a job that is its own waiter. */
 #define OWN UINT32_C(0x80000000)
 
-#define TABLE_FIRST 1024u
+#define TABLE_FIRST 128u
 
 _Static_assert((uint64_t)CONFIG_WINDOW_MAX * 4 + JOB_TARGETS_MAX < OWN, "jobs in a chain");
 

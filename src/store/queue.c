@@ -110,12 +110,37 @@ static void look_at_lanes(struct queue *q)
     queue_call_script(q, SCRIPT_LANES, &a, on_lanes, NULL);
 }
 
+/* All scripts at once would make the connection of each account keep a large buffer. */
+#define LOADED_AT_ONCE_BYTES 4096
+
+static void load_scripts(struct queue *q, size_t first);
+
 static void on_script_loaded(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
-    enum script script = (enum script)(uintptr_t)ctx;
+    size_t i = (uintptr_t)ctx;
 
     if (err == 0 && reply_text(reply).n == 40)
-        memcpy(q->sha[script], reply_text(reply).p, 41);
+        memcpy(q->sha[i], reply_text(reply).p, 41);
+    if (err == -ENOTCONN || i + 1 < q->loaded)
+        return;
+    if (q->loaded < SCRIPT_QUEUE_N)
+        load_scripts(q, q->loaded);
+    else
+        look_at_lanes(q);
+}
+
+static void load_scripts(struct queue *q, size_t first)
+{
+    size_t bytes = 0;
+
+    for (q->loaded = first; q->loaded < SCRIPT_QUEUE_N && bytes < LOADED_AT_ONCE_BYTES;
+         q->loaded++) {
+        struct span argv[] = {SPAN("SCRIPT"), SPAN("LOAD"), span_str(scripts[q->loaded].text)};
+
+        bytes += argv[2].n;
+        queue_call_courtesy(q, q->writer, array_len(argv), argv, on_script_loaded,
+                            (void *)(uintptr_t)q->loaded);
+    }
 }
 
 static void on_named(struct queue *q, void *ctx, int err, struct redisReply *reply)
@@ -132,13 +157,7 @@ static void set_name(struct queue *q, struct redis *r, const char *name, queue_r
 
 static void set_up_writer(struct queue *q)
 {
-    for (size_t i = 0; i < SCRIPT_QUEUE_N; i++) {
-        struct span argv[] = {SPAN("SCRIPT"), SPAN("LOAD"), span_str(scripts[i].text)};
-
-        queue_call_courtesy(q, q->writer, array_len(argv), argv, on_script_loaded,
-                            (void *)(uintptr_t)i);
-    }
-    look_at_lanes(q);
+    load_scripts(q, 0);
 }
 
 static void on_writer_up(void *ctx)

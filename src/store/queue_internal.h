@@ -122,6 +122,7 @@ struct queue {
     struct redis *reader; /* NULL once closed; then reads fail on the writer's closing connection */
     char *keys[KEY_N];
     char sha[SCRIPT_QUEUE_N][41]; /* "" until Redis has returned it */
+    size_t loaded;                /* how many scripts Redis was asked to load on this connection */
     struct timer *retry;          /* repeats a refused set-up */
     bool writer_ready, reader_ready;
     bool up;      /* reported as up */

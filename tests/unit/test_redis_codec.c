@@ -56,6 +56,32 @@ static void commands_are_sent_in_order_and_without_gaps(void **state)
     free(long_text);
 }
 
+static void send(struct redis_text *t, size_t n)
+{
+    char *bytes = alloc_zeroed(1, n);
+
+    redis_text_add(t, span_of(bytes, n));
+    redis_text_sent(t, n);
+    free(bytes);
+}
+
+static void an_idle_connection_keeps_no_large_buffer(void **state)
+{
+    struct redis_text t = {0};
+
+    (void)state;
+    send(&t, 30000);
+    send(&t, 100);
+    assert_true(t.room >= 30000); /* it may be needed again soon */
+    for (int i = 0; i < 8; i++)
+        send(&t, 100);
+    assert_true(t.room < 4096);
+    for (int i = 0; i < 100; i++)
+        send(&t, i % 8 ? 100 : 30000);
+    assert_true(t.room >= 30000);
+    free(t.p);
+}
+
 /* -- replies -- */
 
 static redisReply *read_reply(struct redis_reader *r)
@@ -213,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_command_is_written_byte_for_byte),
         cmocka_unit_test(commands_are_sent_in_order_and_without_gaps),
+        cmocka_unit_test(an_idle_connection_keeps_no_large_buffer),
         cmocka_unit_test(a_reply_of_every_kind_is_read),
         cmocka_unit_test(a_reply_may_be_of_any_size),
         cmocka_unit_test(half_a_reply_is_given_back_with_its_reader),

@@ -70,14 +70,19 @@ void redis_text_add(struct redis_text *t, struct span formatted)
     t->to += formatted.n;
 }
 
+/* Connections of idle accounts send scripts at first, and hardly anything afterwards. */
+#define IDLE_BYTES 4096
+#define IDLE_TIMES 8
+
 void redis_text_sent(struct redis_text *t, size_t n)
 {
     must(n <= t->to - t->from);
     t->from += n;
     if (t->from < t->to)
         return;
+    t->idle = t->room > IDLE_BYTES && t->to < t->room / 8 ? t->idle + 1 : 0;
     t->from = t->to = 0;
-    if (t->room <= REDIS_KEPT_BYTES)
+    if (t->room <= REDIS_KEPT_BYTES && t->idle < IDLE_TIMES)
         return;
     free(t->p);
     *t = (struct redis_text){0};
@@ -86,6 +91,7 @@ void redis_text_sent(struct redis_text *t, size_t n)
 /* -- replies -- */
 
 #define CHUNK_BYTES ((size_t)64 * 1024)
+#define FIRST_CHUNK_BYTES ((size_t)4 * 1024) /* for most replies this is enough */
 
 struct chunk {
     struct chunk *older;
@@ -123,8 +129,9 @@ static void *take(struct redis_reader *m, size_t n)
 
     n = (n + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
     if (!c || c->room - c->used < n) {
-        size_t room = n > CHUNK_BYTES ? n : CHUNK_BYTES;
+        size_t room = c ? CHUNK_BYTES : FIRST_CHUNK_BYTES;
 
+        room = n > room ? n : room;
         c = alloc_bytes(sizeof(*c) + room);
         *c = (struct chunk){.older = m->newest, .room = room};
         m->newest = c;
@@ -134,7 +141,7 @@ static void *take(struct redis_reader *m, size_t n)
     return at;
 }
 
-/* Frees all chunks except one of the usual size. */
+/* Frees all chunks except the first. */
 static void take_all_back(struct redis_reader *m)
 {
     struct chunk *kept = NULL;
@@ -144,7 +151,7 @@ static void take_all_back(struct redis_reader *m)
         struct chunk *c = m->newest;
 
         m->newest = c->older;
-        if (kept || c->room > CHUNK_BYTES)
+        if (c->room > FIRST_CHUNK_BYTES)
             free(c);
         else
             kept = c;
@@ -292,7 +299,7 @@ struct redis_reader *redis_reader_new(redis_part_cb *judge, void *ctx)
     r->ctx = ctx;
     r->hiredis = redisReaderCreate();
     must(r->hiredis);
-    r->hiredis->maxbuf = REDIS_KEPT_BYTES;
+    r->hiredis->maxbuf = FIRST_CHUNK_BYTES;
     r->hiredis->fn = &functions;
     r->hiredis->privdata = r;
     return r;

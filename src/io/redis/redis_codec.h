@@ -12,14 +12,15 @@
 struct redis_text {
     char *p;
     size_t room, from, to;
+    uint32_t idle; /* how often in a row the buffer was emptied after little use */
 };
 
 /* Appends the command in wire format.
  * https://redis.io/docs/latest/develop/reference/protocol-spec/ */
 void redis_format(struct redis_text *t, size_t argc, const struct span *argv);
 void redis_text_add(struct redis_text *t, struct span formatted); /* appends it as it is */
-/* Removes n bytes from the front. A buffer that a large command has made grow is freed when it is
- * empty. */
+/* Removes n bytes from the front. A buffer that large commands have made grow is freed when it is
+ * empty: a very large one at once, others after some small commands. */
 void redis_text_sent(struct redis_text *t, size_t n);
 
 enum redis_part_kind {

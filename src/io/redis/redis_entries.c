@@ -14,6 +14,7 @@
  */
 enum expected { TOP, PAIR, KEY, LIST, ENTRY, ID, FIELDS, FIELD, OVER };
 
+#define IDLE_BYTES 4096     /* held while only small replies come, as for most of many accounts */
 #define LINE_MAX_BYTES 1024 /* of an error; other lines are a sign and a number */
 #define READ_AT_LEAST                                                                              \
     ((size_t)16 * 1024) /* TLS delivers records of up to this size, at once or late                \
@@ -86,9 +87,11 @@ void redis_entries_begin(struct redis_entries *e, uint64_t max_bytes)
 
 void redis_entries_end(struct redis_entries *e)
 {
+    bool small = e->room > IDLE_BYTES && e->n < IDLE_BYTES / 2;
+
     e->expected = OVER;
     e->n = e->base = e->at = 0;
-    if (e->room > 2 * ENTRIES_READ_BYTES) {
+    if (small || e->room > 2 * ENTRIES_READ_BYTES) {
         free(e->p);
         e->p = NULL;
         e->room = 0;
@@ -146,8 +149,8 @@ char *redis_entries_room(struct redis_entries *e, size_t *room)
         e->string_bytes + 2 > e->n - e->at) /* at least what was announced */
         least += (size_t)e->string_bytes + 2 - (e->n - e->at);
     if (e->room - e->n < least) {
-        want = e->n + least;
-        want = want < ENTRIES_READ_BYTES ? ENTRIES_READ_BYTES : want;
+        want = e->room ? ENTRIES_READ_BYTES : IDLE_BYTES;
+        want = max_u64(want, e->n + least);
         before = (uintptr_t)e->p;
         e->p = alloc_grow(e->p, want, 1);
         e->room = want;
