@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "support"))
 from stage import ROOT, SERVICE, Score, Stage, ask, free_port, skip_without, until  # noqa: E402
 
 # Two on each master, one in the lower half of its slots and one in the upper half.
-ACCOUNTS = ["news", "travel", "blog", "site", "docs", "auth"]
+ACCOUNTS = ["news", "travel", "blog", "site", "docs", "auth", "shop", "help", "jobs", "sport", "video", "wiki"]
 NODES = 6
 PASSWORD, TOKEN = "sesame", "a-producer-of-this-test"
 BUDGET, PER_S = 200, 10
@@ -48,7 +48,7 @@ ACCOUNT = """  - name: {name}
 
 
 def service_of(account):
-    return SERVICE[:-1] + "abcdefghij"[ACCOUNTS.index(account)]
+    return SERVICE[:-1] + "abcdefghijkl"[ACCOUNTS.index(account)]
 
 
 class World(Stage):
@@ -331,7 +331,7 @@ def half_of_the_slots_move(w, score):
     count = traffic.count()
     until("traffic goes on", lambda: traffic.count() > count + 100)
     check_all(w, score, traffic, "slots move")
-    score.ok(len(moved) == 3, "slots move: three accounts have moved", moved, before)
+    score.ok(len(moved) == 5, "slots move: five of twelve accounts have moved", moved, before)
     score.ok(w.said("Redis is away") == away, "slots move: no connection was reported as lost", w.log("purgeline"))
     score.ok(traffic.unknown == 0, "slots move: no push was refused", traffic.unknown, getattr(traffic, "why", ""))
 
