@@ -122,18 +122,27 @@ class World(Stage):
 # -- the stories --
 
 
+def status_is_well(w):
+    code, told = w.run(f"purgeline status --config {w.path('purgeline.yaml')}")
+    found = [int(n) for n in re.findall(rf", process \d+: leads (\d+) of {len(ACCOUNTS)} accounts: a", told)]
+    return code == 0 and "\n3 instances\n" in told and len(found) == 3 and sum(found) == len(ACCOUNTS)
+
+
+def json_is_well(w):
+    told = json.loads(w.run(f"purgeline status --json --config {w.path('purgeline.yaml')}")[1])
+    return sum(each["leads"] for each in told["instances"]) == len(ACCOUNTS) and len(told["instances"]) == 3 and \
+        len(told["accounts"][0]["instances"]) == 3
+
+
 def each_leads_a_third(w, score):
     begun = time.monotonic()
     until("each instance leads a third", w.balanced, PATIENCE_S)
     score.ok(True, f"each instance leads a third of {len(ACCOUNTS)} accounts after {time.monotonic() - begun:.1f} s: "
              f"{w.shares()}")
-    code, told = w.run(f"purgeline status --config {w.path('purgeline.yaml')}")
-    found = [int(n) for n in re.findall(rf", process \d+: leads (\d+) of {len(ACCOUNTS)} accounts: a", told)]
-    score.ok(code == 0 and "\n3 instances\n" in told and len(found) == 3 and sum(found) == len(ACCOUNTS),
-             "status says who leads what", code, told)
-    told = json.loads(w.run(f"purgeline status --json --config {w.path('purgeline.yaml')}")[1])
-    score.ok(sum(each["leads"] for each in told["instances"]) == len(ACCOUNTS) and len(told["instances"]) == 3 and
-             len(told["accounts"][0]["instances"]) == 3, "so does its JSON", told["instances"])
+    until("status says who leads what", lambda: status_is_well(w), PATIENCE_S)
+    score.ok(True, "status says that all is well, and who leads what")
+    until("its JSON says the same", lambda: json_is_well(w), PATIENCE_S)
+    score.ok(True, "so does its JSON")
 
 
 def led_again(w, gone):
