@@ -17,7 +17,7 @@ import urllib.request
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
-from stage import ROOT, SERVICE, Score, Stage, ask, free_port, skip_without, until  # noqa: E402
+from stage import PATIENCE_S, ROOT, SERVICE, Score, Stage, ask, free_port, skip_without, until  # noqa: E402
 
 # Two on each master, one in the lower half of its slots and one in the upper half.
 ACCOUNTS = ["news", "travel", "blog", "site", "docs", "auth", "shop", "help", "jobs", "sport", "video", "wiki"]
@@ -138,8 +138,8 @@ class World(Stage):
 
     # -- purgeline --
 
-    def must(self, command):
-        code, told = self.run(command)
+    def must(self, command, patience_s=PATIENCE_S):
+        code, told = self.run(command, patience_s)
         if code:
             raise AssertionError(f"{command}: {told}")
         return told
@@ -336,7 +336,8 @@ def half_of_the_slots_move(w, score):
         target = begun[n - 1]
         until("the nodes agree", lambda s=source: w.run(f"redis-cli --cluster check 127.0.0.1:{w.ports[s]}")[0] == 0)
         w.must(f"redis-cli --cluster reshard 127.0.0.1:{w.ports[source]} --cluster-from {ids[source]} "
-               f"--cluster-to {ids[target]} --cluster-slots 2730 --cluster-yes --cluster-pipeline 1 >/dev/null")
+               f"--cluster-to {ids[target]} --cluster-slots 2730 --cluster-yes --cluster-pipeline 5 >/dev/null",
+               10 * PATIENCE_S)
     moved = [a for a in ACCOUNTS if w.owner(a) != before[a]]
     count = traffic.count()
     until("traffic goes on", lambda: traffic.count() > count + 100)
