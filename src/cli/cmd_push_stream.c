@@ -8,6 +8,7 @@
 #include "cmd_push.h"
 #include "json_text.h"
 #include "push_relay.h"
+#include "redis_error.h"
 
 struct stream {
     bool json, quiet;
@@ -42,7 +43,8 @@ static void answer(void *ctx, uint64_t line, const char *job, const char *error,
 static void away(void *ctx, const char *why, size_t lines)
 {
     (void)ctx;
-    cmd_fail(CMD_REDIS, "Redis refuses jobs (%s); %zu lines are waiting, retrying", why, lines);
+    cmd_fail(CMD_REDIS, "Redis refuses jobs (%s); %zu lines are waiting, retrying",
+             redis_error_shown(why), lines);
 }
 
 static void back(void *ctx)
@@ -64,7 +66,7 @@ static int sum_up(int rc, const struct push_relay_counts *c, const char *err, bo
     case -EACCES:
         return cmd_fail(CMD_REDIS, "Redis: %s", err);
     case -EIO:
-        return cmd_fail(CMD_REDIS, "Redis refuses: %s", err);
+        return cmd_fail(CMD_REDIS, "Redis refuses: %s", redis_error_shown(err));
     case -EPIPE:
         return cmd_fail(CMD_FAILED, "the reader of the acknowledgements has gone away");
     default:

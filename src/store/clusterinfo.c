@@ -31,8 +31,7 @@ static size_t master_at(struct clusterinfo *i, struct redis_place at, uint64_t r
 {
     size_t n = 0;
 
-    while (n < i->count &&
-           (i->masters[n].at.port != at.port || strcmp(i->masters[n].at.host, at.host) != 0))
+    while (n < i->count && !redis_place_is(&i->masters[n].at, at.host, at.port))
         n++;
     if (n < i->count || n == MASTERS_MAX) {
         free(at.host);
@@ -76,7 +75,7 @@ int clusterinfo_read(struct client *c, struct clusterinfo *out)
     if (rc < 0)
         return rc;
     out->masters = alloc_zeroed(MASTERS_MAX, sizeof(*out->masters));
-    for (size_t i = 0; i < reply_count(reply); i++)
+    for (size_t i = 0; i < reply_count(reply) && i < REDIS_SLOTS; i++)
         take_range(out, reply_at(reply, i));
     return 0;
 }

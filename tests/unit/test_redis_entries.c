@@ -320,6 +320,21 @@ static void after_a_large_one_the_memory_is_given_back(void **state)
     buf_deinit(&b);
 }
 
+static void while_nothing_comes_little_memory_is_held(void **state)
+{
+    struct world *w = *state;
+    struct buf b;
+
+    assert_int_equal(feed(w, SPAN("*-1\r\n"), 5, NO_CEILING), 1);
+    assert_in_range(redis_entries_bytes(w->entries), 0, 5000);
+    buf_init(&b, 1 << 20);
+    assert_int_equal(feed(w, large_reply(&b, "keys", 200000), 65536, NO_CEILING), 1);
+    assert_int_equal(feed(w, SPAN("*-1\r\n"), 5, NO_CEILING), 1);
+    assert_int_equal(feed(w, SPAN("*-1\r\n"), 5, NO_CEILING), 1);
+    assert_in_range(redis_entries_bytes(w->entries), 0, 5000);
+    buf_deinit(&b);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -336,6 +351,7 @@ int main(void)
         T(what_is_not_taken_ends_its_stream),
         T(a_stream_that_is_not_wanted_is_passed_over),
         T(after_a_large_one_the_memory_is_given_back),
+        T(while_nothing_comes_little_memory_is_held),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

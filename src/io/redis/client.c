@@ -167,7 +167,7 @@ static void on_opinion(void *ctx, const struct redis_place *master, const char *
     (void)why;
     if (!master)
         return;
-    if (strcmp(master->host, o->a->host) == 0 && master->port == o->a->port)
+    if (redis_place_is(master, o->a->host, o->a->port))
         o->same++;
     else
         o->other++;

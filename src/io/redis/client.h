@@ -12,8 +12,9 @@ struct client;
 /* Connects, authenticates and selects the database; with Sentinel, to the server that a sentinel
  * names and that says that it is the master; with a Cluster, to any node, and then to whichever has
  * the keys of a command: replies come in the order of sending all the same. Gives up after a few
- * seconds. 0, or -ENOENT (no such socket), -ECONNREFUSED, -EACCES (login refused), -ENOTCONN
- * (anything else) with a sentence. */
+ * seconds without a connection; a single server that accepts it and is silent has 30 s. 0, or
+ * -ENOENT (no such socket), -ECONNREFUSED, -EACCES (login refused), -ENOTCONN (anything else) with
+ * a sentence. */
 must_use int client_open(const struct redis_address *a, struct client **out, struct error *err);
 void client_close(struct client *c); /* NULL is fine */
 

@@ -358,20 +358,6 @@ static int step(struct client *c)
 
 /* -- handing out -- */
 
-static struct redisReply *stale_reply(void)
-{
-    const char *words = redis_cluster_unconfirmed;
-    struct redis_reader *reader = redis_reader_new(NULL, NULL);
-    struct redisReply *reply = NULL, *copy;
-    const char *why;
-
-    redis_reader_feed(reader, words, strlen(words));
-    must(redis_reader_next(reader, &reply, &why) == 1);
-    copy = reply_duplicate(reply);
-    redis_reader_free(reader);
-    return copy;
-}
-
 /* The reply of the oldest command, if there is one and it is final. */
 static bool hand_out(struct client_cluster *x, struct redisReply **out)
 {
@@ -389,7 +375,7 @@ static bool hand_out(struct client_cluster *x, struct redisReply **out)
             if (later->kind == REDIS_EXEC)
                 break;
         }
-    x->lent = s->stale ? stale_reply() : s->kept;
+    x->lent = s->stale ? redis_reply_of(redis_cluster_unconfirmed) : s->kept;
     if (!s->stale)
         s->kept = NULL;
     free_sent(s);

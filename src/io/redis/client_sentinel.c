@@ -99,11 +99,6 @@ static int open_master(struct redis_address *a, uint32_t answer_s, struct client
                   : 0;
 }
 
-static bool same_place(const struct redis_address *a, const struct redis_place *b)
-{
-    return a->host && strcmp(a->host, b->host) == 0 && a->port == b->port;
-}
-
 /* Tries the master that each sentinel names, as the news of the first one may be old. -ETIMEDOUT:
  * one of these did not answer in time. */
 static int open_by_sentinels(struct redis_address *a, uint32_t answer_s, struct client **out,
@@ -122,7 +117,7 @@ static int open_by_sentinels(struct redis_address *a, uint32_t answer_s, struct 
             all = more;
             continue;
         }
-        if (!named || !same_place(a, &at)) {
+        if (!named || !redis_place_is(&at, a->host, a->port)) {
             redis_address_set_place(a, &at);
             rc = open_master(a, answer_s, out, err);
             slow = slow || rc == -ETIMEDOUT;

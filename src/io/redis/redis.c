@@ -82,15 +82,10 @@ static void end_call(struct redis_call *c, struct redisReply *reply)
 /* A yes of WAIT that would also stand for what a node has that we have left. */
 static void end_stale(struct redis_call *c)
 {
-    const char *words = redis_cluster_unconfirmed;
-    struct redis_reader *reader = redis_reader_new(NULL, NULL);
-    struct redisReply *reply = NULL;
-    const char *why;
+    struct redisReply *no = redis_reply_of(redis_cluster_unconfirmed);
 
-    redis_reader_feed(reader, words, strlen(words));
-    must(redis_reader_next(reader, &reply, &why) == 1);
-    end_call(c, reply);
-    redis_reader_free(reader);
+    end_call(c, no);
+    reply_free_duplicate(no);
 }
 
 void redis_answer(struct redis *r, struct redis_call *c, struct redisReply *reply)

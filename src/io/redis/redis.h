@@ -65,6 +65,8 @@ void redis_address_first_sentinel(const struct redis_address *a, struct redis_ad
 void redis_address_next_sentinel(struct redis_address *a); /* the first becomes the last */
 /* The host and the port as a sentinel says them. False if they are invalid. Free out->host. */
 must_use bool redis_place_parse(struct span host, struct span port, struct redis_place *out);
+/* Host NULL: false. */
+bool redis_place_is(const struct redis_place *p, const char *host, uint16_t port);
 /* Takes the host and port of the server to connect to, which a sentinel or a node of a Cluster has
  * named. */
 void redis_address_set_place(struct redis_address *a, const struct redis_place *at);

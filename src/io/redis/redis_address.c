@@ -385,6 +385,11 @@ bool redis_place_parse(struct span host, struct span port, struct redis_place *o
     return true;
 }
 
+bool redis_place_is(const struct redis_place *p, const char *host, uint16_t port)
+{
+    return p->host && host && p->port == port && strcmp(p->host, host) == 0;
+}
+
 void redis_address_set_place(struct redis_address *a, const struct redis_place *at)
 {
     free(a->host);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "reply.h"
 
 /* -- commands -- */
 
@@ -71,7 +72,6 @@ void redis_text_add(struct redis_text *t, struct span formatted)
 }
 
 /* Connections of idle accounts send scripts at first, and hardly anything afterwards. */
-#define IDLE_BYTES 4096
 #define IDLE_TIMES 8
 
 void redis_text_sent(struct redis_text *t, size_t n)
@@ -80,7 +80,7 @@ void redis_text_sent(struct redis_text *t, size_t n)
     t->from += n;
     if (t->from < t->to)
         return;
-    t->idle = t->room > IDLE_BYTES && t->to < t->room / 8 ? t->idle + 1 : 0;
+    t->idle = t->room > REDIS_IDLE_BYTES && t->to < t->room / 8 ? t->idle + 1 : 0;
     t->from = t->to = 0;
     if (t->room <= REDIS_KEPT_BYTES && t->idle < IDLE_TIMES)
         return;
@@ -91,7 +91,6 @@ void redis_text_sent(struct redis_text *t, size_t n)
 /* -- replies -- */
 
 #define CHUNK_BYTES ((size_t)64 * 1024)
-#define FIRST_CHUNK_BYTES ((size_t)4 * 1024) /* for most replies this is enough */
 
 struct chunk {
     struct chunk *older;
@@ -129,7 +128,7 @@ static void *take(struct redis_reader *m, size_t n)
 
     n = (n + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
     if (!c || c->room - c->used < n) {
-        size_t room = c ? CHUNK_BYTES : FIRST_CHUNK_BYTES;
+        size_t room = c ? CHUNK_BYTES : REDIS_IDLE_BYTES;
 
         room = n > room ? n : room;
         c = alloc_bytes(sizeof(*c) + room);
@@ -141,7 +140,7 @@ static void *take(struct redis_reader *m, size_t n)
     return at;
 }
 
-/* Frees all chunks except the first. */
+/* Frees all chunks except a first one of the usual size. */
 static void take_all_back(struct redis_reader *m)
 {
     struct chunk *kept = NULL;
@@ -151,7 +150,7 @@ static void take_all_back(struct redis_reader *m)
         struct chunk *c = m->newest;
 
         m->newest = c->older;
-        if (c->room > FIRST_CHUNK_BYTES)
+        if (c->room > REDIS_IDLE_BYTES)
             free(c);
         else
             kept = c;
@@ -299,7 +298,7 @@ struct redis_reader *redis_reader_new(redis_part_cb *judge, void *ctx)
     r->ctx = ctx;
     r->hiredis = redisReaderCreate();
     must(r->hiredis);
-    r->hiredis->maxbuf = FIRST_CHUNK_BYTES;
+    r->hiredis->maxbuf = REDIS_IDLE_BYTES;
     r->hiredis->fn = &functions;
     r->hiredis->privdata = r;
     return r;
@@ -334,4 +333,17 @@ int redis_reader_next(struct redis_reader *r, struct redisReply **out, const cha
     r->lent = reply != NULL;
     *out = reply;
     return reply != NULL;
+}
+
+struct redisReply *redis_reply_of(const char *text)
+{
+    struct redis_reader *r = redis_reader_new(NULL, NULL);
+    struct redisReply *reply = NULL, *copy;
+    const char *why;
+
+    redis_reader_feed(r, text, strlen(text));
+    must(redis_reader_next(r, &reply, &why) == 1);
+    copy = reply_duplicate(reply);
+    redis_reader_free(r);
+    return copy;
 }

@@ -6,6 +6,8 @@
 #include "span.h"
 
 #define REDIS_KEPT_BYTES ((size_t)256 * 1024) /* larger buffers are freed after use */
+/* What a buffer holds while little passes, as with most of many accounts. */
+#define REDIS_IDLE_BYTES ((size_t)4096)
 
 /* Bytes on their way to Redis: p[from] to p[to] are not sent yet. Grows; must be zeroed at first;
  * free `p`. */
@@ -41,6 +43,9 @@ struct redis_part {
 typedef bool redis_part_cb(void *ctx, const struct redis_part *p); /* false: refused */
 
 struct redisReply;
+/* A reply from its wire format, to be freed with reply_free_duplicate. */
+struct redisReply *redis_reply_of(const char *text);
+
 struct redis_reader; /* turns bytes into replies, for one connection */
 
 /* Calls `judge` for each part of a reply. If it refuses one, reading ends with an error. NULL:

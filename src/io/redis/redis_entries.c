@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "redis_codec.h"
 
 /* A reply is nil, an error, or an array of streams:
  *
@@ -14,7 +15,6 @@
  */
 enum expected { TOP, PAIR, KEY, LIST, ENTRY, ID, FIELDS, FIELD, OVER };
 
-#define IDLE_BYTES 4096     /* held while only small replies come, as for most of many accounts */
 #define LINE_MAX_BYTES 1024 /* of an error; other lines are a sign and a number */
 #define READ_AT_LEAST                                                                              \
     ((size_t)16 * 1024) /* TLS delivers records of up to this size, at once or late                \
@@ -87,7 +87,7 @@ void redis_entries_begin(struct redis_entries *e, uint64_t max_bytes)
 
 void redis_entries_end(struct redis_entries *e)
 {
-    bool small = e->room > IDLE_BYTES && e->n < IDLE_BYTES / 2;
+    bool small = e->room > REDIS_IDLE_BYTES && e->n < REDIS_IDLE_BYTES / 2;
 
     e->expected = OVER;
     e->n = e->base = e->at = 0;
@@ -149,7 +149,7 @@ char *redis_entries_room(struct redis_entries *e, size_t *room)
         e->string_bytes + 2 > e->n - e->at) /* at least what was announced */
         least += (size_t)e->string_bytes + 2 - (e->n - e->at);
     if (e->room - e->n < least) {
-        want = e->room ? ENTRIES_READ_BYTES : IDLE_BYTES;
+        want = e->room ? ENTRIES_READ_BYTES : REDIS_IDLE_BYTES;
         want = max_u64(want, e->n + least);
         before = (uintptr_t)e->p;
         e->p = alloc_grow(e->p, want, 1);

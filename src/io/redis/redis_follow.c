@@ -310,7 +310,7 @@ static void visit(struct redis *r)
     struct redis_follow *f = &r->follow;
     const struct redis_address *there = f->guest ? &f->guest->address : NULL;
 
-    if (there && (there->port != f->at.port || strcmp(there->host, f->at.host) != 0))
+    if (there && !redis_place_is(&f->at, there->host, there->port))
         redis_follow_drop_guest(r);
     if (!f->guest)
         open_guest(r);

@@ -64,7 +64,7 @@ bool redis_nodes_named(struct redis_nodes *n, const struct redis_place *at,
 {
     const char *host = at->host ? at->host : a->host;
     struct redis_place named = copy(host, at->port);
-    bool same = strcmp(host, a->host) == 0 && at->port == a->port;
+    bool same = redis_place_is(&named, a->host, a->port);
 
     free(n->first.host);
     n->first = named;
@@ -77,13 +77,16 @@ void redis_nodes_good(struct redis_nodes *n, const struct redis_address *a)
     n->first = copy(a->host, a->port);
 }
 
-/* -- CLUSTER SLOTS: {first slot, last slot, {host, port, id, ...}, {the same of a replica} ...} --
- */
+/* -- CLUSTER SLOTS --
+ * {first slot, last slot, {host, port, id, ...}, {the same of a replica} ...}, ... */
+
+/* So many entries are looked at, at most: a Cluster that works has far fewer. */
+#define ENTRIES_MAX REDIS_SLOTS
 
 static bool is_known(const struct redis_nodes *n, const struct redis_place *at)
 {
     for (uint32_t i = 0; i < n->count; i++)
-        if (n->all[i].port == at->port && strcmp(n->all[i].host, at->host) == 0)
+        if (redis_place_is(&n->all[i], at->host, at->port))
             return true;
     return false;
 }
@@ -104,12 +107,14 @@ static void add(struct redis_nodes *n, const struct redisReply *node)
 
 void redis_nodes_learn(struct redis_nodes *n, const struct redisReply *slots)
 {
+    size_t seen = 0;
+
     if (reply_count(slots) == 0)
         return;
     while (n->count > n->given) /* nodes may have left */
         free(n->all[--n->count].host);
-    for (size_t i = 0; i < reply_count(slots); i++)
-        for (size_t k = 2; k < reply_count(reply_at(slots, i)); k++)
+    for (size_t i = 0; i < reply_count(slots) && seen < ENTRIES_MAX; i++, seen++)
+        for (size_t k = 2; k < reply_count(reply_at(slots, i)) && seen < ENTRIES_MAX; k++, seen++)
             add(n, reply_at(reply_at(slots, i), k));
     n->next %= n->count;
 }

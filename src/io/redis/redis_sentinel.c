@@ -128,8 +128,7 @@ static void give_up(struct redis_sentinel *s, const char *why)
 /* Takes ownership of fresh.host. */
 static void take_master(struct redis_sentinel *s, struct redis_place fresh)
 {
-    bool changed =
-        !s->now.host || strcmp(s->now.host, fresh.host) != 0 || s->now.port != fresh.port;
+    bool changed = !redis_place_is(&s->now, fresh.host, fresh.port);
 
     free(s->now.host);
     s->now = fresh;
