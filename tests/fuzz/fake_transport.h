@@ -40,31 +40,4 @@ static inline void fake_transport_check(const char *p, size_t n)
     must(n > 0 && sum > 0);
 }
 
-int redis_transport_connect(struct redis_transport *t, struct error *err)
-{
-    (void)t, (void)err;
-    return 0;
-}
-
-const char *redis_transport_delay(const struct redis_transport *t)
-{
-    (void)t;
-    return "";
-}
-
-int redis_transport_fd(const struct redis_transport *t)
-{
-    return t->fd;
-}
-
-unsigned redis_transport_reading_wants(const struct redis_transport *t)
-{
-    (void)t;
-    return REDIS_WANTS_READABLE;
-}
-
-unsigned redis_transport_writing_wants(const struct redis_transport *t)
-{
-    (void)t;
-    return REDIS_WANTS_WRITABLE;
-}
+#include "ready_transport.h"

@@ -15,6 +15,7 @@
 
 #include "alloc.h"
 #include "client.h"
+#include "fake_sink.h"
 #include "fake_transport.h"
 #include "fuzz.h"
 #include "redis_lookup.h"
@@ -32,7 +33,6 @@ static struct {
     bool early;    /* a function has not returned yet, so no callback may be called */
     bool opened;   /* a transport, before this one */
     bool closing, closed;
-    char room[7];
 } run;
 
 /* -- transports whose bytes come from the input -- */
@@ -183,28 +183,6 @@ static void on_reply(void *ctx, struct redisReply *reply)
     paid();
 }
 
-static char *stream_room(void *ctx, size_t *n)
-{
-    (void)ctx;
-    *n = sizeof(run.room);
-    return run.room;
-}
-
-static int stream_took(void *ctx, size_t n)
-{
-    (void)ctx;
-    must(n > 0 && n <= sizeof(run.room));
-    if (memchr(run.room, 'E', n))
-        return -EPROTO;
-    return run.room[n - 1] == '\n';
-}
-
-static const char *stream_error(void *ctx)
-{
-    (void)ctx;
-    return run.room[0] == '-' ? "ERR of the stream" : NULL;
-}
-
 static void stream_done(void *ctx, int err)
 {
     (void)ctx;
@@ -270,6 +248,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0 || size > SIZE_MAX_HERE)
         return 0;
     memset(&run, 0, sizeof(run));
+    memset(stream_bytes, 0, sizeof(stream_bytes));
     run.what = data[0] % 16;
     run.piece = data[0] / 16;
     run.rest = span_of((const char *)data + 1, size - 1);

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "fake_sink.h"
 #include "fake_transport.h"
 #include "fuzz.h"
 #include "redis.h"
@@ -63,7 +64,6 @@ static struct {
     unsigned owed;  /* callbacks */
     unsigned early; /* 1: a function has not returned yet, so no callback may be called */
     bool closing, closed;
-    char room[7];
 } run;
 
 static void on_closed(void *ctx)
@@ -105,28 +105,6 @@ static void on_message(void *ctx, const struct span *text)
     must(!run.early && run.owed > 0);
     if (!text)
         run.owed--;
-}
-
-static char *stream_room(void *ctx, size_t *n)
-{
-    (void)ctx;
-    *n = sizeof(run.room);
-    return run.room;
-}
-
-static int stream_took(void *ctx, size_t n)
-{
-    (void)ctx;
-    must(n > 0 && n <= sizeof(run.room));
-    if (memchr(run.room, 'E', n))
-        return -EPROTO;
-    return run.room[n - 1] == '\n';
-}
-
-static const char *stream_error(void *ctx)
-{
-    (void)ctx;
-    return run.room[0] == '-' ? "ERR of the stream" : NULL;
 }
 
 static void stream_done(void *ctx, int err)
@@ -174,6 +152,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!loop)
         loop = loop_new();
     memset(&run, 0, sizeof(run));
+    memset(stream_bytes, 0, sizeof(stream_bytes));
     run.what = data[0] % 16;
     the_transport = (struct redis_transport){
         .greeting = run.what & GREETED ? SPAN("+OK\r\n*1\r\n$6\r\nmaster\r\n+PONG\r\n") : SPAN(""),

@@ -138,12 +138,6 @@ class World(Stage):
 
     # -- purgeline --
 
-    def must(self, command, patience_s=PATIENCE_S):
-        code, told = self.run(command, patience_s)
-        if code:
-            raise AssertionError(f"{command}: {told}")
-        return told
-
     def configure(self, replicas):
         seeds = ",".join(f"127.0.0.1:{p}" for p in [free_port()] + self.ports)
         text = CONFIG.format(redis=f"redis+cluster://{seeds}", replicas=replicas, listen=self.listen,

@@ -36,12 +36,6 @@ class World(Stage):
         return [self.log(name) for name in ("purgeline", "redis-old", "redis-new")
                 if os.path.exists(self.path(f"{name}.log"))]
 
-    def must(self, command):
-        code, told = self.run(command)
-        if code:
-            raise AssertionError(f"{command}: {told}")
-        return told
-
     def as_written(self, command, *places):
         """Runs a command of the document after it has replaced the places."""
         if command not in self.document:

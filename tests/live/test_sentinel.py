@@ -267,10 +267,10 @@ def sentinels_are_asked_in_turn(w, score):
     score.ok(f"sentinel 127.0.0.1:{w.dead_port}: " in told, "check names the dead sentinel", told)
 
 
-def the_master_is_killed(w, score):
+def the_master_is_killed(w, score, what="killed"):
     w.queue(20)
     w.stop("redis0", kill=True)
-    after(w, score, "killed", 1)
+    after(w, score, what, 1)
     w.start_redis(0)
     back_in_sync(w, 0)
 

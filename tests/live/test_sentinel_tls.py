@@ -6,7 +6,7 @@ what they say to each other. Otherwise the same servers as in test_sentinel.
 import subprocess
 import sys
 
-from test_sentinel import MASTER, World, after, back_in_sync  # noqa: E402, which also finds stage
+from test_sentinel import MASTER, World, the_master_is_killed  # noqa: E402, which also finds stage
 from stage import Score, skip_without, until  # noqa: E402
 
 NEW_KEY = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
@@ -28,11 +28,6 @@ class TlsWorld(World):
                            self.path("client.key")]
         self.env["PURGELINE_REDIS_TLS_CA_FILE"] = self.path("ca.pem")
         self.show("client")
-
-    def must(self, command):
-        code, told = self.run(command)
-        if code:
-            raise AssertionError(f"{command}: {told}")
 
     def sign(self, name, ca, names):
         self.must(f"openssl req -new -subj /CN={name} {NEW_KEY} -keyout {name}.key -out csr && "
@@ -57,11 +52,7 @@ def daemon_commands_and_check_use_tls(w, score):
 
 
 def a_failover_over_tls(w, score):
-    w.queue(20)
-    w.stop("redis0", kill=True)
-    after(w, score, "TLS, killed", 1)
-    w.start_redis(0)
-    back_in_sync(w, 0)
+    the_master_is_killed(w, score, "TLS, killed")
 
 
 def assert_refused(w, score, what, *why):

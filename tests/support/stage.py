@@ -108,6 +108,13 @@ class Stage:
                               stderr=subprocess.STDOUT, cwd=self.dir, env=self.env, timeout=patience_s)
         return done.returncode, done.stdout.decode(errors="replace")
 
+    def must(self, command, patience_s=PATIENCE_S):
+        """The output of a shell command that must succeed."""
+        code, told = self.run(command, patience_s)
+        if code:
+            raise AssertionError(f"{command}: {told}")
+        return told
+
     def sandbox(self, command, *words):
         return subprocess.run([*self.on, f"{ROOT}/deploy/sandbox/sandbox", command, "--dir", self.path("sandbox"),
                                *words], check=True, stdout=subprocess.PIPE, env=self.env).stdout.decode()

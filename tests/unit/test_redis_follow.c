@@ -36,6 +36,8 @@ struct redis_transport {
     int fd;             /* always ready */
 };
 
+#include "ready_transport.h"
+
 static struct {
     const struct step *scripts[CONNECTIONS_MAX];
     uint16_t ports[CONNECTIONS_MAX]; /* that were connected to */
@@ -71,35 +73,6 @@ void redis_transport_free(struct redis_transport *t)
     if (t)
         close(t->fd);
     free(t);
-}
-
-int redis_transport_connect(struct redis_transport *t, struct error *err)
-{
-    (void)t, (void)err;
-    return 0;
-}
-
-const char *redis_transport_delay(const struct redis_transport *t)
-{
-    (void)t;
-    return "";
-}
-
-int redis_transport_fd(const struct redis_transport *t)
-{
-    return t->fd;
-}
-
-unsigned redis_transport_reading_wants(const struct redis_transport *t)
-{
-    (void)t;
-    return REDIS_WANTS_READABLE;
-}
-
-unsigned redis_transport_writing_wants(const struct redis_transport *t)
-{
-    (void)t;
-    return REDIS_WANTS_WRITABLE;
 }
 
 bool redis_transport_pending(const struct redis_transport *t)

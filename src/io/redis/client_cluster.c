@@ -18,9 +18,7 @@
  * again, in their order, to the node that was named, or after a pause to the same one. */
 
 #define OPEN_ANSWER_S 3 /* a node that is frozen does not keep us from the others for longer */
-#define PAUSE_MIN_MS 5
-#define PAUSE_DOUBLINGS 6
-#define REFUSED_MAX 3 /* nodes in a row that may say CLUSTERDOWN before we believe it */
+#define REFUSED_MAX 3   /* nodes in a row that may say CLUSTERDOWN before we believe it */
 
 struct unanswered { /* a command without a reply that was handed out */
     struct list link;
@@ -37,17 +35,16 @@ struct client_cluster {
     struct redis_nodes *nodes;
     struct list sent; /* in order */
     bool sending_inside;
-    bool watching;  /* WATCH was sent, and no EXEC since then */
-    bool uncovered; /* a command was carried out since the last WAIT */
-    bool stale;     /* on a node that we have left */
-    bool again;     /* a command on the list is to be sent again */
-    enum redis_redirect_kind how;
-    bool down;             /* CLUSTERDOWN: another node may know better */
-    uint32_t refused;      /* how many nodes said so in a row */
-    uint32_t tries;        /* steps since the last reply that was handed out */
-    uint64_t since_ns;     /* when the first of them was taken */
-    struct redis_place at; /* of ASK */
-    struct client *guest;  /* to that node; or NULL */
+    bool watching;     /* WATCH was sent, and no EXEC since then */
+    bool uncovered;    /* a command was carried out since the last WAIT */
+    bool stale;        /* on a node that we have left */
+    bool again;        /* a command on the list is to be sent again */
+    bool down;         /* CLUSTERDOWN: another node may know better */
+    uint32_t refused;  /* how many nodes said so in a row */
+    uint32_t tries;    /* steps since the last reply that was handed out */
+    uint64_t since_ns; /* when the first of them was taken */
+    struct redis_course course;
+    struct client *guest; /* to that node; or NULL */
     struct redisReply *lent;
 };
 
@@ -71,7 +68,7 @@ void client_cluster_free(struct client_cluster *x)
     redis_nodes_free(x->nodes);
     redis_address_deinit(&x->address);
     reply_free_duplicate(x->lent);
-    free(x->at.host);
+    free(x->course.at.host);
     free(x);
 }
 
@@ -189,30 +186,20 @@ static void end_transaction(struct client_cluster *x, struct unanswered *exec)
     }
 }
 
+/* 1: the command is to be sent again; 0: the reply counts; or -ENOTCONN. */
 static int note(struct client *c, const struct redisReply *reply)
 {
     struct client_cluster *x = c->cluster;
-    struct redis_redirect to = {0};
-    int rc = reply_refused(reply) ? redis_redirect_parse(reply_text(reply).p, &to) : 0;
+    const char *words = reply_refused(reply) ? reply_text(reply).p : "";
+    int kind = redis_course_set(&x->course, x->nodes, &x->address, words);
 
-    if (rc < 0)
+    if (kind < 0)
         return client_lose(c, "a node of the Cluster names no other node in its MOVED or ASK");
-    if (rc == 0 && reply_refused(reply) && x->refused < REFUSED_MAX &&
-        redis_error_of(reply_text(reply).p) == REDIS_ERROR_CLUSTERDOWN) {
+    if (redis_error_of(words) == REDIS_ERROR_CLUSTERDOWN && x->refused < REFUSED_MAX) {
         x->down = true;
         return 1;
     }
-    if (to.kind == REDIS_REDIRECT_MOVED)
-        (void)redis_nodes_named(x->nodes, &to.at, &x->address);
-    if (to.kind == REDIS_REDIRECT_ASK && x->how < REDIS_REDIRECT_ASK) {
-        free(x->at.host);
-        x->at =
-            (struct redis_place){alloc_str(to.at.host ? to.at.host : x->address.host), to.at.port};
-    }
-    if (x->how < to.kind)
-        x->how = to.kind;
-    free(to.at.host);
-    return rc;
+    return kind != REDIS_REDIRECT_NONE;
 }
 
 /* Takes a reply from the server. 0, or -ENOTCONN. */
@@ -248,7 +235,7 @@ static void send_again(struct client *c)
     struct client_cluster *x = c->cluster;
 
     x->again = false;
-    x->how = REDIS_REDIRECT_NONE;
+    x->course.kind = REDIS_REDIRECT_NONE;
     list_each(it, &x->sent) {
         struct unanswered *s = list_entry(it, struct unanswered, link);
 
@@ -278,7 +265,7 @@ static int move(struct client *c)
         if (rc == -EACCES || (rc < 0 && clock_mono_ns() - x->since_ns > c->answer_s * NS_PER_S))
             return client_lose(c, err.text);
         if (rc < 0)
-            pause_ms((uint64_t)PAUSE_MIN_MS << PAUSE_DOUBLINGS);
+            pause_ms(redis_redirect_pause_ms(UINT32_MAX));
     } while (rc < 0);
     return 0;
 }
@@ -318,7 +305,7 @@ static int visit(struct client *c)
     client_close(x->guest);
     x->guest = NULL;
     redis_address_copy(&x->address, &a);
-    redis_address_set_place(&a, &x->at);
+    redis_address_set_place(&a, &x->course.at);
     if (client_open_at(&a, OPEN_ANSWER_S, &x->guest, &err) == 0)
         client_set_patience(x->guest, c->answer_s);
     redis_address_deinit(&a);
@@ -344,14 +331,14 @@ static int step(struct client *c)
         return client_lose(c, redis_cluster_moving);
     if (x->watching)
         return client_lose(c, "the account's keys have moved to another node of the Cluster");
-    if (x->down || x->how == REDIS_REDIRECT_MOVED)
+    if (x->down || x->course.kind == REDIS_REDIRECT_MOVED)
         rc = move(c);
-    else if (x->how == REDIS_REDIRECT_ASK && !x->address.replicas)
+    else if (x->course.kind == REDIS_REDIRECT_ASK && !x->address.replicas)
         rc = visit(c);
     if (rc < 0)
         return rc;
-    if (tries || x->how == REDIS_REDIRECT_AGAIN)
-        pause_ms((uint64_t)PAUSE_MIN_MS << (tries < PAUSE_DOUBLINGS ? tries : PAUSE_DOUBLINGS));
+    if (tries || x->course.kind == REDIS_REDIRECT_AGAIN)
+        pause_ms(redis_redirect_pause_ms(tries));
     send_again(c);
     return client_flush(c);
 }

@@ -13,8 +13,6 @@
 
 #define HOPS_MAX 16       /* nodes that disagree about a slot may send us back and forth */
 #define ROUND_NS NS_PER_S /* for trying all nodes without a word */
-#define PAUSE_MIN_MS 5
-#define PAUSE_DOUBLINGS 6
 
 void redis_follow_init(struct redis *r)
 {
@@ -31,7 +29,7 @@ void redis_follow_deinit(struct redis *r)
 {
     must(r->follow.guests == 0);
     redis_nodes_free(r->follow.nodes);
-    free(r->follow.at.host);
+    free(r->follow.course.at.host);
 }
 
 /* -- sending -- */
@@ -71,29 +69,16 @@ static void hold(struct redis *r, struct redis_call *c)
     list_push_back(&f->held, &c->link);
 }
 
-/* Notes where to go. MOVED is stronger than ASK, and ASK than TRYAGAIN. */
+/* Notes where to go. */
 static enum redis_redirect_kind note(struct redis *r, const char *words)
 {
-    struct redis_follow *f = &r->follow;
-    struct redis_redirect to;
-    int rc = redis_redirect_parse(words, &to);
+    int kind = redis_course_set(&r->follow.course, r->follow.nodes, &r->address, words);
 
-    if (rc < 0)
-        redis_lose(r, "a node of the Cluster names no other node in its MOVED or ASK: see "
-                      "cluster-announce-ip and cluster-preferred-endpoint-type");
-    if (rc <= 0)
-        return REDIS_REDIRECT_NONE;
-    if (to.kind == REDIS_REDIRECT_MOVED)
-        (void)redis_nodes_named(f->nodes, &to.at, &r->address);
-    if (to.kind == REDIS_REDIRECT_ASK && f->how < REDIS_REDIRECT_ASK) {
-        free(f->at.host);
-        f->at =
-            (struct redis_place){alloc_str(to.at.host ? to.at.host : r->address.host), to.at.port};
-    }
-    if (f->how < to.kind)
-        f->how = to.kind;
-    free(to.at.host);
-    return to.kind;
+    if (kind >= 0)
+        return (enum redis_redirect_kind)kind;
+    redis_lose(r, "a node of the Cluster names no other node in its MOVED or ASK: see "
+                  "cluster-announce-ip and cluster-preferred-endpoint-type");
+    return REDIS_REDIRECT_NONE;
 }
 
 static void took_inside(struct redis *r, struct redis_call *c, struct redisReply *reply,
@@ -170,9 +155,8 @@ static void pause_for_a_moment(struct redis *r)
 {
     const struct redis_call *c = first_held(&r->follow);
     uint32_t tries = c ? c->tries : r->streaming ? r->streaming->tries : 1;
-    uint64_t ms = (uint64_t)PAUSE_MIN_MS << (tries < PAUSE_DOUBLINGS ? tries : PAUSE_DOUBLINGS);
 
-    timer_start_at(r->timer, clock_mono_ns() + ms * NS_PER_MS);
+    timer_start_at(r->timer, clock_mono_ns() + redis_redirect_pause_ms(tries) * NS_PER_MS);
 }
 
 static void hop(struct redis *r)
@@ -209,7 +193,7 @@ static void on_visited(void *ctx, struct redisReply *reply)
     free(ctx);
     free(to.at.host);
     if (redirected && !r->lost && !r->closed) {
-        r->follow.how = REDIS_REDIRECT_AGAIN;
+        r->follow.course.kind = REDIS_REDIRECT_AGAIN;
         hold(r, v.c);
     } else if (reply) {
         redis_answer(r, v.c, reply);
@@ -244,7 +228,7 @@ static void visit_all(struct redis *r)
         redis_command(f->guest, 1, (const struct span[]){SPAN("ASKING")}, on_asking, NULL);
         redis_command_text(f->guest, span_of(c->text.p, c->text.to), on_visited, v);
     }
-    f->how = f->visiting ? REDIS_REDIRECT_NONE : REDIS_REDIRECT_AGAIN;
+    f->course.kind = f->visiting ? REDIS_REDIRECT_NONE : REDIS_REDIRECT_AGAIN;
     if (!f->visiting)
         redis_follow_go(r);
 }
@@ -254,19 +238,20 @@ static void on_guest_up(void *ctx)
     struct redis *r = ctx;
 
     r->follow.guest_up = true;
-    if (r->follow.on && r->follow.how == REDIS_REDIRECT_ASK && !r->lost && !r->closed)
+    if (r->follow.on && r->follow.course.kind == REDIS_REDIRECT_ASK && !r->lost && !r->closed)
         redis_follow_go(r);
 }
 
 static void on_guest_down(void *ctx, const char *why)
 {
     struct redis *r = ctx;
-    bool awaited = !r->follow.guest_up && r->follow.on && r->follow.how == REDIS_REDIRECT_ASK;
+    bool awaited =
+        !r->follow.guest_up && r->follow.on && r->follow.course.kind == REDIS_REDIRECT_ASK;
 
     (void)why;
     redis_follow_drop_guest(r);
     if (awaited && !r->lost && !r->closed) {
-        r->follow.how = REDIS_REDIRECT_AGAIN;
+        r->follow.course.kind = REDIS_REDIRECT_AGAIN;
         redis_follow_go(r);
     }
 }
@@ -296,7 +281,7 @@ static void open_guest(struct redis *r)
     struct redis_address a;
 
     redis_address_copy(&r->address, &a);
-    redis_address_set_place(&a, &f->at);
+    redis_address_set_place(&a, &f->course.at);
     a.cluster = false;
     f->guests++;
     f->guest = redis_new(r->loop, &a, on_guest_up, on_guest_down, r);
@@ -310,7 +295,7 @@ static void visit(struct redis *r)
     struct redis_follow *f = &r->follow;
     const struct redis_address *there = f->guest ? &f->guest->address : NULL;
 
-    if (there && !redis_place_is(&f->at, there->host, there->port))
+    if (there && !redis_place_is(&f->course.at, there->host, there->port))
         redis_follow_drop_guest(r);
     if (!f->guest)
         open_guest(r);
@@ -331,13 +316,13 @@ static bool is_too_long(const struct redis *r)
 void redis_follow_go(struct redis *r)
 {
     struct redis_follow *f = &r->follow;
-    enum redis_redirect_kind how = f->how;
+    enum redis_redirect_kind how = f->course.kind;
 
     if (!f->on || r->lost || r->closed || r->state != REDIS_UP || f->visiting ||
         !list_empty(&r->pending) || !list_empty(&f->inside))
         return;
     if (how == REDIS_REDIRECT_MOVED) {
-        f->how = REDIS_REDIRECT_NONE;
+        f->course.kind = REDIS_REDIRECT_NONE;
         hop(r);
     } else if (is_too_long(r)) {
         redis_lose(r, redis_cluster_moving);
@@ -346,7 +331,7 @@ void redis_follow_go(struct redis *r)
     } else if (how == REDIS_REDIRECT_NONE) {
         redis_follow_resume(r);
     } else {
-        f->how = REDIS_REDIRECT_NONE;
+        f->course.kind = REDIS_REDIRECT_NONE;
         pause_for_a_moment(r);
     }
 }
@@ -357,7 +342,7 @@ void redis_follow_resume(struct redis *r)
     struct list all, *node;
 
     f->on = false;
-    f->how = REDIS_REDIRECT_NONE;
+    f->course.kind = REDIS_REDIRECT_NONE;
     list_init(&all);
     list_splice_back(&all, &f->held);
     list_splice_back(&all, &f->behind);
@@ -382,7 +367,7 @@ void redis_follow_fail(struct redis *r, struct list *failed)
     list_splice_back(failed, &f->held);
     list_splice_back(failed, &f->behind);
     f->on = f->inside_redirected = f->sending_inside = f->uncovered = f->stale = false;
-    f->how = REDIS_REDIRECT_NONE;
+    f->course.kind = REDIS_REDIRECT_NONE;
     f->hops = 0;
 }
 

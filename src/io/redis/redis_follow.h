@@ -41,9 +41,8 @@ struct redis_follow {
     bool sending_inside; /* MULTI was sent, EXEC was not */
     bool uncovered;      /* a command was carried out since the last WAIT */
     bool stale;          /* on a node that we have left */
-    enum redis_redirect_kind how;
-    struct redis_place at; /* of ASK */
-    struct redis *guest;   /* the second connection; or NULL */
+    struct redis_course course;
+    struct redis *guest; /* the second connection; or NULL */
     bool guest_up;
     uint32_t guests;   /* not closed yet */
     uint32_t visiting; /* commands on the second connection */

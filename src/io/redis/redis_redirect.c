@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "alloc.h"
 #include "redis_error.h"
+#include "redis_nodes.h"
 
 /* "<slot> <host>:<port>". An IPv6 address has no brackets, so the last colon counts. No host: the
  * host that said it. "?": it does not know the host. */
@@ -50,6 +52,34 @@ int redis_redirect_parse(const char *words, struct redis_redirect *out)
     if (out->kind == REDIS_REDIRECT_NONE)
         return 0;
     return out->kind == REDIS_REDIRECT_AGAIN ? 1 : parse_place(rest, out);
+}
+
+int redis_course_set(struct redis_course *c, struct redis_nodes *nodes,
+                     const struct redis_address *here, const char *words)
+{
+    struct redis_redirect to;
+    int rc = redis_redirect_parse(words, &to);
+
+    if (rc <= 0)
+        return rc < 0 ? rc : REDIS_REDIRECT_NONE;
+    if (to.kind == REDIS_REDIRECT_MOVED)
+        (void)redis_nodes_named(nodes, &to.at, here);
+    if (to.kind == REDIS_REDIRECT_ASK && c->kind < REDIS_REDIRECT_ASK) {
+        free(c->at.host);
+        c->at = (struct redis_place){alloc_str(to.at.host ? to.at.host : here->host), to.at.port};
+    }
+    if (c->kind < to.kind)
+        c->kind = to.kind;
+    free(to.at.host);
+    return (int)to.kind;
+}
+
+#define PAUSE_MIN_MS 5
+#define PAUSE_DOUBLINGS 6
+
+uint64_t redis_redirect_pause_ms(uint32_t times)
+{
+    return (uint64_t)PAUSE_MIN_MS << (times < PAUSE_DOUBLINGS ? times : PAUSE_DOUBLINGS);
 }
 
 enum redis_command_kind redis_command_kind_of(struct span name)

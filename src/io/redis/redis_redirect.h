@@ -24,6 +24,21 @@ struct redis_redirect {
  * names no node. */
 must_use int redis_redirect_parse(const char *words, struct redis_redirect *out);
 
+/* Where the commands that were redirected have to go. All zero: nowhere. */
+struct redis_course {
+    enum redis_redirect_kind kind; /* MOVED is stronger than ASK, and ASK than TRYAGAIN */
+    struct redis_place at;         /* of ASK; free at.host */
+};
+struct redis_nodes;
+
+/* Reads an error like redis_redirect_parse, and sets the course. A node that MOVED names is the
+ * next one to be chosen. `here` is who said it. Returns the kind, or -EPROTO. */
+must_use int redis_course_set(struct redis_course *c, struct redis_nodes *nodes,
+                              const struct redis_address *here, const char *words);
+
+/* How long to wait before a command is sent again to the same node, after so many times. */
+uint64_t redis_redirect_pause_ms(uint32_t times);
+
 /* What matters about a command when a Cluster moves keys. */
 enum redis_command_kind {
     REDIS_KEYED,   /* it has keys: a node carries it out only if it has these */
