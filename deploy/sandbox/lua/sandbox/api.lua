@@ -316,7 +316,7 @@ end
 -- Handling a request -----------------------------------------------------------------------------
 
 local function send(rec, reply)
-    rec.status = reply.status
+    log.ends(rec, reply.status)
     state.count(reply.status)
     ngx.status = reply.status
     for name, value in pairs(reply.headers) do ngx.header[name] = value end

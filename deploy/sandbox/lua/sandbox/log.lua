@@ -1,8 +1,9 @@
 -- requests.log: one JSON line per request, one write(2) per line, without a buffer.
 --
--- A request is logged when it ends. A request that will never be answered (fault hang, reset or
--- crash) is logged when it arrives, with status 0 and done null. A request whose client gives up
--- waiting is logged at that moment, with status 499.
+-- A request is logged just before its answer is sent, so whoever has the answer finds the line. A
+-- request that will never be answered (fault hang, reset or crash) is logged when it arrives, with
+-- status 0 and done null. A request whose client gives up waiting is logged at that moment, with
+-- status 499.
 
 local json = require "sandbox.json"
 local settings = require "settings"
@@ -58,15 +59,19 @@ function M.begin()
     return rec
 end
 
--- The log phase: nginx calls it for every request, answered or not.
-function M.finish()
-    local rec = ngx.ctx.rec
-    if not rec then return end
+-- The request ends with this status.
+function M.ends(rec, status)
     ngx.update_time()
     rec.t = rec.t or rec.begin
     rec.done = ngx.now()
-    rec.status = rec.status or tonumber(ngx.var.status) or 0
+    rec.status = status
     M.write(rec)
+end
+
+-- The log phase, which nginx calls for every request, after its answer: logs those that had none.
+function M.finish()
+    local rec = ngx.ctx.rec
+    if rec and not rec.written then M.ends(rec, tonumber(ngx.var.status) or 0) end
 end
 
 return M
