@@ -330,6 +330,7 @@ class World:
 redis_replicas: {self.redis_replicas}
 data_dir: {self.dir}
 senders: {senders}
+memory_max: 4GiB
 window: {window}
 listen: "{listen}"
 accounts:
