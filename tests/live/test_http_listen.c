@@ -111,6 +111,7 @@ static void over_a_socket_any_host_may_push_but_no_proxy(void **state)
     configure(&p, three(&p, ""));
     rig_start_leading(p.r, 0);
     instance_await_said(&p.r->instances[0], "The HTTP endpoint listens", 1);
+    rawhttp_await_ready(p.port);
     rawhttp_open_unix(&r, p.socket);
     rawhttp_say(&r, PUSH_KEY, "any.example", "", "a");
     rawhttp_await_status(&r, 202);
