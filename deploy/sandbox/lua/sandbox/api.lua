@@ -12,6 +12,7 @@
 
 local budget = require "sandbox.budget"
 local cache = require "sandbox.cache"
+local edge_check = require "sandbox.edge_check"
 local ffi = require "ffi"
 local json = require "sandbox.json"
 local log = require "sandbox.log"
@@ -302,12 +303,21 @@ local function public_ip_list()
         addresses = { "192.0.2.0/24", "198.51.100.0/24" }, ipv6_addresses = { "2001:db8::/32" } })
 end
 
+local function content_check()
+    local url = ngx.req.get_uri_args().url
+    if not budget.edge_check() then return slow_down() end
+    local entries = type(url) == "string" and edge_check.all(url)
+    if not entries then return said_no(400, "Bad request", "url is missing") end
+    return answer(200, json.encode(entries))
+end
+
 local function other(rec)
     local path = rec.uri:gsub("%?.*$", "")
     if rec.method == "GET" then
         if path == "/tokens/self" then return token_self() end
         if path == "/current_user" then return current_user() end
         if path == "/public-ip-list" then return public_ip_list() end
+        if path == "/content/edge_check" and settings.pops then return content_check() end
         if rec.service and path == "/service/" .. rec.service then return service_self(rec) end
     end
     return said_no(404, "Record not found", "Cannot find " .. path)

@@ -92,12 +92,22 @@ function M.forget()
     end)
 end
 
--- Counts one write. Returns whether it is allowed, how many remain in this hour, and when the next hour begins.
-function M.write()
+-- Counts one request against a limit per clock hour, which is the setting `name`. Returns whether it is allowed,
+-- how many remain in this hour, and when the next hour begins.
+local function hourly(name)
     local hour = math.floor(ngx.time() / 3600)
-    local used = dict:incr("writes:" .. hour, 1, 0)
-    local remaining = state.get("writes") - used
+    local used = dict:incr(name .. ":" .. hour, 1, 0)
+    local remaining = state.get(name) - used
     return remaining >= 0, math.max(0, remaining), (hour + 1) * 3600
+end
+
+function M.write()
+    return hourly("writes")
+end
+
+-- https://www.fastly.com/documentation/reference/api/utils/content/ : 200 requests per hour
+function M.edge_check()
+    return hourly("edge_checks")
 end
 
 function M.describe()

@@ -2,6 +2,7 @@
 
 local budget = require "sandbox.budget"
 local json = require "sandbox.json"
+local origin = require "sandbox.origin"
 local state = require "sandbox.state"
 
 local M = {}
@@ -18,17 +19,28 @@ local function show()
     say(200, json.encode(all))
 end
 
+-- What happens once, with the function that does it.
+local ONCE = { foreign = budget.foreign, publish_ms = origin.publish }
+
+-- Takes these out of args. Returns their numbers, or nil and an error message.
+local function take_once(args)
+    local once = {}
+    for name in pairs(ONCE) do
+        local value = args[name]
+        once[name], args[name] = tonumber(value), nil
+        if value and not once[name] then return nil, "not a value for " .. name .. ": " .. tostring(value) end
+    end
+    return once
+end
+
 local function fault()
     ngx.req.read_body()
     local args = ngx.req.get_post_args(100)
-    local foreign = args.foreign
-    args.foreign = nil
-    if foreign and not tonumber(foreign) then
-        return say(400, json.encode { error = "not a value for foreign: " .. tostring(foreign) })
-    end
-    local ok, err = state.change(args)
+    local once, err = take_once(args)
+    local ok = once
+    if ok then ok, err = state.change(args) end
     if not ok then return say(400, json.encode { error = err }) end
-    if foreign then budget.foreign(tonumber(foreign)) end
+    for name, value in pairs(once) do ONCE[name](value) end
     show()
 end
 

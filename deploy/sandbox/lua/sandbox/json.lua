@@ -23,13 +23,13 @@ function M.array(list, item)
     return "[" .. table.concat(out, ",") .. "]"
 end
 
--- Encodes numbers, strings, booleans, arrays, and objects with string names. Names are sorted, so that the
+-- Encodes numbers, strings, booleans, null, arrays, and objects with string names. Names are sorted, so that the
 -- output is always the same.
 function M.encode(value)
     local kind = type(value)
     if kind == "string" then return M.str(value) end
     if kind == "number" then return string.format("%.14g", value) end
-    if kind ~= "table" then return value == nil and "null" or tostring(value) end
+    if kind ~= "table" or value == M.null then return value == nil and "null" or tostring(value) end
     if value[1] ~= nil or value == M.empty_array then return M.array(value, M.encode) end
     local names, out = {}, {}
     for name in pairs(value) do names[#names + 1] = name end

@@ -21,6 +21,16 @@ end
 
 local function text(s) return s end
 
+-- The POPs and the shield by name, separated by commas; "" for none.
+local function cache_names(names)
+    for name in names:gmatch("[^,]+") do
+        local known
+        for _, cache in ipairs(start.caches) do known = known or cache.code == name end
+        if not known then return nil end
+    end
+    return names
+end
+
 -- name = { function that parses it, initial value }
 local SETTINGS = {
     budget    = { number, start.budget },           -- purges per window; 0 = unlimited
@@ -30,6 +40,12 @@ local SETTINGS = {
     key_limit = { number, 256 },                    -- keys in one batch
     poison    = { text, "" },                       -- a batch with this key is refused
     effect    = { one_of("0", "1"), "1" },          -- carry purges out on Varnish
+    swr       = { number, 3600 },                   -- stale-while-revalidate of all pages, in seconds
+    deaf           = { cache_names, "" },           -- these ignore purges
+    shield_late_ms = { number, 0 },                 -- the shield purges that much later
+    edge_checks    = { number, 200 },               -- edge_check per clock hour
+    edge_timeout   = { cache_names, "" },           -- edge_check: these do not answer in time
+    edge_large     = { cache_names, "" },           -- edge_check: their content is too large
 }
 
 -- The kinds of requests that a fault applies to, unless the rule names others. An invalid token affects
@@ -62,6 +78,11 @@ local DETAILS = { count = number, kind = text, service = text, retry_after = tex
 
 function M.get(name)
     return dict:get("set:" .. name)
+end
+
+-- Whether the setting, a list of caches, names this one.
+function M.names_cache(name, cache)
+    return cache.code and ("," .. M.get(name) .. ","):find("," .. cache.code .. ",", 1, true) ~= nil
 end
 
 -- Idempotent, because each new worker calls it (after a reload or crash) and the state must survive.
