@@ -45,7 +45,7 @@ static void when_the_third_of_ten_batches_is_throttled_only_its_keys_are_sent_ag
     size_t twice = 0;
     char name[16];
 
-    sandbox_fault(r->sandbox, "effect=0&latency_ms=400&count=2");
+    sandbox_fault(r->sandbox, "effect=0&latency_ms=3000&count=2");
     rig_push_keys(r, "normal", "k", 0, 2560);
     rig_start(r, 0);
     rig_await(r, sandbox_faults_used_up(r->sandbox)); /* the second request is being answered */
