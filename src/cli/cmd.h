@@ -24,6 +24,7 @@ int cmd_pause(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 
 extern const char cmd_run_help[];
 extern const char cmd_push_help[];
@@ -33,6 +34,7 @@ extern const char cmd_pause_help[];
 extern const char cmd_resume_help[];
 extern const char cmd_check_help[];
 extern const char cmd_plan_help[];
+extern const char cmd_doctor_help[];
 
 void cmd_begin(const char *command); /* the command named in messages */
 const char *cmd_name(void);          /* "purgeline <command>" */

@@ -22,6 +22,8 @@ static const struct command {
     {"pause", cmd_pause, "stop sending for an account, but keep accepting jobs", cmd_pause_help},
     {"resume", cmd_resume, "end a pause", cmd_resume_help},
     {"check", cmd_check, "test configuration, Redis, token and services", cmd_check_help},
+    {"doctor", cmd_doctor, "explain how Fastly caches a page, and whether purging it works",
+     cmd_doctor_help},
     {"help", cmd_help, "show the help of a command", NULL},
 };
 

@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""purgeline doctor, with the sandbox's POPs and shield, and with servers that are not Fastly."""
+import http.server
+import json
+import os
+import socket
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
+from stage import SERVICE, Score, Stage, ask, free_port, skip_without, until  # noqa: E402
+
+NEVER_MS = 600000  # later than the end of the test
+PAGES = ("fresh", "race", "covered", "deaf", "soft", "refused", "plain")
+
+
+class Stranger(http.server.BaseHTTPRequestHandler):
+    """A web server with replies that the sandbox does not give."""
+    target = ""
+
+    def do_GET(self):
+        getattr(self, self.path.strip("/"))()
+
+    def redirect(self):
+        self.send_response(302)
+        self.send_header("Location", self.target)
+        self.end_headers()
+
+    def head(self):
+        self.send_response(200)
+        for i in range(40):
+            self.send_header(f"X-Much-{i}", "x" * 10000)
+        self.end_headers()
+
+    def body(self):
+        self.send_response(200)
+        self.end_headers()
+        try:
+            for _ in range(400):
+                self.wfile.write(b"x" * 65536)
+        except OSError:
+            pass
+
+    def escapes(self):
+        self.send_response(200)
+        self.send_header("X-Served-By", "cache-ams1-\x1b]0;owned\x07")
+        self.send_header("X-Cache", "HIT")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+class World:
+    def __init__(self):
+        self.score = Score()
+        self.stage = Stage()
+        self.stage.fastly("--pops")
+        env = self.stage.env
+        self.port = free_port()
+        env.update(FASTLY_API_TOKEN="right-token", FASTLY_SERVICE_ID=SERVICE,
+                   PURGELINE_LISTEN=f"127.0.0.1:{self.port}", PURGELINE_DATA_DIR=self.stage.path("data"))
+        self.site = env["SANDBOX_SITE"]
+        self.web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
+        self.web.daemon_threads = True
+        self.stranger = f"http://127.0.0.1:{self.web.server_address[1]}"
+        Stranger.target = self.site + "/article/plain"
+        threading.Thread(target=self.web.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.web.shutdown()
+        self.stage.close()
+        return self.score.close()
+
+    def fault(self, **values):
+        self.stage.sandbox("fault", *[f"{name}={value}" for name, value in values.items()])
+
+    def doctor(self, *words):
+        return self.stage.run("purgeline doctor " + " ".join(f"'{word}'" for word in words))
+
+    def says(self, code, parts, sentence, *words):
+        """Runs doctor, which must end with this code and say all of these."""
+        found, told = self.doctor(*words)
+        missing = [part for part in parts if part not in told]
+        self.score.ok(found == code and not missing, sentence, f"exit code {found}, wanted {code}",
+                      f"missing: {missing}", told)
+        return told
+
+    def page(self, name):
+        return f"{self.site}/article/{name}"
+
+
+def test_arguments(w):
+    w.says(2, ["one URL is needed"], "without a URL it says so")
+    w.says(2, ["must begin with https://"], "a URL without http:// or https:// is refused", "www.example.com/")
+    w.says(2, ["--purge or --soft-purge, not both"], "a purge is hard or soft", "--purge", "--soft-purge", "http://h/")
+    w.says(2, ["--repeat-after needs"], "--repeat-after needs a purge", "--repeat-after", "2s", "http://h/")
+    w.says(2, ["expected a time like 2s"], "a time must be one", "--purge", "--repeat-after", "soon", "http://h/")
+    w.says(0, ["--soft-purge", "exit codes"], "--help explains it", "--help")
+
+
+def test_strangers(w):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        w.says(1, ["purgeline doctor: http://127.0.0.1:"], "a server that is not there is an error",
+               f"http://127.0.0.1:{closed.getsockname()[1]}/")
+    w.says(1, ["certificate"], "certificates are verified", w.stage.env["SANDBOX_API"])
+    w.says(1, ["nothing in the reply says that Fastly answered"], "a page that is not behind Fastly is told",
+           w.stage.env["SANDBOX_ORIGIN"] + "/article/1")
+    w.says(1, ["302 from", f"it redirects to {Stranger.target}"], "a redirect is shown and not followed",
+           w.stranger + "/redirect")
+    w.says(0, ["two caches answered"], "… unless --follow asks for it", "--follow", w.stranger + "/redirect")
+    w.says(1, ["more than 262144 bytes"], "a head without end is refused", w.stranger + "/head")
+    w.says(1, ["more than 16,", "bytes"], "of a long body only the beginning is fetched", w.stranger + "/body")
+    told = w.says(0, ["\\x1b]0;owned\\x07"], "control characters reach no terminal", w.stranger + "/escapes")
+    w.score.ok("\x1b" not in told, "… not one", told)
+
+
+def test_page(w):
+    w.says(0, ["look 1", f"200 from {w.site[7:]}", "ok    route: two caches answered: the POP AMS (cache-ams21039-AMS),",
+               "from the shield BWI (cache-bwi5133-BWI)", "ok    cache: X-Cache: HIT", "ok    age:",
+               "ok    keys: Surrogate-Key has 3 keys", "note  race:", "warn  soft purge: stale-while-revalidate=3600"],
+           "a page behind POP and shield is explained", w.page("plain"))
+    told = w.doctor("--json", w.page("plain"))[1]
+    lines = [json.loads(line) for line in told.splitlines()]
+    looks = [line for line in lines if "look" in line]
+    w.score.ok([look["look"] for look in looks] == [1, 2] and looks[1]["status"] == 200 and
+               looks[1]["caches"][1]["pop"] == "AMS" and looks[1]["caches"][1]["cache"] == "HIT" and
+               looks[1]["keys"] == 3 and looks[1]["stale_while_revalidate_s"] == 3600 and
+               looks[1]["address"] == w.site[7:], "--json has the looks", told)
+    grades = {line["subject"]: line["grade"] for line in lines if "subject" in line}
+    w.score.ok(grades == {"route": "ok", "cache": "ok", "age": "ok", "keys": "ok", "race": "note",
+                          "soft purge": "warn"}, "--json has the findings", told)
+    keys = "+".join(f"{'k' * 58}{n:05}" for n in range(300))
+    w.says(1, ["fail  keys: Surrogate-Key has 19199 bytes, and Fastly reads 16384: it ignores the last 44 of 300"],
+           "keys beyond the limit are told", f"{w.site}/many?keys={keys}")
+    w.says(0, ["one cache answered, that of the POP BWI"], "at the shield there is one cache",
+           w.stage.env["SANDBOX_SHIELD"] + "/article/plain")
+
+
+def test_without_a_daemon(w):
+    w.says(3, ["purgeline run is not running here"], "without a daemon nothing is purged", "--purge", w.page("plain"))
+
+
+def start_daemon(w):
+    w.stage.start("daemon", "purgeline", "run")
+    until("the daemon is ready", lambda: ask(f"http://127.0.0.1:{w.port}/readyz")[0] == 200)
+
+
+def let_pages_age(w):
+    """Fetches all pages, and waits until doctor can tell old copies from new ones without waiting itself."""
+    for name in PAGES:
+        ask(w.page(name))
+
+    def old():
+        told = w.doctor("--json", w.page(PAGES[-1]))[1]
+        return all(json.loads(line).get("age_s", 9) >= 3 for line in told.splitlines())
+    until("the pages are 3 s old", old)
+
+
+def test_purge(w):
+    w.says(0, ["ok    after: the page was fetched anew"], "a purge that works is told", "--purge", w.page("fresh"))
+    w.fault(status=403, kind="url", body="no")
+    w.says(1, ["fail  purge: the page was not purged: 403", "FASTLYPURGE"], "a refusal by VCL is told",
+           "--purge", w.page("refused"))
+    w.fault(status=0)
+
+
+def test_race(w):
+    w.fault(shield_late_ms=NEVER_MS)
+    w.says(1, ["fail  after: the race: the POP AMS", "from the shield BWI", "repeat_after"],
+           "the race between shield and POP is told", "--purge", w.page("race"))
+    w.stage.start("doctor", "purgeline", "doctor", "--purge", "--repeat-after", "10s", w.page("covered"))
+    until("it has seen the race", lambda: "purge: once more, 10.0 s after" in w.stage.log("doctor"))
+    w.fault(shield_late_ms=0)
+    code = w.stage.children.pop("doctor").wait(60)
+    told = w.stage.log("doctor")
+    w.score.ok(code == 0 and "warn  after: the race" in told and
+               "ok    after: the page was fetched anew: a second purge 10.0 s after the first" in told,
+               "a second purge that covers it is told", code, told)
+
+
+def test_deaf_pop(w):
+    w.fault(deaf="ams")
+    w.says(1, ["warn  after: the POP AMS", "fail  after: the page is still", "after a second purge 100 ms later"],
+           "a POP that ignores purges is told", "--purge", "--repeat-after", "100ms", w.page("deaf"))
+    w.fault(deaf="")
+
+
+def test_soft_purge(w):
+    w.says(1, ["note  after: the POP serves the old page", "fail  after: the POP still serves the old page",
+               "max_stale_while_revalidate"],
+           "the trap of soft purges behind a shield is told", "--soft-purge", w.page("soft"))
+    w.fault(swr=0)
+    w.says(0, ["asks the origin first", "ok    after: the page was fetched"],
+           "without stale-while-revalidate there is none", "--soft-purge", w.page("none"))
+    w.fault(swr=3600)
+
+
+def main():
+    skip_without("nginx", "varnishd", "redis-server", "curl", "openssl")
+    w = World()
+    try:
+        test_arguments(w)
+        test_strangers(w)
+        test_page(w)
+        test_without_a_daemon(w)
+        start_daemon(w)
+        let_pages_age(w)
+        for test in (test_purge, test_race, test_deaf_pop, test_soft_purge):
+            test(w)
+    finally:
+        code = w.close()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
