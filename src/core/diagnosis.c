@@ -83,6 +83,19 @@ static const struct sighting_hop *real_shield(const struct sighting *s)
     return shield && (shield->pop.n == 0 || !span_eq(shield->pop, pop->pop)) ? shield : NULL;
 }
 
+/* -- the reply -- */
+
+static void explain_status(const struct speaker *k, const struct sighting *s)
+{
+    if (s->status >= 400)
+        say(k, DIAGNOSIS_WARN, "reply", "",
+            "the reply is an error, %d: the rest is about that error, not about the page",
+            s->status);
+    else if (s->status >= 300)
+        say(k, DIAGNOSIS_NOTE, "reply", "--follow looks at the page to which it leads",
+            "the reply is a redirect, %d: the rest is about the redirect", s->status);
+}
+
 /* -- the way -- */
 
 static void explain_silence(const struct speaker *k, const struct sighting *s)
@@ -270,6 +283,7 @@ void diagnosis_page(const struct sighting *first, const struct sighting *second,
 {
     const struct speaker k = {cb, ctx};
 
+    explain_status(&k, second);
     explain_route(&k, second);
     explain_cache(&k, first, second);
     explain_age(&k, second);
@@ -297,9 +311,13 @@ void diagnosis_refusal(const char *reason, diagnosis_cb *cb, void *ctx)
 
 /* -- after the purge -- */
 
-static void explain_fresh(const struct speaker *k, const struct diagnosis_purge *p)
+static void explain_fresh(const struct speaker *k, const struct diagnosis_purge *p,
+                          const struct sighting *seen)
 {
-    if (p->second)
+    if (seen->status >= 500)
+        say(k, DIAGNOSIS_WARN, "after", "look at the origin",
+            "the purge worked, but there is no new page: the reply is an error, %d", seen->status);
+    else if (p->second)
         say(k, DIAGNOSIS_OK, "after", "set repeat_after to this time",
             "the page was fetched anew: a second purge %s after the first covers the race",
             p->after);
@@ -361,7 +379,7 @@ void diagnosis_after(const struct diagnosis_purge *p, const struct sighting *see
 
     switch (state) {
     case SIGHTING_FRESH:
-        explain_fresh(&k, p);
+        explain_fresh(&k, p, seen);
         break;
     case SIGHTING_STALE:
         explain_stale(&k, p, seen);

@@ -232,6 +232,17 @@ static const struct header {
     {"Set-Cookie", on_set_cookie},
 };
 
+/* "HTTP/1.1 200 OK", "HTTP/2 200" */
+static void read_status(struct sighting *s, struct span line)
+{
+    struct span version, code;
+    uint64_t status;
+
+    if (span_next_word(&line, ' ', &version) && span_next_word(&line, ' ', &code) && code.n == 3 &&
+        span_to_u64(code, &status) == 0)
+        s->status = (int)status;
+}
+
 static void read_line(struct head_reading *r, struct span line)
 {
     const char *colon = line.n ? memchr(line.p, ':', line.n) : NULL;
@@ -256,7 +267,9 @@ void sighting_read(struct sighting *s, struct span head)
     for (; span_next_word(&head, '\n', &line); first = false) {
         if (line.n && line.p[line.n - 1] == '\r')
             line.n--;
-        if (!first)
+        if (first)
+            read_status(s, line);
+        else
             read_line(&r, line);
     }
     join_lists(&r);

@@ -26,6 +26,7 @@ struct sighting_hop {
 
 /* The spans point into the head that was read. */
 struct sighting {
+    int status;                                  /* 0 if the status line cannot be understood */
     struct sighting_hop hops[SIGHTING_HOPS_MAX]; /* from the origin to the visitor */
     size_t hops_count;
     bool debug; /* Fastly-Debug had an effect */
@@ -47,7 +48,7 @@ struct sighting {
     bool sets_cookie;
 };
 
-/* Reads the head of a reply: the status line, which is skipped, and the headers. Any bytes are
+/* Reads the head of a reply: the status line and the headers. Any bytes are
  * taken; what cannot be understood counts as missing. */
 void sighting_read(struct sighting *s, struct span head);
 

@@ -108,7 +108,7 @@ def test_strangers(w):
     w.says(1, ["certificate"], "certificates are verified", w.stage.env["SANDBOX_API"])
     w.says(1, ["nothing in the reply says that Fastly answered"], "a page that is not behind Fastly is told",
            w.stage.env["SANDBOX_ORIGIN"] + "/article/1")
-    w.says(1, ["302 from", f"it redirects to {Stranger.target}"], "a redirect is shown and not followed",
+    w.says(1, ["302 from", "note  reply: the reply is a redirect, 302", f"it redirects to {Stranger.target}"], "a redirect is shown and not followed",
            w.stranger + "/redirect")
     w.says(0, ["two caches answered"], "… unless --follow asks for it", "--follow", w.stranger + "/redirect")
     w.says(1, ["more than 262144 bytes"], "a head without end is refused", w.stranger + "/head")

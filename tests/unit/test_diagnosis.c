@@ -25,6 +25,8 @@ static void take(void *ctx, const struct diagnosis_finding *f)
     said_count++;
 }
 
+static int status = 200; /* of the replies */
+
 static struct sighting seen(const char *headers)
 {
     static char heads[2][40000];
@@ -32,7 +34,7 @@ static struct sighting seen(const char *headers)
     char *head = heads[used++ % 2];
     struct sighting s;
 
-    assert_true((size_t)snprintf(head, sizeof(heads[0]), "HTTP/2 200\r\n%s", headers) <
+    assert_true((size_t)snprintf(head, sizeof(heads[0]), "HTTP/2 %d\r\n%s", status, headers) <
                 sizeof(heads[0]));
     sighting_read(&s, span_str(head));
     return s;
@@ -146,6 +148,20 @@ static void a_page_that_is_not_kept(void **state)
     assert_says("note cache:", "there is no X-Cache");
 }
 
+static void an_error_and_a_redirect_are_not_the_page(void **state)
+{
+    (void)state;
+    explain(ALONE("HIT"), ALONE("HIT"));
+    assert_silent_on("reply");
+    status = 404;
+    explain(ALONE("HIT"), ALONE("HIT"));
+    assert_says("warn reply:", "an error, 404");
+    status = 301;
+    explain(ALONE("HIT"), ALONE("HIT"));
+    assert_says("note reply:", "a redirect, 301");
+    status = 200;
+}
+
 static void stale_while_revalidate_behind_a_shield_is_a_trap(void **state)
 {
     const char *page = BEHIND_SHIELD("MISS, HIT") "Cache-Control: stale-while-revalidate=60\r\n";
@@ -228,6 +244,10 @@ static void a_fresh_page(void **state)
     after((struct diagnosis_purge){.second = true, .after = "2.0 s"}, BEHIND_SHIELD("MISS, MISS"),
           SIGHTING_FRESH);
     assert_says("ok after:", "a second purge 2.0 s after the first covers the race");
+    status = 503;
+    after((struct diagnosis_purge){0}, BEHIND_SHIELD("MISS, MISS"), SIGHTING_FRESH);
+    assert_says("warn after:", "there is no new page: the reply is an error, 503");
+    status = 200;
 }
 
 static void an_old_page(void **state)
@@ -282,6 +302,7 @@ int main(void)
         cmocka_unit_test(a_pop_that_is_its_own_shield_races_with_nobody),
         cmocka_unit_test(a_reply_that_is_not_fastlys),
         cmocka_unit_test(a_page_that_is_not_kept),
+        cmocka_unit_test(an_error_and_a_redirect_are_not_the_page),
         cmocka_unit_test(stale_while_revalidate_behind_a_shield_is_a_trap),
         cmocka_unit_test(keys_near_and_above_the_limit),
         cmocka_unit_test(keys_that_are_odd_or_hidden),

@@ -265,6 +265,11 @@ static void the_status_line_is_no_header(void **state)
     (void)state;
     sighting_read(&s, SPAN("Age: 5\r\nAge: 6\r\n"));
     assert_int_equal(s.age_s, 6);
+    assert_int_equal(s.status, 0);
+    sighting_read(&s, SPAN("HTTP/2 503\r\nAge: 6\r\n"));
+    assert_int_equal(s.status, 503);
+    sighting_read(&s, SPAN("HTTP/1.1 5030 a\r\n"));
+    assert_int_equal(s.status, 0);
     sighting_read(&s, SPAN("Age: 5"));
     assert_false(s.age_known);
     sighting_read(&s, SPAN(""));
