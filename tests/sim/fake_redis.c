@@ -40,6 +40,7 @@ static struct {
     bool memory_full, disk_full, refuses[array_len(questions)];
     char policy[32];
     char *broken_key;
+    char *only; /* the hash tag of the account whose questions are refused; NULL: of all */
     /* -- its replica -- */
     bool may_fail;      /* it has one, and keeps a journal */
     bool replica_away;  /* which then follows no longer */
@@ -216,6 +217,7 @@ void fake_redis_end(void)
     fakeredis_close(fr.hand);
     fakeredis_free(fr.redis);
     free(fr.broken_key);
+    free(fr.only);
     journal_end();
     memset(&fr, 0, sizeof(fr));
 }
@@ -274,6 +276,18 @@ void fake_redis_set_policy(const char *policy)
     fakeredis_set_policy(fr.redis, fr.policy);
 }
 
+void fake_redis_refuse_only(const char *account)
+{
+    free(fr.only);
+    fr.only = alloc_printf("{%s}", account);
+}
+
+static void refuse_all(void)
+{
+    free(fr.only);
+    fr.only = NULL;
+}
+
 static bool set_refused(const char *question, bool refuses)
 {
     for (size_t i = 0; i < array_len(questions); i++) {
@@ -309,12 +323,23 @@ void fake_redis_heal(void)
     fake_redis_set_disk(REDIS_WELL);
     fake_redis_set_policy("noeviction");
     memset(fr.refuses, 0, sizeof(fr.refuses));
+    refuse_all();
     free(fr.broken_key);
     fr.broken_key = NULL;
 }
 
-static bool is_refused(const char *name)
+static bool is_about(const char *tag, size_t argc, const struct span *argv)
 {
+    for (size_t i = 0; i < argc; i++)
+        if (memmem(argv[i].p, argv[i].n, tag, strlen(tag)))
+            return true;
+    return false;
+}
+
+static bool is_refused(const char *name, size_t argc, const struct span *argv)
+{
+    if (fr.only && !is_about(fr.only, argc, argv))
+        return false;
     for (size_t i = 0; i < array_len(questions); i++)
         for (size_t k = 0; fr.refuses[i] && k < NAMES_MAX && questions[i].names[k]; k++)
             if (strcmp(questions[i].names[k], name) == 0)
@@ -345,11 +370,12 @@ static void say_broken(struct buf *out)
 void fake_redis_run(struct fakeredis_session *s, const char *name, enum ends_asker asker,
                     size_t argc, const struct span *argv, struct buf *out)
 {
-    if (is_refused(name)) {
+    if (is_refused(name, argc, argv)) {
         buf_printf(out, "-%s\r\n", WRONG_TYPE);
         return;
     }
-    if (fr.broken_key && strcmp(name, "examine") == 0) {
+    if (fr.broken_key && strcmp(name, "examine") == 0 &&
+        (!fr.only || is_about(fr.only, argc, argv))) {
         say_broken(out);
         return;
     }

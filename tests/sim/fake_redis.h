@@ -57,6 +57,7 @@ void fake_redis_set_policy(const char *maxmemory_policy);
  * from now on, and an examination of the keys finds `key` broken (NULL: it finds nothing). False:
  * there is no such question. */
 must_use bool fake_redis_refuse(const char *question, const char *account, const char *key);
+void fake_redis_refuse_only(const char *account); /* its questions, and no others */
 must_use bool fake_redis_accept(const char *question);
 void fake_redis_heal(void); /* all of the above is over */
 

@@ -58,6 +58,8 @@ static void on_refuses(struct play *p)
 {
     if (!fake_redis_refuse(play_word(p, 2), account_named(p), play_option(p, "key")))
         play_fail(p, "redis is not asked \"%s\"", play_word(p, 2));
+    if (play_option(p, "account"))
+        fake_redis_refuse_only(account_named(p));
 }
 
 static void on_accepts(struct play *p)
