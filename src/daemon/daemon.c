@@ -14,6 +14,7 @@
 #include "config.h"
 #include "config_change.h"
 #include "config_file.h"
+#include "connections.h"
 #include "dispatch.h"
 #include "embedded.h"
 #include "exposure.h"
@@ -338,6 +339,8 @@ static void start_accounts(struct daemon *d)
 {
     struct senders_options so = {
         .threads = rlimits_senders(d->config), .max_connections = 4, .max_streams = 100};
+    struct connections *connections =
+        connections_new(d->loop, &d->redis, d->owner, d->config->accounts_count);
 
     d->senders = senders_new(d->loop, &so, dispatch_on_reply, d);
     d->accounts = alloc_zeroed(d->config->accounts_count, sizeof(*d->accounts));
@@ -359,6 +362,7 @@ static void start_accounts(struct daemon *d)
                                      .number = i,
                                      .loop = d->loop,
                                      .redis = &d->redis,
+                                     .connections = connections,
                                      .senders = d->senders,
                                      .endpoint = e,
                                      .seed = process_random(),
@@ -484,7 +488,8 @@ static int prepare(struct daemon *d)
         fprintf(stderr, "purgeline: %s\n", err.text);
         return EXIT_CONFIG;
     }
-    if (rlimits_suffice(d->config, d->files, &err) < 0) {
+    if (rlimits_suffice(d->config, connections_most(d->config->accounts_count, &d->redis), d->files,
+                        &err) < 0) {
         fprintf(stderr, "purgeline: %s\n", err.text);
         return EXIT_LIMITS;
     }

@@ -120,7 +120,10 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     pace_init(&d->pace, d->account, o->window);
     d->services = services_new(d->account);
     d->trouble = trouble_new(d->options.account->name);
-    d->queue = queue_new(o->loop, o->redis, d->account->name, o->owner, &callbacks, d);
+    if (o->connections)
+        d->queue = queue_new_shared(o->connections, d->account->name, o->owner, &callbacks, d);
+    else
+        d->queue = queue_new(o->loop, o->redis, d->account->name, o->owner, &callbacks, d);
     d->settle = settle_new(d->account, d->queue, on_settled, d);
     memory_join(o->memory, &d->memory);
     d->intake =

@@ -35,6 +35,8 @@ struct dispatch_options {
     uint32_t number;             /* of the account, for `instances` */
     struct loop *loop;
     const struct redis_address *redis;
+    struct connections
+        *connections; /* to it, shared by all accounts; NULL: the account has its own */
     struct senders *senders;
     struct endpoint *endpoint; /* held */
     uint64_t seed;             /* of the jitter */

@@ -11,10 +11,10 @@
 #include "thread.h"
 
 /* Numbers of file descriptors, counted in /proc/<pid>/fd and rounded up. A loop has a few, a sender
- * also has connections, and an account has two connections to Redis. */
+ * also has connections; a connection to Redis is one, and another one while it is made anew. */
 #define FILES_OF_PROCESS 32
 #define FILES_OF_SENDER 12
-#define FILES_OF_ACCOUNT 4
+#define FILES_OF_CONNECTION 2
 /* Other threads: libuv's pool (https://docs.libuv.org/en/v1.x/threadpool.html) and the HTTP
  * endpoint's. */
 #define THREADS_BESIDES 5
@@ -29,11 +29,11 @@ uint32_t rlimits_senders(const struct config *c)
     return cores > 0 ? (uint32_t)cores : 1;
 }
 
-int rlimits_suffice(const struct config *c, uint64_t files, struct error *err)
+int rlimits_suffice(const struct config *c, uint32_t connections, uint64_t files, struct error *err)
 {
     uint32_t senders = rlimits_senders(c), threads = senders + THREADS_BESIDES;
     uint64_t needed = FILES_OF_PROCESS + (uint64_t)senders * FILES_OF_SENDER +
-                      (uint64_t)c->accounts_count * FILES_OF_ACCOUNT;
+                      (uint64_t)connections * FILES_OF_CONNECTION;
     int rc;
 
     if (files < needed)

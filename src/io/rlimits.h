@@ -7,8 +7,10 @@
 #include "loop.h"
 
 uint32_t rlimits_senders(const struct config *c); /* number of sender threads */
-/* 0, or negative errno with a sentence. `files` is the number of files that may be open. */
-must_use int rlimits_suffice(const struct config *c, uint64_t files, struct error *err);
+/* 0, or negative errno with a sentence. `connections`: to Redis, without those of the endpoint;
+ * `files`: how many may be open. */
+must_use int rlimits_suffice(const struct config *c, uint32_t connections, uint64_t files,
+                             struct error *err);
 /* Starts libuv's thread pool, for name lookups and blocking work. libuv would otherwise start it on
  * first use, and abort if it cannot. */
 void rlimits_take_threads(struct loop *l);

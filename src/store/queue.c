@@ -11,13 +11,8 @@
 #include "queue_internal.h"
 #include "redis_error.h"
 
-/* Two connections. A blocking XREAD delays all later commands on its connection, so the reader's
- * connection does nothing else:
- *
- *   reader   up ─▶ name ───────────────────────────────┐
- *   writer   up ─▶ name, scripts, are the lanes ours? ─┴─▶ queue is up
- *
- * The queue is down if either connection is lost; operations on the other connection continue. */
+/* The queue is down if it has no connection for commands or none for reading; operations on the
+ * other one continue. */
 
 #define SETUP_RETRY_NS (1 * NS_PER_S)
 #define SAY_AGAIN_NS (5 * NS_PER_S) /* minimum between reports of a changed outage reason */
@@ -110,98 +105,27 @@ static void look_at_lanes(struct queue *q)
     queue_call_script(q, SCRIPT_LANES, &a, on_lanes, NULL);
 }
 
-/* All scripts at once would make the connection of each account keep a large buffer. */
-#define LOADED_AT_ONCE_BYTES 4096
+/* -- news of the connections -- */
 
-static void load_scripts(struct queue *q, size_t first);
-
-static void on_script_loaded(struct queue *q, void *ctx, int err, struct redisReply *reply)
+void queue_writer_ready(struct queue *q)
 {
-    size_t i = (uintptr_t)ctx;
-
-    if (err == 0 && reply_text(reply).n == 40)
-        memcpy(q->sha[i], reply_text(reply).p, 41);
-    if (err == -ENOTCONN || i + 1 < q->loaded)
-        return;
-    if (q->loaded < SCRIPT_QUEUE_N)
-        load_scripts(q, q->loaded);
-    else
-        look_at_lanes(q);
+    look_at_lanes(q);
 }
 
-static void load_scripts(struct queue *q, size_t first)
+void queue_writer_down(struct queue *q, const char *why)
 {
-    size_t bytes = 0;
-
-    for (q->loaded = first; q->loaded < SCRIPT_QUEUE_N && bytes < LOADED_AT_ONCE_BYTES;
-         q->loaded++) {
-        struct span argv[] = {SPAN("SCRIPT"), SPAN("LOAD"), span_str(scripts[q->loaded].text)};
-
-        bytes += argv[2].n;
-        queue_call_courtesy(q, q->writer, array_len(argv), argv, on_script_loaded,
-                            (void *)(uintptr_t)q->loaded);
-    }
-}
-
-static void on_named(struct queue *q, void *ctx, int err, struct redisReply *reply)
-{
-    (void)q, (void)ctx, (void)err, (void)reply;
-}
-
-static void set_name(struct queue *q, struct redis *r, const char *name, queue_reply_cb *cb)
-{
-    struct span argv[] = {SPAN("CLIENT"), SPAN("SETNAME"), span_str(name)};
-
-    queue_call_courtesy(q, r, array_len(argv), argv, cb, NULL);
-}
-
-static void set_up_writer(struct queue *q)
-{
-    load_scripts(q, 0);
-}
-
-static void on_writer_up(void *ctx)
-{
-    struct queue *q = ctx;
-    char *name = alloc_printf("purgeline:%s:writer:%s", q->account, q->owner);
-
-    set_name(q, q->writer, name, on_named);
-    free(name);
-    set_up_writer(q);
-}
-
-/* The reader's connection is only ready now, when no other command is under way on it: all further
- * bytes belong to reads. */
-static void on_reader_named(struct queue *q, void *ctx, int err, struct redisReply *reply)
-{
-    (void)ctx, (void)reply;
-    if (err == -ENOTCONN)
-        return;
-    q->reader_ready = true;
-    half_ready(q);
-}
-
-static void on_reader_up(void *ctx)
-{
-    struct queue *q = ctx;
-    char *name = alloc_printf("purgeline:%s:reader:%s", q->account, q->owner);
-
-    set_name(q, q->reader, name, on_reader_named);
-    free(name);
-}
-
-static void on_writer_down(void *ctx, const char *why)
-{
-    struct queue *q = ctx;
-
     q->writer_ready = false;
     say_down(q, why);
 }
 
-static void on_reader_down(void *ctx, const char *why)
+void queue_reader_ready(struct queue *q)
 {
-    struct queue *q = ctx;
+    q->reader_ready = true;
+    half_ready(q);
+}
 
+void queue_reader_down(struct queue *q, const char *why)
+{
     q->reader_ready = false;
     say_down(q, why);
 }
@@ -210,8 +134,8 @@ static void on_retry(void *ctx)
 {
     struct queue *q = ctx;
 
-    if (redis_is_up(q->writer) && !q->writer_ready)
-        set_up_writer(q);
+    if (q->writer->ready && !q->writer_ready)
+        look_at_lanes(q);
 }
 
 /* -- creating and closing -- */
@@ -244,26 +168,43 @@ static void name_keys(struct queue *q)
             q->keys[i] = alloc_printf("purgeline:{%s}:%s", q->account, rest[i]);
 }
 
-struct queue *queue_new(struct loop *l, const struct redis_address *a, const char *account,
-                        const char *owner, const struct queue_callbacks *cb, void *ctx)
+static struct queue *make_queue(struct loop *l, const char *account, const char *owner,
+                                const struct queue_callbacks *cb, void *ctx)
 {
     struct queue *q = alloc_zeroed(1, sizeof(*q));
-    struct redis_address at = a ? *a : (struct redis_address){0};
 
     must(account[0] && owner[0]);
-    q->loop = l;
     q->account = alloc_str(account);
     q->owner = alloc_str(owner);
     q->cb = *cb;
     q->ctx = ctx;
     list_init(&q->large);
+    list_init(&q->calls);
+    list_init(&q->writer_link);
+    list_init(&q->leaving_link);
+    list_init(&q->place_link);
+    heap_node_init(&q->wait_until);
     name_keys(q);
     q->entries = queue_entries_new(q);
     q->retry = timer_new(l, on_retry, q);
-    at.home = q->keys[KEY_JOBS];
-    q->writer = redis_new(l, a ? &at : NULL, on_writer_up, on_writer_down, q);
-    q->replicated = replicated_new(q->writer, at.replicas);
-    q->reader = redis_new(l, a ? &at : NULL, on_reader_up, on_reader_down, q);
+    return q;
+}
+
+struct queue *queue_new(struct loop *l, const struct redis_address *a, const char *account,
+                        const char *owner, const struct queue_callbacks *cb, void *ctx)
+{
+    struct queue *q = make_queue(l, account, owner, cb, ctx);
+
+    connections_join(connections_own(l, a, account, q->keys[KEY_JOBS], owner), q);
+    return q;
+}
+
+struct queue *queue_new_shared(struct connections *c, const char *account, const char *owner,
+                               const struct queue_callbacks *cb, void *ctx)
+{
+    struct queue *q = make_queue(c->loop, account, owner, cb, ctx);
+
+    connections_join(c, q);
     return q;
 }
 
@@ -272,28 +213,18 @@ uint64_t queue_receipts_skipped(const struct queue *q)
     return q->receipts_skipped;
 }
 
-static void on_writer_closed(void *ctx)
+void queue_left(struct queue *q)
 {
-    struct queue *q = ctx;
     loop_cb *closed = q->closed;
     void *closed_ctx = q->closed_ctx;
 
     for (int i = 0; i < KEY_N; i++)
         free(q->keys[i]);
-    replicated_free(q->replicated);
     free(q->account);
     free(q->owner);
     redis_entries_free(q->entries);
     free(q);
     closed(closed_ctx);
-}
-
-static void on_reader_closed(void *ctx)
-{
-    struct queue *q = ctx;
-
-    q->reader = NULL;
-    redis_close(q->writer, on_writer_closed, q);
 }
 
 void queue_close(struct queue *q, loop_cb *closed, void *ctx)
@@ -302,5 +233,5 @@ void queue_close(struct queue *q, loop_cb *closed, void *ctx)
     q->closed = closed;
     q->closed_ctx = ctx;
     timer_close(q->retry);
-    redis_close(q->reader, on_reader_closed, q);
+    connections_leave(q);
 }

@@ -92,9 +92,15 @@ struct queue_callbacks {
     void (*accepted)(void *ctx, uint64_t question);
 };
 
-/* `owner` names this process in the lease (printable, no spaces). Both strings are copied. */
+struct connections; /* connections.h */
+
+/* `owner` names this process in the lease (printable, no spaces). Both strings are copied. The
+ * queue has connections of its own. */
 struct queue *queue_new(struct loop *l, const struct redis_address *a, const char *account,
                         const char *owner, const struct queue_callbacks *cb, void *ctx);
+/* The same on connections that other queues use, too. */
+struct queue *queue_new_shared(struct connections *c, const char *account, const char *owner,
+                               const struct queue_callbacks *cb, void *ctx);
 void queue_close(struct queue *q, loop_cb *closed, void *ctx);
 
 /* -- the server: is it fit to hold jobs? -- */

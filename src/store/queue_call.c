@@ -208,7 +208,9 @@ int queue_distrust(struct queue *q)
 /* -- calls -- */
 
 struct queue_call {
-    struct queue *q;
+    struct list link; /* in the queue's calls */
+    struct queue *q;  /* NULL: it was told that the outcome is unknown */
+    bool unsent;      /* the queue was closed already */
     queue_reply_cb *cb;
     void *ctx;
     uint64_t question;
@@ -218,14 +220,52 @@ struct queue_call {
     struct queue_args args;
 };
 
+static void free_call(struct queue_call *c)
+{
+    queue_args_deinit(&c->args);
+    free(c);
+}
+
+static void end_call(struct queue_call *c, int err, struct redisReply *reply)
+{
+    list_remove(&c->link);
+    c->cb(c->q, c->ctx, err, err ? NULL : reply);
+    free_call(c);
+}
+
 static void on_reply(void *ctx, struct redisReply *reply)
 {
     struct queue_call *c = ctx;
-    struct queue *q = c->q;
-    int err = queue_judge(q, c->question, *c->doing ? c->doing : NULL, reply);
 
-    c->cb(q, c->ctx, err, err ? NULL : reply);
-    free(c);
+    if (c->q)
+        end_call(c, queue_judge(c->q, c->question, *c->doing ? c->doing : NULL, reply), reply);
+    else
+        free_call(c);
+}
+
+void queue_fail_calls(struct queue *q)
+{
+    struct list now, *node;
+
+    list_init(&now);
+    list_splice_back(&now, &q->calls);
+    while ((node = list_pop_front(&now))) {
+        struct queue_call *c = list_entry(node, struct queue_call, link);
+
+        c->q = NULL;
+        c->cb(q, c->ctx, -ENOTCONN, NULL);
+        if (c->unsent)
+            free_call(c);
+    }
+}
+
+/* A queue that is closed sends nothing on connections that others go on using. */
+static bool may_send(struct queue_call *c)
+{
+    c->unsent = c->q->closed && c->q->connections->shared;
+    if (c->unsent)
+        connections_turn_soon(c->q->connections);
+    return !c->unsent;
 }
 
 static struct queue_call *new_call(struct queue *q, queue_reply_cb *cb, void *ctx)
@@ -235,11 +275,19 @@ static struct queue_call *new_call(struct queue *q, queue_reply_cb *cb, void *ct
     c->q = q;
     c->cb = cb;
     c->ctx = ctx;
+    queue_args_init(&c->args);
+    list_push_back(&q->calls, &c->link);
     return c;
 }
 
-void queue_call(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
-                queue_reply_cb *cb, void *ctx)
+static void send_plain(struct queue_call *c, size_t argc, const struct span *argv)
+{
+    if (may_send(c))
+        redis_command(c->q->writer->redis, argc, argv, on_reply, c);
+}
+
+void queue_call(struct queue *q, size_t argc, const struct span *argv, queue_reply_cb *cb,
+                void *ctx)
 {
     struct queue_call *c = new_call(q, cb, ctx);
 
@@ -247,13 +295,13 @@ void queue_call(struct queue *q, struct redis *r, size_t argc, const struct span
     if (argc > 1)
         c->question = mix(c->question, argv[1].p, argv[1].n);
     snprintf(c->doing, sizeof(c->doing), "run %.*s", (int)argv[0].n, argv[0].p);
-    redis_command(r, argc, argv, on_reply, c);
+    send_plain(c, argc, argv);
 }
 
-void queue_call_courtesy(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
-                         queue_reply_cb *cb, void *ctx)
+void queue_call_courtesy(struct queue *q, size_t argc, const struct span *argv, queue_reply_cb *cb,
+                         void *ctx)
 {
-    redis_command(r, argc, argv, on_reply, new_call(q, cb, ctx));
+    send_plain(new_call(q, cb, ctx), argc, argv);
 }
 
 static void send_script(struct queue_call *c);
@@ -277,22 +325,20 @@ static void end_few(struct queue_call *c, const struct replicas_few *few)
         snprintf(words, sizeof(words), "UNREPLICATED %u of %u replicas have what was written",
                  few->have, few->want);
     err = queue_judge_words(c->q, c->question, *c->doing ? c->doing : NULL, words);
-    c->cb(c->q, c->ctx, err, NULL);
-    free(c);
+    end_call(c, err, NULL);
 }
 
 static void on_script(void *ctx, struct redisReply *reply, const struct replicas_few *few)
 {
     struct queue_call *c = ctx;
 
-    if (!c->whole && reply_refused(reply) &&
+    if (c->q && !c->whole && reply_refused(reply) &&
         redis_error_of(reply_text(reply).p) == REDIS_ERROR_NOSCRIPT) {
         c->whole = true; /* EVAL loads it again, under the same digest */
         send_script(c);
         return;
     }
-    queue_args_deinit(&c->args);
-    if (few)
+    if (c->q && few)
         end_few(c, few);
     else
         on_reply(c, reply);
@@ -305,21 +351,24 @@ static void on_plain_script(void *ctx, struct redisReply *reply)
 
 static void send_script(struct queue_call *c)
 {
+    const struct queue_writer *w = c->q->writer;
     const struct queue_args *a = &c->args;
     struct span few[32], *argv = few;
     char keys[24];
 
+    if (!may_send(c))
+        return;
     if (a->count + 3 > array_len(few))
         argv = alloc_zeroed(a->count + 3, sizeof(*argv));
     argv[0] = c->whole ? SPAN("EVAL") : SPAN("EVALSHA");
-    argv[1] = span_str(c->whole ? scripts[c->script].text : c->q->sha[c->script]);
+    argv[1] = span_str(c->whole ? scripts[c->script].text : w->sha[c->script]);
     argv[2] = span_of(keys, put_u64(keys, a->keys));
     for (size_t i = 0; i < a->count; i++)
         argv[3 + i] = span_of(a->bytes + a->at[i].offset, a->at[i].n);
     if (needs_replicas(c->script))
-        replicated_command(c->q->replicated, a->count + 3, argv, on_script, c);
+        replicated_command(w->replicated, a->count + 3, argv, on_script, c);
     else
-        redis_command(c->q->writer, a->count + 3, argv, on_plain_script, c);
+        redis_command(w->redis, a->count + 3, argv, on_plain_script, c);
     if (argv != few)
         free(argv);
 }
@@ -333,7 +382,7 @@ void queue_call_script(struct queue *q, enum script script, struct queue_args *a
     if (doing_of[script])
         snprintf(c->doing, sizeof(c->doing), "%s", doing_of[script]);
     c->script = script;
-    c->whole = q->sha[script][0] == '\0';
+    c->whole = q->writer->sha[script][0] == '\0';
     c->args = *a;
     queue_args_init(a);
     send_script(c);

@@ -2,12 +2,10 @@
  * The internals of the queue, shared by the files that implement it, and the calling of scripts. */
 #pragma once
 
+#include "connections_internal.h"
 #include "list.h"
 #include "queue.h"
-#include "redis_entries.h"
-#include "replicated.h"
 #include "reply.h"
-#include "scripts.h"
 
 /* Items per script call. This limits how long Redis is held. */
 #define SETTLE_CHUNK 256
@@ -46,19 +44,18 @@ typedef void queue_reply_cb(struct queue *q, void *ctx, int err, struct redisRep
 /* Sends a script on the writer's connection. Takes the contents of *a. */
 void queue_call_script(struct queue *q, enum script script, struct queue_args *a,
                        queue_reply_cb *cb, void *ctx);
-/* Sends a plain command on either connection. */
-void queue_call(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
-                queue_reply_cb *cb, void *ctx);
+/* Sends a plain command. */
+void queue_call(struct queue *q, size_t argc, const struct span *argv, queue_reply_cb *cb,
+                void *ctx);
 
 struct redis_entries *queue_entries_new(struct queue *q); /* in queue_read.c */
 
 /* Extracts the faults from the reply of SCRIPT_EXAMINE. Returns their number. */
 size_t queue_faults(const struct redisReply *reply, struct queue_fault out[QUEUE_FAULTS_MAX]);
 
-/* Like queue_call, for commands whose refusal does no harm: naming a connection, or loading a
- * script, which is otherwise sent whole. */
-void queue_call_courtesy(struct queue *q, struct redis *r, size_t argc, const struct span *argv,
-                         queue_reply_cb *cb, void *ctx);
+/* Like queue_call, for commands whose refusal does no harm. */
+void queue_call_courtesy(struct queue *q, size_t argc, const struct span *argv, queue_reply_cb *cb,
+                         void *ctx);
 
 /* Returns 0, or the error that the reply stands for; -ENOTCONN if the reply is NULL. Every reply
  * goes through here, so that every refusal is reported. `doing` NULL: refusals are not reported. */
@@ -113,17 +110,21 @@ struct queue_reading { /* the read under way */
 };
 
 struct queue {
-    struct loop *loop;
     char *account, *owner;
     struct queue_callbacks cb;
     void *ctx;
-    struct redis *writer;
-    struct replicated *replicated; /* on the writer: for lease and budget */
-    struct redis *reader; /* NULL once closed; then reads fail on the writer's closing connection */
+    struct connections *connections;
+    struct queue_writer *writer;
+    struct list writer_link;  /* in its `queues` */
+    struct list leaving_link; /* in the connections' `leaving` */
+    struct list calls;        /* without an answer */
+    enum queue_place place;   /* of a read on shared connections, as are the next four */
+    struct list place_link;
+    struct heap_node wait_until; /* in the connections' `waiting` */
+    uint64_t read_until_ns;
+    bool watched[LANE_N];
     char *keys[KEY_N];
-    char sha[SCRIPT_QUEUE_N][41]; /* "" until Redis has returned it */
-    size_t loaded;                /* how many scripts Redis was asked to load on this connection */
-    struct timer *retry;          /* repeats a refused set-up */
+    struct timer *retry; /* repeats a refused set-up */
     bool writer_ready, reader_ready;
     bool up;      /* reported as up */
     bool down;    /* reported as down, and not as up since */

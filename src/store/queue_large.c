@@ -108,7 +108,7 @@ static void go_on(struct queue *q, struct large *l, int err, size_t argc, const 
     if (err)
         end_large(q, l, err);
     else
-        queue_call(q, q->writer, argc, argv, next, l);
+        queue_call(q, argc, argv, next, l);
 }
 
 /* -- a command of any size -- */
@@ -124,7 +124,7 @@ static void write_large(struct queue *q, enum script script, const struct span *
     for (size_t i = 0; i < argc; i++)
         bytes += argv[i].n;
     if (argc > SCRIPT_ARGS_MAX || bytes > SCRIPT_BYTES_MAX) {
-        queue_call(q, q->writer, argc, argv, cb, l);
+        queue_call(q, argc, argv, cb, l);
         return;
     }
     queue_args_init(&a);
@@ -202,7 +202,7 @@ static void write_letter(struct queue *q, struct large *l, const struct redisRep
 static void ask_name(struct queue *q, struct large *l, queue_reply_cb *cb)
 {
     queue_call(
-        q, q->writer, 3,
+        q, 3,
         (const struct span[]){SPAN("ZSCORE"), span_str(q->keys[KEY_POSTPONED]), span_str(l->name)},
         cb, l);
 }
@@ -324,7 +324,7 @@ static void begin_end(struct queue *q, void *ctx, int err)
     struct large *l = ctx;
 
     (void)err;
-    queue_call(q, q->writer, 4,
+    queue_call(q, 4,
                (const struct span[]){SPAN("XRANGE"), span_str(q->keys[KEY_JOBS + l->item.lane]),
                                      span_str(l->entry), span_str(l->entry)},
                on_large_entry, l);
@@ -452,7 +452,7 @@ static void begin_return(struct queue *q, void *ctx, int err)
     struct large *l = ctx;
 
     (void)err;
-    queue_call(q, q->writer, 3,
+    queue_call(q, 3,
                (const struct span[]){SPAN("HGET"), span_str(q->keys[KEY_POSTPONED_JOBS]),
                                      queue_arg_at(&l->kept, 0)},
                on_value, l);

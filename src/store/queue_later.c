@@ -179,7 +179,7 @@ static void ask_page(struct queue *q, struct moving *m)
     m->open++;
     q->adopt_page += q->adopt_page == 0;
     snprintf(last, sizeof(last), "%" PRIu32, q->adopt_page - 1);
-    queue_call(q, q->writer, 5,
+    queue_call(q, 5,
                (const struct span[]){SPAN("ZRANGE"), span_str(q->keys[KEY_LATER]), SPAN("0"),
                                      span_str(last), SPAN("WITHSCORES")},
                on_page, m);

@@ -302,6 +302,6 @@ void queue_server(struct queue *q, queue_server_cb *cb, void *ctx)
     struct span info = SPAN("INFO");
 
     *s = (struct asking_server){.cb = cb, .ctx = ctx};
-    queue_call_courtesy(q, q->writer, array_len(fsync), fsync, on_appendfsync, s);
-    queue_call(q, q->writer, 1, &info, on_info, s);
+    queue_call_courtesy(q, array_len(fsync), fsync, on_appendfsync, s);
+    queue_call(q, 1, &info, on_info, s);
 }

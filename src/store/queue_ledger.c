@@ -146,7 +146,7 @@ static void ask_bookings(struct queue *q, struct restoring *r, const char *from)
     char count[16];
 
     snprintf(count, sizeof(count), "%d", BOOKINGS_AT_ONCE);
-    queue_call(q, q->writer, 6,
+    queue_call(q, 6,
                (const struct span[]){SPAN("XRANGE"), span_str(q->keys[KEY_SPENT + r->how.ledger]),
                                      span_str(from), SPAN("+"), SPAN("COUNT"), span_str(count)},
                on_bookings, r);

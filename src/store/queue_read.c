@@ -16,11 +16,6 @@
  *
  * https://redis.io/docs/latest/commands/xread/ */
 
-static struct redis *reader_of(struct queue *q)
-{
-    return q->reader ? q->reader : q->writer; /* closing: the read fails there */
-}
-
 int queue_parse_id(struct span s, struct entry_id *out)
 {
     const char *dash = s.n ? memchr(s.p, '-', s.n) : NULL;
@@ -138,16 +133,19 @@ static const char *refusal(void *ctx)
     return redis_entries_error(q->entries);
 }
 
-static void on_read(void *ctx, int err)
+static bool found_nothing(const struct queue *q)
 {
-    struct queue *q = ctx;
+    for (int lane = 0; lane < LANE_N; lane++)
+        if (q->lanes[lane].got)
+            return false;
+    return true;
+}
+
+void queue_finish_read(struct queue *q, int err)
+{
     struct queue_reading *r = &q->reading;
-    const char *words = redis_entries_error(q->entries);
     bool all = !r->refused;
 
-    if (err == 0)
-        err = queue_judge_words(q, QUEUE_QUESTION_READ, "read the lanes", words);
-    redis_entries_end(q->entries);
     for (int lane = 0; lane < LANE_N; lane++) {
         all = all && q->lanes[lane].got < r->how.count;
         q->lanes[lane].read_since |=
@@ -157,26 +155,35 @@ static void on_read(void *ctx, int err)
     r->how.done(r->ctx, err, err == 0 && all);
 }
 
-void queue_read(struct queue *q, const struct queue_read *how, void *ctx)
+static void on_read(void *ctx, int err)
+{
+    struct queue *q = ctx;
+    const char *words = redis_entries_error(q->entries);
+
+    if (err == 0)
+        err = queue_judge_words(q, QUEUE_QUESTION_READ, "read the lanes", words);
+    redis_entries_end(q->entries);
+    if (!connections_read_ended(q, err, found_nothing(q)))
+        queue_finish_read(q, err);
+}
+
+void queue_send_read(struct queue *q, struct redis *reader, uint32_t block_ms)
 {
     static const struct redis_sink sink = {room_for_bytes, took_bytes, refusal, on_read};
+    const struct queue_read *how = &q->reading.how;
     struct span argv[8 + 2 * LANE_N];
     struct queue_args a;
     size_t n = 0;
 
-    must(!q->reading.busy && how->count > 0);
-    q->reading = (struct queue_reading){.busy = true, .how = *how, .ctx = ctx};
     queue_args_init(&a);
-    for (int lane = 0; lane < LANE_N; lane++) {
-        q->lanes[lane].got = 0;
+    for (int lane = 0; lane < LANE_N; lane++)
         queue_arg_id(&a, q->lanes[lane].seen);
-    }
     queue_arg_u64(&a, how->count);
-    queue_arg_u64(&a, how->block_ms);
+    queue_arg_u64(&a, block_ms);
     argv[n++] = SPAN("XREAD");
     argv[n++] = SPAN("COUNT");
     argv[n++] = queue_arg_at(&a, LANE_N);
-    if (how->block_ms) {
+    if (block_ms) {
         argv[n++] = SPAN("BLOCK");
         argv[n++] = queue_arg_at(&a, LANE_N + 1);
     }
@@ -188,8 +195,17 @@ void queue_read(struct queue *q, const struct queue_read *how, void *ctx)
         if (how->lanes[lane])
             argv[n++] = queue_arg_at(&a, lane);
     redis_entries_begin(q->entries, how->entry_max_bytes);
-    redis_stream(reader_of(q), how->block_ms, n, argv, &sink, q);
+    redis_stream(reader, block_ms, n, argv, &sink, q);
     queue_args_deinit(&a);
+}
+
+void queue_read(struct queue *q, const struct queue_read *how, void *ctx)
+{
+    must(!q->reading.busy && how->count > 0);
+    q->reading = (struct queue_reading){.busy = true, .how = *how, .ctx = ctx};
+    for (int lane = 0; lane < LANE_N; lane++)
+        q->lanes[lane].got = 0;
+    connections_read(q);
 }
 
 void queue_rewind(struct queue *q)
@@ -197,4 +213,5 @@ void queue_rewind(struct queue *q)
     for (int lane = 0; lane < LANE_N; lane++)
         q->lanes[lane] = (struct queue_lane){.got = q->lanes[lane].got};
     q->adopted = false;
+    connections_rewound(q);
 }

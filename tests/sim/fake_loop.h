@@ -8,3 +8,6 @@
 struct loop {
     int instance;
 };
+
+/* Fires the timers of a dead instance that are due: its events are held. */
+void fake_loop_turn_dead(int instance);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "connections.h"
 #include "engine.h"
 #include "fake_link.h"
 #include "fake_sender.h"
@@ -216,7 +217,8 @@ static struct endpoint *endpoint_of(const struct config_account *a)
     return endpoint_new(&o);
 }
 
-static struct dispatch *dispatch_of(struct instance *in, const struct config_account *a)
+static struct dispatch *dispatch_of(struct instance *in, struct connections *connections,
+                                    const struct config_account *a)
 {
     struct endpoint *e = endpoint_of(a);
     struct dispatch_options o = {.account = a,
@@ -228,6 +230,7 @@ static struct dispatch *dispatch_of(struct instance *in, const struct config_acc
                                  .number = (uint32_t)(a - in->config->accounts),
                                  .loop = &in->loop,
                                  .redis = &in->redis,
+                                 .connections = connections,
                                  .senders = in->senders,
                                  .endpoint = e,
                                  .seed = rng_next(engine_rng()),
@@ -242,6 +245,7 @@ static struct dispatch *dispatch_of(struct instance *in, const struct config_acc
 void instance_start(int i, const char *host, const struct config *c)
 {
     struct instance *in = &instances[i];
+    struct connections *connections;
 
     if (in->state != INSTANCE_OFF)
         return;
@@ -258,8 +262,9 @@ void instance_start(int i, const char *host, const struct config *c)
     in->senders = fake_senders_new(i, dispatch_on_reply, in);
     in->instances = instances_new(in->identity, c->accounts_count);
     memory_init(&in->memory, config_jobs_max_bytes(c), c->accounts_count);
+    connections = connections_new(&in->loop, &in->redis, in->identity, c->accounts_count);
     for (uint32_t a = 0; a < c->accounts_count; a++)
-        in->accounts[a] = dispatch_of(in, &c->accounts[a]);
+        in->accounts[a] = dispatch_of(in, connections, &c->accounts[a]);
     on_wake(in);
 }
 
@@ -292,6 +297,7 @@ static void let_go(struct instance *in)
                 (void)dispatch_tick(in->accounts[a], now);
         fake_senders_answer_dead(in->senders);
         fake_link_answer_dead(i);
+        fake_loop_turn_dead(i);
     }
 }
 

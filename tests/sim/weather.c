@@ -122,7 +122,10 @@ static void choose_settings(struct making *m, struct story *s, uint64_t seed)
     m->two_accounts = chance(m, 30);
     m->all = chance(m, 30);
     set(s, "seed", "%" PRIu64, seed);
-    set(s, "accounts", "%s", m->two_accounts ? "main,other" : "main");
+    set(s, "accounts", "%s",
+        !m->two_accounts ? "main"
+        : seed % 2       ? "main,other"
+                         : "main,other,three,four,five"); /* so many share connections */
     per_s = choose_budget(m, s);
     set(s, "allow_purge_all", "%s", m->all ? "true" : "false");
     set(s, "key_form", "%s", ONE_OF(m, "header", "json"));

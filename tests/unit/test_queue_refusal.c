@@ -106,14 +106,20 @@ static void on_read(void *ctx, int err, bool all)
 
 static struct queue *make(void)
 {
+    static struct queue_writer writer;
+    static struct queue_reader reader;
+    static struct connections connections = {.readers = &reader, .writers = &writer};
     struct queue *q = alloc_zeroed(1, sizeof(*q));
 
     memset(&told, 0, sizeof(told));
+    list_init(&q->calls);
+    q->connections = &connections;
+    q->writer = &writer;
     q->cb = (struct queue_callbacks){.refused = on_refused, .accepted = on_accepted};
     for (int i = 0; i < KEY_N; i++)
         q->keys[i] = alloc_printf("key-%d", i);
     q->entries = queue_entries_new(q);
-    q->replicated = replicated_new(NULL, 0);
+    writer.replicated = replicated_new(NULL, 0);
     return q;
 }
 
@@ -122,7 +128,7 @@ static void drop(struct queue *q)
     for (int i = 0; i < KEY_N; i++)
         free(q->keys[i]);
     redis_entries_free(q->entries);
-    replicated_free(q->replicated);
+    replicated_free(q->writer->replicated);
     free(q);
 }
 
@@ -211,10 +217,10 @@ static void a_refused_command_is_reported_and_a_courtesy_is_not(void **state)
     struct queue *q = make();
 
     (void)state;
-    queue_call_courtesy(q, NULL, 1, &info, on_answer, NULL);
+    queue_call_courtesy(q, 1, &info, on_answer, NULL);
     answer(REDIS_REPLY_ERROR, "NOPERM no");
     assert_int_equal(told.refused, 0);
-    queue_call(q, NULL, 1, &info, on_answer, NULL);
+    queue_call(q, 1, &info, on_answer, NULL);
     answer(REDIS_REPLY_ERROR, "NOPERM no");
     assert_int_equal(told.refused, 1);
     assert_string_equal(told.doing, "run INFO");
