@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Three instances share 300 accounts on a real Redis. One dies, one freezes, all are restarted one after the other during
-a backlog: each account is led again soon, and nothing is purged twice or beyond the budget. Times are printed, and the
-verdicts allow ten times as much.
+a backlog: each account is led again soon, and nothing is purged twice or beyond the budget. Their connections to Redis are
+few. Times are printed, and the verdicts allow ten times as much.
 """
 import bisect
 import collections
 import datetime
 import json
+import math
 import os
 import re
 import signal
@@ -119,6 +120,19 @@ class World(Stage):
         return [(line["t"], line["url"]) for line in found if line["kind"] == "url"]
 
 
+def connections_of(pid, port):
+    """How many TCP connections to the port of this machine the process has."""
+    mine = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            mine.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except FileNotFoundError:
+            pass  # closed meanwhile
+    with open(f"/proc/{pid}/net/tcp") as lines:
+        fields = [line.split() for line in lines][1:]
+    return len(mine & {f"socket:[{f[9]}]" for f in fields if f[2].endswith(f":{port:04X}")})
+
+
 # -- the stories --
 
 
@@ -143,6 +157,17 @@ def each_leads_a_third(w, score):
     score.ok(True, "status says that all is well, and who leads what")
     until("its JSON says the same", lambda: json_is_well(w), PATIENCE_S)
     score.ok(True, "so does its JSON")
+
+
+def most_connections(accounts):
+    """As deploy/redis.md says, for more than four accounts."""
+    return min(8, math.ceil(accounts / 16)) + min(8, math.ceil(accounts / 4)) + min(accounts, 12 + math.ceil(accounts / 64))
+
+
+def connections_are_few(w, score):
+    counts = [connections_of(w.children[name].pid, w.port) for name in NAMES]
+    most = most_connections(len(ACCOUNTS))
+    score.ok(0 < min(counts) and max(counts) <= most, f"each instance has at most {most} connections to Redis", counts)
 
 
 def led_again(w, gone):
@@ -263,7 +288,7 @@ def main():
     return score.close()
 
 
-STORIES = [each_leads_a_third, a_frozen_instance_is_replaced, a_killed_instance_is_replaced,
+STORIES = [each_leads_a_third, connections_are_few, a_frozen_instance_is_replaced, a_killed_instance_is_replaced,
            all_are_restarted_during_a_backlog]
 
 if __name__ == "__main__":
