@@ -139,6 +139,8 @@ int cmd_redis_failed(const struct client *client, int err)
 
     if (err == -ENOTCONN)
         return cmd_fail(CMD_REDIS, "the connection to Redis broke: %s", words);
+    if (err == CLIENT_FEW)
+        return cmd_fail(CMD_FAILED, "%s", words);
     if (*advice)
         return cmd_fail(CMD_FAILED, "Redis refuses: %s (%s)", words, advice);
     return cmd_fail(CMD_FAILED, "Redis refuses: %s", words);

@@ -38,6 +38,13 @@ static struct redis *redis_of(const struct request *e)
     return submit_redis(e->in->submit, s->account->name);
 }
 
+static struct replicated *replicated_of(const struct request *e)
+{
+    const struct subject *s = e->state;
+
+    return submit_replicated(e->in->submit, s->account->name);
+}
+
 /* Counts against the rate limit, because looking up a job costs Redis as much as a push. */
 static bool in_pace(struct request *e)
 {
@@ -127,13 +134,12 @@ static void say_receipt(struct request *e, int status, struct span receipt)
 }
 
 /* Replies, unless the job is waiting. True if it has replied. */
-static bool say_state(struct request *e, int ended_status, enum job_state state,
-                      struct span receipt)
+static bool say_state(struct request *e, enum job_state state, struct span receipt)
 {
     if (state == JOB_WAITING)
         return false;
     if (state == JOB_ENDED)
-        say_receipt(e, ended_status, receipt);
+        say_receipt(e, 200, receipt);
     else if (state == JOB_UNKNOWN)
         request_refuse(e, 404, NOT_THERE);
     else if (state == JOB_UNSURE)
@@ -152,7 +158,7 @@ static void on_look(void *ctx, enum job_state state, struct span receipt,
     const struct subject *s = e->state;
 
     (void)place;
-    if (!say_state(e, 200, state, receipt))
+    if (!say_state(e, state, receipt))
         request_say(e, 200, "{\"job\":\"%s\",\"state\":\"waiting\"}", s->job);
     request_drop(e);
 }
@@ -215,6 +221,8 @@ static void on_cancel_answer(void *ctx, enum jobplace_cancelled what, struct spa
         request_say_json(e, 200, cancelled_json(s));
     } else if (what == JOBPLACE_ENDED) {
         say_receipt(e, 409, receipt);
+    } else if (what == JOBPLACE_FEW) {
+        request_refuse(e, 503, receipt.p);
     } else if (what == JOBPLACE_FAILED) {
         request_refuse(e, 503, receipt.n ? receipt.p : "Redis is away");
     } else if (++s->tries < TRIES_MAX) {
@@ -230,8 +238,8 @@ static void take_back(struct request *e)
     const struct subject *s = e->state;
     char *receipt = cancelled_receipt(s);
 
-    jobplace_cancel(redis_of(e), s->account, s->job, &s->place, span_str(receipt), on_cancel_answer,
-                    request_hold(e));
+    jobplace_cancel(replicated_of(e), s->account, s->job, &s->place, span_str(receipt),
+                    on_cancel_answer, request_hold(e));
     free(receipt);
 }
 
@@ -277,7 +285,10 @@ static void on_place(void *ctx, enum job_state state, struct span receipt,
     struct request *e = ctx;
     struct subject *s = e->state;
 
-    if (!say_state(e, 409, state, receipt)) {
+    if (state == JOB_ENDED) {
+        jobplace_confirm_end(replicated_of(e), s->account->name, s->job, on_cancel_answer,
+                             request_hold(e));
+    } else if (!say_state(e, state, receipt)) {
         s->place = *place;
         jobplace_read(redis_of(e), s->account->name, s->job, place, on_fields, request_hold(e));
     }

@@ -46,7 +46,9 @@ void task_redis_failed(struct task *c, int err, const char *done)
 {
     const char *between = *done ? "; " : "";
 
-    if (err == -EIO)
+    if (err == CLIENT_FEW)
+        task_refuse(c, 503, "%.300s%s%s", client_error(c->client), between, done);
+    else if (err == -EIO)
         task_refuse(c, 503, "Redis refuses: %.200s%s%s", client_error(c->client), between, done);
     else
         task_refuse(c, 503, "Redis gives no answer: whether it is done is not known%s%s", between,
@@ -55,7 +57,10 @@ void task_redis_failed(struct task *c, int err, const char *done)
 
 const char *task_outcome(int err)
 {
-    return err == 0 ? "done" : err == -EIO ? "refused" : "unknown";
+    return err == 0            ? "done"
+           : err == -EIO       ? "refused"
+           : err == CLIENT_FEW ? "unreplicated"
+                               : "unknown";
 }
 
 static void run_task(void *ctx)

@@ -215,8 +215,10 @@ static int receive_move(struct client *c, const char *stream)
         return -EAGAIN;
     if (reply_refused(reply))
         return -EIO;
-    if (!reply_refused(reply_at(reply, 0)))
-        return 1;
+    if (!reply_refused(reply_at(reply, 0))) {
+        rc = client_confirm(c);
+        return rc < 0 ? rc : 1;
+    }
     rc = client_ask_words(c, (const char *const[]){"XLEN", stream, NULL}, &reply);
     return rc < 0 ? rc : -EAGAIN;
 }
@@ -364,7 +366,7 @@ static int act_each(struct client *c, const char *account, enum act act, const c
             rc = act_some(c, account, act, some, found, done);
         free_ids(some, found);
     }
-    return rc;
+    return rc == 0 && *done == 0 ? client_confirm(c) : rc;
 }
 
 int deadletter_retry(struct client *c, const char *account, const char *const *ids, size_t count,
@@ -426,7 +428,9 @@ static int act_all(struct client *c, const char *account, enum act act, uint64_t
     free(key);
     if (rc == 0)
         rc = read_back(c, account, "+", 1, &newest);
-    if (rc < 0 || reply_count(newest) == 0)
+    if (rc == 0 && reply_count(newest) == 0)
+        return client_confirm(c);
+    if (rc < 0)
         return rc;
     id = reply_text(reply_at(reply_at(newest, 0), 0));
     last = alloc_copy(id.p, id.n);

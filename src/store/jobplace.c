@@ -9,6 +9,7 @@
 #include "job.h"
 #include "keys.h"
 #include "queue_pack.h"
+#include "replicated.h"
 #include "scripts.h"
 
 /* -- ids -- */
@@ -89,7 +90,7 @@ void jobplace_find(struct redis *r, const char *account, const char *job, jobpla
     argv[3 + array_len(keys)] = span_str(job);
     argv[4 + array_len(keys)] = span_str(home);
     argv[5 + array_len(keys)] = span_str(job + strlen(lane_names[lane]) + 1);
-    redis_command(r, array_len(argv), argv, on_found, f);
+    redis_ask(r, array_len(argv), argv, on_found, f);
     free_all(keys, array_len(keys));
 }
 
@@ -151,9 +152,9 @@ void jobplace_read(struct redis *r, const char *account, const char *job,
 
     *g = (struct reading){cb, ctx, place->postponed};
     if (place->postponed)
-        redis_command(r, array_len(hget), hget, on_fields_read, g);
+        redis_ask(r, array_len(hget), hget, on_fields_read, g);
     else
-        redis_command(r, array_len(xrange), xrange, on_fields_read, g);
+        redis_ask(r, array_len(xrange), xrange, on_fields_read, g);
     free(key);
 }
 
@@ -164,7 +165,15 @@ struct cancelling {
     void *ctx;
 };
 
-static void on_cancelled(void *ctx, struct redisReply *reply)
+static void hand_out_few(struct cancelling c, const struct replicas_few *few)
+{
+    char why[REPLICAS_FEW_ROOM];
+
+    replicas_few_explain(few, why);
+    c.cb(c.ctx, JOBPLACE_FEW, span_str(why));
+}
+
+static void on_cancelled(void *ctx, struct redisReply *reply, const struct replicas_few *few)
 {
     static const enum jobplace_cancelled answers[] = {JOBPLACE_ENDED, JOBPLACE_CANCELLED,
                                                       JOBPLACE_MOVED};
@@ -172,13 +181,15 @@ static void on_cancelled(void *ctx, struct redisReply *reply)
     int64_t n = reply_number(reply_at(reply, 0));
 
     free(ctx);
-    if (!reply || reply_refused(reply) || n < 0 || n >= (int64_t)array_len(answers))
+    if (few)
+        hand_out_few(c, few);
+    else if (!reply || reply_refused(reply) || n < 0 || n >= (int64_t)array_len(answers))
         c.cb(c.ctx, JOBPLACE_FAILED, reply ? reply_text(reply) : SPAN("Redis is away"));
     else
         c.cb(c.ctx, answers[n], reply_text(reply_at(reply, 1)));
 }
 
-void jobplace_cancel(struct redis *r, const struct config_account *a, const char *job,
+void jobplace_cancel(struct replicated *x, const struct config_account *a, const char *job,
                      const struct jobplace *place, struct span receipt, jobplace_cancel_cb *cb,
                      void *ctx)
 {
@@ -204,6 +215,32 @@ void jobplace_cancel(struct redis *r, const struct config_account *a, const char
     argv[n++] = span_str(ttl);
     argv[n++] = place->postponed ? SPAN("") : span_str(lane_names[place->lane]);
     argv[n++] = span_str(place->entry);
-    redis_command(r, n, argv, on_cancelled, c);
+    replicated_command(x, n, argv, on_cancelled, c);
     free_all(keys, array_len(keys));
+}
+
+static void on_receipt(void *ctx, struct redisReply *reply, const struct replicas_few *few)
+{
+    struct cancelling c = *(struct cancelling *)ctx;
+
+    free(ctx);
+    if (few)
+        hand_out_few(c, few);
+    else if (!reply || reply_refused(reply))
+        c.cb(c.ctx, JOBPLACE_FAILED, reply ? reply_text(reply) : SPAN("Redis is away"));
+    else if (reply_nil(reply))
+        c.cb(c.ctx, JOBPLACE_MOVED, SPAN(""));
+    else
+        c.cb(c.ctx, JOBPLACE_ENDED, reply_text(reply));
+}
+
+void jobplace_confirm_end(struct replicated *x, const char *account, const char *job,
+                          jobplace_cancel_cb *cb, void *ctx)
+{
+    struct cancelling *c = alloc_zeroed(1, sizeof(*c));
+    char *key = receipt_key(account, job);
+
+    *c = (struct cancelling){cb, ctx};
+    replicated_command(x, 2, (const struct span[]){SPAN("GET"), span_str(key)}, on_receipt, c);
+    free(key);
 }

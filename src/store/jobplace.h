@@ -8,6 +8,8 @@
 #include "redis.h"
 #include "span.h"
 
+struct replicated;
+
 enum job_state {
     JOB_UNKNOWN, /* never existed, or its receipt has expired */
     JOB_WAITING, /* in a lane, or postponed */
@@ -47,9 +49,15 @@ enum jobplace_cancelled {
     JOBPLACE_ENDED, /* it had ended before; with its receipt */
     JOBPLACE_MOVED, /* no longer there: find it again */
     JOBPLACE_FAILED,
+    JOBPLACE_FEW, /* Redis has carried it out, but too few replicas have it */
 };
+/* `receipt`: for JOBPLACE_FAILED the reason, for JOBPLACE_FEW how many replicas have it. */
 typedef void jobplace_cancel_cb(void *ctx, enum jobplace_cancelled what, struct span receipt);
 /* Cancels the job at the place where it was found, writes this receipt, and tells the leader. */
-void jobplace_cancel(struct redis *r, const struct config_account *a, const char *job,
+void jobplace_cancel(struct replicated *x, const struct config_account *a, const char *job,
                      const struct jobplace *place, struct span receipt, jobplace_cancel_cb *cb,
                      void *ctx);
+/* For a job that has ended: JOBPLACE_ENDED only when enough replicas have its receipt, too. A job
+ * whose cancellation too few replicas had is found like this when it is cancelled again. */
+void jobplace_confirm_end(struct replicated *x, const char *account, const char *job,
+                          jobplace_cancel_cb *cb, void *ctx);

@@ -12,6 +12,7 @@
 #include "fastly.h"
 #include "keys.h"
 #include "list.h"
+#include "replicated.h"
 #include "scripts.h"
 
 #define FRESH_NS NS_PER_S                  /* for callers that need the state of all accounts */
@@ -217,7 +218,7 @@ static void ask(struct entry *e, enum purpose purpose)
         keys[i] = redis_key(e->account, what[i]);
         argv[3 + i] = span_str(keys[i]);
     }
-    redis_command(redis_of(e), array_len(argv), argv, on_look, q);
+    redis_ask(redis_of(e), array_len(argv), argv, on_look, q);
     for (size_t i = 0; i < array_len(what); i++)
         free(keys[i]);
 }

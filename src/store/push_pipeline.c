@@ -161,10 +161,9 @@ static void lose(struct push_pipeline *e, const char *why)
 /* Redis has the jobs, but too few replicas do. */
 static void lose_few(struct push_pipeline *e, const struct replicas_few *few)
 {
-    char why[200];
+    char why[REPLICAS_FEW_ROOM];
 
-    snprintf(why, sizeof(why), "%u of %u replicas have the job%s%.120s", few->have, few->want,
-             few->refusal ? ": " : "", few->refusal ? few->refusal : "");
+    replicas_few_say(few, "the job", why);
     e->few = !e->stopped;
     lose(e, why);
 }

@@ -15,6 +15,8 @@
  *   must go through begins with one of them. A disk that is full (MISCONF) refuses those as well,
  *   and so the whole script.
  * - The clock is Redis' own.
+ * - Somebody may be told "done" for what a script writes, and that waits for redis_replicas
+ *   (io/redis/redis_reads.h). A script for which this is never so says in its head: "A question".
  * - What is moved is written at its new place before it is removed at the old: a script that fails
  *   in the middle is not rolled back. */
 #pragma once

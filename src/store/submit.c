@@ -171,6 +171,11 @@ struct redis *submit_redis(struct submit *t, const char *account)
     return link_of(t, account)->redis;
 }
 
+struct replicated *submit_replicated(struct submit *t, const char *account)
+{
+    return link_of(t, account)->replicated;
+}
+
 static void finish_put(struct put *p, const struct submit_result *r)
 {
     static const char *const outcomes[] = {
@@ -191,10 +196,9 @@ static void finish_put(struct put *p, const struct submit_result *r)
 static void finish_few(struct put *p, const struct replicas_few *few)
 {
     struct submit_result r = {.outcome = SUBMIT_UNREPLICATED};
-    char why[200];
+    char why[REPLICAS_FEW_ROOM];
 
-    snprintf(why, sizeof(why), "%u of %u replicas have the job%s%.120s", few->have, few->want,
-             few->refusal ? ": " : "", few->refusal ? few->refusal : "");
+    replicas_few_say(few, "the job", why);
     r.why = why;
     finish_put(p, &r);
 }

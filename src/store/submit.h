@@ -10,6 +10,7 @@
 #include "span.h"
 
 struct submit;
+struct replicated;
 
 enum submit_outcome {
     SUBMIT_ACCEPTED,     /* Redis has it */
@@ -38,8 +39,10 @@ void submit_serve(struct submit *t, const char *account);
 /* Whether jobs of the account can be put; NULL: whether Redis can be reached. */
 bool submit_is_up(const struct submit *t, const char *account);
 uint64_t submit_pending(const struct submit *t); /* jobs without an answer */
-/* The connection of the account, for other commands about it. */
+/* The connection of the account, for questions about it, and for other commands that somebody is
+ * told "done" for. */
 struct redis *submit_redis(struct submit *t, const char *account);
+struct replicated *submit_replicated(struct submit *t, const char *account);
 
 /* How long jobs with the same idempotency key are the same job, once accepted. */
 #define SUBMIT_IDEMPOTENCY_S 86400 /* 24 h: README, deploy/openapi.yaml */

@@ -9,6 +9,8 @@
 #include "alloc.h"
 #include "fakeio_internal.h"
 #include "list.h"
+#include "redis_reads.h"
+#include "replicas.h"
 
 #define WORDS_MAX 32
 
@@ -21,17 +23,18 @@ struct client {
     struct fakeredis_session *session; /* NULL: the connection is lost */
     struct list waiting;
     struct redisReply *reply; /* the reply that is lent to the caller */
-    char error[256];
+    uint32_t replicas;
+    char error[REPLICAS_FEW_ROOM];
 };
 
 int client_open(const struct redis_address *a, struct client **out, struct error *err)
 {
     struct client *c;
 
-    (void)a;
     if (!fakeio_server())
         return error_set(err, -ECONNREFUSED, "Connection refused");
     c = alloc_zeroed(1, sizeof(*c));
+    c->replicas = a ? a->replicas : 0;
     c->session = fakeredis_open(fakeio_server(), NULL, NULL, NULL);
     list_init(&c->waiting);
     *out = c;
@@ -116,8 +119,34 @@ int client_ask(struct client *c, size_t argc, const struct span *argv, struct re
     rc = client_receive(c, &reply);
     if (rc == 0 && reply_refused(reply))
         return -EIO;
+    if (rc == 0 && !redis_only_reads(argc, argv))
+        rc = client_confirm(c);
     if (rc == 0)
-        *out = reply;
+        *out = c->reply;
+    return rc;
+}
+
+int client_confirm(struct client *c)
+{
+    struct redisReply *before = c->reply, *answer;
+    struct replicas_wait w;
+    struct replicas_few few;
+    char why[REPLICAS_FEW_ROOM];
+    int rc;
+
+    if (c->replicas == 0)
+        return 0;
+    c->reply = NULL;
+    replicas_wait(&w, c->replicas);
+    client_send(c, REPLICAS_ARGC, w.argv);
+    rc = client_receive(c, &answer);
+    if (rc == 0 && !replicas_have(answer, c->replicas, &few)) {
+        replicas_few_explain(&few, why);
+        snprintf(c->error, sizeof(c->error), "%s", why);
+        rc = CLIENT_FEW;
+    }
+    take_back(c);
+    c->reply = before;
     return rc;
 }
 

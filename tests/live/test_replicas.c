@@ -164,6 +164,106 @@ static void without_its_replica_nothing_is_accepted(void **state)
     close_pair(&p);
 }
 
+/* -- operators, and producers that take something back -- */
+
+#define OPERATOR                                                                                   \
+    "producers:\n  - name: ops\n    token_sha256: \"" TOKEN_SHA256                                 \
+    "\"\n    kinds: [url, key, all]\n    admin: true\n"
+#define FEW "0 of 1 replicas have this: it is not confirmed"
+#define LETTERS 6
+
+static const struct http_reply *ask(struct pair *p, const char *method, const char *path,
+                                    const char *body)
+{
+    return http_do(p->w.h, method, path, body, KEY_HEADER, NULL);
+}
+
+static void bury(struct pair *p)
+{
+    for (int i = 1; i <= LETTERS; i++)
+        redis_server_do(p->w.r->redis,
+                        "XADD purgeline:{main}:dead %d-1 url https://www.example.com/%d "
+                        "dead_reason old dead_job normal-1-%d dead_at 7 dead_target a",
+                        i, i, i);
+}
+
+static void assert_few(struct pair *p, const char *path, const char *body)
+{
+    world_assert_problem(ask(p, "POST", path, body), 503, FEW);
+}
+
+static void assert_command_says_few(struct pair *p, const char *command)
+{
+    assert_int_equal(shell_run(&p->shell, "PURGELINE_REDIS=%s PURGELINE_REDIS_REPLICAS=1 $P %s",
+                               redis_server_unix_url(p->w.r->redis), command),
+                     1);
+    shell_assert_err(&p->shell, FEW);
+}
+
+static void assert_command_does(struct pair *p, const char *command)
+{
+    assert_int_equal(shell_run(&p->shell, "PURGELINE_REDIS=%s PURGELINE_REDIS_REPLICAS=1 $P %s",
+                               redis_server_unix_url(p->w.r->redis), command),
+                     0);
+}
+
+/* Each of these writes something, or finds it written by a call that was not confirmed. */
+static void assert_nobody_is_told_done(struct pair *p, const char *job)
+{
+    const struct http_reply *r;
+
+    for (int i = 0; i < 2; i++)
+        world_assert_problem(ask(p, "DELETE", job, NULL), 503, FEW);
+    assert_few(p, "/v1/pause", "{}");
+    assert_few(p, "/v1/resume", "{}");
+    for (int i = 0; i < 2; i++)
+        assert_few(p, "/v1/dead/retry", "{\"ids\":[\"1-1\"]}");
+    for (int i = 0; i < 2; i++)
+        assert_few(p, "/v1/dead/drop", "{\"ids\":[\"2-1\"]}");
+    r = ask(p, "POST", "/service/" NEWS "/purge_all", NULL);
+    assert_int_equal(r->status, 503);
+    http_assert_has(r, "0 of 1 replicas have the job");
+    assert_command_says_few(p, "resume");
+    assert_command_says_few(p, "pause");
+    for (int i = 0; i < 2; i++)
+        assert_command_says_few(p, "dead retry 3-1");
+    assert_command_says_few(p, "dead drop 4-1");
+    for (int i = 0; i < 2; i++)
+        assert_command_says_few(p, "dead drop --all");
+    redis_server_do(p->w.r->redis, "SET purgeline:{main}:places broken");
+    assert_command_says_few(p, "check --repair --yes");
+}
+
+static void without_its_replica_nobody_is_told_done(void **state)
+{
+    struct pair p;
+    char *job;
+
+    p.w.r =
+        rig_open(state, "    allow_purge_all: true\n", HTTP_LISTENS "redis_replicas: 1\n" OPERATOR);
+    p.replica = new_replica(p.w.r->redis);
+    shell_open(&p.shell);
+    p.w.h = http_serve(p.w.r, 0);
+    assert_int_equal(ask(&p, "POST", "/v1/pause", "{}")->status, 200);
+    job = alloc_printf("/v1/jobs/%s", world_job(post(&p, "a")).id);
+    bury(&p);
+    assert_command_does(&p, "pause");
+
+    kill(redis_server_pid(p.replica), SIGSTOP);
+    assert_nobody_is_told_done(&p, job);
+    assert_command_does(&p, "dead list");
+    assert_int_equal(ask(&p, "GET", job, NULL)->status, 200);
+
+    kill(redis_server_pid(p.replica), SIGCONT);
+    rig_await(p.w.r, ask(&p, "DELETE", job, NULL)->status == 409);
+    assert_int_equal(ask(&p, "POST", "/v1/resume", "{}")->status, 200);
+    assert_int_equal(ask(&p, "POST", "/v1/dead/retry", "{\"all\":true}")->status, 200);
+    assert_command_does(&p, "dead drop --all");
+    assert_command_does(&p, "resume");
+    free(job);
+    close_pair(&p);
+}
+
 /* The replica is now where the clients look for Redis. */
 static void take_the_masters_place(struct pair *p)
 {
@@ -211,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         rig_test(without_its_replica_nothing_is_accepted),
+        rig_test(without_its_replica_nobody_is_told_done),
         rig_test(after_a_failover_all_acknowledged_jobs_are_there),
     };
 

@@ -16,6 +16,7 @@
 #include "deadletter.h"
 #include "jobplace.h"
 #include "overview_cache.h"
+#include "replicated.h"
 #include "submit.h"
 
 #define POSTPONED 1000000
@@ -25,6 +26,7 @@
 struct trial {
     struct world *w;
     struct redis *redis; /* that of the endpoint */
+    struct replicated *replicated;
     struct submit *submit;
     struct client *client;
     struct config_account account;
@@ -186,7 +188,7 @@ static void cancel(struct trial *t, const char *job)
 {
     assert_int_equal(find(t, job), JOB_WAITING);
     t->answered = false;
-    jobplace_cancel(t->redis, &t->account, job, &t->place, SPAN("{}"), on_cancelled, t);
+    jobplace_cancel(t->replicated, &t->account, job, &t->place, SPAN("{}"), on_cancelled, t);
     run_until(t->w, t->answered);
 }
 
@@ -527,6 +529,7 @@ static void no_script_holds_redis_for_more_than_5_ms(void **state)
     (void)state;
     assert_int_equal(redis_address_parse(redis_server_url(t.w->server), &a, &err), 0);
     t.redis = redis_new(t.w->loop, &a, ignore_up, ignore_down, &t);
+    t.replicated = replicated_new(t.redis, 0);
     t.submit = submit_new(t.w->loop, &a, ignore_up, &t);
     run_until(t.w, redis_is_up(t.redis) && submit_is_up(t.submit, NULL));
     assert_int_equal(client_open(&a, &t.client, &err), 0);
@@ -564,6 +567,7 @@ static void no_script_holds_redis_for_more_than_5_ms(void **state)
     t.answered = false;
     redis_close(t.redis, ignore_closed, &t);
     run_until(t.w, t.answered);
+    replicated_free(t.replicated);
     t.answered = false;
     submit_close(t.submit, ignore_closed, &t);
     run_until(t.w, t.answered);

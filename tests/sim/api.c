@@ -170,7 +170,9 @@ static void on_cancelled(void *ctx, enum jobplace_cancelled what, struct span re
 
     (void)receipt;
     trace("http: DELETE of %s: %d", q->job, (int)what);
-    if (what == JOBPLACE_MOVED || what == JOBPLACE_FAILED || is_cut_off()) {
+    if (what == JOBPLACE_CANCELLED && is_cut_off() && world_config()->redis_replicas)
+        engine_fail("P10: job %s is said to be cancelled, and no replica knows", q->job);
+    if (what == JOBPLACE_MOVED || what == JOBPLACE_FAILED || what == JOBPLACE_FEW || is_cut_off()) {
         ask_again(q);
         return;
     }
@@ -184,7 +186,7 @@ static void cancel(struct question *q, const struct jobplace *place)
     char *receipt = alloc_printf("{\"job\":\"%s\",\"state\":\"cancelled\"}", q->job);
 
     witness_cancelled_job(q->account, q->job);
-    jobplace_cancel(submit_redis(api.submit, q->account),
+    jobplace_cancel(submit_replicated(api.submit, q->account),
                     config_account(world_config(), q->account), q->job, place, span_str(receipt),
                     on_cancelled, q);
     free(receipt);
@@ -208,6 +210,9 @@ static void on_found(void *ctx, enum job_state state, struct span receipt,
     }
     if (state == JOB_UNKNOWN && witness_must_know(q->account, q->job)) {
         engine_fail("P9: job %s was accepted, and is unknown", q->job);
+    } else if (q->asks == DELETE && state == JOB_ENDED) {
+        jobplace_confirm_end(submit_replicated(api.submit, q->account), q->account, q->job,
+                             on_cancelled, q);
     } else if (q->asks == DELETE && state == JOB_WAITING) {
         cancel(q, place);
     } else {

@@ -45,6 +45,16 @@ static void lose(const struct account *a, struct job *j)
     witness.sums.lost++;
 }
 
+/* Without replicas, whoever was told that the job is cancelled may be wrong now. */
+static void note_cancellation(const struct account *a, struct job *j, uint64_t commands)
+{
+    if (!witness.config->redis_replicas)
+        j->cancellation_told = false;
+    else if (j->cancellation_told && j->ends && j->ended_at > commands)
+        engine_fail("P10: job %s of %s was said to be cancelled, and a failover has lost that",
+                    j->id, a->name);
+}
+
 void witness_rolled_back(uint64_t commands)
 {
     for (uint32_t i = 0; i < witness.accounts_count; i++) {
@@ -56,7 +66,7 @@ void witness_rolled_back(uint64_t commands)
 
             if (j->lost)
                 continue;
-            j->cancellation_told = false;
+            note_cancellation(a, j, commands);
             if (j->added_at > commands)
                 lose(a, j);
             else if (j->ends && j->ended_at > commands)

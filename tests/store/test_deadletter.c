@@ -272,6 +272,100 @@ static void pausing_needs_no_memory(void **state)
     fakeredis_set_full(w->store.redis, NULL);
 }
 
+/* -- redis_replicas -- */
+
+#define FEW "0 of 1 replicas have this: it is not confirmed, though it may take effect; repeat it"
+
+static void need_a_replica(struct dead_world *w)
+{
+    const struct redis_address a = {.replicas = 1};
+
+    client_close(w->client);
+    assert_int_equal(client_open(&a, &w->client, NULL), 0);
+}
+
+static void assert_few(struct dead_world *w, int rc)
+{
+    assert_int_equal(rc, CLIENT_FEW);
+    assert_string_equal(client_error(w->client), FEW);
+}
+
+/* What was done for nobody's yes is done all the same. Done again, it is a yes only when the
+ * replica has it. */
+static void without_its_replica_no_letter_is_said_to_be_retried(void **state)
+{
+    struct dead_world *w = *state;
+    uint64_t done;
+
+    need_a_replica(w);
+    for (int large = 0; large < 2; large++) {
+        store_do(&w->store, "FLUSHALL");
+        fakeredis_set_replicas(w->store.redis, 0, 1);
+        if (large)
+            bury_large(w);
+        else
+            bury(w, "url a");
+        assert_few(w, retry(w, &done));
+        assert_int_equal(done, 0);
+        expect_counts(w, 0, 1);
+        assert_few(w, retry(w, &done));
+        assert_few(w, deadletter_retry_all(w->client, "main", &done));
+        fakeredis_set_replicas(w->store.redis, 1, 1);
+        assert_int_equal(retry(w, &done), 0);
+        assert_int_equal(deadletter_retry_all(w->client, "main", &done), 0);
+        assert_int_equal(done, 0);
+        expect_counts(w, 0, 1);
+    }
+}
+
+static void without_its_replica_no_letter_is_said_to_be_dropped(void **state)
+{
+    struct dead_world *w = *state;
+    uint64_t done;
+
+    need_a_replica(w);
+    fakeredis_set_replicas(w->store.redis, 0, 1);
+    bury(w, "url a");
+    bury(w, "url b");
+    assert_few(w, deadletter_drop(w->client, "main", (const char *[]){FIRST}, 1, &done));
+    assert_few(w, deadletter_drop_all(w->client, "main", &done));
+    assert_few(w, deadletter_drop_all(w->client, "main", &done));
+    expect_counts(w, 0, 0);
+    fakeredis_set_replicas(w->store.redis, 1, 1);
+    assert_int_equal(deadletter_drop_all(w->client, "main", &done), 0);
+    bury(w, "url a");
+    assert_int_equal(deadletter_drop_all(w->client, "main", &done), 0);
+    assert_int_equal(done, 1);
+}
+
+static void without_its_replica_nothing_is_said_to_be_paused(void **state)
+{
+    struct dead_world *w = *state;
+
+    need_a_replica(w);
+    fakeredis_set_replicas(w->store.redis, 0, 1);
+    assert_few(w, control_set(w->client, "main", CONTROL_PAUSED, "why", "me"));
+    fakeredis_set_full(w->store.redis, OOM);
+    assert_few(w, control_set(w->client, "main", CONTROL_PAUSED, "why", "me"));
+    fakeredis_set_replicas(w->store.redis, 1, 1);
+    assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "why", "me"), 0);
+    fakeredis_set_full(w->store.redis, NULL);
+    assert_int_equal(control_set(w->client, "main", CONTROL_GOES_ON, "", "me"), 0);
+}
+
+static void looking_needs_no_replica(void **state)
+{
+    struct dead_world *w = *state;
+    struct deadletter letter = {.bytes = 0};
+
+    need_a_replica(w);
+    fakeredis_set_replicas(w->store.redis, 0, 1);
+    bury(w, "url a");
+    assert_int_equal(deadletter_list(w->client, "main", 10, note_letter, &letter), 0);
+    assert_int_equal(letter.at_ms, 7);
+    assert_int_equal(fakeio_count("WAIT"), 0);
+}
+
 #define over_redis(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -288,6 +382,10 @@ int main(void)
         over_redis(a_lost_connection_leaves_a_letter_or_its_job),
         over_redis(pausing_is_refused_aloud),
         over_redis(pausing_needs_no_memory),
+        over_redis(without_its_replica_no_letter_is_said_to_be_retried),
+        over_redis(without_its_replica_no_letter_is_said_to_be_dropped),
+        over_redis(without_its_replica_nothing_is_said_to_be_paused),
+        over_redis(looking_needs_no_replica),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 
 #include "jobplace.h"
 #include "queue_pack.h"
+#include "replicated.h"
 #include "reply.h"
 
 #define MS "1700000000000"
@@ -14,6 +15,7 @@ struct place_world {
     struct store_world store;
     struct config_account account;
     struct redis *redis;
+    struct replicated *replicated;
     unsigned ups, answers;
     bool closed;
     enum job_state state;
@@ -45,9 +47,17 @@ static int set_up(void **state)
     w->account.name = (char *)"main";
     w->account.receipt_ttl_s = 60;
     w->redis = redis_new(w->store.loop, NULL, on_up, on_down, w);
+    w->replicated = replicated_new(w->redis, 0);
     store_until(&w->store, w->ups == 1);
     *state = w;
     return 0;
+}
+
+/* From now on, a replica must have what is cancelled. */
+static void need_a_replica(struct place_world *w)
+{
+    replicated_free(w->replicated);
+    w->replicated = replicated_new(w->redis, 1);
 }
 
 static void on_closed(void *ctx)
@@ -64,6 +74,7 @@ static int tear_down(void **state)
 
     redis_close(w->redis, on_closed, w);
     store_until(&w->store, w->closed);
+    replicated_free(w->replicated);
     store_close(&w->store);
     free(w);
     return 0;
@@ -110,7 +121,7 @@ static enum jobplace_cancelled cancel(struct place_world *w, const char *job)
     unsigned answers = w->answers;
 
     store_until(&w->store, redis_is_up(w->redis));
-    jobplace_cancel(w->redis, &w->account, job, &w->place, SPAN("{gone}"), on_cancelled, w);
+    jobplace_cancel(w->replicated, &w->account, job, &w->place, SPAN("{gone}"), on_cancelled, w);
     store_until(&w->store, w->answers == answers + 1);
     return w->cancelled;
 }
@@ -127,6 +138,16 @@ static void on_read(void *ctx, enum jobplace_read what, const struct span *field
         n += (size_t)snprintf(w->fields + n, sizeof(w->fields) - n, "%.*s ", (int)fields[i].n,
                               fields[i].p);
     note(w, SPAN(""));
+}
+
+static enum jobplace_cancelled confirm_end(struct place_world *w, const char *job)
+{
+    unsigned answers = w->answers;
+
+    store_until(&w->store, redis_is_up(w->redis));
+    jobplace_confirm_end(w->replicated, "main", job, on_cancelled, w);
+    store_until(&w->store, w->answers == answers + 1);
+    return w->cancelled;
 }
 
 /* Reads the job where it was found last. */
@@ -338,6 +359,32 @@ static void a_job_in_a_lane_is_taken_back_and_the_leader_told(void **state)
     assert_string_equal(w->receipt, "{gone}");
 }
 
+static void without_its_replica_no_job_is_said_to_be_cancelled(void **state)
+{
+    struct place_world *w = *state;
+
+    need_a_replica(w);
+    fakeredis_set_replicas(w->store.redis, 0, 1);
+    store_do(&w->store, "XADD " P "jobs:normal * url a");
+    assert_int_equal(find(w, JOB), JOB_WAITING);
+    assert_int_equal(cancel(w, JOB), JOBPLACE_FEW);
+    assert_string_equal(w->receipt,
+                        "0 of 1 replicas have this: it is not confirmed, though it may take "
+                        "effect; repeat it");
+    assert_int_equal(find(w, JOB), JOB_ENDED);
+    assert_int_equal(confirm_end(w, JOB), JOBPLACE_FEW);
+    fakeredis_set_replicas(w->store.redis, 1, 1);
+    assert_int_equal(confirm_end(w, JOB), JOBPLACE_ENDED);
+    assert_string_equal(w->receipt, "{gone}");
+    store_do(&w->store, "DEL " P "receipt:" JOB);
+    assert_int_equal(confirm_end(w, JOB), JOBPLACE_MOVED);
+    fakeio_fail_next("GET", FAKEIO_LOST_BEFORE, NULL);
+    assert_int_equal(confirm_end(w, JOB), JOBPLACE_FAILED);
+    store_do(&w->store, "XADD " P "jobs:normal * url a");
+    w->place = (struct jobplace){.lane = LANE_NORMAL, .entry = MS "-1"};
+    assert_int_equal(cancel(w, "normal-" MS "-1"), JOBPLACE_CANCELLED);
+}
+
 static void a_postponed_job_is_taken_back_and_no_other(void **state)
 {
     struct place_world *w = *state;
@@ -440,6 +487,7 @@ int main(void)
         over_redis(a_postponed_job_is_read_and_an_invalid_one_has_no_fields),
         over_redis(a_failed_read_is_reported_with_the_reason),
         over_redis(a_job_in_a_lane_is_taken_back_and_the_leader_told),
+        over_redis(without_its_replica_no_job_is_said_to_be_cancelled),
         over_redis(a_postponed_job_is_taken_back_and_no_other),
         over_redis(a_job_that_moved_meanwhile_is_not_ended),
         over_redis(a_lost_answer_is_found_out_by_asking_again),

@@ -12,6 +12,8 @@
 #include "alloc.h"
 #include "clock.h"
 #include "redis_error.h"
+#include "redis_reads.h"
+#include "replicas.h"
 
 #define CONNECT_S 3
 /* An answer that keeps coming may take longer than one that does not come, but not forever. */
@@ -276,8 +278,33 @@ int client_ask(struct client *c, size_t argc, const struct span *argv, struct re
         return rc;
     if (reply_refused(reply))
         return c->replica && is_over(c) ? lost(c) : -EIO;
-    *out = reply;
-    return 0;
+    if (c->replicas && !redis_only_reads(argc, argv)) {
+        reply_free_duplicate(c->kept);
+        c->kept = reply = reply_duplicate(reply);
+        rc = client_confirm(c);
+    }
+    if (rc == 0)
+        *out = reply;
+    return rc;
+}
+
+int client_confirm(struct client *c)
+{
+    char why[REPLICAS_FEW_ROOM];
+    struct redisReply *reply;
+    struct replicas_wait w;
+    struct replicas_few few;
+    int rc;
+
+    if (c->replicas == 0)
+        return 0;
+    replicas_wait(&w, c->replicas);
+    client_send(c, REPLICAS_ARGC, w.argv);
+    rc = client_receive(c, &reply);
+    if (rc < 0 || replicas_have(reply, c->replicas, &few))
+        return rc;
+    replicas_few_explain(&few, why);
+    return fail(c, CLIENT_FEW, why);
 }
 
 int client_ask_words(struct client *c, const char *const *words, struct redisReply **out)
@@ -359,6 +386,18 @@ static int select_db(struct client *c, const struct redis_address *a)
     return client_ask_words(c, (const char *const[]){"SELECT", db, NULL}, &reply);
 }
 
+/* A sentinel does not know SELECT. Otherwise the last error stays as it is. */
+static void note_sentinel(struct client *c)
+{
+    struct error before = c->error;
+    struct redisReply *reply;
+    int rc = client_ask_words(c, (const char *const[]){"ROLE", NULL}, &reply);
+
+    c->error = before;
+    if (rc == 0 && span_is(reply_text(reply_at(reply, 0)), "sentinel"))
+        (void)fail(c, -EIO, redis_is_sentinel);
+}
+
 int client_open_at(const struct redis_address *a, uint32_t answer_s, struct client **out,
                    struct error *err)
 {
@@ -373,6 +412,8 @@ int client_open_at(const struct redis_address *a, uint32_t answer_s, struct clie
         rc = log_in(c, a);
     if (rc == 0 && !a->is_sentinel)
         rc = select_db(c, a);
+    if (rc == -EIO)
+        note_sentinel(c);
     if (rc == 0) {
         *out = c;
         return 0;
@@ -413,6 +454,7 @@ void client_close(struct client *c)
     if (c->named)
         redis_address_deinit(c->named);
     free(c->named);
+    reply_free_duplicate(c->kept);
     free(c->out.p);
     free(c);
 }

@@ -3,6 +3,8 @@
  * pipeline. Replies are read with reply.h. */
 #pragma once
 
+#include <errno.h>
+
 #include "error.h"
 #include "redis.h"
 #include "reply.h"
@@ -24,7 +26,7 @@ typedef void client_sentinel_cb(void *ctx, const struct redis_place *master, con
 void client_ask_sentinels(const struct redis_address *a, client_sentinel_cb *cb, void *ctx);
 
 /* Adds a command to the pipeline. It is sent by client_flush, or when the next reply is
- * requested. */
+ * requested. Unlike client_ask, this does not wait for replicas. */
 void client_send(struct client *c, size_t argc, const struct span *argv);
 /* Gets the next reply, in order; after a refusal that shows that the server is a replica
  * (READONLY), and all pending replies, the connection counts as lost; also after a reply that took
@@ -42,11 +44,19 @@ int client_fd(const struct client *c);
 /* Like client_receive, but returns -ETIMEDOUT if there is no reply within `timeout_ms`. */
 must_use int client_wait(struct client *c, int timeout_ms, struct redisReply **out);
 /* Sends one command and waits for its reply. There must be no pending replies. -EIO: Redis refused,
- * see client_error. */
+ * see client_error. If the address asks for replicas, and the command may have written something
+ * (redis_reads.h), also waits until enough of them have it. CLIENT_FEW: Redis has carried it out,
+ * but too few replicas have it in time, so a failover may lose it; client_error says how many. */
 must_use int client_ask(struct client *c, size_t argc, const struct span *argv,
                         struct redisReply **out);
+#define CLIENT_FEW (-EREMOTEIO)
 /* The same with the arguments as strings, terminated by NULL. */
 must_use int client_ask_words(struct client *c, const char *const *words, struct redisReply **out);
+
+/* Waits until enough replicas have everything that Redis had before the last command of this
+ * connection; for an answer "done" that needs no write because an earlier one has done it. 0,
+ * CLIENT_FEW or -ENOTCONN. The last reply stays valid. */
+must_use int client_confirm(struct client *c);
 
 /* The last error, a lost connection or a refusal, as a message without the password. */
 const char *client_error(const struct client *c);

@@ -96,13 +96,15 @@ static int go_to_next(struct client *c, struct error *err)
     return 0;
 }
 
-/* Learns the other nodes, if our user is permitted to ask. */
-static void learn(struct client *c, struct redis_nodes *nodes)
+/* Learns the other nodes, if our user is permitted to ask. 0, or -ENOTCONN: it is no Cluster. */
+static int learn(struct client *c, struct redis_nodes *nodes)
 {
     struct redisReply *slots;
+    int rc = client_ask_words(c, (const char *const[]){"CLUSTER", "SLOTS", NULL}, &slots);
 
-    if (client_ask_words(c, (const char *const[]){"CLUSTER", "SLOTS", NULL}, &slots) == 0)
+    if (rc == 0)
         redis_nodes_learn(nodes, slots);
+    return rc == -EIO && redis_error_is_no_cluster(client_error(c)) ? -ENOTCONN : 0;
 }
 
 int client_open_cluster(const struct redis_address *a, struct client **out, struct error *err)
@@ -122,11 +124,14 @@ int client_open_cluster(const struct redis_address *a, struct client **out, stru
         if (rc < 0)
             error_set(err, rc, "%s:%u: %s", x->address.host, x->address.port, why.text);
     }
+    if (rc == 0 && learn(c, x->nodes) < 0) {
+        client_close(c);
+        rc = error_set(err, -ENOTCONN, "%s", redis_is_no_cluster);
+    }
     if (rc < 0) {
         client_cluster_free(x);
         return rc == -EACCES ? rc : -ENOTCONN;
     }
-    learn(c, x->nodes);
     redis_nodes_good(x->nodes, &x->address);
     client_set_patience(c, CLIENT_ANSWER_S);
     c->cluster = x;

@@ -18,6 +18,8 @@ struct client {
     uint32_t answer_s;
     uint64_t pending;            /* commands without a reply */
     uint64_t asked_ns;           /* when the oldest of these was sent, or became the oldest */
+    uint32_t replicas;           /* that must have a write, see client_ask */
+    struct redisReply *kept;     /* the reply to a write, while its WAIT is answered; then lent */
     struct redis_address *named; /* the sentinels that named this server; NULL: none did */
     bool timed_out;              /* lost, because no reply came in time */
     bool replica;                /* it has refused a command because it is a replica */

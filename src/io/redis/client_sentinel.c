@@ -21,7 +21,9 @@ static int ask_role(struct client *c, const char *role, struct error *err)
     if (rc == 0 && span_is(reply_text(reply_at(reply, 0)), role))
         return 0;
     if (rc == 0)
-        return error_set(err, -ENOTCONN, "it is no %s", role);
+        return error_set(err, -ENOTCONN, "%s",
+                         span_is(span_str(role), "sentinel") ? redis_is_no_sentinel
+                                                             : "it is no master");
     rc = client_timed_out(c)                                     ? -ETIMEDOUT
          : redis_error_of(client_error(c)) == REDIS_ERROR_NOAUTH ? -EACCES
                                                                  : -ENOTCONN;
@@ -163,6 +165,8 @@ int client_open(const struct redis_address *a, struct client **out, struct error
     else
         rc = client_open_at(&now, CLIENT_ANSWER_S, out, err);
     redis_address_deinit(&now);
+    if (rc == 0)
+        (*out)->replicas = a->replicas;
     return rc == -ETIMEDOUT ? -ENOTCONN : rc;
 }
 

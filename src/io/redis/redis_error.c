@@ -59,6 +59,20 @@ const char redis_cluster_unconfirmed[] =
     "-UNREPLICATED the account's keys have moved to another node before replicas have confirmed "
     "what was written\r\n";
 
+const char redis_is_no_cluster[] =
+    "this Redis is no Cluster: name it with redis:// or rediss:// instead of redis+cluster://";
+const char redis_is_no_sentinel[] =
+    "it is no sentinel but a Redis that keeps data: name it with redis:// or rediss://, or a "
+    "Cluster with redis+cluster://";
+const char redis_is_sentinel[] =
+    "this is a sentinel, not a Redis that keeps data: name it with "
+    "redis+sentinel://HOST:PORT/MASTER, where MASTER is the name that the sentinels have for it";
+
+bool redis_error_is_no_cluster(const char *words)
+{
+    return strstr(words, "cluster support disabled") != NULL;
+}
+
 /* Whether the text at `p` is this word and not the beginning of another, like BUSY of BUSYGROUP. */
 static bool is_word(const char *p, const char *word)
 {

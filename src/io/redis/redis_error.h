@@ -39,6 +39,12 @@ extern const char redis_cluster_moving[];      /* TRYAGAIN does not end */
 extern const char redis_cluster_disagrees[];   /* MOVED leads in a circle */
 extern const char redis_cluster_unconfirmed[]; /* in place of a reply to WAIT, in wire format */
 
+/* What to say if the server is of another kind than its URL promises. */
+extern const char redis_is_no_cluster[];
+bool redis_error_is_no_cluster(const char *words); /* the answer to CLUSTER of a Redis alone */
+extern const char redis_is_no_sentinel[];
+extern const char redis_is_sentinel[];
+
 /* What to show a person: the words, or a sentence that says what to do about them. */
 const char *redis_error_shown(const char *words);
 

@@ -45,7 +45,9 @@ static void on_role(void *ctx, struct redisReply *reply)
     if (!reply)
         return;
     if (a->is_sentinel && !span_is(role, "sentinel"))
-        redis_lose(r, "it is no sentinel");
+        redis_lose(r, redis_is_no_sentinel);
+    else if (!a->is_sentinel && span_is(role, "sentinel"))
+        redis_lose(r, redis_is_sentinel);
     else if (a->master && !span_is(role, "master"))
         lose_as_no_master(r, a, reply);
     else if (span_is(role, "slave"))
@@ -65,8 +67,8 @@ static void on_slots(void *ctx, struct redisReply *reply)
 {
     struct redis *r = ctx;
 
-    if (reply_refused(reply) && strstr(reply_text(reply).p, "cluster support disabled"))
-        redis_lose(r, "this Redis is no Cluster: name it with redis:// or rediss://");
+    if (reply_refused(reply) && redis_error_is_no_cluster(reply_text(reply).p))
+        redis_lose(r, redis_is_no_cluster);
     redis_nodes_learn(r->follow.nodes, reply);
 }
 

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "reply.h"
 
@@ -27,4 +28,20 @@ bool replicas_have(const struct redisReply *reply, uint32_t want, struct replica
                                      ? "the answer to WAIT is no number: is it Redis?"
                                      : NULL};
     return false;
+}
+
+void replicas_few_say(const struct replicas_few *few, const char *what, char out[REPLICAS_FEW_ROOM])
+{
+    snprintf(out, REPLICAS_FEW_ROOM, "%u of %u replicas have %s%s%.120s", few->have, few->want,
+             what, few->refusal ? ": " : "", few->refusal ? few->refusal : "");
+}
+
+void replicas_few_explain(const struct replicas_few *few, char out[REPLICAS_FEW_ROOM])
+{
+    size_t n;
+
+    replicas_few_say(few, "this", out);
+    n = strlen(out);
+    snprintf(out + n, REPLICAS_FEW_ROOM - n,
+             ": it is not confirmed, though it may take effect; repeat it");
 }

@@ -28,3 +28,10 @@ void replicas_wait(struct replicas_wait *w, uint32_t want);
 /* Judges a reply to WAIT. True: at least `want` replicas have the data. Otherwise fills *few, whose
  * refusal is valid as long as the reply. */
 bool replicas_have(const struct redisReply *reply, uint32_t want, struct replicas_few *few);
+
+/* "0 of 1 replicas have the job", and the refusal of Redis if there is one. */
+#define REPLICAS_FEW_ROOM 300
+void replicas_few_say(const struct replicas_few *few, const char *what,
+                      char out[REPLICAS_FEW_ROOM]);
+/* The same about any other command, and what that means for whoever has sent it. */
+void replicas_few_explain(const struct replicas_few *few, char out[REPLICAS_FEW_ROOM]);

@@ -5,6 +5,7 @@
 
 #include "alloc.h"
 #include "list.h"
+#include "redis_reads.h"
 #include "reply.h"
 
 struct replicated {
@@ -104,4 +105,10 @@ void replicated_command(struct replicated *x, size_t argc, const struct span *ar
     redis_command(x->redis, argc, argv, on_reply, c);
     if (x->replicas && !x->waiting)
         wait_for_replicas(x);
+}
+
+void redis_ask(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb, void *ctx)
+{
+    must(redis_only_reads(argc, argv));
+    redis_command(r, argc, argv, cb, ctx);
 }

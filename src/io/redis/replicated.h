@@ -29,3 +29,8 @@ void replicated_free(struct replicated *x);
  * transaction, this is for EXEC only. */
 void replicated_command(struct replicated *x, size_t argc, const struct span *argv,
                         replicated_cb *cb, void *ctx);
+
+/* redis_command for a question, whose reply promises nothing: aborts for any command that does more
+ * than to read (redis_reads.h). */
+void redis_ask(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb,
+               void *ctx);

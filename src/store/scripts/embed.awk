@@ -6,7 +6,8 @@
 #
 # A line `--@include shared/now.lua` is replaced by that file, once in each script. Redis hashes and keeps what it is
 # sent, so lines that are comments, empty lines and indentation are left out of the table. Long strings and long
-# comments ([[ ... ]]) would not survive that, and are refused.
+# comments ([[ ... ]]) would not survive that, and are refused. A script whose head has a line that begins with
+# "A question" is sent with the line "-- a question" in front, see src/io/redis/redis_reads.h.
 
 function fail(where, why) {
     print where ": " why > "/dev/stderr"
@@ -43,8 +44,17 @@ function read_script(name,    i) {
     read_file(name, "embed.awk")
 }
 
+function is_question(    i) {
+    for (i = 1; i <= count && lines[i] ~ /^--/; i++)
+        if (lines[i] ~ /^-- A question[,:.]/)
+            return 1
+    return 0
+}
+
 function as_c(name,    i, line, text) {
     text = "    [SCRIPT_" toupper(name) "] = {\"" name "\",\n"
+    if (is_question())
+        text = text "        \"-- a question\\n\"\n"
     for (i = 1; i <= count; i++) {
         line = lines[i]
         gsub(/^[ \t]+|[ \t]+$/, "", line)

@@ -1,4 +1,5 @@
 -- Finds keys of the wrong type, and values that are not numbers.
+-- A question.
 -- KEYS in the order of queue_examined_keys.
 -- Answers for each fault the key and what is wrong with it.
 -- Errors: none. Keys that the user is not permitted to look at are skipped.

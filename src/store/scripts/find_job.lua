@@ -1,4 +1,5 @@
 -- Finds where a job is.
+-- A question, although it removes a note about a job that is gone.
 -- KEYS receipt postponed places later urgent normal bulk.
 -- ARGV job, home (its lane, 1 to 3; 0 for a repeat, which never was in a lane under its own id),
 -- entry id.

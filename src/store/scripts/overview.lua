@@ -1,4 +1,5 @@
 -- Tells the state of an account in one answer.
+-- A question.
 -- KEYS the three lanes, postponed, dead, lease, control, status, later (of version 0.1.0).
 -- Answers the lengths of the lanes, the ages of their oldest entries, how many are postponed, when
 -- the next of them is due, dead letters, whether there is a lease, paused, status.
