@@ -25,6 +25,7 @@
 #include "log.h"
 #include "overview.h"
 #include "redis_config.h"
+#include "redis_error.h"
 #include "serverinfo.h"
 #include "setting.h"
 #include "suggest.h"
@@ -192,6 +193,20 @@ static void judge_replicas(const struct report *r, const struct serverinfo *s, u
                   s->replicas);
 }
 
+/* Without redis+cluster://, an account is served as long as this node has its slot. */
+static void judge_kind(const struct report *r, struct client *client)
+{
+    struct serverinfo s;
+
+    if (serverinfo_read(client, &s) < 0)
+        return;
+    if (s.cluster)
+        check_say(r, CHECK_WARN, "name it with redis+cluster:// or rediss+cluster://",
+                  "this Redis belongs to a Cluster: accounts whose keys another node has, or gets "
+                  "one day, are neither accepted nor purged");
+    serverinfo_deinit(&s);
+}
+
 static void judge_server(const struct report *r, struct client *client, uint32_t replicas)
 {
     struct serverinfo s;
@@ -227,7 +242,9 @@ static bool judge_absence(const struct report *r, const struct config *c, const 
 {
     bool away = !config_redis_embedded(c);
 
-    if (away)
+    if (away && redis_error_is_other_kind(why))
+        check_say(r, CHECK_FAIL, "correct 'redis' in the configuration", "%s", why);
+    else if (away)
         check_say(r, CHECK_FAIL, "start Redis, or correct 'redis' in the configuration",
                   "Redis does not answer: %s", why);
     else if (!child_in_path("setpriv"))
@@ -279,10 +296,12 @@ bool check_redis(const struct config *c, const char *account, check_cb *cb, void
         redis_address_deinit(&address);
         return !judge_absence(&r, c, err.text);
     }
-    if (address.cluster)
+    if (address.cluster) {
         check_cluster(&address, c, account, judge_server, cb, ctx);
-    else
+    } else {
+        judge_kind(&r, client);
         judge_server(&r, client, c->redis_replicas);
+    }
     for (uint32_t i = 0; i < c->accounts_count; i++)
         if (!account || strcmp(account, c->accounts[i].name) == 0)
             judge_leader(&r, client, c->accounts[i].name);

@@ -8,6 +8,7 @@
 #include "alloc.h"
 #include "check_say.h"
 #include "client.h"
+#include "redis_error.h"
 
 struct survey {
     struct report report;
@@ -23,8 +24,9 @@ static void on_sentinel(void *ctx, const struct redis_place *master, const char 
 
     if (!master) {
         check_say(&s->report, CHECK_WARN,
-                  strstr(why, ": TLS: ") ? "correct its certificate, or redis_tls"
-                                         : "start it, or take it out of 'redis'",
+                  strstr(why, ": TLS: ")           ? "correct its certificate, or redis_tls"
+                  : redis_error_is_other_kind(why) ? "correct 'redis' in the configuration"
+                                                   : "start it, or take it out of 'redis'",
                   "sentinel %s", why);
         return;
     }

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "orphans.h"
 #include "permissions.h"
+#include "redis_error.h"
 #include "repair.h"
 
 /* -- keys -- */
@@ -32,6 +33,12 @@ void check_keys(struct client *c, const struct config_account *a, check_cb *cb, 
     size_t count;
     int rc = repair_find(c, a->name, faults, &count);
 
+    if (rc < 0 && redis_error_of(client_error(c)) == REDIS_ERROR_MOVED) {
+        check_say(&r, CHECK_FAIL, "name it with redis+cluster:// or rediss+cluster://",
+                  "this Redis belongs to a Cluster, and another node of it has the account's keys: "
+                  "nothing is accepted and nothing sent");
+        return;
+    }
     if (rc < 0) {
         check_say(&r, CHECK_WARN, "permit EVAL", "the keys cannot be examined: %s",
                   client_error(c));

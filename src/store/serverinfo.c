@@ -47,6 +47,7 @@ void serverinfo_parse(struct span text, struct serverinfo *out)
     out->maxmemory = number_value(text, "maxmemory");
     out->used_bytes = used_bytes(text);
     out->full = out->maxmemory && out->used_bytes > out->maxmemory;
+    out->cluster = span_is(value(text, "cluster_enabled"), "1");
     out->aof_known = value(text, "aof_enabled").n > 0;
     out->aof = span_is(value(text, "aof_enabled"), "1");
     out->replicas = number_value(text, "connected_slaves");

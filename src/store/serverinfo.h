@@ -13,6 +13,7 @@ struct serverinfo { /* the spans point into `text`; "" if not reported */
     uint64_t maxmemory;  /* 0: no limit */
     uint64_t used_bytes; /* counted as for refusals with OOM */
     bool full;           /* at its maxmemory: refuses commands that need memory */
+    bool cluster;        /* it is a node of a Cluster */
     bool aof;            /* it keeps an append-only file */
     bool aof_known;      /* it reports whether it keeps one */
     uint64_t replicas;   /* connected to it */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
 #include "client_internal.h"
@@ -20,10 +21,11 @@ static int ask_role(struct client *c, const char *role, struct error *err)
 
     if (rc == 0 && span_is(reply_text(reply_at(reply, 0)), role))
         return 0;
+    if (rc == 0 && strcmp(role, "sentinel") == 0 &&
+        redis_role_is_of_data(reply_text(reply_at(reply, 0))))
+        return error_set(err, -ENOTCONN, "%s", redis_is_no_sentinel);
     if (rc == 0)
-        return error_set(err, -ENOTCONN, "%s",
-                         span_is(span_str(role), "sentinel") ? redis_is_no_sentinel
-                                                             : "it is no master");
+        return error_set(err, -ENOTCONN, "it is no %s", role);
     rc = client_timed_out(c)                                     ? -ETIMEDOUT
          : redis_error_of(client_error(c)) == REDIS_ERROR_NOAUTH ? -EACCES
                                                                  : -ENOTCONN;

@@ -68,6 +68,17 @@ const char redis_is_sentinel[] =
     "this is a sentinel, not a Redis that keeps data: name it with "
     "redis+sentinel://HOST:PORT/MASTER, where MASTER is the name that the sentinels have for it";
 
+bool redis_role_is_of_data(struct span role)
+{
+    return span_is(role, "master") || span_is(role, "slave");
+}
+
+bool redis_error_is_other_kind(const char *words)
+{
+    return strstr(words, redis_is_no_cluster) || strstr(words, redis_is_no_sentinel) ||
+           strstr(words, redis_is_sentinel);
+}
+
 bool redis_error_is_no_cluster(const char *words)
 {
     return strstr(words, "cluster support disabled") != NULL;
@@ -137,5 +148,6 @@ bool redis_says(const char *words)
 {
     size_t n = strspn(words, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
 
-    return n > 2 && (words[n] == ' ' || strncmp(words, "TLS: ", 5) == 0);
+    return redis_error_is_other_kind(words) ||
+           (n > 2 && (words[n] == ' ' || strncmp(words, "TLS: ", 5) == 0));
 }

@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "span.h"
+
 enum redis_error {
     REDIS_ERROR_OTHER,
     REDIS_ERROR_OOM,          /* the memory is full: refuses commands that need some */
@@ -44,6 +46,8 @@ extern const char redis_is_no_cluster[];
 bool redis_error_is_no_cluster(const char *words); /* the answer to CLUSTER of a Redis alone */
 extern const char redis_is_no_sentinel[];
 extern const char redis_is_sentinel[];
+bool redis_role_is_of_data(struct span role); /* the first word of its ROLE: it is no sentinel */
+bool redis_error_is_other_kind(const char *words); /* it contains one of these */
 
 /* What to show a person: the words, or a sentence that says what to do about them. */
 const char *redis_error_shown(const char *words);

@@ -45,7 +45,7 @@ static void on_role(void *ctx, struct redisReply *reply)
     if (!reply)
         return;
     if (a->is_sentinel && !span_is(role, "sentinel"))
-        redis_lose(r, redis_is_no_sentinel);
+        redis_lose(r, redis_role_is_of_data(role) ? redis_is_no_sentinel : "it is no sentinel");
     else if (!a->is_sentinel && span_is(role, "sentinel"))
         redis_lose(r, redis_is_sentinel);
     else if (a->master && !span_is(role, "master"))
@@ -101,6 +101,8 @@ void redis_greet(struct redis *r, const struct redis_address *a)
     else if (a->password)
         redis_send_greeting(r, 2, password, on_greeting);
     snprintf(db, sizeof(db), "%u", a->db);
+    if (a->db) /* a sentinel does not know SELECT, and should be recognized before that */
+        redis_send_greeting(r, 1, (const struct span[]){SPAN("ROLE")}, on_role);
     if (a->db)
         redis_send_greeting(r, 2, (const struct span[]){SPAN("SELECT"), span_str(db)}, on_greeting);
     redis_send_greeting(r, 3, name, on_refusable);
