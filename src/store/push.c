@@ -88,6 +88,7 @@ int push_connection_connect(struct push_connection *p, struct error *err)
     rc = client_open(&p->address, &p->client, err);
     if (rc < 0)
         return rc == -EACCES ? rc : -ENOTCONN;
+    client_remember_sentinel(p->client, &p->address);
     p->enqueue = new_pipeline(p);
     return 0;
 }

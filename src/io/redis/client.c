@@ -15,7 +15,7 @@
 #include "redis_reads.h"
 #include "replicas.h"
 
-#define CONNECT_S 3
+#define CONNECT_MS 3000
 /* An answer that keeps coming may take longer than one that does not come, but not forever. */
 #define TRICKLE_FACTOR 4
 /* A reply that took longer may come from a master that was frozen or cut off, and that has another
@@ -122,13 +122,13 @@ static int move_some(struct client *c, uint64_t deadline_ns)
             return 0;
     } while (await(c->transport, wants(c), deadline_ns));
     c->timed_out = !c->lost;
-    error_set(&why, -ENOTCONN, "no answer within %u s", c->answer_s);
+    error_set(&why, -ENOTCONN, "no answer within %g s", c->answer_ms / 1000.0);
     return client_lose(c, why.text);
 }
 
-static uint64_t from_now(uint64_t s)
+static uint64_t from_now(uint64_t ms)
 {
-    return clock_mono_ns() + s * NS_PER_S;
+    return clock_mono_ns() + ms * NS_PER_MS;
 }
 
 /* -- commands and replies -- */
@@ -212,7 +212,7 @@ static bool is_over(struct client *c)
 
 int client_receive(struct client *c, struct redisReply **out)
 {
-    uint64_t over_ns = from_now((uint64_t)c->answer_s * TRICKLE_FACTOR);
+    uint64_t over_ns = from_now((uint64_t)c->answer_ms * TRICKLE_FACTOR);
     int rc;
 
     if (is_over(c))
@@ -220,7 +220,7 @@ int client_receive(struct client *c, struct redisReply **out)
     while ((rc = next_reply(c, out)) == 0) {
         if (clock_mono_ns() >= over_ns)
             return client_lose(c, "the answer does not end");
-        rc = move_some(c, from_now(c->answer_s));
+        rc = move_some(c, from_now(c->answer_ms));
         if (rc < 0)
             return rc;
     }
@@ -236,7 +236,7 @@ int client_flush(struct client *c)
     while (rc == 0 && c->out.from < c->out.to) {
         rc = write_some(c);
         if (rc == 0)
-            rc = move_some(c, from_now(c->answer_s));
+            rc = move_some(c, from_now(c->answer_ms));
         else if (rc > 0)
             rc = 0;
     }
@@ -250,7 +250,7 @@ int client_fd(const struct client *c)
 
 int client_wait(struct client *c, int timeout_ms, struct redisReply **out)
 {
-    uint64_t deadline = clock_mono_ns() + (uint64_t)timeout_ms * NS_PER_MS;
+    uint64_t deadline = from_now((uint64_t)timeout_ms);
     int rc;
 
     if (is_over(c))
@@ -329,7 +329,7 @@ const char *client_error(const struct client *c)
 /* Connects to one address. 0 or negative errno. */
 static int connect_to(struct client *c, const struct redis_address *a, const struct addrinfo *to)
 {
-    uint64_t deadline = from_now(CONNECT_S);
+    uint64_t ms = min_u64(CONNECT_MS, c->answer_ms), deadline = from_now(ms);
     int rc;
 
     redis_transport_free(c->transport);
@@ -339,8 +339,8 @@ static int connect_to(struct client *c, const struct redis_address *a, const str
         return rc;
     while ((rc = redis_transport_connect(c->transport, &c->error)) == -EAGAIN)
         if (!await(c->transport, redis_transport_reading_wants(c->transport), deadline))
-            return error_set(&c->error, -ETIMEDOUT, "no connection within %d s%s", CONNECT_S,
-                             redis_transport_delay(c->transport));
+            return error_set(&c->error, -ETIMEDOUT, "no connection within %g s%s",
+                             (double)ms / 1000, redis_transport_delay(c->transport));
     return rc;
 }
 
@@ -398,7 +398,7 @@ static void note_sentinel(struct client *c)
         (void)fail(c, -EIO, redis_is_sentinel);
 }
 
-int client_open_at(const struct redis_address *a, uint32_t answer_s, struct client **out,
+int client_open_at(const struct redis_address *a, uint32_t answer_ms, struct client **out,
                    struct error *err)
 {
     struct client *c = alloc_zeroed(1, sizeof(*c));
@@ -406,7 +406,7 @@ int client_open_at(const struct redis_address *a, uint32_t answer_s, struct clie
     int rc;
 
     c->reader = redis_reader_new(NULL, NULL);
-    c->answer_s = answer_s;
+    c->answer_ms = answer_ms;
     rc = connect_client(c, a);
     if (rc == 0)
         rc = log_in(c, a);
@@ -441,7 +441,7 @@ bool client_timed_out(const struct client *c)
 
 void client_set_patience(struct client *c, uint32_t answer_s)
 {
-    c->answer_s = answer_s;
+    c->answer_ms = answer_s * 1000;
 }
 
 void client_close(struct client *c)

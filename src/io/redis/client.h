@@ -19,6 +19,9 @@ struct client;
  * a sentence. */
 must_use int client_open(const struct redis_address *a, struct client **out, struct error *err);
 void client_close(struct client *c); /* NULL is fine */
+/* Lets the next client_open with this address, from which c was opened, begin with the sentinel
+ * that has answered this time. */
+void client_remember_sentinel(const struct client *c, struct redis_address *a);
 
 /* Asks all sentinels of the address, one after the other. `cb` is called for each, with the master
  * that it names, or with NULL and a sentence that begins with the sentinel. */

@@ -17,8 +17,8 @@
  * The next step is taken when every command has an answer: then all that were redirected are sent
  * again, in their order, to the node that was named, or after a pause to the same one. */
 
-#define OPEN_ANSWER_S 3 /* a node that is frozen does not keep us from the others for longer */
-#define REFUSED_MAX 3   /* nodes in a row that may say CLUSTERDOWN before we believe it */
+#define OPEN_ANSWER_MS 3000 /* a frozen node does not keep us from the others for longer */
+#define REFUSED_MAX 3       /* nodes in a row that may say CLUSTERDOWN before we believe it */
 
 struct unanswered { /* a command without a reply that was handed out */
     struct list link;
@@ -82,7 +82,7 @@ static int go_to_next(struct client *c, struct error *err)
     int rc;
 
     redis_nodes_choose(x->nodes, &x->address);
-    rc = client_open_at(&x->address, OPEN_ANSWER_S, &fresh, err);
+    rc = client_open_at(&x->address, OPEN_ANSWER_MS, &fresh, err);
     if (rc < 0)
         return rc;
     redis_transport_free(c->transport);
@@ -120,7 +120,7 @@ int client_open_cluster(const struct redis_address *a, struct client **out, stru
         struct error why;
 
         redis_nodes_choose(x->nodes, &x->address);
-        rc = client_open_at(&x->address, OPEN_ANSWER_S, &c, &why);
+        rc = client_open_at(&x->address, OPEN_ANSWER_MS, &c, &why);
         if (rc < 0)
             error_set(err, rc, "%s:%u: %s", x->address.host, x->address.port, why.text);
     }
@@ -133,7 +133,7 @@ int client_open_cluster(const struct redis_address *a, struct client **out, stru
         return rc == -EACCES ? rc : -ENOTCONN;
     }
     redis_nodes_good(x->nodes, &x->address);
-    client_set_patience(c, CLIENT_ANSWER_S);
+    c->answer_ms = CLIENT_ANSWER_MS;
     c->cluster = x;
     *out = c;
     return 0;
@@ -267,7 +267,7 @@ static int move(struct client *c)
     x->down = false;
     do {
         rc = go_to_next(c, &err);
-        if (rc == -EACCES || (rc < 0 && clock_mono_ns() - x->since_ns > c->answer_s * NS_PER_S))
+        if (rc == -EACCES || (rc < 0 && clock_mono_ns() - x->since_ns > c->answer_ms * NS_PER_MS))
             return client_lose(c, err.text);
         if (rc < 0)
             pause_ms(redis_redirect_pause_ms(UINT32_MAX));
@@ -311,8 +311,8 @@ static int visit(struct client *c)
     x->guest = NULL;
     redis_address_copy(&x->address, &a);
     redis_address_set_place(&a, &x->course.at);
-    if (client_open_at(&a, OPEN_ANSWER_S, &x->guest, &err) == 0)
-        client_set_patience(x->guest, c->answer_s);
+    if (client_open_at(&a, OPEN_ANSWER_MS, &x->guest, &err) == 0)
+        x->guest->answer_ms = c->answer_ms;
     redis_address_deinit(&a);
     list_each(it, &x->sent) {
         struct unanswered *s = list_entry(it, struct unanswered, link);
@@ -332,7 +332,7 @@ static int step(struct client *c)
 
     if (tries == 0)
         x->since_ns = clock_mono_ns();
-    else if (clock_mono_ns() - x->since_ns > c->answer_s * NS_PER_S)
+    else if (clock_mono_ns() - x->since_ns > c->answer_ms * NS_PER_MS)
         return client_lose(c, redis_cluster_moving);
     if (x->watching)
         return client_lose(c, "the account's keys have moved to another node of the Cluster");

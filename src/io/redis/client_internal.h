@@ -15,7 +15,7 @@ struct client {
     struct redis_reader *reader;
     struct redis_text out;
     struct client_cluster *cluster; /* NULL: not a Cluster */
-    uint32_t answer_s;
+    uint32_t answer_ms;
     uint64_t pending;            /* commands without a reply */
     uint64_t asked_ns;           /* when the oldest of these was sent, or became the oldest */
     uint32_t replicas;           /* that must have a write, see client_ask */
@@ -28,12 +28,12 @@ struct client {
     struct error error;
 };
 
-#define CLIENT_ANSWER_S 30 /* long enough for a slow script or a disk sync */
+#define CLIENT_ANSWER_MS 30000 /* long enough for a slow script or a disk sync */
 
 /* Like client_open, to the host or socket of the address, with the password that it contains.
- * `answer_s` is the timeout for each reply, also afterwards. Also -ETIMEDOUT: connected, but it
- * does not answer in time. */
-must_use int client_open_at(const struct redis_address *a, uint32_t answer_s, struct client **out,
+ * `answer_ms` is the timeout for each reply, also afterwards, and for the connection unless that
+ * has less. Also -ETIMEDOUT: connected, but it does not answer in time. */
+must_use int client_open_at(const struct redis_address *a, uint32_t answer_ms, struct client **out,
                             struct error *err);
 /* Sets the address whose sentinels have named this server. They are asked again after a reply that
  * took long, which does not count if most of them name another server. */

@@ -6,13 +6,21 @@
 
 #include "alloc.h"
 #include "client_internal.h"
+#include "clock.h"
 #include "redis_error.h"
 
-#define SENTINEL_ANSWER_S 2
-/* A sentinel's news may be old, and the master that it names frozen. So the other sentinels are
- * asked before a master that is only slow gets more time. */
-#define MASTER_ANSWER_S 2
-#define SLOW_MASTER_ANSWER_S 10
+/* Nobody waits long for a sentinel that is frozen, or for a master that is: a sentinel's news may
+ * be old. The others are asked first, and all once more with more time if that may help. */
+static const struct patience {
+    uint32_t sentinel_ms, master_ms;
+} rounds[] = {{300, 2000}, {2000, 2000}, {2000, 10000}};
+
+#define PATIENT_MS rounds[1].sentinel_ms
+
+/* Who has taken so long in a round that more time may help. */
+struct slow {
+    bool sentinel, master;
+};
 
 static int ask_role(struct client *c, const char *role, struct error *err)
 {
@@ -33,11 +41,11 @@ static int ask_role(struct client *c, const char *role, struct error *err)
 }
 
 /* Connects and checks that the server says of itself that it is this. */
-static int open_role(const struct redis_address *a, const char *role, uint32_t answer_s,
+static int open_role(const struct redis_address *a, const char *role, uint32_t answer_ms,
                      struct client **out, struct error *err)
 {
     struct client *c;
-    int rc = client_open_at(a, answer_s, &c, err);
+    int rc = client_open_at(a, answer_ms, &c, err);
 
     if (rc < 0)
         return rc;
@@ -67,7 +75,8 @@ static int ask_master(struct client *c, const char *master, struct redis_place *
 }
 
 /* Asks the first of the address's sentinels. The error begins with its name. */
-static int ask_first(const struct redis_address *a, struct redis_place *out, struct error *err)
+static int ask_first(const struct redis_address *a, uint32_t answer_ms, struct redis_place *out,
+                     struct error *err)
 {
     struct redis_address sentinel;
     struct client *c;
@@ -79,7 +88,7 @@ static int ask_first(const struct redis_address *a, struct redis_place *out, str
     redis_address_name(&sentinel, name, sizeof(name));
     rc = redis_address_refresh(&sentinel, &why);
     if (rc == 0)
-        rc = open_role(&sentinel, "sentinel", SENTINEL_ANSWER_S, &c, &why);
+        rc = open_role(&sentinel, "sentinel", answer_ms, &c, &why);
     redis_address_deinit(&sentinel);
     if (rc == 0) {
         rc = ask_master(c, a->master, out, &why);
@@ -92,30 +101,40 @@ static int ask_first(const struct redis_address *a, struct redis_place *out, str
 
 /* -- opening -- */
 
-static int open_master(struct redis_address *a, uint32_t answer_s, struct client **out,
+static int open_master(struct redis_address *a, uint32_t answer_ms, struct client **out,
                        struct error *err)
 {
     struct error why;
-    int rc = open_role(a, "master", answer_s, out, &why);
+    int rc = open_role(a, "master", answer_ms, out, &why);
 
     return rc < 0 ? error_set(err, rc, "Sentinel names %s:%u as the master: %s", a->host, a->port,
                               why.text)
                   : 0;
 }
 
-/* Tries the master that each sentinel names, as the news of the first one may be old. -ETIMEDOUT:
- * one of these did not answer in time. */
-static int open_by_sentinels(struct redis_address *a, uint32_t answer_s, struct client **out,
-                             struct error *err)
+/* The same, and whether it took so long that more time may help. */
+static int ask_in_time(const struct redis_address *a, uint32_t answer_ms, struct redis_place *out,
+                       bool *slow, struct error *err)
+{
+    uint64_t begun_ns = clock_mono_ns();
+    int rc = ask_first(a, answer_ms, out, err);
+
+    *slow |= rc < 0 && clock_mono_ns() - begun_ns >= answer_ms * NS_PER_MS;
+    return rc;
+}
+
+/* Tries the master that each sentinel names, as the news of the first one may be old. */
+static int open_by_sentinels(struct redis_address *a, const struct patience *p, struct client **out,
+                             struct slow *slow, struct error *err)
 {
     struct redis_place at;
     char *all = alloc_str(""), *more;
     struct error why;
-    bool named = false, slow = false;
+    bool named = false;
     int rc = -ENOTCONN;
 
     for (uint32_t i = 0; i < a->sentinels_count; i++, redis_address_next_sentinel(a)) {
-        if (ask_first(a, &at, &why) < 0) {
+        if (ask_in_time(a, p->sentinel_ms, &at, &slow->sentinel, &why) < 0) {
             more = alloc_printf("%s%s%s", all, *all ? "; " : "", why.text);
             free(all);
             all = more;
@@ -123,8 +142,8 @@ static int open_by_sentinels(struct redis_address *a, uint32_t answer_s, struct 
         }
         if (!named || !redis_place_is(&at, a->host, a->port)) {
             redis_address_set_place(a, &at);
-            rc = open_master(a, answer_s, out, err);
-            slow = slow || rc == -ETIMEDOUT;
+            rc = open_master(a, p->master_ms, out, err);
+            slow->master |= rc == -ETIMEDOUT;
         }
         named = true;
         free(at.host);
@@ -135,20 +154,34 @@ static int open_by_sentinels(struct redis_address *a, uint32_t answer_s, struct 
         error_set(err, rc, "none of the %u sentinels can say which server is %s: %s",
                   a->sentinels_count, a->master, all);
     free(all);
-    return rc < 0 && slow ? -ETIMEDOUT : rc;
+    return rc;
 }
 
 static int open_master_of(struct redis_address *a, struct client **out, struct error *err)
 {
-    int rc = open_by_sentinels(a, MASTER_ANSWER_S, out, err);
+    struct slow slow = {false, false};
+    int rc = open_by_sentinels(a, &rounds[0], out, &slow, err);
 
-    if (rc == -ETIMEDOUT)
-        rc = open_by_sentinels(a, SLOW_MASTER_ANSWER_S, out, err);
+    if (rc < 0 && rc != -EACCES && slow.sentinel)
+        rc = open_by_sentinels(a, &rounds[1], out, &slow, err);
+    if (rc < 0 && rc != -EACCES && slow.master)
+        rc = open_by_sentinels(a, &rounds[2], out, &slow, err);
     if (rc < 0)
         return rc;
-    client_set_patience(*out, CLIENT_ANSWER_S);
+    (*out)->answer_ms = CLIENT_ANSWER_MS;
     client_set_named(*out, a);
     return 0;
+}
+
+void client_remember_sentinel(const struct client *c, struct redis_address *a)
+{
+    const struct redis_place *good = c->named ? &c->named->sentinels[0] : NULL;
+
+    for (uint32_t i = 0; good && i < a->sentinels_count; i++) {
+        if (redis_place_is(good, a->sentinels[0].host, a->sentinels[0].port))
+            return;
+        redis_address_next_sentinel(a);
+    }
 }
 
 int client_open(const struct redis_address *a, struct client **out, struct error *err)
@@ -165,7 +198,7 @@ int client_open(const struct redis_address *a, struct client **out, struct error
     else if (now.cluster)
         rc = client_open_cluster(&now, out, err);
     else
-        rc = client_open_at(&now, CLIENT_ANSWER_S, out, err);
+        rc = client_open_at(&now, CLIENT_ANSWER_MS, out, err);
     redis_address_deinit(&now);
     if (rc == 0)
         (*out)->replicas = a->replicas;
@@ -181,7 +214,7 @@ void client_ask_sentinels(const struct redis_address *a, client_sentinel_cb *cb,
         struct redis_place at = {0};
         struct error why;
 
-        if (ask_first(&now, &at, &why) < 0)
+        if (ask_first(&now, PATIENT_MS, &at, &why) < 0)
             cb(ctx, NULL, why.text);
         else
             cb(ctx, &at, NULL);
