@@ -266,9 +266,9 @@ static void push_line(struct bulk *b, struct line *l, struct span text)
         else
             error_set(&err, -ENOENT, "account: missing or not known");
     }
-    if (status == 0 && !submit_is_up(e->in->submit, a->name)) {
+    if (status == 0 && api_redis_fault(e, a)) {
         status = 503;
-        error_set(&err, -ENOTCONN, "Redis is away");
+        error_set(&err, -ENOTCONN, "%s", api_redis_fault(e, a));
     }
     if (status) {
         refuse_line(l, err.text,

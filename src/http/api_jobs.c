@@ -64,6 +64,7 @@ static struct subject *subject_of(struct request *e)
 {
     const struct config_account *a = request_account(e, request_query(e, "account"));
     enum job_id_form form;
+    const char *fault;
     struct subject *s;
     enum lane lane;
 
@@ -78,6 +79,11 @@ static struct subject *subject_of(struct request *e)
         return NULL;
     if (form == JOB_ID_PADDED) {
         request_refuse(e, 404, NOT_THERE);
+        return NULL;
+    }
+    fault = api_redis_fault(e, a);
+    if (fault) {
+        request_refuse(e, 503, fault);
         return NULL;
     }
     s = alloc_zeroed(1, sizeof(*s));

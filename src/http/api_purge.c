@@ -286,9 +286,24 @@ static void on_job_put(void *ctx, const struct submit_result *r)
     request_drop(e);
 }
 
+/* Normally Redis answers within a millisecond. If it has said nothing for so long while answers
+ * were pending, what is sent now would only wait behind them, and perhaps take effect much later.
+ */
+#define SILENCE_S 2
+
+const char *api_redis_fault(const struct request *e, const struct config_account *a)
+{
+    if (!submit_is_up(e->in->submit, a->name))
+        return "Redis is away";
+    if (redis_silent_ns(submit_redis(e->in->submit, a->name)) > SILENCE_S * NS_PER_S)
+        return "Redis has not answered for " digits_of(SILENCE_S) " s, so this was not sent to it";
+    return NULL;
+}
+
 bool api_admit(struct request *e, const struct config_account *a, struct jobform *f,
                struct job_spec *spec)
 {
+    const char *fault;
     uint64_t retry_ms;
     struct error err;
     int status = api_check(e, a, f, spec, &retry_ms, &err);
@@ -297,8 +312,9 @@ bool api_admit(struct request *e, const struct config_account *a, struct jobform
         request_refuse_later(e, status, retry_ms, err.text);
         return false;
     }
-    if (!submit_is_up(e->in->submit, a->name)) {
-        request_refuse(e, 503, "Redis is away");
+    fault = api_redis_fault(e, a);
+    if (fault) {
+        request_refuse(e, 503, fault);
         return false;
     }
     api_audit_all(e, a, spec);

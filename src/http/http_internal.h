@@ -141,6 +141,8 @@ void api_bulk_room(struct http_server *in); /* called when memory was returned *
 /* -- api_purge.c -- */
 /* Replies if Redis has not confirmed a job in time. */
 route_cb api_late_push;
+/* NULL, or why no command about this account should be sent to Redis now. */
+const char *api_redis_fault(const struct request *e, const struct config_account *a);
 /* Checks the form against the account, the producer's scopes and its rate limit. 0, or the status
  * of the refusal with a message. */
 must_use int api_check(struct request *e, const struct config_account *a, struct jobform *f,

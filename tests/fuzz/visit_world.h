@@ -106,6 +106,13 @@ void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_
     timer_start_at(r->soon, 0);
 }
 
+/* Every command is answered at once. */
+uint64_t redis_silent_ns(const struct redis *r)
+{
+    (void)r;
+    return 0;
+}
+
 void redis_set_patience(struct redis *r, uint32_t ms)
 {
     (void)r;

@@ -102,6 +102,49 @@ static void readers_while_redis_hangs(void **state)
     world_close(&w);
 }
 
+#define SILENT "Redis has not answered for 2 s, so this was not sent to it"
+#define UNKNOWN "Redis does not answer, so it is unknown whether it stored the job; push it again"
+
+/* Pushes a key of its own. */
+static const struct http_reply *push_next(struct world *w, int *n)
+{
+    char body[64];
+
+    snprintf(body, sizeof(body), "{\"keys\":[\"silent-%d\"]}", ++*n);
+    return http_do(w->h, "POST", PURGE, body, NULL);
+}
+
+/* After some ten seconds, the connection counts as lost. */
+static void assert_not_sent(const struct http_reply *r)
+{
+    assert_true(strstr(r->body, SILENT) || strstr(r->body, "Redis is away"));
+}
+
+/* Who comes first waits for the answer, and hears that the outcome is unknown. Who comes when Redis
+ * has been silent for a while does not queue behind. */
+static void requests_do_not_queue_behind_a_silent_redis(void **state)
+{
+    struct world w = opened(state);
+    const struct http_reply *r;
+    char key[32];
+    int n = 0;
+
+    kill(redis_server_pid(w.r->redis), SIGSTOP);
+    world_assert_problem(push_next(&w, &n), 503, UNKNOWN);
+    rig_await(w.r, (r = push_next(&w, &n))->status == 503 && strstr(r->body, SILENT));
+    assert_non_null(http_header(r, "Retry-After"));
+    assert_not_sent(http_do(w.h, "GET", "/v1/jobs/normal-1-1", NULL, NULL));
+    assert_not_sent(http_do(w.h, "DELETE", "/v1/jobs/normal-1-1", NULL, NULL));
+    assert_not_sent(http_do(w.h, "POST", "/v1/purge/bulk", "{\"keys\":[\"silent-b\"]}\n", NULL));
+    assert_not_sent(push_next(&w, &n));
+    kill(redis_server_pid(w.r->redis), SIGCONT);
+    assert_goes_on(&w);
+    snprintf(key, sizeof(key), "silent-%d", n);
+    assert_int_equal(requests_naming(&w.r->requests, key, ANY_STATUS), 0);
+    assert_int_equal(requests_naming(&w.r->requests, "silent-b", ANY_STATUS), 0);
+    world_close(&w);
+}
+
 static void streams_while_redis_hangs(void **state)
 {
     struct world w = opened(state);
@@ -289,6 +332,7 @@ int main(int argc, char **argv)
         rig_test(half_heads_stay_within_memory_max),
         rig_test(requests_that_wait_leave_no_room_for_more),
         rig_test(readers_while_redis_hangs),
+        rig_test(requests_do_not_queue_behind_a_silent_redis),
         rig_test(streams_while_redis_hangs),
         rig_test(many_streams_at_once_all_come_through),
         rig_test(large_jobs_while_redis_hangs),

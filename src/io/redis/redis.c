@@ -528,6 +528,11 @@ void redis_set_patience(struct redis *r, uint32_t ms)
     r->deadline.patience_ns = ms * NS_PER_MS;
 }
 
+uint64_t redis_silent_ns(const struct redis *r)
+{
+    return redis_deadline_silence_ns(&r->deadline);
+}
+
 bool redis_is_up(const struct redis *r)
 {
     if (r->closed)

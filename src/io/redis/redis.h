@@ -91,6 +91,8 @@ typedef void redis_reply_cb(void *ctx, struct redisReply *reply);
 struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_cb *up,
                         redis_down_cb *down, void *ctx);
 bool redis_is_up(const struct redis *r);
+/* For how long a reply has been pending without anything arriving; 0: none is pending. */
+uint64_t redis_silent_ns(const struct redis *r);
 /* Sets the timeout for replies; the default is REDIS_PATIENCE_MS. If a reply is pending and nothing
  * arrives for this time, the connection is closed. All pending commands fail then, because a single
  * command cannot be cancelled. */

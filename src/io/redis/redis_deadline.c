@@ -14,6 +14,11 @@ static uint64_t due_ns(const struct redis_deadline *d)
     return max_u64(first->asked_ns, d->heard_ns) + d->patience_ns + first->block_ns;
 }
 
+uint64_t redis_deadline_silence_ns(const struct redis_deadline *d)
+{
+    return list_empty(&d->owed) ? 0 : minus_u64(clock_mono_ns() + d->patience_ns, due_ns(d));
+}
+
 static void on_timer(void *ctx)
 {
     struct redis_deadline *d = ctx;

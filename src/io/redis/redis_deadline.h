@@ -28,5 +28,8 @@ void redis_deadline_deinit(struct redis_deadline *d);
 void redis_deadline_owe(struct redis_deadline *d, struct redis_owed *o, uint32_t block_ms);
 /* Stops waiting for the reply. May be called again. */
 void redis_deadline_paid(struct redis_owed *o);
+/* How long the oldest pending reply has been waited for since Redis last sent something, without
+ * the time that its command may block; 0: none is pending. */
+uint64_t redis_deadline_silence_ns(const struct redis_deadline *d);
 /* Records that Redis has sent something, even part of a reply. */
 void redis_deadline_heard(struct redis_deadline *d);
