@@ -100,6 +100,9 @@ def a_node_of_a_cluster_is_no_redis_alone(w, score):
              "redis:// to a node without the account: check says it", code, told)
     code, told = w.run("purgeline push 'https://www.example.com/'")
     score.ok(code != 0 and CLUSTER in told, "redis:// to a node without the account: push says it", code, told)
+    code, told = w.run("seq 3 | purgeline push -")
+    score.ok(code == 3 and CLUSTER in told and "MOVED" not in told,
+             "redis:// to a node without the account: `push -` says it", code, told)
     score.ok(w.daemon_says(CLUSTER), "redis:// to a node without the account: the daemon says it", w.log("last"))
     w.use("redis", w.owner)
     code, told = w.run("purgeline check")

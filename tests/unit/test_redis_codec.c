@@ -8,10 +8,12 @@
 
 #include <errno.h>
 #include <hiredis/hiredis.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
+#include "buf.h"
 #include "redis_codec.h"
 
 static void a_command_is_written_byte_for_byte(void **state)
@@ -161,6 +163,60 @@ static void a_reply_may_be_of_any_size(void **state)
     redis_reader_free(r);
 }
 
+/* A reply of many parts, and a short one behind it. */
+static void put_replies(struct buf *b)
+{
+    buf_printf(b, "*300\r\n");
+    for (int i = 0; i < 300; i++)
+        buf_printf(b, "*2\r\n$5\r\n%d-%03d\r\n*3\r\n$3\r\nurl\r\n$%d\r\n%0*d\r\n:%d\r\n", i % 10, i,
+                   i + 1, i + 1, i, i);
+    buf_printf(b, "+OK\r\n");
+}
+
+static void assert_read(const redisReply *reply)
+{
+    char text[400];
+
+    assert_int_equal(reply->elements, 300);
+    for (int i = 0; i < 300; i++) {
+        const redisReply *entry = reply->element[i], *fields = entry->element[1];
+
+        snprintf(text, sizeof(text), "%d-%03d", i % 10, i);
+        assert_string_equal(entry->element[0]->str, text);
+        assert_int_equal(fields->elements, 3);
+        snprintf(text, sizeof(text), "%0*d", i + 1, i);
+        assert_string_equal(fields->element[1]->str, text);
+        assert_int_equal(fields->element[2]->integer, i);
+    }
+}
+
+/* A network delivers pieces of any size. They must not be taken for the whole, and nothing may be
+ * lost where they are joined. */
+static void a_reply_may_come_in_pieces_of_any_size(void **state)
+{
+    static const size_t steps[] = {1, 2, 3, 7, 100, 4095, 4096, 4097, 1 << 20};
+    struct redis_reader *r = redis_reader_new(NULL, NULL);
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 1 << 20);
+    put_replies(&b);
+    for (size_t s = 0; s < array_len(steps); s++) {
+        unsigned replies = 0;
+
+        for (size_t at = 0; at < b.n; at += steps[s]) {
+            redisReply *reply;
+
+            redis_reader_feed(r, b.p + at, b.n - at < steps[s] ? b.n - at : steps[s]);
+            while ((reply = read_reply(r)) && replies++ == 0)
+                assert_read(reply);
+        }
+        assert_int_equal(replies, 2);
+    }
+    buf_deinit(&b);
+    redis_reader_free(r);
+}
+
 /* The connection is lost in the middle of a reply. */
 static void half_a_reply_is_given_back_with_its_reader(void **state)
 {
@@ -242,6 +298,7 @@ int main(void)
         cmocka_unit_test(an_idle_connection_keeps_no_large_buffer),
         cmocka_unit_test(a_reply_of_every_kind_is_read),
         cmocka_unit_test(a_reply_may_be_of_any_size),
+        cmocka_unit_test(a_reply_may_come_in_pieces_of_any_size),
         cmocka_unit_test(half_a_reply_is_given_back_with_its_reader),
         cmocka_unit_test(a_few_bytes_do_not_get_room_for_a_billion_elements),
         cmocka_unit_test(arrays_within_arrays_share_the_room_of_one),
