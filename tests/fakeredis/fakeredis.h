@@ -30,6 +30,41 @@ void fakeredis_set_replicas(struct fakeredis *f, unsigned have, unsigned connect
  */
 void fakeredis_set_history(struct fakeredis *f, const char *replid);
 
+/* -- a Cluster -- */
+#define FAKEREDIS_SLOTS 16384
+#define FAKEREDIS_NODES_MAX 8
+#define FAKEREDIS_NO_NODE (-1)
+struct fakeredis_cluster;
+struct fakeredis_node { /* what its nodes say of it; kept, not copied */
+    const char *host;
+    unsigned port;
+    const char *id;                        /* of 40 characters */
+    const char *history;                   /* master_replid, the same */
+    const char *replica_host, *replica_id; /* NULL: it has none. Its port is the same */
+};
+/* Each node has the same share of the slots. A replica redirects all
+ * commands with keys. */
+struct fakeredis_cluster *fakeredis_cluster_new(const struct fakeredis_node *nodes, int count);
+void fakeredis_cluster_free(struct fakeredis_cluster *c); /* NULL is fine */
+/* The keys are those of this Cluster. Those that `from` (or NULL) has, too, are where they are
+ * there. Sessions of fakeredis_open are of no node: they are served with all keys. */
+void fakeredis_set_cluster(struct fakeredis *f, struct fakeredis_cluster *c,
+                           const struct fakeredis *from);
+enum fakeredis_role { FAKEREDIS_MASTER, FAKEREDIS_REPLICA };
+struct fakeredis_session *fakeredis_open_at(struct fakeredis *f, int node,
+                                            enum fakeredis_role role);
+/* It was started again, or its replica has its place: it knows no scripts. */
+void fakeredis_node_starts(struct fakeredis_cluster *c, int node, const struct fakeredis_node *at);
+void fakeredis_cluster_set_down(struct fakeredis_cluster *c, bool down); /* no quorum */
+int fakeredis_owner(const struct fakeredis_cluster *c, struct span key);
+/* Moves the slot of a key. CLUSTER SETSLOT IMPORTING and MIGRATING; false: it is there already, or
+ * is being moved. Then MIGRATE for some of its keys, and SETSLOT NODE for all nodes. */
+must_use bool fakeredis_move_begin(struct fakeredis_cluster *c, struct span key, int to);
+void fakeredis_move_key(struct fakeredis *f, struct span key); /* only this one */
+/* So many of its slot; returns how many are left. */
+size_t fakeredis_move_keys(struct fakeredis *f, struct span key, size_t count);
+void fakeredis_move_end(struct fakeredis *f, struct span key); /* those that are left, too */
+
 /* An entry of a stream. */
 struct fakeredis_entry {
     uint64_t ms, seq;

@@ -68,6 +68,7 @@ struct fstream {
 struct value {
     struct bytes name;
     enum kind kind;
+    int node;            /* of a Cluster, that has it */
     uint64_t expires_ms; /* NEVER: it does not */
     union {
         struct bytes string;
@@ -92,7 +93,9 @@ struct fakeredis {
     void *watch_ctx;
     struct lua_State *lua;
     struct lua_memory *lua_memory;
-    struct buf called; /* the answer to the redis.call that is under way */
+    struct fakeredis_cluster *cluster;       /* or NULL */
+    const struct fakeredis_session *serving; /* whose command is under way; or NULL */
+    struct buf called;                       /* the answer to the redis.call that is under way */
 };
 
 struct queued { /* a command between MULTI and EXEC */
@@ -103,6 +106,9 @@ struct queued { /* a command between MULTI and EXEC */
 struct fakeredis_session {
     struct list link;
     uint64_t number;
+    int node;    /* of a Cluster; or FAKEREDIS_NO_NODE */
+    bool asking; /* for the next command */
+    enum fakeredis_role role;
     struct fakeredis *f;
     fakeredis_message_cb *message;
     void (*changed)(void *ctx);
@@ -139,7 +145,7 @@ struct command {
 /* Ended by an entry without a name. */
 extern const struct command fakeredis_keys[], fakeredis_strings[], fakeredis_lists[],
     fakeredis_hashes[], fakeredis_zsets[], fakeredis_streams[], fakeredis_groups[],
-    fakeredis_server[], fakeredis_transactions[], fakeredis_scripts[];
+    fakeredis_server[], fakeredis_transactions[], fakeredis_scripts[], fakeredis_cluster_commands[];
 /* Of "xgroup|create" the second part is the first argument. NULL: there is no such command. */
 const struct command *fakeredis_command(size_t argc, const struct span *argv);
 /* NULL, or the words with which Redis refuses a command of these flags as things are. */
@@ -216,6 +222,21 @@ void session_forget(struct fakeredis_session *s); /* MULTI and WATCH */
 void sessions_touch(struct fakeredis *f, struct span key);
 /* Carries out one that has been checked. */
 void fakeredis_carry_out(struct ask *a);
+
+/* -- a Cluster -- */
+/* True: this node does not carry it out, and the answer says why. */
+must_use bool cluster_redirects(struct ask *a);
+/* NULL, or the words with which a script is refused this command. */
+const char *cluster_forbids(const struct ask *a);
+/* Whether the command that is under way is at the node of the session. */
+bool cluster_same_node(const struct fakeredis *f, const struct fakeredis_session *s);
+/* Whether it is at the node whose command is under way. */
+bool cluster_sees(const struct fakeredis *f, const struct value *v);
+int cluster_place(const struct fakeredis *f, struct span key); /* of a key that is made now */
+const char *cluster_history(const struct ask *a); /* master_replid, also without a Cluster */
+void cluster_say_role(struct ask *a);             /* of a replica */
+/* Whose scripts the session finds: those of its node, since that was started. */
+uint64_t cluster_scripts(const struct fakeredis_session *s);
 
 /* -- scripts -- */
 void fakeredis_lua_open(struct fakeredis *f);

@@ -52,6 +52,8 @@ struct value *value_find(struct fakeredis *f, struct span name)
 {
     struct value *v = map_get(&f->keys, name);
 
+    if (v && !cluster_sees(f, v))
+        return NULL;
     if (!v || v->expires_ms == NEVER || v->expires_ms >= fakeredis_now_ms(f))
         return v;
     value_remove(f, v);
@@ -71,9 +73,11 @@ struct value *value_make(struct fakeredis *f, struct span name, enum kind kind)
 {
     struct value *v = alloc_zeroed(1, sizeof(*v));
 
+    must(!map_get(&f->keys, name)); /* also at no other node of a Cluster: ASK has to precede */
     v->name = bytes_copy(name);
     v->kind = kind;
     v->expires_ms = NEVER;
+    v->node = cluster_place(f, name);
     map_put(&f->keys, name, v);
     return v;
 }
@@ -236,7 +240,8 @@ static void say_names(struct ask *a, const char *pattern)
         {
             const struct value *v = slot->value;
 
-            if (v->expires_ms < now || (pattern && fnmatch(pattern, slot->name, 0) != 0))
+            if (v->expires_ms < now || !cluster_sees(a->f, v) ||
+                (pattern && fnmatch(pattern, slot->name, 0) != 0))
                 continue;
             if (counting)
                 count++;

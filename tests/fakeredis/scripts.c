@@ -133,13 +133,16 @@ static struct span *arguments(lua_State *L, int n)
 /* NULL, or why the script may not do this. */
 static const char *forbidden(const struct running *r, const struct ask *a)
 {
+    const char *words;
+
     if (!a->command)
         return "ERR Unknown Redis command called from script";
     if (!fakeredis_arity_ok(a->command, a->argc))
         return "ERR Wrong number of args calling Redis command from script";
     if (a->command->flags & NOT_IN_SCRIPTS)
         return "ERR This Redis command is not allowed from script";
-    return fakeredis_refusal(a->f, a->command->flags & ~(r->dirty ? NEEDS_MEMORY : 0u));
+    words = fakeredis_refusal(a->f, a->command->flags & ~(r->dirty ? NEEDS_MEMORY : 0u));
+    return words ? words : cluster_forbids(a);
 }
 
 /* Leaves the answer on Lua's stack; true: it is an error. */
@@ -358,6 +361,15 @@ static void run_script(struct ask *a, const char *sha, size_t keys)
     lua_settop(L, 0);
 }
 
+/* By which Lua finds it: each node of a Cluster knows only those that it was sent. */
+static const char *name_in_lua(const struct ask *a, const char *sha)
+{
+    static char name[SHA_ROOM + 24];
+
+    snprintf(name, sizeof(name), "%s/%" PRIu64, sha, cluster_scripts(a->s));
+    return name;
+}
+
 /* Leaves its function on Lua's stack. False: the answer is an error already. */
 static bool load(struct ask *a, struct span text, const char *sha)
 {
@@ -369,13 +381,13 @@ static bool load(struct ask *a, struct span text, const char *sha)
         return false;
     }
     lua_pushvalue(L, -1);
-    lua_setfield(L, LUA_REGISTRYINDEX, sha);
+    lua_setfield(L, LUA_REGISTRYINDEX, name_in_lua(a, sha));
     return true;
 }
 
 static bool loaded(struct ask *a, const char *sha)
 {
-    lua_getfield(a->f->lua, LUA_REGISTRYINDEX, sha);
+    lua_getfield(a->f->lua, LUA_REGISTRYINDEX, name_in_lua(a, sha));
     if (lua_isfunction(a->f->lua, -1))
         return true;
     lua_settop(a->f->lua, 0);

@@ -172,6 +172,10 @@ static void run_time(struct ask *a)
 
 static void run_role(struct ask *a)
 {
+    if (a->s->role == FAKEREDIS_REPLICA) {
+        cluster_say_role(a);
+        return;
+    }
     say_array(a, 3);
     say_text(a, SPAN("master"));
     say_number(a, 0);
@@ -196,7 +200,7 @@ static void run_info(struct ask *a)
              "# Persistence\r\nloading:0\r\naof_enabled:1\r\n\r\n"
              "# Replication\r\nrole:master\r\nconnected_slaves:%u\r\nmaster_replid:%s\r\n",
              a->f->full ? 2000000 : 1000000, a->f->full ? 1500000 : 0, a->f->policy, a->f->replicas,
-             a->f->history);
+             cluster_history(a));
     say_text(a, span_str(text));
 }
 
@@ -325,9 +329,17 @@ static bool is_called(const char *name, size_t argc, const struct span *argv)
 const struct command *fakeredis_command(size_t argc, const struct span *argv)
 {
     static const struct command *const tables[] = {
-        fakeredis_keys,    fakeredis_strings,      fakeredis_lists,  fakeredis_hashes,
-        fakeredis_zsets,   fakeredis_streams,      fakeredis_groups, fakeredis_server,
-        fakeredis_scripts, fakeredis_transactions,
+        fakeredis_keys,
+        fakeredis_strings,
+        fakeredis_lists,
+        fakeredis_hashes,
+        fakeredis_zsets,
+        fakeredis_streams,
+        fakeredis_groups,
+        fakeredis_server,
+        fakeredis_scripts,
+        fakeredis_transactions,
+        fakeredis_cluster_commands,
     };
 
     for (size_t i = 0; i < array_len(tables); i++)

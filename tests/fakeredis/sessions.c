@@ -83,8 +83,19 @@ struct fakeredis_session *fakeredis_open(struct fakeredis *f, fakeredis_message_
     struct fakeredis_session *s = alloc_zeroed(1, sizeof(*s));
 
     *s = (struct fakeredis_session){.f = f, .message = message, .changed = changed, .ctx = ctx};
+    s->node = FAKEREDIS_NO_NODE;
     list_push_back(&f->sessions, &s->link);
     s->number = ++f->opened;
+    return s;
+}
+
+struct fakeredis_session *fakeredis_open_at(struct fakeredis *f, int node, enum fakeredis_role role)
+{
+    struct fakeredis_session *s = fakeredis_open(f, NULL, NULL, NULL);
+
+    must(f->cluster);
+    s->node = node;
+    s->role = role;
     return s;
 }
 
@@ -118,7 +129,7 @@ void sessions_touch(struct fakeredis *f, struct span key)
     list_each(node, &f->sessions) {
         struct fakeredis_session *s = list_entry(node, struct fakeredis_session, link);
 
-        for (size_t i = 0; i < s->watched.count; i++)
+        for (size_t i = 0; i < s->watched.count && cluster_same_node(f, s); i++)
             s->dirty |= span_eq(bytes_span(s->watched.items[i]), key);
     }
 }
@@ -235,13 +246,15 @@ static void enqueue(struct ask *a)
     struct fakeredis_session *s = a->s;
     struct queued *q;
 
+    say_status(a, "QUEUED");
+    if (s->spoilt || s->dirty) /* nothing of it will be carried out */
+        return;
     s->queued = alloc_grow(s->queued, s->queued_count + 1, sizeof(*s->queued));
     q = &s->queued[s->queued_count++];
     s->queued_flags |= a->command->flags;
     *q = (struct queued){a->argc, alloc_zeroed(a->argc, sizeof(*q->argv))};
     for (size_t i = 0; i < a->argc; i++)
         q->argv[i] = bytes_copy(a->argv[i]);
-    say_status(a, "QUEUED");
 }
 
 static void say_unknown(struct ask *a)
@@ -299,6 +312,8 @@ static bool refuse(struct ask *a)
         say_wrong_arguments(a);
         return true;
     }
+    if (cluster_redirects(a))
+        return true;
     words = fakeredis_refusal(a->f, flags_of(a));
     if (words && a->command->run == run_exec) {
         say_error(a, "EXECABORT Transaction discarded because of: %s", words);
@@ -309,22 +324,34 @@ static bool refuse(struct ask *a)
     return words != NULL;
 }
 
+static void run(struct ask *a)
+{
+    struct fakeredis_session *s = a->s;
+    uint64_t before = s->f->changes;
+
+    if (refuse(a)) {
+        s->spoilt |= s->multi;
+        return;
+    }
+    if (s->multi && !(a->command->flags & AT_ONCE)) {
+        enqueue(a);
+        return;
+    }
+    a->command->run(a);
+    if (s->f->changes != before)
+        tell_all(s->f);
+}
+
 void fakeredis_run(struct fakeredis_session *s, size_t argc, const struct span *argv,
                    struct buf *out)
 {
     struct ask a = {.f = s->f, .s = s, .argc = argc, .argv = argv, .out = out};
-    uint64_t before = s->f->changes;
 
     a.command = fakeredis_command(argc, argv);
-    if (refuse(&a)) {
-        s->spoilt |= s->multi;
-        return;
-    }
-    if (s->multi && !(a.command->flags & AT_ONCE)) {
-        enqueue(&a);
-        return;
-    }
-    a.command->run(&a);
-    if (s->f->changes != before)
-        tell_all(s->f);
+    s->f->serving = s;
+    run(&a);
+    s->f->serving = NULL;
+    /* ASKING is for the next command, or for all of a transaction. */
+    if (!s->multi && !(a.command && strcmp(a.command->name, "asking") == 0))
+        s->asking = false;
 }

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "alloc.h"
-#include "fakeredis.h"
+#include "fakeredis_answers.h"
 #include "fakeredis_words.h"
 #include "frozen_clock.h"
 #include "redis_server.h"
@@ -184,61 +184,13 @@ static void words_free(struct words *w)
 
 /* -- both answer -- */
 
-/* Of another version than the fake one plays, only the first words of errors are compared. */
-static void render_error(const struct twins *t, struct buf *out, const redisReply *r)
-{
-    const char *rest = strchr(r->str, ' ');
-
-    buf_printf(out, "error %.*s\n", t->exact || !rest ? (int)r->len : (int)(rest - r->str), r->str);
-}
-
-static void render(const struct twins *t, struct buf *out, const redisReply *r, size_t depth)
-{
-    for (size_t i = 0; i < depth; i++)
-        buf_putc(out, ' ');
-    switch (r->type) {
-    case REDIS_REPLY_INTEGER:
-        buf_printf(out, ":%lld\n", r->integer);
-        break;
-    case REDIS_REPLY_ERROR:
-        render_error(t, out, r);
-        break;
-    case REDIS_REPLY_NIL:
-        buf_printf(out, "nil\n");
-        break;
-    case REDIS_REPLY_ARRAY:
-        buf_printf(out, "*%zu\n", r->elements);
-        for (size_t i = 0; i < r->elements; i++)
-            render(t, out, r->element[i], depth + 1);
-        break;
-    default:
-        buf_printf(out, "%d ", r->type);
-        for (size_t i = 0; i < (size_t)r->len; i++)
-            buf_printf(out,
-                       (unsigned char)r->str[i] < 32 || (unsigned char)r->str[i] > 126 ? "\\%02x"
-                                                                                       : "%c",
-                       (unsigned char)r->str[i]);
-        buf_putc(out, '\n');
-    }
-}
-
 static redisReply *ask_fake(struct twins *t, const struct words *w)
 {
-    redisReader *reader = redisReaderCreate();
     struct span argv[WORDS_MAX];
-    void *reply = NULL;
-    struct buf out;
 
     for (size_t i = 0; i < w->count; i++)
         argv[i] = span_of(w->p[i], w->n[i]);
-    buf_init(&out, (size_t)1 << 30);
-    fakeredis_run(t->session, w->count, argv, &out);
-    assert_int_equal(redisReaderFeed(reader, out.p, out.n), REDIS_OK);
-    assert_int_equal(redisReaderGetReply(reader, &reply), REDIS_OK);
-    assert_non_null(reply);
-    redisReaderFree(reader);
-    buf_deinit(&out);
-    return reply;
+    return fakeredis_answer(t->session, w->count, argv);
 }
 
 static int by_text(const void *a, const void *b)
@@ -297,8 +249,8 @@ static redisReply *both(struct twins *t, const struct words *w)
     sort_answer(w, fake);
     buf_init(&real_text, (size_t)1 << 30);
     buf_init(&fake_text, (size_t)1 << 30);
-    render(t, &real_text, real, 0);
-    render(t, &fake_text, fake, 0);
+    answer_render(t->exact, &real_text, real, 0);
+    answer_render(t->exact, &fake_text, fake, 0);
     if (strcmp(real_text.p, fake_text.p) != 0) {
         show(t, w);
         fail_msg("a real Redis says\n%sand the fake one\n%s", real_text.p, fake_text.p);
