@@ -10,6 +10,7 @@
 #include "deadletter.h"
 #include "ends.h"
 #include "engine.h"
+#include "fake_cluster.h"
 #include "fake_loop.h"
 #include "fake_redis.h"
 #include "fields.h"
@@ -310,7 +311,10 @@ void api_begin(void)
     ends_watch.added = on_added;
     ends_watch.added_cut_off = on_added_cut_off;
     api.redis.replicas = world_config()->redis_replicas;
+    fake_cluster_address(&api.redis);
     api.submit = submit_new(&api.loop, &api.redis, on_up, NULL);
+    for (uint32_t i = 0; i < world_config()->accounts_count; i++)
+        submit_serve(api.submit, world_config()->accounts[i].name);
 }
 
 static void on_closed(void *ctx)

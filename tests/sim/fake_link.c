@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "fake_link.h"
+#include "fake_link_internal.h"
 
 #include <errno.h>
 #include <hiredis/hiredis.h>
@@ -8,12 +8,12 @@
 
 #include "alloc.h"
 #include "engine.h"
+#include "fake_cluster.h"
 #include "fake_redis.h"
 #include "fakeio_internal.h"
 #include "fault.h"
 #include "instance.h"
 #include "journal.h"
-#include "redis.h"
 
 /* A command on its way:
  *
@@ -21,65 +21,31 @@
  *              └── lost ──────────────────└── lost ───▶ NULL
  *
  * A reply that goes to a sink as it arrives is a command like any other. XREAD with BLOCK may find
- * nothing; then it waits at Redis for an entry. */
+ * nothing; then it waits at Redis for an entry.
+ *
+ * A connection to a node of a Cluster carries bytes, and is not made again when it is lost. */
 
 #define RECONNECT_NS (100 * NS_PER_MS)
 
-struct call {
-    struct list link;
-    struct redis *r;
-    char name[FAKE_REDIS_NAME];
-    enum fault fault;
-    struct event *event; /* its arrival, then its answer */
-    struct event *until; /* waits at Redis so long */
-    bool done, waits;
-    uint64_t confirms;    /* WAIT: commands that the replica will have */
-    bool on_its_way_back; /* the answer: a part of it arrives even if the connection breaks */
-    redis_reply_cb *cb;   /* NULL for a reply that goes to a sink */
-    const struct redis_sink *sink; /* or NULL */
-    void *ctx;
-    uint32_t block_ms;
-    size_t argc;
-    struct span *argv; /* a copy, in one piece with what it leads to */
-    struct buf answer;
-};
-
-struct redis {
-    struct list link; /* of all connections */
-    struct loop *loop;
-    redis_up_cb *up;
-    redis_down_cb *down;
-    void *ctx;
-    struct fakeredis_session *session; /* NULL: not connected */
-    bool said_down, dead;
-    char why[96];
-    struct event *connecting, *breaking; /* the first of these two also when it closes */
-    struct list calls;                   /* asked and not answered */
-    uint64_t arrive_ns, reply_ns;        /* of the last one: order is kept */
-    loop_cb *closed;
-    void *closed_ctx;
-};
-
-static struct list links;
+struct list fake_links;
 
 void fake_link_begin(void)
 {
-    list_init(&links);
+    list_init(&fake_links);
 }
 
 /* The endpoint's, which is nobody's instance. */
-static bool is_of_api(const struct redis *r)
+static bool is_of_api(const struct fake_link *r)
 {
     return r->loop->instance == ENGINE_NOBODY;
 }
 
-/* Its Redis is not that of most others. */
-static bool is_cut_off(const struct redis *r)
+bool fake_link_is_cut_off(const struct fake_link *r)
 {
     return fake_redis_cut_off(r->loop->instance);
 }
 
-static const char *name_of(const struct redis *r)
+static const char *name_of(const struct fake_link *r)
 {
     return is_of_api(r) ? "the endpoint" : instance_name(r->loop->instance);
 }
@@ -88,29 +54,50 @@ static const char *name_of(const struct redis *r)
 
 static void on_connected(void *ctx);
 
-static void connect_soon(struct redis *r, uint64_t delay_ns)
+static void connect_soon(struct fake_link *r, uint64_t delay_ns)
 {
     r->connecting = engine_at(engine_now_ns() + delay_ns, r->loop->instance, on_connected, r);
 }
 
-static void say_down(struct redis *r, const char *why)
+static void say_down(struct fake_link *r, const char *why)
 {
     if (!r->said_down)
         r->down(r->ctx, why);
     r->said_down = true;
 }
 
+static bool is_of_cluster(const struct fake_link *r)
+{
+    return r->machine != FAKE_CLUSTER_NO_MACHINE;
+}
+
+static bool answers(const struct fake_link *r)
+{
+    if (is_of_cluster(r) && !fake_cluster_answers(r->machine))
+        return false;
+    return !fake_redis_weather.away || fake_link_is_cut_off(r);
+}
+
+static void connect_again(struct fake_link *r)
+{
+    if (!is_of_cluster(r) && !r->connecting)
+        connect_soon(r, RECONNECT_NS);
+}
+
 static void on_connected(void *ctx)
 {
-    struct redis *r = ctx;
+    struct fake_link *r = ctx;
 
     r->connecting = NULL;
-    if (fake_redis_weather.away && !is_cut_off(r)) {
-        connect_soon(r, RECONNECT_NS);
+    if (!answers(r)) {
+        connect_again(r);
         say_down(r, "connection refused");
         return;
     }
-    r->session = fakeredis_open(fake_redis_of(r->loop->instance), NULL, NULL, NULL);
+    if (is_of_cluster(r))
+        r->session = fake_cluster_open(r->machine);
+    else
+        r->session = fakeredis_open(fake_redis_of(r->loop->instance), NULL, NULL, NULL);
     r->said_down = false;
     r->up(r->ctx);
 }
@@ -147,13 +134,25 @@ static int pour(const struct call *c, size_t bytes)
 
 enum ending { ANSWERED, LOST };
 
+/* A part of the answer arrives before the connection is lost. */
+static bool arrives_in_part(const struct call *c, enum ending how)
+{
+    return how == LOST && c->on_its_way_back && !c->r->dead;
+}
+
+static void end_bytes(struct call *c, enum ending how)
+{
+    if (how == ANSWERED)
+        c->bytes(c->ctx, buf_span(&c->answer));
+    else if (arrives_in_part(c, how))
+        c->bytes(c->ctx, span_of(c->answer.p, c->answer.n / 2));
+}
+
 static void end_stream(struct call *c, enum ending how)
 {
-    bool arrives = how == LOST && c->on_its_way_back && !c->r->dead;
-
     if (how == ANSWERED)
         must(pour(c, c->answer.n) == 1);
-    else if (arrives)
+    else if (arrives_in_part(c, how))
         (void)pour(c, c->answer.n / 2);
     c->sink->done(c->ctx, how == ANSWERED ? 0 : -ENOTCONN);
 }
@@ -163,7 +162,9 @@ static void end(struct call *c, enum ending how)
     struct redisReply *reply = NULL;
 
     list_remove(&c->link);
-    if (c->sink) {
+    if (c->bytes) {
+        end_bytes(c, how);
+    } else if (c->sink) {
         end_stream(c, how);
     } else {
         if (how == ANSWERED)
@@ -175,7 +176,7 @@ static void end(struct call *c, enum ending how)
     call_free(c);
 }
 
-static void end_all(struct redis *r)
+static void end_all(struct fake_link *r)
 {
     while (!list_empty(&r->calls))
         end(list_first(&r->calls, struct call, link), LOST);
@@ -185,22 +186,21 @@ static void end_all(struct redis *r)
 
 static void on_broken(void *ctx)
 {
-    struct redis *r = ctx;
+    struct fake_link *r = ctx;
 
     r->breaking = NULL;
     end_all(r);
     if (r->closed)
         return;
     say_down(r, r->why);
-    if (!r->connecting)
-        connect_soon(r, RECONNECT_NS);
+    connect_again(r);
 }
 
-static void carry_out(struct call *c)
+void fake_link_carry_out(struct call *c)
 {
     enum ends_asker asker = is_of_api(c->r) ? ENDS_API : ENDS_DAEMON;
 
-    if (is_cut_off(c->r))
+    if (fake_link_is_cut_off(c->r))
         asker = is_of_api(c->r) ? ENDS_API_CUT_OFF : ENDS_DAEMON_CUT_OFF;
     c->done = true;
     buf_clear(&c->answer);
@@ -211,7 +211,7 @@ enum luck { EACH_BY_CHANCE, ALL_ARRIVE };
 
 /* The commands of a connection that is no more: some were on their way, and arrive all the same;
  * but none arrives when one before it did not. */
-static void strand_all(struct redis *r, enum luck luck)
+static void strand_all(struct fake_link *r, enum luck luck)
 {
     bool arrives = r->session != NULL;
 
@@ -224,7 +224,7 @@ static void strand_all(struct redis *r, enum luck luck)
         engine_cancel(c->until);
         c->event = c->until = NULL;
         if (arrives && !c->done)
-            carry_out(c);
+            fake_link_carry_out(c);
         c->done = true;
         c->waits = false;
     }
@@ -233,7 +233,7 @@ static void strand_all(struct redis *r, enum luck luck)
     r->session = NULL;
 }
 
-static void lose(struct redis *r, const char *why)
+static void lose(struct fake_link *r, const char *why)
 {
     if (!r->session || r->closed)
         return;
@@ -245,10 +245,10 @@ static void lose(struct redis *r, const char *why)
 
 static void break_those(bool cut_off, const char *why)
 {
-    list_each(it, &links) {
-        struct redis *r = list_entry(it, struct redis, link);
+    list_each(it, &fake_links) {
+        struct fake_link *r = list_entry(it, struct fake_link, link);
 
-        if (is_cut_off(r) == cut_off)
+        if (fake_link_is_cut_off(r) == cut_off)
             lose(r, why);
     }
 }
@@ -263,6 +263,16 @@ void fake_link_break_cut_off(const char *why)
     break_those(true, why);
 }
 
+void fake_link_break_machine(int machine, const char *why)
+{
+    list_each(it, &fake_links) {
+        struct fake_link *r = list_entry(it, struct fake_link, link);
+
+        if (r->machine == machine)
+            lose(r, why);
+    }
+}
+
 /* -- a command's way -- */
 
 static void on_reply(void *ctx)
@@ -273,150 +283,45 @@ static void on_reply(void *ctx)
     end(c, ANSWERED);
 }
 
-static void reply(struct call *c)
+void fake_link_reply(struct call *c)
 {
-    struct redis *r = c->r;
+    struct fake_link *r = c->r;
 
     c->on_its_way_back = true;
     r->reply_ns = max_u64(engine_now_ns() + fake_redis_delay(), r->reply_ns);
     c->event = engine_at(r->reply_ns, r->loop->instance, on_reply, c);
-}
-
-static bool found_nothing(const struct call *c)
-{
-    return c->sink && span_is(buf_span(&c->answer), "*-1\r\n");
-}
-
-static void on_waited(void *ctx)
-{
-    struct call *c = ctx;
-
-    c->until = NULL;
-    c->waits = false;
-    reply(c);
-}
-
-static void on_replicated(void *ctx)
-{
-    struct call *c = ctx;
-
-    c->until = NULL;
-    fake_redis_confirm(c->confirms);
-    reply(c);
-}
-
-static uint64_t wait_ns(const struct call *c)
-{
-    uint64_t ms = 0;
-
-    must(c->argc == 3 && span_to_u64(c->argv[2], &ms) == 0);
-    return ms * NS_PER_MS;
-}
-
-/* WAIT: the replica answers, or the time that it may take is over. What follows on the connection
- * is carried out meanwhile, which Redis would only do later. */
-static void wait_for_replica(struct call *c)
-{
-    bool follows = fake_redis_replica_follows() && !is_cut_off(c->r);
-    uint64_t delay = fake_redis_delay();
-
-    c->done = true;
-    c->confirms = follows ? journal_count() : 0;
-    buf_clear(&c->answer);
-    buf_printf(&c->answer, ":%d\r\n", follows);
-    c->until = engine_at(engine_now_ns() + (follows ? delay : wait_ns(c)), ENGINE_NOBODY,
-                         on_replicated, c);
-}
-
-static void wait_in_vain(struct call *c)
-{
-    c->confirms = 0;
-    buf_clear(&c->answer);
-    buf_printf(&c->answer, ":0\r\n");
-    engine_cancel(c->until);
-    c->until = engine_at(engine_now_ns() + wait_ns(c), ENGINE_NOBODY, on_replicated, c);
-}
-
-void fake_link_replica_is_gone(void)
-{
-    list_each(it, &links) {
-        struct redis *r = list_entry(it, struct redis, link);
-
-        list_each(at, &r->calls) {
-            struct call *c = list_entry(at, struct call, link);
-
-            if (is_cut_off(r) && c->confirms && c->until)
-                wait_in_vain(c);
-        }
-    }
+    fake_link_go_on(r);
 }
 
 static void arrive(struct call *c)
 {
     if (strcmp(c->name, "WAIT") == 0) {
-        wait_for_replica(c);
+        fake_link_wait_for_replica(c);
         return;
     }
-    carry_out(c);
+    fake_link_carry_out(c);
     if (c->fault == FAULT_LOST_AFTER) {
         c->on_its_way_back = true;
         lose(c->r, "reset");
     } else if (c->fault == FAULT_KILL_AFTER) {
         instance_kill(c->r->loop->instance);
-    } else if (c->block_ms && found_nothing(c)) {
-        c->waits = true;
-        c->until =
-            engine_at(engine_now_ns() + c->block_ms * NS_PER_MS, ENGINE_NOBODY, on_waited, c);
-    } else {
-        reply(c);
+    } else if (!fake_link_waits_for_entry(c)) {
+        fake_link_reply(c);
     }
 }
 
-static void on_arrival(void *ctx)
+void fake_link_arrive(void *ctx)
 {
     struct call *c = ctx;
 
     c->event = NULL;
+    if (fake_link_waits_behind(c))
+        return;
     trace_detail("redis: %s of %s arrives", c->name, name_of(c->r));
     if (c->fault == FAULT_LOST_BEFORE)
         lose(c->r, "reset");
     else
         arrive(c);
-}
-
-/* An entry has come. */
-static void on_found(void *ctx)
-{
-    struct call *c = ctx;
-
-    c->event = NULL;
-    carry_out(c);
-    if (found_nothing(c))
-        return;
-    engine_cancel(c->until);
-    c->until = NULL;
-    c->waits = false;
-    reply(c);
-}
-
-static bool reads(const struct call *c, struct span key)
-{
-    for (size_t i = 0; i < c->argc; i++)
-        if (span_eq(c->argv[i], key))
-            return true;
-    return false;
-}
-
-void fake_link_added(struct span key)
-{
-    list_each(it, &links) {
-        list_each(at, &list_entry(it, struct redis, link)->calls) {
-            struct call *c = list_entry(at, struct call, link);
-
-            if (c->waits && !c->event && reads(c, key))
-                c->event = engine_at(engine_now_ns(), ENGINE_NOBODY, on_found, c);
-        }
-    }
 }
 
 static void on_unasked(void *ctx)
@@ -428,17 +333,22 @@ static void on_unasked(void *ctx)
 }
 
 /* Setting a connection up, and looking for broken keys, changes nothing, and is not counted: what a
- * story loses, and torture, is a question about jobs. A WAIT is part of the question before it. */
+ * story loses, and torture, is a question about jobs. A WAIT is part of the question before it, and
+ * ASKING of the one after it. */
 static bool is_counted(const struct call *c)
 {
-    return !span_is(c->argv[0], "CLIENT") && !span_is(c->argv[0], "SCRIPT") &&
-           !span_is(c->argv[0], "CONFIG") && !span_is(c->argv[0], "WAIT") &&
-           strcmp(c->name, "examine") != 0;
+    static const char *const not_counted[] = {"CLIENT",  "SCRIPT", "CONFIG", "WAIT", "examine",
+                                              "CLUSTER", "EXISTS", "ROLE",   "PING", "ASKING"};
+
+    for (size_t i = 0; i < array_len(not_counted); i++)
+        if (strcmp(c->name, not_counted[i]) == 0)
+            return false;
+    return true;
 }
 
 static void send(struct call *c)
 {
-    struct redis *r = c->r;
+    struct fake_link *r = c->r;
 
     list_push_back(&r->calls, &c->link);
     if (r->dead || r->closed || (!is_of_api(r) && instance_doomed(r->loop->instance)))
@@ -454,36 +364,29 @@ static void send(struct call *c)
         return;
     }
     r->arrive_ns = max_u64(engine_now_ns() + fake_redis_delay(), r->arrive_ns);
-    c->event = engine_at(r->arrive_ns, ENGINE_NOBODY, on_arrival, c);
+    c->event = engine_at(r->arrive_ns, ENGINE_NOBODY, fake_link_arrive, c);
 }
 
-/* -- redis.h -- */
+/* -- what redis.h and redis_wire.h do with it -- */
 
-struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_cb *up,
-                        redis_down_cb *down, void *ctx)
+struct fake_link *fake_link_new(struct loop *l, int machine, redis_up_cb *up, redis_down_cb *down,
+                                void *ctx)
 {
-    struct redis *r = alloc_zeroed(1, sizeof(*r));
+    struct fake_link *r = alloc_zeroed(1, sizeof(*r));
 
-    (void)a;
-    *r = (struct redis){.loop = l, .up = up, .down = down, .ctx = ctx};
+    *r = (struct fake_link){.loop = l, .machine = machine, .up = up, .down = down, .ctx = ctx};
     list_init(&r->calls);
-    list_push_back(&links, &r->link);
+    list_push_back(&fake_links, &r->link);
     connect_soon(r, 0);
     return r;
 }
 
-bool redis_is_up(const struct redis *r)
+bool fake_link_is_up(const struct fake_link *r)
 {
     return r->session && !r->closed;
 }
 
-/* Every answer comes, or the connection is lost. */
-void redis_set_patience(struct redis *r, uint32_t ms)
-{
-    must(r && ms);
-}
-
-static struct call *new_call(struct redis *r, size_t argc, const struct span *argv, void *ctx)
+static struct call *new_call(struct fake_link *r, size_t argc, const struct span *argv, void *ctx)
 {
     struct call *c = alloc_zeroed(1, sizeof(*c));
     size_t bytes = argc * sizeof(*argv);
@@ -506,8 +409,8 @@ static struct call *new_call(struct redis *r, size_t argc, const struct span *ar
     return c;
 }
 
-void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_reply_cb *cb,
-                   void *ctx)
+void fake_link_command(struct fake_link *r, size_t argc, const struct span *argv,
+                       redis_reply_cb *cb, void *ctx)
 {
     struct call *c = new_call(r, argc, argv, ctx);
 
@@ -515,8 +418,8 @@ void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_
     send(c);
 }
 
-void redis_stream(struct redis *r, uint32_t block_ms, size_t argc, const struct span *argv,
-                  const struct redis_sink *sink, void *ctx)
+void fake_link_stream(struct fake_link *r, uint32_t block_ms, size_t argc, const struct span *argv,
+                      const struct redis_sink *sink, void *ctx)
 {
     struct call *c = new_call(r, argc, argv, ctx);
 
@@ -525,7 +428,17 @@ void redis_stream(struct redis *r, uint32_t block_ms, size_t argc, const struct 
     send(c);
 }
 
-static void finish_close(struct redis *r)
+void fake_link_bytes(struct fake_link *r, uint32_t block_ms, size_t argc, const struct span *argv,
+                     fake_link_bytes_cb *cb, void *ctx)
+{
+    struct call *c = new_call(r, argc, argv, ctx);
+
+    c->bytes = cb;
+    c->block_ms = block_ms;
+    send(c);
+}
+
+static void finish_close(struct fake_link *r)
 {
     loop_cb *closed = r->closed;
     void *ctx = r->closed_ctx;
@@ -538,11 +451,11 @@ static void finish_close(struct redis *r)
 
 static void on_close(void *ctx)
 {
-    ((struct redis *)ctx)->connecting = NULL;
+    ((struct fake_link *)ctx)->connecting = NULL;
     finish_close(ctx);
 }
 
-void redis_close(struct redis *r, loop_cb *closed, void *ctx)
+void fake_link_close(struct fake_link *r, loop_cb *closed, void *ctx)
 {
     must(!r->closed);
     r->closed = closed;
@@ -557,7 +470,7 @@ void redis_close(struct redis *r, loop_cb *closed, void *ctx)
 
 /* -- the dead -- */
 
-static void bury(struct redis *r)
+static void bury(struct fake_link *r)
 {
     strand_all(r, ALL_ARRIVE);
     engine_cancel(r->connecting);
@@ -570,8 +483,8 @@ static void bury(struct redis *r)
 
 void fake_link_bury(int instance)
 {
-    list_each(it, &links) {
-        struct redis *r = list_entry(it, struct redis, link);
+    list_each(it, &fake_links) {
+        struct fake_link *r = list_entry(it, struct fake_link, link);
 
         if (r->loop->instance == instance && !r->dead)
             bury(r);
@@ -580,8 +493,8 @@ void fake_link_bury(int instance)
 
 void fake_link_answer_dead(int instance)
 {
-    list_each_safe(it, next, &links) {
-        struct redis *r = list_entry(it, struct redis, link);
+    list_each_safe(it, next, &fake_links) {
+        struct fake_link *r = list_entry(it, struct fake_link, link);
 
         if (r->loop->instance != instance || !r->dead)
             continue;

@@ -7,6 +7,7 @@
 
 #include "alloc.h"
 #include "engine.h"
+#include "fake_cluster.h"
 #include "fake_link.h"
 #include "fakeio_internal.h"
 #include "journal.h"
@@ -150,6 +151,7 @@ static uint64_t count_kept(uint64_t loses_ns)
 
 uint64_t fake_redis_fail(uint64_t loses_ns)
 {
+    struct fakeredis *before;
     uint64_t kept;
 
     must(fr.may_fail);
@@ -157,8 +159,10 @@ uint64_t fake_redis_fail(uint64_t loses_ns)
     kept = count_kept(loses_ns);
     take_back();
     fakeredis_close(fr.hand);
-    fakeredis_free(fr.redis);
+    before = fr.redis;
     promote(kept);
+    fake_cluster_adopt(fr.redis, before);
+    fakeredis_free(before);
     return kept;
 }
 
@@ -317,6 +321,7 @@ void fake_redis_heal(void)
 {
     fake_redis_join();
     fake_redis_return();
+    fake_cluster_heal();
     fr.replica_away = false;
     fake_redis_weather = (struct fake_redis_weather){0};
     fake_redis_set_memory(REDIS_WELL);
@@ -367,6 +372,21 @@ static void say_broken(struct buf *out)
                strlen(what), what);
 }
 
+/* What a node of a Cluster has not carried out is not in its journal; a transaction ends there. */
+static void take_from_journal(const char *name, enum ends_asker asker, const struct buf *answer)
+{
+    static const char *const redirects[] = {"-MOVED ", "-ASK ", "-TRYAGAIN ", "-CLUSTERDOWN ",
+                                            "-EXECABORT "};
+    bool redirected = false;
+
+    if (!fake_cluster_is() || !is_journaled(name) || asker == ENDS_DAEMON_CUT_OFF)
+        return;
+    for (size_t i = 0; i < array_len(redirects); i++)
+        redirected |= answer->n && strncmp(answer->p, redirects[i], strlen(redirects[i])) == 0;
+    if (redirected)
+        journal_replace_last(strcmp(name, "EXEC") == 0 ? SPAN("DISCARD") : SPAN("PING"));
+}
+
 void fake_redis_run(struct fakeredis_session *s, const char *name, enum ends_asker asker,
                     size_t argc, const struct span *argv, struct buf *out)
 {
@@ -383,6 +403,7 @@ void fake_redis_run(struct fakeredis_session *s, const char *name, enum ends_ask
     if (asker == ENDS_DAEMON || asker == ENDS_API)
         note(s, name, argc, argv);
     fakeredis_run(s, argc, argv, out);
+    take_from_journal(name, asker, out);
     fakeio_learn(argc, argv, out);
     ends_finish();
 }

@@ -9,6 +9,7 @@
 #include "alloc.h"
 #include "connections.h"
 #include "engine.h"
+#include "fake_cluster.h"
 #include "fake_link.h"
 #include "fake_sender.h"
 #include "process.h"
@@ -254,6 +255,7 @@ void instance_start(int i, const char *host, const struct config *c)
     in->host = alloc_str(host);
     in->config = c;
     in->redis.replicas = c->redis_replicas;
+    fake_cluster_address(&in->redis);
     snprintf(in->identity, sizeof(in->identity), "%s/boot/ns/%" PRIu32 "/0/%s", host,
              ++incarnations, in->name);
     in->loop.instance = i;
@@ -299,6 +301,7 @@ static void let_go(struct instance *in)
         fake_link_answer_dead(i);
         fake_loop_turn_dead(i);
     }
+    fake_link_answer_dead(i); /* those that were closed last */
 }
 
 bool instance_dying(void)

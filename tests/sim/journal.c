@@ -63,6 +63,14 @@ void journal_note(const struct journal_at *when, size_t argc, const struct span 
     }
 }
 
+void journal_replace_last(struct span command)
+{
+    struct journal_at when = jl.all[jl.count - 1].when;
+
+    forget_from(jl.count - 1);
+    journal_note(&when, 1, &command);
+}
+
 uint64_t journal_count(void)
 {
     return jl.count;

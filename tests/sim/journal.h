@@ -15,6 +15,8 @@ struct journal_at {
 };
 /* Everything else is copied. */
 void journal_note(const struct journal_at *when, size_t argc, const struct span *argv);
+/* That one was not carried out, but this, which has no arguments. */
+void journal_replace_last(struct span command);
 uint64_t journal_count(void); /* commands so far */
 uint64_t journal_count_by(uint64_t now_ns);
 /* Carries out the first `count` commands, sets *redis_us before each, and forgets all others. */

@@ -101,7 +101,8 @@ static struct config *configure(struct play *p, const struct words *more)
 
             if (!equals && strcmp(word, "first") != 0)
                 play_fail(p, "config: \"%s\" is not name=value", word);
-            else if (equals && world_config_set(c, name, equals + 1, err, sizeof(err)) < 0)
+            else if (equals && strcmp(name, "cluster") != 0 &&
+                     world_config_set(c, name, equals + 1, err, sizeof(err)) < 0)
                 play_fail(p, "config: %s: %s", name, err);
             free(name);
         }
@@ -249,10 +250,24 @@ static bool redis_fails(const struct story *s)
     return false;
 }
 
+/* Of the Cluster; 0: there is none. */
+static uint64_t nodes_of(const struct story *s)
+{
+    uint64_t nodes = 0;
+
+    for (size_t i = 0; i < s->settings.count; i++) {
+        const char *value = text_value(s->settings.at[i], "cluster");
+
+        if (value)
+            must(text_number(value, &nodes) == 0);
+    }
+    return nodes;
+}
+
 void play_story(const struct story *s, const struct play_options *o, struct play_result *out)
 {
     struct play p = {.story = s, .how = o->how};
-    struct world_options world = {.seed = s->seed};
+    struct world_options world = {.seed = s->seed, .nodes = nodes_of(s)};
 
     *out = (struct play_result){0};
     world.revive = o->branch != NULL;

@@ -8,6 +8,7 @@
 #include "alloc.h"
 #include "api.h"
 #include "engine.h"
+#include "fake_cluster.h"
 #include "fake_redis.h"
 #include "keys.h"
 #include "play.h"
@@ -139,7 +140,8 @@ static void push_fields(struct pushing *p, const struct span *fields, size_t n)
         api_post(p->account, p->lane, fields, n, p->once);
         return;
     }
-    if (fake_redis_weather.away || !producer_push(p->account, p->lane, fields, n, &id)) {
+    if (fake_redis_weather.away || !fake_cluster_serves() ||
+        !producer_push(p->account, p->lane, fields, n, &id)) {
         trace("redis: a push is refused");
         return;
     }
@@ -260,7 +262,7 @@ void play_cancel(struct play *p)
     const struct pushed *job = &p->last;
     const struct redisReply *gone;
 
-    if (!job->account[0] || fake_redis_weather.away)
+    if (!job->account[0] || fake_redis_weather.away || !fake_cluster_serves())
         return;
     witness_cancelled(job->account, job->lane, job->id);
     gone = fake_redis_say("XDEL purgeline:{%s}:jobs:%s %" PRIu64 "-%" PRIu64, job->account,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "fakeredis.h"
 
 void story_init(struct story *s, const char *file)
 {
@@ -33,7 +34,13 @@ static int take_settings(struct story *s, const struct words *w, char *err, size
     }
     for (size_t i = 1; i < w->count; i++) {
         const char *seed = text_value(w->at[i], "seed");
+        const char *cluster = text_value(w->at[i], "cluster");
+        uint64_t nodes = 0;
 
+        if (cluster && (text_number(cluster, &nodes) < 0 || nodes > FAKEREDIS_NODES_MAX)) {
+            snprintf(err, room, "no Cluster has \"%s\" nodes", cluster);
+            return -EINVAL;
+        }
         if (strcmp(w->at[i], "kills=no") == 0) {
             s->without_kills = true;
             continue;

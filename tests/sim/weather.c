@@ -24,6 +24,7 @@ struct making {
     bool fails;       /* Redis loses its last writes ... */
     bool splits;      /* ... while it goes on answering some */
     bool replicas;    /* redis_replicas: 1 */
+    uint64_t nodes;   /* of a Cluster; 0: one Redis */
     uint64_t far_ms;
     uint32_t names; /* how many different keys */
 };
@@ -115,6 +116,14 @@ static uint64_t choose_budget(struct making *m, struct story *s)
     return per_s;
 }
 
+static void choose_cluster(struct making *m, struct story *s, uint64_t seed)
+{
+    m->nodes = roll(m, 2, 3);
+    m->fails = seed % 16 == 13;
+    m->replicas = seed % 64 >= 48;
+    set(s, "cluster", "%" PRIu64, m->nodes);
+}
+
 static void choose_settings(struct making *m, struct story *s, uint64_t seed)
 {
     uint64_t per_s;
@@ -142,6 +151,8 @@ static void choose_settings(struct making *m, struct story *s, uint64_t seed)
     m->fails = seed % 4 == 3;
     m->replicas = m->fails && seed % 8 == 7;
     m->splits = m->fails && seed % 16 >= 8;
+    if (seed % 8 == 5)
+        choose_cluster(m, s, seed);
     if (m->replicas)
         set(s, "redis_replicas", "1");
 }
@@ -353,6 +364,32 @@ static void split_redis(struct making *m)
     at(m, ms + roll(m, 0, 60000), "start first");
 }
 
+static char any_node(struct making *m)
+{
+    return (char)('a' + roll(m, 0, m->nodes - 1));
+}
+
+/* Slots are moved; and sometimes there is no quorum for a while, or a node is lost. */
+static void trouble_cluster(struct making *m)
+{
+    uint64_t ms = moment(m);
+    char node = any_node(m);
+
+    for (uint64_t count = roll(m, 1, 6); count; count--)
+        at(m, moment(m), "redis moves to=%c in=%" PRIu64 " over=%" PRIu64 "ms%s", any_node(m),
+           roll(m, 0, 4), chance(m, 50) ? roll(m, 0, 1000) : roll(m, 0, 20000),
+           m->two_accounts && chance(m, 50) ? " account=other" : "");
+    if (chance(m, 40)) {
+        at(m, ms, "redis cluster down");
+        at(m, ms + roll(m, 1, 20000), "redis cluster up");
+    }
+    if (chance(m, 40)) {
+        ms = moment(m);
+        at(m, ms, "redis node %c lost", node);
+        at(m, ms + roll(m, 1, 15000), "redis node %c back", node);
+    }
+}
+
 static void make_trouble(struct making *m)
 {
     switch (roll(m, 0, 9)) {
@@ -418,6 +455,8 @@ void weather_story(uint64_t seed, struct story *out)
         chance(&m, 15) ? make_post(&m) : make_push(&m);
     for (uint64_t i = 0; i < troubles; i++)
         make_trouble(&m);
+    if (m.nodes)
+        trouble_cluster(&m);
     if (m.splits)
         split_redis(&m);
     else if (m.fails)

@@ -8,6 +8,7 @@
 #include "alloc.h"
 #include "api.h"
 #include "engine.h"
+#include "fake_cluster.h"
 #include "fake_redis.h"
 #include "fake_sender.h"
 #include "instance.h"
@@ -171,6 +172,47 @@ static void on_replica(struct play *p)
     fake_redis_set_replica_away(strcmp(play_word(p, 2), "away") == 0);
 }
 
+/* -- a Redis Cluster -- */
+
+static int node_named(struct play *p, const char *name)
+{
+    int node = fake_cluster_named(name ? name : "");
+
+    if (node < 0)
+        play_fail(p, "the Cluster has no node \"%s\"", name ? name : "");
+    return node;
+}
+
+/* "redis moves to=b in=3 over=600ms" */
+static void on_moves(struct play *p)
+{
+    const char *over = play_option(p, "over");
+    int to = node_named(p, play_option(p, "to"));
+
+    if (to >= 0)
+        fake_cluster_move(account_named(p), to, (uint32_t)number_option(p, "in", 0),
+                          over ? time_word(p, over) : 0);
+}
+
+static void on_cluster(struct play *p)
+{
+    if (fake_cluster_is())
+        fake_cluster_set_down(strcmp(play_word(p, 2), "down") == 0);
+    else
+        play_fail(p, "there is no Cluster: config cluster=3");
+}
+
+/* "redis node b lost", then "redis node b back". */
+static void on_node(struct play *p)
+{
+    int node = node_named(p, play_word(p, 2));
+
+    if (node >= 0 && strcmp(play_word(p, 3), "lost") == 0)
+        fake_cluster_lose(node);
+    else if (node >= 0)
+        fake_cluster_replace(node);
+}
+
 struct word {
     const char *word;
     play_verb *verb;
@@ -195,7 +237,8 @@ void play_redis(struct play *p)
         {"slow", on_slow},       {"deletes", on_deletes},   {"memory", on_memory},
         {"disk", on_disk},       {"clock", on_redis_clock}, {"refuses", on_refuses},
         {"accepts", on_accepts}, {"policy", on_policy},     {"fails", on_fails},
-        {"replica", on_replica}, {"splits", on_splits},     {"heals", on_heals}};
+        {"replica", on_replica}, {"splits", on_splits},     {"heals", on_heals},
+        {"moves", on_moves},     {"cluster", on_cluster},   {"node", on_node}};
 
     if (!do_word(p, words, array_len(words)))
         play_fail(p, "redis does not \"%s\"", play_word(p, 1));

@@ -10,6 +10,7 @@
 #include "alloc.h"
 #include "api.h"
 #include "engine.h"
+#include "fake_cluster.h"
 #include "fake_link.h"
 #include "fake_redis.h"
 #include "fake_sender.h"
@@ -170,6 +171,7 @@ void world_begin(const struct world_options *o)
     engine_begin(o->seed);
     fault_begin();
     fake_redis_begin();
+    fake_cluster_begin((int)o->nodes);
     if (o->redis_fails)
         fake_redis_may_fail();
     fastly_fake_begin();
@@ -184,8 +186,10 @@ void world_end(void)
     memset(wd.wanted, 0, sizeof(wd.wanted));
     witness_end();
     instance_end();
+    fake_cluster_heal();
     api_end();
     fastly_fake_end();
+    fake_cluster_end();
     fake_redis_end();
     engine_end();
     for (int i = 0; i < INSTANCES_MAX; i++)

@@ -12,6 +12,7 @@ struct world_options {
     uint64_t seed;
     enum witness_scope scope;
     bool redis_fails; /* it has a replica, and may lose its last writes */
+    uint64_t nodes;   /* of a Cluster; 0: one Redis */
     bool revive;      /* an instance that was killed is started again */
 };
 

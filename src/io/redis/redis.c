@@ -11,6 +11,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "process.h"
 #include "redis_error.h"
 #include "redis_internal.h"
 #include "redis_lookup.h"
@@ -564,7 +565,7 @@ struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_
     list_init(&r->failed);
     redis_due_init(&r->due);
     redis_follow_init(r);
-    r->rng.state = clock_mono_ns() ^ (uintptr_t)r;
+    r->rng.state = process_random();
     if (a->master)
         r->sentinel = redis_sentinel_new(l, a, on_master, on_sentinels_failed, r);
     r->timer = timer_new(l, on_timer, r);
