@@ -209,10 +209,14 @@ static uint8_t choose(const struct instances *s, uint64_t candidates, const char
     uint8_t best[2] = {NO_SEAT, NO_SEAT};
 
     for (uint8_t i = 0; i < SEATS; i++) {
-        int full = excess(s, i) > -(int64_t)WHOLE / 1000;
-        uint64_t w = weight(name, s->seats[i].owner);
+        int full;
+        uint64_t w;
 
-        if ((candidates >> i & 1) == 0 || (best[full] != NO_SEAT && w <= highest[full]))
+        if ((candidates >> i & 1) == 0)
+            continue;
+        full = excess(s, i) > -(int64_t)WHOLE / 1000;
+        w = weight(name, s->seats[i].owner);
+        if (best[full] != NO_SEAT && w <= highest[full])
             continue;
         highest[full] = w;
         best[full] = i;
@@ -224,7 +228,7 @@ bool instances_prefer_us(const struct instances *s, uint32_t account, const char
 {
     uint64_t members = s->accounts[account].members;
 
-    return members && choose(s, members, name) == 0;
+    return members == 1 || (members && choose(s, members, name) == 0);
 }
 
 const char *instances_successor(const struct instances *s, uint32_t account, const char *name)

@@ -262,11 +262,12 @@ bool request_move(struct request *e, const char *party)
 
 static bool take(struct request *e, uint64_t bytes, const char *what)
 {
-    uint64_t room = quota_bill_room(&e->bill);
+    uint64_t room;
     char why[160];
 
     if (quota_take(&e->bill, bytes))
         return true;
+    room = quota_bill_room(&e->bill);
     if (bytes <= room) {
         request_refuse_full(e);
         return false;

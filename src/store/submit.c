@@ -106,7 +106,7 @@ static struct submit_link *link_of(struct submit *t, const char *account)
 {
     struct submit_link *k = NULL;
 
-    if (account)
+    if (account && t->accounts)
         HASH_FIND_STR(t->accounts, account, k);
     return k ? k : &t->all;
 }

@@ -104,7 +104,7 @@ void redis_answer(struct redis *r, struct redis_call *c, struct redisReply *repl
 static void answer_call(struct redis *r, struct redis_call *c, struct redisReply *reply)
 {
     redis_deadline_paid(&c->owed);
-    if (!redis_follow_took(r, c, reply))
+    if (!r->follow.nodes || !redis_follow_took(r, c, reply))
         redis_answer(r, c, reply);
 }
 
@@ -137,7 +137,8 @@ static void deliver_all(struct redis *r)
             redis_deadline_heard(&r->deadline);
         heard = true;
         deliver(r, reply);
-        redis_follow_go(r);
+        if (r->follow.on)
+            redis_follow_go(r);
     }
 }
 
@@ -464,7 +465,7 @@ void redis_command(struct redis *r, size_t argc, const struct span *argv, redis_
         redis_fail_call(r, c);
         return;
     }
-    if (redis_follow_sends(r, c, argc, argv))
+    if (r->follow.nodes && redis_follow_sends(r, c, argc, argv))
         return;
     redis_deadline_owe(&r->deadline, &c->owed, 0);
     list_push_back(&r->pending, &c->link);

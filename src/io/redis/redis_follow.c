@@ -38,8 +38,6 @@ bool redis_follow_sends(struct redis *r, struct redis_call *c, size_t argc, cons
 {
     struct redis_follow *f = &r->follow;
 
-    if (!f->nodes)
-        return false;
     redis_format(&c->text, argc, argv);
     c->kind = redis_command_kind_of(argv[0]);
     c->inside = f->sending_inside || c->kind == REDIS_MULTI;
@@ -112,7 +110,7 @@ bool redis_follow_took(struct redis *r, struct redis_call *c, struct redisReply 
     struct redis_follow *f = &r->follow;
     bool redirected = false;
 
-    if (!f->nodes || r->state != REDIS_UP)
+    if (r->state != REDIS_UP)
         return false;
     if (reply_refused(reply))
         redirected = note(r, reply_text(reply).p) != REDIS_REDIRECT_NONE;

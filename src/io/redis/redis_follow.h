@@ -51,11 +51,12 @@ struct redis_follow {
 void redis_follow_init(struct redis *r);
 /* Frees what does not belong to a connection. Only when `guests` is 0. */
 void redis_follow_deinit(struct redis *r);
-/* To be called for each command before it is sent. True: it is held, and not to be sent. */
+/* To be called in a Cluster for each command before it is sent. True: it is held, and not to be
+ * sent. */
 bool redis_follow_sends(struct redis *r, struct redis_call *c, size_t argc,
                         const struct span *argv);
-/* To be called for each reply. True: it was a redirect, and the call is taken; or its reply is kept
- * for later. */
+/* To be called in a Cluster for each reply. True: it was a redirect, and the call is taken; or its
+ * reply is kept for later. */
 bool redis_follow_took(struct redis *r, struct redis_call *c, struct redisReply *reply);
 /* The same for a reply to redis_stream whose error is known. */
 bool redis_follow_took_stream(struct redis *r, const char *words);
