@@ -47,6 +47,19 @@ int control_set(struct client *c, const char *account, enum control_state state,
     return rc;
 }
 
+int control_confirm(struct client *c, const char *account)
+{
+    char *key = redis_key(account, "control");
+    struct redisReply *reply;
+    int rc = 0;
+
+    if (client_waits(c))
+        rc =
+            client_ask_words(c, (const char *const[]){"HSET", key, "confirmed", "1", NULL}, &reply);
+    free(key);
+    return rc;
+}
+
 /* -- waiting until a pause holds -- */
 
 #define LOOK_EVERY_MS 50

@@ -21,6 +21,12 @@ void control_clean(char *why);
 must_use int control_set(struct client *c, const char *account, enum control_state state,
                          const char *why, const char *by);
 
+/* For an answer "done" that needs no write because an earlier one, perhaps on another connection,
+ * has done it: waits until enough replicas have everything so far, if the address asks for
+ * replicas. Since Redis 8, WAIT counts from the last write of its own connection, so this writes a
+ * field that nobody reads. 0, CLIENT_FEW or another negative errno, see client_error. */
+must_use int control_confirm(struct client *c, const char *account);
+
 /* How far a pause has taken effect. */
 enum control_held {
     CONTROL_HELD,    /* nothing is sent any more, and no request is on the wire */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "control.h"
 #include "keys.h"
 #include "page_guard.h"
 #include "scripts.h"
@@ -366,7 +367,7 @@ static int act_each(struct client *c, const char *account, enum act act, const c
             rc = act_some(c, account, act, some, found, done);
         free_ids(some, found);
     }
-    return rc == 0 && *done == 0 ? client_confirm(c) : rc;
+    return rc == 0 && *done == 0 ? control_confirm(c, account) : rc;
 }
 
 int deadletter_retry(struct client *c, const char *account, const char *const *ids, size_t count,
@@ -429,7 +430,7 @@ static int act_all(struct client *c, const char *account, enum act act, uint64_t
     if (rc == 0)
         rc = read_back(c, account, "+", 1, &newest);
     if (rc == 0 && reply_count(newest) == 0)
-        return client_confirm(c);
+        return control_confirm(c, account);
     if (rc < 0)
         return rc;
     id = reply_text(reply_at(reply_at(newest, 0), 0));

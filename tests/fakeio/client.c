@@ -126,6 +126,11 @@ int client_ask(struct client *c, size_t argc, const struct span *argv, struct re
     return rc;
 }
 
+bool client_waits(const struct client *c)
+{
+    return c->replicas > 0;
+}
+
 int client_confirm(struct client *c)
 {
     struct redisReply *before = c->reply, *answer;

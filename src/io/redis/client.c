@@ -307,6 +307,11 @@ int client_confirm(struct client *c)
     return fail(c, CLIENT_FEW, why);
 }
 
+bool client_waits(const struct client *c)
+{
+    return c->replicas > 0;
+}
+
 int client_ask_words(struct client *c, const char *const *words, struct redisReply **out)
 {
     struct span argv[WORDS_MAX];

@@ -56,10 +56,10 @@ must_use int client_ask(struct client *c, size_t argc, const struct span *argv,
 /* The same with the arguments as strings, terminated by NULL. */
 must_use int client_ask_words(struct client *c, const char *const *words, struct redisReply **out);
 
-/* Waits until enough replicas have everything that Redis had before the last command of this
- * connection; for an answer "done" that needs no write because an earlier one has done it. 0,
- * CLIENT_FEW or -ENOTCONN. The last reply stays valid. */
+/* Waits until enough replicas have everything that Redis had before the last write of this
+ * connection. 0, CLIENT_FEW or -ENOTCONN. The last reply stays valid. */
 must_use int client_confirm(struct client *c);
+bool client_waits(const struct client *c); /* the address asks for replicas */
 
 /* The last error, a lost connection or a refusal, as a message without the password. */
 const char *client_error(const struct client *c);
