@@ -241,6 +241,10 @@ void jobplace_confirm_end(struct replicated *x, const char *account, const char 
     char *key = receipt_key(account, job);
 
     *c = (struct cancelling){cb, ctx};
-    replicated_command(x, 2, (const struct span[]){SPAN("GET"), span_str(key)}, on_receipt, c);
+    replicated_command(x, 4,
+                       (const struct span[]){SPAN("EVAL"),
+                                             span_str(scripts[SCRIPT_CONFIRM_END].text), SPAN("1"),
+                                             span_str(key)},
+                       on_receipt, c);
     free(key);
 }

@@ -48,6 +48,7 @@ enum script {
     SCRIPT_END_ONCE,                  /* the same for a large job: the step after its XADD */
     SCRIPT_FIND_JOB,                  /* where a job is */
     SCRIPT_CANCEL_JOB,                /* take a job back */
+    SCRIPT_CONFIRM_END,               /* the receipt of a job that has ended, for WAIT */
     SCRIPT_OVERVIEW,                  /* the state of an account */
     SCRIPT_RETRY_DEAD,                /* from the dead letters back to the lanes */
     SCRIPT_DROP_LETTER,               /* the last step of a large dead letter's way back */

@@ -258,6 +258,7 @@ static const char *const script_templates[SCRIPT_N][3] = {
                            P "receipt:x " P "postponed " P "postponed:jobs " P "places channel " P
                              "cancelled %J | %m {} 1 _ %i",
                            "%t %z %h %h channel %l %s | %m {} 1 %L %i"},
+    [SCRIPT_CONFIRM_END] = {P "receipt:x |", "%t |"},
     [SCRIPT_OVERVIEW] = {LANES " " P "postponed " P "dead " P "lease " P "control " P "status " P
                                "later |",
                          "%s %s %s %z %s %t %h %t %z |"},

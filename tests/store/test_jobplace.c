@@ -378,7 +378,7 @@ static void without_its_replica_no_job_is_said_to_be_cancelled(void **state)
     assert_string_equal(w->receipt, "{gone}");
     store_do(&w->store, "DEL " P "receipt:" JOB);
     assert_int_equal(confirm_end(w, JOB), JOBPLACE_MOVED);
-    fakeio_fail_next("GET", FAKEIO_LOST_BEFORE, NULL);
+    fakeio_fail_next("confirm_end", FAKEIO_LOST_BEFORE, NULL);
     assert_int_equal(confirm_end(w, JOB), JOBPLACE_FAILED);
     store_do(&w->store, "XADD " P "jobs:normal * url a");
     w->place = (struct jobplace){.lane = LANE_NORMAL, .entry = MS "-1"};

@@ -5,9 +5,13 @@
 -- Errors: a key of the wrong type; OOM.
 
 --@include shared/judge.lua
+--@include shared/pass_on.lua
 
 local told = judge(redis.call('GET', KEYS[2]), ARGV[1])
-if told then return told end
+if told then
+  pass_on(KEYS[2])
+  return told
+end
 local job = ARGV[3] .. '-' .. redis.call('XADD', KEYS[1], '*', unpack(ARGV, 4))
 redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. job, 'EX', ARGV[2])
 return {'new', job}
