@@ -39,12 +39,13 @@ static const char *const hook_encodings[] = {
 #define TIB (UINT64_C(1) << 40)
 
 static const struct setting table[] = {
-/* clang-format off: the order of the rows decides */
+/* In the order of the sample configuration. */
+/* clang-format off */
 #include "settings_global.inc"
 #include "settings_account.inc"
 #include "settings_producer.inc"
 #include "settings_hook.inc"
-/* clang-format on */
+    /* clang-format on */
 };
 
 const struct setting *setting_table(size_t *count)
