@@ -24,7 +24,9 @@ void fakeredis_set_refusing(struct fakeredis *f, const char *words);
 void fakeredis_set_policy(struct fakeredis *f, const char *maxmemory_policy);
 void fakeredis_set_fsync(struct fakeredis *f, const char *appendfsync);
 
-/* What WAIT answers: how many replicas have all that was written; and INFO, how many there are. */
+/* How many replicas there are, as INFO says, and how many of them go on receiving what is written.
+ * WAIT counts the replicas that have the last write of its own connection, as since Redis 8: the
+ * others have what was written before they stopped receiving. */
 void fakeredis_set_replicas(struct fakeredis *f, unsigned have, unsigned connected);
 /* Its master_replid, of 40 characters; another one after a failover or a restart. Kept, not copied.
  */
@@ -94,6 +96,8 @@ struct fakeredis_session *fakeredis_open(struct fakeredis *f, fakeredis_message_
                                          void (*changed)(void *ctx), void *ctx);
 void fakeredis_close(struct fakeredis_session *s);
 uint64_t fakeredis_number(const struct fakeredis_session *s); /* 1, 2, ... of those of a Redis */
+/* Another number after each of its commands that has changed something; 0 before the first one. */
+uint64_t fakeredis_written(const struct fakeredis_session *s);
 /* Carries a command out and appends its answer. XREAD never waits here: it answers nil. */
 void fakeredis_run(struct fakeredis_session *s, size_t argc, const struct span *argv,
                    struct buf *out);

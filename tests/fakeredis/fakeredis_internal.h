@@ -88,7 +88,8 @@ struct fakeredis {
     uint64_t opened;     /* sessions */
     const char *history; /* master_replid */
     unsigned replicas_have, replicas;
-    uint64_t changes; /* counts them */
+    uint64_t all_have; /* `changes` that all replicas have */
+    uint64_t changes;  /* counts them */
     struct fakeredis_watch watch;
     void *watch_ctx;
     struct lua_State *lua;
@@ -106,8 +107,9 @@ struct queued { /* a command between MULTI and EXEC */
 struct fakeredis_session {
     struct list link;
     uint64_t number;
-    int node;    /* of a Cluster; or FAKEREDIS_NO_NODE */
-    bool asking; /* for the next command */
+    uint64_t written; /* `changes` after its last command that changed something */
+    int node;         /* of a Cluster; or FAKEREDIS_NO_NODE */
+    bool asking;      /* for the next command */
     enum fakeredis_role role;
     struct fakeredis *f;
     fakeredis_message_cb *message;

@@ -187,7 +187,7 @@ static void run_wait(struct ask *a)
     int64_t want, ms;
 
     if (arg_number(a, 1, &want) && arg_number(a, 2, &ms))
-        say_number(a, a->f->replicas_have);
+        say_number(a, a->s->written > a->f->all_have ? a->f->replicas_have : a->f->replicas);
 }
 
 static void run_info(struct ask *a)

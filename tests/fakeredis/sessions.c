@@ -59,6 +59,8 @@ void fakeredis_set_fsync(struct fakeredis *f, const char *appendfsync)
 
 void fakeredis_set_replicas(struct fakeredis *f, unsigned have, unsigned connected)
 {
+    if (f->replicas_have == f->replicas)
+        f->all_have = f->changes;
     f->replicas_have = have;
     f->replicas = connected;
 }
@@ -102,6 +104,11 @@ struct fakeredis_session *fakeredis_open_at(struct fakeredis *f, int node, enum 
 uint64_t fakeredis_number(const struct fakeredis_session *s)
 {
     return s->number;
+}
+
+uint64_t fakeredis_written(const struct fakeredis_session *s)
+{
+    return s->written;
 }
 
 static void forget_queued(struct fakeredis_session *s)
@@ -338,8 +345,10 @@ static void run(struct ask *a)
         return;
     }
     a->command->run(a);
-    if (s->f->changes != before)
-        tell_all(s->f);
+    if (s->f->changes == before)
+        return;
+    s->written = s->f->changes;
+    tell_all(s->f);
 }
 
 void fakeredis_run(struct fakeredis_session *s, size_t argc, const struct span *argv,

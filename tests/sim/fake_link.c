@@ -98,6 +98,7 @@ static void on_connected(void *ctx)
         r->session = fake_cluster_open(r->machine);
     else
         r->session = fakeredis_open(fake_redis_of(r->loop->instance), NULL, NULL, NULL);
+    r->written = 0;
     r->said_down = false;
     r->up(r->ctx);
 }
@@ -199,12 +200,15 @@ static void on_broken(void *ctx)
 void fake_link_carry_out(struct call *c)
 {
     enum ends_asker asker = is_of_api(c->r) ? ENDS_API : ENDS_DAEMON;
+    uint64_t before = fakeredis_written(c->r->session);
 
     if (fake_link_is_cut_off(c->r))
         asker = is_of_api(c->r) ? ENDS_API_CUT_OFF : ENDS_DAEMON_CUT_OFF;
     c->done = true;
     buf_clear(&c->answer);
     fake_redis_run(c->r->session, c->name, asker, c->argc, c->argv, &c->answer);
+    if (fakeredis_written(c->r->session) != before)
+        c->r->written = fake_link_is_cut_off(c->r) ? UINT64_MAX : journal_count();
 }
 
 enum luck { EACH_BY_CHANCE, ALL_ARRIVE };

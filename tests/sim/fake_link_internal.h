@@ -37,6 +37,8 @@ struct fake_link {
     redis_down_cb *down;
     void *ctx;
     struct fakeredis_session *session; /* NULL: not connected */
+    uint64_t
+        written; /* commands of all, up to the last one of this connection that changed something */
     bool said_down, dead;
     char why[96];
     struct event *connecting, *breaking; /* the first of these two also when it closes */

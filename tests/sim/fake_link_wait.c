@@ -79,20 +79,22 @@ static uint64_t wait_ns(const struct call *c)
     return ms * NS_PER_MS;
 }
 
-/* WAIT: the replica answers, or the time that it may take is over. What follows on the connection
+/* WAIT: the replica has the last write of this connection (as since Redis 8), which says nothing of
+ * what others wrote later; or the time that it may take is over. What follows on the connection
  * is carried out meanwhile, which Redis would only do later, but for bytes: fake_link_waits_behind.
  */
 void fake_link_wait_for_replica(struct call *c)
 {
     bool follows = fake_redis_replica_follows() && !fake_link_is_cut_off(c->r);
+    bool has = follows || fake_redis_replica_has(c->r->written);
     uint64_t delay = fake_redis_delay();
 
     c->done = true;
-    c->confirms = follows ? journal_count() : 0;
+    c->confirms = follows ? c->r->written : 0;
     buf_clear(&c->answer);
-    buf_printf(&c->answer, ":%d\r\n", follows);
-    c->until = engine_at(engine_now_ns() + (follows ? delay : wait_ns(c)), ENGINE_NOBODY,
-                         on_replicated, c);
+    buf_printf(&c->answer, ":%d\r\n", has);
+    c->until =
+        engine_at(engine_now_ns() + (has ? delay : wait_ns(c)), ENGINE_NOBODY, on_replicated, c);
 }
 
 static void wait_in_vain(struct call *c)

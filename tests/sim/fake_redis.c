@@ -94,6 +94,11 @@ bool fake_redis_replica_follows(void)
     return fr.may_fail && !fr.replica_away;
 }
 
+bool fake_redis_replica_has(uint64_t commands)
+{
+    return commands <= fr.confirmed;
+}
+
 void fake_redis_confirm(uint64_t commands)
 {
     fr.confirmed = max_u64(fr.confirmed, commands);

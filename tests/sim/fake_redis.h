@@ -32,7 +32,8 @@ void fake_redis_may_fail(void);
 uint64_t fake_redis_fail(uint64_t loses_ns);
 void fake_redis_set_replica_away(bool away);
 bool fake_redis_replica_follows(void);
-void fake_redis_confirm(uint64_t commands); /* the replica has them */
+void fake_redis_confirm(uint64_t commands);     /* the replica has them */
+bool fake_redis_replica_has(uint64_t commands); /* it has been confirmed */
 
 /* -- two masters -- */
 /* The endpoint is ENGINE_NOBODY's, as its connection is. */

@@ -385,6 +385,22 @@ static void without_its_replica_no_job_is_said_to_be_cancelled(void **state)
     assert_int_equal(cancel(w, "normal-" MS "-1"), JOBPLACE_CANCELLED);
 }
 
+/* The end was written over another connection, after the replica had stopped receiving. Since Redis
+ * 8, WAIT does not count that write, so the script must write something itself. */
+static void a_cancellation_that_comes_too_late_needs_the_replica_as_well(void **state)
+{
+    struct place_world *w = *state;
+
+    need_a_replica(w);
+    fakeredis_set_replicas(w->store.redis, 0, 1);
+    store_do(&w->store, "SETEX " P "receipt:" JOB " 60 {purged}");
+    w->place = (struct jobplace){.lane = LANE_NORMAL, .entry = MS "-0"};
+    assert_int_equal(cancel(w, JOB), JOBPLACE_FEW);
+    fakeredis_set_replicas(w->store.redis, 1, 1);
+    assert_int_equal(cancel(w, JOB), JOBPLACE_ENDED);
+    assert_string_equal(w->receipt, "{purged}");
+}
+
 static void a_postponed_job_is_taken_back_and_no_other(void **state)
 {
     struct place_world *w = *state;
@@ -488,6 +504,7 @@ int main(void)
         over_redis(a_failed_read_is_reported_with_the_reason),
         over_redis(a_job_in_a_lane_is_taken_back_and_the_leader_told),
         over_redis(without_its_replica_no_job_is_said_to_be_cancelled),
+        over_redis(a_cancellation_that_comes_too_late_needs_the_replica_as_well),
         over_redis(a_postponed_job_is_taken_back_and_no_other),
         over_redis(a_job_that_moved_meanwhile_is_not_ended),
         over_redis(a_lost_answer_is_found_out_by_asking_again),

@@ -9,10 +9,14 @@
 -- the receipt is written before the job is removed. The leader identifies jobs by their entries.
 
 --@include shared/there.lua
+--@include shared/pass_on.lua
 
 local call, job, lane, id = redis.call, ARGV[1], ARGV[4], ARGV[5]
 local ended = call('GET', KEYS[1])
-if ended then return {0, ended} end
+if ended then
+  pass_on(KEYS[1])
+  return {0, ended}
+end
 if lane == '' and not call('ZSCORE', KEYS[2], job) then return {2} end
 if lane ~= '' and not there(KEYS[7], id) then return {2} end
 local noted
