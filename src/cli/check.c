@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "alloc.h"
+#include "api_words.h"
 #include "check_cluster.h"
 #include "check_files.h"
 #include "check_say.h"
@@ -22,7 +23,6 @@
 #include "config_file.h"
 #include "exposure.h"
 #include "fetch.h"
-#include "log.h"
 #include "overview.h"
 #include "redis_config.h"
 #include "redis_error.h"
@@ -319,19 +319,6 @@ bool check_redis(const struct config *c, const char *account, check_cb *cb, void
 /* -- token and services -- */
 
 #define REPLY_MAX_BYTES (1024 * 1024)
-
-/* The API's error message for people: "msg" and "detail". */
-static void api_words(const json_t *doc, char *out, size_t room)
-{
-    const char *msg = json_string_value(json_object_get(doc, "msg"));
-    const char *detail = json_string_value(json_object_get(doc, "detail"));
-    char all[256], shown[300];
-
-    snprintf(all, sizeof(all), "%s%s%s", msg ? msg : "", msg && detail ? ": " : "",
-             detail ? detail : "");
-    snprintf(out, room, "%s%s", *all ? ": " : "",
-             log_quote(shown, sizeof(shown), all, strlen(all)));
-}
 
 /* Sends a GET request to the API. Returns the status of the reply; 0 if there was no reply, which
  * is then reported as a finding. *doc is the reply, or NULL if it is not JSON. */

@@ -28,8 +28,12 @@ const char cmd_doctor_help[] =
     "'purgeline push': purgeline run must be running. Otherwise neither Redis nor a\n"
     "configuration is needed.\n"
     "\n"
-    "It sees only the POP that is next to this machine.\n"
+    "It sees only the POP that is next to this machine. With --all-pops it also asks Fastly, with\n"
+    "the account's token, what every POP holds (GET /content/edge_check): each POP that does not\n"
+    "have the page fetches it. Fastly allows 200 such requests an hour, for all users together.\n"
     "\n"
+    "      --all-pops         show what each POP holds, and which differ or are older than the\n"
+    "                         purge\n"
     "      --purge            purge the URL, and look again\n"
     "      --soft-purge       the same, but mark it as stale instead of removing it\n"
     "      --repeat-after T   if the page is old after the purge, purge a second time this\n"
@@ -37,22 +41,24 @@ const char cmd_doctor_help[] =
     "  -L, --follow           follow redirects, at most 10\n"
     "  -w, --wait T           wait this long for a purge to be sent (default 60s)\n"
     "  -j, --json             one JSON object per look and per finding\n"
-    "  -a, --account NAME     the account that purges; required if there are "
+    "  -a, --account NAME     the account that purges and asks; required if there are "
     "several\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline doctor https://www.example.com/\n"
     "  purgeline doctor --purge --repeat-after 2s https://www.example.com/article/17\n"
+    "  purgeline doctor --all-pops https://www.example.com/article/17\n"
     "\n"
     "exit codes: 0 a purge works, or would, as far as can be seen; 1 it does not, or the page\n"
     "cannot be fetched; 2 wrong arguments or configuration; 3 Redis cannot be reached; 4 the\n"
     "purge was not sent in time\n";
 
-enum long_only { OPT_PURGE = 256, OPT_SOFT, OPT_REPEAT };
+enum long_only { OPT_PURGE = 256, OPT_SOFT, OPT_REPEAT, OPT_POPS };
 
 static const struct option options[] = {CMD_LONG,
                                         {"purge", no_argument, NULL, OPT_PURGE},
                                         {"soft-purge", no_argument, NULL, OPT_SOFT},
                                         {"repeat-after", required_argument, NULL, OPT_REPEAT},
+                                        {"all-pops", no_argument, NULL, OPT_POPS},
                                         {"follow", no_argument, NULL, 'L'},
                                         {"wait", required_argument, NULL, 'w'},
                                         {NULL, 0, NULL, 0}};
@@ -70,6 +76,7 @@ struct doctor {
     uint64_t repeat_after_ms; /* 0: no second purge */
     uint64_t wait_ms;
     enum glance_redirects redirects;
+    bool all_pops;
 
     const char *url;
     const char *purged_url; /* with --follow, that of the page to which it leads */
@@ -107,6 +114,9 @@ static int take_option(struct doctor *d, int opt)
         return take_time("repeat-after", &d->repeat_after_ms);
     case 'w':
         return take_time("wait", &d->wait_ms);
+    case OPT_POPS:
+        d->all_pops = true;
+        return 0;
     case 'L':
         d->redirects = GLANCE_FOLLOW;
         return 0;
@@ -376,6 +386,19 @@ static int purge_and_look(struct doctor *d, const struct look *before)
 
 /* -- all of it -- */
 
+static int ask_all_pops(struct doctor *d, const struct look *last)
+{
+    const char *url = d->redirects == GLANCE_FOLLOW ? last->page.url : d->url;
+    uint64_t now_ns = clock_mono_ns();
+    struct diagnosis_pops_purge purge = {
+        .least_ms = minus_u64(now_ns, d->purge_ended_ns) / NS_PER_MS,
+        .most_ms = minus_u64(now_ns, d->purge_began_ns) / NS_PER_MS,
+        .stale_once = d->purge == DOCTOR_SOFT && last->seen.swr_s > 0};
+
+    return cmd_doctor_pops(&d->common, url, d->purge == DOCTOR_LEAVE ? NULL : &purge, on_finding,
+                           d);
+}
+
 static int look_twice(struct doctor *d)
 {
     struct look first, second;
@@ -388,6 +411,8 @@ static int look_twice(struct doctor *d)
         diagnosis_page(&first.seen, &second.seen, on_finding, d);
         if (d->purge != DOCTOR_LEAVE)
             rc = purge_and_look(d, &second);
+        if (rc == CMD_OK && d->all_pops)
+            rc = ask_all_pops(d, &second);
         glance_deinit(&second.page);
     }
     glance_deinit(&first.page);

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..
 from stage import SERVICE, Score, Stage, ask, free_port, skip_without, until  # noqa: E402
 
 NEVER_MS = 600000  # later than the end of the test
-PAGES = ("fresh", "race", "covered", "deaf", "soft", "refused", "plain")
+PAGES = ("fresh", "race", "covered", "deaf", "soft", "refused", "everywhere", "plain")
 
 
 class Stranger(http.server.BaseHTTPRequestHandler):
@@ -76,12 +76,13 @@ class World:
     def fault(self, **values):
         self.stage.sandbox("fault", *[f"{name}={value}" for name, value in values.items()])
 
-    def doctor(self, *words):
-        return self.stage.run("purgeline doctor " + " ".join(f"'{word}'" for word in words))
+    def doctor(self, *words, **env):
+        settings = "".join(f"{name}='{value}' " for name, value in env.items())
+        return self.stage.run(settings + "purgeline doctor " + " ".join(f"'{word}'" for word in words))
 
-    def says(self, code, parts, sentence, *words):
+    def says(self, code, parts, sentence, *words, **env):
         """Runs doctor, which must end with this code and say all of these."""
-        found, told = self.doctor(*words)
+        found, told = self.doctor(*words, **env)
         missing = [part for part in parts if part not in told]
         self.score.ok(found == code and not missing, sentence, f"exit code {found}, wanted {code}",
                       f"missing: {missing}", told)
@@ -143,6 +144,44 @@ def test_without_a_daemon(w):
     w.says(3, ["purgeline run is not running here"], "without a daemon nothing is purged", "--purge", w.page("plain"))
 
 
+def test_all_pops(w):
+    """Each POP's first look is a miss; edge_check itself makes it a hit."""
+    w.doctor("--all-pops", w.page("everywhere"))
+    told = w.says(0, ["4 POPs with content ", "amsterdam-nl HIT ", "bos-ma-us HIT ", "bwi-va-us HIT ",
+                      "ok    pops: 4 of 4 POPs have the same content"],
+                  "--all-pops shows what each POP holds", "--all-pops", w.page("everywhere"))
+    w.score.ok(told.index("amsterdam-nl HIT") > told.index("soft purge:"), "… after what the nearest one says", told)
+    lines = [json.loads(line) for line in w.doctor("--json", "--all-pops", w.page("everywhere"))[1].splitlines()]
+    pops = {line["pop"]: line for line in lines if "pop" in line}
+    boston = pops.get("bos-ma-us", {})
+    w.score.ok(len(pops) == 4 and boston["answer"] == "content" and boston["cache"] == "HIT" and
+               boston["status"] == 200 and boston["server"] == "cache-bos8230" and "age_s" in boston and
+               len({pop["hash"] for pop in pops.values()}) == 1, "--json has the POPs", pops)
+    w.fault(edge_timeout="bos", edge_large="bom")
+    w.says(0, ["1 POP without an answer\n        bos-ma-us\n", "1 POP with too large a page to compare\n        bom-mumbai-in ",
+               "warn  pops: 1 of 4 POPs did not answer in time: bos-ma-us",
+               "note  pops: the page is too large for edge_check to compare its content in 1 of 4 POPs: bom-mumbai-in",
+               "ok    pops: 2 of 4 POPs have the same content"],
+           "POPs without an answer, or with too large a page, are told", "--all-pops", w.page("everywhere"))
+    w.fault(edge_timeout="", edge_large="")
+
+
+def test_all_pops_refused(w):
+    w.says(2, ["--all-pops needs the API token"], "--all-pops needs a token", "--all-pops", w.page("everywhere"),
+           FASTLY_API_TOKEN="")
+    told = w.says(1, ["Fastly refuses edge_check, status 401"], "a token that is refused is told",
+                  "--all-pops", w.page("everywhere"), FASTLY_API_TOKEN="wrong-token")
+    w.score.ok("wrong-token" not in told, "… but not shown", told)
+    w.fault(edge_checks=0)
+    w.says(1, ["Fastly allows 200 requests for edge_check an hour, and they are used up"],
+           "a used up limit is told", "--all-pops", w.page("everywhere"))
+    w.fault(edge_checks=200)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        w.says(1, ["/content/edge_check: ", "127.0.0.1"], "an API that is not there is told",
+               "--all-pops", w.page("everywhere"), PURGELINE_API=f"http://127.0.0.1:{closed.getsockname()[1]}")
+
+
 def start_daemon(w):
     w.stage.start("daemon", "purgeline", "run")
     until("the daemon is ready", lambda: ask(f"http://127.0.0.1:{w.port}/readyz")[0] == 200)
@@ -188,6 +227,19 @@ def test_deaf_pop(w):
     w.fault(deaf="")
 
 
+def test_purge_at_all_pops(w):
+    """The nearest POP is purged, another one is not: only edge_check can see that. All have had the page since
+    test_all_pops."""
+    w.fault(deaf="bos")
+    told = w.says(1, ["ok    after: the page was fetched anew", "warn  pops: 1 of 4 POPs have other content than the rest: bos-ma-us",
+                      "fail  pops: 1 of 4 POPs still serve a copy that is older than the purge: bos-ma-us ("],
+                  "a far POP that ignores purges is told", "--purge", "--all-pops", w.page("everywhere"))
+    w.score.ok("bom-mumbai-in MISS" in told or "bom-mumbai-in HIT" in told, "… and what the others hold", told)
+    w.fault(deaf="")
+    w.says(0, ["ok    pops: 4 of 4 POPs have fetched the page after the purge, or at most "], "after a purge that reaches all of them it says so",
+           "--purge", "--all-pops", w.page("everywhere"))
+
+
 def test_soft_purge(w):
     w.says(1, ["note  after: the POP serves the old page", "fail  after: the POP still serves the old page",
                "max_stale_while_revalidate"],
@@ -205,10 +257,12 @@ def main():
         test_arguments(w)
         test_strangers(w)
         test_page(w)
+        test_all_pops(w)
+        test_all_pops_refused(w)
         test_without_a_daemon(w)
         start_daemon(w)
         let_pages_age(w)
-        for test in (test_purge, test_race, test_deaf_pop, test_soft_purge):
+        for test in (test_purge, test_race, test_deaf_pop, test_purge_at_all_pops, test_soft_purge):
             test(w)
     finally:
         code = w.close()

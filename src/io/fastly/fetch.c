@@ -80,6 +80,8 @@ int fetch(const struct config_account *a, const struct fetch_secrets *s, const c
     rc = curl_easy_perform(easy);
     if (rc == CURLE_OK)
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
+    else if (rc == CURLE_WRITE_ERROR)
+        error_set(err, -EIO, "the answer has more than %zu bytes", body->max);
     else
         explain(easy, &proxy, *curl_error ? curl_error : curl_easy_strerror(rc), err);
     curl_easy_cleanup(easy);
