@@ -37,7 +37,7 @@ struct item { /* unused if since_ns is 0 */
 };
 
 struct trouble {
-    const char *account;
+    char *account;      /* its own: a reload replaces the configuration */
     struct item *items; /* allocated with the first one: most accounts never have any */
     size_t items_count; /* 0, or ITEMS_MAX */
 };
@@ -58,7 +58,7 @@ struct trouble *trouble_new(const char *account)
 {
     struct trouble *t = alloc_zeroed(1, sizeof(*t));
 
-    t->account = account;
+    t->account = alloc_str(account);
     return t;
 }
 
@@ -67,6 +67,7 @@ void trouble_free(struct trouble *t)
     if (!t)
         return;
     free(t->items);
+    free(t->account);
     free(t);
 }
 

@@ -20,7 +20,7 @@ enum trouble_kind {
 };
 extern const char *const trouble_names[TROUBLE_N];
 
-/* `account` is lent until trouble_free. */
+/* The name of the account is copied. */
 struct trouble *trouble_new(const char *account);
 void trouble_free(struct trouble *t); /* NULL is fine */
 

@@ -173,6 +173,8 @@ static void take_apart(struct instance *in)
 {
     for (uint32_t i = 0; i < in->config->accounts_count; i++)
         dispatch_free(in->accounts[i]);
+    config_drop(in->config);
+    in->config = NULL;
     instances_free(in->instances);
     fake_senders_free(in->senders);
     engine_cancel(in->tick);
@@ -223,6 +225,7 @@ static struct dispatch *dispatch_of(struct instance *in, struct connections *con
 {
     struct endpoint *e = endpoint_of(a);
     struct dispatch_options o = {.account = a,
+                                 .config = in->config,
                                  .window = in->config->window,
                                  .memory = &in->memory,
                                  .job_max_bytes = config_job_max_bytes(in->config),
@@ -253,7 +256,7 @@ void instance_start(int i, const char *host, const struct config *c)
     trace("%s starts on host %s", in->name, host);
     free(in->host);
     in->host = alloc_str(host);
-    in->config = c;
+    in->config = config_hold(c);
     in->redis.replicas = c->redis_replicas;
     fake_cluster_address(&in->redis);
     snprintf(in->identity, sizeof(in->identity), "%s/boot/ns/%" PRIu32 "/0/%s", host,
@@ -372,11 +375,12 @@ void instance_reload(int i, const struct config *c)
         return;
     trace("%s reads its configuration anew", in->name);
     must(c->accounts_count == in->config->accounts_count);
-    in->config = c;
+    config_drop(in->config);
+    in->config = config_hold(c);
     for (uint32_t a = 0; a < c->accounts_count; a++) {
         struct endpoint *e = endpoint_of(&c->accounts[a]);
 
-        dispatch_configure(in->accounts[a], NULL, &c->accounts[a], e, clock_now());
+        dispatch_configure(in->accounts[a], c, &c->accounts[a], e, clock_now());
         endpoint_drop(e);
     }
 }

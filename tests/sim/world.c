@@ -20,12 +20,10 @@
 
 #define PROGRESS_NS (6 * 3600 * NS_PER_S) /* within so long something must happen */
 #define REVIVE_NS (100 * NS_PER_MS)
-#define CONFIGS_MAX 256
 
 static struct {
     struct world_options o;
-    struct config *configs[CONFIGS_MAX];
-    uint32_t configs_count;
+    const struct config *config; /* held; after a reload, those who still use the old one hold it */
     bool wanted[INSTANCES_MAX];
     char *host[INSTANCES_MAX];
     bool reviving[INSTANCES_MAX];
@@ -94,13 +92,6 @@ struct config *world_config_new(void)
     return c;
 }
 
-void world_config_free(struct config *c)
-{
-    if (c)
-        config_deinit(c);
-    free(c);
-}
-
 static const char *full_name(const char *name)
 {
     static const char *const names[][2] = {{"budget", "budget.purges"},
@@ -140,10 +131,11 @@ int world_config_set(struct config *c, const char *name, const char *value, char
 
 /* -- beginning and end -- */
 
-static void keep(struct config *c)
+static void take_config(struct config *c)
 {
-    must(wd.configs_count < CONFIGS_MAX);
-    wd.configs[wd.configs_count++] = c;
+    config_drop(wd.config);
+    wd.config = config_share(c);
+    free(c);
 }
 
 static void on_revival(void *ctx)
@@ -167,7 +159,7 @@ void world_begin(const struct world_options *o)
 {
     memset(&wd, 0, sizeof(wd));
     wd.o = *o;
-    keep(o->config);
+    take_config(o->config);
     engine_begin(o->seed);
     fault_begin();
     fake_redis_begin();
@@ -177,7 +169,7 @@ void world_begin(const struct world_options *o)
     fastly_fake_begin();
     instance_begin();
     instance_on_death(on_death);
-    witness_begin(o->config, o->scope);
+    witness_begin(wd.config, o->scope);
     api_begin();
 }
 
@@ -194,19 +186,22 @@ void world_end(void)
     engine_end();
     for (int i = 0; i < INSTANCES_MAX; i++)
         free(wd.host[i]);
-    while (wd.configs_count)
-        world_config_free(wd.configs[--wd.configs_count]);
+    config_drop(wd.config);
+    must(config_shared() == 0); /* otherwise a config_drop is missing */
 }
 
 const struct config *world_config(void)
 {
-    return wd.configs[wd.configs_count - 1];
+    return wd.config;
 }
 
 void world_reload(struct config *fresh)
 {
-    keep(fresh);
-    witness_configure(fresh);
+    const struct config *old = config_hold(wd.config);
+
+    take_config(fresh);
+    witness_configure(wd.config);
+    config_drop(old);
 }
 
 /* -- instances -- */

@@ -17,7 +17,6 @@ struct world_options {
 };
 
 struct config *world_config_new(void); /* defaults: account main, services news and shop */
-void world_config_free(struct config *c);
 /* name=value: a setting of an account ("budget.purges", "attempts"), of all ("window"), the short
  * names budget, per_s, burst, linger; accounts=a,b and services=x,y. 0, or -EINVAL with a sentence.
  */
@@ -27,7 +26,7 @@ must_use int world_config_set(struct config *c, const char *name, const char *va
 void world_begin(const struct world_options *o); /* takes the configuration */
 void world_end(void);
 
-const struct config *world_config(void);
+const struct config *world_config(void); /* until the next reload; shared: see config_hold */
 void world_reload(struct config *fresh); /* takes it: for the next starts and reloads */
 
 void world_start(const char *instance, const char *host);
