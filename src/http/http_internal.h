@@ -42,6 +42,7 @@ struct http_server {
     uint64_t metrics_bytes;    /* memory that the last text of /metrics needed; 0: none yet */
     struct list bulks_waiting; /* streams that wait for room */
     struct timer *room;        /* fires when memory was returned */
+    struct timer *accept;      /* fires when connections are accepted without having tried Redis */
     struct list requests_list;
     uint32_t requests;     /* that exist */
     uint32_t vitals_asked; /* vitals not answered yet */

@@ -19,6 +19,8 @@
 
 #define PATIENCE_MS 5000 /* Redis normally answers within a millisecond */
 #define FILES_BESIDES 256
+/* How long connections are not accepted while it is not known yet whether Redis can be reached. */
+#define TRY_REDIS_MS 2000
 
 /* -- messages between the two loops -- */
 
@@ -330,6 +332,7 @@ static void finish_when_done(struct http_server *in)
     api_hooks_free(in->hooks);
     api_ips_free(in->ips);
     timer_close(in->room);
+    timer_close(in->accept);
     quota_deinit(&in->files);
     quota_deinit(&in->proven);
     quota_deinit(&in->unproven);
@@ -400,6 +403,7 @@ static void on_letters(void *ctx, struct list *posted)
             configure(in, l->config);
         } else if (l->kind == LETTER_STOP) {
             in->stopping = true;
+            timer_stop(in->accept);
             httpd_close(in->httpd, on_httpd_closed, in);
             job_watch_give_up(in->waiters);
         } else {
@@ -454,6 +458,7 @@ static struct httpd *open_httpd(struct http_server *in, struct error *err)
     struct pems pems;
 
     o.patience_ms = PATIENCE_MS;
+    o.accepts_later = true;
     o.calls = &calls;
     o.ctx = in;
     if (pems_read(&c->http, &pems, &o.tls, err) == 0) {
@@ -472,6 +477,23 @@ static void on_redis_up(void *ctx)
 
     for (uint32_t i = 0; i < in->config->accounts_count; i++)
         (void)overview_cache_of(in->overviews, &in->config->accounts[i], clock_mono_ns());
+}
+
+/* A client that comes before the first attempt to reach Redis would only be told that Redis is
+ * away. */
+static void on_redis_tried(void *ctx)
+{
+    struct http_server *in = ctx;
+
+    timer_stop(in->accept);
+    if (!in->stopping)
+        httpd_accept(in->httpd);
+}
+
+static void on_redis_slow(void *ctx)
+{
+    log_warn("Redis does not answer; the HTTP endpoint accepts requests all the same", "");
+    on_redis_tried(ctx);
 }
 
 static struct redis *connection_of(void *ctx, const char *account)
@@ -533,7 +555,9 @@ struct http_server *http_server_new(const struct http_server_options *o, struct 
     share_memory(in);
     in->mailbox = mailbox_new(in->loop, on_letters, in);
     in->dispatch_inbox = mailbox_new(o->loop, on_dispatch_letters, in);
-    in->submit = submit_new(in->loop, o->redis, on_redis_up, in);
+    in->accept = timer_new(in->loop, on_redis_slow, in);
+    timer_start_at(in->accept, clock_mono_ns() + TRY_REDIS_MS * NS_PER_MS);
+    in->submit = submit_new(in->loop, o->redis, on_redis_up, on_redis_tried, in);
     for (uint32_t i = 0; i < o->config->accounts_count; i++)
         submit_serve(in->submit, o->config->accounts[i].name);
     in->overviews = overview_cache_new(o->config, connection_of, in);

@@ -28,6 +28,7 @@ struct submit_link { /* a connection */
     char *home;    /* a key of the account */
     struct redis *redis;
     struct replicated *replicated; /* on that connection: for what adds jobs */
+    bool tried;                    /* it was up, or could not be made */
 };
 
 struct submit {
@@ -41,7 +42,9 @@ struct submit {
     struct span *argv; /* scratch */
     size_t argv_room;
     uint64_t pending;
+    uint32_t untried; /* connections */
     loop_cb *up;
+    loop_cb *tried; /* NULL: it was called */
     void *ctx;
 };
 
@@ -64,17 +67,31 @@ struct put {
  *     MULTI   begin_once: notes how the stream ends   XADD   end_once: is it the first?   EXEC
  */
 
+static void note_tried(struct submit_link *k)
+{
+    struct submit *t = k->submit;
+    loop_cb *tried = t->tried;
+
+    t->untried -= !k->tried;
+    k->tried = true;
+    if (t->untried || !tried)
+        return;
+    t->tried = NULL;
+    tried(t->ctx);
+}
+
 static void on_redis_up(void *ctx)
 {
     struct submit_link *k = ctx;
 
     k->submit->up(k->submit->ctx);
+    note_tried(k);
 }
 
 static void on_redis_down(void *ctx, const char *why)
 {
-    (void)ctx;
     (void)why; /* the dispatcher logs it for its own connections to this Redis */
+    note_tried(ctx);
 }
 
 static void open_link(struct submit *t, struct submit_link *k)
@@ -82,19 +99,22 @@ static void open_link(struct submit *t, struct submit_link *k)
     struct redis_address at = t->address ? *t->address : (struct redis_address){0};
 
     k->submit = t;
+    t->untried++;
     at.home = k->home;
     k->redis = redis_new(t->loop, t->address ? &at : NULL, on_redis_up, on_redis_down, k);
     redis_set_patience(k->redis, PATIENCE_MS);
     k->replicated = replicated_new(k->redis, at.replicas);
 }
 
-struct submit *submit_new(struct loop *l, const struct redis_address *a, loop_cb *up, void *ctx)
+struct submit *submit_new(struct loop *l, const struct redis_address *a, loop_cb *up,
+                          loop_cb *tried, void *ctx)
 {
     struct submit *t = alloc_zeroed(1, sizeof(*t));
 
     t->loop = l;
     t->address = a;
     t->up = up;
+    t->tried = tried;
     t->ctx = ctx;
     t->argv_room = ARGV_FEW;
     t->argv = alloc_zeroed(t->argv_room, sizeof(*t->argv));

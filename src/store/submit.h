@@ -29,8 +29,10 @@ struct submit_result {
 
 typedef void submit_cb(void *ctx, const struct submit_result *r);
 
-/* `up` is called whenever Redis is connected (again). The address is lent until submit_close. */
-struct submit *submit_new(struct loop *l, const struct redis_address *a, loop_cb *up, void *ctx);
+/* `up` is called whenever Redis is connected (again). `tried` is called once: when each connection
+ * is up or could not be made at the first attempt. The address is lent until submit_close. */
+struct submit *submit_new(struct loop *l, const struct redis_address *a, loop_cb *up,
+                          loop_cb *tried, void *ctx);
 void submit_close(struct submit *t, loop_cb *closed, void *ctx); /* pending callbacks are called */
 
 /* To be called before anything is put for the account. */

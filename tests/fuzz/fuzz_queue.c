@@ -298,7 +298,7 @@ static void begin(void)
 
     list_init(&the_connection.asked);
     queue = queue_new(loop, &nowhere, "main", "me", &none, NULL);
-    submit = submit_new(loop, &nowhere, NULL, NULL);
+    submit = submit_new(loop, &nowhere, NULL, NULL, NULL);
     waiters = job_watch_new(loop, &nowhere, &config, submit);
 }
 

@@ -33,6 +33,8 @@
 struct redis {
     struct list asked;
     struct timer *soon;
+    redis_up_cb *up; /* NULL: it was called */
+    void *ctx;
 };
 
 struct ask {
@@ -45,6 +47,7 @@ struct ask {
 /* The fields of the job that was pushed last, after the first three words of its XADD. */
 static struct buf last_job;
 static size_t jobs_put;
+static bool is_connected; /* to Redis */
 
 static char id_text[] = "1-1", made_text[] = "new", job_text[] = "normal-1-1";
 static struct redisReply id = {.type = REDIS_REPLY_STRING, .str = id_text, .len = 3};
@@ -56,8 +59,13 @@ static struct redisReply once = {.type = REDIS_REPLY_ARRAY, .element = made_and_
 static inline void answer_asks(void *ctx)
 {
     struct redis *r = ctx;
+    redis_up_cb *up = r->up;
     struct list now, *node;
 
+    r->up = NULL;
+    if (up)
+        up(r->ctx);
+    is_connected = true;
     list_init(&now);
     list_splice_back(&now, &r->asked);
     while ((node = list_pop_front(&now))) {
@@ -74,11 +82,12 @@ struct redis *redis_new(struct loop *l, const struct redis_address *a, redis_up_
     struct redis *r = alloc_zeroed(1, sizeof(*r));
 
     (void)a;
-    (void)up;
     (void)down;
-    (void)ctx;
+    r->up = up;
+    r->ctx = ctx;
     list_init(&r->asked);
     r->soon = timer_new(l, answer_asks, r);
+    timer_start_at(r->soon, 0);
     return r;
 }
 
@@ -200,6 +209,12 @@ static inline void on_vitals(void *ctx, struct vitals *v, enum vitals_wanted wan
         buf_put(&v->metrics, SPAN("purgeline_up 1\n"));
 }
 
+static inline void turn(void)
+{
+    uv_run(loop_uv(endpoint->loop), UV_RUN_NOWAIT);
+    uv_run(loop_uv(dispatch_loop), UV_RUN_NOWAIT);
+}
+
 static inline void open_endpoint(void)
 {
     static const char text[] =
@@ -230,16 +245,12 @@ static inline void open_endpoint(void)
     o.loop = dispatch_loop;
     endpoint = http_server_new(&o, &err);
     must(endpoint);
+    while (!is_connected) /* only then it accepts connections */
+        turn();
     endpoint_address = (struct sockaddr_in){
         .sin_family = AF_INET,
         .sin_port = htons((uint16_t)atoi(strrchr(http_server_address(endpoint), ':') + 1)),
         .sin_addr = {htonl(INADDR_LOOPBACK)}};
-}
-
-static inline void turn(void)
-{
-    uv_run(loop_uv(endpoint->loop), UV_RUN_NOWAIT);
-    uv_run(loop_uv(dispatch_loop), UV_RUN_NOWAIT);
 }
 
 /* libFuzzer's timer interrupts connect(), which then continues in the background. */

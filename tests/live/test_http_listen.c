@@ -111,7 +111,6 @@ static void over_a_socket_any_host_may_push_but_no_proxy(void **state)
     configure(&p, three(&p, ""));
     rig_start_leading(p.r, 0);
     instance_await_said(&p.r->instances[0], "The HTTP endpoint listens", 1);
-    rawhttp_await_ready(p.port);
     rawhttp_open_unix(&r, p.socket);
     rawhttp_say(&r, PUSH_KEY, "any.example", "", "a");
     rawhttp_await_status(&r, 202);
@@ -246,6 +245,115 @@ static void both_any_addresses_of_one_port_go_together(void **state)
     close_place(&p);
 }
 
+/* -- the start -- */
+
+#define STARTS 50
+#define TOO_SLOW "the HTTP endpoint accepts requests all the same"
+
+static void say_push(struct rawhttp *r)
+{
+    rawhttp_say(r, PUSH_KEY, "localhost", "", "a");
+}
+
+/* Starts the instance while Redis is stopped, and continues Redis when the first push was sent. If
+ * that took too long, what the push got is not judged. */
+static bool a_push_before_redis_answers_is_accepted(struct place *p)
+{
+    struct instance *i = &p->r->instances[0];
+    size_t slow = i->log ? instance_said(i, TOO_SLOW) : 0;
+    struct rawhttp r;
+    int status;
+
+    kill(redis_server_pid(p->r->redis), SIGSTOP);
+    rig_start(p->r, 0);
+    await_until(-1, AWAIT_PATIENCE_MS, !refuses(p->socket));
+    rawhttp_open_unix(&r, p->socket);
+    say_push(&r);
+    kill(redis_server_pid(p->r->redis), SIGCONT);
+    status = rawhttp_await(&r).status;
+    rawhttp_close(&r);
+    if (instance_said(i, TOO_SLOW) != slow)
+        return false;
+    assert_int_equal(status, 202);
+    return true;
+}
+
+static void a_push_is_accepted_as_soon_as_one_can_connect(void **state)
+{
+    struct place p = open_place(state);
+    struct rawhttp r;
+
+    configure(&p, three(&p, ""));
+    for (unsigned n = 0; n < STARTS;) {
+        n += a_push_before_redis_answers_is_accepted(&p);
+        instance_kill(&p.r->instances[0]);
+        rig_start(p.r, 0);
+        await_until(-1, AWAIT_PATIENCE_MS, !refuses(p.socket));
+        rawhttp_open_unix(&r, p.socket);
+        say_push(&r);
+        rawhttp_await_status(&r, 202);
+        rawhttp_close(&r);
+        instance_kill(&p.r->instances[0]);
+    }
+    close_place(&p);
+}
+
+static void without_redis_requests_are_answered_all_the_same(void **state)
+{
+    struct place p = open_place(state);
+    struct rawhttp r;
+
+    configure(&p, three(&p, ""));
+    redis_server_kill(p.r->redis);
+    rig_start(p.r, 0);
+    instance_await_said(&p.r->instances[0], "The HTTP endpoint listens", 1);
+    assert_lives_at(&p);
+    rawhttp_open(&r, p.port);
+    say_push(&r);
+    rawhttp_await_status(&r, 503);
+    rawhttp_close(&r);
+    redis_server_restart(p.r->redis);
+    close_place(&p);
+}
+
+static void while_redis_hangs_requests_are_answered_and_errors_of_listen_are_said(void **state)
+{
+    struct place p = open_place(state);
+    struct rawhttp r;
+
+    configure(&p, three(&p, ""));
+    kill(redis_server_pid(p.r->redis), SIGSTOP);
+    rig_start(p.r, 0);
+    instance_await_said(&p.r->instances[0], "The HTTP endpoint listens", 1);
+    rig_start(p.r, 1);
+    instance_await_said(&p.r->instances[1], "cannot listen: Address already in use", 1);
+    instance_kill(&p.r->instances[1]);
+    assert_lives_at(&p);
+    rawhttp_open(&r, p.port);
+    rawhttp_say(&r, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    rawhttp_await_status(&r, 503);
+    rawhttp_close(&r);
+    kill(redis_server_pid(p.r->redis), SIGCONT);
+    close_place(&p);
+}
+
+/* The first attempt to reach Redis is not over. */
+static void an_endpoint_that_accepts_nothing_yet_can_be_reloaded_and_stopped(void **state)
+{
+    struct place p = open_place(state);
+
+    configure(&p, three(&p, ""));
+    kill(redis_server_pid(p.r->redis), SIGSTOP);
+    rig_start(p.r, 0);
+    instance_await_said(&p.r->instances[0], "The HTTP endpoint listens", 1);
+    configure(&p, alloc_printf("listen: unix:%s\n", p.socket));
+    instance_signal(&p.r->instances[0], SIGHUP);
+    instance_await_said(&p.r->instances[0], "instead_of=", 1);
+    rig_stop(p.r, 0);
+    kill(redis_server_pid(p.r->redis), SIGCONT);
+    close_place(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +363,10 @@ int main(void)
         rig_test(a_reload_adds_and_removes_addresses),
         rig_test(the_socket_of_a_dead_process_is_replaced_and_no_other),
         rig_test(both_any_addresses_of_one_port_go_together),
+        rig_test(a_push_is_accepted_as_soon_as_one_can_connect),
+        rig_test(without_redis_requests_are_answered_all_the_same),
+        rig_test(while_redis_hangs_requests_are_answered_and_errors_of_listen_are_said),
+        rig_test(an_endpoint_that_accepts_nothing_yet_can_be_reloaded_and_stopped),
     };
 
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);

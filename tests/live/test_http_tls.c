@@ -388,7 +388,6 @@ static void plain_connections_end_when_tls_is_introduced(void **state)
     make_certificate(g.rig, "ca", "server", "first", "serverAuth");
     rig_start_leading(g.rig, 0);
     g.port = rawhttp_port(&g.rig->instances[0]);
-    rawhttp_await_ready(g.port);
     for (size_t i = 0; i < array_len(r); i++) {
         rawhttp_open(&r[i], g.port);
         rawhttp_say(&r[i], "%s", visitors[i].said);

@@ -300,6 +300,40 @@ static void an_answer_that_is_being_read_is_read_to_its_end_when_closing(void **
     rawhttp_close(&r);
 }
 
+/* A reload may come before. */
+static void connections_wait_until_they_are_accepted(void **state)
+{
+    SPECIAL_WORLD(w, accepts_later, true);
+    struct httpd_options o = options(w);
+    struct error err;
+    struct rawhttp r;
+
+    (void)state;
+    visit_world(w, &r);
+    rawhttp_say(&r, "GET /a HTTP/1.1\r\n" HOST "\r\n");
+    o.connections = 32;
+    assert_int_equal(httpd_set_limits(w->httpd, &o, &err), 0);
+    for (int i = 0; i < 100; i++)
+        pump(w);
+    assert_int_equal(httpd_counts(w->httpd)->accepted, 0);
+    httpd_accept(w->httpd);
+    assert_answer(&r, 200, "GET /a ");
+    httpd_accept(w->httpd);
+    rawhttp_close(&r);
+    close_world(w);
+}
+
+static void a_server_that_accepts_nothing_yet_can_be_closed(void **state)
+{
+    SPECIAL_WORLD(w, accepts_later, true);
+    struct rawhttp r;
+
+    (void)state;
+    visit_world(w, &r);
+    close_world(w);
+    rawhttp_close(&r);
+}
+
 static void a_place_where_one_cannot_listen_is_said(void **state)
 {
     static const char *const places[] = {"127.0.0.1", "192.0.2.1:80", "127.0.0.1:http-no", "[::1"};
@@ -325,6 +359,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_stream_that_nobody_continues_is_late_too),
         cmocka_unit_test(a_visit_may_ask_for_more_patience),
         cmocka_unit_test(an_idle_client_is_disconnected),
+        cmocka_unit_test(connections_wait_until_they_are_accepted),
+        cmocka_unit_test(a_server_that_accepts_nothing_yet_can_be_closed),
         cmocka_unit_test(an_unfinished_request_is_answered_with_408),
         cmocka_unit_test(a_client_that_does_not_send_a_refused_body_gets_the_answer),
         cmocka_unit_test(a_slow_stream_lives_while_it_brings_something),

@@ -530,7 +530,7 @@ static void no_script_holds_redis_for_more_than_5_ms(void **state)
     assert_int_equal(redis_address_parse(redis_server_url(t.w->server), &a, &err), 0);
     t.redis = redis_new(t.w->loop, &a, ignore_up, ignore_down, &t);
     t.replicated = replicated_new(t.redis, 0);
-    t.submit = submit_new(t.w->loop, &a, ignore_up, &t);
+    t.submit = submit_new(t.w->loop, &a, ignore_up, NULL, &t);
     run_until(t.w, redis_is_up(t.redis) && submit_is_up(t.submit, NULL));
     assert_int_equal(client_open(&a, &t.client, &err), 0);
     redis_address_deinit(&a);

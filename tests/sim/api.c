@@ -312,7 +312,7 @@ void api_begin(void)
     ends_watch.added_cut_off = on_added_cut_off;
     api.redis.replicas = world_config()->redis_replicas;
     fake_cluster_address(&api.redis);
-    api.submit = submit_new(&api.loop, &api.redis, on_up, NULL);
+    api.submit = submit_new(&api.loop, &api.redis, on_up, NULL, NULL);
     for (uint32_t i = 0; i < world_config()->accounts_count; i++)
         submit_serve(api.submit, world_config()->accounts[i].name);
 }

@@ -35,7 +35,7 @@ static int set_up(void **state)
     w->account.name = (char *)"main";
     w->config.accounts = &w->account;
     w->config.accounts_count = 1;
-    w->submit = submit_new(w->store.loop, NULL, on_up, w);
+    w->submit = submit_new(w->store.loop, NULL, on_up, NULL, w);
     store_until(&w->store, w->ups == 1);
     w->waiters = job_watch_new(w->store.loop, NULL, &w->config, w->submit);
     *state = w;

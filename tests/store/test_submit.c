@@ -12,7 +12,8 @@ struct submit_world {
     struct store_world store;
     struct config_account account;
     struct submit *submit;
-    unsigned ups, answers;
+    unsigned ups, tries, answers;
+    unsigned ups_before; /* the first attempts were over */
     bool closed;
     enum submit_outcome outcome;
     char job[64], why[200];
@@ -26,13 +27,22 @@ static void on_up(void *ctx)
     loop_stop(w->store.loop);
 }
 
+static void on_tried(void *ctx)
+{
+    struct submit_world *w = ctx;
+
+    w->tries++;
+    w->ups_before = w->ups;
+    loop_stop(w->store.loop);
+}
+
 static void open_submit(void **state, const struct redis_address *address)
 {
     struct submit_world *w = alloc_zeroed(1, sizeof(*w));
 
     store_open(&w->store);
     w->account.name = (char *)"main";
-    w->submit = submit_new(w->store.loop, address, on_up, w);
+    w->submit = submit_new(w->store.loop, address, on_up, on_tried, w);
     store_until(&w->store, w->ups == 1);
     *state = w;
 }
@@ -286,7 +296,58 @@ static void what_waits_when_it_closes_is_answered(void **state)
     assert_int_equal(w->answers, 1);
     assert_int_equal(w->outcome, SUBMIT_UNKNOWN);
     w->closed = false;
-    w->submit = submit_new(w->store.loop, NULL, on_up, w);
+    w->submit = submit_new(w->store.loop, NULL, on_up, on_tried, w);
+}
+
+/* -- the first attempt to connect -- */
+
+static void reopen_submit(struct submit_world *w, const struct redis_address *address)
+{
+    submit_close(w->submit, on_closed, w);
+    store_until(&w->store, w->closed);
+    w->closed = false;
+    w->ups = w->tries = 0;
+    w->submit = submit_new(w->store.loop, address, on_up, on_tried, w);
+}
+
+static void the_first_attempt_is_told_once_when_redis_is_there(void **state)
+{
+    struct submit_world *w = *state;
+
+    store_until(&w->store, w->tries == 1);
+    assert_true(submit_is_up(w->submit, "main"));
+    fakeio_fail_next("XADD", FAKEIO_LOST_BEFORE, NULL);
+    (void)put(w, 2, NULL, NULL);
+    store_until(&w->store, w->ups == 2);
+    assert_int_equal(w->tries, 1);
+}
+
+static void the_first_attempt_is_told_once_when_redis_is_away(void **state)
+{
+    struct submit_world *w = *state;
+
+    fakeio_serve(NULL);
+    reopen_submit(w, NULL);
+    store_until(&w->store, w->tries == 1);
+    assert_false(submit_is_up(w->submit, "main"));
+    fakeio_serve(w->store.redis);
+    store_until(&w->store, w->ups == 1);
+    assert_int_equal(w->tries, 1);
+}
+
+/* In a Cluster each account has its own connection. */
+static void all_connections_are_tried_before_it_is_told(void **state)
+{
+    const struct redis_address cluster = {.cluster = true};
+    struct submit_world *w = *state;
+
+    reopen_submit(w, &cluster);
+    submit_serve(w->submit, "main");
+    submit_serve(w->submit, "other");
+    store_until(&w->store, w->tries == 1);
+    assert_int_equal(w->ups_before, 3);
+    assert_true(submit_is_up(w->submit, "main"));
+    assert_true(submit_is_up(w->submit, "other"));
 }
 
 /* -- replicas -- */
@@ -381,6 +442,9 @@ int main(void)
         over_redis(a_refused_xadd_leaves_the_entry_before_it_alone),
         over_redis(a_key_of_the_wrong_type_is_said_and_adds_nothing),
         over_redis(what_waits_when_it_closes_is_answered),
+        over_redis(the_first_attempt_is_told_once_when_redis_is_there),
+        over_redis(the_first_attempt_is_told_once_when_redis_is_away),
+        over_redis(all_connections_are_tried_before_it_is_told),
         with_replicas(a_job_is_accepted_when_enough_replicas_have_it),
         with_replicas(a_repeated_job_needs_the_replicas_as_well),
         with_replicas(a_refused_wait_is_no_yes),

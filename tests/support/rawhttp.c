@@ -283,20 +283,3 @@ unsigned rawhttp_port(const struct instance *i)
     must(port);
     return port;
 }
-
-static bool is_ready(unsigned port)
-{
-    struct rawhttp r;
-    int status;
-
-    rawhttp_open(&r, port);
-    rawhttp_say(&r, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    status = rawhttp_await_any(&r);
-    rawhttp_close(&r);
-    return status == 200;
-}
-
-void rawhttp_await_ready(unsigned port)
-{
-    await_until(-1, AWAIT_PATIENCE_MS, is_ready(port));
-}

@@ -55,6 +55,3 @@ bool rawhttp_says(const struct rawhttp_answer *a, const char *text); /* in its b
 
 /* Waits until the instance has logged the address of its HTTP endpoint, and returns the port. */
 unsigned rawhttp_port(const struct instance *i);
-/* The endpoint listens before it is connected to Redis, and answers pushes with 503 until then.
- * This waits until it is ready, for tests that expect another answer at once. Not for TLS. */
-void rawhttp_await_ready(unsigned port);

@@ -90,8 +90,12 @@ static void on_turn(void *ctx)
 {
     struct httpd *h = ctx;
 
-    list_each_safe(node, next, &h->slots)
-        run_slot(list_entry(node, struct slot, link));
+    list_each_safe(node, next, &h->slots) {
+        struct slot *s = list_entry(node, struct slot, link);
+
+        if (h->accepts || s->quiesced)
+            run_slot(s);
+    }
     ends_look(h);
 }
 
@@ -163,6 +167,13 @@ static struct MHD_Daemon *start_daemon(struct slot *s, int fd, const struct http
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
 }
 
+static void poll_slot(struct slot *s)
+{
+    int rc = uv_poll_start(s->poll, UV_READABLE, on_readable);
+
+    must(rc == 0);
+}
+
 static void watch_slot(struct slot *s)
 {
     struct httpd *h = s->httpd;
@@ -174,8 +185,8 @@ static void watch_slot(struct slot *s)
     poll->data = s;
     s->poll = poll;
     h->polls_open++;
-    rc = uv_poll_start(poll, UV_READABLE, on_readable);
-    must(rc == 0);
+    if (h->accepts)
+        poll_slot(s);
     list_push_back(&h->slots, &s->link);
 }
 
@@ -304,6 +315,7 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, struct er
 
     h->loop = l;
     h->options = *o;
+    h->accepts = !o->accepts_later;
     list_init(&h->slots);
     list_init(&h->listeners);
     list_init(&h->conns);
@@ -327,6 +339,15 @@ struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, struct er
     h->linger_timer = timer_new(l, linger_on_timer, h);
     ends_open(h);
     return h;
+}
+
+void httpd_accept(struct httpd *h)
+{
+    if (h->accepts)
+        return;
+    h->accepts = true;
+    list_each(node, &h->slots)
+        poll_slot(list_entry(node, struct slot, link));
 }
 
 const char *httpd_address(const struct httpd *h)

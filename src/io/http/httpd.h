@@ -68,6 +68,8 @@ struct httpd_options {
     uint64_t heads_max_bytes;
     uint64_t body_max_bytes; /* of one body; visit_bill limits all bodies together */
     uint32_t patience_ms;    /* from the complete body to `late`; visit_set_patience changes it */
+    /* Accepts no connection before httpd_accept. Clients can connect, and wait in the kernel. */
+    bool accepts_later;
     const struct httpd_calls *calls;
     void *ctx;
 };
@@ -82,6 +84,7 @@ struct httpd_counts {
 
 /* Starts listening. NULL, with a sentence in err, on failure. */
 struct httpd *httpd_new(struct loop *l, const struct httpd_options *o, struct error *err);
+void httpd_accept(struct httpd *h);
 /* The addresses listened on, comma-separated, with the actual ports instead of 0. */
 const char *httpd_address(const struct httpd *h);
 const struct httpd_counts *httpd_counts(const struct httpd *h);

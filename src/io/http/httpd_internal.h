@@ -128,6 +128,7 @@ struct httpd {
     char *address;        /* of all listeners */
     struct list listeners;
     struct list slots; /* current ones last, one for each listener */
+    bool accepts;      /* slots take connections; otherwise these wait in the kernel */
     struct list conns;
     /* Connections that may be dropped when there are too many, oldest first: those of
      * unauthenticated peers, except while they wait for our answer, and idle ones of authenticated
