@@ -149,7 +149,8 @@ struct queue_announcement hand_over_announce(const struct dispatch *d, uint64_t 
             !d->options.instances ||
             instances_prefer_us(d->options.instances, d->options.number, d->account->name) ||
             (d->absent_since && now_ns - d->absent_since >= PASS_OVER_NS),
-        .next = d->hand_over.to[0] ? d->hand_over.to : NULL};
+        .next = d->hand_over.to[0] ? d->hand_over.to : NULL,
+        .holds = !standby};
 }
 
 /* -- the successor's side --------------------------------------------------------------------- */

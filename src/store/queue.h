@@ -153,6 +153,8 @@ struct queue_announcement {
     bool may_take;    /* an absent lease, although there are other instances. Who is alone, and whom
                          the leader hands the account to, may always */
     const char *next; /* of the leader: whom it will hand the account to; NULL: nobody */
+    bool holds;       /* we count on the lease if it is ours. If not, a lease under our name in
+                         another history is one that we gave back before a failover lost that */
 };
 struct queue_lease {
     bool leading;     /* the lease is ours for ttl_ms from when it was requested */
@@ -185,7 +187,7 @@ struct queue_lease {
 typedef void queue_lease_cb(void *ctx, int err, const struct queue_lease *lead);
 /* Takes or renews the lease. `usurp`: an owner known to be dead whose lease may be taken at once,
  * or NULL. If we lead, `status` (JSON, may be empty) is published and the account's time is stored.
- * `said` NULL: nothing is announced, and an absent lease is taken. */
+ * `said` NULL: nothing is announced, an absent lease is taken, and we count on one of our own. */
 void queue_lease(struct queue *q, uint64_t ttl_ms, const char *usurp, struct span status,
                  const struct queue_clock *clock, const struct queue_announcement *said,
                  queue_lease_cb *cb, void *ctx);

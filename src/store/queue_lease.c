@@ -48,6 +48,8 @@ static void note_history(struct queue *q, const struct redisReply *present,
     reply_copy(present, history, sizeof(history));
     if (lead->leading)
         snprintf(q->led_in, sizeof(q->led_in), "%s", q->frail ? history : "");
+    if (!lead->withheld && !lead->holder[0])
+        return; /* we have waited, and leave it to another instance, which may not take it */
     if (!lead->withheld)
         history[0] = '\0';
     if (strcmp(q->withheld, history) == 0)
@@ -145,6 +147,7 @@ void queue_lease(struct queue *q, uint64_t ttl_ms, const char *usurp, struct spa
     queue_arg(&a, span_str(said ? roles[said->role] : ""));
     queue_arg_u64(&a, !said || said->may_take);
     queue_arg(&a, span_str(said ? said->next : NULL));
+    queue_arg_u64(&a, !said || said->holds);
     queue_call_script(q, SCRIPT_LEAD, &a, on_lease, l);
 }
 

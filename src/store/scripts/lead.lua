@@ -4,7 +4,7 @@
 -- wall, told, digest, frail (1: writes may be lost), waited,
 -- led_in (the history in which the owner led last, or ''), role (what is announced; '': nothing),
 -- may_take (1: an absent lease, although there are other instances), next (whom the leader will
--- hand the account to, or '').
+-- hand the account to, or ''), holds (1: the caller counts on the lease if it is its own).
 -- Answers leading, taken over, holder, its remaining ms (-1: never expires), paused, why, names of
 -- cancelled jobs, their digest, the present history, whether the lease is withheld because of it,
 -- the roles and names of the other instances, whether the account is to be handed to the caller,
@@ -20,7 +20,9 @@
 --
 -- After a failover, a lease that was taken in the last moments may be lost, while its holder still
 -- counts on it. So who finds that the history is not the one in which the lease was last held gets
--- it only after it has `waited` for the length of a lease in the present one.
+-- it only after it has `waited` for the length of a lease in the present one. And who has given the
+-- lease back, and finds it under its own name after a failover, must not go on with it: another
+-- instance may have taken it since. So such a lease counts as lost, too.
 
 -- Instances announce themselves in a sorted set: the member is "<role> <owner>", the score is the
 -- time of Redis. Two more members are "next <owner>" and "moved". Whoever finds an old member
@@ -55,6 +57,10 @@ local holder, taken, withheld = redis.call('GET', KEYS[1]) or '', 0, 0
 local held_in = redis.pcall('HGET', KEYS[4], 'lease_history')
 if type(held_in) ~= 'string' then held_in = nil end
 local present = history()
+if holder == me and ARGV[15] ~= '1' and other_history(held_in or ARGV[11]) then
+  redis.call('DEL', KEYS[1])
+  holder = ''
+end
 if holder == ARGV[1] then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
 elseif holder ~= '' and (ARGV[3] == '' or holder ~= ARGV[3]) then
