@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * One line per event on stderr, in logfmt: a sentence, then key=value pairs. Only the rooms daemon,
- * dispatch, http and store write log lines. */
+ * dispatch, consume, http and store write log lines. */
 #pragma once
 
 #include "base.h"

@@ -43,7 +43,7 @@ const char *const check_grade_names[] = {
 
 /* -- the environment -- */
 
-#define NAMES_MAX 128
+#define NAMES_MAX 256
 
 /* Known variables that are not in the table of settings. */
 static const char *const other_names[] = {"PURGELINE_CONFIG", "PURGELINE_BIN"};

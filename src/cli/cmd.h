@@ -18,6 +18,7 @@ enum cmd_exit {
 
 int cmd_run(int argc, char **argv);
 int cmd_push(int argc, char **argv);
+int cmd_consume(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_dead(int argc, char **argv);
 int cmd_pause(int argc, char **argv);
@@ -28,6 +29,7 @@ int cmd_doctor(int argc, char **argv);
 
 extern const char cmd_run_help[];
 extern const char cmd_push_help[];
+extern const char cmd_consume_help[];
 extern const char cmd_status_help[];
 extern const char cmd_dead_help[];
 extern const char cmd_pause_help[];

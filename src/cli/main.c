@@ -16,6 +16,7 @@ static const struct command {
 } commands[] = {
     {"run", cmd_run, "dispatch purges from Redis to Fastly", cmd_run_help},
     {"push", cmd_push, "put purges into the queue", cmd_push_help},
+    {"consume", cmd_consume, "push purges for the messages of a queue", cmd_consume_help},
     {"status", cmd_status, "show backlog, budget, leader and problems", cmd_status_help},
     {"plan", cmd_plan, "predict what purges will cost and when they will be done", cmd_plan_help},
     {"dead", cmd_dead, "list, retry or delete dead letters", cmd_dead_help},

@@ -202,6 +202,7 @@ static int check_producer(const struct complaint *c, const struct config_produce
 
 /* -- hooks -- */
 
+/* Also for the account of a consumer. */
 static int check_hook_account(const struct complaint *c, const struct config_hook *h)
 {
     const struct config_account *a = config_account(c->config, *h->account ? h->account : NULL);
@@ -276,15 +277,66 @@ static int check_compiles(const struct complaint *c, const struct config_hook *h
     return complain(c, sentence.text, "%s", colon + 2);
 }
 
+/* Whether there are targets. */
+static int check_targets(const struct complaint *c, const struct config_hook *h)
+{
+    return h->keys.count || h->urls.count
+               ? 0
+               : complain(c, "keys", "with neither keys nor urls there is nothing to purge");
+}
+
 static int check_hook(const struct complaint *c, const struct config_hook *h)
 {
     int rc = check_hook_account(c, h);
 
-    if (rc == 0 && h->keys.count == 0 && h->urls.count == 0)
-        rc = complain(c, "keys", "with neither keys nor urls there is nothing to purge");
+    if (rc == 0)
+        rc = check_targets(c, h);
     if (rc == 0)
         rc = check_signature(c, h);
     return rc < 0 ? rc : check_compiles(c, h);
+}
+
+/* -- consumers -- */
+
+/* The rest of the URL is checked by whoever connects. */
+static int check_source_url(const struct complaint *c, const struct config_consumer *s)
+{
+    static const char *const schemes[] = {"redis://", "rediss://", "redis+", "rediss+", "unix://"};
+
+    for (size_t i = 0; i < array_len(schemes); i++)
+        if (!*s->url || span_starts_nocase(span_str(s->url), schemes[i]))
+            return 0;
+    return complain(c, "url", "expected a URL like redis://host:6379/0, or nothing");
+}
+
+static int check_source_login(const struct complaint *c, const struct config_consumer *s)
+{
+    bool given = *s->password_file || *s->password_env;
+
+    if (*s->password_file && *s->password_env)
+        return complain(c, "password_env", "password_file is set, too; only one of them may be");
+    if (*s->user && !given)
+        return complain(c, "user", "a user needs a password: set password_file or password_env");
+    if (!*s->url && (given || *s->tls.ca_file || *s->tls.cert_file || *s->tls.key_file))
+        return complain(c, "url",
+                        "a login and TLS files are only for another server than purgeline's own");
+    return 0;
+}
+
+static int check_consumer(const struct complaint *c, const struct config_consumer *s)
+{
+    const struct config_hook *h = &s->mapping;
+    int rc = check_source_url(c, s);
+
+    if (rc == 0)
+        rc = check_source_login(c, s);
+    if (rc == 0)
+        rc = check_hook_account(c, h);
+    if (rc == 0 && s->job == CONSUMER_JSON && (h->when.count || h->keys.count || h->urls.count))
+        rc = complain(c, "job", "when, keys and urls are only for `job: mapped`");
+    if (rc == 0 && s->job == CONSUMER_MAPPED)
+        rc = check_targets(c, h);
+    return rc == 0 && s->job == CONSUMER_MAPPED ? check_compiles(c, h) : rc;
 }
 
 /* -- the whole configuration -- */
@@ -392,6 +444,9 @@ static int check_items(struct complaint c)
     c.scope = SETTING_HOOK;
     for (c.index = 0; rc == 0 && c.index < c.config->hooks_count; c.index++)
         rc = check_hook(&c, &c.config->hooks[c.index]);
+    c.scope = SETTING_CONSUMER;
+    for (c.index = 0; rc == 0 && c.index < c.config->consumers_count; c.index++)
+        rc = check_consumer(&c, &c.config->consumers[c.index]);
     return rc;
 }
 

@@ -47,6 +47,12 @@ void config_hook_init(struct config_hook *h)
     setting_set_defaults(SETTING_HOOK, h);
 }
 
+void config_consumer_init(struct config_consumer *c)
+{
+    *c = (struct config_consumer){0};
+    setting_set_defaults(SETTING_CONSUMER, c);
+}
+
 bool config_redis_embedded(const struct config *c)
 {
     return strcmp(c->redis, "embedded") == 0;
@@ -94,6 +100,14 @@ const struct config_account *config_account(const struct config *c, const char *
     for (uint32_t i = 0; i < c->accounts_count; i++)
         if (strcmp(c->accounts[i].name, name) == 0)
             return &c->accounts[i];
+    return NULL;
+}
+
+const struct config_consumer *config_consumer(const struct config *c, const char *name)
+{
+    for (uint32_t i = 0; i < c->consumers_count; i++)
+        if (strcmp(c->consumers[i].name, name) == 0)
+            return &c->consumers[i];
     return NULL;
 }
 
@@ -189,5 +203,6 @@ void config_deinit(struct config *c)
     free(c->accounts);
     free(c->producers);
     free(c->hooks);
+    free(c->consumers);
     *c = (struct config){0};
 }

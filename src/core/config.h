@@ -22,6 +22,7 @@ must_use int lane_parse(struct span name, enum lane *out); /* 0 or -EINVAL */
 #define CONFIG_ACCOUNTS_MAX 1024
 #define CONFIG_PRODUCERS_MAX 1024
 #define CONFIG_HOOKS_MAX 256
+#define CONFIG_CONSUMERS_MAX 256
 #define CONFIG_WORDS_MAX 256 /* in one list */
 #define CONFIG_REPLICAS_MAX 5
 #define CONFIG_SOCKET_NAME "/redis.sock" /* of the embedded Redis, in data_dir */
@@ -155,7 +156,7 @@ struct config_hook {
     uint32_t repeat_after_ms;       /* 0 = once */
 };
 
-/* For rediss:// */
+/* TLS of a connection that we make, to Redis or to a message queue. */
 struct config_redis_tls {
     char *ca_file; /* "" = the system's */
     char *cert_file, *key_file;
@@ -166,6 +167,34 @@ struct config_redis_auth {
     char *user;
     char *password_file, *password_env;
     char *sentinel_user, *sentinel_password_file, *sentinel_password_env;
+};
+
+enum consumer_source {
+    CONSUMER_REDIS_LIST,
+    CONSUMER_REDIS_STREAM,
+};
+enum consumer_end { CONSUMER_LEFT, CONSUMER_RIGHT };
+enum consumer_job {
+    CONSUMER_MAPPED, /* templates make a job of the message */
+    CONSUMER_JSON,   /* the message is a job */
+};
+
+/* A message queue whose messages become jobs. */
+struct config_consumer {
+    char *name;
+    enum consumer_source source;
+    char *url;   /* "" = the Redis that purgeline uses */
+    char *topic; /* the list or stream */
+    char *group; /* of a stream's consumers */
+    char *field; /* of a stream's entry: holds the message; "" = all fields are the message */
+    enum consumer_end take; /* the end of a list where the oldest message is */
+    uint32_t claim_after_s; /* messages of a stream that others hold for longer are taken over */
+    char *user, *password_file, *password_env;
+    struct config_redis_tls tls;
+    enum consumer_job job;
+    /* What makes a job of a message: account, service, lane, soft, when, keys, urls, max_targets
+     * and repeat_after_ms. Everything else is NULL or 0. */
+    struct config_hook mapping;
 };
 
 struct config {
@@ -186,14 +215,17 @@ struct config {
     uint32_t producers_count;
     struct config_hook *hooks;
     uint32_t hooks_count;
+    struct config_consumer *consumers;
+    uint32_t consumers_count;
 };
 
 /* Initialize a struct with the defaults of the table in core/setting. The memory must not hold
  * earlier values. */
-void config_init(struct config *c); /* no accounts, producers, hooks */
+void config_init(struct config *c); /* no accounts, producers, hooks, consumers */
 void config_account_init(struct config_account *a);
 void config_producer_init(struct config_producer *p); /* name and token_sha256 are "" */
 void config_hook_init(struct config_hook *h);         /* name is "" */
+void config_consumer_init(struct config_consumer *c); /* name and topic are "" */
 
 /* For an account without services. */
 #define CONFIG_NO_SERVICE                                                                          \
@@ -243,6 +275,8 @@ const struct config_account *config_account(const struct config *c, const char *
 /* Writes what the operator should do when Fastly refuses the account's token. The text works after
  * "; " and alone. */
 void config_token_remedy(const struct config_account *a, char *out, size_t room);
+/* The consumer of that name, or NULL. */
+const struct config_consumer *config_consumer(const struct config *c, const char *name);
 const struct config_lane *config_lane(const struct config_account *a, enum lane lane);
 void config_deinit(struct config *c); /* all pointers in it must be malloc'ed */
 

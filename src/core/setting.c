@@ -242,6 +242,12 @@ static const struct setting_list lists[SETTING_SCOPE_N] = {
          .max = CONFIG_HOOKS_MAX,
          LIST(hooks, config_hook),
          .sentence = "Publishing systems that post JSON of their own, and what to purge then."},
+    [SETTING_CONSUMER] =
+        {.name = "consumers",
+         .one = "a consumer",
+         .max = CONFIG_CONSUMERS_MAX,
+         LIST(consumers, config_consumer),
+         .sentence = "Message queues, and what to purge for each message: `purgeline consume`."},
 };
 
 const struct setting_list *setting_list(enum setting_scope scope)

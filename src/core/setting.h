@@ -12,6 +12,7 @@ enum setting_scope {
     SETTING_ACCOUNT, /* this scope and the following ones are lists */
     SETTING_PRODUCER,
     SETTING_HOOK,
+    SETTING_CONSUMER,
     SETTING_SCOPE_N,
 };
 
@@ -67,8 +68,9 @@ struct setting {
     uint64_t min, max;   /* numbers and bytes */
     const char *const *choices;
     size_t choices_count;
-    const char *fallback;   /* the default, written as in the file; NULL: the setting is required */
-    const char *example;    /* shown in the sample, for a producer or hook; NULL: the default */
+    const char *fallback; /* the default, written as in the file; NULL: the setting is required */
+    const char
+        *example; /* shown in the sample, for a producer, hook or consumer; NULL: the default */
     enum setting_form form; /* texts and words */
     bool may_be_empty;      /* texts */
     bool may_be_list;       /* global texts: a list in the file is joined with commas */

@@ -17,6 +17,11 @@ static const char *const hook_schemes[] = {[HOOK_HMAC_SHA256] = "hmac-sha256",
 static const char *const hook_encodings[] = {
     [HOOK_HEX] = "hex", [HOOK_BASE64] = "base64", [HOOK_BASE64URL] = "base64url"};
 
+static const char *const consumer_sources[] = {
+    [CONSUMER_REDIS_LIST] = "redis-list", [CONSUMER_REDIS_STREAM] = "redis-stream"};
+static const char *const consumer_ends[] = {[CONSUMER_LEFT] = "left", [CONSUMER_RIGHT] = "right"};
+static const char *const consumer_jobs[] = {[CONSUMER_MAPPED] = "mapped", [CONSUMER_JSON] = "json"};
+
 #define IN(scope_, type_, member)                                                                  \
     .scope = (scope_), .offset = offsetof(struct type_, member),                                   \
     .size = sizeof(((struct type_ *)NULL)->member)
@@ -24,6 +29,7 @@ static const char *const hook_encodings[] = {
 #define ACCOUNT(member) IN(SETTING_ACCOUNT, config_account, member)
 #define PRODUCER(member) IN(SETTING_PRODUCER, config_producer, member)
 #define HOOK(member) IN(SETTING_HOOK, config_hook, member)
+#define CONSUMER(member) IN(SETTING_CONSUMER, config_consumer, member)
 #define GROUP(scope_, name_) .name = (name_), .scope = (scope_), .type = SETTING_GROUP
 #define TEXT(form_) .type = SETTING_TEXT, .form = (form_)
 #define TEXT_OR_NONE(form_) TEXT(form_), .may_be_empty = true
@@ -45,6 +51,7 @@ static const struct setting table[] = {
 #include "settings_account.inc"
 #include "settings_producer.inc"
 #include "settings_hook.inc"
+#include "settings_consumer.inc"
     /* clang-format on */
 };
 

@@ -78,6 +78,8 @@ static void letter_read(const struct redisReply *entry, struct deadletter *out)
             out->reason = value;
         else if (span_is(name, "dead_target"))
             out->target = value;
+        else if (span_is(name, "dead_message"))
+            out->message = value;
         else if (span_is(name, "dead_at") && span_to_u64(value, &at) == 0)
             out->at_ms = at;
     }
@@ -152,6 +154,35 @@ int deadletter_list(struct client *c, const char *account, uint64_t limit, deadl
         from = alloc_printf("(%.*s", (int)last.n, last.p);
     }
     free(from);
+    return rc;
+}
+
+/* -- adding -- */
+
+int deadletter_add(struct client *c, const char *account, const struct deadletter_message *m)
+{
+    char *key = redis_key(account, "dead");
+    char *at = alloc_printf("%llu", (unsigned long long)m->at_ms);
+    const struct span argv[] = {
+        SPAN("XADD"),
+        span_str(key),
+        SPAN("*"),
+        SPAN("dead_reason"),
+        span_str(m->reason),
+        SPAN("dead_job"),
+        SPAN(""),
+        SPAN("dead_at"),
+        span_str(at),
+        SPAN("dead_target"),
+        m->where,
+        SPAN("dead_message"),
+        span_of(m->body.p, min_u64(m->body.n, DEADLETTER_BODY_MAX_BYTES)),
+    };
+    struct redisReply *reply;
+    int rc = client_ask(c, array_len(argv), argv, &reply);
+
+    free(key);
+    free(at);
     return rc;
 }
 

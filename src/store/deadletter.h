@@ -8,6 +8,7 @@
 struct deadletter {
     struct span id; /* of the dead letter itself */
     struct span job, reason, target;
+    struct span message;       /* of a queue, that could not become a job; p == NULL: none */
     uint64_t at_ms;            /* Unix; 0 = unknown */
     const struct span *fields; /* of the entry: name, value, name, value ... */
     size_t fields_count;       /* of these spans; even */
@@ -20,6 +21,19 @@ typedef int deadletter_cb(void *ctx, const struct deadletter *letter);
 /* Lists at most `limit` letters, newest first. Returns 0 or negative errno, see client_error. */
 must_use int deadletter_list(struct client *c, const char *account, uint64_t limit,
                              deadletter_cb *cb, void *ctx);
+
+/* A message of a queue that cannot become a job. */
+struct deadletter_message {
+    const char *reason;
+    struct span where; /* names the consumer and the message's place in its queue */
+    struct span body;  /* only its beginning is kept */
+    uint64_t at_ms;    /* Unix */
+};
+#define DEADLETTER_BODY_MAX_BYTES 16384
+/* Adds a dead letter. It has no job that could be retried. 0, or negative errno, see
+ * client_error. */
+must_use int deadletter_add(struct client *c, const char *account,
+                            const struct deadletter_message *m);
 
 /* True for an id like "1700000000000-0". */
 bool deadletter_id_ok(struct span id);

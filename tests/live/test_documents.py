@@ -20,6 +20,7 @@ NO = "no"                    # not run, for the given reason
 MOVES = (NO, "test_redis_moves.py moves jobs with it, on this machine")
 SENTINEL = (NO, "for Redis servers with replicas; test_sentinel.py runs it")
 CLUSTER = (NO, "test_cluster.py moves jobs with it, on this machine")
+CONSUMER = (NO, "test_consume.py runs it with a queue")
 BROKER = (NO, "test_brokers.py runs it with a real broker")
 
 DECIDED = {
@@ -69,6 +70,10 @@ DECIDED = {
         "redis-cli -h new INFO replication": MOVES,
         "redis-cli -h old FAILOVER TO new 6379 TIMEOUT 10000": MOVES,
         "redis-cli -h new ROLE": MOVES,
+    },
+    "deploy/consumers.md": {
+        "purgeline consume --dry-run --from messages.txt articles": CONSUMER,
+        "purgeline consume articles": CONSUMER,
     },
     "deploy/examples/README.md": {
         "kcat -b broker -G purges -X auto.offset.reset=earliest -q -u changes | purgeline push --json -": BROKER,

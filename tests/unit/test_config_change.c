@@ -73,6 +73,8 @@ static void change(struct pair *p, const struct setting *s)
         "x-other",
         "unsigned",
         "base64",
+        "redis-stream",
+        "right",
         "id=n",
         "a=b",
         "x{digest}",

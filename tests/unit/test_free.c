@@ -20,6 +20,7 @@
 #include "intake.h"
 #include "ledger.h"
 #include "loop.h"
+#include "message_map.h"
 #include "overview_cache.h"
 #include "overview_instances.h"
 #include "peek.h"
@@ -54,6 +55,7 @@
     X(overview_instances)                                                                          \
     X(intake)                                                                                      \
     X(loop)                                                                                        \
+    X(message_map)                                                                                 \
     X(peek)                                                                                        \
     X(pipe)                                                                                        \
     X(plan)                                                                                        \

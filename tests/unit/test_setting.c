@@ -56,6 +56,7 @@ struct bases {
     struct config_account account;
     struct config_producer producer;
     struct config_hook hook;
+    struct config_consumer consumer;
     void *of[SETTING_SCOPE_N];
 };
 
@@ -65,10 +66,12 @@ static void bases_init(struct bases *b)
     config_account_init(&b->account);
     config_producer_init(&b->producer);
     config_hook_init(&b->hook);
+    config_consumer_init(&b->consumer);
     b->of[SETTING_GLOBAL] = &b->config;
     b->of[SETTING_ACCOUNT] = &b->account;
     b->of[SETTING_PRODUCER] = &b->producer;
     b->of[SETTING_HOOK] = &b->hook;
+    b->of[SETTING_CONSUMER] = &b->consumer;
 }
 
 static void bases_deinit(struct bases *b)
@@ -176,7 +179,7 @@ static void every_setting_has_a_default_that_is_allowed_and_a_variable_of_its_ow
 
     (void)state;
     for (size_t i = 0; i < count; i++) {
-        bool many = table[i].scope == SETTING_PRODUCER || table[i].scope == SETTING_HOOK;
+        bool many = table[i].scope > SETTING_ACCOUNT;
 
         assert_int_equal(setting_env_name(&table[i], a, sizeof(a)),
                          table[i].type != SETTING_GROUP && !many);

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+#include "message_map.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "hook.h"
+#include "jobform.h"
+
+struct message_map {
+    enum lane lane;
+    struct hook *hook; /* NULL: the message is a job */
+    struct hook_job job;
+    struct jobform form;
+    struct jobform defaults; /* fields for jobs that do not set them */
+};
+
+static void set_defaults(struct jobform *f, const struct config_consumer *c)
+{
+    char text[24];
+
+    jobform_init(f, c->mapping.lane);
+    if (*c->mapping.service)
+        jobform_put(f, "service", span_str(c->mapping.service));
+    if (c->mapping.soft)
+        jobform_put(f, "soft", SPAN("1"));
+    snprintf(text, sizeof(text), "%u", c->mapping.repeat_after_ms);
+    if (c->mapping.repeat_after_ms)
+        jobform_put(f, "repeat_after", span_str(text));
+}
+
+struct message_map *message_map_new(const struct config_consumer *c, struct error *err)
+{
+    struct hook *hook = c->job == CONSUMER_MAPPED ? hook_new(&c->mapping, err) : NULL;
+    struct message_map *m;
+
+    if (c->job == CONSUMER_MAPPED && !hook)
+        return NULL;
+    m = alloc_zeroed(1, sizeof(*m));
+    m->hook = hook;
+    m->lane = c->mapping.lane;
+    hook_job_init(&m->job);
+    jobform_init(&m->form, m->lane);
+    set_defaults(&m->defaults, c);
+    return m;
+}
+
+void message_map_free(struct message_map *m)
+{
+    if (!m)
+        return;
+    hook_free(m->hook);
+    hook_job_deinit(&m->job);
+    jobform_deinit(&m->form);
+    jobform_deinit(&m->defaults);
+    free(m);
+}
+
+static bool find_header(void *context, const char *name, struct span *value)
+{
+    const struct source_message *message = context;
+
+    for (size_t i = 0; i < message->headers_count; i++) {
+        if (!span_eq_nocase(message->headers[i].name, span_str(name)))
+            continue;
+        *value = message->headers[i].value;
+        return true;
+    }
+    return false;
+}
+
+static int map_templates(struct message_map *m, const struct source_message *message,
+                         const json_t *document, struct mapped_job *out, struct error *err)
+{
+    const struct hook_request request = {
+        .body = message->body, .header = find_header, .header_context = (void *)message};
+    int rc = hook_apply(m->hook, document, &request, &m->job, err);
+
+    if (rc == 0)
+        *out = (struct mapped_job){m->lane, m->job.fields, m->job.fields_count};
+    return rc;
+}
+
+/* The object that is the job: the document, or the data of a CloudEvent. */
+static json_t *job_in(json_t *document)
+{
+    json_t *data = json_object_get(document, "data");
+
+    return json_is_string(json_object_get(document, "specversion")) && json_is_object(data)
+               ? data
+               : document;
+}
+
+static int map_job(struct message_map *m, json_t *document, struct mapped_job *out,
+                   struct error *err)
+{
+    jobform_clear(&m->form, m->lane);
+    if (!json_is_object(document))
+        return error_set(err, -EINVAL, "the message is not a JSON object");
+    if (jobform_add_object(&m->form, job_in(document), err) < 0)
+        return -EINVAL;
+    jobform_add_missing(&m->form, &m->defaults);
+    out->fields = jobform_fields(&m->form, &out->count);
+    out->lane = m->form.lane;
+    return 0;
+}
+
+int message_map_apply(struct message_map *m, const struct source_message *message,
+                      struct mapped_job *out, struct error *err)
+{
+    json_error_t where;
+    json_t *document;
+    int rc;
+
+    if (message->flaw)
+        return error_set(err, -EINVAL, "%s", message->flaw);
+    if (message->body.n > MESSAGE_BODY_MAX_BYTES)
+        return error_set(err, -EMSGSIZE, "the message is longer than 16 MiB");
+    document =
+        json_loadb(message->body.p, message->body.n, m->hook ? 0 : JSON_REJECT_DUPLICATES, &where);
+    if (!document)
+        return error_set(err, -EINVAL, "not JSON: %s", where.text);
+    rc = m->hook ? map_templates(m, message, document, out, err) : map_job(m, document, out, err);
+    json_decref(document);
+    return rc;
+}

@@ -1,0 +1,334 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""`purgeline consume` with lists and streams of another application in a real Redis: purgeline is killed again and
+again, Redis refuses jobs or is away, messages make no sense. At any time, each message is either still with the
+application or has become a job.
+"""
+import json
+import os
+import re
+import sys
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+from resp import Server  # noqa: E402
+from stage import PURGELINE, ROOT, SERVICE, Score, Stage, skip_without, until  # noqa: E402
+
+MESSAGES = 4000
+LANE = "purgeline:{main}:jobs:normal"
+DEAD = "purgeline:{main}:dead"
+
+
+def users(document):
+    """The rules of each user in a document, without its name and password. Two may have the same name."""
+    with open(os.path.join(ROOT, document)) as page:
+        return [(m[1], m[2].split()) for m in re.finditer(r"^user (\S+) on >\S+ (.*)$", page.read(), re.M)]
+
+
+def settings(redis, source, backlog_max=0):
+    return f"""
+redis: redis://purgeline-consumer:secret@127.0.0.1:{redis.port}
+listen: ""
+http: {{backlog_max: {backlog_max}}}
+accounts:
+  - name: main
+    services: [{{id: {SERVICE}, name: news}}]
+consumers:
+  - name: articles
+    source: {source}
+    topic: changes
+    url: redis://127.0.0.1:%d
+    user: purgeline
+    password_file: %s
+    keys: ["article-{{id}}"]
+    claim_after_s: 1
+"""
+
+
+class World:
+    """Two Redis servers, purgeline's and the application's, and one consumer."""
+
+    def __init__(self, score, source, more=""):
+        self.score, self.source, self.stage, self.more = score, source, Stage(), more
+        self.ours, self.theirs = Server(self.stage, "ours"), Server(self.stage, "theirs")
+        for server, name, rules in ((self.ours, "purgeline-consumer", dict(users("deploy/redis-acl.conf"))),
+                                    (self.theirs, "purgeline", None)):
+            rules = rules or {name: [r for _, r in users("deploy/consumers.md")][source == "redis-stream"]}
+            server.acl = ("ACL", "SETUSER", name, "on", ">secret", *rules[name])
+            server.ask(*server.acl)
+        self.password = self.stage.write("password", "secret\n", 0o600)
+        self.configure()
+
+    def configure(self, backlog_max=0):
+        text = settings(self.ours, self.source, backlog_max) % (self.theirs.port, self.password) + self.more
+        self.config = self.stage.write("purgeline.yaml", text)
+
+    def start(self, *options):
+        self.stage.start("consume", PURGELINE, "consume", "--config", self.config, "articles", *options)
+
+    def kill(self):
+        self.stage.stop("consume", kill=True)
+
+    def log(self):
+        return self.stage.log("consume")
+
+    def said(self, sentence, times=1):
+        return until(sentence, lambda: self.log().count(sentence) >= times)
+
+    def stop(self):
+        """Stops it as systemd does. Whether it ended well."""
+        child = self.stage.children.pop("consume")
+        child.terminate()
+        return child.wait(60) == 0
+
+    def jobs(self):
+        """The numbers of all articles that have a job, in the order of the jobs."""
+        entries = self.ours.ask("XRANGE", LANE, "-", "+")
+        return [int(re.search(r"article-(\d+)", " ".join(fields))[1]) for _, fields in entries]
+
+    def denied(self):
+        """What the users were not allowed to do, says Redis."""
+        return [entry for server in (self.ours, self.theirs) for entry in server.ask("ACL", "LOG")]
+
+    def close(self):
+        self.stage.close()
+
+
+def numbers(texts):
+    return [json.loads(text)["id"] for text in texts]
+
+
+class List:
+    """What the application does with a list, and what of it is not done."""
+    source = "redis-list"
+    ours = "{changes}:purgeline:articles"
+
+    def __init__(self, world):
+        self.world = world
+
+    def add(self, ids):
+        self.world.theirs.ask_many([("RPUSH", "changes", json.dumps({"id": n})) for n in ids])
+
+    def add_text(self, text):
+        self.world.theirs.ask("RPUSH", "changes", text)
+
+    def left(self):
+        """Those with the application, in one step: a message may move from one list to the other meanwhile."""
+        answers = self.world.theirs.ask("EVAL", "return {redis.call('LRANGE', KEYS[1], 0, -1), "
+                                        "redis.call('LRANGE', KEYS[2], 0, -1)}", "2", self.ours, "changes")
+        return numbers(answers[0] + answers[1])
+
+
+class Stream:
+    source = "redis-stream"
+
+    def __init__(self, world):
+        self.world = world
+
+    def add(self, ids):
+        self.world.theirs.ask_many([("XADD", "changes", "*", "id", n, "kind", "article") for n in ids])
+
+    def add_text(self, text):
+        self.world.theirs.ask("XADD", "changes", "*", "id", text)
+
+    def left(self):
+        """Those not acknowledged: pending, or not yet read."""
+        groups, entries, pending = self.world.theirs.ask_many([
+            ("XINFO", "GROUPS", "changes"), ("XRANGE", "changes", "-", "+"),
+            ("XPENDING", "changes", "purgeline", "-", "+", "1000000")])
+        group = dict(zip(groups[0][::2], groups[0][1::2]))
+        last = tuple(int(part) for part in group["last-delivered-id"].split("-"))
+        owed = {one[0] for one in pending}
+        return [int(dict(zip(fields[::2], fields[1::2]))["id"]) for key, fields in entries
+                if key in owed or tuple(int(part) for part in key.split("-")) > last]
+
+
+def killed_again_and_again(score, kind):
+    """The invariant is checked while purgeline is dead, when nothing moves."""
+    world = World(score, kind.source)
+    source = kind(world)
+    rounds = 0
+    try:
+        world.start()
+        source.add(range(MESSAGES))
+        # Killed when 1/6, 2/6 ... of the jobs are there, and while more arrive.
+        for nth in range(1, 6):
+            until("more jobs", lambda: world.ours.ask("XLEN", LANE) >= MESSAGES * nth // 6)
+            world.kill()
+            lost = set(range(MESSAGES)) - set(world.jobs()) - set(source.left())
+            rounds += not lost
+            world.start()
+        score.ok(rounds == 5, f"{kind.source}: killed five times: each message is with the application or a job",
+                 rounds)
+        until("all done", lambda: not source.left())
+        jobs = world.jobs()
+        score.ok(set(jobs) == set(range(MESSAGES)), f"{kind.source}: every message became a job")
+        score.ok(len(jobs) < 2 * MESSAGES, f"{kind.source}: few became two", len(jobs))
+        first = list(dict.fromkeys(jobs))
+        score.ok(first == sorted(first), f"{kind.source}: in order")
+        score.ok(world.stop(), f"{kind.source}: SIGTERM ends it with exit code 0", world.log())
+        score.ok("Stopped as asked" in world.log(), f"{kind.source}: and it says so")
+        score.ok(not world.denied(), f"{kind.source}: the users in the documents are allowed to do all of it", world.denied())
+    finally:
+        world.close()
+
+
+def refused_by_redis(score, kind):
+    world = World(score, kind.source)
+    source = kind(world)
+    try:
+        world.ours.ask("CONFIG", "SET", "maxmemory", "1")
+        world.start()
+        source.add(range(100))
+        world.said("Redis does not accept jobs")
+        score.ok(len(source.left()) == 100 and world.ours.ask("XLEN", LANE) == 0,
+                 f"{kind.source}: while Redis refuses jobs, nothing is committed")
+        world.ours.ask("CONFIG", "SET", "maxmemory", "0")
+        until("all done", lambda: not source.left())
+        score.ok(sorted(set(world.jobs())) == list(range(100)), f"{kind.source}: then all become jobs")
+        world.said("Redis accepts jobs again")
+        score.ok(world.log().count("Redis does not accept jobs") == 1, f"{kind.source}: one line in the log",
+                 world.log())
+
+        world.ours.kill()
+        source.add([100])
+        world.said("Redis does not accept jobs", 2)
+        score.ok(source.left() == [100], f"{kind.source}: while Redis is away, nothing is committed")
+        world.ours.start()
+        world.ours.ask(*world.ours.acl)
+        until("all done", lambda: not source.left())
+        score.ok(100 in world.jobs(), f"{kind.source}: when Redis is back, the message becomes a job")
+
+        world.theirs.kill()
+        world.said("The source of messages cannot be read")
+        world.theirs.start()
+        world.theirs.ask(*world.theirs.acl)
+        source.add([101])
+        until("all done", lambda: not source.left())
+        score.ok(101 in world.jobs(), f"{kind.source}: an application that was away is read again")
+        world.said("The source of messages can be read again")
+    finally:
+        world.close()
+
+
+def poison(score, kind):
+    world = World(score, kind.source)
+    source = kind(world)
+    bad = "a b" if kind is Stream else "<xml/>"
+    try:
+        world.start()
+        source.add([1])
+        source.add_text(bad)
+        source.add([2])
+        until("jobs", lambda: world.jobs() == [1, 2])
+        letters = json.loads("[" + world.stage.must(f"{PURGELINE} dead list --json --config {world.config} --redis {world.ours.url}") + "]")
+        score.ok(len(letters) == 1, f"{kind.source}: a message that makes no sense becomes a dead letter", letters)
+        score.ok(letters[0]["target"].startswith(f"consumer articles, {kind.source} changes"),
+                 f"{kind.source}: it names the consumer and the place", letters)
+        score.ok(kind is List or re.search(r", offset \d+-\d+$", letters[0]["target"]),
+                 f"{kind.source}: and the offset, where there is one", letters)
+        score.ok(bad in letters[0]["message"], f"{kind.source}: and has the message", letters)
+        score.ok(world.stage.must(f"{PURGELINE} dead drop --all --config {world.config} --redis {world.ours.url}") == "1 dropped\n",
+                 f"{kind.source}: it can be dropped")
+        world.stop()
+        score.ok("jobs=2 ignored=0 dead_letters=1" in world.log(), f"{kind.source}: the log counts them", world.log())
+    finally:
+        world.close()
+
+
+def backlog(score):
+    world = World(score, "redis-list")
+    source = List(world)
+    try:
+        world.configure(backlog_max=50)
+        world.start()
+        source.add(range(120))
+        world.said("The backlog has reached backlog_max")
+        score.ok(world.jobs() == list(range(50)), "no more is fetched than backlog_max allows", world.jobs())
+        world.ours.ask("XTRIM", LANE, "MAXLEN", 0)
+        until("more", lambda: world.ours.ask("XLEN", LANE) == 50)
+        world.ours.ask("XTRIM", LANE, "MAXLEN", 0)
+        until("the rest", lambda: not source.left())
+        score.ok(world.jobs() == list(range(100, 120)), "when there is room again, the rest follows", world.jobs())
+    finally:
+        world.close()
+
+
+def switches(pid):
+    with open(f"/proc/{pid}/status") as status:
+        return sum(int(line.split()[1]) for line in status if "ctxt_switches" in line)
+
+
+def at_rest(score, kind):
+    """A program that polls would be scheduled all the time. This one waits inside Redis for ten seconds at a time."""
+    world = World(score, kind.source)
+    source = kind(world)
+    try:
+        world.start()
+        source.add([1])
+        until("jobs", lambda: world.jobs() == [1] and not source.left())
+        pid = world.stage.children["consume"].pid
+        until("it is asleep", lambda: open(f"/proc/{pid}/stat").read().split()[2] == "S")
+        before = switches(pid)
+        waited = world.theirs.ask("BLPOP", "no-such-list", 3)  # three seconds
+        more = switches(pid) - before
+        score.ok(waited is None and more <= 10, f"{kind.source}: a consumer at rest does nothing", more)
+    finally:
+        world.close()
+
+
+def left_by_others(score):
+    world = World(score, "redis-stream")
+    source = Stream(world)
+    try:
+        world.theirs.ask("XGROUP", "CREATE", "changes", "purgeline", "0", "MKSTREAM")
+        source.add([1, 2, 3])
+        world.theirs.ask("XREADGROUP", "GROUP", "purgeline", "other", "COUNT", 2, "STREAMS", "changes", ">")
+        first = world.theirs.ask("XRANGE", "changes", "-", "+")[0][0]
+        world.theirs.ask("XDEL", "changes", first)
+        world.start()
+        until("all", lambda: set(world.jobs()) == {2, 3} and
+              world.theirs.ask("XPENDING", "changes", "purgeline")[0] == 0)
+        score.ok(True, "what another reader has left is taken over, and a deleted entry is passed over")
+    finally:
+        world.close()
+
+
+def rehearsal(score):
+    world = World(score, "redis-list")
+    try:
+        world.stage.write("messages", '{"id": 1}\n\n{"id": "a b"}\n{"other": 1}\n{"id": "\\u001b[31m"}\n')
+        code, told = world.stage.run(f"{PURGELINE} consume --config {world.config} --dry-run --from messages articles")
+        lines = told.splitlines()
+        score.ok(code == 1 and lines[0] == "line 1: normal keys=article-1", "--dry-run shows a job", told)
+        score.ok(lines[1].startswith("line 3: dead letter: keys[0] article-{id}: "), "and a dead letter", told)
+        score.ok(lines[2].startswith("line 4: ignored: "), "and what is ignored", told)
+        score.ok(len(lines) == 4 and "\x1b" not in told, "and no control characters", told)
+        code, told = world.stage.run(f"echo '{{\"id\": 1}}' | {PURGELINE} consume --config {world.config} "
+                                     "--dry-run --json --from - articles")
+        score.ok(code == 0 and json.loads(told) == {"line": 1, "lane": "normal", "job": [["keys", "article-1"]]},
+                 "as JSON, too", told)
+        for words, why in (("articles --dry-run", "--dry-run and --from belong together"), ("", "which consumer?"),
+                           ("other", "no consumer 'other'"), ("articles --json", "--json belongs to --dry-run")):
+            code, told = world.stage.run(f"{PURGELINE} consume --config {world.config} {words}")
+            score.ok(code == 2 and why in told, f"consume {words}: {why}", code, told)
+    finally:
+        world.close()
+
+
+def main():
+    skip_without("redis-server")
+    score = Score()
+    for kind in (List, Stream):
+        killed_again_and_again(score, kind)
+        refused_by_redis(score, kind)
+        poison(score, kind)
+        at_rest(score, kind)
+    left_by_others(score)
+    backlog(score)
+    rehearsal(score)
+    return score.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT
+ * Settings of consumers. */
+#include "config_world.h"
+
+#define ACCOUNTS                                                                                   \
+    "accounts: [{name: one, token_env: T, services: [{id: S1}]},\n"                                \
+    "           {name: two, token_env: T, services: [{id: S2, name: shop}, {id: S3}]}]\n"
+#define CONSUMER "{name: c, topic: t, account: one, keys: [k]"
+
+static void every_setting_of_a_consumer_is_read(void **state)
+{
+    struct config c;
+    const struct config_consumer *s;
+
+    (void)state;
+    must_load(ACCOUNTS
+              "consumers:\n"
+              "  - name: articles\n"
+              "    source: redis-stream\n"
+              "    url: rediss://queue/1\n"
+              "    topic: changes\n"
+              "    group: g\n"
+              "    field: payload\n"
+              "    take: right\n"
+              "    claim_after_s: 7\n"
+              "    user: u\n"
+              "    password_file: /p\n"
+              "    tls: {ca_file: /ca, cert_file: /c, key_file: /k}\n"
+              "    account: two\n"
+              "    service: shop\n"
+              "    lane: bulk\n"
+              "    soft: true\n"
+              "    job: mapped\n"
+              "    when: [a=b]\n"
+              "    keys: [\"k-{id}\"]\n"
+              "    urls: [u]\n"
+              "    max_targets: 3\n"
+              "    repeat_after_ms: 4\n"
+              "  - {name: other, topic: list, account: one, job: json, password_env: ''}\n",
+              &c);
+    assert_int_equal(c.consumers_count, 2);
+    s = &c.consumers[0];
+    assert_ptr_equal(config_consumer(&c, "articles"), s);
+    assert_null(config_consumer(&c, "article"));
+    assert_int_equal(s->source, CONSUMER_REDIS_STREAM);
+    assert_string_equal(s->url, "rediss://queue/1");
+    assert_string_equal(s->topic, "changes");
+    assert_string_equal(s->group, "g");
+    assert_string_equal(s->field, "payload");
+    assert_int_equal(s->take, CONSUMER_RIGHT);
+    assert_int_equal(s->claim_after_s, 7);
+    assert_string_equal(s->user, "u");
+    assert_string_equal(s->password_file, "/p");
+    assert_string_equal(s->tls.ca_file, "/ca");
+    assert_string_equal(s->tls.cert_file, "/c");
+    assert_string_equal(s->tls.key_file, "/k");
+    assert_string_equal(s->mapping.account, "two");
+    assert_string_equal(s->mapping.service, "shop");
+    assert_int_equal(s->mapping.lane, LANE_BULK);
+    assert_true(s->mapping.soft);
+    assert_string_equal(s->mapping.when.at[0], "a=b");
+    assert_string_equal(s->mapping.keys.at[0], "k-{id}");
+    assert_string_equal(s->mapping.urls.at[0], "u");
+    assert_int_equal(s->mapping.max_targets, 3);
+    assert_int_equal(s->mapping.repeat_after_ms, 4);
+    assert_int_equal(c.consumers[1].source, CONSUMER_REDIS_LIST);
+    assert_int_equal(c.consumers[1].job, CONSUMER_JSON);
+    config_deinit(&c);
+}
+
+static void what_is_printed_of_a_consumer_reads_back_as_the_same(void **state)
+{
+    struct config c;
+    struct buf first, second;
+
+    (void)state;
+    buf_init(&first, 1 << 20);
+    buf_init(&second, 1 << 20);
+    must_load(ACCOUNTS "consumers: [" CONSUMER ", when: [a=b], url: 'redis://h'}]\n", &c);
+    config_yaml(&c, CONFIG_YAML_PLAIN, &first);
+    config_deinit(&c);
+    must_load(first.p, &c);
+    config_yaml(&c, CONFIG_YAML_PLAIN, &second);
+    config_deinit(&c);
+    assert_string_equal(first.p, second.p);
+    assert_non_null(strstr(first.p, "topic: t\n"));
+    buf_deinit(&first);
+    buf_deinit(&second);
+}
+
+#define REFUSED(consumer, sentence)                                                                \
+    assert_refused(ACCOUNTS "consumers: [" consumer "]\n",                                         \
+                   "purgeline.yaml:3: consumers[0]" sentence)
+
+static void what_a_consumer_must_have_is_missed(void **state)
+{
+    (void)state;
+    assert_loads(ACCOUNTS "consumers: [" CONSUMER "}]\n");
+    REFUSED("{topic: t, account: one, keys: [k]}", ".name: missing");
+    REFUSED("{name: c, account: one, keys: [k]}", ".topic: missing");
+    REFUSED("{name: c, topic: t, account: one}",
+            ".keys: with neither keys nor urls there is nothing to purge");
+    REFUSED("{name: c, topic: t, keys: [k]}", ".account: there are 2 accounts; one must be named");
+    REFUSED("{name: c, topic: t, account: two, keys: [k]}",
+            ".service: keys need one, and account two has no default_service");
+    REFUSED("{name: c, topic: t, account: three, keys: [k]}",
+            ".account: there is no account 'three'");
+    assert_refused(ACCOUNTS "consumers: [" CONSUMER "},\n" CONSUMER "}]\n",
+                   "purgeline.yaml:4: consumers[1].name: 'c' is the name of consumers[0] already");
+}
+
+static void settings_of_a_consumer_that_contradict_each_other_are_refused(void **state)
+{
+    (void)state;
+    REFUSED(CONSUMER ", job: json}", ".job: when, keys and urls are only for `job: mapped`");
+    REFUSED(CONSUMER ", url: 'http://queue'}",
+            ".url: expected a URL like redis://host:6379/0, or nothing");
+    REFUSED(CONSUMER ", url: 'redis://q', user: u}",
+            ".user: a user needs a password: set password_file or password_env");
+    REFUSED(CONSUMER ", url: 'redis://q', password_file: /p, password_env: P}",
+            ".password_env: password_file is set, too; only one of them may be");
+    REFUSED(CONSUMER ", password_env: P}",
+            ".url: a login and TLS files are only for another server than purgeline's own");
+    REFUSED(CONSUMER ", tls: {ca_file: /ca}}",
+            ".url: a login and TLS files are only for another server than purgeline's own");
+    REFUSED("{name: c, topic: t, account: one, keys: ['{id']}",
+            ".keys[0]: byte 1: a { without its }; {{ is a brace");
+}
+
+static void a_password_in_the_url_is_not_shown(void **state)
+{
+    struct config c;
+    struct buf printed;
+
+    (void)state;
+    buf_init(&printed, 1 << 20);
+    must_load(ACCOUNTS "consumers: [" CONSUMER ", url: 'redis://u:geheim@h'}]\n", &c);
+    config_yaml(&c, CONFIG_YAML_PLAIN, &printed);
+    assert_null(strstr(printed.p, "geheim"));
+    assert_non_null(strstr(printed.p, "@h"));
+    config_deinit(&c);
+    buf_deinit(&printed);
+    REFUSED(CONSUMER ", url: 'geheim'}",
+            ".url: expected a URL like redis://host:6379/0, or nothing");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(every_setting_of_a_consumer_is_read),
+        T(what_is_printed_of_a_consumer_reads_back_as_the_same),
+        T(what_a_consumer_must_have_is_missed),
+        T(settings_of_a_consumer_that_contradict_each_other_are_refused),
+        T(a_password_in_the_url_is_not_shown),
+    };
+
+    return cmocka_run_group_tests(tests, enter_folder, leave_folder);
+}

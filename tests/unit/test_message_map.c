@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "message_map.h"
+#include "setting.h"
+
+static struct error err;
+
+static void set(struct config_consumer *c, const char *name, const char *value)
+{
+    if (setting_set(setting_find(SETTING_CONSUMER, name), c, value, &err) < 0)
+        fail_msg("%s: %s", name, err.text);
+}
+
+/* Pairs of a setting and its value, ended by NULL. */
+static struct message_map *mapping_of(const char *const *settings)
+{
+    struct config_consumer c;
+    struct message_map *m;
+
+    config_consumer_init(&c);
+    for (; *settings; settings += 2)
+        set(&c, settings[0], settings[1]);
+    m = message_map_new(&c, &err);
+    if (!m)
+        fail_msg("%s", err.text);
+    setting_free(SETTING_CONSUMER, &c); /* it keeps no pointers */
+    return m;
+}
+
+#define MAPPING(...) mapping_of((const char *const[]){__VA_ARGS__, NULL})
+
+/* Compares the job, as "lane name=value ...". Frees the mapping. */
+static void expect_message(struct message_map *m, const struct source_message *message,
+                           const char *expected)
+{
+    char text[1024];
+    struct mapped_job job;
+    size_t n;
+
+    if (message_map_apply(m, message, &job, &err) < 0)
+        fail_msg("%s", err.text);
+    n = (size_t)snprintf(text, sizeof(text), "%s", lane_names[job.lane]);
+    for (size_t i = 0; i < job.count; i += 2)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, " %.*s=%.*s", (int)job.fields[i].n,
+                              job.fields[i].p, (int)job.fields[i + 1].n, job.fields[i + 1].p);
+    assert_string_equal(text, expected);
+    message_map_free(m);
+}
+
+static void expect(struct message_map *m, const char *body, const char *expected)
+{
+    const struct source_message message = {.body = span_str(body)};
+
+    expect_message(m, &message, expected);
+}
+
+static void refuse(struct message_map *m, struct span body, int code, const char *why)
+{
+    const struct source_message message = {.body = body};
+    struct mapped_job job;
+
+    assert_int_equal(message_map_apply(m, &message, &job, &err), code);
+    if (!strstr(err.text, why))
+        fail_msg("%s does not say: %s", err.text, why);
+    message_map_free(m);
+}
+
+static void templates_make_a_job_of_a_message(void **state)
+{
+    (void)state;
+    expect(MAPPING("keys", "article-{id}, tag-{tags[]}", "service", "news", "soft", "true", "lane",
+                   "bulk", "repeat_after_ms", "5000"),
+           "{\"id\": 17, \"tags\": [\"a\", \"b\"]}",
+           "bulk keys=article-17 tag-a tag-b service=news soft=1 repeat_after=5000");
+    expect(MAPPING("urls", "https://www.example.com/{slug|path}"), "{\"slug\": \"a b\"}",
+           "normal url=https://www.example.com/a%20b");
+}
+
+static void a_message_may_be_the_job_itself(void **state)
+{
+    (void)state;
+    expect(MAPPING("job", "json"), "{\"url\": \"https://a/b\", \"keys\": [\"a\", \"b\"]}",
+           "normal url=https://a/b keys=a b");
+    expect(MAPPING("job", "json"), "{\"keys\": \"a\", \"lane\": \"urgent\"}", "urgent keys=a");
+}
+
+static void a_job_that_says_less_gets_the_rest_from_the_consumer(void **state)
+{
+    (void)state;
+    expect(MAPPING("job", "json", "service", "news", "soft", "true", "lane", "bulk",
+                   "repeat_after_ms", "7"),
+           "{\"keys\": \"a\"}", "bulk service=news soft=1 repeat_after=7 keys=a");
+    expect(MAPPING("job", "json", "service", "news", "soft", "true"),
+           "{\"keys\": \"a\", \"service\": \"shop\", \"soft\": false}",
+           "normal service=shop soft=0 keys=a");
+}
+
+static void the_data_of_a_cloud_event_is_the_job(void **state)
+{
+    (void)state;
+    expect(MAPPING("job", "json"),
+           "{\"specversion\": \"1.0\", \"id\": \"1\", \"source\": \"cms\", \"type\": \"purge\", "
+           "\"data\": {\"keys\": \"a\"}}",
+           "normal keys=a");
+    refuse(MAPPING("job", "json"), SPAN("{\"data\": {\"keys\": \"a\"}}"), -EINVAL, "data: ");
+}
+
+static void headers_decide_with_any_case_of_their_names(void **state)
+{
+    const struct source_header headers[] = {{SPAN("CE_Type"), SPAN("article.changed")},
+                                            {SPAN("ce_id"), SPAN("9")}};
+    struct source_message m = {.body = SPAN("{\"id\": 3}"), .headers = headers, .headers_count = 2};
+
+    (void)state;
+    expect_message(
+        MAPPING("keys", "a-{id}-{header:ce_id}", "when", "header:ce_type=article.changed"), &m,
+        "normal keys=a-3-9");
+    m.headers_count = 0;
+    {
+        struct message_map *mapping = MAPPING("keys", "a-{id}", "when", "header:ce_type=*");
+        struct mapped_job job;
+
+        assert_int_equal(message_map_apply(mapping, &m, &job, &err), -ENOENT);
+        message_map_free(mapping);
+    }
+}
+
+static void a_message_without_anything_to_purge_is_no_error(void **state)
+{
+    (void)state;
+    refuse(MAPPING("keys", "{id}", "when", "type=article"), SPAN("{\"type\": \"image\"}"), -ENOENT,
+           "when[0]");
+    refuse(MAPPING("keys", "{id}"), SPAN("{}"), -ENOENT, "anything to purge");
+}
+
+static void what_cannot_be_understood_is_refused_with_the_reason(void **state)
+{
+    (void)state;
+    refuse(MAPPING("keys", "{id}"), SPAN("not json"), -EINVAL, "not JSON: ");
+    refuse(MAPPING("keys", "{id}"), SPAN(""), -EINVAL, "not JSON: ");
+    refuse(MAPPING("keys", "{id}"), SPAN("{\"id\": \"a b\"}"), -EINVAL, "keys[0]");
+    refuse(MAPPING("keys", "{id[]}", "max_targets", "1"), SPAN("{\"id\": [\"a\", \"b\"]}"), -E2BIG,
+           "1");
+    refuse(MAPPING("job", "json"), SPAN("[1]"), -EINVAL, "not a JSON object");
+    refuse(MAPPING("job", "json"), SPAN("{\"keis\": [\"a\"]}"), -EINVAL, "keis");
+    refuse(MAPPING("job", "json"), SPAN("{\"keys\": \"a\", \"keys\": \"b\"}"), -EINVAL, "not JSON");
+}
+
+static void a_flaw_that_the_source_found_is_the_reason(void **state)
+{
+    struct message_map *mapping = MAPPING("keys", "{id}");
+    const struct source_message m = {.body = SPAN("{\"id\": 1}"), .flaw = "no field 'data'"};
+    struct mapped_job job;
+
+    (void)state;
+    assert_int_equal(message_map_apply(mapping, &m, &job, &err), -EINVAL);
+    assert_string_equal(err.text, "no field 'data'");
+    message_map_free(mapping);
+}
+
+static void a_message_may_have_16_MiB_and_no_more(void **state)
+{
+    char *body = alloc_bytes(MESSAGE_BODY_MAX_BYTES + 2);
+
+    (void)state;
+    memset(body, ' ', MESSAGE_BODY_MAX_BYTES + 1);
+    memcpy(body, "{\"id\": 1}", 9);
+    body[MESSAGE_BODY_MAX_BYTES + 1] = '\0';
+    refuse(MAPPING("keys", "{id}"), span_of(body, MESSAGE_BODY_MAX_BYTES + 1), -EMSGSIZE, "16 MiB");
+    body[MESSAGE_BODY_MAX_BYTES] = '\0';
+    expect(MAPPING("keys", "{id}"), body, "normal keys=1");
+    free(body);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(templates_make_a_job_of_a_message),
+        cmocka_unit_test(a_message_may_be_the_job_itself),
+        cmocka_unit_test(a_job_that_says_less_gets_the_rest_from_the_consumer),
+        cmocka_unit_test(the_data_of_a_cloud_event_is_the_job),
+        cmocka_unit_test(headers_decide_with_any_case_of_their_names),
+        cmocka_unit_test(a_message_without_anything_to_purge_is_no_error),
+        cmocka_unit_test(what_cannot_be_understood_is_refused_with_the_reason),
+        cmocka_unit_test(a_flaw_that_the_source_found_is_the_reason),
+        cmocka_unit_test(a_message_may_have_16_MiB_and_no_more),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
