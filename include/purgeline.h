@@ -142,7 +142,7 @@ purgeline_push(struct purgeline *p, const struct purgeline_job *job, char *id, s
 PURGELINE_API enum purgeline_code purgeline_push_key(struct purgeline *p, const char *key);
 
 /* The same for a job as a JSON object of `n` bytes: "keys" and "url" (a string or a list), "all",
- * "service", "soft", "not_before", "expires", "repeat_after", "ref", "lane". */
+ * "service", "soft", "not_before", "expires", "repeat_after", "when" (an object), "ref", "lane". */
 PURGELINE_API enum purgeline_code purgeline_push_json(struct purgeline *p, const char *json,
                                                       size_t n, char *id, size_t id_room);
 

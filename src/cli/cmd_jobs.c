@@ -8,6 +8,7 @@
 
 #include "job.h"
 #include "lines.h"
+#include "when.h"
 
 void cmd_jobs_init(struct cmd_jobs *j, uint64_t now_ms)
 {
@@ -49,6 +50,17 @@ static int take_per_job(struct cmd_jobs *j)
     return 0;
 }
 
+static int take_when(struct cmd_jobs *j)
+{
+    struct when when;
+    struct error err;
+
+    if (when_parse(span_str(optarg), &when, &err) < 0)
+        return cmd_fail(CMD_USAGE, "--%s", err.text);
+    jobform_put(&j->defaults, "when", span_str(optarg));
+    return 0;
+}
+
 static int take_field(struct cmd_jobs *j, int opt)
 {
     switch (opt) {
@@ -64,6 +76,8 @@ static int take_field(struct cmd_jobs *j, int opt)
     case CMD_OPT_REF:
         jobform_put(&j->defaults, "ref", span_str(optarg));
         return 0;
+    case CMD_OPT_WHEN:
+        return take_when(j);
     case CMD_OPT_SOFT:
         jobform_put(&j->defaults, "soft", SPAN("1"));
         return 0;

@@ -26,7 +26,8 @@ enum cmd_jobs_long {
     CMD_OPT_NOT_BEFORE,
     CMD_OPT_EXPIRES,
     CMD_OPT_REPEAT_AFTER,
-    CMD_OPT_REF
+    CMD_OPT_REF,
+    CMD_OPT_WHEN
 };
 
 #define CMD_JOBS_SHORT "f:n:s:l:"
@@ -43,19 +44,23 @@ enum cmd_jobs_long {
     {"not-before", required_argument, NULL, CMD_OPT_NOT_BEFORE},                                   \
     {"expires", required_argument, NULL, CMD_OPT_EXPIRES},                                         \
     {"repeat-after", required_argument, NULL, CMD_OPT_REPEAT_AFTER},                               \
-    {"ref", required_argument, NULL, CMD_OPT_REF}
+    {"ref", required_argument, NULL, CMD_OPT_REF},                                                 \
+    {"when", required_argument, NULL, CMD_OPT_WHEN}
 /* clang-format on */
-#define CMD_JOBS_HELP                                                                              \
-    "  -f, --file FILE        read targets from a file; - is standard input\n"                     \
-    "  -n, --per-job N        combine N lines of the file into one job (default 1)\n"              \
-    "      --key, --url       treat all targets as keys, or as URLs\n"                             \
-    "      --all              purge all content of the service\n"                                  \
-    "  -s, --service ID       id or name of the Fastly service\n"                                  \
-    "  -l, --lane LANE        urgent, normal (default) or bulk\n"                                  \
-    "      --soft             mark as stale instead of removing\n"                                 \
-    "      --not-before WHEN  do not send before: +5s, or Unix milliseconds\n"                     \
-    "      --expires WHEN     give up after: +1h, or Unix milliseconds\n"                          \
-    "      --repeat-after T   purge once more this long after success: 2s\n"                       \
+#define CMD_JOBS_HELP                                                                               \
+    "  -f, --file FILE        read targets from a file; - is standard input\n"                      \
+    "  -n, --per-job N        combine N lines of the file into one job (default 1)\n"               \
+    "      --key, --url       treat all targets as keys, or as URLs\n"                              \
+    "      --all              purge all content of the service\n"                                   \
+    "  -s, --service ID       id or name of the Fastly service\n"                                   \
+    "  -l, --lane LANE        urgent, normal (default) or bulk\n"                                   \
+    "      --soft             mark as stale instead of removing\n"                                  \
+    "      --not-before WHEN  do not send before: +5s, or Unix milliseconds\n"                      \
+    "      --expires WHEN     give up after: +1h, or Unix milliseconds\n"                           \
+    "      --repeat-after T   purge once more this long after success: 2s\n"                        \
+    "      --when JSON        not before the origin shows the new version:\n"                       \
+    "                         {\"url\": \"https://…\", \"header\": \"x-version\", \"at_least\": " \
+    "17}\n"                                                                                         \
     "      --ref TEXT         your reference, returned in receipts and dead letters\n"
 
 void cmd_jobs_init(struct cmd_jobs *j, uint64_t now_ms);

@@ -74,6 +74,9 @@ struct config_account {
     enum url_mode url_mode;
     struct config_words direct_hosts;
     struct config_words direct_token_hosts; /* which direct hosts get the API token */
+    struct config_words origins;            /* that jobs may ask: core/when.h */
+    char *origin_ca_file;
+    uint32_t origin_asks_per_s; /* of one host */
     enum key_form key_form;
     struct config_budget budget;
     struct config_writes writes;
@@ -116,6 +119,7 @@ struct config_producer {
     struct config_words accounts;
     struct config_words services; /* ids or names */
     struct config_words hosts;    /* of URLs: "www.example.com", "*.example.com" */
+    struct config_words origins;  /* that its jobs may ask: core/when.h */
     uint32_t kinds;               /* PRODUCER_* */
     uint32_t lanes;               /* bit n is enum lane n */
     uint32_t jobs_per_minute;     /* 0 = no limit */

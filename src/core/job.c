@@ -7,6 +7,7 @@
 #include "alloc.h"
 #include "log.h"
 #include "suggest.h"
+#include "when.h"
 
 /* The state of decoding one entry into a spec. */
 struct decoding {
@@ -38,6 +39,7 @@ void job_decoder_deinit(struct job_decoder *d)
 {
     free(d->targets);
     free(d->slots);
+    free(d->when);
     *d = (struct job_decoder){0};
 }
 
@@ -194,6 +196,14 @@ static int take_repeat_after(struct decoding *x, struct span value)
     return take_number(x, "repeat_after", value, JOB_REPEAT_MAX_MS, &x->spec.repeat_after_ms);
 }
 
+static int take_when(struct decoding *x, struct span value)
+{
+    if (!x->d->when)
+        x->d->when = alloc_bytes(sizeof(*x->d->when));
+    x->spec.when = x->d->when;
+    return when_parse(value, x->d->when, x->err);
+}
+
 static int take_ref(struct decoding *x, struct span value)
 {
     if (value.n > JOB_REF_MAX_BYTES)
@@ -231,6 +241,7 @@ static const struct field {
     {{"not_before", 10}, take_not_before, false},
     {{"expires", 7}, take_expires, false},
     {{"repeat_after", 12}, take_repeat_after, false},
+    {{"when", 4}, take_when, false},
     {{"job", 3}, take_job, false},
 };
 
@@ -339,6 +350,8 @@ static int finish(struct decoding *x)
         return error_set(x->err, -EINVAL, "no target: one of keys, url, all");
     if (s->expires_ms && s->expires_ms <= s->not_before_ms)
         return error_set(x->err, -EINVAL, "expires: not after not_before");
+    if (s->when && when_check_origin(&x->account->origins, s->when, x->err) < 0)
+        return -EINVAL;
     return find_service(x);
 }
 

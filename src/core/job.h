@@ -15,6 +15,8 @@
 
 #define SERVICE_NONE UINT16_MAX /* a URL job that names no service */
 
+struct when;
+
 struct job_target {
     enum target_kind kind;
     struct span bytes; /* empty for TARGET_ALL; points into the entry's fields */
@@ -35,7 +37,9 @@ struct job_spec {
     uint64_t expires_ms;      /* Unix; 0 = never */
     uint64_t repeat_after_ms; /* 0 = once */
     struct span ref;
-    struct span original; /* id of the job this one continues (later, repeat); empty = itself */
+    const struct when *when; /* asked before it is sent: core/when.h; owned like the targets; NULL:
+                                nothing is */
+    struct span original;    /* id of the job this one continues (later, repeat); empty = itself */
 };
 
 /* A hash set with open addressing over the targets of the entry being decoded. A slot is in use
@@ -54,6 +58,7 @@ struct job_decoder {
     struct job_slot *slots;
     uint32_t slots_count; /* a power of two, or 0 */
     uint32_t mark;
+    struct when *when; /* of the entry being decoded; NULL: none had one yet */
     uint16_t service_cache[JOB_SERVICE_CACHE]; /* cached guesses, checked against the account each
                                                   time */
 };

@@ -8,7 +8,9 @@
 
 #include "alloc.h"
 #include "job.h"
+#include "json_text.h"
 #include "log.h"
+#include "when.h"
 
 /* The maximum number of keys, each at its maximum length and followed by a space. */
 #define KEYS_MAX_BYTES ((size_t)JOB_TARGETS_MAX * (KEY_MAX_BYTES + 1))
@@ -214,12 +216,29 @@ static int add_text(struct jobform *f, const char *name, struct span text, struc
     return 0;
 }
 
+/* The only field whose value may be an object. */
+static int add_when(struct jobform *f, const json_t *v, struct error *err)
+{
+    char *text = json_text_line(v);
+    size_t n = strlen(text);
+    struct when when;
+    int rc = when_parse(span_of(text, n), &when, err);
+
+    if (rc == 0)
+        put_span(f, "when", span_of(own(f, text), n));
+    else
+        free(text);
+    return rc;
+}
+
 static int add_field(struct jobform *f, const char *name, const json_t *v, struct error *err)
 {
     char number[32];
 
     if (json_is_array(v))
         return add_list(f, name, v, err);
+    if (json_is_object(v) && strcmp(name, "when") == 0)
+        return add_when(f, v, err);
     if (json_is_string(v))
         return add_text(f, name, json_span(v), err);
     if (json_is_integer(v))

@@ -48,6 +48,7 @@ enum setting_form {
     SETTING_FORM_HEADER,       /* a header's name */
     SETTING_FORM_HOST,         /* as in a URL, including the port */
     SETTING_FORM_HOST_PATTERN, /* a host, or "*." followed by a domain */
+    SETTING_FORM_ORIGIN,       /* a host pattern, perhaps with http:// and a port */
     SETTING_FORM_CONDITION,    /* path=value, header:name=value */
     SETTING_FORM_TEMPLATE,     /* checked by the code that uses it */
 };

@@ -179,6 +179,27 @@ static bool host_pattern_ok(const char *text)
            host[n - 1] != '.' && !strstr(host, "..");
 }
 
+/* A scheme (https:// is the default), a host pattern or an address, and a port: core/when.h. */
+static bool origin_ok(const char *text)
+{
+    struct span url = span_str(text), host, name, rest;
+    char pattern[HOST_MAX_BYTES + 1];
+    const char *why;
+
+    url_split(url, &host, &rest);
+    name = host_name(host);
+    if (rest.n || (strstr(text, "://") && !span_starts_nocase(url, "http://") &&
+                   !span_starts_nocase(url, "https://")))
+        return false;
+    if (name.n < 3 || memcmp(name.p, "*.", 2) != 0)
+        return url_check(url, &why) == 0;
+    if (name.n > HOST_MAX_BYTES)
+        return false;
+    memcpy(pattern, name.p, name.n);
+    pattern[name.n] = '\0';
+    return host_pattern_ok(pattern) && (name.n == host.n || port_ok(name.p + name.n + 1));
+}
+
 /* There must be a "=" with something before it, also after "header:". */
 static bool condition_ok(const char *text)
 {
@@ -235,6 +256,8 @@ static bool looks_right(enum setting_form form, const char *text)
         return setting_word_ok(span_str(text), ".-:[]", 255);
     case SETTING_FORM_HOST_PATTERN:
         return host_pattern_ok(text);
+    case SETTING_FORM_ORIGIN:
+        return origin_ok(text);
     case SETTING_FORM_CONDITION:
         return condition_ok(text);
     }
@@ -281,6 +304,10 @@ static const struct {
     [SETTING_FORM_HOST] = {"a host name", "host names"},
     [SETTING_FORM_HOST_PATTERN] = {"a host like www.example.com or *.example.com",
                                    "hosts like www.example.com or *.example.com"},
+    [SETTING_FORM_ORIGIN] = {"a host like origin.example.com:8443, *.example.com or "
+                             "http://10.0.0.5:8080",
+                             "hosts like origin.example.com:8443, *.example.com or "
+                             "http://10.0.0.5:8080"},
     [SETTING_FORM_CONDITION] = {"a condition like path=value or header:name=value",
                                 "conditions like path=value or header:name=value"},
     [SETTING_FORM_TEMPLATE] = {"a template", "templates"},

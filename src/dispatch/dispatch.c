@@ -59,6 +59,13 @@ static void on_taken(void *ctx)
     dispatch_wake(ctx);
 }
 
+static bool on_shown(void *ctx, const struct queue_entry *e)
+{
+    const struct dispatch *d = ctx;
+
+    return intake_take_shown(d->intake, e);
+}
+
 static void on_settled(void *ctx, bool later)
 {
     struct dispatch *d = ctx;
@@ -105,6 +112,7 @@ static void forget_memory(struct dispatch *d)
 struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
 {
     static const struct queue_callbacks callbacks = {on_up, on_down, watch_refused, watch_accepted};
+    static const struct origin_callbacks origin_callbacks = {on_shown, job_end_held, on_taken};
     struct dispatch *d = alloc_zeroed(1, sizeof(*d));
 
     d->options = *o;
@@ -126,8 +134,11 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
         d->queue = queue_new(o->loop, o->redis, d->account->name, o->owner, &callbacks, d);
     d->settle = settle_new(d->account, d->queue, on_settled, d);
     memory_join(o->memory, &d->memory);
-    d->intake =
-        intake_new(d->account, d->queue, &d->pace.window, d->settle, &d->memory, on_taken, d);
+    d->origin = origin_new(d->account, &origin_callbacks, &d->memory, o->senders, d);
+    d->intake = intake_new(
+        d->account,
+        &(struct intake_parts){d->queue, &d->pace.window, d->settle, d->origin, &d->memory},
+        on_taken, d);
     intake_limit_log(d->intake, &d->log_limit);
     intake_limit(d->intake, o->job_max_bytes);
     lease_init(d);
@@ -144,6 +155,7 @@ void dispatch_free(struct dispatch *d)
     pace_deinit(&d->pace);
     send_forget_spare(d);
     intake_free(d->intake);
+    origin_free(d->origin);
     memory_leave(&d->memory);
     settle_free(d->settle);
     ledger_free(d->ledgers);
@@ -176,7 +188,8 @@ static bool same_order(const struct config_account *a, const struct config_accou
         a->url_mode != b->url_mode || a->budget.batch_cost != b->budget.batch_cost ||
         a->budget.separate != b->budget.separate ||
         !same_words(&a->direct_hosts, &b->direct_hosts) ||
-        !same_words(&a->direct_token_hosts, &b->direct_token_hosts))
+        !same_words(&a->direct_token_hosts, &b->direct_token_hosts) ||
+        !same_words(&a->origins, &b->origins))
         return false;
     for (uint32_t i = 0; i < a->services_count; i++)
         if (strcmp(a->services[i].id, b->services[i].id) != 0)
@@ -193,6 +206,7 @@ static void apply_settings(struct dispatch *d, const struct config *c,
     d->config = c;
     d->account = d->options.account = a;
     intake_configure(d->intake, a);
+    origin_configure(d->origin, a);
     settle_configure(d->settle, a);
     ledger_configure(d->ledgers, a, now_ns);
     pace_configure(&d->pace, a);
@@ -212,6 +226,7 @@ static void apply_next(struct dispatch *d)
 static void start_over(struct dispatch *d)
 {
     forget_memory(d);
+    origin_forget(d->origin);
     apply_next(d);
     pace_restart(&d->pace, d->account);
     d->services = services_new(d->account);
@@ -347,7 +362,7 @@ static uint64_t due_tick(struct dispatch *d, struct now now)
 /* The account's memory outside window, settle and reading. */
 static uint64_t elsewhere_bytes(const struct dispatch *d)
 {
-    return d->requests_bytes + d->job_failures_bytes +
+    return d->requests_bytes + d->job_failures_bytes + origin_bytes(d->origin) +
            d->parked.count * (ALLOC_TAKES(sizeof(struct batch)) + sizeof(struct heap_node *));
 }
 
@@ -367,6 +382,7 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
     restore_tick(d, now);
     if (d->state == DISPATCH_LEADING && d->queue_up) {
         next = min_u64(next, due_tick(d, now));
+        next = min_u64(next, origin_tick(d->origin, now));
         next = min_u64(next, send_tick(d, now));
         next = min_u64(next, intake_pull(d->intake, elsewhere_bytes(d), now.mono_ns));
     }

@@ -106,6 +106,7 @@ struct dispatch {
     struct pace pace;
     struct memory_user memory;
     struct intake *intake;
+    struct origin *origin;
     struct settle *settle;
     struct ledgers *ledgers;
     struct rng rng;
@@ -222,6 +223,9 @@ void job_end_target(struct dispatch *d, struct pending *t, enum outcome outcome,
 /* Ends jobs that their producers have cancelled: targets that wait for these jobs alone are not
  * sent. */
 void job_end_cancel(struct dispatch *d, const struct queue_name *jobs, size_t count);
+/* Ends a job that waited for its origin: the callback of `origin`. */
+void job_end_held(void *ctx, const struct origin_job *job, enum outcome outcome,
+                  const char *reason);
 void job_end_bury(struct dispatch *d, struct pending *t,
                   const char *reason); /* ends the target as dead and logs it */
 

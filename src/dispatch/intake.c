@@ -7,6 +7,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "direct.h"
 #include "job.h"
 #include "known_jobs.h"
 #include "log.h"
@@ -30,6 +31,7 @@ struct intake {
     struct queue *queue;
     struct window *window;
     struct settle *settle;
+    struct origin *origin;
     struct memory_user *memory;
     uint64_t job_max_bytes;
     uint64_t elsewhere_bytes; /* memory of the account that the caller counts */
@@ -67,17 +69,17 @@ struct read_call {
     uint64_t round;
 };
 
-struct intake *intake_new(const struct config_account *a, struct queue *q, struct window *w,
-                          struct settle *s, struct memory_user *memory, intake_changed_cb *changed,
-                          void *ctx)
+struct intake *intake_new(const struct config_account *a, const struct intake_parts *parts,
+                          intake_changed_cb *changed, void *ctx)
 {
     struct intake *in = alloc_zeroed(1, sizeof(*in));
 
     in->account = a;
-    in->queue = q;
-    in->window = w;
-    in->settle = s;
-    in->memory = memory;
+    in->queue = parts->queue;
+    in->window = parts->window;
+    in->settle = parts->settle;
+    in->origin = parts->origin;
+    in->memory = parts->memory;
     in->mean_bytes = in->mean_cost = FIRST_BYTES;
     in->changed = changed;
     in->ctx = ctx;
@@ -187,27 +189,6 @@ static void bury_entry(struct intake *in, const struct queue_entry *e, const cha
              (unsigned long long)e->id.ms, (unsigned long long)e->id.seq, why);
 }
 
-/* A host that needs the token is never asked over http: without the token it would refuse. URLs
- * that differ only in their scheme are merged, so a purge over https might be lost in one over http
- * that cannot succeed. */
-const char *intake_why_not_direct(const struct config_account *a, const struct job_spec *spec)
-{
-    for (uint32_t i = 0; i < spec->targets_count && a->url_mode == URL_MODE_DIRECT; i++) {
-        struct span url = spec->targets[i].bytes, host, rest;
-
-        if (spec->targets[i].kind != TARGET_URL)
-            continue;
-        url_split(url, &host, &rest);
-        if (!config_words_have_host(&a->direct_hosts, host))
-            return "url: its host is not among the account's direct_hosts";
-        if (span_starts_nocase(url, "http://") &&
-            config_words_have_host(&a->direct_token_hosts, host))
-            return "url: its host is among the account's direct_token_hosts: ask for https, http "
-                   "would show the token";
-    }
-    return NULL;
-}
-
 bool intake_lane_is_lost(const struct intake *in, enum lane lane)
 {
     return in->lost[lane];
@@ -278,7 +259,7 @@ static bool has_room_for(struct intake *in, enum lane lane, uint64_t bytes, uint
     return false;
 }
 
-enum fit { FITS, MALFORMED, ENDS_AT_ONCE };
+enum fit { FITS, MALFORMED, ENDS_AT_ONCE, AWAITS_ORIGIN };
 
 static enum fit understand(struct intake *in, const struct queue_entry *e, struct job_spec *spec,
                            struct error *err)
@@ -297,7 +278,7 @@ static enum fit understand(struct intake *in, const struct queue_entry *e, struc
     }
     if (job_decode(&in->decoder, in->account, e->fields, e->fields_count, spec, err) < 0)
         return MALFORMED;
-    why_not = intake_why_not_direct(in->account, spec);
+    why_not = direct_why_not(in->account, spec);
     if (why_not) {
         error_set(err, -EINVAL, "%s", why_not);
         return MALFORMED;
@@ -305,7 +286,7 @@ static enum fit understand(struct intake *in, const struct queue_entry *e, struc
     if ((spec->expires_ms && spec->expires_ms <= in->now.wall_ms) ||
         spec->not_before_ms > in->now.wall_ms)
         return ENDS_AT_ONCE;
-    return FITS;
+    return spec->when ? AWAITS_ORIGIN : FITS;
 }
 
 static void end_early(struct intake *in, const struct queue_entry *e, const struct job_spec *spec)
@@ -319,17 +300,44 @@ static void end_early(struct intake *in, const struct queue_entry *e, const stru
     }
 }
 
-/* False if there is no room for the entry. */
-static bool take_entry(struct intake *in, const struct queue_entry *e)
+static void add_to_window(struct intake *in, const struct queue_entry *e,
+                          const struct job_spec *spec)
 {
     struct window_add how = {.lane = e->lane,
                              .id_ms = e->id.ms,
                              .id_seq = (uint32_t)e->id.seq,
+                             .plain = spec->ref.n == 0 && spec->original.n == 0 &&
+                                      spec->repeat_after_ms == 0,
+                             .large = queue_entry_is_large(e),
                              .now_ns = in->now.mono_ns};
+
+    window_add(in->window, spec, &how);
+}
+
+/* When too many jobs wait for their origins, further ones are put off. */
+static void hold(struct intake *in, const struct queue_entry *e, const struct job_spec *spec)
+{
+    if (origin_hold(in->origin, e, spec, in->now))
+        return;
+    in->counts.postponed++;
+    end_at_once(in, e, OUTCOME_LATER, in->now.wall_ms + ORIGIN_PUT_OFF_MS, SPAN(""));
+}
+
+static uint64_t cost_of(const struct intake *in, const struct queue_entry *e,
+                        const struct job_spec *spec, enum fit fit)
+{
+    if (fit == FITS)
+        return window_cost_bytes(in->window, spec);
+    return fit == AWAITS_ORIGIN ? origin_cost_bytes(e) : END_BYTES;
+}
+
+/* False if there is no room for the entry. */
+static bool take_entry(struct intake *in, const struct queue_entry *e)
+{
     struct job_spec spec;
     struct error err;
     enum fit fit = understand(in, e, &spec, &err);
-    uint64_t cost = fit == FITS ? window_cost_bytes(in->window, &spec) : END_BYTES;
+    uint64_t cost = cost_of(in, e, &spec, fit);
 
     if (fit == FITS && window_room(in->window, e->lane) == 0)
         return false;
@@ -348,13 +356,30 @@ static bool take_entry(struct intake *in, const struct queue_entry *e)
     in->counts.targets += spec.targets_count;
     if (e->lane == LANE_URGENT)
         settle_make_way(in->settle, in->now.mono_ns);
-    if (fit == ENDS_AT_ONCE) {
+    if (fit == ENDS_AT_ONCE)
         end_early(in, e, &spec);
+    else if (fit == AWAITS_ORIGIN)
+        hold(in, e, &spec);
+    else
+        add_to_window(in, e, &spec);
+    return true;
+}
+
+bool intake_take_shown(struct intake *in, const struct queue_entry *e)
+{
+    struct job_spec spec;
+    struct error err;
+
+    in->now = clock_now();
+    if (window_room(in->window, e->lane) == 0)
+        return false;
+    if (job_decode(&in->decoder, in->account, e->fields, e->fields_count, &spec, &err) < 0) {
+        bury_entry(in, e, err.text);
         return true;
     }
-    how.plain = spec.ref.n == 0 && spec.original.n == 0 && spec.repeat_after_ms == 0;
-    how.large = queue_entry_is_large(e);
-    window_add(in->window, &spec, &how);
+    if (!has_room_for(in, e->lane, window_cost_bytes(in->window, &spec), 0))
+        return false;
+    add_to_window(in, e, &spec);
     return true;
 }
 
@@ -444,7 +469,7 @@ static void begin_recheck(struct intake *in)
 {
     log_warn("Entries were found that never arrived here; all are read once more",
              "account=%s surplus=%llu", in->account->name, (unsigned long long)in->surplus);
-    known_jobs_list(&in->known, in->window, in->settle);
+    known_jobs_list(&in->known, in->window, in->origin, in->settle);
     in->recheck = true;
     in->surplus = 0;
     queue_rewind(in->queue);
@@ -454,7 +479,8 @@ static void on_depth(void *ctx, int err, const struct queue_depth depth[LANE_N])
 {
     struct read_call call = *(struct read_call *)ctx;
     struct intake *in = call.in;
-    uint64_t entries = 0, before = in->surplus, known = known_jobs_count(in->window, in->settle);
+    uint64_t entries = 0, before = in->surplus,
+             known = known_jobs_count(in->window, in->origin, in->settle);
     bool all_read = true, anew = false;
 
     free(ctx);

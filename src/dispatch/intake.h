@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Moves jobs from the streams to the window: reads while there is room, decodes and merges jobs,
- * and ends or postpones at once those that are invalid, expired or not yet due.
+ * and ends or postpones at once those that are invalid, expired or not yet due. Jobs with a `when`
+ * are held by `origin` in between.
  *
  *   take-over ─▶ from the beginning ─▶ on from there, waiting for what comes ...
  *                   ▲                     │
@@ -9,6 +10,7 @@
 
 #include "loglimit.h"
 #include "memory.h"
+#include "origin.h"
 #include "queue.h"
 #include "settle.h"
 #include "window.h"
@@ -25,9 +27,17 @@ typedef void intake_changed_cb(void *ctx); /* something was read, or reading is 
 /* The memory of an idle account, which is not counted. */
 #define INTAKE_AT_REST_BYTES ((uint64_t)256 * 1024)
 
-struct intake *intake_new(const struct config_account *a, struct queue *q, struct window *w,
-                          struct settle *s, struct memory_user *memory, intake_changed_cb *changed,
-                          void *ctx);
+/* What the intake works with; all lent. */
+struct intake_parts {
+    struct queue *queue;
+    struct window *window;
+    struct settle *settle;
+    struct origin *origin; /* holds jobs with a `when` until their origin shows the new version */
+    struct memory_user *memory;
+};
+
+struct intake *intake_new(const struct config_account *a, const struct intake_parts *parts,
+                          intake_changed_cb *changed, void *ctx);
 void intake_free(struct intake *in); /* its queue must be closed */
 void intake_configure(struct intake *in, const struct config_account *a);
 void intake_limit_log(struct intake *in, struct loglimit *l); /* lent; NULL: no limit */
@@ -38,6 +48,9 @@ void intake_stop(struct intake *in);  /* stops reading; a pending reply is dropp
 /* Starts a read when there is room and no read is pending; `elsewhere_bytes` is the account's
  * memory outside window, settle and reading. Returns when to call it again. */
 uint64_t intake_pull(struct intake *in, uint64_t elsewhere_bytes, uint64_t now_ns);
+/* Takes a job from its origin, which has shown the new version, into the window. False if there is
+ * no room now. */
+bool intake_take_shown(struct intake *in, const struct queue_entry *e);
 void intake_take_stock(struct intake *in); /* updates the memory in use, for the other accounts */
 bool intake_idle(const struct intake *in); /* no read is pending */
 /* The time of the oldest unanswered request to Redis; NEVER if there is none. */
@@ -48,6 +61,3 @@ const struct intake_counts *intake_counts(const struct intake *in);
 /* The lane contains an entry id beyond any clock: Redis continues numbering from there, and later
  * entries cannot be accepted until the stream is deleted. */
 bool intake_lane_is_lost(const struct intake *in, enum lane lane);
-
-/* Why a URL of the job may not be purged at its site (url_mode: direct), or NULL. */
-const char *intake_why_not_direct(const struct config_account *a, const struct job_spec *spec);

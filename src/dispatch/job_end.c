@@ -114,6 +114,24 @@ void job_end_bury(struct dispatch *d, struct pending *t, const char *reason)
     job_end_target(d, t, OUTCOME_DEAD, reason);
 }
 
+void job_end_held(void *ctx, const struct origin_job *job, enum outcome outcome, const char *reason)
+{
+    struct dispatch *d = ctx;
+    const struct queue_entry *e = &job->entry;
+
+    settle_add(d->settle, &(struct queue_settle){.lane = e->lane,
+                                                 .id = e->id,
+                                                 .outcome = outcome,
+                                                 .large = queue_entry_is_large(e),
+                                                 .targets = job->targets,
+                                                 .reason = span_str(reason)});
+    d->counts.jobs[outcome]++;
+    if (outcome == OUTCOME_DEAD && loglimit_take(&d->log_limit, clock_mono_ns()))
+        log_warn("An origin has not shown what a job waits for; the job becomes a dead letter",
+                 "account=%s job=%s-%llu-%llu why=\"%s\"", d->account->name, lane_names[e->lane],
+                 (unsigned long long)e->id.ms, (unsigned long long)e->id.seq, reason);
+}
+
 static void on_job_cancelled(void *ctx, const struct window_job *job)
 {
     struct dispatch *d = ctx;
@@ -132,4 +150,5 @@ void job_end_cancel(struct dispatch *d, const struct queue_name *jobs, size_t co
     for (size_t i = 0; i < count; i++)
         names[i] = (struct window_name){jobs[i].lane, jobs[i].id.ms, jobs[i].id.seq};
     window_cancel(&d->pace.window, names, count, on_job_cancelled, d);
+    d->counts.jobs[OUTCOME_CANCELLED] += origin_cancel(d->origin, jobs, count);
 }

@@ -24,9 +24,9 @@ static int compare_known(const void *left, const void *right)
     return a->seq < b->seq ? -1 : a->seq > b->seq;
 }
 
-uint64_t known_jobs_count(const struct window *w, const struct settle *s)
+uint64_t known_jobs_count(const struct window *w, const struct origin *o, const struct settle *s)
 {
-    uint64_t n = window_jobs(w);
+    uint64_t n = window_jobs(w) + origin_jobs(o);
 
     for (int lane = 0; lane < LANE_N; lane++)
         n += settle_unconfirmed(s, (enum lane)lane);
@@ -45,11 +45,13 @@ static void know_job(void *ctx, const struct window_job *job)
     know(ctx, (enum lane)job->lane, (struct entry_id){job->id_ms, job->id_seq});
 }
 
-void known_jobs_list(struct known_jobs *k, const struct window *w, const struct settle *s)
+void known_jobs_list(struct known_jobs *k, const struct window *w, const struct origin *o,
+                     const struct settle *s)
 {
-    k->ids = alloc_grow(NULL, known_jobs_count(w, s), sizeof(*k->ids));
+    k->ids = alloc_grow(NULL, known_jobs_count(w, o, s), sizeof(*k->ids));
     k->count = 0;
     window_each_job(w, know_job, k);
+    origin_each_job(o, know, k);
     settle_each_unconfirmed(s, know, k);
     qsort(k->ids, k->count, sizeof(*k->ids), compare_known);
 }

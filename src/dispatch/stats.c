@@ -119,6 +119,7 @@ OF_DISPATCH(value_memory_limit, memory_max_bytes(&d->memory))
 OF_DISPATCH(value_held_back, intake_lane_held_back(d->intake, (enum lane)i))
 OF_DISPATCH(value_jobs, window_jobs(&d->pace.window))
 OF_DISPATCH(value_jobs_of, window_jobs_of(&d->pace.window, (enum lane)i) +
+                               origin_jobs_of(d->origin, (enum lane)i) +
                                settle_unconfirmed(d->settle, (enum lane)i))
 OF_DISPATCH(value_waiting, lanes_waiting(&d->pace.lanes, (enum lane)i))
 OF_DISPATCH(value_in_flight, d->pace.in_flight)
@@ -134,6 +135,9 @@ OF_DISPATCH(value_taken, intake_counts(d->intake)->jobs)
 OF_DISPATCH(value_targets, intake_counts(d->intake)->targets)
 OF_DISPATCH(value_lost, intake_lane_is_lost(d->intake, (enum lane)i))
 OF_DISPATCH(value_postponed, intake_counts(d->intake)->postponed)
+OF_DISPATCH(value_origin_waiting, origin_jobs(d->origin))
+OF_DISPATCH(value_origin_oldest, origin_oldest_ms(d->origin, s->now.mono_ns))
+OF_DISPATCH(value_origin_asks, origin_counts(d->origin)->asks[i])
 OF_DISPATCH(value_merged, window_merged(&d->pace.window))
 OF_DISPATCH(value_requests, requests_sum(d))
 OF_DISPATCH(value_requests_of, d->counts.requests[i])
@@ -293,6 +297,22 @@ const struct stats_item dispatch_stats[] = {
      .help = "1 while jobs of the lane stay in Redis because window or memory_max is reached.",
      LANES,
      .value = value_held_back},
+    {.names = ONE("origin_waiting"),
+     .metric = "purgeline_origin_waiting",
+     .help = "Jobs that wait until their origin shows the new version (when).",
+     ALONE,
+     .value = value_origin_waiting},
+    {.names = ONE("origin_oldest_ms"),
+     .metric = "purgeline_origin_oldest_seconds",
+     .help = "How long the first of these jobs has waited here; 0 when there is none.",
+     ALONE,
+     .per = 1000,
+     .value = value_origin_oldest},
+    {.metric = "purgeline_origin_asks_total",
+     .help = "Questions to origins, by result: shown, not_yet, or failed (no answer).",
+     .type = STATS_COUNTER,
+     LABEL("result", origin_result_names, ORIGIN_RESULT_N),
+     .value = value_origin_asks},
     {.names = (const char *const[]){"in_hand_urgent", "in_hand_normal", "in_hand_bulk"},
      LANES,
      .value = value_jobs_of},

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "direct.h"
 #include "fastly.h"
-#include "intake.h"
 #include "ledger.h"
 #include "pace.h"
 #include "plan_later.h"
@@ -173,7 +173,7 @@ static int admit(struct plan *p, enum lane lane, const struct span *fields, size
 
     if (job_decode(&p->decoder, p->account, fields, count, &spec, err) < 0)
         return -EINVAL;
-    why_not = intake_why_not_direct(p->account, &spec);
+    why_not = direct_why_not(p->account, &spec);
     if (why_not)
         return error_set(err, -EINVAL, "%s", why_not);
     if (spec.expires_ms && spec.expires_ms <= wall_ms(p)) {

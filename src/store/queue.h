@@ -284,8 +284,8 @@ struct queue_settle {
 /* Removes the entries, and atomically with each writes a receipt, a dead letter with the entry's
  * own fields, or its place in `postponed`. An entry that is gone already changes nothing, except
  * that a plain one gets a receipt if it has none and other plain entries are there. A purged entry
- * with a `repeat_after` field above 0 leaves a copy without that field and with `not_before` =
- * due_ms in `postponed`: a job of its own, "<job id>+r".
+ * with a `repeat_after` field above 0 leaves a copy without that field and `when`, and with
+ * `not_before` = due_ms, in `postponed`: a job of its own, "<job id>+r".
  *
  * A receipt: {"job","state","at" (Unix ms),"targets"[,"ref"][,"reason"][,"scope"]}; bytes that are
  * not UTF-8 are read as Latin-1. `scope` comes with ref and reason and says what a producer must be

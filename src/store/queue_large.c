@@ -240,8 +240,9 @@ static void put_off(struct queue *q, struct large *l, enum put_off how,
     for (size_t i = 0; i + 1 < reply_count(fields); i += 2) {
         struct span name = reply_text(reply_at(fields, i));
 
-        if (span_is(name, "job") || (how == PUT_OFF_REPEAT && (span_is(name, "repeat_after") ||
-                                                               span_is(name, "not_before"))))
+        if (span_is(name, "job") ||
+            (how == PUT_OFF_REPEAT && (span_is(name, "repeat_after") ||
+                                       span_is(name, "not_before") || span_is(name, "when"))))
             continue;
         job.fields[job.fields_count++] = name;
         job.fields[job.fields_count++] = reply_text(reply_at(fields, i + 1));

@@ -11,6 +11,7 @@
 #include "engine.h"
 #include "inside.h"
 #include "instance.h"
+#include "origin_fake.h"
 #include "play.h"
 #include "world.h"
 
@@ -360,6 +361,20 @@ static void expect_job(struct play *p)
         play_fail(p, "the job is \"%s\"", api_last_seen());
 }
 
+/* `expect asks 2`, `expect asks least=2 most=5`: of the origin, since the last such line. */
+static void expect_asks(struct play *p)
+{
+    const char *least = play_option(p, "least"), *most = play_option(p, "most");
+    uint64_t asks = origin_fake.asks, n = 0;
+
+    origin_fake.asks = 0;
+    if (!least && !most)
+        check_number(p, asks, "times the origin was asked");
+    else if ((least && (text_number(least, &n) < 0 || asks < n)) ||
+             (most && (text_number(most, &n) < 0 || asks > n)))
+        play_fail(p, "the origin was asked %" PRIu64 " times", asks);
+}
+
 static void expect_accepted(struct play *p)
 {
     check_number(p, api_accepted(), "jobs have been accepted");
@@ -387,7 +402,8 @@ void play_expect(struct play *p)
         {"later", expect_later},     {"leader", expect_leader},     {"stopped", expect_stopped},
         {"cost", expect_cost},       {"purged", expect_ended},      {"expired", expect_ended},
         {"trouble", expect_trouble}, {"job", expect_job},           {"accepted", expect_accepted},
-        {"letters", expect_letters}, {"leads", expect_leads},       {"gap", expect_gap}};
+        {"letters", expect_letters}, {"leads", expect_leads},       {"gap", expect_gap},
+        {"asks", expect_asks}};
 
     for (size_t i = 0; i < array_len(words); i++) {
         if (strcmp(words[i].word, play_word(p, 1)) == 0) {

@@ -10,6 +10,7 @@
 #include "engine.h"
 #include "fault.h"
 #include "instance.h"
+#include "origin_fake.h"
 
 struct endpoint {
     uint32_t holds, timeout_ms;
@@ -139,7 +140,10 @@ static void deliver(struct parcel *p, enum exchange_error error)
     p->x.error = error;
     p->x.done_ns = engine_now_ns();
     snprintf(p->x.error_text, sizeof(p->x.error_text), "%s", words[error]);
-    s->cb(s->ctx, &p->x);
+    if (p->x.answered)
+        p->x.answered(&p->x);
+    else
+        s->cb(s->ctx, &p->x);
 }
 
 static void on_timeout(void *ctx)
@@ -147,7 +151,8 @@ static void on_timeout(void *ctx)
     struct parcel *p = ctx;
 
     p->timeout = NULL;
-    trace("request %" PRIu64 " is not answered in time", p->request->number);
+    if (p->request)
+        trace("request %" PRIu64 " is not answered in time", p->request->number);
     deliver(p, EXCHANGE_TIMEOUT);
 }
 
@@ -198,6 +203,38 @@ static void leave(struct parcel *p)
     engine_at(engine_now_ns() + delay(), ENGINE_NOBODY, on_arrival, r);
 }
 
+/* -- an origin's answer -- */
+
+static void on_origin_asked(void *ctx)
+{
+    struct parcel *p = ctx;
+    enum fault fault = p->fault;
+    int instance = p->senders->instance;
+
+    p->way = NULL;
+    origin_fake.asks++;
+    if (!origin_fake.silent && fault != FAULT_SILENT) {
+        origin_fake_answer(&p->x);
+        end_soon(p, fault == FAULT_LOST_AFTER ? EXCHANGE_BROKEN : EXCHANGE_OK,
+                 engine_now_ns() + delay());
+    }
+    if (fault == FAULT_KILL_AFTER)
+        instance_kill(instance);
+}
+
+static void ask_origin(struct parcel *p)
+{
+    uint64_t now_ns = engine_now_ns();
+    int instance = p->senders->instance;
+
+    if (origin_fake.refuses) {
+        deliver(p, EXCHANGE_UNSENT);
+        return;
+    }
+    p->timeout = engine_at(now_ns + p->x.endpoint->timeout_ms * NS_PER_MS, instance, on_timeout, p);
+    p->way = engine_at(now_ns + delay(), instance, on_origin_asked, p);
+}
+
 static void on_departure(void *ctx)
 {
     struct parcel *p = ctx;
@@ -205,13 +242,16 @@ static void on_departure(void *ctx)
 
     p->way = NULL;
     p->x.started_ns = now_ns;
-    if (now_ns > p->x.start_before_ns || p->fault == FAULT_UNSENT || fake_wire.refuses) {
+    if (now_ns > p->x.start_before_ns || p->fault == FAULT_UNSENT ||
+        (fake_wire.refuses && !p->x.look)) {
         trace("a request of %s is not sent: %s", instance_name(p->senders->instance),
               now_ns > p->x.start_before_ns ? "too late" : "no connection");
         deliver(p, EXCHANGE_UNSENT);
     } else if (p->fault == FAULT_LOST_BEFORE) {
         trace("a request of %s is lost on its way", instance_name(p->senders->instance));
         end_soon(p, EXCHANGE_BROKEN, now_ns + delay());
+    } else if (p->x.look) {
+        ask_origin(p);
     } else {
         leave(p);
     }

@@ -184,7 +184,7 @@ static const struct {
     {"freeze", on_freeze, false},       {"thaw", on_thaw, false},
     {"reload", on_reload, false},       {"clock", on_clock, false},
     {"pause", on_pause, false},         {"resume", on_resume, false},
-    {"wait", on_wait, false},
+    {"wait", on_wait, false},           {"origin", play_origin, false},
 };
 
 static void do_step(struct play *p)

@@ -62,6 +62,7 @@ int64_t play_jump_ms(struct play *p, const char *by); /* "+1h", "-10s" */
 typedef void play_verb(struct play *p);
 play_verb play_push, play_cancel, play_post, play_get, play_delete, play_dead; /* push.c */
 play_verb play_redis, play_http, play_fastly, play_reply, play_fail_request;   /* weather_verbs.c */
+play_verb play_origin;                                                         /* origin_fake.c */
 play_verb play_expect, play_quiet;                                             /* expect.c */
 
 /* Ends this process with SIGPROF when it has used so much CPU time from now on: a play that does

@@ -57,6 +57,26 @@ static void put_duration(struct pushing *p, const char *name, const char *value)
     option(p, name, text);
 }
 
+/* when=17: not before the origin shows version 17, in a header; when=body17: in its body. */
+static void put_when(struct pushing *p, const char *value)
+{
+    const char *within = play_option(p->play, "within"), *host = "https://origin.example/version";
+    uint64_t ns = 60 * NS_PER_S;
+    char text[256];
+
+    if (within && text_time(within, &ns) < 0)
+        play_fail(p->play, "within: 30s, not \"%s\"", within);
+    if (strncmp(value, "body", 4) == 0)
+        snprintf(text, sizeof(text),
+                 "{\"url\":\"%s\",\"contains\":\"version %s\\n\",\"within\":%" PRIu64 "}", host,
+                 value + 4, ns / NS_PER_MS);
+    else
+        snprintf(text, sizeof(text),
+                 "{\"url\":\"%s\",\"header\":\"X-Version\",\"at_least\":%s,\"within\":%" PRIu64 "}",
+                 host, value, ns / NS_PER_MS);
+    option(p, "when", text);
+}
+
 static bool take_option(struct pushing *p, const char *word)
 {
     const char *v;
@@ -71,12 +91,14 @@ static bool take_option(struct pushing *p, const char *word)
         option(p, "service", v);
     else if ((v = text_value(word, "ref")))
         option(p, "ref", v);
+    else if ((v = text_value(word, "when")))
+        put_when(p, v);
     else if (strcmp(word, "soft") == 0)
         option(p, "soft", "1");
     else if ((v = text_value(word, "once")))
         option(p, "ref", p->once = v);
     else if (!(text_value(word, "lane") || text_value(word, "account") ||
-               text_value(word, "times")))
+               text_value(word, "times") || text_value(word, "within")))
         return false;
     return true;
 }

@@ -10,6 +10,7 @@
 #include "fields.h"
 #include "inside.h"
 #include "journal.h"
+#include "origin_fake.h"
 #include "witness_internal.h"
 
 #define MEMORY_SLACK_BYTES ((uint64_t)256 * 1024)
@@ -139,6 +140,20 @@ static struct job *new_job(struct account *a, struct span id)
     return j;
 }
 
+/* The version in a `when`, which is the number after this word. */
+static uint64_t version_of(struct span when)
+{
+    static const char *const words[] = {"\"at_least\":", "\"version "};
+
+    for (size_t i = 0; when.p && i < array_len(words); i++) {
+        const char *at = memmem(when.p, when.n, words[i], strlen(words[i]));
+
+        if (at)
+            return strtoull(at + strlen(words[i]), NULL, 10);
+    }
+    return 0;
+}
+
 static void job_id(char *out, size_t room, enum lane lane, struct entry_id id)
 {
     snprintf(out, room, "%s-%" PRIu64 "-%" PRIu64, lane_names[lane], id.ms, id.seq);
@@ -159,6 +174,7 @@ void witness_pushed(const char *account, enum lane lane, struct entry_id id,
     j = new_job(a, span_str(name));
     j->not_before_ms = number(f, "not_before");
     j->expires_ms = number(f, "expires");
+    j->version = version_of(fields_get(f, "when"));
     j->repeats = number(f, "repeat_after") > 0;
     take_targets(a, j, f);
     a->largest = max_u64(a->largest, j->targets_count);
@@ -328,6 +344,9 @@ static void check_purged(const struct job *j)
         engine_fail("P3: job %s has no readable target and ended as purged", j->id);
     if (engine_wall_max_ms() < j->not_before_ms)
         engine_fail("job %s was purged before its not_before", j->id);
+    if (origin_fake.highest < j->version)
+        engine_fail("job %s was purged before its origin showed version %" PRIu64, j->id,
+                    j->version);
 }
 
 static bool refused_alone(const struct job *j)

@@ -15,6 +15,7 @@ struct target {               /* something that may be purged */
 struct job {
     char *id;
     uint64_t accepted_ns, not_before_ms, expires_ms;
+    uint64_t version;                  /* that its origin must show; 0: any */
     struct target **targets, **covers; /* covers: all of its service, per target; or NULL */
     size_t targets_count;
     bool hard, cancelled, cancellation_told, repeats;

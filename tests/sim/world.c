@@ -16,6 +16,7 @@
 #include "fake_sender.h"
 #include "inside.h"
 #include "instance.h"
+#include "origin_fake.h"
 #include "setting.h"
 
 #define PROGRESS_NS (6 * 3600 * NS_PER_S) /* within so long something must happen */
@@ -167,6 +168,7 @@ void world_begin(const struct world_options *o)
     if (o->redis_fails)
         fake_redis_may_fail();
     fastly_fake_begin();
+    origin_fake_begin();
     instance_begin();
     instance_on_death(on_death);
     witness_begin(wd.config, o->scope);
@@ -245,6 +247,8 @@ void world_heal(void)
     witness_joined();
     api_rolled_back();
     fake_wire = (struct fake_wire){0};
+    origin_fake.refuses = origin_fake.silent = false;
+    origin_fake.status = 200;
     memset(fastly_weather.permille, 0, sizeof(fastly_weather.permille));
     fastly_weather.permille_429 = fastly_weather.permille_503 = fastly_weather.permille_omit = 0;
     fastly_weather.token_refused = fastly_weather.waits = false;

@@ -324,6 +324,41 @@ static void the_token_is_for_hosts_that_may_be_contacted(void **state)
                    "say where the token is");
 }
 
+static void an_origin_is_a_host_perhaps_with_a_scheme_and_a_port(void **state)
+{
+    static const char *const good[] = {"o.example",
+                                       "o.example:8443",
+                                       "*.example",
+                                       "*.example:81",
+                                       "http://*.example:81",
+                                       "https://o.example",
+                                       "http://10.0.0.5:8080",
+                                       "https://[::1]:8443"};
+    static const char *const bad[] = {"",
+                                      "https://o.example/path",
+                                      "ftp://o.example",
+                                      "*",
+                                      "*.",
+                                      "*.*.example",
+                                      "*.example:http",
+                                      "o.example:99999",
+                                      "user@o.example",
+                                      "http://"};
+    struct config c;
+    char yaml[128];
+
+    for (size_t i = 0; i < array_len(good); i++) {
+        snprintf(yaml, sizeof(yaml), "accounts: [{origins: [\"%s\"]}]", good[i]);
+        assert_loads(yaml);
+    }
+    for (size_t i = 0; i < array_len(bad); i++) {
+        snprintf(yaml, sizeof(yaml), "accounts: [{origins: [\"%s\"]}]", bad[i]);
+        assert_int_equal(load(yaml, &c), -EINVAL);
+        assert_non_null(strstr(error.text, "accounts[0].origins"));
+    }
+    (void)state;
+}
+
 static void a_proxy_has_a_host_and_a_port_and_no_password(void **state)
 {
     static const char *const good[] = {"env", "http://proxy.example:3128", "https://[::1]:443",
@@ -580,6 +615,7 @@ int main(void)
         T(headroom_must_leave_something_to_spend),
         T(direct_mode_needs_its_hosts),
         T(the_token_is_for_hosts_that_may_be_contacted),
+        T(an_origin_is_a_host_perhaps_with_a_scheme_and_a_port),
         T(a_proxy_has_a_host_and_a_port_and_no_password),
         T(a_data_folder_whose_socket_path_would_be_too_long_is_refused),
         T(the_environment_wins_over_the_file),

@@ -21,6 +21,7 @@
 #include "ledger.h"
 #include "loop.h"
 #include "message_map.h"
+#include "origin.h"
 #include "overview_cache.h"
 #include "overview_instances.h"
 #include "peek.h"
@@ -54,6 +55,7 @@
     X(instances)                                                                                   \
     X(overview_instances)                                                                          \
     X(intake)                                                                                      \
+    X(origin)                                                                                      \
     X(loop)                                                                                        \
     X(message_map)                                                                                 \
     X(peek)                                                                                        \

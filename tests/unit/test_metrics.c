@@ -48,7 +48,10 @@ static int setup(void **state)
         lanes_init(&d->pace.lanes, &o);
         window_init(&d->pace.window, 100, &d->pace.lanes);
         d->settle = settle_new(d->account, NULL, NULL, NULL);
-        d->intake = intake_new(d->account, NULL, &d->pace.window, d->settle, NULL, NULL, NULL);
+        d->origin = origin_new(d->account, NULL, NULL, NULL, NULL);
+        d->intake = intake_new(
+            d->account, &(struct intake_parts){.window = &d->pace.window, .settle = d->settle},
+            NULL, NULL);
         d->trouble = trouble_new("main");
         d->endpoint = endpoint_new(&(struct endpoint_options){.api = "",
                                                               .ca_file = "",
@@ -75,6 +78,7 @@ static int teardown(void **state)
         window_deinit(&w->d[i].pace.window);
         lanes_deinit(&w->d[i].pace.lanes);
         intake_free(w->d[i].intake);
+        origin_free(w->d[i].origin);
         settle_free(w->d[i].settle);
         ledger_free(w->d[i].ledgers);
         trouble_free(w->d[i].trouble);

@@ -44,7 +44,8 @@ static int setup(void **state)
     brake_init(&d->pace.brake);
     lanes_init(&d->pace.lanes, &o);
     window_init(&d->pace.window, 100, &d->pace.lanes);
-    d->intake = intake_new(&w->account, NULL, &d->pace.window, NULL, NULL, NULL, NULL);
+    d->intake =
+        intake_new(&w->account, &(struct intake_parts){.window = &d->pace.window}, NULL, NULL);
     d->pace.funded[LEDGER_PURGE][LANE_URGENT] = true;
     push(w);
     *state = w;

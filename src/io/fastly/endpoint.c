@@ -32,7 +32,8 @@ static void build_set(struct endpoint *e, const struct endpoint_options *o, stru
 {
     if (*o->user_agent)
         tail = add_line(e, alloc_printf("User-Agent: %s", o->user_agent), tail);
-    tail = add_line(e, alloc_str("Accept: application/json"), tail);
+    tail =
+        add_line(e, alloc_printf("Accept: %s", o->accept ? o->accept : "application/json"), tail);
     set[ENDPOINT_NO_BODY][ENDPOINT_HARD] = add_line(e, alloc_str("Content-Type:"), tail);
     set[ENDPOINT_JSON][ENDPOINT_HARD] =
         add_line(e, alloc_str("Content-Type: application/json"), tail);

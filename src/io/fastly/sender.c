@@ -162,7 +162,10 @@ static void on_replies(void *ctx, struct list *posted)
             continue;
         }
         s->out[p->out].in_flight--;
-        s->cb(s->ctx, &p->x);
+        if (p->x.answered)
+            p->x.answered(&p->x);
+        else
+            s->cb(s->ctx, &p->x);
     }
 }
 

@@ -19,6 +19,7 @@ struct endpoint_options {
     const char *proxy_ca_file, *proxy_auth; /* "" = the system's CA; "user:password", "" = none */
     const char *token; /* sent as Fastly-Key by exchanges that ask for it; "" = none */
     const char *user_agent;
+    const char *accept; /* value of the Accept header; NULL: application/json */
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;
     const char *fault; /* why its requests cannot succeed, and what to do; "" = they can */
@@ -49,9 +50,23 @@ enum exchange_peer {
     EXCHANGE_API,      /* the account's own API: any address is fine */
 };
 
+/* What the caller of a GET request wants to see of the answer. */
+struct exchange_look {
+    const char *header; /* name of a header; "" = none */
+    char value[1024];   /* its values, separated by commas; cut if it is longer */
+    bool found;         /* the answer has that header */
+};
+
+struct exchange;
+typedef void exchange_cb(struct exchange *x);
+
 struct exchange {
     struct list link;             /* used by the sender between send and reply */
     void *ctx;                    /* for the caller's use */
+    exchange_cb *answered;        /* takes the exchange back, instead of the senders' callback;
+                                     NULL: that one does */
+    struct exchange_look *look;   /* lent until then; the reply is cut where it exceeds its limit.
+                                     NULL: nothing */
     struct endpoint *endpoint;    /* one reference, released by exchange_free */
     const char *method;           /* static: "POST", "PURGE", "GET" */
     struct buf url, header, body; /* header: one line without CRLF, or empty */

@@ -39,6 +39,7 @@ struct transfer_inside {
     bool late;     /* start_before_ns had passed when the connection was ready */
     bool blocked;  /* a peer's address was refused */
     bool too_long; /* the reply exceeded its limit */
+    bool cut;      /* so did this one, but its beginning is all that is wanted */
     char curl_words[CURL_ERROR_SIZE];
 };
 
@@ -51,10 +52,14 @@ struct transfer_inside {
 static size_t on_reply(char *p, size_t one, size_t n, void *ctx)
 {
     struct transfer *t = ctx;
+    struct buf *reply = &t->x->reply;
 
-    if (buf_try_put(&t->x->reply, span_of(p, one * n)) == 0)
+    if (buf_try_put(reply, span_of(p, one * n)) == 0)
         return n;
-    t->inside->too_long = true;
+    t->inside->cut = t->x->look != NULL;
+    t->inside->too_long = !t->inside->cut;
+    if (t->inside->cut)
+        buf_put(reply, span_of(p, reply->max - reply->n));
     return 0;
 }
 
@@ -364,6 +369,7 @@ int transfer_begin(struct transfer *t, struct exchange *x, uint64_t now_ns)
     use_body(t, &x->body);
     use_headers(t, x);
     in->opened = in->issued = in->lost = in->late = in->blocked = in->too_long = false;
+    in->cut = false;
     in->curl_words[0] = '\0';
     x->started_ns = now_ns;
     t->x = x;
@@ -408,6 +414,25 @@ static void copy_header(CURL *easy, const char *name, char *out, size_t room)
         memcpy(out, h->value, strlen(h->value) + 1);
 }
 
+/* A header that comes more than once has the same meaning as one with all values, separated by
+ * commas: RFC 9110, section 5.3. */
+static void look_at_header(CURL *easy, struct exchange_look *look)
+{
+    struct curl_header *h;
+    size_t used = 0, count = 1;
+
+    look->found = false;
+    look->value[0] = '\0';
+    for (size_t i = 0; *look->header && i < count && used < sizeof(look->value); i++) {
+        if (curl_easy_header(easy, look->header, i, CURLH_HEADER, -1, &h) != CURLHE_OK)
+            return;
+        look->found = true;
+        count = h->amount;
+        used += (size_t)snprintf(look->value + used, sizeof(look->value) - used, "%s%s",
+                                 i ? ", " : "", h->value);
+    }
+}
+
 static void read_answer(CURL *easy, struct exchange *x)
 {
     long status = 0;
@@ -415,6 +440,8 @@ static void read_answer(CURL *easy, struct exchange *x)
     x->error = EXCHANGE_OK;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     x->status = (int)status;
+    if (x->look)
+        look_at_header(easy, x->look);
     if (status / 100 == 2)
         return;
     copy_header(easy, "Retry-After", x->retry_after, sizeof(x->retry_after));
@@ -452,7 +479,7 @@ struct exchange *transfer_end(struct transfer *t, int result)
     curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
     x->reused = t->inside->issued && (t->inside->lost || connects == 0);
     x->done_ns = clock_mono_ns();
-    if (result == CURLE_OK)
+    if (result == CURLE_OK || (result == CURLE_WRITE_ERROR && t->inside->cut))
         read_answer(t->easy, x);
     else
         fail(t, result);

@@ -40,7 +40,8 @@ local function postpone(fields, id, job, due, once)
   for i = 1, #fields, 2 do
     local field = fields[i]
     if field ~= 'job' and
-      not (once and (field == 'repeat_after' or field == 'not_before')) then
+      not (once and (field == 'repeat_after' or field == 'not_before' or
+        field == 'when')) then
       kept[#kept + 1] = field
       kept[#kept + 1] = fields[i + 1]
     end

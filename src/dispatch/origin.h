@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ * Holds the jobs of one account that have a `when` (core/when.h), and asks their origins until they
+ * show the new version. Jobs with the same question share its answers.
+ *
+ *   intake ──origin_hold──▶ question ──GET──▶ origin
+ *                             │  ▲               │
+ *                             │  └── not yet ────┤ asked again after a growing pause
+ *                             │                  │
+ *                             ├── too late ──▶ `ended`: dead letter with what was seen last
+ *                             └── shown ─────▶ `shown`: back to the intake, into the window
+ *
+ * The entries stay in their streams, so the next leader reads and holds them again. Only so many
+ * jobs are held; the intake puts others off. */
+#pragma once
+
+#include "clock.h"
+#include "config.h"
+#include "job.h"
+#include "memory.h"
+#include "outcome.h"
+#include "queue.h"
+#include "sender.h"
+
+#define ORIGIN_JOBS_MAX 10000u
+#define ORIGIN_PUT_OFF_MS 10000u /* when no further job can be held */
+
+struct origin;
+
+struct origin_job {
+    struct queue_entry entry;
+    uint32_t targets;
+};
+
+struct origin_callbacks {
+    /* The job may go now. False: there is no room for it; it is offered again soon. */
+    bool (*shown)(void *ctx, const struct queue_entry *e);
+    /* It ends as dead or expired. */
+    void (*ended)(void *ctx, const struct origin_job *job, enum outcome outcome,
+                  const char *reason);
+    void (*changed)(void *ctx); /* a tick is wanted */
+};
+
+enum origin_result { ORIGIN_SHOWN, ORIGIN_NOT_YET, ORIGIN_FAILED, ORIGIN_RESULT_N };
+extern const char *const origin_result_names[ORIGIN_RESULT_N];
+
+struct origin_counts {
+    uint64_t asks[ORIGIN_RESULT_N]; /* that were answered, or failed */
+};
+
+/* All arguments but the callbacks' table are lent until origin_free. */
+struct origin *origin_new(const struct config_account *a, const struct origin_callbacks *cb,
+                          struct memory_user *memory, struct senders *s, void *ctx);
+void origin_free(struct origin *o); /* questions on their way are answered to nobody */
+void origin_configure(struct origin *o, const struct config_account *a);
+
+/* Copies the job, if it can be held. */
+bool origin_hold(struct origin *o, const struct queue_entry *e, const struct job_spec *spec,
+                 struct now now);
+uint64_t origin_cost_bytes(const struct queue_entry *e); /* the most that holding it takes */
+/* Asks, offers and ends what is due, and returns when to call it again. */
+uint64_t origin_tick(struct origin *o, struct now now);
+/* Drops jobs that were cancelled; returns how many of these there were. */
+uint32_t origin_cancel(struct origin *o, const struct queue_name *jobs, size_t count);
+void origin_forget(struct origin *o); /* drops all jobs: they are read again */
+
+uint64_t origin_bytes(const struct origin *o); /* memory in use */
+uint32_t origin_jobs(const struct origin *o);  /* held */
+uint32_t origin_jobs_of(const struct origin *o, enum lane lane);
+uint64_t origin_oldest_ms(const struct origin *o, uint64_t now_ns); /* how long held; 0: none is */
+const struct origin_counts *origin_counts(const struct origin *o);
+typedef void origin_job_cb(void *ctx, enum lane lane, struct entry_id id);
+void origin_each_job(const struct origin *o, origin_job_cb *cb, void *ctx);
