@@ -17,7 +17,7 @@
 #include "connections.h"
 #include "dispatch.h"
 #include "embedded.h"
-#include "exposure.h"
+#include "greeting.h"
 #include "log.h"
 #include "process.h"
 #include "redis_config.h"
@@ -25,6 +25,7 @@
 #include "route.h"
 #include "server.h"
 #include "stats_prometheus.h"
+#include "supervision.h"
 #include "target.h"
 
 #define EXIT_LIMITS 1
@@ -69,6 +70,7 @@ struct daemon {
     uint64_t tick_at_ns;
     uint64_t asked_to_stop_ns;
     struct watch *sigterm, *sigint, *sighup;
+    struct supervision *supervision; /* NULL: by nobody */
     char owner[PROCESS_IDENTITY_MAX];
     int exit_code;
 };
@@ -153,6 +155,7 @@ static void close_all(struct daemon *d)
     watch_close(d->sigterm);
     watch_close(d->sigint);
     watch_close(d->sighup);
+    supervision_close(d->supervision);
 }
 
 static void on_embedded_stopped(void *ctx)
@@ -217,6 +220,7 @@ static void stop(struct daemon *d, int code)
         return;
     d->exit_code = code;
     d->state = DAEMON_STOPPING;
+    supervision_stopping(d->supervision);
     timer_start_at(d->grace, clock_mono_ns() + d->config->shutdown_grace_s * NS_PER_S);
     timer_stop(d->listen_again);
     for (uint32_t i = 0; i < d->accounts_count; i++)
@@ -258,6 +262,30 @@ static void on_vitals(void *ctx, struct vitals *v, enum vitals_wanted wanted)
         v->troubled = dispatch_troubled(d->accounts[i], now, v->trouble, sizeof(v->trouble));
     if (wanted == VITALS_AND_METRICS)
         metrics_render(d->accounts, d->accounts_count, now, &v->metrics);
+}
+
+/* The same in a sentence, for systemd. */
+static void on_supervise(void *ctx, struct supervision_report *r)
+{
+    const struct daemon *d = ctx;
+    struct now now = clock_now();
+    bool connected = true, troubled = false;
+
+    r->starting = d->state == DAEMON_STARTING;
+    snprintf(r->sentence, sizeof(r->sentence), "%s",
+             r->starting ? "Waiting for the embedded Redis" : "Dispatching");
+    if (*d->http_why.text)
+        snprintf(r->sentence, sizeof(r->sentence), "The HTTP endpoint cannot be started: %s",
+                 d->http_why.text);
+    for (uint32_t i = 0; i < d->accounts_count; i++)
+        connected &= dispatch_connected(d->accounts[i]);
+    if (!connected)
+        snprintf(r->sentence, sizeof(r->sentence),
+                 "Redis is away or refuses commands; nothing is sent until it is back");
+    for (uint32_t i = 0; i < d->accounts_count && !troubled; i++)
+        troubled = dispatch_troubled(d->accounts[i], now, r->sentence, sizeof(r->sentence));
+    for (uint32_t i = 0; i < d->accounts_count && !r->stalled; i++)
+        r->stalled = dispatch_stalled(d->accounts[i], now, r->sentence, sizeof(r->sentence));
 }
 
 /* A port in use, an address that does not exist yet, a certificate that cannot be read: all of
@@ -376,6 +404,7 @@ static void start_accounts(struct daemon *d)
     }
     d->state = DAEMON_RUNNING;
     start_http_server(d);
+    supervision_ready(d->supervision);
     on_wake(d);
 }
 
@@ -442,17 +471,13 @@ static void tell_reload(const struct daemon *d, const struct buf *changed)
             "settings=\"%s\"", d->waits);
 }
 
-static void on_reload(void *ctx, int signum)
+static void reload(struct daemon *d)
 {
-    struct daemon *d = ctx;
     const struct config *fresh;
     struct buf changed;
     const char *fixed;
     struct error err;
 
-    (void)signum;
-    if (d->state != DAEMON_RUNNING)
-        return;
     fresh = read_config(d, &err);
     if (!fresh) {
         log_error("The new configuration is rejected; the old one stays in effect", "why=\"%s\"",
@@ -471,6 +496,18 @@ static void on_reload(void *ctx, int signum)
     take_config(d, fresh);
     tell_reload(d, &changed);
     buf_deinit(&changed);
+}
+
+static void on_reload(void *ctx, int signum)
+{
+    struct daemon *d = ctx;
+
+    (void)signum;
+    if (d->state != DAEMON_RUNNING)
+        return;
+    supervision_reloading(d->supervision);
+    reload(d);
+    supervision_ready(d->supervision);
 }
 
 /* -- running --------------------------------------------------------------------------------- */
@@ -496,32 +533,8 @@ static int prepare(struct daemon *d)
     return 0;
 }
 
-static void on_exposure(void *ctx, const struct exposure *e)
-{
-    (void)ctx;
-    log_warn("Other users of this machine have access to a file that should be private",
-             "setting=%s path=%s what=\"%s\" remedy=\"%s\"", e->setting, e->path, e->what,
-             e->remedy);
-}
-
-static void say_accounts(const struct config *c)
-{
-    for (uint32_t i = 0; i < c->accounts_count; i++) {
-        const struct config_account *a = &c->accounts[i];
-
-        log_debug("Configuration of the account",
-                  "account=%s api=%s url_mode=%s services=%u purges=%llu per_s=%u headroom=%llu "
-                  "attempts=%u",
-                  a->name, a->api, a->url_mode == URL_MODE_DIRECT ? "direct" : "api",
-                  a->services_count, (unsigned long long)a->budget.purges, a->budget.per_s,
-                  (unsigned long long)a->budget.headroom, a->attempts);
-    }
-}
-
 static void start(struct daemon *d)
 {
-    char redis[300];
-
     d->loop = loop_new();
     rlimits_take_threads(d->loop);
     d->tick = timer_new(d->loop, on_tick, d);
@@ -531,11 +544,8 @@ static void start(struct daemon *d)
     d->sigint = watch_signal(d->loop, SIGINT, on_stop_signal, d);
     d->sighup = watch_signal(d->loop, SIGHUP, on_reload, d);
     d->tick_at_ns = NEVER;
-    redis_address_name(&d->redis, redis, sizeof(redis));
-    log_info("purgeline is starting", "version=%s accounts=%u redis=%s", PURGELINE_VERSION,
-             d->config->accounts_count, redis);
-    say_accounts(d->config);
-    exposure_look(d->config, on_exposure, d);
+    d->supervision = supervision_new(d->loop, on_supervise, d);
+    greeting(d->config, &d->redis);
     if (strcmp(d->config->redis, "embedded") == 0)
         d->embedded = embedded_start(d->loop, d->config->data_dir, d->redis.unix_path,
                                      on_embedded_ready, on_embedded_failed, d);

@@ -440,6 +440,11 @@ const char *dispatch_account(const struct dispatch *d)
     return d->account->name;
 }
 
+bool dispatch_connected(const struct dispatch *d)
+{
+    return d->queue_up;
+}
+
 bool dispatch_stopped(const struct dispatch *d)
 {
     return d->state == DISPATCH_STOPPED;

@@ -48,6 +48,7 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now);
 void dispatch_free(struct dispatch *d); /* only when dispatch_stopped */
 
 const char *dispatch_account(const struct dispatch *d); /* its name */
+bool dispatch_connected(const struct dispatch *d);      /* to Redis, which accepts commands */
 
 /* Returns the monotonic time of the next tick. */
 uint64_t dispatch_tick(struct dispatch *d, struct now now);

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -262,6 +263,23 @@ class Checks:
         code, said = run(f"{self.redis} purgeline status")
         return (code, said) if words in said else None
 
+    def frozen(self):
+        """A process that hangs is replaced. The watchdog's time is short here."""
+        until("the sentence of systemctl status", lambda: self.service.show("StatusText") == "Dispatching")
+        self.ok(True, "systemctl status says that it dispatches")
+        write(f"{DROP_INS}/watchdog.conf", "[Service]\nWatchdogSec=10\n")
+        output("systemctl daemon-reload && systemctl restart purgeline")
+        self.service.await_ready()
+        before = self.service.pid()
+        os.kill(before, signal.SIGSTOP)
+        until("systemd replaces it", lambda: self.service.is_active() and self.service.pid() not in (0, before))
+        said = self.service.journal()
+        self.ok("Watchdog timeout" in said, "a frozen daemon is replaced by systemd's watchdog", said[-2000:])
+        self.service.await_ready()
+        os.unlink(f"{DROP_INS}/watchdog.conf")
+        output("systemctl daemon-reload && systemctl restart purgeline")
+        self.service.await_ready()
+
     def killed(self):
         keys = self.backlog("killed")
         before, restarts = self.service.pid(), int(self.service.show("NRestarts"))
@@ -386,7 +404,7 @@ class Checks:
 
     def all(self):
         self.devices()
-        self.go_through(self.start, self.broken_file, self.broken_start, self.token, self.killed, self.upgrade,
+        self.go_through(self.start, self.broken_file, self.broken_start, self.token, self.frozen, self.killed, self.upgrade,
                         self.stop, self.own_redis, self.dynamic_user)
         self.go_through(self.secrets)
         self.go_through(self.exposure)
