@@ -81,6 +81,9 @@ static int take_field(struct cmd_jobs *j, int opt)
     case CMD_OPT_SOFT:
         jobform_put(&j->defaults, "soft", SPAN("1"));
         return 0;
+    case CMD_OPT_VERIFY:
+        jobform_put(&j->defaults, "verify", SPAN("1"));
+        return 0;
     case CMD_OPT_ALL:
         jobform_put(&j->defaults, "all", SPAN("1"));
         return 0;

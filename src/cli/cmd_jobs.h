@@ -27,7 +27,8 @@ enum cmd_jobs_long {
     CMD_OPT_EXPIRES,
     CMD_OPT_REPEAT_AFTER,
     CMD_OPT_REF,
-    CMD_OPT_WHEN
+    CMD_OPT_WHEN,
+    CMD_OPT_VERIFY
 };
 
 #define CMD_JOBS_SHORT "f:n:s:l:"
@@ -45,7 +46,8 @@ enum cmd_jobs_long {
     {"expires", required_argument, NULL, CMD_OPT_EXPIRES},                                         \
     {"repeat-after", required_argument, NULL, CMD_OPT_REPEAT_AFTER},                               \
     {"ref", required_argument, NULL, CMD_OPT_REF},                                                 \
-    {"when", required_argument, NULL, CMD_OPT_WHEN}
+    {"when", required_argument, NULL, CMD_OPT_WHEN},                                               \
+    {"verify", no_argument, NULL, CMD_OPT_VERIFY}
 /* clang-format on */
 #define CMD_JOBS_HELP                                                                               \
     "  -f, --file FILE        read targets from a file; - is standard input\n"                      \
@@ -61,6 +63,7 @@ enum cmd_jobs_long {
     "      --when JSON        not before the origin shows the new version:\n"                       \
     "                         {\"url\": \"https://…\", \"header\": \"x-version\", \"at_least\": " \
     "17}\n"                                                                                         \
+    "      --verify           look at the pages afterwards; purge stale ones again (URLs)\n"        \
     "      --ref TEXT         your reference, returned in receipts and dead letters\n"
 
 void cmd_jobs_init(struct cmd_jobs *j, uint64_t now_ms);

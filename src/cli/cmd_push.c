@@ -48,9 +48,11 @@ const char cmd_push_help[] =
     "  mysql -BN -e 'select tag from old' | purgeline push --lane bulk --file -\n"
     "  kcat -b broker -G purges -X auto.offset.reset=earliest -q -u changes | purgeline push -\n"
     "  purgeline push --wait=10s article-17 && echo it is fresh\n"
+    "  purgeline push --wait --verify https://www.example.com/ && echo it was seen fresh\n"
     "\n"
     "exit codes: 0 all accepted (with --wait: all purged); 1 some were refused or not\n"
-    "purged; 2 wrong arguments; 3 Redis cannot be reached, or it refuses jobs (with -) or\n"
+    "purged, or a page stays stale (--verify); 2 wrong arguments; 3 Redis cannot be reached, or it "
+    "refuses jobs (with -) or\n"
     "receipts (with --wait); 4 not all jobs have ended in time\n";
 
 static const struct option options[] = {CMD_LONG,
@@ -213,10 +215,44 @@ static int read_and_send(struct push *p, int argc, char **argv)
 
 /* -- the end -- */
 
+/* Purged, and not seen stale afterwards. */
+static bool is_good(const char *state, json_t *receipt)
+{
+    const char *seen = json_string_value(json_object_get(receipt, "verified"));
+
+    return strcmp(state, "purged") == 0 && !(seen && strcmp(seen, "stale") == 0);
+}
+
+/* What the look at the pages of a job found, for people. */
+static const char *words_of_proof(json_t *receipt, char *out, size_t room)
+{
+    const char *result = json_string_value(json_object_get(receipt, "verified"));
+    const char *why = json_string_value(json_object_get(receipt, "verified_why"));
+    json_int_t repairs = json_integer_value(json_object_get(receipt, "repairs"));
+    json_int_t stale_ms = json_integer_value(json_object_get(receipt, "stale_ms"));
+    char repaired[64] = "", stale[64] = "", words[32];
+
+    if (!result)
+        return "";
+    if (repairs)
+        snprintf(repaired, sizeof(repaired), ", after %lld more purge%s", (long long)repairs,
+                 repairs == 1 ? "" : "s");
+    if (stale_ms > 0)
+        snprintf(stale, sizeof(stale), ", stale for %s",
+                 cmd_duration_words(words, sizeof(words), (uint64_t)stale_ms));
+    snprintf(out, room, ", %s%s%s%s%s",
+             strcmp(result, "fresh") == 0   ? "seen fresh"
+             : strcmp(result, "stale") == 0 ? "still stale"
+                                            : "not verified",
+             repaired, stale, why ? ": " : "", why ? why : "");
+    return out;
+}
+
 static void show_receipt(struct push *p, const char *job, const char *state, json_t *receipt)
 {
     const char *reason = json_string_value(json_object_get(receipt, "reason"));
-    bool good = strcmp(state, "purged") == 0;
+    bool good = is_good(state, receipt);
+    char proof[400];
     json_t *shown;
 
     if (p->quiet)
@@ -230,8 +266,9 @@ static void show_receipt(struct push *p, const char *job, const char *state, jso
         json_decref(shown);
         return;
     }
-    cmd_print("%s %s%s%s%s%s\n", job, cmd_colour(good ? CMD_GREEN : CMD_RED), state,
-              cmd_colour(CMD_PLAIN), reason ? ": " : "", reason ? reason : "");
+    cmd_print("%s %s%s%s%s%s%s\n", job, cmd_colour(good ? CMD_GREEN : CMD_RED), state,
+              cmd_colour(CMD_PLAIN), reason ? ": " : "", reason ? reason : "",
+              words_of_proof(receipt, proof, sizeof(proof)));
 }
 
 static void on_receipt(void *ctx, const char *job, struct span text)
@@ -246,7 +283,7 @@ static void on_receipt(void *ctx, const char *job, struct span text)
         state = "ended";
     json_object_del(receipt, "scope"); /* internal: who may read the receipt over HTTP */
     p->ended++;
-    if (strcmp(state, "purged") == 0)
+    if (is_good(state, receipt))
         p->purged++;
     else
         p->failed++;

@@ -148,6 +148,21 @@ static void print_budgets(const struct config_account *a, const struct overview 
     }
 }
 
+static void print_verified(const struct overview *o)
+{
+    struct overview_verified v;
+    char fresh[32], stale[32], unknown[32], repairs[32];
+
+    if (!overview_verified(o, &v))
+        return;
+    cmd_print(
+        "  verified      %s pages seen fresh, %s unknown, %s%s still stale%s; %s purged again\n",
+        cmd_number_words(fresh, sizeof(fresh), v.fresh),
+        cmd_number_words(unknown, sizeof(unknown), v.unknown), v.stale ? cmd_colour(CMD_RED) : "",
+        cmd_number_words(stale, sizeof(stale), v.stale), v.stale ? cmd_colour(CMD_PLAIN) : "",
+        cmd_number_words(repairs, sizeof(repairs), v.repairs));
+}
+
 static void print_troubles(const struct overview *o)
 {
     char text[500], ago[32];
@@ -211,6 +226,7 @@ static void print_account(const struct showing *s, const struct config_account *
     print_leader(o);
     print_lanes(o);
     print_budgets(a, o);
+    print_verified(o);
     print_troubles(o);
     if (s->all)
         print_dispatcher(o);

@@ -25,6 +25,7 @@ must_use int lane_parse(struct span name, enum lane *out); /* 0 or -EINVAL */
 #define CONFIG_CONSUMERS_MAX 256
 #define CONFIG_WORDS_MAX 256 /* in one list */
 #define CONFIG_REPLICAS_MAX 5
+#define CONFIG_VERIFY_ROUNDS_MAX 7
 #define CONFIG_SOCKET_NAME "/redis.sock" /* of the embedded Redis, in data_dir */
 
 /* A list of words, each malloc'ed. */
@@ -50,6 +51,15 @@ struct config_budget {
 struct config_writes {
     uint64_t requests;
     uint32_t per_s;
+};
+
+/* Looks at pages after their purges. */
+struct config_verify {
+    uint32_t share;      /* of URL purges that no job asks to verify, in thousandths; 0 = none */
+    uint32_t after_ms;   /* from the answer to a purge to the first look */
+    uint32_t rounds;     /* of looks and further purges, at most */
+    uint32_t per_minute; /* looks */
+    struct config_words probes; /* POPs to look at, "192.0.2.1:443"; empty = the nearest one */
 };
 
 struct config_lane {
@@ -87,6 +97,7 @@ struct config_account {
     uint32_t attempts;
     enum receipts receipts;
     uint32_t receipt_ttl_s;
+    struct config_verify verify;
 };
 
 /* Limits and TLS of the HTTP endpoint. */

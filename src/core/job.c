@@ -161,6 +161,11 @@ static int take_soft(struct decoding *x, struct span value)
     return take_flag(x, "soft", value, &x->spec.soft);
 }
 
+static int take_verify(struct decoding *x, struct span value)
+{
+    return take_flag(x, "verify", value, &x->spec.verify);
+}
+
 static int take_service(struct decoding *x, struct span value)
 {
     x->service = value;
@@ -242,6 +247,7 @@ static const struct field {
     {{"expires", 7}, take_expires, false},
     {{"repeat_after", 12}, take_repeat_after, false},
     {{"when", 4}, take_when, false},
+    {{"verify", 6}, take_verify, false},
     {{"job", 3}, take_job, false},
 };
 
@@ -348,6 +354,10 @@ static int finish(struct decoding *x)
                          x->account->name);
     if (x->d->count == 0)
         return error_set(x->err, -EINVAL, "no target: one of keys, url, all");
+    if (s->verify && x->needs_service)
+        return error_set(x->err, -EINVAL,
+                         "verify: only for URLs, because keys and all do not say which page to "
+                         "look at");
     if (s->expires_ms && s->expires_ms <= s->not_before_ms)
         return error_set(x->err, -EINVAL, "expires: not after not_before");
     if (s->when && when_check_origin(&x->account->origins, s->when, x->err) < 0)

@@ -33,6 +33,7 @@ struct job_spec {
     uint32_t targets_count;
     uint16_t service; /* index in the account's services, or SERVICE_NONE */
     bool soft;
+    bool verify;              /* look at the page after the purge; only with URLs */
     uint64_t not_before_ms;   /* Unix; 0 = now */
     uint64_t expires_ms;      /* Unix; 0 = never */
     uint64_t repeat_after_ms; /* 0 = once */

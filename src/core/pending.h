@@ -14,7 +14,9 @@ enum pending_state {
     PENDING_DELAYED, /* on a parked batch until a retry is due, and in the table.
                         next: WAITING, also at once when a more urgent job arrives */
     PENDING_SENDING, /* in a batch, in flight or about to be, or a suspect being bisected; in no
-                        table: arrivals start a new one. next: gone, WAITING, DELAYED */
+                        table: arrivals start a new one. next: gone, WAITING, DELAYED, CHECKED */
+    PENDING_CHECKED, /* purged, and its page is being looked at; in no table and on no list. Only
+                        jobs that ask for it still wait. next: gone, WAITING */
 };
 
 /* The kinds of requests. */

@@ -1,18 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "window.h"
+#include "window_internal.h"
 
 #include <stdlib.h>
 
 #include "alloc.h"
-
-struct waiter {
-    uint32_t next;
-    uint32_t job;
-};
-
-/* A link in a target's chain of waiters is the number of a waiter or, if this bit is set, the
- * number of a job that is its own waiter. */
-#define OWN UINT32_C(0x80000000)
 
 #define TABLE_FIRST 128u
 
@@ -24,18 +15,6 @@ void window_init(struct window *w, uint32_t limit, struct lanes *lanes)
     w->table = alloc_zeroed(w->table_room, sizeof(struct pending *));
     pool_init(&w->jobs, sizeof(struct window_job));
     pool_init(&w->waiters, sizeof(struct waiter));
-}
-
-static size_t size_of(const struct pending *t)
-{
-    return ALLOC_TAKES(sizeof(*t) + t->bytes_count);
-}
-
-static void forget(struct window *w, struct pending *t)
-{
-    w->bytes -= size_of(t);
-    w->held--;
-    free(t);
 }
 
 void window_deinit(struct window *w)
@@ -141,34 +120,6 @@ static void take_out(struct window *w, const struct pending *t)
 
 /* -- jobs and waiters ------------------------------------------------------------------------ */
 
-static struct window_job *job_at(const struct window *w, uint32_t i)
-{
-    return pool_at(&w->jobs, i);
-}
-
-static struct waiter *waiter_at(const struct window *w, uint32_t i)
-{
-    return pool_at(&w->waiters, i);
-}
-
-static uint32_t *next_of(const struct window *w, uint32_t link)
-{
-    return link & OWN ? &job_at(w, link & ~OWN)->next : &waiter_at(w, link)->next;
-}
-
-/* Removes the first link of the chain and returns the number of its job. */
-static uint32_t detach(struct window *w, uint32_t *chain)
-{
-    uint32_t link = *chain, job = link & ~OWN;
-
-    *chain = *next_of(w, link);
-    if (link & OWN)
-        return job;
-    job = waiter_at(w, link)->job;
-    pool_give(&w->waiters, link);
-    return job;
-}
-
 static void attach(struct window *w, struct pending *t, uint32_t job)
 {
     uint32_t link = job | OWN;
@@ -181,23 +132,19 @@ static void attach(struct window *w, struct pending *t, uint32_t job)
     t->waiters = link;
 }
 
-static void job_free(struct window *w, uint32_t i)
-{
-    w->jobs_of[job_at(w, i)->lane]--;
-    pool_give(&w->jobs, i);
-}
-
 static uint32_t job_new(struct window *w, const struct job_spec *spec, const struct window_add *how)
 {
     uint32_t i = pool_take(&w->jobs);
 
     must(i < OWN - 1); /* all bits set marks the end of a chain */
     w->jobs_of[how->lane]++;
+    w->verify_jobs += spec->verify;
     *job_at(w, i) = (struct window_job){.id_ms = how->id_ms,
                                         .id_seq = how->id_seq,
                                         .lane = how->lane,
                                         .plain = how->plain,
                                         .large = how->large,
+                                        .verify = spec->verify,
                                         .outcome = OUTCOME_PURGED,
                                         .open = (uint16_t)spec->targets_count,
                                         .targets = (uint16_t)spec->targets_count};
@@ -385,6 +332,11 @@ static struct pending *twin(const struct window *w, const struct pending *t)
     return find_pending(w, t->hash, (enum target_kind)t->kind, t->service, pending_bytes(t));
 }
 
+bool window_has_twin(const struct window *w, const struct pending *t)
+{
+    return twin(w, t) != NULL;
+}
+
 void window_return(struct window *w, struct pending *t)
 {
     struct pending *other = twin(w, t);
@@ -490,20 +442,22 @@ static void release(struct window *w, uint32_t number, window_end_cb *cb, void *
     job_free(w, number);
 }
 
-/* Detaches cancelled jobs from t. Returns whether no job waits for it any more. */
+/* Detaches cancelled jobs from t. Returns whether the last one was among them. No job waits for a
+ * page that is purged again because a look at it was taken unasked. */
 static bool release_cancelled(struct window *w, struct pending *t, window_end_cb *cb, void *ctx)
 {
     uint32_t *at = &t->waiters;
+    bool any = false;
 
     while (*at != POOL_NONE) {
-        uint32_t job = *at & OWN ? *at & ~OWN : waiter_at(w, *at)->job;
-
-        if (job_at(w, job)->cancelled)
+        if (job_at(w, job_of(w, *at))->cancelled) {
             release(w, detach(w, at), cb, ctx);
-        else
+            any = true;
+        } else {
             at = next_of(w, *at);
+        }
     }
-    return t->waiters == POOL_NONE;
+    return any && t->waiters == POOL_NONE;
 }
 
 void window_cancel(struct window *w, const struct window_name *jobs, size_t count,

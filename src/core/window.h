@@ -12,6 +12,7 @@
 #include "lanes.h"
 #include "outcome.h"
 #include "pool.h"
+#include "verify.h"
 
 /* The part of a job kept in memory; everything else stays in its stream entry. */
 struct __attribute__((packed, aligned(4))) window_job {
@@ -19,10 +20,14 @@ struct __attribute__((packed, aligned(4))) window_job {
     uint64_t id_ms : 48; /* the entry's id: milliseconds (until the year 10889) */
     uint64_t lane : 2;
     uint64_t outcome : 2;
-    uint64_t plain : 1; /* its entry has no ref, original id or repeat, which its end would need */
+    uint64_t plain : 1; /* its entry has no ref, original id, repeat or verify, which its end would
+                           need */
     uint64_t cancelled : 1; /* it is being cancelled */
     uint64_t large : 1;     /* its entry is too large for one script */
-    uint64_t : 9;
+    uint64_t verify : 1;    /* it ends when the pages of its targets have been looked at ... */
+    uint64_t verified : 2; /* ... with this result (enum verify_result), the worst one so far ... */
+    uint64_t repairs : 3;  /* ... after so many further purges, the most of a target */
+    uint64_t : 3;
     uint32_t id_seq; /* the entry's id: sequence number */
     uint16_t open;   /* number of targets not settled */
     uint16_t targets;
@@ -32,6 +37,7 @@ struct __attribute__((packed, aligned(4))) window_job {
 _Static_assert(sizeof(struct window_job) == 20, "a job in memory has grown");
 _Static_assert(JOB_TARGETS_MAX <= UINT16_MAX, "open, targets");
 _Static_assert(OUTCOME_DEAD < 4 && LANE_N <= 4, "outcome, lane");
+_Static_assert(VERIFY_N <= 4 && CONFIG_VERIFY_ROUNDS_MAX < 8, "verified, repairs");
 
 struct window {
     struct pending **table; /* hash table with linear probing, for WAITING and DELAYED targets */
@@ -41,6 +47,7 @@ struct window {
     uint32_t held;   /* pending targets, of all states */
     uint64_t merged; /* targets of new jobs that were already waiting */
     struct pool jobs, waiters;
+    uint32_t verify_jobs; /* jobs that ask for a look at the page */
     uint32_t jobs_of[LANE_N];
     struct lanes *lanes;
 };
@@ -93,6 +100,29 @@ void window_due(struct window *w, struct pending *t);
 /* Ends a target in state SENDING or WAITING, and every job that waited for nothing else. */
 void window_settle(struct window *w, struct pending *t, enum outcome outcome, window_end_cb *cb,
                    void *ctx);
+
+/* -- targets whose pages are looked at after the purge -- */
+
+/* Whether any job in the window asks for it, and whether one that waits for this target does. */
+bool window_verifies(const struct window *w);
+/* Whether an identical target waits. */
+bool window_has_twin(const struct window *w, const struct pending *t);
+bool window_verifies_target(const struct window *w, const struct pending *t);
+/* The job that came last among those that wait for t. False if there is none. */
+bool window_newest_job(const struct window *w, const struct pending *t, struct window_job *out);
+/* The target, which is SENDING, was purged, and becomes CHECKED. Ends every job that waits for
+ * nothing else and does not ask for a look at its page. The others wait on for the target. */
+void window_check(struct window *w, struct pending *t, window_end_cb *cb, void *ctx);
+/* Jobs that wait for `from`, which is CHECKED, wait for `to` instead. `from` is gone. */
+void window_check_joins(struct window *w, struct pending *to, struct pending *from);
+/* The page of a CHECKED target is stale: the target waits to be purged again, or is merged into an
+ * identical one that waits already. Its jobs cannot expire any more. */
+void window_check_again(struct window *w, struct pending *t);
+/* Ends a CHECKED target, and every job that waited for nothing else. */
+void window_checked(struct window *w, struct pending *t, enum verify_result result,
+                    uint32_t repairs, window_end_cb *cb, void *ctx);
+/* Forgets a CHECKED target; its jobs are still in Redis. For a window that starts again. */
+void window_forget_checked(struct window *w, struct pending *t);
 
 /* Cancels jobs. Waiting targets that no other job waits for are not sent. Targets in flight or
  * parked for a retry are not changed. `cb` is called for each job that this ends, with

@@ -97,6 +97,7 @@ static struct service_state *services_new(const struct config_account *a)
 /* Forgets what is only kept in memory, except the window and the lanes. */
 static void forget_memory(struct dispatch *d)
 {
+    verification_forget(d->verification);
     send_forget_waiting(d);
     for (uint32_t i = 0; i < d->job_failures_count; i++) {
         free(d->job_failures[i].reason);
@@ -139,6 +140,7 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
         d->account,
         &(struct intake_parts){d->queue, &d->pace.window, d->settle, d->origin, &d->memory},
         on_taken, d);
+    d->verification = verification_new(d);
     intake_limit_log(d->intake, &d->log_limit);
     intake_limit(d->intake, o->job_max_bytes);
     lease_init(d);
@@ -152,6 +154,7 @@ void dispatch_free(struct dispatch *d)
     must(d->state == DISPATCH_STOPPED);
     (void)say_unwritten(d, NEVER);
     forget_memory(d);
+    verification_free(d->verification);
     pace_deinit(&d->pace);
     send_forget_spare(d);
     intake_free(d->intake);
@@ -240,6 +243,7 @@ void dispatch_begin_drain(struct dispatch *d, const char *why)
              "account=%s why=\"%s\" in_flight=%u", d->account->name, why, d->pace.in_flight);
     intake_stop(d->intake);
     d->state = DISPATCH_DRAINING;
+    verification_end(d->verification, "the instance stopped leading before the look");
 }
 
 static void on_closed(void *ctx)
@@ -363,6 +367,7 @@ static uint64_t due_tick(struct dispatch *d, struct now now)
 static uint64_t elsewhere_bytes(const struct dispatch *d)
 {
     return d->requests_bytes + d->job_failures_bytes + origin_bytes(d->origin) +
+           verification_bytes(d->verification) +
            d->parked.count * (ALLOC_TAKES(sizeof(struct batch)) + sizeof(struct heap_node *));
 }
 
@@ -384,6 +389,7 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
         next = min_u64(next, due_tick(d, now));
         next = min_u64(next, origin_tick(d->origin, now));
         next = min_u64(next, send_tick(d, now));
+        next = min_u64(next, verification_tick(d->verification, now.mono_ns));
         next = min_u64(next, intake_pull(d->intake, elsewhere_bytes(d), now.mono_ns));
     }
     intake_take_stock(d->intake);

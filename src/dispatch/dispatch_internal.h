@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The internals of one account's dispatch, shared by the files that implement it: dispatch.c runs
  * the ticks, lease.c holds the lease, hand_over.c passes it on, send.c sends requests, verdict.c
- * judges replies, job_end.c ends targets and jobs, stall.c detects stalls, and stats.c,
- * stats_json.c and stats_prometheus.c report. */
+ * judges replies, verification.c looks at pages after their purges, job_end.c ends targets and
+ * jobs, stall.c detects stalls, and stats.c, stats_json.c and stats_prometheus.c report. */
 #pragma once
 
 #include "batch.h"
@@ -19,6 +19,7 @@
 #include "rng.h"
 #include "settle.h"
 #include "trouble.h"
+#include "verification.h"
 
 enum dispatch_state {
     DISPATCH_STANDBY,   /* another instance leads, or Redis is away. next: RESTORING */
@@ -55,6 +56,7 @@ struct dispatch_counts {
     struct histogram to_wire[LANE_N];   /* for each target: from the push of its oldest job in the
                                            lane until its first request was written */
     struct histogram to_purged[LANE_N]; /* for each job that ended purged */
+    struct histogram stale[1];          /* for each page seen stale: stale_ms of struct job_proof */
     struct histogram reply[FORM_N];     /* for each request with an answer: from its first byte
                                            to the last of the answer */
 };
@@ -108,6 +110,7 @@ struct dispatch {
     struct intake *intake;
     struct origin *origin;
     struct settle *settle;
+    struct verification *verification;
     struct ledgers *ledgers;
     struct rng rng;
 
@@ -209,6 +212,8 @@ uint64_t send_tick(struct dispatch *d, struct now now); /* sends all requests th
 void send_put_batch_back(struct dispatch *d, struct batch *b);
 /* Parks the targets until due_ns; `like` is the batch that they were part of. */
 void send_park(struct dispatch *d, struct list *targets, const struct batch *like, uint64_t due_ns);
+/* Whether a request with an identical target is on the wire. */
+bool send_is_under_way(const struct dispatch *d, const struct pending *t);
 void send_forget_waiting(struct dispatch *d); /* parked batches and suspects */
 void send_forget_spare(struct dispatch *d);
 
@@ -228,6 +233,19 @@ void job_end_held(void *ctx, const struct origin_job *job, enum outcome outcome,
                   const char *reason);
 void job_end_bury(struct dispatch *d, struct pending *t,
                   const char *reason); /* ends the target as dead and logs it */
+/* The target was purged, and its page will be looked at: ends the jobs that do not ask for that. */
+void job_end_unverified(struct dispatch *d, struct pending *t);
+/* What looks at the page of a target found, and with it ends the target. */
+struct job_proof {
+    enum verify_result result;
+    uint32_t repairs;  /* further purges, because the page was stale */
+    uint64_t stale_ms; /* from the answer to the first purge until the page was seen fresh, or was
+                          given up; 0: never seen stale */
+    const char *why;   /* it is not fresh: a clause without quotes and backslashes */
+    const char *pop;   /* which is; "": not known */
+};
+#define JOB_PROOF_ROOM 320
+void job_end_verified(struct dispatch *d, struct pending *t, const struct job_proof *proof);
 
 /* stall.c: detects stalls. */
 void progress_begin(struct dispatch *d, struct now now);                 /* of a tick */

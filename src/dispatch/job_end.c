@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@ struct ending {
     enum outcome outcome; /* of the target */
     const char *reason;
     struct span target;
+    const struct job_proof *proof; /* of the target; NULL: its page was not looked at */
 };
 
 static struct job_failure *find_failure(struct dispatch *d, const struct window_job *job)
@@ -57,8 +59,26 @@ static void count_end(struct dispatch *d, const struct window_job *job)
     uint64_t age_ms = minus_u64(d->wall_ms, job->id_ms);
 
     d->counts.jobs[job->outcome]++;
-    if (job->outcome == OUTCOME_PURGED)
+    if (job->outcome == OUTCOME_PURGED && !job->verify) /* which ends long after its purge */
         histogram_add(&d->counts.to_purged[job->lane], age_ms * 1000);
+}
+
+/* What the receipt says about the job's pages. The details are those of this target, and the result
+ * may be a worse one of another target. All texts are ours: they need no escapes. */
+static struct span write_proof(const struct window_job *job, const struct job_proof *p, char *out,
+                               size_t room)
+{
+    int n = snprintf(out, room, "\"verified\":\"%s\",\"repairs\":%u",
+                     verify_result_names[job->verified], (unsigned)job->repairs);
+
+    if (p && p->result == (enum verify_result)job->verified && p->stale_ms)
+        n += snprintf(out + n, room - (size_t)n, ",\"stale_ms\":%llu",
+                      (unsigned long long)p->stale_ms);
+    if (p && p->result == (enum verify_result)job->verified && *p->why)
+        n += snprintf(out + n, room - (size_t)n, ",\"verified_why\":\"%s%s%s\"", p->why,
+                      *p->pop ? ", POP " : "", p->pop);
+    must(n > 0 && (size_t)n < room);
+    return span_of(out, (size_t)n);
 }
 
 static void on_job_ended(void *ctx, const struct window_job *job)
@@ -72,6 +92,7 @@ static void on_job_ended(void *ctx, const struct window_job *job)
                                 .large = job->large,
                                 .targets = job->targets};
     struct job_failure *failure;
+    char proof[JOB_PROOF_ROOM];
 
     if (job->open > 0) {
         add_failure(d, job, e);
@@ -86,6 +107,8 @@ static void on_job_ended(void *ctx, const struct window_job *job)
         item.reason = span_str(failure->reason);
         item.target = span_str(failure->target);
     }
+    if (job->verify && job->outcome == OUTCOME_PURGED)
+        item.proof = write_proof(job, e->proof, proof, sizeof(proof));
     settle_add(d->settle, &item);
     count_end(d, job);
     if (failure)
@@ -94,12 +117,29 @@ static void on_job_ended(void *ctx, const struct window_job *job)
 
 void job_end_target(struct dispatch *d, struct pending *t, enum outcome outcome, const char *reason)
 {
-    struct ending e = {d, outcome, reason, pending_bytes(t)};
+    struct ending e = {d, outcome, reason, pending_bytes(t), NULL};
 
     if (outcome == OUTCOME_PURGED)
         d->counts.targets_purged++;
+    if (verification_pending(d->verification))
+        verification_drop(d->verification, t);
     window_settle(&d->pace.window, t, outcome, on_job_ended,
                   &e); /* t is freed after the last call */
+}
+
+void job_end_unverified(struct dispatch *d, struct pending *t)
+{
+    struct ending e = {d, OUTCOME_PURGED, "", pending_bytes(t), NULL};
+
+    d->counts.targets_purged++;
+    window_check(&d->pace.window, t, on_job_ended, &e);
+}
+
+void job_end_verified(struct dispatch *d, struct pending *t, const struct job_proof *proof)
+{
+    struct ending e = {d, OUTCOME_PURGED, "", pending_bytes(t), proof};
+
+    window_checked(&d->pace.window, t, proof->result, proof->repairs, on_job_ended, &e);
 }
 
 void job_end_bury(struct dispatch *d, struct pending *t, const char *reason)

@@ -275,6 +275,23 @@ uint64_t send_tick(struct dispatch *d, struct now now)
     return next;
 }
 
+bool send_is_under_way(const struct dispatch *d, const struct pending *t)
+{
+    list_each(request, &d->requests) {
+        const struct batch *b = list_entry(request, struct sent_request, link)->batch;
+
+        list_each(it, &b->targets) {
+            const struct pending *other = pending_of(it);
+
+            if (other->hash == t->hash && other->kind == t->kind &&
+                (t->kind == TARGET_URL || other->service == t->service) &&
+                target_same((enum target_kind)t->kind, pending_bytes(other), pending_bytes(t)))
+                return true;
+        }
+    }
+    return false;
+}
+
 void send_forget_waiting(struct dispatch *d)
 {
     struct heap_node *node;

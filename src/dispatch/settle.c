@@ -23,7 +23,7 @@
 struct particulars {
     uint32_t shared; /* number of jobs that share it */
     uint64_t due_ms;
-    struct span reason, target;
+    struct span reason, target, proof;
     struct span *fields; /* of an oversized entry */
     size_t fields_count;
     size_t bytes; /* total size */
@@ -98,6 +98,7 @@ static void drop_particulars(struct settle *s, struct particulars *more)
     free(more->fields);
     free((char *)more->reason.p);
     free((char *)more->target.p);
+    free((char *)more->proof.p);
     free(more);
 }
 
@@ -152,14 +153,15 @@ static struct span keep(struct particulars *more, struct span s)
 static bool same_particulars(const struct particulars *more, const struct queue_settle *item)
 {
     return more && more->due_ms == item->due_ms && !more->fields_count && !item->fields_count &&
-           span_eq(more->reason, item->reason) && span_eq(more->target, item->target);
+           span_eq(more->reason, item->reason) && span_eq(more->target, item->target) &&
+           span_eq(more->proof, item->proof);
 }
 
 static struct particulars *keep_particulars(struct settle *s, const struct queue_settle *item)
 {
     struct particulars *more;
 
-    if (!item->due_ms && !item->reason.n && !item->target.n)
+    if (!item->due_ms && !item->reason.n && !item->target.n && !item->proof.n)
         return NULL;
     if (same_particulars(s->last, item)) {
         s->last->shared++;
@@ -171,6 +173,7 @@ static struct particulars *keep_particulars(struct settle *s, const struct queue
     more->due_ms = item->due_ms;
     more->reason = keep(more, item->reason);
     more->target = keep(more, item->target);
+    more->proof = keep(more, item->proof);
     if (item->fields_count) {
         more->fields = alloc_zeroed(item->fields_count, sizeof(*more->fields));
         more->fields_count = item->fields_count;
@@ -198,6 +201,7 @@ static struct queue_settle unpack(const struct ended *e)
         item.due_ms = e->more->due_ms;
         item.reason = e->more->reason;
         item.target = e->more->target;
+        item.proof = e->more->proof;
         item.fields = e->more->fields;
         item.fields_count = e->more->fields_count;
     }

@@ -157,9 +157,16 @@ OF_DISPATCH(value_settle_failed, settle_counts(d->settle)->failed)
 OF_DISPATCH(value_unconfirmed, unconfirmed(d))
 OF_DISPATCH(value_receipts_skipped, queue_receipts_skipped(d->queue))
 OF_DISPATCH(value_to_wire_p99, histogram_quantile_us(&d->counts.to_wire[i], 990) / 1000)
+OF_DISPATCH(value_verified, verification_counts(d->verification)->results[i])
+OF_DISPATCH(value_verify_pending, verification_pending(d->verification))
+OF_DISPATCH(value_verify_looks, verification_counts(d->verification)->looks)
+OF_DISPATCH(value_verify_repairs, verification_counts(d->verification)->repairs)
+OF_DISPATCH(value_verify_skipped, i ? verification_counts(d->verification)->left_out
+                                    : verification_counts(d->verification)->superseded)
 HISTOGRAM(value_to_wire, to_wire[i])
 HISTOGRAM(value_to_purged, to_purged[i])
 HISTOGRAM(value_reply, reply[i])
+HISTOGRAM(value_stale, stale[i])
 
 OF_OVERVIEW(value_led, o->leader != NULL)
 OF_OVERVIEW(value_backlog, o->lanes[i].jobs)
@@ -186,6 +193,8 @@ static bool counts_lanes(const struct stats_subject *s, size_t i)
 }
 
 /* -- the tables ------------------------------------------------------------------------------ */
+
+static const char *const skipped[] = {"superseded", "left_out"};
 
 static const char *const ends[] = {"purged", "dead", "malformed", "expired", "cancelled"};
 
@@ -467,6 +476,37 @@ const struct stats_item dispatch_stats[] = {
      ALONE,
      .value = value_missing},
 
+    /* looks at pages after their purges */
+    {.names = (const char *const[]){"verified_fresh", "verified_unknown", "verified_stale"},
+     .metric = "purgeline_verified_total",
+     .help = "Pages looked at after their purges (verify) by result: fresh, unknown (it cannot be "
+             "told), stale (older than the purge, also after further purges).",
+     .type = STATS_COUNTER,
+     LABEL("result", verify_result_names, VERIFY_N),
+     .value = value_verified},
+    {.names = ONE("verify_pending"),
+     .metric = "purgeline_verify_pending",
+     .help = "Purged pages that wait to be looked at or to be purged again.",
+     ALONE,
+     .value = value_verify_pending},
+    {.metric = "purgeline_verify_looks_total",
+     .help = "Requests for pages, to look at them after their purges.",
+     .type = STATS_COUNTER,
+     ALONE,
+     .value = value_verify_looks},
+    {.names = ONE("verify_repairs"),
+     .metric = "purgeline_verify_repairs_total",
+     .help = "Further purges of pages that were older than their purge.",
+     .type = STATS_COUNTER,
+     ALONE,
+     .value = value_verify_repairs},
+    {.metric = "purgeline_verify_skipped_total",
+     .help = "Pages not looked at: a newer purge of them was to be sent (superseded), too many "
+             "waited for it or the instance was stopping (left_out).",
+     .type = STATS_COUNTER,
+     LABEL("why", skipped, array_len(skipped)),
+     .value = value_verify_skipped},
+
     /* outcomes written to Redis */
     {.metric = "purgeline_settled_jobs_total",
      .help = "Jobs whose outcome or postponement Redis has confirmed.",
@@ -510,6 +550,12 @@ const struct stats_item dispatch_stats[] = {
      .type = STATS_HISTOGRAM,
      LANES,
      .of = value_to_purged},
+    {.metric = "purgeline_stale_seconds",
+     .help = "Of pages that were older than their purge: time from the answer to the purge until "
+             "they were seen fresh, or were given up.",
+     .type = STATS_HISTOGRAM,
+     ALONE,
+     .of = value_stale},
     {.metric = "purgeline_reply_seconds",
      .help = "Time from the first byte of a request to the last byte of its reply.",
      .type = STATS_HISTOGRAM,

@@ -60,10 +60,17 @@ static void limit_keys(struct dispatch *d, uint32_t keys)
                  "account=%s keys=%u", d->account->name, keys);
 }
 
+static bool may_be_verified(const struct dispatch *d)
+{
+    return d->account->verify.share || verification_pending(d->verification) ||
+           window_verifies(&d->pace.window);
+}
+
 static void on_purged(struct judged *v)
 {
     struct dispatch *d = v->d;
     uint32_t learned = batch_passed(v->b), i = 0;
+    bool watched = may_be_verified(d);
     struct list again;
     struct list *node;
 
@@ -76,7 +83,7 @@ static void on_purged(struct judged *v)
     while ((node = list_pop_front(&v->b->targets))) {
         if (v->missing[i++])
             list_push_back(&again, node);
-        else
+        else if (!watched || !verification_take(d->verification, pending_of(node), v->x))
             job_end_target(d, pending_of(node), OUTCOME_PURGED, "");
     }
     while ((node = list_pop_front(&v->b->absorbed)))

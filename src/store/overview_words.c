@@ -195,6 +195,19 @@ bool overview_refused_early(const struct overview *o, enum ledger_kind l,
     return out->at_ms > 0;
 }
 
+bool overview_verified(const struct overview *o, struct overview_verified *out)
+{
+    struct leader_status r;
+
+    open_status(&r, o);
+    *out = (struct overview_verified){
+        number_of(r.json, "verified_fresh"), number_of(r.json, "verified_unknown"),
+        number_of(r.json, "verified_stale"), number_of(r.json, "verify_repairs"),
+        number_of(r.json, "verify_pending")};
+    json_decref(r.json);
+    return out->fresh || out->unknown || out->stale || out->repairs || out->pending;
+}
+
 static bool report_text(const struct overview *o, const char *name, char *out, size_t room)
 {
     const char *text;

@@ -29,6 +29,14 @@ struct overview_early {
 /* False if none came to this ledger, or the burst is again as large as before. */
 bool overview_refused_early(const struct overview *o, enum ledger_kind l,
                             struct overview_early *out);
+/* What the leader's looks at pages after their purges have found since it started. */
+struct overview_verified {
+    uint64_t fresh, unknown, stale; /* pages */
+    uint64_t repairs;               /* further purges of stale pages */
+    uint64_t pending;               /* pages */
+};
+/* False if there were none. */
+bool overview_verified(const struct overview *o, struct overview_verified *out);
 /* True if the leader knows no service, so that jobs with keys become dead letters. */
 bool overview_no_service(const struct overview *o);
 /* Why the leader's HTTP endpoint is not listening although it should. False if it is listening. */

@@ -269,7 +269,7 @@ struct queue_settle {
     enum lane lane;
     struct entry_id id;
     enum outcome outcome;
-    bool plain;       /* no ref, no original id, no repeat: its entry need not be looked at */
+    bool plain;       /* no ref, original id, repeat or verify: its entry need not be looked at */
     bool large;       /* the entry is large (queue_entry_is_large): it is moved in steps */
     bool receipt;     /* write a receipt */
     uint32_t targets; /* number of targets that it named */
@@ -277,6 +277,8 @@ struct queue_settle {
                          due; 0: repeat_after from now, by this machine's clock as in queue_due */
     struct span reason;        /* for dead letters and receipts; lent */
     struct span target;        /* the target that made it fail; lent */
+    struct span proof;         /* OUTCOME_PURGED of a job that is not plain: what looks at its pages
+                                  found, as members of the receipt: "verified":"fresh"; lent */
     bool oversized;            /* ends without a look at its entry: its letter has `fields` */
     const struct span *fields; /* lent */
     size_t fields_count;
@@ -287,7 +289,8 @@ struct queue_settle {
  * with a `repeat_after` field above 0 leaves a copy without that field and `when`, and with
  * `not_before` = due_ms, in `postponed`: a job of its own, "<job id>+r".
  *
- * A receipt: {"job","state","at" (Unix ms),"targets"[,"ref"][,"reason"][,"scope"]}; bytes that are
+ * A receipt: {"job","state","at" (Unix ms),"targets"[,"ref"][,"reason"][,"scope"]
+ * [,"verified","repairs","stale_ms","verified_why"]}; bytes that are
  * not UTF-8 are read as Latin-1. `scope` comes with ref and reason and says what a producer must be
  * allowed to purge to be shown them: "url", "key", "all", "service:<name>", "host:<host>", "large".
  * When Redis is out of memory, jobs end without receipts and err is 0. Dead letters and postponed

@@ -161,6 +161,7 @@ static void send_end(struct queue *q, struct large *l)
     queue_arg(&a, span_of(l->ref ? l->ref : "", l->ref_n));
     queue_arg(&a, span_str(l->name));
     queue_arg_u64(&a, l->due_ms);
+    queue_arg(&a, queue_arg_at(&l->kept, 2));
     queue_call_script(q, SCRIPT_END_LARGE, &a, on_ended, l);
 }
 
@@ -340,6 +341,7 @@ void queue_end_large(struct queue *q, const struct queue_settle *item, uint32_t 
     l->ttl_s = ttl_s;
     queue_arg(&l->kept, item->reason);
     queue_arg(&l->kept, item->target);
+    queue_arg(&l->kept, item->proof);
     snprintf(l->place, sizeof(l->place), "%s-%" PRIu64 "-%" PRIu64, lane_names[item->lane],
              item->id.ms, item->id.seq);
     l->entry = l->place + strlen(lane_names[item->lane]) + 1;

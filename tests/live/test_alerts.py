@@ -7,6 +7,7 @@ The rules are those in deploy/prometheus, with all durations divided by SHRINK, 
 seconds. Thresholds are unchanged: a job that is 13 hours old is pushed with an id of that age.
 """
 import ctypes
+import http.server
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 
@@ -46,7 +48,20 @@ accounts:
     timeout_ms: 1000
     max_in_flight: {in_flight}
     budget: {{purges: {purges}, per_s: {per_s}}}
+    verify: {{after_ms: 100, rounds: 2, probes: [{probe}]}}
 """
+
+
+class DeafPop(http.server.BaseHTTPRequestHandler):
+    """A POP that ignores all purges."""
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Age", "3600")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
 
 
 def shrunk(rules):
@@ -68,6 +83,9 @@ class World(Stage):
         self.redis_port, self.port, self.prometheus_port = free_port(), free_port(), free_port()
         self.prometheus = f"http://127.0.0.1:{self.prometheus_port}"
         self.traced = 0
+        self.pop = http.server.ThreadingHTTPServer(("127.0.0.1", 0), DeafPop)
+        self.pop.daemon_threads = True
+        threading.Thread(target=self.pop.serve_forever, daemon=True).start()
         self.fastly()
         for name in ("PURGELINE_API", "PURGELINE_CA_FILE"):
             del self.env[name]
@@ -111,7 +129,7 @@ class World(Stage):
         self.write("purgeline.yaml", CONFIG.format(
             redis=self.redis_port, port=self.port, api=self.env["SANDBOX_API"], ca=self.env["SANDBOX_CA"],
             token=self.path("etc/purgeline/token"), service=SERVICE, stranger=STRANGER, purges=purges,
-            per_s=per_s, in_flight=in_flight))
+            per_s=per_s, in_flight=in_flight, probe=f"127.0.0.1:{self.pop.server_address[1]}"))
         self.put_token("right-token")
 
     def put_token(self, token):
@@ -319,6 +337,10 @@ def loop_stalls(w):
     w.signal("purgeline", signal.SIGCONT)
 
 
+def pages_stay_stale(w):
+    w.push("normal", "url", "http://www.example.com/old", "verify", "1")
+
+
 # What the test does in addition to the command, because no command could do it.
 def fastly_is_back(w):
     w.sandbox("reset")
@@ -349,6 +371,7 @@ FAULTS = {
     "PurgelineRedisRefusesWrites": (redis_refuses_writes, "ends", disk_has_room),
     "PurgelineUrgentSlow": (urgent_slow, "tells"),
     "PurgelineLoopStalls": (loop_stalls, "tells"),
+    "PurgelinePagesStayStale": (pages_stay_stale, "tells"),
 }
 
 

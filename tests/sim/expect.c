@@ -12,6 +12,7 @@
 #include "inside.h"
 #include "instance.h"
 #include "origin_fake.h"
+#include "pages.h"
 #include "play.h"
 #include "world.h"
 
@@ -211,13 +212,16 @@ static bool is_text(const json_t *receipt, const char *name, const char *wanted)
 static bool receipt_matches(void *ctx, struct span json)
 {
     const struct play *p = ctx;
-    const char *targets = play_option(p, "targets");
+    const char *targets = play_option(p, "targets"), *repairs = play_option(p, "repairs");
     json_t *r = json_loadb(json.p, json.n, 0, NULL);
     uint64_t n = 0;
-    bool matches = is_text(r, "state", play_word(p, 2)) &&
-                   is_text(r, "ref", play_option(p, "ref")) &&
-                   (!targets || (text_number(targets, &n) == 0 &&
-                                 n == (uint64_t)json_integer_value(json_object_get(r, "targets"))));
+    bool matches =
+        is_text(r, "state", play_word(p, 2)) && is_text(r, "ref", play_option(p, "ref")) &&
+        is_text(r, "verified", play_option(p, "verified")) &&
+        (!repairs || (text_number(repairs, &n) == 0 &&
+                      n == (uint64_t)json_integer_value(json_object_get(r, "repairs")))) &&
+        (!targets || (text_number(targets, &n) == 0 &&
+                      n == (uint64_t)json_integer_value(json_object_get(r, "targets"))));
 
     if (!r)
         play_fail(ctx, "this receipt is no JSON: %.*s", (int)json.n, json.p);
@@ -391,6 +395,11 @@ static void expect_ended(struct play *p)
                  strcmp(what, "purged") == 0 ? "jobs are purged so far" : "jobs have expired");
 }
 
+static void expect_looks(struct play *p)
+{
+    check_number(p, pages_looks(), "pages have been looked at since the last time this was asked");
+}
+
 void play_expect(struct play *p)
 {
     static const struct {
@@ -403,7 +412,7 @@ void play_expect(struct play *p)
         {"cost", expect_cost},       {"purged", expect_ended},      {"expired", expect_ended},
         {"trouble", expect_trouble}, {"job", expect_job},           {"accepted", expect_accepted},
         {"letters", expect_letters}, {"leads", expect_leads},       {"gap", expect_gap},
-        {"asks", expect_asks}};
+        {"asks", expect_asks},       {"looks", expect_looks}};
 
     for (size_t i = 0; i < array_len(words); i++) {
         if (strcmp(words[i].word, play_word(p, 1)) == 0) {

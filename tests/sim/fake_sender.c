@@ -11,6 +11,7 @@
 #include "fault.h"
 #include "instance.h"
 #include "origin_fake.h"
+#include "pages.h"
 
 struct endpoint {
     uint32_t holds, timeout_ms;
@@ -92,6 +93,7 @@ struct exchange *exchange_new(struct endpoint *e, size_t reply_max)
     buf_init(&p->x.url, 16384);
     buf_init(&p->x.header, 32768);
     buf_init(&p->x.body, 1024 * 1024);
+    buf_init(&p->x.via, 512);
     buf_init(&p->x.reply, reply_max);
     exchange_reset(&p->x);
     p->x.endpoint = endpoint_hold(e);
@@ -105,6 +107,7 @@ void exchange_free(struct exchange *x)
     buf_deinit(&x->url);
     buf_deinit(&x->header);
     buf_deinit(&x->body);
+    buf_deinit(&x->via);
     buf_deinit(&x->reply);
     endpoint_drop(x->endpoint);
     free(container_of(x, struct parcel, x));
@@ -153,6 +156,15 @@ static void on_timeout(void *ctx)
     p->timeout = NULL;
     if (p->request)
         trace("request %" PRIu64 " is not answered in time", p->request->number);
+    deliver(p, EXCHANGE_TIMEOUT);
+}
+
+static void on_page_timeout(void *ctx)
+{
+    struct parcel *p = ctx;
+
+    p->timeout = NULL;
+    trace("a page does not come in time");
     deliver(p, EXCHANGE_TIMEOUT);
 }
 
@@ -235,6 +247,23 @@ static void ask_origin(struct parcel *p)
     p->way = engine_at(now_ns + delay(), instance, on_origin_asked, p);
 }
 
+/* A page is served by a POP, not by the API. */
+static void fetch_page(struct parcel *p)
+{
+    struct exchange *x = &p->x;
+
+    must(!x->show_token && x->header.n == 0);
+    if (p->fault == FAULT_SILENT || !pages_serve(x)) {
+        p->timeout = engine_at(x->started_ns + x->endpoint->timeout_ms * NS_PER_MS,
+                               p->senders->instance, on_page_timeout, p);
+        return;
+    }
+    end_soon(p, p->fault == FAULT_LOST_AFTER ? EXCHANGE_BROKEN : EXCHANGE_OK,
+             engine_now_ns() + 2 * delay());
+    if (p->fault == FAULT_KILL_AFTER)
+        instance_kill(p->senders->instance);
+}
+
 static void on_departure(void *ctx)
 {
     struct parcel *p = ctx;
@@ -243,7 +272,7 @@ static void on_departure(void *ctx)
     p->way = NULL;
     p->x.started_ns = now_ns;
     if (now_ns > p->x.start_before_ns || p->fault == FAULT_UNSENT ||
-        (fake_wire.refuses && !p->x.look)) {
+        (fake_wire.refuses && !p->x.look && !p->x.page)) {
         trace("a request of %s is not sent: %s", instance_name(p->senders->instance),
               now_ns > p->x.start_before_ns ? "too late" : "no connection");
         deliver(p, EXCHANGE_UNSENT);
@@ -252,6 +281,8 @@ static void on_departure(void *ctx)
         end_soon(p, EXCHANGE_BROKEN, now_ns + delay());
     } else if (p->x.look) {
         ask_origin(p);
+    } else if (p->x.page) {
+        fetch_page(p);
     } else {
         leave(p);
     }
@@ -325,6 +356,8 @@ static void write_body(struct buf *b, const struct request *r, const struct answ
 
 static void confirm(struct request *r, const struct answer *a)
 {
+    if (!a->garbled && !r->unreadable)
+        pages_purge(r);
     if (a->garbled || r->unreadable || !fastly_watch.confirmed)
         return;
     if (r->kind == TARGET_ALL)
@@ -381,12 +414,6 @@ struct senders *fake_senders_new(int instance, senders_cb *cb, void *ctx)
     return s;
 }
 
-void fake_senders_free(struct senders *s)
-{
-    must(list_empty(&s->under_way));
-    free(s);
-}
-
 void fake_senders_bury(struct senders *s)
 {
     s->dead = true;
@@ -399,4 +426,12 @@ void fake_senders_answer_dead(struct senders *s)
     while (!list_empty(&s->under_way))
         deliver(container_of(list_first(&s->under_way, struct exchange, link), struct parcel, x),
                 EXCHANGE_UNSENT);
+}
+
+void fake_senders_free(struct senders *s)
+{
+    list_each(it, &s->under_way)
+        must(list_entry(it, struct exchange, link)->page); /* nobody waits for pages */
+    fake_senders_answer_dead(s);
+    free(s);
 }

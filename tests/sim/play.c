@@ -12,6 +12,7 @@
 #include "control.h"
 #include "engine.h"
 #include "instance.h"
+#include "pages.h"
 #include "world.h"
 
 void play_fail(struct play *p, const char *fmt, ...)
@@ -185,6 +186,7 @@ static const struct {
     {"reload", on_reload, false},       {"clock", on_clock, false},
     {"pause", on_pause, false},         {"resume", on_resume, false},
     {"wait", on_wait, false},           {"origin", play_origin, false},
+    {"pop", play_pop, false},           {"visit", play_visit, false},
 };
 
 static void do_step(struct play *p)

@@ -95,6 +95,8 @@ static bool take_option(struct pushing *p, const char *word)
         put_when(p, v);
     else if (strcmp(word, "soft") == 0)
         option(p, "soft", "1");
+    else if (strcmp(word, "verify") == 0)
+        option(p, "verify", "1");
     else if ((v = text_value(word, "once")))
         option(p, "ref", p->once = v);
     else if (!(text_value(word, "lane") || text_value(word, "account") ||

@@ -17,6 +17,7 @@
 #include "inside.h"
 #include "instance.h"
 #include "origin_fake.h"
+#include "pages.h"
 #include "setting.h"
 
 #define PROGRESS_NS (6 * 3600 * NS_PER_S) /* within so long something must happen */
@@ -169,6 +170,7 @@ void world_begin(const struct world_options *o)
         fake_redis_may_fail();
     fastly_fake_begin();
     origin_fake_begin();
+    pages_begin();
     instance_begin();
     instance_on_death(on_death);
     witness_begin(wd.config, o->scope);
@@ -183,6 +185,7 @@ void world_end(void)
     fake_cluster_heal();
     api_end();
     fastly_fake_end();
+    pages_end();
     fake_cluster_end();
     fake_redis_end();
     engine_end();

@@ -39,6 +39,7 @@
 #include "template.h"
 #include "transfer.h"
 #include "trouble.h"
+#include "verification.h"
 
 #define EACH(X)                                                                                    \
     X(audit)                                                                                       \
@@ -71,6 +72,7 @@
     X(template)                                                                                    \
     X(transfer)                                                                                    \
     X(trouble)                                                                                     \
+    X(verification)                                                                                \
     X(receipts_wait)
 
 static void null_is_fine_to_free(void **state)

@@ -281,6 +281,19 @@ static void purge_all_needs_the_permission_of_the_configuration(void **state)
     (void)state;
 }
 
+static void verify_is_for_urls(void **state)
+{
+    (void)state;
+    GOOD(SPAN("url"), SPAN("https://a.example/"), SPAN("verify"), SPAN("1"));
+    assert_true(spec.verify);
+    GOOD(SPAN("verify"), SPAN("0"), SPAN("keys"), SPAN("a"));
+    assert_false(spec.verify);
+    BAD("verify: neither 0 nor 1", SPAN("verify"), SPAN("yes"), SPAN("url"), SPAN("a.example/"));
+    BAD("verify: only for URLs, because keys and all do not say which page to look at", SPAN("url"),
+        SPAN("a.example/"), SPAN("keys"), SPAN("a"), SPAN("verify"), SPAN("1"));
+    BAD("verify: given twice", SPAN("verify"), SPAN("0"), SPAN("verify"), SPAN("0"));
+}
+
 static void purge_all_cannot_be_soft(void **state)
 {
     account.allow_purge_all = true;
@@ -488,6 +501,7 @@ int main(void)
         cmocka_unit_test_setup(a_single_field_given_twice_is_refused, before),
         cmocka_unit_test_setup(soft_and_all_are_0_or_1, before),
         cmocka_unit_test_setup(purge_all_needs_the_permission_of_the_configuration, before),
+        cmocka_unit_test_setup(verify_is_for_urls, before),
         cmocka_unit_test_setup(purge_all_cannot_be_soft, before),
         cmocka_unit_test_setup(a_service_is_found_by_id_or_by_name, before),
         cmocka_unit_test_setup(a_service_that_moved_in_a_reload_is_found_where_it_is, before),

@@ -52,6 +52,7 @@ static int setup(void **state)
         d->intake = intake_new(
             d->account, &(struct intake_parts){.window = &d->pace.window, .settle = d->settle},
             NULL, NULL);
+        d->verification = verification_new(d);
         d->trouble = trouble_new("main");
         d->endpoint = endpoint_new(&(struct endpoint_options){.api = "",
                                                               .ca_file = "",
@@ -80,6 +81,7 @@ static int teardown(void **state)
         intake_free(w->d[i].intake);
         origin_free(w->d[i].origin);
         settle_free(w->d[i].settle);
+        verification_free(w->d[i].verification);
         ledger_free(w->d[i].ledgers);
         trouble_free(w->d[i].trouble);
         endpoint_drop(w->d[i].endpoint);

@@ -125,12 +125,30 @@ static void a_429_that_came_too_early_is_told_for_its_ledger(void **state)
     assert_false(overview_refused_early(&o, LEDGER_PURGE, &e));
 }
 
+static void looks_at_pages_are_told_if_there_were_any(void **state)
+{
+    struct overview o = led("{\"verified_fresh\":7,\"verified_stale\":1,\"verify_repairs\":6}");
+    struct overview_verified v;
+
+    (void)state;
+    assert_true(overview_verified(&o, &v));
+    assert_int_equal(v.fresh, 7);
+    assert_int_equal(v.stale, 1);
+    assert_int_equal(v.unknown, 0);
+    assert_int_equal(v.repairs, 6);
+    o = led("{\"verified_fresh\":0,\"verified_stale\":-1}");
+    assert_false(overview_verified(&o, &v));
+    o = led("{\"verify_pending\":1}");
+    assert_true(overview_verified(&o, &v));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_sentence_says_what_matters_most),
         cmocka_unit_test(what_others_wrote_is_shown_as_text),
         cmocka_unit_test(a_429_that_came_too_early_is_told_for_its_ledger),
+        cmocka_unit_test(looks_at_pages_are_told_if_there_were_any),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,8 @@ struct world {
     uint32_t next_id;
     uint32_t ended[4]; /* by outcome */
     uint64_t last_ended;
+    struct window_job last; /* that ended */
+    bool verify;            /* what is pushed asks for a look at its pages */
 };
 
 static inline struct world *world_new(uint32_t limit)
@@ -48,6 +50,7 @@ static inline void on_end(void *ctx, const struct window_job *job)
         return;
     w->ended[job->outcome]++;
     w->last_ended = job->id_ms;
+    w->last = *job;
 }
 
 static inline void world_free(struct world *w)
@@ -68,8 +71,11 @@ struct push {
 static inline uint32_t push_as(struct world *w, struct push p, const char *targets)
 {
     struct job_target list[16];
-    struct job_spec spec = {
-        .targets = list, .service = p.service, .soft = p.soft, .expires_ms = p.expires_ms};
+    struct job_spec spec = {.targets = list,
+                            .service = p.service,
+                            .soft = p.soft,
+                            .expires_ms = p.expires_ms,
+                            .verify = w->verify};
     struct window_add how = {
         .lane = p.lane, .id_ms = ++w->next_id, .plain = true, .now_ns = w->now_ns};
     struct span rest = span_str(targets), word;

@@ -9,7 +9,7 @@
 
 #include "alloc.h"
 
-#define LINES_MAX 16
+#define LINES_MAX 19
 
 /* Adds a header line in front of `next`. curl_slist_append is not used, because it would make
  * copies of the token that are never wiped, and its lists cannot share tails. */
@@ -42,10 +42,24 @@ static void build_set(struct endpoint *e, const struct endpoint_options *o, stru
             add_line(e, alloc_str("Fastly-Soft-Purge: 1"), set[body][ENDPOINT_HARD]);
 }
 
+/* Like a browser's, so that the copy that visitors get is looked at: Fastly keeps another one for
+ * clients that do not take compressed pages. Fastly-Debug makes it tell about its caches:
+ * https://www.fastly.com/documentation/reference/http/http-headers/Fastly-Debug/ */
+static struct curl_slist *build_page(struct endpoint *e, const struct endpoint_options *o)
+{
+    struct curl_slist *tail = NULL;
+
+    if (*o->user_agent)
+        tail = add_line(e, alloc_printf("User-Agent: %s", o->user_agent), NULL);
+    tail = add_line(e, alloc_str("Accept-Encoding: gzip"), tail);
+    return add_line(e, alloc_str("Fastly-Debug: 1"), tail);
+}
+
 static void build_headers(struct endpoint *e, const struct endpoint_options *o)
 {
     struct curl_slist *token = NULL;
 
+    e->page = build_page(e, o);
     build_set(e, o, NULL, e->headers[ENDPOINT_WITHOUT_TOKEN]);
     if (*o->token)
         token = add_line(e, alloc_printf("Fastly-Key: %s", o->token), NULL);

@@ -30,6 +30,7 @@ struct endpoint {
      *         ┌─▶ Content-Type: application/json ───┘
      *   soft ─┘  */
     struct curl_slist *headers[ENDPOINT_TOKEN_N][ENDPOINT_BODY_N][ENDPOINT_SOFT_N];
+    struct curl_slist *page;  /* for a page: Fastly-Debug ─▶ Accept-Encoding (─▶ agent) */
     struct curl_slist *lines; /* all nodes of the lists, in one array */
     size_t lines_count;
 };

@@ -14,6 +14,7 @@
 #define URL_MAX_BYTES 16384
 #define HEADER_MAX_BYTES 32768
 #define BODY_MAX_BYTES (1024 * 1024)
+#define VIA_MAX_BYTES 512
 
 /* A few exchanges in flight are best sent over one connection, with fewer wake-ups and handshakes.
  * From this number on, another loop is used as well. */
@@ -54,6 +55,7 @@ struct exchange *exchange_new(struct endpoint *e, size_t reply_max)
     buf_init(&p->x.url, URL_MAX_BYTES);
     buf_init(&p->x.header, HEADER_MAX_BYTES);
     buf_init(&p->x.body, BODY_MAX_BYTES);
+    buf_init(&p->x.via, VIA_MAX_BYTES);
     buf_init(&p->x.reply, reply_max);
     exchange_reset(&p->x);
     p->x.endpoint = endpoint_hold(e);
@@ -67,6 +69,7 @@ void exchange_free(struct exchange *x)
     buf_deinit(&x->url);
     buf_deinit(&x->header);
     buf_deinit(&x->body);
+    buf_deinit(&x->via);
     buf_deinit(&x->reply);
     endpoint_drop(x->endpoint);
     free(container_of(x, struct outlet_exchange, x));

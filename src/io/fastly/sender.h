@@ -50,6 +50,12 @@ enum exchange_peer {
     EXCHANGE_API,      /* the account's own API: any address is fine */
 };
 
+/* A page is fetched as its visitors fetch it, without the token and without the endpoint's headers
+ * for the API. `reply` gets the status line and the headers of the reply, and of the body only so
+ * much is read. */
+#define EXCHANGE_PAGE_HEAD_MAX_BYTES ((size_t)64 * 1024)
+#define EXCHANGE_PAGE_BODY_MAX_BYTES ((size_t)256 * 1024)
+
 /* What the caller of a GET request wants to see of the answer. */
 struct exchange_look {
     const char *header; /* name of a header; "" = none */
@@ -70,7 +76,11 @@ struct exchange {
     struct endpoint *endpoint;    /* one reference, released by exchange_free */
     const char *method;           /* static: "POST", "PURGE", "GET" */
     struct buf url, header, body; /* header: one line without CRLF, or empty */
-    bool soft;                    /* adds Fastly-Soft-Purge: 1 */
+    struct buf via; /* connect to this "host:port" instead of the URL's, whose host remains the one
+                       of the request and of the certificate; without a port, to the URL's port;
+                       empty = to the URL's host */
+    bool page;      /* a page of a site: see above. Its header must be empty */
+    bool soft;      /* adds Fastly-Soft-Purge: 1 */
     enum exchange_peer peer;
     bool show_token; /* adds the endpoint's token as Fastly-Key. Over plain HTTP only to this
                         machine; anywhere else it is EXCHANGE_BLOCKED. */

@@ -30,16 +30,21 @@ struct transfer_inside {
     char origin[TRANSFER_ORIGIN_MAX];
     char *system_ca_file, *system_ca_path; /* libcurl's defaults */
     bool has_body;
+    bool page;    /* the headers of the reply are kept */
+    bool has_via; /* CURLOPT_CONNECT_TO is set */
 
     /* for the current exchange */
     struct curl_slist line; /* the exchange's own header, in front of the endpoint's headers */
     bool opened;            /* a new socket was opened for it */
-    bool issued;   /* curl was about to write the request, so part of it may have been sent */
-    bool lost;     /* curl wanted to send it again */
-    bool late;     /* start_before_ns had passed when the connection was ready */
-    bool blocked;  /* a peer's address was refused */
-    bool too_long; /* the reply exceeded its limit */
-    bool cut;      /* so did this one, but its beginning is all that is wanted */
+    bool issued;       /* curl was about to write the request, so part of it may have been sent */
+    bool lost;         /* curl wanted to send it again */
+    bool late;         /* start_before_ns had passed when the connection was ready */
+    bool blocked;      /* a peer's address was refused */
+    bool too_long;     /* the reply exceeded its limit */
+    bool cut;          /* more of the body came than is wanted */
+    size_t body_bytes; /* of a page */
+    struct curl_slist connect_to; /* its text is `via` */
+    char *via;                    /* NULL: none */
     char curl_words[CURL_ERROR_SIZE];
 };
 
@@ -49,11 +54,35 @@ struct transfer_inside {
         must(set_code == CURLE_OK);                                                                \
     } while (0)
 
+/* A page's head is called for line by line. A reply that is followed by another one (status 100) is
+ * forgotten. */
+static size_t on_head(char *p, size_t one, size_t n, void *ctx)
+{
+    struct transfer *t = ctx;
+    struct span line = span_of(p, one * n);
+
+    if (span_starts_nocase(line, "HTTP/"))
+        buf_clear(&t->x->reply);
+    if (buf_try_put(&t->x->reply, line) == 0)
+        return n;
+    t->inside->too_long = true;
+    return 0;
+}
+
+static size_t on_page_body(struct transfer *t, size_t bytes)
+{
+    t->inside->body_bytes += bytes;
+    t->inside->cut = t->inside->body_bytes > EXCHANGE_PAGE_BODY_MAX_BYTES;
+    return t->inside->cut ? 0 : bytes;
+}
+
 static size_t on_reply(char *p, size_t one, size_t n, void *ctx)
 {
     struct transfer *t = ctx;
     struct buf *reply = &t->x->reply;
 
+    if (t->x->page)
+        return on_page_body(t, one * n);
     if (buf_try_put(reply, span_of(p, one * n)) == 0)
         return n;
     t->inside->cut = t->x->look != NULL;
@@ -175,6 +204,7 @@ void transfer_free(struct transfer *t)
         return;
     must(t->x == NULL);
     curl_easy_cleanup(t->easy);
+    free(t->inside->via);
     free(t->inside);
     free(t);
 }
@@ -252,7 +282,8 @@ static void use_headers(struct transfer *t, const struct exchange *x)
     enum endpoint_token token = x->show_token ? ENDPOINT_WITH_TOKEN : ENDPOINT_WITHOUT_TOKEN;
     enum endpoint_body body = x->body.n ? ENDPOINT_JSON : ENDPOINT_NO_BODY;
     enum endpoint_soft soft = x->soft ? ENDPOINT_SOFT : ENDPOINT_HARD;
-    struct curl_slist *shared = x->endpoint->headers[token][body][soft];
+    struct curl_slist *shared =
+        x->page ? x->endpoint->page : x->endpoint->headers[token][body][soft];
 
     if (x->header.n == 0) {
         set(t->easy, CURLOPT_HTTPHEADER, shared);
@@ -263,6 +294,36 @@ static void use_headers(struct transfer *t, const struct exchange *x)
         shared = x->endpoint->headers[token][ENDPOINT_NO_BODY][soft];
     t->inside->line = (struct curl_slist){.data = x->header.p, .next = shared};
     set(t->easy, CURLOPT_HTTPHEADER, &t->inside->line);
+}
+
+static void use_page(struct transfer *t, const struct exchange *x)
+{
+    struct transfer_inside *in = t->inside;
+
+    must(!x->page || (x->header.n == 0 && !x->show_token));
+    in->body_bytes = 0;
+    in->cut = false;
+    if (in->page == x->page)
+        return;
+    set(t->easy, CURLOPT_HEADERFUNCTION, x->page ? on_head : (curl_write_callback)NULL);
+    set(t->easy, CURLOPT_HEADERDATA, x->page ? t : NULL);
+    in->page = x->page;
+}
+
+/* "::host:port" holds for every host and port of a URL. */
+static void use_via(struct transfer *t, const struct buf *via)
+{
+    struct transfer_inside *in = t->inside;
+
+    if (via->n == 0 && !in->has_via)
+        return;
+    free(in->via);
+    in->via = NULL;
+    if (via->n)
+        in->via = alloc_printf(host_name(buf_span(via)).n < via->n ? "::%s" : "::%s:", via->p);
+    in->connect_to = (struct curl_slist){.data = in->via};
+    set(t->easy, CURLOPT_CONNECT_TO, via->n ? &in->connect_to : NULL);
+    in->has_via = via->n > 0;
 }
 
 /* Only "scheme://host:port/" is given to curl as the URL, because curl rewrites paths (dots,
@@ -368,6 +429,8 @@ int transfer_begin(struct transfer *t, struct exchange *x, uint64_t now_ns)
     use_method(t, x->method);
     use_body(t, &x->body);
     use_headers(t, x);
+    use_page(t, x);
+    use_via(t, &x->via);
     in->opened = in->issued = in->lost = in->late = in->blocked = in->too_long = false;
     in->cut = false;
     in->curl_words[0] = '\0';

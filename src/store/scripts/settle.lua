@@ -1,7 +1,7 @@
 -- Ends any jobs whose entries are not large; each entry is looked up.
 -- KEYS stream, receipt prefix, postponed, postponed:jobs, places, dead.
 -- ARGV lane, channel, ttl_s, wall_ms, then per item: id, outcome, receipt (0|1), targets, due_ms,
--- reason, target.
+-- reason, target (of a purged job: what looks at its pages found, as JSON members of the receipt).
 -- Answers ended, receipts left out.
 -- Errors: a key of the wrong type. The items before the one that failed are done.
 --
@@ -78,7 +78,8 @@ local function finish(i)
   if state == 'later' then return end
   published[#published + 1] = job
   if ARGV[i + 2] == '1' then
-    receipt(job, state, ARGV[i + 3], ref, ARGV[i + 5], scope_of(fields))
+    receipt(job, state, ARGV[i + 3], ref, ARGV[i + 5], scope_of(fields),
+      state == 'purged' and ARGV[i + 6])
   end
 end
 local ok, err = true, nil

@@ -2,8 +2,8 @@
 -- KEYS[1] stream, KEYS[2] receipt prefix, KEYS[5] places.
 -- ARGV[1] lane, ARGV[3] ttl_s.
 --
--- receipt(job, state, targets, ref, reason, scope): writes the receipt, or counts it in `skipped`
--- when Redis is out of memory (see purged.lua).
+-- receipt(job, state, targets, ref, reason, scope[, proof]): writes the receipt, or counts it in
+-- `skipped` when Redis is out of memory (see purged.lua). proof: more members, as JSON.
 -- unplace(job, own): removes a job from the index of places if it is noted there as entry `own`.
 
 --@include shared/now.lua
@@ -15,7 +15,7 @@ local oom = type(probe) == 'table' and probe.err and
   probe.err:find('OOM', 1, true)
 call('XDEL', KEYS[1], '0-1')
 local now = int(now_ms())
-local function receipt(job, state, targets, ref, reason, scope)
+local function receipt(job, state, targets, ref, reason, scope, proof)
   if oom then skipped = skipped + 1; return end
   local text = '{"job":' .. quote(job) .. ',"state":"' .. state ..
     '","at":' .. now .. ',"targets":' .. targets
@@ -26,6 +26,7 @@ local function receipt(job, state, targets, ref, reason, scope)
   if ref or reason ~= '' then
     text = text .. ',"scope":' .. scope
   end
+  if proof and proof ~= '' then text = text .. ',' .. proof end
   call('SETEX', KEYS[2] .. job, ARGV[3], text .. '}')
 end
 local function unplace(job, own)

@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Nothing here delays a purge: looks have no share of the
+ * requests in flight, and a page that has to be purged again waits in its lane like any other.
+ *
+ *   purged ─▶ WAITING ─▶ LOOKING ─▶ fresh, or it cannot be told: its jobs end
+ *                ▲          │
+ *                │          ├─▶ not sure: another round
+ *                │          └─▶ stale ─▶ REPAIRING: its target waits in the window, and newer jobs
+ *                └── purged again ◀──────┘          for the page are merged with it
+ *
+ * A newer purge of the page makes a check superfluous: its jobs wait for the newer one's check. */
+#include "verification.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "dispatch_internal.h"
+#include "log.h"
+
+/* Of an account. With more, unasked checks are left out, and jobs that ask end as unknown. */
+#define CHECKS_MAX 1000u
+#define CHECKS_MAX_BYTES ((uint64_t)1 << 20)
+#define BUCKETS 64u  /* a power of two */
+#define LOOKS_MAX 8u /* under way at once */
+#define PAUSE_MAX_NS (60 * NS_PER_S)
+#define RELOOK_AFTER_NS (NS_PER_S / 2) /* at least, before another look at the same cache ... */
+#define RELOOKS_MAX 2u                 /* ... in a round */
+#define UNDER_WAY_NS (NS_PER_S / 2)    /* a newer purge is on the wire: look whether it is over */
+#define REPAIR_MAX_NS (600 * NS_PER_S) /* it may wait for the budget, but not for ever */
+#define MINUTE_NS (60 * NS_PER_S)
+
+enum check_state {
+    CHECK_WAITING,   /* until the next look. next: LOOKING, REPAIRING; gone */
+    CHECK_LOOKING,   /* a page is being fetched. next: WAITING, REPAIRING; gone */
+    CHECK_REPAIRING, /* its target is in the window. next: WAITING; gone */
+};
+
+struct check {
+    struct list link; /* in a bucket */
+    struct heap_node due;
+    enum check_state state;
+    struct pending *target; /* NULL while REPAIRING */
+    struct page_look *look; /* LOOKING, or NULL */
+    uint32_t hash;
+    struct span url; /* malloc'ed; the target's bytes */
+    bool soft;
+    uint64_t began_ns, purged_ns; /* of the last purge: its request, its answer */
+    uint64_t first_purged_ns;     /* the answer to the first purge */
+    uint64_t older_ms;            /* of the copy seen stale last */
+    uint32_t round, probe, repairs;
+    uint32_t relooks;         /* at this probe, in this round */
+    bool was_stale;           /* in any round */
+    bool seen_stale;          /* at this probe, since the last purge */
+    enum verify_result worst; /* of this round's probes; UNSURE counts more than UNKNOWN */
+    const char *why;          /* static */
+    char pop[VERIFY_POP_ROOM];
+};
+
+/* The request for a page. It may return after its check, or its account, is gone. */
+struct page_look {
+    struct list link;
+    struct verification *v; /* NULL: nobody waits for it */
+    struct check *check;    /* NULL: the same */
+};
+
+struct verification {
+    struct dispatch *d;
+    struct list buckets[BUCKETS];
+    struct heap due;
+    uint32_t count;
+    uint64_t bytes;
+    struct list looks;
+    uint32_t looks_count;
+    uint64_t minute_ns; /* when the current minute of looks began */
+    uint32_t minute_looks;
+    struct loglimit log_limit;
+    struct verification_counts counts;
+};
+
+struct verification *verification_new(struct dispatch *d)
+{
+    struct verification *v = alloc_zeroed(1, sizeof(*v));
+
+    v->d = d;
+    for (size_t i = 0; i < BUCKETS; i++)
+        list_init(&v->buckets[i]);
+    list_init(&v->looks);
+    heap_init(&v->due);
+    return v;
+}
+
+void verification_free(struct verification *v)
+{
+    if (!v)
+        return;
+    must(v->count == 0);
+    list_each(it, &v->looks)
+        list_entry(it, struct page_look, link)->v = NULL;
+    list_remove(&v->looks);
+    heap_deinit(&v->due);
+    free(v);
+}
+
+const struct verification_counts *verification_counts(const struct verification *v)
+{
+    return &v->counts;
+}
+
+uint32_t verification_pending(const struct verification *v)
+{
+    return v->count;
+}
+
+uint64_t verification_bytes(const struct verification *v)
+{
+    return v->bytes + v->looks_count * EXCHANGE_PAGE_HEAD_MAX_BYTES;
+}
+
+/* -- checks ---------------------------------------------------------------------------------- */
+
+static struct list *bucket_of(struct verification *v, uint32_t hash)
+{
+    return &v->buckets[hash & (BUCKETS - 1)];
+}
+
+static struct check *find_check(struct verification *v, const struct pending *t)
+{
+    if (v->count == 0 || t->kind != TARGET_URL)
+        return NULL;
+    list_each(it, bucket_of(v, t->hash)) {
+        struct check *c = list_entry(it, struct check, link);
+
+        if (c->hash == t->hash && target_same(TARGET_URL, c->url, pending_bytes(t)))
+            return c;
+    }
+    return NULL;
+}
+
+static uint64_t check_bytes(size_t url)
+{
+    return ALLOC_TAKES(sizeof(struct check)) + ALLOC_TAKES(url + 1) + sizeof(struct heap_node *);
+}
+
+static struct check *check_new(struct verification *v, const struct pending *t)
+{
+    struct check *c = alloc_zeroed(1, sizeof(*c));
+    struct span url = pending_bytes(t);
+
+    c->hash = t->hash;
+    c->url = span_of(alloc_copy(url.p, url.n), url.n);
+    c->why = "";
+    heap_node_init(&c->due);
+    list_push_back(bucket_of(v, c->hash), &c->link);
+    v->count++;
+    v->bytes += check_bytes(url.n);
+    return c;
+}
+
+/* Its target must have been given away. */
+static void check_free(struct verification *v, struct check *c)
+{
+    if (c->look)
+        c->look->check = NULL;
+    heap_remove(&v->due, &c->due);
+    list_remove(&c->link);
+    v->count--;
+    v->bytes -= check_bytes(c->url.n);
+    free((char *)c->url.p);
+    free(c);
+}
+
+static void wait_until(struct verification *v, struct check *c, uint64_t due_ns)
+{
+    c->state = CHECK_WAITING;
+    heap_remove(&v->due, &c->due);
+    heap_insert(&v->due, &c->due, due_ns);
+}
+
+static uint64_t pause_ns(const struct verification *v, const struct check *c)
+{
+    return min_u64((v->d->account->verify.after_ms * NS_PER_MS) << c->round,
+                   max_u64(PAUSE_MAX_NS, v->d->account->verify.after_ms * NS_PER_MS));
+}
+
+/* See core/verify.h. */
+static uint64_t whole_seconds_later(const struct check *c, uint64_t from_ns)
+{
+    return c->purged_ns + (minus_u64(from_ns, c->purged_ns) + NS_PER_S - 1) / NS_PER_S * NS_PER_S;
+}
+
+static void begin_round(struct check *c)
+{
+    c->probe = c->relooks = 0;
+    c->seen_stale = false;
+    c->worst = VERIFY_FRESH;
+    c->why = "";
+    c->pop[0] = '\0';
+}
+
+/* A purge of its page was answered. */
+static void after_purge(struct verification *v, struct check *c, struct pending *t,
+                        const struct exchange *purge)
+{
+    c->target = t;
+    c->soft = t->soft;
+    c->began_ns = purge->started_ns;
+    c->purged_ns = purge->done_ns;
+    begin_round(c);
+    wait_until(v, c, c->purged_ns + pause_ns(v, c));
+    dispatch_wake(v->d);
+}
+
+/* -- which purges are checked ---------------------------------------------------------------- */
+
+/* Depends on the id of a job only, so that it can be told afterwards, and by anybody, which ones
+ * were looked at. */
+static bool is_sampled(const struct verification *v, const struct pending *t)
+{
+    uint32_t share = v->d->account->verify.share;
+    struct window_job job;
+    struct rng mix;
+
+    if (share == 0 || !window_newest_job(&v->d->pace.window, t, &job))
+        return false;
+    mix.state = job.id_ms * 31 + job.id_seq;
+    return rng_below(&mix, 1000) < share;
+}
+
+static bool is_full(const struct verification *v, const struct pending *t)
+{
+    return v->count == CHECKS_MAX || v->bytes + check_bytes(t->bytes_count) > CHECKS_MAX_BYTES;
+}
+
+static void end_unknown(struct verification *v, struct pending *t, const char *why)
+{
+    const struct job_proof proof = {.result = VERIFY_UNKNOWN, .why = why, .pop = ""};
+
+    v->counts.results[VERIFY_UNKNOWN]++;
+    job_end_verified(v->d, t, &proof);
+}
+
+static bool leave_out(struct verification *v, struct pending *t, bool asked, const char *why)
+{
+    v->counts.left_out++;
+    if (!asked)
+        return false;
+    job_end_unverified(v->d, t);
+    end_unknown(v, t, why);
+    return true;
+}
+
+bool verification_take(struct verification *v, struct pending *t, const struct exchange *purge)
+{
+    struct window *w = &v->d->pace.window;
+    struct check *c = find_check(v, t);
+    bool asked;
+
+    if (t->kind != TARGET_URL)
+        return false;
+    if (c && c->state != CHECK_REPAIRING) {
+        v->counts.superseded++;
+        window_check_joins(w, t, c->target);
+        check_free(v, c);
+        c = NULL;
+    }
+    asked = window_verifies(w) && window_verifies_target(w, t);
+    if (!c && !asked && !is_sampled(v, t))
+        return false;
+    if (v->d->state != DISPATCH_LEADING)
+        return leave_out(v, t, asked, "the instance stopped leading before the look");
+    if (!c && is_full(v, t))
+        return leave_out(v, t, asked, "too many pages wait to be looked at");
+    job_end_unverified(v->d, t);
+    if (!c) {
+        c = check_new(v, t);
+        c->first_purged_ns = purge->done_ns;
+    }
+    after_purge(v, c, t, purge);
+    return true;
+}
+
+/* -- the end of a check ---------------------------------------------------------------------- */
+
+static void say_given_up(struct verification *v, const struct check *c)
+{
+    struct span url = url_without_query(c->url);
+
+    if (loglimit_take(&v->log_limit, clock_mono_ns()))
+        log_error("Fastly still serves a copy that is older than its purge; no more purges of it "
+                  "are tried",
+                  "account=%s service=%s url=\"%.*s\" pop=%s older_ms=%llu purges=%u "
+                  "remedy=\"purgeline doctor %.*s; if it finds nothing, tell Fastly the URL and "
+                  "the POP\"",
+                  v->d->account->name, dispatch_service_id(v->d, (uint16_t)c->target->service),
+                  (int)min_u64(url.n, 160), url.p, c->pop, (unsigned long long)c->older_ms,
+                  c->repairs + 1, (int)min_u64(url.n, 160), url.p);
+}
+
+static void finish(struct verification *v, struct check *c, enum verify_result result,
+                   uint64_t now_ns)
+{
+    uint64_t stale_ns = c->was_stale ? minus_u64(now_ns, c->first_purged_ns) : 0;
+    const struct job_proof proof = {.result = result,
+                                    .repairs = c->repairs,
+                                    .stale_ms = stale_ns / NS_PER_MS,
+                                    .why = result == VERIFY_FRESH ? "" : c->why,
+                                    .pop = result == VERIFY_FRESH ? "" : c->pop};
+
+    v->counts.results[result]++;
+    if (c->was_stale)
+        histogram_add(&v->d->counts.stale[0], stale_ns / 1000);
+    if (result == VERIFY_STALE)
+        say_given_up(v, c);
+    job_end_verified(v->d, c->target, &proof);
+    check_free(v, c);
+}
+
+void verification_drop(struct verification *v, const struct pending *t)
+{
+    struct check *c = find_check(v, t);
+
+    if (!c || c->state != CHECK_REPAIRING)
+        return;
+    v->counts.results[VERIFY_STALE]++;
+    check_free(v, c);
+}
+
+static struct check *any_check(struct verification *v)
+{
+    for (size_t i = 0; i < BUCKETS; i++)
+        if (!list_empty(&v->buckets[i]))
+            return list_first(&v->buckets[i], struct check, link);
+    return NULL;
+}
+
+void verification_end(struct verification *v, const char *why)
+{
+    struct check *c;
+
+    while ((c = any_check(v))) {
+        if (c->target)
+            end_unknown(v, c->target, why);
+        check_free(v, c);
+    }
+}
+
+void verification_forget(struct verification *v)
+{
+    struct check *c;
+
+    while ((c = any_check(v))) {
+        if (c->target)
+            window_forget_checked(&v->d->pace.window, c->target);
+        check_free(v, c);
+    }
+}
+
+/* -- what pages show ------------------------------------------------------------------------- */
+
+/* A newer purge of the page waits, or is on the wire: what is seen now says nothing about it. */
+static bool is_overtaken(struct verification *v, struct check *c, uint64_t now_ns)
+{
+    struct window *w = &v->d->pace.window;
+
+    if (window_has_twin(w, c->target)) {
+        v->counts.superseded++;
+        window_check_again(w, c->target);
+        check_free(v, c);
+        return true;
+    }
+    if (send_is_under_way(v->d, c->target)) {
+        wait_until(v, c, now_ns + UNDER_WAY_NS);
+        return true;
+    }
+    return false;
+}
+
+static void repair(struct verification *v, struct check *c, uint64_t now_ns)
+{
+    struct span url = url_without_query(c->url);
+    struct pending *t = c->target;
+
+    if (c->repairs == 0 && loglimit_take(&v->log_limit, now_ns))
+        log_warn("Fastly serves a copy that is older than its purge; the page is purged again",
+                 "account=%s service=%s url=\"%.*s\" pop=%s older_ms=%llu", v->d->account->name,
+                 dispatch_service_id(v->d, (uint16_t)t->service), (int)min_u64(url.n, 160), url.p,
+                 c->pop, (unsigned long long)c->older_ms);
+    v->counts.repairs++;
+    c->repairs++;
+    c->round++;
+    c->target = NULL;
+    wait_until(v, c, now_ns + REPAIR_MAX_NS);
+    c->state = CHECK_REPAIRING;
+    window_check_again(&v->d->pace.window, t);
+}
+
+static void end_round(struct verification *v, struct check *c, uint64_t now_ns)
+{
+    if (c->worst != VERIFY_UNSURE) {
+        finish(v, c, c->worst, now_ns);
+    } else if (c->round + 1 >= v->d->account->verify.rounds) {
+        finish(v, c, VERIFY_UNKNOWN, now_ns);
+    } else {
+        c->round++;
+        begin_round(c);
+        wait_until(v, c, whole_seconds_later(c, now_ns + pause_ns(v, c)));
+    }
+}
+
+static void next_probe(struct verification *v, struct check *c, uint64_t now_ns)
+{
+    c->seen_stale = false;
+    c->relooks = 0;
+    if (++c->probe < v->d->account->verify.probes.count)
+        wait_until(v, c, now_ns);
+    else
+        end_round(v, c, now_ns);
+}
+
+static enum verify_result judge_page(const struct check *c, const struct exchange *x,
+                                     struct verify_finding *found)
+{
+    const struct verify_look look = {.head = buf_span(&x->reply),
+                                     .began_ns = c->began_ns,
+                                     .purged_ns = c->purged_ns,
+                                     .asked_ns = x->started_ns,
+                                     .answered_ns = x->done_ns,
+                                     .soft = c->soft,
+                                     .seen_stale = c->seen_stale};
+
+    if (x->error == EXCHANGE_OK)
+        return verify_judge(&look, found);
+    *found = (struct verify_finding){.why = x->error == EXCHANGE_BLOCKED
+                                                ? "its host is not public or has no valid "
+                                                  "certificate"
+                                                : "the page cannot be fetched"};
+    return x->error == EXCHANGE_BLOCKED ? VERIFY_UNKNOWN : VERIFY_UNSURE;
+}
+
+static void note_finding(struct check *c, enum verify_result r, const struct verify_finding *found)
+{
+    if (r == VERIFY_FRESH || (r == VERIFY_UNKNOWN && c->worst == VERIFY_UNSURE))
+        return;
+    c->worst = r;
+    c->why = found->why;
+    memcpy(c->pop, found->pop, sizeof(c->pop));
+}
+
+static void on_seen(struct verification *v, struct check *c, const struct exchange *x,
+                    uint64_t now_ns)
+{
+    struct verify_finding found;
+    enum verify_result r = judge_page(c, x, &found);
+
+    if (log_wants(LOG_DEBUG))
+        log_debug("A page was looked at after its purge",
+                  "account=%s pop=%s round=%u status=%d result=%s why=\"%s\"", v->d->account->name,
+                  found.pop, c->round, x->status,
+                  r == VERIFY_UNSURE ? "unsure" : verify_result_names[r], found.why);
+    if (found.again && c->relooks < RELOOKS_MAX) {
+        c->relooks++;
+        c->seen_stale |= found.excused;
+        wait_until(v, c, whole_seconds_later(c, now_ns + RELOOK_AFTER_NS));
+        return;
+    }
+    note_finding(c, r, &found);
+    if (r != VERIFY_STALE) {
+        next_probe(v, c, now_ns);
+    } else {
+        c->was_stale = true;
+        c->older_ms = found.older_ms;
+        if (c->round + 1 >= v->d->account->verify.rounds)
+            finish(v, c, VERIFY_STALE, now_ns);
+        else
+            repair(v, c, now_ns);
+    }
+}
+
+static void on_page_fetched(struct exchange *x)
+{
+    struct page_look *look = x->ctx;
+    struct verification *v = look->v;
+    struct check *c = look->check;
+    uint64_t now_ns = clock_mono_ns();
+
+    if (v) {
+        list_remove(&look->link);
+        v->looks_count--;
+    }
+    free(look);
+    if (v && c) {
+        c->look = NULL;
+        if (!is_overtaken(v, c, now_ns))
+            on_seen(v, c, x, now_ns);
+    }
+    exchange_free(x);
+    if (v)
+        dispatch_wake(v->d);
+}
+
+/* -- asking for pages ------------------------------------------------------------------------ */
+
+static enum exchange_peer page_peer(const struct verification *v, const struct exchange *x)
+{
+    struct span host, rest;
+
+    if (x->via.n)
+        return EXCHANGE_CHOSEN;
+    url_split(buf_span(&x->url), &host, &rest);
+    return host_is_address(host) && config_words_have_host(&v->d->account->direct_hosts, host)
+               ? EXCHANGE_CHOSEN
+               : EXCHANGE_STRANGER;
+}
+
+static bool has_scheme(struct span url)
+{
+    return span_starts_nocase(url, "https://") || span_starts_nocase(url, "http://");
+}
+
+static void begin_look(struct verification *v, struct check *c)
+{
+    const struct config_words *probes = &v->d->account->verify.probes;
+    struct exchange *x = exchange_new(v->d->endpoint, EXCHANGE_PAGE_HEAD_MAX_BYTES);
+    struct page_look *look = alloc_zeroed(1, sizeof(*look));
+
+    look->v = v;
+    look->check = c;
+    list_push_back(&v->looks, &look->link);
+    v->looks_count++;
+    v->minute_looks++;
+    v->counts.looks++;
+    c->look = look;
+    c->state = CHECK_LOOKING;
+    heap_remove(&v->due, &c->due);
+    x->ctx = look;
+    x->answered = on_page_fetched;
+    x->method = "GET";
+    x->page = true;
+    buf_printf(&x->url, "%s%.*s", has_scheme(c->url) ? "" : "https://", (int)c->url.n, c->url.p);
+    if (probes->count)
+        buf_put(&x->via, span_str(probes->at[c->probe]));
+    x->peer = page_peer(v, x);
+    senders_send(v->d->options.senders, x);
+}
+
+/* -- the tick -------------------------------------------------------------------------------- */
+
+/* Whether one more look may be taken now; otherwise *again_ns is when to ask again. */
+static bool may_look(struct verification *v, uint64_t now_ns, uint64_t *again_ns)
+{
+    if (v->looks_count >= LOOKS_MAX) {
+        *again_ns = NEVER; /* their replies ask for a tick */
+        return false;
+    }
+    if (now_ns - v->minute_ns >= MINUTE_NS) {
+        v->minute_ns = now_ns;
+        v->minute_looks = 0;
+    }
+    *again_ns = v->minute_ns + MINUTE_NS;
+    return v->minute_looks < v->d->account->verify.per_minute;
+}
+
+static uint64_t say_unlogged(struct verification *v, uint64_t now_ns)
+{
+    uint64_t unwritten, next_ns = loglimit_end(&v->log_limit, now_ns, &unwritten);
+
+    if (unwritten)
+        log_warn("Too many stale pages to log each of them", "account=%s not_written=%llu",
+                 v->d->account->name, (unsigned long long)unwritten);
+    return next_ns;
+}
+
+uint64_t verification_tick(struct verification *v, uint64_t now_ns)
+{
+    uint64_t next_ns = say_unlogged(v, now_ns), again_ns;
+    struct heap_node *node;
+
+    while ((node = heap_min(&v->due)) && node->key <= now_ns) {
+        struct check *c = container_of(node, struct check, due);
+
+        if (c->state == CHECK_REPAIRING) {
+            v->counts.results[VERIFY_STALE]++;
+            check_free(v, c);
+        } else if (!is_overtaken(v, c, now_ns)) {
+            if (!may_look(v, now_ns, &again_ns))
+                return min_u64(next_ns, again_ns);
+            if (c->probe > 0 && c->probe >= v->d->account->verify.probes.count)
+                begin_round(c); /* a reload has removed it */
+            begin_look(v, c);
+        }
+    }
+    return min_u64(next_ns, node ? node->key : NEVER);
+}

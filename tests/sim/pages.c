@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include "pages.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "engine.h"
+#include "world.h"
+
+#define POPS_MAX 4
+#define OLD_NS (3600 * NS_PER_S)
+
+/* The copies of a page. One that was purged is younger than any that is there. */
+struct page {
+    struct list link;
+    struct span url;
+    struct copy {
+        uint64_t born_ns; /* fetched from the origin */
+        bool gone, stale; /* purged, hard or soft */
+    } copies[POPS_MAX];
+};
+
+/* P0 is the nearest POP, P1 the first of the probes. */
+static struct pop {
+    uint64_t deaf;   /* so many purges are not heard */
+    uint64_t errors; /* so many requests get this status: */
+    int status;
+    uint64_t silent;   /* so many requests get no reply */
+    bool serves_stale; /* once, after a soft purge */
+} pops[POPS_MAX];
+static struct list pages;
+static uint32_t looks;
+
+void pages_begin(void)
+{
+    memset(pops, 0, sizeof(pops));
+    list_init(&pages);
+    looks = 0;
+}
+
+void pages_end(void)
+{
+    struct list *node;
+
+    while ((node = list_pop_front(&pages))) {
+        struct page *p = list_entry(node, struct page, link);
+
+        free((char *)p->url.p);
+        free(p);
+    }
+}
+
+static struct page *find_page(struct span url)
+{
+    struct page *p;
+
+    list_each(it, &pages) {
+        p = list_entry(it, struct page, link);
+        if (target_same(TARGET_URL, p->url, url))
+            return p;
+    }
+    p = alloc_zeroed(1, sizeof(*p));
+    p->url = span_of(alloc_copy(url.p, url.n), url.n);
+    for (size_t i = 0; i < POPS_MAX; i++)
+        p->copies[i].born_ns = ENGINE_START_NS - OLD_NS;
+    list_push_back(&pages, &p->link);
+    return p;
+}
+
+void pages_purge(const struct request *r)
+{
+    struct page *p;
+
+    if (r->kind != TARGET_URL)
+        return;
+    p = find_page(r->targets->at[0]);
+    for (size_t i = 0; i < POPS_MAX; i++) {
+        if (pops[i].deaf) {
+            pops[i].deaf--;
+            trace("P%zu does not hear the purge", i);
+        } else if (r->soft) {
+            p->copies[i].stale = true;
+        } else {
+            p->copies[i].gone = true;
+        }
+    }
+}
+
+static size_t pop_of_exchange(const struct exchange *x)
+{
+    const struct config_words *probes = &world_config()->accounts[0].verify.probes;
+
+    for (size_t i = 0; i < probes->count && i + 1 < POPS_MAX; i++)
+        if (span_is(buf_span(&x->via), probes->at[i]))
+            return i + 1;
+    return 0;
+}
+
+static void write_page(struct exchange *x, size_t pop, struct copy *c)
+{
+    uint64_t now_ns = engine_now_ns();
+    bool hit = !c->gone && (!c->stale || pops[pop].serves_stale);
+    uint64_t age_s;
+
+    if (!hit) {
+        c->born_ns = now_ns;
+        c->gone = c->stale = false;
+    }
+    age_s = (now_ns - c->born_ns) / NS_PER_S;
+    x->status = 200;
+    buf_printf(&x->reply,
+               "HTTP/2 200 \r\nage: %" PRIu64 "\r\nx-served-by: cache-sim0001-P%zu\r\n"
+               "x-cache: %s\r\n\r\n",
+               age_s, pop, hit ? "HIT" : "MISS");
+    trace("P%zu serves a page: %s, age %" PRIu64, pop, hit ? "hit" : "miss", age_s);
+    if (c->stale) { /* fetched anew behind the visitor's back */
+        c->born_ns = now_ns;
+        c->stale = false;
+    }
+}
+
+bool pages_serve(struct exchange *x)
+{
+    size_t i = pop_of_exchange(x);
+    struct pop *pop = &pops[i];
+
+    looks++;
+    if (pop->silent) {
+        pop->silent--;
+        return false;
+    }
+    if (pop->errors) {
+        pop->errors--;
+        x->status = pop->status;
+        buf_printf(&x->reply, "HTTP/2 %d \r\n\r\n", pop->status);
+        return true;
+    }
+    write_page(x, i, &find_page(buf_span(&x->url))->copies[i]);
+    return true;
+}
+
+uint32_t pages_looks(void)
+{
+    uint32_t n = looks;
+
+    looks = 0;
+    return n;
+}
+
+/* -- what a story says -- */
+
+static struct pop *named_pop(struct play *p, const char *name)
+{
+    if (name[0] == 'P' && name[1] >= '0' && name[1] < '0' + POPS_MAX && !name[2])
+        return &pops[name[1] - '0'];
+    play_fail(p, "a POP is P0 to P%d, not \"%s\"", POPS_MAX - 1, name);
+    return &pops[0];
+}
+
+void play_pop(struct play *p)
+{
+    struct pop *pop = named_pop(p, play_word(p, 1));
+    const char *what = play_word(p, 2), *times = play_option(p, "times");
+    uint64_t n = UINT64_MAX, status;
+
+    if (times && text_number(times, &n) < 0)
+        play_fail(p, "times: \"%s\" is no number", times);
+    if (strcmp(what, "deaf") == 0)
+        pop->deaf = n;
+    else if (strcmp(what, "hears") == 0)
+        pop->deaf = 0;
+    else if (strcmp(what, "silent") == 0)
+        pop->silent = n;
+    else if (strcmp(what, "serves-stale") == 0)
+        pop->serves_stale = true;
+    else if (text_number(what, &status) == 0) {
+        pop->errors = n;
+        pop->status = (int)status;
+    } else
+        play_fail(p, "no POP can be \"%s\"", what);
+}
+
+/* A visitor, who makes the POP fetch what was purged. */
+void play_visit(struct play *p)
+{
+    struct page *page = find_page(span_str(play_word(p, 1)));
+    const char *name = play_option(p, "pop");
+    struct copy *c = &page->copies[named_pop(p, name ? name : "P0") - pops];
+
+    if (c->gone || c->stale)
+        *c = (struct copy){.born_ns = engine_now_ns()};
+}
