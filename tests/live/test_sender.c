@@ -127,6 +127,83 @@ static void the_token_does_not_leave_this_machine_unencrypted(void **state)
     rig_close(&r);
 }
 
+/* -- pages ----------------------------------------------------------------------------------- */
+
+static struct exchange *ask_page(struct rig *r, const char *method, uint16_t port,
+                                 const char *target)
+{
+    struct exchange *x = exchange_new(r->endpoint, EXCHANGE_PAGE_HEAD_MAX_BYTES);
+
+    x->method = method;
+    x->peer = EXCHANGE_CHOSEN;
+    x->page = true;
+    buf_printf(&x->url, "https://localhost:%u%s", web.nobody, target);
+    buf_printf(&x->via, "127.0.0.1:%u", port);
+    senders_send(r->senders, x);
+    await(r, r->back_count + 1);
+    return x;
+}
+
+/* The name of the URL's host is in the certificate, and only the address serves anything. */
+static void a_page_comes_from_the_address_given_and_only_its_head_is_kept(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r);
+    for (int i = 0; i < 8; i++) { /* the same handles, alternating */
+        struct exchange *x = ask_page(&r, "GET", i & 1 ? web.h1 : web.h2, "/page");
+
+        assert_int_equal(x->error, EXCHANGE_OK);
+        assert_int_equal(x->status, 200);
+        assert_memory_equal(x->reply.p, "HTTP/", 5);
+        assert_true(says(x, "\r\n\r\n"));
+        assert_false(says(x, "/page")); /* which the body repeats */
+        x = fetch(&r, i & 1 ? web.h1 : web.h2, "/api", NULL);
+        assert_ok(x);
+        assert_true(says(x, "/api"));
+        assert_false(says(x, "fastly-debug"));
+    }
+    rig_close(&r);
+}
+
+static void of_a_long_page_no_more_is_read_than_needed(void **state)
+{
+    struct rig r;
+    struct exchange *x;
+
+    (void)state;
+    rig_open(&r);
+    x = ask_page(&r, "GET", web.h2, "/?do=bytes+10000000");
+    assert_int_equal(x->error, EXCHANGE_OK);
+    assert_int_equal(x->status, 200);
+    x = ask_page(&r, "GET", web.h1, "/?do=redirect");
+    assert_int_equal(x->status, 302);
+    rig_close(&r);
+}
+
+/* The server writes down what PURGE requests have. */
+static void a_page_is_asked_for_without_the_token(void **state)
+{
+    char line[512], wanted[64];
+    FILE *log;
+    struct rig r;
+    int seen = 0;
+
+    (void)state;
+    rig_open(&r);
+    assert_ok(fetch(&r, web.h1, "/", NULL)); /* with the token, on the same handle */
+    assert_int_equal(ask_page(&r, "PURGE", web.h1, "/secret-page")->status, 200);
+    rig_close(&r);
+    snprintf(wanted, sizeof(wanted), "/secret-page key=- agent=purgeline-test/1");
+    log = fopen(web.log, "re");
+    assert_non_null(log);
+    while (fgets(line, sizeof(line), log))
+        seen += strstr(line, wanted) != NULL;
+    fclose(log);
+    assert_int_equal(seen, 1);
+}
+
 static void a_body_is_json_and_leaves_no_trace_on_the_next_request(void **state)
 {
     static const char body[] = "{\"surrogate_keys\":[\"a\",\"b\"]}";
@@ -470,6 +547,9 @@ int main(void)
         cmocka_unit_test(the_headers_are_these_and_no_others),
         cmocka_unit_test(soft_is_said_only_when_it_is_soft),
         cmocka_unit_test(the_token_goes_only_with_what_asks_for_it),
+        cmocka_unit_test(a_page_comes_from_the_address_given_and_only_its_head_is_kept),
+        cmocka_unit_test(of_a_long_page_no_more_is_read_than_needed),
+        cmocka_unit_test(a_page_is_asked_for_without_the_token),
         cmocka_unit_test(the_token_does_not_leave_this_machine_unencrypted),
         cmocka_unit_test(a_body_is_json_and_leaves_no_trace_on_the_next_request),
         cmocka_unit_test(a_content_type_of_ones_own_is_sent_once),
