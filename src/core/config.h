@@ -81,6 +81,7 @@ struct config_account {
     uint32_t services_count;
     char *default_service;
     bool allow_purge_all;
+    char *purge_all_needs; /* URL that must answer before a purge-all is sent; "" = none */
     enum url_mode url_mode;
     struct config_words direct_hosts;
     struct config_words direct_token_hosts; /* which direct hosts get the API token */

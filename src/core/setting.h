@@ -41,6 +41,7 @@ enum setting_form {
     SETTING_FORM_NAME,         /* characters allowed in a Redis key and a URL */
     SETTING_FORM_ACCOUNT,      /* the name of an account */
     SETTING_FORM_API,          /* https://, or http:// to this machine */
+    SETTING_FORM_WEB,          /* any URL with http:// or https:// */
     SETTING_FORM_PROXY,        /* env, or http(s)://host:port */
     SETTING_FORM_ENV,          /* a variable's name */
     SETTING_FORM_SERVICE,      /* a service's id or its name */

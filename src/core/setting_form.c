@@ -5,6 +5,7 @@
 
 #include "network.h"
 #include "target.h"
+#include "when.h"
 
 bool setting_word_ok(struct span s, const char *more, size_t max)
 {
@@ -179,6 +180,14 @@ static bool host_pattern_ok(const char *text)
            host[n - 1] != '.' && !strstr(host, "..");
 }
 
+static bool web_ok(const char *text)
+{
+    const char *why;
+
+    return (starts(text, "https://") || starts(text, "http://")) &&
+           strlen(text) <= WHEN_URL_MAX_BYTES && url_check(span_str(text), &why) == 0;
+}
+
 /* A scheme (https:// is the default), a host pattern or an address, and a port: core/when.h. */
 static bool origin_ok(const char *text)
 {
@@ -242,6 +251,8 @@ static bool looks_right(enum setting_form form, const char *text)
         return name_ok(text);
     case SETTING_FORM_API:
         return api_ok(text);
+    case SETTING_FORM_WEB:
+        return web_ok(text);
     case SETTING_FORM_PROXY:
         return proxy_ok(text);
     case SETTING_FORM_ENV:
@@ -294,6 +305,7 @@ static const struct {
     [SETTING_FORM_NAME] = {"1 to 64 of a-z, 0-9, _ and -", NULL},
     [SETTING_FORM_ACCOUNT] = {"the name of an account", "names of accounts"},
     [SETTING_FORM_API] = {"https://host, or http:// to this machine's own loopback", NULL},
+    [SETTING_FORM_WEB] = {"a URL with https:// or http://", NULL},
     [SETTING_FORM_PROXY] = {"http://host:port or https://host:port without user and password, or "
                             "env",
                             NULL},

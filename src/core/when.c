@@ -203,6 +203,12 @@ int when_parse(struct span json, struct when *out, struct error *err)
     return rc;
 }
 
+void when_answers(const char *url, struct when *out)
+{
+    *out = (struct when){.status = WHEN_2XX};
+    snprintf(out->url, sizeof(out->url), "%s", url);
+}
+
 /* -- which origins may be asked -------------------------------------------------------------- */
 
 struct authority {
@@ -308,9 +314,14 @@ static bool passes(const struct when *w, const struct when_seen *seen)
     return false;
 }
 
+static bool has_status(const struct when *w, const struct when_seen *seen)
+{
+    return seen->status == w->status || (w->status == WHEN_2XX && seen->status / 100 == 2);
+}
+
 bool when_shown(const struct when *w, const struct when_seen *seen)
 {
-    return seen->status == w->status && passes(w, seen);
+    return has_status(w, seen) && passes(w, seen);
 }
 
 static void describe_wish(const struct when *w, char *out, size_t room)
@@ -336,6 +347,8 @@ void when_describe(const struct when *w, const struct when_seen *seen, char *out
     log_quote(shown, sizeof(shown), seen->header.p, seen->has_header ? seen->header.n : 0);
     if (!seen->status)
         snprintf(out, room, "%.*s does not answer: %s", n, url.p, seen->error ? seen->error : "");
+    else if (w->status == WHEN_2XX)
+        snprintf(out, room, "%.*s answers with status %d (wanted 2xx)", n, url.p, seen->status);
     else if (seen->status != w->status)
         snprintf(out, room, "%.*s still answers with status %d (wanted %d)", n, url.p, seen->status,
                  w->status);

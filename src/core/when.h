@@ -24,6 +24,8 @@
 #define WHEN_WITHIN_MAX_MS (24u * 3600u * 1000u)
 #define WHEN_REASON_MAX 640 /* with the NUL */
 
+#define WHEN_2XX 2 /* as a status: any from 200 to 299 */
+
 enum when_test { WHEN_STATUS, WHEN_EQUALS, WHEN_AT_LEAST, WHEN_CONTAINS };
 
 struct when {
@@ -38,6 +40,9 @@ struct when {
 
 /* 0, or -EINVAL with a sentence that starts with "when: ". */
 must_use int when_parse(struct span json, struct when *out, struct error *err);
+
+/* The condition that the URL answers with 2xx at all. */
+void when_answers(const char *url, struct when *out);
 
 /* Whether the account's `origins` allow asking this URL. 0, or -EINVAL with a sentence. */
 must_use int when_check_origin(const struct config_words *origins, const struct when *w,

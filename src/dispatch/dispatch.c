@@ -59,11 +59,13 @@ static void on_taken(void *ctx)
     dispatch_wake(ctx);
 }
 
-static bool on_shown(void *ctx, const struct queue_entry *e)
+static enum origin_taken on_shown(void *ctx, const struct origin_job *job)
 {
-    const struct dispatch *d = ctx;
+    struct dispatch *d = ctx;
+    uint64_t now_ns = clock_mono_ns();
+    bool may_send = lease_may_send(d, now_ns) && !pace_held_until_ns(&d->pace, now_ns);
 
-    return intake_take_shown(d->intake, e);
+    return intake_take_shown(d->intake, job, may_send);
 }
 
 static void on_settled(void *ctx, bool later)
@@ -135,7 +137,7 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
         d->queue = queue_new(o->loop, o->redis, d->account->name, o->owner, &callbacks, d);
     d->settle = settle_new(d->account, d->queue, on_settled, d);
     memory_join(o->memory, &d->memory);
-    d->origin = origin_new(d->account, &origin_callbacks, &d->memory, o->senders, d);
+    d->origin = origin_new(d->account, &origin_callbacks, &d->memory, o->senders, o->seed, d);
     d->intake = intake_new(
         d->account,
         &(struct intake_parts){d->queue, &d->pace.window, d->settle, d->origin, &d->memory},
@@ -192,7 +194,8 @@ static bool same_order(const struct config_account *a, const struct config_accou
         a->budget.separate != b->budget.separate ||
         !same_words(&a->direct_hosts, &b->direct_hosts) ||
         !same_words(&a->direct_token_hosts, &b->direct_token_hosts) ||
-        !same_words(&a->origins, &b->origins))
+        !same_words(&a->origins, &b->origins) ||
+        strcmp(a->purge_all_needs, b->purge_all_needs) != 0)
         return false;
     for (uint32_t i = 0; i < a->services_count; i++)
         if (strcmp(a->services[i].id, b->services[i].id) != 0)

@@ -286,7 +286,7 @@ static enum fit understand(struct intake *in, const struct queue_entry *e, struc
     if ((spec->expires_ms && spec->expires_ms <= in->now.wall_ms) ||
         spec->not_before_ms > in->now.wall_ms)
         return ENDS_AT_ONCE;
-    return spec->when ? AWAITS_ORIGIN : FITS;
+    return spec->when || origin_is_gated(in->account, spec) ? AWAITS_ORIGIN : FITS;
 }
 
 static void end_early(struct intake *in, const struct queue_entry *e, const struct job_spec *spec)
@@ -365,22 +365,25 @@ static bool take_entry(struct intake *in, const struct queue_entry *e)
     return true;
 }
 
-bool intake_take_shown(struct intake *in, const struct queue_entry *e)
+enum origin_taken intake_take_shown(struct intake *in, const struct origin_job *job, bool may_send)
 {
+    const struct queue_entry *e = &job->entry;
     struct job_spec spec;
     struct error err;
 
     in->now = clock_now();
     if (window_room(in->window, e->lane) == 0)
-        return false;
+        return ORIGIN_NO_ROOM;
     if (job_decode(&in->decoder, in->account, e->fields, e->fields_count, &spec, &err) < 0) {
         bury_entry(in, e, err.text);
-        return true;
+        return ORIGIN_TAKEN;
     }
+    if (origin_is_gated(in->account, &spec) && !(job->asked_gate && may_send))
+        return ORIGIN_ASK_GATE;
     if (!has_room_for(in, e->lane, window_cost_bytes(in->window, &spec), 0))
-        return false;
+        return ORIGIN_NO_ROOM;
     add_to_window(in, e, &spec);
-    return true;
+    return ORIGIN_TAKEN;
 }
 
 /* -- reading --------------------------------------------------------------------------------- */

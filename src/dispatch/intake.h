@@ -48,9 +48,10 @@ void intake_stop(struct intake *in);  /* stops reading; a pending reply is dropp
 /* Starts a read when there is room and no read is pending; `elsewhere_bytes` is the account's
  * memory outside window, settle and reading. Returns when to call it again. */
 uint64_t intake_pull(struct intake *in, uint64_t elsewhere_bytes, uint64_t now_ns);
-/* Takes a job from its origin, which has shown the new version, into the window. False if there is
- * no room now. */
-bool intake_take_shown(struct intake *in, const struct queue_entry *e);
+/* Takes a job from its origin, which has shown the new version, into the window. may_send: requests
+ * may be sent now. If not, a purge-all is not taken, because by then the origin may be down again.
+ */
+enum origin_taken intake_take_shown(struct intake *in, const struct origin_job *job, bool may_send);
 void intake_take_stock(struct intake *in); /* updates the memory in use, for the other accounts */
 bool intake_idle(const struct intake *in); /* no read is pending */
 /* The time of the oldest unanswered request to Redis; NEVER if there is none. */

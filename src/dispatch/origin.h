@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Holds the jobs of one account that have a `when` (core/when.h), and asks their origins until they
- * show the new version. Jobs with the same question share its answers.
+ * show the new version. Jobs with the same question share its answers. Purge-alls are held in the
+ * same way until the URL of purge_all_needs answers.
  *
  *   intake ──origin_hold──▶ question ──GET──▶ origin
  *                             │  ▲               │
@@ -29,11 +30,17 @@ struct origin;
 struct origin_job {
     struct queue_entry entry;
     uint32_t targets;
+    bool asked_gate; /* the last question was that of purge_all_needs */
+};
+
+enum origin_taken {
+    ORIGIN_TAKEN,
+    ORIGIN_NO_ROOM,  /* it is offered again soon */
+    ORIGIN_ASK_GATE, /* not before purge_all_needs has answered, after a pause */
 };
 
 struct origin_callbacks {
-    /* The job may go now. False: there is no room for it; it is offered again soon. */
-    bool (*shown)(void *ctx, const struct queue_entry *e);
+    enum origin_taken (*shown)(void *ctx, const struct origin_job *job); /* the job may go now */
     /* It ends as dead or expired. */
     void (*ended)(void *ctx, const struct origin_job *job, enum outcome outcome,
                   const char *reason);
@@ -49,11 +56,13 @@ struct origin_counts {
 
 /* All arguments but the callbacks' table are lent until origin_free. */
 struct origin *origin_new(const struct config_account *a, const struct origin_callbacks *cb,
-                          struct memory_user *memory, struct senders *s, void *ctx);
+                          struct memory_user *memory, struct senders *s, uint64_t seed, void *ctx);
 void origin_free(struct origin *o); /* questions on their way are answered to nobody */
 void origin_configure(struct origin *o, const struct config_account *a);
 
-/* Copies the job, if it can be held. */
+/* Whether the job has a purge-all, and these wait for purge_all_needs. */
+bool origin_is_gated(const struct config_account *a, const struct job_spec *spec);
+/* Copies the job, if it can be held. A job without `when` waits for purge_all_needs. */
 bool origin_hold(struct origin *o, const struct queue_entry *e, const struct job_spec *spec,
                  struct now now);
 uint64_t origin_cost_bytes(const struct queue_entry *e); /* the most that holding it takes */

@@ -251,6 +251,22 @@ def test_a_reload(w):
     w.equal(w.ended(job)["state"], "purged", "a job that waited during the reload goes")
 
 
+def test_a_purge_all(w):
+    port = free_port()
+    w.configure(f"    allow_purge_all: true\n    purge_all_needs: http://127.0.0.1:{port}/good")
+    w.stage.signal("purgeline", 1)
+    job = until("purge-alls are allowed", lambda: w.http("POST", "/v1/purge", {"all": True})[1].get("job"))
+    log = until("the log says why it waits", lambda: [line for line in w.stage.log("purgeline").splitlines()
+                                                      if "A purge-all waits" in line])
+    w.ok("does not answer" in log[0], "the log says what is wrong with the origin", log[0])
+    w.equal(w.state(job)["state"], "waiting", "a purge-all waits while its origin is down")
+    health = http.server.ThreadingHTTPServer(("127.0.0.1", port), Origin)
+    health.daemon_threads = True
+    threading.Thread(target=health.serve_forever, daemon=True).start()
+    w.equal(w.ended(job)["state"], "purged", "and goes when it answers")
+    health.shutdown()
+
+
 def test_a_producer(w):
     digest = hashlib.sha256(b"cms-token").hexdigest()
     w.configure(top=f"""
@@ -273,7 +289,7 @@ def main():
     try:
         for test in (test_a_purge_waits_for_its_origin, test_too_late, test_a_restart, test_deleting,
                      test_what_the_origin_answers, test_who_may_be_asked, test_the_token_stays_here, test_push,
-                     test_a_reload, test_a_producer):
+                     test_a_reload, test_a_purge_all, test_a_producer):
             print(f"# {test.__name__}", flush=True)
             test(w)
     except (AssertionError, subprocess.SubprocessError):

@@ -48,7 +48,7 @@ static int setup(void **state)
         lanes_init(&d->pace.lanes, &o);
         window_init(&d->pace.window, 100, &d->pace.lanes);
         d->settle = settle_new(d->account, NULL, NULL, NULL);
-        d->origin = origin_new(d->account, NULL, NULL, NULL, NULL);
+        d->origin = origin_new(d->account, NULL, NULL, NULL, 0, NULL);
         d->intake = intake_new(
             d->account, &(struct intake_parts){.window = &d->pace.window, .settle = d->settle},
             NULL, NULL);

@@ -222,6 +222,22 @@ static void described(const char *json, struct when_seen seen, const char *wante
     assert_string_equal(text, wanted);
 }
 
+static void a_gate_opens_with_any_2xx(void **state)
+{
+    const int good[] = {200, 204, 299}, bad[] = {0, 100, 199, 300, 302, 404, 503};
+    char text[WHEN_REASON_MAX];
+    struct when w;
+
+    when_answers("https://o.example/health", &w);
+    for (size_t i = 0; i < array_len(good); i++)
+        assert_true(when_shown(&w, &(struct when_seen){.status = good[i]}));
+    for (size_t i = 0; i < array_len(bad); i++)
+        assert_false(when_shown(&w, &(struct when_seen){.status = bad[i]}));
+    when_describe(&w, &(struct when_seen){.status = 503}, text, sizeof(text));
+    assert_string_equal(text, "https://o.example/health answers with status 503 (wanted 2xx)");
+    (void)state;
+}
+
 static void it_is_said_what_was_seen(void **state)
 {
     const char *number =
@@ -317,6 +333,7 @@ int main(void)
         cmocka_unit_test(a_pattern_is_for_names_below_a_domain),
         cmocka_unit_test(the_answer_must_be_the_one_that_is_wanted),
         cmocka_unit_test(a_version_is_compared_as_a_number),
+        cmocka_unit_test(a_gate_opens_with_any_2xx),
         cmocka_unit_test(it_is_said_what_was_seen),
         cmocka_unit_test(a_description_is_never_cut_before_its_end),
         cmocka_unit_test(only_within_is_no_part_of_the_question),
