@@ -165,9 +165,12 @@ static void print_verified(const struct overview *o)
 
 static void print_troubles(const struct overview *o)
 {
-    char text[500], ago[32];
-    uint64_t age_ms;
+    char text[700], ago[32], number[32];
+    uint64_t age_ms, jobs;
 
+    if (overview_origin(o, text, sizeof(text), &jobs))
+        cmd_print("  origin        jobs that wait for it: %s%s%s\n",
+                  cmd_number_words(number, sizeof(number), jobs), *text ? ": " : "", text);
     if (overview_last_error(o, text, sizeof(text), &age_ms))
         cmd_print("  last error    %s ago: %s\n", cmd_duration_words(ago, sizeof(ago), age_ms),
                   text);
@@ -188,7 +191,8 @@ static void print_troubles(const struct overview *o)
 
 static bool is_told_in_words(const char *name)
 {
-    return strncmp(name, "last_error", strlen("last_error")) == 0;
+    return strncmp(name, "last_error", strlen("last_error")) == 0 ||
+           strcmp(name, "origin_seen") == 0;
 }
 
 /* Prints every number that the dispatcher publishes under its own name, so a new number needs no

@@ -68,16 +68,32 @@ uint32_t origin_jobs_of(const struct origin *o, enum lane lane)
     return o->jobs_of[lane];
 }
 
+const char *origin_last_seen(const struct origin *o)
+{
+    list_each(it, &o->held) {
+        const struct origin_held *h = list_entry(it, struct origin_held, all);
+
+        if (h->question && *h->question->seen)
+            return h->question->seen;
+    }
+    return "";
+}
+
 const struct origin_counts *origin_counts(const struct origin *o)
 {
     return &o->counts;
 }
 
-uint64_t origin_oldest_ms(const struct origin *o, uint64_t now_ns)
+uint64_t origin_oldest_ms(const struct origin *o, uint64_t wall_ms)
 {
-    if (list_empty(&o->held))
-        return 0;
-    return minus_u64(now_ns, list_first(&o->held, struct origin_held, all)->held_ns) / NS_PER_MS;
+    uint64_t oldest_ms = 0;
+
+    list_each(it, &o->held) {
+        const struct origin_held *h = list_entry(it, struct origin_held, all);
+
+        oldest_ms = max_u64(oldest_ms, minus_u64(wall_ms, h->from_ms));
+    }
+    return oldest_ms;
 }
 
 void origin_each_job(const struct origin *o, origin_job_cb *cb, void *ctx)
@@ -184,18 +200,18 @@ static void ask_for_gate(struct origin *o, struct origin_held *h, uint64_t now_n
 bool origin_hold(struct origin *o, const struct queue_entry *e, const struct job_spec *spec,
                  struct now now)
 {
-    uint64_t from_ms = max_u64(pushed_ms(e, spec), spec->not_before_ms);
     struct origin_held *h;
 
     if (!has_room(o, e))
         return false;
     h = held_new(e);
     h->job.targets = spec->targets_count;
+    h->from_ms = max_u64(pushed_ms(e, spec), spec->not_before_ms);
     h->expires_ms = spec->expires_ms;
     h->job.asked_gate = !spec->when;
     if (spec->when) {
         h->within_ms = spec->when->within_ms;
-        ask_for(o, h, spec->when, from_ms + h->within_ms, now.mono_ns);
+        ask_for(o, h, spec->when, h->from_ms + h->within_ms, now.mono_ns);
     } else {
         ask_for_gate(o, h, now.mono_ns);
     }

@@ -75,7 +75,10 @@ void origin_forget(struct origin *o); /* drops all jobs: they are read again */
 uint64_t origin_bytes(const struct origin *o); /* memory in use */
 uint32_t origin_jobs(const struct origin *o);  /* held */
 uint32_t origin_jobs_of(const struct origin *o, enum lane lane);
-uint64_t origin_oldest_ms(const struct origin *o, uint64_t now_ns); /* how long held; 0: none is */
+/* Age of the oldest of them, from its push or its not_before; 0: none is held. */
+uint64_t origin_oldest_ms(const struct origin *o, uint64_t wall_ms);
+/* What was seen last of the origin that a job has waited for longest; "": nothing yet. */
+const char *origin_last_seen(const struct origin *o);
 const struct origin_counts *origin_counts(const struct origin *o);
 typedef void origin_job_cb(void *ctx, enum lane lane, struct entry_id id);
 void origin_each_job(const struct origin *o, origin_job_cb *cb, void *ctx);

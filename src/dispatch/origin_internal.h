@@ -45,6 +45,7 @@ struct origin_held {
     struct heap_node ends; /* by Unix time in ms; in no heap when its time is over */
     struct origin_question *question;
     uint64_t held_ns, over_ns; /* over_ns: when its time was over; 0: it is not */
+    uint64_t from_ms;          /* when its time began, in Unix ms */
     uint64_t expires_ms;
     uint32_t within_ms;
     size_t bytes;

@@ -136,7 +136,7 @@ OF_DISPATCH(value_targets, intake_counts(d->intake)->targets)
 OF_DISPATCH(value_lost, intake_lane_is_lost(d->intake, (enum lane)i))
 OF_DISPATCH(value_postponed, intake_counts(d->intake)->postponed)
 OF_DISPATCH(value_origin_waiting, origin_jobs(d->origin))
-OF_DISPATCH(value_origin_oldest, origin_oldest_ms(d->origin, s->now.mono_ns))
+OF_DISPATCH(value_origin_oldest, origin_oldest_ms(d->origin, s->now.wall_ms))
 OF_DISPATCH(value_origin_asks, origin_counts(d->origin)->asks[i])
 OF_DISPATCH(value_merged, window_merged(&d->pace.window))
 OF_DISPATCH(value_requests, requests_sum(d))
@@ -313,7 +313,7 @@ const struct stats_item dispatch_stats[] = {
      .value = value_origin_waiting},
     {.names = ONE("origin_oldest_ms"),
      .metric = "purgeline_origin_oldest_seconds",
-     .help = "How long the first of these jobs has waited here; 0 when there is none.",
+     .help = "Age of the oldest of these jobs; 0 when there is none.",
      ALONE,
      .per = 1000,
      .value = value_origin_oldest},

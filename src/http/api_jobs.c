@@ -10,6 +10,9 @@
 #include "http_internal.h"
 #include "jobplace.h"
 #include "json_text.h"
+#include "origin.h"
+#include "overview_cache.h"
+#include "when.h"
 
 #define TRIES_MAX 5 /* to find a job that is being moved */
 
@@ -157,16 +160,62 @@ static bool say_state(struct request *e, enum job_state state, struct span recei
     return true;
 }
 
+/* The URL that the job asks before it is sent, without its query; "" = none, or the producer could
+ * not have pushed the job. */
+static struct span origin_of(struct request *e, const struct span *fields, size_t count)
+{
+    const struct subject *s = e->state;
+    struct job_spec spec;
+    struct error err;
+
+    if (job_decode(&e->in->decoder, s->account, fields, count, &spec, &err) < 0)
+        return SPAN("");
+    spec.original = span_of(NULL, 0);
+    if (!e->who->admin && auth_may_push(e->who, s->account, s->lane, &spec, &err) < 0)
+        return SPAN("");
+    if (spec.when)
+        return url_without_query(span_str(spec.when->url));
+    return origin_is_gated(s->account, &spec)
+               ? url_without_query(span_str(s->account->purge_all_needs))
+               : SPAN("");
+}
+
+static void say_waiting(struct request *e, struct span origin)
+{
+    const struct subject *s = e->state;
+    json_t *j = json_pack("{soso}", "job", json_text_of(s->job), "state", json_text_of("waiting"));
+
+    if (origin.n)
+        json_object_set_new(j, "origin", json_text(origin));
+    request_say_json(e, 200, j);
+}
+
+static void on_waiting_fields(void *ctx, enum jobplace_read what, const struct span *fields,
+                              size_t count, struct span why)
+{
+    struct request *e = ctx;
+
+    (void)why;
+    say_waiting(e, what == JOBPLACE_READ ? origin_of(e, fields, count) : SPAN(""));
+    request_drop(e);
+}
+
+/* Reads a job, which may be large, only if some jobs of the account wait for their origins. */
 static void on_look(void *ctx, enum job_state state, struct span receipt,
                     const struct jobplace *place)
 {
     struct request *e = ctx;
     const struct subject *s = e->state;
 
-    (void)place;
-    if (!say_state(e, state, receipt))
-        request_say(e, 200, "{\"job\":\"%s\",\"state\":\"waiting\"}", s->job);
-    request_drop(e);
+    if (say_state(e, state, receipt)) {
+        request_drop(e);
+    } else if (place->postponed ||
+               !overview_cache_of(e->in->overviews, s->account, clock_mono_ns())->origins) {
+        say_waiting(e, SPAN(""));
+        request_drop(e);
+    } else {
+        jobplace_read(redis_of(e), s->account->name, s->job, place, on_waiting_fields, e);
+    }
 }
 
 static void late_look(struct request *e)

@@ -122,6 +122,7 @@ static void take_report(struct overview_cache_account *s, struct span text)
     brake = json_string_value(json_object_get(j, "brake"));
     s->held = brake && (strcmp(brake, brake_state_names[BRAKE_HELD]) == 0 ||
                         strcmp(brake, brake_state_names[BRAKE_PROBING]) == 0);
+    s->origins = member(j, "origin_waiting") > 0;
     s->stuck = json_is_string(json_object_get(j, "stalled"));
     cause = json_string_value(json_object_get(j, "brake_cause"));
     s->refused = s->held && cause && strcmp(cause, brake_cause_names[BRAKE_TOKEN]) == 0;

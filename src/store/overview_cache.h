@@ -20,6 +20,7 @@ struct overview_cache_account {
     bool lost[LANE_N]; /* see intake_lane_is_lost */
     bool refused;      /* Fastly refuses the token */
     bool stuck;        /* Redis refuses what the leader needs, or a key is broken */
+    bool origins;      /* jobs wait for their origins */
     bool held;         /* nothing is sent: throttled, an outage, or the token is refused */
 };
 

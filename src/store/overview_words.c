@@ -169,6 +169,19 @@ bool overview_last_error(const struct overview *o, char *out, size_t room, uint6
     return there;
 }
 
+bool overview_origin(const struct overview *o, char *out, size_t room, uint64_t *jobs)
+{
+    const char *text;
+    struct leader_status r;
+
+    open_status(&r, o);
+    text = text_of(&r, "origin_seen");
+    log_quote(out, room, text, strlen(text));
+    *jobs = (uint64_t)json_integer_value(json_object_get(r.json, "origin_waiting"));
+    json_decref(r.json);
+    return *jobs > 0;
+}
+
 static uint64_t number_of(const json_t *j, const char *name)
 {
     json_int_t n = json_integer_value(json_object_get(j, name));

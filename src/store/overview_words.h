@@ -16,6 +16,10 @@ enum overview_mood {
  */
 enum overview_mood overview_words(const struct overview *o, char *out, size_t room);
 
+/* How many jobs wait for their origin, and what was seen of one last, like "https://o.example/v
+ * still answers x-version: 16 (wanted at least 17)", or "". False if none does. */
+bool overview_origin(const struct overview *o, char *out, size_t room, uint64_t *jobs);
+
 /* The leader's last error from Fastly, like "status 503: ...", and its age. False if there is none.
  */
 bool overview_last_error(const struct overview *o, char *out, size_t room, uint64_t *age_ms);

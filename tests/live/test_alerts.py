@@ -45,6 +45,7 @@ accounts:
       - {{id: {service}, name: news}}
       - {{id: {stranger}, name: stranger}}
     default_service: news
+    origins: ["http://127.0.0.1:1"]
     timeout_ms: 1000
     max_in_flight: {in_flight}
     budget: {{purges: {purges}, per_s: {per_s}}}
@@ -288,6 +289,10 @@ def jobs_wait(w):
     w.start_purgeline()
 
 
+def origin_waits(w):
+    w.push("normal", "keys", "a", "when", '{"url": "http://127.0.0.1:1/", "within": 86400000}', age_ms=HOUR_MS)
+
+
 def budget_nearly_spent(w):
     w.stop("purgeline")
     w.configure(purges=1000, per_s=20)                  # a window short enough to be spent within this test
@@ -363,6 +368,7 @@ FAULTS = {
     "PurgelineFastlyAway": (fastly_away, "ends", fastly_is_back),
     "PurgelineUrgentWaits": (urgent_waits, "ends"),
     "PurgelineJobsWait": (jobs_wait, "tells"),
+    "PurgelineOriginWaits": (origin_waits, "tells"),
     "PurgelineBudgetNearlySpent": (budget_nearly_spent, "tells"),
     "PurgelineThrottled": (throttled, "ends"),
     "PurgelinePaused": (paused, "ends"),
