@@ -10,6 +10,8 @@
 #include "lines.h"
 #include "when.h"
 
+#define DRIP_MAX_MS (UINT64_C(30) * 24 * 3600 * 1000)
+
 void cmd_jobs_init(struct cmd_jobs *j, uint64_t now_ms)
 {
     *j = (struct cmd_jobs){.lane = LANE_NORMAL, .per_job = 1, .now_ms = now_ms};
@@ -50,6 +52,13 @@ static int take_per_job(struct cmd_jobs *j)
     return 0;
 }
 
+static int take_drip(struct cmd_jobs *j)
+{
+    if (cmd_parse_duration(optarg, &j->drip_ms) < 0 || j->drip_ms == 0 || j->drip_ms > DRIP_MAX_MS)
+        return cmd_jobs_bad_option("drip", "a time like 30m, at most 30 days");
+    return 0;
+}
+
 static int take_when(struct cmd_jobs *j)
 {
     struct when when;
@@ -78,6 +87,8 @@ static int take_field(struct cmd_jobs *j, int opt)
         return 0;
     case CMD_OPT_WHEN:
         return take_when(j);
+    case CMD_OPT_DRIP:
+        return take_drip(j);
     case CMD_OPT_SOFT:
         jobform_put(&j->defaults, "soft", SPAN("1"));
         return 0;
@@ -116,12 +127,17 @@ int cmd_jobs_take(struct cmd_jobs *j, int opt)
     }
 }
 
-static bool names_all(const struct cmd_jobs *j)
+static bool has_field(const struct jobform *f, const char *name)
 {
-    for (size_t i = 0; i < j->defaults.count; i += 2)
-        if (span_is(j->defaults.fields[i], "all"))
+    for (size_t i = 0; i < f->count; i += 2)
+        if (span_is(f->fields[i], name))
             return true;
     return false;
+}
+
+static bool names_all(const struct cmd_jobs *j)
+{
+    return has_field(&j->defaults, "all");
 }
 
 int cmd_jobs_check(const struct cmd_jobs *j, int targets)
@@ -130,6 +146,8 @@ int cmd_jobs_check(const struct cmd_jobs *j, int targets)
         return cmd_fail(CMD_USAGE, "--file, or targets as arguments, or --all");
     if (targets && names_all(j))
         return cmd_fail(CMD_USAGE, "--all cannot be combined with targets");
+    if (j->drip_ms && (!j->file || has_field(&j->defaults, "not_before")))
+        return cmd_fail(CMD_USAGE, "--drip needs --file, and excludes --not-before");
     return 0;
 }
 
@@ -146,8 +164,22 @@ struct gathering {
     const struct cmd_jobs_reader *reader;
     struct jobform form;
     uint64_t lines, first;
-    bool over; /* the reader has asked to stop */
+    uint64_t all_lines;   /* of the file that are not empty; counted only for --drip */
+    uint64_t lines_begun; /* of these, that were read before the job in hand_over */
+    bool over;            /* the reader has asked to stop */
 };
+
+/* A job that has a not_before of its own keeps it. */
+static void put_drip(const struct gathering *g, struct jobform *f)
+{
+    double share = (double)g->lines_begun / (double)g->all_lines;
+    char text[32];
+
+    snprintf(text, sizeof(text), "%" PRIu64,
+             g->jobs->now_ms + (uint64_t)(share * (double)g->jobs->drip_ms));
+    if (!has_field(f, "not_before"))
+        jobform_put(f, "not_before", span_str(text));
+}
 
 /* Passes the job in the form to the reader and empties the form. */
 static void hand_over(struct gathering *g, struct jobform *f, uint64_t line)
@@ -156,6 +188,8 @@ static void hand_over(struct gathering *g, struct jobform *f, uint64_t line)
     size_t count;
 
     jobform_add_missing(f, &g->jobs->defaults);
+    if (g->all_lines)
+        put_drip(g, f);
     fields = jobform_fields(f, &count);
     g->over = !g->reader->job(g->reader->ctx, f->lane, fields, count, line);
     jobform_clear(f, g->jobs->lane);
@@ -196,6 +230,7 @@ static void flush_gathered(struct gathering *g)
 {
     if (g->lines && !g->over)
         hand_over(g, &g->form, g->first);
+    g->lines_begun += g->lines;
     g->lines = 0;
 }
 
@@ -209,6 +244,7 @@ static void read_line(struct gathering *g, struct span line, uint64_t number)
         flush_gathered(g);
         if (!g->over)
             read_json(g, line, number);
+        g->lines_begun++;
         return;
     }
     if (g->lines == 0)
@@ -249,6 +285,20 @@ static void read_lines(struct gathering *g, FILE *file)
     lines_deinit(&l);
 }
 
+/* Counts the lines for --drip, and goes back to the beginning. */
+static int count_lines(struct gathering *g, FILE *file)
+{
+    struct lines l;
+    struct span line;
+    int rc;
+
+    lines_init(&l, file, CMD_JOBS_LINE_MAX_BYTES);
+    while ((rc = lines_next(&l, &line)) != 0 && (rc > 0 || rc == -EMSGSIZE))
+        g->all_lines += rc < 0 || line.n > 0;
+    lines_deinit(&l);
+    return rc == 0 && fseek(file, 0, SEEK_SET) == 0 ? 0 : -EIO;
+}
+
 static int read_file(struct gathering *g)
 {
     const char *name = g->jobs->file;
@@ -258,6 +308,11 @@ static int read_file(struct gathering *g)
 
     if (!file)
         return cmd_fail(CMD_USAGE, "%s: %s", name, strerror(errno));
+    if (g->jobs->drip_ms && count_lines(g, file) < 0) {
+        if (!in)
+            fclose(file);
+        return cmd_fail(CMD_USAGE, "--drip: %s cannot be read twice; name a file", name);
+    }
     cmd_progress_begin(g->reader->bar, g->reader->what,
                        fstat(fileno(file), &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size
                                                                             : 0);

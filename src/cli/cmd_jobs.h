@@ -16,6 +16,7 @@ struct cmd_jobs {
     enum lane lane;
     struct jobform defaults; /* from the options, for every job */
     uint64_t now_ms;
+    uint64_t drip_ms; /* the time over which the jobs of the file are spread; 0: all at once */
 };
 
 enum cmd_jobs_long {
@@ -28,7 +29,8 @@ enum cmd_jobs_long {
     CMD_OPT_REPEAT_AFTER,
     CMD_OPT_REF,
     CMD_OPT_WHEN,
-    CMD_OPT_VERIFY
+    CMD_OPT_VERIFY,
+    CMD_OPT_DRIP
 };
 
 #define CMD_JOBS_SHORT "f:n:s:l:"
@@ -47,7 +49,8 @@ enum cmd_jobs_long {
     {"repeat-after", required_argument, NULL, CMD_OPT_REPEAT_AFTER},                               \
     {"ref", required_argument, NULL, CMD_OPT_REF},                                                 \
     {"when", required_argument, NULL, CMD_OPT_WHEN},                                               \
-    {"verify", no_argument, NULL, CMD_OPT_VERIFY}
+    {"verify", no_argument, NULL, CMD_OPT_VERIFY},                                                 \
+    {"drip", required_argument, NULL, CMD_OPT_DRIP}
 /* clang-format on */
 #define CMD_JOBS_HELP                                                                               \
     "  -f, --file FILE        read targets from a file; - is standard input\n"                      \
@@ -58,6 +61,7 @@ enum cmd_jobs_long {
     "  -l, --lane LANE        urgent, normal (default) or bulk\n"                                   \
     "      --soft             mark as stale instead of removing\n"                                  \
     "      --not-before WHEN  do not send before: +5s, or Unix milliseconds\n"                      \
+    "      --drip T           spread the jobs of the file evenly over this time: 30m\n"             \
     "      --expires WHEN     give up after: +1h, or Unix milliseconds\n"                           \
     "      --repeat-after T   purge once more this long after success: 2s\n"                        \
     "      --when JSON        not before the origin shows the new version:\n"                       \

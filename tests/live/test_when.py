@@ -155,6 +155,12 @@ def test_a_purge_waits_for_its_origin(w):
     job, other = w.push(when), w.http("POST", "/v1/purge", {"keys": ["home"]})[1]["job"]
     w.equal(w.ended(other)["state"], "purged", "another job does not wait")
     w.equal(w.state(job)["state"], "waiting", "the job waits while its origin has the old version")
+    w.equal(until("GET names the origin", lambda: w.state(job).get("origin")), w.origin + "/article/17",
+            "GET says whom it waits for")
+    told = until("the status says what was seen", lambda: (lambda s: s if "wanted" in s else None)(
+        w.stage.run("purgeline status")[1]))
+    w.ok("jobs that wait for it: 1: " + w.origin + "/article/17 still answers X-Version: 1 (wanted at least 2)" in told,
+         "status says what the origin shows", told)
     w.fault(publish_ms=0)
     w.equal(w.ended(job)["state"], "purged", "and goes when the origin has the new one")
     w.equal([p["keys"] for p in w.purges()], [["home"], ["article-17"]], "each was purged once, in this order")
@@ -241,6 +247,28 @@ def test_push(w):
          "push refuses what the daemon would", told)
 
 
+def test_drip(w):
+    w.stage.write("keys", "".join(f"d{i}\n\n" for i in range(9)) + '{"keys": ["d9"], "not_before": 4000000000000}\n')
+    told = w.stage.must("purgeline push --drip 9h --file keys")
+    w.equal(len([line for line in told.splitlines() if line.startswith("normal-")]), 10, "push --drip pushes every line")
+    key = "purgeline:{main}:postponed"
+    socket = w.stage.path("data/redis.sock")
+    told = until("9 jobs are postponed", lambda: (lambda t: t if len(t) == 18 else None)(
+        w.stage.must(f"redis-cli -s {socket} ZRANGE '{key}' 0 -1 WITHSCORES").split()))
+    due = [int(score) for score in told[1::2]]
+    gaps = [b - a for a, b in zip(due, due[1:])]
+    w.equal([round(gap / 60000) for gap in gaps[:-1]], [54] * 7, "evenly: a tenth of nine hours each")
+    w.equal(due[-1], 4000000000000, "a job keeps its own not_before")
+    told = json.loads(w.stage.run("purgeline plan --fresh --drip 9h --file keys --json")[1])
+    w.equal((told["exceptions"]["postponed"], told["exceptions"]["beyond"]), (8, 1), "plan takes --drip as well")
+    code, told = w.stage.run("purgeline push --drip 1h a")
+    w.equal((code, told.strip()), (2, "purgeline push: --drip needs --file, and excludes --not-before"),
+            "push explains what --drip needs")
+    code, told = w.stage.run("cat keys | purgeline push --drip 1h --file -")
+    w.equal((code, told.strip()), (2, "purgeline push: --drip: - cannot be read twice; name a file"),
+            "a pipe cannot be read twice")
+
+
 def test_a_reload(w):
     w.configure(f'    origin_ca_file: {w.stage.env["SANDBOX_CA"]}')
     job = w.push({"url": w.origin + "/article/17", "header": "X-Version", "at_least": 4})
@@ -288,7 +316,7 @@ def main():
     w = World()
     try:
         for test in (test_a_purge_waits_for_its_origin, test_too_late, test_a_restart, test_deleting,
-                     test_what_the_origin_answers, test_who_may_be_asked, test_the_token_stays_here, test_push,
+                     test_what_the_origin_answers, test_who_may_be_asked, test_the_token_stays_here, test_push, test_drip,
                      test_a_reload, test_a_purge_all, test_a_producer):
             print(f"# {test.__name__}", flush=True)
             test(w)
