@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "check_canary.h"
 #include "check_files.h"
 #include "client.h"
 #include "clock.h"
@@ -27,6 +28,14 @@ const char cmd_check_help[] =
     "read: it says what it would do for each, and asks. Nothing is deleted: a broken key is\n"
     "renamed to purgeline:{ACCOUNT}:broken:KEY:TIME.\n"
     "\n"
+    "With --canary it purges each page under canaries once by key and once by URL, looks at it\n"
+    "through Fastly, and says whether purges have an effect, and if not, why. The purges go "
+    "through\n"
+    "the account's queue: purgeline run must be running. Another purge of the page in these "
+    "seconds\n"
+    "may hide a fault.\n"
+    "\n"
+    "      --canary         purge the canary pages and look at them; checks nothing else\n"
     "      --print          print the settings in force as YAML, and no more\n"
     "      --print-sample   print a configuration with every setting explained, and no more\n"
     "      --offline        the configuration and the files that it names; asks nobody\n"
@@ -41,19 +50,20 @@ const char cmd_check_help[] =
     "exit codes: 0 all is well, warnings aside; 1 something is not; 2 wrong arguments or\n"
     "configuration; 3 Redis cannot be reached, whatever else there is\n";
 
-enum long_only { OPT_PRINT = 256, OPT_SAMPLE, OPT_OFFLINE, OPT_REPAIR };
+enum long_only { OPT_PRINT = 256, OPT_SAMPLE, OPT_OFFLINE, OPT_REPAIR, OPT_CANARY };
 
 static const struct option options[] = {CMD_LONG,
                                         {"print", no_argument, NULL, OPT_PRINT},
                                         {"print-sample", no_argument, NULL, OPT_SAMPLE},
                                         {"offline", no_argument, NULL, OPT_OFFLINE},
                                         {"repair", no_argument, NULL, OPT_REPAIR},
+                                        {"canary", no_argument, NULL, OPT_CANARY},
                                         {"yes", no_argument, NULL, 'y'},
                                         {NULL, 0, NULL, 0}};
 
 struct checking {
     struct cmd_common common;
-    bool print, sample, offline, repair, yes;
+    bool print, sample, offline, repair, canary, yes;
     bool failed;
 };
 
@@ -210,6 +220,8 @@ static int load_and_check(struct checking *k)
         rc = CMD_USAGE;
     else if (k->repair)
         rc = repair(k, &c);
+    else if (k->canary)
+        rc = check_canaries(&k->common, &c, on_finding, k);
     else
         rc = k->print ? print(&c) : check(k, &c);
     config_deinit(&c);
@@ -230,6 +242,8 @@ int cmd_check(int argc, char **argv)
             k.offline = true;
         else if (opt == OPT_REPAIR)
             k.repair = true;
+        else if (opt == OPT_CANARY)
+            k.canary = true;
         else if (opt == 'y')
             k.yes = true;
         else if (opt == 'h' || !cmd_take_common(&k.common, opt))

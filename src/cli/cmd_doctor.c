@@ -324,7 +324,8 @@ static int purge(struct doctor *d)
          d->purge == DOCTOR_SOFT ? "soft, and waiting for its receipt"
                                  : "hard, and waiting for its receipt");
     d->purge_began_ns = clock_mono_ns();
-    rc = cmd_doctor_purge(&d->common, d->purged_url, d->purge, d->wait_ms, &refusal);
+    rc = cmd_doctor_purge(&d->common, &(struct doctor_target){.text = d->purged_url, .service = ""},
+                          d->purge, d->wait_ms, &refusal);
     d->purge_ended_ns = clock_mono_ns();
     if (rc == CMD_OK && refusal.n) {
         diagnosis_refusal(refusal.p, on_finding, d);

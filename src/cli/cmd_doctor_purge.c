@@ -43,7 +43,20 @@ static void on_receipt(void *ctx, const char *job, struct span text)
     json_decref(receipt);
 }
 
-static int push(struct purge *p, const char *url, enum doctor_purge how)
+static int fill_form(struct jobform *form, const struct doctor_target *target,
+                     enum doctor_purge how, struct error *err)
+{
+    int rc = jobform_add_targets(form, target->by_key ? JOBFORM_KEY : JOBFORM_URL,
+                                 span_str(target->text), err);
+
+    if (rc == 0 && target->by_key && *target->service)
+        jobform_put(form, "service", span_str(target->service));
+    if (rc == 0 && how == DOCTOR_SOFT)
+        jobform_put(form, "soft", SPAN("1"));
+    return rc;
+}
+
+static int push(struct purge *p, const struct doctor_target *target, enum doctor_purge how)
 {
     struct push_pipeline *pipeline = push_pipeline_new(
         p->session.client, p->session.account, p->session.config.redis_replicas, on_answer, p);
@@ -54,9 +67,7 @@ static int push(struct purge *p, const char *url, enum doctor_purge how)
     int rc;
 
     jobform_init(&form, LANE_URGENT);
-    rc = jobform_add_targets(&form, JOBFORM_URL, span_str(url), &err);
-    if (rc == 0 && how == DOCTOR_SOFT)
-        jobform_put(&form, "soft", SPAN("1"));
+    rc = fill_form(&form, target, how, &err);
     if (rc == 0) {
         fields = jobform_fields(&form, &count);
         rc = push_pipeline_put(pipeline, LANE_URGENT, fields, count, 0, &err);
@@ -96,7 +107,8 @@ static int await(struct purge *p, uint64_t wait_ms)
     return rc < 0 ? cmd_fail(CMD_REDIS, "Redis: %s", err.text) : CMD_OK;
 }
 
-static int push_and_await(struct purge *p, const char *url, enum doctor_purge how, uint64_t wait_ms)
+static int push_and_await(struct purge *p, const struct doctor_target *target,
+                          enum doctor_purge how, uint64_t wait_ms)
 {
     int rc;
 
@@ -105,22 +117,22 @@ static int push_and_await(struct purge *p, const char *url, enum doctor_purge ho
                         "cannot wait: account %s does not keep all receipts (receipts: all)",
                         p->session.account->name);
     p->wait = receipts_wait_new(p->session.account->name);
-    rc = push(p, url, how);
+    rc = push(p, target, how);
     if (rc == CMD_OK)
         rc = await(p, wait_ms);
     receipts_wait_free(p->wait);
     return rc;
 }
 
-int cmd_doctor_purge(const struct cmd_common *common, const char *url, enum doctor_purge how,
-                     uint64_t wait_ms, struct buf *refusal)
+int cmd_doctor_purge(const struct cmd_common *common, const struct doctor_target *target,
+                     enum doctor_purge how, uint64_t wait_ms, struct buf *refusal)
 {
     struct purge p = {.refusal = refusal};
     int rc = cmd_session_open(common, &p.session);
 
     if (rc != 0)
         return rc;
-    rc = push_and_await(&p, url, how, wait_ms);
+    rc = push_and_await(&p, target, how, wait_ms);
     cmd_session_close(&p.session);
     return rc;
 }

@@ -187,6 +187,18 @@ static void print_troubles(const struct overview *o)
                   text, cmd_colour(CMD_PLAIN));
 }
 
+static void print_canaries(const struct overview *o)
+{
+    uint64_t well = overview_canaries_ok(o);
+    struct overview_canary c;
+
+    if (well)
+        cmd_print("  canaries      %" PRIu64 " ok\n", well);
+    for (size_t i = 0; overview_canary(o, i, &c); i++)
+        cmd_print("  canary        %s%s%s\n                -> %s\n", cmd_colour(CMD_RED), c.what,
+                  cmd_colour(CMD_PLAIN), c.advice);
+}
+
 /* -- every number -- */
 
 static bool is_told_in_words(const char *name)
@@ -232,6 +244,7 @@ static void print_account(const struct showing *s, const struct config_account *
     print_budgets(a, o);
     print_verified(o);
     print_troubles(o);
+    print_canaries(o);
     if (s->all)
         print_dispatcher(o);
 }

@@ -8,6 +8,7 @@
 #include "hook.h"
 #include "network.h"
 #include "setting.h"
+#include "target.h"
 
 /* struct sockaddr_un holds 108 bytes with the NUL: unix(7). */
 #define UNIX_PATH_MAX_BYTES 107
@@ -339,6 +340,27 @@ static int check_consumer(const struct complaint *c, const struct config_consume
     return rc == 0 && s->job == CONSUMER_MAPPED ? check_compiles(c, h) : rc;
 }
 
+/* -- canaries -- */
+
+static int check_canary(const struct complaint *c, const struct config_canary *k)
+{
+    const struct config_account *a = config_account(c->config, *k->account ? k->account : NULL);
+    struct span host, rest;
+
+    if (!a && !*k->account)
+        return complain(c, "account", "there are %u accounts; one must be named",
+                        c->config->accounts_count);
+    if (!a)
+        return complain(c, "account", "there is no account '%s'", k->account);
+    if (!config_service(a, k->service))
+        return complain(c, "service", "expected one of the services of account %s", a->name);
+    url_split(span_str(k->url), &host, &rest);
+    if (a->url_mode == URL_MODE_DIRECT && !config_words_have_host(&a->direct_hosts, host))
+        return complain(c, "url", "'%.*s' is not among the direct_hosts of account %s", (int)host.n,
+                        host.p, a->name);
+    return 0;
+}
+
 /* -- the whole configuration -- */
 
 static int check_listen(const struct complaint *c)
@@ -447,6 +469,9 @@ static int check_items(struct complaint c)
     c.scope = SETTING_CONSUMER;
     for (c.index = 0; rc == 0 && c.index < c.config->consumers_count; c.index++)
         rc = check_consumer(&c, &c.config->consumers[c.index]);
+    c.scope = SETTING_CANARY;
+    for (c.index = 0; rc == 0 && c.index < c.config->canaries_count; c.index++)
+        rc = check_canary(&c, &c.config->canaries[c.index]);
     return rc;
 }
 

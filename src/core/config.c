@@ -53,6 +53,18 @@ void config_consumer_init(struct config_consumer *c)
     setting_set_defaults(SETTING_CONSUMER, c);
 }
 
+const struct config_service *config_service(const struct config_account *a, const char *word)
+{
+    const char *name = *word ? word : a->default_service;
+
+    if (!*name && a->services_count == 1)
+        return &a->services[0];
+    for (uint32_t i = 0; *name && i < a->services_count; i++)
+        if (strcmp(name, a->services[i].id) == 0 || strcmp(name, a->services[i].name) == 0)
+            return &a->services[i];
+    return NULL;
+}
+
 bool config_redis_embedded(const struct config *c)
 {
     return strcmp(c->redis, "embedded") == 0;
@@ -204,5 +216,6 @@ void config_deinit(struct config *c)
     free(c->producers);
     free(c->hooks);
     free(c->consumers);
+    free(c->canaries);
     *c = (struct config){0};
 }

@@ -23,6 +23,7 @@ must_use int lane_parse(struct span name, enum lane *out); /* 0 or -EINVAL */
 #define CONFIG_PRODUCERS_MAX 1024
 #define CONFIG_HOOKS_MAX 256
 #define CONFIG_CONSUMERS_MAX 256
+#define CONFIG_CANARIES_MAX 256
 #define CONFIG_WORDS_MAX 256 /* in one list */
 #define CONFIG_REPLICAS_MAX 5
 #define CONFIG_VERIFY_ROUNDS_MAX 7
@@ -173,6 +174,15 @@ struct config_hook {
 };
 
 /* TLS of a connection that we make, to Redis or to a message queue. */
+/* A page by which it is seen whether purges of a service have an effect. */
+struct config_canary {
+    char *name;
+    char *account, *service; /* "" = the only account, its default service */
+    char *url, *key;
+    uint32_t every_s; /* one purge by key and one by URL */
+};
+
+/* For rediss:// */
 struct config_redis_tls {
     char *ca_file; /* "" = the system's */
     char *cert_file, *key_file;
@@ -233,6 +243,8 @@ struct config {
     uint32_t hooks_count;
     struct config_consumer *consumers;
     uint32_t consumers_count;
+    struct config_canary *canaries;
+    uint32_t canaries_count;
 };
 
 /* Initialize a struct with the defaults of the table in core/setting. The memory must not hold
@@ -288,6 +300,8 @@ must_use int config_validate(const struct config *c, struct error *err);
 
 /* The account of that name, or NULL. NULL name: the only account, if there is one. */
 const struct config_account *config_account(const struct config *c, const char *name);
+/* The service of that id or name, or for "" the default or only one; NULL if there is none. */
+const struct config_service *config_service(const struct config_account *a, const char *word);
 /* Writes what the operator should do when Fastly refuses the account's token. The text works after
  * "; " and alone. */
 void config_token_remedy(const struct config_account *a, char *out, size_t room);

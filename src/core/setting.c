@@ -248,6 +248,14 @@ static const struct setting_list lists[SETTING_SCOPE_N] = {
          .max = CONFIG_CONSUMERS_MAX,
          LIST(consumers, config_consumer),
          .sentence = "Message queues, and what to purge for each message: `purgeline consume`."},
+    [SETTING_CANARY] = {.name = "canaries",
+                        .one = "a canary",
+                        .max = CONFIG_CANARIES_MAX,
+                        LIST(canaries, config_canary),
+                        .sentence =
+                            "Pages by which it is seen whether purges have an effect: each is "
+                            "purged by key and by URL\n"
+                            "in turn, on the budget, and looked at through Fastly."},
 };
 
 const struct setting_list *setting_list(enum setting_scope scope)

@@ -13,6 +13,7 @@ enum setting_scope {
     SETTING_PRODUCER,
     SETTING_HOOK,
     SETTING_CONSUMER,
+    SETTING_CANARY,
     SETTING_SCOPE_N,
 };
 
@@ -51,6 +52,8 @@ enum setting_form {
     SETTING_FORM_HOST_PATTERN, /* a host, or "*." followed by a domain */
     SETTING_FORM_ORIGIN,       /* a host pattern, perhaps with http:// and a port */
     SETTING_FORM_CONDITION,    /* path=value, header:name=value */
+    SETTING_FORM_URL,          /* of a page, with its scheme */
+    SETTING_FORM_KEY,          /* a surrogate key */
     SETTING_FORM_TEMPLATE,     /* checked by the code that uses it */
 };
 

@@ -228,12 +228,18 @@ static bool printable(enum setting_form form, const char *text)
 static bool looks_right(enum setting_form form, const char *text)
 {
     struct network network;
+    const char *why;
 
     switch (form) {
     case SETTING_FORM_ANY:
     case SETTING_FORM_LINES:
     case SETTING_FORM_TEMPLATE:
         return true;
+    case SETTING_FORM_URL:
+        return (starts(text, "https://") || starts(text, "http://")) &&
+               url_check(span_str(text), &why) == 0;
+    case SETTING_FORM_KEY:
+        return key_check(span_str(text), &why) == 0;
     case SETTING_FORM_REDIS:
         return redis_ok(text);
     case SETTING_FORM_LISTEN:
@@ -322,6 +328,8 @@ static const struct {
                              "http://10.0.0.5:8080"},
     [SETTING_FORM_CONDITION] = {"a condition like path=value or header:name=value",
                                 "conditions like path=value or header:name=value"},
+    [SETTING_FORM_URL] = {"a URL like https://www.example.com/page", NULL},
+    [SETTING_FORM_KEY] = {"a surrogate key: up to 1024 bytes without spaces", NULL},
     [SETTING_FORM_TEMPLATE] = {"a template", "templates"},
 };
 

@@ -30,6 +30,7 @@ static const char *const consumer_jobs[] = {[CONSUMER_MAPPED] = "mapped", [CONSU
 #define PRODUCER(member) IN(SETTING_PRODUCER, config_producer, member)
 #define HOOK(member) IN(SETTING_HOOK, config_hook, member)
 #define CONSUMER(member) IN(SETTING_CONSUMER, config_consumer, member)
+#define CANARY(member) IN(SETTING_CANARY, config_canary, member)
 #define GROUP(scope_, name_) .name = (name_), .scope = (scope_), .type = SETTING_GROUP
 #define TEXT(form_) .type = SETTING_TEXT, .form = (form_)
 #define TEXT_OR_NONE(form_) TEXT(form_), .may_be_empty = true
@@ -52,6 +53,7 @@ static const struct setting table[] = {
 #include "settings_producer.inc"
 #include "settings_hook.inc"
 #include "settings_consumer.inc"
+#include "settings_canary.inc"
     /* clang-format on */
 };
 

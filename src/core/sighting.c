@@ -276,6 +276,24 @@ void sighting_read(struct sighting *s, struct span head)
     read_ages(&r);
 }
 
+bool sighting_has_key(struct span head, struct span key)
+{
+    struct span line, one;
+
+    while (span_next_word(&head, '\n', &line)) {
+        if (!span_starts_nocase(line, "Surrogate-Key:"))
+            continue;
+        if (line.p[line.n - 1] == '\r')
+            line.n--;
+        line =
+            span_of(line.p + sizeof("Surrogate-Key:") - 1, line.n - (sizeof("Surrogate-Key:") - 1));
+        while (span_next_word(&line, ' ', &one))
+            if (span_eq(span_trim(one), key))
+                return true;
+    }
+    return false;
+}
+
 /* -- reading the result -- */
 
 const struct sighting_hop *sighting_pop(const struct sighting *s)

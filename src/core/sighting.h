@@ -52,6 +52,9 @@ struct sighting {
  * taken; what cannot be understood counts as missing. */
 void sighting_read(struct sighting *s, struct span head);
 
+/* Whether the Surrogate-Key of the head names this key. */
+bool sighting_has_key(struct span head, struct span key);
+
 /* The cache that the visitor reached, or NULL if the reply names none. */
 const struct sighting_hop *sighting_pop(const struct sighting *s);
 /* The cache from which that one fetches, or NULL if there is none. */

@@ -146,6 +146,7 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     intake_limit_log(d->intake, &d->log_limit);
     intake_limit(d->intake, o->job_max_bytes);
     lease_init(d);
+    d->canaries = canaries_new(d);
     return d;
 }
 
@@ -163,6 +164,7 @@ void dispatch_free(struct dispatch *d)
     origin_free(d->origin);
     memory_leave(&d->memory);
     settle_free(d->settle);
+    canaries_free(d->canaries);
     ledger_free(d->ledgers);
     trouble_free(d->trouble);
     heap_deinit(&d->parked);
@@ -216,6 +218,7 @@ static void apply_settings(struct dispatch *d, const struct config *c,
     settle_configure(d->settle, a);
     ledger_configure(d->ledgers, a, now_ns);
     pace_configure(&d->pace, a);
+    canaries_configure(d->canaries, now_ns);
     config_drop(old);
 }
 
@@ -279,6 +282,7 @@ static void stand_by(struct dispatch *d, uint64_t lease_next_ns)
 {
     hand_over_end(d);
     start_over(d);
+    canaries_rest(d->canaries, clock_mono_ns());
     d->state = DISPATCH_STANDBY;
     d->lease_next_ns = lease_next_ns;
 }
@@ -305,7 +309,8 @@ static void hand_over(struct dispatch *d)
  * need not be written. */
 static bool drained(const struct dispatch *d)
 {
-    return d->pace.in_flight == 0 && (settle_idle(d->settle) || !d->queue_up);
+    return d->pace.in_flight == 0 && canaries_idle(d->canaries) &&
+           (settle_idle(d->settle) || !d->queue_up);
 }
 
 static void drain_tick(struct dispatch *d, struct now now)
@@ -391,6 +396,7 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
     if (d->state == DISPATCH_LEADING && d->queue_up) {
         next = min_u64(next, due_tick(d, now));
         next = min_u64(next, origin_tick(d->origin, now));
+        next = min_u64(next, canaries_tick(d->canaries, now.mono_ns));
         next = min_u64(next, send_tick(d, now));
         next = min_u64(next, verification_tick(d->verification, now.mono_ns));
         next = min_u64(next, intake_pull(d->intake, elsewhere_bytes(d), now.mono_ns));

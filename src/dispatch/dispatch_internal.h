@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * The internals of one account's dispatch, shared by the files that implement it: dispatch.c runs
  * the ticks, lease.c holds the lease, hand_over.c passes it on, send.c sends requests, verdict.c
- * judges replies, verification.c looks at pages after their purges, job_end.c ends targets and
- * jobs, stall.c detects stalls, and stats.c, stats_json.c and stats_prometheus.c report. */
+ * judges replies, verification.c looks at pages after their purges, canaries.c sees whether purges
+ * have an effect, job_end.c ends targets and jobs, stall.c detects stalls, and stats.c,
+ * stats_json.c and stats_prometheus.c report. */
 #pragma once
 
 #include "batch.h"
+#include "canaries.h"
 #include "dispatch.h"
 #include "fastly.h"
 #include "histogram.h"
@@ -112,6 +114,7 @@ struct dispatch {
     struct settle *settle;
     struct verification *verification;
     struct ledgers *ledgers;
+    struct canaries *canaries;
     struct rng rng;
 
     struct heap parked;      /* batches until their retry is due */
@@ -203,6 +206,8 @@ void watch_accepted(void *ctx, uint64_t question);
 uint64_t watch_tick(struct dispatch *d, struct now now);
 
 /* send.c */
+/* Makes the exchange the request for it. */
+void send_fill_in(const struct dispatch *d, const struct fastly_ask *ask, struct exchange *x);
 const char *dispatch_service_id(const struct dispatch *d, uint16_t service); /* "" for none */
 /* The request to Fastly for the batch; `targets` has room for a full batch. */
 void send_ask_of(const struct dispatch *d, const struct batch *b, struct span *targets,

@@ -177,21 +177,27 @@ static enum exchange_peer peer_of(const struct fastly_request *r)
     return host_is_address(host) ? EXCHANGE_CHOSEN : EXCHANGE_STRANGER;
 }
 
-static void write_request(struct dispatch *d, const struct batch *b, struct exchange *x)
+void send_fill_in(const struct dispatch *d, const struct fastly_ask *ask, struct exchange *x)
 {
     struct fastly_request r = {.url = x->url, .header = x->header, .body = x->body};
-    struct span targets[FASTLY_BATCH_MAX_KEYS];
-    struct fastly_ask ask;
 
-    send_ask_of(d, b, targets, &ask);
-    fastly_request_build(&r, d->account->api, &ask);
+    fastly_request_build(&r, d->account->api, ask);
     x->method = r.method;
     x->url = r.url;
     x->header = r.header;
     x->body = r.body;
-    x->soft = ask.soft;
+    x->soft = ask->soft;
     x->peer = peer_of(&r);
     x->show_token = r.show_token;
+}
+
+static void write_request(const struct dispatch *d, const struct batch *b, struct exchange *x)
+{
+    struct span targets[FASTLY_BATCH_MAX_KEYS];
+    struct fastly_ask ask;
+
+    send_ask_of(d, b, targets, &ask);
+    send_fill_in(d, &ask, x);
 }
 
 /* A query may contain private data, so it is not logged. */

@@ -163,6 +163,9 @@ OF_DISPATCH(value_verify_looks, verification_counts(d->verification)->looks)
 OF_DISPATCH(value_verify_repairs, verification_counts(d->verification)->repairs)
 OF_DISPATCH(value_verify_skipped, i ? verification_counts(d->verification)->left_out
                                     : verification_counts(d->verification)->superseded)
+OF_DISPATCH(value_canaries, canaries_in(d->canaries, (enum canary_state)i))
+OF_DISPATCH(value_canary_tries, canaries_tries(d->canaries, (enum canary_kind)i))
+OF_DISPATCH(value_canary_failures, canaries_failures(d->canaries, (enum canary_kind)i))
 HISTOGRAM(value_to_wire, to_wire[i])
 HISTOGRAM(value_to_purged, to_purged[i])
 HISTOGRAM(value_reply, reply[i])
@@ -184,6 +187,12 @@ static bool counts_budget(const struct stats_subject *s, size_t i)
     if (s->dispatch->state != DISPATCH_LEADING)
         return false;
     return i == LEDGER_PURGE || (i == LEDGER_URL ? a->budget.separate : a->allow_purge_all);
+}
+
+static bool has_canaries(const struct stats_subject *s, size_t i)
+{
+    (void)i;
+    return s->dispatch->state == DISPATCH_LEADING && canaries_count(s->dispatch->canaries);
 }
 
 static bool counts_lanes(const struct stats_subject *s, size_t i)
@@ -214,6 +223,8 @@ static const char *const answers[ANSWER_N] = {[ANSWER_ODD] = "odd",
                                               [ANSWER_TIMEOUT] = "timeout",
                                               [ANSWER_BROKEN] = "broken",
                                               [ANSWER_BLOCKED] = "blocked"};
+
+static const char *const canary_kinds[] = {[CANARY_BY_KEY] = "key", [CANARY_BY_URL] = "url"};
 
 #define LEDGERS LABEL("ledger", ledger_names, LEDGER_N)
 #define LANES LABEL("lane", lane_names, LANE_N)
@@ -276,6 +287,28 @@ const struct stats_item dispatch_stats[] = {
      .help = "1 for the reason why the brake is not free.",
      LABEL("cause", brake_cause_names, BRAKE_TOKEN + 1),
      .value = value_brake_cause},
+
+    {.names =
+         (const char *const[CANARY_STATE_N]){
+             [CANARY_UNKNOWN] = "canaries_unknown", [CANARY_OK] = "canaries_ok"},
+     .metric = "purgeline_canaries",
+     .help = "Canaries of the account that show this: ok, unknown (not tried yet), or a fault; "
+             "purgeline status explains it.",
+     LABEL("state", canary_state_names, CANARY_STATE_N),
+     .holds = has_canaries,
+     .value = value_canaries},
+    {.metric = "purgeline_canary_tries_total",
+     .help = "Purges of canary pages by key or URL that were looked at, or that failed.",
+     .type = STATS_COUNTER,
+     LABEL("kind", canary_kinds, CANARY_KIND_N),
+     .holds = has_canaries,
+     .value = value_canary_tries},
+    {.metric = "purgeline_canary_failures_total",
+     .help = "Those after which the page was not seen fresh.",
+     .type = STATS_COUNTER,
+     LABEL("kind", canary_kinds, CANARY_KIND_N),
+     .holds = has_canaries,
+     .value = value_canary_failures},
 
     /* waiting work */
     {.names = ONE("window_targets"),

@@ -78,6 +78,8 @@ char *report_json(struct dispatch *d, struct now now)
         json_object_set_new(report, "origin_seen", json_text_of(origin_last_seen(d->origin)));
     if (d->options.waits && *d->options.waits)
         json_object_set_new(report, "needs_restart", json_text_of(d->options.waits));
+    if (canaries_count(d->canaries))
+        json_object_set_new(report, "canaries", canaries_json(d->canaries, now.mono_ns));
     if (d->account->services_count == 0)
         json_object_set_new(report, "no_service", json_true());
     if (d->options.http && *d->options.http)

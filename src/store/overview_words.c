@@ -255,3 +255,36 @@ bool overview_needs_restart(const struct overview *o, char *out, size_t room)
 {
     return report_text(o, "needs_restart", out, room);
 }
+
+static void take_words(char *out, size_t room, const json_t *words)
+{
+    const char *text = json_string_value(words);
+
+    log_quote(out, room, text ? text : "", text ? strlen(text) : 0);
+}
+
+bool overview_canary(const struct overview *o, size_t index, struct overview_canary *out)
+{
+    struct leader_status r;
+    const json_t *j;
+    bool there;
+
+    open_status(&r, o);
+    j = json_array_get(json_object_get(r.json, "canaries"), index);
+    there = json_is_object(j);
+    take_words(out->what, sizeof(out->what), json_object_get(j, "what"));
+    take_words(out->advice, sizeof(out->advice), json_object_get(j, "advice"));
+    json_decref(r.json);
+    return there;
+}
+
+uint64_t overview_canaries_ok(const struct overview *o)
+{
+    struct leader_status r;
+    uint64_t n;
+
+    open_status(&r, o);
+    n = number_of(r.json, "canaries_ok");
+    json_decref(r.json);
+    return n;
+}

@@ -48,3 +48,10 @@ bool overview_http(const struct overview *o, char *out, size_t room);
 /* Settings whose new values wait for a restart of the leader, like "senders, window". False if
  * there are none. */
 bool overview_needs_restart(const struct overview *o, char *out, size_t room);
+/* What a canary of the leader shows: a fault, and what to do. False if there are no more. The text
+ * was written by the leader, and is escaped for a log line. */
+struct overview_canary {
+    char what[1600], advice[400];
+};
+bool overview_canary(const struct overview *o, size_t index, struct overview_canary *out);
+uint64_t overview_canaries_ok(const struct overview *o); /* how many show none */

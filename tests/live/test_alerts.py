@@ -50,6 +50,9 @@ accounts:
     max_in_flight: {in_flight}
     budget: {{purges: {purges}, per_s: {per_s}}}
     verify: {{after_ms: 100, rounds: 2, probes: [{probe}]}}
+{canaries}"""
+CANARIES = """canaries:
+  - {{name: front, service: news, url: "{site}/article/17", key: article-17, every_s: 10}}
 """
 
 
@@ -126,11 +129,12 @@ class World(Stage):
 
     # -- purgeline and Redis --
 
-    def configure(self, purges=100000, per_s=3600, in_flight=64):
+    def configure(self, purges=100000, per_s=3600, in_flight=64, canaries=""):
         self.write("purgeline.yaml", CONFIG.format(
             redis=self.redis_port, port=self.port, api=self.env["SANDBOX_API"], ca=self.env["SANDBOX_CA"],
             token=self.path("etc/purgeline/token"), service=SERVICE, stranger=STRANGER, purges=purges,
-            per_s=per_s, in_flight=in_flight, probe=f"127.0.0.1:{self.pop.server_address[1]}"))
+            per_s=per_s, in_flight=in_flight, probe=f"127.0.0.1:{self.pop.server_address[1]}",
+            canaries=canaries.format(site=self.env["SANDBOX_SITE"])))
         self.put_token("right-token")
 
     def put_token(self, token):
@@ -261,6 +265,13 @@ def token_refused(w):
     w.put_token("right-token")
 
 
+def canary(w):
+    w.stop("purgeline")
+    w.configure(canaries=CANARIES)
+    w.sandbox("fault", "effect=0")
+    w.run_well()
+
+
 def account_unusable(w):
     os.remove(w.path("etc/purgeline/token"))
     w.signal("purgeline", signal.SIGHUP)
@@ -365,6 +376,7 @@ FAULTS = {
     "PurgelineRedisAway": (redis_away, "ends"),
     "PurgelineAccountUnusable": (account_unusable, "ends"),
     "PurgelineTokenRefused": (token_refused, "ends"),
+    "PurgelineCanary": (canary, "ends", fastly_is_back),
     "PurgelineFastlyAway": (fastly_away, "ends", fastly_is_back),
     "PurgelineUrgentWaits": (urgent_waits, "ends"),
     "PurgelineJobsWait": (jobs_wait, "tells"),

@@ -12,6 +12,7 @@
 #include "audit.h"
 #include "auth.h"
 #include "batch.h"
+#include "canaries.h"
 #include "config.h"
 #include "dispatch.h"
 #include "hook.h"
@@ -44,6 +45,7 @@
 #define EACH(X)                                                                                    \
     X(audit)                                                                                       \
     X(batch)                                                                                       \
+    X(canaries)                                                                                    \
     X(config_words)                                                                                \
     X(api_hooks)                                                                                   \
     X(api_ips)                                                                                     \

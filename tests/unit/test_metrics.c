@@ -17,6 +17,8 @@
 
 struct world {
     struct config_account accounts[ACCOUNTS];
+    struct config_canary canary;
+    struct config config; /* with it; otherwise unused */
     struct dispatch d[ACCOUNTS];
     struct queue queue;
     struct overview overview;
@@ -35,6 +37,12 @@ static int setup(void **state)
     struct world *w = alloc_zeroed(1, sizeof(*w));
     struct lanes_options o = {.services = 1, .batch_keys = 256, .batch_bytes = 16384};
 
+    w->canary = (struct config_canary){.name = (char *)"front",
+                                       .account = (char *)"",
+                                       .service = (char *)"",
+                                       .url = (char *)"https://h/",
+                                       .key = (char *)"k"};
+    w->config = (struct config){.canaries = &w->canary, .canaries_count = 1};
     w->now = (struct now){.mono_ns = 1000 * NS_PER_S, .wall_ms = UINT64_C(1700000000000)};
     for (int i = 0; i < ACCOUNTS; i++) {
         struct dispatch *d = &w->d[i];
@@ -42,6 +50,8 @@ static int setup(void **state)
         config_account_init(&w->accounts[i]);
         rename_account(w, i, i ? "other" : "main");
         d->account = &w->accounts[i];
+        assert_int_equal(config_services_add(&w->accounts[i], SPAN("S1"), SPAN("news")), 0);
+        d->config = &w->config;
         d->queue = &w->queue;
         d->progress_ns = w->now.mono_ns;
         brake_init(&d->pace.brake);
@@ -62,6 +72,7 @@ static int setup(void **state)
                                                               .token = "",
                                                               .user_agent = "",
                                                               .fault = ""});
+        d->canaries = canaries_new(d);
         d->ledgers = ledger_new(d->account, NULL, &d->pace.grant, w->now.mono_ns, NULL, NULL);
     }
     buf_init(&w->out, METRICS_MAX_BYTES(ACCOUNTS));
@@ -82,6 +93,7 @@ static int teardown(void **state)
         origin_free(w->d[i].origin);
         settle_free(w->d[i].settle);
         verification_free(w->d[i].verification);
+        canaries_free(w->d[i].canaries);
         ledger_free(w->d[i].ledgers);
         trouble_free(w->d[i].trouble);
         endpoint_drop(w->d[i].endpoint);

@@ -57,6 +57,7 @@ struct bases {
     struct config_producer producer;
     struct config_hook hook;
     struct config_consumer consumer;
+    struct config_canary canary;
     void *of[SETTING_SCOPE_N];
 };
 
@@ -67,11 +68,14 @@ static void bases_init(struct bases *b)
     config_producer_init(&b->producer);
     config_hook_init(&b->hook);
     config_consumer_init(&b->consumer);
+    b->canary = (struct config_canary){0};
+    setting_set_defaults(SETTING_CANARY, &b->canary);
     b->of[SETTING_GLOBAL] = &b->config;
     b->of[SETTING_ACCOUNT] = &b->account;
     b->of[SETTING_PRODUCER] = &b->producer;
     b->of[SETTING_HOOK] = &b->hook;
     b->of[SETTING_CONSUMER] = &b->consumer;
+    b->of[SETTING_CANARY] = &b->canary;
 }
 
 static void bases_deinit(struct bases *b)
@@ -179,7 +183,7 @@ static void every_setting_has_a_default_that_is_allowed_and_a_variable_of_its_ow
 
     (void)state;
     for (size_t i = 0; i < count; i++) {
-        bool many = table[i].scope > SETTING_ACCOUNT;
+        bool many = table[i].scope >= SETTING_PRODUCER;
 
         assert_int_equal(setting_env_name(&table[i], a, sizeof(a)),
                          table[i].type != SETTING_GROUP && !many);

@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Canaries: each fault that keeps purges from having an effect is played in the sandbox, and is told apart from the
+others in the log, in purgeline status and in the metrics, once when it begins and once when it ends."""
+import json
+import os
+import re
+import socket
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
+from stage import SERVICE, Score, Stage, ask, free_port, skip_without, until  # noqa: E402
+
+CONFIG = """
+redis: embedded
+data_dir: {data}
+listen: 127.0.0.1:{port}
+accounts:
+  - name: main
+    api: {api}
+    ca_file: {ca}
+    services: [{{id: {service}, name: news}}]
+canaries:
+  - {{name: front, service: news, url: "{site}/article/canary", key: article-canary, every_s: 10}}
+{more}"""
+MORE = """  - {{name: keyless, url: "{site}/article/keyless", key: some-other-key, every_s: 10}}
+  - {{name: nowhere, url: "http://127.0.0.1:{closed}/", key: k, every_s: 10}}
+  - {{name: strange, url: "{origin}/article/strange", key: article-strange, every_s: 10}}
+"""
+
+
+class World:
+    def __init__(self):
+        self.score = Score()
+        self.stage = Stage()
+        self.stage.fastly("--pops")
+        env = self.stage.env
+        self.port = free_port()
+        self.closed = socket.socket()  # bound, and not listening: nobody else gets the port
+        self.closed.bind(("127.0.0.1", 0))
+        self.names = dict(data=self.stage.path("data"), port=self.port, api=env["SANDBOX_API"], ca=env["SANDBOX_CA"],
+                          service=SERVICE, site=env["SANDBOX_SITE"], origin=env["SANDBOX_ORIGIN"],
+                          closed=self.closed.getsockname()[1])
+        for name in ("PURGELINE_API", "PURGELINE_CA_FILE"):
+            del env[name]
+        env["FASTLY_API_TOKEN"] = "right-token"
+        env["PURGELINE_CONFIG"] = self.stage.path("purgeline.yaml")
+        self.configure(MORE)
+
+    def configure(self, more):
+        more = more.format(**self.names)
+        self.stage.write("purgeline.yaml", CONFIG.format(more=more, **self.names))
+
+    def close(self):
+        self.closed.close()
+        self.stage.close()
+        return self.score.close()
+
+    def fault(self, **values):
+        self.stage.sandbox("fault", *[f"{name}={value}" for name, value in values.items()])
+
+    def dispatcher(self):
+        code, told = self.stage.run("purgeline status --json")
+        try:
+            return json.loads(told)["accounts"][0]["dispatcher"] or {}
+        except (ValueError, KeyError):
+            return {}
+
+    def shown(self):
+        return {canary["canary"]: canary for canary in self.dispatcher().get("canaries", [])}
+
+    def until_it_is(self, name, state):
+        """Waits for that, and returns what the status says of it."""
+        return until(f"{name} is {state}", lambda: self.shown().get(name, {}).get("state") == state and self.shown()[name])
+
+    def until_ok(self, count):
+        until(f"{count} canaries are ok", lambda: self.dispatcher().get("canaries_ok") == count)
+
+    def log_of(self, name, state=None):
+        lines = [line for line in self.stage.log("daemon").splitlines() if f" canary={name} " in line]
+        return [line for line in lines if state is None or f"state={state} " in line]
+
+    def told(self, sentence, found, *parts):
+        text = f"{found['what']} -> {found['advice']}"
+        self.score.ok(all(part in text for part in parts), sentence, text, parts)
+
+
+def test_start(w):
+    w.stage.start("daemon", "purgeline", "run")
+    until("the daemon is ready", lambda: ask(f"http://127.0.0.1:{w.port}/readyz")[0] == 200)
+    w.until_ok(1)
+    w.score.ok(len(w.log_of("front")) == 1 and "A canary shows that purges work" in w.log_of("front")[0],
+               "purges that work are told once", w.log_of("front"))
+
+
+def test_budget(w):
+    def same():
+        spent = json.loads(w.stage.sandbox("state"))["budget"]["spent"]
+        return spent and w.dispatcher().get("spent") == spent
+    until("purgeline has counted what Fastly has", same)
+    w.score.ok(True, "purges of canaries are on the budget")
+
+
+def test_pages(w):
+    """Canaries that have been wrong from the start."""
+    found = w.until_it_is("keyless", "key")
+    w.told("a key that is not on the page is told", found, "service news: the page", "/article/keyless",
+           "does not carry the surrogate key some-other-key", "Surrogate-Key")
+    found = w.until_it_is("nowhere", "page")
+    w.told("a page that cannot be fetched is told", found, "cannot be fetched: ", "connect")
+    found = w.until_it_is("strange", "blind")
+    w.told("a page that shows nothing is told", found, "does not show whether purges work: the reply has no Age")
+    told = w.stage.must("purgeline status || true")
+    w.score.ok("  canaries      1 ok\n" in told and "  canary        service news: the page" in told and
+               "                -> let the origin send the key" in told, "purgeline status shows them to people", told)
+    metrics = ask(f"http://127.0.0.1:{w.port}/metrics")[1]
+    states = dict(re.findall(r'^purgeline_canaries\{account="main",state="(\w+)"\} (\d+)$', metrics, re.M))
+    tries = dict(re.findall(r'^purgeline_canary_tries_total\{account="main",kind="(\w+)"\} (\d+)$', metrics, re.M))
+    w.score.ok((states["ok"], states["key"], states["page"], states["blind"], states["token"]) ==
+               ("1", "1", "1", "1", "0") and int(tries["key"]) > 0 and int(tries["url"]) > 0,
+               "the metrics count them", states, tries)
+    w.score.ok([len(w.log_of(name)) for name in ("keyless", "nowhere", "strange")] == [1, 1, 1],
+               "the log has each once, although they were tried again", w.stage.log("daemon")[-3000:])
+
+
+def test_by_hand(w):
+    code, told = w.stage.run("purgeline check --canary")
+    w.score.ok(code == 1 and "ok    main canary: service news: purges by key and by URL refresh the canary page" in told and
+               "fail  main canary: service news: the page " in told and "does not carry the surrogate key some-other-key" in told and
+               "      -> let the origin send the key" in told and "cannot be fetched" in told and "the reply has no Age" in told,
+               "check --canary does it once by hand", code, told)
+    w.fault(status=403, kind="url", body="no")
+    code, told = w.stage.run("purgeline check --canary --json")
+    found = [json.loads(line) for line in told.splitlines()]
+    w.score.ok(code == 1 and found[0]["grade"] == "fail" and "is refused (403" in found[0]["what"] and
+               "FASTLYPURGE" in found[0]["remedy"], "… and tells what is wrong", code, told)
+    w.fault(status=0)
+    code, told = w.stage.run("purgeline check --canary -a none")
+    w.score.ok(code == 2 and "none" in told, "an account that is not there is told", code, told)
+    code, told = w.stage.run("PURGELINE_CONFIG= purgeline check --canary")
+    w.score.ok(code == 2 and "no canary is configured" in told, "without a canary it says so", code, told)
+
+
+def test_reload(w):
+    w.configure("")
+    w.stage.signal("daemon", 1)
+    until("only front is left", lambda: w.shown() == {} and w.dispatcher().get("canaries_ok") == 1)
+    w.score.ok(True, "a reload takes canaries away")
+
+
+def fault_is_told(w, state, sentence, parts, faults, end):
+    before = len(w.log_of("front", state))
+    w.fault(**faults)
+    found = w.until_it_is("front", state)
+    w.told(sentence, found, "service news: ", *parts)
+    w.score.ok(len(w.log_of("front", state)) == before + 1 and "remedy=" in w.log_of("front", state)[-1], "… and once in the log",
+               w.log_of("front"))
+    w.fault(**end)
+    w.until_ok(1)
+    w.score.ok(w.shown() == {}, "… and is over when it ends", w.shown())
+
+
+def test_faults(w):
+    before = len(w.log_of("front"))
+    fault_is_told(w, "token", "a dead token is told", ["Fastly refuses the token (401", "put a valid token"],
+                  {"unauthorized": 1}, {"unauthorized": 0})
+    fault_is_told(w, "service", "a service that the token cannot reach is told", ["Fastly refuses its purges by key (404"],
+                  {"not_found": 1, "kind": "key,keys"}, {"not_found": 0})
+    fault_is_told(w, "vcl", "a refusal by VCL is told", ["/article/canary is refused (403", "FASTLYPURGE"],
+                  {"status": 403, "kind": "url", "body": "no"}, {"status": 0})
+    fault_is_told(w, "stale", "a POP that ignores purges is told",
+                  ["neither purges by key nor by URL", "the POP AMS still serves a copy that is ", "--all-pops"],
+                  {"deaf": "ams"}, {"deaf": ""})
+    w.score.ok(len(w.log_of("front")) == before + 8, "nothing else was said of it", w.log_of("front"))
+
+
+def main():
+    skip_without("nginx", "varnishd", "redis-server", "curl", "openssl")
+    w = World()
+    try:
+        for test in (test_start, test_budget, test_pages, test_by_hand, test_reload, test_faults):
+            test(w)
+    except AssertionError:
+        print(w.stage.log("daemon")[-6000:], w.stage.run("purgeline status --json")[1][-3000:])
+        raise
+    finally:
+        code = w.close()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
