@@ -22,6 +22,7 @@
 #include "ledger.h"
 #include "loop.h"
 #include "message_map.h"
+#include "notify.h"
 #include "origin.h"
 #include "overview_cache.h"
 #include "overview_instances.h"
@@ -61,6 +62,7 @@
     X(origin)                                                                                      \
     X(loop)                                                                                        \
     X(message_map)                                                                                 \
+    X(notify)                                                                                      \
     X(peek)                                                                                        \
     X(pipe)                                                                                        \
     X(plan)                                                                                        \
