@@ -174,16 +174,18 @@ static int dry_run(const struct consume *k)
 static int consume(const struct consume *k)
 {
     struct redis_address address;
-    struct consumer_options o = {.config = &k->config,
-                                 .consumer = k->consumer,
-                                 .source = source_of(k->consumer),
-                                 .redis = &address};
+    struct consumer_options o = {.config = &k->config, .consumer = k->consumer, .redis = &address};
     struct consumer_counts counts;
     struct error err;
     int rc = cmd_redis_address(&k->config, &address);
 
     if (rc != 0)
         return rc;
+    o.source = source_of(k->consumer, &err);
+    if (!o.source) {
+        redis_address_deinit(&address);
+        return cmd_fail(CMD_USAGE, "%s", err.text);
+    }
     o.stop_fd = stop_signal_fd();
     if (o.stop_fd < 0) {
         redis_address_deinit(&address);

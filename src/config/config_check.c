@@ -302,11 +302,18 @@ static int check_hook(const struct complaint *c, const struct config_hook *h)
 /* The rest of the URL is checked by whoever connects. */
 static int check_source_url(const struct complaint *c, const struct config_consumer *s)
 {
-    static const char *const schemes[] = {"redis://", "rediss://", "redis+", "rediss+", "unix://"};
+    static const char *const redis[] = {"redis://", "rediss://", "redis+",
+                                        "rediss+",  "unix://",   NULL};
+    static const char *const postgres[] = {"postgresql://", "postgres://", NULL};
+    bool is_redis = s->source != CONSUMER_POSTGRES;
 
-    for (size_t i = 0; i < array_len(schemes); i++)
-        if (!*s->url || span_starts_nocase(span_str(s->url), schemes[i]))
+    if (is_redis && !*s->url)
+        return 0;
+    for (const char *const *scheme = is_redis ? redis : postgres; *scheme; scheme++)
+        if (span_starts_nocase(span_str(s->url), *scheme))
             return 0;
+    if (!is_redis)
+        return complain(c, "url", "expected a URL like postgresql://host:5432/database");
     return complain(c, "url", "expected a URL like redis://host:6379/0, or nothing");
 }
 

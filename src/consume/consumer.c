@@ -382,8 +382,6 @@ static bool open_source(struct consumer *c)
         source_is_away(c, err.text);
         return false;
     }
-    if (consumer_trouble_ends(&c->source_away))
-        log_info("The source of messages can be read again", "consumer=%s", c->o->consumer->name);
     return true;
 }
 
@@ -392,9 +390,13 @@ static void fetch(struct consumer *c, uint32_t most)
     struct error err;
     int n = c->o->source->fetch(c->source, c->o->stop_fd, most, c->messages, &err);
 
-    if (n < 0)
+    if (n < 0) {
         source_is_away(c, err.text);
-    else if (n > 0)
+        return;
+    }
+    if (consumer_trouble_ends(&c->source_away))
+        log_info("The source of messages can be read again", "consumer=%s", c->o->consumer->name);
+    if (n > 0)
         take_batch(c, (uint32_t)n);
 }
 

@@ -45,6 +45,8 @@ struct message_source {
     void (*close)(void *source); /* NULL is fine */
 };
 
-const struct message_source *source_of(const struct config_consumer *c);
+/* Loads the plugin of a source that needs a library of its own. NULL, with a sentence, if there is
+ * none. */
+must_use const struct message_source *source_of(const struct config_consumer *c, struct error *err);
 
 extern const struct message_source source_redis_list, source_redis_stream;

@@ -198,6 +198,7 @@ struct config_redis_auth {
 enum consumer_source {
     CONSUMER_REDIS_LIST,
     CONSUMER_REDIS_STREAM,
+    CONSUMER_POSTGRES, /* a plugin: source_plugin.h */
 };
 enum consumer_end { CONSUMER_LEFT, CONSUMER_RIGHT };
 enum consumer_job {
@@ -210,7 +211,7 @@ struct config_consumer {
     char *name;
     enum consumer_source source;
     char *url;   /* "" = the Redis that purgeline uses */
-    char *topic; /* the list or stream */
+    char *topic; /* the list, stream or table */
     char *group; /* of a stream's consumers */
     char *field; /* of a stream's entry: holds the message; "" = all fields are the message */
     enum consumer_end take; /* the end of a list where the oldest message is */

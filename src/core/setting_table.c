@@ -17,8 +17,9 @@ static const char *const hook_schemes[] = {[HOOK_HMAC_SHA256] = "hmac-sha256",
 static const char *const hook_encodings[] = {
     [HOOK_HEX] = "hex", [HOOK_BASE64] = "base64", [HOOK_BASE64URL] = "base64url"};
 
-static const char *const consumer_sources[] = {
-    [CONSUMER_REDIS_LIST] = "redis-list", [CONSUMER_REDIS_STREAM] = "redis-stream"};
+static const char *const consumer_sources[] = {[CONSUMER_REDIS_LIST] = "redis-list",
+                                               [CONSUMER_REDIS_STREAM] = "redis-stream",
+                                               [CONSUMER_POSTGRES] = "postgres"};
 static const char *const consumer_ends[] = {[CONSUMER_LEFT] = "left", [CONSUMER_RIGHT] = "right"};
 static const char *const consumer_jobs[] = {[CONSUMER_MAPPED] = "mapped", [CONSUMER_JSON] = "json"};
 

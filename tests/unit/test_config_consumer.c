@@ -115,6 +115,12 @@ static void settings_of_a_consumer_that_contradict_each_other_are_refused(void *
     REFUSED(CONSUMER ", job: json}", ".job: when, keys and urls are only for `job: mapped`");
     REFUSED(CONSUMER ", url: 'http://queue'}",
             ".url: expected a URL like redis://host:6379/0, or nothing");
+    assert_loads(ACCOUNTS "consumers: [" CONSUMER
+                          ", source: postgres, url: 'postgresql://u@h/d', tls: {ca_file: /ca}}]\n");
+    REFUSED(CONSUMER ", source: postgres}",
+            ".url: expected a URL like postgresql://host:5432/database");
+    REFUSED(CONSUMER ", source: postgres, url: 'redis://h'}",
+            ".url: expected a URL like postgresql://host:5432/database");
     REFUSED(CONSUMER ", url: 'redis://q', user: u}",
             ".user: a user needs a password: set password_file or password_env");
     REFUSED(CONSUMER ", url: 'redis://q', password_file: /p, password_env: P}",

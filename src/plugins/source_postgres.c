@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT
+ * Messages from an outbox: a table of PostgreSQL into which the application writes in the same
+ * transaction as its change (deploy/outbox.sql). The plugin reads rows inside a transaction that
+ * stays open until their jobs are in Redis, and deletes them in it:
+ *
+ *     BEGIN ─▶ SELECT ... FOR UPDATE SKIP LOCKED ─▶ (push) ─▶ DELETE ─▶ COMMIT
+ *
+ * If the connection is lost before the COMMIT, the rows are there again. LISTEN tells of new rows;
+ * without a trigger that notifies, the table is looked at every few seconds. */
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "buf.h"
+#include "clock.h"
+#include "secret.h"
+#include "source_plugin.h"
+
+#define CONNECT_S "10"
+#define ANSWER_NS (30 * NS_PER_S)
+/* Without a notification, the table is looked at after this time. */
+#define LOOK_MS 5000
+/* A longer message becomes a dead letter without being read. */
+#define BODY_MAX "16777216"
+
+struct outbox {
+    PGconn *connection;
+    char *select, *delete_rows, *listen; /* SQL */
+    PGresult *rows;                      /* of the open transaction; NULL: none is open */
+    bool empty;                          /* the last look found nothing */
+};
+
+/* -- errors -- */
+
+/* libpq's messages have several lines. */
+static int pg_failed(struct outbox *o, int rc, const char *message, struct error *err)
+{
+    char *text = alloc_str(*message ? message : "the connection was lost");
+    size_t n = strlen(text);
+
+    (void)o;
+    while (n && (text[n - 1] == '\n' || text[n - 1] == ' '))
+        text[--n] = '\0';
+    for (char *c = text; *c; c++)
+        if (*c == '\n' || *c == '\t')
+            *c = ' ';
+    error_set(err, rc, "%s", text);
+    free(text);
+    return rc;
+}
+
+/* -- one command -- */
+
+/* Waits until the socket is readable, or writable too. 1; 0: time is over; -EAGAIN: `stop_fd` is
+ * readable. */
+static int await(struct outbox *o, short events, int stop_fd, uint64_t ms)
+{
+    struct pollfd fds[] = {{.fd = PQsocket(o->connection), .events = events},
+                           {.fd = stop_fd, .events = POLLIN}};
+    int rc;
+
+    do
+        rc = poll(fds, array_len(fds), (int)ms);
+    while (rc < 0 && errno == EINTR);
+    if (fds[1].revents)
+        return -EAGAIN;
+    return rc > 0;
+}
+
+static int await_answer(struct outbox *o, struct error *err)
+{
+    uint64_t deadline_ns = clock_mono_ns() + ANSWER_NS, now_ns;
+    int unsent;
+
+    for (;;) {
+        unsent = PQflush(o->connection);
+        if (unsent < 0 || !PQconsumeInput(o->connection))
+            return pg_failed(o, -ENOTCONN, PQerrorMessage(o->connection), err);
+        if (!unsent && !PQisBusy(o->connection))
+            return 0;
+        now_ns = clock_mono_ns();
+        if (now_ns >= deadline_ns)
+            return error_set(err, -ETIMEDOUT, "no answer within 30 s");
+        (void)await(o, unsent ? POLLIN | POLLOUT : POLLIN, -1,
+                    (deadline_ns - now_ns) / NS_PER_MS + 1);
+    }
+}
+
+/* Runs one command. The result must be cleared. */
+static int run(struct outbox *o, const char *sql, const char *argument, PGresult **out,
+               struct error *err)
+{
+    const char *const values[] = {argument};
+    PGresult *result = NULL, *next;
+    ExecStatusType status;
+    int rc;
+
+    if (!PQsendQueryParams(o->connection, sql, argument ? 1 : 0, NULL, values, NULL, NULL, 0))
+        return pg_failed(o, -ENOTCONN, PQerrorMessage(o->connection), err);
+    do {
+        rc = await_answer(o, err);
+        if (rc < 0) {
+            PQclear(result);
+            return rc;
+        }
+        next = PQgetResult(o->connection);
+        if (next) {
+            PQclear(result);
+            result = next;
+        }
+    } while (next);
+    status = PQresultStatus(result);
+    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
+        *out = result;
+        return 0;
+    }
+    rc = pg_failed(o, -EIO, PQerrorMessage(o->connection), err);
+    PQclear(result);
+    return rc;
+}
+
+static int run_plain(struct outbox *o, const char *sql, struct error *err)
+{
+    PGresult *result;
+    int rc = run(o, sql, NULL, &result, err);
+
+    if (rc == 0)
+        PQclear(result);
+    return rc;
+}
+
+/* -- opening -- */
+
+static int read_password(const struct config_consumer *c, char **out, struct error *err)
+{
+    *out = NULL;
+    if (*c->password_file)
+        return secret_from_file(c->password_file, "password", secret_is_text_byte, out, err);
+    if (*c->password_env)
+        return secret_from_env(c->password_env, "password", secret_is_text_byte, out, err);
+    return 0;
+}
+
+/* Parameters after `dbname`, which is the URL, take precedence over it:
+ * https://www.postgresql.org/docs/current/libpq-connect.html */
+static int connect_to(struct outbox *o, const struct config_consumer *c, struct error *err)
+{
+    const char *names[12], *values[12];
+    size_t n = 0;
+    char *password;
+    int rc = read_password(c, &password, err);
+    const struct {
+        const char *name, *value;
+    } given[] = {{"dbname", c->url},
+                 {"user", c->user},
+                 {"password", password},
+                 {"sslrootcert", c->tls.ca_file},
+                 {"sslmode", *c->tls.ca_file ? "verify-full" : NULL},
+                 {"sslcert", c->tls.cert_file},
+                 {"sslkey", c->tls.key_file},
+                 {"application_name", "purgeline"},
+                 {"connect_timeout", CONNECT_S},
+                 {"client_encoding", "UTF8"}};
+
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < array_len(given); i++) {
+        if (!given[i].value || !*given[i].value)
+            continue;
+        names[n] = given[i].name;
+        values[n++] = given[i].value;
+    }
+    names[n] = values[n] = NULL;
+    o->connection = PQconnectdbParams(names, values, 1);
+    secret_free(password);
+    if (PQstatus(o->connection) != CONNECTION_OK)
+        return pg_failed(o, -ENOTCONN, PQerrorMessage(o->connection), err);
+    return 0;
+}
+
+/* "schema"."table", or "table"; and in *last the name of the table alone. malloc'ed. */
+static char *quote_table(struct outbox *o, const char *topic, char **last)
+{
+    const char *dot = strchr(topic, '.');
+    char *schema = dot ? PQescapeIdentifier(o->connection, topic, (size_t)(dot - topic)) : NULL;
+    const char *name = dot ? dot + 1 : topic;
+    char *table = PQescapeIdentifier(o->connection, name, strlen(name)), *both = NULL;
+
+    if (table && (schema || !dot)) {
+        both = alloc_printf("%s%s%s", schema ? schema : "", schema ? "." : "", table);
+        *last = alloc_str(table);
+    }
+    PQfreemem(schema);
+    PQfreemem(table);
+    return both;
+}
+
+static int write_sql(struct outbox *o, const char *topic, struct error *err)
+{
+    char *channel, *table = quote_table(o, topic, &channel);
+
+    if (!table)
+        return pg_failed(o, -EINVAL, PQerrorMessage(o->connection), err);
+    o->select = alloc_printf("SELECT id, CASE WHEN octet_length(message::text) <= " BODY_MAX
+                             " THEN message::text END FROM %s ORDER BY id LIMIT $1::int "
+                             "FOR UPDATE SKIP LOCKED",
+                             table);
+    o->delete_rows = alloc_printf("DELETE FROM %s WHERE id = ANY($1::bigint[])", table);
+    o->listen = alloc_printf("LISTEN %s", channel);
+    free(table);
+    free(channel);
+    return 0;
+}
+
+static void outbox_close(void *source)
+{
+    struct outbox *o = source;
+
+    if (!o)
+        return;
+    PQclear(o->rows);
+    PQfinish(o->connection);
+    free(o->select);
+    free(o->delete_rows);
+    free(o->listen);
+    free(o);
+}
+
+static int outbox_open(const struct config *config, const struct config_consumer *c, void **out,
+                       struct error *err)
+{
+    struct outbox *o = alloc_zeroed(1, sizeof(*o));
+    int rc = connect_to(o, c, err);
+
+    (void)config;
+    if (rc == 0)
+        rc = write_sql(o, c->topic, err);
+    if (rc == 0 && PQsetnonblocking(o->connection, 1) != 0)
+        rc = pg_failed(o, -ENOTCONN, PQerrorMessage(o->connection), err);
+    if (rc == 0)
+        rc = run_plain(o, o->listen, err); /* before the first look, so that nothing is missed */
+    if (rc == 0)
+        *out = o;
+    else
+        outbox_close(o);
+    return rc;
+}
+
+/* -- rows -- */
+
+static bool notified(struct outbox *o)
+{
+    PGnotify *n;
+    bool any = false;
+
+    while ((n = PQnotifies(o->connection))) {
+        PQfreemem(n);
+        any = true;
+    }
+    return any;
+}
+
+/* Waits for a notification, or until it is time for a look. Returns whether to look. */
+static int await_rows(struct outbox *o, int stop_fd, struct error *err)
+{
+    uint64_t until_ns = clock_mono_ns() + LOOK_MS * NS_PER_MS, now_ns;
+
+    while (!notified(o) && (now_ns = clock_mono_ns()) < until_ns) {
+        int rc = await(o, POLLIN, stop_fd, (until_ns - now_ns) / NS_PER_MS + 1);
+
+        if (rc == -EAGAIN)
+            return 0;
+        if (rc > 0 && !PQconsumeInput(o->connection))
+            return pg_failed(o, -ENOTCONN, PQerrorMessage(o->connection), err);
+    }
+    return 1;
+}
+
+/* Locks rows in a transaction. Without rows the transaction is ended at once. */
+static int look(struct outbox *o, uint32_t max, struct error *err)
+{
+    char limit[16];
+    PGresult *rows;
+    int rc = run_plain(o, "BEGIN", err);
+
+    snprintf(limit, sizeof(limit), "%u", max);
+    if (rc == 0)
+        rc = run(o, o->select, limit, &rows, err);
+    if (rc < 0)
+        return rc;
+    if (PQntuples(rows) == 0) {
+        PQclear(rows);
+        o->empty = true;
+        return run_plain(o, "ROLLBACK", err);
+    }
+    o->rows = rows;
+    return PQntuples(rows);
+}
+
+static int outbox_fetch(void *source, int stop_fd, uint32_t max, struct source_message *out,
+                        struct error *err)
+{
+    struct outbox *o = source;
+    int n = o->empty ? await_rows(o, stop_fd, err) : 1;
+
+    if (n <= 0)
+        return n;
+    o->empty = false;
+    n = look(o, max, err);
+    for (int i = 0; i < n; i++) {
+        out[i] = (struct source_message){
+            .offset = span_str(PQgetvalue(o->rows, i, 0)),
+            .body = span_of(PQgetvalue(o->rows, i, 1), (size_t)PQgetlength(o->rows, i, 1)),
+            .flaw =
+                PQgetisnull(o->rows, i, 1) ? "the message is null, or longer than 16 MiB" : NULL};
+    }
+    return n;
+}
+
+/* "{1,2,3}": an array of bigint */
+static char *ids_of(const struct outbox *o, uint32_t count)
+{
+    struct buf b;
+
+    buf_init(&b, SIZE_MAX / 2);
+    buf_putc(&b, '{');
+    for (uint32_t i = 0; i < count; i++)
+        buf_printf(&b, "%s%s", i ? "," : "", PQgetvalue(o->rows, (int)i, 0));
+    buf_putc(&b, '}');
+    return buf_take(&b);
+}
+
+static int outbox_commit(void *source, uint32_t count, struct error *err)
+{
+    struct outbox *o = source;
+    char *ids = ids_of(o, count);
+    PGresult *deleted;
+    int rc = run(o, o->delete_rows, ids, &deleted, err);
+
+    free(ids);
+    if (rc == 0)
+        PQclear(deleted);
+    if (rc == 0)
+        rc = run_plain(o, "COMMIT", err);
+    PQclear(o->rows);
+    o->rows = NULL;
+    return rc;
+}
+
+static const struct message_source outbox = {"postgres", outbox_open, outbox_fetch, outbox_commit,
+                                             outbox_close};
+
+const struct source_plugin purgeline_source = SOURCE_PLUGIN(&outbox);

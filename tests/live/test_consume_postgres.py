@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""`purgeline consume` with an outbox in a real PostgreSQL, as deploy/outbox.sql makes it: over TLS, with the user that is
+described there. The same promises as in test_consume.py; and what it says when something is wrong.
+"""
+import glob
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+from resp import Server  # noqa: E402
+from stage import PURGELINE, ROOT, Score, Stage, free_port, skip_without, until  # noqa: E402
+from test_consume import (Source, World, at_rest, killed_again_and_again, refused_by_redis,  # noqa: E402
+                          settings, users)
+
+PLUGIN = os.path.join(os.path.dirname(os.path.realpath(PURGELINE)), "source-postgres.so")
+
+
+class Postgres:
+    """A server in a folder of the stage. It refuses to run as root, so it then runs as Debian's user for it."""
+
+    def __init__(self, stage):
+        self.stage, self.port, self.folder = stage, free_port(), stage.path("postgres")
+        self.bin = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
+        self.prefix = []
+        os.chmod(stage.dir, 0o755)
+        os.mkdir(self.folder, 0o700)
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
+            self.prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+        self.must("initdb", "-D", self.folder, "-U", "boss", "-E", "UTF8", "--locale=C", "-A", "trust", "--no-sync")
+        self.certify()
+        with open(os.path.join(self.folder, "pg_hba.conf"), "w") as rules:
+            rules.write("local all boss trust\nhostssl all purgeline 127.0.0.1/32 scram-sha-256\n")
+        self.start()
+
+    def must(self, program, *words):
+        done = subprocess.run([*self.prefix, f"{self.bin}/{program}", *words], stdout=subprocess.PIPE, cwd="/",
+                              stderr=subprocess.STDOUT, env=self.stage.env, text=True)
+        if done.returncode:
+            raise AssertionError(f"{program}: {done.stdout}")
+        return done.stdout
+
+    def certify(self):
+        """A certificate for 127.0.0.1, and its key, which only the server may read."""
+        self.ca = self.stage.path("ca.pem")
+        self.stage.must(f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test "
+                        f"-addext subjectAltName=IP:127.0.0.1 -keyout server.key -out {self.ca}")
+        for name, source in (("server.key", self.stage.path("server.key")), ("server.crt", self.ca)):
+            target = shutil.copy(source, os.path.join(self.folder, name))
+            os.chmod(target, 0o600)
+            if self.prefix:
+                shutil.chown(target, "postgres", "postgres")
+
+    def start(self):
+        self.stage.start("postgres", *self.prefix, f"{self.bin}/postgres", "-D", self.folder, "-k", self.folder, "-p",
+                         str(self.port), "-c", "listen_addresses=127.0.0.1", "-c", "ssl=on")
+        until("PostgreSQL answers", lambda: self.try_sql("SELECT 1")[0] == 0)
+
+    def kill(self):
+        """As after a crash: SIGQUIT ends all of its processes at once."""
+        child = self.stage.children.pop("postgres")
+        child.send_signal(signal.SIGQUIT)
+        child.wait(60)
+
+    def try_sql(self, sql):
+        done = subprocess.run([*self.prefix, f"{self.bin}/psql", "-h", self.folder, "-p", str(self.port), "-U", "boss",
+                               "-d", "postgres", "-qAt", "-v", "ON_ERROR_STOP=1"], input=sql, text=True, cwd="/",
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.stage.env)
+        return done.returncode, done.stdout
+
+    def sql(self, text):
+        code, told = self.try_sql(text)
+        if code:
+            raise AssertionError(told)
+        return told
+
+
+class PostgresWorld(World):
+    def __init__(self, score):
+        self.score, self.source, self.stage = score, "postgres", Stage()
+        self.ours = Server(self.stage, "ours")
+        self.ours.acl = ("ACL", "SETUSER", "purgeline-consumer", "on", ">secret",
+                         *dict(users("deploy/redis-acl.conf"))["purgeline-consumer"])
+        self.ours.ask(*self.ours.acl)
+        self.theirs = Postgres(self.stage)
+        with open(os.path.join(ROOT, "deploy/outbox.sql")) as outbox:
+            self.theirs.sql(outbox.read())
+        self.theirs.sql("CREATE ROLE purgeline LOGIN PASSWORD 'secret';"
+                        "GRANT SELECT, UPDATE, DELETE ON purgeline_outbox TO purgeline")
+        self.password = self.stage.write("password", "secret\n", 0o600)
+        self.configure()
+
+    def configure(self, backlog_max=0, topic="purgeline_outbox", ca=None, keys='["article-{id}"]'):
+        text = settings(self.ours, "postgres", backlog_max) % (self.theirs.port, self.password)
+        text = text.replace("redis://127.0.0.1:", "postgresql://127.0.0.1:").replace(
+            f":{self.theirs.port}\n", f":{self.theirs.port}/postgres\n").replace("topic: changes", f"topic: {topic}")
+        text = text.replace('["article-{id}"]', keys)
+        self.config = self.stage.write("purgeline.yaml", text + f"    tls: {{ca_file: {ca or self.theirs.ca}}}\n")
+
+    def denied(self):
+        return self.ours.ask("ACL", "LOG")
+
+    def restart_theirs(self):
+        self.theirs.start()
+
+    def rest(self):
+        self.theirs.sql("SELECT pg_sleep(3)")
+
+
+class Outbox(Source):
+    source = "postgres"
+
+    def __init__(self, world):
+        self.world = world
+
+    @classmethod
+    def open(cls, score):
+        return PostgresWorld(score)
+
+    def insert(self, texts):
+        rows = ", ".join(f"('{json.dumps({'id': text})}')" for text in texts)
+        self.world.theirs.sql(f"INSERT INTO purgeline_outbox (message) VALUES {rows}")
+
+    def add(self, ids):
+        self.insert(ids)
+
+    def add_text(self, text):
+        self.insert([text])
+
+    def left(self):
+        return [int(n) for n in self.world.theirs.sql("SELECT message->>'id' FROM purgeline_outbox ORDER BY id").split()]
+
+
+def poison_in_an_outbox(score):
+    """Its name is that of the table."""
+    world = PostgresWorld(score)
+    source = Outbox(world)
+    try:
+        world.start()
+        source.insert([1, "a b", 2])
+        until("jobs", lambda: world.jobs() == [1, 2])
+        letters = json.loads("[" + world.stage.must(
+            f"{PURGELINE} dead list --json --config {world.config} --redis {world.ours.url}") + "]")
+        score.ok(len(letters) == 1 and letters[0]["target"] ==
+                 "consumer articles, postgres purgeline_outbox, offset 2" and "a b" in letters[0]["message"],
+                 "postgres: a message that makes no sense becomes a dead letter that names the row", letters)
+        score.ok(until("no rows", lambda: source.left() == []) is True, "postgres: and its row is deleted")
+    finally:
+        world.close()
+
+
+def of_a_table(score):
+    """The trigger of the example, by somebody who may not use the outbox."""
+    world = PostgresWorld(score)
+    try:
+        world.configure(keys='["article-{new.id}", "article-{old.id}"]')
+        world.theirs.sql("""
+            CREATE TABLE articles (id int, title text);
+            CREATE TRIGGER purge_articles AFTER INSERT OR UPDATE OR DELETE ON articles
+                FOR EACH ROW EXECUTE FUNCTION purgeline_outbox_row();
+            CREATE ROLE author; GRANT SELECT, INSERT, UPDATE, DELETE ON articles TO author;""")
+        world.start()
+        world.theirs.sql("SET ROLE author; INSERT INTO articles VALUES (1, 'a'); BEGIN; INSERT INTO articles VALUES "
+                         "(9, 'never'); ROLLBACK; UPDATE articles SET id = 2; DELETE FROM articles")
+        until("three jobs", lambda: len(world.jobs()) == 3)
+        entries = [fields[1] for _, fields in world.ours.ask("XRANGE", "purgeline:{main}:jobs:normal", "-", "+")]
+        score.ok(entries == ["article-1", "article-2 article-1", "article-2"],
+                 "postgres: the example's trigger purges what was changed, and nothing of what was rolled back", entries)
+    finally:
+        world.close()
+
+
+def two_at_once(score):
+    """Two processes share the rows: SKIP LOCKED."""
+    world = PostgresWorld(score)
+    source = Outbox(world)
+    try:
+        world.start()
+        world.stage.start("second", PURGELINE, "consume", "--config", world.config, "articles")
+        for part in range(10):
+            source.add(range(part * 200, part * 200 + 200))
+        until("all done", lambda: not source.left())
+        score.ok(sorted(world.jobs()) == list(range(2000)), "postgres: two processes purge each row once between them")
+    finally:
+        world.close()
+
+
+def what_is_wrong(score):
+    world = PostgresWorld(score)
+    try:
+        for why, change, pattern in (
+                ("no table", {"topic": "other_table"}, "other_table.* does not exist"),
+                ("no permission", {"topic": "secret_table"}, "permission denied for table secret_table"),
+                ("another CA", {"ca": world.stage.path("other.pem")}, "certificate verify failed"),
+                ("another password", {}, "password authentication failed")):
+            if why == "no permission":
+                world.theirs.sql("CREATE TABLE secret_table (id bigint, message text)")
+            if why == "another CA":
+                world.stage.must("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x "
+                                 "-keyout other.key -out other.pem")
+            if why == "another password":
+                world.stage.write("password", "wrong-word\n", 0o600)
+            world.configure(**change)
+            world.start()
+            line = until(why, lambda: re.search("cannot be read.*" + pattern, world.log()))
+            score.ok(line and "wrong-word" not in world.log(), f"postgres: {why}: the log says so", world.log())
+            if why == "no table":
+                until("three tries", lambda: world.stage.log("postgres").count("does not exist") >= 3)
+                score.ok(len(re.findall("can(not)? be read", world.log())) == 1, "postgres: and says so once", world.log())
+            world.kill()
+        alone = shutil.copy(PURGELINE, world.stage.path("alone"))
+        code, told = world.stage.run(f"{alone} consume --config {world.config} articles")
+        score.ok(code == 2 and "postgres needs source-postgres.so" in told, "postgres: without its plugin it says so", told)
+    finally:
+        world.close()
+
+
+def main():
+    skip_without("redis-server", "openssl", "setpriv")
+    if not glob.glob("/usr/lib/postgresql/*/bin/initdb") or not os.path.exists(PLUGIN):
+        print("skip - PostgreSQL is not installed, or purgeline was built without libpq")
+        sys.exit(77)
+    score = Score()
+    killed_again_and_again(score, Outbox)
+    refused_by_redis(score, Outbox)
+    at_rest(score, Outbox)
+    poison_in_an_outbox(score)
+    of_a_table(score)
+    two_at_once(score)
+    what_is_wrong(score)
+    return score.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
