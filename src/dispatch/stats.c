@@ -2,14 +2,7 @@
 #include "stats.h"
 
 #include "dispatch_internal.h"
-
-#define ONE(name)                                                                                  \
-    (const char *const[])                                                                          \
-    {                                                                                              \
-        name                                                                                       \
-    }
-#define LABEL(name, list, n) .label = (name), .values = (list), .count = (n)
-#define ALONE .count = 1 /* no label */
+#include "stats_rows.h"
 
 /* -- values ---------------------------------------------------------------------------------- */
 
@@ -19,15 +12,6 @@
         struct dispatch *d = s->dispatch;                                                          \
                                                                                                    \
         (void)d;                                                                                   \
-        (void)i;                                                                                   \
-        return (expression);                                                                       \
-    }
-
-#define OF_OVERVIEW(fn, expression)                                                                \
-    static uint64_t fn(const struct stats_subject *s, size_t i)                                    \
-    {                                                                                              \
-        const struct overview *o = s->overview;                                                    \
-                                                                                                   \
         (void)i;                                                                                   \
         return (expression);                                                                       \
     }
@@ -171,14 +155,6 @@ HISTOGRAM(value_to_purged, to_purged[i])
 HISTOGRAM(value_reply, reply[i])
 HISTOGRAM(value_stale, stale[i])
 
-OF_OVERVIEW(value_led, o->leader != NULL)
-OF_OVERVIEW(value_backlog, o->lanes[i].jobs)
-OF_OVERVIEW(value_in_hand, o->lanes[i].in_hand)
-OF_OVERVIEW(value_oldest, o->lanes[i].oldest_ms)
-OF_OVERVIEW(value_later, o->later)
-OF_OVERVIEW(value_later_next, o->later_next_ms)
-OF_OVERVIEW(value_dead, o->dead)
-
 /* Only the leader knows what was spent. */
 static bool counts_budget(const struct stats_subject *s, size_t i)
 {
@@ -227,7 +203,6 @@ static const char *const answers[ANSWER_N] = {[ANSWER_ODD] = "odd",
 static const char *const canary_kinds[] = {[CANARY_BY_KEY] = "key", [CANARY_BY_URL] = "url"};
 
 #define LEDGERS LABEL("ledger", ledger_names, LEDGER_N)
-#define LANES LABEL("lane", lane_names, LANE_N)
 #define KINDS LABEL("kind", forms, FORM_N)
 
 const struct stats_item dispatch_stats[] = {
@@ -596,37 +571,3 @@ const struct stats_item dispatch_stats[] = {
      .of = value_reply},
 };
 const size_t dispatch_stats_count = array_len(dispatch_stats);
-
-const struct stats_item backlog_stats[] = {
-    {.metric = "purgeline_lease_held",
-     .help = "1 while any instance dispatches the account.",
-     ALONE,
-     .value = value_led},
-    {.metric = "purgeline_backlog_jobs",
-     .help = "Jobs in Redis that have not ended.",
-     LANES,
-     .value = value_backlog},
-    {.metric = "purgeline_backlog_in_hand_jobs",
-     .help = "Jobs in Redis that the leader has read and not finished, as it last reported.",
-     LANES,
-     .value = value_in_hand},
-    {.metric = "purgeline_oldest_job_age_seconds",
-     .help = "Age of the oldest job that has not ended; 0 when there is none.",
-     LANES,
-     .per = 1000,
-     .value = value_oldest},
-    {.metric = "purgeline_later_jobs",
-     .help = "Jobs postponed until they are due.",
-     ALONE,
-     .value = value_later},
-    {.metric = "purgeline_later_next_due_seconds",
-     .help = "Time until the next postponed job is due; 0 when there is none.",
-     ALONE,
-     .per = 1000,
-     .value = value_later_next},
-    {.metric = "purgeline_dead_letters",
-     .help = "Jobs that were given up, kept with the reason.",
-     ALONE,
-     .value = value_dead},
-};
-const size_t backlog_stats_count = array_len(backlog_stats);

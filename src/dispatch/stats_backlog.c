@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#include "overview.h"
+#include "stats_rows.h"
+
+#define OF_OVERVIEW(fn, expression)                                                                \
+    static uint64_t fn(const struct stats_subject *s, size_t i)                                    \
+    {                                                                                              \
+        const struct overview *o = s->overview;                                                    \
+                                                                                                   \
+        (void)i;                                                                                   \
+        return (expression);                                                                       \
+    }
+
+OF_OVERVIEW(value_led, o->leader != NULL)
+OF_OVERVIEW(value_backlog, o->lanes[i].jobs)
+OF_OVERVIEW(value_in_hand, o->lanes[i].in_hand)
+OF_OVERVIEW(value_oldest, o->lanes[i].oldest_ms)
+OF_OVERVIEW(value_later, o->later)
+OF_OVERVIEW(value_later_next, o->later_next_ms)
+OF_OVERVIEW(value_dead, o->dead)
+
+const struct stats_item backlog_stats[] = {
+    {.metric = "purgeline_lease_held",
+     .help = "1 while any instance dispatches the account.",
+     ALONE,
+     .value = value_led},
+    {.metric = "purgeline_backlog_jobs",
+     .help = "Jobs in Redis that have not ended.",
+     LANES,
+     .value = value_backlog},
+    {.metric = "purgeline_backlog_in_hand_jobs",
+     .help = "Jobs in Redis that the leader has read and not finished, as it last reported.",
+     LANES,
+     .value = value_in_hand},
+    {.metric = "purgeline_oldest_job_age_seconds",
+     .help = "Age of the oldest job that has not ended; 0 when there is none.",
+     LANES,
+     .per = 1000,
+     .value = value_oldest},
+    {.metric = "purgeline_later_jobs",
+     .help = "Jobs postponed until they are due.",
+     ALONE,
+     .value = value_later},
+    {.metric = "purgeline_later_next_due_seconds",
+     .help = "Time until the next postponed job is due; 0 when there is none.",
+     ALONE,
+     .per = 1000,
+     .value = value_later_next},
+    {.metric = "purgeline_dead_letters",
+     .help = "Jobs that were given up, kept with the reason.",
+     ALONE,
+     .value = value_dead},
+};
+const size_t backlog_stats_count = array_len(backlog_stats);
