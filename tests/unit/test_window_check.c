@@ -71,7 +71,7 @@ static void a_stale_page_is_purged_again_for_the_same_jobs(void **state)
     t = purged(w);
     assert_false(window_has_twin(&w->window, t));
     window_check_again(&w->window, t);
-    push(w, "url:a.example/1"); /* merged with it */
+    push_as(w, (struct push){.expires_ms = 5}, "url:a.example/1"); /* merged with it */
     assert_int_equal(window_held(&w->window), 1);
     t = purged(w);
     assert_int_equal(t->expires_ms, 0); /* what was purged once does not expire */
