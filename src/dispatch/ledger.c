@@ -7,6 +7,7 @@
 
 #include "alloc.h"
 #include "log.h"
+#include "promise.h"
 
 /* One request may reserve at least this many units. A crash between reserving and sending wastes
  * the reservation. */
@@ -15,17 +16,15 @@
 /* Bookings are written at most this often, however short the window is. */
 #define FLUSH_MIN_NS (5 * NS_PER_MS)
 
+/* A promise is written at most this often without a reservation or a booking. */
+#define PROMISE_EVERY_NS NS_PER_S
+
 /* A Redis that refuses (for example because its disk is full) is asked again after this time. */
 #define TRY_AGAIN_NS NS_PER_S
 
 /* The cost of a request that timed out and may still arrive. */
 struct late {
     uint64_t due_ns, cost;
-};
-
-/* A reservation of the last LEDGER_LOSS_MS. */
-struct recent {
-    uint64_t at_ns, units;
 };
 
 struct ledger {
@@ -38,12 +37,11 @@ struct ledger {
     uint64_t spent_total;
     struct late *late; /* sorted by due_ns */
     uint32_t late_count, late_room;
-    struct recent *recent; /* oldest first; only if Redis may lose writes */
-    uint32_t recent_count, recent_room;
-    uint64_t recent_units;
-    uint64_t not_before_ns; /* of the next request or restore, after Redis refused one */
-    bool busy;              /* a request to Redis is under way */
-    bool unwritten;         /* what a 429 taught is not in Redis yet */
+    struct promise promise;   /* only if Redis may lose writes */
+    uint64_t promise_next_ns; /* not before, without another reason to write */
+    uint64_t not_before_ns;   /* of the next request or restore, after Redis refused one */
+    bool busy;                /* a request to Redis is under way */
+    bool unwritten;           /* what a 429 taught is not in Redis yet */
     bool restored;
     bool refused; /* the restore was refused and is repeated later */
     bool failed;  /* the last request */
@@ -80,6 +78,7 @@ struct ledgers *ledger_new(const struct config_account *a, struct queue *q, stru
         p->ledgers[l].all = p;
         p->ledgers[l].kind = (enum ledger_kind)l;
         budget_init(&p->ledgers[l].budget, &limits, now_ns);
+        promise_init(&p->ledgers[l].promise, LEDGER_LOSS_MS * NS_PER_MS);
     }
     return p;
 }
@@ -91,7 +90,7 @@ void ledger_free(struct ledgers *p)
     for (int l = 0; l < LEDGER_N; l++) {
         budget_deinit(&p->ledgers[l].budget);
         free(p->ledgers[l].late);
-        free(p->ledgers[l].recent);
+        promise_deinit(&p->ledgers[l].promise);
     }
     free(p);
 }
@@ -197,22 +196,41 @@ static void on_restored(void *ctx, int err, const struct queue_budget *b)
         p->account_ms = b->account_ms;
         p->account_ns = now_ns;
     }
+    if (p->frail)
+        promise_restore(&l->promise, b->ahead);
+    l->promise_next_ns = now_ns;
     l->restored = true;
     if (ledger_ready(p))
         p->changed(p->ctx, 0);
 }
 
-/* How many units a failover may lose, at most: a burst, and what the pace gives meanwhile. */
-static uint64_t ahead(const struct ledger *l)
+/* What the budget gains in the time that a failover may lose. */
+static uint64_t gained(const struct ledger *l)
+{
+    return l->budget.limits.units * LEDGER_LOSS_MS / window_ms(l) + 1;
+}
+
+/* The most that can have been reserved in that time, whatever was promised: a burst, and what was
+ * gained meanwhile. */
+static uint64_t most_ahead(const struct ledger *l)
 {
     const struct budget_limits *limits = &l->budget.limits;
-    uint64_t gained = limits->units * LEDGER_LOSS_MS / (limits->window_ns / NS_PER_MS) + 1;
 
-    return l->all->frail ? min_u64(limits->units, limits->burst + gained) : 0;
+    return l->all->frail ? min_u64(limits->units, limits->burst + gained(l)) : 0;
+}
+
+static uint64_t ahead(struct ledger *l, uint64_t now_ns)
+{
+    uint64_t left = budget_left(&l->budget, now_ns);
+    uint64_t available = budget_available(&l->budget, LANE_URGENT, now_ns);
+
+    return min_u64(promise_size(left, available, gained(l)), most_ahead(l));
 }
 
 void ledger_set_frail(struct ledgers *p, bool frail)
 {
+    for (int l = 0; p->frail && !frail && l < LEDGER_N; l++)
+        promise_forget(&p->ledgers[l].promise);
     p->frail = frail;
 }
 
@@ -221,7 +239,7 @@ static void restore(struct ledger *l)
     struct now now = clock_now();
     struct queue_restore r = {.ledger = l->kind,
                               .window_ms = window_ms(l),
-                              .ahead = ahead(l),
+                              .ahead = most_ahead(l),
                               .late_ms = late_ms(l),
                               .clock = {account_ms(l->all, now.mono_ns), now.wall_ms}};
     struct restore_call *call = alloc_bytes(sizeof(*call));
@@ -260,6 +278,7 @@ struct spend_call {
     struct ledger *ledger;
     uint64_t round;
     uint64_t booked;
+    bool promised;
 };
 
 static void on_answer(void *ctx, int err)
@@ -277,8 +296,8 @@ static void on_answer(void *ctx, int err)
               err ? strerror(-err) : "");
     if (current)
         p->grant->more[l->kind] = false;
-    if (l->recent_count && l->asked) /* Redis may have reserved them only now */
-        l->recent[l->recent_count - 1].at_ns = clock_mono_ns();
+    if (current && call->promised)
+        promise_answered(&l->promise, err ? PROMISE_UNSURE : PROMISE_WRITTEN, clock_mono_ns());
     if (current && err == 0) {
         p->grant->units[l->kind] += l->asked;
         l->asked = 0;
@@ -315,46 +334,19 @@ static void ask_redis(struct ledger *l)
                                 .open = l->budget.open,
                                 .book = l->unbooked,
                                 .level_micro = l->budget.level_micro,
-                                .ahead = ahead(l),
+                                .ahead = ahead(l, now.mono_ns),
                                 .window_ms = window_ms(l),
                                 .clock = {account_ms(l->all, now.mono_ns), now.wall_ms},
                                 .learnt = learnt_for_redis(l, now.mono_ns)};
 
-    *call = (struct spend_call){l, l->all->round, l->unbooked};
+    *call = (struct spend_call){l, l->all->round, l->unbooked, spend.ahead > 0};
+    if (call->promised)
+        promise_write(&l->promise, l->asked, spend.ahead);
+    l->promise_next_ns = now.mono_ns + PROMISE_EVERY_NS;
     l->unbooked = 0;
     l->unwritten = false;
     l->busy = true;
     queue_spend(l->all->queue, &spend, on_answer, call);
-}
-
-/* -- what Redis may lose -- */
-
-static void note_recent(struct ledger *l, uint64_t units, uint64_t now_ns)
-{
-    if (l->recent_count == l->recent_room) {
-        l->recent_room = l->recent_room ? l->recent_room * 2 : 16;
-        l->recent = alloc_grow(l->recent, l->recent_room, sizeof(*l->recent));
-    }
-    l->recent[l->recent_count++] = (struct recent){now_ns, units};
-    l->recent_units += units;
-}
-
-/* How many units may be reserved now, so that Redis never loses more than `ahead`. If there are
- * none, *when_ns is lowered to the time when there are. */
-static uint64_t loss_allows(struct ledger *l, uint64_t now_ns, uint64_t *when_ns)
-{
-    uint32_t old = 0;
-
-    while (old < l->recent_count && l->recent[old].at_ns + LEDGER_LOSS_MS * NS_PER_MS <= now_ns)
-        l->recent_units -= l->recent[old++].units;
-    l->recent_count -= old;
-    if (old)
-        memmove(l->recent, l->recent + old, l->recent_count * sizeof(*l->recent));
-    if (!l->all->frail)
-        return NEVER;
-    if (l->recent_units >= ahead(l))
-        *when_ns = min_u64(*when_ns, l->recent[0].at_ns + LEDGER_LOSS_MS * NS_PER_MS);
-    return minus_u64(ahead(l), l->recent_units);
 }
 
 /* Urgent purges are worth a request each. */
@@ -393,15 +385,13 @@ void ledger_ask(struct ledgers *p, enum ledger_kind ledger, enum lane lane, uint
         *when_ns = min_u64(*when_ns, l->not_before_ns);
         return;
     }
-    allowed = loss_allows(l, now_ns, when_ns);
+    allowed = p->frail ? promise_allows(&l->promise, now_ns, when_ns) : NEVER;
     if (allowed == 0)
         return;
     portion = ledger_portion(&l->budget, lane, want - have, now_ns, when_ns);
     if (portion == 0)
         return;
     l->asked = min_u64(portion, allowed);
-    if (p->frail)
-        note_recent(l, l->asked, now_ns);
     p->grant->more[ledger] = true;
     budget_reserve(&l->budget, l->asked, now_ns);
     ask_redis(l);
@@ -461,6 +451,16 @@ bool ledger_learn(struct ledgers *p, enum ledger_kind l, uint64_t now_ns)
     return true;
 }
 
+/* While nothing is written, more units become free. After a take-over, the promise is still that of
+ * the predecessor. */
+static bool promise_is_due(struct ledger *l, uint64_t now_ns)
+{
+    if (!l->all->frail || now_ns < l->promise_next_ns || now_ns < l->not_before_ns)
+        return false;
+    l->promise_next_ns = now_ns + PROMISE_EVERY_NS;
+    return promise_is_stale(&l->promise, ahead(l, now_ns));
+}
+
 uint64_t ledger_flush(struct ledgers *p, uint64_t now_ns)
 {
     uint64_t next = NEVER;
@@ -476,9 +476,13 @@ uint64_t ledger_flush(struct ledgers *p, uint64_t now_ns)
             restore(l);
         else if (l->refused)
             next = min_u64(next, l->not_before_ns);
-        if ((l->unbooked == 0 && !l->unwritten) || l->busy || !l->restored)
+        if (l->busy || !l->restored)
             continue;
-        if (due <= now_ns)
+        if (promise_is_due(l, now_ns))
+            ask_redis(l);
+        else if (l->unbooked == 0 && !l->unwritten)
+            continue;
+        else if (due <= now_ns)
             ask_redis(l);
         else
             next = min_u64(next, due);

@@ -23,9 +23,9 @@ struct ledgers *ledger_new(const struct config_account *a, struct queue *q, stru
 void ledger_free(struct ledgers *p); /* its queue must be closed */
 void ledger_configure(struct ledgers *p, const struct config_account *a, uint64_t now_ns);
 
-/* Whether Redis may lose its last writes. If so, at most a burst, and what the budget gives
- * meanwhile, is reserved within LEDGER_LOSS_MS; that is what the next leader counts as spent after
- * a failover or restart of Redis. A leader whose Redis is cut off from its replicas, and goes on
+/* Whether Redis may lose its last writes. If so, no more is reserved within LEDGER_LOSS_MS than
+ * Redis was promised before (promise.h); that is what the next leader counts as spent after a
+ * failover or restart of Redis. A leader whose Redis is cut off from its replicas, and goes on
  * answering it while another one has become master, is only prevented by redis_replicas. */
 #define LEDGER_LOSS_MS 1000u
 void ledger_set_frail(struct ledgers *p, bool frail);

@@ -346,6 +346,7 @@ struct queue_budget {
     uint64_t level_age_ms; /* by Redis' clock, because it is only used for pacing */
     uint64_t account_ms;   /* the account's time now */
     struct queue_learnt learnt;
+    uint64_t ahead;                  /* what Redis says now, if we have said any */
     const struct queue_spent *spent; /* oldest first */
     size_t spent_count;
 };
@@ -355,7 +356,7 @@ struct queue_restore {
     uint64_t window_ms;
     uint64_t late_ms;         /* how long the predecessor's requests may still be arriving */
     struct queue_clock clock; /* the account's time as counted by this process, if it led before */
-    uint64_t ahead;           /* as in queue_spend, from now on */
+    uint64_t ahead;           /* as in queue_spend, if Redis has none; 0: forget it */
 };
 /* After a take-over: books what the predecessor left open as spent late_ms from now, then reads the
  * bookings of the window. If Redis has another replication history than when the predecessor wrote

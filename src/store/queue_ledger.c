@@ -157,7 +157,7 @@ static void on_restored(struct queue *q, void *ctx, int err, struct redisReply *
     struct restoring *r = ctx;
     struct queue_ledger *ledger = &q->ledgers[r->how.ledger];
 
-    if (err == 0 && reply_count(reply) < 8)
+    if (err == 0 && reply_count(reply) < 9)
         err = -EPERM;
     if (err) {
         end_restore(r, err);
@@ -172,6 +172,7 @@ static void on_restored(struct queue *q, void *ctx, int err, struct redisReply *
     r->budget.learnt =
         (struct queue_learnt){reply_u64(reply_at(reply, 5)), reply_u64(reply_at(reply, 6)),
                               reply_u64(reply_at(reply, 7))};
+    r->budget.ahead = reply_u64(reply_at(reply, 8));
     ask_bookings(q, r, "-");
 }
 

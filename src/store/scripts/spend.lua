@@ -11,8 +11,9 @@
 -- since it took over, and `book` is this operation's part of `booked`. `seq` keeps a repeated
 -- script from overtaking a later one.
 --
--- A failover may lose the last reservations. `ahead` is how many units they can be at most (0: none
--- can be lost); who restores the budget under another history counts these as spent.
+-- A failover may lose the last reservations. `ahead` is how many units can be reserved after this
+-- and before no failover goes back to it any more (0: none can be lost); who restores the budget
+-- under another history counts these as spent.
 --
 -- Old bookings are trimmed by the account's time, which ids do not show; so this is done seldom,
 -- and then for many bookings at once.
