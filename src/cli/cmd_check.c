@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "check_canary.h"
+#include "check_consumers.h"
 #include "check_files.h"
 #include "client.h"
 #include "clock.h"
@@ -138,6 +139,8 @@ static int check(struct checking *k, const struct config *c)
         else
             check_online(k, a);
     }
+    if (!k->offline)
+        check_consumers(c, k->common.account, on_finding, k);
     if (!reached)
         return CMD_REDIS;
     return k->failed ? CMD_FAILED : CMD_OK;

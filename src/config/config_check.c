@@ -302,19 +302,24 @@ static int check_hook(const struct complaint *c, const struct config_hook *h)
 /* The rest of the URL is checked by whoever connects. */
 static int check_source_url(const struct complaint *c, const struct config_consumer *s)
 {
-    static const char *const redis[] = {"redis://", "rediss://", "redis+",
-                                        "rediss+",  "unix://",   NULL};
-    static const char *const postgres[] = {"postgresql://", "postgres://", NULL};
-    bool is_redis = s->source != CONSUMER_POSTGRES;
+    static const struct {
+        const char *schemes[5];
+        const char *example;
+    } urls[] = {
+        [CONSUMER_REDIS_LIST] = {{"redis://", "rediss://", "redis+", "rediss+", "unix://"},
+                                 "redis://host:6379/0, or nothing"},
+        [CONSUMER_REDIS_STREAM] = {{"redis://", "rediss://", "redis+", "rediss+", "unix://"},
+                                   "redis://host:6379/0, or nothing"},
+        [CONSUMER_POSTGRES] = {{"postgresql://", "postgres://"}, "postgresql://host:5432/database"},
+        [CONSUMER_AMQP] = {{"amqps://", "amqp://"}, "amqps://host:5671/vhost"},
+    };
 
-    if (is_redis && !*s->url)
+    if (!*s->url && s->source < CONSUMER_POSTGRES)
         return 0;
-    for (const char *const *scheme = is_redis ? redis : postgres; *scheme; scheme++)
-        if (span_starts_nocase(span_str(s->url), *scheme))
+    for (size_t i = 0; i < array_len(urls->schemes) && urls[s->source].schemes[i]; i++)
+        if (span_starts_nocase(span_str(s->url), urls[s->source].schemes[i]))
             return 0;
-    if (!is_redis)
-        return complain(c, "url", "expected a URL like postgresql://host:5432/database");
-    return complain(c, "url", "expected a URL like redis://host:6379/0, or nothing");
+    return complain(c, "url", "expected a URL like %s", urls[s->source].example);
 }
 
 static int check_source_login(const struct complaint *c, const struct config_consumer *s)

@@ -341,7 +341,8 @@ static int find_room(struct consumer *c, uint32_t *out, struct error *err)
     return rc;
 }
 
-/* Returns how many messages may be fetched now, after waiting if there are none. */
+/* Returns how many messages may be fetched now, after waiting if there are none. Then the source is
+ * closed, so that others can take what it has been sent ahead. */
 static uint32_t room(struct consumer *c)
 {
     struct error err;
@@ -352,6 +353,7 @@ static uint32_t room(struct consumer *c)
         rc = find_room(c, &n, &err);
     if (rc < 0) {
         redis_is_away(c, err.text);
+        close_source(c);
         rest(c, AGAIN_MS);
         return 0;
     }
@@ -361,6 +363,7 @@ static uint32_t room(struct consumer *c)
             log_warn("The backlog has reached backlog_max; fetching no messages until it shrinks",
                      "consumer=%s account=%s jobs=%" PRIu64, c->o->consumer->name, c->account->name,
                      c->backlog);
+        close_source(c);
         rest(c, FULL_MS);
         return 0;
     }

@@ -65,6 +65,8 @@ const struct message_source *source_of(const struct config_consumer *c, struct e
         return &source_redis_stream;
     case CONSUMER_POSTGRES:
         return load("postgres", err);
+    case CONSUMER_AMQP:
+        return load("amqp", err);
     case CONSUMER_REDIS_LIST:
     default:
         return &source_redis_list;

@@ -198,7 +198,8 @@ struct config_redis_auth {
 enum consumer_source {
     CONSUMER_REDIS_LIST,
     CONSUMER_REDIS_STREAM,
-    CONSUMER_POSTGRES, /* a plugin: source_plugin.h */
+    CONSUMER_POSTGRES, /* this and the following ones are plugins: source_plugin.h */
+    CONSUMER_AMQP,
 };
 enum consumer_end { CONSUMER_LEFT, CONSUMER_RIGHT };
 enum consumer_job {
@@ -211,7 +212,7 @@ struct config_consumer {
     char *name;
     enum consumer_source source;
     char *url;   /* "" = the Redis that purgeline uses */
-    char *topic; /* the list, stream or table */
+    char *topic; /* the list, stream, table or queue */
     char *group; /* of a stream's consumers */
     char *field; /* of a stream's entry: holds the message; "" = all fields are the message */
     enum consumer_end take; /* the end of a list where the oldest message is */

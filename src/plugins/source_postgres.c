@@ -235,6 +235,7 @@ static int outbox_open(const struct config *config, const struct config_consumer
 {
     struct outbox *o = alloc_zeroed(1, sizeof(*o));
     int rc = connect_to(o, c, err);
+    PGresult *rows;
 
     (void)config;
     if (rc == 0)
@@ -243,6 +244,10 @@ static int outbox_open(const struct config *config, const struct config_consumer
         rc = pg_failed(o, -ENOTCONN, PQerrorMessage(o->connection), err);
     if (rc == 0)
         rc = run_plain(o, o->listen, err); /* before the first look, so that nothing is missed */
+    if (rc == 0)
+        rc = run(o, o->select, "0", &rows, err); /* is there such a table, and may we use it? */
+    if (rc == 0)
+        PQclear(rows);
     if (rc == 0)
         *out = o;
     else

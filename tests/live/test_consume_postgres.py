@@ -210,6 +210,9 @@ def what_is_wrong(score):
             if why == "another password":
                 world.stage.write("password", "wrong-word\n", 0o600)
             world.configure(**change)
+            code, told = world.stage.run(f"{PURGELINE} check --config {world.config}")
+            score.ok(code == 1 and re.search("articles cannot read postgres .*" + pattern, told) and "wrong-word" not in told,
+                     f"postgres: {why}: check says so", told)
             world.start()
             line = until(why, lambda: re.search("cannot be read.*" + pattern, world.log()))
             score.ok(line and "wrong-word" not in world.log(), f"postgres: {why}: the log says so", world.log())
@@ -217,6 +220,10 @@ def what_is_wrong(score):
                 until("three tries", lambda: world.stage.log("postgres").count("does not exist") >= 3)
                 score.ok(len(re.findall("can(not)? be read", world.log())) == 1, "postgres: and says so once", world.log())
             world.kill()
+        world.stage.write("password", "secret\n", 0o600)
+        world.configure()
+        told = world.stage.run(f"{PURGELINE} check --config {world.config}")[1]
+        score.ok("articles can read postgres purgeline_outbox" in told, "postgres: check finds what is right", told)
         alone = shutil.copy(PURGELINE, world.stage.path("alone"))
         code, told = world.stage.run(f"{alone} consume --config {world.config} articles")
         score.ok(code == 2 and "postgres needs source-postgres.so" in told, "postgres: without its plugin it says so", told)

@@ -73,6 +73,7 @@ DECIDED = {
     },
     "deploy/consumers.md": {
         "purgeline consume --dry-run --from messages.txt articles": CONSUMER,
+        "purgeline check": CONSUMER,
         "purgeline consume articles": CONSUMER,
     },
     "deploy/examples/README.md": {

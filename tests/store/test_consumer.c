@@ -437,6 +437,7 @@ static void no_more_is_fetched_than_the_backlog_may_hold(void **state)
     assert_jobs(w, "a b c ");
     assert_int_equal(queue.committed, 3);
     assert_int_equal(queue.largest_wish, 5);
+    assert_int_equal(queue.opens, 2); /* closed while it was full */
     assert_true(lengths >= 9);
 }
 

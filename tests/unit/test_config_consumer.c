@@ -119,6 +119,10 @@ static void settings_of_a_consumer_that_contradict_each_other_are_refused(void *
                           ", source: postgres, url: 'postgresql://u@h/d', tls: {ca_file: /ca}}]\n");
     REFUSED(CONSUMER ", source: postgres}",
             ".url: expected a URL like postgresql://host:5432/database");
+    assert_loads(ACCOUNTS "consumers: [" CONSUMER ", source: amqp, url: 'amqps://h/v', user: u, "
+                          "password_env: P}]\n");
+    REFUSED(CONSUMER ", source: amqp, url: 'http://h'}",
+            ".url: expected a URL like amqps://host:5671/vhost");
     REFUSED(CONSUMER ", source: postgres, url: 'redis://h'}",
             ".url: expected a URL like postgresql://host:5432/database");
     REFUSED(CONSUMER ", url: 'redis://q', user: u}",

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT
+ * Messages from a queue of a broker that speaks AMQP 0-9-1, such as RabbitMQ. The broker sends up
+ * to PREFETCH messages ahead. Those that are not acknowledged when the connection ends are
+ * delivered again. */
+#include <amqp.h>
+#include <amqp_ssl_socket.h>
+#include <amqp_tcp_socket.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "alloc.h"
+#include "secret.h"
+#include "source_plugin.h"
+
+#define CHANNEL 1
+#define PREFETCH (2 * SOURCE_BATCH) /* so that the next batch is on its way */
+#define FRAME_MAX_BYTES 131072
+#define HEARTBEAT_S 30
+#define LOOK_MS 10000 /* more often than heartbeats are due */
+#define ENOUGH_BYTES ((size_t)4 << 20)
+#define HEADERS_MAX 32
+#define CA_FILE "/etc/ssl/certs/ca-certificates.crt" /* Debian's */
+
+static const struct timeval patience = {.tv_sec = 10}, at_once = {0};
+
+struct broker {
+    amqp_connection_state_t connection;
+    amqp_envelope_t envelopes[SOURCE_BATCH]; /* of the last fetch */
+    struct source_header headers[SOURCE_BATCH][HEADERS_MAX];
+    uint32_t count;
+};
+
+static struct span span_of_bytes(amqp_bytes_t b)
+{
+    return span_of(b.len ? b.bytes : "", b.len);
+}
+
+/* -- errors -- */
+
+/* What the broker says when it closes the channel or the connection: "NOT_FOUND - no queue 'x'". */
+static int broker_says(amqp_method_t method, struct error *err)
+{
+    struct span text = SPAN("the broker sent something unexpected");
+
+    if (method.id == AMQP_CHANNEL_CLOSE_METHOD)
+        text = span_of_bytes(((amqp_channel_close_t *)method.decoded)->reply_text);
+    else if (method.id == AMQP_CONNECTION_CLOSE_METHOD)
+        text = span_of_bytes(((amqp_connection_close_t *)method.decoded)->reply_text);
+    else if (method.id == AMQP_BASIC_CANCEL_METHOD)
+        text = SPAN("the broker ended the subscription: was the queue deleted?");
+    return error_set(err, -EIO, "%.*s", (int)text.n, text.p);
+}
+
+static int check_status(int status, const char *what, struct error *err)
+{
+    return status == AMQP_STATUS_OK
+               ? 0
+               : error_set(err, -ENOTCONN, "%s: %s", what, amqp_error_string2(status));
+}
+
+static int check_reply(amqp_rpc_reply_t r, const char *what, struct error *err)
+{
+    switch (r.reply_type) {
+    case AMQP_RESPONSE_NORMAL:
+        return 0;
+    case AMQP_RESPONSE_SERVER_EXCEPTION:
+        return broker_says(r.reply, err);
+    case AMQP_RESPONSE_LIBRARY_EXCEPTION:
+        return check_status(r.library_error, what, err);
+    default:
+        return error_set(err, -ENOTCONN, "%s: no reply", what);
+    }
+}
+
+/* -- opening -- */
+
+static int set_tls(amqp_socket_t *s, const struct config_consumer *c, struct error *err)
+{
+    int rc = amqp_ssl_socket_set_cacert(s, *c->tls.ca_file ? c->tls.ca_file : CA_FILE);
+
+    amqp_ssl_socket_set_verify_peer(s, 1);
+    amqp_ssl_socket_set_verify_hostname(s, 1);
+    if (rc == AMQP_STATUS_OK)
+        rc = amqp_ssl_socket_set_ssl_versions(s, AMQP_TLSv1_2, AMQP_TLSvLATEST);
+    if (rc == AMQP_STATUS_OK && *c->tls.cert_file)
+        rc = amqp_ssl_socket_set_key(s, c->tls.cert_file, c->tls.key_file);
+    return check_status(rc, "tls", err);
+}
+
+static int connect_to(struct broker *b, const struct config_consumer *c,
+                      const struct amqp_connection_info *at, struct error *err)
+{
+    amqp_socket_t *s =
+        at->ssl ? amqp_ssl_socket_new(b->connection) : amqp_tcp_socket_new(b->connection);
+    int rc;
+
+    if (!s)
+        return error_set(err, -ENOMEM, "no socket");
+    rc = at->ssl ? set_tls(s, c, err) : 0;
+    if (rc < 0)
+        return rc;
+    return check_status(amqp_socket_open_noblock(s, at->host, at->port, &patience), "connecting",
+                        err);
+}
+
+/* Without a password of the consumer's own, the URL's is used. */
+static int log_in(struct broker *b, const struct config_consumer *c,
+                  const struct amqp_connection_info *at, struct error *err)
+{
+    char *password = NULL;
+    int rc = 0;
+
+    if (*c->password_file)
+        rc = secret_from_file(c->password_file, "password", secret_is_text_byte, &password, err);
+    else if (*c->password_env)
+        rc = secret_from_env(c->password_env, "password", secret_is_text_byte, &password, err);
+    if (rc == 0)
+        rc = check_reply(amqp_login(b->connection, at->vhost, 0, FRAME_MAX_BYTES, HEARTBEAT_S,
+                                    AMQP_SASL_METHOD_PLAIN, *c->user ? c->user : at->user,
+                                    password ? password : at->password),
+                         "login", err);
+    secret_free(password);
+    return rc;
+}
+
+static int subscribe(struct broker *b, const struct config_consumer *c, struct error *err)
+{
+    int rc;
+
+    amqp_channel_open(b->connection, CHANNEL);
+    rc = check_reply(amqp_get_rpc_reply(b->connection), "channel", err);
+    if (rc < 0)
+        return rc;
+    amqp_basic_qos(b->connection, CHANNEL, 0, PREFETCH, 0);
+    rc = check_reply(amqp_get_rpc_reply(b->connection), "prefetch", err);
+    if (rc < 0)
+        return rc;
+    amqp_basic_consume(b->connection, CHANNEL, amqp_cstring_bytes(c->topic), amqp_empty_bytes, 0, 0,
+                       0, amqp_empty_table);
+    return check_reply(amqp_get_rpc_reply(b->connection), "subscribing", err);
+}
+
+static void forget(struct broker *b)
+{
+    for (uint32_t i = 0; i < b->count; i++)
+        amqp_destroy_envelope(&b->envelopes[i]);
+    b->count = 0;
+    amqp_maybe_release_buffers(b->connection);
+}
+
+static void broker_close(void *source)
+{
+    struct broker *b = source;
+
+    if (!b)
+        return;
+    forget(b);
+    amqp_destroy_connection(b->connection); /* just closes the socket: nothing waits */
+    free(b);
+}
+
+static int broker_open(const struct config *config, const struct config_consumer *c, void **out,
+                       struct error *err)
+{
+    struct broker *b = alloc_zeroed(1, sizeof(*b));
+    char *url = alloc_str(c->url); /* amqp_parse_url cuts it into pieces */
+    struct amqp_connection_info at;
+    int rc = 0;
+
+    (void)config;
+    b->connection = amqp_new_connection();
+    must(b->connection);
+    amqp_set_rpc_timeout(b->connection, &patience);
+    amqp_set_handshake_timeout(b->connection, &patience);
+    if (amqp_parse_url(url, &at) != AMQP_STATUS_OK)
+        rc = error_set(err, -EINVAL, "url: expected amqp://host:5672/vhost");
+    if (rc == 0)
+        rc = connect_to(b, c, &at, err);
+    if (rc == 0)
+        rc = log_in(b, c, &at, err);
+    if (rc == 0)
+        rc = subscribe(b, c, err);
+    explicit_bzero(url, strlen(c->url));
+    free(url);
+    if (rc == 0)
+        *out = b;
+    else
+        broker_close(b);
+    return rc;
+}
+
+/* -- messages -- */
+
+/* Only headers that are texts. */
+static size_t read_headers(const amqp_basic_properties_t *p, struct source_header *out)
+{
+    size_t n = 0;
+
+    if (p->_flags & AMQP_BASIC_CONTENT_TYPE_FLAG)
+        out[n++] = (struct source_header){SPAN("content-type"), span_of_bytes(p->content_type)};
+    if (p->_flags & AMQP_BASIC_TYPE_FLAG)
+        out[n++] = (struct source_header){SPAN("type"), span_of_bytes(p->type)};
+    if (!(p->_flags & AMQP_BASIC_HEADERS_FLAG))
+        return n;
+    for (int i = 0; i < p->headers.num_entries && n < HEADERS_MAX; i++) {
+        const amqp_table_entry_t *e = &p->headers.entries[i];
+
+        if (e->value.kind == AMQP_FIELD_KIND_UTF8)
+            out[n++] =
+                (struct source_header){span_of_bytes(e->key), span_of_bytes(e->value.value.bytes)};
+    }
+    return n;
+}
+
+static struct source_message read_message(struct broker *b, uint32_t nth)
+{
+    const amqp_envelope_t *e = &b->envelopes[nth];
+    const amqp_basic_properties_t *p = &e->message.properties;
+    struct source_message m = {.body = span_of_bytes(e->message.body),
+                               .headers = b->headers[nth],
+                               .headers_count = read_headers(p, b->headers[nth])};
+
+    if (p->_flags & AMQP_BASIC_MESSAGE_ID_FLAG)
+        m.offset = span_of_bytes(p->message_id);
+    return m;
+}
+
+/* Something other than a message: usually the broker says why it ends the channel. */
+static int take_other(struct broker *b, struct error *err)
+{
+    amqp_frame_t frame;
+    int rc = check_status(amqp_simple_wait_frame_noblock(b->connection, &frame, &at_once),
+                          "reading", err);
+
+    if (rc < 0)
+        return rc;
+    return frame.frame_type == AMQP_FRAME_METHOD ? broker_says(frame.payload.method, err) : 0;
+}
+
+/* Takes a message that has arrived. 1; 0: there is none. */
+static int take_one(struct broker *b, struct error *err)
+{
+    amqp_rpc_reply_t r = amqp_consume_message(b->connection, &b->envelopes[b->count], &at_once, 0);
+
+    if (r.reply_type == AMQP_RESPONSE_NORMAL) {
+        b->count++;
+        return 1;
+    }
+    if (r.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION && r.library_error == AMQP_STATUS_TIMEOUT)
+        return 0;
+    if (r.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION &&
+        r.library_error == AMQP_STATUS_UNEXPECTED_STATE)
+        return take_other(b, err);
+    return check_reply(r, "reading", err);
+}
+
+static int broker_fetch(void *source, int stop_fd, uint32_t max, struct source_message *out,
+                        struct error *err)
+{
+    struct broker *b = source;
+    size_t bytes = 0;
+    int rc;
+
+    forget(b);
+    rc = take_one(b, err);
+    if (rc == 0) {
+        struct pollfd fds[] = {{.fd = amqp_get_sockfd(b->connection), .events = POLLIN},
+                               {.fd = stop_fd, .events = POLLIN}};
+
+        (void)poll(fds, array_len(fds), LOOK_MS);
+        if (!fds[1].revents)
+            rc = take_one(b, err); /* also after the time is over: it sends heartbeats */
+    }
+    while (rc > 0 && b->count < max && bytes < ENOUGH_BYTES) {
+        bytes += b->envelopes[b->count - 1].message.body.len;
+        rc = take_one(b, err);
+    }
+    if (rc < 0)
+        return rc;
+    for (uint32_t i = 0; i < b->count; i++)
+        out[i] = read_message(b, i);
+    return (int)b->count;
+}
+
+/* Acknowledges all messages up to this one with one frame. */
+static int broker_commit(void *source, uint32_t count, struct error *err)
+{
+    struct broker *b = source;
+
+    if (count == 0)
+        return 0;
+    return check_status(
+        amqp_basic_ack(b->connection, CHANNEL, b->envelopes[count - 1].delivery_tag, 1),
+        "acknowledging", err);
+}
+
+static const struct message_source broker = {"amqp", broker_open, broker_fetch, broker_commit,
+                                             broker_close};
+
+const struct source_plugin purgeline_source = SOURCE_PLUGIN(&broker);
