@@ -68,7 +68,7 @@ static int read_url(struct when_reading *r, const char *name, const json_t *v)
 
 static int read_wanted_status(struct when_reading *r, const char *name, const json_t *v)
 {
-    uint64_t status;
+    uint64_t status = 0;
 
     if (read_number(r, name, v, 100, 599, &status) < 0)
         return -EINVAL;
@@ -117,7 +117,7 @@ static int read_at_least(struct when_reading *r, const char *name, const json_t 
 
 static int read_within(struct when_reading *r, const char *name, const json_t *v)
 {
-    uint64_t ms;
+    uint64_t ms = 0;
 
     if (read_number(r, name, v, 0, UINT64_MAX, &ms) < 0)
         return -EINVAL;
