@@ -12,7 +12,6 @@
  * A newer purge of the page makes a check superfluous: its jobs wait for the newer one's check. */
 #include "verification.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,9 +228,14 @@ static bool is_sampled(const struct verification *v, const struct pending *t)
     return rng_below(&mix, 1000) < share;
 }
 
-static bool is_full(const struct verification *v, const struct pending *t)
+/* Unasked checks are only begun if all can be looked at within a minute: jobs wait for the others,
+ * which must not queue behind them. */
+static bool is_full(const struct verification *v, const struct pending *t, bool asked)
 {
-    return v->count == CHECKS_MAX || v->bytes + check_bytes(t->bytes_count) > CHECKS_MAX_BYTES;
+    uint32_t most =
+        asked ? CHECKS_MAX : (uint32_t)min_u64(v->d->account->verify.per_minute, CHECKS_MAX);
+
+    return v->count >= most || v->bytes + check_bytes(t->bytes_count) > CHECKS_MAX_BYTES;
 }
 
 static void end_unknown(struct verification *v, struct pending *t, const char *why)
@@ -271,7 +275,7 @@ bool verification_take(struct verification *v, struct pending *t, const struct e
         return false;
     if (v->d->state != DISPATCH_LEADING)
         return leave_out(v, t, asked, "the instance stopped leading before the look");
-    if (!c && is_full(v, t))
+    if (!c && is_full(v, t, asked))
         return leave_out(v, t, asked, "too many pages wait to be looked at");
     job_end_unverified(v->d, t);
     if (!c) {
