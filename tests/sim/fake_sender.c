@@ -431,7 +431,7 @@ void fake_senders_answer_dead(struct senders *s)
 void fake_senders_free(struct senders *s)
 {
     list_each(it, &s->under_way)
-        must(list_entry(it, struct exchange, link)->page); /* nobody waits for pages */
+        must(list_entry(it, struct exchange, link)->answered); /* a question: nobody waits for it */
     fake_senders_answer_dead(s);
     free(s);
 }

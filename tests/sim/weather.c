@@ -25,6 +25,8 @@ struct making {
     bool splits;      /* ... while it goes on answering some */
     bool replicas;    /* redis_replicas: 1 */
     uint64_t nodes;   /* of a Cluster; 0: one Redis */
+    bool origin;      /* some jobs wait for it */
+    bool verify;      /* some pages are looked at */
     uint64_t far_ms;
     uint32_t names; /* how many different keys */
 };
@@ -124,6 +126,25 @@ static void choose_cluster(struct making *m, struct story *s, uint64_t seed)
     set(s, "cluster", "%" PRIu64, m->nodes);
 }
 
+static void choose_proofs(struct making *m, struct story *s)
+{
+    m->origin = chance(m, 25);
+    m->verify = chance(m, 25);
+    if (m->origin) {
+        set(s, "origins", "origin.example");
+        set_number(m, s, "origin_asks_per_s", 1, 20);
+    }
+    if (m->origin && m->all && chance(m, 50))
+        set(s, "purge_all_needs", "https://origin.example/health");
+    if (!m->verify)
+        return;
+    set(s, "verify.share", "%" PRIu64, chance(m, 50) ? 0 : roll(m, 1, 1000));
+    set_number(m, s, "verify.after_ms", 100, 4000);
+    set_number(m, s, "verify.rounds", 1, 5);
+    set_number(m, s, "verify.per_minute", 1, 600);
+    set(s, "verify.probes", "%s", ONE_OF(m, "", "192.0.2.1", "192.0.2.1,192.0.2.2"));
+}
+
 static void choose_settings(struct making *m, struct story *s, uint64_t seed)
 {
     uint64_t per_s;
@@ -155,6 +176,7 @@ static void choose_settings(struct making *m, struct story *s, uint64_t seed)
         choose_cluster(m, s, seed);
     if (m->replicas)
         set(s, "redis_replicas", "1");
+    choose_proofs(m, s);
 }
 
 /* -- traffic -- */
@@ -172,6 +194,9 @@ static void put_options(struct making *m, char *out, size_t room)
         n += (size_t)snprintf(out + n, room - n, " repeat_after=%" PRIu64 "ms", roll(m, 0, 20000));
     if (chance(m, 10))
         n += (size_t)snprintf(out + n, room - n, " expires=+%" PRIu64 "ms", roll(m, 1, 30000));
+    if (m->origin && chance(m, 20))
+        n += (size_t)snprintf(out + n, room - n, " when=%s%" PRIu64 " within=%" PRIu64 "s",
+                              ONE_OF(m, "", "body"), roll(m, 1, 9), roll(m, 1, 60));
     if (chance(m, 15))
         snprintf(out + n, room - n, " ref=r%" PRIu64, roll(m, 1, 99));
 }
@@ -185,9 +210,9 @@ static void make_push(struct making *m)
     put_options(m, options, sizeof(options));
     if (m->all && chance(m, 5))
         at(m, ms, "push all%s", options);
-    else if (chance(m, 15))
-        at(m, ms, "push url https://%s/p%" PRIu64 "%s", ONE_OF(m, "a.example", "B.example"), first,
-           options);
+    else if (chance(m, m->verify ? 50 : 15))
+        at(m, ms, "push url https://%s/p%" PRIu64 "%s%s", ONE_OF(m, "a.example", "B.example"),
+           first, options, m->verify && chance(m, 50) ? " verify" : "");
     else if (chance(m, 4))
         at(m, ms, "push key bad-%" PRIu64 "%s", first, options);
     else if (chance(m, 3))
@@ -309,6 +334,35 @@ static void trouble_fastly(struct making *m)
            " silent=%" PRIu64 " hint=500",
            roll(m, 0, 200), roll(m, 0, 200), roll(m, 0, 200), roll(m, 0, 100), roll(m, 0, 50));
     }
+}
+
+/* The origin gets new versions, and now and then it is down. */
+static void move_origin(struct making *m)
+{
+    uint64_t ms = moment(m);
+
+    for (uint64_t version = 2; version < 10; version++)
+        at(m, roll(m, version * m->length_ms / 10, m->length_ms), "origin shows %" PRIu64, version);
+    for (uint64_t count = roll(m, 0, 3); count; count--, ms = moment(m)) {
+        bool silent = chance(m, 50);
+
+        at(m, ms, "origin %s", silent ? "silent" : "refuses");
+        at(m, ms + roll(m, 1, 15000), "origin %s", silent ? "answers" : "accepts");
+    }
+    at(m, m->length_ms + 20000, "origin answers");
+    at(m, m->length_ms + 20000, "origin accepts");
+}
+
+static void move_pops(struct making *m)
+{
+    for (uint64_t count = roll(m, 0, 5); count; count--)
+        at(m, moment(m), "pop P%" PRIu64 " %s times=%" PRIu64, roll(m, 0, 2),
+           ONE_OF(m, "deaf", "deaf", "503", "silent", "404", "302"), roll(m, 1, 6));
+    for (uint64_t count = roll(m, 0, 20); count; count--)
+        at(m, moment(m), "visit https://%s/p%" PRIu64 " pop=P%" PRIu64,
+           ONE_OF(m, "a.example", "B.example"), roll(m, 1, m->names), roll(m, 0, 2));
+    if (chance(m, 30))
+        at(m, moment(m), "pop P%" PRIu64 " serves-stale", roll(m, 0, 2));
 }
 
 /* Who sets both forward while nobody leads deceives everybody. */
@@ -455,6 +509,10 @@ void weather_story(uint64_t seed, struct story *out)
         chance(&m, 15) ? make_post(&m) : make_push(&m);
     for (uint64_t i = 0; i < troubles; i++)
         make_trouble(&m);
+    if (m.origin)
+        move_origin(&m);
+    if (m.verify)
+        move_pops(&m);
     if (m.nodes)
         trouble_cluster(&m);
     if (m.splits)
