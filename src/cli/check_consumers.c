@@ -9,22 +9,21 @@
 static void judge_consumer(const struct report *r, const struct config *c,
                            const struct config_consumer *s)
 {
-    struct error err;
+    struct error err, note;
     const struct message_source *source = source_of(s, &err);
-    void *opened;
 
     if (!source) {
         check_say(r, CHECK_FAIL, "install the plugin, or remove the consumer", "%s: %s", s->name,
                   err.text);
         return;
     }
-    if (source->open(c, s, &opened, &err) < 0) {
+    if (source->look(c, s, &note, &err) < 0) {
         check_say(r, CHECK_FAIL, "correct the consumer's settings, or the source's server",
                   "%s cannot read %s %s: %s", s->name, source->name, s->topic, err.text);
         return;
     }
-    source->close(opened);
-    check_say(r, CHECK_OK, "", "%s can read %s %s", s->name, source->name, s->topic);
+    check_say(r, CHECK_OK, "", "%s can read %s %s%s%s", s->name, source->name, s->topic,
+              note.text[0] ? ": " : "", note.text);
 }
 
 void check_consumers(const struct config *c, const char *account, check_cb *cb, void *ctx)

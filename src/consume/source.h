@@ -43,6 +43,11 @@ struct message_source {
      * them may come again, and the source must be closed. */
     int (*commit)(void *source, uint32_t count, struct error *err);
     void (*close)(void *source); /* NULL is fine */
+    /* Connects and looks whether the consumer could work, without changing anything or taking a
+     * message away from those who read. 0, and in `note` a sentence about what opening it will
+     * create, or ""; or negative errno with a sentence. */
+    int (*look)(const struct config *config, const struct config_consumer *c, struct error *note,
+                struct error *err);
 };
 
 /* Loads the plugin of a source that needs a library of its own. NULL, with a sentence, if there is

@@ -7,6 +7,7 @@
 
 #include "alloc.h"
 #include "foreign_list.h"
+#include "foreign_look.h"
 #include "foreign_stream.h"
 #include "json_text.h"
 #include "redis_config.h"
@@ -89,8 +90,22 @@ static void list_close(void *source)
     foreign_list_close(source);
 }
 
-const struct message_source source_redis_list = {"redis-list", list_open, list_fetch, list_commit,
-                                                 list_close};
+static int list_look(const struct config *config, const struct config_consumer *c,
+                     struct error *note, struct error *err)
+{
+    struct redis_address address;
+    int rc = address_of(config, c, &address, err);
+
+    note->text[0] = '\0';
+    if (rc < 0)
+        return rc;
+    rc = foreign_list_look(&address, c->topic, c->name, err);
+    redis_address_deinit(&address);
+    return rc;
+}
+
+const struct message_source source_redis_list = {"redis-list", list_open,  list_fetch,
+                                                 list_commit,  list_close, list_look};
 
 /* -- streams -- */
 
@@ -221,5 +236,27 @@ static void stream_close(void *source)
     free(s);
 }
 
-const struct message_source source_redis_stream = {"redis-stream", stream_open, stream_fetch,
-                                                   stream_commit, stream_close};
+static int stream_look(const struct config *config, const struct config_consumer *c,
+                       struct error *note, struct error *err)
+{
+    struct redis_address address;
+    enum foreign_group group;
+    int rc = address_of(config, c, &address, err);
+
+    note->text[0] = '\0';
+    if (rc < 0)
+        return rc;
+    rc = foreign_stream_look(&address, c->topic, c->group, &group, err);
+    redis_address_deinit(&address);
+    if (rc == 0 && group == FOREIGN_STREAM_MISSING)
+        (void)error_set(note, -ENOENT,
+                        "the stream does not exist; it and the group %s will be created at the "
+                        "first start",
+                        c->group);
+    else if (rc == 0 && group == FOREIGN_GROUP_MISSING)
+        (void)error_set(note, -ENOENT, "the group %s will be created at the first start", c->group);
+    return rc;
+}
+
+const struct message_source source_redis_stream = {"redis-stream", stream_open,  stream_fetch,
+                                                   stream_commit,  stream_close, stream_look};

@@ -130,10 +130,6 @@ static int subscribe(struct broker *b, const struct config_consumer *c, struct e
 {
     int rc;
 
-    amqp_channel_open(b->connection, CHANNEL);
-    rc = check_reply(amqp_get_rpc_reply(b->connection), "channel", err);
-    if (rc < 0)
-        return rc;
     amqp_basic_qos(b->connection, CHANNEL, 0, PREFETCH, 0);
     rc = check_reply(amqp_get_rpc_reply(b->connection), "prefetch", err);
     if (rc < 0)
@@ -162,15 +158,14 @@ static void broker_close(void *source)
     free(b);
 }
 
-static int broker_open(const struct config *config, const struct config_consumer *c, void **out,
-                       struct error *err)
+/* Opens a connection and a channel. */
+static int broker_connect(const struct config_consumer *c, struct broker **out, struct error *err)
 {
     struct broker *b = alloc_zeroed(1, sizeof(*b));
     char *url = alloc_str(c->url); /* amqp_parse_url cuts it into pieces */
     struct amqp_connection_info at;
     int rc = 0;
 
-    (void)config;
     b->connection = amqp_new_connection();
     must(b->connection);
     amqp_set_rpc_timeout(b->connection, &patience);
@@ -181,14 +176,72 @@ static int broker_open(const struct config *config, const struct config_consumer
         rc = connect_to(b, c, &at, err);
     if (rc == 0)
         rc = log_in(b, c, &at, err);
-    if (rc == 0)
-        rc = subscribe(b, c, err);
+    if (rc == 0) {
+        amqp_channel_open(b->connection, CHANNEL);
+        rc = check_reply(amqp_get_rpc_reply(b->connection), "channel", err);
+    }
     explicit_bzero(url, strlen(c->url));
     free(url);
     if (rc == 0)
         *out = b;
     else
         broker_close(b);
+    return rc;
+}
+
+static int broker_open(const struct config *config, const struct config_consumer *c, void **out,
+                       struct error *err)
+{
+    struct broker *b;
+    int rc = broker_connect(c, &b, err);
+
+    (void)config;
+    if (rc < 0)
+        return rc;
+    rc = subscribe(b, c, err);
+    if (rc == 0)
+        *out = b;
+    else
+        broker_close(b);
+    return rc;
+}
+
+/* Subscribing would take messages from those who read the queue, and mark them as delivered before.
+ * So the subscription has an argument that RabbitMQ refuses after it has checked the permission: a
+ * priority that is no number, https://www.rabbitmq.com/docs/consumer-priority */
+static int may_subscribe(struct broker *b, const struct config_consumer *c, struct error *err)
+{
+    amqp_table_entry_t priority = {.key = amqp_cstring_bytes("x-priority"),
+                                   .value = {.kind = AMQP_FIELD_KIND_UTF8}};
+    amqp_table_t arguments = {.num_entries = 1, .entries = &priority};
+    amqp_rpc_reply_t r;
+
+    priority.value.value.bytes = amqp_cstring_bytes("none");
+    amqp_basic_consume(b->connection, CHANNEL, amqp_cstring_bytes(c->topic), amqp_empty_bytes, 0, 0,
+                       0, arguments);
+    r = amqp_get_rpc_reply(b->connection);
+    if (r.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && r.reply.id == AMQP_CHANNEL_CLOSE_METHOD &&
+        ((amqp_channel_close_t *)r.reply.decoded)->reply_code == AMQP_PRECONDITION_FAILED)
+        return 0;
+    return check_reply(r, "subscribing", err);
+}
+
+static int broker_look(const struct config *config, const struct config_consumer *c,
+                       struct error *note, struct error *err)
+{
+    struct broker *b;
+    int rc = broker_connect(c, &b, err);
+
+    (void)config;
+    note->text[0] = '\0';
+    if (rc < 0)
+        return rc;
+    amqp_queue_declare(b->connection, CHANNEL, amqp_cstring_bytes(c->topic), 1, 0, 0, 0,
+                       amqp_empty_table);
+    rc = check_reply(amqp_get_rpc_reply(b->connection), "the queue", err);
+    if (rc == 0)
+        rc = may_subscribe(b, c, err);
+    broker_close(b);
     return rc;
 }
 
@@ -297,7 +350,7 @@ static int broker_commit(void *source, uint32_t count, struct error *err)
         "acknowledging", err);
 }
 
-static const struct message_source broker = {"amqp", broker_open, broker_fetch, broker_commit,
-                                             broker_close};
+static const struct message_source broker = {"amqp",        broker_open,  broker_fetch,
+                                             broker_commit, broker_close, broker_look};
 
 const struct source_plugin purgeline_source = SOURCE_PLUGIN(&broker);

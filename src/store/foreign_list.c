@@ -26,7 +26,7 @@ struct foreign_list {
 };
 
 /* The hash tag puts both lists of a Cluster into one slot. */
-static char *name_of_ours(const char *list, const char *consumer)
+char *foreign_list_ours(const char *list, const char *consumer)
 {
     const char *open = strchr(list, '{'), *close = open ? strchr(open, '}') : NULL;
     bool tagged = close && close > open + 1;
@@ -47,7 +47,7 @@ int foreign_list_open(const struct redis_address *a, const char *list, enum fore
     l = alloc_zeroed(1, sizeof(*l));
     l->client = client;
     l->list = alloc_str(list);
-    l->ours = name_of_ours(list, consumer);
+    l->ours = foreign_list_ours(list, consumer);
     l->from = end == FOREIGN_LIST_LEFT ? "LEFT" : "RIGHT";
     l->left_over = true;
     *out = l;

@@ -19,6 +19,8 @@ enum foreign_list_end { FOREIGN_LIST_LEFT, FOREIGN_LIST_RIGHT };
 must_use int foreign_list_open(const struct redis_address *a, const char *list,
                                enum foreign_list_end end, const char *consumer,
                                struct foreign_list **out, struct error *err);
+/* The name of our list. malloc'ed. */
+char *foreign_list_ours(const char *list, const char *consumer);
 void foreign_list_close(struct foreign_list *l); /* NULL is fine */
 
 /* Gets the next messages: first those that are in our list from earlier. Waits until there are any,

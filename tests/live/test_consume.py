@@ -308,6 +308,60 @@ def left_by_others(score):
         world.close()
 
 
+def findings(world):
+    """What `purgeline check` says about the consumer, and how much it changed in the application's Redis."""
+    def changes():
+        return int(re.search(r"rdb_changes_since_last_save:(\d+)", world.theirs.ask("INFO", "persistence"))[1])
+    before = changes()
+    told = world.stage.run(f"{PURGELINE} check --config {world.config}")[1]
+    return " ".join(line for line in told.splitlines() if "articles" in line), changes() - before
+
+
+def looked_at(score, kind):
+    """check changes nothing, and finds out all the same what the consumer will not be able to do."""
+    world = kind.open(score)
+    can = f"articles can read {kind.source} changes"
+    try:
+        world.theirs.ask("CONFIG", "SET", "save", "")
+        if kind is Stream:
+            told = findings(world)
+            score.ok(told[1] == 0 and f"{can}: the stream does not exist; it and the group purgeline will be created"
+                     in told[0], "check: there is no stream", told)
+            world.theirs.ask("XADD", "changes", "*", "id", "1")
+            told = findings(world)
+            score.ok(told[1] == 0 and f"{can}: the group purgeline will be created at the first start" in told[0],
+                     "check: there is no group", told)
+            world.theirs.ask("XGROUP", "CREATE", "changes", "purgeline", "0")
+        else:
+            told = findings(world)
+            score.ok(told[1] == 0 and can in told[0], "check: a list that does not exist is an empty one", told)
+            kind(world).add([1])
+        told = findings(world)
+        score.ok(told[1] == 0 and can in told[0] and "created" not in told[0],
+                 f"check: the {kind.source} can be read", told)
+        score.ok(not world.theirs.ask("ACL", "LOG"), f"{kind.source}: the user in the document may do what check does")
+        commands = ("llen", "lrange", "lmove", "blmove", "lrem") if kind is List else ("xreadgroup", "xack", "xautoclaim")
+        for command in commands:
+            world.theirs.ask("ACL", "SETUSER", "purgeline", f"-{command}")
+            told = findings(world)
+            score.ok(told[1] == 0 and f"articles cannot read {kind.source} changes" in told[0] and f"'{command}'" in told[0],
+                     f"check: the user may not use {command}", told)
+            world.theirs.ask("ACL", "SETUSER", "purgeline", f"+{command}")
+        if kind is Stream:
+            world.theirs.ask("XGROUP", "DESTROY", "changes", "purgeline")
+            world.theirs.ask("ACL", "SETUSER", "purgeline", "-xgroup")
+            told = findings(world)
+            score.ok(told[1] == 0 and "articles cannot read" in told[0] and "'xgroup|create'" in told[0],
+                     "check: the user may not create the group", told)
+            world.theirs.ask(*world.theirs.acl)
+        world.theirs.ask("SET", "changes", "text")
+        told = findings(world)
+        score.ok(told[1] == 0 and f"articles cannot read {kind.source} changes" in told[0] and "WRONGTYPE" in told[0],
+                 f"check: there is no {kind.source} but a string", told)
+    finally:
+        world.close()
+
+
 def rehearsal(score):
     world = World(score, "redis-list")
     try:
@@ -338,6 +392,7 @@ def main():
         refused_by_redis(score, kind)
         poison(score, kind)
         at_rest(score, kind)
+        looked_at(score, kind)
     left_by_others(score)
     backlog(score)
     rehearsal(score)

@@ -171,6 +171,29 @@ def headers(world):
     world.kill()
 
 
+def looked_at(world):
+    """check takes no message away from those who read. From this queue, RabbitMQ drops a message that is delivered and
+    not acknowledged: https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling"""
+    declared = world.theirs.ctl(
+        "eval 'element(1, rabbit_amqqueue:declare(rabbit_misc:r(<<\"/\">>, queue, <<\"touchy\">>), true, false, "
+        "[{<<\"x-queue-type\">>, longstr, <<\"quorum\">>}, {<<\"x-delivery-limit\">>, signedint, 0}], none, <<\"test\">>)).'")
+    assert declared.strip() == "new", declared
+    world.theirs.ctl("set_permissions purgeline '^$' '^$' '^touchy$'")
+    assert world.theirs.amqp("amqp-publish", "-p", "-r", "touchy", "-b", '{"id": 55551}').returncode == 0
+    world.configure(topic="touchy")
+    for _ in range(2):
+        told = world.stage.run(f"{PURGELINE} check --config {world.config}")[1]
+        world.score.ok("articles can read amqp touchy" in told, "amqp: check: the queue can be read", told)
+    world.theirs.ctl("set_permissions purgeline '^$' '^$' '^$'")
+    told = world.stage.run(f"{PURGELINE} check --config {world.config}")[1]
+    world.score.ok("articles cannot read amqp touchy: ACCESS_REFUSED" in told, "amqp: check: the user may not read", told)
+    world.theirs.ctl(f"set_permissions purgeline '^$' '^$' '^({QUEUE}|touchy)$'")
+    world.start()
+    until("a job", lambda: 55551 in world.jobs())
+    world.score.ok(True, "amqp: check has left the message in the queue")
+    world.kill()
+
+
 def what_is_wrong(world):
     world.stage.must("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x "
                      "-keyout other.key -out other.pem")
@@ -199,7 +222,7 @@ def main():
     score = Score()
     world = RabbitWorld(score)
     try:
-        for part in (killed_again_and_again, without_redis, poison, broker_away, headers, what_is_wrong):
+        for part in (killed_again_and_again, without_redis, poison, broker_away, headers, looked_at, what_is_wrong):
             part(world)
     finally:
         world.close()

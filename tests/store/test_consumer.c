@@ -93,8 +93,8 @@ static void queue_close(void *source)
     queue.open = false;
 }
 
-static const struct message_source source = {"queue", queue_open, queue_fetch, queue_commit,
-                                             queue_close};
+static const struct message_source source = {"queue",      queue_open,  queue_fetch,
+                                             queue_commit, queue_close, NULL};
 
 /* -- the world -- */
 
