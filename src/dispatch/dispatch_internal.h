@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * The internals of one account's dispatch, shared by the files that implement it: dispatch.c runs
  * the ticks, lease.c holds the lease, hand_over.c passes it on, send.c sends requests, verdict.c
- * judges replies, verification.c looks at pages after their purges, canaries.c sees whether purges
- * have an effect, job_end.c ends targets and jobs, stall.c detects stalls, and stats.c,
- * stats_json.c and stats_prometheus.c report. */
+ * judges replies, verification.c judges pages after their purges and looks.c fetches them,
+ * canaries.c sees whether purges have an effect, job_end.c ends targets and jobs, stall.c detects
+ * stalls, and stats.c, stats_json.c and stats_prometheus.c report. */
 #pragma once
 
 #include "batch.h"

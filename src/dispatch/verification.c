@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Nothing here delays a purge: looks have no share of the
- * requests in flight, and a page that has to be purged again waits in its lane like any other.
+ * Nothing here delays a purge: looks have no share of the requests in flight, and a page that has
+ * to be purged again waits in its lane like any other.
  *
  *   purged ─▶ WAITING ─▶ LOOKING ─▶ fresh, or it cannot be told: its jobs end
  *                ▲          │
@@ -18,18 +18,17 @@
 #include "alloc.h"
 #include "dispatch_internal.h"
 #include "log.h"
+#include "looks.h"
 
 /* Of an account. With more, unasked checks are left out, and jobs that ask end as unknown. */
 #define CHECKS_MAX 1000u
 #define CHECKS_MAX_BYTES ((uint64_t)1 << 20)
-#define BUCKETS 64u  /* a power of two */
-#define LOOKS_MAX 8u /* under way at once */
+#define BUCKETS 64u /* a power of two */
 #define PAUSE_MAX_NS (60 * NS_PER_S)
 #define RELOOK_AFTER_NS (NS_PER_S / 2) /* at least, before another look at the same cache ... */
 #define RELOOKS_MAX 2u                 /* ... in a round */
 #define UNDER_WAY_NS (NS_PER_S / 2)    /* a newer purge is on the wire: look whether it is over */
 #define REPAIR_MAX_NS (600 * NS_PER_S) /* it may wait for the budget, but not for ever */
-#define MINUTE_NS (60 * NS_PER_S)
 
 enum check_state {
     CHECK_WAITING,   /* until the next look. next: LOOKING, REPAIRING; gone */
@@ -38,6 +37,7 @@ enum check_state {
 };
 
 struct check {
+    struct verification *v;
     struct list link; /* in a bucket */
     struct heap_node due;
     enum check_state state;
@@ -58,23 +58,13 @@ struct check {
     char pop[VERIFY_POP_ROOM];
 };
 
-/* The request for a page. It may return after its check, or its account, is gone. */
-struct page_look {
-    struct list link;
-    struct verification *v; /* NULL: nobody waits for it */
-    struct check *check;    /* NULL: the same */
-};
-
 struct verification {
     struct dispatch *d;
     struct list buckets[BUCKETS];
     struct heap due;
     uint32_t count;
     uint64_t bytes;
-    struct list looks;
-    uint32_t looks_count;
-    uint64_t minute_ns; /* when the current minute of looks began */
-    uint32_t minute_looks;
+    struct looks *looks;
     struct loglimit log_limit;
     struct verification_counts counts;
 };
@@ -86,7 +76,7 @@ struct verification *verification_new(struct dispatch *d)
     v->d = d;
     for (size_t i = 0; i < BUCKETS; i++)
         list_init(&v->buckets[i]);
-    list_init(&v->looks);
+    v->looks = looks_new(d);
     heap_init(&v->due);
     return v;
 }
@@ -96,9 +86,7 @@ void verification_free(struct verification *v)
     if (!v)
         return;
     must(v->count == 0);
-    list_each(it, &v->looks)
-        list_entry(it, struct page_look, link)->v = NULL;
-    list_remove(&v->looks);
+    looks_free(v->looks);
     heap_deinit(&v->due);
     free(v);
 }
@@ -115,7 +103,7 @@ uint32_t verification_pending(const struct verification *v)
 
 uint64_t verification_bytes(const struct verification *v)
 {
-    return v->bytes + v->looks_count * EXCHANGE_PAGE_HEAD_MAX_BYTES;
+    return v->bytes + looks_bytes(v->looks);
 }
 
 /* -- checks ---------------------------------------------------------------------------------- */
@@ -148,6 +136,7 @@ static struct check *check_new(struct verification *v, const struct pending *t)
     struct check *c = alloc_zeroed(1, sizeof(*c));
     struct span url = pending_bytes(t);
 
+    c->v = v;
     c->hash = t->hash;
     c->url = span_of(alloc_copy(url.p, url.n), url.n);
     c->why = "";
@@ -161,8 +150,7 @@ static struct check *check_new(struct verification *v, const struct pending *t)
 /* Its target must have been given away. */
 static void check_free(struct verification *v, struct check *c)
 {
-    if (c->look)
-        c->look->check = NULL;
+    looks_forget(c->look);
     heap_remove(&v->due, &c->due);
     list_remove(&c->link);
     v->count--;
@@ -483,89 +471,29 @@ static void on_seen(struct verification *v, struct check *c, const struct exchan
     }
 }
 
-static void on_page_fetched(struct exchange *x)
+static void on_page_reply(void *ctx, const struct exchange *x)
 {
-    struct page_look *look = x->ctx;
-    struct verification *v = look->v;
-    struct check *c = look->check;
+    struct check *c = ctx;
+    struct verification *v = c->v;
     uint64_t now_ns = clock_mono_ns();
 
-    if (v) {
-        list_remove(&look->link);
-        v->looks_count--;
-    }
-    free(look);
-    if (v && c) {
-        c->look = NULL;
-        if (!is_overtaken(v, c, now_ns))
-            on_seen(v, c, x, now_ns);
-    }
-    exchange_free(x);
-    if (v)
-        dispatch_wake(v->d);
-}
-
-/* -- asking for pages ------------------------------------------------------------------------ */
-
-static enum exchange_peer page_peer(const struct verification *v, const struct exchange *x)
-{
-    struct span host, rest;
-
-    if (x->via.n)
-        return EXCHANGE_CHOSEN;
-    url_split(buf_span(&x->url), &host, &rest);
-    return host_is_address(host) && config_words_have_host(&v->d->account->direct_hosts, host)
-               ? EXCHANGE_CHOSEN
-               : EXCHANGE_STRANGER;
-}
-
-static bool has_scheme(struct span url)
-{
-    return span_starts_nocase(url, "https://") || span_starts_nocase(url, "http://");
+    c->look = NULL;
+    if (!is_overtaken(v, c, now_ns))
+        on_seen(v, c, x, now_ns);
 }
 
 static void begin_look(struct verification *v, struct check *c)
 {
     const struct config_words *probes = &v->d->account->verify.probes;
-    struct exchange *x = exchange_new(v->d->endpoint, EXCHANGE_PAGE_HEAD_MAX_BYTES);
-    struct page_look *look = alloc_zeroed(1, sizeof(*look));
 
-    look->v = v;
-    look->check = c;
-    list_push_back(&v->looks, &look->link);
-    v->looks_count++;
-    v->minute_looks++;
     v->counts.looks++;
-    c->look = look;
     c->state = CHECK_LOOKING;
     heap_remove(&v->due, &c->due);
-    x->ctx = look;
-    x->answered = on_page_fetched;
-    x->method = "GET";
-    x->page = true;
-    buf_printf(&x->url, "%s%.*s", has_scheme(c->url) ? "" : "https://", (int)c->url.n, c->url.p);
-    if (probes->count)
-        buf_put(&x->via, span_str(probes->at[c->probe]));
-    x->peer = page_peer(v, x);
-    senders_send(v->d->options.senders, x);
+    c->look = looks_begin(v->looks, c->url, probes->count ? probes->at[c->probe] : NULL,
+                          on_page_reply, c);
 }
 
 /* -- the tick -------------------------------------------------------------------------------- */
-
-/* Whether one more look may be taken now; otherwise *again_ns is when to ask again. */
-static bool may_look(struct verification *v, uint64_t now_ns, uint64_t *again_ns)
-{
-    if (v->looks_count >= LOOKS_MAX) {
-        *again_ns = NEVER; /* their replies ask for a tick */
-        return false;
-    }
-    if (now_ns - v->minute_ns >= MINUTE_NS) {
-        v->minute_ns = now_ns;
-        v->minute_looks = 0;
-    }
-    *again_ns = v->minute_ns + MINUTE_NS;
-    return v->minute_looks < v->d->account->verify.per_minute;
-}
 
 static uint64_t say_unlogged(struct verification *v, uint64_t now_ns)
 {
@@ -589,7 +517,7 @@ uint64_t verification_tick(struct verification *v, uint64_t now_ns)
             v->counts.results[VERIFY_STALE]++;
             check_free(v, c);
         } else if (!is_overtaken(v, c, now_ns)) {
-            if (!may_look(v, now_ns, &again_ns))
+            if (!looks_may(v->looks, now_ns, &again_ns))
                 return min_u64(next_ns, again_ns);
             if (c->probe > 0 && c->probe >= v->d->account->verify.probes.count)
                 begin_round(c); /* a reload has removed it */

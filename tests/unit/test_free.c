@@ -20,6 +20,7 @@
 #include "instances.h"
 #include "intake.h"
 #include "ledger.h"
+#include "looks.h"
 #include "loop.h"
 #include "message_map.h"
 #include "notify.h"
@@ -61,6 +62,7 @@
     X(intake)                                                                                      \
     X(origin)                                                                                      \
     X(loop)                                                                                        \
+    X(looks)                                                                                       \
     X(message_map)                                                                                 \
     X(notify)                                                                                      \
     X(peek)                                                                                        \
