@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "buf.h"
 #include "clock.h"
 
 #define TELLING_AGE_S 3         /* so old must a copy be to differ from a new one by its age */
@@ -231,54 +232,86 @@ void canary_token_refused(struct canary *c, const char *reason, uint64_t now_ns)
 
 /* -- words -- */
 
-/* The forms get the service, the URL, the key, and what was said, as %1$s to %4$s. */
+/* With places for {service}, {url}, {key}, and what was {said}. */
 static const struct {
     const char *what, *advice;
 } meanings[CANARY_STATE_N] = {
-    [CANARY_UNKNOWN] = {"service %1$s: whether purges work is not known yet", ""},
-    [CANARY_OK] = {"service %1$s: purges by key and by URL refresh the canary page %2$s", ""},
-    [CANARY_TOKEN] = {"service %1$s: Fastly refuses the token (%4$s), so nothing is purged",
+    [CANARY_UNKNOWN] = {"service {service}: whether purges work is not known yet", ""},
+    [CANARY_OK] = {"service {service}: purges by key and by URL refresh the canary page {url}", ""},
+    [CANARY_TOKEN] = {"service {service}: Fastly refuses the token ({said}), so nothing is purged",
                       "put a valid token in its place and reload"},
-    [CANARY_SERVICE] = {"service %1$s: Fastly refuses its purges by key (%4$s)",
+    [CANARY_SERVICE] = {"service {service}: Fastly refuses its purges by key ({said})",
                         "correct the id of the service, or give the token access to it"},
-    [CANARY_KEY] = {"service %1$s: the page %2$s does not carry the surrogate key %3$s, so purges "
-                    "by key do not reach it",
-                    "let the origin send the key in Surrogate-Key; purgeline doctor shows which "
-                    "keys arrive"},
-    [CANARY_OTHER_SERVICE] = {"service %1$s: purges of the key %3$s are accepted, but only a purge "
-                              "of its URL refreshes %2$s",
-                              "is the host really served by this service? Correct the id, or let "
-                              "the origin send the key in Surrogate-Key"},
-    [CANARY_VCL] = {"service %1$s: the purge of the URL %2$s is refused (%4$s), while purges by "
-                    "key are not",
-                    "the VCL of the service may answer instead of purging: a purge of a URL comes "
-                    "to vcl_recv with the method FASTLYPURGE, and must end in lookup or pass"},
-    [CANARY_URL] = {"service %1$s: purges by URL are accepted, but only a purge of its key "
-                    "refreshes %2$s",
+    [CANARY_KEY] =
+        {"service {service}: the page {url} does not carry the surrogate key {key}, so purges "
+         "by key do not reach it",
+         "let the origin send the key in Surrogate-Key; purgeline doctor shows which "
+         "keys arrive"},
+    [CANARY_OTHER_SERVICE] =
+        {"service {service}: purges of the key {key} are accepted, but only a purge "
+         "of its URL refreshes {url}",
+         "is the host really served by this service? Correct the id, or let "
+         "the origin send the key in Surrogate-Key"},
+    [CANARY_VCL] =
+        {"service {service}: the purge of the URL {url} is refused ({said}), while purges by "
+         "key are not",
+         "the VCL of the service may answer instead of purging: a purge of a URL comes "
+         "to vcl_recv with the method FASTLYPURGE, and must end in lookup or pass"},
+    [CANARY_URL] = {"service {service}: purges by URL are accepted, but only a purge of its key "
+                    "refreshes {url}",
                     "purge by key until it is mended; does VCL change the hash or the host, or "
                     "does Compute replace the key that Fastly makes of the URL?"},
-    [CANARY_STALE] = {"service %1$s: neither purges by key nor by URL refresh %2$s: %4$s",
+    [CANARY_STALE] = {"service {service}: neither purges by key nor by URL refresh {url}: {said}",
                       "purgeline doctor --purge --all-pops shows whether other POPs obey; if so, "
                       "tell Fastly's support, and if not, the host may belong to another service"},
-    [CANARY_ORIGIN] = {"service %1$s: the canary page %2$s is an error of the origin (%4$s): what "
-                       "is purged cannot be replaced",
-                       "look at the origin"},
-    [CANARY_PAGE] = {"service %1$s: the canary page %2$s cannot be fetched: %4$s",
+    [CANARY_ORIGIN] =
+        {"service {service}: the canary page {url} is an error of the origin ({said}): what "
+         "is purged cannot be replaced",
+         "look at the origin"},
+    [CANARY_PAGE] = {"service {service}: the canary page {url} cannot be fetched: {said}",
                      "correct its URL, or let this machine reach Fastly's caches"},
-    [CANARY_BLIND] = {"service %1$s: the canary page %2$s does not show whether purges work: %4$s",
-                      "choose a page that Fastly keeps, and let VCL leave Age and X-Cache in its "
-                      "reply; purgeline doctor explains it"},
-    [CANARY_API] = {"service %1$s: the purge of the canary page %2$s failed (%4$s)",
+    [CANARY_BLIND] =
+        {"service {service}: the canary page {url} does not show whether purges work: {said}",
+         "choose a page that Fastly keeps, and let VCL leave Age and X-Cache in its "
+         "reply; purgeline doctor explains it"},
+    [CANARY_API] = {"service {service}: the purge of the canary page {url} failed ({said})",
                     "see purgeline status"},
 };
+
+static void put_filled(struct buf *out, const char *form, const struct canary *c,
+                       const struct canary_subject *s)
+{
+    const struct {
+        struct span place;
+        const char *text;
+    } parts[] = {{SPAN("{service}"), s->service},
+                 {SPAN("{url}"), s->url},
+                 {SPAN("{key}"), s->key},
+                 {SPAN("{said}"), c->said}};
+
+    while (*form) {
+        struct span put = span_of(form, 1 + strcspn(form + 1, "{"));
+        size_t used = put.n;
+
+        for (size_t i = 0; i < array_len(parts); i++)
+            if (strncmp(form, parts[i].place.p, parts[i].place.n) == 0) {
+                put = span_str(parts[i].text);
+                used = parts[i].place.n;
+            }
+        put.n = min_u64(put.n, out->max - out->n); /* a long URL may cut the sentence */
+        buf_put(out, put);
+        form += used;
+    }
+}
 
 void canary_explain(const struct canary *c, const struct canary_subject *s,
                     struct canary_words *out)
 {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    snprintf(out->what, sizeof(out->what), meanings[c->state].what, s->service, s->url, s->key,
-             c->said);
-#pragma GCC diagnostic pop
+    struct buf what;
+
+    buf_init(&what, sizeof(out->what) - 1);
+    put_filled(&what, meanings[c->state].what, c, s);
+    snprintf(out->what, sizeof(out->what), "%.*s", (int)what.n, what.n ? what.p : "");
+    buf_deinit(&what);
     out->advice = meanings[c->state].advice;
 }
