@@ -6,8 +6,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <jansson.h>
+
 #include "job.h"
+#include "json_text.h"
 #include "lines.h"
+#include "verify_page.h"
 #include "when.h"
 
 #define DRIP_MAX_MS (UINT64_C(30) * 24 * 3600 * 1000)
@@ -70,6 +74,21 @@ static int take_when(struct cmd_jobs *j)
     return 0;
 }
 
+static int take_verify_page(struct cmd_jobs *j)
+{
+    json_t *object = json_pack("{so}", "url", json_text_of(optarg));
+    char *text = json_text_line(object);
+    struct verify_page page;
+    struct error err;
+    int rc = verify_page_parse(span_str(text), &page, &err);
+
+    if (rc == 0)
+        jobform_put(&j->defaults, "verify", span_str(text));
+    free(text);
+    json_decref(object);
+    return rc == 0 ? 0 : cmd_fail(CMD_USAGE, "--verify-page: %s", err.text);
+}
+
 static int take_field(struct cmd_jobs *j, int opt)
 {
     switch (opt) {
@@ -95,6 +114,8 @@ static int take_field(struct cmd_jobs *j, int opt)
     case CMD_OPT_VERIFY:
         jobform_put(&j->defaults, "verify", SPAN("1"));
         return 0;
+    case CMD_OPT_VERIFY_PAGE:
+        return take_verify_page(j);
     case CMD_OPT_ALL:
         jobform_put(&j->defaults, "all", SPAN("1"));
         return 0;

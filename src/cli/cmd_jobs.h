@@ -30,6 +30,7 @@ enum cmd_jobs_long {
     CMD_OPT_REF,
     CMD_OPT_WHEN,
     CMD_OPT_VERIFY,
+    CMD_OPT_VERIFY_PAGE,
     CMD_OPT_DRIP
 };
 
@@ -50,6 +51,7 @@ enum cmd_jobs_long {
     {"ref", required_argument, NULL, CMD_OPT_REF},                                                 \
     {"when", required_argument, NULL, CMD_OPT_WHEN},                                               \
     {"verify", no_argument, NULL, CMD_OPT_VERIFY},                                                 \
+    {"verify-page", required_argument, NULL, CMD_OPT_VERIFY_PAGE},                                 \
     {"drip", required_argument, NULL, CMD_OPT_DRIP}
 /* clang-format on */
 #define CMD_JOBS_HELP                                                                               \
@@ -68,6 +70,7 @@ enum cmd_jobs_long {
     "                         {\"url\": \"https://…\", \"header\": \"x-version\", \"at_least\": " \
     "17}\n"                                                                                         \
     "      --verify           look at the pages afterwards; purge stale ones again (URLs)\n"        \
+    "      --verify-page URL  the same with this page, for keys and all\n"                          \
     "      --ref TEXT         your reference, returned in receipts and dead letters\n"
 
 void cmd_jobs_init(struct cmd_jobs *j, uint64_t now_ms);

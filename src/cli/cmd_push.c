@@ -49,6 +49,7 @@ const char cmd_push_help[] =
     "  kcat -b broker -G purges -X auto.offset.reset=earliest -q -u changes | purgeline push -\n"
     "  purgeline push --wait=10s article-17 && echo it is fresh\n"
     "  purgeline push --wait --verify https://www.example.com/ && echo it was seen fresh\n"
+    "  purgeline push --wait --verify-page https://www.example.com/ article-17\n"
     "\n"
     "exit codes: 0 all accepted (with --wait: all purged); 1 some were refused or not\n"
     "purged, or a page stays stale (--verify); 2 wrong arguments; 3 Redis cannot be reached, or it "

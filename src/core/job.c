@@ -7,6 +7,7 @@
 #include "alloc.h"
 #include "log.h"
 #include "suggest.h"
+#include "verify_page.h"
 #include "when.h"
 
 /* The state of decoding one entry into a spec. */
@@ -40,6 +41,7 @@ void job_decoder_deinit(struct job_decoder *d)
     free(d->targets);
     free(d->slots);
     free(d->when);
+    free(d->page);
     *d = (struct job_decoder){0};
 }
 
@@ -163,7 +165,13 @@ static int take_soft(struct decoding *x, struct span value)
 
 static int take_verify(struct decoding *x, struct span value)
 {
-    return take_flag(x, "verify", value, &x->spec.verify);
+    if (value.n < 2)
+        return take_flag(x, "verify", value, &x->spec.verify);
+    if (!x->d->page)
+        x->d->page = alloc_bytes(sizeof(*x->d->page));
+    x->spec.page = x->d->page;
+    x->spec.verify = true;
+    return verify_page_parse(value, x->d->page, x->err);
 }
 
 static int take_service(struct decoding *x, struct span value)
@@ -354,10 +362,10 @@ static int finish(struct decoding *x)
                          x->account->name);
     if (x->d->count == 0)
         return error_set(x->err, -EINVAL, "no target: one of keys, url, all");
-    if (s->verify && x->needs_service)
+    if (s->verify && !s->page && x->needs_service)
         return error_set(x->err, -EINVAL,
-                         "verify: only for URLs, because keys and all do not say which page to "
-                         "look at");
+                         "verify: keys and all do not say which page to look at: name one, like "
+                         "{\"url\": \"https://www.example.com/\"}");
     if (s->expires_ms && s->expires_ms <= s->not_before_ms)
         return error_set(x->err, -EINVAL, "expires: not after not_before");
     if (s->when && when_check_origin(&x->account->origins, s->when, x->err) < 0)

@@ -16,6 +16,7 @@
 #define SERVICE_NONE UINT16_MAX /* a URL job that names no service */
 
 struct when;
+struct verify_page;
 
 struct job_target {
     enum target_kind kind;
@@ -33,14 +34,16 @@ struct job_spec {
     uint32_t targets_count;
     uint16_t service; /* index in the account's services, or SERVICE_NONE */
     bool soft;
-    bool verify;              /* look at the page after the purge; only with URLs */
+    bool verify;              /* look at pages after the purge: those of the URLs, or ... */
     uint64_t not_before_ms;   /* Unix; 0 = now */
     uint64_t expires_ms;      /* Unix; 0 = never */
     uint64_t repeat_after_ms; /* 0 = once */
     struct span ref;
     const struct when *when; /* asked before it is sent: core/when.h; owned like the targets; NULL:
                                 nothing is */
-    struct span original;    /* id of the job this one continues (later, repeat); empty = itself */
+    const struct verify_page *page; /* ... this one: core/verify_page.h; owned like the targets;
+                                       NULL: those of the URLs */
+    struct span original; /* id of the job this one continues (later, repeat); empty = itself */
 };
 
 /* A hash set with open addressing over the targets of the entry being decoded. A slot is in use
@@ -59,7 +62,8 @@ struct job_decoder {
     struct job_slot *slots;
     uint32_t slots_count; /* a power of two, or 0 */
     uint32_t mark;
-    struct when *when; /* of the entry being decoded; NULL: none had one yet */
+    struct when *when;        /* of the entry being decoded; NULL: none had one yet */
+    struct verify_page *page; /* the same */
     uint16_t service_cache[JOB_SERVICE_CACHE]; /* cached guesses, checked against the account each
                                                   time */
 };

@@ -10,6 +10,7 @@
 #include "job.h"
 #include "json_text.h"
 #include "log.h"
+#include "verify_page.h"
 #include "when.h"
 
 /* The maximum number of keys, each at its maximum length and followed by a space. */
@@ -216,16 +217,18 @@ static int add_text(struct jobform *f, const char *name, struct span text, struc
     return 0;
 }
 
-/* The only field whose value may be an object. */
-static int add_when(struct jobform *f, const json_t *v, struct error *err)
+/* The only fields whose values may be objects. */
+static int add_nested(struct jobform *f, const char *name, const json_t *v, struct error *err)
 {
+    bool is_when = strcmp(name, "when") == 0;
     char *text = json_text_line(v);
-    size_t n = strlen(text);
+    struct span json = span_str(text);
+    struct verify_page page;
     struct when when;
-    int rc = when_parse(span_of(text, n), &when, err);
+    int rc = is_when ? when_parse(json, &when, err) : verify_page_parse(json, &page, err);
 
     if (rc == 0)
-        put_span(f, "when", span_of(own(f, text), n));
+        put_span(f, is_when ? "when" : "verify", span_of(own(f, text), json.n));
     else
         free(text);
     return rc;
@@ -237,8 +240,8 @@ static int add_field(struct jobform *f, const char *name, const json_t *v, struc
 
     if (json_is_array(v))
         return add_list(f, name, v, err);
-    if (json_is_object(v) && strcmp(name, "when") == 0)
-        return add_when(f, v, err);
+    if (json_is_object(v) && (strcmp(name, "when") == 0 || strcmp(name, "verify") == 0))
+        return add_nested(f, name, v, err);
     if (json_is_string(v))
         return add_text(f, name, json_span(v), err);
     if (json_is_integer(v))

@@ -145,6 +145,7 @@ static uint32_t job_new(struct window *w, const struct job_spec *spec, const str
                                         .plain = how->plain,
                                         .large = how->large,
                                         .verify = spec->verify,
+                                        .page = spec->page != NULL,
                                         .outcome = OUTCOME_PURGED,
                                         .open = (uint16_t)spec->targets_count,
                                         .targets = (uint16_t)spec->targets_count};
@@ -220,8 +221,12 @@ static void strengthen(struct window *w, struct pending *t, bool soft, enum lane
 
 void window_add(struct window *w, const struct job_spec *spec, const struct window_add *how)
 {
-    uint32_t job = job_new(w, spec, how);
+    window_attach(w, job_new(w, spec, how), spec, how);
+}
 
+void window_attach(struct window *w, uint32_t job, const struct job_spec *spec,
+                   const struct window_add *how)
+{
     for (uint32_t i = 0; i < spec->targets_count; i++) {
         const struct job_target *target = &spec->targets[i];
         uint32_t hash = target_hash(target->kind, spec->service, target->bytes);
@@ -386,6 +391,7 @@ void window_settle(struct window *w, struct pending *t, enum outcome outcome, wi
         must(job->open > 0);
         if (job->outcome < (uint64_t)outcome)
             job->outcome = outcome;
+        job->next = i;
         if (--job->open == 0 || outcome == OUTCOME_DEAD)
             cb(ctx, job);
         if (job->open == 0) /* stays 0 in a freed record: window_each_job relies on it */

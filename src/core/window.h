@@ -16,7 +16,7 @@
 
 /* The part of a job kept in memory; everything else stays in its stream entry. */
 struct __attribute__((packed, aligned(4))) window_job {
-    uint32_t next;       /* in the chain of its only target */
+    uint32_t next;       /* in the chain of its only target; in a window_end_cb: its own number */
     uint64_t id_ms : 48; /* the entry's id: milliseconds (until the year 10889) */
     uint64_t lane : 2;
     uint64_t outcome : 2;
@@ -24,10 +24,11 @@ struct __attribute__((packed, aligned(4))) window_job {
                            need */
     uint64_t cancelled : 1; /* it is being cancelled */
     uint64_t large : 1;     /* its entry is too large for one script */
-    uint64_t verify : 1;    /* it ends when the pages of its targets have been looked at ... */
+    uint64_t verify : 1;    /* it ends when pages have been looked at ... */
     uint64_t verified : 2; /* ... with this result (enum verify_result), the worst one so far ... */
     uint64_t repairs : 3;  /* ... after so many further purges, the most of a target */
-    uint64_t : 3;
+    uint64_t page : 1; /* the one that it names, after all its purges; else those of its targets */
+    uint64_t : 2;
     uint32_t id_seq; /* the entry's id: sequence number */
     uint16_t open;   /* number of targets not settled */
     uint16_t targets;
@@ -123,6 +124,20 @@ void window_checked(struct window *w, struct pending *t, enum verify_result resu
                     uint32_t repairs, window_end_cb *cb, void *ctx);
 /* Forgets a CHECKED target; its jobs are still in Redis. For a window that starts again. */
 void window_forget_checked(struct window *w, struct pending *t);
+
+/* -- jobs that name a page to be looked at after the purges of all their targets -- */
+
+/* For a window_end_cb: the job, which has no open target, goes on. Returns its number. It waits for
+ * one of the two below. */
+uint32_t window_keep(struct window *w, const struct window_job *job);
+/* All targets of a kept job, which `spec` has again, wait to be purged once more. */
+void window_repeat(struct window *w, uint32_t number, const struct job_spec *spec,
+                   const struct window_add *how);
+/* Ends a kept job. */
+void window_end_kept(struct window *w, uint32_t number, enum verify_result result, uint32_t repairs,
+                     window_end_cb *cb, void *ctx);
+/* For a window_end_cb: what the look at its page has found. */
+void window_note_look(struct window *w, const struct window_job *job, enum verify_result result);
 
 /* Cancels jobs. Waiting targets that no other job waits for are not sent. Targets in flight or
  * parked for a retry are not changed. `cb` is called for each job that this ends, with

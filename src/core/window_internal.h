@@ -62,6 +62,10 @@ static inline uint32_t job_of(const struct window *w, uint32_t link)
     return link & OWN ? link - OWN : waiter_at(w, link)->job;
 }
 
+/* Lets the job wait for all targets of the spec. */
+void window_attach(struct window *w, uint32_t job, const struct job_spec *spec,
+                   const struct window_add *how);
+
 static inline void job_free(struct window *w, uint32_t i)
 {
     w->jobs_of[job_at(w, i)->lane]--;

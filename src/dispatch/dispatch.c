@@ -138,11 +138,11 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     d->settle = settle_new(d->account, d->queue, on_settled, d);
     memory_join(o->memory, &d->memory);
     d->origin = origin_new(d->account, &origin_callbacks, &d->memory, o->senders, o->seed, d);
-    d->intake = intake_new(
-        d->account,
-        &(struct intake_parts){d->queue, &d->pace.window, d->settle, d->origin, &d->memory},
-        on_taken, d);
     d->verification = verification_new(d);
+    d->intake = intake_new(d->account,
+                           &(struct intake_parts){d->queue, &d->pace.window, d->settle, d->origin,
+                                                  &d->memory, d->verification},
+                           on_taken, d);
     intake_limit_log(d->intake, &d->log_limit);
     intake_limit(d->intake, o->job_max_bytes);
     lease_init(d);

@@ -238,8 +238,16 @@ void job_end_held(void *ctx, const struct origin_job *job, enum outcome outcome,
                   const char *reason);
 void job_end_bury(struct dispatch *d, struct pending *t,
                   const char *reason); /* ends the target as dead and logs it */
-/* The target was purged, and its page will be looked at: ends the jobs that do not ask for that. */
-void job_end_unverified(struct dispatch *d, struct pending *t);
+/* A purge that was answered. Times are monotonic. */
+struct job_purge {
+    uint64_t began_ns;  /* just before its request was written */
+    uint64_t purged_ns; /* when its answer had arrived */
+    bool all;           /* it was a purge-all */
+};
+/* The target was purged: ends it, and the jobs that waited for nothing else and name no page. */
+void job_end_purged(struct dispatch *d, struct pending *t, const struct job_purge *by);
+/* The same, but the page of the target will be looked at: jobs that ask for that do not end. */
+void job_end_unverified(struct dispatch *d, struct pending *t, const struct job_purge *by);
 /* What looks at the page of a target found, and with it ends the target. */
 struct job_proof {
     enum verify_result result;
@@ -251,6 +259,8 @@ struct job_proof {
 };
 #define JOB_PROOF_ROOM 320
 void job_end_verified(struct dispatch *d, struct pending *t, const struct job_proof *proof);
+/* The page that a job names was looked at: ends the job, which the window keeps. */
+void job_end_page(struct dispatch *d, uint32_t number, const struct job_proof *proof);
 
 /* stall.c: detects stalls. */
 void progress_begin(struct dispatch *d, struct now now);                 /* of a tick */

@@ -11,6 +11,7 @@
 #include "job.h"
 #include "known_jobs.h"
 #include "log.h"
+#include "verification.h"
 
 #define READ_MAX 1024u /* entries of a lane in one read: four full batches of keys */
 /* Approximate limit for a lane in one read: Redis builds a reply in one go and holds all of it. */
@@ -32,6 +33,7 @@ struct intake {
     struct window *window;
     struct settle *settle;
     struct origin *origin;
+    struct verification *verification;
     struct memory_user *memory;
     uint64_t job_max_bytes;
     uint64_t elsewhere_bytes; /* memory of the account that the caller counts */
@@ -80,6 +82,7 @@ struct intake *intake_new(const struct config_account *a, const struct intake_pa
     in->settle = parts->settle;
     in->origin = parts->origin;
     in->memory = parts->memory;
+    in->verification = parts->verification;
     in->mean_bytes = in->mean_cost = FIRST_BYTES;
     in->changed = changed;
     in->ctx = ctx;
@@ -311,6 +314,8 @@ static void add_to_window(struct intake *in, const struct queue_entry *e,
                              .large = queue_entry_is_large(e),
                              .now_ns = in->now.mono_ns};
 
+    if (spec->page)
+        verification_expect(in->verification, spec, &how);
     window_add(in->window, spec, &how);
 }
 

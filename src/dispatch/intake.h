@@ -16,6 +16,7 @@
 #include "window.h"
 
 struct intake;
+struct verification;
 
 struct intake_counts {
     uint64_t jobs, targets, malformed, expired, postponed;
@@ -34,6 +35,7 @@ struct intake_parts {
     struct settle *settle;
     struct origin *origin; /* holds jobs with a `when` until their origin shows the new version */
     struct memory_user *memory;
+    struct verification *verification; /* is told of jobs that name a page */
 };
 
 struct intake *intake_new(const struct config_account *a, const struct intake_parts *parts,

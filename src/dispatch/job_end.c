@@ -12,6 +12,7 @@ struct ending {
     enum outcome outcome; /* of the target */
     const char *reason;
     struct span target;
+    const struct job_purge *purge; /* of the target, or NULL */
     const struct job_proof *proof; /* of the target; NULL: its page was not looked at */
 };
 
@@ -81,6 +82,23 @@ static struct span write_proof(const struct window_job *job, const struct job_pr
     return span_of(out, (size_t)n);
 }
 
+/* Whether the job, which names a page, goes on until that has been looked at. If it was purged, but
+ * that will not be, *out says why. */
+static bool awaits_page(const struct ending *e, const struct window_job *job, struct job_proof *out)
+{
+    struct verification *v = e->dispatch->verification;
+
+    if (job->outcome != OUTCOME_PURGED) {
+        verification_drop_job(v, job);
+        return false;
+    }
+    out->why = verification_keep(v, job, e->purge);
+    if (!out->why)
+        return true;
+    window_note_look(&e->dispatch->pace.window, job, out->result);
+    return false;
+}
+
 static void on_job_ended(void *ctx, const struct window_job *job)
 {
     struct ending *e = ctx;
@@ -92,12 +110,15 @@ static void on_job_ended(void *ctx, const struct window_job *job)
                                 .large = job->large,
                                 .targets = job->targets};
     struct job_failure *failure;
+    struct job_proof no_look = {.result = VERIFY_UNKNOWN, .pop = ""};
     char proof[JOB_PROOF_ROOM];
 
     if (job->open > 0) {
         add_failure(d, job, e);
         return;
     }
+    if (job->page && !e->proof && awaits_page(e, job, &no_look))
+        return;
     failure = job->outcome == OUTCOME_DEAD ? find_failure(d, job) : NULL;
     if (job->outcome == (unsigned)e->outcome) {
         item.reason = span_str(e->reason);
@@ -108,28 +129,41 @@ static void on_job_ended(void *ctx, const struct window_job *job)
         item.target = span_str(failure->target);
     }
     if (job->verify && job->outcome == OUTCOME_PURGED)
-        item.proof = write_proof(job, e->proof, proof, sizeof(proof));
+        item.proof =
+            write_proof(job, e->proof || !job->page ? e->proof : &no_look, proof, sizeof(proof));
     settle_add(d->settle, &item);
     count_end(d, job);
     if (failure)
         drop_failure(d, failure);
 }
 
-void job_end_target(struct dispatch *d, struct pending *t, enum outcome outcome, const char *reason)
+/* t is freed after the last call. */
+static void settle_target(struct pending *t, struct ending *e)
 {
-    struct ending e = {d, outcome, reason, pending_bytes(t), NULL};
-
-    if (outcome == OUTCOME_PURGED)
-        d->counts.targets_purged++;
-    if (verification_pending(d->verification))
-        verification_drop(d->verification, t);
-    window_settle(&d->pace.window, t, outcome, on_job_ended,
-                  &e); /* t is freed after the last call */
+    if (verification_pending(e->dispatch->verification))
+        verification_drop(e->dispatch->verification, t);
+    window_settle(&e->dispatch->pace.window, t, e->outcome, on_job_ended, e);
 }
 
-void job_end_unverified(struct dispatch *d, struct pending *t)
+void job_end_target(struct dispatch *d, struct pending *t, enum outcome outcome, const char *reason)
 {
-    struct ending e = {d, OUTCOME_PURGED, "", pending_bytes(t), NULL};
+    struct ending e = {d, outcome, reason, pending_bytes(t), NULL, NULL};
+
+    must(outcome != OUTCOME_PURGED);
+    settle_target(t, &e);
+}
+
+void job_end_purged(struct dispatch *d, struct pending *t, const struct job_purge *by)
+{
+    struct ending e = {d, OUTCOME_PURGED, "", pending_bytes(t), by, NULL};
+
+    d->counts.targets_purged++;
+    settle_target(t, &e);
+}
+
+void job_end_unverified(struct dispatch *d, struct pending *t, const struct job_purge *by)
+{
+    struct ending e = {d, OUTCOME_PURGED, "", pending_bytes(t), by, NULL};
 
     d->counts.targets_purged++;
     window_check(&d->pace.window, t, on_job_ended, &e);
@@ -137,9 +171,16 @@ void job_end_unverified(struct dispatch *d, struct pending *t)
 
 void job_end_verified(struct dispatch *d, struct pending *t, const struct job_proof *proof)
 {
-    struct ending e = {d, OUTCOME_PURGED, "", pending_bytes(t), proof};
+    struct ending e = {d, OUTCOME_PURGED, "", pending_bytes(t), NULL, proof};
 
     window_checked(&d->pace.window, t, proof->result, proof->repairs, on_job_ended, &e);
+}
+
+void job_end_page(struct dispatch *d, uint32_t number, const struct job_proof *proof)
+{
+    struct ending e = {d, OUTCOME_PURGED, "", SPAN(""), NULL, proof};
+
+    window_end_kept(&d->pace.window, number, proof->result, proof->repairs, on_job_ended, &e);
 }
 
 void job_end_bury(struct dispatch *d, struct pending *t, const char *reason)
@@ -178,6 +219,8 @@ static void on_job_cancelled(void *ctx, const struct window_job *job)
     struct job_failure *failure = find_failure(d, job);
 
     count_end(d, job);
+    if (job->page)
+        verification_drop_job(d->verification, job);
     if (failure)
         drop_failure(d, failure);
 }

@@ -71,6 +71,7 @@ static void on_purged(struct judged *v)
     struct dispatch *d = v->d;
     uint32_t learned = batch_passed(v->b), i = 0;
     bool watched = may_be_verified(d);
+    const struct job_purge by = {v->x->started_ns, v->x->done_ns, v->b->form == FORM_ALL};
     struct list again;
     struct list *node;
 
@@ -83,11 +84,11 @@ static void on_purged(struct judged *v)
     while ((node = list_pop_front(&v->b->targets))) {
         if (v->missing[i++])
             list_push_back(&again, node);
-        else if (!watched || !verification_take(d->verification, pending_of(node), v->x))
-            job_end_target(d, pending_of(node), OUTCOME_PURGED, "");
+        else if (!watched || !verification_take(d->verification, pending_of(node), &by))
+            job_end_purged(d, pending_of(node), &by);
     }
     while ((node = list_pop_front(&v->b->absorbed)))
-        job_end_target(d, pending_of(node), OUTCOME_PURGED, "");
+        job_end_purged(d, pending_of(node), &by);
     d->counts.missing += v->missing_count;
     if (!list_empty(&again))
         retry_later(v, &again, "the reply never named this key", ATTEMPT_COUNTS);

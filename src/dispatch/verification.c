@@ -10,7 +10,7 @@
  *                └── purged again ◀──────┘          for the page are merged with it
  *
  * A newer purge of the page makes a check superfluous: its jobs wait for the newer one's check. */
-#include "verification.h"
+#include "verification_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,58 +23,22 @@
 /* Of an account. With more, unasked checks are left out, and jobs that ask end as unknown. */
 #define CHECKS_MAX 1000u
 #define CHECKS_MAX_BYTES ((uint64_t)1 << 20)
-#define BUCKETS 64u /* a power of two */
 #define PAUSE_MAX_NS (60 * NS_PER_S)
 #define RELOOK_AFTER_NS (NS_PER_S / 2) /* at least, before another look at the same cache ... */
 #define RELOOKS_MAX 2u                 /* ... in a round */
 #define UNDER_WAY_NS (NS_PER_S / 2)    /* a newer purge is on the wire: look whether it is over */
 #define REPAIR_MAX_NS (600 * NS_PER_S) /* it may wait for the budget, but not for ever */
 
-enum check_state {
-    CHECK_WAITING,   /* until the next look. next: LOOKING, REPAIRING; gone */
-    CHECK_LOOKING,   /* a page is being fetched. next: WAITING, REPAIRING; gone */
-    CHECK_REPAIRING, /* its target is in the window. next: WAITING; gone */
-};
-
-struct check {
-    struct verification *v;
-    struct list link; /* in a bucket */
-    struct heap_node due;
-    enum check_state state;
-    struct pending *target; /* NULL while REPAIRING */
-    struct page_look *look; /* LOOKING, or NULL */
-    uint32_t hash;
-    struct span url; /* malloc'ed; the target's bytes */
-    bool soft;
-    uint64_t began_ns, purged_ns; /* of the last purge: its request, its answer */
-    uint64_t first_purged_ns;     /* the answer to the first purge */
-    uint64_t older_ms;            /* of the copy seen stale last */
-    uint32_t round, probe, repairs;
-    uint32_t relooks;         /* at this probe, in this round */
-    bool was_stale;           /* in any round */
-    bool seen_stale;          /* at this probe, since the last purge */
-    enum verify_result worst; /* of this round's probes; UNSURE counts more than UNKNOWN */
-    const char *why;          /* static */
-    char pop[VERIFY_POP_ROOM];
-};
-
-struct verification {
-    struct dispatch *d;
-    struct list buckets[BUCKETS];
-    struct heap due;
-    uint32_t count;
-    uint64_t bytes;
-    struct looks *looks;
-    struct loglimit log_limit;
-    struct verification_counts counts;
-};
+/* "Purge-all takes up to 2 minutes to complete":
+ * https://github.com/fastly/fastly-agent-toolkit, skills/fastly/references/purging.md */
+#define PURGE_ALL_NS (120 * NS_PER_S)
 
 struct verification *verification_new(struct dispatch *d)
 {
     struct verification *v = alloc_zeroed(1, sizeof(*v));
 
     v->d = d;
-    for (size_t i = 0; i < BUCKETS; i++)
+    for (size_t i = 0; i < VERIFICATION_BUCKETS; i++)
         list_init(&v->buckets[i]);
     v->looks = looks_new(d);
     heap_init(&v->due);
@@ -108,53 +72,52 @@ uint64_t verification_bytes(const struct verification *v)
 
 /* -- checks ---------------------------------------------------------------------------------- */
 
-static struct list *bucket_of(struct verification *v, uint32_t hash)
-{
-    return &v->buckets[hash & (BUCKETS - 1)];
-}
-
 static struct check *find_check(struct verification *v, const struct pending *t)
 {
     if (v->count == 0 || t->kind != TARGET_URL)
         return NULL;
-    list_each(it, bucket_of(v, t->hash)) {
+    list_each(it, verification_bucket(v, t->hash)) {
         struct check *c = list_entry(it, struct check, link);
 
-        if (c->hash == t->hash && target_same(TARGET_URL, c->url, pending_bytes(t)))
+        if (!c->page && c->hash == t->hash && target_same(TARGET_URL, c->url, pending_bytes(t)))
             return c;
     }
     return NULL;
 }
 
-static uint64_t check_bytes(size_t url)
+uint64_t verification_check_bytes(size_t url)
 {
     return ALLOC_TAKES(sizeof(struct check)) + ALLOC_TAKES(url + 1) + sizeof(struct heap_node *);
 }
 
-static struct check *check_new(struct verification *v, const struct pending *t)
+struct check *verification_check_new(struct verification *v, struct span url, uint32_t hash)
 {
     struct check *c = alloc_zeroed(1, sizeof(*c));
-    struct span url = pending_bytes(t);
 
     c->v = v;
-    c->hash = t->hash;
+    c->hash = hash;
     c->url = span_of(alloc_copy(url.p, url.n), url.n);
     c->why = "";
     heap_node_init(&c->due);
-    list_push_back(bucket_of(v, c->hash), &c->link);
+    list_push_back(verification_bucket(v, c->hash), &c->link);
     v->count++;
-    v->bytes += check_bytes(url.n);
+    v->bytes += verification_check_bytes(url.n);
     return c;
 }
 
-/* Its target must have been given away. */
-static void check_free(struct verification *v, struct check *c)
+void verification_check_free(struct verification *v, struct check *c)
 {
+    if (c->page) {
+        v->pages_count--;
+        v->pages_bytes -= verification_check_bytes(c->url.n) + page_job_bytes(&c->page->spec);
+        v->bytes -= page_job_bytes(&c->page->spec);
+        page_job_free(c->page);
+    }
     looks_forget(c->look);
     heap_remove(&v->due, &c->due);
     list_remove(&c->link);
     v->count--;
-    v->bytes -= check_bytes(c->url.n);
+    v->bytes -= verification_check_bytes(c->url.n);
     free((char *)c->url.p);
     free(c);
 }
@@ -168,8 +131,10 @@ static void wait_until(struct verification *v, struct check *c, uint64_t due_ns)
 
 static uint64_t pause_ns(const struct verification *v, const struct check *c)
 {
-    return min_u64((v->d->account->verify.after_ms * NS_PER_MS) << c->round,
-                   max_u64(PAUSE_MAX_NS, v->d->account->verify.after_ms * NS_PER_MS));
+    uint64_t after_ns = v->d->account->verify.after_ms * NS_PER_MS;
+    uint64_t pause = min_u64(after_ns << c->round, max_u64(PAUSE_MAX_NS, after_ns));
+
+    return c->all ? max_u64(pause, PURGE_ALL_NS) : pause;
 }
 
 /* See core/verify.h. */
@@ -187,14 +152,15 @@ static void begin_round(struct check *c)
     c->pop[0] = '\0';
 }
 
-/* A purge of its page was answered. */
-static void after_purge(struct verification *v, struct check *c, struct pending *t,
-                        const struct exchange *purge)
+void verification_check_purged(struct verification *v, struct check *c, bool soft,
+                               const struct job_purge *by)
 {
-    c->target = t;
-    c->soft = t->soft;
-    c->began_ns = purge->started_ns;
-    c->purged_ns = purge->done_ns;
+    c->soft = soft;
+    c->all = by->all;
+    c->began_ns = by->began_ns;
+    c->purged_ns = by->purged_ns;
+    if (c->repairs == 0)
+        c->first_purged_ns = by->purged_ns;
     begin_round(c);
     wait_until(v, c, c->purged_ns + pause_ns(v, c));
     dispatch_wake(v->d);
@@ -223,7 +189,8 @@ static bool is_full(const struct verification *v, const struct pending *t, bool 
     uint32_t most =
         asked ? CHECKS_MAX : (uint32_t)min_u64(v->d->account->verify.per_minute, CHECKS_MAX);
 
-    return v->count >= most || v->bytes + check_bytes(t->bytes_count) > CHECKS_MAX_BYTES;
+    return v->count - v->pages_count >= most ||
+           v->bytes - v->pages_bytes + verification_check_bytes(t->bytes_count) > CHECKS_MAX_BYTES;
 }
 
 static void end_unknown(struct verification *v, struct pending *t, const char *why)
@@ -234,17 +201,18 @@ static void end_unknown(struct verification *v, struct pending *t, const char *w
     job_end_verified(v->d, t, &proof);
 }
 
-static bool leave_out(struct verification *v, struct pending *t, bool asked, const char *why)
+static bool leave_out(struct verification *v, struct pending *t, bool asked,
+                      const struct job_purge *by, const char *why)
 {
     v->counts.left_out++;
     if (!asked)
         return false;
-    job_end_unverified(v->d, t);
+    job_end_unverified(v->d, t, by);
     end_unknown(v, t, why);
     return true;
 }
 
-bool verification_take(struct verification *v, struct pending *t, const struct exchange *purge)
+bool verification_take(struct verification *v, struct pending *t, const struct job_purge *by)
 {
     struct window *w = &v->d->pace.window;
     struct check *c = find_check(v, t);
@@ -255,26 +223,45 @@ bool verification_take(struct verification *v, struct pending *t, const struct e
     if (c && c->state != CHECK_REPAIRING) {
         v->counts.superseded++;
         window_check_joins(w, t, c->target);
-        check_free(v, c);
+        verification_check_free(v, c);
         c = NULL;
     }
     asked = window_verifies(w) && window_verifies_target(w, t);
     if (!c && !asked && !is_sampled(v, t))
         return false;
     if (v->d->state != DISPATCH_LEADING)
-        return leave_out(v, t, asked, "the instance stopped leading before the look");
+        return leave_out(v, t, asked, by, VERIFICATION_STOPPED);
     if (!c && is_full(v, t, asked))
-        return leave_out(v, t, asked, "too many pages wait to be looked at");
-    job_end_unverified(v->d, t);
-    if (!c) {
-        c = check_new(v, t);
-        c->first_purged_ns = purge->done_ns;
-    }
-    after_purge(v, c, t, purge);
+        return leave_out(v, t, asked, by, VERIFICATION_TOO_MANY);
+    job_end_unverified(v->d, t, by);
+    if (!c)
+        c = verification_check_new(v, pending_bytes(t), t->hash);
+    c->target = t;
+    verification_check_purged(v, c, t->soft, by);
     return true;
 }
 
 /* -- the end of a check ---------------------------------------------------------------------- */
+
+static uint16_t service_of(const struct check *c)
+{
+    return c->page ? c->page->spec.service : (uint16_t)c->target->service;
+}
+
+/* Whether jobs end when the check does. */
+static bool has_jobs(const struct check *c)
+{
+    return c->page ? c->state != CHECK_EXPECTED : c->target != NULL;
+}
+
+static void end_jobs(struct verification *v, const struct check *c, const struct job_proof *proof)
+{
+    v->counts.results[proof->result]++;
+    if (c->page)
+        job_end_page(v->d, c->page->number, proof);
+    else
+        job_end_verified(v->d, c->target, proof);
+}
 
 static void say_given_up(struct verification *v, const struct check *c)
 {
@@ -286,7 +273,7 @@ static void say_given_up(struct verification *v, const struct check *c)
                   "account=%s service=%s url=\"%.*s\" pop=%s older_ms=%llu purges=%u "
                   "remedy=\"purgeline doctor %.*s; if it finds nothing, tell Fastly the URL and "
                   "the POP\"",
-                  v->d->account->name, dispatch_service_id(v->d, (uint16_t)c->target->service),
+                  v->d->account->name, dispatch_service_id(v->d, service_of(c)),
                   (int)min_u64(url.n, 160), url.p, c->pop, (unsigned long long)c->older_ms,
                   c->repairs + 1, (int)min_u64(url.n, 160), url.p);
 }
@@ -301,13 +288,12 @@ static void finish(struct verification *v, struct check *c, enum verify_result r
                                     .why = result == VERIFY_FRESH ? "" : c->why,
                                     .pop = result == VERIFY_FRESH ? "" : c->pop};
 
-    v->counts.results[result]++;
     if (c->was_stale)
         histogram_add(&v->d->counts.stale[0], stale_ns / 1000);
     if (result == VERIFY_STALE)
         say_given_up(v, c);
-    job_end_verified(v->d, c->target, &proof);
-    check_free(v, c);
+    end_jobs(v, c, &proof);
+    verification_check_free(v, c);
 }
 
 void verification_drop(struct verification *v, const struct pending *t)
@@ -317,12 +303,12 @@ void verification_drop(struct verification *v, const struct pending *t)
     if (!c || c->state != CHECK_REPAIRING)
         return;
     v->counts.results[VERIFY_STALE]++;
-    check_free(v, c);
+    verification_check_free(v, c);
 }
 
 static struct check *any_check(struct verification *v)
 {
-    for (size_t i = 0; i < BUCKETS; i++)
+    for (size_t i = 0; i < VERIFICATION_BUCKETS; i++)
         if (!list_empty(&v->buckets[i]))
             return list_first(&v->buckets[i], struct check, link);
     return NULL;
@@ -333,9 +319,9 @@ void verification_end(struct verification *v, const char *why)
     struct check *c;
 
     while ((c = any_check(v))) {
-        if (c->target)
-            end_unknown(v, c->target, why);
-        check_free(v, c);
+        if (has_jobs(c))
+            end_jobs(v, c, &(struct job_proof){.result = VERIFY_UNKNOWN, .why = why, .pop = ""});
+        verification_check_free(v, c);
     }
 }
 
@@ -346,7 +332,7 @@ void verification_forget(struct verification *v)
     while ((c = any_check(v))) {
         if (c->target)
             window_forget_checked(&v->d->pace.window, c->target);
-        check_free(v, c);
+        verification_check_free(v, c);
     }
 }
 
@@ -357,10 +343,12 @@ static bool is_overtaken(struct verification *v, struct check *c, uint64_t now_n
 {
     struct window *w = &v->d->pace.window;
 
+    if (c->page) /* nobody knows which purges concern it */
+        return false;
     if (window_has_twin(w, c->target)) {
         v->counts.superseded++;
         window_check_again(w, c->target);
-        check_free(v, c);
+        verification_check_free(v, c);
         return true;
     }
     if (send_is_under_way(v->d, c->target)) {
@@ -378,11 +366,16 @@ static void repair(struct verification *v, struct check *c, uint64_t now_ns)
     if (c->repairs == 0 && loglimit_take(&v->log_limit, now_ns))
         log_warn("Fastly serves a copy that is older than its purge; the page is purged again",
                  "account=%s service=%s url=\"%.*s\" pop=%s older_ms=%llu", v->d->account->name,
-                 dispatch_service_id(v->d, (uint16_t)t->service), (int)min_u64(url.n, 160), url.p,
-                 c->pop, (unsigned long long)c->older_ms);
+                 dispatch_service_id(v->d, service_of(c)), (int)min_u64(url.n, 160), url.p, c->pop,
+                 (unsigned long long)c->older_ms);
     v->counts.repairs++;
     c->repairs++;
     c->round++;
+    if (c->page) {
+        c->state = CHECK_EXPECTED;
+        page_job_repeat(c->page, &v->d->pace.window, now_ns);
+        return;
+    }
     c->target = NULL;
     wait_until(v, c, now_ns + REPAIR_MAX_NS);
     c->state = CHECK_REPAIRING;
@@ -515,7 +508,7 @@ uint64_t verification_tick(struct verification *v, uint64_t now_ns)
 
         if (c->state == CHECK_REPAIRING) {
             v->counts.results[VERIFY_STALE]++;
-            check_free(v, c);
+            verification_check_free(v, c);
         } else if (!is_overtaken(v, c, now_ns)) {
             if (!looks_may(v->looks, now_ns, &again_ns))
                 return min_u64(next_ns, again_ns);

@@ -2,20 +2,30 @@
  * Looks at pages after their purges, and has stale ones purged again: the checks of one account. */
 #pragma once
 
-#include "sender.h"
 #include "verify.h"
 #include "window.h"
 
 struct dispatch;
+struct job_purge;
 struct verification;
 
 struct verification *verification_new(struct dispatch *d);
 void verification_free(struct verification *v); /* after verification_forget; NULL is fine */
-/* Takes a target that has just been purged by the exchange if its page is to be looked at, and ends
+/* Takes a target that has just been purged if its page is to be looked at, and ends
  * those of its jobs that do not wait for that. False: it is not, and nothing has happened. */
-bool verification_take(struct verification *v, struct pending *t, const struct exchange *purge);
+bool verification_take(struct verification *v, struct pending *t, const struct job_purge *by);
 /* A target ended otherwise: it may be one that was to be purged again. */
 void verification_drop(struct verification *v, const struct pending *t);
+/* A job comes that names a page. */
+void verification_expect(struct verification *v, const struct job_spec *spec,
+                         const struct window_add *how);
+/* For a window_end_cb: all targets of a job that names a page were purged, the last one by this
+ * purge. NULL: the job is kept until the page has been looked at. Otherwise it ends, and the clause
+ * says why nobody will look. */
+const char *verification_keep(struct verification *v, const struct window_job *job,
+                              const struct job_purge *last);
+void verification_drop_job(struct verification *v,
+                           const struct window_job *job);            /* ended otherwise */
 uint64_t verification_tick(struct verification *v, uint64_t now_ns); /* when to call it again */
 /* Ends all checks: their results are unknown, because of `why`. */
 void verification_end(struct verification *v, const char *why);

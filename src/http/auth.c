@@ -8,6 +8,7 @@
 #include "alloc.h"
 #include "digest.h"
 #include "log.h"
+#include "verify_page.h"
 #include "when.h"
 
 #define GONE_RETRY_MS 60000u /* for a producer that was removed */
@@ -228,6 +229,8 @@ int auth_may_push(const struct config_producer *p, const struct config_account *
         return may_not(err, "job", "set this field");
     if (spec->when && p->origins.count && !when_origin_fits(&p->origins, span_str(spec->when->url)))
         return may_not(err, "when", "ask this origin");
+    if (spec->page && !may_host(p, span_str(spec->page->url)))
+        return may_not(err, "verify", "look at pages of this host");
     for (uint32_t i = 0; rc == 0 && i < spec->targets_count; i++)
         rc = may_target(p, &spec->targets[i], err);
     return rc;

@@ -170,6 +170,9 @@ static void s45_hosts_are_those_whose_urls_it_may_purge(void **state)
     http_expect(w.h, 403, "PURGE", "http://other.org/x", NULL, "Host: www.example.com", CMS_KEY,
                 NULL);
     http_expect(w.h, 200, "PURGE", "/x", NULL, "Host: www.example.com", CMS_KEY, NULL);
+    assert_taken(&w, "{\"keys\":[\"a\"],\"verify\":{\"url\":\"https://www.example.com/x\"}}");
+    assert_refused(&w, 403,
+                   "verify: ", "{\"keys\":[\"a\"],\"verify\":{\"url\":\"https://other.org/x\"}}");
     /* A URL with an allowed host as its user name is for another host. */
     assert_refused(&w, 400, "url: ", "{\"urls\":[\"https://www.example.com@other.org/x\"]}");
     world_close(&w);

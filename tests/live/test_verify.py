@@ -68,7 +68,10 @@ class World:
         return 0
 
     def begin_push(self, *words):
-        return subprocess.Popen(["purgeline", "push", "--wait", "--verify", *words], stdin=subprocess.DEVNULL,
+        return self.begin("--verify", *words)
+
+    def begin(self, *words):
+        return subprocess.Popen(["purgeline", "push", "--wait", *words], stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=self.stage.dir, env=self.stage.env,
                                 executable=self.stage.path("bin/purgeline"))
 
@@ -130,7 +133,20 @@ def test_late_shield(w):
 
 def test_keys_have_no_page(w):
     code, told = w.stage.run("purgeline push --verify some-key")
-    w.ok(code == 1 and "verify: only for URLs" in told, "a job with keys is refused", told)
+    w.ok(code == 1 and "name one" in told, "a job with keys is refused", told)
+    code, told = w.stage.run("purgeline push --verify-page www.example.com/ some-key")
+    w.ok(code == 2 and "--verify-page: verify: url: expected https:// or http://" in told,
+         "a page without a scheme is a wrong argument", told)
+
+
+def test_page_of_a_key(w):
+    w.fill("/article/8")
+    w.fault(deaf="bos")
+    before = w.metric("purgeline_verify_repairs_total")
+    push = w.begin("--verify-page", "http://www.example.com/article/8", "--key", "article-8", "no-page-has-this")
+    until("the keys are purged again", lambda: w.metric("purgeline_verify_repairs_total") > before)
+    w.fault(deaf="")
+    w.ends(push, 0, [", seen fresh, after ", " more purge"], "the page of a key is looked at, and the keys are purged again")
 
 
 def test_private_addresses(w):
@@ -167,6 +183,7 @@ def main():
     try:
         w.start_daemon()
         for test in (test_fresh, test_deaf_pop, test_deaf_for_ever, test_late_shield, test_keys_have_no_page,
+                     test_page_of_a_key,
                      test_private_addresses, test_stopping):
             test(w)
     finally:

@@ -400,6 +400,11 @@ static void expect_looks(struct play *p)
     check_number(p, pages_looks(), "pages have been looked at since the last time this was asked");
 }
 
+static void expect_checks(struct play *p)
+{
+    check_number(p, witness_checks, "pages wait to be looked at");
+}
+
 void play_expect(struct play *p)
 {
     static const struct {
@@ -412,7 +417,7 @@ void play_expect(struct play *p)
         {"cost", expect_cost},       {"purged", expect_ended},      {"expired", expect_ended},
         {"trouble", expect_trouble}, {"job", expect_job},           {"accepted", expect_accepted},
         {"letters", expect_letters}, {"leads", expect_leads},       {"gap", expect_gap},
-        {"asks", expect_asks},       {"looks", expect_looks}};
+        {"asks", expect_asks},       {"looks", expect_looks},       {"checks", expect_checks}};
 
     for (size_t i = 0; i < array_len(words); i++) {
         if (strcmp(words[i].word, play_word(p, 1)) == 0) {

@@ -17,6 +17,7 @@
 struct page {
     struct list link;
     struct span url;
+    char *key; /* its surrogate key, or NULL */
     struct copy {
         uint64_t born_ns; /* fetched from the origin */
         bool gone, stale; /* purged, hard or soft */
@@ -49,6 +50,7 @@ void pages_end(void)
         struct page *p = list_entry(node, struct page, link);
 
         free((char *)p->url.p);
+        free(p->key);
         free(p);
     }
 }
@@ -70,21 +72,37 @@ static struct page *find_page(struct span url)
     return p;
 }
 
+static bool is_purged_by(const struct page *p, const struct request *r)
+{
+    for (size_t i = 0; r->kind == TARGET_KEY && i < r->targets->count; i++)
+        if (p->key && span_is(r->targets->at[i], p->key))
+            return true;
+    return r->kind == TARGET_ALL ||
+           (r->kind == TARGET_URL && target_same(TARGET_URL, p->url, r->targets->at[0]));
+}
+
+static void drop_copies(size_t pop, const struct request *r)
+{
+    list_each(it, &pages) {
+        struct page *p = list_entry(it, struct page, link);
+
+        if (is_purged_by(p, r) && r->soft)
+            p->copies[pop].stale = true;
+        else if (is_purged_by(p, r))
+            p->copies[pop].gone = true;
+    }
+}
+
 void pages_purge(const struct request *r)
 {
-    struct page *p;
-
-    if (r->kind != TARGET_URL)
-        return;
-    p = find_page(r->targets->at[0]);
+    if (r->kind == TARGET_URL)
+        find_page(r->targets->at[0]);
     for (size_t i = 0; i < POPS_MAX; i++) {
         if (pops[i].deaf) {
             pops[i].deaf--;
             trace("P%zu does not hear the purge", i);
-        } else if (r->soft) {
-            p->copies[i].stale = true;
         } else {
-            p->copies[i].gone = true;
+            drop_copies(i, r);
         }
     }
 }
@@ -176,11 +194,24 @@ void play_pop(struct play *p)
         pop->silent = n;
     else if (strcmp(what, "serves-stale") == 0)
         pop->serves_stale = true;
+    else if (strcmp(what, "drops") == 0)
+        drop_copies((size_t)(pop - pops), &(struct request){.kind = TARGET_ALL});
     else if (text_number(what, &status) == 0) {
         pop->errors = n;
         pop->status = (int)status;
     } else
         play_fail(p, "no POP can be \"%s\"", what);
+}
+
+void play_page(struct play *p)
+{
+    struct page *page = find_page(span_str(play_word(p, 1)));
+    const char *key = play_option(p, "key");
+
+    if (!key)
+        play_fail(p, "page URL key=name");
+    free(page->key);
+    page->key = key ? alloc_str(key) : NULL;
 }
 
 /* A visitor, who makes the POP fetch what was purged. */

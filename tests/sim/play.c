@@ -186,7 +186,8 @@ static const struct {
     {"reload", on_reload, false},       {"clock", on_clock, false},
     {"pause", on_pause, false},         {"resume", on_resume, false},
     {"wait", on_wait, false},           {"origin", play_origin, false},
-    {"pop", play_pop, false},           {"visit", play_visit, false},
+    {"pop", play_pop, false},           {"page", play_page, false},
+    {"visit", play_visit, false},
 };
 
 static void do_step(struct play *p)

@@ -77,6 +77,15 @@ static void put_when(struct pushing *p, const char *value)
     option(p, "when", text);
 }
 
+/* verify=https://a.example/: the page to look at afterwards. */
+static void put_page(struct pushing *p, const char *url)
+{
+    char text[256];
+
+    snprintf(text, sizeof(text), "{\"url\":\"%s\"}", url);
+    option(p, "verify", text);
+}
+
 static bool take_option(struct pushing *p, const char *word)
 {
     const char *v;
@@ -97,6 +106,8 @@ static bool take_option(struct pushing *p, const char *word)
         option(p, "soft", "1");
     else if (strcmp(word, "verify") == 0)
         option(p, "verify", "1");
+    else if ((v = text_value(word, "verify")))
+        put_page(p, v);
     else if ((v = text_value(word, "once")))
         option(p, "ref", p->once = v);
     else if (!(text_value(word, "lane") || text_value(word, "account") ||

@@ -435,6 +435,8 @@ static void on_receipt(const char *account, struct span job, struct span json)
 
 /* -- what the leader says of itself -- */
 
+uint64_t witness_checks;
+
 static uint64_t status_number(const char *status, const char *name)
 {
     char quoted[64];
@@ -475,6 +477,7 @@ static void on_status(const char *account, struct span json)
 
     if (a)
         check_ceilings(a, json.p);
+    witness_checks = status_number(json.p, "verify_pending");
 }
 
 /* -- from beginning to end -- */

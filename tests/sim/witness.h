@@ -52,8 +52,9 @@ void witness_split(uint32_t with);
 void witness_joined(void);
 void witness_pushed_cut_off(const char *account, const struct span *fields, size_t count);
 
-uint64_t witness_open(void); /* jobs that have not ended */
-void witness_at_end(void);   /* nothing more will come: all must have ended */
+extern uint64_t witness_checks; /* pages that wait to be looked at, by the last status */
+uint64_t witness_open(void);    /* jobs that have not ended */
+void witness_at_end(void);      /* nothing more will come: all must have ended */
 
 struct witness_sums {
     uint64_t requests, cost; /* that arrived, all accounts */

@@ -27,6 +27,7 @@
 #include "origin.h"
 #include "overview_cache.h"
 #include "overview_instances.h"
+#include "page_job.h"
 #include "peek.h"
 #include "pipe.h"
 #include "plan.h"
@@ -65,6 +66,7 @@
     X(looks)                                                                                       \
     X(message_map)                                                                                 \
     X(notify)                                                                                      \
+    X(page_job)                                                                                    \
     X(peek)                                                                                        \
     X(pipe)                                                                                        \
     X(plan)                                                                                        \

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "job.h"
+#include "verify_page.h"
 
 #define STRING(literal) ((char[]){literal})
 
@@ -288,10 +289,32 @@ static void verify_is_for_urls(void **state)
     assert_true(spec.verify);
     GOOD(SPAN("verify"), SPAN("0"), SPAN("keys"), SPAN("a"));
     assert_false(spec.verify);
-    BAD("verify: neither 0 nor 1", SPAN("verify"), SPAN("yes"), SPAN("url"), SPAN("a.example/"));
-    BAD("verify: only for URLs, because keys and all do not say which page to look at", SPAN("url"),
-        SPAN("a.example/"), SPAN("keys"), SPAN("a"), SPAN("verify"), SPAN("1"));
+    BAD("verify: neither 0 nor 1", SPAN("verify"), SPAN("2"), SPAN("url"), SPAN("a.example/"));
+    BAD("verify: keys and all do not say which page to look at: name one, like {\"url\": "
+        "\"https://www.example.com/\"}",
+        SPAN("url"), SPAN("a.example/"), SPAN("keys"), SPAN("a"), SPAN("verify"), SPAN("1"));
     BAD("verify: given twice", SPAN("verify"), SPAN("0"), SPAN("verify"), SPAN("0"));
+}
+
+static void verify_may_name_a_page(void **state)
+{
+    (void)state;
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("verify"), SPAN("{\"url\":\"https://a.example/1\"}"));
+    assert_true(spec.verify);
+    assert_string_equal(spec.page->url, "https://a.example/1");
+    GOOD(SPAN("url"), SPAN("https://a.example/"), SPAN("verify"), SPAN("1"));
+    assert_null(spec.page);
+    BAD("verify: url: missing", SPAN("keys"), SPAN("a"), SPAN("verify"), SPAN("{}"));
+    BAD("verify: url: expected a text", SPAN("keys"), SPAN("a"), SPAN("verify"),
+        SPAN("{\"url\":1}"));
+    BAD("verify: url: not 1 to 2048 bytes", SPAN("keys"), SPAN("a"), SPAN("verify"),
+        SPAN("{\"url\":\"\"}"));
+    BAD("verify: url: expected https:// or http://", SPAN("keys"), SPAN("a"), SPAN("verify"),
+        SPAN("{\"url\":\"a.example/\"}"));
+    BAD("verify: uri: unknown field", SPAN("keys"), SPAN("a"), SPAN("verify"),
+        SPAN("{\"uri\":\"https://a.example/\"}"));
+    BAD("verify: expected 0, 1 or a JSON object like {\"url\": \"https://www.example.com/\"}",
+        SPAN("keys"), SPAN("a"), SPAN("verify"), SPAN("yes"));
 }
 
 static void purge_all_cannot_be_soft(void **state)
@@ -502,6 +525,7 @@ int main(void)
         cmocka_unit_test_setup(soft_and_all_are_0_or_1, before),
         cmocka_unit_test_setup(purge_all_needs_the_permission_of_the_configuration, before),
         cmocka_unit_test_setup(verify_is_for_urls, before),
+        cmocka_unit_test_setup(verify_may_name_a_page, before),
         cmocka_unit_test_setup(purge_all_cannot_be_soft, before),
         cmocka_unit_test_setup(a_service_is_found_by_id_or_by_name, before),
         cmocka_unit_test_setup(a_service_that_moved_in_a_reload_is_found_where_it_is, before),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Targets whose pages are looked at after their purges. */
+#include "verify_page.h"
 #include "window_world.h"
 
 static struct pending *purged(struct world *w)
@@ -149,6 +150,64 @@ static void the_newest_job_is_known(void **state)
     world_free(w);
 }
 
+static void a_job_that_names_a_page_is_kept_and_repeated(void **state)
+{
+    static const struct verify_page page = {"https://a.example/1"};
+    struct world *w = world_new(100);
+    struct job_target targets[] = {{TARGET_KEY, SPAN("a")}, {TARGET_KEY, SPAN("b")}};
+    const struct job_spec spec = {.targets = targets, .targets_count = 2};
+    struct window_add how = {.lane = LANE_NORMAL};
+    struct batch *b;
+
+    (void)state;
+    w->keeps = true;
+    w->page = &page;
+    how.id_ms = push(w, "a b");
+    w->page = NULL;
+    push(w, "b");
+    finish(w, pick(w), OUTCOME_PURGED);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 1);
+    assert_int_equal(window_jobs(&w->window), 1);
+    assert_int_equal(window_held(&w->window), 0);
+    push(w, "b");
+    window_repeat(&w->window, w->kept, &spec, &how);
+    assert_int_equal(window_held(&w->window), 2); /* b is merged */
+    b = pick(w);
+    assert_int_equal(b->count, 2);
+    finish(w, b, OUTCOME_PURGED);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 2);
+    w->keeps = false;
+    window_end_kept(&w->window, w->kept, VERIFY_STALE, 1, on_end, w);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 3);
+    assert_int_equal(w->last.id_ms, how.id_ms);
+    assert_int_equal(w->last.verified, VERIFY_STALE);
+    assert_int_equal(w->last.repairs, 1);
+    assert_int_equal(window_jobs(&w->window), 0);
+    world_free(w);
+}
+
+/* A look that is taken unasked at a URL of such a job does not end it. */
+static void a_look_at_a_target_leaves_the_job_that_names_a_page(void **state)
+{
+    static const struct verify_page page = {"https://a.example/2"};
+    struct world *w = world_new(100);
+    struct pending *t;
+
+    (void)state;
+    w->keeps = true;
+    w->page = &page;
+    push(w, "url:a.example/1");
+    t = purged(w);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 0);
+    window_checked(&w->window, t, VERIFY_FRESH, 0, on_end, w);
+    assert_int_equal(window_jobs(&w->window), 1);
+    w->keeps = false;
+    window_end_kept(&w->window, w->kept, VERIFY_UNKNOWN, 0, on_end, w);
+    assert_int_equal(w->ended[OUTCOME_PURGED], 1);
+    assert_int_equal(w->last.verified, VERIFY_UNKNOWN);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +217,8 @@ int main(void)
         cmocka_unit_test(a_newer_push_of_the_page_takes_over_the_jobs_S34),
         cmocka_unit_test(cancelling_another_job_does_not_stop_a_repair),
         cmocka_unit_test(the_newest_job_is_known),
+        cmocka_unit_test(a_job_that_names_a_page_is_kept_and_repeated),
+        cmocka_unit_test(a_look_at_a_target_leaves_the_job_that_names_a_page),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,8 +22,11 @@ struct world {
     uint32_t next_id;
     uint32_t ended[4]; /* by outcome */
     uint64_t last_ended;
-    struct window_job last; /* that ended */
-    bool verify;            /* what is pushed asks for a look at its pages */
+    struct window_job last;         /* that ended */
+    bool verify;                    /* what is pushed asks for a look at its pages ... */
+    const struct verify_page *page; /* ... or at this one */
+    bool keeps;                     /* jobs that name a page go on when they were purged */
+    uint32_t kept;                  /* the last of these */
 };
 
 static inline struct world *world_new(uint32_t limit)
@@ -48,6 +51,10 @@ static inline void on_end(void *ctx, const struct window_job *job)
 
     if (job->open > 0)
         return;
+    if (job->page && w->keeps && job->outcome == OUTCOME_PURGED) {
+        w->kept = window_keep(&w->window, job);
+        return;
+    }
     w->ended[job->outcome]++;
     w->last_ended = job->id_ms;
     w->last = *job;
@@ -75,7 +82,8 @@ static inline uint32_t push_as(struct world *w, struct push p, const char *targe
                             .service = p.service,
                             .soft = p.soft,
                             .expires_ms = p.expires_ms,
-                            .verify = w->verify};
+                            .verify = w->verify || w->page,
+                            .page = w->page};
     struct window_add how = {
         .lane = p.lane, .id_ms = ++w->next_id, .plain = true, .now_ns = w->now_ns};
     struct span rest = span_str(targets), word;
