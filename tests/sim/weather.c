@@ -194,6 +194,9 @@ static void put_options(struct making *m, char *out, size_t room)
         n += (size_t)snprintf(out + n, room - n, " repeat_after=%" PRIu64 "ms", roll(m, 0, 20000));
     if (chance(m, 10))
         n += (size_t)snprintf(out + n, room - n, " expires=+%" PRIu64 "ms", roll(m, 1, 30000));
+    if (m->verify && chance(m, 20))
+        n += (size_t)snprintf(out + n, room - n, " verify=https://%s/p%" PRIu64,
+                              ONE_OF(m, "a.example", "B.example"), roll(m, 1, m->names));
     if (m->origin && chance(m, 20))
         n += (size_t)snprintf(out + n, room - n, " when=%s%" PRIu64 " within=%" PRIu64 "s",
                               ONE_OF(m, "", "body"), roll(m, 1, 9), roll(m, 1, 60));
@@ -212,7 +215,8 @@ static void make_push(struct making *m)
         at(m, ms, "push all%s", options);
     else if (chance(m, m->verify ? 50 : 15))
         at(m, ms, "push url https://%s/p%" PRIu64 "%s%s", ONE_OF(m, "a.example", "B.example"),
-           first, options, m->verify && chance(m, 50) ? " verify" : "");
+           first, options,
+           m->verify && !strstr(options, " verify") && chance(m, 50) ? " verify" : "");
     else if (chance(m, 4))
         at(m, ms, "push key bad-%" PRIu64 "%s", first, options);
     else if (chance(m, 3))
