@@ -5,7 +5,8 @@
 
 CREATE TABLE purgeline_outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    message jsonb NOT NULL
+    message jsonb NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()  -- optional: `purgeline status` shows the age of the oldest row
 );
 
 -- Wakes purgeline when the transaction is committed. Without it, purgeline looks every few seconds.

@@ -197,7 +197,7 @@ static int consume(const struct consume *k)
     redis_address_deinit(&address);
     close(o.stop_fd);
     if (rc < 0)
-        return cmd_fail(CMD_USAGE, "%s", err.text);
+        return cmd_fail(rc == -EINVAL ? CMD_USAGE : CMD_FAILED, "%s", err.text);
     log_info("Stopped as asked",
              "consumer=%s jobs=%" PRIu64 " ignored=%" PRIu64 " dead_letters=%" PRIu64,
              k->consumer->name, counts.jobs, counts.ignored, counts.dead);

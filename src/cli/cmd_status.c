@@ -18,7 +18,8 @@ const char cmd_status_help[] =
     "\n"
     "Shows for each account a one-line summary, its leader, the jobs waiting in each lane and\n"
     "since when, the remaining budget, what a 429 taught about it, the number of dead letters,\n"
-    "and the last error; and, if there are several instances, which of them leads which accounts.\n"
+    "the last error, and its consumers of message queues; and, if there are several instances,\n"
+    "which of them leads which accounts.\n"
     "\n"
     "      --all            also show all numbers recently published by the leader\n"
     "  -a, --account NAME   show this account only\n"
@@ -38,6 +39,7 @@ static const struct option options[] = {
 
 struct showing {
     struct cmd_common common;
+    const struct config *config;
     bool all;     /* print every number */
     json_t *list; /* NULL: print text */
     struct overview_instances *instances;
@@ -199,6 +201,54 @@ static void print_canaries(const struct overview *o)
                   cmd_colour(CMD_PLAIN), c.advice);
 }
 
+static void print_waiting(const struct consumer_state *k)
+{
+    char n[32], age[32];
+
+    if (k->lag_known)
+        cmd_print(", %s waiting", cmd_number_words(n, sizeof(n), k->lag));
+    if (k->oldest_known && k->oldest_ms)
+        cmd_print(", the oldest for %s", cmd_duration_words(age, sizeof(age), k->oldest_ms));
+    else if (k->oldest_known)
+        cmd_print(", nothing waits");
+}
+
+/* "articles: running, 12 waiting; 1,200 jobs, 3 ignored, 1 dead; last commit 2 s ago" */
+static void print_consumer(const struct consumer_state *k)
+{
+    static const struct {
+        const char *words;
+        enum cmd_colour colour;
+    } shown[CONSUMER_CONDITION_N] = {
+        [CONSUMER_ABSENT] = {"not running", CMD_YELLOW},
+        [CONSUMER_RUNNING] = {"running", CMD_PLAIN},
+        [CONSUMER_REDIS_AWAY] = {"Redis does not accept its jobs", CMD_RED},
+        [CONSUMER_SOURCE_AWAY] = {"cannot read its source", CMD_RED},
+        [CONSUMER_FULL] = {"waits: the account has backlog_max jobs", CMD_YELLOW},
+    };
+    char jobs[32], ignored[32], dead[32], ago[32];
+
+    cmd_print("  consumer      %s: %s%s%s", k->name, cmd_colour(shown[k->condition].colour),
+              shown[k->condition].words, cmd_colour(CMD_PLAIN));
+    if (k->heard_ms == NEVER) {
+        cmd_print("; start 'purgeline consume %s'\n", k->name);
+        return;
+    }
+    if (k->condition == CONSUMER_ABSENT)
+        cmd_print(", last heard of %s ago", cmd_duration_words(ago, sizeof(ago), k->heard_ms));
+    else
+        print_waiting(k);
+    cmd_print("; %s jobs, %s ignored, %s dead", cmd_number_words(jobs, sizeof(jobs), k->jobs),
+              cmd_number_words(ignored, sizeof(ignored), k->ignored),
+              cmd_number_words(dead, sizeof(dead), k->dead));
+    if (k->committed_ms != NEVER)
+        cmd_print("; last commit %s ago", cmd_duration_words(ago, sizeof(ago), k->committed_ms));
+    cmd_print("\n");
+    if (*k->last_error && k->condition != CONSUMER_RUNNING)
+        cmd_print("                %s ago: %s\n", cmd_duration_words(ago, sizeof(ago), k->error_ms),
+                  k->last_error);
+}
+
 /* -- every number -- */
 
 static bool is_told_in_words(const char *name)
@@ -245,6 +295,8 @@ static void print_account(const struct showing *s, const struct config_account *
     print_verified(o);
     print_troubles(o);
     print_canaries(o);
+    for (uint32_t i = 0; i < o->consumers.count; i++)
+        print_consumer(&o->consumers.at[i]);
     if (s->all)
         print_dispatcher(o);
 }
@@ -304,6 +356,7 @@ static int show_one(const struct showing *s, struct client *client, const struct
 
     if (rc < 0)
         return cmd_redis_failed(client, rc);
+    consumer_states_expect(&o.consumers, s->config, a->name);
     if (s->list)
         json_array_append_new(s->list, overview_json(a, &o));
     else
@@ -319,6 +372,7 @@ static int show_all(struct showing *s, const struct config *config, struct clien
     const char *only = s->common.account;
     int worst = CMD_OK;
 
+    s->config = config;
     s->list = s->common.json ? json_array() : NULL;
     s->instances = overview_instances_new();
     for (uint32_t i = 0; i < config->accounts_count && worst <= CMD_FAILED; i++) {

@@ -12,10 +12,15 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "alloc.h"
 #include "backlog_count.h"
 #include "clock.h"
+#include "consumer_report.h"
 #include "consumer_trouble.h"
 #include "deadletter.h"
 #include "job.h"
@@ -59,6 +64,9 @@ struct consumer {
     uint64_t backlog;       /* waiting jobs when last asked, and jobs pushed since */
     uint64_t backlog_at_ns; /* when it was asked; 0: never */
     struct consumer_trouble redis_away, source_away, full;
+    struct consumer_report *report;
+    int alarm_fd;
+    int wake_fd; /* readable when the alarm is over, or it is to stop */
     struct loglimit letters;
     bool stopping;
 };
@@ -229,6 +237,7 @@ static int bury_all(struct consumer *c, struct error *err)
 
 static void redis_is_away(struct consumer *c, const char *why)
 {
+    consumer_report_error(c->report, redis_error_shown(why));
     if (consumer_trouble_begins(&c->redis_away, why))
         log_warn("Redis does not accept jobs; fetching no messages until it does",
                  "consumer=%s why=\"%s\"", c->o->consumer->name, redis_error_shown(why));
@@ -274,6 +283,7 @@ static void close_source(struct consumer *c)
 static void source_is_away(struct consumer *c, const char *why)
 {
     close_source(c);
+    consumer_report_error(c->report, why);
     if (consumer_trouble_begins(&c->source_away, why))
         log_warn("The source of messages cannot be read",
                  "consumer=%s source=%s topic=%s why=\"%s\"", c->o->consumer->name,
@@ -297,11 +307,14 @@ static void commit(struct consumer *c)
         source_is_away(c, err.text);
     else if (done < c->count)
         close_source(c);
+    else
+        consumer_report_commit(c->report);
 }
 
 static void take_batch(struct consumer *c, uint32_t count)
 {
     c->count = count;
+    c->counts->fetched += count;
     deliver(c);
     c->backlog += count;
     commit(c);
@@ -372,6 +385,31 @@ static uint32_t room(struct consumer *c)
     return n;
 }
 
+/* -- what is told about it -- */
+
+static enum consumer_condition condition(const struct consumer *c)
+{
+    return c->redis_away.now    ? CONSUMER_REDIS_AWAY
+           : c->source_away.now ? CONSUMER_SOURCE_AWAY
+           : c->full.now        ? CONSUMER_FULL
+                                : CONSUMER_RUNNING;
+}
+
+/* While Redis is away, no connection is made for this. */
+static void tell(struct consumer *c)
+{
+    struct source_lag lag = {0};
+    struct error err;
+
+    if (consumer_report_due_in_ms(c->report, condition(c), c->counts) > 0 ||
+        (c->redis_away.now && !c->side) || connect_side(c, &err) < 0)
+        return;
+    if (c->source && c->o->source->lag(c->source, &lag, &err) < 0)
+        source_is_away(c, err.text);
+    if (consumer_report_tell(c->report, c->side, condition(c), c->counts, &lag) < 0)
+        (void)side_failed(c, -ENOTCONN, &err);
+}
+
 /* -- the consumer -- */
 
 static bool open_source(struct consumer *c)
@@ -388,10 +426,24 @@ static bool open_source(struct consumer *c)
     return true;
 }
 
+/* Ends the waiting of the source when the state is to be told. Not at once: that may be impossible
+ * at present. */
+static void set_alarm(struct consumer *c)
+{
+    uint64_t ms = max_u64(consumer_report_due_in_ms(c->report, condition(c), c->counts), AGAIN_MS);
+    const struct itimerspec at = {
+        .it_value = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000 * NS_PER_MS)}};
+
+    (void)timerfd_settime(c->alarm_fd, 0, &at, NULL);
+}
+
 static void fetch(struct consumer *c, uint32_t most)
 {
     struct error err;
-    int n = c->o->source->fetch(c->source, c->o->stop_fd, most, c->messages, &err);
+    int n;
+
+    set_alarm(c);
+    n = c->o->source->fetch(c->source, c->wake_fd, most, c->messages, &err);
 
     if (n < 0) {
         source_is_away(c, err.text);
@@ -403,13 +455,49 @@ static void fetch(struct consumer *c, uint32_t most)
         take_batch(c, (uint32_t)n);
 }
 
+/* 0 or negative errno. */
+static int open_alarm(struct consumer *c)
+{
+    struct epoll_event readable = {.events = EPOLLIN};
+
+    c->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    c->wake_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (c->alarm_fd < 0 || c->wake_fd < 0 ||
+        epoll_ctl(c->wake_fd, EPOLL_CTL_ADD, c->o->stop_fd, &readable) < 0 ||
+        epoll_ctl(c->wake_fd, EPOLL_CTL_ADD, c->alarm_fd, &readable) < 0)
+        return -errno;
+    return 0;
+}
+
+static void close_alarm(struct consumer *c)
+{
+    if (c->alarm_fd >= 0)
+        close(c->alarm_fd);
+    if (c->wake_fd >= 0)
+        close(c->wake_fd);
+}
+
+static void run(struct consumer *c)
+{
+    uint32_t most;
+    bool ready;
+
+    while (!is_stopping(c)) {
+        most = room(c);
+        ready = most && open_source(c);
+        tell(c);
+        if (ready && c->source)
+            fetch(c, most);
+    }
+}
+
 int consumer_run(const struct consumer_options *o, struct consumer_counts *counts,
                  struct error *err)
 {
     const char *account = o->consumer->mapping.account;
     struct consumer *c = alloc_zeroed(1, sizeof(*c));
     struct redis_address address;
-    uint32_t most;
+    int rc;
 
     *counts = (struct consumer_counts){0};
     c->o = o;
@@ -423,15 +511,18 @@ int consumer_run(const struct consumer_options *o, struct consumer_counts *count
     }
     redis_address_copy(o->redis, &address);
     c->push = push_connection_new(&address, c->account, on_answer, c);
-    while (!is_stopping(c)) {
-        most = room(c);
-        if (most && open_source(c))
-            fetch(c, most);
-    }
+    c->report = consumer_report_new(c->account, o->consumer, o->source->name);
+    rc = open_alarm(c);
+    if (rc == 0)
+        run(c);
+    else
+        error_set(err, rc, "no file descriptor is left: %s", strerror(-rc));
+    close_alarm(c);
     close_source(c);
+    consumer_report_end(c->report, c->side);
     push_connection_free(c->push);
     client_close(c->side);
     message_map_free(c->mapping);
     free(c);
-    return 0;
+    return rc;
 }

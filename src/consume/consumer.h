@@ -7,6 +7,7 @@
 #include "source.h"
 
 struct consumer_counts {
+    uint64_t fetched; /* messages, also those that came again */
     uint64_t jobs;    /* accepted by Redis */
     uint64_t ignored; /* messages with nothing to purge */
     uint64_t dead;    /* messages that became dead letters */
@@ -22,7 +23,8 @@ struct consumer_options {
 
 /* Runs until it is asked to stop and what it has fetched is pushed and committed; while Redis is
  * away, the latter stays with the source instead. Trouble with Redis or the source is logged once,
- * and never ends it. 0; or -EINVAL with a sentence: the mapping is invalid.
+ * and never ends it. 0; or negative errno with a sentence: -EINVAL: the mapping is invalid; others:
+ * no file descriptor is left.
  *
  * A message is committed after Redis has its job, and with redis_replicas after the replicas have
  * it; messages are committed in order. So each becomes at least one job, and after a crash some

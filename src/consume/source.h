@@ -26,6 +26,13 @@ struct source_message {
     const char *flaw; /* why the source itself cannot make sense of it; NULL: it can */
 };
 
+/* What waits in a queue, as far as it can tell. */
+struct source_lag {
+    bool messages_known, oldest_known;
+    uint64_t messages;
+    uint64_t oldest_ms; /* age of the oldest message; 0: none waits */
+};
+
 struct message_source {
     const char *name; /* as in the configuration */
 
@@ -48,6 +55,9 @@ struct message_source {
      * create, or ""; or negative errno with a sentence. */
     int (*look)(const struct config *config, const struct config_consumer *c, struct error *note,
                 struct error *err);
+    /* Asks what waits; only after everything that was fetched is committed. 0, also if the queue
+     * does not tell; or negative errno with a sentence, and then the source must be closed. */
+    int (*lag)(void *source, struct source_lag *out, struct error *err);
 };
 
 /* Loads the plugin of a source that needs a library of its own. NULL, with a sentence, if there is

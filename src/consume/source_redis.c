@@ -104,8 +104,16 @@ static int list_look(const struct config *config, const struct config_consumer *
     return rc;
 }
 
-const struct message_source source_redis_list = {"redis-list", list_open,  list_fetch,
-                                                 list_commit,  list_close, list_look};
+static int list_lag(void *source, struct source_lag *out, struct error *err)
+{
+    int rc = foreign_list_waiting(source, &out->messages, err);
+
+    out->messages_known = rc == 0;
+    return rc;
+}
+
+const struct message_source source_redis_list = {"redis-list", list_open, list_fetch, list_commit,
+                                                 list_close,   list_look, list_lag};
 
 /* -- streams -- */
 
@@ -258,5 +266,15 @@ static int stream_look(const struct config *config, const struct config_consumer
     return rc;
 }
 
+static int stream_lag(void *source, struct source_lag *out, struct error *err)
+{
+    struct stream_source *s = source;
+    int rc = foreign_stream_waiting(s->stream, &out->messages, err);
+
+    out->messages_known = rc > 0;
+    return rc < 0 ? rc : 0;
+}
+
 const struct message_source source_redis_stream = {"redis-stream", stream_open,  stream_fetch,
-                                                   stream_commit,  stream_close, stream_look};
+                                                   stream_commit,  stream_close, stream_look,
+                                                   stream_lag};

@@ -93,6 +93,7 @@ const struct config_account *api_order_account(struct request *e, const json_t *
 /* -- status -- */
 
 struct status_order {
+    const struct config *config; /* the request holds it */
     const struct config_account **accounts;
     uint32_t count;
 };
@@ -118,6 +119,7 @@ static void read_status(struct task *c)
         rc = overview_read(c->client, l->accounts[i], &o);
         if (rc < 0)
             break;
+        consumer_states_expect(&o.consumers, l->config, l->accounts[i]->name);
         json_array_append_new(list, overview_json(l->accounts[i], &o));
         overview_instances_add(instances, l->accounts[i]->name, &o);
         overview_deinit(&o);
@@ -142,6 +144,7 @@ void api_status(struct request *e)
     if (name.p && !one)
         return;
     l = alloc_zeroed(1, sizeof(*l));
+    l->config = config;
     l->accounts = alloc_zeroed(config->accounts_count + 1, sizeof(*l->accounts));
     for (uint32_t i = 0; i < config->accounts_count; i++) {
         const struct config_account *a = &config->accounts[i];

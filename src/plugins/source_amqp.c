@@ -28,6 +28,7 @@ static const struct timeval patience = {.tv_sec = 10}, at_once = {0};
 
 struct broker {
     amqp_connection_state_t connection;
+    const char *queue;                       /* from the configuration */
     amqp_envelope_t envelopes[SOURCE_BATCH]; /* of the last fetch */
     struct source_header headers[SOURCE_BATCH][HEADERS_MAX];
     uint32_t count;
@@ -199,11 +200,23 @@ static int broker_open(const struct config *config, const struct config_consumer
     if (rc < 0)
         return rc;
     rc = subscribe(b, c, err);
+    b->queue = c->topic;
     if (rc == 0)
         *out = b;
     else
         broker_close(b);
     return rc;
+}
+
+/* A passive declaration creates nothing, and needs no permission. The answer counts the messages
+ * that were not sent to anybody: https://www.rabbitmq.com/amqp-0-9-1-reference#queue.declare-ok */
+static int ask_ready(struct broker *b, uint32_t *out, struct error *err)
+{
+    const amqp_queue_declare_ok_t *ok = amqp_queue_declare(
+        b->connection, CHANNEL, amqp_cstring_bytes(b->queue), 1, 0, 0, 0, amqp_empty_table);
+
+    *out = ok ? ok->message_count : 0;
+    return check_reply(amqp_get_rpc_reply(b->connection), "the queue", err);
 }
 
 /* Subscribing would take messages from those who read the queue, and mark them as delivered before.
@@ -230,15 +243,15 @@ static int broker_look(const struct config *config, const struct config_consumer
                        struct error *note, struct error *err)
 {
     struct broker *b;
+    uint32_t ready;
     int rc = broker_connect(c, &b, err);
 
     (void)config;
     note->text[0] = '\0';
     if (rc < 0)
         return rc;
-    amqp_queue_declare(b->connection, CHANNEL, amqp_cstring_bytes(c->topic), 1, 0, 0, 0,
-                       amqp_empty_table);
-    rc = check_reply(amqp_get_rpc_reply(b->connection), "the queue", err);
+    b->queue = c->topic;
+    rc = ask_ready(b, &ready, err);
     if (rc == 0)
         rc = may_subscribe(b, c, err);
     broker_close(b);
@@ -350,7 +363,17 @@ static int broker_commit(void *source, uint32_t count, struct error *err)
         "acknowledging", err);
 }
 
-static const struct message_source broker = {"amqp",        broker_open,  broker_fetch,
-                                             broker_commit, broker_close, broker_look};
+static int broker_lag(void *source, struct source_lag *out, struct error *err)
+{
+    uint32_t ready;
+    int rc = ask_ready(source, &ready, err);
+
+    out->messages_known = rc == 0;
+    out->messages = ready;
+    return rc;
+}
+
+static const struct message_source broker = {"amqp",       broker_open, broker_fetch, broker_commit,
+                                             broker_close, broker_look, broker_lag};
 
 const struct source_plugin purgeline_source = SOURCE_PLUGIN(&broker);

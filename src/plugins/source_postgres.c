@@ -29,9 +29,9 @@
 
 struct outbox {
     PGconn *connection;
-    char *select, *delete_rows, *listen; /* SQL */
-    PGresult *rows;                      /* of the open transaction; NULL: none is open */
-    bool empty;                          /* the last look found nothing */
+    char *select, *delete_rows, *listen, *oldest; /* SQL; oldest: NULL if no column tells it */
+    PGresult *rows;                               /* of the open transaction; NULL: none is open */
+    bool empty;                                   /* the last look found nothing */
 };
 
 /* -- errors -- */
@@ -182,7 +182,8 @@ static int connect_to(struct outbox *o, const struct config_consumer *c, struct 
     return 0;
 }
 
-/* "schema"."table", or "table"; and in *last the name of the table alone. malloc'ed. */
+/* "schema"."table", or "table"; and in *last, unless NULL, the name of the table alone. malloc'ed.
+ */
 static char *quote_table(struct outbox *o, const char *topic, char **last)
 {
     const char *dot = strchr(topic, '.');
@@ -192,7 +193,8 @@ static char *quote_table(struct outbox *o, const char *topic, char **last)
 
     if (table && (schema || !dot)) {
         both = alloc_printf("%s%s%s", schema ? schema : "", schema ? "." : "", table);
-        *last = alloc_str(table);
+        if (last)
+            *last = alloc_str(table);
     }
     PQfreemem(schema);
     PQfreemem(table);
@@ -211,6 +213,10 @@ static int write_sql(struct outbox *o, const char *topic, struct error *err)
                              table);
     o->delete_rows = alloc_printf("DELETE FROM %s WHERE id = ANY($1::bigint[])", table);
     o->listen = alloc_printf("LISTEN %s", channel);
+    o->oldest =
+        alloc_printf("SELECT greatest(1, extract(epoch FROM clock_timestamp() - created_at) "
+                     "* 1000)::bigint FROM %s ORDER BY id LIMIT 1",
+                     table);
     free(table);
     free(channel);
     return 0;
@@ -227,7 +233,29 @@ static void outbox_close(void *source)
     free(o->select);
     free(o->delete_rows);
     free(o->listen);
+    free(o->oldest);
     free(o);
+}
+
+/* Tables made before there was the column created_at do not have it. */
+static int find_created_at(struct outbox *o, const char *topic, struct error *err)
+{
+    char *table = quote_table(o, topic, NULL);
+    PGresult *there;
+    int rc = run(o,
+                 "SELECT FROM pg_attribute WHERE attrelid = $1::regclass AND "
+                 "attname = 'created_at' AND NOT attisdropped",
+                 table, &there, err);
+
+    free(table);
+    if (rc < 0)
+        return rc;
+    if (PQntuples(there) == 0) {
+        free(o->oldest);
+        o->oldest = NULL;
+    }
+    PQclear(there);
+    return 0;
 }
 
 static int outbox_open(const struct config *config, const struct config_consumer *c, void **out,
@@ -246,8 +274,10 @@ static int outbox_open(const struct config *config, const struct config_consumer
         rc = run_plain(o, o->listen, err); /* before the first look, so that nothing is missed */
     if (rc == 0)
         rc = run(o, o->select, "0", &rows, err); /* is there such a table, and may we use it? */
-    if (rc == 0)
+    if (rc == 0) {
         PQclear(rows);
+        rc = find_created_at(o, c->topic, err);
+    }
     if (rc == 0)
         *out = o;
     else
@@ -369,7 +399,26 @@ static int outbox_look(const struct config *config, const struct config_consumer
     return rc;
 }
 
-static const struct message_source outbox = {"postgres",    outbox_open,  outbox_fetch,
-                                             outbox_commit, outbox_close, outbox_look};
+/* The rows are not counted: PostgreSQL would have to read all of them. */
+static int outbox_lag(void *source, struct source_lag *out, struct error *err)
+{
+    struct outbox *o = source;
+    PGresult *row;
+    int rc;
+
+    if (!o->oldest)
+        return 0;
+    rc = run(o, o->oldest, NULL, &row, err);
+    if (rc < 0)
+        return rc;
+    out->oldest_known = true;
+    if (PQntuples(row) == 1)
+        out->oldest_ms = strtoull(PQgetvalue(row, 0, 0), NULL, 10);
+    PQclear(row);
+    return 0;
+}
+
+static const struct message_source outbox = {"postgres",   outbox_open, outbox_fetch, outbox_commit,
+                                             outbox_close, outbox_look, outbox_lag};
 
 const struct source_plugin purgeline_source = SOURCE_PLUGIN(&outbox);

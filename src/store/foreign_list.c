@@ -151,25 +151,26 @@ static int move(struct foreign_list *l, uint32_t count, struct error *err)
     return !empty;
 }
 
-/* How many messages wait, at most `max`. */
-static int ask_length(struct foreign_list *l, uint32_t max, struct error *err)
+static int ask_length(struct foreign_list *l, uint64_t *out, struct error *err)
 {
     struct redisReply *reply;
     int rc = client_ask_words(l->client, (const char *const[]){"LLEN", l->list, NULL}, &reply);
 
     if (rc < 0)
         return list_failed(l, rc, err);
-    return (int)min_u64(reply_u64(reply), max);
+    *out = reply_u64(reply);
+    return 0;
 }
 
 static int fetch_waiting(struct foreign_list *l, uint32_t max, struct error *err)
 {
-    int rc = ask_length(l, max, err);
+    uint64_t length;
+    int rc = ask_length(l, &length, err);
     uint32_t left;
 
-    if (rc <= 0)
+    if (rc < 0)
         return rc;
-    for (left = (uint32_t)rc; left && l->bytes < ENOUGH_BYTES;
+    for (left = (uint32_t)min_u64(length, max); left && l->bytes < ENOUGH_BYTES;
          left -= (uint32_t)min_u64(left, STEP)) {
         rc = move(l, (uint32_t)min_u64(left, STEP), err);
         if (rc <= 0)
@@ -240,4 +241,10 @@ int foreign_list_done(struct foreign_list *l, uint32_t count, struct error *err)
             return strange(l, reply, err);
     }
     return 0;
+}
+
+int foreign_list_waiting(struct foreign_list *l, uint64_t *out, struct error *err)
+{
+    *out = 0; /* BLMOVE waits while the list is empty */
+    return l->blocked ? 0 : ask_length(l, out, err);
 }

@@ -31,3 +31,5 @@ must_use int foreign_list_fetch(struct foreign_list *l, int stop_fd, uint32_t ma
                                 struct span *messages, struct error *err);
 /* Removes the first `count` of the messages that were fetched last. */
 must_use int foreign_list_done(struct foreign_list *l, uint32_t count, struct error *err);
+/* How many messages wait in the list. 0, or negative errno with a sentence. */
+must_use int foreign_list_waiting(struct foreign_list *l, uint64_t *out, struct error *err);

@@ -278,3 +278,39 @@ int foreign_stream_done(struct foreign_stream *s, uint32_t count, struct error *
     must(count <= s->count);
     return acknowledge(s, s->ids, count, err);
 }
+
+/* -- how much waits -- */
+
+static const struct redisReply *value_of(const struct redisReply *pairs, const char *name)
+{
+    for (size_t i = 0; i + 1 < reply_count(pairs); i += 2)
+        if (span_is(reply_text(reply_at(pairs, i)), name))
+            return reply_at(pairs, i + 1);
+    return NULL;
+}
+
+/* https://redis.io/docs/latest/commands/xinfo-groups/: lag is an integer, or nil. */
+int foreign_stream_waiting(struct foreign_stream *s, uint64_t *out, struct error *err)
+{
+    struct redisReply *reply;
+    int rc;
+
+    *out = 0;
+    if (s->reading)
+        return 1; /* XREADGROUP waits while there is no new entry */
+    rc = client_ask_words(s->client, (const char *const[]){"XINFO", "GROUPS", s->stream, NULL},
+                          &reply);
+    if (rc == -EIO && redis_error_of(client_error(s->client)) == REDIS_ERROR_NOPERM)
+        return 0;
+    if (rc < 0)
+        return stream_failed(s, rc, err);
+    for (size_t i = 0; i < reply_count(reply); i++) {
+        const struct redisReply *group = reply_at(reply, i), *lag = value_of(group, "lag");
+
+        if (!span_is(reply_text(value_of(group, "name")), s->group) || !reply_is_integer(lag))
+            continue;
+        *out = reply_u64(lag) + reply_u64(value_of(group, "pending"));
+        return 1;
+    }
+    return 0;
+}

@@ -32,3 +32,7 @@ must_use int foreign_stream_fetch(struct foreign_stream *s, int stop_fd, uint32_
                                   struct foreign_entry *entries, struct error *err);
 /* Acknowledges the first `count` of the entries that were fetched last. */
 must_use int foreign_stream_done(struct foreign_stream *s, uint32_t count, struct error *err);
+/* How many entries the group has not read yet, nor acknowledged. 1; 0: Redis does not know (before
+ * version 7, or after entries were deleted), or may not tell us; or negative errno with a sentence.
+ */
+must_use int foreign_stream_waiting(struct foreign_stream *s, uint64_t *out, struct error *err);

@@ -11,6 +11,7 @@
 #include "keys.h"
 #include "overview_words.h"
 #include "page_guard.h"
+#include "redis_error.h"
 
 #define SPENT_AT_ONCE 1000
 #define OVERVIEW_INSTANCE_MS 5000 /* how long an announcement holds */
@@ -173,6 +174,20 @@ static int read_instances(struct client *c, const char *account, uint64_t now_ms
     return rc;
 }
 
+/* A user whose permissions are from an earlier version may not read them. */
+static int read_consumers(struct client *c, const char *account, uint64_t now_ms,
+                          struct overview *o)
+{
+    struct redisReply *r;
+    int rc = ask_key(c, account, "HGETALL", "consumers", NULL, &r);
+
+    if (rc == -EIO && redis_error_of(client_error(c)) == REDIS_ERROR_NOPERM)
+        return 0;
+    if (rc == 0)
+        consumer_states_take(r, now_ms, &o->consumers);
+    return rc;
+}
+
 /* -- budget -- */
 
 /* Adds up one page of bookings that begins at `from`. *next is where the next page begins, NULL
@@ -259,6 +274,8 @@ int overview_read(struct client *c, const struct config_account *a, struct overv
         rc = read_leader(c, a->name, now_ms, &o);
     if (rc == 0)
         rc = read_instances(c, a->name, now_ms, &o);
+    if (rc == 0)
+        rc = read_consumers(c, a->name, now_ms, &o);
     for (int ledger = 0; rc == 0 && ledger < LEDGER_N; ledger++)
         rc = read_budget(c, a, (enum ledger_kind)ledger, now_ms, &o.budget[ledger]);
     if (rc < 0)
@@ -276,6 +293,7 @@ void overview_deinit(struct overview *o)
     free(o->stalled);
     free(o->status);
     config_words_free(&o->instances);
+    consumer_states_deinit(&o->consumers);
     *o = (struct overview){0};
 }
 

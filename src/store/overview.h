@@ -5,6 +5,7 @@
 #include "budget.h"
 #include "client.h"
 #include "config.h"
+#include "consumer_state.h"
 
 struct overview_lane {
     uint64_t jobs;      /* in the stream */
@@ -32,6 +33,7 @@ struct overview {
     char *status;  /* the leader's last report, JSON; NULL: no recent one */
     /* Names of the instances that announced themselves in the last seconds. */
     struct config_words instances;
+    struct consumer_states consumers;
 };
 
 /* Returns 0 or negative errno, see client_error. Release the result with overview_deinit. */

@@ -70,6 +70,7 @@ json_t *overview_json(const struct config_account *a, const struct overview *o)
     json_object_set_new(j, "budget", budgets_json(o));
     json_object_set_new(j, "later", number_json(o->later));
     json_object_set_new(j, "dead", number_json(o->dead));
+    json_object_set_new(j, "consumers", consumer_states_json(&o->consumers));
     json_object_set_new(j, "dispatcher", status ? status : json_null());
     return j;
 }

@@ -33,6 +33,7 @@ static const struct need {
     {"+expire", {"EXPIRE", "KEY", "1"}},
     {"+pttl", {"PTTL", "KEY"}},
     {"+hget", {"HGET", "KEY", "f"}},
+    {"+hgetall", {"HGETALL", "KEY"}},
     {"+hmget", {"HMGET", "KEY", "f"}},
     {"+hdel", {"HDEL", "KEY", "f"}},
     {"+hlen", {"HLEN", "KEY"}},

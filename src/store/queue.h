@@ -27,6 +27,8 @@
  *   Pstatus     string, JSON written by the leader every second, expiring
  *   Pinstances  sorted set, expiring: the instances that are configured with the account, whom the
  *               leader will hand it to, and when it was last moved (scripts/lead.lua)
+ *   Pconsumers  hash, expiring: <consumer>/<host> -> JSON, what the consumer there told last
+ *               (consumer_state.c)
  *   Pcancelled  list of <lane>-<entry id>, expiring: jobs that their producers cancelled; they stay
  *               until the leader has confirmed that it knows them
  *   Ponce:<digest>  string, expiring: the job that an Idempotency-Key stands for (store/submit)

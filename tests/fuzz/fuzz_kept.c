@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Data in Redis that is shown to users, and that others can write, too: `status`, `control`, the
- * lease and dead letters. Input: the leader, the reason of a pause and who paused, one per line;
- * then the status; after a line "--" the fields of a dead letter, one per line. The result must be
- * valid JSON. */
+ * lease, dead letters, and what consumers tell (the status, too). Input: the leader, the reason of
+ * a pause and who paused, one per line; then the status; after a line "--" the fields of a dead
+ * letter, one per line. The result must be valid JSON. */
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -39,6 +39,8 @@ static void check_overview(struct span *rest, struct span status)
     o.paused_by = own(fuzz_line(rest));
     o.status = own(status);
     overview_take_status(&o, status);
+    consumer_states_add(&o.consumers, span_str(o.leader), status, UINT64_C(1700000000000));
+    consumer_states_add(&o.consumers, SPAN("articles/host"), status, UINT64_C(1700000000000));
     check(overview_json(&account, &o));
     overview_deinit(&o);
 }

@@ -362,6 +362,48 @@ def looked_at(score, kind):
         world.close()
 
 
+def consumer_status(world):
+    """What status says about the consumer, or None."""
+    told = world.stage.run(f"{PURGELINE} status --json --config {world.config} --redis {world.ours.url}")[1]
+    return json.loads(told)["accounts"][0]["consumers"][0]
+
+
+def visible(score, kind):
+    """status shows what the consumer does, what waits for it, and what it is in trouble with."""
+    world = kind.open(score)
+    source = kind(world)
+    words = f"{PURGELINE} status --config {world.config} --redis {world.ours.url}"
+    try:
+        score.ok("articles: not running; start 'purgeline consume articles'" in world.stage.run(words)[1],
+                 f"{kind.source}: status shows a consumer that was never started")
+        world.configure(backlog_max=5)
+        source.add(range(3))
+        world.start()
+        until("three jobs are told", lambda: consumer_status(world)["jobs"] == 3)
+        told = consumer_status(world)
+        score.ok(told["state"] == "running" and told["source"] == kind.source and told["topic"] == "changes" and
+                 told["processes"] == 1 and told["fetched"] == 3 and told["committed_ms"] is not None and
+                 told["last_error"] is None, f"{kind.source}: status shows a running consumer", told)
+        until("what waits is told", lambda: consumer_status(world)["lag"] == 0)
+        score.ok(re.search(r"consumer +articles: running, 0 waiting; 3 jobs, 0 ignored, 0 dead; last commit .* ago",
+                           world.stage.run(words)[1]), f"{kind.source}: for people, too", world.stage.run(words)[1])
+        world.theirs.kill()
+        until("its trouble is told", lambda: consumer_status(world)["state"] == "source_away")
+        score.ok(consumer_status(world)["last_error"], f"{kind.source}: status shows a consumer without its source")
+        world.restart_theirs()
+        source.add(range(3, 10))
+        until("it is full", lambda: consumer_status(world)["state"] == "full")
+        score.ok(consumer_status(world)["jobs"] == 5, f"{kind.source}: status shows a consumer that has to wait",
+                 consumer_status(world))
+        score.ok(world.ours.ask("TTL", "purgeline:{main}:consumers") > 3000, f"{kind.source}: its state expires")
+        world.stop()
+        told = consumer_status(world)
+        score.ok(told["state"] == "absent" and told["heard_ms"] is None, f"{kind.source}: status shows that it has ended", told)
+        score.ok(not world.denied(), f"{kind.source}: the users in the documents are allowed to do all of it", world.denied())
+    finally:
+        world.close()
+
+
 def rehearsal(score):
     world = World(score, "redis-list")
     try:
@@ -393,6 +435,7 @@ def main():
         poison(score, kind)
         at_rest(score, kind)
         looked_at(score, kind)
+        visible(score, kind)
     left_by_others(score)
     backlog(score)
     rehearsal(score)

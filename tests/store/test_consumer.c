@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The consumer with a source of the test's own and the fake Redis: what is committed, and when. */
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -10,16 +11,19 @@
 
 #define LANE P "jobs:normal"
 #define MESSAGES_MAX 64
+#define TOLD_ROOM 1024
 
 /* What the source has, and what the consumer did with it. */
 static struct queue {
     const char *bodies[MESSAGES_MAX];
     uint32_t count, committed, fetched; /* of these messages */
     uint32_t most_at_once, opens, closes, fetches, largest_wish;
-    int fail_fetches, fail_commits;
+    int fail_fetches, fail_commits, fail_lags;
     int stop_fd;
     struct store_world *world; /* which must have the job of each committed message */
     bool open;
+    unsigned waits; /* so often, it waits for a message that does not come */
+    char *told;     /* gets what the consumer has told in Redis before the end; NULL: not wanted */
 } queue;
 
 static int queue_open(const struct config *config, const struct config_consumer *c, void **out,
@@ -43,7 +47,7 @@ static int queue_fetch(void *source, int stop_fd, uint32_t max, struct source_me
     uint32_t n = 0;
 
     assert_ptr_equal(source, &queue);
-    assert_int_equal(stop_fd, queue.stop_fd);
+    assert_true(stop_fd >= 0);
     assert_int_equal(queue.fetched, queue.committed); /* all before is committed */
     queue.fetches++;
     queue.largest_wish = (uint32_t)max_u64(queue.largest_wish, max);
@@ -55,8 +59,17 @@ static int queue_fetch(void *source, int stop_fd, uint32_t max, struct source_me
                                            .partition = SPAN("3"),
                                            .offset = span_str(offsets[queue.fetched])};
     }
+    if (n == 0 && queue.waits) {
+        struct pollfd woken = {.fd = stop_fd, .events = POLLIN};
+
+        queue.waits--;
+        assert_int_equal(poll(&woken, 1, 60000), 1);
+        return 0;
+    }
+    if (n == 0 && queue.told)
+        snprintf(queue.told, TOLD_ROOM, "%s", store_ask(queue.world, "HGETALL " P "consumers"));
     if (n == 0)
-        assert_int_equal(eventfd_write(stop_fd, 1), 0);
+        assert_int_equal(eventfd_write(queue.stop_fd, 1), 0);
     return (int)n;
 }
 
@@ -93,8 +106,18 @@ static void queue_close(void *source)
     queue.open = false;
 }
 
-static const struct message_source source = {"queue",      queue_open,  queue_fetch,
-                                             queue_commit, queue_close, NULL};
+static int queue_lag(void *source, struct source_lag *out, struct error *err)
+{
+    assert_ptr_equal(source, &queue);
+    assert_int_equal(queue.fetched, queue.committed);
+    if (queue.fail_lags && queue.fail_lags--)
+        return error_set(err, -EIO, "the queue is away");
+    *out = (struct source_lag){.messages_known = true, .messages = queue.count - queue.committed};
+    return 0;
+}
+
+static const struct message_source source = {"queue",     queue_open, queue_fetch, queue_commit,
+                                             queue_close, NULL,       queue_lag};
 
 /* -- the world -- */
 
@@ -469,6 +492,66 @@ static void a_message_is_committed_when_the_replicas_have_its_job(void **state)
     assert_int_equal(waits, 2);
 }
 
+static void it_tells_its_state_until_it_ends(void **state)
+{
+    struct consumer_world *w = *state;
+    char told[TOLD_ROOM];
+
+    queue.told = told;
+    consume(w);
+    assert_non_null(strstr(told, "articles/"));
+    assert_non_null(strstr(told, "\"state\":\"running\""));
+    assert_non_null(strstr(told, "\"source\":\"queue\""));
+    assert_non_null(strstr(told, "\"topic\":\"changes\""));
+    assert_non_null(strstr(told, "\"lag\":0"));
+    assert_string_equal(store_ask(&w->store, "EXISTS " P "consumers"), ":0\r\n");
+}
+
+static void what_has_changed_is_told_while_the_source_waits(void **state)
+{
+    struct consumer_world *w = *state;
+    char told[TOLD_ROOM];
+
+    add("{\"id\": \"a\"}");
+    queue.told = told;
+    queue.waits = 1;
+    consume(w);
+    assert_int_equal(queue.waits, 0);
+    assert_non_null(strstr(told, "\"fetched\":1"));
+    assert_non_null(strstr(told, "\"jobs\":1"));
+    assert_non_null(strstr(told, "\"committed_at\""));
+}
+
+static void a_source_that_does_not_tell_what_waits_is_opened_again(void **state)
+{
+    struct consumer_world *w = *state;
+
+    add("{\"id\": \"a\"}");
+    queue.fail_lags = 1;
+    consume(w);
+    assert_jobs(w, "a ");
+    assert_int_equal(queue.opens, 2);
+}
+
+static void refuse_noperm(size_t argc, const struct span *argv, struct buf *out)
+{
+    (void)argc;
+    (void)argv;
+    buf_printf(out, "-NOPERM no permissions to run the 'hset' command\r\n");
+}
+
+static void a_state_that_redis_refuses_stops_nothing(void **state)
+{
+    struct consumer_world *w = *state;
+
+    add("{\"id\": \"a\"}");
+    fakeio_lie("HSET", refuse_noperm);
+    consume(w);
+    assert_jobs(w, "a ");
+    assert_int_equal(queue.committed, 1);
+    assert_int_equal(queue.opens, 1);
+}
+
 static void a_mapping_that_cannot_be_compiled_is_refused(void **state)
 {
     struct consumer_world *w = *state;
@@ -506,6 +589,10 @@ int main(void)
         T(messages_are_given_back_when_redis_refuses_their_jobs_for_long),
         T(no_more_is_fetched_than_the_backlog_may_hold),
         T(a_message_is_committed_when_the_replicas_have_its_job),
+        T(it_tells_its_state_until_it_ends),
+        T(what_has_changed_is_told_while_the_source_waits),
+        T(a_source_that_does_not_tell_what_waits_is_opened_again),
+        T(a_state_that_redis_refuses_stops_nothing),
         T(a_mapping_that_cannot_be_compiled_is_refused),
     };
 
