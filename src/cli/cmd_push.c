@@ -52,9 +52,9 @@ const char cmd_push_help[] =
     "  purgeline push --wait --verify-page https://www.example.com/ article-17\n"
     "\n"
     "exit codes: 0 all accepted (with --wait: all purged); 1 some were refused or not\n"
-    "purged, or a page stays stale (--verify); 2 wrong arguments; 3 Redis cannot be reached, or it "
-    "refuses jobs (with -) or\n"
-    "receipts (with --wait); 4 not all jobs have ended in time\n";
+    "purged, or a page stays stale (--verify); 2 wrong arguments; 3 Redis cannot be\n"
+    "reached, or it refuses jobs (with -) or receipts (with --wait); 4 not all jobs\n"
+    "have ended in time\n";
 
 static const struct option options[] = {CMD_LONG,
                                         CMD_JOBS_LONG,

@@ -57,10 +57,11 @@ struct dispatch_counts {
      * Redis at the push (the milliseconds of the job's id); an age below 0 counts as 0. */
     struct histogram to_wire[LANE_N];   /* for each target: from the push of its oldest job in the
                                            lane until its first request was written */
-    struct histogram to_purged[LANE_N]; /* for each job that ended purged */
-    struct histogram stale[1];          /* for each page seen stale: stale_ms of struct job_proof */
-    struct histogram reply[FORM_N];     /* for each request with an answer: from its first byte
-                                           to the last of the answer */
+    struct histogram to_purged[LANE_N]; /* for each job that ended purged, but for `verified` */
+    uint64_t verified; /* jobs that ended purged long after their purges: when pages were seen */
+    struct histogram stale[1];      /* for each page seen stale: stale_ms of struct job_proof */
+    struct histogram reply[FORM_N]; /* for each request with an answer: from its first byte
+                                       to the last of the answer */
 };
 
 /* The first failure of a job with other targets still open: why it will end dead. */

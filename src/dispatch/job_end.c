@@ -60,7 +60,11 @@ static void count_end(struct dispatch *d, const struct window_job *job)
     uint64_t age_ms = minus_u64(d->wall_ms, job->id_ms);
 
     d->counts.jobs[job->outcome]++;
-    if (job->outcome == OUTCOME_PURGED && !job->verify) /* which ends long after its purge */
+    if (job->outcome != OUTCOME_PURGED)
+        return;
+    if (job->verify)
+        d->counts.verified++;
+    else
         histogram_add(&d->counts.to_purged[job->lane], age_ms * 1000);
 }
 
