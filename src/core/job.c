@@ -350,6 +350,24 @@ static int find_service(struct decoding *x)
 
 /* -- checks that involve more than one field -- */
 
+/* A page without a URL is that of the job's only target. */
+static int fill_page(struct decoding *x)
+{
+    const struct job_target *t = x->d->targets;
+    struct verify_page *page = x->d->page;
+
+    if (*page->url)
+        return 0;
+    if (x->d->count != 1 || t->kind != TARGET_URL)
+        return error_set(x->err, -EINVAL, "verify: url: missing, and the job is not for one URL");
+    if (t->bytes.n > VERIFY_PAGE_URL_MAX_BYTES)
+        return error_set(x->err, -EINVAL, "verify: the job's URL is longer than %d bytes",
+                         VERIFY_PAGE_URL_MAX_BYTES);
+    memcpy(page->url, t->bytes.p, t->bytes.n);
+    page->url[t->bytes.n] = '\0';
+    return 0;
+}
+
 static int finish(struct decoding *x)
 {
     struct job_spec *s = &x->spec;
@@ -366,6 +384,8 @@ static int finish(struct decoding *x)
         return error_set(x->err, -EINVAL,
                          "verify: keys and all do not say which page to look at: name one, like "
                          "{\"url\": \"https://www.example.com/\"}");
+    if (s->page && fill_page(x) < 0)
+        return -EINVAL;
     if (s->expires_ms && s->expires_ms <= s->not_before_ms)
         return error_set(x->err, -EINVAL, "expires: not after not_before");
     if (s->when && when_check_origin(&x->account->origins, s->when, x->err) < 0)

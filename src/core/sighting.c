@@ -294,6 +294,22 @@ bool sighting_has_key(struct span head, struct span key)
     return false;
 }
 
+bool sighting_header(struct span head, struct span name, struct span *value)
+{
+    struct span line;
+
+    while (span_next_word(&head, '\n', &line)) {
+        if (line.n <= name.n || line.p[name.n] != ':' ||
+            !span_eq_nocase(span_of(line.p, name.n), name))
+            continue;
+        if (line.p[line.n - 1] == '\r')
+            line.n--;
+        *value = span_trim(span_of(line.p + name.n + 1, line.n - name.n - 1));
+        return true;
+    }
+    return false;
+}
+
 /* -- reading the result -- */
 
 const struct sighting_hop *sighting_pop(const struct sighting *s)

@@ -55,6 +55,9 @@ void sighting_read(struct sighting *s, struct span head);
 /* Whether the Surrogate-Key of the head names this key. */
 bool sighting_has_key(struct span head, struct span key);
 
+/* The first header of this name. False if there is none. */
+bool sighting_header(struct span head, struct span name, struct span *value);
+
 /* The cache that the visitor reached, or NULL if the reply names none. */
 const struct sighting_hop *sighting_pop(const struct sighting *s);
 /* The cache from which that one fetches, or NULL if there is none. */

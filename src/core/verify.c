@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "verify.h"
 
+#include <errno.h>
+
 const char *const verify_result_names[VERIFY_N] = {
     [VERIFY_FRESH] = "fresh", [VERIFY_UNKNOWN] = "unknown", [VERIFY_STALE] = "stale"};
 
@@ -58,15 +60,31 @@ static bool is_never_cached(const struct sighting *s)
                                  span_starts_nocase(s->uncacheable, "no-store"));
 }
 
-static enum verify_result judge_stale(const struct verify_look *l, const struct sighting *s,
-                                      uint64_t most_ms, struct verify_finding *out)
+static enum verify_result judge_stale(const struct verify_look *l, const char *why,
+                                      uint64_t older_ms, struct verify_finding *out)
 {
     out->excused = out->again = l->soft && !l->seen_stale;
     if (out->excused)
         return conclude(out, VERIFY_UNSURE,
                         "after a soft purge a cache may serve its stale copy once");
-    out->older_ms = s->age_s * 1000 - most_ms;
-    return conclude(out, VERIFY_STALE, "the copy is older than the purge");
+    out->older_ms = older_ms;
+    return conclude(out, VERIFY_STALE, why);
+}
+
+static enum verify_result judge_number(const struct verify_look *l, struct verify_finding *out)
+{
+    struct span value;
+    uint64_t number = 0;
+    int rc;
+
+    if (!sighting_header(l->head, l->header, &value))
+        return conclude(out, VERIFY_UNKNOWN, "the reply does not have the header with the number");
+    rc = span_to_u64(value, &number);
+    if (rc == -EINVAL)
+        return conclude(out, VERIFY_UNKNOWN, "the header is not a whole number");
+    if (rc < 0 || number >= l->at_least)
+        return conclude(out, VERIFY_FRESH, "");
+    return judge_stale(l, "the header's number is lower than at_least", 0, out);
 }
 
 enum verify_result verify_judge(const struct verify_look *l, struct verify_finding *out)
@@ -82,13 +100,15 @@ enum verify_result verify_judge(const struct verify_look *l, struct verify_findi
     r = judge_status(s.status, out);
     if (r != VERIFY_FRESH)
         return r;
+    if (l->header.n)
+        return judge_number(l, out);
     if (is_never_cached(&s))
         return conclude(out, VERIFY_UNKNOWN, "Fastly does not cache the page");
     switch (sighting_against(&s, least_ms, most_ms)) {
     case SIGHTING_FRESH:
         return conclude(out, VERIFY_FRESH, "");
     case SIGHTING_STALE:
-        return judge_stale(l, &s, most_ms, out);
+        return judge_stale(l, "the copy is older than the purge", s.age_s * 1000 - most_ms, out);
     default:
         break;
     }

@@ -32,6 +32,9 @@ struct verify_look {
     uint64_t answered_ns; /* when its reply had arrived */
     bool soft;       /* a soft purge: a cache may serve its stale copy once, while it fetches */
     bool seen_stale; /* this cache has been seen to do so since the purge */
+    struct span
+        header;        /* the number in this header decides, not the age of the copy; empty: none */
+    uint64_t at_least; /* it is fresh with this number, or a higher one */
 };
 
 #define VERIFY_POP_ROOM 16

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "verify_page.h"
 
 static size_t targets_bytes(const struct job_spec *spec)
 {
@@ -16,7 +17,7 @@ static size_t targets_bytes(const struct job_spec *spec)
 
 uint64_t page_job_bytes(const struct job_spec *spec)
 {
-    return ALLOC_TAKES(sizeof(struct page_job)) +
+    return ALLOC_TAKES(sizeof(struct page_job)) + ALLOC_TAKES(VERIFY_PAGE_HEADER_MAX_BYTES + 1) +
            ALLOC_TAKES(spec->targets_count * sizeof(*spec->targets) + targets_bytes(spec));
 }
 
@@ -38,6 +39,8 @@ struct page_job *page_job_new(const struct job_spec *spec, const struct window_a
     *p = (struct page_job){.lane = how->lane,
                            .id_ms = how->id_ms,
                            .id_seq = how->id_seq,
+                           .header = alloc_str(spec->page->header),
+                           .at_least = spec->page->at_least,
                            .spec = {.targets = targets,
                                     .targets_count = spec->targets_count,
                                     .service = spec->service,
@@ -50,6 +53,7 @@ void page_job_free(struct page_job *p)
     if (!p)
         return;
     free(p->spec.targets);
+    free(p->header);
     free(p);
 }
 

@@ -10,6 +10,8 @@ struct page_job {
     uint64_t id_ms;
     uint32_t id_seq;
     struct job_spec spec; /* its targets are copies; it has no texts, and never expires */
+    char *header;         /* the number in it decides, not the age of the page; "": none */
+    uint64_t at_least;    /* that number */
     uint32_t number;      /* while the window keeps it, after its purges (window_keep) */
 };
 

@@ -263,13 +263,21 @@ static void end_jobs(struct verification *v, const struct check *c, const struct
         job_end_verified(v->d, c->target, proof);
 }
 
+/* The number in a header decides, and not the age of the copy. */
+static bool is_numbered(const struct check *c)
+{
+    return c->page && *c->page->header;
+}
+
 static void say_given_up(struct verification *v, const struct check *c)
 {
     struct span url = url_without_query(c->url);
 
     if (loglimit_take(&v->log_limit, clock_mono_ns()))
-        log_error("Fastly still serves a copy that is older than its purge; no more purges of it "
-                  "are tried",
+        log_error(is_numbered(c) ? "Fastly still serves a page with a number that is too low; no "
+                                   "more purges of it are tried"
+                                 : "Fastly still serves a copy that is older than its purge; no "
+                                   "more purges of it are tried",
                   "account=%s service=%s url=\"%.*s\" pop=%s older_ms=%llu purges=%u "
                   "remedy=\"purgeline doctor %.*s; if it finds nothing, tell Fastly the URL and "
                   "the POP\"",
@@ -364,7 +372,10 @@ static void repair(struct verification *v, struct check *c, uint64_t now_ns)
     struct pending *t = c->target;
 
     if (c->repairs == 0 && loglimit_take(&v->log_limit, now_ns))
-        log_warn("Fastly serves a copy that is older than its purge; the page is purged again",
+        log_warn(is_numbered(c)
+                     ? "Fastly serves a page with a number that is too low; it is purged again"
+                     : "Fastly serves a copy that is older than its purge; the page is purged "
+                       "again",
                  "account=%s service=%s url=\"%.*s\" pop=%s older_ms=%llu", v->d->account->name,
                  dispatch_service_id(v->d, service_of(c)), (int)min_u64(url.n, 160), url.p, c->pop,
                  (unsigned long long)c->older_ms);
@@ -414,7 +425,9 @@ static enum verify_result judge_page(const struct check *c, const struct exchang
                                      .asked_ns = x->started_ns,
                                      .answered_ns = x->done_ns,
                                      .soft = c->soft,
-                                     .seen_stale = c->seen_stale};
+                                     .seen_stale = c->seen_stale,
+                                     .header = span_str(c->page ? c->page->header : ""),
+                                     .at_least = c->page ? c->page->at_least : 0};
 
     if (x->error == EXCHANGE_OK)
         return verify_judge(&look, found);

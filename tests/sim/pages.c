@@ -17,9 +17,11 @@
 struct page {
     struct list link;
     struct span url;
-    char *key; /* its surrogate key, or NULL */
+    char *key;        /* its surrogate key, or NULL */
+    uint64_t version; /* at the origin */
     struct copy {
-        uint64_t born_ns; /* fetched from the origin */
+        uint64_t born_ns; /* fetched from the origin ... */
+        uint64_t version; /* ... in this version */
         bool gone, stale; /* purged, hard or soft */
     } copies[POPS_MAX];
 };
@@ -117,27 +119,24 @@ static size_t pop_of_exchange(const struct exchange *x)
     return 0;
 }
 
-static void write_page(struct exchange *x, size_t pop, struct copy *c)
+static void write_page(struct exchange *x, size_t pop, struct page *p)
 {
+    struct copy *c = &p->copies[pop];
     uint64_t now_ns = engine_now_ns();
     bool hit = !c->gone && (!c->stale || pops[pop].serves_stale);
     uint64_t age_s;
 
-    if (!hit) {
-        c->born_ns = now_ns;
-        c->gone = c->stale = false;
-    }
+    if (!hit)
+        *c = (struct copy){.born_ns = now_ns, .version = p->version};
     age_s = (now_ns - c->born_ns) / NS_PER_S;
     x->status = 200;
     buf_printf(&x->reply,
                "HTTP/2 200 \r\nage: %" PRIu64 "\r\nx-served-by: cache-sim0001-P%zu\r\n"
-               "x-cache: %s\r\n\r\n",
-               age_s, pop, hit ? "HIT" : "MISS");
+               "x-cache: %s\r\nx-version: %" PRIu64 "\r\n\r\n",
+               age_s, pop, hit ? "HIT" : "MISS", c->version);
     trace("P%zu serves a page: %s, age %" PRIu64, pop, hit ? "hit" : "miss", age_s);
-    if (c->stale) { /* fetched anew behind the visitor's back */
-        c->born_ns = now_ns;
-        c->stale = false;
-    }
+    if (c->stale) /* fetched anew behind the visitor's back */
+        *c = (struct copy){.born_ns = now_ns, .version = p->version};
 }
 
 bool pages_serve(struct exchange *x)
@@ -156,7 +155,7 @@ bool pages_serve(struct exchange *x)
         buf_printf(&x->reply, "HTTP/2 %d \r\n\r\n", pop->status);
         return true;
     }
-    write_page(x, i, &find_page(buf_span(&x->url))->copies[i]);
+    write_page(x, i, find_page(buf_span(&x->url)));
     return true;
 }
 
@@ -206,12 +205,14 @@ void play_pop(struct play *p)
 void play_page(struct play *p)
 {
     struct page *page = find_page(span_str(play_word(p, 1)));
-    const char *key = play_option(p, "key");
+    const char *key = play_option(p, "key"), *version = play_option(p, "version");
 
+    if (version && text_number(version, &page->version) < 0)
+        play_fail(p, "version: \"%s\" is no number", version);
     if (!key)
-        play_fail(p, "page URL key=name");
+        return;
     free(page->key);
-    page->key = key ? alloc_str(key) : NULL;
+    page->key = alloc_str(key);
 }
 
 /* A visitor, who makes the POP fetch what was purged. */
@@ -222,5 +223,5 @@ void play_visit(struct play *p)
     struct copy *c = &page->copies[named_pop(p, name ? name : "P0") - pops];
 
     if (c->gone || c->stale)
-        *c = (struct copy){.born_ns = engine_now_ns()};
+        *c = (struct copy){.born_ns = engine_now_ns(), .version = page->version};
 }

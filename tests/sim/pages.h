@@ -15,6 +15,6 @@ bool pages_serve(struct exchange *x);
 
 /* -- for stories -- */
 void play_pop(struct play *p);   /* pop P1 deaf times=2 */
-void play_page(struct play *p);  /* page URL key=name */
+void play_page(struct play *p);  /* page URL key=name version=2 */
 void play_visit(struct play *p); /* visit URL pop=P1 */
 uint32_t pages_looks(void);      /* pages that were asked for since the last call */

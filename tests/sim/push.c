@@ -77,12 +77,15 @@ static void put_when(struct pushing *p, const char *value)
     option(p, "when", text);
 }
 
-/* verify=https://a.example/: the page to look at afterwards. */
+/* verify=https://a.example/: the page to look at afterwards; at_least=17: for this version. */
 static void put_page(struct pushing *p, const char *url)
 {
+    const char *version = play_option(p->play, "at_least");
     char text[256];
 
-    snprintf(text, sizeof(text), "{\"url\":\"%s\"}", url);
+    snprintf(text, sizeof(text), "{\"url\":\"%s\"%s%s%s}", url,
+             version ? ",\"at_least\":{\"header\":\"X-Version\",\"number\":" : "",
+             version ? version : "", version ? "}" : "");
     option(p, "verify", text);
 }
 
@@ -111,7 +114,8 @@ static bool take_option(struct pushing *p, const char *word)
     else if ((v = text_value(word, "once")))
         option(p, "ref", p->once = v);
     else if (!(text_value(word, "lane") || text_value(word, "account") ||
-               text_value(word, "times") || text_value(word, "within")))
+               text_value(word, "times") || text_value(word, "within") ||
+               text_value(word, "at_least")))
         return false;
     return true;
 }

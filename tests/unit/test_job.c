@@ -305,6 +305,31 @@ static void verify_may_name_a_page(void **state)
     GOOD(SPAN("url"), SPAN("https://a.example/"), SPAN("verify"), SPAN("1"));
     assert_null(spec.page);
     BAD("verify: url: missing", SPAN("keys"), SPAN("a"), SPAN("verify"), SPAN("{}"));
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("verify"),
+         SPAN("{\"url\":\"https://a.example/1\",\"at_least\":{\"header\":\"X-V\",\"number\":0}}"));
+    assert_string_equal(spec.page->header, "X-V");
+    assert_int_equal(spec.page->at_least, 0);
+    GOOD(SPAN("url"), SPAN("a.example/2"), SPAN("verify"),
+         SPAN("{\"at_least\":{\"header\":\"X-V\",\"number\":17}}"));
+    assert_string_equal(spec.page->url, "a.example/2");
+    assert_int_equal(spec.page->at_least, 17);
+    BAD("verify: url: missing, and the job is not for one URL", SPAN("keys"), SPAN("a"),
+        SPAN("verify"), SPAN("{\"at_least\":{\"header\":\"X-V\",\"number\":17}}"));
+    BAD("verify: url: missing, and the job is not for one URL", SPAN("url"), SPAN("a.example/2"),
+        SPAN("url"), SPAN("a.example/3"), SPAN("verify"),
+        SPAN("{\"at_least\":{\"header\":\"X-V\",\"number\":17}}"));
+    BAD("verify: at_least: header: missing", SPAN("url"), SPAN("a.example/"), SPAN("verify"),
+        SPAN("{\"at_least\":{\"number\":17}}"));
+    BAD("verify: at_least: header: not the name of a header", SPAN("url"), SPAN("a.example/"),
+        SPAN("verify"), SPAN("{\"at_least\":{\"header\":\"x v\",\"number\":17}}"));
+    BAD("verify: at_least: number: missing", SPAN("url"), SPAN("a.example/"), SPAN("verify"),
+        SPAN("{\"at_least\":{\"header\":\"x\"}}"));
+    BAD("verify: at_least: number: expected a whole number", SPAN("url"), SPAN("a.example/"),
+        SPAN("verify"), SPAN("{\"at_least\":{\"header\":\"x\",\"number\":-1}}"));
+    BAD("verify: at_least: value: unknown field", SPAN("url"), SPAN("a.example/"), SPAN("verify"),
+        SPAN("{\"at_least\":{\"header\":\"x\",\"value\":1}}"));
+    BAD("verify: at_least: expected an object like {\"header\": \"x-version\", \"number\": 17}",
+        SPAN("url"), SPAN("a.example/"), SPAN("verify"), SPAN("{\"at_least\":17}"));
     BAD("verify: url: expected a text", SPAN("keys"), SPAN("a"), SPAN("verify"),
         SPAN("{\"url\":1}"));
     BAD("verify: url: not 1 to 2048 bytes", SPAN("keys"), SPAN("a"), SPAN("verify"),

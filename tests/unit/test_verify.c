@@ -70,6 +70,52 @@ static void a_page_from_the_origin_is_fresh(void **state)
     assert_int_equal(of("HTTP/2 410 \r\nage: 900\r\n\r\n"), VERIFY_STALE);
 }
 
+#define OLD(number) "HTTP/2 200 \r\nage: 3600\r\nx-cache: HIT\r\nX-Version:" number "\r\n\r\n"
+
+static enum verify_result numbered(const char *head, bool soft, bool seen_stale)
+{
+    const struct verify_look l = {.head = span_str(head),
+                                  .began_ns = AT(0),
+                                  .purged_ns = AT(1),
+                                  .asked_ns = AT(10),
+                                  .answered_ns = AT(11),
+                                  .soft = soft,
+                                  .seen_stale = seen_stale,
+                                  .header = SPAN("x-version"),
+                                  .at_least = 17};
+
+    return verify_judge(&l, &found);
+}
+
+static void a_number_decides_and_not_the_age(void **state)
+{
+    (void)state;
+    assert_int_equal(numbered(OLD(" 17"), false, false), VERIFY_FRESH);
+    assert_int_equal(numbered(OLD("18"), false, false), VERIFY_FRESH);
+    assert_int_equal(numbered(OLD("99999999999999999999"), false, false), VERIFY_FRESH);
+    assert_int_equal(numbered(OLD("16 "), false, false), VERIFY_STALE);
+    assert_int_equal(numbered("HTTP/2 200 \r\nx-cache: MISS\r\nx-version: 9\r\n\r\n", false, false),
+                     VERIFY_STALE);
+    assert_string_equal(found.why, "the header's number is lower than at_least");
+    assert_int_equal(numbered(OLD("16"), true, false), VERIFY_UNSURE);
+    assert_true(found.excused);
+    assert_int_equal(numbered(OLD("16"), true, true), VERIFY_STALE);
+    assert_int_equal(numbered("HTTP/2 503 \r\nx-version: 17\r\n\r\n", false, false), VERIFY_UNSURE);
+}
+
+static void without_a_number_it_cannot_be_told(void **state)
+{
+    (void)state;
+    assert_int_equal(numbered(HIT("0"), false, false), VERIFY_UNKNOWN);
+    assert_string_equal(found.why, "the reply does not have the header with the number");
+    assert_int_equal(numbered("HTTP/2 200 \r\nx-version2: 17\r\nx-version", false, false),
+                     VERIFY_UNKNOWN);
+    assert_string_equal(found.why, "the reply does not have the header with the number");
+    assert_int_equal(numbered(OLD(""), false, false), VERIFY_UNKNOWN);
+    assert_string_equal(found.why, "the header is not a whole number");
+    assert_int_equal(numbered(OLD("v17"), false, false), VERIFY_UNKNOWN);
+}
+
 static void a_soft_purge_excuses_one_stale_copy(void **state)
 {
     (void)state;
@@ -292,6 +338,8 @@ int main(void)
         cmocka_unit_test(a_copy_younger_than_the_purge_is_fresh),
         cmocka_unit_test(a_copy_from_the_second_of_the_purge_is_neither),
         cmocka_unit_test(a_page_from_the_origin_is_fresh),
+        cmocka_unit_test(a_number_decides_and_not_the_age),
+        cmocka_unit_test(without_a_number_it_cannot_be_told),
         cmocka_unit_test(a_soft_purge_excuses_one_stale_copy),
         cmocka_unit_test(replies_that_do_not_show_the_page_prove_nothing),
         cmocka_unit_test(max_age_0_does_not_keep_a_page_out_of_the_cache),

@@ -152,7 +152,7 @@ static void the_newest_job_is_known(void **state)
 
 static void a_job_that_names_a_page_is_kept_and_repeated(void **state)
 {
-    static const struct verify_page page = {"https://a.example/1"};
+    static const struct verify_page page = {.url = "https://a.example/1"};
     struct world *w = world_new(100);
     struct job_target targets[] = {{TARGET_KEY, SPAN("a")}, {TARGET_KEY, SPAN("b")}};
     const struct job_spec spec = {.targets = targets, .targets_count = 2};
@@ -189,7 +189,7 @@ static void a_job_that_names_a_page_is_kept_and_repeated(void **state)
 /* A look that is taken unasked at a URL of such a job does not end it. */
 static void a_look_at_a_target_leaves_the_job_that_names_a_page(void **state)
 {
-    static const struct verify_page page = {"https://a.example/2"};
+    static const struct verify_page page = {.url = "https://a.example/2"};
     struct world *w = world_new(100);
     struct pending *t;
 
