@@ -164,6 +164,7 @@ static struct pending *pending_new(const struct job_spec *spec, const struct job
                           .expires_ms = spec->expires_ms,
                           .since_us = how->now_ns / 1000,
                           .pushed_ms = min_u64(how->id_ms, PENDING_PUSHED_MAX_MS),
+                          .started = how->again,
                           .bytes_count = (uint16_t)target->bytes.n,
                           .service = spec->service,
                           .kind = (unsigned)target->kind,
@@ -234,7 +235,7 @@ void window_attach(struct window *w, uint32_t job, const struct job_spec *spec,
 
         if (t) {
             w->merged++;
-            note_push(t, how->lane, how->id_ms, false);
+            note_push(t, how->lane, how->id_ms, how->again);
             strengthen(w, t, spec->soft, how->lane, spec->expires_ms);
         } else {
             t = pending_new(spec, target, hash, how);

@@ -59,6 +59,7 @@ struct window_add {
     uint32_t id_seq;
     bool plain, large;
     uint64_t now_ns;
+    bool again; /* its targets have been in requests: nobody waits since the push */
 };
 
 /* Called once for each job when its last target is settled (job->open is 0; the record is freed

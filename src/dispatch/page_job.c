@@ -65,7 +65,7 @@ bool page_job_is(const struct page_job *p, const struct window_job *job)
 void page_job_repeat(const struct page_job *p, struct window *w, uint64_t now_ns)
 {
     const struct window_add how = {
-        .lane = p->lane, .id_ms = p->id_ms, .id_seq = p->id_seq, .now_ns = now_ns};
+        .lane = p->lane, .id_ms = p->id_ms, .id_seq = p->id_seq, .again = true, .now_ns = now_ns};
 
     window_repeat(w, p->number, &p->spec, &how);
 }

@@ -28,6 +28,7 @@ static uint64_t measured(const struct histogram *of, size_t count)
 static void look(const struct dispatch *d, struct now now)
 {
     const struct dispatch_counts *c = &d->counts;
+    const struct verification_counts *looks = verification_counts(d->verification);
     uint64_t answers = sum(c->answers, ANSWER_N);
     char why[160];
 
@@ -38,8 +39,11 @@ static void look(const struct dispatch *d, struct now now)
     must(c->verdicts[VERDICT_THROTTLED] == c->throttled);
     must(measured(c->reply, FORM_N) == sum(c->answers, ANSWER_UNSENT));
     must(measured(c->to_purged, LANE_N) + c->verified == c->jobs[OUTCOME_PURGED]);
-    /* Keys that a purge-all absorbed were purged without a request of their own. */
-    must(c->requests[FORM_ALL] > 0 || measured(c->to_wire, LANE_N) >= c->targets_purged);
+    /* Keys that a purge-all absorbed were purged without a request of their own. For a target that
+     * is purged once more since its page was stale, or that took over the jobs of such a one,
+     * nobody has waited since a push. */
+    must(c->requests[FORM_ALL] > 0 || looks->repairs > 0 || looks->superseded > 0 ||
+         measured(c->to_wire, LANE_N) >= c->targets_purged);
     /* Once for whoever waits: a retry is no other start. */
     must(measured(c->to_wire, LANE_N) <= intake_counts(d->intake)->targets);
 }
