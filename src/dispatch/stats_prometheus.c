@@ -128,6 +128,107 @@ void metrics_render_backlog(const struct metrics_backlog *accounts, size_t count
     }
 }
 
+/* -- consumers -- */
+
+/* One sample; false if there is none, because it is not known. */
+static bool consumer_up(const struct consumer_state *k, size_t i, uint64_t *out)
+{
+    (void)i;
+    *out = k->condition == CONSUMER_RUNNING || k->condition == CONSUMER_FULL;
+    return true;
+}
+
+static const char *const consumer_results[] = {"job", "ignored", "dead"};
+
+static bool consumer_messages(const struct consumer_state *k, size_t i, uint64_t *out)
+{
+    const uint64_t messages[] = {k->jobs, k->ignored, k->dead};
+
+    *out = messages[i];
+    return k->heard_ms != NEVER;
+}
+
+static bool consumer_lag(const struct consumer_state *k, size_t i, uint64_t *out)
+{
+    (void)i;
+    *out = k->lag;
+    return k->lag_known && k->condition != CONSUMER_ABSENT;
+}
+
+static bool consumer_oldest(const struct consumer_state *k, size_t i, uint64_t *out)
+{
+    (void)i;
+    *out = k->oldest_ms;
+    return k->oldest_known && k->condition != CONSUMER_ABSENT;
+}
+
+static bool consumer_committed(const struct consumer_state *k, size_t i, uint64_t *out)
+{
+    (void)i;
+    *out = k->committed_ms;
+    return k->committed_ms != NEVER;
+}
+
+static const struct consumer_metric {
+    const char *name, *help;
+    enum stats_type type;
+    uint64_t per;              /* the value is divided by this */
+    const char *const *values; /* of the label result; NULL: it has none */
+    size_t count;
+    bool (*value)(const struct consumer_state *k, size_t i, uint64_t *out);
+} consumer_metrics[] = {
+    {"purgeline_consumer_up", "1 while the consumer runs, and can read its queue and reach Redis.",
+     STATS_GAUGE, 1, NULL, 1, consumer_up},
+    {"purgeline_consumer_messages_total", "Messages that are done, by what became of them.",
+     STATS_COUNTER, 1, consumer_results, array_len(consumer_results), consumer_messages},
+    {"purgeline_consumer_lag_messages", "Messages that wait in the queue.", STATS_GAUGE, 1, NULL, 1,
+     consumer_lag},
+    {"purgeline_consumer_oldest_message_age_seconds",
+     "Age of the oldest message in the queue; 0 when there is none.", STATS_GAUGE, 1000, NULL, 1,
+     consumer_oldest},
+    {"purgeline_consumer_last_commit_age_seconds",
+     "Time since messages were last marked as done in the queue.", STATS_GAUGE, 1000, NULL, 1,
+     consumer_committed},
+};
+
+static void put_consumer(struct buf *out, const struct consumer_metric *m, const char *account,
+                         const struct consumer_state *k)
+{
+    uint64_t value;
+
+    for (size_t i = 0; i < m->count; i++) {
+        if (!m->value(k, i, &value))
+            continue;
+        buf_printf(out, "%s{", m->name);
+        put_label(out, "account", account);
+        buf_putc(out, ',');
+        put_label(out, "consumer", k->name);
+        if (m->values) {
+            buf_putc(out, ',');
+            put_label(out, "result", m->values[i]);
+        }
+        buf_put(out, SPAN("} "));
+        put_value(out, value, m->per);
+    }
+}
+
+void metrics_render_consumers(const struct metrics_backlog *accounts, size_t count, struct buf *out)
+{
+    for (size_t n = 0; n < array_len(consumer_metrics); n++) {
+        const struct consumer_metric *m = &consumer_metrics[n];
+
+        put_header(out, m->name, m->type, m->help);
+        for (size_t a = 0; a < count; a++) {
+            const struct consumer_states *s = accounts[a].consumers;
+
+            for (uint32_t i = 0; s && i < s->count && i < METRICS_CONSUMERS_MAX; i++)
+                put_consumer(out, m, accounts[a].account, &s->at[i]);
+        }
+    }
+}
+
+/* -- who may see it -- */
+
 /* The account is the first label of every metric that has one, see put_series. Account names need
  * no escapes. */
 static struct span label_account(struct span line)

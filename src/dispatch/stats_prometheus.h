@@ -24,8 +24,14 @@ struct metrics_backlog {
     const char *account;
     const struct overview
         *overview; /* NULL: it could not be read, and the account gets no samples */
+    const struct consumer_states *consumers; /* NULL: none */
 };
+/* Of each account; further ones get no samples. */
+#define METRICS_CONSUMERS_MAX 64
 
+/* Appends the metrics of consumers. */
+void metrics_render_consumers(const struct metrics_backlog *accounts, size_t count,
+                              struct buf *out);
 /* Appends the metrics read from Redis, and whether Redis is up. Any thread. No metric is also in
  * metrics_render, so the two texts may be joined in any order. */
 /* Removes the lines of accounts that the client may not see. */

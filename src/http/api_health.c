@@ -231,13 +231,26 @@ static void render_backlog(const struct request *e, bool redis_up, struct buf *o
 {
     const struct config *c = e->config;
     struct metrics_backlog *at = alloc_zeroed(c->accounts_count, sizeof(*at));
+    struct consumer_states *consumers = alloc_zeroed(c->accounts_count, sizeof(*consumers));
     size_t n = 0;
 
-    for (uint32_t i = 0; i < c->accounts_count; i++)
-        if (may_see_account(e, &c->accounts[i]))
-            at[n++] = (struct metrics_backlog){c->accounts[i].name,
-                                               redis_up ? &stands(e, i)->overview : NULL};
+    for (uint32_t i = 0; i < c->accounts_count; i++) {
+        if (!may_see_account(e, &c->accounts[i]))
+            continue;
+        at[n].account = c->accounts[i].name;
+        if (redis_up) {
+            at[n].overview = &stands(e, i)->overview;
+            consumer_states_copy(&at[n].overview->consumers, &consumers[n]);
+            consumer_states_expect(&consumers[n], c, c->accounts[i].name);
+            at[n].consumers = &consumers[n];
+        }
+        n++;
+    }
     metrics_render_backlog(at, n, redis_up, out);
+    metrics_render_consumers(at, n, out);
+    for (size_t i = 0; i < n; i++)
+        consumer_states_deinit(&consumers[i]);
+    free(consumers);
     free(at);
 }
 

@@ -286,6 +286,13 @@ void consumer_states_expect(struct consumer_states *s, const struct config *conf
     sort(s);
 }
 
+void consumer_states_copy(const struct consumer_states *from, struct consumer_states *out)
+{
+    *out = (struct consumer_states){0};
+    for (uint32_t i = 0; i < from->count; i++)
+        add(out, &from->at[i]);
+}
+
 void consumer_states_deinit(struct consumer_states *s)
 {
     free(s->at);

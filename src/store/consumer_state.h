@@ -67,5 +67,6 @@ void consumer_states_take(const struct redisReply *all, uint64_t now_ms,
 /* Adds the consumers that are configured for the account and have told nothing. */
 void consumer_states_expect(struct consumer_states *s, const struct config *config,
                             const char *account);
+void consumer_states_copy(const struct consumer_states *from, struct consumer_states *out);
 void consumer_states_deinit(struct consumer_states *s);
 json_t *consumer_states_json(const struct consumer_states *s);

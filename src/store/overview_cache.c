@@ -24,7 +24,8 @@ struct entry {
     struct overview_cache *overviews;
     char *account;
     struct overview_cache_account now;
-    uint64_t read_ns; /* NEVER: not yet */
+    uint64_t read_ns;  /* NEVER: not yet */
+    uint64_t redis_ms; /* Redis' time then */
     bool asked;
 };
 
@@ -68,15 +69,17 @@ void overview_cache_free(struct overview_cache *s)
 {
     if (!s)
         return;
-    for (uint32_t i = 0; i < s->count; i++)
+    for (uint32_t i = 0; i < s->count; i++) {
+        consumer_states_deinit(&s->entries[i].now.overview.consumers);
         free(s->entries[i].account);
+    }
     free(s->entries);
     free(s);
 }
 
 /* -- asking -- */
 
-#define LOOK_ANSWERS 12 /* number of values that overview.lua returns */
+#define LOOK_ANSWERS 13 /* number of values that overview.lua returns */
 
 static uint64_t number(const struct redisReply *r, size_t i)
 {
@@ -141,7 +144,8 @@ static uint64_t oldest_ms(const struct entry *e, const struct redisReply *r, siz
 
 static void take(struct entry *e, const struct redisReply *r)
 {
-    struct overview_cache_account s = {.known = true};
+    struct overview_cache_account s = {.known = true,
+                                       .overview.consumers = e->now.overview.consumers};
 
     for (size_t i = 0; i < LANE_N; i++)
         s.overview.lanes[i] =
@@ -153,6 +157,7 @@ static void take(struct entry *e, const struct redisReply *r)
     s.overview.paused = number(r, 10) == 1;
     overview_take_status(&s.overview, reply_text(reply_at(r, 11)));
     take_report(&s, reply_text(reply_at(r, 11)));
+    e->redis_ms = number(r, 12);
     e->now = s;
     e->read_ns = clock_mono_ns();
 }
@@ -190,6 +195,29 @@ static void on_look(void *ctx, struct redisReply *reply)
     if (q->refreshes)
         finish(q->entry->overviews, ok);
     free(q);
+}
+
+/* -- consumers: for those who wait only, because estimates do not need them -- */
+
+/* A refusal is no failure: permissions may be those of an earlier version. */
+static void on_consumers(void *ctx, struct redisReply *reply)
+{
+    struct entry *e = ctx;
+
+    if (reply && !reply_refused(reply)) {
+        consumer_states_deinit(&e->now.overview.consumers);
+        consumer_states_take(reply, e->redis_ms, &e->now.overview.consumers);
+    }
+    finish(e->overviews, reply != NULL);
+}
+
+static void ask_consumers(struct entry *e)
+{
+    char *key = redis_key(e->account, "consumers");
+
+    redis_ask(e->overviews->redis_of(e->overviews->ctx, e->account), 2,
+              (const struct span[]){SPAN("HGETALL"), span_str(key)}, on_consumers, e);
+    free(key);
 }
 
 enum purpose {
@@ -279,11 +307,13 @@ void overview_cache_refresh(struct overview_cache *s, overview_cache_cb *done, v
     list_push_back(&s->askers, &a->link);
     if (s->open)
         return;
-    s->open = s->count;
+    s->open = 2 * s->count;
     s->ok = true;
     s->asked_ns = now_ns;
-    for (uint32_t i = 0; i < s->count; i++)
+    for (uint32_t i = 0; i < s->count; i++) {
         ask(&s->entries[i], TO_REFRESH);
+        ask_consumers(&s->entries[i]); /* is answered after it, so that it knows the time */
+    }
 }
 
 /* -- estimating -- */

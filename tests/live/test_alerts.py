@@ -164,6 +164,7 @@ class World(Stage):
         """Restores a state without faults, and removes everything that the previous test left behind."""
         self.untrace()
         self.stop("purgeline", kill=True)
+        self.stop("consumer", kill=True)
         self.stop("redis", kill=True)
         self.sandbox("reset")
         self.write("systemctl.calls", "")
@@ -218,6 +219,8 @@ class World(Stage):
                 unit = rest[0]
                 if unit == "redis-server":
                     self.start_redis()
+                elif unit == "purgeline-consume@articles":
+                    start_consumer(self)
                 elif verb == "reload":
                     self.signal("purgeline", signal.SIGHUP)
                 elif verb in ("start", "restart"):
@@ -324,6 +327,21 @@ def dead_letters_grow(w):
     w.push("normal", "keyz", "a")
 
 
+def consumer_down(w):
+    w.write("consumer.yaml", f"""
+redis: redis://127.0.0.1:{w.redis_port}
+accounts: [{{name: main, services: [{{id: {SERVICE}}}]}}]
+consumers: [{{name: articles, topic: changes, keys: ["article-{{id}}"]}}]
+""")
+    start_consumer(w)
+    until("its state is told", lambda: w.query("purgeline_consumer_up == 1"))
+    w.stop("consumer", kill=True)
+
+
+def start_consumer(w):
+    w.start("consumer", "purgeline", "consume", "--config", w.path("consumer.yaml"), "articles")
+
+
 def service_unknown(w):
     w.push("normal", "keys", "a", "service", STRANGER)
 
@@ -385,6 +403,7 @@ FAULTS = {
     "PurgelineThrottled": (throttled, "ends"),
     "PurgelinePaused": (paused, "ends"),
     "PurgelineDeadLettersGrow": (dead_letters_grow, "ends"),
+    "PurgelineConsumerDown": (consumer_down, "ends"),
     "PurgelineServiceUnknown": (service_unknown, "tells"),
     "PurgelineRedisRefusesWrites": (redis_refuses_writes, "ends", disk_has_room),
     "PurgelineUrgentSlow": (urgent_slow, "tells"),

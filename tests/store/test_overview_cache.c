@@ -205,6 +205,38 @@ static void a_failed_refresh_is_reported(void **state)
     assert_false(known(w)->known);
 }
 
+static void consumers_are_asked_for_with_the_time_of_redis(void **state)
+{
+    struct overview_cache_world *w = *state;
+
+    store_do(&w->store,
+             "HSET " P "consumers articles/a {\"at\":1699999980000,\"state\":\"running\"}");
+    assert_true(refresh(w));
+    assert_int_equal(known(w)->overview.consumers.count, 1);
+    assert_int_equal(known(w)->overview.consumers.at[0].condition, CONSUMER_RUNNING);
+    w->store.now_ms += 11000;
+    assert_true(refresh(w));
+    assert_int_equal(known(w)->overview.consumers.at[0].condition, CONSUMER_ABSENT);
+}
+
+static void refuse_consumers(size_t argc, const struct span *argv, struct buf *out)
+{
+    (void)argc;
+    (void)argv;
+    buf_printf(out, "-NOPERM no permissions to run the 'hgetall' command\r\n");
+}
+
+static void who_may_not_read_consumers_sees_the_rest(void **state)
+{
+    struct overview_cache_world *w = *state;
+
+    store_do(&w->store, "XADD " P "dead * url a");
+    fakeio_lie("HGETALL", refuse_consumers);
+    assert_true(refresh(w));
+    assert_int_equal(known(w)->overview.dead, 1);
+    assert_int_equal(known(w)->overview.consumers.count, 0);
+}
+
 static void many_who_ask_at_once_ask_redis_once(void **state)
 {
     struct overview_cache_world *w = *state;
@@ -227,6 +259,8 @@ int main(void)
         over_redis(the_age_of_a_huge_entry_is_not_asked_for),
         over_redis(looking_needs_no_memory),
         over_redis(a_failed_refresh_is_reported),
+        over_redis(consumers_are_asked_for_with_the_time_of_redis),
+        over_redis(who_may_not_read_consumers_sees_the_rest),
         over_redis(many_who_ask_at_once_ask_redis_once),
     };
 

@@ -22,6 +22,8 @@ struct world {
     struct dispatch d[ACCOUNTS];
     struct queue queue;
     struct overview overview;
+    struct consumer_state consumer;
+    struct consumer_states consumers;
     struct now now;
     struct buf out;
 };
@@ -43,6 +45,17 @@ static int setup(void **state)
                                        .url = (char *)"https://h/",
                                        .key = (char *)"k"};
     w->config = (struct config){.canaries = &w->canary, .canaries_count = 1};
+    w->consumer = (struct consumer_state){.name = "articles",
+                                          .condition = CONSUMER_RUNNING,
+                                          .jobs = 7,
+                                          .ignored = 2,
+                                          .dead = 1,
+                                          .lag_known = true,
+                                          .lag = 12,
+                                          .oldest_known = true,
+                                          .oldest_ms = 1500,
+                                          .committed_ms = 2500};
+    w->consumers = (struct consumer_states){&w->consumer, 1};
     w->now = (struct now){.mono_ns = 1000 * NS_PER_S, .wall_ms = UINT64_C(1700000000000)};
     for (int i = 0; i < ACCOUNTS; i++) {
         struct dispatch *d = &w->d[i];
@@ -108,12 +121,14 @@ static int teardown(void **state)
 static const char *render(struct world *w)
 {
     struct dispatch *const all[ACCOUNTS] = {&w->d[0], &w->d[1]};
-    const struct metrics_backlog backlogs[ACCOUNTS] = {{w->accounts[0].name, &w->overview},
-                                                       {w->accounts[1].name, &w->overview}};
+    const struct metrics_backlog backlogs[ACCOUNTS] = {
+        {w->accounts[0].name, &w->overview, &w->consumers},
+        {w->accounts[1].name, &w->overview, NULL}};
 
     buf_clear(&w->out);
     metrics_render(all, ACCOUNTS, w->now, &w->out);
     metrics_render_backlog(backlogs, ACCOUNTS, true, &w->out);
+    metrics_render_consumers(backlogs, ACCOUNTS, &w->out);
     return w->out.p;
 }
 
@@ -315,7 +330,7 @@ static void the_longest_text_fits_its_ceiling(void **state)
 static void redis_that_is_away_has_no_backlog(void **state)
 {
     struct world *w = *state;
-    const struct metrics_backlog backlog = {"main", NULL};
+    const struct metrics_backlog backlog = {"main", NULL, NULL};
 
     metrics_render_backlog(&backlog, 1, false, &w->out);
     read_text(w->out.p);
@@ -356,6 +371,38 @@ static void both_accounts_are_told_with_their_own_numbers(void **state)
     assert_line(text, "purgeline_brake_cause{account=\"other\",cause=\"token refused\"} 1");
     assert_line(text, "purgeline_loop_stall_seconds{account=\"main\"} 1.250000000");
     assert_non_null(strstr(text, "purgeline_build_info{version=\"" PURGELINE_VERSION "\"} 1\n"));
+}
+
+#define CONSUMER "{account=\"main\",consumer=\"articles\""
+
+static void a_consumer_is_told_as_far_as_it_is_known(void **state)
+{
+    struct world *w = *state;
+    const char *text = render(w);
+
+    assert_line(text, "purgeline_consumer_up" CONSUMER "} 1");
+    assert_line(text, "purgeline_consumer_messages_total" CONSUMER ",result=\"job\"} 7");
+    assert_line(text, "purgeline_consumer_messages_total" CONSUMER ",result=\"ignored\"} 2");
+    assert_line(text, "purgeline_consumer_messages_total" CONSUMER ",result=\"dead\"} 1");
+    assert_line(text, "purgeline_consumer_lag_messages" CONSUMER "} 12");
+    assert_line(text, "purgeline_consumer_oldest_message_age_seconds" CONSUMER "} 1.500");
+    assert_line(text, "purgeline_consumer_last_commit_age_seconds" CONSUMER "} 2.500");
+
+    w->consumer.condition = CONSUMER_SOURCE_AWAY;
+    w->consumer.lag_known = w->consumer.oldest_known = false;
+    text = render(w);
+    assert_line(text, "purgeline_consumer_up" CONSUMER "} 0");
+    assert_no(text, "purgeline_consumer_lag_messages{");
+    assert_no(text, "purgeline_consumer_oldest_message_age_seconds{");
+    w->consumer.condition = CONSUMER_FULL;
+    assert_line(render(w), "purgeline_consumer_up" CONSUMER "} 1");
+
+    w->consumer =
+        (struct consumer_state){.name = "articles", .committed_ms = NEVER, .heard_ms = NEVER};
+    text = render(w);
+    assert_line(text, "purgeline_consumer_up" CONSUMER "} 0");
+    assert_no(text, "purgeline_consumer_messages_total{");
+    assert_no(text, "purgeline_consumer_last_commit_age_seconds{");
 }
 
 static void only_who_leads_tells_of_a_budget_and_only_of_those_there_are(void **state)
@@ -571,6 +618,7 @@ int main(void)
         TEST(the_longest_text_fits_its_ceiling),
         TEST(redis_that_is_away_has_no_backlog),
         TEST(both_accounts_are_told_with_their_own_numbers),
+        TEST(a_consumer_is_told_as_far_as_it_is_known),
         TEST(only_who_leads_tells_of_a_budget_and_only_of_those_there_are),
         TEST(a_histogram_has_cumulative_buckets_in_seconds),
         TEST(the_backlog_is_told_by_lane),

@@ -7,11 +7,11 @@
 
 /* MULTI and WATCH change nothing; what they are for is done by EXEC, which is not listed. */
 static const char *const readers[] = {
-    "AUTH",   "CLUSTER",   "CONFIG",    "DISCARD", "EXISTS", "GET",    "HGET",
-    "HLEN",   "HMGET",     "HSTRLEN",   "INFO",    "LRANGE", "MEMORY", "MGET",
-    "MULTI",  "PING",      "PTTL",      "ROLE",    "SCAN",   "SELECT", "SENTINEL",
-    "STRLEN", "SUBSCRIBE", "TIME",      "TYPE",    "WAIT",   "WATCH",  "XINFO",
-    "XLEN",   "XRANGE",    "XREVRANGE", "ZCARD",   "ZRANGE", "ZSCORE", "ZRANGEBYSCORE"};
+    "AUTH",  "CLUSTER", "CONFIG",  "DISCARD",      "EXISTS", "GET",      "HGET",   "HGETALL",
+    "HLEN",  "HMGET",   "HSTRLEN", "INFO",         "LRANGE", "MEMORY",   "MGET",   "MULTI",
+    "PING",  "PTTL",    "ROLE",    "SCAN",         "SELECT", "SENTINEL", "STRLEN", "SUBSCRIBE",
+    "TIME",  "TYPE",    "WAIT",    "WATCH",        "XINFO",  "XLEN",     "XRANGE", "XREVRANGE",
+    "ZCARD", "ZRANGE",  "ZSCORE",  "ZRANGEBYSCORE"};
 
 static bool is_reader(struct span name)
 {

@@ -2,7 +2,7 @@
 -- A question.
 -- KEYS the three lanes, postponed, dead, lease, control, status, later (of version 0.1.0).
 -- Answers the lengths of the lanes, the ages of their oldest entries, how many are postponed, when
--- the next of them is due, dead letters, whether there is a lease, paused, status.
+-- the next of them is due, dead letters, whether there is a lease, paused, status, the time (ms).
 -- Errors: a key of the wrong type.
 --
 -- The id of a lane's oldest entry tells its age, but XRANGE returns the whole entry, and an entry
@@ -31,4 +31,5 @@ out[9] = redis.call('XLEN', KEYS[5])
 out[10] = redis.call('EXISTS', KEYS[6])
 out[11] = redis.call('HGET', KEYS[7], 'paused') or '0'
 out[12] = redis.call('GET', KEYS[8]) or ''
+out[13] = now
 return out
