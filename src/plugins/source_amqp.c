@@ -2,14 +2,22 @@
  * Messages from a queue of a broker that speaks AMQP 0-9-1, such as RabbitMQ. The broker sends up
  * to PREFETCH messages ahead. Those that are not acknowledged when the connection ends are
  * delivered again. */
-#include <amqp.h>
-#include <amqp_ssl_socket.h>
-#include <amqp_tcp_socket.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+
+/* Since 0.12 the headers have a folder of their own, and warn in their old place. */
+#if __has_include(<rabbitmq-c/amqp.h>)
+#include <rabbitmq-c/amqp.h>
+#include <rabbitmq-c/ssl_socket.h>
+#include <rabbitmq-c/tcp_socket.h>
+#else
+#include <amqp.h>
+#include <amqp_ssl_socket.h>
+#include <amqp_tcp_socket.h>
+#endif
 
 #include "alloc.h"
 #include "secret.h"
