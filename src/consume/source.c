@@ -23,7 +23,7 @@ static bool beside_program(const char *file, char out[PATH_ROOM])
     slash = strrchr(out, '/');
     if (!slash || (size_t)(slash + 1 - out) + strlen(file) >= PATH_ROOM)
         return false;
-    strcpy(slash + 1, file);
+    memcpy(slash + 1, file, strlen(file) + 1);
     return access(out, R_OK) == 0;
 }
 

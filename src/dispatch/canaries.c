@@ -255,8 +255,7 @@ static void book_purge(struct dispatch *d, const struct canary_sending *s, const
 static struct fastly_judgement judge_reply(const struct canaries *k, const struct canary_sending *s,
                                            const struct exchange *x, uint64_t wall_ms)
 {
-    struct fastly_reply reply = {.status = x->error == EXCHANGE_OK ? x->status : 0,
-                                 .body = buf_span(&x->reply)};
+    struct fastly_reply reply = verdict_reply(x);
     struct fastly_judgement j;
     struct fastly_ask ask;
     struct span target;
@@ -282,6 +281,8 @@ static void on_purge_reply(struct exchange *x)
     book_purge(d, s, x, now.mono_ns);
     if (j.verdict == VERDICT_PURGED)
         brake_good(&d->pace.brake, s->brake_epoch, d->account->max_in_flight);
+    else if (j.verdict == VERDICT_THROTTLED)
+        verdict_throttled(d, s->ledger, s->brake_epoch, j.wait_ms, now.mono_ns);
     if (k->epoch == s->epoch) {
         canary_purged(&k->items[s->index].canary,
                       &(struct canary_purge){.judgement = &j,

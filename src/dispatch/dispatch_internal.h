@@ -226,6 +226,10 @@ void send_forget_spare(struct dispatch *d);
 /* verdict.c: handles a reply for the targets of its batch. Afterwards the batch is empty, or a
  * suspect of its lane. */
 void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x, struct now now);
+struct fastly_reply verdict_reply(const struct exchange *x); /* spans point into x */
+/* Fastly answered 429: nothing is sent to it for as long as it says. */
+void verdict_throttled(struct dispatch *d, enum ledger_kind ledger, uint32_t brake_epoch,
+                       uint64_t wait_ms, uint64_t now_ns);
 
 /* job_end.c: ends a target, and the jobs that waited for nothing else. The target must be SENDING
  * and on no list. */

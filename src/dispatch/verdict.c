@@ -96,35 +96,36 @@ static void on_purged(struct judged *v)
 
 /* If there was room in the budget by our count, Fastly counts over less than our window, or another
  * client spends: less is sent at once from now on. Otherwise nothing is sent at once. */
-static void learn(struct judged *v)
+static void learn(struct dispatch *d, enum ledger_kind ledger, uint64_t now_ns)
 {
-    struct dispatch *d = v->d;
-
-    if (!ledger_learn(d->ledgers, v->b->ledger, v->now.mono_ns)) {
-        ledger_drain(d->ledgers, v->b->ledger, v->now.mono_ns);
+    if (!ledger_learn(d->ledgers, ledger, now_ns)) {
+        ledger_drain(d->ledgers, ledger, now_ns);
         return;
     }
     d->counts.learnt++;
     log_warn("By our count there was room in the budget: from now on less is sent at once",
              "account=%s burst=%llu for_s=%u", d->account->name,
-             (unsigned long long)ledger_burst(d->ledgers, v->b->ledger, v->now.mono_ns),
-             v->b->ledger == LEDGER_WRITE ? d->account->writes.per_s : d->account->budget.per_s);
+             (unsigned long long)ledger_burst(d->ledgers, ledger, now_ns),
+             ledger == LEDGER_WRITE ? d->account->writes.per_s : d->account->budget.per_s);
+}
+
+void verdict_throttled(struct dispatch *d, enum ledger_kind ledger, uint32_t brake_epoch,
+                       uint64_t wait_ms, uint64_t now_ns)
+{
+    if (!brake_hold(&d->pace.brake, BRAKE_THROTTLE, brake_epoch, wait_ms, now_ns))
+        return;
+    log_warn("Fastly throttles this account (429); sending is held until it may continue",
+             "account=%s wait_ms=%llu left_by_our_count=%llu", d->account->name,
+             (unsigned long long)brake_wait_ms(&d->pace.brake, now_ns),
+             (unsigned long long)ledger_left(d->ledgers, ledger, now_ns));
+    learn(d, ledger, now_ns);
 }
 
 static void on_throttled(struct judged *v)
 {
-    struct dispatch *d = v->d;
-
-    d->counts.throttled++;
-    if (brake_hold(&d->pace.brake, BRAKE_THROTTLE, v->b->brake_epoch, v->j.wait_ms,
-                   v->now.mono_ns)) {
-        log_warn("Fastly throttles this account (429); sending is held until it may continue",
-                 "account=%s wait_ms=%llu left_by_our_count=%llu", d->account->name,
-                 (unsigned long long)brake_wait_ms(&d->pace.brake, v->now.mono_ns),
-                 (unsigned long long)ledger_left(d->ledgers, v->b->ledger, v->now.mono_ns));
-        learn(v);
-    }
-    send_put_batch_back(d, v->b);
+    v->d->counts.throttled++;
+    verdict_throttled(v->d, v->b->ledger, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns);
+    send_put_batch_back(v->d, v->b);
 }
 
 static void on_retry(struct judged *v)
@@ -218,16 +219,21 @@ static void (*const on_verdict[])(struct judged *v) = {
     [VERDICT_DENIED] = on_denied,
 };
 
+struct fastly_reply verdict_reply(const struct exchange *x)
+{
+    return (struct fastly_reply){.status = x->error == EXCHANGE_OK ? x->status : 0,
+                                 .body = buf_span(&x->reply),
+                                 .retry_after = span_str(x->retry_after),
+                                 .rate_remaining = span_str(x->rate_remaining),
+                                 .rate_reset = span_str(x->rate_reset)};
+}
+
 static void judge(struct judged *v)
 {
     const struct exchange *x = v->x;
     struct span targets[FASTLY_BATCH_MAX_KEYS];
     struct fastly_ask ask;
-    struct fastly_reply reply = {.status = x->error == EXCHANGE_OK ? x->status : 0,
-                                 .body = buf_span(&x->reply),
-                                 .retry_after = span_str(x->retry_after),
-                                 .rate_remaining = span_str(x->rate_remaining),
-                                 .rate_reset = span_str(x->rate_reset)};
+    struct fastly_reply reply = verdict_reply(x);
 
     send_ask_of(v->d, v->b, targets, &ask);
     fastly_judge(&ask, &reply, v->now.wall_ms, &v->j, v->missing, &v->missing_count);

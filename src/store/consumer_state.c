@@ -28,6 +28,14 @@ static void put_natural(json_t *o, const char *name, uint64_t n)
     json_object_set_new(o, name, json_integer((json_int_t)min_u64(n, INT64_MAX)));
 }
 
+static void put_messages(json_t *o, const struct consumer_state *s)
+{
+    put_natural(o, "fetched", s->fetched);
+    put_natural(o, "jobs", s->jobs);
+    put_natural(o, "ignored", s->ignored);
+    put_natural(o, "dead", s->dead);
+}
+
 static char *render(const struct consumer_state *s, uint64_t now_ms)
 {
     json_t *o = json_object();
@@ -37,10 +45,7 @@ static char *render(const struct consumer_state *s, uint64_t now_ms)
     json_object_set_new(o, "state", json_text_of(consumer_condition_names[s->condition]));
     json_object_set_new(o, "source", json_text_of(s->source));
     json_object_set_new(o, "topic", json_text_of(s->topic));
-    put_natural(o, "fetched", s->fetched);
-    put_natural(o, "jobs", s->jobs);
-    put_natural(o, "ignored", s->ignored);
-    put_natural(o, "dead", s->dead);
+    put_messages(o, s);
     if (s->lag_known)
         put_natural(o, "lag", s->lag);
     if (s->oldest_known)
@@ -315,10 +320,7 @@ static json_t *state_json(const struct consumer_state *s)
     json_object_set_new(o, "source", json_text_of(s->source));
     json_object_set_new(o, "topic", json_text_of(s->topic));
     put_natural(o, "processes", s->processes);
-    put_natural(o, "fetched", s->fetched);
-    put_natural(o, "jobs", s->jobs);
-    put_natural(o, "ignored", s->ignored);
-    put_natural(o, "dead", s->dead);
+    put_messages(o, s);
     json_object_set_new(o, "lag", known_number(s->lag_known, s->lag));
     json_object_set_new(o, "oldest_ms", known_number(s->oldest_known, s->oldest_ms));
     json_object_set_new(o, "committed_ms", known_number(s->committed_ms != NEVER, s->committed_ms));

@@ -174,11 +174,21 @@ def test_faults(w):
     w.score.ok(len(w.log_of("front")) == before + 8, "nothing else was said of it", w.log_of("front"))
 
 
+def test_throttled(w):
+    """A 429 for a canary holds the account, for as long as Fastly says: nothing else is being sent."""
+    w.fault(throttle=1, retry_after=3600)
+    until("the account is held", lambda: 'purgeline_brake_cause{account="main",cause="throttled"} 1' in
+          ask(f"http://127.0.0.1:{w.port}/metrics")[1])
+    said = w.stage.log("daemon")
+    wait = re.search(r"Fastly throttles this account \(429\).* wait_ms=(\d+)", said)
+    w.score.ok(wait and int(wait.group(1)) > 3500000, "a 429 for a canary holds the account as long as it says", said[-2000:])
+
+
 def main():
     skip_without("nginx", "varnishd", "redis-server", "curl", "openssl")
     w = World()
     try:
-        for test in (test_start, test_budget, test_pages, test_by_hand, test_reload, test_faults):
+        for test in (test_start, test_budget, test_pages, test_by_hand, test_reload, test_faults, test_throttled):
             test(w)
     except AssertionError:
         print(w.stage.log("daemon")[-6000:], w.stage.run("purgeline status --json")[1][-3000:])
