@@ -54,8 +54,7 @@ class World:
         for server, name, rules in ((self.ours, "purgeline-consumer", dict(users("deploy/redis-acl.conf"))),
                                     (self.theirs, "purgeline", None)):
             rules = rules or {name: [r for _, r in users("deploy/consumers.md")][source == "redis-stream"]}
-            server.acl = ("ACL", "SETUSER", name, "on", ">secret", *rules[name])
-            server.ask(*server.acl)
+            server.allow(name, "on", ">secret", *rules[name])
         self.password = self.stage.write("password", "secret\n", 0o600)
         self.configure()
 
@@ -89,10 +88,6 @@ class World:
     def denied(self):
         """What the users were not allowed to do, says Redis."""
         return [entry for server in (self.ours, self.theirs) for entry in server.ask("ACL", "LOG")]
-
-    def restart_theirs(self):
-        self.theirs.start()
-        self.theirs.ask(*self.theirs.acl)
 
     def rest(self):
         """Three seconds in which nothing happens."""
@@ -210,13 +205,12 @@ def refused_by_redis(score, kind):
         world.said("Redis does not accept jobs", 2)
         score.ok(source.left() == [100], f"{kind.source}: while Redis is away, nothing is committed")
         world.ours.start()
-        world.ours.ask(*world.ours.acl)
         until("all done", lambda: not source.left())
         score.ok(100 in world.jobs(), f"{kind.source}: when Redis is back, the message becomes a job")
 
         world.theirs.kill()
         world.said("The source of messages cannot be read")
-        world.restart_theirs()
+        world.theirs.start()
         source.add([101])
         until("all done", lambda: not source.left())
         score.ok(101 in world.jobs(), f"{kind.source}: an application that was away is read again")
@@ -353,7 +347,7 @@ def looked_at(score, kind):
             told = findings(world)
             score.ok(told[1] == 0 and "articles cannot read" in told[0] and "'xgroup|create'" in told[0],
                      "check: the user may not create the group", told)
-            world.theirs.ask(*world.theirs.acl)
+            world.theirs.ask("ACL", "SETUSER", "purgeline", "+xgroup")
         world.theirs.ask("SET", "changes", "text")
         told = findings(world)
         score.ok(told[1] == 0 and f"articles cannot read {kind.source} changes" in told[0] and "WRONGTYPE" in told[0],
@@ -390,7 +384,7 @@ def visible(score, kind):
         world.theirs.kill()
         until("its trouble is told", lambda: consumer_status(world)["state"] == "source_away")
         score.ok(consumer_status(world)["last_error"], f"{kind.source}: status shows a consumer without its source")
-        world.restart_theirs()
+        world.theirs.start()
         source.add(range(3, 10))
         until("it is full", lambda: consumer_status(world)["state"] == "full")
         score.ok(consumer_status(world)["jobs"] == 5, f"{kind.source}: status shows a consumer that has to wait",

@@ -80,9 +80,8 @@ class RabbitWorld(World):
     def __init__(self, score):
         self.score, self.source, self.stage = score, "amqp", Stage()
         self.ours = Server(self.stage, "ours")
-        self.ours.acl = ("ACL", "SETUSER", "purgeline-consumer", "on", ">secret",
-                         *dict(users("deploy/redis-acl.conf"))["purgeline-consumer"])
-        self.ours.ask(*self.ours.acl)
+        self.ours.allow("purgeline-consumer", "on", ">secret",
+                        *dict(users("deploy/redis-acl.conf"))["purgeline-consumer"])
         self.theirs = Rabbit(self.stage)
         self.password = self.stage.write("password", "secret\n", 0o600)
         self.theirs.ctl("add_user purgeline secret")

@@ -88,9 +88,8 @@ class PostgresWorld(World):
     def __init__(self, score):
         self.score, self.source, self.stage = score, "postgres", Stage()
         self.ours = Server(self.stage, "ours")
-        self.ours.acl = ("ACL", "SETUSER", "purgeline-consumer", "on", ">secret",
-                         *dict(users("deploy/redis-acl.conf"))["purgeline-consumer"])
-        self.ours.ask(*self.ours.acl)
+        self.ours.allow("purgeline-consumer", "on", ">secret",
+                        *dict(users("deploy/redis-acl.conf"))["purgeline-consumer"])
         self.theirs = Postgres(self.stage)
         with open(os.path.join(ROOT, "deploy/outbox.sql")) as outbox:
             self.theirs.sql(outbox.read())

@@ -40,7 +40,7 @@ bool fake_link_waits_behind(struct call *c)
 
         if (before == c || !c->bytes)
             return false;
-        if (before->until || before->queued) {
+        if (before->until || !before->done) {
             c->queued = true;
             return true;
         }

@@ -14,8 +14,9 @@ void story_print(const struct story *s, FILE *out);
  * otherwise what happened is in message. */
 must_use bool play_apart(const struct story *s, char *message, size_t room);
 
-/* Leaves out whatever the failure does not need. */
-void story_shrink(struct story *s);
+/* Leaves out whatever the failure does not need. message: what play_apart said of the whole story;
+ * the smaller one breaks the same promise. */
+void story_shrink(struct story *s, const char *message);
 
 /* Seeds first .. first + count - 1 on so many processes, for at most so many seconds (0: no end).
  * A failing one is shrunk and printed. Returns how many failed; stops after the first. */

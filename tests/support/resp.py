@@ -63,7 +63,8 @@ class Server:
 
     def __init__(self, stage, name):
         self.stage, self.name, self.port, self.connection = stage, name, free_port(), None
-        self.folder = stage.write(f"{name}/redis.conf", "").rsplit("/", 1)[0]
+        self.config = stage.write(f"{name}/redis.conf", "")
+        self.folder = self.config.rsplit("/", 1)[0]
         self.start()
 
     @property
@@ -71,10 +72,16 @@ class Server:
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self):
-        self.stage.start(self.name, "redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir",
+        self.stage.start(self.name, "redis-server", self.config, "--port", str(self.port), "--bind", "127.0.0.1", "--dir",
                          self.folder, "--appendonly", "yes", "--appendfsync", "always", "--save", "",
                          "--maxmemory-policy", "noeviction")
         until(f"{self.name} answers", self.answers)
+
+    def allow(self, user, *rules):
+        """A user with these rules, now and from the first moment of each later start."""
+        self.ask("ACL", "SETUSER", user, *rules)
+        with open(self.config, "a") as config:
+            config.write(" ".join(("user", user, *rules)) + "\n")
 
     def answers(self):
         try:
