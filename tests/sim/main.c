@@ -18,6 +18,7 @@ static const char help[] =
     "  -v, --verbose       show everything that happens; twice: every operation of Redis, too\n"
     "  -t, --torture       play it again with every operation going wrong in every way\n"
     "  -o, --operation N   only the N-th operation\n"
+    "  -m, --most N        no more than N operations of a story\n"
     "  -w, --weather N     play N random stories\n"
     "  -f, --from SEED     beginning with this one (default 1)\n"
     "  -p, --print SEED    write the story of that seed\n"
@@ -31,6 +32,7 @@ struct job {
     struct play_options play;
     bool torture;
     uint64_t operation; /* the only one to torture; 0 = all */
+    uint64_t most;      /* operations to torture; 0 = all */
 };
 
 static int play(const struct story *s, const struct job *job)
@@ -47,7 +49,7 @@ static int play(const struct story *s, const struct job *job)
 
 static int torture(const struct story *s, const struct job *job)
 {
-    struct torture_options o = {.only = job->operation, .verbose = job->play.verbose};
+    struct torture_options o = {.only = job->operation, .most = job->most, .verbose = job->play.verbose};
     struct torture_result r;
 
     if (torture_story(s, &o, &r) < 0) {
@@ -89,6 +91,7 @@ int main(int argc, char **argv)
     static const struct option options[] = {{"verbose", no_argument, NULL, 'v'},
                                             {"torture", no_argument, NULL, 't'},
                                             {"operation", required_argument, NULL, 'o'},
+                                            {"most", required_argument, NULL, 'm'},
                                             {"weather", required_argument, NULL, 'w'},
                                             {"from", required_argument, NULL, 'f'},
                                             {"print", required_argument, NULL, 'p'},
@@ -102,7 +105,7 @@ int main(int argc, char **argv)
     struct job job = {0};
     int opt, code = 0;
 
-    while ((opt = getopt_long(argc, argv, "vto:w:f:p:h", options, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, "vto:m:w:f:p:h", options, NULL)) != -1) {
         if (opt == 'v') {
             trace_detailed = job.play.verbose;
             job.play.verbose = true;
@@ -110,6 +113,8 @@ int main(int argc, char **argv)
             job.torture = true;
         } else if (opt == 'o') {
             job.operation = strtoull(optarg, NULL, 10);
+        } else if (opt == 'm') {
+            job.most = strtoull(optarg, NULL, 10);
         } else if (opt == 'w') {
             weather.count = strtoull(optarg, NULL, 10);
         } else if (opt == 'f') {

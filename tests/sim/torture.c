@@ -44,6 +44,7 @@ static struct {
     struct board *board;
     struct branch branches[BRANCHES_MAX];
     uint32_t most, running;
+    uint64_t operations; /* of the whole story; 0 = not counted */
     bool failed, is_branch;
 } tt;
 
@@ -115,9 +116,22 @@ static bool branch_off(uint64_t n, enum io io, enum fault fault)
     return false;
 }
 
+/* n: counted from 1. */
+static bool is_chosen(uint64_t n)
+{
+    uint64_t most = tt.options->most, first = most / 2;
+
+    if (tt.options->only)
+        return n == tt.options->only;
+    if (!most || tt.operations <= most || n <= first)
+        return true;
+    return (n - first) * (most - first) / (tt.operations - first) !=
+           (n - first - 1) * (most - first) / (tt.operations - first);
+}
+
 static enum fault on_operation(enum io io, uint64_t n)
 {
-    if (tt.is_branch || (tt.options->only && n != tt.options->only))
+    if (tt.is_branch || !is_chosen(n))
         return FAULT_NONE;
     for (int way = 0; way < FAULT_N && !tt.failed; way++) {
         enum fault fault = ways[io][way];
@@ -150,6 +164,15 @@ static void begin(const struct story *s, const struct torture_options *o,
     fflush(NULL);
 }
 
+static uint64_t count_operations(const struct story *s)
+{
+    struct play_options play = {.how = PLAY_PROMISES_ONLY, .silent = true};
+    struct play_result r;
+
+    play_story(s, &play, &r);
+    return r.operations;
+}
+
 static void on_over(bool passed)
 {
     if (tt.is_branch)
@@ -164,6 +187,8 @@ int torture_story(const struct story *s, const struct torture_options *o,
     struct play_result r;
 
     begin(s, o, out);
+    if (o->most)
+        tt.operations = count_operations(s);
     play_story(s, &play, &r);
     while (tt.running)
         wait_for_one();

@@ -8,6 +8,8 @@
 
 struct torture_options {
     uint64_t only; /* the n-th operation; 0 = all */
+    uint64_t most; /* operations that go wrong: half of them the first ones of the story, which
+                    * differ most, the others at equal distances; 0 = all */
     bool verbose;  /* the branches show everything that happens; best with `only` */
 };
 
