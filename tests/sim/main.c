@@ -49,7 +49,8 @@ static int play(const struct story *s, const struct job *job)
 
 static int torture(const struct story *s, const struct job *job)
 {
-    struct torture_options o = {.only = job->operation, .most = job->most, .verbose = job->play.verbose};
+    struct torture_options o = {
+        .only = job->operation, .most = job->most, .verbose = job->play.verbose};
     struct torture_result r;
 
     if (torture_story(s, &o, &r) < 0) {
