@@ -299,7 +299,7 @@ def test_publishing(w):
 
 
 def test_refusals(w):
-    for name, value in {"deaf": "ams,fra", "edge_timeout": "x", "publish_ms": "soon", "swr": "-1"}.items():
+    for name, value in {"deaf": "ams,fra", "idle": "key,pages", "edge_timeout": "x", "publish_ms": "soon", "swr": "-1"}.items():
         code, told = w.stage.run(f"curl -s -d {name}={value} \"$SANDBOX_CONTROL/fault\"")
         w.equal((code, json.loads(told)), (0, {"error": f"not a value for {name}: {value}"}),
                 f"{name}={value} is refused")

@@ -297,6 +297,13 @@ page /article/30;               is "$cache" HIT "… really"
 fault effect=1
 keys_purge article-30
 page /article/30;               is "$cache" MISS "effect=1 purges again"
+fault idle=key,keys
+keys_purge article-30
+is "$status $(log_field .purged)" "200 false" "idle=key,keys answers purges by key without purging"
+page /article/30;               is "$cache" HIT "… really"
+ask -X PURGE "$SANDBOX_SITE/article/30"
+page /article/30;               is "$cache" MISS "… but purges by URL"
+fault idle=
 ask -X PURGE -H 'X-Sandbox-What: all' -H 'X-Sandbox-Secret: guess' "$SANDBOX_SITE/elsewhere"
 page /article/30;               is "$cache" HIT "nobody purges Varnish behind the API's back"
 

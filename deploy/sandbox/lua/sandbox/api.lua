@@ -257,7 +257,7 @@ local function carry_out(rec)
     local unusable = unusable_answer(rec)
     if unusable then return unusable end
     local keys = leave_out_keys(rec)
-    if state.get("effect") == "1" then
+    if state.get("effect") == "1" and not state.names("idle", rec.kind) then
         local ok, err = PURGE[rec.kind](rec, keys)
         if not ok then
             ngx.log(ngx.ERR, "Varnish did not purge: ", err)

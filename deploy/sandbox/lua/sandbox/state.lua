@@ -31,6 +31,14 @@ local function cache_names(names)
     return names
 end
 
+-- Kinds of requests that purge, separated by commas; "" for none.
+local function purge_kinds(names)
+    for name in names:gmatch("[^,]+") do
+        if not (",key,keys,url,all,purge,"):find("," .. name .. ",", 1, true) then return nil end
+    end
+    return names
+end
+
 -- name = { function that parses it, initial value }
 local SETTINGS = {
     budget    = { number, start.budget },           -- purges per window; 0 = unlimited
@@ -40,6 +48,7 @@ local SETTINGS = {
     key_limit = { number, 256 },                    -- keys in one batch
     poison    = { text, "" },                       -- a batch with this key is refused
     effect    = { one_of("0", "1"), "1" },          -- carry purges out on Varnish
+    idle      = { purge_kinds, "" },                -- ... but not these kinds
     swr       = { number, 3600 },                   -- stale-while-revalidate of all pages, in seconds
     deaf           = { cache_names, "" },           -- these ignore purges
     shield_late_ms = { number, 0 },                 -- the shield purges that much later
@@ -80,9 +89,13 @@ function M.get(name)
     return dict:get("set:" .. name)
 end
 
--- Whether the setting, a list of caches, names this one.
+-- Whether the setting, a list, names this.
+function M.names(name, item)
+    return ("," .. M.get(name) .. ","):find("," .. item .. ",", 1, true) ~= nil
+end
+
 function M.names_cache(name, cache)
-    return cache.code and ("," .. M.get(name) .. ","):find("," .. cache.code .. ",", 1, true) ~= nil
+    return cache.code and M.names(name, cache.code)
 end
 
 -- Idempotent, because each new worker calls it (after a reload or crash) and the state must survive.
