@@ -17,12 +17,13 @@ PURGE_PATH = "/purge/www.example.com/news/2026/some-article-0000000001"
 # -- dispatch ------------------------------------------------------------------------------------
 
 def bare(b):
-    out = json.loads(run(0, b.world.tool("bare_curl"), "--url", b.world.url + PURGE_PATH,
-                         "--ca", b.world.ca, "--header", "Fastly-Key: token",
-                         "--count", str(b.size.bare), "--in-flight", str(w.IN_FLIGHT)))
-    b.now["bare_per_s"], b.now["bare_cpu"] = out["per_s"], out["cpu_s"] / out["requests"]
-    b.record("bare_per_s", out["per_s"])
-    b.record("bare_cpu", out["cpu_s"] / out["requests"] * 10000)
+    for name, *options in ("bare",), ("manual", "--manual"):
+        out = json.loads(run(0, b.world.tool("bare_curl"), "--url", b.world.url + PURGE_PATH,
+                             "--ca", b.world.ca, "--header", "Fastly-Key: token",
+                             "--count", str(b.size.bare), "--in-flight", str(w.IN_FLIGHT), *options))
+        b.now[f"{name}_per_s"], b.now[f"{name}_cpu"] = out["per_s"], out["cpu_s"] / out["requests"]
+        b.record(f"{name}_per_s", out["per_s"])
+        b.record(f"{name}_cpu", out["cpu_s"] / out["requests"] * 10000)
 
 
 def urls(b):

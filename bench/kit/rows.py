@@ -6,6 +6,8 @@ ROWS = """
 | URL jobs, one request each, TLS, HTTP/2
 bare_per_s | bare libcurl loop (the limit), requests/s | 0 |
 bare_cpu |   CPU s per 10,000 | 3 |
+manual_per_s | libcurl as its manual shows it, requests/s | 0 |
+manual_cpu |   CPU s per 10,000 | 3 |
 urls_per_s_all | purgeline, receipts: all, requests/s | 0 |
 urls_ratio_all |   of the bare loop | 2 | >= 0.90
 urls_cpu_all |   CPU s per 10,000 | 3 |

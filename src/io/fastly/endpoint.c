@@ -9,7 +9,7 @@
 
 #include "alloc.h"
 
-#define LINES_MAX 19
+#define LINES_MAX 20
 
 /* Adds a header line in front of `next`. curl_slist_append is not used, because it would make
  * copies of the token that are never wiped, and its lists cannot share tails. */
@@ -23,10 +23,10 @@ static struct curl_slist *add_line(struct endpoint *e, char *text, struct curl_s
     return line;
 }
 
-/* A line with just a name and a colon keeps curl from adding that header. Expect needs no such
- * line: curl adds it only to bodies above 1 MiB, which is the limit of exchange_new
- * (https://everything.curl.dev/http/post/expect100). curl scans every line ten times per
- * request. */
+/* An empty POST is a request without a body for curl, which then adds no Content-Length
+ * (transfer.c). Expect needs no line that suppresses it: curl adds it only to bodies above 1 MiB,
+ * which is the limit of exchange_new (https://everything.curl.dev/http/post/expect100). curl scans
+ * every line ten times per request. */
 static void build_set(struct endpoint *e, const struct endpoint_options *o, struct curl_slist *tail,
                       struct curl_slist *set[ENDPOINT_BODY_N][ENDPOINT_SOFT_N])
 {
@@ -34,7 +34,8 @@ static void build_set(struct endpoint *e, const struct endpoint_options *o, stru
         tail = add_line(e, alloc_printf("User-Agent: %s", o->user_agent), tail);
     tail =
         add_line(e, alloc_printf("Accept: %s", o->accept ? o->accept : "application/json"), tail);
-    set[ENDPOINT_NO_BODY][ENDPOINT_HARD] = add_line(e, alloc_str("Content-Type:"), tail);
+    set[ENDPOINT_PLAIN][ENDPOINT_HARD] = tail;
+    set[ENDPOINT_EMPTY][ENDPOINT_HARD] = add_line(e, alloc_str("Content-Length: 0"), tail);
     set[ENDPOINT_JSON][ENDPOINT_HARD] =
         add_line(e, alloc_str("Content-Type: application/json"), tail);
     for (int body = 0; body < ENDPOINT_BODY_N; body++)
@@ -99,7 +100,7 @@ struct endpoint *endpoint_hold(struct endpoint *e)
 /* The token's line is the last of its list. Without a token, the last line is not secret. */
 static const char *token_line(const struct endpoint *e)
 {
-    const struct curl_slist *l = e->headers[ENDPOINT_WITH_TOKEN][ENDPOINT_NO_BODY][ENDPOINT_HARD];
+    const struct curl_slist *l = e->headers[ENDPOINT_WITH_TOKEN][ENDPOINT_PLAIN][ENDPOINT_HARD];
 
     while (l->next)
         l = l->next;

@@ -8,7 +8,9 @@
 
 struct curl_slist;
 
-enum endpoint_body { ENDPOINT_NO_BODY, ENDPOINT_JSON, ENDPOINT_BODY_N };
+/* What the lines say about the body of a request. ENDPOINT_PLAIN says nothing: the request is a GET
+ * or a PURGE, or its exchange brings a Content-Type of its own. */
+enum endpoint_body { ENDPOINT_PLAIN, ENDPOINT_EMPTY, ENDPOINT_JSON, ENDPOINT_BODY_N };
 enum endpoint_soft { ENDPOINT_HARD, ENDPOINT_SOFT, ENDPOINT_SOFT_N };
 enum endpoint_token { ENDPOINT_WITHOUT_TOKEN, ENDPOINT_WITH_TOKEN, ENDPOINT_TOKEN_N };
 
@@ -25,10 +27,13 @@ struct endpoint {
      * tails:
      *
      *   soft ─┐
-     *         ├─▶ "Content-Type:" (none) ───────────┐
-     *   hard ─┘                                     ├─▶ Accept ─▶ agent (─▶ token)
-     *         ┌─▶ Content-Type: application/json ───┘
-     *   soft ─┘  */
+     *         ├─▶ Content-Type: application/json ───┐
+     *   hard ─┘                                     │
+     *   soft ─┐                                     ├─▶ Accept ─▶ agent (─▶ token)
+     *         ├─▶ Content-Length: 0 ────────────────┤
+     *   hard ─┘                                     │
+     *   soft ─┬─────────────────────────────────────┘
+     *   hard ─┘  */
     struct curl_slist *headers[ENDPOINT_TOKEN_N][ENDPOINT_BODY_N][ENDPOINT_SOFT_N];
     struct curl_slist *page;  /* for a page: Fastly-Debug ─▶ Accept-Encoding (─▶ agent) */
     struct curl_slist *lines; /* all nodes of the lists, in one array */
