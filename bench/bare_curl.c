@@ -5,7 +5,8 @@
  *
  *   bare_curl --url U --ca FILE --header 'H: v' --count N --in-flight M [--connections C]
  *
- * With --manual as well, it uses libcurl as its manual shows it, and saves nothing. It prints
+ * The host must be an address. With --manual as well, it uses libcurl as its manual shows it, and
+ * saves nothing. It prints
  * {"requests": N, "seconds": s, "per_s": r, "cpu_s": c, "errors": e}. */
 #include <curl/curl.h>
 #include <uv.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 struct run {
     const char *url, *ca;
@@ -29,13 +31,16 @@ struct run {
     uv_idle_t awake;
     CURLM *multi;
     bool kick; /* curl has set a timeout of 0: call it at once */
+    struct watched *watched;
     long started, finished, errors;
 };
 
 struct watched {
+    struct watched *next;
     uv_poll_t poll;
     struct run *run;
     curl_socket_t fd;
+    int wanted, told; /* UV_READABLE and UV_WRITABLE: by curl; to epoll */
 };
 
 static void quit(const char *why)
@@ -64,6 +69,27 @@ static void set_method(const struct run *r, CURL *easy)
     }
 }
 
+static void watch_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void unwatch(struct run *r, curl_socket_t fd)
+{
+    for (struct watched **at = &r->watched, *w; (w = *at); at = &w->next)
+        if (w->fd == fd) {
+            *at = w->next;
+            uv_close((uv_handle_t *)&w->poll, watch_closed);
+            return;
+        }
+}
+
+static int on_close(void *ctx, curl_socket_t fd)
+{
+    unwatch(ctx, fd);
+    return close(fd);
+}
+
 static CURL *easy_new(struct run *r)
 {
     CURL *easy = curl_easy_init();
@@ -76,6 +102,8 @@ static CURL *easy_new(struct run *r)
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, r->headers);
     set_method(r, easy);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_reply);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, r);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -129,35 +157,53 @@ static void on_event(uv_poll_t *poll, int status, int events)
     act(w->run, w->fd, flags);
 }
 
-static void watch_closed(uv_handle_t *handle)
+static struct watched *watched_of(struct run *r, curl_socket_t fd)
 {
-    free(handle->data);
+    struct watched *w = r->watched;
+
+    while (w && w->fd != fd)
+        w = w->next;
+    if (w)
+        return w;
+    w = calloc(1, sizeof(*w));
+    if (!w || uv_poll_init_socket(&r->loop, &w->poll, fd) < 0)
+        quit("cannot watch a socket");
+    w->poll.data = w;
+    w->run = r;
+    w->fd = fd;
+    w->next = r->watched;
+    r->watched = w;
+    return w;
 }
 
+static void tell_epoll(struct watched *w)
+{
+    if (w->wanted)
+        uv_poll_start(&w->poll, w->wanted, on_event);
+    else
+        uv_poll_stop(&w->poll);
+    w->told = w->wanted;
+}
+
+/* libuv makes two system calls for each change. Without --manual, only what differs at the end of a
+ * turn of the loop is a change. */
 static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
 {
     struct run *r = ctx;
-    struct watched *w = socket_ctx;
+    struct watched *w;
 
     (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        if (w)
-            uv_close((uv_handle_t *)&w->poll, watch_closed);
+    (void)socket_ctx;
+    if (what == CURL_POLL_REMOVE && r->manual) {
+        unwatch(r, fd);
         return 0;
     }
-    if (!w) {
-        w = calloc(1, sizeof(*w));
-        if (!w || uv_poll_init_socket(&r->loop, &w->poll, fd) < 0)
-            quit("cannot watch a socket");
-        w->poll.data = w;
-        w->run = r;
-        w->fd = fd;
-        curl_multi_assign(r->multi, fd, w);
-    }
-    uv_poll_start(&w->poll,
-                  (what & CURL_POLL_IN ? UV_READABLE : 0) |
-                      (what & CURL_POLL_OUT ? UV_WRITABLE : 0),
-                  on_event);
+    w = watched_of(r, fd);
+    w->wanted = what == CURL_POLL_REMOVE ? 0
+                                         : (what & CURL_POLL_IN ? UV_READABLE : 0) |
+                                               (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    if (r->manual)
+        tell_epoll(w);
     return 0;
 }
 
@@ -195,6 +241,9 @@ static void on_prepare(uv_prepare_t *prepare)
         r->kick = false;
         act(r, CURL_SOCKET_TIMEOUT, 0);
     }
+    for (struct watched *w = r->watched; w; w = w->next)
+        if (w->wanted != w->told)
+            tell_epoll(w);
     if (r->kick)
         uv_idle_start(&r->awake, on_awake);
     else

@@ -40,12 +40,14 @@
 #include "sender_loop.h"
 #include "server.h"
 #include "settle.h"
+#include "sockets.h"
 #include "template.h"
 #include "transfer.h"
 #include "trouble.h"
 #include "verification.h"
 
 #define EACH(X)                                                                                    \
+    X(sockets)                                                                                     \
     X(audit)                                                                                       \
     X(batch)                                                                                       \
     X(canaries)                                                                                    \

@@ -2,12 +2,12 @@
  *
  * One turn of a sender's loop:
  *
- *      inbox ──▶ waiting ──▶ curl multi ◀──▶ sockets (uv_poll)
+ *      inbox ──▶ waiting ──▶ curl multi ◀──▶ sockets
  *                               │  ▲
  *                      finished │  │ kick: curl wants to act at once
  *                               ▼  │
  *              before the loop sleeps: one kick for all that was added, one post of all that is
- * done
+ *              done, and epoll is told once which sockets to watch
  *
  * curl's example for libuv reads finished transfers only while others are running, and so misses
  * the last one. Here they are read after every action
@@ -15,16 +15,15 @@
 #include "sender_loop.h"
 
 #include <curl/curl.h>
-#include <sys/socket.h>
 #include <uv.h>
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "alloc.h"
 #include "clock.h"
+#include "sockets.h"
 #include "transfer.h"
 
 /* The maximum number of easy handles, which use about 25 kB each. Further exchanges wait. */
@@ -47,20 +46,10 @@ struct sender_loop {
     struct list waiting;                 /* exchanges */
     struct list in_flight, idle;         /* transfers */
     uint32_t in_flight_count, idle_count;
-    struct list sockets;
-    uint64_t *heard_ns; /* by socket: when it was last readable */
-    int heard_room;
+    struct sockets *sockets;
     struct list done;   /* exchanges to give back */
     struct list stop;   /* posted into the inbox as the last message */
     struct list *ended; /* posted into replies as the last message */
-};
-
-/* A socket that curl wants to be watched. */
-struct watched {
-    struct list link;
-    uv_poll_t poll;
-    struct sender_loop *sender;
-    curl_socket_t fd;
 };
 
 static void start_waiting(struct sender_loop *s);
@@ -79,30 +68,6 @@ static void put_idle(struct sender_loop *s, struct transfer *t)
     s->idle_count++;
 }
 
-/* Times are kept by socket number, because curl stops watching a socket when its last transfer
- * ends. If the number is reused, the old time is harmless. */
-static void note_heard(struct sender_loop *s, int fd)
-{
-    while (fd >= s->heard_room) {
-        int room = s->heard_room ? s->heard_room * 2 : 64;
-
-        s->heard_ns = alloc_grow(s->heard_ns, (size_t)room, sizeof(*s->heard_ns));
-        memset(s->heard_ns + s->heard_room, 0,
-               (size_t)(room - s->heard_room) * sizeof(*s->heard_ns));
-        s->heard_room = room;
-    }
-    s->heard_ns[fd] = clock_mono_ns();
-}
-
-/* Shuts down a connection on which nothing arrived until the request timed out. h2 would keep it
- * open and new requests would prefer it, so they would time out as well. curl drops a connection
- * only when it sees its end. */
-static void hang_up_if_silent(struct sender_loop *s, int fd, uint64_t since_ns)
-{
-    if (fd >= 0 && fd < s->heard_room && s->heard_ns[fd] < since_ns)
-        shutdown(fd, SHUT_RDWR);
-}
-
 static void finish(struct sender_loop *s, CURL *easy, CURLcode result)
 {
     struct transfer *t = NULL;
@@ -111,8 +76,10 @@ static void finish(struct sender_loop *s, CURL *easy, CURLcode result)
 
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t);
     x = transfer_end(t, (int)result);
+    /* h2 would keep a silent connection open and new requests would prefer it, so they would time
+     * out as well. curl drops a connection only when it sees its end. */
     if (x->error == EXCHANGE_TIMEOUT)
-        hang_up_if_silent(s, transfer_socket(t), x->started_ns);
+        sockets_hang_up_if_silent(s->sockets, transfer_socket(t), x->started_ns);
     code = curl_multi_remove_handle(s->multi, easy);
     must(code == CURLM_OK);
     put_idle(s, t);
@@ -166,7 +133,7 @@ static struct transfer *take_idle(struct sender_loop *s)
     struct list *node = list_pop_front(&s->idle);
 
     if (!node)
-        return transfer_new();
+        return transfer_new(s->sockets);
     s->idle_count--;
     return list_entry(node, struct transfer, link);
 }
@@ -201,64 +168,18 @@ static void start_waiting(struct sender_loop *s)
 
 /* -- curl's callbacks -- */
 
-static void on_socket_event(uv_poll_t *poll, int status, int events)
+static void on_socket_event(void *ctx, int fd, int flags)
 {
-    struct watched *w = poll->data;
-    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
-
-    if (events & UV_READABLE)
-        flags |= CURL_CSELECT_IN;
-    if (events & UV_WRITABLE)
-        flags |= CURL_CSELECT_OUT;
-    if (flags != CURL_CSELECT_OUT)
-        note_heard(w->sender, w->fd);
-    act(w->sender, w->fd, flags);
-}
-
-static struct watched *watch_new(struct sender_loop *s, curl_socket_t fd)
-{
-    struct watched *w = alloc_zeroed(1, sizeof(*w));
-    int err = uv_poll_init_socket(loop_uv(s->loop), &w->poll, fd);
-
-    must(err == 0);
-    w->poll.data = w;
-    w->sender = s;
-    w->fd = fd;
-    list_push_back(&s->sockets, &w->link);
-    return w;
-}
-
-static void watch_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
-/* uv_close removes the socket from the poll at once, which must happen before curl closes it. */
-static void watch_end(struct watched *w)
-{
-    list_remove(&w->link);
-    uv_close((uv_handle_t *)&w->poll, watch_closed);
+    act(ctx, fd, flags);
 }
 
 static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
 {
     struct sender_loop *s = ctx;
-    struct watched *w = socket_ctx;
-    int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    int err;
 
     (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        if (w)
-            watch_end(w);
-        return 0;
-    }
-    if (!w) {
-        w = watch_new(s, fd);
-        curl_multi_assign(s->multi, fd, w);
-    }
-    err = uv_poll_start(&w->poll, events, on_socket_event);
-    must(err == 0);
+    (void)socket_ctx;
+    sockets_want(s->sockets, fd, what);
     return 0;
 }
 
@@ -298,6 +219,7 @@ static void on_prepare(uv_prepare_t *prepare)
         s->kick = false;
         act(s, CURL_SOCKET_TIMEOUT, 0);
     }
+    sockets_apply(s->sockets);
     mailbox_post_all(s->replies, &s->done);
     if (s->kick)
         uv_idle_start(&s->awake, on_awake);
@@ -332,8 +254,7 @@ static void shut(struct sender_loop *s)
     while ((node = list_pop_front(&s->idle)))
         transfer_free(list_entry(node, struct transfer, link));
     curl_multi_cleanup(s->multi);
-    while (!list_empty(&s->sockets))
-        watch_end(list_first(&s->sockets, struct watched, link));
+    sockets_free(s->sockets);
     uv_close((uv_handle_t *)&s->timer, NULL);
     uv_close((uv_handle_t *)&s->prepare, NULL);
     uv_close((uv_handle_t *)&s->awake, NULL);
@@ -420,11 +341,11 @@ struct sender_loop *sender_loop_new(uint32_t number, const struct senders_option
     list_init(&s->waiting);
     list_init(&s->in_flight);
     list_init(&s->idle);
-    list_init(&s->sockets);
     list_init(&s->done);
     list_init(&s->stop);
     s->loop = loop_new();
     s->inbox = mailbox_new(s->loop, on_inbox, s);
+    s->sockets = sockets_new(s->loop, on_socket_event, s);
     s->multi = multi_new(s, o);
     open_handles(s);
     start_thread(s);
@@ -451,6 +372,5 @@ void sender_loop_free(struct sender_loop *s)
     err = uv_thread_join(&s->thread);
     must(err == 0);
     loop_free(s->loop);
-    free(s->heard_ns);
     free(s);
 }

@@ -17,9 +17,12 @@
 #include "octets.h"
 #include "peer.h"
 #include "setting.h"
+#include "sockets.h"
 #include "target.h"
 
 struct transfer_inside {
+    struct sockets *sockets;
+
     /* current settings of the easy handle; setting only what changes saves a tenth of the work */
     uint64_t endpoint_number;
     uint64_t proxy_number; /* number of the endpoint whose proxy is set; 0: none */
@@ -105,7 +108,7 @@ static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockad
         return CURL_SOCKET_BAD;
     }
     t->inside->opened = true;
-    return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+    return sockets_open(t->inside->sockets, to->family, to->socktype, to->protocol);
 }
 
 /* Limits how long bytes may stay unacknowledged, so that a dead peer is detected sooner than by
@@ -153,6 +156,8 @@ static void set_callbacks(struct transfer *t)
     set(t->easy, CURLOPT_WRITEDATA, t);
     set(t->easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
     set(t->easy, CURLOPT_OPENSOCKETDATA, t);
+    set(t->easy, CURLOPT_CLOSESOCKETFUNCTION, sockets_close);
+    set(t->easy, CURLOPT_CLOSESOCKETDATA, t->inside->sockets);
     set(t->easy, CURLOPT_SOCKOPTFUNCTION, on_socket);
     set(t->easy, CURLOPT_SOCKOPTDATA, t);
     set(t->easy, CURLOPT_PREREQFUNCTION, on_issue);
@@ -180,12 +185,13 @@ static void set_constants(CURL *easy)
     set(easy, CURLOPT_TCP_KEEPINTVL, 5L);
 }
 
-struct transfer *transfer_new(void)
+struct transfer *transfer_new(struct sockets *sockets)
 {
     struct transfer *t = alloc_zeroed(1, sizeof(*t));
 
     list_init(&t->link);
     t->inside = alloc_zeroed(1, sizeof(*t->inside));
+    t->inside->sockets = sockets;
     t->easy = curl_easy_init();
     must(t->easy != NULL);
     curl_easy_getinfo(t->easy, CURLINFO_CAINFO, &t->inside->system_ca_file);

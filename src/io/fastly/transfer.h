@@ -15,7 +15,10 @@ struct transfer {
     struct transfer_inside *inside;
 };
 
-struct transfer *transfer_new(void);
+struct sockets;
+
+/* Connections are opened and closed by the sockets, which outlive the multi handle. */
+struct transfer *transfer_new(struct sockets *s);
 void transfer_free(struct transfer *t); /* not while in a multi handle; NULL is fine */
 
 /* Takes ownership of x and sets up the easy handle for it. 0: may be added to a multi handle.
