@@ -24,4 +24,9 @@ void check_http(const struct config *c, check_cb *cb, void *ctx); /* and hooks; 
 /* Checks the Redis server, then the keys of each account (or only of the named one), then the
  * permissions of our Redis user. False if an external Redis cannot be reached. */
 bool check_redis(const struct config *c, const char *account, check_cb *cb, void *ctx);
-void check_account(const struct config_account *a, uint64_t now_ms, check_cb *cb, void *ctx);
+struct api_reader;
+/* Asks Fastly about the token and the services. */
+void check_account(struct api_reader *reader, const struct config_account *a, uint64_t now_ms,
+                   check_cb *cb, void *ctx);
+void check_reads(const struct config *c, const struct api_reader *reader, check_cb *cb,
+                 void *ctx); /* whether what was asked is counted */

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api_read.h"
 #include "check.h"
 #include "check_canary.h"
 #include "check_consumers.h"
@@ -109,15 +110,17 @@ static int print(const struct config *c)
     return CMD_OK;
 }
 
-static void check_online(struct checking *k, const struct config_account *a)
+static void check_online(struct checking *k, struct api_reader *reader,
+                         const struct config_account *a)
 {
     check_authorities(a, on_finding, k);
-    check_account(a, clock_wall_ms(), on_finding, k);
+    check_account(reader, a, clock_wall_ms(), on_finding, k);
 }
 
 static int check(struct checking *k, const struct config *c)
 {
     const char *path = cmd_config_path(&k->common);
+    struct api_reader *reader = api_reader_open(c);
     bool reached = true;
 
     on_finding(k, &(struct check_finding){.grade = CHECK_OK,
@@ -137,8 +140,10 @@ static int check(struct checking *k, const struct config *c)
         if (k->offline)
             check_files(a, on_finding, k);
         else
-            check_online(k, a);
+            check_online(k, reader, a);
     }
+    check_reads(c, reader, on_finding, k);
+    api_reader_close(reader);
     if (!k->offline)
         check_consumers(c, k->common.account, on_finding, k);
     if (!reached)

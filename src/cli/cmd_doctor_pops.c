@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "api_read.h"
 #include "api_words.h"
 #include "clock.h"
 #include "cmd_doctor.h"
 #include "config_file.h"
-#include "fetch.h"
 #include "json_text.h"
 
 /* Fastly waits for the slowest of its POPs. */
@@ -119,9 +120,10 @@ static int refuse_status(int status, struct span body)
     api_words(doc, words, sizeof(words));
     json_decref(doc);
     if (status == 429)
-        return cmd_fail(CMD_FAILED,
-                        "Fastly allows %d requests for edge_check an hour, and they are used up%s",
-                        EDGE_CHECKS_PER_HOUR, words);
+        return cmd_fail(
+            CMD_FAILED,
+            "edge_check: Fastly answers 429%s: of its %d requests an hour, none is left", words,
+            EDGE_CHECKS_PER_HOUR);
     if (status == 401 || status == 403)
         return cmd_fail(CMD_FAILED,
                         "Fastly refuses edge_check, status %d%s: it needs a valid token of the "
@@ -130,23 +132,27 @@ static int refuse_status(int status, struct span body)
     return cmd_fail(CMD_FAILED, "edge_check: status %d%s", status, words);
 }
 
-static int fetch_pops(const struct config_account *account, const struct fetch_secrets *secrets,
-                      const char *url, struct buf *body)
+static int fetch_pops(struct api_reader *reader, const struct config_account *account,
+                      const struct fetch_secrets *secrets, const char *url, struct buf *body)
 {
     struct config_account patient = *account;
     char *path = edge_check_path(url);
+    struct fetch_answer answer = {0};
     struct error err;
-    int status = 0, rc;
+    int rc;
 
     patient.timeout_ms = POPS_TIMEOUT_MS;
-    rc = fetch(&patient, secrets, path, body, &status, &err);
+    rc = api_read(reader, &patient, secrets, READ_EDGE_CHECK, path, body, &answer, &err);
     free(path);
+    if (rc == -EAGAIN)
+        return cmd_fail(CMD_FAILED, "edge_check was not asked: %s", err.text);
     if (rc < 0)
         return cmd_fail(CMD_FAILED, "%s/content/edge_check: %s", account->api, err.text);
-    return status == 200 ? CMD_OK : refuse_status(status, buf_span(body));
+    return answer.status == 200 ? CMD_OK : refuse_status(answer.status, buf_span(body));
 }
 
-static int ask_pops(const struct config_account *account, const char *url, struct buf *body)
+static int ask_pops(struct api_reader *reader, const struct config_account *account,
+                    const char *url, struct buf *body)
 {
     struct fetch_secrets secrets;
     char *token, *auth;
@@ -158,7 +164,7 @@ static int ask_pops(const struct config_account *account, const char *url, struc
     rc = config_read_proxy_auth(account, &auth, &err);
     if (rc == 0) {
         secrets = (struct fetch_secrets){token, auth};
-        rc = fetch_pops(account, &secrets, url, body);
+        rc = fetch_pops(reader, account, &secrets, url, body);
         explicit_bzero(auth, strlen(auth));
         free(auth);
     } else {
@@ -167,6 +173,18 @@ static int ask_pops(const struct config_account *account, const char *url, struc
     explicit_bzero(token, strlen(token));
     free(token);
     return rc;
+}
+
+static void tell_uncounted(const struct api_reader *reader, diagnosis_cb *cb, void *ctx)
+{
+    char what[600];
+
+    if (!*api_reader_uncounted(reader))
+        return;
+    snprintf(what, sizeof(what), "the request is not counted, because Redis does not answer: %s",
+             api_reader_uncounted(reader));
+    cb(ctx, &(struct diagnosis_finding){
+                .grade = DIAGNOSIS_NOTE, .subject = "limits", .what = what, .advice = ""});
 }
 
 static int explain_pops(struct span body, const struct diagnosis_pops_purge *purge, bool json,
@@ -188,6 +206,7 @@ int cmd_doctor_pops(const struct cmd_common *common, const char *url,
 {
     const struct config_account *account;
     struct diagnosis_pops_purge answered;
+    struct api_reader *reader;
     struct config config;
     struct buf body;
     uint64_t began_ns = clock_mono_ns();
@@ -197,7 +216,9 @@ int cmd_doctor_pops(const struct cmd_common *common, const char *url,
         return rc;
     account = cmd_account(common, &config);
     buf_init(&body, EDGE_CHECK_MAX_BYTES);
-    rc = account ? ask_pops(account, url, &body) : CMD_USAGE;
+    reader = api_reader_open(&config);
+    rc = account ? ask_pops(reader, account, url, &body) : CMD_USAGE;
+    tell_uncounted(reader, cb, ctx);
     if (rc == CMD_OK && purge) {
         answered = *purge;
         answered.most_ms += (clock_mono_ns() - began_ns) / NS_PER_MS;
@@ -205,6 +226,7 @@ int cmd_doctor_pops(const struct cmd_common *common, const char *url,
     }
     if (rc == CMD_OK)
         rc = explain_pops(buf_span(&body), purge, common->json, cb, ctx);
+    api_reader_close(reader);
     buf_deinit(&body);
     config_deinit(&config);
     return rc;

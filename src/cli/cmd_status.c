@@ -150,6 +150,27 @@ static void print_budgets(const struct config_account *a, const struct overview 
     }
 }
 
+/* "API reads     3 of 600 in a minute, edge_check 12 of 200 in an hour" */
+static void print_reads(const struct config_account *a, const struct overview *o)
+{
+    const struct read_use *api = &o->reads[READ_API], *edge = &o->reads[READ_EDGE_CHECK];
+    char used[2][32], most[2][32], held[32];
+
+    if (api->total == 0 && api->held_ms == 0)
+        return;
+    cmd_print("  API reads     %s of %s in the last minute, edge_check %s of %s in the last hour\n",
+              cmd_number_words(used[0], sizeof(used[0]), api->used),
+              cmd_number_words(most[0], sizeof(most[0]), read_limit(a, READ_API)),
+              cmd_number_words(used[1], sizeof(used[1]), edge->used),
+              cmd_number_words(most[1], sizeof(most[1]), read_limit(a, READ_EDGE_CHECK)));
+    for (int k = 0; k < READ_N; k++)
+        if (o->reads[k].held_ms)
+            cmd_print("                %sFastly refuses %s (429) for another %s%s\n",
+                      cmd_colour(CMD_YELLOW), k == READ_API ? "more of them" : "edge_check",
+                      cmd_duration_words(held, sizeof(held), o->reads[k].held_ms),
+                      cmd_colour(CMD_PLAIN));
+}
+
 static void print_verified(const struct overview *o)
 {
     struct overview_verified v;
@@ -292,6 +313,7 @@ static void print_account(const struct showing *s, const struct config_account *
     print_leader(o);
     print_lanes(o);
     print_budgets(a, o);
+    print_reads(a, o);
     print_verified(o);
     print_troubles(o);
     print_canaries(o);

@@ -54,6 +54,12 @@ struct config_writes {
     uint32_t per_s;
 };
 
+/* The part of Fastly's limits for requests that only read its API: core/reads.h. */
+struct config_reads {
+    uint32_t per_minute;
+    uint32_t edge_checks; /* per hour */
+};
+
 /* Looks at pages after their purges. */
 struct config_verify {
     uint32_t share;      /* of URL purges that no job asks to verify, in thousandths; 0 = none */
@@ -92,6 +98,7 @@ struct config_account {
     enum key_form key_form;
     struct config_budget budget;
     struct config_writes writes;
+    struct config_reads reads;
     struct config_lane urgent, normal, bulk; /* under `lanes:` in the file */
     uint32_t max_in_flight;
     uint32_t connect_timeout_ms;

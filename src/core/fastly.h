@@ -84,6 +84,9 @@ struct fastly_judgement {
 void fastly_judge(const struct fastly_ask *ask, const struct fastly_reply *reply, uint64_t wall_ms,
                   struct fastly_judgement *out, bool *missing, size_t *missing_count);
 
+/* How long a 429 says to wait, as wait_ms above. */
+uint64_t fastly_wait_hint(const struct fastly_reply *reply, uint64_t wall_ms);
+
 /* Retry-After: seconds or an HTTP-date (RFC 9110 section 10.2.3), as milliseconds from now, at most
  * an hour. 0, or -EINVAL if it is neither. */
 must_use int fastly_retry_after(struct span value, uint64_t wall_ms, uint64_t *wait_ms);

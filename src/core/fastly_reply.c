@@ -353,6 +353,11 @@ static uint64_t wait_hint(enum verdict verdict, const struct fastly_reply *reply
     return 0;
 }
 
+uint64_t fastly_wait_hint(const struct fastly_reply *reply, uint64_t wall_ms)
+{
+    return wait_hint(VERDICT_THROTTLED, reply, wall_ms);
+}
+
 /* -- judging a reply -- */
 
 static void judge(const struct fastly_ask *ask, const struct fastly_reply *reply,

@@ -110,6 +110,7 @@ OF_DISPATCH(value_in_flight, d->pace.in_flight)
 OF_DISPATCH(value_max_in_flight, d->account->max_in_flight)
 OF_DISPATCH(value_left, ledger_left(d->ledgers, (enum ledger_kind)i, s->now.mono_ns))
 OF_DISPATCH(value_units, budget_limits_of(d->account, (enum ledger_kind)i).units)
+OF_DISPATCH(value_reads_limit, read_limit(d->account, (enum read_kind)i))
 OF_DISPATCH(value_burst, ledger_burst(d->ledgers, (enum ledger_kind)i, s->now.mono_ns))
 OF_DISPATCH(value_pace, ledger_pace_micro(d->ledgers, (enum ledger_kind)i, s->now.mono_ns) / 1000)
 OF_DISPATCH(value_at_once, ledger_at_once(d->ledgers, LEDGER_PURGE, (enum lane)i, s->now.mono_ns))
@@ -362,6 +363,11 @@ const struct stats_item dispatch_stats[] = {
      LEDGERS,
      .holds = counts_budget,
      .value = value_units},
+    {.metric = "purgeline_api_reads_limit",
+     .help = "How many requests that read Fastly's API may be sent per minute, and per hour for "
+             "edge_check.",
+     READS,
+     .value = value_reads_limit},
     {.names = (const char *const[]){"budget_burst", NULL, NULL},
      .metric = "purgeline_budget_burst",
      .help = "Budget units that may be spent at once: the setting, or less for a while after a 429 "

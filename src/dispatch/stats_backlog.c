@@ -18,6 +18,10 @@ OF_OVERVIEW(value_oldest, o->lanes[i].oldest_ms)
 OF_OVERVIEW(value_later, o->later)
 OF_OVERVIEW(value_later_next, o->later_next_ms)
 OF_OVERVIEW(value_dead, o->dead)
+OF_OVERVIEW(value_reads, o->reads[i].total)
+OF_OVERVIEW(value_reads_refused, o->reads[i].refused)
+OF_OVERVIEW(value_reads_used, o->reads[i].used)
+OF_OVERVIEW(value_reads_held, o->reads[i].held_ms)
 
 const struct stats_item backlog_stats[] = {
     {.metric = "purgeline_lease_held",
@@ -50,5 +54,26 @@ const struct stats_item backlog_stats[] = {
      .help = "Jobs that were given up, kept with the reason.",
      ALONE,
      .value = value_dead},
+    {.metric = "purgeline_api_reads_total",
+     .help = "Requests sent that read Fastly's API, by the limit that they count against; those "
+             "for edge_check count against both.",
+     .type = STATS_COUNTER,
+     READS,
+     .value = value_reads},
+    {.metric = "purgeline_api_reads_refused_total",
+     .help = "Requests that were not sent, because the limit was used up.",
+     .type = STATS_COUNTER,
+     READS,
+     .value = value_reads_refused},
+    {.metric = "purgeline_api_reads_used",
+     .help = "Of the limit, how many requests were sent in the last minute, or hour for "
+             "edge_check.",
+     READS,
+     .value = value_reads_used},
+    {.metric = "purgeline_api_reads_held_seconds",
+     .help = "For how long Fastly refuses further requests, as it said in a 429.",
+     READS,
+     .per = 1000,
+     .value = value_reads_held},
 };
 const size_t backlog_stats_count = array_len(backlog_stats);

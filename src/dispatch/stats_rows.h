@@ -4,6 +4,7 @@
 #pragma once
 
 #include "job.h"
+#include "reads.h"
 #include "stats.h"
 
 #define ONE(name)                                                                                  \
@@ -14,3 +15,4 @@
 #define LABEL(name, list, n) .label = (name), .values = (list), .count = (n)
 #define ALONE .count = 1 /* no label */
 #define LANES LABEL("lane", lane_names, LANE_N)
+#define READS LABEL("limit", read_names, READ_N)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * GET /public-ip-list: the addresses of Fastly's caches. The list is fetched from Fastly at most
  * once an hour, and the last list stays valid while Fastly cannot be reached. Fastly requires no
- * token for it, so clients send none.
+ * token for it, so clients send none; and it counts against the limit of none.
  * https://www.fastly.com/documentation/reference/api/utils/public-ip-list/ */
 #include <errno.h>
 #include <jansson.h>
@@ -35,6 +35,7 @@ struct api_ips {
     const struct config *config; /* held */
     const struct config_account *account;
     json_t *answer;
+    uint64_t wait_ms; /* before the next query, as a 429 says */
 };
 
 struct api_ips *api_ips_new(struct http_server *in)
@@ -88,18 +89,20 @@ static void ask(void *ctx)
     struct fetch_secrets secrets = {NULL, NULL};
     struct buf body;
     char *auth;
-    int status;
+    struct fetch_answer told = {0};
 
+    ips->wait_ms = 0;
     ips->why.text[0] = '\0';
     ips->answer = NULL;
     if (config_read_proxy_auth(ips->account, &auth, &ips->why) < 0)
         return;
     secrets.proxy_auth = auth;
     buf_init(&body, LIST_MAX_BYTES);
-    if (fetch(ips->account, &secrets, "/public-ip-list", &body, &status, &ips->why) < 0)
+    if (fetch(ips->account, &secrets, "/public-ip-list", &body, &told, &ips->why) < 0)
         ips->answer = NULL;
-    else if (status != 200 || !(ips->answer = list_of_ips(buf_span(&body))))
-        error_set(&ips->why, -EPROTO, "its answer is %d, or no list of addresses", status);
+    else if (told.status != 200 || !(ips->answer = list_of_ips(buf_span(&body))))
+        error_set(&ips->why, -EPROTO, "its answer is %d, or no list of addresses", told.status);
+    ips->wait_ms = told.wait_ms;
     buf_deinit(&body);
     explicit_bzero(auth, strlen(auth));
     free(auth);
@@ -184,7 +187,8 @@ void api_fastly_ips(struct request *e)
 {
     struct api_ips *ips = e->in->ips;
 
-    if (!ips->asking && is_older(ips->read_ns, FRESH_NS) && is_older(ips->asked_ns, AGAIN_NS) &&
+    if (!ips->asking && is_older(ips->read_ns, FRESH_NS) &&
+        is_older(ips->asked_ns, max_u64(AGAIN_NS, ips->wait_ms * NS_PER_MS)) &&
         task_has_room(e->in))
         ask_fastly(ips);
     if (ips->list || (!ips->asking && ips->why.text[0]))

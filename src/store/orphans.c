@@ -21,7 +21,7 @@ struct search {
 static bool is_ours(struct span name)
 {
     static const char *const prefixes[] = {"receipt:", "once:", "probe"};
-    static const char *const whole[] = {"status"};
+    static const char *const whole[] = {"status", "instances", "consumers"};
 
     for (size_t i = 0; i < array_len(prefixes); i++)
         if (name.n >= strlen(prefixes[i]) && memcmp(name.p, prefixes[i], strlen(prefixes[i])) == 0)
@@ -29,7 +29,10 @@ static bool is_ours(struct span name)
     for (size_t i = 0; i < QUEUE_EXAMINED; i++)
         if (span_is(name, queue_examined_keys[i]))
             return true;
-    return span_is(name, whole[0]);
+    for (size_t i = 0; i < array_len(whole); i++)
+        if (span_is(name, whole[i]))
+            return true;
+    return false;
 }
 
 /* Ignores keys without the prefix, which a faulty Redis might return. */

@@ -188,6 +188,14 @@ static int read_consumers(struct client *c, const char *account, uint64_t now_ms
     return rc;
 }
 
+/* Zeros if the user may not run scripts. */
+static int read_reads(struct client *c, const char *account, struct overview *o)
+{
+    int rc = read_ledger_look(c, account, o->reads);
+
+    return rc == -EIO && redis_error_of(client_error(c)) == REDIS_ERROR_NOPERM ? 0 : rc;
+}
+
 /* -- budget -- */
 
 /* Adds up one page of bookings that begins at `from`. *next is where the next page begins, NULL
@@ -276,6 +284,8 @@ int overview_read(struct client *c, const struct config_account *a, struct overv
         rc = read_instances(c, a->name, now_ms, &o);
     if (rc == 0)
         rc = read_consumers(c, a->name, now_ms, &o);
+    if (rc == 0)
+        rc = read_reads(c, a->name, &o);
     for (int ledger = 0; rc == 0 && ledger < LEDGER_N; ledger++)
         rc = read_budget(c, a, (enum ledger_kind)ledger, now_ms, &o.budget[ledger]);
     if (rc < 0)

@@ -6,6 +6,7 @@
 #include "client.h"
 #include "config.h"
 #include "consumer_state.h"
+#include "read_ledger.h"
 
 struct overview_lane {
     uint64_t jobs;      /* in the stream */
@@ -34,6 +35,7 @@ struct overview {
     /* Names of the instances that announced themselves in the last seconds. */
     struct config_words instances;
     struct consumer_states consumers;
+    struct read_use reads[READ_N];
 };
 
 /* Returns 0 or negative errno, see client_error. Release the result with overview_deinit. */

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
 #include "brake.h"
@@ -150,6 +151,7 @@ static void take(struct entry *e, const struct redisReply *r)
     for (size_t i = 0; i < LANE_N; i++)
         s.overview.lanes[i] =
             (struct overview_lane){.jobs = number(r, i), .oldest_ms = oldest_ms(e, r, i)};
+    memcpy(s.overview.reads, e->now.overview.reads, sizeof(s.overview.reads));
     s.overview.later = number(r, 6);
     s.overview.later_next_ms = number(r, 7);
     s.overview.dead = number(r, 8);
@@ -197,7 +199,7 @@ static void on_look(void *ctx, struct redisReply *reply)
     free(q);
 }
 
-/* -- consumers: for those who wait only, because estimates do not need them -- */
+/* -- consumers and reads: for those who wait only, because estimates do not need them -- */
 
 /* A refusal is no failure: permissions may be those of an earlier version. */
 static void on_consumers(void *ctx, struct redisReply *reply)
@@ -218,6 +220,25 @@ static void ask_consumers(struct entry *e)
     redis_ask(e->overviews->redis_of(e->overviews->ctx, e->account), 2,
               (const struct span[]){SPAN("HGETALL"), span_str(key)}, on_consumers, e);
     free(key);
+}
+
+static void on_reads(void *ctx, struct redisReply *reply)
+{
+    struct entry *e = ctx;
+
+    if (reply && !reply_refused(reply) && read_ledger_answer(reply, e->now.overview.reads) < 0)
+        reply = NULL;
+    finish(e->overviews, reply != NULL);
+}
+
+static void ask_reads(struct entry *e)
+{
+    struct read_ledger_question q;
+
+    read_ledger_question(&q, e->account);
+    redis_ask(e->overviews->redis_of(e->overviews->ctx, e->account), array_len(q.words), q.words,
+              on_reads, e);
+    read_ledger_question_deinit(&q);
 }
 
 enum purpose {
@@ -307,12 +328,13 @@ void overview_cache_refresh(struct overview_cache *s, overview_cache_cb *done, v
     list_push_back(&s->askers, &a->link);
     if (s->open)
         return;
-    s->open = 2 * s->count;
+    s->open = 3 * s->count;
     s->ok = true;
     s->asked_ns = now_ns;
     for (uint32_t i = 0; i < s->count; i++) {
         ask(&s->entries[i], TO_REFRESH);
         ask_consumers(&s->entries[i]); /* is answered after it, so that it knows the time */
+        ask_reads(&s->entries[i]);
     }
 }
 

@@ -50,6 +50,23 @@ static json_t *instances_json(const struct overview *o)
     return names;
 }
 
+static json_t *reads_json(const struct config_account *a, const struct overview *o)
+{
+    json_t *reads = json_object();
+
+    for (int k = 0; k < READ_N; k++) {
+        const struct read_use *u = &o->reads[k];
+
+        json_object_set_new(
+            reads, read_names[k],
+            json_pack("{sosososososo}", "limit", number_json(read_limit(a, (enum read_kind)k)),
+                      "per_s", number_json(read_windows_ms[k] / 1000), "used", number_json(u->used),
+                      "held_ms", number_json(u->held_ms), "total", number_json(u->total), "refused",
+                      number_json(u->refused)));
+    }
+    return reads;
+}
+
 json_t *overview_json(const struct config_account *a, const struct overview *o)
 {
     json_t *j = json_object();
@@ -68,6 +85,7 @@ json_t *overview_json(const struct config_account *a, const struct overview *o)
     }
     json_object_set_new(j, "lanes", lanes_json(o));
     json_object_set_new(j, "budget", budgets_json(o));
+    json_object_set_new(j, "reads", reads_json(a, o));
     json_object_set_new(j, "later", number_json(o->later));
     json_object_set_new(j, "dead", number_json(o->dead));
     json_object_set_new(j, "consumers", consumer_states_json(&o->consumers));

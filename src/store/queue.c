@@ -156,6 +156,7 @@ static void name_keys(struct queue *q)
         [KEY_POSTPONED_JOBS] = "postponed:jobs",
         [KEY_PLACES] = "places",
         [KEY_INSTANCES] = "instances",
+        [KEY_READS] = "reads",
     };
 
     for (int i = 0; i < LANE_N; i++)

@@ -29,6 +29,7 @@
  *               leader will hand it to, and when it was last moved (scripts/lead.lua)
  *   Pconsumers  hash, expiring: <consumer>/<host> -> JSON, what the consumer there told last
  *               (consumer_state.c)
+ *   Preads      hash: the requests that read Fastly's API (scripts/take_read.lua)
  *   Pcancelled  list of <lane>-<entry id>, expiring: jobs that their producers cancelled; they stay
  *               until the leader has confirmed that it knows them
  *   Ponce:<digest>  string, expiring: the job that an Idempotency-Key stands for (store/submit)
@@ -129,7 +130,7 @@ struct queue_fault {
 };
 typedef void queue_examine_cb(void *ctx, int err, const struct queue_fault *faults, size_t count);
 void queue_examine(struct queue *q, queue_examine_cb *cb, void *ctx);
-#define QUEUE_EXAMINED 15 /* keys of SCRIPT_EXAMINE, in its order: queue_examined_keys */
+#define QUEUE_EXAMINED 16 /* keys of SCRIPT_EXAMINE, in its order: queue_examined_keys */
 extern const char *const queue_examined_keys[QUEUE_EXAMINED]; /* "jobs:urgent" ... */
 
 /* -- the account's time --

@@ -6,9 +6,9 @@
 #include "queue_internal.h"
 
 const char *const queue_examined_keys[QUEUE_EXAMINED] = {
-    "jobs:urgent", "jobs:normal", "jobs:bulk",   "dead",           "later",
-    "lease",       "budget",      "spent:purge", "spent:url",      "spent:write",
-    "control",     "cancelled",   "postponed",   "postponed:jobs", "places",
+    "jobs:urgent", "jobs:normal",    "jobs:bulk", "dead",        "later",   "lease",
+    "budget",      "spent:purge",    "spent:url", "spent:write", "control", "cancelled",
+    "postponed",   "postponed:jobs", "places",    "reads",
 };
 
 static const enum queue_key keys[QUEUE_EXAMINED] = {
@@ -27,6 +27,7 @@ static const enum queue_key keys[QUEUE_EXAMINED] = {
     KEY_POSTPONED,
     KEY_POSTPONED_JOBS,
     KEY_PLACES,
+    KEY_READS,
 };
 
 struct examining {

@@ -85,6 +85,7 @@ enum queue_key {
     KEY_SETTLED,
     KEY_CANCELLED,
     KEY_INSTANCES,
+    KEY_READS,
     KEY_N
 };
 

@@ -50,6 +50,9 @@ enum script {
     SCRIPT_CANCEL_JOB,                /* take a job back */
     SCRIPT_CONFIRM_END,               /* the receipt of a job that has ended, for WAIT */
     SCRIPT_OVERVIEW,                  /* the state of an account */
+    SCRIPT_TAKE_READ,                 /* count a request that reads Fastly's API */
+    SCRIPT_HOLD_READS,                /* send none for a while, after a 429 */
+    SCRIPT_LOOK_READS,                /* how many were sent */
     SCRIPT_RETRY_DEAD,                /* from the dead letters back to the lanes */
     SCRIPT_DROP_LETTER,               /* the last step of a large dead letter's way back */
     SCRIPT_BOOK_ALL,                  /* book a whole budget as spent */

@@ -244,7 +244,7 @@ static const char *const script_templates[SCRIPT_N][3] = {
                         "%t %h %s | %o url %n %n %c %c %n %w"},
     [SCRIPT_EXAMINE] = {LANES " " P "dead " P "postponed " P "lease " P "budget " P "spent:purge " P
                               "spent:url " P "spent:write " P "control " P "cancelled " P "later " P
-                              "postponed:jobs " P "places |"},
+                              "postponed:jobs " P "places " P "reads |"},
     [SCRIPT_PUT_ONCE] = {"%J " P "once:a | same 60 %L keys %w ref %w",
                          "%J " P "once:b | other 1 %L keys a", "%s %t | same %n %L a b"},
     [SCRIPT_BEGIN_ONCE] = {"%J " P "once:a:before |", "%s %t |"},
@@ -262,6 +262,10 @@ static const char *const script_templates[SCRIPT_N][3] = {
     [SCRIPT_OVERVIEW] = {LANES " " P "postponed " P "dead " P "lease " P "control " P "status " P
                                "later |",
                          "%s %s %s %z %s %t %h %t %z |"},
+    [SCRIPT_TAKE_READ] = {P "reads | api 3 60000", P "reads | api 600 60000 edge_check 2 3600000",
+                          "%h | api %n 60000"},
+    [SCRIPT_HOLD_READS] = {P "reads | api 0", "%h | edge_check %n"},
+    [SCRIPT_LOOK_READS] = {P "reads | api 60000 edge_check 3600000", "%h | api 60000"},
     [SCRIPT_RETRY_DEAD] = {P "dead " LANES " | %i %i %i", "%s %s %s %s | %i"},
     [SCRIPT_DROP_LETTER] = {P "dead %J | %i", "%s %s | %i"},
     [SCRIPT_BOOK_ALL] = {P "budget " P "spent:purge | 100", "%h %s | %n"},

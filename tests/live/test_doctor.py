@@ -4,6 +4,7 @@
 import http.server
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -87,6 +88,11 @@ class World:
         self.score.ok(found == code and not missing, sentence, f"exit code {found}, wanted {code}",
                       f"missing: {missing}", told)
         return told
+
+    def api_log(self, word):
+        """How many requests Fastly has received with this word in their path."""
+        with open(self.stage.env["SANDBOX_LOG"]) as log:
+            return sum(word in line for line in log)
 
     def page(self, name):
         return f"{self.site}/article/{name}"
@@ -173,8 +179,9 @@ def test_all_pops_refused(w):
                   "--all-pops", w.page("everywhere"), FASTLY_API_TOKEN="wrong-token")
     w.score.ok("wrong-token" not in told, "… but not shown", told)
     w.fault(edge_checks=0)
-    w.says(1, ["Fastly allows 200 requests for edge_check an hour, and they are used up"],
-           "a used up limit is told", "--all-pops", w.page("everywhere"))
+    w.says(1, ["edge_check: Fastly answers 429", "of its 200 requests an hour, none is left",
+               "note  limits: the request is not counted, because Redis does not answer: "],
+           "a used up limit is told, and that nothing is counted without Redis", "--all-pops", w.page("everywhere"))
     w.fault(edge_checks=200)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -240,6 +247,63 @@ def test_purge_at_all_pops(w):
            "--purge", "--all-pops", w.page("everywhere"))
 
 
+def test_requests_are_counted(w):
+    """edge_check is asked only while there is room in its limit, for all commands on all machines together."""
+    def counted():
+        told = json.loads(w.stage.run("purgeline status --json")[1])["accounts"][0]["reads"]
+        return told["edge_check"], told["api"]
+
+    edge, api = counted()
+    w.score.ok(edge["used"] == edge["total"] == 2 and api["total"] == 2 and edge["limit"] == 200 and
+               edge["per_s"] == 3600 and api["limit"] == 600 and api["per_s"] == 60 and edge["held_ms"] == 0,
+               "the requests of doctor are counted", edge, api)
+    asked = w.api_log("edge_check")
+    w.says(1, ["edge_check was not asked: the 2 requests for edge_check an hour that reads.edge_checks allows are used up until ",
+               " UTC, in "], "a used up limit is told before Fastly is asked", "--all-pops", w.page("everywhere"),
+           PURGELINE_READS_EDGE_CHECKS=2)
+    w.fault(edge_checks=0)
+    w.says(1, ["edge_check: Fastly answers 429"], "Fastly may refuse all the same", "--all-pops", w.page("everywhere"))
+    w.fault(edge_checks=200)
+    w.says(1, ["edge_check was not asked: Fastly answered 429: requests for edge_check are used up until "],
+           "after a 429 it is not asked for a while", "--all-pops", w.page("everywhere"))
+    w.score.ok(w.api_log("edge_check") == asked + 1, "Fastly was asked once", asked, w.api_log("edge_check"))
+    edge, api = counted()
+    w.score.ok(edge["total"] == 3 and edge["refused"] == 2 and 0 < edge["held_ms"] <= 60000 and
+               api["held_ms"] == 0, "status tells of the hold", edge, api)
+    told = w.stage.run("purgeline status")[1]
+    w.score.ok("edge_check 3 of 200 in the last hour" in told and "Fastly refuses edge_check (429) for another " in told,
+               "… in words, too", told)
+    metrics = ask(f"http://127.0.0.1:{w.port}/metrics")[1]
+    wanted = ['purgeline_api_reads_total{account="main",limit="edge_check"} 3',
+              'purgeline_api_reads_refused_total{account="main",limit="edge_check"} 2',
+              'purgeline_api_reads_used{account="main",limit="edge_check"} 3',
+              'purgeline_api_reads_limit{account="main",limit="edge_check"} 200',
+              'purgeline_api_reads_limit{account="main",limit="api"} 600']
+    w.score.ok(all(line in metrics for line in wanted), "metrics have the counts", wanted,
+               [line for line in metrics.splitlines() if "api_reads" in line])
+
+
+def test_check_is_counted(w):
+    """The token and the service are two requests. Without room for the second, only that one is not asked."""
+    def api_total():
+        return json.loads(w.stage.run("purgeline status --json")[1])["accounts"][0]["reads"]["api"]["total"]
+
+    before = api_total()
+    told = w.stage.run("purgeline check")[1]
+    w.score.ok("token: the token may purge" in told and "is there" in told and "not counted" not in told and
+               api_total() == before + 2, "check counts its requests", before, api_total(), told)
+    w.stage.run(f"redis-cli -s {w.stage.path('data')}/redis.sock DEL 'purgeline:{{main}}:reads'")
+    told = w.stage.run("PURGELINE_READS_PER_MINUTE=1 purgeline check")[1]
+    w.score.ok("token: the token may purge" in told and re.search(
+        r"warn  main service: /service/\w+ was not asked: the \d+ requests a minute to Fastly's API that "
+        r"reads.per_minute allows are used up until \d\d:\d\d:\d\d UTC", told),
+        "without room, what was not asked is told", told)
+    code, told = w.stage.run("PURGELINE_REDIS=redis://127.0.0.1:1 purgeline check")
+    w.score.ok(code == 3 and "token: the token may purge" in told and
+               "limits: the requests to Fastly's API are not counted, because Redis does not answer: " in told,
+               "without Redis the token is looked at all the same", code, told)
+
+
 def test_soft_purge(w):
     w.says(1, ["note  after: the POP serves the old page", "fail  after: the POP still serves the old page",
                "max_stale_while_revalidate"],
@@ -262,7 +326,8 @@ def main():
         test_without_a_daemon(w)
         start_daemon(w)
         let_pages_age(w)
-        for test in (test_purge, test_race, test_deaf_pop, test_purge_at_all_pops, test_soft_purge):
+        for test in (test_purge, test_race, test_deaf_pop, test_purge_at_all_pops, test_soft_purge,
+                     test_requests_are_counted, test_check_is_counted):
             test(w)
     finally:
         code = w.close()

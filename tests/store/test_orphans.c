@@ -54,7 +54,8 @@ static void our_own_keys_are_no_orphans(void **state)
 {
     static const char *const ours[] = {"lease",     "status",      "receipt:normal-1-0",
                                        "once:s:1",  "jobs:urgent", "postponed:jobs",
-                                       "spent:url", "probe"};
+                                       "spent:url", "probe",       "reads",
+                                       "instances", "consumers"};
     struct orphan_world *w = *state;
     char command[100];
 

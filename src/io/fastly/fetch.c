@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "clock.h"
+#include "fastly.h"
 #include "proxy.h"
 
 static size_t on_body(char *p, size_t size, size_t n, void *ctx)
@@ -62,14 +64,36 @@ static void explain(CURL *easy, const struct proxy *p, const char *words, struct
         error_set(err, -EIO, "%s", words);
 }
 
+static struct span header_of(CURL *easy, const char *name)
+{
+    struct curl_header *h;
+
+    return curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK ? span_str(h->value)
+                                                                              : SPAN("");
+}
+
+static void take_answer(CURL *easy, struct fetch_answer *out)
+{
+    struct fastly_reply reply = {.retry_after = header_of(easy, "Retry-After")};
+    long code = 0;
+
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
+    reply.status = (int)code;
+    *out = (struct fetch_answer){.status = reply.status};
+    if (code != 429)
+        return;
+    reply.rate_remaining = header_of(easy, "Fastly-RateLimit-Remaining");
+    reply.rate_reset = header_of(easy, "Fastly-RateLimit-Reset");
+    out->wait_ms = fastly_wait_hint(&reply, clock_wall_ms());
+}
+
 int fetch(const struct config_account *a, const struct fetch_secrets *s, const char *path,
-          struct buf *body, int *status, struct error *err)
+          struct buf *body, struct fetch_answer *answer, struct error *err)
 {
     struct curl_slist *headers = headers_of(s->token);
     struct proxy proxy;
     char *url = alloc_printf("%s%s", a->api, path), curl_error[CURL_ERROR_SIZE] = "";
     CURL *easy = curl_easy_init();
-    long code = 0;
     CURLcode rc;
 
     must(easy != NULL);
@@ -79,7 +103,7 @@ int fetch(const struct config_account *a, const struct fetch_secrets *s, const c
     proxy_apply(easy, proxy_is_used(&proxy) ? &proxy : NULL);
     rc = curl_easy_perform(easy);
     if (rc == CURLE_OK)
-        curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
+        take_answer(easy, answer);
     else if (rc == CURLE_WRITE_ERROR)
         error_set(err, -EIO, "the answer has more than %zu bytes", body->max);
     else
@@ -88,8 +112,5 @@ int fetch(const struct config_account *a, const struct fetch_secrets *s, const c
     proxy_deinit(&proxy);
     wipe(headers);
     free(url);
-    if (rc != CURLE_OK)
-        return -EIO;
-    *status = (int)code;
-    return 0;
+    return rc == CURLE_OK ? 0 : -EIO;
 }
