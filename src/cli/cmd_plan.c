@@ -228,17 +228,20 @@ static int make_plan(struct planning *g, int argc, char **argv)
     return rc;
 }
 
-/* If no service is configured, for example on a producer's machine, the service named by --service
- * is accepted, as `push` does. */
-static int add_named_service(struct planning *g)
+/* If no service is configured, for example on a producer's machine, the services named by --service
+ * are accepted, as `push` does. */
+static int add_named_services(struct planning *g)
 {
     struct config_account *a = &g->config.accounts[g->account - g->config.accounts];
     const struct jobform *named = &g->jobs.defaults;
+    bool any = a->services_count > 0;
+    int rc = 0;
 
-    for (size_t i = 0; a->services_count == 0 && i < named->count; i += 2)
-        if (span_is(named->fields[i], "service") && service_id_ok(named->fields[i + 1]))
-            return config_services_add(a, named->fields[i + 1], SPAN(""));
-    return 0;
+    for (size_t i = 0; !any && rc == 0 && i < named->count; i += 2)
+        if (span_is(named->fields[i], "service") && service_id_ok(named->fields[i + 1]) &&
+            !config_service(a, named->fields[i + 1].p))
+            rc = config_services_add(a, named->fields[i + 1], SPAN(""));
+    return rc;
 }
 
 static int connect_to_redis(struct planning *g)
@@ -261,7 +264,7 @@ static int load_and_plan(struct planning *g, int argc, char **argv)
     if (rc != 0)
         return rc;
     g->account = cmd_account(&g->common, &g->config);
-    rc = g->account && add_named_service(g) == 0 ? 0 : CMD_USAGE;
+    rc = g->account && add_named_services(g) == 0 ? 0 : CMD_USAGE;
     if (rc == 0 && (g->backlog || !g->fresh))
         rc = connect_to_redis(g);
     if (rc == 0)

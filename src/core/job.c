@@ -15,9 +15,10 @@ struct decoding {
     struct job_decoder *d;
     const struct config_account *account;
     struct job_spec spec;
-    struct span service; /* as named by the entry */
-    uint32_t named;      /* number of targets, duplicates included */
-    bool needs_service;
+    struct span services[JOB_SERVICES_MAX]; /* as named by the entry, each text once */
+    uint32_t services_count;
+    uint32_t named; /* number of targets, duplicates included */
+    uint32_t urls;  /* of these */
     bool all;
     struct error *err;
 };
@@ -106,13 +107,13 @@ static void add_target(struct job_decoder *d, const struct job_target *t)
 
 static int add(struct decoding *x, const char *field, enum target_kind kind, struct span bytes)
 {
-    struct job_target t = {kind, bytes};
+    struct job_target t = {.kind = kind, .bytes = bytes};
 
     if (x->named++ == JOB_TARGETS_MAX)
         return error_set(x->err, -EINVAL, "%s: more than %d targets in one job", field,
                          JOB_TARGETS_MAX);
     add_target(x->d, &t);
-    x->needs_service |= kind != TARGET_URL;
+    x->urls += kind == TARGET_URL;
     return 0;
 }
 
@@ -176,8 +177,16 @@ static int take_verify(struct decoding *x, struct span value)
 
 static int take_service(struct decoding *x, struct span value)
 {
-    x->service = value;
-    return value.n ? 0 : error_set(x->err, -EINVAL, "service: empty");
+    if (value.n == 0)
+        return error_set(x->err, -EINVAL, "service: empty");
+    for (uint32_t i = 0; i < x->services_count; i++)
+        if (span_eq(x->services[i], value))
+            return 0;
+    if (x->services_count == JOB_SERVICES_MAX)
+        return error_set(x->err, -EINVAL, "service: more than %d services in one job",
+                         JOB_SERVICES_MAX);
+    x->services[x->services_count++] = value;
+    return 0;
 }
 
 static int take_number(struct decoding *x, const char *name, struct span value, uint64_t max,
@@ -246,7 +255,7 @@ static const struct field {
     bool repeats;
 } fields_known[] = {
     {{"keys", 4}, take_keys, true},
-    {{"service", 7}, take_service, false},
+    {{"service", 7}, take_service, true},
     {{"url", 3}, take_url, true},
     {{"soft", 4}, take_soft, false},
     {{"ref", 3}, take_ref, false},
@@ -297,7 +306,7 @@ static int take_field(struct decoding *x, struct span name, struct span value, u
     return job_unknown_field(name, x->err);
 }
 
-/* -- the service -- */
+/* -- the services -- */
 
 static bool is_service(const struct config_service *s, struct span name)
 {
@@ -324,27 +333,95 @@ static int service_index(struct job_decoder *d, const struct config_account *a, 
     return -ENOENT;
 }
 
-static int find_service(struct decoding *x)
+static bool needs_service(const struct decoding *x)
+{
+    return x->named > x->urls;
+}
+
+/* A service that is named by its id and by its name counts once. */
+static void take_one_service(struct decoding *x, uint16_t service, struct span name)
+{
+    for (uint32_t i = 0; i < x->spec.services_count; i++)
+        if (x->d->services[i] == service)
+            return;
+    x->d->services[x->spec.services_count] = service;
+    x->d->service_names[x->spec.services_count++] = name;
+}
+
+static int find_service(struct decoding *x, struct span name)
 {
     const struct config_account *a = x->account;
-    struct span name = x->service.n ? x->service : span_str(a->default_service);
     char shown[96];
+    uint16_t service;
 
-    x->spec.service = SERVICE_NONE;
-    if (!x->service.n && !x->needs_service)
-        return 0;
-    if (a->services_count == 0)
-        return error_set(x->err, -EINVAL, "service: account %s has none configured", a->name);
-    if (name.n == 0 && a->services_count > 1)
-        return error_set(x->err, -EINVAL, "service: missing, and account %s has no default_service",
-                         a->name);
-    if (name.n == 0) {
-        x->spec.service = 0;
-        return 0;
-    }
-    if (service_index(x->d, a, name, &x->spec.service) < 0)
+    if (service_index(x->d, a, name, &service) < 0)
         return error_set(x->err, -EINVAL, "service: \"%s\" is not a service of account %s",
                          log_quote(shown, sizeof(shown), name.p, name.n), a->name);
+    take_one_service(x, service, name);
+    return 0;
+}
+
+static int find_default_service(struct decoding *x)
+{
+    const struct config_account *a = x->account;
+    struct span name = span_str(a->default_service);
+
+    if (name.n)
+        return find_service(x, name);
+    if (a->services_count > 1)
+        return error_set(x->err, -EINVAL, "service: missing, and account %s has no default_service",
+                         a->name);
+    take_one_service(x, 0, SPAN(""));
+    return 0;
+}
+
+static int find_services(struct decoding *x)
+{
+    int rc = 0;
+
+    x->spec.service = SERVICE_NONE;
+    if (!x->services_count && !needs_service(x))
+        return 0;
+    if (x->account->services_count == 0)
+        return error_set(x->err, -EINVAL, "service: account %s has none configured",
+                         x->account->name);
+    if (!x->services_count)
+        rc = find_default_service(x);
+    for (uint32_t i = 0; rc == 0 && i < x->services_count; i++)
+        rc = find_service(x, x->services[i]);
+    if (rc == 0)
+        x->spec.service = x->d->services[0];
+    return rc;
+}
+
+/* Adds the targets again for each service after the first. */
+static int repeat_for_services(struct decoding *x)
+{
+    struct job_decoder *d = x->d;
+    uint32_t once = d->count, services = x->spec.services_count, more = 0;
+
+    for (uint32_t i = 0; i < once; i++) {
+        d->targets[i].service = x->spec.service;
+        more += d->targets[i].kind != TARGET_URL;
+    }
+    if (services < 2 || !needs_service(x))
+        return 0;
+    if ((uint64_t)(x->named - x->urls) * services + x->urls > JOB_TARGETS_MAX)
+        return error_set(
+            x->err, -EINVAL,
+            "service: more than %d targets in one job: its %u keys count once for each "
+            "of %u services",
+            JOB_TARGETS_MAX, x->named - x->urls, services);
+    while (d->room < once + more * (services - 1))
+        grow(d);
+    for (uint32_t s = 1; s < services; s++) {
+        for (uint32_t i = 0; i < once; i++) {
+            if (d->targets[i].kind == TARGET_URL)
+                continue;
+            d->targets[d->count] = d->targets[i];
+            d->targets[d->count++].service = d->services[s];
+        }
+    }
     return 0;
 }
 
@@ -380,7 +457,7 @@ static int finish(struct decoding *x)
                          x->account->name);
     if (x->d->count == 0)
         return error_set(x->err, -EINVAL, "no target: one of keys, url, all");
-    if (s->verify && !s->page && x->needs_service)
+    if (s->verify && !s->page && needs_service(x))
         return error_set(x->err, -EINVAL,
                          "verify: keys and all do not say which page to look at: name one, like "
                          "{\"url\": \"https://www.example.com/\"}");
@@ -390,7 +467,9 @@ static int finish(struct decoding *x)
         return error_set(x->err, -EINVAL, "expires: not after not_before");
     if (s->when && when_check_origin(&x->account->origins, s->when, x->err) < 0)
         return -EINVAL;
-    return find_service(x);
+    if (find_services(x) < 0)
+        return -EINVAL;
+    return repeat_for_services(x);
 }
 
 int job_decode(struct job_decoder *d, const struct config_account *account,
@@ -414,6 +493,8 @@ int job_decode(struct job_decoder *d, const struct config_account *account,
         return e;
     x.spec.targets = d->targets;
     x.spec.targets_count = d->count;
+    x.spec.services = d->services;
+    x.spec.service_names = d->service_names;
     *out = x.spec;
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "target.h"
 
 #define JOB_TARGETS_MAX 10000
+#define JOB_SERVICES_MAX 64
 #define JOB_REF_MAX_BYTES 256
 #define JOB_REPEAT_MAX_MS (24u * 3600u * 1000u)
 #define JOB_TIME_MAX_MS UINT64_C(253402300799999) /* the end of the year 9999 */
@@ -20,6 +21,7 @@ struct verify_page;
 
 struct job_target {
     enum target_kind kind;
+    uint16_t service;  /* index in the account's services; of a URL: as job_spec.service */
     struct span bytes; /* empty for TARGET_ALL; points into the entry's fields */
 };
 
@@ -32,7 +34,11 @@ uint64_t job_bytes(const struct span *fields, size_t fields_count);
 struct job_spec {
     struct job_target *targets; /* owned by the decoder, reused by the next decode */
     uint32_t targets_count;
-    uint16_t service; /* index in the account's services, or SERVICE_NONE */
+    const uint16_t *services; /* those that the job is for, each once; owned like the targets */
+    const struct span
+        *service_names;      /* how the entry names them; one that it does not name: empty */
+    uint32_t services_count; /* 0 for URLs without a service */
+    uint16_t service;        /* the first of them, or SERVICE_NONE */
     bool soft;
     bool verify;              /* look at pages after the purge: those of the URLs, or ... */
     uint64_t not_before_ms;   /* Unix; 0 = now */
@@ -59,6 +65,8 @@ struct job_decoder {
     struct job_target *targets;
     uint32_t room;
     uint32_t count;
+    uint16_t services[JOB_SERVICES_MAX];
+    struct span service_names[JOB_SERVICES_MAX];
     struct job_slot *slots;
     uint32_t slots_count; /* a power of two, or 0 */
     uint32_t mark;
@@ -92,11 +100,12 @@ void job_decoder_deinit(struct job_decoder *d);
 
 /* Decodes `fields`: name, value, name, value ... as Redis returns them. Unknown fields are refused,
  * so that a misspelt `not_befor` does not purge at once; only the dead_* fields of a dead letter
- * that is pushed again are ignored. `keys` and `url` may repeat, the others may not. Duplicate
- * targets within one job count once, but toward the limit JOB_TARGETS_MAX each of them counts. 0,
- * or -EINVAL with a sentence that starts with the field's name ("keys: byte 0x20 in key 3"). The
- * service is an id or a name from the configuration; an account without a `services` list accepts
- * none. */
+ * that is pushed again are ignored. `keys`, `url` and `service` may repeat, the others may not. A
+ * job that names several services has each of its keys, and `all`, once for each of them; a URL is
+ * the same target for all services. Duplicate targets within one job count once, but toward the
+ * limit JOB_TARGETS_MAX each of them counts. 0, or -EINVAL with a sentence that starts with the
+ * field's name ("keys: byte 0x20 in key 3"). A service is an id or a name from the configuration;
+ * an account without a `services` list accepts none. */
 must_use int job_decode(struct job_decoder *d, const struct config_account *account,
                         const struct span *fields, size_t fields_count, struct job_spec *out,
                         struct error *err);

@@ -177,24 +177,45 @@ static bool is_url(const char *name)
     return strcmp(name, "url") == 0 || strcmp(name, "urls") == 0;
 }
 
+int jobform_add_service(struct jobform *f, struct span service, struct error *err)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < f->count; i += 2)
+        count += span_is(f->fields[i], "service");
+    if (service.n == 0)
+        return error_set(err, -EINVAL, "service: empty");
+    if (count == JOB_SERVICES_MAX)
+        return error_set(err, -EINVAL, "service: more than %d services in one job",
+                         JOB_SERVICES_MAX);
+    put_span(f, "service", span_of(own(f, alloc_copy(service.p, service.n)), service.n));
+    return 0;
+}
+
 /* Each list element is one target, so a key with a space is refused: it would become two keys. */
 static int add_list(struct jobform *f, const char *name, const json_t *list, struct error *err)
 {
-    bool url = is_url(name);
+    bool service = strcmp(name, "service") == 0;
+    int (*add)(struct jobform *, struct span, struct error *) = is_url(name) ? jobform_add_url
+                                                                : strcmp(name, "keys") == 0
+                                                                    ? jobform_add_key
+                                                                : service ? jobform_add_service
+                                                                          : NULL;
     int rc = 0;
 
-    if (!url && strcmp(name, "keys") != 0 && !job_field_known(span_str(name)) &&
-        strcmp(name, "lane") != 0 && strcmp(name, "account") != 0) {
+    if (!add && !job_field_known(span_str(name)) && strcmp(name, "lane") != 0 &&
+        strcmp(name, "account") != 0)
         return job_unknown_field(span_str(name), err);
-    }
-    if (!url && strcmp(name, "keys") != 0)
-        return field_error(name, "a list is only for keys and url", err);
+    if (!add)
+        return field_error(name, "a list is only for keys, url and service", err);
+    if (service && json_array_size(list) == 0)
+        return field_error(name, "the list is empty", err);
     for (size_t i = 0; rc == 0 && i < json_array_size(list); i++) {
         const json_t *v = json_array_get(list, i);
 
         if (!json_is_string(v))
             return field_error(name, "the list may only hold texts", err);
-        rc = url ? jobform_add_url(f, json_span(v), err) : jobform_add_key(f, json_span(v), err);
+        rc = add(f, json_span(v), err);
     }
     return rc;
 }

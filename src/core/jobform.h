@@ -41,11 +41,13 @@ must_use int jobform_add_targets(struct jobform *f, enum jobform_kind kind, stru
 /* Adds one key. A key that contains a space is refused. 0, or -EINVAL with a message. */
 must_use int jobform_add_key(struct jobform *f, struct span key, struct error *err);
 must_use int jobform_add_url(struct jobform *f, struct span url, struct error *err);
+/* Adds a service that the job is for, at most JOB_SERVICES_MAX. */
+must_use int jobform_add_service(struct jobform *f, struct span service, struct error *err);
 
-/* Adds the fields of a JSON object, named as in the wire contract: "keys", "url" and "urls" are a
- * list or a string, flags are true or 1, numbers are numbers, "when" is an object, "verify" a flag
- * or an object. "lane" is also accepted, and "account" if takes_account is set. 0, or -EINVAL with
- * a message. */
+/* Adds the fields of a JSON object, named as in the wire contract: "keys", "url", "urls" and
+ * "service" are a list or a string, flags are true or 1, numbers are numbers, "when" is an object,
+ * "verify" a flag or an object. "lane" is also accepted, and "account" if takes_account is set. 0,
+ * or -EINVAL with a message. */
 must_use int jobform_add_json(struct jobform *f, struct span text, struct error *err);
 /* The same in two steps, so that the text can be freed before its copy is made. The first step
  * returns the object, which the caller owns, or NULL with a message. */

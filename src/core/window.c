@@ -146,6 +146,7 @@ static uint32_t job_new(struct window *w, const struct job_spec *spec, const str
                                         .large = how->large,
                                         .verify = spec->verify,
                                         .page = spec->page != NULL,
+                                        .services = spec->services_count > 1,
                                         .outcome = OUTCOME_PURGED,
                                         .open = (uint16_t)spec->targets_count,
                                         .targets = (uint16_t)spec->targets_count};
@@ -166,7 +167,7 @@ static struct pending *pending_new(const struct job_spec *spec, const struct job
                           .pushed_ms = min_u64(how->id_ms, PENDING_PUSHED_MAX_MS),
                           .started = how->again,
                           .bytes_count = (uint16_t)target->bytes.n,
-                          .service = spec->service,
+                          .service = target->service,
                           .kind = (unsigned)target->kind,
                           .lane = (unsigned)how->lane,
                           .state = PENDING_WAITING,
@@ -230,8 +231,8 @@ void window_attach(struct window *w, uint32_t job, const struct job_spec *spec,
 {
     for (uint32_t i = 0; i < spec->targets_count; i++) {
         const struct job_target *target = &spec->targets[i];
-        uint32_t hash = target_hash(target->kind, spec->service, target->bytes);
-        struct pending *t = find_pending(w, hash, target->kind, spec->service, target->bytes);
+        uint32_t hash = target_hash(target->kind, target->service, target->bytes);
+        struct pending *t = find_pending(w, hash, target->kind, target->service, target->bytes);
 
         if (t) {
             w->merged++;
@@ -400,6 +401,12 @@ void window_settle(struct window *w, struct pending *t, enum outcome outcome, wi
     }
     forget(w, t);
     shrink(w);
+}
+
+void window_note_whole(struct window *w, const struct window_job *job)
+{
+    must(job_at(w, job->next) == job);
+    job_at(w, job->next)->whole = 1;
 }
 
 /* -- cancelling jobs -- */

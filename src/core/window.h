@@ -28,9 +28,10 @@ struct __attribute__((packed, aligned(4))) window_job {
     uint64_t verified : 2; /* ... with this result (enum verify_result), the worst one so far ... */
     uint64_t repairs : 3;  /* ... after so many further purges, the most of a target */
     uint64_t page : 1; /* the one that it names, after all its purges; else those of its targets */
-    uint64_t : 2;
-    uint32_t id_seq; /* the entry's id: sequence number */
-    uint16_t open;   /* number of targets not settled */
+    uint64_t services : 1; /* it is for several services */
+    uint64_t whole : 1;    /* ... and its dead letter is for all of them: window_note_whole */
+    uint32_t id_seq;       /* the entry's id: sequence number */
+    uint16_t open;         /* number of targets not settled */
     uint16_t targets;
 };
 
@@ -139,6 +140,10 @@ void window_end_kept(struct window *w, uint32_t number, enum verify_result resul
                      window_end_cb *cb, void *ctx);
 /* For a window_end_cb: what the look at its page has found. */
 void window_note_look(struct window *w, const struct window_job *job, enum verify_result result);
+
+/* For a window_end_cb: if the job, which is for several services, becomes a dead letter, that is
+ * for all of them, although some may not have failed. */
+void window_note_whole(struct window *w, const struct window_job *job);
 
 /* Cancels jobs. Waiting targets that no other job waits for are not sent. Targets in flight or
  * parked for a retry are not changed. `cb` is called for each job that this ends, with

@@ -104,6 +104,7 @@ static void forget_memory(struct dispatch *d)
     for (uint32_t i = 0; i < d->job_failures_count; i++) {
         free(d->job_failures[i].reason);
         free(d->job_failures[i].target);
+        buf_deinit(&d->job_failures[i].services);
     }
     free(d->job_failures);
     d->job_failures = NULL;

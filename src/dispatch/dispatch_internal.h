@@ -69,6 +69,7 @@ struct job_failure {
     enum lane lane;
     struct entry_id id;
     char *reason, *target;
+    struct buf services; /* of a job for several: the ids of those that failed so far */
 };
 
 /* The delay of ticks behind their due time, which shows when the loop was blocked. */

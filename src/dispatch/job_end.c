@@ -7,6 +7,8 @@
 #include "dispatch_internal.h"
 #include "log.h"
 
+#define SERVICES_MAX_BYTES ((size_t)JOB_SERVICES_MAX * (SERVICE_ID_MAX_BYTES + 1))
+
 struct ending {
     struct dispatch *dispatch;
     enum outcome outcome; /* of the target */
@@ -14,7 +16,13 @@ struct ending {
     struct span target;
     const struct job_purge *purge; /* of the target, or NULL */
     const struct job_proof *proof; /* of the target; NULL: its page was not looked at */
+    uint16_t service;              /* that the target needs; SERVICE_NONE for a URL */
 };
+
+static uint16_t service_needed(const struct pending *t)
+{
+    return t->kind == TARGET_URL ? SERVICE_NONE : t->service;
+}
 
 static struct job_failure *find_failure(struct dispatch *d, const struct window_job *job)
 {
@@ -29,22 +37,30 @@ static struct job_failure *find_failure(struct dispatch *d, const struct window_
 
 static uint64_t failure_bytes(const struct job_failure *f)
 {
-    return sizeof(*f) + ALLOC_TAKES(strlen(f->reason) + 1) + ALLOC_TAKES(strlen(f->target) + 1);
+    return sizeof(*f) + ALLOC_TAKES(strlen(f->reason) + 1) + ALLOC_TAKES(strlen(f->target) + 1) +
+           ALLOC_TAKES(f->services.room);
 }
 
-static void add_failure(struct dispatch *d, const struct window_job *job, const struct ending *e)
+/* Returns the job's failure, or NULL if there are too many to remember it. */
+static struct job_failure *add_failure(struct dispatch *d, const struct window_job *job,
+                                       const struct ending *e)
 {
-    if (d->job_failures_count == JOB_FAILURES_MAX ||
-        d->job_failures_bytes > JOB_FAILURES_MAX_BYTES || find_failure(d, job))
-        return;
+    struct job_failure *f = find_failure(d, job);
+
+    if (f)
+        return f;
+    if (d->job_failures_count == JOB_FAILURES_MAX || d->job_failures_bytes > JOB_FAILURES_MAX_BYTES)
+        return NULL;
     d->job_failures =
         alloc_grow(d->job_failures, d->job_failures_count + 1, sizeof(*d->job_failures));
-    d->job_failures[d->job_failures_count++] =
-        (struct job_failure){.lane = (enum lane)job->lane,
-                             .id = {job->id_ms, job->id_seq},
-                             .reason = alloc_str(e->reason),
-                             .target = alloc_copy(e->target.p, e->target.n)};
-    d->job_failures_bytes += failure_bytes(&d->job_failures[d->job_failures_count - 1]);
+    f = &d->job_failures[d->job_failures_count++];
+    *f = (struct job_failure){.lane = (enum lane)job->lane,
+                              .id = {job->id_ms, job->id_seq},
+                              .reason = alloc_str(e->reason),
+                              .target = alloc_copy(e->target.p, e->target.n)};
+    buf_init(&f->services, SERVICES_MAX_BYTES);
+    d->job_failures_bytes += failure_bytes(f);
+    return f;
 }
 
 static void drop_failure(struct dispatch *d, struct job_failure *f)
@@ -52,8 +68,56 @@ static void drop_failure(struct dispatch *d, struct job_failure *f)
     d->job_failures_bytes -= failure_bytes(f);
     free(f->reason);
     free(f->target);
+    buf_deinit(&f->services);
     *f = d->job_failures[--d->job_failures_count];
 }
+
+/* -- a job for several services -- */
+
+static bool has_word(struct span list, struct span word)
+{
+    struct span at;
+
+    while (span_next_word(&list, ' ', &at))
+        if (span_eq(at, word))
+            return true;
+    return false;
+}
+
+/* Notes the service that a target of the job has failed for. f: the job's failure, or NULL. If a
+ * URL fails, which belongs to no service, the dead letter is for all of them. */
+static void note_service(struct dispatch *d, const struct window_job *job, struct job_failure *f,
+                         const struct ending *e)
+{
+    struct span id = span_str(dispatch_service_id(d, e->service));
+    bool noted = f && id.n && has_word(buf_span(&f->services), id);
+
+    if (noted)
+        return;
+    if (!f || !id.n || f->services.n + id.n + 1 > SERVICES_MAX_BYTES) {
+        window_note_whole(&d->pace.window, job);
+        return;
+    }
+    d->job_failures_bytes -= failure_bytes(f);
+    if (f->services.n)
+        buf_putc(&f->services, ' ');
+    buf_put(&f->services, id);
+    d->job_failures_bytes += failure_bytes(f);
+}
+
+/* The services that the job, which has ended as dead, failed for: ids, separated by spaces. Empty:
+ * all of them, or that is not known. */
+static struct span failed_services(struct dispatch *d, const struct window_job *job,
+                                   struct job_failure *f, const struct ending *e)
+{
+    if (!f && !job->whole)
+        return span_str(dispatch_service_id(d, e->service));
+    if (f && e->outcome == OUTCOME_DEAD)
+        note_service(d, job, f, e);
+    return f && !job->whole ? buf_span(&f->services) : SPAN("");
+}
+
+/* -- the end of a job -- */
 
 static void count_end(struct dispatch *d, const struct window_job *job)
 {
@@ -118,7 +182,9 @@ static void on_job_ended(void *ctx, const struct window_job *job)
     char proof[JOB_PROOF_ROOM];
 
     if (job->open > 0) {
-        add_failure(d, job, e);
+        failure = add_failure(d, job, e);
+        if (job->services)
+            note_service(d, job, failure, e);
         return;
     }
     if (job->page && !e->proof && awaits_page(e, job, &no_look))
@@ -132,6 +198,8 @@ static void on_job_ended(void *ctx, const struct window_job *job)
         item.reason = span_str(failure->reason);
         item.target = span_str(failure->target);
     }
+    if (job->services && job->outcome == OUTCOME_DEAD)
+        item.services = failed_services(d, job, failure, e);
     if (job->verify && job->outcome == OUTCOME_PURGED)
         item.proof =
             write_proof(job, e->proof || !job->page ? e->proof : &no_look, proof, sizeof(proof));
@@ -151,7 +219,7 @@ static void settle_target(struct pending *t, struct ending *e)
 
 void job_end_target(struct dispatch *d, struct pending *t, enum outcome outcome, const char *reason)
 {
-    struct ending e = {d, outcome, reason, pending_bytes(t), NULL, NULL};
+    struct ending e = {d, outcome, reason, pending_bytes(t), NULL, NULL, service_needed(t)};
 
     must(outcome != OUTCOME_PURGED);
     settle_target(t, &e);
@@ -159,7 +227,7 @@ void job_end_target(struct dispatch *d, struct pending *t, enum outcome outcome,
 
 void job_end_purged(struct dispatch *d, struct pending *t, const struct job_purge *by)
 {
-    struct ending e = {d, OUTCOME_PURGED, "", pending_bytes(t), by, NULL};
+    struct ending e = {d, OUTCOME_PURGED, "", pending_bytes(t), by, NULL, service_needed(t)};
 
     d->counts.targets_purged++;
     settle_target(t, &e);
@@ -167,7 +235,7 @@ void job_end_purged(struct dispatch *d, struct pending *t, const struct job_purg
 
 void job_end_unverified(struct dispatch *d, struct pending *t, const struct job_purge *by)
 {
-    struct ending e = {d, OUTCOME_PURGED, "", pending_bytes(t), by, NULL};
+    struct ending e = {d, OUTCOME_PURGED, "", pending_bytes(t), by, NULL, service_needed(t)};
 
     d->counts.targets_purged++;
     window_check(&d->pace.window, t, on_job_ended, &e);
@@ -175,14 +243,14 @@ void job_end_unverified(struct dispatch *d, struct pending *t, const struct job_
 
 void job_end_verified(struct dispatch *d, struct pending *t, const struct job_proof *proof)
 {
-    struct ending e = {d, OUTCOME_PURGED, "", pending_bytes(t), NULL, proof};
+    struct ending e = {d, OUTCOME_PURGED, "", pending_bytes(t), NULL, proof, service_needed(t)};
 
     window_checked(&d->pace.window, t, proof->result, proof->repairs, on_job_ended, &e);
 }
 
 void job_end_page(struct dispatch *d, uint32_t number, const struct job_proof *proof)
 {
-    struct ending e = {d, OUTCOME_PURGED, "", SPAN(""), NULL, proof};
+    struct ending e = {d, OUTCOME_PURGED, "", SPAN(""), NULL, proof, SERVICE_NONE};
 
     window_end_kept(&d->pace.window, number, proof->result, proof->repairs, on_job_ended, &e);
 }

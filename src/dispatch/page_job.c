@@ -33,7 +33,8 @@ struct page_job *page_job_new(const struct job_spec *spec, const struct window_a
 
         if (bytes.n)
             memcpy(text, bytes.p, bytes.n);
-        targets[i] = (struct job_target){spec->targets[i].kind, span_of(text, bytes.n)};
+        targets[i] = spec->targets[i];
+        targets[i].bytes.p = text;
         text += bytes.n;
     }
     *p = (struct page_job){.lane = how->lane,

@@ -23,7 +23,7 @@
 struct particulars {
     uint32_t shared; /* number of jobs that share it */
     uint64_t due_ms;
-    struct span reason, target, proof;
+    struct span reason, target, proof, services;
     struct span *fields; /* of an oversized entry */
     size_t fields_count;
     size_t bytes; /* total size */
@@ -99,6 +99,7 @@ static void drop_particulars(struct settle *s, struct particulars *more)
     free((char *)more->reason.p);
     free((char *)more->target.p);
     free((char *)more->proof.p);
+    free((char *)more->services.p);
     free(more);
 }
 
@@ -154,7 +155,7 @@ static bool same_particulars(const struct particulars *more, const struct queue_
 {
     return more && more->due_ms == item->due_ms && !more->fields_count && !item->fields_count &&
            span_eq(more->reason, item->reason) && span_eq(more->target, item->target) &&
-           span_eq(more->proof, item->proof);
+           span_eq(more->proof, item->proof) && span_eq(more->services, item->services);
 }
 
 static struct particulars *keep_particulars(struct settle *s, const struct queue_settle *item)
@@ -174,6 +175,7 @@ static struct particulars *keep_particulars(struct settle *s, const struct queue
     more->reason = keep(more, item->reason);
     more->target = keep(more, item->target);
     more->proof = keep(more, item->proof);
+    more->services = keep(more, item->services);
     if (item->fields_count) {
         more->fields = alloc_zeroed(item->fields_count, sizeof(*more->fields));
         more->fields_count = item->fields_count;
@@ -202,6 +204,7 @@ static struct queue_settle unpack(const struct ended *e)
         item.reason = e->more->reason;
         item.target = e->more->target;
         item.proof = e->more->proof;
+        item.services = e->more->services;
         item.fields = e->more->fields;
         item.fields_count = e->more->fields_count;
     }

@@ -137,6 +137,7 @@ static void say_receipt(struct request *e, int status, struct span receipt)
     if (!may_see_receipt(e, json_object_get(j, "scope"))) {
         json_object_del(j, "ref");
         json_object_del(j, "reason");
+        json_object_del(j, "failed_services");
     }
     json_object_del(j, "scope");
     request_say_json(e, status, j);

@@ -26,14 +26,14 @@
 
 uint64_t api_cost(const struct config_account *a, const struct job_spec *spec)
 {
-    uint64_t urls = 0, keys = 0;
+    uint64_t urls = 0, keys = 0, services = max_u64(spec->services_count, 1);
 
     for (uint32_t i = 0; i < spec->targets_count; i++) {
         urls += spec->targets[i].kind == TARGET_URL;
         keys += spec->targets[i].kind == TARGET_KEY;
     }
-    if (a->budget.batch_cost == BATCH_COST_REQUEST)
-        keys = (keys + FASTLY_BATCH_MAX_KEYS - 1) / FASTLY_BATCH_MAX_KEYS;
+    if (a->budget.batch_cost == BATCH_COST_REQUEST) /* a batch is for one service */
+        keys = (keys / services + FASTLY_BATCH_MAX_KEYS - 1) / FASTLY_BATCH_MAX_KEYS * services;
     return urls + keys;
 }
 
@@ -119,7 +119,7 @@ void api_audit_all(const struct request *e, const struct config_account *a,
         if (spec->targets[i].kind == TARGET_ALL)
             log_warn("A producer pushes a purge-all",
                      "producer=\"%s\" peer=%s account=%s service=%s", e->who->name,
-                     visit_peer(e->visit), a->name, a->services[spec->service].id);
+                     visit_peer(e->visit), a->name, a->services[spec->targets[i].service].id);
 }
 
 void api_refuse_put(struct request *e, const struct submit_result *r)

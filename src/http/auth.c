@@ -214,6 +214,24 @@ static int may_target(const struct config_producer *p, const struct job_target *
     return -EACCES;
 }
 
+/* A job for several services says which of them is the wrong one. */
+static int may_services(const struct config_producer *p, const struct config_account *a,
+                        const struct job_spec *spec, struct error *err)
+{
+    for (uint32_t i = 0; i < spec->services_count; i++) {
+        struct span name = spec->service_names[i];
+        char shown[96];
+
+        if (auth_may_service(p, &a->services[spec->services[i]]))
+            continue;
+        if (spec->services_count == 1)
+            return may_not(err, "service", "purge this service");
+        return error_set(err, -EACCES, "service: this producer may not purge the service \"%s\"",
+                         log_quote(shown, sizeof(shown), name.p, name.n));
+    }
+    return 0;
+}
+
 int auth_may_push(const struct config_producer *p, const struct config_account *a, enum lane lane,
                   const struct job_spec *spec, struct error *err)
 {
@@ -223,8 +241,8 @@ int auth_may_push(const struct config_producer *p, const struct config_account *
         return may_not(err, "account", "purge for this account");
     if (!(p->lanes & 1u << lane))
         return may_not(err, "lane", "use this lane");
-    if (spec->service != SERVICE_NONE && !auth_may_service(p, &a->services[spec->service]))
-        return may_not(err, "service", "purge this service");
+    if (may_services(p, a, spec, err) < 0)
+        return -EACCES;
     if (spec->original.n)
         return may_not(err, "job", "set this field");
     if (spec->when && p->origins.count && !when_origin_fits(&p->origins, span_str(spec->when->url)))

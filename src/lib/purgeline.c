@@ -315,13 +315,20 @@ static int fill_json(struct purgeline *p, const char *json, size_t n)
 
 /* -- sending -- */
 
-/* Fills in a service with the name that the job uses, so that any name passes the check: only the
- * dispatcher knows which services exist. */
-static int name_service(struct purgeline *p, const struct span *fields, size_t count,
-                        struct config_service *out, char name[SERVICE_NAME_MAX_BYTES + 1])
+struct named_services {
+    struct config_service services[JOB_SERVICES_MAX];
+    char names[JOB_SERVICES_MAX][SERVICE_NAME_MAX_BYTES + 1];
+};
+
+/* Fills in services with the names that the job uses, or one without a name, so that any name
+ * passes the check: only the dispatcher knows which services exist. Returns their number. */
+static int name_services(struct purgeline *p, const struct span *fields, size_t count,
+                         struct named_services *out)
 {
-    name[0] = '\0';
-    for (size_t i = 0; i < count; i += 2) {
+    int n = 0;
+
+    out->names[0][0] = '\0';
+    for (size_t i = 0; i < count && n < JOB_SERVICES_MAX; i += 2) {
         struct span value = fields[i + 1];
 
         if (!span_is(fields[i], "service"))
@@ -329,10 +336,12 @@ static int name_service(struct purgeline *p, const struct span *fields, size_t c
         if (value.n > SERVICE_NAME_MAX_BYTES || (value.n && memchr(value.p, '\0', value.n)))
             return invalid(p, "service",
                            "not a name of 1 to " digits_of(SERVICE_NAME_MAX_BYTES) " bytes");
-        snprintf(name, SERVICE_NAME_MAX_BYTES + 1, "%.*s", (int)value.n, value.p);
+        snprintf(out->names[n++], sizeof(out->names[0]), "%.*s", (int)value.n, value.p);
     }
-    *out = (struct config_service){.id = (char *)"", .name = name};
-    return 0;
+    n = n ? n : 1;
+    for (int i = 0; i < n; i++)
+        out->services[i] = (struct config_service){.id = (char *)"", .name = out->names[i]};
+    return n;
 }
 
 /* Sends the job in the form as number p->next. Returns negative errno like push_connection_put,
@@ -340,17 +349,17 @@ static int name_service(struct purgeline *p, const struct span *fields, size_t c
 static int put(struct purgeline *p)
 {
     struct config_account *a = p->config.accounts;
-    char name[SERVICE_NAME_MAX_BYTES + 1];
-    struct config_service service;
     const struct span *fields;
+    struct named_services named;
     size_t count;
     int rc;
 
     fields = jobform_fields(&p->form, &count);
-    if (name_service(p, fields, count, &service, name) < 0)
-        return -EINVAL;
-    a->services = &service;
-    a->services_count = 1;
+    rc = name_services(p, fields, count, &named);
+    if (rc < 0)
+        return rc;
+    a->services = named.services;
+    a->services_count = (uint32_t)rc;
     rc = push_connection_put(p->producer, p->form.lane, fields, count, p->next, &p->error);
     a->services = NULL;
     a->services_count = 0;

@@ -270,7 +270,7 @@ static uint16_t sample_service(const struct plan *p)
 static void push_sample(struct plan *p)
 {
     uint16_t service = sample_service(p);
-    struct job_target target = {service == SERVICE_NONE ? TARGET_URL : TARGET_KEY,
+    struct job_target target = {service == SERVICE_NONE ? TARGET_URL : TARGET_KEY, service,
                                 span_str(sample_key)};
     struct job_spec spec = {.targets = &target, .targets_count = 1, .service = service};
     struct window_add how = {.lane = LANE_URGENT, .plain = true, .now_ns = p->now_ns};

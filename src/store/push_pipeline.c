@@ -47,9 +47,9 @@ struct push_pipeline {
     struct push_pipeline_counts counts;
     int stopped; /* -EIO or -ENOTCONN: nothing more is sent */
     struct error why;
-    struct config_account lone; /* the account with the one service that a job names */
-    struct config_service service;
-    char service_id[SERVICE_ID_MAX_BYTES + 1];
+    struct config_account lone; /* the account with the services that a job names */
+    struct config_service services[JOB_SERVICES_MAX];
+    char service_ids[JOB_SERVICES_MAX][SERVICE_ID_MAX_BYTES + 1];
 };
 
 struct push_pipeline *push_pipeline_new(struct client *c, const struct config_account *account,
@@ -93,25 +93,29 @@ const struct push_pipeline_counts *push_pipeline_counts(const struct push_pipeli
     return &e->counts;
 }
 
-/* A producer's machine need not know the services. If none is configured, the service that the job
- * names is accepted here, and the dispatcher, which knows the services, decides. */
+/* A producer's machine need not know the services. If none is configured, the services that the job
+ * names are accepted here, and the dispatcher, which knows the services, decides. */
 static const struct config_account *account_for(struct push_pipeline *e, const struct span *fields,
                                                 size_t count)
 {
+    uint32_t n = 0;
+
     if (e->account->services_count)
         return e->account;
-    for (size_t i = 0; i < count; i += 2) {
+    for (size_t i = 0; i < count && n < JOB_SERVICES_MAX; i += 2) {
         if (!span_is(fields[i], "service") || !service_id_ok(fields[i + 1]))
             continue;
-        snprintf(e->service_id, sizeof(e->service_id), "%.*s", (int)fields[i + 1].n,
+        snprintf(e->service_ids[n], sizeof(e->service_ids[n]), "%.*s", (int)fields[i + 1].n,
                  fields[i + 1].p);
-        e->service = (struct config_service){.id = e->service_id, .name = (char *)""};
-        e->lone = *e->account;
-        e->lone.services = &e->service;
-        e->lone.services_count = 1;
-        return &e->lone;
+        e->services[n] = (struct config_service){.id = e->service_ids[n], .name = (char *)""};
+        n++;
     }
-    return e->account;
+    if (n == 0)
+        return e->account;
+    e->lone = *e->account;
+    e->lone.services = e->services;
+    e->lone.services_count = n;
+    return &e->lone;
 }
 
 static void stop(struct push_pipeline *e, int rc, const char *why)

@@ -282,18 +282,21 @@ struct queue_settle {
     struct span target;        /* the target that made it fail; lent */
     struct span proof;         /* OUTCOME_PURGED of a job that is not plain: what looks at its pages
                                   found, as members of the receipt: "verified":"fresh"; lent */
+    struct span services;      /* OUTCOME_DEAD of a job for several services: the ids of those that
+                                  failed, separated by spaces; empty: all of them; lent */
     bool oversized;            /* ends without a look at its entry: its letter has `fields` */
     const struct span *fields; /* lent */
     size_t fields_count;
 };
 /* Removes the entries, and atomically with each writes a receipt, a dead letter with the entry's
- * own fields, or its place in `postponed`. An entry that is gone already changes nothing, except
- * that a plain one gets a receipt if it has none and other plain entries are there. A purged entry
- * with a `repeat_after` field above 0 leaves a copy without that field and `when`, and with
- * `not_before` = due_ms, in `postponed`: a job of its own, "<job id>+r".
+ * own fields (but only those services that failed), or its place in `postponed`. An entry that is
+ * gone already changes nothing, except that a plain one gets a receipt if it has none and other
+ * plain entries are there. A purged entry with a `repeat_after` field above 0 leaves a copy without
+ * that field and `when`, and with `not_before` = due_ms, in `postponed`: a job of its own, "<job
+ * id>+r".
  *
  * A receipt: {"job","state","at" (Unix ms),"targets"[,"ref"][,"reason"][,"scope"]
- * [,"verified","repairs","stale_ms","verified_why"]}; bytes that are
+ * [,"failed_services":[ids]][,"verified","repairs","stale_ms","verified_why"]}; bytes that are
  * not UTF-8 are read as Latin-1. `scope` comes with ref and reason and says what a producer must be
  * allowed to purge to be shown them: "url", "key", "all", "service:<name>", "host:<host>", "large".
  * When Redis is out of memory, jobs end without receipts and err is 0. Dead letters and postponed

@@ -6,6 +6,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "job.h"
 #include "queue_internal.h"
 #include "queue_pack.h"
 
@@ -162,6 +163,7 @@ static void send_end(struct queue *q, struct large *l)
     queue_arg(&a, span_str(l->name));
     queue_arg_u64(&a, l->due_ms);
     queue_arg(&a, queue_arg_at(&l->kept, 2));
+    queue_arg(&a, queue_arg_at(&l->kept, 3));
     queue_call_script(q, SCRIPT_END_LARGE, &a, on_ended, l);
 }
 
@@ -176,7 +178,10 @@ static void on_written(struct queue *q, void *ctx, int err, struct redisReply *r
 
 static void write_letter(struct queue *q, struct large *l, const struct redisReply *fields)
 {
-    struct span *argv = alloc_zeroed(3 + reply_count(fields) + 8, sizeof(*argv));
+    struct span services = queue_arg_at(&l->kept, 3), id;
+    bool narrowed = services.n > 0;
+    struct span *argv =
+        alloc_zeroed(3 + reply_count(fields) + (size_t)2 * JOB_SERVICES_MAX + 8, sizeof(*argv));
     char at[24];
     size_t n = 0;
 
@@ -184,8 +189,16 @@ static void write_letter(struct queue *q, struct large *l, const struct redisRep
     argv[n++] = SPAN("XADD");
     argv[n++] = span_str(q->keys[KEY_DEAD]);
     argv[n++] = SPAN("*");
-    for (size_t i = 0; i < reply_count(fields); i++)
+    for (size_t i = 0; i + 1 < reply_count(fields); i += 2) {
+        if (narrowed && span_is(reply_text(reply_at(fields, i)), "service"))
+            continue;
         argv[n++] = reply_text(reply_at(fields, i));
+        argv[n++] = reply_text(reply_at(fields, i + 1));
+    }
+    for (int i = 0; i < JOB_SERVICES_MAX && span_next_word(&services, ' ', &id); i++) {
+        argv[n++] = SPAN("service");
+        argv[n++] = id;
+    }
     argv[n++] = SPAN("dead_reason");
     argv[n++] = queue_arg_at(&l->kept, 0);
     argv[n++] = SPAN("dead_job");
@@ -342,6 +355,7 @@ void queue_end_large(struct queue *q, const struct queue_settle *item, uint32_t 
     queue_arg(&l->kept, item->reason);
     queue_arg(&l->kept, item->target);
     queue_arg(&l->kept, item->proof);
+    queue_arg(&l->kept, item->services);
     snprintf(l->place, sizeof(l->place), "%s-%" PRIu64 "-%" PRIu64, lane_names[item->lane],
              item->id.ms, item->id.seq);
     l->entry = l->place + strlen(lane_names[item->lane]) + 1;

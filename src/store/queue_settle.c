@@ -119,6 +119,7 @@ static void put_item(struct queue_args *a, const struct queue_settle *item)
     queue_arg_u64(a, item->due_ms);
     queue_arg(a, item->reason);
     queue_arg(a, item->outcome == OUTCOME_PURGED ? item->proof : item->target);
+    queue_arg(a, item->services);
 }
 
 void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane, uint32_t ttl_s)
@@ -171,7 +172,7 @@ static void add_item(struct settle_chunk *c, const struct queue_settle *item)
     if (c->count == most || c->bytes > SETTLE_CHUNK_BYTES)
         send_chunk(c);
     c->items[c->count++] = item;
-    c->bytes += item->reason.n + item->target.n + item->proof.n;
+    c->bytes += item->reason.n + item->target.n + item->proof.n + item->services.n;
 }
 
 void queue_settle(struct queue *q, const struct queue_settle *items, size_t count,

@@ -24,10 +24,12 @@ static void check_target(const struct job_spec *s, const struct config_account *
     struct fastly_request request;
 
     for (uint32_t i = 0; i < at; i++)
-        must(s->targets[i].kind != t->kind || !target_same(t->kind, s->targets[i].bytes, t->bytes));
+        must(s->targets[i].kind != t->kind ||
+             !target_same(t->kind, s->targets[i].bytes, t->bytes) ||
+             (t->kind != TARGET_URL && s->targets[i].service != t->service));
     if (t->kind != TARGET_URL) {
-        must(s->service < a->services_count);
-        ask.service = span_str(a->services[s->service].id);
+        must(t->service < a->services_count);
+        ask.service = span_str(a->services[t->service].id);
     }
     ask.targets_count = t->kind != TARGET_ALL;
     ask.soft = s->soft;
@@ -41,6 +43,11 @@ static void check_spec(const struct job_spec *s, const struct config_account *a)
 {
     must(s->targets_count >= 1 && s->targets_count <= JOB_TARGETS_MAX);
     must(s->service == SERVICE_NONE || s->service < a->services_count);
+    must((s->service == SERVICE_NONE) == (s->services_count == 0));
+    must(s->services_count <= min_u64(a->services_count, JOB_SERVICES_MAX));
+    for (uint32_t i = 0; i < s->services_count; i++)
+        must(s->services[i] < a->services_count &&
+             (i == 0 || s->services[i] != s->services[i - 1]));
     must(s->ref.n <= JOB_REF_MAX_BYTES && s->original.n <= JOB_ORIGINAL_MAX_BYTES);
     must(s->repeat_after_ms <= JOB_REPEAT_MAX_MS);
     must(!s->expires_ms || s->expires_ms > s->not_before_ms);

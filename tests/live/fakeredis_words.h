@@ -213,11 +213,11 @@ static const char *const script_templates[SCRIPT_N][3] = {
                        "%J " P "receipt: | %L channel 1 1 %i",
                        "%J " P "receipt: | %L channel 60 3 %i %i %i"},
     [SCRIPT_SETTLE] =
-        {SETTLED " | %L channel 60 %c %i purged 1 1 0 _ _ %i dead 1 2 0 %w %w",
+        {SETTLED " | %L channel 60 %c %i purged 1 1 0 _ _ _ %i dead 1 2 0 %w %w %w",
          SETTLED
-         " | %L channel 60 %c %i later 0 1 %c _ _ %i purged 1 1 %c _ _ %i expired 1 1 0 %w _",
-         SETTLED " | %L channel 60 %c %i cancelled 0 1 0 %w %w %i later 1 1 %n _ _"},
-    [SCRIPT_END_LARGE] = {SETTLED " | %L channel 60 %i dead 1 5 %w %m 1 %w _ 0",
+         " | %L channel 60 %c %i later 0 1 %c _ _ _ %i purged 1 1 %c _ _ _ %i expired 1 1 0 %w _ _",
+         SETTLED " | %L channel 60 %c %i cancelled 0 1 0 %w %w _ %i later 1 1 %n _ _ _"},
+    [SCRIPT_END_LARGE] = {SETTLED " | %L channel 60 %i dead 1 5 %w %m 1 %w _ 0 _ %w",
                           SETTLED " | %L channel 60 %i later 0 5 _ %m 0 _ %m %c",
                           SETTLED " | %L channel 60 %i purged 1 5 _ %m 0 _ %m %c"},
     [SCRIPT_OVERSIZED] = {SETTLED " | %L channel 60 %i 1 %w ref %w job %m service news",

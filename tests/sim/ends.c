@@ -148,13 +148,14 @@ static bool outcome_named(struct span name, enum outcome *out)
     return false;
 }
 
-/* The item of settle.lua for this entry: id, outcome, receipt, targets, due_ms, reason, target. */
+/* The item of settle.lua for this entry: id, outcome, receipt, targets, due_ms, reason, target,
+ * services. */
 static bool look_in_settle(const struct change *r, struct ended *out)
 {
     char id[48];
 
     snprintf(id, sizeof(id), "%" PRIu64 "-%" PRIu64, r->id.ms, r->id.seq);
-    for (size_t n = 5; script_arg(n).n; n += 7) {
+    for (size_t n = 5; script_arg(n).n; n += 8) {
         if (!span_is(script_arg(n), id))
             continue;
         out->reason = script_arg(n + 5);

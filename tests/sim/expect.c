@@ -209,6 +209,18 @@ static bool is_text(const json_t *receipt, const char *name, const char *wanted)
     return !wanted || (text && strcmp(text, wanted) == 0);
 }
 
+/* failed=news,shop: exactly these services; failed=none: the receipt names none. */
+static bool failed_are(const json_t *receipt, const char *wanted)
+{
+    const json_t *list = json_object_get(receipt, "failed_services"), *v;
+    char found[512] = "";
+    size_t n = 0, i;
+
+    json_array_foreach(list, i, v) n +=
+        (size_t)snprintf(found + n, sizeof(found) - n, "%s%s", i ? "," : "", json_string_value(v));
+    return !wanted || strcmp(list ? found : "none", wanted) == 0;
+}
+
 static bool receipt_matches(void *ctx, struct span json)
 {
     const struct play *p = ctx;
@@ -218,6 +230,7 @@ static bool receipt_matches(void *ctx, struct span json)
     bool matches =
         is_text(r, "state", play_word(p, 2)) && is_text(r, "ref", play_option(p, "ref")) &&
         is_text(r, "verified", play_option(p, "verified")) &&
+        failed_are(r, play_option(p, "failed")) &&
         (!repairs || (text_number(repairs, &n) == 0 &&
                       n == (uint64_t)json_integer_value(json_object_get(r, "repairs")))) &&
         (!targets || (text_number(targets, &n) == 0 &&

@@ -183,7 +183,8 @@ static void choose_settings(struct making *m, struct story *s, uint64_t seed)
 
 static void put_options(struct making *m, char *out, size_t room)
 {
-    size_t n = (size_t)snprintf(out, room, " service=%s lane=%s", ONE_OF(m, "news", "news", "shop"),
+    size_t n = (size_t)snprintf(out, room, " service=%s lane=%s",
+                                ONE_OF(m, "news", "news", "shop", "shop service=news"),
                                 ONE_OF(m, "urgent", "normal", "normal", "bulk"));
 
     if (m->two_accounts && chance(m, 40))

@@ -77,10 +77,10 @@ static void add_target(struct job *j, struct target *t, struct target *cover)
     t->pushed_hard = t->pushed_hard || j->hard;
 }
 
-static const char *service_of(struct account *a, const struct fields *f)
+/* The id of the service named by a field; a job without such a field is for the only service. */
+static const char *service_named(const struct account *a, struct span name)
 {
     const struct config_account *c = config_account(witness.config, a->name);
-    struct span name = fields_get(f, "service");
 
     for (uint32_t i = 0; i < c->services_count; i++)
         if (span_is(name, c->services[i].id) || (!name.p && c->services_count == 1))
@@ -97,22 +97,34 @@ static void take_keys(struct account *a, struct job *j, const char *service, str
         add_target(j, named(a, "k", service, key, true), cover);
 }
 
+static void take_targets_of(struct account *a, struct job *j, const struct fields *f,
+                            const char *service)
+{
+    for (size_t i = 0; i + 1 < f->count; i += 2) {
+        if (span_is(f->at[i], "keys"))
+            take_keys(a, j, service, f->at[i + 1]);
+        else if (span_is(f->at[i], "all"))
+            add_target(j, named(a, "a", service, SPAN(""), true), NULL);
+    }
+}
+
+/* A job is for each of the services that it names. */
 static void take_targets(struct account *a, struct job *j, const struct fields *f)
 {
-    const char *service = service_of(a, f), *why;
+    const char *why;
 
     j->hard = !span_is(fields_get(f, "soft"), "1");
+    if (!fields_get(f, "service").p)
+        take_targets_of(a, j, f, service_named(a, span_of(NULL, 0)));
     for (size_t i = 0; i + 1 < f->count; i += 2) {
         struct span value = f->at[i + 1];
 
-        if (span_is(f->at[i], "keys"))
-            take_keys(a, j, service, value);
-        else if (span_is(f->at[i], "all"))
-            add_target(j, named(a, "a", service, SPAN(""), true), NULL);
-        else if (span_is(f->at[i], "url") && url_check(value, &why) == 0) {
-            add_target(j, url_target(a, value, true), NULL);
-            (void)named(a, "U", "", value, true);
-        }
+        if (span_is(f->at[i], "service"))
+            take_targets_of(a, j, f, service_named(a, value));
+        if (!span_is(f->at[i], "url") || url_check(value, &why) < 0)
+            continue;
+        add_target(j, url_target(a, value, true), NULL);
+        (void)named(a, "U", "", value, true);
     }
 }
 

@@ -249,8 +249,6 @@ static void a_dead_letter_pushed_back_is_a_job_again(void **state)
 
 static void a_single_field_given_twice_is_refused(void **state)
 {
-    BAD("service: given twice", SPAN("service"), SPAN("news"), SPAN("keys"), SPAN("a"),
-        SPAN("service"), SPAN("news"));
     BAD("soft: given twice", SPAN("soft"), SPAN("0"), SPAN("soft"), SPAN("0"));
     BAD("all: given twice", SPAN("all"), SPAN("0"), SPAN("all"), SPAN("1"));
     BAD("ref: given twice", SPAN("ref"), SPAN(""), SPAN("ref"), SPAN(""));

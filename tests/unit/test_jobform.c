@@ -155,7 +155,11 @@ static void json_that_is_wrong_is_refused_by_the_field(void **state)
     refuse_json("{\"keys\": {}}", "keys: expected a text");
     refuse_json("{\"keys\": null}", "keys: expected a text");
     refuse_json("{\"not_before\": 1.5}", "not_before: expected a text, a number");
-    refuse_json("{\"service\": [\"a\"]}", "service: a list is only for keys and url");
+    refuse_json("{\"ref\": [\"a\"]}", "ref: a list is only for keys, url and service");
+    refuse_json("{\"service\": []}", "service: the list is empty");
+    refuse_json("{\"service\": [\"a\", \"\"]}", "service: empty");
+    refuse_json("{\"service\": [17]}", "service: the list may only hold texts");
+    refuse_json("{\"service\": {\"a\": 1}}", "service: expected a text, a number");
     refuse_json("{\"lane\": \"fast\"}", "lane: expected urgent, normal or bulk");
     refuse_json("{\"keys\": \"a\", \"keys\": \"b\"}", "not a JSON object: ");
     refuse_json("[\"a\"]", "not a JSON object: ");

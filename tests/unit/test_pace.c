@@ -58,7 +58,7 @@ static void on_end(void *ctx, const struct window_job *job)
 static void push(struct world *w, enum target_kind kind, const char *name, uint16_t service,
                  uint64_t expires_ms)
 {
-    struct job_target target = {kind, span_str(name)};
+    struct job_target target = {kind, service, span_str(name)};
     struct job_spec spec = {
         .targets = &target, .targets_count = 1, .service = service, .expires_ms = expires_ms};
     struct window_add how = {.lane = w->lane, .now_ns = w->now.mono_ns};

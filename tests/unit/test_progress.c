@@ -19,7 +19,7 @@ struct world {
 
 static void push(struct world *w)
 {
-    struct job_target target = {TARGET_KEY, SPAN("a")};
+    struct job_target target = {.kind = TARGET_KEY, .bytes = SPAN("a")};
     struct job_spec spec = {.targets = &target, .targets_count = 1};
     struct window_add how = {.lane = LANE_URGENT, .id_ms = 1, .now_ns = w->now.mono_ns};
 

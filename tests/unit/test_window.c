@@ -865,7 +865,8 @@ static void a_job_takes_no_more_than_was_foreseen_and_gives_all_of_it_back(void 
             int n = snprintf(text + 33 * i, 33, "key-%u-%.*s", (unsigned)(keys++ * 7 / 8),
                              (int)(job % 20), "xxxxxxxxxxxxxxxxxxxx");
 
-            list[i] = (struct job_target){TARGET_KEY, span_of(text + 33 * i, (size_t)n)};
+            list[i] =
+                (struct job_target){.kind = TARGET_KEY, .bytes = span_of(text + 33 * i, (size_t)n)};
         }
         foreseen = window_cost_bytes(&w->window, &spec);
         window_add(&w->window, &spec, &how);

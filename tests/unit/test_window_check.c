@@ -154,7 +154,7 @@ static void a_job_that_names_a_page_is_kept_and_repeated(void **state)
 {
     static const struct verify_page page = {.url = "https://a.example/1"};
     struct world *w = world_new(100);
-    struct job_target targets[] = {{TARGET_KEY, SPAN("a")}, {TARGET_KEY, SPAN("b")}};
+    struct job_target targets[] = {{TARGET_KEY, 0, SPAN("a")}, {TARGET_KEY, 0, SPAN("b")}};
     const struct job_spec spec = {.targets = targets, .targets_count = 2};
     struct window_add how = {.lane = LANE_NORMAL};
     struct batch *b;

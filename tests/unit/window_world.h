@@ -92,11 +92,11 @@ static inline uint32_t push_as(struct world *w, struct push p, const char *targe
         struct job_target *t = &list[spec.targets_count++];
 
         if (span_is(word, "!"))
-            *t = (struct job_target){.kind = TARGET_ALL};
+            *t = (struct job_target){.kind = TARGET_ALL, .service = p.service};
         else if (word.n > 4 && memcmp(word.p, "url:", 4) == 0)
-            *t = (struct job_target){TARGET_URL, span_of(word.p + 4, word.n - 4)};
+            *t = (struct job_target){TARGET_URL, p.service, span_of(word.p + 4, word.n - 4)};
         else
-            *t = (struct job_target){TARGET_KEY, word};
+            *t = (struct job_target){TARGET_KEY, p.service, word};
     }
     window_add(&w->window, &spec, &how);
     return w->next_id;

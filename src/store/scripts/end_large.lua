@@ -2,7 +2,7 @@
 -- job is in postponed:jobs under `name`.
 -- KEYS the same as those of settle.lua.
 -- ARGV lane, channel, ttl_s, id, outcome, receipt (0|1), targets, reason, job, has_ref (0|1), ref,
--- name, due_ms, proof (JSON members of the receipt, or empty).
+-- name, due_ms, proof (JSON members of the receipt, or empty), services that failed (or empty).
 -- Answers ended, receipts left out.
 -- Errors: a key of the wrong type; the entry still exists then.
 --
@@ -26,7 +26,7 @@ if state ~= 'later' then
   call('PUBLISH', ARGV[2], job)
   if ARGV[6] == '1' then
     receipt(job, state, ARGV[7], ARGV[10] == '1' and ARGV[11] or nil, ARGV[8],
-      '["large"]', ARGV[14])
+      '["large"]', ARGV[14], ARGV[15])
   end
 end
 return {1, skipped}

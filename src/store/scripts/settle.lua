@@ -1,7 +1,8 @@
 -- Ends any jobs whose entries are not large; each entry is looked up.
 -- KEYS stream, receipt prefix, postponed, postponed:jobs, places, dead.
 -- ARGV lane, channel, ttl_s, wall_ms, then per item: id, outcome, receipt (0|1), targets, due_ms,
--- reason, target (of a purged job: what looks at its pages found, as JSON members of the receipt).
+-- reason, target (of a purged job: what looks at its pages found, as JSON members of the receipt),
+-- services (of a dead job: the ids of those that failed, separated by spaces; empty: all).
 -- Answers ended, receipts left out.
 -- Errors: a key of the wrong type. The items before the one that failed are done.
 --
@@ -51,9 +52,18 @@ local function postpone(fields, id, job, due, once)
   call('HSET', KEYS[4], name, cmsgpack.pack({lane, job, id, kept}))
   call('ZADD', KEYS[3], due, name)
 end
-local function bury(fields, job, reason, target)
+local function bury(fields, job, reason, target, services)
   local copy = {}
-  for i = 1, #fields do copy[i] = fields[i] end
+  for i = 1, #fields, 2 do
+    if services == '' or fields[i] ~= 'service' then
+      copy[#copy + 1] = fields[i]
+      copy[#copy + 1] = fields[i + 1]
+    end
+  end
+  for id in services:gmatch('%S+') do
+    copy[#copy + 1] = 'service'
+    copy[#copy + 1] = id
+  end
   local n = #copy
   copy[n + 1], copy[n + 2] = 'dead_reason', reason
   copy[n + 3], copy[n + 4] = 'dead_job', job
@@ -67,7 +77,7 @@ local function finish(i)
   if not entry or over[id] then return end
   local fields, own = entry[2], lane .. '-' .. id
   local job, ref, again = look(fields, own)
-  if state == 'dead' then bury(fields, job, ARGV[i + 5], ARGV[i + 6])
+  if state == 'dead' then bury(fields, job, ARGV[i + 5], ARGV[i + 6], ARGV[i + 7])
   elseif state == 'later' then postpone(fields, id, job, due, false)
   elseif state == 'purged' and again then
     if due == '0' then due = int(tonumber(ARGV[4]) + again) end
@@ -79,11 +89,11 @@ local function finish(i)
   published[#published + 1] = job
   if ARGV[i + 2] == '1' then
     receipt(job, state, ARGV[i + 3], ref, ARGV[i + 5], scope_of(fields),
-      state == 'purged' and ARGV[i + 6])
+      state == 'purged' and ARGV[i + 6], ARGV[i + 7])
   end
 end
 local ok, err = true, nil
-for i = 5, #ARGV, 7 do
+for i = 5, #ARGV, 8 do
   ok, err = pcall(finish, i)
   if not ok then break end
 end

@@ -2,8 +2,10 @@
 -- KEYS[1] stream, KEYS[2] receipt prefix, KEYS[5] places.
 -- ARGV[1] lane, ARGV[3] ttl_s.
 --
--- receipt(job, state, targets, ref, reason, scope[, proof]): writes the receipt, or counts it in
--- `skipped` when Redis is out of memory (see purged.lua). proof: more members, as JSON.
+-- receipt(job, state, targets, ref, reason, scope[, proof[, services]]): writes the receipt, or
+-- counts it in `skipped` when Redis is out of memory (see purged.lua). proof: more members, as
+-- JSON.
+-- services: the ids of those that a job for several failed for, separated by spaces.
 -- unplace(job, own): removes a job from the index of places if it is noted there as entry `own`.
 
 --@include shared/now.lua
@@ -15,7 +17,7 @@ local oom = type(probe) == 'table' and probe.err and
   probe.err:find('OOM', 1, true)
 call('XDEL', KEYS[1], '0-1')
 local now = int(now_ms())
-local function receipt(job, state, targets, ref, reason, scope, proof)
+local function receipt(job, state, targets, ref, reason, scope, proof, services)
   if oom then skipped = skipped + 1; return end
   local text = '{"job":' .. quote(job) .. ',"state":"' .. state ..
     '","at":' .. now .. ',"targets":' .. targets
@@ -27,6 +29,9 @@ local function receipt(job, state, targets, ref, reason, scope, proof)
     text = text .. ',"scope":' .. scope
   end
   if proof and proof ~= '' then text = text .. ',' .. proof end
+  if services and services ~= '' then
+    text = text .. ',"failed_services":["' .. services:gsub(' ', '","') .. '"]'
+  end
   call('SETEX', KEYS[2] .. job, ARGV[3], text .. '}')
 end
 local function unplace(job, own)
