@@ -42,6 +42,8 @@ DECIDED = {
             (NO, "Fastly's CLI is not in Debian; tests/live/clients/cli.sh runs it where there is one"),
     },
     "deploy/README.md": {
+        "deploy/install-packages --build --package && deploy/package": (NO, "tests/systemd builds the packages"),
+        "apt install ./build/packages/purgeline_*.deb": (NO, "tests/systemd installs them on a machine of its own"),
         "deploy/install-packages --run --build": (RUN,),
         "cmake -S . -B build/release -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=OFF": (RUN,),
         "ninja -C build/release purgeline && install -D build/release/purgeline /usr/local/bin/purgeline": (RUN,),

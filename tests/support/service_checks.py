@@ -117,6 +117,7 @@ class Checks:
         self.score = Score()
         self.ok = self.score.ok
         self.fastly, self.service = Fastly(), Service()
+        self.block = next(block for block in blocks(DOCUMENT) if "systemctl enable" in block)
         self.tokens = []
         self.redis = ""              # assignment before each command; empty: the embedded Redis, which they find
         self.redis_password = f"pw-{secrets.token_hex(16)}"
@@ -155,7 +156,7 @@ class Checks:
 
     def line(self, words):
         """The command that contains these words in the document's installation block."""
-        return next(command for command in commands(blocks(DOCUMENT)[0]) if words in command)
+        return next(command for command in commands(self.block) if words in command)
 
     def point(self, beginning):
         """The commands in the list item that begins with these words."""
@@ -165,7 +166,7 @@ class Checks:
     def install(self):
         self.new_token()
         output(f"install -D -m 644 {FASTLY}/ca.pem /etc/purgeline/ca.pem")
-        for command in commands(blocks(DOCUMENT)[0]):
+        for command in commands(self.block):
             if "systemctl enable" in command:
                 self.configure()
             self.obey(command)

@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Checks the Debian packages, from inside a machine that was booted with systemd: see tests/systemd.
+
+They are installed, configured as their configuration file says, upgraded while jobs are pushed, removed and purged. This
+runs as root and changes the machine. tests/systemd discards the changes afterwards.
+"""
+import glob
+import os
+import re
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path.insert(0, HERE)
+from service_checks import API_PORT, FASTLY, SETTINGS, TOKEN, Fastly, Service, output, read, run, write  # noqa: E402
+from stage import ROOT, SERVICE, Score, until  # noqa: E402
+
+PACKAGES = f"{ROOT}/build/packages"
+NAMES = ["purgeline", "purgeline-source-amqp", "purgeline-source-postgres", "libpurgeline0", "libpurgeline-dev"]
+SECRET = "tkn-of-the-packages"
+PUSHES = 200
+APT = "DEBIAN_FRONTEND=noninteractive apt-get --yes"
+PROGRAM = """
+#include <purgeline.h>
+int main(void)
+{
+    struct purgeline *p;
+    char why[200];
+
+    return purgeline_open("redis://127.0.0.1:1", "main", &p, why, sizeof(why)) != PURGELINE_LOST;
+}
+"""
+
+
+class Checks:
+    def __init__(self):
+        self.score = Score()
+        self.ok = self.score.ok
+        self.fastly, self.service = Fastly(), Service()
+
+    def apt(self, words, what):
+        code, said = run(f"{APT} {words}")
+        return self.ok(code == 0, what, said[-3000:])
+
+    def files(self, folder=PACKAGES):
+        found = [glob.glob(f"{folder}/{name}_*.deb") for name in NAMES]
+        assert all(len(one) == 1 for one in found), found
+        return " ".join(one[0] for one in found)
+
+    def left(self):
+        """What there is of purgeline on this machine, but for the checkout, and for what dpkg and systemd write down."""
+        own = [ROOT, "/proc", "/sys", "/dev", "/run/log", FASTLY, "/var/log", "/var/lib/apt", "/var/cache/apt"]
+        skipped = " ".join(f"-path {folder} -prune -o" for folder in own)
+        return output(f"find / {skipped} -name '*purgeline*' -print").split()
+
+    def install(self):
+        self.ok(self.left() == [], "before, nothing of purgeline is there", self.left())
+        self.apt(f"install {self.files()}", "apt-get install")
+        until("the service is active", self.service.is_active)
+        self.ok(True, "the service runs at once")
+        enabled = output("systemctl is-enabled purgeline || true").strip()
+        self.ok(enabled == "enabled", "and after the next boot", enabled)
+        why = self.service.await_unready("token")
+        self.ok(TOKEN in why or "no token" in why, "it waits for its token, and /readyz says so", why)
+        until("the journal has the sentence", lambda: "The account has no token" in self.service.journal())
+        self.ok(f"put a valid one into {TOKEN}" in self.service.journal(), "the log says where to put it",
+                self.service.journal())
+        owner = output("stat -c %U:%G:%a /var/lib/purgeline").strip()
+        self.ok(owner == "purgeline:purgeline:700", "its folder is its own", owner)
+
+    def configure(self):
+        """As the comments of the configuration file say; the sandbox stands for Fastly."""
+        self.fastly.start(SECRET)
+        output(f"install -D -m 644 {FASTLY}/ca.pem /etc/purgeline/ca.pem")
+        steps = re.findall(r"^#    +(.*)$", read(SETTINGS), re.M)
+        write("/root/token", SECRET + "\n", 0o600)
+        text, count = re.subn(r"^( *)services: \[\]$", f"\\1services: [{{id: {SERVICE}, name: news}}]\n"
+                              f"\\1api: https://127.0.0.1:{API_PORT}\n\\1ca_file: /etc/purgeline/ca.pem",
+                              read(SETTINGS), flags=re.M)
+        self.ok(count == 1, "the configuration has a line for the services", read(SETTINGS))
+        write(SETTINGS, text)
+        install = next(step for step in steps if step.startswith("install "))
+        output(install.replace("TOKENFILE", "/root/token"))
+        code, said = run("systemctl reload purgeline && purgeline check")
+        self.ok(code == 0, "then reload and check succeed", said)
+        self.service.await_ready()
+        code, said = run("purgeline push --wait article-17")
+        self.ok(code == 0 and "article-17" in self.fastly.purged(), "and a push purges", said)
+
+    def library(self):
+        write("/root/uses.c", PROGRAM)
+        code, said = run("cd /root && gcc -Wall -Werror uses.c $(pkg-config --cflags --libs libpurgeline) -o uses && ./uses")
+        self.ok(code == 0, "a program is built with libpurgeline-dev, and runs", said)
+        code, said = run("ls /usr/share/man/man1/purgeline.1.gz /usr/share/man/man3/purgeline.3.gz")
+        self.ok(code == 0, "there are manual pages", said)
+
+    def newer(self):
+        """The same packages with a higher version."""
+        for deb in self.files().split():
+            output(f"""rm -rf /root/deb && dpkg-deb -R {deb} /root/deb &&
+                sed -i 's/+deb13/+deb13.1/g' /root/deb/DEBIAN/control &&
+                mkdir -p /root/newer && dpkg-deb -b /root/deb /root/newer/""")
+        return self.files("/root/newer")
+
+    def upgrade(self):
+        """While a producer pushes one key after the other."""
+        newer, before = self.newer(), self.service.pid()
+        output(f"""nohup bash -c 'for i in $(seq {PUSHES}); do
+            until purgeline push --quiet during-$i; do sleep 0.1; done; done; touch /root/pushed' >/root/pushes 2>&1 </dev/null &""")
+        until("the first are pushed", lambda: "during-3" in self.fastly.purged())
+        self.apt(f"install {newer}", "an upgrade while jobs are pushed")
+        self.service.await_ready()
+        self.ok(self.service.pid() != before, "the new version runs")
+        until("all are pushed", lambda: os.path.exists("/root/pushed"))
+        self.fastly.await_purged(*[f"during-{i}" for i in range(1, PUSHES + 1)])
+        self.ok(True, "each job is purged")
+        self.ok("ca_file" in read(SETTINGS), "the configuration is as it was")
+
+    def remove(self):
+        self.apt(f"remove {' '.join(NAMES)}", "apt-get remove")
+        self.ok(not self.service.is_active(), "the service is stopped")
+        self.ok(not os.path.exists("/usr/bin/purgeline"), "the program is gone")
+        kept = [os.path.exists(path) for path in (SETTINGS, TOKEN, "/var/lib/purgeline")]
+        self.ok(all(kept), "configuration, token and jobs are kept", kept)
+        self.apt(f"install {self.files('/root/newer')}", "installed again")
+        self.service.await_ready()
+        self.ok(True, "it goes on as before")
+
+    def purge(self):
+        self.apt(f"purge {' '.join(NAMES)}", "apt-get purge")
+        output("rm -rf /root/newer /root/deb; systemctl daemon-reload")
+        self.ok(self.left() == [], "nothing of purgeline is left", self.left())
+        code, said = run("getent passwd purgeline")
+        self.ok(code != 0, "no user, either", said)
+        self.apt(f"install {self.files()}", "installed once more")
+        self.service.await_unready("token")
+        self.ok(True, "it waits for its token, as at first")
+
+    def all(self):
+        """Each check starts with the state that the previous one left."""
+        for check in (self.install, self.configure, self.library, self.upgrade, self.remove, self.purge):
+            try:
+                check()
+            except (AssertionError, subprocess.SubprocessError, OSError, ValueError) as wrong:
+                self.ok(False, f"{check.__name__} and the checks after it can be finished", wrong,
+                        self.service.journal())
+                break
+        return self.score.close()
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    sys.exit(Checks().all())
