@@ -127,8 +127,8 @@ const char *cmd_duration_words(char *out, size_t room, uint64_t ms);
 const char *cmd_number_words(char *out, size_t room, uint64_t n);
 
 enum cmd_colour { CMD_PLAIN, CMD_BOLD, CMD_RED, CMD_YELLOW, CMD_GREEN, CMD_DIM };
-/* The escape sequence that starts the colour, or "" if stdout is not a terminal or NO_COLOR is set
- * (https://no-color.org). CMD_PLAIN resets the colour. */
+/* The escape sequence that starts the colour, or "" if stdout is not a terminal, TERM is "dumb", or
+ * NO_COLOR is set (https://no-color.org). CMD_PLAIN resets the colour. */
 const char *cmd_colour(enum cmd_colour colour);
 
 /* -- progress bar on stderr, if that is a terminal -- */

@@ -16,9 +16,11 @@ static const char *const colours[] = {
 
 const char *cmd_colour(enum cmd_colour colour)
 {
-    const char *no = getenv("NO_COLOR");
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
 
-    return isatty(STDOUT_FILENO) && !(no && *no) ? colours[colour] : "";
+    if (!isatty(STDOUT_FILENO) || (no && *no) || (term && strcmp(term, "dumb") == 0))
+        return "";
+    return colours[colour];
 }
 
 /* Our own escape sequences are recognised by their address, not by their content, so text from

@@ -12,7 +12,7 @@ static void add_item(json_t *report, const struct stats_item *f, const struct st
             json_object_set_new(report, f->names[i], json_integer((json_int_t)f->value(s, i)));
 }
 
-/* Tells how long nothing has been sent, and what would help. */
+/* Tells how long nothing has been sent, until when, and what would help. */
 static void add_brake(json_t *report, const struct dispatch *d, struct now now)
 {
     const struct brake *b = &d->pace.brake;
@@ -22,6 +22,10 @@ static void add_brake(json_t *report, const struct dispatch *d, struct now now)
     if (b->state == BRAKE_FREE)
         return;
     json_object_set_new(report, "brake_cause", json_text_of(brake_cause_names[b->cause]));
+    if (b->state == BRAKE_HELD)
+        json_object_set_new(
+            report, "brake_until",
+            json_integer((json_int_t)(now.wall_ms + brake_wait_ms(b, now.mono_ns))));
     if (b->since_ns == 0)
         return;
     json_object_set_new(report, "brake_for_ms",

@@ -372,3 +372,11 @@ uint64_t overview_cache_eta_ms(const struct overview_cache_account *s,
         return (uint64_t)linger + HANDLING_MS;
     return whole(paced_ms(s, &a->budget, before, s->at_once[lane]) + linger) + HANDLING_MS;
 }
+
+uint64_t overview_cache_backlog_ms(const struct overview *o, const struct config_account *a)
+{
+    struct overview_cache_account s = {.known = true, .overview = *o};
+
+    take_report(&s, span_str(o->status));
+    return overview_cache_eta_ms(&s, a, LANE_BULK, 0);
+}

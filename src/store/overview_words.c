@@ -5,8 +5,13 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "buf.h"
 #include "log.h"
+#include "show.h"
+
+#define CONTROL_WHY_SHOWN 600 /* bytes, after escaping; more only if not written by control_set */
 
 /* The leader's report about itself. Other programs may have written into its key. */
 struct leader_status {
@@ -40,12 +45,14 @@ static uint64_t waiting(const struct overview *o)
 
 static void paused_words(const struct overview *o, char *out, size_t room)
 {
-    const char *by = o->paused_by ? o->paused_by : "", *why = o->paused_why ? o->paused_why : "";
-    char who[100], reason[160];
+    const char *why = o->paused_why ? o->paused_why : "";
+    struct buf shown;
 
-    snprintf(out, room, "paused%s%s%s%s; 'purgeline resume' ends it", *by ? " by " : "",
-             log_quote(who, sizeof(who), by, strlen(by)), *why ? ": " : "",
-             log_quote(reason, sizeof(reason), why, strlen(why)));
+    buf_init(&shown, SIZE_MAX);
+    show_for_terminal(&shown, span_str(why));
+    snprintf(out, room, "paused%s%.*s", *why ? ": " : "", (int)min_u64(shown.n, CONTROL_WHY_SHOWN),
+             shown.n ? shown.p : "");
+    buf_deinit(&shown);
 }
 
 static void duration_words(char *out, size_t room, uint64_t ms)
@@ -77,6 +84,23 @@ static void refused_words(const struct leader_status *r, char *out, size_t room)
                      : "give it a valid one and reload purgeline");
 }
 
+/* Until when Fastly wants nothing, by the clock of the leader; an older leader does not tell it. */
+static void throttled_words(const struct leader_status *r, char *out, size_t room)
+{
+    json_int_t until_ms = json_integer_value(json_object_get(r->json, "brake_until"));
+    time_t until_s = (time_t)(until_ms / 1000);
+    char clock[16];
+    struct tm tm;
+
+    if (strcmp(r->brake, "probing") == 0)
+        snprintf(out, room, "held by Fastly (429): one request at a time is tried");
+    else if (until_ms > 0 && localtime_r(&until_s, &tm) &&
+             strftime(clock, sizeof(clock), "%H:%M:%S", &tm))
+        snprintf(out, room, "held by Fastly until %s (429); then it goes on by itself", clock);
+    else
+        snprintf(out, room, "held by Fastly (429); it goes on by itself");
+}
+
 /* Describes the brake, if it is on. */
 static bool held_words(const struct leader_status *r, char *out, size_t room,
                        enum overview_mood *mood)
@@ -88,7 +112,7 @@ static bool held_words(const struct leader_status *r, char *out, size_t room,
         {"token refused", NULL, OVERVIEW_TROUBLE},
         {"outage", "Fastly cannot be reached or answers with errors; tried until it is back",
          OVERVIEW_TROUBLE},
-        {"throttled", "Fastly said slow down; it goes on by itself", OVERVIEW_SLOWED},
+        {"throttled", NULL, OVERVIEW_SLOWED},
     };
     char cause[100];
 
@@ -98,11 +122,14 @@ static bool held_words(const struct leader_status *r, char *out, size_t room,
         if (strcmp(r->cause, causes[i].cause) != 0)
             continue;
         *mood = strcmp(r->brake, "growing") == 0 ? OVERVIEW_SLOWED : causes[i].mood;
-        if (*mood == causes[i].mood && !causes[i].words)
+        if (strcmp(r->brake, "growing") == 0)
+            snprintf(out, room, "coming back to its full pace");
+        else if (causes[i].words)
+            snprintf(out, room, "%s", causes[i].words);
+        else if (*mood == OVERVIEW_TROUBLE)
             refused_words(r, out, room);
         else
-            snprintf(out, room, "%s",
-                     *mood == causes[i].mood ? causes[i].words : "coming back to its full pace");
+            throttled_words(r, out, room);
         return true;
     }
     /* a cause that only a newer leader knows */
@@ -130,9 +157,9 @@ static enum overview_mood going_words(const struct overview *o, const struct lea
     else if (poor)
         snprintf(out, room, "the budget is spent; what waits is sent as it comes back");
     else if (jobs)
-        snprintf(out, room, "purging");
+        snprintf(out, room, "healthy, purging");
     else
-        snprintf(out, room, "all is well: nothing waits");
+        snprintf(out, room, "healthy, nothing waits");
     return !o->status || poor || strcmp(r->state, "leading") != 0 ? OVERVIEW_SLOWED : OVERVIEW_GOOD;
 }
 
@@ -143,7 +170,7 @@ enum overview_mood overview_words(const struct overview *o, char *out, size_t ro
 
     open_status(&r, o);
     if (!o->leader)
-        snprintf(out, room, "nobody dispatches it: start 'purgeline run', or look at its log");
+        snprintf(out, room, "nobody leads it: start 'purgeline run', or look at its log");
     else if (o->paused)
         paused_words(o, out, room);
     else if (o->stalled)

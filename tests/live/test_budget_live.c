@@ -159,6 +159,7 @@ static void status_tells_of_a_429_that_came_too_early(void **state)
     j = rig_push(r, "normal", "keys", "a b", NULL);
     rig_await_ended(r, &j, "purged");
     rig_await(r, shell_run(&sh, "$P status") == 0 && strstr(sh.out, "Fastly refused at 2 of "));
+    shell_join_lines(&sh);
     shell_assert_out(&sh, "; bursts are halved to 25,250 until ");
     rig_stop(r, 0);
     rig_start_leading(r, 0); /* its successor knows it, too */

@@ -307,7 +307,7 @@ static void status_tells_the_backlog_and_that_nobody_dispatches_it(void **state)
     assert_int_equal(json_integer_value(json_object_get(account, "dead")), 1);
     json_decref(j);
     assert_int_equal(shell_run(&w->shell, "$P status"), 1);
-    shell_assert_out(&w->shell, "main: nobody dispatches it: start 'purgeline run'");
+    shell_assert_out(&w->shell, "main: nobody leads it: start 'purgeline run'");
     shell_assert_out(&w->shell, "bulk          1 job, the oldest for ");
 }
 
@@ -322,17 +322,19 @@ static void status_is_a_page_and_its_counters_are_asked_for(void **state)
                     "\"last_error\":\"status 503: \\u001b[2J\",\"last_error_age_ms\":240000,"
                     "\"needs_restart\":\"senders\"}");
     redis_server_do(w->redis, "XADD " BULK " * keys a");
-    assert_int_equal(shell_run(&w->shell, "$P status"), 0);
-    shell_assert_out(&w->shell, "main: purging\n  leader        host\n"
-                                "  urgent        nothing waits\n");
-    shell_assert_out(&w->shell, "  bulk          1 job, the oldest for ");
-    shell_assert_out(&w->shell, "  budget        100,000 of 100,000 left (100 %), per 1 h\n");
+    assert_int_equal(shell_run(&w->shell, "LC_ALL=C $P status"), 0);
+    shell_assert_out(&w->shell, "main: healthy, purging\n"
+                                "  bulk          1 job, the oldest for ");
+    shell_assert_out(&w->shell, "  budget        [####################] 100,000 of 100,000 left "
+                                "this hour\n"
+                                "  backlog       through in about ");
+    shell_assert_out(&w->shell, "  leader        host\n");
     shell_assert_out(&w->shell, "  last error    4 min ago: status 503: ");
     shell_assert_out(&w->shell, "  restart       needed to apply new values of senders\n");
     assert_null(strchr(w->shell.out, 0x1b));
     assert_null(strstr(w->shell.out, "requests_keys"));
     assert_int_equal(shell_run(&w->shell, "$P status --all"), 0);
-    shell_assert_out(&w->shell, "main: purging\n");
+    shell_assert_out(&w->shell, "main: healthy, purging\n");
     shell_assert_out(&w->shell, "requests_keys 71,234");
 }
 
@@ -348,10 +350,11 @@ static void status_tells_in_a_sentence_what_a_429_taught(void **state)
                     "\"spent\":31000,\"units\":100000,\"burst\":25000}}}");
     assert_int_equal(shell_run(&w->shell, "TZ=UTC0 $P status"), 0);
     shell_assert_out(
-        &w->shell, "left (100 %), per 1 h\n"
-                   "  refused       Fastly refused at 31,000 of 100,000 in our count at 07:43:10: "
-                   "somebody else spends from this account, or it averages over less than 1 h; "
-                   "bursts are halved to 25,000 until 08:43:10\n");
+        &w->shell,
+        "left this hour\n"
+        "  refused       Fastly refused at 31,000 of 100,000 in our count at 07:43:10:\n"
+        "                somebody else spends from this account, or it averages over less\n"
+        "                than 1 h; bursts are halved to 25,000 until 08:43:10\n");
 }
 
 static void status_counts_what_was_spent_within_the_window(void **state)

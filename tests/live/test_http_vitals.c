@@ -21,13 +21,22 @@ static void write_text(const char *path, const char *text)
     must(fclose(f) == 0);
 }
 
+/* The page wraps long sentences, so lines are joined. */
 static bool text_has(const char *path, const char *part)
 {
     struct buf text;
+    char *to;
     bool has;
 
     buf_init(&text, 1024 * 1024);
     must(file_read(path, &text) == 0);
+    to = text.p;
+    for (const char *from = text.p; *from; from++)
+        if (*from != '\n' && !(*from == ' ' && to > text.p && to[-1] == ' '))
+            *to++ = *from;
+        else if (*from == '\n' && to > text.p && to[-1] != ' ')
+            *to++ = ' ';
+    *to = '\0';
     has = strstr(text.p, part) != NULL;
     buf_deinit(&text);
     return has;

@@ -46,7 +46,7 @@ class World(Stage):
 
     def start_daemon(self):
         self.start("purgeline", "purgeline", "run")
-        until("the daemon leads", lambda: "nobody dispatches" not in self.run("purgeline status")[1] and
+        until("the daemon leads", lambda: "nobody leads" not in self.run("purgeline status")[1] and
               self.run("purgeline status")[0] != 3)
 
     def queue(self):

@@ -253,7 +253,7 @@ class Checks:
         self.fastly.await_purged("before-the-new-token")
         self.ok(self.service.pid() == pid, "the same daemon sends it with the new one")
         self.service.await_ready()
-        self.status_says(0, "all is well")
+        self.status_says(0, "healthy")
 
     def status_says(self, wanted, words):
         """Waits for these words, because the leader publishes its status only from time to time."""

@@ -77,6 +77,19 @@ int shell_run(struct shell *s, const char *fmt, ...)
     return s->code;
 }
 
+void shell_join_lines(struct shell *s)
+{
+    char *to = s->out;
+
+    for (const char *from = s->out; *from; from++) {
+        bool blank = *from == ' ' || *from == '\n';
+
+        if (!blank || (to > s->out && to[-1] != ' '))
+            *to++ = blank ? ' ' : *from;
+    }
+    *to = '\0';
+}
+
 static void assert_in(const char *where, const char *text, const struct shell *s)
 {
     if (!strstr(where, text))

@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What purgeline status shows people: at a terminal of 80 columns and elsewhere, in every state that it knows."""
+import json
+import os
+import pty
+import re
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
+from stage import Score, Stage, free_port, skip_without, until  # noqa: E402
+
+LEADER = "web1.example.com/0f1e2d3c/4026531836/4711/1"
+LONG = "status 503: " + "the backend went away while it was asked for pages; " * 8 + "https://example.com/" + "x" * 200
+
+
+class World(Stage):
+    def __init__(self):
+        super().__init__()
+        self.port = free_port()
+        self.start("redis", "redis-server", "--port", str(self.port), "--save", "")
+        self.env.update(PURGELINE_REDIS=f"redis://127.0.0.1:{self.port}", PURGELINE_SERVICES="S1=news", TERM="xterm",
+                        TZ="UTC0")
+        until("Redis answers", lambda: self.run(f"redis-cli -p {self.port} PING")[1] == "PONG\n")
+
+    def redis(self, *words):
+        command = " ".join("'" + str(word).replace("'", "'\\''") + "'" for word in words)
+        return self.must(f"redis-cli -p {self.port} {command}")
+
+    def lead(self, account="main", leader=LEADER, **report):
+        """Writes what the leader of an account would write."""
+        self.redis("SET", f"purgeline:{{{account}}}:lease", leader, "PX", 600000)
+        self.redis("SET", f"purgeline:{{{account}}}:status", json.dumps({"state": "leading", "brake": "free", **report}))
+
+    def terminal(self, command, columns=80, **more_env):
+        """Exit code and output of a command whose stdout is a terminal, with its escape sequences."""
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.chdir(self.dir)
+            os.execve("/bin/bash", ["bash", "-c", f"stty columns {columns}; exec {command}"],
+                      {**self.env, **more_env})
+        told = b""
+        while True:
+            try:
+                more = os.read(fd, 65536)
+            except OSError:  # the terminal is closed
+                break
+            if not more:
+                break
+            told += more
+        os.close(fd)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), told.decode(errors="replace").replace("\r\n", "\n")
+
+
+def fits(text, columns=80):
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    return max(map(len, plain.splitlines())) <= columns and "\x1b" not in plain
+
+
+def verdicts(w, score):
+    """Each state has its verdict in the first line."""
+    code, told = w.run("purgeline status")
+    score.ok(code == 1 and told.startswith("main: nobody leads it: start 'purgeline run'"), "nobody leads", told)
+    w.lead()
+    code, told = w.run("purgeline status")
+    score.ok(code == 0 and told.startswith("main: healthy, nothing waits\n") and
+             "\n  leader        web1.example.com, process 4711\n" in told, "healthy", told)
+    w.lead(brake="held", brake_cause="throttled", brake_until=1800000190000)
+    code, told = w.run("purgeline status")
+    score.ok(code == 0 and told.startswith("main: held by Fastly until 08:03:10 (429)"), "held by Fastly", told)
+    w.redis("HSET", "purgeline:{main}:control", "paused", 1, "why", "deploying für \x1b[2J\x07\u202e", "by", "eve\x1b[31m@x",
+            "at", int(time.time() * 1000) - 90000)
+    code, told = w.run("purgeline status")
+    score.ok(code == 1 and told.startswith("main: paused: deploying für \\x1b[2J\\x07"), "paused, and why", told)
+    score.ok(re.search(r"\n  paused        for \d min by eve\\x1b\[31m@x; 'purgeline resume -a main' ends it\n", told),
+             "… by whom, and what ends it", told)
+    score.ok(not re.search("[\x00-\x09\x0b-\x1f\x7f\u202e]", told), "what others wrote controls no terminal", repr(told))
+    w.redis("DEL", "purgeline:{main}:control")
+    code, told = w.run(f"purgeline status --redis redis://127.0.0.1:{free_port()}")
+    score.ok(code == 3 and "Redis away: " in told and "Connection refused" in told, "Redis is away", code, told)
+
+
+def a_backlog(w, score):
+    """What waits, what is left of the budget, and when it will be through."""
+    w.redis("EVAL", "for i = 1, 30000 do redis.call('XADD', KEYS[1], '*', 'keys', 'k' .. i) end", 1,
+            "purgeline:{main}:jobs:bulk")
+    w.redis("XADD", "purgeline:{main}:spent:purge", "*", "c", 71000)
+    w.redis("HSET", "purgeline:{main}:budget", "purge:open", 0)
+    w.lead(last_error=LONG, last_error_age_ms=240000, requests_keys=71234)
+    for n in range(2):
+        w.redis("XADD", "purgeline:{main}:dead", "*", "keys", f"k{n}", "dead_reason", "no")
+    code, told = w.run("purgeline status")
+    score.ok(code == 0 and told.startswith("main: healthy, purging\n  bulk          30,000 jobs, the oldest for "),
+             "a backlog is no fault", told)
+    score.ok("  budget        [█████░░░░░░░░░░░░░░░] 29,000 of 100,000 left this hour\n" in told,
+             "the budget is a bar", told)
+    # 30,000 purges at 100,000 an hour
+    score.ok(re.search(r"\n  backlog       through in about 1[78] min, at \d\d:\d\d\n", told),
+             "it says when the backlog will be through", told)
+    score.ok("  dead          2 letters: 'purgeline dead list'\n" in told, "dead letters are counted", told)
+    score.ok(fits(told) and "\n                https://example.com/xxx" in told, "long errors are wrapped at 80 columns", told)
+    score.ok("71,234" not in told and "requests_keys 71,234" in w.run("purgeline status --all")[1],
+             "counters are shown with --all", told)
+    told = w.run("LC_ALL=C purgeline status")[1]
+    score.ok("[#####---------------] 29,000" in told and told.isascii(), "a locale without UTF-8 gets no UTF-8", told)
+
+
+def at_a_terminal(w, score):
+    """Colour only on a terminal that wants it; the lines are as long as the terminal is wide, 80 columns at most."""
+    told = w.terminal("purgeline status")[1]
+    score.ok("\x1b[1mmain\x1b[0m: \x1b[32mhealthy" in told and fits(told), "a terminal gets colour", told)
+    score.ok("\x1b" not in w.run("purgeline status")[1], "a file does not")
+    for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
+        told = w.terminal("purgeline status", **{name: value})[1]
+        score.ok("\x1b" not in told and "main: healthy" in told, f"{name}={value} switches it off", told)
+    for columns, at_most in ((50, 50), (200, 80)):
+        told = w.terminal("purgeline status", columns)[1]
+        score.ok(fits(told, at_most) and not fits(told, at_most - 6), f"{columns} columns", told)
+
+
+def three_hundred_accounts(w, score):
+    """One line each, the worst first; a terminal gets those that matter."""
+    names = [f"shop-{n}" for n in range(300)]
+    w.write("300.yaml", "accounts:\n" + "".join(f"  - name: {name}\n    services: [{{id: S{name[5:]}, name: n}}]\n" for name in names))
+    del w.env["PURGELINE_SERVICES"]
+    script = ("for _, n in ipairs(ARGV) do redis.call('SET', 'purgeline:{' .. n .. '}:lease', 'host/a/1/7/1');"
+              "redis.call('PEXPIRE', 'purgeline:{' .. n .. '}:lease', 600000);"
+              "redis.call('SET', 'purgeline:{' .. n .. '}:status', '{\"state\":\"leading\",\"brake\":\"free\"}') end")
+    w.redis("EVAL", script, 0, *(name for name in names if name != "shop-7"))
+    w.redis("XADD", "purgeline:{shop-200}:jobs:bulk", "1000-0", "keys", "a")
+    w.lead("shop-100", brake="held", brake_cause="throttled")
+    code, told = w.run("purgeline status -c 300.yaml")
+    lines = told.splitlines()
+    score.ok(code == 1 and lines[0] == "300 accounts: 1 needs help, 1 is slowed down, 298 are healthy", "a summary", told)
+    score.ok([line.split()[0] for line in lines[1:5]] == ["shop-7", "shop-100", "shop-200", "shop-0"],
+             "the worst first, then those that wait longest", told)
+    score.ok({line.split()[0] for line in lines[1:301]} == set(names) and fits(told), "a line for each account", told)
+    told = w.terminal("purgeline status -c 300.yaml")[1]
+    score.ok(len(told.splitlines()) < 40 and "\nand 288 are healthy (--all lists them)\n" in told and fits(told),
+             "a terminal gets those that matter", told)
+    told = w.run("purgeline status -c 300.yaml -a shop-7")[1]
+    score.ok(told.startswith("shop-7: nobody leads it"), "one of them by name", told)
+    told = json.loads(w.run("purgeline status -c 300.yaml --json")[1])
+    score.ok([a["account"] for a in told["accounts"]] == names, "JSON has all of them, in the order of the configuration")
+
+
+def main():
+    skip_without("redis-server", "redis-cli")
+    score = Score()
+    w = World()
+    try:
+        for story in (verdicts, a_backlog, at_a_terminal, three_hundred_accounts):
+            story(w, score)
+    finally:
+        w.close()
+    return score.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
