@@ -9,6 +9,7 @@
 #include "overview_json.h"
 #include "page.h"
 #include "status_page.h"
+#include "status_watch.h"
 
 const char cmd_status_help[] =
     "usage: purgeline status [OPTION...]\n"
@@ -19,20 +20,27 @@ const char cmd_status_help[] =
     "each. If there are several instances, it shows which of them leads which accounts.\n"
     "\n"
     "      --all            show every account, with all numbers that its leader published\n"
+    "      --watch          print a line every second until ^C: targets sent and errors per "
+    "second,\n"
+    "                       waiting jobs, age of the oldest, budget left, requests in flight; and\n"
+    "                       a line when the verdict on an account changes, or Redis comes or goes\n"
     "  -a, --account NAME   show this account only\n"
     "  -j, --json           print one JSON object\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline status\n"
+    "  purgeline status --watch -a main\n"
     "  purgeline status --json | jq '.accounts[].lanes.urgent.oldest_ms'\n"
     "\n"
     "exit codes: 0 all accounts are dispatched; 1 at least one is not: it is paused or\n"
     "stalled, its token is refused, Fastly is unreachable, or it has no leader;\n"
     "2 wrong arguments; 3 Redis cannot be reached\n";
 
-enum long_only { OPT_ALL = 256 };
+enum long_only { OPT_ALL = 256, OPT_WATCH };
 
-static const struct option options[] = {
-    CMD_LONG, {"all", no_argument, NULL, OPT_ALL}, {NULL, 0, NULL, 0}};
+static const struct option options[] = {CMD_LONG,
+                                        {"all", no_argument, NULL, OPT_ALL},
+                                        {"watch", no_argument, NULL, OPT_WATCH},
+                                        {NULL, 0, NULL, 0}};
 
 #define PAGES_MAX 4 /* for more accounts, a list */
 
@@ -40,6 +48,7 @@ struct showing {
     struct cmd_common common;
     const struct config *config;
     bool all; /* print every account and number */
+    bool watch;
     struct status_account *read;
     size_t count;
 };
@@ -158,7 +167,10 @@ static int status(struct showing *s)
     if (rc != 0)
         return rc;
     s->config = &config;
-    rc = o->account && !cmd_account(o, &config) ? CMD_USAGE : show(s);
+    if (o->account && !cmd_account(o, &config))
+        rc = CMD_USAGE;
+    else
+        rc = s->watch ? status_watch(&config, o->account) : show(s);
     config_deinit(&config);
     return rc;
 }
@@ -171,6 +183,8 @@ int cmd_status(int argc, char **argv)
     while ((opt = getopt_long(argc, argv, CMD_SHORT, options, NULL)) != -1) {
         if (opt == OPT_ALL)
             s.all = true;
+        else if (opt == OPT_WATCH)
+            s.watch = true;
         else if (opt == 'h' || !cmd_take_common(&s.common, opt))
             break;
     }
@@ -179,5 +193,7 @@ int cmd_status(int argc, char **argv)
         return rc;
     if (optind < argc)
         return cmd_fail(CMD_USAGE, "unexpected argument '%s'", argv[optind]);
+    if (s.watch && (s.all || s.common.json))
+        return cmd_fail(CMD_USAGE, "--watch cannot be combined with --all or --json");
     return status(&s);
 }

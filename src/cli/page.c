@@ -174,7 +174,7 @@ void page_row(const char *label, enum cmd_colour colour, const char *fmt, ...)
     buf_deinit(&text);
 }
 
-void page_text(unsigned indent, enum cmd_colour colour, const char *fmt, ...)
+void page_more(unsigned at, enum cmd_colour colour, const char *fmt, ...)
 {
     struct buf text;
     va_list ap;
@@ -183,8 +183,7 @@ void page_text(unsigned indent, enum cmd_colour colour, const char *fmt, ...)
     va_start(ap, fmt);
     show_vprintf(&text, put_clean, fmt, ap);
     va_end(ap);
-    cmd_print("%*s", (int)indent, "");
-    print_wrapped(buf_span(&text), indent, indent + 2, colour);
+    print_wrapped(buf_span(&text), at, at + 2, colour);
     buf_deinit(&text);
 }
 

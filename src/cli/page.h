@@ -13,8 +13,8 @@ unsigned page_columns(void); /* the width of this page: at least 40 */
  * cmd_print, and wrapped at blanks; a word that is too long for a line is cut. */
 void page_head(const char *name, enum cmd_colour colour, const char *fmt, ...) print_like(3, 4);
 void page_row(const char *label, enum cmd_colour colour, const char *fmt, ...) print_like(3, 4);
-/* Text that begins in column `indent`; further lines begin two columns later. */
-void page_text(unsigned indent, enum cmd_colour colour, const char *fmt, ...) print_like(3, 4);
+/* Goes on with a line of which `at` columns are printed; further lines begin two columns later. */
+void page_more(unsigned at, enum cmd_colour colour, const char *fmt, ...) print_like(3, 4);
 
 /* One line of a list: the name, padded to `name_columns`, and as much of the words as fits. */
 void page_item(const char *name, unsigned name_columns, enum cmd_colour colour, const char *words);

@@ -180,7 +180,8 @@ void status_instances(const struct overview_instances *s)
         cmd_put(&text, "%s: leads %u of %u %s", name, in->leads, in->accounts,
                 in->accounts == 1 ? "account" : "accounts");
         put_led(&text, in);
-        page_text(2, CMD_PLAIN, "%s", text.p);
+        cmd_print("  ");
+        page_more(2, CMD_PLAIN, "%s", text.p);
         buf_deinit(&text);
     }
 }

@@ -5,11 +5,12 @@ import json
 import os
 import pty
 import re
+import select
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
-from stage import Score, Stage, free_port, skip_without, until  # noqa: E402
+from stage import PATIENCE_S, Score, Stage, free_port, skip_without, until  # noqa: E402
 
 LEADER = "web1.example.com/0f1e2d3c/4026531836/4711/1"
 LONG = "status 503: " + "the backend went away while it was asked for pages; " * 8 + "https://example.com/" + "x" * 200
@@ -19,9 +20,12 @@ class World(Stage):
     def __init__(self):
         super().__init__()
         self.port = free_port()
-        self.start("redis", "redis-server", "--port", str(self.port), "--save", "")
         self.env.update(PURGELINE_REDIS=f"redis://127.0.0.1:{self.port}", PURGELINE_SERVICES="S1=news", TERM="xterm",
                         TZ="UTC0")
+        self.start_redis()
+
+    def start_redis(self):
+        self.start("redis", "redis-server", "--port", str(self.port), "--save", "")
         until("Redis answers", lambda: self.run(f"redis-cli -p {self.port} PING")[1] == "PONG\n")
 
     def redis(self, *words):
@@ -35,22 +39,49 @@ class World(Stage):
 
     def terminal(self, command, columns=80, **more_env):
         """Exit code and output of a command whose stdout is a terminal, with its escape sequences."""
-        pid, fd = pty.fork()
-        if pid == 0:
-            os.chdir(self.dir)
-            os.execve("/bin/bash", ["bash", "-c", f"stty columns {columns}; exec {command}"],
-                      {**self.env, **more_env})
-        told = b""
+        return Terminal(self, command, columns, **more_env).end()
+
+
+class Terminal:
+    """A command that runs at a terminal."""
+
+    def __init__(self, w, command, columns=80, **more_env):
+        self.told = ""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(w.dir)
+            os.execve("/bin/bash", ["bash", "-c", f"stty columns {columns}; exec {command}"], {**w.env, **more_env})
+
+    def read(self):
+        """False when the command has ended."""
+        try:
+            more = os.read(self.fd, 65536)
+        except OSError:  # the terminal is closed
+            return False
+        self.told += more.decode(errors="replace").replace("\r\n", "\n")
+        return bool(more)
+
+    def shows(self, pattern, patience_s=PATIENCE_S):
+        """Waits until the output, from where the last call has found something, has the pattern."""
+        end = time.monotonic() + patience_s
         while True:
-            try:
-                more = os.read(fd, 65536)
-            except OSError:  # the terminal is closed
-                break
-            if not more:
-                break
-            told += more
-        os.close(fd)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), told.decode(errors="replace").replace("\r\n", "\n")
+            found = re.search(pattern, self.told)
+            if found:
+                self.told = self.told[found.end():]
+                return found.group(0)
+            left = end - time.monotonic()
+            if left < 0 or not select.select([self.fd], [], [], left)[0] or not self.read():
+                raise AssertionError(f"no {pattern} in {self.told}")
+
+    def type(self, keys):
+        os.write(self.fd, keys.encode())
+
+    def end(self):
+        """Waits for the end of the command. Returns its exit code and the output that was not looked at."""
+        while self.read():
+            pass
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), self.told
 
 
 def fits(text, columns=80):
@@ -119,6 +150,39 @@ def at_a_terminal(w, score):
         score.ok(fits(told, at_most) and not fits(told, at_most - 6), f"{columns} columns", told)
 
 
+def watching(w, score):
+    """A line a second, also while Redis comes and goes, until ^C."""
+    def report(n, **more):
+        w.lead(at=1800000000000 + n * 1000, requests=n * 100, batches=n * 50, batch_keys=n * 2000, in_flight=7, **more)
+
+    w.redis("FLUSHALL")
+    report(1)
+    t = Terminal(w, "purgeline status --watch", NO_COLOR="1")
+    score.ok(t.shows(r"^time +sent/s +waiting +oldest +budget left +in flight +errors/s\n"), "a header")
+    score.ok(t.shows(r"\d\d:\d\d:\d\d +0 +0 +- +100,000 100 % +7 +0\n"), "a line")
+    report(3, retries=6)
+    score.ok(t.shows(r" 2,050 +0 +- +100,000 100 % +7 +3\n"), "rates are those between two reports")
+    w.redis("XADD", "purgeline:{main}:jobs:bulk", "*", "keys", "a")
+    score.ok(t.shows(r" 2,050 +1 +\d+.* m?s +100,000"), "jobs that wait, and since when")
+    w.lead(brake="held", brake_cause="outage")
+    score.ok(t.shows(r"  main: Fastly cannot be reached"), "a verdict that changes is told")
+    w.redis("DEL", "purgeline:{main}:lease")
+    w.stop("redis")
+    score.ok(t.shows(r"  Redis away: .*\n"), "a Redis that is lost is told")
+    w.start_redis()
+    between = t.shows(r"[^~]*  Redis is back\n")
+    score.ok("away" not in between, "… once", between)
+    score.ok(t.shows(r"nobody leads it(.*\n)+?time +sent/s") and t.shows(r"\d\d:\d\d:\d\d +0 +0"), "… and it goes on")
+    t.type("\x03")
+    code, told = t.end()
+    score.ok(code == 0 and told.endswith("\n"), "^C ends it", code, told)
+    code, told = w.run("set -o pipefail; purgeline status --watch | head -1", 60)
+    score.ok(code == 1 and "main: nobody leads it" in told, "it ends when nobody reads any more", code, told)
+    for more in ("--json", "--all"):
+        code, told = w.run(f"purgeline status --watch {more}")
+        score.ok(code == 2 and "cannot be combined" in told, f"not with {more}", told)
+
+
 def three_hundred_accounts(w, score):
     """One line each, the worst first; a terminal gets those that matter."""
     names = [f"shop-{n}" for n in range(300)]
@@ -150,7 +214,7 @@ def main():
     score = Score()
     w = World()
     try:
-        for story in (verdicts, a_backlog, at_a_terminal, three_hundred_accounts):
+        for story in (verdicts, a_backlog, at_a_terminal, watching, three_hundred_accounts):
             story(w, score)
     finally:
         w.close()
