@@ -312,6 +312,7 @@ static int check_source_url(const struct complaint *c, const struct config_consu
                                    "redis://host:6379/0, or nothing"},
         [CONSUMER_POSTGRES] = {{"postgresql://", "postgres://"}, "postgresql://host:5432/database"},
         [CONSUMER_AMQP] = {{"amqps://", "amqp://"}, "amqps://host:5671/vhost"},
+        [CONSUMER_NATS] = {{"nats://", "tls://"}, "tls://host:4222"},
     };
 
     if (!*s->url && s->source < CONSUMER_POSTGRES)
@@ -328,7 +329,11 @@ static int check_source_login(const struct complaint *c, const struct config_con
 
     if (*s->password_file && *s->password_env)
         return complain(c, "password_env", "password_file is set, too; only one of them may be");
-    if (*s->user && !given)
+    if (*s->credentials_file && s->source != CONSUMER_NATS)
+        return complain(c, "credentials_file", "only `source: nats` has one");
+    if (*s->credentials_file && given)
+        return complain(c, "credentials_file", "a password is set, too; only one of them may be");
+    if (*s->user && !given && !*s->credentials_file)
         return complain(c, "user", "a user needs a password: set password_file or password_env");
     if (!*s->url && (given || *s->tls.ca_file || *s->tls.cert_file || *s->tls.key_file))
         return complain(c, "url",

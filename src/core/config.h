@@ -207,6 +207,7 @@ enum consumer_source {
     CONSUMER_REDIS_STREAM,
     CONSUMER_POSTGRES, /* this and the following ones are plugins: source_plugin.h */
     CONSUMER_AMQP,
+    CONSUMER_NATS,
 };
 enum consumer_end { CONSUMER_LEFT, CONSUMER_RIGHT };
 enum consumer_job {
@@ -220,11 +221,12 @@ struct config_consumer {
     enum consumer_source source;
     char *url;   /* "" = the Redis that purgeline uses */
     char *topic; /* the list, stream, table or queue */
-    char *group; /* of a stream's consumers */
+    char *group; /* of a stream's consumers; of NATS: the durable consumer */
     char *field; /* of a stream's entry: holds the message; "" = all fields are the message */
     enum consumer_end take; /* the end of a list where the oldest message is */
     uint32_t claim_after_s; /* messages of a stream that others hold for longer are taken over */
     char *user, *password_file, *password_env;
+    char *credentials_file; /* of NATS */
     struct config_redis_tls tls;
     enum consumer_job job;
     /* What makes a job of a message: account, service, lane, soft, when, keys, urls, max_targets

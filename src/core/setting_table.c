@@ -20,7 +20,8 @@ static const char *const hook_encodings[] = {
 static const char *const consumer_sources[] = {[CONSUMER_REDIS_LIST] = "redis-list",
                                                [CONSUMER_REDIS_STREAM] = "redis-stream",
                                                [CONSUMER_POSTGRES] = "postgres",
-                                               [CONSUMER_AMQP] = "amqp"};
+                                               [CONSUMER_AMQP] = "amqp",
+                                               [CONSUMER_NATS] = "nats"};
 static const char *const consumer_ends[] = {[CONSUMER_LEFT] = "left", [CONSUMER_RIGHT] = "right"};
 static const char *const consumer_jobs[] = {[CONSUMER_MAPPED] = "mapped", [CONSUMER_JSON] = "json"};
 

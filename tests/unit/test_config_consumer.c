@@ -123,6 +123,14 @@ static void settings_of_a_consumer_that_contradict_each_other_are_refused(void *
                           "password_env: P}]\n");
     REFUSED(CONSUMER ", source: amqp, url: 'http://h'}",
             ".url: expected a URL like amqps://host:5671/vhost");
+    assert_loads(ACCOUNTS "consumers: [" CONSUMER ", source: nats, url: 'tls://h', user: U, "
+                          "credentials_file: /c}]\n");
+    REFUSED(CONSUMER ", source: nats, url: 'amqp://h'}",
+            ".url: expected a URL like tls://host:4222");
+    REFUSED(CONSUMER ", source: nats, url: 'tls://h', password_env: P, credentials_file: /c}",
+            ".credentials_file: a password is set, too; only one of them may be");
+    REFUSED(CONSUMER ", url: 'redis://q', credentials_file: /c}",
+            ".credentials_file: only `source: nats` has one");
     REFUSED(CONSUMER ", source: postgres, url: 'redis://h'}",
             ".url: expected a URL like postgresql://host:5432/database");
     REFUSED(CONSUMER ", url: 'redis://q', user: u}",
