@@ -17,7 +17,8 @@ from service_checks import API_PORT, FASTLY, SETTINGS, TOKEN, Fastly, Service, o
 from stage import ROOT, SERVICE, Score, until  # noqa: E402
 
 PACKAGES = f"{ROOT}/build/packages"
-NAMES = ["purgeline", "purgeline-source-amqp", "purgeline-source-postgres", "libpurgeline0", "libpurgeline-dev"]
+SOURCES = [f"purgeline-source-{name}" for name in ("amqp", "nats", "postgres")]
+NAMES = ["purgeline", *SOURCES, "libpurgeline0", "libpurgeline-dev"]
 SECRET = "tkn-of-the-packages"
 PUSHES = 200
 APT = "DEBIAN_FRONTEND=noninteractive apt-get --yes"
