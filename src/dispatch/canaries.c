@@ -255,7 +255,6 @@ static void book_purge(struct dispatch *d, const struct canary_sending *s, const
 static struct fastly_judgement judge_reply(const struct canaries *k, const struct canary_sending *s,
                                            const struct exchange *x, uint64_t wall_ms)
 {
-    struct fastly_reply reply = verdict_reply(x);
     struct fastly_judgement j;
     struct fastly_ask ask;
     struct span target;
@@ -263,9 +262,7 @@ static struct fastly_judgement judge_reply(const struct canaries *k, const struc
     bool missing;
 
     ask = ask_of(k, s, &target);
-    fastly_judge(&ask, &reply, wall_ms, &j, &missing, &missing_count);
-    if (x->error != EXCHANGE_OK)
-        log_quote(j.reason, sizeof(j.reason), x->error_text, strlen(x->error_text));
+    verdict_judge(&ask, x, wall_ms, &j, &missing, &missing_count);
     return j;
 }
 
@@ -279,10 +276,7 @@ static void on_purge_reply(struct exchange *x)
 
     k->purges--;
     book_purge(d, s, x, now.mono_ns);
-    if (j.verdict == VERDICT_PURGED)
-        brake_good(&d->pace.brake, s->brake_epoch, d->account->max_in_flight);
-    else if (j.verdict == VERDICT_THROTTLED)
-        verdict_throttled(d, s->ledger, s->brake_epoch, j.wait_ms, now.mono_ns);
+    verdict_single(d, &(struct verdict_single){x, s->ledger, s->brake_epoch}, &j, now.mono_ns);
     if (k->epoch == s->epoch) {
         canary_purged(&k->items[s->index].canary,
                       &(struct canary_purge){.judgement = &j,

@@ -227,10 +227,18 @@ void send_forget_spare(struct dispatch *d);
 /* verdict.c: handles a reply for the targets of its batch. Afterwards the batch is empty, or a
  * suspect of its lane. */
 void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x, struct now now);
-struct fastly_reply verdict_reply(const struct exchange *x); /* spans point into x */
-/* Fastly answered 429: nothing is sent to it for as long as it says. */
-void verdict_throttled(struct dispatch *d, enum ledger_kind ledger, uint32_t brake_epoch,
-                       uint64_t wait_ms, uint64_t now_ns);
+/* Judges the reply, or why there is none; otherwise as fastly_judge. */
+void verdict_judge(const struct fastly_ask *ask, const struct exchange *x, uint64_t wall_ms,
+                   struct fastly_judgement *j, bool *missing, size_t *missing_count);
+/* A purge that is of no job: what its reply says of the account (a 429, a refused token, an outage)
+ * holds the account like the reply to any other purge. */
+struct verdict_single {
+    const struct exchange *exchange;
+    enum ledger_kind ledger;
+    uint32_t brake_epoch; /* when it was sent */
+};
+void verdict_single(struct dispatch *d, const struct verdict_single *s,
+                    const struct fastly_judgement *j, uint64_t now_ns);
 
 /* job_end.c: ends a target, and the jobs that waited for nothing else. The target must be SENDING
  * and on no list. */

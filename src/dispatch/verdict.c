@@ -109,8 +109,8 @@ static void learn(struct dispatch *d, enum ledger_kind ledger, uint64_t now_ns)
              ledger == LEDGER_WRITE ? d->account->writes.per_s : d->account->budget.per_s);
 }
 
-void verdict_throttled(struct dispatch *d, enum ledger_kind ledger, uint32_t brake_epoch,
-                       uint64_t wait_ms, uint64_t now_ns)
+static void throttled(struct dispatch *d, enum ledger_kind ledger, uint32_t brake_epoch,
+                      uint64_t wait_ms, uint64_t now_ns)
 {
     if (!brake_hold(&d->pace.brake, BRAKE_THROTTLE, brake_epoch, wait_ms, now_ns))
         return;
@@ -124,8 +124,24 @@ void verdict_throttled(struct dispatch *d, enum ledger_kind ledger, uint32_t bra
 static void on_throttled(struct judged *v)
 {
     v->d->counts.throttled++;
-    verdict_throttled(v->d, v->b->ledger, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns);
+    throttled(v->d, v->b->ledger, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns);
     send_put_batch_back(v->d, v->b);
+}
+
+/* A connection that was closed while it was idle says nothing about the server. */
+static bool was_idle(const struct exchange *x)
+{
+    return x->error == EXCHANGE_BROKEN && x->reused;
+}
+
+static void failed(struct dispatch *d, const struct fastly_judgement *j, uint32_t brake_epoch,
+                   uint64_t now_ns)
+{
+    if (brake_failure(&d->pace.brake, brake_epoch, j->wait_ms, now_ns))
+        log_error("Fastly cannot be reached or answers with errors; sending one request at a time "
+                  "until it is back",
+                  "account=%s why=\"%s\" next_try_ms=%llu", d->account->name, j->reason,
+                  (unsigned long long)brake_wait_ms(&d->pace.brake, now_ns));
 }
 
 static void on_retry(struct judged *v)
@@ -134,19 +150,14 @@ static void on_retry(struct judged *v)
     bool sent = v->x->error != EXCHANGE_UNSENT && v->x->error != EXCHANGE_BLOCKED;
     struct pending *first = pending_of(v->b->targets.next);
 
-    /* A closed idle connection says nothing about the server, so the targets are sent again at
-     * once. */
-    if (v->x->error == EXCHANGE_BROKEN && v->x->reused && first->attempts == 0) {
+    /* The targets are sent again at once. */
+    if (was_idle(v->x) && first->attempts == 0) {
         list_each(it, &v->b->targets)
             pending_tried(pending_of(it));
         send_put_batch_back(d, v->b);
         return;
     }
-    if (brake_failure(&d->pace.brake, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
-        log_error("Fastly cannot be reached or answers with errors; sending one request at a time "
-                  "until it is back",
-                  "account=%s why=\"%s\" next_try_ms=%llu", d->account->name, v->j.reason,
-                  (unsigned long long)brake_wait_ms(&d->pace.brake, v->now.mono_ns));
+    failed(d, &v->j, v->b->brake_epoch, v->now.mono_ns);
     retry_later(v, &v->b->targets, v->j.reason, sent ? ATTEMPT_COUNTS : ATTEMPT_IS_FREE);
 }
 
@@ -171,18 +182,23 @@ static void on_refused(struct judged *v)
     lanes_add_suspect(&d->pace.lanes, b);
 }
 
-static void on_auth(struct judged *v)
+static void token_refused(struct dispatch *d, const struct fastly_judgement *j, int status,
+                          uint32_t brake_epoch, uint64_t now_ns)
 {
-    struct dispatch *d = v->d;
     char remedy[600];
 
     config_token_remedy(d->account, remedy, sizeof(remedy));
-    d->refused_status = v->x->status;
-    if (brake_hold(&d->pace.brake, BRAKE_TOKEN, v->b->brake_epoch, v->j.wait_ms, v->now.mono_ns))
+    d->refused_status = status;
+    if (brake_hold(&d->pace.brake, BRAKE_TOKEN, brake_epoch, j->wait_ms, now_ns))
         log_error(
             "Fastly refuses the token: nothing is sent for this account, and its jobs are kept",
-            "account=%s why=\"%s\" remedy=\"%s\"", d->account->name, v->j.reason, remedy);
-    send_put_batch_back(d, v->b);
+            "account=%s why=\"%s\" remedy=\"%s\"", d->account->name, j->reason, remedy);
+}
+
+static void on_auth(struct judged *v)
+{
+    token_refused(v->d, &v->j, v->x->status, v->b->brake_epoch, v->now.mono_ns);
+    send_put_batch_back(v->d, v->b);
 }
 
 static void on_no_service(struct judged *v)
@@ -219,46 +235,74 @@ static void (*const on_verdict[])(struct judged *v) = {
     [VERDICT_DENIED] = on_denied,
 };
 
-struct fastly_reply verdict_reply(const struct exchange *x)
+void verdict_judge(const struct fastly_ask *ask, const struct exchange *x, uint64_t wall_ms,
+                   struct fastly_judgement *j, bool *missing, size_t *missing_count)
 {
-    return (struct fastly_reply){.status = x->error == EXCHANGE_OK ? x->status : 0,
+    struct fastly_reply reply = {.status = x->error == EXCHANGE_OK ? x->status : 0,
                                  .body = buf_span(&x->reply),
                                  .retry_after = span_str(x->retry_after),
                                  .rate_remaining = span_str(x->rate_remaining),
                                  .rate_reset = span_str(x->rate_reset)};
+
+    fastly_judge(ask, &reply, wall_ms, j, missing, missing_count);
+    if (x->error != EXCHANGE_OK)
+        log_quote(j->reason, sizeof(j->reason), x->error_text, strlen(x->error_text));
+    if (x->error == EXCHANGE_BLOCKED && ask->kind == TARGET_URL && ask->url_mode == URL_MODE_DIRECT)
+        j->verdict = VERDICT_DENIED;
 }
 
-static void judge(struct judged *v)
+static void note_error(struct dispatch *d, const struct fastly_judgement *j, uint64_t now_ns)
 {
-    const struct exchange *x = v->x;
-    struct span targets[FASTLY_BATCH_MAX_KEYS];
-    struct fastly_ask ask;
-    struct fastly_reply reply = verdict_reply(x);
+    snprintf(d->last_error, sizeof(d->last_error), "%s", j->reason);
+    d->last_error_ns = now_ns;
+}
 
-    send_ask_of(v->d, v->b, targets, &ask);
-    fastly_judge(&ask, &reply, v->now.wall_ms, &v->j, v->missing, &v->missing_count);
-    if (x->error != EXCHANGE_OK)
-        log_quote(v->j.reason, sizeof(v->j.reason), x->error_text, strlen(x->error_text));
-    if (x->error == EXCHANGE_BLOCKED && ask.kind == TARGET_URL && ask.url_mode == URL_MODE_DIRECT)
-        v->j.verdict = VERDICT_DENIED;
+/* A 403 may be about this service alone, which the token must not purge: it holds nothing, and says
+ * nothing good either. */
+void verdict_single(struct dispatch *d, const struct verdict_single *s,
+                    const struct fastly_judgement *j, uint64_t now_ns)
+{
+    const struct exchange *x = s->exchange;
+
+    if (j->verdict == VERDICT_AUTH && x->status != 401)
+        return;
+    switch (j->verdict) {
+    case VERDICT_THROTTLED:
+        note_error(d, j, now_ns);
+        throttled(d, s->ledger, s->brake_epoch, j->wait_ms, now_ns);
+        break;
+    case VERDICT_RETRY:
+        if (was_idle(x))
+            break;
+        note_error(d, j, now_ns);
+        failed(d, j, s->brake_epoch, now_ns);
+        break;
+    case VERDICT_AUTH:
+        note_error(d, j, now_ns);
+        token_refused(d, j, x->status, s->brake_epoch, now_ns);
+        break;
+    default: /* Fastly answers, whatever it thinks of this purge */
+        brake_good(&d->pace.brake, s->brake_epoch, d->account->max_in_flight);
+    }
 }
 
 void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x, struct now now)
 {
     struct judged v = {.d = d, .b = b, .x = x, .now = now};
     enum brake_state before = d->pace.brake.state;
+    struct span targets[FASTLY_BATCH_MAX_KEYS];
+    struct fastly_ask ask;
 
-    judge(&v);
+    send_ask_of(d, b, targets, &ask);
+    verdict_judge(&ask, x, now.wall_ms, &v.j, v.missing, &v.missing_count);
     d->counts.verdicts[v.j.verdict]++;
     log_debug("Fastly answered",
               "account=%s verdict=%s status=%d targets=%u took_ms=%llu missing=%zu why=\"%s\"",
               d->account->name, verdict_names[v.j.verdict], x->status, b->count,
               (unsigned long long)((now.mono_ns - min_u64(b->sent_ns, now.mono_ns)) / NS_PER_MS),
               v.missing_count, v.j.reason);
-    if (v.j.verdict != VERDICT_PURGED) {
-        snprintf(d->last_error, sizeof(d->last_error), "%s", v.j.reason);
-        d->last_error_ns = now.mono_ns;
-    }
+    if (v.j.verdict != VERDICT_PURGED)
+        note_error(d, &v.j, now.mono_ns);
     on_verdict[v.j.verdict](&v);
     if (d->pace.brake.state != before)
         log_debug("The state of the brake has changed", "account=%s from=\"%s\" to=\"%s\"",

@@ -27,6 +27,8 @@ MORE = """  - {{name: keyless, url: "{site}/article/keyless", key: some-other-ke
   - {{name: nowhere, url: "http://127.0.0.1:{closed}/", key: k, every_s: 10}}
   - {{name: strange, url: "{origin}/article/strange", key: article-strange, every_s: 10}}
 """
+OUTAGE = """  - {{name: cN, url: "{site}/article/cN", key: article-cN, every_s: 10}}
+"""
 
 
 class World:
@@ -148,13 +150,35 @@ def test_reload(w):
     w.score.ok(True, "a reload takes canaries away")
 
 
-def fault_is_told(w, state, sentence, parts, faults, end):
-    before = len(w.log_of("front", state))
+def cause_is(w, cause):
+    return f'purgeline_brake_cause{{account="main",cause="{cause}"}} 1' in ask(f"http://127.0.0.1:{w.port}/metrics")[1]
+
+
+HELD = "Fastly refuses the token: nothing is sent for this account, and its jobs are kept"
+
+
+def token_holds(w, _):
+    """Nothing is pushed: only the canary can see that the token is dead. That holds the account as if it had been a job."""
+    until("the account is held", lambda: cause_is(w, "token refused"))
+    told = w.stage.run("purgeline status")[1]
+    w.score.ok("NOT SENDING: Fastly refuses the token (401)" in told and HELD in w.stage.log("daemon"),
+               "status and log say that nothing is sent", told)
+
+
+def service_holds_nobody(w, held):
+    """A canary of a service that the token may not purge: jobs of the other services are sent."""
+    w.score.ok(w.stage.log("daemon").count(HELD) == held, "a 403 for a canary holds nobody", w.stage.log("daemon")[-2000:])
+
+
+def fault_is_told(w, state, sentence, parts, faults, end, check=None):
+    before, held = len(w.log_of("front", state)), w.stage.log("daemon").count(HELD)
     w.fault(**faults)
     found = w.until_it_is("front", state)
     w.told(sentence, found, "service news: ", *parts)
     w.score.ok(len(w.log_of("front", state)) == before + 1 and "remedy=" in w.log_of("front", state)[-1], "… and once in the log",
                w.log_of("front"))
+    if check:
+        check(w, held)
     w.fault(**end)
     w.until_ok(1)
     w.score.ok(w.shown() == {}, "… and is over when it ends", w.shown())
@@ -163,15 +187,30 @@ def fault_is_told(w, state, sentence, parts, faults, end):
 def test_faults(w):
     before = len(w.log_of("front"))
     fault_is_told(w, "token", "a dead token is told", ["Fastly refuses the token (401", "put a valid token"],
-                  {"unauthorized": 1}, {"unauthorized": 0})
-    fault_is_told(w, "service", "a service that the token cannot reach is told", ["Fastly refuses its purges by key (404"],
-                  {"not_found": 1, "kind": "key,keys"}, {"not_found": 0})
+                  {"unauthorized": 1}, {"unauthorized": 0}, token_holds)
+    fault_is_told(w, "service", "a service that the token cannot reach is told", ["Fastly refuses its purges by key (403"],
+                  {"forbidden": 1, "kind": "key,keys"}, {"forbidden": 0}, service_holds_nobody)
     fault_is_told(w, "vcl", "a refusal by VCL is told", ["/article/canary is refused (403", "FASTLYPURGE"],
                   {"status": 403, "kind": "url", "body": "no"}, {"status": 0})
     fault_is_told(w, "stale", "a POP that ignores purges is told",
                   ["neither purges by key nor by URL", "the POP AMS still serves a copy that is ", "--all-pops"],
                   {"deaf": "ams"}, {"deaf": ""})
     w.score.ok(len(w.log_of("front")) == before + 8, "nothing else was said of it", w.log_of("front"))
+
+
+def test_outage(w):
+    """Each of these pages is purged at once, and Fastly answers with errors: so many in a row are an outage."""
+    w.fault(status=503)
+    w.configure("".join(OUTAGE.replace("N", str(i)) for i in range(8)))
+    w.stage.signal("daemon", 1)
+    until("the account is held", lambda: cause_is(w, "outage"))
+    said = w.stage.log("daemon")
+    w.score.ok("Fastly cannot be reached or answers with errors" in said, "an outage that canaries see holds the account",
+               said[-2000:])
+    w.fault(status=0)
+    w.configure("")
+    w.stage.signal("daemon", 1)
+    w.until_ok(1)
 
 
 def test_throttled(w):
@@ -188,7 +227,8 @@ def main():
     skip_without("nginx", "varnishd", "redis-server", "curl", "openssl")
     w = World()
     try:
-        for test in (test_start, test_budget, test_pages, test_by_hand, test_reload, test_faults, test_throttled):
+        for test in (test_start, test_budget, test_pages, test_by_hand, test_reload, test_faults, test_outage,
+                     test_throttled):
             test(w)
     except AssertionError:
         print(w.stage.log("daemon")[-6000:], w.stage.run("purgeline status --json")[1][-3000:])
