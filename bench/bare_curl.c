@@ -21,6 +21,7 @@
 
 struct run {
     const char *url, *ca;
+    CURLU *parsed; /* url, unless manual */
     struct curl_slist *headers;
     long count, in_flight, connections;
     bool manual;
@@ -96,7 +97,10 @@ static CURL *easy_new(struct run *r)
 
     if (!easy)
         quit("out of memory");
-    curl_easy_setopt(easy, CURLOPT_URL, r->url);
+    if (r->manual)
+        curl_easy_setopt(easy, CURLOPT_URL, r->url);
+    else
+        curl_easy_setopt(easy, CURLOPT_CURLU, r->parsed);
     if (r->ca)
         curl_easy_setopt(easy, CURLOPT_CAINFO, r->ca);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, r->headers);
@@ -298,8 +302,12 @@ static void parse(struct run *r, int argc, char **argv)
     }
     if (!r->url || r->count < 1 || r->in_flight < 1 || r->connections < 1)
         quit("--url, --count and --in-flight are needed");
-    if (!r->manual)
-        r->headers = curl_slist_append(r->headers, "Content-Length: 0");
+    if (r->manual)
+        return;
+    r->headers = curl_slist_append(r->headers, "Content-Length: 0");
+    r->parsed = curl_url();
+    if (curl_url_set(r->parsed, CURLUPART_URL, r->url, 0) != CURLUE_OK)
+        quit("--url is no URL");
 }
 
 static double seconds_of(struct timeval t)
@@ -334,5 +342,6 @@ int main(int argc, char **argv)
     report(&r, (double)(uv_hrtime() - from_ns) / 1e9);
     curl_multi_cleanup(r.multi);
     curl_slist_free_all(r.headers);
+    curl_url_cleanup(r.parsed);
     return r.errors ? 1 : 0;
 }

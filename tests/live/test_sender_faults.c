@@ -73,6 +73,28 @@ static void a_name_that_does_not_resolve_leaves_it_unsent(void **state)
     rig_close(&r);
 }
 
+/* The same handle each time: none may keep the host or the port of the one before. */
+static void a_url_that_cannot_be_parsed_is_unsent_and_leaves_no_trace(void **state)
+{
+    struct rig r;
+    struct exchange *x;
+
+    (void)state;
+    rig_open(&r);
+    for (int i = 0; i < 4; i++) {
+        x = exchange_new(r.endpoint, REPLY_MAX);
+        x->peer = EXCHANGE_API;
+        buf_put(&x->url, i % 2 ? SPAN("https://127.0.0.1:99999/x") : SPAN("https://[::1/x"));
+        senders_send(r.senders, x);
+        await(&r, r.back_count + 1);
+        assert_int_equal(x->error, EXCHANGE_UNSENT);
+        assert_true(*x->error_text);
+        assert_ok(fetch(&r, i % 2 ? web.h1 : web.h2, "/", NULL));
+        assert_ok(fetch(&r, i % 2 ? web.h2 : web.h1, "/", NULL));
+    }
+    rig_close(&r);
+}
+
 static void a_handshake_that_fails_leaves_it_unsent(void **state)
 {
     struct rig r;
@@ -353,6 +375,7 @@ int main(void)
         cmocka_unit_test(more_than_fits_on_a_connection_waits_or_takes_another),
         cmocka_unit_test(a_refused_connection_leaves_them_unsent),
         cmocka_unit_test(a_name_that_does_not_resolve_leaves_it_unsent),
+        cmocka_unit_test(a_url_that_cannot_be_parsed_is_unsent_and_leaves_no_trace),
         cmocka_unit_test(a_handshake_that_fails_leaves_it_unsent),
         cmocka_unit_test(a_certificate_of_another_authority_blocks),
         cmocka_unit_test(a_private_authority_is_not_trusted_by_default),

@@ -28,6 +28,7 @@ struct transfer_inside {
     uint64_t proxy_number; /* number of the endpoint whose proxy is set; 0: none */
     const char *method;    /* of requests without a body; NULL: has_body, or none yet */
     char origin[TRANSFER_ORIGIN_MAX];
+    CURLU *parsed;                         /* origin; NULL: curl cannot parse it */
     char *system_ca_file, *system_ca_path; /* libcurl's defaults */
     bool has_body;
     bool page;    /* the headers of the reply are kept */
@@ -207,6 +208,7 @@ void transfer_free(struct transfer *t)
         return;
     must(t->x == NULL);
     curl_easy_cleanup(t->easy);
+    curl_url_cleanup(t->inside->parsed);
     free(t->inside->via);
     free(t->inside);
     free(t);
@@ -351,6 +353,24 @@ static size_t origin_bytes(struct span url)
     return n;
 }
 
+/* A URL that is text is parsed again for every request. A handle that has one ignores its CURLU. A
+ * text that cannot be parsed is left to curl, which then says why. */
+static void set_origin(struct transfer *t)
+{
+    struct transfer_inside *in = t->inside;
+    CURLU *before = in->parsed;
+
+    in->parsed = curl_url();
+    must(in->parsed != NULL);
+    if (curl_url_set(in->parsed, CURLUPART_URL, in->origin, 0) != CURLUE_OK) {
+        curl_url_cleanup(in->parsed);
+        in->parsed = NULL;
+    }
+    set(t->easy, CURLOPT_URL, in->parsed ? NULL : in->origin);
+    set(t->easy, CURLOPT_CURLU, in->parsed);
+    curl_url_cleanup(before);
+}
+
 /* Sets the URL's origin in the easy handle, if it has changed. Returns its length, like
  * origin_bytes(). */
 static size_t use_origin(struct transfer *t, const struct buf *url)
@@ -365,7 +385,7 @@ static size_t use_origin(struct transfer *t, const struct buf *url)
         return 0;
     memcpy(now, url->p, n);
     memcpy(now + n, "/", 2);
-    set(t->easy, CURLOPT_URL, now);
+    set_origin(t);
     return n;
 }
 
