@@ -12,11 +12,14 @@
 #include <uv.h>
 
 #include <getopt.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct run {
@@ -34,6 +37,7 @@ struct run {
     bool kick; /* curl has set a timeout of 0: call it at once */
     struct watched *watched;
     long started, finished, errors;
+    long written; /* requests in this turn of the loop */
 };
 
 struct watched {
@@ -91,6 +95,27 @@ static int on_close(void *ctx, curl_socket_t fd)
     return close(fd);
 }
 
+static void cork(struct run *r, int on)
+{
+    for (struct watched *w = r->watched; w; w = w->next)
+        if (w->told)
+            setsockopt(w->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+}
+
+/* From the second request in a turn of the loop on, the kernel sends them together. */
+static int on_request(void *ctx, char *peer_ip, char *own_ip, int peer_port, int own_port)
+{
+    struct run *r = ctx;
+
+    (void)peer_ip;
+    (void)own_ip;
+    (void)peer_port;
+    (void)own_port;
+    if (++r->written == 2 && !r->manual)
+        cork(r, 1);
+    return CURL_PREREQFUNC_OK;
+}
+
 static CURL *easy_new(struct run *r)
 {
     CURL *easy = curl_easy_init();
@@ -106,6 +131,8 @@ static CURL *easy_new(struct run *r)
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, r->headers);
     set_method(r, easy);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_reply);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, r);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, r);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
@@ -245,6 +272,9 @@ static void on_prepare(uv_prepare_t *prepare)
         r->kick = false;
         act(r, CURL_SOCKET_TIMEOUT, 0);
     }
+    if (r->written >= 2 && !r->manual)
+        cork(r, 0);
+    r->written = 0;
     for (struct watched *w = r->watched; w; w = w->next)
         if (w->wanted != w->told)
             tell_epoll(w);

@@ -4,6 +4,7 @@
 #include "sender_rig.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -21,6 +22,7 @@ enum { END_STREAM = 1, ACK = 1, END_HEADERS = 4 };
 struct seen {
     size_t headers, data, data_bytes;
     size_t ended_by_headers; /* requests without any DATA */
+    size_t segments;         /* of TCP, with data */
 };
 
 struct wire {
@@ -82,6 +84,22 @@ static void write_frame(SSL *ssl, enum frame type, int flags, uint8_t stream, co
     must(SSL_write(ssl, bytes, (int)(FRAME_HEAD + n)) > 0);
 }
 
+/* TCP_INFO as Linux has it since 4.6; libc's header ends before: <linux/tcp.h>. */
+struct info {
+    struct tcp_info known;
+    uint64_t rates[2], bytes[2];
+    uint32_t segments_out, segments_in, unsent_bytes, min_rtt, data_segments_in;
+};
+
+static size_t segments_of(int fd)
+{
+    struct info info = {0};
+    socklen_t n = sizeof(info);
+
+    must(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 && n == sizeof(info));
+    return info.data_segments_in;
+}
+
 /* 0x88 is ":status: 200" (RFC 7541, appendix A). */
 static void take_frame(SSL *ssl, struct seen *seen)
 {
@@ -97,6 +115,7 @@ static void take_frame(SSL *ssl, struct seen *seen)
         write_frame(ssl, FRAME_SETTINGS, ACK, 0, "");
     if (head[3] != FRAME_DATA && head[3] != FRAME_HEADERS)
         return;
+    seen->segments = segments_of(SSL_get_fd(ssl));
     seen->headers += head[3] == FRAME_HEADERS;
     seen->data += head[3] == FRAME_DATA;
     seen->data_bytes += head[3] == FRAME_DATA ? n : 0;
@@ -181,10 +200,34 @@ static void an_empty_post_is_one_frame(void **state)
     wire_stop(&w);
 }
 
+/* Every segment wakes the server. The first leaves at once, because it might be the only one. If
+ * the sender is stopped for 200 ms meanwhile, the kernel sends what it has collected. */
+static void requests_of_one_turn_leave_in_few_segments(void **state)
+{
+    enum { AT_ONCE = 16 }; /* which the sender's loop gets together */
+    struct wire w;
+    struct rig r;
+    size_t before;
+
+    (void)state;
+    wire_start(&w);
+    rig_open(&r);
+    assert_ok(fetch(&r, w.port, "/purge/a", NULL));
+    before = w.seen->segments;
+    for (int i = 0; i < AT_ONCE; i++)
+        send_one(&r, w.port, "/purge/b", NULL);
+    await(&r, 1 + AT_ONCE);
+    assert_int_equal(w.seen->ended_by_headers, 1 + AT_ONCE);
+    assert_in_range(w.seen->segments - before, 1, AT_ONCE / 2);
+    rig_close(&r);
+    wire_stop(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_post_is_one_frame),
+        cmocka_unit_test(requests_of_one_turn_leave_in_few_segments),
     };
 
     return cmocka_run_group_tests(tests, start_web, stop_web);

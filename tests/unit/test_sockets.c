@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
@@ -198,6 +199,75 @@ static void sockets_of_others_are_let_go_at_once(void **state)
     close_pair(&p);
 }
 
+static int local_port(int fd)
+{
+    struct sockaddr_in in;
+    socklen_t n = sizeof(in);
+
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &n), 0);
+    return ntohs(in.sin_port);
+}
+
+static bool is_collected(const struct pair *p)
+{
+    int on = -1;
+    socklen_t n = sizeof(on);
+
+    assert_int_equal(getsockopt(p->fd, IPPROTO_TCP, TCP_CORK, &on, &n), 0);
+    return on;
+}
+
+static void hear(struct pair *p)
+{
+    say(p);
+    sockets_want(p->sockets, p->fd, CURL_POLL_IN);
+    sockets_apply(p->sockets);
+    assert_int_equal(turn(p), 1);
+}
+
+static void requests_of_one_turn_leave_together_but_for_the_first(void **state)
+{
+    struct pair p;
+    char bytes[8];
+
+    (void)state;
+    open_pair(&p);
+    hear(&p);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 4; i++) {
+            sockets_before_request(p.sockets, 1); /* of another connection */
+            sockets_before_request(p.sockets, local_port(p.fd));
+            assert_int_equal(is_collected(&p), i > 0);
+            assert_int_equal(write(p.fd, "x", 1), 1);
+        }
+        sockets_apply(p.sockets);
+        assert_false(is_collected(&p));
+        assert_int_equal(recv(p.peer, bytes, 4, MSG_WAITALL), 4);
+    }
+    close_pair(&p);
+}
+
+static void a_connection_may_end_while_its_requests_are_collected(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    open_pair(&p);
+    for (int i = 0; i < 2; i++) {
+        int peer = p.peer;
+
+        hear(&p);
+        sockets_before_request(p.sockets, local_port(p.fd));
+        sockets_before_request(p.sockets, local_port(p.fd));
+        sockets_close(p.sockets, p.fd);
+        connect_pair(&p);
+        close(peer);
+        sockets_apply(p.sockets);
+        assert_false(is_collected(&p));
+    }
+    close_pair(&p);
+}
+
 static bool is_shut(const struct pair *p)
 {
     char byte;
@@ -234,6 +304,8 @@ int main(void)
         cmocka_unit_test(a_wish_may_come_back_in_the_same_turn_or_later),
         cmocka_unit_test(a_number_that_is_used_again_is_another_socket),
         cmocka_unit_test(sockets_of_others_are_let_go_at_once),
+        cmocka_unit_test(requests_of_one_turn_leave_together_but_for_the_first),
+        cmocka_unit_test(a_connection_may_end_while_its_requests_are_collected),
         cmocka_unit_test(only_a_silent_connection_is_shut_down),
     };
 

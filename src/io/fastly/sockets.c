@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "sockets.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
@@ -15,12 +18,16 @@
 
 struct watched {
     struct list changed; /* in sockets.changed, or in no list */
+    struct list link;    /* in sockets.connections, or in no list */
+    struct list written; /* in sockets.written, or in no list */
     uv_poll_t poll;
     struct sockets *sockets;
     int fd;
     bool connection;  /* opened by sockets_open(), so sockets_close() will be called */
     int wanted, told; /* UV_READABLE and UV_WRITABLE: by curl; to epoll */
     uint64_t heard_ns;
+    int port;    /* the local one of a connection that has been heard of, or 0 */
+    bool corked; /* the kernel collects what is written to it */
 };
 
 struct sockets {
@@ -30,6 +37,8 @@ struct sockets {
     struct watched **by_fd;
     int room;
     struct list changed;
+    struct list connections; /* the one that was used last comes first */
+    struct list written;     /* those with requests in this turn of the loop */
 };
 
 struct sockets *sockets_new(struct loop *l, sockets_cb *cb, void *ctx)
@@ -40,6 +49,8 @@ struct sockets *sockets_new(struct loop *l, sockets_cb *cb, void *ctx)
     s->cb = cb;
     s->ctx = ctx;
     list_init(&s->changed);
+    list_init(&s->connections);
+    list_init(&s->written);
     return s;
 }
 
@@ -58,6 +69,8 @@ static void forget(struct sockets *s, struct watched *w)
 {
     s->by_fd[w->fd] = NULL;
     list_remove(&w->changed);
+    list_remove(&w->link);
+    list_remove(&w->written);
     uv_close((uv_handle_t *)&w->poll, on_gone);
 }
 
@@ -98,6 +111,8 @@ static struct watched *watch(struct sockets *s, int fd, bool connection)
     w->fd = fd;
     w->connection = connection;
     list_init(&w->changed);
+    list_init(&w->link);
+    list_init(&w->written);
     s->by_fd[fd] = w;
     return w;
 }
@@ -110,7 +125,7 @@ int sockets_open(struct sockets *s, int family, int type, int protocol)
     if (stale)
         forget(s, stale);
     if (fd >= 0)
-        watch(s, fd, true);
+        list_push_front(&s->connections, &watch(s, fd, true)->link);
     return fd;
 }
 
@@ -122,6 +137,25 @@ int sockets_close(void *ctx, int fd)
     if (w)
         forget(s, w);
     return close(fd);
+}
+
+static int local_port(int fd)
+{
+    struct sockaddr_storage own;
+    socklen_t n = sizeof(own);
+
+    if (getsockname(fd, (struct sockaddr *)&own, &n) < 0)
+        return 0;
+    if (own.ss_family == AF_INET6)
+        return ntohs(((struct sockaddr_in6 *)&own)->sin6_port);
+    return own.ss_family == AF_INET ? ntohs(((struct sockaddr_in *)&own)->sin_port) : 0;
+}
+
+static void note_heard(struct watched *w)
+{
+    w->heard_ns = clock_mono_ns();
+    if (w->connection && !w->port)
+        w->port = local_port(w->fd);
 }
 
 /* libuv stops watching by itself after an error. curl is only called for what it wants: the rest
@@ -140,7 +174,7 @@ static void on_event(uv_poll_t *poll, int status, int events)
     if (!w->wanted || !flags)
         return;
     if (flags != CURL_CSELECT_OUT)
-        w->heard_ns = clock_mono_ns();
+        note_heard(w);
     w->sockets->cb(w->sockets->ctx, w->fd, flags);
 }
 
@@ -177,10 +211,51 @@ static void tell(struct watched *w)
     w->told = w->wanted;
 }
 
+static struct watched *connection_with(struct sockets *s, int port)
+{
+    list_each(node, &s->connections) {
+        struct watched *w = list_entry(node, struct watched, link);
+
+        if (w->port != port)
+            continue;
+        list_remove(&w->link);
+        list_push_front(&s->connections, &w->link);
+        return w;
+    }
+    return NULL;
+}
+
+/* If that fails, requests leave one by one. */
+static void cork(struct watched *w, int on)
+{
+    (void)setsockopt(w->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+    w->corked = on;
+}
+
+/* The first request of a turn leaves at once, because it may be the only one. A port that is that
+ * of two connections, from different addresses, does no harm: all of them are uncorked. */
+void sockets_before_request(struct sockets *s, int own_port)
+{
+    struct watched *w = own_port ? connection_with(s, own_port) : NULL;
+
+    if (!w)
+        return;
+    if (list_empty(&w->written))
+        list_push_back(&s->written, &w->written);
+    else if (!w->corked)
+        cork(w, 1);
+}
+
 void sockets_apply(struct sockets *s)
 {
     struct list *node;
 
+    while ((node = list_pop_front(&s->written))) {
+        struct watched *w = list_entry(node, struct watched, written);
+
+        if (w->corked)
+            cork(w, 0);
+    }
     while ((node = list_pop_front(&s->changed)))
         tell(list_entry(node, struct watched, changed));
 }

@@ -29,6 +29,12 @@ int sockets_close(void *ctx, int fd);
  * such as those of its resolver, which it closes by itself as soon as it has said
  * CURL_POLL_REMOVE. */
 void sockets_want(struct sockets *s, int fd, int what);
+
+/* To be called just before a request is written to the connection with this local port. From the
+ * second request in a turn of the loop on, the kernel collects them and sends them together, when
+ * sockets_apply() is called. */
+void sockets_before_request(struct sockets *s, int own_port);
+
 void sockets_apply(struct sockets *s); /* to be called before the loop sleeps */
 
 /* Shuts down a connection on which nothing arrived since then. Other numbers are ignored. */

@@ -136,7 +136,6 @@ static int on_issue(void *ctx, char *peer_ip, char *own_ip, int peer_port, int o
 
     (void)own_ip;
     (void)peer_port;
-    (void)own_port;
     in->lost = in->issued;
     in->late = !in->issued && now_ns > t->x->start_before_ns;
     in->blocked = t->x->peer == EXCHANGE_STRANGER && !peer_text_is_public(peer_ip);
@@ -146,6 +145,7 @@ static int on_issue(void *ctx, char *peer_ip, char *own_ip, int peer_port, int o
     if (in->opened)
         memcpy(t->connected, in->origin, sizeof(in->origin));
     t->x->started_ns = now_ns;
+    sockets_before_request(in->sockets, own_port);
     return CURL_PREREQFUNC_OK;
 }
 
