@@ -26,6 +26,8 @@ int cmd_resume(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_completion(int argc, char **argv);
+int cmd_help(int argc, char **argv);
 
 extern const char cmd_run_help[];
 extern const char cmd_push_help[];
@@ -37,9 +39,15 @@ extern const char cmd_resume_help[];
 extern const char cmd_check_help[];
 extern const char cmd_plan_help[];
 extern const char cmd_doctor_help[];
+extern const char cmd_completion_help[];
+extern const char cmd_help_help[];
 
 void cmd_begin(const char *command); /* the command named in messages */
 const char *cmd_name(void);          /* "purgeline <command>" */
+
+struct buf;
+void cmd_overview(struct buf *out); /* appends the list of commands */
+int cmd_unknown(const char *name);  /* there is no such command: an exit code */
 
 /* -- options that all commands take -- */
 
@@ -76,7 +84,6 @@ int cmd_after_options(const char *command, int opt, const char *help);
  * Strings returned by cmd_colour are printed unchanged. */
 void cmd_print(const char *fmt, ...) print_like(1, 2);
 void cmd_tell(const char *fmt, ...) print_like(1, 2);
-struct buf;
 void cmd_put(struct buf *out, const char *fmt, ...) print_like(2, 3);
 
 /* Prints "purgeline <command>: " and the sentence to stderr. Returns `code`. */

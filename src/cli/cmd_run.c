@@ -4,7 +4,7 @@
 #include "log.h"
 
 const char cmd_run_help[] =
-    "usage: purgeline run [--config FILE] [--redis URL] [--log-level debug|info|warn|error]\n"
+    "usage: purgeline run [OPTION...]\n"
     "\n"
     "Runs the dispatcher in the foreground until SIGTERM or SIGINT. Without a configuration it\n"
     "starts its own Redis, accepts connections from this machine only, and takes FASTLY_API_TOKEN\n"
@@ -15,13 +15,15 @@ const char cmd_run_help[] =
     "  SIGHUP           reload the configuration and the tokens; the log says what has changed,\n"
     "                   and which changes need a restart\n"
     "\n"
-    "--log-level: info is the default. debug also has a line for each request to Fastly, each\n"
-    "answer of Fastly and of Redis, and each answer over HTTP; never a token or a query.\n"
-    "\n"
-    "Exit codes: 0 stopped as asked, 1 cannot continue (the log says why), 2 bad configuration.\n"
-    "\n"
+    "  -l, --log-level L    debug, info (default), warn or error; debug also has a line for each\n"
+    "                       request to Fastly, each answer of Fastly and of Redis, and each "
+    "answer\n"
+    "                       over HTTP; never a token or a query\n" CMD_OPTIONS_HELP "\n"
+    "examples:\n"
     "  FASTLY_API_TOKEN=... FASTLY_SERVICE_ID=... purgeline run\n"
-    "  purgeline run --config /etc/purgeline/purgeline.yaml\n";
+    "  purgeline run --config /etc/purgeline/purgeline.yaml\n"
+    "\n"
+    "exit codes: 0 stopped as asked; 1 cannot continue (the log says why); 2 bad configuration\n";
 
 int cmd_run(int argc, char **argv)
 {
