@@ -64,6 +64,7 @@ struct consumer {
     uint64_t backlog;       /* waiting jobs when last asked, and jobs pushed since */
     uint64_t backlog_at_ns; /* when it was asked; 0: never */
     struct consumer_trouble redis_away, source_away, full;
+    bool refused; /* by Redis; messages were given back, and none was accepted since then */
     struct consumer_report *report;
     int alarm_fd;
     int wake_fd; /* readable when the alarm is over, or it is to stop */
@@ -268,9 +269,12 @@ static void deliver(struct consumer *c)
     while (deliver_once(c, &err) < 0) {
         redis_is_away(c, err.text);
         rest(c, AGAIN_MS);
-        if (c->stopping || clock_mono_ns() - begun_ns >= GIVE_BACK_NS)
+        if (c->stopping || clock_mono_ns() - begun_ns >= GIVE_BACK_NS) {
+            c->refused = true;
             return;
+        }
     }
+    c->refused = false;
     redis_is_back(c);
 }
 
@@ -370,7 +374,8 @@ static uint32_t room(struct consumer *c)
         rest(c, AGAIN_MS);
         return 0;
     }
-    redis_is_back(c);
+    if (!c->refused)
+        redis_is_back(c);
     if (n == 0) {
         if (consumer_trouble_begins(&c->full, ""))
             log_warn("The backlog has reached backlog_max; fetching no messages until it shrinks",
@@ -451,6 +456,7 @@ static void fetch(struct consumer *c, uint32_t most)
     }
     if (consumer_trouble_ends(&c->source_away))
         log_info("The source of messages can be read again", "consumer=%s", c->o->consumer->name);
+    c->refused &= n > 0; /* with nothing to push, nobody knows */
     if (n > 0)
         take_batch(c, (uint32_t)n);
 }

@@ -193,6 +193,7 @@ def refused_by_redis(score, kind):
         world.said("Redis does not accept jobs")
         score.ok(len(source.left()) == 100 and world.ours.ask("XLEN", LANE) == 0,
                  f"{kind.source}: while Redis refuses jobs, nothing is committed")
+        world.rest()  # meanwhile the messages are given back, and fetched again
         world.ours.ask("CONFIG", "SET", "maxmemory", "0")
         until("all done", lambda: not source.left())
         score.ok(sorted(set(world.jobs())) == list(range(100)), f"{kind.source}: then all become jobs")
