@@ -313,6 +313,7 @@ static int check_source_url(const struct complaint *c, const struct config_consu
         [CONSUMER_POSTGRES] = {{"postgresql://", "postgres://"}, "postgresql://host:5432/database"},
         [CONSUMER_AMQP] = {{"amqps://", "amqp://"}, "amqps://host:5671/vhost"},
         [CONSUMER_NATS] = {{"nats://", "tls://"}, "tls://host:4222"},
+        [CONSUMER_KAFKA] = {{"kafkas://", "kafka://"}, "kafkas://host1:9093,host2:9093"},
     };
 
     if (!*s->url && s->source < CONSUMER_POSTGRES)
@@ -341,6 +342,31 @@ static int check_source_login(const struct complaint *c, const struct config_con
     return 0;
 }
 
+/* Where the brokers' names are given to librdkafka as they are. */
+static int check_kafka(const struct complaint *c, const struct config_consumer *s)
+{
+    bool tls = span_starts_nocase(span_str(s->url), "kafkas://");
+    bool login = *s->password_file || *s->password_env;
+    const char *brokers = strstr(s->url, "://");
+
+    must(brokers); /* check_source_url has found it */
+    brokers += 3;
+    if (strchr(brokers, '@'))
+        return complain(c, "url", "a login belongs into user and password_file");
+    if (!*brokers || strpbrk(brokers, "/?#; ") || strstr(brokers, ",,") || *brokers == ',' ||
+        brokers[strlen(brokers) - 1] == ',')
+        return complain(c, "url", "expected a URL like kafkas://host1:9093,host2:9093");
+    if (!tls && (*s->tls.ca_file || *s->tls.cert_file || *s->tls.key_file))
+        return complain(c, "url",
+                        "kafka:// is without TLS, but there are settings of tls; "
+                        "expected kafkas://");
+    if (login && !*s->user)
+        return complain(c, "user", "a password needs a user");
+    if (s->sasl != CONSUMER_PLAIN && !*s->user)
+        return complain(c, "sasl", "a mechanism needs a login: set user and password_file");
+    return 0;
+}
+
 static int check_consumer(const struct complaint *c, const struct config_consumer *s)
 {
     const struct config_hook *h = &s->mapping;
@@ -348,6 +374,8 @@ static int check_consumer(const struct complaint *c, const struct config_consume
 
     if (rc == 0)
         rc = check_source_login(c, s);
+    if (rc == 0 && s->source == CONSUMER_KAFKA)
+        rc = check_kafka(c, s);
     if (rc == 0)
         rc = check_hook_account(c, h);
     if (rc == 0 && s->job == CONSUMER_JSON && (h->when.count || h->keys.count || h->urls.count))

@@ -284,9 +284,10 @@ static void close_source(struct consumer *c)
     c->source = NULL;
 }
 
-static void source_is_away(struct consumer *c, const char *why)
+static void source_is_away(struct consumer *c, int rc, const char *why)
 {
-    close_source(c);
+    if (rc != -EAGAIN)
+        close_source(c);
     consumer_report_error(c->report, why);
     if (consumer_trouble_begins(&c->source_away, why))
         log_warn("The source of messages cannot be read",
@@ -295,24 +296,50 @@ static void source_is_away(struct consumer *c, const char *why)
     rest(c, AGAIN_MS);
 }
 
+static void source_is_back(struct consumer *c)
+{
+    if (consumer_trouble_ends(&c->source_away))
+        log_info("The source of messages can be read again", "consumer=%s", c->o->consumer->name);
+}
+
+/* Nothing is to be fetched for a while. */
+static void hold(struct consumer *c, uint64_t ms)
+{
+    struct error err;
+    int rc;
+
+    if (!c->source || !c->o->source->hold) {
+        close_source(c);
+        rest(c, ms);
+        return;
+    }
+    rc = c->o->source->hold(c->source, c->o->stop_fd, ms, &err);
+    if (rc < 0)
+        source_is_away(c, rc, err.text);
+    else
+        source_is_back(c);
+}
+
 /* Commits the messages that are done, up to the first that is not. It and those behind it are given
  * back. */
 static void commit(struct consumer *c)
 {
     struct error err;
     uint32_t done = 0;
+    int rc;
 
     for (; done < c->count && c->items[done].state >= ITEM_PUSHED; done++) {
         c->counts->jobs += c->items[done].state == ITEM_PUSHED;
         c->counts->ignored += c->items[done].state == ITEM_IGNORED;
         c->counts->dead += c->items[done].state == ITEM_BURIED;
     }
-    if (c->o->source->commit(c->source, done, &err) < 0)
-        source_is_away(c, err.text);
-    else if (done < c->count)
-        close_source(c);
-    else
+    rc = c->o->source->commit(c->source, done, &err);
+    if (rc < 0)
+        source_is_away(c, rc, err.text);
+    else if (done == c->count)
         consumer_report_commit(c->report);
+    else if (!c->o->source->hold)
+        close_source(c);
 }
 
 static void take_batch(struct consumer *c, uint32_t count)
@@ -358,8 +385,7 @@ static int find_room(struct consumer *c, uint32_t *out, struct error *err)
     return rc;
 }
 
-/* Returns how many messages may be fetched now, after waiting if there are none. Then the source is
- * closed, so that others can take what it has been sent ahead. */
+/* Returns how many messages may be fetched now, after waiting if there are none. */
 static uint32_t room(struct consumer *c)
 {
     struct error err;
@@ -370,8 +396,7 @@ static uint32_t room(struct consumer *c)
         rc = find_room(c, &n, &err);
     if (rc < 0) {
         redis_is_away(c, err.text);
-        close_source(c);
-        rest(c, AGAIN_MS);
+        hold(c, AGAIN_MS);
         return 0;
     }
     if (!c->refused)
@@ -381,8 +406,7 @@ static uint32_t room(struct consumer *c)
             log_warn("The backlog has reached backlog_max; fetching no messages until it shrinks",
                      "consumer=%s account=%s jobs=%" PRIu64, c->o->consumer->name, c->account->name,
                      c->backlog);
-        close_source(c);
-        rest(c, FULL_MS);
+        hold(c, FULL_MS);
         return 0;
     }
     if (consumer_trouble_ends(&c->full))
@@ -405,12 +429,14 @@ static void tell(struct consumer *c)
 {
     struct source_lag lag = {0};
     struct error err;
+    int rc;
 
     if (consumer_report_due_in_ms(c->report, condition(c), c->counts) > 0 ||
         (c->redis_away.now && !c->side) || connect_side(c, &err) < 0)
         return;
-    if (c->source && c->o->source->lag(c->source, &lag, &err) < 0)
-        source_is_away(c, err.text);
+    rc = c->source ? c->o->source->lag(c->source, &lag, &err) : 0;
+    if (rc < 0)
+        source_is_away(c, rc, err.text);
     if (consumer_report_tell(c->report, c->side, condition(c), c->counts, &lag) < 0)
         (void)side_failed(c, -ENOTCONN, &err);
 }
@@ -420,15 +446,16 @@ static void tell(struct consumer *c)
 static bool open_source(struct consumer *c)
 {
     struct error err;
+    int rc;
 
     if (c->source)
         return true;
-    if (c->o->source->open(c->o->config, c->o->consumer, &c->source, &err) < 0) {
+    rc = c->o->source->open(c->o->config, c->o->consumer, &c->source, &err);
+    if (rc < 0) {
         c->source = NULL;
-        source_is_away(c, err.text);
-        return false;
+        source_is_away(c, rc, err.text);
     }
-    return true;
+    return rc == 0;
 }
 
 /* Ends the waiting of the source when the state is to be told. Not at once: that may be impossible
@@ -451,11 +478,10 @@ static void fetch(struct consumer *c, uint32_t most)
     n = c->o->source->fetch(c->source, c->wake_fd, most, c->messages, &err);
 
     if (n < 0) {
-        source_is_away(c, err.text);
+        source_is_away(c, n, err.text);
         return;
     }
-    if (consumer_trouble_ends(&c->source_away))
-        log_info("The source of messages can be read again", "consumer=%s", c->o->consumer->name);
+    source_is_back(c);
     c->refused &= n > 0; /* with nothing to push, nobody knows */
     if (n > 0)
         take_batch(c, (uint32_t)n);

@@ -69,6 +69,8 @@ const struct message_source *source_of(const struct config_consumer *c, struct e
         return load("amqp", err);
     case CONSUMER_NATS:
         return load("nats", err);
+    case CONSUMER_KAFKA:
+        return load("kafka", err);
     case CONSUMER_REDIS_LIST:
     default:
         return &source_redis_list;

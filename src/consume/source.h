@@ -41,13 +41,14 @@ struct message_source {
                 struct error *err);
     /* Waits until there are messages, `stop_fd` is readable, or some seconds are over. Returns the
      * number of messages, at most `max` (1 to SOURCE_BATCH), 0 for none; or negative errno with a
-     * sentence, and then the source must be closed. The earlier messages must have been
-     * committed. */
+     * sentence, and then the source must be closed. -EAGAIN: the source is away and connects again
+     * by itself, so it may stay open. The earlier messages must have been committed. */
     int (*fetch)(void *source, int stop_fd, uint32_t max, struct source_message *out,
                  struct error *err);
     /* Tells the queue that the first `count` messages of the last fetch are done. If these are not
-     * all, the source must be closed next. 0, or negative errno with a sentence: some or all of
-     * them may come again, and the source must be closed. */
+     * all, the source must be closed next, or fetches the others again if it has `hold`. 0, or
+     * negative errno with a sentence: some or all of them may come again, and the source must be
+     * closed. */
     int (*commit)(void *source, uint32_t count, struct error *err);
     void (*close)(void *source); /* NULL is fine */
     /* Connects and looks whether the consumer could work, without changing anything or taking a
@@ -58,6 +59,11 @@ struct message_source {
     /* Asks what waits; only after everything that was fetched is committed. 0, also if the queue
      * does not tell; or negative errno with a sentence, and then the source must be closed. */
     int (*lag)(void *source, struct source_lag *out, struct error *err);
+    /* Waits that long without fetching, or until `stop_fd` is readable, and stays a member of its
+     * group meanwhile. Called instead of fetch. Returns the same as fetch, but never a number above
+     * 0. NULL: the source has no group, and is closed instead, so that others can take what it has
+     * been sent ahead. */
+    int (*hold)(void *source, int stop_fd, uint64_t ms, struct error *err);
 };
 
 /* Loads the plugin of a source that needs a library of its own. NULL, with a sentence, if there is

@@ -5,7 +5,7 @@
 
 #include "source.h"
 
-#define SOURCE_PLUGIN_ABI 2u
+#define SOURCE_PLUGIN_ABI 3u
 #define SOURCE_PLUGIN_SYMBOL "purgeline_source"
 
 struct source_plugin {

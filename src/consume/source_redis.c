@@ -113,7 +113,7 @@ static int list_lag(void *source, struct source_lag *out, struct error *err)
 }
 
 const struct message_source source_redis_list = {"redis-list", list_open, list_fetch, list_commit,
-                                                 list_close,   list_look, list_lag};
+                                                 list_close,   list_look, list_lag,   NULL};
 
 /* -- streams -- */
 
@@ -277,4 +277,4 @@ static int stream_lag(void *source, struct source_lag *out, struct error *err)
 
 const struct message_source source_redis_stream = {"redis-stream", stream_open,  stream_fetch,
                                                    stream_commit,  stream_close, stream_look,
-                                                   stream_lag};
+                                                   stream_lag,     NULL};

@@ -208,8 +208,10 @@ enum consumer_source {
     CONSUMER_POSTGRES, /* this and the following ones are plugins: source_plugin.h */
     CONSUMER_AMQP,
     CONSUMER_NATS,
+    CONSUMER_KAFKA,
 };
 enum consumer_end { CONSUMER_LEFT, CONSUMER_RIGHT };
+enum consumer_sasl { CONSUMER_PLAIN, CONSUMER_SCRAM_SHA_256, CONSUMER_SCRAM_SHA_512 };
 enum consumer_job {
     CONSUMER_MAPPED, /* templates make a job of the message */
     CONSUMER_JSON,   /* the message is a job */
@@ -220,13 +222,15 @@ struct config_consumer {
     char *name;
     enum consumer_source source;
     char *url;   /* "" = the Redis that purgeline uses */
-    char *topic; /* the list, stream, table or queue */
-    char *group; /* of a stream's consumers; of NATS: the durable consumer */
+    char *topic; /* the list, stream, table, queue or topic */
+    char *group; /* of a stream's or topic's consumers; of NATS: the durable consumer */
     char *field; /* of a stream's entry: holds the message; "" = all fields are the message */
     enum consumer_end take; /* the end of a list where the oldest message is */
     uint32_t claim_after_s; /* messages of a stream that others hold for longer are taken over */
+    uint32_t session_timeout_s; /* of a group of Kafka */
     char *user, *password_file, *password_env;
-    char *credentials_file; /* of NATS */
+    char *credentials_file;  /* of NATS */
+    enum consumer_sasl sasl; /* how to log in to Kafka */
     struct config_redis_tls tls;
     enum consumer_job job;
     /* What makes a job of a message: account, service, lane, soft, when, keys, urls, max_targets

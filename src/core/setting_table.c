@@ -21,7 +21,11 @@ static const char *const consumer_sources[] = {[CONSUMER_REDIS_LIST] = "redis-li
                                                [CONSUMER_REDIS_STREAM] = "redis-stream",
                                                [CONSUMER_POSTGRES] = "postgres",
                                                [CONSUMER_AMQP] = "amqp",
-                                               [CONSUMER_NATS] = "nats"};
+                                               [CONSUMER_NATS] = "nats",
+                                               [CONSUMER_KAFKA] = "kafka"};
+static const char *const consumer_sasls[] = {[CONSUMER_PLAIN] = "plain",
+                                             [CONSUMER_SCRAM_SHA_256] = "scram-sha-256",
+                                             [CONSUMER_SCRAM_SHA_512] = "scram-sha-512"};
 static const char *const consumer_ends[] = {[CONSUMER_LEFT] = "left", [CONSUMER_RIGHT] = "right"};
 static const char *const consumer_jobs[] = {[CONSUMER_MAPPED] = "mapped", [CONSUMER_JSON] = "json"};
 

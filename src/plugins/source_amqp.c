@@ -382,6 +382,6 @@ static int broker_lag(void *source, struct source_lag *out, struct error *err)
 }
 
 static const struct message_source broker = {"amqp",       broker_open, broker_fetch, broker_commit,
-                                             broker_close, broker_look, broker_lag};
+                                             broker_close, broker_look, broker_lag,   NULL};
 
 const struct source_plugin purgeline_source = SOURCE_PLUGIN(&broker);

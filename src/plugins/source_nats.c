@@ -592,6 +592,6 @@ static int server_lag(void *source, struct source_lag *out, struct error *err)
 }
 
 static const struct message_source server = {"nats",       server_open, server_fetch, server_commit,
-                                             server_close, server_look, server_lag};
+                                             server_close, server_look, server_lag,   NULL};
 
 const struct source_plugin purgeline_source = SOURCE_PLUGIN(&server);

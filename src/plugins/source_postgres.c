@@ -419,6 +419,6 @@ static int outbox_lag(void *source, struct source_lag *out, struct error *err)
 }
 
 static const struct message_source outbox = {"postgres",   outbox_open, outbox_fetch, outbox_commit,
-                                             outbox_close, outbox_look, outbox_lag};
+                                             outbox_close, outbox_look, outbox_lag,   NULL};
 
 const struct source_plugin purgeline_source = SOURCE_PLUGIN(&outbox);

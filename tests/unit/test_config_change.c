@@ -74,6 +74,7 @@ static void change(struct pair *p, const struct setting *s)
         "unsigned",
         "base64",
         "redis-stream",
+        "scram-sha-256",
         "right",
         "id=n",
         "a=b",

@@ -23,6 +23,8 @@ static void every_setting_of_a_consumer_is_read(void **state)
               "    field: payload\n"
               "    take: right\n"
               "    claim_after_s: 7\n"
+              "    session_timeout_s: 8\n"
+              "    sasl: scram-sha-512\n"
               "    user: u\n"
               "    password_file: /p\n"
               "    tls: {ca_file: /ca, cert_file: /c, key_file: /k}\n"
@@ -49,6 +51,8 @@ static void every_setting_of_a_consumer_is_read(void **state)
     assert_string_equal(s->field, "payload");
     assert_int_equal(s->take, CONSUMER_RIGHT);
     assert_int_equal(s->claim_after_s, 7);
+    assert_int_equal(s->session_timeout_s, 8);
+    assert_int_equal(s->sasl, CONSUMER_SCRAM_SHA_512);
     assert_string_equal(s->user, "u");
     assert_string_equal(s->password_file, "/p");
     assert_string_equal(s->tls.ca_file, "/ca");
@@ -145,6 +149,33 @@ static void settings_of_a_consumer_that_contradict_each_other_are_refused(void *
             ".keys[0]: byte 1: a { without its }; {{ is a brace");
 }
 
+#define KAFKA CONSUMER ", source: kafka, url: "
+#define BROKERS ".url: expected a URL like kafkas://host1:9093,host2:9093"
+
+static void settings_of_a_kafka_consumer_that_make_no_sense_are_refused(void **state)
+{
+    (void)state;
+    assert_loads(ACCOUNTS "consumers: [" KAFKA "'kafkas://a:9093,[::1],b', user: u, sasl: "
+                          "scram-sha-512, password_env: P, tls: {ca_file: /ca}}]\n");
+    REFUSED(CONSUMER ", source: kafka}", BROKERS);
+    REFUSED(KAFKA "'http://h'}", BROKERS);
+    REFUSED(KAFKA "'kafka://'}", BROKERS);
+    REFUSED(KAFKA "'kafka://a,,b'}", BROKERS);
+    REFUSED(KAFKA "'kafka://,b'}", BROKERS);
+    REFUSED(KAFKA "'kafka://a,'}", BROKERS);
+    REFUSED(KAFKA "'kafka://a/b'}", BROKERS);
+    REFUSED(KAFKA "'kafka://u:secret@a'}", ".url: a login belongs into user and password_file");
+    REFUSED(KAFKA "'kafka://a', tls: {ca_file: /ca}}",
+            ".url: kafka:// is without TLS, but there are settings of tls; expected kafkas://");
+    REFUSED(KAFKA "'kafka://a', password_env: P}", ".user: a password needs a user");
+    REFUSED(KAFKA "'kafka://a', user: u}",
+            ".user: a user needs a password: set password_file or password_env");
+    REFUSED(KAFKA "'kafka://a', sasl: scram-sha-256}",
+            ".sasl: a mechanism needs a login: set user and password_file");
+    REFUSED(KAFKA "'kafka://a', sasl: md5}",
+            ".sasl: expected plain, scram-sha-256 or scram-sha-512, found 'md5'");
+}
+
 static void a_password_in_the_url_is_not_shown(void **state)
 {
     struct config c;
@@ -169,6 +200,7 @@ int main(void)
         T(what_is_printed_of_a_consumer_reads_back_as_the_same),
         T(what_a_consumer_must_have_is_missed),
         T(settings_of_a_consumer_that_contradict_each_other_are_refused),
+        T(settings_of_a_kafka_consumer_that_make_no_sense_are_refused),
         T(a_password_in_the_url_is_not_shown),
     };
 
