@@ -17,7 +17,7 @@ from service_checks import API_PORT, FASTLY, SETTINGS, TOKEN, Fastly, Service, o
 from stage import ROOT, SERVICE, Score, until  # noqa: E402
 
 PACKAGES = f"{ROOT}/build/packages"
-SOURCES = [f"purgeline-source-{name}" for name in ("amqp", "nats", "postgres")]
+SOURCES = [f"purgeline-source-{name}" for name in ("amqp", "kafka", "nats", "postgres")]
 NAMES = ["purgeline", *SOURCES, "libpurgeline0", "libpurgeline-dev"]
 SECRET = "tkn-of-the-packages"
 PUSHES = 200
