@@ -381,7 +381,8 @@ def visible(score, kind):
                  told["last_error"] is None, f"{kind.source}: status shows a running consumer", told)
         until("what waits is told", lambda: consumer_status(world)["lag"] == 0)
         score.ok(re.search(r"consumer +articles: running, 0 waiting; 3 jobs, 0 ignored, 0 dead; last commit .* ago",
-                           world.stage.run(words)[1]), f"{kind.source}: for people, too", world.stage.run(words)[1])
+                           " ".join(world.stage.run(words)[1].split())), f"{kind.source}: for people, too",
+                 world.stage.run(words)[1])
         world.theirs.kill()
         until("its trouble is told", lambda: consumer_status(world)["state"] == "source_away")
         score.ok(consumer_status(world)["last_error"], f"{kind.source}: status shows a consumer without its source")
