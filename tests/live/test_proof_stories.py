@@ -123,13 +123,17 @@ class World:
         return until(f"{job} ends", lambda: (lambda r: r if r.get("state") not in ("waiting", None) else None)(
             self.receipt(job)))
 
+    def status(self):
+        """What purgeline status says, however its lines are broken."""
+        return " ".join(self.stage.run("purgeline status")[1].split())
+
     def canary(self, state, *parts):
         """Waits until log, metrics and purgeline status say what is wrong with the canary. Two purges without effect end
         a try, and after one try of each kind, and one that was under way before, the log must say it."""
         until(f"the metrics say {state}", lambda: self.metric("purgeline_canaries", f',state="{state}"') == 1)
         log = self.log(" canary=front ", f"state={state} ")
         self.ok(len(log) == 1 and all(part in log[0] for part in parts), f"{state}: the log says so once", log)
-        until("purgeline status says it", lambda: all(part in self.stage.run("purgeline status")[1] for part in parts))
+        until("purgeline status says it", lambda: all(part in self.status() for part in parts))
         told = datetime.datetime.strptime(log[0].split()[0], "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
         vain = [line["t"] for line in self.sandbox_log() if line["t"] < told and not line["purged"] and
                 ("article-canary" in (line.get("keys") or []) or "/article/canary" in (line.get("url") or ""))]
@@ -235,7 +239,8 @@ def test_slow_purge_all(w):
 
 
 def test_soft_purge(w):
-    """The shield serves its stale copy to a POP, which keeps it as if it were new."""
+    """The shield serves its stale copy to a POP, which keeps it as if it were new. So does each further soft purge: the POP
+    stays one version behind, and whether that is still stale in the end depends on how much time was between them."""
     job = w.push("--soft", *key_and_page("soft"))
     told = w.ended(job)
     w.ok(told["repairs"] >= 1 and told["stale_ms"] > 0, "a soft purge that left an old copy is found, and repeated", told)
@@ -245,14 +250,15 @@ def test_soft_purge(w):
 
 def test_deaf_shield(w):
     """The shield keeps the old page, whatever is purged."""
+    before = w.metric("purgeline_verified_total", ',result="stale"')
     w.fault(deaf="bwi")
     told = w.ended(w.push(*key_and_page("shield")))
     w.fault(deaf="")
     w.ok(told["verified"] == "stale" and told["repairs"] == 2, "a shield that ignores all purges is found", told)
     said = w.log("no more purges of it are tried", "/article/shield")
     w.ok(len(said) == 1 and " pop=AMS " in said[0] and "remedy=" in said[0], "the log says which POP served it, and what to do", said)
-    w.equal(w.metric("purgeline_verified_total", ',result="stale"'), 1, "it is counted, which raises PurgelinePagesStayStale")
-    until("status says it", lambda: re.search(r"verified .* 1 still stale", w.stage.run("purgeline status")[1]))
+    w.equal(w.metric("purgeline_verified_total", ',result="stale"'), before + 1, "it is counted, which raises PurgelinePagesStayStale")
+    until("status says it", lambda: f" {before + 1:.0f} still stale" in w.status())
     w.ok(True, "purgeline status says it")
 
 
