@@ -258,6 +258,26 @@ def headers(world):
     world.stop()
 
 
+def document(world):
+    """The configuration in deploy/consumers.md: as it is, without a connection; and with this broker, which has no login."""
+    with open(os.path.join(ROOT, "deploy/consumers.md")) as page:
+        shown = re.search(r"^```yaml\n(consumers:\n  - name: articles\n    source: kafka\n.*?)^```$", page.read(), re.M | re.S)[1]
+    base = settings(world.ours, "kafka").split("consumers:")[0]
+    world.config = world.stage.write("purgeline.yaml", base + shown)
+    told = world.stage.run(f"echo '{{\"id\": 1}}' | {PURGELINE} consume --config {world.config} --dry-run --from - articles")
+    world.score.ok(told[0] == 0 and told[1].startswith("line 1: ignored: "), "kafka: the document's consumer is valid", told)
+    here = re.sub(r"    (user|password_file|sasl): .*\n", "", shown)
+    here = re.sub(r"    url: .*", f"    url: kafka://{world.theirs.address}\n    session_timeout_s: 4", here)
+    world.config = world.stage.write("purgeline.yaml", base + here)
+    world.start()
+    world.theirs.send(2, ['{"id": 66665}'], "-H", "ce_type=article.deleted")
+    world.theirs.send(2, ['{"id": 66666}'], "-H", "ce_type=article.changed")
+    until("a job", lambda: 66666 in world.jobs())
+    world.until_done()
+    world.score.ok(66665 not in world.jobs(), "kafka: and does what it says")
+    world.stop()
+
+
 def check(world):
     told = world.stage.run(f"{PURGELINE} check --config {world.config}")[1]
     return "".join(line + "\n" for line in told.splitlines() if "articles" in line)
@@ -319,7 +339,7 @@ def what_is_wrong(world):
 # Each line in a world of its own, at the same time: most of the time they wait for the group, which begins 3 seconds after
 # the first member has joined.
 STORIES = ((killed_again_and_again,), (without_redis, poison, at_rest, broker_away, share),
-           (full, headers, looked_at, what_is_wrong))
+           (full, headers, document, looked_at, what_is_wrong))
 
 
 def play(score, parts):
