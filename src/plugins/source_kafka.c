@@ -45,6 +45,8 @@ struct topic {
     uint64_t commit_at_ns; /* not before this time, because the last one was refused; 0: at once */
     bool held;             /* partitions are paused */
     bool doubtful;         /* whether a broker can be reached and knows the topic */
+    uint64_t joining_ns;   /* without an assignment since then; 0: it has one */
+    uint64_t patience_ns;  /* for getting one */
     enum trouble trouble;
     struct error why;              /* of the trouble */
     struct error last;             /* what the library said last about a broker */
@@ -157,7 +159,8 @@ static void on_assigned(struct topic *t, rd_kafka_topic_partition_list_t *list)
     (void)rd_kafka_assign(t->rk, list); /* fails only if it is outdated already */
     if (t->held)
         (void)rd_kafka_pause_partitions(t->rk, list);
-    if (t->trouble == NOT_ALLOWED && list->cnt)
+    t->joining_ns = 0;
+    if (t->trouble == NOT_ALLOWED)
         get_out(t);
 }
 
@@ -170,6 +173,7 @@ static void on_revoked(struct topic *t, const rd_kafka_topic_partition_list_t *l
     for (int i = 0; i < list->cnt; i++)
         kafka_places_revoke(&t->places, list->elems[i].partition);
     (void)rd_kafka_assign(t->rk, NULL);
+    t->joining_ns = clock_mono_ns();
 }
 
 static void on_rebalance(struct topic *t, rd_kafka_event_t *e)
@@ -279,11 +283,25 @@ static void find_out(struct topic *t, uint32_t most)
         get_into(t, BROKERS_AWAY, t->last_code ? &t->last : &why);
 }
 
+/* The library asks for the group again and again without a word. */
+static void look_at_group(struct topic *t)
+{
+    struct error why;
+
+    if (!t->joining_ns || clock_mono_ns() - t->joining_ns < t->patience_ns)
+        return;
+    error_set(&why, -EIO, "the group has given it no partitions for %" PRIu64 " seconds",
+              t->patience_ns / NS_PER_S);
+    get_into(t, NOT_ALLOWED, &why);
+}
+
 static void serve_all(struct topic *t, uint32_t most)
 {
     take_events(t, most);
     if (t->doubtful || t->trouble == BROKERS_AWAY || t->trouble == TOPIC_AWAY)
         find_out(t, most);
+    if (t->trouble == NO_TROUBLE)
+        look_at_group(t);
 }
 
 /* Until something happens, stop_fd is readable, or the time is over. False: it is to stop. */
@@ -364,6 +382,9 @@ static int topic_open(const struct config *config, const struct config_consumer 
     t->rk = rk;
     t->name = c->topic;
     t->doubtful = true;
+    t->joining_ns = clock_mono_ns();
+    t->patience_ns =
+        3 * c->session_timeout_s * NS_PER_S; /* members that are gone keep it waiting */
     t->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (t->bell_fd < 0)
         rc = error_set(err, -errno, "no file descriptor is left");

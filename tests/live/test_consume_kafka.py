@@ -22,10 +22,11 @@ from test_consume import LANE, World, consumer_status, settings, switches, users
 PLUGIN = os.path.join(os.path.dirname(os.path.realpath(PURGELINE)), "source-kafka.so")
 CLUSTER = os.path.join(ROOT, "tests/support/kafka_cluster.py")
 TOPIC = "changes"
+FIND_COORDINATOR = 10  # https://kafka.apache.org/protocol.html#protocol_api_keys
 PARTITIONS = 3
 MESSAGES = 6000
 POISON = "<xml/>"
-UNKNOWN_TOPIC, NOT_AUTHORIZED = 3, 29  # https://kafka.apache.org/protocol.html#protocol_error_codes
+UNKNOWN_TOPIC, NO_COORDINATOR, NOT_AUTHORIZED = 3, 15, 29  # https://kafka.apache.org/protocol.html#protocol_error_codes
 
 
 class Kafka:
@@ -173,10 +174,10 @@ def broker_away(world):
                    "kafka: the log says why the broker cannot be reached", world.log())
     until("its trouble is told", lambda: consumer_status(world)["state"] == "source_away")
     world.theirs.tell("up")
+    until("its trouble is over", lambda: consumer_status(world)["state"] == "running")
     new = world.add(30)
     world.until_done()
     world.score.ok(new <= set(world.jobs()), "kafka: a broker that was away is read again")
-    world.said("The source of messages can be read again")
     world.score.ok(len(world.log().splitlines()) == 2, "kafka: one line in the log when it goes, one when it is back",
                    world.log())
 
@@ -185,6 +186,18 @@ def fetched(world):
     """How many messages each of the two consumers has fetched."""
     told = world.stage.run(f"{PURGELINE} status --json --config {world.config} --redis {world.ours.url}")[1]
     return [consumer["fetched"] or 0 for consumer in json.loads(told)["accounts"][0]["consumers"]]
+
+
+def no_group(world):
+    world.theirs.tell("refuse", FIND_COORDINATOR, NO_COORDINATOR, 10000)
+    world.start()
+    world.said('cannot be read" consumer=articles source=kafka topic=changes why="the group has given it no partitions for 12 seconds')
+    world.theirs.tell("accept", FIND_COORDINATOR)
+    world.said("The source of messages can be read again")
+    world.add(30)
+    world.until_done()
+    world.score.ok(len(world.log().splitlines()) == 3, "kafka: a group that does not begin is in the log, once", world.log())
+    world.stop()
 
 
 def share(world):
@@ -338,7 +351,7 @@ def what_is_wrong(world):
 
 # Each line in a world of its own, at the same time: most of the time they wait for the group, which begins 3 seconds after
 # the first member has joined.
-STORIES = ((killed_again_and_again,), (without_redis, poison, at_rest, broker_away, share),
+STORIES = ((killed_again_and_again,), (no_group,), (without_redis, poison, at_rest, broker_away, share),
            (full, headers, document, looked_at, what_is_wrong))
 
 

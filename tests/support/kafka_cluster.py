@@ -15,6 +15,8 @@ JSON:
     up                it accepts them again
     error CODE        clients that ask for the topic are told this; 0: nothing
     delay MS          it takes this long to answer
+    refuse API CODE N the next N requests with this number of the protocol are answered with an error
+    accept API        and no more from now on
     committed GROUP   for each partition, the offset that the group has committed; -1001: none
 """
 import ctypes
@@ -61,6 +63,8 @@ set_down = declared("mock_broker_set_down", number, handle, ctypes.c_int32)
 set_up = declared("mock_broker_set_up", number, handle, ctypes.c_int32)
 set_delay = declared("mock_broker_set_rtt", number, handle, ctypes.c_int32, number)
 set_error = declared("mock_topic_set_error", None, handle, text, number)
+clear_errors = declared("mock_clear_request_errors", None, handle, ctypes.c_int16)
+push_errors = declared("mock_push_request_errors_array", None, handle, ctypes.c_int16, size, ctypes.POINTER(number))
 
 
 class Cluster:
@@ -83,6 +87,12 @@ class Cluster:
 
     def delay(self, ms):
         return set_delay(self.cluster, -1, int(ms))
+
+    def refuse(self, api, code, times):
+        return push_errors(self.cluster, int(api), int(times), (number * int(times))(*[int(code)] * int(times)))
+
+    def accept(self, api):
+        return clear_errors(self.cluster, int(api))
 
     def member(self, group):
         """A client that only asks."""
