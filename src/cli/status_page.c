@@ -211,6 +211,8 @@ static void print_canaries(const struct overview *o)
 static void print_reads(const struct config_account *a, const struct overview *o)
 {
     const struct read_use *api = &o->reads[READ_API], *edge = &o->reads[READ_EDGE_CHECK];
+    static const char *const words[READ_N] = {
+        [READ_API] = "more of them", [READ_EDGE_CHECK] = "edge_check"};
     char used[2][32], most[2][32], held[32];
 
     if (api->total == 0 && api->held_ms == 0)
@@ -222,10 +224,21 @@ static void print_reads(const struct config_account *a, const struct overview *o
              cmd_number_words(used[1], sizeof(used[1]), edge->used),
              cmd_number_words(most[1], sizeof(most[1]), read_limit(a, READ_EDGE_CHECK)));
     for (int k = 0; k < READ_N; k++)
-        if (o->reads[k].held_ms)
-            page_row("", CMD_YELLOW, "Fastly refuses %s (429) for another %s",
-                     k == READ_API ? "more of them" : "edge_check",
+        if (words[k] && o->reads[k].held_ms)
+            page_row("", CMD_YELLOW, "Fastly refuses %s (429) for another %s", words[k],
                      cmd_duration_words(held, sizeof(held), o->reads[k].held_ms));
+}
+
+static void print_others(const struct overview *o)
+{
+    char number[32];
+    uint64_t count;
+
+    if (overview_others_purge_alls(o, &count) && count)
+        page_row("others", CMD_YELLOW,
+                 "%s %s in the last hour that purgeline did not send: see its log",
+                 cmd_number_words(number, sizeof(number), count),
+                 count == 1 ? "purge-all" : "purge-alls");
 }
 
 /* -- consumers -- */
@@ -341,6 +354,7 @@ void status_page(const struct status_account *s, enum status_numbers numbers)
     print_verified(o);
     print_canaries(o);
     print_reads(s->account, o);
+    print_others(o);
     print_troubles(o);
     if (numbers == STATUS_WITH_NUMBERS)
         print_numbers(o);

@@ -57,7 +57,8 @@ struct config_writes {
 /* The part of Fastly's limits for requests that only read its API: core/reads.h. */
 struct config_reads {
     uint32_t per_minute;
-    uint32_t edge_checks; /* per hour */
+    uint32_t edge_checks;        /* per hour */
+    uint32_t purge_alls_every_s; /* 0: Fastly's event log is not asked for those of others */
 };
 
 /* Looks at pages after their purges. */

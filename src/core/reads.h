@@ -10,11 +10,15 @@
 
 #include "config.h"
 
-enum read_kind { READ_API, READ_EDGE_CHECK, READ_N };
-extern const char *const read_names[READ_N]; /* "api", "edge_check" */
+enum read_kind { READ_API, READ_EDGE_CHECK, READ_EVENTS, READ_N };
+extern const char *const read_names[READ_N]; /* "api", "edge_check", "events" */
 extern const uint64_t read_windows_ms[READ_N];
+extern const uint64_t read_hold_max_ms[READ_N]; /* no request of the kind is held for longer */
 
 uint64_t read_limit(const struct config_account *a, enum read_kind k);
+/* The limits that a request of this kind counts against: each is a request to the API. Returns
+ * their number. */
+size_t read_kinds_of(enum read_kind k, enum read_kind out[READ_N]);
 
 /* Why a request may not be sent. */
 struct read_refusal {

@@ -148,6 +148,7 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     intake_limit(d->intake, o->job_max_bytes);
     lease_init(d);
     d->canaries = canaries_new(d);
+    d->event_watch = event_watch_new(d);
     return d;
 }
 
@@ -166,6 +167,7 @@ void dispatch_free(struct dispatch *d)
     memory_leave(&d->memory);
     settle_free(d->settle);
     canaries_free(d->canaries);
+    event_watch_free(d->event_watch);
     ledger_free(d->ledgers);
     trouble_free(d->trouble);
     heap_deinit(&d->parked);
@@ -220,6 +222,7 @@ static void apply_settings(struct dispatch *d, const struct config *c,
     ledger_configure(d->ledgers, a, now_ns);
     pace_configure(&d->pace, a);
     canaries_configure(d->canaries, now_ns);
+    event_watch_configure(d->event_watch);
     config_drop(old);
 }
 
@@ -284,6 +287,7 @@ static void stand_by(struct dispatch *d, uint64_t lease_next_ns)
     hand_over_end(d);
     start_over(d);
     canaries_rest(d->canaries, clock_mono_ns());
+    event_watch_rest(d->event_watch);
     d->state = DISPATCH_STANDBY;
     d->lease_next_ns = lease_next_ns;
 }
@@ -398,6 +402,7 @@ uint64_t dispatch_tick(struct dispatch *d, struct now now)
         next = min_u64(next, due_tick(d, now));
         next = min_u64(next, origin_tick(d->origin, now));
         next = min_u64(next, canaries_tick(d->canaries, now.mono_ns));
+        next = min_u64(next, event_watch_tick(d->event_watch, now));
         next = min_u64(next, send_tick(d, now));
         next = min_u64(next, verification_tick(d->verification, now.mono_ns));
         next = min_u64(next, intake_pull(d->intake, elsewhere_bytes(d), now.mono_ns));
@@ -424,8 +429,10 @@ bool dispatch_awaits_memory(const struct dispatch *d)
 void dispatch_configure(struct dispatch *d, const struct config *c, const struct config_account *a,
                         struct endpoint *e, struct now now)
 {
-    if (!endpoint_same(d->endpoint, e))
+    if (!endpoint_same(d->endpoint, e)) {
         brake_release(&d->pace.brake); /* the brake's reason came from the old endpoint */
+        event_watch_renew(d->event_watch);
+    }
     endpoint_drop(d->endpoint);
     d->endpoint = endpoint_hold(e);
     config_drop(d->next_config);

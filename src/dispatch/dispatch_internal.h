@@ -2,13 +2,15 @@
  * The internals of one account's dispatch, shared by the files that implement it: dispatch.c runs
  * the ticks, lease.c holds the lease, hand_over.c passes it on, send.c sends requests, verdict.c
  * judges replies, verification.c judges pages after their purges and looks.c fetches them,
- * canaries.c sees whether purges have an effect, job_end.c ends targets and jobs, stall.c detects
- * stalls, and stats.c, stats_json.c and stats_prometheus.c report. */
+ * canaries.c sees whether purges have an effect, event_watch.c sees the purge-alls of others,
+ * job_end.c ends targets and jobs, stall.c detects stalls, and stats.c, stats_json.c and
+ * stats_prometheus.c report. */
 #pragma once
 
 #include "batch.h"
 #include "canaries.h"
 #include "dispatch.h"
+#include "event_watch.h"
 #include "fastly.h"
 #include "histogram.h"
 #include "instances.h"
@@ -117,6 +119,7 @@ struct dispatch {
     struct verification *verification;
     struct ledgers *ledgers;
     struct canaries *canaries;
+    struct event_watch *event_watch;
     struct rng rng;
 
     struct heap parked;      /* batches until their retry is due */

@@ -166,6 +166,14 @@ static bool counts_budget(const struct stats_subject *s, size_t i)
     return i == LEDGER_PURGE || (i == LEDGER_URL ? a->budget.separate : a->allow_purge_all);
 }
 
+OF_DISPATCH(value_others_purge_alls, event_watch_found(d->event_watch, s->now.wall_ms))
+
+static bool knows_events(const struct stats_subject *s, size_t i)
+{
+    (void)i;
+    return event_watch_knows(s->dispatch->event_watch);
+}
+
 static bool has_canaries(const struct stats_subject *s, size_t i)
 {
     (void)i;
@@ -368,6 +376,12 @@ const struct stats_item dispatch_stats[] = {
              "edge_check.",
      READS,
      .value = value_reads_limit},
+    {.metric = "purgeline_others_purge_alls",
+     .help = "Purge-alls of the last hour that were not sent with purgeline's token, by Fastly's "
+             "event log.",
+     ALONE,
+     .holds = knows_events,
+     .value = value_others_purge_alls},
     {.names = (const char *const[]){"budget_burst", NULL, NULL},
      .metric = "purgeline_budget_burst",
      .help = "Budget units that may be spent at once: the setting, or less for a while after a 429 "

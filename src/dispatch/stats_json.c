@@ -82,6 +82,10 @@ char *report_json(struct dispatch *d, struct now now)
         json_object_set_new(report, "origin_seen", json_text_of(origin_last_seen(d->origin)));
     if (d->options.waits && *d->options.waits)
         json_object_set_new(report, "needs_restart", json_text_of(d->options.waits));
+    if (event_watch_knows(d->event_watch))
+        json_object_set_new(
+            report, "others_purge_alls",
+            json_integer((json_int_t)event_watch_found(d->event_watch, now.wall_ms)));
     if (canaries_count(d->canaries))
         json_object_set_new(report, "canaries", canaries_json(d->canaries, now.mono_ns));
     if (d->account->services_count == 0)

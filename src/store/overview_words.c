@@ -305,6 +305,18 @@ bool overview_canary(const struct overview *o, size_t index, struct overview_can
     return there;
 }
 
+bool overview_others_purge_alls(const struct overview *o, uint64_t *count)
+{
+    struct leader_status r;
+    bool known;
+
+    open_status(&r, o);
+    known = json_is_integer(json_object_get(r.json, "others_purge_alls"));
+    *count = number_of(r.json, "others_purge_alls");
+    json_decref(r.json);
+    return known;
+}
+
 uint64_t overview_canaries_ok(const struct overview *o)
 {
     struct leader_status r;

@@ -54,4 +54,6 @@ struct overview_canary {
     char what[1600], advice[400];
 };
 bool overview_canary(const struct overview *o, size_t index, struct overview_canary *out);
+/* Purge-alls of the last hour that others sent. False: not known. */
+bool overview_others_purge_alls(const struct overview *o, uint64_t *count);
 uint64_t overview_canaries_ok(const struct overview *o); /* how many show none */

@@ -69,6 +69,7 @@
 #include "config.h"
 #include "loop.h"
 #include "outcome.h"
+#include "reads.h"
 #include "redis.h"
 
 struct queue;
@@ -369,3 +370,11 @@ struct queue_restore {
  * last, its last reservations may be lost: its `ahead` is booked, too. */
 void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_budget_cb *cb,
                           void *ctx);
+
+/* -- requests that read Fastly's API -- */
+/* Counts one before it is sent. err -EAGAIN: it must not be sent, and *why tells why. */
+typedef void queue_taken_cb(void *ctx, int err, const struct read_refusal *why);
+void queue_take_read(struct queue *q, const struct config_account *a, enum read_kind k,
+                     queue_taken_cb *cb, void *ctx);
+/* After a 429: none of this kind is sent for wait_ms. 0: the hold is over. */
+void queue_hold_reads(struct queue *q, enum read_kind k, uint64_t wait_ms);

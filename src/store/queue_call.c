@@ -124,6 +124,8 @@ static const char *const doing_of[SCRIPT_QUEUE_N] = {
     [SCRIPT_ADOPT] = "move what version 0.1.0 postponed",
     [SCRIPT_SPEND] = "reserve budget",
     [SCRIPT_RESTORE] = "read the budget",
+    [SCRIPT_TAKE_READ] = "count requests to Fastly's API",
+    [SCRIPT_HOLD_READS] = "count requests to Fastly's API",
     [SCRIPT_EXAMINE] = NULL, /* sent after a refusal, to find its cause */
 };
 

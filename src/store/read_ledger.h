@@ -12,7 +12,9 @@
  * negative errno: it is not counted, see client_error. */
 must_use int read_ledger_take(struct client *c, const struct config_account *a, enum read_kind k,
                               struct read_refusal *why);
-/* After a 429: no request of this kind is sent for wait_ms, at most an hour. */
+/* The same for whoever sends the script: 0, -EAGAIN, or -EIO if it is no answer to it. */
+must_use int read_ledger_answer_to_take(const struct redisReply *r, struct read_refusal *why);
+/* After a 429: no request of this kind is sent for wait_ms, at most read_hold_max_ms. */
 must_use int read_ledger_hold(struct client *c, const struct config_account *a, enum read_kind k,
                               uint64_t wait_ms);
 
@@ -24,10 +26,10 @@ struct read_use {
 };
 
 /* The question that tells it, for whoever sends it: see redis_ask. */
-#define READ_LEDGER_WORDS (4 + 2 * READ_N)
+#define READ_LEDGER_WORDS (4 + 3 * READ_N)
 struct read_ledger_question {
     struct span words[READ_LEDGER_WORDS];
-    char *key, windows[READ_N][24];
+    char *key, numbers[READ_N][2][24];
 };
 void read_ledger_question(struct read_ledger_question *q, const char *account);
 void read_ledger_question_deinit(struct read_ledger_question *q);

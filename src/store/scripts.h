@@ -40,6 +40,8 @@ enum script {
     SCRIPT_SPEND,      /* reserves budget: the durable half of a ledger */
     SCRIPT_RESTORE,    /* reads a ledger after a take-over */
     SCRIPT_EXAMINE,    /* finds keys of the wrong type and values that are no numbers */
+    SCRIPT_TAKE_READ,  /* counts a request that reads Fastly's API */
+    SCRIPT_HOLD_READS, /* sends none for a while, after a 429 */
     SCRIPT_QUEUE_N,
 
     /* Those of the endpoint and the commands. */
@@ -50,8 +52,6 @@ enum script {
     SCRIPT_CANCEL_JOB,                /* take a job back */
     SCRIPT_CONFIRM_END,               /* the receipt of a job that has ended, for WAIT */
     SCRIPT_OVERVIEW,                  /* the state of an account */
-    SCRIPT_TAKE_READ,                 /* count a request that reads Fastly's API */
-    SCRIPT_HOLD_READS,                /* send none for a while, after a 429 */
     SCRIPT_LOOK_READS,                /* how many were sent */
     SCRIPT_RETRY_DEAD,                /* from the dead letters back to the lanes */
     SCRIPT_DROP_LETTER,               /* the last step of a large dead letter's way back */

@@ -134,6 +134,30 @@ static void a_429_holds_what_it_refused(void **state)
     assert_int_equal(w->use[READ_API].held_ms, 3600000); /* not longer than an hour */
 }
 
+/* A token that may not read the event log is asked again after a day, or when it is another one. */
+static void the_event_log_is_held_for_a_day(void **state)
+{
+    struct read_world *w = *state;
+
+    assert_int_equal(take_one(w, READ_EVENTS), 0);
+    look(w);
+    assert_int_equal(w->use[READ_API].total, 1);
+    assert_int_equal(w->use[READ_EDGE_CHECK].total, 0);
+    assert_int_equal(w->use[READ_EVENTS].total, 1);
+    assert_int_equal(read_ledger_hold(w->client, &w->account, READ_EVENTS, UINT64_MAX), 0);
+    assert_int_equal(take_one(w, READ_EVENTS), -EAGAIN);
+    assert_int_equal(w->why.wait_ms, 24 * 3600000);
+    assert_int_equal(take_one(w, READ_API), 0);
+    w->store.now_ms += 24 * 3600000 - 1;
+    assert_int_equal(take_one(w, READ_EVENTS), -EAGAIN);
+    w->store.now_ms += 1;
+    assert_int_equal(take_one(w, READ_EVENTS), 0);
+    assert_int_equal(read_ledger_hold(w->client, &w->account, READ_EVENTS, 1000), 0);
+    assert_int_equal(take_one(w, READ_EVENTS), -EAGAIN);
+    assert_int_equal(read_ledger_hold(w->client, &w->account, READ_EVENTS, 0), 0);
+    assert_int_equal(take_one(w, READ_EVENTS), 0);
+}
+
 /* A clock that is set back forgets nothing, and holds nothing for longer than the window. */
 static void a_clock_that_is_set_back_is_no_harm(void **state)
 {
@@ -190,6 +214,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_edge_check_counts_against_both_limits, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_429_holds_what_it_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_event_log_is_held_for_a_day, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_clock_that_is_set_back_is_no_harm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_others_write_there_is_no_harm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_redis_counts_on, set_up, tear_down),

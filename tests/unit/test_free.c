@@ -15,6 +15,7 @@
 #include "canaries.h"
 #include "config.h"
 #include "dispatch.h"
+#include "event_watch.h"
 #include "hook.h"
 #include "http_internal.h"
 #include "instances.h"
@@ -54,6 +55,7 @@
     X(config_words)                                                                                \
     X(api_hooks)                                                                                   \
     X(api_ips)                                                                                     \
+    X(event_watch)                                                                                 \
     X(dispatch)                                                                                    \
     X(push_pipeline)                                                                               \
     X(exchange)                                                                                    \

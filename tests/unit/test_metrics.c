@@ -86,6 +86,7 @@ static int setup(void **state)
                                                               .user_agent = "",
                                                               .fault = ""});
         d->canaries = canaries_new(d);
+        d->event_watch = event_watch_new(d);
         d->ledgers = ledger_new(d->account, NULL, &d->pace.grant, w->now.mono_ns, NULL, NULL);
     }
     buf_init(&w->out, METRICS_MAX_BYTES(ACCOUNTS));
@@ -107,6 +108,7 @@ static int teardown(void **state)
         settle_free(w->d[i].settle);
         verification_free(w->d[i].verification);
         canaries_free(w->d[i].canaries);
+        event_watch_free(w->d[i].event_watch);
         ledger_free(w->d[i].ledgers);
         trouble_free(w->d[i].trouble);
         endpoint_drop(w->d[i].endpoint);

@@ -34,9 +34,28 @@ static void a_refusal_is_told_in_words(void **state)
                         "UTC, in 2 min");
 }
 
+/* However often the log is asked for, that alone never uses up its limit. */
+static void the_event_log_has_room_for_its_setting(void **state)
+{
+    static const uint32_t every_s[] = {1, 7, 300, 86400};
+    struct config_account a = {.reads = {.per_minute = 600}};
+    enum read_kind kinds[READ_N];
+
+    (void)state;
+    for (size_t i = 0; i < array_len(every_s); i++) {
+        a.reads.purge_alls_every_s = every_s[i];
+        assert_true(read_limit(&a, READ_EVENTS) >= 3600 / every_s[i] + 60);
+    }
+    assert_int_equal(read_kinds_of(READ_EVENTS, kinds), 2);
+    assert_int_equal(kinds[0], READ_API);
+    assert_int_equal(kinds[1], READ_EVENTS);
+    assert_int_equal(read_kinds_of(READ_API, kinds), 1);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_refusal_is_told_in_words)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_refusal_is_told_in_words),
+                                       cmocka_unit_test(the_event_log_has_room_for_its_setting)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

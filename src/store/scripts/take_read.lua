@@ -1,6 +1,7 @@
 -- Counts a request that reads Fastly's API, unless one of its limits forbids it.
 -- KEYS reads.
--- ARGV for each limit that it counts against: its name, how many requests, in how many ms.
+-- ARGV for each limit that it counts against: its name, how many requests, in how many ms, for how
+-- many ms a 429 holds at most.
 -- Answers 1 if it is counted; otherwise 0, the name of the limit that forbids it, for how many ms,
 -- and 1 if Fastly has answered 429, 0 if our count is full.
 -- Errors: a key of the wrong type.
@@ -31,10 +32,11 @@ local function put(name, list)
   call('HSET', key, name, table.concat(words, ' '))
 end
 local counted = {}
-for i = 1, #ARGV, 3 do
+for i = 1, #ARGV, 4 do
   local name, window = ARGV[i], tonumber(ARGV[i + 2])
   local list, sum = reads_of(name, window)
-  local full, held = wait(list, sum, tonumber(ARGV[i + 1]), window), reads_held(name)
+  local full = wait(list, sum, tonumber(ARGV[i + 1]), window)
+  local held = reads_held(name, tonumber(ARGV[i + 3]))
   if full > 0 or held > 0 then
     put(name, list) -- as sent now what seemed to be sent in the future
     add(name .. ':refused')
@@ -42,7 +44,7 @@ for i = 1, #ARGV, 3 do
   end
   counted[i] = list
 end
-for i = 1, #ARGV, 3 do
+for i = 1, #ARGV, 4 do
   local name, list, width = ARGV[i], counted[i], tonumber(ARGV[i + 2]) / 60
   local last = list[#list]
   if last and last.at == now - now % width then

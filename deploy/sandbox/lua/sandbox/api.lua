@@ -13,6 +13,7 @@
 local budget = require "sandbox.budget"
 local cache = require "sandbox.cache"
 local edge_check = require "sandbox.edge_check"
+local events = require "sandbox.events"
 local ffi = require "ffi"
 local json = require "sandbox.json"
 local log = require "sandbox.log"
@@ -265,6 +266,7 @@ local function carry_out(rec)
         end
         rec.purged = true
     end
+    if rec.kind == "all" then events.add(rec.service, events.OURS) end
     return ANSWER[rec.kind](rec, keys)
 end
 
@@ -279,7 +281,7 @@ end
 
 local function token_self()
     return answer(200, json.encode {
-        id = "5Yo3XXnrQpjc20u0ybrf2g", user_id = "4y5K5trZocEAQYkesWlk7M",
+        id = events.OURS.token, user_id = events.OURS.user,
         customer_id = "x4xCwxxJxGCx123Rx5xTx", name = "sandbox",
         created_at = "2016-06-22T03:19:48+00:00", last_used_at = "2016-06-22T03:19:48+00:00",
         ip = "127.0.0.1", scope = "purge_select purge_all",
@@ -311,12 +313,18 @@ local function content_check()
     return answer(200, json.encode(entries))
 end
 
+local function event_log()
+    if state.get("superuser") == "0" then return said_no(403, "You are not authorized to perform this action") end
+    return answer(200, events.list(ngx.req.get_uri_args()), { ["Content-Type"] = "application/vnd.api+json" })
+end
+
 local function other(rec)
     local path = rec.uri:gsub("%?.*$", "")
     if rec.method == "GET" then
         if path == "/tokens/self" then return token_self() end
         if path == "/current_user" then return current_user() end
         if path == "/public-ip-list" then return public_ip_list() end
+        if path == "/events" then return event_log() end
         if path == "/content/edge_check" and settings.pops then return content_check() end
         if rec.service and path == "/service/" .. rec.service then return service_self(rec) end
     end

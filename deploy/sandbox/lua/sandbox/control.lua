@@ -1,6 +1,7 @@
 -- The control port: sets faults and settings, and shows the state. Plain HTTP, loopback only.
 
 local budget = require "sandbox.budget"
+local events = require "sandbox.events"
 local json = require "sandbox.json"
 local origin = require "sandbox.origin"
 local state = require "sandbox.state"
@@ -20,7 +21,8 @@ local function show()
 end
 
 -- What happens once, with the function that does it.
-local ONCE = { foreign = budget.foreign, publish_ms = origin.publish }
+local ONCE = { foreign = budget.foreign, publish_ms = origin.publish,
+               others_purge_all = events.others, user_purge_all = events.same_user }
 
 -- Takes these out of args. Returns their numbers, or nil and an error message.
 local function take_once(args)

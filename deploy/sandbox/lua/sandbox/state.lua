@@ -53,6 +53,7 @@ local SETTINGS = {
     deaf           = { cache_names, "" },           -- these ignore purges
     shield_late_ms = { number, 0 },                 -- the shield purges that much later
     edge_checks    = { number, 200 },               -- edge_check per clock hour
+    superuser      = { one_of("0", "1"), "0" },     -- the token may read the event log
     edge_timeout   = { cache_names, "" },           -- edge_check: these do not answer in time
     edge_large     = { cache_names, "" },           -- edge_check: their content is too large
 }
