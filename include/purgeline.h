@@ -92,12 +92,17 @@ struct purgeline_job {
     uint64_t expires_ms;      /* Unix time; after it the job ends as expired */
     uint64_t repeat_after_ms; /* purge again this long after success; at most 24 h */
     const char *ref; /* the caller's own text, at most 256 bytes; in receipts and dead letters */
+    /* Not in version 0.1.0 of the library. A job for several services, at most 64 with `service`:
+     * each key, and `all`, counts once for each; a URL is one target. Dispatchers of version 0.1.0
+     * make it a dead letter. */
+    const char *const *services;
+    size_t services_count;
 };
 
 #define PURGELINE_JOB                                                                              \
     {                                                                                              \
         sizeof(struct purgeline_job), NULL, 0, NULL, 0, 0, 0, NULL, PURGELINE_NORMAL, 0, 0, 0,     \
-            NULL                                                                                   \
+            NULL, NULL, 0                                                                          \
     }
 
 #define PURGELINE_ID_ROOM 64   /* for a job id like "normal-1700000000000-0", with its NUL */
@@ -141,8 +146,9 @@ purgeline_push(struct purgeline *p, const struct purgeline_job *job, char *id, s
  * service. */
 PURGELINE_API enum purgeline_code purgeline_push_key(struct purgeline *p, const char *key);
 
-/* The same for a job as a JSON object of `n` bytes: "keys" and "url" (a string or a list), "all",
- * "service", "soft", "not_before", "expires", "repeat_after", "when" (an object), "ref", "lane". */
+/* The same for a job as a JSON object of `n` bytes: "keys", "url" and "service" (a string or a
+ * list), "all", "soft", "not_before", "expires", "repeat_after", "when" (an object), "ref", "lane".
+ */
 PURGELINE_API enum purgeline_code purgeline_push_json(struct purgeline *p, const char *json,
                                                       size_t n, char *id, size_t id_room);
 

@@ -59,7 +59,8 @@ enum cmd_jobs_long {
     "  -n, --per-job N        combine N lines of the file into one job (default 1)\n"               \
     "      --key, --url       treat all targets as keys, or as URLs\n"                              \
     "      --all              purge all content of the service\n"                                   \
-    "  -s, --service ID       id or name of the Fastly service\n"                                   \
+    "  -s, --service ID       id or name of the Fastly service; again for further ones, and\n"      \
+    "                         each job is for all of them\n"                                        \
     "  -l, --lane LANE        urgent, normal (default) or bulk\n"                                   \
     "      --soft             mark as stale instead of removing\n"                                  \
     "      --not-before WHEN  do not send before: +5s, or Unix milliseconds\n"                      \

@@ -9,6 +9,7 @@
 #include "client.h"
 #include "clock.h"
 #include "cmd_push.h"
+#include "job.h"
 #include "json_text.h"
 #include "push_pipeline.h"
 #include "receipts_wait.h"
@@ -45,6 +46,7 @@ const char cmd_push_help[] =
     "examples:\n"
     "  purgeline push article-17 home\n"
     "  purgeline push --soft --service news https://www.example.com/path?x=1\n"
+    "  purgeline push --service news --service shop article-17\n"
     "  mysql -BN -e 'select tag from old' | purgeline push --lane bulk --file -\n"
     "  kcat -b broker -G purges -X auto.offset.reset=earliest -q -u changes | purgeline push -\n"
     "  purgeline push --wait=10s article-17 && echo it is fresh\n"
@@ -249,11 +251,30 @@ static const char *words_of_proof(json_t *receipt, char *out, size_t room)
     return out;
 }
 
+/* " (of its services: SU1, SU2)", if a job for several failed for some of them. */
+static const char *words_of_services(const json_t *receipt, char *out, size_t room)
+{
+    const json_t *list = json_object_get(receipt, "failed_services"), *v;
+    size_t n = 0, i;
+
+    out[0] = '\0';
+    json_array_foreach(list, i, v)
+    {
+        const char *id = json_string_value(v);
+
+        if (id && n < room)
+            n += (size_t)snprintf(out + n, room - n, "%s%s", i ? ", " : " (of its services: ", id);
+    }
+    if (n && n < room)
+        snprintf(out + n, room - n, ")");
+    return out;
+}
+
 static void show_receipt(struct push *p, const char *job, const char *state, json_t *receipt)
 {
     const char *reason = json_string_value(json_object_get(receipt, "reason"));
     bool good = is_good(state, receipt);
-    char proof[400];
+    char proof[400], services[JOB_SERVICES_MAX * (SERVICE_ID_MAX_BYTES + 2) + 32];
     json_t *shown;
 
     if (p->quiet)
@@ -267,8 +288,9 @@ static void show_receipt(struct push *p, const char *job, const char *state, jso
         json_decref(shown);
         return;
     }
-    cmd_print("%s %s%s%s%s%s%s\n", job, cmd_colour(good ? CMD_GREEN : CMD_RED), state,
+    cmd_print("%s %s%s%s%s%s%s%s\n", job, cmd_colour(good ? CMD_GREEN : CMD_RED), state,
               cmd_colour(CMD_PLAIN), reason ? ": " : "", reason ? reason : "",
+              words_of_services(receipt, services, sizeof(services)),
               words_of_proof(receipt, proof, sizeof(proof)));
 }
 

@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "hook.h"
+#include "job.h"
 #include "network.h"
 #include "setting.h"
 #include "target.h"
@@ -203,6 +204,23 @@ static int check_producer(const struct complaint *c, const struct config_produce
 
 /* -- hooks -- */
 
+static int check_services_of_hook(const struct complaint *c, const struct config_hook *h,
+                                  const struct config_account *a)
+{
+    char place[32] = "service";
+
+    for (uint32_t i = 0; i < h->services.count; i++) {
+        const char *name = h->services.at[i];
+
+        if (has_service(a, name))
+            continue;
+        if (h->services.count > 1)
+            snprintf(place, sizeof(place), "service[%u]", i);
+        return complain(c, place, "'%s' is not among the services of account %s", name, a->name);
+    }
+    return 0;
+}
+
 /* Also for the account of a consumer. */
 static int check_hook_account(const struct complaint *c, const struct config_hook *h)
 {
@@ -213,10 +231,12 @@ static int check_hook_account(const struct complaint *c, const struct config_hoo
                         c->config->accounts_count);
     if (!a)
         return complain(c, "account", "there is no account '%s'", h->account);
-    if (*h->service && !has_service(a, h->service))
-        return complain(c, "service", "'%s' is not among the services of account %s", h->service,
-                        a->name);
-    if (h->keys.count && !*h->service && !*a->default_service && a->services_count != 1)
+    if (check_services_of_hook(c, h, a) < 0)
+        return -EINVAL;
+    if (h->services.count * (uint64_t)h->max_targets > JOB_TARGETS_MAX)
+        return complain(c, "max_targets", "%u targets for each of %u services are more than %d",
+                        h->max_targets, h->services.count, JOB_TARGETS_MAX);
+    if (h->keys.count && !h->services.count && !*a->default_service && a->services_count != 1)
         return complain(c, "service", "keys need one, and account %s has %s", a->name,
                         a->services_count ? "no default_service" : "no services");
     return 0;

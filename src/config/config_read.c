@@ -103,6 +103,18 @@ static int words_of(struct config_mistake *m, const struct config_node *list, ui
     return 0;
 }
 
+/* Reads one word without a list; an empty one is an empty list. */
+static int read_one_word(struct config_mistake *m, const struct config_node *n,
+                         const struct setting *s, void *base)
+{
+    struct error why;
+    uint32_t wrong;
+
+    if (setting_set_words(s, base, &n->text, *n->text ? 1 : 0, &wrong, &why) < 0)
+        return config_refuse(m, n, "%s", why.text);
+    return 0;
+}
+
 static int read_words(struct config_mistake *m, const struct config_node *n,
                       const struct setting *s, void *base)
 {
@@ -111,9 +123,11 @@ static int read_words(struct config_mistake *m, const struct config_node *n,
     uint32_t wrong;
     int rc;
 
+    if (n->kind == CONFIG_TEXT && s->may_be_text)
+        return read_one_word(m, n, s, base);
     if (n->kind != CONFIG_LIST)
         return refuse_shape_of(m, n, s);
-    rc = words_of(m, n, s->type == SETTING_SET ? (uint32_t)s->choices_count : CONFIG_WORDS_MAX,
+    rc = words_of(m, n, s->type == SETTING_SET ? (uint32_t)s->choices_count : setting_words_max(s),
                   words);
     if (rc == 0 && n->count == 0 && setting_set(s, base, "", &why) < 0)
         return config_refuse(m, n, "%s", why.text);

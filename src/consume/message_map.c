@@ -22,8 +22,8 @@ static void set_defaults(struct jobform *f, const struct config_consumer *c)
     char text[24];
 
     jobform_init(f, c->mapping.lane);
-    if (*c->mapping.service)
-        jobform_put(f, "service", span_str(c->mapping.service));
+    for (uint32_t i = 0; i < c->mapping.services.count; i++)
+        jobform_put(f, "service", span_str(c->mapping.services.at[i]));
     if (c->mapping.soft)
         jobform_put(f, "soft", SPAN("1"));
     snprintf(text, sizeof(text), "%u", c->mapping.repeat_after_ms);

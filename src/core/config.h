@@ -169,8 +169,9 @@ struct config_signature {
 
 /* How the JSON that a publishing system posts becomes a job. */
 struct config_hook {
-    char *name;              /* in POST /hooks/<name> */
-    char *account, *service; /* "" = the only account, its default service */
+    char *name;                   /* in POST /hooks/<name> */
+    char *account;                /* "" = the only account */
+    struct config_words services; /* ids or names; empty = the account's default */
     enum lane lane;
     bool soft;
     char *secret_file, *secret_env;

@@ -22,6 +22,11 @@ const struct setting *setting_find(enum setting_scope scope, const char *name)
     return NULL;
 }
 
+uint32_t setting_words_max(const struct setting *s)
+{
+    return s->max ? (uint32_t)s->max : CONFIG_WORDS_MAX;
+}
+
 /* -- describing the allowed values -- */
 
 /* "a, b or c", with `last` before the last one. */
@@ -65,7 +70,9 @@ void setting_expects(const struct setting *s, struct buf *out)
         choices(s, " and ", out);
         break;
     case SETTING_WORDS:
-        buf_printf(out, "up to %d %s", CONFIG_WORDS_MAX, setting_form_many(s->form));
+        if (s->may_be_text)
+            buf_printf(out, "%s, or a list of ", setting_form_one(s->form));
+        buf_printf(out, "up to %u %s", setting_words_max(s), setting_form_many(s->form));
         break;
     case SETTING_SERVICES:
         buf_printf(out, "up to %d services with an id of at most %d letters and digits",

@@ -70,7 +70,7 @@ struct setting {
     enum setting_scope scope;
     enum setting_type type;
     size_t offset, size; /* in struct config, struct config_account ... by scope */
-    uint64_t min, max;   /* numbers and bytes */
+    uint64_t min, max;   /* numbers and bytes; max: also of words, how many; 0: CONFIG_WORDS_MAX */
     const char *const *choices;
     size_t choices_count;
     const char *fallback; /* the default, written as in the file; NULL: the setting is required */
@@ -79,6 +79,7 @@ struct setting {
     enum setting_form form; /* texts and words */
     bool may_be_empty;      /* texts */
     bool may_be_list;       /* global texts: a list in the file is joined with commas */
+    bool may_be_text;       /* words: in the file, a single one may stand there without a list */
     enum setting_reload reload;
     bool guarded;         /* a path that other users should not read and must not change */
     const char *sentence; /* description for users; lines are separated by \n */
@@ -100,6 +101,8 @@ must_use int setting_set(const struct setting *s, void *base, const char *text, 
  * is about. */
 must_use int setting_set_words(const struct setting *s, void *base, char *const *words,
                                uint32_t count, uint32_t *wrong, struct error *err);
+
+uint32_t setting_words_max(const struct setting *s); /* how many words a list of words may have */
 
 /* Whether two structs of the same scope have the same value for this setting. */
 bool setting_same(const struct setting *s, const void *a, const void *b);

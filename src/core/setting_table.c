@@ -44,6 +44,7 @@ static const char *const consumer_jobs[] = {[CONSUMER_MAPPED] = "mapped", [CONSU
 #define OF_REDIS(member, form_)                                                                    \
     .name = #member, GLOBAL(member), .reload = SETTING_RESTART, TEXT_OR_NONE(form_), .fallback = ""
 #define WORDS(form_) .type = SETTING_WORDS, .form = (form_)
+#define WORD_OR_WORDS(form_, max_) WORDS(form_), .may_be_text = true, .max = (max_)
 #define SET(names) .type = SETTING_SET, .choices = (names), .choices_count = array_len(names)
 #define NUMBER(min_, max_) .type = SETTING_NUMBER, .min = (min_), .max = (max_)
 #define BYTES(min_, max_) .type = SETTING_BYTES, .min = (min_), .max = (max_)

@@ -14,7 +14,8 @@
 #include "target.h"
 #include "template.h"
 
-#define OTHER_FIELDS_MAX_BYTES 1024 /* for service and repeat_after; settings are shorter */
+/* For service and repeat_after. */
+#define OTHER_FIELDS_MAX_BYTES (JOB_SERVICES_MAX * SERVICE_NAME_MAX_BYTES + 64)
 
 struct condition {
     char *text;           /* as configured */
@@ -38,7 +39,8 @@ struct hook {
     uint32_t mappings_count;
     uint32_t max_targets;
     bool soft;
-    char *service;
+    char *services[JOB_SERVICES_MAX];
+    uint32_t services_count;
     char repeat_after[24]; /* "" = once */
 };
 
@@ -137,8 +139,11 @@ static int compile(struct hook *h, const struct config_hook *c, struct error *er
     h->mappings = alloc_zeroed((size_t)c->keys.count + c->urls.count + 1, sizeof(*h->mappings));
     h->max_targets = (uint32_t)min_u64(c->max_targets, JOB_TARGETS_MAX);
     h->soft = c->soft;
-    must(strlen(c->service) < OTHER_FIELDS_MAX_BYTES / 2);
-    h->service = alloc_str(c->service);
+    must(c->services.count <= JOB_SERVICES_MAX);
+    for (uint32_t i = 0; i < c->services.count; i++) {
+        must(strlen(c->services.at[i]) <= SERVICE_NAME_MAX_BYTES);
+        h->services[h->services_count++] = alloc_str(c->services.at[i]);
+    }
     if (c->repeat_after_ms)
         snprintf(h->repeat_after, sizeof(h->repeat_after), "%u", c->repeat_after_ms);
     if (c->keys.count + c->urls.count == 0)
@@ -177,7 +182,8 @@ void hook_free(struct hook *h)
     }
     free(h->conditions);
     free(h->mappings);
-    free(h->service);
+    for (uint32_t i = 0; i < h->services_count; i++)
+        free(h->services[i]);
     free(h);
 }
 
@@ -364,7 +370,7 @@ static void put_copy(struct hook_job *j, struct span name, const char *value)
  * field's value. */
 static void make_fields(const struct hook *h, struct hook_job *j)
 {
-    size_t room = 2 * ((size_t)j->urls + 4), n = j->text.n;
+    size_t room = 2 * ((size_t)j->urls + h->services_count + 3), n = j->text.n;
 
     if (room > j->fields_room) {
         j->fields = alloc_grow(j->fields, room, sizeof(*j->fields));
@@ -372,7 +378,8 @@ static void make_fields(const struct hook *h, struct hook_job *j)
     }
     /* Reserves space by appending and truncating, because the text must not move once spans point
      * into it. */
-    buf_put(&j->text, span_str(h->service));
+    for (uint32_t i = 0; i < h->services_count; i++)
+        buf_put(&j->text, span_str(h->services[i]));
     buf_put(&j->text, span_str(h->repeat_after));
     j->text.n = n;
     if (j->keys) {
@@ -382,7 +389,8 @@ static void make_fields(const struct hook *h, struct hook_job *j)
     }
     for (uint32_t i = j->keys; i < j->targets_count; i++)
         put_field(j, SPAN("url"), target_bytes(j, &j->targets[i]));
-    put_copy(j, SPAN("service"), h->service);
+    for (uint32_t i = 0; i < h->services_count; i++)
+        put_copy(j, SPAN("service"), h->services[i]);
     if (h->soft)
         put_field(j, SPAN("soft"), SPAN("1"));
     put_copy(j, SPAN("repeat_after"), h->repeat_after);

@@ -268,16 +268,34 @@ static void add_text(struct purgeline *p, const char *field, const char *text)
         jobform_put(&p->form, field, span_str(text));
 }
 
+/* The job of a program that was built with the header of version 0.1.0 ends here. */
+#define JOB_SIZE_LEAST offsetof(struct purgeline_job, services)
+
 /* A caller built with a newer header may only use fields that this library knows. */
 static int check_size(struct purgeline *p, const struct purgeline_job *job)
 {
     if (!job)
         return invalid(p, "job", "NULL");
-    if (job->size < sizeof(*job))
+    if (job->size < JOB_SIZE_LEAST)
         return invalid(p, "size", "not set; begin with PURGELINE_JOB");
     for (size_t i = sizeof(*job); i < job->size; i++)
         if (((const char *)job)[i])
             return invalid(p, "size", "a field that this version of libpurgeline does not know");
+    return 0;
+}
+
+static int add_services(struct purgeline *p, const struct purgeline_job *job)
+{
+    if (job->size < sizeof(*job) || job->services_count == 0)
+        return 0;
+    if (!job->services)
+        return invalid(p, "services", "NULL");
+    for (size_t i = 0; i < job->services_count; i++) {
+        if (!job->services[i])
+            return invalid(p, "services", "one of them is NULL");
+        if (jobform_add_service(&p->form, span_str(job->services[i]), &p->error) < 0)
+            return -EINVAL;
+    }
     return 0;
 }
 
@@ -300,6 +318,8 @@ static int fill(struct purgeline *p, const struct purgeline_job *job)
     add_number(p, "expires", job->expires_ms);
     add_number(p, "repeat_after", job->repeat_after_ms);
     add_text(p, "ref", job->ref);
+    if (add_services(p, job) < 0)
+        return -EINVAL;
     if (add_targets(p, "keys", job->keys, job->keys_count) < 0)
         return -EINVAL;
     return add_targets(p, "url", job->urls, job->urls_count);

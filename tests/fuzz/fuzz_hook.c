@@ -114,7 +114,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     sent = fuzz_line(&rest);
     c = (struct config_hook){
-        .service = empty,
         .soft = true,
         .keys = {&lines[0], *lines[0] != '\0'},
         .urls = {&lines[1], *lines[1] != '\0'},

@@ -102,6 +102,68 @@ static void every_field_becomes_one_of_the_wire_contract(void **state)
     purgeline_close(p);
 }
 
+static void a_job_may_be_for_several_services(void **state)
+{
+    static const char *const services[] = {"S1", "some name", "S3"};
+    struct world *w = *state;
+    struct purgeline *p = open_library(w);
+    struct purgeline_job job = job_of(key_a);
+    const char *many[65];
+    const char json[] = "{\"keys\":\"a\",\"service\":[\"news\",\"a shop\"]}";
+
+    job.services = services;
+    job.services_count = 3;
+    assert_code(purgeline_push(p, &job, NULL, 0), PURGELINE_OK);
+    assert_entry(w, NORMAL, 0, "service=S1 service=some name service=S3 keys=a");
+    job.service = "S0";
+    assert_code(purgeline_push(p, &job, NULL, 0), PURGELINE_OK);
+    assert_entry(w, NORMAL, 1, "service=S0 service=S1 service=some name service=S3 keys=a");
+    assert_code(purgeline_push_json(p, json, strlen(json), NULL, 0), PURGELINE_OK);
+    assert_entry(w, NORMAL, 2, "service=news service=a shop keys=a");
+    for (int i = 0; i < 65; i++)
+        many[i] = services[i % 2];
+    job.service = NULL;
+    job.services = many;
+    job.services_count = 64;
+    assert_code(purgeline_push(p, &job, NULL, 0), PURGELINE_OK);
+    job.services_count = 65;
+    assert_code(purgeline_push(p, &job, NULL, 0), PURGELINE_INVALID);
+    assert_starts(purgeline_error(p), "service: more than 64");
+    job.services_count = 1;
+    many[0] = NULL;
+    assert_code(purgeline_push(p, &job, NULL, 0), PURGELINE_INVALID);
+    assert_starts(purgeline_error(p), "services: ");
+    job.services = NULL;
+    assert_code(purgeline_push(p, &job, NULL, 0), PURGELINE_INVALID);
+    assert_starts(purgeline_error(p), "services: ");
+    purgeline_close(p);
+}
+
+/* Programs that were built with the header of version 0.1.0 have smaller jobs. What follows one of
+ * these in memory is no part of it. */
+static void a_program_of_version_0_1_0_may_use_this_library(void **state)
+{
+    enum { SIZE = offsetof(struct purgeline_job, services), MANY = 3 };
+    struct world *w = *state;
+    struct purgeline *p = open_library(w);
+    struct purgeline_job job = job_of(key_a);
+    struct purgeline_result results[MANY];
+    char *jobs = malloc((size_t)SIZE * MANY); /* nothing behind the last one may be read */
+
+    job.size = SIZE;
+    for (int i = 0; i < MANY; i++)
+        memcpy(jobs + (size_t)i * SIZE, &job, SIZE);
+    assert_code(purgeline_push_many(p, (struct purgeline_job *)(void *)jobs, MANY, results),
+                PURGELINE_OK);
+    assert_int_equal(length(w, NORMAL), MANY);
+    assert_entry(w, NORMAL, MANY - 1, "keys=a");
+    job.size = SIZE - 1;
+    assert_code(purgeline_push(p, &job, NULL, 0), PURGELINE_INVALID);
+    assert_starts(purgeline_error(p), "size: ");
+    free(jobs);
+    purgeline_close(p);
+}
+
 static void what_only_the_dispatcher_knows_is_left_to_it(void **state)
 {
     struct world *w = *state;
@@ -531,6 +593,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(every_field_becomes_one_of_the_wire_contract),
+        T(a_job_may_be_for_several_services),
+        T(a_program_of_version_0_1_0_may_use_this_library),
         T(what_only_the_dispatcher_knows_is_left_to_it),
         T(one_key_needs_no_job),
         T(a_job_may_be_json),

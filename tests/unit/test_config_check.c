@@ -54,6 +54,29 @@ static void account_and_service_of_a_hook_exist(void **state)
                    "account b");
 }
 
+static void a_hook_may_be_for_several_services(void **state)
+{
+    (void)state;
+    assert_loads("accounts: [{services: [{id: S1}, {id: S2, name: shop}]}]\n"
+                 "hooks: [" HOOK ", keys: [k], service: [S1, shop]}]\n");
+    assert_loads("accounts: [{services: [{id: S1}], default_service: S1}]\n"
+                 "hooks: [" HOOK ", keys: [k], service: \"\"}]\n");
+    assert_loads("accounts: [{services: [{id: S1}], default_service: S1}]\n"
+                 "hooks: [" HOOK ", keys: [k], service: []}]\n");
+    assert_refused("accounts: [{services: [{id: S1}, {id: S2}]}]\n"
+                   "hooks: [" HOOK ", keys: [k], service: [S1, S3]}]\n",
+                   "purgeline.yaml:2: hooks[0].service[1]: 'S3' is not among the services of "
+                   "account main");
+    assert_refused("accounts: [{services: [{id: S1}, {id: S2}]}]\n"
+                   "hooks: [" HOOK ", keys: [k], service: [S1, \"\"]}]\n",
+                   "purgeline.yaml:2: hooks[0].service[1]: expected a service's id or name, found "
+                   "nothing");
+    assert_refused("accounts: [{services: [{id: S1}, {id: S2}]}]\n"
+                   "hooks: [" HOOK ", keys: [k], service: [S1, S2], max_targets: 5001}]\n",
+                   "purgeline.yaml:2: hooks[0].max_targets: 5001 targets for each of 2 services "
+                   "are more than 10000");
+}
+
 static void keys_of_a_hook_need_a_service(void **state)
 {
     (void)state;
@@ -364,6 +387,7 @@ int main(void)
         T(accounts_and_services_of_a_producer_exist),
         T(account_and_service_of_a_hook_exist),
         T(keys_of_a_hook_need_a_service),
+        T(a_hook_may_be_for_several_services),
         T(a_hook_purges_something),
         T(a_hook_is_signed_or_for_this_machine_only),
         T(what_is_signed_comes_with_the_request),

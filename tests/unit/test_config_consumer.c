@@ -59,7 +59,8 @@ static void every_setting_of_a_consumer_is_read(void **state)
     assert_string_equal(s->tls.cert_file, "/c");
     assert_string_equal(s->tls.key_file, "/k");
     assert_string_equal(s->mapping.account, "two");
-    assert_string_equal(s->mapping.service, "shop");
+    assert_int_equal(s->mapping.services.count, 1);
+    assert_string_equal(s->mapping.services.at[0], "shop");
     assert_int_equal(s->mapping.lane, LANE_BULK);
     assert_true(s->mapping.soft);
     assert_string_equal(s->mapping.when.at[0], "a=b");

@@ -128,7 +128,8 @@ static void every_setting_of_a_hook_is_read(void **state)
     h = &c.hooks[0];
     assert_string_equal(h->name, "contentful");
     assert_string_equal(h->account, "two");
-    assert_string_equal(h->service, "S3");
+    assert_int_equal(h->services.count, 1);
+    assert_string_equal(h->services.at[0], "S3");
     assert_int_equal(h->lane, LANE_URGENT);
     assert_true(h->soft);
     assert_string_equal(h->secret_file, "/run/secret");

@@ -33,10 +33,10 @@ static struct config_words words(char *text)
 
 static int set_up(void **state)
 {
-    static char name[] = "cms", none[] = "";
+    static char name[] = "cms";
 
     config = (struct config_hook){
-        .name = name, .service = none, .max_targets = 100, .signature = {.scheme = HOOK_UNSIGNED}};
+        .name = name, .max_targets = 100, .signature = {.scheme = HOOK_UNSIGNED}};
     hook_job_init(&job);
     (void)state;
     return 0;
@@ -84,17 +84,11 @@ static struct config_service service = {service_id, service_name};
 static struct config_account account = {
     .name = account_name, .services = &service, .services_count = 1};
 
-/* The fields as "name=value", one per line. Also checks that they are a valid job. */
+/* The fields as "name=value", one per line. */
 static const char *fields(void)
 {
     static char text[8192];
-    struct job_decoder decoder;
-    struct job_spec spec;
 
-    job_decoder_init(&decoder);
-    assert_int_equal(job_decode(&decoder, &account, job.fields, job.fields_count, &spec, &err), 0);
-    assert_int_equal(spec.targets_count, job.keys + job.urls);
-    job_decoder_deinit(&decoder);
     text[0] = '\0';
     for (size_t i = 0; i < job.fields_count; i += 2) {
         size_t n = strlen(text);
@@ -109,9 +103,16 @@ static void gives(const char *json, const char *wanted)
 {
     int e = apply(json);
 
+    struct job_decoder decoder;
+    struct job_spec spec;
+
     if (e < 0)
         fail_msg("%s: %s", json, err.text);
     assert_string_equal(fields(), wanted);
+    job_decoder_init(&decoder);
+    assert_int_equal(job_decode(&decoder, &account, job.fields, job.fields_count, &spec, &err), 0);
+    assert_int_equal(spec.targets_count, job.keys + job.urls);
+    job_decoder_deinit(&decoder);
 }
 
 static void fails(const char *json, int wanted, const char *about)
@@ -124,11 +125,12 @@ static void fails(const char *json, int wanted, const char *about)
 
 static void keys_and_urls_become_fields_of_a_job(void **state)
 {
-    char keys[] = "article-{id};tag-{tags[]}", urls[] = "https://www.example.com/{slug};h/{id}";
+    char keys[] = "article-{id};tag-{tags[]}", urls[] = "https://www.example.com/{slug};h/{id}",
+         services[] = "news";
 
     config.keys = words(keys);
     config.urls = words(urls);
-    config.service = (char[]){"news"};
+    config.services = words(services);
     config.soft = true;
     config.repeat_after_ms = 2500;
     gives("{'id': 7, 'slug': 'a', 'tags': ['x', 'y']}",
@@ -137,6 +139,32 @@ static void keys_and_urls_become_fields_of_a_job(void **state)
     assert_int_equal(job.keys, 3);
     assert_int_equal(job.urls, 2);
     assert_int_equal(job.missing, 0);
+    (void)state;
+}
+
+static void the_job_is_for_each_of_the_services(void **state)
+{
+    char keys[] = "{id}", urls[] = "h/{id}", services[] = "news;shop;SU3", many[64 * 5 + 1] = "";
+
+    config.keys = words(keys);
+    config.urls = words(urls);
+    config.services = words(services);
+    config.repeat_after_ms = 1;
+    assert_int_equal(apply("{'id': 7}"), 0);
+    assert_string_equal(fields(),
+                        "keys=7\nurl=h/7\nservice=news\nservice=shop\nservice=SU3\nrepeat_after=1");
+    for (int i = 0; i < 64; i++)
+        snprintf(many + 5 * i, 6, "s-%02d;", i);
+    config.services.at = (char *[64]){NULL};
+    config.services.count = 0;
+    for (char *word = strtok(many, ";"); word; word = strtok(NULL, ";"))
+        config.services.at[config.services.count++] = word;
+    assert_int_equal(config.services.count, 64);
+    config.urls.count = 0;
+    config.repeat_after_ms = 0;
+    assert_int_equal(apply("{'id': 7}"), 0);
+    assert_int_equal(job.fields_count, 2 * 65);
+    assert_true(span_is(job.fields[2 * 64 + 1], "s-63"));
     (void)state;
 }
 
@@ -390,6 +418,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(keys_and_urls_become_fields_of_a_job, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_job_is_for_each_of_the_services, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_keys_or_only_urls_will_do, set_up, tear_down),
         cmocka_unit_test_setup_teardown(equal_targets_count_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_target_too_many_is_refused, set_up, tear_down),

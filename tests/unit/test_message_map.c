@@ -72,6 +72,18 @@ static void refuse(struct message_map *m, struct span body, int code, const char
     message_map_free(m);
 }
 
+static void a_job_is_for_each_service_of_the_consumer(void **state)
+{
+    (void)state;
+    expect(MAPPING("keys", "k-{id}", "service", "news,shop"), "{\"id\":7}",
+           "normal keys=k-7 service=news service=shop");
+    expect(MAPPING("job", "json", "service", "news,shop"), "{\"keys\":\"a\"}",
+           "normal service=news service=shop keys=a");
+    expect(MAPPING("job", "json", "service", "news,shop"),
+           "{\"keys\":\"a\",\"service\":[\"blog\",\"docs\"]}",
+           "normal service=blog service=docs keys=a");
+}
+
 static void templates_make_a_job_of_a_message(void **state)
 {
     (void)state;
@@ -183,6 +195,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(templates_make_a_job_of_a_message),
+        cmocka_unit_test(a_job_is_for_each_service_of_the_consumer),
         cmocka_unit_test(a_message_may_be_the_job_itself),
         cmocka_unit_test(a_job_that_says_less_gets_the_rest_from_the_consumer),
         cmocka_unit_test(the_data_of_a_cloud_event_is_the_job),
