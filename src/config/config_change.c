@@ -85,3 +85,26 @@ void config_change_names(const struct config *old, const struct config *fresh, s
         }
     }
 }
+
+static bool differ(enum setting_scope scope, const void *a, const void *b)
+{
+    struct buf names;
+    bool changed;
+
+    buf_init(&names, CONFIG_CHANGES_MAX_BYTES + 8);
+    compare(scope, a, b, "", &names);
+    changed = names.n > 0;
+    buf_deinit(&names);
+    return changed;
+}
+
+bool config_change_of_consumer(const struct config *old, const struct config *fresh,
+                               const char *name)
+{
+    const struct config_consumer *was = config_consumer(old, name),
+                                 *is = config_consumer(fresh, name);
+    const char *account = *is->mapping.account ? is->mapping.account : NULL;
+
+    return differ(SETTING_GLOBAL, old, fresh) || differ(SETTING_CONSUMER, was, is) ||
+           differ(SETTING_ACCOUNT, config_account(old, account), config_account(fresh, account));
+}

@@ -222,6 +222,7 @@ enum consumer_job {
 /* A message queue whose messages become jobs. */
 struct config_consumer {
     char *name;
+    bool run; /* by the daemon */
     enum consumer_source source;
     char *url;   /* "" = the Redis that purgeline uses */
     char *topic; /* the list, stream, table, queue or topic */

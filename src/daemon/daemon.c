@@ -15,6 +15,7 @@
 #include "config_change.h"
 #include "config_file.h"
 #include "connections.h"
+#include "consumer_runners.h"
 #include "dispatch.h"
 #include "embedded.h"
 #include "greeting.h"
@@ -54,6 +55,7 @@ struct daemon {
     const struct daemon_options *options;
     struct redis_address redis;
     struct embedded *embedded;
+    struct consumer_runners *consumers; /* NULL: not started yet */
     struct senders *senders;
     struct memory memory;        /* shared by the accounts */
     struct instances *instances; /* likewise */
@@ -138,7 +140,7 @@ static void on_tick(void *ctx)
     d->tick_at_ns = NEVER;
     look_at_http_server(d);
     next = tick_accounts(d, clock_now());
-    if (d->state == DAEMON_STOPPING && all_stopped(d) &&
+    if (d->state == DAEMON_STOPPING && all_stopped(d) && consumer_runners_stopped(d->consumers) &&
         (!d->http_server || d->http_server_stopped))
         stop_io(d);
     else if (next != NEVER)
@@ -156,6 +158,7 @@ static void close_all(struct daemon *d)
     watch_close(d->sigint);
     watch_close(d->sighup);
     supervision_close(d->supervision);
+    consumer_runners_free(d->consumers);
 }
 
 static void on_embedded_stopped(void *ctx)
@@ -225,6 +228,7 @@ static void stop(struct daemon *d, int code)
     timer_stop(d->listen_again);
     for (uint32_t i = 0; i < d->accounts_count; i++)
         dispatch_stop(d->accounts[i], DISPATCH_HANDS_OVER);
+    consumer_runners_stop(d->consumers, on_wake, d);
     if (d->http_server && !d->http_server_leaving)
         http_server_stop(d->http_server, on_http_server_stopped, d);
     on_wake(d);
@@ -260,6 +264,7 @@ static void on_vitals(void *ctx, struct vitals *v, enum vitals_wanted wanted)
         v->stalled = dispatch_stalled(d->accounts[i], now, v->why, sizeof(v->why));
     for (uint32_t i = 0; i < d->accounts_count && !v->troubled; i++)
         v->troubled = dispatch_troubled(d->accounts[i], now, v->trouble, sizeof(v->trouble));
+    (void)consumer_runners_failing(d->consumers, v->consumers, sizeof(v->consumers));
     if (wanted == VITALS_AND_METRICS)
         metrics_render(d->accounts, d->accounts_count, now, &v->metrics);
 }
@@ -274,6 +279,7 @@ static void on_supervise(void *ctx, struct supervision_report *r)
     r->starting = d->state == DAEMON_STARTING;
     snprintf(r->sentence, sizeof(r->sentence), "%s",
              r->starting ? "Waiting for the embedded Redis" : "Dispatching");
+    (void)consumer_runners_failing(d->consumers, r->sentence, sizeof(r->sentence));
     if (*d->http_why.text)
         snprintf(r->sentence, sizeof(r->sentence), "The HTTP endpoint cannot be started: %s",
                  d->http_why.text);
@@ -404,6 +410,8 @@ static void start_accounts(struct daemon *d)
     }
     d->state = DAEMON_RUNNING;
     start_http_server(d);
+    d->consumers = consumer_runners_new(d->loop, d->options->config_path);
+    consumer_runners_configure(d->consumers, NULL, d->config);
     supervision_ready(d->supervision);
     on_wake(d);
 }
@@ -458,6 +466,7 @@ static void take_config(struct daemon *d, const struct config *fresh)
         endpoint_drop(e);
     }
     reload_http_server(d);
+    consumer_runners_configure(d->consumers, old, fresh);
     config_drop(old);
 }
 
@@ -564,6 +573,8 @@ int daemon_run(const struct daemon_options *o)
     target_hash_seed(process_random());
     signal(SIGPIPE, SIG_IGN);
     d->options = o;
+    if (o->redis)
+        (void)setenv("PURGELINE_REDIS", o->redis, 1); /* for child processes */
     code = prepare(d);
     if (code) {
         redis_address_deinit(&d->redis);

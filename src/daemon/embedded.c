@@ -201,7 +201,7 @@ static void start_child(struct embedded *e)
 
     e->log_bytes = size_of(e->log_path);
     unlink(e->socket_path); /* left by a killed Redis: we hold the lock, so nobody listens there */
-    e->child = child_start(e->loop, argv, e->lock, on_exit_of_child, e, &err);
+    e->child = child_start(e->loop, argv, e->lock, NULL, on_exit_of_child, e, &err);
     if (!e->child) {
         log_error(
             "redis-server cannot be started; install it (apt-get install redis-server) or name "

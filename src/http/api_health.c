@@ -6,6 +6,7 @@
 
 #include "alloc.h"
 #include "http_internal.h"
+#include "json_text.h"
 #include "overview_cache.h"
 #include "stats_prometheus.h"
 
@@ -88,7 +89,11 @@ static void on_ready(void *ctx, bool ok)
     } else if (wrong) {
         request_refuse(e, 503, why);
     } else {
-        request_say(e, 200, "{\"status\":\"ok\"}");
+        json_t *o = json_pack("{so}", "status", json_text_of("ok"));
+
+        if (e->in->consumers[0])
+            json_object_set_new(o, "consumers", json_text_of(e->in->consumers));
+        request_say_json(e, 200, o);
     }
     request_drop(e);
 }
@@ -112,6 +117,7 @@ static void take_ready(struct request *e, const struct vitals *v)
     if (v->troubled) {
         request_refuse(e, 503, v->trouble);
     } else {
+        snprintf(e->in->consumers, sizeof(e->in->consumers), "%s", v->consumers);
         e->late = readyz_late;
         overview_cache_refresh(e->in->overviews, on_ready, request_hold(e));
     }

@@ -46,6 +46,7 @@ struct http_server {
     struct list requests_list;
     uint32_t requests;     /* that exist */
     uint32_t vitals_asked; /* vitals not answered yet */
+    char consumers[256];   /* which of them keeps ending, by the last vitals; "": none */
     uint32_t tasks;        /* running on other threads */
     uint32_t plans;        /* tasks of the kind TASK_PLAN */
     bool stopping, redis_closed;

@@ -18,7 +18,8 @@ struct vitals {
     char why[200];
     bool troubled; /* Redis refuses what dispatch needs: alive, but not ready */
     char trouble[512];
-    struct buf metrics; /* Prometheus text; only if requested */
+    char consumers[256]; /* which of them keeps ending; "": none. The rest works. */
+    struct buf metrics;  /* Prometheus text; only if requested */
 };
 enum vitals_wanted { VITALS_HEALTH, VITALS_AND_METRICS };
 typedef void vitals_cb(void *ctx, struct vitals *v, enum vitals_wanted wanted);

@@ -48,24 +48,36 @@ static const char **with_death_signal(const char *const argv[])
     return all;
 }
 
-/* Passes on only harmless variables. Our environment may contain the API token; the child's
- * environment can be read through /proc, and a Redis module could send it anywhere. The strings
- * belong to environ. */
-static char **clean_environment(void)
+static bool begins_with_one(const char *variable, const char *const words[])
 {
-    static const char *const kept[] = {"PATH=", "HOME=", "LANG=", "LC_ALL=", "TZ=", "TMPDIR="};
-    char **env = alloc_zeroed(array_len(kept) + 1, sizeof(*env));
+    for (size_t i = 0; words && words[i]; i++)
+        if (strncmp(variable, words[i], strlen(words[i])) == 0)
+            return true;
+    return false;
+}
+
+/* Passes on harmless variables, and those that begin with one of `more`. Our environment may
+ * contain the API token; the child's environment can be read through /proc, and a Redis module
+ * could send it anywhere. The strings belong to environ. */
+static char **clean_environment(const char *const more[])
+{
+    static const char *const kept[] = {
+        "PATH=", "HOME=", "LANG=", "LC_ALL=", "TZ=", "TMPDIR=", NULL};
     size_t n = 0;
+    char **env;
 
     for (char **e = environ; *e; e++)
-        for (size_t i = 0; i < array_len(kept) && n < array_len(kept); i++)
-            if (strncmp(*e, kept[i], strlen(kept[i])) == 0)
-                env[n++] = *e;
+        n++;
+    env = alloc_zeroed(n + 1, sizeof(*env));
+    n = 0;
+    for (char **e = environ; *e; e++)
+        if (begins_with_one(*e, kept) || begins_with_one(*e, more))
+            env[n++] = *e;
     return env;
 }
 
 struct child *child_start(struct loop *l, const char *const argv[], int keep_fd,
-                          child_exit_cb *exited, void *ctx, int *err)
+                          const char *const env[], child_exit_cb *exited, void *ctx, int *err)
 {
     struct child *c = alloc_zeroed(1, sizeof(*c));
     uv_stdio_container_t stdio[4] = {
@@ -75,13 +87,13 @@ struct child *child_start(struct loop *l, const char *const argv[], int keep_fd,
         {.flags = UV_INHERIT_FD, .data.fd = keep_fd},
     };
     const char **args = with_death_signal(argv);
-    char **env = clean_environment();
+    char **environment = clean_environment(env);
     /* The child gets its own session, so that a Ctrl-C in our terminal reaches only us. */
     uv_process_options_t o = {.flags = UV_PROCESS_DETACHED,
                               .exit_cb = on_exit_event,
                               .file = args[0],
                               .args = (char **)args,
-                              .env = env,
+                              .env = environment,
                               .stdio = stdio,
                               .stdio_count = keep_fd < 0 ? 3 : 4};
 
@@ -89,7 +101,7 @@ struct child *child_start(struct loop *l, const char *const argv[], int keep_fd,
     c->ctx = ctx;
     *err = uv_spawn(loop_uv(l), &c->process, &o);
     free(args);
-    free(env);
+    free(environment);
     if (*err) {
         uv_close((uv_handle_t *)&c->process, free_handle);
         return NULL;

@@ -10,9 +10,11 @@ struct child;
 typedef void child_exit_cb(void *ctx, int exit_status, int term_signal);
 
 /* argv[0] is looked up in PATH. The child gets SIGTERM when this process dies for any reason, and
- * inherits keep_fd (-1: none). Returns NULL, with errno in *err, if it cannot be started. */
+ * inherits keep_fd (-1: none). Of the environment it gets what is harmless, and the variables that
+ * begin with one of `env`, up to a NULL; NULL: none. Returns NULL, with errno in *err, if it cannot
+ * be started. */
 struct child *child_start(struct loop *l, const char *const argv[], int keep_fd,
-                          child_exit_cb *exited, void *ctx, int *err);
+                          const char *const env[], child_exit_cb *exited, void *ctx, int *err);
 void child_signal(struct child *c, int signum);
 void child_close(struct child *c); /* after it has exited, or to stop watching it; NULL is fine */
 

@@ -188,12 +188,39 @@ static void a_list_without_end_is_cut(void **state)
     end(&p);
 }
 
+static void what_concerns_a_consumer_is_told_from_what_does_not(void **state)
+{
+    static const struct {
+        enum setting_scope scope;
+        const char *name;
+        bool concerns;
+    } changes[] = {
+        {SETTING_GLOBAL, "http.backlog_max", true}, {SETTING_ACCOUNT, "attempts", true},
+        {SETTING_CONSUMER, "topic", true},          {SETTING_CONSUMER, "run", true},
+        {SETTING_HOOK, "service", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+        struct pair p;
+        char name[64];
+
+        begin(&p);
+        snprintf(name, sizeof(name), "%s", p.old.consumers[0].name);
+        assert_false(config_change_of_consumer(&p.old, &p.fresh, name));
+        change(&p, setting_find(changes[i].scope, changes[i].name));
+        assert_int_equal(config_change_of_consumer(&p.old, &p.fresh, name), changes[i].concerns);
+        end(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_setting_that_differs_is_named_once),
         cmocka_unit_test(several_are_named_with_their_places),
         cmocka_unit_test(a_redis_that_differs_in_its_password_differs),
+        cmocka_unit_test(what_concerns_a_consumer_is_told_from_what_does_not),
         cmocka_unit_test(a_list_without_end_is_cut),
     };
 

@@ -130,6 +130,7 @@ static void settings_of_a_consumer_that_contradict_each_other_are_refused(void *
             ".url: expected a URL like amqps://host:5671/vhost");
     assert_loads(ACCOUNTS "consumers: [" CONSUMER ", source: nats, url: 'tls://h', user: U, "
                           "credentials_file: /c}]\n");
+    REFUSED(CONSUMER ", run: maybe}", ".run: expected true or false, found 'maybe'");
     REFUSED(CONSUMER ", source: nats, url: 'amqp://h'}",
             ".url: expected a URL like tls://host:4222");
     REFUSED(CONSUMER ", source: nats, url: 'tls://h', password_env: P, credentials_file: /c}",

@@ -14,6 +14,7 @@
 #include "batch.h"
 #include "canaries.h"
 #include "config.h"
+#include "consumer_runners.h"
 #include "dispatch.h"
 #include "event_watch.h"
 #include "hook.h"
@@ -52,6 +53,7 @@
     X(audit)                                                                                       \
     X(batch)                                                                                       \
     X(canaries)                                                                                    \
+    X(consumer_runners)                                                                            \
     X(config_words)                                                                                \
     X(api_hooks)                                                                                   \
     X(api_ips)                                                                                     \
