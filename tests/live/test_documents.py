@@ -74,6 +74,7 @@ DECIDED = {
         "redis-cli -h new ROLE": MOVES,
     },
     "deploy/consumers.md": {
+        "deploy/quickstart consume": (RUN, "All of it held"),
         "purgeline consume --dry-run --from messages.txt articles": CONSUMER,
         "purgeline check": CONSUMER,
         "purgeline consume articles": CONSUMER,
