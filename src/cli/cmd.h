@@ -26,6 +26,7 @@ int cmd_resume(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 int cmd_completion(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
@@ -39,6 +40,7 @@ extern const char cmd_resume_help[];
 extern const char cmd_check_help[];
 extern const char cmd_plan_help[];
 extern const char cmd_doctor_help[];
+extern const char cmd_top_help[];
 extern const char cmd_completion_help[];
 extern const char cmd_help_help[];
 
@@ -121,6 +123,10 @@ struct cmd_session {
 /* 0, or an exit code after printing an error. */
 must_use int cmd_session_open(const struct cmd_common *o, struct cmd_session *s);
 void cmd_session_close(struct cmd_session *s);
+
+/* Who runs this command: "root@web1". */
+#define CMD_WHO_ROOM 300
+void cmd_who(char *out, size_t room);
 
 /* -- words and numbers -- */
 

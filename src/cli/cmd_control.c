@@ -38,7 +38,7 @@ const char cmd_resume_help[] =
 
 static const struct option options[] = {CMD_LONG, {NULL, 0, NULL, 0}};
 
-static void who(char *out, size_t room)
+void cmd_who(char *out, size_t room)
 {
     const struct passwd *pw = getpwuid(getuid());
     char host[256] = "";
@@ -97,7 +97,7 @@ static int control(const char *command, const char *help, enum control_state sta
 {
     struct cmd_common o = {0};
     struct cmd_session s;
-    char why[CONTROL_WHY_MAX_BYTES + 1], by[300];
+    char why[CONTROL_WHY_MAX_BYTES + 1], by[CMD_WHO_ROOM];
     int opt, rc;
 
     while ((opt = getopt_long(argc, argv, CMD_SHORT, options, NULL)) != -1)
@@ -112,7 +112,7 @@ static int control(const char *command, const char *help, enum control_state sta
     if (rc != 0)
         return rc;
     join(why, sizeof(why), argc - optind, argv + optind);
-    who(by, sizeof(by));
+    cmd_who(by, sizeof(by));
     rc = control_set(s.client, s.account->name, state, why, by);
     if (rc < 0)
         rc = cmd_redis_failed(s.client, rc);

@@ -67,8 +67,7 @@ static unsigned columns_of_code(uint32_t code)
     return 1;
 }
 
-/* The longest beginning that needs at most `room` columns, in bytes; *columns: what it needs. */
-static size_t fitting(struct span s, unsigned room, unsigned *columns)
+size_t page_fit(struct span s, unsigned room, unsigned *columns)
 {
     size_t used = 0;
 
@@ -90,7 +89,7 @@ unsigned page_columns_of(struct span s)
 {
     unsigned columns;
 
-    fitting(s, UINT32_MAX, &columns);
+    page_fit(s, UINT32_MAX, &columns);
     return columns;
 }
 
@@ -101,7 +100,7 @@ unsigned page_columns_of(struct span s)
 static size_t line_of(struct span text, unsigned room)
 {
     unsigned columns;
-    size_t n = fitting(text, room, &columns), end = n;
+    size_t n = page_fit(text, room, &columns), end = n;
 
     if (n == text.n || text.p[n] == ' ')
         return n;
@@ -197,13 +196,13 @@ void page_item(const char *name, unsigned name_columns, enum cmd_colour colour, 
     buf_init(&text, SIZE_MAX);
     show_for_terminal(&shown, span_str(name));
     show_for_terminal(&text, span_str(words));
-    n = fitting(buf_span(&shown), name_columns, &used);
+    n = page_fit(buf_span(&shown), name_columns, &used);
     room = page_columns() - name_columns - 2;
     cmd_print("%s%.*s%s%*s  ", cmd_colour(CMD_BOLD), (int)n, shown.p ? shown.p : "",
               cmd_colour(CMD_PLAIN), (int)(name_columns - used), "");
-    n = fitting(buf_span(&text), room, &columns);
+    n = page_fit(buf_span(&text), room, &columns);
     if (n < text.n)
-        n = fitting(buf_span(&text), room - 3, &columns);
+        n = page_fit(buf_span(&text), room - 3, &columns);
     cmd_print("%s%.*s%s%s\n", cmd_colour(colour), (int)n, text.p ? text.p : "",
               n < text.n ? "..." : "", cmd_colour(CMD_PLAIN));
     buf_deinit(&shown);

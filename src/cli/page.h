@@ -22,6 +22,9 @@ void page_item(const char *name, unsigned name_columns, enum cmd_colour colour, 
 /* How many columns a terminal needs for valid UTF-8 without control characters. */
 unsigned page_columns_of(struct span s);
 
+/* The longest beginning that needs at most `room` columns, in bytes; *columns: what it needs. */
+size_t page_fit(struct span s, unsigned room, unsigned *columns);
+
 /* A bar like "[######----]" of `cells` + 2 columns, with part/whole of it filled: blocks if the
  * locale has UTF-8 (LC_ALL, LC_CTYPE, LANG). A part that is not 0 fills at least one cell, and one
  * that is not the whole leaves at least one. */

@@ -44,6 +44,7 @@
 #include "settle.h"
 #include "sockets.h"
 #include "template.h"
+#include "top_data.h"
 #include "transfer.h"
 #include "trouble.h"
 #include "verification.h"
@@ -83,6 +84,7 @@
     X(sender_loop)                                                                                 \
     X(settle)                                                                                      \
     X(overview_cache)                                                                              \
+    X(top_view)                                                                                    \
     X(template)                                                                                    \
     X(transfer)                                                                                    \
     X(trouble)                                                                                     \
