@@ -75,6 +75,8 @@ enum purgeline_code {
 
 enum purgeline_lane { PURGELINE_NORMAL = 0, PURGELINE_URGENT = 1, PURGELINE_BULK = 2 };
 
+#define PURGELINE_REPEAT_AUTO UINT64_MAX
+
 /* A job with 1 to 10,000 targets: keys, URLs and `all` together. Start with
  * `struct purgeline_job job = PURGELINE_JOB;`, in which 0 and NULL mean "not given". */
 struct purgeline_job {
@@ -90,7 +92,8 @@ struct purgeline_job {
     enum purgeline_lane lane;
     uint64_t not_before_ms;   /* Unix time; not sent earlier */
     uint64_t expires_ms;      /* Unix time; after it the job ends as expired */
-    uint64_t repeat_after_ms; /* purge again this long after success; at most 24 h */
+    uint64_t repeat_after_ms; /* purge again this long after success; at most 24 h, or
+                                 PURGELINE_REPEAT_AUTO: after a time that the dispatcher learns */
     const char *ref; /* the caller's own text, at most 256 bytes; in receipts and dead letters */
     /* Not in version 0.1.0 of the library. A job for several services, at most 64 with `service`:
      * each key, and `all`, counts once for each; a URL is one target. Dispatchers of version 0.1.0

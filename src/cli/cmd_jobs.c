@@ -40,9 +40,13 @@ static int take_time(struct cmd_jobs *j, const char *option, const char *field)
     uint64_t ms;
     char text[32];
 
+    if (duration && strcmp(optarg, REPEAT_AUTO) == 0) {
+        jobform_put(&j->defaults, field, SPAN(REPEAT_AUTO));
+        return 0;
+    }
     if ((duration ? cmd_parse_duration(optarg, &ms) : cmd_parse_when(optarg, j->now_ms, &ms)) < 0)
-        return cmd_jobs_bad_option(option,
-                                   duration ? "a time like 2s" : "+5s, or Unix milliseconds");
+        return cmd_jobs_bad_option(option, duration ? "a time like 2s, or auto"
+                                                    : "+5s, or Unix milliseconds");
     snprintf(text, sizeof(text), "%" PRIu64, ms);
     jobform_put(&j->defaults, field, span_str(text));
     return 0;

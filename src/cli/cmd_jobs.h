@@ -66,7 +66,7 @@ enum cmd_jobs_long {
     "      --not-before WHEN  do not send before: +5s, or Unix milliseconds\n"                      \
     "      --drip T           spread the jobs of the file evenly over this time: 30m\n"             \
     "      --expires WHEN     give up after: +1h, or Unix milliseconds\n"                           \
-    "      --repeat-after T   purge once more this long after success: 2s\n"                        \
+    "      --repeat-after T   purge once more this long after success: 2s, or auto (learnt)\n"      \
     "      --when JSON        not before the origin shows the new version:\n"                       \
     "                         {\"url\": \"https://…\", \"header\": \"x-version\", \"at_least\": " \
     "17}\n"                                                                                         \

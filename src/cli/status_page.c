@@ -207,6 +207,16 @@ static void print_canaries(const struct overview *o)
     }
 }
 
+static void print_repeats(const struct overview *o)
+{
+    struct overview_repeat r;
+    char after[32];
+
+    for (size_t i = 0; overview_repeat(o, i, &r); i++)
+        page_row("repeat_after", CMD_PLAIN, "auto is %s for service %s, as pages stayed stale",
+                 cmd_duration_words(after, sizeof(after), r.after_ms), r.service);
+}
+
 /* "API reads     3 of 600 in the last minute; edge_check 12 of 200 in the last hour" */
 static void print_reads(const struct config_account *a, const struct overview *o)
 {
@@ -352,6 +362,7 @@ void status_page(const struct status_account *s, enum status_numbers numbers)
     for (uint32_t i = 0; i < o->consumers.count; i++)
         print_consumer(&o->consumers.at[i]);
     print_verified(o);
+    print_repeats(o);
     print_canaries(o);
     print_reads(s->account, o);
     print_others(o);

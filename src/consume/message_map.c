@@ -7,6 +7,7 @@
 
 #include "alloc.h"
 #include "hook.h"
+#include "job.h"
 #include "jobform.h"
 
 struct message_map {
@@ -28,7 +29,9 @@ static void set_defaults(struct jobform *f, const struct config_consumer *c)
         jobform_put(f, "soft", SPAN("1"));
     snprintf(text, sizeof(text), "%u", c->mapping.repeat_after_ms);
     if (c->mapping.repeat_after_ms)
-        jobform_put(f, "repeat_after", span_str(text));
+        jobform_put(f, "repeat_after",
+                    c->mapping.repeat_after_ms == CONFIG_REPEAT_AUTO ? SPAN(REPEAT_AUTO)
+                                                                     : span_str(text));
 }
 
 struct message_map *message_map_new(const struct config_consumer *c, struct error *err)

@@ -177,9 +177,10 @@ struct config_hook {
     char *secret_file, *secret_env;
     struct config_signature signature;
     struct config_words when; /* conditions, all must hold: "path=value", "header:name=value" */
-    struct config_words keys, urls; /* templates */
-    uint32_t max_targets;           /* maximum per request; a request with more is refused */
-    uint32_t repeat_after_ms;       /* 0 = once */
+    struct config_words keys, urls;   /* templates */
+    uint32_t max_targets;             /* maximum per request; a request with more is refused */
+    uint32_t repeat_after_ms;         /* 0 = once */
+#define CONFIG_REPEAT_AUTO UINT32_MAX /* ... after a time that is learnt */
 };
 
 /* TLS of a connection that we make, to Redis or to a message queue. */

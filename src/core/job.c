@@ -215,7 +215,17 @@ static int take_expires(struct decoding *x, struct span value)
 
 static int take_repeat_after(struct decoding *x, struct span value)
 {
+    if (span_is(value, REPEAT_AUTO)) {
+        x->spec.repeat_auto = true;
+        return 0;
+    }
     return take_number(x, "repeat_after", value, JOB_REPEAT_MAX_MS, &x->spec.repeat_after_ms);
+}
+
+bool job_is_plain(const struct job_spec *spec)
+{
+    return spec->ref.n == 0 && spec->original.n == 0 && spec->repeat_after_ms == 0 &&
+           !spec->repeat_auto && !spec->verify;
 }
 
 static int take_when(struct decoding *x, struct span value)

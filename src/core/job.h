@@ -4,6 +4,7 @@
 #pragma once
 
 #include "config.h"
+#include "repeat.h"
 #include "span.h"
 #include "target.h"
 
@@ -44,6 +45,7 @@ struct job_spec {
     uint64_t not_before_ms;   /* Unix; 0 = now */
     uint64_t expires_ms;      /* Unix; 0 = never */
     uint64_t repeat_after_ms; /* 0 = once */
+    bool repeat_auto;         /* repeated after a time that is learnt; repeat_after_ms is 0 */
     struct span ref;
     const struct when *when; /* asked before it is sent: core/when.h; owned like the targets; NULL:
                                 nothing is */
@@ -75,6 +77,9 @@ struct job_decoder {
     uint16_t service_cache[JOB_SERVICE_CACHE]; /* cached guesses, checked against the account each
                                                   time */
 };
+
+/* It has no ref, original id, repeat or verify: its entry need not be looked at when it ends. */
+bool job_is_plain(const struct job_spec *spec);
 
 /* Whether `id` is a valid job id as returned to producers: "normal-1700000000000-0", followed by
  * "+r" for each repeat. Sets *lane. Every id that comes from Redis or a client must be checked here

@@ -52,6 +52,8 @@ void setting_expects(const struct setting *s, struct buf *out)
     case SETTING_NUMBER:
         buf_printf(out, "a number from %llu to %llu", (unsigned long long)s->min,
                    (unsigned long long)s->max);
+        if (s->word)
+            buf_printf(out, ", or %s", s->word);
         break;
     case SETTING_BYTES:
         buf_printf(out, "a size from ");

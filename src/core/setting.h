@@ -71,6 +71,7 @@ struct setting {
     enum setting_type type;
     size_t offset, size; /* in struct config, struct config_account ... by scope */
     uint64_t min, max;   /* numbers and bytes; max: also of words, how many; 0: CONFIG_WORDS_MAX */
+    const char *word;    /* may stand for a number of 32 bits, which is then UINT32_MAX; or NULL */
     const char *const *choices;
     size_t choices_count;
     const char *fallback; /* the default, written as in the file; NULL: the setting is required */

@@ -28,7 +28,9 @@ static int set_number(const struct setting *s, void *at, const char *text)
 {
     uint64_t v;
 
-    if (span_to_u64(span_str(text), &v) < 0 || v < s->min || v > s->max)
+    if (s->word && strcmp(text, s->word) == 0)
+        v = UINT32_MAX;
+    else if (span_to_u64(span_str(text), &v) < 0 || v < s->min || v > s->max)
         return -EINVAL;
     must(s->size == sizeof(uint32_t) || s->size == sizeof(uint64_t));
     if (s->size == sizeof(uint32_t))
@@ -371,7 +373,10 @@ static void print_number(const struct setting *s, const void *at, struct buf *ou
 {
     uint64_t v = s->size == sizeof(uint32_t) ? *(const uint32_t *)at : *(const uint64_t *)at;
 
-    buf_printf(out, "%llu", (unsigned long long)v);
+    if (s->word && v == UINT32_MAX)
+        buf_printf(out, "%s", s->word);
+    else
+        buf_printf(out, "%llu", (unsigned long long)v);
 }
 
 void setting_value_print_bytes(uint64_t bytes, struct buf *out)

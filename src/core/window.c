@@ -147,6 +147,7 @@ static uint32_t job_new(struct window *w, const struct job_spec *spec, const str
                                         .verify = spec->verify,
                                         .page = spec->page != NULL,
                                         .services = spec->services_count > 1,
+                                        .repeat_auto = spec->repeat_auto,
                                         .outcome = OUTCOME_PURGED,
                                         .open = (uint16_t)spec->targets_count,
                                         .targets = (uint16_t)spec->targets_count};

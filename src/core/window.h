@@ -32,12 +32,13 @@ struct __attribute__((packed, aligned(4))) window_job {
     uint64_t whole : 1;    /* ... and its dead letter is for all of them: window_note_whole */
     uint32_t id_seq;       /* the entry's id: sequence number */
     uint16_t open;         /* number of targets not settled */
-    uint16_t targets;
+    uint16_t targets : 15;
+    uint16_t repeat_auto : 1; /* it is purged again after a time that is learnt */
 };
 
 /* There is one of these for every job of the backlog. */
 _Static_assert(sizeof(struct window_job) == 20, "a job in memory has grown");
-_Static_assert(JOB_TARGETS_MAX <= UINT16_MAX, "open, targets");
+_Static_assert(JOB_TARGETS_MAX <= UINT16_MAX / 2, "open, targets");
 _Static_assert(OUTCOME_DEAD < 4 && LANE_N <= 4, "outcome, lane");
 _Static_assert(VERIFY_N <= 4 && CONFIG_VERIFY_ROUNDS_MAX < 8, "verified, repairs");
 

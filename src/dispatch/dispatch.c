@@ -140,6 +140,7 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     memory_join(o->memory, &d->memory);
     d->origin = origin_new(d->account, &origin_callbacks, &d->memory, o->senders, o->seed, d);
     d->verification = verification_new(d);
+    d->repeats = repeats_new(d->account);
     d->intake = intake_new(d->account,
                            &(struct intake_parts){d->queue, &d->pace.window, d->settle, d->origin,
                                                   &d->memory, d->verification},
@@ -160,6 +161,7 @@ void dispatch_free(struct dispatch *d)
     (void)say_unwritten(d, NEVER);
     forget_memory(d);
     verification_free(d->verification);
+    repeats_free(d->repeats);
     pace_deinit(&d->pace);
     send_forget_spare(d);
     intake_free(d->intake);
@@ -223,6 +225,7 @@ static void apply_settings(struct dispatch *d, const struct config *c,
     pace_configure(&d->pace, a);
     canaries_configure(d->canaries, now_ns);
     event_watch_configure(d->event_watch);
+    repeats_configure(d->repeats, a);
     config_drop(old);
 }
 

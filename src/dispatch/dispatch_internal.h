@@ -20,6 +20,7 @@
 #include "loglimit.h"
 #include "pace.h"
 #include "process.h"
+#include "repeats.h"
 #include "rng.h"
 #include "settle.h"
 #include "trouble.h"
@@ -117,6 +118,7 @@ struct dispatch {
     struct origin *origin;
     struct settle *settle;
     struct verification *verification;
+    struct repeats *repeats;
     struct ledgers *ledgers;
     struct canaries *canaries;
     struct event_watch *event_watch;
@@ -277,7 +279,8 @@ struct job_proof {
 #define JOB_PROOF_ROOM 320
 void job_end_verified(struct dispatch *d, struct pending *t, const struct job_proof *proof);
 /* The page that a job names was looked at: ends the job, which the window keeps. */
-void job_end_page(struct dispatch *d, uint32_t number, const struct job_proof *proof);
+void job_end_page(struct dispatch *d, uint32_t number, uint16_t service, bool all,
+                  const struct job_proof *proof);
 
 /* stall.c: detects stalls. */
 void progress_begin(struct dispatch *d, struct now now);                 /* of a tick */

@@ -309,8 +309,7 @@ static void add_to_window(struct intake *in, const struct queue_entry *e,
     struct window_add how = {.lane = e->lane,
                              .id_ms = e->id.ms,
                              .id_seq = (uint32_t)e->id.seq,
-                             .plain = spec->ref.n == 0 && spec->original.n == 0 &&
-                                      spec->repeat_after_ms == 0 && !spec->verify,
+                             .plain = job_is_plain(spec),
                              .large = queue_entry_is_large(e),
                              .now_ns = in->now.mono_ns};
 

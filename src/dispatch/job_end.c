@@ -17,6 +17,8 @@ struct ending {
     const struct job_purge *purge; /* of the target, or NULL */
     const struct job_proof *proof; /* of the target; NULL: its page was not looked at */
     uint16_t service;              /* that the target needs; SERVICE_NONE for a URL */
+    uint16_t repeats_of;           /* the service whose stale pages say when it is repeated */
+    bool all;                      /* the target is all of the service */
 };
 
 static uint16_t service_needed(const struct pending *t)
@@ -167,6 +169,14 @@ static bool awaits_page(const struct ending *e, const struct window_job *job, st
     return false;
 }
 
+static uint64_t repeat_due_ms(const struct ending *e, const struct window_job *job)
+{
+    if (!job->repeat_auto || job->outcome != OUTCOME_PURGED)
+        return 0;
+    return clock_wall_ms() +
+           repeats_after_ms(e->dispatch->repeats, e->service, e->all ? REPEATS_ALL : REPEATS_SOME);
+}
+
 static void on_job_ended(void *ctx, const struct window_job *job)
 {
     struct ending *e = ctx;
@@ -176,6 +186,7 @@ static void on_job_ended(void *ctx, const struct window_job *job)
                                 .outcome = (enum outcome)job->outcome,
                                 .plain = job->plain,
                                 .large = job->large,
+                                .due_ms = repeat_due_ms(e, job),
                                 .targets = job->targets};
     struct job_failure *failure;
     struct job_proof no_look = {.result = VERIFY_UNKNOWN, .pop = ""};
@@ -209,6 +220,18 @@ static void on_job_ended(void *ctx, const struct window_job *job)
         drop_failure(d, failure);
 }
 
+static struct ending ending_of(struct dispatch *d, const struct pending *t, enum outcome outcome,
+                               const char *reason)
+{
+    return (struct ending){.dispatch = d,
+                           .outcome = outcome,
+                           .reason = reason,
+                           .target = pending_bytes(t),
+                           .service = service_needed(t),
+                           .repeats_of = (uint16_t)t->service,
+                           .all = t->kind == TARGET_ALL};
+}
+
 /* t is freed after the last call. */
 static void settle_target(struct pending *t, struct ending *e)
 {
@@ -219,7 +242,7 @@ static void settle_target(struct pending *t, struct ending *e)
 
 void job_end_target(struct dispatch *d, struct pending *t, enum outcome outcome, const char *reason)
 {
-    struct ending e = {d, outcome, reason, pending_bytes(t), NULL, NULL, service_needed(t)};
+    struct ending e = ending_of(d, t, outcome, reason);
 
     must(outcome != OUTCOME_PURGED);
     settle_target(t, &e);
@@ -227,30 +250,41 @@ void job_end_target(struct dispatch *d, struct pending *t, enum outcome outcome,
 
 void job_end_purged(struct dispatch *d, struct pending *t, const struct job_purge *by)
 {
-    struct ending e = {d, OUTCOME_PURGED, "", pending_bytes(t), by, NULL, service_needed(t)};
+    struct ending e = ending_of(d, t, OUTCOME_PURGED, "");
 
+    e.purge = by;
     d->counts.targets_purged++;
     settle_target(t, &e);
 }
 
 void job_end_unverified(struct dispatch *d, struct pending *t, const struct job_purge *by)
 {
-    struct ending e = {d, OUTCOME_PURGED, "", pending_bytes(t), by, NULL, service_needed(t)};
+    struct ending e = ending_of(d, t, OUTCOME_PURGED, "");
 
+    e.purge = by;
     d->counts.targets_purged++;
     window_check(&d->pace.window, t, on_job_ended, &e);
 }
 
 void job_end_verified(struct dispatch *d, struct pending *t, const struct job_proof *proof)
 {
-    struct ending e = {d, OUTCOME_PURGED, "", pending_bytes(t), NULL, proof, service_needed(t)};
+    struct ending e = ending_of(d, t, OUTCOME_PURGED, "");
 
+    e.proof = proof;
     window_checked(&d->pace.window, t, proof->result, proof->repairs, on_job_ended, &e);
 }
 
-void job_end_page(struct dispatch *d, uint32_t number, const struct job_proof *proof)
+void job_end_page(struct dispatch *d, uint32_t number, uint16_t service, bool all,
+                  const struct job_proof *proof)
 {
-    struct ending e = {d, OUTCOME_PURGED, "", SPAN(""), NULL, proof, SERVICE_NONE};
+    struct ending e = {.dispatch = d,
+                       .outcome = OUTCOME_PURGED,
+                       .reason = "",
+                       .target = SPAN(""),
+                       .proof = proof,
+                       .service = SERVICE_NONE,
+                       .repeats_of = service,
+                       .all = all};
 
     window_end_kept(&d->pace.window, number, proof->result, proof->repairs, on_job_ended, &e);
 }

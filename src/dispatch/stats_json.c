@@ -88,6 +88,7 @@ char *report_json(struct dispatch *d, struct now now)
             json_integer((json_int_t)event_watch_found(d->event_watch, now.wall_ms)));
     if (canaries_count(d->canaries))
         json_object_set_new(report, "canaries", canaries_json(d->canaries, now.mono_ns));
+    json_object_set_new(report, "repeats", repeats_json(d->repeats));
     if (d->account->services_count == 0)
         json_object_set_new(report, "no_service", json_true());
     if (d->options.http && *d->options.http)

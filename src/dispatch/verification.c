@@ -258,7 +258,7 @@ static void end_jobs(struct verification *v, const struct check *c, const struct
 {
     v->counts.results[proof->result]++;
     if (c->page)
-        job_end_page(v->d, c->page->number, proof);
+        job_end_page(v->d, c->page->number, service_of(c), c->all, proof);
     else
         job_end_verified(v->d, c->target, proof);
 }
@@ -298,6 +298,8 @@ static void finish(struct verification *v, struct check *c, enum verify_result r
 
     if (c->was_stale)
         histogram_add(&v->d->counts.stale[0], stale_ns / 1000);
+    if (c->was_stale && result == VERIFY_FRESH)
+        repeats_saw(v->d->repeats, service_of(c), minus_u64(c->began_ns, c->first_purged_ns));
     if (result == VERIFY_STALE)
         say_given_up(v, c);
     end_jobs(v, c, &proof);

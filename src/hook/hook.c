@@ -144,7 +144,9 @@ static int compile(struct hook *h, const struct config_hook *c, struct error *er
         must(strlen(c->services.at[i]) <= SERVICE_NAME_MAX_BYTES);
         h->services[h->services_count++] = alloc_str(c->services.at[i]);
     }
-    if (c->repeat_after_ms)
+    if (c->repeat_after_ms == CONFIG_REPEAT_AUTO)
+        snprintf(h->repeat_after, sizeof(h->repeat_after), REPEAT_AUTO);
+    else if (c->repeat_after_ms)
         snprintf(h->repeat_after, sizeof(h->repeat_after), "%u", c->repeat_after_ms);
     if (c->keys.count + c->urls.count == 0)
         return error_set(err, -EINVAL, "keys: neither keys nor urls: the hook would purge nothing");

@@ -316,7 +316,10 @@ static int fill(struct purgeline *p, const struct purgeline_job *job)
     add_text(p, "service", job->service);
     add_number(p, "not_before", job->not_before_ms);
     add_number(p, "expires", job->expires_ms);
-    add_number(p, "repeat_after", job->repeat_after_ms);
+    if (job->repeat_after_ms == PURGELINE_REPEAT_AUTO)
+        add_text(p, "repeat_after", REPEAT_AUTO);
+    else
+        add_number(p, "repeat_after", job->repeat_after_ms);
     add_text(p, "ref", job->ref);
     if (add_services(p, job) < 0)
         return -EINVAL;

@@ -165,6 +165,16 @@ enum admission { ADMIT_NEW, ADMIT_REPEAT };
 
 /* Treats an entry as the daemon does after reading it: it is refused, expires, is postponed or
  * joins the window. */
+/* What the leader has learnt is not known here. */
+static uint64_t repeat_ms(const struct job_spec *spec)
+{
+    bool all = spec->targets_count == 1 && spec->targets[0].kind == TARGET_ALL;
+
+    if (!spec->repeat_auto)
+        return spec->repeat_after_ms;
+    return all ? REPEAT_ALL_MS : REPEAT_DEFAULT_MS;
+}
+
 static int admit(struct plan *p, enum lane lane, const struct span *fields, size_t count,
                  enum admission how, struct error *err)
 {
@@ -182,7 +192,7 @@ static int admit(struct plan *p, enum lane lane, const struct span *fields, size
         postpone(p, lane, fields, count, spec.not_before_ms - wall_ms(p));
     } else {
         p->result.lanes[lane].jobs += how == ADMIT_NEW;
-        add_job(p, lane, &spec, shelve_repeat(p, lane, fields, count, spec.repeat_after_ms));
+        add_job(p, lane, &spec, shelve_repeat(p, lane, fields, count, repeat_ms(&spec)));
     }
     return 0;
 }

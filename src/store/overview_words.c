@@ -317,6 +317,21 @@ bool overview_others_purge_alls(const struct overview *o, uint64_t *count)
     return known;
 }
 
+bool overview_repeat(const struct overview *o, size_t index, struct overview_repeat *out)
+{
+    struct leader_status r;
+    const json_t *j;
+    bool there;
+
+    open_status(&r, o);
+    j = json_array_get(json_object_get(r.json, "repeats"), index);
+    there = json_is_object(j);
+    take_words(out->service, sizeof(out->service), json_object_get(j, "service"));
+    out->after_ms = number_of(j, "after_ms");
+    json_decref(r.json);
+    return there;
+}
+
 uint64_t overview_canaries_ok(const struct overview *o)
 {
     struct leader_status r;

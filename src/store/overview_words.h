@@ -57,3 +57,10 @@ bool overview_canary(const struct overview *o, size_t index, struct overview_can
 /* Purge-alls of the last hour that others sent. False: not known. */
 bool overview_others_purge_alls(const struct overview *o, uint64_t *count);
 uint64_t overview_canaries_ok(const struct overview *o); /* how many show none */
+/* What `repeat_after: auto` means for a service, as the leader has learnt. False if there are no
+ * more. */
+struct overview_repeat {
+    char service[160];
+    uint64_t after_ms;
+};
+bool overview_repeat(const struct overview *o, size_t index, struct overview_repeat *out);

@@ -278,7 +278,8 @@ struct queue_settle {
     bool receipt;     /* write a receipt */
     uint32_t targets; /* number of targets that it named */
     uint64_t due_ms;  /* Unix ms. OUTCOME_LATER: when it is due. OUTCOME_PURGED: when its repeat is
-                         due; 0: repeat_after from now, by this machine's clock as in queue_due */
+                         due; 0: repeat_after from now, by this machine's clock as in queue_due.
+                         Must be given for a repeat_after of `auto` */
     struct span reason;        /* for dead letters and receipts; lent */
     struct span target;        /* the target that made it fail; lent */
     struct span proof;         /* OUTCOME_PURGED of a job that is not plain: what looks at its pages
@@ -292,9 +293,9 @@ struct queue_settle {
 /* Removes the entries, and atomically with each writes a receipt, a dead letter with the entry's
  * own fields (but only those services that failed), or its place in `postponed`. An entry that is
  * gone already changes nothing, except that a plain one gets a receipt if it has none and other
- * plain entries are there. A purged entry with a `repeat_after` field above 0 leaves a copy without
- * that field and `when`, and with `not_before` = due_ms, in `postponed`: a job of its own, "<job
- * id>+r".
+ * plain entries are there. A purged entry with a `repeat_after` field above 0, or `auto`, leaves a
+ * copy without that field and `when`, and with `not_before` = due_ms, in `postponed`: a job of its
+ * own, "<job id>+r".
  *
  * A receipt: {"job","state","at" (Unix ms),"targets"[,"ref"][,"reason"][,"scope"]
  * [,"failed_services":[ids]][,"verified","repairs","stale_ms","verified_why"]}; bytes that are

@@ -298,7 +298,9 @@ static void look_at(struct large *l, const struct redisReply *fields, uint64_t *
             l->ref = alloc_copy(value.p, value.n);
             l->ref_n = value.n;
         } else if (span_is(name, "repeat_after")) {
-            if (span_to_u64(value, repeat_after_ms) < 0)
+            if (span_is(value, REPEAT_AUTO))
+                *repeat_after_ms = REPEAT_DEFAULT_MS; /* due_ms says more exactly when */
+            else if (span_to_u64(value, repeat_after_ms) < 0)
                 *repeat_after_ms = 0;
         } else if (span_is(name, "job") && is_job_name(value)) {
             snprintf(l->job, sizeof(l->job), "%.*s", (int)value.n, value.p);

@@ -116,6 +116,7 @@ static const char *const commands[] = {
     "XADD %s * keys %w",
     "XADD %s * keys %w ref %w service news",
     "XADD %s * url %w repeat_after %n",
+    "XADD %s * url %w repeat_after auto",
     "XADD %s * job %m keys a",
     "XADD %s * c %n t %c",
     "XADD %s NOMKSTREAM * a %w",

@@ -97,6 +97,8 @@ static bool take_option(struct pushing *p, const char *word)
         put_moment(p, "not_before", v);
     else if ((v = text_value(word, "expires")))
         put_moment(p, "expires", v);
+    else if (strcmp(word, "repeat_after=auto") == 0)
+        option(p, "repeat_after", "auto");
     else if ((v = text_value(word, "repeat_after")))
         put_duration(p, "repeat_after", v);
     else if ((v = text_value(word, "service")))

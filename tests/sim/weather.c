@@ -181,6 +181,16 @@ static void choose_settings(struct making *m, struct story *s, uint64_t seed)
 
 /* -- traffic -- */
 
+static void put_repeat(struct making *m, char *out, size_t room)
+{
+    uint64_t ms = roll(m, 0, 20000);
+
+    if (ms % 4 == 1)
+        snprintf(out, room, " repeat_after=auto");
+    else
+        snprintf(out, room, " repeat_after=%" PRIu64 "ms", ms);
+}
+
 static void put_options(struct making *m, char *out, size_t room)
 {
     size_t n = (size_t)snprintf(out, room, " service=%s lane=%s",
@@ -192,7 +202,8 @@ static void put_options(struct making *m, char *out, size_t room)
     if (chance(m, 10))
         n += (size_t)snprintf(out + n, room - n, " not_before=+%" PRIu64 "ms", roll(m, 1, 20000));
     if (chance(m, 10))
-        n += (size_t)snprintf(out + n, room - n, " repeat_after=%" PRIu64 "ms", roll(m, 0, 20000));
+        put_repeat(m, out + n, room - n);
+    n += strlen(out + n);
     if (chance(m, 10))
         n += (size_t)snprintf(out + n, room - n, " expires=+%" PRIu64 "ms", roll(m, 1, 30000));
     if (m->verify && chance(m, 20))

@@ -11,6 +11,7 @@
 #include "inside.h"
 #include "journal.h"
 #include "origin_fake.h"
+#include "repeat.h"
 #include "witness_internal.h"
 
 #define MEMORY_SLACK_BYTES ((uint64_t)256 * 1024)
@@ -187,7 +188,8 @@ void witness_pushed(const char *account, enum lane lane, struct entry_id id,
     j->not_before_ms = number(f, "not_before");
     j->expires_ms = number(f, "expires");
     j->version = version_of(fields_get(f, "when"));
-    j->repeats = number(f, "repeat_after") > 0;
+    j->repeats =
+        number(f, "repeat_after") > 0 || span_is(fields_get(f, "repeat_after"), REPEAT_AUTO);
     take_targets(a, j, f);
     a->largest = max_u64(a->largest, j->targets_count);
     free(f);

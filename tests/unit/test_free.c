@@ -38,6 +38,7 @@
 #include "receipts_wait.h"
 #include "redis_codec.h"
 #include "redis_entries.h"
+#include "repeats.h"
 #include "sender.h"
 #include "sender_loop.h"
 #include "server.h"
@@ -55,6 +56,7 @@
     X(batch)                                                                                       \
     X(canaries)                                                                                    \
     X(consumer_runners)                                                                            \
+    X(repeats)                                                                                     \
     X(config_words)                                                                                \
     X(api_hooks)                                                                                   \
     X(api_ips)                                                                                     \

@@ -139,6 +139,10 @@ static void keys_and_urls_become_fields_of_a_job(void **state)
     assert_int_equal(job.keys, 3);
     assert_int_equal(job.urls, 2);
     assert_int_equal(job.missing, 0);
+    config.repeat_after_ms = CONFIG_REPEAT_AUTO;
+    gives("{'id': 7, 'slug': 'a', 'tags': []}",
+          "keys=article-7\nurl=https://www.example.com/a\nurl=h/7\nservice=news\n"
+          "soft=1\nrepeat_after=auto");
     (void)state;
 }
 

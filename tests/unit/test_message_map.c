@@ -109,6 +109,8 @@ static void a_job_that_says_less_gets_the_rest_from_the_consumer(void **state)
     expect(MAPPING("job", "json", "service", "news", "soft", "true", "lane", "bulk",
                    "repeat_after_ms", "7"),
            "{\"keys\": \"a\"}", "bulk service=news soft=1 repeat_after=7 keys=a");
+    expect(MAPPING("job", "json", "repeat_after_ms", "auto"), "{\"keys\": \"a\"}",
+           "normal repeat_after=auto keys=a");
     expect(MAPPING("job", "json", "service", "news", "soft", "true"),
            "{\"keys\": \"a\", \"service\": \"shop\", \"soft\": false}",
            "normal service=shop soft=0 keys=a");

@@ -76,6 +76,7 @@ static int setup(void **state)
             d->account, &(struct intake_parts){.window = &d->pace.window, .settle = d->settle},
             NULL, NULL);
         d->verification = verification_new(d);
+        d->repeats = repeats_new(d->account);
         d->trouble = trouble_new("main");
         d->endpoint = endpoint_new(&(struct endpoint_options){.api = "",
                                                               .ca_file = "",
@@ -107,6 +108,7 @@ static int teardown(void **state)
         origin_free(w->d[i].origin);
         settle_free(w->d[i].settle);
         verification_free(w->d[i].verification);
+        repeats_free(w->d[i].repeats);
         canaries_free(w->d[i].canaries);
         event_watch_free(w->d[i].event_watch);
         ledger_free(w->d[i].ledgers);

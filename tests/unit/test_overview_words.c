@@ -81,6 +81,25 @@ static void the_sentence_says_what_matters_most(void **state)
     assert_string_equal(words, "nobody leads it: start 'purgeline run', or look at its log");
 }
 
+static void what_repeat_after_auto_means_is_told_per_service(void **state)
+{
+    struct overview o = led("{\"repeats\":[{\"service\":\"ne\\u001bws\",\"after_ms\":4200},"
+                            "{\"service\":7},5]}");
+    struct overview_repeat r;
+
+    (void)state;
+    assert_true(overview_repeat(&o, 0, &r));
+    assert_string_equal(r.service, "ne\\x1bws");
+    assert_int_equal(r.after_ms, 4200);
+    assert_true(overview_repeat(&o, 1, &r));
+    assert_string_equal(r.service, "");
+    assert_false(overview_repeat(&o, 2, &r));
+    o = led("{}");
+    assert_false(overview_repeat(&o, 0, &r));
+    o = led(NULL);
+    assert_false(overview_repeat(&o, 0, &r));
+}
+
 /* Text that others wrote into Redis must not control the terminal. */
 static void what_others_wrote_is_shown_as_text(void **state)
 {
@@ -155,6 +174,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_sentence_says_what_matters_most),
+        cmocka_unit_test(what_repeat_after_auto_means_is_told_per_service),
         cmocka_unit_test(what_others_wrote_is_shown_as_text),
         cmocka_unit_test(a_429_that_came_too_early_is_told_for_its_ledger),
         cmocka_unit_test(looks_at_pages_are_told_if_there_were_any),

@@ -127,6 +127,29 @@ static void the_first_and_last_number_of_a_range_are_taken_and_their_neighbours_
     bases_deinit(&b);
 }
 
+static void a_word_may_stand_for_a_number(void **state)
+{
+    const struct setting *s = setting_find(SETTING_HOOK, "repeat_after_ms");
+    struct buf expected;
+    struct bases b;
+
+    (void)state;
+    bases_init(&b);
+    assert_int_equal(setting_set(s, &b.hook, "auto", &error), 0);
+    assert_int_equal(b.hook.repeat_after_ms, CONFIG_REPEAT_AUTO);
+    assert_held(s, &b.hook, "auto");
+    assert_int_equal(setting_set(s, &b.hook, "Auto", &error), -EINVAL);
+    assert_int_equal(setting_set(s, &b.hook, "4294967295", &error), -EINVAL);
+    assert_held(s, &b.hook, "auto");
+    assert_int_equal(
+        setting_set(setting_find(SETTING_HOOK, "max_targets"), &b.hook, "auto", &error), -EINVAL);
+    buf_init(&expected, 1024);
+    setting_expects(s, &expected);
+    assert_string_equal(expected.p, "a number from 0 to 86400000, or auto");
+    buf_deinit(&expected);
+    bases_deinit(&b);
+}
+
 static void set_size(const char *text, uint64_t expected)
 {
     struct config c;
@@ -458,6 +481,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(the_token_goes_over_https_or_stays_on_this_machine),
         T(the_first_and_last_number_of_a_range_are_taken_and_their_neighbours_not),
+        T(a_word_may_stand_for_a_number),
         T(a_size_may_have_a_unit),
         T(every_setting_has_a_default_that_is_allowed_and_a_variable_of_its_own),
         T(every_setting_says_what_it_is_for),

@@ -8,7 +8,8 @@
 --
 -- A job that continues another (field `job`, only written when a job comes back from `postponed`)
 -- ends under the other job's id. A repeat is a job of its own, "<id>+r", so that each job has one
--- receipt. A `repeat_after` of 0 means no repeat; it is checked because 0 is true in Lua.
+-- receipt. A `repeat_after` of 0 means no repeat; it is checked because 0 is true in Lua. With
+-- `auto`, due_ms says when.
 --
 -- A postponed job is cmsgpack {lane, job, entry id, fields} under the job's id, or, if that is
 -- taken (somebody wrote a `job` field by hand), under "<id>@<lane>-<entry id>". The entries are
@@ -21,7 +22,7 @@
 local published, done, over = {}, {}, {}
 -- Fails now if the key is not a hash; later, a failure would leave the work half done.
 call('HLEN', KEYS[5])
-local function look(fields, own)
+local function look(fields, own, due)
   local job, ref, again = own, nil, nil
   for i = 1, #fields, 2 do
     local name, value = fields[i], fields[i + 1]
@@ -29,6 +30,8 @@ local function look(fields, own)
     elseif name == 'repeat_after' and value:find('^%d+$') then
       again = tonumber(value)
       if again == 0 then again = nil end
+    elseif name == 'repeat_after' and value == 'auto' then
+      again = due == '0' and 2000 or 1
     elseif name == 'job' and #value <= 128 and not value:find('[^%w+-]') and
       value ~= '' then
       job = value
@@ -76,7 +79,7 @@ local function finish(i)
   local entry = call('XRANGE', KEYS[1], id, id)[1]
   if not entry or over[id] then return end
   local fields, own = entry[2], lane .. '-' .. id
-  local job, ref, again = look(fields, own)
+  local job, ref, again = look(fields, own, due)
   if state == 'dead' then bury(fields, job, ARGV[i + 5], ARGV[i + 6], ARGV[i + 7])
   elseif state == 'later' then postpone(fields, id, job, due, false)
   elseif state == 'purged' and again then
