@@ -13,6 +13,10 @@
 #include "page.h"
 
 #define PAGE_TIMEOUT_MS 10000u
+/* The purges of all canaries take at most one in so many units of the budget, because they go
+ * before jobs in the urgent lane, and with a small budget or many canaries none would be left for
+ * these. */
+#define PURGES_SHARE 10u
 
 /* The page of a canary that is being fetched. */
 struct canary_fetch {
@@ -33,6 +37,7 @@ struct canaries {
     uint64_t epoch;             /* what began in an earlier one has no result any more */
     struct canary_fetch *fetch; /* under way; only one at a time */
     uint32_t purges;            /* in flight */
+    uint64_t may_purge_ns;      /* no purge before: see PURGES_SHARE */
     uint64_t tries[CANARY_KIND_N], failures[CANARY_KIND_N]; /* of canaries that are gone */
 };
 
@@ -292,6 +297,13 @@ static void on_purge_reply(struct exchange *x)
     dispatch_wake(d);
 }
 
+static uint64_t share_pause_ns(const struct dispatch *d, enum ledger_kind ledger)
+{
+    struct budget_limits limits = budget_limits_of(d->account, ledger);
+
+    return limits.window_ns / max_u64(minus_u64(limits.units, limits.headroom), 1) * PURGES_SHARE;
+}
+
 static void purge(struct canaries *k, uint32_t index, enum ledger_kind ledger, uint64_t now_ns)
 {
     struct dispatch *d = k->dispatch;
@@ -315,6 +327,7 @@ static void purge(struct canaries *k, uint32_t index, enum ledger_kind ledger, u
     x->answered = on_purge_reply;
     x->start_before_ns = d->lease_until_ns;
     canary_begin(&i->canary, now_ns);
+    k->may_purge_ns = now_ns + share_pause_ns(d, ledger);
     pace_take_back(&d->pace, ledger, 1);
     k->purges++;
     senders_send(d->options.senders, x);
@@ -329,6 +342,8 @@ static uint64_t purge_when_possible(struct canaries *k, uint32_t index, uint64_t
     enum ledger_kind ledger = by_url && d->account->budget.separate ? LEDGER_URL : LEDGER_PURGE;
     uint64_t when_ns = NEVER;
 
+    if (now_ns < k->may_purge_ns)
+        return k->may_purge_ns;
     ledger_ask(d->ledgers, ledger, LANE_URGENT, 1, now_ns, &when_ns);
     if (pace_granted(&d->pace, ledger) > 0)
         purge(k, index, ledger, now_ns);

@@ -418,6 +418,27 @@ static void expect_checks(struct play *p)
     check_number(p, witness_checks, "pages wait to be looked at");
 }
 
+/* `expect canary main-news key`: what the canary's state is by the last status, which names only
+ * those that are not well. */
+static void expect_canary(struct play *p)
+{
+    json_t *status = json_loads(witness_status, 0, NULL), *one;
+    const char *state =
+        json_integer_value(json_object_get(status, "canaries_ok")) ? "ok" : "unknown";
+    size_t i;
+
+    json_array_foreach(json_object_get(status, "canaries"), i, one)
+    {
+        const char *name = json_string_value(json_object_get(one, "canary"));
+
+        if (name && strcmp(name, play_word(p, 2)) == 0)
+            state = json_string_value(json_object_get(one, "state"));
+    }
+    if (strcmp(state, play_word(p, 3)) != 0)
+        play_fail(p, "the canary is \"%s\"", state);
+    json_decref(status);
+}
+
 void play_expect(struct play *p)
 {
     static const struct {
@@ -430,7 +451,8 @@ void play_expect(struct play *p)
         {"cost", expect_cost},       {"purged", expect_ended},      {"expired", expect_ended},
         {"trouble", expect_trouble}, {"job", expect_job},           {"accepted", expect_accepted},
         {"letters", expect_letters}, {"leads", expect_leads},       {"gap", expect_gap},
-        {"asks", expect_asks},       {"looks", expect_looks},       {"checks", expect_checks}};
+        {"asks", expect_asks},       {"looks", expect_looks},       {"checks", expect_checks},
+        {"canary", expect_canary}};
 
     for (size_t i = 0; i < array_len(words); i++) {
         if (strcmp(words[i].word, play_word(p, 1)) == 0) {

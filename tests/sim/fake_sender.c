@@ -39,7 +39,7 @@ struct parcel {
 
 struct fake_wire fake_wire;
 
-static uint64_t delay(void)
+uint64_t fake_wire_delay(void)
 {
     if (fake_wire.latency_max_ns <= fake_wire.latency_min_ns)
         return fake_wire.latency_min_ns;
@@ -212,7 +212,7 @@ static void leave(struct parcel *p)
     p->request = r;
     p->timeout =
         engine_at(x->started_ns + x->endpoint->timeout_ms * NS_PER_MS, r->instance, on_timeout, p);
-    engine_at(engine_now_ns() + delay(), ENGINE_NOBODY, on_arrival, r);
+    engine_at(engine_now_ns() + fake_wire_delay(), ENGINE_NOBODY, on_arrival, r);
 }
 
 /* -- an origin's answer -- */
@@ -228,7 +228,7 @@ static void on_origin_asked(void *ctx)
     if (!origin_fake.silent && fault != FAULT_SILENT) {
         origin_fake_answer(&p->x);
         end_soon(p, fault == FAULT_LOST_AFTER ? EXCHANGE_BROKEN : EXCHANGE_OK,
-                 engine_now_ns() + delay());
+                 engine_now_ns() + fake_wire_delay());
     }
     if (fault == FAULT_KILL_AFTER)
         instance_kill(instance);
@@ -244,7 +244,7 @@ static void ask_origin(struct parcel *p)
         return;
     }
     p->timeout = engine_at(now_ns + p->x.endpoint->timeout_ms * NS_PER_MS, instance, on_timeout, p);
-    p->way = engine_at(now_ns + delay(), instance, on_origin_asked, p);
+    p->way = engine_at(now_ns + fake_wire_delay(), instance, on_origin_asked, p);
 }
 
 /* A page is served by a POP, not by the API. */
@@ -259,7 +259,7 @@ static void fetch_page(struct parcel *p)
         return;
     }
     end_soon(p, p->fault == FAULT_LOST_AFTER ? EXCHANGE_BROKEN : EXCHANGE_OK,
-             engine_now_ns() + 2 * delay());
+             engine_now_ns() + 2 * fake_wire_delay());
     if (p->fault == FAULT_KILL_AFTER)
         instance_kill(p->senders->instance);
 }
@@ -278,7 +278,7 @@ static void on_departure(void *ctx)
         deliver(p, EXCHANGE_UNSENT);
     } else if (p->fault == FAULT_LOST_BEFORE) {
         trace("a request of %s is lost on its way", instance_name(p->senders->instance));
-        end_soon(p, EXCHANGE_BROKEN, now_ns + delay());
+        end_soon(p, EXCHANGE_BROKEN, now_ns + fake_wire_delay());
     } else if (p->x.look) {
         ask_origin(p);
     } else if (p->x.page) {
@@ -300,7 +300,7 @@ void senders_send(struct senders *s, struct exchange *x)
     if (p->fault == FAULT_KILL_BEFORE)
         instance_kill(s->instance);
     else
-        p->way = engine_at(engine_now_ns() + delay() / 4, s->instance, on_departure, p);
+        p->way = engine_at(engine_now_ns() + fake_wire_delay() / 4, s->instance, on_departure, p);
 }
 
 /* -- the way back -- */
@@ -383,7 +383,7 @@ static void fill_in(struct exchange *x, const struct request *r, const struct an
 void fake_wire_answer(struct request *r, const struct answer *a)
 {
     struct parcel *p = r->parcel;
-    uint64_t at_ns = engine_now_ns() + delay();
+    uint64_t at_ns = engine_now_ns() + fake_wire_delay();
 
     if (a->how == ANSWER_STATUS && a->status >= 200 && a->status < 300 && p &&
         r->fault != FAULT_LOST_AFTER && r->fault != FAULT_SILENT)

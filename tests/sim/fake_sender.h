@@ -11,6 +11,7 @@ struct fake_wire { /* one way, for all */
     bool refuses; /* no connection is to be had */
 };
 extern struct fake_wire fake_wire;
+uint64_t fake_wire_delay(void); /* some latency within that */
 
 struct senders *fake_senders_new(int instance, senders_cb *cb, void *ctx);
 void fake_senders_free(struct senders *s);

@@ -11,6 +11,7 @@
 #include "engine.h"
 #include "fake_cluster.h"
 #include "fake_link.h"
+#include "fake_page.h"
 #include "fake_sender.h"
 #include "process.h"
 #include "redis.h"
@@ -303,8 +304,10 @@ static void let_go(struct instance *in)
         fake_senders_answer_dead(in->senders);
         fake_link_answer_dead(i);
         fake_loop_turn_dead(i);
+        fake_page_answer_dead(i);
     }
     fake_link_answer_dead(i); /* those that were closed last */
+    fake_page_answer_dead(i);
 }
 
 bool instance_dying(void)

@@ -18,6 +18,8 @@ struct page {
     struct list link;
     struct span url;
     char *key;        /* its surrogate key, or NULL */
+    char *service;    /* the id of that which serves it; NULL: any */
+    bool urls_dead;   /* purges of its URL have no effect */
     uint64_t version; /* at the origin */
     struct copy {
         uint64_t born_ns; /* fetched from the origin ... */
@@ -53,6 +55,7 @@ void pages_end(void)
 
         free((char *)p->url.p);
         free(p->key);
+        free(p->service);
         free(p);
     }
 }
@@ -76,11 +79,14 @@ static struct page *find_page(struct span url)
 
 static bool is_purged_by(const struct page *p, const struct request *r)
 {
+    if (r->kind == TARGET_URL)
+        return !p->urls_dead && target_same(TARGET_URL, p->url, r->targets->at[0]);
+    if (p->service && *r->service && strcmp(r->service, p->service) != 0)
+        return false;
     for (size_t i = 0; r->kind == TARGET_KEY && i < r->targets->count; i++)
         if (p->key && span_is(r->targets->at[i], p->key))
             return true;
-    return r->kind == TARGET_ALL ||
-           (r->kind == TARGET_URL && target_same(TARGET_URL, p->url, r->targets->at[0]));
+    return r->kind == TARGET_ALL;
 }
 
 static void drop_copies(size_t pop, const struct request *r)
@@ -119,7 +125,7 @@ static size_t pop_of_exchange(const struct exchange *x)
     return 0;
 }
 
-static void write_page(struct exchange *x, size_t pop, struct page *p)
+static void write_page(struct buf *head, size_t pop, struct page *p, bool debug)
 {
     struct copy *c = &p->copies[pop];
     uint64_t now_ns = engine_now_ns();
@@ -129,34 +135,47 @@ static void write_page(struct exchange *x, size_t pop, struct page *p)
     if (!hit)
         *c = (struct copy){.born_ns = now_ns, .version = p->version};
     age_s = (now_ns - c->born_ns) / NS_PER_S;
-    x->status = 200;
-    buf_printf(&x->reply,
+    buf_printf(head,
                "HTTP/2 200 \r\nage: %" PRIu64 "\r\nx-served-by: cache-sim0001-P%zu\r\n"
-               "x-cache: %s\r\nx-version: %" PRIu64 "\r\n\r\n",
+               "x-cache: %s\r\nx-version: %" PRIu64 "\r\n",
                age_s, pop, hit ? "HIT" : "MISS", c->version);
+    if (debug)
+        buf_printf(head, "fastly-debug-path: (D cache-sim0001-P%zu 0)\r\nsurrogate-key: %s\r\n",
+                   pop, p->key ? p->key : "none");
+    buf_put(head, SPAN("\r\n"));
     trace("P%zu serves a page: %s, age %" PRIu64, pop, hit ? "hit" : "miss", age_s);
     if (c->stale) /* fetched anew behind the visitor's back */
         *c = (struct copy){.born_ns = now_ns, .version = p->version};
 }
 
-bool pages_serve(struct exchange *x)
+/* Returns the status; 0: no reply comes. */
+static int serve(size_t i, struct span url, bool debug, struct buf *head)
 {
-    size_t i = pop_of_exchange(x);
     struct pop *pop = &pops[i];
 
     looks++;
     if (pop->silent) {
         pop->silent--;
-        return false;
+        return 0;
     }
     if (pop->errors) {
         pop->errors--;
-        x->status = pop->status;
-        buf_printf(&x->reply, "HTTP/2 %d \r\n\r\n", pop->status);
-        return true;
+        buf_printf(head, "HTTP/2 %d \r\n\r\n", pop->status);
+        return pop->status;
     }
-    write_page(x, i, find_page(buf_span(&x->url)));
-    return true;
+    write_page(head, i, find_page(url), debug);
+    return 200;
+}
+
+bool pages_serve(struct exchange *x)
+{
+    x->status = serve(pop_of_exchange(x), buf_span(&x->url), false, &x->reply);
+    return x->status != 0;
+}
+
+bool pages_visit(struct span url, struct buf *head)
+{
+    return serve(0, url, true, head) != 0;
 }
 
 uint32_t pages_looks(void)
@@ -202,17 +221,34 @@ void play_pop(struct play *p)
         play_fail(p, "no POP can be \"%s\"", what);
 }
 
+static void replace(char **at, const char *text)
+{
+    free(*at);
+    *at = alloc_str(text);
+}
+
+void pages_add(struct span url, const char *service, const char *key)
+{
+    struct page *page = find_page(url);
+
+    replace(&page->service, service);
+    replace(&page->key, key);
+}
+
 void play_page(struct play *p)
 {
     struct page *page = find_page(span_str(play_word(p, 1)));
     const char *key = play_option(p, "key"), *version = play_option(p, "version");
+    const char *service = play_option(p, "service"), *urls = play_option(p, "urls");
 
     if (version && text_number(version, &page->version) < 0)
         play_fail(p, "version: \"%s\" is no number", version);
-    if (!key)
-        return;
-    free(page->key);
-    page->key = alloc_str(key);
+    if (urls)
+        page->urls_dead = strcmp(urls, "dead") == 0;
+    if (service)
+        replace(&page->service, service);
+    if (key)
+        replace(&page->key, key);
 }
 
 /* A visitor, who makes the POP fetch what was purged. */

@@ -28,6 +28,7 @@ struct making {
     bool origin;      /* some jobs wait for it */
     bool verify;      /* some pages are looked at */
     uint64_t far_ms;
+    uint64_t canary_period_s;
     uint32_t names; /* how many different keys */
 };
 
@@ -115,6 +116,7 @@ static uint64_t choose_budget(struct making *m, struct story *s)
     set(s, "batch_cost", "%s", ONE_OF(m, "key", "request"));
     set(s, "separate", "%s", ONE_OF(m, "false", "false", "true"));
     set_number(m, s, "writes", 1, 50);
+    m->canary_period_s = max_u64(10, 1 + 40 * per_s / budget); /* a tenth of the budget, at most */
     return per_s;
 }
 
@@ -381,6 +383,25 @@ static void move_pops(struct making *m)
         at(m, moment(m), "pop P%" PRIu64 " serves-stale", roll(m, 0, 2));
 }
 
+static void move_canaries(struct making *m, struct story *s)
+{
+    static const char *const pages[] = {"main/news", "main/shop", "other/news"};
+    size_t count = m->two_accounts ? 3 : 2;
+
+    set(s, "services", "news,shop"); /* of the other accounts, too */
+    set(s, "canaries", "%s",
+        m->two_accounts ? "main/news,main/shop,other/news" : "main/news,main/shop");
+    set(s, "canaries_every_s", "%" PRIu64, m->canary_period_s);
+    for (uint64_t n = roll(m, 0, 4); n; n--)
+        at(m, moment(m), "page https://canary.example/%s %s", pages[roll(m, 0, count - 1)],
+           ONE_OF(m, "key=another", "service=another", "urls=dead", "urls=alive"));
+    for (uint64_t n = roll(m, 0, 3); n; n--)
+        at(m, moment(m), "pop P0 %s times=%" PRIu64,
+           ONE_OF(m, "deaf", "deaf", "503", "silent", "404", "302"), roll(m, 1, 6));
+    if (chance(m, 30))
+        at(m, moment(m), "reload canaries=%s", ONE_OF(m, "", "main/shop", "main/shop,main/news"));
+}
+
 /* Who sets both forward while nobody leads deceives everybody. */
 static void set_a_clock(struct making *m)
 {
@@ -535,6 +556,8 @@ void weather_story(uint64_t seed, struct story *out)
         split_redis(&m);
     else if (m.fails)
         fail_redis(&m);
+    if (seed % 8 == 2 || seed % 8 == 6)
+        move_canaries(&m, out);
     qsort(m.lines, m.count, sizeof(*m.lines), compare);
     for (size_t i = 0; i < m.count; i++) {
         char *text = alloc_printf("%" PRIu64 "ms %s", m.lines[i].ms, m.lines[i].text);

@@ -254,6 +254,21 @@ bool witness_must_know(const char *account, const char *job)
            config_account(witness.config, account)->receipts == RECEIPTS_ALL;
 }
 
+/* Nobody pushes what they purge. */
+static void expect_canaries(const struct config *c)
+{
+    for (uint32_t i = 0; i < c->canaries_count; i++) {
+        const struct config_canary *k = &c->canaries[i];
+        struct account *a = account_of(k->account);
+        const char *service = config_service(config_account(c, k->account), k->service)->id;
+        struct target *key = named(a, "k", service, span_str(k->key), true);
+        struct target *url = url_target(a, span_str(k->url), true);
+
+        (void)named(a, "U", "", span_str(k->url), true);
+        key->canary = url->canary = key->pushed_hard = url->pushed_hard = true;
+    }
+}
+
 /* -- what Fastly saw -- */
 
 static uint64_t budget_of(const char *account, enum ledger_kind l, uint64_t *window_ns)
@@ -309,6 +324,7 @@ static void on_arrived(const struct request *r)
     for (size_t i = 0; witness.scope == WITNESS_ALL && i < r->targets->count; i++) {
         const struct target *t = asked_for(a, r, i);
 
+        witness.sums.canaries += t && t->canary;
         if (!t)
             engine_fail("P6: Fastly is asked for \"%.80s\", which nobody pushed so",
                         r->targets->at[i].p);
@@ -450,6 +466,7 @@ static void on_receipt(const char *account, struct span job, struct span json)
 /* -- what the leader says of itself -- */
 
 uint64_t witness_checks;
+char witness_status[WITNESS_STATUS_ROOM];
 
 static uint64_t status_number(const char *status, const char *name)
 {
@@ -492,6 +509,7 @@ static void on_status(const char *account, struct span json)
     if (a)
         check_ceilings(a, json.p);
     witness_checks = status_number(json.p, "verify_pending");
+    snprintf(witness_status, sizeof(witness_status), "%s", json.p);
 }
 
 /* -- from beginning to end -- */
@@ -508,6 +526,7 @@ void witness_begin(const struct config *c, enum witness_scope scope)
         map_init(&a->targets);
         map_init(&a->jobs);
     }
+    expect_canaries(c);
     ends_watch.status = on_status;
     if (scope == WITNESS_ALL) {
         ends_watch.ended = on_ended;
@@ -519,6 +538,7 @@ void witness_begin(const struct config *c, enum witness_scope scope)
 void witness_configure(const struct config *c)
 {
     witness.config = c;
+    expect_canaries(c);
 }
 
 void witness_free_job(struct job *j)

@@ -53,11 +53,14 @@ void witness_joined(void);
 void witness_pushed_cut_off(const char *account, const struct span *fields, size_t count);
 
 extern uint64_t witness_checks; /* pages that wait to be looked at, by the last status */
-uint64_t witness_open(void);    /* jobs that have not ended */
-void witness_at_end(void);      /* nothing more will come: all must have ended */
+#define WITNESS_STATUS_ROOM 16384
+extern char witness_status[WITNESS_STATUS_ROOM]; /* the last status of any leader, or its start */
+uint64_t witness_open(void);                     /* jobs that have not ended */
+void witness_at_end(void);                       /* nothing more will come: all must have ended */
 
 struct witness_sums {
     uint64_t requests, cost; /* that arrived, all accounts */
+    uint64_t canaries;       /* of these, of canaries */
     uint64_t window_max;     /* the most cost in any window of the purge budget */
     uint64_t jobs, purged, dead, expired, cancelled;
     uint64_t lost; /* jobs that a failure of Redis has lost */

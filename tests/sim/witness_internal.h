@@ -9,7 +9,7 @@
 
 struct target {               /* something that may be purged */
     uint64_t hard_ns, any_ns; /* when the latest confirmed request for it started */
-    bool pushed_hard, refused;
+    bool pushed_hard, refused, canary;
 };
 
 struct job {

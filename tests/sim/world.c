@@ -12,6 +12,7 @@
 #include "engine.h"
 #include "fake_cluster.h"
 #include "fake_link.h"
+#include "fake_page.h"
 #include "fake_redis.h"
 #include "fake_sender.h"
 #include "inside.h"
@@ -114,12 +115,73 @@ static const char *full_name(const char *name)
     return name;
 }
 
+/* "main/news": an account and one of its services, which must be known by now. */
+static int add_canary(struct config *c, struct span word)
+{
+    const char *slash = memchr(word.p, '/', word.n);
+    size_t account_n = slash ? (size_t)(slash - word.p) : 0;
+    struct config_canary *k;
+    char *account = alloc_copy(word.p, account_n);
+    char *service = slash ? alloc_copy(slash + 1, word.n - account_n - 1) : alloc_str("");
+    const struct config_account *a = config_account(c, account);
+    int rc = a && *service && config_service(a, service) ? 0 : -EINVAL;
+
+    if (rc == 0) {
+        c->canaries = alloc_grow(c->canaries, c->canaries_count + 1, sizeof(*c->canaries));
+        k = &c->canaries[c->canaries_count++];
+        memset(k, 0, sizeof(*k));
+        setting_set_defaults(SETTING_CANARY, k);
+        free(k->name);
+        free(k->account);
+        free(k->service);
+        free(k->url);
+        free(k->key);
+        k->name = alloc_printf("%s-%s", account, service);
+        k->url = alloc_printf("https://canary.example/%s/%s", account, service);
+        k->key = alloc_printf("canary-%s", service);
+        k->account = account;
+        k->service = service;
+        return 0;
+    }
+    free(account);
+    free(service);
+    return rc;
+}
+
+static int set_canaries(struct config *c, const char *words, char *err, size_t room)
+{
+    struct span rest = span_str(words), word;
+
+    while (c->canaries_count)
+        setting_free(SETTING_CANARY, &c->canaries[--c->canaries_count]);
+    while (span_next_word(&rest, ',', &word)) {
+        if (add_canary(c, word) == 0)
+            continue;
+        snprintf(err, room, "account/service, not \"%.*s\"", (int)word.n, word.p);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int set_canary_period(struct config *c, const char *value, char *err, size_t room)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; i < c->canaries_count && rc == 0; i++)
+        rc = set_one(setting_find(SETTING_CANARY, "every_s"), &c->canaries[i], value, err, room);
+    return rc;
+}
+
 int world_config_set(struct config *c, const char *name, const char *value, char *err, size_t room)
 {
     const struct setting *s = setting_find(SETTING_ACCOUNT, full_name(name));
 
     if (strcmp(name, "accounts") == 0)
         return set_accounts(c, value);
+    if (strcmp(name, "canaries") == 0)
+        return set_canaries(c, value, err, room);
+    if (strcmp(name, "canaries_every_s") == 0)
+        return set_canary_period(c, value, err, room);
     if (strcmp(name, "memory") == 0)
         return span_to_u64(span_str(value), &c->memory_max);
     if (s)
@@ -132,6 +194,16 @@ int world_config_set(struct config *c, const char *name, const char *value, char
 }
 
 /* -- beginning and end -- */
+
+static void add_canary_pages(void)
+{
+    for (uint32_t i = 0; i < wd.config->canaries_count; i++) {
+        const struct config_canary *k = &wd.config->canaries[i];
+        const struct config_account *a = config_account(wd.config, k->account);
+
+        pages_add(span_str(k->url), config_service(a, k->service)->id, k->key);
+    }
+}
 
 static void take_config(struct config *c)
 {
@@ -171,6 +243,8 @@ void world_begin(const struct world_options *o)
     fastly_fake_begin();
     origin_fake_begin();
     pages_begin();
+    fake_page_begin();
+    add_canary_pages();
     instance_begin();
     instance_on_death(on_death);
     witness_begin(wd.config, o->scope);
@@ -182,6 +256,7 @@ void world_end(void)
     memset(wd.wanted, 0, sizeof(wd.wanted));
     witness_end();
     instance_end();
+    fake_page_end();
     fake_cluster_heal();
     api_end();
     fastly_fake_end();
@@ -292,7 +367,7 @@ static bool quiet(void)
 /* A request moves it, and so does a job that ends: the difference, for one often ends the other. */
 static uint64_t progress(void)
 {
-    return witness_sums()->requests - witness_open();
+    return witness_sums()->requests - witness_sums()->canaries - witness_open();
 }
 
 void world_finish(void)
