@@ -3,6 +3,10 @@
 
 #include <errno.h>
 
+#define AGAIN_AFTER_NS (NS_PER_S / 2) /* at least, before the next look at the same cache */
+#define JUST_AFTER_NS (NS_PER_S / 4)
+#define EARLY_NS (NS_PER_S / 20)
+
 const char *const verify_result_names[VERIFY_N] = {
     [VERIFY_FRESH] = "fresh", [VERIFY_UNKNOWN] = "unknown", [VERIFY_STALE] = "stale"};
 
@@ -60,10 +64,30 @@ static bool is_never_cached(const struct sighting *s)
                                  span_starts_nocase(s->uncacheable, "no-store"));
 }
 
+uint64_t verify_seconds_later(uint64_t purged_ns, uint64_t from_ns)
+{
+    return purged_ns + (minus_u64(from_ns, purged_ns) + NS_PER_S - 1) / NS_PER_S * NS_PER_S;
+}
+
+/* A look that came just after a whole second has told nothing, so the next one comes just before
+ * one, in time for its reply. */
+static uint64_t look_again_ns(const struct verify_look *l)
+{
+    uint64_t into_ns = minus_u64(l->asked_ns, l->purged_ns) % NS_PER_S;
+    uint64_t early_ns = 2 * minus_u64(l->answered_ns, l->asked_ns) + EARLY_NS;
+    uint64_t from_ns = l->answered_ns + AGAIN_AFTER_NS;
+
+    if (into_ns > JUST_AFTER_NS || early_ns > NS_PER_S - JUST_AFTER_NS)
+        return verify_seconds_later(l->purged_ns, from_ns);
+    return verify_seconds_later(l->began_ns, from_ns + early_ns) - early_ns;
+}
+
 static enum verify_result judge_stale(const struct verify_look *l, const char *why,
                                       uint64_t older_ms, struct verify_finding *out)
 {
-    out->excused = out->again = l->soft && !l->seen_stale;
+    out->excused = l->soft && !l->seen_stale;
+    if (out->excused)
+        out->again_ns = verify_seconds_later(l->purged_ns, l->answered_ns + AGAIN_AFTER_NS);
     if (out->excused)
         return conclude(out, VERIFY_UNSURE,
                         "after a soft purge a cache may serve its stale copy once");
@@ -114,6 +138,6 @@ enum verify_result verify_judge(const struct verify_look *l, struct verify_findi
     }
     if (!s.age_known)
         return conclude(out, VERIFY_UNKNOWN, "the reply has no Age header");
-    out->again = true;
+    out->again_ns = look_again_ns(l);
     return conclude(out, VERIFY_UNSURE, "the copy may be from the second of the purge");
 }

@@ -6,8 +6,12 @@
  * monotonic clock, so no clock is compared with that of another machine. Age counts the time in all
  * caches (https://www.fastly.com/documentation/reference/http/http-headers/Age/). It is in whole
  * seconds and is cut, not rounded: a copy that may be from the second of the purge is neither fresh
- * nor stale, and is looked at again, a whole number of seconds after the purge. Then a copy that
- * was fetched only a little later than the purge has an Age of a second less. */
+ * nor stale, and is looked at again:
+ *
+ *   just after a whole number of seconds since the purge's answer: a copy that was fetched later
+ * than that, if only a little, has an Age of a second less, and is fresh; just before a whole
+ * number of seconds since the purge's request: a copy that was fetched earlier than that has this
+ * Age already, and is stale. */
 #pragma once
 
 #include "base.h"
@@ -43,8 +47,12 @@ struct verify_finding {
     const char *why; /* a clause, like "the reply has no Age header"; "" for a fresh page */
     char pop[VERIFY_POP_ROOM]; /* letters, digits and hyphens only; "": the reply names none */
     bool excused; /* UNSURE, because a cache may serve its stale copy once after a soft purge */
-    bool again;   /* UNSURE, but another look at the same cache soon will probably tell */
+    uint64_t again_ns; /* UNSURE, but another look at the same cache at this time will probably
+                          tell; otherwise 0 */
     uint64_t older_ms; /* of a stale page: so much older than the purge, at least */
 };
+
+/* The first time from then on that is a whole number of seconds later than the purge. */
+uint64_t verify_seconds_later(uint64_t purged_ns, uint64_t from_ns);
 
 enum verify_result verify_judge(const struct verify_look *l, struct verify_finding *out);

@@ -24,8 +24,7 @@
 #define CHECKS_MAX 1000u
 #define CHECKS_MAX_BYTES ((uint64_t)1 << 20)
 #define PAUSE_MAX_NS (60 * NS_PER_S)
-#define RELOOK_AFTER_NS (NS_PER_S / 2) /* at least, before another look at the same cache ... */
-#define RELOOKS_MAX 2u                 /* ... in a round */
+#define RELOOKS_MAX 2u                 /* at the same cache, in a round */
 #define UNDER_WAY_NS (NS_PER_S / 2)    /* a newer purge is on the wire: look whether it is over */
 #define REPAIR_MAX_NS (600 * NS_PER_S) /* it may wait for the budget, but not for ever */
 
@@ -135,12 +134,6 @@ static uint64_t pause_ns(const struct verification *v, const struct check *c)
     uint64_t pause = min_u64(after_ns << c->round, max_u64(PAUSE_MAX_NS, after_ns));
 
     return c->all ? max_u64(pause, PURGE_ALL_NS) : pause;
-}
-
-/* See core/verify.h. */
-static uint64_t whole_seconds_later(const struct check *c, uint64_t from_ns)
-{
-    return c->purged_ns + (minus_u64(from_ns, c->purged_ns) + NS_PER_S - 1) / NS_PER_S * NS_PER_S;
 }
 
 static void begin_round(struct check *c)
@@ -404,7 +397,7 @@ static void end_round(struct verification *v, struct check *c, uint64_t now_ns)
     } else {
         c->round++;
         begin_round(c);
-        wait_until(v, c, whole_seconds_later(c, now_ns + pause_ns(v, c)));
+        wait_until(v, c, verify_seconds_later(c->purged_ns, now_ns + pause_ns(v, c)));
     }
 }
 
@@ -460,10 +453,10 @@ static void on_seen(struct verification *v, struct check *c, const struct exchan
                   "account=%s pop=%s round=%u status=%d result=%s why=\"%s\"", v->d->account->name,
                   found.pop, c->round, x->status,
                   r == VERIFY_UNSURE ? "unsure" : verify_result_names[r], found.why);
-    if (found.again && c->relooks < RELOOKS_MAX) {
+    if (found.again_ns && c->relooks < RELOOKS_MAX) {
         c->relooks++;
         c->seen_stale |= found.excused;
-        wait_until(v, c, whole_seconds_later(c, now_ns + RELOOK_AFTER_NS));
+        wait_until(v, c, max_u64(found.again_ns, now_ns));
         return;
     }
     note_finding(c, r, &found);

@@ -60,6 +60,46 @@ static void a_copy_from_the_second_of_the_purge_is_neither(void **state)
     assert_string_equal(found.why, "the copy may be from the second of the purge");
 }
 
+/* The purge was sent at 0, and answered at 0.1 s. */
+static void a_copy_from_that_second_is_looked_at_at_another_moment(void **state)
+{
+    struct verify_look l = {.head = SPAN(HIT("10")),
+                            .began_ns = AT(0),
+                            .purged_ns = AT(0) + 100 * NS_PER_MS,
+                            .asked_ns = AT(10) + 120 * NS_PER_MS,
+                            .answered_ns = AT(10) + 140 * NS_PER_MS};
+
+    (void)state;
+    assert_int_equal(verify_judge(&l, &found),
+                     VERIFY_UNSURE); /* just after 10 s: next, before 11 s */
+    assert_int_equal(found.again_ns, AT(11) - 90 * NS_PER_MS);
+    l.asked_ns = found.again_ns;
+    l.answered_ns = l.asked_ns + 20 * NS_PER_MS;
+    assert_int_equal(verify_judge(&l, &found),
+                     VERIFY_UNSURE); /* it is from the moment of the purge */
+    assert_int_equal(found.again_ns, AT(12) + 100 * NS_PER_MS);
+    l.head = SPAN(HIT("11"));
+    assert_int_equal(verify_judge(&l, &found), VERIFY_STALE);
+    assert_int_equal(found.again_ns, 0);
+    l.head = SPAN(HIT("9"));
+    assert_int_equal(verify_judge(&l, &found), VERIFY_FRESH);
+    assert_int_equal(found.again_ns, 0);
+}
+
+/* A reply that takes so long does not come before the whole second, whenever it is asked for. */
+static void a_slow_page_is_only_looked_at_after_whole_seconds(void **state)
+{
+    struct verify_look l = {.head = SPAN(HIT("10")),
+                            .began_ns = AT(0),
+                            .purged_ns = AT(0),
+                            .asked_ns = AT(10) + 10 * NS_PER_MS,
+                            .answered_ns = AT(10) + 510 * NS_PER_MS};
+
+    (void)state;
+    assert_int_equal(verify_judge(&l, &found), VERIFY_UNSURE);
+    assert_int_equal(found.again_ns, AT(12));
+}
+
 static void a_page_from_the_origin_is_fresh(void **state)
 {
     (void)state;
@@ -331,12 +371,43 @@ static void ten_thousand_checks_have_no_false_alarm_and_find_every_stale_copy_S4
     assert_true(unsure > 1000);
 }
 
+/* One cache, whose copy was born up to a second before or after the purge. At most two further
+ * looks, as verification takes them, leave only those in doubt that are from the moment of the
+ * purge. */
+static void two_more_looks_decide_about_nearly_every_copy(void **state)
+{
+    struct model m = {.rng = {5}};
+    uint32_t decided = 0, wrong = 0;
+
+    (void)state;
+    for (int i = 0; i < 4000; i++) {
+        uint64_t asked_us, born_us;
+        struct seen s;
+
+        m.purge_us = 5000000000;
+        m.purged_us = m.purge_us + 10000 + chance(&m, 50000);
+        born_us = m.purge_us - 1000000 + chance(&m, 2000000);
+        m.pop = (struct cache){.born_us = born_us, .fetched_us = born_us, .rate = some_rate(&m)};
+        asked_us = m.purged_us + (i % 2 ? 2000000 : 1200000) + chance(&m, 10000);
+        s = look(&m, asked_us);
+        for (int again = 0; s.result == VERIFY_UNSURE && again < 2; again++)
+            s = look(&m, found.again_ns / 1000 + chance(&m, 10000));
+        decided += s.result != VERIFY_UNSURE;
+        wrong += s.result == VERIFY_STALE && born_us >= m.purge_us;
+        wrong += s.result == VERIFY_FRESH && born_us < m.purge_us;
+    }
+    assert_int_equal(wrong, 0);
+    assert_in_range(decided, 3200, 3999);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_copy_older_than_the_purge_is_stale),
         cmocka_unit_test(a_copy_younger_than_the_purge_is_fresh),
         cmocka_unit_test(a_copy_from_the_second_of_the_purge_is_neither),
+        cmocka_unit_test(a_copy_from_that_second_is_looked_at_at_another_moment),
+        cmocka_unit_test(a_slow_page_is_only_looked_at_after_whole_seconds),
         cmocka_unit_test(a_page_from_the_origin_is_fresh),
         cmocka_unit_test(a_number_decides_and_not_the_age),
         cmocka_unit_test(without_a_number_it_cannot_be_told),
@@ -344,6 +415,7 @@ int main(void)
         cmocka_unit_test(replies_that_do_not_show_the_page_prove_nothing),
         cmocka_unit_test(max_age_0_does_not_keep_a_page_out_of_the_cache),
         cmocka_unit_test(the_name_of_a_pop_is_not_believed_if_it_is_no_name),
+        cmocka_unit_test(two_more_looks_decide_about_nearly_every_copy),
         cmocka_unit_test(ten_thousand_checks_have_no_false_alarm_and_find_every_stale_copy_S48),
     };
 
