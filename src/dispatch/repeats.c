@@ -9,6 +9,8 @@
 #include "job.h"
 #include "json_text.h"
 
+const char *const repeats_whats[REPEATS_WHAT_N] = {"targets", "all"};
+
 struct repeats_service {
     char *id, *shown;         /* its name, or its id */
     struct repeat_seen *seen; /* NULL: none yet */
@@ -99,11 +101,6 @@ uint64_t repeats_after_ms(const struct repeats *r, uint16_t service, enum repeat
     if (!ms)
         ms = REPEAT_DEFAULT_MS;
     return what == REPEATS_ALL ? max_u64(ms, REPEAT_ALL_MS) : ms;
-}
-
-uint64_t repeats_known(const struct repeats *r)
-{
-    return min_u64(r->all.added, REPEAT_REMEMBERED);
 }
 
 json_t *repeats_json(const struct repeats *r)

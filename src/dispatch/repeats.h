@@ -18,13 +18,13 @@ void repeats_configure(struct repeats *r, const struct config_account *a);
  * is an index in the account's services, or SERVICE_NONE. */
 void repeats_saw(struct repeats *r, uint16_t service, uint64_t stale_ns);
 
-enum repeats_what { REPEATS_SOME, REPEATS_ALL /* a purge-all */ };
+enum repeats_what { REPEATS_SOME, REPEATS_ALL /* a purge-all */, REPEATS_WHAT_N };
+extern const char *const repeats_whats[REPEATS_WHAT_N]; /* "targets", "all" */
 /* How long after its purge a job of this service should be purged again: as learnt from this
  * service; if that is not enough, from all of the account; otherwise REPEAT_DEFAULT_MS. */
 uint64_t repeats_after_ms(const struct repeats *r, uint16_t service, enum repeats_what what);
 
 /* -- for status and metrics -- */
-uint64_t repeats_known(const struct repeats *r); /* stale pages remembered */
 #define REPEATS_SHOWN_MAX 20u
 /* A list of {"service","after_ms"} for services of which enough is known. */
 struct json_t *repeats_json(const struct repeats *r);

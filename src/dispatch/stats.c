@@ -16,12 +16,6 @@
         return (expression);                                                                       \
     }
 
-#define HISTOGRAM(fn, expression)                                                                  \
-    static const struct histogram *fn(const struct stats_subject *s, size_t i)                     \
-    {                                                                                              \
-        return &s->dispatch->counts.expression;                                                    \
-    }
-
 static bool stalled(const struct stats_subject *s)
 {
     char why[160];
@@ -148,9 +142,7 @@ OF_DISPATCH(value_verify_looks, verification_counts(d->verification)->looks)
 OF_DISPATCH(value_verify_repairs, verification_counts(d->verification)->repairs)
 OF_DISPATCH(value_verify_skipped, i ? verification_counts(d->verification)->left_out
                                     : verification_counts(d->verification)->superseded)
-OF_DISPATCH(value_repeat_after,
-            repeats_after_ms(d->repeats, SERVICE_NONE, i ? REPEATS_ALL : REPEATS_SOME))
-OF_DISPATCH(value_repeat_known, repeats_known(d->repeats))
+OF_DISPATCH(value_repeat_after, repeats_after_ms(d->repeats, SERVICE_NONE, (enum repeats_what)i))
 OF_DISPATCH(value_canaries, canaries_in(d->canaries, (enum canary_state)i))
 OF_DISPATCH(value_canary_tries, canaries_tries(d->canaries, (enum canary_kind)i))
 OF_DISPATCH(value_canary_failures, canaries_failures(d->canaries, (enum canary_kind)i))
@@ -191,7 +183,6 @@ static bool counts_lanes(const struct stats_subject *s, size_t i)
 
 /* -- the tables ------------------------------------------------------------------------------ */
 
-static const char *const repeat_whats[] = {"targets", "all"};
 static const char *const skipped[] = {"superseded", "left_out"};
 
 static const char *const ends[] = {"purged", "dead", "malformed", "expired", "cancelled"};
@@ -542,16 +533,9 @@ const struct stats_item dispatch_stats[] = {
      .metric = "purgeline_repeat_after_seconds",
      .help = "What a repeat_after of auto means: for most jobs, and for a purge-all.",
      .type = STATS_GAUGE,
-     LABEL("of", repeat_whats, array_len(repeat_whats)),
+     LABEL("of", repeats_whats, array_len(repeats_whats)),
      .value = value_repeat_after,
      .per = 1000},
-    {.names = ONE("repeat_known"),
-     .metric = "purgeline_repeat_learnt_from_pages",
-     .help = "Pages that were stale after a purge and fresh after another one, from which "
-             "repeat_after learns its auto.",
-     .type = STATS_GAUGE,
-     ALONE,
-     .value = value_repeat_known},
 
     /* outcomes written to Redis */
     {.metric = "purgeline_settled_jobs_total",

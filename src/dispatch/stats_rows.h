@@ -16,3 +16,9 @@
 #define ALONE .count = 1 /* no label */
 #define LANES LABEL("lane", lane_names, LANE_N)
 #define READS LABEL("limit", read_names, READ_N)
+
+#define HISTOGRAM(fn, expression)                                                                  \
+    static const struct histogram *fn(const struct stats_subject *s, size_t i)                     \
+    {                                                                                              \
+        return &s->dispatch->counts.expression;                                                    \
+    }
