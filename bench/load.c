@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * A producer that is fast enough never to be the bottleneck.
  *
- *   load --redis SOCKET --account A --lane L | --stream S  --kind url|key|held|slow --count N
- *        [--distinct D] [--rate R] [--pipeline P]
+ *   load --redis SOCKET --account A --lane L | --stream S  --kind url|key|held|slow|page
+ *        --count N [--distinct D] [--rate R] [--pipeline P]
  *
  * pushes N jobs with one target each, pipelined: all targets are different, or D targets repeat.
  * With --rate it pushes R jobs a second, evenly and one by one, and each URL contains the time of
  * the push (Unix microseconds), from which the sink computes the delay. The kind "held" means URLs
- * that the sink logs, "slow" URLs that it answers after 20 ms. Prints {"count": N, "seconds": s,
- * "per_s": r, "cpu_s": c}. */
+ * that the sink logs, "slow" URLs that it answers after 20 ms, "page" URLs with http://, whose
+ * pages can be looked at. Prints {"count": N, "seconds": s, "per_s": r, "cpu_s": c}. */
 #include <hiredis/hiredis.h>
 
 #include <getopt.h>
@@ -21,7 +21,7 @@
 
 #define NS_PER_S 1000000000
 
-enum kind { KIND_URL, KIND_KEY, KIND_HELD, KIND_SLOW };
+enum kind { KIND_URL, KIND_KEY, KIND_HELD, KIND_SLOW, KIND_PAGE };
 
 struct load {
     const char *socket, *account, *lane, *stream_name;
@@ -61,7 +61,8 @@ static void append(struct load *l, long i)
     else if (l->kind == KIND_SLOW)
         snprintf(target, sizeof(target), "www.example.com/slow/2026/some-article-%010ld", i);
     else if (l->rate)
-        snprintf(target, sizeof(target), "www.example.com/pushed-at/%llu",
+        snprintf(target, sizeof(target), "%swww.example.com/pushed-at/%llu",
+                 l->kind == KIND_PAGE ? "http://" : "",
                  (unsigned long long)(clock_ns(CLOCK_REALTIME) / 1000));
     else
         snprintf(target, sizeof(target), "www.example.com/news/2026/some-article-%010ld", i);
@@ -114,6 +115,8 @@ static enum kind kind_of(const char *name)
         return KIND_KEY;
     if (strcmp(name, "slow") == 0)
         return KIND_SLOW;
+    if (strcmp(name, "page") == 0)
+        return KIND_PAGE;
     return strcmp(name, "held") == 0 ? KIND_HELD : KIND_URL;
 }
 

@@ -11,6 +11,7 @@ local CLOCK_REALTIME = 0
 local REPLY_TIME_S = 0.020
 local time = ffi.new("struct sink_time")
 local waits = {}
+local pages = 0
 local sink = {}
 
 -- nginx's own clock has a resolution of one millisecond.
@@ -39,6 +40,18 @@ function sink.note_arrival()
 
     waits[#waits + 1] = at - tonumber(ngx.var.uri:match("%d+$"))
     ngx.print('{"status":"ok","id":"17722-1500509140-5286"}\n')
+end
+
+-- A page, as fresh as can be.
+function sink.show_page()
+    pages = pages + 1
+    ngx.header["Age"] = "0"
+    ngx.print("a page\n")
+end
+
+function sink.report_pages()
+    ngx.print(pages, "\n")
+    pages = 0
 end
 
 function sink.count_arrivals()

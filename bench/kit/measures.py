@@ -261,6 +261,27 @@ def latency_burst(b):
     daemon.stop()
 
 
+def verified(b):
+    """URLs as fast as Fastly's hour allows, without and with looks at one in a hundred of their pages."""
+    rate = FASTLY_HOUR // 3600
+    for name, of_1000 in ("unverified", 0), ("verified", 10):
+        b.world.start_redis()
+        daemon = b.world.start_purgeline(verified_of_1000=of_1000)
+        push_and_see(b, 20)
+        b.world.from_sink("arrivals")
+        b.world.from_sink("pages")
+        began, used = time.monotonic(), daemon.cpu_s()
+        b.world.load("--lane", "urgent", "--kind", "page", "--count", b.size.looked, "--rate", rate)
+        until(lambda: int(b.world.from_sink("arrived")) >= b.size.looked, "the last URL", patience_s=10)
+        b.now[name] = 100 * (daemon.cpu_s() - used) / (time.monotonic() - began)
+        record_arrivals(b, name, b.size.looked)
+        b.record(f"{name}_pages", int(b.world.from_sink("pages")))
+        daemon.stop()
+    p99 = {name: b.samples[f"{name}_p99_ms"][-1] for name in ("unverified", "verified")}
+    b.record("verified_ratio", p99["verified"] / p99["unverified"])
+    b.record("verified_core", b.now["verified"] - b.now["unverified"])
+
+
 def fresh(b):
     """The time until the last of many purges is answered, if the account has spent nothing yet: the budget and the
     lanes are those of a new installation. Fastly takes 20 ms per request, so 64 at a time cannot do more than 3,200

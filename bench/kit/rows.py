@@ -75,6 +75,10 @@ wait_full_max_ms |   longest, ms | 2 |
 wait_burst_p50_ms | while {burst} keys go at once, nothing spent of 100,000 an hour: p50, ms | 2 |
 wait_burst_p99_ms |   p99, ms | 2 | <= 5
 wait_burst_max_ms |   longest, ms | 2 |
+unverified_p99_ms | 27 URLs a second, push to wire, none verified: p99, ms | 2 |
+verified_p99_ms | the same, one in a hundred verified: p99, ms | 2 |
+verified_ratio |   of that without | 2 | <= 1.05
+verified_core |   processor time that this takes, % of a core | 2 | <= 1
 fresh_keys_s | {fresh} keys pushed, nothing spent of 100,000 an hour, 20 ms reply time: last answer after, s | 2 | <= 1
 fresh_keys_fill |   keys per request, of 256 at most | 1 |
 fresh_urls_s | the same with URLs, and urgent ones pushed meanwhile | 2 | <= 10

@@ -323,7 +323,7 @@ class World:
         self.redis.ask("HSET", self.key("control"), "paused", int(paused))
 
     def configuration(self, receipts="all", senders=1, window=1200000, listen="", purges=NO_LIMIT,
-                      per_s=3600, burst=NO_LIMIT, separate="false"):
+                      per_s=3600, burst=NO_LIMIT, verified_of_1000=0):
         path = self.path("purgeline.yaml")
         with open(path, "w") as f:
             f.write(f"""redis: unix://{self.redis_path}
@@ -341,6 +341,7 @@ accounts:
     budget: {{purges: {purges}, per_s: {per_s}, burst: {burst}}}
     max_in_flight: {IN_FLIGHT}
     receipts: {receipts}
+    verify: {{share: {verified_of_1000}, probes: ["127.0.0.1:{self.plain_port}"]}}
 """)
         return [self.program, "run", "--config", path, "--log-level", "warn"]
 
