@@ -217,7 +217,7 @@ static void print_repeats(const struct overview *o)
                  cmd_duration_words(after, sizeof(after), r.after_ms), r.service);
 }
 
-/* "API reads     3 of 600 in the last minute; edge_check 12 of 200 in the last hour" */
+/* "API reads     3 of 600 this minute; edge_check 12 of 200 this hour" */
 static void print_reads(const struct config_account *a, const struct overview *o)
 {
     const struct read_use *api = &o->reads[READ_API], *edge = &o->reads[READ_EDGE_CHECK];
@@ -227,8 +227,7 @@ static void print_reads(const struct config_account *a, const struct overview *o
 
     if (api->total == 0 && api->held_ms == 0)
         return;
-    page_row("API reads", CMD_PLAIN,
-             "%s of %s in the last minute; edge_check %s of %s in the last hour",
+    page_row("API reads", CMD_PLAIN, "%s of %s this minute; edge_check %s of %s this hour",
              cmd_number_words(used[0], sizeof(used[0]), api->used),
              cmd_number_words(most[0], sizeof(most[0]), read_limit(a, READ_API)),
              cmd_number_words(used[1], sizeof(used[1]), edge->used),
