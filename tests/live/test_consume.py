@@ -422,6 +422,37 @@ def rehearsal(score):
         world.close()
 
 
+# As Debezium writes them, with fewer of the fields that nobody reads here.
+CHANGES = """
+{"schema":{},"payload":{"op":"c","before":null,"after":{"id":1,"section":"news"},"source":{"table":"articles"}}}
+{"schema":{},"payload":{"op":"u","before":{"id":1,"section":"news"},"after":{"id":1,"section":"sport"}}}
+{"schema":{},"payload":{"op":"d","before":{"id":1,"section":"sport"},"after":null}}
+{"schema":{},"payload":{"op":"r","before":null,"after":{"id":2,"section":"news"}}}
+{"schema":{},"payload":{"op":"t","before":null,"after":null}}
+"""
+
+
+def debezium(score):
+    """The example in the document, with changes of an article."""
+    world = World(score, "redis-list")
+    try:
+        with open(os.path.join(ROOT, "deploy/consumers.md")) as page:
+            example = re.search(r"```yaml\n(consumers:\n  - name: debezium\n.*?)```", page.read(), re.S)[1]
+        config = world.stage.write("debezium.yaml", f"accounts:\n  - name: main\n    services: [{{id: {SERVICE}, name: news}}]\n" +
+                                   example)
+        world.stage.write("changes", CHANGES.lstrip())
+        told = world.stage.run(f"{PURGELINE} consume --config {config} --dry-run --from changes debezium")[1]
+        lines = told.splitlines()
+        score.ok(lines[:3] == ["line 1: normal keys=article-1 section-news",
+                               "line 2: normal keys=article-1 section-sport section-news",
+                               "line 3: normal keys=article-1 section-sport"],
+                 "Debezium: created, changed and deleted rows are purged, in the old section, too", told)
+        score.ok(len(lines) == 5 and all(": ignored: " in line for line in lines[3:]),
+                 "Debezium: rows that were there before, and a truncated table, are ignored", told)
+    finally:
+        world.close()
+
+
 def main():
     skip_without("redis-server")
     score = Score()
@@ -435,6 +466,7 @@ def main():
     left_by_others(score)
     backlog(score)
     rehearsal(score)
+    debezium(score)
     return score.close()
 
 
