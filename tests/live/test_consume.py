@@ -47,6 +47,7 @@ consumers:
 
 class World:
     """Two Redis servers, purgeline's and the application's, and one consumer."""
+    starts = 0
 
     def __init__(self, score, source, more=""):
         self.score, self.source, self.stage, self.more = score, source, Stage(), more
@@ -63,6 +64,7 @@ class World:
         self.config = self.stage.write("purgeline.yaml", text)
 
     def start(self, *options):
+        self.starts += 1
         self.stage.start("consume", PURGELINE, "consume", "--config", self.config, "articles", *options)
 
     def kill(self):
@@ -75,7 +77,8 @@ class World:
         return until(sentence, lambda: self.log().count(sentence) >= times)
 
     def stop(self):
-        """Stops it as systemd does. Whether it ended well."""
+        """Stops it as systemd does. Whether it ended well. While it is still starting, the signal just ends it."""
+        self.said("Consuming messages", self.starts)
         child = self.stage.children.pop("consume")
         child.terminate()
         return child.wait(60) == 0
