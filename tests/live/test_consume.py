@@ -7,6 +7,7 @@ application or has become a job.
 import json
 import os
 import re
+import signal
 import sys
 
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -45,9 +46,15 @@ consumers:
 """
 
 
+def handles(pid, number):
+    """Whether a process blocks the signal, to read it from a file descriptor, or catches it."""
+    with open(f"/proc/{pid}/status") as status:
+        masks = re.findall(r"^Sig(?:Blk|Cgt):\t([0-9a-f]+)$", status.read(), re.M)
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
+
+
 class World:
     """Two Redis servers, purgeline's and the application's, and one consumer."""
-    starts = 0
 
     def __init__(self, score, source, more=""):
         self.score, self.source, self.stage, self.more = score, source, Stage(), more
@@ -64,7 +71,6 @@ class World:
         self.config = self.stage.write("purgeline.yaml", text)
 
     def start(self, *options):
-        self.starts += 1
         self.stage.start("consume", PURGELINE, "consume", "--config", self.config, "articles", *options)
 
     def kill(self):
@@ -78,8 +84,8 @@ class World:
 
     def stop(self):
         """Stops it as systemd does. Whether it ended well. While it is still starting, the signal just ends it."""
-        self.said("Consuming messages", self.starts)
         child = self.stage.children.pop("consume")
+        until("it handles SIGTERM", lambda: handles(child.pid, signal.SIGTERM))
         child.terminate()
         return child.wait(60) == 0
 
