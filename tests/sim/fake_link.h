@@ -43,3 +43,4 @@ void fake_link_moved(void); /* keys are at another node: who waits for them is t
 void fake_link_bury(int instance);
 /* Answers what a dead instance still asks. */
 void fake_link_answer_dead(int instance);
+void fake_wire_answer_dead(int instance); /* for its lookups of names, which fail */

@@ -9,6 +9,7 @@
 #include "engine.h"
 #include "fake_cluster.h"
 #include "fake_link.h"
+#include "list.h"
 #include "redis_lookup.h"
 #include "redis_wire.h"
 
@@ -148,12 +149,24 @@ size_t redis_wire_read(struct redis_wire *w, char *p, size_t room)
 
 /* -- lookup -- */
 
+static struct list lookups; /* under way; initialised by the first one */
+
 struct redis_lookup {
+    struct list link;
+    int instance;
     char *host;
     redis_lookup_cb *cb;
     void *ctx;
     struct event *event;
 };
+
+static void forget(struct redis_lookup *k)
+{
+    list_remove(&k->link);
+    engine_cancel(k->event);
+    free(k->host);
+    free(k);
+}
 
 static void on_found(void *ctx)
 {
@@ -161,9 +174,9 @@ static void on_found(void *ctx)
     struct redis_lookup k = *(struct redis_lookup *)ctx;
     struct addrinfo *found = NULL;
 
+    ((struct redis_lookup *)ctx)->event = NULL;
     must(getaddrinfo(k.host, NULL, &hints, &found) == 0);
-    free(k.host);
-    free(ctx);
+    forget(ctx);
     k.cb(k.ctx, found, NULL);
 }
 
@@ -173,16 +186,31 @@ struct redis_lookup *redis_lookup_new(struct loop *l, const char *host, redis_lo
     struct redis_lookup *k = alloc_zeroed(1, sizeof(*k));
 
     (void)why;
-    *k = (struct redis_lookup){.host = alloc_str(host), .cb = cb, .ctx = ctx};
+    *k = (struct redis_lookup){
+        .instance = l->instance, .host = alloc_str(host), .cb = cb, .ctx = ctx};
+    if (!lookups.next)
+        list_init(&lookups);
+    list_push_back(&lookups, &k->link);
     k->event = engine_at(engine_now_ns(), l->instance, on_found, k);
     return k;
 }
 
 void redis_lookup_cancel(struct redis_lookup *k)
 {
-    if (!k)
+    if (k)
+        forget(k);
+}
+
+void fake_wire_answer_dead(int instance)
+{
+    if (!lookups.next)
         return;
-    engine_cancel(k->event);
-    free(k->host);
-    free(k);
+    list_each_safe(it, next, &lookups) {
+        struct redis_lookup k = *list_entry(it, struct redis_lookup, link);
+
+        if (k.instance != instance)
+            continue;
+        forget(list_entry(it, struct redis_lookup, link));
+        k.cb(k.ctx, NULL, "killed");
+    }
 }

@@ -303,6 +303,7 @@ static void let_go(struct instance *in)
                 (void)dispatch_tick(in->accounts[a], now);
         fake_senders_answer_dead(in->senders);
         fake_link_answer_dead(i);
+        fake_wire_answer_dead(i);
         fake_loop_turn_dead(i);
         fake_page_answer_dead(i);
     }

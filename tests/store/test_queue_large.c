@@ -5,16 +5,22 @@
 
 #define BIG 5000 /* bytes; too large for a script */
 
-static void push_large(struct queue_world *w)
+static void push_large_again(struct queue_world *w, const char *repeat_after)
 {
     char *big = alloc_zeroed(BIG + 1, 1), *command;
 
     memset(big, 'u', BIG);
-    command = alloc_printf("XADD " P "jobs:normal " ENTRY " repeat_after 50 url %s", big);
+    command =
+        alloc_printf("XADD " P "jobs:normal " ENTRY " repeat_after %s url %s", repeat_after, big);
     store_do(&w->store, "FLUSHALL");
     store_do(&w->store, command);
     free(command);
     free(big);
+}
+
+static void push_large(struct queue_world *w)
+{
+    push_large_again(w, "50");
 }
 
 /* The number of places where the job is; at most two are allowed. */
@@ -75,6 +81,15 @@ static void a_settle_that_fails_at_any_step_is_repeated(void **state)
             for (int what = FAKEIO_LOST_BEFORE; what <= FAKEIO_REFUSED; what++)
                 took += fails_at(w, outcomes[o], steps[i], (enum fakeio_fault)what);
     assert_int_equal(took, 3 * (3 + 4 + 4)); /* read, write, end; read, name, write, end */
+}
+
+static void a_time_that_is_learnt_repeats_a_large_job_as_well(void **state)
+{
+    struct queue_world *w = *state;
+
+    push_large_again(w, "auto");
+    assert_int_equal(settle(w, OUTCOME_PURGED, true), 0);
+    expect_settled(w, OUTCOME_PURGED);
 }
 
 static void without_memory_a_large_job_ends_all_the_same(void **state)
@@ -145,6 +160,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         over_redis(a_settle_that_fails_at_any_step_is_repeated),
+        over_redis(a_time_that_is_learnt_repeats_a_large_job_as_well),
         over_redis(without_memory_a_large_job_ends_all_the_same),
         over_redis(a_way_back_that_fails_at_any_step_is_repeated),
     };
