@@ -459,7 +459,9 @@ static int take_status(struct server *s, natsMsg *msg, struct error *err)
     (void)natsMsgHeader_Get(msg, "Description", &text);
     if (strcmp(code, "100") == 0)
         return 0;
-    if (strcmp(code, "409") == 0 && text && strstr(text, "MaxBytes") && !s->alone)
+    /* It has brought as many bytes as it may: in the words of version 2.10, or of earlier ones. */
+    if (strcmp(code, "409") == 0 && text &&
+        (strstr(text, "Batch Completed") || (strstr(text, "MaxBytes") && !s->alone)))
         s->alone = s->owed == s->batch; /* not even one has fitted */
     else if (strcmp(code, "404") != 0 && strcmp(code, "408") != 0)
         return error_set(err, -EIO, "the server says: %s %s", code, text ? text : "");

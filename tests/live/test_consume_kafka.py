@@ -6,6 +6,7 @@ The broker is librdkafka's mock cluster, in a process of its own; kcat produces 
 permissions nor TLS, so of these only the refusals are tested: a broker that names them as the reason, and a TLS server
 whose certificate is not trusted.
 """
+import ctypes
 import json
 import os
 import re
@@ -304,7 +305,12 @@ def looked_at(world):
     told = check(world)
     world.score.ok("the group other has read nothing; it begins at the oldest message" in told and
                    world.theirs.committed("other") == [0] * PARTITIONS, "kafka: check: the group is new, and stays so", told)
-    for code, why in ((UNKNOWN_TOPIC, "Unknown topic or partition"), (NOT_AUTHORIZED, "Topic authorization failed")):
+    faults = {UNKNOWN_TOPIC: "Unknown topic or partition", NOT_AUTHORIZED: "Topic authorization failed"}
+    # The mock cluster lists the partitions of a topic that one may not read, which no broker does, and on which these
+    # versions of the library crash: https://github.com/confluentinc/librdkafka/issues/4907
+    if ctypes.CDLL("librdkafka.so.1").rd_kafka_version() >= 0x02060000:
+        del faults[NOT_AUTHORIZED]
+    for code, why in faults.items():
         world.configure()
         world.theirs.tell("error", code)
         told = check(world)
