@@ -437,6 +437,7 @@ static void a_repeat_comes_within_a_day(void **state)
     BAD("repeat_after: above 86400000 ms", SPAN("repeat_after"), SPAN("86400001"));
     GOOD(SPAN("keys"), SPAN("a"), SPAN("repeat_after"), SPAN("auto"));
     assert_true(spec.repeat_auto && spec.repeat_after_ms == 0);
+    assert_false(job_is_plain(&spec));
     GOOD(SPAN("keys"), SPAN("a"), SPAN("repeat_after"), SPAN("0"));
     assert_false(spec.repeat_auto);
     BAD("repeat_after: not a whole number of milliseconds", SPAN("repeat_after"), SPAN("Auto"));
