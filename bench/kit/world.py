@@ -341,8 +341,9 @@ accounts:
     budget: {{purges: {purges}, per_s: {per_s}, burst: {burst}}}
     max_in_flight: {IN_FLIGHT}
     receipts: {receipts}
-    verify: {{share: {verified_of_1000}, probes: ["127.0.0.1:{self.plain_port}"]}}
 """)
+            if verified_of_1000:
+                f.write(f'    verify: {{share: {verified_of_1000}, probes: ["127.0.0.1:{self.plain_port}"]}}\n')
         return [self.program, "run", "--config", path, "--log-level", "warn"]
 
     def start_purgeline(self, core=0, **configuration):
