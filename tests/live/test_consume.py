@@ -192,6 +192,27 @@ def killed_again_and_again(score, kind):
         world.close()
 
 
+def killed_while_it_takes(world, messages, times, gone):
+    """For a queue that messages leave in their order: gone() is how many have left it. Whoever is killed leaves none of
+    them without a job. Returns the numbers of all messages that became a job, in order."""
+    rounds = 0
+    world.start()
+    world.add(range(messages))
+    for nth in range(1, times + 1):
+        until("more jobs", lambda: world.ours.ask("XLEN", LANE) >= messages * nth // (times + 1))
+        world.kill()
+        left = gone()
+        rounds += set(range(left)) <= set(world.jobs())
+        world.start()
+    world.score.ok(rounds == times, f"{world.source}: killed {times} times: each message is in the queue or a job", rounds)
+    world.until_empty()
+    jobs = world.jobs()
+    world.score.ok(set(jobs) == set(range(messages)), f"{world.source}: every message became a job")
+    first = list(dict.fromkeys(jobs))
+    world.score.ok(first == sorted(first), f"{world.source}: in order")
+    return jobs
+
+
 def refused_by_redis(score, kind):
     world = kind.open(score)
     source = kind(world)

@@ -13,7 +13,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 from resp import Server  # noqa: E402
 from stage import PURGELINE, Score, Stage, free_port, skip_without, until  # noqa: E402
-from test_consume import LANE, World, settings, users  # noqa: E402
+from test_consume import LANE, World, killed_while_it_takes, settings, users  # noqa: E402
 
 PLUGIN = os.path.join(os.path.dirname(os.path.realpath(PURGELINE)), "source-amqp.so")
 RABBIT = "/usr/lib/rabbitmq/bin/"  # the programs in PATH insist on running as root or rabbitmq
@@ -106,21 +106,7 @@ class RabbitWorld(World):
 
 def killed_again_and_again(world):
     """Messages leave the queue at its front only, so those that are left are the last ones."""
-    rounds = 0
-    world.start()
-    world.add(range(MESSAGES))
-    for nth in range(1, 6):
-        until("more jobs", lambda: world.ours.ask("XLEN", LANE) >= MESSAGES * nth // 6)
-        world.kill()
-        gone = MESSAGES - world.theirs.count()
-        rounds += set(range(gone)) <= set(world.jobs())
-        world.start()
-    world.score.ok(rounds == 5, "amqp: killed five times: each message is in the queue or a job", rounds)
-    world.until_empty()
-    jobs = world.jobs()
-    world.score.ok(set(jobs) == set(range(MESSAGES)), "amqp: every message became a job")
-    first = list(dict.fromkeys(jobs))
-    world.score.ok(first == sorted(first), "amqp: in order")
+    killed_while_it_takes(world, MESSAGES, 5, lambda: MESSAGES - world.theirs.count())
     world.score.ok(world.stop(), "amqp: SIGTERM ends it with exit code 0", world.log())
     world.score.ok(not world.denied(), "amqp: the user of Redis is allowed to do all of it", world.denied())
 

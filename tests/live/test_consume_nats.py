@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "support"))
 from nats import NatsServer, Refused, new_nkey  # noqa: E402
 from resp import Server  # noqa: E402
 from stage import PURGELINE, ROOT, Score, Stage, skip_without, until  # noqa: E402
-from test_consume import LANE, World, settings, switches, users  # noqa: E402
+from test_consume import LANE, World, killed_while_it_takes, settings, switches, users  # noqa: E402
 
 PLUGIN = os.path.join(os.path.dirname(os.path.realpath(PURGELINE)), "source-nats.so")
 STREAM = "changes"
@@ -98,22 +98,8 @@ def looked_at(world):
 
 def killed_again_and_again(world):
     """Those that are acknowledged are the first ones."""
-    rounds = 0
-    world.start()
-    world.add(range(MESSAGES))
-    for nth in range(1, 5):
-        until("more jobs", lambda: world.ours.ask("XLEN", LANE) >= MESSAGES * nth // 5)
-        world.kill()
-        gone = world.consumer()["ack_floor"]["stream_seq"]
-        rounds += set(range(gone)) <= set(world.jobs())
-        world.start()
-    world.score.ok(rounds == 4, "nats: killed four times: each message is with the server or a job", rounds)
-    world.until_empty()
-    jobs = world.jobs()
-    world.score.ok(set(jobs) == set(range(MESSAGES)), "nats: every message became a job")
+    jobs = killed_while_it_takes(world, MESSAGES, 4, lambda: world.consumer()["ack_floor"]["stream_seq"])
     world.score.ok(len(jobs) < 2 * MESSAGES, "nats: few became two", len(jobs))
-    first = list(dict.fromkeys(jobs))
-    world.score.ok(first == sorted(first), "nats: in order")
     world.score.ok(not world.denied(), "nats: the users in the documents are allowed to do all of it", world.denied())
     told = world.check()
     world.score.ok("articles can read nats changes" in told and "created" not in told, "nats: check: all is well", told)

@@ -1,7 +1,8 @@
--- Fastly has answered 429 to a request that reads its API: none like it is sent for a while.
+-- Fastly has refused a request that reads its API, by 429 or because of the token. None like it
+-- is sent for a while.
 -- KEYS reads.
 -- ARGV the name of the limit that it counts against; for how many ms, 0: the hold ends; at most.
--- Answers for how many ms it holds: an earlier 429 may have said longer.
+-- Answers for how many ms it holds: an earlier refusal may hold longer.
 -- Errors: a key of the wrong type.
 
 --@include shared/reads_held.lua
