@@ -9,7 +9,8 @@ import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
-from stage import SERVICE, Score, Stage, ask, free_port, skip_without, until  # noqa: E402
+from sandbox_world import SandboxWorld, play  # noqa: E402
+from stage import ask, until  # noqa: E402
 
 CONFIG = """
 redis: embedded
@@ -31,22 +32,13 @@ OUTAGE = """  - {{name: cN, url: "{site}/article/cN", key: article-cN, every_s: 
 """
 
 
-class World:
+class World(SandboxWorld):
     def __init__(self):
-        self.score = Score()
-        self.stage = Stage()
-        self.stage.fastly("--pops")
-        env = self.stage.env
-        self.port = free_port()
+        super().__init__("--pops")
         self.closed = socket.socket()  # bound, and not listening: nobody else gets the port
         self.closed.bind(("127.0.0.1", 0))
-        self.names = dict(data=self.stage.path("data"), port=self.port, api=env["SANDBOX_API"], ca=env["SANDBOX_CA"],
-                          service=SERVICE, site=env["SANDBOX_SITE"], origin=env["SANDBOX_ORIGIN"],
+        self.names = dict(self.settings_by_file(), origin=self.env["SANDBOX_ORIGIN"],
                           closed=self.closed.getsockname()[1])
-        for name in ("PURGELINE_API", "PURGELINE_CA_FILE"):
-            del env[name]
-        env["FASTLY_API_TOKEN"] = "right-token"
-        env["PURGELINE_CONFIG"] = self.stage.path("purgeline.yaml")
         self.configure(MORE)
 
     def configure(self, more):
@@ -55,11 +47,7 @@ class World:
 
     def close(self):
         self.closed.close()
-        self.stage.close()
-        return self.score.close()
-
-    def fault(self, **values):
-        self.stage.sandbox("fault", *[f"{name}={value}" for name, value in values.items()])
+        return super().close()
 
     def dispatcher(self):
         code, told = self.stage.run("purgeline status --json")
@@ -88,8 +76,7 @@ class World:
 
 
 def test_start(w):
-    w.stage.start("daemon", "purgeline", "run")
-    until("the daemon is ready", lambda: ask(f"http://127.0.0.1:{w.port}/readyz")[0] == 200)
+    w.start_daemon()
     w.until_ok(1)
     w.score.ok(len(w.log_of("front")) == 1 and "A canary shows that purges work" in w.log_of("front")[0],
                "purges that work are told once", w.log_of("front"))
@@ -223,20 +210,6 @@ def test_throttled(w):
     w.score.ok(wait and int(wait.group(1)) > 3500000, "a 429 for a canary holds the account as long as it says", said[-2000:])
 
 
-def main():
-    skip_without("nginx", "varnishd", "redis-server", "curl", "openssl")
-    w = World()
-    try:
-        for test in (test_start, test_budget, test_pages, test_by_hand, test_reload, test_faults, test_outage,
-                     test_throttled):
-            test(w)
-    except AssertionError:
-        print(w.stage.log("daemon")[-6000:], w.stage.run("purgeline status --json")[1][-3000:])
-        raise
-    finally:
-        code = w.close()
-    return code
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    play(World, (test_start, test_budget, test_pages, test_by_hand, test_reload, test_faults, test_outage,
+                 test_throttled))

@@ -10,9 +10,9 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
-from stage import SERVICE, Score, Stage, ask, free_port, skip_without, until  # noqa: E402
+from sandbox_world import NEVER_MS, SandboxWorld, play  # noqa: E402
+from stage import ask, until  # noqa: E402
 
-NEVER_MS = 600000  # later than the end of the test
 PAGES = ("fresh", "race", "covered", "deaf", "soft", "refused", "everywhere", "plain")
 
 
@@ -53,16 +53,11 @@ class Stranger(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class World:
+class World(SandboxWorld):
     def __init__(self):
-        self.score = Score()
-        self.stage = Stage()
-        self.stage.fastly("--pops")
-        env = self.stage.env
-        self.port = free_port()
-        env.update(FASTLY_API_TOKEN="right-token", FASTLY_SERVICE_ID=SERVICE,
-                   PURGELINE_LISTEN=f"127.0.0.1:{self.port}", PURGELINE_DATA_DIR=self.stage.path("data"))
-        self.site = env["SANDBOX_SITE"]
+        super().__init__("--pops")
+        self.settings_by_environment()
+        self.site = self.env["SANDBOX_SITE"]
         self.web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
         self.web.daemon_threads = True
         self.stranger = f"http://127.0.0.1:{self.web.server_address[1]}"
@@ -71,11 +66,7 @@ class World:
 
     def close(self):
         self.web.shutdown()
-        self.stage.close()
-        return self.score.close()
-
-    def fault(self, **values):
-        self.stage.sandbox("fault", *[f"{name}={value}" for name, value in values.items()])
+        return super().close()
 
     def doctor(self, *words, **env):
         settings = "".join(f"{name}='{value}' " for name, value in env.items())
@@ -190,8 +181,7 @@ def test_all_pops_refused(w):
 
 
 def start_daemon(w):
-    w.stage.start("daemon", "purgeline", "run")
-    until("the daemon is ready", lambda: ask(f"http://127.0.0.1:{w.port}/readyz")[0] == 200)
+    w.start_daemon()
 
 
 def let_pages_age(w):
@@ -314,25 +304,7 @@ def test_soft_purge(w):
     w.fault(swr=3600)
 
 
-def main():
-    skip_without("nginx", "varnishd", "redis-server", "curl", "openssl")
-    w = World()
-    try:
-        test_arguments(w)
-        test_strangers(w)
-        test_page(w)
-        test_all_pops(w)
-        test_all_pops_refused(w)
-        test_without_a_daemon(w)
-        start_daemon(w)
-        let_pages_age(w)
-        for test in (test_purge, test_race, test_deaf_pop, test_purge_at_all_pops, test_soft_purge,
-                     test_requests_are_counted, test_check_is_counted):
-            test(w)
-    finally:
-        code = w.close()
-    return code
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    play(World, (test_arguments, test_strangers, test_page, test_all_pops, test_all_pops_refused,
+                 test_without_a_daemon, start_daemon, let_pages_age, test_purge, test_race, test_deaf_pop,
+                 test_purge_at_all_pops, test_soft_purge, test_requests_are_counted, test_check_is_counted))

@@ -13,9 +13,9 @@ import time
 from email.utils import parsedate_to_datetime
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
-from stage import SERVICE, Score, Stage, skip_without, until  # noqa: E402
+from sandbox_world import NEVER_MS, SandboxWorld, play  # noqa: E402
+from stage import SERVICE, until  # noqa: E402
 
-NEVER_MS = 600000  # later than the end of the test
 NAMES = {"ams": "amsterdam-nl", "bos": "bos-ma-us", "bom": "bom-mumbai-in", "bwi": "bwi-va-us"}
 SERVERS = {"ams": "cache-ams21039", "bos": "cache-bos8230", "bom": "cache-bom18224", "bwi": "cache-bwi5133"}
 
@@ -33,27 +33,12 @@ class Reply:
         self.cache = self.headers.get("x-cache")
 
 
-class World:
+class World(SandboxWorld):
     def __init__(self):
-        self.score = Score()
-        self.stage = Stage()
-        self.stage.fastly("--pops")
-        env = self.stage.env
+        super().__init__("--pops")
+        env = self.env
         self.site = dict(zip(("ams", "bos", "bom"), env["SANDBOX_POPS"].split()), bwi=env["SANDBOX_SHIELD"])
         self.trust = ssl.create_default_context(cafile=env["SANDBOX_CA"])
-
-    def close(self):
-        self.stage.close()
-        return self.score.close()
-
-    def ok(self, *words):
-        return self.score.ok(*words)
-
-    def equal(self, found, wanted, sentence):
-        return self.score.ok(found == wanted, sentence, f"got:  {found!r}", f"want: {wanted!r}")
-
-    def fault(self, **values):
-        return self.stage.sandbox("fault", *[f"{name}={value}" for name, value in values.items()])
 
     def page(self, code, path, method="GET", **headers):
         """A page of the site as a visitor of this POP gets it. All POPs serve the same host."""
@@ -317,18 +302,7 @@ def test_stopping(w):
     w.equal((count >= 6, processes(w.stage)), (True, []), "down stops all of it")
 
 
-def main():
-    skip_without("nginx", "varnishd", "curl", "openssl")
-    w = World()
-    try:
-        for test in (test_starting, test_headers, test_debug, test_age, test_purges, test_edge_check,
-                     test_edge_check_limit, test_deaf_pop, test_late_shield, test_stale_while_revalidate,
-                     test_publishing, test_refusals, test_log, test_stopping):
-            test(w)
-    finally:
-        code = w.close()
-    return code
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    play(World, (test_starting, test_headers, test_debug, test_age, test_purges, test_edge_check,
+                 test_edge_check_limit, test_deaf_pop, test_late_shield, test_stale_while_revalidate, test_publishing,
+                 test_refusals, test_log, test_stopping), needs=("nginx", "varnishd", "curl", "openssl"))

@@ -6,19 +6,15 @@ purgeline status. More of them: test_canary.py, test_verify.py, test_when.py, te
 
 No time is measured here. Where something must not happen before its time, that time is longer than the test."""
 import datetime
-import http.client
-import json
 import os
 import re
-import subprocess
 import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
-from stage import PATIENCE_S, SERVICE, Score, Stage, ask, free_port, skip_without, until  # noqa: E402
+from sandbox_world import NEVER_MS, OLD_S, SandboxWorld, play  # noqa: E402
+from stage import PATIENCE_S, until  # noqa: E402
 
-NEVER_MS = 600000  # later than the end of the test
-OLD_S = 3          # a copy must be so much older than its purge: Age is in whole seconds, at POP and shield
 CONFIG = """
 redis: embedded
 data_dir: {data}
@@ -35,72 +31,16 @@ canaries:
 """
 
 
-class World:
+class World(SandboxWorld):
     def __init__(self):
-        self.score = Score()
-        self.stage = Stage()
-        self.stage.fastly("--pops")
-        env = self.stage.env
-        self.port = free_port()
-        self.pops = [pop.removeprefix("http://") for pop in env["SANDBOX_POPS"].split()]
-        self.names = dict(data=self.stage.path("data"), port=self.port, api=env["SANDBOX_API"], ca=env["SANDBOX_CA"],
-                          service=SERVICE, site=env["SANDBOX_SITE"], probes=", ".join(self.pops))
-        for name in ("PURGELINE_API", "PURGELINE_CA_FILE"):
-            del env[name]
-        env.update(FASTLY_API_TOKEN="right-token", PURGELINE_CONFIG=self.stage.path("purgeline.yaml"))
+        super().__init__("--pops")
+        self.names = dict(self.settings_by_file(), probes=", ".join(self.pops))
         self.vain = 0
         self.configure(NEVER_MS)
-        self.stage.start("daemon", "purgeline", "run")
-        until("the daemon is ready", lambda: ask(f"http://127.0.0.1:{self.port}/readyz")[0] == 200)
+        self.start_daemon()
 
     def configure(self, after_ms):
         self.stage.write("purgeline.yaml", CONFIG.format(after_ms=after_ms, **self.names))
-
-    def close(self):
-        self.stage.close()
-        return self.score.close()
-
-    def ok(self, *words):
-        return self.score.ok(*words)
-
-    def equal(self, found, wanted, sentence):
-        return self.score.ok(found == wanted, sentence, f"got:  {found!r}", f"want: {wanted!r}")
-
-    def fault(self, **values):
-        self.stage.sandbox("fault", *[f"{name}={value}" for name, value in values.items()])
-
-    def get(self, pop, path, method="GET"):
-        line = http.client.HTTPConnection(pop, timeout=PATIENCE_S)
-        try:
-            line.request(method, path, headers={"Host": "www.example.com", "Accept-Encoding": "gzip"})
-            reply = line.getresponse()
-            reply.read()
-            return int(reply.getheader("age") or 0)
-        finally:
-            line.close()
-
-    def fill(self, *paths):
-        """Waits until all POPs have an old copy of each page."""
-        for pop in self.pops:
-            for path in paths:
-                self.get(pop, path)
-        for pop in self.pops:
-            for path in paths:
-                until("the copy is old", lambda p=pop, path=path: self.get(p, path) >= OLD_S)
-
-    def metric(self, name, labels=""):
-        wanted = f'{name}{{account="main"{labels}}} '
-        for line in ask(f"http://127.0.0.1:{self.port}/metrics")[1].splitlines():
-            if line.startswith(wanted):
-                return float(line.removeprefix(wanted))
-        return 0
-
-    def log(self, *parts):
-        return [line for line in self.stage.log("daemon").splitlines() if all(part in line for part in parts)]
-
-    def sandbox_log(self):
-        with open(self.stage.env["SANDBOX_LOG"]) as log:
-            return [json.loads(line) for line in log if line.endswith("\n")]
 
     def purges(self, path):
         """Purges of this URL that Fastly has accepted."""
@@ -108,20 +48,10 @@ class World:
                 (line.get("url") or "").endswith("www.example.com" + path)]
 
     def push(self, *words):
-        told = subprocess.run(["purgeline", "push", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, cwd=self.stage.dir, env=self.stage.env, timeout=PATIENCE_S,
-                              executable=self.stage.path("bin/purgeline")).stdout.decode()
+        told = self.begin(*words).communicate(timeout=PATIENCE_S)[0].decode()
         found = re.search(r"^(\w+-\d+-\d+)", told, re.M)
         assert found, told
         return found.group(1)
-
-    def receipt(self, job):
-        status, text = ask(f"http://127.0.0.1:{self.port}/v1/jobs/{job}")
-        return json.loads(text) if status == 200 else {}
-
-    def ended(self, job):
-        return until(f"{job} ends", lambda: (lambda r: r if r.get("state") not in ("waiting", None) else None)(
-            self.receipt(job)))
 
     def status(self):
         """What purgeline status says, however its lines are broken."""
@@ -154,7 +84,7 @@ def begin_shield_race(w):
     is to be purged a second time: https://www.fastly.com/documentation/guides/full-site-delivery/purging/purging-best-practices/"""
     w.fault(shield_late_ms=NEVER_MS)
     job = w.push("--wait", "--repeat-after", "8s", url("/article/race"))
-    ages = [w.get(pop, "/article/race") for pop in w.pops]
+    ages = [w.visit(pop, "/article/race") for pop in w.pops]
     w.fault(shield_late_ms=0)
     w.ok(min(ages) >= OLD_S and len(w.purges("/article/race")) == 1, "a single purge leaves the old page of a late shield",
          ages)
@@ -163,7 +93,7 @@ def begin_shield_race(w):
 
 def end_shield_race(w):
     until("it was purged a second time", lambda: len(w.purges("/article/race")) == 2)
-    until("the page is fresh", lambda: max(w.get(pop, "/article/race") for pop in w.pops) < OLD_S)
+    until("the page is fresh", lambda: max(w.visit(pop, "/article/race") for pop in w.pops) < OLD_S)
     w.equal([purge["cost"] for purge in w.purges("/article/race")], [1, 1], "a second purge mends it, and both are paid for")
 
 
@@ -210,9 +140,9 @@ def test_newer_writes(w):
 
     def write():
         while not done.wait(0.02):
-            w.get(w.pops[0], "/article/writes", "PURGE")
+            w.visit(w.pops[0], "/article/writes", "PURGE")
             for pop in w.pops:
-                w.get(pop, "/article/writes")
+                w.visit(pop, "/article/writes")
     writer = threading.Thread(target=write)
     repairs = w.metric("purgeline_verify_repairs_total")
     writer.start()
@@ -262,24 +192,12 @@ def test_deaf_shield(w):
     w.ok(True, "purgeline status says it")
 
 
-def main():
-    skip_without("nginx", "varnishd", "curl", "openssl", "redis-server")
-    w = World()
-    try:
-        until("the canary is ok", lambda: w.metric("purgeline_canaries", ',state="ok"') == 1)
-        w.fill(*[f"/article/{name}" for name in ("race", "newer", "soft", "shield", "slow")])
-        for test in (begin_shield_race, begin_wrong_service, test_superseded, test_newer_writes, end_wrong_service,
-                     end_shield_race, begin_dead_urls, test_soft_purge,
-                     end_dead_urls, test_deaf_shield, test_slow_purge_all):
-            print(f"# {test.__name__}", flush=True)
-            test(w)
-    except (AssertionError, subprocess.SubprocessError):
-        print(w.stage.log("daemon")[-6000:], w.stage.run("purgeline status")[1][-3000:])
-        raise
-    finally:
-        code = w.close()
-    return code
+def begin_with_old_copies(w):
+    until("the canary is ok", lambda: w.metric("purgeline_canaries", ',state="ok"') == 1)
+    w.fill(*[f"/article/{name}" for name in ("race", "newer", "soft", "shield", "slow")])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    play(World, (begin_with_old_copies, begin_shield_race, begin_wrong_service, test_superseded,
+                 test_newer_writes, end_wrong_service, end_shield_race, begin_dead_urls, test_soft_purge,
+                 end_dead_urls, test_deaf_shield, test_slow_purge_all))

@@ -4,76 +4,26 @@
 
 No time is measured here (the simulator's stories do that): a POP ignores purges until it has been found out, or for ever.
 """
-import http.client
 import json
 import os
 import re
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
-from stage import PATIENCE_S, SERVICE, Score, Stage, ask, free_port, skip_without, until  # noqa: E402
-
-NEVER_MS = 600000  # later than the end of the test
-OLD_S = 3          # a copy must be so much older than its purge: Age is in whole seconds, at POP and shield
+from sandbox_world import NEVER_MS, SandboxWorld, play  # noqa: E402
+from stage import PATIENCE_S, ask, until  # noqa: E402
 
 
-class World:
+
+class World(SandboxWorld):
     def __init__(self):
-        self.score = Score()
-        self.stage = Stage()
-        self.stage.fastly("--pops")
-        env = self.stage.env
-        self.port = free_port()
-        self.pops = [pop.removeprefix("http://") for pop in env["SANDBOX_POPS"].split()]
-        env.update(FASTLY_API_TOKEN="right-token", FASTLY_SERVICE_ID=SERVICE,
-                   PURGELINE_LISTEN=f"127.0.0.1:{self.port}", PURGELINE_DATA_DIR=self.stage.path("data"),
-                   PURGELINE_VERIFY_PROBES=",".join(self.pops), PURGELINE_VERIFY_AFTER_MS="100",
-                   PURGELINE_VERIFY_ROUNDS="7", PURGELINE_VERIFY_PER_MINUTE="1000")
-
-    def close(self):
-        self.stage.close()
-        return self.score.close()
-
-    def ok(self, *words):
-        return self.score.ok(*words)
-
-    def fault(self, **values):
-        self.stage.sandbox("fault", *[f"{name}={value}" for name, value in values.items()])
-
-    def start_daemon(self):
-        self.stage.start("daemon", "purgeline", "run")
-        until("the daemon is ready", lambda: ask(f"http://127.0.0.1:{self.port}/readyz")[0] == 200)
-
-    def age(self, pop, path):
-        line = http.client.HTTPConnection(pop, timeout=60)
-        try:
-            line.request("GET", path, headers={"Host": "www.example.com", "Accept-Encoding": "gzip"})
-            reply = line.getresponse()
-            reply.read()
-            return int(reply.getheader("age", 0))
-        finally:
-            line.close()
-
-    def fill(self, path):
-        """Waits until all POPs have an old copy of the page."""
-        for pop in self.pops:
-            until("the copy is old", lambda pop=pop: self.age(pop, path) >= OLD_S)
-
-    def metric(self, name, labels=""):
-        wanted = f'{name}{{account="main"{labels}}} '
-        for line in ask(f"http://127.0.0.1:{self.port}/metrics")[1].splitlines():
-            if line.startswith(wanted):
-                return float(line.removeprefix(wanted))
-        return 0
+        super().__init__("--pops")
+        self.settings_by_environment(
+            PURGELINE_VERIFY_PROBES=",".join(self.pops), PURGELINE_VERIFY_AFTER_MS="100", PURGELINE_VERIFY_ROUNDS="7",
+            PURGELINE_VERIFY_PER_MINUTE="1000")
 
     def begin_push(self, *words):
-        return self.begin("--verify", *words)
-
-    def begin(self, *words):
-        return subprocess.Popen(["purgeline", "push", "--wait", *words], stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=self.stage.dir, env=self.stage.env,
-                                executable=self.stage.path("bin/purgeline"))
+        return self.begin("--wait", "--verify", *words)
 
     def ends(self, push, code, parts, sentence):
         told = push.communicate(timeout=PATIENCE_S)[0].decode()
@@ -143,7 +93,7 @@ def test_page_of_a_key(w):
     w.fill("/article/8")
     w.fault(deaf="bos")
     before = w.metric("purgeline_verify_repairs_total")
-    push = w.begin("--verify-page", "http://www.example.com/article/8", "--key", "article-8", "no-page-has-this")
+    push = w.begin("--wait", "--verify-page", "http://www.example.com/article/8", "--key", "article-8", "no-page-has-this")
     until("the keys are purged again", lambda: w.metric("purgeline_verify_repairs_total") > before)
     w.fault(deaf="")
     w.ends(push, 0, [", seen fresh, after ", " more purge"], "the page of a key is looked at, and the keys are purged again")
@@ -177,19 +127,10 @@ def test_stopping(w):
     w.ok(json.loads(job) is not None, "… and starts again", job)
 
 
-def main():
-    skip_without("nginx", "varnishd", "curl", "openssl", "redis-server")
-    w = World()
-    try:
-        w.start_daemon()
-        for test in (test_fresh, test_deaf_pop, test_deaf_for_ever, test_late_shield, test_keys_have_no_page,
-                     test_page_of_a_key,
-                     test_private_addresses, test_stopping):
-            test(w)
-    finally:
-        code = w.close()
-    return code
+def test_start(w):
+    w.start_daemon()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    play(World, (test_start, test_fresh, test_deaf_pop, test_deaf_for_ever, test_late_shield,
+                 test_keys_have_no_page, test_page_of_a_key, test_private_addresses, test_stopping))

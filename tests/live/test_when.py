@@ -6,16 +6,15 @@ import hashlib
 import http.server
 import json
 import os
-import subprocess
 import sys
 import threading
 import urllib.error
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
-from stage import SERVICE, Score, Stage, free_port, skip_without, until  # noqa: E402
+from sandbox_world import NEVER_MS, SandboxWorld, play  # noqa: E402
+from stage import SERVICE, free_port, until  # noqa: E402
 
-NEVER_MS = 600000  # later than the end of the test
 
 
 class Origin(http.server.BaseHTTPRequestHandler):
@@ -68,21 +67,18 @@ class Origin(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class World:
+class World(SandboxWorld):
     def __init__(self):
-        self.score = Score()
-        self.stage = Stage()
-        self.stage.fastly()
+        super().__init__()
         self.web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Origin)
         self.web.daemon_threads = True
         threading.Thread(target=self.web.serve_forever, daemon=True).start()
-        self.port, self.origin_port = free_port(), self.web.server_address[1]
+        self.origin_port = self.web.server_address[1]
         self.trap = f"http://127.0.0.1:{self.origin_port}"
         self.origin = self.stage.env["SANDBOX_ORIGIN"]
         self.api = self.stage.env["SANDBOX_API"]
-        self.stage.env.update(FASTLY_API_TOKEN="right-token")
         self.configure()
-        self.daemon()
+        self.start_daemon()
 
     def configure(self, more="", top=""):
         self.stage.write("purgeline.yaml", f"""
@@ -98,20 +94,6 @@ accounts:
 {top}
 """)
         self.stage.env["PURGELINE_CONFIG"] = self.stage.path("purgeline.yaml")
-
-    def daemon(self):
-        self.stage.start("purgeline", "purgeline", "run")
-        until("the daemon answers", lambda: self.http("GET", "/readyz")[0] == 200)
-
-    def close(self):
-        self.stage.close()
-        return self.score.close()
-
-    def ok(self, *words):
-        return self.score.ok(*words)
-
-    def equal(self, found, wanted, sentence):
-        return self.score.ok(found == wanted, sentence, f"got:  {found!r}", f"want: {wanted!r}")
 
     def http(self, method, path, body=None, **headers):
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", method=method,
@@ -134,16 +116,9 @@ accounts:
     def state(self, job):
         return self.http("GET", f"/v1/jobs/{job}")[1]
 
-    def ended(self, job):
-        return until(f"{job} ends", lambda: (lambda r: r if r.get("state") not in ("waiting", None) else None)(
-            self.state(job)))
-
     def purges(self):
         with open(self.stage.env["SANDBOX_LOG"]) as log:
             return [line for line in map(json.loads, log) if line["kind"] == "keys"]
-
-    def fault(self, **values):
-        self.stage.sandbox("fault", *[f"{name}={value}" for name, value in values.items()])
 
     def asked(self, path):
         return [headers for asked, headers in Origin.seen if asked == path]
@@ -177,9 +152,9 @@ def test_too_late(w):
 
 def test_a_restart(w):
     job = w.push({"url": w.origin + "/article/17", "header": "X-Version", "at_least": 3})
-    w.stage.stop("purgeline", kill=True)
+    w.stage.stop("daemon", kill=True)
     w.fault(publish_ms=0)
-    w.daemon()
+    w.start_daemon()
     w.equal(w.ended(job)["state"], "purged", "a job that waited when the daemon was killed goes after its restart")
 
 
@@ -273,7 +248,7 @@ def test_drip(w):
 def test_a_reload(w):
     w.configure(f'    origin_ca_file: {w.stage.env["SANDBOX_CA"]}')
     job = w.push({"url": w.origin + "/article/17", "header": "X-Version", "at_least": 4})
-    w.stage.signal("purgeline", 1)
+    w.stage.signal("daemon", 1)
     w.equal(w.ended(w.push({"url": w.api + "/", "status": 401}))["state"], "purged",
             "origin_ca_file holds after a reload, and without a token the API answers 401")
     w.fault(publish_ms=0)
@@ -283,9 +258,9 @@ def test_a_reload(w):
 def test_a_purge_all(w):
     port = free_port()
     w.configure(f"    allow_purge_all: true\n    purge_all_needs: http://127.0.0.1:{port}/good")
-    w.stage.signal("purgeline", 1)
+    w.stage.signal("daemon", 1)
     job = until("purge-alls are allowed", lambda: w.http("POST", "/v1/purge", {"all": True})[1].get("job"))
-    log = until("the log says why it waits", lambda: [line for line in w.stage.log("purgeline").splitlines()
+    log = until("the log says why it waits", lambda: [line for line in w.stage.log("daemon").splitlines()
                                                       if "A purge-all waits" in line])
     w.ok("does not answer" in log[0], "the log says what is wrong with the origin", log[0])
     w.equal(w.state(job)["state"], "waiting", "a purge-all waits while its origin is down")
@@ -302,7 +277,7 @@ def test_a_producer(w):
 producers:
   - {{name: cms, token_sha256: {digest}, origins: ["{w.trap}"]}}
 """)
-    w.stage.signal("purgeline", 1)
+    w.stage.signal("daemon", 1)
     until("a token is wanted", lambda: w.http("POST", "/v1/purge", {"keys": ["a"]})[0] == 401)
     token = {"Authorization": "Bearer cms-token"}
     status, told = w.http("POST", "/v1/purge", {"keys": ["a"], "when": {"url": w.origin + "/article/17"}}, **token)
@@ -312,22 +287,8 @@ producers:
     w.equal(status, 202, "one that both allow is accepted")
 
 
-def main():
-    skip_without("nginx", "varnishd", "redis-server", "openssl")
-    w = World()
-    try:
-        for test in (test_a_purge_waits_for_its_origin, test_too_late, test_a_restart, test_deleting,
-                     test_what_the_origin_answers, test_who_may_be_asked, test_the_token_stays_here, test_push, test_drip,
-                     test_a_reload, test_a_purge_all, test_a_producer):
-            print(f"# {test.__name__}", flush=True)
-            test(w)
-    except (AssertionError, subprocess.SubprocessError):
-        print(w.stage.log("purgeline")[-6000:])
-        raise
-    finally:
-        code = w.close()
-    return code
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    play(World, (test_a_purge_waits_for_its_origin, test_too_late, test_a_restart, test_deleting,
+                 test_what_the_origin_answers, test_who_may_be_asked, test_the_token_stays_here, test_push, test_drip,
+                 test_a_reload, test_a_purge_all, test_a_producer), needs=("nginx", "varnishd", "redis-server",
+                 "openssl"))
