@@ -58,6 +58,17 @@ void buf_putc(struct buf *b, char c)
     buf_put(b, span_of(&c, 1));
 }
 
+void buf_put_u64(struct buf *b, uint64_t n)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+
+    do
+        digits[--at] = (char)('0' + n % 10);
+    while (n /= 10);
+    buf_put(b, span_of(digits + at, sizeof(digits) - at));
+}
+
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
     va_list ap, again;

@@ -24,6 +24,7 @@ must_use int buf_try_put(struct buf *b, struct span s);
 /* For data whose size our own code has limited: exceeding max is a bug and aborts. */
 void buf_put(struct buf *b, struct span s);
 void buf_putc(struct buf *b, char c);
+void buf_put_u64(struct buf *b, uint64_t n); /* in decimal */
 void buf_printf(struct buf *b, const char *fmt, ...) print_like(2, 3);
 
 void buf_clear(struct buf *b); /* keeps the memory */

@@ -39,6 +39,36 @@ json_t *json_text_of(const char *s)
     return s ? json_text(span_str(s)) : json_null();
 }
 
+/* Whether the text is printable ASCII that JSON does not escape. */
+static bool is_plain(struct span s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < 0x20 || s.p[i] > 0x7e || s.p[i] == '"' || s.p[i] == '\\')
+            return false;
+    return true;
+}
+
+static void put_other(struct buf *to, struct span s)
+{
+    json_t *j = json_text(s);
+    char *text = json_text_line(j);
+
+    buf_put(to, span_str(text));
+    free(text);
+    json_decref(j);
+}
+
+void json_text_put(struct buf *to, struct span s)
+{
+    if (!is_plain(s)) {
+        put_other(to, s);
+        return;
+    }
+    buf_putc(to, '"');
+    buf_put(to, s);
+    buf_putc(to, '"');
+}
+
 char *json_text_line(const json_t *j)
 {
     char *text = json_dumps(j, JSON_ENCODE_ANY | JSON_COMPACT);

@@ -115,11 +115,27 @@ static void taken_bytes_belong_to_the_taker(void **state)
     (void)state;
 }
 
+static void a_number_is_appended_in_decimal(void **state)
+{
+    static const uint64_t numbers[] = {0, 9, 10, 1000000, UINT64_MAX};
+    struct buf b;
+
+    buf_init(&b, 1000);
+    for (size_t i = 0; i < array_len(numbers); i++) {
+        buf_put_u64(&b, numbers[i]);
+        buf_putc(&b, ' ');
+    }
+    assert_true(span_is(buf_span(&b), "0 9 10 1000000 18446744073709551615 "));
+    buf_deinit(&b);
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_buffer_is_an_empty_span),
         cmocka_unit_test(a_buffer_takes_exactly_its_ceiling),
+        cmocka_unit_test(a_number_is_appended_in_decimal),
         cmocka_unit_test(a_length_that_would_wrap_round_is_refused),
         cmocka_unit_test(growing_keeps_every_byte_and_the_final_nul),
         cmocka_unit_test(formatted_text_fills_up_to_the_ceiling),

@@ -13,6 +13,17 @@
 
 #include "json_text.h"
 
+static void appends(struct span bytes, const char *json)
+{
+    struct buf to;
+
+    buf_init(&to, SIZE_MAX);
+    buf_putc(&to, ':');
+    json_text_put(&to, bytes);
+    assert_true(to.p[0] == ':' && strcmp(to.p + 1, json) == 0);
+    buf_deinit(&to);
+}
+
 static void gives(struct span bytes, const char *json)
 {
     json_t *j = json_text(bytes);
@@ -21,6 +32,7 @@ static void gives(struct span bytes, const char *json)
     assert_string_equal(line, json);
     free(line);
     json_decref(j);
+    appends(bytes, json);
 }
 
 static void any_bytes_are_a_text(void **state)
@@ -30,6 +42,7 @@ static void any_bytes_are_a_text(void **state)
     gives(SPAN("caf\xc3\xa9"), "\"caf\xc3\xa9\"");
     gives(SPAN("caf\xe9"), "\"caf\xc3\xa9\"");
     gives(SPAN("near '\"\\ua\xc3'"), "\"near '\\\"\\\\ua\xc3\x83'\""); /* jansson cuts like this */
+    gives(SPAN("a\x1f\x7f\t"), "\"a\\u001F\x7f\\t\"");
     gives(SPAN("a\0b"), "\"a\xef\xbf\xbd"
                         "b\"");
     gives(SPAN("\xff\xfe\xfd"), "\"\xc3\xbf\xc3\xbe\xc3\xbd\"");
@@ -46,6 +59,9 @@ static void every_byte_and_many_a_pair_is_a_text(void **state)
 
         assert_non_null(all);
         line = json_text_line(all);
+        free(line);
+        line = json_text_line(two);
+        appends(span_of(pair, 2), line);
         free(line);
         json_decref(all);
     }

@@ -236,6 +236,9 @@ void conn_rest(struct conn *c)
         conn_hang_up(c);
     else if (c->phase != CONN_GONE)
         begin_rest(c);
+    if (!c->had_request)
+        ends_ignore_bytes(c);
+    c->had_request = true;
     c->fills_pool = true;
     heads_weigh(c);
     make_room(h);

@@ -2,9 +2,9 @@
  * Detects peers that have closed their sending side. libmicrohttpd uses edge-triggered events: it
  * reads what is there and waits for the next event. A FIN that arrives together with data causes no
  * further event, so libmicrohttpd never reads it, and an incomplete request would keep its
- * connection until the deadline. A second epoll reports the FIN here (and reports arriving bytes to
- * httpd_heads.c). If everything was read and the request is still incomplete, the connection is
- * closed. */
+ * connection until the deadline. A second epoll reports the FIN here (and reports the bytes of a
+ * connection's first request to httpd_heads.c). If everything was read and the request is still
+ * incomplete, the connection is closed. */
 #include <linux/sockios.h> /* SIOCINQ */
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -79,6 +79,15 @@ void ends_add(struct conn *c)
     struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = c};
 
     (void)epoll_ctl(c->slot->httpd->ends_fd, EPOLL_CTL_ADD, c->fd, &e);
+}
+
+/* After the first request its heads are not counted any more (httpd_heads.c), so arriving bytes
+ * need not be reported. */
+void ends_ignore_bytes(struct conn *c)
+{
+    struct epoll_event e = {.events = EPOLLRDHUP | EPOLLET, .data.ptr = c};
+
+    (void)epoll_ctl(c->slot->httpd->ends_fd, EPOLL_CTL_MOD, c->fd, &e);
 }
 
 /* Must not be left to close(), because a lingering connection keeps another descriptor of the same

@@ -79,6 +79,7 @@ struct conn {
     bool used;                  /* a first line has arrived */
     bool had_head;              /* a complete head has arrived */
     bool fills_pool;            /* it has a body or had a request, so its whole pool is in use */
+    bool had_request;           /* a request has ended */
     bool known;                 /* a visit on it was authenticated */
     bool resting;               /* it is in `rested` */
     bool ended;                 /* its peer has closed its sending side */
@@ -182,6 +183,7 @@ void conn_on_deadline(void *ctx);
 void ends_open(struct httpd *h);
 void ends_close(struct httpd *h);
 void ends_add(struct conn *c);
+void ends_ignore_bytes(struct conn *c);
 void ends_remove(struct conn *c);
 void ends_watch(struct conn *c); /* its phase has changed, so the peer's end may matter */
 void ends_look(struct httpd *h); /* to be called after each turn of libmicrohttpd */
