@@ -323,7 +323,10 @@ class World:
         self.redis.ask("HSET", self.key("control"), "paused", int(paused))
 
     def configuration(self, receipts="all", senders=1, window=1200000, listen="", purges=NO_LIMIT,
-                      per_s=3600, burst=NO_LIMIT, verified_of_1000=0):
+                      per_s=3600, burst=NO_LIMIT, verified_of_1000=0, **account):
+        """account: more settings of the account. Without receipts there is no history either, if it names none."""
+        if receipts == "none":
+            account.setdefault("history_jobs", 0)
         path = self.path("purgeline.yaml")
         with open(path, "w") as f:
             f.write(f"""redis: unix://{self.redis_path}
@@ -341,7 +344,7 @@ accounts:
     budget: {{purges: {purges}, per_s: {per_s}, burst: {burst}}}
     max_in_flight: {IN_FLIGHT}
     receipts: {receipts}
-""")
+""" + "".join(f"    {name}: {value}\n" for name, value in account.items()))
             if verified_of_1000:
                 f.write(f'    verify: {{share: {verified_of_1000}, probes: ["127.0.0.1:{self.plain_port}"]}}\n')
         return [self.program, "run", "--config", path, "--log-level", "warn"]

@@ -107,6 +107,8 @@ struct config_account {
     uint32_t attempts;
     enum receipts receipts;
     uint32_t receipt_ttl_s;
+    uint32_t history_jobs; /* limit of jobs in the history; 0 = there is none */
+    uint32_t history_ttl_s;
     struct config_verify verify;
 };
 

@@ -130,6 +130,7 @@ struct dispatch *dispatch_new(const struct dispatch_options *o, struct now now)
     d->due_next_ns = d->progress_ns = now.mono_ns;
     d->lateness.due_ns = NEVER;
     pace_init(&d->pace, d->account, o->window);
+    buf_init(&d->purge_text, HISTORY_PURGE_MAX);
     d->services = services_new(d->account);
     d->trouble = trouble_new(d->options.account->name);
     if (o->connections)
@@ -173,6 +174,7 @@ void dispatch_free(struct dispatch *d)
     ledger_free(d->ledgers);
     trouble_free(d->trouble);
     heap_deinit(&d->parked);
+    buf_deinit(&d->purge_text);
     endpoint_drop(d->endpoint);
     config_drop(d->config);
     config_drop(d->next_config);

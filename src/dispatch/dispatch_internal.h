@@ -13,6 +13,7 @@
 #include "event_watch.h"
 #include "fastly.h"
 #include "histogram.h"
+#include "history_line.h"
 #include "instances.h"
 #include "intake.h"
 #include "job.h"
@@ -133,6 +134,7 @@ struct dispatch {
     struct job_failure *job_failures;
     uint32_t job_failures_count;
     uint64_t job_failures_bytes;
+    struct buf purge_text; /* of the job that is ending, for the history */
     struct dispatch_counts counts;
     struct loglimit log_limit; /* of lines about single jobs and targets */
     char last_error[128];      /* of Fastly, or on the way there; "" = none so far */

@@ -19,6 +19,7 @@ struct ending {
     uint16_t service;              /* that the target needs; SERVICE_NONE for a URL */
     uint16_t repeats_of;           /* the service whose stale pages say when it is repeated */
     bool all;                      /* the target is all of the service */
+    struct history_purge past;     /* for the history */
 };
 
 static uint16_t service_needed(const struct pending *t)
@@ -177,6 +178,20 @@ static uint64_t repeat_due_ms(const struct ending *e, const struct window_job *j
            repeats_after_ms(e->dispatch->repeats, e->service, e->all ? REPEATS_ALL : REPEATS_SOME);
 }
 
+/* Writes into d->purge_text what the history is to say of the job. */
+static struct span write_purge(const struct ending *e, const struct window_job *job)
+{
+    struct dispatch *d = e->dispatch;
+    struct history_purge past = e->past;
+
+    past.named &= job->large || (job->plain && job->targets == 1);
+    past.more = job->targets ? job->targets - 1u : 0;
+    past.soft &= past.named;
+    buf_clear(&d->purge_text);
+    history_put_purge(&d->purge_text, &past);
+    return buf_span(&d->purge_text);
+}
+
 static void on_job_ended(void *ctx, const struct window_job *job)
 {
     struct ending *e = ctx;
@@ -214,10 +229,25 @@ static void on_job_ended(void *ctx, const struct window_job *job)
     if (job->verify && job->outcome == OUTCOME_PURGED)
         item.proof =
             write_proof(job, e->proof || !job->page ? e->proof : &no_look, proof, sizeof(proof));
+    if (d->account->history_jobs) {
+        item.named = e->past.named && job->plain && job->targets == 1;
+        item.purge = write_purge(e, job);
+    }
     settle_add(d->settle, &item);
     count_end(d, job);
     if (failure)
         drop_failure(d, failure);
+}
+
+/* The name of the service; else its id, or nothing. */
+static struct span service_word(const struct dispatch *d, unsigned service)
+{
+    const struct config_service *s;
+
+    if (service == SERVICE_NONE)
+        return SPAN("");
+    s = &d->account->services[service];
+    return span_str(*s->name ? s->name : s->id);
 }
 
 static struct ending ending_of(struct dispatch *d, const struct pending *t, enum outcome outcome,
@@ -229,7 +259,18 @@ static struct ending ending_of(struct dispatch *d, const struct pending *t, enum
                            .target = pending_bytes(t),
                            .service = service_needed(t),
                            .repeats_of = (uint16_t)t->service,
-                           .all = t->kind == TARGET_ALL};
+                           .all = t->kind == TARGET_ALL,
+                           .past = {.named = true,
+                                    .kind = (enum target_kind)t->kind,
+                                    .target = pending_bytes(t),
+                                    .soft = t->soft,
+                                    .service = service_word(d, t->service)}};
+}
+
+/* When the request was sent, in Unix ms. */
+static uint64_t sent_ms(const struct dispatch *d, const struct job_purge *by)
+{
+    return minus_u64(d->wall_ms, minus_u64(clock_mono_ns(), by->began_ns) / NS_PER_MS);
 }
 
 /* t is freed after the last call. */
@@ -253,6 +294,7 @@ void job_end_purged(struct dispatch *d, struct pending *t, const struct job_purg
     struct ending e = ending_of(d, t, OUTCOME_PURGED, "");
 
     e.purge = by;
+    e.past.sent_ms = sent_ms(d, by);
     d->counts.targets_purged++;
     settle_target(t, &e);
 }
@@ -262,6 +304,7 @@ void job_end_unverified(struct dispatch *d, struct pending *t, const struct job_
     struct ending e = ending_of(d, t, OUTCOME_PURGED, "");
 
     e.purge = by;
+    e.past.sent_ms = sent_ms(d, by);
     d->counts.targets_purged++;
     window_check(&d->pace.window, t, on_job_ended, &e);
 }

@@ -7,6 +7,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "history_line.h"
 #include "log.h"
 
 /* Redis executes a write in one go, and whoever pushes or sends an urgent job meanwhile waits. A
@@ -33,9 +34,10 @@ struct particulars {
 struct ended {
     uint64_t id_ms;
     uint64_t id_seq;
-    struct particulars *more; /* NULL: none */
+    struct particulars *more;   /* NULL: none */
+    uint32_t purge_at, purge_n; /* its purge in the load's `purges` */
     uint32_t targets;
-    unsigned lane : 2, outcome : 3, plain : 1, receipt : 1, large : 1, oversized : 1;
+    unsigned lane : 2, outcome : 3, plain : 1, receipt : 1, large : 1, oversized : 1, named : 1;
 };
 
 struct load {
@@ -43,6 +45,7 @@ struct load {
     struct settle *settle;
     uint32_t count;
     uint32_t written, writing; /* confirmed by Redis; under way */
+    struct buf purges;         /* for the history, one after the other */
     struct ended items[LOAD_MAX];
 };
 
@@ -52,7 +55,7 @@ struct settle {
     settle_changed_cb *changed;
     void *ctx;
     enum receipts receipts;
-    uint32_t receipt_ttl_s;
+    struct queue_keep keep;
     struct load *open;   /* being filled, or NULL */
     struct list waiting; /* full, or to be written again */
     struct list flying;
@@ -83,7 +86,7 @@ void settle_configure(struct settle *s, const struct config_account *a)
 {
     s->account = a->name;
     s->receipts = a->receipts;
-    s->receipt_ttl_s = a->receipt_ttl_s;
+    s->keep = (struct queue_keep){a->receipt_ttl_s, a->history_jobs, a->history_ttl_s};
 }
 
 static void drop_particulars(struct settle *s, struct particulars *more)
@@ -110,6 +113,7 @@ static struct load *load_new(struct settle *s)
     load->settle = s;
     load->count = load->written = 0;
     list_init(&load->link);
+    buf_init(&load->purges, (size_t)LOAD_MAX * HISTORY_PURGE_MAX);
     s->bytes += sizeof(*load);
     return load;
 }
@@ -120,7 +124,8 @@ static void load_free(struct load *load)
 
     for (uint32_t i = 0; i < load->count; i++)
         drop_particulars(s, load->items[i].more);
-    s->bytes -= sizeof(*load);
+    s->bytes -= sizeof(*load) + load->purges.room;
+    buf_deinit(&load->purges);
     free(load);
 }
 
@@ -188,7 +193,7 @@ static struct particulars *keep_particulars(struct settle *s, const struct queue
     return more;
 }
 
-static struct queue_settle unpack(const struct ended *e)
+static struct queue_settle unpack(const struct load *load, const struct ended *e)
 {
     struct queue_settle item = {.lane = (enum lane)e->lane,
                                 .id = {e->id_ms, e->id_seq},
@@ -197,8 +202,11 @@ static struct queue_settle unpack(const struct ended *e)
                                 .receipt = e->receipt,
                                 .large = e->large,
                                 .oversized = e->oversized,
+                                .named = e->named,
                                 .targets = e->targets};
 
+    if (e->purge_n)
+        item.purge = span_of(load->purges.p + e->purge_at, e->purge_n);
     if (e->more) {
         item.due_ms = e->more->due_ms;
         item.reason = e->more->reason;
@@ -223,6 +231,18 @@ static bool wants_receipt(const struct settle *s, enum outcome outcome)
     }
 }
 
+/* Copies the text to the load. Returns where it begins there. */
+static uint32_t keep_purge(struct load *load, struct span purge)
+{
+    size_t at = load->purges.n, room = load->purges.room;
+
+    if (!purge.n)
+        return 0;
+    buf_put(&load->purges, purge);
+    load->settle->bytes += load->purges.room - room;
+    return (uint32_t)at;
+}
+
 void settle_add(struct settle *s, const struct queue_settle *item)
 {
     if (!s->open)
@@ -230,13 +250,16 @@ void settle_add(struct settle *s, const struct queue_settle *item)
     s->open->items[s->open->count++] = (struct ended){.id_ms = item->id.ms,
                                                       .id_seq = item->id.seq,
                                                       .more = keep_particulars(s, item),
+                                                      .purge_at = keep_purge(s->open, item->purge),
+                                                      .purge_n = (uint32_t)item->purge.n,
                                                       .targets = item->targets,
                                                       .lane = (unsigned)item->lane,
                                                       .outcome = (unsigned)item->outcome,
                                                       .plain = item->plain,
                                                       .receipt = wants_receipt(s, item->outcome),
                                                       .large = item->large,
-                                                      .oversized = item->oversized};
+                                                      .oversized = item->oversized,
+                                                      .named = item->named};
     s->unconfirmed[item->lane]++;
     if (s->open->count == LOAD_MAX) {
         list_push_back(&s->waiting, &s->open->link);
@@ -286,8 +309,8 @@ static void write_part(struct settle *s, struct load *load)
 
     load->writing = (uint32_t)min_u64(load->count - load->written, most);
     for (uint32_t i = 0; i < load->writing; i++)
-        items[i] = unpack(&load->items[load->written + i]);
-    queue_settle(s->queue, items, load->writing, s->receipt_ttl_s, on_written, load);
+        items[i] = unpack(load, &load->items[load->written + i]);
+    queue_settle(s->queue, items, load->writing, &s->keep, on_written, load);
 }
 
 static void write_load(struct settle *s, struct load *load)

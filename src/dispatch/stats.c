@@ -135,6 +135,7 @@ OF_DISPATCH(value_settle_writes, settle_counts(d->settle)->writes)
 OF_DISPATCH(value_settle_failed, settle_counts(d->settle)->failed)
 OF_DISPATCH(value_unconfirmed, unconfirmed(d))
 OF_DISPATCH(value_receipts_skipped, queue_receipts_skipped(d->queue))
+OF_DISPATCH(value_history_skipped, queue_history_skipped(d->queue))
 OF_DISPATCH(value_to_wire_p99, histogram_quantile_us(&d->counts.to_wire[i], 990) / 1000)
 OF_DISPATCH(value_verified, verification_counts(d->verification)->results[i])
 OF_DISPATCH(value_verify_pending, verification_pending(d->verification))
@@ -562,7 +563,11 @@ const struct stats_item dispatch_stats[] = {
      .type = STATS_COUNTER,
      ALONE,
      .value = value_receipts_skipped},
-
+    {.metric = "purgeline_history_skipped_jobs_total",
+     .help = "Ended jobs that the history lacks: Redis was out of memory, or refused the entry.",
+     .type = STATS_COUNTER,
+     ALONE,
+     .value = value_history_skipped},
     /* durations */
     {.names = (const char *const[]){"urgent_to_wire_p99_ms", "normal_to_wire_p99_ms",
                                     "bulk_to_wire_p99_ms"},

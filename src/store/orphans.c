@@ -20,8 +20,8 @@ struct search {
 /* True if a key with this name under the account's prefix belongs to purgeline. */
 static bool is_ours(struct span name)
 {
-    static const char *const prefixes[] = {"receipt:", "once:", "probe"};
-    static const char *const whole[] = {"status", "instances", "consumers"};
+    static const char *const prefixes[] = {"receipt:", "once:", "history:", "probe"};
+    static const char *const whole[] = {"status", "instances", "consumers", "history"};
 
     for (size_t i = 0; i < array_len(prefixes); i++)
         if (name.n >= strlen(prefixes[i]) && memcmp(name.p, prefixes[i], strlen(prefixes[i])) == 0)

@@ -143,19 +143,13 @@ static void on_retry(void *ctx)
 static void name_keys(struct queue *q)
 {
     static const char *const rest[KEY_N] = {
-        [KEY_DEAD] = "dead",
-        [KEY_LATER] = "later",
-        [KEY_LEASE] = "lease",
-        [KEY_BUDGET] = "budget",
-        [KEY_RECEIPT] = "receipt:",
-        [KEY_CONTROL] = "control",
-        [KEY_STATUS] = "status",
-        [KEY_SETTLED] = "settled",
-        [KEY_CANCELLED] = "cancelled",
-        [KEY_POSTPONED] = "postponed",
-        [KEY_POSTPONED_JOBS] = "postponed:jobs",
-        [KEY_PLACES] = "places",
-        [KEY_INSTANCES] = "instances",
+        [KEY_DEAD] = "dead",           [KEY_LATER] = "later",
+        [KEY_LEASE] = "lease",         [KEY_BUDGET] = "budget",
+        [KEY_RECEIPT] = "receipt:",    [KEY_HISTORY] = "history",
+        [KEY_CONTROL] = "control",     [KEY_STATUS] = "status",
+        [KEY_SETTLED] = "settled",     [KEY_CANCELLED] = "cancelled",
+        [KEY_POSTPONED] = "postponed", [KEY_POSTPONED_JOBS] = "postponed:jobs",
+        [KEY_PLACES] = "places",       [KEY_INSTANCES] = "instances",
         [KEY_READS] = "reads",
     };
 
@@ -212,6 +206,11 @@ struct queue *queue_new_shared(struct connections *c, const char *account, const
 uint64_t queue_receipts_skipped(const struct queue *q)
 {
     return q->receipts_skipped;
+}
+
+uint64_t queue_history_skipped(const struct queue *q)
+{
+    return q->history_skipped;
 }
 
 void queue_left(struct queue *q)

@@ -23,6 +23,9 @@
  *               lost, and how many units they can be (queue_frail)
  *   Pspent:<k>  stream: one entry per booking, fields c = cost, t = when, by the account's time
  *   Preceipt:<job id>  string, JSON, expiring; job id = <lane>-<entry id>
+ *   Phistory    stream: what became of jobs, one entry per write (scripts/shared/record.lua)
+ *   Phistory:size  hash: total = number of jobs that the history ever got, first = how many of them
+ *               came before those that it still has
  *   Pcontrol    hash: paused (0|1), why, by, at
  *   Pstatus     string, JSON written by the leader every second, expiring
  *   Pinstances  sorted set, expiring: the instances that are configured with the account, whom the
@@ -286,6 +289,9 @@ struct queue_settle {
                                   found, as members of the receipt: "verified":"fresh"; lent */
     struct span services;      /* OUTCOME_DEAD of a job for several services: the ids of those that
                                   failed, separated by spaces; empty: all of them; lent */
+    struct span purge;         /* for the history: members of `purge` in its line, as
+                                  history_put_purge writes them; lent */
+    bool named;                /* `purge` has its targets, so the entry need not be looked at */
     bool oversized;            /* ends without a look at its entry: its letter has `fields` */
     const struct span *fields; /* lent */
     size_t fields_count;
@@ -301,17 +307,24 @@ struct queue_settle {
  * [,"failed_services":[ids]][,"verified","repairs","stale_ms","verified_why"]}; bytes that are
  * not UTF-8 are read as Latin-1. `scope` comes with ref and reason and says what a producer must be
  * allowed to purge to be shown them: "url", "key", "all", "service:<name>", "host:<host>", "large".
- * When Redis is out of memory, jobs end without receipts and err is 0. Dead letters and postponed
- * jobs are written even then, since they take no more memory than the entries that they replace
- * (but an entry of more than 256 KiB or some 1,000 fields waits for memory). A large entry is moved
- * in steps, and a crash in between leaves it twice. An oversized entry is never read as a whole,
- * here or by a script; its letter has the given fields, without targets. */
+ * When Redis is out of memory, jobs end without receipts and history, and err is 0. Dead letters
+ * and postponed jobs are written even then, since they take no more memory than the entries that
+ * they replace (but an entry of more than 256 KiB or some 1,000 fields waits for memory). A large
+ * entry is moved in steps, and a crash in between leaves it twice. An oversized entry is never read
+ * as a whole, here or by a script; its letter has the given fields, without targets. */
+struct queue_keep {
+    uint32_t receipt_ttl_s;
+    uint32_t history_jobs; /* limit of the history; 0: there is none */
+    uint32_t history_ttl_s;
+};
 void queue_settle(struct queue *q, const struct queue_settle *items, size_t count,
-                  uint32_t receipt_ttl_s, queue_done_cb *cb, void *ctx);
+                  const struct queue_keep *keep, queue_done_cb *cb, void *ctx);
 
-/* Number of receipts left out because Redis was out of memory, since queue_new. These jobs have
- * ended all the same. */
+/* Number of receipts left out because Redis was out of memory, and of jobs left out of the history
+ * because of that or because its key cannot be written; since queue_new. These jobs have ended all
+ * the same. */
 uint64_t queue_receipts_skipped(const struct queue *q);
+uint64_t queue_history_skipped(const struct queue *q);
 
 /* -- postponed jobs -- */
 typedef void queue_due_cb(void *ctx, int err, uint32_t moved, uint64_t next_due_ms);

@@ -80,6 +80,7 @@ enum queue_key {
     KEY_BUDGET,
     KEY_SPENT,                          /* one per ledger */
     KEY_RECEIPT = KEY_SPENT + LEDGER_N, /* a prefix */
+    KEY_HISTORY,
     KEY_CONTROL,
     KEY_STATUS,
     KEY_SETTLED,
@@ -130,7 +131,7 @@ struct queue {
     bool up;      /* reported as up */
     bool down;    /* reported as down, and not as up since */
     uint64_t seq; /* number of budget operations */
-    uint64_t receipts_skipped;
+    uint64_t receipts_skipped, history_skipped;
     uint64_t refused[32]; /* questions whose last answer was a refusal; 0: free */
     char why_down[256];   /* the reason that was last reported */
     uint64_t down_ns;     /* when it was reported */
@@ -157,11 +158,14 @@ typedef void queue_step_cb(struct queue *q, void *ctx, int err);
 /* For jobs too large for a script (scripts.h). Everything is copied. Jobs are handled one at a time
  * and step by step: the new place is written before the old one is given up, so a crash in between
  * leaves the job twice, never lost. */
-void queue_end_large(struct queue *q, const struct queue_settle *item, uint32_t ttl_s,
-                     queue_step_cb *cb, void *ctx);
+void queue_end_large(struct queue *q, const struct queue_settle *item,
+                     const struct queue_keep *keep, queue_step_cb *cb, void *ctx);
 void queue_return_large(struct queue *q, struct span name, queue_step_cb *cb, void *ctx);
 void queue_adopt_large(struct queue *q, struct span score, struct span member, queue_step_cb *cb,
                        void *ctx);
 /* Adds the arguments that SCRIPT_SETTLE expects before its items. */
-void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane, uint32_t ttl_s);
+void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane,
+                        const struct queue_keep *keep);
+/* Takes what these scripts answer: how much was left out. */
+void queue_count_skipped(struct queue *q, const struct redisReply *reply);
 must_use int queue_parse_id(struct span s, struct entry_id *out);

@@ -27,7 +27,7 @@ struct large {
     void *ctx;
     struct queue_args kept; /* the caller's arguments, one after the other */
     enum lane lane;
-    uint32_t ttl_s;
+    struct queue_keep keep;
     struct queue_settle item; /* its spans are in `kept` */
     char job[QUEUE_JOB_MAX];
     char name[QUEUE_NAME_MAX]; /* of the postponed job; "": none */
@@ -142,7 +142,7 @@ static void write_large(struct queue *q, enum script script, const struct span *
 static void on_ended(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     if (err == 0)
-        q->receipts_skipped += reply_u64(reply_at(reply, 1));
+        queue_count_skipped(q, reply);
     end_large(q, ctx, err);
 }
 
@@ -151,7 +151,7 @@ static void send_end(struct queue *q, struct large *l)
     const struct queue_settle *item = &l->item;
     struct queue_args a;
 
-    queue_begin_settle(q, &a, item->lane, l->ttl_s);
+    queue_begin_settle(q, &a, item->lane, &l->keep);
     queue_arg_id(&a, item->id);
     queue_arg(&a, span_str(outcome_names[item->outcome]));
     queue_arg(&a, item->receipt ? SPAN("1") : SPAN("0"));
@@ -164,6 +164,7 @@ static void send_end(struct queue *q, struct large *l)
     queue_arg_u64(&a, l->due_ms);
     queue_arg(&a, queue_arg_at(&l->kept, 2));
     queue_arg(&a, queue_arg_at(&l->kept, 3));
+    queue_arg(&a, queue_arg_at(&l->kept, 4));
     queue_call_script(q, SCRIPT_END_LARGE, &a, on_ended, l);
 }
 
@@ -347,17 +348,18 @@ static void begin_end(struct queue *q, void *ctx, int err)
                on_large_entry, l);
 }
 
-void queue_end_large(struct queue *q, const struct queue_settle *item, uint32_t ttl_s,
-                     queue_step_cb *cb, void *ctx)
+void queue_end_large(struct queue *q, const struct queue_settle *item,
+                     const struct queue_keep *keep, queue_step_cb *cb, void *ctx)
 {
     struct large *l = new_large(begin_end, cb, ctx);
 
     l->item = *item;
-    l->ttl_s = ttl_s;
+    l->keep = *keep;
     queue_arg(&l->kept, item->reason);
     queue_arg(&l->kept, item->target);
     queue_arg(&l->kept, item->proof);
     queue_arg(&l->kept, item->services);
+    queue_arg(&l->kept, item->purge);
     snprintf(l->place, sizeof(l->place), "%s-%" PRIu64 "-%" PRIu64, lane_names[item->lane],
              item->id.ms, item->id.seq);
     l->entry = l->place + strlen(lane_names[item->lane]) + 1;

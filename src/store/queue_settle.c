@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
 #include "clock.h"
+#include "history_line.h"
 #include "queue_internal.h"
 
 /* A call of queue_settle becomes script calls of at most SETTLE_CHUNK items of one lane and one
- * kind. Nearly all items are plain purges, whose entries need not be looked at. The order of items
- * does not matter, because they are independent. */
+ * kind. Nearly all items are plain purges, whose entries need not be looked at. With a history,
+ * that is so if we know the job's only target, or if the entry is too large to be looked at. The
+ * order of items does not matter, because they are independent. */
 
 enum kind { KIND_DROP, KIND_PURGED, KIND_OTHER, KIND_N };
 
-static const enum script script_of[KIND_N] = {
-    [KIND_DROP] = SCRIPT_DROP, [KIND_PURGED] = SCRIPT_PURGED, [KIND_OTHER] = SCRIPT_SETTLE};
-
 struct settling { /* one call of queue_settle */
     struct queue *q;
-    uint32_t ttl_s;
+    struct queue_keep keep;
     size_t open; /* calls and large entries under way, plus one while they are sent */
     int err;     /* of the first call that failed */
     queue_done_cb *cb;
@@ -42,11 +43,19 @@ static void release_one(struct settling *s, int err)
     free(s);
 }
 
-static enum kind kind_of(const struct queue_settle *item)
+static enum kind kind_of(const struct settling *s, const struct queue_settle *item)
 {
-    if (!item->plain || item->outcome != OUTCOME_PURGED || item->due_ms)
+    bool known = item->named || item->large || !s->keep.history_jobs;
+
+    if (!item->plain || item->outcome != OUTCOME_PURGED || item->due_ms || !known)
         return KIND_OTHER;
     return item->receipt ? KIND_PURGED : KIND_DROP;
+}
+
+void queue_count_skipped(struct queue *q, const struct redisReply *reply)
+{
+    q->receipts_skipped += reply_u64(reply_at(reply, 1));
+    q->history_skipped += reply_u64(reply_at(reply, 2));
 }
 
 static void on_large_ended(struct queue *q, void *ctx, int err)
@@ -58,7 +67,7 @@ static void on_large_ended(struct queue *q, void *ctx, int err)
 static void on_chunk(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     if (err == 0)
-        q->receipts_skipped += reply_u64(reply_at(reply, 1));
+        queue_count_skipped(q, reply);
     release_one(ctx, err);
 }
 
@@ -67,7 +76,7 @@ static void on_chunk(struct queue *q, void *ctx, int err, struct redisReply *rep
 static void on_oversized(struct queue *q, void *ctx, int err, struct redisReply *reply)
 {
     if (err == 0)
-        q->receipts_skipped += reply_u64(reply_at(reply, 1));
+        queue_count_skipped(q, reply);
     release_one(ctx, err);
 }
 
@@ -76,7 +85,7 @@ static void send_oversized(struct settling *s, const struct queue_settle *item)
     struct queue *q = s->q;
     struct queue_args a;
 
-    queue_begin_settle(q, &a, item->lane, s->ttl_s);
+    queue_begin_settle(q, &a, item->lane, &s->keep);
     queue_arg_id(&a, item->id);
     queue_arg(&a, item->receipt ? SPAN("1") : SPAN("0"));
     queue_arg(&a, item->reason);
@@ -96,17 +105,48 @@ static bool all_have_one(const struct settle_chunk *c)
     return true;
 }
 
+/* What the history is to do: how many jobs it keeps, and for how many seconds. Empty: there is
+ * none. */
+static void put_history(struct queue_args *a, const struct queue_keep *keep)
+{
+    char text[32] = "";
+
+    if (keep->history_jobs)
+        snprintf(text, sizeof(text), "%" PRIu32 ":%" PRIu32, keep->history_jobs,
+                 keep->history_ttl_s);
+    queue_arg(a, span_str(text));
+}
+
+/* The lines of the jobs in the history, as receipt.lua writes them for jobs that are not plain. */
+static void put_lines(struct queue_args *a, const struct settle_chunk *c)
+{
+    struct buf lines;
+
+    buf_init(&lines, SETTLE_CHUNK * (QUEUE_JOB_MAX + 80) + SETTLE_CHUNK_BYTES + HISTORY_PURGE_MAX);
+    for (size_t i = 0; c->s->keep.history_jobs && i < c->count; i++) {
+        const struct queue_settle *item = c->items[i];
+
+        buf_printf(&lines, "{\"job\":\"%s-%" PRIu64 "-%" PRIu64 "\",\"state\":\"purged\"",
+                   lane_names[item->lane], item->id.ms, item->id.seq);
+        if (item->targets != 1)
+            buf_printf(&lines, ",\"targets\":%" PRIu32, item->targets);
+        buf_put(&lines, SPAN(",\"purge\":{"));
+        buf_put(&lines, item->purge);
+        buf_put(&lines, SPAN("}}\n"));
+    }
+    queue_arg(a, buf_span(&lines));
+    buf_deinit(&lines);
+}
+
 static void put_ids(struct queue_args *a, const struct settle_chunk *c)
 {
-    if (c->kind == KIND_PURGED) {
-        queue_arg_u64(a, c->s->ttl_s);
-        queue_arg_u64(a, c->count);
-    }
     for (size_t i = 0; i < c->count; i++)
         queue_arg_id(a, c->items[i]->id);
-    if (c->kind != KIND_PURGED || all_have_one(c))
-        return;
-    for (size_t i = 0; i < c->count; i++)
+}
+
+static void put_counts(struct queue_args *a, const struct settle_chunk *c)
+{
+    for (size_t i = 0; i < c->count && !all_have_one(c); i++)
         queue_arg_u64(a, c->items[i]->targets);
 }
 
@@ -120,9 +160,11 @@ static void put_item(struct queue_args *a, const struct queue_settle *item)
     queue_arg(a, item->reason);
     queue_arg(a, item->outcome == OUTCOME_PURGED ? item->proof : item->target);
     queue_arg(a, item->services);
+    queue_arg(a, item->purge);
 }
 
-void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane, uint32_t ttl_s)
+void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane,
+                        const struct queue_keep *keep)
 {
     queue_args_init(a);
     queue_key(a, q->keys[KEY_JOBS + lane]);
@@ -131,37 +173,71 @@ void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane, u
     queue_key(a, q->keys[KEY_POSTPONED_JOBS]);
     queue_key(a, q->keys[KEY_PLACES]);
     queue_key(a, q->keys[KEY_DEAD]);
+    queue_key(a, q->keys[KEY_HISTORY]);
     queue_arg(a, span_str(lane_names[lane]));
     queue_arg(a, span_str(q->keys[KEY_SETTLED]));
-    queue_arg_u64(a, ttl_s);
+    queue_arg_u64(a, keep->receipt_ttl_s);
+    put_history(a, keep);
 }
 
-static void begin_plain(struct queue *q, struct queue_args *a, const struct settle_chunk *c)
+static void fill_looked(struct queue_args *a, const struct settle_chunk *c)
 {
+    queue_begin_settle(c->s->q, a, c->lane, &c->s->keep);
+    queue_arg_u64(a, clock_wall_ms()); /* queue_due uses this clock for repeats, too */
+    for (size_t i = 0; i < c->count; i++)
+        put_item(a, c->items[i]);
+}
+
+static void fill_purged(struct queue_args *a, const struct settle_chunk *c)
+{
+    struct queue *q = c->s->q;
+
     queue_args_init(a);
     queue_key(a, q->keys[KEY_JOBS + c->lane]);
-    if (c->kind == KIND_PURGED)
-        queue_key(a, q->keys[KEY_RECEIPT]);
+    queue_key(a, q->keys[KEY_RECEIPT]);
+    queue_key(a, q->keys[KEY_HISTORY]);
     queue_arg(a, span_str(lane_names[c->lane]));
     queue_arg(a, span_str(q->keys[KEY_SETTLED]));
+    queue_arg_u64(a, c->s->keep.receipt_ttl_s);
+    put_history(a, &c->s->keep);
+    queue_arg(a, c->kind == KIND_PURGED ? SPAN("1") : SPAN("0"));
+    put_lines(a, c);
+    queue_arg_u64(a, c->count);
+    put_ids(a, c);
+    put_counts(a, c);
+}
+
+static void fill_dropped(struct queue_args *a, const struct settle_chunk *c)
+{
+    struct queue *q = c->s->q;
+
+    queue_args_init(a);
+    queue_key(a, q->keys[KEY_JOBS + c->lane]);
+    queue_arg(a, span_str(lane_names[c->lane]));
+    queue_arg(a, span_str(q->keys[KEY_SETTLED]));
+    put_ids(a, c);
+}
+
+static enum script script_for(const struct settle_chunk *c)
+{
+    if (c->kind == KIND_OTHER)
+        return SCRIPT_SETTLE;
+    return c->kind == KIND_PURGED || c->s->keep.history_jobs ? SCRIPT_PURGED : SCRIPT_DROP;
 }
 
 static void send_chunk(struct settle_chunk *c)
 {
-    struct queue *q = c->s->q;
+    enum script script = script_for(c);
     struct queue_args a;
 
-    if (c->kind == KIND_OTHER) {
-        queue_begin_settle(q, &a, c->lane, c->s->ttl_s);
-        queue_arg_u64(&a, clock_wall_ms()); /* queue_due uses this clock for repeats, too */
-        for (size_t i = 0; i < c->count; i++)
-            put_item(&a, c->items[i]);
-    } else {
-        begin_plain(q, &a, c);
-        put_ids(&a, c);
-    }
+    if (script == SCRIPT_SETTLE)
+        fill_looked(&a, c);
+    else if (script == SCRIPT_PURGED)
+        fill_purged(&a, c);
+    else
+        fill_dropped(&a, c);
     c->s->open++;
-    queue_call_script(q, script_of[c->kind], &a, on_chunk, c->s);
+    queue_call_script(c->s->q, script, &a, on_chunk, c->s);
     c->count = c->bytes = 0;
 }
 
@@ -172,30 +248,31 @@ static void add_item(struct settle_chunk *c, const struct queue_settle *item)
     if (c->count == most || c->bytes > SETTLE_CHUNK_BYTES)
         send_chunk(c);
     c->items[c->count++] = item;
-    c->bytes += item->reason.n + item->target.n + item->proof.n + item->services.n;
+    c->bytes += item->reason.n + item->target.n + item->proof.n + item->services.n + item->purge.n;
 }
 
 void queue_settle(struct queue *q, const struct queue_settle *items, size_t count,
-                  uint32_t receipt_ttl_s, queue_done_cb *cb, void *ctx)
+                  const struct queue_keep *keep, queue_done_cb *cb, void *ctx)
 {
     struct settling *s = alloc_zeroed(1, sizeof(*s));
     struct settle_chunk *chunks = alloc_zeroed(LANE_N * KIND_N, sizeof(*chunks));
 
     must(count > 0);
-    *s = (struct settling){q, receipt_ttl_s ? receipt_ttl_s : 1, 1, 0, cb, ctx};
+    *s = (struct settling){q, *keep, 1, 0, cb, ctx};
+    s->keep.receipt_ttl_s += s->keep.receipt_ttl_s == 0;
     for (size_t i = 0; i < LANE_N * KIND_N; i++) {
         chunks[i].s = s;
         chunks[i].lane = (enum lane)(i / KIND_N);
         chunks[i].kind = (enum kind)(i % KIND_N);
     }
     for (size_t i = 0; i < count; i++) {
-        enum kind kind = kind_of(&items[i]);
+        enum kind kind = kind_of(s, &items[i]);
 
         if (items[i].oversized) {
             send_oversized(s, &items[i]);
         } else if (kind == KIND_OTHER && items[i].large) {
             s->open++;
-            queue_end_large(q, &items[i], s->ttl_s, on_large_ended, s);
+            queue_end_large(q, &items[i], &s->keep, on_large_ended, s);
         } else {
             add_item(&chunks[items[i].lane * KIND_N + kind], &items[i]);
         }

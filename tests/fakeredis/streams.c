@@ -340,16 +340,19 @@ static void run_xdel(struct ask *a)
 
 static void run_xtrim(struct ask *a)
 {
-    bool by_id = arg_is(a, 2, "MINID");
-    size_t at = arg_is(a, 3, "=") ? 4 : 3;
+    bool by_id = arg_is(a, 2, "MINID"), about = arg_is(a, 3, "~");
+    size_t at = about || arg_is(a, 3, "=") ? 4 : 3;
+    bool limited = about && a->argc == at + 3 && arg_is(a, at + 1, "LIMIT");
     struct stream_id least = {0, 0};
-    int64_t most = 0, n = 0;
+    int64_t most = 0, n = 0, limit = 0;
     struct value *v;
 
-    if ((!by_id && !arg_is(a, 2, "MAXLEN")) || a->argc != at + 1) {
+    if ((!by_id && !arg_is(a, 2, "MAXLEN")) || a->argc != at + (limited ? 3 : 1)) {
         say_error(a, SYNTAX_ERROR);
         return;
     }
+    if (limited && !arg_number(a, at + 2, &limit))
+        return;
     if (by_id && !stream_id_parse(a->argv[at], 0, &least)) {
         say_error(a, INVALID_STREAM_ID);
         return;
@@ -362,7 +365,7 @@ static void run_xtrim(struct ask *a)
     }
     if (!value_of(a, 1, KIND_STREAM, &v))
         return;
-    while (v && v->stream.count &&
+    while (v && v->stream.count && (limit <= 0 || n < limit) &&
            (by_id ? stream_id_compare(stream_at(&v->stream, 0)->id, least) < 0
                   : v->stream.count > (size_t)most)) {
         remove_first(a->f, v);

@@ -265,7 +265,7 @@ static void ask(unsigned what)
         queue_server(queue, on_server, NULL);
         break;
     case 4:
-        queue_settle(queue, &dead, 1, 60, on_done, NULL);
+        queue_settle(queue, &dead, 1, &(struct queue_keep){.receipt_ttl_s = 60}, on_done, NULL);
         break;
     case 5:
         queue_due(queue, 1, 100, on_due, NULL);

@@ -198,7 +198,10 @@ static const char *const commands[] = {
 /* KEYS | ARGV. Those of one script; one of them is played at a time. */
 
 #define LANES P "jobs:urgent " P "jobs:normal " P "jobs:bulk"
-#define SETTLED "%J " P "receipt: " P "postponed " P "postponed:jobs " P "places " P "dead"
+#define SETTLED                                                                                    \
+    "%J " P "receipt: " P "postponed " P "postponed:jobs " P "places " P "dead " P                 \
+    "history | %L channel 60 "
+#define PURGED "%J " P "receipt: " P "history | %L channel "
 
 static const char *const script_templates[SCRIPT_N][3] = {
     [SCRIPT_LANES] = {LANES " |", "%s %s %s |"},
@@ -210,19 +213,18 @@ static const char *const script_templates[SCRIPT_N][3] = {
                      "%t %h %t %h %l %z | %o %n %o {} %c %c %n %w %n %w %w leaving 0 %o"},
     [SCRIPT_RELEASE] = {P "lease " P "instances | %o moved", "%t %z | %o leaving"},
     [SCRIPT_DROP] = {"%J | %L channel %i %i %i", "%s | %L channel %i"},
-    [SCRIPT_PURGED] = {"%J " P "receipt: | %L channel 60 2 %i %i 1 3",
-                       "%J " P "receipt: | %L channel 1 1 %i",
-                       "%J " P "receipt: | %L channel 60 3 %i %i %i"},
+    [SCRIPT_PURGED] = {PURGED "60 3:999999999 1 %w 2 %i %i 1 3", PURGED "1 _ 1 _ 1 %i",
+                       PURGED "60 1:999999999 0 %w 3 %i %i %i"},
     [SCRIPT_SETTLE] =
-        {SETTLED " | %L channel 60 %c %i purged 1 1 0 _ _ _ %i dead 1 2 0 %w %w %w",
-         SETTLED
-         " | %L channel 60 %c %i later 0 1 %c _ _ _ %i purged 1 1 %c _ _ _ %i expired 1 1 0 %w _ _",
-         SETTLED " | %L channel 60 %c %i cancelled 0 1 0 %w %w _ %i later 1 1 %n _ _ _"},
-    [SCRIPT_END_LARGE] = {SETTLED " | %L channel 60 %i dead 1 5 %w %m 1 %w _ 0 _ %w",
-                          SETTLED " | %L channel 60 %i later 0 5 _ %m 0 _ %m %c",
-                          SETTLED " | %L channel 60 %i purged 1 5 _ %m 0 _ %m %c"},
-    [SCRIPT_OVERSIZED] = {SETTLED " | %L channel 60 %i 1 %w ref %w job %m service news",
-                          SETTLED " | %L channel 60 %i 0 large"},
+        {SETTLED "9:999999999 %c %i purged 1 1 0 _ _ _ _ %i dead 1 2 0 %w %w %w \"sent\":1",
+         SETTLED "_ %c %i later 0 1 %c _ _ _ _ %i purged 1 1 %c _ _ _ _ %i expired 1 1 0 %w _ _ _",
+         SETTLED "1:999999999 %c %i cancelled 0 1 0 %w %w _ \"service\":\"a\" %i later 1 1 %n _ _ "
+                 "_ _"},
+    [SCRIPT_END_LARGE] = {SETTLED "_ %i dead 1 5 %w %m 1 %w _ 0 _ %w _",
+                          SETTLED "9:999999999 %i later 0 5 _ %m 0 _ %m %c _ _ _",
+                          SETTLED "9:999999999 %i purged 1 5 _ %m 0 _ %m %c _ _ \"sent\":1"},
+    [SCRIPT_OVERSIZED] = {SETTLED "9:999999999 %i 1 %w ref %w job %m service news",
+                          SETTLED "_ %i 0 large"},
     [SCRIPT_WRITE] = {"%s | XADD * a %w", "%s | XDEL %i", "%k | XLEN"},
     [SCRIPT_WRITE_HASH] = {"%h | HSET %m %w", "%h | HDEL %m", "%k | HSET %m %w"},
     [SCRIPT_DUE] = {P "postponed " P "postponed:jobs " P "places " P "dead " LANES

@@ -38,6 +38,7 @@ struct world {
     struct loop *loop;
     struct timer *patience;
     struct queue *q;
+    struct queue_keep keep; /* for ask_settle */
     int ups, downs, answers;
     char why[256];
     int err;
@@ -107,6 +108,7 @@ static inline struct world *world_open(struct redis_server *server, const char *
     struct error err;
 
     w->server = server;
+    w->keep = (struct queue_keep){.receipt_ttl_s = 60};
     w->entry_max_bytes = w->room_bytes = UINT64_C(1) << 30;
     w->take_most = SIZE_MAX;
     if (redis_address_parse(redis_server_url(server), &a, &err) < 0)
@@ -260,7 +262,7 @@ static inline int ask_settle(struct world *w, const struct queue_settle *items, 
 {
     int answers = w->answers;
 
-    queue_settle(w->q, items, count, 60, world_on_done, w);
+    queue_settle(w->q, items, count, &w->keep, world_on_done, w);
     assert_int_equal(w->answers, answers);
     return await(w, answers + 1);
 }

@@ -381,7 +381,7 @@ static void closing_answers_what_is_outstanding(void **state)
     (void)state;
     start_read(w, 1, 2, 1, 15000);
     queue_depth(w->q, world_on_depth, w);
-    queue_settle(w->q, &item, 1, 60, world_on_done, w);
+    queue_settle(w->q, &item, 1, &(struct queue_keep){.receipt_ttl_s = 60}, world_on_done, w);
     queue_close(w->q, world_on_closed, w);
     assert_int_equal(w->answers, answers);
     run_until(w, w->closed);

@@ -566,7 +566,7 @@ static void a_large_job_that_went_meanwhile_leaves_nothing(void **state)
     s = ended(&w->entries[0], OUTCOME_LATER);
     s.due_ms = 5;
     answers = w->answers;
-    queue_settle(w->q, &s, 1, 60, world_on_done, w);
+    queue_settle(w->q, &s, 1, &(struct queue_keep){.receipt_ttl_s = 60}, world_on_done, w);
     redis_server_do(w->server, "DEL " P "jobs:bulk"); /* at any of its steps */
     run_until(w, w->answers == answers + 1);
     assert_int_equal(w->err, 0);

@@ -149,13 +149,13 @@ static bool outcome_named(struct span name, enum outcome *out)
 }
 
 /* The item of settle.lua for this entry: id, outcome, receipt, targets, due_ms, reason, target,
- * services. */
+ * services, purge. */
 static bool look_in_settle(const struct change *r, struct ended *out)
 {
     char id[48];
 
     snprintf(id, sizeof(id), "%" PRIu64 "-%" PRIu64, r->id.ms, r->id.seq);
-    for (size_t n = 5; script_arg(n).n; n += 8) {
+    for (size_t n = 6; script_arg(n).n; n += 9) {
         if (!span_is(script_arg(n), id))
             continue;
         out->reason = script_arg(n + 5);
@@ -174,11 +174,11 @@ static bool look(const struct change *r, struct ended *out)
     if (strcmp(es.name, "settle") == 0)
         return look_in_settle(r, out);
     if (strcmp(es.name, "end_large") == 0) {
-        out->reason = script_arg(8);
-        return outcome_named(script_arg(5), &out->outcome);
+        out->reason = script_arg(9);
+        return outcome_named(script_arg(6), &out->outcome);
     }
     out->outcome = OUTCOME_DEAD;
-    out->reason = script_arg(6);
+    out->reason = script_arg(7);
     return strcmp(es.name, "oversized") == 0;
 }
 

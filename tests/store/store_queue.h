@@ -122,7 +122,7 @@ static inline int settle(struct queue_world *w, enum outcome outcome, bool large
                                 .target = SPAN("a")};
     unsigned answers = w->answers;
 
-    queue_settle(w->queue, &item, 1, 60, on_done, w);
+    queue_settle(w->queue, &item, 1, &(struct queue_keep){.receipt_ttl_s = 60}, on_done, w);
     store_until(&w->store, w->answers == answers + 1);
     return w->err;
 }

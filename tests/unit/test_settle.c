@@ -22,9 +22,9 @@ static struct config_account account;
 
 /* Replaces the function of store. */
 void queue_settle(struct queue *q, const struct queue_settle *items, size_t count,
-                  uint32_t receipt_ttl_s, queue_done_cb *cb, void *ctx)
+                  const struct queue_keep *keep, queue_done_cb *cb, void *ctx)
 {
-    (void)q, (void)receipt_ttl_s;
+    (void)q, (void)keep;
     must(asked_count < ASKED_MAX);
     asked[asked_count].count = count;
     asked[asked_count].first_ms = items[0].id.ms;

@@ -1,7 +1,8 @@
 -- Ends an entry that is too large to look at: it becomes a dead letter.
 -- KEYS the same as those of settle.lua.
--- ARGV lane, channel, ttl_s, id, receipt (0|1), reason, then the fields that the letter keeps.
--- Answers ended, receipts left out.
+-- ARGV lane, channel, ttl_s, history, id, receipt (0|1), reason, then the fields that the letter
+-- keeps.
+-- Answers ended, receipts left out, jobs left out of the history.
 -- Errors: a key of the wrong type; nothing has changed then.
 --
 -- Converting the entry into Lua strings would take long. So the letter is written first, and
@@ -9,11 +10,11 @@
 
 --@include shared/receipt.lua
 
-local id, reason = ARGV[4], ARGV[6]
+local id, reason = ARGV[5], ARGV[7]
 local job, ref, letter = lane .. '-' .. id, nil, {}
 -- Fails now if the key is not a hash; later, a failure would leave the work half done.
 call('HLEN', KEYS[5])
-for i = 7, #ARGV - 1, 2 do
+for i = 8, #ARGV - 1, 2 do
   local name, value = ARGV[i], ARGV[i + 1]
   letter[#letter + 1] = name
   letter[#letter + 1] = value
@@ -30,9 +31,9 @@ letter[n + 7], letter[n + 8] = 'dead_target', ''
 local written = call('XADD', KEYS[6], '*', unpack(letter))
 if call('XDEL', KEYS[1], id) == 0 then
   call('XDEL', KEYS[6], written)
-  return {0, 0}
+  return {0, 0, 0}
 end
 unplace(job, lane .. '-' .. id)
 call('PUBLISH', ARGV[2], job)
-if ARGV[5] == '1' then receipt(job, 'dead', 0, ref, reason, '["large"]') end
-return {1, skipped}
+receipt(ARGV[6] == '1', '', job, 'dead', '0', ref, reason, '["large"]')
+return {1, left_out()}

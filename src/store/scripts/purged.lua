@@ -1,7 +1,8 @@
--- Ends purged jobs that need a receipt, but no look at their entries.
--- KEYS stream, receipt prefix.
--- ARGV lane, channel, ttl_s, n, n ids, n counts of targets, unless all are 1.
--- Answers ended, receipts left out.
+-- Ends purged jobs that need a receipt or a line in the history, but no look at their entries.
+-- KEYS stream, receipt prefix, history.
+-- ARGV lane, channel, ttl_s, history (record.lua), receipts (0|1), lines of the history, n, n ids,
+-- n counts of targets, unless all are 1.
+-- Answers ended, receipts left out, jobs left out of the history.
 -- Errors: the lane is not a stream.
 --
 -- If all entries are gone, the script is being repeated after a lost answer, and nothing is left to
@@ -10,23 +11,29 @@
 -- a backlog of them could be larger than the entries that they replace. SETRANGE with an empty
 -- value tests whether there is free memory: without it, it is refused, and it changes nothing.
 
---@include shared/now.lua
+--@include shared/record.lua
 
-local call, n = redis.call, tonumber(ARGV[4])
+local call, n, from = redis.call, tonumber(ARGV[7]), 8
+local to = from + n - 1
+local most, keep_s = keeps(ARGV[4])
 local probe = redis.pcall('SETRANGE', KEYS[2], 0, '')
 local oom = type(probe) == 'table' and probe.err and probe.err:find('OOM', 1, true)
-local ended = call('XDEL', KEYS[1], unpack(ARGV, 5, 4 + n))
-if ended == 0 then return {0, 0} end
+local ended = call('XDEL', KEYS[1], unpack(ARGV, from, to))
+if ended == 0 then return {0, 0, 0} end
 local prefix = ARGV[1] .. '-'
-call('PUBLISH', ARGV[2], prefix .. table.concat(ARGV, ' ' .. prefix, 5, 4 + n))
-if oom then return {ended, ended} end
-local key, ttl = KEYS[2] .. prefix, ARGV[3]
-local head = '{"job":"' .. prefix
-local middle = '","state":"purged","at":' .. int(now_ms()) .. ',"targets":'
-for i = 5, 4 + n do
-  local id = ARGV[i]
-  local text = head .. id .. middle .. (ARGV[n + i] or '1') .. '}'
-  if ended == n then call('SETEX', key .. id, ttl, text)
-  else call('SET', key .. id, text, 'NX', 'EX', ttl) end
+call('PUBLISH', ARGV[2], prefix .. table.concat(ARGV, ' ' .. prefix, from, to))
+if oom then return {ended, ARGV[5] == '1' and ended or 0, most and ended or 0} end
+if ARGV[5] == '1' then
+  local key, ttl = KEYS[2] .. prefix, ARGV[3]
+  local head = '{"job":"' .. prefix
+  local middle = '","state":"purged","at":' .. int(now_ms()) .. ',"targets":'
+  for i = from, to do
+    local id = ARGV[i]
+    local text = head .. id .. middle .. (ARGV[n + i] or '1') .. '}'
+    if ended == n then call('SETEX', key .. id, ttl, text)
+    else call('SET', key .. id, text, 'NX', 'EX', ttl) end
+  end
 end
-return {ended, 0}
+local unrecorded = 0
+if most then unrecorded = record(KEYS[3], most, keep_s, n, ARGV[6], ended < n) end
+return {ended, 0, unrecorded}

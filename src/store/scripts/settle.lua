@@ -1,9 +1,10 @@
 -- Ends any jobs whose entries are not large; each entry is looked up.
--- KEYS stream, receipt prefix, postponed, postponed:jobs, places, dead.
--- ARGV lane, channel, ttl_s, wall_ms, then per item: id, outcome, receipt (0|1), targets, due_ms,
--- reason, target (of a purged job: what looks at its pages found, as JSON members of the receipt),
--- services (of a dead job: the ids of those that failed, separated by spaces; empty: all).
--- Answers ended, receipts left out.
+-- KEYS stream, receipt prefix, postponed, postponed:jobs, places, dead, history.
+-- ARGV lane, channel, ttl_s, history (record.lua), wall_ms, then per item: id, outcome, receipt
+-- (0|1), targets, due_ms, reason, target (of a purged job: what looks at its pages found, as JSON
+-- members of the receipt), services (of a dead job: the ids of those that failed, separated by
+-- spaces; empty: all), purge (what the daemon knows, for the history).
+-- Answers ended, receipts left out, jobs left out of the history.
 -- Errors: a key of the wrong type. The items before the one that failed are done.
 --
 -- A job that continues another (field `job`, only written when a job comes back from `postponed`)
@@ -18,6 +19,7 @@
 
 --@include shared/receipt.lua
 --@include shared/scope.lua
+--@include shared/purge_of.lua
 
 local published, done, over = {}, {}, {}
 -- Fails now if the key is not a hash; later, a failure would leave the work half done.
@@ -83,24 +85,26 @@ local function finish(i)
   if state == 'dead' then bury(fields, job, ARGV[i + 5], ARGV[i + 6], ARGV[i + 7])
   elseif state == 'later' then postpone(fields, id, job, due, false)
   elseif state == 'purged' and again then
-    if due == '0' then due = int(tonumber(ARGV[4]) + again) end
+    if due == '0' then due = int(tonumber(ARGV[5]) + again) end
     postpone(fields, id, job .. '+r', due, true)
   end
   unplace(job, own)
   done[#done + 1], over[id] = id, true
   if state == 'later' then return end
   published[#published + 1] = job
-  if ARGV[i + 2] == '1' then
-    receipt(job, state, ARGV[i + 3], ref, ARGV[i + 5], scope_of(fields),
-      state == 'purged' and ARGV[i + 6], ARGV[i + 7])
+  local wanted = ARGV[i + 2] == '1'
+  if wanted or most then
+    receipt(wanted, most and purge_of(fields, ARGV[i + 8]), job, state, ARGV[i + 3], ref,
+      ARGV[i + 5], scope_of(fields), state == 'purged' and ARGV[i + 6], ARGV[i + 7])
   end
 end
 local ok, err = true, nil
-for i = 5, #ARGV, 8 do
+for i = 6, #ARGV, 9 do
   ok, err = pcall(finish, i)
   if not ok then break end
 end
 if #done > 0 then call('XDEL', KEYS[1], unpack(done)) end
 if #published > 0 then call('PUBLISH', ARGV[2], table.concat(published, ' ')) end
+left_out()
 if not ok then return type(err) == 'table' and err or redis.error_reply(err) end
-return {#done, skipped}
+return {#done, skipped, unrecorded}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ * The lines of an account's history, which say what became of jobs. An entry of the history holds
+ * the lines of all jobs that ended in one write (store/scripts/shared/record.lua). A line is a JSON
+ * object: the members of the job's receipt except `at`, which is the same for the whole entry, and
+ * `targets` if it is 1; and at the end `purge`, an object that says what was purged and how. */
+#pragma once
+
+#include "buf.h"
+#include "target.h"
+
+#define HISTORY_TARGET_MAX 1024 /* bytes of a target that are kept */
+#define HISTORY_PURGE_MAX 16384 /* bytes that history_put_purge writes */
+
+/* What the dispatcher knows of an ended job. */
+struct history_purge {
+    bool named; /* the next three are given; if not, the script finds them in the job's entry */
+    enum target_kind kind;
+    struct span target; /* the one that was settled last; no bytes if it is all of the service */
+    uint32_t more;      /* number of its other targets */
+    bool soft;
+    struct span service; /* name or id; empty: none, or not known */
+    uint64_t sent_ms;    /* Unix time at which the request was sent; 0: not known */
+};
+
+/* Appends at most HISTORY_PURGE_MAX bytes: the members of `purge`, separated by commas. */
+void history_put_purge(struct buf *out, const struct history_purge *p);

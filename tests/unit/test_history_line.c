@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include <stdlib.h>
+
+#include <jansson.h>
+
+#include "history_line.h"
+
+static void gives(const struct history_purge *p, const char *text)
+{
+    struct buf b;
+
+    buf_init(&b, HISTORY_PURGE_MAX);
+    history_put_purge(&b, p);
+    assert_string_equal(buf_span(&b).p, text);
+    buf_deinit(&b);
+}
+
+static void it_says_what_was_purged_where_and_when(void **state)
+{
+    (void)state;
+    gives(&(struct history_purge){0}, "");
+    gives(&(struct history_purge){.named = true,
+                                  .kind = TARGET_KEY,
+                                  .target = SPAN("article-17"),
+                                  .service = SPAN("news"),
+                                  .sent_ms = 1764417601200},
+          "\"keys\":[\"article-17\"],\"service\":\"news\",\"sent\":1764417601200");
+    gives(&(struct history_purge){.named = true,
+                                  .kind = TARGET_URL,
+                                  .target = SPAN("www.example.com/a\"\\b"),
+                                  .more = 2,
+                                  .soft = true},
+          "\"urls\":[\"www.example.com/a\\\"\\\\b\"],\"more\":2,\"soft\":true");
+    gives(&(struct history_purge){.named = true, .kind = TARGET_ALL, .service = SPAN("news")},
+          "\"all\":true,\"service\":\"news\"");
+    gives(&(struct history_purge){.more = 2, .service = SPAN("news"), .sent_ms = 5},
+          "\"service\":\"news\",\"sent\":5");
+}
+
+static void of_a_long_target_the_beginning_is_kept(void **state)
+{
+    char target[URL_MAX_BYTES];
+    struct buf b;
+    json_t *j;
+
+    (void)state;
+    memset(target, 'a', sizeof(target));
+    for (size_t n = HISTORY_TARGET_MAX - 1; n <= HISTORY_TARGET_MAX + 1; n++) {
+        buf_init(&b, HISTORY_PURGE_MAX);
+        buf_putc(&b, '{');
+        history_put_purge(&b, &(struct history_purge){
+                                  .named = true, .kind = TARGET_URL, .target = span_of(target, n)});
+        buf_putc(&b, '}');
+        j = json_loads(b.p, 0, NULL);
+        assert_non_null(j);
+        assert_int_equal(json_string_length(json_array_get(json_object_get(j, "urls"), 0)),
+                         n > HISTORY_TARGET_MAX ? HISTORY_TARGET_MAX : n);
+        assert_int_equal(json_is_true(json_object_get(j, "cut")), n > HISTORY_TARGET_MAX);
+        json_decref(j);
+        buf_deinit(&b);
+    }
+}
+
+static void any_bytes_fit(void **state)
+{
+    char target[URL_MAX_BYTES], service[SERVICE_NAME_MAX_BYTES];
+    struct buf b;
+
+    (void)state;
+    for (int byte = 0; byte < 256; byte++) {
+        memset(target, byte, sizeof(target));
+        memset(service, byte, sizeof(service));
+        buf_init(&b, HISTORY_PURGE_MAX);
+        history_put_purge(&b, &(struct history_purge){.named = true,
+                                                      .kind = TARGET_URL,
+                                                      .target = span_of(target, sizeof(target)),
+                                                      .more = UINT32_MAX,
+                                                      .soft = true,
+                                                      .service = span_of(service, sizeof(service)),
+                                                      .sent_ms = UINT64_MAX});
+        assert_int_equal(strcspn(b.p, "\n\r"), b.n);
+        buf_deinit(&b);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_says_what_was_purged_where_and_when),
+        cmocka_unit_test(of_a_long_target_the_beginning_is_kept),
+        cmocka_unit_test(any_bytes_fit),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
