@@ -2,47 +2,18 @@
 #include "history_line.h"
 
 #include <inttypes.h>
-#include <jansson.h>
-#include <stdlib.h>
 
 #include "json_text.h"
 
 _Static_assert(HISTORY_PURGE_MAX >= 6 * (HISTORY_TARGET_MAX + SERVICE_NAME_MAX_BYTES) + 200,
                "escapes take six bytes");
 
-/* Nearly all targets need no escapes, and there may be 200,000 of them in a second. */
-static bool is_plain(struct span s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] < ' ' || s.p[i] > '~' || s.p[i] == '"' || s.p[i] == '\\')
-            return false;
-    return true;
-}
-
-static void put_text(struct buf *out, struct span s)
-{
-    json_t *j;
-    char *text;
-
-    if (is_plain(s)) {
-        buf_putc(out, '"');
-        buf_put(out, s);
-        buf_putc(out, '"');
-        return;
-    }
-    j = json_text(s);
-    text = json_text_line(j);
-    buf_put(out, span_str(text));
-    free(text);
-    json_decref(j);
-}
-
 static void put_target(struct buf *out, const struct history_purge *p)
 {
     bool cut = p->target.n > HISTORY_TARGET_MAX;
 
     buf_put(out, p->kind == TARGET_URL ? SPAN("\"urls\":[") : SPAN("\"keys\":["));
-    put_text(out, span_of(p->target.p, cut ? HISTORY_TARGET_MAX : p->target.n));
+    json_text_put(out, span_of(p->target.p, cut ? HISTORY_TARGET_MAX : p->target.n));
     buf_put(out, cut ? SPAN("],\"cut\":true") : SPAN("]"));
 }
 
@@ -60,7 +31,7 @@ void history_put_purge(struct buf *out, const struct history_purge *p)
         buf_put(out, out->n > start ? SPAN(",\"soft\":true") : SPAN("\"soft\":true"));
     if (p->service.n) {
         buf_put(out, out->n > start ? SPAN(",\"service\":") : SPAN("\"service\":"));
-        put_text(out, p->service);
+        json_text_put(out, p->service);
     }
     if (p->sent_ms)
         buf_printf(out, "%s\"sent\":%" PRIu64, out->n > start ? "," : "", p->sent_ms);

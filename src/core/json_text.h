@@ -13,8 +13,8 @@ struct json_t;
 must_use struct json_t *json_text(struct span s);
 must_use struct json_t *json_text_of(const char *s); /* JSON null for NULL */
 
-/* Appends the text as json_text_line(json_text(s)) has it, with its quotes. For replies that are
- * made so often that a tree of jansson's would cost most of the request. */
+/* Appends the text as json_text_line(json_text(s)) has it, with its quotes. For what is written so
+ * often (replies to pushes, lines of the history) that a tree of jansson's would cost too much. */
 void json_text_put(struct buf *to, struct span s);
 
 /* Returns the document as one NUL-terminated line, which the caller must free. */
