@@ -75,14 +75,21 @@ static bool unready(const struct config_account *a, const struct overview_cache_
     return true;
 }
 
+/* Whether only those ask who are about to push: a load balancer. While Fastly refuses a token, or
+ * nobody dispatches an account, its jobs are accepted and kept. */
+static bool asks_who_pushes(const struct request *e)
+{
+    return span_eq(request_query(e, "for"), SPAN("push"));
+}
+
 static void on_ready(void *ctx, bool ok)
 {
     struct request *e = ctx;
     const struct config *c = e->config;
     char why[600];
-    bool wrong = false;
+    bool wrong = false, all = !asks_who_pushes(e);
 
-    for (uint32_t i = 0; i < c->accounts_count && !wrong; i++)
+    for (uint32_t i = 0; all && i < c->accounts_count && !wrong; i++)
         wrong = unready(&c->accounts[i], stands(e, i), why, sizeof(why));
     if (!ok) {
         request_refuse(e, 503, "Redis is away");
@@ -114,7 +121,7 @@ static void take_ready(struct request *e, const struct vitals *v)
 {
     if (!e->visit || visit_answered(e->visit))
         return;
-    if (v->troubled) {
+    if (v->troubled && !asks_who_pushes(e)) {
         request_refuse(e, 503, v->trouble);
     } else {
         snprintf(e->in->consumers, sizeof(e->in->consumers), "%s", v->consumers);

@@ -110,6 +110,7 @@ static void a_redis_that_went_away_is_no_readiness_that_was_cached(void **state)
     redis_server_kill(w.r->redis);
     rig_await(w.r, http_do(w.h, "GET", "/readyz", NULL, NULL)->status == 503);
     world_assert_problem(http_do(w.h, "GET", "/readyz", NULL, NULL), 503, "Redis is away");
+    http_expect(w.h, 503, "GET", "/readyz?for=push", NULL, NULL);
     redis_server_restart(w.r->redis);
     rig_await(w.r, http_do(w.h, "GET", "/readyz", NULL, NULL)->status == 200);
     world_close(&w);
@@ -167,6 +168,9 @@ static void a_refused_token_is_no_readiness_until_the_file_is_mended_and_reloade
     rig_await(r, http_do(h, "GET", "/readyz", NULL, NULL)->status == 503);
     world_assert_problem(http_do(h, "GET", "/readyz", NULL, NULL), 503,
                          "Fastly refuses the token of account main");
+    /* Who pushes is not sent elsewhere: the job is accepted and kept. */
+    http_expect(h, 200, "GET", "/readyz?for=push", NULL, NULL);
+    http_expect(h, 503, "GET", "/readyz?for=purging", NULL, NULL);
     http_expect(h, 202, "POST", PURGE, "{\"keys\":[\"more\"]}", NULL);
     assert_int_equal(instance_command(status, NULL, page), 1);
     assert_true(text_has(page, "main: NOT SENDING: Fastly refuses the token (401) for "));
