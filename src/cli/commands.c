@@ -12,6 +12,8 @@ const struct subcommand subcommands[] = {
      FIRST_CONSUMER, NULL},
     {"status", cmd_status, "show backlog, budget, leader and problems", cmd_status_help,
      FIRST_ANYTHING, NULL},
+    {"ready", cmd_ready, "ask the daemon whether it is ready: a health check", cmd_ready_help,
+     FIRST_ANYTHING, NULL},
     {"top", cmd_top, "show the same live, and pause, resume and retry by key", cmd_top_help,
      FIRST_ANYTHING, NULL},
     {"plan", cmd_plan, "predict what purges will cost and when they will be done", cmd_plan_help,
