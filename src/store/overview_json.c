@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "json_text.h"
+#include "overview_words.h"
 
 static json_t *number_json(uint64_t n)
 {
@@ -25,7 +26,7 @@ static json_t *lanes_json(const struct overview *o)
     return lanes;
 }
 
-static json_t *budgets_json(const struct overview *o)
+static json_t *budgets_json(const struct config_account *a, const struct overview *o)
 {
     json_t *budgets = json_object();
 
@@ -33,10 +34,12 @@ static json_t *budgets_json(const struct overview *o)
         const struct overview_budget *b = &o->budget[i];
 
         if (b->counted)
-            json_object_set_new(budgets, ledger_names[i],
-                                json_pack("{sosososo}", "units", number_json(b->units), "spent",
-                                          number_json(b->spent), "open", number_json(b->open),
-                                          "left", number_json(b->left)));
+            json_object_set_new(
+                budgets, ledger_names[i],
+                json_pack("{sososososo}", "units", number_json(b->units), "per_s",
+                          number_json(i == LEDGER_WRITE ? a->writes.per_s : a->budget.per_s),
+                          "spent", number_json(b->spent), "open", number_json(b->open), "left",
+                          number_json(b->left)));
     }
     return budgets;
 }
@@ -67,6 +70,17 @@ static json_t *reads_json(const struct config_account *a, const struct overview 
     return reads;
 }
 
+static void set_verdict(json_t *j, const struct overview *o)
+{
+    static const char *const moods[] = {
+        [OVERVIEW_GOOD] = "good", [OVERVIEW_SLOWED] = "slowed", [OVERVIEW_TROUBLE] = "trouble"};
+    char words[OVERVIEW_WORDS_MAX];
+    enum overview_mood mood = overview_words(o, words, sizeof(words));
+
+    json_object_set_new(j, "verdict", json_text_of(words));
+    json_object_set_new(j, "mood", json_text_of(moods[mood]));
+}
+
 json_t *overview_json(const struct config_account *a, const struct overview *o)
 {
     json_t *j = json_object();
@@ -74,6 +88,7 @@ json_t *overview_json(const struct config_account *a, const struct overview *o)
 
     json_object_set_new(j, "account", json_text_of(a->name));
     json_object_set_new(j, "ok", json_boolean(!overview_needs_help(o)));
+    set_verdict(j, o);
     json_object_set_new(j, "leader", json_text_of(o->leader));
     json_object_set_new(j, "instances", instances_json(o));
     json_object_set_new(j, "stalled", json_text_of(o->stalled));
@@ -84,7 +99,7 @@ json_t *overview_json(const struct config_account *a, const struct overview *o)
         json_object_set_new(j, "paused_ms", number_json(o->paused_ms));
     }
     json_object_set_new(j, "lanes", lanes_json(o));
-    json_object_set_new(j, "budget", budgets_json(o));
+    json_object_set_new(j, "budget", budgets_json(a, o));
     json_object_set_new(j, "reads", reads_json(a, o));
     json_object_set_new(j, "later", number_json(o->later));
     json_object_set_new(j, "dead", number_json(o->dead));
