@@ -126,6 +126,7 @@ struct config_http {
     char *tls_cert_file;  /* "" = plain HTTP */
     char *tls_key_file;
     char *tls_client_ca_file; /* "" = clients need no certificate */
+    bool console;             /* serves the page for operators at /console */
 };
 
 /* Bits of config_producer.kinds. */

@@ -180,6 +180,9 @@ uint64_t api_cost(const struct config_account *a, const struct job_spec *spec);
  * status of the refusal with a message -- */
 must_use int openmode_refuses(const struct request *e, const char **why);
 bool openmode_is_of_a_page(struct visit *v); /* a browser sent the request for a web page */
+/* The page is the console, which this machine has served under a name of its own: its requests are
+ * those of the person in front of it. */
+bool openmode_is_of_our_page(const struct request *e);
 
 /* -- known.c: identifies the client. 0 with e->who where the route needs a producer, or the status
  * of the refusal with a message. -- */
@@ -225,7 +228,8 @@ route_cb api_purge, api_bulk_begin, api_bulk_end, api_job_get, api_job_cancel, a
     api_livez, api_readyz, api_metrics, api_fastly_keys, api_fastly_key, api_fastly_all,
     api_fastly_url, api_fastly_site, api_fastly_token, api_fastly_user, api_fastly_services,
     api_fastly_service, api_fastly_search, api_fastly_versions, api_fastly_ips, api_fastly_customer,
-    api_fastly_verify, api_fastly_openid;
+    api_fastly_verify, api_fastly_openid, api_self, api_console, api_console_slash,
+    api_console_file;
 
 /* -- server.c: asks the dispatch loop for its state. api_health is called with the answer, even
  * if the visit is over -- */

@@ -8,9 +8,15 @@
  * so Host must be a name of this machine. Only PURGE may have the name of a site in Host, because
  * this is how a client asks a site to purge a page. That is safe: browsers send Origin with every
  * PURGE, and only pages of the named site could be purged with it. A Unix socket has no name that a
- * page could use, and browsers do not open one, so requests over it may have any Host. */
+ * page could use, and browsers do not open one, so requests over it may have any Host.
+ *
+ * The console is a page, too. A browser sends with its requests the scheme, host and port that it
+ * has the page from as Origin, and "same-origin" as Sec-Fetch-Site; no other page has both. So
+ * these requests are served, if Host is a name of this machine.
+ * https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header */
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "http_internal.h"
 #include "setting.h"
@@ -70,6 +76,19 @@ bool openmode_is_of_a_page(struct visit *v)
     return site.p && !span_is(site, "none") && !span_is(site, "same-origin");
 }
 
+bool openmode_is_of_our_page(const struct request *e)
+{
+    struct span host = visit_header(e->visit, "Host"), site, origin;
+    const char *scheme = visit_is_tls(e->visit) ? "https://" : "http://";
+    size_t n = strlen(scheme);
+
+    site = visit_header(e->visit, "Sec-Fetch-Site");
+    origin = visit_header(e->visit, "Origin");
+    return e->config->http.console && span_is(site, "same-origin") && origin.n == n + host.n &&
+           memcmp(origin.p, scheme, n) == 0 && span_eq(span_of(origin.p + n, host.n), host) &&
+           names_this_machine(e->config, host) && !span_is(visit_method(e->visit), "PURGE");
+}
+
 static bool came_through_a_proxy(struct visit *v)
 {
     static const char *const headers[] = {
@@ -92,7 +111,7 @@ int openmode_refuses(const struct request *e, const char **why)
         *why = "no producers are configured, so only this machine may push: " DO;
         return 403;
     }
-    if (openmode_is_of_a_page(v)) {
+    if (openmode_is_of_a_page(v) && !openmode_is_of_our_page(e)) {
         *why = "no producers are configured, so no web page may push: " DO;
         return 403;
     }

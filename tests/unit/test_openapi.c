@@ -229,7 +229,8 @@ static void every_operation_has_a_name_of_its_own_and_answers(void **state)
         assert_non_null(names[i]);
         for (size_t k = 0; k < i; k++)
             assert_string_not_equal(names[i], names[k]);
-        assert_true(member(responses, "200") || member(responses, "202"));
+        assert_true(member(responses, "200") || member(responses, "202") ||
+                    member(responses, "308"));
         assert_int_equal(member(responses, "401") != NULL, table[i].access != ROUTE_OPEN);
     }
 }
