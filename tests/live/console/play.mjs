@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: MIT
+// Plays the console in Chromium. Started by test_console.py, which has started everything else.
+//
+//     play.mjs                  prints a line "ok - …" or "not ok - …" for each check
+//     play.mjs --shots FOLDER   only makes the pictures of the README
+import fs from "node:fs";
+import path from "node:path";
+import { createRequire } from "node:module";
+
+const given = JSON.parse(process.env.GIVEN);
+const require = createRequire(path.join(process.env.PACKAGES, "package.json"));
+const { chromium } = require("playwright-core");
+const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+const PATIENCE_MS = 60000; // ten times as long as any step takes on an idle machine
+const HTML = "<img/src=x/onerror=alert(1)>"; // also a valid surrogate key
+const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync"];
+const ASKED = new Set(); // addresses of all requests of the page
+const faults = []; // what must not happen in a page
+
+function ok(good, sentence, ...evidence) {
+  console.log(`${good ? "ok" : "not ok"} - ${sentence}`);
+  if (!good) evidence.forEach((e) => console.log(`#   ${(typeof e === "string" ? e : JSON.stringify(e)).slice(0, 2000)}`));
+}
+
+async function until(what, condition) {
+  const end = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const found = await condition();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(`never: ${what}`);
+    await new Promise((resolve) => { setTimeout(resolve, 50); });
+  }
+}
+
+// -- without a browser --------------------------------------------------------------------------------------------
+
+async function api(method, target, body, who = "ops") {
+  const reply = await fetch(given.base + target, { method, body: body && JSON.stringify(body),
+    headers: { Authorization: `Bearer ${given.tokens[who]}` } });
+  return { status: reply.status, json: await reply.json().catch(() => null) };
+}
+
+async function push(job) {
+  const pushed = await api("POST", "/v1/purge", { account: "main", ...job });
+  if (pushed.status !== 202) throw new Error(JSON.stringify(pushed));
+  return pushed.json.job;
+}
+
+const fault = (words) => fetch(`${given.control}/fault`, { method: "POST", body: new URLSearchParams(words) });
+const account = async (name) => (await api("GET", `/v1/status?account=${name}`)).json.accounts[0];
+const ended = (job) => until(`${job} has ended`, async () => {
+  const told = await api("GET", `/v1/jobs/${job}?account=main`);
+  return told.json?.state !== "waiting" && told.json?.state;
+});
+
+// -- the browser --------------------------------------------------------------------------------------------------
+
+async function open(folder) {
+  const context = await chromium.launchPersistentContext(folder, { executablePath: "/usr/bin/chromium", headless: true, args: ARGS,
+    viewport: { width: 1280, height: 900 }, reducedMotion: "reduce", permissions: ["clipboard-read", "clipboard-write"] });
+  context.setDefaultTimeout(PATIENCE_MS);
+  const page = context.pages()[0];
+  page.on("request", (request) => ASKED.add(request.url()));
+  page.on("pageerror", (error) => faults.push(`error: ${error.message}`));
+  page.on("dialog", (dialog) => {
+    faults.push(`a script of somebody else ran: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  page.on("console", (message) => {
+    if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) faults.push(message.text());
+  });
+  return { context, page };
+}
+
+/** Presses Tab until the element in focus is what the selector means. */
+async function tabTo(page, target, key = "Tab") {
+  for (let i = 0; i < 80; i++) {
+    if (await target.evaluate((e) => e === document.activeElement).catch(() => false)) return;
+    await page.keyboard.press(key);
+  }
+  throw new Error(`cannot be reached with ${key}: ${target}`);
+}
+
+/** Pastes a text, as a user does: typing 20,000 lines takes minutes. */
+async function paste(page, target, text) {
+  await page.evaluate((t) => navigator.clipboard.writeText(t), text);
+  await target.focus();
+  await page.keyboard.press("Control+V");
+}
+
+const nav = (page, name) => page.getByRole("navigation").getByRole("link", { name, exact: true });
+
+async function goTo(page, name) {
+  await nav(page, name).click();
+  await page.getByRole("heading", { level: 1, name, exact: true }).waitFor();
+}
+
+async function signIn(page, token) {
+  await page.goto(`${given.base}/console`);
+  const field = page.getByLabel("Token of a producer");
+  await field.waitFor();
+  await tabTo(page, field);
+  await page.keyboard.type(token);
+  await page.keyboard.press("Enter");
+}
+
+const card = (page, name) => page.getByRole("region", { name, exact: true });
+const rows = (page) => page.getByRole("row").filter({ has: page.getByRole("button", { name: /^Look/ }) });
+const saysSoon = (page, text) => page.getByRole("status").filter({ hasText: text }).waitFor();
+
+// -- what is played -----------------------------------------------------------------------------------------------
+
+async function signingIn(page) {
+  await signIn(page, "not-a-token");
+  await page.getByRole("alert").filter({ hasText: "purgeline does not know this token" }).waitFor();
+  ok(true, "a wrong token is refused in words");
+  const field = page.getByLabel("Token of a producer");
+  await tabTo(page, field);
+  await page.keyboard.type(given.tokens.ops);
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+  await card(page, "main").getByText("Healthy, nothing waits").or(card(page, "main").getByText("healthy, nothing waits")).waitFor();
+  ok(true, "the keyboard alone signs in, and the overview has a verdict");
+  const paint = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime);
+  console.log(`# first paint after ${Math.round(paint)} ms`);
+}
+
+async function pausing(page) {
+  const main = card(page, "main");
+  await tabTo(page, main.getByRole("button", { name: "Pause… main" }));
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog", { name: "Pause main?" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  ok((await account("main")).paused === false, "Escape leaves a dialog, and nothing is done");
+  ok(await main.getByRole("button", { name: "Pause… main" }).evaluate((e) => e === document.activeElement), "the focus is back where it was");
+  await page.keyboard.press("Enter");
+  await page.keyboard.type(HTML);
+  await page.keyboard.press("Enter");
+  await saysSoon(page, "main is paused");
+  await main.getByText(`paused: ${HTML}`).waitFor();
+  ok((await account("main")).paused_why === HTML, "an account is paused, with a reason that is shown as text");
+  await main.getByRole("link", { name: "PurgelinePaused" }).waitFor();
+  const job = await push({ keys: ["article-17"], ref: HTML });
+  await main.getByRole("row", { name: /normal 1/ }).waitFor();
+  ok(true, "a push arrives, and is seen waiting");
+  await main.getByRole("button", { name: "Resume main" }).click();
+  await saysSoon(page, "main sends again");
+  await main.getByRole("row", { name: /normal 0/ }).waitFor();
+  ok(await ended(job) === "purged", "after it was resumed, the push is purged");
+}
+
+async function burying(page) {
+  await fault({ poison: HTML });
+  const jobs = [await push({ keys: [HTML], ref: HTML })];
+  await fault({ status: 400, kind: "keys,key" });
+  for (const key of ["article-1", "article-2", "shop-3"]) jobs.push(await push({ keys: [key] }));
+  for (const job of jobs) await ended(job);
+  await fault({ status: 0, poison: "" });
+  ok((await account("main")).dead === jobs.length, "a fault of Fastly makes dead letters", await account("main"));
+}
+
+async function deadLetters(page) {
+  await burying(page);
+  await card(page, "main").getByRole("link", { name: "4", exact: true }).click();
+  await page.getByRole("heading", { level: 1, name: "Dead letters" }).waitFor();
+  await until("four rows", async () => await rows(page).count() === 4);
+  ok(true, "they are listed");
+  const hostile = rows(page).filter({ hasText: HTML });
+  await hostile.getByRole("button", { name: /^Look/ }).click();
+  const dialog = page.getByRole("dialog", { name: "Dead letter" });
+  await dialog.getByText(HTML).first().waitFor();
+  ok(await page.locator("main img, dialog img").count() === 0, "HTML in keys and references is shown as text");
+  await dialog.getByRole("button", { name: "Retry" }).click();
+  await page.getByRole("dialog", { name: "Retry this dead letter?" }).getByRole("button", { name: "Retry" }).click();
+  await saysSoon(page, "1 dead letter retried");
+  await until("three rows", async () => await rows(page).count() === 3);
+  ok(true, "one is looked at, and retried");
+  await page.getByLabel("Target contains").fill("article-");
+  await page.keyboard.press("Enter");
+  await until("two rows", async () => await rows(page).count() === 2);
+  ok(true, "a filter leaves those that match");
+  await page.getByRole("button", { name: "Drop all …" }).click();
+  const drop = page.getByRole("dialog", { name: "Drop 2 dead letters?" });
+  await drop.getByRole("button", { name: "Cancel" }).click();
+  ok((await account("main")).dead === 3, "the confirmation says how many, and can be left");
+  await page.getByRole("button", { name: "Drop all …" }).click();
+  await drop.getByRole("button", { name: "Drop 2 dead letters" }).click();
+  await saysSoon(page, "2 dead letters dropped");
+  await until("one is left", async () => (await account("main")).dead === 1);
+  ok(true, "all that match are dropped");
+  await page.getByLabel("Target contains").fill("");
+  await page.keyboard.press("Enter");
+  await until("one row", async () => await rows(page).count() === 1);
+  await page.getByRole("button", { name: "Retry all …" }).click();
+  await page.getByRole("dialog", { name: "Retry this dead letter?" }).getByRole("button", { name: "Retry" }).click();
+  await page.getByText("There are no dead letters").waitFor();
+  ok((await account("main")).dead === 0, "none is left");
+}
+
+async function planning(page) {
+  await goTo(page, "Plan");
+  const keys = Array.from({ length: 20000 }, (_, i) => `plan-${i}`).join("\n");
+  await paste(page, page.getByLabel("Surrogate keys").nth(1), keys);
+  await page.getByRole("button", { name: "Show the plan" }).click();
+  await page.getByText("It costs 20,000 units").first().waitFor();
+  ok(true, "a plan of 20,000 keys tells its cost");
+  ok(/through in about/.test(await card(page, "The plan").textContent()), "and when it would be through");
+  ok((await account("main")).lanes.normal.jobs === 0, "nothing was pushed");
+  await page.getByRole("button", { name: "Show the plan" }).scrollIntoViewIfNeeded();
+  await page.getByLabel("Surrogate keys").nth(1).fill("");
+  await page.getByRole("button", { name: "Show the plan" }).click();
+  await page.getByRole("alert").filter({ hasText: "No key is given" }).waitFor();
+  ok(true, "an empty form is refused in words");
+}
+
+async function purging(page) {
+  await goTo(page, "Purge");
+  await tabTo(page, page.getByLabel("Surrogate keys").nth(1));
+  await page.keyboard.type("article-17");
+  await tabTo(page, page.getByLabel("Reference"));
+  await page.keyboard.type(HTML);
+  await page.keyboard.press("Enter");
+  const receipt = page.locator(".receipt").first();
+  await receipt.getByText("purged", { exact: true }).waitFor();
+  ok((await receipt.textContent()).includes(HTML), "a purge shows its receipt as it comes");
+  await receipt.getByRole("link").click();
+  await page.getByRole("heading", { level: 1, name: "Job" }).waitFor();
+  await page.getByText("Fastly has confirmed it").waitFor();
+  ok(true, "a job can be looked up");
+  await api("POST", "/v1/pause", { account: "main", why: "a test" });
+  const job = await push({ keys: ["never"] });
+  await page.getByLabel("Id of the job").fill(job);
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Cancel it …" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel the job" }).click();
+  await page.getByText("It was cancelled").waitFor();
+  ok(await ended(job) === "cancelled", "a job is cancelled");
+  await api("POST", "/v1/resume", { account: "main" });
+  await page.getByLabel("Id of the job").fill("not a job");
+  await page.keyboard.press("Enter");
+  await page.getByRole("alert").filter({ hasText: "expected an id" }).waitFor();
+  ok(true, "a wrong id is refused in words");
+}
+
+async function readsTheRunbook(page) {
+  await page.goto(`${given.base}/console#/runbook/purgelinepaused`);
+  await page.getByRole("heading", { level: 2, name: "PurgelinePaused" }).waitFor();
+  await until("the section is in focus", () => page.evaluate(() => document.activeElement.id === "runbook-purgelinepaused"));
+  ok(true, "a link leads to its section of the runbook");
+}
+
+async function byKeyboard(page) {
+  await page.goto("about:blank");
+  await page.goto(`${given.base}/console`);
+  await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+  await page.keyboard.press("Tab");
+  ok(await page.evaluate(() => document.activeElement.id === "skip"), "the first stop skips to the content");
+  await page.keyboard.press("Enter");
+  ok(await page.evaluate(() => document.activeElement.id === "main"), "and does so");
+  for (const name of ["Plan", "Purge", "Job", "Dead letters", "Overview"]) {
+    await tabTo(page, nav(page, name), "Shift+Tab");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { level: 1, name, exact: true }).waitFor();
+    await until("the heading has the focus", () => page.evaluate(() => ["H1", "H2"].includes(document.activeElement.tagName)));
+  }
+  ok(true, "every page is reached with the keyboard alone, and begins at its heading");
+}
+
+async function isAccessible(page, pages) {
+  for (const [width, height] of [[1280, 900], [375, 800]]) {
+    await page.setViewportSize({ width, height });
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      for (const name of pages) {
+        await goTo(page, name);
+        await page.waitForLoadState("networkidle").catch(() => {});
+        await page.evaluate(axe);
+        const { violations } = await page.evaluate(() => window.axe.run());
+        ok(!violations.length, `axe finds nothing in ${name} at ${width} px, ${colorScheme}`,
+          ...violations.map((v) => `${v.help}: ${v.nodes.map((n) => n.html).join(" ")}`));
+        const beyond = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+        ok(beyond <= 0, `${name} fits into ${width} px, ${colorScheme}`, beyond);
+      }
+    }
+  }
+  await page.setViewportSize({ width: 1280, height: 900 });
+}
+
+async function keepsTheToken(page, who) {
+  const token = given.tokens[who];
+  const kept = await page.evaluate(() => ({ html: document.documentElement.outerHTML, url: location.href, cookies: document.cookie,
+    local: JSON.stringify({ ...localStorage }), session: JSON.stringify({ ...sessionStorage }),
+    values: [...document.querySelectorAll("input, textarea")].map((e) => e.value).join("\n") }));
+  for (const where of ["html", "url", "cookies", "local", "values"]) ok(!kept[where].includes(token), `no token in: ${where}`);
+  ok(kept.local === "{}" && kept.cookies === "", "nothing outlives the tab");
+  ok(kept.session.includes(token), "the tab's own storage has the token");
+}
+
+async function costs(page) {
+  await goTo(page, "Overview");
+  const cpu = () => fs.readFileSync(`/proc/${given.daemon}/stat`, "utf8").split(" ").slice(13, 15).reduce((a, b) => a + Number(b), 0) * 10;
+  const session = await page.context().newCDPSession(page);
+  let bytes = 0;
+  await session.send("Network.enable");
+  session.on("Network.dataReceived", (event) => { bytes += event.encodedDataLength || event.dataLength; });
+  const seconds = 10, before = cpu(), begin = Date.now();
+  await new Promise((resolve) => { setTimeout(resolve, seconds * 1000); }); // what is measured is a rate
+  const took = (Date.now() - begin) / 1000;
+  console.log(`# one console: ${Math.round(bytes / took)} bytes a second, ${(cpu() - before) / took / 10} % of a core, with idle work`);
+  ok(bytes / took <= 10240, "an open console takes at most 10 KB a second", bytes / took);
+}
+
+async function aProducer(page) {
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByLabel("Token of a producer").waitFor();
+  ok(await page.evaluate(() => sessionStorage.length === 0), "signing out forgets the token");
+  await signIn(page, given.tokens.cms);
+  await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+  const names = await page.getByRole("navigation").getByRole("link").allTextContents();
+  ok(!names.includes("Dead letters") && names.includes("Purge"), "a producer without admin is offered its own part", names);
+  ok(await page.getByRole("button", { name: /Pause|Resume/ }).count() === 0, "and cannot pause");
+  await page.goto(`${given.base}/console#/dead`);
+  await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+  ok(true, "a page that is not its own is not shown");
+  await goTo(page, "Purge");
+  ok(await page.getByLabel("URLs").count() === 0 && await page.getByLabel("Account").count() === 0, "only what it may purge is offered");
+  await page.getByLabel("Surrogate keys").nth(1).fill("article-17");
+  await page.getByRole("button", { name: "Purge", exact: true }).click();
+  await page.locator(".receipt").first().getByText("purged", { exact: true }).waitFor();
+  ok(true, "it purges");
+  for (const [method, target] of [["GET", "/v1/status"], ["GET", "/v1/dead"], ["POST", "/v1/pause"], ["POST", "/v1/dead/drop"]])
+    ok((await api(method, target, method === "POST" ? {} : undefined, "cms")).status === 403, `${method} ${target} is refused to it`);
+}
+
+async function play(page) {
+  await signingIn(page);
+  await pausing(page);
+  await deadLetters(page);
+  await planning(page);
+  await purging(page);
+  await readsTheRunbook(page);
+  await byKeyboard(page);
+  await isAccessible(page, ["Overview", "Dead letters", "Job", "Plan", "Purge", "Runbook"]);
+  await keepsTheToken(page, "ops");
+  await costs(page);
+  await aProducer(page);
+  await keepsTheToken(page, "cms");
+  const elsewhere = [...ASKED].filter((url) => !url.startsWith(`${given.base}/`));
+  ok(!elsewhere.length, "no request leaves the origin", elsewhere);
+  ok(![...ASKED].some((url) => Object.values(given.tokens).some((token) => url.includes(token))), "no address has a token");
+  ok(!faults.length, "no error, no refusal by the policy, and no script of somebody else", ...faults);
+}
+
+const { context, page } = await open(given.profile);
+try {
+  await play(page);
+} catch (error) {
+  await page.screenshot({ path: "failed.png" }).catch(() => {});
+  ok(false, "the console can be played", error.stack, page.url(), await page.locator("main").innerText({ timeout: 5000 }).catch(() => ""), ...faults);
+}
+await context.close();
