@@ -44,6 +44,8 @@ DECIDED = {
     "deploy/README.md": {
         "deploy/install-packages --build --package && deploy/package": (NO, "tests/systemd builds the packages"),
         "apt install ./build/packages/purgeline_*.deb": (NO, "tests/systemd installs them on a machine of its own"),
+        "deploy/apt-repository --output /srv/apt --key apt@example.com --url https://apt.example.com build/packages":
+            (NO, "test_apt_repository makes small ones, and tests/systemd installs the packages from one"),
         "deploy/install-packages --run --build": (RUN,),
         "cmake -S . -B build/release -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=OFF": (RUN,),
         "ninja -C build/release purgeline && install -D build/release/purgeline /usr/local/bin/purgeline": (RUN,),
