@@ -120,6 +120,7 @@ struct config_http {
     uint32_t request_s;      /* time limit for receiving head and body of a request */
     uint64_t body_max_bytes; /* of a body that is not streamed */
     uint64_t results_max;    /* total bytes of answers to bulk pushes, kept in temporary files */
+    uint32_t event_streams;  /* of GET /v1/events, open at once */
     uint64_t backlog_max; /* waiting jobs per account, beyond which pushes get 503; 0 = no limit */
     char *unix_mode;      /* permissions of Unix sockets, octal; see config_unix_mode */
     char *unix_group;     /* group of Unix sockets; "" = the process's group */

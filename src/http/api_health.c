@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "feed.h"
 #include "http_internal.h"
 #include "json_text.h"
 #include "overview_cache.h"
@@ -163,6 +164,11 @@ static uint64_t value_requests(const struct http_server *in)
     return in->requests;
 }
 
+static uint64_t value_event_streams(const struct http_server *in)
+{
+    return feed_streams(in->feed);
+}
+
 static uint64_t value_jobs(const struct http_server *in)
 {
     return in->counts.jobs;
@@ -198,6 +204,8 @@ static const struct endpoint_item endpoint_items[] = {
      value_turned_away},
     {"purgeline_http_visits_under_way", "gauge", "Requests of producers that wait for an answer.",
      value_requests},
+    {"purgeline_http_event_streams", "gauge", "Open streams of GET /v1/events.",
+     value_event_streams},
     {"purgeline_http_jobs_total", "counter", "Jobs sent to Redis for producers.", value_jobs},
     {"purgeline_http_jobs_under_way", "gauge",
      "Jobs sent to Redis for producers and not answered yet.", value_pending},

@@ -100,41 +100,40 @@ static struct subject *subject_of(struct request *e)
 
 /* -- lookup -- */
 
-/* Whether the producer may see what another producer wrote into the receipt: only if it could have
- * pushed that job itself. */
-static bool may_see_receipt(const struct request *e, const json_t *scope)
+bool api_may_see_receipt(const struct request *e, const struct config_account *a, enum lane lane,
+                         const json_t *scope)
 {
-    const struct subject *s = e->state;
     bool kind_with_service = false, service = false;
     const json_t *word;
     size_t i;
 
-    if (auth_may_anything(e->who, s->lane))
+    if (auth_may_anything(e->who, lane))
         return true;
-    if (json_array_size(scope) == 0 || !(e->who->lanes & 1u << s->lane))
+    if (json_array_size(scope) == 0 || !(e->who->lanes & 1u << lane))
         return false; /* a receipt of an older version, or of a job that cannot be decoded */
     json_array_foreach(scope, i, word)
     {
         struct span at = span_of(json_string_value(word), json_string_length(word));
 
-        if (!at.p || !auth_may_word(e->who, s->account, at))
+        if (!at.p || !auth_may_word(e->who, a, at))
             return false;
         kind_with_service |= span_is(at, "key") || span_is(at, "all");
         service |= at.n > 8 && memcmp(at.p, "service:", 8) == 0;
     }
     return service || !kind_with_service || e->who->services.count == 0 ||
-           auth_may_default_service(e->who, s->account);
+           auth_may_default_service(e->who, a);
 }
 
 static void say_receipt(struct request *e, int status, struct span receipt)
 {
+    const struct subject *s = e->state;
     json_t *j = json_loadb(receipt.p, receipt.n, JSON_ALLOW_NUL, NULL);
 
     if (!json_is_object(j)) {
         json_decref(j);
         j = json_object();
     }
-    if (!may_see_receipt(e, json_object_get(j, "scope"))) {
+    if (!api_may_see_receipt(e, s->account, s->lane, json_object_get(j, "scope"))) {
         json_object_del(j, "ref");
         json_object_del(j, "reason");
         json_object_del(j, "failed_services");

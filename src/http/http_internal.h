@@ -33,6 +33,7 @@ struct http_server {
     struct audit *audit;
     struct api_hooks *hooks;
     struct api_ips *ips;
+    struct feed *feed;
     struct quota proven;   /* bytes of requests in progress of producers; see request_enter */
     struct quota unproven; /* bytes of requests in progress of clients without authentication */
     uint64_t full_said_ns; /* when full memory was last logged; 0: never */
@@ -196,6 +197,12 @@ const struct config_producer *known_still(const struct request *e);
 /* -- withdraw.c: applies the permissions of a reload to requests in progress -- */
 void withdraw_all(struct http_server *in);
 
+/* -- api_jobs.c -- */
+/* Whether the producer may see what another producer wrote into a receipt: only if it could have
+ * pushed that job itself. `scope`: of the receipt; NULL: it has none. */
+bool api_may_see_receipt(const struct request *e, const struct config_account *a, enum lane lane,
+                         const struct json_t *scope);
+
 /* -- api_fastly.c -- */
 /* The account and the service named in the path. NULL: the request was refused, in the format of
  * Fastly's API. */
@@ -223,13 +230,19 @@ struct json_t *api_read_order(struct request *e, const char *const *members);
 const struct config_account *api_order_account(struct request *e, const struct json_t *order);
 
 /* -- the routes -- */
-route_cb api_purge, api_bulk_begin, api_bulk_end, api_job_get, api_job_cancel, api_status,
-    api_dead_list, api_dead_retry, api_dead_drop, api_plan, api_pause, api_resume, api_hook,
-    api_livez, api_readyz, api_metrics, api_fastly_keys, api_fastly_key, api_fastly_all,
+route_cb api_events, api_purge, api_bulk_begin, api_bulk_end, api_job_get, api_job_cancel,
+    api_status, api_dead_list, api_dead_retry, api_dead_drop, api_plan, api_pause, api_resume,
+    api_hook, api_livez, api_readyz, api_metrics, api_fastly_keys, api_fastly_key, api_fastly_all,
     api_fastly_url, api_fastly_site, api_fastly_token, api_fastly_user, api_fastly_services,
     api_fastly_service, api_fastly_search, api_fastly_versions, api_fastly_ips, api_fastly_customer,
     api_fastly_verify, api_fastly_openid, api_self, api_console, api_console_slash,
     api_console_file;
+
+/* -- renew.c -- */
+struct httpd_options renew_options(const struct http_server *in);
+/* Applies the new configuration. If a part of it is unusable, this is logged, and the old one stays
+ * in use. `before`: the settings until now. */
+void renew_httpd(struct http_server *in, const struct config_http *before);
 
 /* -- server.c: asks the dispatch loop for its state. api_health is called with the answer, even
  * if the visit is over -- */

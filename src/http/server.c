@@ -8,6 +8,7 @@
 
 #include "alloc.h"
 #include "audit.h"
+#include "feed.h"
 #include "http_internal.h"
 #include "job_watch.h"
 #include "log.h"
@@ -18,7 +19,6 @@
 #include "thread.h"
 
 #define PATIENCE_MS 5000 /* Redis normally answers within a millisecond */
-#define FILES_BESIDES 256
 /* How long connections are not accepted while it is not known yet whether Redis can be reached. */
 #define TRY_REDIS_MS 2000
 
@@ -225,81 +225,6 @@ static void on_gone(void *ctx, struct visit *v)
     request_drop(e);
 }
 
-/* -- TLS -- */
-
-static void reload_tls(struct http_server *in, const struct config_http *before)
-{
-    const struct httpd_tls *tls;
-    struct pems pems;
-    struct error err;
-    int rc = pems_read(&in->config->http, &pems, &tls, &err);
-
-    if (rc == 0 && (tls || *before->tls_cert_file))
-        rc = httpd_set_tls(in->httpd, tls, &err);
-    if (rc < 0)
-        log_error("The new certificate is not taken; the old one stays", "why=\"%s\"", err.text);
-    else if (tls)
-        log_info("New connections get the certificate that was read anew", "");
-    else if (*before->tls_cert_file)
-        log_warn("New connections are plain HTTP: there is no http.tls_cert_file any more", "");
-    pems_wipe(&pems);
-}
-
-/* -- limits and address -- */
-
-/* Keeps some file descriptors for other purposes, such as connections to Redis and Fastly, however
- * many clients there are. */
-static uint32_t connections_possible(const struct http_server *in)
-{
-    uint64_t files = in->options.files, wanted = in->config->http.connections;
-    uint64_t possible = files > 2 * FILES_BESIDES ? files - FILES_BESIDES : files / 2;
-
-    if (wanted <= possible)
-        return (uint32_t)wanted;
-    log_warn("http.connections is more than this process may have open: raise its limit of files",
-             "connections=%" PRIu64 " files=%" PRIu64 " let_in=%" PRIu64, wanted, files, possible);
-    return (uint32_t)possible;
-}
-
-static struct httpd_options httpd_options(const struct http_server *in)
-{
-    const struct config *c = in->config;
-
-    return (struct httpd_options){.listen = c->listen,
-                                  .unix_mode = config_unix_mode(c),
-                                  .unix_group = c->http.unix_group,
-                                  .connections = connections_possible(in),
-                                  .per_address = c->http.per_address,
-                                  .idle_s = c->http.idle_s,
-                                  .request_s = c->http.request_s,
-                                  .heads_max_bytes = config_heads_max_bytes(c),
-                                  .body_max_bytes = c->http.body_max_bytes};
-}
-
-static void reload_limits(struct http_server *in, const struct httpd_options *o)
-{
-    struct error err;
-
-    if (httpd_set_limits(in->httpd, o, &err) < 0)
-        log_error("The new limits of the HTTP endpoint are not taken; the old ones stay",
-                  "why=\"%s\"", err.text);
-}
-
-static void reload_listen(struct http_server *in, const struct httpd_options *o)
-{
-    char *before = alloc_str(httpd_address(in->httpd));
-    struct error err;
-    bool failed = httpd_set_listen(in->httpd, o, &err) < 0;
-
-    if (strcmp(before, httpd_address(in->httpd)) != 0)
-        log_info("The HTTP endpoint listens", "address=%s instead_of=%s", httpd_address(in->httpd),
-                 before);
-    if (failed)
-        log_error("The new address is not listened on; the old ones stay",
-                  "listen=\"%s\" why=\"%s\"", in->config->listen, err.text);
-    free(before);
-}
-
 /* -- on the endpoint's thread -- */
 
 /* Takes over the caller's reference to c. Requests in progress keep their own reference to the
@@ -307,16 +232,12 @@ static void reload_listen(struct http_server *in, const struct httpd_options *o)
 static void configure(struct http_server *in, const struct config *c)
 {
     const struct config *old = in->config;
-    struct httpd_options o;
 
     in->config = c;
-    o = httpd_options(in);
     in->auth = auth_renew(in->auth, c);
     api_hooks_free(in->hooks);
     in->hooks = api_hooks_new(c);
-    reload_tls(in, &old->http);
-    reload_limits(in, &o);
-    reload_listen(in, &o);
+    renew_httpd(in, &old->http);
     withdraw_all(in);
     config_drop(old);
 }
@@ -331,6 +252,7 @@ static void finish_when_done(struct http_server *in)
     audit_free(in->audit);
     api_hooks_free(in->hooks);
     api_ips_free(in->ips);
+    feed_free(in->feed);
     timer_close(in->room);
     timer_close(in->accept);
     quota_deinit(&in->files);
@@ -363,12 +285,19 @@ static void on_job_watch_closed(void *ctx)
     submit_close(in->submit, on_submit_closed, in);
 }
 
+static void on_feed_closed(void *ctx)
+{
+    struct http_server *in = ctx;
+
+    job_watch_close(in->waiters, on_job_watch_closed, in);
+}
+
 static void on_httpd_closed(void *ctx)
 {
     struct http_server *in = ctx;
 
     in->httpd = NULL;
-    job_watch_close(in->waiters, on_job_watch_closed, in);
+    feed_close(in->feed, on_feed_closed, in);
 }
 
 void http_server_ask_vitals(struct request *e, enum vitals_wanted wanted)
@@ -404,6 +333,7 @@ static void on_letters(void *ctx, struct list *posted)
         } else if (l->kind == LETTER_STOP) {
             in->stopping = true;
             timer_stop(in->accept);
+            feed_stop(in->feed);
             httpd_close(in->httpd, on_httpd_closed, in);
             job_watch_give_up(in->waiters);
         } else {
@@ -453,7 +383,7 @@ static struct httpd *open_httpd(struct http_server *in, struct error *err)
     static const struct httpd_calls calls = {on_head,       on_visit_part, on_whole,
                                              on_visit_late, on_gone,       on_full};
     const struct config *c = in->config;
-    struct httpd_options o = httpd_options(in);
+    struct httpd_options o = renew_options(in);
     struct httpd *h = NULL;
     struct pems pems;
 
@@ -566,6 +496,7 @@ struct http_server *http_server_new(const struct http_server_options *o, struct 
     in->audit = audit_new(in->loop);
     in->hooks = api_hooks_new(o->config);
     in->ips = api_ips_new(in);
+    in->feed = feed_new(in);
     job_decoder_init(&in->decoder);
     jobform_init(&in->form, LANE_NORMAL);
     in->thread = thread_start(run, in);

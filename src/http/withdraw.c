@@ -18,6 +18,15 @@ static void withdraw(struct request *e, int status, const char *why)
         request_refuse(e, status, why);
 }
 
+/* `now` is from the new configuration, so the rest must be, too. */
+static void renew(struct request *e, const struct config_producer *now)
+{
+    request_renew(e);
+    e->who = now;
+    if (e->renewed)
+        e->renewed(e);
+}
+
 static void look_again(struct request *e)
 {
     const struct config_producer *now = e->who ? known_still(e) : NULL;
@@ -30,10 +39,24 @@ static void look_again(struct request *e)
         visit_prove(e->visit);
         if (e->served)
             return;
-        request_renew(e); /* `now` is from the new configuration, so the rest must be, too */
-        e->who = now;
-        if (e->renewed)
-            e->renewed(e);
+        renew(e, now);
+    }
+}
+
+/* An answer without an end goes on under the new configuration. */
+static void look_at_live(struct request *e)
+{
+    const struct config_producer *now = known_still(e);
+
+    if (!now) {
+        e->withdrawn(e, 401, WITHDRAWN);
+    } else if (visit_is_outdated(e->visit)) {
+        e->withdrawn(e, 403, OUTDATED);
+    } else if (visit_is_left(e->visit)) {
+        e->withdrawn(e, 503, "this address is no longer listened on: connect again");
+    } else {
+        visit_prove(e->visit);
+        renew(e, now);
     }
 }
 
@@ -43,6 +66,10 @@ void withdraw_all(struct http_server *in)
     list_each_safe(node, next, &in->requests_list) {
         struct request *e = list_entry(node, struct request, link);
 
+        if (e->visit && visit_is_live(e->visit)) {
+            look_at_live(e);
+            continue;
+        }
         if (!e->visit || !e->route || visit_answered(e->visit))
             continue;
         look_again(e);

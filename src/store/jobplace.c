@@ -94,6 +94,32 @@ void jobplace_find(struct redis *r, const char *account, const char *job, jobpla
     free_all(keys, array_len(keys));
 }
 
+struct receipt_question {
+    jobplace_receipt_cb *cb;
+    void *ctx;
+};
+
+static void on_receipt_read(void *ctx, struct redisReply *reply)
+{
+    struct receipt_question q = *(struct receipt_question *)ctx;
+
+    free(ctx);
+    q.cb(q.ctx, !reply || reply_refused(reply) ? span_of(NULL, 0)
+                : reply_nil(reply)             ? SPAN("")
+                                               : reply_text(reply));
+}
+
+void jobplace_receipt(struct redis *r, const char *account, const char *job,
+                      jobplace_receipt_cb *cb, void *ctx)
+{
+    struct receipt_question *q = alloc_zeroed(1, sizeof(*q));
+    char *key = receipt_key(account, job);
+
+    *q = (struct receipt_question){cb, ctx};
+    redis_ask(r, 2, (const struct span[]){SPAN("GET"), span_str(key)}, on_receipt_read, q);
+    free(key);
+}
+
 /* -- reading -- */
 
 struct reading {

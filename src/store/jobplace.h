@@ -31,6 +31,12 @@ typedef void jobplace_cb(void *ctx, enum job_state state, struct span receipt,
 void jobplace_find(struct redis *r, const char *account, const char *job, jobplace_cb *cb,
                    void *ctx);
 
+/* `receipt`: empty if none is kept; p == NULL if Redis does not answer. Lent. */
+typedef void jobplace_receipt_cb(void *ctx, struct span receipt);
+/* Reads the receipt of a job that has ended. */
+void jobplace_receipt(struct redis *r, const char *account, const char *job,
+                      jobplace_receipt_cb *cb, void *ctx);
+
 enum jobplace_read {
     JOBPLACE_READ,      /* without fields if the entry is not a job */
     JOBPLACE_NOT_THERE, /* no longer there: find it again */

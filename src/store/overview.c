@@ -105,13 +105,16 @@ static int read_waiting(struct client *c, const char *account, uint64_t now_ms, 
     return rc;
 }
 
-static void take_stalled(struct overview *o)
+void overview_take_stalled(struct overview *o, bool endless)
 {
     json_t *j = o->status ? json_loads(o->status, 0, NULL) : NULL;
     const char *why = json_string_value(json_object_get(j, "stalled"));
 
     o->stalled = why ? alloc_str(why) : NULL;
     json_decref(j);
+    if (endless && !o->stalled)
+        o->stalled = alloc_str("the lease never expires, so nobody can take over from its holder "
+                               "(purgeline check --repair)");
 }
 
 static int read_leader(struct client *c, const char *account, uint64_t now_ms, struct overview *o)
@@ -133,10 +136,7 @@ static int read_leader(struct client *c, const char *account, uint64_t now_ms, s
         return rc;
     o->status = copy(r);
     overview_take_status(o, reply_text(r));
-    take_stalled(o);
-    if (endless && !o->stalled)
-        o->stalled = alloc_str("the lease never expires, so nobody can take over from its holder "
-                               "(purgeline check --repair)");
+    overview_take_stalled(o, endless);
     rc = ask_key(c, account, "HMGET", "control", control, &r);
     if (rc < 0)
         return rc;
@@ -148,16 +148,9 @@ static int read_leader(struct client *c, const char *account, uint64_t now_ms, s
     return 0;
 }
 
-/* How the announcements are written is explained in scripts/lead.lua. An instance that also has an
- * old announcement, of another role, is there only once. */
-static int read_instances(struct client *c, const char *account, uint64_t now_ms,
-                          struct overview *o)
+void overview_take_instances(struct overview *o, const struct redisReply *r, uint64_t now_ms)
 {
-    static const char *const all[] = {"0", "255", "WITHSCORES", NULL};
-    struct redisReply *r;
-    int rc = ask_key(c, account, "ZRANGE", "instances", all, &r);
-
-    for (size_t i = 0; rc == 0 && i + 1 < reply_count(r); i += 2) {
+    for (size_t i = 0; i + 1 < reply_count(r); i += 2) {
         struct span name = reply_text(reply_at(r, i)), role;
         uint64_t at_ms = reply_u64(reply_at(r, i + 1));
         bool there = false;
@@ -171,6 +164,17 @@ static int read_instances(struct client *c, const char *account, uint64_t now_ms
         if (!there && config_words_add(&o->instances, name) < 0)
             break;
     }
+}
+
+static int read_instances(struct client *c, const char *account, uint64_t now_ms,
+                          struct overview *o)
+{
+    static const char *const all[] = {"0", "255", "WITHSCORES", NULL};
+    struct redisReply *r;
+    int rc = ask_key(c, account, "ZRANGE", "instances", all, &r);
+
+    if (rc == 0)
+        overview_take_instances(o, r, now_ms);
     return rc;
 }
 
@@ -242,6 +246,18 @@ static int read_spent(struct client *c, const char *account, enum ledger_kind le
     return rc;
 }
 
+void overview_take_limits(const struct config_account *a, enum ledger_kind ledger,
+                          struct overview_budget *b)
+{
+    bool write = ledger == LEDGER_WRITE;
+
+    b->counted = write ? a->allow_purge_all : ledger == LEDGER_PURGE || a->budget.separate;
+    if (!b->counted)
+        return;
+    b->units = write ? a->writes.requests : a->budget.purges;
+    b->headroom = write ? 0 : a->budget.headroom;
+}
+
 static int read_budget(struct client *c, const struct config_account *a, enum ledger_kind ledger,
                        uint64_t now_ms, struct overview_budget *b)
 {
@@ -251,11 +267,9 @@ static int read_budget(struct client *c, const struct config_account *a, enum le
     char field[32];
     int rc;
 
-    b->counted = write ? a->allow_purge_all : ledger == LEDGER_PURGE || a->budget.separate;
+    overview_take_limits(a, ledger, b);
     if (!b->counted)
         return 0;
-    b->units = write ? a->writes.requests : a->budget.purges;
-    b->headroom = write ? 0 : a->budget.headroom;
     snprintf(field, sizeof(field), "%s:open", ledger_names[ledger]);
     rc = ask_key(c, a->name, "HGET", "budget", (const char *const[]){field, NULL}, &r);
     if (rc < 0)

@@ -17,6 +17,7 @@ struct overview_lane {
 struct overview_budget {
     bool counted; /* the account has this ledger */
     bool known;   /* it has been written before */
+    bool unread;  /* what was spent was not read, and the leader does not say what is left */
     uint64_t units, spent, open, headroom;
     uint64_t left;
 };
@@ -43,6 +44,15 @@ must_use int overview_read(struct client *c, const struct config_account *a, str
 void overview_deinit(struct overview *o);
 /* Takes what belongs to the lanes from the leader's status. */
 void overview_take_status(struct overview *o, struct span status);
+/* Takes from o->status why the leader cannot work. `endless`: its lease never expires. */
+void overview_take_stalled(struct overview *o, bool endless);
+/* Takes the reply to ZRANGE with scores. How the announcements are written is explained in
+ * scripts/lead.lua. An instance that also has an old announcement, of another role, is there only
+ * once. */
+void overview_take_instances(struct overview *o, const struct redisReply *r, uint64_t now_ms);
+/* The part of a ledger that is configured. */
+void overview_take_limits(const struct config_account *a, enum ledger_kind ledger,
+                          struct overview_budget *b);
 
 /* True if somebody must act: no instance leads, the leader is stalled, or the account is paused. */
 bool overview_needs_help(const struct overview *o);

@@ -32,14 +32,18 @@ static json_t *budgets_json(const struct config_account *a, const struct overvie
 
     for (int i = 0; i < LEDGER_N; i++) {
         const struct overview_budget *b = &o->budget[i];
+        json_t *j;
 
-        if (b->counted)
-            json_object_set_new(
-                budgets, ledger_names[i],
-                json_pack("{sososososo}", "units", number_json(b->units), "per_s",
-                          number_json(i == LEDGER_WRITE ? a->writes.per_s : a->budget.per_s),
-                          "spent", number_json(b->spent), "open", number_json(b->open), "left",
-                          number_json(b->left)));
+        if (!b->counted)
+            continue;
+        j = json_pack("{soso}", "units", number_json(b->units), "per_s",
+                      number_json(i == LEDGER_WRITE ? a->writes.per_s : a->budget.per_s));
+        json_object_set_new(j, "open", number_json(b->open));
+        if (!b->unread) {
+            json_object_set_new(j, "spent", number_json(b->spent));
+            json_object_set_new(j, "left", number_json(b->left));
+        }
+        json_object_set_new(budgets, ledger_names[i], j);
     }
     return budgets;
 }

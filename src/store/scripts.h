@@ -52,6 +52,7 @@ enum script {
     SCRIPT_CANCEL_JOB,                /* take a job back */
     SCRIPT_CONFIRM_END,               /* the receipt of a job that has ended, for WAIT */
     SCRIPT_OVERVIEW,                  /* the state of an account */
+    SCRIPT_SNAPSHOT,                  /* the state of an account, with all that its status shows */
     SCRIPT_LOOK_READS,                /* how many were sent */
     SCRIPT_RETRY_DEAD,                /* from the dead letters back to the lanes */
     SCRIPT_DROP_LETTER,               /* the last step of a large dead letter's way back */

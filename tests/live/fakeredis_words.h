@@ -265,6 +265,9 @@ static const char *const script_templates[SCRIPT_N][3] = {
     [SCRIPT_OVERVIEW] = {LANES " " P "postponed " P "dead " P "lease " P "control " P "status " P
                                "later |",
                          "%s %s %s %z %s %t %h %t %z |"},
+    [SCRIPT_SNAPSHOT] = {LANES " " P "postponed " P "dead " P "lease " P "control " P "status " P
+                               "later " P "instances " P "budget " P "consumers |",
+                         "%s %s %s %z %s %t %h %t %z %z %h %h |"},
     [SCRIPT_TAKE_READ] = {P "reads | api 3 60000 3600000",
                           P "reads | api 600 60000 3600000 edge_check 2 3600000 3600000",
                           "%h | api %n 60000 3600000"},

@@ -17,6 +17,7 @@
 #include "consumer_runners.h"
 #include "dispatch.h"
 #include "event_watch.h"
+#include "feed.h"
 #include "hook.h"
 #include "http_internal.h"
 #include "instances.h"
@@ -61,6 +62,7 @@
     X(api_hooks)                                                                                   \
     X(api_ips)                                                                                     \
     X(event_watch)                                                                                 \
+    X(feed)                                                                                        \
     X(dispatch)                                                                                    \
     X(push_pipeline)                                                                               \
     X(exchange)                                                                                    \

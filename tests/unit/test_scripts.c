@@ -53,7 +53,7 @@ static void what_is_shared_is_there_once(void **state)
 static void only_these_scripts_are_questions(void **state)
 {
     static const enum script questions[] = {SCRIPT_EXAMINE, SCRIPT_FIND_JOB, SCRIPT_OVERVIEW,
-                                            SCRIPT_LOOK_READS};
+                                            SCRIPT_SNAPSHOT, SCRIPT_LOOK_READS};
 
     (void)state;
     for (int i = 0; i < SCRIPT_N; i++) {

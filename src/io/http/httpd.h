@@ -160,6 +160,10 @@ struct answer_header {
 
 #define ANSWER_HEADERS_MAX 8
 
+/* Writes the next bytes of an answer without an end, at most `room`, and returns how many; 0: there
+ * are none now. Called on the loop's thread whenever the peer can take more. */
+typedef size_t visit_more_cb(void *ctx, char *out, size_t room);
+
 struct answer {
     int status;
     const char *type; /* Content-Type; NULL: none */
@@ -168,6 +172,9 @@ struct answer {
     int file; /* -1, or a file with body_bytes of body; the server closes it */
     struct answer_header headers[ANSWER_HEADERS_MAX];
     bool close; /* close the connection afterwards */
+    /* Makes the body while it is sent, instead of `body`; see visit_live_wake. */
+    visit_more_cb *more;
+    void *more_ctx;
 };
 
 void visit_answer(struct visit *v, const struct answer *a);
@@ -176,3 +183,18 @@ bool visit_answered(const struct visit *v);
 const char *visit_own_answer(const struct visit *v, int *status);
 /* Ends the connection of an answered visit without waiting for the rest of the body. */
 void visit_cut(struct visit *v);
+
+/* -- an answer without an end (`more`) --
+ * It may be silent for any time, but while there are bytes for it the peer must read at least 1 KiB
+ * within each request_s. Little is kept for it on the way: about 64 KiB in the kernel. It is not
+ * dropped for other connections. */
+/* There are bytes again, so `more` is called soon. */
+void visit_live_wake(struct visit *v);
+/* Ends the answer when `more` has no bytes left, and the connection with it. */
+void visit_live_end(struct visit *v);
+bool visit_is_live(const struct visit *v);
+/* Whether the peer has closed its sending side: most have left then, which is only certain when
+ * bytes sent to it are refused. */
+bool visit_peer_ended(const struct visit *v);
+/* Whether the connection must end because its address is no longer listened on. */
+bool visit_is_left(const struct visit *v);

@@ -64,7 +64,8 @@ static void enter_rest(struct conn *c)
         c->resting = true;
         list_push_back(&h->rested, &c->rest);
         h->rested_count++;
-    } else if (!c->known && c->phase != CONN_ANSWER && c->phase != CONN_GONE) {
+    } else if (!c->known && c->phase != CONN_ANSWER && c->phase != CONN_LIVE &&
+               c->phase != CONN_GONE) {
         list_push_back(&h->strangers, &c->rest);
         h->strangers_count++;
     }
@@ -131,7 +132,7 @@ static void look_at_reader(struct conn *c)
 
     if (moves && !h->closed) {
         c->acked_bytes = acked;
-        conn_set_phase(c, CONN_SENDING, h->options.request_s * 1000);
+        conn_set_phase(c, c->phase, h->options.request_s * 1000);
         return;
     }
     h->counts.timeouts++;
@@ -170,7 +171,7 @@ void conn_on_deadline(void *ctx)
         if (c->phase == CONN_ANSWER) {
             heap_remove(&h->deadlines, first);
             visit_expire(c->visit);
-        } else if (c->phase == CONN_SENDING) {
+        } else if (c->phase == CONN_SENDING || c->phase == CONN_LIVE) {
             look_at_reader(c);
         } else if (c->phase == CONN_AWAIT) {
             conn_hang_up(c);

@@ -46,7 +46,8 @@ static uint32_t weight(const struct conn *c)
 
 static bool may_be_dropped(const struct conn *c)
 {
-    return c->heavy_bytes && !c->known && c->phase != CONN_ANSWER && c->phase != CONN_GONE;
+    return c->heavy_bytes && !c->known && c->phase != CONN_ANSWER && c->phase != CONN_LIVE &&
+           c->phase != CONN_GONE;
 }
 
 void heads_weigh(struct conn *c)

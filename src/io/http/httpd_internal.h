@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * The internals of the HTTP server, shared by its files: httpd.c runs libmicrohttpd; httpd_conn.c
  * manages connections, their deadlines and their number; visit.c handles a visit from its head to
- * its answer; visit_request.c gives access to its parts; httpd_heads.c limits the memory of all
- * heads; httpd_head.c refuses invalid heads that libmicrohttpd accepts; httpd_linger.c closes
- * connections with unread data; httpd_ends.c detects that a peer has sent everything;
- * httpd_address.c counts connections per address; httpd_listen.c opens sockets; httpd_tls.c checks
- * certificates. */
+ * its answer; visit_live.c sends answers without an end; visit_request.c gives access to its parts;
+ * httpd_heads.c limits the memory of all heads; httpd_head.c refuses invalid heads that
+ * libmicrohttpd accepts; httpd_linger.c closes connections with unread data; httpd_ends.c detects
+ * that a peer has sent everything; httpd_address.c counts connections per address; httpd_listen.c
+ * opens sockets; httpd_tls.c checks certificates. */
 #pragma once
 
 #include <microhttpd.h>
@@ -15,14 +15,16 @@
 #include "httpd.h"
 #include "list.h"
 
-/* Every phase except the last has a deadline in the heap. */
+/* Every phase except the last two has a deadline in the heap. */
 enum conn_phase {
     CONN_AWAIT,   /* idle, or receiving the first line. next: HEAD, GONE */
     CONN_HEAD,    /* the first line has arrived. next: BODY, GONE */
     CONN_BODY,    /* the head has arrived. next: ANSWER, SENDING, GONE */
     CONN_ANSWER,  /* suspended until visit_answer or visit_continue. next: BODY, SENDING */
     CONN_SENDING, /* libmicrohttpd has the answer. next: AWAIT, GONE */
-    CONN_GONE,    /* libmicrohttpd will find the end */
+    /* An answer without an end; a deadline only while bytes wait for the peer. next: GONE */
+    CONN_LIVE,
+    CONN_GONE, /* libmicrohttpd will find the end */
 };
 
 /* The memory pool of one connection, for the head as received, the parsed head (about 60 bytes per
@@ -57,7 +59,10 @@ struct visit {
     bool discards; /* already answered: the rest of the body is dropped */
     bool answered;
     bool queued;
-    bool goes_on; /* visit_continue was called while a part was handed over */
+    bool goes_on;        /* visit_continue was called while a part was handed over */
+    visit_more_cb *more; /* of an answer without an end; NULL: it has one */
+    void *more_ctx;
+    bool live_over; /* visit_live_end was called */
 };
 
 struct conn {
@@ -228,6 +233,11 @@ void visit_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
                         enum MHD_RequestTerminationCode how);
 void visit_expire(struct visit *v);
 void visit_end(struct visit *v);
+void visit_resume(struct conn *c); /* if it is suspended */
+
+/* visit_live.c */
+struct MHD_Response *visit_live_response(struct visit *v, const struct answer *a);
+void visit_live_begin(struct visit *v); /* libmicrohttpd has the response */
 
 /* httpd_tls.c */
 bool httpd_tls_client_proven(struct MHD_Connection *mhd); /* its certificate is from our CA */

@@ -91,11 +91,13 @@ static void add_header(struct MHD_Response *r, const char *name, const char *val
     must(rc == MHD_YES);
 }
 
-static struct MHD_Response *response_of(const struct answer *a)
+static struct MHD_Response *response_of(struct visit *v, const struct answer *a)
 {
     struct MHD_Response *r;
 
-    if (a->body_bytes && a->file >= 0 && !a->body)
+    if (a->more)
+        r = visit_live_response(v, a);
+    else if (a->body_bytes && a->file >= 0 && !a->body)
         r = MHD_create_response_from_fd64(a->body_bytes, a->file);
     else
         r = MHD_create_response_from_buffer(a->body_bytes, a->body ? a->body : (char *)"",
@@ -109,7 +111,7 @@ static struct MHD_Response *response_of(const struct answer *a)
     return r;
 }
 
-static void resume(struct conn *c)
+void visit_resume(struct conn *c)
 {
     if (!c->suspended)
         return;
@@ -132,13 +134,13 @@ void visit_answer(struct visit *v, const struct answer *a)
     v->answered = true;
     v->discards = true;
     v->status = a->status;
-    v->response = response_of(a);
+    v->response = response_of(v, a);
     v->text = span_of(a->body, a->body ? a->body_bytes : 0);
-    if (a->close || must_close(v))
+    if (a->close || a->more || must_close(v))
         add_header(v->response, MHD_HTTP_HEADER_CONNECTION, "close");
     if (v->conn->suspended && !v->complete)
         conn_set_phase(v->conn, CONN_BODY, httpd_of(v)->options.request_s * 1000);
-    resume(v->conn);
+    visit_resume(v->conn);
 }
 
 bool visit_answered(const struct visit *v)
@@ -167,7 +169,7 @@ void visit_continue(struct visit *v)
     if (!v->conn->suspended || v->complete)
         return;
     conn_set_phase(v->conn, CONN_BODY, httpd_of(v)->options.request_s * 1000);
-    resume(v->conn);
+    visit_resume(v->conn);
 }
 
 static enum MHD_Result queue_answer(struct visit *v)
@@ -179,6 +181,8 @@ static enum MHD_Result queue_answer(struct visit *v)
     MHD_destroy_response(v->response);
     v->response = NULL;
     conn_set_phase(v->conn, CONN_SENDING, httpd_of(v)->options.request_s * 1000);
+    if (v->more)
+        visit_live_begin(v);
     return rc;
 }
 
