@@ -85,6 +85,7 @@ function budgetBars(s) {
   const perHour = (d) => (d && d !== 3600 ? `left, per ${duration(d * 1000)}` : "left this hour");
   return Object.entries(LEDGERS).filter(([name]) => s.budget?.[name]).map(([name, title]) => {
     const b = s.budget[name];
+    if (b.left === undefined) return [h("h3", {}, title), h("p", { class: "small" }, `${number(b.units)} in all; what is left is told by the leader`)];
     const part = b.units ? Math.min(1, b.left / b.units) : 0;
     const level = b.left === 0 ? " none" : part < 0.1 ? " low" : "";
     return [h("h3", {}, title), svg("svg", { class: `bar${level}`, "aria-hidden": "true" },
@@ -196,19 +197,14 @@ export function show(main, { self, signal }) {
   main.append(wrong, list, lately);
   const showError = (error) => wrong.replaceChildren(h("p", { class: "note wrong", role: "alert" }, error.message));
 
-  const cardOf = (name) => {
-    if (!cards.has(name)) {
-      const card = self.admin ? accountCard(name, showError) : reducedCard(name);
-      cards.set(name, card);
-      list.append(card.element);
-    }
-    return cards.get(name);
-  };
+  const add = (name) => cards.set(name, self.admin ? accountCard(name, showError) : reducedCard(name));
   const update = () => {
-    const first = cards.size === 0;
     const all = [...live.accounts.values()];
-    if (first) all.sort((a, b) => rankOf(a) - rankOf(b)); // later they keep their places, so that nothing moves under a finger
-    all.forEach((s) => cardOf(s.account).update(s));
+    const fresh = all.filter((s) => !cards.has(s.account));
+    fresh.forEach((s) => add(s.account));
+    all.forEach((s) => cards.get(s.account).update(s));
+    // The worst first; later they keep their places, so that nothing moves under a finger.
+    if (fresh.length) list.append(...all.sort((a, b) => rankOf(a) - rankOf(b)).map((s) => cards.get(s.account).element));
   };
   const tell = () => {
     lately.hidden = live.link === "asking" || (live.link === "none" && !live.lately.length);

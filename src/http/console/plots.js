@@ -67,7 +67,7 @@ function makePlot(title, form) {
     const drawn = paths(values, most);
     line.setAttribute("d", drawn.line);
     area.setAttribute("d", drawn.area);
-    const span = duration(Math.max(0, values.length - 1) * stepMs);
+    const span = duration(values.length * stepMs);
     say(left, known.length ? `${span} · most ${form(most)}` : "nothing is known yet");
     plot.setAttribute("aria-label", known.length
       ? `${title} in the last ${span}: now ${form(known[known.length - 1])}, most ${form(most)}, least ${form(known.reduce((a, b) => Math.min(a, b)))}`
