@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
@@ -62,24 +63,37 @@ class World(Stage):
         digests = {name: hashlib.sha256(token.encode()).hexdigest() for name, token in TOKENS.items()}
         self.write("p.yaml", CONFIG.format(port=self.port, redis=redis, api=self.env["SANDBOX_API"],
                                            ca=self.env["SANDBOX_CA"], service=SERVICE, **digests))
+        self.profiles = 0
         for name in ("PURGELINE_API", "PURGELINE_CA_FILE"):  # they are in the file, for each account
             del self.env[name]
         self.env.update(PURGELINE_CONFIG=self.path("p.yaml"), FASTLY_API_TOKEN="right-token")
         self.start("redis", "redis-server", "--port", str(redis), "--save", "")
         until("Redis answers", lambda: self.run(f"redis-cli -p {redis} PING")[1] == "PONG\n")
+        self.start_daemon()
+
+    def start_daemon(self):
         self.start("daemon", "purgeline", "run", "--log-level", "debug")
         until("the daemon is ready", lambda: ask(f"http://127.0.0.1:{self.port}/readyz")[0] == 200)
 
+    def forget_producers(self):
+        self.stop("daemon")
+        with open(self.path("p.yaml")) as config:
+            self.write("p.yaml", config.read().split("producers:")[0])
+        self.start_daemon()
+
     def play(self, packages, *words):
+        self.profiles += 1
         given = {"base": f"http://127.0.0.1:{self.port}", "control": self.env["SANDBOX_CONTROL"], "tokens": TOKENS,
-                 "profile": self.path("browser"), "daemon": self.children["daemon"].pid, "service": SERVICE}
+                 "profile": self.path(f"browser-{self.profiles}"), "daemon": self.children["daemon"].pid, "service": SERVICE}
         return subprocess.Popen(["node", os.path.join(HERE, "console", "play.mjs"), *words], cwd=self.dir,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                 env={**self.env, "GIVEN": json.dumps(given), "PACKAGES": packages})
 
 
 def obey(world, score, player):
-    """Counts the checks of the player."""
+    """Counts the checks of the player, which is stopped if it never ends."""
+    watch = threading.Timer(PATIENCE_S, player.kill)
+    watch.start()
     for line in player.stdout:
         line = line.rstrip("\n")
         if line.startswith("ok - "):
@@ -88,7 +102,8 @@ def obey(world, score, player):
             score.ok(False, line[9:])
         else:
             print(line, flush=True)
-    if player.wait(PATIENCE_S):
+    watch.cancel()
+    if player.wait():
         score.ok(False, "the player has ended well", world.log("daemon"))
 
 
@@ -99,14 +114,17 @@ def main():
     score = Score()
     world = World()
     try:
-        obey(world, score, world.play(packages, *sys.argv[1:]))
+        obey(world, score, world.play(packages, *(os.path.abspath(word) if n else word for n, word in enumerate(sys.argv[1:]))))
         log = world.log("daemon")
         score.ok("HTTP request answered" in log, "the daemon has logged every request")
+        if len(sys.argv) == 1:
+            world.forget_producers()
+            obey(world, score, world.play(packages, "--open"))
         for name, token in TOKENS.items():
             score.ok(token not in log, f"no token of {name} is in the log")
     finally:
         world.close()
-    return score.close()
+    return score.close() if len(sys.argv) == 1 else score.failed
 
 
 if __name__ == "__main__":

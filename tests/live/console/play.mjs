@@ -2,6 +2,7 @@
 // Plays the console in Chromium. Started by test_console.py, which has started everything else.
 //
 //     play.mjs                  prints a line "ok - …" or "not ok - …" for each check
+//     play.mjs --open           the same for what is different without producers
 //     play.mjs --shots FOLDER   only makes the pictures of the README
 import fs from "node:fs";
 import path from "node:path";
@@ -121,7 +122,7 @@ async function signingIn(page) {
   await page.keyboard.type(given.tokens.ops);
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
-  await card(page, "main").getByText("Healthy, nothing waits").or(card(page, "main").getByText("healthy, nothing waits")).waitFor();
+  await card(page, "main").getByText("healthy, nothing waits").waitFor();
   ok(true, "the keyboard alone signs in, and the overview has a verdict");
   const paint = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime);
   console.log(`# first paint after ${Math.round(paint)} ms`);
@@ -150,6 +151,10 @@ async function pausing(page) {
   await saysSoon(page, "main sends again");
   await main.getByRole("row", { name: /normal 0/ }).waitFor();
   ok(await ended(job) === "purged", "after it was resumed, the push is purged");
+  const lately = page.getByRole("region", { name: "Lately" });
+  await lately.getByRole("listitem").filter({ hasText: job }).filter({ hasText: "purged" }).filter({ hasText: HTML }).waitFor();
+  await lately.getByRole("listitem").filter({ hasText: "main: resumed" }).waitFor();
+  ok(await page.getByText("live", { exact: true }).isVisible(), "what happens is seen as it happens");
 }
 
 async function burying(page) {
@@ -269,6 +274,9 @@ async function byKeyboard(page) {
   ok(true, "every page is reached with the keyboard alone, and begins at its heading");
 }
 
+/** What a page shows when it has its data. */
+const LOADED = { Overview: /healthy, nothing waits/i, "Dead letters": "There are no dead letters", Runbook: "PurgelinePagesStayStale" };
+
 async function isAccessible(page, pages) {
   for (const [width, height] of [[1280, 900], [375, 800]]) {
     await page.setViewportSize({ width, height });
@@ -276,7 +284,7 @@ async function isAccessible(page, pages) {
       await page.emulateMedia({ colorScheme });
       for (const name of pages) {
         await goTo(page, name);
-        await page.waitForLoadState("networkidle").catch(() => {});
+        if (LOADED[name]) await page.getByText(LOADED[name]).last().waitFor();
         await page.evaluate(axe);
         const { violations } = await page.evaluate(() => window.axe.run());
         ok(!violations.length, `axe finds nothing in ${name} at ${width} px, ${colorScheme}`,
@@ -348,15 +356,55 @@ async function play(page) {
   await costs(page);
   await aProducer(page);
   await keepsTheToken(page, "cms");
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await takePictures(page, ".");
+  for (const name of ["console.png", "console-phone.png"]) ok(fs.statSync(name).size <= 150 * 1024, `${name} is small`, fs.statSync(name).size);
   const elsewhere = [...ASKED].filter((url) => !url.startsWith(`${given.base}/`));
   ok(!elsewhere.length, "no request leaves the origin", elsewhere);
   ok(![...ASKED].some((url) => Object.values(given.tokens).some((token) => url.includes(token))), "no address has a token");
   ok(!faults.length, "no error, no refusal by the policy, and no script of somebody else", ...faults);
 }
 
+/** The pictures of the README: an account that works, and one that is paused. */
+async function takePictures(page, folder) {
+  await api("POST", "/v1/pause", { account: "shop", why: "the origin is rebuilt" });
+  for (const key of ["home", "article-17", "article-18"]) await api("POST", "/v1/purge", { account: "shop", keys: [key], lane: "bulk" });
+  await signIn(page, given.tokens.ops);
+  await card(page, "shop").getByRole("row", { name: /bulk 3/ }).waitFor();
+  const jobs = [];
+  for (let i = 1; i <= 6; i++) jobs.push(await push({ keys: [`article-${i}`, "home"], ref: `publish ${i}`, lane: i % 3 ? "normal" : "urgent" }));
+  for (const job of jobs) await ended(job);
+  await page.getByRole("listitem").filter({ hasText: jobs[5] }).waitFor();
+  await page.screenshot({ path: path.join(folder, "console.png") });
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.setViewportSize({ width: 375, height: 800 });
+  await page.screenshot({ path: path.join(folder, "console-phone.png") });
+}
+
+/** Without producers, whoever is at this machine may do everything, and needs no token. */
+async function playOpenly(page) {
+  await page.goto(`${given.base}/console`);
+  await page.getByText("anybody on this machine").waitFor();
+  ok(await page.getByRole("button", { name: "Sign out" }).count() === 0, "without producers, nobody has to sign in");
+  await card(page, "main").getByRole("button", { name: "Pause… main" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Pause" }).click();
+  await saysSoon(page, "main is paused");
+  await card(page, "main").getByRole("button", { name: "Resume main" }).click();
+  await saysSoon(page, "main sends again");
+  await goTo(page, "Purge");
+  await page.getByLabel("Surrogate keys").nth(1).fill("article-17");
+  await page.getByRole("button", { name: "Purge", exact: true }).click();
+  await page.locator(".receipt").first().getByText("purged", { exact: true }).waitFor();
+  ok(true, "and the console may act");
+  ok(!faults.length, "there are no errors", ...faults);
+}
+
 const { context, page } = await open(given.profile);
+const [what, folder] = process.argv.slice(2);
 try {
-  await play(page);
+  if (what === "--shots") await takePictures(page, folder);
+  else if (what === "--open") await playOpenly(page);
+  else await play(page);
 } catch (error) {
   await page.screenshot({ path: "failed.png" }).catch(() => {});
   ok(false, "the console can be played", error.stack, page.url(), await page.locator("main").innerText({ timeout: 5000 }).catch(() => ""), ...faults);
