@@ -21,6 +21,7 @@ MOVES = (NO, "test_redis_moves.py moves jobs with it, on this machine")
 SENTINEL = (NO, "for Redis servers with replicas; test_sentinel.py runs it")
 CLUSTER = (NO, "test_cluster.py moves jobs with it, on this machine")
 CONSUMER = (NO, "test_consume.py runs it with a queue")
+CONTAINER = (NO, "tests/container runs it")
 BROKER = (NO, "test_brokers.py runs it with a real broker")
 
 DECIDED = {
@@ -43,6 +44,12 @@ DECIDED = {
     },
     "deploy/README.md": {
         "deploy/install-packages --build --package && deploy/package": (NO, "tests/systemd builds the packages"),
+        "deploy/install-packages --build --package --image && deploy/image": CONTAINER,
+        "podman load --input build/image/purgeline-*.oci.tar": CONTAINER,
+        "install -D -m 640 -g 65532 /path/to/token /etc/purgeline/token": CONTAINER,
+        "podman run --detach --name purgeline --network host --read-only --cap-drop all --stop-timeout 60 \\": CONTAINER,
+        "podman exec purgeline purgeline check": CONTAINER,
+        "podman exec purgeline purgeline push --wait article-17": CONTAINER,
         "apt install ./build/packages/purgeline_*.deb": (NO, "tests/systemd installs them on a machine of its own"),
         "deploy/apt-repository --output /srv/apt --key apt@example.com --url https://apt.example.com build/packages":
             (NO, "test_apt_repository makes small ones, and tests/systemd installs the packages from one"),
