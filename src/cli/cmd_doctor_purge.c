@@ -116,7 +116,7 @@ static int push_and_await(struct purge *p, const struct doctor_target *target,
         return cmd_fail(CMD_USAGE,
                         "cannot wait: account %s does not keep all receipts (receipts: all)",
                         p->session.account->name);
-    p->wait = receipts_wait_new(p->session.account->name);
+    p->wait = receipts_wait_new(p->session.account);
     rc = push(p, target, how);
     if (rc == CMD_OK)
         rc = await(p, wait_ms);

@@ -389,7 +389,7 @@ static int push(struct push *p, int argc, char **argv)
     p->enqueue = push_pipeline_new(p->session.client, p->session.account,
                                    p->session.config.redis_replicas, on_answer, p);
     if (p->wait)
-        p->receipts_wait = receipts_wait_new(p->session.account->name);
+        p->receipts_wait = receipts_wait_new(p->session.account);
     rc = read_and_send(p, argc, argv);
     if (rc == 0)
         rc = sum_up(p);

@@ -107,6 +107,8 @@ static int check_account(const struct complaint *c, const struct config_account 
     rc = check_budget(c, a);
     if (rc < 0)
         return rc;
+    if (a->receipts_in == RECEIPTS_IN_HISTORY && a->history_jobs == 0)
+        return complain(c, "receipts_in", "history_jobs: 0 means that there is no history");
     if (a->url_mode == URL_MODE_DIRECT && a->direct_hosts.count == 0)
         return complain(c, "direct_hosts", "url_mode: direct needs the hosts it may contact");
     for (uint32_t i = 0; i < a->direct_token_hosts.count; i++)

@@ -12,6 +12,7 @@ enum url_mode { URL_MODE_API, URL_MODE_DIRECT };
 enum key_form { KEY_FORM_HEADER, KEY_FORM_JSON };
 enum batch_cost { BATCH_COST_KEY, BATCH_COST_REQUEST };
 enum receipts { RECEIPTS_NONE, RECEIPTS_FAILED, RECEIPTS_ALL };
+enum receipts_in { RECEIPTS_IN_KEYS, RECEIPTS_IN_HISTORY };
 
 extern const char *const lane_names[LANE_N];               /* "urgent", "normal", "bulk" */
 must_use int lane_parse(struct span name, enum lane *out); /* 0 or -EINVAL */
@@ -107,6 +108,7 @@ struct config_account {
     uint32_t attempts;
     enum receipts receipts;
     uint32_t receipt_ttl_s;
+    enum receipts_in receipts_in;
     uint32_t history_jobs; /* limit of jobs in the history; 0 = there is none */
     uint32_t history_ttl_s;
     struct config_verify verify;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The lines of an account's history, which say what became of jobs. An entry of the history holds
- * the lines of all jobs that ended in one write (store/scripts/shared/record.lua). A line is a JSON
- * object: the members of the job's receipt except `at`, which is the same for the whole entry, and
- * `targets` if it is 1; and at the end `purge`, an object that says what was purged and how. */
+ * the lines of all jobs that ended in one write (store/scripts/shared/write_entry.lua). A line is a
+ * JSON object: the members of the job's receipt except `at`, which is the same for the whole entry,
+ * and `targets` if it is 1; and at the end `purge`, an object that says what was purged and how. */
 #pragma once
 
 #include "buf.h"

@@ -9,6 +9,8 @@ static const char *const batch_costs[] = {
 static const char *const receipt_kinds[] = {
     [RECEIPTS_NONE] = "none", [RECEIPTS_FAILED] = "failed", [RECEIPTS_ALL] = "all"};
 
+static const char *const receipt_places[] = {
+    [RECEIPTS_IN_KEYS] = "keys", [RECEIPTS_IN_HISTORY] = "history"};
 static const char *const producer_kinds[] = {"url", "key", "all"}; /* bits: PRODUCER_URL ... */
 static const char *const hook_schemes[] = {[HOOK_HMAC_SHA256] = "hmac-sha256",
                                            [HOOK_HMAC_SHA1] = "hmac-sha1",

@@ -86,7 +86,8 @@ void settle_configure(struct settle *s, const struct config_account *a)
 {
     s->account = a->name;
     s->receipts = a->receipts;
-    s->keep = (struct queue_keep){a->receipt_ttl_s, a->history_jobs, a->history_ttl_s};
+    s->keep = (struct queue_keep){a->receipt_ttl_s, a->history_jobs, a->history_ttl_s,
+                                  a->receipts_in == RECEIPTS_IN_HISTORY};
 }
 
 static void drop_particulars(struct settle *s, struct particulars *more)

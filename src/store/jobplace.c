@@ -8,6 +8,7 @@
 #include "client.h"
 #include "job.h"
 #include "keys.h"
+#include "queue.h"
 #include "queue_pack.h"
 #include "replicated.h"
 #include "scripts.h"
@@ -34,7 +35,15 @@ static void free_all(char **keys, size_t count)
 struct finding {
     jobplace_cb *cb;
     void *ctx;
+    struct redis *redis;
+    char *account;
+    char job[JOB_ID_ROOM];
+    unsigned rounds;
 };
+
+/* Of 16 entries of the history each. More can only be there if jobs with the same targets were
+ * pushed by the thousand within seconds. */
+#define ROUNDS_MAX 1000
 
 static enum job_state state_of(const struct redisReply *reply, struct jobplace *place)
 {
@@ -57,41 +66,63 @@ static enum job_state state_of(const struct redisReply *reply, struct jobplace *
     return JOB_WAITING;
 }
 
+static void ask_where(struct finding *f, struct span from);
+
 static void on_found(void *ctx, struct redisReply *reply)
 {
-    struct finding f = *(struct finding *)ctx;
+    struct finding *f = ctx;
     struct jobplace place = {0};
     enum job_state state = state_of(reply, &place);
 
-    free(ctx);
-    f.cb(f.ctx, state, state == JOB_ENDED ? reply_text(reply_at(reply, 1)) : SPAN(""), &place);
+    if (state == JOB_UNKNOWN && span_is(reply_text(reply_at(reply, 0)), "more") &&
+        ++f->rounds < ROUNDS_MAX) {
+        ask_where(f, reply_text(reply_at(reply, 1)));
+        return;
+    }
+    f->cb(f->ctx, state, state == JOB_ENDED ? reply_text(reply_at(reply, 1)) : SPAN(""), &place);
+    free(f->account);
+    free(f);
+}
+
+/* from: where to go on in the history. */
+static void ask_where(struct finding *f, struct span from)
+{
+    static const char *const rest[] = {"postponed", "places", "later"};
+    char *keys[5 + LANE_N] = {receipt_key(f->account, f->job)}, home[12] = "0";
+    struct span argv[3 + array_len(keys) + 4] = {
+        SPAN("EVAL"), span_str(scripts[SCRIPT_FIND_JOB].text), SPAN("8")};
+    enum lane lane = LANE_NORMAL;
+
+    must(job_id_ok(span_str(f->job), &lane));
+    for (size_t i = 0; i < array_len(rest); i++)
+        keys[1 + i] = redis_key(f->account, rest[i]);
+    for (int i = 0; i < LANE_N; i++)
+        keys[4 + i] = redis_key_lane(f->account, (enum lane)i);
+    keys[4 + LANE_N] = redis_key(f->account, "history");
+    for (size_t i = 0; i < array_len(keys); i++)
+        argv[3 + i] = span_str(keys[i]);
+    if (!strchr(f->job, '+'))
+        snprintf(home, sizeof(home), "%d", (int)lane + 1);
+    argv[3 + array_len(keys)] = span_str(f->job);
+    argv[4 + array_len(keys)] = span_str(home);
+    argv[5 + array_len(keys)] = span_str(f->job + strlen(lane_names[lane]) + 1);
+    argv[6 + array_len(keys)] = from;
+    redis_ask(f->redis, array_len(argv), argv, on_found, f);
+    free_all(keys, array_len(keys));
 }
 
 void jobplace_find(struct redis *r, const char *account, const char *job, jobplace_cb *cb,
                    void *ctx)
 {
-    static const char *const rest[] = {"postponed", "places", "later"};
     struct finding *f = alloc_zeroed(1, sizeof(*f));
-    char *keys[4 + LANE_N] = {receipt_key(account, job)}, home[12] = "0";
-    struct span argv[3 + array_len(keys) + 3] = {
-        SPAN("EVAL"), span_str(scripts[SCRIPT_FIND_JOB].text), SPAN("7")};
-    enum lane lane = LANE_NORMAL;
+    int n = snprintf(f->job, sizeof(f->job), "%s", job);
 
-    must(job_id_ok(span_str(job), &lane));
-    *f = (struct finding){cb, ctx};
-    for (size_t i = 0; i < array_len(rest); i++)
-        keys[1 + i] = redis_key(account, rest[i]);
-    for (int i = 0; i < LANE_N; i++)
-        keys[4 + i] = redis_key_lane(account, (enum lane)i);
-    for (size_t i = 0; i < array_len(keys); i++)
-        argv[3 + i] = span_str(keys[i]);
-    if (!strchr(job, '+'))
-        snprintf(home, sizeof(home), "%d", (int)lane + 1);
-    argv[3 + array_len(keys)] = span_str(job);
-    argv[4 + array_len(keys)] = span_str(home);
-    argv[5 + array_len(keys)] = span_str(job + strlen(lane_names[lane]) + 1);
-    redis_ask(r, array_len(argv), argv, on_found, f);
-    free_all(keys, array_len(keys));
+    must(n > 0 && (size_t)n < sizeof(f->job));
+    f->cb = cb;
+    f->ctx = ctx;
+    f->redis = r;
+    f->account = alloc_str(account);
+    ask_where(f, SPAN(""));
 }
 
 struct receipt_question {
@@ -226,10 +257,13 @@ void jobplace_cancel(struct replicated *x, const struct config_account *a, const
                     redis_key(a->name, "places"),
                     redis_key(a->name, "settled"),
                     redis_key(a->name, "cancelled"),
-                    redis_key_lane(a->name, place->lane)};
-    struct span argv[3 + array_len(keys) + 5] = {
-        SPAN("EVAL"), span_str(scripts[SCRIPT_CANCEL_JOB].text), SPAN("7")};
-    char ttl[16];
+                    redis_key_lane(a->name, place->lane),
+                    redis_key(a->name, "history")};
+    struct span argv[3 + array_len(keys) + 7] = {
+        SPAN("EVAL"), span_str(scripts[SCRIPT_CANCEL_JOB].text), SPAN("8")};
+    const struct queue_keep keep = {a->receipt_ttl_s, a->history_jobs, a->history_ttl_s,
+                                    a->receipts_in == RECEIPTS_IN_HISTORY};
+    char ttl[16], history[QUEUE_HISTORY_ROOM];
     size_t n = 3;
 
     *c = (struct cancelling){cb, ctx};
@@ -241,6 +275,8 @@ void jobplace_cancel(struct replicated *x, const struct config_account *a, const
     argv[n++] = span_str(ttl);
     argv[n++] = place->postponed ? SPAN("") : span_str(lane_names[place->lane]);
     argv[n++] = span_str(place->entry);
+    argv[n++] = span_str(queue_history_arg(&keep, history));
+    argv[n++] = SPAN("");
     replicated_command(x, n, argv, on_cancelled, c);
     free_all(keys, array_len(keys));
 }
@@ -264,13 +300,14 @@ void jobplace_confirm_end(struct replicated *x, const char *account, const char 
                           jobplace_cancel_cb *cb, void *ctx)
 {
     struct cancelling *c = alloc_zeroed(1, sizeof(*c));
-    char *key = receipt_key(account, job);
+    char *key = receipt_key(account, job), *history = redis_key(account, "history");
 
     *c = (struct cancelling){cb, ctx};
-    replicated_command(x, 4,
+    replicated_command(x, 6,
                        (const struct span[]){SPAN("EVAL"),
-                                             span_str(scripts[SCRIPT_CONFIRM_END].text), SPAN("1"),
-                                             span_str(key)},
+                                             span_str(scripts[SCRIPT_CONFIRM_END].text), SPAN("2"),
+                                             span_str(key), span_str(history), span_str(job)},
                        on_receipt, c);
     free(key);
+    free(history);
 }

@@ -23,9 +23,11 @@
  *               lost, and how many units they can be (queue_frail)
  *   Pspent:<k>  stream: one entry per booking, fields c = cost, t = when, by the account's time
  *   Preceipt:<job id>  string, JSON, expiring; job id = <lane>-<entry id>
- *   Phistory    stream: what became of jobs, one entry per write (scripts/shared/record.lua)
+ *   Phistory    stream: what became of jobs, one entry per write (scripts/shared/write_entry.lua)
  *   Phistory:size  hash: total = number of jobs that the history ever got, first = how many of them
  *               came before those that it still has
+ *   Phistory:at:<Unix seconds, a multiple of 4>  sorted set, expiring: which entries of the history
+ *               have receipts of jobs that were accepted in these four seconds
  *   Pcontrol    hash: paused (0|1), why, by, at
  *   Pstatus     string, JSON written by the leader every second, expiring
  *   Pinstances  sorted set, expiring: the instances that are configured with the account, whom the
@@ -48,10 +50,11 @@
  * with an unknown field, and a packed job in Ppostponed:jobs that cannot be read. `dead retry`
  * sends the former again after the upgrade. For this reason daemons are upgraded before producers.
  *
- * The id of a job leads to the job without a search: to its receipt; else to its name in Ppostponed
- * (the name is the job id, unless somebody wrote a `job` field by hand with an id that is already
- * taken); else to its place in Pplaces; else to the entry that the id is made of. The script that
- * moves a job sets and clears these.
+ * The id of a job leads to the job without a search: to its receipt (a key, or a line of the
+ * history: the setting receipts_in says where they are written, and readers look for both); else to
+ * its name in Ppostponed (the name is the job id, unless somebody wrote a `job` field by hand with
+ * an id that is already taken); else to its place in Pplaces; else to the entry that the id is made
+ * of. The script that moves a job sets and clears these.
  *
  * Each lane has a consumer group, "purgeline", which is not used for reading. Scripts use it to
  * find out whether an entry exists, and which id is the newest, without receiving the entry
@@ -316,7 +319,11 @@ struct queue_keep {
     uint32_t receipt_ttl_s;
     uint32_t history_jobs; /* limit of the history; 0: there is none */
     uint32_t history_ttl_s;
+    bool inside; /* receipts are in the history, not in keys */
 };
+/* Writes what scripts are told of the history (scripts/shared/write_entry.lua). Returns `text`. */
+#define QUEUE_HISTORY_ROOM 40
+const char *queue_history_arg(const struct queue_keep *keep, char text[QUEUE_HISTORY_ROOM]);
 void queue_settle(struct queue *q, const struct queue_settle *items, size_t count,
                   const struct queue_keep *keep, queue_done_cb *cb, void *ctx);
 

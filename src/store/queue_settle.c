@@ -7,6 +7,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "history_line.h"
+#include "history_span.h"
 #include "queue_internal.h"
 
 /* A call of queue_settle becomes script calls of at most SETTLE_CHUNK items of one lane and one
@@ -47,6 +48,8 @@ static enum kind kind_of(const struct settling *s, const struct queue_settle *it
 {
     bool known = item->named || item->large || !s->keep.history_jobs;
 
+    if (s->keep.inside && !history_span_fits(item->id.ms, item->id.seq))
+        return KIND_OTHER;
     if (!item->plain || item->outcome != OUTCOME_PURGED || item->due_ms || !known)
         return KIND_OTHER;
     return item->receipt ? KIND_PURGED : KIND_DROP;
@@ -105,16 +108,22 @@ static bool all_have_one(const struct settle_chunk *c)
     return true;
 }
 
-/* What the history is to do: how many jobs it keeps, and for how many seconds. Empty: there is
- * none. */
-static void put_history(struct queue_args *a, const struct queue_keep *keep)
+/* The ranges of the jobs' ids, for receipts in the history. */
+static void put_ranges(struct queue_args *a, const struct settle_chunk *c)
 {
-    char text[32] = "";
+    struct history_spans spans = {.count = 0};
 
-    if (keep->history_jobs)
-        snprintf(text, sizeof(text), "%" PRIu32 ":%" PRIu32, keep->history_jobs,
-                 keep->history_ttl_s);
-    queue_arg(a, span_str(text));
+    for (size_t i = 0; c->kind == KIND_PURGED && c->s->keep.inside && i < c->count; i++)
+        history_spans_add(&spans, c->items[i]->id.ms, c->items[i]->id.seq);
+    queue_arg_u64(a, spans.count);
+    queue_arg_u64(a, c->count);
+    for (size_t i = 0; i < spans.count; i++) {
+        const struct history_span *at = &spans.at[i];
+
+        queue_arg_u64(a, at->first_ms / HISTORY_SPAN_MS * (HISTORY_SPAN_MS / 1000));
+        queue_arg_u64(a, history_span_score(at->last_ms, at->last_seq));
+        queue_arg_id(a, (struct entry_id){at->first_ms, at->first_seq});
+    }
 }
 
 /* The lines of the jobs in the history, as receipt.lua writes them for jobs that are not plain. */
@@ -163,9 +172,20 @@ static void put_item(struct queue_args *a, const struct queue_settle *item)
     queue_arg(a, item->purge);
 }
 
+const char *queue_history_arg(const struct queue_keep *keep, char text[QUEUE_HISTORY_ROOM])
+{
+    *text = '\0';
+    if (keep->history_jobs)
+        snprintf(text, QUEUE_HISTORY_ROOM, "%" PRIu32 ":%" PRIu32 ":%s", keep->history_jobs,
+                 keep->history_ttl_s, keep->inside ? "history" : "keys");
+    return text;
+}
+
 void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane,
                         const struct queue_keep *keep)
 {
+    char text[QUEUE_HISTORY_ROOM];
+
     queue_args_init(a);
     queue_key(a, q->keys[KEY_JOBS + lane]);
     queue_key(a, q->keys[KEY_RECEIPT]);
@@ -177,7 +197,7 @@ void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane,
     queue_arg(a, span_str(lane_names[lane]));
     queue_arg(a, span_str(q->keys[KEY_SETTLED]));
     queue_arg_u64(a, keep->receipt_ttl_s);
-    put_history(a, keep);
+    queue_arg(a, span_str(queue_history_arg(keep, text)));
 }
 
 static void fill_looked(struct queue_args *a, const struct settle_chunk *c)
@@ -190,6 +210,7 @@ static void fill_looked(struct queue_args *a, const struct settle_chunk *c)
 
 static void fill_purged(struct queue_args *a, const struct settle_chunk *c)
 {
+    char text[QUEUE_HISTORY_ROOM];
     struct queue *q = c->s->q;
 
     queue_args_init(a);
@@ -199,10 +220,10 @@ static void fill_purged(struct queue_args *a, const struct settle_chunk *c)
     queue_arg(a, span_str(lane_names[c->lane]));
     queue_arg(a, span_str(q->keys[KEY_SETTLED]));
     queue_arg_u64(a, c->s->keep.receipt_ttl_s);
-    put_history(a, &c->s->keep);
+    queue_arg(a, span_str(queue_history_arg(&c->s->keep, text)));
     queue_arg(a, c->kind == KIND_PURGED ? SPAN("1") : SPAN("0"));
     put_lines(a, c);
-    queue_arg_u64(a, c->count);
+    put_ranges(a, c);
     put_ids(a, c);
     put_counts(a, c);
 }

@@ -12,7 +12,7 @@ typedef void receipts_wait_cb(void *ctx, const char *job, struct span receipt);
 
 struct receipts_wait;
 
-struct receipts_wait *receipts_wait_new(const char *account);
+struct receipts_wait *receipts_wait_new(const struct config_account *a);
 void receipts_wait_free(struct receipts_wait *r);
 /* `job` is an id like "normal-1700000000000-0". Returns 0, or -EINVAL if it is not a job id. */
 must_use int receipts_wait_expect(struct receipts_wait *r, const char *job);

@@ -201,6 +201,7 @@ static const char *const commands[] = {
 #define SETTLED                                                                                    \
     "%J " P "receipt: " P "postponed " P "postponed:jobs " P "places " P "dead " P                 \
     "history | %L channel 60 "
+#define LINE "{\"job\":\"normal-0-3\",\"state\":\"purged\",\"purge\":{}}"
 #define PURGED "%J " P "receipt: " P "history | %L channel "
 
 static const char *const script_templates[SCRIPT_N][3] = {
@@ -213,17 +214,19 @@ static const char *const script_templates[SCRIPT_N][3] = {
                      "%t %h %t %h %l %z | %o %n %o {} %c %c %n %w %n %w %w leaving 0 %o"},
     [SCRIPT_RELEASE] = {P "lease " P "instances | %o moved", "%t %z | %o leaving"},
     [SCRIPT_DROP] = {"%J | %L channel %i %i %i", "%s | %L channel %i"},
-    [SCRIPT_PURGED] = {PURGED "60 3:999999999 1 %w 2 %i %i 1 3", PURGED "1 _ 1 _ 1 %i",
-                       PURGED "60 1:999999999 0 %w 3 %i %i %i"},
+    [SCRIPT_PURGED] = {PURGED "60 3:999999999:keys 1 %w 0 2 %i %i 1 3", PURGED "1 _ 1 _ 0 1 %i",
+                       PURGED "60 1:999999999:history 1 " LINE " 1 3 0 5 0-1 %i %i %i"},
     [SCRIPT_SETTLE] =
-        {SETTLED "9:999999999 %c %i purged 1 1 0 _ _ _ _ %i dead 1 2 0 %w %w %w \"sent\":1",
+        {SETTLED "9:999999999:history %c %i purged 1 1 0 _ _ _ _ %i dead 1 2 0 %w %w %w \"sent\":1",
          SETTLED "_ %c %i later 0 1 %c _ _ _ _ %i purged 1 1 %c _ _ _ _ %i expired 1 1 0 %w _ _ _",
-         SETTLED "1:999999999 %c %i cancelled 0 1 0 %w %w _ \"service\":\"a\" %i later 1 1 %n _ _ "
-                 "_ _"},
+         SETTLED
+         "1:999999999:keys %c %i cancelled 0 1 0 %w %w _ \"service\":\"a\" %i later 1 1 %n _ _ "
+         "_ _"},
     [SCRIPT_END_LARGE] = {SETTLED "_ %i dead 1 5 %w %m 1 %w _ 0 _ %w _",
-                          SETTLED "9:999999999 %i later 0 5 _ %m 0 _ %m %c _ _ _",
-                          SETTLED "9:999999999 %i purged 1 5 _ %m 0 _ %m %c _ _ \"sent\":1"},
-    [SCRIPT_OVERSIZED] = {SETTLED "9:999999999 %i 1 %w ref %w job %m service news",
+                          SETTLED "9:999999999:history %i later 0 5 _ %m 0 _ %m %c _ _ _",
+                          SETTLED
+                          "9:999999999:history %i purged 1 5 _ %m 0 _ %m %c _ _ \"sent\":1"},
+    [SCRIPT_OVERSIZED] = {SETTLED "9:999999999:history %i 1 %w ref %w job %m service news",
                           SETTLED "_ %i 0 large"},
     [SCRIPT_WRITE] = {"%s | XADD * a %w", "%s | XDEL %i", "%k | XLEN"},
     [SCRIPT_WRITE_HASH] = {"%h | HSET %m %w", "%h | HDEL %m", "%k | HSET %m %w"},
@@ -252,16 +255,18 @@ static const char *const script_templates[SCRIPT_N][3] = {
                          "%J " P "once:b | other 1 %L keys a", "%s %t | same %n %L a b"},
     [SCRIPT_BEGIN_ONCE] = {"%J " P "once:a:before |", "%s %t |"},
     [SCRIPT_END_ONCE] = {"%J " P "once:a " P "once:a:before | same 60 %L", "%s %t %t | %w 60 %L"},
-    [SCRIPT_FIND_JOB] = {P "receipt:normal-5-1 " P "postponed " P "places " P "later " LANES
-                           " | %m 2 %i",
-                         P "receipt:x " P "postponed " P "places " P "later " LANES " | %m 0 %i",
-                         "%t %z %h %z %s %s %s | %m 1 %i"},
+    [SCRIPT_FIND_JOB] = {P "receipt:normal-5-1 " P "postponed " P "places " P "later " LANES " " P
+                           "history | %m 2 %i _",
+                         P "receipt:x " P "postponed " P "places " P "later " LANES " " P
+                           "history | normal-0-3 0 %i _",
+                         "%t %z %h %z %s %s %s %s | %m 1 %i 7"},
     [SCRIPT_CANCEL_JOB] = {P "receipt:x " P "postponed " P "postponed:jobs " P "places channel " P
-                             "cancelled %J | %m {} 1 %L %i",
+                             "cancelled %J " P "history | %m {} 1 %L %i 3:999999999:history _",
                            P "receipt:x " P "postponed " P "postponed:jobs " P "places channel " P
-                             "cancelled %J | %m {} 1 _ %i",
-                           "%t %z %h %h channel %l %s | %m {} 1 %L %i"},
-    [SCRIPT_CONFIRM_END] = {P "receipt:x |", "%t |"},
+                             "cancelled %J " P "history | %m {} 1 _ %i _ _",
+                           "%t %z %h %h channel %l %s %s | %m {} 1 %L %i 3:999999999:keys _"},
+    [SCRIPT_CONFIRM_END] = {P "receipt:x " P "history | normal-0-3", "%t %s | normal-5-1"},
+    [SCRIPT_RECEIPTS] = {P "history | normal-0-3 normal-5-1 x", "%s | normal-0-3"},
     [SCRIPT_OVERVIEW] = {LANES " " P "postponed " P "dead " P "lease " P "control " P "status " P
                                "later |",
                          "%s %s %s %z %s %t %h %t %z |"},

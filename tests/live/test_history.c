@@ -2,7 +2,7 @@
  * The history: what an entry of it says, and what goes when there is too much. */
 #include "queue_world.h"
 
-#include "history_line.h"
+#include "scripts.h"
 
 #define PURGE "\"keys\":[\"k\"],\"service\":\"news\""
 
@@ -10,7 +10,8 @@ static struct world *world_with_history(uint32_t jobs)
 {
     struct world *w = world_new();
 
-    w->keep = (struct queue_keep){60, jobs, 3600};
+    w->keep.history_jobs = jobs;
+    w->keep.history_ttl_s = 3600;
     return w;
 }
 
@@ -298,6 +299,226 @@ static void without_free_memory_nothing_is_added(void **state)
     world_free(w);
 }
 
+/* -- receipts in the history -- */
+
+static struct world *world_with_receipts(void)
+{
+    struct world *w = world_with_history(1000);
+
+    w->keep.inside = true;
+    return w;
+}
+
+/* The caller frees it. "": there is none. */
+static char *found(struct world *w, const char *job)
+{
+    struct redisReply *reply = redis_server_try(w->server, "EVAL %s 1 " P "history %s",
+                                                scripts[SCRIPT_RECEIPTS].text, job);
+    char *text;
+
+    assert_int_equal(reply->type, REDIS_REPLY_ARRAY);
+    assert_int_equal(reply->elements, 1);
+    text = alloc_str(reply->element[0]->str ? reply->element[0]->str : "");
+    freeReplyObject(reply);
+    return text;
+}
+
+/* `rest` follows the time. */
+static void expect_found(struct world *w, const char *job, const char *state, const char *rest)
+{
+    char *text = found(w, job);
+    char *head = alloc_printf("{\"job\":\"%s\",\"state\":\"%s\",\"at\":", job, state);
+
+    if (strncmp(text, head, strlen(head)) != 0)
+        fail_msg("%s instead of %s", text, head);
+    assert_string_equal(text + strlen(head) + 13, rest);
+    free(head);
+    free(text);
+}
+
+static void expect_not_found(struct world *w, const char *job)
+{
+    char *text = found(w, job);
+
+    assert_string_equal(text, "");
+    free(text);
+}
+
+/* Adds a job with this id, as if it had been accepted then. */
+static void have_id(struct world *w, const char *id, const char *fields)
+{
+    char *command = alloc_printf("XADD " P "jobs:normal %s %s", id, fields);
+
+    free(redis_server_str(w->server, command));
+    free(command);
+}
+
+static void a_receipt_in_the_history_says_what_a_key_says(void **state)
+{
+    struct world *w = world_with_receipts();
+    struct queue_settle s[3];
+    char *jobs[3], *key;
+
+    (void)state;
+    have_jobs(w, 3, "keys k ref \"r");
+    for (int i = 0; i < 3; i++)
+        jobs[i] = job_id(&w->entries[i]);
+    s[0] = named(&w->entries[0]);
+    s[1] = ended(&w->entries[1], OUTCOME_EXPIRED);
+    s[2] = s[1];
+    s[2].id = w->entries[2].id;
+    assert_int_equal(ask_settle(w, s, 2), 0);
+    expect_found(w, jobs[0], "purged", ",\"targets\":1}");
+    expect_int(w, 0, "EXISTS " P "receipt:%s", jobs[0]);
+    expect_int(w, 0, "EXISTS " P "receipt:%s", jobs[1]);
+    w->keep.inside = false;
+    assert_int_equal(ask_settle(w, s + 2, 1), 0);
+    key = redis_server_str(w->server, "GET " P "receipt:%s", jobs[2]);
+    expect_found(w, jobs[1], "expired", strstr(key, ",\"targets\""));
+    expect_not_found(w, jobs[2]);
+    free(key);
+    for (int i = 0; i < 3; i++)
+        free(jobs[i]);
+    world_free(w);
+}
+
+static void jobs_of_many_seconds_are_all_found(void **state)
+{
+    static const char *const ids[] = {"1700000000000-0", "1700000003999-7", "1700000004000-0",
+                                      "1700000500000-3", "1700090000001-0"};
+    struct world *w = world_with_receipts();
+
+    (void)state;
+    for (size_t i = 0; i < array_len(ids); i++)
+        have_id(w, ids[i], "keys k");
+    assert_int_equal(ask_read(w, 0, 1000, 0), 0);
+    settle_named(w);
+    expect_int(w, 1, "XLEN " P "history");
+    expect_int(w, 1, "ZCARD " P "history:at:1700000000");
+    expect_int(w, 1, "ZCARD " P "history:at:1700000004");
+    assert_in_range(redis_server_int(w->server, "TTL " P "history:at:1700090000"), 58, 60);
+    for (size_t i = 0; i < array_len(ids); i++) {
+        char *job = alloc_printf("normal-%s", ids[i]);
+
+        expect_found(w, job, "purged", ",\"targets\":1}");
+        free(job);
+    }
+    expect_not_found(w, "normal-1700000001000-0");
+    expect_not_found(w, "bulk-1700000000000-0");
+    expect_not_found(w, "normal-1700000000000-0+r");
+    world_free(w);
+}
+
+static void looked_up_jobs_of_many_seconds_are_all_found(void **state)
+{
+    static const char *const ids[] = {"1700000000007-0", "1700000003000-7", "1700000500000-3"};
+    struct world *w = world_with_receipts();
+    struct queue_settle s[array_len(ids)];
+
+    (void)state;
+    for (size_t i = 0; i < array_len(ids); i++)
+        have_id(w, ids[i], "keys k");
+    assert_int_equal(ask_read(w, 0, 1000, 0), 0);
+    for (size_t i = 0; i < array_len(ids); i++)
+        s[i] = ended(&w->entries[array_len(ids) - 1 - i], OUTCOME_DEAD);
+    assert_int_equal(ask_settle(w, s, array_len(ids)), 0);
+    for (size_t i = 0; i < array_len(ids); i++) {
+        char *job = alloc_printf("normal-%s", ids[i]);
+
+        expect_found(w, job, "dead", ",\"targets\":1,\"reason\":\"because\",\"scope\":[\"key\"]}");
+        free(job);
+    }
+    world_free(w);
+}
+
+static void what_only_hands_write_has_a_key(void **state)
+{
+    struct world *w = world_with_receipts();
+    struct queue_settle s;
+
+    (void)state;
+    have_id(w, "1700000000000-9999999999999", "keys k");
+    have_id(w, "1700000000001-0", "keys k job mine");
+    assert_int_equal(ask_read(w, 0, 1000, 0), 0);
+    s = named(&w->entries[0]);
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    s = ended(&w->entries[1], OUTCOME_EXPIRED);
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    expect_int(w, 1, "EXISTS " P "receipt:normal-1700000000000-9999999999999");
+    expect_int(w, 1, "EXISTS " P "receipt:mine");
+    expect_int(w, 2, "XLEN " P "history");
+    world_free(w);
+}
+
+/* A client has cancelled the second of three jobs, while the leader had already sent it. */
+static void what_was_cancelled_is_not_purged_by_an_unsure_write(void **state)
+{
+    struct world *w = world_with_receipts();
+    char *cancelled, *purged_job;
+
+    (void)state;
+    have_jobs(w, 3, "keys k");
+    cancelled = job_id(&w->entries[1]);
+    purged_job = job_id(&w->entries[2]);
+    redis_server_do(w->server,
+                    "EVAL %s 8 " P "receipt:%s " P "postponed " P "postponed:jobs " P "places " P
+                    "settled " P "cancelled " P "jobs:normal " P
+                    "history %s {\"job\":\"%s\",\"state\":\"cancelled\",\"at\":1234567890123} 60 "
+                    "normal %s 1000:3600:history %s",
+                    scripts[SCRIPT_CANCEL_JOB].text, cancelled, cancelled, cancelled,
+                    cancelled + strlen("normal-"), "");
+    expect_found(w, cancelled, "cancelled", "}");
+    settle_named(w);
+    expect_found(w, cancelled, "cancelled", "}");
+    expect_found(w, purged_job, "purged", ",\"targets\":1}");
+    expect_int(w, 0, "EXISTS " P "receipt:%s", cancelled);
+    free(cancelled);
+    free(purged_job);
+    world_free(w);
+}
+
+static void what_a_stranger_writes_there_breaks_nothing(void **state)
+{
+    static const char *const lines[] = {
+        "", "x", "{\"job\":\"normal-1700000000000-0\",\"state\":", "\n\n{\"job\"", "{}"};
+    struct world *w = world_with_receipts();
+
+    (void)state;
+    for (size_t i = 0; i < array_len(lines); i++)
+        redis_server_do(w->server, "XADD " P "history 5-%d v 1 jobs %s", (int)i + 1, lines[i]);
+    redis_server_do(w->server, "XADD " P "history 6-0 a b");
+    for (int i = 1; i <= 5; i++)
+        redis_server_do(w->server, "ZADD " P "history:at:1700000000 7 1700000000000-0%b5-%d", " ",
+                        (size_t)1, i);
+    redis_server_do(w->server, "ZADD " P "history:at:1700000000 8 1700000000000-0%b6-0", " ",
+                    (size_t)1);
+    redis_server_do(w->server, "ZADD " P "history:at:1700000000 9 x");
+    redis_server_do(w->server, "ZADD " P "history:at:1700000000 inf 1700000000000-0%b9-9", " ",
+                    (size_t)1);
+    expect_not_found(w, "normal-1700000000000-0");
+    have_id(w, "1700000000000-0", "keys k");
+    assert_int_equal(ask_read(w, 0, 1000, 0), 0);
+    settle_named(w);
+    expect_found(w, "normal-1700000000000-0", "purged", ",\"targets\":1}");
+    world_free(w);
+}
+
+/* Jobs for the same few targets, pushed by the thousand, end in entries whose ranges are all alike.
+ */
+static void a_job_is_found_behind_many_entries_that_might_have_it(void **state)
+{
+    struct world *w = world_with_receipts();
+
+    (void)state;
+    redis_server_do(w->server, "EVAL %s 2 " P "history " P "history:at:1700000000",
+                    "for i = 1, 15 do local e = redis.call('XADD', KEYS[1], '*', 'v', '1', 'n', 1, "
+                    "'jobs', i < 15 and 'x' or "
+                    "'{\"job\":\"normal-1700000000000-5\",\"state\":\"purged\",\"purge\":{}}\\n') "
+                    "redis.call('ZADD', KEYS[2], i * 1099511627776, '1700000000000-0 ' .. e) end");
+    expect_found(w, "normal-1700000000000-5", "purged", ",\"targets\":1}");
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +534,13 @@ int main(void)
         cmocka_unit_test(old_jobs_go),
         cmocka_unit_test(a_key_that_is_no_history_does_not_stop_the_dispatch),
         cmocka_unit_test(without_free_memory_nothing_is_added),
+        cmocka_unit_test(a_receipt_in_the_history_says_what_a_key_says),
+        cmocka_unit_test(jobs_of_many_seconds_are_all_found),
+        cmocka_unit_test(looked_up_jobs_of_many_seconds_are_all_found),
+        cmocka_unit_test(what_only_hands_write_has_a_key),
+        cmocka_unit_test(what_was_cancelled_is_not_purged_by_an_unsure_write),
+        cmocka_unit_test(what_a_stranger_writes_there_breaks_nothing),
+        cmocka_unit_test(a_job_is_found_behind_many_entries_that_might_have_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

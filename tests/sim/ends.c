@@ -99,8 +99,12 @@ static bool is_cut_off(void)
 static void on_added(void *ctx, struct span key, const struct fakeredis_entry *e)
 {
     struct change *c = es.name && is_of_api() ? note(key, e) : NULL;
+    char account[72];
 
     (void)ctx;
+    if (ends_watch.history && !(es.name && is_cut_off()) &&
+        inside_is_history(key, account, sizeof(account)))
+        ends_watch.history(account, e);
     if (c)
         c->fields = fields_copy(e->fields, e->count);
     fake_link_added(key);
@@ -131,7 +135,7 @@ void ends_begin_all(struct fakeredis *f)
 {
     free(es.changes);
     memset(&es, 0, sizeof(es));
-    ends_watch = (struct ends_watch){NULL, NULL, NULL, NULL, NULL};
+    ends_watch = (struct ends_watch){NULL};
     ends_look_at(f);
 }
 

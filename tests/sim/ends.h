@@ -26,6 +26,7 @@ struct ends_watch {
     ends_added_cb *added_cut_off; /* to a master that is cut off */
     void (*receipt)(const char *account, struct span job, struct span json);
     void (*status)(const char *account, struct span json); /* what the leader says of itself */
+    void (*history)(const char *account, const struct fakeredis_entry *e);
 };
 extern struct ends_watch ends_watch; /* any of them may be NULL */
 

@@ -44,6 +44,13 @@ bool inside_is_receipt(struct span key, char *account, size_t room, struct span 
     return split(key, "receipt:", account, room, job);
 }
 
+bool inside_is_history(struct span key, char *account, size_t room)
+{
+    struct span rest;
+
+    return split(key, "history", account, room, &rest) && rest.n == 0;
+}
+
 bool inside_is_status(struct span key, char *account, size_t room)
 {
     struct span rest;
@@ -118,6 +125,25 @@ static struct span *names_of(const struct redisReply *names, size_t *count_out)
     return out;
 }
 
+static bool any_line(const char *account, inside_receipt_cb *cb, void *ctx)
+{
+    const struct redisReply *entries = fake_redis_say("XRANGE purgeline:{%s}:history - +", account);
+
+    for (size_t i = 0; i < reply_count(entries); i++) {
+        const struct redisReply *fields = reply_at(reply_at(entries, i), 1);
+        struct span lines, line;
+
+        for (size_t k = 0; k + 1 < reply_count(fields); k += 2) {
+            lines = reply_text(reply_at(fields, k + 1));
+            while (span_is(reply_text(reply_at(fields, k)), "jobs") &&
+                   span_next_word(&lines, '\n', &line))
+                if (cb(ctx, line))
+                    return true;
+        }
+    }
+    return false;
+}
+
 bool inside_any_receipt(const char *account, inside_receipt_cb *cb, void *ctx)
 {
     size_t n;
@@ -131,7 +157,7 @@ bool inside_any_receipt(const char *account, inside_receipt_cb *cb, void *ctx)
         free((char *)names[i].p);
     }
     free(names);
-    return found;
+    return found || any_line(account, cb, ctx);
 }
 
 /* -- who leads -- */

@@ -10,6 +10,7 @@ struct redisReply;
 /* -- names of keys -- */
 /* Whether it is a lane of an account, and of which. */
 bool inside_is_lane(struct span key, char *account, size_t room, enum lane *lane);
+bool inside_is_history(struct span key, char *account, size_t room);
 bool inside_is_receipt(struct span key, char *account, size_t room, struct span *job);
 bool inside_is_status(struct span key, char *account, size_t room);
 
@@ -25,6 +26,7 @@ typedef void inside_letter_cb(void *ctx, const struct fields *letter);
 uint64_t inside_letters(const char *account, uint64_t skip, inside_letter_cb *cb, void *ctx);
 /* JSON; the callback returns true to end it. True: it was ended so. */
 typedef bool inside_receipt_cb(void *ctx, struct span json);
+/* Also lines of the history. */
 bool inside_any_receipt(const char *account, inside_receipt_cb *cb, void *ctx);
 
 /* -- who leads -- */

@@ -46,6 +46,7 @@ static void begin(const char *window, uint64_t backlog, uint64_t *number)
 
     set(o.config, "window", window);
     set(o.config, "receipts", "none");
+    set(o.config, "history_jobs", "0");
     world_begin(&o);
     fastly_weather.think_min_ns = 30 * NS_PER_MS;
     fastly_weather.think_max_ns = 150 * NS_PER_MS;

@@ -154,6 +154,7 @@ static void choose_settings(struct making *m, struct story *s, uint64_t seed)
     m->two_accounts = chance(m, 30);
     m->all = chance(m, 30);
     set(s, "seed", "%" PRIu64, seed);
+    set(s, "receipts_in", "%s", seed % 8 == 3 ? "history" : "keys");
     set(s, "accounts", "%s",
         !m->two_accounts ? "main"
         : seed % 2       ? "main,other"

@@ -212,7 +212,7 @@ void witness_pushed_cut_off(const char *account, const struct span *spans, size_
     free(f);
 }
 
-static struct job *job_of(const char *account, struct span id)
+struct job *witness_job(const char *account, struct span id)
 {
     struct account *a = account_of(account);
 
@@ -221,7 +221,7 @@ static struct job *job_of(const char *account, struct span id)
 
 void witness_cancelled_job(const char *account, const char *job)
 {
-    struct job *j = job_of(account, span_str(job));
+    struct job *j = witness_job(account, span_str(job));
 
     if (j && !j->cancelled && j->ends == 0)
         witness.open--;
@@ -240,7 +240,7 @@ void witness_cancelled(const char *account, enum lane lane, struct entry_id id)
 
 void witness_cancellation_told(const char *account, const char *job)
 {
-    struct job *j = job_of(account, span_str(job));
+    struct job *j = witness_job(account, span_str(job));
 
     if (j)
         j->cancellation_told = true;
@@ -248,7 +248,7 @@ void witness_cancellation_told(const char *account, const char *job)
 
 bool witness_must_know(const char *account, const char *job)
 {
-    const struct job *j = job_of(account, span_str(job));
+    const struct job *j = witness_job(account, span_str(job));
 
     return j && !j->cancelled && !witness.memory_was_short && !fake_redis_memory_full() &&
            config_account(witness.config, account)->receipts == RECEIPTS_ALL;
@@ -453,7 +453,7 @@ static void on_ended(const struct ended *e)
 
 static void on_receipt(const char *account, struct span job, struct span json)
 {
-    struct job *j = job_of(account, job);
+    struct job *j = witness_job(account, job);
     const char *state = strstr(json.p, "\"state\":\"");
 
     if (!j)
@@ -531,6 +531,7 @@ void witness_begin(const struct config *c, enum witness_scope scope)
     if (scope == WITNESS_ALL) {
         ends_watch.ended = on_ended;
         ends_watch.receipt = on_receipt;
+        ends_watch.history = witness_history;
     }
     fastly_watch = (struct fastly_watch){on_arrived, on_confirmed, on_refused};
 }
@@ -583,7 +584,7 @@ const struct witness_sums *witness_sums(void)
 
 static void count_letter(void *ctx, const struct fields *letter)
 {
-    struct job *j = job_of(ctx, fields_get(letter, "dead_job"));
+    struct job *j = witness_job(ctx, fields_get(letter, "dead_job"));
 
     if (j)
         j->letters++;
@@ -591,7 +592,7 @@ static void count_letter(void *ctx, const struct fields *letter)
 
 static void uncount_letter(void *ctx, const struct fields *letter)
 {
-    struct job *j = job_of(ctx, fields_get(letter, "dead_job"));
+    struct job *j = witness_job(ctx, fields_get(letter, "dead_job"));
 
     if (j)
         j->letters--;
@@ -626,6 +627,7 @@ static void check_last(const struct account *a, const struct job *j)
         return;
     }
     check_receipts(a, j);
+    witness_check_history(a, j);
     if (j->letters != (j->outcome == OUTCOME_DEAD))
         engine_fail("P1: job %s of %s ended as %s and has %u dead letters", j->id, a->name,
                     outcome_names[j->outcome], j->letters);

@@ -4,6 +4,7 @@
 
 #include "arrivals.h"
 #include "budget.h"
+#include "fakeredis.h"
 #include "map.h"
 #include "witness.h"
 
@@ -20,6 +21,7 @@ struct job {
     size_t targets_count;
     bool hard, cancelled, cancellation_told, repeats;
     uint32_t ends, receipts, letters;
+    uint32_t lines;              /* of the history */
     uint64_t added_at, ended_at; /* the commands (journal.h) that did it */
     bool accepted;               /* a client was told so */
     bool lost;                   /* Redis has lost it */
@@ -50,6 +52,11 @@ struct witness_world {
 extern struct witness_world witness;
 
 void witness_free_job(struct job *j);
+struct job *witness_job(const char *account, struct span id); /* NULL: there is none */
+/* An entry of the history was added. */
+void witness_history(const char *account, const struct fakeredis_entry *e);
+/* Fails unless the job, which has ended, has one line, and its receipt is found if it is one. */
+void witness_check_history(const struct account *a, const struct job *j);
 /* Adds what arrived to the windows that it counts in. Returns the most cost in any of them. */
 uint64_t witness_add_arrival(struct account *a, enum ledger_kind l, const struct request *r,
                              uint64_t window_ns);

@@ -26,7 +26,7 @@ static void undo_end(struct job *j)
 {
     (*sum_of(j->outcome))--;
     j->ends = 0;
-    j->receipts = 0;
+    j->receipts = j->lines = 0;
     if (!j->cancelled)
         witness.open++;
 }

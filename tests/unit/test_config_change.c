@@ -63,6 +63,7 @@ static void change(struct pair *p, const struct setting *s)
         "direct",
         "key",
         "request",
+        "history",
         "none",
         "all",
         "url",

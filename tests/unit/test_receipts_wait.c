@@ -21,7 +21,7 @@ static void only_ids_of_jobs_can_be_waited_for(void **state)
                                       "normal-1-2+r",
                                       "idle-1-2",
                                       "normal-99999999999999999999-0"};
-    struct receipts_wait *r = receipts_wait_new("main");
+    struct receipts_wait *r = receipts_wait_new(&(struct config_account){.name = (char *)"main"});
 
     (void)state;
     for (size_t i = 0; i < array_len(bad); i++)

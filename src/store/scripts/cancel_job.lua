@@ -1,6 +1,7 @@
 -- Cancels a job.
--- KEYS receipt postponed postponed:jobs places settled cancelled stream.
--- ARGV job, receipt, ttl_s, lane ('' when it is postponed), entry id.
+-- KEYS receipt postponed postponed:jobs places settled cancelled stream history.
+-- ARGV job, receipt, ttl_s, lane ('' when it is postponed), entry id, history (write_entry.lua),
+-- purge (what its line of the history says of the purge, as JSON members).
 -- Answers {1} if it was cancelled, {0, receipt} if it has ended, {2} if it is not there.
 -- Errors: a key of the wrong type; OOM.
 --
@@ -10,6 +11,8 @@
 
 --@include shared/there.lua
 --@include shared/pass_on.lua
+--@include shared/write_entry.lua
+--@include shared/place_in_time.lua
 
 local call, job, lane, id = redis.call, ARGV[1], ARGV[4], ARGV[5]
 local ended = call('GET', KEYS[1])
@@ -20,13 +23,20 @@ end
 if lane == '' and not call('ZSCORE', KEYS[2], job) then return {2} end
 if lane ~= '' and not there(KEYS[7], id) then return {2} end
 local noted
+call('HLEN', KEYS[8] .. ':size')
 if lane == '' then
   call('HLEN', KEYS[3])
 else
   noted = call('HGET', KEYS[4], job)
   call('LRANGE', KEYS[6], 0, 0)
 end
-call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+local past, second, score = keeps(ARGV[6]), nil, nil
+if past and past.inside then second, score = place_in_time(job) end
+if past then
+  write_entry(KEYS[8], past, 1, ARGV[2]:sub(1, -2) .. ',"purge":{' .. ARGV[7] .. '}}\n', false,
+    second and {second, int(score), job:match('%d+%-%d+')} or {}, ARGV[3])
+end
+if not second then call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) end
 if lane == '' then
   call('ZREM', KEYS[2], job)
   call('HDEL', KEYS[3], job)

@@ -1,10 +1,16 @@
 -- Answers the receipt of a job that has ended, so that it can be waited for on the replicas.
--- KEYS receipt.
+-- KEYS receipt history.
+-- ARGV job.
 -- Answers the receipt, or nil.
 -- Errors: a key of the wrong type.
 
 --@include shared/pass_on.lua
+--@include shared/receipt_of.lua
 
 local receipt = redis.call('GET', KEYS[1])
 pass_on(KEYS[1])
-return receipt
+if receipt then return receipt end
+local second = place_in_time(ARGV[1])
+if not second then return nil end
+pass_on(KEYS[2] .. ':at:' .. second)
+return (receipt_in_history(KEYS[2], ARGV[1], '', 64))

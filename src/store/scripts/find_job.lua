@@ -1,13 +1,14 @@
 -- Finds where a job is.
 -- A question, although it removes a note about a job that is gone.
--- KEYS receipt postponed places later urgent normal bulk.
+-- KEYS receipt postponed places later urgent normal bulk history.
 -- ARGV job, home (its lane, 1 to 3; 0 for a repeat, which never was in a lane under its own id),
--- entry id.
--- Answers one of: ended and its receipt, postponed, lane with its number and the entry id, unsure,
--- unknown.
+-- entry id, from (where to go on in the history, or '').
+-- Answers one of: ended and its receipt, postponed, lane with its number and the entry id, more and
+-- from where to go on, unsure, unknown.
 -- Errors: a key of the wrong type. Never OOM.
 
 --@include shared/there.lua
+--@include shared/receipt_of.lua
 
 local call, job, home = redis.call, ARGV[1], tonumber(ARGV[2])
 local receipt = call('GET', KEYS[1])
@@ -21,4 +22,7 @@ if place then
   call('HDEL', KEYS[3], job)
 end
 if home > 0 and there(KEYS[4 + home], ARGV[3]) then return {'lane', home, ARGV[3]} end
+local told, from = receipt_in_history(KEYS[8], job, ARGV[4], 16)
+if told then return {'ended', told} end
+if from then return {'more', from} end
 return {call('EXISTS', KEYS[4]) == 1 and 'unsure' or 'unknown'}

@@ -1,7 +1,7 @@
 -- Ends purged jobs that need a receipt or a line in the history, but no look at their entries.
 -- KEYS stream, receipt prefix, history.
--- ARGV lane, channel, ttl_s, history (record.lua), receipts (0|1), lines of the history, n, n ids,
--- n counts of targets, unless all are 1.
+-- ARGV lane, channel, ttl_s, history (write_entry.lua), receipts (0|1), lines of the history, m, n,
+-- m ranges of ids (second, score, smallest), n ids, n counts of targets, unless all are 1.
 -- Answers ended, receipts left out, jobs left out of the history.
 -- Errors: the lane is not a stream.
 --
@@ -13,17 +13,17 @@
 
 --@include shared/record.lua
 
-local call, n, from = redis.call, tonumber(ARGV[7]), 8
+local call, n, from = redis.call, tonumber(ARGV[8]), 9 + 3 * tonumber(ARGV[7])
 local to = from + n - 1
-local most, keep_s = keeps(ARGV[4])
+local past, wanted = keeps(ARGV[4]), ARGV[5] == '1'
 local probe = redis.pcall('SETRANGE', KEYS[2], 0, '')
 local oom = type(probe) == 'table' and probe.err and probe.err:find('OOM', 1, true)
 local ended = call('XDEL', KEYS[1], unpack(ARGV, from, to))
 if ended == 0 then return {0, 0, 0} end
 local prefix = ARGV[1] .. '-'
 call('PUBLISH', ARGV[2], prefix .. table.concat(ARGV, ' ' .. prefix, from, to))
-if oom then return {ended, ARGV[5] == '1' and ended or 0, most and ended or 0} end
-if ARGV[5] == '1' then
+if oom then return {ended, wanted and ended or 0, past and ended or 0} end
+if wanted and not (past and past.inside) then
   local key, ttl = KEYS[2] .. prefix, ARGV[3]
   local head = '{"job":"' .. prefix
   local middle = '","state":"purged","at":' .. int(now_ms()) .. ',"targets":'
@@ -34,6 +34,7 @@ if ARGV[5] == '1' then
     else call('SET', key .. id, text, 'NX', 'EX', ttl) end
   end
 end
-local unrecorded = 0
-if most then unrecorded = record(KEYS[3], most, keep_s, n, ARGV[6], ended < n) end
-return {ended, 0, unrecorded}
+if not past then return {ended, 0, 0} end
+local ranges = {unpack(ARGV, 9, from - 1)}
+local out = record(KEYS[3], past, n, ARGV[6], ended < n, ranges, ARGV[3])
+return {ended, wanted and past.inside and out or 0, out}
