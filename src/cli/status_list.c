@@ -50,7 +50,8 @@ static unsigned consumers_in_trouble(const struct overview *o)
     unsigned n = 0;
 
     for (uint32_t i = 0; i < o->consumers.count; i++)
-        n += o->consumers.at[i].condition != CONSUMER_RUNNING;
+        n += o->consumers.at[i].condition != CONSUMER_RUNNING &&
+             o->consumers.at[i].condition != CONSUMER_PAUSED;
     return n;
 }
 

@@ -291,6 +291,7 @@ static void print_consumer(const struct consumer_state *k)
         [CONSUMER_REDIS_AWAY] = {"Redis does not accept its jobs", CMD_RED},
         [CONSUMER_SOURCE_AWAY] = {"cannot read its source", CMD_RED},
         [CONSUMER_FULL] = {"waits: the account has backlog_max jobs", CMD_YELLOW},
+        [CONSUMER_PAUSED] = {"waits: the account is paused", CMD_YELLOW},
     };
     struct buf text;
     char ago[32];

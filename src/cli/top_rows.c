@@ -247,7 +247,8 @@ static void add_consumer(struct top_rows *rows, const struct top_account *a,
                                                              [CONSUMER_RUNNING] = "running",
                                                              [CONSUMER_REDIS_AWAY] = "Redis away",
                                                              [CONSUMER_SOURCE_AWAY] = "source away",
-                                                             [CONSUMER_FULL] = "full"};
+                                                             [CONSUMER_FULL] = "full",
+                                                             [CONSUMER_PAUSED] = "paused"};
     struct top_row *row = add_row(rows, a);
 
     put_text(row, 0, a->account->name);

@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 #include "alloc.h"
-#include "backlog_count.h"
 #include "clock.h"
 #include "consumer_report.h"
+#include "consumer_room.h"
 #include "consumer_trouble.h"
 #include "deadletter.h"
 #include "job.h"
@@ -31,7 +31,7 @@
 #include "redis_error.h"
 
 #define AGAIN_MS 500
-#define FULL_MS 1000
+#define FULL_MS 1000 /* also while the account is paused */
 /* After this time without Redis, messages are given back: holding them keeps a transaction open in
  * some queues, and others take the connection for dead. */
 #define GIVE_BACK_NS (2 * NS_PER_S)
@@ -60,10 +60,9 @@ struct consumer {
     struct client *side; /* for dead letters and questions; NULL: not connected */
     struct source_message messages[SOURCE_BATCH];
     struct consumer_item items[SOURCE_BATCH];
-    uint32_t count;         /* of items */
-    uint64_t backlog;       /* waiting jobs when last asked, and jobs pushed since */
-    uint64_t backlog_at_ns; /* when it was asked; 0: never */
-    struct consumer_trouble redis_away, source_away, full;
+    uint32_t count; /* of items */
+    struct consumer_room room;
+    struct consumer_trouble redis_away, source_away, paused, full;
     bool refused; /* by Redis; messages were given back, and none was accepted since then */
     struct consumer_report *report;
     int alarm_fd;
@@ -342,12 +341,87 @@ static void commit(struct consumer *c)
         close_source(c);
 }
 
+/* -- how much may be fetched -- */
+
+/* Makes sure that what is known about the room is recent. 0, or negative errno with a sentence. */
+static int find_room(struct consumer *c, struct error *err)
+{
+    int rc = 0;
+
+    if (!consumer_room_is_due(&c->room))
+        return 0;
+    rc = connect_side(c, err);
+    if (rc < 0)
+        return rc;
+    rc = consumer_room_ask(&c->room, c->side);
+    return rc < 0 ? side_failed(c, rc, err) : 0;
+}
+
+static void tell_paused(struct consumer *c)
+{
+    if (!c->room.paused) {
+        if (consumer_trouble_ends(&c->paused))
+            log_info("The account is no longer paused; fetching messages again", "consumer=%s",
+                     c->o->consumer->name);
+    } else if (consumer_trouble_begins(&c->paused, "")) {
+        log_warn("The account is paused; fetching no messages until it is resumed",
+                 "consumer=%s account=%s command=\"purgeline resume -a %s\"", c->o->consumer->name,
+                 c->account->name, c->account->name);
+    }
+}
+
+static void tell_full(struct consumer *c, uint32_t left)
+{
+    if (left) {
+        if (consumer_trouble_ends(&c->full))
+            log_info("The backlog is below backlog_max again", "consumer=%s", c->o->consumer->name);
+    } else if (!c->room.paused && consumer_trouble_begins(&c->full, "")) {
+        log_warn("The backlog has reached backlog_max; fetching no messages until it shrinks",
+                 "consumer=%s account=%s jobs=%" PRIu64, c->o->consumer->name, c->account->name,
+                 c->room.backlog);
+    }
+}
+
+/* Returns how many messages may be fetched now, after waiting if there are none. */
+static uint32_t room(struct consumer *c)
+{
+    struct error err;
+    uint32_t left;
+    int rc = push_connection_connect(c->push, &err);
+
+    if (rc == 0)
+        rc = find_room(c, &err);
+    if (rc < 0) {
+        redis_is_away(c, err.text);
+        hold(c, AGAIN_MS);
+        return 0;
+    }
+    if (!c->refused)
+        redis_is_back(c);
+    left = consumer_room_left(&c->room, SOURCE_BATCH);
+    tell_paused(c);
+    tell_full(c, left);
+    if (left == 0)
+        hold(c, FULL_MS);
+    return left;
+}
+
+/* Whether the account was paused while the source waited for messages. */
+static bool paused_meanwhile(struct consumer *c)
+{
+    struct error err;
+
+    return c->room.stops && find_room(c, &err) == 0 && c->room.paused;
+}
+
 static void take_batch(struct consumer *c, uint32_t count)
 {
     c->count = count;
     c->counts->fetched += count;
-    deliver(c);
-    c->backlog += count;
+    if (!paused_meanwhile(c)) {
+        deliver(c);
+        consumer_room_take(&c->room, count);
+    }
     commit(c);
     for (uint32_t i = 0; i < count; i++) {
         free(c->items[i].flaw);
@@ -356,70 +430,13 @@ static void take_batch(struct consumer *c, uint32_t count)
     c->count = 0;
 }
 
-/* -- how much may be fetched -- */
-
-static int ask_backlog(struct consumer *c, struct error *err)
-{
-    int rc = connect_side(c, err);
-
-    if (rc < 0)
-        return rc;
-    rc = backlog_count(c->side, c->account->name, &c->backlog);
-    c->backlog_at_ns = clock_mono_ns();
-    return rc < 0 ? side_failed(c, rc, err) : 0;
-}
-
-/* Sets how many jobs there is room for. The backlog is asked for again after a second, because
- * others push, too, and before it is believed to be full. */
-static int find_room(struct consumer *c, uint32_t *out, struct error *err)
-{
-    uint64_t most = c->o->config->http.backlog_max, age_ns = clock_mono_ns() - c->backlog_at_ns;
-    int rc = 0;
-
-    *out = SOURCE_BATCH;
-    if (!most)
-        return 0;
-    if (!c->backlog_at_ns || age_ns >= NS_PER_S || c->backlog >= most)
-        rc = ask_backlog(c, err);
-    *out = (uint32_t)min_u64(SOURCE_BATCH, minus_u64(most, c->backlog));
-    return rc;
-}
-
-/* Returns how many messages may be fetched now, after waiting if there are none. */
-static uint32_t room(struct consumer *c)
-{
-    struct error err;
-    uint32_t n = 0;
-    int rc = push_connection_connect(c->push, &err);
-
-    if (rc == 0)
-        rc = find_room(c, &n, &err);
-    if (rc < 0) {
-        redis_is_away(c, err.text);
-        hold(c, AGAIN_MS);
-        return 0;
-    }
-    if (!c->refused)
-        redis_is_back(c);
-    if (n == 0) {
-        if (consumer_trouble_begins(&c->full, ""))
-            log_warn("The backlog has reached backlog_max; fetching no messages until it shrinks",
-                     "consumer=%s account=%s jobs=%" PRIu64, c->o->consumer->name, c->account->name,
-                     c->backlog);
-        hold(c, FULL_MS);
-        return 0;
-    }
-    if (consumer_trouble_ends(&c->full))
-        log_info("The backlog is below backlog_max again", "consumer=%s", c->o->consumer->name);
-    return n;
-}
-
 /* -- what is told about it -- */
 
 static enum consumer_condition condition(const struct consumer *c)
 {
     return c->redis_away.now    ? CONSUMER_REDIS_AWAY
            : c->source_away.now ? CONSUMER_SOURCE_AWAY
+           : c->paused.now      ? CONSUMER_PAUSED
            : c->full.now        ? CONSUMER_FULL
                                 : CONSUMER_RUNNING;
 }
@@ -541,6 +558,7 @@ int consumer_run(const struct consumer_options *o, struct consumer_counts *count
         free(c);
         return -EINVAL;
     }
+    consumer_room_init(&c->room, o->config, o->consumer, c->account->name);
     redis_address_copy(o->redis, &address);
     c->push = push_connection_new(&address, c->account, on_answer, c);
     c->report = consumer_report_new(c->account, o->consumer, o->source->name);

@@ -226,6 +226,8 @@ enum consumer_job {
     CONSUMER_JSON,   /* the message is a job */
 };
 
+enum consumer_while_paused { CONSUMER_CONTINUE, CONSUMER_STOP };
+
 /* A message queue whose messages become jobs. */
 struct config_consumer {
     char *name;
@@ -242,6 +244,7 @@ struct config_consumer {
     char *credentials_file;  /* of NATS */
     enum consumer_sasl sasl; /* how to log in to Kafka */
     struct config_redis_tls tls;
+    enum consumer_while_paused while_paused; /* while the account is paused */
     enum consumer_job job;
     /* What makes a job of a message: account, service, lane, soft, when, keys, urls, max_targets
      * and repeat_after_ms. Everything else is NULL or 0. */

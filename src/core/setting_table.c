@@ -28,6 +28,8 @@ static const char *const consumer_sources[] = {[CONSUMER_REDIS_LIST] = "redis-li
 static const char *const consumer_sasls[] = {[CONSUMER_PLAIN] = "plain",
                                              [CONSUMER_SCRAM_SHA_256] = "scram-sha-256",
                                              [CONSUMER_SCRAM_SHA_512] = "scram-sha-512"};
+static const char *const consumer_while_paused[] = {
+    [CONSUMER_CONTINUE] = "continue", [CONSUMER_STOP] = "stop"};
 static const char *const consumer_ends[] = {[CONSUMER_LEFT] = "left", [CONSUMER_RIGHT] = "right"};
 static const char *const consumer_jobs[] = {[CONSUMER_MAPPED] = "mapped", [CONSUMER_JSON] = "json"};
 

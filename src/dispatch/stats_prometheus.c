@@ -134,8 +134,19 @@ void metrics_render_backlog(const struct metrics_backlog *accounts, size_t count
 static bool consumer_up(const struct consumer_state *k, size_t i, uint64_t *out)
 {
     (void)i;
-    *out = k->condition == CONSUMER_RUNNING || k->condition == CONSUMER_FULL;
+    *out = k->condition == CONSUMER_RUNNING || k->condition == CONSUMER_FULL ||
+           k->condition == CONSUMER_PAUSED;
     return true;
+}
+
+static const char *const consumer_waits_for[] = {"backlog_max", "paused"};
+
+static bool consumer_waiting(const struct consumer_state *k, size_t i, uint64_t *out)
+{
+    static const enum consumer_condition reasons[] = {CONSUMER_FULL, CONSUMER_PAUSED};
+
+    *out = k->condition == reasons[i];
+    return k->condition != CONSUMER_ABSENT;
 }
 
 static const char *const consumer_results[] = {"job", "ignored", "dead"};
@@ -173,21 +184,26 @@ static const struct consumer_metric {
     const char *name, *help;
     enum stats_type type;
     uint64_t per;              /* the value is divided by this */
-    const char *const *values; /* of the label result; NULL: it has none */
+    const char *label;         /* NULL: none */
+    const char *const *values; /* of the label */
     size_t count;
     bool (*value)(const struct consumer_state *k, size_t i, uint64_t *out);
 } consumer_metrics[] = {
     {"purgeline_consumer_up", "1 while the consumer runs, and can read its queue and reach Redis.",
-     STATS_GAUGE, 1, NULL, 1, consumer_up},
+     STATS_GAUGE, 1, NULL, NULL, 1, consumer_up},
+    {"purgeline_consumer_waiting",
+     "1 while the consumer runs and fetches no messages, because the account has backlog_max jobs "
+     "or is paused.",
+     STATS_GAUGE, 1, "reason", consumer_waits_for, array_len(consumer_waits_for), consumer_waiting},
     {"purgeline_consumer_messages_total", "Messages that are done, by what became of them.",
-     STATS_COUNTER, 1, consumer_results, array_len(consumer_results), consumer_messages},
-    {"purgeline_consumer_lag_messages", "Messages that wait in the queue.", STATS_GAUGE, 1, NULL, 1,
-     consumer_lag},
+     STATS_COUNTER, 1, "result", consumer_results, array_len(consumer_results), consumer_messages},
+    {"purgeline_consumer_lag_messages", "Messages that wait in the queue.", STATS_GAUGE, 1, NULL,
+     NULL, 1, consumer_lag},
     {"purgeline_consumer_oldest_message_age_seconds",
-     "Age of the oldest message in the queue; 0 when there is none.", STATS_GAUGE, 1000, NULL, 1,
-     consumer_oldest},
+     "Age of the oldest message in the queue; 0 when there is none.", STATS_GAUGE, 1000, NULL, NULL,
+     1, consumer_oldest},
     {"purgeline_consumer_last_commit_age_seconds",
-     "Time since messages were last marked as done in the queue.", STATS_GAUGE, 1000, NULL, 1,
+     "Time since messages were last marked as done in the queue.", STATS_GAUGE, 1000, NULL, NULL, 1,
      consumer_committed},
 };
 
@@ -203,9 +219,9 @@ static void put_consumer(struct buf *out, const struct consumer_metric *m, const
         put_label(out, "account", account);
         buf_putc(out, ',');
         put_label(out, "consumer", k->name);
-        if (m->values) {
+        if (m->label) {
             buf_putc(out, ',');
-            put_label(out, "result", m->values[i]);
+            put_label(out, m->label, m->values[i]);
         }
         buf_put(out, SPAN("} "));
         put_value(out, value, m->per);

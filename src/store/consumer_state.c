@@ -19,7 +19,8 @@ const char *const consumer_condition_names[CONSUMER_CONDITION_N] = {
     [CONSUMER_RUNNING] = "running",
     [CONSUMER_REDIS_AWAY] = "redis_away",
     [CONSUMER_SOURCE_AWAY] = "source_away",
-    [CONSUMER_FULL] = "full"};
+    [CONSUMER_FULL] = "full",
+    [CONSUMER_PAUSED] = "paused"};
 
 /* -- writing: {"at": ms, "state": "running", ...}, all times in Unix milliseconds of Redis -- */
 

@@ -19,7 +19,8 @@ enum consumer_condition {
     CONSUMER_RUNNING,
     CONSUMER_REDIS_AWAY,
     CONSUMER_SOURCE_AWAY,
-    CONSUMER_FULL, /* the account has backlog_max jobs */
+    CONSUMER_FULL,   /* the account has backlog_max jobs */
+    CONSUMER_PAUSED, /* the account is paused, and the consumer stops meanwhile */
     CONSUMER_CONDITION_N
 };
 extern const char *const consumer_condition_names[CONSUMER_CONDITION_N];

@@ -47,6 +47,18 @@ int control_set(struct client *c, const char *account, enum control_state state,
     return rc;
 }
 
+int control_get(struct client *c, const char *account, enum control_state *out)
+{
+    char *key = redis_key(account, "control");
+    struct redisReply *reply;
+    int rc = client_ask_words(c, (const char *const[]){"HGET", key, "paused", NULL}, &reply);
+
+    free(key);
+    if (rc == 0)
+        *out = reply_number(reply) == 1 ? CONTROL_PAUSED : CONTROL_GOES_ON;
+    return rc;
+}
+
 int control_confirm(struct client *c, const char *account)
 {
     char *key = redis_key(account, "control");

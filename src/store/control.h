@@ -21,6 +21,10 @@ void control_clean(char *why);
 must_use int control_set(struct client *c, const char *account, enum control_state state,
                          const char *why, const char *by);
 
+/* Tells whether the dispatch of an account is paused. Returns 0 or negative errno, see
+ * client_error. */
+must_use int control_get(struct client *c, const char *account, enum control_state *out);
+
 /* For an answer "done" that needs no write because an earlier one, perhaps on another connection,
  * has done it: waits until enough replicas have everything so far, if the address asks for
  * replicas. Since Redis 8, WAIT counts from the last write of its own connection, so this writes a

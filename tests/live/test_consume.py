@@ -293,6 +293,38 @@ def backlog(score):
         world.close()
 
 
+def paused(score, kind):
+    """With while_paused: stop, messages stay with the application while an operator has paused the account."""
+    world = World(score, kind.source, "    while_paused: stop\n")
+    source = kind(world)
+
+    def operate(command):
+        world.stage.must(f"{PURGELINE} {command} --config {world.config} --redis {world.ours.url}")
+    try:
+        world.start()
+        source.add([0])
+        until("it runs", lambda: world.jobs() == [0] and not source.left())
+        operate("pause maintenance")
+        # It has waited inside Redis since before the pause, and what it knows is more than a second old.
+        world.theirs.ask("BLPOP", "no-such-list", 1.1)
+        source.add(range(1, 6))
+        world.said("The account is paused; fetching no messages until it is resumed")
+        score.ok("command=\"purgeline resume -a main\"" in world.log(), f"{kind.source}: the log says how to resume", world.log())
+        until("its state is told", lambda: consumer_status(world)["state"] == "paused")
+        told = world.stage.run(f"{PURGELINE} status --config {world.config} --redis {world.ours.url}")[1]
+        score.ok("articles: waits: the account is paused" in told, f"{kind.source}: status shows it", told)
+        score.ok(world.jobs() == [0] and source.left() == list(range(1, 6)),
+                 f"{kind.source}: while the account is paused, the application keeps its messages", world.jobs(), source.left())
+        operate("resume")
+        until("all done", lambda: not source.left())
+        score.ok(world.jobs() == list(range(6)), f"{kind.source}: it goes on by itself", world.jobs())
+        score.ok(world.log().count("The account is paused") == 1 and "The account is no longer paused" in world.log(),
+                 f"{kind.source}: one line in the log for each", world.log())
+        score.ok(not world.denied(), f"{kind.source}: the users in the documents are allowed to do all of it", world.denied())
+    finally:
+        world.close()
+
+
 def switches(pid):
     with open(f"/proc/{pid}/status") as status:
         return sum(int(line.split()[1]) for line in status if "ctxt_switches" in line)
@@ -493,6 +525,7 @@ def main():
         at_rest(score, kind)
         looked_at(score, kind)
         visible(score, kind)
+    paused(score, List)
     left_by_others(score)
     backlog(score)
     rehearsal(score)

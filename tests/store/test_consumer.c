@@ -262,6 +262,71 @@ static void no_more_is_fetched_than_the_backlog_may_hold(void **state)
     assert_true(lengths >= 9);
 }
 
+/* What is answered to the question whether the account is paused, in turn; the last one again and
+ * again. */
+static const char *pauses;
+static unsigned pauses_asked, fetched_when_asked;
+
+static void tell_pause(size_t argc, const struct span *argv, struct buf *out)
+{
+    assert_int_equal(argc, 3);
+    assert_true(span_is(argv[1], P "control") && span_is(argv[2], "paused"));
+    assert_int_equal(queue.committed, 0);
+    buf_printf(out, "$1\r\n%c\r\n", *pauses);
+    pauses_asked++;
+    fetched_when_asked = queue.fetches;
+    if (pauses[1])
+        pauses++;
+}
+
+static void while_the_account_is_paused_messages_stay_in_the_queue(void **state)
+{
+    struct consumer_world *w = *state;
+
+    add("{\"id\": \"a\"}");
+    set(SETTING_CONSUMER, w->consumer, "while_paused", "stop");
+    pauses = "110";
+    pauses_asked = 0;
+    fakeio_lie("HGET", tell_pause);
+    consume(w);
+    assert_int_equal(pauses_asked, 3);
+    assert_int_equal(fetched_when_asked, 0);
+    assert_int_equal(queue.opens, 1);
+    assert_jobs(w, "a ");
+    assert_int_equal(queue.committed, 1);
+}
+
+static void a_message_that_comes_after_the_pause_is_given_back(void **state)
+{
+    struct consumer_world *w = *state;
+
+    add("{\"id\": \"a\"}");
+    set(SETTING_CONSUMER, w->consumer, "while_paused", "stop");
+    queue.group = true;
+    queue.slow_ms = 1100;
+    pauses = "0110";
+    pauses_asked = 0;
+    fakeio_lie("HGET", tell_pause);
+    consume(w);
+    assert_int_equal(pauses_asked, 4);
+    assert_int_equal(queue.holds, 1);
+    assert_jobs(w, "a ");
+    assert_int_equal(queue.committed, 1);
+}
+
+static void by_default_a_pause_stops_no_consumer(void **state)
+{
+    struct consumer_world *w = *state;
+
+    add("{\"id\": \"a\"}");
+    store_do(&w->store, "HSET " P "control paused 1");
+    pauses_asked = 0;
+    fakeio_lie("HGET", tell_pause);
+    consume(w);
+    assert_int_equal(pauses_asked, 0);
+    assert_jobs(w, "a ");
+}
+
 static unsigned waits;
 
 static void replicas(size_t argc, const struct span *argv, struct buf *out)
@@ -386,6 +451,9 @@ int main(void)
         T(nothing_is_fetched_without_redis),
         T(messages_are_given_back_when_redis_refuses_their_jobs_for_long),
         T(no_more_is_fetched_than_the_backlog_may_hold),
+        T(while_the_account_is_paused_messages_stay_in_the_queue),
+        T(a_message_that_comes_after_the_pause_is_given_back),
+        T(by_default_a_pause_stops_no_consumer),
         T(a_message_is_committed_when_the_replicas_have_its_job),
         T(it_tells_its_state_until_it_ends),
         T(what_has_changed_is_told_while_the_source_waits),

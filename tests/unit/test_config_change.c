@@ -77,6 +77,7 @@ static void change(struct pair *p, const struct setting *s)
         "redis-stream",
         "scram-sha-256",
         "right",
+        "stop",
         "id=n",
         "a=b",
         "x{digest}",

@@ -29,6 +29,7 @@ static void every_setting_of_a_consumer_is_read(void **state)
               "    password_file: /p\n"
               "    tls: {ca_file: /ca, cert_file: /c, key_file: /k}\n"
               "    account: two\n"
+              "    while_paused: stop\n"
               "    service: shop\n"
               "    lane: bulk\n"
               "    soft: true\n"
@@ -59,6 +60,7 @@ static void every_setting_of_a_consumer_is_read(void **state)
     assert_string_equal(s->tls.cert_file, "/c");
     assert_string_equal(s->tls.key_file, "/k");
     assert_string_equal(s->mapping.account, "two");
+    assert_int_equal(s->while_paused, CONSUMER_STOP);
     assert_int_equal(s->mapping.services.count, 1);
     assert_string_equal(s->mapping.services.at[0], "shop");
     assert_int_equal(s->mapping.lane, LANE_BULK);
@@ -70,6 +72,7 @@ static void every_setting_of_a_consumer_is_read(void **state)
     assert_int_equal(s->mapping.repeat_after_ms, 4);
     assert_int_equal(c.consumers[1].source, CONSUMER_REDIS_LIST);
     assert_int_equal(c.consumers[1].job, CONSUMER_JSON);
+    assert_int_equal(c.consumers[1].while_paused, CONSUMER_CONTINUE);
     config_deinit(&c);
 }
 

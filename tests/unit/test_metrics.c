@@ -399,13 +399,22 @@ static void a_consumer_is_told_as_far_as_it_is_known(void **state)
     assert_no(text, "purgeline_consumer_lag_messages{");
     assert_no(text, "purgeline_consumer_oldest_message_age_seconds{");
     w->consumer.condition = CONSUMER_FULL;
-    assert_line(render(w), "purgeline_consumer_up" CONSUMER "} 1");
+    text = render(w);
+    assert_line(text, "purgeline_consumer_up" CONSUMER "} 1");
+    assert_line(text, "purgeline_consumer_waiting" CONSUMER ",reason=\"backlog_max\"} 1");
+    assert_line(text, "purgeline_consumer_waiting" CONSUMER ",reason=\"paused\"} 0");
+    w->consumer.condition = CONSUMER_PAUSED;
+    text = render(w);
+    assert_line(text, "purgeline_consumer_up" CONSUMER "} 1");
+    assert_line(text, "purgeline_consumer_waiting" CONSUMER ",reason=\"backlog_max\"} 0");
+    assert_line(text, "purgeline_consumer_waiting" CONSUMER ",reason=\"paused\"} 1");
 
     w->consumer =
         (struct consumer_state){.name = "articles", .committed_ms = NEVER, .heard_ms = NEVER};
     text = render(w);
     assert_line(text, "purgeline_consumer_up" CONSUMER "} 0");
     assert_no(text, "purgeline_consumer_messages_total{");
+    assert_no(text, "purgeline_consumer_waiting{");
     assert_no(text, "purgeline_consumer_last_commit_age_seconds{");
 }
 
