@@ -26,12 +26,17 @@
 #define LOOK_MS 5000
 /* A longer message becomes a dead letter without being read. */
 #define BODY_MAX "16777216"
+/* When few rows come, each would have its own COMMIT wait for the disk of the application's server.
+ * Without that wait, a crash of the server brings back the rows that were deleted in its last
+ * moments: https://www.postgresql.org/docs/current/wal-async-commit.html */
+#define COMMIT_LATER "SET LOCAL synchronous_commit = off; COMMIT"
 
 struct outbox {
     PGconn *connection;
     char *select, *delete_rows, *listen, *oldest; /* SQL; oldest: NULL if no column tells it */
     PGresult *rows;                               /* of the open transaction; NULL: none is open */
     bool empty;                                   /* the last look found nothing */
+    bool full;                                    /* it found as many rows as it may take */
 };
 
 /* -- errors -- */
@@ -90,7 +95,8 @@ static int await_answer(struct outbox *o, struct error *err)
     }
 }
 
-/* Runs one command. The result must be cleared. */
+/* Runs one command; without an argument, it may be several with semicolons. The result, of the last
+ * one, must be cleared. */
 static int run(struct outbox *o, const char *sql, const char *argument, PGresult **out,
                struct error *err)
 {
@@ -99,7 +105,8 @@ static int run(struct outbox *o, const char *sql, const char *argument, PGresult
     ExecStatusType status;
     int rc;
 
-    if (!PQsendQueryParams(o->connection, sql, argument ? 1 : 0, NULL, values, NULL, NULL, 0))
+    if (!(argument ? PQsendQueryParams(o->connection, sql, 1, NULL, values, NULL, NULL, 0)
+                   : PQsendQuery(o->connection, sql)))
         return pg_failed(o, -ENOTCONN, PQerrorMessage(o->connection), err);
     do {
         rc = await_answer(o, err);
@@ -333,6 +340,7 @@ static int look(struct outbox *o, uint32_t max, struct error *err)
         return run_plain(o, "ROLLBACK", err);
     }
     o->rows = rows;
+    o->full = PQntuples(rows) == (int)max;
     return PQntuples(rows);
 }
 
@@ -380,7 +388,7 @@ static int outbox_commit(void *source, uint32_t count, struct error *err)
     if (rc == 0)
         PQclear(deleted);
     if (rc == 0)
-        rc = run_plain(o, "COMMIT", err);
+        rc = run_plain(o, o->full ? "COMMIT" : COMMIT_LATER, err);
     PQclear(o->rows);
     o->rows = NULL;
     return rc;
