@@ -63,6 +63,9 @@ struct consumer {
     uint32_t count; /* of items */
     struct consumer_room room;
     struct consumer_trouble redis_away, source_away, paused, full;
+    /* The last commit or the last question for the lag failed. Until one succeeds, the source is
+     * not well, although messages come. */
+    bool uncommitted, unasked;
     bool refused; /* by Redis; messages were given back, and none was accepted since then */
     struct consumer_report *report;
     int alarm_fd;
@@ -238,7 +241,7 @@ static int bury_all(struct consumer *c, struct error *err)
 static void redis_is_away(struct consumer *c, const char *why)
 {
     consumer_report_error(c->report, redis_error_shown(why));
-    if (consumer_trouble_begins(&c->redis_away, why))
+    if (consumer_trouble_goes_on(&c->redis_away, why, clock_mono_ns()))
         log_warn("Redis does not accept jobs; fetching no messages until it does",
                  "consumer=%s why=\"%s\"", c->o->consumer->name, redis_error_shown(why));
 }
@@ -288,16 +291,16 @@ static void source_is_away(struct consumer *c, int rc, const char *why)
     if (rc != -EAGAIN)
         close_source(c);
     consumer_report_error(c->report, why);
-    if (consumer_trouble_begins(&c->source_away, why))
+    if (consumer_trouble_goes_on(&c->source_away, why, clock_mono_ns()))
         log_warn("The source of messages cannot be read",
                  "consumer=%s source=%s topic=%s why=\"%s\"", c->o->consumer->name,
                  c->o->source->name, c->o->consumer->topic, why);
     rest(c, AGAIN_MS);
 }
 
-static void source_is_back(struct consumer *c)
+static void source_answers(struct consumer *c)
 {
-    if (consumer_trouble_ends(&c->source_away))
+    if (!c->uncommitted && !c->unasked && consumer_trouble_ends(&c->source_away))
         log_info("The source of messages can be read again", "consumer=%s", c->o->consumer->name);
 }
 
@@ -316,7 +319,7 @@ static void hold(struct consumer *c, uint64_t ms)
     if (rc < 0)
         source_is_away(c, rc, err.text);
     else
-        source_is_back(c);
+        source_answers(c);
 }
 
 /* Commits the messages that are done, up to the first that is not. It and those behind it are given
@@ -333,9 +336,13 @@ static void commit(struct consumer *c)
         c->counts->dead += c->items[done].state == ITEM_BURIED;
     }
     rc = c->o->source->commit(c->source, done, &err);
-    if (rc < 0)
+    c->uncommitted = rc < 0 || (c->uncommitted && done == 0);
+    if (rc < 0) {
         source_is_away(c, rc, err.text);
-    else if (done == c->count)
+        return;
+    }
+    source_answers(c);
+    if (done == c->count)
         consumer_report_commit(c->report);
     else if (!c->o->source->hold)
         close_source(c);
@@ -363,7 +370,7 @@ static void tell_paused(struct consumer *c)
         if (consumer_trouble_ends(&c->paused))
             log_info("The account is no longer paused; fetching messages again", "consumer=%s",
                      c->o->consumer->name);
-    } else if (consumer_trouble_begins(&c->paused, "")) {
+    } else if (consumer_trouble_begins(&c->paused, "", clock_mono_ns())) {
         log_warn("The account is paused; fetching no messages until it is resumed",
                  "consumer=%s account=%s command=\"purgeline resume -a %s\"", c->o->consumer->name,
                  c->account->name, c->account->name);
@@ -375,7 +382,7 @@ static void tell_full(struct consumer *c, uint32_t left)
     if (left) {
         if (consumer_trouble_ends(&c->full))
             log_info("The backlog is below backlog_max again", "consumer=%s", c->o->consumer->name);
-    } else if (!c->room.paused && consumer_trouble_begins(&c->full, "")) {
+    } else if (!c->room.paused && consumer_trouble_begins(&c->full, "", clock_mono_ns())) {
         log_warn("The backlog has reached backlog_max; fetching no messages until it shrinks",
                  "consumer=%s account=%s jobs=%" PRIu64, c->o->consumer->name, c->account->name,
                  c->room.backlog);
@@ -452,6 +459,8 @@ static void tell(struct consumer *c)
         (c->redis_away.now && !c->side) || connect_side(c, &err) < 0)
         return;
     rc = c->source ? c->o->source->lag(c->source, &lag, &err) : 0;
+    if (c->source)
+        c->unasked = rc < 0;
     if (rc < 0)
         source_is_away(c, rc, err.text);
     if (consumer_report_tell(c->report, c->side, condition(c), c->counts, &lag) < 0)
@@ -498,7 +507,8 @@ static void fetch(struct consumer *c, uint32_t most)
         source_is_away(c, n, err.text);
         return;
     }
-    source_is_back(c);
+    c->uncommitted &= n > 0;
+    source_answers(c);
     c->refused &= n > 0; /* with nothing to push, nobody knows */
     if (n > 0)
         take_batch(c, (uint32_t)n);

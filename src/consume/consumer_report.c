@@ -96,7 +96,7 @@ static struct consumer_state state_now(const struct consumer_report *r, enum con
 /* A refusal is no reason to stop. While Redis refuses jobs as well, the log says so already. */
 static int refused(struct consumer_report *r, const char *why, enum consumer_condition now)
 {
-    if (now != CONSUMER_REDIS_AWAY && consumer_trouble_begins(&r->refused, why))
+    if (now != CONSUMER_REDIS_AWAY && consumer_trouble_begins(&r->refused, why, clock_mono_ns()))
         log_warn("Redis does not accept the consumer's state, so status and metrics lack it",
                  "consumer=%s why=\"%s\"", r->consumer->name, redis_error_shown(why));
     return 0;
