@@ -13,7 +13,7 @@ import sys
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 from resp import Server  # noqa: E402
-from stage import PURGELINE, ROOT, SERVICE, Score, Stage, skip_without, until  # noqa: E402
+from stage import PURGELINE, ROOT, SERVICE, Score, Stage, free_port, skip_without, until  # noqa: E402
 
 MESSAGES = 4000
 LANE = "purgeline:{main}:jobs:normal"
@@ -325,6 +325,45 @@ def paused(score, kind):
         world.close()
 
 
+def over_tls(score, kind):
+    """The application's Redis over TLS, with a user and password."""
+    world = World(score, kind.source)
+    source = kind(world)
+    server, folder = world.theirs, world.theirs.folder
+    port = free_port()
+    try:
+        for name in "theirs", "other":
+            world.stage.must("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test "
+                             f"-addext subjectAltName=IP:127.0.0.1 -keyout {folder}/{name}.key -out {folder}/{name}.pem")
+        server.ask("CONFIG", "SET", "tls-cert-file", f"{folder}/theirs.pem", "tls-key-file", f"{folder}/theirs.key",
+                   "tls-ca-cert-file", f"{folder}/theirs.pem", "tls-auth-clients", "no", "tls-port", port)
+        with open(world.config) as config:
+            text = config.read().replace(f"url: {server.url}", f"url: rediss://127.0.0.1:{port}")
+
+        def trusting(ca):
+            world.stage.write("purgeline.yaml", f"{text}    tls: {{ca_file: {folder}/{ca}.pem}}\n")
+        trusting("other")
+        told = findings(world)[0]
+        score.ok(f"articles cannot read {kind.source} changes" in told and "certificate" in told,
+                 f"check: the CA of {kind.source} is another one", told)
+        world.start()
+        world.said("The source of messages cannot be read")
+        world.kill()
+        trusting("theirs")
+        world.stage.write("password", "wrong-word\n", 0o600)
+        told = findings(world)[0]
+        score.ok(f"articles cannot read {kind.source} changes" in told and "WRONGPASS" in told and "wrong-word" not in told,
+                 f"check: the password of {kind.source} is another one", told)
+        world.stage.write("password", "secret\n", 0o600)
+        score.ok(f"articles can read {kind.source} changes" in findings(world)[0], f"check: {kind.source} over TLS")
+        source.add([1])
+        world.start()
+        until("a job", lambda: world.jobs() == [1] and not source.left())
+        score.ok(True, f"{kind.source}: messages come over TLS")
+    finally:
+        world.close()
+
+
 def switches(pid):
     with open(f"/proc/{pid}/status") as status:
         return sum(int(line.split()[1]) for line in status if "ctxt_switches" in line)
@@ -525,6 +564,7 @@ def main():
         at_rest(score, kind)
         looked_at(score, kind)
         visible(score, kind)
+        over_tls(score, kind)
     paused(score, List)
     left_by_others(score)
     backlog(score)

@@ -146,10 +146,11 @@ def broker_away(world):
 
 
 def headers(world):
-    world.configure(more='    when: ["header:kind=article"]\n')
+    """As CloudEvents has them: https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/amqp-protocol-binding.md"""
+    world.configure(more='    when: ["header:cloudEvents_type=changed"]\n')
     world.start()
-    world.theirs.publish(['{"id": 66661}'], "-H", "kind: image")
-    world.theirs.publish(['{"id": 66662}'], "-H", "kind: article")
+    world.theirs.publish(['{"id": 66661}'], "-H", "cloudEvents_type: seen")
+    world.theirs.publish(['{"id": 66662}'], "-H", "cloudEvents_type: changed")
     until("a job", lambda: 66662 in world.jobs())
     world.until_empty()
     world.score.ok(66661 not in world.jobs(), "amqp: headers of the message decide")

@@ -169,13 +169,17 @@ def at_rest(world):
 def headers(world):
     """As https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/nats-protocol-binding.md has them."""
     world.configure(more='    when: ["header:ce-type=article.changed"]\n')
+    with open(world.config) as config:
+        text = config.read().replace('["article-{id}"]', '["article-{header:ce-subject}"]')
+    world.stage.write("purgeline.yaml", text)
     world.start()
-    world.publish(['{"id": 66661}'], {"ce-specversion": "1.0", "ce-type": "article.read"})
-    world.publish(['{"id": 66662}'], {"ce-specversion": "1.0", "ce-type": "article.changed"})
+    world.publish(['{}'], {"ce-specversion": "1.0", "ce-type": "article.read", "ce-subject": "66661"})
+    world.publish(['{}'], {"ce-specversion": "1.0", "ce-type": "article.changed", "ce-subject": "66662"})
     until("a job", lambda: 66662 in world.jobs())
     world.until_empty()
-    world.score.ok(66661 not in world.jobs(), "nats: headers of the message decide")
+    world.score.ok(66661 not in world.jobs(), "nats: headers of the message decide, and are parts of keys")
     world.kill()
+    world.configure()
 
 
 def seed(world):
