@@ -33,10 +33,12 @@
 
 struct outbox {
     PGconn *connection;
-    char *select, *delete_rows, *listen, *oldest; /* SQL; oldest: NULL if no column tells it */
-    PGresult *rows;                               /* of the open transaction; NULL: none is open */
-    bool empty;                                   /* the last look found nothing */
-    bool full;                                    /* it found as many rows as it may take */
+    char *table;                    /* quoted */
+    char *select, *listen, *oldest; /* SQL; oldest: NULL if no column tells it */
+    PGresult *rows;                 /* of the open transaction; NULL: none is open */
+    bool announced;                 /* a notification has come, so there is a trigger */
+    bool empty;                     /* wait for a notification before the next look */
+    bool full;                      /* the last look found as many rows as it may take */
 };
 
 /* -- errors -- */
@@ -215,16 +217,15 @@ static int write_sql(struct outbox *o, const char *topic, struct error *err)
     if (!table)
         return pg_failed(o, -EINVAL, PQerrorMessage(o->connection), err);
     o->select = alloc_printf("SELECT id, CASE WHEN octet_length(message::text) <= " BODY_MAX
-                             " THEN message::text END FROM %s ORDER BY id LIMIT $1::int "
-                             "FOR UPDATE SKIP LOCKED",
+                             " THEN message::text END FROM %s ORDER BY id "
+                             "FOR UPDATE SKIP LOCKED LIMIT ",
                              table);
-    o->delete_rows = alloc_printf("DELETE FROM %s WHERE id = ANY($1::bigint[])", table);
     o->listen = alloc_printf("LISTEN %s", channel);
     o->oldest =
         alloc_printf("SELECT greatest(1, extract(epoch FROM clock_timestamp() - created_at) "
                      "* 1000)::bigint FROM %s ORDER BY id LIMIT 1",
                      table);
-    free(table);
+    o->table = table;
     free(channel);
     return 0;
 }
@@ -237,8 +238,8 @@ static void outbox_close(void *source)
         return;
     PQclear(o->rows);
     PQfinish(o->connection);
+    free(o->table);
     free(o->select);
-    free(o->delete_rows);
     free(o->listen);
     free(o->oldest);
     free(o);
@@ -265,6 +266,16 @@ static int find_created_at(struct outbox *o, const char *topic, struct error *er
     return 0;
 }
 
+static int select_rows(struct outbox *o, const char *before, uint32_t max, PGresult **out,
+                       struct error *err)
+{
+    char *sql = alloc_printf("%s%s%u", before, o->select, max);
+    int rc = run(o, sql, NULL, out, err);
+
+    free(sql);
+    return rc;
+}
+
 static int outbox_open(const struct config *config, const struct config_consumer *c, void **out,
                        struct error *err)
 {
@@ -280,7 +291,7 @@ static int outbox_open(const struct config *config, const struct config_consumer
     if (rc == 0)
         rc = run_plain(o, o->listen, err); /* before the first look, so that nothing is missed */
     if (rc == 0)
-        rc = run(o, o->select, "0", &rows, err); /* is there such a table, and may we use it? */
+        rc = select_rows(o, "", 0, &rows, err); /* is there such a table, and may we use it? */
     if (rc == 0) {
         PQclear(rows);
         rc = find_created_at(o, c->topic, err);
@@ -301,7 +312,7 @@ static bool notified(struct outbox *o)
 
     while ((n = PQnotifies(o->connection))) {
         PQfreemem(n);
-        any = true;
+        any = o->announced = true;
     }
     return any;
 }
@@ -325,22 +336,18 @@ static int await_rows(struct outbox *o, int stop_fd, struct error *err)
 /* Locks rows in a transaction. Without rows the transaction is ended at once. */
 static int look(struct outbox *o, uint32_t max, struct error *err)
 {
-    char limit[16];
     PGresult *rows;
-    int rc = run_plain(o, "BEGIN", err);
+    int rc = select_rows(o, "BEGIN; ", max, &rows, err);
 
-    snprintf(limit, sizeof(limit), "%u", max);
-    if (rc == 0)
-        rc = run(o, o->select, limit, &rows, err);
     if (rc < 0)
         return rc;
+    o->full = PQntuples(rows) == (int)max;
+    o->empty = PQntuples(rows) == 0 || (!o->full && o->announced);
     if (PQntuples(rows) == 0) {
         PQclear(rows);
-        o->empty = true;
         return run_plain(o, "ROLLBACK", err);
     }
     o->rows = rows;
-    o->full = PQntuples(rows) == (int)max;
     return PQntuples(rows);
 }
 
@@ -352,7 +359,6 @@ static int outbox_fetch(void *source, int stop_fd, uint32_t max, struct source_m
 
     if (n <= 0)
         return n;
-    o->empty = false;
     n = look(o, max, err);
     for (int i = 0; i < n; i++) {
         out[i] = (struct source_message){
@@ -380,15 +386,15 @@ static char *ids_of(const struct outbox *o, uint32_t count)
 static int outbox_commit(void *source, uint32_t count, struct error *err)
 {
     struct outbox *o = source;
-    char *ids = ids_of(o, count);
-    PGresult *deleted;
-    int rc = run(o, o->delete_rows, ids, &deleted, err);
+    char *ids = ids_of(o, count), *quoted = PQescapeLiteral(o->connection, ids, strlen(ids)), *sql;
+    int rc;
 
+    sql = alloc_printf("DELETE FROM %s WHERE id = ANY(%s::bigint[]); %s", o->table,
+                       quoted ? quoted : "''", o->full ? "COMMIT" : COMMIT_LATER);
+    rc = run_plain(o, sql, err);
+    PQfreemem(quoted);
+    free(sql);
     free(ids);
-    if (rc == 0)
-        PQclear(deleted);
-    if (rc == 0)
-        rc = run_plain(o, o->full ? "COMMIT" : COMMIT_LATER, err);
     PQclear(o->rows);
     o->rows = NULL;
     return rc;
