@@ -129,7 +129,7 @@ def fails(score, world):
     with open(world.config) as text:
         wrong = text.read()
     world.reload()
-    until("both run", lambda: len(world.children()) == 2)
+    until("both have read the file", lambda: '"Consuming messages" consumer=broken' in world.log())
     # The file becomes invalid without a reload: the daemon goes on, and a child that is started cannot.
     world.stage.write("purgeline.yaml", wrong.replace("topic: broken", "topik: broken"))
     os.kill(world.children()["broken"], signal.SIGKILL)
