@@ -64,15 +64,15 @@ def can_connect(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def build():
-    """Builds build/release if necessary, and returns its path."""
+def build(*targets):
+    """Builds build/release if necessary, and returns its path. Without targets: what bench/run needs."""
     folder, log = os.path.join(root, "build/release"), os.path.join(root, "build/bench.log")
     os.makedirs(os.path.dirname(log), exist_ok=True)
     with open(log, "w") as f:
         for command in (["cmake", "-S", root, "-B", folder, "-G", "Ninja",
                          "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DBUILD_TESTING=OFF"],
-                        ["ninja", "-C", folder, "purgeline", "bare_curl", "bench_load",
-                         "bench_stopwatch", "bench_drain"]):
+                        ["ninja", "-C", folder, *(targets or ("purgeline", "bare_curl", "bench_load",
+                                                              "bench_stopwatch", "bench_drain"))]):
             if subprocess.run(command, stdout=f, stderr=f).returncode != 0:
                 with open(log) as words:
                     raise Failed("the build failed: " + words.read())
@@ -82,11 +82,11 @@ def build():
 class Server:
     """A program that runs until it is stopped. It is stopped by its process id."""
 
-    def __init__(self, world, name, core, command, env=None, cwd=None):
+    def __init__(self, world, name, core, command, env=None, cwd=None, stdin=subprocess.DEVNULL, stdout=None):
         self.name = name
         self.log = os.path.join(world.dir, name + ".log")
         with open(self.log, "w") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+            self.process = subprocess.Popen(command, stdin=stdin, stdout=stdout or log,
                                             stderr=log, preexec_fn=pinned(core), cwd=cwd,
                                             env=dict(os.environ, **(env or {})))
         self.pid = self.process.pid

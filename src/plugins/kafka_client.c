@@ -10,6 +10,12 @@
 #include "alloc.h"
 #include "secret.h"
 
+/* How long a broker may wait for a message before it answers that there is none. bench/ measures
+ * with another value, because the mock broker always waits until then. */
+#ifndef KAFKA_FETCH_WAIT_MS
+#define KAFKA_FETCH_WAIT_MS "500"
+#endif
+
 /* Settings of librdkafka that are the same for all consumers:
  * https://github.com/confluentinc/librdkafka/blob/v2.0.2/CONFIGURATION.md
  *
@@ -23,6 +29,7 @@ static const struct {
     {"enable.auto.offset.store", "false"},
     {"auto.offset.reset", "earliest"}, /* so that nothing is lost */
     {"partition.assignment.strategy", "range"},
+    {"fetch.wait.max.ms", KAFKA_FETCH_WAIT_MS},
     {"heartbeat.interval.ms", "2000"},
     {"socket.keepalive.enable", "true"},
     {"socket.connection.setup.timeout.ms", "10000"},
