@@ -15,7 +15,7 @@
 #define JOB_TIME_MAX_MS UINT64_C(253402300799999) /* the end of the year 9999 */
 #define JOB_ORIGINAL_MAX_BYTES 64
 
-#define SERVICE_NONE UINT16_MAX /* a URL job that names no service */
+#define SERVICE_NONE 2047 /* a URL job that names no service; fits into struct pending */
 
 struct when;
 struct verify_page;

@@ -132,7 +132,7 @@ static struct flow *enter(struct lanes *l, struct pending *t)
     must(list_empty(&t->link));
     t->state = PENDING_WAITING;
     if (!has_work(l, (enum lane)f->lane))
-        l->served_ns[f->lane] = (uint64_t)t->since_us * 1000;
+        l->served_ns[f->lane] = (uint64_t)t->since_ms * NS_PER_MS;
     if (f->total == 0)
         list_push_back(&l->active[f->lane], &f->ring);
     count(l, f, t, 1);
@@ -230,9 +230,9 @@ static uint32_t ready_count(const struct lanes *l, const struct flow *f, enum fo
     if (form == FORM_ALL)
         return l->all_busy[slot_of(l, f->service)] ? 0 : 1;
     head = list_first(&f->queue[form], struct pending, link);
-    /* The cast is needed: arithmetic on a 48-bit bit-field is done in 48 bits, and nanoseconds
+    /* The cast is needed: arithmetic on a 40-bit bit-field is done in 40 bits, and nanoseconds
      * would wrap around after days. */
-    due = add_time((uint64_t)head->since_us * 1000, l->options.linger_ns[f->lane]);
+    due = add_time((uint64_t)head->since_ms * NS_PER_MS, l->options.linger_ns[f->lane]);
     if (f->count[form] < l->options.batch_keys && f->bytes[form] < l->options.batch_bytes &&
         due > now_ns) {
         *ready_ns = min_u64(*ready_ns, due);

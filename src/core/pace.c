@@ -112,10 +112,11 @@ struct batch *pace_pick(struct pace *p, struct now now, struct list *expired, ui
         return NULL;
     list_each_safe(it, next, &b->targets) {
         struct pending *t = pending_of(it);
+        uint64_t expires_ms = pending_expires_ms(t);
 
         if (!b->bisect) /* suspects left the window when they were first sent */
             window_sent(&p->window, t);
-        if (t->expires_ms == 0 || t->expires_ms > now.wall_ms)
+        if (expires_ms == 0 || expires_ms > now.wall_ms)
             continue;
         pace_remove(p, b, t);
         list_push_back(expired, &t->link);

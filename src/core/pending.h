@@ -22,32 +22,53 @@ enum pending_state {
 /* The kinds of requests. */
 enum form { FORM_KEYS, FORM_SOFT_KEYS, FORM_URL, FORM_ALL, FORM_N };
 
-#define PENDING_ATTEMPTS_MAX ((1u << 12) - 1)
+#define PENDING_ATTEMPTS_MAX ((1u << 10) - 1)
 #define PENDING_PUSHED_MAX_MS ((UINT64_C(1) << 44) - 1) /* in the year 2527 */
 
 struct pending {
     struct list link; /* in the list that its state implies */
     uint32_t hash;
-    uint32_t waiters;         /* head of the chain of jobs */
-    uint64_t expires_ms : 48; /* Unix; the latest expiry of its jobs; 0 = never */
-    uint64_t bytes_count : 16;
-    uint64_t since_us : 48;  /* monotonic time when it began to wait */
-    uint64_t service : 16;   /* SERVICE_NONE for a URL without one */
+    uint32_t waiters;       /* head of the chain of jobs */
+    uint64_t since_ms : 40; /* monotonic time when it began to wait */
+    uint64_t bytes_count : 14;
+    uint64_t attempts : 10;  /* sends that failed, up to PENDING_ATTEMPTS_MAX; 429 does not count */
     uint64_t pushed_ms : 44; /* Unix time, by Redis' clock, when the oldest job for it in its lane
                                 was pushed; at most PENDING_PUSHED_MAX_MS */
-    uint64_t attempts : 12;  /* sends that failed, up to PENDING_ATTEMPTS_MAX; 429 does not count */
+    uint64_t service : 11;   /* SERVICE_NONE for a URL without one */
     uint64_t kind : 2, lane : 2, state : 2, soft : 1;
     uint64_t started : 1; /* it has been in a request since that job was pushed */
+    uint64_t expires : 1; /* the time follows the bytes: pending_expires_ms */
     char bytes[];
 };
 
-/* There may be a million of them in memory. */
-_Static_assert(offsetof(struct pending, bytes) == 48, "a pending target has grown");
+/* There may be ten million of them in memory. */
+_Static_assert(offsetof(struct pending, bytes) == 40, "a pending target has grown");
 /* Values allowed for settings and producers must fit into the bit fields. */
 _Static_assert(CONFIG_ATTEMPTS_MAX <= PENDING_ATTEMPTS_MAX, "attempts");
-_Static_assert(CONFIG_SERVICES_MAX < SERVICE_NONE, "service");
-_Static_assert(URL_MAX_BYTES <= UINT16_MAX, "bytes_count");
-_Static_assert(JOB_TIME_MAX_MS < UINT64_C(1) << 48, "expires_ms");
+_Static_assert(CONFIG_SERVICES_MAX < SERVICE_NONE && SERVICE_NONE < 1u << 11, "service");
+_Static_assert(URL_MAX_BYTES < 1u << 14, "bytes_count");
+
+static inline size_t pending_size(size_t bytes_count, bool expires)
+{
+    return sizeof(struct pending) + bytes_count + (expires ? sizeof(uint64_t) : 0);
+}
+
+/* Unix; the latest expiry of its jobs; 0 = never. */
+static inline uint64_t pending_expires_ms(const struct pending *t)
+{
+    uint64_t ms = 0;
+
+    if (t->expires)
+        memcpy(&ms, t->bytes + t->bytes_count, sizeof(ms));
+    return ms;
+}
+
+/* Only a target that was made with an expiry has room for one. */
+static inline void pending_set_expiry(struct pending *t, uint64_t ms)
+{
+    must(t->expires);
+    memcpy(t->bytes + t->bytes_count, &ms, sizeof(ms));
+}
 
 static inline struct span pending_bytes(const struct pending *t)
 {

@@ -9,10 +9,17 @@
 
 _Static_assert((uint64_t)CONFIG_WINDOW_MAX * 4 + JOB_TARGETS_MAX < OWN, "jobs in a chain");
 
+/* The target in this slot, or NULL. */
+static struct pending *in_slot(const struct window *w, uint32_t slot)
+{
+    return w->table[slot] ? slabs_at(&w->targets, w->table[slot]) : NULL;
+}
+
 void window_init(struct window *w, uint32_t limit, struct lanes *lanes)
 {
     *w = (struct window){.limit = limit, .lanes = lanes, .table_room = TABLE_FIRST};
-    w->table = alloc_zeroed(w->table_room, sizeof(struct pending *));
+    w->table = alloc_zeroed(w->table_room, sizeof(*w->table));
+    slabs_init(&w->targets);
     pool_init(&w->jobs, sizeof(struct window_job));
     pool_init(&w->waiters, sizeof(struct waiter));
 }
@@ -20,7 +27,7 @@ void window_init(struct window *w, uint32_t limit, struct lanes *lanes)
 void window_deinit(struct window *w)
 {
     for (uint32_t i = 0; i < w->table_room; i++) {
-        struct pending *t = w->table[i];
+        struct pending *t = in_slot(w, i);
 
         if (!t)
             continue;
@@ -30,8 +37,9 @@ void window_deinit(struct window *w)
             list_remove(&t->link);
         forget(w, t);
     }
-    must(w->held == 0 && w->bytes == 0);
+    must(w->held == 0);
     free(w->table);
+    slabs_deinit(&w->targets);
     pool_deinit(&w->jobs);
     pool_deinit(&w->waiters);
 }
@@ -46,9 +54,9 @@ static uint32_t table_slot(const struct window *w, uint32_t hash)
 static struct pending *find_pending(const struct window *w, uint32_t hash, enum target_kind kind,
                                     uint16_t service, struct span bytes)
 {
-    for (uint32_t i = table_slot(w, hash); w->table[i]; i = table_slot(w, i + 1)) {
-        struct pending *t = w->table[i];
+    struct pending *t;
 
+    for (uint32_t i = table_slot(w, hash); (t = in_slot(w, i)); i = table_slot(w, i + 1)) {
         if (t->hash == hash && t->kind == (unsigned)kind &&
             (kind == TARGET_URL || t->service == service) &&
             target_same(kind, pending_bytes(t), bytes))
@@ -57,25 +65,24 @@ static struct pending *find_pending(const struct window *w, uint32_t hash, enum 
     return NULL;
 }
 
-static void put(struct window *w, struct pending *t)
+static void put(struct window *w, uint32_t hash, uint32_t number)
 {
-    uint32_t i = table_slot(w, t->hash);
+    uint32_t i = table_slot(w, hash);
 
     while (w->table[i])
         i = table_slot(w, i + 1);
-    w->table[i] = t;
+    w->table[i] = number;
 }
 
 static void resize(struct window *w, uint32_t room)
 {
-    struct pending **old = w->table;
-    uint32_t old_room = w->table_room;
+    uint32_t *old = w->table, old_room = w->table_room;
 
     w->table_room = room;
-    w->table = alloc_zeroed(room, sizeof(struct pending *));
+    w->table = alloc_zeroed(room, sizeof(*w->table));
     for (uint32_t i = 0; i < old_room; i++)
         if (old[i])
-            put(w, old[i]);
+            put(w, ((struct pending *)slabs_at(&w->targets, old[i]))->hash, old[i]);
     free(old);
 }
 
@@ -92,7 +99,7 @@ static void insert_pending(struct window *w, struct pending *t)
 {
     if (w->table_count >= w->table_room / 4 * 3)
         resize(w, w->table_room * 2);
-    put(w, t);
+    put(w, t->hash, slabs_number(t));
     w->table_count++;
 }
 
@@ -100,21 +107,22 @@ static void insert_pending(struct window *w, struct pending *t)
  * after it. */
 static void take_out(struct window *w, const struct pending *t)
 {
-    uint32_t hole = table_slot(w, t->hash);
+    uint32_t hole = table_slot(w, t->hash), number = slabs_number(t);
+    const struct pending *next;
 
-    while (w->table[hole] != t) {
-        must(w->table[hole] != NULL);
+    while (w->table[hole] != number) {
+        must(w->table[hole] != 0);
         hole = table_slot(w, hole + 1);
     }
-    for (uint32_t i = table_slot(w, hole + 1); w->table[i]; i = table_slot(w, i + 1)) {
-        uint32_t home = table_slot(w, w->table[i]->hash);
+    for (uint32_t i = table_slot(w, hole + 1); (next = in_slot(w, i)); i = table_slot(w, i + 1)) {
+        uint32_t home = table_slot(w, next->hash);
 
         if (table_slot(w, i - home) >= table_slot(w, i - hole)) {
             w->table[hole] = w->table[i];
             hole = i;
         }
     }
-    w->table[hole] = NULL;
+    w->table[hole] = 0;
     w->table_count--;
 }
 
@@ -156,15 +164,16 @@ static uint32_t job_new(struct window *w, const struct job_spec *spec, const str
 
 /* -- pending targets ------------------------------------------------------------------------- */
 
-static struct pending *pending_new(const struct job_spec *spec, const struct job_target *target,
-                                   uint32_t hash, const struct window_add *how)
+static struct pending *pending_new(struct window *w, const struct job_spec *spec,
+                                   const struct job_target *target, uint32_t hash,
+                                   const struct window_add *how)
 {
-    struct pending *t = alloc_bytes(sizeof(*t) + target->bytes.n);
+    bool expires = spec->expires_ms != 0;
+    struct pending *t = slabs_take(&w->targets, pending_size(target->bytes.n, expires));
 
     *t = (struct pending){.hash = hash,
                           .waiters = POOL_NONE,
-                          .expires_ms = spec->expires_ms,
-                          .since_us = how->now_ns / 1000,
+                          .since_ms = how->now_ns / NS_PER_MS,
                           .pushed_ms = min_u64(how->id_ms, PENDING_PUSHED_MAX_MS),
                           .started = how->again,
                           .bytes_count = (uint16_t)target->bytes.n,
@@ -172,16 +181,23 @@ static struct pending *pending_new(const struct job_spec *spec, const struct job
                           .kind = (unsigned)target->kind,
                           .lane = (unsigned)how->lane,
                           .state = PENDING_WAITING,
-                          .soft = spec->soft};
+                          .soft = spec->soft,
+                          .expires = expires};
     list_init(&t->link);
     if (target->bytes.n)
         memcpy(t->bytes, target->bytes.p, target->bytes.n);
+    if (expires)
+        pending_set_expiry(t, spec->expires_ms);
     return t;
 }
 
-static uint64_t later_expiry(uint64_t a, uint64_t b)
+/* Whoever waits without an expiry keeps the target for all. */
+static void prolong(struct pending *t, uint64_t expires_ms)
 {
-    return a == 0 || b == 0 ? 0 : max_u64(a, b);
+    uint64_t now = pending_expires_ms(t);
+
+    if (now)
+        pending_set_expiry(t, expires_ms ? max_u64(now, expires_ms) : 0);
 }
 
 /* The time until a target is sent is measured once per target, for the oldest job in the lane that
@@ -206,7 +222,7 @@ static void strengthen(struct window *w, struct pending *t, bool soft, enum lane
 {
     bool harder = t->soft && !soft, sooner = (unsigned)lane < t->lane;
 
-    t->expires_ms = later_expiry(t->expires_ms, expires_ms);
+    prolong(t, expires_ms);
     if (!harder && !sooner)
         return;
     if (t->state == PENDING_WAITING)
@@ -240,9 +256,8 @@ void window_attach(struct window *w, uint32_t job, const struct job_spec *spec,
             note_push(t, how->lane, how->id_ms, how->again);
             strengthen(w, t, spec->soft, how->lane, spec->expires_ms);
         } else {
-            t = pending_new(spec, target, hash, how);
+            t = pending_new(w, spec, target, hash, how);
             w->held++;
-            w->bytes += size_of(t);
             insert_pending(w, t);
             lanes_add(w->lanes, t);
         }
@@ -258,7 +273,8 @@ uint32_t window_room(const struct window *w, enum lane lane)
     uint64_t jobs = limit * 4;
 
     if (w->held >= limit || w->jobs.used >= jobs ||
-        pool_end(&w->waiters) >= OWN - POOL_CHUNK - JOB_TARGETS_MAX)
+        pool_end(&w->waiters) >= OWN - POOL_CHUNK - JOB_TARGETS_MAX ||
+        w->targets.count >= SLABS_MAX - 1 - JOB_TARGETS_MAX)
         return 0;
     return (uint32_t)min_u64(limit - w->held, jobs - w->jobs.used);
 }
@@ -294,7 +310,7 @@ uint32_t window_jobs_of(const struct window *w, enum lane lane)
 
 uint64_t window_bytes(const struct window *w)
 {
-    return w->bytes + w->table_room * sizeof(*w->table) + pool_bytes(&w->jobs) +
+    return slabs_bytes(&w->targets) + w->table_room * sizeof(*w->table) + pool_bytes(&w->jobs) +
            pool_bytes(&w->waiters) + (uint64_t)w->jobs.used * LISTED_BYTES;
 }
 
@@ -302,9 +318,12 @@ uint64_t window_cost_bytes(const struct window *w, const struct job_spec *spec)
 {
     uint32_t count = spec->targets_count;
     uint64_t cost = LISTED_BYTES + pool_growth_bytes(&w->jobs, 1), room = w->table_room;
+    struct slabs_growth g = {0};
 
     for (uint32_t i = 0; i < count; i++)
-        cost += ALLOC_TAKES(sizeof(struct pending) + spec->targets[i].bytes.n);
+        slabs_growth_add(&w->targets, &g,
+                         pending_size(spec->targets[i].bytes.n, spec->expires_ms != 0));
+    cost += g.bytes;
     if (count > 1)
         cost += pool_growth_bytes(&w->waiters, count);
     for (; w->table_count + (uint64_t)count >= room / 4 * 3; room *= 2)
@@ -327,11 +346,11 @@ static void merge_into(struct window *w, struct pending *to, struct pending *fro
         tail = next_of(w, *tail);
     *tail = to->waiters;
     to->waiters = from->waiters;
-    to->since_us = min_u64(to->since_us, from->since_us);
+    to->since_ms = min_u64(to->since_ms, from->since_ms);
     if (to->attempts < from->attempts)
         to->attempts = from->attempts;
     note_push(to, (enum lane)from->lane, from->pushed_ms, from->started);
-    strengthen(w, to, from->soft, (enum lane)from->lane, from->expires_ms);
+    strengthen(w, to, from->soft, (enum lane)from->lane, pending_expires_ms(from));
     forget(w, from);
 }
 
@@ -483,7 +502,7 @@ void window_cancel(struct window *w, const struct window_name *jobs, size_t coun
     if (count == 0 || mark_cancelled(w, jobs, count) == 0)
         return;
     while (i < w->table_room) {
-        struct pending *t = w->table[i];
+        struct pending *t = in_slot(w, i);
 
         if (!t || t->state != PENDING_WAITING || !release_cancelled(w, t, cb, ctx)) {
             i++;

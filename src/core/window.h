@@ -12,6 +12,7 @@
 #include "lanes.h"
 #include "outcome.h"
 #include "pool.h"
+#include "slabs.h"
 #include "verify.h"
 
 /* The part of a job kept in memory; everything else stays in its stream entry. */
@@ -43,12 +44,13 @@ _Static_assert(OUTCOME_DEAD < 4 && LANE_N <= 4, "outcome, lane");
 _Static_assert(VERIFY_N <= 4 && CONFIG_VERIFY_ROUNDS_MAX < 8, "verified, repairs");
 
 struct window {
-    struct pending **table; /* hash table with linear probing, for WAITING and DELAYED targets */
+    /* Hash table with linear probing: numbers of WAITING and DELAYED targets; 0 = none. */
+    uint32_t *table;
     uint32_t table_room, table_count;
-    uint64_t bytes;  /* of pending targets, of all states */
-    uint32_t limit;  /* pending targets, of all states */
-    uint32_t held;   /* pending targets, of all states */
-    uint64_t merged; /* targets of new jobs that were already waiting */
+    struct slabs targets; /* of all states */
+    uint32_t limit;       /* pending targets, of all states */
+    uint32_t held;        /* pending targets, of all states */
+    uint64_t merged;      /* targets of new jobs that were already waiting */
     struct pool jobs, waiters;
     uint32_t verify_jobs; /* jobs that ask for a look at the page */
     uint32_t jobs_of[LANE_N];

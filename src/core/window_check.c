@@ -107,7 +107,8 @@ void window_check_again(struct window *w, struct pending *t)
 {
     must(t->state == PENDING_CHECKED);
     t->state = PENDING_SENDING;
-    t->expires_ms = 0;
+    if (t->expires)
+        pending_set_expiry(t, 0);
     t->attempts = 0;
     window_return(w, t);
 }

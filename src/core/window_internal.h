@@ -17,16 +17,10 @@ struct waiter {
  * functions below, GCC 12.2 with -O2 forgets the mask. */
 #define OWN UINT32_C(0x80000000)
 
-static inline size_t size_of(const struct pending *t)
-{
-    return ALLOC_TAKES(sizeof(*t) + t->bytes_count);
-}
-
 static inline void forget(struct window *w, struct pending *t)
 {
-    w->bytes -= size_of(t);
     w->held--;
-    free(t);
+    slabs_give(&w->targets, t);
 }
 
 static inline struct window_job *job_at(const struct window *w, uint32_t i)
