@@ -25,14 +25,16 @@
 
 struct loop {
     uv_loop_t uv;
-    uv_poll_t poll;    /* polls the timerfd; keeps the loop alive while there are timers */
-    uv_check_t turn;   /* started while `soon` is not empty */
-    uv_idle_t awake;   /* started together with `turn`, so that the loop does not sleep */
-    int fd;            /* the timerfd */
-    uint64_t fd_ns;    /* when it expires; NEVER: not armed */
-    struct heap later; /* timers ordered by time */
-    struct list soon;  /* timers that are due at the end of this turn */
-    uint32_t timers;   /* number of timers not closed yet */
+    uv_poll_t poll;     /* polls the timerfd; keeps the loop alive while there are timers */
+    uv_check_t turn;    /* started while `soon` is not empty */
+    uv_idle_t awake;    /* started together with `turn`, so that the loop does not sleep */
+    int fd;             /* the timerfd */
+    uint64_t fd_ns;     /* when it expires; NEVER: not armed */
+    struct heap later;  /* timers ordered by time */
+    struct list soon;   /* timers that are due at the end of this turn */
+    uv_prepare_t sleep; /* started while `last` is not empty */
+    struct list last;
+    uint32_t timers; /* number of timers not closed yet */
 };
 
 struct timer {
@@ -65,12 +67,15 @@ static void open_timers(struct loop *l)
     must(err == 0);
     uv_check_init(&l->uv, &l->turn);
     uv_idle_init(&l->uv, &l->awake);
-    l->poll.data = l->turn.data = l;
+    uv_prepare_init(&l->uv, &l->sleep);
+    list_init(&l->last);
+    l->poll.data = l->turn.data = l->sleep.data = l;
     err = uv_poll_start(&l->poll, UV_READABLE, on_expired);
     must(err == 0);
     uv_unref((uv_handle_t *)&l->poll);
     uv_unref((uv_handle_t *)&l->turn);
     uv_unref((uv_handle_t *)&l->awake);
+    uv_unref((uv_handle_t *)&l->sleep);
 }
 
 struct loop *loop_new(void)
@@ -98,6 +103,7 @@ void loop_free(struct loop *l)
     uv_close((uv_handle_t *)&l->poll, NULL);
     uv_close((uv_handle_t *)&l->turn, NULL);
     uv_close((uv_handle_t *)&l->awake, NULL);
+    uv_close((uv_handle_t *)&l->sleep, NULL);
     uv_run(&l->uv, UV_RUN_NOWAIT);
     err = uv_loop_close(&l->uv);
     must(err == 0);
@@ -233,6 +239,30 @@ void timer_close(struct timer *t)
     free(t);
     if (--l->timers == 0)
         uv_unref((uv_handle_t *)&l->poll);
+}
+
+/* -- before the loop sleeps -- */
+
+/* libuv itself would call what was started last first. */
+static void on_sleep(uv_prepare_t *sleep)
+{
+    struct loop *l = sleep->data;
+    struct list *node;
+
+    while ((node = list_pop_front(&l->last))) {
+        struct loop_last *x = list_entry(node, struct loop_last, link);
+
+        x->cb(x->ctx);
+    }
+    uv_prepare_stop(&l->sleep);
+}
+
+void loop_before_sleep(struct loop *l, struct loop_last *x)
+{
+    if (!list_empty(&x->link))
+        return;
+    list_push_back(&l->last, &x->link);
+    uv_prepare_start(&l->sleep, on_sleep);
 }
 
 /* -- signals -- */

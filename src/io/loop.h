@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base.h"
+#include "list.h"
 
 struct loop;  /* belongs to one thread */
 struct timer; /* fires once per start */
@@ -22,6 +23,18 @@ struct timer *timer_new(struct loop *l, loop_cb *cb, void *ctx);
 void timer_start_at(struct timer *t, uint64_t at_ns);
 void timer_stop(struct timer *t);
 void timer_close(struct timer *t); /* also from its own callback; NULL is fine */
+
+/* Something that is done once before the loop sleeps: what has been gathered in a turn is sent
+ * together. Belongs to its owner, who may take it back with list_remove(&x->link). */
+struct loop_last {
+    struct list link;
+    loop_cb *cb;
+    void *ctx;
+};
+
+/* Those that are asked for first are done first. Asking again before it is done changes nothing. It
+ * does not keep the loop from ending. */
+void loop_before_sleep(struct loop *l, struct loop_last *x);
 
 struct watch *watch_signal(struct loop *l, int signum, loop_signal_cb *cb, void *ctx);
 void watch_close(struct watch *w); /* NULL is fine */

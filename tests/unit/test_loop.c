@@ -263,9 +263,65 @@ static void a_timer_that_another_closes_does_not_fire(void **state)
     }
 }
 
+struct lasts {
+    struct shot *shot;
+    struct loop_last first, second, third;
+    char order[8];
+    unsigned n;
+};
+
+static void on_first(void *ctx)
+{
+    struct lasts *l = ctx;
+
+    l->order[l->n++] = '1';
+    loop_before_sleep(l->shot->loop, &l->third); /* is done before this sleep, too */
+}
+
+static void on_second(void *ctx)
+{
+    struct lasts *l = ctx;
+
+    l->order[l->n++] = '2';
+}
+
+static void on_third(void *ctx)
+{
+    struct lasts *l = ctx;
+
+    l->order[l->n++] = '3';
+    timer_start_at(l->shot->timer, 0);
+}
+
+static void what_is_done_before_the_loop_sleeps_is_done_in_order_and_once(void **state)
+{
+    struct shot s;
+    struct lasts l = {.shot = &s,
+                      .first = {.cb = on_first, .ctx = &l},
+                      .second = {.cb = on_second, .ctx = &l},
+                      .third = {.cb = on_third, .ctx = &l}};
+    struct loop_last taken_back = {.cb = on_third, .ctx = &l};
+
+    (void)state;
+    shot_init(&s);
+    list_init(&l.first.link);
+    list_init(&l.second.link);
+    list_init(&l.third.link);
+    list_init(&taken_back.link);
+    loop_before_sleep(s.loop, &taken_back);
+    loop_before_sleep(s.loop, &l.first);
+    loop_before_sleep(s.loop, &l.second);
+    loop_before_sleep(s.loop, &l.first);
+    list_remove(&taken_back.link);
+    loop_run(s.loop);
+    assert_string_equal(l.order, "123");
+    shot_deinit(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_done_before_the_loop_sleeps_is_done_in_order_and_once),
         cmocka_unit_test(a_timer_never_fires_early),
         cmocka_unit_test(a_time_in_the_past_fires_on_the_next_turn),
         cmocka_unit_test(a_later_start_replaces_an_earlier_one),

@@ -33,7 +33,9 @@ struct outlet {
 
 struct senders {
     struct mailbox *replies;
-    uv_prepare_t prepare; /* hands over gathered exchanges before the owner's loop sleeps */
+    struct loop *loop;
+    struct loop_last last; /* hands over gathered exchanges */
+    struct timer *gone;    /* ends it, outside of the callbacks of others */
     struct outlet *out;
     uint32_t count, running;
     senders_cb *cb;
@@ -87,10 +89,9 @@ static void hand_over_all(struct senders *s)
         hand_over(&s->out[i]);
 }
 
-static void on_prepare(uv_prepare_t *prepare)
+static void on_last(void *ctx)
 {
-    hand_over_all(prepare->data);
-    uv_prepare_stop(prepare);
+    hand_over_all(ctx);
 }
 
 static uint32_t choose(const struct senders *s)
@@ -119,15 +120,17 @@ void senders_send(struct senders *s, struct exchange *x)
     if (++out->gathered_count >= GATHER)
         hand_over(out);
     else
-        uv_prepare_start(&s->prepare, on_prepare);
+        loop_before_sleep(s->loop, &s->last);
 }
 
-static void on_gone(uv_handle_t *handle)
+static void on_gone(void *s_ctx)
 {
-    struct senders *s = handle->data;
+    struct senders *s = s_ctx;
     loop_cb *closed = s->closed;
     void *ctx = s->closed_ctx;
 
+    timer_close(s->gone);
+    list_remove(&s->last.link);
     free(s->out);
     free(s);
     closed(ctx);
@@ -140,7 +143,7 @@ static void on_ended(struct senders *s, struct outlet *out)
     if (--s->running > 0)
         return;
     mailbox_close(s->replies);
-    uv_close((uv_handle_t *)&s->prepare, on_gone);
+    timer_start_at(s->gone, 0);
 }
 
 static struct outlet *ended_by(struct senders *s, const struct list *node)
@@ -191,8 +194,10 @@ struct senders *senders_new(struct loop *l, const struct senders_options *o, sen
     s->ctx = ctx;
     s->count = s->running = o->threads;
     s->replies = mailbox_new(l, on_replies, s);
-    uv_prepare_init(loop_uv(l), &s->prepare);
-    s->prepare.data = s;
+    s->gone = timer_new(l, on_gone, s);
+    s->loop = l;
+    s->last = (struct loop_last){.cb = on_last, .ctx = s};
+    list_init(&s->last.link);
     s->out = alloc_zeroed(s->count, sizeof(*s->out));
     for (uint32_t i = 0; i < s->count; i++) {
         list_init(&s->out[i].gathered);

@@ -9,22 +9,17 @@
 #include "redis_codec.h"
 #include "redis_transport.h"
 
-struct wire_handles { /* libuv's, which outlive the wire until libuv has closed them */
-    uv_poll_t poll;
-    uv_prepare_t flush; /* started while there is something to send */
-    int open;
-};
-
 struct redis_wire {
     const struct redis_wire_events *events;
     void *ctx;
     struct redis_transport *transport;
     struct redis_text out;
-    struct wire_handles *handles;
+    struct loop *loop;
+    struct loop_last flush; /* asked for while there is something to send */
+    uv_poll_t *poll;        /* outlives the wire until libuv has closed it */
     struct timer *again; /* started if bytes are pending in the transport, see redis_transport.h */
     bool connected, lost;
-    bool flushing; /* `flush` is started */
-    int armed;     /* events uv_poll was started with; starting it again costs a system call */
+    int armed; /* events uv_poll was started with; starting it again costs a system call */
 };
 
 static void on_poll(uv_poll_t *poll, int status, int events);
@@ -49,9 +44,9 @@ static void arm(struct redis_wire *w)
         return;
     w->armed = wanted;
     if (wanted)
-        (void)uv_poll_start(&w->handles->poll, wanted, on_poll);
+        (void)uv_poll_start(w->poll, wanted, on_poll);
     else
-        (void)uv_poll_stop(&w->handles->poll);
+        (void)uv_poll_stop(w->poll);
 }
 
 static void lose(struct redis_wire *w, const char *why)
@@ -80,22 +75,18 @@ static void flush(struct redis_wire *w)
 }
 
 /* Called after all callbacks of a turn, before the loop sleeps. */
-static void on_flush(uv_prepare_t *handle)
+static void on_flush(void *ctx)
 {
-    struct redis_wire *w = handle->data;
+    struct redis_wire *w = ctx;
 
-    uv_prepare_stop(handle);
-    w->flushing = false;
     flush(w);
     arm(w);
 }
 
 static void flush_soon(struct redis_wire *w)
 {
-    if (w->flushing || w->lost)
-        return;
-    w->flushing = true;
-    uv_prepare_start(&w->handles->flush, on_flush);
+    if (!w->lost)
+        loop_before_sleep(w->loop, &w->flush);
 }
 
 void redis_wire_send(struct redis_wire *w, size_t argc, const struct span *argv)
@@ -188,33 +179,22 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 /* -- opening and closing -- */
 
-static void on_handle_closed(uv_handle_t *h)
+static void on_closed(uv_handle_t *poll)
 {
-    struct wire_handles *handles = h->data;
-
-    if (--handles->open == 0)
-        free(handles);
-}
-
-static void close_handle(struct wire_handles *handles, uv_handle_t *h)
-{
-    h->data = handles;
-    uv_close(h, on_handle_closed);
+    free(poll);
 }
 
 static int watch(struct redis_wire *w, struct loop *l, struct error *err)
 {
-    struct wire_handles *handles = alloc_zeroed(1, sizeof(*handles));
-    int rc = uv_poll_init(loop_uv(l), &handles->poll, redis_transport_fd(w->transport));
+    uv_poll_t *poll = alloc_zeroed(1, sizeof(*poll));
+    int rc = uv_poll_init(loop_uv(l), poll, redis_transport_fd(w->transport));
 
     if (rc < 0) {
-        free(handles);
+        free(poll);
         return error_set(err, rc, "%s", uv_strerror(rc));
     }
-    uv_prepare_init(loop_uv(l), &handles->flush);
-    handles->open = 2;
-    handles->poll.data = handles->flush.data = w;
-    w->handles = handles;
+    poll->data = w;
+    w->poll = poll;
     w->again = timer_new(l, on_again, w);
     arm(w); /* a socket that does not connect yet counts as writable */
     return 0;
@@ -229,6 +209,10 @@ int redis_wire_open(struct loop *l, const struct redis_address *a, const struct 
 
     w->events = events;
     w->ctx = ctx;
+    w->loop = l;
+    list_init(&w->flush.link);
+    w->flush.cb = on_flush;
+    w->flush.ctx = w;
     if (rc == 0)
         rc = watch(w, l, err);
     if (rc < 0) {
@@ -243,10 +227,9 @@ void redis_wire_free(struct redis_wire *w)
 {
     if (!w)
         return;
-    if (w->handles) {
-        close_handle(w->handles, (uv_handle_t *)&w->handles->poll);
-        close_handle(w->handles, (uv_handle_t *)&w->handles->flush);
-    }
+    list_remove(&w->flush.link);
+    if (w->poll)
+        uv_close((uv_handle_t *)w->poll, on_closed);
     timer_close(w->again);
     redis_transport_free(w->transport);
     free(w->out.p);
