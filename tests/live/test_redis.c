@@ -68,6 +68,29 @@ static void bytes_travel_exactly(void **state)
     close_world(&w);
 }
 
+/* The loop does not run while Redis gets them. */
+static void when_there_are_many_commands_the_first_are_sent_at_once(void **state)
+{
+    struct world w = {.server = redis_server_start(NULL, NULL)};
+    uint64_t until_ns = clock_mono_ns() + 30 * NS_PER_S;
+    char most[3000];
+
+    (void)state;
+    memset(most, 'x', sizeof(most) - 1);
+    most[sizeof(most) - 1] = '\0';
+    open_world(&w, redis_server_url(w.server));
+    run_until(&w, w.ups == 1);
+    command(&w, "INCR", "first");
+    assert_int_equal(redis_server_int(w.server, "EXISTS first"), 0);
+    command(&w, "ECHO", most);
+    while (!redis_server_int(w.server, "EXISTS first"))
+        assert_true(clock_mono_ns() < until_ns);
+    command(&w, "ECHO", "last");
+    run_until(&w, w.replies == 3);
+    assert_string_equal(w.text, "last");
+    close_world(&w);
+}
+
 static void an_absent_server_is_reported_once_and_found_when_it_comes(void **state)
 {
     struct world w = {.server = redis_server_start(NULL, NULL)};
@@ -466,6 +489,7 @@ int main(void)
         cmocka_unit_test(a_unix_socket_comes_up_and_selects_its_database),
         cmocka_unit_test(a_host_name_is_resolved),
         cmocka_unit_test(bytes_travel_exactly),
+        cmocka_unit_test(when_there_are_many_commands_the_first_are_sent_at_once),
         cmocka_unit_test(an_absent_server_is_reported_once_and_found_when_it_comes),
         cmocka_unit_test(an_absent_unix_socket_is_reported_once),
         cmocka_unit_test(while_down_a_command_is_answered_null_later),

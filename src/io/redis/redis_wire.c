@@ -9,6 +9,10 @@
 #include "redis_codec.h"
 #include "redis_transport.h"
 
+/* What is gathered in a turn is sent at its end, or when it is this much, for example ten jobs. The
+ * endpoint's turns have many commands, and Redis would be idle while it makes them. */
+#define EAGER_BYTES 2048u
+
 struct redis_wire {
     const struct redis_wire_events *events;
     void *ctx;
@@ -89,10 +93,27 @@ static void flush_soon(struct redis_wire *w)
         loop_before_sleep(w->loop, &w->flush);
 }
 
+/* An error is left to on_flush, because who sends a command must not be called back meanwhile.
+ * `had` bytes were there before: if that was enough to be sent, the socket takes no more now. */
+static void flush_some(struct redis_wire *w, size_t had)
+{
+    struct error why;
+    ssize_t n;
+
+    if (w->lost || had >= EAGER_BYTES || w->out.to - w->out.from < EAGER_BYTES)
+        return;
+    n = redis_transport_write(w->transport, w->out.p + w->out.from, w->out.to - w->out.from, &why);
+    if (n > 0)
+        redis_text_sent(&w->out, (size_t)n);
+}
+
 void redis_wire_send(struct redis_wire *w, size_t argc, const struct span *argv)
 {
+    size_t had = w->out.to - w->out.from;
+
     must(w->connected);
     redis_format(&w->out, argc, argv);
+    flush_some(w, had);
     flush_soon(w);
 }
 
