@@ -56,7 +56,7 @@ merged_rss_mb_free |   resident memory at most, MB | 1 |
 merged_sends_free |   how often each key was sent | 2 |
 
 | Memory and restart, {held} waiting
-held_bytes | bytes resident per pending target of 40 bytes | 0 | <= 160
+held_bytes | bytes resident per pending target of 40 bytes | 0 | <= 115
 held_mb |   resident memory while they wait, MB | 1 |
 held_taken_per_s |   jobs read per second | 0 |
 absorbed_bytes | bytes resident per job merged into a pending target | 1 | <= 24
@@ -105,8 +105,8 @@ webdis_p99_ms |   p99, ms | 1 |
 webdis_cpu |   CPU s per 10,000 | 3 |
 enqueue_per_s | purgeline, POST /v1/purge, requests/s | 0 |
 enqueue_of_webdis |   of webdis | 2 | >= 1.5
-enqueue_of_goserve |   of Go net/http | 2 | >= 1
-enqueue_of_ceiling |   of nginx' constant answer | 2 | >= 0.5
+enqueue_of_goserve |   of Go net/http | 2 | >= 1.3
+enqueue_of_ceiling |   of nginx' constant answer | 2 | >= 0.65
 enqueue_p99_ms |   p99, ms | 1 |
 enqueue_cpu |   CPU s per 10,000 | 3 |
 busy_per_s | the same while it dispatches what comes, requests/s | 0 |
