@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "history_line.h"
 
-#include <inttypes.h>
-
 #include "json_text.h"
 
 _Static_assert(HISTORY_PURGE_MAX >= 6 * (HISTORY_TARGET_MAX + SERVICE_NAME_MAX_BYTES) + 200,
@@ -25,14 +23,18 @@ void history_put_purge(struct buf *out, const struct history_purge *p)
         buf_put(out, SPAN("\"all\":true"));
     else if (p->named)
         put_target(out, p);
-    if (p->named && p->more)
-        buf_printf(out, ",\"more\":%" PRIu32, p->more);
+    if (p->named && p->more) {
+        buf_put(out, SPAN(",\"more\":"));
+        buf_put_u64(out, p->more);
+    }
     if (p->soft)
         buf_put(out, out->n > start ? SPAN(",\"soft\":true") : SPAN("\"soft\":true"));
     if (p->service.n) {
         buf_put(out, out->n > start ? SPAN(",\"service\":") : SPAN("\"service\":"));
         json_text_put(out, p->service);
     }
-    if (p->sent_ms)
-        buf_printf(out, "%s\"sent\":%" PRIu64, out->n > start ? "," : "", p->sent_ms);
+    if (p->sent_ms) {
+        buf_put(out, out->n > start ? SPAN(",\"sent\":") : SPAN("\"sent\":"));
+        buf_put_u64(out, p->sent_ms);
+    }
 }

@@ -135,10 +135,17 @@ static void put_lines(struct queue_args *a, const struct settle_chunk *c)
     for (size_t i = 0; c->s->keep.history_jobs && i < c->count; i++) {
         const struct queue_settle *item = c->items[i];
 
-        buf_printf(&lines, "{\"job\":\"%s-%" PRIu64 "-%" PRIu64 "\",\"state\":\"purged\"",
-                   lane_names[item->lane], item->id.ms, item->id.seq);
-        if (item->targets != 1)
-            buf_printf(&lines, ",\"targets\":%" PRIu32, item->targets);
+        buf_put(&lines, SPAN("{\"job\":\""));
+        buf_put(&lines, span_str(lane_names[item->lane]));
+        buf_putc(&lines, '-');
+        buf_put_u64(&lines, item->id.ms);
+        buf_putc(&lines, '-');
+        buf_put_u64(&lines, item->id.seq);
+        buf_put(&lines, SPAN("\",\"state\":\"purged\""));
+        if (item->targets != 1) {
+            buf_put(&lines, SPAN(",\"targets\":"));
+            buf_put_u64(&lines, item->targets);
+        }
         buf_put(&lines, SPAN(",\"purge\":{"));
         buf_put(&lines, item->purge);
         buf_put(&lines, SPAN("}}\n"));
