@@ -403,8 +403,9 @@ static void bury_unreadable(struct queue *q, struct large *l, struct span bytes,
     write_large(q, SCRIPT_WRITE,
                 (const struct span[]){SPAN("XADD"), span_str(q->keys[KEY_DEAD]), SPAN("*"),
                                       SPAN("later"), bytes, SPAN("dead_reason"),
-                                      SPAN("later: not readable"), SPAN("dead_job"), SPAN(""),
-                                      SPAN("dead_at"), span_str(at), SPAN("dead_target"), SPAN("")},
+                                      SPAN("later: not readable: damaged, or of a newer version"),
+                                      SPAN("dead_job"), SPAN(""), SPAN("dead_at"), span_str(at),
+                                      SPAN("dead_target"), SPAN("")},
                 13, then, l);
 }
 

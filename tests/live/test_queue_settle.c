@@ -413,12 +413,19 @@ static void what_later_cannot_read_becomes_a_dead_letter(void **state)
                     (size_t)13);
     redis_server_do(w->server, "ZADD " P "postponed 1 nowhere 2 garbage");
     redis_server_do(w->server, "HSET " P "postponed:jobs garbage rubbish");
+    /* Like a job of today, with a further part at its end. */
+    redis_server_do(w->server, "ZADD " P "postponed 3 newer");
+    redis_server_do(w->server, "HSET " P "postponed:jobs newer %b",
+                    "\x95\xa4"
+                    "bulk\xa1j\xa1i\x92\xa4keys\xa1k\xa4more",
+                    (size_t)23);
     do
         assert_int_equal(ask_due(w, 10, 10), 0);
     while (w->next_due_ms != NEVER);
     assert_int_equal(w->moved, 0);
     expect_int(w, 0, "EXISTS " P "later " P "postponed " P "postponed:jobs");
-    expect_int(w, 5, "XLEN " P "dead");
+    expect_int(w, 6, "XLEN " P "dead");
+    expect_int(w, 0, "XLEN " P "jobs:bulk");
     world_free(w);
 }
 

@@ -12,8 +12,9 @@ for i = 1, #ARGV, 4 do
   local name, member = ARGV[i + 1], ARGV[i + 3]
   if call('ZSCORE', KEYS[1], member) then
     if name == '' then
-      call('XADD', KEYS[4], '*', 'later', member, 'dead_reason', 'later: not readable',
-        'dead_job', '', 'dead_at', int(now_ms()), 'dead_target', '')
+      call('XADD', KEYS[4], '*', 'later', member, 'dead_reason',
+        'later: not readable: damaged, or of a newer version', 'dead_job', '',
+        'dead_at', int(now_ms()), 'dead_target', '')
     else
       if call('ZSCORE', KEYS[2], name) then name = ARGV[i + 2] end
       call('HSET', KEYS[3], name, member)

@@ -4,8 +4,9 @@
 -- Answers moved, score of the next ('' if there is none), then the names of large jobs.
 -- Errors: a key of the wrong type.
 --
--- What cannot be read as a job becomes a dead letter. The script stops early when it has done
--- enough work for one call.
+-- What cannot be read as a job becomes a dead letter. So does a job of a newer version that has
+-- more than the four parts that queue_pack.h describes: without the others it could be handled
+-- wrongly. The script stops early when it has done enough work for one call.
 
 --@include shared/now.lua
 
@@ -14,8 +15,8 @@ local lanes = {urgent = KEYS[5], normal = KEYS[6], bulk = KEYS[7]}
 call('XDEL', KEYS[5], '0-1')
 local function understood(packed)
   local ok, m = pcall(cmsgpack.unpack, packed)
-  if not ok or type(m) ~= 'table' or not lanes[m[1]] or type(m[2]) ~= 'string' or
-    type(m[4]) ~= 'table' or #m[4] % 2 ~= 0 then return nil end
+  if not ok or type(m) ~= 'table' or #m ~= 4 or not lanes[m[1]] or
+    type(m[2]) ~= 'string' or type(m[4]) ~= 'table' or #m[4] % 2 ~= 0 then return nil end
   for i = 1, #m[4] do if type(m[4][i]) ~= 'string' then return nil end end
   return m
 end
@@ -23,7 +24,7 @@ local function back(name, packed)
   local m = understood(packed)
   if not m then
     call('XADD', KEYS[4], '*', 'later', packed or name,
-      'dead_reason', 'later: not readable',
+      'dead_reason', 'later: not readable: damaged, or of a newer version',
       'dead_job', '', 'dead_at', int(now_ms()), 'dead_target', '')
   elseif #m[4] > tonumber(ARGV[4]) then
     large[#large + 1] = name
