@@ -50,7 +50,7 @@ static void a_broken_file_makes_the_reload_fail(void **state)
 
     (void)state;
     assert_true(at_line(text, "ExecReload=/usr/local/bin/purgeline check --offline") <
-                at_line(text, "ExecReload=/bin/kill -HUP $MAINPID"));
+                at_line(text, "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'"));
     free(text);
 }
 
