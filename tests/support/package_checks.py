@@ -2,26 +2,33 @@
 # SPDX-License-Identifier: MIT
 """Checks the Debian packages, from inside a machine that was booted with systemd: see tests/systemd.
 
-They are installed, configured as their configuration file says, upgraded while jobs are pushed, removed and purged. This
-runs as root and changes the machine. tests/systemd discards the changes afterwards.
+apt installs them from a signed repository, which a web server here serves. They are configured as their configuration file
+says, upgraded while jobs are pushed, removed and purged. This runs as root and changes the machine. tests/systemd discards the
+changes afterwards.
 """
-import glob
+import http.server
 import os
 import re
 import subprocess
 import sys
+import threading
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, HERE)
 from service_checks import API_PORT, FASTLY, SETTINGS, TOKEN, Fastly, Service, output, read, run, write  # noqa: E402
 from stage import ROOT, SERVICE, Score, until  # noqa: E402
 
-PACKAGES = f"{ROOT}/build/packages"
+REPOSITORY = "/repository"  # and /repository.next, with the packages of a next version
+PORT = 8090
+SOURCES_FILE = "/etc/apt/sources.list.d/purgeline.sources"
 SOURCES = [f"purgeline-source-{name}" for name in ("amqp", "kafka", "nats", "postgres")]
 NAMES = ["purgeline", *SOURCES, "libpurgeline0", "libpurgeline-dev"]
 SECRET = "tkn-of-the-packages"
 PUSHES = 200
-APT = "DEBIAN_FRONTEND=noninteractive apt-get --yes"
+APT = "DEBIAN_FRONTEND=noninteractive apt-get --yes -o Acquire::http::Proxy::127.0.0.1=DIRECT"
+# Only the lists of the own repository are fetched anew: there is no network.
+OWN = f"-o Dir::Etc::SourceList={SOURCES_FILE} -o Dir::Etc::SourceParts=- -o APT::Get::List-Cleanup=0 " \
+      "-o APT::Update::Error-Mode=any"
 PROGRAM = """
 #include <purgeline.h>
 int main(void)
@@ -39,27 +46,51 @@ class Checks:
         self.score = Score()
         self.ok = self.score.ok
         self.fastly, self.service = Fastly(), Service()
+        self.repository, self.fetched = REPOSITORY, []
 
     def apt(self, words, what):
         code, said = run(f"{APT} {words}")
         return self.ok(code == 0, what, said[-3000:])
 
-    def files(self, folder=PACKAGES):
-        found = [glob.glob(f"{folder}/{name}_*.deb") for name in NAMES]
-        assert all(len(one) == 1 for one in found), found
-        return " ".join(one[0] for one in found)
+    def serve(self):
+        """Serves self.repository, which may be changed meanwhile."""
+        checks = self
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(handler, *words):
+                super().__init__(*words, directory=checks.repository)
+
+            def log_message(handler, *words):
+                checks.fetched.append(handler.path)
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def update(self):
+        self.fetched.clear()
+        self.apt(f"{OWN} update", "apt-get update accepts the repository")
+
+    def version(self):
+        return output("dpkg-query -W -f '${Version}' purgeline").strip()
 
     def left(self):
         """What there is of purgeline on this machine, but for the checkout, and for what dpkg and systemd write down."""
-        own = [ROOT, "/proc", "/sys", "/dev", "/run/log", FASTLY, "/var/log", "/var/lib/apt", "/var/cache/apt"]
+        own = [ROOT, REPOSITORY, f"{REPOSITORY}.next", "/proc", "/sys", "/dev", "/run/log", FASTLY, "/var/log", "/var/lib/apt", "/var/cache/apt"]
         skipped = " ".join(f"-path {folder} -prune -o" for folder in own)
         return output(f"find / {skipped} -name '*purgeline*' -print").split()
 
     def install(self):
-        # tests/debian13 has installed the build there.
-        output("find /usr/local -depth -name '*purgeline*' -exec rm -rf {} + && ldconfig")
         self.ok(self.left() == [], "before, nothing of purgeline is there", self.left())
-        self.apt(f"install {self.files()}", "apt-get install")
+        suite = output(". /etc/os-release && echo $VERSION_CODENAME").strip()
+        output(f"install -D -m 644 {REPOSITORY}/purgeline.gpg /etc/apt/keyrings/purgeline.gpg")
+        output(f"install -m 644 {REPOSITORY}/purgeline-{suite}.sources {SOURCES_FILE}")
+        self.serve()
+        self.update()
+        self.apt(f"install {' '.join(NAMES)}", "apt-get install")
+        release = output(". /etc/os-release && echo $VERSION_ID").strip()
+        self.ok(self.version().endswith(f"+deb{release}"), f"the version is that of Debian {release}", self.version())
+        hashed = [path for path in self.fetched if "/by-hash/" in path]
+        self.ok(hashed and any(path.endswith(".deb") for path in self.fetched), "they come from the repository", self.fetched)
         until("the service is active", self.service.is_active)
         self.ok(True, "the service runs at once")
         enabled = output("systemctl is-enabled purgeline || true").strip()
@@ -86,7 +117,7 @@ class Checks:
         install = next(step for step in steps if step.startswith("install "))
         output(install.replace("TOKENFILE", "/root/token"))
         code, said = run("systemctl reload purgeline && purgeline check")
-        self.ok(code == 0, "then reload and check succeed", said)
+        self.ok(code == 0, "then reload and check succeed", said, "" if code == 0 else self.service.journal())
         self.service.await_ready()
         code, said = run("purgeline push --wait article-17")
         self.ok(code == 0 and "article-17" in self.fastly.purged(), "and a push purges", said)
@@ -98,21 +129,16 @@ class Checks:
         code, said = run("ls /usr/share/man/man1/purgeline.1.gz /usr/share/man/man3/purgeline.3.gz")
         self.ok(code == 0, "there are manual pages", said)
 
-    def newer(self):
-        """The same packages with a higher version."""
-        for deb in self.files().split():
-            output(f"""rm -rf /root/deb && dpkg-deb -R {deb} /root/deb &&
-                sed -i 's/+deb13/+deb13.1/g' /root/deb/DEBIAN/control &&
-                mkdir -p /root/newer && dpkg-deb -b /root/deb /root/newer/""")
-        return self.files("/root/newer")
-
     def upgrade(self):
         """While a producer pushes one key after the other."""
-        newer, before = self.newer(), self.service.pid()
+        before, old = self.service.pid(), self.version()
+        self.repository = f"{REPOSITORY}.next"
+        self.update()
         output(f"""nohup bash -c 'for i in $(seq {PUSHES}); do
             until purgeline push --quiet during-$i; do sleep 0.1; done; done; touch /root/pushed' >/root/pushes 2>&1 </dev/null &""")
         until("the first are pushed", lambda: "during-3" in self.fastly.purged())
-        self.apt(f"install {newer}", "an upgrade while jobs are pushed")
+        self.apt(f"install --only-upgrade {' '.join(NAMES)}", "an upgrade while jobs are pushed")
+        self.ok(self.version() == f"{old}.1", "the next version is installed", self.version())
         self.service.await_ready()
         self.ok(self.service.pid() != before, "the new version runs")
         until("all are pushed", lambda: os.path.exists("/root/pushed"))
@@ -126,17 +152,18 @@ class Checks:
         self.ok(not os.path.exists("/usr/bin/purgeline"), "the program is gone")
         kept = [os.path.exists(path) for path in (SETTINGS, TOKEN, "/var/lib/purgeline")]
         self.ok(all(kept), "configuration, token and jobs are kept", kept)
-        self.apt(f"install {self.files('/root/newer')}", "installed again")
+        self.apt(f"install {' '.join(NAMES)}", "installed again")
         self.service.await_ready()
         self.ok(True, "it goes on as before")
 
     def purge(self):
         self.apt(f"purge {' '.join(NAMES)}", "apt-get purge")
-        output("rm -rf /root/newer /root/deb; systemctl daemon-reload")
-        self.ok(self.left() == [], "nothing of purgeline is left", self.left())
+        output("systemctl daemon-reload")
+        left = set(self.left()) - {SOURCES_FILE, "/etc/apt/keyrings/purgeline.gpg"}
+        self.ok(not left, "nothing of purgeline is left", *left)
         code, said = run("getent passwd purgeline")
         self.ok(code != 0, "no user, either", said)
-        self.apt(f"install {self.files()}", "installed once more")
+        self.apt(f"install {' '.join(NAMES)}", "installed once more")
         self.service.await_unready("token")
         self.ok(True, "it waits for its token, as at first")
 
