@@ -15,7 +15,7 @@ import threading
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, HERE)
-from service_checks import API_PORT, FASTLY, SETTINGS, TOKEN, Fastly, Service, output, read, run, write  # noqa: E402
+from service_checks import API_PORT, EXPOSURE_MAX, FASTLY, SETTINGS, TOKEN, Fastly, Service, output, read, run, write  # noqa: E402
 from stage import ROOT, SERVICE, Score, until  # noqa: E402
 
 REPOSITORY = "/repository"  # and /repository.next, with the packages of a next version
@@ -75,7 +75,8 @@ class Checks:
 
     def left(self):
         """What there is of purgeline on this machine, but for the checkout, and for what dpkg and systemd write down."""
-        own = [ROOT, REPOSITORY, f"{REPOSITORY}.next", "/proc", "/sys", "/dev", "/run/log", FASTLY, "/var/log", "/var/lib/apt", "/var/cache/apt"]
+        own = [ROOT, REPOSITORY, f"{REPOSITORY}.next", "/proc", "/sys", "/dev", "/run/log", FASTLY, "/var/log", "/var/lib/apt",
+               "/var/cache/apt"]
         skipped = " ".join(f"-path {folder} -prune -o" for folder in own)
         return output(f"find / {skipped} -name '*purgeline*' -print").split()
 
@@ -121,6 +122,35 @@ class Checks:
         self.service.await_ready()
         code, said = run("purgeline push --wait article-17")
         self.ok(code == 0 and "article-17" in self.fastly.purged(), "and a push purges", said)
+
+    def pages(self, *numbers):
+        """Version and state of pages of the sandbox's site, as a visitor sees them."""
+        return [output(f". {FASTLY}/env && curl -s -o /dev/null -w '%header{{x-version}} %header{{x-cache}}' "
+                       f"$SANDBOX_SITE/article/{n}") for n in numbers]
+
+    def pages_become_fresh(self):
+        """The purges of deploy/quickstart: by URL, by key, a file of keys, and over HTTP."""
+        self.pages(*range(1, 8))
+        self.ok(self.pages(1, 2, 7) == ["1 HIT"] * 3, "pages come from the cache", self.pages(1, 2, 7))
+        write("/root/keys", "article-3\narticle-4\narticle-3\n")
+        for what, command, numbers in (
+                ("a URL", f". {FASTLY}/env && purgeline push --wait $SANDBOX_SITE/article/1", (1,)),
+                ("a key", "purgeline push --wait article-2", (2,)),
+                ("a file of keys", "purgeline push --wait --lane bulk --file /root/keys", (3, 4))):
+            code, said = run(command)
+            self.ok(code == 0 and self.pages(*numbers) == ["2 MISS"] * len(numbers), f"{what}: pages are fresh", said)
+        code, said = run("""curl -s -f -d '{"keys":["article-5"]}' http://127.0.0.1:8126/v1/purge""")
+        until("a push over HTTP purges", lambda: self.pages(5)[0].startswith("2 "))
+        code, said = run("curl -s -f -X POST -H 'Surrogate-Key: article-6' "
+                         f"http://127.0.0.1:8126/service/{SERVICE}/purge")
+        until("a push like Fastly's own purges", lambda: self.pages(6)[0].startswith("2 "))
+        self.ok(self.pages(7) == ["1 HIT"], "over HTTP, too; the others are still cached", self.pages(7))
+
+    def exposure(self):
+        unit = self.service.show("FragmentPath")
+        code, said = run(f"systemd-analyze security --no-pager --offline=yes --threshold={int(EXPOSURE_MAX * 10)} {unit}")
+        self.ok(code == 0, f"systemd-analyze security finds an exposure of at most {EXPOSURE_MAX}",
+                *(line for line in said.splitlines() if "✓" not in line))
 
     def library(self):
         write("/root/uses.c", PROGRAM)
@@ -169,7 +199,8 @@ class Checks:
 
     def all(self):
         """Each check starts with the state that the previous one left."""
-        for check in (self.install, self.configure, self.library, self.upgrade, self.remove, self.purge):
+        for check in (self.install, self.configure, self.pages_become_fresh, self.exposure, self.library, self.upgrade,
+                      self.remove, self.purge):
             try:
                 check()
             except (AssertionError, subprocess.SubprocessError, OSError, ValueError) as wrong:

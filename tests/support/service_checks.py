@@ -77,7 +77,7 @@ class Fastly:
 
     def purged(self):
         """The keys that Fastly has purged."""
-        return {key for r in self.requests() if r["purged"] for key in r["keys"]}
+        return {key for r in self.requests() if r["purged"] for key in r.get("keys", ())}
 
     def await_purged(self, *keys):
         until(f"Fastly purges {' '.join(keys)}", lambda: set(keys) <= self.purged())
