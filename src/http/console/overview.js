@@ -11,6 +11,7 @@ const LEDGERS = { purge: "Budget", url: "URL budget", write: "Write budget" };
 const CONSUMERS = {
   absent: "not running", running: "running", redis_away: "Redis does not accept its jobs",
   source_away: "cannot read its source", full: "waits: the account has as many jobs as it may",
+  paused: "waits: the account is paused",
 };
 
 /** Sections of the runbook that fit the state of an account. */
@@ -26,7 +27,7 @@ function advice(s) {
     s.dead > 0 && "PurgelineDeadLettersGrow",
     s.lanes.urgent.oldest_ms > 60000 && !s.paused && "PurgelineUrgentWaits",
     budget && budget.left < budget.units / 10 && "PurgelineBudgetNearlySpent",
-    s.consumers.some((c) => c.state !== "running" && c.state !== "full") && "PurgelineConsumerDown",
+    s.consumers.some((c) => !["running", "full", "paused"].includes(c.state)) && "PurgelineConsumerDown",
     d.canaries?.length > 0 && "PurgelineCanary",
     d.verified_stale > 0 && "PurgelinePagesStayStale",
   ].filter(Boolean);
