@@ -277,9 +277,15 @@ static void put_counts(struct buf *out, const struct consumer_state *k)
             cmd_number_words(dead, sizeof(dead), k->dead));
     if (k->committed_ms != NEVER)
         cmd_put(out, "; last commit %s ago", cmd_duration_words(ago, sizeof(ago), k->committed_ms));
+    if (k->per_1000_s >= 10000)
+        cmd_put(out, "; %s a second",
+                cmd_number_words(jobs, sizeof(jobs), (k->per_1000_s + 500) / 1000));
+    else if (k->per_1000_s)
+        cmd_put(out, "; %.1f a second", (double)k->per_1000_s / 1000);
 }
 
-/* "articles: running, 12 waiting; 1,200 jobs, 3 ignored, 1 dead; last commit 2 s ago" */
+/* "articles: running, 12 waiting; 1,200 jobs, 3 ignored, 1 dead; last commit 2 s ago; 480 a second"
+ */
 static void print_consumer(const struct consumer_state *k)
 {
     static const struct {

@@ -70,6 +70,21 @@ static uint64_t ms_since(uint64_t ns)
     return ns == NEVER ? NEVER : minus_u64(clock_mono_ns(), ns) / NS_PER_MS;
 }
 
+static uint64_t done(const struct consumer_state *s)
+{
+    return s->jobs + s->ignored + s->dead;
+}
+
+/* Since the state was told the last time, which was a second ago at least. */
+static void measure_rate(const struct consumer_report *r, struct consumer_state *s)
+{
+    uint64_t ms = ms_since(r->told_ns);
+
+    s->rate_known = ms != NEVER && ms > 0;
+    if (s->rate_known)
+        s->per_1000_s = minus_u64(done(s), done(&r->told)) * 1000000 / ms;
+}
+
 static struct consumer_state state_now(const struct consumer_report *r, enum consumer_condition now,
                                        const struct consumer_counts *counts,
                                        const struct source_lag *lag)
@@ -90,6 +105,7 @@ static struct consumer_state state_now(const struct consumer_report *r, enum con
     snprintf(s.source, sizeof(s.source), "%s", r->source);
     log_quote(s.topic, sizeof(s.topic), r->consumer->topic, strlen(r->consumer->topic));
     snprintf(s.last_error, sizeof(s.last_error), "%s", r->error);
+    measure_rate(r, &s);
     return s;
 }
 

@@ -47,6 +47,8 @@ static char *render(const struct consumer_state *s, uint64_t now_ms)
     json_object_set_new(o, "source", json_text_of(s->source));
     json_object_set_new(o, "topic", json_text_of(s->topic));
     put_messages(o, s);
+    if (s->rate_known)
+        put_natural(o, "per_1000_s", s->per_1000_s);
     if (s->lag_known)
         put_natural(o, "lag", s->lag);
     if (s->oldest_known)
@@ -194,6 +196,8 @@ static bool parse(struct span field, struct span text, uint64_t now_ms, struct c
         out->jobs = natural(o, "jobs");
         out->ignored = natural(o, "ignored");
         out->dead = natural(o, "dead");
+        out->rate_known = out->processes && json_is_integer(json_object_get(o, "per_1000_s"));
+        out->per_1000_s = out->rate_known ? natural(o, "per_1000_s") : 0;
         out->lag_known = json_is_integer(json_object_get(o, "lag"));
         out->lag = natural(o, "lag");
         out->oldest_known = json_is_integer(json_object_get(o, "oldest_ms"));
@@ -230,6 +234,8 @@ static void join(struct consumer_state *all, const struct consumer_state *one)
     newest.jobs = all->jobs + one->jobs;
     newest.ignored = all->ignored + one->ignored;
     newest.dead = all->dead + one->dead;
+    newest.rate_known = all->rate_known || one->rate_known;
+    newest.per_1000_s = all->per_1000_s + one->per_1000_s;
     newest.committed_ms = min_u64(all->committed_ms, one->committed_ms);
     newest.processes = all->processes + one->processes;
     *all = newest;
@@ -322,6 +328,8 @@ static json_t *state_json(const struct consumer_state *s)
     json_object_set_new(o, "topic", json_text_of(s->topic));
     put_natural(o, "processes", s->processes);
     put_messages(o, s);
+    json_object_set_new(o, "per_s",
+                        s->rate_known ? json_real((double)s->per_1000_s / 1000) : json_null());
     json_object_set_new(o, "lag", known_number(s->lag_known, s->lag));
     json_object_set_new(o, "oldest_ms", known_number(s->oldest_known, s->oldest_ms));
     json_object_set_new(o, "committed_ms", known_number(s->committed_ms != NEVER, s->committed_ms));

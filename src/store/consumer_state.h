@@ -29,6 +29,8 @@ struct consumer_state {
     char name[CONSUMER_NAME_ROOM], source[32], topic[CONSUMER_TEXT_ROOM];
     enum consumer_condition condition;
     uint64_t fetched, jobs, ignored, dead; /* messages since the process started */
+    bool rate_known;
+    uint64_t per_1000_s; /* messages that were done lately, in 1,000 seconds */
     bool lag_known;
     uint64_t lag; /* messages that wait in the source */
     bool oldest_known;

@@ -475,11 +475,10 @@ def visible(score, kind):
         world.configure(backlog_max=5)
         source.add(range(3))
         world.start()
-        until("three jobs are told", lambda: consumer_status(world)["jobs"] == 3)
-        told = consumer_status(world)
+        told = until("three jobs are told", lambda: (lambda s: s["jobs"] == 3 and s)(consumer_status(world)))
         score.ok(told["state"] == "running" and told["source"] == kind.source and told["topic"] == "changes" and
                  told["processes"] == 1 and told["fetched"] == 3 and told["committed_ms"] is not None and
-                 told["last_error"] is None, f"{kind.source}: status shows a running consumer", told)
+                 told["last_error"] is None and told["per_s"] is not None, f"{kind.source}: status shows a running consumer", told)
         until("what waits is told", lambda: consumer_status(world)["lag"] == 0)
         score.ok(re.search(r"consumer +articles: running, 0 waiting; 3 jobs, 0 ignored, 0 dead; last commit .* ago",
                            " ".join(world.stage.run(words)[1].split())), f"{kind.source}: for people, too",

@@ -74,7 +74,8 @@ static void what_was_written_is_read_and_ages(void **state)
     struct consumer_state s = example("articles");
 
     s.condition = CONSUMER_SOURCE_AWAY;
-    s.lag_known = s.oldest_known = true;
+    s.rate_known = s.lag_known = s.oldest_known = true;
+    s.per_1000_s = 1500;
     s.lag = 12;
     s.oldest_ms = 400;
     snprintf(s.last_error, sizeof(s.last_error), "gone");
@@ -92,6 +93,7 @@ static void what_was_written_is_read_and_ages(void **state)
     assert_int_equal(s.jobs, 7);
     assert_int_equal(s.ignored, 2);
     assert_int_equal(s.dead, 1);
+    assert_true(s.rate_known && s.per_1000_s == 1500);
     assert_true(s.lag_known && s.lag == 12);
     assert_true(s.oldest_known && s.oldest_ms == 400);
     assert_int_equal(s.committed_ms, 5000);
@@ -110,6 +112,7 @@ static void what_is_not_known_stays_so(void **state)
     write_state(w, "web1", &s);
     read_states(w);
     s = w->read.at[0];
+    assert_false(s.rate_known);
     assert_false(s.lag_known);
     assert_false(s.oldest_known);
     assert_true(s.committed_ms == NEVER);
@@ -179,6 +182,8 @@ static void processes_on_several_hosts_are_added_up_and_the_last_heard_tells_the
     s.lag = 3;
     s.committed_ms = 9000;
     s.condition = CONSUMER_FULL;
+    s.rate_known = true;
+    s.per_1000_s = 2000;
     write_state(w, "web1", &s);
     s = example("images");
     write_state(w, "web1", &s);
@@ -192,6 +197,7 @@ static void processes_on_several_hosts_are_added_up_and_the_last_heard_tells_the
     assert_int_equal(s.fetched, 20);
     assert_int_equal(s.lag, 3);
     assert_int_equal(s.condition, CONSUMER_FULL);
+    assert_true(s.rate_known && s.per_1000_s == 2000);
     assert_int_equal(s.committed_ms, 3000);
 }
 
