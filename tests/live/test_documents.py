@@ -22,6 +22,7 @@ SENTINEL = (NO, "for Redis servers with replicas; test_sentinel.py runs it")
 CLUSTER = (NO, "test_cluster.py moves jobs with it, on this machine")
 CONSUMER = (NO, "test_consume.py runs it with a queue")
 CONTAINER = (NO, "tests/container runs it")
+CLUSTERED = (NO, "needs a Kubernetes cluster; tests/container renders the manifests and runs their Pods")
 BROKER = (NO, "test_brokers.py runs it with a real broker")
 
 DECIDED = {
@@ -50,6 +51,14 @@ DECIDED = {
         "podman run --detach --name purgeline --network host --read-only --cap-drop all --stop-timeout 60 \\": CONTAINER,
         "podman exec purgeline purgeline check": CONTAINER,
         "podman exec purgeline purgeline push --wait article-17": CONTAINER,
+        "(cd deploy/kubernetes/single && kustomize edit set image localhost/purgeline=registry.example.com/purgeline:0.1.0)": CLUSTERED,
+        "kubectl create namespace purgeline && kubectl label namespace purgeline pod-security.kubernetes.io/enforce=restricted":
+            CLUSTERED,
+        "kubectl --namespace purgeline create secret generic purgeline --from-file=token=/path/to/token "
+        "--from-file=prometheus-token=/path/to/token2": CLUSTERED,
+        "kubectl --namespace purgeline apply --kustomize deploy/kubernetes/single": CLUSTERED,
+        "kubectl --namespace purgeline exec statefulset/purgeline -- purgeline check": CLUSTERED,
+        "kubectl --namespace purgeline exec statefulset/purgeline -- purgeline push --wait article-17": CLUSTERED,
         "apt install ./build/packages/purgeline_*.deb": (NO, "tests/systemd installs them on a machine of its own"),
         "deploy/apt-repository --output /srv/apt --key apt@example.com --url https://apt.example.com build/packages":
             (NO, "test_apt_repository makes small ones, and tests/systemd installs the packages from one"),

@@ -16,6 +16,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "live")]
 import compose_checks  # noqa: E402
 import dockerfile_checks  # noqa: E402
+import kubernetes_checks  # noqa: E402
 from podman import DATA, IMAGE, LOCKED, PRODUCER, SECRET, USER, Theatre, loopback_up  # noqa: E402
 from stage import ROOT, SERVICE, Score, until  # noqa: E402
 from test_documents import blocks, commands  # noqa: E402
@@ -261,6 +262,17 @@ class Checks:
     def health_of_dockerfile(self):
         dockerfile_checks.check_health(self.ok, self.theatre)
 
+    def kubernetes(self):
+        began = time.monotonic()
+        self.manifests = kubernetes_checks.check_files(self.ok)
+        print(f"# kubernetes: {time.monotonic() - began:.1f} s", flush=True)
+
+    def single(self):
+        kubernetes_checks.run_single(self.ok, self.theatre, self.manifests["single"])
+
+    def sentinel(self):
+        kubernetes_checks.run_sentinel(self.ok, self.theatre, self.manifests["sentinel"])
+
     def compose(self):
         compose_checks.check(self.ok, self.theatre)
 
@@ -307,13 +319,14 @@ def main():
         separate_network()
         os.execvp(wanted[1], wanted[1:])
     os.chdir(os.environ["TMPDIR"])
-    outside = [("image", checks.archive), ("image", checks.twice), ("dockerfile", checks.dockerfile)]
+    outside = [("image", checks.archive), ("image", checks.twice), ("dockerfile", checks.dockerfile),
+               ("kubernetes", checks.kubernetes)]
     for _, check in [pair for pair in outside if wants(wanted, *pair)]:
         check()
     separate_network()
     inside = [("image", checks.programs), ("image", checks.embedded), ("image", checks.plugins), ("image", checks.external),
               ("image", checks.documented), ("image", checks.mistakes), ("dockerfile", checks.health_of_dockerfile),
-              ("compose", checks.compose)]
+              ("compose", checks.compose), ("kubernetes", checks.single), ("kubernetes", checks.sentinel)]
     checks.play(*[check for group, check in inside if wants(wanted, group, check)])
     print(f"{score.passed} passed, {score.failed} failed")
     return score.failed != 0
