@@ -146,7 +146,7 @@ def check_prometheus(ok, c):
         status, body = ask(f"{base}/targets")
         return status == 200 and [t["health"] for t in json.loads(body)["data"]["activeTargets"]] == ["up"]
 
-    until("Prometheus has scraped purgeline", up)
+    until("Prometheus has scraped purgeline", up, 150)  # it scrapes every 15 s
     ok(True, "compose: Prometheus reads the metrics")
     rules = json.loads(ask(f"{base}/rules")[1])["data"]["groups"]
     ok(rules and rules[0]["name"] == "purgeline" and len(rules[0]["rules"]) > 5, "compose: and has the alerts", rules)

@@ -181,7 +181,7 @@ class Checks:
     def drain(self, name, options):
         """Jobs are stopped in full flight, and the container is replaced."""
         th = self.theatre
-        th.fault("latency_ms=3000")
+        th.fault("latency_ms=6000")
         th.push("in-flight")
         until("its request is on its way", lambda: th.metric("purgeline_in_flight") == 1)
         for i in range(20):

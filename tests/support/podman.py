@@ -19,6 +19,7 @@ USER = 65532
 PRODUCER = "a-token-of-purgeline"
 SECRET = "right-token"   # the one that Stage.fastly gives the sandbox
 SIOCSIFFLAGS, SIOCSIFADDR, IFF_UP = 0x8914, 0x8916, 0x1
+PODMAN_PATIENCE_S = 300  # podman stop may wait for a minute
 DATA = "/var/lib/purgeline"
 # More than a container has by default: no writable /tmp, no capability, no new privileges.
 LOCKED = f"--read-only --read-only-tmpfs=false --user {USER} --cap-drop all --security-opt no-new-privileges"
@@ -40,10 +41,10 @@ def import_image(th, archive, name, *changes):
 class Theatre(Stage):
     """A stage on which containers run."""
 
-    def podman(self, words, patience_s=60):
+    def podman(self, words, patience_s=PODMAN_PATIENCE_S):
         return self.run(f"podman {words}", patience_s)
 
-    def must_podman(self, words, patience_s=60):
+    def must_podman(self, words, patience_s=PODMAN_PATIENCE_S):
         return self.must(f"podman {words}", patience_s)
 
     def requests(self):
