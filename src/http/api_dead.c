@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "api_dead_filter.h"
 #include "deadletter_json.h"
 #include "json_text.h"
 #include "log.h"
@@ -21,6 +22,8 @@
 
 struct listing {
     const struct config_account *account;
+    struct dead_filter filter;
+    char before[DEADLETTER_ID_ROOM]; /* "": from the newest */
     uint64_t limit;
     size_t bytes;
     json_t *letters;
@@ -45,7 +48,8 @@ static void list(struct task *c)
     int rc;
 
     g->letters = json_array();
-    rc = deadletter_list(c->client, g->account->name, g->limit + 1, on_letter, g);
+    rc = deadletter_find(c->client, g->account->name, &g->filter.as, *g->before ? g->before : NULL,
+                         on_letter, g);
     if (rc < 0) {
         task_redis_failed(c, rc, "");
         json_decref(g->letters);
@@ -56,23 +60,46 @@ static void list(struct task *c)
                        "more", (int)g->more));
 }
 
+static void free_listing(void *order)
+{
+    struct listing *g = order;
+
+    dead_filter_deinit(&g->filter);
+    free(g);
+}
+
+/* NULL, or what is wrong with the query. */
+static const char *read_listing(const struct request *e, struct listing *g)
+{
+    struct span limit = request_query(e, "limit"), before = request_query(e, "before");
+
+    g->limit = LIMIT_DEFAULT;
+    if (limit.p && (span_to_u64(limit, &g->limit) < 0 || g->limit < 1 || g->limit > LIMIT_MAX))
+        return "limit: expected a number from 1 to 1000";
+    if (before.p && (!deadletter_id_ok(before) || before.n >= sizeof(g->before)))
+        return "before: expected an id as 1700000000000-0";
+    if (before.p)
+        memcpy(g->before, before.p, before.n);
+    return dead_filter_of_query(e, g->account, &g->filter);
+}
+
 void api_dead_list(struct request *e)
 {
     const struct config_account *a = request_account(e, request_query(e, "account"));
-    struct span limit = request_query(e, "limit");
-    uint64_t n = LIMIT_DEFAULT;
+    const char *wrong;
     struct listing *g;
 
     if (!a)
         return;
-    if (limit.p && (span_to_u64(limit, &n) < 0 || n < 1 || n > LIMIT_MAX)) {
-        request_refuse(e, 400, "limit: expected a number from 1 to 1000");
-        return;
-    }
     g = alloc_zeroed(1, sizeof(*g));
     g->account = a;
-    g->limit = n;
-    task_begin(e, TASK_ADMIN, list, g, free);
+    wrong = read_listing(e, g);
+    if (wrong) {
+        request_refuse(e, 400, wrong);
+        free_listing(g);
+    } else {
+        task_begin(e, TASK_ADMIN, list, g, free_listing);
+    }
 }
 
 /* -- POST /v1/dead/retry and /v1/dead/drop -- */
@@ -80,11 +107,16 @@ void api_dead_list(struct request *e)
 enum verb { VERB_RETRY, VERB_DROP };
 
 static const char *const done_names[] = {[VERB_RETRY] = "retried", [VERB_DROP] = "dropped"};
+static const char *const would_names[] = {[VERB_RETRY] = "would_retry", [VERB_DROP] = "would_drop"};
 
 struct act {
     const struct config_account *account;
     enum verb verb;
-    bool all;
+    bool all; /* that pass the filter */
+    struct dead_filter filter;
+    enum deadletter_how how;
+    char newest[DEADLETTER_ID_ROOM]; /* that was looked at */
+    char up_to[DEADLETTER_ID_ROOM];  /* the newest letter that is meant; "": that of now */
     char **ids;
     size_t count;
 };
@@ -96,17 +128,21 @@ static void free_act(void *order)
     for (size_t i = 0; i < a->count; i++)
         free(a->ids[i]);
     free(a->ids);
+    dead_filter_deinit(&a->filter);
     free(a);
 }
 
-static int act_on(struct client *c, const struct act *a, uint64_t *done)
+static int act_on(struct client *c, struct act *a, uint64_t *done)
 {
     const char *account = a->account->name, *const *ids = (const char *const *)a->ids;
 
     *done = 0;
-    if (a->all)
-        return (a->verb == VERB_RETRY ? deadletter_retry_all : deadletter_drop_all)(c, account,
-                                                                                    done);
+    if (a->all) {
+        a->filter.as.up_to = *a->up_to ? a->up_to : NULL;
+        return deadletter_act_all(c, account, &a->filter.as,
+                                  a->verb == VERB_RETRY ? DEADLETTER_RETRY : DEADLETTER_DROP,
+                                  a->how, done, a->newest);
+    }
     return (a->verb == VERB_RETRY ? deadletter_retry : deadletter_drop)(c, account, ids, a->count,
                                                                         done);
 }
@@ -118,21 +154,34 @@ static void log_dead_order(const struct task *c, uint64_t done, int rc)
     log_warn(a->verb == VERB_RETRY ? "A producer retries dead letters"
                                    : "A producer drops dead letters",
              "account=%s by=\"%s\" asked=%s outcome=%s done=%" PRIu64, a->account->name, c->by,
-             a->all ? "all" : "ids", task_outcome(rc), done);
+             dead_filter_is_empty(&a->filter) ? a->all ? "all" : "ids" : "filter", task_outcome(rc),
+             done);
+}
+
+static void say_count(struct task *c, const struct act *a, uint64_t count)
+{
+    json_t *j = json_pack("{sI}", would_names[a->verb], (json_int_t)count);
+
+    if (count)
+        json_object_set_new(j, "up_to", json_text_of(a->newest));
+    task_say(c, 200, j);
 }
 
 static void act(struct task *c)
 {
-    const struct act *a = c->order;
+    struct act *a = c->order;
     uint64_t done;
     int rc = act_on(c->client, a, &done);
     char so_far[64] = "";
 
-    log_dead_order(c, done, rc);
+    if (a->how == DEADLETTER_DO)
+        log_dead_order(c, done, rc);
     if (rc < 0) {
-        if (done)
+        if (done && a->how == DEADLETTER_DO)
             snprintf(so_far, sizeof(so_far), "%" PRIu64 " were %s", done, done_names[a->verb]);
         task_redis_failed(c, rc, so_far);
+    } else if (a->how == DEADLETTER_COUNT) {
+        say_count(c, a, done);
     } else if (!a->all && done == 0) {
         task_refuse(c, 404, "ids: none of them is there");
     } else if (a->all || done == a->count) {
@@ -153,18 +202,39 @@ static bool take_id(struct act *a, const json_t *id)
     return true;
 }
 
+/* What belongs to an order about all letters, or all that pass a filter. NULL, or what is wrong. */
+static const char *take_all(struct act *a, const json_t *order)
+{
+    const json_t *filter = json_object_get(order, "filter"),
+                 *up_to = json_object_get(order, "up_to"),
+                 *dry_run = json_object_get(order, "dry_run");
+    struct span id = span_of(json_string_value(up_to), json_string_length(up_to));
+
+    a->all = true;
+    if (dry_run && !json_is_boolean(dry_run))
+        return "dry_run: expected true or false";
+    if (up_to && (!id.p || !deadletter_id_ok(id) || id.n >= sizeof(a->up_to)))
+        return "up_to: expected an id as 1700000000000-0";
+    if (up_to)
+        memcpy(a->up_to, id.p, id.n);
+    a->how = json_is_true(dry_run) ? DEADLETTER_COUNT : DEADLETTER_DO;
+    return filter ? dead_filter_of_json(filter, a->account, &a->filter) : NULL;
+}
+
 /* NULL, or what is wrong with the order. */
 static const char *take_order(struct act *a, const json_t *order)
 {
-    const json_t *ids = json_object_get(order, "ids"), *all = json_object_get(order, "all");
+    const json_t *ids = json_object_get(order, "ids"), *all = json_object_get(order, "all"),
+                 *filter = json_object_get(order, "filter");
 
     if (all && !json_is_true(all))
         return "all: expected true, or nothing";
-    if (!all == !ids)
-        return "ids: expected a list of ids, or all: true";
-    a->all = all != NULL;
-    if (a->all)
-        return NULL;
+    if (!!all + !!ids + !!filter != 1)
+        return "ids: expected a list of ids, or all: true, or a filter";
+    if (!ids)
+        return take_all(a, order);
+    if (json_object_get(order, "up_to") || json_object_get(order, "dry_run"))
+        return "ids: dry_run and up_to are for all: true, or for a filter";
     if (json_array_size(ids) == 0) /* also if it is not a list */
         return "ids: expected a list of ids";
     a->ids = alloc_zeroed(json_array_size(ids), sizeof(*a->ids));
@@ -176,7 +246,8 @@ static const char *take_order(struct act *a, const json_t *order)
 
 static void act_by_order(struct request *e, enum verb verb)
 {
-    json_t *order = api_read_order(e, (const char *const[]){"account", "ids", "all", NULL});
+    json_t *order = api_read_order(
+        e, (const char *const[]){"account", "ids", "all", "filter", "up_to", "dry_run", NULL});
     const struct config_account *account = order ? api_order_account(e, order) : NULL;
     const char *wrong;
     struct act *a;

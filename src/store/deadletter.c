@@ -7,15 +7,14 @@
 
 #include "alloc.h"
 #include "control.h"
+#include "deadletter_filter.h"
+#include "deadletter_internal.h"
 #include "keys.h"
-#include "page_guard.h"
 #include "scripts.h"
 
-#define AT_ONCE 64 /* letters in one command */
 /* A page should have this size. How many letters that is, is estimated from the page before,
  * because letters can be large. */
 #define PAGE_BYTES ((size_t)1024 * 1024)
-#define PAGE_FIRST 8
 
 /* Letters beyond these limits are moved by plain commands: converting them into Lua strings would
  * hold Redis too long. */
@@ -57,8 +56,8 @@ static struct span *fields_of(const struct redisReply *fields, size_t count)
     return out;
 }
 
-/* The spans point into the entry. Release the letter with letter_deinit. */
-static void letter_read(const struct redisReply *entry, struct deadletter *out)
+/* The spans point into the entry. Release the letter with deadletter_forget. */
+void deadletter_read(const struct redisReply *entry, struct deadletter *out)
 {
     const struct redisReply *reply = reply_at(entry, 1);
     size_t count = reply_count(reply) / 2 * 2;
@@ -85,7 +84,7 @@ static void letter_read(const struct redisReply *entry, struct deadletter *out)
     }
 }
 
-static void letter_deinit(struct deadletter *letter)
+void deadletter_forget(struct deadletter *letter)
 {
     free((void *)letter->fields);
 }
@@ -96,16 +95,16 @@ static int show(const struct redisReply *entries, deadletter_cb *cb, void *ctx)
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < reply_count(entries); i++) {
-        letter_read(reply_at(entries, i), &letter);
+        deadletter_read(reply_at(entries, i), &letter);
         rc = cb(ctx, &letter);
-        letter_deinit(&letter);
+        deadletter_forget(&letter);
     }
     return rc;
 }
 
 /* Sends XREVRANGE dead <from> - COUNT <n>. */
-static int read_back(struct client *c, const char *account, const char *from, uint64_t n,
-                     struct redisReply **out)
+int deadletter_read_back(struct client *c, const char *account, const char *from, uint64_t n,
+                         struct redisReply **out)
 {
     char *key = redis_key(account, "dead");
     char *count = alloc_printf("%llu", (unsigned long long)n);
@@ -117,7 +116,7 @@ static int read_back(struct client *c, const char *account, const char *from, ui
     return rc;
 }
 
-static size_t bytes_of(const struct redisReply *entries)
+size_t deadletter_bytes_of(const struct redisReply *entries)
 {
     size_t bytes = 0;
 
@@ -127,16 +126,17 @@ static size_t bytes_of(const struct redisReply *entries)
 }
 
 /* Size of the page after a page of n letters, in letters. */
-static uint64_t letters_per_page(uint64_t n, size_t bytes)
+uint64_t deadletter_page(uint64_t n, size_t bytes)
 {
-    return max_u64(1, min_u64(PAGE_BYTES / max_u64(bytes / n, 1), min_u64(n * 4, AT_ONCE)));
+    return max_u64(1,
+                   min_u64(PAGE_BYTES / max_u64(bytes / n, 1), min_u64(n * 4, DEADLETTER_AT_ONCE)));
 }
 
 int deadletter_list(struct client *c, const char *account, uint64_t limit, deadletter_cb *cb,
                     void *ctx)
 {
     char *from = alloc_str("+");
-    uint64_t page = PAGE_FIRST;
+    uint64_t page = DEADLETTER_PAGE_FIRST;
     struct redisReply *entries;
     int rc = 0;
 
@@ -144,12 +144,71 @@ int deadletter_list(struct client *c, const char *account, uint64_t limit, deadl
         uint64_t n = min_u64(limit, page);
         struct span last;
 
-        rc = read_back(c, account, from, n, &entries);
+        rc = deadletter_read_back(c, account, from, n, &entries);
         if (rc < 0 || show(entries, cb, ctx) != 0 || reply_count(entries) < n)
             break;
         limit -= n;
-        page = letters_per_page(n, bytes_of(entries));
+        page = deadletter_page(n, deadletter_bytes_of(entries));
         last = reply_text(reply_at(reply_at(entries, n - 1), 0));
+        free(from);
+        from = alloc_printf("(%.*s", (int)last.n, last.p);
+    }
+    free(from);
+    return rc;
+}
+
+struct finding_letters {
+    const struct deadletter_filter *filter;
+    deadletter_cb *cb;
+    void *ctx;
+    bool over;
+};
+
+static int on_found_letter(void *ctx, const struct deadletter *l)
+{
+    struct finding_letters *g = ctx;
+
+    if (g->filter->since_ms &&
+        !deadletter_filter_passes(&(struct deadletter_filter){.since_ms = g->filter->since_ms}, l))
+        g->over = true; /* all others are older */
+    else if (deadletter_filter_passes(g->filter, l))
+        g->over = g->cb(g->ctx, l) != 0;
+    return g->over;
+}
+
+static int read_length(struct client *c, const char *account, uint64_t *length)
+{
+    char *key = redis_key(account, "dead");
+    struct redisReply *r;
+    int rc = client_ask_words(c, (const char *const[]){"XLEN", key, NULL}, &r);
+
+    free(key);
+    if (rc == 0)
+        *length = (uint64_t)reply_number(r);
+    return rc;
+}
+
+/* Letters that are added meanwhile are newer, so there are never more than at the beginning. */
+int deadletter_find(struct client *c, const char *account, const struct deadletter_filter *f,
+                    const char *before, deadletter_cb *cb, void *ctx)
+{
+    char *from = before ? alloc_printf("(%s", before) : alloc_str("+");
+    struct finding_letters g = {f, cb, ctx, false};
+    uint64_t page = DEADLETTER_PAGE_FIRST, left = 0;
+    struct redisReply *entries;
+    struct span last;
+    int rc = read_length(c, account, &left);
+
+    while (rc == 0 && !g.over && left) {
+        uint64_t n = min_u64(left, page);
+
+        rc = deadletter_read_back(c, account, from, n, &entries);
+        if (rc < 0 || reply_count(entries) == 0)
+            break;
+        (void)show(entries, on_found_letter, &g);
+        left = minus_u64(left, reply_count(entries));
+        page = deadletter_page(reply_count(entries), deadletter_bytes_of(entries));
+        last = reply_text(reply_at(reply_at(entries, reply_count(entries) - 1), 0));
         free(from);
         from = alloc_printf("(%.*s", (int)last.n, last.p);
     }
@@ -267,11 +326,11 @@ static int move_once(struct client *c, const char *account, const char *dead, co
         rc = client_ask_words(c, (const char *const[]){"XRANGE", dead, id, id, NULL}, &reply);
     if (rc < 0 || reply_count(reply) == 0)
         return rc;
-    letter_read(reply_at(reply, 0), &letter);
+    deadletter_read(reply_at(reply, 0), &letter);
     stream = stream_of(account, &letter);
     if (send_move(c, stream, dead, &letter))
         rc = receive_move(c, stream);
-    letter_deinit(&letter);
+    deadletter_forget(&letter);
     free(stream);
     return rc;
 }
@@ -290,14 +349,7 @@ static int move_large(struct client *c, const char *account, const char *dead, c
 
 /* -- retry and drop -- */
 
-enum act { ACT_RETRY, ACT_DROP };
-
-struct letter_id {
-    char *id;
-    bool large;
-};
-
-static struct letter_id letter_id_of(const struct redisReply *entry)
+struct letter_id deadletter_id_of(const struct redisReply *entry)
 {
     const struct redisReply *fields = reply_at(entry, 1);
     struct span id = reply_text(reply_at(entry, 0));
@@ -306,11 +358,11 @@ static struct letter_id letter_id_of(const struct redisReply *entry)
                                                           bytes_of_fields(fields) > SMALL_BYTES};
 }
 
-/* Handles all these letters (at most AT_ONCE) with one command. */
-static int act_together(struct client *c, const char *account, enum act act, const struct span *ids,
-                        size_t count, uint64_t *done)
+/* Handles all these letters (at most DEADLETTER_AT_ONCE) with one command. */
+static int act_together(struct client *c, const char *account, enum deadletter_act act,
+                        const struct span *ids, size_t count, uint64_t *done)
 {
-    struct span argv[AT_ONCE + 7];
+    struct span argv[DEADLETTER_AT_ONCE + 7];
     char *keys[1 + LANE_N] = {redis_key(account, "dead")};
     struct redisReply *reply;
     size_t n = 0;
@@ -318,7 +370,7 @@ static int act_together(struct client *c, const char *account, enum act act, con
 
     for (int lane = 0; lane < LANE_N; lane++)
         keys[1 + lane] = redis_key_lane(account, (enum lane)lane);
-    if (act == ACT_RETRY) {
+    if (act == DEADLETTER_RETRY) {
         argv[n++] = SPAN("EVAL");
         argv[n++] = span_str(scripts[SCRIPT_RETRY_DEAD].text);
         argv[n++] = SPAN("4");
@@ -337,28 +389,28 @@ static int act_together(struct client *c, const char *account, enum act act, con
     return rc;
 }
 
-/* Handles at most AT_ONCE letters. */
-static int act_some(struct client *c, const char *account, enum act act,
-                    const struct letter_id *ids, size_t count, uint64_t *done)
+/* Handles at most DEADLETTER_AT_ONCE letters. */
+int deadletter_act_some(struct client *c, const char *account, enum deadletter_act act,
+                        const struct letter_id *ids, size_t count, uint64_t *done)
 {
-    struct span together[AT_ONCE];
+    struct span together[DEADLETTER_AT_ONCE];
     char *dead = redis_key(account, "dead");
     size_t n = 0;
     int rc = 0;
 
     for (size_t i = 0; i < count; i++)
-        if (act == ACT_DROP || !ids[i].large)
+        if (act == DEADLETTER_DROP || !ids[i].large)
             together[n++] = span_str(ids[i].id);
     if (n)
         rc = act_together(c, account, act, together, n, done);
-    for (size_t i = 0; rc == 0 && i < count && act == ACT_RETRY; i++)
+    for (size_t i = 0; rc == 0 && i < count && act == DEADLETTER_RETRY; i++)
         if (ids[i].large)
             rc = move_large(c, account, dead, ids[i].id, done);
     free(dead);
     return rc;
 }
 
-static void free_ids(const struct letter_id *ids, size_t count)
+void deadletter_free_ids(const struct letter_id *ids, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         free(ids[i].id);
@@ -377,26 +429,27 @@ static int look_at_ids(struct client *c, const char *account, const char *const 
         rc = client_ask_words(c, (const char *const[]){"XRANGE", dead, names[i], names[i], NULL},
                               &r);
         if (rc == 0 && reply_count(r))
-            out[(*found)++] = letter_id_of(reply_at(r, 0));
+            out[(*found)++] = deadletter_id_of(reply_at(r, 0));
     }
     free(dead);
     return rc;
 }
 
-static int act_each(struct client *c, const char *account, enum act act, const char *const *ids,
-                    size_t count, uint64_t *done)
+static int act_each(struct client *c, const char *account, enum deadletter_act act,
+                    const char *const *ids, size_t count, uint64_t *done)
 {
-    struct letter_id some[AT_ONCE];
+    struct letter_id some[DEADLETTER_AT_ONCE];
     int rc = 0;
 
     *done = 0;
-    for (size_t at = 0; rc == 0 && at < count; at += AT_ONCE) {
+    for (size_t at = 0; rc == 0 && at < count; at += DEADLETTER_AT_ONCE) {
         size_t found;
 
-        rc = look_at_ids(c, account, ids + at, min_u64(AT_ONCE, count - at), some, &found);
+        rc = look_at_ids(c, account, ids + at, min_u64(DEADLETTER_AT_ONCE, count - at), some,
+                         &found);
         if (rc == 0)
-            rc = act_some(c, account, act, some, found, done);
-        free_ids(some, found);
+            rc = deadletter_act_some(c, account, act, some, found, done);
+        deadletter_free_ids(some, found);
     }
     return rc == 0 && *done == 0 ? control_confirm(c, account) : rc;
 }
@@ -404,85 +457,11 @@ static int act_each(struct client *c, const char *account, enum act act, const c
 int deadletter_retry(struct client *c, const char *account, const char *const *ids, size_t count,
                      uint64_t *done)
 {
-    return act_each(c, account, ACT_RETRY, ids, count, done);
+    return act_each(c, account, DEADLETTER_RETRY, ids, count, done);
 }
 
 int deadletter_drop(struct client *c, const char *account, const char *const *ids, size_t count,
                     uint64_t *done)
 {
-    return act_each(c, account, ACT_DROP, ids, count, done);
-}
-
-/* Handles letters from the oldest to `last`. Letters that are added meanwhile are newer and stay.
- */
-static int act_page(struct client *c, const char *account, enum act act, uint64_t *page,
-                    const char *from, const char *last, struct page_guard *guard, char **next,
-                    uint64_t *done)
-{
-    char *key = redis_key(account, "dead"), *most = alloc_printf("%llu", (unsigned long long)*page);
-    struct letter_id ids[AT_ONCE] = {0};
-    struct redisReply *entries;
-    size_t n;
-    int rc = client_ask_words(
-        c, (const char *const[]){"XRANGE", key, from, last, "COUNT", most, NULL}, &entries);
-
-    free(key);
-    free(most);
-    *next = NULL;
-    if (rc == 0)
-        rc = page_guard_check(guard, c, entries);
-    if (rc < 0 || reply_count(entries) == 0)
-        return rc;
-    n = reply_count(entries);
-    if (n > AT_ONCE)
-        return client_distrust(c);
-    for (size_t i = 0; i < n; i++) /* the next command frees the entries */
-        ids[i] = letter_id_of(reply_at(entries, i));
-    *page = letters_per_page(n, bytes_of(entries));
-    rc = act_some(c, account, act, ids, n, done);
-    must(ids[n - 1].id);
-    *next = alloc_printf("(%s", ids[n - 1].id);
-    free_ids(ids, n);
-    return rc;
-}
-
-static int act_all(struct client *c, const char *account, enum act act, uint64_t *done)
-{
-    struct redisReply *newest;
-    char *key = redis_key(account, "dead"), *from, *last, *next;
-    struct page_guard guard;
-    uint64_t page = PAGE_FIRST;
-    struct span id;
-    int rc;
-
-    *done = 0;
-    rc = page_guard_begin(&guard, c, key);
-    free(key);
-    if (rc == 0)
-        rc = read_back(c, account, "+", 1, &newest);
-    if (rc == 0 && reply_count(newest) == 0)
-        return control_confirm(c, account);
-    if (rc < 0)
-        return rc;
-    id = reply_text(reply_at(reply_at(newest, 0), 0));
-    last = alloc_copy(id.p, id.n);
-    from = alloc_str("-");
-    do {
-        rc = act_page(c, account, act, &page, from, last, &guard, &next, done);
-        free(from);
-        from = next;
-    } while (rc == 0 && next);
-    free(from);
-    free(last);
-    return rc;
-}
-
-int deadletter_retry_all(struct client *c, const char *account, uint64_t *done)
-{
-    return act_all(c, account, ACT_RETRY, done);
-}
-
-int deadletter_drop_all(struct client *c, const char *account, uint64_t *done)
-{
-    return act_all(c, account, ACT_DROP, done);
+    return act_each(c, account, DEADLETTER_DROP, ids, count, done);
 }

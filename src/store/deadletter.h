@@ -18,8 +18,15 @@ struct deadletter {
 /* All spans are lent for the call. A nonzero result ends the listing. */
 typedef int deadletter_cb(void *ctx, const struct deadletter *letter);
 
+struct deadletter_filter; /* deadletter_filter.h */
+
 /* Lists at most `limit` letters, newest first. Returns 0 or negative errno, see client_error. */
 must_use int deadletter_list(struct client *c, const char *account, uint64_t limit,
+                             deadletter_cb *cb, void *ctx);
+/* Lists the letters that pass the filter, newest first, until the callback ends it; with `before`,
+ * only those that are older than the letter with this id. */
+must_use int deadletter_find(struct client *c, const char *account,
+                             const struct deadletter_filter *f, const char *before,
                              deadletter_cb *cb, void *ctx);
 
 /* A message of a queue that cannot become a job. */
@@ -48,6 +55,16 @@ must_use int deadletter_retry(struct client *c, const char *account, const char 
 must_use int deadletter_drop(struct client *c, const char *account, const char *const *ids,
                              size_t count, uint64_t *done);
 
-/* The same for all letters that exist at the time of the call. */
-must_use int deadletter_retry_all(struct client *c, const char *account, uint64_t *done);
-must_use int deadletter_drop_all(struct client *c, const char *account, uint64_t *done);
+#define DEADLETTER_ID_ROOM 44
+enum deadletter_act { DEADLETTER_RETRY, DEADLETTER_DROP };
+enum deadletter_how {
+    DEADLETTER_DO,
+    DEADLETTER_COUNT, /* only count those that would be retried or dropped */
+};
+/* The same for all letters that pass the filter and exist at the time of the call. *up_to, unless
+ * NULL: the newest letter that was looked at, "" if there is none; with it in the filter, a later
+ * call means no letter that came after this one. */
+must_use int deadletter_act_all(struct client *c, const char *account,
+                                const struct deadletter_filter *f, enum deadletter_act act,
+                                enum deadletter_how how, uint64_t *done,
+                                char up_to[DEADLETTER_ID_ROOM]);

@@ -17,7 +17,7 @@
 #include "check_store.h"
 #include "client.h"
 #include "control.h"
-#include "deadletter.h"
+#include "deadletter_filter.h"
 #include "deadletter_json.h"
 #include "fake_transport.h"
 #include "fuzz.h"
@@ -26,6 +26,8 @@
 #include "overview_words.h"
 #include "repair.h"
 #include "serverinfo.h"
+
+static const struct deadletter_filter every = {.up_to = NULL};
 
 /* -- a transport whose bytes come from the input -- */
 
@@ -184,7 +186,8 @@ static void ask(struct client *c, unsigned what)
         check_err(deadletter_list(c, account.name, 100, on_letter, NULL));
         break;
     case 3:
-        check_err(deadletter_retry_all(c, account.name, &n));
+        check_err(
+            deadletter_act_all(c, account.name, &every, DEADLETTER_RETRY, DEADLETTER_DO, &n, NULL));
         break;
     case 4:
         check_err(deadletter_drop(c, account.name, ids, array_len(ids), &n));

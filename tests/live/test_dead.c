@@ -103,6 +103,33 @@ static void a_letter_too_large_for_a_script_is_retried_all_the_same(void **state
     assert_int_equal(length(w, BULK), 1);
 }
 
+static void letters_are_found_counted_and_retried_by_filters(void **state)
+{
+    struct world *w = *state;
+
+    bury(w, "bulk-5-0", "fish");
+    bury(w, "bulk-5-0", "bird");
+    assert_int_equal(shell_run(&w->shell, "$P dead list --target fish | wc -l"), 0);
+    assert_int_equal(atoi(w->shell.out), 2);
+    assert_int_equal(shell_run(&w->shell, "$P dead list --reason wh --until 1h"), 0);
+    assert_string_equal(w->shell.out, "");
+    assert_int_equal(shell_run(&w->shell, "$P dead retry --target fish --since 1h --dry-run"), 0);
+    shell_assert_out(&w->shell, "would retry 1, up to ");
+    assert_int_equal(length(w, DEAD), 2);
+    assert_int_equal(shell_run(&w->shell, "$P dead retry --target fish"), 0);
+    assert_string_equal(w->shell.out, "1 retried\n");
+    assert_int_equal(shell_run(&w->shell, "$P dead drop --reason why --dry-run --json"), 0);
+    shell_assert_out(&w->shell, "{\"would_drop\":1,\"up_to\":\"");
+    assert_int_equal(shell_run(&w->shell, "$P dead drop --all --up-to 1-1"), 0);
+    assert_string_equal(w->shell.out, "0 dropped\n");
+    assert_int_equal(shell_run(&w->shell, "$P dead drop --all --reason x"), 2);
+    assert_int_equal(shell_run(&w->shell, "$P dead drop --dry-run 1-1"), 2);
+    assert_int_equal(shell_run(&w->shell, "$P dead drop --since yesterday"), 2);
+    assert_int_equal(shell_run(&w->shell, "$P dead drop --up-to x --all"), 2);
+    assert_int_equal(shell_run(&w->shell, "$P dead list --dry-run"), 2);
+    assert_int_equal(length(w, DEAD), 1);
+}
+
 static void out_of_memory_a_retry_loses_nothing(void **state)
 {
     struct world *w = *state;
@@ -124,6 +151,7 @@ int main(void)
         T(all_letters_are_retried_or_dropped_page_by_page),
         T(two_retries_at_once_move_each_letter_once),
         T(a_letter_too_large_for_a_script_is_retried_all_the_same),
+        T(letters_are_found_counted_and_retried_by_filters),
         T(out_of_memory_a_retry_loses_nothing),
     };
 

@@ -193,12 +193,69 @@ static void a_dropped_letter_is_forgotten(void **state)
     end(w);
 }
 
+static void letters_are_found_counted_and_then_dropped_by_a_filter(void **state)
+{
+    struct world *w = begin(state);
+    const struct http_reply *r;
+    char *order;
+
+    bury(w, "one fish");
+    redis_server_do(w->rig->redis,
+                    "XADD " DEAD " * service " NEWS " url http://a/fish?b+c dead_reason "
+                    "other dead_job bulk-5-0 dead_at 1 dead_target http://a/fish?b+c");
+    r = http_expect(w->http, 200, "GET", "/v1/dead?account=main&reason=other&limit=5", NULL, OPS,
+                    NULL);
+    assert_int_equal(json_array_size(at(r->json, "letters")), 1);
+    r = http_expect(w->http, 200, "GET", "/v1/dead?account=main&target=fish%3Fb%2Bc", NULL, OPS,
+                    NULL);
+    assert_int_equal(json_array_size(at(r->json, "letters")), 1);
+    r = http_expect(w->http, 200, "GET", "/v1/dead?account=main&target=fish&service=" NEWS, NULL,
+                    OPS, NULL);
+    assert_int_equal(json_array_size(at(r->json, "letters")), 2);
+    r = http_expect(w->http, 200, "GET", "/v1/dead?account=main&target=fish&until=1000", NULL, OPS,
+                    NULL);
+    assert_int_equal(json_array_size(at(r->json, "letters")), 0);
+    r = http_expect(w->http, 200, "POST", "/v1/dead/drop?account=main",
+                    "{\"filter\":{\"target\":\"fish\"},\"dry_run\":true}", OPS, NULL);
+    assert_int_equal(http_number(r, "would_drop"), 2);
+    assert_int_equal(dead_count(w), 2);
+    order =
+        alloc_printf("{\"filter\":{\"target\":\"fish\"},\"up_to\":\"%s\"}", http_text(r, "up_to"));
+    bury(w, "a third fish");
+    r = http_expect(w->http, 200, "POST", "/v1/dead/drop?account=main", order, OPS, NULL);
+    assert_string_equal(r->body, "{\"dropped\":2}");
+    assert_int_equal(dead_count(w), 1);
+    assert_int_equal(instance_said(&w->rig->instances[0], "asked=filter outcome=done done=2"), 1);
+    r = http_expect(w->http, 200, "POST", "/v1/dead/retry?account=main",
+                    "{\"filter\":{\"reason\":\"nothing\"},\"dry_run\":true}", OPS, NULL);
+    assert_string_equal(r->body, "{\"would_retry\":0}");
+    http_expect(w->http, 400, "GET", "/v1/dead?account=main&since=now", NULL, OPS, NULL);
+    http_expect(w->http, 400, "GET", "/v1/dead?account=main&before=now", NULL, OPS, NULL);
+    free(order);
+    end(w);
+}
+
 static void an_order_that_is_not_clear_does_nothing(void **state)
 {
     static const struct {
         const char *target, *body, *says;
     } orders[] = {
         {"/v1/dead/drop", "{\"account\":\"main\"}", "ids: expected a list of ids, or all: true"},
+        {"/v1/dead/drop", "{\"account\":\"main\",\"all\":true,\"filter\":{\"reason\":\"a\"}}",
+         "ids: expected"},
+        {"/v1/dead/drop", "{\"account\":\"main\",\"filter\":{}}", "filter: expected"},
+        {"/v1/dead/drop", "{\"account\":\"main\",\"filter\":{\"reasons\":\"a\"}}",
+         "filter: unknown"},
+        {"/v1/dead/drop", "{\"account\":\"main\",\"filter\":{\"reason\":\"\"}}",
+         "reason: expected"},
+        {"/v1/dead/drop", "{\"account\":\"main\",\"filter\":{\"target\":7}}", "target: expected"},
+        {"/v1/dead/drop", "{\"account\":\"main\",\"filter\":{\"since\":\"2h\"}}",
+         "since: expected"},
+        {"/v1/dead/drop", "{\"account\":\"main\",\"filter\":{\"until\":-1}}", "until: expected"},
+        {"/v1/dead/drop", "{\"account\":\"main\",\"all\":true,\"up_to\":\"1\"}", "up_to: expected"},
+        {"/v1/dead/drop", "{\"account\":\"main\",\"all\":true,\"dry_run\":1}", "dry_run: expected"},
+        {"/v1/dead/drop", "{\"account\":\"main\",\"ids\":[\"1-1\"],\"dry_run\":true}",
+         "ids: dry_run"},
         {"/v1/dead/drop", "{\"account\":\"main\",\"all\":true,\"ids\":[\"1-1\"]}", "ids: expected"},
         {"/v1/dead/drop", "{\"account\":\"main\",\"all\":false}", "all: expected true"},
         {"/v1/dead/drop", "{\"account\":\"main\",\"ids\":[]}", "ids: expected a list"},
@@ -280,6 +337,7 @@ int main(void)
         T(a_list_of_large_letters_ends_early_and_says_so),
         T(a_retried_letter_is_purged),
         T(a_dropped_letter_is_forgotten),
+        T(letters_are_found_counted_and_then_dropped_by_a_filter),
         T(an_order_that_is_not_clear_does_nothing),
         T(a_pause_holds_until_it_is_resumed),
     };

@@ -13,11 +13,13 @@
 
 #include "buf.h"
 #include "client.h"
-#include "deadletter.h"
+#include "deadletter_filter.h"
 #include "jobplace.h"
 #include "overview_cache.h"
 #include "replicated.h"
 #include "submit.h"
+
+static const struct deadletter_filter every = {.up_to = NULL};
 
 #define POSTPONED 1000000
 #define MOST_US 5000
@@ -289,7 +291,9 @@ static void retry_letters(struct trial *t)
 {
     uint64_t done;
 
-    assert_int_equal(deadletter_retry_all(t->client, "main", &done), 0);
+    assert_int_equal(
+        deadletter_act_all(t->client, "main", &every, DEADLETTER_RETRY, DEADLETTER_DO, &done, NULL),
+        0);
     assert_true(done > 0);
 }
 

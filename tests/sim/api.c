@@ -7,7 +7,7 @@
 
 #include "alloc.h"
 #include "client.h"
-#include "deadletter.h"
+#include "deadletter_filter.h"
 #include "ends.h"
 #include "engine.h"
 #include "fake_cluster.h"
@@ -18,6 +18,8 @@
 #include "submit.h"
 #include "witness.h"
 #include "world.h"
+
+static const struct deadletter_filter every = {.up_to = NULL};
 
 #define AGAIN_NS (200 * NS_PER_MS)
 #define JOB_MAX 160
@@ -286,8 +288,9 @@ void api_dead(const char *account, enum api_dead what)
     }
     witness_letters(account, LETTERS_BEFORE);
     ends_begin("dead letters", ENDS_API, 0, NULL);
-    rc = what == API_DEAD_RETRY ? deadletter_retry_all(c, account, &done)
-                                : deadletter_drop_all(c, account, &done);
+    rc = deadletter_act_all(c, account, &every,
+                            what == API_DEAD_RETRY ? DEADLETTER_RETRY : DEADLETTER_DROP,
+                            DEADLETTER_DO, &done, NULL);
     ends_finish();
     witness_letters(account, LETTERS_AFTER);
     trace("http: %" PRIu64 " dead letters are gone%s%s", done, rc < 0 ? ": " : "",

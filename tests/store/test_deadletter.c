@@ -4,7 +4,9 @@
 #include "store_world.h"
 
 #include "control.h"
-#include "deadletter.h"
+#include "deadletter_filter.h"
+
+static const struct deadletter_filter every = {.up_to = NULL};
 
 #define LETTERS 150 /* more than fit into one command */
 
@@ -133,14 +135,137 @@ static void all_letters_of_now_are_retried_or_dropped(void **state)
 
     for (int i = 0; i < LETTERS; i++)
         bury(w, "url a");
-    assert_int_equal(deadletter_retry_all(w->client, "main", &done), 0);
+    assert_int_equal(
+        deadletter_act_all(w->client, "main", &every, DEADLETTER_RETRY, DEADLETTER_DO, &done, NULL),
+        0);
     assert_int_equal(done, LETTERS);
     expect_counts(w, 0, LETTERS);
     for (int i = 0; i < LETTERS; i++)
         bury(w, "url a");
-    assert_int_equal(deadletter_drop_all(w->client, "main", &done), 0);
+    assert_int_equal(
+        deadletter_act_all(w->client, "main", &every, DEADLETTER_DROP, DEADLETTER_DO, &done, NULL),
+        0);
     assert_int_equal(done, LETTERS);
     expect_counts(w, 0, LETTERS);
+}
+
+/* -- filters -- */
+
+struct found {
+    unsigned count;
+    char ids[400]; /* of the first fields, newest first */
+};
+
+static int note_found(void *ctx, const struct deadletter *l)
+{
+    struct found *f = ctx;
+
+    f->count++;
+    snprintf(f->ids + strlen(f->ids), sizeof(f->ids) - strlen(f->ids), "%.*s ", (int)l->id.n,
+             l->id.p);
+    return f->count == 3;
+}
+
+static struct config_service two_services[] = {{(char *)"S1", (char *)"news"},
+                                               {(char *)"S2", (char *)"shop"}};
+
+static void bury_various(struct dead_world *w)
+{
+    store_do(&w->store,
+             "XADD " P "dead 1000-0 keys a_b service S1 dead_reason 503 dead_job normal-1-0 "
+             "dead_at 1 dead_target a");
+    store_do(&w->store,
+             "XADD " P "dead 2000-0 keys b service shop dead_reason 404 dead_job normal-1-0 "
+             "dead_at 1 dead_target b");
+    store_do(&w->store,
+             "XADD " P "dead 3000-0 url http://a/x dead_reason 503 dead_job normal-1-0 dead_at 1 "
+             "dead_target http://a/x");
+    store_do(&w->store,
+             "XADD " P "dead 4000-0 keys c dead_reason 503 dead_job normal-1-0 dead_at 1 "
+             "dead_target c");
+    store_do(&w->store, "XADD " P "dead 5000-0 dead_reason 503 dead_job _ dead_at 1 dead_target d "
+                        "dead_message hello");
+}
+
+static void expect_found(struct dead_world *w, struct deadletter_filter f, const char *before,
+                         const char *ids)
+{
+    struct found found = {.count = 0};
+
+    assert_int_equal(deadletter_find(w->client, "main", &f, before, note_found, &found), 0);
+    assert_string_equal(found.ids, ids);
+}
+
+static void letters_are_found_by_each_filter(void **state)
+{
+    struct dead_world *w = *state;
+    struct config_account a = {.services = two_services, .services_count = 2};
+
+    bury_various(w);
+    expect_found(w, (struct deadletter_filter){.up_to = NULL}, NULL, "5000-0 4000-0 3000-0 ");
+    expect_found(w, (struct deadletter_filter){.up_to = NULL}, "3000-0", "2000-0 1000-0 ");
+    expect_found(w, (struct deadletter_filter){.reason = SPAN("40")}, NULL, "2000-0 ");
+    expect_found(w, (struct deadletter_filter){.target = SPAN("http")}, NULL, "3000-0 ");
+    expect_found(w, (struct deadletter_filter){.target = SPAN("_b")}, NULL, "1000-0 ");
+    expect_found(w, (struct deadletter_filter){.target = SPAN("nothing")}, NULL, "");
+    expect_found(w, (struct deadletter_filter){.since_ms = 4000}, NULL, "5000-0 4000-0 ");
+    expect_found(w, (struct deadletter_filter){.since_ms = 2000, .until_ms = 3000}, NULL,
+                 "3000-0 2000-0 ");
+    expect_found(w, (struct deadletter_filter){.account = &a, .service = SPAN("news")}, NULL,
+                 "1000-0 ");
+    expect_found(w, (struct deadletter_filter){.account = &a, .service = SPAN("S2")}, NULL,
+                 "2000-0 ");
+    a.default_service = (char *)"shop";
+    expect_found(w, (struct deadletter_filter){.account = &a, .service = SPAN("S2")}, NULL,
+                 "4000-0 2000-0 ");
+    expect_found(w, (struct deadletter_filter){.account = &a, .service = SPAN("gone")}, NULL, "");
+}
+
+static void what_was_counted_is_what_is_retried(void **state)
+{
+    struct dead_world *w = *state;
+    struct deadletter_filter f = {.reason = SPAN("503")};
+    char up_to[DEADLETTER_ID_ROOM];
+    uint64_t done;
+
+    bury_various(w);
+    assert_int_equal(
+        deadletter_act_all(w->client, "main", &f, DEADLETTER_RETRY, DEADLETTER_COUNT, &done, up_to),
+        0);
+    assert_int_equal(done, 3); /* a message of a queue is no job */
+    assert_string_equal(up_to, "5000-0");
+    assert_int_equal(
+        deadletter_act_all(w->client, "main", &f, DEADLETTER_DROP, DEADLETTER_COUNT, &done, up_to),
+        0);
+    assert_int_equal(done, 4);
+    store_do(&w->store,
+             "XADD " P "dead 6000-0 keys e dead_reason 503 dead_job _ dead_at 1 dead_target e");
+    f.up_to = up_to;
+    assert_int_equal(
+        deadletter_act_all(w->client, "main", &f, DEADLETTER_RETRY, DEADLETTER_DO, &done, NULL), 0);
+    assert_int_equal(done, 3);
+    f.up_to = NULL;
+    expect_found(w, f, NULL, "6000-0 5000-0 ");
+    f.reason = SPAN("404");
+    assert_int_equal(
+        deadletter_act_all(w->client, "main", &f, DEADLETTER_DROP, DEADLETTER_DO, &done, NULL), 0);
+    assert_int_equal(done, 1);
+}
+
+static void many_letters_are_looked_through_to_the_end(void **state)
+{
+    struct dead_world *w = *state;
+    struct deadletter_filter f = {.reason = SPAN("the_first_one")};
+    uint64_t done;
+
+    store_do(&w->store, "XADD " P "dead 1000-0 keys e dead_reason the_first_one");
+    for (int i = 0; i < LETTERS; i++)
+        bury(w, "url a");
+    expect_found(w, f, NULL, "1000-0 ");
+    f.reason = SPAN("404");
+    assert_int_equal(
+        deadletter_act_all(w->client, "main", &f, DEADLETTER_DROP, DEADLETTER_DO, &done, NULL), 0);
+    assert_int_equal(done, LETTERS);
 }
 
 static void an_id_of_a_letter_is_written_in_one_way(void **state)
@@ -309,10 +434,13 @@ static void without_its_replica_no_letter_is_said_to_be_retried(void **state)
         assert_int_equal(done, 0);
         expect_counts(w, 0, 1);
         assert_few(w, retry(w, &done));
-        assert_few(w, deadletter_retry_all(w->client, "main", &done));
+        assert_few(w, deadletter_act_all(w->client, "main", &every, DEADLETTER_RETRY, DEADLETTER_DO,
+                                         &done, NULL));
         fakeredis_set_replicas(w->store.redis, 1, 1);
         assert_int_equal(retry(w, &done), 0);
-        assert_int_equal(deadletter_retry_all(w->client, "main", &done), 0);
+        assert_int_equal(deadletter_act_all(w->client, "main", &every, DEADLETTER_RETRY,
+                                            DEADLETTER_DO, &done, NULL),
+                         0);
         assert_int_equal(done, 0);
         expect_counts(w, 0, 1);
     }
@@ -328,13 +456,19 @@ static void without_its_replica_no_letter_is_said_to_be_dropped(void **state)
     bury(w, "url a");
     bury(w, "url b");
     assert_few(w, deadletter_drop(w->client, "main", (const char *[]){FIRST}, 1, &done));
-    assert_few(w, deadletter_drop_all(w->client, "main", &done));
-    assert_few(w, deadletter_drop_all(w->client, "main", &done));
+    assert_few(w, deadletter_act_all(w->client, "main", &every, DEADLETTER_DROP, DEADLETTER_DO,
+                                     &done, NULL));
+    assert_few(w, deadletter_act_all(w->client, "main", &every, DEADLETTER_DROP, DEADLETTER_DO,
+                                     &done, NULL));
     expect_counts(w, 0, 0);
     fakeredis_set_replicas(w->store.redis, 1, 1);
-    assert_int_equal(deadletter_drop_all(w->client, "main", &done), 0);
+    assert_int_equal(
+        deadletter_act_all(w->client, "main", &every, DEADLETTER_DROP, DEADLETTER_DO, &done, NULL),
+        0);
     bury(w, "url a");
-    assert_int_equal(deadletter_drop_all(w->client, "main", &done), 0);
+    assert_int_equal(
+        deadletter_act_all(w->client, "main", &every, DEADLETTER_DROP, DEADLETTER_DO, &done, NULL),
+        0);
     assert_int_equal(done, 1);
 }
 
@@ -375,6 +509,9 @@ int main(void)
         over_redis(a_letter_tells_the_bytes_of_all_its_fields),
         over_redis(a_large_letter_goes_the_same_way),
         over_redis(all_letters_of_now_are_retried_or_dropped),
+        over_redis(letters_are_found_by_each_filter),
+        over_redis(what_was_counted_is_what_is_retried),
+        over_redis(many_letters_are_looked_through_to_the_end),
         cmocka_unit_test(an_id_of_a_letter_is_written_in_one_way),
         over_redis(one_letter_is_dropped),
         over_redis(without_memory_letters_stay),
