@@ -34,6 +34,7 @@ struct http_server {
     struct api_hooks *hooks;
     struct api_ips *ips;
     struct feed *feed;
+    struct hour *hour;
     struct quota proven;   /* bytes of requests in progress of producers; see request_enter */
     struct quota unproven; /* bytes of requests in progress of clients without authentication */
     uint64_t full_said_ns; /* when full memory was last logged; 0: never */
@@ -230,13 +231,13 @@ struct json_t *api_read_order(struct request *e, const char *const *members);
 const struct config_account *api_order_account(struct request *e, const struct json_t *order);
 
 /* -- the routes -- */
-route_cb api_events, api_purge, api_bulk_begin, api_bulk_end, api_job_get, api_job_cancel,
-    api_status, api_dead_list, api_dead_retry, api_dead_drop, api_plan, api_pause, api_resume,
-    api_hook, api_livez, api_readyz, api_metrics, api_fastly_keys, api_fastly_key, api_fastly_all,
-    api_fastly_url, api_fastly_site, api_fastly_token, api_fastly_user, api_fastly_services,
-    api_fastly_service, api_fastly_search, api_fastly_versions, api_fastly_ips, api_fastly_customer,
-    api_fastly_verify, api_fastly_openid, api_self, api_console, api_console_slash,
-    api_console_file;
+route_cb api_status_hour, api_events, api_purge, api_bulk_begin, api_bulk_end, api_job_get,
+    api_job_cancel, api_status, api_dead_list, api_dead_retry, api_dead_drop, api_plan, api_pause,
+    api_resume, api_hook, api_livez, api_readyz, api_metrics, api_fastly_keys, api_fastly_key,
+    api_fastly_all, api_fastly_url, api_fastly_site, api_fastly_token, api_fastly_user,
+    api_fastly_services, api_fastly_service, api_fastly_search, api_fastly_versions, api_fastly_ips,
+    api_fastly_customer, api_fastly_verify, api_fastly_openid, api_self, api_console,
+    api_console_slash, api_console_file;
 
 /* -- renew.c -- */
 struct httpd_options renew_options(const struct http_server *in);

@@ -14,6 +14,8 @@ static const struct route table[] = {
      "Turn a webhook of a publishing system into a job, as configured."},
     {"GET", "/v1/status", ROUTE_ADMIN, ROUTE_OURS, api_status, NULL,
      "State of the accounts: leader, backlog and remaining budget."},
+    {"GET", "/v1/status/hour", ROUTE_ADMIN, ROUTE_OURS, api_status_hour, NULL,
+     "The last hour of the accounts in numbers, one for each 10 seconds."},
     {"GET", "/v1/events", ROUTE_PUSH, ROUTE_OURS, api_events, NULL,
      "What happens, as server-sent events: states, ends of jobs, dead letters, pauses."},
     {"GET", "/v1/dead", ROUTE_ADMIN, ROUTE_OURS, api_dead_list, NULL,

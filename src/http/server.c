@@ -9,6 +9,7 @@
 #include "alloc.h"
 #include "audit.h"
 #include "feed.h"
+#include "hour.h"
 #include "http_internal.h"
 #include "job_watch.h"
 #include "log.h"
@@ -253,6 +254,7 @@ static void finish_when_done(struct http_server *in)
     api_hooks_free(in->hooks);
     api_ips_free(in->ips);
     feed_free(in->feed);
+    hour_free(in->hour);
     timer_close(in->room);
     timer_close(in->accept);
     quota_deinit(&in->files);
@@ -334,6 +336,7 @@ static void on_letters(void *ctx, struct list *posted)
             in->stopping = true;
             timer_stop(in->accept);
             feed_stop(in->feed);
+            hour_stop(in->hour);
             httpd_close(in->httpd, on_httpd_closed, in);
             job_watch_give_up(in->waiters);
         } else {
@@ -497,6 +500,7 @@ struct http_server *http_server_new(const struct http_server_options *o, struct 
     in->hooks = api_hooks_new(o->config);
     in->ips = api_ips_new(in);
     in->feed = feed_new(in);
+    in->hour = hour_new(in);
     job_decoder_init(&in->decoder);
     jobform_init(&in->form, LANE_NORMAL);
     in->thread = thread_start(run, in);

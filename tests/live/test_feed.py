@@ -262,6 +262,7 @@ def withdrawn(w, s, ops):
     s.ok(end["again"] is False and "withdrawn" in end["why"], "a stream ends when its token is withdrawn", end)
     job = w.push(keys=["f"], service="news")
     s.ok(ops.first("job", lambda data: data["job"] == job), "other streams go on")
+    hour(w, s)
 
 
 def redis_goes(w, s, ops):
@@ -279,6 +280,19 @@ def redis_goes(w, s, ops):
     job = w.push(keys=["g"], service="news")
     s.ok(ops.first("job", lambda data: data["job"] == job), "the stream goes on when Redis is back")
     late.close()
+
+
+def hour(w, s):
+    def told():
+        found = w.ask("GET", "/v1/status/hour")[1]["accounts"][0]
+        return sum(n or 0 for n in found["sent"]) > 0 and found
+
+    one = until("the last hour shows what was sent", told)
+    columns = [one[name] for name in ("sent", "waiting", "oldest_ms", "budget_left")]
+    s.ok({len(column) for column in columns} == {len(one["sent"])} and max(n or 0 for n in one["budget_left"]) > 99000,
+         "the last hour has columns of the same length", one)
+    s.ok(w.ask("GET", "/v1/status/hour", who="news")[0] == 403 and w.ask("GET", "/v1/status/hour?account=no")[0] == 404,
+         "for operators only")
 
 
 def nobody(w, s):

@@ -19,6 +19,7 @@
 #include "event_watch.h"
 #include "feed.h"
 #include "hook.h"
+#include "hour.h"
 #include "http_internal.h"
 #include "instances.h"
 #include "intake.h"
@@ -68,6 +69,7 @@
     X(exchange)                                                                                    \
     X(auth)                                                                                        \
     X(hook)                                                                                        \
+    X(hour)                                                                                        \
     X(http_server)                                                                                 \
     X(instances)                                                                                   \
     X(overview_instances)                                                                          \
