@@ -8,6 +8,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "http_internal.h"
+#include "job_timeline.h"
 #include "jobplace.h"
 #include "json_text.h"
 #include "origin.h"
@@ -21,6 +22,7 @@ struct subject {
     enum lane lane; /* that it was pushed to */
     char job[JOB_ID_ROOM];
     struct jobplace place;
+    uint64_t due_ms; /* of a postponed job; 0: not known */
     uint32_t targets;
     char *ref;
     uint32_t tries;
@@ -139,6 +141,8 @@ static void say_receipt(struct request *e, int status, struct span receipt)
         json_object_del(j, "failed_services");
     }
     json_object_del(j, "scope");
+    if (status == 200)
+        json_object_set_new(j, "timeline", job_timeline_ended(s->job, j));
     request_say_json(e, status, j);
 }
 
@@ -184,10 +188,28 @@ static void say_waiting(struct request *e, struct span origin)
 {
     const struct subject *s = e->state;
     json_t *j = json_pack("{soso}", "job", json_text_of(s->job), "state", json_text_of("waiting"));
+    struct job_timeline t = {.job = s->job,
+                             .account = s->account,
+                             .place = &s->place,
+                             .state = overview_cache_last_of(e->in->overviews, s->account),
+                             .due_ms = s->due_ms,
+                             .now_ms = clock_wall_ms(),
+                             .origin = origin};
 
     if (origin.n)
         json_object_set_new(j, "origin", json_text(origin));
+    json_object_set_new(j, "timeline", job_timeline_waiting(&t));
     request_say_json(e, 200, j);
+}
+
+static void on_job_due(void *ctx, uint64_t due_ms)
+{
+    struct request *e = ctx;
+    struct subject *s = e->state;
+
+    s->due_ms = due_ms;
+    say_waiting(e, SPAN(""));
+    request_drop(e);
 }
 
 static void on_waiting_fields(void *ctx, enum jobplace_read what, const struct span *fields,
@@ -205,12 +227,16 @@ static void on_look(void *ctx, enum job_state state, struct span receipt,
                     const struct jobplace *place)
 {
     struct request *e = ctx;
-    const struct subject *s = e->state;
+    struct subject *s = e->state;
 
     if (say_state(e, state, receipt)) {
         request_drop(e);
-    } else if (place->postponed ||
-               !overview_cache_of(e->in->overviews, s->account, clock_mono_ns())->origins) {
+        return;
+    }
+    s->place = *place;
+    if (place->postponed) {
+        jobplace_due(redis_of(e), s->account->name, s->job, on_job_due, e);
+    } else if (!overview_cache_of(e->in->overviews, s->account, clock_mono_ns())->origins) {
         say_waiting(e, SPAN(""));
         request_drop(e);
     } else {
@@ -230,6 +256,9 @@ void api_job_get(struct request *e)
     if (!s)
         return;
     e->late = late_look;
+    /* Asked first, and over the same connection: so its answer comes first, and the timeline does
+     * not tell what was true an hour ago. */
+    (void)overview_cache_of(e->in->overviews, s->account, clock_mono_ns());
     jobplace_find(redis_of(e), s->account->name, s->job, on_look, request_hold(e));
 }
 

@@ -151,6 +151,32 @@ void jobplace_receipt(struct redis *r, const char *account, const char *job,
     free(key);
 }
 
+struct due_question {
+    jobplace_due_cb *cb;
+    void *ctx;
+};
+
+static void on_due_read(void *ctx, struct redisReply *reply)
+{
+    struct due_question q = *(struct due_question *)ctx;
+    int64_t ms = !reply || reply_refused(reply) || reply_nil(reply) ? 0 : reply_number(reply);
+
+    free(ctx);
+    q.cb(q.ctx, ms > 0 ? (uint64_t)ms : 0);
+}
+
+void jobplace_due(struct redis *r, const char *account, const char *job, jobplace_due_cb *cb,
+                  void *ctx)
+{
+    struct due_question *q = alloc_zeroed(1, sizeof(*q));
+    char *key = redis_key(account, "postponed");
+
+    *q = (struct due_question){cb, ctx};
+    redis_ask(r, 3, (const struct span[]){SPAN("ZSCORE"), span_str(key), span_str(job)},
+              on_due_read, q);
+    free(key);
+}
+
 /* -- reading -- */
 
 struct reading {

@@ -37,6 +37,12 @@ typedef void jobplace_receipt_cb(void *ctx, struct span receipt);
 void jobplace_receipt(struct redis *r, const char *account, const char *job,
                       jobplace_receipt_cb *cb, void *ctx);
 
+/* `due_ms`: Unix; 0 if the job is not postponed any more, or Redis does not answer. */
+typedef void jobplace_due_cb(void *ctx, uint64_t due_ms);
+/* When a postponed job is due. */
+void jobplace_due(struct redis *r, const char *account, const char *job, jobplace_due_cb *cb,
+                  void *ctx);
+
 enum jobplace_read {
     JOBPLACE_READ,      /* without fields if the entry is not a job */
     JOBPLACE_NOT_THERE, /* no longer there: find it again */

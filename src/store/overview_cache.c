@@ -129,6 +129,8 @@ static void take_report(struct overview_cache_account *s, struct span text)
     s->origins = member(j, "origin_waiting") > 0;
     s->stuck = json_is_string(json_object_get(j, "stalled"));
     cause = json_string_value(json_object_get(j, "brake_cause"));
+    s->held_until_ms = s->held ? (uint64_t)member(j, "brake_until") : 0;
+    snprintf(s->held_why, sizeof(s->held_why), "%s", s->held && cause ? cause : "");
     s->refused = s->held && cause && strcmp(cause, brake_cause_names[BRAKE_TOKEN]) == 0;
     json_decref(j);
 }

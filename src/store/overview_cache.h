@@ -19,11 +19,13 @@ struct overview_cache_account {
     double pace_per_ms;     /* units that may be spent after that; 0: not in the report */
     bool writes_known;      /* the report had writes_left */
     uint64_t writes_left;
-    bool lost[LANE_N]; /* see intake_lane_is_lost */
-    bool refused;      /* Fastly refuses the token */
-    bool stuck;        /* Redis refuses what the leader needs, or a key is broken */
-    bool origins;      /* jobs wait for their origins */
-    bool held;         /* nothing is sent: throttled, an outage, or the token is refused */
+    bool lost[LANE_N];      /* see intake_lane_is_lost */
+    bool refused;           /* Fastly refuses the token */
+    bool stuck;             /* Redis refuses what the leader needs, or a key is broken */
+    bool origins;           /* jobs wait for their origins */
+    bool held;              /* nothing is sent: throttled, an outage, or the token is refused */
+    uint64_t held_until_ms; /* Unix, while it is held; 0: not known */
+    char held_why[24];      /* one of brake_cause_names */
 };
 
 /* The connection of an account. */

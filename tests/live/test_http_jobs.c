@@ -98,6 +98,38 @@ static void a_postponed_job_is_found_among_very_many(void **state)
     world_close(&w);
 }
 
+/* The last step of the job's timeline. */
+static void expect_last_step(struct world *w, const char *job, const char *step, const char *member)
+{
+    const json_t *steps = json_object_get(on_job(w, 200, "GET", job, NULL)->json, "timeline");
+    const json_t *last = json_array_get(steps, json_array_size(steps) - 1);
+
+    assert_string_equal(json_string_value(json_object_get(json_array_get(steps, 0), "step")),
+                        "accepted");
+    assert_string_equal(json_string_value(json_object_get(last, "step")), step);
+    if (member)
+        assert_non_null(json_object_get(last, member));
+}
+
+static void a_job_says_why_it_is_where_it_is(void **state)
+{
+    struct world w = world_open(state, "", "");
+    struct job later = push_json(&w, "{\"keys\":[\"l\"],\"not_before\":" FAR "}"), now;
+
+    await_postponed(&w, 1);
+    expect_last_step(&w, later.id, "postponed", "until");
+    rig_dispatch_pause(w.r, true);
+    instance_await_said(&w.r->instances[0], "Dispatch is paused", 1);
+    /* Pushed past the endpoint, which has not looked at the account since the pause. */
+    redis_server_do(w.r->redis, "XADD " P "jobs:bulk 1700000000009-0 keys k");
+    expect_last_step(&w, "bulk-1700000000009-0", "paused", NULL);
+    rig_dispatch_pause(w.r, false);
+    now = push_json(&w, "{\"keys\":[\"n\"]}");
+    rig_await_ended(w.r, &now, "purged");
+    expect_last_step(&w, now.id, "ended", "at");
+    world_close(&w);
+}
+
 /* The job has another entry id when it is back in its lane, but keeps the id that was returned. */
 static void a_job_that_came_back_is_found_and_cancelled_under_its_id(void **state)
 {
@@ -356,6 +388,7 @@ int main(void)
         rig_test(cancelling_takes_the_very_job_that_was_named),
         rig_test(leading_zeros_make_an_id_of_no_job),
         rig_test(a_postponed_job_is_found_among_very_many),
+        rig_test(a_job_says_why_it_is_where_it_is),
         rig_test(a_job_that_came_back_is_found_and_cancelled_under_its_id),
         rig_test(a_job_that_came_back_leaves_the_index_when_it_ends),
         rig_test(a_pending_repeat_is_found_and_can_be_cancelled),
