@@ -18,6 +18,8 @@ const struct subcommand subcommands[] = {
      FIRST_ANYTHING, NULL},
     {"plan", cmd_plan, "predict what purges will cost and when they will be done", cmd_plan_help,
      FIRST_ANYTHING, NULL},
+    {"history", cmd_history, "show jobs that have ended: what, when and how", cmd_history_help,
+     FIRST_ANYTHING, NULL},
     {"dead", cmd_dead, "list, retry or delete dead letters", cmd_dead_help, FIRST_WORD,
      "list retry drop"},
     {"pause", cmd_pause, "stop sending for an account, but keep accepting jobs", cmd_pause_help,

@@ -44,7 +44,7 @@ static struct span span_from(struct span s, size_t at)
     return span_of(s.p + at, s.n - at);
 }
 
-static struct span without_scheme(struct span url)
+struct span url_without_scheme(struct span url)
 {
     if (span_starts_nocase(url, "http://"))
         return span_from(url, 7);
@@ -62,7 +62,7 @@ struct span url_without_query(struct span url)
 
 void url_split(struct span url, struct span *host, struct span *rest)
 {
-    struct span s = without_scheme(url);
+    struct span s = url_without_scheme(url);
     const char *slash = s.n ? memchr(s.p, '/', s.n) : NULL;
     size_t n = slash ? (size_t)(slash - s.p) : s.n;
     const char *query = n ? memchr(s.p, '?', n) : NULL;

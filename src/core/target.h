@@ -31,8 +31,9 @@ must_use int url_check(struct span url, const char **why);
 /* The host[:port] part and the rest (path and query, "" or starting with '/' or '?') of a URL that
  * passed url_check. User info is refused by url_check. */
 void url_split(struct span url, struct span *host, struct span *rest);
-struct span url_without_query(struct span url); /* up to the '?' */
-struct span host_name(struct span host);        /* without its port; "[::1]" keeps the brackets */
+struct span url_without_scheme(struct span url); /* http:// or https:// */
+struct span url_without_query(struct span url);  /* up to the '?' */
+struct span host_name(struct span host);         /* without its port; "[::1]" keeps the brackets */
 /* Whether it is an IP address as inet_pton(3) reads it, in brackets if IPv6, not a name. */
 bool host_is_address(struct span host);
 

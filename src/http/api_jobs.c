@@ -102,30 +102,6 @@ static struct subject *subject_of(struct request *e)
 
 /* -- lookup -- */
 
-bool api_may_see_receipt(const struct request *e, const struct config_account *a, enum lane lane,
-                         const json_t *scope)
-{
-    bool kind_with_service = false, service = false;
-    const json_t *word;
-    size_t i;
-
-    if (auth_may_anything(e->who, lane))
-        return true;
-    if (json_array_size(scope) == 0 || !(e->who->lanes & 1u << lane))
-        return false; /* a receipt of an older version, or of a job that cannot be decoded */
-    json_array_foreach(scope, i, word)
-    {
-        struct span at = span_of(json_string_value(word), json_string_length(word));
-
-        if (!at.p || !auth_may_word(e->who, a, at))
-            return false;
-        kind_with_service |= span_is(at, "key") || span_is(at, "all");
-        service |= at.n > 8 && memcmp(at.p, "service:", 8) == 0;
-    }
-    return service || !kind_with_service || e->who->services.count == 0 ||
-           auth_may_default_service(e->who, a);
-}
-
 static void say_receipt(struct request *e, int status, struct span receipt)
 {
     const struct subject *s = e->state;
@@ -135,7 +111,7 @@ static void say_receipt(struct request *e, int status, struct span receipt)
         json_decref(j);
         j = json_object();
     }
-    if (!api_may_see_receipt(e, s->account, s->lane, json_object_get(j, "scope"))) {
+    if (!request_may_see(e->who, s->account, s->lane, json_object_get(j, "scope"))) {
         json_object_del(j, "ref");
         json_object_del(j, "reason");
         json_object_del(j, "failed_services");

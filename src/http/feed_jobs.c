@@ -64,7 +64,7 @@ static void tell_end(const struct feed_look *l, struct span receipt)
         const struct request *e = s->request;
 
         if (feed_wants(s, a, FEED_JOB) &&
-            (e->who->admin || api_may_see_receipt(e, feed_config_of(a), l->lane, scope)))
+            (e->who->admin || request_may_see(e->who, feed_config_of(a), l->lane, scope)))
             feed_put(s, frame);
     }
     feed_frame_drop(frame);

@@ -132,6 +132,11 @@ must_use bool request_take_parsed(struct request *e, uint64_t bytes);
  * minute. */
 void request_refuse_full(struct request *e);
 
+/* Whether the producer may see what another one wrote into a job, by the scope of its receipt, a
+ * JSON list (store/queue.h, queue_settle): only if it could have pushed that job itself. */
+bool request_may_see(const struct config_producer *who, const struct config_account *a,
+                     enum lane lane, const struct json_t *scope);
+
 /* The value of a query parameter ("account=main"), not decoded; p == NULL when there is none. */
 struct span request_query(const struct request *e, const char *name);
 /* The named account (p == NULL: the only one the producer may use), or NULL; request_account then
@@ -198,12 +203,6 @@ const struct config_producer *known_still(const struct request *e);
 /* -- withdraw.c: applies the permissions of a reload to requests in progress -- */
 void withdraw_all(struct http_server *in);
 
-/* -- api_jobs.c -- */
-/* Whether the producer may see what another producer wrote into a receipt: only if it could have
- * pushed that job itself. `scope`: of the receipt; NULL: it has none. */
-bool api_may_see_receipt(const struct request *e, const struct config_account *a, enum lane lane,
-                         const struct json_t *scope);
-
 /* -- api_fastly.c -- */
 /* The account and the service named in the path. NULL: the request was refused, in the format of
  * Fastly's API. */
@@ -232,12 +231,12 @@ const struct config_account *api_order_account(struct request *e, const struct j
 
 /* -- the routes -- */
 route_cb api_status_hour, api_events, api_purge, api_bulk_begin, api_bulk_end, api_job_get,
-    api_job_cancel, api_status, api_dead_list, api_dead_retry, api_dead_drop, api_plan, api_pause,
-    api_resume, api_hook, api_livez, api_readyz, api_metrics, api_fastly_keys, api_fastly_key,
-    api_fastly_all, api_fastly_url, api_fastly_site, api_fastly_token, api_fastly_user,
-    api_fastly_services, api_fastly_service, api_fastly_search, api_fastly_versions, api_fastly_ips,
-    api_fastly_customer, api_fastly_verify, api_fastly_openid, api_self, api_console,
-    api_console_slash, api_console_file;
+    api_job_cancel, api_status, api_history, api_dead_list, api_dead_retry, api_dead_drop, api_plan,
+    api_pause, api_resume, api_hook, api_livez, api_readyz, api_metrics, api_fastly_keys,
+    api_fastly_key, api_fastly_all, api_fastly_url, api_fastly_site, api_fastly_token,
+    api_fastly_user, api_fastly_services, api_fastly_service, api_fastly_search,
+    api_fastly_versions, api_fastly_ips, api_fastly_customer, api_fastly_verify, api_fastly_openid,
+    api_self, api_console, api_console_slash, api_console_file;
 
 /* -- renew.c -- */
 struct httpd_options renew_options(const struct http_server *in);

@@ -18,6 +18,7 @@
 #include "dispatch.h"
 #include "event_watch.h"
 #include "feed.h"
+#include "history_match.h"
 #include "hook.h"
 #include "hour.h"
 #include "http_internal.h"
@@ -68,6 +69,7 @@
     X(push_pipeline)                                                                               \
     X(exchange)                                                                                    \
     X(auth)                                                                                        \
+    X(history_wanted)                                                                              \
     X(hook)                                                                                        \
     X(hour)                                                                                        \
     X(http_server)                                                                                 \

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "alloc.h"
+#include "client.h"
+#include "clock.h"
+#include "cmd.h"
+#include "history_read.h"
+#include "outcome.h"
+
+#define LIMIT_DEFAULT 50
+#define FOLLOW_FIRST 10 /* lines that come before what is followed */
+#define FOLLOW_EVERY_NS (NS_PER_S / 2)
+#define UNIX_MS_MIN UINT64_C(100000000000) /* 1973; smaller numbers are durations */
+
+const char cmd_history_help[] =
+    "usage: purgeline history [OPTION...]\n"
+    "\n"
+    "Shows jobs that have ended: when, how, what they purged, and where. Newest first;\n"
+    "with --follow oldest first, and then those that end from now on. A time is a\n"
+    "duration before now (90s, 2h, 3d), a date (2026-11-29, 2026-11-29T14:30, in UTC),\n"
+    "or Unix milliseconds.\n"
+    "\n"
+    "      --target TARGET  only jobs that name this key or URL\n"
+    "      --ref REF        only jobs with this ref\n"
+    "      --outcome OUTCOME\n"
+    "                       only jobs that ended like this: purged, dead, expired or cancelled\n"
+    "      --job ID         only this job\n"
+    "      --since TIME     only jobs that ended at this time or later\n"
+    "      --until TIME     only jobs that ended at this time or earlier\n"
+    "  -n, --number N       show at most N jobs (default 50, with --follow 10); 0: all\n"
+    "  -f, --follow         go on showing jobs as they end\n"
+    "  -a, --account NAME   required if there are several accounts\n"
+    "  -j, --json           one JSON object per job\n" CMD_OPTIONS_HELP "\n"
+    "examples:\n"
+    "  purgeline history --target article-17 --since 2d\n"
+    "  purgeline history -f --outcome dead\n"
+    "  purgeline history -n 0 --json | jq -r .purge.service | sort | uniq -c\n"
+    "\n"
+    "exit codes: 0 done; 1 Redis refused; 2 wrong arguments; 3 Redis cannot be reached\n";
+
+enum long_only { OPT_TARGET = 256, OPT_REF, OPT_OUTCOME, OPT_JOB, OPT_SINCE, OPT_UNTIL };
+
+static const struct option options[] = {CMD_LONG,
+                                        {"target", required_argument, NULL, OPT_TARGET},
+                                        {"ref", required_argument, NULL, OPT_REF},
+                                        {"outcome", required_argument, NULL, OPT_OUTCOME},
+                                        {"job", required_argument, NULL, OPT_JOB},
+                                        {"since", required_argument, NULL, OPT_SINCE},
+                                        {"until", required_argument, NULL, OPT_UNTIL},
+                                        {"number", required_argument, NULL, 'n'},
+                                        {"follow", no_argument, NULL, 'f'},
+                                        {NULL, 0, NULL, 0}};
+
+struct history_command {
+    struct cmd_common common;
+    struct cmd_session session;
+    struct history_filter filter;
+    struct history_query query;
+    uint64_t limit, shown;
+    bool limited, follow;
+    json_t *kept; /* with --follow: the last jobs, newest first */
+};
+
+/* -- printing -- */
+
+static const char *word_of(const json_t *j, const char *name)
+{
+    const char *text = json_string_value(json_object_get(j, name));
+
+    return text ? text : "";
+}
+
+static void print_list(const json_t *purge, const char *name)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach(json_object_get(purge, name), i, item)
+        cmd_print(" %s", json_string_value(item) ? json_string_value(item) : "?");
+}
+
+static void print_purge(const json_t *purge)
+{
+    json_int_t more = json_integer_value(json_object_get(purge, "more"));
+
+    if (json_is_true(json_object_get(purge, "all")))
+        cmd_print(" everything");
+    print_list(purge, "keys");
+    print_list(purge, "urls");
+    if (more > 0)
+        cmd_print(" and %lld more", (long long)more);
+    if (*word_of(purge, "service"))
+        cmd_print(" (%s)", word_of(purge, "service"));
+    print_list(purge, "services");
+    if (json_is_true(json_object_get(purge, "soft")))
+        cmd_print(" softly");
+}
+
+static void print_words(const json_t *j)
+{
+    const char *state = word_of(j, "state");
+    bool good = strcmp(state, outcome_names[OUTCOME_PURGED]) == 0;
+    time_t seconds = (time_t)(json_integer_value(json_object_get(j, "at")) / 1000);
+    char when[32] = "-";
+    struct tm tm;
+
+    if (gmtime_r(&seconds, &tm))
+        strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    cmd_print("%s  %s%-9s%s %s ", when, cmd_colour(good ? CMD_GREEN : CMD_YELLOW), state,
+              cmd_colour(CMD_PLAIN), word_of(j, "job"));
+    print_purge(json_object_get(j, "purge"));
+    if (*word_of(j, "ref"))
+        cmd_print("  ref=%s", word_of(j, "ref"));
+    cmd_print("\n");
+    if (*word_of(j, "reason"))
+        cmd_print("    %s\n", word_of(j, "reason"));
+}
+
+static void print(const struct history_command *h, const json_t *j)
+{
+    if (h->common.json)
+        cmd_print_json(j, CMD_JSON_LINE);
+    else
+        print_words(j);
+}
+
+static int on_job(void *ctx, json_t *j)
+{
+    struct history_command *h = ctx;
+
+    if (h->kept)
+        json_array_append(h->kept, j);
+    else
+        print(h, j);
+    json_decref(j);
+    return (h->limit && ++h->shown == h->limit) || ferror(stdout);
+}
+
+static int on_new_job(void *ctx, json_t *j)
+{
+    print(ctx, j);
+    json_decref(j);
+    return 0;
+}
+
+/* -- reading -- */
+
+static int follow(struct history_command *h, char id[HISTORY_CURSOR_ROOM])
+{
+    static const struct timespec pause = {0, FOLLOW_EVERY_NS};
+    int rc = 0;
+
+    for (size_t i = json_array_size(h->kept); i-- > 0;)
+        print(h, json_array_get(h->kept, i));
+    while (rc == 0 && fflush(stdout) == 0) {
+        nanosleep(&pause, NULL);
+        rc = history_follow(h->session.client, &h->query, id, on_new_job, h);
+    }
+    return rc;
+}
+
+static int read_all(struct history_command *h)
+{
+    struct history_wanted *wanted = history_wanted_new(&h->filter);
+    char id[HISTORY_CURSOR_ROOM];
+    int rc = 0;
+
+    h->query.account = h->session.account->name;
+    h->query.wanted = wanted;
+    if (h->follow)
+        rc = history_newest(h->session.client, h->query.account, id);
+    if (h->follow)
+        h->kept = json_array();
+    if (rc == 0)
+        rc = history_read(h->session.client, &h->query, on_job, h);
+    if (rc == 0 && h->follow)
+        rc = follow(h, id);
+    json_decref(h->kept);
+    history_wanted_free(wanted);
+    return rc < 0 ? cmd_redis_failed(h->session.client, rc) : CMD_OK;
+}
+
+/* -- options -- */
+
+static int parse_date(const char *text, uint64_t *ms)
+{
+    static const char *const forms[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S",
+                                        "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M", "%Y-%m-%d"};
+
+    for (size_t i = 0; i < array_len(forms); i++) {
+        struct tm tm = {0};
+        const char *end = strptime(text, forms[i], &tm);
+
+        if (!end || *end || timegm(&tm) < 0)
+            continue;
+        *ms = (uint64_t)timegm(&tm) * 1000;
+        return 0;
+    }
+    return -1;
+}
+
+static int parse_time(const char *option, const char *text, uint64_t *ms)
+{
+    uint64_t n, now = clock_wall_ms();
+
+    if (parse_date(text, ms) == 0)
+        return 0;
+    if (cmd_parse_duration(text, &n) < 0)
+        return cmd_fail(CMD_USAGE, "--%s: expected 2h, 2026-11-29T14:30 or Unix ms, found '%s'",
+                        option, text);
+    *ms = strspn(text, "0123456789") == strlen(text) && n >= UNIX_MS_MIN ? n : minus_u64(now, n);
+    return 0;
+}
+
+static int check_outcome(const char *text)
+{
+    for (int i = 0; i < OUTCOME_LATER; i++)
+        if (strcmp(text, outcome_names[i]) == 0)
+            return 0;
+    return cmd_fail(CMD_USAGE, "--outcome: expected purged, dead, expired or cancelled, found '%s'",
+                    text);
+}
+
+/* 0, an exit code, or -1: it is a common option, or none. */
+static int take_option(struct history_command *h, int opt)
+{
+    switch (opt) {
+    case OPT_TARGET:
+        h->filter.target = span_str(optarg);
+        return 0;
+    case OPT_REF:
+        h->filter.ref = span_str(optarg);
+        return 0;
+    case OPT_JOB:
+        h->filter.job = span_str(optarg);
+        return 0;
+    case OPT_OUTCOME:
+        h->filter.outcome = span_str(optarg);
+        return check_outcome(optarg);
+    case OPT_SINCE:
+        return parse_time("since", optarg, &h->query.since_ms);
+    case OPT_UNTIL:
+        return parse_time("until", optarg, &h->query.until_ms);
+    case 'n':
+        h->limited = true;
+        return span_to_u64(span_str(optarg), &h->limit) == 0
+                   ? 0
+                   : cmd_fail(CMD_USAGE, "--number: expected a number, found '%s'", optarg);
+    case 'f':
+        h->follow = true;
+        return 0;
+    default:
+        return -1;
+    }
+}
+
+int cmd_history(int argc, char **argv)
+{
+    struct history_command h = {.limit = 0};
+    int opt, rc = 0;
+
+    while ((opt = getopt_long(argc, argv, CMD_SHORT "n:f", options, NULL)) != -1) {
+        rc = take_option(&h, opt);
+        if (rc > 0)
+            return rc;
+        if (rc < 0 && (opt == 'h' || !cmd_take_common(&h.common, opt)))
+            break;
+    }
+    rc = cmd_after_options("history", opt, cmd_history_help);
+    if (rc != -1)
+        return rc;
+    if (optind < argc)
+        return cmd_fail(CMD_USAGE, "'%s': history takes only options; see --target", argv[optind]);
+    if (h.follow && h.query.until_ms)
+        return cmd_fail(CMD_USAGE, "--until: what is followed has no end");
+    if (!h.limited)
+        h.limit = h.follow ? FOLLOW_FIRST : LIMIT_DEFAULT;
+    rc = cmd_session_open(&h.common, &h.session);
+    if (rc != 0)
+        return rc;
+    rc = read_all(&h);
+    cmd_session_close(&h.session);
+    return rc;
+}

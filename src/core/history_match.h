@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ * Finds lines of the history (history_line.h) by what they say. Anybody who can write to Redis may
+ * have written them, so they are taken for untrusted bytes. */
+#pragma once
+
+#include "span.h"
+
+struct json_t;
+
+/* What lines are wanted. A span without bytes: any. */
+struct history_filter {
+    struct span target; /* a key, or a URL with or without its scheme */
+    struct span ref;
+    struct span outcome; /* as in outcome_names */
+    struct span job;
+};
+
+struct history_wanted;
+
+/* The filter's spans must outlive it. */
+struct history_wanted *history_wanted_new(const struct history_filter *f);
+void history_wanted_free(struct history_wanted *w);
+
+/* The line as a JSON object of the caller's, with `at` and `targets` if it is a job's; NULL: it is
+ * not wanted, or no line of a history. */
+must_use struct json_t *history_match(const struct history_wanted *w, struct span line,
+                                      uint64_t at_ms);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT
+ * GET /v1/history and purgeline history, over a history that the test has written. */
+#include "admin_world.h"
+
+#define HISTORY "purgeline:{main}:history"
+#define KEY(n, state, key, service)                                                                \
+    "{\"job\":\"normal-1700000000000-" #n "\",\"state\":\"" state "\",\"purge\":{\"keys\":[\"" key \
+    "\"],\"service\":\"" service "\",\"sent\":1700000000005}}\n"
+#define URL(n, url)                                                                                \
+    "{\"job\":\"normal-1700000000000-" #n "\",\"state\":\"purged\",\"targets\":2,\"ref\":\"r 1\"," \
+    "\"scope\":[\"url\",\"host:a.com\"],\"purge\":{\"urls\":[\"" url "\"],\"more\":1}}\n"
+
+static void add(struct world *w, const char *id, const char *lines)
+{
+    char *at = alloc_copy(id, strcspn(id, "-"));
+
+    redis_server_do(w->rig->redis, "XADD " HISTORY " %s v 1 n 1 sum 0 at %s jobs %s", id, at,
+                    lines);
+    free(at);
+}
+
+/* Seven jobs of news, shop and no service in three entries, and what nobody should write there. */
+static struct world *with_history(void **state)
+{
+    struct world *w = begin(state);
+
+    add(w, "1700000001000-0", KEY(1, "purged", "a", "news") KEY(2, "dead", "b", "news"));
+    redis_server_do(w->rig->redis, "XADD " HISTORY " 1700000001500-0 jobs %s at x",
+                    "\n\nno JSON\n{}x\n[1]\n{\"job\":7}\n{\"purge\":{\"keys\":[7,\"a\"]}}");
+    redis_server_do(w->rig->redis, "XADD " HISTORY " 1700000001600-0 other field");
+    add(w, "1700000002000-0", URL(3, "https://a.com/x") KEY(4, "purged", "a", "shop"));
+    add(w, "1700000003000-0",
+        KEY(5, "purged", "a", "news") KEY(6, "expired", "c\\\"", "news")
+            KEY(7, "purged", "ab", "news"));
+    return w;
+}
+
+/* The sequence numbers of the jobs in `list`, like "7 5". */
+static void expect_jobs(const json_t *list, const char *wanted)
+{
+    char found[200] = "";
+    const json_t *j;
+    size_t i;
+
+    json_array_foreach(list, i, j)
+    {
+        const char *job = json_string_value(json_object_get(j, "job"));
+
+        snprintf(found + strlen(found), sizeof(found) - strlen(found), "%s%s", *found ? " " : "",
+                 job && strlen(job) > 21 ? job + 21 : "?");
+    }
+    assert_string_equal(found, wanted);
+}
+
+static void expect_over_http(struct world *w, const char *who, const char *query, const char *jobs)
+{
+    char *path = alloc_printf("/v1/history?account=main%s", query);
+    const struct http_reply *r = http_expect(w->http, 200, "GET", path, NULL, who, NULL);
+
+    expect_jobs(at(r->json, "jobs"), jobs);
+    free(path);
+}
+
+static void jobs_are_found_by_what_they_say(void **state)
+{
+    struct world *w = with_history(state);
+    const struct http_reply *r;
+
+    expect_over_http(w, OPS, "", "7 6 5 4 3 ? ? 2 1");
+    expect_over_http(w, OPS, "&target=a", "5 4 ? 1");
+    expect_over_http(w, OPS, "&target=c%22", "6");
+    expect_over_http(w, OPS, "&target=a.com/x", "3");
+    expect_over_http(w, OPS, "&target=http://a.com/x", "3");
+    expect_over_http(w, OPS, "&target=a.com/", "");
+    expect_over_http(w, OPS, "&ref=r%201", "3");
+    expect_over_http(w, OPS, "&outcome=dead", "2");
+    expect_over_http(w, OPS, "&outcome=purged&target=a&since=1700000002000", "5 4");
+    expect_over_http(w, OPS, "&until=1700000001000", "2 1");
+    expect_over_http(w, OPS, "&job=normal-1700000000000-4", "4");
+    r = http_expect(w->http, 200, "GET", "/v1/history?account=main&target=ab", NULL, OPS, NULL);
+    assert_int_equal(number(r->json, "jobs.0.at"), 1700000003000);
+    assert_int_equal(number(r->json, "jobs.0.targets"), 1);
+    assert_int_equal(number(r->json, "jobs.0.purge.sent"), 1700000000005);
+    assert_true(json_is_null(json_object_get(r->json, "next")));
+    end(w);
+}
+
+static void pages_follow_each_other_without_gaps(void **state)
+{
+    struct world *w = with_history(state);
+    char jobs[200] = "", *next = alloc_str("");
+
+    for (int i = 0; i < 20 && next; i++) {
+        char *path = alloc_printf("/v1/history?account=main&limit=1&outcome=purged%s%s",
+                                  *next ? "&cursor=" : "", next);
+        const struct http_reply *r = http_expect(w->http, 200, "GET", path, NULL, OPS, NULL);
+        const char *cursor = json_string_value(json_object_get(r->json, "next"));
+
+        if (json_array_size(at(r->json, "jobs")))
+            strcat(jobs, json_string_value(at(r->json, "jobs.0.job")) + 21);
+        free(next);
+        next = cursor ? alloc_str(cursor) : NULL;
+        free(path);
+    }
+    assert_null(next);
+    assert_string_equal(jobs, "75431");
+    end(w);
+}
+
+static void a_producer_sees_what_it_might_have_pushed(void **state)
+{
+    struct world *w = with_history(state);
+
+    expect_over_http(w, CMS, "", "7 6 5 2 1");
+    http_expect(w->http, 404, "GET", "/v1/history?account=other", NULL, CMS, NULL);
+    http_expect(w->http, 401, "GET", "/v1/history?account=main", NULL, NULL, NULL);
+    end(w);
+}
+
+static void wrong_queries_are_refused(void **state)
+{
+    static const char *const wrong[] = {"limit=0",      "limit=501",   "limit=x",    "since=x",
+                                        "until=-1",     "outcome=bad", "cursor=1-1", "cursor=1.1",
+                                        "cursor=x-1.1", "cursor=1-1.x"};
+    struct world *w = begin(state);
+
+    for (size_t i = 0; i < array_len(wrong); i++) {
+        char *path = alloc_printf("/v1/history?account=main&%s", wrong[i]);
+
+        http_expect(w->http, 400, "GET", path, NULL, OPS, NULL);
+        free(path);
+    }
+    expect_over_http(w, OPS, "", "");
+    end(w);
+}
+
+static void the_command_shows_the_same(void **state)
+{
+    struct world *w = with_history(state);
+    json_t *j = printed(w, "$P history -a main --json --target ab");
+
+    assert_string_equal(json_string_value(at(j, "job")), "normal-1700000000000-7");
+    assert_int_equal(number(j, "at"), 1700000003000);
+    json_decref(j);
+    shell_run(&w->shell, "$P history -a main --since 2023-11-14T22:13:23 -n 1");
+    assert_non_null(strstr(w->shell.out, "2023-11-14T22:13:23Z  purged    normal-1700000000000-7  "
+                                         "ab (news)\n"));
+    shell_run(&w->shell, "$P history -a main --until 2023-11-14T22:13:22 --outcome purged");
+    assert_non_null(strstr(w->shell.out, "https://a.com/x and 1 more  ref=r 1\n"));
+    assert_null(strstr(w->shell.out, "normal-1700000000000-5"));
+    end(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(jobs_are_found_by_what_they_say, teardown),
+        cmocka_unit_test_teardown(pages_follow_each_other_without_gaps, teardown),
+        cmocka_unit_test_teardown(a_producer_sees_what_it_might_have_pushed, teardown),
+        cmocka_unit_test_teardown(wrong_queries_are_refused, teardown),
+        cmocka_unit_test_teardown(the_command_shows_the_same, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
+}
