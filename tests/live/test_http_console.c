@@ -196,6 +196,7 @@ static void a_client_is_told_who_it_is_and_what_it_may_do(void **state)
     assert_int_equal(json_array_size(at(r->json, "kinds")), 1);
     assert_string_equal(json_string_value(at(r->json, "kinds.0")), "key");
     assert_int_equal(json_array_size(at(r->json, "accounts")), 1);
+    assert_int_equal(json_array_size(at(r->json, "accounts.0.services")), 1);
     assert_string_equal(json_string_value(at(r->json, "accounts.0.services.0.name")), "news");
     r = http_expect(w->http, 200, "GET", "/v1/self", NULL, OPS, NULL);
     assert_true(json_is_true(at(r->json, "admin")));
