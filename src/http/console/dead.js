@@ -4,10 +4,12 @@ import { get, post } from "./api.js";
 import { accountField } from "./jobform.js";
 import { announce, ask, button, count, field, form, h, look, note, pairs, time } from "./ui.js";
 
-const PAGE = 1000;
+const PAGE = 50;
 const WORDS = {
-  retry: { title: "Retry", done: "retried", kind: "", sentence: "They are pushed again, as new jobs in their lanes." },
-  drop: { title: "Drop", done: "dropped", kind: "danger", sentence: "They are deleted, and what they name stays unpurged." },
+  retry: { title: "Retry", done: "retried", would: "would_retry", kind: "",
+    one: "It is pushed again, as a new job in its lane.", many: "They are pushed again, as new jobs in their lanes." },
+  drop: { title: "Drop", done: "dropped", would: "would_drop", kind: "danger",
+    one: "It is deleted, and what it names stays unpurged.", many: "They are deleted, and what they name stays unpurged." },
 };
 
 const localTime = (text) => (text ? new Date(text).getTime() : undefined);
@@ -19,14 +21,6 @@ function filterOf(data) {
     since: localTime(data.get("since")), until: localTime(data.get("until")),
   };
   return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== "" && value !== undefined && !Number.isNaN(value)));
-}
-
-function matches(letter, filter) {
-  const f = letter.fields;
-  const targets = [letter.target, f.keys, f.url].flat().map((t) => t || "");
-  return (!filter.reason || letter.reason.includes(filter.reason)) && (!filter.target || targets.some((t) => t.includes(filter.target)))
-    && (!filter.service || String(f.service || "").split(" ").includes(filter.service))
-    && (filter.since === undefined || letter.at >= filter.since) && (filter.until === undefined || letter.at <= filter.until);
 }
 
 const shown = (value) => (Array.isArray(value) ? value.map((one) => h("div", {}, String(one))) : String(value));
@@ -43,21 +37,28 @@ function details(letter, account) {
 export function show(main, { self, query, signal }) {
   const input = (name, more) => h("input", { name, autocomplete: "off", spellcheck: "false", ...more });
   const results = h("div", {});
-  let account = "", filter = {}, letters = [];
+  let account = "", filter = {}, pages = [undefined];
 
   const act = async (verb, order, many, target) => {
     const words = WORDS[verb];
     const done = await ask(many === 1 ? `${words.title} this dead letter?` : `${words.title} ${count(many, "dead letter")}?`, [
       target && h("p", {}, h("code", {}, target)),
-      h("p", {}, many === 1 ? words.sentence.replace("They are", "It is").replace("as new jobs in their lanes", "as a new job in its lane").replace("what they name", "what it names") : words.sentence),
+      h("p", {}, many === 1 ? words.one : words.many),
     ], many === 1 ? words.title : `${words.title} ${count(many, "dead letter")}`,
     () => post(`v1/dead/${verb}`, { account, ...order }), words.kind);
     if (!done) return;
     announce(`${count(done[words.done], "dead letter")} ${words.done}.`);
+    pages = [undefined];
     await list();
   };
 
-  const actOnAll = (verb) => act(verb, { ids: letters.map((letter) => letter.id) }, letters.length);
+  const actOnAll = async (verb) => {
+    const order = Object.keys(filter).length ? { filter } : { all: true };
+    const would = await post(`v1/dead/${verb}`, { account, ...order, dry_run: true });
+    const many = would[WORDS[verb].would];
+    if (many) await act(verb, { ...order, upto: would.upto }, many);
+    else announce("No dead letter matches any more.");
+  };
 
   const tryTo = (work) => async () => {
     try {
@@ -82,9 +83,13 @@ export function show(main, { self, query, signal }) {
   };
 
   const list = async () => {
-    const told = await get("v1/dead", { account, limit: PAGE }, signal);
-    letters = told.letters.filter((letter) => matches(letter, filter));
+    const told = await get("v1/dead", { account, ...filter, before: pages[pages.length - 1], limit: PAGE }, signal);
+    const letters = told.letters;
     const title = h("h2", { tabindex: -1 }, letters.length ? `${Object.keys(filter).length ? "Those that match" : "All"}, newest first` : "None");
+    const turn = (label, change) => button(label, tryTo(async () => {
+      change();
+      await list();
+    }));
     results.replaceChildren(h("section", { class: "card" },
       h("div", { class: "head" }, title, letters.length > 0 && h("div", { class: "buttons" },
         button("Retry all …", tryTo(() => actOnAll("retry"))), button("Drop all …", tryTo(() => actOnAll("drop")), "danger"))),
@@ -92,16 +97,18 @@ export function show(main, { self, query, signal }) {
         h("th", { scope: "col" }, "Given up"), h("th", { scope: "col" }, "Target and reason"), h("th", { scope: "col" }, h("span", { class: "quiet" }, "Actions")))),
       h("tbody", {}, letters.map(row)))
         : h("p", { class: "soft" }, Object.keys(filter).length ? "No dead letter matches." : "There are no dead letters: no job was given up."),
-      told.more && note(`There are more than ${PAGE} dead letters; only the newest are looked at here.`)));
-    title.focus({ preventScroll: true });
+      h("div", { class: "buttons" }, pages.length > 1 && turn("Newer", () => pages.pop()),
+        told.more && turn("Older", () => pages.push(letters[letters.length - 1].id)))));
+    title.focus({ preventScroll: pages.length === 1 });
   };
 
   const filterForm = form({}, async (data) => {
     account = data.get("account");
     filter = filterOf(data);
+    pages = [undefined];
     await list();
   }, h("div", { class: "fields" }, accountField(self, query.get("account")), field("Reason contains", input("reason")), field("Target contains", input("target")),
-    field("Service", input("service"), "Its id."),
+    field("Service", input("service"), "Its name or id."),
     field("Given up since", input("since", { type: "datetime-local" })), field("Given up until", input("until", { type: "datetime-local" }))),
   h("div", { class: "buttons" }, h("button", { class: "main" }, "Filter")));
   main.append(h("details", { class: "card", open: window.innerWidth > 640 }, h("summary", {}, "Filter"), filterForm), results);
