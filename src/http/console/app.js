@@ -2,6 +2,7 @@
 // The console: signing in, and which page is shown.
 import { get, useToken } from "./api.js";
 import * as dead from "./dead.js";
+import * as history from "./history.js";
 import * as job from "./job.js";
 import { live } from "./live.js";
 import * as overview from "./overview.js";
@@ -13,6 +14,7 @@ import { announce, button, field, form, h, note, say } from "./ui.js";
 const PAGES = [
   { name: "overview", title: "Overview", show: overview.show },
   { name: "dead", title: "Dead letters", show: dead.show, admin: true },
+  { name: "history", title: "History", show: history.show },
   { name: "job", title: "Job", show: job.show },
   { name: "plan", title: "Plan", show: plan.show },
   { name: "purge", title: "Purge", show: purge.show },

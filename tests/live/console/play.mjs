@@ -206,6 +206,26 @@ async function deadLetters(page) {
   ok((await account("main")).dead === 0, "none is left");
 }
 
+async function searchesTheHistory(page) {
+  await goTo(page, "History");
+  const found = page.getByRole("region", { name: "Jobs that have ended" });
+  await found.getByRole("row").filter({ hasText: "article-17" }).first().waitFor();
+  await page.getByLabel("Key or URL").fill(HTML);
+  await page.keyboard.press("Enter");
+  await found.getByRole("heading", { name: "2 jobs, all there are, newest first" }).waitFor();
+  const rows = found.getByRole("row").filter({ hasText: HTML });
+  ok(await rows.filter({ hasText: "dead" }).count() === 1 && await rows.filter({ hasText: "purged" }).count() === 1,
+    "the dead letter and its second try are found in the history");
+  await page.getByLabel("Outcome").selectOption("dead");
+  await page.getByRole("button", { name: "Search" }).click();
+  await found.getByRole("heading", { name: "1 job, all there are, newest first" }).waitFor();
+  ok(true, "by outcome, too");
+  await page.getByLabel("Key or URL").fill("nothing-of-this-name");
+  await page.keyboard.press("Enter");
+  await found.getByText("No job that has ended matches").waitFor();
+  ok(true, "what is not there is not found");
+}
+
 async function planning(page) {
   await goTo(page, "Plan");
   const keys = Array.from({ length: 20000 }, (_, i) => `plan-${i}`).join("\n");
@@ -348,11 +368,12 @@ async function play(page) {
   await signingIn(page);
   await pausing(page);
   await deadLetters(page);
+  await searchesTheHistory(page);
   await planning(page);
   await purging(page);
   await readsTheRunbook(page);
   await byKeyboard(page);
-  await isAccessible(page, ["Overview", "Dead letters", "Job", "Plan", "Purge", "Runbook"]);
+  await isAccessible(page, ["Overview", "Dead letters", "Job", "Plan", "Purge", "Runbook", "History"]);
   await keepsTheToken(page, "ops");
   await costs(page);
   await aProducer(page);
