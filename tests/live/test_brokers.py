@@ -290,7 +290,7 @@ class Rabbit(World):
             assert done.returncode == 0, done.stdout
 
     def ctl(self, command):
-        code, output = self.run(f"rabbitmqctl -q {command}")
+        code, output = self.run(f"rabbitmqctl -q {command}", 180)
         assert code == 0, f"{command}: {output}"
         return output
 
