@@ -62,11 +62,15 @@ def loops(b):
 
 def keys(b):
     n = b.size.keys
-    for receipts in "all", "none":
+    for receipts, account in (("all", {}), ("none", {}),
+                              ("history", {"receipts": "all", "receipts_in": "history", "history_jobs": n + 1000})):
         b.world.start_redis()
+        empty = b.world.redis_memory()
         b.world.load("--lane", "normal", "--kind", "key", "--count", n)
         before = b.world.purges_seen()
-        out = b.world.timed("empty", n, receipts=receipts)
+        out = b.world.timed("empty", n, **{"receipts": receipts, **account})
+        if receipts == "history":
+            b.record("keys_bytes_history", (b.world.redis_memory() - empty) / n)
         b.record(f"keys_per_s_{receipts}", n / out["seconds"])
         b.record(f"keys_cpu_{receipts}", out["cpu_s"] / n * 10000)
         b.record(f"keys_fill_{receipts}", n / (b.world.purges_seen() - before))
@@ -75,6 +79,35 @@ def keys(b):
         if "go_keys_cpu" in b.now:
             b.record(f"keys_of_go_{receipts}", n / out["seconds"] / b.now["go_keys_per_s"])
             b.record(f"keys_cpu_of_go_{receipts}", b.now["go_keys_cpu"] / (out["cpu_s"] / n))
+
+
+FILL = """for e = ARGV[1], ARGV[2] do local l = {}
+for i = 1, 256 do l[i] = string.format('{"job":"normal-%.0f-%d","state":"purged","purge":{"keys":["article-%032d"],' ..
+'"service":"news","sent":1764417601200}}', 1700000000000 + e, i, e * 256 + i) end
+redis.call('XADD', KEYS[1], string.format('%.0f-0', 1700000000000 + e), 'v', '1', 'n', 256, 'jobs',
+table.concat(l, '\\n') .. '\\n') end"""
+
+
+def history(b):
+    """Looks for a key among all jobs that have ended."""
+    key, entries, ask = b.world.key("history"), -(-b.size.held // 256), None
+    b.world.start_redis()
+    ask = b.world.redis.ask
+    for first in range(1, entries + 1, 100):
+        ask("EVAL", FILL, 1, key, first, min(first + 99, entries))
+    config = b.world.configuration()[3]
+    ask("CONFIG", "SET", "slowlog-max-len", "100000")
+    ask("CONFIG", "SET", "slowlog-log-slower-than", "0")
+    ask("CONFIG", "RESETSTAT")
+    began = time.monotonic()
+    out = run(0, b.world.program, "history", "--config", config, "--number", "0", "--json", "--target",
+              f"article-{256 + 44:032}")
+    b.record("history_s", time.monotonic() - began)
+    if len(out.splitlines()) != 1:
+        raise w.Failed(f"history found {len(out.splitlines())} jobs instead of one")
+    spent = [entry[2] for entry in ask("SLOWLOG", "GET", "100000") if entry[3][0] == b"XREVRANGE"]
+    b.record("history_stall_ms", max(spent) / 1000)
+    b.record("history_page_ms", statistics.mean(spent) / 1000)
 
 
 def merged(b):

@@ -37,6 +37,13 @@ keys_of_go_all |   of the hand-written Go loop, which keeps no receipts | 2 |
 keys_cpu_of_go_all |   keys per CPU s, of the hand-written Go loop's | 2 |
 keys_cpu_all |   CPU s per 10,000 | 3 |
 keys_fill_all |   keys per request, of 256 at most | 1 |
+keys_per_s_history | purgeline, receipts: all, receipts_in: history, keys/s | 0 | >= 150000
+keys_ratio_history |   of Redis alone | 2 | >= 0.90
+keys_of_go_history |   of the hand-written Go loop, which keeps no receipts | 2 | >= 1
+keys_cpu_of_go_history |   keys per CPU s, of the hand-written Go loop's | 2 |
+keys_cpu_history |   CPU s per 10,000 | 3 |
+keys_fill_history |   keys per request, of 256 at most | 1 |
+keys_bytes_history |   bytes in Redis for history and receipt of a job with a key of 40 bytes | 0 | <= 200
 keys_per_s_none | purgeline, receipts: none, keys/s | 0 | >= 150000
 keys_ratio_none |   of Redis alone | 2 | >= 0.70
 keys_of_go_none |   of the hand-written Go loop | 2 | >= 1
@@ -54,6 +61,11 @@ merged_sends_none |   how often each key was sent | 2 |
 merged_s_free | receipts: none, no budget in the way: dispatched after, s | 2 |
 merged_rss_mb_free |   resident memory at most, MB | 1 |
 merged_sends_free |   how often each key was sent | 2 |
+
+| History of {held} jobs
+history_s | purgeline history --target, s | 2 | <= 2
+history_page_ms |   Redis is busy with one page for, on average, ms | 2 |
+history_stall_ms |   and at most, ms | 2 | <= 5
 
 | Memory and restart, {held} waiting
 held_bytes | bytes resident per pending target of 40 bytes | 0 | <= 115

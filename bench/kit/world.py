@@ -319,6 +319,9 @@ class World:
     def key(self, name):
         return f"purgeline:{{{ACCOUNT}}}:{name}"
 
+    def redis_memory(self):
+        return int(self.redis.ask("INFO", "memory").split(b"used_memory:")[1].split()[0])
+
     def pause(self, paused):
         self.redis.ask("HSET", self.key("control"), "paused", int(paused))
 
