@@ -144,11 +144,15 @@ void jobplace_receipt(struct redis *r, const char *account, const char *job,
                       jobplace_receipt_cb *cb, void *ctx)
 {
     struct receipt_question *q = alloc_zeroed(1, sizeof(*q));
-    char *key = receipt_key(account, job);
+    char *key = receipt_key(account, job), *history = redis_key(account, "history");
 
     *q = (struct receipt_question){cb, ctx};
-    redis_ask(r, 2, (const struct span[]){SPAN("GET"), span_str(key)}, on_receipt_read, q);
+    redis_ask(r, 6,
+              (const struct span[]){SPAN("EVAL"), span_str(scripts[SCRIPT_CONFIRM_END].text),
+                                    SPAN("2"), span_str(key), span_str(history), span_str(job)},
+              on_receipt_read, q);
     free(key);
+    free(history);
 }
 
 struct due_question {
