@@ -56,7 +56,7 @@ export function show(main, { self, query, signal }) {
     const order = Object.keys(filter).length ? { filter } : { all: true };
     const would = await post(`v1/dead/${verb}`, { account, ...order, dry_run: true });
     const many = would[WORDS[verb].would];
-    if (many) await act(verb, { ...order, upto: would.upto }, many);
+    if (many) await act(verb, { ...order, up_to: would.up_to }, many);
     else announce("No dead letter matches any more.");
   };
 
