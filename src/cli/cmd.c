@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -15,6 +16,7 @@
 #include "setting.h"
 
 #define CONFIG_PATH "/etc/purgeline/purgeline.yaml"
+#define UNIX_MS_MIN UINT64_C(100000000000) /* 1973; smaller numbers are durations */
 
 static char command_name[32] = "purgeline";
 
@@ -196,6 +198,36 @@ int cmd_parse_when(const char *text, uint64_t now_ms, uint64_t *ms)
     if (cmd_parse_duration(text + 1, &after) < 0 || after > UINT64_MAX - now_ms)
         return -EINVAL;
     *ms = now_ms + after;
+    return 0;
+}
+
+static int parse_date(const char *text, uint64_t *ms)
+{
+    static const char *const forms[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S",
+                                        "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M", "%Y-%m-%d"};
+
+    for (size_t i = 0; i < array_len(forms); i++) {
+        struct tm tm = {0};
+        const char *end = strptime(text, forms[i], &tm);
+
+        if (!end || *end || timegm(&tm) < 0)
+            continue;
+        *ms = (uint64_t)timegm(&tm) * 1000;
+        return 0;
+    }
+    return -1;
+}
+
+int cmd_take_past(const char *option, const char *text, uint64_t *ms)
+{
+    uint64_t n, now = clock_wall_ms();
+
+    if (parse_date(text, ms) == 0)
+        return 0;
+    if (cmd_parse_duration(text, &n) < 0)
+        return cmd_fail(CMD_USAGE, "--%s: expected 2h, 2026-11-29T14:30 or Unix ms, found '%s'",
+                        option, text);
+    *ms = strspn(text, "0123456789") == strlen(text) && n >= UNIX_MS_MIN ? n : minus_u64(now, n);
     return 0;
 }
 

@@ -138,6 +138,9 @@ void cmd_who(char *out, size_t room);
 must_use int cmd_parse_duration(const char *text, uint64_t *ms);
 /* Parses "+5s" (from now) or Unix milliseconds. 0 or -EINVAL. */
 must_use int cmd_parse_when(const char *text, uint64_t now_ms, uint64_t *ms);
+/* The value of an option that is a time in the past: a duration before now ("2h"), a date
+ * ("2026-11-29T14:30", in UTC), or Unix ms. 0, or an exit code after it has said what is wrong. */
+must_use int cmd_take_past(const char *option, const char *text, uint64_t *ms);
 /* "850 ms", "4.2 s", "3 min", "2 h", "5 d" */
 const char *cmd_duration_words(char *out, size_t room, uint64_t ms);
 /* 12345678 as "12,345,678" */

@@ -6,7 +6,6 @@
 #include <time.h>
 
 #include "client.h"
-#include "clock.h"
 #include "cmd.h"
 #include "deadletter_filter.h"
 #include "deadletter_json.h"
@@ -17,7 +16,7 @@
     "      --reason TEXT    filter: the reason has this text in it\n"                              \
     "      --target TEXT    filter: a target of the job has this text in it\n"                     \
     "  -s, --service NAME   filter: the job is for this service (id or name)\n"                    \
-    "      --since TIME     filter: given up since then: 2h (ago), or Unix milliseconds\n"         \
+    "      --since TIME     filter: given up since then: 2h (ago), or 2026-11-29T14:30\n"          \
     "      --until TIME     filter: given up until then\n"
 #define DRY_OPTIONS                                                                                \
     "      --dry-run        change nothing, tell how many it would be, and the newest id\n"        \
@@ -266,21 +265,6 @@ static int take_text(struct span *out, const char *option)
                : cmd_fail(CMD_USAGE, "--%s: expected a text of 1 to 2048 bytes", option);
 }
 
-/* "2h" is two hours ago. Larger numbers without a unit are Unix milliseconds. */
-static int take_time(uint64_t *out, const char *option)
-{
-    uint64_t ms, now_ms = clock_wall_ms();
-
-    if (span_to_u64(span_str(optarg), out) == 0 && *out >= UINT64_C(1000000000000))
-        return 0;
-    if (cmd_parse_duration(optarg, &ms) < 0 || ms >= now_ms)
-        return cmd_fail(CMD_USAGE,
-                        "--%s: expected a time like 2h, or Unix milliseconds, found '%s'", option,
-                        optarg);
-    *out = now_ms - ms;
-    return 0;
-}
-
 /* 0, or an exit code. */
 static int take_filter(struct dead *d, int opt)
 {
@@ -295,9 +279,9 @@ static int take_filter(struct dead *d, int opt)
     case 's':
         return take_text(&f->service, "service");
     case OPT_SINCE:
-        return take_time(&f->since_ms, "since");
+        return cmd_take_past("since", optarg, &f->since_ms);
     case OPT_UNTIL:
-        return take_time(&f->until_ms, "until");
+        return cmd_take_past("until", optarg, &f->until_ms);
     case OPT_DRY_RUN:
         d->how = DEADLETTER_COUNT;
         return 0;

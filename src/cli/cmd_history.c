@@ -16,7 +16,6 @@
 #define LIMIT_DEFAULT 50
 #define FOLLOW_FIRST 10 /* lines that come before what is followed */
 #define FOLLOW_EVERY_NS (NS_PER_S / 2)
-#define UNIX_MS_MIN UINT64_C(100000000000) /* 1973; smaller numbers are durations */
 
 const char cmd_history_help[] =
     "usage: purgeline history [OPTION...]\n"
@@ -188,36 +187,6 @@ static int read_all(struct history_command *h)
 
 /* -- options -- */
 
-static int parse_date(const char *text, uint64_t *ms)
-{
-    static const char *const forms[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S",
-                                        "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M", "%Y-%m-%d"};
-
-    for (size_t i = 0; i < array_len(forms); i++) {
-        struct tm tm = {0};
-        const char *end = strptime(text, forms[i], &tm);
-
-        if (!end || *end || timegm(&tm) < 0)
-            continue;
-        *ms = (uint64_t)timegm(&tm) * 1000;
-        return 0;
-    }
-    return -1;
-}
-
-static int parse_time(const char *option, const char *text, uint64_t *ms)
-{
-    uint64_t n, now = clock_wall_ms();
-
-    if (parse_date(text, ms) == 0)
-        return 0;
-    if (cmd_parse_duration(text, &n) < 0)
-        return cmd_fail(CMD_USAGE, "--%s: expected 2h, 2026-11-29T14:30 or Unix ms, found '%s'",
-                        option, text);
-    *ms = strspn(text, "0123456789") == strlen(text) && n >= UNIX_MS_MIN ? n : minus_u64(now, n);
-    return 0;
-}
-
 static int check_outcome(const char *text)
 {
     for (int i = 0; i < OUTCOME_LATER; i++)
@@ -244,9 +213,9 @@ static int take_option(struct history_command *h, int opt)
         h->filter.outcome = span_str(optarg);
         return check_outcome(optarg);
     case OPT_SINCE:
-        return parse_time("since", optarg, &h->query.since_ms);
+        return cmd_take_past("since", optarg, &h->query.since_ms);
     case OPT_UNTIL:
-        return parse_time("until", optarg, &h->query.until_ms);
+        return cmd_take_past("until", optarg, &h->query.until_ms);
     case 'n':
         h->limited = true;
         return span_to_u64(span_str(optarg), &h->limit) == 0

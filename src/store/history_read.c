@@ -139,7 +139,7 @@ static bool hand_out_lines(struct looking_back *g, const struct past_entry *e)
     return true;
 }
 
-static void read_page(struct looking_back *g, const struct redisReply *r)
+static void look_at_page(struct looking_back *g, const struct redisReply *r)
 {
     size_t count = reply_count(r), bytes = 0;
 
@@ -180,7 +180,7 @@ int history_read(struct client *c, struct history_query *q, history_job_cb *cb, 
         rc = client_ask_words(
             c, (const char *const[]){"XREVRANGE", g.key, g.from, "-", "COUNT", count, NULL}, &r);
         if (rc == 0)
-            read_page(&g, r);
+            look_at_page(&g, r);
     }
     free(g.key);
     return rc;

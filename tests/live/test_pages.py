@@ -28,7 +28,7 @@ consumers:
     keys: ["a"]
 """
 # What an option can be given, so that the command accepts it.
-VALUES = {"FILE": "keys.txt", "N": "1", "ID": "news", "LANE": "bulk", "WHEN": "+1s", "T": "1s", "TIME": "1s", "LETTER": "1-1", "TEXT": "x",
+VALUES = {"FILE": "keys.txt", "N": "1", "ID": "news", "LANE": "bulk", "WHEN": "+1s", "T": "1s", "LETTER": "1-1", "TEXT": "x",
           "JSON": '{"url": "https://www.example.com/", "status": 200}', "URL": "https://www.example.com/",
           "NAME": "shop-de", "L": "info", "TARGET": "article-17", "REF": "order 20", "OUTCOME": "dead",
           "TIME": "2026-11-29T14:30"}
