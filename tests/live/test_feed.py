@@ -172,11 +172,12 @@ def acts(w, s, ops, news):
     s.ok(ops.first("act", lambda data: data["act"] == "resume")["by"].startswith("ops from"), "and its end")
 
 
-def others(w, s, news):
+def others(w, s, ops, news):
     state = news.first("status")
     s.ok(state == {"accounts": [{"account": "main", "leads": True, "paused": False, "held": False}], "reduced": True},
          "without admin, the state is a short one", state)
     shop = w.push(keys=["c"], service="shop", ref="of-the-shop")
+    ops.first("job", lambda data: data["job"] == shop)  # so this end has been told to all who may see it
     mine = w.push(keys=["d"], service="news", ref="of-the-news")
     news.first("job", lambda data: data["job"] == mine)
     s.ok(shop not in str(news.events) and "of-the-shop" not in str(news.events),
@@ -330,7 +331,7 @@ def main():
         ops, news = w.stream(), w.stream(who="news")
         strangers(w, s)
         operators(w, s, ops)
-        others(w, s, news)
+        others(w, s, ops, news)
         dead_letters(w, s, ops)
         acts(w, s, ops, news)
         many(w, s, ops)
