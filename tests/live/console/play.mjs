@@ -404,6 +404,7 @@ async function makeTraffic(seconds) {
     await push({ keys: Array.from({ length: many }, () => `article-${n++}`) });
     await new Promise((resolve) => { setTimeout(resolve, 200); });
   }
+  if (paused) await api("POST", "/v1/resume", { account: "main" });
 }
 
 /** The pictures of the README: an account that works, and one that is paused. */
@@ -418,7 +419,7 @@ async function takePictures(page, folder, seconds) {
   for (const job of jobs) await ended(job);
   await page.getByRole("listitem").filter({ hasText: jobs[5] }).waitFor();
   await card(page, "shop").getByRole("img", { name: /^Budget left/ }).waitFor();
-  await page.setViewportSize({ width: 1280, height: 1200 });
+  await page.setViewportSize({ width: 1280, height: 1100 });
   await page.screenshot({ path: path.join(folder, "console.png") });
   await page.emulateMedia({ colorScheme: "dark" });
   await page.setViewportSize({ width: 375, height: 800 });
