@@ -133,11 +133,10 @@ struct receipt_question {
 static void on_receipt_read(void *ctx, struct redisReply *reply)
 {
     struct receipt_question q = *(struct receipt_question *)ctx;
+    const struct redisReply *told = reply && !reply_refused(reply) ? reply_at(reply, 0) : NULL;
 
     free(ctx);
-    q.cb(q.ctx, !reply || reply_refused(reply) ? span_of(NULL, 0)
-                : reply_nil(reply)             ? SPAN("")
-                                               : reply_text(reply));
+    q.cb(q.ctx, !told ? span_of(NULL, 0) : reply_nil(told) ? SPAN("") : reply_text(told));
 }
 
 void jobplace_receipt(struct redis *r, const char *account, const char *job,
@@ -148,8 +147,8 @@ void jobplace_receipt(struct redis *r, const char *account, const char *job,
 
     *q = (struct receipt_question){cb, ctx};
     redis_ask(r, 6,
-              (const struct span[]){SPAN("EVAL"), span_str(scripts[SCRIPT_CONFIRM_END].text),
-                                    SPAN("2"), span_str(key), span_str(history), span_str(job)},
+              (const struct span[]){SPAN("EVAL"), span_str(scripts[SCRIPT_RECEIPTS].text),
+                                    SPAN("2"), span_str(history), span_str(key), span_str(job)},
               on_receipt_read, q);
     free(key);
     free(history);

@@ -51,7 +51,7 @@ enum script {
     SCRIPT_FIND_JOB,                  /* where a job is */
     SCRIPT_CANCEL_JOB,                /* take a job back */
     SCRIPT_CONFIRM_END,               /* the receipt of a job that has ended, for WAIT */
-    SCRIPT_RECEIPTS,                  /* receipts that are lines of the history */
+    SCRIPT_RECEIPTS,                  /* receipts, also those that are lines of the history */
     SCRIPT_OVERVIEW,                  /* the state of an account */
     SCRIPT_SNAPSHOT,                  /* the state of an account, with all that its status shows */
     SCRIPT_LOOK_READS,                /* how many were sent */

@@ -266,7 +266,8 @@ static const char *const script_templates[SCRIPT_N][3] = {
                              "cancelled %J " P "history | %m {} 1 _ %i _ _",
                            "%t %z %h %h channel %l %s %s | %m {} 1 %L %i 3:999999999:keys _"},
     [SCRIPT_CONFIRM_END] = {P "receipt:x " P "history | normal-0-3", "%t %s | normal-5-1"},
-    [SCRIPT_RECEIPTS] = {P "history | normal-0-3 normal-5-1 x", "%s | normal-0-3"},
+    [SCRIPT_RECEIPTS] = {P "history | normal-0-3 normal-5-1 x",
+                         P "history " P "receipt:normal-5-1 | normal-5-1", "%s | normal-0-3"},
     [SCRIPT_OVERVIEW] = {LANES " " P "postponed " P "dead " P "lease " P "control " P "status " P
                                "later |",
                          "%s %s %s %z %s %t %h %t %z |"},

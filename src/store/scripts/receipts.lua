@@ -1,6 +1,6 @@
--- Looks up receipts that are lines of the history.
+-- Looks up receipts.
 -- A question.
--- KEYS history.
+-- KEYS history, and those of the receipts of the same jobs, unless the caller has read these.
 -- ARGV jobs.
 -- Answers for each its receipt, or nil.
 -- Errors: a key of the wrong type.
@@ -10,9 +10,10 @@
 local out = {}
 for i = 1, #ARGV do
   local from = ''
+  if KEYS[1 + i] then out[i] = redis.call('GET', KEYS[1 + i]) end
   for _ = 1, 4 do
-    out[i], from = receipt_in_history(KEYS[1], ARGV[i], from, 4)
     if out[i] or not from then break end
+    out[i], from = receipt_in_history(KEYS[1], ARGV[i], from, 4)
   end
   out[i] = out[i] or false
 end
