@@ -89,11 +89,11 @@ static const struct console_file *file_named(const char *name)
 static void the_console_links_only_to_sections_that_the_runbook_has(void **state)
 {
     const struct console_file *page = file_named("overview.js"), *book = file_named("runbook.md");
-    const char *at = (const char *)page->bytes, *last = at + page->size;
+    char *text = alloc_copy((const char *)page->bytes, page->size), *at = text;
     size_t links = 0;
 
     (void)state;
-    while ((at = memmem(at, (size_t)(last - at), "\"Purgeline", 10))) {
+    while ((at = strstr(at, "\"Purgeline"))) {
         size_t n = strspn(at + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
         char *title = alloc_printf("\n## %.*s\n", (int)n, at + 1);
 
@@ -103,6 +103,7 @@ static void the_console_links_only_to_sections_that_the_runbook_has(void **state
         at += n;
         links++;
     }
+    free(text);
     assert_true(links >= 8);
 }
 
