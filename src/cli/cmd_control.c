@@ -113,7 +113,7 @@ static int control(const char *command, const char *help, enum control_state sta
         return rc;
     join(why, sizeof(why), argc - optind, argv + optind);
     cmd_who(by, sizeof(by));
-    rc = control_set(s.client, s.account->name, state, why, by);
+    rc = control_set(s.client, &(struct actor){s.account, by}, state, why);
     if (rc < 0)
         rc = cmd_redis_failed(s.client, rc);
     else if (state == CONTROL_PAUSED)

@@ -184,10 +184,10 @@ static void print_count(const struct dead *d, bool retry, uint64_t count, const 
         cmd_print("would %s 0\n", verb);
 }
 
-static int act_on_all(struct dead *d, bool retry, uint64_t *done)
+static int act_on_all(struct dead *d, const struct actor *who, bool retry, uint64_t *done)
 {
     char up_to[DEADLETTER_ID_ROOM];
-    int rc = deadletter_act_all(d->session.client, d->session.account->name, &d->filter,
+    int rc = deadletter_act_all(d->session.client, who, &d->filter,
                                 retry ? DEADLETTER_RETRY : DEADLETTER_DROP, d->how, done, up_to);
 
     if (rc == 0 && d->how == DEADLETTER_COUNT)
@@ -198,15 +198,17 @@ static int act_on_all(struct dead *d, bool retry, uint64_t *done)
 static int act(struct dead *d, bool retry, char **ids, int count)
 {
     struct client *c = d->session.client;
-    const char *account = d->session.account->name, *verb = retry ? "retried" : "dropped";
-    const char *const *wanted = (const char *const *)ids;
+    const char *verb = retry ? "retried" : "dropped", *const *wanted = (const char *const *)ids;
+    char by[CMD_WHO_ROOM];
+    const struct actor who = {d->session.account, by};
     uint64_t done = 0;
     int rc;
 
+    cmd_who(by, sizeof(by));
     if (d->all)
-        rc = act_on_all(d, retry, &done);
+        rc = act_on_all(d, &who, retry, &done);
     else
-        rc = (retry ? deadletter_retry : deadletter_drop)(c, account, wanted, (size_t)count, &done);
+        rc = (retry ? deadletter_retry : deadletter_drop)(c, &who, wanted, (size_t)count, &done);
     if (d->how == DEADLETTER_COUNT)
         return rc < 0 ? cmd_redis_failed(c, rc) : CMD_OK;
     if (d->common.json)

@@ -20,22 +20,25 @@
 const char cmd_history_help[] =
     "usage: purgeline history [OPTION...]\n"
     "\n"
-    "Shows jobs that have ended: when, how, what they purged, and where. Newest first;\n"
-    "with --follow oldest first, and then those that end from now on. A time is a\n"
-    "duration before now (90s, 2h, 3d), a date (2026-11-29, 2026-11-29T14:30, in UTC),\n"
-    "or Unix milliseconds.\n"
+    "Shows jobs that have ended: when, how, what they purged, and where; and what people\n"
+    "did: pauses, resumes, and dead letters that were retried or dropped. Newest first;\n"
+    "with --follow oldest first, and then what happens from now on. A time is a duration\n"
+    "before now (90s, 2h, 3d), a date (2026-11-29, 2026-11-29T14:30, in UTC), or Unix\n"
+    "milliseconds.\n"
     "\n"
     "      --target TARGET  only jobs that name this key or URL\n"
     "      --ref REF        only jobs with this ref\n"
     "      --outcome OUTCOME\n"
     "                       only jobs that ended like this: purged, dead, expired or cancelled\n"
     "      --job ID         only this job\n"
-    "      --since TIME     only jobs that ended at this time or later\n"
-    "      --until TIME     only jobs that ended at this time or earlier\n"
-    "  -n, --number N       show at most N jobs (default 50, with --follow 10); 0: all\n"
-    "  -f, --follow         go on showing jobs as they end\n"
+    "      --acts           only what people did\n"
+    "      --since TIME     only what happened at this time or later\n"
+    "      --until TIME     only what happened at this time or earlier\n"
+    "  -n, --number N       show at most N jobs and acts (default 50, with --follow 10);\n"
+    "                       0: all\n"
+    "  -f, --follow         go on showing what happens\n"
     "  -a, --account NAME   required if there are several accounts\n"
-    "  -j, --json           one JSON object per job\n" CMD_OPTIONS_HELP "\n"
+    "  -j, --json           one JSON object per job or act\n" CMD_OPTIONS_HELP "\n"
     "examples:\n"
     "  purgeline history --target article-17 --since 2d\n"
     "  purgeline history -f --outcome dead\n"
@@ -43,13 +46,14 @@ const char cmd_history_help[] =
     "\n"
     "exit codes: 0 done; 1 Redis refused; 2 wrong arguments; 3 Redis cannot be reached\n";
 
-enum long_only { OPT_TARGET = 256, OPT_REF, OPT_OUTCOME, OPT_JOB, OPT_SINCE, OPT_UNTIL };
+enum long_only { OPT_TARGET = 256, OPT_REF, OPT_OUTCOME, OPT_JOB, OPT_ACTS, OPT_SINCE, OPT_UNTIL };
 
 static const struct option options[] = {CMD_LONG,
                                         {"target", required_argument, NULL, OPT_TARGET},
                                         {"ref", required_argument, NULL, OPT_REF},
                                         {"outcome", required_argument, NULL, OPT_OUTCOME},
                                         {"job", required_argument, NULL, OPT_JOB},
+                                        {"acts", no_argument, NULL, OPT_ACTS},
                                         {"since", required_argument, NULL, OPT_SINCE},
                                         {"until", required_argument, NULL, OPT_UNTIL},
                                         {"number", required_argument, NULL, 'n'},
@@ -63,7 +67,7 @@ struct history_command {
     struct history_query query;
     uint64_t limit, shown;
     bool limited, follow;
-    json_t *kept; /* with --follow: the last jobs, newest first */
+    json_t *kept; /* with --follow: the last ones, newest first */
 };
 
 /* -- printing -- */
@@ -101,18 +105,79 @@ static void print_purge(const json_t *purge)
         cmd_print(" softly");
 }
 
-static void print_words(const json_t *j)
+static void print_time(const json_t *ms)
 {
-    const char *state = word_of(j, "state");
-    bool good = strcmp(state, outcome_names[OUTCOME_PURGED]) == 0;
-    time_t seconds = (time_t)(json_integer_value(json_object_get(j, "at")) / 1000);
+    time_t seconds = (time_t)(json_integer_value(ms) / 1000);
     char when[32] = "-";
     struct tm tm;
 
     if (gmtime_r(&seconds, &tm))
         strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-    cmd_print("%s  %s%-9s%s %s ", when, cmd_colour(good ? CMD_GREEN : CMD_YELLOW), state,
-              cmd_colour(CMD_PLAIN), word_of(j, "job"));
+    cmd_print("%s", when);
+}
+
+static void print_head(const json_t *j, enum cmd_colour colour, const char *what)
+{
+    print_time(json_object_get(j, "at"));
+    cmd_print("  %s%-9s%s ", cmd_colour(colour), what, cmd_colour(CMD_PLAIN));
+}
+
+/* What an act is called when it is done; another version may know acts that we do not. */
+static const char *done_word(const char *act)
+{
+    static const char *const words[][2] = {{"pause", "paused"},
+                                           {"resume", "resumed"},
+                                           {"dead_retry", "retried"},
+                                           {"dead_drop", "dropped"}};
+
+    for (size_t i = 0; i < array_len(words); i++)
+        if (strcmp(act, words[i][0]) == 0)
+            return words[i][1];
+    return act;
+}
+
+static void print_filter(const json_t *filter)
+{
+    static const char *const texts[] = {"reason", "target", "service"};
+    static const char *const times[] = {"since", "until"};
+
+    for (size_t i = 0; i < array_len(texts); i++)
+        if (*word_of(filter, texts[i]))
+            cmd_print(" %s '%s',", texts[i], word_of(filter, texts[i]));
+    for (size_t i = 0; i < array_len(times); i++) {
+        const json_t *ms = json_object_get(filter, times[i]);
+
+        if (!ms)
+            continue;
+        cmd_print(" %s ", times[i]);
+        print_time(ms);
+        cmd_print(",");
+    }
+}
+
+static void print_act(const json_t *j)
+{
+    const json_t *count = json_object_get(j, "count");
+    long long n = (long long)json_integer_value(count);
+
+    print_head(j, CMD_BOLD, done_word(word_of(j, "act")));
+    if (json_is_integer(count))
+        cmd_print("%s%lld dead letter%s,", json_is_true(json_object_get(j, "all")) ? "all " : "", n,
+                  n == 1 ? "" : "s");
+    print_filter(json_object_get(j, "filter"));
+    cmd_print("%sby %s", json_is_integer(count) ? " " : "", word_of(j, "by"));
+    if (*word_of(j, "why"))
+        cmd_print(": %s", word_of(j, "why"));
+    cmd_print("\n");
+}
+
+static void print_job(const json_t *j)
+{
+    const char *state = word_of(j, "state");
+    bool good = strcmp(state, outcome_names[OUTCOME_PURGED]) == 0;
+
+    print_head(j, good ? CMD_GREEN : CMD_YELLOW, state);
+    cmd_print("%s ", word_of(j, "job"));
     print_purge(json_object_get(j, "purge"));
     if (*word_of(j, "ref"))
         cmd_print("  ref=%s", word_of(j, "ref"));
@@ -125,11 +190,13 @@ static void print(const struct history_command *h, const json_t *j)
 {
     if (h->common.json)
         cmd_print_json(j, CMD_JSON_LINE);
+    else if (history_is_act(j))
+        print_act(j);
     else
-        print_words(j);
+        print_job(j);
 }
 
-static int on_job(void *ctx, json_t *j)
+static int on_line(void *ctx, json_t *j)
 {
     struct history_command *h = ctx;
 
@@ -141,7 +208,7 @@ static int on_job(void *ctx, json_t *j)
     return (h->limit && ++h->shown == h->limit) || ferror(stdout);
 }
 
-static int on_new_job(void *ctx, json_t *j)
+static int on_new_line(void *ctx, json_t *j)
 {
     print(ctx, j);
     json_decref(j);
@@ -159,7 +226,7 @@ static int follow(struct history_command *h, char id[HISTORY_CURSOR_ROOM])
         print(h, json_array_get(h->kept, i));
     while (rc == 0 && fflush(stdout) == 0) {
         nanosleep(&pause, NULL);
-        rc = history_follow(h->session.client, &h->query, id, on_new_job, h);
+        rc = history_follow(h->session.client, &h->query, id, on_new_line, h);
     }
     return rc;
 }
@@ -177,7 +244,7 @@ static int read_all(struct history_command *h)
     if (h->follow)
         h->kept = json_array();
     if (rc == 0)
-        rc = history_read(h->session.client, &h->query, on_job, h);
+        rc = history_read(h->session.client, &h->query, on_line, h);
     if (rc == 0 && h->follow)
         rc = follow(h, id);
     json_decref(h->kept);
@@ -208,6 +275,9 @@ static int take_option(struct history_command *h, int opt)
         return 0;
     case OPT_JOB:
         h->filter.job = span_str(optarg);
+        return 0;
+    case OPT_ACTS:
+        h->filter.acts = true;
         return 0;
     case OPT_OUTCOME:
         h->filter.outcome = span_str(optarg);
@@ -246,6 +316,9 @@ int cmd_history(int argc, char **argv)
         return rc;
     if (optind < argc)
         return cmd_fail(CMD_USAGE, "'%s': history takes only options; see --target", argv[optind]);
+    if (h.filter.acts &&
+        (h.filter.target.n || h.filter.ref.n || h.filter.job.n || h.filter.outcome.n))
+        return cmd_fail(CMD_USAGE, "--acts: --target, --ref, --outcome and --job are about jobs");
     if (h.follow && h.query.until_ms)
         return cmd_fail(CMD_USAGE, "--until: what is followed has no end");
     if (!h.limited)

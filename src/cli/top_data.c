@@ -199,20 +199,21 @@ static int read_all(struct top_data *d, enum top_letters letters, struct top_vie
 
 static int act(struct client *c, const struct top_order *o, uint64_t *done)
 {
-    const char *ids[] = {o->text}, *account = o->account->name;
+    const char *ids[] = {o->text};
     char by[CMD_WHO_ROOM];
+    const struct actor who = {o->account, by};
 
+    cmd_who(by, sizeof(by));
     *done = 1;
     switch (o->act) {
     case TOP_PAUSE:
     case TOP_RESUME:
-        cmd_who(by, sizeof(by));
-        return control_set(c, account, o->act == TOP_PAUSE ? CONTROL_PAUSED : CONTROL_GOES_ON,
-                           o->act == TOP_PAUSE ? o->text : "", by);
+        return control_set(c, &who, o->act == TOP_PAUSE ? CONTROL_PAUSED : CONTROL_GOES_ON,
+                           o->act == TOP_PAUSE ? o->text : "");
     case TOP_RETRY:
-        return deadletter_retry(c, account, ids, 1, done);
+        return deadletter_retry(c, &who, ids, 1, done);
     case TOP_DROP:
-        return deadletter_drop(c, account, ids, 1, done);
+        return deadletter_drop(c, &who, ids, 1, done);
     }
     return -EINVAL;
 }

@@ -2,7 +2,13 @@
  * The lines of an account's history, which say what became of jobs. An entry of the history holds
  * the lines of all jobs that ended in one write (store/scripts/shared/write_entry.lua). A line is a
  * JSON object: the members of the job's receipt except `at`, which is the same for the whole entry,
- * and `targets` if it is 1; and at the end `purge`, an object that says what was purged and how. */
+ * and `targets` if it is 1; and at the end `purge`, an object that says what was purged and how.
+ *
+ * An act of a person (store/act.h) is a line, too, alone in its entry:
+ *   {"act":"pause"|"resume"|"dead_retry"|"dead_drop","by"[,"why"][,"count"][,"all"][,"filter"]}
+ * `by` names who it was. `count` is the number of dead letters that were retried or dropped: all,
+ * or those that pass the filter (reason, target, service, since, until), or those with certain ids.
+ */
 #pragma once
 
 #include "buf.h"

@@ -10,7 +10,7 @@
 #include "json_text.h"
 
 /* Of a million lines, few are wanted. So a line is only parsed if it contains certain texts. */
-#define NEEDLES_MAX 4
+#define NEEDLES_MAX 5
 #define LINE_MAX_BYTES 65536 /* ours have a few KiB at most */
 
 struct history_wanted {
@@ -61,6 +61,8 @@ struct history_wanted *history_wanted_new(const struct history_filter *f)
     add_needle(w, "\"ref\":\"", f->ref, "\"");
     add_needle(w, "\"state\":\"", f->outcome, "\"");
     add_needle(w, "", target, "");
+    if (f->acts)
+        w->needles[w->count++] = alloc_str("\"act\"");
     return w;
 }
 
@@ -121,12 +123,17 @@ static bool is(struct span wanted, struct span found)
     return !wanted.n || span_eq(wanted, found);
 }
 
+bool history_is_act(const json_t *line)
+{
+    return json_is_string(json_object_get(line, "act"));
+}
+
 static bool is_wanted(const struct history_filter *f, const json_t *j)
 {
     const json_t *purge = json_object_get(j, "purge");
 
     return is(f->job, member_text(j, "job")) && is(f->ref, member_text(j, "ref")) &&
-           is(f->outcome, member_text(j, "state")) &&
+           is(f->outcome, member_text(j, "state")) && (!f->acts || history_is_act(j)) &&
            (!f->target.n || names_target(purge, "keys", f->target) ||
             names_target(purge, "urls", f->target));
 }

@@ -13,6 +13,7 @@ struct history_filter {
     struct span ref;
     struct span outcome; /* as in outcome_names */
     struct span job;
+    bool acts; /* only acts of people */
 };
 
 struct history_wanted;
@@ -20,6 +21,9 @@ struct history_wanted;
 /* The filter's spans must outlive it. */
 struct history_wanted *history_wanted_new(const struct history_filter *f);
 void history_wanted_free(struct history_wanted *w);
+
+/* Whether a line that was found tells what a person did, not how a job ended. */
+bool history_is_act(const struct json_t *line);
 
 /* The line as a JSON object of the caller's, with `at` and `targets` if it is a job's; NULL: it is
  * not wanted, or no line of a history. */

@@ -182,7 +182,7 @@ static void flip(struct task *c)
 {
     const struct flip *f = c->order;
     bool pauses = f->state == CONTROL_PAUSED;
-    int rc = control_set(c->client, f->account->name, f->state, f->why, c->by);
+    int rc = control_set(c->client, &(struct actor){f->account, c->by}, f->state, f->why);
 
     log_warn(pauses ? "A producer pauses an account" : "A producer resumes an account",
              "account=%s by=\"%s\" why=\"%s\" outcome=%s", f->account->name, c->by, f->why,

@@ -132,18 +132,20 @@ static void free_act(void *order)
     free(a);
 }
 
-static int act_on(struct client *c, struct act *a, uint64_t *done)
+static int act_on(const struct task *t, struct act *a, uint64_t *done)
 {
-    const char *account = a->account->name, *const *ids = (const char *const *)a->ids;
+    const char *const *ids = (const char *const *)a->ids;
+    const struct actor who = {a->account, t->by};
+    struct client *c = t->client;
 
     *done = 0;
     if (a->all) {
         a->filter.as.up_to = *a->up_to ? a->up_to : NULL;
-        return deadletter_act_all(c, account, &a->filter.as,
+        return deadletter_act_all(c, &who, &a->filter.as,
                                   a->verb == VERB_RETRY ? DEADLETTER_RETRY : DEADLETTER_DROP,
                                   a->how, done, a->newest);
     }
-    return (a->verb == VERB_RETRY ? deadletter_retry : deadletter_drop)(c, account, ids, a->count,
+    return (a->verb == VERB_RETRY ? deadletter_retry : deadletter_drop)(c, &who, ids, a->count,
                                                                         done);
 }
 
@@ -171,7 +173,7 @@ static void act(struct task *c)
 {
     struct act *a = c->order;
     uint64_t done;
-    int rc = act_on(c->client, a, &done);
+    int rc = act_on(c, a, &done);
     char so_far[64] = "";
 
     if (a->how == DEADLETTER_DO)

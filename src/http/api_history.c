@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * GET /v1/history: jobs that have ended, newest first. */
+ * GET /v1/history: jobs that have ended, newest first, and for operators what people did. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +27,9 @@ struct looking {
     const struct config_account *account;
     char *texts[TEXT_N];
     uint64_t limit;
+    bool only_acts;
     struct history_query query;
-    json_t *jobs;
+    json_t *jobs, *acts;
 };
 
 static void free_looking(void *order)
@@ -107,7 +108,7 @@ static bool may_see(const struct looking *g, const json_t *j)
 
     if (g->who->admin)
         return true;
-    if (!job || !job_id_ok(span_str(job), &lane))
+    if (!job || history_is_act(j) || !job_id_ok(span_str(job), &lane))
         return false;
     scope = scope ? json_incref(scope) : scope_of_purge(json_object_get(j, "purge"));
     may = request_may_see(g->who, g->account, lane, scope);
@@ -115,42 +116,51 @@ static bool may_see(const struct looking *g, const json_t *j)
     return may;
 }
 
-static int on_job(void *ctx, json_t *j)
+static int on_line(void *ctx, json_t *j)
 {
     struct looking *g = ctx;
 
     if (may_see(g, j)) {
         json_object_del(j, "scope");
-        json_array_append(g->jobs, j);
+        json_array_append(history_is_act(j) ? g->acts : g->jobs, j);
     }
     json_decref(j);
-    return json_array_size(g->jobs) == g->limit;
+    return json_array_size(g->jobs) + json_array_size(g->acts) == g->limit;
 }
 
 /* -- the request -- */
+
+static json_t *found_json(const struct looking *g)
+{
+    json_t *j = json_pack("{sosOso}", "account", json_text_of(g->account->name), "jobs", g->jobs,
+                          "next", json_text_of(*g->query.cursor ? g->query.cursor : NULL));
+
+    if (g->who->admin)
+        json_object_set(j, "acts", g->acts);
+    return j;
+}
 
 static void look_back(struct task *c)
 {
     struct looking *g = c->order;
     const struct history_filter filter = {
         span_str(g->texts[TEXT_TARGET]), span_str(g->texts[TEXT_REF]),
-        span_str(g->texts[TEXT_OUTCOME]), span_str(g->texts[TEXT_JOB])};
+        span_str(g->texts[TEXT_OUTCOME]), span_str(g->texts[TEXT_JOB]), g->only_acts};
     struct history_wanted *wanted = history_wanted_new(&filter);
     int rc;
 
     g->jobs = json_array();
+    g->acts = json_array();
     g->query.account = g->account->name;
     g->query.wanted = wanted;
-    rc = history_read(c->client, &g->query, on_job, g);
+    rc = history_read(c->client, &g->query, on_line, g);
     history_wanted_free(wanted);
-    if (rc < 0) {
+    if (rc < 0)
         task_redis_failed(c, rc, "");
-        json_decref(g->jobs);
-        return;
-    }
-    task_say(c, 200,
-             json_pack("{sososo}", "account", json_text_of(g->account->name), "jobs", g->jobs,
-                       "next", json_text_of(*g->query.cursor ? g->query.cursor : NULL)));
+    else
+        task_say(c, 200, found_json(g));
+    json_decref(g->jobs);
+    json_decref(g->acts);
 }
 
 static char *decode(struct span s)
@@ -184,13 +194,29 @@ static bool is_outcome(const char *text)
     return false;
 }
 
+static int take_acts(struct request *e, struct looking *g)
+{
+    struct span acts = request_query(e, "acts");
+
+    g->only_acts = span_is(acts, "true");
+    if (acts.p && !g->only_acts && !span_is(acts, "false")) {
+        request_refuse(e, 400, "acts: expected true or false");
+        return -1;
+    }
+    if (g->only_acts && !e->who->admin) {
+        request_refuse(e, 403, "acts: this needs a producer with admin: true");
+        return -1;
+    }
+    return 0;
+}
+
 static int take_filter(struct request *e, struct looking *g)
 {
     struct span cursor = request_query(e, "cursor");
 
     for (int i = 0; i < TEXT_N; i++)
         g->texts[i] = decode(request_query(e, text_names[i]));
-    if (take_number_of(e, "limit", 1, LIMIT_MAX, &g->limit) < 0 ||
+    if (take_acts(e, g) < 0 || take_number_of(e, "limit", 1, LIMIT_MAX, &g->limit) < 0 ||
         take_number_of(e, "since", 0, INT64_MAX, &g->query.since_ms) < 0 ||
         take_number_of(e, "until", 0, INT64_MAX, &g->query.until_ms) < 0)
         return -1;

@@ -19,7 +19,7 @@ static const struct route table[] = {
     {"GET", "/v1/events", ROUTE_PUSH, ROUTE_OURS, api_events, NULL,
      "What happens, as server-sent events: states, ends of jobs, dead letters, pauses."},
     {"GET", "/v1/history", ROUTE_PUSH, ROUTE_OURS, api_history, NULL,
-     "Jobs that have ended, newest first, with what they purged."},
+     "Jobs that have ended, newest first, with what they purged; and what people did."},
     {"GET", "/v1/dead", ROUTE_ADMIN, ROUTE_OURS, api_dead_list, NULL,
      "List dead letters (jobs that were given up), newest first."},
     {"POST", "/v1/dead/retry", ROUTE_ADMIN, ROUTE_OURS, api_dead_retry, api_order_head,

@@ -24,25 +24,44 @@ void control_clean(char *why)
 
 /* The plain command comes first. The script succeeds even when Redis is out of memory, but it needs
  * the right to HDEL, which Redis users set up for older versions may lack. */
-int control_set(struct client *c, const char *account, enum control_state state, const char *why,
-                const char *by)
+static int set_fields(struct client *c, const char *key, const char *const *f)
 {
-    const char *paused = state == CONTROL_PAUSED ? "1" : "0";
-    char *key = redis_key(account, "control"), at[32];
     struct redisReply *reply;
-    int rc;
-
-    snprintf(at, sizeof(at), "%" PRIu64, clock_wall_ms());
-    rc = client_ask_words(
-        c,
-        (const char *const[]){"HSET", key, "paused", paused, "why", why, "by", by, "at", at, NULL},
+    int rc = client_ask_words(
+        c, (const char *const[]){"HSET", key, f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], NULL},
         &reply);
+
     if (rc == -EIO && redis_error_of(client_error(c)) == REDIS_ERROR_OOM)
         rc = client_ask_words(c,
                               (const char *const[]){"EVAL", scripts[SCRIPT_WRITE_HASH].text, "1",
-                                                    key, "HSET", "paused", paused, "why", why, "by",
-                                                    by, "at", at, NULL},
+                                                    key, "HSET", f[0], f[1], f[2], f[3], f[4], f[5],
+                                                    f[6], f[7], NULL},
                               &reply);
+    return rc;
+}
+
+static json_t *line_of(const struct actor *who, enum control_state state, const char *why)
+{
+    json_t *line = act_line(who, state == CONTROL_PAUSED ? "pause" : "resume");
+
+    if (*why)
+        json_object_set_new(line, "why", json_text_of(why));
+    return line;
+}
+
+int control_set(struct client *c, const struct actor *who, enum control_state state,
+                const char *why)
+{
+    char *key = redis_key(who->account->name, "control"), at[32];
+    const char *const fields[] = {
+        "paused", state == CONTROL_PAUSED ? "1" : "0", "why", why, "by", who->by, "at", at, NULL};
+    int rc = -EIO;
+
+    snprintf(at, sizeof(at), "%" PRIu64, clock_wall_ms());
+    if (act_is_noted(who))
+        rc = act_set(c, who, line_of(who, state, why), key, fields);
+    if (rc == -EIO)
+        rc = set_fields(c, key, fields);
     free(key);
     return rc;
 }

@@ -2,8 +2,7 @@
  * Pauses and resumes the dispatch of an account, for whoever asks for it and wherever. */
 #pragma once
 
-#include "client.h"
-#include "config.h"
+#include "act.h"
 
 struct json_t;
 
@@ -15,11 +14,12 @@ enum control_state { CONTROL_GOES_ON, CONTROL_PAUSED };
 /* Replaces control characters with blanks, because the reason becomes part of a line. */
 void control_clean(char *why);
 
-/* Pauses or resumes the dispatch of an account. The state holds across restarts until it is set
- * again, and can be set even when Redis is out of memory. `by` names who asked for it, for people
- * who find the account paused. Returns 0 or negative errno, see client_error. */
-must_use int control_set(struct client *c, const char *account, enum control_state state,
-                         const char *why, const char *by);
+/* Pauses or resumes the dispatch of an account, and notes that in its history. The state holds
+ * across restarts until it is set again, and can be set even when Redis is out of memory. It says
+ * who asked for it, for people who find the account paused. Returns 0 or negative errno, see
+ * client_error. */
+must_use int control_set(struct client *c, const struct actor *who, enum control_state state,
+                         const char *why);
 
 /* Tells whether the dispatch of an account is paused. Returns 0 or negative errno, see
  * client_error. */

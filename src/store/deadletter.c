@@ -435,9 +435,10 @@ static int look_at_ids(struct client *c, const char *account, const char *const 
     return rc;
 }
 
-static int act_each(struct client *c, const char *account, enum deadletter_act act,
+static int act_each(struct client *c, const struct actor *who, enum deadletter_act act,
                     const char *const *ids, size_t count, uint64_t *done)
 {
+    const char *account = who->account->name;
     struct letter_id some[DEADLETTER_AT_ONCE];
     int rc = 0;
 
@@ -451,17 +452,18 @@ static int act_each(struct client *c, const char *account, enum deadletter_act a
             rc = deadletter_act_some(c, account, act, some, found, done);
         deadletter_free_ids(some, found);
     }
+    deadletter_note(c, who, act, NULL, *done, rc);
     return rc == 0 && *done == 0 ? control_confirm(c, account) : rc;
 }
 
-int deadletter_retry(struct client *c, const char *account, const char *const *ids, size_t count,
-                     uint64_t *done)
+int deadletter_retry(struct client *c, const struct actor *who, const char *const *ids,
+                     size_t count, uint64_t *done)
 {
-    return act_each(c, account, DEADLETTER_RETRY, ids, count, done);
+    return act_each(c, who, DEADLETTER_RETRY, ids, count, done);
 }
 
-int deadletter_drop(struct client *c, const char *account, const char *const *ids, size_t count,
+int deadletter_drop(struct client *c, const struct actor *who, const char *const *ids, size_t count,
                     uint64_t *done)
 {
-    return act_each(c, account, DEADLETTER_DROP, ids, count, done);
+    return act_each(c, who, DEADLETTER_DROP, ids, count, done);
 }

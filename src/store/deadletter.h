@@ -2,8 +2,7 @@
  * Lists, retries and drops dead letters, the jobs that were given up. */
 #pragma once
 
-#include "client.h"
-#include "config.h"
+#include "act.h"
 
 struct deadletter {
     struct span id; /* of the dead letter itself */
@@ -49,10 +48,10 @@ bool deadletter_added(struct span name);
 
 /* Puts the jobs back into their lanes, as new jobs. For each letter, either the letter is gone and
  * its job is in the lane, or nothing has changed. `done` counts the letters; ids that do not exist
- * (any more) are skipped. */
-must_use int deadletter_retry(struct client *c, const char *account, const char *const *ids,
+ * (any more) are skipped. The history says at the end how many letters were meant. */
+must_use int deadletter_retry(struct client *c, const struct actor *who, const char *const *ids,
                               size_t count, uint64_t *done);
-must_use int deadletter_drop(struct client *c, const char *account, const char *const *ids,
+must_use int deadletter_drop(struct client *c, const struct actor *who, const char *const *ids,
                              size_t count, uint64_t *done);
 
 #define DEADLETTER_ID_ROOM 44
@@ -64,7 +63,7 @@ enum deadletter_how {
 /* The same for all letters that pass the filter and exist at the time of the call. *up_to, unless
  * NULL: the newest letter that was looked at, "" if there is none; with it in the filter, a later
  * call means no letter that came after this one. */
-must_use int deadletter_act_all(struct client *c, const char *account,
+must_use int deadletter_act_all(struct client *c, const struct actor *who,
                                 const struct deadletter_filter *f, enum deadletter_act act,
                                 enum deadletter_how how, uint64_t *done,
                                 char up_to[DEADLETTER_ID_ROOM]);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * Retries, drops or counts all dead letters that pass a filter, page by page. */
+#include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
 #include "control.h"
 #include "deadletter_internal.h"
+#include "json_text.h"
 #include "keys.h"
 #include "page_guard.h"
 
@@ -111,10 +114,55 @@ static int read_newest(struct client *c, const char *account, char newest[DEADLE
     return 0;
 }
 
-int deadletter_act_all(struct client *c, const char *account, const struct deadletter_filter *f,
+/* -- the line of the history -- */
+
+static void filter_text(json_t *j, const char *name, struct span text)
+{
+    if (text.n)
+        json_object_set_new(j, name, json_text(text));
+}
+
+static void filter_ms(json_t *j, const char *name, uint64_t ms)
+{
+    if (ms)
+        json_object_set_new(j, name, json_integer((json_int_t)ms));
+}
+
+static json_t *filter_json(const struct deadletter_filter *f)
+{
+    json_t *j = json_object();
+
+    filter_text(j, "reason", f->reason);
+    filter_text(j, "target", f->target);
+    filter_text(j, "service", f->service);
+    filter_ms(j, "since", f->since_ms);
+    filter_ms(j, "until", f->until_ms);
+    return j;
+}
+
+void deadletter_note(struct client *c, const struct actor *who, enum deadletter_act act,
+                     const struct deadletter_filter *meant, uint64_t done, int rc)
+{
+    json_t *line, *filter;
+
+    if (done == 0 || rc == -ENOTCONN || !act_is_noted(who))
+        return;
+    line = act_line(who, act == DEADLETTER_RETRY ? "dead_retry" : "dead_drop");
+    json_object_set_new(line, "count", json_integer((json_int_t)done));
+    filter = meant ? filter_json(meant) : NULL;
+    if (filter && json_object_size(filter) == 0)
+        json_object_set_new(line, "all", json_true());
+    else if (filter)
+        json_object_set(line, "filter", filter);
+    json_decref(filter);
+    act_note(c, who, line);
+}
+
+int deadletter_act_all(struct client *c, const struct actor *who, const struct deadletter_filter *f,
                        enum deadletter_act act, enum deadletter_how how, uint64_t *done,
                        char up_to[DEADLETTER_ID_ROOM])
 {
+    const char *account = who->account->name;
     struct acting x = {
         .account = account, .filter = f, .act = act, .how = how, .page = DEADLETTER_PAGE_FIRST};
     char *key = redis_key(account, "dead"), newest[DEADLETTER_ID_ROOM] = "";
@@ -130,5 +178,7 @@ int deadletter_act_all(struct client *c, const char *account, const struct deadl
     *done = x.done;
     if (up_to)
         snprintf(up_to, DEADLETTER_ID_ROOM, "%s", *newest ? x.last : "");
+    if (how == DEADLETTER_DO)
+        deadletter_note(c, who, act, f, x.done, rc);
     return rc == 0 && x.done == 0 && how == DEADLETTER_DO ? control_confirm(c, account) : rc;
 }

@@ -23,6 +23,10 @@ size_t deadletter_bytes_of(const struct redisReply *entries);
 /* Size of the page after a page of n letters, in letters. */
 uint64_t deadletter_page(uint64_t n, size_t bytes);
 struct letter_id deadletter_id_of(const struct redisReply *entry); /* free its id */
+/* Notes in the history how many letters were retried or dropped, if any. `meant` may be NULL:
+ * they were named by their ids; no filter at all: all. rc: of the last command. */
+void deadletter_note(struct client *c, const struct actor *who, enum deadletter_act act,
+                     const struct deadletter_filter *meant, uint64_t done, int rc);
 void deadletter_free_ids(const struct letter_id *ids, size_t count);
 /* Handles at most DEADLETTER_AT_ONCE letters. */
 must_use int deadletter_act_some(struct client *c, const char *account, enum deadletter_act act,

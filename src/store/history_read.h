@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Reads the history of an account, newest jobs first, in small pages, so that Redis is never held
+ * Reads the history of an account, newest lines first, in small pages, so that Redis is never held
  * for long. Filters here, not in Redis. */
 #pragma once
 

@@ -71,6 +71,7 @@ ssize_t redis_transport_write(struct redis_transport *t, const char *p, size_t n
 /* -- the commands -- */
 
 static struct config_account account;
+static const struct actor somebody = {&account, "me"};
 
 static void check_err(int err)
 {
@@ -187,10 +188,10 @@ static void ask(struct client *c, unsigned what)
         break;
     case 3:
         check_err(
-            deadletter_act_all(c, account.name, &every, DEADLETTER_RETRY, DEADLETTER_DO, &n, NULL));
+            deadletter_act_all(c, &somebody, &every, DEADLETTER_RETRY, DEADLETTER_DO, &n, NULL));
         break;
     case 4:
-        check_err(deadletter_drop(c, account.name, ids, array_len(ids), &n));
+        check_err(deadletter_drop(c, &somebody, ids, array_len(ids), &n));
         break;
     case 5:
         check_all(c);

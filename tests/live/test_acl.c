@@ -236,6 +236,12 @@ static void an_operator_looks_pauses_and_repairs(void **state)
     instance_await_said(&w.r->instances[0], "paused", 1);
     redis_server_do(w.r->redis, "CONFIG SET maxmemory 0");
     assert_int_equal(shell_run(&sh, "$P resume -r $R"), 0);
+    assert_int_equal(shell_run(&sh, "$P history -r $R --acts"), 0);
+    shell_assert_out(&sh, " resumed ");
+    shell_assert_out(&sh, " paused ");
+    /* The last thing that is written: the job that has died, and two acts. */
+    assert_int_equal(redis_server_int(w.r->redis, "HINCRBY purgeline:{main}:history:size total 0"),
+                     3);
     assert_int_equal(shell_run(&sh, "$P plan -r $R --backlog"), 0);
     assert_int_equal(shell_run(&sh, "$P dead -r $R list"), 0);
     shell_assert_out(&sh, "nonsense");

@@ -117,11 +117,99 @@ static void a_producer_sees_what_it_might_have_pushed(void **state)
     end(w);
 }
 
+/* -- what people did -- */
+
+static void push_and_pull(struct world *w)
+{
+    http_expect(w->http, 200, "POST", "/v1/pause",
+                "{\"account\":\"main\",\"why\":\"a \\\"new\\\" origin\"}", OPS, NULL);
+    shell_run(&w->shell, "$P resume -a main");
+    for (const char *const *key = (const char *const[]){"a1", "a2", "b", "c", NULL}; *key; key++)
+        bury(w, *key);
+    http_expect(w->http, 200, "POST", "/v1/dead/drop",
+                "{\"account\":\"main\",\"filter\":{\"target\":\"a\",\"since\":1000}}", OPS, NULL);
+    shell_run(&w->shell, "$P dead drop -a main --reason no --until 1h");
+    shell_run(&w->shell, "$P dead drop -a main --all");
+}
+
+/* Each is noted once, in its place in time; what changed nothing is not. */
+static void operators_are_told_what_people_did(void **state)
+{
+    struct world *w = with_history(state);
+    const struct http_reply *r;
+
+    push_and_pull(w);
+    assert_int_equal(dead_count(w), 0);
+    add(w, "1900000000000-0", KEY(8, "purged", "a", "news"));
+    r = http_expect(w->http, 200, "GET", "/v1/history?account=main&limit=3", NULL, OPS, NULL);
+    expect_jobs(at(r->json, "jobs"), "8");
+    assert_int_equal(json_array_size(at(r->json, "acts")), 2);
+    r = http_expect(w->http, 200, "GET", "/v1/history?account=main&acts=true", NULL, OPS, NULL);
+    expect_jobs(at(r->json, "jobs"), "");
+    assert_int_equal(json_array_size(at(r->json, "acts")), 4);
+    assert_string_equal(json_string_value(at(r->json, "acts.0.act")), "dead_drop");
+    assert_int_equal(number(r->json, "acts.0.count"), 2);
+    assert_true(json_is_true(at(r->json, "acts.0.all")));
+    assert_int_equal(number(r->json, "acts.1.count"), 2);
+    assert_string_equal(json_string_value(at(r->json, "acts.1.filter.target")), "a");
+    assert_int_equal(number(r->json, "acts.1.filter.since"), 1000);
+    assert_string_equal(json_string_value(at(r->json, "acts.2.act")), "resume");
+    assert_non_null(strchr(json_string_value(at(r->json, "acts.2.by")), '@'));
+    assert_string_equal(json_string_value(at(r->json, "acts.3.act")), "pause");
+    assert_string_equal(json_string_value(at(r->json, "acts.3.why")), "a \"new\" origin");
+    assert_true(number(r->json, "acts.3.at") > 1700000003000);
+    r = http_expect(w->http, 200, "GET", "/v1/history?account=main&target=a", NULL, OPS, NULL);
+    assert_int_equal(json_array_size(at(r->json, "acts")), 0);
+    end(w);
+}
+
+static void producers_are_not_told_what_people_did(void **state)
+{
+    struct world *w = with_history(state);
+    const struct http_reply *r;
+
+    push_and_pull(w);
+    redis_server_do(w->rig->redis, "XADD " HISTORY " * jobs %s",
+                    "{\"act\":\"x\",\"job\":\"normal-1700000000000-9\",\"scope\":[]}");
+    expect_over_http(w, CMS, "", "7 6 5 2 1");
+    r = http_expect(w->http, 200, "GET", "/v1/history?account=main", NULL, CMS, NULL);
+    assert_null(json_object_get(r->json, "acts"));
+    http_expect(w->http, 403, "GET", "/v1/history?account=main&acts=true", NULL, CMS, NULL);
+    end(w);
+}
+
+static void the_command_tells_acts_in_words(void **state)
+{
+    struct world *w = with_history(state);
+
+    push_and_pull(w);
+    redis_server_do(w->rig->redis, "XADD " HISTORY " * jobs %s",
+                    "{\"act\":\"dance\",\"by\":7,\"filter\":[],\"count\":1}");
+    shell_run(&w->shell, "$P history -a main");
+    shell_assert_out(&w->shell, "Z  purged    normal-1700000000000-7  ab (news)\n");
+    shell_assert_out(&w->shell, "Z  dance     1 dead letter, by \n");
+    shell_assert_out(&w->shell, "Z  dropped   all 2 dead letters, by ");
+    shell_assert_out(&w->shell,
+                     "Z  dropped   2 dead letters, target 'a', since 1970-01-01T00:00:01Z, "
+                     "by ops from 127.");
+    shell_assert_out(&w->shell, "Z  resumed   by ");
+    shell_assert_out(&w->shell, ": a \"new\" origin\n");
+    assert_true(strstr(w->shell.out, "dropped") < strstr(w->shell.out, "resumed"));
+    assert_true(strstr(w->shell.out, "paused") < strstr(w->shell.out, "purged "));
+    shell_run(&w->shell, "$P history -a main --acts");
+    shell_assert_out(&w->shell, "Z  paused    by ops from 127.");
+    assert_null(strstr(w->shell.out, "normal-"));
+    shell_run(&w->shell, "$P history -a main --acts --ref x");
+    assert_int_equal(w->shell.code, 2);
+    shell_assert_err(&w->shell, "--acts: ");
+    end(w);
+}
+
 static void wrong_queries_are_refused(void **state)
 {
-    static const char *const wrong[] = {"limit=0",      "limit=501",   "limit=x",    "since=x",
-                                        "until=-1",     "outcome=bad", "cursor=1-1", "cursor=1.1",
-                                        "cursor=x-1.1", "cursor=1-1.x"};
+    static const char *const wrong[] = {"limit=0",      "limit=501",    "limit=x",    "since=x",
+                                        "until=-1",     "outcome=bad",  "cursor=1-1", "cursor=1.1",
+                                        "cursor=x-1.1", "cursor=1-1.x", "acts=1"};
     struct world *w = begin(state);
 
     for (size_t i = 0; i < array_len(wrong); i++) {
@@ -157,6 +245,9 @@ int main(void)
         cmocka_unit_test_teardown(jobs_are_found_by_what_they_say, teardown),
         cmocka_unit_test_teardown(pages_follow_each_other_without_gaps, teardown),
         cmocka_unit_test_teardown(a_producer_sees_what_it_might_have_pushed, teardown),
+        cmocka_unit_test_teardown(operators_are_told_what_people_did, teardown),
+        cmocka_unit_test_teardown(producers_are_not_told_what_people_did, teardown),
+        cmocka_unit_test_teardown(the_command_tells_acts_in_words, teardown),
         cmocka_unit_test_teardown(wrong_queries_are_refused, teardown),
         cmocka_unit_test_teardown(the_command_shows_the_same, teardown),
     };

@@ -19,6 +19,8 @@
 #include "replicated.h"
 #include "submit.h"
 
+static const struct config_account main_account = {.name = (char *)"main"};
+static const struct actor somebody = {&main_account, "me"};
 static const struct deadletter_filter every = {.up_to = NULL};
 
 #define POSTPONED 1000000
@@ -291,9 +293,9 @@ static void retry_letters(struct trial *t)
 {
     uint64_t done;
 
-    assert_int_equal(
-        deadletter_act_all(t->client, "main", &every, DEADLETTER_RETRY, DEADLETTER_DO, &done, NULL),
-        0);
+    assert_int_equal(deadletter_act_all(t->client, &somebody, &every, DEADLETTER_RETRY,
+                                        DEADLETTER_DO, &done, NULL),
+                     0);
     assert_true(done > 0);
 }
 

@@ -277,6 +277,7 @@ void api_delete(const char *account, const char *job)
 
 void api_dead(const char *account, enum api_dead what)
 {
+    const struct actor who = {config_account(world_config(), account), "story"};
     struct client *c;
     struct error err;
     uint64_t done = 0;
@@ -288,7 +289,7 @@ void api_dead(const char *account, enum api_dead what)
     }
     witness_letters(account, LETTERS_BEFORE);
     ends_begin("dead letters", ENDS_API, 0, NULL);
-    rc = deadletter_act_all(c, account, &every,
+    rc = deadletter_act_all(c, &who, &every,
                             what == API_DEAD_RETRY ? DEADLETTER_RETRY : DEADLETTER_DROP,
                             DEADLETTER_DO, &done, NULL);
     ends_finish();

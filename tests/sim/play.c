@@ -147,7 +147,8 @@ static void pause_all(enum control_state state)
         return;
     }
     for (uint32_t i = 0; i < c->accounts_count; i++)
-        if (control_set(client, c->accounts[i].name, state, "the story says so", "story") < 0)
+        if (control_set(client, &(struct actor){&c->accounts[i], "story"}, state,
+                        "the story says so") < 0)
             trace("Redis refuses to note a pause: %s", client_error(client));
     client_close(client);
 }

@@ -31,13 +31,19 @@ static struct span quoted(struct span line, const char *before)
     return span_of(line.p + n, length);
 }
 
+/* A pause that the story set, or dead letters that it retried or dropped (store/act.h). */
+static bool is_act(struct span line)
+{
+    return quoted(line, "{\"act\":\"").n > 0;
+}
+
 static void take_line(const char *account, struct span line, bool unsure)
 {
     struct span id = quoted(line, "{\"job\":\""), state;
     struct job *j = witness_job(account, id);
     const struct config_account *a = config_account(witness.config, account);
 
-    if (!id.n)
+    if (!id.n && !is_act(line))
         engine_fail("this line of the history names no job: %.*s", (int)line.n, line.p);
     if (!j || (unsure && j->lines))
         return;

@@ -6,6 +6,8 @@
 #include "control.h"
 #include "deadletter_filter.h"
 
+static const struct config_account account = {.name = (char *)"main"};
+static const struct actor somebody = {&account, "me"}, you = {&account, "you"};
 static const struct deadletter_filter every = {.up_to = NULL};
 
 #define LETTERS 150 /* more than fit into one command */
@@ -76,7 +78,7 @@ static int retry(struct dead_world *w, uint64_t *done)
 {
     const char *ids[] = {FIRST, "5-5"};
 
-    return deadletter_retry(w->client, "main", ids, 2, done);
+    return deadletter_retry(w->client, &somebody, ids, 2, done);
 }
 
 static void a_retried_letter_is_a_job_of_its_lane_again(void **state)
@@ -135,16 +137,16 @@ static void all_letters_of_now_are_retried_or_dropped(void **state)
 
     for (int i = 0; i < LETTERS; i++)
         bury(w, "url a");
-    assert_int_equal(
-        deadletter_act_all(w->client, "main", &every, DEADLETTER_RETRY, DEADLETTER_DO, &done, NULL),
-        0);
+    assert_int_equal(deadletter_act_all(w->client, &somebody, &every, DEADLETTER_RETRY,
+                                        DEADLETTER_DO, &done, NULL),
+                     0);
     assert_int_equal(done, LETTERS);
     expect_counts(w, 0, LETTERS);
     for (int i = 0; i < LETTERS; i++)
         bury(w, "url a");
-    assert_int_equal(
-        deadletter_act_all(w->client, "main", &every, DEADLETTER_DROP, DEADLETTER_DO, &done, NULL),
-        0);
+    assert_int_equal(deadletter_act_all(w->client, &somebody, &every, DEADLETTER_DROP,
+                                        DEADLETTER_DO, &done, NULL),
+                     0);
     assert_int_equal(done, LETTERS);
     expect_counts(w, 0, LETTERS);
 }
@@ -229,26 +231,28 @@ static void what_was_counted_is_what_is_retried(void **state)
     uint64_t done;
 
     bury_various(w);
-    assert_int_equal(
-        deadletter_act_all(w->client, "main", &f, DEADLETTER_RETRY, DEADLETTER_COUNT, &done, up_to),
-        0);
+    assert_int_equal(deadletter_act_all(w->client, &somebody, &f, DEADLETTER_RETRY,
+                                        DEADLETTER_COUNT, &done, up_to),
+                     0);
     assert_int_equal(done, 3); /* a message of a queue is no job */
     assert_string_equal(up_to, "5000-0");
-    assert_int_equal(
-        deadletter_act_all(w->client, "main", &f, DEADLETTER_DROP, DEADLETTER_COUNT, &done, up_to),
-        0);
+    assert_int_equal(deadletter_act_all(w->client, &somebody, &f, DEADLETTER_DROP, DEADLETTER_COUNT,
+                                        &done, up_to),
+                     0);
     assert_int_equal(done, 4);
     store_do(&w->store,
              "XADD " P "dead 6000-0 keys e dead_reason 503 dead_job _ dead_at 1 dead_target e");
     f.up_to = up_to;
     assert_int_equal(
-        deadletter_act_all(w->client, "main", &f, DEADLETTER_RETRY, DEADLETTER_DO, &done, NULL), 0);
+        deadletter_act_all(w->client, &somebody, &f, DEADLETTER_RETRY, DEADLETTER_DO, &done, NULL),
+        0);
     assert_int_equal(done, 3);
     f.up_to = NULL;
     expect_found(w, f, NULL, "6000-0 5000-0 ");
     f.reason = SPAN("404");
     assert_int_equal(
-        deadletter_act_all(w->client, "main", &f, DEADLETTER_DROP, DEADLETTER_DO, &done, NULL), 0);
+        deadletter_act_all(w->client, &somebody, &f, DEADLETTER_DROP, DEADLETTER_DO, &done, NULL),
+        0);
     assert_int_equal(done, 1);
 }
 
@@ -264,7 +268,8 @@ static void many_letters_are_looked_through_to_the_end(void **state)
     expect_found(w, f, NULL, "1000-0 ");
     f.reason = SPAN("404");
     assert_int_equal(
-        deadletter_act_all(w->client, "main", &f, DEADLETTER_DROP, DEADLETTER_DO, &done, NULL), 0);
+        deadletter_act_all(w->client, &somebody, &f, DEADLETTER_DROP, DEADLETTER_DO, &done, NULL),
+        0);
     assert_int_equal(done, LETTERS);
 }
 
@@ -287,8 +292,8 @@ static void one_letter_is_dropped(void **state)
 
     bury(w, "url a");
     bury(w, "url b");
-    assert_int_equal(deadletter_drop(w->client, "main", (const char *[]){FIRST, FIRST}, 2, &done),
-                     0);
+    assert_int_equal(
+        deadletter_drop(w->client, &somebody, (const char *[]){FIRST, FIRST}, 2, &done), 0);
     assert_int_equal(done, 1);
     expect_counts(w, 1, 0);
 }
@@ -368,15 +373,15 @@ static void pausing_is_refused_aloud(void **state)
 {
     struct dead_world *w = *state;
 
-    assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "why", "me"), 0);
+    assert_int_equal(control_set(w->client, &somebody, CONTROL_PAUSED, "why"), 0);
     store_expect(&w->store, "HMGET " P "control paused why by",
                  "*3\r\n$1\r\n1\r\n$3\r\nwhy\r\n$2\r\nme\r\n");
-    assert_int_equal(control_set(w->client, "main", CONTROL_GOES_ON, "", "you"), 0);
+    assert_int_equal(control_set(w->client, &you, CONTROL_GOES_ON, ""), 0);
     store_expect(&w->store, "HMGET " P "control paused by", "*2\r\n$1\r\n0\r\n$3\r\nyou\r\n");
     fakeio_fail_next("HSET", FAKEIO_REFUSED, WRONGTYPE);
-    assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "", "me"), -EIO);
+    assert_int_equal(control_set(w->client, &somebody, CONTROL_PAUSED, ""), -EIO);
     fakeio_fail_next("HSET", FAKEIO_LOST_AFTER, NULL);
-    assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "", "me"), -ENOTCONN);
+    assert_int_equal(control_set(w->client, &somebody, CONTROL_PAUSED, ""), -ENOTCONN);
     store_expect(&w->store, "HGET " P "control paused", "$1\r\n1\r\n");
 }
 
@@ -386,13 +391,13 @@ static void pausing_needs_no_memory(void **state)
     struct dead_world *w = *state;
 
     fakeredis_set_full(w->store.redis, OOM);
-    assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "full", "me"), 0);
+    assert_int_equal(control_set(w->client, &somebody, CONTROL_PAUSED, "full"), 0);
     store_expect(&w->store, "HMGET " P "control paused why by",
                  "*3\r\n$1\r\n1\r\n$4\r\nfull\r\n$2\r\nme\r\n");
-    assert_int_equal(control_set(w->client, "main", CONTROL_GOES_ON, "", "you"), 0);
+    assert_int_equal(control_set(w->client, &you, CONTROL_GOES_ON, ""), 0);
     store_expect(&w->store, "HMGET " P "control paused by", "*2\r\n$1\r\n0\r\n$3\r\nyou\r\n");
     fakeio_fail_next("write_hash", FAKEIO_REFUSED, "NOPERM no");
-    assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "", "me"), -EIO);
+    assert_int_equal(control_set(w->client, &somebody, CONTROL_PAUSED, ""), -EIO);
     assert_non_null(strstr(client_error(w->client), "NOPERM"));
     fakeredis_set_full(w->store.redis, NULL);
 }
@@ -434,11 +439,11 @@ static void without_its_replica_no_letter_is_said_to_be_retried(void **state)
         assert_int_equal(done, 0);
         expect_counts(w, 0, 1);
         assert_few(w, retry(w, &done));
-        assert_few(w, deadletter_act_all(w->client, "main", &every, DEADLETTER_RETRY, DEADLETTER_DO,
-                                         &done, NULL));
+        assert_few(w, deadletter_act_all(w->client, &somebody, &every, DEADLETTER_RETRY,
+                                         DEADLETTER_DO, &done, NULL));
         fakeredis_set_replicas(w->store.redis, 1, 1);
         assert_int_equal(retry(w, &done), 0);
-        assert_int_equal(deadletter_act_all(w->client, "main", &every, DEADLETTER_RETRY,
+        assert_int_equal(deadletter_act_all(w->client, &somebody, &every, DEADLETTER_RETRY,
                                             DEADLETTER_DO, &done, NULL),
                          0);
         assert_int_equal(done, 0);
@@ -455,20 +460,20 @@ static void without_its_replica_no_letter_is_said_to_be_dropped(void **state)
     fakeredis_set_replicas(w->store.redis, 0, 1);
     bury(w, "url a");
     bury(w, "url b");
-    assert_few(w, deadletter_drop(w->client, "main", (const char *[]){FIRST}, 1, &done));
-    assert_few(w, deadletter_act_all(w->client, "main", &every, DEADLETTER_DROP, DEADLETTER_DO,
+    assert_few(w, deadletter_drop(w->client, &somebody, (const char *[]){FIRST}, 1, &done));
+    assert_few(w, deadletter_act_all(w->client, &somebody, &every, DEADLETTER_DROP, DEADLETTER_DO,
                                      &done, NULL));
-    assert_few(w, deadletter_act_all(w->client, "main", &every, DEADLETTER_DROP, DEADLETTER_DO,
+    assert_few(w, deadletter_act_all(w->client, &somebody, &every, DEADLETTER_DROP, DEADLETTER_DO,
                                      &done, NULL));
     expect_counts(w, 0, 0);
     fakeredis_set_replicas(w->store.redis, 1, 1);
-    assert_int_equal(
-        deadletter_act_all(w->client, "main", &every, DEADLETTER_DROP, DEADLETTER_DO, &done, NULL),
-        0);
+    assert_int_equal(deadletter_act_all(w->client, &somebody, &every, DEADLETTER_DROP,
+                                        DEADLETTER_DO, &done, NULL),
+                     0);
     bury(w, "url a");
-    assert_int_equal(
-        deadletter_act_all(w->client, "main", &every, DEADLETTER_DROP, DEADLETTER_DO, &done, NULL),
-        0);
+    assert_int_equal(deadletter_act_all(w->client, &somebody, &every, DEADLETTER_DROP,
+                                        DEADLETTER_DO, &done, NULL),
+                     0);
     assert_int_equal(done, 1);
 }
 
@@ -478,13 +483,13 @@ static void without_its_replica_nothing_is_said_to_be_paused(void **state)
 
     need_a_replica(w);
     fakeredis_set_replicas(w->store.redis, 0, 1);
-    assert_few(w, control_set(w->client, "main", CONTROL_PAUSED, "why", "me"));
+    assert_few(w, control_set(w->client, &somebody, CONTROL_PAUSED, "why"));
     fakeredis_set_full(w->store.redis, OOM);
-    assert_few(w, control_set(w->client, "main", CONTROL_PAUSED, "why", "me"));
+    assert_few(w, control_set(w->client, &somebody, CONTROL_PAUSED, "why"));
     fakeredis_set_replicas(w->store.redis, 1, 1);
-    assert_int_equal(control_set(w->client, "main", CONTROL_PAUSED, "why", "me"), 0);
+    assert_int_equal(control_set(w->client, &somebody, CONTROL_PAUSED, "why"), 0);
     fakeredis_set_full(w->store.redis, NULL);
-    assert_int_equal(control_set(w->client, "main", CONTROL_GOES_ON, "", "me"), 0);
+    assert_int_equal(control_set(w->client, &somebody, CONTROL_GOES_ON, ""), 0);
 }
 
 static void looking_needs_no_replica(void **state)

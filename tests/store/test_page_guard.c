@@ -9,6 +9,8 @@
 #include "peek.h"
 #include "repair.h"
 
+static const struct config_account account = {.name = (char *)"main"};
+static const struct actor somebody = {&account, "me"};
 static const struct deadletter_filter every = {.up_to = NULL};
 
 struct guard_world {
@@ -140,10 +142,10 @@ static void dead_letters_that_never_end_are_not_retried_for_ever(void **state)
 
     store_do(&w->store, "XADD " P "dead 99999-0 url a dead_job urgent-5-1");
     fakeio_lie("XRANGE", say_the_same);
-    expect_distrust(w, deadletter_act_all(w->client, "main", &every, DEADLETTER_RETRY,
+    expect_distrust(w, deadletter_act_all(w->client, &somebody, &every, DEADLETTER_RETRY,
                                           DEADLETTER_DO, &done, NULL));
-    expect_distrust(w, deadletter_act_all(w->client, "main", &every, DEADLETTER_DROP, DEADLETTER_DO,
-                                          &done, NULL));
+    expect_distrust(w, deadletter_act_all(w->client, &somebody, &every, DEADLETTER_DROP,
+                                          DEADLETTER_DO, &done, NULL));
     expect_few_pages(2);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The jobs that have ended: search by target, reference, outcome and time, page by page.
+// The jobs that have ended: search by target, reference, outcome and time, page by page; and among them, for operators,
+// what people did.
 import { get } from "./api.js";
 import { accountField } from "./jobform.js";
 import { moodOf } from "./receipt.js";
@@ -27,6 +28,18 @@ const row = (j, account) => h("tr", {}, h("td", { class: "when" }, time(j.at)),
   h("td", {}, h("span", { class: `mood ${moodOf(j.state)}` }, j.state), j.reason && h("div", { class: "small soft" }, j.reason),
     h("div", { class: "small" }, h("a", { href: `#/job/${encodeURIComponent(j.job)}?account=${encodeURIComponent(account)}` }, j.job))));
 
+const ACTS = { pause: "Paused", resume: "Resumed", dead_retry: "Retried", dead_drop: "Dropped" };
+
+function whichLetters({ all, filter = {} }) {
+  const texts = ["reason", "target", "service"].filter((name) => filter[name]).map((name) => `${name} “${filter[name]}”`);
+  const times = ["since", "until"].filter((name) => filter[name]).map((name) => [`${name} `, time(filter[name])]);
+  return [all && "all", ...texts, ...times].filter(Boolean).flatMap((part, i) => (i ? [" · ", part] : [part])).flat();
+}
+
+const actRow = (a) => h("tr", { class: "act" }, h("td", { class: "when" }, time(a.at)),
+  h("td", {}, h("div", {}, ACTS[a.act] || a.act, a.count !== undefined && ` ${count(a.count, "dead letter")}`), h("div", { class: "small soft" }, a.why), h("div", { class: "small soft" }, whichLetters(a))),
+  h("td", { class: "small" }, `by ${a.by}`));
+
 export function show(main, { self, query, signal }) {
   const input = (name, more) => h("input", { name, autocomplete: "off", spellcheck: "false", ...more });
   const body = h("tbody", {});
@@ -44,12 +57,14 @@ export function show(main, { self, query, signal }) {
     for (let i = 0; i < LOOKS && found < PAGE && next !== null; i++) {
       const told = await get("v1/history", { ...search, limit: PAGE, cursor: next }, signal);
       if (turn !== asked) return;
-      body.append(...told.jobs.map((j) => row(j, told.account)));
-      found += told.jobs.length;
+      const lines = [...told.jobs, ...(told.acts || [])].sort((a, b) => b.at - a.at);
+      body.append(...lines.map((l) => (l.act ? actRow(l) : row(l, told.account))));
+      found += lines.length;
       next = told.next;
     }
     const shown = body.children.length;
-    title.textContent = shown ? `${count(shown, "job")}${next ? "" : ", all there are"}, newest first` : next ? "None yet" : "None";
+    const acts = body.querySelectorAll(".act").length;
+    title.textContent = shown ? `${count(shown - acts, "job")}${acts ? ` and ${count(acts, "act")}` : ""}${next ? "" : ", all there are"}, newest first` : next ? "None yet" : "None";
     table.hidden = !shown;
     foot.replaceChildren(...(next ? [button(shown ? "Older" : "Look further back", older)] : []),
       ...(shown || next ? [] : [h("p", { class: "soft" }, "No job that has ended matches.")]));
