@@ -214,19 +214,21 @@ static const char *const script_templates[SCRIPT_N][3] = {
                      "%t %h %t %h %l %z | %o %n %o {} %c %c %n %w %n %w %w leaving 0 %o"},
     [SCRIPT_RELEASE] = {P "lease " P "instances | %o moved", "%t %z | %o leaving"},
     [SCRIPT_DROP] = {"%J | %L channel %i %i %i", "%s | %L channel %i"},
-    [SCRIPT_PURGED] = {PURGED "60 3:999999999:keys 1 %w 0 2 %i %i 1 3", PURGED "1 _ 1 _ 0 1 %i",
-                       PURGED "60 1:999999999:history 1 " LINE " 1 3 0 5 0-1 %i %i %i"},
+    /* 9999999999 s: nothing is too old. What XTRIM with ~ leaves depends on Redis' memory. */
+    [SCRIPT_PURGED] = {PURGED "60 3:9999999999:keys 1 %w 0 2 %i %i 1 3", PURGED "1 _ 1 _ 0 1 %i",
+                       PURGED "60 1:9999999999:history 1 " LINE " 1 3 0 5 0-1 %i %i %i"},
     [SCRIPT_SETTLE] =
-        {SETTLED "9:999999999:history %c %i purged 1 1 0 _ _ _ _ %i dead 1 2 0 %w %w %w \"sent\":1",
+        {SETTLED
+         "9:9999999999:history %c %i purged 1 1 0 _ _ _ _ %i dead 1 2 0 %w %w %w \"sent\":1",
          SETTLED "_ %c %i later 0 1 %c _ _ _ _ %i purged 1 1 %c _ _ _ _ %i expired 1 1 0 %w _ _ _",
          SETTLED
-         "1:999999999:keys %c %i cancelled 0 1 0 %w %w _ \"service\":\"a\" %i later 1 1 %n _ _ "
+         "1:9999999999:keys %c %i cancelled 0 1 0 %w %w _ \"service\":\"a\" %i later 1 1 %n _ _ "
          "_ _"},
     [SCRIPT_END_LARGE] = {SETTLED "_ %i dead 1 5 %w %m 1 %w _ 0 _ %w _",
-                          SETTLED "9:999999999:history %i later 0 5 _ %m 0 _ %m %c _ _ _",
+                          SETTLED "9:9999999999:history %i later 0 5 _ %m 0 _ %m %c _ _ _",
                           SETTLED
-                          "9:999999999:history %i purged 1 5 _ %m 0 _ %m %c _ _ \"sent\":1"},
-    [SCRIPT_OVERSIZED] = {SETTLED "9:999999999:history %i 1 %w ref %w job %m service news",
+                          "9:9999999999:history %i purged 1 5 _ %m 0 _ %m %c _ _ \"sent\":1"},
+    [SCRIPT_OVERSIZED] = {SETTLED "9:9999999999:history %i 1 %w ref %w job %m service news",
                           SETTLED "_ %i 0 large"},
     [SCRIPT_WRITE] = {"%s | XADD * a %w", "%s | XDEL %i", "%k | XLEN"},
     [SCRIPT_WRITE_HASH] = {"%h | HSET %m %w", "%h | HDEL %m", "%k | HSET %m %w"},
@@ -261,10 +263,10 @@ static const char *const script_templates[SCRIPT_N][3] = {
                            "history | normal-0-3 0 %i _",
                          "%t %z %h %z %s %s %s %s | %m 1 %i 7"},
     [SCRIPT_CANCEL_JOB] = {P "receipt:x " P "postponed " P "postponed:jobs " P "places channel " P
-                             "cancelled %J " P "history | %m {} 1 %L %i 3:999999999:history _",
+                             "cancelled %J " P "history | %m {} 1 %L %i 3:9999999999:history _",
                            P "receipt:x " P "postponed " P "postponed:jobs " P "places channel " P
                              "cancelled %J " P "history | %m {} 1 _ %i _ _",
-                           "%t %z %h %h channel %l %s %s | %m {} 1 %L %i 3:999999999:keys _"},
+                           "%t %z %h %h channel %l %s %s | %m {} 1 %L %i 3:9999999999:keys _"},
     [SCRIPT_CONFIRM_END] = {P "receipt:x " P "history | normal-0-3", "%t %s | normal-5-1"},
     [SCRIPT_RECEIPTS] = {P "history | normal-0-3 normal-5-1 x",
                          P "history " P "receipt:normal-5-1 | normal-5-1", "%s | normal-0-3"},
@@ -280,8 +282,8 @@ static const char *const script_templates[SCRIPT_N][3] = {
     [SCRIPT_HOLD_READS] = {P "reads | api 0 3600000", "%h | edge_check %n 3600000"},
     [SCRIPT_LOOK_READS] = {P "reads | api 60000 3600000 edge_check 3600000 3600000",
                            "%h | api 60000 3600000"},
-    [SCRIPT_ACT] = {P "history " P "control | 3:999999999:keys {} paused 1",
-                    P "history | 3:999999999:keys {}", "%s %h | 3:999999999:keys {} %m %w"},
+    [SCRIPT_ACT] = {P "history " P "control | 3:9999999999:keys {} paused 1",
+                    P "history | 3:9999999999:keys {}", "%s %h | 3:9999999999:keys {} %m %w"},
     [SCRIPT_RETRY_DEAD] = {P "dead " LANES " | %i %i %i", "%s %s %s %s | %i"},
     [SCRIPT_DROP_LETTER] = {P "dead %J | %i", "%s %s | %i"},
     [SCRIPT_BOOK_ALL] = {P "budget " P "spent:purge | 100", "%h %s | %n"},
