@@ -216,13 +216,16 @@ static void without_producers_the_console_may_do_what_its_user_may(void **state)
     const char *host = http_base(h) + strlen("http://");
     char *origin = alloc_printf("Origin: http://%s", host);
     char *tls = alloc_printf("Origin: https://%s", host);
+    char *other_port = alloc_str(origin), *digit = other_port + strlen(other_port) - 1;
 
+    *digit = *digit == '1' ? '2' : '1';
     http_expect(h, 200, "POST", "/v1/pause", "{}", origin, own, NULL);
     http_expect(h, 200, "POST", "/v1/resume", "{}", origin, own, NULL);
     http_expect(h, 200, "GET", "/v1/self", NULL, own, NULL);
     http_expect(h, 403, "POST", "/v1/pause", "{}", origin, NULL);
     http_expect(h, 403, "POST", "/v1/pause", "{}", origin, "Sec-Fetch-Site: same-site", NULL);
     http_expect(h, 403, "POST", "/v1/pause", "{}", tls, own, NULL);
+    http_expect(h, 403, "POST", "/v1/pause", "{}", other_port, own, NULL);
     http_expect(h, 403, "POST", "/v1/pause", "{}", "Origin: http://127.0.0.1:1", own, NULL);
     http_expect(h, 403, "POST", "/v1/pause", "{}", "Origin: null", own, NULL);
     http_expect(h, 403, "POST", "/v1/pause", "{}", "Origin: http://rebound.example",
@@ -230,6 +233,7 @@ static void without_producers_the_console_may_do_what_its_user_may(void **state)
     http_expect(h, 403, "PURGE", "/a", NULL, origin, own, NULL);
     free(origin);
     free(tls);
+    free(other_port);
     http_close(h);
     rig_close(r);
 }

@@ -65,6 +65,7 @@ static void without_redis_it_is_not_ready_but_alive(void **state)
     rig_await(c.r, ask(&c, "") == 1);
     shell_assert_err(&c.shell, "purgeline ready: ");
     shell_assert_err(&c.shell, "Redis");
+    assert_int_equal(ask(&c, "--json"), 1);
     assert_int_equal(ask(&c, "--live"), 0);
     redis_server_restart(c.r->redis);
     await_ready(&c);
