@@ -21,12 +21,17 @@ MAKE = f"{ROOT}/deploy/apt-repository"
 
 
 class Web(http.server.ThreadingHTTPServer):
-    """Serves a folder on a port of its own, and remembers the paths."""
+    """Serves a folder on a port of its own, and remembers the paths. It never answers "not modified": files that change
+    twice within a second have the same time."""
 
     def __init__(self, folder):
         class Handler(http.server.SimpleHTTPRequestHandler):
             def log_message(handler, *words):
                 self.paths.append(handler.path)
+
+            def send_head(handler):
+                del handler.headers["If-Modified-Since"]
+                return super().send_head()
 
         self.paths = []
         super().__init__(("127.0.0.1", 0), functools.partial(Handler, directory=folder))

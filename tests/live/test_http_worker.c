@@ -49,15 +49,15 @@ static void hold_writes(struct world *w, bool hold)
     redis_server_do(w->rig->redis, hold ? "CLIENT PAUSE 20000 WRITE" : "CLIENT UNPAUSE");
 }
 
-/* Whether this many requests of operators wait for Redis. The dispatcher does not use this command.
- */
+/* Whether this many requests of operators wait for Redis: connections without the name that those of
+ * the dispatcher have. */
 static bool waiting(struct world *w, unsigned n)
 {
-    char *list = redis_server_str(w->rig->redis, "CLIENT LIST");
+    char *list = redis_server_str(w->rig->redis, "CLIENT LIST"), *rest = list;
     unsigned found = 0;
 
-    for (const char *p = list; (p = strstr(p, "cmd=hset")); p++)
-        found++;
+    for (const char *line; (line = strsep(&rest, "\n"));)
+        found += strstr(line, " name= ") && strstr(line, " flags=b") && strstr(line, " cmd=eval ");
     free(list);
     return found == n;
 }
