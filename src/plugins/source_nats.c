@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Messages of a stream of NATS JetStream, by a durable pull consumer. The threads of libnats put
- * what arrives into an inbox, which this source waits for. The server sends messages only after
- * they were asked for: https://docs.nats.io/reference/reference-protocols/nats_api_reference */
+ * Messages of a stream of NATS JetStream, by a durable pull consumer: the server sends only what
+ * was asked for. The threads of libnats put it into an inbox, which this source waits for.
+ * https://docs.nats.io/reference/reference-protocols/nats_api_reference */
 #include <errno.h>
 #include <inttypes.h>
 #include <nats/nats.h>
@@ -102,9 +102,9 @@ static int connect_with(struct server *s, natsOptions *o, struct error *err)
 
 static void forget(struct server *s)
 {
-    for (uint32_t i = 0; i < s->count; i++)
-        natsMsg_Destroy(s->messages[i]);
-    s->count = s->committed = 0;
+    while (s->count > 0)
+        natsMsg_Destroy(s->messages[--s->count]);
+    s->committed = 0;
 }
 
 static void answer(struct server *s, const natsMsg *msg, const char *word)
@@ -262,24 +262,25 @@ static int find_consumer(struct server *s, jsConsumerInfo **out, struct error *e
 }
 
 /* What was delivered and never acknowledged, because the reader was killed, the server delivers
- * again only when ack_wait is over, and later messages before. Refusing it now keeps the order. The
- * subject has the place of the message, and parts that nobody looks at:
+ * again only when ack_wait is over, and later messages before. Refusing it now keeps the order. It
+ * is among the last ones. The floor may be far behind them: a server that was killed may not move
+ * it any more, and the messages between may be of other subjects. The server skips those that it
+ * does not wait for. The subject has the place of the message, and parts that nobody looks at:
  * https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-15.md */
 static int ask_again(struct server *s, const jsConsumerInfo *info, struct error *err)
 {
-    uint64_t first = info->AckFloor.Stream + 1, last = info->Delivered.Stream;
+    uint64_t last = info->Delivered.Stream;
+    uint64_t first = max_u64(info->AckFloor.Stream + 1, minus_u64(last + 1, AGAIN_MAX));
     char subject[SUBJECT_ROOM];
     natsStatus status = NATS_OK;
 
-    if (info->NumAckPending == 0 || last < first || last - first >= AGAIN_MAX)
+    if (info->NumAckPending == 0)
         return 0;
     for (uint64_t nth = first; status == NATS_OK && nth <= last; nth++) {
         snprintf(subject, sizeof(subject), ACK_PREFIX "%s.%s.1.%" PRIu64 ".%" PRIu64 ".0.0",
                  s->c->topic, s->c->group, nth, (uint64_t)info->Delivered.Consumer);
         status = natsConnection_PublishString(s->connection, subject, "-NAK");
     }
-    if (status == NATS_OK)
-        status = natsConnection_FlushTimeout(s->connection, PATIENCE_MS);
     return status == NATS_OK ? 0 : failed(s, status, "asking for messages again", err);
 }
 

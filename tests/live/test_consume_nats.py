@@ -197,6 +197,45 @@ def seed(world):
     world.theirs.reload(world.server_settings())
 
 
+def far_behind(world):
+    """Between what was acknowledged and what was not are more messages of other subjects than are asked for again."""
+    first, count, noise = 20 * MESSAGES, 50, 70_000
+    world.theirs.ask("STREAM.CREATE.mixed", name="mixed", subjects=["mixed.>"], storage="file")
+    world.theirs.ask("CONSUMER.DURABLE.CREATE.mixed.purgeline", stream_name="mixed", config={
+        "durable_name": "purgeline", "ack_policy": "explicit", "deliver_policy": "all", "filter_subject": "mixed.changed"})
+    world.configure(topic="mixed")
+    world.theirs.reload(world.server_settings(allowed=permissions().replace(STREAM, "mixed")))
+    connection = world.theirs.connect()
+
+    def add(ids):
+        connection.publish("mixed.changed", [json.dumps({"id": n}) for n in ids])
+
+    def jobs():
+        return list(dict.fromkeys(n for n in world.jobs() if first <= n < first + 3 * count))
+
+    world.start()
+    add(range(first, first + count))
+    until("jobs", lambda: len(jobs()) == count)
+    connection.publish("mixed.noise", ["x"] * noise)
+    world.ours.ask("CONFIG", "SET", "maxmemory", "1")
+    refused = world.log().count("Redis does not accept jobs")
+    add(range(first + count, first + 2 * count))
+    world.said("Redis does not accept jobs", refused + 1)
+    world.kill()
+    world.ours.ask("CONFIG", "SET", "maxmemory", "0")
+    add(range(first + 2 * count, first + 3 * count))
+    told = world.theirs.ask("CONSUMER.INFO.mixed.purgeline")
+    world.score.ok(told["num_ack_pending"] and told["delivered"]["stream_seq"] - told["ack_floor"]["stream_seq"] > noise,
+                   "nats: the last acknowledged message is far behind", told)
+    world.start()
+    until("all have jobs", lambda: len(jobs()) == 3 * count)
+    world.score.ok(jobs() == list(range(first, first + 3 * count)), "nats: even so, they are in order", jobs())
+    world.kill()
+    connection.close()
+    world.configure()
+    world.theirs.reload(world.server_settings())
+
+
 def what_is_wrong(world):
     world.stage.must("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x "
                      "-keyout other.key -out other.pem")
@@ -237,7 +276,7 @@ def main():
     world = NatsWorld(score)
     try:
         for part in (looked_at, killed_again_and_again, server_killed, without_redis, poison, large, at_rest, headers,
-                     seed, what_is_wrong):
+                     far_behind, seed, what_is_wrong):
             part(world)
     finally:
         world.close()

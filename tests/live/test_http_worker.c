@@ -49,8 +49,8 @@ static void hold_writes(struct world *w, bool hold)
     redis_server_do(w->rig->redis, hold ? "CLIENT PAUSE 20000 WRITE" : "CLIENT UNPAUSE");
 }
 
-/* Whether this many requests of operators wait for Redis: connections without the name that those of
- * the dispatcher have. */
+/* Whether this many requests of operators wait for Redis: connections without the name that those
+ * of the dispatcher have. */
 static bool waiting(struct world *w, unsigned n)
 {
     char *list = redis_server_str(w->rig->redis, "CLIENT LIST"), *rest = list;
