@@ -21,7 +21,7 @@ struct search {
 static bool is_ours(struct span name)
 {
     static const char *const prefixes[] = {"receipt:", "once:", "history:", "probe"};
-    static const char *const whole[] = {"status", "instances", "consumers", "history"};
+    static const char *const whole[] = {"status", "instances", "consumers"};
 
     for (size_t i = 0; i < array_len(prefixes); i++)
         if (name.n >= strlen(prefixes[i]) && memcmp(name.p, prefixes[i], strlen(prefixes[i])) == 0)

@@ -137,7 +137,7 @@ struct queue_fault {
 };
 typedef void queue_examine_cb(void *ctx, int err, const struct queue_fault *faults, size_t count);
 void queue_examine(struct queue *q, queue_examine_cb *cb, void *ctx);
-#define QUEUE_EXAMINED 16 /* keys of SCRIPT_EXAMINE, in its order: queue_examined_keys */
+#define QUEUE_EXAMINED 17 /* keys of SCRIPT_EXAMINE, in its order: queue_examined_keys */
 extern const char *const queue_examined_keys[QUEUE_EXAMINED]; /* "jobs:urgent" ... */
 
 /* -- the account's time --

@@ -8,7 +8,7 @@
 const char *const queue_examined_keys[QUEUE_EXAMINED] = {
     "jobs:urgent", "jobs:normal",    "jobs:bulk", "dead",        "later",   "lease",
     "budget",      "spent:purge",    "spent:url", "spent:write", "control", "cancelled",
-    "postponed",   "postponed:jobs", "places",    "reads",
+    "postponed",   "postponed:jobs", "places",    "reads",       "history",
 };
 
 static const enum queue_key keys[QUEUE_EXAMINED] = {
@@ -28,6 +28,7 @@ static const enum queue_key keys[QUEUE_EXAMINED] = {
     KEY_POSTPONED_JOBS,
     KEY_PLACES,
     KEY_READS,
+    KEY_HISTORY,
 };
 
 struct examining {

@@ -214,6 +214,7 @@ void repair_explain(const struct config_account *a, const struct queue_fault *f,
         {"control",
          "The account is not paused any more, if it was: pause it again if it should be."},
         {"reads", "Requests that have read Fastly's API within the last hour are not counted."},
+        {"history", "What ended until now is not found any more; a new history begins."},
         {"cancelled", "Jobs that were cancelled within the last minute may be sent."},
     };
     const char *name = name_of(f), *means = "";

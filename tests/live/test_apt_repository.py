@@ -15,7 +15,7 @@ import threading
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
-from stage import ROOT, Score, Stage, skip_without  # noqa: E402
+from stage import ROOT, Stage, play, skip_without  # noqa: E402
 
 MAKE = f"{ROOT}/deploy/apt-repository"
 
@@ -182,15 +182,8 @@ def it_may_end(w, score):
 
 def main():
     skip_without("apt-get", "apt-ftparchive", "dpkg-deb", "gpg")
-    score, w = Score(), World()
-    try:
-        for check in (apt_accepts_it, what_is_added_is_found, it_is_the_same_again, refusals, a_changed_list_is_refused, it_may_end):
-            check(w, score)
-    except (AssertionError, OSError, subprocess.SubprocessError) as wrong:
-        score.ok(False, "the test goes on", repr(wrong))
-    finally:
-        w.close()
-    return score.close()
+    return play((apt_accepts_it, what_is_added_is_found, it_is_the_same_again, refusals, a_changed_list_is_refused, it_may_end),
+                World())
 
 
 if __name__ == "__main__":

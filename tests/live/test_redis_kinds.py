@@ -9,7 +9,7 @@ import sys
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
-from stage import SERVICE, Score, Stage, free_port, skip_without, until  # noqa: E402
+from stage import SERVICE, Stage, free_port, play, skip_without, until  # noqa: E402
 
 NO_CLUSTER = "this Redis is no Cluster: name it with redis://"
 SENTINEL = "this is a sentinel, not a Redis that keeps data: name it with redis+sentinel://"
@@ -122,16 +122,7 @@ def the_right_urls_work(w, score):
 
 def main():
     skip_without("redis-server", "redis-cli")
-    score = Score()
-    w = World()
-    try:
-        for story in (servers_of_another_kind_are_explained, a_node_of_a_cluster_is_no_redis_alone, the_right_urls_work):
-            story(w, score)
-    except (AssertionError, OSError, subprocess.SubprocessError) as wrong:
-        score.ok(False, "the test goes on", repr(wrong))
-    finally:
-        w.close()
-    return score.close()
+    return play((servers_of_another_kind_are_explained, a_node_of_a_cluster_is_no_redis_alone, the_right_urls_work), World())
 
 
 if __name__ == "__main__":

@@ -202,6 +202,28 @@ static void a_lane_of_another_type_is_named(void **state)
     close_all(&w);
 }
 
+/* Jobs are purged all the same, but who asks for the end of one may not find it. */
+static void a_history_of_another_type_is_named_and_mended(void **state)
+{
+    struct world w = open_unready(state);
+    struct job j;
+
+    redis_server_do(w.r->redis, "SET " P "history surprise");
+    start(&w);
+    j = rig_push(w.r, "normal", "keys", "before", NULL);
+    rig_await_ended(w.r, &j, "purged");
+    assert_unwell(&w, P "history");
+    assert_int_equal(shell_run(&sh, "$P check"), 1);
+    shell_assert_out(&sh, P "history holds a string where a stream belongs");
+    repair(&w);
+    assert_well_again(&w, P "history");
+    j = rig_push(w.r, "normal", "keys", "after", NULL);
+    rig_await_ended(w.r, &j, "purged");
+    assert_int_equal(shell_run(&sh, "$P history --json"), 0);
+    shell_assert_out(&sh, j.id);
+    close_all(&w);
+}
+
 /* After an id from the far future, all later ids of the lane are even higher. */
 static void an_id_beyond_any_clock_is_said_and_mended(void **state)
 {
@@ -279,6 +301,7 @@ int main(int argc, char **argv)
         rig_test(a_key_that_breaks_under_the_leader_is_said_and_mended),
         rig_test(counting_anew_assumes_that_the_whole_budget_was_spent),
         rig_test(a_lane_of_another_type_is_named),
+        rig_test(a_history_of_another_type_is_named_and_mended),
         rig_test(an_id_beyond_any_clock_is_said_and_mended),
         rig_test(jobs_with_such_ids_are_purged_under_new_ones),
         rig_test(a_full_redis_is_not_ready_and_says_so),

@@ -15,7 +15,7 @@ import tarfile
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
-from stage import ROOT, Score, Stage, skip_without  # noqa: E402
+from stage import ROOT, Stage, play, skip_without  # noqa: E402
 
 BUILDINFO = """Format: 1.0
 Source: purgeline
@@ -174,15 +174,7 @@ def main():
     if subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD~1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
         print("skip - this is a copy without its history")
         return 77
-    score, w = Score(), World()
-    try:
-        for check in (refusals, a_rehearsal, the_bill_of_materials, a_build_that_differs):
-            check(w, score)
-    except (AssertionError, OSError, KeyError, subprocess.SubprocessError) as wrong:
-        score.ok(False, "the test goes on", repr(wrong))
-    finally:
-        w.close()
-    return score.close()
+    return play((refusals, a_rehearsal, the_bill_of_materials, a_build_that_differs), World())
 
 
 if __name__ == "__main__":

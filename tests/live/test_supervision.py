@@ -8,7 +8,7 @@ import sys
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
-from stage import PATIENCE_S, SERVICE, Score, Stage, ask, free_port, skip_without, until  # noqa: E402
+from stage import PATIENCE_S, SERVICE, Stage, ask, free_port, play, skip_without, until  # noqa: E402
 
 
 class World(Stage):
@@ -87,14 +87,7 @@ def test(w, score):
 
 def main():
     skip_without("redis-server", "redis-cli", "pgrep")
-    score, w = Score(), World()
-    try:
-        test(w, score)
-    except (AssertionError, OSError) as wrong:
-        score.ok(False, "the test goes on", repr(wrong), w.heard[-20:], w.log("daemon")[-8000:-4500])
-    finally:
-        w.close()
-    return score.close()
+    return play([test], World(), lambda w: [w.heard[-20:], w.log("daemon")[-8000:]])
 
 
 if __name__ == "__main__":

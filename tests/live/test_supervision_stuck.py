@@ -12,7 +12,7 @@ import time
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
-from stage import PATIENCE_S, SERVICE, Score, Stage, ask, free_port, skip_without, until  # noqa: E402
+from stage import PATIENCE_S, SERVICE, Stage, ask, free_port, play, skip_without, until  # noqa: E402
 
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
 WAIT_ALL = 0x40000000  # of threads, too: __WALL
@@ -99,14 +99,7 @@ def test(w, score):
 
 def main():
     skip_without("redis-server", "nginx", "varnishd", "curl")
-    score, w = Score(), World()
-    try:
-        test(w, score)
-    except (AssertionError, OSError) as wrong:
-        score.ok(False, "the test goes on", repr(wrong), w.log("daemon")[-4000:])
-    finally:
-        w.close()
-    return score.close()
+    return play([test], World(), lambda w: [w.log("daemon")[-4000:]])
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 from previous import build_previous  # noqa: E402
 from resp import Resp  # noqa: E402
-from stage import SERVICE, Score, Stage, ask, free_port, skip_without, until  # noqa: E402
+from stage import SERVICE, Stage, ask, free_port, play, skip_without, until  # noqa: E402
 
 BUDGET, WINDOW_S = 60, 5
 PUSH_EVERY_S = 1 / 15  # more than the budget allows, so that a backlog grows
@@ -249,14 +249,7 @@ def main():
     skip_without("redis-server", "redis-cli", "nginx", "varnishd", "curl", "git", "cmake", "ninja")
     version, previous = build_previous()
     print(f"# the release before is {version}", flush=True)
-    score, w = Score(), World(previous)
-    try:
-        test(w, score)
-    except (AssertionError, OSError, ValueError) as wrong:
-        score.ok(False, "the test goes on", repr(wrong), *[w.log(name)[-1500:] for name in w.children if name[:3] in (OLD, NEW)])
-    finally:
-        w.close()
-    return score.close()
+    return play([test], World(previous), lambda w: [w.log(name)[-1500:] for name in w.children if name[:3] in (OLD, NEW)])
 
 
 if __name__ == "__main__":

@@ -159,6 +159,20 @@ class Score:
         return 0 if self.passed and not self.failed else 1
 
 
+def play(checks, world, evidence=lambda world: ()):
+    """Runs check(world, score) for each, closes the world, and returns the exit code. If one cannot go on, this is a failure,
+    and so many texts of evidence are shown."""
+    score = Score()
+    try:
+        for check in checks:
+            check(world, score)
+    except (AssertionError, KeyError, OSError, ValueError, subprocess.SubprocessError) as wrong:
+        score.ok(False, "the test goes on", repr(wrong), *evidence(world))
+    finally:
+        world.close()
+    return score.close()
+
+
 def skip_without(*programs):
     for name in programs:
         if not shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin"):

@@ -8,7 +8,7 @@
 -- empty stream remembers its last id.
 
 local kinds = {'stream', 'stream', 'stream', 'stream', 'zset', 'string', 'hash', 'stream',
-  'stream', 'stream', 'hash', 'list', 'zset', 'hash', 'hash', 'hash'}
+  'stream', 'stream', 'hash', 'list', 'zset', 'hash', 'hash', 'hash', 'stream'}
 local out, call, is = {}, redis.pcall, {}
 local function fault(i, what) out[#out + 1] = KEYS[i]; out[#out + 1] = what end
 for i = 1, #kinds do
