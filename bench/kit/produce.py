@@ -1,25 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Sends single messages to a topic of Kafka, at once: kcat waits until 1,024 bytes are there."""
 import ctypes
+import os
+import sys
 
-PRODUCER = 0
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../../tests/support"))
+from librdkafka import PRODUCER, declared, handle, new_client, number, size, text  # noqa: E402
+
 ANY_PARTITION = -1
 COPY = 2
 PATIENCE_MS = 10000
 
-kafka = ctypes.CDLL("librdkafka.so.1")
-handle, text, number, size = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t
-
-
-def declared(name, result, *arguments):
-    function = getattr(kafka, "rd_kafka_" + name)
-    function.restype, function.argtypes = result, arguments
-    return function
-
-
-new_conf = declared("conf_new", handle)
-conf_set = declared("conf_set", number, handle, text, text, text, size)
-new_client = declared("new", handle, number, handle, text, size)
 new_topic = declared("topic_new", handle, handle, text, handle)
 produce = declared("produce", number, handle, ctypes.c_int32, number, text, size, handle, size, handle)
 poll = declared("poll", number, handle, number)
@@ -30,11 +21,7 @@ destroy = declared("destroy", None, handle)
 
 class Producer:
     def __init__(self, address, topic):
-        why, conf = ctypes.create_string_buffer(512), new_conf()
-        for name, value in ("bootstrap.servers", address), ("linger.ms", "0"):
-            assert conf_set(conf, name.encode(), value.encode(), why, len(why)) == 0, why.value
-        self.client = new_client(PRODUCER, conf, why, len(why))
-        assert self.client, why.value
+        self.client = new_client(PRODUCER, bootstrap_servers=address, linger_ms="0")
         self.topic = new_topic(self.client, topic.encode(), None)
 
     def send(self, message):

@@ -24,7 +24,8 @@ import json
 import signal
 import sys
 
-PRODUCER, CONSUMER = 0, 1
+from librdkafka import CONSUMER, PRODUCER, declared, handle, new_client, number, size, text
+
 PATIENCE_MS = 60000
 
 
@@ -38,20 +39,6 @@ class Partitions(ctypes.Structure):
     _fields_ = [("count", ctypes.c_int), ("size", ctypes.c_int), ("elements", ctypes.POINTER(Partition))]
 
 
-handle, text, number, size = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t
-kafka = ctypes.CDLL("librdkafka.so.1")
-why = ctypes.create_string_buffer(512)
-
-
-def declared(name, result, *arguments):
-    function = getattr(kafka, "rd_kafka_" + name)
-    function.restype, function.argtypes = result, arguments
-    return function
-
-
-new_conf = declared("conf_new", handle)
-conf_set = declared("conf_set", number, handle, text, text, text, size)
-new_client = declared("new", handle, number, handle, text, size)
 new_list = declared("topic_partition_list_new", ctypes.POINTER(Partitions), number)
 list_add = declared("topic_partition_list_add", handle, ctypes.POINTER(Partitions), text, ctypes.c_int32)
 list_destroy = declared("topic_partition_list_destroy", None, ctypes.POINTER(Partitions))
@@ -70,10 +57,9 @@ push_errors = declared("mock_push_request_errors_array", None, handle, ctypes.c_
 class Cluster:
     def __init__(self, topic, partitions="1"):
         self.topic, self.partitions, self.members = topic.encode(), int(partitions), {}
-        client = new_client(PRODUCER, None, why, len(why))
-        self.cluster = client and new_cluster(client, 1)
+        self.cluster = new_cluster(new_client(PRODUCER), 1)
         if not self.cluster or new_topic(self.cluster, self.topic, self.partitions, 1) != 0:
-            sys.exit("no cluster: " + why.value.decode())
+            sys.exit("no cluster")
         self.address = addresses(self.cluster).decode()
 
     def down(self):
@@ -96,12 +82,7 @@ class Cluster:
 
     def member(self, group):
         """A client that only asks."""
-        conf = new_conf()
-        for name, value in (("bootstrap.servers", self.address), ("group.id", group)):
-            assert conf_set(conf, name.encode(), value.encode(), why, len(why)) == 0, why.value
-        client = new_client(CONSUMER, conf, why, len(why))
-        assert client, why.value
-        return client
+        return new_client(CONSUMER, bootstrap_servers=self.address, group_id=group)
 
     def committed(self, group):
         if group not in self.members:
