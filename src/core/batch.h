@@ -28,6 +28,7 @@ struct batch {
     uint16_t service;
     uint32_t brake_epoch;
     uint64_t sent_ns;
+    int status;            /* of the last answer; 0: there was none */
     struct bisect *bisect; /* NULL if the batch is not a half */
 };
 

@@ -528,3 +528,35 @@ uint32_t lanes_waiting_of(const struct lanes *l, enum lane lane, uint16_t servic
 {
     return l->flows[(uint32_t)lane * slots(l) + slot_of(l, service)].total;
 }
+
+/* -- why a target waits -- */
+
+static const struct flow *flow_at(const struct lanes *l, const struct pending *t)
+{
+    return &l->flows[(uint32_t)t->lane * slots(l) + slot_of(l, t->service)];
+}
+
+enum lanes_obstacle lanes_obstacle_of(const struct lanes *l, const struct pending *t,
+                                      uint64_t now_ns, uint64_t *until_ns)
+{
+    enum form form = pending_form(t);
+
+    *until_ns = NEVER;
+    if (paused(l, t->service, now_ns, until_ns))
+        return LANES_SERVICE;
+    if (form == FORM_ALL && l->all_busy[slot_of(l, t->service)])
+        return LANES_ALL;
+    return ready_count(l, flow_at(l, t), form, now_ns, until_ns) ? LANES_NONE : LANES_LINGERS;
+}
+
+uint32_t lanes_ahead(const struct lanes *l, const struct pending *t, uint32_t most, bool *more)
+{
+    const struct list *head = &flow_at(l, t)->queue[pending_form(t)], *at = t->link.prev;
+    uint32_t n = 0;
+
+    must(t->state == PENDING_WAITING);
+    for (; at != head && n < most; at = at->prev)
+        n++;
+    *more = at != head;
+    return n;
+}

@@ -109,6 +109,20 @@ void lanes_pause_service(struct lanes *l, uint16_t service, uint64_t until_ns); 
 /* Fastly takes at most this many keys in one request. Returns false if that was known already. */
 bool lanes_limit_keys(struct lanes *l, uint32_t keys);
 
+/* Why a waiting target is not sent even if there are units for it. *until_ns, the monotonic time
+ * when that ends, is NEVER if it is not known. */
+enum lanes_obstacle {
+    LANES_NONE,
+    LANES_SERVICE, /* the service is paused */
+    LANES_ALL,     /* another purge-all of the service is in flight */
+    LANES_LINGERS, /* the batch waits for more keys */
+};
+enum lanes_obstacle lanes_obstacle_of(const struct lanes *l, const struct pending *t,
+                                      uint64_t now_ns, uint64_t *until_ns);
+/* How many targets are ahead of a waiting one in its queue, counting at most `most`. *more: there
+ * are others. */
+uint32_t lanes_ahead(const struct lanes *l, const struct pending *t, uint32_t most, bool *more);
+
 /* Targets that wait: in the lane, without suspects; of one service in the lane. */
 uint64_t lanes_waiting(const struct lanes *l, enum lane lane);
 uint32_t lanes_waiting_of(const struct lanes *l, enum lane lane, uint16_t service);

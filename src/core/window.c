@@ -65,6 +65,11 @@ static struct pending *find_pending(const struct window *w, uint32_t hash, enum 
     return NULL;
 }
 
+struct pending *window_find(const struct window *w, uint32_t hash, const struct job_target *t)
+{
+    return find_pending(w, hash, t->kind, t->service, t->bytes);
+}
+
 static void put(struct window *w, uint32_t hash, uint32_t number)
 {
     uint32_t i = table_slot(w, hash);

@@ -56,6 +56,8 @@ static inline uint32_t job_of(const struct window *w, uint32_t link)
     return link & OWN ? link - OWN : waiter_at(w, link)->job;
 }
 
+/* The waiting or delayed target, or NULL. */
+struct pending *window_find(const struct window *w, uint32_t hash, const struct job_target *t);
 /* Lets the job wait for all targets of the spec. */
 void window_attach(struct window *w, uint32_t job, const struct job_spec *spec,
                    const struct window_add *how);

@@ -25,9 +25,9 @@
 #include "rlimits.h"
 #include "route.h"
 #include "server.h"
-#include "stats_prometheus.h"
 #include "supervision.h"
 #include "target.h"
+#include "vitals.h"
 
 #define EXIT_LIMITS 1
 #define EXIT_CONFIG 2
@@ -254,19 +254,19 @@ static void on_stop_signal(void *ctx, int signum)
 
 /* -- accounts -------------------------------------------------------------------------------- */
 
-/* Reports the state of dispatch to the HTTP endpoint. */
 static void on_vitals(void *ctx, struct vitals *v, enum vitals_wanted wanted)
 {
     const struct daemon *d = ctx;
-    struct now now = clock_now();
 
-    for (uint32_t i = 0; i < d->accounts_count && !v->stalled; i++)
-        v->stalled = dispatch_stalled(d->accounts[i], now, v->why, sizeof(v->why));
-    for (uint32_t i = 0; i < d->accounts_count && !v->troubled; i++)
-        v->troubled = dispatch_troubled(d->accounts[i], now, v->trouble, sizeof(v->trouble));
+    vitals_fill(v, wanted, d->accounts, d->accounts_count);
     (void)consumer_runners_failing(d->consumers, v->consumers, sizeof(v->consumers));
-    if (wanted == VITALS_AND_METRICS)
-        metrics_render(d->accounts, d->accounts_count, now, &v->metrics);
+}
+
+static void on_job_view(void *ctx, const struct job_view_ask *ask, struct job_view *out)
+{
+    const struct daemon *d = ctx;
+
+    job_view_ask(d->accounts, d->accounts_count, ask, clock_now(), out);
 }
 
 /* The same in a sentence, for systemd. */
@@ -314,6 +314,7 @@ static void start_http_server(struct daemon *d)
                                     .loop = d->loop,
                                     .files = d->files,
                                     .vitals = on_vitals,
+                                    .job_view = on_job_view,
                                     .ctx = d};
     struct error why;
 

@@ -173,6 +173,7 @@ struct dispatch {
     bool server_fit;
     bool paused;
     char paused_why[160];
+    char holder[160]; /* who leads while we do not; "": nobody, or it is not known */
 
     /* other instances */
     struct hand_over hand_over;
@@ -228,6 +229,8 @@ void send_put_batch_back(struct dispatch *d, struct batch *b);
 void send_park(struct dispatch *d, struct list *targets, const struct batch *like, uint64_t due_ns);
 /* Whether a request with an identical target is on the wire. */
 bool send_is_under_way(const struct dispatch *d, const struct pending *t);
+typedef void send_batch_cb(void *ctx, const struct batch *b);
+void send_each_batch(const struct dispatch *d, send_batch_cb *cb, void *ctx); /* on the wire */
 void send_forget_waiting(struct dispatch *d); /* parked batches and suspects */
 void send_forget_spare(struct dispatch *d);
 

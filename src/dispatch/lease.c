@@ -143,6 +143,7 @@ static void on_lease(void *ctx, int err, const struct queue_lease *lead)
     d->paused = lead->paused;
     d->lease_unsure = false;
     memcpy(d->paused_why, lead->paused_why, sizeof(d->paused_why));
+    memcpy(d->holder, lead->holder, sizeof(d->holder));
     job_end_cancel(d, lead->cancelled, lead->cancelled_count);
     hand_over_heard(d, lead, clock_mono_ns());
     if (lead->leading && lead->paused != was_paused)

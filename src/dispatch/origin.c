@@ -105,6 +105,26 @@ void origin_each_job(const struct origin *o, origin_job_cb *cb, void *ctx)
     }
 }
 
+bool origin_view(const struct origin *o, enum lane lane, struct entry_id id,
+                 struct origin_view *out)
+{
+    list_each(it, &o->held) {
+        const struct origin_held *h = list_entry(it, struct origin_held, all);
+        const struct queue_entry *e = &h->job.entry;
+        const struct origin_question *q = h->question;
+
+        if (e->lane != lane || e->id.ms != id.ms || e->id.seq != id.seq)
+            continue;
+        *out = (struct origin_view){.gate = h->job.asked_gate,
+                                    .asking = q && q->ask,
+                                    .next_ns = q && !q->ask ? q->due.key : NEVER,
+                                    .until_ms = h->ends.pos == HEAP_NOWHERE ? NEVER : h->ends.key};
+        snprintf(out->seen, sizeof(out->seen), "%s", q ? q->seen : "");
+        return true;
+    }
+    return false;
+}
+
 /* -- jobs ------------------------------------------------------------------------------------ */
 
 static size_t text_bytes(const struct queue_entry *e)

@@ -21,6 +21,7 @@
 #include "outcome.h"
 #include "queue.h"
 #include "sender.h"
+#include "when.h"
 
 #define ORIGIN_JOBS_MAX 10000u
 #define ORIGIN_PUT_OFF_MS 10000u /* when no further job can be held */
@@ -80,5 +81,16 @@ uint64_t origin_oldest_ms(const struct origin *o, uint64_t wall_ms);
 /* What was seen last of the origin that a job has waited for longest; "": nothing yet. */
 const char *origin_last_seen(const struct origin *o);
 const struct origin_counts *origin_counts(const struct origin *o);
+/* What a held job waits for. */
+struct origin_view {
+    bool gate;                  /* purge_all_needs, not its own `when` */
+    bool asking;                /* a question is on its way */
+    uint64_t next_ns;           /* when it is asked again; monotonic; NEVER: not known */
+    uint64_t until_ms;          /* when the job is given up, or expires; Unix; NEVER: neither */
+    char seen[WHEN_REASON_MAX]; /* the last answer, in words; "": none was heard yet */
+};
+/* False if the job is not held. Looks at each job that is held. */
+bool origin_view(const struct origin *o, enum lane lane, struct entry_id id,
+                 struct origin_view *out);
 typedef void origin_job_cb(void *ctx, enum lane lane, struct entry_id id);
 void origin_each_job(const struct origin *o, origin_job_cb *cb, void *ctx);

@@ -121,6 +121,7 @@ void send_park(struct dispatch *d, struct list *targets, const struct batch *lik
         if (t)
             list_push_back(&parked->targets, &t->link);
     }
+    parked->status = like->status;
     heap_insert(&d->parked, &parked->due, due_ns);
 }
 
@@ -296,6 +297,12 @@ bool send_is_under_way(const struct dispatch *d, const struct pending *t)
         }
     }
     return false;
+}
+
+void send_each_batch(const struct dispatch *d, send_batch_cb *cb, void *ctx)
+{
+    list_each(request, &d->requests)
+        cb(ctx, list_entry(request, struct sent_request, link)->batch);
 }
 
 void send_forget_waiting(struct dispatch *d)

@@ -293,6 +293,7 @@ void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x
     struct span targets[FASTLY_BATCH_MAX_KEYS];
     struct fastly_ask ask;
 
+    b->status = x->error == EXCHANGE_OK ? x->status : 0;
     send_ask_of(d, b, targets, &ask);
     verdict_judge(&ask, x, now.wall_ms, &v.j, v.missing, &v.missing_count);
     d->counts.verdicts[v.j.verdict]++;

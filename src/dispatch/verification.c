@@ -84,6 +84,20 @@ static struct check *find_check(struct verification *v, const struct pending *t)
     return NULL;
 }
 
+const struct pending *verification_target(struct verification *v, uint32_t hash, struct span url,
+                                          uint64_t *next_ns)
+{
+    list_each(it, verification_bucket(v, hash)) {
+        const struct check *c = list_entry(it, struct check, link);
+
+        if (!c->target || c->hash != hash || !target_same(TARGET_URL, c->url, url))
+            continue;
+        *next_ns = c->due.pos == HEAP_NOWHERE ? NEVER : c->due.key;
+        return c->target;
+    }
+    return NULL;
+}
+
 uint64_t verification_check_bytes(size_t url)
 {
     return ALLOC_TAKES(sizeof(struct check)) + ALLOC_TAKES(url + 1) + sizeof(struct heap_node *);

@@ -16,6 +16,10 @@ void verification_free(struct verification *v); /* after verification_forget; NU
 bool verification_take(struct verification *v, struct pending *t, const struct job_purge *by);
 /* A target ended otherwise: it may be one that was to be purged again. */
 void verification_drop(struct verification *v, const struct pending *t);
+/* The target with this hash and URL whose page is being looked at, or NULL; *next_ns: when it is
+ * looked at next. */
+const struct pending *verification_target(struct verification *v, uint32_t hash, struct span url,
+                                          uint64_t *next_ns);
 /* A job comes that names a page. */
 void verification_expect(struct verification *v, const struct job_spec *spec,
                          const struct window_add *how);

@@ -4,10 +4,12 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
 #include "clock.h"
 #include "http_internal.h"
+#include "job_leader.h"
 #include "job_timeline.h"
 #include "jobplace.h"
 #include "json_text.h"
@@ -26,6 +28,9 @@ struct subject {
     uint32_t targets;
     char *ref;
     uint32_t tries;
+    char *origin; /* that it asks before it is sent, without the query; NULL: none, or not known */
+    struct job_view_ask ask; /* of the dispatch loop, about a job that waits */
+    void *names;             /* the memory of its targets */
 };
 
 static void end_subject(struct request *e)
@@ -33,6 +38,8 @@ static void end_subject(struct request *e)
     struct subject *s = e->state;
 
     free(s->ref);
+    free(s->origin);
+    free(s->names);
     free(s);
 }
 
@@ -140,41 +147,39 @@ static bool say_state(struct request *e, enum job_state state, struct span recei
     return true;
 }
 
-/* The URL that the job asks before it is sent, without its query; "" = none, or the producer could
- * not have pushed the job. */
-static struct span origin_of(struct request *e, const struct span *fields, size_t count)
+/* The URL that the job asks before it is sent, without its query; NULL: none. */
+static char *origin_of(const struct config_account *a, const struct job_spec *spec)
 {
-    const struct subject *s = e->state;
-    struct job_spec spec;
-    struct error err;
+    struct span url = SPAN("");
 
-    if (job_decode(&e->in->decoder, s->account, fields, count, &spec, &err) < 0)
-        return SPAN("");
-    spec.original = span_of(NULL, 0);
-    if (!e->who->admin && auth_may_push(e->who, s->account, s->lane, &spec, &err) < 0)
-        return SPAN("");
-    if (spec.when)
-        return url_without_query(span_str(spec.when->url));
-    return origin_is_gated(s->account, &spec)
-               ? url_without_query(span_str(s->account->purge_all_needs))
-               : SPAN("");
+    if (spec->when)
+        url = url_without_query(span_str(spec->when->url));
+    else if (origin_is_gated(a, spec))
+        url = url_without_query(span_str(a->purge_all_needs));
+    return url.n ? alloc_copy(url.p, url.n) : NULL;
 }
 
-static void say_waiting(struct request *e, struct span origin)
+static void say_waiting(struct request *e, const struct job_view *view)
 {
     const struct subject *s = e->state;
     json_t *j = json_pack("{soso}", "job", json_text_of(s->job), "state", json_text_of("waiting"));
+    struct job_leader leader = {
+        .view = view, .account = s->account, .targets = s->ask.targets, .admin = e->who->admin};
+    bool here = view && view->role == JOB_VIEW_HERE;
     struct job_timeline t = {.job = s->job,
                              .account = s->account,
                              .place = &s->place,
                              .state = overview_cache_last_of(e->in->overviews, s->account),
                              .due_ms = s->due_ms,
                              .now_ms = clock_wall_ms(),
-                             .origin = origin};
+                             .origin = span_str(s->origin ? s->origin : ""),
+                             .leader = here ? &leader : NULL};
 
-    if (origin.n)
-        json_object_set_new(j, "origin", json_text(origin));
+    if (s->origin)
+        json_object_set_new(j, "origin", json_text_of(s->origin));
     json_object_set_new(j, "timeline", job_timeline_waiting(&t));
+    if (view)
+        json_object_set_new(j, "leader", job_leader_json(&leader));
     request_say_json(e, 200, j);
 }
 
@@ -184,21 +189,100 @@ static void on_job_due(void *ctx, uint64_t due_ms)
     struct subject *s = e->state;
 
     s->due_ms = due_ms;
-    say_waiting(e, SPAN(""));
+    say_waiting(e, NULL);
     request_drop(e);
+}
+
+/* The memory that the targets need on their way to the dispatch loop. */
+static uint64_t names_bytes(const struct job_spec *spec)
+{
+    uint64_t bytes = spec->targets_count * sizeof(*spec->targets);
+
+    for (uint32_t i = 0; i < spec->targets_count; i++)
+        bytes += spec->targets[i].bytes.n;
+    return bytes;
+}
+
+static void copy_targets(struct subject *s, const struct job_spec *spec)
+{
+    struct job_target *to = s->names = alloc_bytes(names_bytes(spec));
+    char *text = (char *)&to[spec->targets_count];
+
+    s->ask.targets = to;
+    s->ask.targets_count = spec->targets_count;
+    for (uint32_t i = 0; i < spec->targets_count; i++) {
+        struct span from = spec->targets[i].bytes;
+
+        to[i] = spec->targets[i];
+        to[i].bytes = span_of(text, from.n);
+        if (from.n)
+            memcpy(text, from.p, from.n);
+        text += from.n;
+    }
+}
+
+/* Reads what the producer may see of the job: only if it could have pushed it itself. False if the
+ * request was refused. */
+static bool take_fields(struct request *e, const struct span *fields, size_t count)
+{
+    struct subject *s = e->state;
+    struct job_spec spec;
+    struct error err;
+
+    if (job_decode(&e->in->decoder, s->account, fields, count, &spec, &err) < 0)
+        return true;
+    spec.original = span_of(NULL, 0);
+    if (!e->who->admin && auth_may_push(e->who, s->account, s->lane, &spec, &err) < 0)
+        return true;
+    s->origin = origin_of(s->account, &spec);
+    if (!request_take(e, names_bytes(&spec)))
+        return false;
+    copy_targets(s, &spec);
+    return true;
+}
+
+static void on_view(struct request *e, const struct job_view *v)
+{
+    say_waiting(e, v);
 }
 
 static void on_waiting_fields(void *ctx, enum jobplace_read what, const struct span *fields,
                               size_t count, struct span why)
 {
     struct request *e = ctx;
+    const struct subject *s = e->state;
 
     (void)why;
-    say_waiting(e, what == JOBPLACE_READ ? origin_of(e, fields, count) : SPAN(""));
+    if (what != JOBPLACE_READ || take_fields(e, fields, count))
+        http_server_ask_job(e, &s->ask, on_view);
     request_drop(e);
 }
 
-/* Reads a job, which may be large, only if some jobs of the account wait for their origins. */
+/* Reads a job, which may be large, only if this instance leads and so knows more of it, or if some
+ * jobs of the account wait for their origins. */
+static void on_leader(struct request *e, const struct job_view *v)
+{
+    struct subject *s = e->state;
+
+    if (v->role == JOB_VIEW_HERE || overview_cache_last_of(e->in->overviews, s->account)->origins)
+        jobplace_read(redis_of(e), s->account->name, s->job, &s->place, on_waiting_fields,
+                      request_hold(e));
+    else
+        say_waiting(e, v);
+}
+
+/* Where its entry is, for the leader's memory. */
+static struct window_name entry_name(const struct jobplace *place)
+{
+    struct window_name name = {.lane = place->lane};
+    struct span rest = span_str(place->entry), ms, seq;
+
+    if (!span_next_word(&rest, '-', &ms) || !span_next_word(&rest, '-', &seq) ||
+        span_to_u64(ms, &name.id_ms) < 0 || span_to_u64(seq, &name.id_seq) < 0)
+        name.id_ms = name.id_seq = 0;
+    return name;
+}
+
 static void on_look(void *ctx, enum job_state state, struct span receipt,
                     const struct jobplace *place)
 {
@@ -212,12 +296,12 @@ static void on_look(void *ctx, enum job_state state, struct span receipt,
     s->place = *place;
     if (place->postponed) {
         jobplace_due(redis_of(e), s->account->name, s->job, on_job_due, e);
-    } else if (!overview_cache_of(e->in->overviews, s->account, clock_mono_ns())->origins) {
-        say_waiting(e, SPAN(""));
-        request_drop(e);
-    } else {
-        jobplace_read(redis_of(e), s->account->name, s->job, place, on_waiting_fields, e);
+        return;
     }
+    s->ask = (struct job_view_ask){
+        .account = s->account->name, .settings = s->account, .job = entry_name(place)};
+    http_server_ask_job(e, &s->ask, on_leader);
+    request_drop(e);
 }
 
 static void late_look(struct request *e)

@@ -46,11 +46,11 @@ struct http_server {
     struct timer *room;        /* fires when memory was returned */
     struct timer *accept;      /* fires when connections are accepted without having tried Redis */
     struct list requests_list;
-    uint32_t requests;     /* that exist */
-    uint32_t vitals_asked; /* vitals not answered yet */
-    char consumers[256];   /* which of them keeps ending, by the last vitals; "": none */
-    uint32_t tasks;        /* running on other threads */
-    uint32_t plans;        /* tasks of the kind TASK_PLAN */
+    uint32_t requests;   /* that exist */
+    uint32_t asked;      /* letters to the dispatch loop that are not answered yet */
+    char consumers[256]; /* which of them keeps ending, by the last vitals; "": none */
+    uint32_t tasks;      /* running on other threads */
+    uint32_t plans;      /* tasks of the kind TASK_PLAN */
     bool stopping, redis_closed;
     struct http_server_counts {
         uint64_t jobs;
@@ -248,6 +248,11 @@ void renew_httpd(struct http_server *in, const struct config_http *before);
  * if the visit is over -- */
 void http_server_ask_vitals(struct request *e, enum vitals_wanted wanted);
 void api_health(struct request *e, const struct vitals *v);
+
+/* -- server.c: asks the dispatch loop what it knows of a job; `ask` must be valid until `done` is
+ * called, even if the visit is over. The view is lent -- */
+typedef void job_viewed_cb(struct request *e, const struct job_view *v);
+void http_server_ask_job(struct request *e, const struct job_view_ask *ask, job_viewed_cb *done);
 
 /* -- server.c: called when a task ends, because stopping waits for the last one -- */
 void http_server_task_over(struct http_server *in);

@@ -46,34 +46,68 @@ static void add_postponed(json_t *steps, const struct job_timeline *t)
 static void add_lane(json_t *steps, const struct job_timeline *t)
 {
     json_t *step = step_json("lane");
+    uint32_t before;
+    bool more;
 
     json_object_set_new(step, "lane", json_text_of(lane_names[t->place->lane]));
     if (t->state->known)
         set_ms(step, "jobs", t->state->overview.lanes[t->place->lane].jobs);
+    if (t->leader && job_leader_before(t->leader, &before, &more)) {
+        set_ms(step, "before", before);
+        if (more)
+            json_object_set_new(step, "before_capped", json_true());
+    }
     json_array_append_new(steps, step);
 }
 
-/* What keeps all jobs of the account. */
+static void add_pause(json_t *steps, const char *why)
+{
+    json_t *step = step_json("paused");
+
+    if (*why)
+        json_object_set_new(step, "why", json_text_of(why));
+    json_array_append_new(steps, step);
+}
+
+static void add_hold(json_t *steps, uint64_t until_ms, const char *why)
+{
+    json_t *step = step_json("held");
+
+    if (until_ms)
+        set_ms(step, "until", until_ms);
+    json_object_set_new(step, "why", json_text_of(why));
+    json_array_append_new(steps, step);
+}
+
+/* What keeps all jobs of the account. The leader's memory knows it a second before Redis. */
 static void add_obstacles(json_t *steps, const struct job_timeline *t)
 {
     const struct overview_cache_account *s = t->state;
-    json_t *step;
+    const struct job_view *v = t->leader ? t->leader->view : NULL;
 
-    if (!s->known)
-        return;
-    if (!s->overview.leader)
+    if (s->known && !v && !s->overview.leader)
         json_array_append_new(steps, step_json("nobody_leads"));
-    if (s->overview.paused)
-        json_array_append_new(steps, step_json("paused"));
-    if (s->stuck)
+    if (v ? v->paused : s->known && s->overview.paused)
+        add_pause(steps, v && t->leader->admin ? v->paused_why : "");
+    if (s->known && s->stuck)
         json_array_append_new(steps, step_json("stuck"));
-    if (!s->held)
-        return;
-    step = step_json("held");
-    if (s->held_until_ms)
-        set_ms(step, "until", s->held_until_ms);
-    json_object_set_new(step, "why", json_text_of(s->held_why));
-    json_array_append_new(steps, step);
+    if (v && v->held_why)
+        add_hold(steps, v->held_until_ms, v->held_why);
+    else if (s->known && s->held)
+        add_hold(steps, s->held_until_ms, s->held_why);
+}
+
+/* What the origin said last, when it is asked again, and when the job is given up. */
+static void add_question(json_t *step, const struct job_view *v)
+{
+    const struct origin_view *o = &v->origin;
+
+    if (*o->seen)
+        json_object_set_new(step, "seen", json_text_of(o->seen));
+    if (v->origin_next_ms)
+        set_ms(step, "at", v->origin_next_ms);
+    if (o->until_ms != NEVER)
+        set_ms(step, "until", o->until_ms);
 }
 
 static void add_origin(json_t *steps, const struct job_timeline *t)
@@ -84,20 +118,40 @@ static void add_origin(json_t *steps, const struct job_timeline *t)
         return;
     step = step_json("origin");
     json_object_set_new(step, "url", json_text(t->origin));
+    if (t->leader && t->leader->view->held)
+        add_question(step, t->leader->view);
     json_array_append_new(steps, step);
 }
 
-/* As if it were the last of its lane. */
+/* When the job is sent at the latest, if nothing more urgent comes; 0: not known. From Redis it is
+ * known only as if the job were the last of its lane. */
+static uint64_t budget_ms(const struct job_timeline *t)
+{
+    const struct job_view *v = t->leader ? t->leader->view : NULL;
+    uint64_t ms = v ? job_leader_budget_ms(t->leader) : 0, eta_ms;
+
+    if (ms || (v && (v->paused || v->held_why || (v->found && !v->counts[JOB_VIEW_WAITING]))))
+        return ms;
+    eta_ms = overview_cache_eta_ms(t->state, t->account, t->place->lane, 1);
+    return eta_ms == UINT64_MAX ? 0 : t->now_ms + eta_ms;
+}
+
 static void add_budget(json_t *steps, const struct job_timeline *t)
 {
-    uint64_t eta_ms = overview_cache_eta_ms(t->state, t->account, t->place->lane, 1);
+    uint64_t until_ms = budget_ms(t);
     json_t *step;
 
-    if (eta_ms == UINT64_MAX)
+    if (!until_ms)
         return;
     step = step_json("budget");
-    set_ms(step, "until", t->now_ms + eta_ms);
+    set_ms(step, "until", until_ms);
     json_array_append_new(steps, step);
+}
+
+/* The job asked its origin, which has shown what it waited for. */
+static bool is_past_origin(const struct job_timeline *t)
+{
+    return t->leader && t->leader->view->found;
 }
 
 json_t *job_timeline_waiting(const struct job_timeline *t)
@@ -110,10 +164,15 @@ json_t *job_timeline_waiting(const struct job_timeline *t)
         return steps;
     }
     add_lane(steps, t);
+    if (t->leader)
+        job_leader_add_merged(steps, t->leader);
     add_obstacles(steps, t);
-    add_origin(steps, t);
-    if (!t->origin.n)
+    if (!is_past_origin(t))
+        add_origin(steps, t);
+    if (!t->origin.n || is_past_origin(t))
         add_budget(steps, t);
+    if (t->leader)
+        job_leader_add_progress(steps, t->leader);
     return steps;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Why a job is where it is: steps in the order of time, each {"step": …}. What cannot be known from
- * Redis is left out. */
+ * Why a job is where it is: steps in the order of time, each {"step": …}. What is known neither
+ * from Redis nor from the leader's memory is left out. */
 #pragma once
 
+#include "job_leader.h"
 #include "jobplace.h"
 #include "overview_cache.h"
 
@@ -13,9 +14,11 @@ struct job_timeline {
     const struct config_account *account;
     const struct jobplace *place;
     const struct overview_cache_account *state;
-    uint64_t due_ms;    /* of a postponed job; 0: not known */
-    uint64_t now_ms;    /* Unix */
-    struct span origin; /* that it asks first; "": none */
+    uint64_t due_ms;                 /* of a postponed job; 0: not known */
+    uint64_t now_ms;                 /* Unix */
+    struct span origin;              /* that it asks first; "": none */
+    const struct job_leader *leader; /* what this instance, which leads, knows of the job; NULL:
+                                        nothing */
 };
 
 /* Of a job that waits. */

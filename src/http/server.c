@@ -29,7 +29,9 @@ enum letter_kind {
     LETTER_CONFIGURE,  /* to the endpoint */
     LETTER_STOP,       /* to the endpoint */
     LETTER_VITALS,     /* to the endpoint: the answer */
+    LETTER_JOB,        /* to the endpoint: the answer */
     LETTER_ASK_VITALS, /* to the dispatch loop */
+    LETTER_ASK_JOB,    /* to the dispatch loop */
     LETTER_STOPPED,    /* to the dispatch loop */
 };
 
@@ -37,9 +39,12 @@ struct letter {
     struct list link;
     enum letter_kind kind;
     const struct config *config; /* held */
-    struct request *request;     /* that asked for the vitals */
+    struct request *request;     /* that asked */
     enum vitals_wanted wanted;
     struct vitals vitals;
+    const struct job_view_ask *ask; /* lent by the request, which also gets `view` */
+    struct job_view *view;
+    job_viewed_cb *viewed;
 };
 
 static void post(struct mailbox *to, enum letter_kind kind, const struct config *c)
@@ -245,7 +250,7 @@ static void configure(struct http_server *in, const struct config *c)
 
 static void finish_when_done(struct http_server *in)
 {
-    if (!in->redis_closed || in->vitals_asked || in->tasks)
+    if (!in->redis_closed || in->asked || in->tasks)
         return;
     must(in->requests == 0);
     overview_cache_free(in->overviews);
@@ -309,7 +314,7 @@ void http_server_ask_vitals(struct request *e, enum vitals_wanted wanted)
     l->kind = LETTER_ASK_VITALS;
     l->request = request_hold(e);
     l->wanted = wanted;
-    e->in->vitals_asked++;
+    e->in->asked++;
     mailbox_post(e->in->dispatch_inbox, &l->link);
 }
 
@@ -318,7 +323,28 @@ static void take_vitals(struct http_server *in, struct letter *l)
     api_health(l->request, &l->vitals);
     request_drop(l->request);
     buf_deinit(&l->vitals.metrics);
-    in->vitals_asked--;
+    in->asked--;
+}
+
+void http_server_ask_job(struct request *e, const struct job_view_ask *ask, job_viewed_cb *done)
+{
+    struct letter *l = alloc_zeroed(1, sizeof(*l));
+
+    l->kind = LETTER_ASK_JOB;
+    l->request = request_hold(e);
+    l->ask = ask;
+    l->view = alloc_zeroed(1, sizeof(*l->view));
+    l->viewed = done;
+    e->in->asked++;
+    mailbox_post(e->in->dispatch_inbox, &l->link);
+}
+
+static void take_view(struct http_server *in, struct letter *l)
+{
+    l->viewed(l->request, l->view);
+    request_drop(l->request);
+    free(l->view);
+    in->asked--;
 }
 
 static void on_letters(void *ctx, struct list *posted)
@@ -340,7 +366,7 @@ static void on_letters(void *ctx, struct list *posted)
             httpd_close(in->httpd, on_httpd_closed, in);
             job_watch_give_up(in->waiters);
         } else {
-            take_vitals(in, l);
+            (l->kind == LETTER_JOB ? take_view : take_vitals)(in, l);
             answered = true;
         }
         free(l);
@@ -358,6 +384,22 @@ static void run(void *ctx)
 
 /* -- on the dispatch loop -- */
 
+static void answer_vitals(struct http_server *in, struct letter *l)
+{
+    l->kind = LETTER_VITALS;
+    buf_init(&l->vitals.metrics, METRICS_MAX_BYTES(in->accounts_count));
+    in->options.vitals(in->options.ctx, &l->vitals, l->wanted);
+    mailbox_post(in->mailbox, &l->link);
+}
+
+static void answer_job(struct http_server *in, struct letter *l)
+{
+    l->kind = LETTER_JOB;
+    if (in->options.job_view)
+        in->options.job_view(in->options.ctx, l->ask, l->view);
+    mailbox_post(in->mailbox, &l->link);
+}
+
 static void on_dispatch_letters(void *ctx, struct list *posted)
 {
     struct http_server *in = ctx;
@@ -366,14 +408,10 @@ static void on_dispatch_letters(void *ctx, struct list *posted)
     while ((node = list_pop_front(posted))) {
         struct letter *l = list_entry(node, struct letter, link);
 
-        if (l->kind == LETTER_ASK_VITALS) {
-            l->kind = LETTER_VITALS;
-            buf_init(&l->vitals.metrics, METRICS_MAX_BYTES(in->accounts_count));
-            in->options.vitals(in->options.ctx, &l->vitals, l->wanted);
-            mailbox_post(in->mailbox, &l->link);
+        if (l->kind != LETTER_STOPPED) {
+            (l->kind == LETTER_ASK_JOB ? answer_job : answer_vitals)(in, l);
             continue;
         }
-        must(l->kind == LETTER_STOPPED);
         free(l);
         thread_join(in->thread);
         in->thread = NULL;

@@ -6,6 +6,7 @@
 
 #include "buf.h"
 #include "config.h"
+#include "job_view.h"
 #include "redis.h"
 
 struct http_server;
@@ -23,6 +24,8 @@ struct vitals {
 };
 enum vitals_wanted { VITALS_HEALTH, VITALS_AND_METRICS };
 typedef void vitals_cb(void *ctx, struct vitals *v, enum vitals_wanted wanted);
+/* What this process knows of a job, if it leads; likewise. */
+typedef void job_view_cb(void *ctx, const struct job_view_ask *ask, struct job_view *out);
 
 struct http_server_options {
     const struct config *config; /* shared: held while it is used */
@@ -31,6 +34,7 @@ struct http_server_options {
     uint64_t files;                   /* that this process may open */
     const struct route_table *routes; /* lent until http_server_free */
     vitals_cb *vitals;
+    job_view_cb *job_view; /* NULL: this process leads no account */
     void *ctx;
 };
 

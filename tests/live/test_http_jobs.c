@@ -130,6 +130,170 @@ static void a_job_says_why_it_is_where_it_is(void **state)
     world_close(&w);
 }
 
+/* -- what only the leader's memory knows -- */
+
+static const json_t *look_at(struct world *w, const char *job, const char *header)
+{
+    return on_job(w, 200, "GET", job, header)->json;
+}
+
+static const json_t *step_of(const json_t *answer, const char *name)
+{
+    const json_t *step;
+    size_t i;
+
+    json_array_foreach(json_object_get(answer, "timeline"), i, step)
+    {
+        if (strcmp(json_string_value(json_object_get(step, "step")), name) == 0)
+            return step;
+    }
+    return NULL;
+}
+
+static long long number_in(const json_t *j, const char *name)
+{
+    const json_t *n = json_object_get(j, name);
+
+    return json_is_integer(n) ? json_integer_value(n) : -1;
+}
+
+static const json_t *shown(const json_t *answer, size_t i)
+{
+    return json_array_get(json_object_get(json_object_get(answer, "leader"), "shown"), i);
+}
+
+static void expect_shown(const json_t *answer, size_t i, const char *member, const char *text)
+{
+    assert_string_equal(json_string_value(json_object_get(shown(answer, i), member)), text);
+}
+
+static bool is_in_memory(const json_t *answer)
+{
+    return json_is_true(json_object_get(json_object_get(answer, "leader"), "found"));
+}
+
+static void pause_at_once(struct world *w)
+{
+    rig_dispatch_pause(w->r, true);
+    instance_await_said(&w->r->instances[0], "Dispatch is paused", 1);
+}
+
+static void jobs_that_were_merged_say_so_and_why_they_wait(void **state)
+{
+    struct world w = world_open(state, "", "");
+    struct job first, second;
+    const json_t *j;
+
+    pause_at_once(&w);
+    first = push_json(&w, "{\"keys\":[\"a\",\"both\"]}");
+    second = push_json(&w, "{\"keys\":[\"both\"],\"lane\":\"bulk\"}");
+    rig_await(w.r, is_in_memory(look_at(&w, first.id, NULL)));
+    rig_await(w.r, is_in_memory(look_at(&w, second.id, NULL)));
+    j = look_at(&w, second.id, NULL);
+    assert_int_equal(number_in(step_of(j, "merged"), "targets"), 1);
+    assert_int_equal(number_in(step_of(j, "merged"), "jobs"), 1);
+    assert_int_equal(number_in(step_of(j, "lane"), "before"), 1);
+    assert_non_null(step_of(j, "paused"));
+    assert_null(step_of(j, "budget"));
+    expect_shown(j, 0, "target", "both");
+    expect_shown(j, 0, "service", "news");
+    expect_shown(j, 0, "state", "waiting");
+    expect_shown(j, 0, "lane", "normal");
+    expect_shown(j, 0, "why", "paused");
+    j = look_at(&w, first.id, NULL);
+    assert_int_equal(number_in(json_object_get(j, "leader"), "waiting"), 2);
+    assert_int_equal(number_in(json_object_get(j, "leader"), "shared"), 1);
+    assert_int_equal(number_in(shown(j, 0), "jobs"), 0);
+    rig_dispatch_pause(w.r, false);
+    rig_await_ended(w.r, &second, "purged");
+    world_close(&w);
+}
+
+static void a_job_that_waits_for_budget_says_until_when(void **state)
+{
+    struct world w =
+        world_open(state, "    budget: {purges: 40, per_s: 3600, burst: 10, headroom: 0}\n", "");
+    long long now_ms = (long long)clock_wall_ms();
+    const json_t *j;
+    struct job last;
+
+    rig_push_keys(w.r, "normal", "k", 0, 100);
+    last = push_json(&w, "{\"url\":\"https://www.example.com/last?private\"}");
+    rig_await(w.r, number_in(shown(look_at(&w, last.id, NULL), 0), "until") > now_ms);
+    j = look_at(&w, last.id, NULL);
+    expect_shown(j, 0, "why", "budget");
+    expect_shown(j, 0, "target", "https://www.example.com/last");
+    assert_int_equal(number_in(step_of(j, "lane"), "before"), 0);
+    assert_int_equal(number_in(step_of(j, "budget"), "until"), number_in(shown(j, 0), "until"));
+    world_close(&w);
+}
+
+static void a_job_that_is_tried_again_says_what_the_answer_was(void **state)
+{
+    struct world w = world_open(state, "    attempts: 100\n", "");
+    const json_t *judged;
+    struct job j;
+
+    sandbox_fault(w.r->sandbox, "status=503");
+    j = push_json(&w, "{\"keys\":[\"unlucky\"]}");
+    rig_await(w.r, step_of(look_at(&w, j.id, NULL), "next_try") != NULL);
+    rig_await(w.r, (judged = step_of(look_at(&w, j.id, NULL), "judged")) != NULL);
+    assert_int_equal(number_in(judged, "status"), 503);
+    assert_int_equal(number_in(judged, "targets"), 1);
+    assert_true(number_in(judged, "tries") >= 1);
+    sandbox_fault(w.r->sandbox, "status=0");
+    rig_await_ended(w.r, &j, "purged");
+    world_close(&w);
+}
+
+static void a_job_on_the_wire_says_since_when(void **state)
+{
+    struct world w = world_open(state, "", "");
+    struct job j;
+
+    sandbox_fault(w.r->sandbox, "latency_ms=1500&count=1");
+    j = push_json(&w, "{\"keys\":[\"slow\"]}");
+    rig_await(w.r, number_in(step_of(look_at(&w, j.id, NULL), "sent"), "targets") == 1);
+    rig_await_ended(w.r, &j, "purged");
+    world_close(&w);
+}
+
+static void who_could_not_have_pushed_the_job_learns_nothing_of_its_targets(void **state)
+{
+    struct world w = world_open(state, "",
+                                "producers:\n  - name: cms\n    token_sha256: \"" TOKEN_SHA256
+                                "\"\n    kinds: [key]\n");
+    const json_t *j;
+
+    pause_at_once(&w);
+    redis_server_do(w.r->redis, "XADD " P "jobs:normal 1700000000000-1 keys mine");
+    redis_server_do(w.r->redis, "XADD " P "jobs:normal 1700000000000-2 url https://x.example/");
+    rig_await(w.r, is_in_memory(look_at(&w, "normal-1700000000000-1", KEY_HEADER)));
+    assert_null(json_object_get(
+        step_of(look_at(&w, "normal-1700000000000-1", KEY_HEADER), "paused"), "why"));
+    j = look_at(&w, "normal-1700000000000-2", KEY_HEADER);
+    assert_true(json_is_true(json_object_get(json_object_get(j, "leader"), "here")));
+    assert_int_equal(json_object_size(json_object_get(j, "leader")), 1);
+    assert_null(step_of(j, "merged"));
+    world_close(&w);
+}
+
+static void an_instance_that_does_not_lead_says_who_knows_more(void **state)
+{
+    struct world w = world_open(state, "", "");
+    const json_t *leader;
+
+    instance_await_said(&w.r->instances[0], "This instance leads", 1);
+    redis_server_do(w.r->redis, "SET " P "lease somebody-else");
+    instance_await_said(&w.r->instances[0], "another instance holds the lease", 1);
+    redis_server_do(w.r->redis, "XADD " P "jobs:normal 1700000000000-1 keys k");
+    leader = json_object_get(look_at(&w, "normal-1700000000000-1", NULL), "leader");
+    assert_true(json_is_false(json_object_get(leader, "here")));
+    assert_string_equal(json_string_value(json_object_get(leader, "instance")), "somebody-else");
+    redis_server_do(w.r->redis, "DEL " P "lease");
+    world_close(&w);
+}
+
 /* The job has another entry id when it is back in its lane, but keeps the id that was returned. */
 static void a_job_that_came_back_is_found_and_cancelled_under_its_id(void **state)
 {
@@ -389,6 +553,12 @@ int main(void)
         rig_test(leading_zeros_make_an_id_of_no_job),
         rig_test(a_postponed_job_is_found_among_very_many),
         rig_test(a_job_says_why_it_is_where_it_is),
+        rig_test(jobs_that_were_merged_say_so_and_why_they_wait),
+        rig_test(a_job_that_waits_for_budget_says_until_when),
+        rig_test(a_job_that_is_tried_again_says_what_the_answer_was),
+        rig_test(a_job_on_the_wire_says_since_when),
+        rig_test(who_could_not_have_pushed_the_job_learns_nothing_of_its_targets),
+        rig_test(an_instance_that_does_not_lead_says_who_knows_more),
         rig_test(a_job_that_came_back_is_found_and_cancelled_under_its_id),
         rig_test(a_job_that_came_back_leaves_the_index_when_it_ends),
         rig_test(a_pending_repeat_is_found_and_can_be_cancelled),
