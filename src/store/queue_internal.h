@@ -96,11 +96,18 @@ struct queue_ledger {
     uint32_t epoch;   /* counts restores: an older operation changes nothing after one */
 };
 
+struct queue_bulky { /* large entries that were handed out and have not ended (queue_front.c) */
+    struct entry_id at[8];
+    size_t count;
+    bool more; /* there were more than that; until the lane is empty, or is read anew */
+};
+
 struct queue_lane {
     struct entry_id seen; /* id of the last entry handed out */
     uint64_t got;         /* entries in the read under way */
     struct entry_id end;  /* newest id when the lane was last counted */
     bool read_since;      /* everything up to `end` was handed out since then */
+    struct queue_bulky bulky;
 };
 
 struct queue_reading { /* the read under way */
@@ -169,3 +176,33 @@ void queue_begin_settle(struct queue *q, struct queue_args *a, enum lane lane,
 /* Takes what these scripts answer: how much was left out. */
 void queue_count_skipped(struct queue *q, const struct redisReply *reply);
 must_use int queue_parse_id(struct span s, struct entry_id *out);
+
+static inline int queue_id_compare(struct entry_id a, struct entry_id b)
+{
+    if (a.ms != b.ms)
+        return a.ms < b.ms ? -1 : 1;
+    return a.seq < b.seq ? -1 : a.seq > b.seq;
+}
+
+/* -- the front of a lane (queue_front.c) -- */
+
+void queue_front_saw(struct queue_lane *lane, const struct queue_entry *e);
+/* Whether a script may read the entries up to `last`: all of them were handed out, and none that is
+ * left is large. */
+bool queue_front_may_be_read(const struct queue_lane *lane, struct entry_id last);
+/* No entry was left when the newest id that the lane ever had was `newest`. */
+void queue_front_emptied(struct queue_lane *lane, struct entry_id newest);
+
+/* The large entries among those that a call ends. */
+struct queue_leaving {
+    size_t count;
+    struct queue_left {
+        enum lane lane;
+        struct entry_id id;
+    } at[];
+};
+/* NULL: none. */
+struct queue_leaving *queue_leaving_new(const struct queue *q, const struct queue_settle *items,
+                                        size_t count);
+/* The call has been answered: err as in queue.h. Frees l. */
+void queue_leaving_end(struct queue *q, struct queue_leaving *l, int err);

@@ -194,13 +194,6 @@ struct asking_depth {
     void *ctx;
 };
 
-static int compare_id(struct entry_id a, struct entry_id b)
-{
-    if (a.ms != b.ms)
-        return a.ms < b.ms ? -1 : 1;
-    return a.seq < b.seq ? -1 : a.seq > b.seq;
-}
-
 /* Takes a lane's length, its newest id, and whether that entry exists. */
 static struct queue_depth depth_of(struct queue_lane *lane, const struct redisReply *length,
                                    const struct redisReply *newest, const struct redisReply *there)
@@ -212,14 +205,17 @@ static struct queue_depth depth_of(struct queue_lane *lane, const struct redisRe
     if (queue_parse_id(reply_text(newest), &last) < 0)
         last = (struct entry_id){0, 0};
     depth.beyond = queue_id_is_beyond(last);
-    depth.anew = compare_id(last, lane->seen) < 0;
+    depth.anew = queue_id_compare(last, lane->seen) < 0;
     /* If the newest entry was deleted, nobody can say whether there are entries before it, until a
      * read that began afterwards has found the end. */
-    depth.all_read = depth.entries == 0 || compare_id(last, lane->seen) <= 0 ||
-                     (!newest_is_there && lane->read_since && compare_id(last, lane->end) == 0);
-    if (compare_id(last, lane->end) != 0)
+    depth.all_read =
+        depth.entries == 0 || queue_id_compare(last, lane->seen) <= 0 ||
+        (!newest_is_there && lane->read_since && queue_id_compare(last, lane->end) == 0);
+    if (queue_id_compare(last, lane->end) != 0)
         lane->read_since = false;
     lane->end = last;
+    if (depth.entries == 0)
+        queue_front_emptied(lane, last);
     return depth;
 }
 

@@ -46,11 +46,6 @@ static struct entry_id id_of(struct span s)
     return id;
 }
 
-static bool id_after(struct entry_id a, struct entry_id b)
-{
-    return a.ms != b.ms ? a.ms > b.ms : a.seq > b.seq;
-}
-
 /* -- entries as they arrive -- */
 
 static bool on_stream(void *ctx, struct span key, uint64_t entries)
@@ -93,8 +88,9 @@ static bool on_entry(void *ctx, struct span id, const struct span *fields, size_
         r->refused = true;
         return false;
     }
-    if (id_after(e.id, q->lanes[e.lane].seen))
+    if (queue_id_compare(e.id, q->lanes[e.lane].seen) > 0)
         q->lanes[e.lane].seen = e.id;
+    queue_front_saw(&q->lanes[e.lane], &e);
     return true;
 }
 

@@ -22,6 +22,7 @@ struct settling { /* one call of queue_settle */
     struct queue_keep keep;
     size_t open; /* calls and large entries under way, plus one while they are sent */
     int err;     /* of the first call that failed */
+    struct queue_leaving *leaving;
     queue_done_cb *cb;
     void *ctx;
 };
@@ -40,6 +41,7 @@ static void release_one(struct settling *s, int err)
         s->err = err;
     if (--s->open)
         return;
+    queue_leaving_end(s->q, s->leaving, s->err);
     s->cb(s->ctx, s->err);
     free(s);
 }
@@ -108,6 +110,14 @@ static bool all_have_one(const struct settle_chunk *c)
     return true;
 }
 
+static void put_front(struct queue_args *a, const struct settle_chunk *c)
+{
+    const struct queue_lane *lane = &c->s->q->lanes[c->lane];
+    bool may = queue_front_may_be_read(lane, c->items[c->count - 1]->id);
+
+    queue_arg(a, may ? SPAN("1") : SPAN("0"));
+}
+
 /* The ranges of the jobs' ids, for receipts in the history. */
 static void put_ranges(struct queue_args *a, const struct settle_chunk *c)
 {
@@ -117,6 +127,7 @@ static void put_ranges(struct queue_args *a, const struct settle_chunk *c)
         history_spans_add(&spans, c->items[i]->id.ms, c->items[i]->id.seq);
     queue_arg_u64(a, spans.count);
     queue_arg_u64(a, c->count);
+    put_front(a, c);
     for (size_t i = 0; i < spans.count; i++) {
         const struct history_span *at = &spans.at[i];
 
@@ -243,6 +254,7 @@ static void fill_dropped(struct queue_args *a, const struct settle_chunk *c)
     queue_key(a, q->keys[KEY_JOBS + c->lane]);
     queue_arg(a, span_str(lane_names[c->lane]));
     queue_arg(a, span_str(q->keys[KEY_SETTLED]));
+    put_front(a, c);
     put_ids(a, c);
 }
 
@@ -253,11 +265,31 @@ static enum script script_for(const struct settle_chunk *c)
     return c->kind == KIND_PURGED || c->s->keep.history_jobs ? SCRIPT_PURGED : SCRIPT_DROP;
 }
 
+static int by_id(const void *a, const void *b)
+{
+    const struct queue_settle *const *x = a, *const *y = b;
+
+    return queue_id_compare((*x)->id, (*y)->id);
+}
+
+/* In the order of the lane, in which remove.lua finds them at the front. Most often they are. */
+static void sort_chunk(struct settle_chunk *c)
+{
+    for (size_t i = 1; i < c->count; i++) {
+        if (queue_id_compare(c->items[i - 1]->id, c->items[i]->id) > 0) {
+            qsort(c->items, c->count, sizeof(c->items[0]), by_id);
+            return;
+        }
+    }
+}
+
 static void send_chunk(struct settle_chunk *c)
 {
     enum script script = script_for(c);
     struct queue_args a;
 
+    if (script != SCRIPT_SETTLE)
+        sort_chunk(c);
     if (script == SCRIPT_SETTLE)
         fill_looked(&a, c);
     else if (script == SCRIPT_PURGED)
@@ -286,7 +318,7 @@ void queue_settle(struct queue *q, const struct queue_settle *items, size_t coun
     struct settle_chunk *chunks = alloc_zeroed(LANE_N * KIND_N, sizeof(*chunks));
 
     must(count > 0);
-    *s = (struct settling){q, *keep, 1, 0, cb, ctx};
+    *s = (struct settling){q, *keep, 1, 0, queue_leaving_new(q, items, count), cb, ctx};
     s->keep.receipt_ttl_s += s->keep.receipt_ttl_s == 0;
     for (size_t i = 0; i < LANE_N * KIND_N; i++) {
         chunks[i].s = s;

@@ -367,7 +367,7 @@ static void run_xtrim(struct ask *a)
         return;
     while (v && v->stream.count && (limit <= 0 || n < limit) &&
            (by_id ? stream_id_compare(stream_at(&v->stream, 0)->id, least) < 0
-                  : v->stream.count > (size_t)most)) {
+                  : stream_length(&v->stream) > (uint64_t)most)) {
         remove_first(a->f, v);
         n++;
     }

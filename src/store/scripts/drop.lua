@@ -1,12 +1,14 @@
 -- Ends purged jobs that need no receipt and no look at their entries.
 -- KEYS stream.
--- ARGV lane, channel, ids.
+-- ARGV lane, channel, front (0|1, remove.lua), ids.
 -- Answers ended, 0.
 -- Errors: the lane is not a stream.
 
-local n = redis.call('XDEL', KEYS[1], unpack(ARGV, 3))
+--@include shared/remove.lua
+
+local n = remove(KEYS[1], 4, #ARGV, ARGV[3] == '1')
 if n > 0 then
   local prefix = ARGV[1] .. '-'
-  redis.call('PUBLISH', ARGV[2], prefix .. table.concat(ARGV, ' ' .. prefix, 3))
+  redis.call('PUBLISH', ARGV[2], prefix .. table.concat(ARGV, ' ' .. prefix, 4))
 end
 return {n, 0}

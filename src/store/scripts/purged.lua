@@ -1,7 +1,8 @@
 -- Ends purged jobs that need a receipt or a line in the history, but no look at their entries.
 -- KEYS stream, receipt prefix, history.
 -- ARGV lane, channel, ttl_s, history (write_entry.lua), receipts (0|1), lines of the history, m, n,
--- m ranges of ids (second, score, smallest), n ids, n counts of targets, unless all are 1.
+-- front (0|1, remove.lua), m ranges of ids (second, score, smallest), n ids, n counts of targets,
+-- unless all are 1.
 -- Answers ended, receipts left out, jobs left out of the history.
 -- Errors: the lane is not a stream.
 --
@@ -12,13 +13,14 @@
 -- value tests whether there is free memory: without it, it is refused, and it changes nothing.
 
 --@include shared/record.lua
+--@include shared/remove.lua
 
-local call, n, from = redis.call, tonumber(ARGV[8]), 9 + 3 * tonumber(ARGV[7])
+local call, n, from = redis.call, tonumber(ARGV[8]), 10 + 3 * tonumber(ARGV[7])
 local to = from + n - 1
 local past, wanted = keeps(ARGV[4]), ARGV[5] == '1'
 local probe = redis.pcall('SETRANGE', KEYS[2], 0, '')
 local oom = type(probe) == 'table' and probe.err and probe.err:find('OOM', 1, true)
-local ended = call('XDEL', KEYS[1], unpack(ARGV, from, to))
+local ended = remove(KEYS[1], from, to, ARGV[9] == '1')
 if ended == 0 then return {0, 0, 0} end
 local prefix = ARGV[1] .. '-'
 call('PUBLISH', ARGV[2], prefix .. table.concat(ARGV, ' ' .. prefix, from, to))
@@ -35,6 +37,6 @@ if wanted and not (past and past.inside) then
   end
 end
 if not past then return {ended, 0, 0} end
-local ranges = {unpack(ARGV, 9, from - 1)}
+local ranges = {unpack(ARGV, 10, from - 1)}
 local out = record(KEYS[3], past, n, ARGV[6], ended < n, ranges, ARGV[3])
 return {ended, wanted and past.inside and out or 0, out}
