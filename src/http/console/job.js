@@ -3,7 +3,7 @@
 import { get, request } from "./api.js";
 import { accountField } from "./jobform.js";
 import { live } from "./live.js";
-import { receipt, timeline } from "./receipt.js";
+import { leader, receipt, timeline } from "./receipt.js";
 import { announce, ask, button, field, form, h, note } from "./ui.js";
 
 const AGAIN_MS = 3000;
@@ -42,7 +42,7 @@ function watchJob(main, id, account, signal) {
     try {
       const r = await get(path, { account }, signal);
       const text = JSON.stringify(r);
-      if (text !== last) body.replaceChildren(...[receipt(r), timeline(r.timeline)].flat().filter(Boolean));
+      if (text !== last) body.replaceChildren(...[receipt(r), timeline(r.timeline), leader(r.leader)].flat().filter(Boolean));
       last = text;
       buttons.hidden = r.state !== "waiting";
       if (r.state === "waiting") timer = setTimeout(again, AGAIN_MS);

@@ -260,9 +260,16 @@ async function purging(page) {
   await page.getByText("Fastly has confirmed it").waitFor();
   ok(true, "a job can be looked up");
   await api("POST", "/v1/pause", { account: "main", why: "a test" });
-  const job = await push({ keys: ["never"] });
+  const job = await push({ keys: ["never", HTML] });
+  await push({ keys: ["never"] });
   await page.getByLabel("Id of the job").fill(job);
   await page.keyboard.press("Enter");
+  const targets = page.getByRole("list", { name: "What its targets wait for" });
+  await targets.getByText("waits, as the account is paused; 1 other job waits for it, too").waitFor();
+  ok((await targets.getByRole("listitem").allTextContents()).some((text) => text.includes(HTML)), "a job says what its targets wait for");
+  await page.setViewportSize({ width: 375, height: 800 });
+  await isSound(page, "a job that waits, at 375 px");
+  await page.setViewportSize({ width: 1280, height: 900 });
   await page.getByRole("button", { name: "Cancel it …" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Cancel the job" }).click();
   await page.getByText("It was cancelled").waitFor();
@@ -309,6 +316,14 @@ async function byKeyboard(page) {
 /** What a page shows when it has its data. */
 const LOADED = { Overview: /healthy, nothing waits/i, "Dead letters": "There are no dead letters", Runbook: "PurgelinePagesStayStale" };
 
+async function isSound(page, what) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run());
+  ok(!violations.length, `axe finds nothing in ${what}`, ...violations.map((v) => `${v.help}: ${v.nodes.map((n) => n.html).join(" ")}`));
+  const beyond = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  ok(beyond <= 0, `${what}: nothing is wider than the page`, beyond);
+}
+
 async function isAccessible(page, pages) {
   for (const [width, height] of [[1280, 900], [375, 800]]) {
     await page.setViewportSize({ width, height });
@@ -317,12 +332,7 @@ async function isAccessible(page, pages) {
       for (const name of pages) {
         await goTo(page, name);
         if (LOADED[name]) await page.getByText(LOADED[name]).last().waitFor();
-        await page.evaluate(axe);
-        const { violations } = await page.evaluate(() => window.axe.run());
-        ok(!violations.length, `axe finds nothing in ${name} at ${width} px, ${colorScheme}`,
-          ...violations.map((v) => `${v.help}: ${v.nodes.map((n) => n.html).join(" ")}`));
-        const beyond = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-        ok(beyond <= 0, `${name} fits into ${width} px, ${colorScheme}`, beyond);
+        await isSound(page, `${name} at ${width} px, ${colorScheme}`);
       }
     }
   }
