@@ -18,6 +18,7 @@ const struct subcommand subcommands[] = {
      FIRST_ANYTHING, NULL},
     {"plan", cmd_plan, "predict what purges will cost and when they will be done", cmd_plan_help,
      FIRST_ANYTHING, NULL},
+    {"job", cmd_job, "show where a job is, and why", cmd_job_help, FIRST_ANYTHING, NULL},
     {"history", cmd_history, "show jobs that have ended: what, when and how", cmd_history_help,
      FIRST_ANYTHING, NULL},
     {"dead", cmd_dead, "list, retry or delete dead letters", cmd_dead_help, FIRST_WORD,

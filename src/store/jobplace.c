@@ -84,31 +84,102 @@ static void on_found(void *ctx, struct redisReply *reply)
     free(f);
 }
 
+/* The command that asks, with its memory. */
+struct find_command {
+    char *keys[5 + LANE_N];
+    char home[12];
+    struct span argv[3 + 5 + LANE_N + 4];
+};
+
 /* from: where to go on in the history. */
-static void ask_where(struct finding *f, struct span from)
+static void find_command_make(struct find_command *q, const char *account, const char *job,
+                              struct span from)
 {
     static const char *const rest[] = {"postponed", "places", "later"};
-    char *keys[5 + LANE_N] = {receipt_key(f->account, f->job)}, home[12] = "0";
-    struct span argv[3 + array_len(keys) + 4] = {
-        SPAN("EVAL"), span_str(scripts[SCRIPT_FIND_JOB].text), SPAN("8")};
+    const size_t count = array_len(q->keys);
     enum lane lane = LANE_NORMAL;
 
-    must(job_id_ok(span_str(f->job), &lane));
+    must(job_id_ok(span_str(job), &lane));
+    q->keys[0] = receipt_key(account, job);
     for (size_t i = 0; i < array_len(rest); i++)
-        keys[1 + i] = redis_key(f->account, rest[i]);
+        q->keys[1 + i] = redis_key(account, rest[i]);
     for (int i = 0; i < LANE_N; i++)
-        keys[4 + i] = redis_key_lane(f->account, (enum lane)i);
-    keys[4 + LANE_N] = redis_key(f->account, "history");
-    for (size_t i = 0; i < array_len(keys); i++)
-        argv[3 + i] = span_str(keys[i]);
-    if (!strchr(f->job, '+'))
-        snprintf(home, sizeof(home), "%d", (int)lane + 1);
-    argv[3 + array_len(keys)] = span_str(f->job);
-    argv[4 + array_len(keys)] = span_str(home);
-    argv[5 + array_len(keys)] = span_str(f->job + strlen(lane_names[lane]) + 1);
-    argv[6 + array_len(keys)] = from;
-    redis_ask(f->redis, array_len(argv), argv, on_found, f);
-    free_all(keys, array_len(keys));
+        q->keys[4 + i] = redis_key_lane(account, (enum lane)i);
+    q->keys[4 + LANE_N] = redis_key(account, "history");
+    snprintf(q->home, sizeof(q->home), "%d", strchr(job, '+') ? 0 : (int)lane + 1);
+    q->argv[0] = SPAN("EVAL");
+    q->argv[1] = span_str(scripts[SCRIPT_FIND_JOB].text);
+    q->argv[2] = SPAN("8");
+    for (size_t i = 0; i < count; i++)
+        q->argv[3 + i] = span_str(q->keys[i]);
+    q->argv[3 + count] = span_str(job);
+    q->argv[4 + count] = span_str(q->home);
+    q->argv[5 + count] = span_str(job + strlen(lane_names[lane]) + 1);
+    q->argv[6 + count] = from;
+}
+
+static void ask_where(struct finding *f, struct span from)
+{
+    struct find_command q;
+
+    find_command_make(&q, f->account, f->job, from);
+    redis_ask(f->redis, array_len(q.argv), q.argv, on_found, f);
+    free_all(q.keys, array_len(q.keys));
+}
+
+/* When a postponed job is due, from the reply to ZSCORE. */
+static uint64_t due_of(const struct redisReply *reply)
+{
+    int64_t ms = !reply || reply_refused(reply) || reply_nil(reply) ? 0 : reply_number(reply);
+
+    return ms > 0 ? (uint64_t)ms : 0;
+}
+
+static int read_due(struct client *c, const char *account, const char *job, uint64_t *due_ms)
+{
+    char *key = redis_key(account, "postponed");
+    struct redisReply *reply;
+    int rc = client_ask_words(c, (const char *const[]){"ZSCORE", key, job, NULL}, &reply);
+
+    if (rc == 0)
+        *due_ms = due_of(reply);
+    free(key);
+    return rc;
+}
+
+static char *text_copy(const struct redisReply *reply)
+{
+    struct span text = reply_text(reply);
+
+    return alloc_copy(text.p, text.n);
+}
+
+int jobplace_find_now(struct client *c, const char *account, const char *job,
+                      struct jobplace_found *out)
+{
+    char from[64] = "";
+
+    *out = (struct jobplace_found){.state = JOB_UNKNOWN};
+    for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+        struct redisReply *reply;
+        struct find_command q;
+        int rc;
+
+        find_command_make(&q, account, job, span_str(from));
+        rc = client_ask(c, array_len(q.argv), q.argv, &reply);
+        free_all(q.keys, array_len(q.keys));
+        if (rc < 0)
+            return rc;
+        out->state = state_of(reply, &out->place);
+        if (out->state == JOB_ENDED)
+            out->receipt = text_copy(reply_at(reply, 1));
+        if (out->state == JOB_WAITING && out->place.postponed)
+            return read_due(c, account, job, &out->due_ms);
+        if (!span_is(reply_text(reply_at(reply, 0)), "more"))
+            return 0;
+        reply_copy(reply_at(reply, 1), from, sizeof(from));
+    }
+    return 0;
 }
 
 void jobplace_find(struct redis *r, const char *account, const char *job, jobplace_cb *cb,
@@ -162,10 +233,9 @@ struct due_question {
 static void on_due_read(void *ctx, struct redisReply *reply)
 {
     struct due_question q = *(struct due_question *)ctx;
-    int64_t ms = !reply || reply_refused(reply) || reply_nil(reply) ? 0 : reply_number(reply);
 
     free(ctx);
-    q.cb(q.ctx, ms > 0 ? (uint64_t)ms : 0);
+    q.cb(q.ctx, due_of(reply));
 }
 
 void jobplace_due(struct redis *r, const char *account, const char *job, jobplace_due_cb *cb,

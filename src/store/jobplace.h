@@ -8,6 +8,7 @@
 #include "redis.h"
 #include "span.h"
 
+struct client;
 struct replicated;
 
 enum job_state {
@@ -30,6 +31,17 @@ typedef void jobplace_cb(void *ctx, enum job_state state, struct span receipt,
                          const struct jobplace *place);
 void jobplace_find(struct redis *r, const char *account, const char *job, jobplace_cb *cb,
                    void *ctx);
+
+/* The same for the command line, which waits for the answer. */
+struct jobplace_found {
+    enum job_state state; /* not JOB_ASKED_IN_VAIN */
+    char *receipt;        /* JOB_ENDED: malloc'ed */
+    struct jobplace place;
+    uint64_t due_ms; /* of a postponed job; Unix; 0: not known */
+};
+/* 0 or negative errno, see client_error. */
+must_use int jobplace_find_now(struct client *c, const char *account, const char *job,
+                               struct jobplace_found *out);
 
 /* `receipt`: empty if none is kept; p == NULL if Redis does not answer. Lent. */
 typedef void jobplace_receipt_cb(void *ctx, struct span receipt);

@@ -375,10 +375,17 @@ uint64_t overview_cache_eta_ms(const struct overview_cache_account *s,
     return whole(paced_ms(s, &a->budget, before, s->at_once[lane]) + linger) + HANDLING_MS;
 }
 
-uint64_t overview_cache_backlog_ms(const struct overview *o, const struct config_account *a)
+struct overview_cache_account overview_cache_from(const struct overview *o)
 {
     struct overview_cache_account s = {.known = true, .overview = *o};
 
     take_report(&s, span_str(o->status));
+    return s;
+}
+
+uint64_t overview_cache_backlog_ms(const struct overview *o, const struct config_account *a)
+{
+    struct overview_cache_account s = overview_cache_from(o);
+
     return overview_cache_eta_ms(&s, a, LANE_BULK, 0);
 }

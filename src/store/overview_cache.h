@@ -51,6 +51,8 @@ void overview_cache_refresh(struct overview_cache *s, overview_cache_cb *done, v
  * dispatch is paused, or Fastly takes nothing). */
 uint64_t overview_cache_eta_ms(const struct overview_cache_account *s,
                                const struct config_account *a, enum lane lane, uint64_t cost);
+/* The state that an overview has which overview_read has read; lent, as long as that. */
+struct overview_cache_account overview_cache_from(const struct overview *o);
 /* The same for all jobs that wait in the lanes of an overview that overview_read has read: until
  * the last of them is purged. */
 uint64_t overview_cache_backlog_ms(const struct overview *o, const struct config_account *a);

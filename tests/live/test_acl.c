@@ -225,6 +225,7 @@ static void push_wait_without_receipts_fails_with_a_sentence(void **state)
 static void an_operator_looks_pauses_and_repairs(void **state)
 {
     struct world w = open_users(state, "");
+    struct job waits;
 
     w.h = http_serve(w.r, 0);
     as(&w, "operator");
@@ -235,13 +236,19 @@ static void an_operator_looks_pauses_and_repairs(void **state)
     assert_int_equal(shell_run(&sh, "$P pause -r $R"), 0);
     instance_await_said(&w.r->instances[0], "paused", 1);
     redis_server_do(w.r->redis, "CONFIG SET maxmemory 0");
+    waits = rig_push(w.r, "normal", "keys", "k", NULL);
+    assert_int_equal(shell_run(&sh, "$P job -r $R %s", waits.id), 0);
+    shell_assert_out(&sh, "in the lane normal");
     assert_int_equal(shell_run(&sh, "$P resume -r $R"), 0);
+    rig_await_ended(w.r, &waits, "purged");
     assert_int_equal(shell_run(&sh, "$P history -r $R --acts"), 0);
     shell_assert_out(&sh, " resumed ");
     shell_assert_out(&sh, " paused ");
-    /* The last thing that is written: the job that has died, and two acts. */
+    assert_int_equal(shell_run(&sh, "$P job -r $R normal-1-0"), 1);
+    shell_assert_err(&sh, "not there");
+    /* The last thing that is written: two jobs that have ended, and two acts. */
     assert_int_equal(redis_server_int(w.r->redis, "HINCRBY purgeline:{main}:history:size total 0"),
-                     3);
+                     4);
     assert_int_equal(shell_run(&sh, "$P plan -r $R --backlog"), 0);
     assert_int_equal(shell_run(&sh, "$P dead -r $R list"), 0);
     shell_assert_out(&sh, "nonsense");
