@@ -83,6 +83,7 @@ class World(Stage):
         self.programs = {OLD: os.path.join(previous, "purgeline"), NEW: os.path.realpath(self.path("bin/purgeline"))}
         self.http = {}
         self.launches = 0
+        self.reserved = 0  # units that the killed ones had reserved, and maybe not spent
 
     def begin(self):
         self.fastly("--budget", "0")
@@ -181,6 +182,7 @@ def replace(w, score, gone, arriving, killed):
     score.ok(w.leader() == first, f"while the {gone} release leads, the {arriving} one waits", w.leader())
     how = "is killed" if killed else "stops"
     w.stop(first, kill=killed)
+    w.reserved += killed and int(w.redis.ask("HGET", key("budget"), "purge:open") or 0)
     begun = time.monotonic()
     w.await_leader(second)
     w.await_more()
@@ -237,7 +239,8 @@ def test(w, score):
     until("all purges are booked", lambda: producer.note_bookings() >= len(w.requests()))
     score.ok(True, f"each of {len(w.requests())} purges is booked")
     most = most_in_a_window(producer.booked.values())
-    score.ok(BUDGET / 2 < most <= BUDGET, f"at most {most} of {BUDGET} purges are booked in {WINDOW_S} s")
+    score.ok(BUDGET / 2 < most <= BUDGET + w.reserved, f"at most {most} of {BUDGET} purges are booked in {WINDOW_S} s, and "
+             f"{w.reserved} once more, later, because those who had reserved them were killed")
     said = {by: w.job(NEW, job) for by, job in waiting.items()}
     good = all(status == 200 and '"waiting"' in text for status, text in said.values()) and set_aside(w) == len(said)
     score.ok(good, "the jobs that each of them has set aside still wait for their time", said, set_aside(w))
