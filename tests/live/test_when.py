@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -132,6 +133,10 @@ def test_a_purge_waits_for_its_origin(w):
     w.equal(w.state(job)["state"], "waiting", "the job waits while its origin has the old version")
     w.equal(until("GET names the origin", lambda: w.state(job).get("origin")), w.origin + "/article/17",
             "GET says whom it waits for")
+    step = until("the timeline says what was seen", lambda: next(
+        (s for s in w.state(job)["timeline"] if s["step"] == "origin" and "seen" in s), None))
+    w.ok("still answers X-Version: 1 (wanted at least 2)" in step["seen"], "the leader says what the origin shows", step)
+    w.ok(step["until"] > time.time() * 1000, "and until when the job waits for it", step)
     told = until("the status says what was seen", lambda: (lambda s: s if "wanted" in s else None)(
         w.stage.run("purgeline status")[1]))
     w.ok("jobs that wait for it: 1: " + w.origin + "/article/17 still answers X-Version: 1 (wanted at least 2)" in

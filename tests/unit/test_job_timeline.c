@@ -22,9 +22,9 @@ static struct overview_cache_account working(void)
 }
 
 /* The steps as JSON; "…" stands for the moment when it is expected to be sent. */
-static void expect_steps(const char *job, const struct jobplace *place, uint64_t due_ms,
-                         const struct overview_cache_account *state, const char *origin,
-                         const char *steps)
+static void expect_steps_of(const char *job, const struct jobplace *place, uint64_t due_ms,
+                            const struct overview_cache_account *state, const char *origin,
+                            const struct job_leader *leader, const char *steps)
 {
     static const struct config_account account = {.budget = {.purges = 100, .per_s = 3600}};
     struct job_timeline t;
@@ -37,7 +37,8 @@ static void expect_steps(const char *job, const struct jobplace *place, uint64_t
                               .state = state,
                               .due_ms = due_ms,
                               .now_ms = NOW,
-                              .origin = span_str(origin)};
+                              .origin = span_str(origin),
+                              .leader = leader};
     told = job_timeline_waiting(&t);
     budget = json_array_get(told, json_array_size(told) - 1);
     if (json_object_get(budget, "until") &&
@@ -49,6 +50,13 @@ static void expect_steps(const char *job, const struct jobplace *place, uint64_t
     assert_string_equal(text, steps);
     free(text);
     json_decref(told);
+}
+
+static void expect_steps(const char *job, const struct jobplace *place, uint64_t due_ms,
+                         const struct overview_cache_account *state, const char *origin,
+                         const char *steps)
+{
+    expect_steps_of(job, place, due_ms, state, origin, NULL, steps);
 }
 
 static const struct jobplace in_lane = {.lane = LANE_NORMAL}, postponed = {.postponed = true};
@@ -120,6 +128,55 @@ static void a_job_that_asks_its_origin_has_no_estimate(void **state)
                  ",{\"step\":\"origin\",\"url\":\"https://o.example/v\"}]");
 }
 
+static void the_leader_says_what_the_origin_showed_and_when_it_is_asked_again(void **state)
+{
+    struct overview_cache_account s = working();
+    struct job_view v = {.role = JOB_VIEW_HERE,
+                         .held = true,
+                         .origin = {.until_ms = 1700000060000, .seen = "404"},
+                         .origin_next_ms = 1700000006000};
+    struct job_leader leader = {.view = &v};
+
+    (void)state;
+    expect_steps_of(JOB, &in_lane, 0, &s, "https://o.example/v", &leader,
+                    "[" ACCEPTED "," IN_LANE
+                    ",{\"step\":\"origin\",\"url\":\"https://o.example/v\",\"seen\":\"404\","
+                    "\"at\":1700000006000,\"until\":1700000060000}]");
+    v = (struct job_view){.role = JOB_VIEW_HERE,
+                          .found = true,
+                          .targets = 1,
+                          .counts = {[JOB_VIEW_SENT] = 1},
+                          .shown_count = 1,
+                          .shown = {{.state = JOB_VIEW_SENT, .at_ms = 1700000004000}}};
+    expect_steps_of(JOB, &in_lane, 0, &s, "https://o.example/v", &leader,
+                    "[" ACCEPTED "," IN_LANE
+                    ",{\"step\":\"sent\",\"targets\":1,\"at\":1700000004000}]");
+}
+
+static void the_leaders_memory_is_newer_than_what_redis_knows(void **state)
+{
+    struct overview_cache_account s = working();
+    struct job_view v = {.role = JOB_VIEW_HERE,
+                         .paused = true,
+                         .paused_why = "a migration",
+                         .found = true,
+                         .targets = 1,
+                         .counts = {[JOB_VIEW_WAITING] = 1},
+                         .shown_count = 1,
+                         .shown = {{.why = JOB_VIEW_PAUSED, .before = 4}}};
+    struct job_leader leader = {.view = &v};
+
+    (void)state;
+    s.overview.leader = NULL;
+    expect_steps_of(JOB, &in_lane, 0, &s, "", &leader,
+                    "[" ACCEPTED ",{\"step\":\"lane\",\"lane\":\"normal\",\"jobs\":3,\"before\":4},"
+                    "{\"step\":\"paused\"}]");
+    leader.admin = true;
+    expect_steps_of(JOB, &in_lane, 0, &s, "", &leader,
+                    "[" ACCEPTED ",{\"step\":\"lane\",\"lane\":\"normal\",\"jobs\":3,\"before\":4},"
+                    "{\"step\":\"paused\",\"why\":\"a migration\"}]");
+}
+
 static void the_end_is_that_of_the_receipt(void **state)
 {
     json_t *receipt =
@@ -144,6 +201,8 @@ int main(void)
         cmocka_unit_test(a_postponed_job_says_until_when_and_why),
         cmocka_unit_test(an_obstacle_is_named_instead_of_an_estimate),
         cmocka_unit_test(a_job_that_asks_its_origin_has_no_estimate),
+        cmocka_unit_test(the_leader_says_what_the_origin_showed_and_when_it_is_asked_again),
+        cmocka_unit_test(the_leaders_memory_is_newer_than_what_redis_knows),
         cmocka_unit_test(the_end_is_that_of_the_receipt),
     };
 
