@@ -150,8 +150,9 @@ purgeline_push(struct purgeline *p, const struct purgeline_job *job, char *id, s
 PURGELINE_API enum purgeline_code purgeline_push_key(struct purgeline *p, const char *key);
 
 /* The same for a job as a JSON object of `n` bytes: "keys", "url" and "service" (a string or a
- * list), "all", "soft", "not_before", "expires", "repeat_after", "when" (an object), "ref", "lane".
- */
+ * list), "all", "soft", "not_before", "expires", "repeat_after", "when" (an object), "ref", "lane",
+ * and "by", which says in the history who pushes (dispatchers of version 0.1.0 make such a job a
+ * dead letter). */
 PURGELINE_API enum purgeline_code purgeline_push_json(struct purgeline *p, const char *json,
                                                       size_t n, char *id, size_t id_room);
 

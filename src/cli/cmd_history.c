@@ -31,6 +31,8 @@ const char cmd_history_help[] =
     "      --outcome OUTCOME\n"
     "                       only jobs that ended like this: purged, dead, expired or cancelled\n"
     "      --job ID         only this job\n"
+    "      --producer NAME  only jobs that this producer pushed, and what it did; a hook is\n"
+    "                       'hook NAME', a consumer 'consumer NAME', a person user@host\n"
     "      --acts           only what people did\n"
     "      --since TIME     only what happened at this time or later\n"
     "      --until TIME     only what happened at this time or earlier\n"
@@ -42,17 +44,28 @@ const char cmd_history_help[] =
     "examples:\n"
     "  purgeline history --target article-17 --since 2d\n"
     "  purgeline history -f --outcome dead\n"
+    "  purgeline history --producer 'hook ghost' --since 1h\n"
     "  purgeline history -n 0 --json | jq -r .purge.service | sort | uniq -c\n"
     "\n"
     "exit codes: 0 done; 1 Redis refused; 2 wrong arguments; 3 Redis cannot be reached\n";
 
-enum long_only { OPT_TARGET = 256, OPT_REF, OPT_OUTCOME, OPT_JOB, OPT_ACTS, OPT_SINCE, OPT_UNTIL };
+enum long_only {
+    OPT_TARGET = 256,
+    OPT_REF,
+    OPT_OUTCOME,
+    OPT_JOB,
+    OPT_PRODUCER,
+    OPT_ACTS,
+    OPT_SINCE,
+    OPT_UNTIL
+};
 
 static const struct option options[] = {CMD_LONG,
                                         {"target", required_argument, NULL, OPT_TARGET},
                                         {"ref", required_argument, NULL, OPT_REF},
                                         {"outcome", required_argument, NULL, OPT_OUTCOME},
                                         {"job", required_argument, NULL, OPT_JOB},
+                                        {"producer", required_argument, NULL, OPT_PRODUCER},
                                         {"acts", no_argument, NULL, OPT_ACTS},
                                         {"since", required_argument, NULL, OPT_SINCE},
                                         {"until", required_argument, NULL, OPT_UNTIL},
@@ -181,6 +194,8 @@ static void print_job(const json_t *j)
     print_purge(json_object_get(j, "purge"));
     if (*word_of(j, "ref"))
         cmd_print("  ref=%s", word_of(j, "ref"));
+    if (*word_of(j, "by"))
+        cmd_print("  by %s", word_of(j, "by"));
     cmd_print("\n");
     if (*word_of(j, "reason"))
         cmd_print("    %s\n", word_of(j, "reason"));
@@ -275,6 +290,9 @@ static int take_option(struct history_command *h, int opt)
         return 0;
     case OPT_JOB:
         h->filter.job = span_str(optarg);
+        return 0;
+    case OPT_PRODUCER:
+        h->filter.producer = span_str(optarg);
         return 0;
     case OPT_ACTS:
         h->filter.acts = true;

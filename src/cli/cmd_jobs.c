@@ -244,6 +244,7 @@ static void read_json(struct gathering *g, struct span line, uint64_t number)
     struct error err;
 
     jobform_init(&f, g->jobs->lane);
+    f.takes_by = true;
     if (jobform_add_json(&f, line, &err) == 0)
         hand_over(g, &f, number);
     else
@@ -356,6 +357,7 @@ int cmd_jobs_read(struct cmd_jobs *j, int argc, char **argv, const struct cmd_jo
     int rc = 0;
 
     jobform_init(&g.form, j->lane);
+    g.form.takes_by = true;
     if (j->file)
         rc = read_file(&g);
     else

@@ -239,6 +239,7 @@ int push_relay_run(struct pipe *pipe, struct redis_address *address,
     r->pipe = pipe;
     r->producer = push_connection_new(address, account, on_answer, r);
     jobform_init(&r->form, options->lane);
+    r->form.takes_by = true;
     rc = run(r);
     if (rc == 0)
         rc = pipe_error(pipe);

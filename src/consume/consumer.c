@@ -133,8 +133,10 @@ static int put_message(struct consumer *c, uint32_t nth, struct error *err)
         i->state = ITEM_IGNORED;
         return 0;
     }
-    if (rc == 0)
+    if (rc == 0) {
+        message_map_sign(c->mapping, &job);
         rc = check_size(c, &job, err);
+    }
     if (rc < 0) {
         poison(i, err->text);
         return 0;

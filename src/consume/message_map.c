@@ -16,6 +16,9 @@ struct message_map {
     struct hook_job job;
     struct jobform form;
     struct jobform defaults; /* fields for jobs that do not set them */
+    char *by;                /* who pushes the jobs */
+    struct span *fields;     /* with that */
+    size_t fields_room;
 };
 
 static void set_defaults(struct jobform *f, const struct config_consumer *c)
@@ -44,6 +47,7 @@ struct message_map *message_map_new(const struct config_consumer *c, struct erro
     m = alloc_zeroed(1, sizeof(*m));
     m->hook = hook;
     m->lane = c->mapping.lane;
+    m->by = alloc_printf("consumer %.120s", c->name);
     hook_job_init(&m->job);
     jobform_init(&m->form, m->lane);
     set_defaults(&m->defaults, c);
@@ -58,6 +62,8 @@ void message_map_free(struct message_map *m)
     hook_job_deinit(&m->job);
     jobform_deinit(&m->form);
     jobform_deinit(&m->defaults);
+    free(m->by);
+    free(m->fields);
     free(m);
 }
 
@@ -128,4 +134,25 @@ int message_map_apply(struct message_map *m, const struct source_message *messag
     rc = m->hook ? map_templates(m, message, document, out, err) : map_job(m, document, out, err);
     json_decref(document);
     return rc;
+}
+
+/* Whoever writes messages cannot choose a name. */
+void message_map_sign(struct message_map *m, struct mapped_job *job)
+{
+    size_t n = 0;
+
+    if (m->fields_room < job->count + 2) {
+        m->fields_room = job->count + 2;
+        m->fields = alloc_grow(m->fields, m->fields_room, sizeof(*m->fields));
+    }
+    for (size_t i = 0; i < job->count; i += 2) {
+        if (span_is(job->fields[i], JOB_FIELD_BY))
+            continue;
+        m->fields[n++] = job->fields[i];
+        m->fields[n++] = job->fields[i + 1];
+    }
+    m->fields[n++] = SPAN(JOB_FIELD_BY);
+    m->fields[n++] = span_str(m->by);
+    job->fields = m->fields;
+    job->count = n;
 }

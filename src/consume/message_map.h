@@ -26,3 +26,5 @@ struct mapped_job {
  * https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md */
 must_use int message_map_apply(struct message_map *m, const struct source_message *message,
                                struct mapped_job *out, struct error *err);
+/* Adds to the fields that the consumer pushes the job, under the name "consumer <its name>". */
+void message_map_sign(struct message_map *m, struct mapped_job *job);

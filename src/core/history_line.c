@@ -3,7 +3,8 @@
 
 #include "json_text.h"
 
-_Static_assert(HISTORY_PURGE_MAX >= 6 * (HISTORY_TARGET_MAX + SERVICE_NAME_MAX_BYTES) + 200,
+_Static_assert(HISTORY_PURGE_MAX >=
+                   6 * (HISTORY_TARGET_MAX + SERVICE_NAME_MAX_BYTES + JOB_BY_MAX_BYTES) + 200,
                "escapes take six bytes");
 
 static void put_target(struct buf *out, const struct history_purge *p)
@@ -36,5 +37,9 @@ void history_put_purge(struct buf *out, const struct history_purge *p)
     if (p->sent_ms) {
         buf_put(out, out->n > start ? SPAN(",\"sent\":") : SPAN("\"sent\":"));
         buf_put_u64(out, p->sent_ms);
+    }
+    if (p->by.n) {
+        buf_put(out, out->n > start ? SPAN(",\"by\":") : SPAN("\"by\":"));
+        json_text_put(out, p->by);
     }
 }

@@ -2,7 +2,9 @@
  * The lines of an account's history, which say what became of jobs. An entry of the history holds
  * the lines of all jobs that ended in one write (store/scripts/shared/write_entry.lua). A line is a
  * JSON object: the members of the job's receipt except `at`, which is the same for the whole entry,
- * and `targets` if it is 1; and at the end `purge`, an object that says what was purged and how.
+ * and `targets` if it is 1; and at the end `purge`, an object that says what was purged and how,
+ * and in `by` who pushed it, if the job says so. (What follows `purge` is not in the receipt. For
+ * readers, history_match.h puts this `by` where acts have theirs.)
  *
  * An act of a person (store/act.h) is a line, too, alone in its entry:
  *   {"act":"pause"|"resume"|"dead_retry"|"dead_drop","by"[,"why"][,"count"][,"all"][,"filter"]}
@@ -12,6 +14,7 @@
 #pragma once
 
 #include "buf.h"
+#include "job.h"
 #include "target.h"
 
 #define HISTORY_TARGET_MAX 1024 /* bytes of a target that are kept */
@@ -26,6 +29,7 @@ struct history_purge {
     bool soft;
     struct span service; /* name or id; empty: none, or not known */
     uint64_t sent_ms;    /* Unix time at which the request was sent; 0: not known */
+    struct span by;      /* who pushed the job; empty: not known */
 };
 
 /* Appends at most HISTORY_PURGE_MAX bytes: the members of `purge`, separated by commas. */

@@ -10,7 +10,7 @@
 #include "json_text.h"
 
 /* Of a million lines, few are wanted. So a line is only parsed if it contains certain texts. */
-#define NEEDLES_MAX 5
+#define NEEDLES_MAX 6
 #define LINE_MAX_BYTES 65536 /* ours have a few KiB at most */
 
 struct history_wanted {
@@ -60,6 +60,7 @@ struct history_wanted *history_wanted_new(const struct history_filter *f)
     add_needle(w, "\"job\":\"", f->job, "\"");
     add_needle(w, "\"ref\":\"", f->ref, "\"");
     add_needle(w, "\"state\":\"", f->outcome, "\"");
+    add_needle(w, "\"by\":\"", f->producer, ""); /* an address may follow */
     add_needle(w, "", target, "");
     if (f->acts)
         w->needles[w->count++] = alloc_str("\"act\"");
@@ -128,12 +129,43 @@ bool history_is_act(const json_t *line)
     return json_is_string(json_object_get(line, "act"));
 }
 
+/* A name may contain " from ", an address cannot. */
+static struct span without_address(struct span by)
+{
+    static const char from[] = " from ";
+    const size_t n = strlen(from);
+
+    for (size_t i = by.n; i-- > 0;)
+        if (by.n - i >= n && memcmp(by.p + i, from, n) == 0)
+            return span_of(by.p, i);
+    return by;
+}
+
+bool history_is_by(const json_t *line, struct span name)
+{
+    struct span by = member_text(line, "by");
+
+    return span_eq(by, name) || (history_is_act(line) && span_eq(without_address(by), name));
+}
+
+/* Puts who pushed the job where acts have who did them. */
+static void lift_pusher(json_t *j)
+{
+    json_t *purge = json_object_get(j, "purge"), *by = json_object_get(purge, "by");
+
+    if (history_is_act(j) || !by)
+        return;
+    json_object_set(j, "by", by);
+    json_object_del(purge, "by");
+}
+
 static bool is_wanted(const struct history_filter *f, const json_t *j)
 {
     const json_t *purge = json_object_get(j, "purge");
 
     return is(f->job, member_text(j, "job")) && is(f->ref, member_text(j, "ref")) &&
            is(f->outcome, member_text(j, "state")) && (!f->acts || history_is_act(j)) &&
+           (!f->producer.n || history_is_by(j, f->producer)) &&
            (!f->target.n || names_target(purge, "keys", f->target) ||
             names_target(purge, "urls", f->target));
 }
@@ -145,6 +177,7 @@ json_t *history_match(const struct history_wanted *w, struct span line, uint64_t
     if (line.n > LINE_MAX_BYTES || line.n == 0 || !has_needles(w, line))
         return NULL;
     j = json_loadb(line.p, line.n, JSON_ALLOW_NUL, NULL);
+    lift_pusher(j);
     if (!json_is_object(j) || !is_wanted(&w->filter, j)) {
         json_decref(j);
         return NULL;

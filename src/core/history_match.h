@@ -13,7 +13,8 @@ struct history_filter {
     struct span ref;
     struct span outcome; /* as in outcome_names */
     struct span job;
-    bool acts; /* only acts of people */
+    struct span producer; /* who pushed the job, or did the act */
+    bool acts;            /* only acts of people */
 };
 
 struct history_wanted;
@@ -25,7 +26,11 @@ void history_wanted_free(struct history_wanted *w);
 /* Whether a line that was found tells what a person did, not how a job ended. */
 bool history_is_act(const struct json_t *line);
 
-/* The line as a JSON object of the caller's, with `at` and `targets` if it is a job's; NULL: it is
- * not wanted, or no line of a history. */
+/* Whether this name did what the line tells: pushed the job, or did the act. Acts over HTTP say
+ * from where, too: "ops from 192.0.2.7". */
+bool history_is_by(const struct json_t *line, struct span name);
+
+/* The line as a JSON object of the caller's, with `at`, and if it is a job's with `targets`, and
+ * with `by` if it says who pushed it; NULL: it is not wanted, or no line of a history. */
 must_use struct json_t *history_match(const struct history_wanted *w, struct span line,
                                       uint64_t at_ms);

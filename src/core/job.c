@@ -244,6 +244,19 @@ static int take_ref(struct decoding *x, struct span value)
     return 0;
 }
 
+bool job_by_ok(struct span value)
+{
+    return value.n > 0 && value.n <= JOB_BY_MAX_BYTES;
+}
+
+static int take_by(struct decoding *x, struct span value)
+{
+    if (!job_by_ok(value))
+        return error_set(x->err, -EINVAL, "by: not 1 to %d bytes", JOB_BY_MAX_BYTES);
+    x->spec.by = value;
+    return 0;
+}
+
 static int take_job(struct decoding *x, struct span value)
 {
     if (value.n == 0 || value.n > JOB_ORIGINAL_MAX_BYTES)
@@ -276,6 +289,7 @@ static const struct field {
     {{"when", 4}, take_when, false},
     {{"verify", 6}, take_verify, false},
     {{"job", 3}, take_job, false},
+    {{"by", 2}, take_by, false},
 };
 
 bool job_field_known(struct span name)
@@ -311,8 +325,11 @@ static int take_field(struct decoding *x, struct span name, struct span value, u
         *seen |= 1u << i;
         return f->take(x, value);
     }
-    if (name.n > 5 && memcmp(name.p, "dead_", 5) == 0)
+    if (name.n > 5 && memcmp(name.p, "dead_", 5) == 0) {
+        if (!x->spec.by.n && span_is(name, JOB_FIELD_BY) && job_by_ok(value))
+            x->spec.by = value;
         return 0;
+    }
     return job_unknown_field(name, x->err);
 }
 

@@ -11,9 +11,17 @@
 #define JOB_TARGETS_MAX 10000
 #define JOB_SERVICES_MAX 64
 #define JOB_REF_MAX_BYTES 256
+#define JOB_BY_MAX_BYTES 256
 #define JOB_REPEAT_MAX_MS (24u * 3600u * 1000u)
 #define JOB_TIME_MAX_MS UINT64_C(253402300799999) /* the end of the year 9999 */
 #define JOB_ORIGINAL_MAX_BYTES 64
+
+/* Who pushed a job stands in its field `by`, or in this one. Version 0.1.0 refuses a job with a
+ * field that it does not know, but ignores those that begin with dead_. While some instances may
+ * still be of that version, purgeline itself writes this one; it can write `by` once no version
+ * without `by` can be in use, and must go on reading both as long as jobs of older versions may be
+ * waiting. */
+#define JOB_FIELD_BY "dead_by"
 
 #define SERVICE_NONE 2047 /* a URL job that names no service; fits into struct pending */
 
@@ -47,6 +55,7 @@ struct job_spec {
     uint64_t repeat_after_ms; /* 0 = once */
     bool repeat_auto;         /* repeated after a time that is learnt; repeat_after_ms is 0 */
     struct span ref;
+    struct span by;          /* who pushed it; empty: not known */
     const struct when *when; /* asked before it is sent: core/when.h; owned like the targets; NULL:
                                 nothing is */
     const struct verify_page *page; /* ... this one: core/verify_page.h; owned like the targets;
@@ -78,7 +87,8 @@ struct job_decoder {
                                                   time */
 };
 
-/* It has no ref, original id, repeat or verify: its entry need not be looked at when it ends. */
+/* It has no ref, original id, repeat or verify: its entry need not be looked at when it ends,
+ * unless the window does not know who pushed it. */
 bool job_is_plain(const struct job_spec *spec);
 
 /* Whether `id` is a valid job id as returned to producers: "normal-1700000000000-0", followed by
@@ -96,6 +106,9 @@ enum job_id_form {
 };
 enum job_id_form job_id_form(struct span id, enum lane *lane);
 
+/* Whether it can be the name of who pushed a job: 1 to JOB_BY_MAX_BYTES bytes. */
+bool job_by_ok(struct span by);
+
 bool job_field_known(struct span name);
 /* Returns -EINVAL with the error message for an unknown field, which suggests a known one. */
 int job_unknown_field(struct span name, struct error *err);
@@ -105,7 +118,8 @@ void job_decoder_deinit(struct job_decoder *d);
 
 /* Decodes `fields`: name, value, name, value ... as Redis returns them. Unknown fields are refused,
  * so that a misspelt `not_befor` does not purge at once; only the dead_* fields of a dead letter
- * that is pushed again are ignored. `keys`, `url` and `service` may repeat, the others may not. A
+ * that is pushed again are ignored, except JOB_FIELD_BY, which is taken for `by` if it would be
+ * valid and there is no `by`. `keys`, `url` and `service` may repeat, the others may not. A
  * job that names several services has each of its keys, and `all`, once for each of them; a URL is
  * the same target for all services. Duplicate targets within one job count once, but toward the
  * limit JOB_TARGETS_MAX each of them counts. 0, or -EINVAL with a sentence that starts with the

@@ -89,6 +89,21 @@ void jobform_add_missing(struct jobform *f, const struct jobform *from)
     }
 }
 
+void jobform_sign(struct jobform *f, struct span by)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < f->count; i += 2) {
+        if (span_is(f->fields[i], "by") || span_is(f->fields[i], JOB_FIELD_BY))
+            continue;
+        f->fields[kept++] = f->fields[i];
+        f->fields[kept++] = f->fields[i + 1];
+    }
+    f->count = kept;
+    if (job_by_ok(by))
+        put_span(f, JOB_FIELD_BY, span_of(own(f, alloc_copy(by.p, by.n)), by.n));
+}
+
 const struct span *jobform_fields(struct jobform *f, size_t *count)
 {
     if (f->keys.n && !has(f, SPAN("keys")))
@@ -230,6 +245,8 @@ static int add_text(struct jobform *f, const char *name, struct span text, struc
         f->account = span_of(own(f, alloc_copy(text.p, text.n)), text.n);
         return 0;
     }
+    if (!f->takes_by && strcmp(name, "by") == 0)
+        return field_error(name, "unknown field: who pushes is noted without it", err);
     if (strcmp(name, "lane") == 0)
         return lane_parse(text, &f->lane) == 0
                    ? 0

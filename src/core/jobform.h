@@ -17,6 +17,7 @@ struct jobform {
     bool takes_account; /* accept "account" in JSON: it selects the stream and is not a field of the
                            job */
     struct span account; /* p == NULL: not named */
+    bool takes_by;       /* accept "by" in JSON: who writes it may say who pushes the job */
     char **owned;        /* strings that the fields point to */
     size_t owned_count, owned_room;
 };
@@ -56,6 +57,10 @@ must_use int jobform_add_object(struct jobform *f, struct json_t *object, struct
 
 /* Copies every field of `from` whose name this form does not have yet. */
 void jobform_add_missing(struct jobform *f, const struct jobform *from);
+
+/* Notes who pushes the job instead of what the form said of that. Copies the name. One that does
+ * not pass job_by_ok is not noted. */
+void jobform_sign(struct jobform *f, struct span by);
 
 /* The complete list of fields, valid until the form changes. */
 const struct span *jobform_fields(struct jobform *f, size_t *count);

@@ -145,8 +145,22 @@ static void attach(struct window *w, struct pending *t, uint32_t job)
     t->waiters = link;
 }
 
+/* The numbers of those who have pushed nothing lately can be used again when no job is left. */
+static unsigned pusher_number(struct window *w, struct span by)
+{
+    if (by.n && pushers_full(&w->pushers) && window_jobs(w) == 0)
+        pushers_clear(&w->pushers);
+    return pushers_number(&w->pushers, by);
+}
+
+struct span window_pusher(const struct window *w, const struct window_job *job)
+{
+    return pushers_name(&w->pushers, job->by);
+}
+
 static uint32_t job_new(struct window *w, const struct job_spec *spec, const struct window_add *how)
 {
+    unsigned by = spec->by.n ? pusher_number(w, spec->by) : 0;
     uint32_t i = pool_take(&w->jobs);
 
     must(i < OWN - 1); /* all bits set marks the end of a chain */
@@ -155,15 +169,16 @@ static uint32_t job_new(struct window *w, const struct job_spec *spec, const str
     *job_at(w, i) = (struct window_job){.id_ms = how->id_ms,
                                         .id_seq = how->id_seq,
                                         .lane = how->lane,
-                                        .plain = how->plain,
+                                        .plain = how->plain && (by || !spec->by.n),
                                         .large = how->large,
                                         .verify = spec->verify,
                                         .page = spec->page != NULL,
                                         .services = spec->services_count > 1,
                                         .repeat_auto = spec->repeat_auto,
                                         .outcome = OUTCOME_PURGED,
-                                        .open = (uint16_t)spec->targets_count,
-                                        .targets = (uint16_t)spec->targets_count};
+                                        .open = spec->targets_count & 0x3fff,
+                                        .targets = spec->targets_count & 0x3fff,
+                                        .by = by & PUSHERS_MAX};
     return i;
 }
 

@@ -12,6 +12,7 @@
 #include "lanes.h"
 #include "outcome.h"
 #include "pool.h"
+#include "pushers.h"
 #include "slabs.h"
 #include "verify.h"
 
@@ -22,7 +23,7 @@ struct __attribute__((packed, aligned(4))) window_job {
     uint64_t lane : 2;
     uint64_t outcome : 2;
     uint64_t plain : 1; /* its entry has no ref, original id, repeat or verify, which its end would
-                           need */
+                           need, and `by` says who pushed it if the entry does */
     uint64_t cancelled : 1; /* it is being cancelled */
     uint64_t large : 1;     /* its entry is too large for one script */
     uint64_t verify : 1;    /* it ends when pages have been looked at ... */
@@ -32,14 +33,15 @@ struct __attribute__((packed, aligned(4))) window_job {
     uint64_t services : 1; /* it is for several services */
     uint64_t whole : 1;    /* ... and its dead letter is for all of them: window_note_whole */
     uint32_t id_seq;       /* the entry's id: sequence number */
-    uint16_t open;         /* number of targets not settled */
-    uint16_t targets : 15;
-    uint16_t repeat_auto : 1; /* it is purged again after a time that is learnt */
+    uint32_t open : 14;    /* number of targets not settled */
+    uint32_t targets : 14;
+    uint32_t repeat_auto : 1;   /* it is purged again after a time that is learnt */
+    uint32_t by : PUSHERS_BITS; /* who pushed it, as window.pushers has it; 0: not known */
 };
 
 /* There is one of these for every job of the backlog. */
 _Static_assert(sizeof(struct window_job) == 20, "a job in memory has grown");
-_Static_assert(JOB_TARGETS_MAX <= UINT16_MAX / 2, "open, targets");
+_Static_assert(JOB_TARGETS_MAX < 1 << 14, "open, targets");
 _Static_assert(OUTCOME_DEAD < 4 && LANE_N <= 4, "outcome, lane");
 _Static_assert(VERIFY_N <= 4 && CONFIG_VERIFY_ROUNDS_MAX < 8, "verified, repairs");
 
@@ -54,6 +56,7 @@ struct window {
     struct pool jobs, waiters;
     uint32_t verify_jobs; /* jobs that ask for a look at the page */
     uint32_t jobs_of[LANE_N];
+    struct pushers pushers; /* of the jobs */
     struct lanes *lanes;
 };
 
@@ -77,6 +80,9 @@ void window_deinit(struct window *w); /* drops everything that waits; nothing ma
 /* Adds a job and merges its targets with waiting ones: hard absorbs soft, the higher lane wins, the
  * latest expiry counts. */
 void window_add(struct window *w, const struct job_spec *spec, const struct window_add *how);
+
+/* Who pushed the job; empty: nobody said so, or it is not known here, and its entry says so. */
+struct span window_pusher(const struct window *w, const struct window_job *job);
 
 /* How many more targets or jobs there is room for. While there is room for one, a job with any
  * number of targets is accepted as a whole, so one job may exceed the limit. */

@@ -281,6 +281,8 @@ static enum fit understand(struct intake *in, const struct queue_entry *e, struc
     }
     if (job_decode(&in->decoder, in->account, e->fields, e->fields_count, spec, err) < 0)
         return MALFORMED;
+    if (!in->account->history_jobs) /* only the history says who pushed a job */
+        spec->by = SPAN("");
     why_not = direct_why_not(in->account, spec);
     if (why_not) {
         error_set(err, -EINVAL, "%s", why_not);

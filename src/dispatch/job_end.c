@@ -187,6 +187,7 @@ static struct span write_purge(const struct ending *e, const struct window_job *
     past.named &= job->large || (job->plain && job->targets == 1);
     past.more = job->targets ? job->targets - 1u : 0;
     past.soft &= past.named;
+    past.by = window_pusher(&d->pace.window, job);
     buf_clear(&d->purge_text);
     history_put_purge(&d->purge_text, &past);
     return buf_span(&d->purge_text);

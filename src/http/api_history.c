@@ -18,8 +18,8 @@
  * is told where to go on. */
 #define ENTRIES_MAX 1000
 
-enum text { TEXT_TARGET, TEXT_REF, TEXT_OUTCOME, TEXT_JOB, TEXT_N };
-static const char *const text_names[TEXT_N] = {"target", "ref", "outcome", "job"};
+enum text { TEXT_TARGET, TEXT_REF, TEXT_OUTCOME, TEXT_JOB, TEXT_PRODUCER, TEXT_N };
+static const char *const text_names[TEXT_N] = {"target", "ref", "outcome", "job", "producer"};
 
 struct looking {
     const struct config *config; /* a reference, for the next two */
@@ -116,12 +116,20 @@ static bool may_see(const struct looking *g, const json_t *j)
     return may;
 }
 
+/* Other producers' names are for operators. */
+static void hide_pusher(const struct looking *g, json_t *j)
+{
+    if (!g->who->admin && !history_is_by(j, span_str(g->who->name)))
+        json_object_del(j, "by");
+}
+
 static int on_line(void *ctx, json_t *j)
 {
     struct looking *g = ctx;
 
     if (may_see(g, j)) {
         json_object_del(j, "scope");
+        hide_pusher(g, j);
         json_array_append(history_is_act(j) ? g->acts : g->jobs, j);
     }
     json_decref(j);
@@ -143,9 +151,12 @@ static json_t *found_json(const struct looking *g)
 static void look_back(struct task *c)
 {
     struct looking *g = c->order;
-    const struct history_filter filter = {
-        span_str(g->texts[TEXT_TARGET]), span_str(g->texts[TEXT_REF]),
-        span_str(g->texts[TEXT_OUTCOME]), span_str(g->texts[TEXT_JOB]), g->only_acts};
+    const struct history_filter filter = {.target = span_str(g->texts[TEXT_TARGET]),
+                                          .ref = span_str(g->texts[TEXT_REF]),
+                                          .outcome = span_str(g->texts[TEXT_OUTCOME]),
+                                          .job = span_str(g->texts[TEXT_JOB]),
+                                          .producer = span_str(g->texts[TEXT_PRODUCER]),
+                                          .acts = g->only_acts};
     struct history_wanted *wanted = history_wanted_new(&filter);
     int rc;
 
@@ -210,13 +221,22 @@ static int take_acts(struct request *e, struct looking *g)
     return 0;
 }
 
+static int check_producer(struct request *e, const char *name)
+{
+    if (!*name || e->who->admin || strcmp(name, e->who->name) == 0)
+        return 0;
+    request_refuse(e, 403, "producer: a name other than yours needs a producer with admin: true");
+    return -1;
+}
+
 static int take_filter(struct request *e, struct looking *g)
 {
     struct span cursor = request_query(e, "cursor");
 
     for (int i = 0; i < TEXT_N; i++)
         g->texts[i] = decode(request_query(e, text_names[i]));
-    if (take_acts(e, g) < 0 || take_number_of(e, "limit", 1, LIMIT_MAX, &g->limit) < 0 ||
+    if (take_acts(e, g) < 0 || check_producer(e, g->texts[TEXT_PRODUCER]) < 0 ||
+        take_number_of(e, "limit", 1, LIMIT_MAX, &g->limit) < 0 ||
         take_number_of(e, "since", 0, INT64_MAX, &g->query.since_ms) < 0 ||
         take_number_of(e, "until", 0, INT64_MAX, &g->query.until_ms) < 0)
         return -1;

@@ -8,6 +8,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "history_line.h"
 #include "http_internal.h"
 #include "job_leader.h"
 #include "job_timeline.h"
@@ -26,7 +27,7 @@ struct subject {
     struct jobplace place;
     uint64_t due_ms; /* of a postponed job; 0: not known */
     uint32_t targets;
-    char *ref;
+    char *ref, *by; /* NULL: none */
     uint32_t tries;
     char *origin; /* that it asks before it is sent, without the query; NULL: none, or not known */
     struct job_view_ask ask; /* of the dispatch loop, about a job that waits */
@@ -40,6 +41,7 @@ static void end_subject(struct request *e)
     free(s->ref);
     free(s->origin);
     free(s->names);
+    free(s->by);
     free(s);
 }
 
@@ -380,10 +382,15 @@ static void on_cancel_answer(void *ctx, enum jobplace_cancelled what, struct spa
 static void take_back(struct request *e)
 {
     const struct subject *s = e->state;
+    const struct history_purge past = {.by = span_str(s->by ? s->by : "")};
     char *receipt = cancelled_receipt(s);
+    struct buf purge;
 
+    buf_init(&purge, HISTORY_PURGE_MAX);
+    history_put_purge(&purge, &past);
     jobplace_cancel(replicated_of(e), s->account, s->job, &s->place, span_str(receipt),
-                    on_cancel_answer, request_hold(e));
+                    purge.n ? buf_span(&purge) : SPAN(""), on_cancel_answer, request_hold(e));
+    buf_deinit(&purge);
     free(receipt);
 }
 
@@ -398,7 +405,9 @@ static int check_fields(struct request *e, const struct span *at, size_t count)
     if (rc == 0) {
         s->targets = spec.targets_count;
         free(s->ref);
+        free(s->by);
         s->ref = spec.ref.n ? alloc_copy(spec.ref.p, spec.ref.n) : NULL;
+        s->by = spec.by.n ? alloc_copy(spec.by.p, spec.by.n) : NULL;
         spec.original = span_of(NULL, 0);
         rc = auth_may_push(e->who, s->account, s->lane, &spec, &err);
     } else if (e->who->admin) {

@@ -86,12 +86,26 @@ static bool too_large(const struct request *e, const struct span *fields, size_t
     return true;
 }
 
+/* Notes in the job who pushes it. A client cannot choose another's name. */
+static void sign(const struct request *e, struct jobform *f)
+{
+    char by[160];
+
+    if (e->route->access == ROUTE_SIGNED)
+        snprintf(by, sizeof(by), "hook %.*s", (int)min_u64(e->parts[0].n, 120), e->parts[0].p);
+    else
+        snprintf(by, sizeof(by), "%.120s", e->who->name);
+    jobform_sign(f, span_str(by));
+}
+
 int api_check(struct request *e, const struct config_account *a, struct jobform *f,
               struct job_spec *spec, uint64_t *retry_ms, struct error *err)
 {
     size_t count;
-    const struct span *fields = jobform_fields(f, &count);
+    const struct span *fields;
 
+    sign(e, f);
+    fields = jobform_fields(f, &count);
     *retry_ms = 0;
     if (job_decode(&e->in->decoder, a, fields, count, spec, err) < 0)
         return 400;

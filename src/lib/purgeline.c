@@ -190,6 +190,7 @@ enum purgeline_code purgeline_open(const char *redis_url, const char *account,
         return PURGELINE_INVALID;
     p = alloc_zeroed(1, sizeof(*p));
     jobform_init(&p->form, LANE_NORMAL);
+    p->form.takes_by = true;
     (void)enter(p);
     code = leave(p, open_both(p, redis_url, account, &err));
     if (code == PURGELINE_OK) {

@@ -9,6 +9,7 @@
 #include "control.h"
 #include "deadletter_filter.h"
 #include "deadletter_internal.h"
+#include "job.h"
 #include "keys.h"
 #include "scripts.h"
 
@@ -258,6 +259,7 @@ static bool send_move(struct client *c, const char *stream, const char *dead,
                                 SPAN("2"),        span_str(dead),
                                 span_str(stream), letter->id};
     size_t n = 3;
+    const struct span *by = NULL; /* name and value of the field that says who pushed the job */
     struct span *argv = alloc_zeroed(letter->fields_count + 3, sizeof(*argv));
 
     argv[0] = SPAN("XADD");
@@ -266,10 +268,16 @@ static bool send_move(struct client *c, const char *stream, const char *dead,
     for (size_t i = 0; i < letter->fields_count; i += 2) {
         struct span name = letter->fields[i];
 
+        if (span_is(name, JOB_FIELD_BY) && !by)
+            by = &letter->fields[i];
         if (deadletter_added(name) || span_is(name, "job"))
             continue;
         argv[n++] = name;
         argv[n++] = letter->fields[i + 1];
+    }
+    if (n > 3 && by) { /* there is room: it was left out above */
+        argv[n++] = by[0];
+        argv[n++] = by[1];
     }
     if (n > 3) {
         client_send(c, 1, (struct span[]){SPAN("MULTI")});

@@ -346,8 +346,8 @@ static void on_cancelled(void *ctx, struct redisReply *reply, const struct repli
 }
 
 void jobplace_cancel(struct replicated *x, const struct config_account *a, const char *job,
-                     const struct jobplace *place, struct span receipt, jobplace_cancel_cb *cb,
-                     void *ctx)
+                     const struct jobplace *place, struct span receipt, struct span purge,
+                     jobplace_cancel_cb *cb, void *ctx)
 {
     struct cancelling *c = alloc_zeroed(1, sizeof(*c));
     char *keys[] = {receipt_key(a->name, job),
@@ -375,7 +375,7 @@ void jobplace_cancel(struct replicated *x, const struct config_account *a, const
     argv[n++] = place->postponed ? SPAN("") : span_str(lane_names[place->lane]);
     argv[n++] = span_str(place->entry);
     argv[n++] = span_str(queue_history_arg(&keep, history));
-    argv[n++] = SPAN("");
+    argv[n++] = purge;
     replicated_command(x, n, argv, on_cancelled, c);
     free_all(keys, array_len(keys));
 }

@@ -77,10 +77,11 @@ enum jobplace_cancelled {
 };
 /* `receipt`: for JOBPLACE_FAILED the reason, for JOBPLACE_FEW how many replicas have it. */
 typedef void jobplace_cancel_cb(void *ctx, enum jobplace_cancelled what, struct span receipt);
-/* Cancels the job at the place where it was found, writes this receipt, and tells the leader. */
+/* Cancels the job at the place where it was found, writes this receipt, and a line of the history
+ * with this `purge` (history_put_purge), and tells the leader. */
 void jobplace_cancel(struct replicated *x, const struct config_account *a, const char *job,
-                     const struct jobplace *place, struct span receipt, jobplace_cancel_cb *cb,
-                     void *ctx);
+                     const struct jobplace *place, struct span receipt, struct span purge,
+                     jobplace_cancel_cb *cb, void *ctx);
 /* For a job that has ended: JOBPLACE_ENDED only when enough replicas have its receipt, too. A job
  * whose cancellation too few replicas had is found like this when it is cancelled again. */
 void jobplace_confirm_end(struct replicated *x, const char *account, const char *job,

@@ -6,6 +6,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "history_line.h"
 #include "job.h"
 #include "queue_internal.h"
 #include "queue_pack.h"
@@ -34,6 +35,7 @@ struct large {
     uint64_t due_ms;
     char *ref; /* NULL: none */
     size_t ref_n;
+    struct buf purge;  /* item.purge, and who pushed the job */
     struct buf packed; /* the postponed job */
     char place[80];
     const char *entry; /* the id in `place` */
@@ -57,6 +59,7 @@ static void free_large(struct large *l)
 {
     queue_args_deinit(&l->kept);
     buf_deinit(&l->packed);
+    buf_deinit(&l->purge);
     free(l->ref);
     free(l);
 }
@@ -164,7 +167,7 @@ static void send_end(struct queue *q, struct large *l)
     queue_arg_u64(&a, l->due_ms);
     queue_arg(&a, queue_arg_at(&l->kept, 2));
     queue_arg(&a, queue_arg_at(&l->kept, 3));
-    queue_arg(&a, queue_arg_at(&l->kept, 4));
+    queue_arg(&a, buf_span(&l->purge));
     queue_call_script(q, SCRIPT_END_LARGE, &a, on_ended, l);
 }
 
@@ -286,6 +289,29 @@ static bool is_job_name(struct span v)
     return true;
 }
 
+/* Adds to what the history says who pushed the job, if that is not there already. As in
+ * scripts/shared/purge_of.lua. */
+static void note_pusher(struct large *l, const struct redisReply *fields)
+{
+    struct history_purge past = {.by = SPAN("")};
+    struct span said = buf_span(&l->purge);
+    bool plainly = false;
+
+    if (said.n && memmem(said.p, said.n, "\"by\":", 5))
+        return;
+    for (size_t i = 0; i + 1 < reply_count(fields) && !plainly; i += 2) {
+        struct span name = reply_text(reply_at(fields, i)),
+                    value = reply_text(reply_at(fields, i + 1));
+
+        plainly = span_is(name, "by") && job_by_ok(value);
+        if (plainly || (span_is(name, JOB_FIELD_BY) && !past.by.n && job_by_ok(value)))
+            past.by = value;
+    }
+    if (past.by.n && said.n)
+        buf_putc(&l->purge, ',');
+    history_put_purge(&l->purge, &past);
+}
+
 /* Collects what the end of the job depends on, as SCRIPT_SETTLE does for other entries. */
 static void look_at(struct large *l, const struct redisReply *fields, uint64_t *repeat_after_ms)
 {
@@ -307,6 +333,7 @@ static void look_at(struct large *l, const struct redisReply *fields, uint64_t *
             snprintf(l->job, sizeof(l->job), "%.*s", (int)value.n, value.p);
         }
     }
+    note_pusher(l, fields);
 }
 
 static void on_large_entry(struct queue *q, void *ctx, int err, struct redisReply *reply)
@@ -359,7 +386,8 @@ void queue_end_large(struct queue *q, const struct queue_settle *item,
     queue_arg(&l->kept, item->target);
     queue_arg(&l->kept, item->proof);
     queue_arg(&l->kept, item->services);
-    queue_arg(&l->kept, item->purge);
+    buf_init(&l->purge, HISTORY_PURGE_MAX);
+    buf_put(&l->purge, item->purge);
     snprintf(l->place, sizeof(l->place), "%s-%" PRIu64 "-%" PRIu64, lane_names[item->lane],
              item->id.ms, item->id.seq);
     l->entry = l->place + strlen(lane_names[item->lane]) + 1;

@@ -174,6 +174,61 @@ static void a_dead_job_has_its_reason_in_the_line(void **state)
     world_free(w);
 }
 
+/* The line is made of the entry, even if that is too large for a script. */
+static void the_line_says_who_pushed_the_job(void **state)
+{
+    struct world *w = world_with_history(1000);
+    char *large = alloc_zeroed(1, 300001), *command;
+    struct queue_settle s;
+
+    (void)state;
+    have_jobs(w, 1, "keys k by cms dead_by other ref r");
+    s = ended(&w->entries[0], OUTCOME_PURGED);
+    s.reason = s.target = SPAN("");
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    expect_line(w, "\"state\":\"purged\",\"ref\":\"r\",\"scope\":[\"key\"],"
+                   "\"purge\":{\"keys\":[\"k\"],\"by\":\"cms\"}}");
+    expect_int(w, 1, "DEL " P "history");
+    have_jobs(w, 1, "keys k dead_by cms");
+    s = ended(&w->entries[0], OUTCOME_PURGED);
+    s.reason = s.target = SPAN("");
+    s.purge = SPAN("\"sent\":5,\"by\":\"as the daemon knows\"");
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    expect_line(w, "\"state\":\"purged\",\"purge\":{\"keys\":[\"k\"],\"sent\":5,"
+                   "\"by\":\"as the daemon knows\"}}");
+    expect_int(w, 1, "DEL " P "history");
+    memset(large, 'k', 300000);
+    command = alloc_printf("keys %s dead_by cms", large);
+    have_jobs(w, 1, command);
+    assert_true(w->entries[0].large);
+    s = ended(&w->entries[0], OUTCOME_DEAD);
+    s.purge = SPAN("\"sent\":5");
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    expect_line(w, "\"state\":\"dead\",\"reason\":\"because\",\"scope\":[\"large\"],"
+                   "\"purge\":{\"sent\":5,\"by\":\"cms\"}}");
+    free(command);
+    free(large);
+    world_free(w);
+}
+
+static void an_entry_that_is_never_read_as_a_whole_says_who_pushed_it(void **state)
+{
+    const struct span kept[] = {SPAN("dead_by"), SPAN("cms"), SPAN("service"), SPAN("news")};
+    struct world *w = world_with_history(1000);
+    struct queue_settle s;
+
+    (void)state;
+    have_jobs(w, 1, "keys k dead_by cms");
+    s = ended(&w->entries[0], OUTCOME_DEAD);
+    s.oversized = true;
+    s.fields = kept;
+    s.fields_count = array_len(kept);
+    assert_int_equal(ask_settle(w, &s, 1), 0);
+    expect_line(w, "\"state\":\"dead\",\"targets\":0,\"reason\":\"because\",\"scope\":"
+                   "[\"large\"],\"purge\":{\"by\":\"cms\"}}");
+    world_free(w);
+}
+
 static void a_write_that_is_repeated_adds_nothing(void **state)
 {
     struct world *w = world_with_history(1000);
@@ -527,6 +582,8 @@ int main(void)
         cmocka_unit_test(targets_that_only_the_entry_has_are_in_the_line),
         cmocka_unit_test(of_many_targets_the_first_are_in_the_line),
         cmocka_unit_test(a_dead_job_has_its_reason_in_the_line),
+        cmocka_unit_test(the_line_says_who_pushed_the_job),
+        cmocka_unit_test(an_entry_that_is_never_read_as_a_whole_says_who_pushed_it),
         cmocka_unit_test(a_write_that_is_repeated_adds_nothing),
         cmocka_unit_test(a_write_of_jobs_of_which_some_are_gone_is_unsure),
         cmocka_unit_test(the_oldest_jobs_go_when_there_are_too_many),

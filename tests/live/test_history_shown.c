@@ -117,6 +117,98 @@ static void a_producer_sees_what_it_might_have_pushed(void **state)
     end(w);
 }
 
+/* -- who pushed -- */
+
+static void push_over_http(struct world *w, const char *who, const char *body)
+{
+    http_expect(w->http, 202, "POST", "/v1/purge", body, who, NULL);
+}
+
+static void push_by_all(struct world *w)
+{
+    push_over_http(w, CMS, "{\"account\":\"main\",\"keys\":\"by-cms\",\"dead_by\":\"ops\"}");
+    push_over_http(w, CMS, "{\"account\":\"main\",\"keys\":\"by-cms\",\"ref\":\"r\"}");
+    push_over_http(w, OPS, "{\"account\":\"main\",\"service\":\"news\",\"keys\":\"by-ops\"}");
+    http_expect(w->http, 200, "POST", "/v1/purge/bulk?account=main", "{\"keys\":[\"b1\",\"b2\"]}\n",
+                CMS, NULL);
+    http_expect(w->http, 400, "POST", "/v1/purge",
+                "{\"account\":\"main\",\"keys\":\"a\",\"by\":\"ops\"}", CMS, NULL);
+    http_expect(w->http, 200, "POST", "/v1/pause", "{\"account\":\"main\"}", OPS, NULL);
+    http_expect(w->http, 200, "POST", "/v1/resume", "{\"account\":\"main\"}", OPS, NULL);
+    rig_await_empty(w->rig);
+}
+
+static size_t count_over_http(struct world *w, const char *who, const char *query, const char *list)
+{
+    char *path = alloc_printf("/v1/history?account=main%s", query);
+    const struct http_reply *r = http_expect(w->http, 200, "GET", path, NULL, who, NULL);
+    size_t n = json_array_size(at(r->json, list));
+
+    free(path);
+    return n;
+}
+
+static void one_name_finds_what_somebody_pushed_and_did(void **state)
+{
+    struct world *w = begin(state);
+    const struct http_reply *r;
+
+    push_by_all(w);
+    rig_push(w->rig, "normal", "keys", "by-hand", "service", "news", "by", "a hand", NULL);
+    rig_await_empty(w->rig);
+    assert_int_equal(count_over_http(w, OPS, "&producer=cms", "jobs"), 3);
+    assert_int_equal(count_over_http(w, OPS, "&producer=cms", "acts"), 0);
+    assert_int_equal(count_over_http(w, OPS, "&producer=ops", "jobs"), 1);
+    assert_int_equal(count_over_http(w, OPS, "&producer=ops", "acts"), 2);
+    assert_int_equal(count_over_http(w, OPS, "&producer=ops&acts=true", "jobs"), 0);
+    assert_int_equal(count_over_http(w, OPS, "&producer=a%20hand", "jobs"), 1);
+    assert_int_equal(count_over_http(w, OPS, "&producer=op", "jobs"), 0);
+    r = http_expect(w->http, 200, "GET", "/v1/history?account=main&ref=r", NULL, OPS, NULL);
+    assert_string_equal(json_string_value(at(r->json, "jobs.0.by")), "cms");
+    shell_run(&w->shell, "$P history -a main --producer ops");
+    shell_assert_out(&w->shell, "  by-ops (news)  by ops\n");
+    shell_assert_out(&w->shell, "Z  paused    by ops from 127.");
+    assert_null(strstr(w->shell.out, "by-cms"));
+    end(w);
+}
+
+static void a_cancelled_job_says_who_pushed_it(void **state)
+{
+    struct world *w = begin(state);
+    const struct http_reply *r = http_expect(
+        w->http, 202, "POST", "/v1/purge",
+        "{\"account\":\"main\",\"keys\":\"a\",\"not_before\":1900000000000}", CMS, NULL);
+    char *path = alloc_printf("/v1/jobs/%s?account=main", json_string_value(at(r->json, "job")));
+
+    http_expect(w->http, 200, "DELETE", path, NULL, OPS, NULL);
+    free(path);
+    assert_int_equal(count_over_http(w, OPS, "&producer=cms&outcome=cancelled", "jobs"), 1);
+    end(w);
+}
+
+static void a_producer_is_not_told_who_else_pushes(void **state)
+{
+    struct world *w = begin(state);
+    const struct http_reply *r;
+    const json_t *j;
+    size_t i, own = 0;
+
+    push_by_all(w);
+    r = http_expect(w->http, 200, "GET", "/v1/history?account=main", NULL, CMS, NULL);
+    assert_int_equal(json_array_size(at(r->json, "jobs")), 4);
+    json_array_foreach(at(r->json, "jobs"), i, j)
+    {
+        const char *by = json_string_value(json_object_get(j, "by"));
+
+        assert_true(!by || strcmp(by, "cms") == 0);
+        own += by != NULL;
+    }
+    assert_int_equal(own, 3);
+    assert_int_equal(count_over_http(w, CMS, "&producer=cms", "jobs"), 3);
+    http_expect(w->http, 403, "GET", "/v1/history?account=main&producer=ops", NULL, CMS, NULL);
+    end(w);
+}
+
 /* -- what people did -- */
 
 static void push_and_pull(struct world *w)
@@ -250,6 +342,9 @@ int main(void)
         cmocka_unit_test_teardown(the_command_tells_acts_in_words, teardown),
         cmocka_unit_test_teardown(wrong_queries_are_refused, teardown),
         cmocka_unit_test_teardown(the_command_shows_the_same, teardown),
+        cmocka_unit_test_teardown(one_name_finds_what_somebody_pushed_and_did, teardown),
+        cmocka_unit_test_teardown(a_cancelled_job_says_who_pushed_it, teardown),
+        cmocka_unit_test_teardown(a_producer_is_not_told_who_else_pushes, teardown),
     };
 
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);

@@ -419,6 +419,7 @@ static void s41_purge_all_is_guarded_and_audited(void **state)
 {
     struct world w = world_open(state, "", CMS);
     struct instance *i = &w.r->instances[0];
+    char *line;
 
     http_assert_text(http_expect(w.h, 403, "POST", ALL, NULL, KEY_HEADER, NULL), "msg",
                      "Forbidden");
@@ -431,6 +432,13 @@ static void s41_purge_all_is_guarded_and_audited(void **state)
     http_expect(w.h, 200, "POST", ALL, NULL, KEY_HEADER, NULL);
     instance_await_said(i, "A producer pushes a purge-all", 1);
     rig_await(w.r, world_count(&w, "all") == 1);
+    rig_await_empty(w.r);
+    line = redis_server_str(w.r->redis, "EVAL %s 0",
+                            "return redis.call('XRANGE', 'purgeline:{main}:history', '-', '+')[1]"
+                            "[2][10]");
+    assert_non_null(strstr(line, "\"all\":true"));
+    assert_non_null(strstr(line, "\"by\":\"cms\""));
+    free(line);
     world_close(&w);
 }
 

@@ -91,11 +91,18 @@ static const struct http_reply *post(struct world *w, int status, const char *ho
 static void a_push_to_the_main_branch_purges_what_it_changed(void **state)
 {
     struct world w = open_hooks(state);
+    char *who;
 
     assert_true(
         strncmp(http_text(post(&w, 202, "github", "github-push", NULL), "job"), "normal-", 7) == 0);
     world_assert_sent(&w, "repo-docs", false);
     world_assert_sent(&w, "https://docs.example.com/guide/new%20page.html", false);
+    rig_await_empty(w.r);
+    who = redis_server_str(w.r->redis, "EVAL %s 0",
+                           "return redis.call('XRANGE', 'purgeline:{main}:history', '-', '+')[1]"
+                           "[2][10]:match('\"by\":\"[^\"]*\"')");
+    assert_string_equal(who, "\"by\":\"hook github\"");
+    free(who);
     world_close(&w);
 }
 

@@ -192,7 +192,8 @@ static void cancel(struct trial *t, const char *job)
 {
     assert_int_equal(find(t, job), JOB_WAITING);
     t->answered = false;
-    jobplace_cancel(t->replicated, &t->account, job, &t->place, SPAN("{}"), on_cancelled, t);
+    jobplace_cancel(t->replicated, &t->account, job, &t->place, SPAN("{}"), SPAN(""), on_cancelled,
+                    t);
     run_until(t->w, t->answered);
 }
 

@@ -191,7 +191,7 @@ static void cancel(struct question *q, const struct jobplace *place)
     witness_cancelled_job(q->account, q->job);
     jobplace_cancel(submit_replicated(api.submit, q->account),
                     config_account(world_config(), q->account), q->job, place, span_str(receipt),
-                    on_cancelled, q);
+                    SPAN(""), on_cancelled, q);
     free(receipt);
 }
 

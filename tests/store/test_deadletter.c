@@ -60,7 +60,7 @@ static void bury_large(struct dead_world *w)
     char *big = alloc_zeroed(9001, 1), *command;
 
     memset(big, 'u', 9000);
-    command = alloc_printf("XADD " P "dead * url %s" DIED, big);
+    command = alloc_printf("XADD " P "dead * dead_by cms url %s" DIED, big);
     store_do(&w->store, command);
     free(command);
     free(big);
@@ -97,6 +97,23 @@ static void a_retried_letter_is_a_job_of_its_lane_again(void **state)
     assert_int_equal(done, 0);
 }
 
+static void a_retried_job_still_says_who_pushed_it(void **state)
+{
+    struct dead_world *w = *state;
+    uint64_t done;
+
+    bury(w, "dead_by cms url a dead_by x");
+    assert_int_equal(retry(w, &done), 0);
+    store_expect(&w->store, "XRANGE " P "jobs:urgent - +",
+                 "*1\r\n*2\r\n$15\r\n" FIRST "\r\n*4\r\n$3\r\nurl\r\n$1\r\na\r\n"
+                 "$7\r\ndead_by\r\n$3\r\ncms\r\n");
+    store_do(&w->store, "DEL " P "jobs:urgent " P "dead");
+    store_do(&w->store, "XADD " P "dead " FIRST " dead_by cms" DIED); /* no job at all */
+    assert_int_equal(retry(w, &done), 0);
+    assert_int_equal(done, 0);
+    expect_counts(w, 1, 0);
+}
+
 static int note_letter(void *ctx, const struct deadletter *l)
 {
     *(struct deadletter *)ctx = *l; /* only its numbers are used */
@@ -128,6 +145,8 @@ static void a_large_letter_goes_the_same_way(void **state)
     assert_int_equal(done, 1);
     expect_counts(w, 0, 1);
     assert_int_equal(fakeio_count("EXEC"), 1);
+    assert_non_null(strstr(store_ask(&w->store, "XRANGE " P "jobs:urgent - +"),
+                           "\r\n$7\r\ndead_by\r\n$3\r\ncms\r\n"));
 }
 
 static void all_letters_of_now_are_retried_or_dropped(void **state)
@@ -511,6 +530,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         over_redis(a_retried_letter_is_a_job_of_its_lane_again),
+        over_redis(a_retried_job_still_says_who_pushed_it),
         over_redis(a_letter_tells_the_bytes_of_all_its_fields),
         over_redis(a_large_letter_goes_the_same_way),
         over_redis(all_letters_of_now_are_retried_or_dropped),

@@ -121,7 +121,8 @@ static enum jobplace_cancelled cancel(struct place_world *w, const char *job)
     unsigned answers = w->answers;
 
     store_until(&w->store, redis_is_up(w->redis));
-    jobplace_cancel(w->replicated, &w->account, job, &w->place, SPAN("{gone}"), on_cancelled, w);
+    jobplace_cancel(w->replicated, &w->account, job, &w->place, SPAN("{gone}"), SPAN(""),
+                    on_cancelled, w);
     store_until(&w->store, w->answers == answers + 1);
     return w->cancelled;
 }

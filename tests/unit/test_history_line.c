@@ -37,6 +37,8 @@ static void it_says_what_was_purged_where_and_when(void **state)
           "\"all\":true,\"service\":\"news\"");
     gives(&(struct history_purge){.more = 2, .service = SPAN("news"), .sent_ms = 5},
           "\"service\":\"news\",\"sent\":5");
+    gives(&(struct history_purge){.by = SPAN("a \"b\"")}, "\"by\":\"a \\\"b\\\"\"");
+    gives(&(struct history_purge){.soft = true, .by = SPAN("cms")}, "\"soft\":true,\"by\":\"cms\"");
 }
 
 static void of_a_long_target_the_beginning_is_kept(void **state)
@@ -65,13 +67,14 @@ static void of_a_long_target_the_beginning_is_kept(void **state)
 
 static void any_bytes_fit(void **state)
 {
-    char target[URL_MAX_BYTES], service[SERVICE_NAME_MAX_BYTES];
+    char target[URL_MAX_BYTES], service[SERVICE_NAME_MAX_BYTES], by[JOB_BY_MAX_BYTES];
     struct buf b;
 
     (void)state;
     for (int byte = 0; byte < 256; byte++) {
         memset(target, byte, sizeof(target));
         memset(service, byte, sizeof(service));
+        memset(by, byte, sizeof(by));
         buf_init(&b, HISTORY_PURGE_MAX);
         history_put_purge(&b, &(struct history_purge){.named = true,
                                                       .kind = TARGET_URL,
@@ -79,7 +82,8 @@ static void any_bytes_fit(void **state)
                                                       .more = UINT32_MAX,
                                                       .soft = true,
                                                       .service = span_of(service, sizeof(service)),
-                                                      .sent_ms = UINT64_MAX});
+                                                      .sent_ms = UINT64_MAX,
+                                                      .by = span_of(by, sizeof(by))});
         assert_int_equal(strcspn(b.p, "\n\r"), b.n);
         buf_deinit(&b);
     }

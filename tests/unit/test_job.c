@@ -466,6 +466,42 @@ static void a_ref_of_257_bytes_is_refused(void **state)
     (void)state;
 }
 
+static void a_job_says_who_pushed_it(void **state)
+{
+    static char by[257];
+
+    memset(by, 'b', sizeof(by));
+    GOOD(SPAN("keys"), SPAN("a"));
+    assert_int_equal(spec.by.n, 0);
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("by"), SPAN("cms"));
+    assert_true(span_is(spec.by, "cms"));
+    assert_true(job_is_plain(&spec));
+    GOOD(SPAN("by"), span_of(by, 256), SPAN("keys"), SPAN("a"));
+    assert_int_equal(spec.by.n, 256);
+    BAD("by: not 1 to 256 bytes", SPAN("keys"), SPAN("a"), SPAN("by"), span_of(by, 257));
+    BAD("by: not 1 to 256 bytes", SPAN("keys"), SPAN("a"), SPAN("by"), SPAN(""));
+    BAD("by: given twice", SPAN("by"), SPAN("a"), SPAN("by"), SPAN("b"), SPAN("keys"), SPAN("a"));
+    (void)state;
+}
+
+static void who_pushed_may_stand_where_version_0_1_0_ignores_it(void **state)
+{
+    static char by[257];
+
+    memset(by, 'b', sizeof(by));
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("dead_by"), SPAN("cms"), SPAN("dead_by"), SPAN("x"));
+    assert_true(span_is(spec.by, "cms"));
+    GOOD(SPAN("dead_by"), SPAN("cms"), SPAN("keys"), SPAN("a"), SPAN("by"), SPAN("shop"));
+    assert_true(span_is(spec.by, "shop"));
+    GOOD(SPAN("by"), SPAN("shop"), SPAN("keys"), SPAN("a"), SPAN("dead_by"), SPAN("cms"));
+    assert_true(span_is(spec.by, "shop"));
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("dead_by"), span_of(by, 257), SPAN("dead_by"), SPAN(""));
+    assert_int_equal(spec.by.n, 0);
+    GOOD(SPAN("keys"), SPAN("a"), SPAN("dead_byx"), SPAN("cms"));
+    assert_int_equal(spec.by.n, 0);
+    (void)state;
+}
+
 static void the_id_of_the_original_job_is_plain_and_short(void **state)
 {
     static char id[65];
@@ -564,6 +600,8 @@ int main(void)
         cmocka_unit_test_setup(a_repeat_comes_within_a_day, before),
         cmocka_unit_test_setup(a_job_expires_after_it_may_start, before),
         cmocka_unit_test_setup(a_ref_of_257_bytes_is_refused, before),
+        cmocka_unit_test_setup(a_job_says_who_pushed_it, before),
+        cmocka_unit_test_setup(who_pushed_may_stand_where_version_0_1_0_ignores_it, before),
         cmocka_unit_test_setup(the_id_of_the_original_job_is_plain_and_short, before),
         cmocka_unit_test(only_what_we_call_a_job_is_the_id_of_one),
         cmocka_unit_test_setup(a_name_without_a_value_is_refused, before),

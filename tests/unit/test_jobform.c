@@ -168,6 +168,41 @@ static void json_that_is_wrong_is_refused_by_the_field(void **state)
     refuse_json("{", "not a JSON object: ");
 }
 
+static void json_says_who_pushes_only_where_that_is_believed(void **state)
+{
+    struct jobform f;
+
+    (void)state;
+    refuse_json("{\"keys\": \"a\", \"by\": \"x\"}", "by: unknown field");
+    refuse_json("{\"keys\": \"a\", \"by\": 1}", "by: unknown field");
+    refuse_json("{\"keys\": \"a\", \"by\": [\"x\"]}", "by: a list");
+    jobform_init(&f, LANE_NORMAL);
+    f.takes_by = true;
+    assert_int_equal(add_json(&f, "{\"by\": \"x\", \"keys\": \"a\"}"), 0);
+    assert_fields(&f, "by=x keys=a");
+    jobform_deinit(&f);
+}
+
+static void whoever_pushes_is_noted_instead_of_what_the_job_says(void **state)
+{
+    static char by[257];
+    struct jobform f;
+
+    (void)state;
+    memset(by, 'b', sizeof(by));
+    jobform_init(&f, LANE_NORMAL);
+    f.takes_by = true;
+    assert_int_equal(
+        add_json(&f, "{\"dead_by\": \"x\", \"ref\": \"r\", \"by\": \"y\", \"keys\": \"a\"}"), 0);
+    jobform_sign(&f, SPAN("cms"));
+    assert_fields(&f, "ref=r dead_by=cms keys=a");
+    jobform_sign(&f, SPAN("shop"));
+    assert_fields(&f, "ref=r keys=a dead_by=shop");
+    jobform_sign(&f, span_of(by, 257));
+    assert_fields(&f, "ref=r keys=a");
+    jobform_deinit(&f);
+}
+
 static void what_a_job_says_itself_wins_over_what_all_have_in_common(void **state)
 {
     struct jobform f, common;
@@ -269,6 +304,8 @@ int main(void)
         cmocka_unit_test(json_says_the_same_as_the_wire_contract),
         cmocka_unit_test(json_chooses_the_lane_of_its_job),
         cmocka_unit_test(json_that_is_wrong_is_refused_by_the_field),
+        cmocka_unit_test(json_says_who_pushes_only_where_that_is_believed),
+        cmocka_unit_test(whoever_pushes_is_noted_instead_of_what_the_job_says),
         cmocka_unit_test(what_a_job_says_itself_wins_over_what_all_have_in_common),
         cmocka_unit_test(lines_come_numbered_and_trimmed_whatever_ends_them),
         cmocka_unit_test(a_line_too_long_is_passed_over_and_the_next_is_read),

@@ -193,6 +193,37 @@ static void a_message_may_have_16_MiB_and_no_more(void **state)
     free(body);
 }
 
+/* Expects the fields of a signed job as text. Frees the mapping. */
+static void expect_signed(struct message_map *m, const char *body, const char *expected)
+{
+    const struct source_message message = {.body = span_str(body)};
+    struct mapped_job job;
+    char text[200] = "";
+    size_t n = 0;
+
+    for (int i = 0; i < 2; i++) { /* what is kept from one message to the next does no harm */
+        assert_int_equal(message_map_apply(m, &message, &job, &err), 0);
+        message_map_sign(m, &job);
+    }
+    for (size_t i = 0; i < job.count; i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, " %.*s", (int)job.fields[i].n,
+                              job.fields[i].p);
+    assert_string_equal(text, expected);
+    message_map_free(m);
+}
+
+static void a_job_says_which_consumer_pushed_it(void **state)
+{
+    (void)state;
+    expect_signed(MAPPING("name", "articles", "keys", "article-{id}"), "{\"id\": 1}",
+                  " keys article-1 dead_by consumer articles");
+    expect_signed(MAPPING("name", "articles", "job", "json"),
+                  "{\"dead_by\": \"ops\", \"ref\": \"r\", \"keys\": \"a\"}",
+                  " ref r keys a dead_by consumer articles");
+    refuse(MAPPING("name", "articles", "job", "json"), SPAN("{\"by\": \"ops\", \"keys\": \"a\"}"),
+           -EINVAL, "by: unknown field");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +237,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_understood_is_refused_with_the_reason),
         cmocka_unit_test(a_flaw_that_the_source_found_is_the_reason),
         cmocka_unit_test(a_message_may_have_16_MiB_and_no_more),
+        cmocka_unit_test(a_job_says_which_consumer_pushed_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

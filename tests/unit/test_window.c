@@ -916,6 +916,47 @@ static void as_many_tries_are_counted_as_the_setting_allows(void **state)
     world_free(w);
 }
 
+static void push_by(struct world *w, const char *by, const char *key)
+{
+    w->by = by;
+    push(w, key);
+    w->by = NULL;
+}
+
+static void expect_end(struct world *w, struct batch *b, bool plain, const char *by)
+{
+    window_settle(&w->window, batch_pop(b), OUTCOME_PURGED, on_end, w);
+    assert_int_equal(w->last.plain, plain);
+    assert_true(span_is(window_pusher(&w->window, &w->last), by));
+}
+
+/* Jobs of others are looked up in Redis when they end. */
+static void seven_who_push_are_known(void **state)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    struct world *w = world_new(100);
+    struct batch *b;
+
+    (void)state;
+    for (size_t i = 0; i < array_len(names); i++)
+        push_by(w, names[i], names[i]);
+    push(w, "i");
+    b = pick(w);
+    for (size_t i = 0; i < array_len(names); i++)
+        expect_end(w, b, i < 7, i < 7 ? names[i] : "");
+    push_by(w, "h", "k"); /* a job is left, so the numbers are still in use */
+    expect_end(w, b, true, "");
+    batch_free(b);
+    b = pick(w);
+    expect_end(w, b, false, "");
+    batch_free(b);
+    push_by(w, "h", "k");
+    b = pick(w);
+    expect_end(w, b, true, "h");
+    batch_free(b);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -961,6 +1002,7 @@ int main(void)
         cmocka_unit_test(purge_all_takes_the_waiting_keys_of_its_service_and_no_others),
         cmocka_unit_test(a_poison_key_among_256_is_found_in_at_most_17_extra_sends_S35),
         cmocka_unit_test(two_good_halves_of_a_refused_batch_teach_its_size_S20),
+        cmocka_unit_test(seven_who_push_are_known),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

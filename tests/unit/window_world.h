@@ -27,6 +27,7 @@ struct world {
     const struct verify_page *page; /* ... or at this one */
     bool keeps;                     /* jobs that name a page go on when they were purged */
     uint32_t kept;                  /* the last of these */
+    const char *by;                 /* who pushes; NULL: nobody says so */
 };
 
 static inline struct world *world_new(uint32_t limit)
@@ -83,7 +84,8 @@ static inline uint32_t push_as(struct world *w, struct push p, const char *targe
                             .soft = p.soft,
                             .expires_ms = p.expires_ms,
                             .verify = w->verify || w->page,
-                            .page = w->page};
+                            .page = w->page,
+                            .by = span_str(w->by ? w->by : "")};
     struct window_add how = {
         .lane = p.lane, .id_ms = ++w->next_id, .plain = true, .now_ns = w->now_ns};
     struct span rest = span_str(targets), word;

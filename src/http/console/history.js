@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The jobs that have ended: search by target, reference, outcome and time, page by page; and among them, for operators,
-// what people did.
+// The jobs that have ended: search by target, reference, outcome, who pushed them and time, page by page; and among them, for
+// operators, what people did.
 import { get } from "./api.js";
 import { accountField } from "./jobform.js";
 import { moodOf } from "./receipt.js";
@@ -19,7 +19,7 @@ function whatWasPurged(j) {
   return [
     p.all && h("div", {}, "everything"), named.slice(0, 3).map((t) => h("div", {}, h("code", {}, t), p.cut && " …")),
     j.targets > Math.min(3, named.length) && named.length > 0 && h("div", { class: "small soft" }, `and ${number(j.targets - Math.min(3, named.length))} more`),
-    h("div", { class: "small soft" }, [services.length > 0 && services.join(", "), p.soft && "soft", j.ref && `reference ${j.ref}`].filter(Boolean).join(" · ")),
+    h("div", { class: "small soft" }, [services.length > 0 && services.join(", "), p.soft && "soft", j.ref && `reference ${j.ref}`, j.by && `by ${j.by}`].filter(Boolean).join(" · ")),
   ];
 }
 
@@ -79,7 +79,7 @@ export function show(main, { self, query, signal }) {
     }
   };
   const begin = async (data) => {
-    search = { account: data.get("account"), target: data.get("target").trim(), ref: data.get("ref").trim(), outcome: data.get("outcome"),
+    search = { account: data.get("account"), target: data.get("target").trim(), ref: data.get("ref").trim(), outcome: data.get("outcome"), producer: data.get("producer")?.trim(),
       since: localTime(data.get("since")), until: localTime(data.get("until")) };
     next = undefined;
     body.replaceChildren();
@@ -90,6 +90,7 @@ export function show(main, { self, query, signal }) {
     title.focus({ preventScroll: true });
   }, h("div", { class: "fields" }, accountField(self, query.get("account")),
     field("Key or URL", input("target"), "The whole of it."), field("Reference", input("ref"), "The whole of it."), field("Outcome", select("outcome", OUTCOMES, "")),
+    self.admin && field("Who", input("producer"), "A producer; “hook NAME”, “consumer NAME”, or user@host."),
     field("Ended since", input("since", { type: "datetime-local" })), field("Ended until", input("until", { type: "datetime-local" }))),
   h("div", { class: "buttons" }, h("button", { class: "main" }, "Search")));
   main.append(h("details", { class: "card", open: window.innerWidth > 640 }, h("summary", {}, "Search"), searchForm), results);

@@ -9,6 +9,7 @@
 -- removed if it turns out that there was no such entry.
 
 --@include shared/receipt.lua
+--@include shared/pusher_of.lua
 
 local id, reason = ARGV[5], ARGV[7]
 local job, ref, letter = lane .. '-' .. id, nil, {}
@@ -23,7 +24,7 @@ for i = 8, #ARGV - 1, 2 do
     job = value
   end
 end
-local n = #letter
+local n, by = #letter, pusher_of(letter)
 letter[n + 1], letter[n + 2] = 'dead_reason', reason
 letter[n + 3], letter[n + 4] = 'dead_job', job
 letter[n + 5], letter[n + 6] = 'dead_at', now
@@ -35,5 +36,6 @@ if call('XDEL', KEYS[1], id) == 0 then
 end
 unplace(job, lane .. '-' .. id)
 call('PUBLISH', ARGV[2], job)
-receipt(ARGV[6] == '1', '', job, 'dead', '0', ref, reason, '["large"]')
+local purge = by and '"by":' .. quote(by) or ''
+receipt(ARGV[6] == '1', purge, job, 'dead', '0', ref, reason, '["large"]')
 return {1, left_out()}

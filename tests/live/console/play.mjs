@@ -223,6 +223,16 @@ async function searchesTheHistory(page) {
   await page.getByRole("button", { name: "Search" }).click();
   await found.getByRole("heading", { name: "1 job, all there are, newest first" }).waitFor();
   ok(true, "by outcome, too");
+  await page.getByLabel("Outcome").selectOption("");
+  await page.getByLabel("Key or URL").fill("");
+  await page.getByLabel("Who").fill("nobody");
+  await page.keyboard.press("Enter");
+  await found.getByText("No job that has ended matches").waitFor();
+  await page.getByLabel("Who").fill("ops");
+  await page.keyboard.press("Enter");
+  await found.getByText("by ops", { exact: false }).first().waitFor();
+  ok(true, "by who pushed, too");
+  await page.getByLabel("Who").fill("");
   await page.getByLabel("Key or URL").fill("nothing-of-this-name");
   await page.keyboard.press("Enter");
   await found.getByText("No job that has ended matches").waitFor();

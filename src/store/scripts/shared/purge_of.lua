@@ -1,8 +1,9 @@
 -- purge_of(fields, more): what the history says of a job's purge, as JSON members: of its targets
 -- as many as fit into 2 KiB, at most 16, and the number of the others; the services that it names;
--- and `more`, the members that the daemon knows. Needs quote().
+-- and `more`, the members that the daemon knows; and who pushed it. Needs quote().
 
 --@include shared/quote.lua
+--@include shared/pusher_of.lua
 
 local function purge_of(fields, more)
   local lists, services, left, room, rest = {keys = {}, urls = {}}, {}, 16, 2048, 0
@@ -35,5 +36,7 @@ local function purge_of(fields, more)
     out[#out + 1] = '"service":' .. services[1]
   end
   if more ~= '' then out[#out + 1] = more end
+  local by = not more:find('"by":', 1, true) and pusher_of(fields)
+  if by then out[#out + 1] = '"by":' .. quote(by) end
   return table.concat(out, ',')
 end
