@@ -209,17 +209,25 @@ static void jobs_that_were_merged_say_so_and_why_they_wait(void **state)
     world_close(&w);
 }
 
+static bool waits_for_budget(struct world *w, const struct job *job, long long now_ms)
+{
+    return number_in(shown(look_at(w, job->id, NULL), 0), "until") > now_ms;
+}
+
+/* URLs and keys take turns: the URL comes when the keys have taken all that there is. */
 static void a_job_that_waits_for_budget_says_until_when(void **state)
 {
     struct world w =
         world_open(state, "    budget: {purges: 40, per_s: 3600, burst: 10, headroom: 0}\n", "");
     long long now_ms = (long long)clock_wall_ms();
     const json_t *j;
-    struct job last;
+    struct job key, last;
 
     rig_push_keys(w.r, "normal", "k", 0, 100);
+    key = push_json(&w, "{\"keys\":[\"last\"]}");
+    rig_await(w.r, waits_for_budget(&w, &key, now_ms));
     last = push_json(&w, "{\"url\":\"https://www.example.com/last?private\"}");
-    rig_await(w.r, number_in(shown(look_at(&w, last.id, NULL), 0), "until") > now_ms);
+    rig_await(w.r, waits_for_budget(&w, &last, now_ms));
     j = look_at(&w, last.id, NULL);
     expect_shown(j, 0, "why", "budget");
     expect_shown(j, 0, "target", "https://www.example.com/last");
