@@ -377,11 +377,12 @@ static void say_broken(struct buf *out)
                strlen(what), what);
 }
 
-/* What a node of a Cluster has not carried out is not in its journal; a transaction ends there. */
+/* What a node of a Cluster has not carried out is not in its journal; a transaction ends there.
+ * Each node has scripts of its own, while who replays the journal has those of all nodes. */
 static void take_from_journal(const char *name, enum ends_asker asker, const struct buf *answer)
 {
-    static const char *const redirects[] = {"-MOVED ", "-ASK ", "-TRYAGAIN ", "-CLUSTERDOWN ",
-                                            "-EXECABORT "};
+    static const char *const redirects[] = {"-MOVED ",       "-ASK ",       "-TRYAGAIN ",
+                                            "-CLUSTERDOWN ", "-EXECABORT ", "-NOSCRIPT "};
     bool redirected = false;
 
     if (!fake_cluster_is() || !is_journaled(name) || asker == ENDS_DAEMON_CUT_OFF)
