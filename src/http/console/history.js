@@ -43,7 +43,7 @@ const actRow = (a) => h("tr", { class: "act" }, h("td", { class: "when" }, time(
 export function show(main, { self, query, signal }) {
   const input = (name, more) => h("input", { name, autocomplete: "off", spellcheck: "false", ...more });
   const body = h("tbody", {});
-  const title = h("h2", { tabindex: -1 });
+  const title = h("h2", { tabindex: -1 }, "Jobs that have ended");
   const table = h("table", {}, h("caption", { class: "quiet" }, "Jobs that have ended"), h("thead", {}, h("tr", {},
     h("th", { scope: "col" }, "Ended"), h("th", { scope: "col" }, "Purged"), h("th", { scope: "col" }, "Outcome"))), body);
   const foot = h("div", { class: "buttons" });

@@ -334,6 +334,17 @@ async function isSound(page, what) {
   ok(beyond <= 0, `${what}: nothing is wider than the page`, beyond);
 }
 
+async function isSoundWhileItLoads(page) {
+  let letGo;
+  const held = new Promise((resolve) => { letGo = resolve; });
+  await page.route(/\/v1\/history/, async (route) => { await held; await route.continue(); });
+  await goTo(page, "History");
+  await isSound(page, "History while it loads");
+  letGo();
+  await page.getByRole("heading", { name: "newest first" }).waitFor();
+  await page.unroute(/\/v1\/history/);
+}
+
 async function isAccessible(page, pages) {
   for (const [width, height] of [[1280, 900], [375, 800]]) {
     await page.setViewportSize({ width, height });
@@ -404,6 +415,7 @@ async function play(page) {
   await purging(page);
   await readsTheRunbook(page);
   await byKeyboard(page);
+  await isSoundWhileItLoads(page);
   await isAccessible(page, ["Overview", "Dead letters", "Job", "Plan", "Purge", "Runbook", "History"]);
   await keepsTheToken(page, "ops");
   await costs(page);
