@@ -118,20 +118,9 @@ static void print_purge(const json_t *purge)
         cmd_print(" softly");
 }
 
-static void print_time(const json_t *ms)
-{
-    time_t seconds = (time_t)(json_integer_value(ms) / 1000);
-    char when[32] = "-";
-    struct tm tm;
-
-    if (gmtime_r(&seconds, &tm))
-        strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-    cmd_print("%s", when);
-}
-
 static void print_head(const json_t *j, enum cmd_colour colour, const char *what)
 {
-    print_time(json_object_get(j, "at"));
+    cmd_print_time(json_object_get(j, "at"));
     cmd_print("  %s%-9s%s ", cmd_colour(colour), what, cmd_colour(CMD_PLAIN));
 }
 
@@ -163,7 +152,7 @@ static void print_filter(const json_t *filter)
         if (!ms)
             continue;
         cmd_print(" %s ", times[i]);
-        print_time(ms);
+        cmd_print_time(ms);
         cmd_print(",");
     }
 }

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "client.h"
 #include "clock.h"
@@ -103,23 +102,12 @@ static const char *text_of(const json_t *j, const char *name)
     return text ? text : "";
 }
 
-static void print_ms(const json_t *ms)
-{
-    time_t seconds = (time_t)(json_integer_value(ms) / 1000);
-    char when[32] = "-";
-    struct tm tm;
-
-    if (gmtime_r(&seconds, &tm))
-        strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-    cmd_print("%s", when);
-}
-
 static void print_until(const json_t *step, const char *before)
 {
     if (!json_object_get(step, "until"))
         return;
     cmd_print("%s", before);
-    print_ms(json_object_get(step, "until"));
+    cmd_print_time(json_object_get(step, "until"));
 }
 
 static void print_step(const json_t *step)
@@ -142,7 +130,7 @@ static void print_step(const json_t *step)
             sentence = sentences[i][1];
     cmd_print("  ");
     if (json_object_get(step, "at"))
-        print_ms(json_object_get(step, "at"));
+        cmd_print_time(json_object_get(step, "at"));
     else
         cmd_print("%20s", "");
     cmd_print("  %s", sentence);

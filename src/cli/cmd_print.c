@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cmd.h"
@@ -58,6 +59,17 @@ void cmd_print(const char *fmt, ...)
     va_start(ap, fmt);
     print_to(stdout, fmt, ap);
     va_end(ap);
+}
+
+void cmd_print_time(const json_t *ms)
+{
+    time_t seconds = (time_t)(json_integer_value(ms) / 1000);
+    char when[32] = "-";
+    struct tm tm;
+
+    if (gmtime_r(&seconds, &tm))
+        strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    cmd_print("%s", when);
 }
 
 void cmd_tell(const char *fmt, ...)
