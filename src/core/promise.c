@@ -67,10 +67,10 @@ static void forget_old_steps(struct promise *p, uint64_t now_ns)
 
 void promise_answered(struct promise *p, enum promise_answer how, uint64_t now_ns)
 {
-    struct promise_step *s;
+    struct promise_step *s = p->steps + p->count - 1;
 
-    must(p->count > 0);
-    s = &p->steps[p->count - 1];
+    if (p->count == 0 || s->answered_ns != NEVER)
+        return; /* that write was forgotten meanwhile */
     s->answered_ns = now_ns;
     p->made = how == PROMISE_WRITTEN ? s->promised : 0;
     /* Perhaps Redis still has the state that the step before left. */

@@ -40,7 +40,8 @@ void promise_restore(struct promise *p, uint64_t promised);
 /* A write is sent that reserves `units`, at most promise_allows, and promises `promised`. The one
  * before it must have been answered. */
 void promise_write(struct promise *p, uint64_t units, uint64_t promised);
-/* The answer to that write came at now_ns. Unsure: Redis may have carried it out or not. */
+/* The answer to that write came at now_ns. Unsure: Redis may have carried it out or not. Ignored if
+ * promise_forget or promise_restore was called since the write. */
 enum promise_answer { PROMISE_WRITTEN, PROMISE_UNSURE };
 void promise_answered(struct promise *p, enum promise_answer how, uint64_t now_ns);
 

@@ -229,8 +229,15 @@ static uint64_t ahead(struct ledger *l, uint64_t now_ns)
 
 void ledger_set_frail(struct ledgers *p, bool frail)
 {
-    for (int l = 0; p->frail && !frail && l < LEDGER_N; l++)
-        promise_forget(&p->ledgers[l].promise);
+    for (int i = 0; p->frail != frail && i < LEDGER_N; i++) {
+        struct ledger *l = &p->ledgers[i];
+
+        if (!frail)
+            promise_forget(&l->promise);
+        else if (l->restored)
+            promise_restore(&l->promise, 0); /* what we wrote until now promises nothing */
+        l->promise_next_ns = 0;
+    }
     p->frail = frail;
 }
 

@@ -39,7 +39,7 @@ static struct {
     struct fakeredis_session *hand;
     struct redisReply *reply; /* lent out */
     bool memory_full, disk_full, refuses[array_len(questions)];
-    char policy[32];
+    char policy[32], fsync[16];
     char *broken_key;
     char *only; /* the hash tag of the account whose questions are refused; NULL: of all */
     /* -- its replica -- */
@@ -80,7 +80,7 @@ static void take_back(void);
 void fake_redis_may_fail(void)
 {
     fr.may_fail = true;
-    fakeredis_set_fsync(fr.redis, "everysec");
+    fake_redis_set_fsync("everysec");
     fakeredis_set_replicas(fr.redis, 0, 1);
 }
 
@@ -283,6 +283,12 @@ void fake_redis_set_policy(const char *policy)
 {
     snprintf(fr.policy, sizeof(fr.policy), "%s", policy);
     fakeredis_set_policy(fr.redis, fr.policy);
+}
+
+void fake_redis_set_fsync(const char *appendfsync)
+{
+    snprintf(fr.fsync, sizeof(fr.fsync), "%s", appendfsync);
+    fakeredis_set_fsync(fr.redis, fr.fsync);
 }
 
 void fake_redis_refuse_only(const char *account)

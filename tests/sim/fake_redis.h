@@ -54,6 +54,7 @@ void fake_redis_set_memory(enum redis_state s); /* full: takes nothing more, giv
 void fake_redis_set_disk(enum redis_state s);   /* full: refuses every write */
 bool fake_redis_memory_full(void);
 void fake_redis_set_policy(const char *maxmemory_policy);
+void fake_redis_set_fsync(const char *appendfsync);
 /* A question by the names of stories ("spend"): the scripts and commands it consists of are refused
  * from now on, and an examination of the keys finds `key` broken (NULL: it finds nothing). False:
  * there is no such question. */

@@ -412,6 +412,13 @@ static void set_a_clock(struct making *m)
        roll(m, 1, 600));
 }
 
+/* Somebody changes appendfsync, once or more, while Redis runs. */
+static void change_fsync(struct making *m)
+{
+    for (uint64_t count = roll(m, 1, 6); count; count--)
+        at(m, moment(m), "redis syncs %s", ONE_OF(m, "always", "everysec"));
+}
+
 /* At most what LEDGER_LOSS_MS says is lost, and not twice in a row; with a replica, any time since
  * it has confirmed something. */
 static void fail_redis(struct making *m)
@@ -557,6 +564,8 @@ void weather_story(uint64_t seed, struct story *out)
         split_redis(&m);
     else if (m.fails)
         fail_redis(&m);
+    else if (seed % 8 == 1 || seed % 8 == 4)
+        change_fsync(&m);
     if (seed % 8 == 2 || seed % 8 == 6)
         move_canaries(&m, out);
     qsort(m.lines, m.count, sizeof(*m.lines), compare);

@@ -109,6 +109,11 @@ static void on_policy(struct play *p)
     fake_redis_set_policy(play_word(p, 2));
 }
 
+static void on_syncs(struct play *p)
+{
+    fake_redis_set_fsync(play_word(p, 2));
+}
+
 static void on_away(struct play *p)
 {
     (void)p;
@@ -238,7 +243,8 @@ void play_redis(struct play *p)
         {"disk", on_disk},       {"clock", on_redis_clock}, {"refuses", on_refuses},
         {"accepts", on_accepts}, {"policy", on_policy},     {"fails", on_fails},
         {"replica", on_replica}, {"splits", on_splits},     {"heals", on_heals},
-        {"moves", on_moves},     {"cluster", on_cluster},   {"node", on_node}};
+        {"moves", on_moves},     {"cluster", on_cluster},   {"node", on_node},
+        {"syncs", on_syncs}};
 
     if (!do_word(p, words, array_len(words)))
         play_fail(p, "redis does not \"%s\"", play_word(p, 1));

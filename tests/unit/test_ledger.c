@@ -30,29 +30,29 @@ void queue_budget_restore(struct queue *q, const struct queue_restore *r, queue_
     asked[asked_count++].ctx = ctx;
 }
 
-/* The last request of a budget; the test answers it with answer_spend. */
+/* The last request of each budget; the test answers it with answer_spend. */
 static struct {
     struct queue_spend said;
     queue_done_cb *cb;
     void *ctx;
-} spending;
+} spending[LEDGER_N];
 
 void queue_spend(struct queue *q, const struct queue_spend *s, queue_done_cb *cb, void *ctx)
 {
     (void)q;
-    must(!spending.cb);
-    spending.said = *s;
-    spending.cb = cb;
-    spending.ctx = ctx;
+    must(!spending[s->ledger].cb);
+    spending[s->ledger].said = *s;
+    spending[s->ledger].cb = cb;
+    spending[s->ledger].ctx = ctx;
 }
 
-static void answer_spend(int err)
+static void answer_spend(enum ledger_kind l, int err)
 {
-    queue_done_cb *cb = spending.cb;
+    queue_done_cb *cb = spending[l].cb;
 
     assert_non_null(cb);
-    spending.cb = NULL;
-    cb(spending.ctx, err);
+    spending[l].cb = NULL;
+    cb(spending[l].ctx, err);
 }
 
 static void on_changed(void *ctx, int err)
@@ -143,19 +143,19 @@ static void closing_returns_what_is_unused_and_books_what_is_spent(void **state)
     uint64_t when_ns = NEVER, now_ns = clock_mono_ns();
 
     ledger_ask(p, LEDGER_PURGE, LANE_URGENT, 10, now_ns, &when_ns);
-    answer_spend(0);
+    answer_spend(LEDGER_PURGE, 0);
     assert_int_equal(grant.units[LEDGER_PURGE], 10);
     grant.units[LEDGER_PURGE] -= 4; /* sent, and then answered */
     ledger_book(p, LEDGER_PURGE, 3, now_ns);
     ledger_book_late(p, LEDGER_PURGE, 1, now_ns); /* it may still arrive */
     assert_false(ledger_close(p, now_ns));
-    assert_int_equal(spending.said.open, 1);
-    assert_int_equal(spending.said.book, 3);
+    assert_int_equal(spending[LEDGER_PURGE].said.open, 1);
+    assert_int_equal(spending[LEDGER_PURGE].said.book, 3);
     assert_int_equal(grant.units[LEDGER_PURGE], 0);
     assert_false(ledger_close(p, now_ns)); /* and asks nothing while the answer is on its way */
-    answer_spend(0);
+    answer_spend(LEDGER_PURGE, 0);
     assert_true(ledger_close(p, now_ns));
-    assert_null(spending.cb);
+    assert_null(spending[LEDGER_PURGE].cb);
     ledger_free(p);
 }
 
@@ -166,10 +166,60 @@ static void closing_ends_although_redis_refuses(void **state)
     uint64_t when_ns = NEVER, now_ns = clock_mono_ns();
 
     ledger_ask(p, LEDGER_PURGE, LANE_URGENT, 10, now_ns, &when_ns);
-    answer_spend(0);
+    answer_spend(LEDGER_PURGE, 0);
     assert_false(ledger_close(p, now_ns));
-    answer_spend(-EIO);
+    answer_spend(LEDGER_PURGE, -EIO);
     assert_true(ledger_close(p, now_ns));
+    ledger_free(p);
+}
+
+static void flush(struct ledgers *p, uint64_t now_ns)
+{
+    ledger_flush(p, now_ns);
+    for (enum ledger_kind l = 0; l < LEDGER_N; l++)
+        if (spending[l].cb)
+            answer_spend(l, 0);
+}
+
+/* What Redis has until then promises nothing, and is what a failover would go back to. */
+static void redis_is_promised_something_before_it_may_lose_anything(void **state)
+{
+    struct ledgers *p = led(state);
+    uint64_t when_ns = NEVER, now_ns = clock_mono_ns(), later_ns;
+
+    ledger_set_frail(p, true);
+    ledger_ask(p, LEDGER_PURGE, LANE_URGENT, 10, now_ns, &when_ns);
+    assert_null(spending[LEDGER_PURGE].cb);
+    flush(p, now_ns);
+    assert_true(spending[LEDGER_PURGE].said.ahead >= 10);
+    ledger_ask(p, LEDGER_PURGE, LANE_URGENT, 10, now_ns, &when_ns);
+    assert_null(spending[LEDGER_PURGE].cb);
+    assert_true(when_ns > now_ns && when_ns <= clock_mono_ns() + LEDGER_LOSS_MS * NS_PER_MS);
+    later_ns = when_ns;
+    ledger_ask(p, LEDGER_PURGE, LANE_URGENT, 10, later_ns, &when_ns);
+    answer_spend(LEDGER_PURGE, 0);
+    assert_int_equal(grant.units[LEDGER_PURGE], 10);
+    ledger_free(p);
+}
+
+/* Redis' settings, or its replicas, may change while a request is on its way. */
+static void an_answer_may_come_when_redis_loses_nothing_any_more(void **state)
+{
+    struct ledgers *p = led(state);
+    uint64_t when_ns = NEVER, now_ns = clock_mono_ns();
+
+    ledger_set_frail(p, true);
+    ledger_flush(p, now_ns);
+    assert_non_null(spending[LEDGER_PURGE].cb);
+    ledger_set_frail(p, false);
+    flush(p, now_ns);
+    ledger_ask(p, LEDGER_PURGE, LANE_URGENT, 10, now_ns, &when_ns);
+    assert_int_equal(spending[LEDGER_PURGE].said.ahead, 0);
+    ledger_set_frail(p, true);
+    answer_spend(LEDGER_PURGE, 0); /* which promised nothing */
+    assert_int_equal(grant.units[LEDGER_PURGE], 10);
+    ledger_ask(p, LEDGER_PURGE, LANE_URGENT, 20, now_ns, &when_ns);
+    assert_null(spending[LEDGER_PURGE].cb);
     ledger_free(p);
 }
 
@@ -232,6 +282,8 @@ int main(void)
         T(a_refusal_of_an_earlier_take_over_is_dropped),
         T(closing_returns_what_is_unused_and_books_what_is_spent),
         T(closing_ends_although_redis_refuses),
+        T(redis_is_promised_something_before_it_may_lose_anything),
+        T(an_answer_may_come_when_redis_loses_nothing_any_more),
         cmocka_unit_test(portions_are_right_up_to_the_ends_of_the_settings),
     };
 

@@ -63,6 +63,25 @@ static void a_promise_that_may_not_have_been_written_allows_no_more(void **state
     promise_deinit(&p);
 }
 
+static void an_answer_to_a_write_that_was_forgotten_changes_nothing(void **state)
+{
+    struct promise p;
+
+    (void)state;
+    promise_init(&p, LOSS_NS);
+    promise_write(&p, 5, 1000);
+    promise_forget(&p);
+    promise_answered(&p, PROMISE_WRITTEN, 0);
+    assert_int_equal(p.made, 0);
+    assert_int_equal(allows(&p, 0), NEVER);
+    promise_write(&p, 5, 1000);
+    promise_restore(&p, 20);
+    promise_answered(&p, PROMISE_UNSURE, 0);
+    assert_int_equal(p.made, 20);
+    assert_int_equal(allows(&p, 10 * LOSS_NS), 20);
+    promise_deinit(&p);
+}
+
 static void a_smaller_promise_holds_at_once(void **state)
 {
     struct promise p;
@@ -208,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_write_is_bound_by_each_one_that_a_failover_can_go_back_to),
         cmocka_unit_test(a_promise_that_may_not_have_been_written_allows_no_more),
+        cmocka_unit_test(an_answer_to_a_write_that_was_forgotten_changes_nothing),
         cmocka_unit_test(a_smaller_promise_holds_at_once),
         cmocka_unit_test(nothing_limits_the_first_write),
         cmocka_unit_test(no_failover_finds_less_promised_than_was_reserved),
