@@ -18,7 +18,7 @@
  * arithmetic; dispatch/ledger writes to Redis. */
 #pragma once
 
-#include "base.h"
+#include "config.h"
 
 struct promise_step; /* a write that a failover can go back to */
 
@@ -45,8 +45,10 @@ void promise_write(struct promise *p, uint64_t units, uint64_t promised);
 enum promise_answer { PROMISE_WRITTEN, PROMISE_UNSURE };
 void promise_answered(struct promise *p, enum promise_answer how, uint64_t now_ns);
 
-/* How many units may be reserved now. 0: *when_ns is lowered to the time when to look again. */
-uint64_t promise_allows(struct promise *p, uint64_t now_ns, uint64_t *when_ns);
+/* How many units the lane may reserve now. 0: *when_ns is lowered to the time when to look again. Of
+ * each promise, an eighth is kept from the normal lane, and a quarter from bulk: so a burst, which
+ * takes all that it may for a second, does not hold up urgent purges. */
+uint64_t promise_allows(struct promise *p, enum lane lane, uint64_t now_ns, uint64_t *when_ns);
 
 /* What to promise: a quarter of what is left in the window, but no more than can be reserved by
  * then: what is available at once, and what the budget gains in the time that a failover may lose;

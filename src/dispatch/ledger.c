@@ -392,7 +392,7 @@ void ledger_ask(struct ledgers *p, enum ledger_kind ledger, enum lane lane, uint
         *when_ns = min_u64(*when_ns, l->not_before_ns);
         return;
     }
-    allowed = p->frail ? promise_allows(&l->promise, now_ns, when_ns) : NEVER;
+    allowed = p->frail ? promise_allows(&l->promise, lane, now_ns, when_ns) : NEVER;
     if (allowed == 0)
         return;
     portion = ledger_portion(&l->budget, lane, want - have, now_ns, when_ns);

@@ -13,7 +13,7 @@ static uint64_t allows(struct promise *p, uint64_t now_ns)
 {
     uint64_t when_ns = NEVER;
 
-    return promise_allows(p, now_ns, &when_ns);
+    return promise_allows(p, LANE_URGENT, now_ns, &when_ns);
 }
 
 static void write_one(struct promise *p, uint64_t units, uint64_t promised, uint64_t now_ns)
@@ -40,7 +40,7 @@ static void a_write_is_bound_by_each_one_that_a_failover_can_go_back_to(void **s
     assert_int_equal(allows(&p, 2000 * MS), 50); /* of the second write */
     assert_int_equal(allows(&p, 2200 * MS), 70); /* of the third */
     write_one(&p, 70, 10, 2300 * MS);
-    assert_int_equal(promise_allows(&p, 2400 * MS, &when_ns), 0);
+    assert_int_equal(promise_allows(&p, LANE_URGENT, 2400 * MS, &when_ns), 0);
     assert_int_equal(when_ns, 3300 * MS);
     assert_int_equal(allows(&p, when_ns), 10);
     promise_deinit(&p);
@@ -79,6 +79,28 @@ static void an_answer_to_a_write_that_was_forgotten_changes_nothing(void **state
     promise_answered(&p, PROMISE_UNSURE, 0);
     assert_int_equal(p.made, 20);
     assert_int_equal(allows(&p, 10 * LOSS_NS), 20);
+    promise_deinit(&p);
+}
+
+static void a_burst_leaves_a_part_of_each_promise_to_urgent_purges(void **state)
+{
+    struct promise p;
+    uint64_t when_ns = NEVER;
+
+    (void)state;
+    promise_init(&p, LOSS_NS);
+    promise_restore(&p, 800);
+    assert_int_equal(promise_allows(&p, LANE_URGENT, 0, &when_ns), 800);
+    assert_int_equal(promise_allows(&p, LANE_NORMAL, 0, &when_ns), 700);
+    assert_int_equal(promise_allows(&p, LANE_BULK, 0, &when_ns), 600);
+    assert_int_equal(when_ns, NEVER);
+    write_one(&p, 700, 800, 5 * MS); /* of which 100 are kept as well */
+    assert_int_equal(promise_allows(&p, LANE_NORMAL, 6 * MS, &when_ns), 0);
+    assert_int_equal(when_ns, LOSS_NS + 5 * MS);
+    assert_int_equal(promise_allows(&p, LANE_URGENT, 6 * MS, &when_ns), 100);
+    assert_int_equal(promise_allows(&p, LANE_NORMAL, LOSS_NS + 5 * MS, &when_ns), 700);
+    promise_restore(&p, 1); /* nothing is kept of so little */
+    assert_int_equal(promise_allows(&p, LANE_BULK, 0, &when_ns), 1);
     promise_deinit(&p);
 }
 
@@ -184,7 +206,7 @@ static void a_fifth_of_a_free_budget_is_reserved_within_a_second(void **state)
     promise_init(&p, LOSS_NS);
     promise_restore(&p, promise_size(left, 50500, 28));
     while (left > 80000) {
-        uint64_t units = min_u64(256, promise_allows(&p, now_ns, &when_ns));
+        uint64_t units = min_u64(256, promise_allows(&p, LANE_URGENT, now_ns, &when_ns));
 
         assert_true(units > 0);
         left -= units;
@@ -228,6 +250,7 @@ int main(void)
         cmocka_unit_test(a_write_is_bound_by_each_one_that_a_failover_can_go_back_to),
         cmocka_unit_test(a_promise_that_may_not_have_been_written_allows_no_more),
         cmocka_unit_test(an_answer_to_a_write_that_was_forgotten_changes_nothing),
+        cmocka_unit_test(a_burst_leaves_a_part_of_each_promise_to_urgent_purges),
         cmocka_unit_test(a_smaller_promise_holds_at_once),
         cmocka_unit_test(nothing_limits_the_first_write),
         cmocka_unit_test(no_failover_finds_less_promised_than_was_reserved),
