@@ -232,13 +232,18 @@ static bool wants_receipt(const struct settle *s, enum outcome outcome)
     }
 }
 
-/* Copies the text to the load. Returns where it begins there. */
+/* Copies the text to the load, unless the job before has the same: jobs that were merged into one
+ * target have, and there may be a million. Returns where it begins there. */
 static uint32_t keep_purge(struct load *load, struct span purge)
 {
+    const struct ended *last = load->count ? &load->items[load->count - 1] : NULL;
     size_t at = load->purges.n, room = load->purges.room;
 
     if (!purge.n)
         return 0;
+    if (last && last->purge_n &&
+        span_eq(span_of(load->purges.p + last->purge_at, last->purge_n), purge))
+        return last->purge_at;
     buf_put(&load->purges, purge);
     load->settle->bytes += load->purges.room - room;
     return (uint32_t)at;
@@ -246,21 +251,23 @@ static uint32_t keep_purge(struct load *load, struct span purge)
 
 void settle_add(struct settle *s, const struct queue_settle *item)
 {
+    struct ended e = {.id_ms = item->id.ms,
+                      .id_seq = item->id.seq,
+                      .purge_n = (uint32_t)item->purge.n,
+                      .targets = item->targets,
+                      .lane = (unsigned)item->lane,
+                      .outcome = (unsigned)item->outcome,
+                      .plain = item->plain,
+                      .receipt = wants_receipt(s, item->outcome),
+                      .large = item->large,
+                      .oversized = item->oversized,
+                      .named = item->named};
+
     if (!s->open)
         s->open = load_new(s);
-    s->open->items[s->open->count++] = (struct ended){.id_ms = item->id.ms,
-                                                      .id_seq = item->id.seq,
-                                                      .more = keep_particulars(s, item),
-                                                      .purge_at = keep_purge(s->open, item->purge),
-                                                      .purge_n = (uint32_t)item->purge.n,
-                                                      .targets = item->targets,
-                                                      .lane = (unsigned)item->lane,
-                                                      .outcome = (unsigned)item->outcome,
-                                                      .plain = item->plain,
-                                                      .receipt = wants_receipt(s, item->outcome),
-                                                      .large = item->large,
-                                                      .oversized = item->oversized,
-                                                      .named = item->named};
+    e.more = keep_particulars(s, item);
+    e.purge_at = keep_purge(s->open, item->purge);
+    s->open->items[s->open->count++] = e;
     s->unconfirmed[item->lane]++;
     if (s->open->count == LOAD_MAX) {
         list_push_back(&s->waiting, &s->open->link);

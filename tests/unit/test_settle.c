@@ -3,7 +3,9 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
 #include "clock.h"
@@ -14,6 +16,7 @@
 static struct {
     size_t count;
     uint64_t first_ms;
+    char purges[64]; /* of all jobs, one after the other, as far as they fit */
     queue_done_cb *cb;
     void *ctx;
 } asked[ASKED_MAX];
@@ -28,6 +31,10 @@ void queue_settle(struct queue *q, const struct queue_settle *items, size_t coun
     must(asked_count < ASKED_MAX);
     asked[asked_count].count = count;
     asked[asked_count].first_ms = items[0].id.ms;
+    asked[asked_count].purges[0] = '\0';
+    for (size_t i = 0, n = 0; i < count && n < sizeof(asked->purges); i++)
+        n += (size_t)snprintf(asked[asked_count].purges + n, sizeof(asked->purges) - n, "%.*s,",
+                              (int)items[i].purge.n, items[i].purge.p);
     asked[asked_count].cb = cb;
     asked[asked_count++].ctx = ctx;
 }
@@ -35,6 +42,14 @@ void queue_settle(struct queue *q, const struct queue_settle *items, size_t coun
 static void on_changed(void *ctx, bool later)
 {
     (void)ctx, (void)later;
+}
+
+static void add_purged(struct settle *s, struct span purge)
+{
+    struct queue_settle item = {
+        .lane = LANE_NORMAL, .outcome = OUTCOME_PURGED, .plain = true, .purge = purge};
+
+    settle_add(s, &item);
 }
 
 static struct settle *settle_with(uint64_t jobs)
@@ -132,6 +147,30 @@ static void a_second_after_the_last_urgent_job_loads_are_whole_again(void **stat
     answer_all(s);
 }
 
+static void jobs_of_one_purge_share_what_the_history_says_of_it(void **state)
+{
+    struct settle *s = settle_with(0);
+    char text[200];
+    uint64_t before;
+
+    (void)state;
+    add_purged(s, SPAN("a"));
+    add_purged(s, SPAN("a"));
+    add_purged(s, SPAN(""));
+    add_purged(s, SPAN("bb"));
+    add_purged(s, SPAN("b"));
+    settle_flush(s, true, clock_mono_ns());
+    assert_string_equal(asked[0].purges, "a,a,,bb,b,");
+    memset(text, 'x', sizeof(text));
+    add_purged(s, span_of(text, sizeof(text)));
+    before = settle_bytes(s);
+    for (int i = 0; i < 100; i++)
+        add_purged(s, span_of(text, sizeof(text)));
+    assert_true(settle_bytes(s) - before < 100 * sizeof(text) / 2);
+    settle_flush(s, true, clock_mono_ns());
+    answer_all(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +178,7 @@ int main(void)
         cmocka_unit_test(while_urgent_jobs_come_a_load_is_written_in_parts),
         cmocka_unit_test(after_an_error_in_a_part_the_whole_load_is_written_again),
         cmocka_unit_test(a_second_after_the_last_urgent_job_loads_are_whole_again),
+        cmocka_unit_test(jobs_of_one_purge_share_what_the_history_says_of_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
