@@ -111,8 +111,8 @@ static void make_authorities(const struct web *w)
               " -extfile san -out leaf.pem");
 }
 
-/* Below the kernel's range of automatic ports: another test cannot get one of these meanwhile. Keeps
- * all sockets open until all ports are known, so that the ports differ. */
+/* Below the kernel's range of automatic ports: another test cannot get one of these meanwhile.
+ * Keeps all sockets open until all ports are known, so that the ports differ. */
 static void find_ports(uint16_t ports[PORTS])
 {
     int fds[PORTS];
