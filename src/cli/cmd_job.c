@@ -10,7 +10,7 @@
 #include "job.h"
 #include "job_timeline.h"
 #include "json_text.h"
-#include "overview.h"
+#include "overview_words.h"
 
 const char cmd_job_help[] =
     "usage: purgeline job [OPTION...] ID\n"
@@ -45,6 +45,51 @@ static json_t *ended_json(const char *job, const char *receipt)
     return j;
 }
 
+/* Unix milliseconds. */
+static json_int_t reported_at(const struct overview *o)
+{
+    json_t *report = json_loads(o->status, 0, NULL);
+    json_int_t at = json_integer_value(json_object_get(report, "at"));
+
+    json_decref(report);
+    return at;
+}
+
+/* The parts of the leader's last report that may be about this job; it does not name jobs. */
+static json_t *leader_json(const struct overview *o, const json_t *timeline)
+{
+    const json_t *accepted = json_object_get(json_array_get(timeline, 0), "at");
+    json_t *j = json_pack("{sbso}", "here", 0, "instance", json_text_of(o->leader));
+    struct overview_verified verified;
+    char error[700];
+    json_int_t error_at;
+    uint64_t age_ms;
+
+    if (overview_verified(o, &verified) && verified.pending)
+        json_object_set_new(j, "verify_pending", json_integer((json_int_t)verified.pending));
+    if (!overview_last_error(o, error, sizeof(error), &age_ms))
+        return j;
+    error_at = reported_at(o) - (json_int_t)age_ms;
+    if (error_at >= json_integer_value(accepted)) {
+        json_object_set_new(j, "last_error", json_text_of(error));
+        json_object_set_new(j, "last_error_at", json_integer(error_at));
+    }
+    return j;
+}
+
+/* How many jobs of the lane the leader has read, by its last report. */
+static void add_in_hand(json_t *steps, const struct overview *o, enum lane lane)
+{
+    json_t *step;
+    size_t i;
+
+    json_array_foreach(steps, i, step)
+    {
+        if (o->status && json_object_get(step, "jobs"))
+            json_object_set_new(step, "in_hand", json_integer((json_int_t)o->lanes[lane].in_hand));
+    }
+}
+
 static json_t *waiting_json(const struct cmd_session *s, const char *job,
                             const struct jobplace_found *found, const struct overview *o)
 {
@@ -59,9 +104,9 @@ static json_t *waiting_json(const struct cmd_session *s, const char *job,
     json_t *j = json_pack("{sososo}", "job", json_text_of(job), "state", json_text_of("waiting"),
                           "timeline", job_timeline_waiting(&t));
 
+    add_in_hand(json_object_get(j, "timeline"), o, found->place.lane);
     if (o->leader)
-        json_object_set_new(j, "leader",
-                            json_pack("{sbso}", "here", 0, "instance", json_text_of(o->leader)));
+        json_object_set_new(j, "leader", leader_json(o, json_object_get(j, "timeline")));
     return j;
 }
 
@@ -120,10 +165,10 @@ static void print_step(const json_t *step)
         {"paused", "the account is paused: `purgeline resume` ends that"},
         {"stuck", "Redis refuses what the leader needs"},
         {"held", "Fastly wants nothing now"},
-        {"budget", "waits for the budget"},
+        {"budget", "if still unsent, sent"},
         {"ended", "ended:"}};
     const char *name = text_of(step, "step"), *sentence = name;
-    const json_t *jobs = json_object_get(step, "jobs");
+    const json_t *jobs = json_object_get(step, "jobs"), *read = json_object_get(step, "in_hand");
 
     for (size_t i = 0; i < array_len(sentences); i++)
         if (strcmp(sentences[i][0], name) == 0)
@@ -139,14 +184,33 @@ static void print_step(const json_t *step)
     if (jobs)
         cmd_print(", which has %lld job%s", (long long)json_integer_value(jobs),
                   json_integer_value(jobs) == 1 ? "" : "s");
+    if (json_integer_value(read) < json_integer_value(jobs) && read)
+        cmd_print("; its leader has read %lld", (long long)json_integer_value(read));
     if (*text_of(step, "state"))
         cmd_print(" %s", text_of(step, "state"));
-    print_until(step, strcmp(name, "budget") == 0 ? ", until about " : ", until ");
+    print_until(step, strcmp(name, "budget") == 0 ? " by about " : ", until ");
     cmd_print("\n");
     if (*text_of(step, "why"))
         cmd_print("%24s%s\n", "", text_of(step, "why"));
     if (*text_of(step, "reason"))
         cmd_print("%24s%s\n", "", text_of(step, "reason"));
+}
+
+static void print_leader(const json_t *leader)
+{
+    const json_t *pages = json_object_get(leader, "verify_pending");
+
+    if (pages)
+        cmd_print("Pages that its leader looks at after their purges: %lld. A job that asked for\n"
+                  "this waits until its own have been seen.\n",
+                  (long long)json_integer_value(pages));
+    if (*text_of(leader, "last_error")) {
+        cmd_print("Fastly's last error, for this job or another, at ");
+        cmd_print_time(json_object_get(leader, "last_error_at"));
+        cmd_print(":\n  %s\n", text_of(leader, "last_error"));
+    }
+    cmd_print("The leader knows what each target waits for; its console shows it:\n  %s\n",
+              text_of(leader, "instance"));
 }
 
 static void print_job(const json_t *j)
@@ -162,8 +226,7 @@ static void print_job(const json_t *j)
         cmd_print("  ref %s\n", text_of(j, "ref"));
     json_array_foreach(json_object_get(j, "timeline"), i, step) print_step(step);
     if (leader)
-        cmd_print("The leader knows what each target waits for; its console shows it:\n  %s\n",
-                  text_of(leader, "instance"));
+        print_leader(leader);
 }
 
 int cmd_job(int argc, char **argv)

@@ -34,6 +34,7 @@ accounts:
     api: {api}
     ca_file: {ca}
     services: [{{id: {service}, name: store}}]
+    verify: {{after_ms: 600000, probes: ["127.0.0.1:9"]}}
 producers:
   - {{name: ops, token_sha256: "{ops}", kinds: [url, key, all], admin: true}}
   - {{name: cms, token_sha256: "{cms}", accounts: [main], kinds: [key]}}

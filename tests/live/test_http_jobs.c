@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * GET and DELETE /v1/jobs/{id} find the job of each id that was returned, wherever the job is. */
-#include "http_world.h"
+#include "job_told.h"
 
 #include "buf.h"
 #include "clock.h"
@@ -9,15 +9,6 @@
 #define PURGE "/v1/purge"
 #define P "purgeline:{main}:"
 #define FAR "253402300799000"
-
-static const struct http_reply *on_job(struct world *w, int status, const char *method,
-                                       const char *job, const char *header)
-{
-    char target[160];
-
-    snprintf(target, sizeof(target), "/v1/jobs/%s", job);
-    return http_expect(w->h, status, method, target, NULL, header, NULL);
-}
 
 static void expect_state(struct world *w, const char *job, const char *state)
 {
@@ -131,52 +122,6 @@ static void a_job_says_why_it_is_where_it_is(void **state)
 }
 
 /* -- what only the leader's memory knows -- */
-
-static const json_t *look_at(struct world *w, const char *job, const char *header)
-{
-    return on_job(w, 200, "GET", job, header)->json;
-}
-
-static const json_t *step_of(const json_t *answer, const char *name)
-{
-    const json_t *step;
-    size_t i;
-
-    json_array_foreach(json_object_get(answer, "timeline"), i, step)
-    {
-        if (strcmp(json_string_value(json_object_get(step, "step")), name) == 0)
-            return step;
-    }
-    return NULL;
-}
-
-static long long number_in(const json_t *j, const char *name)
-{
-    const json_t *n = json_object_get(j, name);
-
-    return json_is_integer(n) ? json_integer_value(n) : -1;
-}
-
-static const json_t *shown(const json_t *answer, size_t i)
-{
-    return json_array_get(json_object_get(json_object_get(answer, "leader"), "shown"), i);
-}
-
-static void expect_shown(const json_t *answer, size_t i, const char *member, const char *text)
-{
-    assert_string_equal(json_string_value(json_object_get(shown(answer, i), member)), text);
-}
-
-static bool is_in_memory(const json_t *answer)
-{
-    return json_is_true(json_object_get(json_object_get(answer, "leader"), "found"));
-}
-
-static void pause_at_once(struct world *w)
-{
-    rig_dispatch_pause(w->r, true);
-    instance_await_said(&w->r->instances[0], "Dispatch is paused", 1);
-}
 
 static void jobs_that_were_merged_say_so_and_why_they_wait(void **state)
 {

@@ -291,6 +291,17 @@ async function purging(page) {
   ok(true, "a wrong id is refused in words");
 }
 
+/** The first look at the page is later than the end of the test. */
+async function looksAtPages(page) {
+  const job = await push({ account: "shop", urls: ["https://www.example.com/looked-at?private"], verify: true });
+  await page.goto(`${given.base}/console#/job/${job}?account=shop`);
+  await page.getByText("1 target purged, and the pages are looked at, next at").waitFor();
+  const target = page.getByRole("list", { name: "What its target waits for" }).getByRole("listitem");
+  await target.filter({ hasText: "is purged; its page is looked at at" }).waitFor();
+  ok(!(await page.locator("main").textContent()).includes("private"), "a job says that its page is looked at");
+  await api("DELETE", `/v1/jobs/${job}?account=shop`);
+}
+
 async function readsTheRunbook(page) {
   await page.goto(`${given.base}/console#/runbook/purgelinepaused`);
   await page.getByRole("heading", { level: 2, name: "PurgelinePaused" }).waitFor();
@@ -413,6 +424,7 @@ async function play(page) {
   await searchesTheHistory(page);
   await planning(page);
   await purging(page);
+  await looksAtPages(page);
   await readsTheRunbook(page);
   await byKeyboard(page);
   await isSoundWhileItLoads(page);
