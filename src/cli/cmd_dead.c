@@ -16,6 +16,8 @@
     "      --reason TEXT    filter: the reason has this text in it\n"                              \
     "      --target TEXT    filter: a target of the job has this text in it\n"                     \
     "  -s, --service NAME   filter: the job is for this service (id or name)\n"                    \
+    "      --producer NAME  filter: this producer pushed the job; a hook is 'hook NAME',\n"        \
+    "                       a consumer 'consumer NAME'\n"                                          \
     "      --since TIME     filter: given up since then: 2h (ago), or 2026-11-29T14:30\n"          \
     "      --until TIME     filter: given up until then\n"
 #define DRY_OPTIONS                                                                                \
@@ -97,6 +99,7 @@ enum long_only {
     OPT_ALL,
     OPT_REASON,
     OPT_TARGET,
+    OPT_PRODUCER,
     OPT_SINCE,
     OPT_UNTIL,
     OPT_DRY_RUN,
@@ -109,6 +112,7 @@ static const struct option options[] = {CMD_LONG,
                                         {"reason", required_argument, NULL, OPT_REASON},
                                         {"target", required_argument, NULL, OPT_TARGET},
                                         {"service", required_argument, NULL, 's'},
+                                        {"producer", required_argument, NULL, OPT_PRODUCER},
                                         {"since", required_argument, NULL, OPT_SINCE},
                                         {"until", required_argument, NULL, OPT_UNTIL},
                                         {"dry-run", no_argument, NULL, OPT_DRY_RUN},
@@ -144,9 +148,10 @@ static void print_words(const struct deadletter *l)
 
     if (l->at_ms && gmtime_r(&seconds, &tm))
         strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-    cmd_print("%s%.*s%s  %s  %.*s\n    %.*s%s%.*s\n", cmd_colour(CMD_BOLD), (int)l->id.n, l->id.p,
-              cmd_colour(CMD_PLAIN), when, (int)l->job.n, l->job.p, (int)l->reason.n, l->reason.p,
-              l->target.n ? ": " : "", (int)l->target.n, l->target.p);
+    cmd_print("%s%.*s%s  %s  %.*s%s%.*s\n    %.*s%s%.*s\n", cmd_colour(CMD_BOLD), (int)l->id.n,
+              l->id.p, cmd_colour(CMD_PLAIN), when, (int)l->job.n, l->job.p, l->by.n ? "  by " : "",
+              (int)l->by.n, l->by.p, (int)l->reason.n, l->reason.p, l->target.n ? ": " : "",
+              (int)l->target.n, l->target.p);
 }
 
 static int on_letter(void *ctx, const struct deadletter *l)
@@ -280,6 +285,8 @@ static int take_filter(struct dead *d, int opt)
         return take_text(&f->target, "target");
     case 's':
         return take_text(&f->service, "service");
+    case OPT_PRODUCER:
+        return take_text(&f->producer, "producer");
     case OPT_SINCE:
         return cmd_take_past("since", optarg, &f->since_ms);
     case OPT_UNTIL:

@@ -140,7 +140,7 @@ static const char *done_word(const char *act)
 
 static void print_filter(const json_t *filter)
 {
-    static const char *const texts[] = {"reason", "target", "service"};
+    static const char *const texts[] = {"reason", "target", "service", "producer"};
     static const char *const times[] = {"since", "until"};
 
     for (size_t i = 0; i < array_len(texts); i++)

@@ -210,6 +210,7 @@ static int bury(struct consumer *c, uint32_t nth, struct error *err)
 {
     char *place = place_of(c, &c->messages[nth]);
     const struct deadletter_message letter = {.reason = c->items[nth].flaw,
+                                              .by = message_map_by(c->mapping),
                                               .where = span_str(place),
                                               .body = c->messages[nth].body,
                                               .at_ms = clock_wall_ms()};

@@ -136,6 +136,11 @@ int message_map_apply(struct message_map *m, const struct source_message *messag
     return rc;
 }
 
+struct span message_map_by(const struct message_map *m)
+{
+    return span_str(m->by);
+}
+
 /* Whoever writes messages cannot choose a name. */
 void message_map_sign(struct message_map *m, struct mapped_job *job)
 {

@@ -28,3 +28,4 @@ must_use int message_map_apply(struct message_map *m, const struct source_messag
                                struct mapped_job *out, struct error *err);
 /* Adds to the fields that the consumer pushes the job, under the name "consumer <its name>". */
 void message_map_sign(struct message_map *m, struct mapped_job *job);
+struct span message_map_by(const struct message_map *m); /* this name */

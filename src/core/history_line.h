@@ -9,7 +9,8 @@
  * An act of a person (store/act.h) is a line, too, alone in its entry:
  *   {"act":"pause"|"resume"|"dead_retry"|"dead_drop","by"[,"why"][,"count"][,"all"][,"filter"]}
  * `by` names who it was. `count` is the number of dead letters that were retried or dropped: all,
- * or those that pass the filter (reason, target, service, since, until), or those with certain ids.
+ * or those that pass the filter (reason, target, service, producer, since, until), or those with
+ * certain ids.
  */
 #pragma once
 

@@ -9,18 +9,19 @@
 
 #define TIME_MAX_MS UINT64_C(253402300799999) /* the end of the year 9999 */
 
-static const char *const text_names[] = {"reason", "target", "service"};
+static const char *const text_names[] = {"reason", "target", "service", "producer"};
 static const char *const text_faults[] = {"reason: expected a text of 1 to 2048 bytes",
                                           "target: expected a text of 1 to 2048 bytes",
-                                          "service: expected the id or the name of a service"};
+                                          "service: expected the id or the name of a service",
+                                          "producer: expected a name of 1 to 2048 bytes"};
 static const char *const time_names[] = {"since", "until"};
 static const char *const time_faults[] = {"since: expected Unix milliseconds",
                                           "until: expected Unix milliseconds"};
 
 bool dead_filter_is_empty(const struct dead_filter *f)
 {
-    return !f->as.reason.n && !f->as.target.n && !f->as.service.n && !f->as.since_ms &&
-           !f->as.until_ms;
+    return !f->as.reason.n && !f->as.target.n && !f->as.service.n && !f->as.producer.n &&
+           !f->as.since_ms && !f->as.until_ms;
 }
 
 void dead_filter_deinit(struct dead_filter *f)
@@ -32,7 +33,9 @@ void dead_filter_deinit(struct dead_filter *f)
 
 static struct span *text_at(struct dead_filter *f, size_t i)
 {
-    return i == 0 ? &f->as.reason : i == 1 ? &f->as.target : &f->as.service;
+    struct span *const texts[] = {&f->as.reason, &f->as.target, &f->as.service, &f->as.producer};
+
+    return texts[i];
 }
 
 static uint64_t *time_at(struct dead_filter *f, size_t i)
@@ -123,11 +126,12 @@ const char *dead_filter_of_json(const json_t *filter, const struct config_accoun
 
     out->as.account = a;
     if (!json_is_object(filter) || json_object_size(filter) == 0)
-        return "filter: expected an object with reason, target, service, since or until";
+        return "filter: expected an object with reason, target, service, producer, since or until";
     json_object_foreach((json_t *)filter, name, value)
     {
         if (!is_known(name))
-            return "filter: unknown field; expected reason, target, service, since or until";
+            return "filter: unknown field; expected reason, target, service, producer, since or "
+                   "until";
     }
     for (size_t i = 0; i < array_len(text_names) && !wrong; i++) {
         value = json_object_get(filter, text_names[i]);

@@ -7,7 +7,7 @@
 
 struct dead_filter {
     struct deadletter_filter as; /* its texts are those below */
-    char *texts[3];
+    char *texts[4];
 };
 
 bool dead_filter_is_empty(const struct dead_filter *f); /* every letter passes */

@@ -63,6 +63,7 @@ void deadletter_read(const struct redisReply *entry, struct deadletter *out)
     const struct redisReply *reply = reply_at(entry, 1);
     size_t count = reply_count(reply) / 2 * 2;
     struct span *fields = fields_of(reply, count);
+    struct span other = SPAN("");
     uint64_t at;
 
     *out = (struct deadletter){.id = reply_text(reply_at(entry, 0)),
@@ -82,7 +83,13 @@ void deadletter_read(const struct redisReply *entry, struct deadletter *out)
             out->message = value;
         else if (span_is(name, "dead_at") && span_to_u64(value, &at) == 0)
             out->at_ms = at;
+        else if (span_is(name, "by") && !out->by.n && job_by_ok(value))
+            out->by = value;
+        else if (span_is(name, JOB_FIELD_BY) && !other.n && job_by_ok(value))
+            other = value;
     }
+    if (!out->by.n)
+        out->by = other;
 }
 
 void deadletter_forget(struct deadletter *letter)
@@ -235,6 +242,8 @@ int deadletter_add(struct client *c, const char *account, const struct deadlette
         span_str(at),
         SPAN("dead_target"),
         m->where,
+        SPAN(JOB_FIELD_BY),
+        m->by,
         SPAN("dead_message"),
         span_of(m->body.p, min_u64(m->body.n, DEADLETTER_BODY_MAX_BYTES)),
     };

@@ -7,6 +7,7 @@
 struct deadletter {
     struct span id; /* of the dead letter itself */
     struct span job, reason, target;
+    struct span by;            /* who pushed the job; empty: not known */
     struct span message;       /* of a queue, that could not become a job; p == NULL: none */
     uint64_t at_ms;            /* Unix; 0 = unknown */
     const struct span *fields; /* of the entry: name, value, name, value ... */
@@ -31,6 +32,7 @@ must_use int deadletter_find(struct client *c, const char *account,
 /* A message of a queue that cannot become a job. */
 struct deadletter_message {
     const char *reason;
+    struct span by;    /* the consumer, as job_by_ok wants it */
     struct span where; /* names the consumer and the message's place in its queue */
     struct span body;  /* only its beginning is kept */
     uint64_t at_ms;    /* Unix */

@@ -135,6 +135,7 @@ static json_t *filter_json(const struct deadletter_filter *f)
     filter_text(j, "reason", f->reason);
     filter_text(j, "target", f->target);
     filter_text(j, "service", f->service);
+    filter_text(j, "producer", f->producer);
     filter_ms(j, "since", f->since_ms);
     filter_ms(j, "until", f->until_ms);
     return j;

@@ -76,6 +76,7 @@ bool deadletter_filter_passes(const struct deadletter_filter *f, const struct de
 
     return ms >= f->since_ms && (!f->until_ms || ms <= f->until_ms) &&
            contains(l->reason, f->reason) && passes_target(f, l) &&
+           (!f->producer.n || span_eq(l->by, f->producer)) &&
            (!f->service.n || passes_service(f, l));
 }
 

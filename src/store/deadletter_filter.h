@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Which dead letters are meant: those that have a text in their reason or target, that are for a
- * service, or that were given up within a time. */
+ * service, that somebody pushed, or that were given up within a time. */
 #pragma once
 
 #include "deadletter.h"
@@ -14,6 +14,7 @@ struct deadletter_filter {
      * targets. Case matters. n == 0: anything. */
     struct span reason, target;
     struct span service;         /* id or name; n == 0: any */
+    struct span producer;        /* who pushed the job, the whole name; n == 0: anybody */
     uint64_t since_ms, until_ms; /* Unix, inclusive; until_ms 0: no limit */
     const char *up_to; /* the newest letter that is meant; NULL: the newest that there is */
 };

@@ -29,6 +29,8 @@ json_t *deadletter_json(const struct deadletter *l)
                           "reason", json_text(l->reason), "target", json_text(l->target), "at",
                           (json_int_t)l->at_ms, "fields", fields);
 
+    if (l->by.n)
+        json_object_set_new(j, "by", json_text(l->by));
     if (l->message.p)
         json_object_set_new(j, "message", json_text(l->message));
     for (size_t i = 0; i < l->fields_count; i += 2)

@@ -264,6 +264,7 @@ def poison(score, kind):
         score.ok(len(letters) == 1, f"{kind.source}: a message that makes no sense becomes a dead letter", letters)
         score.ok(letters[0]["target"].startswith(f"consumer articles, {kind.source} changes"),
                  f"{kind.source}: it names the consumer and the place", letters)
+        score.ok(letters[0]["by"] == "consumer articles", f"{kind.source}: and the consumer is who pushed it", letters)
         score.ok(kind is List or re.search(r", offset \d+(-\d+)?$", letters[0]["target"]),
                  f"{kind.source}: and the offset, where there is one", letters)
         score.ok(bad in letters[0]["message"], f"{kind.source}: and has the message", letters)

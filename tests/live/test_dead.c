@@ -116,6 +116,23 @@ static void letters_are_found_counted_and_retried_by_filters(void **state)
     assert_int_equal(shell_run(&w->shell, "$P dead retry --target fish --since 1h --dry-run"), 0);
     shell_assert_out(&w->shell, "would retry 1, up to ");
     assert_int_equal(length(w, DEAD), 2);
+    assert_int_equal(shell_run(&w->shell, "$P dead list --producer 'hook ghost'"), 0);
+    assert_string_equal(w->shell.out, "");
+    redis_server_do(w->redis,
+                    "XADD " DEAD " * keys owl dead_by cms dead_reason why dead_job bulk-5-0");
+    assert_int_equal(shell_run(&w->shell, "$P dead list --producer cms"), 0);
+    shell_assert_out(&w->shell, "  -  bulk-5-0  by cms\n    why\n");
+    assert_int_equal(shell_run(&w->shell, "$P dead list --producer cms --json | jq -r .by"), 0);
+    assert_string_equal(w->shell.out, "cms\n");
+    assert_int_equal(shell_run(&w->shell, "$P dead retry --producer cms"), 0);
+    assert_string_equal(w->shell.out, "1 retried\n");
+    assert_int_equal(shell_run(&w->shell,
+                               "redis-cli -p %u --no-raw XRANGE '" BULK "' - + | grep -A1 dead_by",
+                               redis_server_port(w->redis)),
+                     0);
+    shell_assert_out(&w->shell, "\"cms\"");
+    assert_int_equal(shell_run(&w->shell, "$P history --acts"), 0);
+    shell_assert_out(&w->shell, "retried   1 dead letter, producer 'cms', by ");
     assert_int_equal(shell_run(&w->shell, "$P dead retry --target fish"), 0);
     assert_string_equal(w->shell.out, "1 retried\n");
     assert_int_equal(shell_run(&w->shell, "$P dead drop --reason why --dry-run --json"), 0);

@@ -201,7 +201,8 @@ static void letters_are_found_counted_and_then_dropped_by_a_filter(void **state)
 
     bury(w, "one fish");
     redis_server_do(w->rig->redis,
-                    "XADD " DEAD " * service " NEWS " url http://a/fish?b+c dead_reason "
+                    "XADD " DEAD " * service " NEWS
+                    " url http://a/fish?b+c dead_by cms dead_reason "
                     "other dead_job bulk-5-0 dead_at 1 dead_target http://a/fish?b+c");
     r = http_expect(w->http, 200, "GET", "/v1/dead?account=main&reason=other&limit=5", NULL, OPS,
                     NULL);
@@ -215,6 +216,15 @@ static void letters_are_found_counted_and_then_dropped_by_a_filter(void **state)
     r = http_expect(w->http, 200, "GET", "/v1/dead?account=main&target=fish&until=1000", NULL, OPS,
                     NULL);
     assert_int_equal(json_array_size(at(r->json, "letters")), 0);
+    r = http_expect(w->http, 200, "GET", "/v1/dead?account=main&producer=cms", NULL, OPS, NULL);
+    assert_int_equal(json_array_size(at(r->json, "letters")), 1);
+    assert_string_equal(json_string_value(at(r->json, "letters.0.by")), "cms");
+    r = http_expect(w->http, 200, "POST", "/v1/dead/drop?account=main",
+                    "{\"filter\":{\"producer\":\"CMS\"},\"dry_run\":true}", OPS, NULL);
+    assert_int_equal(http_number(r, "would_drop"), 0);
+    r = http_expect(w->http, 200, "POST", "/v1/dead/drop?account=main",
+                    "{\"filter\":{\"producer\":\"cms\"},\"dry_run\":true}", OPS, NULL);
+    assert_int_equal(http_number(r, "would_drop"), 1);
     r = http_expect(w->http, 200, "POST", "/v1/dead/drop?account=main",
                     "{\"filter\":{\"target\":\"fish\"},\"dry_run\":true}", OPS, NULL);
     assert_int_equal(http_number(r, "would_drop"), 2);
@@ -249,6 +259,8 @@ static void an_order_that_is_not_clear_does_nothing(void **state)
         {"/v1/dead/drop", "{\"account\":\"main\",\"filter\":{\"reason\":\"\"}}",
          "reason: expected"},
         {"/v1/dead/drop", "{\"account\":\"main\",\"filter\":{\"target\":7}}", "target: expected"},
+        {"/v1/dead/drop", "{\"account\":\"main\",\"filter\":{\"producer\":\"\"}}",
+         "producer: expected"},
         {"/v1/dead/drop", "{\"account\":\"main\",\"filter\":{\"since\":\"2h\"}}",
          "since: expected"},
         {"/v1/dead/drop", "{\"account\":\"main\",\"filter\":{\"until\":-1}}", "until: expected"},

@@ -192,12 +192,12 @@ static struct config_service two_services[] = {{(char *)"S1", (char *)"news"},
 
 static void bury_various(struct dead_world *w)
 {
-    store_do(&w->store,
-             "XADD " P "dead 1000-0 keys a_b service S1 dead_reason 503 dead_job normal-1-0 "
-             "dead_at 1 dead_target a");
-    store_do(&w->store,
-             "XADD " P "dead 2000-0 keys b service shop dead_reason 404 dead_job normal-1-0 "
-             "dead_at 1 dead_target b");
+    store_do(&w->store, "XADD " P "dead 1000-0 dead_by ghost keys a_b service S1 by cms dead_by x "
+                        "dead_reason 503 dead_job normal-1-0 "
+                        "dead_at 1 dead_target a");
+    store_do(&w->store, "XADD " P "dead 2000-0 dead_by cms keys b service shop dead_by ghost "
+                        "dead_reason 404 dead_job normal-1-0 "
+                        "dead_at 1 dead_target b");
     store_do(&w->store,
              "XADD " P "dead 3000-0 url http://a/x dead_reason 503 dead_job normal-1-0 dead_at 1 "
              "dead_target http://a/x");
@@ -236,6 +236,9 @@ static void letters_are_found_by_each_filter(void **state)
                  "1000-0 ");
     expect_found(w, (struct deadletter_filter){.account = &a, .service = SPAN("S2")}, NULL,
                  "2000-0 ");
+    expect_found(w, (struct deadletter_filter){.producer = SPAN("cms")}, NULL, "2000-0 1000-0 ");
+    expect_found(w, (struct deadletter_filter){.producer = SPAN("cm")}, NULL, "");
+    expect_found(w, (struct deadletter_filter){.producer = SPAN("ghost")}, NULL, "");
     a.default_service = (char *)"shop";
     expect_found(w, (struct deadletter_filter){.account = &a, .service = SPAN("S2")}, NULL,
                  "4000-0 2000-0 ");

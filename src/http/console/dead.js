@@ -17,7 +17,7 @@ const localTime = (text) => (text ? new Date(text).getTime() : undefined);
 /** The filter of the form, in the words of the API; without members that are empty. */
 function filterOf(data) {
   const filter = {
-    reason: data.get("reason").trim(), target: data.get("target").trim(), service: data.get("service")?.trim(),
+    reason: data.get("reason").trim(), target: data.get("target").trim(), service: data.get("service")?.trim(), producer: data.get("producer").trim(),
     since: localTime(data.get("since")), until: localTime(data.get("until")),
   };
   return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== "" && value !== undefined && !Number.isNaN(value)));
@@ -27,9 +27,9 @@ const shown = (value) => (Array.isArray(value) ? value.map((one) => h("div", {},
 
 function details(letter, account) {
   return pairs([
-    ["Reason", letter.reason], ["Target", letter.target && h("code", {}, letter.target)], ["Given up", time(letter.at)],
+    ["Reason", letter.reason], ["Target", letter.target && h("code", {}, letter.target)], ["Given up", time(letter.at)], ["Pushed by", letter.by],
     ["Job", letter.job && h("a", { href: `#/job/${encodeURIComponent(letter.job)}?account=${encodeURIComponent(account)}` }, letter.job)],
-    ...Object.entries(letter.fields).map(([name, value]) => [name, h("code", {}, shown(value))]),
+    ...Object.entries(letter.fields).filter(([name]) => name !== "by").map(([name, value]) => [name, h("code", {}, shown(value))]),
     ["Message", letter.message && h("pre", {}, letter.message)],
   ]);
 }
@@ -76,7 +76,7 @@ export function show(main, { self, query, signal }) {
       return b;
     };
     return h("tr", {}, h("td", { class: "when" }, time(letter.at)),
-      h("td", {}, h("code", {}, letter.target || "–"), h("div", { class: "small soft" }, letter.reason)),
+      h("td", {}, h("code", {}, letter.target || "–"), h("div", { class: "small soft" }, letter.reason, letter.by && ` · by ${letter.by}`)),
       h("td", {}, h("div", { class: "buttons" },
         named("Look", () => look("Dead letter", details(letter, account), [["Retry", one("retry")], ["Drop", one("drop"), "danger"]])),
         named("Retry", one("retry")), named("Drop", one("drop"), "danger"))));
@@ -109,6 +109,7 @@ export function show(main, { self, query, signal }) {
     await list();
   }, h("div", { class: "fields" }, accountField(self, query.get("account")), field("Reason contains", input("reason")), field("Target contains", input("target")),
     field("Service", input("service"), "Its name or id."),
+    field("Who", input("producer"), "The whole name: a producer, “hook NAME” or “consumer NAME”."),
     field("Given up since", input("since", { type: "datetime-local" })), field("Given up until", input("until", { type: "datetime-local" }))),
   h("div", { class: "buttons" }, h("button", { class: "main" }, "Filter")));
   main.append(h("details", { class: "card", open: window.innerWidth > 640 }, h("summary", {}, "Filter"), filterForm), results);

@@ -31,7 +31,7 @@ const row = (j, account) => h("tr", {}, h("td", { class: "when" }, time(j.at)),
 const ACTS = { pause: "Paused", resume: "Resumed", dead_retry: "Retried", dead_drop: "Dropped" };
 
 function whichLetters({ all, filter = {} }) {
-  const texts = ["reason", "target", "service"].filter((name) => filter[name]).map((name) => `${name} “${filter[name]}”`);
+  const texts = ["reason", "target", "service", "producer"].filter((name) => filter[name]).map((name) => `${name} “${filter[name]}”`);
   const times = ["since", "until"].filter((name) => filter[name]).map((name) => [`${name} `, time(filter[name])]);
   return [all && "all", ...texts, ...times].filter(Boolean).flatMap((part, i) => (i ? [" · ", part] : [part])).flat();
 }

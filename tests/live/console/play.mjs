@@ -185,8 +185,13 @@ async function deadLetters(page) {
   await saysSoon(page, "1 dead letter retried");
   await until("three rows", async () => await rows(page).count() === 3);
   ok(true, "one is looked at, and retried");
+  await page.getByLabel("Who").fill("nobody");
+  await page.keyboard.press("Enter");
+  await page.getByText("No dead letter matches").waitFor();
+  await page.getByLabel("Who").fill("ops");
   await page.getByLabel("Target contains").fill("article-");
   await page.keyboard.press("Enter");
+  await page.getByText("by ops", { exact: false }).first().waitFor();
   await until("two rows", async () => await rows(page).count() === 2);
   ok(true, "a filter leaves those that match");
   await page.getByRole("button", { name: "Drop all …" }).click();
@@ -201,6 +206,7 @@ async function deadLetters(page) {
   await saysSoon(page, "2 dead letters dropped");
   ok((await account("main")).dead === 2, "all that were counted are dropped, and no other");
   await page.getByLabel("Target contains").fill("");
+  await page.getByLabel("Who").fill("");
   await page.keyboard.press("Enter");
   await until("two rows again", async () => await rows(page).count() === 2);
   await page.getByRole("button", { name: "Retry all …" }).click();
