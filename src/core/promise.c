@@ -86,8 +86,8 @@ uint64_t promise_allows(struct promise *p, enum lane lane, uint64_t now_ns, uint
 
     forget_old_steps(p, now_ns);
     for (uint32_t i = 0; i < p->count; i++)
-        limit = min_u64(limit, minus_u64(p->steps[i].limit,
-                                         p->steps[i].promised / 8 * eighths_kept[lane]));
+        limit = min_u64(
+            limit, minus_u64(p->steps[i].limit, p->steps[i].promised / 8 * eighths_kept[lane]));
     if (limit <= p->reserved && p->count > 1)
         *when_ns = min_u64(*when_ns, add_time(p->steps[1].answered_ns, p->loss_ns));
     return minus_u64(limit, p->reserved);

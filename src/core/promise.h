@@ -45,9 +45,9 @@ void promise_write(struct promise *p, uint64_t units, uint64_t promised);
 enum promise_answer { PROMISE_WRITTEN, PROMISE_UNSURE };
 void promise_answered(struct promise *p, enum promise_answer how, uint64_t now_ns);
 
-/* How many units the lane may reserve now. 0: *when_ns is lowered to the time when to look again. Of
- * each promise, an eighth is kept from the normal lane, and a quarter from bulk: so a burst, which
- * takes all that it may for a second, does not hold up urgent purges. */
+/* How many units the lane may reserve now. 0: *when_ns is lowered to the time when to look again.
+ * Of each promise, an eighth is kept from the normal lane, and a quarter from bulk: so a burst,
+ * which takes all that it may for a second, does not hold up urgent purges. */
 uint64_t promise_allows(struct promise *p, enum lane lane, uint64_t now_ns, uint64_t *when_ns);
 
 /* What to promise: a quarter of what is left in the window, but no more than can be reserved by
