@@ -26,6 +26,7 @@ struct batch {
     enum lane lane;
     enum ledger_kind ledger;
     uint16_t service;
+    uint16_t reason; /* while it is parked, its number in struct reasons; 0: none */
     uint32_t brake_epoch;
     uint64_t sent_ns;
     int status;            /* of the last answer; 0: there was none */

@@ -385,7 +385,7 @@ static uint64_t due_tick(struct dispatch *d, struct now now)
 static uint64_t elsewhere_bytes(const struct dispatch *d)
 {
     return d->requests_bytes + d->job_failures_bytes + origin_bytes(d->origin) +
-           verification_bytes(d->verification) +
+           verification_bytes(d->verification) + reasons_bytes(&d->reasons) +
            d->parked.count * (ALLOC_TAKES(sizeof(struct batch)) + sizeof(struct heap_node *));
 }
 

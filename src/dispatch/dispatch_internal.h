@@ -21,6 +21,7 @@
 #include "loglimit.h"
 #include "pace.h"
 #include "process.h"
+#include "reasons.h"
 #include "repeats.h"
 #include "rng.h"
 #include "settle.h"
@@ -126,6 +127,7 @@ struct dispatch {
     struct rng rng;
 
     struct heap parked;      /* batches until their retry is due */
+    struct reasons reasons;  /* ... and why they were in vain */
     struct list requests;    /* in flight */
     struct list spare;       /* finished requests, kept to be used again */
     uint64_t requests_bytes; /* of both ... */
@@ -139,6 +141,7 @@ struct dispatch {
     struct loglimit log_limit; /* of lines about single jobs and targets */
     char last_error[128];      /* of Fastly, or on the way there; "" = none so far */
     uint64_t last_error_ns;    /* when */
+    char held_reason[128];     /* the error that the brake is held for, while it is */
     int refused_status;        /* of Fastly's answer, when it refused the token last */
     uint64_t wall_ms;          /* Unix time of the tick or reply being processed */
 
@@ -225,8 +228,10 @@ void send_ask_of(const struct dispatch *d, const struct batch *b, struct span *t
 uint64_t send_tick(struct dispatch *d, struct now now); /* sends all requests that may be sent */
 /* Makes all targets of the batch wait again, ahead of the others. */
 void send_put_batch_back(struct dispatch *d, struct batch *b);
-/* Parks the targets until due_ns; `like` is the batch that they were part of. */
-void send_park(struct dispatch *d, struct list *targets, const struct batch *like, uint64_t due_ns);
+/* Parks the targets until due_ns; `like` is the batch that they were part of, and `reason` says why
+ * it was in vain. */
+void send_park(struct dispatch *d, struct list *targets, const struct batch *like,
+               const char *reason, uint64_t due_ns);
 /* Whether a request with an identical target is on the wire. */
 bool send_is_under_way(const struct dispatch *d, const struct pending *t);
 typedef void send_batch_cb(void *ctx, const struct batch *b);

@@ -26,6 +26,7 @@ struct seen {
     struct window_wait wait;
     uint64_t at_ns; /* SENT: when; RETRY, CHECKED: of the next try or look; NEVER: not known */
     int status;
+    uint16_t reason; /* RETRY */
     enum job_view_state state;
 };
 
@@ -186,6 +187,7 @@ static void see_parked(struct job_look *k)
                 continue;
             s->at_ns = b->due.key;
             s->status = b->status;
+            s->reason = b->reason;
         }
     }
 }
@@ -302,6 +304,7 @@ static void show(struct job_look *k, uint32_t number, struct job_view *out)
     to = &out->shown[out->shown_count++];
     *to = (struct job_view_target){
         .number = number, .state = s->state, .at_ms = wall_of(k, s->at_ns), .status = s->status};
+    snprintf(to->reason, sizeof(to->reason), "%s", reasons_text(&k->d->reasons, s->reason));
     if (!s->t)
         return;
     to->lane = (enum lane)s->t->lane;
@@ -353,6 +356,7 @@ static void view_job(struct dispatch *d, const struct job_view_ask *ask, struct 
     if (is_held(&k)) {
         out->held_why = brake_cause_names[d->pace.brake.cause];
         out->held_until_ms = wall_of(&k, d->pace.brake.until_ns);
+        snprintf(out->held_reason, sizeof(out->held_reason), "%s", d->held_reason);
     }
     out->targets = ask->targets_count;
     if (ask->targets_count)

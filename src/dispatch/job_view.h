@@ -68,6 +68,7 @@ struct job_view_target {
     bool others_more;      /* ... and still others */
     uint32_t tries;        /* that were in vain */
     int status;            /* RETRY: of the last answer; 0: there was none */
+    char reason[128];      /* RETRY: why it was in vain; "": not kept */
     uint64_t at_ms; /* SENT: when; RETRY, CHECKED: of the next try or look; Unix; 0: not known */
 };
 
@@ -79,6 +80,7 @@ struct job_view {
     char paused_why[160];
     const char *held_why;   /* one of brake_cause_names; NULL: Fastly holds nothing */
     uint64_t held_until_ms; /* Unix */
+    char held_reason[128];  /* the answer for which it does */
     bool found;             /* the job waits in the window */
     bool unread;            /* or it may not have been read, because there is no room in memory */
     bool held;              /* or it waits for its origin */

@@ -110,7 +110,8 @@ void send_put_batch_back(struct dispatch *d, struct batch *b)
 }
 
 /* The targets wait in `parked` until due_ns. Targets that merge into newer ones are not parked. */
-void send_park(struct dispatch *d, struct list *targets, const struct batch *like, uint64_t due_ns)
+void send_park(struct dispatch *d, struct list *targets, const struct batch *like,
+               const char *reason, uint64_t due_ns)
 {
     struct batch *parked = batch_new(like->form, like->service, like->lane);
     struct list *node;
@@ -122,21 +123,28 @@ void send_park(struct dispatch *d, struct list *targets, const struct batch *lik
             list_push_back(&parked->targets, &t->link);
     }
     parked->status = like->status;
+    parked->reason = reasons_hold(&d->reasons, reason);
     heap_insert(&d->parked, &parked->due, due_ns);
+}
+
+/* All its targets may be sent again. */
+static void unpark(struct dispatch *d, struct heap_node *node)
+{
+    struct batch *b = container_of(node, struct batch, due);
+
+    heap_remove(&d->parked, node);
+    while (!list_empty(&b->targets))
+        window_due(&d->pace.window, pending_of(b->targets.next));
+    reasons_drop(&d->reasons, b->reason);
+    batch_free(b);
 }
 
 static uint64_t unpark_due(struct dispatch *d, uint64_t now_ns)
 {
     struct heap_node *node;
 
-    while ((node = heap_min(&d->parked)) && node->key <= now_ns) {
-        struct batch *b = container_of(node, struct batch, due);
-
-        heap_remove(&d->parked, node);
-        while (!list_empty(&b->targets))
-            window_due(&d->pace.window, pending_of(b->targets.next));
-        batch_free(b);
-    }
+    while ((node = heap_min(&d->parked)) && node->key <= now_ns)
+        unpark(d, node);
     return node ? node->key : NEVER;
 }
 
@@ -314,14 +322,8 @@ void send_forget_waiting(struct dispatch *d)
         send_put_batch_back(d, suspect);
         batch_free(suspect);
     }
-    while ((node = heap_min(&d->parked))) {
-        struct batch *b = container_of(node, struct batch, due);
-
-        heap_remove(&d->parked, node);
-        while (!list_empty(&b->targets))
-            window_due(&d->pace.window, pending_of(b->targets.next));
-        batch_free(b);
-    }
+    while ((node = heap_min(&d->parked)))
+        unpark(d, node);
 }
 
 /* -- replies --------------------------------------------------------------------------------- */

@@ -50,7 +50,7 @@ static void retry_later(struct judged *v, struct list *targets, const char *reas
     delay_ms = retry_delay_ms(worst, v->j.wait_ms, &d->rng);
     log_debug("Targets will be retried later", "account=%s attempts=%u wait_ms=%llu why=\"%s\"",
               d->account->name, worst, (unsigned long long)delay_ms, reason);
-    send_park(d, targets, v->b, v->now.mono_ns + delay_ms * NS_PER_MS);
+    send_park(d, targets, v->b, reason, v->now.mono_ns + delay_ms * NS_PER_MS);
 }
 
 static void limit_keys(struct dispatch *d, uint32_t keys)
@@ -109,11 +109,18 @@ static void learn(struct dispatch *d, enum ledger_kind ledger, uint64_t now_ns)
              ledger == LEDGER_WRITE ? d->account->writes.per_s : d->account->budget.per_s);
 }
 
+/* The account is held for the last error: note_error has been called. */
+static void note_hold(struct dispatch *d)
+{
+    snprintf(d->held_reason, sizeof(d->held_reason), "%s", d->last_error);
+}
+
 static void throttled(struct dispatch *d, enum ledger_kind ledger, uint32_t brake_epoch,
                       uint64_t wait_ms, uint64_t now_ns)
 {
     if (!brake_hold(&d->pace.brake, BRAKE_THROTTLE, brake_epoch, wait_ms, now_ns))
         return;
+    note_hold(d);
     log_warn("Fastly throttles this account (429); sending is held until it may continue",
              "account=%s wait_ms=%llu left_by_our_count=%llu", d->account->name,
              (unsigned long long)brake_wait_ms(&d->pace.brake, now_ns),
@@ -137,11 +144,13 @@ static bool was_idle(const struct exchange *x)
 static void failed(struct dispatch *d, const struct fastly_judgement *j, uint32_t brake_epoch,
                    uint64_t now_ns)
 {
-    if (brake_failure(&d->pace.brake, brake_epoch, j->wait_ms, now_ns))
-        log_error("Fastly cannot be reached or answers with errors; sending one request at a time "
-                  "until it is back",
-                  "account=%s why=\"%s\" next_try_ms=%llu", d->account->name, j->reason,
-                  (unsigned long long)brake_wait_ms(&d->pace.brake, now_ns));
+    if (!brake_failure(&d->pace.brake, brake_epoch, j->wait_ms, now_ns))
+        return;
+    note_hold(d);
+    log_error("Fastly cannot be reached or answers with errors; sending one request at a time "
+              "until it is back",
+              "account=%s why=\"%s\" next_try_ms=%llu", d->account->name, j->reason,
+              (unsigned long long)brake_wait_ms(&d->pace.brake, now_ns));
 }
 
 static void on_retry(struct judged *v)
@@ -189,10 +198,11 @@ static void token_refused(struct dispatch *d, const struct fastly_judgement *j, 
 
     config_token_remedy(d->account, remedy, sizeof(remedy));
     d->refused_status = status;
-    if (brake_hold(&d->pace.brake, BRAKE_TOKEN, brake_epoch, j->wait_ms, now_ns))
-        log_error(
-            "Fastly refuses the token: nothing is sent for this account, and its jobs are kept",
-            "account=%s why=\"%s\" remedy=\"%s\"", d->account->name, j->reason, remedy);
+    if (!brake_hold(&d->pace.brake, BRAKE_TOKEN, brake_epoch, j->wait_ms, now_ns))
+        return;
+    note_hold(d);
+    log_error("Fastly refuses the token: nothing is sent for this account, and its jobs are kept",
+              "account=%s why=\"%s\" remedy=\"%s\"", d->account->name, j->reason, remedy);
 }
 
 static void on_auth(struct judged *v)

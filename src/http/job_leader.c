@@ -2,6 +2,8 @@
 #include "job_leader.h"
 
 #include <jansson.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "json_text.h"
 
@@ -41,14 +43,28 @@ static void add_target_name(json_t *to, const struct job_leader *l, const struct
     json_object_set_new(to, "service", json_text_of(*s->name ? s->name : s->id));
 }
 
+/* Reasons of answers begin with the status, like "503: first byte timeout". */
+static const char *past_status(const struct job_view_target *t)
+{
+    char status[16];
+    size_t n = (size_t)snprintf(status, sizeof(status), "%d", t->status);
+    const char *rest = t->reason + n;
+
+    if (t->status == 0 || strncmp(t->reason, status, n) != 0)
+        return t->reason;
+    return *rest == '\0' ? rest : strncmp(rest, ": ", 2) == 0 ? rest + 2 : t->reason;
+}
+
 static void add_answer(json_t *to, const struct job_view_target *t)
 {
+    const char *reason = past_status(t);
+
     if (t->status)
         set_count(to, "status", (uint64_t)t->status);
-    if (t->status == 0 || t->status / 100 == 2)
-        json_object_set_new(
-            to, "reason",
-            json_text_of(t->status ? "the answer did not name the key" : "there was no answer"));
+    else if (!*reason)
+        reason = "there was no answer";
+    if (*reason)
+        json_object_set_new(to, "reason", json_text_of(reason));
 }
 
 static json_t *target_json(const struct job_leader *l, const struct job_view_target *t)

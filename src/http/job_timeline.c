@@ -69,13 +69,15 @@ static void add_pause(json_t *steps, const char *why)
     json_array_append_new(steps, step);
 }
 
-static void add_hold(json_t *steps, uint64_t until_ms, const char *why)
+static void add_hold(json_t *steps, uint64_t until_ms, const char *why, const char *reason)
 {
     json_t *step = step_json("held");
 
     if (until_ms)
         set_ms(step, "until", until_ms);
     json_object_set_new(step, "why", json_text_of(why));
+    if (*reason)
+        json_object_set_new(step, "reason", json_text_of(reason));
     json_array_append_new(steps, step);
 }
 
@@ -92,9 +94,9 @@ static void add_obstacles(json_t *steps, const struct job_timeline *t)
     if (s->known && s->stuck)
         json_array_append_new(steps, step_json("stuck"));
     if (v && v->held_why)
-        add_hold(steps, v->held_until_ms, v->held_why);
+        add_hold(steps, v->held_until_ms, v->held_why, t->leader->admin ? v->held_reason : "");
     else if (s->known && s->held)
-        add_hold(steps, s->held_until_ms, s->held_why);
+        add_hold(steps, s->held_until_ms, s->held_why, "");
 }
 
 /* What the origin said last, when it is asked again, and when the job is given up. */

@@ -131,6 +131,110 @@ static void an_urgent_job_is_read_when_the_others_have_no_room(void **state)
     close_both(&w);
 }
 
+/* -- what the last answer said --------------------------------------------------------------- */
+
+static const char *text_in(const json_t *j, const char *name)
+{
+    const char *text = json_string_value(json_object_get(j, name));
+
+    return text ? text : "";
+}
+
+static const json_t *await_step(struct world *w, const struct job *j, const char *name)
+{
+    const json_t *step;
+
+    rig_await(w->r, (step = step_of(look_at(w, j->id, NULL), name)) != NULL);
+    return step;
+}
+
+static void a_job_that_is_tried_again_repeats_the_words_of_the_answer(void **state)
+{
+    struct world w = open_both(state, "    attempts: 100\n", "");
+    const json_t *judged;
+    struct job j;
+
+    sandbox_fault(w.r->sandbox, "status=503&body=first%%20%%22byte%%22%%1b%%0atimeout");
+    j = push_json(&w, "{\"keys\":[\"unlucky\"]}");
+    judged = await_step(&w, &j, "judged");
+    assert_int_equal(number_in(judged, "status"), 503);
+    assert_string_equal(text_in(judged, "reason"), "first \"byte\" timeout");
+    rig_await(w.r, strcmp(text_in(shown(look_at(&w, j.id, NULL), 0), "reason"),
+                          "first \"byte\" timeout") == 0);
+    sandbox_fault(w.r->sandbox, "status=0");
+    rig_await_ended(w.r, &j, "purged");
+    close_both(&w);
+}
+
+/* A site may show what it was sent. */
+static void an_answer_that_repeats_the_token_is_shown_without_it(void **state)
+{
+    struct world w = open_both(state, "    attempts: 100\n", "");
+    const json_t *judged;
+    struct job j;
+
+    sandbox_fault(w.r->sandbox, "status=503&body=key+%s+and+%s", sandbox_token(w.r->sandbox),
+                  sandbox_token(w.r->sandbox));
+    j = push_json(&w, "{\"keys\":[\"unlucky\"]}");
+    judged = await_step(&w, &j, "judged");
+    assert_non_null(strstr(text_in(judged, "reason"), "key ****"));
+    assert_non_null(strstr(text_in(judged, "reason"), "* and ****"));
+    assert_null(strstr(text_in(judged, "reason"), sandbox_token(w.r->sandbox)));
+    assert_int_equal(instance_said(&w.r->instances[0], sandbox_token(w.r->sandbox)), 0);
+    sandbox_fault(w.r->sandbox, "status=0");
+    rig_await_ended(w.r, &j, "purged");
+    close_both(&w);
+}
+
+/* A 429 holds the whole account, and its targets wait in their lanes. */
+static void a_job_of_a_held_account_says_what_fastly_answered(void **state)
+{
+    struct world w = open_both(state, "", CMS);
+    const json_t *held;
+    struct job j;
+
+    sandbox_fault(w.r->sandbox, "throttle=1&retry_after=600&count=1");
+    j = world_job(http_expect(w.h, 202, "POST", PURGE, "{\"keys\":[\"early\"]}", KEY_HEADER, NULL));
+    rig_await(w.r,
+              *text_in(step_of(on_job(&w, 200, "GET", j.id, KEY_HEADER)->json, "held"), "why"));
+    held = step_of(on_job(&w, 200, "GET", j.id, KEY_HEADER)->json, "held");
+    assert_string_equal(text_in(held, "why"), "throttled");
+    /* What Fastly answered may be about a job of somebody else. */
+    assert_string_equal(text_in(held, "reason"), "");
+    expect_command_says(&w, &j, ":\n  429: ");
+    close_both(&w);
+}
+
+static void an_operator_learns_for_which_answer_the_account_is_held(void **state)
+{
+    struct world w = open_both(state, "", "");
+    const json_t *held;
+    struct job j;
+
+    sandbox_fault(w.r->sandbox, "throttle=1&retry_after=600&count=1");
+    j = push_json(&w, "{\"keys\":[\"early\"]}");
+    held = await_step(&w, &j, "held");
+    rig_await(w.r, *text_in(held = step_of(look_at(&w, j.id, NULL), "held"), "reason"));
+    assert_string_equal(text_in(held, "why"), "throttled");
+    assert_int_equal(strncmp(text_in(held, "reason"), "429: ", 5), 0);
+    close_both(&w);
+}
+
+static void a_job_that_was_refused_says_why(void **state)
+{
+    struct world w = open_both(state, "", "");
+    struct job j;
+
+    sandbox_fault(w.r->sandbox, "status=400&body={\"msg\":\"Bad%%20key\"}&count=1");
+    j = push_json(&w, "{\"keys\":[\"refused\"]}");
+    rig_await_ended(w.r, &j, "dead");
+    assert_string_equal(text_in(step_of(look_at(&w, j.id, NULL), "ended"), "reason"),
+                        "400: Bad key");
+    assert_int_equal(shell_run(&sh, "$P job %s", j.id), 0);
+    shell_assert_out(&sh, "ended: dead\n                        400: Bad key\n");
+    close_both(&w);
+}
+
 /* -- errors ---------------------------------------------------------------------------------- */
 
 static void the_command_shows_the_last_error_since_the_job_was_pushed(void **state)
@@ -156,6 +260,11 @@ int main(void)
         rig_test(a_job_whose_page_is_looked_at_says_how_many_and_when_next),
         rig_test(a_job_that_has_not_been_read_says_so_until_it_is),
         rig_test(an_urgent_job_is_read_when_the_others_have_no_room),
+        rig_test(a_job_that_is_tried_again_repeats_the_words_of_the_answer),
+        rig_test(an_answer_that_repeats_the_token_is_shown_without_it),
+        rig_test(a_job_of_a_held_account_says_what_fastly_answered),
+        rig_test(an_operator_learns_for_which_answer_the_account_is_held),
+        rig_test(a_job_that_was_refused_says_why),
         rig_test(the_command_shows_the_last_error_since_the_job_was_pushed),
     };
 

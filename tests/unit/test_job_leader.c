@@ -143,6 +143,36 @@ static void what_is_on_the_wire_or_looked_at_says_when(void **state)
     assert_int_equal(job_leader_budget_ms(&l), 0);
 }
 
+static void expect_answer(int status, const char *reason, const char *told)
+{
+    struct job_view v = {.role = JOB_VIEW_HERE,
+                         .found = true,
+                         .targets = 1,
+                         .counts = {[JOB_VIEW_RETRY] = 1},
+                         .shown_count = 1,
+                         .shown = {{.state = JOB_VIEW_RETRY, .tries = 1, .status = status}}};
+    struct job_leader l = leader(&v);
+    char text[256];
+
+    snprintf(v.shown[0].reason, sizeof(v.shown[0].reason), "%s", reason);
+    snprintf(text, sizeof(text), "[{\"step\":\"judged\",\"targets\":1,%s,\"tries\":1}]", told);
+    expect(steps_of(&l), text);
+}
+
+static void the_words_of_an_answer_come_without_its_status(void **state)
+{
+    (void)state;
+    expect_answer(503, "503: first byte timeout",
+                  "\"status\":503,\"reason\":\"first byte timeout\"");
+    expect_answer(503, "503", "\"status\":503");
+    expect_answer(503, "", "\"status\":503");
+    expect_answer(503, "5030: x", "\"status\":503,\"reason\":\"5030: x\"");
+    expect_answer(200, "the reply never named this key",
+                  "\"status\":200,\"reason\":\"the reply never named this key\"");
+    expect_answer(0, "Could not resolve host", "\"reason\":\"Could not resolve host\"");
+    expect_answer(502, "502: \"<script>\"", "\"status\":502,\"reason\":\"\\\"<script>\\\"\"");
+}
+
 static void without_an_answer_the_reason_says_so(void **state)
 {
     struct job_view v = {.role = JOB_VIEW_HERE,
@@ -168,6 +198,7 @@ int main(void)
         cmocka_unit_test(who_may_not_see_the_targets_learns_that_the_leader_is_here),
         cmocka_unit_test(the_steps_tell_the_merge_the_answer_and_the_next_try),
         cmocka_unit_test(what_is_on_the_wire_or_looked_at_says_when),
+        cmocka_unit_test(the_words_of_an_answer_come_without_its_status),
         cmocka_unit_test(without_an_answer_the_reason_says_so),
     };
 

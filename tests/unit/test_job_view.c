@@ -198,11 +198,12 @@ static void what_is_tried_again_says_the_answer_and_the_next_try(void **state)
     pending_tried(pending_of(targets.next));
     b->count = 0;
     b->status = 502;
-    send_park(&w->d, &targets, b, w->now.mono_ns + 4 * NS_PER_S);
+    send_park(&w->d, &targets, b, "502: bad gateway", w->now.mono_ns + 4 * NS_PER_S);
     batch_free(b);
     view(w, id, 0, 1);
     assert_int_equal(w->view.counts[JOB_VIEW_RETRY], 1);
     assert_int_equal(w->view.shown[0].status, 502);
+    assert_string_equal(w->view.shown[0].reason, "502: bad gateway");
     assert_int_equal(w->view.shown[0].tries, 1);
     assert_int_equal(w->view.shown[0].at_ms, WALL_MS + 4000);
 }

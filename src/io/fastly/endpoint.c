@@ -107,6 +107,17 @@ static const char *token_line(const struct endpoint *e)
     return l->data;
 }
 
+void endpoint_hide_token(const struct endpoint *e, struct buf *reply)
+{
+    static const char name[] = "Fastly-Key: ";
+    const char *line = token_line(e), *token = line + sizeof(name) - 1;
+    size_t n = strncmp(line, name, sizeof(name) - 1) == 0 ? strlen(token) : 0;
+    char *at = reply->p;
+
+    while (n && reply->n && (at = memmem(at, (size_t)(reply->p + reply->n - at), token, n)))
+        memset(at, '*', n);
+}
+
 bool endpoint_same(const struct endpoint *a, const struct endpoint *b)
 {
     return strcmp(a->api, b->api) == 0 && strcmp(a->ca_file, b->ca_file) == 0 &&

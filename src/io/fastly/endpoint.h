@@ -39,3 +39,7 @@ struct endpoint {
     struct curl_slist *lines; /* all nodes of the lists, in one array */
     size_t lines_count;
 };
+
+/* Replaces the token by asterisks where a reply repeats it: replies with errors are shown and
+ * logged. */
+void endpoint_hide_token(const struct endpoint *e, struct buf *reply);

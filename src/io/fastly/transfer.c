@@ -534,6 +534,7 @@ static void read_answer(CURL *easy, struct exchange *x)
         look_at_header(easy, x->look);
     if (status / 100 == 2)
         return;
+    endpoint_hide_token(x->endpoint, &x->reply);
     copy_header(easy, "Retry-After", x->retry_after, sizeof(x->retry_after));
     copy_header(easy, "Fastly-RateLimit-Remaining", x->rate_remaining, sizeof(x->rate_remaining));
     copy_header(easy, "Fastly-RateLimit-Reset", x->rate_reset, sizeof(x->rate_reset));
