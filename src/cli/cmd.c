@@ -107,6 +107,18 @@ int cmd_redis_address(const struct config *c, struct redis_address *out)
     return redis_config_address(c, out, &err) < 0 ? cmd_fail(CMD_USAGE, "%s", err.text) : 0;
 }
 
+/* `err` and `words` are those of client_open. */
+static int cannot_connect(int err, const char *name, const char *words)
+{
+    const char *advice = redis_error_advice(redis_error_of(words));
+
+    if (err == -ENOENT || err == -ECONNREFUSED)
+        advice = "start it there, or name another one with --redis or in the configuration";
+    if (*advice)
+        return cmd_fail(CMD_REDIS, "Redis at %s: %s (%s)", name, words, advice);
+    return cmd_fail(CMD_REDIS, "Redis at %s: %s", name, words);
+}
+
 int cmd_connect(const struct config *c, struct client **out)
 {
     struct redis_address address;
@@ -129,7 +141,7 @@ int cmd_connect(const struct config *c, struct client **out)
             "the socket %s belongs to another user's purgeline: use sudo, or POST to http://%s",
             address.unix_path, *c->listen ? c->listen : "its `listen` address");
     else
-        rc = cmd_fail(CMD_REDIS, "Redis at %s: %s", name, err.text);
+        rc = cannot_connect(rc, name, err.text);
     redis_address_deinit(&address);
     return rc;
 }
@@ -137,15 +149,16 @@ int cmd_connect(const struct config *c, struct client **out)
 int cmd_redis_failed(const struct client *client, int err)
 {
     const char *words = client_error(client);
+    const char *shown = redis_error_shown(words);
     const char *advice = redis_error_advice(redis_error_of(words));
 
     if (err == -ENOTCONN)
         return cmd_fail(CMD_REDIS, "the connection to Redis broke: %s", words);
     if (err == CLIENT_FEW)
         return cmd_fail(CMD_FAILED, "%s", words);
-    if (*advice)
-        return cmd_fail(CMD_FAILED, "Redis refuses: %s (%s)", words, advice);
-    return cmd_fail(CMD_FAILED, "Redis refuses: %s", words);
+    if (*advice && shown != advice)
+        return cmd_fail(CMD_FAILED, "Redis refuses: %s (%s)", shown, advice);
+    return cmd_fail(CMD_FAILED, "Redis refuses: %s", shown);
 }
 
 int cmd_session_open(const struct cmd_common *o, struct cmd_session *s)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 
 #include "client.h"
+#include "redis_error.h"
 #include "redis_world.h"
 
 #define GREETING 3 /* CLIENT SETNAME, ROLE, PING; a blocking client sends SELECT */
@@ -295,7 +296,7 @@ static void a_server_that_becomes_a_replica_is_left(void **state)
     assert_int_equal(client_receive(c, &reply), -ENOTCONN);
     assert_int_equal(client_wait(c, 0, &reply), -ENOTCONN);
     assert_int_equal(client_ask(c, 3, set, &reply), -ENOTCONN);
-    assert_string_equal(client_error(c), "this Redis has become a replica");
+    assert_string_equal(client_error(c), redis_became_replica);
     client_close(c);
     assert_int_equal(client_open(&a, &c, &err), 0);
     assert_int_equal(client_ask(c, 3, set, &reply), -ENOTCONN);

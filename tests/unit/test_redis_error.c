@@ -67,14 +67,14 @@ static void each_error_has_its_consequences(void **state)
         {REDIS_ERROR_NOREPLICAS, true, false, true, true},
         {REDIS_ERROR_UNREPLICATED, true, false, true, true},
         {REDIS_ERROR_BUSY, false, false, true, true},
-        {REDIS_ERROR_LOADING, false, true, true, false},
-        {REDIS_ERROR_READONLY, false, true, true, false},
-        {REDIS_ERROR_MASTERDOWN, false, true, true, false},
+        {REDIS_ERROR_LOADING, false, true, true, true},
+        {REDIS_ERROR_READONLY, false, true, true, true},
+        {REDIS_ERROR_MASTERDOWN, false, true, true, true},
         {REDIS_ERROR_CLUSTERDOWN, false, true, true, true},
         {REDIS_ERROR_MOVED, false, true, false, true},
         {REDIS_ERROR_ASK, false, false, false, false},
-        {REDIS_ERROR_TRYAGAIN, false, false, true, false},
-        {REDIS_ERROR_CLIENTS, false, false, false, false},
+        {REDIS_ERROR_TRYAGAIN, false, false, true, true},
+        {REDIS_ERROR_CLIENTS, false, false, false, true},
         {REDIS_ERROR_NOAUTH, false, true, false, true},
         {REDIS_ERROR_NOPERM, false, false, false, true},
         {REDIS_ERROR_WRONGTYPE, false, false, false, true},
@@ -99,6 +99,11 @@ static void a_missing_password_is_shown_as_advice_and_others_as_they_are(void **
     assert_non_null(strstr(redis_error_shown("NOAUTH Authentication required."), "PASSWORD@HOST"));
     assert_string_equal(redis_error_shown("OOM command not allowed"), "OOM command not allowed");
     assert_string_equal(redis_error_shown("Connection refused"), "Connection refused");
+    assert_string_equal(redis_error_shown("NOPERM User u has no permissions to run 'get'"),
+                        "NOPERM User u has no permissions to run 'get'");
+    assert_non_null(strstr(redis_error_shown("ERR user_script:6: ERR The user executing the script "
+                                             "can't run this command or subcommand script: 263597"),
+                           "NOPERM this user may not run a command that a script"));
 }
 
 int main(void)

@@ -206,7 +206,7 @@ static int note(struct client *c, const struct redisReply *reply)
 static bool is_over(struct client *c)
 {
     if (c->replica && c->pending == 0)
-        (void)client_lose(c, "this Redis has become a replica");
+        (void)client_lose(c, redis_became_replica);
     return c->lost;
 }
 

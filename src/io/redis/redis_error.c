@@ -12,6 +12,9 @@ enum { FULL = 1, UNFIT = 2, PASSES = 4 };
     "give purgeline's Redis user the rules in deploy/redis-acl.conf; purgeline check says which "  \
     "are missing"
 
+#define NAME_THE_MASTER                                                                            \
+    "this Redis is a replica: if it stays one, name its master in its place, or its sentinels"
+
 static const struct {
     const char *word; /* that the error begins with */
     unsigned traits;
@@ -27,17 +30,21 @@ static const struct {
     [REDIS_ERROR_UNREPLICATED] = {"UNREPLICATED", FULL | PASSES,
                                   "bring the replicas of Redis back, or lower redis_replicas"},
     [REDIS_ERROR_BUSY] = {"BUSY", PASSES, "a script blocks Redis; redis-cli SCRIPT KILL ends it"},
-    [REDIS_ERROR_LOADING] = {"LOADING", UNFIT | PASSES, ""},
-    [REDIS_ERROR_READONLY] = {"READONLY", UNFIT | PASSES, ""},
-    [REDIS_ERROR_MASTERDOWN] = {"MASTERDOWN", UNFIT | PASSES, ""},
+    [REDIS_ERROR_LOADING] = {"LOADING", UNFIT | PASSES,
+                             "it has just started: try again when it has read its data"},
+    [REDIS_ERROR_READONLY] = {"READONLY", UNFIT | PASSES, NAME_THE_MASTER},
+    [REDIS_ERROR_MASTERDOWN] = {"MASTERDOWN", UNFIT | PASSES, NAME_THE_MASTER},
     [REDIS_ERROR_CLUSTERDOWN] = {"CLUSTERDOWN", UNFIT | PASSES,
                                  "bring the missing nodes of the Cluster back: redis-cli --cluster "
                                  "check HOST:PORT names the slots that no node has"},
     [REDIS_ERROR_MOVED] = {"MOVED", UNFIT,
                            "this Redis belongs to a Cluster: name it with redis+cluster://"},
     [REDIS_ERROR_ASK] = {"ASK", 0, ""},
-    [REDIS_ERROR_TRYAGAIN] = {"TRYAGAIN", PASSES, ""},
-    [REDIS_ERROR_CLIENTS] = {"ERR max number of clients", 0, ""},
+    [REDIS_ERROR_TRYAGAIN] = {"TRYAGAIN", PASSES,
+                              "keys move to another node of the Cluster: try again"},
+    [REDIS_ERROR_CLIENTS] = {"ERR max number of clients", 0,
+                             "raise maxclients of Redis, or close connections: redis-cli CLIENT "
+                             "LIST names them"},
     [REDIS_ERROR_NOAUTH] = {"NOAUTH", UNFIT,
                             "Redis wants a password (NOAUTH): name it in its URL, "
                             "redis://:PASSWORD@HOST:PORT or with a user "
@@ -48,6 +55,9 @@ static const struct {
                                "repairs it"},
     [REDIS_ERROR_NOSCRIPT] = {"NOSCRIPT", 0, ""},
 };
+
+const char redis_became_replica[] = "this Redis has become a replica: if it stays one, name its "
+                                    "master in its place, or its sentinels";
 
 const char redis_cluster_moving[] =
     "TRYAGAIN the account's keys are being moved to another node of the Cluster, and this does not "
@@ -103,13 +113,18 @@ static bool is_wrapped(const char *text, const char *word)
     return at != NULL;
 }
 
+/* Redis 7.0 and 8.0; they do not say which command it was. */
+static bool is_forbidden_in_script(const char *words)
+{
+    return strstr(words, "The user executing the script") || strstr(words, "ACL failure in script");
+}
+
 enum redis_error redis_error_of(const char *words)
 {
     for (int e = REDIS_ERROR_OTHER + 1; e < REDIS_ERROR_N; e++)
         if (is_word(words, errors[e].word))
             return (enum redis_error)e;
-    if (strstr(words, "The user executing the script") || /* Redis 7.0, in scripts */
-        strstr(words, "ACL failure in script"))           /* Redis 8.0, in scripts */
+    if (is_forbidden_in_script(words))
         return REDIS_ERROR_NOPERM;
     for (int e = REDIS_ERROR_OTHER + 1; e < REDIS_ERROR_N; e++)
         if (is_wrapped(words, errors[e].word))
@@ -126,6 +141,8 @@ const char *redis_error_shown(const char *words)
 {
     enum redis_error e = redis_error_of(words);
 
+    if (e == REDIS_ERROR_NOPERM && is_forbidden_in_script(words))
+        return "NOPERM this user may not run a command that a script of purgeline needs";
     return e == REDIS_ERROR_NOAUTH || e == REDIS_ERROR_MOVED ? errors[e].advice : words;
 }
 

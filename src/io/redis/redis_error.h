@@ -36,6 +36,8 @@ const char *redis_error_advice(enum redis_error e);
 #define REDIS_SENTINEL_NOAUTH                                                                      \
     "it wants a password, or another one: name it with redis_auth.sentinel_password_file"
 
+extern const char redis_became_replica[]; /* our own words for READONLY */
+
 /* Our own words about a Cluster, when its redirects lead nowhere. */
 extern const char redis_cluster_moving[];      /* TRYAGAIN does not end */
 extern const char redis_cluster_disagrees[];   /* MOVED leads in a circle */
