@@ -199,30 +199,51 @@ void jobplace_find(struct redis *r, const char *account, const char *job, jobpla
 struct receipt_question {
     jobplace_receipt_cb *cb;
     void *ctx;
+    struct redis *redis;
+    char *account;
+    char job[JOB_ID_ROOM];
+    unsigned rounds;
 };
+
+static void ask_receipt(struct receipt_question *q, struct span from);
 
 static void on_receipt_read(void *ctx, struct redisReply *reply)
 {
-    struct receipt_question q = *(struct receipt_question *)ctx;
+    struct receipt_question *q = ctx;
     const struct redisReply *told = reply && !reply_refused(reply) ? reply_at(reply, 0) : NULL;
 
-    free(ctx);
-    q.cb(q.ctx, !told ? span_of(NULL, 0) : reply_nil(told) ? SPAN("") : reply_text(told));
+    if (reply_count(told) && ++q->rounds < ROUNDS_MAX) {
+        ask_receipt(q, reply_text(reply_at(told, 0)));
+        return;
+    }
+    q->cb(q->ctx, told ? reply_text(told) : span_of(NULL, 0));
+    free(q->account);
+    free(q);
+}
+
+/* from: where to go on in the history. */
+static void ask_receipt(struct receipt_question *q, struct span from)
+{
+    char *key = receipt_key(q->account, q->job), *history = redis_key(q->account, "history");
+    char *what = alloc_printf("%s %.*s", q->job, (int)from.n, from.p);
+
+    redis_ask(q->redis, 6,
+              (const struct span[]){SPAN("EVAL"), span_str(scripts[SCRIPT_RECEIPTS].text),
+                                    SPAN("2"), span_str(history), span_str(key), span_str(what)},
+              on_receipt_read, q);
+    free(what);
+    free(key);
+    free(history);
 }
 
 void jobplace_receipt(struct redis *r, const char *account, const char *job,
                       jobplace_receipt_cb *cb, void *ctx)
 {
     struct receipt_question *q = alloc_zeroed(1, sizeof(*q));
-    char *key = receipt_key(account, job), *history = redis_key(account, "history");
 
-    *q = (struct receipt_question){cb, ctx};
-    redis_ask(r, 6,
-              (const struct span[]){SPAN("EVAL"), span_str(scripts[SCRIPT_RECEIPTS].text),
-                                    SPAN("2"), span_str(history), span_str(key), span_str(job)},
-              on_receipt_read, q);
-    free(key);
-    free(history);
+    *q = (struct receipt_question){cb, ctx, r, alloc_str(account), {0}, 0};
+    snprintf(q->job, sizeof(q->job), "%s", job);
+    ask_receipt(q, SPAN(""));
 }
 
 struct due_question {
@@ -380,33 +401,57 @@ void jobplace_cancel(struct replicated *x, const struct config_account *a, const
     free_all(keys, array_len(keys));
 }
 
+struct confirming {
+    struct cancelling then;
+    struct replicated *redis;
+    char *account;
+    char job[JOB_ID_ROOM];
+    unsigned rounds;
+};
+
+static void confirm(struct confirming *f, struct span from);
+
 static void on_receipt(void *ctx, struct redisReply *reply, const struct replicas_few *few)
 {
-    struct cancelling c = *(struct cancelling *)ctx;
+    struct confirming *f = ctx;
+    struct cancelling c = f->then;
 
-    free(ctx);
+    if (!few && reply_count(reply) && ++f->rounds < ROUNDS_MAX) {
+        confirm(f, reply_text(reply_at(reply, 0)));
+        return;
+    }
+    free(f->account);
+    free(f);
     if (few)
         hand_out_few(c, few);
     else if (!reply || reply_refused(reply))
         c.cb(c.ctx, JOBPLACE_FAILED, reply ? reply_text(reply) : SPAN("Redis is away"));
-    else if (reply_nil(reply))
+    else if (!reply_text(reply).n)
         c.cb(c.ctx, JOBPLACE_MOVED, SPAN(""));
     else
         c.cb(c.ctx, JOBPLACE_ENDED, reply_text(reply));
 }
 
+/* from: where to go on in the history. */
+static void confirm(struct confirming *f, struct span from)
+{
+    char *key = receipt_key(f->account, f->job), *history = redis_key(f->account, "history");
+
+    replicated_command(
+        f->redis, 7,
+        (const struct span[]){SPAN("EVAL"), span_str(scripts[SCRIPT_CONFIRM_END].text), SPAN("2"),
+                              span_str(key), span_str(history), span_str(f->job), from},
+        on_receipt, f);
+    free(key);
+    free(history);
+}
+
 void jobplace_confirm_end(struct replicated *x, const char *account, const char *job,
                           jobplace_cancel_cb *cb, void *ctx)
 {
-    struct cancelling *c = alloc_zeroed(1, sizeof(*c));
-    char *key = receipt_key(account, job), *history = redis_key(account, "history");
+    struct confirming *f = alloc_zeroed(1, sizeof(*f));
 
-    *c = (struct cancelling){cb, ctx};
-    replicated_command(x, 6,
-                       (const struct span[]){SPAN("EVAL"),
-                                             span_str(scripts[SCRIPT_CONFIRM_END].text), SPAN("2"),
-                                             span_str(key), span_str(history), span_str(job)},
-                       on_receipt, c);
-    free(key);
-    free(history);
+    *f = (struct confirming){{cb, ctx}, x, alloc_str(account), {0}, 0};
+    snprintf(f->job, sizeof(f->job), "%s", job);
+    confirm(f, SPAN(""));
 }

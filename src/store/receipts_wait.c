@@ -149,31 +149,64 @@ static void end(struct waiting *w, struct awaited *a, struct span receipt)
     w->cb(w->ctx, job, receipt);
 }
 
+struct looked_for {
+    struct awaited *job;
+    char what[JOB_ID_ROOM + 32]; /* its id, and the score from which to go on */
+};
+
+static void look_for(struct looked_for *out, struct awaited *job, struct span from)
+{
+    char id[JOB_ID_ROOM];
+
+    write_id(job, id);
+    out->job = job;
+    snprintf(out->what, sizeof(out->what), "%s %.*s", id, (int)from.n, from.p);
+}
+
+/* Redis looks at a few entries of the history for each job. Leaves those that it has to go on with.
+ */
+static int look_further(struct waiting *w, struct looked_for *jobs, size_t *count)
+{
+    struct span argv[4 + HISTORY_LOOKUP_MAX] = {SPAN("EVAL"),
+                                                span_str(scripts[SCRIPT_RECEIPTS].text), SPAN("1")};
+    char *key = redis_key(w->r->account, "history");
+    struct redisReply *reply;
+    size_t more = 0;
+    int rc;
+
+    argv[3] = span_str(key);
+    for (size_t i = 0; i < *count; i++)
+        argv[4 + i] = span_str(jobs[i].what);
+    rc = client_ask(w->asker, 4 + *count, argv, &reply);
+    free(key);
+    for (size_t i = 0; rc == 0 && i < *count; i++) {
+        const struct redisReply *told = reply_at(reply, i);
+        struct awaited *job = jobs[i].job;
+
+        if (reply_count(told))
+            look_for(&jobs[more++], job, reply_text(reply_at(told, 0)));
+        else if (!job->ended && reply_text(told).n)
+            end(w, job, reply_text(told));
+    }
+    *count = more;
+    return rc;
+}
+
 /* Looks for receipts that are no keys among the lines of the history. Who may only push is not
  * permitted to see these, and is told that the jobs have ended, but not how. */
 static int look_in_history(struct waiting *w, struct awaited *const *jobs, size_t count)
 {
-    struct span argv[4 + HISTORY_LOOKUP_MAX] = {SPAN("EVAL"),
-                                                span_str(scripts[SCRIPT_RECEIPTS].text), SPAN("1")};
-    char names[HISTORY_LOOKUP_MAX][JOB_ID_ROOM], *key = redis_key(w->r->account, "history");
-    struct redisReply *reply;
-    int rc;
+    struct looked_for now[HISTORY_LOOKUP_MAX];
+    int rc = 0;
 
-    argv[3] = span_str(key);
-    for (size_t i = 0; i < count; i++) {
-        write_id(jobs[i], names[i]);
-        argv[4 + i] = span_str(names[i]);
-    }
-    rc = client_ask(w->asker, 4 + count, argv, &reply);
-    free(key);
-    if (rc == -EIO) {
-        w->r->forbidden = redis_error_of(client_error(w->asker)) == REDIS_ERROR_NOPERM;
-        return w->r->forbidden ? 0 : rc;
-    }
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        if (!jobs[i]->ended && !reply_nil(reply_at(reply, i)))
-            end(w, jobs[i], reply_text(reply_at(reply, i)));
-    return rc;
+    for (size_t i = 0; i < count; i++)
+        look_for(&now[i], jobs[i], SPAN(""));
+    while (rc == 0 && count)
+        rc = look_further(w, now, &count);
+    if (rc != -EIO)
+        return rc;
+    w->r->forbidden = redis_error_of(client_error(w->asker)) == REDIS_ERROR_NOPERM;
+    return w->r->forbidden ? 0 : rc;
 }
 
 static int look_up_keys(struct waiting *w, struct awaited *const *jobs, size_t count)

@@ -268,7 +268,7 @@ static const char *const script_templates[SCRIPT_N][3] = {
                            P "receipt:x " P "postponed " P "postponed:jobs " P "places channel " P
                              "cancelled %J " P "history | %m {} 1 _ %i _ _",
                            "%t %z %h %h channel %l %s %s | %m {} 1 %L %i 3:9999999999:keys _"},
-    [SCRIPT_CONFIRM_END] = {P "receipt:x " P "history | normal-0-3", "%t %s | normal-5-1"},
+    [SCRIPT_CONFIRM_END] = {P "receipt:x " P "history | normal-0-3 _", "%t %s | normal-5-1 _"},
     [SCRIPT_RECEIPTS] = {P "history | normal-0-3 normal-5-1 x",
                          P "history " P "receipt:normal-5-1 | normal-5-1", "%s | normal-0-3"},
     [SCRIPT_OVERVIEW] = {LANES " " P "postponed " P "dead " P "lease " P "control " P "status " P

@@ -52,6 +52,29 @@ static void thousands_of_receipts_are_awaited_at_once(void **state)
     close_all(r);
 }
 
+/* Each write ends an early and a late job, so most of 40 entries of the history may have a receipt,
+ * and a script does not look at so many in one go. */
+static void a_receipt_is_found_among_many_entries_of_the_history(void **state)
+{
+    struct rig *r = open_all(state, "    receipts_in: history\n    max_in_flight: 1\n");
+    unsigned purged = 0;
+
+    rig_start_leading(r, 0);
+    assert_int_equal(
+        shell_run(
+            &the_shell,
+            "$P pause so that all wait && for round in 1 2; do seq -f "
+            "https://www.example.com/%%g 40; done >urls && { $P push --wait=60 --json -f urls & "
+            "until [ \"$(redis-cli -p %u XLEN 'purgeline:{main}:jobs:normal')\" = 80 ]; do :; "
+            "done; $P resume; wait; }",
+            redis_server_port(r->redis)),
+        0);
+    for (const char *at = the_shell.out; (at = strstr(at, "\"state\":\"purged\",\"at\"")); at++)
+        purged++;
+    assert_int_equal(purged, 80);
+    close_all(r);
+}
+
 static void a_receipt_is_shown_without_what_it_keeps_for_the_endpoint(void **state)
 {
     struct rig *r = open_all(state, "");
@@ -268,6 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(push_waits_until_the_job_is_purged),
         T(thousands_of_receipts_are_awaited_at_once),
+        T(a_receipt_is_found_among_many_entries_of_the_history),
         T(a_receipt_is_shown_without_what_it_keeps_for_the_endpoint),
         T(a_job_that_is_already_over_is_not_waited_for_in_vain),
         T(a_dead_job_makes_waiting_fail_with_its_reason),

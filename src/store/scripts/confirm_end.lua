@@ -1,7 +1,8 @@
 -- Answers the receipt of a job that has ended, so that it can be waited for on the replicas.
 -- KEYS receipt history.
--- ARGV job.
--- Answers the receipt, or nil.
+-- ARGV job, the score from which to go on in the history ('': from the beginning).
+-- Answers the receipt; or a list of one score, from which to go on because no more is looked at in
+-- one go; or nil.
 -- Errors: a key of the wrong type.
 
 --@include shared/pass_on.lua
@@ -13,4 +14,6 @@ if receipt then return receipt end
 local second = place_in_time(ARGV[1])
 if not second then return nil end
 pass_on(KEYS[2] .. ':at:' .. second)
-return (receipt_in_history(KEYS[2], ARGV[1], '', 64))
+local from
+receipt, from = receipt_in_history(KEYS[2], ARGV[1], ARGV[2], 64)
+return receipt or (from and {from})

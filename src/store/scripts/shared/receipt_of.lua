@@ -1,8 +1,8 @@
 -- line_as_receipt(line, at): the receipt that a line of the history says (core/history_line.h).
 -- receipt_in_history(history, job, from, most): looks for a receipt among the lines of the history,
 -- in the entries whose jobs have largest ids with a score beyond `from` (write_entry.lua; '':
--- from the beginning), and in at most `most` of them. Returns the receipt; or nil, and the score
--- from which to go on, or nothing if there are no more.
+-- from the beginning), and in `most` of them, or more if they have the same score. Returns the
+-- receipt; or nil, and the score from which to go on, or nothing if there are no more.
 --
 -- If a job has several lines, the newest holds, but one of an entry that is unsure only if there is
 -- no other.
@@ -55,7 +55,7 @@ local function receipt_in_history(history, job, from, most)
         best, best_id = found, unsure and '' or entry_id
       end
       looked = looked + 1
-      if looked == most then
+      if looked >= most and rows[i + 1] ~= rows[i + 3] then
         if best then return best end
         return nil, rows[i + 1]
       end
