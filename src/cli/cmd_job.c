@@ -15,9 +15,9 @@
 const char cmd_job_help[] =
     "usage: purgeline job [OPTION...] ID\n"
     "\n"
-    "Shows where a job is and why: how it ended, or what it waits for. Only the instance\n"
-    "that leads the account knows what each of its targets waits for; its console and its\n"
-    "GET /v1/jobs/ID show that.\n"
+    "Shows who pushed a job, where it is and why: how it ended, or what it waits for.\n"
+    "Only the instance that leads the account knows what each of its targets waits for;\n"
+    "its console and its GET /v1/jobs/ID show that.\n"
     "\n"
     "  -a, --account NAME   required if there are several accounts\n"
     "  -j, --json           as JSON, like GET /v1/jobs/ID\n" CMD_OPTIONS_HELP "\n"
@@ -105,6 +105,8 @@ static json_t *waiting_json(const struct cmd_session *s, const char *job,
                           "timeline", job_timeline_waiting(&t));
 
     add_in_hand(json_object_get(j, "timeline"), o, found->place.lane);
+    if (found->by)
+        json_object_set_new(j, "by", json_text_of(found->by));
     if (o->leader)
         json_object_set_new(j, "leader", leader_json(o, json_object_get(j, "timeline")));
     return j;
@@ -131,9 +133,11 @@ static int read_job(const struct cmd_session *s, const char *job, json_t **out)
     if (found.state != JOB_WAITING)
         return 0;
     rc = overview_read(s->client, s->account, &o);
+    if (rc == 0)
+        *out = waiting_json(s, job, &found, &o);
+    free(found.by);
     if (rc < 0)
         return cmd_redis_failed(s->client, rc);
-    *out = waiting_json(s, job, &found, &o);
     overview_deinit(&o);
     return 0;
 }
@@ -224,6 +228,8 @@ static void print_job(const json_t *j)
               cmd_colour(CMD_PLAIN));
     if (*text_of(j, "ref"))
         cmd_print("  ref %s\n", text_of(j, "ref"));
+    if (*text_of(j, "by"))
+        cmd_print("  by %s\n", text_of(j, "by"));
     json_array_foreach(json_object_get(j, "timeline"), i, step) print_step(step);
     if (leader)
         print_leader(leader);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "history_line.h"
 
+#include <string.h>
+
 #include "json_text.h"
 
 _Static_assert(HISTORY_PURGE_MAX >=
@@ -42,4 +44,13 @@ void history_put_purge(struct buf *out, const struct history_purge *p)
         buf_put(out, out->n > start ? SPAN(",\"by\":") : SPAN("\"by\":"));
         json_text_put(out, p->by);
     }
+}
+
+struct span history_by_member(struct span purge)
+{
+    static const char name[] = "\"by\":\"";
+    bool may = purge.n && purge.p[purge.n - 1] == '"';
+    const char *at = may ? memmem(purge.p, purge.n, name, strlen(name)) : NULL;
+
+    return at ? span_of(at, purge.n - (size_t)(at - purge.p)) : SPAN("");
 }

@@ -4,7 +4,7 @@
  * JSON object: the members of the job's receipt except `at`, which is the same for the whole entry,
  * and `targets` if it is 1; and at the end `purge`, an object that says what was purged and how,
  * and in `by` who pushed it, if the job says so. (What follows `purge` is not in the receipt. For
- * readers, history_match.h puts this `by` where acts have theirs.)
+ * readers, history_match.h puts this `by` where acts have theirs. Receipts have it, too.)
  *
  * An act of a person (store/act.h) is a line, too, alone in its entry:
  *   {"act":"pause"|"resume"|"dead_retry"|"dead_drop","by"[,"why"][,"count"][,"all"][,"filter"]}
@@ -35,3 +35,5 @@ struct history_purge {
 
 /* Appends at most HISTORY_PURGE_MAX bytes: the members of `purge`, separated by commas. */
 void history_put_purge(struct buf *out, const struct history_purge *p);
+/* Of these members, `"by":"..."`, which is the last; empty: there is none. */
+struct span history_by_member(struct span purge);

@@ -244,11 +244,6 @@ static int take_ref(struct decoding *x, struct span value)
     return 0;
 }
 
-bool job_by_ok(struct span value)
-{
-    return value.n > 0 && value.n <= JOB_BY_MAX_BYTES;
-}
-
 static int take_by(struct decoding *x, struct span value)
 {
     if (!job_by_ok(value))

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "config.h"
+#include "job_by.h"
 #include "repeat.h"
 #include "span.h"
 #include "target.h"
@@ -11,17 +12,9 @@
 #define JOB_TARGETS_MAX 10000
 #define JOB_SERVICES_MAX 64
 #define JOB_REF_MAX_BYTES 256
-#define JOB_BY_MAX_BYTES 256
 #define JOB_REPEAT_MAX_MS (24u * 3600u * 1000u)
 #define JOB_TIME_MAX_MS UINT64_C(253402300799999) /* the end of the year 9999 */
 #define JOB_ORIGINAL_MAX_BYTES 64
-
-/* Who pushed a job stands in its field `by`, or in this one. Version 0.1.0 refuses a job with a
- * field that it does not know, but ignores those that begin with dead_. While some instances may
- * still be of that version, purgeline itself writes this one; it can write `by` once no version
- * without `by` can be in use, and must go on reading both as long as jobs of older versions may be
- * waiting. */
-#define JOB_FIELD_BY "dead_by"
 
 #define SERVICE_NONE 2047 /* a URL job that names no service; fits into struct pending */
 
@@ -105,9 +98,6 @@ enum job_id_form {
     JOB_ID_PLAIN,
 };
 enum job_id_form job_id_form(struct span id, enum lane *lane);
-
-/* Whether it can be the name of who pushed a job: 1 to JOB_BY_MAX_BYTES bytes. */
-bool job_by_ok(struct span by);
 
 bool job_field_known(struct span name);
 /* Returns -EINVAL with the error message for an unknown field, which suggests a known one. */

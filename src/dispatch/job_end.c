@@ -178,7 +178,7 @@ static uint64_t repeat_due_ms(const struct ending *e, const struct window_job *j
            repeats_after_ms(e->dispatch->repeats, e->service, e->all ? REPEATS_ALL : REPEATS_SOME);
 }
 
-/* Writes into d->purge_text what the history is to say of the job. */
+/* Writes into d->purge_text what the history and the receipt are to say of the job. */
 static struct span write_purge(const struct ending *e, const struct window_job *job)
 {
     struct dispatch *d = e->dispatch;
@@ -187,6 +187,8 @@ static struct span write_purge(const struct ending *e, const struct window_job *
     past.named &= job->large || (job->plain && job->targets == 1);
     past.more = job->targets ? job->targets - 1u : 0;
     past.soft &= past.named;
+    if (!d->account->history_jobs) /* the receipt only says who pushed it */
+        past = (struct history_purge){.named = false};
     past.by = window_pusher(&d->pace.window, job);
     buf_clear(&d->purge_text);
     history_put_purge(&d->purge_text, &past);
@@ -230,10 +232,8 @@ static void on_job_ended(void *ctx, const struct window_job *job)
     if (job->verify && job->outcome == OUTCOME_PURGED)
         item.proof =
             write_proof(job, e->proof || !job->page ? e->proof : &no_look, proof, sizeof(proof));
-    if (d->account->history_jobs) {
-        item.named = e->past.named && job->plain && job->targets == 1;
-        item.purge = write_purge(e, job);
-    }
+    item.named = d->account->history_jobs && e->past.named && job->plain && job->targets == 1;
+    item.purge = write_purge(e, job);
     settle_add(d->settle, &item);
     count_end(d, job);
     if (failure)

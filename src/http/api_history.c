@@ -110,17 +110,12 @@ static bool may_see(const struct looking *g, const json_t *j)
         return true;
     if (!job || history_is_act(j) || !job_id_ok(span_str(job), &lane))
         return false;
+    if (request_pushed(g->who, j))
+        return true;
     scope = scope ? json_incref(scope) : scope_of_purge(json_object_get(j, "purge"));
     may = request_may_see(g->who, g->account, lane, scope);
     json_decref(scope);
     return may;
-}
-
-/* Other producers' names are for operators. */
-static void hide_pusher(const struct looking *g, json_t *j)
-{
-    if (!g->who->admin && !history_is_by(j, span_str(g->who->name)))
-        json_object_del(j, "by");
 }
 
 static int on_line(void *ctx, json_t *j)
@@ -129,7 +124,7 @@ static int on_line(void *ctx, json_t *j)
 
     if (may_see(g, j)) {
         json_object_del(j, "scope");
-        hide_pusher(g, j);
+        request_hide_pusher(g->who, j);
         json_array_append(history_is_act(j) ? g->acts : g->jobs, j);
     }
     json_decref(j);

@@ -120,12 +120,14 @@ static void say_receipt(struct request *e, int status, struct span receipt)
         json_decref(j);
         j = json_object();
     }
-    if (!request_may_see(e->who, s->account, s->lane, json_object_get(j, "scope"))) {
+    if (!request_pushed(e->who, j) &&
+        !request_may_see(e->who, s->account, s->lane, json_object_get(j, "scope"))) {
         json_object_del(j, "ref");
         json_object_del(j, "reason");
         json_object_del(j, "failed_services");
     }
     json_object_del(j, "scope");
+    request_hide_pusher(e->who, j);
     if (status == 200)
         json_object_set_new(j, "timeline", job_timeline_ended(s->job, j));
     request_say_json(e, status, j);
@@ -177,22 +179,14 @@ static void say_waiting(struct request *e, const struct job_view *view)
                              .origin = span_str(s->origin ? s->origin : ""),
                              .leader = here ? &leader : NULL};
 
+    if (s->by)
+        json_object_set_new(j, "by", json_text_of(s->by));
     if (s->origin)
         json_object_set_new(j, "origin", json_text_of(s->origin));
     json_object_set_new(j, "timeline", job_timeline_waiting(&t));
     if (view)
         json_object_set_new(j, "leader", job_leader_json(&leader));
     request_say_json(e, 200, j);
-}
-
-static void on_job_due(void *ctx, uint64_t due_ms)
-{
-    struct request *e = ctx;
-    struct subject *s = e->state;
-
-    s->due_ms = due_ms;
-    say_waiting(e, NULL);
-    request_drop(e);
 }
 
 /* The memory that the targets need on their way to the dispatch loop. */
@@ -223,7 +217,7 @@ static void copy_targets(struct subject *s, const struct job_spec *spec)
     }
 }
 
-/* Reads what the producer may see of the job: only if it could have pushed it itself. False if the
+/* Reads what the producer may see of the job: only if it pushed it, or could have. False if the
  * request was refused. */
 static bool take_fields(struct request *e, const struct span *fields, size_t count)
 {
@@ -234,7 +228,10 @@ static bool take_fields(struct request *e, const struct span *fields, size_t cou
     if (job_decode(&e->in->decoder, s->account, fields, count, &spec, &err) < 0)
         return true;
     spec.original = span_of(NULL, 0);
-    if (!e->who->admin && auth_may_push(e->who, s->account, s->lane, &spec, &err) < 0)
+    if (spec.by.n && (e->who->admin || request_is_pusher(e->who, spec.by)))
+        s->by = alloc_copy(spec.by.p, spec.by.n);
+    if (!e->who->admin && !request_is_pusher(e->who, spec.by) &&
+        auth_may_push(e->who, s->account, s->lane, &spec, &err) < 0)
         return true;
     s->origin = origin_of(s->account, &spec);
     if (!request_take(e, names_bytes(&spec)))
@@ -253,24 +250,33 @@ static void on_waiting_fields(void *ctx, enum jobplace_read what, const struct s
 {
     struct request *e = ctx;
     const struct subject *s = e->state;
+    bool refused = what == JOBPLACE_READ && !take_fields(e, fields, count);
 
     (void)why;
-    if (what != JOBPLACE_READ || take_fields(e, fields, count))
+    if (!refused && s->place.postponed)
+        say_waiting(e, NULL);
+    else if (!refused)
         http_server_ask_job(e, &s->ask, on_view);
     request_drop(e);
 }
 
-/* Reads a job, which may be large, only if this instance leads and so knows more of it, or if some
- * jobs of the account wait for their origins. */
-static void on_leader(struct request *e, const struct job_view *v)
+/* Its fields say who pushed it and what it asks. */
+static void read_fields(struct request *e)
 {
+    const struct subject *s = e->state;
+
+    jobplace_read(redis_of(e), s->account->name, s->job, &s->place, on_waiting_fields,
+                  request_hold(e));
+}
+
+static void on_job_due(void *ctx, uint64_t due_ms)
+{
+    struct request *e = ctx;
     struct subject *s = e->state;
 
-    if (v->role == JOB_VIEW_HERE || overview_cache_last_of(e->in->overviews, s->account)->origins)
-        jobplace_read(redis_of(e), s->account->name, s->job, &s->place, on_waiting_fields,
-                      request_hold(e));
-    else
-        say_waiting(e, v);
+    s->due_ms = due_ms;
+    read_fields(e);
+    request_drop(e);
 }
 
 /* Where its entry is, for the leader's memory. */
@@ -302,7 +308,7 @@ static void on_look(void *ctx, enum job_state state, struct span receipt,
     }
     s->ask = (struct job_view_ask){
         .account = s->account->name, .settings = s->account, .job = entry_name(place)};
-    http_server_ask_job(e, &s->ask, on_leader);
+    read_fields(e);
     request_drop(e);
 }
 

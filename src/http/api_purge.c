@@ -247,6 +247,7 @@ static void answer_ended(struct request *e, struct span receipt)
     struct buf text;
 
     json_object_del(r, "scope"); /* the client's own job: it may see everything */
+    request_hide_pusher(e->who, r);
     line = r ? json_text_line(r) : alloc_str("null");
     json_decref(r);
     buf_init(&text, SIZE_MAX); /* a job is limited already */

@@ -56,19 +56,24 @@ static void tell_end(const struct feed_look *l, struct span receipt)
 {
     struct feed_account *a = l->account;
     struct feed *f = a->feed;
-    json_t *scope, *j = job_json(l, receipt, &scope);
-    struct feed_frame *frame = feed_event(f, "job", j);
+    json_t *scope, *j = job_json(l, receipt, &scope), *nobody = json_copy(j);
+    struct feed_frame *named = feed_event(f, "job", json_incref(j)), *nameless;
 
+    json_object_del(nobody, "by");
+    nameless = feed_event(f, "job", nobody);
     list_each_safe(node, next, &f->streams) {
         struct feed_stream *s = list_entry(node, struct feed_stream, link);
-        const struct request *e = s->request;
+        const struct config_producer *who = s->request->who;
+        bool may_name = who->admin || request_pushed(who, j);
 
         if (feed_wants(s, a, FEED_JOB) &&
-            (e->who->admin || request_may_see(e->who, feed_config_of(a), l->lane, scope)))
-            feed_put(s, frame);
+            (may_name || request_may_see(who, feed_config_of(a), l->lane, scope)))
+            feed_put(s, may_name ? named : nameless);
     }
-    feed_frame_drop(frame);
+    feed_frame_drop(named);
+    feed_frame_drop(nameless);
     json_decref(scope);
+    json_decref(j);
 }
 
 static void on_receipt_seen(void *ctx, struct span receipt)

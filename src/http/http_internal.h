@@ -136,6 +136,13 @@ void request_refuse_full(struct request *e);
  * JSON list (store/queue.h, queue_settle): only if it could have pushed that job itself. */
 bool request_may_see(const struct config_producer *who, const struct config_account *a,
                      enum lane lane, const struct json_t *scope);
+/* Whether the producer itself pushed a job that says this of who pushed it (core/job.h); and the
+ * job of this receipt, or of this line of the history. */
+bool request_is_pusher(const struct config_producer *who, struct span by);
+bool request_pushed(const struct config_producer *who, const struct json_t *j);
+/* Takes `by`, who pushed the job, out of its receipt or its line of the history, unless it is the
+ * producer itself. Others' names are for operators. */
+void request_hide_pusher(const struct config_producer *who, struct json_t *j);
 
 /* The value of a query parameter ("account=main"), not decoded; p == NULL when there is none. */
 struct span request_query(const struct request *e, const char *name);

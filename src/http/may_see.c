@@ -27,3 +27,22 @@ bool request_may_see(const struct config_producer *who, const struct config_acco
     return service || !kind_with_service || who->services.count == 0 ||
            auth_may_default_service(who, a);
 }
+
+bool request_is_pusher(const struct config_producer *who, struct span by)
+{
+    return job_by_producer(by) && span_is(by, who->name);
+}
+
+bool request_pushed(const struct config_producer *who, const json_t *j)
+{
+    const json_t *by = json_object_get(j, "by");
+
+    return json_is_string(by) &&
+           request_is_pusher(who, span_of(json_string_value(by), json_string_length(by)));
+}
+
+void request_hide_pusher(const struct config_producer *who, json_t *j)
+{
+    if (!who->admin && !request_pushed(who, j))
+        json_object_del(j, "by");
+}

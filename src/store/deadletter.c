@@ -63,10 +63,10 @@ void deadletter_read(const struct redisReply *entry, struct deadletter *out)
     const struct redisReply *reply = reply_at(entry, 1);
     size_t count = reply_count(reply) / 2 * 2;
     struct span *fields = fields_of(reply, count);
-    struct span other = SPAN("");
     uint64_t at;
 
     *out = (struct deadletter){.id = reply_text(reply_at(entry, 0)),
+                               .by = job_by_of(fields, count),
                                .fields = fields,
                                .fields_count = count,
                                .bytes = bytes_of_fields(reply)};
@@ -83,13 +83,7 @@ void deadletter_read(const struct redisReply *entry, struct deadletter *out)
             out->message = value;
         else if (span_is(name, "dead_at") && span_to_u64(value, &at) == 0)
             out->at_ms = at;
-        else if (span_is(name, "by") && !out->by.n && job_by_ok(value))
-            out->by = value;
-        else if (span_is(name, JOB_FIELD_BY) && !other.n && job_by_ok(value))
-            other = value;
     }
-    if (!out->by.n)
-        out->by = other;
 }
 
 void deadletter_forget(struct deadletter *letter)

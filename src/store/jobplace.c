@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "jobplace.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,6 +11,7 @@
 #include "keys.h"
 #include "queue.h"
 #include "queue_pack.h"
+#include "redis_error.h"
 #include "replicated.h"
 #include "scripts.h"
 
@@ -147,41 +149,6 @@ static int read_due(struct client *c, const char *account, const char *job, uint
     return rc;
 }
 
-static char *text_copy(const struct redisReply *reply)
-{
-    struct span text = reply_text(reply);
-
-    return alloc_copy(text.p, text.n);
-}
-
-int jobplace_find_now(struct client *c, const char *account, const char *job,
-                      struct jobplace_found *out)
-{
-    char from[64] = "";
-
-    *out = (struct jobplace_found){.state = JOB_UNKNOWN};
-    for (unsigned round = 0; round < ROUNDS_MAX; round++) {
-        struct redisReply *reply;
-        struct find_command q;
-        int rc;
-
-        find_command_make(&q, account, job, span_str(from));
-        rc = client_ask(c, array_len(q.argv), q.argv, &reply);
-        free_all(q.keys, array_len(q.keys));
-        if (rc < 0)
-            return rc;
-        out->state = state_of(reply, &out->place);
-        if (out->state == JOB_ENDED)
-            out->receipt = text_copy(reply_at(reply, 1));
-        if (out->state == JOB_WAITING && out->place.postponed)
-            return read_due(c, account, job, &out->due_ms);
-        if (!span_is(reply_text(reply_at(reply, 0)), "more"))
-            return 0;
-        reply_copy(reply_at(reply, 1), from, sizeof(from));
-    }
-    return 0;
-}
-
 void jobplace_find(struct redis *r, const char *account, const char *job, jobplace_cb *cb,
                    void *ctx)
 {
@@ -279,6 +246,28 @@ struct reading {
     bool postponed;
 };
 
+/* The command that reads a job, with its memory. */
+struct read_command {
+    char *key;
+    struct span argv[4];
+    size_t count;
+};
+
+/* `job` and `place` must outlive it. */
+static void read_command_make(struct read_command *q, const char *account, const char *job,
+                              const struct jobplace *place)
+{
+    struct span id = span_str(place->entry);
+
+    q->key = place->postponed ? redis_key(account, "postponed:jobs")
+                              : redis_key_lane(account, place->lane);
+    q->argv[0] = place->postponed ? SPAN("HGET") : SPAN("XRANGE");
+    q->argv[1] = span_str(q->key);
+    q->argv[2] = place->postponed ? span_str(job) : id;
+    q->argv[3] = id;
+    q->count = place->postponed ? 3 : 4;
+}
+
 static void hand_out_entry(const struct reading *g, const struct redisReply *fields)
 {
     size_t count = reply_count(fields) / 2 * 2;
@@ -300,39 +289,112 @@ static void hand_out_postponed(const struct reading *g, struct span packed)
     free(job.fields);
 }
 
+static void hand_out_job(const struct reading *g, const struct redisReply *reply)
+{
+    const struct redisReply *job = g->postponed ? reply : reply_at(reply, 0);
+
+    if (!reply || reply_refused(reply))
+        g->cb(g->ctx, JOBPLACE_UNREADABLE, NULL, 0,
+              reply ? reply_text(reply) : SPAN("Redis is away"));
+    else if (!job || reply_nil(job))
+        g->cb(g->ctx, JOBPLACE_NOT_THERE, NULL, 0, SPAN(""));
+    else if (g->postponed)
+        hand_out_postponed(g, reply_text(job));
+    else
+        hand_out_entry(g, reply_at(job, 1));
+}
+
 static void on_fields_read(void *ctx, struct redisReply *reply)
 {
     struct reading g = *(struct reading *)ctx;
-    const struct redisReply *job = g.postponed ? reply : reply_at(reply, 0);
 
     free(ctx);
-    if (!reply || reply_refused(reply))
-        g.cb(g.ctx, JOBPLACE_UNREADABLE, NULL, 0,
-             reply ? reply_text(reply) : SPAN("Redis is away"));
-    else if (!job || reply_nil(job))
-        g.cb(g.ctx, JOBPLACE_NOT_THERE, NULL, 0, SPAN(""));
-    else if (g.postponed)
-        hand_out_postponed(&g, reply_text(job));
-    else
-        hand_out_entry(&g, reply_at(job, 1));
+    hand_out_job(&g, reply);
 }
 
 void jobplace_read(struct redis *r, const char *account, const char *job,
                    const struct jobplace *place, jobplace_read_cb *cb, void *ctx)
 {
-    struct span id = span_str(place->entry);
     struct reading *g = alloc_zeroed(1, sizeof(*g));
-    char *key = place->postponed ? redis_key(account, "postponed:jobs")
-                                 : redis_key_lane(account, place->lane);
-    const struct span hget[] = {SPAN("HGET"), span_str(key), span_str(job)};
-    const struct span xrange[] = {SPAN("XRANGE"), span_str(key), id, id};
+    struct read_command q;
 
     *g = (struct reading){cb, ctx, place->postponed};
-    if (place->postponed)
-        redis_ask(r, array_len(hget), hget, on_fields_read, g);
-    else
-        redis_ask(r, array_len(xrange), xrange, on_fields_read, g);
-    free(key);
+    read_command_make(&q, account, job, place);
+    redis_ask(r, q.count, q.argv, on_fields_read, g);
+    free(q.key);
+}
+
+/* -- for the command line -- */
+
+static char *text_copy(const struct redisReply *reply)
+{
+    struct span text = reply_text(reply);
+
+    return alloc_copy(text.p, text.n);
+}
+
+static void take_by(void *ctx, enum jobplace_read what, const struct span *fields, size_t count,
+                    struct span why)
+{
+    struct span by = job_by_of(fields, count);
+
+    (void)what;
+    (void)why;
+    if (by.n)
+        *(char **)ctx = alloc_copy(by.p, by.n);
+}
+
+/* A user that may not read the job is not told who pushed it. */
+static int read_by(struct client *c, const char *account, const char *job,
+                   struct jobplace_found *out)
+{
+    struct reading g = {take_by, &out->by, out->place.postponed};
+    struct read_command q;
+    struct redisReply *reply;
+    int rc;
+
+    read_command_make(&q, account, job, &out->place);
+    rc = client_ask(c, q.count, q.argv, &reply);
+    free(q.key);
+    if (rc == 0)
+        hand_out_job(&g, reply);
+    return rc == -EIO && redis_error_of(client_error(c)) == REDIS_ERROR_NOPERM ? 0 : rc;
+}
+
+static int read_what_waits(struct client *c, const char *account, const char *job,
+                           struct jobplace_found *out)
+{
+    int rc = out->place.postponed ? read_due(c, account, job, &out->due_ms) : 0;
+
+    return rc == 0 ? read_by(c, account, job, out) : rc;
+}
+
+int jobplace_find_now(struct client *c, const char *account, const char *job,
+                      struct jobplace_found *out)
+{
+    char from[64] = "";
+
+    *out = (struct jobplace_found){.state = JOB_UNKNOWN};
+    for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+        struct redisReply *reply;
+        struct find_command q;
+        int rc;
+
+        find_command_make(&q, account, job, span_str(from));
+        rc = client_ask(c, array_len(q.argv), q.argv, &reply);
+        free_all(q.keys, array_len(q.keys));
+        if (rc < 0)
+            return rc;
+        out->state = state_of(reply, &out->place);
+        if (out->state == JOB_ENDED)
+            out->receipt = text_copy(reply_at(reply, 1));
+        if (out->state == JOB_WAITING)
+            return read_what_waits(c, account, job, out);
+        if (!span_is(reply_text(reply_at(reply, 0)), "more"))
+            return 0;
+        reply_copy(reply_at(reply, 1), from, sizeof(from));
+    }
+    return 0;
 }
 
 /* -- cancelling -- */

@@ -38,6 +38,7 @@ struct jobplace_found {
     char *receipt;        /* JOB_ENDED: malloc'ed */
     struct jobplace place;
     uint64_t due_ms; /* of a postponed job; Unix; 0: not known */
+    char *by;        /* who pushed a job that waits, malloc'ed; NULL: not known */
 };
 /* 0 or negative errno, see client_error. */
 must_use int jobplace_find_now(struct client *c, const char *account, const char *job,

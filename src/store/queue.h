@@ -293,7 +293,8 @@ struct queue_settle {
     struct span services;      /* OUTCOME_DEAD of a job for several services: the ids of those that
                                   failed, separated by spaces; empty: all of them; lent */
     struct span purge;         /* for the history: members of `purge` in its line, as
-                                  history_put_purge writes them; lent */
+                                  history_put_purge writes them; without a history only `by`, for
+                                  the receipt; lent */
     bool named;                /* `purge` has its targets, so the entry need not be looked at */
     bool oversized;            /* ends without a look at its entry: its letter has `fields` */
     const struct span *fields; /* lent */
@@ -307,14 +308,15 @@ struct queue_settle {
  * own, "<job id>+r".
  *
  * A receipt: {"job","state","at" (Unix ms),"targets"[,"ref"][,"reason"][,"scope"]
- * [,"failed_services":[ids]][,"verified","repairs","stale_ms","verified_why"]}; bytes that are
- * not UTF-8 are read as Latin-1. `scope` comes with ref and reason and says what a producer must be
- * allowed to purge to be shown them: "url", "key", "all", "service:<name>", "host:<host>", "large".
- * When Redis is out of memory, jobs end without receipts and history, and err is 0. Dead letters
- * and postponed jobs are written even then, since they take no more memory than the entries that
- * they replace (but an entry of more than 256 KiB or some 1,000 fields waits for memory). A large
- * entry is moved in steps, and a crash in between leaves it twice. An oversized entry is never read
- * as a whole, here or by a script; its letter has the given fields, without targets. */
+ * [,"failed_services":[ids]][,"verified","repairs","stale_ms","verified_why"][,"by"]}; bytes that
+ * are not UTF-8 are read as Latin-1. `by` is who pushed the job. `scope` comes with ref and reason
+ * and says what a producer must be allowed to purge to be shown them: "url", "key", "all",
+ * "service:<name>", "host:<host>", "large". When Redis is out of memory, jobs end without receipts
+ * and history, and err is 0. Dead letters and postponed jobs are written even then, since they take
+ * no more memory than the entries that they replace (but an entry of more than 256 KiB or some
+ * 1,000 fields waits for memory). A large entry is moved in steps, and a crash in between leaves it
+ * twice. An oversized entry is never read as a whole, here or by a script; its letter has the given
+ * fields, without targets. */
 struct queue_keep {
     uint32_t receipt_ttl_s;
     uint32_t history_jobs; /* limit of the history; 0: there is none */

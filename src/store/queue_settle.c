@@ -118,6 +118,47 @@ static void put_front(struct queue_args *a, const struct settle_chunk *c)
     queue_arg(a, may ? SPAN("1") : SPAN("0"));
 }
 
+/* Whether the members of a purge end with this one, which has a text. */
+static bool ends_with(struct span purge, struct span member)
+{
+    return member.n && purge.n >= member.n &&
+           memcmp(purge.p + purge.n - member.n, member.p, member.n) == 0;
+}
+
+static void put_run(struct buf *out, size_t jobs, struct span by)
+{
+    buf_put_u64(out, jobs);
+    if (by.n)
+        buf_putc(out, ',');
+    buf_put(out, by);
+    buf_putc(out, '\n');
+}
+
+/* Who pushed the jobs, for receipts that are keys: purged.lua. Most often, all are one's. */
+static void put_pushers(struct queue_args *a, const struct settle_chunk *c)
+{
+    bool wanted = c->kind == KIND_PURGED && !c->s->keep.inside;
+    struct span by = SPAN("");
+    struct buf runs;
+    size_t jobs = 0;
+
+    buf_init(&runs, SETTLE_CHUNK * (size_t)(6 * JOB_BY_MAX_BYTES + 30));
+    for (size_t i = 0; wanted && i < c->count; i++, jobs++) {
+        struct span purge = c->items[i]->purge, next;
+
+        next = ends_with(purge, by) ? by : history_by_member(purge);
+        if (jobs && !span_eq(next, by)) {
+            put_run(&runs, jobs, by);
+            jobs = 0;
+        }
+        by = next;
+    }
+    if (by.n || runs.n)
+        put_run(&runs, jobs, by);
+    queue_arg(a, buf_span(&runs));
+    buf_deinit(&runs);
+}
+
 /* The ranges of the jobs' ids, for receipts in the history. */
 static void put_ranges(struct queue_args *a, const struct settle_chunk *c)
 {
@@ -128,6 +169,7 @@ static void put_ranges(struct queue_args *a, const struct settle_chunk *c)
     queue_arg_u64(a, spans.count);
     queue_arg_u64(a, c->count);
     put_front(a, c);
+    put_pushers(a, c);
     for (size_t i = 0; i < spans.count; i++) {
         const struct history_span *at = &spans.at[i];
 

@@ -215,9 +215,9 @@ static const char *const script_templates[SCRIPT_N][3] = {
     [SCRIPT_RELEASE] = {P "lease " P "instances | %o moved", "%t %z | %o leaving"},
     [SCRIPT_DROP] = {"%J | %L channel 1 %i %i %i", "%s | %L channel 0 %i"},
     /* 9999999999 s: nothing is too old. What XTRIM with ~ leaves depends on Redis' memory. */
-    [SCRIPT_PURGED] = {PURGED "60 3:9999999999:keys 1 %w 0 2 1 %i %i 1 3",
-                       PURGED "1 _ 1 _ 0 1 0 %i",
-                       PURGED "60 1:9999999999:history 1 " LINE " 1 3 1 0 5 0-1 %i %i %i"},
+    [SCRIPT_PURGED] = {PURGED "60 3:9999999999:keys 1 %w 0 2 1 1,\"by\":\"a\"\n1\n %i %i 1 3",
+                       PURGED "1 _ 1 _ 0 1 0 %w %i",
+                       PURGED "60 1:9999999999:history 1 " LINE " 1 3 1 _ 0 5 0-1 %i %i %i"},
     [SCRIPT_SETTLE] =
         {SETTLED
          "9:9999999999:history %c %i purged 1 1 0 _ _ _ _ %i dead 1 2 0 %w %w %w \"sent\":1",

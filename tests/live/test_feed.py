@@ -180,6 +180,15 @@ def others(w, s, ops, news):
     ops.first("job", lambda data: data["job"] == shop)  # so this end has been told to all who may see it
     mine = w.push(keys=["d"], service="news", ref="of-the-news")
     news.first("job", lambda data: data["job"] == mine)
+    s.ok("by" not in news.first("job", lambda data: data["job"] == mine), "and not who else pushed it", news.events)
+    own = w.push("news", keys=["e"], service="news")
+    s.ok(news.first("job", lambda data: data["job"] == own)["by"] == "news" and
+         ops.first("job", lambda data: data["job"] == own)["by"] == "news", "a producer sees the ends of its own jobs", news.events)
+    for name in ("News", "hook news", "consumer news", "news"):
+        w.redis("XADD", "purgeline:{main}:jobs:normal", "*", "keys", "f", "service", "shop", "dead_by", name)
+    seen = [ops.first("job", lambda data: data.get("by") == name)["job"] for name in ("News", "hook news", "consumer news")]
+    news.first("job", lambda data: data.get("by") == "news" and data["job"] != own)
+    s.ok(not any(job in str(news.events) for job in seen), "names that only look like its own are others", news.events)
     s.ok(shop not in str(news.events) and "of-the-shop" not in str(news.events),
          "a producer sees no end of a job that it may not push", news.events)
 

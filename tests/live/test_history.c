@@ -437,6 +437,64 @@ static void a_receipt_in_the_history_says_what_a_key_says(void **state)
     world_free(w);
 }
 
+/* `by` as JSON; NULL: the receipt does not say it. */
+static void expect_pusher(struct world *w, const struct seen *entry, const char *by)
+{
+    char *job = job_id(entry),
+         *text = w->keep.inside ? found(w, job)
+                                : redis_server_str(w->server, "GET " P "receipt:%s", job),
+         *member = strstr(text, ",\"by\":");
+
+    if (!*text || !by != !member || (by && strncmp(member + 6, by, strlen(by)) != 0))
+        fail_msg("not %s: %s", by ? by : "without a name", text);
+    free(text);
+    free(job);
+}
+
+static void settle_jobs_of_several(struct world *w)
+{
+    static const char *const purges[] = {
+        PURGE,
+        PURGE ",\"by\":\"cms\"",
+        "\"by\":\"cms\"",
+        "\"keys\":[\"\\\"by\\\":\\\"x\\\"\"],\"by\":\"a \\\"b\\\" \\\\\"",
+        PURGE,
+        PURGE ",\"by\":\"cms\""};
+    struct queue_settle s[array_len(purges) + 1];
+
+    for (size_t i = 0; i < array_len(purges); i++)
+        have_id(w, "*", "keys k");
+    have_id(w, "*", "keys k ref r by cms");
+    assert_int_equal(ask_read(w, 0, 1000, 0), 0);
+    assert_int_equal(w->count, array_len(s));
+    for (size_t i = 0; i < array_len(purges); i++) {
+        s[i] = named(&w->entries[i]);
+        s[i].purge = span_str(purges[i]);
+    }
+    s[6] = ended(&w->entries[6], OUTCOME_DEAD);
+    assert_int_equal(ask_settle(w, s, array_len(s)), 0);
+}
+
+static void receipts_say_who_pushed_the_job(void **state)
+{
+    (void)state;
+    for (int way = 0; way < 3; way++) {
+        struct world *w = world_with_receipts();
+
+        w->keep.inside = way == 0;
+        w->keep.history_jobs = way == 2 ? 0 : 1000;
+        settle_jobs_of_several(w);
+        expect_pusher(w, &w->entries[0], NULL);
+        expect_pusher(w, &w->entries[1], "\"cms\"}");
+        expect_pusher(w, &w->entries[2], "\"cms\"}");
+        expect_pusher(w, &w->entries[3], "\"a \\\"b\\\" \\\\\"}");
+        expect_pusher(w, &w->entries[4], NULL);
+        expect_pusher(w, &w->entries[5], "\"cms\"}");
+        expect_pusher(w, &w->entries[6], "\"cms\"}");
+        world_free(w);
+    }
+}
+
 static void jobs_of_many_seconds_are_all_found(void **state)
 {
     static const char *const ids[] = {"1700000000000-0", "1700000003999-7", "1700000004000-0",
@@ -592,6 +650,7 @@ int main(void)
         cmocka_unit_test(a_key_that_is_no_history_does_not_stop_the_dispatch),
         cmocka_unit_test(without_free_memory_nothing_is_added),
         cmocka_unit_test(a_receipt_in_the_history_says_what_a_key_says),
+        cmocka_unit_test(receipts_say_who_pushed_the_job),
         cmocka_unit_test(jobs_of_many_seconds_are_all_found),
         cmocka_unit_test(looked_up_jobs_of_many_seconds_are_all_found),
         cmocka_unit_test(what_only_hands_write_has_a_key),

@@ -209,6 +209,94 @@ static void a_producer_is_not_told_who_else_pushes(void **state)
     end(w);
 }
 
+#define OF(n, by)                                                                                  \
+    "{\"job\":\"normal-1700000000000-" #n "\",\"state\":\"purged\",\"purge\":{\"all\":true,"       \
+    "\"service\":\"shop\",\"by\":\"" by "\"}}\n"
+
+/* Whatever it may push now; but hooks, consumers and other spellings are other names. */
+static void a_producer_sees_the_jobs_that_it_pushed(void **state)
+{
+    struct world *w = begin(state);
+
+    add(w, "1700000001000-0",
+        OF(1, "cms") OF(2, "CMS") OF(3, "hook cms") OF(4, "consumer cms") OF(5, "cms ") OF(6, "ops")
+            OF(7, "cms"));
+    expect_over_http(w, CMS, "", "7 1");
+    expect_over_http(w, CMS, "&producer=cms", "7 1");
+    expect_over_http(w, OPS, "", "7 6 5 4 3 2 1");
+    end(w);
+}
+
+static void expect_receipt_of(struct world *w, const char *who, const char *n, const char *by,
+                              const char *ref)
+{
+    char *path = alloc_printf("/v1/jobs/normal-1700000000000-%s?account=main", n);
+    const struct http_reply *r = http_expect(w->http, 200, "GET", path, NULL, who, NULL);
+    const json_t *name = json_object_get(r->json, "by"), *told = json_object_get(r->json, "ref");
+
+    assert_string_equal(name ? json_string_value(name) : "", by);
+    assert_string_equal(told ? json_string_value(told) : "", ref);
+    free(path);
+}
+
+static void a_receipt_says_who_pushed_to_whom_may_know_it(void **state)
+{
+    static const char *const names[] = {"cms", "ops", "hook x"};
+    struct world *w = begin(state);
+
+    for (int i = 0; i < 3; i++) {
+        char *key = alloc_printf("purgeline:{main}:receipt:normal-1700000000000-%d", i);
+        char *text =
+            alloc_printf("{\"job\":\"normal-1700000000000-%d\",\"state\":\"purged\",\"at\":5,"
+                         "\"ref\":\"r\",\"scope\":[\"large\"],\"by\":\"%s\"}",
+                         i, names[i]);
+
+        redis_server_do(w->rig->redis, "SET %s %s", key, text);
+        free(key);
+        free(text);
+    }
+    expect_receipt_of(w, CMS, "0", "cms", "r");
+    expect_receipt_of(w, CMS, "1", "", "");
+    expect_receipt_of(w, CMS, "2", "", "");
+    expect_receipt_of(w, OPS, "0", "cms", "r");
+    expect_receipt_of(w, OPS, "2", "hook x", "r");
+    end(w);
+}
+
+static void a_waiting_job_says_who_pushed_it(void **state)
+{
+    struct world *w = begin(state);
+    json_t *told;
+
+    http_expect(w->http, 200, "POST", "/v1/pause", "{\"account\":\"main\"}", OPS, NULL);
+    redis_server_do(w->rig->redis,
+                    "XADD purgeline:{main}:jobs:normal 1700000000000-0 keys a service "
+                    "news dead_by cms");
+    redis_server_do(w->rig->redis,
+                    "XADD purgeline:{main}:jobs:normal 1700000000000-1 keys a service "
+                    "shop by ops");
+    redis_server_do(w->rig->redis,
+                    "XADD purgeline:{main}:jobs:normal 1700000000000-2 keys a service "
+                    "news not_before 1900000000000 dead_by cms");
+    rig_await(w->rig, redis_server_int(w->rig->redis, "ZCARD purgeline:{main}:postponed") == 1);
+    expect_receipt_of(w, CMS, "0", "cms", "");
+    expect_receipt_of(w, CMS, "1", "", "");
+    expect_receipt_of(w, CMS, "2", "cms", "");
+    expect_receipt_of(w, OPS, "0", "cms", "");
+    expect_receipt_of(w, OPS, "1", "ops", "");
+    for (int i = 0; i < 3; i++) {
+        char *command = alloc_printf("$P job -a main --json normal-1700000000000-%d", i);
+
+        told = printed(w, command);
+        free(command);
+        assert_string_equal(json_string_value(at(told, "by")), i == 1 ? "ops" : "cms");
+        json_decref(told);
+    }
+    shell_run(&w->shell, "$P job -a main normal-1700000000000-2");
+    shell_assert_out(&w->shell, "  waiting\n  by cms\n");
+    end(w);
+}
+
 /* -- what people did -- */
 
 static void push_and_pull(struct world *w)
@@ -345,6 +433,9 @@ int main(void)
         cmocka_unit_test_teardown(one_name_finds_what_somebody_pushed_and_did, teardown),
         cmocka_unit_test_teardown(a_cancelled_job_says_who_pushed_it, teardown),
         cmocka_unit_test_teardown(a_producer_is_not_told_who_else_pushes, teardown),
+        cmocka_unit_test_teardown(a_producer_sees_the_jobs_that_it_pushed, teardown),
+        cmocka_unit_test_teardown(a_receipt_says_who_pushed_to_whom_may_know_it, teardown),
+        cmocka_unit_test_teardown(a_waiting_job_says_who_pushed_it, teardown),
     };
 
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);

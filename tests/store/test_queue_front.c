@@ -101,6 +101,7 @@ static unsigned call_script(struct round *r, enum script script)
         snprintf(words[IDS], sizeof(words[IDS]), "%u", r->count);
         argv[argc++] = span_str(words[IDS]);
         argv[argc++] = SPAN("1");
+        argv[argc++] = SPAN("");
     }
     for (unsigned i = 0; i < r->count; i++) {
         snprintf(words[i], sizeof(words[i]), "%u-1", r->ids[i]);

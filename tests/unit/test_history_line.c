@@ -41,6 +41,18 @@ static void it_says_what_was_purged_where_and_when(void **state)
     gives(&(struct history_purge){.soft = true, .by = SPAN("cms")}, "\"soft\":true,\"by\":\"cms\"");
 }
 
+static void who_pushed_is_found_among_the_members(void **state)
+{
+    (void)state;
+    assert_true(span_is(history_by_member(SPAN("\"sent\":5,\"by\":\"a \\\"b\\\"\"")),
+                        "\"by\":\"a \\\"b\\\"\""));
+    assert_true(span_is(history_by_member(SPAN("\"by\":\"cms\"")), "\"by\":\"cms\""));
+    assert_int_equal(history_by_member(SPAN("\"service\":\"by\"")).n, 0);
+    assert_int_equal(history_by_member(SPAN("\"keys\":[\"\\\"by\\\":\\\"x\"]")).n, 0);
+    assert_int_equal(history_by_member(SPAN("\"sent\":5")).n, 0);
+    assert_int_equal(history_by_member(SPAN("")).n, 0);
+}
+
 static void of_a_long_target_the_beginning_is_kept(void **state)
 {
     char target[URL_MAX_BYTES];
@@ -93,6 +105,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_says_what_was_purged_where_and_when),
+        cmocka_unit_test(who_pushed_is_found_among_the_members),
         cmocka_unit_test(of_a_long_target_the_beginning_is_kept),
         cmocka_unit_test(any_bytes_fit),
     };

@@ -76,6 +76,7 @@ export function receipt(r) {
       ["It took", r.at && accepted && r.at >= Number(accepted[1]) && duration(r.at - Number(accepted[1]))],
       ["Targets", r.targets],
       ["Reference", r.ref],
+      ["Pushed by", r.by],
       ["Reason", r.reason],
       ["Waits for", r.origin],
       ["Failed services", r.failed_services?.join(", ")],

@@ -1,7 +1,8 @@
 -- Cancels a job.
 -- KEYS receipt postponed postponed:jobs places settled cancelled stream history.
 -- ARGV job, receipt, ttl_s, lane ('' when it is postponed), entry id, history (write_entry.lua),
--- purge (what its line of the history says of the purge, as JSON members).
+-- purge (what its line of the history says of the purge, as JSON members; and its receipt of it who
+-- pushed the job).
 -- Answers {1} if it was cancelled, {0, receipt} if it has ended, {2} if it is not there.
 -- Errors: a key of the wrong type; OOM.
 --
@@ -13,6 +14,7 @@
 --@include shared/pass_on.lua
 --@include shared/write_entry.lua
 --@include shared/place_in_time.lua
+--@include shared/by_of.lua
 
 local call, job, lane, id = redis.call, ARGV[1], ARGV[4], ARGV[5]
 local ended = call('GET', KEYS[1])
@@ -36,7 +38,11 @@ if past then
   write_entry(KEYS[8], past, 1, ARGV[2]:sub(1, -2) .. ',"purge":{' .. ARGV[7] .. '}}\n', false,
     second and {second, int(score), job:match('%d+%-%d+')} or {}, ARGV[3])
 end
-if not second then call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) end
+if not second then
+  local by = by_of(ARGV[7])
+  by = by and ',"by":' .. by or ''
+  call('SET', KEYS[1], ARGV[2]:sub(1, -2) .. by .. '}', 'EX', ARGV[3])
+end
 if lane == '' then
   call('ZREM', KEYS[2], job)
   call('HDEL', KEYS[3], job)

@@ -24,7 +24,7 @@ for i = 8, #ARGV - 1, 2 do
     job = value
   end
 end
-local n, by = #letter, pusher_of(letter)
+local n, purge = #letter, by_member(letter)
 letter[n + 1], letter[n + 2] = 'dead_reason', reason
 letter[n + 3], letter[n + 4] = 'dead_job', job
 letter[n + 5], letter[n + 6] = 'dead_at', now
@@ -36,6 +36,5 @@ if call('XDEL', KEYS[1], id) == 0 then
 end
 unplace(job, lane .. '-' .. id)
 call('PUBLISH', ARGV[2], job)
-local purge = by and '"by":' .. quote(by) or ''
 receipt(ARGV[6] == '1', purge, job, 'dead', '0', ref, reason, '["large"]')
 return {1, left_out()}

@@ -1,8 +1,9 @@
 -- Ends purged jobs that need a receipt or a line in the history, but no look at their entries.
 -- KEYS stream, receipt prefix, history.
 -- ARGV lane, channel, ttl_s, history (write_entry.lua), receipts (0|1), lines of the history, m, n,
--- front (0|1, remove.lua), m ranges of ids (second, score, smallest), n ids, n counts of targets,
--- unless all are 1.
+-- front (0|1, remove.lua), pushers, m ranges of ids (second, score, smallest), n ids, n counts of
+-- targets, unless all are 1. pushers: who pushed the jobs, for receipts that are keys, in lines:
+-- how many jobs in a row, and what their receipts say of it (JSON); empty: not known.
 -- Answers ended, receipts left out, jobs left out of the history.
 -- Errors: the lane is not a stream.
 --
@@ -15,7 +16,7 @@
 --@include shared/record.lua
 --@include shared/remove.lua
 
-local call, n, from = redis.call, tonumber(ARGV[8]), 10 + 3 * tonumber(ARGV[7])
+local call, n, from = redis.call, tonumber(ARGV[8]), 11 + 3 * tonumber(ARGV[7])
 local to = from + n - 1
 local past, wanted = keeps(ARGV[4]), ARGV[5] == '1'
 local probe = redis.pcall('SETRANGE', KEYS[2], 0, '')
@@ -29,14 +30,20 @@ if wanted and not (past and past.inside) then
   local key, ttl = KEYS[2] .. prefix, ARGV[3]
   local head = '{"job":"' .. prefix
   local middle = '","state":"purged","at":' .. int(now_ms()) .. ',"targets":'
+  local runs, left, tail = ARGV[10]:gmatch('(%d+)([^\n]*)\n'), 0, '}'
   for i = from, to do
+    if left == 0 then
+      local jobs, by = runs()
+      left, tail = tonumber(jobs or n), (by or '') .. '}'
+    end
+    left = left - 1
     local id = ARGV[i]
-    local text = head .. id .. middle .. (ARGV[n + i] or '1') .. '}'
+    local text = head .. id .. middle .. (ARGV[n + i] or '1') .. tail
     if ended == n then call('SETEX', key .. id, ttl, text)
     else call('SET', key .. id, text, 'NX', 'EX', ttl) end
   end
 end
 if not past then return {ended, 0, 0} end
-local ranges = {unpack(ARGV, 10, from - 1)}
+local ranges = {unpack(ARGV, 11, from - 1)}
 local out = record(KEYS[3], past, n, ARGV[6], ended < n, ranges, ARGV[3])
 return {ended, wanted and past.inside and out or 0, out}

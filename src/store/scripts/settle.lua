@@ -3,7 +3,7 @@
 -- ARGV lane, channel, ttl_s, history (write_entry.lua), wall_ms, then per item: id, outcome,
 -- receipt (0|1), targets, due_ms, reason, target (of a purged job: what looks at its pages found,
 -- as JSON members of the receipt), services (of a dead job: the ids of those that failed, separated
--- by spaces; empty: all), purge (what the daemon knows, for the history).
+-- by spaces; empty: all), purge (what the daemon knows, for the history; else who pushed the job).
 -- Answers ended, receipts left out, jobs left out of the history.
 -- Errors: a key of the wrong type. The items before the one that failed are done.
 --
@@ -94,8 +94,9 @@ local function finish(i)
   published[#published + 1] = job
   local wanted = ARGV[i + 2] == '1'
   if wanted or past then
-    receipt(wanted, past and purge_of(fields, ARGV[i + 8]), job, state, ARGV[i + 3], ref,
-      ARGV[i + 5], scope_of(fields), state == 'purged' and ARGV[i + 6], ARGV[i + 7])
+    local purge = past and purge_of(fields, ARGV[i + 8]) or by_member(fields)
+    receipt(wanted, purge, job, state, ARGV[i + 3], ref, ARGV[i + 5], scope_of(fields),
+      state == 'purged' and ARGV[i + 6], ARGV[i + 7])
   end
 end
 local ok, err = true, nil

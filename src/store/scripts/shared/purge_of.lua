@@ -36,7 +36,7 @@ local function purge_of(fields, more)
     out[#out + 1] = '"service":' .. services[1]
   end
   if more ~= '' then out[#out + 1] = more end
-  local by = not more:find('"by":', 1, true) and pusher_of(fields)
-  if by then out[#out + 1] = '"by":' .. quote(by) end
+  local by = more:find('"by":', 1, true) and '' or by_member(fields)
+  if by ~= '' then out[#out + 1] = by end
   return table.concat(out, ',')
 end

@@ -1,4 +1,7 @@
 -- pusher_of(fields): who pushed the job, or nil (core/job.h).
+-- by_member(fields): the same as a JSON member, or ''.
+
+--@include shared/quote.lua
 
 local function pusher_of(fields)
   local by, other
@@ -10,4 +13,8 @@ local function pusher_of(fields)
     end
   end
   return by or other
+end
+local function by_member(fields)
+  local by = pusher_of(fields)
+  return by and '"by":' .. quote(by) or ''
 end

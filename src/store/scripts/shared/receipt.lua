@@ -5,7 +5,7 @@
 -- receipt(wanted, purge, job, state, targets, ref, reason, scope[, proof[, services]]): writes the
 -- receipt, if it is wanted, or counts it in `skipped` when Redis is out of memory (see purged.lua);
 -- and the job's line of the history, which may be its receipt. purge: what the history says of the
--- purge, as JSON members.
+-- purge, as JSON members; without a history only who pushed the job, if that is known.
 -- proof: more members of the receipt, as JSON. services: the ids of those that a job for several
 -- failed for, separated by spaces.
 -- left_out(): how many receipts and lines were left out. Writes the last entry of the history.
@@ -15,6 +15,7 @@
 --@include shared/quote.lua
 --@include shared/record.lua
 --@include shared/place_in_time.lua
+--@include shared/by_of.lua
 
 local call, lane, skipped, unrecorded = redis.call, ARGV[1], 0, 0
 local probe = redis.pcall('SETRANGE', KEYS[2], 0, '')
@@ -73,7 +74,9 @@ local function receipt(wanted, purge, job, state, targets, ref, reason, scope, p
   local second, score
   if wanted and past and past.inside then second, score = place_in_time(job) end
   if wanted and not second then
-    call('SETEX', KEYS[2] .. job, ARGV[3], head .. ',"at":' .. now .. count .. text .. '}')
+    local by = by_of(purge)
+    by = by and ',"by":' .. by or ''
+    call('SETEX', KEYS[2] .. job, ARGV[3], head .. ',"at":' .. now .. count .. text .. by .. '}')
   end
   if past then
     if targets == '1' then count = '' end

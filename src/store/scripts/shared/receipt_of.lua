@@ -1,4 +1,5 @@
--- line_as_receipt(line, at): the receipt that a line of the history says (core/history_line.h).
+-- line_as_receipt(line, at): the receipt that a line of the history says (core/history_line.h), and
+-- who pushed the job.
 -- receipt_in_history(history, job, from, most): looks for a receipt among the lines of the history,
 -- in the entries whose jobs have largest ids with a score beyond `from` (write_entry.lua; '':
 -- from the beginning), and in `most` of them, or more if they have the same score. Returns the
@@ -8,12 +9,15 @@
 -- no other.
 
 --@include shared/place_in_time.lua
+--@include shared/by_of.lua
 
 local function line_as_receipt(line, at)
   local head, rest = line:match('^({"job":"[^"]*","state":"%l+")(.*)}$')
   if not head then return nil end
   local purge = rest:find(',"purge":{', 1, true)
+  local by = purge and by_of(rest:sub(purge))
   if purge then rest = rest:sub(1, purge - 1) end
+  if by then rest = rest .. ',"by":' .. by end
   if rest:sub(1, 6) == ',"at":' then return head .. rest .. '}' end
   if rest:sub(1, 11) ~= ',"targets":' then rest = ',"targets":1' .. rest end
   return head .. ',"at":' .. at .. rest .. '}'
