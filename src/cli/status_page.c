@@ -250,6 +250,20 @@ static void print_others(const struct overview *o)
                  count == 1 ? "purge-all" : "purge-alls");
 }
 
+static void print_history(const struct history_reach *h)
+{
+    char jobs[32], entries[32], age[32];
+
+    if (h->entries)
+        page_row("history", CMD_PLAIN, "%s jobs in %s %s, the oldest from %s ago",
+                 cmd_number_words(jobs, sizeof(jobs), h->jobs),
+                 cmd_number_words(entries, sizeof(entries), h->entries),
+                 h->entries == 1 ? "entry" : "entries",
+                 cmd_duration_words(age, sizeof(age), h->oldest_ms));
+    else if (h->known)
+        page_row("history", CMD_PLAIN, "empty");
+}
+
 /* -- consumers -- */
 
 static void put_waiting(struct buf *out, const struct consumer_state *k)
@@ -373,6 +387,8 @@ void status_page(const struct status_account *s, enum status_numbers numbers)
     print_reads(s->account, o);
     print_others(o);
     print_troubles(o);
-    if (numbers == STATUS_WITH_NUMBERS)
+    if (numbers == STATUS_WITH_NUMBERS) {
+        print_history(&o->history);
         print_numbers(o);
+    }
 }

@@ -22,6 +22,15 @@ OF_OVERVIEW(value_reads, o->reads[i].total)
 OF_OVERVIEW(value_reads_refused, o->reads[i].refused)
 OF_OVERVIEW(value_reads_used, o->reads[i].used)
 OF_OVERVIEW(value_reads_held, o->reads[i].held_ms)
+OF_OVERVIEW(value_history_entries, o->history.entries)
+OF_OVERVIEW(value_history_jobs, o->history.jobs)
+OF_OVERVIEW(value_history_oldest, o->history.oldest_ms)
+
+static bool knows_history(const struct stats_subject *s, size_t i)
+{
+    (void)i;
+    return s->overview->history.known;
+}
 
 const struct stats_item backlog_stats[] = {
     {.metric = "purgeline_lease_held",
@@ -75,5 +84,21 @@ const struct stats_item backlog_stats[] = {
      READS,
      .per = 1000,
      .value = value_reads_held},
+    {.metric = "purgeline_history_entries",
+     .help = "Entries of the history, each with the jobs that ended in one write.",
+     ALONE,
+     .holds = knows_history,
+     .value = value_history_entries},
+    {.metric = "purgeline_history_jobs",
+     .help = "Jobs in the history, and acts of people.",
+     ALONE,
+     .holds = knows_history,
+     .value = value_history_jobs},
+    {.metric = "purgeline_history_age_seconds",
+     .help = "Age of the oldest entry of the history; 0 when there is none.",
+     ALONE,
+     .per = 1000,
+     .holds = knows_history,
+     .value = value_history_oldest},
 };
 const size_t backlog_stats_count = array_len(backlog_stats);

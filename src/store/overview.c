@@ -300,6 +300,8 @@ int overview_read(struct client *c, const struct config_account *a, struct overv
         rc = read_consumers(c, a->name, now_ms, &o);
     if (rc == 0)
         rc = read_reads(c, a->name, &o);
+    if (rc == 0)
+        rc = history_reach_look(c, a->name, &o.history);
     for (int ledger = 0; rc == 0 && ledger < LEDGER_N; ledger++)
         rc = read_budget(c, a, (enum ledger_kind)ledger, now_ms, &o.budget[ledger]);
     if (rc < 0)

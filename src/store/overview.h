@@ -6,6 +6,7 @@
 #include "client.h"
 #include "config.h"
 #include "consumer_state.h"
+#include "history_reach.h"
 #include "read_ledger.h"
 
 struct overview_lane {
@@ -37,6 +38,7 @@ struct overview {
     struct config_words instances;
     struct consumer_states consumers;
     struct read_use reads[READ_N];
+    struct history_reach history;
 };
 
 /* Returns 0 or negative errno, see client_error. Release the result with overview_deinit. */

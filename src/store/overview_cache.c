@@ -148,7 +148,8 @@ static uint64_t oldest_ms(const struct entry *e, const struct redisReply *r, siz
 static void take(struct entry *e, const struct redisReply *r)
 {
     struct overview_cache_account s = {.known = true,
-                                       .overview.consumers = e->now.overview.consumers};
+                                       .overview.consumers = e->now.overview.consumers,
+                                       .overview.history = e->now.overview.history};
 
     for (size_t i = 0; i < LANE_N; i++)
         s.overview.lanes[i] =
@@ -201,7 +202,8 @@ static void on_look(void *ctx, struct redisReply *reply)
     free(q);
 }
 
-/* -- consumers and reads: for those who wait only, because estimates do not need them -- */
+/* -- consumers, reads and the history: for those who wait only, because estimates do not need
+ * them -- */
 
 /* A refusal is no failure: permissions may be those of an earlier version. */
 static void on_consumers(void *ctx, struct redisReply *reply)
@@ -241,6 +243,24 @@ static void ask_reads(struct entry *e)
     redis_ask(e->overviews->redis_of(e->overviews->ctx, e->account), array_len(q.words), q.words,
               on_reads, e);
     read_ledger_question_deinit(&q);
+}
+
+static void on_reach(void *ctx, struct redisReply *reply)
+{
+    struct entry *e = ctx;
+
+    e->now.overview.history = history_reach_answer(reply);
+    finish(e->overviews, reply != NULL);
+}
+
+static void ask_reach(struct entry *e)
+{
+    struct history_reach_question q;
+
+    history_reach_question(&q, e->account);
+    redis_ask(e->overviews->redis_of(e->overviews->ctx, e->account), array_len(q.words), q.words,
+              on_reach, e);
+    history_reach_question_deinit(&q);
 }
 
 enum purpose {
@@ -330,13 +350,14 @@ void overview_cache_refresh(struct overview_cache *s, overview_cache_cb *done, v
     list_push_back(&s->askers, &a->link);
     if (s->open)
         return;
-    s->open = 3 * s->count;
+    s->open = 4 * s->count;
     s->ok = true;
     s->asked_ns = now_ns;
     for (uint32_t i = 0; i < s->count; i++) {
         ask(&s->entries[i], TO_REFRESH);
         ask_consumers(&s->entries[i]); /* is answered after it, so that it knows the time */
         ask_reads(&s->entries[i]);
+        ask_reach(&s->entries[i]);
     }
 }
 

@@ -9,8 +9,8 @@ struct overview_cache;
 
 struct overview_cache_account {
     bool known; /* read at least once */
-    /* Without texts, except `leader`, "" if there is one, and `consumers` and `reads`, as they were
-     * at the last overview_cache_refresh. */
+    /* Without texts, except `leader`, "" if there is one, and `consumers`, `reads` and `history`,
+     * as they were at the last overview_cache_refresh. */
     struct overview overview;
     /* from the leader's report */
     double targets_per_job; /* that need their own purge, after merging */

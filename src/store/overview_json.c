@@ -74,6 +74,16 @@ static json_t *reads_json(const struct config_account *a, const struct overview 
     return reads;
 }
 
+static json_t *history_json(const struct overview *o)
+{
+    const struct history_reach *h = &o->history;
+
+    if (!h->known)
+        return json_null();
+    return json_pack("{sososo}", "entries", number_json(h->entries), "jobs", number_json(h->jobs),
+                     "oldest_ms", number_json(h->oldest_ms));
+}
+
 static void set_verdict(json_t *j, const struct overview *o)
 {
     static const char *const moods[] = {
@@ -107,6 +117,7 @@ json_t *overview_json(const struct config_account *a, const struct overview *o)
     json_object_set_new(j, "reads", reads_json(a, o));
     json_object_set_new(j, "later", number_json(o->later));
     json_object_set_new(j, "dead", number_json(o->dead));
+    json_object_set_new(j, "history", history_json(o));
     json_object_set_new(j, "consumers", consumer_states_json(&o->consumers));
     json_object_set_new(j, "dispatcher", status ? status : json_null());
     return j;

@@ -55,6 +55,7 @@ enum script {
     SCRIPT_OVERVIEW,                  /* the state of an account */
     SCRIPT_SNAPSHOT,                  /* the state of an account, with all that its status shows */
     SCRIPT_LOOK_READS,                /* how many were sent */
+    SCRIPT_LOOK_HISTORY,              /* how far back the history reaches */
     SCRIPT_ACT,                       /* note what somebody does; set a hash, too */
     SCRIPT_RETRY_DEAD,                /* from the dead letters back to the lanes */
     SCRIPT_DROP_LETTER,               /* the last step of a large dead letter's way back */

@@ -11,7 +11,8 @@
 
 #define SNAPSHOT_ANSWERS 18 /* number of values that snapshot.lua returns */
 
-/* A question in two parts, one after the other: what was read of Fastly's API, then the rest. */
+/* A question in three parts, one after the other: what was read of Fastly's API, how far back the
+ * history reaches, then the rest. */
 struct snapping {
     snapshot_cb *cb;
     void *ctx;
@@ -19,6 +20,7 @@ struct snapping {
     struct redis *redis;
     char *account;
     struct read_use reads[READ_N];
+    struct history_reach history;
 };
 
 static uint64_t at_least_0(const struct redisReply *r)
@@ -117,6 +119,7 @@ static void on_snapshot(void *ctx, struct redisReply *reply)
     }
     memcpy(g.overview.budget, q->limits, sizeof(q->limits));
     memcpy(g.overview.reads, q->reads, sizeof(q->reads));
+    g.overview.history = q->history;
     take_snapshot(reply, &g);
     end_snapping(q, &g);
     overview_deinit(&g.overview);
@@ -140,6 +143,27 @@ static void ask_state(struct snapping *q)
         free(keys[i]);
 }
 
+static void on_snapshot_history(void *ctx, struct redisReply *reply)
+{
+    struct snapping *q = ctx;
+
+    if (!reply) {
+        end_snapping(q, NULL);
+        return;
+    }
+    q->history = history_reach_answer(reply);
+    ask_state(q);
+}
+
+static void ask_for_reach(struct snapping *q)
+{
+    struct history_reach_question reach;
+
+    history_reach_question(&reach, q->account);
+    redis_ask(q->redis, array_len(reach.words), reach.words, on_snapshot_history, q);
+    history_reach_question_deinit(&reach);
+}
+
 /* A refusal is no failure: permissions may be those of an earlier version. */
 static void on_snapshot_reads(void *ctx, struct redisReply *reply)
 {
@@ -151,7 +175,7 @@ static void on_snapshot_reads(void *ctx, struct redisReply *reply)
     }
     if (!reply_refused(reply) && read_ledger_answer(reply, q->reads) < 0)
         memset(q->reads, 0, sizeof(q->reads));
-    ask_state(q);
+    ask_for_reach(q);
 }
 
 void snapshot_ask(struct redis *r, const struct config_account *a, snapshot_cb *cb, void *ctx)

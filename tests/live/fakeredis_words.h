@@ -283,6 +283,7 @@ static const char *const script_templates[SCRIPT_N][3] = {
     [SCRIPT_HOLD_READS] = {P "reads | api 0 3600000", "%h | edge_check %n 3600000"},
     [SCRIPT_LOOK_READS] = {P "reads | api 60000 3600000 edge_check 3600000 3600000",
                            "%h | api 60000 3600000"},
+    [SCRIPT_LOOK_HISTORY] = {P "history |", "%s |", "%J |"},
     [SCRIPT_ACT] = {P "history " P "control | 3:9999999999:keys {} paused 1",
                     P "history | 3:9999999999:keys {}", "%s %h | 3:9999999999:keys {} %m %w"},
     [SCRIPT_RETRY_DEAD] = {P "dead " LANES " | %i %i %i", "%s %s %s %s | %i"},

@@ -213,6 +213,23 @@ static void a_producer_is_not_told_who_else_pushes(void **state)
     "{\"job\":\"normal-1700000000000-" #n "\",\"state\":\"purged\",\"purge\":{\"all\":true,"       \
     "\"service\":\"shop\",\"by\":\"" by "\"}}\n"
 
+/* A history with one entry from 2023. */
+static void expect_reach(struct world *w)
+{
+    const struct http_reply *r =
+        http_expect(w->http, 200, "GET", "/v1/status?account=main", NULL, OPS, NULL);
+
+    assert_int_equal(number(r->json, "accounts.0.history.entries"), 1);
+    assert_true(number(r->json, "accounts.0.history.oldest_ms") > 86400000);
+    shell_run(&w->shell, "$P status -a main --all");
+    shell_assert_out(&w->shell, " jobs in 1 entry, the oldest from ");
+    /* What Redis said up to a second ago may be told once more. */
+    rig_await(w->rig, strstr(http_do(w->http, "GET", "/metrics", NULL, OPS, NULL)->body,
+                             "\npurgeline_history_entries{account=\"main\"} 1\n"));
+    r = http_expect(w->http, 200, "GET", "/metrics", NULL, OPS, NULL);
+    assert_non_null(strstr(r->body, "\npurgeline_history_age_seconds{account=\"other\"} 0"));
+}
+
 /* Whatever it may push now; but hooks, consumers and other spellings are other names. */
 static void a_producer_sees_the_jobs_that_it_pushed(void **state)
 {
@@ -223,6 +240,7 @@ static void a_producer_sees_the_jobs_that_it_pushed(void **state)
             OF(7, "cms"));
     expect_over_http(w, CMS, "", "7 1");
     expect_over_http(w, CMS, "&producer=cms", "7 1");
+    expect_reach(w);
     expect_over_http(w, OPS, "", "7 6 5 4 3 2 1");
     end(w);
 }

@@ -248,6 +248,32 @@ static void many_who_ask_at_once_ask_redis_once(void **state)
     assert_int_equal(fakeio_count("overview"), 1);
 }
 
+static void it_says_how_far_back_the_history_reaches(void **state)
+{
+    struct overview_cache_world *w = *state;
+    const struct history_reach *h;
+
+    assert_true(refresh(w));
+    h = &known(w)->overview.history;
+    assert_true(h->known);
+    assert_int_equal(h->entries, 0);
+    assert_int_equal(h->oldest_ms, 0);
+    store_do(&w->store, "XADD " P "history * n 3 jobs a");
+    w->store.now_ms += 90000;
+    store_do(&w->store, "XADD " P "history * n 2 jobs b");
+    store_do(&w->store, "HSET " P "history:size total 12 first 7");
+    assert_true(refresh(w));
+    h = &known(w)->overview.history;
+    assert_int_equal(h->entries, 2);
+    assert_int_equal(h->jobs, 5);
+    assert_int_equal(h->oldest_ms, 90000);
+    store_do(&w->store, "DEL " P "history");
+    store_do(&w->store, "SET " P "history x");
+    assert_true(refresh(w));
+    assert_false(known(w)->overview.history.known);
+    assert_int_equal(known(w)->overview.dead, 0);
+}
+
 #define over_redis(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -255,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         over_redis(an_account_without_keys_is_empty),
         over_redis(it_says_what_is_in_redis),
+        over_redis(it_says_how_far_back_the_history_reaches),
         over_redis(the_estimate_knows_what_may_be_sent_at_once_and_the_pace_of_the_rest),
         over_redis(the_age_of_a_huge_entry_is_not_asked_for),
         over_redis(looking_needs_no_memory),

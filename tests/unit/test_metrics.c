@@ -465,6 +465,12 @@ static void the_backlog_is_told_by_lane(void **state)
     w->overview.later = 6;
     w->overview.dead = 7;
     text = render(w);
+    assert_null(strstr(text, "\npurgeline_history_entries{"));
+    w->overview.history = (struct history_reach){true, 8, 9, 3600001};
+    text = render(w);
+    assert_line(text, "purgeline_history_entries{account=\"main\"} 8");
+    assert_line(text, "purgeline_history_jobs{account=\"main\"} 9");
+    assert_line(text, "purgeline_history_age_seconds{account=\"main\"} 3600.001");
     assert_line(text, "purgeline_redis_up 1");
     assert_line(text, "purgeline_lease_held{account=\"main\"} 0");
     assert_line(text, "purgeline_backlog_jobs{account=\"main\",lane=\"bulk\"} 5");

@@ -52,8 +52,9 @@ static void what_is_shared_is_there_once(void **state)
 /* What is not named here counts as a write, which waits for the replicas. */
 static void only_these_scripts_are_questions(void **state)
 {
-    static const enum script questions[] = {SCRIPT_EXAMINE,  SCRIPT_FIND_JOB, SCRIPT_RECEIPTS,
-                                            SCRIPT_OVERVIEW, SCRIPT_SNAPSHOT, SCRIPT_LOOK_READS};
+    static const enum script questions[] = {SCRIPT_EXAMINE,     SCRIPT_FIND_JOB, SCRIPT_RECEIPTS,
+                                            SCRIPT_OVERVIEW,    SCRIPT_SNAPSHOT, SCRIPT_LOOK_READS,
+                                            SCRIPT_LOOK_HISTORY};
 
     (void)state;
     for (int i = 0; i < SCRIPT_N; i++) {
