@@ -102,8 +102,8 @@ void cmd_print_text(struct span lines); /* keeps newlines, escapes other control
 enum cmd_json { CMD_JSON_LINE, CMD_JSON_TREE };
 struct json_t;
 void cmd_print_json(const struct json_t *j, enum cmd_json form); /* to stdout */
-/* A JSON number of Unix milliseconds as a time in UTC, to stdout. */
-void cmd_print_time(const struct json_t *ms);
+/* Unix milliseconds as a time in UTC, to stdout; 0, which is none, as a dash. */
+void cmd_print_time(uint64_t ms);
 
 /* -- configuration and Redis -- */
 

@@ -3,7 +3,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "client.h"
 #include "cmd.h"
@@ -142,14 +141,9 @@ static void print_json(const struct deadletter *l)
 
 static void print_words(const struct deadletter *l)
 {
-    time_t seconds = (time_t)(l->at_ms / 1000);
-    char when[32] = "-";
-    struct tm tm;
-
-    if (l->at_ms && gmtime_r(&seconds, &tm))
-        strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-    cmd_print("%s%.*s%s  %s  %.*s%s%.*s\n    %.*s%s%.*s\n", cmd_colour(CMD_BOLD), (int)l->id.n,
-              l->id.p, cmd_colour(CMD_PLAIN), when, (int)l->job.n, l->job.p, l->by.n ? "  by " : "",
+    cmd_print("%s%.*s%s  ", cmd_colour(CMD_BOLD), (int)l->id.n, l->id.p, cmd_colour(CMD_PLAIN));
+    cmd_print_time(l->at_ms);
+    cmd_print("  %.*s%s%.*s\n    %.*s%s%.*s\n", (int)l->job.n, l->job.p, l->by.n ? "  by " : "",
               (int)l->by.n, l->by.p, (int)l->reason.n, l->reason.p, l->target.n ? ": " : "",
               (int)l->target.n, l->target.p);
 }

@@ -120,7 +120,7 @@ static void print_purge(const json_t *purge)
 
 static void print_head(const json_t *j, enum cmd_colour colour, const char *what)
 {
-    cmd_print_time(json_object_get(j, "at"));
+    cmd_print_time((uint64_t)json_integer_value(json_object_get(j, "at")));
     cmd_print("  %s%-9s%s ", cmd_colour(colour), what, cmd_colour(CMD_PLAIN));
 }
 
@@ -152,7 +152,7 @@ static void print_filter(const json_t *filter)
         if (!ms)
             continue;
         cmd_print(" %s ", times[i]);
-        cmd_print_time(ms);
+        cmd_print_time((uint64_t)json_integer_value(ms));
         cmd_print(",");
     }
 }
@@ -260,9 +260,8 @@ static int read_all(struct history_command *h)
 
 static int check_outcome(const char *text)
 {
-    for (int i = 0; i < OUTCOME_LATER; i++)
-        if (strcmp(text, outcome_names[i]) == 0)
-            return 0;
+    if (outcome_is_end(text))
+        return 0;
     return cmd_fail(CMD_USAGE, "--outcome: expected purged, dead, expired or cancelled, found '%s'",
                     text);
 }

@@ -156,7 +156,7 @@ static void print_until(const json_t *step, const char *before)
     if (!json_object_get(step, "until"))
         return;
     cmd_print("%s", before);
-    cmd_print_time(json_object_get(step, "until"));
+    cmd_print_time((uint64_t)json_integer_value(json_object_get(step, "until")));
 }
 
 static void print_step(const json_t *step)
@@ -179,7 +179,7 @@ static void print_step(const json_t *step)
             sentence = sentences[i][1];
     cmd_print("  ");
     if (json_object_get(step, "at"))
-        cmd_print_time(json_object_get(step, "at"));
+        cmd_print_time((uint64_t)json_integer_value(json_object_get(step, "at")));
     else
         cmd_print("%20s", "");
     cmd_print("  %s", sentence);
@@ -210,7 +210,7 @@ static void print_leader(const json_t *leader)
                   (long long)json_integer_value(pages));
     if (*text_of(leader, "last_error")) {
         cmd_print("Fastly's last error, for this job or another, at ");
-        cmd_print_time(json_object_get(leader, "last_error_at"));
+        cmd_print_time((uint64_t)json_integer_value(json_object_get(leader, "last_error_at")));
         cmd_print(":\n  %s\n", text_of(leader, "last_error"));
     }
     cmd_print("The leader knows what each target waits for; its console shows it:\n  %s\n",

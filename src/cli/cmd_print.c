@@ -61,13 +61,13 @@ void cmd_print(const char *fmt, ...)
     va_end(ap);
 }
 
-void cmd_print_time(const json_t *ms)
+void cmd_print_time(uint64_t ms)
 {
-    time_t seconds = (time_t)(json_integer_value(ms) / 1000);
+    time_t seconds = (time_t)(ms / 1000);
     char when[32] = "-";
     struct tm tm;
 
-    if (gmtime_r(&seconds, &tm))
+    if (ms && gmtime_r(&seconds, &tm))
         strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
     cmd_print("%s", when);
 }

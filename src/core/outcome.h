@@ -2,6 +2,8 @@
  * What becomes of a job or a target. */
 #pragma once
 
+#include <stdbool.h>
+
 /* The ends are sorted from best to worst: the outcome of a job is the worst one of its targets. */
 enum outcome {
     OUTCOME_PURGED,
@@ -14,3 +16,5 @@ enum outcome {
 
 /* As in receipts and as the scripts in Redis know them. */
 extern const char *const outcome_names[OUTCOME_N];
+/* Whether this is the name of an end. */
+bool outcome_is_end(const char *name);

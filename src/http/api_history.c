@@ -192,14 +192,6 @@ static int take_number_of(struct request *e, const char *name, uint64_t least, u
     return -1;
 }
 
-static bool is_outcome(const char *text)
-{
-    for (int i = 0; i < OUTCOME_LATER; i++)
-        if (strcmp(text, outcome_names[i]) == 0)
-            return true;
-    return false;
-}
-
 static int take_acts(struct request *e, struct looking *g)
 {
     struct span acts = request_query(e, "acts");
@@ -235,7 +227,7 @@ static int take_filter(struct request *e, struct looking *g)
         take_number_of(e, "since", 0, INT64_MAX, &g->query.since_ms) < 0 ||
         take_number_of(e, "until", 0, INT64_MAX, &g->query.until_ms) < 0)
         return -1;
-    if (*g->texts[TEXT_OUTCOME] && !is_outcome(g->texts[TEXT_OUTCOME])) {
+    if (*g->texts[TEXT_OUTCOME] && !outcome_is_end(g->texts[TEXT_OUTCOME])) {
         request_refuse(e, 400, "outcome: expected purged, dead, expired or cancelled");
         return -1;
     }
