@@ -55,7 +55,12 @@ void buf_put(struct buf *b, struct span s)
 
 void buf_putc(struct buf *b, char c)
 {
-    buf_put(b, span_of(&c, 1));
+    if (b->n >= b->max || b->n + 2 > b->room) {
+        buf_put(b, span_of(&c, 1));
+        return;
+    }
+    b->p[b->n++] = c;
+    b->p[b->n] = '\0';
 }
 
 void buf_put_u64(struct buf *b, uint64_t n)
