@@ -185,6 +185,8 @@ static void print_job(const json_t *j)
         cmd_print("  ref=%s", word_of(j, "ref"));
     if (*word_of(j, "by"))
         cmd_print("  by %s", word_of(j, "by"));
+    if (*word_of(json_object_get(j, "purge"), "id"))
+        cmd_print("  id=%s", word_of(json_object_get(j, "purge"), "id"));
     cmd_print("\n");
     if (*word_of(j, "reason"))
         cmd_print("    %s\n", word_of(j, "reason"));

@@ -13,6 +13,7 @@
  * https://www.fastly.com/documentation/reference/vcl/constraints-and-limitations/ */
 #define FASTLY_BATCH_MAX_BYTES 16384
 #define FASTLY_REPLY_MAX_BYTES (256 * 1024)
+#define FASTLY_ID_MAX_BYTES 64 /* of a purge; longer ones are ignored */
 
 enum verdict {
     VERDICT_PURGED,    /* 2xx and understood */
@@ -75,14 +76,28 @@ struct fastly_judgement {
     char reason[128];    /* for users: printable, without secrets; "" if purged */
 };
 
+/* The ids that Fastly gave to the purges of a request. Its support asks for them; otherwise they
+ * mean nothing. https://www.fastly.com/documentation/reference/api/purging/ */
+struct fastly_ids {
+    /* Of each key; of a URL or a purge-all the first. Empty: none, or one that is too long or has
+     * other characters than printable ASCII without quotation marks and backslashes. */
+    struct span of[FASTLY_BATCH_MAX_KEYS];
+    struct json_t *reply; /* if they are in it, or NULL */
+};
+void fastly_ids_deinit(struct fastly_ids *ids);
+
 /* Judges the reply. wall_ms is used to convert dates into waiting times. For a purged batch, sets
  * missing[i] for every requested key that the reply does not name (missing has room for
  * targets_count; other elements are not changed), and sets *missing_count to the number of such
  * keys, which may be 0. Neither is changed for URLs and purge-alls. A batch reply that names none
  * of the keys, or is not a JSON object, is VERDICT_RETRY. URLs and purge-alls need {"status":
- * "ok"}, except that a site asked directly may answer any 2xx, because its VCL writes the body. */
+ * "ok"}, except that a site asked directly may answer any 2xx, because its VCL writes the body.
+ *
+ * What was purged has its id in *ids as long as the reply's body exists. In any case *ids must be
+ * deinitialized afterwards. */
 void fastly_judge(const struct fastly_ask *ask, const struct fastly_reply *reply, uint64_t wall_ms,
-                  struct fastly_judgement *out, bool *missing, size_t *missing_count);
+                  struct fastly_judgement *out, bool *missing, size_t *missing_count,
+                  struct fastly_ids *ids);
 
 /* How long a 429 says to wait, as wait_ms above. */
 uint64_t fastly_wait_hint(const struct fastly_reply *reply, uint64_t wall_ms);

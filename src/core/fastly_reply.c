@@ -95,24 +95,39 @@ static enum asked who_answers(const struct fastly_ask *ask, const json_t *body)
 
 /* A batch reply is {"<key>": "<purge id>", ...}. "fail" is not an id: if a key is called "status"
  * and the batch failed, the reply is {"status": "fail"}. */
-static bool names_key(const json_t *body, struct span key)
+static struct span id_of_key(const json_t *body, struct span key)
 {
     struct span id = member(body, key);
 
-    return id.n && !span_eq(id, SPAN("fail"));
+    return span_eq(id, SPAN("fail")) ? SPAN("") : id;
+}
+
+/* The text, if it may be shown and stored as the id of a purge; otherwise nothing. */
+static struct span usable_id(struct span text)
+{
+    if (text.n > FASTLY_ID_MAX_BYTES)
+        return SPAN("");
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] < 0x20 || text.p[i] > 0x7e || text.p[i] == '"' || text.p[i] == '\\')
+            return SPAN("");
+    return text;
 }
 
 static bool understood_keys(const struct fastly_ask *ask, const json_t *body, bool *missing,
-                            size_t *missing_count)
+                            size_t *missing_count, struct fastly_ids *ids)
 {
     size_t named = 0;
 
-    for (size_t i = 0; i < ask->targets_count; i++)
-        named += names_key(body, ask->targets[i]);
+    for (size_t i = 0; i < ask->targets_count; i++) {
+        struct span id = id_of_key(body, ask->targets[i]);
+
+        named += id.n > 0;
+        ids->of[i] = usable_id(id);
+    }
     if (named == 0)
         return false;
     for (size_t i = 0; named < ask->targets_count && i < ask->targets_count; i++)
-        if (!names_key(body, ask->targets[i]))
+        if (!id_of_key(body, ask->targets[i]).n)
             missing[i] = true;
     *missing_count = ask->targets_count - named;
     return true;
@@ -121,12 +136,13 @@ static bool understood_keys(const struct fastly_ask *ask, const json_t *body, bo
 /* When a site is asked directly, its VCL may answer a purge with any body, so any 2xx counts as
  * success unless the body is {"status": "fail"}. */
 static bool understood(const struct fastly_ask *ask, const json_t *body, bool *missing,
-                       size_t *missing_count)
+                       size_t *missing_count, struct fastly_ids *ids)
 {
     struct span status = member(body, SPAN("status"));
 
     if (ask->kind == TARGET_KEY)
-        return understood_keys(ask, body, missing, missing_count);
+        return understood_keys(ask, body, missing, missing_count, ids);
+    ids->of[0] = usable_id(member(body, SPAN("id")));
     if (ask->kind == TARGET_URL && ask->url_mode == URL_MODE_DIRECT)
         return !span_eq(status, SPAN("fail"));
     return span_eq(status, SPAN("ok"));
@@ -175,8 +191,9 @@ static bool take_pair(struct span *rest, struct span *name, struct span *value)
 
 /* Exactly {"<key 1>": "<id>", ...} in the order asked, or {"status": "ok"} with or without an "id".
  * False only means that the body needs the full parser. A JSON tree of 256 keys takes 200 us on the
- * dispatching thread; this takes 12 us. */
-static bool plainly_purged(const struct fastly_ask *ask, struct span body)
+ * dispatching thread; this takes 12 us. What take_string() reads is usable as an id if it is short
+ * enough. */
+static bool plainly_purged(const struct fastly_ask *ask, struct span body, struct fastly_ids *ids)
 {
     static const struct span words[] = {{"status", 6}, {"id", 2}};
     bool keys = ask->kind == TARGET_KEY;
@@ -186,11 +203,14 @@ static bool plainly_purged(const struct fastly_ask *ask, struct span body)
 
     if (body.n > FASTLY_REPLY_MAX_BYTES || !take_byte(&body, '{'))
         return false;
+    ids->of[0] = SPAN("");
     do {
         if (n == most || !take_pair(&body, &name, &value) || !span_eq(name, names[n]) ||
             value.n == 0 || span_eq(value, SPAN("fail")) ||
             (!keys && n == 0 && !span_eq(value, SPAN("ok"))))
             return false;
+        if (keys || n == 1)
+            ids->of[keys ? n : 0] = value.n > FASTLY_ID_MAX_BYTES ? SPAN("") : value;
         n++;
     } while (take_byte(&body, ','));
     return take_byte(&body, '}') && past_blank(body).n == 0 && (!keys || n == most);
@@ -362,11 +382,11 @@ uint64_t fastly_wait_hint(const struct fastly_reply *reply, uint64_t wall_ms)
 
 static void judge(const struct fastly_ask *ask, const struct fastly_reply *reply,
                   const json_t *body, struct fastly_judgement *out, bool *missing,
-                  size_t *missing_count)
+                  size_t *missing_count, struct fastly_ids *ids)
 {
     out->verdict = look_up(reply->status, who_answers(ask, body));
     if (out->verdict == VERDICT_PURGED) {
-        if (understood(ask, body, missing, missing_count))
+        if (understood(ask, body, missing, missing_count, ids))
             return;
         out->verdict = VERDICT_RETRY;
         snprintf(out->reason, sizeof(out->reason), "%d: the reply does not say what was purged",
@@ -379,18 +399,26 @@ static void judge(const struct fastly_ask *ask, const struct fastly_reply *reply
 }
 
 void fastly_judge(const struct fastly_ask *ask, const struct fastly_reply *reply, uint64_t wall_ms,
-                  struct fastly_judgement *out, bool *missing, size_t *missing_count)
+                  struct fastly_judgement *out, bool *missing, size_t *missing_count,
+                  struct fastly_ids *ids)
 {
     json_t *body;
 
     *out = (struct fastly_judgement){.verdict = VERDICT_PURGED};
-    if (reply->status >= 200 && reply->status <= 299 && plainly_purged(ask, reply->body)) {
+    ids->reply = NULL;
+    if (reply->status >= 200 && reply->status <= 299 && plainly_purged(ask, reply->body, ids)) {
         if (ask->kind == TARGET_KEY)
             *missing_count = 0;
         return;
     }
     body = parse(reply->body);
-    judge(ask, reply, body, out, missing, missing_count);
+    judge(ask, reply, body, out, missing, missing_count, ids);
     out->wait_ms = wait_hint(out->verdict, reply, wall_ms);
-    json_decref(body);
+    ids->reply = body;
+}
+
+void fastly_ids_deinit(struct fastly_ids *ids)
+{
+    json_decref(ids->reply);
+    ids->reply = NULL;
 }

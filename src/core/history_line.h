@@ -3,6 +3,7 @@
  * the lines of all jobs that ended in one write (store/scripts/shared/write_entry.lua). A line is a
  * JSON object: the members of the job's receipt except `at`, which is the same for the whole entry,
  * and `targets` if it is 1; and at the end `purge`, an object that says what was purged and how,
+ * in `id` which id Fastly gave to the purge of the target that was settled last, if that is known,
  * and in `by` who pushed it, if the job says so. (What follows `purge` is not in the receipt. For
  * readers, history_match.h puts this `by` where acts have theirs. Receipts have it, too.)
  *
@@ -30,6 +31,7 @@ struct history_purge {
     bool soft;
     struct span service; /* name or id; empty: none, or not known */
     uint64_t sent_ms;    /* Unix time at which the request was sent; 0: not known */
+    struct span id;      /* that Fastly gave to its purge (fastly.h); empty: not known */
     struct span by;      /* who pushed the job; empty: not known */
 };
 

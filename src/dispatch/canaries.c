@@ -263,11 +263,13 @@ static struct fastly_judgement judge_reply(const struct canaries *k, const struc
     struct fastly_judgement j;
     struct fastly_ask ask;
     struct span target;
+    struct fastly_ids ids;
     size_t missing_count = 0;
     bool missing;
 
     ask = ask_of(k, s, &target);
-    verdict_judge(&ask, x, wall_ms, &j, &missing, &missing_count);
+    verdict_judge(&ask, x, wall_ms, &j, &missing, &missing_count, &ids);
+    fastly_ids_deinit(&ids);
     return j;
 }
 

@@ -244,7 +244,8 @@ void send_forget_spare(struct dispatch *d);
 void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x, struct now now);
 /* Judges the reply, or why there is none; otherwise as fastly_judge. */
 void verdict_judge(const struct fastly_ask *ask, const struct exchange *x, uint64_t wall_ms,
-                   struct fastly_judgement *j, bool *missing, size_t *missing_count);
+                   struct fastly_judgement *j, bool *missing, size_t *missing_count,
+                   struct fastly_ids *ids);
 /* A purge that is of no job: what its reply says of the account (a 429, a refused token, an outage)
  * holds the account like the reply to any other purge. */
 struct verdict_single {
@@ -272,6 +273,7 @@ struct job_purge {
     uint64_t began_ns;  /* just before its request was written */
     uint64_t purged_ns; /* when its answer had arrived */
     bool all;           /* it was a purge-all */
+    struct span id;     /* that Fastly gave it (struct fastly_ids); empty: not known */
 };
 /* The target was purged: ends it, and the jobs that waited for nothing else and name no page. */
 void job_end_purged(struct dispatch *d, struct pending *t, const struct job_purge *by);
@@ -285,6 +287,7 @@ struct job_proof {
                           given up; 0: never seen stale */
     const char *why;   /* it is not fresh: a clause without quotes and backslashes */
     const char *pop;   /* which is; "": not known */
+    const struct job_purge *purge; /* the last one of the page; NULL: not known */
 };
 #define JOB_PROOF_ROOM 320
 void job_end_verified(struct dispatch *d, struct pending *t, const struct job_proof *proof);

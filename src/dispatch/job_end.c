@@ -268,10 +268,13 @@ static struct ending ending_of(struct dispatch *d, const struct pending *t, enum
                                     .service = service_word(d, t->service)}};
 }
 
-/* When the request was sent, in Unix ms. */
-static uint64_t sent_ms(const struct dispatch *d, const struct job_purge *by)
+/* The history says when the request was sent, and the id of the purge. */
+static void note_purge(struct ending *e, const struct job_purge *by)
 {
-    return minus_u64(d->wall_ms, minus_u64(clock_mono_ns(), by->began_ns) / NS_PER_MS);
+    uint64_t ago_ms = minus_u64(clock_mono_ns(), by->began_ns) / NS_PER_MS;
+
+    e->past.sent_ms = minus_u64(e->dispatch->wall_ms, ago_ms);
+    e->past.id = by->id;
 }
 
 /* t is freed after the last call. */
@@ -295,7 +298,7 @@ void job_end_purged(struct dispatch *d, struct pending *t, const struct job_purg
     struct ending e = ending_of(d, t, OUTCOME_PURGED, "");
 
     e.purge = by;
-    e.past.sent_ms = sent_ms(d, by);
+    note_purge(&e, by);
     d->counts.targets_purged++;
     settle_target(t, &e);
 }
@@ -305,7 +308,7 @@ void job_end_unverified(struct dispatch *d, struct pending *t, const struct job_
     struct ending e = ending_of(d, t, OUTCOME_PURGED, "");
 
     e.purge = by;
-    e.past.sent_ms = sent_ms(d, by);
+    note_purge(&e, by);
     d->counts.targets_purged++;
     window_check(&d->pace.window, t, on_job_ended, &e);
 }
@@ -315,6 +318,8 @@ void job_end_verified(struct dispatch *d, struct pending *t, const struct job_pr
     struct ending e = ending_of(d, t, OUTCOME_PURGED, "");
 
     e.proof = proof;
+    if (proof->purge)
+        note_purge(&e, proof->purge);
     window_checked(&d->pace.window, t, proof->result, proof->repairs, on_job_ended, &e);
 }
 
@@ -330,6 +335,8 @@ void job_end_page(struct dispatch *d, uint32_t number, uint16_t service, bool al
                        .repeats_of = service,
                        .all = all};
 
+    if (proof->purge)
+        note_purge(&e, proof->purge);
     window_end_kept(&d->pace.window, number, proof->result, proof->repairs, on_job_ended, &e);
 }
 

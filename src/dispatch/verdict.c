@@ -18,6 +18,7 @@ struct judged {
     struct fastly_judgement j;
     bool missing[FASTLY_BATCH_MAX_KEYS];
     size_t missing_count;
+    struct fastly_ids *ids;
     struct now now;
 };
 
@@ -71,7 +72,7 @@ static void on_purged(struct judged *v)
     struct dispatch *d = v->d;
     uint32_t learned = batch_passed(v->b), i = 0;
     bool watched = may_be_verified(d);
-    const struct job_purge by = {v->x->started_ns, v->x->done_ns, v->b->form == FORM_ALL};
+    struct job_purge by = {v->x->started_ns, v->x->done_ns, v->b->form == FORM_ALL, SPAN("")};
     struct list again;
     struct list *node;
 
@@ -82,11 +83,13 @@ static void on_purged(struct judged *v)
     if (v->b->service != SERVICE_NONE)
         d->services[v->b->service].refusals = 0;
     while ((node = list_pop_front(&v->b->targets))) {
+        by.id = v->ids->of[i];
         if (v->missing[i++])
             list_push_back(&again, node);
         else if (!watched || !verification_take(d->verification, pending_of(node), &by))
             job_end_purged(d, pending_of(node), &by);
     }
+    by.id = v->ids->of[0];
     while ((node = list_pop_front(&v->b->absorbed)))
         job_end_purged(d, pending_of(node), &by);
     d->counts.missing += v->missing_count;
@@ -246,7 +249,8 @@ static void (*const on_verdict[])(struct judged *v) = {
 };
 
 void verdict_judge(const struct fastly_ask *ask, const struct exchange *x, uint64_t wall_ms,
-                   struct fastly_judgement *j, bool *missing, size_t *missing_count)
+                   struct fastly_judgement *j, bool *missing, size_t *missing_count,
+                   struct fastly_ids *ids)
 {
     struct fastly_reply reply = {.status = x->error == EXCHANGE_OK ? x->status : 0,
                                  .body = buf_span(&x->reply),
@@ -254,7 +258,7 @@ void verdict_judge(const struct fastly_ask *ask, const struct exchange *x, uint6
                                  .rate_remaining = span_str(x->rate_remaining),
                                  .rate_reset = span_str(x->rate_reset)};
 
-    fastly_judge(ask, &reply, wall_ms, j, missing, missing_count);
+    fastly_judge(ask, &reply, wall_ms, j, missing, missing_count, ids);
     if (x->error != EXCHANGE_OK)
         log_quote(j->reason, sizeof(j->reason), x->error_text, strlen(x->error_text));
     if (x->error == EXCHANGE_BLOCKED && ask->kind == TARGET_URL && ask->url_mode == URL_MODE_DIRECT)
@@ -298,14 +302,15 @@ void verdict_single(struct dispatch *d, const struct verdict_single *s,
 
 void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x, struct now now)
 {
-    struct judged v = {.d = d, .b = b, .x = x, .now = now};
+    struct fastly_ids ids;
+    struct judged v = {.d = d, .b = b, .x = x, .ids = &ids, .now = now};
     enum brake_state before = d->pace.brake.state;
     struct span targets[FASTLY_BATCH_MAX_KEYS];
     struct fastly_ask ask;
 
     b->status = x->error == EXCHANGE_OK ? x->status : 0;
     send_ask_of(d, b, targets, &ask);
-    verdict_judge(&ask, x, now.wall_ms, &v.j, v.missing, &v.missing_count);
+    verdict_judge(&ask, x, now.wall_ms, &v.j, v.missing, &v.missing_count, &ids);
     d->counts.verdicts[v.j.verdict]++;
     log_debug("Fastly answered",
               "account=%s verdict=%s status=%d targets=%u took_ms=%llu missing=%zu why=\"%s\"",
@@ -315,6 +320,7 @@ void verdict_apply(struct dispatch *d, struct batch *b, const struct exchange *x
     if (v.j.verdict != VERDICT_PURGED)
         note_error(d, &v.j, now.mono_ns);
     on_verdict[v.j.verdict](&v);
+    fastly_ids_deinit(&ids);
     if (d->pace.brake.state != before)
         log_debug("The state of the brake has changed", "account=%s from=\"%s\" to=\"%s\"",
                   d->account->name, brake_state_names[before],

@@ -12,6 +12,7 @@
  * A newer purge of the page makes a check superfluous: its jobs wait for the newer one's check. */
 #include "verification_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,6 +167,7 @@ void verification_check_purged(struct verification *v, struct check *c, bool sof
     c->all = by->all;
     c->began_ns = by->began_ns;
     c->purged_ns = by->purged_ns;
+    snprintf(c->id, sizeof(c->id), "%.*s", (int)by->id.n, by->id.n ? by->id.p : "");
     if (c->repairs == 0)
         c->first_purged_ns = by->purged_ns;
     begin_round(c);
@@ -200,9 +202,10 @@ static bool is_full(const struct verification *v, const struct pending *t, bool 
            v->bytes - v->pages_bytes + verification_check_bytes(t->bytes_count) > CHECKS_MAX_BYTES;
 }
 
-static void end_unknown(struct verification *v, struct pending *t, const char *why)
+static void end_unknown(struct verification *v, struct pending *t, const struct job_purge *by,
+                        const char *why)
 {
-    const struct job_proof proof = {.result = VERIFY_UNKNOWN, .why = why, .pop = ""};
+    const struct job_proof proof = {.result = VERIFY_UNKNOWN, .why = why, .pop = "", .purge = by};
 
     v->counts.results[VERIFY_UNKNOWN]++;
     job_end_verified(v->d, t, &proof);
@@ -215,7 +218,7 @@ static bool leave_out(struct verification *v, struct pending *t, bool asked,
     if (!asked)
         return false;
     job_end_unverified(v->d, t, by);
-    end_unknown(v, t, why);
+    end_unknown(v, t, by, why);
     return true;
 }
 
@@ -285,23 +288,30 @@ static void say_given_up(struct verification *v, const struct check *c)
                                    "more purges of it are tried"
                                  : "Fastly still serves a copy that is older than its purge; no "
                                    "more purges of it are tried",
-                  "account=%s service=%s url=\"%.*s\" pop=%s older_ms=%llu purges=%u "
-                  "remedy=\"purgeline doctor %.*s; if it finds nothing, tell Fastly the URL and "
-                  "the POP\"",
+                  "account=%s service=%s url=\"%.*s\" pop=%s older_ms=%llu purges=%u id=\"%s\" "
+                  "remedy=\"purgeline doctor %.*s; if it finds nothing, tell Fastly the URL, "
+                  "the POP and the id of the last purge\"",
                   v->d->account->name, dispatch_service_id(v->d, service_of(c)),
                   (int)min_u64(url.n, 160), url.p, c->pop, (unsigned long long)c->older_ms,
-                  c->repairs + 1, (int)min_u64(url.n, 160), url.p);
+                  c->repairs + 1, c->id, (int)min_u64(url.n, 160), url.p);
+}
+
+static struct job_purge last_purge(const struct check *c)
+{
+    return (struct job_purge){c->began_ns, c->purged_ns, c->all, span_str(c->id)};
 }
 
 static void finish(struct verification *v, struct check *c, enum verify_result result,
                    uint64_t now_ns)
 {
     uint64_t stale_ns = c->was_stale ? minus_u64(now_ns, c->first_purged_ns) : 0;
+    const struct job_purge last = last_purge(c);
     const struct job_proof proof = {.result = result,
                                     .repairs = c->repairs,
                                     .stale_ms = stale_ns / NS_PER_MS,
                                     .why = result == VERIFY_FRESH ? "" : c->why,
-                                    .pop = result == VERIFY_FRESH ? "" : c->pop};
+                                    .pop = result == VERIFY_FRESH ? "" : c->pop,
+                                    .purge = &last};
 
     if (c->was_stale)
         histogram_add(&v->d->counts.stale[0], stale_ns / 1000);
@@ -336,8 +346,12 @@ void verification_end(struct verification *v, const char *why)
     struct check *c;
 
     while ((c = any_check(v))) {
+        const struct job_purge last = last_purge(c);
+
         if (has_jobs(c))
-            end_jobs(v, c, &(struct job_proof){.result = VERIFY_UNKNOWN, .why = why, .pop = ""});
+            end_jobs(v, c,
+                     &(struct job_proof){
+                         .result = VERIFY_UNKNOWN, .why = why, .pop = "", .purge = &last});
         verification_check_free(v, c);
     }
 }

@@ -31,10 +31,11 @@ struct check {
     uint32_t hash;
     struct span url; /* malloc'ed; the target's bytes */
     bool soft;
-    bool all;                     /* the last purge was a purge-all */
-    uint64_t began_ns, purged_ns; /* of the last purge: its request, its answer */
-    uint64_t first_purged_ns;     /* the answer to the first purge */
-    uint64_t older_ms;            /* of the copy seen stale last */
+    bool all;                         /* the last purge was a purge-all */
+    uint64_t began_ns, purged_ns;     /* of the last purge: its request, its answer */
+    uint64_t first_purged_ns;         /* the answer to the first purge */
+    char id[FASTLY_ID_MAX_BYTES + 1]; /* of the last purge; "": not known */
+    uint64_t older_ms;                /* of the copy seen stale last */
     uint32_t round, probe, repairs;
     uint32_t relooks;         /* at this probe, in this round */
     bool was_stale;           /* in any round */

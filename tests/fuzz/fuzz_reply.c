@@ -64,6 +64,30 @@ static void check_2xx(const struct fastly_ask *ask, struct span reply, enum verd
     json_decref(body);
 }
 
+/* An id of the reply is given as it is, or, if it may not be shown, not at all. */
+static void check_id(struct span given, struct span said)
+{
+    bool shown = said.n <= FASTLY_ID_MAX_BYTES;
+
+    for (size_t i = 0; i < said.n; i++)
+        shown &= said.p[i] >= 0x20 && said.p[i] < 0x7f && said.p[i] != '"' && said.p[i] != '\\';
+    must(span_eq(given, shown ? said : SPAN("")));
+}
+
+static void check_ids(const struct fastly_ask *ask, struct span reply, const struct fastly_ids *ids)
+{
+    json_t *body = reply.n ? json_loadb(reply.p, reply.n, 0, NULL) : NULL;
+
+    if (ask->kind != TARGET_KEY)
+        check_id(ids->of[0], text_of(body, SPAN("id")));
+    for (size_t i = 0; ask->kind == TARGET_KEY && i < ask->targets_count; i++) {
+        struct span key = ask->targets[i];
+
+        check_id(ids->of[i], names(body, key) ? text_of(body, key) : SPAN(""));
+    }
+    json_decref(body);
+}
+
 static void check(const struct fastly_judgement *j)
 {
     size_t n = strnlen(j->reason, sizeof(j->reason));
@@ -82,6 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct fastly_ask *ask;
     struct fastly_reply reply = {0};
     struct fastly_judgement j;
+    struct fastly_ids ids;
     bool missing[4] = {false};
     size_t missing_count = 0;
     uint64_t status = 0;
@@ -97,9 +122,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     reply.rate_remaining = fuzz_line(&rest);
     reply.rate_reset = fuzz_line(&rest);
     reply.body = rest;
-    fastly_judge(ask, &reply, WALL_MS, &j, missing, &missing_count);
+    fastly_judge(ask, &reply, WALL_MS, &j, missing, &missing_count, &ids);
     check(&j);
     if (status >= 200 && status <= 299)
         check_2xx(ask, reply.body, j.verdict, missing, missing_count);
+    if (j.verdict == VERDICT_PURGED)
+        check_ids(ask, reply.body, &ids);
+    fastly_ids_deinit(&ids);
     return 0;
 }

@@ -45,23 +45,30 @@ static struct world {
     struct shell shell;
 } world;
 
-static inline struct world *begin(void **state)
+/* `account`: more settings of main. */
+static inline struct world *begin_with(void **state, const char *account)
 {
     struct world *w = &world;
     char *other;
 
     w->rig = rig_open(state, "", producers);
-    other = alloc_printf("  - name: other\n"
+    other = alloc_printf("%s"
+                         "  - name: other\n"
                          "    api: %s\n"
                          "    ca_file: %s\n"
                          "    services: [{id: SU3Other0000000000000, name: other}]\n",
-                         sandbox_api(w->rig->sandbox), sandbox_ca(w->rig->sandbox));
+                         account, sandbox_api(w->rig->sandbox), sandbox_ca(w->rig->sandbox));
     rig_configure(w->rig, other, producers);
     free(other);
     shell_open(&w->shell);
     setenv("PURGELINE_CONFIG", w->rig->config, 1);
     w->http = http_serve(w->rig, 0);
     return w;
+}
+
+static inline struct world *begin(void **state)
+{
+    return begin_with(state, "");
 }
 
 static inline void clean_up(struct world *w)

@@ -166,7 +166,7 @@ static void one_name_finds_what_somebody_pushed_and_did(void **state)
     r = http_expect(w->http, 200, "GET", "/v1/history?account=main&ref=r", NULL, OPS, NULL);
     assert_string_equal(json_string_value(at(r->json, "jobs.0.by")), "cms");
     shell_run(&w->shell, "$P history -a main --producer ops");
-    shell_assert_out(&w->shell, "  by-ops (news)  by ops\n");
+    shell_assert_out(&w->shell, "  by-ops (news)  by ops  id=");
     shell_assert_out(&w->shell, "Z  paused    by ops from 127.");
     assert_null(strstr(w->shell.out, "by-cms"));
     end(w);
@@ -312,6 +312,75 @@ static void a_waiting_job_says_who_pushed_it(void **state)
     }
     shell_run(&w->shell, "$P job -a main normal-1700000000000-2");
     shell_assert_out(&w->shell, "  waiting\n  by cms\n");
+/* -- the ids that Fastly gave -- */
+
+/* What the sandbox gave to the purge of this key or URL. The caller frees it. */
+static char *id_given(struct world *w, const char *target)
+{
+    const struct request *q = requests_find(&w->rig->requests, target, 0);
+
+    assert_non_null(q);
+    assert_true(*q->id);
+    for (unsigned i = 0; i < q->n; i++)
+        if (strcmp(q->kind, "keys") == 0 && strcmp(q->keys[i], target) == 0)
+            return alloc_printf("%s-%u", q->id, i + 1);
+    return alloc_str(q->id);
+}
+
+static void expect_its_id(struct world *w, const char *target, size_t count)
+{
+    char *id = id_given(w, target), *path;
+    const struct http_reply *r;
+    json_t *j;
+    size_t i;
+
+    path = alloc_printf("/v1/history?account=main&target=%s", target);
+    r = http_expect(w->http, 200, "GET", path, NULL, OPS, NULL);
+    assert_int_equal(json_array_size(at(r->json, "jobs")), count);
+    json_array_foreach(at(r->json, "jobs"), i, j)
+        assert_string_equal(json_string_value(at(j, "purge.id")), id);
+    free(path);
+    free(id);
+}
+
+/* Three keys in one request, two URLs, and a purge-all, to which Fastly gives no id. */
+static void purge_all_kinds(struct world *w)
+{
+    rig_dispatch_pause(w->rig, true);
+    instance_await_said(&w->rig->instances[0], "Dispatch is paused", 1);
+    rig_push(w->rig, "normal", "keys", "one", "service", "news", NULL);
+    rig_push(w->rig, "normal", "keys", "two", "service", "news", "ref", "not plain", NULL);
+    rig_push(w->rig, "normal", "keys", "one", "service", "news", NULL);
+    rig_push(w->rig, "urgent", "keys", "three", "service", "news", NULL);
+    rig_push(w->rig, "normal", "url", "www.example.com/1", NULL);
+    rig_push(w->rig, "normal", "url", "www.example.com/2", NULL);
+    rig_push(w->rig, "normal", "all", "1", "service", "shop", NULL);
+    rig_await(w->rig, rig_status(w->rig, "window_jobs") == 7);
+    rig_dispatch_pause(w->rig, false);
+    rig_await_empty(w->rig);
+}
+
+static void each_job_has_the_id_that_fastly_gave_to_its_purge(void **state)
+{
+    struct world *w = begin_with(state, "    allow_purge_all: true\n");
+    const struct http_reply *r;
+    char *id, *line;
+
+    purge_all_kinds(w);
+    expect_its_id(w, "one", 2);
+    expect_its_id(w, "two", 1);
+    expect_its_id(w, "three", 1);
+    expect_its_id(w, "www.example.com/1", 1);
+    expect_its_id(w, "www.example.com/2", 1);
+    r = http_expect(w->http, 200, "GET", "/v1/history?account=main", NULL, OPS, NULL);
+    assert_int_equal(json_array_size(at(r->json, "jobs")), 7);
+    id = id_given(w, "two");
+    line = alloc_printf("  two (news)  ref=not plain  id=%s\n", id);
+    shell_run(&w->shell, "$P history -a main");
+    shell_assert_out(&w->shell, line);
+    shell_assert_out(&w->shell, "  everything (shop)\n");
+    free(line);
+    free(id);
     end(w);
 }
 
@@ -454,6 +523,7 @@ int main(void)
         cmocka_unit_test_teardown(a_producer_sees_the_jobs_that_it_pushed, teardown),
         cmocka_unit_test_teardown(a_receipt_says_who_pushed_to_whom_may_know_it, teardown),
         cmocka_unit_test_teardown(a_waiting_job_says_who_pushed_it, teardown),
+        cmocka_unit_test_teardown(each_job_has_the_id_that_fastly_gave_to_its_purge, teardown),
     };
 
     return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);

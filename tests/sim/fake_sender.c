@@ -305,7 +305,15 @@ void senders_send(struct senders *s, struct exchange *x)
 
 /* -- the way back -- */
 
-static void put_id(struct buf *b, struct span key)
+/* <node>-<start of its process>-<counter>, as Fastly's; the number of the target is the counter. */
+static void put_id(struct buf *b, const struct request *r, size_t i)
+{
+    buf_put(b, SPAN("\"" FAKE_PURGE_ID));
+    buf_put_u64(b, fastly_watch.number ? fastly_watch.number(r, i) : 0);
+    buf_putc(b, '"');
+}
+
+static void put_key(struct buf *b, struct span key)
 {
     buf_putc(b, '"');
     for (size_t i = 0; i < key.n; i++) {
@@ -313,7 +321,7 @@ static void put_id(struct buf *b, struct span key)
             buf_putc(b, '\\');
         buf_putc(b, key.p[i]);
     }
-    buf_put(b, SPAN("\": \"108-1391560174-974124\""));
+    buf_put(b, SPAN("\": "));
 }
 
 static bool is_left_out(const struct answer *a, const struct request *r, size_t i)
@@ -331,8 +339,20 @@ static void write_map(struct buf *b, const struct request *r, const struct answe
             continue;
         if (!first)
             buf_put(b, SPAN(", "));
-        put_id(b, r->targets->at[i]);
+        put_key(b, r->targets->at[i]);
+        put_id(b, r, i);
         first = false;
+    }
+    buf_putc(b, '}');
+}
+
+/* A purge-all has no id. */
+static void write_ok(struct buf *b, const struct request *r)
+{
+    buf_put(b, SPAN("{\"status\": \"ok\""));
+    if (r->kind == TARGET_URL) {
+        buf_put(b, SPAN(", \"id\": "));
+        put_id(b, r, 0);
     }
     buf_putc(b, '}');
 }
@@ -344,7 +364,7 @@ static void write_body(struct buf *b, const struct request *r, const struct answ
     else if (a->status == 200 && r->kind == TARGET_KEY)
         write_map(b, r, a);
     else if (a->status == 200)
-        buf_put(b, SPAN("{\"status\": \"ok\", \"id\": \"108-1391560174-974124\"}"));
+        write_ok(b, r);
     else if (a->keys_limit)
         buf_printf(b,
                    "{\"msg\": \"Batch surrogate key request only supports up to %" PRIu32

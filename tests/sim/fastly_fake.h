@@ -27,6 +27,8 @@ struct request {
     uint32_t holds;
 };
 
+#define FAKE_PURGE_ID "108-1391560174-" /* what the ids of purges begin with */
+
 struct answer {
     enum { ANSWER_STATUS, ANSWER_RESET, ANSWER_NEVER } how;
     bool effect; /* of a reset: it was purged all the same */
@@ -61,6 +63,8 @@ struct fastly_watch {
     void (*arrived)(const struct request *r);
     void (*confirmed)(const struct request *r, size_t i); /* i of the targets; all: 0 */
     void (*refused)(const struct request *r); /* 4xx to what asked for this one target alone */
+    /* Asked which number the id of a target's purge is to have. */
+    uint64_t (*number)(const struct request *r, size_t i);
 };
 extern struct fastly_watch fastly_watch;
 

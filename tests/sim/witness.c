@@ -34,6 +34,8 @@ static struct target *target_of(struct account *a, struct span name, bool make)
 
     if (!t && make) {
         t = alloc_zeroed(1, sizeof(*t));
+        t->number = ++witness.targets_count;
+        t->all = name.p[0] == 'a';
         map_put(&a->targets, name, t);
     }
     return t;
@@ -346,6 +348,14 @@ static void on_confirmed(const struct request *r, size_t i)
         t->hard_ns = max_u64(t->hard_ns, r->started_ns);
 }
 
+static uint64_t number_of(const struct request *r, size_t i)
+{
+    struct account *a = account_of(r->account);
+    const struct target *t = a && witness.scope == WITNESS_ALL ? asked_for(a, r, i) : NULL;
+
+    return t ? t->number : 0;
+}
+
 static void on_refused(const struct request *r)
 {
     struct account *a = account_of(r->account);
@@ -533,7 +543,7 @@ void witness_begin(const struct config *c, enum witness_scope scope)
         ends_watch.receipt = on_receipt;
         ends_watch.history = witness_history;
     }
-    fastly_watch = (struct fastly_watch){on_arrived, on_confirmed, on_refused};
+    fastly_watch = (struct fastly_watch){on_arrived, on_confirmed, on_refused, number_of};
 }
 
 void witness_configure(const struct config *c)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * What the witness knows of the history: each job that ends has one line in it; and if that is the
- * job's receipt, the script that looks for receipts finds it. */
+ * What the witness knows of the history: each job that ends has one line in it, with the id that
+ * Fastly gave to its purge; and if that is the job's receipt, the script that looks for receipts
+ * finds it. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,6 +39,36 @@ static bool is_act(struct span line)
     return quoted(line, "{\"act\":\"").n > 0;
 }
 
+/* Whether this may be the id of the job's purge. */
+static bool is_id_of(const struct job *j, struct span id)
+{
+    bool may_be_none = false;
+
+    for (size_t i = 0; i < j->targets_count; i++) {
+        const struct target *t = j->targets[i], *cover = j->covers[i];
+        char wanted[64];
+
+        snprintf(wanted, sizeof(wanted), FAKE_PURGE_ID "%" PRIu64, t->number);
+        if (span_is(id, wanted))
+            return true;
+        may_be_none |= t->all || (cover && cover->any_ns);
+    }
+    return !id.n && may_be_none;
+}
+
+/* A job that ended as purged has the id that Fastly gave to the purge of one of its targets. */
+static void check_id(const struct job *j, struct span line)
+{
+    static const char before[] = ",\"id\":\"";
+    const char *at = memmem(line.p, line.n, before, strlen(before));
+    struct span rest = at ? span_of(at, line.n - (size_t)(at - line.p)) : SPAN("");
+    struct span id = quoted(rest, before);
+
+    if (!is_id_of(j, id))
+        engine_fail("the history says that job %s was purged with the id \"%.*s\"", j->id,
+                    (int)id.n, id.p);
+}
+
 static void take_line(const char *account, struct span line, bool unsure)
 {
     struct span id = quoted(line, "{\"job\":\""), state;
@@ -50,6 +82,8 @@ static void take_line(const char *account, struct span line, bool unsure)
     j->lines++;
     state =
         quoted(span_of(id.p + id.n, line.n - (size_t)(id.p + id.n - line.p)), "\",\"state\":\"");
+    if (span_is(state, outcome_names[OUTCOME_PURGED]))
+        check_id(j, line);
     if (a->receipts_in != RECEIPTS_IN_HISTORY)
         return;
     j->receipts++;

@@ -10,7 +10,8 @@
 
 struct target {               /* something that may be purged */
     uint64_t hard_ns, any_ns; /* when the latest confirmed request for it started */
-    bool pushed_hard, refused, canary;
+    uint64_t number;          /* which the ids of its purges have */
+    bool pushed_hard, refused, canary, all;
 };
 
 struct job {
@@ -43,6 +44,7 @@ struct witness_world {
     struct account accounts[CONFIG_ACCOUNTS_MAX];
     uint32_t accounts_count;
     uint64_t open;
+    uint64_t targets_count;
     struct witness_sums sums;
     bool memory_was_short; /* then receipts may be left out */
     bool deleted_by_hand;  /* then what leads to a job may be left over */

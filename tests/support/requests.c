@@ -66,6 +66,7 @@ static void add_line(struct requests *r, const char *text, size_t n)
         copy_word(line, "kind", q->kind, sizeof(q->kind));
         copy_word(line, "service", q->service, sizeof(q->service));
         copy_word(line, "proto", q->proto, sizeof(q->proto));
+        copy_word(line, "id", q->id, sizeof(q->id));
         read_targets(q, line);
     }
     json_decref(line);

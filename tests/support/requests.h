@@ -17,6 +17,7 @@ struct request {
     unsigned long conn;
     char **keys; /* n of them, NULL for other kinds */
     char *url;
+    char id[48]; /* that was given to the purge; to the n-th key of a batch: <id>-<n>. "": none */
 };
 
 struct requests {

@@ -297,8 +297,16 @@ static void the_longest_url_fits(void **state)
 /* -- replies -- */
 
 static struct fastly_judgement judged;
+static struct fastly_ids ids;
 static bool missing[FASTLY_BATCH_MAX_KEYS];
 static size_t missing_count;
+
+static void judge_reply(const struct fastly_ask *ask, const struct fastly_reply *reply)
+{
+    fastly_ids_deinit(&ids);
+    memset(&ids, 0xff, sizeof(ids));
+    fastly_judge(ask, reply, WALL_MS, &judged, missing, &missing_count, &ids);
+}
 
 static void judge(const struct fastly_ask *ask, int status, const char *body)
 {
@@ -307,7 +315,7 @@ static void judge(const struct fastly_ask *ask, int status, const char *body)
     memset(missing, 0, sizeof(missing));
     missing_count = 4711;
     memset(&judged, 0xff, sizeof(judged));
-    fastly_judge(ask, &reply, WALL_MS, &judged, missing, &missing_count);
+    judge_reply(ask, &reply);
     if (ask->kind != TARGET_KEY || judged.verdict != VERDICT_PURGED)
         assert_int_equal(missing_count, 4711);
 }
@@ -417,6 +425,76 @@ static void the_api_must_say_ok_and_a_site_need_not(void **state)
     assert_int_equal(judged.verdict, VERDICT_RETRY);
     judge(&ask_url, 200, "{\"status\":\"ok\",\"status\":\"fail\"}");
     assert_int_equal(judged.verdict, VERDICT_RETRY);
+    (void)state;
+}
+
+/* -- ids -- */
+
+/* `wanted`: of each target, separated by commas. */
+static void are_given(const struct fastly_ask *ask, const char *body, const char *wanted)
+{
+    char found[600] = "";
+    size_t n = 0;
+
+    judge(ask, 200, body);
+    assert_int_equal(judged.verdict, VERDICT_PURGED);
+    for (size_t i = 0; i < max_u64(ask->targets_count, 1); i++)
+        n += (size_t)snprintf(found + n, sizeof(found) - n, "%s%.*s", i ? "," : "",
+                              (int)ids.of[i].n, ids.of[i].p);
+    assert_string_equal(found, wanted);
+}
+
+static void each_key_of_a_batch_has_its_id(void **state)
+{
+    are_given(&ask_keys, "{\"foo\": \"1-2-3-1\", \"bar\": \"1-2-3-2\",\"baz\":\"x y\"}",
+              "1-2-3-1,1-2-3-2,x y");
+    are_given(&ask_keys, "{\"baz\":\"3\",\"foo\":\"1\",\n\"bar\":\"2\"}\n", "1,2,3");
+    are_given(&ask_keys, "{\"foo\":\"1\",\"baz\":\"\\u0033\"}", "1,,3");
+    are_given(&ask_keys, "{\"foo\":\"1\",\"b\\u0061r\":\"2\",\"baz\":\"3\",\"more\":[{}]}",
+              "1,2,3");
+    are_given(&ask_keys, "{\"foo\":\"1\",\"bar\":\"fail\",\"baz\":\"3\"}", "1,,3");
+    assert_true(!missing[0] && missing[1] && !missing[2]);
+    (void)state;
+}
+
+static void a_url_has_the_id_of_its_reply_and_a_purge_all_has_none(void **state)
+{
+    are_given(&ask_url, "{\"status\":\"ok\",\"id\":\"17722-1500509140-5286\"}",
+              "17722-1500509140-5286");
+    are_given(&ask_url, "{\"id\":\"1\",\"status\":\"ok\"}", "1");
+    are_given(&ask_url, "{\"status\":\"ok\"}", "");
+    are_given(&ask_url, "{\"status\":\"ok\",\"id\":17}", "");
+    are_given(&ask_url, "{\"status\":\"ok\",\"id\":\"\"}", "");
+    are_given(&ask_direct, "{\"status\": \"ok\", \"id\": \"17722-1500509140-5286\"}\n",
+              "17722-1500509140-5286");
+    are_given(&ask_direct, "OK", "");
+    are_given(&ask_direct, "", "");
+    are_given(&ask_direct, "{\"status\":\"purged\",\"id\":\"7\"}", "7");
+    are_given(&ask_all, "{\"status\":\"ok\"}", "");
+    are_given(&ask_all, "{\"status\":\"ok\",\"id\":\"9\"}", "9");
+    (void)state;
+}
+
+#define ID_64 "1234567890123456789012345678901234567890123456789012345678901234"
+
+/* The purges count all the same. */
+static void an_id_that_may_not_be_shown_is_ignored(void **state)
+{
+    static const char *const odd[] = {ID_64 "5", "a\\\"b",   "a\\\\b",   "a\\nb",
+                                      "\\u00e4", "\xc3\xa4", "a\\u007f", "\\u001b[31m"};
+
+    are_given(&ask_url, "{\"status\":\"ok\",\"id\":\"" ID_64 "\"}", ID_64);
+    are_given(&ask_keys, "{\"foo\":\"" ID_64 "\",\"bar\":\"" ID_64 "5\",\"baz\":\"3\"}",
+              ID_64 ",,3");
+    for (size_t i = 0; i < array_len(odd); i++) {
+        char body[200];
+
+        snprintf(body, sizeof(body), "{\"status\":\"ok\",\"id\":\"%s\"}", odd[i]);
+        are_given(&ask_url, body, "");
+        snprintf(body, sizeof(body), "{\"foo\":\"1\",\"bar\":\"%s\",\"baz\":\"3\"}", odd[i]);
+        are_given(&ask_keys, body, "1,,3");
+        assert_int_equal(missing_count, 0);
+    }
     (void)state;
 }
 
@@ -569,7 +647,7 @@ static uint64_t wait_of(const struct fastly_ask *ask, int status, const char *re
                                  .rate_remaining = span_str(remaining),
                                  .rate_reset = span_str(reset)};
 
-    fastly_judge(ask, &reply, WALL_MS, &judged, missing, &missing_count);
+    judge_reply(ask, &reply);
     return judged.wait_ms;
 }
 
@@ -679,6 +757,9 @@ int main(void)
         cmocka_unit_test(a_key_called_status_does_not_take_a_failure_for_its_id),
         cmocka_unit_test(a_url_or_all_is_purged_when_the_status_says_ok),
         cmocka_unit_test(the_api_must_say_ok_and_a_site_need_not),
+        cmocka_unit_test(each_key_of_a_batch_has_its_id),
+        cmocka_unit_test(a_url_has_the_id_of_its_reply_and_a_purge_all_has_none),
+        cmocka_unit_test(an_id_that_may_not_be_shown_is_ignored),
         cmocka_unit_test(every_status_has_its_verdict_for_everything_one_can_ask),
         cmocka_unit_test(the_batch_limit_is_read_from_the_refusal),
         cmocka_unit_test(the_reason_is_found_in_every_form_of_error),

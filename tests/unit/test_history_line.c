@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "fastly.h"
 #include "history_line.h"
 
 static void gives(const struct history_purge *p, const char *text)
@@ -37,6 +38,9 @@ static void it_says_what_was_purged_where_and_when(void **state)
           "\"all\":true,\"service\":\"news\"");
     gives(&(struct history_purge){.more = 2, .service = SPAN("news"), .sent_ms = 5},
           "\"service\":\"news\",\"sent\":5");
+    gives(&(struct history_purge){.id = SPAN("108-1-2")}, "\"id\":\"108-1-2\"");
+    gives(&(struct history_purge){.sent_ms = 5, .id = SPAN("108-1-2"), .by = SPAN("cms")},
+          "\"sent\":5,\"id\":\"108-1-2\",\"by\":\"cms\"");
     gives(&(struct history_purge){.by = SPAN("a \"b\"")}, "\"by\":\"a \\\"b\\\"\"");
     gives(&(struct history_purge){.soft = true, .by = SPAN("cms")}, "\"soft\":true,\"by\":\"cms\"");
 }
@@ -80,9 +84,11 @@ static void of_a_long_target_the_beginning_is_kept(void **state)
 static void any_bytes_fit(void **state)
 {
     char target[URL_MAX_BYTES], service[SERVICE_NAME_MAX_BYTES], by[JOB_BY_MAX_BYTES];
+    char id[FASTLY_ID_MAX_BYTES];
     struct buf b;
 
     (void)state;
+    memset(id, '~', sizeof(id));
     for (int byte = 0; byte < 256; byte++) {
         memset(target, byte, sizeof(target));
         memset(service, byte, sizeof(service));
@@ -95,6 +101,7 @@ static void any_bytes_fit(void **state)
                                                       .soft = true,
                                                       .service = span_of(service, sizeof(service)),
                                                       .sent_ms = UINT64_MAX,
+                                                      .id = span_of(id, sizeof(id)),
                                                       .by = span_of(by, sizeof(by))});
         assert_int_equal(strcspn(b.p, "\n\r"), b.n);
         buf_deinit(&b);

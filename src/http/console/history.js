@@ -19,7 +19,7 @@ function whatWasPurged(j) {
   return [
     p.all && h("div", {}, "everything"), named.slice(0, 3).map((t) => h("div", {}, h("code", {}, t), p.cut && " …")),
     j.targets > Math.min(3, named.length) && named.length > 0 && h("div", { class: "small soft" }, `and ${number(j.targets - Math.min(3, named.length))} more`),
-    h("div", { class: "small soft" }, [services.length > 0 && services.join(", "), p.soft && "soft", j.ref && `reference ${j.ref}`, j.by && `by ${j.by}`].filter(Boolean).join(" · ")),
+    h("div", { class: "small soft" }, [services.length > 0 && services.join(", "), p.soft && "soft", j.ref && `reference ${j.ref}`, j.by && `by ${j.by}`, p.id && `purge id ${p.id}`].filter(Boolean).join(" · ")),
   ];
 }
 

@@ -74,20 +74,23 @@ local function edge_headers(more)
     return headers
 end
 
-local function purged_one()
-    return answer(200, '{ "status": "ok", "id": "' .. purge_id() .. '" }', edge_headers(JSON))
+local function purged_one(rec)
+    rec.purge_id = purge_id()
+    return answer(200, '{ "status": "ok", "id": "' .. rec.purge_id .. '" }', edge_headers(JSON))
 end
 
 -- Each key gets the batch's id with a number appended. There is no Content-Type, as in the recordings.
-local function purged_batch(keys)
+local function purged_batch(rec, keys)
     local id, out = purge_id(), {}
+    rec.purge_id = id
     for i, key in ipairs(keys) do out[i] = string.format('%s: "%s-%d"', json.str(key), id, i) end
     return answer(200, "{ " .. table.concat(out, ", ") .. " }",
                   edge_headers { ["Fastly-Surrogate-Key-Count"] = #keys })
 end
 
-local function purged_site_url()
-    return answer(200, '{"status": "ok", "id": "' .. purge_id() .. '"}\n', edge_headers(JSON))
+local function purged_site_url(rec)
+    rec.purge_id = purge_id()
+    return answer(200, '{"status": "ok", "id": "' .. rec.purge_id .. '"}\n', edge_headers(JSON))
 end
 
 local function purged_all(rec)
@@ -248,7 +251,7 @@ local PURGE = {
 
 local ANSWER = {
     key = purged_one,
-    keys = function(_, keys) return purged_batch(keys) end,
+    keys = purged_batch,
     url = purged_one,
     purge = purged_site_url,
     all = purged_all,

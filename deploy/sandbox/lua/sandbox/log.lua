@@ -36,6 +36,7 @@ local function line(rec)
     else
         out[#out + 1] = '"url":' .. json.bytes(rec.url or rec.uri)
     end
+    if rec.purge_id then out[#out + 1] = '"id":"' .. rec.purge_id .. '"' end
     return table.concat(out, ",") .. "}\n"
 end
 
