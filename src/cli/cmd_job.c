@@ -198,6 +198,8 @@ static void print_step(const json_t *step)
         cmd_print("%24s%s\n", "", text_of(step, "why"));
     if (*text_of(step, "reason"))
         cmd_print("%24s%s\n", "", text_of(step, "reason"));
+    if (*text_of(step, "purge_id"))
+        cmd_print("%24sFastly's id of the purge: %s\n", "", text_of(step, "purge_id"));
 }
 
 static void print_leader(const json_t *leader)

@@ -181,7 +181,7 @@ json_t *job_timeline_waiting(const struct job_timeline *t)
 json_t *job_timeline_ended(const char *job, const json_t *receipt)
 {
     json_t *steps = json_array(), *step = step_json("ended");
-    static const char *const members[] = {"at", "state", "reason"};
+    static const char *const members[] = {"at", "state", "reason", "purge_id"};
 
     add_accepted(steps, job);
     for (size_t i = 0; i < array_len(members); i++)

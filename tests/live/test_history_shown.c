@@ -331,6 +331,7 @@ static void expect_its_id(struct world *w, const char *target, size_t count)
 {
     char *id = id_given(w, target), *path;
     const struct http_reply *r;
+    char job[64] = "";
     json_t *j;
     size_t i;
 
@@ -338,7 +339,14 @@ static void expect_its_id(struct world *w, const char *target, size_t count)
     r = http_expect(w->http, 200, "GET", path, NULL, OPS, NULL);
     assert_int_equal(json_array_size(at(r->json, "jobs")), count);
     json_array_foreach(at(r->json, "jobs"), i, j)
+    {
         assert_string_equal(json_string_value(at(j, "purge.id")), id);
+        snprintf(job, sizeof(job), "%s", json_string_value(at(j, "job")));
+    }
+    free(path);
+    path = alloc_printf("/v1/jobs/%s?account=main", job);
+    r = http_expect(w->http, 200, "GET", path, NULL, OPS, NULL);
+    assert_string_equal(json_string_value(at(r->json, "timeline.1.purge_id")), id);
     free(path);
     free(id);
 }

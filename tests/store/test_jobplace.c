@@ -22,7 +22,7 @@ struct place_world {
     enum jobplace_cancelled cancelled;
     enum jobplace_read read;
     struct jobplace place;
-    char receipt[100];
+    char receipt[160];
     char fields[100]; /* the fields read last, each followed by a space; or the error */
 };
 
@@ -190,6 +190,49 @@ static void a_job_is_found_where_it_is(void **state)
     store_do(&w->store, "SET " P "receipt:" JOB " {it}");
     assert_int_equal(find(w, JOB), JOB_ENDED);
     assert_string_equal(w->receipt, "{it}");
+}
+
+#define PURGED "{\"job\":\"" JOB "\",\"state\":\"purged\",\"at\":1700000000900,\"targets\":1}"
+#define LINE(job, id)                                                                              \
+    "{\"job\":\"" job "\",\"state\":\"purged\",\"purge\":{\"keys\":[\"\\\"id\\\":\\\"x\\\"\"]," id \
+    "}}\n"
+
+/* The line was written with the receipt: it is in the next entries. */
+static void the_receipt_of_a_purged_job_has_the_id_of_its_purge(void **state)
+{
+    struct place_world *w = *state;
+
+    store_do(&w->store, "SET " P "receipt:" JOB " " PURGED);
+    store_do(&w->store,
+             "XADD " P "history 1700000000899-0 v 1 n 1 jobs " LINE(JOB, "\"id\":\"too-early\""));
+    store_do(&w->store,
+             "XADD " P "history 1700000000900-0 v 1 n 1 jobs " LINE(
+                 "normal-" MS "-1", "\"id\":\"1-2-3\"") "x" LINE(JOB, "\"id\":\"1-2-4\""));
+    assert_int_equal(find(w, JOB), JOB_ENDED);
+    assert_string_equal(w->receipt, PURGED);
+    store_do(&w->store, "XADD " P "history 1700000000901-0 v 1 n 1 jobs " LINE(
+                            "normal-" MS "-1", "\"id\":\"1-2-3\"") LINE(JOB, "\"id\":\"1-2-5\""));
+    assert_int_equal(find(w, JOB), JOB_ENDED);
+    assert_non_null(strstr(w->receipt, ",\"targets\":1,\"purge_id\":\"1-2-5\"}"));
+}
+
+static void without_an_id_the_receipt_is_as_it_was(void **state)
+{
+    struct place_world *w = *state;
+
+    store_do(&w->store, "SET " P "receipt:" JOB " " PURGED);
+    store_do(&w->store, "SET " P "history x");
+    assert_int_equal(find(w, JOB), JOB_ENDED);
+    assert_string_equal(w->receipt, PURGED);
+    store_do(&w->store, "DEL " P "history");
+    store_do(&w->store, "XADD " P "history 1700000000900-0 v 1 n 1 jobs " LINE(JOB, "\"sent\":5"));
+    assert_int_equal(find(w, JOB), JOB_ENDED);
+    assert_string_equal(w->receipt, PURGED);
+    store_do(&w->store, "DEL " P "history");
+    store_do(&w->store,
+             "XADD " P "history 1700000000900-0 v 1 n 1 jobs " LINE(JOB, "\"id\":\"\xc3\xa4\""));
+    assert_int_equal(find(w, JOB), JOB_ENDED);
+    assert_string_equal(w->receipt, PURGED);
 }
 
 static void an_entry_of_another_lane_is_another_job(void **state)
@@ -493,6 +536,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         over_redis(a_job_is_found_where_it_is),
+        over_redis(the_receipt_of_a_purged_job_has_the_id_of_its_purge),
+        over_redis(without_an_id_the_receipt_is_as_it_was),
         over_redis(an_entry_of_another_lane_is_another_job),
         over_redis(a_place_written_in_another_way_leads_nowhere),
         over_redis(a_job_that_came_back_is_found_by_its_place),

@@ -32,7 +32,7 @@ const STEPS = {
   judged: (s) => [`${count(s.targets, "target")} to be tried again; Fastly's last answer: ${answer(s)} (${count(s.tries, "try", "tries")})`],
   next_try: (s) => ["tried again at ", time(s.at)],
   checked: (s) => [`${count(s.targets, "target")} purged, and the pages are looked at`, s.at !== undefined && [", next at ", time(s.at)]],
-  ended: (s) => [s.at !== undefined && [time(s.at), ": "], s.state || "ended"],
+  ended: (s) => [s.at !== undefined && [time(s.at), ": "], s.state || "ended", s.purge_id && [", by the purge to which Fastly gave the id ", h("code", {}, s.purge_id)]],
 };
 
 export const timeline = (steps) => steps?.length > 0 && h("ol", { class: "timeline", "aria-label": "What has happened to it" },
