@@ -31,6 +31,7 @@ const char cmd_history_help[] =
     "      --outcome OUTCOME\n"
     "                       only jobs that ended like this: purged, dead, expired or cancelled\n"
     "      --job ID         only this job\n"
+    "      --id ID          only jobs whose last purge has this id of Fastly's\n"
     "      --producer NAME  only jobs that this producer pushed, and what it did; a hook is\n"
     "                       'hook NAME', a consumer 'consumer NAME', a person user@host\n"
     "      --acts           only what people did\n"
@@ -54,6 +55,7 @@ enum long_only {
     OPT_REF,
     OPT_OUTCOME,
     OPT_JOB,
+    OPT_ID,
     OPT_PRODUCER,
     OPT_ACTS,
     OPT_SINCE,
@@ -65,6 +67,7 @@ static const struct option options[] = {CMD_LONG,
                                         {"ref", required_argument, NULL, OPT_REF},
                                         {"outcome", required_argument, NULL, OPT_OUTCOME},
                                         {"job", required_argument, NULL, OPT_JOB},
+                                        {"id", required_argument, NULL, OPT_ID},
                                         {"producer", required_argument, NULL, OPT_PRODUCER},
                                         {"acts", no_argument, NULL, OPT_ACTS},
                                         {"since", required_argument, NULL, OPT_SINCE},
@@ -281,6 +284,9 @@ static int take_option(struct history_command *h, int opt)
     case OPT_JOB:
         h->filter.job = span_str(optarg);
         return 0;
+    case OPT_ID:
+        h->filter.purge_id = span_str(optarg);
+        return 0;
     case OPT_PRODUCER:
         h->filter.producer = span_str(optarg);
         return 0;
@@ -324,9 +330,10 @@ int cmd_history(int argc, char **argv)
         return rc;
     if (optind < argc)
         return cmd_fail(CMD_USAGE, "'%s': history takes only options; see --target", argv[optind]);
-    if (h.filter.acts &&
-        (h.filter.target.n || h.filter.ref.n || h.filter.job.n || h.filter.outcome.n))
-        return cmd_fail(CMD_USAGE, "--acts: --target, --ref, --outcome and --job are about jobs");
+    if (h.filter.acts && (h.filter.target.n || h.filter.ref.n || h.filter.job.n ||
+                          h.filter.outcome.n || h.filter.purge_id.n))
+        return cmd_fail(CMD_USAGE,
+                        "--acts: --target, --ref, --outcome, --job and --id are about jobs");
     if (h.follow && h.query.until_ms)
         return cmd_fail(CMD_USAGE, "--until: what is followed has no end");
     if (!h.limited)

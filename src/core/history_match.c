@@ -10,7 +10,7 @@
 #include "json_text.h"
 
 /* Of a million lines, few are wanted. So a line is only parsed if it contains certain texts. */
-#define NEEDLES_MAX 6
+#define NEEDLES_MAX 7
 #define LINE_MAX_BYTES 65536 /* ours have a few KiB at most */
 
 struct history_wanted {
@@ -60,6 +60,7 @@ struct history_wanted *history_wanted_new(const struct history_filter *f)
     add_needle(w, "\"job\":\"", f->job, "\"");
     add_needle(w, "\"ref\":\"", f->ref, "\"");
     add_needle(w, "\"state\":\"", f->outcome, "\"");
+    add_needle(w, "\"id\":\"", f->purge_id, "\"");
     add_needle(w, "\"by\":\"", f->producer, ""); /* an address may follow */
     add_needle(w, "", target, "");
     if (f->acts)
@@ -164,8 +165,8 @@ static bool is_wanted(const struct history_filter *f, const json_t *j)
     const json_t *purge = json_object_get(j, "purge");
 
     return is(f->job, member_text(j, "job")) && is(f->ref, member_text(j, "ref")) &&
-           is(f->outcome, member_text(j, "state")) && (!f->acts || history_is_act(j)) &&
-           (!f->producer.n || history_is_by(j, f->producer)) &&
+           is(f->outcome, member_text(j, "state")) && is(f->purge_id, member_text(purge, "id")) &&
+           (!f->acts || history_is_act(j)) && (!f->producer.n || history_is_by(j, f->producer)) &&
            (!f->target.n || names_target(purge, "keys", f->target) ||
             names_target(purge, "urls", f->target));
 }

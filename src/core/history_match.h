@@ -13,6 +13,7 @@ struct history_filter {
     struct span ref;
     struct span outcome; /* as in outcome_names */
     struct span job;
+    struct span purge_id;
     struct span producer; /* who pushed the job, or did the act */
     bool acts;            /* only acts of people */
 };

@@ -18,8 +18,8 @@
  * is told where to go on. */
 #define ENTRIES_MAX 1000
 
-enum text { TEXT_TARGET, TEXT_REF, TEXT_OUTCOME, TEXT_JOB, TEXT_PRODUCER, TEXT_N };
-static const char *const text_names[TEXT_N] = {"target", "ref", "outcome", "job", "producer"};
+enum text { TEXT_TARGET, TEXT_REF, TEXT_OUTCOME, TEXT_JOB, TEXT_ID, TEXT_PRODUCER, TEXT_N };
+static const char *const text_names[TEXT_N] = {"target", "ref", "outcome", "job", "id", "producer"};
 
 struct looking {
     const struct config *config; /* a reference, for the next two */
@@ -150,6 +150,7 @@ static void look_back(struct task *c)
                                           .ref = span_str(g->texts[TEXT_REF]),
                                           .outcome = span_str(g->texts[TEXT_OUTCOME]),
                                           .job = span_str(g->texts[TEXT_JOB]),
+                                          .purge_id = span_str(g->texts[TEXT_ID]),
                                           .producer = span_str(g->texts[TEXT_PRODUCER]),
                                           .acts = g->only_acts};
     struct history_wanted *wanted = history_wanted_new(&filter);

@@ -327,6 +327,15 @@ static char *id_given(struct world *w, const char *target)
     return alloc_str(q->id);
 }
 
+static size_t count_with_id(struct world *w, const char *id)
+{
+    char *query = alloc_printf("&id=%s", id);
+    size_t n = count_over_http(w, OPS, query, "jobs");
+
+    free(query);
+    return n;
+}
+
 static void expect_its_id(struct world *w, const char *target, size_t count)
 {
     char *id = id_given(w, target), *path;
@@ -343,6 +352,7 @@ static void expect_its_id(struct world *w, const char *target, size_t count)
         assert_string_equal(json_string_value(at(j, "purge.id")), id);
         snprintf(job, sizeof(job), "%s", json_string_value(at(j, "job")));
     }
+    assert_int_equal(count_with_id(w, id), count);
     free(path);
     path = alloc_printf("/v1/jobs/%s?account=main", job);
     r = http_expect(w->http, 200, "GET", path, NULL, OPS, NULL);
@@ -388,6 +398,9 @@ static void each_job_has_the_id_that_fastly_gave_to_its_purge(void **state)
     shell_assert_out(&w->shell, line);
     shell_assert_out(&w->shell, "  everything (shop)\n");
     free(line);
+    shell_run(&w->shell, "$P history -a main --json --id %s | wc -l", id);
+    assert_string_equal(w->shell.out, "1\n");
+    assert_int_equal(count_with_id(w, "1"), 0);
     free(id);
     end(w);
 }

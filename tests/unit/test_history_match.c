@@ -22,6 +22,17 @@ static json_t *found(const char *producer, const char *line)
     return j;
 }
 
+static bool has_id(const char *id, const char *line)
+{
+    const struct history_filter f = {.purge_id = span_str(id)};
+    struct history_wanted *w = history_wanted_new(&f);
+    json_t *j = history_match(w, span_str(line), 5);
+
+    history_wanted_free(w);
+    json_decref(j);
+    return j != NULL;
+}
+
 static bool finds(const char *producer, const char *line)
 {
     json_t *j = found(producer, line);
@@ -55,6 +66,23 @@ static void whoever_pushed_a_job_or_acted_is_found_by_the_same_name(void **state
     assert_false(finds("cms", "{\"job\":\"x\",\"ref\":\"\\\"by\\\":\\\"cms\\\"\",\"purge\":[]}"));
 }
 
+#define WITH_ID                                                                                    \
+    "{\"job\":\"normal-1-1\",\"state\":\"purged\",\"purge\":{\"keys\":[\"a\"],\"id\":\"1-2-3\"}}"
+#define ELSEWHERE                                                                                  \
+    "{\"job\":\"normal-1-1\",\"state\":\"purged\",\"id\":\"1-2-3\",\"purge\":{\"keys\":[\"1-2-"    \
+    "3\"]}}"
+
+static void jobs_are_found_by_the_id_of_their_purge(void **state)
+{
+    (void)state;
+    assert_true(has_id("1-2-3", WITH_ID));
+    assert_true(has_id("", WITH_ID));
+    assert_false(has_id("1-2", WITH_ID));
+    assert_false(has_id("1-2-3-4", WITH_ID));
+    assert_false(has_id("1-2-3", ELSEWHERE));
+    assert_false(has_id("1-2-3", CMS));
+}
+
 static void who_pushed_stands_where_acts_have_who_acted(void **state)
 {
     json_t *j = found("cms", CMS);
@@ -75,6 +103,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whoever_pushed_a_job_or_acted_is_found_by_the_same_name),
+        cmocka_unit_test(jobs_are_found_by_the_id_of_their_purge),
         cmocka_unit_test(who_pushed_stands_where_acts_have_who_acted),
     };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The jobs that have ended: search by target, reference, outcome, who pushed them and time, page by page; and among them, for
-// operators, what people did.
+// The jobs that have ended: search by target, reference, outcome, purge id, who pushed them and time, page by page; and among
+// them, for operators, what people did.
 import { get } from "./api.js";
 import { accountField } from "./jobform.js";
 import { moodOf } from "./receipt.js";
@@ -79,7 +79,7 @@ export function show(main, { self, query, signal }) {
     }
   };
   const begin = async (data) => {
-    search = { account: data.get("account"), target: data.get("target").trim(), ref: data.get("ref").trim(), outcome: data.get("outcome"), producer: data.get("producer")?.trim(),
+    search = { account: data.get("account"), target: data.get("target").trim(), ref: data.get("ref").trim(), id: data.get("id").trim(), outcome: data.get("outcome"), producer: data.get("producer")?.trim(),
       since: localTime(data.get("since")), until: localTime(data.get("until")) };
     next = undefined;
     body.replaceChildren();
@@ -90,6 +90,7 @@ export function show(main, { self, query, signal }) {
     title.focus({ preventScroll: true });
   }, h("div", { class: "fields" }, accountField(self, query.get("account")),
     field("Key or URL", input("target"), "The whole of it."), field("Reference", input("ref"), "The whole of it."), field("Outcome", select("outcome", OUTCOMES, "")),
+    field("Purge id", input("id"), "As Fastly gave it."),
     self.admin && field("Who", input("producer"), "A producer; “hook NAME”, “consumer NAME”, or user@host."),
     field("Ended since", input("since", { type: "datetime-local" })), field("Ended until", input("until", { type: "datetime-local" }))),
   h("div", { class: "buttons" }, h("button", { class: "main" }, "Search")));
