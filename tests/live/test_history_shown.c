@@ -312,6 +312,9 @@ static void a_waiting_job_says_who_pushed_it(void **state)
     }
     shell_run(&w->shell, "$P job -a main normal-1700000000000-2");
     shell_assert_out(&w->shell, "  waiting\n  by cms\n");
+    end(w);
+}
+
 /* -- the ids that Fastly gave -- */
 
 /* What the sandbox gave to the purge of this key or URL. The caller frees it. */
