@@ -33,8 +33,9 @@ const char cmd_history_help[] =
     "      --job ID         only this job\n"
     "      --id ID          only jobs whose last purge has this id of Fastly's\n"
     "      --producer NAME  only jobs that this producer pushed, and what it did; a hook is\n"
-    "                       'hook NAME', a consumer 'consumer NAME', a person user@host\n"
-    "      --acts           only what people did\n"
+    "                       'hook NAME', a consumer 'consumer NAME', a person user@host,\n"
+    "                       a daemon that was reloaded 'instance HOST'\n"
+    "      --acts           only what people did, and reloads that changed the account\n"
     "      --since TIME     only what happened at this time or later\n"
     "      --until TIME     only what happened at this time or earlier\n"
     "  -n, --number N       show at most N jobs and acts (default 50, with --follow 10);\n"
@@ -133,7 +134,8 @@ static const char *done_word(const char *act)
     static const char *const words[][2] = {{"pause", "paused"},
                                            {"resume", "resumed"},
                                            {"dead_retry", "retried"},
-                                           {"dead_drop", "dropped"}};
+                                           {"dead_drop", "dropped"},
+                                           {"reload", "reloaded"}};
 
     for (size_t i = 0; i < array_len(words); i++)
         if (strcmp(act, words[i][0]) == 0)
@@ -160,6 +162,36 @@ static void print_filter(const json_t *filter)
     }
 }
 
+static void print_value(const json_t *value)
+{
+    if (json_is_integer(value))
+        cmd_print("%lld", (long long)json_integer_value(value));
+    else if (json_is_boolean(value))
+        cmd_print("%s", json_is_true(value) ? "true" : "false");
+    else
+        cmd_print("%s", json_is_string(value) ? json_string_value(value) : "?");
+}
+
+/* ", attempts 3 -> 5": after a change of numbers and words. */
+static void print_settings(const json_t *settings)
+{
+    const json_t *s;
+    size_t i;
+
+    json_array_foreach(settings, i, s)
+    {
+        const json_t *from = json_object_get(s, "from"), *to = json_object_get(s, "to");
+
+        cmd_print("%s %s", i ? "," : ":", word_of(s, "name"));
+        if (!from || !to)
+            continue;
+        cmd_print(" ");
+        print_value(from);
+        cmd_print(" -> ");
+        print_value(to);
+    }
+}
+
 static void print_act(const json_t *j)
 {
     const json_t *count = json_object_get(j, "count");
@@ -173,6 +205,7 @@ static void print_act(const json_t *j)
     cmd_print("%sby %s", json_is_integer(count) ? " " : "", word_of(j, "by"));
     if (*word_of(j, "why"))
         cmd_print(": %s", word_of(j, "why"));
+    print_settings(json_object_get(j, "settings"));
     cmd_print("\n");
 }
 

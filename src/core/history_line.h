@@ -7,8 +7,9 @@
  * and in `by` who pushed it, if the job says so. (What follows `purge` is not in the receipt. For
  * readers, history_match.h puts this `by` where acts have theirs. Receipts have it, too.)
  *
- * An act of a person (store/act.h) is a line, too, alone in its entry:
+ * An act (store/act.h) is a line, too, alone in its entry:
  *   {"act":"pause"|"resume"|"dead_retry"|"dead_drop","by"[,"why"][,"count"][,"all"][,"filter"]}
+ *   {"act":"reload","by","settings":[{"name"[,"from","to"]}]} (dispatch/reload.h)
  * `by` names who it was. `count` is the number of dead letters that were retried or dropped: all,
  * or those that pass the filter (reason, target, service, producer, since, until), or those with
  * certain ids.

@@ -2,6 +2,7 @@
 #include "dispatch.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include "fastly.h"
 #include "log.h"
 #include "redis_error.h"
+#include "reload.h"
 
 const char *const dispatch_state_names[] = {
     [DISPATCH_STANDBY] = "standby",     [DISPATCH_RESTORING] = "restoring",
@@ -174,6 +176,7 @@ void dispatch_free(struct dispatch *d)
     ledger_free(d->ledgers);
     trouble_free(d->trouble);
     heap_deinit(&d->parked);
+    json_decref(d->reloaded);
     buf_deinit(&d->purge_text);
     endpoint_drop(d->endpoint);
     config_drop(d->config);
@@ -434,6 +437,7 @@ bool dispatch_awaits_memory(const struct dispatch *d)
 void dispatch_configure(struct dispatch *d, const struct config *c, const struct config_account *a,
                         struct endpoint *e, struct now now)
 {
+    reload_note(d, a, e, now.wall_ms);
     if (!endpoint_same(d->endpoint, e)) {
         brake_release(&d->pace.brake); /* the brake's reason came from the old endpoint */
         event_watch_renew(d->event_watch);

@@ -141,9 +141,11 @@ struct dispatch {
     struct loglimit log_limit; /* of lines about single jobs and targets */
     char last_error[128];      /* of Fastly, or on the way there; "" = none so far */
     uint64_t last_error_ns;    /* when */
-    char held_reason[128];     /* the error that the brake is held for, while it is */
-    int refused_status;        /* of Fastly's answer, when it refused the token last */
-    uint64_t wall_ms;          /* Unix time of the tick or reply being processed */
+    struct json_t *reloaded; /* the last reload that changed something, as the history's line, with
+                                `at`; NULL: there was none while we led */
+    char held_reason[128];   /* the error that the brake is held for, while it is */
+    int refused_status;      /* of Fastly's answer, when it refused the token last */
+    uint64_t wall_ms;        /* Unix time of the tick or reply being processed */
 
     /* liveness */
     struct trouble *trouble;

@@ -78,6 +78,8 @@ char *report_json(struct dispatch *d, struct now now)
             report, "last_error_age_ms",
             json_integer((json_int_t)((now.mono_ns - d->last_error_ns) / NS_PER_MS)));
     }
+    if (d->reloaded)
+        json_object_set(report, "reloaded", d->reloaded);
     if (*origin_last_seen(d->origin))
         json_object_set_new(report, "origin_seen", json_text_of(origin_last_seen(d->origin)));
     if (d->options.waits && *d->options.waits)

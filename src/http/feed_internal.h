@@ -30,6 +30,7 @@ struct feed_account {
     uint64_t whole_hash, reduced_hash;
     uint64_t whole_ns; /* when it was made */
     bool paused;
+    uint64_t reloaded_ms; /* the last reload that the leader reports; 0: none */
     uint64_t dead;
     char dead_id[48]; /* of the newest dead letter */
     /* -- feed_jobs.c: of this second -- */

@@ -153,6 +153,36 @@ static void tell_act(struct feed_account *a, const struct overview *o)
     feed_frame_drop(whole);
 }
 
+/* When the leader's last reload was; 0: none. *out: its act, as the leader reports it. */
+static uint64_t reload_of(const struct overview *o, json_t **out)
+{
+    json_t *report = o->status ? json_loads(o->status, 0, NULL) : NULL;
+    json_int_t at;
+
+    *out = json_incref(json_object_get(report, "reloaded"));
+    at = json_integer_value(json_object_get(*out, "at"));
+    json_decref(report);
+    return at > 0 ? (uint64_t)at : 0;
+}
+
+/* For operators: settings are no producer's business. Takes the act. */
+static void tell_reload(struct feed_account *a, json_t *act)
+{
+    struct feed *f = a->feed;
+    struct feed_frame *frame;
+
+    json_object_del(act, "at");
+    json_object_set_new(act, "account", json_text_of(a->name));
+    frame = feed_event(f, "act", act);
+    list_each(node, &f->streams) {
+        struct feed_stream *s = list_entry(node, struct feed_stream, link);
+
+        if (feed_wants(s, a, FEED_ACT) && s->request->who->admin)
+            feed_put(s, frame);
+    }
+    feed_frame_drop(frame);
+}
+
 static void tell_dead(struct feed_account *a, const struct snapshot *g)
 {
     struct feed *f = a->feed;
@@ -206,7 +236,13 @@ static bool has_new_letter(const struct feed_account *a, const struct snapshot *
 static void compare(struct feed_account *a, const struct snapshot *g)
 {
     const struct overview *o = &g->overview;
+    json_t *act;
+    uint64_t reloaded_ms = reload_of(o, &act);
 
+    if (a->known && reloaded_ms > a->reloaded_ms)
+        tell_reload(a, json_incref(act));
+    json_decref(act);
+    a->reloaded_ms = reloaded_ms > a->reloaded_ms ? reloaded_ms : a->reloaded_ms;
     if (a->known && o->paused != a->paused)
         tell_act(a, o);
     if (a->known && has_new_letter(a, g))

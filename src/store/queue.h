@@ -328,6 +328,8 @@ struct queue_keep {
 const char *queue_history_arg(const struct queue_keep *keep, char text[QUEUE_HISTORY_ROOM]);
 void queue_settle(struct queue *q, const struct queue_settle *items, size_t count,
                   const struct queue_keep *keep, queue_done_cb *cb, void *ctx);
+/* Notes an act (act.h) in the history, which there is; if that fails, it is not noted. */
+void queue_note(struct queue *q, const struct queue_keep *keep, struct span line);
 
 /* Number of receipts left out because Redis was out of memory, and of jobs left out of the history
  * because of that or because its key cannot be written; since queue_new. These jobs have ended all

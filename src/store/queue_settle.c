@@ -9,6 +9,7 @@
 #include "history_line.h"
 #include "history_span.h"
 #include "queue_internal.h"
+#include "scripts.h"
 
 /* A call of queue_settle becomes script calls of at most SETTLE_CHUNK items of one lane and one
  * kind. Nearly all items are plain purges, whose entries need not be looked at. With a history,
@@ -384,4 +385,24 @@ void queue_settle(struct queue *q, const struct queue_settle *items, size_t coun
             send_chunk(&chunks[i]);
     free(chunks);
     s->open--; /* at least one call is under way, and none is answered before we return */
+}
+
+/* -- acts -- */
+
+static void on_noted(struct queue *q, void *ctx, int err, struct redisReply *reply)
+{
+    (void)q, (void)ctx, (void)err, (void)reply;
+}
+
+void queue_note(struct queue *q, const struct queue_keep *keep, struct span line)
+{
+    char past[QUEUE_HISTORY_ROOM];
+    const struct span argv[] = {SPAN("EVAL"),
+                                span_str(scripts[SCRIPT_ACT].text),
+                                SPAN("1"),
+                                span_str(q->keys[KEY_HISTORY]),
+                                span_str(queue_history_arg(keep, past)),
+                                line};
+
+    queue_call_courtesy(q, array_len(argv), argv, on_noted, NULL);
 }

@@ -41,7 +41,7 @@ accounts:
   services:
   - {{id: S1, name: news}}
   - {{id: S2, name: shop}}
-  lanes: {{normal: {{linger_ms: 0}}}}
+  lanes: {{normal: {{linger_ms: {linger_ms}}}}}
 """
 GONE = """- name: gone
   token_sha256: "{}"
@@ -83,8 +83,8 @@ class World(Stage):
         self.start("daemon", "purgeline", "run", "--config", self.path("p.yaml"))
         until("the daemon leads", lambda: "This instance leads the account" in self.log("daemon"))
 
-    def configure(self, gone):
-        self.write("p.yaml", CONFIG.format(redis=self.redis_port, listen=self.port, streams=STREAMS, gone=gone,
+    def configure(self, gone, linger_ms=0):
+        self.write("p.yaml", CONFIG.format(linger_ms=linger_ms, redis=self.redis_port, listen=self.port, streams=STREAMS, gone=gone,
                                            ops=digest("ops"), news=digest("news"), token=self.path("token"),
                                            api=self.api.server_port))
 
@@ -170,6 +170,19 @@ def acts(w, s, ops, news):
     news.first("status", lambda data: data["accounts"][0]["paused"])
     w.ask("POST", "/v1/resume", {})
     s.ok(ops.first("act", lambda data: data["act"] == "resume")["by"].startswith("ops from"), "and its end")
+    w.configure(GONE.format(digest("gone")), linger_ms=1)
+    w.signal("daemon", signal.SIGHUP)
+    reload = ops.first("act", lambda data: data["act"] == "reload")
+    s.ok(reload["settings"] == [{"name": "lanes.normal.linger_ms", "from": 0, "to": 1}] and
+         reload["by"].startswith("instance ") and reload["account"] == "main", "a reload is told with what it changed", reload)
+    mark = news.mark()
+    w.ask("POST", "/v1/pause", {})
+    news.first("act", lambda data: data["act"] == "pause", mark)
+    s.ok("reload" not in str(news.events), "others are not told of reloads", news.events[-5:])
+    w.ask("POST", "/v1/resume", {})
+    news.first("act", lambda data: data["act"] == "resume", mark)
+    w.configure(GONE.format(digest("gone")))
+    w.signal("daemon", signal.SIGHUP)
 
 
 def others(w, s, ops, news):

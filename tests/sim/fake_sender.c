@@ -60,6 +60,11 @@ struct endpoint *endpoint_new(const struct endpoint_options *o)
     return e;
 }
 
+bool endpoint_same_token(const struct endpoint *a, const struct endpoint *b)
+{
+    return strcmp(a->token, b->token) == 0;
+}
+
 bool endpoint_same(const struct endpoint *a, const struct endpoint *b)
 {
     return strcmp(a->api, b->api) == 0 && strcmp(a->token, b->token) == 0;

@@ -28,7 +28,9 @@ const row = (j, account) => h("tr", {}, h("td", { class: "when" }, time(j.at)),
   h("td", {}, h("span", { class: `mood ${moodOf(j.state)}` }, j.state), j.reason && h("div", { class: "small soft" }, j.reason),
     h("div", { class: "small" }, h("a", { href: `#/job/${encodeURIComponent(j.job)}?account=${encodeURIComponent(account)}` }, j.job))));
 
-const ACTS = { pause: "Paused", resume: "Resumed", dead_retry: "Retried", dead_drop: "Dropped" };
+const ACTS = { pause: "Paused", resume: "Resumed", dead_retry: "Retried", dead_drop: "Dropped", reload: "Settings reloaded" };
+
+const setting = (s) => (s.from === undefined ? s.name : `${s.name} ${s.from} → ${s.to}`);
 
 function whichLetters({ all, filter = {} }) {
   const texts = ["reason", "target", "service", "producer"].filter((name) => filter[name]).map((name) => `${name} “${filter[name]}”`);
@@ -37,7 +39,7 @@ function whichLetters({ all, filter = {} }) {
 }
 
 const actRow = (a) => h("tr", { class: "act" }, h("td", { class: "when" }, time(a.at)),
-  h("td", {}, h("div", {}, ACTS[a.act] || a.act, a.count !== undefined && ` ${count(a.count, "dead letter")}`), h("div", { class: "small soft" }, a.why), h("div", { class: "small soft" }, whichLetters(a))),
+  h("td", {}, h("div", {}, ACTS[a.act] || a.act, a.count !== undefined && ` ${count(a.count, "dead letter")}`), h("div", { class: "small soft" }, a.why), a.settings && h("div", { class: "small soft" }, a.settings.map(setting).join(" · ")), h("div", { class: "small soft" }, whichLetters(a))),
   h("td", { class: "small" }, `by ${a.by}`));
 
 export function show(main, { self, query, signal }) {

@@ -118,10 +118,15 @@ void endpoint_hide_token(const struct endpoint *e, struct buf *reply)
         memset(at, '*', n);
 }
 
+bool endpoint_same_token(const struct endpoint *a, const struct endpoint *b)
+{
+    return strcmp(token_line(a), token_line(b)) == 0;
+}
+
 bool endpoint_same(const struct endpoint *a, const struct endpoint *b)
 {
     return strcmp(a->api, b->api) == 0 && strcmp(a->ca_file, b->ca_file) == 0 &&
-           strcmp(token_line(a), token_line(b)) == 0 && proxy_same(&a->proxy, &b->proxy);
+           endpoint_same_token(a, b) && proxy_same(&a->proxy, &b->proxy);
 }
 
 void endpoint_drop(struct endpoint *e)

@@ -31,6 +31,7 @@ struct endpoint *endpoint_hold(struct endpoint *e);
 /* Whether both have the same destination and credentials, so that Fastly treats both in the same
  * way. */
 bool endpoint_same(const struct endpoint *a, const struct endpoint *b);
+bool endpoint_same_token(const struct endpoint *a, const struct endpoint *b);
 void endpoint_drop(
     struct endpoint *e); /* the last drop wipes the token; any thread; NULL is fine */
 

@@ -308,6 +308,16 @@ async function looksAtPages(page) {
   await api("DELETE", `/v1/jobs/${job}?account=shop`);
 }
 
+async function showsReloads(page) {
+  fs.writeFileSync("p.yaml", fs.readFileSync("p.yaml", "utf8").replace("after_ms: 600000", "after_ms: 599999"));
+  process.kill(given.daemon, "SIGHUP");
+  await until("the reload is noted", async () => (await api("GET", "/v1/history?account=shop")).json.acts?.length === 1);
+  await page.goto(`${given.base}/console#/history?account=shop`);
+  const act = page.getByRole("row").filter({ hasText: "Settings reloaded" });
+  await act.filter({ hasText: "verify.after_ms 600000 → 599999" }).filter({ hasText: "by instance " }).waitFor();
+  ok(true, "a reload is in the history, with what it changed");
+}
+
 async function readsTheRunbook(page) {
   await page.goto(`${given.base}/console#/runbook/purgelinepaused`);
   await page.getByRole("heading", { level: 2, name: "PurgelinePaused" }).waitFor();
@@ -431,6 +441,7 @@ async function play(page) {
   await planning(page);
   await purging(page);
   await looksAtPages(page);
+  await showsReloads(page);
   await readsTheRunbook(page);
   await byKeyboard(page);
   await isSoundWhileItLoads(page);
