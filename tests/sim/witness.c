@@ -194,6 +194,8 @@ void witness_pushed(const char *account, enum lane lane, struct entry_id id,
         number(f, "repeat_after") > 0 || span_is(fields_get(f, "repeat_after"), REPEAT_AUTO);
     take_targets(a, j, f);
     a->largest = max_u64(a->largest, j->targets_count);
+    if (fields_get(f, "verify").n > 1)
+        a->of_pages += j->targets_count;
     free(f);
 }
 
@@ -498,7 +500,9 @@ static void check_ceiling(const struct account *a, const char *status, const cha
                     a->name, n, most);
 }
 
-/* A job is taken in whole, so the last one may pass the window's ceiling. In bytes, a job fits or
+/* A job is taken in whole, so the last one may pass the window's ceiling. A job whose page is still
+ * stale is purged again, whether there is room or not, because it might wait forever behind a
+ * backlog; there can be as many of these as jobs whose pages are looked at. In bytes, a job fits or
  * waits; but what it becomes until Redis knows of its end may take more than the job did. Where the
  * largest job is not known, targets are not looked at. */
 static void check_ceilings(const struct account *a, const char *status)
@@ -507,7 +511,7 @@ static void check_ceilings(const struct account *a, const char *status)
 
     check_ceiling(a, status, "window_jobs", window * 4);
     if (a->largest)
-        check_ceiling(a, status, "window_targets", window - 1 + a->largest);
+        check_ceiling(a, status, "window_targets", window - 1 + a->largest + a->of_pages);
     check_ceiling(a, status, "memory_bytes", bytes + bytes / 16 + MEMORY_SLACK_BYTES);
     check_ceiling(a, status, "in_flight", config_account(witness.config, a->name)->max_in_flight);
 }

@@ -33,7 +33,8 @@ struct job {
 struct account {
     char name[72];
     struct map targets, jobs;
-    uint64_t largest; /* targets of the job that names most of them */
+    uint64_t largest;  /* targets of the job that names most of them */
+    uint64_t of_pages; /* targets of all jobs that name a page */
     struct arrivals windows[LEDGER_N];
     struct arrivals cut_off[LEDGER_N]; /* what the leader on the other side knows of */
 };
