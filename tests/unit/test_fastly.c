@@ -486,6 +486,8 @@ static void an_id_that_may_not_be_shown_is_ignored(void **state)
     are_given(&ask_url, "{\"status\":\"ok\",\"id\":\"" ID_64 "\"}", ID_64);
     are_given(&ask_keys, "{\"foo\":\"" ID_64 "\",\"bar\":\"" ID_64 "5\",\"baz\":\"3\"}",
               ID_64 ",,3");
+    are_given(&ask_url, "{\"id\":\"" ID_64 "5\",\"status\":\"ok\"}", "");
+    are_given(&ask_keys, "{\"bar\":\"" ID_64 "5\",\"foo\":\"1\",\"baz\":\"3\"}", "1,,3");
     for (size_t i = 0; i < array_len(odd); i++) {
         char body[200];
 
