@@ -250,6 +250,8 @@ static void the_command_shows_the_last_error_since_the_job_was_pushed(void **sta
     pause_at_once(&w);
     after = push_json(&w, "{\"keys\":[\"later\"]}");
     expect_command_says(&w, &after, "the account is paused");
+    assert_int_equal(shell_run(&sh, "$P job %s", after.id), 0);
+    shell_assert_out(&sh, "The leader knows");
     assert_null(strstr(sh.out, "error"));
     close_both(&w);
 }
