@@ -358,17 +358,28 @@ static void restore_tick(struct dispatch *d, struct now now)
 
 /* -- postponed jobs -------------------------------------------------------------------------- */
 
+/* The lease is renewed once a second as well: together, an idle process wakes up less often. */
+static uint64_t next_look_ns(const struct dispatch *d, uint64_t now_ns)
+{
+    uint64_t latest_ns = now_ns + DUE_LOOK_EVERY_NS;
+
+    return d->lease_next_ns > now_ns + DUE_LOOK_EVERY_NS / 2 ? min_u64(latest_ns, d->lease_next_ns)
+                                                             : latest_ns;
+}
+
 static void on_due(void *ctx, int err, uint32_t moved, uint64_t next_due_ms)
 {
     struct dispatch *d = ctx;
     struct now now = clock_now();
     uint64_t wait_ms = minus_u64(next_due_ms, now.wall_ms);
-    uint64_t wait_ns = DUE_LOOK_EVERY_NS;
+    uint64_t next_ns = next_look_ns(d, now.mono_ns);
 
-    if (err == 0)
-        wait_ns = moved == DUE_MOVE_MAX ? 0 : min_u64(wait_ns, (wait_ms + 1) * NS_PER_MS);
+    if (err == 0 && wait_ms < DUE_LOOK_EVERY_NS / NS_PER_MS)
+        next_ns = min_u64(next_ns, now.mono_ns + (wait_ms + 1) * NS_PER_MS);
+    if (d->due_soon || (err == 0 && moved == DUE_MOVE_MAX))
+        next_ns = now.mono_ns;
     d->due_asked = false;
-    d->due_next_ns = d->due_soon ? now.mono_ns : now.mono_ns + wait_ns;
+    d->due_next_ns = next_ns;
     d->due_soon = false;
     dispatch_wake(d);
 }
