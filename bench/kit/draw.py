@@ -21,6 +21,7 @@ PANELS = (
     ("Surrogate keys per second", "one job each, batches of 256, Fastly answers after 20 ms", (
         ("node_keys_per_s", "hand-written Node", THEM), ("go_keys_per_s", "hand-written Go", THEM),
         ("keys_per_s_all", "purgeline, a receipt per job", US),
+        ("keys_per_s_history", "purgeline, receipts in history", US),
         ("keys_per_s_none", "purgeline, no receipts", US),
         ("drain_per_s", "Redis: read and remove", LIMIT))),
     ("Purges accepted over HTTP per second", "64 connections, in Redis before the answer, on one core", (
