@@ -41,7 +41,8 @@ struct ledger {
     uint64_t promise_next_ns; /* not before, without another reason to write */
     uint64_t not_before_ns;   /* of the next request or restore, after Redis refused one */
     bool busy;                /* a request to Redis is under way */
-    bool unwritten;           /* what a 429 taught is not in Redis yet */
+    bool outdated;            /* and the limits have changed since it was sent */
+    bool unwritten;           /* what a 429 taught, or was given back, is not in Redis yet */
     bool restored;
     bool refused; /* the restore was refused and is repeated later */
     bool failed;  /* the last request */
@@ -95,14 +96,29 @@ void ledger_free(struct ledgers *p)
     free(p);
 }
 
+/* What is granted and not spent. */
+static void give_back_unused(struct ledger *l, uint64_t now_ns)
+{
+    uint64_t *units = &l->all->grant->units[l->kind];
+
+    if (!*units)
+        return;
+    budget_give_back(&l->budget, *units, now_ns);
+    *units = 0;
+    l->unwritten = true;
+}
+
 void ledger_configure(struct ledgers *p, const struct config_account *a, uint64_t now_ns)
 {
     p->account = a->name;
     p->timeout_ms = a->timeout_ms;
-    for (int l = 0; l < LEDGER_N; l++) {
-        struct budget_limits limits = budget_limits_of(a, (enum ledger_kind)l);
+    for (int i = 0; i < LEDGER_N; i++) {
+        struct ledger *l = &p->ledgers[i];
+        struct budget_limits limits = budget_limits_of(a, (enum ledger_kind)i);
 
-        budget_set_limits(&p->ledgers[l].budget, &limits, now_ns);
+        give_back_unused(l, now_ns); /* a lower budget holds at once */
+        l->outdated = l->busy;
+        budget_set_limits(&l->budget, &limits, now_ns);
     }
 }
 
@@ -308,6 +324,8 @@ static void on_answer(void *ctx, int err)
     if (current && err == 0) {
         p->grant->units[l->kind] += l->asked;
         l->asked = 0;
+        if (l->outdated)
+            give_back_unused(l, clock_mono_ns());
     } else if (current) {
         budget_give_back(&l->budget, l->asked, clock_mono_ns());
         l->asked = 0;
@@ -351,7 +369,7 @@ static void ask_redis(struct ledger *l)
         promise_write(&l->promise, l->asked, spend.ahead);
     l->promise_next_ns = now.mono_ns + PROMISE_EVERY_NS;
     l->unbooked = 0;
-    l->unwritten = false;
+    l->unwritten = l->outdated = false;
     l->busy = true;
     queue_spend(l->all->queue, &spend, on_answer, call);
 }
@@ -503,15 +521,10 @@ bool ledger_close(struct ledgers *p, uint64_t now_ns)
 
     for (int i = 0; i < LEDGER_N; i++) {
         struct ledger *l = &p->ledgers[i];
-        uint64_t unused = p->grant->units[i];
 
         if (!l->restored || l->failed) /* what is open then counts as spent */
             continue;
-        if (unused) {
-            budget_give_back(&l->budget, unused, now_ns);
-            p->grant->units[i] = 0;
-            l->unwritten = true;
-        }
+        give_back_unused(l, now_ns);
         if ((l->unbooked || l->unwritten) && !l->busy)
             ask_redis(l);
         closed = closed && !l->busy;

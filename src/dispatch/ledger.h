@@ -21,6 +21,8 @@ typedef void ledger_changed_cb(void *ctx, int err); /* units were granted (0) or
 struct ledgers *ledger_new(const struct config_account *a, struct queue *q, struct grant *grant,
                            uint64_t now_ns, ledger_changed_cb *changed, void *ctx);
 void ledger_free(struct ledgers *p); /* its queue must be closed */
+/* The new limits hold at once: what was granted within the old ones, and is not spent, is given
+ * back. */
 void ledger_configure(struct ledgers *p, const struct config_account *a, uint64_t now_ns);
 
 /* Whether Redis may lose its last writes. If so, no more is reserved within LEDGER_LOSS_MS than

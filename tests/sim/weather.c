@@ -489,6 +489,35 @@ static void trouble_cluster(struct making *m)
     }
 }
 
+/* With other settings, while purges are on their way. */
+static void reload(struct making *m)
+{
+    uint64_t budget = roll(m, 3, 200);
+
+    switch (roll(m, 0, 7)) {
+    case 0:
+    case 1:
+        at(m, moment(m), "reload budget=%" PRIu64 " burst=%" PRIu64 " headroom=%" PRIu64, budget,
+           roll(m, 1, budget), chance(m, 30) ? roll(m, 0, budget - 1) : 0);
+        break;
+    case 2:
+        at(m, moment(m), "reload max_in_flight=%" PRIu64 " linger=%" PRIu64, roll(m, 1, 64),
+           roll(m, 0, 20));
+        break;
+    case 3:
+        at(m, moment(m), "reload attempts=%" PRIu64, roll(m, 3, 20));
+        break;
+    case 4:
+        at(m, moment(m), "reload batch_cost=%s", ONE_OF(m, "key", "request"));
+        break;
+    case 5:
+        at(m, moment(m), "reload separate=%s", ONE_OF(m, "true", "false"));
+        break;
+    default:
+        at(m, moment(m), "reload");
+    }
+}
+
 static void make_trouble(struct making *m)
 {
     switch (roll(m, 0, 9)) {
@@ -503,7 +532,7 @@ static void make_trouble(struct making *m)
         set_a_clock(m);
         break;
     case 4:
-        at(m, moment(m), "reload");
+        reload(m);
         break;
     case 5:
     case 6:

@@ -181,6 +181,30 @@ static void flush(struct ledgers *p, uint64_t now_ns)
             answer_spend(l, 0);
 }
 
+/* Units that were granted before, or are being asked for, do not outlive the settings. */
+static void a_lower_budget_holds_at_once(void **state)
+{
+    struct config_account *a = *state;
+    struct ledgers *p = led(state);
+    uint64_t when_ns = NEVER, now_ns = clock_mono_ns();
+
+    ledger_ask(p, LEDGER_PURGE, LANE_URGENT, 100, now_ns, &when_ns);
+    answer_spend(LEDGER_PURGE, 0);
+    assert_int_equal(grant.units[LEDGER_PURGE], 100);
+    ledger_ask(p, LEDGER_PURGE, LANE_URGENT, 200, now_ns, &when_ns);
+    a->budget.purges = 50;
+    ledger_configure(p, a, now_ns);
+    assert_int_equal(grant.units[LEDGER_PURGE], 0);
+    answer_spend(LEDGER_PURGE, 0);
+    assert_int_equal(grant.units[LEDGER_PURGE], 0);
+    flush(p, now_ns + 3 * NS_PER_S);
+    assert_int_equal(spending[LEDGER_PURGE].said.open, 0);
+    ledger_ask(p, LEDGER_PURGE, LANE_URGENT, 200, now_ns, &when_ns);
+    answer_spend(LEDGER_PURGE, 0);
+    assert_true(grant.units[LEDGER_PURGE] > 0 && grant.units[LEDGER_PURGE] <= 50);
+    ledger_free(p);
+}
+
 /* What Redis has until then promises nothing, and is what a failover would go back to. */
 static void redis_is_promised_something_before_it_may_lose_anything(void **state)
 {
@@ -282,6 +306,7 @@ int main(void)
         T(a_refusal_of_an_earlier_take_over_is_dropped),
         T(closing_returns_what_is_unused_and_books_what_is_spent),
         T(closing_ends_although_redis_refuses),
+        T(a_lower_budget_holds_at_once),
         T(redis_is_promised_something_before_it_may_lose_anything),
         T(an_answer_may_come_when_redis_loses_nothing_any_more),
         cmocka_unit_test(portions_are_right_up_to_the_ends_of_the_settings),
