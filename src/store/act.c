@@ -9,7 +9,7 @@
 #include "queue.h"
 #include "scripts.h"
 
-#define ARGS_BEFORE_FIELDS 7
+#define ARGS_BEFORE_FIELDS 8
 
 bool act_is_noted(const struct actor *who)
 {
@@ -33,9 +33,10 @@ int act_set(struct client *c, const struct actor *who, json_t *line, const char 
             const char *const *fields)
 {
     char *key = redis_key(who->account->name, "history"), *text = json_text_line(line);
-    char past[QUEUE_HISTORY_ROOM];
+    char *size = redis_key(who->account->name, "history:size"), past[QUEUE_HISTORY_ROOM];
     const char *words[ARGS_BEFORE_FIELDS + ACT_FIELDS_MAX + 1] = {
-        "EVAL", scripts[SCRIPT_ACT].text, "2", key, hash, history_arg(who->account, past), text};
+        "EVAL", scripts[SCRIPT_ACT].text,        "3", key, size,
+        hash,   history_arg(who->account, past), text};
     struct redisReply *reply;
     int rc;
 
@@ -45,6 +46,7 @@ int act_set(struct client *c, const struct actor *who, json_t *line, const char 
     }
     rc = client_ask_words(c, words, &reply);
     free(key);
+    free(size);
     free(text);
     json_decref(line);
     return rc;
@@ -53,10 +55,10 @@ int act_set(struct client *c, const struct actor *who, json_t *line, const char 
 void act_note(struct client *c, const struct actor *who, json_t *line)
 {
     char *key = redis_key(who->account->name, "history"), *text = json_text_line(line);
-    char past[QUEUE_HISTORY_ROOM];
+    char *size = redis_key(who->account->name, "history:size"), past[QUEUE_HISTORY_ROOM];
     const struct span argv[] = {
-        SPAN("EVAL"),  span_str(scripts[SCRIPT_ACT].text),        SPAN("1"),
-        span_str(key), span_str(history_arg(who->account, past)), span_str(text)};
+        SPAN("EVAL"),   span_str(scripts[SCRIPT_ACT].text),        SPAN("2"),     span_str(key),
+        span_str(size), span_str(history_arg(who->account, past)), span_str(text)};
     struct redisReply *reply;
     int ignored;
 
@@ -64,6 +66,7 @@ void act_note(struct client *c, const struct actor *who, json_t *line)
     ignored = client_receive(c, &reply);
     (void)ignored;
     free(key);
+    free(size);
     free(text);
     json_decref(line);
 }

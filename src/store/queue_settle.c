@@ -396,13 +396,15 @@ static void on_noted(struct queue *q, void *ctx, int err, struct redisReply *rep
 
 void queue_note(struct queue *q, const struct queue_keep *keep, struct span line)
 {
-    char past[QUEUE_HISTORY_ROOM];
+    char past[QUEUE_HISTORY_ROOM], *size = alloc_printf("%s:size", q->keys[KEY_HISTORY]);
     const struct span argv[] = {SPAN("EVAL"),
                                 span_str(scripts[SCRIPT_ACT].text),
-                                SPAN("1"),
+                                SPAN("2"),
                                 span_str(q->keys[KEY_HISTORY]),
+                                span_str(size),
                                 span_str(queue_history_arg(keep, past)),
                                 line};
 
     queue_call_courtesy(q, array_len(argv), argv, on_noted, NULL);
+    free(size);
 }
