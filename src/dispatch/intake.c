@@ -452,8 +452,8 @@ static void on_read(void *ctx, int err, bool all)
             in->need_bytes[lane] = 0;
         }
     }
-    if (err && err != -ENOTCONN)
-        in->not_before_ns = clock_mono_ns() + TRY_AGAIN_NS;
+    if (err) /* -ENOTCONN also while the connection is on its way to another node of a Cluster */
+        in->not_before_ns = clock_mono_ns() + TRY_AGAIN_NS / (err == -ENOTCONN ? 50 : 1);
     if (err == 0 && all && in->asked_all) /* a lane left out would deliver known jobs again */
         end_recheck(in);
     in->changed(in->ctx);

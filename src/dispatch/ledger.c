@@ -524,7 +524,7 @@ bool ledger_close(struct ledgers *p, uint64_t now_ns)
 
         if (!l->restored || l->failed) /* what is open then counts as spent */
             continue;
-        give_back_unused(l, now_ns);
+        give_back_unused(l, now_ns); /* for the successor */
         if ((l->unbooked || l->unwritten) && !l->busy)
             ask_redis(l);
         closed = closed && !l->busy;

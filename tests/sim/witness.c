@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "clock.h"
 #include "ends.h"
 #include "engine.h"
 #include "fake_redis.h"
@@ -288,6 +289,8 @@ static void check_window(struct account *a, enum ledger_kind l, const struct req
     uint64_t window_ns, budget = budget_of(a->name, l, &window_ns);
     uint64_t sum = witness_add_arrival(a, l, r, window_ns);
 
+    if (r->started_ns <= witness.reloaded_ns) /* it was on its way then */
+        budget = max_u64(budget, a->budget_before[l]);
     if (l == LEDGER_PURGE)
         witness.sums.window_max = max_u64(witness.sums.window_max, sum);
     if (sum > budget)
@@ -513,7 +516,9 @@ static void check_ceilings(const struct account *a, const char *status)
     if (a->largest)
         check_ceiling(a, status, "window_targets", window - 1 + a->largest + a->of_pages);
     check_ceiling(a, status, "memory_bytes", bytes + bytes / 16 + MEMORY_SLACK_BYTES);
-    check_ceiling(a, status, "in_flight", config_account(witness.config, a->name)->max_in_flight);
+    check_ceiling(
+        a, status, "in_flight",
+        max_u64(a->in_flight_before, config_account(witness.config, a->name)->max_in_flight));
 }
 
 static void on_status(const char *account, struct span json)
@@ -550,8 +555,18 @@ void witness_begin(const struct config *c, enum witness_scope scope)
     fastly_watch = (struct fastly_watch){on_arrived, on_confirmed, on_refused, number_of};
 }
 
+/* Requests that were sent within the old settings may still be on their way. */
 void witness_configure(const struct config *c)
 {
+    for (uint32_t i = 0; i < witness.accounts_count; i++) {
+        struct account *a = &witness.accounts[i];
+        uint64_t window_ns, in_flight = config_account(witness.config, a->name)->max_in_flight;
+
+        a->in_flight_before = max_u64(a->in_flight_before, in_flight);
+        for (enum ledger_kind l = 0; l < LEDGER_N; l++)
+            a->budget_before[l] = max_u64(a->budget_before[l], budget_of(a->name, l, &window_ns));
+    }
+    witness.reloaded_ns = clock_mono_ns();
     witness.config = c;
     expect_canaries(c);
 }
