@@ -35,6 +35,7 @@ struct parcel {
     struct event *timeout;
     enum fault fault;
     enum exchange_error outcome;
+    uint64_t handed_ns; /* to us */
 };
 
 struct fake_wire fake_wire;
@@ -210,6 +211,7 @@ static void leave(struct parcel *p)
                      x->soft, x->endpoint->token, instance_config(p->senders->instance));
 
     r->instance = p->senders->instance;
+    r->handed_ns = p->handed_ns;
     r->started_ns = x->started_ns;
     r->fault = p->fault;
     r->parcel = p;
@@ -298,6 +300,7 @@ void senders_send(struct senders *s, struct exchange *x)
     struct parcel *p = container_of(x, struct parcel, x);
 
     p->senders = s;
+    p->handed_ns = engine_now_ns();
     list_push_back(&s->under_way, &x->link);
     if (s->dead || instance_doomed(s->instance))
         return;

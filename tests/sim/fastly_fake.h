@@ -22,7 +22,7 @@ struct request {
     bool soft, unreadable;
     struct fields *targets;
     uint64_t cost;
-    uint64_t started_ns, arrived_ns;
+    uint64_t handed_ns, started_ns, arrived_ns; /* handed over to the sender */
     enum fault fault;
     uint32_t holds;
 };

@@ -289,7 +289,7 @@ static void check_window(struct account *a, enum ledger_kind l, const struct req
     uint64_t window_ns, budget = budget_of(a->name, l, &window_ns);
     uint64_t sum = witness_add_arrival(a, l, r, window_ns);
 
-    if (r->started_ns <= witness.reloaded_ns) /* it was on its way then */
+    if (r->handed_ns <= witness.reloaded_ns) /* it was on its way then */
         budget = max_u64(budget, a->budget_before[l]);
     if (l == LEDGER_PURGE)
         witness.sums.window_max = max_u64(witness.sums.window_max, sum);
