@@ -255,8 +255,8 @@ static void print_history(const struct history_reach *h)
     char jobs[32], entries[32], age[32];
 
     if (h->entries)
-        page_row("history", CMD_PLAIN, "%s jobs in %s %s, the oldest from %s ago",
-                 cmd_number_words(jobs, sizeof(jobs), h->jobs),
+        page_row("history", CMD_PLAIN, "%s %s in %s %s, the oldest from %s ago",
+                 cmd_number_words(jobs, sizeof(jobs), h->jobs), h->jobs == 1 ? "job" : "jobs",
                  cmd_number_words(entries, sizeof(entries), h->entries),
                  h->entries == 1 ? "entry" : "entries",
                  cmd_duration_words(age, sizeof(age), h->oldest_ms));

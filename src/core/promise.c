@@ -67,10 +67,13 @@ static void forget_old_steps(struct promise *p, uint64_t now_ns)
 
 void promise_answered(struct promise *p, enum promise_answer how, uint64_t now_ns)
 {
-    struct promise_step *s = p->steps + p->count - 1;
+    struct promise_step *s;
 
-    if (p->count == 0 || s->answered_ns != NEVER)
+    if (p->count == 0)
         return; /* that write was forgotten meanwhile */
+    s = &p->steps[p->count - 1];
+    if (s->answered_ns != NEVER)
+        return; /* what came after it was read from Redis */
     s->answered_ns = now_ns;
     p->made = how == PROMISE_WRITTEN ? s->promised : 0;
     /* Perhaps Redis still has the state that the step before left. */

@@ -114,8 +114,10 @@ void endpoint_hide_token(const struct endpoint *e, struct buf *reply)
     size_t n = strncmp(line, name, sizeof(name) - 1) == 0 ? strlen(token) : 0;
     char *at = reply->p;
 
-    while (n && reply->n && (at = memmem(at, (size_t)(reply->p + reply->n - at), token, n)))
+    while (n && reply->n && (at = memmem(at, (size_t)(reply->p + reply->n - at), token, n))) {
         memset(at, '*', n);
+        at += n; /* a token may be of asterisks only */
+    }
 }
 
 bool endpoint_same_token(const struct endpoint *a, const struct endpoint *b)
