@@ -35,7 +35,8 @@ struct parcel {
     struct event *timeout;
     enum fault fault;
     enum exchange_error outcome;
-    uint64_t handed_ns; /* to us */
+    uint64_t handed_ns;         /* to us */
+    enum batch_cost batch_cost; /* by the settings of then */
 };
 
 struct fake_wire fake_wire;
@@ -206,9 +207,9 @@ static void on_arrival(void *ctx)
 static void leave(struct parcel *p)
 {
     struct exchange *x = &p->x;
-    struct request *r =
-        request_read(x->method, buf_span(&x->url), buf_span(&x->header), buf_span(&x->body),
-                     x->soft, x->endpoint->token, instance_config(p->senders->instance));
+    struct request *r = request_read(x->method, buf_span(&x->url), buf_span(&x->header),
+                                     buf_span(&x->body), x->soft, x->endpoint->token,
+                                     instance_config(p->senders->instance), p->batch_cost);
 
     r->instance = p->senders->instance;
     r->handed_ns = p->handed_ns;
@@ -298,9 +299,13 @@ static void on_departure(void *ctx)
 void senders_send(struct senders *s, struct exchange *x)
 {
     struct parcel *p = container_of(x, struct parcel, x);
+    const struct config_account *account =
+        config_account(instance_config(s->instance), x->endpoint->token);
 
     p->senders = s;
     p->handed_ns = engine_now_ns();
+    if (account)
+        p->batch_cost = account->budget.batch_cost;
     list_push_back(&s->under_way, &x->link);
     if (s->dead || instance_doomed(s->instance))
         return;

@@ -71,10 +71,11 @@ extern struct fastly_watch fastly_watch;
 void fastly_fake_begin(void);
 void fastly_fake_end(void);
 
-/* Reads a request off the wire. `token` says whose it is. */
+/* Reads a request off the wire. `token` says whose it is, `batch_cost` how its account counted it.
+ */
 struct request *request_read(const char *method, struct span url, struct span header,
-                             struct span body, bool soft, const char *token,
-                             const struct config *c);
+                             struct span body, bool soft, const char *token, const struct config *c,
+                             enum batch_cost batch_cost);
 void request_drop(struct request *r);
 void fastly_fake_receive(struct request *r); /* takes a hold */
 

@@ -59,6 +59,7 @@ static int teardown(void **state)
     struct config c = {.accounts = alloc_bytes(sizeof(w->account)), .accounts_count = 1};
 
     send_forget_waiting(&w->d);
+    assert_int_equal(reasons_bytes(&w->d.reasons), 0);
     pace_deinit(&w->d.pace);
     heap_deinit(&w->d.parked);
     ledger_free(w->d.ledgers);
