@@ -207,7 +207,8 @@ static void lower(const struct budget *b, struct lowest *l, uint64_t t_ns, uint6
                   uint64_t micro)
 {
     uint64_t units = b->limits.units + gone, room = units > l->used ? units - l->used : 0;
-    int64_t dip = (int64_t)(gone * MICRO) - (int64_t)micro;
+    uint64_t most = INT64_MAX / MICRO; /* other programs can write any number to the ledger */
+    int64_t dip = (int64_t)(min_u64(gone, most) * MICRO) - (int64_t)micro;
 
     if ((u128)room * l->t_ns < (u128)l->room * t_ns) {
         l->room = room;

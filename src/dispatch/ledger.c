@@ -205,8 +205,7 @@ static void on_restored(void *ctx, int err, const struct queue_budget *b)
         budget_restore_level(&l->budget, b->level_micro,
                              min_u64(b->level_age_ms, AGE_MAX_MS) * NS_PER_MS, now_ns);
     for (size_t i = 0; i < b->spent_count; i++)
-        budget_restore_spent(&l->budget, min_u64(b->spent[i].cost, limits.units),
-                             age_ns(b->spent[i].age_ms), now_ns);
+        budget_restore_spent(&l->budget, b->spent[i].cost, age_ns(b->spent[i].age_ms), now_ns);
     if (p->account_round != p->round) { /* answers differ by their transit time */
         p->account_round = p->round;
         p->account_ms = b->account_ms;

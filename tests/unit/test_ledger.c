@@ -205,6 +205,24 @@ static void a_lower_budget_holds_at_once(void **state)
     ledger_free(p);
 }
 
+/* The budget of a restart may be lower than what was booked before, and raised after it. */
+static void a_raised_budget_knows_what_was_spent_before(void **state)
+{
+    struct config_account *a = *state;
+    struct ledgers *p;
+    uint64_t now_ns = clock_mono_ns();
+
+    a->budget.purges = 50;
+    p = ledger_new(a, NULL, &grant, now_ns, on_changed, NULL);
+    ledger_restore(p);
+    for (size_t l = 0; l < LEDGER_N; l++)
+        answer(l, 300);
+    a->budget.purges = 1000;
+    ledger_configure(p, a, clock_mono_ns());
+    assert_int_equal(ledger_left(p, LEDGER_PURGE, clock_mono_ns()), 1000 - 300);
+    ledger_free(p);
+}
+
 /* What Redis has until then promises nothing, and is what a failover would go back to. */
 static void redis_is_promised_something_before_it_may_lose_anything(void **state)
 {
@@ -307,6 +325,7 @@ int main(void)
         T(closing_returns_what_is_unused_and_books_what_is_spent),
         T(closing_ends_although_redis_refuses),
         T(a_lower_budget_holds_at_once),
+        T(a_raised_budget_knows_what_was_spent_before),
         T(redis_is_promised_something_before_it_may_lose_anything),
         T(an_answer_may_come_when_redis_loses_nothing_any_more),
         cmocka_unit_test(portions_are_right_up_to_the_ends_of_the_settings),
