@@ -79,7 +79,7 @@ class World(Stage):
                    "--cluster-node-timeout", "5000", "--cluster-replica-validity-factor", "0", "--appendonly", "yes",
                    "--save", "", "--repl-diskless-sync-delay", "0", "--maxmemory-policy", "noeviction",
                    "--requirepass", PASSWORD, "--masterauth", PASSWORD)
-        until("the node answers", lambda: self.cli(n, "PING") == "PONG")
+        self.until_up(f"node{n}", lambda: self.cli(n, "PING") == "PONG")
 
     def cli(self, n, *words):
         try:

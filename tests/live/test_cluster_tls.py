@@ -82,7 +82,7 @@ class World(Stage):
                    "--tls-cert-file", self.path("server.pem"), "--tls-key-file", self.path("server.key"),
                    "--tls-ca-cert-file", self.path("ca.pem"), "--save", "", "--appendonly", "yes",
                    "--maxmemory-policy", "noeviction")
-        until("the node answers", lambda: self.cli(n, "PING") == "PONG")
+        self.until_up(f"node{n}", lambda: self.cli(n, "PING") == "PONG")
 
     def cli(self, n, *words):
         done = subprocess.run(["redis-cli", *self.tls.split(), "-p", str(self.ports[n]), *map(str, words)],

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "command_world.h"
+#include "free_port.h"
 
 #include <unistd.h>
 
@@ -235,9 +236,8 @@ static void a_redis_that_is_away_is_told_apart_from_wrong_arguments(void **state
 
     redis_server_kill(w->redis);
     assert_int_equal(shell_run(&w->shell, "$P push a"), 3);
-    assert_int_equal(
-        shell_run(&w->shell, "$P push --redis redis://127.0.0.1:%u a", redis_server_free_port()),
-        3);
+    assert_int_equal(shell_run(&w->shell, "$P push --redis redis://127.0.0.1:%u a", free_port()),
+                     3);
     assert_int_equal(shell_run(&w->shell, "$P push --redis http://x a"), 2);
     redis_server_restart(w->redis);
     assert_int_equal(shell_run(&w->shell, "$P push a"), 0);

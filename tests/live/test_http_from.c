@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Producers whose programs cannot send a token are identified by their network address. */
+#include "free_port.h"
 #include "http_world.h"
 #include "rawhttp.h"
 
@@ -87,7 +88,7 @@ static bool is_ready(const struct place *p)
 static struct place open_place(void **state)
 {
     struct place p = {.r = rig_open(state, "", ""),
-                      .port = redis_server_free_port(),
+                      .port = free_port(),
                       .token = world_producer("cms", TOKEN, "")};
 
     p.socket = alloc_printf("%s/http.sock", p.r->folder);

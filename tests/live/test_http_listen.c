@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "free_port.h"
 #include "http_world.h"
 #include "rawhttp.h"
 
@@ -35,7 +36,7 @@ static void configure(const struct place *p, char *lines)
 
 static struct place open_place(void **state)
 {
-    struct place p = {.r = rig_open(state, "", ""), .port = redis_server_free_port()};
+    struct place p = {.r = rig_open(state, "", ""), .port = free_port()};
 
     p.socket = alloc_printf("%s/http.sock", p.r->folder);
     return p;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * api_proxy: the daemon and check connect to the API through an egress proxy. */
+#include "free_port.h"
 #include "rig.h"
 
 #include <signal.h>
@@ -108,7 +109,7 @@ static void the_environment_says_nothing_unless_it_is_asked(void **state)
     struct job j;
 
     begin(state);
-    to_nobody = alloc_printf("https_proxy=http://127.0.0.1:%u", redis_server_free_port());
+    to_nobody = alloc_printf("https_proxy=http://127.0.0.1:%u", free_port());
     to_us = alloc_printf("https_proxy=http://" USER ":" PASSWORD "@127.0.0.1:%u", w.egress.port);
     rig_configure(w.r, "", "");
     env[0] = to_nobody;

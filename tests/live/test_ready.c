@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * `purgeline ready`, the health check of containers. */
+#include "free_port.h"
 #include "http_world.h"
 #include "shell.h"
 
@@ -11,7 +12,7 @@ struct checked {
 
 static struct checked open_checked(void **state)
 {
-    struct checked c = {.r = rig_open(state, "", ""), .port = redis_server_free_port()};
+    struct checked c = {.r = rig_open(state, "", ""), .port = free_port()};
 
     shell_open(&c.shell);
     return c;

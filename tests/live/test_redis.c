@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "free_port.h"
 #include "redis_world.h"
 
 #include "redis_error.h"
@@ -321,7 +322,7 @@ static void on_down_close(void *ctx, const char *why)
 
 static void closing_within_down_is_fine(void **state)
 {
-    struct redis_address a = {.host = loopback, .port = (uint16_t)redis_server_free_port()};
+    struct redis_address a = {.host = loopback, .port = (uint16_t)free_port()};
     struct world w = {.loop = loop_new()};
 
     (void)state;

@@ -4,6 +4,7 @@
 #include "command_world.h"
 
 #include "await.h"
+#include "free_port.h"
 
 #define P "purgeline:{main}:"
 #define JOB "normal-1700000000000-0"
@@ -152,7 +153,7 @@ static void redis_has_too_many_clients(void **state)
 static void redis_has_just_started(void **state)
 {
     struct world *w = *state;
-    unsigned port = redis_server_free_port();
+    unsigned port = free_port();
     char url[64];
 
     redis_server_do(w->redis, "DEBUG POPULATE 30000");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Effects and costs of a SIGHUP, and settings that it does not change. */
+#include "free_port.h"
 #include "http_world.h"
 #include "rawhttp.h"
 #include "shell.h"
@@ -99,11 +100,6 @@ static int visit(const char *host, unsigned port)
     status = http_do(h, "GET", "/livez", NULL, NULL)->status;
     http_close(h);
     return status;
-}
-
-static unsigned free_port(void)
-{
-    return redis_server_free_port();
 }
 
 static void configure(struct world *w, const char *lines)

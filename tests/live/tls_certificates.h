@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
+#include "free_port.h"
 #include "redis_server.h"
 #include "shell.h"
 
@@ -60,7 +61,7 @@ static inline void tls_show(struct redis_server *redis, const struct shell *s, c
 static inline unsigned tls_listen(struct redis_server *redis, const struct shell *s,
                                   const char *file)
 {
-    unsigned port = redis_server_free_port();
+    unsigned port = free_port();
 
     tls_show(redis, s, file);
     redis_server_do(redis, "CONFIG SET tls-port %u", port);

@@ -15,6 +15,7 @@
 #include "await.h"
 #include "buf.h"
 #include "file.h"
+#include "free_port.h"
 #include "redis_server.h"
 
 /* A TLS server that forwards bytes, because tinyproxy does not support TLS. */
@@ -95,7 +96,7 @@ void egress_restart(struct egress *e)
 
 void egress_start(struct egress *e, unsigned to, const char *user)
 {
-    *e = (struct egress){.to = to, .user = user, .port = redis_server_free_port()};
+    *e = (struct egress){.to = to, .user = user, .port = free_port()};
     snprintf(e->folder, sizeof(e->folder), "/tmp/purgeline-egress-XXXXXX");
     must(mkdtemp(e->folder));
     snprintf(e->log, sizeof(e->log), "%s/log", e->folder);
@@ -124,7 +125,7 @@ void egress_add_tls(struct egress *e, const char *cert_file, const char *key_fil
     char listen[16], to[16];
     const char *argv[] = {"python3", "-c", tls_front, cert_file, key_file, listen, to, NULL};
 
-    e->tls_port = redis_server_free_port();
+    e->tls_port = free_port();
     snprintf(listen, sizeof(listen), "%u", e->tls_port);
     snprintf(to, sizeof(to), "%u", e->port);
     e->tls_pid = spawn(argv);

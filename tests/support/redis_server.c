@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +17,7 @@
 #include "alloc.h"
 #include "base.h"
 #include "clock.h"
+#include "free_port.h"
 
 struct redis_server {
     char folder[64];
@@ -28,36 +28,6 @@ struct redis_server {
     pid_t pid;
     redisContext *c;
 };
-
-/* Below the kernel's range of automatic ports (net.ipv4.ip_local_port_range begins at 32768), so
- * that no connection can take the port first. */
-#define PORT_MIN 12000u
-#define PORTS 20000u
-
-static bool can_be_bound(unsigned port)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons((uint16_t)port),
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool can;
-
-    must(fd >= 0);
-    can = bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
-    close(fd);
-    return can;
-}
-
-unsigned redis_server_free_port(void)
-{
-    uint32_t n;
-
-    do {
-        must(getrandom(&n, sizeof(n), 0) == sizeof(n));
-        n = PORT_MIN + n % PORTS;
-    } while (!can_be_bound(n));
-    return n;
-}
 
 static void run_server(const struct redis_server *s)
 {
@@ -110,7 +80,7 @@ static bool answers(struct redis_server *s)
 
 static void choose_port(struct redis_server *s)
 {
-    s->port = redis_server_free_port();
+    s->port = free_port();
     snprintf(s->port_text, sizeof(s->port_text), "%u", s->port);
     free(s->url);
     s->url = alloc_printf("redis://127.0.0.1:%u", s->port);

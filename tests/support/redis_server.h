@@ -32,5 +32,3 @@ long long redis_server_int(struct redis_server *s, const char *fmt, ...);
 char *redis_server_str(struct redis_server *s, const char *fmt, ...);
 /* Fails the test unless the first values of the stream, without duplicates, are 1 to `count`. */
 void redis_server_assert_counts(struct redis_server *s, const char *stream, int count);
-/* An unused port. */
-unsigned redis_server_free_port(void);

@@ -17,10 +17,28 @@ SERVICE = "SU1Z0isxPaozGVKXdv0eY"
 PATIENCE_S = 60  # ten times as long as any step takes on an idle machine
 
 
+RESERVED = []  # open sockets, until this process ends
+
+
+def reserved(port):
+    """Reserves the port among tests: an abstract Unix socket exists once per network namespace, as the port does."""
+    s = socket.socket(socket.AF_UNIX)
+    try:
+        s.bind(f"\0purgeline-tests/port/{port}")
+    except OSError:
+        s.close()
+        return False
+    RESERVED.append(s)
+    return True
+
+
 def free_port():
-    """An unused port, below the kernel's range of automatic ports."""
+    """An unused port, which no other test gets before this process ends. It is below the kernel's range of automatic
+    ports, and below those of the sandbox."""
     while True:
-        port = random.randrange(12000, 32000)
+        port = random.randrange(12000, 20000)
+        if not reserved(port):
+            continue
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))
@@ -84,6 +102,18 @@ class Stage:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.dir,
                 env={**self.env, **more_env})
         return self.children[name]
+
+    def until_up(self, name, answers):
+        """Waits until answers() is true of the process; it must not end before. Its log is the evidence."""
+        def condition():
+            code = self.children[name].poll()
+            if code is not None:
+                raise AssertionError(f"{name} ended with {code}")
+            return answers()
+        try:
+            until(f"{name} answers", condition)
+        except AssertionError as never:
+            raise AssertionError(f"{never}\n{self.log(name)[-3000:]}") from None
 
     def stop(self, name, kill=False):
         child = self.children.pop(name, None)

@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "free_port.h"
 
 #define PORTS 6
 
@@ -111,28 +112,6 @@ static void make_authorities(const struct web *w)
               " -extfile san -out leaf.pem");
 }
 
-/* Below the kernel's range of automatic ports: another test cannot get one of these meanwhile.
- * Keeps all sockets open until all ports are known, so that the ports differ. */
-static void find_ports(uint16_t ports[PORTS])
-{
-    int fds[PORTS];
-
-    for (int i = 0; i < PORTS; i++) {
-        struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-        uint16_t dice;
-
-        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-        must(fds[i] >= 0);
-        do {
-            must(getrandom(&dice, sizeof(dice), 0) == sizeof(dice));
-            ports[i] = (uint16_t)(12000 + dice % 20000);
-            in.sin_port = htons(ports[i]);
-        } while (bind(fds[i], (struct sockaddr *)&in, sizeof(in)) < 0);
-    }
-    for (int i = 0; i < PORTS; i++)
-        close(fds[i]);
-}
-
 static void wait_for_port(const struct web *w, uint16_t port)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
@@ -179,7 +158,8 @@ void web_start(struct web *w)
     snprintf(w->other_ca, sizeof(w->other_ca), "%s/other.pem", w->dir);
     snprintf(w->log, sizeof(w->log), "%s/requests.log", w->dir);
     make_authorities(w);
-    find_ports(port);
+    for (int i = 0; i < PORTS; i++)
+        port[i] = (uint16_t)free_port();
     snprintf(text, sizeof(text), conf, port[0], port[1], port[2], port[3], port[4]);
     write_file(w, "nginx.conf", text);
     write_file(w, "answer.lua", answer_lua);
