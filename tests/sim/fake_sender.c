@@ -35,8 +35,7 @@ struct parcel {
     struct event *timeout;
     enum fault fault;
     enum exchange_error outcome;
-    uint64_t handed_ns;         /* to us */
-    enum batch_cost batch_cost; /* by the settings of then */
+    const struct config *config; /* when it was handed over, held */
 };
 
 struct fake_wire fake_wire;
@@ -117,6 +116,7 @@ void exchange_free(struct exchange *x)
     buf_deinit(&x->via);
     buf_deinit(&x->reply);
     endpoint_drop(x->endpoint);
+    config_drop(container_of(x, struct parcel, x)->config);
     free(container_of(x, struct parcel, x));
 }
 
@@ -208,11 +208,9 @@ static void leave(struct parcel *p)
 {
     struct exchange *x = &p->x;
     struct request *r = request_read(x->method, buf_span(&x->url), buf_span(&x->header),
-                                     buf_span(&x->body), x->soft, x->endpoint->token,
-                                     instance_config(p->senders->instance), p->batch_cost);
+                                     buf_span(&x->body), x->soft, x->endpoint->token, p->config);
 
     r->instance = p->senders->instance;
-    r->handed_ns = p->handed_ns;
     r->started_ns = x->started_ns;
     r->fault = p->fault;
     r->parcel = p;
@@ -299,13 +297,10 @@ static void on_departure(void *ctx)
 void senders_send(struct senders *s, struct exchange *x)
 {
     struct parcel *p = container_of(x, struct parcel, x);
-    const struct config_account *account =
-        config_account(instance_config(s->instance), x->endpoint->token);
 
     p->senders = s;
-    p->handed_ns = engine_now_ns();
-    if (account)
-        p->batch_cost = account->budget.batch_cost;
+    config_drop(p->config);
+    p->config = config_hold(instance_config(s->instance));
     list_push_back(&s->under_way, &x->link);
     if (s->dead || instance_doomed(s->instance))
         return;

@@ -140,9 +140,15 @@ static void read_service(struct request *r, struct span rest, struct span header
     r->unreadable = r->unreadable || (!all && r->targets->count == 0);
 }
 
+static uint64_t cost_of(const struct request *r, const struct config_account *a)
+{
+    bool per_key = r->kind == TARGET_KEY && a->budget.batch_cost == BATCH_COST_KEY;
+
+    return per_key ? r->targets->count : 1;
+}
+
 struct request *request_read(const char *method, struct span url, struct span header,
-                             struct span body, bool soft, const char *token, const struct config *c,
-                             enum batch_cost batch_cost)
+                             struct span body, bool soft, const char *token, const struct config *c)
 {
     struct request *r = alloc_zeroed(1, sizeof(*r));
     const struct config_account *a = config_account(c, token);
@@ -165,7 +171,8 @@ struct request *request_read(const char *method, struct span url, struct span he
         r->unreadable = true;
         r->targets = fields_copy(NULL, 0);
     }
-    r->cost = r->kind == TARGET_KEY && batch_cost == BATCH_COST_KEY ? r->targets->count : 1;
+    r->config = config_hold(c);
+    r->cost = cost_of(r, a);
     return r;
 }
 
@@ -173,6 +180,7 @@ void request_drop(struct request *r)
 {
     if (--r->holds > 0)
         return;
+    config_drop(r->config);
     free(r->targets);
     free(r);
 }

@@ -21,8 +21,9 @@ struct request {
     enum target_kind kind;
     bool soft, unreadable;
     struct fields *targets;
+    const struct config *config; /* held: its sender's, when it was handed over */
     uint64_t cost;
-    uint64_t handed_ns, started_ns, arrived_ns; /* handed over to the sender */
+    uint64_t started_ns, arrived_ns;
     enum fault fault;
     uint32_t holds;
 };
@@ -71,11 +72,10 @@ extern struct fastly_watch fastly_watch;
 void fastly_fake_begin(void);
 void fastly_fake_end(void);
 
-/* Reads a request off the wire. `token` says whose it is, `batch_cost` how its account counted it.
- */
+/* Reads a request off the wire. `token` says whose it is, `c` was its sender's configuration. */
 struct request *request_read(const char *method, struct span url, struct span header,
-                             struct span body, bool soft, const char *token, const struct config *c,
-                             enum batch_cost batch_cost);
+                             struct span body, bool soft, const char *token,
+                             const struct config *c);
 void request_drop(struct request *r);
 void fastly_fake_receive(struct request *r); /* takes a hold */
 

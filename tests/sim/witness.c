@@ -276,21 +276,22 @@ static void expect_canaries(const struct config *c)
 
 /* -- what Fastly saw -- */
 
-static uint64_t budget_of(const char *account, enum ledger_kind l, uint64_t *window_ns)
+static uint64_t budget_of(const struct config *c, const struct request *r, enum ledger_kind l)
 {
-    const struct config_account *c = config_account(witness.config, account);
+    const struct config_account *a = config_account(c, r->account);
 
-    *window_ns = (l == LEDGER_WRITE ? c->writes.per_s : c->budget.per_s) * NS_PER_S;
-    return l == LEDGER_WRITE ? c->writes.requests : c->budget.purges - c->budget.headroom;
+    return l == LEDGER_WRITE ? a->writes.requests : a->budget.purges - a->budget.headroom;
 }
 
+/* Its sender's settings hold, as they were when it was handed over: a reload may have changed them
+ * since, and an instance that is stopping keeps its old ones. More may be allowed by now. */
 static void check_window(struct account *a, enum ledger_kind l, const struct request *r)
 {
-    uint64_t window_ns, budget = budget_of(a->name, l, &window_ns);
+    const struct config_account *c = config_account(r->config, r->account);
+    uint64_t window_ns = (l == LEDGER_WRITE ? c->writes.per_s : c->budget.per_s) * NS_PER_S;
     uint64_t sum = witness_add_arrival(a, l, r, window_ns);
+    uint64_t budget = max_u64(budget_of(r->config, r, l), budget_of(witness.config, r, l));
 
-    if (r->handed_ns <= witness.reloaded_ns) /* it was on its way then */
-        budget = max_u64(budget, a->budget_before[l]);
     if (l == LEDGER_PURGE)
         witness.sums.window_max = max_u64(witness.sums.window_max, sum);
     if (sum > budget)
@@ -299,9 +300,9 @@ static void check_window(struct account *a, enum ledger_kind l, const struct req
                     a->name, sum, ledger_names[l], window_ns / NS_PER_S, budget);
 }
 
-static enum ledger_kind ledger_of(const struct account *a, const struct request *r)
+static enum ledger_kind ledger_of(const struct request *r)
 {
-    const struct config_account *c = config_account(witness.config, a->name);
+    const struct config_account *c = config_account(r->config, r->account);
 
     if (r->kind == TARGET_ALL)
         return LEDGER_WRITE;
@@ -327,7 +328,7 @@ static void on_arrived(const struct request *r)
     witness.sums.cost += r->cost;
     if (!a)
         return;
-    check_window(a, ledger_of(a, r), r);
+    check_window(a, ledger_of(r), r);
     for (size_t i = 0; witness.scope == WITNESS_ALL && i < r->targets->count; i++) {
         const struct target *t = asked_for(a, r, i);
 
@@ -560,13 +561,10 @@ void witness_configure(const struct config *c)
 {
     for (uint32_t i = 0; i < witness.accounts_count; i++) {
         struct account *a = &witness.accounts[i];
-        uint64_t window_ns, in_flight = config_account(witness.config, a->name)->max_in_flight;
+        uint64_t in_flight = config_account(witness.config, a->name)->max_in_flight;
 
         a->in_flight_before = max_u64(a->in_flight_before, in_flight);
-        for (enum ledger_kind l = 0; l < LEDGER_N; l++)
-            a->budget_before[l] = max_u64(a->budget_before[l], budget_of(a->name, l, &window_ns));
     }
-    witness.reloaded_ns = clock_mono_ns();
     witness.config = c;
     expect_canaries(c);
 }

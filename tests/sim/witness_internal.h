@@ -36,7 +36,7 @@ struct account {
     uint64_t largest;  /* targets of the job that names most of them */
     uint64_t of_pages; /* targets of all jobs that name a page */
     /* The most that any settings before the last reload allowed. */
-    uint64_t budget_before[LEDGER_N], in_flight_before;
+    uint64_t in_flight_before;
     struct arrivals windows[LEDGER_N];
     struct arrivals cut_off[LEDGER_N]; /* what the leader on the other side knows of */
 };
@@ -49,7 +49,6 @@ struct witness_world {
     uint64_t open;
     uint64_t targets_count;
     struct witness_sums sums;
-    uint64_t reloaded_ns;
     bool memory_was_short; /* then receipts may be left out */
     bool deleted_by_hand;  /* then what leads to a job may be left over */
     uint32_t cut_off;      /* instances that are, or were, FAKE_REDIS_WITH; 0: none ever */
