@@ -389,7 +389,6 @@ static void move_canaries(struct making *m, struct story *s)
     static const char *const pages[] = {"main/news", "main/shop", "other/news"};
     size_t count = m->two_accounts ? 3 : 2;
 
-    set(s, "services", "news,shop"); /* of the other accounts, too */
     set(s, "canaries", "%s",
         m->two_accounts ? "main/news,main/shop,other/news" : "main/news,main/shop");
     set(s, "canaries_every_s", "%" PRIu64, m->canary_period_s);
@@ -494,7 +493,7 @@ static void reload(struct making *m)
 {
     uint64_t budget = roll(m, 3, 200);
 
-    switch (roll(m, 0, 7)) {
+    switch (roll(m, 0, 13)) {
     case 0:
     case 1:
         at(m, moment(m), "reload budget=%" PRIu64 " burst=%" PRIu64 " headroom=%" PRIu64, budget,
@@ -512,6 +511,20 @@ static void reload(struct making *m)
         break;
     case 5:
         at(m, moment(m), "reload separate=%s", ONE_OF(m, "true", "false"));
+        break;
+    case 6:
+        at(m, moment(m), "reload services=shop,news key_form=%s", ONE_OF(m, "header", "json"));
+        break;
+    case 7:
+        at(m, moment(m), "reload receipts_in=%s", ONE_OF(m, "keys", "history"));
+        break;
+    case 8:
+        at(m, moment(m), "reload timeout=%" PRIu64 " writes=%" PRIu64, roll(m, 500, 4000),
+           roll(m, 1, 50));
+        break;
+    case 9:
+        at(m, moment(m), "reload urgent_linger=%" PRIu64 " bulk_linger=%" PRIu64, roll(m, 0, 50),
+           roll(m, 0, 2000));
         break;
     default:
         at(m, moment(m), "reload");

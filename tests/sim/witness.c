@@ -19,7 +19,7 @@
 
 struct witness_world witness;
 
-static struct account *account_of(const char *name)
+struct account *witness_account(const char *name)
 {
     for (uint32_t i = 0; i < witness.accounts_count; i++)
         if (strcmp(witness.accounts[i].name, name) == 0)
@@ -178,7 +178,7 @@ static void job_id(char *out, size_t room, enum lane lane, struct entry_id id)
 void witness_pushed(const char *account, enum lane lane, struct entry_id id,
                     const struct span *spans, size_t count)
 {
-    struct account *a = account_of(account);
+    struct account *a = witness_account(account);
     struct fields *f;
     struct job *j;
     char name[96];
@@ -203,7 +203,7 @@ void witness_pushed(const char *account, enum lane lane, struct entry_id id,
 /* They may be purged before they are lost. */
 void witness_pushed_cut_off(const char *account, const struct span *spans, size_t count)
 {
-    struct account *a = account_of(account);
+    struct account *a = witness_account(account);
     struct fields *f;
     struct job *j;
 
@@ -219,7 +219,7 @@ void witness_pushed_cut_off(const char *account, const struct span *spans, size_
 
 struct job *witness_job(const char *account, struct span id)
 {
-    struct account *a = account_of(account);
+    struct account *a = witness_account(account);
 
     return a ? map_get(&a->jobs, id) : NULL;
 }
@@ -259,12 +259,21 @@ bool witness_must_know(const char *account, const char *job)
            config_account(witness.config, account)->receipts == RECEIPTS_ALL;
 }
 
+static void expect_receipts(const struct config *c)
+{
+    for (uint32_t i = 0; i < witness.accounts_count; i++) {
+        struct account *a = &witness.accounts[i];
+
+        a->receipts_in_history |= config_account(c, a->name)->receipts_in == RECEIPTS_IN_HISTORY;
+    }
+}
+
 /* Nobody pushes what they purge. */
 static void expect_canaries(const struct config *c)
 {
     for (uint32_t i = 0; i < c->canaries_count; i++) {
         const struct config_canary *k = &c->canaries[i];
-        struct account *a = account_of(k->account);
+        struct account *a = witness_account(k->account);
         const char *service = config_service(config_account(c, k->account), k->service)->id;
         struct target *key = named(a, "k", service, span_str(k->key), true);
         struct target *url = url_target(a, span_str(k->url), true);
@@ -322,7 +331,7 @@ static struct target *asked_for(struct account *a, const struct request *r, size
 
 static void on_arrived(const struct request *r)
 {
-    struct account *a = account_of(r->account);
+    struct account *a = witness_account(r->account);
 
     witness.sums.requests++;
     witness.sums.cost += r->cost;
@@ -344,7 +353,7 @@ static void on_arrived(const struct request *r)
 
 static void on_confirmed(const struct request *r, size_t i)
 {
-    struct account *a = account_of(r->account);
+    struct account *a = witness_account(r->account);
     struct target *t = a && witness.scope == WITNESS_ALL ? asked_for(a, r, i) : NULL;
 
     if (!t)
@@ -356,7 +365,7 @@ static void on_confirmed(const struct request *r, size_t i)
 
 static uint64_t number_of(const struct request *r, size_t i)
 {
-    struct account *a = account_of(r->account);
+    struct account *a = witness_account(r->account);
     const struct target *t = a && witness.scope == WITNESS_ALL ? asked_for(a, r, i) : NULL;
 
     return t ? t->number : 0;
@@ -364,7 +373,7 @@ static uint64_t number_of(const struct request *r, size_t i)
 
 static void on_refused(const struct request *r)
 {
-    struct account *a = account_of(r->account);
+    struct account *a = witness_account(r->account);
     struct target *t = a && witness.scope == WITNESS_ALL ? asked_for(a, r, 0) : NULL;
 
     if (t)
@@ -444,7 +453,7 @@ static void expect_repeat(struct account *a, const struct job *j)
 
 static void on_ended(const struct ended *e)
 {
-    struct account *a = account_of(e->account);
+    struct account *a = witness_account(e->account);
     struct job *j = a ? map_get(&a->jobs, e->job) : NULL;
 
     trace("redis: job %.*s ends as %s", (int)e->job.n, e->job.p, outcome_names[e->outcome]);
@@ -524,7 +533,7 @@ static void check_ceilings(const struct account *a, const char *status)
 
 static void on_status(const char *account, struct span json)
 {
-    const struct account *a = account_of(account);
+    const struct account *a = witness_account(account);
 
     if (a)
         check_ceilings(a, json.p);
@@ -547,6 +556,7 @@ void witness_begin(const struct config *c, enum witness_scope scope)
         map_init(&a->jobs);
     }
     expect_canaries(c);
+    expect_receipts(c);
     ends_watch.status = on_status;
     if (scope == WITNESS_ALL) {
         ends_watch.ended = on_ended;
@@ -567,6 +577,7 @@ void witness_configure(const struct config *c)
     }
     witness.config = c;
     expect_canaries(c);
+    expect_receipts(c);
 }
 
 void witness_free_job(struct job *j)

@@ -73,7 +73,7 @@ static void take_line(const char *account, struct span line, bool unsure)
 {
     struct span id = quoted(line, "{\"job\":\""), state;
     struct job *j = witness_job(account, id);
-    const struct config_account *a = config_account(witness.config, account);
+    const struct account *a = witness_account(account);
 
     if (!id.n && !is_act(line))
         engine_fail("this line of the history names no job: %.*s", (int)line.n, line.p);
@@ -84,9 +84,10 @@ static void take_line(const char *account, struct span line, bool unsure)
         quoted(span_of(id.p + id.n, line.n - (size_t)(id.p + id.n - line.p)), "\",\"state\":\"");
     if (span_is(state, outcome_names[OUTCOME_PURGED]))
         check_id(j, line);
-    if (a->receipts_in != RECEIPTS_IN_HISTORY)
+    if (!a->receipts_in_history || j->receipts)
         return;
     j->receipts++;
+    j->receipt_in_history = true;
     snprintf(j->receipt, sizeof(j->receipt), "%.*s", (int)state.n, state.p);
 }
 
@@ -132,6 +133,6 @@ void witness_check_history(const struct account *a, const struct job *j)
         return;
     if (j->lines != 1)
         engine_fail("job %s of %s ended and has %u lines in the history", j->id, a->name, j->lines);
-    if (c->receipts_in == RECEIPTS_IN_HISTORY && c->receipts == RECEIPTS_ALL && kept)
+    if (j->receipt_in_history && c->receipts == RECEIPTS_ALL && kept)
         expect_found(a, j);
 }

@@ -28,6 +28,7 @@ struct job {
     bool lost;                   /* Redis has lost it */
     enum outcome outcome;
     char receipt[16]; /* the state that the last one says */
+    bool receipt_in_history;
 };
 
 struct account {
@@ -35,6 +36,7 @@ struct account {
     struct map targets, jobs;
     uint64_t largest;  /* targets of the job that names most of them */
     uint64_t of_pages; /* targets of all jobs that name a page */
+    bool receipts_in_history; /* by some settings so far; those that are keys are written first */
     /* The most that any settings before the last reload allowed. */
     uint64_t in_flight_before;
     struct arrivals windows[LEDGER_N];
@@ -57,6 +59,7 @@ struct witness_world {
 extern struct witness_world witness;
 
 void witness_free_job(struct job *j);
+struct account *witness_account(const char *name); /* NULL: nobody is told of it */
 struct job *witness_job(const char *account, struct span id); /* NULL: there is none */
 /* An entry of the history was added. */
 void witness_history(const char *account, const struct fakeredis_entry *e);

@@ -43,6 +43,8 @@ static void add_account(struct config *c, const char *name)
     config_account_init(a);
     free(a->name);
     a->name = alloc_str(name);
+    must(config_services_add(a, SPAN("news"), SPAN("news")) == 0);
+    must(config_services_add(a, SPAN("shop"), SPAN("shop")) == 0);
 }
 
 static int set_one(const struct setting *s, void *base, const char *value, char *err, size_t room)
@@ -86,12 +88,9 @@ static int set_accounts(struct config *c, const char *names)
 struct config *world_config_new(void)
 {
     struct config *c = alloc_zeroed(1, sizeof(*c));
-    char err[200];
 
     config_init(c);
     add_account(c, "main");
-    if (world_config_set(c, "services", "news,shop", err, sizeof(err)) < 0)
-        base_abort(err, __FILE__, __LINE__);
     return c;
 }
 
