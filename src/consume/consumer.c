@@ -31,6 +31,10 @@
 #include "redis_error.h"
 
 #define AGAIN_MS 500
+/* How often the time doubles while what was pushed cannot be committed, for each time it is pushed
+ * and purged again. The longest is below the time after which the consumer counts as not running.
+ */
+#define AGAIN_DOUBLED_MAX 5
 #define FULL_MS 1000 /* also while the account is paused */
 /* After this time without Redis, messages are given back: holding them keeps a transaction open in
  * some queues, and others take the connection for dead. */
@@ -63,9 +67,10 @@ struct consumer {
     uint32_t count; /* of items */
     struct consumer_room room;
     struct consumer_trouble redis_away, source_away, paused, full;
-    /* The last commit or the last question for the lag failed. Until one succeeds, the source is
-     * not well, although messages come. */
-    bool uncommitted, unasked;
+    /* How many commits have failed in a row, and whether the last question for the lag has. Until
+     * one succeeds, the source is not well, although messages come. */
+    uint32_t uncommitted;
+    bool unasked;
     bool refused; /* by Redis; messages were given back, and none was accepted since then */
     struct consumer_report *report;
     int alarm_fd;
@@ -298,7 +303,7 @@ static void source_is_away(struct consumer *c, int rc, const char *why)
         log_warn("The source of messages cannot be read",
                  "consumer=%s source=%s topic=%s why=\"%s\"", c->o->consumer->name,
                  c->o->source->name, c->o->consumer->topic, why);
-    rest(c, AGAIN_MS);
+    rest(c, (uint64_t)AGAIN_MS << min_u64(minus_u64(c->uncommitted, 1), AGAIN_DOUBLED_MAX));
 }
 
 static void source_answers(struct consumer *c)
@@ -339,7 +344,8 @@ static void commit(struct consumer *c)
         c->counts->dead += c->items[done].state == ITEM_BURIED;
     }
     rc = c->o->source->commit(c->source, done, &err);
-    c->uncommitted = rc < 0 || (c->uncommitted && done == 0);
+    if (rc < 0 || done > 0)
+        c->uncommitted = rc < 0 ? c->uncommitted + 1 : 0;
     if (rc < 0) {
         source_is_away(c, rc, err.text);
         return;
@@ -510,7 +516,8 @@ static void fetch(struct consumer *c, uint32_t most)
         source_is_away(c, n, err.text);
         return;
     }
-    c->uncommitted &= n > 0;
+    if (n == 0)
+        c->uncommitted = 0;
     source_answers(c);
     c->refused &= n > 0; /* with nothing to push, nobody knows */
     if (n > 0)

@@ -26,6 +26,8 @@
 #define LOOK_MS 5000
 /* A longer message becomes a dead letter without being read. */
 #define BODY_MAX "16777216"
+/* Of one fetch: it ends with the row that reaches this. */
+#define ENOUGH_BYTES "4194304"
 /* When few rows come, each would have its own COMMIT wait for the disk of the application's server.
  * Without that wait, a crash of the server brings back the rows that were deleted in its last
  * moments: https://www.postgresql.org/docs/current/wal-async-commit.html */
@@ -39,6 +41,7 @@ struct outbox {
     bool announced;                 /* a notification has come, so there is a trigger */
     bool empty;                     /* wait for a notification before the next look */
     bool full;                      /* the last look found as many rows as it may take */
+    uint32_t most;                  /* rows of the next look: few while they are large */
 };
 
 /* -- errors -- */
@@ -97,6 +100,21 @@ static int await_answer(struct outbox *o, struct error *err)
     }
 }
 
+/* What is wrong with the command, without the lines that show the command itself. */
+static int refused(struct outbox *o, const PGresult *result, struct error *err)
+{
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+    char *text;
+
+    if (!message)
+        return pg_failed(o, -EIO, PQerrorMessage(o->connection), err);
+    text = alloc_printf("%s%s%s", message, detail ? ": " : "", detail ? detail : "");
+    (void)pg_failed(o, -EIO, text, err);
+    free(text);
+    return -EIO;
+}
+
 /* Runs one command; without an argument, it may be several with semicolons. The result, of the last
  * one, must be cleared. */
 static int run(struct outbox *o, const char *sql, const char *argument, PGresult **out,
@@ -127,7 +145,7 @@ static int run(struct outbox *o, const char *sql, const char *argument, PGresult
         *out = result;
         return 0;
     }
-    rc = pg_failed(o, -EIO, PQerrorMessage(o->connection), err);
+    rc = refused(o, result, err);
     PQclear(result);
     return rc;
 }
@@ -152,6 +170,50 @@ static int read_password(const struct config_consumer *c, char **out, struct err
     if (*c->password_env)
         return secret_from_env(c->password_env, "password", secret_is_text_byte, out, err);
     return 0;
+}
+
+/* libpq quotes what it does not understand, which can be a part of a password. */
+static int check_url_part(const PQconninfoOption *o, struct error *err)
+{
+    if (!o->val)
+        return 0;
+    if (strcmp(o->keyword, "host") == 0 && strchr(o->val, '@'))
+        return error_set(err, -EINVAL, "url: in a password, @ must be written as %%40");
+    if (strcmp(o->keyword, "port") == 0 && o->val[strspn(o->val, "0123456789,")])
+        return error_set(err, -EINVAL,
+                         "url: the port is not a number; in a password, / must be written as %%2F");
+    return 0;
+}
+
+static int check_url(const char *url, struct error *err)
+{
+    char *why = NULL, *quoted;
+    PQconninfoOption *parts = PQconninfoParse(url, &why);
+    int rc = 0;
+
+    if (!parts) {
+        quoted = why ? strstr(why, ": \"") : NULL;
+        rc = error_set(err, -EINVAL,
+                       "url: %.*s; special characters in a password must be written as %%XX",
+                       quoted ? (int)(quoted - why) : 17, quoted ? why : "it cannot be read");
+    }
+    for (const PQconninfoOption *o = parts; o && rc == 0 && o->keyword; o++)
+        rc = check_url_part(o, err);
+    PQconninfoFree(parts);
+    PQfreemem(why);
+    return rc;
+}
+
+/* A database that does not know the encoding of its texts has bytes that are not UTF-8, too. With
+ * another encoding than its own, it would refuse to send all rows because of one. */
+static int set_encoding(struct outbox *o, struct error *err)
+{
+    const char *theirs = PQparameterStatus(o->connection, "server_encoding");
+
+    if (!theirs || strcmp(theirs, "SQL_ASCII") != 0 ||
+        PQsetClientEncoding(o->connection, "SQL_ASCII") == 0)
+        return 0;
+    return pg_failed(o, -ENOTCONN, PQerrorMessage(o->connection), err);
 }
 
 /* Parameters after `dbname`, which is the URL, take precedence over it:
@@ -188,7 +250,7 @@ static int connect_to(struct outbox *o, const struct config_consumer *c, struct 
     secret_free(password);
     if (PQstatus(o->connection) != CONNECTION_OK)
         return pg_failed(o, -ENOTCONN, PQerrorMessage(o->connection), err);
-    return 0;
+    return set_encoding(o, err);
 }
 
 /* "schema"."table", or "table"; and in *last, unless NULL, the name of the table alone. malloc'ed.
@@ -216,9 +278,8 @@ static int write_sql(struct outbox *o, const char *topic, struct error *err)
 
     if (!table)
         return pg_failed(o, -EINVAL, PQerrorMessage(o->connection), err);
-    o->select = alloc_printf("SELECT id, CASE WHEN octet_length(message::text) <= " BODY_MAX
-                             " THEN message::text END FROM %s ORDER BY id "
-                             "FOR UPDATE SKIP LOCKED LIMIT ",
+    o->select = alloc_printf("WITH locked AS (SELECT id, message FROM %s WHERE id IS NOT NULL "
+                             "ORDER BY id FOR UPDATE SKIP LOCKED LIMIT ",
                              table);
     o->listen = alloc_printf("LISTEN %s", channel);
     o->oldest =
@@ -266,24 +327,53 @@ static int find_created_at(struct outbox *o, const char *topic, struct error *er
     return 0;
 }
 
+/* Of the locked rows, those that are enough: first by what they take on the disk, which PostgreSQL
+ * knows without reading them, then by their text. The last column is how many were locked. */
+#define SELECT_ENOUGH                                                                              \
+    ") SELECT id, CASE WHEN bytes <= " BODY_MAX " THEN message::text END, "                        \
+    "(SELECT count(*) FROM locked) FROM (SELECT id, message, bytes, sum(bytes) OVER before AS "    \
+    "sum "                                                                                         \
+    "FROM (SELECT id, message, octet_length(message::text) AS bytes "                              \
+    "FROM (SELECT id, message, sum(pg_column_size(message)) OVER before AS sum FROM locked "       \
+    "WINDOW before AS (" BEFORE ")) AS stored WHERE coalesce(sum, 0) < " ENOUGH_BYTES              \
+    ") AS texts WINDOW before AS (" BEFORE ")) AS enough "                                         \
+    "WHERE coalesce(sum, 0) < " ENOUGH_BYTES " ORDER BY id"
+#define BEFORE "ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
+
 static int select_rows(struct outbox *o, const char *before, uint32_t max, PGresult **out,
                        struct error *err)
 {
-    char *sql = alloc_printf("%s%s%u", before, o->select, max);
+    char *sql = alloc_printf("%s%s%u%s", before, o->select, max, SELECT_ENOUGH);
     int rc = run(o, sql, NULL, out, err);
 
     free(sql);
     return rc;
 }
 
+/* Whether rows could be deleted: otherwise the same ones would be pushed again and again. EXPLAIN
+ * checks the permission and the type of id, and deletes nothing. */
+static int may_delete(struct outbox *o, struct error *err)
+{
+    char *sql = alloc_printf("EXPLAIN DELETE FROM %s WHERE id = ANY('{}'::bigint[])", o->table);
+    struct error why;
+    int rc = run_plain(o, sql, &why);
+
+    free(sql);
+    return rc < 0 ? error_set(err, rc, "rows cannot be deleted by their id, a bigint: %s", why.text)
+                  : 0;
+}
+
 static int outbox_open(const struct config *config, const struct config_consumer *c, void **out,
                        struct error *err)
 {
     struct outbox *o = alloc_zeroed(1, sizeof(*o));
-    int rc = connect_to(o, c, err);
+    int rc = check_url(c->url, err);
     PGresult *rows;
 
     (void)config;
+    o->most = SOURCE_BATCH;
+    if (rc == 0)
+        rc = connect_to(o, c, err);
     if (rc == 0)
         rc = write_sql(o, c->topic, err);
     if (rc == 0 && PQsetnonblocking(o->connection, 1) != 0)
@@ -294,8 +384,10 @@ static int outbox_open(const struct config *config, const struct config_consumer
         rc = select_rows(o, "", 0, &rows, err); /* is there such a table, and may we use it? */
     if (rc == 0) {
         PQclear(rows);
-        rc = find_created_at(o, c->topic, err);
+        rc = may_delete(o, err);
     }
+    if (rc == 0)
+        rc = find_created_at(o, c->topic, err);
     if (rc == 0)
         *out = o;
     else
@@ -337,11 +429,19 @@ static int await_rows(struct outbox *o, int stop_fd, struct error *err)
 static int look(struct outbox *o, uint32_t max, struct error *err)
 {
     PGresult *rows;
-    int rc = select_rows(o, "BEGIN; ", max, &rows, err);
+    uint64_t locked;
+    bool large;
+    int rc;
 
+    max = (uint32_t)min_u64(max, o->most);
+    rc = select_rows(o, "BEGIN; ", max, &rows, err);
     if (rc < 0)
         return rc;
-    o->full = PQntuples(rows) == (int)max;
+    locked = PQntuples(rows) ? strtoull(PQgetvalue(rows, 0, 2), NULL, 10) : 0;
+    large = (uint64_t)PQntuples(rows) < locked;
+    o->most =
+        (uint32_t)min_u64(2 * (uint64_t)(large ? PQntuples(rows) : (int)o->most), SOURCE_BATCH);
+    o->full = large || locked == max;
     o->empty = PQntuples(rows) == 0 || (!o->full && o->announced);
     if (PQntuples(rows) == 0) {
         PQclear(rows);
@@ -383,18 +483,43 @@ static char *ids_of(const struct outbox *o, uint32_t count)
     return buf_take(&b);
 }
 
+/* A rule, a trigger or row-level security can keep rows without an error. Where ids are not unique,
+ * other rows would go unread. */
+static int check_deleted(const PGresult *deleted, uint32_t count, struct error *err)
+{
+    const char *told = PQcmdTuples((PGresult *)deleted);
+
+    return strtoull(told, NULL, 10) == count
+               ? 0
+               : error_set(err, -EIO,
+                           "%s rows instead of %u would be deleted: is there a trigger, a rule or "
+                           "row-level security, or are ids not unique?",
+                           told, count);
+}
+
+static int delete_rows(struct outbox *o, uint32_t count, struct error *err)
+{
+    char *ids = ids_of(o, count);
+    char *sql = alloc_printf("DELETE FROM %s WHERE id = ANY($1::bigint[])", o->table);
+    PGresult *deleted;
+    int rc = run(o, sql, ids, &deleted, err);
+
+    free(sql);
+    free(ids);
+    if (rc < 0)
+        return rc;
+    rc = check_deleted(deleted, count, err);
+    PQclear(deleted);
+    return rc;
+}
+
 static int outbox_commit(void *source, uint32_t count, struct error *err)
 {
     struct outbox *o = source;
-    char *ids = ids_of(o, count), *quoted = PQescapeLiteral(o->connection, ids, strlen(ids)), *sql;
-    int rc;
+    int rc = count ? delete_rows(o, count, err) : 0;
 
-    sql = alloc_printf("DELETE FROM %s WHERE id = ANY(%s::bigint[]); %s", o->table,
-                       quoted ? quoted : "''", o->full ? "COMMIT" : COMMIT_LATER);
-    rc = run_plain(o, sql, err);
-    PQfreemem(quoted);
-    free(sql);
-    free(ids);
+    if (rc == 0)
+        rc = run_plain(o, o->full ? "COMMIT" : COMMIT_LATER, err);
     PQclear(o->rows);
     o->rows = NULL;
     return rc;

@@ -17,7 +17,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 from resp import Server  # noqa: E402
 from stage import PURGELINE, ROOT, Score, Stage, free_port, skip_without, until  # noqa: E402
-from test_consume import (Source, World, at_rest, killed_again_and_again, refused_by_redis,  # noqa: E402
+from test_consume import (LANE, Source, World, at_rest, killed_again_and_again, refused_by_redis,  # noqa: E402
                           settings, users)
 
 PLUGIN = os.path.join(os.path.dirname(os.path.realpath(PURGELINE)), "source-postgres.so")
@@ -240,6 +240,102 @@ def what_is_wrong(score):
         world.close()
 
 
+def cannot_delete(score):
+    """Rows that were pushed and stay would be purged again and again."""
+    world = PostgresWorld(score)
+    grant = "GRANT SELECT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO purgeline;"
+    row = """'{"id": 7}'"""
+    try:
+        world.theirs.sql(f"""
+            CREATE TABLE texts (id text, message text); INSERT INTO texts VALUES ('1', {row});
+            CREATE TABLE kept (id bigint, message text); INSERT INTO kept VALUES (1, {row});
+            CREATE TABLE hidden (id bigint, message text); INSERT INTO hidden VALUES (1, {row});
+            ALTER TABLE hidden ENABLE ROW LEVEL SECURITY;
+            CREATE POLICY one ON hidden FOR SELECT USING (true); CREATE POLICY two ON hidden FOR UPDATE USING (true);
+            CREATE TABLE twins (id bigint, message text); INSERT INTO twins SELECT 1, {row} FROM generate_series(1, 513);
+            {grant} REVOKE DELETE ON kept FROM purgeline""")
+        for table, pattern in (("texts", "operator does not exist: text = bigint"), ("kept", "permission denied for table kept")):
+            world.configure(topic=table)
+            code, told = world.stage.run(f"{PURGELINE} check --config {world.config}")
+            score.ok(code == 1 and "rows cannot be deleted by their id, a bigint: " + pattern in told,
+                     f"postgres: check finds that no row of '{table}' can be deleted", told)
+            world.start()
+            until(table, lambda: f"a bigint: {pattern}" in world.log())
+            score.ok(world.jobs() == [], f"postgres: and nothing of '{table}' is pushed", world.jobs())
+            world.kill()
+        world.configure(topic="hidden")
+        world.start()
+        until("three times", lambda: len(world.jobs()) >= 3)
+        times = [int(job.split("-")[0]) for job, _ in world.ours.ask("XRANGE", LANE, "-", "+")]
+        score.ok("0 rows instead of 1 would be deleted" in world.log() and times[2] - times[1] >= 950,
+                 "postgres: rows that stay without an error are found, and pushed more and more rarely", times, world.log())
+        world.kill()
+        world.configure(topic="twins")
+        world.start()
+        until("twins", lambda: "513 rows instead of 512 would be deleted" in world.log())
+        score.ok(world.theirs.sql("SELECT count(*) FROM twins") == "513\n",
+                 "postgres: where ids are not unique, no row is deleted that was not read")
+    finally:
+        world.close()
+
+
+def secret_in_url(score):
+    """libpq quotes what it cannot parse."""
+    world = PostgresWorld(score)
+    try:
+        for nth, url in enumerate(("u:s3cr%tword@h/d", "u:other@s3cretword@h/d", "u:s3cret/word@h/d", "u:s3cretword@[::1/d", "h/d?s3cretword")):
+            world.configure()
+            with open(world.config) as config:
+                text = re.sub(r"    (user|password_file): .*\n", "", config.read())
+            world.stage.write("purgeline.yaml", re.sub(r"url: postgresql://.*", f"url: 'postgresql://{url}'", text))
+            code, told = world.stage.run(f"{PURGELINE} check --config {world.config}")
+            score.ok(code == 1 and "cannot read postgres purgeline_outbox: url: " in told and "s3cr" not in told,
+                     f"postgres: what is wrong with the URL is said without its password ({nth})", told)
+    finally:
+        world.close()
+
+
+def of_any_bytes(score):
+    """A database of the encoding SQL_ASCII, as Debian makes it in the locale C. Rows without an id, and large ones."""
+    world = PostgresWorld(score)
+    source = Outbox(world)
+    try:
+        world.theirs.must("createdb", "-h", world.theirs.folder, "-p", str(world.theirs.port), "-U", "boss", "-E", "SQL_ASCII",
+                          "-T", "template0", "--locale=C", "bytes")
+        world.theirs.sql(r"""\connect bytes
+            CREATE TABLE outbox (id bigint, message text); GRANT SELECT, UPDATE, DELETE ON outbox TO purgeline;
+            INSERT INTO outbox VALUES (1, '{"id": 1}'), (2, E'{"id": "\xff"}'), (3, NULL), (NULL, '{"id": 4}'), (5, '{"id": 5}')""")
+        world.configure(topic="outbox")
+        with open(world.config) as config:
+            text = config.read()
+        world.stage.write("purgeline.yaml", text.replace("/postgres\n", "/bytes\n"))
+        world.start()
+        until("the others", lambda: world.jobs() == [1, 5])
+        score.ok("offset 2\" why=\"not JSON: unable to decode byte 0xff" in world.log() and
+                 "offset 3\" why=\"the message is null" in world.log(),
+                 "postgres: a text that is not UTF-8, or null, does not stop the next", world.log())
+        score.ok(until("one row", lambda: world.theirs.sql("\\connect bytes\nSELECT message FROM outbox") == '{"id": 4}\n'),
+                 "postgres: a row without an id stays")
+        world.kill()
+        world.ours.ask("FLUSHALL")
+        world.configure()
+        world.theirs.sql("""
+            CREATE TABLE deleted (rows bigint); GRANT INSERT ON deleted TO purgeline;
+            CREATE FUNCTION count_deleted() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN INSERT INTO deleted SELECT count(*) FROM gone; RETURN NULL; END $$;
+            CREATE TRIGGER count_deleted AFTER DELETE ON purgeline_outbox REFERENCING OLD TABLE AS gone
+                FOR EACH STATEMENT EXECUTE FUNCTION count_deleted();
+            INSERT INTO purgeline_outbox (message) SELECT jsonb_build_object('id', n, 'more', repeat('x', 2000000))
+                FROM generate_series(1, 20) AS n""")
+        world.start()
+        until("all done", lambda: not source.left())
+        most = world.theirs.sql("SELECT max(rows) FROM deleted")
+        score.ok(world.jobs() == list(range(1, 21)) and int(most) == 3,
+                 "postgres: of large rows, no more are read at once than 4 MiB and one row", most)
+    finally:
+        world.close()
+
+
 def main():
     skip_without("redis-server", "openssl", "setpriv")
     if not glob.glob("/usr/lib/postgresql/*/bin/initdb") or not os.path.exists(PLUGIN):
@@ -253,6 +349,9 @@ def main():
     of_a_table(score)
     two_at_once(score)
     what_is_wrong(score)
+    cannot_delete(score)
+    secret_in_url(score)
+    of_any_bytes(score)
     return score.close()
 
 
