@@ -30,6 +30,7 @@ struct making {
     uint64_t far_ms;
     uint64_t canary_period_s;
     uint32_t names; /* how many different keys */
+    uint64_t per_s; /* the budget's window */
 };
 
 /* -- dice -- */
@@ -102,12 +103,15 @@ static void set_number(struct making *m, struct story *s, const char *name, uint
     set(s, name, "%" PRIu64, roll(m, from, to));
 }
 
+#define UNIT_MAX_S 60 /* a backlog must end while we watch */
+
 /* Returns the window, in seconds. */
 static uint64_t choose_budget(struct making *m, struct story *s)
 {
     uint64_t budget = chance(m, 50) ? roll(m, 3, 40) : roll(m, 20, 400);
-    uint64_t per_s = chance(m, 70) ? roll(m, 2, 60) : roll(m, 300, 900);
+    uint64_t most_s = chance(m, 70) ? roll(m, 2, 60) : roll(m, 300, 900);
     uint64_t headroom = chance(m, 20) ? roll(m, 1, budget - 1) : 0;
+    uint64_t per_s = min_u64(most_s, UNIT_MAX_S * (budget - headroom));
 
     set(s, "budget", "%" PRIu64, budget);
     set(s, "per_s", "%" PRIu64, per_s);
@@ -159,7 +163,7 @@ static void choose_settings(struct making *m, struct story *s, uint64_t seed)
         !m->two_accounts ? "main"
         : seed % 2       ? "main,other"
                          : "main,other,three,four,five"); /* so many share connections */
-    per_s = choose_budget(m, s);
+    per_s = m->per_s = choose_budget(m, s);
     set(s, "allow_purge_all", "%s", m->all ? "true" : "false");
     set(s, "key_form", "%s", ONE_OF(m, "header", "json"));
     set_number(m, s, "attempts", 3, 20);
@@ -491,13 +495,13 @@ static void trouble_cluster(struct making *m)
 /* With other settings, while purges are on their way. */
 static void reload(struct making *m)
 {
-    uint64_t budget = roll(m, 3, 200);
+    uint64_t least = max_u64(m->per_s / UNIT_MAX_S, 1), budget = roll(m, max_u64(least, 3), 200);
 
     switch (roll(m, 0, 13)) {
     case 0:
     case 1:
         at(m, moment(m), "reload budget=%" PRIu64 " burst=%" PRIu64 " headroom=%" PRIu64, budget,
-           roll(m, 1, budget), chance(m, 30) ? roll(m, 0, budget - 1) : 0);
+           roll(m, 1, budget), chance(m, 30) ? roll(m, 0, budget - least) : 0);
         break;
     case 2:
         at(m, moment(m), "reload max_in_flight=%" PRIu64 " linger=%" PRIu64, roll(m, 1, 64),
