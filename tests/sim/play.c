@@ -102,7 +102,7 @@ static struct config *configure(struct play *p, const struct words *more)
 
             if (!equals && strcmp(word, "first") != 0)
                 play_fail(p, "config: \"%s\" is not name=value", word);
-            else if (equals && strcmp(name, "cluster") != 0 &&
+            else if (equals && strcmp(name, "cluster") != 0 && strcmp(name, "only") != 0 &&
                      world_config_set(c, name, equals + 1, err, sizeof(err)) < 0)
                 play_fail(p, "config: %s: %s", name, err);
             free(name);
@@ -111,8 +111,25 @@ static struct config *configure(struct play *p, const struct words *more)
     return c;
 }
 
+/* As while a new configuration is brought to one machine after the other. */
+static void reload_one(int i, struct config *c)
+{
+    const struct config *fresh = config_share(c);
+
+    free(c);
+    if (instance_runs(i))
+        instance_reload(i, fresh);
+    config_drop(fresh);
+}
+
 static void on_reload(struct play *p)
 {
+    const char *only = play_option(p, "only");
+
+    if (only) {
+        reload_one(instance_find(only), configure(p, &p->step->words));
+        return;
+    }
     world_reload(configure(p, &p->step->words));
     for (int i = 0; i < INSTANCES_MAX; i++)
         if (instance_runs(i))

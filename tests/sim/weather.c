@@ -496,12 +496,13 @@ static void trouble_cluster(struct making *m)
 static void reload(struct making *m)
 {
     uint64_t least = max_u64(m->per_s / UNIT_MAX_S, 1), budget = roll(m, max_u64(least, 3), 200);
+    const char *only = m->second && chance(m, 40) ? ONE_OF(m, " only=first", " only=second") : "";
 
     switch (roll(m, 0, 13)) {
     case 0:
     case 1:
-        at(m, moment(m), "reload budget=%" PRIu64 " burst=%" PRIu64 " headroom=%" PRIu64, budget,
-           roll(m, 1, budget), chance(m, 30) ? roll(m, 0, budget - least) : 0);
+        at(m, moment(m), "reload%s budget=%" PRIu64 " burst=%" PRIu64 " headroom=%" PRIu64, only,
+           budget, roll(m, 1, budget), chance(m, 30) ? roll(m, 0, budget - least) : 0);
         break;
     case 2:
         at(m, moment(m), "reload max_in_flight=%" PRIu64 " linger=%" PRIu64, roll(m, 1, 64),
@@ -511,19 +512,20 @@ static void reload(struct making *m)
         at(m, moment(m), "reload attempts=%" PRIu64, roll(m, 3, 20));
         break;
     case 4:
-        at(m, moment(m), "reload batch_cost=%s", ONE_OF(m, "key", "request"));
+        at(m, moment(m), "reload%s batch_cost=%s", only, ONE_OF(m, "key", "request"));
         break;
     case 5:
-        at(m, moment(m), "reload separate=%s", ONE_OF(m, "true", "false"));
+        at(m, moment(m), "reload%s separate=%s", only, ONE_OF(m, "true", "false"));
         break;
     case 6:
-        at(m, moment(m), "reload services=shop,news key_form=%s", ONE_OF(m, "header", "json"));
+        at(m, moment(m), "reload%s services=shop,news key_form=%s", only,
+           ONE_OF(m, "header", "json"));
         break;
     case 7:
         at(m, moment(m), "reload receipts_in=%s", ONE_OF(m, "keys", "history"));
         break;
     case 8:
-        at(m, moment(m), "reload timeout=%" PRIu64 " writes=%" PRIu64, roll(m, 500, 4000),
+        at(m, moment(m), "reload%s timeout=%" PRIu64 " writes=%" PRIu64, only, roll(m, 500, 4000),
            roll(m, 1, 50));
         break;
     case 9:
