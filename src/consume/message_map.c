@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
+#include "cloud_event.h"
 #include "hook.h"
 #include "job.h"
 #include "jobform.h"
@@ -97,9 +99,7 @@ static json_t *job_in(json_t *document)
 {
     json_t *data = json_object_get(document, "data");
 
-    return json_is_string(json_object_get(document, "specversion")) && json_is_object(data)
-               ? data
-               : document;
+    return cloud_event_is(document) && json_is_object(data) ? data : document;
 }
 
 static int map_job(struct message_map *m, json_t *document, struct mapped_job *out,
@@ -116,10 +116,44 @@ static int map_job(struct message_map *m, json_t *document, struct mapped_job *o
     return 0;
 }
 
+/* Programs for Windows begin texts with this mark, which JSON does not have: RFC 8259, 8.1. */
+static struct span without_mark(struct span text)
+{
+    return text.n >= 3 && memcmp(text.p, "\xEF\xBB\xBF", 3) == 0 ? span_of(text.p + 3, text.n - 3)
+                                                                 : text;
+}
+
+static json_t *parse(const struct message_map *m, struct span text, struct error *err)
+{
+    json_error_t where;
+    json_t *document = json_loadb(text.p, text.n, m->hook ? 0 : JSON_REJECT_DUPLICATES, &where);
+
+    if (!document && text.n >= 2 && memcmp(text.p, "\x1F\x8B", 2) == 0) /* RFC 1952, 2.3.1 */
+        error_set(err, -EINVAL, "not JSON: the message is compressed with gzip");
+    else if (!document)
+        error_set(err, -EINVAL, "not JSON: %s", where.text);
+    cloud_event_decode_data(document);
+    return document;
+}
+
+/* NULL with a sentence. */
+static json_t *read_document(const struct message_map *m, const struct source_message *message,
+                             struct error *err)
+{
+    struct span text = without_mark(message->body);
+
+    if (text.n > 0)
+        return parse(m, text, err);
+    /* What there is to know is in the headers. */
+    if (m->hook && (message->absent || cloud_event_in_headers(message)))
+        return json_object();
+    error_set(err, message->absent ? -ENOENT : -EINVAL, "the message is empty");
+    return NULL;
+}
+
 int message_map_apply(struct message_map *m, const struct source_message *message,
                       struct mapped_job *out, struct error *err)
 {
-    json_error_t where;
     json_t *document;
     int rc;
 
@@ -127,10 +161,9 @@ int message_map_apply(struct message_map *m, const struct source_message *messag
         return error_set(err, -EINVAL, "%s", message->flaw);
     if (message->body.n > MESSAGE_BODY_MAX_BYTES)
         return error_set(err, -EMSGSIZE, "the message is longer than 16 MiB");
-    document =
-        json_loadb(message->body.p, message->body.n, m->hook ? 0 : JSON_REJECT_DUPLICATES, &where);
+    document = read_document(m, message, err);
     if (!document)
-        return error_set(err, -EINVAL, "not JSON: %s", where.text);
+        return message->absent ? -ENOENT : -EINVAL;
     rc = m->hook ? map_templates(m, message, document, out, err) : map_job(m, document, out, err);
     json_decref(document);
     return rc;

@@ -23,6 +23,7 @@ struct source_message {
     struct span offset;    /* where the message is: an offset, an id; "": the source cannot say */
     const struct source_header *headers;
     size_t headers_count;
+    bool absent;      /* there is no body: what the message is about was deleted */
     const char *flaw; /* why the source itself cannot make sense of it; NULL: it can */
 };
 

@@ -110,12 +110,11 @@ static struct span write_number(char room[KAFKA_NUMBER_ROOM], int64_t number)
     return span_of(at, (size_t)(room + KAFKA_NUMBER_ROOM - at));
 }
 
-/* A message without a value marks its key as deleted. It is read like one in which nothing is
- * found. */
+/* A message without a value marks its key as deleted. */
 struct source_message kafka_messages_show(struct kafka_messages *k, uint32_t nth)
 {
     struct kafka_message *one = &k->all[nth];
-    struct source_message shown = {.body = SPAN("{}"),
+    struct source_message shown = {.body = SPAN(""),
                                    .partition = write_number(one->partition_text, one->partition),
                                    .offset = write_number(one->offset_text, one->offset),
                                    .headers = one->headers,
@@ -123,6 +122,7 @@ struct source_message kafka_messages_show(struct kafka_messages *k, uint32_t nth
 
     if (one->m && one->m->payload)
         shown.body = span_of(one->m->payload, one->m->len);
+    shown.absent = one->m && !one->m->payload;
     if (one->m)
         shown.headers_count = list_headers(one->m, one->headers);
     return shown;

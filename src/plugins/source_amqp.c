@@ -3,7 +3,9 @@
  * to PREFETCH messages ahead. Those that are not acknowledged when the connection ends are
  * delivered again. */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
@@ -24,12 +26,14 @@
 #include "source_plugin.h"
 
 #define CHANNEL 1
+#define QUESTIONS 2                 /* a channel */
 #define PREFETCH (2 * SOURCE_BATCH) /* so that the next batch is on its way */
 #define FRAME_MAX_BYTES 131072
 #define HEARTBEAT_S 30
 #define LOOK_MS 10000 /* more often than heartbeats are due */
 #define ENOUGH_BYTES ((size_t)4 << 20)
 #define HEADERS_MAX 32
+#define NUMBER_ROOM 24                               /* for 64 bits in decimal */
 #define CA_FILE "/etc/ssl/certs/ca-certificates.crt" /* Debian's */
 
 static const struct timeval patience = {.tv_sec = 10}, at_once = {0};
@@ -39,6 +43,7 @@ struct broker {
     const char *queue;                       /* from the configuration */
     amqp_envelope_t envelopes[SOURCE_BATCH]; /* of the last fetch */
     struct source_header headers[SOURCE_BATCH][HEADERS_MAX];
+    char numbers[SOURCE_BATCH][HEADERS_MAX][NUMBER_ROOM];
     uint32_t count;
 };
 
@@ -115,6 +120,39 @@ static int connect_to(struct broker *b, const struct config_consumer *c,
                         err);
 }
 
+static amqp_table_entry_t text_entry(const char *name, const char *text)
+{
+    amqp_table_entry_t e = {.key = amqp_cstring_bytes(name),
+                            .value = {.kind = AMQP_FIELD_KIND_UTF8}};
+
+    e.value.value.bytes = amqp_cstring_bytes(text);
+    return e;
+}
+
+static amqp_table_entry_t table_entry(const char *name, amqp_table_t table)
+{
+    amqp_table_entry_t e = {.key = amqp_cstring_bytes(name),
+                            .value = {.kind = AMQP_FIELD_KIND_TABLE}};
+
+    e.value.value.table = table;
+    return e;
+}
+
+/* Says who we are, and that we want to be told when a queue is deleted or moves:
+ * https://www.rabbitmq.com/docs/consumer-cancel#capabilities */
+static amqp_rpc_reply_t introduce(struct broker *b, const struct amqp_connection_info *at,
+                                  const char *user, const char *password)
+{
+    amqp_table_entry_t cancel = {.key = amqp_cstring_bytes("consumer_cancel_notify"),
+                                 .value = {.kind = AMQP_FIELD_KIND_BOOLEAN, {.boolean = 1}}};
+    amqp_table_entry_t all[] = {text_entry("connection_name", "purgeline"),
+                                table_entry("capabilities", (amqp_table_t){1, &cancel})};
+    amqp_table_t properties = {array_len(all), all};
+
+    return amqp_login_with_properties(b->connection, at->vhost, 0, FRAME_MAX_BYTES, HEARTBEAT_S,
+                                      &properties, AMQP_SASL_METHOD_PLAIN, user, password);
+}
+
 /* Without a password of the consumer's own, the URL's is used. */
 static int log_in(struct broker *b, const struct config_consumer *c,
                   const struct amqp_connection_info *at, struct error *err)
@@ -127,10 +165,9 @@ static int log_in(struct broker *b, const struct config_consumer *c,
     else if (*c->password_env)
         rc = secret_from_env(c->password_env, "password", secret_is_text_byte, &password, err);
     if (rc == 0)
-        rc = check_reply(amqp_login(b->connection, at->vhost, 0, FRAME_MAX_BYTES, HEARTBEAT_S,
-                                    AMQP_SASL_METHOD_PLAIN, *c->user ? c->user : at->user,
-                                    password ? password : at->password),
-                         "login", err);
+        rc = check_reply(
+            introduce(b, at, *c->user ? c->user : at->user, password ? password : at->password),
+            "login", err);
     secret_free(password);
     return rc;
 }
@@ -198,6 +235,74 @@ static int broker_connect(const struct config_consumer *c, struct broker **out, 
     return rc;
 }
 
+/* -- streams -- */
+
+static void server_property(struct broker *b, const char *name, char *out, size_t room)
+{
+    const amqp_table_t *all = amqp_get_server_properties(b->connection);
+
+    out[0] = '\0';
+    for (int i = 0; i < all->num_entries; i++) {
+        const amqp_table_entry_t *e = &all->entries[i];
+        struct span value = span_of_bytes(e->value.value.bytes);
+
+        if (span_is(span_of_bytes(e->key), name) && e->value.kind == AMQP_FIELD_KIND_UTF8)
+            snprintf(out, room, "%.*s", (int)value.n, value.p);
+    }
+}
+
+/* Since RabbitMQ 3.9. A broker that does not know the argument would subscribe us. */
+static bool has_streams(struct broker *b)
+{
+    char product[16], version[16];
+    unsigned major = 0, minor = 0;
+
+    server_property(b, "product", product, sizeof(product));
+    server_property(b, "version", version, sizeof(version));
+    (void)sscanf(version, "%u.%u", &major, &minor);
+    return strcmp(product, "RabbitMQ") == 0 && (major > 3 || (major == 3 && minor >= 9));
+}
+
+/* Tries to subscribe with an argument that only streams take, and without a prefetch count, which
+ * streams refuse: so nothing is ever sent. */
+static amqp_rpc_reply_t ask_for_offset(struct broker *b)
+{
+    amqp_table_entry_t offset = text_entry("x-stream-offset", "next");
+    amqp_rpc_reply_t r;
+
+    amqp_channel_open(b->connection, QUESTIONS);
+    r = amqp_get_rpc_reply(b->connection);
+    if (r.reply_type != AMQP_RESPONSE_NORMAL)
+        return r;
+    amqp_basic_consume(b->connection, QUESTIONS, amqp_cstring_bytes(b->queue), amqp_empty_bytes, 0,
+                       0, 0, (amqp_table_t){1, &offset});
+    return amqp_get_rpc_reply(b->connection);
+}
+
+/* A subscription to a stream begins at its end, and an acknowledgement is not remembered:
+ * https://www.rabbitmq.com/docs/streams#consuming */
+static int refuse_stream(struct broker *b, struct error *err)
+{
+    amqp_channel_close_ok_t ok = {0};
+    amqp_rpc_reply_t r;
+    int rc;
+
+    if (!has_streams(b))
+        return 0;
+    r = ask_for_offset(b);
+    rc = check_reply(r, "asking what the queue is", err);
+    if (rc == 0 || strstr(err->text, "consumer prefetch count is not set"))
+        return error_set(err, -EINVAL,
+                         "%s is a stream, which does not remember what was read: use a "
+                         "classic or a quorum queue",
+                         b->queue);
+    if (!strstr(err->text, "x-stream-offset"))
+        return rc;
+    return check_status(
+        amqp_send_method(b->connection, QUESTIONS, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok),
+        "asking what the queue is", err);
+}
+
 static int broker_open(const struct config *config, const struct config_consumer *c, void **out,
                        struct error *err)
 {
@@ -207,8 +312,10 @@ static int broker_open(const struct config *config, const struct config_consumer
     (void)config;
     if (rc < 0)
         return rc;
-    rc = subscribe(b, c, err);
     b->queue = c->topic;
+    rc = refuse_stream(b, err);
+    if (rc == 0)
+        rc = subscribe(b, c, err);
     if (rc == 0)
         *out = b;
     else
@@ -261,6 +368,8 @@ static int broker_look(const struct config *config, const struct config_consumer
     b->queue = c->topic;
     rc = ask_ready(b, &ready, err);
     if (rc == 0)
+        rc = refuse_stream(b, err);
+    if (rc == 0)
         rc = may_subscribe(b, c, err);
     broker_close(b);
     return rc;
@@ -268,8 +377,38 @@ static int broker_look(const struct config *config, const struct config_consumer
 
 /* -- messages -- */
 
-/* Only headers that are texts. */
-static size_t read_headers(const amqp_basic_properties_t *p, struct source_header *out)
+/* Texts, and numbers and flags as texts, for which there is room. False: something else. */
+static bool read_value(const amqp_field_value_t *v, char *room, struct span *out)
+{
+    switch (v->kind) {
+    case AMQP_FIELD_KIND_UTF8:
+    case AMQP_FIELD_KIND_BYTES:
+        *out = span_of_bytes(v->value.bytes);
+        return true;
+    case AMQP_FIELD_KIND_BOOLEAN:
+        *out = v->value.boolean ? SPAN("true") : SPAN("false");
+        return true;
+    case AMQP_FIELD_KIND_I8:
+        snprintf(room, NUMBER_ROOM, "%d", v->value.i8);
+        break;
+    case AMQP_FIELD_KIND_I16:
+        snprintf(room, NUMBER_ROOM, "%d", v->value.i16);
+        break;
+    case AMQP_FIELD_KIND_I32:
+        snprintf(room, NUMBER_ROOM, "%" PRId32, v->value.i32);
+        break;
+    case AMQP_FIELD_KIND_I64:
+        snprintf(room, NUMBER_ROOM, "%" PRId64, v->value.i64);
+        break;
+    default:
+        return false;
+    }
+    *out = span_str(room);
+    return true;
+}
+
+static size_t read_headers(const amqp_basic_properties_t *p, struct source_header *out,
+                           char numbers[HEADERS_MAX][NUMBER_ROOM])
 {
     size_t n = 0;
 
@@ -282,9 +421,8 @@ static size_t read_headers(const amqp_basic_properties_t *p, struct source_heade
     for (int i = 0; i < p->headers.num_entries && n < HEADERS_MAX; i++) {
         const amqp_table_entry_t *e = &p->headers.entries[i];
 
-        if (e->value.kind == AMQP_FIELD_KIND_UTF8)
-            out[n++] =
-                (struct source_header){span_of_bytes(e->key), span_of_bytes(e->value.value.bytes)};
+        out[n].name = span_of_bytes(e->key);
+        n += read_value(&e->value, numbers[n], &out[n].value);
     }
     return n;
 }
@@ -295,7 +433,7 @@ static struct source_message read_message(struct broker *b, uint32_t nth)
     const amqp_basic_properties_t *p = &e->message.properties;
     struct source_message m = {.body = span_of_bytes(e->message.body),
                                .headers = b->headers[nth],
-                               .headers_count = read_headers(p, b->headers[nth])};
+                               .headers_count = read_headers(p, b->headers[nth], b->numbers[nth])};
 
     if (p->_flags & AMQP_BASIC_MESSAGE_ID_FLAG)
         m.offset = span_of_bytes(p->message_id);

@@ -11,6 +11,10 @@
 #include "foreign_wait.h"
 #include "redis_error.h"
 
+/* The number of entries of one command is so that about this many bytes are read. */
+#define ENOUGH_BYTES ((size_t)4 << 20)
+#define FIRST_COUNT 8 /* before their size is known */
+
 struct foreign_stream {
     struct client *client;
     char *stream, *group, *member;
@@ -23,6 +27,7 @@ struct foreign_stream {
     struct span *fields; /* of all entries, one after the other */
     size_t fields_room;
     uint32_t count;
+    uint32_t most; /* entries of the next command */
 };
 
 static int stream_failed(const struct foreign_stream *s, int rc, struct error *err)
@@ -70,6 +75,7 @@ int foreign_stream_open(const struct redis_address *a, const char *stream, const
     s->claim_after_ms = claim_after_ms;
     s->cursor = alloc_str("0-0");
     s->own_left = true;
+    s->most = FIRST_COUNT;
     rc = make_group(s, err);
     if (rc == 0)
         *out = s;
@@ -151,6 +157,20 @@ static int take_entries(struct foreign_stream *s, const struct redisReply *entri
             s->fields[at++] = reply_text(reply_at(fields, k));
     }
     return acknowledge(s, gone, gone_count, err);
+}
+
+/* Redis has no limit of bytes. */
+static void find_pace(struct foreign_stream *s, const struct foreign_entry *entries)
+{
+    size_t bytes = 0;
+
+    for (uint32_t i = 0; i < s->count; i++)
+        for (size_t k = 0; k < entries[i].fields_count; k++)
+            bytes += entries[i].fields[k].n;
+    if (bytes > ENOUGH_BYTES)
+        s->most = (uint32_t)max_u64(s->count * ENOUGH_BYTES / bytes, 1);
+    else if (s->count >= s->most)
+        s->most = (uint32_t)min_u64((uint64_t)s->most * 2, FOREIGN_STREAM_BATCH);
 }
 
 /* The reply must outlive the next command. */
@@ -262,7 +282,7 @@ int foreign_stream_fetch(struct foreign_stream *s, int stop_fd, uint32_t max,
     char count[16];
     int rc = 0;
 
-    snprintf(count, sizeof(count), "%u", (unsigned)min_u64(max, FOREIGN_STREAM_BATCH));
+    snprintf(count, sizeof(count), "%u", (unsigned)min_u64(max, s->most));
     s->count = 0;
     while (rc == 0 && s->count == 0 && s->own_left)
         rc = fetch_own(s, count, entries, err);
@@ -270,7 +290,10 @@ int foreign_stream_fetch(struct foreign_stream *s, int stop_fd, uint32_t max,
         rc = fetch_left(s, count, entries, err);
     if (rc == 0 && s->count == 0)
         rc = fetch_new(s, stop_fd, count, entries, err);
-    return rc < 0 ? rc : (int)s->count;
+    if (rc < 0)
+        return rc;
+    find_pace(s, entries);
+    return (int)s->count;
 }
 
 int foreign_stream_done(struct foreign_stream *s, uint32_t count, struct error *err)

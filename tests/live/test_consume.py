@@ -405,6 +405,33 @@ def left_by_others(score):
         world.close()
 
 
+def large_entries(score):
+    """Redis limits an answer by the number of entries only, and an entry may have hundreds of megabytes."""
+    world = World(score, "redis-stream")
+    source = Stream(world)
+
+    def counts():
+        return [int(words[words.index("COUNT") + 1]) for _, _, _, words, *_ in world.theirs.ask("SLOWLOG", "GET", 100000)
+                if words[0] == "XREADGROUP"]
+    try:
+        world.theirs.ask("CONFIG", "SET", "slowlog-max-len", "100000")
+        world.theirs.ask("CONFIG", "SET", "slowlog-log-slower-than", "0")
+        source.add(range(2000))
+        world.start()
+        until("all done", lambda: len(world.jobs()) == 2000 and not source.left())
+        score.ok(max(counts()) == 512, "redis-stream: small entries are read by the hundred", counts())
+        world.kill()
+        world.theirs.ask("SLOWLOG", "RESET")
+        for nth in range(2000, 2024):
+            world.theirs.ask("XADD", "changes", "*", "id", nth, "more", "x" * 2000000)
+        world.start()
+        until("all done", lambda: len(world.jobs()) == 2024 and not source.left())
+        score.ok(world.jobs() == list(range(2024)) and 2 in counts() and max(counts()) == 8,
+                 "redis-stream: large ones by twos and threes", counts())
+    finally:
+        world.close()
+
+
 def findings(world):
     """What `purgeline check` says about the consumer, and how much it changed in the application's Redis."""
     def changes():
@@ -567,6 +594,7 @@ def main():
         over_tls(score, kind)
     paused(score, List)
     left_by_others(score)
+    large_entries(score)
     backlog(score)
     rehearsal(score)
     debezium(score)

@@ -6,6 +6,8 @@ when something is wrong.
 import json
 import os
 import re
+import socket
+import struct
 import subprocess
 import sys
 
@@ -104,6 +106,42 @@ class RabbitWorld(World):
         until("the queue is empty", lambda: self.theirs.count() == 0)
 
 
+def publish_with(world, body, table):
+    """With headers of any type, which amqp-publish does not have. https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf"""
+    def short(text):
+        return struct.pack(">B", len(text)) + text
+
+    def long(data):
+        return struct.pack(">I", len(data)) + data
+
+    with socket.create_connection(("127.0.0.1", world.theirs.plain), 60) as s, s.makefile("rb") as answers:
+        def frame(kind, channel, payload):
+            s.sendall(struct.pack(">BHI", kind, channel, len(payload)) + payload + b"\xce")
+
+        def expect(*method):
+            _, _, size = struct.unpack(">BHI", answers.read(7))
+            told = answers.read(size + 1)
+            assert struct.unpack(">HH", told[:4]) == method, told
+
+        def call(channel, method, payload, answer):
+            frame(1, channel, struct.pack(">HH", *method) + payload)
+            if answer:
+                expect(*answer)
+
+        s.sendall(b"AMQP\0\0\x09\x01")
+        expect(10, 10)
+        call(0, (10, 11), long(b"") + short(b"PLAIN") + long(b"\0guest\0guest") + short(b"en_US"), (10, 30))
+        call(0, (10, 31), struct.pack(">HIH", 1, 131072, 0), None)
+        call(0, (10, 40), short(b"/") + short(b"") + b"\0", (10, 41))
+        call(1, (20, 10), short(b""), (20, 11))
+        call(1, (60, 40), struct.pack(">H", 0) + short(b"") + short(QUEUE.encode()) + b"\0", None)
+        fields = b"".join(short(name.encode()) + value for name, value in table.items())
+        frame(2, 1, struct.pack(">HHQH", 60, 0, len(body), 1 << 13) + long(fields))
+        if body:
+            frame(3, 1, body)
+        call(1, (20, 40), struct.pack(">H", 200) + short(b"") + struct.pack(">HH", 0, 0), (20, 41))
+
+
 def killed_again_and_again(world):
     """Messages leave the queue at its front only, so those that are left are the last ones."""
     killed_while_it_takes(world, MESSAGES, 5, lambda: MESSAGES - world.theirs.count())
@@ -155,15 +193,65 @@ def headers(world):
     world.until_empty()
     world.score.ok(66661 not in world.jobs(), "amqp: headers of the message decide")
     world.kill()
+    # Numbers and flags are texts, too; tables, times and arrays are nothing. An event without data is in its headers.
+    world.configure(more='    when: ["header:l=-5", "header:d=9000000000", "header:t=true", "header:s=-2", "header:f!=*"]\n')
+    with open(world.config) as config:
+        text = config.read().replace('["article-{id}"]', '["article-{header:b}"]')
+    world.stage.write("purgeline.yaml", text)
+    world.start()
+    publish_with(world, b"", {
+        "cloudEvents:specversion": b"S" + struct.pack(">I", 3) + b"1.0", "b": b"b" + struct.pack(">b", 66),
+        "s": b"s" + struct.pack(">h", -2), "l": b"I" + struct.pack(">i", -5), "d": b"l" + struct.pack(">q", 9000000000),
+        "t": b"t\x01", "v": b"V", "f": b"F" + struct.pack(">I", 4) + b"\x01xt\x01", "a": b"A" + struct.pack(">I", 2) + b"t\x01"})
+    until("a job", lambda: 66 in world.jobs())
+    world.score.ok(True, "amqp: headers of other types are texts, or nothing")
+    world.kill()
+
+
+def declare(world, name, kind, more=""):
+    told = world.theirs.ctl(
+        f"eval 'element(1, rabbit_amqqueue:declare(rabbit_misc:r(<<\"/\">>, queue, <<\"{name}\">>), true, false, "
+        f"[{{<<\"x-queue-type\">>, longstr, <<\"{kind}\">>}}{more}], none, <<\"test\">>)).'")
+    assert told.strip() == "new", told
+
+
+def deleted(world):
+    """https://www.rabbitmq.com/docs/consumer-cancel"""
+    world.configure()
+    world.start()
+    world.add([44441])
+    until("a job", lambda: 44441 in world.jobs())
+    world.theirs.ctl(f"delete_queue {QUEUE}")
+    until("the log says so", lambda: "no queue 'changes'" in world.log())
+    assert world.theirs.amqp("amqp-declare-queue", "-d", "-q", QUEUE).returncode == 0
+    world.add([44442])
+    until("a job", lambda: 44442 in world.jobs())
+    world.score.ok(True, "amqp: a queue that was deleted, and is there again, is read again")
+    world.kill()
+
+
+def stream(world):
+    """What is written while nobody reads would be lost."""
+    declare(world, "log", "stream")
+    assert world.theirs.amqp("amqp-publish", "-p", "-r", "log", "-b", '{"id": 33331}').returncode == 0
+    world.theirs.ctl("set_permissions purgeline '^$' '^$' '.*'")
+    world.configure(topic="log")
+    told = world.stage.run(f"{PURGELINE} check --config {world.config}")[1]
+    world.score.ok("articles cannot read amqp log: log is a stream, which does not remember what was read" in told,
+                   "amqp: check: a stream is no queue", told)
+    world.stage.write("consume.log", "")
+    world.start()
+    world.said("log is a stream, which does not remember what was read")
+    world.score.ok(33331 not in world.jobs(), "amqp: and it is not read")
+    world.kill()
+    crashes = [line for line in world.stage.must("cat log/*.log").splitlines() if re.search("INTERNAL_ERROR|crash", line)]
+    world.score.ok(not crashes, "amqp: and asking what it is does the broker no harm", "\n".join(crashes))
 
 
 def looked_at(world):
     """check takes no message away from those who read. From this queue, RabbitMQ drops a message that is delivered and
     not acknowledged: https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling"""
-    declared = world.theirs.ctl(
-        "eval 'element(1, rabbit_amqqueue:declare(rabbit_misc:r(<<\"/\">>, queue, <<\"touchy\">>), true, false, "
-        "[{<<\"x-queue-type\">>, longstr, <<\"quorum\">>}, {<<\"x-delivery-limit\">>, signedint, 0}], none, <<\"test\">>)).'")
-    assert declared.strip() == "new", declared
+    declare(world, "touchy", "quorum", ", {<<\"x-delivery-limit\">>, signedint, 0}")
     world.theirs.ctl("set_permissions purgeline '^$' '^$' '^touchy$'")
     assert world.theirs.amqp("amqp-publish", "-p", "-r", "touchy", "-b", '{"id": 55551}').returncode == 0
     world.configure(topic="touchy")
@@ -208,7 +296,7 @@ def main():
     score = Score()
     world = RabbitWorld(score)
     try:
-        for part in (killed_again_and_again, without_redis, poison, broker_away, headers, looked_at, what_is_wrong):
+        for part in (killed_again_and_again, without_redis, poison, broker_away, headers, deleted, stream, looked_at, what_is_wrong):
             part(world)
     finally:
         world.close()

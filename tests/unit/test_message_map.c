@@ -126,6 +126,62 @@ static void the_data_of_a_cloud_event_is_the_job(void **state)
     refuse(MAPPING("job", "json"), SPAN("{\"data\": {\"keys\": \"a\"}}"), -EINVAL, "data: ");
 }
 
+static void data_of_a_cloud_event_may_be_base64(void **state)
+{
+    (void)state;
+    expect(MAPPING("job", "json"), /* {"keys": "a"} */
+           "{\"specversion\": \"1.0\", \"data_base64\": \"eyJrZXlzIjogImEifQ==\"}",
+           "normal keys=a");
+    expect(MAPPING("keys", "k-{data.keys}"),
+           "{\"specversion\": \"1.0\", \"data_base64\": \"eyJrZXlzIjogImEifQ==\"}",
+           "normal keys=k-a");
+    expect(MAPPING("keys", "{id}"), /* not base64; bytes that are not JSON; no event; data, too */
+           "{\"specversion\": \"1.0\", \"id\": 1, \"data_base64\": \"e!\"}", "normal keys=1");
+    expect(MAPPING("keys", "{id}"),
+           "{\"specversion\": \"1.0\", \"id\": 1, \"data_base64\": \"//79\"}", "normal keys=1");
+    refuse(MAPPING("keys", "{data.keys}"), SPAN("{\"data_base64\": \"eyJrZXlzIjogImEifQ==\"}"),
+           -ENOENT, "anything to purge");
+    expect(MAPPING("keys", "{data.keys}"),
+           "{\"specversion\": \"1.0\", \"data\": {\"keys\": \"b\"}, "
+           "\"data_base64\": \"eyJrZXlzIjogImEifQ==\"}",
+           "normal keys=b");
+}
+
+static void an_event_without_data_is_in_its_headers(void **state)
+{
+    static const char *const names[] = {"ce_specversion", "CE-SpecVersion",
+                                        "cloudEvents:specversion", "cloudEvents_specversion"};
+    struct source_header headers[] = {{SPAN(""), SPAN("1.0")}, {SPAN("subject"), SPAN("9")}};
+    const struct source_message m = {.body = SPAN(""), .headers = headers, .headers_count = 2};
+
+    (void)state;
+    for (size_t i = 0; i < array_len(names); i++) {
+        headers[0].name = span_str(names[i]);
+        expect_message(MAPPING("keys", "a-{header:subject}"), &m, "normal keys=a-9");
+    }
+}
+
+static void what_was_deleted_has_no_body(void **state)
+{
+    const struct source_header headers[] = {{SPAN("key"), SPAN("9")}};
+    const struct source_message m = {
+        .body = SPAN(""), .absent = true, .headers = headers, .headers_count = 1};
+    struct message_map *job = MAPPING("job", "json");
+    struct mapped_job mapped;
+
+    (void)state;
+    expect_message(MAPPING("keys", "a-{header:key}"), &m, "normal keys=a-9");
+    assert_int_equal(message_map_apply(job, &m, &mapped, &err), -ENOENT);
+    message_map_free(job);
+}
+
+static void a_byte_order_mark_is_no_part_of_the_message(void **state)
+{
+    (void)state;
+    expect(MAPPING("keys", "a-{id}"), "\xEF\xBB\xBF{\"id\": 3}", "normal keys=a-3");
+    refuse(MAPPING("keys", "a-{id}"), SPAN("\xEF\xBB\xBF"), -EINVAL, "empty");
+}
+
 static void headers_decide_with_any_case_of_their_names(void **state)
 {
     const struct source_header headers[] = {{SPAN("CE_Type"), SPAN("article.changed")},
@@ -158,7 +214,8 @@ static void what_cannot_be_understood_is_refused_with_the_reason(void **state)
 {
     (void)state;
     refuse(MAPPING("keys", "{id}"), SPAN("not json"), -EINVAL, "not JSON: ");
-    refuse(MAPPING("keys", "{id}"), SPAN(""), -EINVAL, "not JSON: ");
+    refuse(MAPPING("keys", "{id}"), SPAN(""), -EINVAL, "the message is empty");
+    refuse(MAPPING("keys", "{id}"), SPAN("\x1F\x8B\x08"), -EINVAL, "gzip");
     refuse(MAPPING("keys", "{id}"), SPAN("{\"id\": \"a b\"}"), -EINVAL, "keys[0]");
     refuse(MAPPING("keys", "{id[]}", "max_targets", "1"), SPAN("{\"id\": [\"a\", \"b\"]}"), -E2BIG,
            "1");
@@ -232,6 +289,10 @@ int main(void)
         cmocka_unit_test(a_message_may_be_the_job_itself),
         cmocka_unit_test(a_job_that_says_less_gets_the_rest_from_the_consumer),
         cmocka_unit_test(the_data_of_a_cloud_event_is_the_job),
+        cmocka_unit_test(data_of_a_cloud_event_may_be_base64),
+        cmocka_unit_test(an_event_without_data_is_in_its_headers),
+        cmocka_unit_test(what_was_deleted_has_no_body),
+        cmocka_unit_test(a_byte_order_mark_is_no_part_of_the_message),
         cmocka_unit_test(headers_decide_with_any_case_of_their_names),
         cmocka_unit_test(a_message_without_anything_to_purge_is_no_error),
         cmocka_unit_test(what_cannot_be_understood_is_refused_with_the_reason),
