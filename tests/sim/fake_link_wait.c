@@ -17,6 +17,7 @@ static void on_waited(void *ctx)
 
     c->until = NULL;
     c->waits = false;
+    engine_cancel(c->event); /* of an entry that comes at this very moment */
     buf_clear(&c->answer);
     buf_put(&c->answer, SPAN(NOTHING));
     fake_link_reply(c);
