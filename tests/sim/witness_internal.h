@@ -34,8 +34,8 @@ struct job {
 struct account {
     char name[72];
     struct map targets, jobs;
-    uint64_t largest;  /* targets of the job that names most of them */
-    uint64_t of_pages; /* targets of all jobs that name a page */
+    uint64_t largest;         /* targets of the job that names most of them */
+    uint64_t of_pages;        /* targets of all jobs that name a page */
     bool receipts_in_history; /* by some settings so far; those that are keys are written first */
     /* The most that any settings before the last reload allowed. */
     uint64_t in_flight_before;
@@ -59,7 +59,7 @@ struct witness_world {
 extern struct witness_world witness;
 
 void witness_free_job(struct job *j);
-struct account *witness_account(const char *name); /* NULL: nobody is told of it */
+struct account *witness_account(const char *name);            /* NULL: nobody is told of it */
 struct job *witness_job(const char *account, struct span id); /* NULL: there is none */
 /* An entry of the history was added. */
 void witness_history(const char *account, const struct fakeredis_entry *e);
