@@ -52,31 +52,6 @@ static const char *take_text(struct dead_filter *f, size_t i, struct span text)
     return NULL;
 }
 
-/* Decodes a value as forms encode it. */
-static const char *take_encoded(struct dead_filter *f, size_t i, struct span value)
-{
-    const char *wrong;
-    struct buf text;
-
-    if (value.n > 3 * DEADLETTER_FILTER_MAX_BYTES)
-        return text_faults[i];
-    buf_init(&text, value.n + 1);
-    api_unescape(value, &text);
-    wrong = take_text(f, i, buf_span(&text));
-    buf_deinit(&text);
-    return wrong;
-}
-
-/* A '+' means a space; the escape of a real one is decoded later. */
-static char *without_plus(struct span value)
-{
-    char *copy = alloc_copy(value.p, value.n);
-
-    for (size_t i = 0; i < value.n; i++)
-        copy[i] = copy[i] == '+' ? ' ' : copy[i];
-    return copy;
-}
-
 const char *dead_filter_of_query(const struct request *e, const struct config_account *a,
                                  struct dead_filter *out)
 {
@@ -85,11 +60,9 @@ const char *dead_filter_of_query(const struct request *e, const struct config_ac
     out->as.account = a;
     for (size_t i = 0; i < array_len(text_names) && !wrong; i++) {
         struct span value = request_query(e, text_names[i]);
-        char *copy = value.n ? without_plus(value) : NULL;
 
-        if (copy)
-            wrong = take_encoded(out, i, span_of(copy, value.n));
-        free(copy);
+        if (value.n)
+            wrong = take_text(out, i, value);
     }
     for (size_t i = 0; i < array_len(time_names) && !wrong; i++) {
         struct span value = request_query(e, time_names[i]);

@@ -11,6 +11,7 @@
 #include "http_internal.h"
 #include "json_text.h"
 #include "overview_cache.h"
+#include "query.h"
 
 #define JSON_DEPTH_MAX 64
 #define REPLY_KEY_BYTES 256 /* the reply has an id for each key, as JSON */
@@ -91,32 +92,6 @@ static void push_one(struct request *e, const struct config_account *a)
         api_push(e, a, &e->in->form, NULL, on_one);
 }
 
-static int hex(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-/* Returns the byte encoded by the escape at the beginning of s, or -1 if there is no escape. */
-static int escaped(struct span s)
-{
-    int high = s.n >= 3 && *s.p == '%' ? hex(s.p[1]) : -1, low = high >= 0 ? hex(s.p[2]) : -1;
-
-    return low >= 0 ? high * 16 + low : -1;
-}
-
-void api_unescape(struct span s, struct buf *out)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        int c = escaped(span_of(s.p + i, s.n - i));
-
-        buf_putc(out, c >= 0 ? (char)c : s.p[i]);
-        i += c >= 0 ? 2 : 0;
-    }
-}
-
 void api_fastly_key(struct request *e)
 {
     const struct config_service *service;
@@ -134,7 +109,7 @@ void api_fastly_key(struct request *e)
     }
     buf_init(&key, DECODED_MAX_BYTES);
     /* Some clients percent-encode the key as a path segment, others send it unchanged. */
-    api_unescape(part, &key);
+    query_unescape(part, &key);
     /* Added as one key, not as a list: a space in it is an error and does not separate two keys. */
     rc = jobform_add_key(&e->in->form, buf_span(&key), &err);
     buf_deinit(&key);
@@ -184,7 +159,7 @@ static bool is_escaped_whole(struct span url)
     for (size_t i = 0; i < url.n; i++) {
         if (url.p[i] == '/' || url.p[i] == '?' || url.p[i] == '#')
             return false;
-        if (url.p[i] == '%' && escaped(span_of(url.p + i, url.n - i)) < 0)
+        if (url.p[i] == '%' && query_escaped(span_of(url.p + i, url.n - i)) < 0)
             return false;
     }
     return true;
@@ -199,7 +174,7 @@ void api_fastly_url(struct request *e)
         return;
     }
     buf_init(&url, HTTPD_HEAD_MAX_BYTES);
-    api_unescape(e->parts[0], &url);
+    query_unescape(e->parts[0], &url);
     push_url(e, buf_span(&url));
     buf_deinit(&url);
 }

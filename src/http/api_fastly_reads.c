@@ -196,18 +196,6 @@ void api_fastly_versions(struct request *e)
         request_say_json(e, 200, json_array());
 }
 
-/* Decodes the encoding of forms, where '+' is a space. */
-static void decode_query(struct span s, struct buf *out)
-{
-    struct buf spaced;
-
-    buf_init(&spaced, s.n);
-    for (size_t i = 0; i < s.n; i++)
-        buf_putc(&spaced, s.p[i] == '+' ? ' ' : s.p[i]);
-    api_unescape(buf_span(&spaced), out);
-    buf_deinit(&spaced);
-}
-
 static json_t *find_named(const struct request *e, struct span name)
 {
     const struct config *c = e->config;
@@ -226,17 +214,13 @@ static json_t *find_named(const struct request *e, struct span name)
 void api_fastly_search(struct request *e)
 {
     struct span wanted = request_query(e, "name");
-    struct buf name;
     json_t *found;
 
     if (wanted.n == 0) {
         request_refuse(e, 400, "name: missing");
         return;
     }
-    buf_init(&name, wanted.n);
-    decode_query(wanted, &name);
-    found = find_named(e, buf_span(&name));
-    buf_deinit(&name);
+    found = find_named(e, wanted);
     if (found)
         request_say_json(e, 200, found);
     else

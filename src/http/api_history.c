@@ -170,13 +170,9 @@ static void look_back(struct task *c)
     json_decref(g->acts);
 }
 
-static char *decode(struct span s)
+static char *text_of(struct span s)
 {
-    struct buf out;
-
-    buf_init(&out, s.n);
-    api_unescape(s, &out);
-    return out.p ? buf_take(&out) : alloc_str("");
+    return alloc_copy(s.p ? s.p : "", s.n);
 }
 
 static int take_number_of(struct request *e, const char *name, uint64_t least, uint64_t most,
@@ -222,7 +218,7 @@ static int take_filter(struct request *e, struct looking *g)
     struct span cursor = request_query(e, "cursor");
 
     for (int i = 0; i < TEXT_N; i++)
-        g->texts[i] = decode(request_query(e, text_names[i]));
+        g->texts[i] = text_of(request_query(e, text_names[i]));
     if (take_acts(e, g) < 0 || check_producer(e, g->texts[TEXT_PRODUCER]) < 0 ||
         take_number_of(e, "limit", 1, LIMIT_MAX, &g->limit) < 0 ||
         take_number_of(e, "since", 0, INT64_MAX, &g->query.since_ms) < 0 ||

@@ -70,9 +70,10 @@ struct request {
         *config; /* reference to the configuration in effect when the request began; it contains the
                     producer, accounts and services that the request points to */
     const struct config_producer *who;
-    bool by_token;                      /* the client has sent a token */
-    struct span path;                   /* without query */
-    struct span query;                  /* after the '?' */
+    bool by_token;     /* the client has sent a token */
+    struct span path;  /* without query */
+    struct span query; /* after the '?' */
+    struct buf params; /* the same decoded (query.h), if the route has parameters */
     struct span parts[ROUTE_PARTS_MAX]; /* what the route's braces matched */
     uint32_t holds;
     bool answered;
@@ -144,7 +145,9 @@ bool request_pushed(const struct config_producer *who, const struct json_t *j);
  * producer itself. Others' names are for operators. */
 void request_hide_pusher(const struct config_producer *who, struct json_t *j);
 
-/* The value of a query parameter ("account=main"), not decoded; p == NULL when there is none. */
+/* Decodes the query, if the route has parameters. False: the request was refused. */
+must_use bool request_read_query(struct request *e);
+/* The decoded value of one of the query parameters of the route; p == NULL when it is not given. */
 struct span request_query(const struct request *e, const char *name);
 /* The named account (p == NULL: the only one the producer may use), or NULL; request_account then
  * also refuses the request. */
@@ -215,8 +218,6 @@ void withdraw_all(struct http_server *in);
  * Fastly's API. */
 const struct config_account *api_fastly_account(struct request *e,
                                                 const struct config_service **service);
-/* Decodes %XX. A '%' that does not begin an escape is kept. */
-void api_unescape(struct span s, struct buf *out);
 
 /* -- api_fastly_ips.c: Fastly's list of addresses -- */
 struct api_ips *api_ips_new(struct http_server *in);

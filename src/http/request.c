@@ -10,6 +10,7 @@
 #include "http_internal.h"
 #include "json_text.h"
 #include "log.h"
+#include "query.h"
 
 #define ANSWER_MAX_BYTES ((size_t)64 * 1024 * 1024)
 #define RETRY_MS 1000 /* what is unavailable may be back by then */
@@ -30,6 +31,7 @@ void request_drop(struct request *e)
         return;
     if (e->end)
         e->end(e);
+    buf_deinit(&e->params);
     config_drop(e->config);
     quota_bill_close(&e->bill);
     e->in->requests--;
@@ -311,15 +313,29 @@ void request_refuse_full(struct request *e)
 
 /* -- query and account -- */
 
+/* Fastly's clients may send parameters that only Fastly knows. */
+bool request_read_query(struct request *e)
+{
+    const struct route *r = e->route;
+    char why[160];
+
+    if (!r->query || e->query.n == 0)
+        return true;
+    if (!request_take(e, 2 * e->query.n))
+        return false;
+    if (query_decode(e->query, &e->params) < 0)
+        request_refuse(e, 400, "the query contains a NUL byte (%00)");
+    else if (r->voice == ROUTE_OURS && r->access != ROUTE_OPEN &&
+             query_fault(buf_span(&e->params), r->query, why, sizeof(why)))
+        request_refuse(e, 400, why);
+    else
+        return true;
+    return false;
+}
+
 struct span request_query(const struct request *e, const char *name)
 {
-    struct span rest = e->query, pair, want = span_str(name);
-
-    while (span_next_word(&rest, '&', &pair)) {
-        if (pair.n > want.n && pair.p[want.n] == '=' && span_eq(span_of(pair.p, want.n), want))
-            return span_of(pair.p + want.n + 1, pair.n - want.n - 1);
-    }
-    return span_of(NULL, 0);
+    return query_find(buf_span(&e->params), name);
 }
 
 static const struct config_account *only_account(const struct request *e)

@@ -33,6 +33,10 @@ struct route {
     route_cb *serve;      /* called when the body is complete */
     route_cb *serve_head; /* called before the body is read; may be NULL */
     const char *sentence;
+    /* The query parameters, separated by spaces; NULL: the query is not looked at. A request with
+     * another one is refused by routes of ours that need a producer: it does not mean what it
+     * says. */
+    const char *query;
 };
 
 struct route_table {

@@ -132,6 +132,7 @@ def strangers(w, s):
     refused(w, s, "", "nobody", 401, "token")
     refused(w, s, "?events=status,jobs", "ops", 400, "'jobs'")
     refused(w, s, "?events=", "ops", 400, "events")
+    refused(w, s, "?event=job", "ops", 400, "did you mean events")
     refused(w, s, "?account=other", "ops", 404, "account")
     refused(w, s, "?events=dead", "news", 403, "admin")
 
@@ -221,7 +222,7 @@ def slow(w, s):
     before = gauge(w, "timeouts_total")
     slow_one = w.stream("?events=job", slowly=True, receive_bytes=4096)
     silent = w.stream("?events=job", reads=False, receive_bytes=4096)
-    fast = w.stream("?events=job")
+    fast = w.stream("?events=status%2Cjob&account=%6Dain")  # as URLSearchParams and others encode it
     for n in range(20):
         w.redis("SET", f"purgeline:{{main}}:receipt:bulk-9-{n}", json.dumps({"job": f"bulk-9-{n}", "reason": "x" * 1900}))
 

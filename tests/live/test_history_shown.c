@@ -73,6 +73,7 @@ static void jobs_are_found_by_what_they_say(void **state)
     expect_over_http(w, OPS, "&target=http://a.com/x", "3");
     expect_over_http(w, OPS, "&target=a.com/", "");
     expect_over_http(w, OPS, "&ref=r%201", "3");
+    expect_over_http(w, OPS, "&ref=r+1&out%63ome=%70urged", "3"); /* as browsers write it */
     expect_over_http(w, OPS, "&outcome=dead", "2");
     expect_over_http(w, OPS, "&outcome=purged&target=a&since=1700000002000", "5 4");
     expect_over_http(w, OPS, "&until=1700000001000", "2 1");
@@ -498,9 +499,10 @@ static void the_command_tells_acts_in_words(void **state)
 
 static void wrong_queries_are_refused(void **state)
 {
-    static const char *const wrong[] = {"limit=0",      "limit=501",    "limit=x",    "since=x",
-                                        "until=-1",     "outcome=bad",  "cursor=1-1", "cursor=1.1",
-                                        "cursor=x-1.1", "cursor=1-1.x", "acts=1"};
+    static const char *const wrong[] = {
+        "limit=0",     "limit=501",  "limit=x",         "since=x",      "until=-1",
+        "outcome=bad", "cursor=1-1", "cursor=1.1",      "cursor=x-1.1", "cursor=1-1.x",
+        "acts=1",      "state=dead", "limit=1&limit=2", "ref=%00",      "account=main"};
     struct world *w = begin(state);
 
     for (size_t i = 0; i < array_len(wrong); i++) {

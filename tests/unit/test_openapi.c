@@ -282,6 +282,53 @@ static void every_part_of_a_path_is_a_parameter(void **state)
     assert_true(parts > 5);
 }
 
+/* Of the operation and of its path, together. */
+static size_t count_query_parameters(const yaml_node_t *of, const char *known)
+{
+    const yaml_node_t *parameters = member(of, "parameters");
+    size_t count = 0;
+
+    for (size_t i = 0; i < length(parameters); i++) {
+        const yaml_node_t *p = followed(item(parameters, i));
+        const char *name = text_of(member(p, "name")), *found;
+
+        if (strcmp(text_of(member(p, "in")), "query") != 0)
+            continue;
+        found = known ? strstr(known, name) : NULL;
+        while (found && found[strlen(name)] && found[strlen(name)] != ' ')
+            found = strstr(found + 1, name);
+        if (!found)
+            fail_msg("the query parameter %s is described and not taken", name);
+        count++;
+    }
+    return count;
+}
+
+static size_t count_words(const char *words)
+{
+    struct span rest = span_str(words ? words : ""), word;
+    size_t count = 0;
+
+    while (span_next_word(&rest, ' ', &word))
+        count++;
+    return count;
+}
+
+static void every_query_parameter_is_described(void **state)
+{
+    const struct route *table = http_routes.routes;
+
+    (void)state;
+    for (size_t i = 0; i < http_routes.count; i++) {
+        size_t described = count_query_parameters(path_item(&table[i]), table[i].query) +
+                           count_query_parameters(operation(&table[i]), table[i].query);
+
+        if (described != count_words(table[i].query))
+            fail_msg("%s %s: %zu query parameters are described, and it takes %s", table[i].method,
+                     table[i].path, described, table[i].query);
+    }
+}
+
 static void every_reference_leads_somewhere(void **state)
 {
     size_t refs = 0;
@@ -308,6 +355,7 @@ int main(void)
         cmocka_unit_test(every_operation_has_a_name_of_its_own_and_answers),
         cmocka_unit_test(routes_without_a_token_are_described_as_such),
         cmocka_unit_test(every_part_of_a_path_is_a_parameter),
+        cmocka_unit_test(every_query_parameter_is_described),
         cmocka_unit_test(every_reference_leads_somewhere),
     };
 
