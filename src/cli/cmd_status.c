@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,14 +56,16 @@ struct showing {
 
 /* -- reading -- */
 
-/* An account that cannot be read is left out, and said on stderr. Returns an exit code. */
+/* Returns an exit code. */
 static int read_one(struct showing *s, struct client *client, const struct config_account *a)
 {
     struct status_account *to = &s->read[s->count];
-    int rc = overview_read(client, a, &to->overview);
+    int rc = overview_read_any(client, a, &to->overview);
 
     if (rc < 0)
         return cmd_redis_failed(client, rc);
+    if (to->overview.unreadable)
+        cmd_redis_failed(client, -EIO); /* on stderr, too, for those who read only that */
     consumer_states_expect(&to->overview.consumers, s->config, a->name);
     to->account = a;
     to->mood = overview_words(&to->overview, to->words, sizeof(to->words));

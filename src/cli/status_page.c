@@ -371,6 +371,8 @@ void status_page(const struct status_account *s, enum status_numbers numbers)
     char leader[STATUS_INSTANCE_ROOM];
 
     page_head(s->account->name, colours[s->mood], "%s", s->words);
+    if (o->unreadable)
+        return;
     print_paused(s);
     print_lanes(s);
     print_budgets(s->account, o);

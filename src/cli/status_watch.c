@@ -144,7 +144,7 @@ static void take(struct watching *w, struct watched_account *a, const struct ove
 static int read_account(struct watching *w, struct watched_account *a, struct sums *sums)
 {
     struct overview o;
-    int rc = overview_read(w->client, a->account, &o);
+    int rc = overview_read_any(w->client, a->account, &o);
 
     if (rc < 0)
         return rc;

@@ -103,7 +103,7 @@ static void count(struct history *h, struct top_account *a)
 static int read_account(struct top_data *d, uint32_t i, struct top_view *v)
 {
     struct top_account *a = &v->accounts[v->count];
-    int rc = overview_read(d->client, d->accounts[i], &a->overview);
+    int rc = overview_read_any(d->client, d->accounts[i], &a->overview);
 
     if (rc < 0)
         return rc;

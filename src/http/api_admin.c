@@ -116,7 +116,7 @@ static void read_status(struct task *c)
     for (uint32_t i = 0; rc == 0 && i < l->count; i++) {
         struct overview o;
 
-        rc = overview_read(c->client, l->accounts[i], &o);
+        rc = overview_read_any(c->client, l->accounts[i], &o);
         if (rc < 0)
             break;
         consumer_states_expect(&o.consumers, l->config, l->accounts[i]->name);

@@ -64,7 +64,11 @@ static bool unready(const struct config_account *a, const struct overview_cache_
 {
     if (lost_lane(a, s, why, room))
         return true;
-    if (!s->overview.leader)
+    if (s->unreadable)
+        snprintf(why, room,
+                 "Redis refuses to read the state of account %s (purgeline check says why)",
+                 a->name);
+    else if (!s->overview.leader)
         snprintf(why, room, "nobody dispatches account %s", a->name);
     else if (s->refused)
         snprintf(why, room,
@@ -256,7 +260,7 @@ static void render_backlog(const struct request *e, bool redis_up, struct buf *o
     size_t n = 0;
 
     for (uint32_t i = 0; i < c->accounts_count; i++) {
-        if (!may_see_account(e, &c->accounts[i]))
+        if (!may_see_account(e, &c->accounts[i]) || stands(e, i)->unreadable)
             continue;
         at[n].account = c->accounts[i].name;
         if (redis_up) {

@@ -264,9 +264,11 @@ static void on_state(void *ctx, struct snapshot *g)
     a->asked = false;
     if (!g || !a->listeners)
         return;
-    compare(a, g);
+    if (!g->overview.unreadable) {
+        compare(a, g);
+        make_reduced(a, &g->overview);
+    }
     make_whole(a, &g->overview);
-    make_reduced(a, &g->overview);
     list_each_safe(node, next, &f->streams) {
         struct feed_stream *s = list_entry(node, struct feed_stream, link);
 

@@ -311,8 +311,26 @@ int overview_read(struct client *c, const struct config_account *a, struct overv
     return rc;
 }
 
+bool overview_is_unreadable(const char *words)
+{
+    enum redis_error e = redis_error_of(words);
+
+    return e == REDIS_ERROR_WRONGTYPE || e == REDIS_ERROR_NOPERM;
+}
+
+int overview_read_any(struct client *c, const struct config_account *a, struct overview *out)
+{
+    int rc = overview_read(c, a, out);
+
+    if (rc != -EIO || !overview_is_unreadable(client_error(c)))
+        return rc;
+    *out = (struct overview){.unreadable = alloc_str(client_error(c))};
+    return 0;
+}
+
 void overview_deinit(struct overview *o)
 {
+    free(o->unreadable);
     free(o->leader);
     free(o->paused_why);
     free(o->paused_by);

@@ -25,6 +25,9 @@ struct overview_budget {
 
 struct overview {
     struct overview_lane lanes[LANE_N];
+    /* Redis' words, if it refuses to read this account: a key of it holds something else, or the
+     * user may not read it. All else is then unknown, and 0. NULL: it was read. */
+    char *unreadable;
     uint64_t later, dead;
     uint64_t later_next_ms; /* until the next postponed job is due; 0 if there is none */
     char *leader;           /* NULL: no instance leads */
@@ -43,6 +46,12 @@ struct overview {
 
 /* Returns 0 or negative errno, see client_error. Release the result with overview_deinit. */
 must_use int overview_read(struct client *c, const struct config_account *a, struct overview *out);
+/* The same for those who show many accounts: one that cannot be read is no error, but has the
+ * reason in `unreadable`. */
+must_use int overview_read_any(struct client *c, const struct config_account *a,
+                               struct overview *out);
+/* Whether Redis refuses this account with these words, and not everything. */
+bool overview_is_unreadable(const char *words);
 void overview_deinit(struct overview *o);
 /* Takes what belongs to the lanes from the leader's status. */
 void overview_take_status(struct overview *o, struct span status);

@@ -195,8 +195,11 @@ static void on_look(void *ctx, struct redisReply *reply)
     bool ok = reply && !reply_refused(reply) && reply_count(reply) == LOOK_ANSWERS;
 
     q->entry->asked = false;
+    q->entry->now.unreadable =
+        reply && reply_refused(reply) && overview_is_unreadable(reply_text(reply).p);
     if (ok)
         take(q->entry, reply);
+    ok = ok || q->entry->now.unreadable; /* that is an answer, and says nothing of other accounts */
     if (q->refreshes)
         finish(q->entry->overviews, ok);
     free(q);
@@ -385,7 +388,8 @@ uint64_t overview_cache_eta_ms(const struct overview_cache_account *s,
 {
     double before = (double)cost, linger = config_lane(a, lane)->linger_ms;
 
-    if (!s->known || !s->overview.leader || s->overview.paused || s->held || s->stuck)
+    if (!s->known || s->unreadable || !s->overview.leader || s->overview.paused || s->held ||
+        s->stuck)
         return UINT64_MAX;
     for (int i = 0; i <= (int)lane; i++)
         before += (double)s->overview.lanes[i].jobs * s->targets_per_job;

@@ -8,7 +8,8 @@
 struct overview_cache;
 
 struct overview_cache_account {
-    bool known; /* read at least once */
+    bool known;      /* read at least once */
+    bool unreadable; /* Redis refuses to read it now: see struct overview */
     /* Without texts, except `leader`, "" if there is one, and `consumers`, `reads` and `history`,
      * as they were at the last overview_cache_refresh. */
     struct overview overview;

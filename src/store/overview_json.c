@@ -98,11 +98,15 @@ static void set_verdict(json_t *j, const struct overview *o)
 json_t *overview_json(const struct config_account *a, const struct overview *o)
 {
     json_t *j = json_object();
-    json_t *status = o->status ? json_loads(o->status, 0, NULL) : NULL;
+    json_t *status = o->status ? json_loads(o->status, 0, NULL) : NULL; /* NULL if unreadable */
 
     json_object_set_new(j, "account", json_text_of(a->name));
     json_object_set_new(j, "ok", json_boolean(!overview_needs_help(o)));
     set_verdict(j, o);
+    if (o->unreadable) {
+        json_object_set_new(j, "unreadable", json_text_of(o->unreadable));
+        return j; /* nothing else is known */
+    }
     json_object_set_new(j, "leader", json_text_of(o->leader));
     json_object_set_new(j, "instances", instances_json(o));
     json_object_set_new(j, "stalled", json_text_of(o->stalled));

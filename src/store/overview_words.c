@@ -9,6 +9,7 @@
 
 #include "buf.h"
 #include "log.h"
+#include "redis_error.h"
 #include "show.h"
 
 #define CONTROL_WHY_SHOWN 600 /* bytes, after escaping; more only if not written by control_set */
@@ -163,13 +164,25 @@ static enum overview_mood going_words(const struct overview *o, const struct lea
     return !o->status || poor || strcmp(r->state, "leading") != 0 ? OVERVIEW_SLOWED : OVERVIEW_GOOD;
 }
 
+static void unreadable_words(const struct overview *o, char *out, size_t room)
+{
+    const char *advice = redis_error_advice(redis_error_of(o->unreadable));
+    char shown[300];
+
+    snprintf(out, room, "unknown: Redis refuses to read it: %s%s%s",
+             log_quote(shown, sizeof(shown), o->unreadable, strlen(o->unreadable)),
+             *advice ? "; " : "", advice);
+}
+
 enum overview_mood overview_words(const struct overview *o, char *out, size_t room)
 {
     enum overview_mood mood = OVERVIEW_TROUBLE;
     struct leader_status r;
 
     open_status(&r, o);
-    if (!o->leader)
+    if (o->unreadable)
+        unreadable_words(o, out, room);
+    else if (!o->leader)
         snprintf(out, room, "nobody leads it: start 'purgeline run', or look at its log");
     else if (o->paused)
         paused_words(o, out, room);

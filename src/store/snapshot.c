@@ -113,6 +113,12 @@ static void on_snapshot(void *ctx, struct redisReply *reply)
     struct snapping *q = ctx;
     struct snapshot g = {.dead_id = span_of(NULL, 0)};
 
+    if (reply && reply_refused(reply) && overview_is_unreadable(reply_text(reply).p)) {
+        g.overview.unreadable = alloc_str(reply_text(reply).p);
+        end_snapping(q, &g);
+        overview_deinit(&g.overview);
+        return;
+    }
     if (!reply || reply_refused(reply) || reply_count(reply) != SNAPSHOT_ANSWERS) {
         end_snapping(q, NULL);
         return;

@@ -41,6 +41,40 @@ static void a_redis_that_refuses_is_quoted(void **state)
     end(w);
 }
 
+static void assert_status(const struct http_reply *r, const char *path, const char *text)
+{
+    assert_string_equal(json_string_value(at(r->json, path)), text);
+}
+
+static bool metrics_have(struct world *w, const char *text)
+{
+    return strstr(http_expect(w->http, 200, "GET", "/metrics", NULL, OPS, NULL)->body, text);
+}
+
+/* The accounts of a Redis are often of different people. */
+static void a_broken_key_of_one_account_hides_no_other(void **state)
+{
+    struct world *w = begin(state);
+    const struct http_reply *r;
+
+    redis_server_do(w->rig->redis, "SET purgeline:{other}:postponed text");
+    r = http_expect(w->http, 200, "GET", "/v1/status", NULL, OPS, NULL);
+    assert_status(r, "accounts.0.account", "main");
+    assert_true(json_is_object(at(r->json, "accounts.0.lanes")));
+    assert_status(r, "accounts.1.account", "other");
+    assert_status(r, "accounts.1.mood", "trouble");
+    http_assert_has(r, "unknown: Redis refuses to read it: WRONGTYPE");
+    await_until(-1, AWAIT_PATIENCE_MS, !metrics_have(w, "lease_held{account=\"other\"}"));
+    assert_true(metrics_have(w, "purgeline_redis_up 1"));
+    assert_true(metrics_have(w, "lease_held{account=\"main\"} 1"));
+    assert_int_equal(shell_run(&w->shell, "$P status"), 1);
+    shell_assert_out(&w->shell, "other: unknown: Redis refuses to read it: WRONGTYPE");
+    shell_assert_out(&w->shell, "\nmain: ");
+    shell_assert_err(&w->shell, "Redis refuses: WRONGTYPE");
+    redis_server_do(w->rig->redis, "DEL purgeline:{other}:postponed");
+    end(w);
+}
+
 #define PAUSE_OTHER "{\"account\":\"other\",\"why\":\"full\"}"
 
 /* While it is held, Redis executes no writes. */
@@ -151,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(without_redis_everything_is_for_later),
         T(a_redis_that_refuses_is_quoted),
+        T(a_broken_key_of_one_account_hides_no_other),
         T(only_so_many_are_served_at_once),
         T(a_redis_that_says_nothing_is_given_up),
         T(a_plan_leaves_room_for_operators),

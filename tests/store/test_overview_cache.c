@@ -198,11 +198,29 @@ static void a_failed_refresh_is_reported(void **state)
     assert_false(known(w)->known);
     fakeio_fail_next("overview", FAKEIO_LOST_AFTER, NULL);
     assert_false(refresh(w));
-    fakeio_fail_next("overview", FAKEIO_REFUSED, "NOPERM not you");
-    assert_false(refresh(w));
-    store_do(&w->store, "RPUSH " P "status x");
+    fakeio_fail_next("overview", FAKEIO_REFUSED, "LOADING its data");
     assert_false(refresh(w));
     assert_false(known(w)->known);
+    assert_false(known(w)->unreadable);
+}
+
+static void a_refusal_that_is_about_one_account_is_an_answer(void **state)
+{
+    struct overview_cache_world *w = *state;
+
+    fakeio_fail_next("overview", FAKEIO_REFUSED, "NOPERM not you");
+    assert_true(refresh(w));
+    assert_true(known(w)->unreadable);
+    store_do(&w->store, "RPUSH " P "status x");
+    w->store.now_ms += 1500;
+    assert_true(refresh(w));
+    assert_true(known(w)->unreadable);
+    assert_int_equal(eta_ms(w, LANE_NORMAL, 1), UINT64_MAX);
+    store_do(&w->store, "DEL " P "status");
+    w->store.now_ms += 1500;
+    assert_true(refresh(w));
+    assert_true(known(w)->known);
+    assert_false(known(w)->unreadable);
 }
 
 static void consumers_are_asked_for_with_the_time_of_redis(void **state)
@@ -286,6 +304,7 @@ int main(void)
         over_redis(the_age_of_a_huge_entry_is_not_asked_for),
         over_redis(looking_needs_no_memory),
         over_redis(a_failed_refresh_is_reported),
+        over_redis(a_refusal_that_is_about_one_account_is_an_answer),
         over_redis(consumers_are_asked_for_with_the_time_of_redis),
         over_redis(who_may_not_read_consumers_sees_the_rest),
         over_redis(many_who_ask_at_once_ask_redis_once),

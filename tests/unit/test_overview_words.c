@@ -81,6 +81,18 @@ static void the_sentence_says_what_matters_most(void **state)
     assert_string_equal(words, "nobody leads it: start 'purgeline run', or look at its log");
 }
 
+static void an_account_that_redis_refuses_to_read_is_not_said_to_be_anything_else(void **state)
+{
+    struct overview o = {.unreadable = (char *)"WRONGTYPE Operation\x1b against a key"};
+
+    (void)state;
+    assert_int_equal(mood_of(&o), OVERVIEW_TROUBLE);
+    assert_string_equal(words,
+                        "unknown: Redis refuses to read it: WRONGTYPE Operation\\x1b against a "
+                        "key; purgeline check names the key, and purgeline check --repair "
+                        "repairs it");
+}
+
 static void what_repeat_after_auto_means_is_told_per_service(void **state)
 {
     struct overview o = led("{\"repeats\":[{\"service\":\"ne\\u001bws\",\"after_ms\":4200},"
@@ -174,6 +186,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_sentence_says_what_matters_most),
+        cmocka_unit_test(an_account_that_redis_refuses_to_read_is_not_said_to_be_anything_else),
         cmocka_unit_test(what_repeat_after_auto_means_is_told_per_service),
         cmocka_unit_test(what_others_wrote_is_shown_as_text),
         cmocka_unit_test(a_429_that_came_too_early_is_told_for_its_ledger),

@@ -125,6 +125,7 @@ function accountCard(name, showError) {
   const [lanes, updateLanes] = lanesTable();
   const bars = h("div", {});
   const rest = h("div", {});
+  const parts = h("div", { class: "parts" }, lanes, bars, rest);
   const plots = makePlots();
   let now;
   const flip = button("Pause…", async () => {
@@ -139,12 +140,14 @@ function accountCard(name, showError) {
   const element = h("section", { class: "card account", "aria-labelledby": title.id },
     h("div", { class: "head" }, h("div", {}, title, h("p", { class: "verdict" }, mood, words), tips),
       h("div", { class: "buttons" }, flip)),
-    h("div", { class: "parts" }, lanes, bars, rest), plots.element);
+    parts, plots.element);
   const update = (s) => {
     now = s;
     element.className = `card account ${s.mood || (s.ok ? "good" : "trouble")}`;
     say(mood, MOODS[s.mood] || (s.ok ? MOODS.good : MOODS.trouble));
     say(words, s.verdict || "");
+    for (const part of [flip, tips, parts]) part.hidden = Boolean(s.unreadable);
+    if (s.unreadable) return; // nothing else is known
     say(flip.firstChild, s.paused ? "Resume" : "Pause…");
     updateLanes(s);
     refill(bars, s.budget, () => budgetBars(s));
