@@ -11,17 +11,23 @@
 #include "client.h"
 #include "clock.h"
 #include "config_file.h"
+#include "help_text.h"
 #include "redis_config.h"
 #include "redis_error.h"
 #include "setting.h"
+#include "suggest.h"
 
 #define CONFIG_PATH "/etc/purgeline/purgeline.yaml"
+#define DIGITS "0123456789"
 #define UNIX_MS_MIN UINT64_C(100000000000) /* 1973; smaller numbers are durations */
 
 static char command_name[32] = "purgeline";
 
-void cmd_begin(const char *command)
+static char *const *arguments;
+
+void cmd_begin(const char *command, char *const *argv)
 {
+    arguments = argv;
     snprintf(command_name, sizeof(command_name), "purgeline %s", command);
 }
 
@@ -50,6 +56,46 @@ bool cmd_take_common(struct cmd_common *o, int opt)
     }
 }
 
+#define OPTIONS_MAX 64 /* of a command; no suggestion is made of further ones */
+
+struct option_names {
+    char text[OPTIONS_MAX][32];
+    const char *at[OPTIONS_MAX];
+    size_t count;
+};
+
+static void add_option(void *ctx, const struct help_option *o)
+{
+    struct option_names *all = ctx;
+
+    for (size_t i = 0; i < array_len(o->names); i++) {
+        if (o->names[i].n == 0 || all->count == OPTIONS_MAX)
+            continue;
+        snprintf(all->text[all->count], sizeof(all->text[0]), "%.*s", (int)o->names[i].n,
+                 o->names[i].p);
+        all->at[all->count] = all->text[all->count];
+        all->count++;
+    }
+}
+
+/* getopt has said what is wrong with the argument before optind. optopt is 0 if it is a long option
+ * that does not exist. */
+static void suggest_option(const char *help)
+{
+    const char *wrong = arguments && optind > 0 ? arguments[optind - 1] : "";
+    struct option_names all = {.count = 0};
+    const char *meant = NULL;
+    char name[64];
+
+    if (optopt == 0 && strncmp(wrong, "--", 2) == 0) {
+        snprintf(name, sizeof(name), "%.*s", (int)strcspn(wrong + 2, "="), wrong + 2);
+        help_each_option(help, add_option, &all);
+        meant = suggest_word(name, all.at, all.count);
+    }
+    if (meant)
+        cmd_tell("Did you mean '--%s'? ", meant);
+}
+
 int cmd_after_options(const char *command, int opt, const char *help)
 {
     if (opt == -1)
@@ -58,6 +104,7 @@ int cmd_after_options(const char *command, int opt, const char *help)
         fputs(help, stdout);
         return CMD_OK;
     }
+    suggest_option(help);
     cmd_tell("Try 'purgeline %s --help'.\n", command);
     return CMD_USAGE;
 }
@@ -188,7 +235,7 @@ int cmd_parse_duration(const char *text, uint64_t *ms)
         const char *suffix;
         uint64_t ms;
     } units[] = {{"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
-    size_t digits = strspn(text, "0123456789");
+    size_t digits = strspn(text, DIGITS);
     uint64_t n;
 
     if (span_to_u64(span_of(text, digits), &n) < 0)
@@ -214,18 +261,62 @@ int cmd_parse_when(const char *text, uint64_t now_ms, uint64_t *ms)
     return 0;
 }
 
+/* Takes "Z", "+01:00" or "+0100" off *text, in minutes east of Greenwich; without one it is UTC. */
+static int take_zone(const char **text, long *minutes)
+{
+    const char *p = *text;
+    bool colon;
+
+    *minutes = 0;
+    if (*p == 'Z')
+        ++*text;
+    if (*p != '+' && *p != '-')
+        return 0;
+    colon = strspn(p + 1, DIGITS) == 2 && p[3] == ':';
+    if (strspn(p + 1, DIGITS) != (colon ? 2 : 4) || (colon && strspn(p + 4, DIGITS) != 2))
+        return -1;
+    *minutes =
+        (p[1] - '0') * 600 + (p[2] - '0') * 60 + (p[3 + colon] - '0') * 10 + p[4 + colon] - '0';
+    if (*minutes >= 24 * 60 || p[3 + colon] > '5')
+        return -1;
+    *minutes = *p == '-' ? -*minutes : *minutes;
+    *text = p + 5 + colon;
+    return 0;
+}
+
+/* Digits of a second's fraction after the first three are ignored. */
+static uint64_t take_fraction(const char **text)
+{
+    size_t n = **text == '.' ? strspn(*text + 1, DIGITS) : 0;
+    uint64_t ms = 0;
+
+    for (size_t i = 1; n && i <= 3; i++)
+        ms = ms * 10 + (i <= n ? (uint64_t)((*text)[i] - '0') : 0);
+    *text += n ? n + 1 : 0;
+    return ms;
+}
+
+/* A date alone, or with a time, as RFC 3339 writes it. A day that the month does not have is none.
+ */
 static int parse_date(const char *text, uint64_t *ms)
 {
-    static const char *const forms[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S",
-                                        "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M", "%Y-%m-%d"};
+    static const char *const forms[] = {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M",
+                                        "%Y-%m-%d %H:%M", "%Y-%m-%d"};
 
     for (size_t i = 0; i < array_len(forms); i++) {
-        struct tm tm = {0};
+        struct tm tm = {0}, is;
         const char *end = strptime(text, forms[i], &tm);
+        uint64_t fraction = end && i < 2 ? take_fraction(&end) : 0;
+        long zone = 0;
+        time_t at;
 
-        if (!end || *end || timegm(&tm) < 0)
+        if (!end || (i + 1 < array_len(forms) && take_zone(&end, &zone) < 0) || *end)
             continue;
-        *ms = (uint64_t)timegm(&tm) * 1000;
+        is = tm;
+        at = timegm(&is) - zone * 60;
+        if (is.tm_mday != tm.tm_mday || at < 0)
+            return -1;
+        *ms = (uint64_t)at * 1000 + fraction;
         return 0;
     }
     return -1;
@@ -235,12 +326,13 @@ int cmd_take_past(const char *option, const char *text, uint64_t *ms)
 {
     uint64_t n, now = clock_wall_ms();
 
-    if (parse_date(text, ms) == 0)
-        return 0;
-    if (cmd_parse_duration(text, &n) < 0)
-        return cmd_fail(CMD_USAGE, "--%s: expected 2h, 2026-11-29T14:30 or Unix ms, found '%s'",
-                        option, text);
-    *ms = strspn(text, "0123456789") == strlen(text) && n >= UNIX_MS_MIN ? n : minus_u64(now, n);
+    if (parse_date(text, ms) < 0) {
+        if (cmd_parse_duration(text, &n) < 0)
+            return cmd_fail(CMD_USAGE, "--%s: expected 2h, 2026-11-29T14:30 or Unix ms, found '%s'",
+                            option, text);
+        *ms = strspn(text, DIGITS) == strlen(text) && n >= UNIX_MS_MIN ? n : minus_u64(now, n);
+    }
+    *ms = max_u64(*ms, 1); /* 0 would mean that the option is not given */
     return 0;
 }
 

@@ -50,8 +50,9 @@ extern const char cmd_top_help[];
 extern const char cmd_completion_help[];
 extern const char cmd_help_help[];
 
-void cmd_begin(const char *command); /* the command named in messages */
-const char *cmd_name(void);          /* "purgeline <command>" */
+/* The command named in messages, and what getopt gets; both are lent. */
+void cmd_begin(const char *command, char *const *argv);
+const char *cmd_name(void); /* "purgeline <command>" */
 
 struct buf;
 void cmd_overview(struct buf *out); /* appends the list of commands */
@@ -143,7 +144,8 @@ must_use int cmd_parse_duration(const char *text, uint64_t *ms);
 /* Parses "+5s" (from now) or Unix milliseconds. 0 or -EINVAL. */
 must_use int cmd_parse_when(const char *text, uint64_t now_ms, uint64_t *ms);
 /* The value of an option that is a time in the past: a duration before now ("2h"), a date
- * ("2026-11-29T14:30", in UTC), or Unix ms. 0, or an exit code after it has said what is wrong. */
+ * ("2026-11-29", "2026-11-29T14:30+01:00", without a zone in UTC), or Unix ms. It is never 0.
+ * 0, or an exit code after it has said what is wrong. */
 must_use int cmd_take_past(const char *option, const char *text, uint64_t *ms);
 /* "850 ms", "4.2 s", "3 min", "2 h", "5 d" */
 const char *cmd_duration_words(char *out, size_t room, uint64_t ms);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "buf.h"
 #include "cmd.h"
@@ -39,14 +41,27 @@ static int run(int argc, char **argv)
         return cmd_unknown(argv[1]);
     snprintf(name, sizeof(name), "purgeline %s", c->name); /* getopt begins its messages with it */
     argv[1] = name;
-    cmd_begin(c->name);
+    cmd_begin(c->name, argv + 1);
     return c->run(argc - 1, argv + 1);
+}
+
+/* Whoever starts us may have closed a standard stream. The next connection or pipe would get its
+ * number: what is printed would go to Redis, and `push -` would read from there. What is opened in
+ * its place cannot be used, as a closed stream; only messages vanish. */
+static void occupy_standard_streams(void)
+{
+    static const int useless[] = {O_WRONLY, O_RDONLY, O_RDWR};
+
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", useless[fd]) < 0)
+            return; /* no /dev/null: then it stays closed */
 }
 
 int main(int argc, char **argv)
 {
     int code;
 
+    occupy_standard_streams();
     /* Programs that use OpenSSL or GnuTLS write the TLS keys of every connection to the file that
      * SSLKEYLOGFILE names. With these keys, anyone who recorded the traffic could read our tokens:
      * https://curl.se/docs/manpage.html "SSLKEYLOGFILE". */

@@ -46,6 +46,32 @@ static void output_that_cannot_be_written_is_a_failure(void **state)
     shell_assert_err(&w->shell, "cannot write to stdout");
 }
 
+/* What gets the number of a closed stream must not be read or written in its place. */
+static void a_closed_stream_is_not_taken_for_a_connection(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(shell_run(&w->shell, "timeout 60 $P push -f - 0<&-"), 1);
+    shell_assert_err(&w->shell, "Bad file descriptor");
+    assert_int_equal(shell_run(&w->shell, "$P push a 1>&-"), 1);
+    shell_assert_err(&w->shell, "cannot write to stdout");
+    assert_int_equal(shell_run(&w->shell, "$P push --lane nope a 2>&-"), 2);
+    assert_int_equal(shell_run(&w->shell, "$P push b 0<&- 2>&-"), 0);
+    shell_assert_out(&w->shell, "normal-");
+}
+
+static void an_unknown_option_is_told_what_it_may_mean(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(shell_run(&w->shell, "$P history --otucome=dead"), 2);
+    shell_assert_err(&w->shell, "Did you mean '--outcome'? Try 'purgeline history --help'.");
+    assert_int_equal(shell_run(&w->shell, "$P push --xyzzy a"), 2);
+    assert_null(strstr(w->shell.err, "Did you mean"));
+    assert_int_equal(shell_run(&w->shell, "$P push --redis"), 2); /* it needs a value */
+    assert_null(strstr(w->shell.err, "Did you mean"));
+}
+
 /* -- push -- */
 
 static void targets_on_the_command_line_make_one_job(void **state)
@@ -539,6 +565,8 @@ int main(void)
         T(an_unknown_command_is_answered_with_the_one_that_was_meant),
         T(every_command_explains_itself_with_an_example_and_its_exit_codes),
         T(output_that_cannot_be_written_is_a_failure),
+        T(a_closed_stream_is_not_taken_for_a_connection),
+        T(an_unknown_option_is_told_what_it_may_mean),
         T(targets_on_the_command_line_make_one_job),
         T(options_become_the_fields_of_the_wire_contract),
         T(a_time_may_be_said_from_now_on),

@@ -517,6 +517,13 @@ static void wrong_queries_are_refused(void **state)
 
 static void the_command_shows_the_same(void **state)
 {
+    static const char *const none[] = {"2023-02-30",
+                                       "2023-11-14T22:13+1",
+                                       "2023-11-14T22:13Zx",
+                                       "2023-11-14T22:13+01:60",
+                                       "2023-11-14T22:13+2500",
+                                       "2023-11-14+01:00",
+                                       "1969-12-31"};
     struct world *w = with_history(state);
     json_t *j = printed(w, "$P history -a main --json --target ab");
 
@@ -529,6 +536,18 @@ static void the_command_shows_the_same(void **state)
     shell_run(&w->shell, "$P history -a main --until 2023-11-14T22:13:22 --outcome purged");
     assert_non_null(strstr(w->shell.out, "https://a.com/x and 1 more  ref=r 1\n"));
     assert_null(strstr(w->shell.out, "normal-1700000000000-5"));
+    shell_run(&w->shell, "$P history -a main --since 2023-11-14T23:13:22.500+01:00 -n 9");
+    assert_non_null(strstr(w->shell.out, "normal-1700000000000-5"));
+    assert_null(strstr(w->shell.out, "normal-1700000000000-4"));
+    shell_run(&w->shell, "$P history -a main --until '2023-11-14 17:13:22-0500' -n 9");
+    assert_non_null(strstr(w->shell.out, "normal-1700000000000-4"));
+    assert_null(strstr(w->shell.out, "normal-1700000000000-5"));
+    shell_run(&w->shell, "$P history -a main --until 1970-01-01");
+    assert_string_equal(w->shell.out, "");
+    for (size_t i = 0; i < array_len(none); i++) {
+        shell_run(&w->shell, "$P history -a main --since '%s'", none[i]);
+        assert_int_equal(w->shell.code, 2);
+    }
     end(w);
 }
 
