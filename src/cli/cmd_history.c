@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "cmd.h"
 #include "history_read.h"
 #include "outcome.h"
+#include "redis_error.h"
 
 #define LIMIT_DEFAULT 50
 #define FOLLOW_FIRST 10 /* lines that come before what is followed */
@@ -22,9 +24,10 @@ const char cmd_history_help[] =
     "\n"
     "Shows jobs that have ended: when, how, what they purged, and where; and what people\n"
     "did: pauses, resumes, and dead letters that were retried or dropped. Newest first;\n"
-    "with --follow oldest first, and then what happens from now on. A time is a duration\n"
-    "before now (90s, 2h, 3d), a date in UTC (2026-11-29, 2026-11-29T14:30) or with an\n"
-    "offset (2026-11-29T14:30+01:00), or Unix milliseconds.\n"
+    "with --follow oldest first, and then what happens from now on, until ^C, even if Redis\n"
+    "is away meanwhile. A time is a duration before now (90s, 2h, 3d), a date in UTC\n"
+    "(2026-11-29, 2026-11-29T14:30) or with an offset (2026-11-29T14:30+01:00), or Unix\n"
+    "milliseconds.\n"
     "\n"
     "      --target TARGET  only jobs that name this key or URL\n"
     "      --ref REF        only jobs with this ref\n"
@@ -84,7 +87,8 @@ struct history_command {
     struct history_query query;
     uint64_t limit, shown;
     bool limited, follow;
-    json_t *kept; /* with --follow: the last ones, newest first */
+    bool told_away; /* that Redis is away */
+    json_t *kept;   /* with --follow: the last ones, newest first */
 };
 
 /* -- printing -- */
@@ -259,6 +263,64 @@ static int on_new_line(void *ctx, json_t *j)
 
 /* -- reading -- */
 
+/* Redis has gone or has just come back; another server may take its place. */
+static bool will_pass(const struct history_command *h, int rc)
+{
+    enum redis_error e = redis_error_of(client_error(h->session.client));
+
+    return rc == -ENOTCONN || (rc == -EIO && (redis_error_passes(e) || redis_error_is_unfit(e)));
+}
+
+/* `why` may belong to the client. */
+static void leave(struct history_command *h, const char *why)
+{
+    if (!h->told_away)
+        cmd_tell("purgeline history: Redis is away: %s; waiting until it is back\n", why);
+    h->told_away = true;
+    if (h->session.client)
+        client_close(h->session.client);
+    h->session.client = NULL;
+}
+
+static void reconnect(struct history_command *h)
+{
+    struct redis_address address;
+    struct error err;
+
+    if (cmd_redis_address(&h->session.config, &address) != 0)
+        return;
+    if (client_open(&address, &h->session.client, &err) < 0) {
+        h->session.client = NULL;
+        leave(h, err.text);
+    }
+    redis_address_deinit(&address);
+}
+
+/* A step of following: 0, or negative errno if that will not pass. */
+static int step(struct history_command *h, char id[HISTORY_CURSOR_ROOM])
+{
+    char newest[HISTORY_CURSOR_ROOM];
+    int rc = 0;
+
+    if (!h->session.client)
+        reconnect(h);
+    if (!h->session.client)
+        return 0;
+    if (h->told_away)
+        rc = history_newest(h->session.client, h->query.account, newest); /* does it answer? */
+    if (rc == 0 && h->told_away)
+        cmd_tell("purgeline history: Redis is back\n");
+    h->told_away = h->told_away && rc < 0;
+    if (rc == 0)
+        rc = history_follow(h->session.client, &h->query, id, on_new_line, h);
+    if (rc >= 0 || !will_pass(h, rc))
+        return rc;
+    leave(h, client_error(h->session.client));
+    return 0;
+}
+
+/* A new server gives new entries of the history greater ids, too, because they begin with the time:
+ * so it goes on behind the last entry that it has shown. */
 static int follow(struct history_command *h, char id[HISTORY_CURSOR_ROOM])
 {
     static const struct timespec pause = {0, FOLLOW_EVERY_NS};
@@ -266,9 +328,9 @@ static int follow(struct history_command *h, char id[HISTORY_CURSOR_ROOM])
 
     for (size_t i = json_array_size(h->kept); i-- > 0;)
         print(h, json_array_get(h->kept, i));
-    while (rc == 0 && fflush(stdout) == 0) {
+    while (rc == 0 && fflush(stdout) == 0 && !ferror(stdout)) {
         nanosleep(&pause, NULL);
-        rc = history_follow(h->session.client, &h->query, id, on_new_line, h);
+        rc = step(h, id);
     }
     return rc;
 }

@@ -183,6 +183,30 @@ def watching(w, score):
         score.ok(code == 2 and "cannot be combined" in told, f"not with {more}", told)
 
 
+def following(w, score):
+    """purgeline history -f goes on where it was when Redis, or another one in its place, is back."""
+    def ended(n):
+        job = json.dumps({"job": f"normal-{n}-0", "state": "purged", "purge": {"keys": [f"article-{n}"]}})
+        w.redis("XADD", "purgeline:{main}:history", "*", "v", 1, "n", 1, "sum", n, "at", 1, "jobs", job)
+
+    ended(1)
+    t = Terminal(w, "purgeline history -f", NO_COLOR="1")
+    score.ok(t.shows(r"article-1\n"), "the last lines come first")
+    ended(2)
+    score.ok(t.shows(r"article-2\n"), "… then what happens")
+    w.stop("redis")
+    score.ok(t.shows(r"purgeline history: Redis is away: .*\n"), "a Redis that is lost is told")
+    w.start_redis()  # it has no data
+    ended(3)
+    between = t.shows(r"[^~]*article-3\n")
+    score.ok("away" not in between and "Redis is back" in between and "article-2" not in between, "… once, and it goes on", between)
+    w.redis("SET", "purgeline:{main}:history", "text")
+    score.ok(t.shows(r"Redis refuses: WRONGTYPE"), "what does not pass by itself ends it")
+    code, told = t.end()
+    score.ok(code == 1, "… with its exit code", code, told)
+    w.redis("DEL", "purgeline:{main}:history")
+
+
 def three_hundred_accounts(w, score):
     """One line each, the worst first; a terminal gets those that matter."""
     names = [f"shop-{n}" for n in range(300)]
@@ -214,7 +238,7 @@ def main():
     score = Score()
     w = World()
     try:
-        for story in (verdicts, a_backlog, at_a_terminal, watching, three_hundred_accounts):
+        for story in (verdicts, a_backlog, at_a_terminal, watching, following, three_hundred_accounts):
             story(w, score)
     finally:
         w.close()
