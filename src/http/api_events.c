@@ -127,7 +127,7 @@ void api_events(struct request *e)
     e->gone = events_gone;
     e->renewed = events_renewed;
     e->withdrawn = events_withdrawn;
-    if (visit_header(e->visit, "Last-Event-ID").n)
+    if (visit_header(e->visit, "Last-Event-ID").n || request_query(e, "lastEventId").n)
         feed_missed(e->state);
     answer.more_ctx = e->state;
     request_answer(e, &answer);

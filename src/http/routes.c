@@ -18,7 +18,7 @@ static const struct route table[] = {
      "The last hour of the accounts in numbers, one for each 10 seconds.", "account"},
     {"GET", "/v1/events", ROUTE_PUSH, ROUTE_OURS, api_events, NULL,
      "What happens, as server-sent events: states, ends of jobs, dead letters, pauses.",
-     "account events"},
+     "account events lastEventId"},
     {"GET", "/v1/history", ROUTE_PUSH, ROUTE_OURS, api_history, NULL,
      "Jobs that have ended, newest first, with what they purged; and what people did.",
      "account target ref outcome job id producer since until acts limit cursor"},

@@ -306,6 +306,9 @@ def redis_goes(w, s, ops):
     s.ok(ops.first("lost", after=mark) == {"jobs": None}, "events that were missed meanwhile are told as lost")
     s.ok(late.first("lost") == {"jobs": None} and late.first("status"), "a reader that comes back is told that it has missed "
          "events")
+    polyfill = w.stream("?lastEventId=1-1")  # what browsers use that must send a header for the token
+    s.ok(polyfill.first("lost") == {"jobs": None}, "also if it says so in the query")
+    polyfill.close()
     until("the account is led again", lambda: w.ask("GET", "/v1/status")[1]["accounts"][0]["leader"])
     job = w.push(keys=["g"], service="news")
     s.ok(ops.first("job", lambda data: data["job"] == job), "the stream goes on when Redis is back")

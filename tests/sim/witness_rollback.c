@@ -27,6 +27,7 @@ static void undo_end(struct job *j)
     (*sum_of(j->outcome))--;
     j->ends = 0;
     j->receipts = j->lines = 0;
+    j->receipt_in_history = false;
     if (!j->cancelled)
         witness.open++;
 }
