@@ -13,6 +13,7 @@
 #include "lines.h"
 #include "log.h"
 #include "message_map.h"
+#include "stop_limit.h"
 #include "stop_signal.h"
 
 const char cmd_consume_help[] =
@@ -27,7 +28,8 @@ const char cmd_consume_help[] =
     "after a crash some purges are done twice. A message that cannot become a job becomes a\n"
     "dead letter (purgeline dead list), and the next ones go on. While Redis is away, or the\n"
     "account has backlog_max jobs, or is paused and the consumer has `while_paused: stop`, no\n"
-    "messages are fetched. On a signal it finishes the messages that it has fetched.\n"
+    "messages are fetched. On a signal it finishes the messages that it has fetched, within 8\n"
+    "seconds.\n"
     "\n"
     "      --dry-run        show what messages would purge, without any connection\n"
     "  -f, --from FILE      with --dry-run: the messages, one per line; - is standard input\n"
@@ -176,6 +178,7 @@ static int consume(const struct consume *k)
     struct redis_address address;
     struct consumer_options o = {.config = &k->config, .consumer = k->consumer, .redis = &address};
     struct consumer_counts counts;
+    struct stop_limit *limit;
     struct error err;
     int rc = cmd_redis_address(&k->config, &address);
 
@@ -193,7 +196,9 @@ static int consume(const struct consume *k)
     }
     log_info("Consuming messages", "consumer=%s source=%s topic=%s account=%s", k->consumer->name,
              o.source->name, k->consumer->topic, k->account->name);
+    limit = stop_limit_new(o.stop_fd, k->consumer->name);
     rc = consumer_run(&o, &counts, &err);
+    stop_limit_free(limit);
     redis_address_deinit(&address);
     close(o.stop_fd);
     if (rc < 0)

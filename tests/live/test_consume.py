@@ -432,6 +432,28 @@ def large_entries(score):
         world.close()
 
 
+def stops_without_answer(score):
+    """A Redis that takes connections and says nothing, as behind a network that is cut."""
+    world = World(score, "redis-list")
+    source = List(world)
+    try:
+        world.start()
+        source.add([1])
+        until("it runs", lambda: world.jobs() == [1] and not source.left())
+        world.stage.signal("ours", signal.SIGSTOP)
+        source.add([2])
+        until("it has the message", lambda: world.theirs.ask("LLEN", "changes") == 0)
+        score.ok(world.stop() and "Stopped without an answer of Redis or the queue" in world.log(),
+                 "redis-list: SIGTERM ends it within seconds, also while Redis does not answer", world.log())
+        world.stage.signal("ours", signal.SIGCONT)
+        world.start()
+        until("all done", lambda: 2 in world.jobs() and not source.left())
+        score.ok(True, "redis-list: and the message is there when it starts again")
+    finally:
+        world.stage.signal("ours", signal.SIGCONT)
+        world.close()
+
+
 def findings(world):
     """What `purgeline check` says about the consumer, and how much it changed in the application's Redis."""
     def changes():
@@ -595,6 +617,7 @@ def main():
     paused(score, List)
     left_by_others(score)
     large_entries(score)
+    stops_without_answer(score)
     backlog(score)
     rehearsal(score)
     debezium(score)

@@ -47,6 +47,7 @@
 #include "server.h"
 #include "settle.h"
 #include "sockets.h"
+#include "stop_limit.h"
 #include "template.h"
 #include "top_data.h"
 #include "transfer.h"
@@ -55,6 +56,7 @@
 
 #define EACH(X)                                                                                    \
     X(sockets)                                                                                     \
+    X(stop_limit)                                                                                  \
     X(audit)                                                                                       \
     X(batch)                                                                                       \
     X(canaries)                                                                                    \
