@@ -114,6 +114,12 @@ class PostgresWorld(World):
     def rest(self):
         self.theirs.sql("SELECT pg_sleep(3)")
 
+    def close(self):
+        """On SIGTERM, PostgreSQL waits for its clients, whichever was started first."""
+        for name in ("consume", "second"):
+            self.stage.stop(name)
+        super().close()
+
 
 class Outbox(Source):
     source = "postgres"
