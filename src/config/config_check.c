@@ -369,10 +369,15 @@ static int check_kafka(const struct complaint *c, const struct config_consumer *
 {
     bool tls = span_starts_nocase(span_str(s->url), "kafkas://");
     bool login = *s->password_file || *s->password_env;
+    static const char topic_bytes[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     const char *brokers = strstr(s->url, "://");
 
     must(brokers); /* check_source_url has found it */
     brokers += 3;
+    /* librdkafka takes a name that begins with ^ for a pattern of several topics. */
+    if (s->topic[strspn(s->topic, topic_bytes)] || strlen(s->topic) > 249)
+        return complain(c, "topic", "expected 1 to 249 letters, digits, '.', '_' and '-'");
     if (strchr(brokers, '@'))
         return complain(c, "url", "a login belongs into user and password_file");
     if (!*brokers || strpbrk(brokers, "/?#; ") || strstr(brokers, ",,") || *brokers == ',' ||

@@ -314,19 +314,38 @@ static void print_text(struct buf *out, const char *text)
     buf_putc(out, '"');
 }
 
-/* Prints redis://user:password@host/0 without the password. */
+/* Where the password before the last @ begins. NULL: there is none. A user of NATS without a
+ * password is a token. */
+static const char *secret_in(const char *text)
+{
+    const char *scheme = strstr(text, "://"), *at = strrchr(text, '@'), *colon;
+
+    if (!scheme || !at || at < scheme)
+        return NULL;
+    colon = memchr(scheme + 3, ':', (size_t)(at - scheme - 3));
+    if (colon)
+        return colon + 1;
+    return strncmp(text, "nats:", 5) == 0 || strncmp(text, "tls:", 4) == 0 ? scheme + 3 : NULL;
+}
+
+/* Prints redis://user:password@host/0 without the password, and postgresql://host/db?password=...,
+ * too. */
 static void print_secret(struct buf *out, const char *text)
 {
-    const char *scheme = strstr(text, "://");
-    const char *at = strrchr(text, '@');
-    const char *colon = scheme ? strchr(scheme + 3, ':') : NULL;
-    char *masked;
+    static const char parameter[] = "password=";
+    const char *secret = secret_in(text), *found;
+    char *masked = secret
+                       ? alloc_printf("%.*s***%s", (int)(secret - text), text, strrchr(text, '@'))
+                       : alloc_str(text);
 
-    if (!at || !colon || colon > at) {
-        print_text(out, text);
-        return;
+    for (size_t at = 0; (found = strstr(masked + at, parameter));) {
+        const char *value = found + strlen(parameter), *end = value + strcspn(value, "&");
+        char *next = alloc_printf("%.*s***%s", (int)(value - masked), masked, end);
+
+        at = (size_t)(value - masked);
+        free(masked);
+        masked = next;
     }
-    masked = alloc_printf("%.*s:***%s", (int)(colon - text), text, at);
     print_text(out, masked);
     free(masked);
 }

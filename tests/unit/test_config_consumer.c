@@ -169,6 +169,10 @@ static void settings_of_a_kafka_consumer_that_make_no_sense_are_refused(void **s
     REFUSED(KAFKA "'kafka://,b'}", BROKERS);
     REFUSED(KAFKA "'kafka://a,'}", BROKERS);
     REFUSED(KAFKA "'kafka://a/b'}", BROKERS);
+    REFUSED("{name: c, topic: ^all, keys: [k], source: kafka, url: 'kafka://a'}",
+            ".topic: expected 1 to 249 letters, digits, '.', '_' and '-'");
+    REFUSED("{name: c, topic: 'a b', keys: [k], source: kafka, url: 'kafka://a'}",
+            ".topic: expected 1 to 249 letters, digits, '.', '_' and '-'");
     REFUSED(KAFKA "'kafka://u:secret@a'}", ".url: a login belongs into user and password_file");
     REFUSED(KAFKA "'kafka://a', tls: {ca_file: /ca}}",
             ".url: kafka:// is without TLS, but there are settings of tls; expected kafkas://");
@@ -181,19 +185,36 @@ static void settings_of_a_kafka_consumer_that_make_no_sense_are_refused(void **s
             ".sasl: expected plain, scram-sha-256 or scram-sha-512, found 'md5'");
 }
 
-static void a_password_in_the_url_is_not_shown(void **state)
+/* A consumer that differs from CONSUMER in its source and URL. */
+static void expect_url(const char *source, const char *url, const char *shown)
 {
+    char text[600];
     struct config c;
     struct buf printed;
 
-    (void)state;
+    snprintf(text, sizeof(text), ACCOUNTS "consumers: [" CONSUMER ", source: %s, url: '%s'}]\n",
+             source, url);
     buf_init(&printed, 1 << 20);
-    must_load(ACCOUNTS "consumers: [" CONSUMER ", url: 'redis://u:geheim@h'}]\n", &c);
+    must_load(text, &c);
     config_yaml(&c, CONFIG_YAML_PLAIN, &printed);
     assert_null(strstr(printed.p, "geheim"));
-    assert_non_null(strstr(printed.p, "@h"));
+    if (!strstr(printed.p, shown))
+        fail_msg("%s is not shown: %s", shown, strstr(printed.p, "consumers:"));
     config_deinit(&c);
     buf_deinit(&printed);
+}
+
+static void a_password_in_the_url_is_not_shown(void **state)
+{
+    (void)state;
+    expect_url("redis-list", "redis://u:geheim@h", "redis://u:***@h");
+    expect_url("redis-list", "redis://u@h", "redis://u@h");
+    expect_url("redis-list", "redis://:ge@geheim@h:1/0", "redis://:***@h:1/0");
+    expect_url("postgres", "postgresql://h/d?password=geheim&user=u&sslpassword=geheim",
+               "postgresql://h/d?password=***&user=u&sslpassword=***");
+    expect_url("nats", "nats://geheim@h:4222", "nats://***@h:4222");
+    expect_url("nats", "tls://geheim@h", "tls://***@h");
+    expect_url("nats", "nats://u:geheim@h,nats://u:geheim@g", "nats://u:***@g");
     REFUSED(CONSUMER ", url: 'geheim'}",
             ".url: expected a URL like redis://host:6379/0, or nothing");
 }
