@@ -47,8 +47,9 @@ static struct {
     bool replica_away;  /* which then follows no longer */
     uint64_t confirmed; /* commands that the replica has said it has */
     uint64_t failures;
-    uint64_t replay_us; /* 0: nothing is being replayed */
-    char history[41];
+    uint64_t replay_us;                      /* 0: nothing is being replayed */
+    char histories[4][JOURNAL_HISTORY_ROOM]; /* of the last failures; a master that is cut off keeps
+                                                its own */
     /* -- two masters -- */
     struct fakeredis *cut_off; /* NULL: there is only one */
     uint32_t with;             /* its clients: FAKE_REDIS_WITH */
@@ -122,7 +123,8 @@ static void note(const struct fakeredis_session *s, const char *name, size_t arg
                                     .redis_us = now_us(NULL),
                                     .full = fr.memory_full ? OOM : NULL,
                                     .refusing = fr.disk_full ? DISK_FULL : NULL,
-                                    .session = fr.failures << 32 | fakeredis_number(s)};
+                                    .session = fr.failures << 32 | fakeredis_number(s),
+                                    .failures = fr.failures};
 
     if (is_journaled(name))
         journal_note(&when, argc, argv);
@@ -131,12 +133,15 @@ static void note(const struct fakeredis_session *s, const char *name, size_t arg
 /* One that has only those commands is the master now. */
 static void promote(uint64_t commands)
 {
+    char *to;
+
     fr.redis = fakeredis_new(now_us, NULL);
     journal_replay(fr.redis, commands, &fr.replay_us);
     fr.replay_us = 0;
     fr.failures++;
-    snprintf(fr.history, sizeof(fr.history), "%040llx", 1 + (unsigned long long)fr.failures);
-    fakeredis_set_history(fr.redis, fr.history);
+    to = fr.histories[fr.failures % array_len(fr.histories)];
+    journal_history(fr.failures, to);
+    fakeredis_set_history(fr.redis, to);
     fake_redis_may_fail();
     fakeredis_set_full(fr.redis, fr.memory_full ? OOM : NULL);
     fakeredis_set_refusing(fr.redis, fr.disk_full ? DISK_FULL : NULL);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "journal.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +87,12 @@ uint64_t journal_count_by(uint64_t now_ns)
     return count;
 }
 
+/* What a fakeredis begins with is the one after none. */
+void journal_history(uint64_t failures, char out[JOURNAL_HISTORY_ROOM])
+{
+    snprintf(out, JOURNAL_HISTORY_ROOM, "%040" PRIx64, 1 + failures);
+}
+
 static struct fakeredis_session *twin_of(struct fakeredis *f, struct twin **twins, size_t *count,
                                          uint64_t session)
 {
@@ -100,6 +108,7 @@ void journal_replay(struct fakeredis *into, uint64_t count, uint64_t *redis_us)
 {
     struct twin *twins = NULL;
     size_t twins_count = 0;
+    char history[JOURNAL_HISTORY_ROOM];
     struct buf out;
 
     must(count <= jl.count);
@@ -111,6 +120,8 @@ void journal_replay(struct fakeredis *into, uint64_t count, uint64_t *redis_us)
         *redis_us = w->when.redis_us;
         fakeredis_set_full(into, w->when.full);
         fakeredis_set_refusing(into, w->when.refusing);
+        journal_history(w->when.failures, history);
+        fakeredis_set_history(into, history);
         fakeredis_run(twin_of(into, &twins, &twins_count, w->when.session), w->argc, w->argv, &out);
         buf_clear(&out);
     }
