@@ -279,8 +279,16 @@ static amqp_rpc_reply_t ask_for_offset(struct broker *b)
     return amqp_get_rpc_reply(b->connection);
 }
 
+static bool is_precondition(amqp_rpc_reply_t r)
+{
+    return r.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION &&
+           r.reply.id == AMQP_CHANNEL_CLOSE_METHOD &&
+           ((amqp_channel_close_t *)r.reply.decoded)->reply_code == AMQP_PRECONDITION_FAILED;
+}
+
 /* A subscription to a stream begins at its end, and an acknowledgement is not remembered:
- * https://www.rabbitmq.com/docs/streams#consuming */
+ * https://www.rabbitmq.com/docs/streams#consuming. Returns 0; 1: it is no stream, but the broker
+ * has subscribed us, so another connection is needed; or negative errno. */
 static int refuse_stream(struct broker *b, struct error *err)
 {
     amqp_channel_close_ok_t ok = {0};
@@ -291,31 +299,47 @@ static int refuse_stream(struct broker *b, struct error *err)
         return 0;
     r = ask_for_offset(b);
     rc = check_reply(r, "asking what the queue is", err);
-    if (rc == 0 || strstr(err->text, "consumer prefetch count is not set"))
-        return error_set(err, -EINVAL,
-                         "%s is a stream, which does not remember what was read: use a "
-                         "classic or a quorum queue",
-                         b->queue);
-    if (!strstr(err->text, "x-stream-offset"))
+    if (rc == 0)
+        return 1;
+    if (!is_precondition(r))
         return rc;
+    if (strstr(err->text, "consumer prefetch count is not set"))
+        return error_set(err, -EINVAL,
+                         "%s is a stream, which does not remember what was read: use a classic or "
+                         "a quorum queue",
+                         b->queue);
     return check_status(
         amqp_send_method(b->connection, QUESTIONS, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok),
         "asking what the queue is", err);
+}
+
+/* A connection to a broker whose queue is not a stream. */
+static int broker_connect_to_queue(const struct config_consumer *c, struct broker **out,
+                                   struct error *err)
+{
+    int rc = broker_connect(c, out, err);
+
+    if (rc < 0)
+        return rc;
+    (*out)->queue = c->topic;
+    rc = refuse_stream(*out, err);
+    if (rc == 0)
+        return 0;
+    broker_close(*out);
+    return rc < 0 ? rc : broker_connect(c, out, err);
 }
 
 static int broker_open(const struct config *config, const struct config_consumer *c, void **out,
                        struct error *err)
 {
     struct broker *b;
-    int rc = broker_connect(c, &b, err);
+    int rc = broker_connect_to_queue(c, &b, err);
 
     (void)config;
     if (rc < 0)
         return rc;
     b->queue = c->topic;
-    rc = refuse_stream(b, err);
-    if (rc == 0)
-        rc = subscribe(b, c, err);
+    rc = subscribe(b, c, err);
     if (rc == 0)
         *out = b;
     else
@@ -348,10 +372,7 @@ static int may_subscribe(struct broker *b, const struct config_consumer *c, stru
     amqp_basic_consume(b->connection, CHANNEL, amqp_cstring_bytes(c->topic), amqp_empty_bytes, 0, 0,
                        0, arguments);
     r = amqp_get_rpc_reply(b->connection);
-    if (r.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && r.reply.id == AMQP_CHANNEL_CLOSE_METHOD &&
-        ((amqp_channel_close_t *)r.reply.decoded)->reply_code == AMQP_PRECONDITION_FAILED)
-        return 0;
-    return check_reply(r, "subscribing", err);
+    return is_precondition(r) ? 0 : check_reply(r, "subscribing", err);
 }
 
 static int broker_look(const struct config *config, const struct config_consumer *c,
@@ -359,7 +380,7 @@ static int broker_look(const struct config *config, const struct config_consumer
 {
     struct broker *b;
     uint32_t ready;
-    int rc = broker_connect(c, &b, err);
+    int rc = broker_connect_to_queue(c, &b, err);
 
     (void)config;
     note->text[0] = '\0';
@@ -367,8 +388,6 @@ static int broker_look(const struct config *config, const struct config_consumer
         return rc;
     b->queue = c->topic;
     rc = ask_ready(b, &ready, err);
-    if (rc == 0)
-        rc = refuse_stream(b, err);
     if (rc == 0)
         rc = may_subscribe(b, c, err);
     broker_close(b);
