@@ -153,6 +153,8 @@ int jobform_add_url(struct jobform *f, struct span url, struct error *err)
     const char *why;
     char shown[96];
 
+    if (url_check(url, &why) < 0 && url.n && memchr(url.p, '@', url.n))
+        return error_set(err, -EINVAL, "url: %s", why); /* there may be a password before the '@' */
     if (url_check(url, &why) < 0)
         return error_set(err, -EINVAL, "url: %s: \"%s\"", why,
                          log_quote(shown, sizeof(shown), url.p, url.n));

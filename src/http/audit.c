@@ -52,6 +52,9 @@ void audit_refused(struct audit *a, const struct request *e, int status, const c
     struct span target = url_without_query(visit_target(e->visit));
     struct span method = visit_method(e->visit);
 
+    if (target.n &&
+        memchr(target.p, '@', target.n)) /* of a URL to purge, perhaps with a password */
+        target = span_str(e->route ? e->route->path : "");
     if (!loglimit_take(&a->limit, clock_mono_ns()))
         return;
     timer_start_at(a->timer, loglimit_due_ns(&a->limit));
