@@ -125,11 +125,13 @@ static const char *title_of(int status)
     static const struct {
         int status;
         const char *title;
-    } titles[] = {
-        {400, "Bad Request"},       {401, "Unauthorized"},          {403, "Forbidden"},
-        {404, "Not Found"},         {405, "Method Not Allowed"},    {409, "Conflict"},
-        {413, "Content Too Large"}, {421, "Misdirected Request"},   {422, "Unprocessable Content"},
-        {429, "Too Many Requests"}, {500, "Internal Server Error"}, {503, "Service Unavailable"}};
+    } titles[] = {{400, "Bad Request"},         {401, "Unauthorized"},
+                  {403, "Forbidden"},           {404, "Not Found"},
+                  {405, "Method Not Allowed"},  {409, "Conflict"},
+                  {413, "Content Too Large"},   {415, "Unsupported Media Type"},
+                  {421, "Misdirected Request"}, {422, "Unprocessable Content"},
+                  {429, "Too Many Requests"},   {500, "Internal Server Error"},
+                  {503, "Service Unavailable"}};
 
     for (size_t i = 0; i < array_len(titles); i++)
         if (titles[i].status == status)
@@ -312,6 +314,16 @@ void request_refuse_full(struct request *e)
 }
 
 /* -- query and account -- */
+
+bool request_body_is_plain(struct request *e)
+{
+    struct span coding = span_trim(visit_header(e->visit, "Content-Encoding"));
+
+    if (coding.n == 0 || span_eq_nocase(coding, SPAN("identity")))
+        return true;
+    request_refuse(e, 415, "Content-Encoding: send the body as it is, without gzip or the like");
+    return false;
+}
 
 /* Fastly's clients may send parameters that only Fastly knows. */
 bool request_read_query(struct request *e)

@@ -174,7 +174,8 @@ static void on_head(void *ctx, struct visit *v)
         visit_prove(v);
     if (e->route->access == ROUTE_OPEN)
         visit_collect(v, 0); /* open routes accept no body */
-    if (request_enter(e) && request_read_query(e) && e->route->serve_head)
+    if (request_enter(e) && request_body_is_plain(e) && request_read_query(e) &&
+        e->route->serve_head)
         e->route->serve_head(e);
 }
 

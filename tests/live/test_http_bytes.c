@@ -84,6 +84,38 @@ static void an_answer_names_the_field_and_quotes_it_once(void **state)
     closed(&w);
 }
 
+static void a_password_in_a_url_is_neither_answered_nor_logged(void **state)
+{
+    struct world w = opened(state);
+    const struct http_reply *r = http_expect(
+        w.h, 400, "POST", "/v1/purge", "{\"url\":\"https://me:h1dd3n@www.example.com/\"}", NULL);
+
+    world_assert_problem(r, 400, "url: user info (user@host) is not supported");
+    assert_null(strstr(r->body, "h1dd3n"));
+    r = http_expect(w.h, 400, "POST", "/purge/https://me:h1dd3n@www.example.com/", NULL, NULL);
+    assert_null(strstr(r->body, "h1dd3n"));
+    assert_int_equal(instance_said(&w.r->instances[0], "user info"), 2);
+    assert_int_equal(instance_said(&w.r->instances[0], "h1dd3n"), 0);
+    closed(&w);
+}
+
+/* Its bytes would be taken for JSON, or for lines. */
+static void a_compressed_body_is_refused_as_such(void **state)
+{
+    static const char *const routes[] = {"/v1/purge", "/v1/purge/bulk", "/v1/plan"};
+    struct world w = opened(state);
+    const struct http_reply *r;
+
+    for (size_t i = 0; i < array_len(routes); i++) {
+        r = http_expect(w.h, 415, "POST", routes[i], "{\"keys\":\"a\"}", "Content-Encoding: gzip",
+                        NULL);
+        world_assert_problem(r, 415, "Content-Encoding: ");
+    }
+    http_expect(w.h, 202, "POST", "/v1/purge", "{\"keys\":\"a\"}", "Content-Encoding: Identity",
+                NULL);
+    closed(&w);
+}
+
 static void heads_and_queries_of_any_bytes_get_an_answer(void **state)
 {
     static const char *const heads[] = {
@@ -256,6 +288,8 @@ int main(int argc, char **argv)
         rig_test(one_line_of_bulk_does_not_end_the_daemon),
         rig_test(every_route_that_reads_json_survives_invalid_json),
         rig_test(an_answer_names_the_field_and_quotes_it_once),
+        rig_test(a_password_in_a_url_is_neither_answered_nor_logged),
+        rig_test(a_compressed_body_is_refused_as_such),
         rig_test(heads_and_queries_of_any_bytes_get_an_answer),
         rig_test(the_name_of_a_service_may_be_any_bytes),
         rig_test(a_forged_mark_of_an_idempotency_key_is_refused_by_name),
