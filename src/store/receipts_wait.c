@@ -396,7 +396,8 @@ int receipts_wait_await(struct receipts_wait *r, const struct redis_address *a,
     uint64_t away_since = clock_mono_ns(), now;
     int rc = 0;
 
-    qsort(r->jobs, r->count, sizeof(*r->jobs), compare);
+    if (r->count) /* if Redis has refused all jobs, there is not even a list */
+        qsort(r->jobs, r->count, sizeof(*r->jobs), compare);
     while (r->open) {
         rc = connect_both(&w, a, err);
         if (rc == 0) {

@@ -240,6 +240,9 @@ static void when_redis_is_out_of_memory_push_says_so_and_how_many_it_took(void *
     assert_int_equal(length(w, NORMAL), accepted);
     assert_int_equal(shell_run(&w->shell, "$P push a"), 1);
     shell_assert_err(&w->shell, "Redis refuses: OOM");
+    assert_int_equal(shell_run(&w->shell, "$P push --wait=9 a"), 1);
+    shell_assert_err(&w->shell, "Redis refuses: OOM");
+    assert_null(strstr(w->shell.err, "runtime error"));
 }
 
 static void without_a_dispatcher_of_its_own_the_missing_socket_is_named(void **state)
