@@ -9,6 +9,7 @@
 #include "http_internal.h"
 #include "json_text.h"
 #include "overview_cache.h"
+#include "redis_error.h"
 #include "stats_prometheus.h"
 
 /* -- /livez -- */
@@ -92,8 +93,11 @@ static void on_ready(void *ctx, bool ok)
     struct request *e = ctx;
     const struct config *c = e->config;
     char why[600];
-    bool wrong = false, all = !asks_who_pushes(e);
+    const char *refusal = submit_refusal(e->in->submit);
+    bool wrong = refusal != NULL, all = !asks_who_pushes(e);
 
+    if (refusal)
+        snprintf(why, sizeof(why), "Redis refuses jobs: %s", redis_error_shown(refusal));
     for (uint32_t i = 0; all && i < c->accounts_count && !wrong; i++)
         wrong = unready(&c->accounts[i], stands(e, i), why, sizeof(why));
     if (!ok) {

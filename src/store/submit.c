@@ -8,14 +8,17 @@
 
 #include "alloc.h"
 #include "client.h"
+#include "clock.h"
 #include "job.h"
 #include "keys.h"
 #include "log.h"
 #include "queue.h"
+#include "redis_error.h"
 #include "replicated.h"
 #include "scripts.h"
 
 #define ARGV_FEW 64
+#define REFUSAL_HOLDS_MS UINT64_C(5000) /* then another job may find out */
 #define ONCE_TTL_S digits_of(SUBMIT_IDEMPOTENCY_S)
 /* HTTP clients are told after five seconds that the outcome is unknown. The jobs that they leave
  * behind wait this long for Redis. */
@@ -42,7 +45,9 @@ struct submit {
     struct span *argv; /* scratch */
     size_t argv_room;
     uint64_t pending;
-    uint32_t untried; /* connections */
+    char refusal[160];   /* why Redis, as a whole, refused the last job */
+    uint64_t refused_ns; /* 0: it was accepted */
+    uint32_t untried;    /* connections */
     loop_cb *up;
     loop_cb *tried; /* NULL: it was called */
     void *ctx;
@@ -196,6 +201,27 @@ struct replicated *submit_replicated(struct submit *t, const char *account)
     return link_of(t, account)->replicated;
 }
 
+/* One account's broken key is no reason to send the producers of all others elsewhere. */
+static void note_outcome(struct submit *t, const struct submit_result *r)
+{
+    enum redis_error e = r->why ? redis_error_of(r->why) : REDIS_ERROR_OTHER;
+
+    if (r->outcome == SUBMIT_UNREPLICATED ||
+        (r->outcome == SUBMIT_REFUSED && (redis_error_is_full(e) || redis_error_is_unfit(e)))) {
+        snprintf(t->refusal, sizeof(t->refusal), "%s", r->why);
+        t->refused_ns = clock_mono_ns();
+    } else if (r->outcome == SUBMIT_ACCEPTED || r->outcome == SUBMIT_REPEATED) {
+        t->refused_ns = 0;
+    }
+}
+
+const char *submit_refusal(const struct submit *t)
+{
+    bool recent = t->refused_ns && clock_mono_ns() - t->refused_ns < REFUSAL_HOLDS_MS * NS_PER_MS;
+
+    return recent ? t->refusal : NULL;
+}
+
 static void finish_put(struct put *p, const struct submit_result *r)
 {
     static const char *const outcomes[] = {
@@ -206,6 +232,7 @@ static void finish_put(struct put *p, const struct submit_result *r)
     log_debug("Redis answered a push over HTTP", "outcome=%s job=%s lane=%s why=\"%s\"",
               outcomes[r->outcome], r->job ? r->job : "", lane_names[p->lane],
               r->why ? r->why : "");
+    note_outcome(p->submit, r);
     p->submit->pending--;
     p->cb(p->ctx, r);
     free(p->refusal);

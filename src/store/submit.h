@@ -40,6 +40,11 @@ void submit_serve(struct submit *t, const char *account);
 
 /* Whether jobs of the account can be put; NULL: whether Redis can be reached. */
 bool submit_is_up(const struct submit *t, const char *account);
+/* Redis' words if it refused the last job less than 5 s ago, because it can take none of any
+ * account (its memory or disk is full, it has become a replica, too few replicas confirm);
+ * otherwise NULL. After that time somebody has to try again, or nobody would ever learn that it is
+ * over. */
+const char *submit_refusal(const struct submit *t);
 uint64_t submit_pending(const struct submit *t); /* jobs without an answer */
 /* The connection of the account, for questions about it, and for other commands that somebody is
  * told "done" for. */

@@ -118,6 +118,25 @@ static void a_redis_that_went_away_is_no_readiness_that_was_cached(void **state)
     world_close(&w);
 }
 
+/* A load balancer sends producers elsewhere, and here again when a job was taken, or after 5 s. */
+static void a_redis_that_takes_no_job_is_no_readiness_to_push(void **state)
+{
+    static const char key[] = "{\"keys\":[\"k\"]}";
+    struct world w = opened(state);
+
+    http_expect(w.h, 200, "GET", "/readyz?for=push", NULL, NULL);
+    redis_server_do(w.r->redis, "CONFIG SET maxmemory 1");
+    http_expect(w.h, 503, "POST", PURGE, key, NULL);
+    world_assert_problem(http_do(w.h, "GET", "/readyz?for=push", NULL, NULL), 503,
+                         "Redis refuses jobs: OOM");
+    rig_await(w.r, http_do(w.h, "GET", "/readyz?for=push", NULL, NULL)->status == 200);
+    http_expect(w.h, 503, "POST", PURGE, key, NULL);
+    redis_server_do(w.r->redis, "CONFIG SET maxmemory 0");
+    http_expect(w.h, 202, "POST", PURGE, key, NULL);
+    http_expect(w.h, 200, "GET", "/readyz?for=push", NULL, NULL);
+    world_close(&w);
+}
+
 /* An account that cannot be purged is known at the start, before its first purge would tell. */
 static void without_a_token_it_is_not_ready_until_there_is_one(void **state)
 {
@@ -365,6 +384,7 @@ int main(int argc, char **argv)
         rig_test(metrics_of_many_accounts_fit_into_little_memory),
         rig_test(however_many_ask_redis_is_asked_once_a_second),
         rig_test(a_redis_that_went_away_is_no_readiness_that_was_cached),
+        rig_test(a_redis_that_takes_no_job_is_no_readiness_to_push),
         rig_test(late_answers_say_what_is_true_for_their_route),
         cmocka_unit_test(a_dispatcher_that_hangs_is_said_to_hang),
         rig_test(the_first_push_of_all_is_answered_with_an_estimate),
