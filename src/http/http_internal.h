@@ -145,7 +145,7 @@ bool request_pushed(const struct config_producer *who, const struct json_t *j);
  * producer itself. Others' names are for operators. */
 void request_hide_pusher(const struct config_producer *who, struct json_t *j);
 
-/* Whether the body has no content coding, which is not decoded: the bytes would be taken for what
+/* Whether the body is not compressed, which is not decoded: the bytes would be taken for what
  * they are not. False: the request was refused. RFC 9110 section 8.4. */
 must_use bool request_body_is_plain(struct request *e);
 /* Decodes the query, if the route has parameters. False: the request was refused. */

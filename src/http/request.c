@@ -315,14 +315,30 @@ void request_refuse_full(struct request *e)
 
 /* -- query and account -- */
 
+static bool is_compression(struct span coding)
+{
+    static const char *const names[] = {"gzip",       "x-gzip", "deflate", "compress",
+                                        "x-compress", "br",     "zstd"};
+
+    for (size_t i = 0; i < array_len(names); i++)
+        if (span_eq_nocase(coding, span_str(names[i])))
+            return true;
+    return false;
+}
+
+/* What else stands there is no coding: some clients write "utf-8". */
 bool request_body_is_plain(struct request *e)
 {
-    struct span coding = span_trim(visit_header(e->visit, "Content-Encoding"));
+    struct span codings = visit_header(e->visit, "Content-Encoding"), one;
 
-    if (coding.n == 0 || span_eq_nocase(coding, SPAN("identity")))
-        return true;
-    request_refuse(e, 415, "Content-Encoding: send the body as it is, without gzip or the like");
-    return false;
+    while (span_next_word(&codings, ',', &one)) {
+        if (!is_compression(span_trim(one)))
+            continue;
+        request_refuse(e, 415,
+                       "Content-Encoding: send the body as it is, without gzip or the like");
+        return false;
+    }
+    return true;
 }
 
 /* Fastly's clients may send parameters that only Fastly knows. */

@@ -111,8 +111,11 @@ static void a_compressed_body_is_refused_as_such(void **state)
                         NULL);
         world_assert_problem(r, 415, "Content-Encoding: ");
     }
+    http_expect(w.h, 415, "POST", routes[0], "{\"keys\":\"a\"}", "Content-Encoding: identity, BR",
+                NULL);
     http_expect(w.h, 202, "POST", "/v1/purge", "{\"keys\":\"a\"}", "Content-Encoding: Identity",
                 NULL);
+    http_expect(w.h, 202, "POST", "/v1/purge", "{\"keys\":\"a\"}", "Content-Encoding: utf-8", NULL);
     closed(&w);
 }
 
